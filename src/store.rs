@@ -1,0 +1,12 @@
+//! The record store: facts in a journal, audio in one sealed file per recording.
+//!
+//! Everything here is pure: it turns facts and audio into bytes and bytes back into facts and
+//! audio. The disk thread (`shell::disk`) moves the bytes. `docs/record-format.md` draws them.
+
+pub mod fact;
+pub mod index;
+pub mod journal;
+pub mod layout;
+pub mod media;
+pub mod seal;
+pub mod verify;

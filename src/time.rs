@@ -1,0 +1,138 @@
+//! Three kinds of time, three types that do not mix.
+//!
+//! `Mono` measures durations and deadlines and never goes back. `Wall` is for people and for the
+//! record; it may step. `Position` counts samples on one channel since the daemon started; it never
+//! goes back, and samples that an overrun cost are counted in. Masks live in `Position` only.
+//!
+//! Nothing here reads a clock: the shell does, once per turn, and passes `Now` down.
+
+use serde::{Deserialize, Serialize};
+
+/// Monotonic time in microseconds since an arbitrary start (the daemon's).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mono(pub u64);
+
+impl Mono {
+    /// This moment and `ms` milliseconds more.
+    #[must_use]
+    pub fn after_ms(self, ms: u64) -> Mono {
+        Mono(self.0.saturating_add(ms.saturating_mul(1000)))
+    }
+
+    /// Microseconds since `earlier`, 0 if that lies ahead.
+    #[must_use]
+    pub fn since_us(self, earlier: Mono) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Whole milliseconds since `earlier`, 0 if that lies ahead.
+    #[must_use]
+    pub fn since_ms(self, earlier: Mono) -> u64 {
+        self.since_us(earlier) / 1000
+    }
+}
+
+/// Wall-clock time in milliseconds since 1970-01-01T00:00:00Z.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash,
+)]
+pub struct Wall(pub i64);
+
+impl Wall {
+    /// Parses RFC 3339, with any offset.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Wall> {
+        text.parse::<jiff::Timestamp>().ok().map(|t| Wall(t.as_millisecond()))
+    }
+
+    /// The UTC day, `2026-11-22`: the name of a journal file.
+    #[must_use]
+    pub fn day(self) -> String {
+        self.stamp().strftime("%Y-%m-%d").to_string()
+    }
+
+    fn stamp(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_millisecond(self.0).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for Wall {
+    /// RFC 3339 in UTC with milliseconds, `2026-11-22T12:00:00.000Z`.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{:.3}", self.stamp())
+    }
+}
+
+/// What time it is, read once per turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    pub mono: Mono,
+    pub wall: Wall,
+}
+
+/// Samples (frames) on a channel since the daemon started.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash,
+)]
+pub struct Position(pub u64);
+
+impl Position {
+    #[must_use]
+    pub fn plus(self, frames: u64) -> Position {
+        Position(self.0 + frames)
+    }
+
+    /// `frames` earlier, but never before the start of the channel.
+    #[must_use]
+    pub fn back(self, frames: u64) -> Position {
+        Position(self.0.saturating_sub(frames))
+    }
+
+    /// Frames from `earlier` to here; `earlier` must not lie ahead.
+    #[must_use]
+    pub fn since(self, earlier: Position) -> u64 {
+        assert!(earlier <= self, "position {} lies after {}", earlier.0, self.0);
+        self.0 - earlier.0
+    }
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}", self.0)
+    }
+}
+
+/// Frames in `ms` milliseconds at `rate` frames per second.
+#[must_use]
+pub fn frames_of_ms(ms: u64, rate: u32) -> u64 {
+    ms * u64::from(rate) / 1000
+}
+
+/// Milliseconds of `frames` frames at `rate` frames per second, rounded down.
+#[must_use]
+pub fn ms_of_frames(frames: u64, rate: u32) -> u64 {
+    assert!(rate > 0);
+    frames * 1000 / u64::from(rate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_prints_and_parses_rfc_3339() {
+        let wall = Wall(1_795_348_800_123);
+        assert_eq!(wall.to_string(), "2026-11-22T12:00:00.123Z");
+        assert_eq!(Wall::parse("2026-11-22T13:00:00.123+01:00"), Some(wall));
+        assert_eq!(wall.day(), "2026-11-22");
+        assert_eq!(Wall::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn going_back_stops_at_the_start() {
+        assert_eq!(Position(5).back(8), Position(0));
+        assert_eq!(Position(5).plus(3).since(Position(2)), 6);
+        assert_eq!(frames_of_ms(500, 8000), 4000);
+        assert_eq!(ms_of_frames(4001, 8000), 500);
+    }
+}
