@@ -14,7 +14,7 @@ use crate::time::Position;
 use zeroize::Zeroize;
 
 /// Runs that one stretch of `clear` can have before it is cut short.
-pub const RUNS_MAX: usize = 16;
+pub const RUNS_MAX: usize = 32;
 
 /// Lost stretches a ring remembers. When there are more, audio between the last two is given up too.
 const LOST_MAX: usize = 64;

@@ -1,0 +1,93 @@
+//! Every bound of the box, with its arithmetic.
+//!
+//! What the configuration may change has its bounds in `config::bounds`; what stands here is fixed.
+//! Nothing is allocated on the audio path after start-up because everything is bounded here.
+
+use crate::ring::RUNS_MAX;
+
+/// Audio leaves the ring in stretches of 20 ms, counted from the recording's first frame: one Opus
+/// packet each.
+pub const GRID_MS: u64 = 20;
+
+/// Grid frames in one chunk of a media file: 25 × 20 ms = 0.5 s (H3).
+pub const CHUNK_GRIDS: u32 = 25;
+const _: () = assert!(CHUNK_GRIDS as u64 * GRID_MS <= 500);
+
+/// Runs in one chunk; a chunk with more fates than that is cut short.
+pub const CHUNK_RUNS_MAX: usize = 64;
+const _: () = assert!(RUNS_MAX * 2 <= CHUNK_RUNS_MAX);
+
+/// How much longer than the holdback a ring is: a disk may stall this long before audio is lost.
+pub const RING_SLACK_MS: u64 = 3000;
+
+/// Audio is synced after this long at the latest; with a chunk of 0.5 s before it, and the sync
+/// itself, not more than holdback + 1 s is lost when the plug is pulled (H3).
+pub const SYNC_MS: u64 = 400;
+const _: () = assert!(SYNC_MS + CHUNK_GRIDS as u64 * GRID_MS < 1000);
+
+/// Grid frames that are encoded in one turn over all recordings: 128 × 70 µs (Opus, complexity 5)
+/// is 9 ms, less than half a period.
+pub const TURN_GRIDS: u32 = 128;
+
+/// Calls that are known at once, over all devices, those in wrap-up included.
+pub const CALLS_MAX: usize = 2048;
+
+/// Calls that are known of one device at once (customers on hold, consults).
+pub const CALLS_PER_DEVICE_MAX: usize = 8;
+
+/// Recordings that are open at once: every channel's running one, its held ones, and one that closes.
+pub const RECORDINGS_MAX: usize = 1024;
+
+/// Blackouts that are open at once: one per agent, over all agents with an open call.
+pub const BLACKOUTS_MAX: usize = 512;
+
+/// Commands of one session that wait for their answer; then its lines are not read (protocol).
+pub const UNANSWERED_MAX: usize = 64;
+
+/// Free room a session's output must have before its next line is taken: the longest short reply.
+pub const REPLY_ROOM: usize = 8 * 1024;
+
+/// Bytes waiting to be sent to one session, at most.
+pub const OUTPUT_BYTES: usize = 64 * 1024;
+const _: () = assert!(OUTPUT_BYTES > 4 * REPLY_ROOM);
+
+/// A session that says nothing for so long is closed (protocol).
+pub const SILENT_MS: u64 = 90_000;
+
+/// Time for a session to say hello (protocol).
+pub const HELLO_MS: u64 = 10_000;
+
+/// Refused hellos before a session is closed (protocol).
+pub const HELLO_TRIES: u8 = 3;
+
+/// A client that does not take what is sent is dropped after this long (protocol).
+pub const DRAIN_MS: u64 = 60_000;
+
+/// A blackout's durable receipt waits this long before `err storage masked=yes` (protocol).
+pub const RECEIPT_MS: u64 = 2000;
+
+/// How often the captured length of an open blackout is journalled, so that a restart goes on
+/// counting from there.
+pub const BLACKOUT_NOTE_MS: u64 = 5000;
+
+/// One piece of a media file on its way to a client.
+pub const READ_BYTES: usize = 64 * 1024;
+
+/// Data blocks of `media`; far below the protocol's 1 MiB.
+pub const DATA_BYTES: usize = 16 * 1024;
+
+/// Events remembered for `watch`.
+pub const EVENTS_MAX: usize = 256;
+
+/// Rows of `records` when no limit is asked, and at most.
+pub const RECORDS_DEFAULT: usize = 100;
+pub const RECORDS_MAX: usize = 100_000;
+
+/// Frames of one 20 ms grid stretch at `rate`.
+#[must_use]
+pub fn grid_frames(rate: u32) -> u64 {
+    u64::from(rate) * GRID_MS / 1000
+}
+
+/// How long a recording is kept when no schedule says.
+pub const RETENTION_DEFAULT_DAYS: u32 = 90;

@@ -1,0 +1,241 @@
+//! The recorder: the one owner of every fact about channels, calls, masks, people and records.
+//!
+//! It is pure: periods, lines, answers of the disk and the time go in; lines to send, jobs for the
+//! disk and a few wishes come out. There is no socket, file, clock, thread or random number in it;
+//! recording ids and data keys come ready-made in envelopes. A mask acts the moment its line is
+//! read; every `ok` leaves after the sync that makes it true.
+//!
+//! State lives here, in tables that are addressed by ids; the files below hold the verbs:
+//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `blackouts`,
+//! `rights` (who may do what right now), `command` (one short function per command), `library`
+//! (listing and reading records), `news` (what to tell whom), `storage` (journal and jobs).
+
+mod agent;
+mod audio;
+mod blackouts;
+mod boot;
+mod box_info;
+mod calls;
+mod command;
+mod cti;
+mod hello;
+pub mod library;
+mod news;
+mod recording;
+mod rights;
+mod session;
+mod storage;
+mod tapes;
+
+pub use boot::{Boot, Cut};
+pub use recording::{Recording, Tape};
+pub use session::{Peer, Session, Who};
+pub use storage::Storage;
+
+use crate::alarm::Alarms;
+use crate::call::Calls;
+use crate::channel::{Channel, ChannelIndex};
+use crate::codec::Encoder;
+use crate::config::Config;
+use crate::directory::{AgentIndex, Directory};
+use crate::id::SessionId;
+use crate::job::{Done, Job};
+use crate::limits;
+use crate::store::index::Index;
+use crate::store::seal::{Envelope, Identity};
+use crate::time::{Mono, Now};
+use crate::trace::Trace;
+use protocol::Refusal;
+use session::Sessions;
+use std::collections::{BTreeSet, VecDeque};
+
+/// What the shell brings besides audio.
+#[derive(Debug)]
+pub enum Input<'a> {
+    Opened { session: SessionId, peer: Peer },
+    /// One line without its end, or why it was none.
+    Line { session: SessionId, line: Result<&'a str, Refusal>, woke: Mono },
+    Gone { session: SessionId },
+    /// The shell has so many bytes of room for this session.
+    Room { session: SessionId, bytes: usize },
+    Done(Done),
+    Envelope(Box<Envelope>),
+    /// The answer to `Output::CheckPin`.
+    Pin { session: SessionId, right: bool },
+    /// How a board is: `None` while it runs.
+    Board { board: usize, trouble: Option<String> },
+    /// A new configuration, already checked.
+    Reload(Box<Config>),
+    /// Stop in order.
+    Stop,
+}
+
+/// What the shell is asked to do.
+#[derive(Debug)]
+pub enum Output {
+    Send { session: SessionId, bytes: Vec<u8> },
+    Close { session: SessionId },
+    Job(Job),
+    /// So many envelopes are wanted.
+    Envelopes(usize),
+    /// Compare a PIN with its hash, outside the loop.
+    CheckPin { session: SessionId, hash: String, pin: zeroize::Zeroizing<String> },
+    LogLevel(log::LevelFilter),
+    /// Read the configuration again; answered by `Reload` or not at all.
+    ReadConfig { session: Option<SessionId>, apply: bool },
+    /// Everything is closed and durable: the daemon may end.
+    Stopped,
+    /// The store cannot be trusted any more: the daemon must end with this reason.
+    Fatal(String),
+}
+
+/// The box, without its hardware.
+pub struct Recorder {
+    config: Config,
+    directory: Directory,
+    boot: u32,
+    channels: Vec<Channel>,
+    boards: Vec<Option<String>>,
+    calls: Calls,
+    recordings: Vec<Recording>,
+    blackouts: blackouts::Blackouts,
+    sessions: Sessions,
+    storage: Storage,
+    index: Index,
+    identities: Vec<Identity>,
+    envelopes: VecDeque<Envelope>,
+    envelopes_asked: usize,
+    envelopes_wanted: usize,
+    encoders: Vec<Vec<Encoder>>,
+    alarms: Alarms,
+    trace: Trace,
+    counters: box_info::Counters,
+    stale_news: BTreeSet<AgentIndex>,
+    outputs: VecDeque<Output>,
+    /// Where the round of releases goes on.
+    next_release: usize,
+    /// Some audio could leave its ring, but the turn's budget was used.
+    more_to_release: bool,
+    /// Where the round of answers goes on.
+    next_answer: usize,
+    reader: library::Reader,
+    stopping: bool,
+    stopped: bool,
+}
+
+impl Recorder {
+    /// One thing that happened. What follows from it comes out of `poll` after the next `turn`.
+    pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        match input {
+            Input::Opened { session, peer } => self.opened(now, session, peer),
+            Input::Line { session, line, woke } => self.line(now, session, line, woke),
+            Input::Gone { session } => self.gone(now, session),
+            Input::Room { session, bytes } => {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.room = bytes;
+                }
+            }
+            Input::Done(done) => self.done(now, done),
+            Input::Envelope(envelope) => {
+                self.envelopes_asked = self.envelopes_asked.saturating_sub(1);
+                self.envelopes.push_back(*envelope);
+                self.resume_cut(now);
+            }
+            Input::Pin { session, right } => self.pin_checked(now, session, right),
+            Input::Board { board, trouble } => self.board_state(now, board, trouble),
+            Input::Reload(config) => self.reload(now, *config),
+            Input::Stop => self.stop(now),
+        }
+    }
+
+    /// Ends a turn: serves deadlines, lets audio out of the rings, journals, tells the news.
+    pub fn turn(&mut self, now: Now) {
+        self.tick_sessions(now);
+        self.tick_calls(now);
+        self.tick_blackouts(now);
+        self.release(now);
+        self.tick_stop(now);
+        self.storage.end_turn(now, &mut self.outputs);
+        self.ask_for_envelopes();
+        self.say();
+        self.check_invariants();
+    }
+
+    /// What the shell has to do now; to be drained after every `turn`.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether the next line of a session may be handed in.
+    #[must_use]
+    pub fn takes_lines(&self, session: SessionId) -> bool {
+        self.sessions.get(session).is_some_and(Session::takes_lines)
+    }
+
+    /// When `turn` must be called again even if nothing happens.
+    #[must_use]
+    pub fn next_deadline(&self, now: Now) -> Mono {
+        if self.more_to_release {
+            return now.mono;
+        }
+        let mut next = now.mono.after_ms(1000);
+        next = next.min(self.storage.next_deadline().unwrap_or(next));
+        for session in self.sessions.iter() {
+            next = next.min(session.gives_up_at().unwrap_or(next));
+        }
+        next.max(now.mono)
+    }
+
+    #[must_use]
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// The lowest and highest place of a board's channels in the recorder's table.
+    #[must_use]
+    pub fn first_channel(&self, board: usize) -> Option<ChannelIndex> {
+        self.channels.iter().position(|channel| channel.board == board).map(ChannelIndex)
+    }
+
+    fn ask_for_envelopes(&mut self) {
+        let have = self.envelopes.len() + self.envelopes_asked;
+        if have < self.envelopes_wanted && !self.stopping {
+            let missing = self.envelopes_wanted - have;
+            self.envelopes_asked += missing;
+            self.outputs.push_back(Output::Envelopes(missing));
+        }
+    }
+
+    /// Stops in order: rings are released through the mask, recordings close, facts are synced.
+    fn stop(&mut self, now: Now) {
+        if self.stopping {
+            return;
+        }
+        self.stopping = true;
+        log::info!("stopping: closing {} recordings", self.running().count());
+        self.end_all(now, crate::store::fact::RecordingEnd::Shutdown);
+    }
+
+    fn tick_stop(&mut self, now: Now) {
+        if !self.stopping || self.stopped {
+            return;
+        }
+        let open = self.recordings.iter().any(|recording| recording.tape.is_some());
+        if open || !self.storage.stopping_done(now, &mut self.index) {
+            return;
+        }
+        self.stopped = true;
+        self.outputs.push_back(Output::Stopped);
+    }
+
+    /// What must hold after every turn, whatever others sent.
+    fn check_invariants(&self) {
+        assert!(self.recordings.len() <= limits::RECORDINGS_MAX);
+        for recording in self.recordings.iter().filter(|recording| recording.tape.is_some()) {
+            let head = self.channels[recording.channel.0].head();
+            assert!(recording.from <= recording.cursor && recording.cursor <= head);
+            let ring = &self.channels[recording.channel.0].ring;
+            assert!(recording.cursor >= ring.tail(), "a reader was overtaken");
+        }
+    }
+}

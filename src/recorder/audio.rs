@@ -1,0 +1,226 @@
+//! In and out of the rings: periods come in, cleared audio leaves for the encoders.
+//!
+//! Coming in, a period is written (zeros under a mask) and every open blackout of its channel is
+//! counted on. Going out, each recording takes whole grid frames that have waited for the holdback,
+//! a bounded number per turn, and half-second chunks go to the disk. What cannot leave stays; when a
+//! ring is full the new audio is lost, counted, and a span. Nothing here allocates.
+
+use super::Recorder;
+use crate::channel::ChannelIndex;
+use crate::job::Job;
+use crate::limits;
+use crate::span::{Fate, Loss, Run};
+use crate::store::fact::{Fact, RecordingEnd, RecordingEnded};
+use crate::time::{Now, Position, frames_of_ms, ms_of_frames};
+use crate::trace::Event;
+
+impl Recorder {
+    /// One channel's frames of a period, interleaved.
+    pub fn capture(&mut self, now: Now, channel: ChannelIndex, samples: &[i16]) {
+        let needed = self.needed(channel);
+        let place = &mut self.channels[channel.0];
+        let before = place.lost;
+        place.capture(samples, needed);
+        let frames = (samples.len() / usize::from(place.sides)) as u64;
+        let ring_lost = place.lost - before;
+        if place.masked() {
+            let us = frames * 1_000_000 / u64::from(place.rate);
+            self.blackouts.count(channel, us);
+        }
+        self.counters.captured_frames += frames;
+        if ring_lost > 0 {
+            self.lost(now, channel, ring_lost, Loss::Ring);
+        }
+        if let Some(call) = self.calls.on_air(channel).map(|call| call.number) {
+            if let Some(call) = self.calls.get_mut(call) {
+                call.heard = now.mono;
+            }
+        }
+    }
+
+    /// Frames of a whole board that were never had.
+    pub fn lose(&mut self, now: Now, board: usize, frames: u64, why: Loss) {
+        for index in 0..self.channels.len() {
+            if self.channels[index].board == board {
+                self.channels[index].lose(frames, why);
+                self.lost(now, ChannelIndex(index), frames, why);
+            }
+        }
+    }
+
+    fn lost(&mut self, now: Now, channel: ChannelIndex, frames: u64, why: Loss) {
+        let id = self.channels[channel.0].id;
+        let recorded = self.recordings.iter().any(|r| r.channel == channel && r.tape.is_some());
+        self.counters.lost_frames += frames;
+        if recorded {
+            log::warn!("channel {id}: {frames} frames lost ({})", why.word());
+        }
+        let why_word = why.word();
+        self.trace.note(now.wall, Event::Lost { channel: id, frames, why: why_word });
+        let code = match why {
+            Loss::Ring => crate::alarm::Code::RingFull,
+            _ => crate::alarm::Code::Overrun,
+        };
+        let text = format!("channel {id} lost {frames} frames ({why_word})");
+        self.raise(now, code, &id.to_string(), text);
+    }
+
+    /// The oldest position of a channel that a recording still has to read.
+    fn needed(&self, channel: ChannelIndex) -> Position {
+        let head = self.channels[channel.0].head();
+        let readers = self.recordings.iter().filter(|r| r.channel == channel && r.tape.is_some());
+        readers.map(|recording| recording.cursor).min().unwrap_or(head)
+    }
+
+    /// Lets audio out of the rings, a bounded number of grid frames, each recording in its turn.
+    pub(super) fn release(&mut self, now: Now) {
+        let mut budget = limits::TURN_GRIDS;
+        let count = self.recordings.len();
+        let mut resting = 0;
+        while budget > 0 && resting < count {
+            let index = self.next_release % count;
+            self.next_release = (index + 1) % count;
+            if self.release_one(now, index) {
+                (resting, budget) = (0, budget - 1);
+            } else {
+                resting += 1;
+            }
+        }
+        self.more_to_release = budget == 0 && self.storage.has_block();
+        for index in 0..self.channels.len() {
+            let needed = self.needed(ChannelIndex(index));
+            self.channels[index].prune(needed);
+        }
+    }
+
+    /// Moves one grid frame of one recording on, or closes its file. False: nothing to do now.
+    fn release_one(&mut self, now: Now, index: usize) -> bool {
+        let recording = &mut self.recordings[index];
+        let channel = &mut self.channels[recording.channel.0];
+        let Some(tape) = recording.tape.as_mut() else { return false };
+        if tape.full() {
+            return self.cut(now, index);
+        }
+        let head = channel.head();
+        let waited = head.back(frames_of_ms(u64::from(self.config.audio.holdback_ms), channel.rate));
+        let (limit, end) = match recording.end {
+            Some((to, _)) if recording.flush => (to, Some(to)),
+            Some((to, _)) => (to.min(waited), Some(to)),
+            None => (waited, None),
+        };
+        if end == Some(recording.cursor) {
+            return self.close(now, index);
+        }
+        let next = recording.cursor.plus(limits::grid_frames(channel.rate));
+        let next = end.map_or(next, |end| end.min(next));
+        if next > limit {
+            return false;
+        }
+        let frames = usize::try_from(next.since(recording.cursor)).unwrap_or(0);
+        let (from, masks) = (recording.cursor, [&channel.mask, &recording.held]);
+        let cleared = channel.ring.clear(from, frames, masks);
+        assert_eq!(cleared.frames(), frames, "a grid frame has few enough fates");
+        tape.take(&cleared);
+        let mut runs: heapless::Vec<Run, { crate::ring::RUNS_MAX }> = heapless::Vec::new();
+        let copied = runs.extend_from_slice(cleared.runs());
+        assert!(copied.is_ok(), "runs of one grid frame");
+        channel.ring.forget();
+        let mut at = from;
+        for run in &runs {
+            recording.account(at, *run);
+            at = at.plus(u64::from(run.frames));
+        }
+        recording.cursor = next;
+        if recording.tape.as_ref().is_some_and(super::Tape::full) {
+            self.cut(now, index);
+        }
+        true
+    }
+
+    /// Seals a chunk and gives it to the disk. False: no free buffer.
+    fn cut(&mut self, now: Now, index: usize) -> bool {
+        let recording = &mut self.recordings[index];
+        let Some(tape) = recording.tape.as_mut() else { return false };
+        let Some(mut block) = self.storage.take_block() else {
+            self.counters.block_waits += 1;
+            return false;
+        };
+        tape.cut(&mut block);
+        self.storage.ask(now.mono, Job::Append { file: recording.file, bytes: block });
+        true
+    }
+
+    /// Everything is taken: writes the last chunk and the trailer, and notes the end.
+    fn close(&mut self, now: Now, index: usize) -> bool {
+        let Some(mut block) = self.storage.take_block() else { return false };
+        let recording = &mut self.recordings[index];
+        let Some(mut tape) = recording.tape.take() else { return false };
+        let (to, end) = recording.end.unwrap_or((recording.cursor, RecordingEnd::Stop));
+        tape.finish();
+        if !tape.is_empty() {
+            tape.cut(&mut block);
+        }
+        let finished = tape.writer.finish(end, &mut block);
+        assert_eq!(finished.ledger.captured(), to.since(recording.from), "the ledger adds up");
+        let spanned: u64 = recording.spans.iter().map(|span| span.to.since(span.from)).sum();
+        assert_eq!(finished.ledger.captured() - finished.ledger.stored, spanned, "spans add up");
+        let file = recording.file;
+        self.storage.ask(now.mono, Job::Append { file, bytes: block });
+        self.storage.ask(now.mono, Job::Close { file });
+        let ended = RecordingEnded {
+            id: recording.id,
+            end,
+            to,
+            ledger: finished.ledger,
+            spans: std::mem::take(&mut recording.spans),
+            digest: finished.digest,
+            size: finished.size,
+        };
+        recording.closed = true;
+        let (id, channel) = (recording.id, recording.channel);
+        let stored_ms = ms_of_frames(finished.ledger.stored, self.channels[channel.0].rate);
+        log::info!("recording {id} closed ({}), {stored_ms} ms stored", end.word());
+        self.trace.note(now.wall, Event::RecordingEnded { recording: id, why: end.word() });
+        self.storage.note(&mut self.index, now, Fact::RecordingEnded(ended));
+        self.put_back(channel, tape.encoder);
+        true
+    }
+
+    /// A file could not be written: what of the recording is not on the disk is lost.
+    pub(super) fn give_up(&mut self, now: Now, index: usize) {
+        let recording = &mut self.recordings[index];
+        let Some(tape) = recording.tape.take() else { return };
+        let mut ledger = tape.writer.ledger();
+        let head = self.channels[recording.channel.0].head();
+        let to = recording.end.map_or(head, |(to, _)| to);
+        let missing = to.since(recording.from) - ledger.captured();
+        let lost_from = to.back(missing);
+        let frames = u32::try_from(missing).unwrap_or(u32::MAX);
+        ledger.add(Run { fate: Fate::Lost(Loss::Disk), frames });
+        recording.spans.retain(|span| span.to <= lost_from);
+        recording.account(lost_from, Run { fate: Fate::Lost(Loss::Disk), frames });
+        recording.end = Some((to, RecordingEnd::Storage));
+        recording.closed = true;
+        let size = tape.writer.size();
+        let ended = RecordingEnded {
+            id: recording.id,
+            end: RecordingEnd::Storage,
+            to,
+            ledger,
+            spans: std::mem::take(&mut recording.spans),
+            digest: [0; 32],
+            size,
+        };
+        log::error!("recording {} given up: its file cannot be written", recording.id);
+        let channel = recording.channel;
+        self.storage.note(&mut self.index, now, Fact::RecordingEnded(ended));
+        self.put_back(channel, tape.encoder);
+    }
+
+    fn put_back(&mut self, channel: ChannelIndex, mut encoder: crate::codec::Encoder) {
+        encoder.reset();
+        let board = self.channels[channel.0].board;
+        let sides = usize::from(self.channels[channel.0].sides);
+        self.encoders[board * 2 + sides - 1].push(encoder);
+    }
+}

@@ -1,0 +1,308 @@
+//! Open blackouts: whose they are, who holds them, which channels they cover, and when they end.
+//!
+//! A blackout acts on masks the moment it is opened; its fact follows. It covers every channel that
+//! carries a call of its agent (scope agent) or of the call it was pressed in (scope call), the
+//! other legs of those calls included (G3), and follows them as calls come and go. It ends when its
+//! last holder stops it, at call end (scope call), or at the ceiling of *captured* audio (G4).
+//! Nothing here decides who may press.
+
+use super::Recorder;
+use crate::call::Call;
+use crate::channel::ChannelIndex;
+use crate::config::Scope;
+use crate::directory::AgentIndex;
+use crate::id::RecordingId;
+use crate::job::Ticket;
+use crate::limits;
+use crate::store::fact::{BlackoutEnd, BlackoutNumber, CallNumber, Fact, Holder, Place};
+use crate::time::{Mono, Now, Position, frames_of_ms};
+use crate::trace::Event;
+
+/// What a press really did; the first press's is given again for every later one.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    pub recording: Option<RecordingId>,
+    pub at: Position,
+    pub from: Position,
+    pub channel: u16,
+    /// Channels besides the agent's own, and from where.
+    pub others: Vec<(u16, Position)>,
+    pub took_us: u64,
+    pub ticket: Ticket,
+}
+
+/// One open blackout.
+#[derive(Clone, Debug)]
+pub struct Open {
+    pub number: BlackoutNumber,
+    pub agent: Option<AgentIndex>,
+    pub agent_name: String,
+    /// The call it was pressed in, for scope call.
+    pub call: Option<CallNumber>,
+    /// Bits of `Holder`.
+    pub holders: u8,
+    pub opened: Mono,
+    /// Captured audio under it, in microseconds.
+    pub captured_us: u64,
+    pub noted_us: u64,
+    pub warned: bool,
+    pub covered: Vec<ChannelIndex>,
+    pub receipt: Receipt,
+}
+
+impl Open {
+    #[must_use]
+    pub fn held_by(&self, holder: Holder) -> bool {
+        self.holders & (1 << holder as u8) != 0
+    }
+}
+
+/// All open blackouts.
+#[derive(Debug, Default)]
+pub struct Blackouts {
+    pub open: Vec<Open>,
+    pub last: u64,
+}
+
+impl Blackouts {
+    /// Counts captured audio for every blackout whose first covered channel this is.
+    pub fn count(&mut self, channel: ChannelIndex, us: u64) {
+        for open in &mut self.open {
+            if open.covered.first() == Some(&channel) {
+                open.captured_us += us;
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn of(&self, agent: AgentIndex) -> Option<&Open> {
+        self.open.iter().find(|open| open.agent == Some(agent))
+    }
+}
+
+/// A press.
+pub(super) struct Press<'a> {
+    pub agent: AgentIndex,
+    pub call: CallNumber,
+    pub recording: Option<RecordingId>,
+    /// The receipt says no earlier position than this.
+    pub clip: Position,
+    pub holder: Holder,
+    pub by: &'a str,
+    pub lead_ms: u32,
+    pub woke: Mono,
+}
+
+impl Recorder {
+    /// Opens a blackout; it is in force when this returns.
+    pub(super) fn open_blackout(&mut self, now: Now, press: &Press<'_>) -> Receipt {
+        assert!(self.blackouts.open.len() < limits::BLACKOUTS_MAX);
+        self.blackouts.last += 1;
+        let number = BlackoutNumber(self.blackouts.last);
+        let scope_call = (self.config.blackout.scope == Scope::Call).then_some(press.call);
+        let channels = self.reach(Some(press.agent), scope_call);
+        let mut places = Vec::with_capacity(channels.len());
+        for index in &channels {
+            let channel = &mut self.channels[index.0];
+            let lead = frames_of_ms(u64::from(press.lead_ms), channel.rate);
+            let from = channel.head().back(lead);
+            channel.cover(from);
+            places.push(Place { channel: channel.id, at: from });
+        }
+        let receipt = self.receipt(now, press, &places);
+        let agent = self.directory.agent(press.agent).username.clone();
+        let event = Event::Blackout { agent: agent.clone(), on: true, why: press.holder.word() };
+        self.trace.note(now.wall, event);
+        self.blackouts.open.push(Open {
+            number,
+            agent: Some(press.agent),
+            agent_name: agent.clone(),
+            call: scope_call,
+            holders: 1 << press.holder as u8,
+            opened: now.mono,
+            captured_us: 0,
+            noted_us: 0,
+            warned: false,
+            covered: channels,
+            receipt: receipt.clone(),
+        });
+        let (holder, by) = (press.holder, press.by.to_string());
+        let fact = Fact::BlackoutOpened { number, agent, call: scope_call, holder, by, places };
+        let ticket = self.storage.note(&mut self.index, now, fact);
+        if let Some(open) = self.blackouts.open.last_mut() {
+            open.receipt.ticket = ticket;
+        }
+        self.stale_news.insert(press.agent);
+        Receipt { ticket, ..receipt }
+    }
+
+    fn receipt(&self, now: Now, press: &Press<'_>, places: &[Place]) -> Receipt {
+        let own = self.calls.get(press.call).map_or(ChannelIndex(0), |call| call.channel);
+        let own_id = self.channels[own.0].id;
+        let others = places.iter().filter(|place| place.channel != own_id);
+        let from = places.iter().find(|place| place.channel == own_id).map(|place| place.at);
+        Receipt {
+            recording: press.recording,
+            at: self.channels[own.0].head(),
+            from: from.unwrap_or_default().max(press.clip),
+            channel: own_id,
+            others: others.map(|place| (place.channel, place.at)).collect(),
+            took_us: now.mono.since_us(press.woke),
+            ticket: Ticket::default(),
+        }
+    }
+
+    /// Channels that a blackout of this agent, or of this call, covers now.
+    fn reach(&self, agent: Option<AgentIndex>, call: Option<CallNumber>) -> Vec<ChannelIndex> {
+        let mine = |c: &Call| match call {
+            Some(number) => c.number == number,
+            None => agent.is_some() && self.owner(c) == agent,
+        };
+        let mut group: Vec<&Call> = self.calls.live().filter(|c| mine(c)).collect();
+        let mut next = 0;
+        while next < group.len() {
+            let leg = group[next];
+            for other in self.calls.live() {
+                let linked = other.id == leg.id
+                    || other.of.as_deref() == Some(&leg.id)
+                    || leg.of.as_deref() == Some(&other.id);
+                if linked && !group.iter().any(|known| known.number == other.number) {
+                    group.push(other);
+                }
+            }
+            next += 1;
+        }
+        let mut channels: Vec<ChannelIndex> = group.iter().map(|c| c.channel).collect();
+        channels.sort_unstable();
+        channels.dedup();
+        channels
+    }
+
+    /// Follows the calls: every open blackout covers what it reaches now, and nothing else.
+    pub(super) fn follow_calls(&mut self, now: Now) {
+        for index in 0..self.blackouts.open.len() {
+            let open = &self.blackouts.open[index];
+            let (number, wanted) = (open.number, self.reach(open.agent, open.call));
+            if wanted == open.covered {
+                continue;
+            }
+            let old = open.covered.clone();
+            let (mut more, mut fewer) = (Vec::new(), Vec::new());
+            for channel in wanted.iter().filter(|channel| !old.contains(channel)) {
+                let place = &mut self.channels[channel.0];
+                place.cover(place.ring.head());
+                more.push(Place { channel: place.id, at: place.head() });
+            }
+            for channel in old.iter().filter(|channel| !wanted.contains(channel)) {
+                let place = &mut self.channels[channel.0];
+                place.uncover();
+                fewer.push(Place { channel: place.id, at: place.head() });
+            }
+            self.blackouts.open[index].covered = wanted;
+            if !more.is_empty() {
+                let fact = Fact::BlackoutSpread { number, places: more };
+                self.storage.note(&mut self.index, now, fact);
+            }
+            if !fewer.is_empty() {
+                let fact = Fact::BlackoutShrunk { number, places: fewer };
+                self.storage.note(&mut self.index, now, fact);
+            }
+        }
+    }
+
+    /// One more holder of an open blackout.
+    pub(super) fn hold_blackout(&mut self, now: Now, agent: AgentIndex, holder: Holder, by: &str) {
+        let Some(open) = self.blackouts.open.iter_mut().find(|o| o.agent == Some(agent)) else {
+            return;
+        };
+        if open.held_by(holder) {
+            return;
+        }
+        open.holders |= 1 << holder as u8;
+        let (number, holders) = (open.number, open.holders);
+        let fact = Fact::BlackoutHolders { number, holders, by: by.to_string() };
+        self.storage.note(&mut self.index, now, fact);
+        self.stale_news.insert(agent);
+    }
+
+    /// A holder lets go. The blackout ends with the last one; returns it as it was, where it ends
+    /// on the agent's own channel, and whether it is over.
+    pub(super) fn release_blackout(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+        holder: Holder,
+        by: &str,
+    ) -> Option<(Open, Position, bool, Ticket)> {
+        let index = self.blackouts.open.iter().position(|open| open.agent == Some(agent))?;
+        let open = &mut self.blackouts.open[index];
+        let number = open.number;
+        open.holders &= !(1 << holder as u8);
+        let (holders, id) = (open.holders, open.receipt.channel);
+        let own = self.channels.iter().find(|channel| channel.id == id);
+        let to = own.map_or(Position(0), crate::channel::Channel::head);
+        let was = self.blackouts.open[index].clone();
+        if holders == 0 {
+            let ticket = self.close_blackout(now, index, BlackoutEnd::Stop, by);
+            return Some((was, to, true, ticket));
+        }
+        let fact = Fact::BlackoutHolders { number, holders, by: by.to_string() };
+        let ticket = self.storage.note(&mut self.index, now, fact);
+        self.stale_news.insert(agent);
+        Some((was, to, false, ticket))
+    }
+
+    pub(super) fn close_blackout(
+        &mut self,
+        now: Now,
+        index: usize,
+        end: BlackoutEnd,
+        by: &str,
+    ) -> Ticket {
+        let open = self.blackouts.open.remove(index);
+        let mut places = Vec::with_capacity(open.covered.len());
+        for channel in &open.covered {
+            let place = &mut self.channels[channel.0];
+            place.uncover();
+            places.push(Place { channel: place.id, at: place.head() });
+        }
+        self.stale_news.extend(open.agent);
+        log::info!("blackout of {} ended ({})", open.agent_name, end.word());
+        let event = Event::Blackout { agent: open.agent_name, on: false, why: end.word() };
+        self.trace.note(now.wall, event);
+        let fact = Fact::BlackoutClosed { number: open.number, end, by: by.to_string(), places };
+        self.storage.note(&mut self.index, now, fact)
+    }
+
+    /// Scope call: the blackouts of a call that ended end with it.
+    pub(super) fn end_blackouts_of(&mut self, now: Now, call: CallNumber) {
+        while let Some(index) = self.blackouts.open.iter().position(|open| open.call == Some(call))
+        {
+            self.close_blackout(now, index, BlackoutEnd::CallEnd, "box");
+        }
+    }
+
+    /// Ceiling, warning, and a note now and then of how much was captured under it.
+    pub(super) fn tick_blackouts(&mut self, now: Now) {
+        let ceiling_us = u64::from(self.config.blackout.max_s) * 1_000_000;
+        let mut index = 0;
+        while index < self.blackouts.open.len() {
+            let open = &mut self.blackouts.open[index];
+            if open.captured_us >= ceiling_us {
+                self.close_blackout(now, index, BlackoutEnd::Ceiling, "box");
+                continue;
+            }
+            if !open.warned && open.captured_us >= ceiling_us / 5 * 4 {
+                open.warned = true;
+                self.stale_news.extend(open.agent);
+            }
+            if open.captured_us - open.noted_us >= limits::BLACKOUT_NOTE_MS * 1000 {
+                open.noted_us = open.captured_us;
+                let (number, captured_ms) = (open.number, open.captured_us / 1000);
+                let fact = Fact::BlackoutHeld { number, captured_ms };
+                self.storage.note(&mut self.index, now, fact);
+            }
+            index += 1;
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Sessions: who is connected, what they may be, and which answers still wait.
+//!
+//! Answers leave in the order of the commands, each when the sync that makes it true is done and the
+//! client has room. News is never queued: a session remembers *that* something changed. Which words
+//! are said is decided elsewhere (`command`, `news`); nothing here touches a socket.
+
+use crate::directory::AgentIndex;
+use crate::id::SessionId;
+use crate::job::Ticket;
+use crate::limits;
+use crate::recorder::library::Stream;
+use crate::time::{Mono, Wall};
+use protocol::{AgentState, Kind};
+use std::collections::VecDeque;
+
+/// What the shell knows of a peer when it connects.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// What it may say hello as.
+    pub kinds: Vec<Kind>,
+    /// For people: an address, or `unix:UID`.
+    pub from: String,
+    /// May say hello for any user (`via=portal`).
+    pub portal: bool,
+}
+
+/// Who said hello.
+#[derive(Clone, Debug)]
+pub struct Who {
+    pub kind: Kind,
+    /// Username, or the name a machine gave itself.
+    pub user: String,
+    pub agent: Option<AgentIndex>,
+    pub machine: Option<String>,
+}
+
+/// One answer, waiting.
+#[derive(Debug)]
+struct Answer {
+    after: Ticket,
+    bytes: Vec<u8>,
+    /// When a blackout's receipt is given up for `masked=yes`.
+    give_up: Option<Mono>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Session {
+    pub id: SessionId,
+    pub peer: Peer,
+    pub who: Option<Who>,
+    pub since: Wall,
+    pub opened: Mono,
+    pub last_line: Mono,
+    pub refused_hellos: u8,
+    /// A PIN is being checked; no line is taken meanwhile.
+    pub checking: bool,
+    /// Bytes that may still be handed to the shell.
+    pub room: usize,
+    pub sent_state: Option<AgentState>,
+    pub stream: Option<Stream>,
+    /// Next event to be told, for `watch`.
+    pub watch: Option<u64>,
+    /// Closed as soon as everything has been said.
+    pub closing: bool,
+    answers: VecDeque<Answer>,
+}
+
+impl Session {
+    #[must_use]
+    pub fn new(id: SessionId, peer: Peer, now: crate::time::Now) -> Session {
+        Session {
+            id,
+            peer,
+            who: None,
+            since: now.wall,
+            opened: now.mono,
+            last_line: now.mono,
+            refused_hellos: 0,
+            checking: false,
+            room: limits::OUTPUT_BYTES,
+            sent_state: None,
+            stream: None,
+            watch: None,
+            closing: false,
+            answers: VecDeque::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> Option<Kind> {
+        self.who.as_ref().map(|who| who.kind)
+    }
+
+    /// The agent who is logged in here, as an agent.
+    #[must_use]
+    pub fn on_duty(&self) -> Option<AgentIndex> {
+        self.who.as_ref().filter(|who| who.kind == Kind::Agent).and_then(|who| who.agent)
+    }
+
+    /// Whether its next line may be taken.
+    #[must_use]
+    pub fn takes_lines(&self) -> bool {
+        !self.closing
+            && !self.checking
+            && self.stream.is_none()
+            && self.answers.len() < limits::UNANSWERED_MAX
+            && self.room >= limits::REPLY_ROOM + self.waiting()
+    }
+
+    fn waiting(&self) -> usize {
+        self.answers.iter().map(|answer| answer.bytes.len()).sum()
+    }
+
+    pub fn answer(&mut self, after: Ticket, bytes: Vec<u8>, give_up: Option<Mono>) {
+        assert!(self.answers.len() <= limits::UNANSWERED_MAX, "more answers than commands");
+        self.answers.push_back(Answer { after, bytes, give_up });
+    }
+
+    /// The next answer that may leave.
+    pub fn next_answer(&mut self, durable: Ticket) -> Option<Vec<u8>> {
+        let first = self.answers.front()?;
+        if first.after > durable || first.bytes.len() > self.room {
+            return None;
+        }
+        let bytes = self.answers.pop_front()?.bytes;
+        self.room -= bytes.len();
+        Some(bytes)
+    }
+
+    #[must_use]
+    pub fn idle(&self) -> bool {
+        self.answers.is_empty() && self.stream.is_none() && !self.checking
+    }
+
+    /// Earliest moment at which a receipt is given up.
+    #[must_use]
+    pub fn gives_up_at(&self) -> Option<Mono> {
+        self.answers.iter().filter_map(|answer| answer.give_up).min()
+    }
+
+    /// Replaces receipts that waited too long by `refusal`; they no longer wait for a sync.
+    pub fn give_up(&mut self, now: Mono, durable: Ticket, refusal: &[u8]) {
+        for answer in &mut self.answers {
+            if answer.give_up.is_some_and(|at| at <= now) && answer.after > durable {
+                answer.bytes.clear();
+                answer.bytes.extend_from_slice(refusal);
+                answer.after = durable;
+            }
+            answer.give_up = answer.give_up.filter(|at| *at > now);
+        }
+    }
+}
+
+/// All connections.
+#[derive(Debug, Default)]
+pub struct Sessions {
+    sessions: Vec<Session>,
+}
+
+impl Sessions {
+    pub fn push(&mut self, session: Session) {
+        assert!(self.get(session.id).is_none());
+        self.sessions.push(session);
+    }
+
+    #[must_use]
+    pub fn get(&self, id: SessionId) -> Option<&Session> {
+        self.sessions.iter().find(|session| session.id == id)
+    }
+
+    #[must_use]
+    pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.sessions.iter_mut().find(|session| session.id == id)
+    }
+
+    pub fn remove(&mut self, id: SessionId) -> Option<Session> {
+        let index = self.sessions.iter().position(|session| session.id == id)?;
+        Some(self.sessions.swap_remove(index))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.iter()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.sessions.iter_mut()
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// The `index`-th of them, in no particular order.
+    #[must_use]
+    pub fn at(&self, index: usize) -> SessionId {
+        self.sessions[index].id
+    }
+}

@@ -1,0 +1,294 @@
+//! Recordings begin and end here, and reasons come and go (B1).
+//!
+//! A recording runs while at least one reason holds it. For an agent who may only see recordings of
+//! the own making (B2), a press begins a recording of its own even while another runs: the other
+//! one ends at that very sample, so that nothing the agent sees depends on it.
+
+use super::recording::{Recording, Tape};
+use super::{Recorder, library};
+use crate::call::Call;
+use crate::channel::ChannelIndex;
+use crate::codec::Encoder;
+use crate::directory::AgentIndex;
+use crate::id::RecordingId;
+use crate::job::{Job, Ticket};
+use crate::limits;
+use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingBegan, RecordingEnd};
+use crate::store::media::{MediaHeader, MediaWriter};
+use crate::store::{layout, seal};
+use crate::time::{Now, Position, Wall, frames_of_ms};
+use crate::trace::Event;
+use protocol::{Code, Refusal};
+
+/// What a new recording is to be.
+pub(super) struct Wanted {
+    pub call: CallNumber,
+    pub from: Position,
+    pub reasons: Reasons,
+    pub pressed: Option<(AgentIndex, Position)>,
+    /// Index of the schedule that allows or causes it.
+    pub schedule: Option<usize>,
+    pub continues: Option<RecordingId>,
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+impl Recorder {
+    /// Recordings that still take audio.
+    pub(super) fn running(&self) -> impl Iterator<Item = &Recording> {
+        self.recordings.iter().filter(|recording| recording.running())
+    }
+
+    /// The running recording of a call.
+    pub(super) fn running_of(&self, call: CallNumber) -> Option<&Recording> {
+        self.running().find(|recording| recording.call == call)
+    }
+
+    /// The newest recording of a call, running or not.
+    pub(super) fn last_of(&self, call: CallNumber) -> Option<&Recording> {
+        self.recordings.iter().rev().find(|recording| recording.call == call)
+    }
+
+    pub(super) fn recording(&self, id: RecordingId) -> Option<&Recording> {
+        self.recordings.iter().find(|recording| recording.id == id)
+    }
+
+    /// Whether a new recording can be begun now.
+    pub(super) fn can_begin(&self) -> Result<(), Refusal> {
+        if self.storage.full {
+            return Err(Code::DiskFull.into());
+        }
+        if self.recordings.len() >= limits::RECORDINGS_MAX || self.envelopes.is_empty() {
+            return Err(Code::Busy.into());
+        }
+        Ok(())
+    }
+
+    /// Begins a recording; the ticket makes it durable.
+    pub(super) fn begin(&mut self, now: Now, want: Wanted) -> Result<(RecordingId, Ticket), Refusal> {
+        self.can_begin()?;
+        let Some(call) = self.calls.get(want.call).cloned() else {
+            return Err(Code::NoCall.into());
+        };
+        let encoder = self.take_encoder(call.channel)?;
+        let Some(envelope) = self.envelopes.pop_front() else { return Err(Code::Busy.into()) };
+        let agent = self.owner_name(&call);
+        let file = self.storage.new_file();
+        let (id, key) = (envelope.id, envelope.key);
+        let place = &self.channels[call.channel.0];
+        let header = MediaHeader {
+            id,
+            codec: self.config.audio.codec,
+            rate: place.rate,
+            sides: place.sides,
+            bitrate: self.config.audio.bitrate,
+            channel: place.id,
+            from: want.from,
+            began: now.wall,
+            boot: self.boot,
+            delay: encoder.delay_frames(),
+            wrapped: envelope.wrapped,
+        };
+        let chunk_bytes = library::chunk_bytes(&encoder);
+        let mut block = self.storage.take_block().unwrap_or_default();
+        let writer = MediaWriter::begin(&header, key.clone(), &mut block);
+        let path = layout::media_path(now.wall, id);
+        self.storage.ask(now.mono, Job::Create { file, path });
+        self.storage.ask(now.mono, Job::Append { file, bytes: block });
+        let (schedule, retain_until) = self.retention(now.wall, want.schedule);
+        let numbers = seal::seal_numbers(key.as_ref(), self.storage.next_sequence(), &call.numbers);
+        let began = RecordingBegan {
+            id,
+            call: call.facts(agent),
+            numbers,
+            channel: place.id,
+            rate: place.rate,
+            sides: place.sides,
+            codec: self.config.audio.codec,
+            from: want.from,
+            reasons: want.reasons,
+            schedule: schedule.clone(),
+            why: call.schedules.why.clone(),
+            retain_until,
+            continues: want.continues,
+        };
+        let ticket = self.storage.note(&mut self.index, now, Fact::RecordingBegan(began));
+        let mut held = crate::blackout::Mask::default();
+        if call.held || self.calls.on_air(call.channel).is_some_and(|air| air.number != want.call) {
+            held.open(place.head());
+        }
+        log::info!("recording {id} began on device {} ({})", call.device, want.reasons);
+        let event = Event::RecordingBegan { recording: id, device: call.device.clone() };
+        self.trace.note(now.wall, event);
+        self.recordings.push(Recording {
+            id,
+            call: want.call,
+            channel: call.channel,
+            from: want.from,
+            cursor: want.from,
+            end: None,
+            flush: false,
+            reasons: want.reasons,
+            reasons_ever: want.reasons,
+            pressed: want.pressed,
+            schedule,
+            retain_until,
+            key,
+            file,
+            held,
+            spans: Vec::with_capacity(64),
+            tape: Some(Tape::new(encoder, writer, chunk_bytes)),
+            closed: false,
+        });
+        self.news_of_call(want.call);
+        Ok((id, ticket))
+    }
+
+    fn take_encoder(&mut self, channel: ChannelIndex) -> Result<Encoder, Refusal> {
+        let place = &self.channels[channel.0];
+        let pool = &mut self.encoders[place.board * 2 + usize::from(place.sides) - 1];
+        if let Some(encoder) = pool.pop() {
+            return Ok(encoder);
+        }
+        let audio = &self.config.audio;
+        Encoder::new(audio.codec, place.rate, place.sides, audio.bitrate)
+            .map_err(|error| Refusal::new(Code::Busy, error.to_string()))
+    }
+
+    /// The name of a schedule and until when its recordings are kept.
+    fn retention(&self, wall: Wall, schedule: Option<usize>) -> (Option<String>, Wall) {
+        let schedule = schedule.and_then(|index| self.config.schedules.get(index));
+        let days = schedule.map_or(limits::RETENTION_DEFAULT_DAYS, |s| s.retention_days);
+        let until = Wall(wall.0.saturating_add(i64::from(days) * DAY_MS));
+        (schedule.map(|s| s.name.clone()), until)
+    }
+
+    /// Where a press begins a recording: some pre-roll back, never before the call.
+    pub(super) fn press_from(&self, call: &Call) -> Position {
+        let channel = &self.channels[call.channel.0];
+        let preroll = u64::from(self.config.audio.preroll_ms);
+        let from = channel.head().back(frames_of_ms(preroll, channel.rate));
+        from.max(call.from).max(channel.ring.tail())
+    }
+
+    /// Adds a reason to a running recording, with its retention (the longest of all, D6).
+    pub(super) fn add_reason(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        reason: Reason,
+        (by, schedule): (&str, Option<usize>),
+    ) -> Ticket {
+        let (_, until) = self.retention(now.wall, schedule);
+        let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else {
+            return self.storage.durable();
+        };
+        let before = recording.reasons;
+        recording.reasons.insert(reason);
+        recording.reasons_ever.insert(reason);
+        let longer = until > recording.retain_until;
+        recording.retain_until = recording.retain_until.max(until);
+        let (call, reasons) = (recording.call, recording.reasons);
+        if longer {
+            let fact = Fact::RecordingRetention { id, retain_until: until };
+            self.storage.note(&mut self.index, now, fact);
+        }
+        if reasons == before {
+            return self.storage.ticket();
+        }
+        self.news_of_call(call);
+        let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
+        self.storage.note(&mut self.index, now, fact)
+    }
+
+    /// Takes reasons away; with the last one the recording ends here.
+    pub(super) fn drop_reasons(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        gone: Reasons,
+        by: &str,
+    ) -> Ticket {
+        let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else {
+            return self.storage.durable();
+        };
+        let before = recording.reasons;
+        recording.reasons.0 &= !gone.0;
+        let (reasons, call) = (recording.reasons, recording.call);
+        if reasons == before {
+            return self.storage.ticket();
+        }
+        self.news_of_call(call);
+        let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
+        let ticket = self.storage.note(&mut self.index, now, fact);
+        if reasons.is_empty() {
+            self.end(id, RecordingEnd::Stop, false);
+        }
+        ticket
+    }
+
+    /// Sets where a running recording ends: at the head of its channel, now.
+    pub(super) fn end(&mut self, id: RecordingId, why: RecordingEnd, flush: bool) {
+        let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else { return };
+        let head = self.channels[recording.channel.0].head();
+        let call = recording.call;
+        recording.end.get_or_insert((head.max(recording.from), why));
+        recording.flush |= flush;
+        recording.held.close(head);
+        self.news_of_call(call);
+    }
+
+    /// Ends what is running, and lets everything out that still waits.
+    pub(super) fn end_all(&mut self, _now: Now, why: RecordingEnd) {
+        let open = self.recordings.iter().filter(|recording| recording.tape.is_some());
+        let ids: Vec<RecordingId> = open.map(|recording| recording.id).collect();
+        ids.into_iter().for_each(|id| self.end(id, why, true));
+    }
+
+    /// Ends a recording and begins another of the same call at `at`, without losing a sample (B2).
+    pub(super) fn split(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        at: Position,
+        next: Wanted,
+    ) -> Result<(RecordingId, Ticket), Refusal> {
+        self.can_begin()?;
+        let held = self.recording(id).map(|old| old.held.clone());
+        let (new, ticket) = self.begin(now, next)?;
+        if let Some(old) = self.recordings.iter_mut().find(|r| r.id == id) {
+            let at = at.max(old.cursor);
+            old.end = Some((at, RecordingEnd::Stop));
+            old.held.close(at);
+        }
+        let place = self.recordings.iter_mut().find(|r| r.id == new);
+        if let (Some(recording), Some(held)) = (place, held) {
+            recording.held = held;
+        }
+        Ok((new, ticket))
+    }
+
+    /// Recordings cut by the last stop of the daemon begin anew, as envelopes allow.
+    pub(super) fn resume_cut(&mut self, now: Now) {
+        while !self.cut.is_empty() && self.can_begin().is_ok() {
+            let Some(cut) = self.cut.pop() else { return };
+            let Some(call) = self.calls.iter().find(|call| call.number == cut.call && call.live())
+            else {
+                continue;
+            };
+            let schedule = cut.schedule.as_deref();
+            let same = |s: &crate::config::Schedule| Some(s.name.as_str()) == schedule;
+            let want = Wanted {
+                call: cut.call,
+                from: call.from,
+                reasons: cut.reasons,
+                pressed: cut.agent.map(|agent| (agent, call.from)),
+                schedule: self.config.schedules.iter().position(same),
+                continues: Some(cut.id),
+            };
+            if let Err(refusal) = self.begin(now, want) {
+                log::error!("the recording that goes on from {} was refused: {refusal}", cut.id);
+            }
+        }
+    }
+}

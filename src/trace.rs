@@ -1,0 +1,67 @@
+//! The trace: the last things that happened, as a fixed ring of typed events, each counted.
+//!
+//! `watch` tells them to technicians and supervisors; every kind is counted for ever. An event says
+//! which device, agent and recording; never a number, a field's value, or a sample.
+
+use crate::id::RecordingId;
+use crate::limits;
+use crate::time::Wall;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    LogIn { user: String, kind: protocol::Kind },
+    LogOut { user: String, kind: protocol::Kind },
+    CallBegan { device: String, call: String },
+    CallEnded { device: String, call: String },
+    RecordingBegan { recording: RecordingId, device: String },
+    RecordingEnded { recording: RecordingId, why: &'static str },
+    Blackout { agent: String, on: bool, why: &'static str },
+    AlarmRaised { number: u16, word: &'static str, text: String },
+    AlarmResolved { number: u16, word: &'static str },
+    Lost { channel: u16, frames: u64, why: &'static str },
+}
+
+/// A remembered event.
+#[derive(Clone, Debug)]
+pub struct Traced {
+    pub sequence: u64,
+    pub at: Wall,
+    pub event: Event,
+}
+
+/// The ring.
+#[derive(Debug)]
+pub struct Trace {
+    events: std::collections::VecDeque<Traced>,
+    next: u64,
+}
+
+impl Default for Trace {
+    fn default() -> Trace {
+        let events = std::collections::VecDeque::with_capacity(limits::EVENTS_MAX);
+        Trace { events, next: 1 }
+    }
+}
+
+impl Trace {
+    pub fn note(&mut self, at: Wall, event: Event) {
+        if self.events.len() == limits::EVENTS_MAX {
+            self.events.pop_front();
+        }
+        self.events.push_back(Traced { sequence: self.next, at, event });
+        self.next += 1;
+    }
+
+    /// The number the next event will have.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The event numbered `from` or the oldest one after it that is still remembered.
+    #[must_use]
+    pub fn since(&self, from: u64) -> Option<&Traced> {
+        self.events.iter().find(|traced| traced.sequence >= from)
+    }
+}
