@@ -286,3 +286,6 @@ impl Plain {
         if rest.is_empty() { Ok(()) } else { Err(CodecError::Surplus { bytes: rest.len() }) }
     }
 }
+
+#[cfg(test)]
+mod tests;
