@@ -24,11 +24,13 @@ use crate::span::{Fate, Run};
 
 /// Grid frames per second.
 pub const GRID_HZ: u32 = 50;
+/// The fastest sound card there is, in frames per second.
+const RATE_MAX: u32 = 192_000;
 
 /// Why audio cannot be coded, or a payload not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    #[error("a rate of {rate} Hz has no whole frames in 20 ms")]
+    #[error("a rate of {rate} Hz: no multiple of {GRID_HZ} up to {RATE_MAX}")]
     Grid { rate: u32 },
     #[error("opus codes 8000, 12000, 16000, 24000 or 48000 Hz, not {rate}")]
     Rate { rate: u32 },
@@ -56,7 +58,7 @@ pub enum CodecError {
 
 /// Frames of a 20 ms grid frame at `rate` frames per second.
 pub fn grid_frames(rate: u32) -> Result<usize, CodecError> {
-    if rate == 0 || !rate.is_multiple_of(GRID_HZ) {
+    if rate == 0 || rate > RATE_MAX || !rate.is_multiple_of(GRID_HZ) {
         return Err(CodecError::Grid { rate });
     }
     Ok((rate / GRID_HZ) as usize)
@@ -235,7 +237,10 @@ impl Decoder {
             Reader::Ulaw => {
                 Plain { frame_bytes: sides, sides, decode: ulaw::decode }.chunk(runs, payload, out)
             }
-            Reader::Opus(opus) => opus.chunk(runs, payload, out),
+            Reader::Opus(opus) => {
+                self.ended |= opus.chunk(runs, payload, out)?;
+                Ok(())
+            }
         }
     }
 

@@ -31,8 +31,9 @@ fn signal(seed: u32, frames: usize, rate: u32, sides: usize) -> Vec<i16> {
             noise ^= noise << 5;
             let base = 300.0 + 20.0 * f64::from(seed % 17) + 60.0 * side as f64;
             let glide = base * t + 40.0 * (2.1 * t + f64::from(seed)).sin();
-            let tone: f64 =
-                (1..6).map(|h| (6.283 * glide * f64::from(h)).sin() / f64::from(h)).sum();
+            let tone: f64 = (1..6)
+                .map(|h| (std::f64::consts::TAU * glide * f64::from(h)).sin() / f64::from(h))
+                .sum();
             let level = 3000.0 * (1.2 + (7.0 * t + f64::from(seed)).sin());
             let hiss = f64::from(noise % 201) - 100.0;
             samples.push((tone * level + hiss).clamp(-32000.0, 32000.0) as i16);

@@ -58,13 +58,13 @@ impl OpusDecoder {
     }
 
     /// Appends the frames of a chunk, `delay` behind. What follows the last grid frame is the
-    /// packet that `finish` of the encoder made.
+    /// packet that `finish` of the encoder made; says whether it was there: nothing may follow it.
     pub fn chunk(
         &mut self,
         runs: &[Run],
         payload: &[u8],
         out: &mut Vec<i16>,
-    ) -> Result<(), CodecError> {
+    ) -> Result<bool, CodecError> {
         let mut rest = payload;
         self.stored.clear();
         for run in runs {
@@ -82,11 +82,12 @@ impl OpusDecoder {
         if !self.stored.is_empty() {
             self.grid_frame(take_entry(&mut rest)?, out)?;
         }
-        if !rest.is_empty() && !self.waiting.is_empty() {
+        let ending = !rest.is_empty() && !self.waiting.is_empty();
+        if ending {
             self.decode(take_entry(&mut rest)?)?;
             self.give_waiting(true, out);
         }
-        if rest.is_empty() { Ok(()) } else { Err(CodecError::Surplus { bytes: rest.len() }) }
+        if rest.is_empty() { Ok(ending) } else { Err(CodecError::Surplus { bytes: rest.len() }) }
     }
 
     /// Appends zeros for what no packet will bring any more.
