@@ -1,1 +1,59 @@
-//! To come.
+//! Export: a recording as a file that anything plays (H7).
+//!
+//! The chunks of a recording, as they come out of the store (runs and payload), go in one after
+//! the other; the file leaves through the writer of the caller. Memory is bounded by a chunk. What
+//! was masked, held or lost is silence, and the length is exact to the sample.
+//!
+//! Nothing here opens a file, unseals, or makes the manifest.
+
+pub mod ogg;
+pub mod wav;
+
+use crate::codec::{CodecError, Decoder};
+use crate::config::CodecKind;
+
+/// How a recording is coded: what the header of its media file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sound {
+    pub codec: CodecKind,
+    /// Frames per second.
+    pub rate: u32,
+    /// 1 or 2.
+    pub sides: u8,
+    /// The codec's look-ahead, in frames at `rate`.
+    pub delay_frames: u16,
+}
+
+impl Sound {
+    fn decoder(&self) -> Result<Decoder, CodecError> {
+        Decoder::new(self.codec, self.rate, self.sides, self.delay_frames)
+    }
+}
+
+/// Why there is no such file.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    #[error("reading the recording: {0}")]
+    Codec(#[from] CodecError),
+    #[error("writing the file: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("writing the file: {0}")]
+    Wav(hound::Error),
+    #[error("{rate} Hz is no rate of Opus: export to a .wav file instead")]
+    OpusRate { rate: u32 },
+    #[error("a .wav file ends at {limit} bytes of samples, here are {bytes}: use .opus")]
+    WavFull { bytes: u64, limit: u32 },
+    #[error("{name:?} cannot be the name of a tag")]
+    TagName { name: String },
+    #[error("tags of {bytes} bytes, at most {limit} are allowed")]
+    Tags { bytes: usize, limit: usize },
+}
+
+impl From<hound::Error> for ExportError {
+    fn from(error: hound::Error) -> ExportError {
+        match error {
+            hound::Error::IoError(error) => ExportError::Io(error),
+            other => ExportError::Wav(other),
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Ogg Opus (RFC 3533, RFC 7845): a recording for every player.
+//!
+//! An Opus recording is remuxed, never coded again: one packet a grid frame, and one of coded
+//! silence where nothing was stored. Any other recording at a rate of Opus is coded here, at 24
+//! kbit/s a side. The pre-skip takes the codec's delay off the front, the last granule position
+//! cuts the end, so that a player shows exactly the frames of the recording. Granules are counted
+//! at 48 kHz, as RFC 7845 wants; a page holds a second at most.
+//!
+//! The stream's serial number follows from the tags: the same recording gives the same file.
+
+use super::{ExportError, Sound};
+use crate::codec::opus::{OpusEncoder, sample_rate, take_entry};
+use crate::codec::{CodecError, Decoder, GRID_HZ, Grid, frames_of, grid_frames};
+use crate::config::CodecKind;
+use crate::span::{Fate, Run};
+use ogg::{PacketWriteEndInfo, PacketWriter};
+use std::io::Write;
+
+/// Bit/s per side when a recording is coded here, and for silence.
+const BITRATE: u32 = 24_000;
+/// Granule positions are at this rate, whatever the rate of the audio.
+const GRANULE_HZ: u32 = 48_000;
+const PACKETS_PER_PAGE: u64 = 50;
+/// Of all tags together; players refuse headers that are too large (RFC 7845, 5.2).
+const TAG_BYTES_MAX: usize = 60_000;
+
+/// Where packets come from.
+enum Source {
+    /// The recording's own; this one stands where it has none.
+    Remux { silence: Vec<u8> },
+    /// The recording's samples, coded here; those that do not fill a grid frame yet wait.
+    Code { decoder: Box<Decoder>, encoder: Box<OpusEncoder>, samples: Vec<i16> },
+}
+
+/// An Ogg Opus file in the making.
+pub struct OggWriter<W: Write> {
+    stream: Stream<W>,
+    source: Source,
+    grid: Grid,
+    rate: u32,
+    /// The codec's look-ahead, in frames.
+    delay: u64,
+    /// Frames of the recording so far.
+    frames: u64,
+    /// The last grid frame, or the packet of the look-ahead, was here.
+    ended: bool,
+}
+
+impl<W: Write> OggWriter<W> {
+    /// Writes the headers. `tags`: names and values as players know them (`TITLE`, `DATE`, …).
+    pub fn new(out: W, sound: &Sound, tags: &[(&str, &str)]) -> Result<OggWriter<W>, ExportError> {
+        let rate = sound.rate;
+        if sample_rate(rate).is_err() {
+            return Err(ExportError::OpusRate { rate });
+        }
+        let grid = Grid::new(rate, sound.sides)?;
+        let decoder = Box::new(sound.decoder()?);
+        let mut encoder = Box::new(OpusEncoder::new(rate, grid, BITRATE)?);
+        let (source, delay) = match sound.codec {
+            CodecKind::Opus => {
+                (Source::Remux { silence: encoder.packet_of(&[]).to_vec() }, sound.delay_frames)
+            }
+            CodecKind::Pcm | CodecKind::Ulaw => {
+                let delay = encoder.delay_frames();
+                (Source::Code { decoder, encoder, samples: Vec::new() }, delay)
+            }
+        };
+        let comments = comments(tags)?;
+        let digest = blake3::hash(&comments);
+        let [a, b, c, d, ..] = *digest.as_bytes();
+        let mut stream = Stream::new(out, u32::from_le_bytes([a, b, c, d]));
+        stream.header(head(sound, delay))?;
+        stream.header(comments)?;
+        let delay = u64::from(delay);
+        Ok(OggWriter { stream, source, grid, rate, delay, frames: 0, ended: false })
+    }
+
+    /// Takes the next chunk in. After an error the file is of no use.
+    pub fn chunk(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
+        let frames = frames_of(runs);
+        if self.ended && frames > 0 {
+            return Err(CodecError::Ended { grid_frames: self.grid.frames }.into());
+        }
+        self.ended |= !frames.is_multiple_of(self.grid.frames);
+        match &mut self.source {
+            Source::Remux { .. } => self.remux(runs, payload)?,
+            Source::Code { decoder, encoder, samples } => {
+                decoder.chunk(runs, payload, samples)?;
+                let whole = samples.chunks_exact(self.grid.samples());
+                let left = whole.remainder().len();
+                for piece in whole {
+                    self.stream.put(encoder.packet_of(piece))?;
+                }
+                samples.drain(..samples.len() - left);
+            }
+        }
+        self.frames += frames as u64;
+        Ok(())
+    }
+
+    /// Ends the file. The last frames of a cut recording, which have no packet, are silence.
+    pub fn finish(mut self) -> Result<(), ExportError> {
+        if let Source::Code { decoder, encoder, samples } = &mut self.source {
+            decoder.finish(samples);
+            if !samples.is_empty() {
+                self.stream.put(encoder.packet_of(samples))?;
+            }
+        }
+        // What the look-ahead holds of the last frames comes out of one more packet.
+        let needed = self.frames + self.delay;
+        if self.stream.packets * (self.grid.frames as u64) < needed || self.stream.packets == 0 {
+            match &mut self.source {
+                Source::Remux { silence } => self.stream.put(silence)?,
+                Source::Code { encoder, .. } => self.stream.put(encoder.packet_of(&[]))?,
+            }
+        }
+        let decoded = self.stream.packets * (self.grid.frames as u64);
+        assert!(needed <= decoded, "{decoded} frames in packets, {needed} needed");
+        self.stream.end(needed * u64::from(GRANULE_HZ / self.rate))
+    }
+
+    fn remux(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
+        let Source::Remux { silence } = &self.source else { return Ok(()) };
+        let mut rest = payload;
+        for stored in stored_grid_frames(runs, self.grid.frames) {
+            let packet = take_entry(&mut rest)?;
+            if packet.is_empty() && stored {
+                return Err(CodecError::Missing { grid_frame: self.stream.packets }.into());
+            }
+            if !packet.is_empty() {
+                check_packet(packet, self.rate, self.stream.packets)?;
+            }
+            self.stream.put(if packet.is_empty() { silence } else { packet })?;
+        }
+        if !rest.is_empty() {
+            let packet = take_entry(&mut rest)?;
+            check_packet(packet, self.rate, self.stream.packets)?;
+            self.stream.put(packet)?;
+            self.ended = true;
+        }
+        if rest.is_empty() { Ok(()) } else { Err(CodecError::Surplus { bytes: rest.len() }.into()) }
+    }
+}
+
+/// For each grid frame of a chunk: is anything of it stored.
+fn stored_grid_frames(runs: &[Run], grid_frames: usize) -> Vec<bool> {
+    let mut stored = vec![false; frames_of(runs).div_ceil(grid_frames)];
+    let mut at = 0;
+    for run in runs {
+        let end = at + run.frames as usize;
+        if run.fate == Fate::Stored && at < end {
+            stored[at / grid_frames..end.div_ceil(grid_frames)].fill(true);
+        }
+        at = end;
+    }
+    stored
+}
+
+/// A packet must be 20 ms, or everything behind it would be late.
+fn check_packet(packet: &[u8], rate: u32, grid_frame: u64) -> Result<(), CodecError> {
+    let wanted = grid_frames(rate)?;
+    let found = opusic_c::utils::get_nb_samples(packet, sample_rate(rate)?)
+        .map_err(|code| CodecError::Packet { grid_frame, code })?;
+    if found == wanted {
+        return Ok(());
+    }
+    Err(CodecError::Length { grid_frame, wanted, found })
+}
+
+/// The identification header (RFC 7845, 5.1); `delay` in frames at the rate of the recording.
+fn head(sound: &Sound, delay: u16) -> Vec<u8> {
+    let pre_skip = u32::from(delay) * (GRANULE_HZ / sound.rate);
+    let [low, high, ..] = pre_skip.to_le_bytes();
+    assert!(pre_skip <= GRANULE_HZ / GRID_HZ, "the delay is below a grid frame");
+    let mut head = b"OpusHead\x01".to_vec();
+    head.extend([sound.sides, low, high]);
+    head.extend(sound.rate.to_le_bytes());
+    // No gain; mapping family 0: mono, or left and right.
+    head.extend([0, 0, 0]);
+    head
+}
+
+/// The comment header (RFC 7845, 5.2).
+fn comments(tags: &[(&str, &str)]) -> Result<Vec<u8>, ExportError> {
+    let mut bytes = b"OpusTags".to_vec();
+    put_text(opusic_c::version(), &mut bytes)?;
+    bytes.extend(length(tags.len())?);
+    for (name, value) in tags {
+        let plain = |byte: u8| (0x20..=0x7d).contains(&byte) && byte != b'=';
+        if name.is_empty() || !name.bytes().all(plain) {
+            return Err(ExportError::TagName { name: (*name).to_owned() });
+        }
+        put_text(&format!("{name}={value}"), &mut bytes)?;
+    }
+    length(bytes.len())?;
+    Ok(bytes)
+}
+
+fn put_text(text: &str, bytes: &mut Vec<u8>) -> Result<(), ExportError> {
+    bytes.extend(length(text.len())?);
+    bytes.extend(text.as_bytes());
+    Ok(())
+}
+
+/// A length as the header writes it, within the limit.
+fn length(bytes: usize) -> Result<[u8; 4], ExportError> {
+    let limit = TAG_BYTES_MAX;
+    match u32::try_from(bytes) {
+        Ok(length) if bytes <= limit => Ok(length.to_le_bytes()),
+        _ => Err(ExportError::Tags { bytes, limit }),
+    }
+}
+
+/// One logical Ogg stream: packets of 20 ms, and where its pages end.
+struct Stream<W: Write> {
+    pages: PacketWriter<'static, W>,
+    serial: u32,
+    /// The newest packet: it waits, because the last one of all is marked.
+    held: Option<Vec<u8>>,
+    /// Packets so far, the held one included.
+    packets: u64,
+}
+
+impl<W: Write> Stream<W> {
+    fn new(out: W, serial: u32) -> Stream<W> {
+        Stream { pages: PacketWriter::new(out), serial, held: None, packets: 0 }
+    }
+
+    fn header(&mut self, packet: Vec<u8>) -> Result<(), ExportError> {
+        let end = PacketWriteEndInfo::EndPage;
+        Ok(self.pages.write_packet(packet, self.serial, end, 0)?)
+    }
+
+    fn put(&mut self, packet: &[u8]) -> Result<(), ExportError> {
+        if let Some(packet) = self.held.replace(packet.to_vec()) {
+            let full = self.packets.is_multiple_of(PACKETS_PER_PAGE);
+            let end =
+                if full { PacketWriteEndInfo::EndPage } else { PacketWriteEndInfo::NormalPacket };
+            let granule = self.packets * u64::from(GRANULE_HZ / GRID_HZ);
+            self.pages.write_packet(packet, self.serial, end, granule)?;
+        }
+        self.packets += 1;
+        Ok(())
+    }
+
+    /// Marks the last packet; of the audio what lies behind `granule` is cut off.
+    fn end(mut self, granule: u64) -> Result<(), ExportError> {
+        let packet = self.held.take();
+        assert!(packet.is_some(), "a stream has a last packet");
+        let end = PacketWriteEndInfo::EndStream;
+        self.pages.write_packet(packet.unwrap_or_default(), self.serial, end, granule)?;
+        Ok(self.pages.into_inner().flush()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOUND: Sound = Sound { codec: CodecKind::Opus, rate: 8_000, sides: 2, delay_frames: 52 };
+
+    #[test]
+    fn the_headers_are_as_rfc_7845_draws_them() {
+        let wanted = b"OpusHead\x01\x02\x38\x01\x40\x1f\0\0\0\0\0";
+        assert_eq!(head(&SOUND, 52), wanted);
+        let tags = comments(&[("TITLE", "a=b")]).unwrap();
+        assert_eq!(tags[..8], *b"OpusTags");
+        assert!(tags.ends_with(b"\x01\0\0\0\x09\0\0\0TITLE=a=b"));
+    }
+
+    #[test]
+    fn impossible_files_are_refused_by_name() {
+        let new = |sound: &Sound, tags: &[(&str, &str)]| {
+            OggWriter::new(Vec::new(), sound, tags).map(|_| ()).map_err(|e| e.to_string())
+        };
+        assert_eq!(new(&SOUND, &[("TITLE", "x")]), Ok(()));
+        let pcm = Sound { codec: CodecKind::Pcm, rate: 44_100, ..SOUND };
+        assert!(new(&pcm, &[]).is_err_and(|error| error.contains(".wav")));
+        for name in ["", "A=B", "TÄG", "A\n"] {
+            assert!(new(&SOUND, &[(name, "x")]).is_err(), "{name:?}");
+        }
+        assert!(new(&SOUND, &[("TITLE", &"x".repeat(TAG_BYTES_MAX))]).is_err());
+    }
+
+    #[test]
+    fn packets_that_would_shift_the_timeline_are_refused() {
+        let run = Run { fate: Fate::Stored, frames: 160 };
+        let new = || OggWriter::new(Vec::new(), &SOUND, &[]).unwrap();
+        // Config 0 is 10 ms, 1 is 20 ms (RFC 6716, 3.1).
+        assert!(new().chunk(&[run], &[2, 1 << 3, 0]).is_ok());
+        assert!(new().chunk(&[run], &[2, 0, 0]).is_err());
+        assert!(new().chunk(&[run], &[0]).is_err());
+        assert!(new().chunk(&[run], &[]).is_err());
+        let mut ended = new();
+        ended.chunk(&[run], &[2, 1 << 3, 0, 2, 1 << 3, 0]).unwrap();
+        assert!(ended.chunk(&[run], &[2, 1 << 3, 0]).is_err(), "after the look-ahead's packet");
+    }
+}
