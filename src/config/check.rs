@@ -1,0 +1,231 @@
+//! What must fit together over the whole file: names that are referred to, names that may stand
+//! only once.
+//!
+//! An error is what the box cannot run with (two agents with one phone: whose call is it?). A
+//! warning is what will bite somebody later, but lets the others work: a username that two agents
+//! have fails at their log-in (D2), and everybody else must still be recorded.
+//!
+//! Nothing here changes a value, but for adding up the roles of each agent.
+
+use crate::config::bounds::{CHANNELS_MAX, RINGS_MB_WARN};
+use crate::config::error::{Notes, nearest};
+use crate::config::parse::Draft;
+use crate::config::people::People;
+use crate::config::table::At;
+use crate::config::{Listen, ScheduleKind};
+use crate::permission::Permissions;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names that stand in an error at most.
+const NAMES_SHOWN_MAX: usize = 16;
+
+/// Looks at everything that spans more than one table.
+pub(super) fn check(draft: &mut Draft, notes: &mut Notes) {
+    check_listen(&draft.listen, notes);
+    check_boards(draft, notes);
+    let people = &mut draft.people;
+    add_up_roles(people, notes);
+    check_unique_names(people, notes);
+    check_usernames(people, notes);
+    check_phones(people, notes);
+    check_references(draft, notes);
+    let any = |kind| draft.people.schedules.iter().any(|found| found.schedule.kind == kind);
+    if let Some(at) = draft.on_demand_at.filter(|_| !any(ScheduleKind::OnDemand)) {
+        let text = "found true, but no [[schedule]] is of type on-demand: every record start \
+                    will be refused (no-schedule)";
+        notes.warning(at, "[on_demand] enabled", text.to_owned());
+    }
+}
+
+/// Notes every text that an earlier one has, as `fold` sees it. Empty ones are missing: no clash.
+fn unique<'a>(
+    found: impl Iterator<Item = &'a At<String>>,
+    key: &str,
+    fold: fn(&str) -> String,
+    notes: &mut Notes,
+) {
+    let mut first: BTreeMap<String, usize> = BTreeMap::new();
+    for text in found.filter(|text| !text.value.is_empty()) {
+        match first.get(&fold(&text.value)) {
+            Some(at) => {
+                let line = notes.line(*at);
+                let text_again =
+                    format!("found {:?} again, allowed once: line {line} has it", text.value);
+                notes.relation(text.at, key, text_again);
+            }
+            None => {
+                first.insert(fold(&text.value), text.at);
+            }
+        }
+    }
+}
+
+fn check_listen(listen: &[At<Listen>], notes: &mut Notes) {
+    if listen.is_empty() {
+        notes.warning(0, "[[listen]]", "found none: nobody can reach this box".to_owned());
+    }
+    // Port 0 means any free port, so several of it do not clash.
+    let places: Vec<At<String>> = listen
+        .iter()
+        .filter_map(|found| {
+            let value = match &found.value {
+                Listen::Tcp { address, .. } if address.port() == 0 => return None,
+                Listen::Tcp { address, .. } => address.to_string(),
+                Listen::Unix { path } | Listen::Serial { path, .. } => path.display().to_string(),
+            };
+            Some(At { at: found.at, value })
+        })
+        .collect();
+    unique(places.iter(), "[[listen]]", str::to_owned, notes);
+}
+
+fn check_boards(draft: &Draft, notes: &mut Notes) {
+    unique(draft.boards.iter().map(|board| &board.name), "[[board]] name", str::to_owned, notes);
+    let channels = || draft.boards.iter().flat_map(|board| &board.channels);
+    let ids: Vec<At<String>> = channels()
+        .filter_map(|channel| channel.id.as_ref())
+        .map(|id| At { at: id.at, value: id.value.to_string() })
+        .collect();
+    unique(ids.iter(), "[[board]] channels.id", str::to_owned, notes);
+    let devices = channels().map(|channel| &channel.device);
+    unique(devices, "[[board]] channels.device", str::to_owned, notes);
+    let count = channels().count();
+    if let Some(one_more) = channels().nth(CHANNELS_MAX) {
+        let text = format!("found {count} on all boards together, allowed {CHANNELS_MAX}");
+        notes.relation(one_more.device.at, "[[board]] channels", text);
+    }
+    for board in &draft.boards {
+        let mut first: BTreeMap<u16, usize> = BTreeMap::new();
+        for slot in board.channels.iter().flat_map(|channel| &channel.slots) {
+            if let Some(at) = first.get(&slot.value) {
+                let line = notes.line(*at);
+                let text = format!("found {} again, line {line} has it: heard twice", slot.value);
+                notes.warning(slot.at, "[[board]] channels.slots", text);
+            }
+            first.entry(slot.value).or_insert(slot.at);
+        }
+    }
+    let rings_bytes: u64 = draft.boards.iter().map(|b| b.ring_bytes(draft.holdback_ms())).sum();
+    if let Some(last) = draft.boards.last().filter(|_| rings_bytes >> 20 > RINGS_MB_WARN) {
+        let text = format!(
+            "found rings of {} MiB in all (sides × 2 bytes × rate × holdback_ms), more than \
+             {RINGS_MB_WARN} MiB of locked memory",
+            rings_bytes >> 20
+        );
+        notes.warning(last.name.at, "[[board]] channels", text);
+    }
+}
+
+fn add_up_roles(people: &mut People, notes: &mut Notes) {
+    let names: Vec<&str> = people.roles.iter().map(|role| role.name.value.as_str()).collect();
+    let rights: BTreeMap<&str, Permissions> =
+        people.roles.iter().map(|role| (role.name.value.as_str(), role.permissions)).collect();
+    for draft in &mut people.agents {
+        for role in &draft.roles {
+            match rights.get(role.value.as_str()) {
+                Some(permissions) => draft.agent.permissions.add(*permissions),
+                None => {
+                    let text = unknown(&role.value, &names, "no [[role]] is in the file");
+                    notes.relation(role.at, "[[agent]] roles", text);
+                }
+            }
+        }
+    }
+}
+
+/// `found "agnet" (did you mean agent?), allowed agent, supervisor`
+fn unknown(word: &str, known: &[&str], none: &str) -> String {
+    let hint = nearest(word, known).map(|known| format!(" (did you mean {known}?)"));
+    let mut allowed = known.iter().take(NAMES_SHOWN_MAX).copied().collect::<Vec<&str>>().join(", ");
+    if known.is_empty() {
+        none.clone_into(&mut allowed);
+    }
+    let more = if known.len() > NAMES_SHOWN_MAX { ", …" } else { "" };
+    format!("found {word:?}{}, allowed {allowed}{more}", hint.unwrap_or_default())
+}
+
+fn check_unique_names(people: &People, notes: &mut Notes) {
+    unique(people.roles.iter().map(|role| &role.name), "[[role]] name", str::to_owned, notes);
+    let machines = people.workstations.iter().map(|workstation| &workstation.machine);
+    unique(machines, "[[workstation]] machine", str::to_lowercase, notes);
+    let schedules = people.schedules.iter().map(|schedule| &schedule.name);
+    unique(schedules, "[[schedule]] name", str::to_owned, notes);
+    let technicians = people.technicians.iter().map(|technician| &technician.name);
+    unique(technicians, "[[technician]] name", str::to_lowercase, notes);
+}
+
+/// D2: a username of several agents is named before it bites.
+fn check_usernames(people: &People, notes: &mut Notes) {
+    let mut all: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, draft) in people.agents.iter().enumerate() {
+        if !draft.username.value.is_empty() {
+            all.entry(draft.username.value.to_lowercase()).or_default().push(index);
+        }
+    }
+    for several in all.values().filter(|several| several.len() > 1) {
+        let agents = several.iter().map(|index| &people.agents[*index]);
+        let who: Vec<String> = agents
+            .clone()
+            .take(NAMES_SHOWN_MAX)
+            .map(|draft| format!("line {} ({})", draft.agent.line, draft.agent.name))
+            .collect();
+        for draft in agents.skip(1) {
+            let text = format!(
+                "found {:?} for several agents: {}; allowed once over all domains, their log-in \
+                 will fail (duplicate-user)",
+                draft.username.value,
+                who.join(", ")
+            );
+            notes.warning(draft.username.at, "[[agent]] username", text);
+        }
+    }
+}
+
+/// Two agents with the same phone: nobody could tell whose call it is.
+fn check_phones(people: &People, notes: &mut Notes) {
+    let mut owners: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+    for draft in &people.agents {
+        for phone in &draft.phones {
+            let Some((owner, at)) = owners.get(phone.value.as_str()) else {
+                owners.insert(&phone.value, (&draft.username.value, phone.at));
+                continue;
+            };
+            let text = format!(
+                "found {:?} on line {} and on line {} ({owner}), allowed for one agent only",
+                phone.value,
+                notes.line(phone.at),
+                notes.line(*at)
+            );
+            notes.relation(phone.at, "[[agent]] phones", text);
+        }
+    }
+}
+
+/// What is named but not known; a warning, for lists may be ahead of the file.
+fn check_references(draft: &Draft, notes: &mut Notes) {
+    let people = &draft.people;
+    let channels = draft.boards.iter().flat_map(|board| &board.channels);
+    let on_boards: BTreeSet<&str> = channels.map(|channel| channel.device.value.as_str()).collect();
+    let phones = people.agents.iter().flat_map(|draft| &draft.phones);
+    let devices: BTreeSet<&str> =
+        phones.map(|phone| phone.value.as_str()).chain(on_boards.iter().copied()).collect();
+    let users: BTreeSet<String> =
+        people.agents.iter().map(|draft| draft.username.value.to_lowercase()).collect();
+    for workstation in &people.workstations {
+        let device = &workstation.device;
+        if !device.value.is_empty() && !on_boards.contains(device.value.as_str()) {
+            let text = format!("found {:?}, which is on no channel", device.value);
+            notes.warning(device.at, "[[workstation]] device", text);
+        }
+    }
+    for schedule in &people.schedules {
+        for user in schedule.users.iter().filter(|u| !users.contains(&u.value.to_lowercase())) {
+            let text = format!("found {:?}, which is no agent's username", user.value);
+            notes.warning(user.at, "[[schedule]] users", text);
+        }
+        for device in schedule.devices.iter().filter(|d| !devices.contains(d.value.as_str())) {
+            let text = format!("found {:?}, on no channel and no agent's phone", device.value);
+            notes.warning(device.at, "[[schedule]] devices", text);
+        }
+    }
+}
