@@ -12,7 +12,8 @@
 //! | ulaw | the stored frames only, interleaved, one G.711 byte a sample |
 //! | opus | for each grid frame a length and a packet: see `opus` |
 //!
-//! The encoder takes nothing but `Cleared` audio. This module never decides a fate, seals or writes.
+//! The encoder takes nothing but `Cleared` audio. This module never decides a fate, never seals
+//! and never writes.
 
 pub mod opus;
 pub mod pcm;
@@ -155,7 +156,7 @@ impl Encoder {
     pub fn frame(&mut self, audio: &Cleared<'_>, payload: &mut Vec<u8>) {
         let frames = audio.frames();
         assert!(!self.ended, "audio after the end of a recording");
-        assert!(frames <= self.grid.frames, "{frames} frames in one grid frame");
+        assert!(frames > 0 && frames <= self.grid.frames, "{frames} frames in one grid frame");
         assert_eq!(audio.samples().len(), frames * self.grid.sides, "sides");
         self.ended = frames < self.grid.frames;
         let stored = || audio.pieces().filter(|(run, _)| run.fate == Fate::Stored);

@@ -213,7 +213,7 @@ fn stored_from(runs: &[Run], from: usize) -> bool {
     })
 }
 
-fn push_entry(packet: &[u8], payload: &mut Vec<u8>) {
+pub(super) fn push_entry(packet: &[u8], payload: &mut Vec<u8>) {
     let mut left = packet.len();
     while left >= 255 {
         payload.push(255);
