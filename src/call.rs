@@ -21,9 +21,10 @@ pub struct Call {
     pub device: String,
     pub channel: ChannelIndex,
     pub of: Option<String>,
-    /// `agent=` as the PBX gave it, resolved to a username where it is a phone.
+    /// Whom the PBX named with `agent=`: a username, or one of somebody's phones.
     pub given: Option<AgentIndex>,
-    pub given_word: Option<String>,
+    /// Whose phones hold the device.
+    pub phone_owner: Option<AgentIndex>,
     pub direction: Option<Direction>,
     pub group: Option<String>,
     pub gate: Option<String>,

@@ -297,6 +297,8 @@ pub struct Agent {
     pub workstations: Vec<String>,
     /// The line of the file it stands on, for the log (D2).
     pub line: u32,
+    /// Was in an earlier configuration of this run, and is not any more.
+    pub gone: bool,
 }
 
 /// A PC and the phone beside it (the fallback of D1).

@@ -28,9 +28,29 @@ pub enum Unknown {
 }
 
 impl Directory {
+    /// A directory of these people. Of two with the same username both are kept.
     #[must_use]
     pub fn new(agents: &[Agent], workstations: &[Workstation]) -> Directory {
         Directory { agents: agents.to_vec(), workstations: workstations.to_vec() }
+    }
+
+    /// Takes a new configuration in. Everybody known keeps the place; who is gone keeps it too, but
+    /// has no rights, no phone, and cannot log in.
+    pub fn update(&mut self, agents: &[Agent], workstations: &[Workstation]) {
+        self.workstations = workstations.to_vec();
+        let mut new: Vec<Agent> = agents.to_vec();
+        for old in &mut self.agents {
+            let same = |a: &Agent| a.username.eq_ignore_ascii_case(&old.username);
+            match new.iter().position(same) {
+                Some(index) => *old = new.remove(index),
+                None => {
+                    old.permissions = Permissions::default();
+                    old.phones.clear();
+                    old.gone = true;
+                }
+            }
+        }
+        self.agents.append(&mut new);
     }
 
     /// Finds the one agent who logs in as `user`, with `domain` if the client knows it.
@@ -38,7 +58,9 @@ impl Directory {
     /// # Errors
     /// `Unknown` when there is none, or more than one.
     pub fn log_in(&self, user: &str, domain: Option<&str>) -> Result<AgentIndex, Unknown> {
-        let same = |(_, agent): &(usize, &Agent)| agent.username.eq_ignore_ascii_case(user);
+        let same = |(_, agent): &(usize, &Agent)| {
+            agent.username.eq_ignore_ascii_case(user) && !agent.gone
+        };
         let found: Vec<(usize, &Agent)> = self.agents.iter().enumerate().filter(same).collect();
         let [(index, agent)] = found[..] else {
             if found.is_empty() {
@@ -108,6 +130,7 @@ mod tests {
             screen: false,
             workstations: Vec::new(),
             line,
+            gone: false,
         }
     }
 
@@ -120,6 +143,17 @@ mod tests {
         assert_eq!(directory.log_in("jdoe", Some("OTHER")), Err(Unknown::User));
         assert_eq!(directory.log_in("bob", Some("ANY")), Ok(AgentIndex(1)));
         assert_eq!(directory.by_phone("1002"), Some(AgentIndex(1)));
+    }
+
+    #[test]
+    fn a_reload_keeps_everybodys_place() {
+        let two = [agent("jdoe", None, "1001", 3), agent("bob", None, "1002", 9)];
+        let mut directory = Directory::new(&two, &[]);
+        directory.update(&[agent("eve", None, "7", 1), agent("Bob", None, "1003", 2)], &[]);
+        assert_eq!(directory.by_username("bob"), Some(AgentIndex(1)));
+        assert_eq!(directory.by_phone("1003"), Some(AgentIndex(1)));
+        assert_eq!(directory.by_username("eve"), Some(AgentIndex(2)));
+        assert_eq!(directory.log_in("jdoe", None), Err(Unknown::User));
     }
 
     #[test]

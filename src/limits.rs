@@ -66,15 +66,10 @@ pub const DRAIN_MS: u64 = 60_000;
 /// A blackout's durable receipt waits this long before `err storage masked=yes` (protocol).
 pub const RECEIPT_MS: u64 = 2000;
 
-/// How often the captured length of an open blackout is journalled, so that a restart goes on
-/// counting from there.
-pub const BLACKOUT_NOTE_MS: u64 = 5000;
-
-/// One piece of a media file on its way to a client.
-pub const READ_BYTES: usize = 64 * 1024;
-
-/// Data blocks of `media`; far below the protocol's 1 MiB.
-pub const DATA_BYTES: usize = 16 * 1024;
+/// One piece of a media file on its way to a client, and its data block; far below the protocol's
+/// 1 MiB.
+pub const READ_BYTES: usize = 16 * 1024;
+const _: () = assert!(READ_BYTES * 2 < OUTPUT_BYTES);
 
 /// Events remembered for `watch`.
 pub const EVENTS_MAX: usize = 256;
@@ -91,3 +86,7 @@ pub fn grid_frames(rate: u32) -> u64 {
 
 /// How long a recording is kept when no schedule says.
 pub const RETENTION_DEFAULT_DAYS: u32 = 90;
+
+/// Wrong technician PINs in a row before log-in is locked, and for how long.
+pub const PIN_TRIES: u32 = 5;
+pub const PIN_LOCK_MS: u64 = 60_000;

@@ -72,6 +72,12 @@ impl Ring {
         (self.samples.len() / self.sides) as u64
     }
 
+    /// Memory it holds, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        (self.samples.len() * size_of::<i16>()) as u64
+    }
+
     /// The oldest position that can still be read.
     #[must_use]
     pub fn tail(&self) -> Position {

@@ -128,6 +128,7 @@ fn read_agent(mut table: Table<'_>, notes: &mut Notes) -> AgentDraft {
         screen: table.flag_or("screen", false),
         workstations: values(&table.texts("workstations", &NAME, LIST_MAX)),
         line: notes.line(username.at),
+        gone: false,
     };
     let roles = table.texts("roles", &NAME, ROLES_MAX);
     table.finish(notes);

@@ -31,11 +31,6 @@ impl Recorder {
         if ring_lost > 0 {
             self.lost(now, channel, ring_lost, Loss::Ring);
         }
-        if let Some(call) = self.calls.on_air(channel).map(|call| call.number) {
-            if let Some(call) = self.calls.get_mut(call) {
-                call.heard = now.mono;
-            }
-        }
     }
 
     /// Frames of a whole board that were never had.

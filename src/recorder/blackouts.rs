@@ -44,7 +44,6 @@ pub struct Open {
     pub opened: Mono,
     /// Captured audio under it, in microseconds.
     pub captured_us: u64,
-    pub noted_us: u64,
     pub warned: bool,
     pub covered: Vec<ChannelIndex>,
     pub receipt: Receipt,
@@ -121,7 +120,6 @@ impl Recorder {
             holders: 1 << press.holder as u8,
             opened: now.mono,
             captured_us: 0,
-            noted_us: 0,
             warned: false,
             covered: channels,
             receipt: receipt.clone(),
@@ -282,7 +280,7 @@ impl Recorder {
         }
     }
 
-    /// Ceiling, warning, and a note now and then of how much was captured under it.
+    /// The ceiling, and the warning before it.
     pub(super) fn tick_blackouts(&mut self, now: Now) {
         let ceiling_us = u64::from(self.config.blackout.max_s) * 1_000_000;
         let mut index = 0;
@@ -295,12 +293,6 @@ impl Recorder {
             if !open.warned && open.captured_us >= ceiling_us / 5 * 4 {
                 open.warned = true;
                 self.stale_news.extend(open.agent);
-            }
-            if open.captured_us - open.noted_us >= limits::BLACKOUT_NOTE_MS * 1000 {
-                open.noted_us = open.captured_us;
-                let (number, captured_ms) = (open.number, open.captured_us / 1000);
-                let fact = Fact::BlackoutHeld { number, captured_ms };
-                self.storage.note(&mut self.index, now, fact);
             }
             index += 1;
         }

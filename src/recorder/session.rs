@@ -53,11 +53,17 @@ pub struct Session {
     pub opened: Mono,
     pub last_line: Mono,
     pub refused_hellos: u8,
+    /// Its last line was one of those that may come before hello.
+    pub trying: bool,
+    /// Who it will be when the PIN is right.
+    pub claims: Option<Who>,
     /// A PIN is being checked; no line is taken meanwhile.
     pub checking: bool,
     /// Bytes that may still be handed to the shell.
     pub room: usize,
     pub sent_state: Option<AgentState>,
+    /// Something about its agent changed since.
+    pub stale: bool,
     pub stream: Option<Stream>,
     /// Next event to be told, for `watch`.
     pub watch: Option<u64>,
@@ -77,9 +83,12 @@ impl Session {
             opened: now.mono,
             last_line: now.mono,
             refused_hellos: 0,
+            trying: false,
+            claims: None,
             checking: false,
             room: limits::OUTPUT_BYTES,
             sent_state: None,
+            stale: false,
             stream: None,
             watch: None,
             closing: false,

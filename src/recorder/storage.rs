@@ -43,6 +43,8 @@ pub struct Storage {
     urgent: bool,
     last_checkpoint: Mono,
     noted_since_checkpoint: bool,
+    /// The sync that makes the newest fact durable.
+    settled: Ticket,
     closing: bool,
     pub full: bool,
     pub free_bytes: u64,
@@ -92,6 +94,7 @@ impl Storage {
             urgent: true,
             last_checkpoint: Mono(0),
             noted_since_checkpoint: false,
+            settled: Ticket(0),
             closing: false,
             full: false,
             free_bytes: 0,
@@ -113,13 +116,20 @@ impl Storage {
         self.noted_since_checkpoint = true;
         self.touch(now.mono);
         self.urgent = true;
-        self.ticket()
+        self.settled = self.ticket();
+        self.settled
+    }
+
+    /// The sync after which every fact noted so far is durable.
+    #[must_use]
+    pub fn settled(&self) -> Ticket {
+        self.settled
     }
 
     /// The number the next fact will have: the nonce of what is sealed in it.
     #[must_use]
     pub fn next_sequence(&self) -> u64 {
-        self.journal.next_sequence()
+        self.journal.state().sequence
     }
 
     /// The sync after which everything asked so far is durable.

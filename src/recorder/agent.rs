@@ -1,0 +1,374 @@
+//! The agents' commands: record, black out, update. One short function each.
+//!
+//! Whether they may is asked of `rights`, always before anything is changed. A blackout acts first
+//! and is noted after; everything else is noted in the same breath. Also here: the same commands
+//! given by a supervisor or the CTI feed for somebody else.
+
+use super::blackouts::{Press, Receipt};
+use super::command::Said;
+use super::tapes::Wanted;
+use super::{Recorder, Recording};
+use crate::directory::AgentIndex;
+use crate::id::RecordingId;
+use crate::job::Ticket;
+use crate::limits;
+use crate::store::fact::{CallNumber, Fact, Holder, Reason, Reasons, RecordingEnd};
+use crate::store::seal;
+use crate::time::{Mono, Now, Position};
+use protocol::command::bad_character;
+use protocol::{Code, Kind, Refusal, reply};
+
+/// Who commands, on whose behalf.
+#[derive(Clone, Debug)]
+pub(super) struct By {
+    pub kind: Kind,
+    /// Username, or the kind's word.
+    pub name: String,
+}
+
+impl By {
+    fn holder(&self) -> Holder {
+        match self.kind {
+            Kind::Supervisor => Holder::Supervisor,
+            Kind::Cti => Holder::Cti,
+            Kind::Agent | Kind::Screen | Kind::Technician | Kind::Monitor => Holder::Agent,
+        }
+    }
+
+    fn reason(&self) -> Reason {
+        if self.kind == Kind::Supervisor { Reason::Supervisor } else { Reason::Api }
+    }
+}
+
+impl Recorder {
+    pub(super) fn record_start(&mut self, now: Now, agent: AgentIndex) -> Result<Said, Refusal> {
+        let number = self.may_record_start(agent)?;
+        let name = self.directory.agent(agent).username.clone();
+        if let Some(seen) = self.seen_running(agent, number) {
+            let id = seen.id;
+            let (schedule, from) = self.press_of(number);
+            let ticket = self.add_reason(now, id, Reason::Agent, (&name, schedule));
+            if let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) {
+                recording.pressed.get_or_insert((agent, from));
+            }
+            self.stale_news.insert(agent);
+            return Ok(self.record_said(agent, id, ticket));
+        }
+        let (schedule, from) = self.press_of(number);
+        let hidden = self.running_of(number).map(|hidden| (hidden.id, hidden.reasons));
+        let mut reasons = Reasons::only(Reason::Agent);
+        reasons.0 |= hidden.map_or(0, |(_, others)| others.0);
+        let want = Wanted {
+            call: number,
+            from: if hidden.is_some() { from } else { from.max(self.floor(number)) },
+            reasons,
+            pressed: Some((agent, from)),
+            schedule,
+            continues: None,
+        };
+        let (id, ticket) = match hidden {
+            Some((old, _)) => self.split(now, old, from, want)?,
+            None => self.begin(now, want)?,
+        };
+        Ok(self.record_said(agent, id, ticket))
+    }
+
+    /// The on-demand schedule of a call, and where a press on it begins.
+    fn press_of(&self, number: CallNumber) -> (Option<usize>, Position) {
+        let Some(call) = self.calls.get(number) else { return (None, Position(0)) };
+        (call.schedules.on_demand, self.press_from(call))
+    }
+
+    /// Where the newest recording of the call ended: a segment never overlaps the one before.
+    fn floor(&self, number: CallNumber) -> Position {
+        let last = self.last_of(number).and_then(|last| last.end);
+        last.map_or(Position(0), |(to, _)| to)
+    }
+
+    pub(super) fn record_stop(&mut self, now: Now, agent: AgentIndex) -> Result<Said, Refusal> {
+        let target = self.may_record_stop(agent)?;
+        let (id, call, running) = (target.id, target.call, target.running());
+        let (reasons, pressed) = (target.reasons, target.pressed);
+        if !running || !reasons.has(Reason::Agent) && !self.stops_any(agent) {
+            return Ok(self.record_said(agent, id, self.storage.settled()));
+        }
+        let name = self.directory.agent(agent).username.clone();
+        let mut gone = Reasons::only(Reason::Agent);
+        if self.stops_any(agent) {
+            gone = reasons;
+        }
+        let rest = Reasons(reasons.0 & !gone.0);
+        let own = pressed.is_some_and(|(by, _)| by == agent);
+        if self.only_own(agent) && own && !rest.is_empty() {
+            // Others go on without the agent's notice: their recording begins where this one ends.
+            let head = self.recording(id).map_or(Position(0), |r| self.channels[r.channel.0].head());
+            let schedule = self.calls.get(call).and_then(|call| call.schedules.percentage);
+            let want = Wanted {
+                call,
+                from: head,
+                reasons: rest,
+                pressed: None,
+                schedule: schedule.map(|(index, _)| index),
+                continues: None,
+            };
+            self.split(now, id, head, want)?;
+            if let Some(old) = self.recordings.iter_mut().find(|r| r.id == id) {
+                old.reasons = Reasons::default();
+            }
+            let fact = Fact::RecordingReasons { id, reasons: Reasons::default(), by: name };
+            let ticket = self.storage.note(&mut self.index, now, fact);
+            self.stale_news.insert(agent);
+            return Ok(self.record_said(agent, id, ticket));
+        }
+        let ticket = self.drop_reasons(now, id, gone, &name);
+        Ok(self.record_said(agent, id, ticket))
+    }
+
+    fn stops_any(&self, agent: AgentIndex) -> bool {
+        self.agent_has(agent, crate::permission::Permission::RecordStopAny)
+    }
+
+    /// The resulting state of a recording, as this agent may see it.
+    fn record_said(&self, agent: AgentIndex, id: RecordingId, after: Ticket) -> Said {
+        let Some(recording) = self.recording(id) else { return Said::now(Vec::new()) };
+        let only_own = self.only_own(agent);
+        let mut reasons = recording.reasons;
+        if only_own {
+            reasons.0 &= Reasons::only(Reason::Agent).0;
+        }
+        let own_from = recording.pressed.filter(|_| only_own).map(|(_, from)| from);
+        let from = own_from.unwrap_or(recording.from);
+        Self::recording_said(recording, reasons, from.max(recording.from), after)
+    }
+
+    fn recording_said(
+        recording: &Recording,
+        reasons: Reasons,
+        from: Position,
+        after: Ticket,
+    ) -> Said {
+        let mut bytes = Vec::new();
+        let on = recording.running() && !reasons.is_empty();
+        let reasons = if on { reasons } else { Reasons::default() };
+        let line = reply::ok(&mut bytes).pair("recording", recording.id).pair("reasons", reasons);
+        line.pair("state", protocol::state::on_off(on)).pair("from", from).end();
+        Said::after(after, bytes)
+    }
+
+    /// `record start device=D` of a supervisor or the CTI feed.
+    pub(super) fn record_start_for(
+        &mut self,
+        now: Now,
+        device: &str,
+        by: &By,
+    ) -> Result<Said, Refusal> {
+        let number = self.call_on(device)?;
+        let call = self.calls.get(number).ok_or_else(|| Refusal::from(Code::NoCall))?;
+        let from = self.press_from(call);
+        let schedule = match by.reason() {
+            Reason::Api => call.schedules.api.or(call.schedules.on_demand),
+            _ => call.schedules.on_demand.or(call.schedules.api),
+        };
+        if schedule.is_none() {
+            return Err(Code::NoSchedule.into());
+        }
+        let (id, ticket) = match self.running_of(number).map(|running| running.id) {
+            Some(id) => (id, self.add_reason(now, id, by.reason(), (&by.name, schedule))),
+            None => {
+                let want = Wanted {
+                    call: number,
+                    from: from.max(self.floor(number)),
+                    reasons: Reasons::only(by.reason()),
+                    pressed: None,
+                    schedule,
+                    continues: None,
+                };
+                self.begin(now, want)?
+            }
+        };
+        Ok(self.said_of(id, ticket))
+    }
+
+    /// `record stop device=D`: the CTI feed takes its own reason away, a supervisor every one.
+    pub(super) fn record_stop_for(
+        &mut self,
+        now: Now,
+        device: &str,
+        by: &By,
+    ) -> Result<Said, Refusal> {
+        let number = self.call_on(device)?;
+        let Some(running) = self.running_of(number) else {
+            return Err(Code::NotRecording.into());
+        };
+        let (id, reasons) = (running.id, running.reasons);
+        let gone = match by.reason() {
+            Reason::Api if !reasons.has(Reason::Api) => return Err(Code::NotYours.into()),
+            Reason::Api => Reasons::only(Reason::Api),
+            _ => reasons,
+        };
+        let ticket = self.drop_reasons(now, id, gone, &by.name);
+        Ok(self.said_of(id, ticket))
+    }
+
+    fn said_of(&self, id: RecordingId, ticket: Ticket) -> Said {
+        match self.recording(id) {
+            Some(r) => Self::recording_said(r, r.reasons, r.from, ticket),
+            None => Said::now(Vec::new()),
+        }
+    }
+
+    fn call_on(&self, device: &str) -> Result<CallNumber, Refusal> {
+        let channel = self.channel_of(device).ok_or_else(|| {
+            Refusal::new(Code::NoSuchDevice, format!("no channel records device {device}"))
+        })?;
+        let call = self.calls.on_air(channel).ok_or_else(|| Refusal::from(Code::NoCall))?;
+        Ok(call.number)
+    }
+
+    pub(super) fn agent_named(&self, user: &str) -> Result<AgentIndex, Refusal> {
+        let found = self.directory.by_username(user);
+        found.ok_or_else(|| Refusal::new(Code::UnknownUser, format!("no agent is called {user}")))
+    }
+
+    /// Opens a blackout for `agent`, or adds a holder to the one that is open.
+    pub(super) fn blackout_start(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+        by: &By,
+        (lead_ms, woke): (Option<u32>, Mono),
+    ) -> Result<Said, Refusal> {
+        let holdback_ms = self.config.audio.holdback_ms;
+        let lead_ms = lead_ms.unwrap_or(self.config.blackout.lead_ms);
+        if lead_ms > holdback_ms {
+            let text = format!("lead_ms={lead_ms}: allowed 0 to {holdback_ms} (holdback_ms)");
+            return Err(Refusal::new(Code::BadArgument, text));
+        }
+        let holder = by.holder();
+        let (call, recording) = match by.kind {
+            Kind::Agent => self.may_blackout_start(agent)?,
+            _ => self.blackout_target(agent)?,
+        };
+        let recording = recording.map(|r| (r.id, self.visible_from(agent, r)));
+        let receipt = match self.blackouts.of(agent) {
+            Some(open) => {
+                let receipt = open.receipt.clone();
+                self.hold_blackout(now, agent, holder, &by.name);
+                Receipt { ticket: self.storage.settled(), ..receipt }
+            }
+            None => {
+                let press = Press {
+                    agent,
+                    call,
+                    recording: recording.map(|(id, _)| id),
+                    clip: recording.map_or(Position(0), |(_, from)| from),
+                    holder,
+                    by: &by.name,
+                    lead_ms,
+                    woke,
+                };
+                self.open_blackout(now, &press)
+            }
+        };
+        Ok(Self::blackout_said(now, &receipt))
+    }
+
+    /// From where this agent knows of a recording.
+    fn visible_from(&self, agent: AgentIndex, recording: &Recording) -> Position {
+        let own = recording.pressed.filter(|(by, _)| *by == agent && self.only_own(agent));
+        own.map_or(recording.from, |(_, from)| from.max(recording.from))
+    }
+
+    fn blackout_said(now: Now, receipt: &Receipt) -> Said {
+        let mut bytes = Vec::new();
+        for (channel, from) in &receipt.others {
+            let row = reply::row(&mut bytes).pair("channel", channel).pair("from", from);
+            row.pair("to", "-").end();
+        }
+        let mut channels = receipt.channel.to_string();
+        for (other, _) in &receipt.others {
+            channels.push(',');
+            channels.push_str(&other.to_string());
+        }
+        let id = receipt.recording.map_or("-".to_string(), |id| id.to_string());
+        let line = reply::ok(&mut bytes).pair("blackout", "on").pair("recording", id);
+        let line = line.pair("at", receipt.at).pair("from", receipt.from);
+        line.pair("channels", channels).pair("took_us", receipt.took_us).end();
+        let mut said = Said::after(receipt.ticket, bytes);
+        said.give_up = Some(now.mono.after_ms(limits::RECEIPT_MS));
+        said
+    }
+
+    /// A holder lets go of the blackout of `agent`.
+    pub(super) fn blackout_stop(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+        by: &By,
+    ) -> Result<Said, Refusal> {
+        let hidden = by.kind == Kind::Agent && !self.blackout_seen(agent);
+        let mut bytes = Vec::new();
+        let open = if hidden {
+            None
+        } else {
+            self.release_blackout(now, agent, by.holder(), &by.name)
+        };
+        let Some((was, to, over, ticket)) = open else {
+            let line = reply::ok(&mut bytes).pair("blackout", "off").pair("recording", "-");
+            line.pair("from", "-").pair("to", "-").end();
+            return Ok(Said::after(self.storage.settled(), bytes));
+        };
+        let seen_over = over || self.only_own(agent) && by.kind == Kind::Agent;
+        let ends = |at: Position| if seen_over { at.to_string() } else { "-".to_string() };
+        for (channel, from) in &was.receipt.others {
+            let head = self.channels.iter().find(|c| c.id == *channel);
+            let head = head.map_or(Position(0), crate::channel::Channel::head);
+            let row = reply::row(&mut bytes).pair("channel", channel).pair("from", from);
+            row.pair("to", ends(head)).end();
+        }
+        let id = was.receipt.recording.map_or("-".to_string(), |id| id.to_string());
+        let state = protocol::state::on_off(!seen_over);
+        let line = reply::ok(&mut bytes).pair("blackout", state).pair("recording", id);
+        line.pair("from", was.receipt.from).pair("to", ends(to)).end();
+        let mut said = Said::after(ticket, bytes);
+        said.give_up = Some(now.mono.after_ms(limits::RECEIPT_MS));
+        Ok(said)
+    }
+
+    /// Sets a user-defined field; nobody who sets one ever sees what was there (F2).
+    pub(super) fn update(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+        field: u8,
+        value: &str,
+    ) -> Result<Said, Refusal> {
+        let target = self.may_update(agent, field)?;
+        let (id, key) = (target.id, target.key.clone());
+        if let Some(bad) = bad_character(value) {
+            let text = format!("{bad:?} is not allowed in a field; nothing was changed");
+            return Err(Refusal::new(Code::BadCharacters, text));
+        }
+        let by = self.directory.agent(agent).username.clone();
+        let value = seal::seal_field(key.as_ref(), self.storage.next_sequence(), value);
+        let fact = Fact::FieldSet { id, field, by, value };
+        let ticket = self.storage.note(&mut self.index, now, fact);
+        let mut bytes = Vec::new();
+        reply::ok(&mut bytes).pair("recording", id).end();
+        Ok(Said::after(ticket, bytes))
+    }
+
+    /// A recording whose file the disk refused.
+    pub(super) fn file_failed(&mut self, now: Now, file: crate::job::FileId) {
+        let index = self.recordings.iter().position(|r| r.file == file && r.tape.is_some());
+        if let Some(index) = index {
+            let call = self.recordings[index].call;
+            self.recordings[index].end.get_or_insert((
+                self.channels[self.recordings[index].channel.0].head(),
+                RecordingEnd::Storage,
+            ));
+            self.give_up(now, index);
+            self.news_of_call(call);
+        }
+    }
+}

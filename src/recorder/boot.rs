@@ -1,0 +1,301 @@
+//! How the recorder begins: what the journal says is going on, and what was cut.
+//!
+//! The shell has read the journal and completed the media files that were cut; here the calls that
+//! were going on live on, open blackouts mask their channels from position 0 before any audio comes,
+//! and recordings that were cut begin anew as soon as there are envelopes (G5, H3).
+
+use super::blackouts::{Blackouts, Open, Receipt};
+use super::storage::Storage;
+use super::{Recorder, box_info, library};
+use crate::alarm::{self, Alarms};
+use crate::call::{Call, Calls};
+use crate::channel::Channel;
+use crate::codec::{CodecError, Encoder};
+use crate::config::{Config, Scope};
+use crate::directory::{AgentIndex, Directory};
+use crate::id::RecordingId;
+use crate::job::Ticket;
+use crate::schedule;
+use crate::store::fact::{CallNumber, Fact, Place, Reason, Reasons, RecordingEnd, RecordingEnded};
+use crate::store::index::{Index, LiveCall};
+use crate::store::journal::JournalWriter;
+use crate::store::seal::{self, DataKey, Identity};
+use crate::store::sign::BoxKey;
+use crate::time::{Mono, Now, Position};
+use crate::trace::Trace;
+use std::collections::{BTreeSet, VecDeque};
+
+/// A recording that has to begin anew.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    /// The one it goes on from.
+    pub id: Option<RecordingId>,
+    pub call: CallNumber,
+    pub reasons: Reasons,
+    pub agent: Option<AgentIndex>,
+    pub schedule: Option<String>,
+}
+
+/// What the shell found on the disk.
+pub struct Boot {
+    pub config: Config,
+    /// Folded from the whole journal.
+    pub index: Index,
+    pub journal: JournalWriter,
+    /// Day of the journal file to go on with; `None`: there is none for today.
+    pub day: Option<String>,
+    pub box_key: BoxKey,
+    /// The key that the numbers of calls were sealed with before; `None`: not sealed, or gone.
+    pub old_call_key: Option<DataKey>,
+    /// The one from now on; `None` with `seal = false`.
+    pub call_key: Option<DataKey>,
+    pub identities: Vec<Identity>,
+    /// Ends of recordings that were cut; their media files are complete now.
+    pub closed: Vec<RecordingEnded>,
+}
+
+/// Free buffers for chunks: two per channel and some for facts.
+const SPARE_BLOCKS: usize = 16;
+
+impl Recorder {
+    /// # Errors
+    /// When the codec refuses the configured rate or bitrate.
+    pub fn new(now: Now, boot: Boot) -> Result<Recorder, CodecError> {
+        let Boot { config, mut index, mut journal, day, box_key, closed, .. } = boot;
+        let channels = channels(&config);
+        let encoders = encoders(&config)?;
+        let longest = encoders.iter().flatten().map(library::chunk_bytes).max().unwrap_or(0);
+        let today = now.wall.day();
+        let fresh = (day.as_deref() != Some(today.as_str())).then(|| {
+            let mut header = Vec::new();
+            journal.roll(&today, &mut header);
+            header
+        });
+        let blocks = channels.len() * 2 + SPARE_BLOCKS;
+        let block_bytes = longest * 2 + 64 * 1024;
+        let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, block_bytes);
+        let number = index.boot() + 1;
+        for ended in closed {
+            storage.note(&mut index, now, Fact::RecordingEnded(ended));
+        }
+        let version = env!("CARGO_PKG_VERSION").to_string();
+        let rates = config.boards.iter().map(|board| board.rate).collect();
+        storage.note(&mut index, now, Fact::BoxStarted { boot: number, version, rates });
+        let mut recorder = Recorder {
+            directory: Directory::new(&config.agents, &config.workstations),
+            boot: number,
+            boards: vec![None; config.boards.len()],
+            calls: Calls::new(index.last_call().0),
+            recordings: Vec::with_capacity(64),
+            blackouts: Blackouts { open: Vec::new(), last: index.last_blackout().0 },
+            sessions: super::session::Sessions::default(),
+            storage,
+            index,
+            identities: boot.identities,
+            call_key: boot.call_key,
+            envelopes: VecDeque::new(),
+            envelopes_asked: 0,
+            envelopes_wanted: channels.len() * 2 + SPARE_BLOCKS,
+            encoders,
+            alarms: Alarms::default(),
+            trace: Trace::default(),
+            counters: box_info::Counters::default(),
+            stale_news: BTreeSet::new(),
+            outputs: VecDeque::with_capacity(256),
+            next_release: 0,
+            more_to_release: false,
+            next_answer: 0,
+            next_call_tick: Mono(0),
+            reader: library::Reader::default(),
+            cut: Vec::new(),
+            wrong_pins: 0,
+            pin_locked_until: Mono(0),
+            now: now.mono,
+            stopping: false,
+            stopped: false,
+            channels,
+            config,
+        };
+        recorder.calls_live_on(now, boot.old_call_key.as_ref());
+        recorder.blackouts_stay(now);
+        recorder.standing_alarms(now);
+        Ok(recorder)
+    }
+
+    fn standing_alarms(&mut self, now: Now) {
+        if !self.config.store.seal {
+            let text = "recordings are not sealed (seal = false)".to_string();
+            self.raise(now, alarm::Code::NotSealed, "", text);
+        }
+        let open = |l: &crate::config::Listen| {
+            matches!(l, crate::config::Listen::Tcp { insecure: true, tls: false, address }
+                if !address.ip().is_loopback())
+        };
+        if self.config.listen.iter().any(open) {
+            let text = "plain text is served off loopback (insecure = true)".to_string();
+            self.raise(now, alarm::Code::Insecure, "", text);
+        }
+    }
+
+    /// Calls that were going on are known again; those without a channel, or too old, end.
+    fn calls_live_on(&mut self, now: Now, old_key: Option<&DataKey>) {
+        let live: Vec<LiveCall> = self.index.calls().cloned().collect();
+        for call in live {
+            let number = call.facts.number;
+            let stale_ms = i64::from(self.config.audio.stale_call_s) * 1000;
+            let old = now.wall.0.saturating_sub(call.facts.began.0) > stale_ms.max(86_400_000);
+            let Some(channel) = self.channel_of(&call.facts.device).filter(|_| !old) else {
+                let fact = Fact::CallEnded { number, why: "restart".to_string() };
+                self.storage.note(&mut self.index, now, fact);
+                continue;
+            };
+            let numbers = seal::open_numbers(old_key, &call.numbers).unwrap_or_default();
+            let given = call.facts.agent.as_deref().and_then(|a| self.directory.by_username(a));
+            let known = Call {
+                number,
+                id: call.facts.call.clone(),
+                device: call.facts.device.clone(),
+                channel,
+                of: call.facts.of.clone(),
+                given,
+                phone_owner: self.directory.by_phone(&call.facts.device),
+                direction: call.facts.direction,
+                group: call.facts.group.clone(),
+                gate: call.facts.gate.clone(),
+                numbers,
+                began: call.facts.began,
+                from: Position(0),
+                held: call.held,
+                turn: self.calls.next_turn(),
+                ended: None,
+                schedules: schedule::Match::default(),
+                heard: now.mono,
+            };
+            let sequence = self.storage.next_sequence();
+            let numbers = seal::seal_numbers(self.call_key.as_ref(), sequence, &known.numbers);
+            self.calls.push(known);
+            let fact = Fact::CallChanged { call: call.facts.clone(), numbers };
+            self.storage.note(&mut self.index, now, fact);
+            self.match_schedules(now, number);
+            self.cut_of(&call);
+        }
+    }
+
+    /// The recording of a live call that the last stop ended goes on.
+    fn cut_of(&mut self, call: &LiveCall) {
+        let number = call.facts.number;
+        let same = |record: &&crate::store::index::Record| record.began.call.number == number;
+        let all = crate::store::index::Filter::default();
+        let Some(last) = self.index.list(&all).find(same) else { return };
+        let stopped = |ended: &RecordingEnded| {
+            matches!(ended.end, RecordingEnd::Power | RecordingEnd::Shutdown | RecordingEnd::Storage)
+        };
+        if !last.ended.as_ref().is_some_and(stopped) || last.reasons.is_empty() {
+            return;
+        }
+        let agent = call.facts.agent.as_deref().and_then(|a| self.directory.by_username(a));
+        let agent = agent.filter(|_| last.reasons.has(Reason::Agent));
+        let (id, reasons, schedule) = (last.id(), last.reasons, last.began.schedule.clone());
+        self.cut.push(Cut { id: Some(id), call: number, reasons, agent, schedule });
+    }
+
+    /// Open blackouts mask from position 0, before any audio comes in (G5).
+    fn blackouts_stay(&mut self, now: Now) {
+        let open: Vec<_> = self.index.blackouts().cloned().collect();
+        for old in open {
+            let agent = self.directory.by_username(&old.agent);
+            let scope_call = old.call.filter(|_| self.config.blackout.scope == Scope::Call);
+            let call = scope_call.or(old.call);
+            let first = self.calls.live().find(|call| self.owner(call) == agent && agent.is_some());
+            let channel = first.map_or(0, |call| self.channels[call.channel.0].id);
+            self.blackouts.open.push(Open {
+                number: old.number,
+                agent,
+                agent_name: old.agent.clone(),
+                call,
+                holders: old.holders,
+                opened: now.mono,
+                captured_us: old.earlier_ms() * 1000,
+                warned: false,
+                covered: Vec::new(),
+                receipt: Receipt {
+                    recording: None,
+                    at: Position(0),
+                    from: Position(0),
+                    channel,
+                    others: Vec::new(),
+                    took_us: 0,
+                    ticket: Ticket(0),
+                },
+            });
+        }
+        self.follow_calls(now);
+        let ended = |open: &Open| open.call.is_some_and(|call| self.calls.get(call).is_none());
+        while let Some(index) = self.blackouts.open.iter().position(ended) {
+            let end = crate::store::fact::BlackoutEnd::CallEnd;
+            self.close_blackout(now, index, end, "box");
+        }
+        for open in &self.blackouts.open {
+            log::warn!("the blackout of {} stays on", open.agent_name);
+            for channel in &open.covered {
+                let place = &self.channels[channel.0];
+                assert_eq!(place.mask.open_from(), Some(Position(0)));
+                let _: Place = Place { channel: place.id, at: Position(0) };
+            }
+        }
+    }
+
+    /// A new configuration: people, rights and schedules change, what runs goes on unchanged.
+    pub(super) fn reload(&mut self, now: Now, new: Config) {
+        self.directory.update(&new.agents, &new.workstations);
+        let kept = std::mem::replace(&mut self.config, new);
+        // What the hardware and the memory were laid out for changes with a restart only.
+        self.config.boards = kept.boards;
+        self.config.listen = kept.listen;
+        self.config.data = kept.data;
+        self.config.name = kept.name;
+        self.config.store.seal = kept.store.seal;
+        let (codec, bitrate) = (kept.audio.codec, kept.audio.bitrate);
+        (self.config.audio.codec, self.config.audio.bitrate) = (codec, bitrate);
+        self.config.audio.holdback_ms = kept.audio.holdback_ms;
+        let lead_ms = self.config.blackout.lead_ms.min(kept.audio.holdback_ms);
+        self.config.blackout.lead_ms = lead_ms;
+        let numbers: Vec<_> = self.calls.live().map(|call| call.number).collect();
+        for number in numbers {
+            let device = self.calls.get(number).map(|call| call.device.clone());
+            let owner = device.and_then(|device| self.directory.by_phone(&device));
+            if let Some(call) = self.calls.get_mut(number) {
+                call.phone_owner = owner;
+            }
+            self.match_schedules(now, number);
+        }
+        self.follow_calls(now);
+        let agents: Vec<_> = self.sessions.iter().filter_map(super::Session::on_duty).collect();
+        self.stale_news.extend(agents);
+        log::info!("the configuration was read again");
+    }
+}
+
+fn channels(config: &Config) -> Vec<Channel> {
+    let mut channels = Vec::new();
+    for (index, board) in config.boards.iter().enumerate() {
+        for model in &board.channels {
+            let holdback_ms = config.audio.holdback_ms;
+            channels.push(Channel::new(index, board.rate, model, holdback_ms));
+        }
+    }
+    channels
+}
+
+/// One encoder per channel, made before the first call: libopus takes its memory now.
+fn encoders(config: &Config) -> Result<Vec<Vec<Encoder>>, CodecError> {
+    let audio = &config.audio;
+    let mut pools: Vec<Vec<Encoder>> = (0..config.boards.len() * 2).map(|_| Vec::new()).collect();
+    for (index, board) in config.boards.iter().enumerate() {
+        for channel in &board.channels {
+            let encoder = Encoder::new(audio.codec, board.rate, channel.sides, audio.bitrate)?;
+            pools[index * 2 + usize::from(channel.sides) - 1].push(encoder);
+        }
+    }
+    Ok(pools)
+}

@@ -1,0 +1,361 @@
+//! Calls come, change, are held, and go; whose they are; and what follows for audio and masks.
+//!
+//! A channel's audio belongs to its newest started or resumed, not held call; recordings of its
+//! other calls get a `held` span meanwhile. Whenever calls change, masks follow first (blackouts),
+//! then held spans, then the news. Nothing here parses a command.
+
+use super::Recorder;
+use super::boot::Cut;
+use super::tapes::Wanted;
+use crate::alarm;
+use crate::call::Call;
+use crate::channel::ChannelIndex;
+use crate::directory::AgentIndex;
+use crate::job::Ticket;
+use crate::limits;
+use crate::schedule;
+use crate::store::fact::{CallNumber, Fact, Numbers, Reason, Reasons, RecordingEnd};
+use crate::store::seal;
+use crate::time::Now;
+use crate::trace::Event;
+use protocol::{CallArgs, Code, Refusal};
+
+/// A channel that was louder than this, in dB of full scale, was heard.
+const HEARD_DB: i32 = -60;
+
+impl Recorder {
+    /// Whose call it is: named by the PBX, else by the phone, else by who sits there.
+    pub(super) fn owner(&self, call: &Call) -> Option<AgentIndex> {
+        call.given.or(call.phone_owner).or_else(|| self.sits_at(&call.device))
+    }
+
+    fn sits_at(&self, device: &str) -> Option<AgentIndex> {
+        let sits = |session: &super::Session| {
+            let machine = session.who.as_ref()?.machine.as_deref()?;
+            let own = self.directory.workstation_device(machine)?;
+            session.on_duty().filter(|_| own == device)
+        };
+        self.sessions.iter().find_map(sits)
+    }
+
+    pub(super) fn owner_name(&self, call: &Call) -> Option<String> {
+        self.owner(call).map(|agent| self.directory.agent(agent).username.clone())
+    }
+
+    /// The newest started or resumed, not held call over all devices of an agent.
+    pub(super) fn current_call(&self, agent: AgentIndex) -> Option<&Call> {
+        let own = self.calls.live().filter(|call| !call.held && self.owner(call) == Some(agent));
+        own.max_by_key(|call| call.turn)
+    }
+
+    /// The current call, or else the one in wrap-up.
+    pub(super) fn reachable_call(&self, agent: AgentIndex) -> Option<&Call> {
+        let ended = || {
+            let own = self.calls.iter().filter(|call| self.owner(call) == Some(agent));
+            own.filter(|call| !call.live()).max_by_key(|call| call.turn)
+        };
+        let any_live = || self.calls.live().any(|call| self.owner(call) == Some(agent));
+        self.current_call(agent).or_else(|| if any_live() { None } else { ended() })
+    }
+
+    pub(super) fn channel_of(&self, device: &str) -> Option<ChannelIndex> {
+        self.channels.iter().position(|channel| channel.device == device).map(ChannelIndex)
+    }
+
+    /// A call begins, or one that is known becomes better known.
+    pub(super) fn call_start(
+        &mut self,
+        now: Now,
+        args: &CallArgs<'_>,
+    ) -> Result<(CallNumber, Ticket), Refusal> {
+        let Some(channel) = self.channel_of(&args.device) else {
+            self.counters.calls_without_channel += 1;
+            let text = format!("call {} on device {} has no channel", args.call, args.device);
+            self.raise(now, alarm::Code::NoChannel, &args.device, text);
+            let text = format!("no channel records device {}; see `channels`", args.device);
+            return Err(Refusal::new(Code::NoChannel, text));
+        };
+        if let Some(known) = self.calls.find(&args.device, &args.call) {
+            let number = known.number;
+            return self.call_update(now, number, args).map(|ticket| (number, ticket));
+        }
+        let here = self.calls.live().filter(|call| call.channel == channel);
+        if self.calls.full() || here.count() >= limits::CALLS_PER_DEVICE_MAX {
+            return Err(Refusal::new(Code::TooMany, "too many calls are known of this device"));
+        }
+        if args.of.is_none() {
+            self.replace_call(now, channel);
+        }
+        let call = self.new_call(now, channel, args);
+        let number = call.number;
+        let (device, id) = (call.device.clone(), call.id.clone());
+        self.calls.push(call);
+        self.trace.note(now.wall, Event::CallBegan { device, call: id });
+        let ticket = self.note_call(now, number, true);
+        self.match_schedules(now, number);
+        self.follow(now, channel);
+        self.schedule_records(now, number);
+        self.news_of_call(number);
+        Ok((number, ticket))
+    }
+
+    fn new_call(&mut self, now: Now, channel: ChannelIndex, args: &CallArgs<'_>) -> Call {
+        let mut call = Call {
+            number: self.calls.next_number(),
+            id: args.call.to_string(),
+            device: args.device.to_string(),
+            channel,
+            of: None,
+            given: None,
+            phone_owner: self.directory.by_phone(&args.device),
+            direction: None,
+            group: None,
+            gate: None,
+            numbers: Numbers::default(),
+            began: now.wall,
+            from: self.channels[channel.0].head(),
+            held: false,
+            turn: self.calls.next_turn(),
+            ended: None,
+            schedules: schedule::Match::default(),
+            heard: now.mono,
+        };
+        self.learn(&mut call, args);
+        call
+    }
+
+    /// What the PBX says replaces what it said before; what it does not say stays.
+    fn learn(&self, call: &mut Call, args: &CallArgs<'_>) {
+        let text = |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
+        call.of = text(&args.of).or(call.of.take());
+        call.group = text(&args.group).or(call.group.take());
+        call.gate = text(&args.gate).or(call.gate.take());
+        call.numbers.ani = text(&args.ani).or(call.numbers.ani.take());
+        call.numbers.dnis = text(&args.dnis).or(call.numbers.dnis.take());
+        call.direction = args.direction.map(super::cti::direction).or(call.direction);
+        if let Some(word) = &args.agent {
+            let named = self.directory.by_username(word).or(self.directory.by_phone(word));
+            if named.is_none() {
+                log::warn!("call {}: agent={word} is nobody's username or phone", call.id);
+            }
+            call.given = named;
+        }
+    }
+
+    /// Another call on the same device, which is no consult leg, ends the one that was heard there.
+    fn replace_call(&mut self, now: Now, channel: ChannelIndex) {
+        if let Some(old) = self.calls.on_air(channel).map(|call| call.number) {
+            self.call_end(now, old, RecordingEnd::CallEnd, "replaced");
+        }
+    }
+
+    pub(super) fn call_update(
+        &mut self,
+        now: Now,
+        number: CallNumber,
+        args: &CallArgs<'_>,
+    ) -> Result<Ticket, Refusal> {
+        let Some(mut call) = self.calls.get(number).cloned() else {
+            return Err(Code::NoSuchCall.into());
+        };
+        self.news_of_call(number);
+        self.learn(&mut call, args);
+        let channel = call.channel;
+        if let Some(place) = self.calls.get_mut(number) {
+            *place = call.clone();
+        }
+        let ticket = self.note_call(now, number, false);
+        self.match_schedules(now, number);
+        let agent = self.owner_name(&call);
+        let running: Vec<_> = self.running().filter(|r| r.call == number).collect();
+        let ids: Vec<_> = running.iter().map(|r| (r.id, r.key.clone())).collect();
+        for (id, key) in ids {
+            let sequence = self.storage.next_sequence();
+            let numbers = seal::seal_numbers(key.as_ref(), sequence, &call.numbers);
+            let fact = Fact::RecordingChanged { id, call: call.facts(agent.clone()), numbers };
+            self.storage.note(&mut self.index, now, fact);
+        }
+        self.follow(now, channel);
+        self.schedule_records(now, number);
+        self.news_of_call(number);
+        Ok(ticket.max(self.storage.settled()))
+    }
+
+    fn note_call(&mut self, now: Now, number: CallNumber, new: bool) -> Ticket {
+        let Some(call) = self.calls.get(number) else { return self.storage.settled() };
+        let sequence = self.storage.next_sequence();
+        let numbers = seal::seal_numbers(self.call_key.as_ref(), sequence, &call.numbers);
+        let call = call.facts(self.owner_name(call));
+        let fact = if new {
+            Fact::CallBegan { call, numbers }
+        } else {
+            Fact::CallChanged { call, numbers }
+        };
+        self.storage.note(&mut self.index, now, fact)
+    }
+
+    pub(super) fn match_schedules(&mut self, now: Now, number: CallNumber) {
+        let Some(call) = self.calls.get(number) else { return };
+        let owner = self.owner(call).map(|agent| self.directory.agent(agent));
+        let facts = schedule::Facts {
+            user: owner.map(|agent| agent.username.as_str()),
+            phones: owner.map_or(&[], |agent| agent.phones.as_slice()),
+            device: &call.device,
+            group: call.group.as_deref(),
+            gate: call.gate.as_deref(),
+            direction: call.direction,
+        };
+        let found = schedule::matching(&self.config.schedules, facts, now.wall, &call.id);
+        if let Some(call) = self.calls.get_mut(number) {
+            call.schedules = found;
+        }
+    }
+
+    /// A percentage schedule that took the call starts its recording.
+    fn schedule_records(&mut self, now: Now, number: CallNumber) {
+        let Some(call) = self.calls.get(number) else { return };
+        let Some((schedule, true)) = call.schedules.percentage else { return };
+        let had = self.recordings.iter().any(|recording| {
+            recording.call == number && recording.reasons_ever.has(Reason::Schedule)
+        });
+        if had {
+            return;
+        }
+        let from = call.from.max(self.channels[call.channel.0].ring.tail());
+        if let Some(running) = self.running_of(number).map(|running| running.id) {
+            self.add_reason(now, running, Reason::Schedule, ("schedule", Some(schedule)));
+            return;
+        }
+        let want = Wanted {
+            call: number,
+            from: from.max(self.release_floor(number)),
+            reasons: Reasons::only(Reason::Schedule),
+            pressed: None,
+            schedule: Some(schedule),
+            continues: None,
+        };
+        if let Err(refusal) = self.begin(now, want) {
+            let name = self.config.schedules[schedule].name.clone();
+            log::error!("schedule {name} could not record: {refusal}");
+            let (reasons, schedule) = (Reasons::only(Reason::Schedule), Some(name));
+            self.cut.push(Cut { id: None, call: number, reasons, agent: None, schedule });
+        }
+    }
+
+    /// A recording never begins before the end of the one before it in the same call.
+    fn release_floor(&self, number: CallNumber) -> crate::time::Position {
+        let ended = self.last_of(number).and_then(|last| last.end);
+        ended.map_or_else(crate::time::Position::default, |(to, _)| to)
+    }
+
+    /// The call is held, or heard again.
+    pub(super) fn call_hold(&mut self, now: Now, number: CallNumber, held: bool) -> Ticket {
+        let turn = self.calls.next_turn();
+        let Some(call) = self.calls.get_mut(number) else { return self.storage.settled() };
+        if call.held == held {
+            return self.storage.settled();
+        }
+        call.held = held;
+        call.heard = now.mono;
+        if !held {
+            call.turn = turn;
+        }
+        let channel = call.channel;
+        let ticket = self.storage.note(&mut self.index, now, Fact::CallHeld { number, held });
+        self.follow(now, channel);
+        self.news_of_call(number);
+        ticket
+    }
+
+    /// The call is over; what was recorded of it leaves its ring at once, through the mask.
+    pub(super) fn call_end(
+        &mut self,
+        now: Now,
+        number: CallNumber,
+        end: RecordingEnd,
+        why: &str,
+    ) -> Ticket {
+        let Some(call) = self.calls.get(number) else { return self.storage.settled() };
+        let (channel, device, id) = (call.channel, call.device.clone(), call.id.clone());
+        self.news_of_call(number);
+        let open = self.recordings.iter().filter(|r| r.call == number && r.tape.is_some());
+        let ids: Vec<_> = open.map(|recording| recording.id).collect();
+        ids.into_iter().for_each(|id| self.end(id, end, true));
+        let head = self.channels[channel.0].head();
+        if let Some(call) = self.calls.get_mut(number) {
+            call.ended = Some((now.mono, head));
+        }
+        self.cut.retain(|cut| cut.call != number);
+        self.end_blackouts_of(now, number);
+        self.follow(now, channel);
+        self.trace.note(now.wall, Event::CallEnded { device, call: id });
+        let fact = Fact::CallEnded { number, why: why.to_string() };
+        self.storage.note(&mut self.index, now, fact)
+    }
+
+    /// After any change of a channel's calls: masks first, then held spans.
+    fn follow(&mut self, now: Now, channel: ChannelIndex) {
+        self.follow_calls(now);
+        let head = self.channels[channel.0].head();
+        let on_air = self.calls.on_air(channel).map(|call| call.number);
+        let here = |r: &&mut super::Recording| r.channel == channel && r.running();
+        for recording in self.recordings.iter_mut().filter(here) {
+            if on_air == Some(recording.call) {
+                recording.held.close(head);
+            } else if !recording.held.is_open() {
+                recording.held.open(head);
+            }
+        }
+    }
+
+    /// Gives stale calls up, and forgets calls whose wrap-up is over, with their keys.
+    pub(super) fn tick_calls(&mut self, now: Now) {
+        if now.mono < self.next_call_tick {
+            return;
+        }
+        self.next_call_tick = now.mono.after_ms(200);
+        let stale_ms = u64::from(self.config.audio.stale_call_s) * 1000;
+        let mut stale = Vec::new();
+        for index in 0..self.channels.len() {
+            let channel = &self.channels[index];
+            let heard = channel.masked() || channel.meter.level_db() > HEARD_DB;
+            let on_air = self.calls.on_air(ChannelIndex(index)).map(|call| call.number);
+            if let Some(call) = on_air.filter(|_| heard).and_then(|n| self.calls.get_mut(n)) {
+                call.heard = now.mono;
+            }
+        }
+        for call in self.calls.live() {
+            if now.mono.since_ms(call.heard) >= stale_ms {
+                stale.push((call.number, call.device.clone(), call.id.clone()));
+            }
+        }
+        for (number, device, id) in stale {
+            let text = format!("call {id} on {device} had no stop and no audio for {stale_ms} ms");
+            self.raise(now, alarm::Code::StaleCall, &device, text);
+            self.call_end(now, number, RecordingEnd::Stale, "stale");
+        }
+        self.forget_calls(now);
+    }
+
+    fn forget_calls(&mut self, now: Now) {
+        let wrapup_ms = u64::from(self.config.audio.wrapup_s) * 1000;
+        let over = |call: &Call| {
+            call.ended.is_some_and(|(ended, _)| now.mono.since_ms(ended) >= wrapup_ms)
+        };
+        let gone: Vec<(CallNumber, Option<AgentIndex>)> = self
+            .calls
+            .iter()
+            .filter(|call| over(call))
+            .filter(|call| {
+                let mut own = self.recordings.iter().filter(|r| r.call == call.number);
+                own.all(|recording| recording.closed)
+            })
+            .map(|call| (call.number, self.owner(call)))
+            .collect();
+        for (number, owner) in gone {
+            self.recordings.retain(|recording| recording.call != number);
+            self.calls.retain(|call| call.number != number);
+            self.stale_news.extend(owner);
+        }
+    }
+}

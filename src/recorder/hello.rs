@@ -1,0 +1,279 @@
+//! Sessions come, say who they are, and go.
+//!
+//! The shell says what a peer may be; the directory says who an agent is; a technician's PIN is
+//! compared outside the loop. A refused hello may be tried again, three times in all. Nothing here
+//! keeps a session alive: `tick_sessions` closes what is silent.
+
+use super::command::Said;
+use super::{Output, Peer, Recorder, Session, Who};
+use crate::alarm;
+use crate::directory::{AgentIndex, Unknown};
+use crate::id::SessionId;
+use crate::limits;
+use crate::permission::Permission;
+use crate::time::Now;
+use crate::trace::Event;
+use protocol::{Code, Hello, Kind, Refusal, reply};
+
+/// What makes a supervisor.
+const SUPERVISOR: [Permission; 7] = [
+    Permission::Monitor,
+    Permission::RecordsOwn,
+    Permission::RecordsAll,
+    Permission::Play,
+    Permission::Export,
+    Permission::Protect,
+    Permission::Admin,
+];
+
+/// One message for every technician who is not let in.
+const NOT_LET_IN: &str = "the name or the PIN is wrong";
+
+impl Recorder {
+    pub(super) fn opened(&mut self, now: Now, id: SessionId, peer: Peer) {
+        let mut session = Session::new(id, peer, now);
+        let mut bytes = Vec::new();
+        reply::greeting(&mut bytes, &self.config.name, self.boot);
+        session.answer(crate::job::Ticket(0), bytes, None);
+        self.sessions.push(session);
+        self.counters.sessions += 1;
+    }
+
+    pub(super) fn gone(&mut self, now: Now, id: SessionId) {
+        let Some(session) = self.sessions.remove(id) else { return };
+        let Some(who) = session.who else { return };
+        log::info!("session {} ({} {}) is gone", id.0, who.kind, who.user);
+        self.trace.note(now.wall, Event::LogOut { user: who.user, kind: who.kind });
+        if who.kind == Kind::Cti && !self.sessions.iter().any(|s| s.kind() == Some(Kind::Cti)) {
+            let text = "the call feed is gone; calls go on until it says otherwise".to_string();
+            self.raise(now, alarm::Code::CtiLost, "", text);
+        }
+    }
+
+    /// Lines before hello that are refused close the session; refused hellos do after the third.
+    pub(super) fn hello_refused(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.refused_hellos += 1;
+        if !session.trying || session.refused_hellos >= limits::HELLO_TRIES {
+            session.closing = true;
+        }
+    }
+
+    pub(super) fn hello(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        hello: &Hello<'_>,
+    ) -> Result<Said, Refusal> {
+        let Some(session) = self.sessions.get(id) else { return Err(Code::Denied.into()) };
+        if session.who.is_some() {
+            return Err(Refusal::new(Code::BadArgument, "hello was said already"));
+        }
+        if !session.peer.kinds.contains(&hello.kind) {
+            let text = format!("{} may not say hello from here; see [local]", hello.kind);
+            return Err(Refusal::new(Code::Denied, text));
+        }
+        if hello.via && !session.peer.portal {
+            return Err(Refusal::new(Code::Denied, "via=portal is for the portal's own user"));
+        }
+        match hello.kind {
+            Kind::Agent => {
+                let agent = self.agent_hello(now, hello)?;
+                Ok(self.welcome_agent(now, id, agent, hello))
+            }
+            Kind::Supervisor => {
+                let agent = self.log_in(now, hello)?;
+                let rights = self.directory.permissions(agent);
+                if !SUPERVISOR.iter().any(|right| rights.has(*right)) {
+                    return Err(Refusal::new(Code::Denied, "this user has no supervisor's right"));
+                }
+                Ok(self.welcome(now, id, hello, Some(agent)))
+            }
+            Kind::Technician => self.technician_hello(now, id, hello),
+            Kind::Screen => {
+                let text = "this box does not take screen capture clients yet";
+                Err(Refusal::new(Code::DesktopDisabled, text))
+            }
+            Kind::Cti | Kind::Monitor => Ok(self.welcome(now, id, hello, None)),
+        }
+    }
+
+    fn agent_hello(&mut self, now: Now, hello: &Hello<'_>) -> Result<AgentIndex, Refusal> {
+        let off = || Refusal::new(Code::OnDemandOff, "on-demand recording is switched off here");
+        if !self.config.on_demand.enabled {
+            return Err(off());
+        }
+        let on = &self.config.on_demand;
+        let open = if hello.via { on.web } else { on.desktop };
+        if !open {
+            return Err(off());
+        }
+        let agent = self.log_in(now, hello)?;
+        if !self.directory.permissions(agent).any_on_demand() {
+            return Err(Refusal::new(Code::Denied, "this user has no on-demand right (D3)"));
+        }
+        if !self.directory.may_sit_at(agent, hello.machine.as_deref()) {
+            return Err(Refusal::new(Code::Denied, "this user may not work at this machine"));
+        }
+        Ok(agent)
+    }
+
+    fn log_in(&mut self, now: Now, hello: &Hello<'_>) -> Result<AgentIndex, Refusal> {
+        let user = hello.user.as_deref().unwrap_or_default();
+        match self.directory.log_in(user, hello.domain.as_deref()) {
+            Ok(agent) => Ok(agent),
+            Err(Unknown::User) => {
+                let text = format!("no agent is called {user}; ask your administrator");
+                Err(Refusal::new(Code::UnknownUser, text))
+            }
+            Err(Unknown::Duplicate(found)) => {
+                let named: Vec<String> =
+                    found.iter().map(|(name, line)| format!("{name} (line {line})")).collect();
+                let text = format!("several agents were returned for {user}: {}", named.join(", "));
+                log::error!("{text}");
+                self.raise(now, alarm::Code::DuplicateUser, user, text);
+                let text = "several agents have this username; ask your administrator";
+                Err(Refusal::new(Code::DuplicateUser, text))
+            }
+        }
+    }
+
+    fn technician_hello(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        hello: &Hello<'_>,
+    ) -> Result<Said, Refusal> {
+        if now.mono < self.pin_locked_until {
+            let text = "too many wrong PINs; try again in a minute";
+            return Err(Refusal::new(Code::Locked, text));
+        }
+        let user = hello.user.as_deref().unwrap_or_default();
+        let known = self.config.technicians.iter().find(|technician| technician.name == user);
+        let (Some(known), Some(pin)) = (known, hello.pin.as_deref()) else {
+            self.wrong_pin(now);
+            return Err(Refusal::new(Code::Denied, NOT_LET_IN));
+        };
+        let hash = known.pin.clone();
+        let pin = zeroize::Zeroizing::new(pin.to_string());
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.checking = true;
+            session.claims = Some(Self::who(hello, None));
+        }
+        self.outputs.push_back(Output::CheckPin { session: id, hash, pin });
+        Ok(Said::now(Vec::new()))
+    }
+
+    fn wrong_pin(&mut self, now: Now) {
+        self.wrong_pins += 1;
+        if self.wrong_pins >= limits::PIN_TRIES {
+            self.wrong_pins = 0;
+            self.pin_locked_until = now.mono.after_ms(limits::PIN_LOCK_MS);
+            log::warn!("technician log-in locked for {} ms", limits::PIN_LOCK_MS);
+        }
+    }
+
+    pub(super) fn pin_checked(&mut self, now: Now, id: SessionId, right: bool) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.checking = false;
+        let Some(who) = session.claims.take() else { return };
+        let mut bytes = Vec::new();
+        if right {
+            self.wrong_pins = 0;
+            reply::ok(&mut bytes).pair("session", id.0).pair("technician", &who.user).end();
+            session.answer(crate::job::Ticket(0), bytes, None);
+            self.greet(now, id, who);
+            return;
+        }
+        self.wrong_pin(now);
+        self.counters.refuse(Code::Denied);
+        reply::err(&mut bytes, &Refusal::new(Code::Denied, NOT_LET_IN)).end();
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.answer(crate::job::Ticket(0), bytes, None);
+        }
+        self.hello_refused(id);
+    }
+
+    fn who(hello: &Hello<'_>, agent: Option<AgentIndex>) -> Who {
+        let text = |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
+        let user = text(&hello.user).unwrap_or_else(|| hello.kind.word().to_string());
+        Who { kind: hello.kind, user, agent, machine: text(&hello.machine) }
+    }
+
+    fn greet(&mut self, now: Now, id: SessionId, who: Who) {
+        log::info!("session {} is {} {}", id.0, who.kind, who.user);
+        self.trace.note(now.wall, Event::LogIn { user: who.user.clone(), kind: who.kind });
+        if who.kind == Kind::Cti {
+            self.settle(now, alarm::Code::CtiLost, "");
+        }
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.who = Some(who);
+        }
+    }
+
+    fn welcome(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        hello: &Hello<'_>,
+        agent: Option<AgentIndex>,
+    ) -> Said {
+        self.greet(now, id, Self::who(hello, agent));
+        let mut bytes = Vec::new();
+        let line = reply::ok(&mut bytes).pair("session", id.0);
+        match agent.map(|agent| self.directory.agent(agent)) {
+            Some(agent) => line.pair(hello.kind.word(), &agent.name).end(),
+            None => line.end(),
+        }
+        Said::now(bytes)
+    }
+
+    fn welcome_agent(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        index: AgentIndex,
+        hello: &Hello<'_>,
+    ) -> Said {
+        let mut who = Self::who(hello, Some(index));
+        let agent = self.directory.agent(index);
+        who.user.clone_from(&agent.username);
+        let sits = hello.machine.as_deref().and_then(|m| self.directory.workstation_device(m));
+        let phone = agent.phones.iter().find(|phone| self.channel_of(phone).is_some());
+        let device = phone.map(String::as_str).or(sits);
+        let device = device.or(agent.phones.first().map(String::as_str)).unwrap_or("-").to_string();
+        let mut bytes = Vec::new();
+        let line = reply::ok(&mut bytes).pair("session", id.0);
+        let mut line = line.pair("agent", &agent.name).pair("device", &device);
+        for (field, label) in (1..).zip(&self.config.fields) {
+            if agent.permissions.has(Permission::Update(field)) {
+                let standard = format!("User {field}");
+                let label = label.as_deref().unwrap_or(&standard);
+                line = line.pair(&format!("field.{field}"), label);
+            }
+        }
+        line.end();
+        self.greet(now, id, who);
+        self.stale_news.insert(index);
+        Said::now(bytes)
+    }
+
+    /// Closes what is silent, what never said hello, and what has said its last word.
+    pub(super) fn tick_sessions(&mut self, now: Now) {
+        let mut gone = Vec::new();
+        for session in self.sessions.iter_mut() {
+            let silent = now.mono.since_ms(session.last_line) >= limits::SILENT_MS;
+            let mute = session.who.is_none()
+                && !session.checking
+                && now.mono.since_ms(session.opened) >= limits::HELLO_MS;
+            session.closing |= silent || mute;
+            if session.closing && session.idle() || silent {
+                gone.push(session.id);
+            }
+        }
+        for id in gone {
+            self.outputs.push_back(Output::Close { session: id });
+            self.gone(now, id);
+        }
+    }
+}

@@ -1,0 +1,533 @@
+//! Listing, showing, reading and protecting records.
+//!
+//! Long answers are streams: rows or data blocks go out as the client has room, one record or one
+//! piece of a file at a time, and no further line of that session is taken meanwhile. At most one
+//! read is under way for all sessions, so that no reader delays an `ok`. A sealed record is opened
+//! only with an identity that its owner left on the box. What a session of kind agent gets never
+//! holds a field's value or its history (F2).
+
+use super::command::Said;
+use super::{Recorder, Session, Who};
+use crate::codec::Encoder;
+use crate::id::{RecordingId, SessionId};
+use crate::job::{Done, Job};
+use crate::limits;
+use crate::permission::Permission;
+use crate::span::{Fate, Loss};
+use crate::store::fact::{Fact, Numbers, Reason, Reasons};
+use crate::store::index::{Filter, Record};
+use crate::store::media;
+use crate::store::seal::{self, DataKey};
+use crate::time::{Now, Wall, ms_of_frames};
+use protocol::{Code, Kind, RecordsQuery, Refusal, reply};
+use std::collections::VecDeque;
+
+/// An answer that is too long to be given at once.
+#[derive(Debug)]
+pub enum Stream {
+    Records { ids: VecDeque<RecordingId>, left: usize, ani: Option<String>, dnis: Option<String> },
+    Show { id: RecordingId },
+    Media { path: String, from: u64, size: u64, digest: [u8; 32] },
+}
+
+/// The one read under way.
+#[derive(Debug, Default)]
+pub struct Reader {
+    tag: u64,
+    for_session: Option<SessionId>,
+    arrived: Option<(SessionId, Option<Vec<u8>>)>,
+    spare: Vec<u8>,
+}
+
+/// Longest payload of one chunk, with what a codec owes at its end.
+#[must_use]
+pub fn chunk_bytes(encoder: &Encoder) -> usize {
+    (limits::CHUNK_GRIDS as usize + 2) * encoder.grid_bytes_max() + 64
+}
+
+/// What is known of a record's key.
+enum Key {
+    /// It is not sealed, or this is its key.
+    Open(Option<DataKey>),
+    /// It cannot be opened here.
+    Sealed,
+    /// Its media file has to be read first.
+    Wait,
+}
+
+impl Recorder {
+    fn who(&self, id: SessionId) -> Option<&Who> {
+        self.sessions.get(id).and_then(|session| session.who.as_ref())
+    }
+
+    /// Whether the session may know of a record (`records.own`, `records.all`, B2).
+    fn may_see(&self, who: &Who, record: &Record) -> bool {
+        if who.kind == Kind::Technician {
+            return true;
+        }
+        let Some(agent) = who.agent else { return false };
+        let rights = self.directory.permissions(agent);
+        let name = &self.directory.agent(agent).username;
+        let of = record.began.call.agent.as_ref();
+        let own = of.is_some_and(|of| of.eq_ignore_ascii_case(name));
+        let seen = !self.only_own(agent) || record.reasons_ever.has(Reason::Agent);
+        rights.has(Permission::RecordsAll) || rights.has(Permission::RecordsOwn) && own && seen
+    }
+
+    fn may_list(&self, who: &Who) -> Result<(), Refusal> {
+        let has = |right| who.agent.is_some_and(|agent| self.agent_has(agent, right));
+        let listed = has(Permission::RecordsAll) || has(Permission::RecordsOwn);
+        if who.kind == Kind::Technician || listed { Ok(()) } else { Err(Code::Denied.into()) }
+    }
+
+    /// A record that the session may know of; any other does not exist.
+    fn record_named(&self, id: SessionId, word: &str) -> Result<&Record, Refusal> {
+        let none = || Refusal::new(Code::NoSuchRecord, format!("no record is called {word}"));
+        let who = self.who(id).ok_or_else(none)?;
+        let record = RecordingId::parse(word).and_then(|id| self.index.record(id));
+        let record = record.filter(|record| record.deleted.is_none());
+        record.filter(|record| self.may_see(who, record)).ok_or_else(none)
+    }
+
+    pub(super) fn records(
+        &self,
+        id: SessionId,
+        query: &RecordsQuery<'_>,
+    ) -> Result<Said, Refusal> {
+        let time = |key: &str, word: &Option<std::borrow::Cow<'_, str>>| match word {
+            None => Ok(None),
+            Some(word) => Wall::parse(word).map(Some).ok_or_else(|| {
+                let text = format!("{key}={word}: RFC 3339 is wanted, such as 2026-11-22T12:00:00Z");
+                Refusal::new(Code::BadArgument, text)
+            }),
+        };
+        let text = |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
+        let filter = Filter {
+            agent: text(&query.agent),
+            device: text(&query.device),
+            from: time("from", &query.from)?,
+            until: time("to", &query.to)?,
+            ..Filter::default()
+        };
+        let left = query.limit.map_or(limits::RECORDS_DEFAULT, |n| n as usize);
+        let left = left.min(limits::RECORDS_MAX);
+        let who = self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?;
+        self.may_list(who)?;
+        let numbers = query.ani.is_some() || query.dnis.is_some();
+        if numbers && who.kind == Kind::Technician {
+            return Err(Refusal::new(Code::Denied, "numbers are for those with records.own or .all"));
+        }
+        let call = text(&query.call);
+        let wanted = |record: &&Record| {
+            self.may_see(who, record)
+                && call.as_ref().is_none_or(|call| *call == record.began.call.call)
+        };
+        let listed = self.index.list(&filter).filter(wanted).map(Record::id);
+        let ids = if numbers { listed.collect() } else { listed.take(left).collect() };
+        Ok(Said::stream(Stream::Records {
+            ids,
+            left,
+            ani: text(&query.ani),
+            dnis: text(&query.dnis),
+        }))
+    }
+
+    pub(super) fn show(&self, id: SessionId, word: &str) -> Result<Said, Refusal> {
+        self.may_list(self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?)?;
+        let record = self.record_named(id, word)?;
+        Ok(Said::stream(Stream::Show { id: record.id() }))
+    }
+
+    pub(super) fn media(&self, id: SessionId, word: &str, from: u64) -> Result<Said, Refusal> {
+        let who = self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?;
+        let may = who.agent.is_some_and(|agent| self.agent_has(agent, Permission::Play));
+        if !may {
+            return Err(Code::Denied.into());
+        }
+        let record = self.record_named(id, word)?;
+        let Some(ended) = &record.ended else {
+            return Err(Refusal::new(Code::Busy, "it is still being recorded; ask when it ended"));
+        };
+        if from > ended.size {
+            let text = format!("from={from}: the file has {} bytes", ended.size);
+            return Err(Refusal::new(Code::BadArgument, text));
+        }
+        let (size, digest, path) = (ended.size, ended.digest, record.media_path());
+        Ok(Said::stream(Stream::Media { path, from, size, digest }))
+    }
+
+    pub(super) fn protect(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        word: &str,
+        on: bool,
+    ) -> Result<Said, Refusal> {
+        let who = self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?;
+        let may = who.agent.is_some_and(|agent| self.agent_has(agent, Permission::Protect));
+        if !may {
+            return Err(Code::Denied.into());
+        }
+        let by = who.user.clone();
+        let record = self.record_named(id, word)?;
+        if record.protected == on {
+            return Ok(Said::ok(self.storage.settled()));
+        }
+        let fact = Fact::Protected { id: record.id(), on, by };
+        Ok(Said::ok(self.storage.note(&mut self.index, now, fact)))
+    }
+
+    /// Goes on with the session's stream as far as there is room.
+    pub(super) fn feed_stream(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.has_answers() {
+            return;
+        }
+        let Some(mut stream) = session.stream.take() else { return };
+        let mut bytes = Vec::new();
+        let over = self.feed(id, &mut stream, &mut bytes);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if !bytes.is_empty() {
+            session.room = session.room.saturating_sub(bytes.len());
+            self.outputs.push_back(super::Output::Send { session: id, bytes });
+        }
+        if !over {
+            session.stream = Some(stream);
+        }
+    }
+
+    fn feed(&mut self, id: SessionId, stream: &mut Stream, out: &mut Vec<u8>) -> bool {
+        match stream {
+            Stream::Records { ids, left, ani, dnis } => {
+                let numbers = [ani.clone(), dnis.clone()];
+                self.feed_records(id, (ids, left), &numbers, out)
+            }
+            Stream::Show { id: record } => self.feed_show(id, *record, out),
+            Stream::Media { path, from, size, digest } => {
+                let (path, digest) = (path.clone(), *digest);
+                self.feed_media(id, &path, (from, *size, digest), out)
+            }
+        }
+    }
+
+    fn room(&self, id: SessionId) -> usize {
+        self.sessions.get(id).map_or(0, |session: &Session| session.room)
+    }
+
+    fn feed_records(
+        &mut self,
+        session: SessionId,
+        (ids, left): (&mut VecDeque<RecordingId>, &mut usize),
+        [ani, dnis]: &[Option<String>; 2],
+        out: &mut Vec<u8>,
+    ) -> bool {
+        while *left > 0 && self.room(session) > out.len() + limits::REPLY_ROOM / 4 {
+            let Some(id) = ids.front().copied() else { break };
+            if ani.is_some() || dnis.is_some() {
+                let key = match self.key_of(session, id) {
+                    Key::Wait => return false,
+                    Key::Sealed => {
+                        ids.pop_front();
+                        continue;
+                    }
+                    Key::Open(key) => key,
+                };
+                let numbers = self.numbers(id, key.as_ref()).unwrap_or_default();
+                let same = |asked: &Option<String>, known: Option<String>| {
+                    asked.is_none() || *asked == known
+                };
+                if !same(ani, numbers.ani) || !same(dnis, numbers.dnis) {
+                    ids.pop_front();
+                    continue;
+                }
+            }
+            ids.pop_front();
+            *left -= 1;
+            if let (Some(record), Some(who)) = (self.index.record(id), self.who(session)) {
+                self.record_row(who, record, out);
+            }
+        }
+        if ids.is_empty() || *left == 0 {
+            reply::ok(out).end();
+            return true;
+        }
+        false
+    }
+
+    /// Reasons as this session may know them (B2).
+    fn shown_reasons(&self, who: &Who, record: &Record) -> Reasons {
+        let mut reasons = record.reasons_ever;
+        if who.agent.is_some_and(|agent| self.only_own(agent)) {
+            reasons.0 &= Reasons::only(Reason::Agent).0;
+        }
+        reasons
+    }
+
+    fn record_row(&self, who: &Who, record: &Record, out: &mut Vec<u8>) {
+        let began = &record.began;
+        let ended = record.ended.as_ref();
+        let running = self.recording(began.id).map(|running| running.cursor);
+        let to = ended.map(|ended| ended.to).or(running).unwrap_or(began.from);
+        let duration_ms = ms_of_frames(to.since(began.from.min(to)), began.rate.max(1));
+        let direction = began.call.direction.map_or("-", direction_word);
+        let row = reply::row(out).pair("recording", began.id).pair("start", record.at);
+        let row = row.pair("duration_ms", duration_ms);
+        let row = row.pair("agent", began.call.agent.as_deref().unwrap_or("-"));
+        let row = row.pair("device", &began.call.device).pair("call", &began.call.call);
+        let row = row.pair("direction", direction);
+        let row = row.pair("reasons", self.shown_reasons(who, record));
+        let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
+        let row = row.pair("blackouts", record.blackouts.len());
+        let row = row.pair("lost", ended.map_or(0, |ended| ended.ledger.lost_all()));
+        let row = row.pair("protected", if record.protected { "yes" } else { "no" });
+        row.pair("size", ended.map_or(0, |ended| ended.size)).end();
+    }
+
+    fn numbers(&self, id: RecordingId, key: Option<&DataKey>) -> Option<Numbers> {
+        let record = self.index.record(id)?;
+        seal::open_numbers(key, &record.began.numbers).ok()
+    }
+
+    fn feed_show(&mut self, session: SessionId, id: RecordingId, out: &mut Vec<u8>) -> bool {
+        let key = match self.key_of(session, id) {
+            Key::Wait => return false,
+            Key::Sealed => None,
+            Key::Open(key) => Some(key),
+        };
+        let (Some(record), Some(who)) = (self.index.record(id), self.who(session)) else {
+            reply::err(out, &Code::NoSuchRecord.into()).end();
+            return true;
+        };
+        self.show_record(who, record, key.as_ref(), out);
+        if who.kind == Kind::Supervisor {
+            Self::show_fields(record, key.as_ref(), out);
+        }
+        for blackout in &record.blackouts {
+            let row = reply::row(out).pair("what", "blackout").pair("from", blackout.from);
+            let to = blackout.to.map_or("-".to_string(), |to| to.to_string());
+            let row = row.pair("to", to).pair("by", &blackout.by);
+            let row = row.pair("holder", blackout.holder.word());
+            row.pair("ended", blackout.end.map_or("-", |end| end.word())).end();
+        }
+        let room = limits::OUTPUT_BYTES / 2;
+        for span in record.spans() {
+            if out.len() > room {
+                break;
+            }
+            let row = reply::row(out).pair("what", "span").pair("fate", fate_word(span.fate));
+            let row = row.pair("from", span.from).pair("to", span.to);
+            match span.fate {
+                Fate::Lost(why) => row.pair("why", why.word()).end(),
+                _ => row.end(),
+            }
+        }
+        if let Some(ended) = &record.ended {
+            let ledger = ended.ledger;
+            let row = reply::row(out).pair("what", "ledger").pair("captured", ledger.captured());
+            let row = row.pair("stored", ledger.stored).pair("masked", ledger.masked);
+            let mut row = row.pair("held", ledger.held).pair("lost", ledger.lost_all());
+            for why in Loss::ALL {
+                if ledger.lost[why as usize] > 0 {
+                    row = row.pair(&format!("lost_{}", why.word()), ledger.lost[why as usize]);
+                }
+            }
+            row.end();
+        }
+        reply::ok(out).end();
+        true
+    }
+
+    fn show_record(
+        &self,
+        who: &Who,
+        record: &Record,
+        key: Option<&Option<DataKey>>,
+        out: &mut Vec<u8>,
+    ) {
+        let began = &record.began;
+        let numbers = key.filter(|_| who.kind != Kind::Technician);
+        let numbers = numbers.and_then(|key| seal::open_numbers(key.as_ref(), &began.numbers).ok());
+        let numbers = numbers.unwrap_or_default();
+        let none = || "-".to_string();
+        let ended = record.ended.as_ref();
+        let row = reply::row(out).pair("what", "record").pair("recording", began.id);
+        let row = row.pair("start", record.at).pair("device", &began.call.device);
+        let row = row.pair("call", &began.call.call).pair("channel", began.channel);
+        let row = row.pair("agent", began.call.agent.as_deref().unwrap_or("-"));
+        let row = row.pair("direction", began.call.direction.map_or("-", direction_word));
+        let row = row.pair("group", began.call.group.as_deref().unwrap_or("-"));
+        let row = row.pair("gate", began.call.gate.as_deref().unwrap_or("-"));
+        let row = row.pair("ani", numbers.ani.unwrap_or_else(none));
+        let row = row.pair("dnis", numbers.dnis.unwrap_or_else(none));
+        let row = row.pair("reasons", self.shown_reasons(who, record));
+        let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
+        let row = row.pair("retain_until", began.retain_until).pair("rate", began.rate);
+        let row = row.pair("from", began.from);
+        let row = row.pair("to", ended.map_or_else(none, |ended| ended.to.to_string()));
+        let row = row.pair("ended", ended.map_or("-", |ended| ended.end.word()));
+        let row = row.pair("size", ended.map_or(0, |ended| ended.size));
+        row.pair("sealed", if key.is_some() { "no" } else { "yes" }).end();
+    }
+
+    /// Fields and their history: for supervisors only (F2, F5).
+    fn show_fields(record: &Record, key: Option<&Option<DataKey>>, out: &mut Vec<u8>) {
+        let open = |sealed| match key {
+            Some(key) => seal::open_field(key.as_ref(), sealed).unwrap_or_else(|_| "-".to_string()),
+            None => "-".to_string(),
+        };
+        for (field, value) in &record.fields {
+            let row = reply::row(out).pair("what", "field").pair("n", field);
+            row.pair("value", open(value)).end();
+        }
+        for change in record.history.iter().rev().take(64) {
+            let row = reply::row(out).pair("what", "history").pair("time", change.at);
+            let row = row.pair("n", change.field).pair("by", &change.by);
+            row.pair("value", open(&change.value)).end();
+        }
+    }
+
+    /// The key of a record: in memory while it is recorded, else from its media file's header.
+    fn key_of(&mut self, session: SessionId, id: RecordingId) -> Key {
+        if let Some(recording) = self.recording(id) {
+            return Key::Open(recording.key.clone());
+        }
+        match self.arrived(session) {
+            Some(Some(bytes)) => {
+                let key = self.unwrap(&bytes);
+                self.reader.spare = bytes;
+                key
+            }
+            Some(None) => Key::Sealed,
+            None => {
+                let path = self.index.record(id).map(Record::media_path);
+                if let Some(path) = path {
+                    self.read(session, path, 0);
+                    return Key::Wait;
+                }
+                Key::Sealed
+            }
+        }
+    }
+
+    fn unwrap(&self, bytes: &[u8]) -> Key {
+        let Some(Ok((header, _))) = media::take_header(bytes) else { return Key::Sealed };
+        if header.wrapped.is_empty() {
+            return Key::Open(None);
+        }
+        match seal::unwrap(&header.wrapped, &self.identities) {
+            Ok(key) => Key::Open(Some(key)),
+            Err(_) => Key::Sealed,
+        }
+    }
+
+    /// The bytes this session asked for, if they have come; `None` inside: the disk refused.
+    fn arrived(&mut self, session: SessionId) -> Option<Option<Vec<u8>>> {
+        let mine = self.reader.arrived.as_ref().is_some_and(|(whose, _)| *whose == session);
+        if mine { self.reader.arrived.take().map(|(_, bytes)| bytes) } else { None }
+    }
+
+    fn read(&mut self, session: SessionId, path: String, offset: u64) {
+        if self.reader.for_session.is_some() || self.reader.arrived.is_some() {
+            return;
+        }
+        self.reader.tag += 1;
+        self.reader.for_session = Some(session);
+        let mut bytes = std::mem::take(&mut self.reader.spare);
+        bytes.clear();
+        bytes.reserve_exact(limits::READ_BYTES.saturating_sub(bytes.capacity()));
+        let job = Job::Read { tag: self.reader.tag, path, offset, bytes };
+        self.outputs.push_back(super::Output::Job(job));
+    }
+
+    fn feed_media(
+        &mut self,
+        session: SessionId,
+        path: &str,
+        (from, size, digest): (&mut u64, u64, [u8; 32]),
+        out: &mut Vec<u8>,
+    ) -> bool {
+        if *from >= size {
+            let digest = data_encoding::HEXLOWER.encode(&digest);
+            reply::ok(out).pair("size", size).pair("digest", digest).end();
+            return true;
+        }
+        if self.room(session) < limits::READ_BYTES + limits::REPLY_ROOM {
+            return false;
+        }
+        match self.arrived(session) {
+            None => self.read(session, path.to_string(), *from),
+            Some(Some(bytes)) if !bytes.is_empty() => {
+                reply::data(out, &bytes);
+                *from += bytes.len() as u64;
+                self.reader.spare = bytes;
+            }
+            Some(_) => {
+                let text = "the file cannot be read; `hushbox verify` says more";
+                reply::err(out, &Refusal::new(Code::Storage, text)).end();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// What the disk thread answers.
+    pub(super) fn done(&mut self, now: Now, done: Done) {
+        if let Done::Read { tag, bytes, result } = done {
+            let Some(session) = self.reader.for_session.take() else { return };
+            assert_eq!(tag, self.reader.tag);
+            if self.sessions.get(session).is_some_and(|session| session.stream.is_some()) {
+                self.reader.arrived = Some((session, result.is_ok().then_some(bytes)));
+            } else {
+                self.reader.spare = bytes;
+            }
+            return;
+        }
+        let failed = match &done {
+            Done::Opened { file, result } | Done::Appended { file, result, .. } => {
+                result.err().map(|error| (*file, error))
+            }
+            _ => None,
+        };
+        if let Err(reason) = self.storage.done(now, done) {
+            self.outputs.push_back(super::Output::Fatal(reason));
+            return;
+        }
+        if let Some((file, error)) = failed {
+            log::error!("a media file was refused: {error}");
+            self.file_failed(now, file);
+        }
+        let reserve = u64::from(self.config.store.reserve_mb) << 20;
+        let full = self.storage.total_bytes > 0 && self.storage.free_bytes < reserve;
+        if full && !self.storage.full {
+            let text = format!("less than {} MB are free", self.config.store.reserve_mb);
+            self.raise(now, crate::alarm::Code::DiskFull, "", text);
+        } else if !full && self.storage.full {
+            self.settle(now, crate::alarm::Code::DiskFull, "");
+        }
+        self.storage.full = full;
+    }
+
+    /// A read for a session that left is nobody's.
+    pub(super) fn forget_reader(&mut self, session: SessionId) {
+        if self.reader.arrived.as_ref().is_some_and(|(whose, _)| *whose == session) {
+            self.reader.arrived = None;
+        }
+    }
+}
+
+fn direction_word(direction: crate::config::Direction) -> &'static str {
+    match direction {
+        crate::config::Direction::In => "in",
+        crate::config::Direction::Out => "out",
+    }
+}
+
+fn fate_word(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Stored => "stored",
+        Fate::Masked => "masked",
+        Fate::Held => "held",
+        Fate::Lost(_) => "lost",
+    }
+}
+

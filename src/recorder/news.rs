@@ -1,0 +1,183 @@
+//! What to tell whom: answers that may leave, the newest state to agents, events to watchers.
+//!
+//! News is never queued. A session remembers the state it was told last; when something about its
+//! agent changed and there is room, it gets the newest one, if that differs. For an agent who only
+//! sees own recordings (B2) the state is made from what that agent may know, so a change it may not
+//! know of makes no line at all.
+
+use super::{Output, Recorder, Session};
+use crate::alarm;
+use crate::directory::AgentIndex;
+use crate::limits;
+use crate::store::fact::{CallNumber, Reason, Reasons};
+use crate::time::Now;
+use crate::trace::Event;
+use protocol::{AgentState, Code, Refusal, ScreenMode, reply};
+
+impl Recorder {
+    /// Something about a call changed: its owner is told.
+    pub(super) fn news_of_call(&mut self, number: CallNumber) {
+        let Some(call) = self.calls.get(number) else { return };
+        let owner = self.owner(call);
+        self.stale_news.extend(owner);
+    }
+
+    /// An agent's state, as that agent may know it.
+    pub(super) fn agent_state(&self, agent: AgentIndex) -> AgentState {
+        let call = self.current_call(agent);
+        let recording = call.and_then(|call| self.seen_running(agent, call.number));
+        let mut reasons = recording.map(|r| r.reasons).unwrap_or_default();
+        if self.only_own(agent) {
+            reasons.0 &= Reasons::only(Reason::Agent).0;
+        }
+        let open = self.blackouts.of(agent).filter(|_| self.blackout_seen(agent));
+        let left = open.filter(|open| open.warned).map(|open| {
+            let ceiling_us = u64::from(self.config.blackout.max_s) * 1_000_000;
+            ceiling_us.saturating_sub(open.captured_us).div_ceil(1_000_000)
+        });
+        AgentState {
+            call: call.map(|call| call.id.clone()),
+            direction: call.and_then(|call| call.direction).map(|direction| match direction {
+                crate::config::Direction::In => protocol::Direction::In,
+                crate::config::Direction::Out => protocol::Direction::Out,
+            }),
+            recording: recording.is_some(),
+            recording_id: recording.map(|recording| recording.id.to_string()),
+            reasons: if reasons.is_empty() { String::new() } else { reasons.to_string() },
+            blackout: open.is_some(),
+            blackout_ms: open.map_or(0, |open| open.captured_us / 1000),
+            screen: ScreenMode::Disabled,
+            can: self.can(agent),
+            note: left.map(|s| format!("the blackout ends by itself in {s} s; press stop if done")),
+        }
+    }
+
+    /// Whether two states differ in anything but the running time of a blackout.
+    fn differ(old: &AgentState, new: &AgentState) -> bool {
+        let mut same_time = new.clone();
+        same_time.blackout_ms = old.blackout_ms;
+        let (old_note, new_note) = (old.note.is_some(), new.note.is_some());
+        same_time.note.clone_from(&old.note);
+        same_time != *old || old_note != new_note
+    }
+
+    /// Hands out everything that may be said now, to each session in its turn.
+    pub(super) fn say(&mut self) {
+        let stale = std::mem::take(&mut self.stale_news);
+        for session in self.sessions.iter_mut() {
+            session.stale |= session.on_duty().is_some_and(|agent| stale.contains(&agent));
+        }
+        let count = self.sessions.len();
+        for step in 0..count {
+            let id = self.sessions.at((self.next_answer + step) % count.max(1));
+            self.say_to(id);
+        }
+        self.next_answer = self.next_answer.wrapping_add(1) % count.max(1);
+    }
+
+    fn say_to(&mut self, id: crate::id::SessionId) {
+        self.feed_stream(id);
+        let durable = self.storage.durable();
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        while let Some(bytes) = session.next_answer(durable) {
+            self.outputs.push_back(Output::Send { session: id, bytes });
+        }
+        if session.stale && session.stream.is_none() && session.room > limits::REPLY_ROOM {
+            session.stale = false;
+            if let Some(agent) = session.on_duty() {
+                self.tell_state(id, agent);
+            }
+        }
+        self.tell_events(id);
+    }
+
+    fn tell_state(&mut self, id: crate::id::SessionId, agent: AgentIndex) {
+        let state = self.agent_state(agent);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.sent_state.as_ref().is_some_and(|old| !Self::differ(old, &state)) {
+            return;
+        }
+        let mut bytes = Vec::new();
+        state.write(&mut bytes);
+        session.sent_state = Some(state);
+        session.room = session.room.saturating_sub(bytes.len());
+        self.outputs.push_back(Output::Send { session: id, bytes });
+    }
+
+    fn tell_events(&mut self, id: crate::id::SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.stream.is_some() {
+            return;
+        }
+        let Some(mut next) = session.watch else { return };
+        while session.room > limits::REPLY_ROOM {
+            let Some(traced) = self.trace.since(next) else { break };
+            let mut bytes = Vec::new();
+            if traced.sequence > next {
+                reply::event(&mut bytes).pair("lost", traced.sequence - next).end();
+            }
+            super::box_info::event_line(traced, &mut bytes);
+            next = traced.sequence + 1;
+            session.room = session.room.saturating_sub(bytes.len());
+            self.outputs.push_back(Output::Send { session: id, bytes });
+        }
+        session.watch = Some(next);
+    }
+
+    /// Receipts that waited too long for their sync say that the mask is in force all the same.
+    pub(super) fn give_up_receipts(&mut self, now: Now) {
+        let durable = self.storage.durable();
+        let text = "the mask is in force, but the disk is slow: it is not on record yet";
+        let mut bytes = Vec::new();
+        reply::err(&mut bytes, &Refusal::new(Code::Storage, text).masked()).end();
+        for session in self.sessions.iter_mut() {
+            if session.gives_up_at().is_some_and(|at| at <= now.mono) {
+                session.give_up(now.mono, durable, &bytes);
+            }
+        }
+    }
+
+    pub(super) fn raise(&mut self, now: Now, code: alarm::Code, subject: &str, text: String) {
+        if self.alarms.raise(now.wall, code, subject, text.clone()) {
+            log::warn!("alarm {} {}: {text}", code.number(), code.word());
+            let (number, word) = (code.number(), code.word());
+            self.trace.note(now.wall, Event::AlarmRaised { number, word, text });
+        }
+    }
+
+    /// The cause of a state alarm is over.
+    pub(super) fn settle(&mut self, now: Now, code: alarm::Code, subject: &str) {
+        if self.alarms.resolve(code, subject) {
+            log::info!("alarm {} {} is over", code.number(), code.word());
+            let (number, word) = (code.number(), code.word());
+            self.trace.note(now.wall, Event::AlarmResolved { number, word });
+        }
+    }
+
+    /// Starts to tell events to a session.
+    pub(super) fn watch(
+        &mut self,
+        id: crate::id::SessionId,
+    ) -> Result<super::command::Said, Refusal> {
+        let next = self.trace.next();
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.watch.get_or_insert(next);
+        }
+        Ok(super::command::Said::ok(crate::job::Ticket(0)))
+    }
+
+    pub(super) fn status(
+        &mut self,
+        now: Now,
+        id: crate::id::SessionId,
+    ) -> Result<super::command::Said, Refusal> {
+        let mut bytes = Vec::new();
+        let agent = self.sessions.get(id).and_then(Session::on_duty);
+        match agent {
+            Some(agent) => self.agent_state(agent).write_to(reply::row(&mut bytes)).end(),
+            None => self.box_rows(now, &mut bytes),
+        }
+        reply::ok(&mut bytes).end();
+        Ok(super::command::Said::now(bytes))
+    }
+}

@@ -1,0 +1,174 @@
+//! Who may do what right now: one function per action, asked both by the command and by `can`.
+//!
+//! Because both ask here, what is in `can` is not refused and what is not in it is. The refusals come
+//! in the protocol's order. For an agent with `notify-on-demand-only` (B2) recordings begun by
+//! others do not exist here: only own ones are visible, and nothing else enters an answer.
+//!
+//! Nothing here changes anything.
+
+use super::{Recorder, Recording};
+use crate::call::Call;
+use crate::directory::AgentIndex;
+use crate::permission::Permission;
+use crate::store::fact::{CallNumber, Reason};
+use protocol::{Ability, Can, Code, Refusal};
+
+/// Fields that exist (F1).
+const FIELDS: u8 = 15;
+
+impl Recorder {
+    pub(super) fn agent_has(&self, agent: AgentIndex, permission: Permission) -> bool {
+        self.directory.permissions(agent).has(permission)
+    }
+
+    /// Whether the agent only sees recordings of the own making (B2).
+    pub(super) fn only_own(&self, agent: AgentIndex) -> bool {
+        self.agent_has(agent, Permission::NotifyOnDemandOnly)
+    }
+
+    fn need(&self, agent: AgentIndex, permission: Permission) -> Result<(), Refusal> {
+        if !self.agent_has(agent, permission) {
+            return Err(Code::Denied.into());
+        }
+        if self.config.on_demand.enabled { Ok(()) } else { Err(Code::OnDemandOff.into()) }
+    }
+
+    fn need_call(&self, agent: AgentIndex) -> Result<&Call, Refusal> {
+        self.current_call(agent).ok_or_else(|| Code::NoCall.into())
+    }
+
+    /// Whether the agent began this recording, or joined it with a press.
+    pub(super) fn pressed_by(recording: &Recording, agent: AgentIndex) -> bool {
+        recording.pressed.is_some_and(|(by, _)| by == agent)
+    }
+
+    /// The running recording of a call, as far as this agent may know of it.
+    pub(super) fn seen_running(&self, agent: AgentIndex, call: CallNumber) -> Option<&Recording> {
+        let running = self.running_of(call)?;
+        let own = Self::pressed_by(running, agent) && running.reasons.has(Reason::Agent);
+        (own || !self.only_own(agent)).then_some(running)
+    }
+
+    /// The newest recording of a call that this agent may know of, running or not.
+    pub(super) fn seen_last(&self, agent: AgentIndex, call: CallNumber) -> Option<&Recording> {
+        let only_own = self.only_own(agent);
+        let seen = |r: &&Recording| r.call == call && (!only_own || Self::pressed_by(r, agent));
+        self.recordings.iter().rev().find(seen)
+    }
+
+    /// The call that `record start` would record.
+    pub(super) fn may_record_start(&self, agent: AgentIndex) -> Result<CallNumber, Refusal> {
+        self.need(agent, Permission::RecordStart)?;
+        let call = self.need_call(agent)?;
+        if call.schedules.on_demand.is_none() {
+            return Err(Code::NoSchedule.into());
+        }
+        if self.seen_running(agent, call.number).is_none() {
+            self.can_begin()?;
+        }
+        Ok(call.number)
+    }
+
+    /// The recording that `record stop` would stop, or has stopped already.
+    pub(super) fn may_record_stop(&self, agent: AgentIndex) -> Result<&Recording, Refusal> {
+        let any = self.agent_has(agent, Permission::RecordStopAny);
+        if !any {
+            self.need(agent, Permission::RecordStop)?;
+        }
+        if !self.config.on_demand.enabled {
+            return Err(Code::OnDemandOff.into());
+        }
+        let call = self.need_call(agent)?.number;
+        let Some(running) = self.seen_running(agent, call) else {
+            let stopped = self.seen_last(agent, call).filter(|r| Self::pressed_by(r, agent));
+            return stopped.ok_or_else(|| Code::NotRecording.into());
+        };
+        let own = Self::pressed_by(running, agent) || running.reasons.has(Reason::Agent);
+        if own || any { Ok(running) } else { Err(Code::NotYours.into()) }
+    }
+
+    /// The call in which `blackout start` would black out; with an open one, any.
+    pub(super) fn may_blackout_start(
+        &self,
+        agent: AgentIndex,
+    ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
+        self.need(agent, Permission::Blackout)?;
+        self.blackout_target(agent)
+    }
+
+    /// The same for a supervisor or the CTI feed, who need no right of the agent's.
+    pub(super) fn blackout_target(
+        &self,
+        agent: AgentIndex,
+    ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
+        if self.blackouts.of(agent).is_some_and(|_| self.blackout_seen(agent)) {
+            let call = self.current_call(agent);
+            return Ok((call.map_or(CallNumber(0), |call| call.number), None));
+        }
+        let call = self.need_call(agent)?.number;
+        if self.blackouts.open.len() >= crate::limits::BLACKOUTS_MAX {
+            return Err(Code::TooMany.into());
+        }
+        match self.seen_running(agent, call) {
+            Some(running) => Ok((call, Some(running))),
+            None => Err(Code::NotRecording.into()),
+        }
+    }
+
+    /// Whether the agent is told of the open blackout: an agent who sees own recordings only is not
+    /// told of one that somebody else holds (B2).
+    pub(super) fn blackout_seen(&self, agent: AgentIndex) -> bool {
+        let Some(open) = self.blackouts.of(agent) else { return false };
+        !self.only_own(agent) || open.held_by(crate::store::fact::Holder::Agent)
+    }
+
+    pub(super) fn may_blackout_stop(&self, agent: AgentIndex) -> Result<(), Refusal> {
+        self.need(agent, Permission::Blackout)
+    }
+
+    /// The recording whose field `update` would set.
+    pub(super) fn may_update(&self, agent: AgentIndex, field: u8) -> Result<&Recording, Refusal> {
+        if !(1..=FIELDS).contains(&field) {
+            let text = format!("there is no field {field}; fields are 1 to {FIELDS}");
+            return Err(Refusal::new(Code::NoSuchField, text));
+        }
+        self.need(agent, Permission::Update(field))?;
+        let call = self.reachable_call(agent).ok_or_else(|| Refusal::from(Code::NoCall))?;
+        self.seen_last(agent, call.number).ok_or_else(|| Code::NotRecording.into())
+    }
+
+    /// Desktop-only recording needs a screen capture client, which this box does not serve yet (E1).
+    pub(super) fn may_screen(&self, agent: AgentIndex) -> Result<(), Refusal> {
+        self.need(agent, Permission::Screen)?;
+        Err(Refusal::new(Code::DesktopDisabled, self.screen_disabled(agent)))
+    }
+
+    /// Why this agent's screen is not recorded, for people.
+    pub(super) fn screen_disabled(&self, agent: AgentIndex) -> &'static str {
+        if self.directory.agent(agent).screen {
+            "no screen capture client is connected from your workstation"
+        } else {
+            "your account is not set for screen recording; ask your administrator"
+        }
+    }
+
+    /// Everything the agent may do right now.
+    pub(super) fn can(&self, agent: AgentIndex) -> Can {
+        let mut can = Can::default();
+        let mut add = |ability, allowed: bool| {
+            if allowed {
+                can.insert(ability);
+            }
+        };
+        add(Ability::RecordStart, self.may_record_start(agent).is_ok());
+        add(Ability::RecordStop, self.may_record_stop(agent).is_ok());
+        add(Ability::BlackoutStart, self.may_blackout_start(agent).is_ok());
+        add(Ability::BlackoutStop, self.may_blackout_stop(agent).is_ok());
+        add(Ability::ScreenStart, self.may_screen(agent).is_ok());
+        add(Ability::ScreenStop, self.may_screen(agent).is_ok());
+        for field in 1..=FIELDS {
+            add(Ability::Update(field), self.may_update(agent, field).is_ok());
+        }
+        can
+    }
+}
