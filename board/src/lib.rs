@@ -71,7 +71,7 @@ pub enum State {
 /// Any voice board.
 pub enum Board {
     /// A sound card, or anything else with an ALSA PCM name.
-    Alsa(Alsa),
+    Alsa(Box<Alsa>),
     /// WAV files played in real time.
     Sim(Sim),
 }
@@ -90,7 +90,7 @@ impl Board {
     pub fn open(model: &Model, now_us: u64) -> Result<Board, BoardError> {
         model.check()?;
         match &model.kind {
-            Kind::Alsa { .. } => Alsa::open(model, now_us).map(Board::Alsa),
+            Kind::Alsa { .. } => Alsa::open(model, now_us).map(|alsa| Board::Alsa(Box::new(alsa))),
             Kind::Sim => Sim::open(model, now_us).map(Board::Sim),
         }
     }
