@@ -1,9 +1,8 @@
 //! ALSA boards: any capture PCM as a source of periods, with every lost frame accounted for.
 //!
-//! Position 0 is the first frame that ever comes. From then on the card's pace says how many
-//! frames are due at any time. When the card had to be started again, for an overrun, a
-//! suspension or after it was away, the frames that were due and did not come are lost; for an
-//! overrun the card's own stamps are taken if they agree with the clock.
+//! Position 0 is the first frame that ever comes. When the card had to be started again, for an
+//! overrun, a suspension or after it was away, what was due and did not come is told as lost with
+//! the next frames, or at once where the card's own stamps tell (see `account`).
 //!
 //! A card that is gone, or silent for too long, is closed and tried again with back-off. One that
 //! falls behind without saying so (virtual ones do after a stall) is made to throw away the old
@@ -11,6 +10,7 @@
 //!
 //! No unsafe code, no waiting in `read`, and no allocation there while the card runs well.
 
+mod account;
 mod card;
 mod setup;
 mod slots;
@@ -18,8 +18,8 @@ mod slots;
 use crate::backoff::Backoff;
 use crate::error::BoardError;
 use crate::model::{Kind, Model};
-use crate::pace::{Pace, us_of_frames};
 use crate::{LostWhy, Period, Reading, State, index};
+use account::{Account, Loss};
 use card::{Card, Trouble};
 use slots::Slots;
 use std::io;
@@ -32,9 +32,6 @@ const SILENCE_US: u64 = 1_000_000;
 /// The same for a card that has just been started: virtual ones take up to 2 s.
 const FIRST_SILENCE_US: u64 = 3_000_000;
 
-/// How far the card's stamps may be from the clock and still be believed, besides one buffer.
-const STAMP_DOUBT_US: u64 = 100_000;
-
 /// A board with an ALSA PCM.
 pub struct Alsa {
     model: Model,
@@ -43,13 +40,8 @@ pub struct Alsa {
     card: Option<Card>,
     /// A period of the card's frames.
     bytes: Vec<u8>,
-    /// Known since the first frame.
-    pace: Option<Pace>,
-    position: u64,
-    lost: u64,
+    account: Account,
     state: State,
-    /// The card was started again: what is due and does not come is lost, for this reason.
-    owed: Option<LostWhy>,
     backoff: Backoff,
     retry_us: u64,
     /// When frames last came, or the card was started.
@@ -82,11 +74,8 @@ impl Alsa {
             channels: model.channels.iter().map(|one| channel(&one.slots)).collect(),
             card: None,
             bytes: Vec::new(),
-            pace: None,
-            position: 0,
-            lost: 0,
+            account: Account::new(model.rate, model.buffer_ms),
             state: State::Waiting,
-            owed: None,
             backoff: Backoff::new(),
             retry_us: now_us,
             heard_us: now_us,
@@ -136,7 +125,6 @@ impl Alsa {
         if let Some(card) = &mut self.card {
             card.acknowledge();
             self.looked_us = now_us;
-            self.settle(now_us, visit);
             self.more = self.drain(now_us, u64::from(budget_frames), visit);
         }
         self.more
@@ -152,7 +140,7 @@ impl Alsa {
     }
 
     pub(crate) fn position(&self) -> u64 {
-        self.position
+        self.account.position()
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -160,7 +148,7 @@ impl Alsa {
     }
 
     pub(crate) fn lost(&self) -> u64 {
-        self.lost
+        self.account.lost()
     }
 
     pub(crate) fn rate(&self) -> u32 {
@@ -176,36 +164,16 @@ impl Alsa {
         least_us.max(u64::from(self.model.buffer_ms) * 4000)
     }
 
-    /// At the first frames after a start: finds out where they belong.
-    fn settle(&mut self, now_us: u64, visit: &mut dyn FnMut(Reading<'_>)) {
-        let unread = self.card.as_ref().map_or(0, Card::unread);
-        if self.state == State::Running || unread == 0 {
-            return;
-        }
-        match &self.pace {
-            None => self.pace = Some(Pace::new(self.model.rate, now_us, unread)),
-            Some(pace) => {
-                let missing = pace.due(now_us).saturating_sub(self.position + unread);
-                if let Some(why) = self.owed {
-                    self.lose(missing, why, visit);
-                }
-            }
-        }
-        self.owed = None;
-        self.state = State::Running;
-        self.backoff = Backoff::new();
-    }
-
     fn drain(&mut self, now_us: u64, mut budget: u64, visit: &mut dyn FnMut(Reading<'_>)) -> bool {
-        let before = self.position;
+        let before = self.account.position();
         while budget > 0 {
-            match self.give(budget, visit) {
+            match self.give(now_us, budget, visit) {
                 Ok(frames) => {
                     self.heard_us = now_us;
                     budget -= frames;
                 }
                 Err(Trouble::Empty) => {
-                    self.emptied(now_us, self.position > before);
+                    self.emptied(now_us, self.account.position() > before);
                     return false;
                 }
                 Err(Trouble::Overrun) => {
@@ -227,32 +195,40 @@ impl Alsa {
     }
 
     /// Reads a period at most and hands it to each channel's visitor. Gives the frames read.
-    fn give(&mut self, budget: u64, visit: &mut dyn FnMut(Reading<'_>)) -> Result<u64, Trouble> {
+    fn give(
+        &mut self,
+        now_us: u64,
+        budget: u64,
+        visit: &mut dyn FnMut(Reading<'_>),
+    ) -> Result<u64, Trouble> {
         let Some(card) = &self.card else { return Err(Trouble::Empty) };
         let (setup, frame_bytes) = (card.setup(), card.setup().slots * 2);
         let room = index(setup.period_frames.min(budget)) * frame_bytes;
         let frames = card.read(&mut self.bytes[..room])?;
+        if self.account.waits() {
+            // The first frames after a start: what was due before them is told before them.
+            tell(self.account.place(now_us, frames + card.unread()), visit);
+            self.state = State::Running;
+            self.backoff = Backoff::new();
+        }
         let read = &mut self.bytes[..index(frames) * frame_bytes];
-        let position = self.position;
+        let position = self.account.position();
         for (at, channel) in self.channels.iter_mut().enumerate() {
             let samples = channel.slots.pick(read, frame_bytes, &mut channel.scratch);
             visit(Reading::Period(Period { channel: at, position, samples }));
             channel.scratch.as_mut_slice().zeroize();
         }
         read.zeroize();
-        self.position += frames;
+        self.account.give(frames);
         Ok(frames)
     }
 
     /// All is read. Learns the pace; sees a card that is silent or lags behind.
     fn emptied(&mut self, now_us: u64, came: bool) {
-        let Some((card, pace)) = self.card.as_ref().zip(self.pace.as_mut()) else {
+        let Some(card) = self.card.as_ref().filter(|_| came) else {
             return self.mind_silence(now_us);
         };
-        if !came {
-            return self.mind_silence(now_us);
-        }
-        let late = pace.learn(now_us, self.position);
+        let late = self.account.emptied(now_us);
         let setup = card.setup();
         if late > setup.buffer_frames.max(setup.period_frames * 4) {
             let again = card.refresh();
@@ -268,19 +244,15 @@ impl Alsa {
     }
 
     fn overrun(&mut self, now_us: u64, visit: &mut dyn FnMut(Reading<'_>)) {
-        let stamped = self.card.as_ref().map_or(Ok(None), Card::restart);
-        let doubt_us = STAMP_DOUBT_US + u64::from(self.model.buffer_ms) * 1000;
-        match (stamped, &self.pace) {
-            (Ok(Some(frames)), Some(pace)) if self.state == State::Running => {
-                let clock = pace.due(now_us).saturating_sub(self.position);
-                let doubt = us_of_frames(frames.abs_diff(clock), self.model.rate);
-                if doubt <= doubt_us {
-                    self.heard_us = now_us;
-                    return self.lose(frames, LostWhy::Overrun, visit);
+        match self.card.as_ref().map_or(Ok(None), Card::restart) {
+            Ok(stamped) => {
+                tell(self.account.overran(now_us, stamped), visit);
+                self.heard_us = now_us;
+                if self.account.waits() {
+                    self.state = State::Waiting;
                 }
-                self.restarted(now_us, LostWhy::Overrun, Ok(()));
             }
-            (stamped, _) => self.restarted(now_us, LostWhy::Overrun, stamped.map(drop)),
+            Err(text) => self.fail(now_us, text),
         }
     }
 
@@ -288,20 +260,11 @@ impl Alsa {
     fn restarted(&mut self, now_us: u64, why: LostWhy, outcome: Result<(), String>) {
         match outcome {
             Ok(()) => {
-                // A card that was away and overruns before it gives anything is still away.
-                self.owed = self.owed.or(Some(why));
+                self.account.owe(why);
                 self.state = State::Waiting;
                 self.heard_us = now_us;
             }
             Err(text) => self.fail(now_us, text),
-        }
-    }
-
-    fn lose(&mut self, frames: u64, why: LostWhy, visit: &mut dyn FnMut(Reading<'_>)) {
-        if frames > 0 {
-            visit(Reading::Lost { frames, position: self.position, why });
-            self.position += frames;
-            self.lost += frames;
         }
     }
 
@@ -317,7 +280,7 @@ impl Alsa {
 
     fn await_retry(&mut self, now_us: u64, text: String) {
         assert!(self.card.is_none(), "a failed board holds no card");
-        self.owed = Some(LostWhy::Board);
+        self.account.owe(LostWhy::Board);
         self.state = State::Failed { text };
         self.retry_us = self.backoff.after(now_us);
         self.more = false;
@@ -349,5 +312,11 @@ impl Alsa {
         self.card = Some(card);
         self.heard_us = now_us;
         self.looked_us = now_us;
+    }
+}
+
+fn tell(loss: Option<Loss>, visit: &mut dyn FnMut(Reading<'_>)) {
+    if let Some(Loss { frames, position, why }) = loss {
+        visit(Reading::Lost { frames, position, why });
     }
 }

@@ -170,7 +170,10 @@ fn noise_wav(folder: &Path, name: &str, mut seed: u32) -> (PathBuf, Vec<i16>) {
     };
     let path = folder.join(name);
     let mut writer = hound::WavWriter::create(&path, spec).unwrap();
-    samples.iter().for_each(|sample| writer.write_sample(*sample).unwrap());
+    // A sink that was idle may swallow the first moments of what is played.
+    let silence = vec![0; 8000];
+    let whole = silence.iter().chain(&samples);
+    whole.for_each(|sample| writer.write_sample(*sample).unwrap());
     writer.finalize().unwrap();
     (path, samples)
 }
@@ -203,16 +206,14 @@ fn what_is_played_is_captured_sample_by_sample() {
 }
 
 #[test]
-fn a_stalled_reader_loses_what_is_old_and_hears_what_is_new() {
-    in_rig("a_stalled_reader_loses_what_is_old_and_hears_what_is_new", |folder| {
+fn after_a_stall_all_is_heard_or_counted_and_what_is_heard_is_new() {
+    in_rig("after_a_stall_all_is_heard_or_counted_and_what_is_heard_is_new", |folder| {
         let mut desk = Desk::open();
         desk.turn_until_running();
         desk.turn_for(500);
         let (begin_us, begin) = (desk.now_us(), desk.board.position());
         std::thread::sleep(Duration::from_millis(1700));
         desk.turn_for(1000);
-        eprintln!("after the stall: {:?} {:?}", desk.lost, desk.board.state());
-
         let (frames, us) = (desk.board.position() - begin, desk.now_us() - begin_us);
         assert!(frames.abs_diff(us * 8 / 1000) < 1600, "{frames} frames in {us} us");
         assert_eq!(desk.board.lost(), desk.lost_frames());
@@ -237,7 +238,6 @@ fn a_card_that_goes_comes_back_and_what_it_missed_is_lost() {
         desk.turn_until_running();
         desk.turn_for(300);
         let (begin_us, begin) = (desk.now_us(), desk.board.position());
-        let rig = folder.with_extension("again");
         assert!(Rig::run("stop", folder));
         desk.turn_until("failed", |desk| matches!(desk.board.state(), State::Failed { .. }));
         let State::Failed { text } = desk.board.state().clone() else { unreachable!() };
@@ -245,7 +245,7 @@ fn a_card_that_goes_comes_back_and_what_it_missed_is_lost() {
         desk.turn_for(700);
         assert_eq!(desk.lost, [], "told when it is back");
 
-        assert!(Rig::run("start", folder), "{}", rig.display());
+        assert!(Rig::run("start", folder));
         desk.turn_until_running();
         desk.turn_for(1000);
         let (frames, us) = (desk.board.position() - begin, desk.now_us() - begin_us);
@@ -265,10 +265,8 @@ fn a_card_that_goes_comes_back_and_what_it_missed_is_lost() {
 fn a_silent_card_is_closed_and_tried_again() {
     in_rig("a_silent_card_is_closed_and_tried_again", |_| {
         let suspend = |on: &str| {
-            for (verb, name) in [("suspend-source", "vcard.monitor"), ("suspend-sink", "vcard")] {
-                let pactl = Command::new("pactl").args([verb, name, on]).status().unwrap();
-                assert!(pactl.success());
-            }
+            let pactl = Command::new("pactl").args(["suspend-sink", "vcard", on]).status();
+            assert!(pactl.unwrap().success());
         };
         let mut desk = Desk::open();
         desk.turn_until_running();
