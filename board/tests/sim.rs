@@ -270,3 +270,25 @@ fn the_timer_wakes_a_poll_again_and_again() {
     assert!(wakes >= 3, "{wakes} wakes");
     assert!(now_us() >= 500_000, "not faster than real time");
 }
+
+#[test]
+fn the_demo_speech_plays() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
+    let (one, two) = (demo.join("1001.wav"), demo.join("1002.wav"));
+    let model = model(&[(&one, 1), (&two, 2)]);
+    let mut board = Board::open(&model, 0).unwrap();
+    let mut heard = Heard::new(2);
+    for n in 1..=150 {
+        heard.read(&mut board, &model, n * 200_000, u32::MAX);
+    }
+    for (channel, path) in [&one, &two].into_iter().enumerate() {
+        let mut wav = hound::WavReader::open(path).unwrap();
+        let sides = usize::from(wav.spec().channels);
+        let samples: Vec<i16> = wav.samples().map(Result::unwrap).collect();
+        heard.check(channel, sides, &samples);
+    }
+    // The customer reads the number on the right, while the left is silent.
+    let number = &heard.frames[1][8 * 8550..8 * 14_880];
+    assert!(number.iter().flatten().all(|frame| frame[0] == 0));
+    assert!(number.iter().flatten().any(|frame| frame[1].unsigned_abs() > 8000));
+}
