@@ -1,0 +1,157 @@
+//! Set-up: opening a PCM by name and agreeing on rate, slots, period and buffer.
+//!
+//! The rate must be met exactly, since positions are frames; slots, period and buffer are taken
+//! as near as the card has them. Every refusal says what the card or the box offers instead.
+//! Nothing is started and nothing is read here.
+
+use super::card::errno;
+use crate::error::BoardError;
+use crate::model::{Kind, Model, SLOTS_MAX};
+use alsa::pcm::{Access, Format, HwParams, PCM, TstampType};
+use alsa::{Direction, ValueOr};
+use nix::errno::Errno;
+use std::ffi::CString;
+
+/// What a card agreed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Setup {
+    /// Frames per second.
+    pub rate: u32,
+    /// Samples in each of the card's frames.
+    pub slots: usize,
+    /// Frames from wake to wake.
+    pub period_frames: u64,
+    /// Frames it holds before it overruns.
+    pub buffer_frames: u64,
+}
+
+/// Opens the capture PCM `name`, not to wait. `said` gives alsa-lib's own words.
+pub(super) fn open(
+    model: &Model,
+    name: &str,
+    said: &dyn Fn() -> String,
+) -> Result<PCM, BoardError> {
+    let (board, pcm) = (model.name.clone(), name.to_owned());
+    let Ok(text) = CString::new(name) else {
+        let reason = "the name has a zero byte".to_owned();
+        return Err(BoardError::NoPcm { board, pcm, reason, known: known() });
+    };
+    let error = match PCM::open(&text, Direction::Capture, true) {
+        Ok(open) => return Ok(open),
+        Err(error) => errno(error),
+    };
+    let reason = match said().lines().next() {
+        Some(line) => format!("{}, {line}", error.desc()),
+        None => error.desc().to_owned(),
+    };
+    Err(match error {
+        Errno::EBUSY | Errno::EAGAIN => BoardError::Busy { board, pcm },
+        Errno::EACCES | Errno::EPERM => BoardError::Forbidden { board, pcm },
+        Errno::ENOENT | Errno::ENODEV | Errno::ENXIO | Errno::EINVAL => {
+            BoardError::NoPcm { board, pcm, reason, known: known() }
+        }
+        _ => BoardError::Pcm { board, pcm, doing: "cannot be opened", reason },
+    })
+}
+
+/// The capture PCMs this box has by name.
+fn known() -> Vec<String> {
+    let Ok(hints) = alsa::device_name::HintIter::new(None, c"pcm") else {
+        return Vec::new();
+    };
+    hints
+        .filter(|hint| hint.direction != Some(Direction::Playback))
+        .filter_map(|hint| hint.name)
+        .filter(|name| name != "null")
+        .collect()
+}
+
+/// Sets hardware and software parameters.
+pub(super) fn apply(model: &Model, name: &str, pcm: &PCM) -> Result<Setup, BoardError> {
+    let refuse = |error| refused(model, name, "does not take the parameters", error);
+    let params = HwParams::any(pcm).map_err(refuse)?;
+    let format =
+        params.set_access(Access::RWInterleaved).and_then(|()| params.set_format(Format::s16()));
+    if format.is_err() {
+        return Err(BoardError::Format { board: model.name.clone(), pcm: name.to_owned() });
+    }
+    let slots = choose_slots(model, name, &params)?;
+    choose_rate(model, name, &params)?;
+    let agreed = choose_sizes(model, pcm, &params, slots).map_err(refuse)?;
+    wake_by_period(pcm, &agreed).map_err(refuse)?;
+    Ok(agreed)
+}
+
+/// Takes the least number of slots that the card can give and that has all of the model's.
+fn choose_slots(model: &Model, name: &str, params: &HwParams<'_>) -> Result<u32, BoardError> {
+    let wanted = model.slots_wanted();
+    let offered = params.get_channels_max().unwrap_or(0);
+    let last = offered.min(u32::from(SLOTS_MAX));
+    let taken = (u32::from(wanted)..=last).find(|slots| params.set_channels(*slots).is_ok());
+    taken.ok_or_else(|| {
+        let (board, pcm) = (model.name.clone(), name.to_owned());
+        BoardError::Slots { board, pcm, wanted, offered }
+    })
+}
+
+fn choose_rate(model: &Model, name: &str, params: &HwParams<'_>) -> Result<(), BoardError> {
+    if params.set_rate(model.rate, ValueOr::Nearest).is_ok() {
+        return Ok(());
+    }
+    let usual = [8000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000, 192_000];
+    let offered: Vec<String> = usual
+        .into_iter()
+        .filter(|rate| params.test_rate(*rate).is_ok())
+        .map(|rate| format!("{rate}"))
+        .collect();
+    let offered = if offered.is_empty() {
+        let (least, most) = (params.get_rate_min(), params.get_rate_max());
+        format!("{} to {} Hz", least.unwrap_or(0), most.unwrap_or(0))
+    } else {
+        format!("{} Hz", offered.join(", "))
+    };
+    let (board, pcm) = (model.name.clone(), name.to_owned());
+    Err(BoardError::Rate { board, pcm, wanted: model.rate, offered })
+}
+
+fn choose_sizes(
+    model: &Model,
+    pcm: &PCM,
+    params: &HwParams<'_>,
+    slots: u32,
+) -> alsa::Result<Setup> {
+    let period_ms = match model.kind {
+        Kind::Alsa { period_ms, .. } => period_ms,
+        Kind::Sim => model.buffer_ms / 4,
+    };
+    let frames = |ms| i64::try_from(model.frames_of_ms(ms)).unwrap_or(i64::MAX);
+    params.set_period_size_near(frames(period_ms), ValueOr::Nearest)?;
+    params.set_buffer_size_near(frames(model.buffer_ms))?;
+    pcm.hw_params(params)?;
+    let (buffer_frames, period_frames) = pcm.get_params()?;
+    let slots = usize::try_from(slots).unwrap_or(usize::MAX);
+    Ok(Setup { rate: model.rate, slots, period_frames, buffer_frames })
+}
+
+/// Wakes once a period, stops when the buffer is full, stamps by the monotonic clock.
+fn wake_by_period(pcm: &PCM, agreed: &Setup) -> alsa::Result<()> {
+    let frames = |frames: u64| i64::try_from(frames).unwrap_or(i64::MAX);
+    let params = pcm.sw_params_current()?;
+    params.set_avail_min(frames(agreed.period_frames))?;
+    params.set_stop_threshold(frames(agreed.buffer_frames))?;
+    params.set_tstamp_mode(true)?;
+    // Not every PCM can; then a step of the wall clock may make one overrun's stamps wrong.
+    params.set_tstamp_type(TstampType::Monotonic).unwrap_or_default();
+    pcm.sw_params(&params)
+}
+
+/// Any other refusal of alsa-lib.
+pub(super) fn refused(
+    model: &Model,
+    name: &str,
+    doing: &'static str,
+    error: alsa::Error,
+) -> BoardError {
+    let reason = format!("{} ({})", errno(error).desc(), error.func());
+    BoardError::Pcm { board: model.name.clone(), pcm: name.to_owned(), doing, reason }
+}

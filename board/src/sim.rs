@@ -1,0 +1,244 @@
+//! The simulated board: WAV files in a loop, in real time, as a card would give them.
+//!
+//! Sample 0 of each file is position 0. Frames fall due by the clock and are handed out in whole
+//! periods of 20 ms; a timer of the same length is the descriptor that wakes the loop. As with a
+//! card, what is not read within `buffer_ms` is lost, oldest first, counted and skipped.
+//!
+//! A file that becomes unreadable fails the board, which is tried again; what fell due meanwhile
+//! is lost. No more than a period of a file is in memory, and it is wiped after each visit.
+
+mod wav;
+
+use crate::backoff::Backoff;
+use crate::error::BoardError;
+use crate::model::{ChannelModel, Model};
+use crate::pace::frames_of_us;
+use crate::{LostWhy, Period, Reading, State, count, index};
+use nix::sys::time::{TimeSpec, TimeValLike};
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
+use wav::Wav;
+use zeroize::Zeroize;
+
+/// Length of a period, in milliseconds.
+const PERIOD_MS: u32 = 20;
+
+/// A simulated board.
+pub struct Sim {
+    name: String,
+    rate: u32,
+    channels: Vec<Channel>,
+    period_frames: u64,
+    buffer_frames: u64,
+    start_us: u64,
+    position: u64,
+    lost: u64,
+    state: State,
+    backoff: Backoff,
+    retry_us: Option<u64>,
+    timer: TimerFd,
+    token: Option<usize>,
+    marked: bool,
+    /// A period of one channel as it is in the file.
+    bytes: Vec<u8>,
+}
+
+struct Channel {
+    id: u16,
+    path: PathBuf,
+    wav: Wav,
+    /// A period of this channel's samples.
+    scratch: Vec<i16>,
+}
+
+impl Sim {
+    /// Opens all files; position 0 is now.
+    pub(crate) fn open(model: &Model, now_us: u64) -> Result<Sim, BoardError> {
+        let period_frames = model.frames_of_ms(PERIOD_MS);
+        let open = |channel: &ChannelModel| Channel::open(model, channel, period_frames);
+        let channels = model.channels.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let timer = timer().map_err(|errno| BoardError::Timer { board: model.name.clone(), errno });
+        Ok(Sim {
+            name: model.name.clone(),
+            rate: model.rate,
+            channels,
+            period_frames,
+            buffer_frames: model.frames_of_ms(model.buffer_ms),
+            start_us: now_us,
+            position: 0,
+            lost: 0,
+            state: State::Waiting,
+            backoff: Backoff::new(),
+            retry_us: None,
+            timer: timer?,
+            token: None,
+            marked: false,
+            bytes: vec![0; index(period_frames) * wav::FRAME_BYTES_MAX],
+        })
+    }
+
+    pub(crate) fn register(
+        &mut self,
+        registry: &mio::Registry,
+        mut tokens: Range<usize>,
+    ) -> io::Result<()> {
+        let Some(token) = tokens.next() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "no token for the timer"));
+        };
+        let descriptor = self.timer.as_fd().as_raw_fd();
+        let mut source = mio::unix::SourceFd(&descriptor);
+        registry.register(&mut source, mio::Token(token), mio::Interest::READABLE)?;
+        self.token = Some(token);
+        Ok(())
+    }
+
+    pub(crate) fn ready(&mut self, token: usize) {
+        if self.token == Some(token) {
+            self.marked = true;
+        }
+    }
+
+    pub(crate) fn read(
+        &mut self,
+        now_us: u64,
+        budget_frames: u32,
+        visit: &mut dyn FnMut(Reading<'_>),
+    ) -> bool {
+        if std::mem::take(&mut self.marked) {
+            // Only so that it wakes again; the clock, not the timer, says what is due.
+            self.timer.wait().unwrap_or_default();
+        }
+        let due = frames_of_us(now_us.saturating_sub(self.start_us), self.rate);
+        if let Some(retry_us) = self.retry_us {
+            if now_us < retry_us {
+                return false;
+            }
+            if let Err(error) = self.reopen() {
+                self.fail(now_us, error.to_string());
+                return false;
+            }
+            self.lose(due.saturating_sub(self.position), LostWhy::Board, visit);
+        }
+        let waiting = due.saturating_sub(self.position);
+        self.lose(waiting.saturating_sub(self.buffer_frames), LostWhy::Overrun, visit);
+        let mut budget = u64::from(budget_frames);
+        let whole = due - due % self.period_frames;
+        while self.position < whole {
+            if budget == 0 {
+                return true;
+            }
+            let frames = self.period_frames.min(budget).min(whole - self.position);
+            if let Err(text) = self.give(frames, visit) {
+                self.fail(now_us, text);
+                return false;
+            }
+            budget -= frames;
+        }
+        false
+    }
+
+    pub(crate) fn deadline_us(&self) -> Option<u64> {
+        self.retry_us
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    pub(crate) fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// Reads a stretch of all files first, so that all channels have it or none.
+    fn give(&mut self, frames: u64, visit: &mut dyn FnMut(Reading<'_>)) -> Result<(), String> {
+        assert!(frames <= self.period_frames, "{frames} frames do not fit the scratch");
+        let (name, position) = (&self.name, self.position);
+        let read = self.channels.iter_mut().try_for_each(|channel| {
+            let wanted = channel.wav.sides() * index(frames);
+            let samples = &mut channel.scratch[..wanted];
+            let done = channel.wav.read(position, &mut self.bytes, samples);
+            done.map_err(|error| {
+                let (id, path) = (channel.id, channel.path.display());
+                format!("board `{name}`, channel {id}: {path}: cannot be read: {error}")
+            })
+        });
+        for (at, channel) in self.channels.iter_mut().enumerate() {
+            if read.is_ok() {
+                let samples = &channel.scratch[..channel.wav.sides() * index(frames)];
+                visit(Reading::Period(Period { channel: at, position, samples }));
+            }
+            channel.scratch.as_mut_slice().zeroize();
+        }
+        read?;
+        self.position += frames;
+        if self.state != State::Running {
+            self.state = State::Running;
+            self.backoff = Backoff::new();
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, frames: u64, why: LostWhy, visit: &mut dyn FnMut(Reading<'_>)) {
+        if frames > 0 {
+            visit(Reading::Lost { frames, position: self.position, why });
+            self.position += frames;
+            self.lost += frames;
+        }
+    }
+
+    fn fail(&mut self, now_us: u64, text: String) {
+        self.state = State::Failed { text };
+        self.retry_us = Some(self.backoff.after(now_us));
+    }
+
+    fn reopen(&mut self) -> Result<(), BoardError> {
+        for channel in &mut self.channels {
+            let wanted = channel.wav.wanted();
+            channel.wav = Wav::open(&channel.path, wanted).map_err(|wrong| BoardError::Wav {
+                board: self.name.clone(),
+                channel: channel.id,
+                path: channel.path.clone(),
+                wrong,
+            })?;
+        }
+        self.retry_us = None;
+        self.state = State::Waiting;
+        Ok(())
+    }
+}
+
+impl Channel {
+    fn open(model: &Model, channel: &ChannelModel, frames: u64) -> Result<Channel, BoardError> {
+        let path = channel.source.clone().unwrap_or_default();
+        let wanted = crate::error::Wanted { rate: model.rate, sides: channel.sides };
+        match Wav::open(&path, wanted) {
+            Ok(wav) => {
+                let scratch = vec![0; wav.sides() * index(frames)];
+                assert!(count(scratch.len()) >= frames);
+                Ok(Channel { id: channel.id, path, wav, scratch })
+            }
+            Err(wrong) => {
+                Err(BoardError::Wav { board: model.name.clone(), channel: channel.id, path, wrong })
+            }
+        }
+    }
+}
+
+fn timer() -> nix::Result<TimerFd> {
+    let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+    let period = TimeSpec::milliseconds(i64::from(PERIOD_MS));
+    timer.set(Expiration::Interval(period), TimerSetTimeFlags::empty())?;
+    Ok(timer)
+}

@@ -1,0 +1,117 @@
+//! One WAV file that is played in a loop, read piece by piece.
+//!
+//! The header is read by `hound` straight from the file, without a buffer that could keep
+//! samples. Audio is read at computed offsets into the caller's scratch, which is wiped before
+//! `read` returns. Only 16-bit PCM of exactly the wanted form is taken; nothing is converted.
+
+use crate::error::{Wanted, WavWrong};
+use crate::{count, index};
+use std::fs::File;
+use std::io::Seek;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use zeroize::Zeroize;
+
+/// Two sides of two bytes.
+pub(super) const FRAME_BYTES_MAX: usize = 4;
+
+/// An open WAV file of known form.
+pub(super) struct Wav {
+    file: File,
+    wanted: Wanted,
+    /// Where frame 0 begins, in bytes.
+    data_at: u64,
+    /// Frames in the file, at least 1.
+    frames: u64,
+}
+
+impl Wav {
+    pub(super) fn open(path: &Path, wanted: Wanted) -> Result<Wav, WavWrong> {
+        let file = File::open(path).map_err(WavWrong::Read)?;
+        let present = file.metadata().map_err(WavWrong::Read)?.len();
+        let mut reader = hound::WavReader::new(&file)
+            .map_err(|error| WavWrong::Header { reason: error.to_string(), wanted })?;
+        let (spec, frames) = (reader.spec(), u64::from(reader.duration()));
+        let wrong = spec.channels != u16::from(wanted.sides)
+            || spec.sample_rate != wanted.rate
+            || spec.bits_per_sample != 16
+            || spec.sample_format != hound::SampleFormat::Int;
+        if wrong {
+            return Err(WavWrong::Form { found: found(spec), wanted });
+        }
+        if frames == 0 {
+            return Err(WavWrong::Empty { wanted });
+        }
+        let data_at = (&file).stream_position().map_err(WavWrong::Read)?;
+        // A sample may stand in more bytes than it has bits for; only reading one tells. A file
+        // that ends before its first sample is found below.
+        match reader.samples::<i16>().next() {
+            None | Some(Ok(_) | Err(hound::Error::IoError(_))) => {}
+            Some(Err(_)) => {
+                let found = "16 bits in wider containers".to_owned();
+                return Err(WavWrong::Form { found, wanted });
+            }
+        }
+        let wav = Wav { file, wanted, data_at, frames };
+        let promised = frames * count(wav.frame_bytes());
+        if present < data_at + promised {
+            return Err(WavWrong::Cut {
+                promised,
+                present: present.saturating_sub(data_at),
+                wanted,
+            });
+        }
+        Ok(wav)
+    }
+
+    /// Samples per frame.
+    pub(super) fn sides(&self) -> usize {
+        usize::from(self.wanted.sides)
+    }
+
+    /// The form it was opened with.
+    pub(super) fn wanted(&self) -> Wanted {
+        self.wanted
+    }
+
+    /// Fills `samples` with the frames from `position` on, going round at the end of the file.
+    /// `bytes` is scratch, at least as long as the samples are in bytes; it is zero afterwards.
+    pub(super) fn read(
+        &self,
+        position: u64,
+        bytes: &mut [u8],
+        samples: &mut [i16],
+    ) -> std::io::Result<()> {
+        assert_eq!(samples.len() % self.sides(), 0, "whole frames only");
+        let mut at = position % self.frames;
+        let mut rest = samples;
+        while !rest.is_empty() {
+            let frames = (rest.len() / self.sides()).min(index(self.frames - at));
+            let (piece, after) = rest.split_at_mut(frames * self.sides());
+            let raw = &mut bytes[..frames * self.frame_bytes()];
+            let offset = self.data_at + at * count(self.frame_bytes());
+            let done = self.file.read_exact_at(raw, offset);
+            for (sample, pair) in piece.iter_mut().zip(raw.chunks_exact(2)) {
+                *sample = i16::from_le_bytes([pair[0], pair[1]]);
+            }
+            raw.zeroize();
+            done?;
+            rest = after;
+            at = 0;
+        }
+        Ok(())
+    }
+
+    fn frame_bytes(&self) -> usize {
+        self.sides() * 2
+    }
+}
+
+fn found(spec: hound::WavSpec) -> String {
+    let kind = match spec.sample_format {
+        hound::SampleFormat::Int => "PCM",
+        hound::SampleFormat::Float => "float",
+    };
+    let (bits, channels, rate) = (spec.bits_per_sample, spec.channels, spec.sample_rate);
+    format!("{bits}-bit {kind}, {channels} channel(s), {rate} Hz")
+}
