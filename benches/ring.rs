@@ -12,7 +12,7 @@ const RATE: u64 = 8000;
 const PERIOD_FRAMES: usize = 160;
 const HOLDBACK_FRAMES: u64 = 3 * RATE;
 const RING_FRAMES: usize = 48_000;
-const SECONDS: u64 = 3600;
+const SECONDS: u64 = 36_000;
 
 fn main() {
     println!("ring: {:.0} channels of 8 kHz mono a core", channels_per_core(1));

@@ -164,8 +164,11 @@ fn every_rule_has_a_test_or_an_issue() {
 
 #[test]
 fn only_real_tests_count_and_their_names_tell_the_rules() {
-    let text = "#[test]\n#[should_panic]\nfn g1_a() {}\nfn g2_helper() {}\n    #[test]\n    /// Why.\n  \
-                fn b_g2_d6_c(n in 0..9) {}\n#[test]\n\nlet x = 1;\nfn g3_not() {}\n";
+    let text = concat!(
+        "#[test]\n#[should_panic]\nfn g1_a() {}\nfn g2_helper() {}\n",
+        "    #[test]\n    /// Why.\n    fn b_g2_d6_c(n in 0..9) {}\n",
+        "#[test]\n\nlet x = 1;\nfn g3_not() {}\n",
+    );
     let names = tests_in(&Source::new("a.rs", text));
     assert_eq!(Vec::from_iter(&names), ["b_g2_d6_c", "g1_a"]);
     assert_eq!(Vec::from_iter(claims("b_g2_d6_c")), [('D', 6), ('G', 2)]);
