@@ -1,8 +1,8 @@
 //! Identities: small numbers for what is in memory, opaque random words for what is on disk.
 //!
-//! A `RecordingId` is 80 random bits in 16 lower-case base32 letters and digits. It says nothing about time,
-//! agent or order, so that an agent who sees one learns nothing from it. Nothing here makes random
-//! bits: they come with the envelope (see `store::seal`).
+//! A `RecordingId` is 80 random bits in 16 lower-case base32 letters and digits. It says nothing
+//! about time, agent or order, so that an agent who sees one learns nothing from it. Nothing here
+//! makes random bits: they come with the envelope (see `store::seal`).
 
 use serde::{Deserialize, Serialize};
 

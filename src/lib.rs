@@ -2,16 +2,23 @@
 //!
 //! Pure but for `shell`: see `docs/architecture.md` for the map.
 
+pub mod alarm;
 pub mod blackout;
+pub mod call;
+pub mod channel;
 pub mod codec;
 pub mod config;
 pub mod directory;
 pub mod export;
 pub mod id;
+pub mod job;
+pub mod limits;
 pub mod meter;
 pub mod permission;
+pub mod recorder;
 pub mod ring;
 pub mod schedule;
 pub mod span;
 pub mod store;
 pub mod time;
+pub mod trace;

@@ -1,7 +1,7 @@
 //! Level meter of one channel: RMS and peak of what was heard lately, in dB below full scale.
 //!
-//! It is fed only what a mask does not cover (G6): a masked channel's meter stands still at silence.
-//! It smooths over `WINDOW_MS`; no sample can be got back out of it.
+//! It is fed only what a mask does not cover (G6): a masked channel's meter stands still at
+//! silence. It smooths over `WINDOW_MS`; no sample can be got back out of it.
 
 /// Length of one measuring window, in milliseconds.
 pub const WINDOW_MS: u32 = 200;
@@ -69,9 +69,9 @@ impl Meter {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "within -96..=0 by the clamp, so exact")]
 fn decibels(ratio: f64) -> i32 {
     let db = (20.0 * ratio.log10()).round();
-    // Within -96..=0 by the clamp, so the conversion is exact.
     if db.is_finite() { db.clamp(f64::from(SILENCE_DB), 0.0) as i32 } else { SILENCE_DB }
 }
 

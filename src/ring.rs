@@ -1,9 +1,9 @@
 //! The ring: where every channel's audio waits before any of it may leave.
 //!
-//! PCM by position, allocated once. It is at once the blackout window and the cushion against a slow
-//! disk: a blackout wipes what still waits, and what a mask covers enters as zeros. Audio leaves only
-//! as `Cleared`, which this module alone can make, and only in whole stretches whose every frame has
-//! a fate; it asserts that what is not `Stored` is zero.
+//! PCM by position, allocated once. It is at once the blackout window and the cushion against a
+//! slow disk: a blackout wipes what still waits, and what a mask covers enters as zeros. Audio
+//! leaves only as `Cleared`, which this module alone can make, and only in whole stretches whose
+//! every frame has a fate; it asserts that what is not `Stored` is zero.
 //!
 //! The ring does not know who reads it: that the writer never overtakes a reader is the recorder's
 //! duty (`room`), and asserted here on reading.
@@ -16,7 +16,8 @@ use zeroize::Zeroize;
 /// Runs that one stretch of `clear` can have before it is cut short.
 pub const RUNS_MAX: usize = 32;
 
-/// Lost stretches a ring remembers. When there are more, audio between the last two is given up too.
+/// Lost stretches a ring remembers. When there are more, audio between the last two is given up
+/// too.
 const LOST_MAX: usize = 64;
 
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,95 @@
+# Hushbox: one word each. `make` lists them; CI calls the same words (see .ci/run).
+#
+# Every word first sees to it that the machine has what the word needs (`setup`), so that a fresh
+# clone needs no step by hand.
+
+CONFIG ?= config.toml
+# Where cargo puts what it builds.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Independent checks of the box from outside, where a checkout has them beside it.
+CHECKS ?= ../shared/checks
+PROFILE := --release
+
+# To build: a C compiler with its headers and cmake for the bundled libopus, pkg-config to find
+# alsa-lib, alsa-lib's headers for the sound cards.
+PACKAGES_BUILD := gcc libc6-dev cmake pkg-config libasound2-dev
+# To test: a sound server with cards made of air, and alsa-lib's way to it (pulseaudio,
+# pulseaudio-utils, libasound2-plugins, alsa-utils); speech that nobody has to record (espeak-ng);
+# tools that are not ours to listen to exports (sox, opus-tools, ffmpeg); the outside checks
+# (python3).
+PACKAGES_TEST := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils espeak-ng \
+	sox opus-tools ffmpeg python3
+
+# rustup puts cargo there; a shell that was open before does not know yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+# https://no-color.org: cargo passes it on to rustc, the test harness wants its own word.
+ifneq ($(NO_COLOR),)
+export CARGO_TERM_COLOR := never
+TEST_FLAGS := -- --color never
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-build run test check bench
+
+help: ## list these words
+	@echo 'make WORD, where WORD is one of:'
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) \
+		| expand -t 10
+
+setup: ## install what is missing of the system packages (nothing, if all are there)
+setup-build: # the same, only what building needs
+setup: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_TEST)
+setup-build: PACKAGES := $(PACKAGES_BUILD)
+setup setup-build:
+	@command -v cargo >/dev/null || { \
+		echo 'setup: there is no cargo; install Rust first: https://rustup.rs' >&2; exit 1; }
+	@command -v dpkg-query >/dev/null || { \
+		echo 'setup: this is not Debian; going on without a look. Needed, by Debian names:' >&2; \
+		echo '  $(PACKAGES)' >&2; exit 0; }; \
+	missing=; \
+	for package in $(PACKAGES); do \
+		state=$$(dpkg-query -W -f='$${db:Status-Status}\n' $$package 2>/dev/null | head -n 1); \
+		[ "$$state" = installed ] || missing="$$missing $$package"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ]; then as_root='env'; \
+	elif command -v sudo >/dev/null; then as_root='sudo'; \
+	else \
+		echo "setup: packages are missing, and only root can install them. As root, run:" >&2; \
+		echo "  apt-get update && apt-get install -y --no-install-recommends$$missing" >&2; \
+		exit 1; \
+	fi; \
+	echo "setup: installing$$missing"; \
+	$$as_root apt-get update -q && \
+	$$as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -q -y --no-install-recommends $$missing
+
+run: setup-build ## build the box and start it here, in the foreground; ctrl-c stops it
+	cargo build $(PROFILE) --bins
+	@echo 'Try it from another terminal (export PATH="$$PWD/$(TARGET)/release:$$PATH" first):'
+	@echo '  hushbox send --kind cti "call start device=1001 call=c1 ani=5551234 direction=in"'
+	@echo '  hushbox send --user jdoe "record start"; hushbox records    # more in README.md'
+	@exec $(TARGET)/release/hushboxd --config $(CONFIG)
+
+# Release, because that profile keeps its assertions and overflow checks: what is tested is what
+# ships, and everything is compiled once.
+test: setup ## run every test, then the independent checks where they are present
+	cargo test --workspace $(PROFILE) $(TEST_FLAGS)
+	@if [ -x $(CHECKS)/records ]; then \
+		line=$$(HUSHBOX_TARGET=$(TARGET) $(CHECKS)/records); code=$$?; \
+		echo "records: $$line"; exit $$code; \
+	fi
+
+check: setup ## formatting, lints and documentation, without a warning
+	@for part in fmt clippy; do cargo $$part --version >/dev/null 2>&1 && continue; \
+		rustup component add rustfmt clippy || { \
+			echo "check: cargo $$part is missing: rustup component add rustfmt clippy" >&2; \
+			exit 1; }; \
+	done
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets $(PROFILE) -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(PROFILE)
+
+bench: setup ## measure what one core can carry
+	cargo bench --workspace --bench '*'
