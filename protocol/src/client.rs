@@ -1,7 +1,7 @@
 //! The client's side of a conversation, without a socket.
 //!
-//! Bytes from the box go into `receive`, what they mean comes out of `poll`; `send` queues commands,
-//! `to_send` is what the socket should be given. Replies come in the order of the commands. Lines
+//! Bytes from the box go into `receive`, what they mean comes out of `poll`; `send` queues
+//! commands, `to_send` is what the socket should be given. Replies come in the order of the commands. Lines
 //! and keys that are not known are skipped, so that a newer box can be talked to; what breaks the
 //! protocol ends the conversation with one `Violation`, after which nothing more is read.
 //!

@@ -1,8 +1,8 @@
 //! Commands: one line of a client as a typed value that cannot be nonsense.
 //!
 //! `Command::parse` applies what of the order of refusals concerns the text: `bad-command`, then
-//! `bad-argument`. `Command::parse_for` knows who asks and puts `hello-first` and `denied` (by kind)
-//! in their places between and after. Texts are borrowed from the line where that is possible.
+//! `bad-argument`. `Command::parse_for` knows who asks and puts `hello-first` and `denied` (by
+//! kind) in their places between and after. Texts are borrowed from the line where that is possible.
 //!
 //! Nothing here decides about permissions, or whether what a command names exists.
 

@@ -37,7 +37,7 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Splits a line into words; what is not made of words is `bad-command`. An empty line has none.
+    /// Splits a line into words; what is not made of words is `bad-command`.
     pub fn parse(text: &'a str) -> Result<Line<'a>, Refusal> {
         let mut words = Vec::new();
         let mut at = 0;

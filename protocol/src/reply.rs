@@ -165,7 +165,7 @@ fn blank_controls(bytes: &mut [u8]) {
     }
 }
 
-/// Quotes what lies from `start` to the end, in place; cuts it so that it takes `room` bytes at most.
+/// Quotes what lies from `start` to the end, in place, cut so that it takes at most `room` bytes.
 fn quote(out: &mut Vec<u8>, start: usize, room: usize) {
     let escaped = |byte: u8| matches!(byte, b'"' | b'\\');
     let (mut end, mut length) = (start, 2);
