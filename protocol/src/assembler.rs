@@ -3,7 +3,7 @@
 //! One `Assembler` per connection, for either side. A line is put together in a buffer of
 //! `LINE_BYTES`; a longer one is refused once and swallowed up to its LF. A line `data N` switches
 //! to raw bytes by itself, whether or not anybody asked for the block, so that what a client sent
-//! ahead of a refusal is never taken for commands. Data is not buffered: it is passed on as it comes.
+//! ahead of a refusal is never taken for commands. Data is not buffered but passed on as it comes.
 //!
 //! This module answers nothing and does not know which command a block belongs to.
 

@@ -1,9 +1,9 @@
 //! The client's side of a conversation, without a socket.
 //!
 //! Bytes from the box go into `receive`, what they mean comes out of `poll`; `send` queues
-//! commands, `to_send` is what the socket should be given. Replies come in the order of the commands. Lines
-//! and keys that are not known are skipped, so that a newer box can be talked to; what breaks the
-//! protocol ends the conversation with one `Violation`, after which nothing more is read.
+//! commands, `to_send` is what the socket should be given. Replies come in the order of the
+//! commands. Lines and keys that are not known are skipped, so that a newer box can be talked to;
+//! what breaks the protocol ends the conversation with one `Violation`.
 //!
 //! Nothing here connects, waits, retries or says `hello` by itself, and no decision about what an
 //! agent may do is taken: that comes from the box, in `AgentState::can`.
