@@ -384,6 +384,11 @@ mod tests {
         client.receive(b"later a=\" ((\nstate what=new\nhushbox 9\nevent seq=1 new=key\n");
         assert!(matches!(client.poll(), Some(ClientEvent::Event(pairs)) if pairs.0.len() == 2));
         assert_eq!(client.poll(), None);
+        client.receive(b"data 3\nabc\n");
+        assert_eq!(client.send("media x"), Ok(()));
+        client.receive(b"data 2\nde\nok\n");
+        let Some(ClientEvent::Reply(reply)) = client.poll() else { panic!("no reply") };
+        assert_eq!(reply.data, b"de", "a block that nobody asked for is in no reply");
     }
 
     #[test]
