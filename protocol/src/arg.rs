@@ -78,6 +78,11 @@ impl Type {
         }
     }
 
+    /// Whether it may hold personal facts.
+    fn is_free(self) -> bool {
+        matches!(self, Type::Name | Type::Call | Type::Known | Type::Word | Type::Value)
+    }
+
     fn takes(self, value: &str) -> bool {
         let plain = !value.chars().any(char::is_control);
         let within = |limit: usize| (1..=limit).contains(&value.len()) && plain;
@@ -169,16 +174,15 @@ impl<'a> Args<'a> {
                 Word::Pair { key, value } => {
                     (entry.key(key).ok_or_else(|| args.unknown(key)), value)
                 }
-                Word::Bare(word) => (args.next(positional.next(), word), Cow::Borrowed(word)),
-                Word::Quoted(word) => (args.next(positional.next(), &word), word),
+                Word::Bare(word) => (args.next(positional.next()), Cow::Borrowed(word)),
+                Word::Quoted(word) => (args.next(positional.next()), word),
             };
             let arg = arg?;
             if args.values.iter().any(|(given, _)| given.name == arg.name) {
                 return Err(args.bad(format!("{}= is given twice", arg.name)));
             }
             if !arg.of.takes(&value) {
-                let (shown, allowed) = (shorten(&value).escape_debug(), arg.of.allowed());
-                return Err(args.bad(format!("{} is \"{shown}\"; allowed: {allowed}", arg.name)));
+                return Err(args.wrong(arg, &value));
             }
             args.values.push((arg, value));
         }
@@ -238,11 +242,19 @@ impl<'a> Args<'a> {
         self.values.iter().any(|(arg, _)| arg.name == name)
     }
 
-    fn next(&self, arg: Option<&'static Arg>, found: &str) -> Result<&'static Arg, Refusal> {
-        arg.ok_or_else(|| {
-            let found = shorten(found).escape_debug();
-            self.bad(format!("one word too many: \"{found}\"; put text with spaces in \"quotes\""))
-        })
+    fn next(&self, arg: Option<&'static Arg>) -> Result<&'static Arg, Refusal> {
+        arg.ok_or_else(|| self.bad("one word too many; put text with spaces in \"quotes\""))
+    }
+
+    /// Free text is never quoted back: it may be a number, a PIN, or what a caller said.
+    fn wrong(&self, arg: &Arg, value: &str) -> Refusal {
+        let (name, allowed) = (arg.name, arg.of.allowed());
+        if arg.of.is_free() {
+            let bytes = value.len();
+            return self.bad(format!("{name} with {bytes} bytes is not taken; allowed: {allowed}"));
+        }
+        let shown = shorten(value).escape_debug();
+        self.bad(format!("{name} is \"{shown}\"; allowed: {allowed}"))
     }
 
     fn unknown(&self, found: &str) -> Refusal {

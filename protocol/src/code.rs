@@ -91,7 +91,8 @@ impl fmt::Display for Code {
 #[error("{code}: {text}")]
 pub struct Refusal {
     pub code: Code,
-    /// What is wrong and what to do next; cut to 512 bytes when it is written.
+    /// What is wrong and what to do next; cut to 512 bytes when it is written. It may name what the
+    /// client sent (a verb, a key, a number), so it is for the client, not for the log.
     pub text: String,
     /// The mask is in force although the command failed (`masked=yes`).
     pub masked: bool,

@@ -1,8 +1,8 @@
 //! Commands: one line of a client as a typed value that cannot be nonsense.
 //!
 //! `Command::parse` applies what of the order of refusals concerns the text: `bad-command`, then
-//! `bad-argument`. `Command::parse_for` knows who asks and puts `hello-first` and `denied` (by kind)
-//! in their places between and after. Texts are borrowed from the line where that is possible.
+//! `bad-argument`. `Command::parse_for` knows who asks and puts `hello-first` and `denied` (by
+//! kind) in their places between and after. Texts are borrowed where that is possible.
 //!
 //! Nothing here decides about permissions, or whether what a command names exists.
 
@@ -183,6 +183,50 @@ impl<'a> Command<'a> {
         let command = (entry.make)(Args::bind(entry, words)?)?;
         entry.check_kind(kind)?;
         Ok(command)
+    }
+
+    /// The verb, for logs and counters, where nothing that was said may appear.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Command::Hello(_) => "hello",
+            Command::Help { .. } => "help",
+            Command::Ping => "ping",
+            Command::Quit => "quit",
+            Command::Status => "status",
+            Command::RecordStart { .. } => "record start",
+            Command::RecordStop { .. } => "record stop",
+            Command::ScreenStart => "screen start",
+            Command::ScreenStop => "screen stop",
+            Command::BlackoutStart { .. } => "blackout start",
+            Command::BlackoutStop { .. } => "blackout stop",
+            Command::Update { .. } => "update",
+            Command::CallStart(_) => "call start",
+            Command::CallUpdate(_) => "call update",
+            Command::CallHold { .. } => "call hold",
+            Command::CallResume { .. } => "call resume",
+            Command::CallStop { .. } => "call stop",
+            Command::Channels => "channels",
+            Command::Calls => "calls",
+            Command::Clients => "clients",
+            Command::Records(_) => "records",
+            Command::Show { .. } => "show",
+            Command::Media { .. } => "media",
+            Command::Protect { .. } => "protect",
+            Command::Alarms => "alarms",
+            Command::AlarmClear { .. } => "alarm clear",
+            Command::Disk => "disk",
+            Command::Stats => "stats",
+            Command::LogLevel { .. } => "log level",
+            Command::ConfigCheck => "config check",
+            Command::ConfigReload => "config reload",
+            Command::Selftest => "selftest",
+            Command::Enrol { .. } | Command::EnrolCode { .. } => "enrol",
+            Command::Revoke { .. } => "revoke",
+            Command::Watch => "watch",
+            Command::Shutdown => "shutdown",
+            Command::Segment { .. } => "segment",
+        }
     }
 
     /// Whether `data BYTES` and a block follow the line; the reply comes after the block.

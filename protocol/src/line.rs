@@ -7,7 +7,7 @@
 //!
 //! This module knows no command and no key.
 
-use crate::code::{Code, Refusal, shorten};
+use crate::code::{Code, Refusal};
 use std::borrow::Cow;
 
 /// The most bytes of a line, with its end.
@@ -37,7 +37,7 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Splits a line into words; what is not made of words is `bad-command`. An empty line has none.
+    /// Splits a line into words; what is not made of words is `bad-command`.
     pub fn parse(text: &'a str) -> Result<Line<'a>, Refusal> {
         let mut words = Vec::new();
         let mut at = 0;
@@ -152,10 +152,7 @@ fn quoted(text: &str, at: usize) -> Result<(Cow<'_, str>, usize), Refusal> {
 fn unexpected(text: &str, at: usize) -> String {
     match text[at..].chars().next() {
         Some(c) if c.is_control() => format!("control character U+{:04X}", u32::from(c)),
-        Some(c) => format!(
-            "unexpected {c} in {}; put text in \"quotes\"",
-            shorten(text[..at].rsplit(' ').next().unwrap_or("a word")),
-        ),
+        Some(c) => format!("unexpected {c}; put text in \"quotes\""),
         None => "the line ends too early".to_owned(),
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! `AgentState` is the whole of what an agent sees, always all keys, in the contract's order; there
 //! is no part of it that a client must remember from an earlier line. `Can` lists what the agent
-//! may do right now. Both are written by the box and read by clients; unknown keys and abilities are
-//! skipped, so that a newer box can talk to an older client.
+//! may do right now. Both are written by the box and read by clients; unknown keys and abilities
+//! are skipped, so that a newer box can talk to an older client.
 //!
 //! Nothing here decides what an agent may see or do.
 

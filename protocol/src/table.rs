@@ -77,7 +77,7 @@ impl Entry {
         let Some(kind) = kind else { return Err(Code::HelloFirst.into()) };
         let mut others = TABLE.iter().filter(|e| e.verb == self.verb && e.is_for(Some(kind)));
         let text = match others.next() {
-            Some(other) => format!("a {kind} session uses: {}", other.usage()),
+            Some(other) => format!("as {kind}, use: {}", other.usage()),
             None if self.who.is_empty() => format!("{} is for before hello", self.usage()),
             None => format!("{} is for {}; this session is {kind}", self.verb, self.who_words()),
         };
@@ -113,16 +113,8 @@ pub(crate) fn find(line: &Line<'_>) -> Result<(&'static Entry, usize), Refusal> 
     }
     match chosen {
         Some(entry) => Ok((entry, entry.verb.split(' ').count())),
-        None => Err(unknown(&match second {
-            Some(second) if is_first(first) => format!("{first} {second}"),
-            _ => first.to_owned(),
-        })),
+        None => Err(unknown(first, second)),
     }
-}
-
-/// Whether this is the first word of some verb of two.
-fn is_first(word: &str) -> bool {
-    TABLE.iter().any(|entry| entry.verb.split_once(' ').is_some_and(|(first, _)| first == word))
 }
 
 fn no_verb(line: &Line<'_>) -> Refusal {
@@ -133,29 +125,36 @@ fn no_verb(line: &Line<'_>) -> Refusal {
     Refusal::new(Code::BadCommand, text)
 }
 
-fn unknown(found: &str) -> Refusal {
-    let near = nearest(found);
+fn unknown(first: &str, second: Option<&str>) -> Refusal {
+    let near = nearest(first, second);
+    let two = near.iter().any(|verb| verb.contains(' '));
+    let (first, second) = (shorten(first), second.filter(|_| two).map(shorten));
+    let gap = if second.is_some() { " " } else { "" };
     let hint = if near.is_empty() { String::new() } else { format!("; near: {}", near.join(", ")) };
-    let text = format!("no command \"{}\"{hint}. Send help for a list", shorten(found));
+    let found = second.unwrap_or_default();
+    let text = format!("no command \"{first}{gap}{found}\"{hint}. Send help for a list");
     Refusal::new(Code::BadCommand, text)
 }
 
-/// At most four verbs that somebody who wrote `found` may have meant, the likeliest first.
-fn nearest(found: &str) -> Vec<&'static str> {
+/// At most four verbs that somebody who wrote this may have meant, the likeliest first.
+fn nearest(first: &str, second: Option<&str>) -> Vec<&'static str> {
     const AT_MOST: usize = 4;
-    let found = found.to_ascii_lowercase();
-    let first = found.split(' ').next().unwrap_or("");
-    let mut near: Vec<(usize, &'static str)> = TABLE
+    const APART: usize = 2;
+    let first = first.to_ascii_lowercase();
+    let both = second.map(|second| format!("{first} {}", second.to_ascii_lowercase()));
+    let mut near: Vec<(bool, usize, &'static str)> = TABLE
         .iter()
-        .map(|entry| {
-            let same_family = entry.verb.split_once(' ').is_some_and(|(one, _)| one == first);
-            (distance(&found, entry.verb).saturating_sub(usize::from(same_family)), entry.verb)
+        .filter_map(|entry| {
+            let family = entry.verb.split_once(' ').is_some_and(|(one, _)| one == first);
+            let apart = both.iter().fold(distance(&first, entry.verb), |least, both| {
+                least.min(distance(both, entry.verb))
+            });
+            (family || apart <= APART).then_some((!family, apart, entry.verb))
         })
-        .filter(|(apart, verb)| *apart <= 2 || verb.split(' ').next() == Some(first))
         .collect();
     near.sort_unstable();
     near.dedup();
-    near.into_iter().take(AT_MOST).map(|(_, verb)| verb).collect()
+    near.into_iter().take(AT_MOST).map(|(_, _, verb)| verb).collect()
 }
 
 /// How many letters to insert, leave out or change between two words (Levenshtein).
@@ -194,7 +193,10 @@ pub fn help(kind: Option<Kind>, verb: Option<&str>, out: &mut Vec<u8>) -> Result
         row.end();
     }
     match verb {
-        Some(verb) if !found => Err(Refusal { code: Code::BadArgument, ..unknown(verb) }),
+        Some(verb) if !found => {
+            let (first, second) = verb.split_once(' ').map_or((verb, None), |(a, b)| (a, Some(b)));
+            Err(Refusal { code: Code::BadArgument, ..unknown(first, second) })
+        }
         _ => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! From checked arguments to the typed command: one small function per form, named in the table.
 //!
-//! The arguments have passed `Args::bind`, so a value of a wrong type cannot come here; what is left
-//! to refuse are combinations (`hello agent` without a user).
+//! The arguments have passed `Args::bind`, so a value of a wrong type cannot come here; what is
+//! left to refuse are combinations (`hello agent` without a user).
 
 use super::{CallArgs, Command, Hello, RecordsQuery};
 use crate::arg::Args;

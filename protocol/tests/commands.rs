@@ -1,0 +1,252 @@
+//! Every command as it is typed, and every refusal that concerns the text of a line.
+
+use protocol::{Code, Command, Direction, Kind, Level, table};
+use std::borrow::Cow;
+
+/// One line for every form in the table, with everything that may be said in it.
+const EVERY_FORM: &[&str] = &[
+    "alarm clear 7",
+    "alarms",
+    "blackout start lead_ms=2500",
+    "blackout start agent=jdoe lead_ms=0",
+    "blackout stop",
+    "blackout stop agent=jdoe",
+    "call hold device=1001 call=c-1",
+    "call resume device=1001 call=c-1",
+    "call start device=1001 call=c-1 of=c-0 ani=+49891234 dnis=800 direction=in group=sales \
+     gate=\"gate 1\" agent=jdoe",
+    "call stop device=1001 call=c-1",
+    "call update call=c-1 device=1001 ani=- direction=out",
+    "calls",
+    "channels",
+    "clients",
+    "config check",
+    "config reload",
+    "disk",
+    "enrol WS-042 kinds=screen,agent,screen",
+    "enrol code=ABCD-EFGH",
+    "hello agent user=jdoe domain=ACME machine=WS-042 client=desk/0.1 pin=1234 via=portal",
+    "help record start",
+    "log level debug",
+    "media abcdefghijklmnop from=4096",
+    "ping",
+    "protect abcdefghijklmnop off",
+    "quit",
+    "record start",
+    "record start device=1001",
+    "record stop",
+    "record stop device=1001",
+    "records from=2026-11-22T00:00:00Z to=2026-11-23T00:00:00+01:00 agent=jdoe device=1001 \
+     call=c-1 ani=5551234 dnis=800 limit=10",
+    "revoke WS-042",
+    "screen start",
+    "screen stop",
+    "segment recording=abcdefghijklmnop start=2026-11-22T12:00:00.000Z duration_ms=2000",
+    "selftest",
+    "show abcdefghijklmnop",
+    "shutdown",
+    "stats",
+    "status",
+    "update 3 \"about the \\\"invoice\\\"\"",
+    "watch",
+];
+
+fn refused(line: &str) -> protocol::Refusal {
+    Command::parse(line).expect_err(line)
+}
+
+#[test]
+fn every_form_of_the_table_is_understood() {
+    assert_eq!(EVERY_FORM.len(), table::TABLE.len(), "one line per form");
+    for (line, entry) in EVERY_FORM.iter().zip(table::TABLE) {
+        assert!(line.starts_with(entry.verb), "{line}: {}", entry.verb);
+        let command = Command::parse(line).expect(line);
+        assert_eq!(command.wants_data(), entry.data, "{line}");
+        assert_eq!(command.verb(), entry.verb, "{line}");
+        for kind in Kind::ALL {
+            let answer = Command::parse_for(line, Some(kind));
+            match entry.who.contains(&kind) {
+                true => assert_eq!(answer.as_ref(), Ok(&command), "{line}"),
+                false => assert_eq!(answer.expect_err(line).code, Code::Denied, "{line}"),
+            }
+        }
+        match entry.before_hello {
+            true => assert_eq!(Command::parse_for(line, None), Ok(command)),
+            false => {
+                let answer = Command::parse_for(line, None).expect_err(line);
+                assert_eq!(answer.code, Code::HelloFirst, "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn commands_carry_what_was_said() {
+    let text = |word: &'static str| Some(Cow::Borrowed(word));
+    let parse = |line| Command::parse(line).expect(line);
+    let Command::CallStart(call) = parse(EVERY_FORM[8]) else { panic!("no call start") };
+    assert_eq!((call.device.as_ref(), call.call.as_ref()), ("1001", "c-1"));
+    assert_eq!((call.of, call.ani, call.dnis), (text("c-0"), text("+49891234"), text("800")));
+    assert_eq!((call.group, call.gate, call.agent), (text("sales"), text("gate 1"), text("jdoe")));
+    assert_eq!(call.direction, Some(Direction::In));
+    let Command::CallUpdate(call) = parse(EVERY_FORM[10]) else { panic!("no call update") };
+    assert_eq!((call.ani, call.dnis, call.direction), (text(""), None, Some(Direction::Out)));
+    let Command::Hello(hello) = parse(EVERY_FORM[19]) else { panic!("no hello") };
+    assert_eq!((hello.kind, hello.via, hello.pin), (Kind::Agent, true, text("1234")));
+    assert_eq!((hello.user, hello.domain), (text("jdoe"), text("ACME")));
+    assert_eq!((hello.machine, hello.client), (text("WS-042"), text("desk/0.1")));
+    let Command::Records(query) = parse(EVERY_FORM[30]) else { panic!("no records") };
+    assert_eq!((query.limit, query.agent, query.dnis), (Some(10), text("jdoe"), text("800")));
+    assert_eq!(query.to, text("2026-11-23T00:00:00+01:00"));
+    let value = Cow::Borrowed("about the \"invoice\"");
+    assert_eq!(parse(EVERY_FORM[40]), Command::Update { field: 3, value });
+    let blackout = Command::BlackoutStart { lead_ms: Some(2500), agent: None };
+    assert_eq!(parse("blackout start lead_ms=2500"), blackout);
+    let blackout = Command::BlackoutStart { lead_ms: None, agent: text("a") };
+    assert_eq!(parse("blackout start agent=a"), blackout);
+    let kinds = vec![Kind::Agent, Kind::Screen];
+    assert_eq!(parse(EVERY_FORM[17]), Command::Enrol { machine: Cow::Borrowed("WS-042"), kinds });
+    assert_eq!(parse("help record start"), Command::Help { verb: text("record start") });
+    assert_eq!(parse("help"), Command::Help { verb: None });
+    assert_eq!(parse("log level warn"), Command::LogLevel { level: Level::Warn });
+    let media = Command::Media { id: Cow::Borrowed("x"), from: 0 };
+    assert_eq!(parse("media x"), media);
+    let protect = Command::Protect { id: Cow::Borrowed("x"), on: true };
+    assert_eq!(parse("protect x on"), protect);
+}
+
+#[test]
+fn an_unknown_verb_names_its_neighbours() {
+    let cases = [
+        ("recrod start", "record start"),
+        ("record", "record stop"),
+        ("PING", "ping"),
+        ("blackout", "blackout stop"),
+        ("call begin device=1", "call start"),
+        ("alarm", "alarms"),
+        ("Record Start", "record start"),
+        ("recordstart", "record start"),
+        ("pingg device=1", "ping"),
+    ];
+    for (line, near) in cases {
+        let refusal = refused(line);
+        assert_eq!(refusal.code, Code::BadCommand, "{line}");
+        let told = refusal.text.contains(near) && refusal.text.contains("help");
+        assert!(told, "{line}: {refusal}");
+    }
+    assert_eq!(refused("logout 5").text, "no command \"logout\". Send help for a list");
+    for line in ["", "   ", "\"ping\"", "a=b", "\"record\" start", "record \"start\"", "data 5"] {
+        assert_eq!(refused(line).code, Code::BadCommand, "{line}");
+    }
+}
+
+#[test]
+fn a_bad_argument_is_named_with_what_is_allowed() {
+    let cases = [
+        ("ping x", "one word too many"),
+        ("ping x=1", "no key x=; none is allowed"),
+        ("call stop device=1", "call= is missing"),
+        ("call stop device=1 call=", "call with 0 bytes is not taken; allowed: 1 to 64 bytes"),
+        ("call stop device=- call=1", "device with 1 bytes is not taken"),
+        ("call start device=1 call=1 direction=up", "allowed: in or out"),
+        ("call start device=1 call=1 colour=red", "allowed: device, call, of, ani, dnis"),
+        ("call start device=1 device=1 call=1", "device= is given twice"),
+        ("record start now", "one word too many"),
+        ("record start devise=1", "no key devise="),
+        ("blackout start lead_ms=-1", "lead_ms is \"-1\""),
+        ("blackout start lead_ms=4294967296", "a plain number up to 4294967295"),
+        ("blackout start lead_ms=+5", "lead_ms is"),
+        ("blackout start agent=a lead_ms=x", "lead_ms is \"x\""),
+        ("update", "N is missing"),
+        ("update 1", "VALUE is missing"),
+        ("update one x", "N is \"one\""),
+        ("update 256 x", "a plain number up to 255"),
+        ("update 01 x", "N is \"01\""),
+        ("update 1 Jane Doe", "put text with spaces in \"quotes\""),
+        ("update 1 a=b", "no key a="),
+        ("hello", "KIND is missing"),
+        ("hello boss", "agent, screen, cti"),
+        ("hello agent", "user= is missing; hello agent needs it"),
+        ("hello technician pin=1", "user= is missing"),
+        ("hello agent user=a via=web", "allowed: portal"),
+        ("hello cti via=portal", "via=portal is for"),
+        ("hello agent user=\"a\tb\"", "no control characters"),
+        ("log level loud", "error, warn, info"),
+        ("protect x maybe", "on or off"),
+        ("enrol", "MACHINE is missing"),
+        ("enrol x kinds=agent,", "some of agent"),
+        ("enrol x code=y", "one word too many"),
+        ("alarm clear", "N is missing"),
+        ("media x from=y", "from is \"y\""),
+        ("segment recording=x start=y", "duration_ms= is missing"),
+        ("help a b c", "one word too many"),
+    ];
+    for (line, told) in cases {
+        let refusal = refused(line);
+        assert_eq!(refusal.code, Code::BadArgument, "{line}: {refusal}");
+        assert!(refusal.text.contains(told), "{line}: {refusal}");
+        assert!(refusal.text.contains("Usage: "), "{line}: {refusal}");
+    }
+    for (key, limit) in [("ani", 32), ("dnis", 32), ("group", 32), ("of", 64), ("agent", 32)] {
+        let line = |length| format!("call start device=1 call=1 {key}={}", "9".repeat(length));
+        assert!(Command::parse(&line(limit)).is_ok(), "{key}");
+        assert_eq!(refused(&line(limit + 1)).code, Code::BadArgument, "{key}");
+    }
+}
+
+#[test]
+fn free_text_is_never_quoted_back() {
+    let secret = "4111111111111111".repeat(20);
+    for line in [
+        format!("update 1 {secret}"),
+        format!("update 1 x {secret}"),
+        format!("update 1 {secret}<"),
+        format!("hello technician user=x pin={secret}"),
+        format!("call start device=1 call=1 ani={secret}"),
+    ] {
+        assert!(!refused(&line).text.contains("4111"), "{line}");
+    }
+}
+
+#[test]
+fn refusals_come_in_the_order_of_the_contract() {
+    let code = |line, kind| Command::parse_for(line, kind).expect_err(line).code;
+    assert_eq!(code("recrod start x=\"", None), Code::BadCommand);
+    assert_eq!(code("recrod start", None), Code::BadCommand);
+    assert_eq!(code("record start colour=red", None), Code::HelloFirst);
+    assert_eq!(code("ping colour=red", None), Code::BadArgument);
+    assert_eq!(code("enrol WS-1", None), Code::HelloFirst);
+    assert_eq!(code("record start colour=red", Some(Kind::Monitor)), Code::BadArgument);
+    assert_eq!(code("record start", Some(Kind::Monitor)), Code::Denied);
+}
+
+#[test]
+fn the_wrong_form_is_told_the_right_one() {
+    let text = |line, kind| Command::parse_for(line, Some(kind)).expect_err(line).text;
+    assert!(text("record start", Kind::Cti).ends_with("record start device=D"));
+    assert!(text("record start device=1", Kind::Agent).ends_with("use: record start"));
+    assert!(text("blackout stop", Kind::Supervisor).ends_with("blackout stop agent=USER"));
+    assert!(text("shutdown", Kind::Agent).contains("is for technician"));
+    assert!(text("enrol code=x", Kind::Agent).contains("before hello"));
+}
+
+#[test]
+fn f4_the_value_of_an_update_is_judged_apart() {
+    let value = |line: &str| match Command::parse(line).expect(line) {
+        Command::Update { value, .. } => protocol::command::bad_character(&value),
+        other => panic!("{other:?}"),
+    };
+    for bad in ['<', '>', '!', '=', '+', '%', '\u{7}', '\t', '\u{7f}', '\u{9b}'] {
+        assert_eq!(value(&format!("update 1 \"a{bad}b\"")), Some(bad), "{bad:?}");
+    }
+    assert_eq!(value("update 1 a+b"), Some('+'));
+    for good in ["update 1 \"\"", "update 1 \"Zoë Müller, 12/3 @ 4:5 (x); #7\"", "update 99 -"] {
+        assert_eq!(value(good), None, "{good}");
+    }
+    for never in ["update 1 \"a\0\"", "update 1 \"a\r\"", "update 1 a\tb"] {
+        assert_eq!(refused(never).code, Code::BadCommand, "{never:?}");
+    }
+    let line = |length| format!("update 1 \"{}\"", "é".repeat(length));
+    assert_eq!(value(&line(128)), None);
+    assert_eq!(refused(&line(129)).code, Code::BadArgument);
+}
