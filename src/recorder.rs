@@ -42,7 +42,7 @@ use crate::id::SessionId;
 use crate::job::{Done, Job};
 use crate::limits;
 use crate::store::index::Index;
-use crate::store::seal::{Envelope, Identity};
+use crate::store::seal::{DataKey, Envelope, Identity};
 use crate::time::{Mono, Now};
 use crate::trace::Trace;
 use protocol::Refusal;
@@ -66,6 +66,8 @@ pub enum Input<'a> {
     Board { board: usize, trouble: Option<String> },
     /// A new configuration, already checked.
     Reload(Box<Config>),
+    /// What came of `Output::ReadConfig`; the error is for people.
+    ConfigRead { session: SessionId, result: Result<(), String> },
     /// Stop in order.
     Stop,
 }
@@ -119,6 +121,14 @@ pub struct Recorder {
     /// Where the round of answers goes on.
     next_answer: usize,
     reader: library::Reader,
+    call_key: Option<DataKey>,
+    next_call_tick: Mono,
+    /// Recordings that have to begin as soon as there is an envelope.
+    cut: Vec<Cut>,
+    wrong_pins: u32,
+    pin_locked_until: Mono,
+    /// When the last turn was.
+    now: Mono,
     stopping: bool,
     stopped: bool,
 }
@@ -144,12 +154,15 @@ impl Recorder {
             Input::Pin { session, right } => self.pin_checked(now, session, right),
             Input::Board { board, trouble } => self.board_state(now, board, trouble),
             Input::Reload(config) => self.reload(now, *config),
+            Input::ConfigRead { session, result } => self.config_read(session, result),
             Input::Stop => self.stop(now),
         }
     }
 
     /// Ends a turn: serves deadlines, lets audio out of the rings, journals, tells the news.
     pub fn turn(&mut self, now: Now) {
+        self.now = now.mono;
+        self.give_up_receipts(now);
         self.tick_sessions(now);
         self.tick_calls(now);
         self.tick_blackouts(now);

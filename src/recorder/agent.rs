@@ -362,11 +362,9 @@ impl Recorder {
     pub(super) fn file_failed(&mut self, now: Now, file: crate::job::FileId) {
         let index = self.recordings.iter().position(|r| r.file == file && r.tape.is_some());
         if let Some(index) = index {
-            let call = self.recordings[index].call;
-            self.recordings[index].end.get_or_insert((
-                self.channels[self.recordings[index].channel.0].head(),
-                RecordingEnd::Storage,
-            ));
+            let recording = &mut self.recordings[index];
+            let (call, head) = (recording.call, self.channels[recording.channel.0].head());
+            recording.end.get_or_insert((head, RecordingEnd::Storage));
             self.give_up(now, index);
             self.news_of_call(call);
         }

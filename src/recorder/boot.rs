@@ -16,7 +16,7 @@ use crate::directory::{AgentIndex, Directory};
 use crate::id::RecordingId;
 use crate::job::Ticket;
 use crate::schedule;
-use crate::store::fact::{CallNumber, Fact, Place, Reason, Reasons, RecordingEnd, RecordingEnded};
+use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingEnd, RecordingEnded};
 use crate::store::index::{Index, LiveCall};
 use crate::store::journal::JournalWriter;
 use crate::store::seal::{self, DataKey, Identity};
@@ -45,8 +45,8 @@ pub struct Boot {
     /// Day of the journal file to go on with; `None`: there is none for today.
     pub day: Option<String>,
     pub box_key: BoxKey,
-    /// The key that the numbers of calls were sealed with before; `None`: not sealed, or gone.
-    pub old_call_key: Option<DataKey>,
+    /// Keys that the numbers of calls were sealed with before; none: not sealed, or gone.
+    pub old_call_keys: Vec<DataKey>,
     /// The one from now on; `None` with `seal = false`.
     pub call_key: Option<DataKey>,
     pub identities: Vec<Identity>,
@@ -116,7 +116,7 @@ impl Recorder {
             channels,
             config,
         };
-        recorder.calls_live_on(now, boot.old_call_key.as_ref());
+        recorder.calls_live_on(now, &boot.old_call_keys);
         recorder.blackouts_stay(now);
         recorder.standing_alarms(now);
         Ok(recorder)
@@ -138,7 +138,7 @@ impl Recorder {
     }
 
     /// Calls that were going on are known again; those without a channel, or too old, end.
-    fn calls_live_on(&mut self, now: Now, old_key: Option<&DataKey>) {
+    fn calls_live_on(&mut self, now: Now, old_keys: &[DataKey]) {
         let live: Vec<LiveCall> = self.index.calls().cloned().collect();
         for call in live {
             let number = call.facts.number;
@@ -149,7 +149,9 @@ impl Recorder {
                 self.storage.note(&mut self.index, now, fact);
                 continue;
             };
-            let numbers = seal::open_numbers(old_key, &call.numbers).unwrap_or_default();
+            let keys = old_keys.iter().map(Some).chain([None]);
+            let opened = keys.filter_map(|key| seal::open_numbers(key, &call.numbers).ok()).next();
+            let numbers = opened.unwrap_or_default();
             let given = call.facts.agent.as_deref().and_then(|a| self.directory.by_username(a));
             let known = Call {
                 number,
@@ -230,18 +232,18 @@ impl Recorder {
             });
         }
         self.follow_calls(now);
-        let ended = |open: &Open| open.call.is_some_and(|call| self.calls.get(call).is_none());
-        while let Some(index) = self.blackouts.open.iter().position(ended) {
-            let end = crate::store::fact::BlackoutEnd::CallEnd;
-            self.close_blackout(now, index, end, "box");
-        }
-        for open in &self.blackouts.open {
+        let mut index = 0;
+        while let Some(open) = self.blackouts.open.get(index) {
+            if open.call.is_some_and(|call| self.calls.get(call).is_none()) {
+                let end = crate::store::fact::BlackoutEnd::CallEnd;
+                self.close_blackout(now, index, end, "box");
+                continue;
+            }
             log::warn!("the blackout of {} stays on", open.agent_name);
             for channel in &open.covered {
-                let place = &self.channels[channel.0];
-                assert_eq!(place.mask.open_from(), Some(Position(0)));
-                let _: Place = Place { channel: place.id, at: Position(0) };
+                assert_eq!(self.channels[channel.0].mask.open_from(), Some(Position(0)));
             }
+            index += 1;
         }
     }
 

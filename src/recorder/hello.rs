@@ -41,6 +41,7 @@ impl Recorder {
 
     pub(super) fn gone(&mut self, now: Now, id: SessionId) {
         let Some(session) = self.sessions.remove(id) else { return };
+        self.forget_reader(id);
         let Some(who) = session.who else { return };
         log::info!("session {} ({} {}) is gone", id.0, who.kind, who.user);
         self.trace.note(now.wall, Event::LogOut { user: who.user, kind: who.kind });
@@ -158,7 +159,7 @@ impl Recorder {
         let pin = zeroize::Zeroizing::new(pin.to_string());
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = true;
-            session.claims = Some(Self::who(hello, None));
+            session.claims = Some(Self::claimed(hello, None));
         }
         self.outputs.push_back(Output::CheckPin { session: id, hash, pin });
         Ok(Said::now(Vec::new()))
@@ -194,7 +195,7 @@ impl Recorder {
         self.hello_refused(id);
     }
 
-    fn who(hello: &Hello<'_>, agent: Option<AgentIndex>) -> Who {
+    fn claimed(hello: &Hello<'_>, agent: Option<AgentIndex>) -> Who {
         let text = |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
         let user = text(&hello.user).unwrap_or_else(|| hello.kind.word().to_string());
         Who { kind: hello.kind, user, agent, machine: text(&hello.machine) }
@@ -218,7 +219,7 @@ impl Recorder {
         hello: &Hello<'_>,
         agent: Option<AgentIndex>,
     ) -> Said {
-        self.greet(now, id, Self::who(hello, agent));
+        self.greet(now, id, Self::claimed(hello, agent));
         let mut bytes = Vec::new();
         let line = reply::ok(&mut bytes).pair("session", id.0);
         match agent.map(|agent| self.directory.agent(agent)) {
@@ -235,7 +236,7 @@ impl Recorder {
         index: AgentIndex,
         hello: &Hello<'_>,
     ) -> Said {
-        let mut who = Self::who(hello, Some(index));
+        let mut who = Self::claimed(hello, Some(index));
         let agent = self.directory.agent(index);
         who.user.clone_from(&agent.username);
         let sits = hello.machine.as_deref().and_then(|m| self.directory.workstation_device(m));

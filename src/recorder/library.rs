@@ -410,7 +410,8 @@ impl Recorder {
     }
 
     fn unwrap(&self, bytes: &[u8]) -> Key {
-        let Some(Ok((header, _))) = media::take_header(bytes) else { return Key::Sealed };
+        let Ok(reader) = media::MediaReader::open(bytes) else { return Key::Sealed };
+        let header = reader.header();
         if header.wrapped.is_empty() {
             return Key::Open(None);
         }

@@ -137,6 +137,12 @@ impl Session {
         Some(bytes)
     }
 
+    /// Whether something was said that has not left yet.
+    #[must_use]
+    pub fn has_answers(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
     #[must_use]
     pub fn idle(&self) -> bool {
         self.answers.is_empty() && self.stream.is_none() && !self.checking

@@ -284,10 +284,10 @@ impl Recorder {
                 reasons: cut.reasons,
                 pressed: cut.agent.map(|agent| (agent, call.from)),
                 schedule: self.config.schedules.iter().position(same),
-                continues: Some(cut.id),
+                continues: cut.id,
             };
             if let Err(refusal) = self.begin(now, want) {
-                log::error!("the recording that goes on from {} was refused: {refusal}", cut.id);
+                log::error!("a recording that should go on was refused: {refusal}");
             }
         }
     }

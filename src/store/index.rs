@@ -46,6 +46,7 @@ pub struct Index {
     last_sequence: u64,
     last_call: CallNumber,
     strays: u64,
+    deleted: usize,
 }
 
 /// Which records are wanted. `Default` is all that are not deleted.
@@ -255,6 +256,25 @@ impl Index {
     pub fn list(&self, filter: &Filter) -> impl Iterator<Item = &Record> {
         let newest_first = self.order.iter().rev().filter_map(|id| self.records.get(id));
         newest_first.filter(move |record| filter.admits(record))
+    }
+
+    /// How many records there are, deleted ones not counted.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.len() - self.deleted
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// When the oldest record began.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Wall> {
+        let kept = self.order.iter().filter_map(|id| self.records.get(id));
+        kept.filter(|record| record.deleted.is_none()).map(|record| record.at).next()
     }
 
     /// One record, deleted or not.

@@ -1,0 +1,18 @@
+//! The shell: everything that touches the system, thin, around the pure recorder.
+//!
+//! `daemon` is the loop; `disk` the one thread that waits; `data_dir` and `recover` what happens
+//! before the first turn. Nothing here decides what the box does; nothing outside imports it but
+//! the two programs.
+
+pub mod clock;
+pub mod daemon;
+pub mod data_dir;
+pub mod disk;
+pub mod helper;
+pub mod listener;
+pub mod peer;
+pub mod printer;
+pub mod recover;
+pub mod secure;
+pub mod session;
+pub mod signal;
