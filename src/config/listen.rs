@@ -1,8 +1,8 @@
 //! Reads `[[listen]]`: where the box can be reached, and whether that is safe to serve.
 //!
-//! One listener is one of three: a TCP address, a unix socket, a serial port. Plain TCP off loopback is
-//! refused unless `insecure = true` says that somebody wants it; passwords and names would go over
-//! the wire for all to read.
+//! One listener is one of three: a TCP address, a unix socket, a serial port. Plain TCP off
+//! loopback is refused unless `insecure = true` says that somebody wants it; passwords and names
+//! would go over the wire for all to read.
 //!
 //! Nothing here binds or resolves; that an address is free shows when the box starts.
 
