@@ -252,6 +252,7 @@ fn paths_are_resolved_from_the_files_folder() {
     assert_eq!(config.listen[1], Listen::Unix { path: "/etc/hushbox/hushbox.sock".into() });
     let source = config.boards[1].channels[0].source.as_deref();
     assert_eq!(source, Some(Path::new("/etc/hushbox/a.wav")));
+    assert_eq!(good("").0.resolve(Path::new("/etc")).data, Path::new("/etc/data"));
 }
 
 #[test]
@@ -278,6 +279,36 @@ fn secrets_are_never_quoted() {
     let found = errors(text);
     assert_eq!(found.len(), 4, "{}", listed(&found));
     assert!(!listed(&found).contains("246813"), "{}", listed(&found));
+}
+
+/// An error must fit a line of the protocol (1024 bytes), with `err config` and its quotes.
+const WIRE_BYTES: usize = 960;
+
+#[test]
+fn no_error_outgrows_a_line_of_the_protocol() {
+    let long = "\u{e9}".repeat(2000);
+    let roles: String = (0..40).map(|n| format!("[[role]]\nname = \"{n}{long}\"\n")).collect();
+    let twins: String = (0..40)
+        .map(|n| {
+            format!("[[agent]]\nusername = \"twin\"\nname = \"{n:032}\"\nphones = [\"{n}\"]\n")
+        })
+        .collect();
+    let texts = [
+        format!("\"{long}\" = 1\n[box]\nname = \"{long}\"\n[audio]\nrecall = \"{long}\""),
+        format!("[audio]\nbitrate = {}\nwrapup_s = {}.5\n", "9".repeat(2000), "9".repeat(2000)),
+        format!("{roles}[[agent]]\nusername = \"{long}\"\nroles = [\"{long}\"]\n"),
+        format!("{roles}[[schedule]]\nname = \"s\"\ndirections = [\"{long}\"]\n"),
+        format!("[[role]]\nname = \"a\nb\"\npermissions = [\"{long}\"]\n"),
+        "[[agent]]\nroles = [\"ab\"]\n[[role]]\nname = \"a\\nb\"\npermissions = []".to_owned(),
+        twins,
+    ];
+    for text in texts {
+        let found = parse(&text).map_or_else(|errors| errors, |(_, warnings)| warnings);
+        assert!(!found.is_empty());
+        for line in found.iter().map(ConfigError::to_string) {
+            assert!(line.len() <= WIRE_BYTES && !line.contains(char::is_control), "{line:?}");
+        }
+    }
 }
 
 /// A generator of its own, so that a failure comes back with the same number.
@@ -334,6 +365,9 @@ fn damage_never_panics_and_always_has_a_place() {
         let lines = u32::try_from(text.matches('\n').count()).expect("few") + 1;
         for error in &found {
             assert!((1..=lines).contains(&error.line) && error.column > 0, "seed {seed}: {error}");
+            let line = error.to_string();
+            assert!(line.len() <= WIRE_BYTES, "seed {seed}: {line}");
+            assert!(!line.contains(char::is_control), "seed {seed}: {line:?}");
         }
         assert!(found.is_sorted_by_key(|error| (error.line, error.column)), "seed {seed}");
     }

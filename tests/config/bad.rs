@@ -29,7 +29,7 @@ fn several_errors_come_at_once_and_in_order() {
             (4, 11, "[audio] bitrate", "found \"16000\", allowed a whole number, 6000 to 128000"),
             (5, 14, "[audio] preroll_ms", "found 4000, allowed 0 to 3000, the holdback_ms"),
             (7, 11, "[blackout] lead_ms", "found 3001, allowed 0 to 3000, the holdback_ms"),
-            (10, 10, "[[agent]] roles", "\"agnet\" (did you mean agent?), allowed agent"),
+            (10, 10, "[[agent]] roles", "\"agnet\" (did you mean agent?), allowed \"agent\""),
             (13, 16, "[[role]] permissions", "(did you mean blackout?), allowed record.start,"),
             (13, 27, "[[role]] permissions", "found \"update.16\""),
             (14, 2, "adio", "unknown key (did you mean audio?), allowed agent, audio, blackout,"),
@@ -71,6 +71,7 @@ fn bounds_are_bounds() {
             &[(1, 49, "[limits] sessions_per_address", "found 6, allowed 1 to 5, the sessions")],
         ),
         ("on_demand.enabled = \"yes\"", &[(1, 21, "[on_demand] enabled", "allowed true or false")]),
+        ("store.recipients = [\"age1x\"]", &[(1, 21, "[store] recipients", "public keys")]),
         ("store.recipients = [\"age2x\"]", &[(1, 21, "[store] recipients", "public keys, age1…")]),
         (
             "local.kinds = [\"agents\"]",
@@ -178,6 +179,17 @@ fn boards_have_the_keys_of_their_kind() {
 }
 
 #[test]
+fn lists_are_bounded() {
+    let rows = |count: usize| "[[technician]]\n".repeat(count);
+    let found = errors(&rows(101));
+    let (crowded, others): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|error| error.key == "technician");
+    same("101", &crowded, &[(101, 1, "technician", "101 entries, allowed at most 100")]);
+    assert!(others.iter().all(|error| error.line <= 100), "the one beyond is not read");
+    assert!(errors(&rows(100)).iter().all(|error| error.key != "technician"));
+}
+
+#[test]
 fn people_fit_together() {
     run(&[
         (
@@ -202,7 +214,7 @@ fn people_fit_together() {
             "[[agent]]\nusername = \"a\"\nphones = [1001]\nroles = [\"x\"]",
             &[
                 (3, 11, "[[agent]] phones", "found 1001, allowed a text of 1 to 32 bytes"),
-                (4, 10, "[[agent]] roles", "found \"x\", allowed no [[role]] is in the file"),
+                (4, 10, "[[agent]] roles", "found \"x\", but there is no [[role]]"),
             ],
         ),
         (
