@@ -11,21 +11,30 @@ pub const TEXT_BYTES_MAX: usize = 4 << 20;
 /// Names and labels, bytes: so that a line of the protocol never overflows.
 pub const NAME_BYTES_MAX: usize = 32;
 
-/// How many of what.
+/// `[[listen]]`: a descriptor each, all of the time.
 pub const LISTENERS_MAX: usize = 32;
+/// `[[board]]`.
 pub const BOARDS_MAX: usize = 32;
+/// Channels of all boards together: the size of the channel table.
 pub const CHANNELS_MAX: usize = 256;
+/// `[[role]]`.
 pub const ROLES_MAX: usize = 256;
+/// `[[agent]]`.
 pub const AGENTS_MAX: usize = 10_000;
+/// `[[workstation]]`: one for every agent.
 pub const WORKSTATIONS_MAX: usize = 10_000;
+/// `[[schedule]]`: all are looked at when a call begins.
 pub const SCHEDULES_MAX: usize = 256;
+/// `[[technician]]`.
 pub const TECHNICIANS_MAX: usize = 100;
+/// Each wraps the key of every recording, some 200 bytes in its header.
 pub const RECIPIENTS_MAX: usize = 16;
 /// Entries of any one list of texts (phones of an agent, users of a schedule, …).
 pub const LIST_MAX: usize = 10_000;
 
-/// Sessions: the largest is what a small box serves with 10 000 descriptors.
+/// Sessions at a time; the most is what a small box serves with as many descriptors.
 pub const SESSIONS: RangeInclusive<u32> = 1..=10_000;
+/// New TLS connections per second.
 pub const HANDSHAKES_PER_S: RangeInclusive<u32> = 1..=10_000;
 
 /// Shorter than 200 ms nobody can reach back; 60 s of stereo at 8 kHz are 1.9 MB a channel.
@@ -34,9 +43,11 @@ pub const HOLDBACK_MS: RangeInclusive<u32> = 200..=60_000;
 pub const BITRATE: RangeInclusive<u32> = 6_000..=128_000;
 /// 4 h of stereo opus at 2 × 16 kbit/s are 58 MB of RAM a channel.
 pub const RECALL_S: RangeInclusive<u32> = 1..=4 * 3600;
+/// An hour to write down what a call was about.
 pub const WRAPUP_S: RangeInclusive<u32> = 0..=3600;
 /// A minute of silence is still a call; after a day a stop was surely missed.
 pub const STALE_CALL_S: RangeInclusive<u32> = 60..=86_400;
+/// The ceiling of a blackout: at most a day.
 pub const BLACKOUT_MAX_S: RangeInclusive<u32> = 1..=86_400;
 /// 1 TiB at most.
 pub const RESERVE_MB: RangeInclusive<u32> = 1..=1 << 20;
@@ -49,25 +60,35 @@ pub const OPUS_RATES: [u32; 5] = [8_000, 12_000, 16_000, 24_000, 48_000];
 pub const BUFFER_MS: RangeInclusive<u32> = 40..=2_000;
 /// One period; at most half of the buffer, so that one is filled while another is read.
 pub const PERIOD_MS: RangeInclusive<u32> = 5..=200;
+/// 20 ms: 50 turns a second.
 pub const PERIOD_MS_DEFAULT: u32 = 20;
 const _: () = assert!(PERIOD_MS_DEFAULT * 2 <= *BUFFER_MS.start(), "fits the smallest buffer");
+/// What fits the record format.
 pub const CHANNEL_ID: RangeInclusive<u16> = 0..=u16::MAX;
 /// A card has at most so many slots, counted from 0.
 pub const SLOT: RangeInclusive<u16> = 0..=255;
 /// Above so much RAM for all rings together a warning is due: it is locked, and boxes are small.
 pub const RINGS_MB_WARN: u64 = 512;
 
+/// Speech that begins a call: from one frame of a codec to 10 s.
 pub const ATTACK_MS: RangeInclusive<u32> = 20..=10_000;
+/// Silence that ends it: shorter than 200 ms is a pause between words.
 pub const RELEASE_MS: RangeInclusive<u32> = 200..=600_000;
+/// Under 3 dB noise is speech, over 40 dB speech is noise.
 pub const MARGIN_DB: RangeInclusive<u32> = 3..=40;
 
+/// Of calls.
 pub const PERCENT: RangeInclusive<u8> = 0..=100;
+/// Room to put one between any two.
 pub const PRIORITY: RangeInclusive<i32> = -1_000_000..=1_000_000;
 /// 100 years.
 pub const RETENTION_DAYS: RangeInclusive<u32> = 1..=36_500;
 
+/// Pictures per second.
 pub const SCREEN_FPS: RangeInclusive<u32> = 1..=30;
+/// Percent of the screen's size.
 pub const SCREEN_SCALE: RangeInclusive<u32> = 10..=100;
+/// Rate of the video, kbit/s.
 pub const SCREEN_KBPS: RangeInclusive<u32> = 10..=10_000;
 
 /// Speeds that serial ports have, bit/s.

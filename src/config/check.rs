@@ -8,7 +8,7 @@
 //! Nothing here changes a value, but for adding up the roles of each agent.
 
 use crate::config::bounds::{CHANNELS_MAX, RINGS_MB_WARN};
-use crate::config::error::{Notes, nearest};
+use crate::config::error::{Notes, hint, quote, short};
 use crate::config::parse::Draft;
 use crate::config::people::People;
 use crate::config::table::At;
@@ -16,8 +16,8 @@ use crate::config::{Listen, ScheduleKind};
 use crate::permission::Permissions;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names that stand in an error at most.
-const NAMES_SHOWN_MAX: usize = 16;
+/// Names that stand in an error at most: 8 of 40 characters, 80 bytes, fit a line of the protocol.
+const NAMES_SHOWN_MAX: usize = 8;
 
 /// Looks at everything that spans more than one table.
 pub(super) fn check(draft: &mut Draft, notes: &mut Notes) {
@@ -50,7 +50,7 @@ fn unique<'a>(
             Some(at) => {
                 let line = notes.line(*at);
                 let text_again =
-                    format!("found {:?} again, allowed once: line {line} has it", text.value);
+                    format!("found {} again, allowed once: line {line} has it", quote(&text.value));
                 notes.relation(text.at, key, text_again);
             }
             None => {
@@ -125,7 +125,7 @@ fn add_up_roles(people: &mut People, notes: &mut Notes) {
             match rights.get(role.value.as_str()) {
                 Some(permissions) => draft.agent.permissions.add(*permissions),
                 None => {
-                    let text = unknown(&role.value, &names, "no [[role]] is in the file");
+                    let text = unknown_role(&role.value, &names, notes);
                     notes.relation(role.at, "[[agent]] roles", text);
                 }
             }
@@ -133,15 +133,15 @@ fn add_up_roles(people: &mut People, notes: &mut Notes) {
     }
 }
 
-/// `found "agnet" (did you mean agent?), allowed agent, supervisor`
-fn unknown(word: &str, known: &[&str], none: &str) -> String {
-    let hint = nearest(word, known).map(|known| format!(" (did you mean {known}?)"));
-    let mut allowed = known.iter().take(NAMES_SHOWN_MAX).copied().collect::<Vec<&str>>().join(", ");
+/// `found "agnet" (did you mean agent?), allowed "agent", "supervisor"`
+fn unknown_role(word: &str, known: &[&str], notes: &Notes) -> String {
     if known.is_empty() {
-        none.clone_into(&mut allowed);
+        return format!("found {}, but there is no [[role]], allowed names of one", quote(word));
     }
+    let hint = if notes.is_full() { String::new() } else { hint(word, known) };
+    let shown: Vec<String> = known.iter().take(NAMES_SHOWN_MAX).map(|name| quote(name)).collect();
     let more = if known.len() > NAMES_SHOWN_MAX { ", …" } else { "" };
-    format!("found {word:?}{}, allowed {allowed}{more}", hint.unwrap_or_default())
+    format!("found {}{hint}, allowed {}{more}", quote(word), shown.join(", "))
 }
 
 fn check_unique_names(people: &People, notes: &mut Notes) {
@@ -169,11 +169,12 @@ fn check_usernames(people: &People, notes: &mut Notes) {
             .take(NAMES_SHOWN_MAX)
             .map(|draft| format!("line {} ({})", draft.agent.line, draft.agent.name))
             .collect();
+        let more = if several.len() > NAMES_SHOWN_MAX { ", …" } else { "" };
         for draft in agents.skip(1) {
             let text = format!(
-                "found {:?} for several agents: {}; allowed once over all domains, their log-in \
-                 will fail (duplicate-user)",
-                draft.username.value,
+                "found {} for several agents: {}{more}; allowed once over all domains, their \
+                 log-in will fail (duplicate-user)",
+                quote(&draft.username.value),
                 who.join(", ")
             );
             notes.warning(draft.username.at, "[[agent]] username", text);
@@ -191,10 +192,11 @@ fn check_phones(people: &People, notes: &mut Notes) {
                 continue;
             };
             let text = format!(
-                "found {:?} on line {} and on line {} ({owner}), allowed for one agent only",
-                phone.value,
+                "found {} on line {} and on line {} ({}), allowed for one agent only",
+                quote(&phone.value),
                 notes.line(phone.at),
-                notes.line(*at)
+                notes.line(*at),
+                short(owner).escape_debug()
             );
             notes.relation(phone.at, "[[agent]] phones", text);
         }
@@ -214,17 +216,18 @@ fn check_references(draft: &Draft, notes: &mut Notes) {
     for workstation in &people.workstations {
         let device = &workstation.device;
         if !device.value.is_empty() && !on_boards.contains(device.value.as_str()) {
-            let text = format!("found {:?}, which is on no channel", device.value);
+            let text = format!("found {}, which is on no channel", quote(&device.value));
             notes.warning(device.at, "[[workstation]] device", text);
         }
     }
     for schedule in &people.schedules {
         for user in schedule.users.iter().filter(|u| !users.contains(&u.value.to_lowercase())) {
-            let text = format!("found {:?}, which is no agent's username", user.value);
+            let text = format!("found {}, which is no agent's username", quote(&user.value));
             notes.warning(user.at, "[[schedule]] users", text);
         }
         for device in schedule.devices.iter().filter(|d| !devices.contains(d.value.as_str())) {
-            let text = format!("found {:?}, on no channel and no agent's phone", device.value);
+            let text =
+                format!("found {}, on no channel and no agent's phone", quote(&device.value));
             notes.warning(device.at, "[[schedule]] devices", text);
         }
     }

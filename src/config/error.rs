@@ -13,6 +13,9 @@ use std::collections::BTreeSet;
 /// At most so many errors are given; more would help nobody, and a reload must stay small.
 const ERRORS_MAX: usize = 1000;
 
+/// Characters of a text from the file that an error quotes.
+const SHOWN_CHARS_MAX: usize = 40;
+
 /// One thing that is wrong: `line 12, column 7: [audio] holdback_ms: found …, allowed …`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {}{text}", colon(.key))]
@@ -74,6 +77,11 @@ impl Notes {
 
     pub fn warning(&mut self, at: usize, key: &str, text: String) {
         self.push(Note { at, weight: Weight::Warning, key: key.to_owned(), text });
+    }
+
+    /// Whether no more notes will be shown, so that hints are not worth their time.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= ERRORS_MAX
     }
 
     /// The line, from 1, that byte `at` is on.
@@ -140,14 +148,33 @@ impl Lines {
     fn place(&self, at: usize) -> (u32, u32) {
         let (line, start) = self.line(at);
         // A line begins after a newline, so `start` is never inside a character.
-        let before = self.text[start..].char_indices();
-        let column = before.take_while(|(byte, _)| start + *byte < at).count() + 1;
+        let mut end = (start..=at.min(self.text.len())).rev();
+        let end = end.find(|end| self.text.is_char_boundary(*end)).unwrap_or(start);
+        let column = self.text[start..end].chars().count() + 1;
         (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
     }
 }
 
+/// The first characters of a text, so that no error is longer than a line of the protocol.
+pub(super) fn short(text: &str) -> String {
+    let mut chars = text.chars();
+    let start: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();
+    if chars.next().is_some() { format!("{start}…") } else { start }
+}
+
+/// A text for people: short, in quotes, without control characters.
+pub(super) fn quote(text: &str) -> String {
+    format!("{:?}", short(text))
+}
+
+/// ` (did you mean holdback_ms?)`, or nothing.
+pub(super) fn hint(word: &str, known: &[&str]) -> String {
+    let near = nearest(word, known).map(|known| short(known).escape_debug().to_string());
+    near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
+}
+
 /// The known word that somebody probably meant, if one is near enough.
-pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     if word.len() > 64 {
         return None;
     }

@@ -1,14 +1,14 @@
 //! Reads `[[listen]]`: where the box can be reached, and whether that is safe to serve.
 //!
-//! One listener is one of three: a TCP address, a unix socket, a serial port. Plain TCP off loopback is
-//! refused unless `insecure = true` says that somebody wants it; passwords and names would go over
-//! the wire for all to read.
+//! One listener is one of three: a TCP address, a unix socket, a serial port. Plain TCP off
+//! loopback is refused unless `insecure = true` says that somebody wants it; passwords and names
+//! would go over the wire for all to read.
 //!
 //! Nothing here binds or resolves; that an address is free shows when the box starts.
 
 use crate::config::Listen;
 use crate::config::bounds::{BAUDS, PATH, SOCKET_PATH};
-use crate::config::error::Notes;
+use crate::config::error::{Notes, quote};
 use crate::config::table::{At, Table};
 use core::net::SocketAddr;
 
@@ -74,8 +74,8 @@ impl Parts {
         stray(table, "baud", self.baud.as_ref(), "serial");
         let Ok(address) = found.value.parse::<SocketAddr>() else {
             let text = format!(
-                "found {:?}, allowed a numeric address and port, like 127.0.0.1:7440 or [::1]:7440",
-                found.value
+                "found {}, allowed a numeric address and port, like 127.0.0.1:7440 or [::1]:7440",
+                quote(&found.value)
             );
             table.wrong(found.at, "address", text);
             return None;

@@ -9,7 +9,7 @@
 use crate::config::board::{BoardDraft, read_boards};
 use crate::config::bounds::*;
 use crate::config::check;
-use crate::config::error::{ConfigError, Note, Notes, Weight};
+use crate::config::error::{ConfigError, Note, Notes, Weight, quote};
 use crate::config::listen::read_listen;
 use crate::config::people::People;
 use crate::config::script::parse_time_ms;
@@ -128,7 +128,7 @@ fn read_on_demand(mut table: Table<'_>, notes: &mut Notes) -> (OnDemand, Option<
 fn read_local(mut table: Table<'_>, notes: &mut Notes) -> Local {
     let kinds = table.texts("kinds", &TEXT, LIST_MAX);
     for kind in kinds.iter().filter(|kind| !KINDS.contains(&kind.value.as_str())) {
-        let text = format!("found {:?}, allowed {}", kind.value, KINDS.join(", "));
+        let text = format!("found {}, allowed {}", quote(&kind.value), KINDS.join(", "));
         table.wrong(kind.at, "kinds", text);
     }
     let local = Local {
@@ -191,7 +191,8 @@ fn read_recall_ms(table: &mut Table<'_>) -> Option<u32> {
     let ms = parse_time_ms(&recall.value);
     let ms = ms.filter(|ms| ms % 1000 == 0 && RECALL_S.contains(&(ms / 1000)));
     if ms.is_none() {
-        let text = format!("found {:?}, allowed \"off\" or 1s to 4h, like \"60m\"", recall.value);
+        let text =
+            format!("found {}, allowed \"off\" or 1s to 4h, like \"60m\"", quote(&recall.value));
         table.wrong(recall.at, "recall", text);
     }
     ms

@@ -7,7 +7,7 @@
 //! Nothing here looks an agent up for a session (see `directory`), and no error quotes a PIN.
 
 use crate::config::bounds::*;
-use crate::config::error::{Notes, nearest};
+use crate::config::error::{Notes, hint, quote};
 use crate::config::table::{At, Table};
 use crate::config::{Agent, Direction, Schedule, ScheduleKind, Technician, Workstation};
 use crate::permission::{Permission, Permissions};
@@ -103,10 +103,8 @@ fn read_role(mut table: Table<'_>, notes: &mut Notes) -> RoleDraft {
             None => {
                 let words = Permission::words();
                 let known: Vec<&str> = words.split(", ").collect();
-                let hint = nearest(&word.value, &known)
-                    .map(|known| format!(" (did you mean {known}?)"))
-                    .unwrap_or_default();
-                let text = format!("found {:?}{hint}, allowed {words}", word.value);
+                let hint = if notes.is_full() { String::new() } else { hint(&word.value, &known) };
+                let text = format!("found {}{hint}, allowed {words}", quote(&word.value));
                 table.wrong(word.at, "permissions", text);
             }
         }
@@ -184,7 +182,7 @@ fn read_directions(table: &mut Table<'_>) -> Vec<Direction> {
             "in" => directions.push(Direction::In),
             "out" => directions.push(Direction::Out),
             other => {
-                let text = format!("found {other:?}, allowed \"in\", \"out\"");
+                let text = format!("found {}, allowed \"in\", \"out\"", quote(other));
                 table.wrong(word.at, "directions", text);
             }
         }

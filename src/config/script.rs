@@ -7,6 +7,7 @@
 //! This module reads; nothing here waits or makes calls.
 
 use crate::config::Direction;
+use crate::config::error::short;
 use std::ops::RangeInclusive;
 
 /// A script has at most so many steps.
@@ -94,18 +95,18 @@ pub fn default_script() -> Vec<ScriptStep> {
 fn parse_step(step: usize, text: &str) -> Result<ScriptStep, ScriptError> {
     let time = |word: &str| {
         let ms = parse_time_ms(word).filter(|ms| STEP_MS.contains(ms));
-        ms.ok_or(ScriptError::Time { step, found: word.to_owned() })
+        ms.ok_or(ScriptError::Time { step, found: short(word) })
     };
     let words: Vec<&str> = text.split_whitespace().collect();
     let (direction, length, rest) = match words.as_slice() {
         ["idle", length] => return Ok(ScriptStep::Idle { ms: time(length)? }),
         ["call", "in", length, rest @ ..] => (Direction::In, length, rest),
         ["call", "out", length, rest @ ..] => (Direction::Out, length, rest),
-        _ => return Err(ScriptError::Step { step, found: text.trim().to_owned() }),
+        _ => return Err(ScriptError::Step { step, found: short(text.trim()) }),
     };
     let (ms, mut ani, mut dnis) = (time(length)?, None, None);
     for word in rest {
-        let bad = || ScriptError::Number { step, found: (*word).to_owned() };
+        let bad = || ScriptError::Number { step, found: short(word) };
         let (key, value) = word.split_once('=').ok_or_else(bad)?;
         let number = match key {
             "ani" => &mut ani,

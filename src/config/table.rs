@@ -7,14 +7,14 @@
 //! This module knows no key and no bound by name (see `parse`, `bounds`).
 
 use crate::config::bounds::Rule;
-use crate::config::error::{Note, Notes, Weight, nearest};
+use crate::config::error::{Note, Notes, Weight, hint, quote, short};
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 /// At most so many unknown keys of one table are noted.
-const UNKNOWN_MAX: usize = 1000;
+const UNKNOWN_MAX: usize = 10_000;
 
 /// A value and the byte of the file it stands at.
 #[derive(Clone, Debug)]
@@ -115,7 +115,11 @@ impl<'i> Table<'i> {
         };
         let number = number_in(integer);
         if number < least.into() || number > most.into() {
-            self.wrong(at, key, format!("found {integer}, allowed {least} to {most}"));
+            self.wrong(
+                at,
+                key,
+                format!("found {}, allowed {least} to {most}", short(&integer.to_string())),
+            );
         }
         let near = number.clamp(least.into(), most.into());
         N::try_from(near).ok().map(|value| At { at, value })
@@ -220,7 +224,7 @@ impl<'i> Table<'i> {
             if seen.insert(found.value.clone()) {
                 texts.push(found);
             } else {
-                let text = format!("found {:?} twice in one list", found.value);
+                let text = format!("found {} twice in one list", quote(&found.value));
                 self.warn(found.at, key, text);
             }
         }
@@ -319,11 +323,9 @@ impl<'i> Table<'i> {
         self.known.sort_unstable();
         for (key, _) in std::mem::take(&mut self.entries).into_iter().take(UNKNOWN_MAX) {
             let name = key.get_ref().as_ref();
-            let hint = nearest(name, &self.known)
-                .map(|known| format!(" (did you mean {known}?)"))
-                .unwrap_or_default();
+            let hint = if notes.is_full() { String::new() } else { hint(name, &self.known) };
             let text = format!("found an unknown key{hint}, allowed {}", self.known.join(", "));
-            self.unfit(key.span().start, &name.escape_debug().to_string(), text);
+            self.unfit(key.span().start, &short(name).escape_debug().to_string(), text);
         }
         self.notes.into_iter().for_each(|note| notes.push(note));
     }
@@ -343,16 +345,9 @@ fn quoted<T>(words: &[(&str, T)]) -> String {
 /// A value for people, short.
 fn shown(value: &DeValue<'_>) -> String {
     match value {
-        DeValue::String(text) if text.chars().count() > 40 => {
-            format!(
-                "{:?} and more ({} bytes)",
-                text.chars().take(40).collect::<String>(),
-                text.len()
-            )
-        }
-        DeValue::String(text) => format!("{text:?}"),
-        DeValue::Integer(integer) => integer.to_string().chars().take(40).collect(),
-        DeValue::Float(float) => float.to_string().chars().take(40).collect(),
+        DeValue::String(text) => quote(text),
+        DeValue::Integer(integer) => short(&integer.to_string()),
+        DeValue::Float(float) => short(&float.to_string()),
         DeValue::Boolean(flag) => flag.to_string(),
         DeValue::Datetime(moment) => moment.to_string(),
         DeValue::Array(list) => format!("a list of {}", list.len()),
