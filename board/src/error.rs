@@ -13,7 +13,11 @@ pub enum BoardError {
     #[error("board `{board}`: {wrong}")]
     Model { board: String, wrong: ModelWrong },
     /// A simulated board's WAV file cannot be played.
-    #[error("board `{board}`, channel {channel}: {}: {wrong}{}", path.display(), wrong.way_out(path))]
+    #[error(
+        "board `{board}`, channel {channel}: {}: {wrong}{}",
+        path.display(),
+        wrong.way_out(path)
+    )]
     Wav { board: String, channel: u16, path: PathBuf, wrong: WavWrong },
     /// The system gave no timer.
     #[error("board `{board}`: no timer from the system: {errno}")]

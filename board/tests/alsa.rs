@@ -31,6 +31,8 @@ impl Rig {
 impl Drop for Rig {
     fn drop(&mut self) {
         Rig::run("stop", &self.0);
+        // What the test itself left there.
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -75,6 +77,8 @@ struct Desk {
     mono: Vec<i16>,
     lost: Vec<(u64, u64, LostWhy)>,
     last_position: u64,
+    /// Events that came for the board's tokens.
+    woken: u32,
 }
 
 impl Desk {
@@ -83,7 +87,7 @@ impl Desk {
         let poll = mio::Poll::new().unwrap();
         let (start, last_position) = (Instant::now(), 0);
         let (stereo, mono, lost) = (Vec::new(), Vec::new(), Vec::new());
-        let mut desk = Desk { board, poll, start, stereo, mono, lost, last_position };
+        let mut desk = Desk { board, poll, start, stereo, mono, lost, last_position, woken: 0 };
         desk.board.register(desk.poll.registry(), 10..10 + TOKENS_MAX).unwrap();
         desk
     }
@@ -99,6 +103,7 @@ impl Desk {
         let mut events = mio::Events::with_capacity(8);
         self.poll.poll(&mut events, Some(wait)).unwrap();
         events.iter().for_each(|event| self.board.ready(event.token().0));
+        self.woken += u32::from(!events.is_empty());
         let now_us = self.now_us();
         let (stereo, mono, lost) = (&mut self.stereo, &mut self.mono, &mut self.lost);
         let mut visit = |reading: Reading<'_>| match reading {
@@ -247,7 +252,9 @@ fn a_card_that_goes_comes_back_and_what_it_missed_is_lost() {
 
         assert!(Rig::run("start", folder));
         desk.turn_until_running();
+        desk.woken = 0;
         desk.turn_for(1000);
+        assert!(desk.woken > 10, "{} wakes in a second: not registered again", desk.woken);
         let (frames, us) = (desk.board.position() - begin, desk.now_us() - begin_us);
         assert!(frames.abs_diff(us * 8 / 1000) < 1600, "{frames} frames in {us} us");
         let [(_, lost, why)] = desk.lost[..] else { panic!("{:?}", desk.lost) };

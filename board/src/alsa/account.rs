@@ -164,6 +164,16 @@ mod tests {
     }
 
     #[test]
+    fn the_first_frames_set_the_pace_with_all_that_is_unread() {
+        let mut account = Account::new(8000, 200);
+        account.place(2_000_000, 160);
+        account.give(100);
+        account.owe(LostWhy::Board);
+        let loss = Loss { frames: 7980, position: 100, why: LostWhy::Board };
+        assert_eq!(account.place(3_000_000, 80), Some(loss));
+    }
+
+    #[test]
     fn a_card_that_comes_back_early_moves_nothing_back() {
         let mut account = running();
         account.owe(LostWhy::Board);
