@@ -1,5 +1,7 @@
 //! The configuration as a technician meets it: the shipped file, good files, bad files, damage.
 
+#![allow(clippy::expect_used)]
+
 use hushbox::config::{
     Activity, BoardKind, CodecKind, Config, ConfigError, Direction, Listen, Scope, ScriptStep,
     parse,

@@ -3,6 +3,8 @@
 //! Time is a number here; only the last test waits for the timer to wake a real poll. The WAV
 //! files are written with known samples, so every sample given can be traced to its place.
 
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)]
+
 use board::{Board, BoardError, ChannelModel, Kind, LostWhy, Model, Reading, State, WavWrong};
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! Every command as it is typed, and every refusal that concerns the text of a line.
 
+#![allow(clippy::expect_used)]
+
 use protocol::{Code, Command, Direction, Kind, Level, table};
 use std::borrow::Cow;
 

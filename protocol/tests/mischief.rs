@@ -3,6 +3,8 @@
 //! Deterministic: a failure names its seed. The words come from the command table, so that most
 //! lines get past the first check.
 
+#![allow(clippy::expect_used)]
+
 use protocol::client::{Client, ClientEvent};
 use protocol::{Assembler, Code, Command, Kind, Line, Piece, Refusal, reply, table};
 

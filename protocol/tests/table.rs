@@ -1,5 +1,7 @@
 //! The command table keeps its own rules, and the manual is in step with it.
 
+#![allow(clippy::expect_used)]
+
 use protocol::{Command, Kind, Line, reply, table};
 
 #[test]
