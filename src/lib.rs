@@ -18,6 +18,7 @@ pub mod permission;
 pub mod recorder;
 pub mod ring;
 pub mod schedule;
+pub mod shell;
 pub mod span;
 pub mod store;
 pub mod time;

@@ -199,6 +199,17 @@ impl Recorder {
         next.max(now.mono)
     }
 
+    /// Memory could not be locked: keys and audio might reach a swap device.
+    pub fn memory_not_locked(&mut self, now: Now, text: String) {
+        self.raise(now, crate::alarm::Code::NotLocked, "", text);
+    }
+
+    /// Whether every fact noted so far is durable.
+    #[must_use]
+    pub fn durable(&self) -> bool {
+        self.storage.durable() >= self.storage.settled()
+    }
+
     #[must_use]
     pub fn channel_count(&self) -> usize {
         self.channels.len()

@@ -1,5 +1,42 @@
 //! `hushboxd`: the box.
 //!
-//! All it does is to start the shell with a configuration.
+//! Reads its configuration, runs until it is stopped, and ends with an exit code after sysexits.h:
+//! 0 in order, 69 a device or address is missing, 71 the system, 74 the disk, 78 the configuration.
+//! stdout carries one line, `ready`; everything else goes to stderr. A broken invariant aborts: the
+//! boot service starts it anew, and recovery closes what was open.
 
-fn main() {}
+use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The recording box: captures voice boards, keeps what may be kept, serves the line protocol.
+///
+/// Prints one line on stdout when it is ready; logs to stderr. SIGTERM stops it in order, SIGHUP
+/// reads the configuration again.
+#[derive(Parser)]
+#[command(version, after_help = "Try it: hushboxd --config config.toml")]
+struct Arguments {
+    /// The configuration; without it ./config.toml, then /etc/hushbox/config.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = arguments.config.unwrap_or_else(|| {
+        let here = PathBuf::from("config.toml");
+        if here.exists() { here } else { PathBuf::from("/etc/hushbox/config.toml") }
+    });
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        print(info);
+        std::process::abort();
+    }));
+    match hushbox::shell::daemon::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hushboxd: {error}");
+            ExitCode::from(error.code())
+        }
+    }
+}

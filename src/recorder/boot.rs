@@ -50,6 +50,8 @@ pub struct Boot {
     /// The one from now on; `None` with `seal = false`.
     pub call_key: Option<DataKey>,
     pub identities: Vec<Identity>,
+    /// The journal was damaged: a checkpoint must come first.
+    pub anchor: bool,
     /// Ends of recordings that were cut; their media files are complete now.
     pub closed: Vec<RecordingEnded>,
 }
@@ -74,6 +76,9 @@ impl Recorder {
         let blocks = channels.len() * 2 + SPARE_BLOCKS;
         let block_bytes = longest * 2 + 64 * 1024;
         let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, block_bytes);
+        if boot.anchor {
+            storage.anchor(now.wall);
+        }
         let number = index.boot() + 1;
         for ended in closed {
             storage.note(&mut index, now, Fact::RecordingEnded(ended));

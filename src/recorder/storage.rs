@@ -191,6 +191,12 @@ impl Storage {
         self.day = day;
     }
 
+    /// Anchors a chain that damage broke: a checkpoint before anything else.
+    pub fn anchor(&mut self, wall: Wall) {
+        self.noted_since_checkpoint = true;
+        self.checkpoint(wall);
+    }
+
     fn checkpoint(&mut self, wall: Wall) {
         if self.noted_since_checkpoint {
             self.journal.checkpoint(&self.box_key, wall, &mut self.facts);

@@ -1,0 +1,564 @@
+//! The loop: one thread, one poll.
+//!
+//! Events only mark what is ready. Then each turn does its work in its own order, bounded: boards,
+//! answers of the disk, lines, deadlines, outputs. mio is edge-triggered, so readiness that is left
+//! over is remembered and the next turn comes at once. Time is read here and passed down.
+//!
+//! Nothing here decides what a line means or what becomes of audio.
+
+use super::clock::Clock;
+use super::data_dir::DataDir;
+use super::disk::Disk;
+use super::helper::{Answer, Helper, Request};
+use super::listener::Listener;
+use super::printer::Printer;
+use super::session::{Connection, Took};
+use super::signal::{Signals, Wish};
+use super::{peer, recover};
+use crate::channel::ChannelIndex;
+use crate::config::{self, Config};
+use crate::id::SessionId;
+use crate::limits;
+use crate::recorder::{Boot, Input, Output, Recorder};
+use crate::span::Loss;
+use crate::time::{Mono, Now};
+use board::{Board, LostWhy, Reading, State, TOKENS_MAX};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+const WAKER: usize = 0;
+const SIGNALS: usize = 1;
+const LISTENERS: usize = 2;
+const BOARDS: usize = 64;
+const SESSIONS: usize = 1 << 16;
+
+/// Lines one session may have taken in one turn; its others wait for the next.
+const LINES_PER_TURN: usize = 16;
+
+/// Frames one board may give in one turn: half a second at 48 kHz.
+const BOARD_FRAMES: u32 = 24_000;
+
+/// Connections that are accepted in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Why the daemon could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    #[error("{0}")]
+    Config(String),
+    #[error(transparent)]
+    Data(#[from] super::data_dir::DataError),
+    #[error(transparent)]
+    Recover(#[from] recover::RecoverError),
+    #[error(transparent)]
+    Listen(#[from] super::listener::ListenError),
+    #[error(transparent)]
+    Board(#[from] board::BoardError),
+    #[error(transparent)]
+    Codec(#[from] crate::codec::CodecError),
+    #[error("{what}: {error}")]
+    System { what: &'static str, error: std::io::Error },
+    /// The store cannot be trusted any more.
+    #[error("{0}; stopping, so that the next start recovers from what the disk really holds")]
+    Fatal(String),
+}
+
+impl DaemonError {
+    /// The exit code, after sysexits.h.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            DaemonError::Config(_) | DaemonError::Codec(_) => 78,
+            DaemonError::Data(_) | DaemonError::Recover(_) | DaemonError::Fatal(_) => 74,
+            DaemonError::Listen(_) | DaemonError::Board(_) => 69,
+            DaemonError::System { .. } => 71,
+        }
+    }
+}
+
+fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> DaemonError {
+    move |error| DaemonError::System { what, error }
+}
+
+/// Reads and checks a configuration file; the error lists everything that is wrong with it.
+///
+/// # Errors
+/// In words, one line per error.
+pub fn read_config(path: &Path) -> Result<Config, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("{}: {error}; give one with --config FILE", path.display()))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    match config::parse(&text) {
+        Ok((config, warnings)) => {
+            for warning in warnings {
+                log::warn!("{}: {warning}", path.display());
+            }
+            Ok(config.resolve(folder))
+        }
+        Err(errors) => {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Err(lines.join("\n"))
+        }
+    }
+}
+
+/// The running daemon.
+pub struct Daemon {
+    poll: Poll,
+    clock: Clock,
+    config: Config,
+    config_path: PathBuf,
+    recorder: Recorder,
+    boards: Vec<BoardPlace>,
+    disk: Disk,
+    helper: Helper,
+    signals: Signals,
+    listeners: Vec<Listener>,
+    /// Listeners on which somebody may wait.
+    knocking: Vec<bool>,
+    connections: BTreeMap<u32, Connection>,
+    next_session: u32,
+    data: DataDir,
+    /// The old call keys have been forgotten, and `ready` was said.
+    announced: bool,
+    stopped: bool,
+}
+
+struct BoardPlace {
+    board: Board,
+    first: ChannelIndex,
+    /// More audio is waiting, although no event will come.
+    more: bool,
+}
+
+/// Runs a box until it is stopped.
+///
+/// # Errors
+/// See `DaemonError`.
+pub fn run(config_path: &Path) -> Result<(), DaemonError> {
+    let config = read_config(config_path)
+        .map_err(|text| DaemonError::Config(format!("{}:\n{text}", config_path.display())))?;
+    let signals = Signals::open().map_err(|e| system("signals")(e.into()))?;
+    let not_locked = super::secure::harden().map_err(|e| system("hardening")(e.into()))?;
+    let mut daemon = Daemon::start(config, config_path.to_path_buf(), signals)?;
+    if let Some(text) = not_locked {
+        let now = daemon.clock.now();
+        daemon.recorder.memory_not_locked(now, text);
+    }
+    let result = daemon.turns();
+    let Daemon { disk, listeners, .. } = daemon;
+    drop(listeners);
+    disk.finish();
+    result
+}
+
+impl Daemon {
+    fn start(config: Config, path: PathBuf, signals: Signals) -> Result<Daemon, DaemonError> {
+        let clock = Clock::start();
+        let poll = Poll::new().map_err(system("poll"))?;
+        let waker = Waker::new(poll.registry(), Token(WAKER)).map_err(system("waker"))?;
+        let waker = Arc::new(waker);
+        let (data, box_key) = DataDir::open(&config)?;
+        let queue = Disk::queue();
+        super::printer::install(queue.0.clone(), log::LevelFilter::Info);
+        let disk = Disk::start(&data.path, waker.clone(), queue, Printer::new())
+            .map_err(system("the disk thread"))?;
+        if let Some(notice) = &data.notice {
+            log::warn!("{notice}");
+        }
+        let found = recover::recover(&data.path)?;
+        let recipients = data.recipients.clone();
+        let boot = Boot {
+            config: config.clone(),
+            index: found.index,
+            journal: found.journal,
+            day: found.day,
+            box_key,
+            old_call_keys: data.old_call_keys.clone(),
+            call_key: config.store.seal.then(|| data.call_key.clone()),
+            identities: data.identities.clone(),
+            anchor: found.anchor,
+            closed: found.closed,
+        };
+        let recorder = Recorder::new(clock.now(), boot)?;
+        let seal = config.store.seal;
+        let mut daemon = Daemon {
+            boards: Vec::new(),
+            listeners: Vec::new(),
+            knocking: Vec::new(),
+            connections: BTreeMap::new(),
+            next_session: 0,
+            announced: false,
+            stopped: false,
+            config_path: path,
+            helper: Helper::new(recipients, seal, waker),
+            poll,
+            clock,
+            recorder,
+            disk,
+            signals,
+            data,
+            config,
+        };
+        daemon.open_all()?;
+        Ok(daemon)
+    }
+
+    fn open_all(&mut self) -> Result<(), DaemonError> {
+        let registry = self.poll.registry();
+        let descriptor = self.signals.descriptor();
+        registry
+            .register(&mut SourceFd(&descriptor), Token(SIGNALS), Interest::READABLE)
+            .map_err(system("signals"))?;
+        for (index, listen) in self.config.listen.iter().enumerate() {
+            let listener = Listener::open(listen, registry, Token(LISTENERS + index))?;
+            self.listeners.push(listener);
+            self.knocking.push(false);
+        }
+        for (index, model) in self.config.boards.iter().enumerate() {
+            let now_us = self.clock.now().mono.0;
+            let mut board = Board::open(&board_model(model), now_us)?;
+            let first = BOARDS + index * TOKENS_MAX;
+            board.register(registry, first..first + TOKENS_MAX).map_err(system("board"))?;
+            let first = self.recorder.first_channel(index).unwrap_or(ChannelIndex(0));
+            self.boards.push(BoardPlace { board, first, more: true });
+        }
+        Ok(())
+    }
+
+    fn turns(&mut self) -> Result<(), DaemonError> {
+        let mut events = Events::with_capacity(1024);
+        while !self.stopped {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(system("poll")(error)),
+            }
+            let woke = self.clock.now().mono;
+            self.mark(&events);
+            let now = self.clock.now();
+            self.read_boards(now);
+            self.take_answers(now)?;
+            self.take_signals(now);
+            self.accept(now);
+            self.take_lines(woke);
+            let now = self.clock.now();
+            self.recorder.turn(now);
+            self.hand_out()?;
+            self.flush(now);
+            self.announce();
+        }
+        Ok(())
+    }
+
+    /// How long to sleep: not at all when anything is left over.
+    fn timeout(&self) -> Duration {
+        let takes = |(id, connection): (&u32, &Connection)| {
+            connection.has_input() && self.recorder.takes_lines(SessionId(*id))
+        };
+        let left_over = self.boards.iter().any(|place| place.more)
+            || self.knocking.contains(&true)
+            || self.connections.iter().any(takes);
+        if left_over {
+            return Duration::ZERO;
+        }
+        let now = self.clock.now();
+        let mut next = self.recorder.next_deadline(now);
+        for place in &self.boards {
+            next = next.min(place.board.deadline_us().map_or(next, Mono));
+        }
+        Duration::from_micros(next.since_us(now.mono))
+    }
+
+    fn mark(&mut self, events: &Events) {
+        for event in events {
+            match event.token().0 {
+                WAKER | SIGNALS => {}
+                token if token >= SESSIONS => {
+                    let id = u32::try_from(token - SESSIONS).unwrap_or(0);
+                    if let Some(connection) = self.connections.get_mut(&id) {
+                        let over = event.is_read_closed() || event.is_error();
+                        connection.ready(event.is_readable() || over, event.is_writable());
+                    }
+                }
+                token if token >= BOARDS => {
+                    self.boards.iter_mut().for_each(|place| place.board.ready(token));
+                }
+                token => {
+                    if let Some(knocking) = self.knocking.get_mut(token - LISTENERS) {
+                        *knocking = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_boards(&mut self, now: Now) {
+        let Daemon { boards, recorder, .. } = self;
+        for (index, place) in boards.iter_mut().enumerate() {
+            let first = place.first.0;
+            let was = place.board.state().clone();
+            let mut visit = |reading: Reading<'_>| match reading {
+                Reading::Period(period) => {
+                    recorder.capture(now, ChannelIndex(first + period.channel), period.samples);
+                }
+                Reading::Lost { frames, why, .. } => {
+                    let why = match why {
+                        LostWhy::Overrun => Loss::Overrun,
+                        LostWhy::Board => Loss::Board,
+                    };
+                    recorder.lose(now, index, frames, why);
+                }
+            };
+            place.more = place.board.read(now.mono.0, BOARD_FRAMES, &mut visit);
+            if *place.board.state() != was {
+                let trouble = match place.board.state() {
+                    State::Failed { text } => Some(text.clone()),
+                    State::Running | State::Waiting => None,
+                };
+                recorder.handle(now, Input::Board { board: index, trouble });
+            }
+        }
+    }
+
+    fn take_answers(&mut self, now: Now) -> Result<(), DaemonError> {
+        self.disk.push();
+        loop {
+            match self.disk.done() {
+                Ok(Some(done)) => self.recorder.handle(now, Input::Done(done)),
+                Ok(None) => break,
+                Err(()) => return Err(DaemonError::Fatal("the disk thread died".to_string())),
+            }
+        }
+        while let Some(answer) = self.helper.answer() {
+            match answer {
+                Answer::Pin { session, right } => {
+                    self.recorder.handle(now, Input::Pin { session, right });
+                }
+                Answer::Envelopes(envelopes) => {
+                    for envelope in envelopes {
+                        self.recorder.handle(now, Input::Envelope(Box::new(envelope)));
+                    }
+                }
+                Answer::Config { session, apply, result } => {
+                    self.config_came(now, session, (apply, result));
+                }
+                Answer::Failed(text) => return Err(DaemonError::Fatal(text)),
+                Answer::Free => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn config_came(
+        &mut self,
+        now: Now,
+        session: Option<SessionId>,
+        (apply, result): (bool, Result<Box<Config>, String>),
+    ) {
+        let result = match result {
+            Ok(config) => {
+                if apply {
+                    self.config.local = config.local.clone();
+                    self.config.limits = config.limits.clone();
+                    self.recorder.handle(now, Input::Reload(config));
+                }
+                Ok(())
+            }
+            Err(text) => {
+                log::error!("the configuration is not taken over:\n{text}");
+                Err(text.lines().next().unwrap_or_default().to_string())
+            }
+        };
+        if let Some(session) = session {
+            self.recorder.handle(now, Input::ConfigRead { session, result });
+        }
+    }
+
+    fn take_signals(&mut self, now: Now) {
+        while let Some(wish) = self.signals.next() {
+            match wish {
+                Wish::Stop => self.recorder.handle(now, Input::Stop),
+                Wish::Reload => {
+                    let path = self.config_path.clone();
+                    self.helper.ask(Request::ReadConfig { session: None, apply: true, path });
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Now) {
+        for index in 0..self.listeners.len() {
+            let mut left = ACCEPTS_PER_TURN;
+            while self.knocking[index] && left > 0 {
+                left -= 1;
+                match self.listeners[index].accept() {
+                    Ok(Some((stream, from))) => self.welcome(now, stream, from),
+                    Ok(None) => self.knocking[index] = false,
+                    Err(error) => {
+                        log::warn!("a connection could not be accepted: {error}");
+                        self.knocking[index] = false;
+                    }
+                }
+            }
+        }
+    }
+
+    fn welcome(
+        &mut self,
+        now: Now,
+        stream: super::session::Stream,
+        from: Option<std::net::SocketAddr>,
+    ) {
+        let local = &self.config.local;
+        let peer = match (&stream, from) {
+            (super::session::Stream::Unix(unix), _) => peer::over_unix(local, unix),
+            (_, Some(address)) => peer::over_tcp(local, address),
+            (_, None) => crate::recorder::Peer::default(),
+        };
+        let id = self.next_session + 1;
+        let token = Token(SESSIONS + id as usize);
+        let mut connection = match Connection::new(stream, self.poll.registry(), token) {
+            Ok(connection) => connection,
+            Err(error) => return log::warn!("a connection could not be watched: {error}"),
+        };
+        if self.connections.len() >= self.config.limits.sessions as usize {
+            let mut bytes = Vec::new();
+            let refusal = protocol::Refusal::from(protocol::Code::TooMany);
+            protocol::reply::err(&mut bytes, &refusal).end();
+            connection.queue(&bytes);
+            connection.flush(now.mono);
+            return connection.deregister(self.poll.registry());
+        }
+        self.next_session = id;
+        self.connections.insert(id, connection);
+        self.recorder.handle(now, Input::Opened { session: SessionId(id), peer });
+    }
+
+    fn take_lines(&mut self, woke: Mono) {
+        let Daemon { connections, recorder, clock, .. } = self;
+        let mut gone = Vec::new();
+        for (id, connection) in connections.iter_mut() {
+            let session = SessionId(*id);
+            for _ in 0..LINES_PER_TURN {
+                if !connection.has_input() || !recorder.takes_lines(session) {
+                    break;
+                }
+                let mut deliver = |line: Result<&str, protocol::Refusal>| {
+                    recorder.handle(clock.now(), Input::Line { session, line, woke });
+                };
+                match connection.take(&mut deliver) {
+                    Took::Line => {}
+                    Took::Nothing => break,
+                    Took::Gone => {
+                        gone.push(*id);
+                        break;
+                    }
+                }
+            }
+        }
+        let now = self.clock.now();
+        gone.into_iter().for_each(|id| self.drop_connection(now, id));
+    }
+
+    fn drop_connection(&mut self, now: Now, id: u32) {
+        if let Some(mut connection) = self.connections.remove(&id) {
+            connection.deregister(self.poll.registry());
+            self.recorder.handle(now, Input::Gone { session: SessionId(id) });
+        }
+    }
+
+    fn hand_out(&mut self) -> Result<(), DaemonError> {
+        while let Some(output) = self.recorder.poll() {
+            match output {
+                Output::Send { session, bytes } => {
+                    if let Some(connection) = self.connections.get_mut(&session.0) {
+                        connection.queue(&bytes);
+                    }
+                }
+                Output::Close { session } => {
+                    if let Some(connection) = self.connections.get_mut(&session.0) {
+                        connection.closing = true;
+                    }
+                }
+                Output::Job(job) => self.disk.ask(job),
+                Output::Envelopes(count) => self.helper.ask(Request::Envelopes { count }),
+                Output::CheckPin { session, hash, pin } => {
+                    self.helper.ask(Request::CheckPin { session, hash, pin });
+                }
+                Output::LogLevel(level) => log::set_max_level(level),
+                Output::ReadConfig { session, apply } => {
+                    let path = self.config_path.clone();
+                    self.helper.ask(Request::ReadConfig { session, apply, path });
+                }
+                Output::Stopped => self.stopped = true,
+                Output::Fatal(text) => return Err(DaemonError::Fatal(text)),
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, now: Now) {
+        let mut gone = Vec::new();
+        for (id, connection) in &mut self.connections {
+            let alive = connection.flush(now.mono);
+            if !alive || connection.closing && connection.flushed() {
+                gone.push(*id);
+                continue;
+            }
+            let bytes = connection.room();
+            if bytes == limits::OUTPUT_BYTES || bytes > limits::OUTPUT_BYTES / 2 {
+                let session = SessionId(*id);
+                self.recorder.handle(now, Input::Room { session, bytes });
+            }
+        }
+        gone.into_iter().for_each(|id| self.drop_connection(now, id));
+    }
+
+    /// Says `ready` once every board gives audio and the start is durable.
+    fn announce(&mut self) {
+        let running = |place: &BoardPlace| *place.board.state() == State::Running;
+        if self.announced || !self.boards.iter().all(running) || !self.recorder.durable() {
+            return;
+        }
+        self.announced = true;
+        if let Err(error) = self.data.forget_old_call_keys() {
+            log::error!("{error}");
+        }
+        let places: Vec<String> = self.listeners.iter().map(Listener::place).collect();
+        let mut out = std::io::stdout().lock();
+        let line = format!("ready box={} listen={}\n", self.config.name, places.join(","));
+        if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
+            log::error!("`ready` could not be printed: {error}");
+        }
+    }
+}
+
+fn board_model(model: &config::Board) -> board::Model {
+    let kind = match &model.kind {
+        config::BoardKind::Sim => board::Kind::Sim,
+        config::BoardKind::Alsa { pcm, period_ms } => {
+            board::Kind::Alsa { pcm: pcm.clone(), period_ms: *period_ms }
+        }
+    };
+    let channel = |channel: &config::Channel| board::ChannelModel {
+        id: channel.id,
+        sides: channel.sides,
+        slots: channel.slots.clone(),
+        source: channel.source.clone(),
+    };
+    board::Model {
+        name: model.name.clone(),
+        kind,
+        rate: model.rate,
+        buffer_ms: model.buffer_ms,
+        channels: model.channels.iter().map(channel).collect(),
+    }
+}
