@@ -47,7 +47,7 @@ impl Printer {
                 true
             }
             Line::Flush(done) => {
-                drop(done.try_send(()));
+                let _ = done.try_send(());
                 true
             }
             Line::End => false,
@@ -94,7 +94,7 @@ impl Log for Queue {
     fn flush(&self) {
         let (sender, done): (SyncSender<()>, Receiver<()>) = sync_channel(1);
         if self.tasks.send(Task::Log(Line::Flush(sender))).is_ok() {
-            drop(done.recv());
+            let _ = done.recv();
         }
         drop(self.tasks.send(Task::Log(Line::End)));
     }
