@@ -16,6 +16,7 @@ pub mod limits;
 pub mod meter;
 pub mod permission;
 pub mod recorder;
+pub mod reel;
 pub mod ring;
 pub mod schedule;
 pub mod shell;

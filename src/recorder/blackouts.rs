@@ -41,7 +41,6 @@ pub struct Open {
     pub call: Option<CallNumber>,
     /// Bits of `Holder`.
     pub holders: u8,
-    pub opened: Mono,
     /// Captured audio under it, in microseconds.
     pub captured_us: u64,
     pub warned: bool,
@@ -118,7 +117,6 @@ impl Recorder {
             agent_name: agent.clone(),
             call: scope_call,
             holders: 1 << press.holder as u8,
-            opened: now.mono,
             captured_us: 0,
             warned: false,
             covered: channels,
