@@ -11,7 +11,7 @@ use crate::code::{Code, Refusal};
 use crate::line::LINE_BYTES;
 
 /// The most bytes of one data block.
-pub const DATA_BYTES: u32 = 1 << 20;
+pub const DATA_BYTES: usize = 1 << 20;
 
 /// What came out of the stream next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Piece<'a> {
     /// A line that is none (`too-long`, `not-utf8`): it counts as a command and gets this answer.
     Refused(Refusal),
     /// A block of so many bytes begins; `Data` pieces and a `DataEnd` or a `DataRefused` follow.
-    DataBegin(u32),
+    DataBegin(usize),
     /// Some of the block's bytes, never none.
     Data(&'a [u8]),
     /// The block is complete, its LF seen.
@@ -110,9 +110,9 @@ impl Assembler {
             Ok(text) => match data_bytes(text) {
                 None => Some(Piece::Line(text)),
                 Some(bytes) => {
-                    let size = u32::try_from(bytes).ok().filter(|size| *size <= DATA_BYTES);
-                    self.mode = Mode::Data { left: bytes, keep: size.is_some() };
-                    Some(size.map_or_else(|| too_large(bytes), Piece::DataBegin))
+                    let keep = bytes <= DATA_BYTES;
+                    self.mode = Mode::Data { left: bytes, keep };
+                    Some(if keep { Piece::DataBegin(bytes) } else { too_large(bytes) })
                 }
             },
         }
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn too_large_a_block_is_refused_and_skipped() {
-        let size = usize::try_from(DATA_BYTES).expect("small") + 1;
+        let size = DATA_BYTES + 1;
         let block =
             [format!("data {size}\n").into_bytes(), vec![b'\n'; size], b"\nping\n".to_vec()];
         for step in [4096, 1 << 22] {

@@ -9,6 +9,7 @@
 
 pub mod arg;
 pub mod assembler;
+pub mod client;
 pub mod code;
 pub mod command;
 pub mod kind;
@@ -18,6 +19,7 @@ pub mod state;
 pub mod table;
 
 pub use assembler::{Assembler, Piece};
+pub use client::{Client, ClientEvent};
 pub use code::{Code, Refusal};
 pub use command::{CallArgs, Command, Hello, RecordsQuery};
 pub use kind::{Direction, Kind, Level};

@@ -10,6 +10,7 @@
 //! that; it is the last resort, not a way to write.
 
 use crate::VERSION;
+use crate::assembler::DATA_BYTES;
 use crate::code::Refusal;
 use crate::line::{LINE_BYTES, is_bare};
 use std::fmt::{self, Display, Write};
@@ -64,7 +65,7 @@ pub fn greeting(out: &mut Vec<u8>, name: &str, boot: u32) {
 
 /// Writes a data block: its announcement, the bytes, LF. At most `assembler::DATA_BYTES`.
 pub fn data(out: &mut Vec<u8>, bytes: &[u8]) {
-    assert!(bytes.len() <= crate::assembler::DATA_BYTES as usize, "{} bytes of data", bytes.len());
+    assert!(bytes.len() <= DATA_BYTES, "{} bytes of data", bytes.len());
     line(out, "data").word(bytes.len()).end();
     out.extend_from_slice(bytes);
     out.push(b'\n');
@@ -140,8 +141,10 @@ struct Bounded<'a> {
 
 impl Write for Bounded<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.end - self.out.len();
-        let taken = text.floor_char_boundary(room);
+        let mut taken = text.len().min(self.end - self.out.len());
+        while !text.is_char_boundary(taken) {
+            taken -= 1;
+        }
         self.out.extend_from_slice(&text.as_bytes()[..taken]);
         if taken < text.len() {
             self.end = self.out.len();
