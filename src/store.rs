@@ -3,10 +3,13 @@
 //! Everything here is pure: it turns facts and audio into bytes and bytes back into facts and
 //! audio. The disk thread (`shell::disk`) moves the bytes. `docs/record-format.md` draws them.
 
+mod bytes;
+pub mod damage;
 pub mod fact;
 pub mod index;
 pub mod journal;
 pub mod layout;
 pub mod media;
 pub mod seal;
+pub mod sign;
 pub mod verify;

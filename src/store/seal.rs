@@ -1,1 +1,246 @@
-//! To come with its branch.
+//! Sealing: who can read a recording and its personal facts.
+//!
+//! Every recording has one random `DataKey`. It seals the audio chunks (`chunk`) and the personal
+//! facts in the journal (`fact`), each under a subkey of its own. Its only lasting copy is wrapped
+//! to the recipients' public keys as an **age v1 file**, which lies in the media file's header: any
+//! age tool opens it, and deleting the media file erases all that the key sealed (H6).
+//!
+//! One data key is for one media file: chunk nonces are counters. With `seal = false` there is no
+//! key, and what would be sealed is stored as it is. Random bits for keys and ids are passed in;
+//! only `age` draws its own, inside `Envelope::make` and `make_identity`, which the shell calls.
+
+mod chunk;
+mod facts;
+
+pub use age::x25519::{Identity, Recipient};
+pub use chunk::{SEAL_TAG_BYTES, Sealer};
+pub use facts::{FactKind, open_fact, open_field, open_numbers, seal_fact, seal_field, seal_numbers};
+
+use crate::id::RecordingId;
+use age::secrecy::ExposeSecret;
+use std::io::{Read, Write};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// No recording is wrapped to more public keys, which bounds the media header.
+pub const MAX_RECIPIENTS: usize = 32;
+
+/// Why something could not be sealed or opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    #[error("there is no recipient to seal to")]
+    NoRecipient,
+    #[error("{found} recipients, at most {MAX_RECIPIENTS} are allowed")]
+    TooManyRecipients { found: usize },
+    #[error("line {line} is not an age public key (age1…): {why}")]
+    BadRecipient { line: usize, why: &'static str },
+    #[error("line {line} is not an age secret key (AGE-SECRET-KEY-1…): {why}")]
+    BadIdentity { line: usize, why: &'static str },
+    #[error("the data key could not be wrapped: {why}")]
+    Wrap { why: String },
+    #[error("the wrapped data key is not an age file: {why}")]
+    NotAge { why: String },
+    #[error(
+        "wrong key: the recording is sealed to {sealed_to} recipient(s), and none of them is \
+         among the {} offered ({})", .offered.len(), .offered.join(", ")
+    )]
+    WrongKey { sealed_to: usize, offered: Vec<String> },
+    #[error("the wrapped data key holds {found} bytes, not 32")]
+    KeyLength { found: usize },
+    #[error("the sealed {kind} do not open: forged, damaged, or under another key")]
+    Fact { kind: &'static str },
+    #[error("audio chunk {sequence} does not open: forged, damaged, or under another key")]
+    Chunk { sequence: u32 },
+}
+
+/// The secret of one recording. Wiped when dropped, never printed.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct DataKey([u8; 32]);
+
+impl DataKey {
+    /// A key from 32 random bytes.
+    #[must_use]
+    pub fn from_random(bytes: [u8; 32]) -> DataKey {
+        DataKey(bytes)
+    }
+
+    /// The key for one use only; it does not lead back to this one or to its sisters.
+    fn subkey(&self, context: &str) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(blake3::derive_key(context, &self.0))
+    }
+}
+
+impl std::fmt::Debug for DataKey {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("DataKey(…)")
+    }
+}
+
+/// What a new recording needs before it begins: its name, its key, and the key wrapped.
+#[derive(Debug)]
+pub struct Envelope {
+    pub id: RecordingId,
+    /// `None` with `seal = false`.
+    pub key: Option<DataKey>,
+    /// An age v1 file; empty with `seal = false`.
+    pub wrapped: Vec<u8>,
+}
+
+impl Envelope {
+    /// An envelope from 10 random bytes for the name and 32 for the key. Slow (two curve
+    /// multiplications a recipient) and draws random bits of its own: for the shell only.
+    pub fn make(mut random: [u8; 42], recipients: &[Recipient]) -> Result<Envelope, SealError> {
+        if recipients.is_empty() {
+            return Err(SealError::NoRecipient);
+        }
+        if recipients.len() > MAX_RECIPIENTS {
+            return Err(SealError::TooManyRecipients { found: recipients.len() });
+        }
+        let id = Envelope::id(&random);
+        let mut key = DataKey([0; 32]);
+        key.0.copy_from_slice(&random[10..]);
+        random.zeroize();
+        let wrapped = wrap(&key, recipients)?;
+        Ok(Envelope { id, key: Some(key), wrapped })
+    }
+
+    /// An envelope that seals nothing, for `seal = false`.
+    #[must_use]
+    pub fn unsealed(random: [u8; 42]) -> Envelope {
+        Envelope { id: Envelope::id(&random), key: None, wrapped: Vec::new() }
+    }
+
+    fn id(random: &[u8; 42]) -> RecordingId {
+        let mut id = [0; 10];
+        id.copy_from_slice(&random[..10]);
+        RecordingId::from_random(id)
+    }
+}
+
+fn wrap(key: &DataKey, recipients: &[Recipient]) -> Result<Vec<u8>, SealError> {
+    let refused = |why: &dyn std::fmt::Display| SealError::Wrap { why: why.to_string() };
+    let all = recipients.iter().map(|recipient| recipient as &dyn age::Recipient);
+    let encryptor = age::Encryptor::with_recipients(all).map_err(|why| refused(&why))?;
+    let mut wrapped = Vec::new();
+    let mut writer = encryptor.wrap_output(&mut wrapped).map_err(|why| refused(&why))?;
+    writer.write_all(&key.0).map_err(|why| refused(&why))?;
+    writer.finish().map_err(|why| refused(&why))?;
+    Ok(wrapped)
+}
+
+/// Opens the data key of a media header with any of `identities`.
+pub fn unwrap(wrapped: &[u8], identities: &[Identity]) -> Result<DataKey, SealError> {
+    let not_age = |why: &dyn std::fmt::Display| SealError::NotAge { why: why.to_string() };
+    let wrong_key = || SealError::WrongKey {
+        sealed_to: wrapped.split(|byte| *byte == b'\n').filter(is_stanza).count(),
+        offered: identities.iter().map(|identity| identity.to_public().to_string()).collect(),
+    };
+    let decryptor = age::Decryptor::new_buffered(wrapped).map_err(|why| not_age(&why))?;
+    let all = identities.iter().map(|identity| identity as &dyn age::Identity);
+    let reader = decryptor.decrypt(all).map_err(|why| match why {
+        age::DecryptError::NoMatchingKeys => wrong_key(),
+        other => not_age(&other),
+    })?;
+    let mut plain = Zeroizing::new(Vec::with_capacity(64));
+    reader.take(64).read_to_end(&mut plain).map_err(|why| not_age(&why))?;
+    let mut key = DataKey([0; 32]);
+    if plain.len() != key.0.len() {
+        return Err(SealError::KeyLength { found: plain.len() });
+    }
+    key.0.copy_from_slice(&plain);
+    Ok(key)
+}
+
+/// Whether this line of an age header starts the part for one X25519 recipient.
+fn is_stanza(line: &&[u8]) -> bool {
+    line.starts_with(b"-> X25519 ")
+}
+
+/// Makes a new pair: the text of the identity file (secret), in age-keygen's form, and the public
+/// key. Draws random bits: for the shell only.
+#[must_use]
+pub fn make_identity() -> (Zeroizing<String>, String) {
+    let identity = Identity::generate();
+    let public = identity.to_public().to_string();
+    let secret = identity.to_string();
+    let text = Zeroizing::new(format!(
+        "# Hushbox identity: opens the recordings that are sealed to the public key below.\n\
+         # public key: {public}\n{}\n",
+        secret.expose_secret()
+    ));
+    (text, public)
+}
+
+/// Lines that are neither blank nor comments, numbered from 1.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let numbered = (1..).zip(text.lines().map(str::trim));
+    numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// Reads a recipients file: one `age1…` a line; blank lines and `#` comments are skipped.
+pub fn parse_recipients(text: &str) -> Result<Vec<Recipient>, SealError> {
+    lines(text)
+        .map(|(line, key)| key.parse().map_err(|why| SealError::BadRecipient { line, why }))
+        .collect()
+}
+
+/// Reads an identity file: one `AGE-SECRET-KEY-1…` a line; blank lines and comments are skipped.
+pub fn parse_identities(text: &str) -> Result<Vec<Identity>, SealError> {
+    lines(text)
+        .map(|(line, key)| key.parse().map_err(|why| SealError::BadIdentity { line, why }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn random() -> [u8; 42] {
+        std::array::from_fn(|n| u8::try_from(n).unwrap_or(0))
+    }
+
+    #[test]
+    fn h5_any_recipient_opens_the_envelope_and_nobody_else() {
+        let pairs: Vec<Identity> = (0..3).map(|_| Identity::generate()).collect();
+        let recipients = [pairs[0].to_public(), pairs[1].to_public()];
+        let envelope = Envelope::make(random(), &recipients).expect("made");
+        assert_eq!(envelope.id.bytes(), &random()[..10]);
+        assert!(envelope.wrapped.starts_with(b"age-encryption.org/v1\n"));
+        for pair in &pairs[..2] {
+            let opened = unwrap(&envelope.wrapped, std::slice::from_ref(pair)).expect("opens");
+            assert_eq!(Some(opened), envelope.key);
+        }
+        let wrong = unwrap(&envelope.wrapped, &pairs[2..]).expect_err("wrong key");
+        let offered = vec![pairs[2].to_public().to_string()];
+        assert_eq!(wrong, SealError::WrongKey { sealed_to: 2, offered });
+        assert!(wrong.to_string().contains("sealed to 2 recipient(s)"), "{wrong}");
+    }
+
+    #[test]
+    fn bad_wrapped_keys_are_refused_with_a_reason() {
+        let pair = Identity::generate();
+        let mut wrapped = Envelope::make(random(), &[pair.to_public()]).expect("made").wrapped;
+        let pairs = [pair];
+        for cut in 0..wrapped.len() {
+            assert!(unwrap(&wrapped[..cut], &pairs).is_err(), "cut at {cut}");
+        }
+        let last = wrapped.len() - 1;
+        wrapped[last] ^= 1;
+        assert!(matches!(unwrap(&wrapped, &pairs), Err(SealError::NotAge { .. })));
+        let short = age::encrypt(&pairs[0].to_public(), &[1; 31]).expect("encrypts");
+        assert_eq!(unwrap(&short, &pairs), Err(SealError::KeyLength { found: 31 }));
+        assert!(matches!(Envelope::make(random(), &[]), Err(SealError::NoRecipient)));
+    }
+
+    #[test]
+    fn a_made_identity_reads_back_and_errors_name_the_line() {
+        let (secret, public) = make_identity();
+        let identities = parse_identities(&secret).expect("reads");
+        assert_eq!(identities[0].to_public().to_string(), public);
+        let text = format!("# comment\n\n {public} \n");
+        assert_eq!(parse_recipients(&text).expect("reads"), [identities[0].to_public()]);
+        let bad = parse_recipients("# first\nage1nonsense\n").expect_err("refused");
+        assert!(matches!(bad, SealError::BadRecipient { line: 2, .. }), "{bad}");
+        assert!(matches!(parse_identities(&public), Err(SealError::BadIdentity { line: 1, .. })));
+        assert_eq!(format!("{:?}", DataKey::from_random([9; 32])), "DataKey(…)");
+    }
+}
