@@ -13,3 +13,4 @@ pub mod media;
 pub mod seal;
 pub mod sign;
 pub mod verify;
+mod window;

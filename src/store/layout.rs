@@ -1,1 +1,92 @@
-//! To come with its branch.
+//! Where things lie in the data directory: paths relative to it, with `/`, made and read back.
+//!
+//! Nothing here looks whether a file is there.
+
+use crate::id::RecordingId;
+use crate::time::Wall;
+
+/// Folder of the journal files.
+pub const JOURNAL: &str = "journal";
+/// Folder of the media files.
+pub const MEDIA: &str = "media";
+/// Folder of the keys.
+pub const KEYS: &str = "keys";
+/// Public keys that recordings are sealed to, in age's form.
+pub const RECIPIENTS: &str = "keys/recipients.txt";
+/// The private key, in age's form, if the owner leaves it on the box.
+pub const IDENTITY: &str = "keys/identity.txt";
+/// Ed25519 seed (32 bytes) that signs checkpoints and exports.
+pub const BOX_KEY: &str = "keys/box.key";
+/// The public key to it, 32 bytes in hexadecimal, to be copied to where one verifies.
+pub const BOX_PUBLIC: &str = "keys/box.pub";
+/// Data key (32 bytes) of the numbers of calls that have no recording.
+pub const CALLS_KEY: &str = "keys/calls.key";
+/// Held by the daemon that owns the directory.
+pub const LOCK: &str = "lock";
+
+/// `journal/2026-11-22.hbj`
+#[must_use]
+pub fn journal_path(day: &str) -> String {
+    format!("{JOURNAL}/{day}.hbj")
+}
+
+/// The day of a journal path; anything else is `None`.
+#[must_use]
+pub fn parse_journal(path: &str) -> Option<&str> {
+    let day = path.strip_prefix(JOURNAL)?.strip_prefix('/')?.strip_suffix(".hbj")?;
+    is_day(day).then_some(day)
+}
+
+/// `media/2026/11/22`: the folder of what began on that UTC day.
+#[must_use]
+pub fn media_folder(began: Wall) -> String {
+    format!("{MEDIA}/{}", began.day().replace('-', "/"))
+}
+
+/// `media/2026/11/22/ID.hbm`; `began` is the `Entry::at` of its `RecordingBegan`.
+#[must_use]
+pub fn media_path(began: Wall, id: RecordingId) -> String {
+    format!("{}/{id}.hbm", media_folder(began))
+}
+
+/// The day (`2026-11-22`) and the recording of a media path; anything else is `None`.
+#[must_use]
+pub fn parse_media(path: &str) -> Option<(String, RecordingId)> {
+    let rest = path.strip_prefix(MEDIA)?.strip_prefix('/')?.strip_suffix(".hbm")?;
+    let (folder, name) = rest.rsplit_once('/')?;
+    let day = folder.replace('/', "-");
+    let plain = !folder.contains('-') && is_day(&day);
+    Some((day, RecordingId::parse(name)?)).filter(|_| plain)
+}
+
+/// Whether it is a day as `Wall::day` writes it.
+fn is_day(text: &str) -> bool {
+    text.parse::<jiff::civil::Date>().is_ok_and(|date| date.to_string() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_read_back() {
+        let (began, id) = (Wall(1_795_348_800_123), RecordingId::from_random([7; 10]));
+        let path = media_path(began, id);
+        assert_eq!(path, "media/2026/11/22/a4dqobyha4dqobyh.hbm");
+        assert_eq!(parse_media(&path), Some(("2026-11-22".into(), id)));
+        assert_eq!(journal_path(&began.day()), "journal/2026-11-22.hbj");
+        assert_eq!(parse_journal("journal/2026-11-22.hbj"), Some("2026-11-22"));
+    }
+
+    #[test]
+    fn what_we_did_not_name_is_not_ours() {
+        for bad in ["journal/2026-13-22.hbj", "journal/20261122.hbj", "journal/x/2026-11-22.hbj"] {
+            assert_eq!(parse_journal(bad), None, "{bad}");
+        }
+        let id = "a4dqobyha4dqobyh";
+        for bad in ["2026-11-22", "2026/11", "2026/11/22/x", "../11/22"] {
+            assert_eq!(parse_media(&format!("media/{bad}/{id}.hbm")), None, "{bad}");
+        }
+        assert_eq!(parse_media("media/2026/11/22/short.hbm"), None);
+    }
+}

@@ -14,7 +14,9 @@ mod facts;
 
 pub use age::x25519::{Identity, Recipient};
 pub use chunk::{SEAL_TAG_BYTES, Sealer};
-pub use facts::{FactKind, open_fact, open_field, open_numbers, seal_fact, seal_field, seal_numbers};
+pub use facts::{
+    FactKind, open_fact, open_field, open_numbers, seal_fact, seal_field, seal_numbers,
+};
 
 use crate::id::RecordingId;
 use age::secrecy::ExposeSecret;

@@ -83,7 +83,8 @@ pub fn open_fact(
     };
     let mut plain = Zeroizing::new(body.to_vec());
     let cipher = XChaCha20Poly1305::new((&*key.subkey(CONTEXT_KEY)).into());
-    let opened = cipher.decrypt_in_place(&XNonce::from(*nonce), kind.word().as_bytes(), &mut *plain);
+    let opened =
+        cipher.decrypt_in_place(&XNonce::from(*nonce), kind.word().as_bytes(), &mut *plain);
     let end = plain.iter().rposition(|byte| *byte != 0);
     match (opened, end) {
         (Ok(()), Some(end)) if plain[end] == 0x80 => {

@@ -1,0 +1,218 @@
+//! The bytes of a journal file's header and entries, and the chain through them.
+//!
+//! Each can be put and taken; taking gives `None` for whatever is not whole and valid. Whether an
+//! entry follows from the one before is the reader's to see. Nothing here reads a whole file.
+
+use super::{HEADER_BYTES, JournalError, JournalState, MAX_BODY_BYTES};
+use crate::store::bytes::{Fields, checksum};
+use crate::store::fact::Entry;
+use crate::store::sign::{BoxKey, BoxPublic, Purpose};
+use crate::time::Wall;
+
+pub const VERSION: u16 = 1;
+const MAGIC: &[u8; 4] = b"HBJ1";
+
+/// Length and checksum before an entry's body, tag after it.
+const LENGTH_BYTES: usize = 2;
+const SUM_BYTES: usize = 4;
+const HEAD_BYTES: usize = LENGTH_BYTES + SUM_BYTES;
+pub const TAG_BYTES: usize = 16;
+pub const MAX_ENTRY_BYTES: usize = HEAD_BYTES + MAX_BODY_BYTES + TAG_BYTES;
+
+const KIND_ENTRY: u8 = 0;
+const KIND_CHECKPOINT: u8 = 1;
+
+const _: () = assert!(MAX_BODY_BYTES <= 0xffff);
+
+/// What a journal file says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalHeader {
+    /// The UTC day, `2026-11-22`.
+    pub day: String,
+    /// Number of its first entry, and the chain up to the file before.
+    pub start: JournalState,
+}
+
+pub fn put_header(header: &JournalHeader, out: &mut Vec<u8>) {
+    assert_eq!(header.day.len(), 10, "{:?} is no day", header.day);
+    let start = out.len();
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&[0; 2]);
+    out.extend_from_slice(&header.start.sequence.to_le_bytes());
+    out.extend_from_slice(header.day.as_bytes());
+    out.extend_from_slice(&[0; 6]);
+    out.extend_from_slice(&header.start.chain);
+    let sum: [u8; 8] = checksum(&[&out[start..]]);
+    out.extend_from_slice(&sum);
+    assert_eq!(out.len() - start, HEADER_BYTES);
+}
+
+/// The header at the start of `bytes`, `None` if there is no whole, valid one.
+pub fn take_header(bytes: &[u8]) -> Option<Result<JournalHeader, JournalError>> {
+    let mut fields = Fields(bytes.get(..HEADER_BYTES)?);
+    fields.array().filter(|magic| magic == MAGIC)?;
+    if bytes[HEADER_BYTES - 8..HEADER_BYTES] != checksum::<8>(&[&bytes[..HEADER_BYTES - 8]]) {
+        return None;
+    }
+    let version = fields.u16()?;
+    if version != VERSION {
+        return Some(Err(JournalError::Version { found: version }));
+    }
+    fields.zeros(2)?;
+    let sequence = fields.u64()?;
+    let day = std::str::from_utf8(fields.take(10)?).ok()?.to_owned();
+    fields.zeros(6)?;
+    let start = JournalState { sequence, chain: fields.array()? };
+    Some(Ok(JournalHeader { day, start }))
+}
+
+/// The whole chain up to a moment, signed. `sequence` is its own number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub sequence: u64,
+    /// Hash chain up to the entry before it.
+    pub chain: [u8; 32],
+    pub at: Wall,
+    /// Ed25519.
+    pub signature: [u8; 64],
+}
+
+/// Sequence, chain, time, signature.
+const CHECKPOINT_BYTES: usize = 8 + 32 + 8 + 64;
+
+impl Checkpoint {
+    /// What is signed.
+    fn message(&self) -> [u8; 48] {
+        let mut message = [0; 48];
+        message[..8].copy_from_slice(&self.sequence.to_le_bytes());
+        message[8..40].copy_from_slice(&self.chain);
+        message[40..].copy_from_slice(&self.at.0.to_le_bytes());
+        message
+    }
+
+    /// A checkpoint after all of `state`.
+    pub(super) fn sign(state: JournalState, key: &BoxKey, at: Wall) -> Checkpoint {
+        let JournalState { sequence, chain } = state;
+        let mut checkpoint = Checkpoint { sequence, chain, at, signature: [0; 64] };
+        checkpoint.signature = key.sign(Purpose::Checkpoint, &checkpoint.message());
+        checkpoint
+    }
+
+    /// Whether the box signed it.
+    #[must_use]
+    pub fn is_signed_by(&self, key: &BoxPublic) -> bool {
+        key.verify(Purpose::Checkpoint, &self.message(), &self.signature)
+    }
+
+    fn take(bytes: &[u8]) -> Option<Checkpoint> {
+        let mut fields = Fields(bytes);
+        let (sequence, chain) = (fields.u64()?, fields.array()?);
+        let at = Wall(i64::from_le_bytes(fields.array()?));
+        let signature = fields.array()?;
+        (bytes.len() == CHECKPOINT_BYTES).then_some(Checkpoint { sequence, chain, at, signature })
+    }
+
+    /// As text for a witness outside the box: number, time, chain and signature in hexadecimal.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        let hex = &data_encoding::HEXLOWER;
+        let (chain, signature) = (hex.encode(&self.chain), hex.encode(&self.signature));
+        format!("hushbox-checkpoint {} {} {chain} {signature}", self.sequence, self.at)
+    }
+
+    /// Reads `to_line`'s text; anything else is `None`.
+    #[must_use]
+    pub fn parse_line(line: &str) -> Option<Checkpoint> {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let ["hushbox-checkpoint", sequence, at, chain, signature] = words[..] else {
+            return None;
+        };
+        let hex = |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).ok();
+        Some(Checkpoint {
+            sequence: sequence.parse().ok()?,
+            at: Wall::parse(at)?,
+            chain: hex(chain)?.try_into().ok()?,
+            signature: hex(signature)?.try_into().ok()?,
+        })
+    }
+}
+
+/// The body of a fact.
+pub fn entry_body(entry: &Entry) -> Vec<u8> {
+    // Writing facts to memory has no way to fail.
+    let body = postcard::to_extend(entry, vec![KIND_ENTRY]).unwrap_or_default();
+    assert!(body.len() > 1);
+    body
+}
+
+/// The body of a checkpoint.
+pub fn checkpoint_body(checkpoint: &Checkpoint) -> Vec<u8> {
+    let mut body = vec![KIND_CHECKPOINT];
+    body.extend_from_slice(&checkpoint.message());
+    body.extend_from_slice(&checkpoint.signature);
+    body
+}
+
+fn length_of(body: &[u8]) -> [u8; LENGTH_BYTES] {
+    u16::try_from(body.len()).unwrap_or(u16::MAX).to_le_bytes()
+}
+
+/// The chain after an entry with this body.
+pub fn chained(chain: &[u8; 32], body: &[u8]) -> [u8; 32] {
+    checksum(&[chain, &length_of(body), body])
+}
+
+/// Puts an entry; `chain` is the chain after it.
+pub fn put_entry(body: &[u8], chain: &[u8; 32], out: &mut Vec<u8>) {
+    assert!((1..=MAX_BODY_BYTES).contains(&body.len()), "an entry of {} bytes", body.len());
+    let (length, tag) = (length_of(body), &chain[..TAG_BYTES]);
+    out.extend_from_slice(&length);
+    out.extend_from_slice(&checksum::<SUM_BYTES>(&[&length, body, tag]));
+    out.extend_from_slice(body);
+    out.extend_from_slice(tag);
+}
+
+/// A whole entry whose checksum holds.
+pub struct Raw<'a> {
+    pub body: &'a [u8],
+    pub tag: &'a [u8],
+}
+
+impl Raw<'_> {
+    pub fn entry_bytes(&self) -> usize {
+        HEAD_BYTES + self.body.len() + TAG_BYTES
+    }
+}
+
+/// The entry at the start of `bytes`, `None` if there is no whole one.
+pub fn take_entry(bytes: &[u8]) -> Option<Raw<'_>> {
+    let mut fields = Fields(bytes);
+    let length = fields.array::<LENGTH_BYTES>()?;
+    let sum = fields.array::<SUM_BYTES>()?;
+    let body_bytes = usize::from(u16::from_le_bytes(length));
+    if body_bytes > MAX_BODY_BYTES {
+        return None;
+    }
+    let (body, tag) = (fields.take(body_bytes)?, fields.take(TAG_BYTES)?);
+    // The kind first: it spares most of the hashing when garbage is searched.
+    let known = matches!(body.first(), Some(&(KIND_ENTRY | KIND_CHECKPOINT)));
+    (known && sum == checksum(&[&length, body, tag])).then_some(Raw { body, tag })
+}
+
+/// What an entry says.
+#[derive(Debug)]
+pub enum Body {
+    Entry(Entry),
+    Checkpoint(Checkpoint),
+}
+
+/// Reads a body; `None` if this version does not know it.
+pub fn take_body(body: &[u8]) -> Option<Body> {
+    let (kind, rest) = body.split_first()?;
+    if *kind == KIND_CHECKPOINT {
+        return Checkpoint::take(rest).map(Body::Checkpoint);
+    }
+    let (entry, after) = postcard::take_from_bytes(rest).ok()?;
+    after.is_empty().then_some(Body::Entry(entry))
+}

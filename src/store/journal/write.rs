@@ -1,0 +1,77 @@
+//! Writing the journal: entries appended to a buffer that the caller owns.
+//!
+//! The writer holds only the next number and the chain, so one can go on from what a reader found.
+//! Nothing here syncs, or knows which file `out` goes to.
+
+use super::format::{self, Checkpoint, JournalHeader};
+use super::{JournalState, MAX_BODY_BYTES};
+use crate::store::fact::{Entry, Fact};
+use crate::store::sign::BoxKey;
+use crate::time::Wall;
+
+/// Where the journal stands.
+#[derive(Clone, Debug)]
+pub struct JournalWriter(JournalState);
+
+impl Default for JournalWriter {
+    fn default() -> JournalWriter {
+        JournalWriter::new()
+    }
+}
+
+impl JournalWriter {
+    /// A journal without entries. `roll` makes its first file.
+    #[must_use]
+    pub fn new() -> JournalWriter {
+        JournalWriter(JournalState::START)
+    }
+
+    /// Goes on from what `JournalReader::finish` of the last file gave.
+    #[must_use]
+    pub fn resume(state: JournalState) -> JournalWriter {
+        JournalWriter(state)
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn state(&self) -> JournalState {
+        self.0
+    }
+
+    /// Begins the file of `day` (`2026-11-22`): its header.
+    pub fn roll(&mut self, day: &str, out: &mut Vec<u8>) {
+        let header = JournalHeader { day: day.to_owned(), start: self.0 };
+        format::put_header(&header, out);
+    }
+
+    /// Appends a fact and gives its number. The facts' texts are bounded by what lines can carry,
+    /// the spans of a recording by `media::MAX_SPANS`; longer lists are cut there (the ledger
+    /// counts all frames, and the media file lists all runs).
+    pub fn append(&mut self, entry: &Entry, out: &mut Vec<u8>) -> u64 {
+        let body = match &entry.fact {
+            Fact::RecordingEnded(ended) if ended.spans.len() > crate::store::media::MAX_SPANS => {
+                let mut shorter = ended.clone();
+                shorter.spans.truncate(crate::store::media::MAX_SPANS);
+                let fact = Fact::RecordingEnded(shorter);
+                format::entry_body(&Entry { at: entry.at, fact })
+            }
+            _ => format::entry_body(entry),
+        };
+        self.put(&body, out)
+    }
+
+    /// Appends a signed checkpoint and gives its number.
+    pub fn checkpoint(&mut self, key: &BoxKey, at: Wall, out: &mut Vec<u8>) -> u64 {
+        let checkpoint = Checkpoint::sign(self.0, key, at);
+        self.put(&format::checkpoint_body(&checkpoint), out)
+    }
+
+    fn put(&mut self, body: &[u8], out: &mut Vec<u8>) -> u64 {
+        assert!(body.len() <= MAX_BODY_BYTES, "an entry of {} bytes", body.len());
+        self.0.chain = format::chained(&self.0.chain, body);
+        format::put_entry(body, &self.0.chain, out);
+        let sequence = self.0.sequence;
+        self.0.sequence += 1;
+        sequence
+    }
+}

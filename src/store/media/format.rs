@@ -1,0 +1,286 @@
+//! The bytes of a media file's three elements: header, chunk head, trailer.
+//!
+//! Each can be put and taken; taking checks magic, lengths, padding and checksum, and gives `None`
+//! for anything else, whatever the bytes are. Nothing here looks at a whole file.
+
+use super::{MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaError, MediaHeader};
+use crate::span::{Fate, Ledger, Loss, Run};
+use crate::store::bytes::{Fields, checksum, narrow, wide};
+use crate::store::fact::RecordingEnd;
+use crate::time::Position;
+
+pub const VERSION: u16 = 1;
+const MAGIC: &[u8; 4] = b"HBM1";
+const SYNC_CHUNK: &[u8; 4] = b"HBMc";
+const SYNC_TRAILER: &[u8; 4] = b"HBMt";
+
+/// What every element starts with.
+pub const SYNC_START: &[u8; 3] = b"HBM";
+
+const HEADER_FIXED_BYTES: usize = 12;
+const SUM_BYTES: usize = 8;
+pub const TRAILER_BYTES: usize = 128;
+
+/// The part of a chunk head that sealing binds in: all but the two checksums.
+pub const fn chunk_clear_bytes(runs: usize) -> usize {
+    24 + 8 * runs
+}
+
+/// A whole chunk head.
+pub const fn chunk_head_bytes(runs: usize) -> usize {
+    chunk_clear_bytes(runs) + 2 * SUM_BYTES
+}
+
+/// The clear part of a chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChunkHead {
+    pub sequence: u32,
+    /// As stored, seal included.
+    pub payload_bytes: u32,
+    pub from: Position,
+    pub runs: heapless::Vec<Run, MAX_RUNS>,
+}
+
+impl ChunkHead {
+    /// Frames on the timeline, whatever their fate.
+    pub fn frames(&self) -> u64 {
+        self.runs.iter().map(|run| u64::from(run.frames)).sum()
+    }
+
+    /// Bytes of head and payload.
+    pub fn chunk_bytes(&self) -> usize {
+        chunk_head_bytes(self.runs.len()) + narrow(u64::from(self.payload_bytes))
+    }
+}
+
+/// The last element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trailer {
+    pub chunks: u32,
+    pub end: RecordingEnd,
+    /// Written by whoever found the file cut: the codec was not flushed.
+    pub cut: bool,
+    pub to: Position,
+    pub ledger: Ledger,
+    /// BLAKE3 of all bytes before the trailer.
+    pub digest: [u8; 32],
+}
+
+const ENDS: [RecordingEnd; 6] = [
+    RecordingEnd::Stop,
+    RecordingEnd::CallEnd,
+    RecordingEnd::Shutdown,
+    RecordingEnd::Power,
+    RecordingEnd::Storage,
+    RecordingEnd::Stale,
+];
+
+fn end_code(end: RecordingEnd) -> u8 {
+    match end {
+        RecordingEnd::Stop => 0,
+        RecordingEnd::CallEnd => 1,
+        RecordingEnd::Shutdown => 2,
+        RecordingEnd::Power => 3,
+        RecordingEnd::Storage => 4,
+        RecordingEnd::Stale => 5,
+    }
+}
+
+fn fate_code(fate: Fate) -> u8 {
+    match fate {
+        Fate::Stored => 0,
+        Fate::Masked => 1,
+        Fate::Held => 2,
+        Fate::Lost(Loss::Overrun) => 16,
+        Fate::Lost(Loss::Board) => 17,
+        Fate::Lost(Loss::Ring) => 18,
+        Fate::Lost(Loss::Disk) => 19,
+        Fate::Lost(Loss::Power) => 20,
+    }
+}
+
+fn fate_of(code: u8) -> Option<Fate> {
+    match code {
+        0 => Some(Fate::Stored),
+        1 => Some(Fate::Masked),
+        2 => Some(Fate::Held),
+        _ => Loss::ALL.get(usize::from(code.checked_sub(16)?)).map(|loss| Fate::Lost(*loss)),
+    }
+}
+
+pub fn put_header(header: &MediaHeader, out: &mut Vec<u8>) {
+    assert!(sensible(header), "{} frames/s, {} sides", header.rate, header.sides);
+    // Writing plain fields to memory has no way to fail.
+    let body = postcard::to_stdvec(header).unwrap_or_default();
+    let whole = HEADER_FIXED_BYTES + body.len() + SUM_BYTES;
+    assert!(!body.is_empty() && whole <= MAX_HEADER_BYTES, "a header of {whole} bytes");
+    let start = out.len();
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(&body);
+    let sum: [u8; SUM_BYTES] = checksum(&[&out[start..]]);
+    out.extend_from_slice(&sum);
+}
+
+fn sensible(header: &MediaHeader) -> bool {
+    (1..=384_000).contains(&header.rate) && (1..=2).contains(&header.sides)
+}
+
+/// The header at the start of `bytes` and its length; `None` if there is no whole, valid one.
+pub fn take_header(bytes: &[u8]) -> Option<Result<(MediaHeader, usize), MediaError>> {
+    let mut fields = Fields(bytes);
+    fields.array().filter(|magic| magic == MAGIC)?;
+    let version = fields.u16()?;
+    fields.zeros(2)?;
+    let length = narrow(u64::from(fields.u32()?));
+    let body = fields.take(length.min(MAX_HEADER_BYTES))?;
+    let end = HEADER_FIXED_BYTES + body.len();
+    fields.array::<SUM_BYTES>().filter(|sum| *sum == checksum(&[&bytes[..end]]))?;
+    if version != VERSION {
+        return Some(Err(MediaError::Version { found: version }));
+    }
+    let (header, rest) = postcard::take_from_bytes::<MediaHeader>(body).ok()?;
+    if !rest.is_empty() {
+        return None;
+    }
+    if !sensible(&header) {
+        let MediaHeader { rate, sides, .. } = header;
+        return Some(Err(MediaError::Nonsense { rate, sides }));
+    }
+    Some(Ok((header, end + SUM_BYTES)))
+}
+
+/// Puts the clear part of a chunk head; the checksums follow when the payload is sealed.
+pub fn put_chunk_clear(head: &ChunkHead, out: &mut Vec<u8>) {
+    out.extend_from_slice(SYNC_CHUNK);
+    out.extend_from_slice(&head.sequence.to_le_bytes());
+    out.extend_from_slice(&head.payload_bytes.to_le_bytes());
+    let runs = u16::try_from(head.runs.len()).unwrap_or(u16::MAX);
+    out.extend_from_slice(&runs.to_le_bytes());
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(&head.from.0.to_le_bytes());
+    for run in &head.runs {
+        out.extend_from_slice(&[fate_code(run.fate), 0, 0, 0]);
+        out.extend_from_slice(&run.frames.to_le_bytes());
+    }
+}
+
+/// Puts both checksums behind the clear part that starts at `start` of `out`.
+pub fn put_chunk_sums(start: usize, payload: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&checksum::<SUM_BYTES>(&[payload]));
+    let sum: [u8; SUM_BYTES] = checksum(&[&out[start..]]);
+    out.extend_from_slice(&sum);
+}
+
+/// The head of a whole, valid chunk at the start of `bytes`; both checksums hold.
+pub fn take_chunk(bytes: &[u8]) -> Option<ChunkHead> {
+    let mut fields = Fields(bytes);
+    fields.array().filter(|sync| sync == SYNC_CHUNK)?;
+    let (sequence, payload_bytes) = (fields.u32()?, fields.u32()?);
+    let count = usize::from(fields.u16()?);
+    fields.zeros(2)?;
+    let from = Position(fields.u64()?);
+    if count > MAX_RUNS || narrow(u64::from(payload_bytes)) > MAX_PAYLOAD_BYTES {
+        return None;
+    }
+    let mut head = ChunkHead { sequence, payload_bytes, from, runs: heapless::Vec::new() };
+    for _ in 0..count {
+        let fate = fate_of(fields.u8()?)?;
+        fields.zeros(3)?;
+        head.runs.push(Run { fate, frames: fields.u32()? }).ok()?;
+    }
+    from.0.checked_add(head.frames())?;
+    let payload_sum = fields.array::<SUM_BYTES>()?;
+    let covered = chunk_clear_bytes(count) + SUM_BYTES;
+    fields.array::<SUM_BYTES>().filter(|sum| *sum == checksum(&[&bytes[..covered]]))?;
+    let payload = fields.take(narrow(u64::from(payload_bytes)))?;
+    (payload_sum == checksum(&[payload])).then_some(head)
+}
+
+pub fn put_trailer(trailer: &Trailer, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(SYNC_TRAILER);
+    out.extend_from_slice(&trailer.chunks.to_le_bytes());
+    out.extend_from_slice(&[end_code(trailer.end), u8::from(trailer.cut), 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(&trailer.to.0.to_le_bytes());
+    let Ledger { stored, masked, held, lost } = trailer.ledger;
+    for frames in [stored, masked, held].into_iter().chain(lost) {
+        out.extend_from_slice(&frames.to_le_bytes());
+    }
+    out.extend_from_slice(&trailer.digest);
+    let sum: [u8; SUM_BYTES] = checksum(&[&out[start..]]);
+    out.extend_from_slice(&sum);
+    assert_eq!(out.len() - start, TRAILER_BYTES);
+}
+
+/// The valid trailer at the start of `bytes`.
+pub fn take_trailer(bytes: &[u8]) -> Option<Trailer> {
+    let mut fields = Fields(bytes.get(..TRAILER_BYTES)?);
+    fields.array().filter(|sync| sync == SYNC_TRAILER)?;
+    let covered = TRAILER_BYTES - SUM_BYTES;
+    if bytes[covered..TRAILER_BYTES] != checksum::<SUM_BYTES>(&[&bytes[..covered]]) {
+        return None;
+    }
+    let chunks = fields.u32()?;
+    let end = *ENDS.get(usize::from(fields.u8()?))?;
+    let cut = match fields.u8()? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    fields.zeros(6)?;
+    let to = Position(fields.u64()?);
+    let mut ledger = Ledger { stored: fields.u64()?, ..Ledger::default() };
+    (ledger.masked, ledger.held) = (fields.u64()?, fields.u64()?);
+    for frames in &mut ledger.lost {
+        *frames = fields.u64()?;
+    }
+    Some(Trailer { chunks, end, cut, to, ledger, digest: fields.array()? })
+}
+
+/// BLAKE3 so far, as bytes.
+pub fn digest(hasher: &blake3::Hasher) -> [u8; 32] {
+    *hasher.finalize().as_bytes()
+}
+
+/// Bytes in `out` since `start`, for the running size.
+pub fn grown(start: usize, out: &[u8]) -> u64 {
+    wide(out.len() - start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_read_back() {
+        for (code, end) in (0_u8..).zip(ENDS) {
+            assert_eq!(end_code(end), code);
+        }
+        let fates = Loss::ALL.into_iter().map(Fate::Lost);
+        for fate in fates.chain([Fate::Stored, Fate::Masked, Fate::Held]) {
+            assert_eq!(fate_of(fate_code(fate)), Some(fate));
+        }
+        for bad in [3, 15, 21, 255] {
+            assert_eq!(fate_of(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_in_a_poisoned_buffer_reads_back() {
+        let runs = [Run { fate: Fate::Held, frames: 5 }, Run { fate: Fate::Stored, frames: 7 }];
+        let runs = heapless::Vec::from_slice(&runs).unwrap_or_default();
+        let head = ChunkHead { sequence: 3, payload_bytes: 4, from: Position(9), runs };
+        let mut out = vec![0xa5; 7];
+        put_chunk_clear(&head, &mut out);
+        assert_eq!(out.len(), 7 + chunk_clear_bytes(2));
+        put_chunk_sums(7, b"abcd", &mut out);
+        out.extend_from_slice(b"abcd\xa5\xa5");
+        assert_eq!(out[..7], [0xa5; 7]);
+        assert_eq!(take_chunk(&out[7..]), Some(head.clone()));
+        assert_eq!((head.frames(), head.chunk_bytes()), (12, out.len() - 9));
+        assert_eq!(take_chunk(&out[7..out.len() - 3]), None);
+    }
+}

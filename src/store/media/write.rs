@@ -1,0 +1,118 @@
+//! Writing a media file: header, chunks, trailer, appended to a buffer that the caller owns.
+//!
+//! On the audio path: `chunk` allocates nothing while payload and output have room. The digest and
+//! the ledger run along. One `MediaWriter` is one file under one data key. Nothing here syncs.
+
+use super::format::{self, ChunkHead, Trailer};
+use super::{Finished, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaHeader};
+use crate::span::{Fate, Ledger, Run};
+use crate::store::fact::RecordingEnd;
+use crate::store::seal::{DataKey, SEAL_TAG_BYTES, Sealer};
+use crate::time::Position;
+
+/// A media file that is being written.
+#[derive(Debug)]
+pub struct MediaWriter {
+    sealer: Option<Sealer>,
+    hasher: blake3::Hasher,
+    ledger: Ledger,
+    /// Of the next chunk.
+    sequence: u32,
+    to: Position,
+    size: u64,
+    rate: u32,
+}
+
+impl MediaWriter {
+    /// Begins a file: appends the header to `out`. `key` is there if and only if the header holds
+    /// it wrapped.
+    pub fn begin(header: &MediaHeader, key: Option<DataKey>, out: &mut Vec<u8>) -> MediaWriter {
+        assert_eq!(key.is_some(), !header.wrapped.is_empty(), "the key and its wrapped copy");
+        let start = out.len();
+        format::put_header(header, out);
+        let mut writer = MediaWriter {
+            sealer: key.as_ref().map(Sealer::new),
+            hasher: blake3::Hasher::new(),
+            ledger: Ledger::default(),
+            sequence: 0,
+            to: header.from,
+            size: 0,
+            rate: header.rate,
+        };
+        writer.wrote(start, out);
+        writer
+    }
+
+    /// Appends one chunk to `out`: the next frames with their fates, and the codec's bytes for
+    /// them. `payload` is sealed in place and left empty, its room kept for the next chunk. A
+    /// chunk without runs is allowed: the last bytes of a codec that lags behind.
+    pub fn chunk(&mut self, runs: &[Run], payload: &mut Vec<u8>, out: &mut Vec<u8>) {
+        let stored = runs.iter().filter(|run| run.fate == Fate::Stored);
+        let stored_frames: u64 = stored.map(|run| u64::from(run.frames)).sum();
+        assert!(stored_frames * 2 <= u64::from(self.rate), "{stored_frames} frames in one chunk");
+        assert!(runs.len() <= MAX_RUNS, "{} runs in one chunk", runs.len());
+        let seal_bytes = if self.sealer.is_some() { SEAL_TAG_BYTES } else { 0 };
+        let bytes = payload.len() + seal_bytes;
+        assert!(bytes <= MAX_PAYLOAD_BYTES, "{bytes} bytes in one chunk");
+        let head = ChunkHead {
+            sequence: self.sequence,
+            payload_bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            from: self.to,
+            runs: heapless::Vec::from_slice(runs).unwrap_or_default(),
+        };
+        let start = out.len();
+        format::put_chunk_clear(&head, out);
+        if let Some(sealer) = &self.sealer {
+            sealer.seal(self.sequence, &out[start..], payload);
+        }
+        assert_eq!(payload.len(), bytes);
+        format::put_chunk_sums(start, payload, out);
+        out.extend_from_slice(payload);
+        payload.clear();
+        self.wrote(start, out);
+        runs.iter().for_each(|run| self.ledger.add(*run));
+        self.to = self.to.plus(head.frames());
+        self.sequence += 1;
+    }
+
+    /// Ends the file in order: appends the trailer. The codec must have been flushed.
+    pub fn finish(&mut self, end: RecordingEnd, out: &mut Vec<u8>) -> Finished {
+        let trailer = Trailer {
+            chunks: self.sequence,
+            end,
+            cut: false,
+            to: self.to,
+            ledger: self.ledger,
+            digest: format::digest(&self.hasher),
+        };
+        let start = out.len();
+        format::put_trailer(&trailer, out);
+        self.wrote(start, out);
+        let digest = format::digest(&self.hasher);
+        Finished { digest, size: self.size, ledger: self.ledger, end, to: self.to }
+    }
+
+    /// Frames per fate, of all chunks so far.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.ledger
+    }
+
+    /// Position after the last frame of all chunks so far.
+    #[must_use]
+    pub fn to(&self) -> Position {
+        self.to
+    }
+
+    /// Bytes of the file so far.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Takes into account what `out` got since `start`.
+    fn wrote(&mut self, start: usize, out: &[u8]) {
+        self.hasher.update(&out[start..]);
+        self.size += format::grown(start, out);
+    }
+}
