@@ -1,1 +1,272 @@
-//! To come with its branch.
+//! Verification: does the store still say what the box wrote?
+//!
+//! A `Verifier` is fed the journal files in order, then each media file's scan, and then compares:
+//! chain and signatures, journal against files, files against journal, and both against the
+//! checkpoints of a witness outside the box. Needs no private key and changes nothing. It proves
+//! edits, gaps and deletions; what came after the last checkpoint only as far as the chain goes.
+
+mod finding;
+#[cfg(test)]
+mod tests;
+
+pub use finding::{Differs, Finding, Note};
+
+use crate::id::RecordingId;
+use crate::store::damage::Tail;
+use crate::store::index::{Index, Record};
+use crate::store::journal::{Checkpoint, Ending, Item, JournalError, JournalReader, JournalState};
+use crate::store::layout;
+use crate::store::media::{Finished, MediaError, Scan};
+use crate::store::sign::BoxPublic;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+
+/// What is known before.
+#[derive(Clone, Debug, Default)]
+pub struct Basis {
+    /// Without it signatures are not checked, and a note says so.
+    pub key: Option<BoxPublic>,
+    /// The box is running, so that recordings without an end are no fault, and neither is a tail
+    /// that is just being written.
+    pub running: bool,
+    /// Checkpoints that were kept outside the box.
+    pub witness: Vec<Checkpoint>,
+}
+
+/// A store being verified.
+#[derive(Debug)]
+pub struct Verifier {
+    basis: Basis,
+    index: Index,
+    report: Report,
+    /// Where the next journal file goes on, as the files so far say; not checked when unlinked.
+    state: JournalState,
+    linked: bool,
+    /// A torn tail: no fault in the last file of a running box.
+    torn: Option<Finding>,
+    checkpoints: BTreeMap<u64, Checkpoint>,
+    unsigned: u64,
+    seen: BTreeSet<RecordingId>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    pub findings: Vec<Finding>,
+    pub notes: Vec<Note>,
+    pub journals: u64,
+    pub entries: u64,
+    pub checkpoints: u64,
+    pub media: u64,
+}
+
+impl Report {
+    /// Nothing is edited, missing or cut.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+}
+
+impl Verifier {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new(basis: Basis) -> Verifier {
+        Verifier {
+            basis,
+            index: Index::default(),
+            report: Report::default(),
+            state: JournalState::START,
+            linked: true,
+            torn: None,
+            checkpoints: BTreeMap::new(),
+            unsigned: 0,
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// The next journal file, by day; `path` is relative to the data directory.
+    pub fn journal<R: Read>(&mut self, path: &str, source: R) {
+        self.report.journals += 1;
+        self.report.findings.extend(self.torn.take());
+        if let Err(why) = self.read_journal(path, source) {
+            self.linked = false;
+            self.find(Finding::JournalUnreadable { path: path.to_owned(), why });
+        }
+    }
+
+    fn read_journal<R: Read>(&mut self, path: &str, source: R) -> Result<(), JournalError> {
+        let mut reader = JournalReader::open(source)?;
+        if let Some(header) = reader.header() {
+            let (day, start) = (header.day.clone(), header.start);
+            self.follow(path, &day, start);
+        }
+        while let Some(item) = reader.next_item()? {
+            self.item(path, item);
+        }
+        let Ending { tail, state, linked, good_bytes } = reader.finish();
+        if good_bytes > 0 {
+            (self.state, self.linked) = (state, linked);
+        }
+        if let Tail::Torn { at } = tail {
+            self.torn = Some(Finding::JournalTorn { path: path.to_owned(), at });
+        }
+        Ok(())
+    }
+
+    /// Whether a file with this header goes on where the one before ended.
+    fn follow(&mut self, path: &str, day: &str, start: JournalState) {
+        let path = path.to_owned();
+        if layout::parse_journal(&path) != Some(day) {
+            self.find(Finding::JournalMisnamed { path: path.clone(), day: day.to_owned() });
+        }
+        if !self.linked {
+            return;
+        }
+        let (expected, found) = (self.state.sequence, start.sequence);
+        if expected != found {
+            self.find(Finding::JournalGap { path, expected, found });
+        } else if self.state.chain != start.chain {
+            self.find(Finding::JournalUnchained { path });
+        }
+    }
+
+    fn item(&mut self, path: &str, item: Item) {
+        match item {
+            Item::Entry { sequence, entry, .. } => {
+                self.report.entries += 1;
+                self.unsigned += 1;
+                self.index.apply(sequence, &entry);
+            }
+            Item::Checkpoint { sequence, at, checkpoint } => {
+                self.report.checkpoints += 1;
+                self.unsigned = 0;
+                let signed = self.basis.key.as_ref().map(|key| checkpoint.is_signed_by(key));
+                if signed == Some(false) {
+                    let path = path.to_owned();
+                    self.find(Finding::BadSignature { path, at, sequence });
+                }
+                self.checkpoints.insert(checkpoint.sequence, checkpoint);
+            }
+            Item::Damage { at, why } => {
+                self.find(Finding::JournalDamaged { path: path.to_owned(), at, why });
+            }
+        }
+    }
+
+    /// One media file, after all journals; `path` is relative to the data directory.
+    pub fn media(&mut self, path: &str, scan: Result<&Scan, &MediaError>) {
+        self.report.media += 1;
+        let owned = path.to_owned();
+        let named = layout::parse_media(path).map(|(_, id)| id);
+        let Some(record) = named.and_then(|id| self.index.record(id)) else {
+            return if self.basis.running && named.is_some() {
+                self.report.notes.push(Note::New { path: owned });
+            } else {
+                self.find(Finding::MediaUnknown { path: owned });
+            };
+        };
+        let (id, expected) = (record.id(), record.media_path());
+        if expected != path {
+            return self.find(Finding::MediaMisplaced { path: owned, expected });
+        }
+        if record.deleted.is_some() {
+            return self.find(Finding::MediaNotDeleted { path: owned, id });
+        }
+        let running = self.basis.running && record.is_running();
+        let never_durable = record.ended.as_ref().is_some_and(|ended| ended.size == 0);
+        let findings = match scan {
+            Ok(scan) => compare(path, scan, record, running),
+            Err(_) if running => Vec::new(),
+            // Said by `finish`, as if the file were not there.
+            Err(MediaError::HeaderTorn { .. }) if never_durable => return,
+            Err(why) => vec![Finding::MediaUnreadable { path: owned, why: why.clone() }],
+        };
+        self.seen.insert(id);
+        self.report.findings.extend(findings);
+    }
+
+    /// What was found, once everything has been fed.
+    #[must_use]
+    pub fn finish(mut self) -> Report {
+        self.report.findings.extend(self.torn.take().filter(|_| !self.basis.running));
+        for record in self.index.list(&crate::store::index::Filter::default()) {
+            let (id, path) = (record.id(), record.media_path());
+            match (&record.ended, self.seen.contains(&id)) {
+                (Some(ended), false) if ended.size == 0 => {
+                    self.report.notes.push(Note::NeverDurable { id });
+                }
+                (Some(_), false) => {
+                    self.report.findings.push(Finding::MediaMissing { path, id });
+                }
+                (Some(_), true) => {}
+                (None, _) if self.basis.running => self.report.notes.push(Note::Running { id }),
+                (None, _) => self.report.findings.push(Finding::NotRecovered { path, id }),
+            }
+        }
+        self.compare_witness();
+        if self.basis.key.is_none() {
+            self.report.notes.push(Note::NoKey);
+        }
+        if self.unsigned > 0 {
+            self.report.notes.push(Note::Unsigned { entries: self.unsigned });
+        }
+        self.report
+    }
+
+    fn compare_witness(&mut self) {
+        for witness in std::mem::take(&mut self.basis.witness) {
+            let sequence = witness.sequence;
+            if self.basis.key.as_ref().is_some_and(|key| !witness.is_signed_by(key)) {
+                self.find(Finding::WitnessForged { sequence });
+                continue;
+            }
+            match self.checkpoints.get(&sequence) {
+                None => self.find(Finding::WitnessMissing { sequence }),
+                Some(ours) if ours.chain != witness.chain => {
+                    self.find(Finding::WitnessDiffers { sequence });
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn find(&mut self, finding: Finding) {
+        self.report.findings.push(finding);
+    }
+}
+
+/// What a media file and its record disagree in; `running` if the box is just writing it.
+fn compare(path: &str, scan: &Scan, record: &Record, running: bool) -> Vec<Finding> {
+    let path = || path.to_owned();
+    let differs = |what| Finding::MediaDiffers { path: path(), what };
+    let mut findings = Vec::new();
+    match scan.tail {
+        Tail::Damaged { at, why } => {
+            findings.push(Finding::MediaDamaged { path: path(), at, why });
+        }
+        Tail::Torn { at } if !running => findings.push(Finding::MediaTorn { path: path(), at }),
+        Tail::Torn { .. } | Tail::Clean => {}
+    }
+    if scan.header.id != record.id() {
+        findings.push(differs(Differs::Id));
+    }
+    let Some(ended) = &record.ended else { return findings };
+    let Some(Finished { digest, size, ledger, end, .. }) = scan.trailer else {
+        let (expected, found) = (ended.size, scan.good_bytes);
+        findings.push(differs(Differs::Size { expected, found }));
+        return findings;
+    };
+    if size != ended.size {
+        findings.push(differs(Differs::Size { expected: ended.size, found: size }));
+    } else if digest != ended.digest {
+        findings.push(differs(Differs::Digest));
+    }
+    if ledger != ended.ledger || ledger.captured() != scan.ledger.captured() {
+        findings.push(differs(Differs::Ledger));
+    }
+    if end != ended.end {
+        findings.push(differs(Differs::End));
+    }
+    findings
+}

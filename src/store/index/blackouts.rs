@@ -1,0 +1,188 @@
+//! Blackouts as the journal tells them: which are open, where, and which recordings they reach.
+//!
+//! After a start of the daemon positions begin anew: an open blackout stays open (G5) and reaches
+//! new recordings from position 0. Ended stretches are remembered for a while, because a recording
+//! may reach back into the past (preroll, recall). Nothing here masks audio (see `recorder`).
+
+use super::Record;
+use super::record::BlackoutSpan;
+use crate::id::RecordingId;
+use crate::store::fact::{
+    BlackoutEnd, BlackoutNumber, CallNumber, Holder, Place, RecordingBegan, RecordingEnded,
+};
+use crate::time::{Position, Wall, ms_of_frames};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Ended stretches that are remembered for recordings that reach back.
+const MAX_PAST: usize = 1024;
+
+/// The holder's bit in `holders`.
+fn bit(holder: Holder) -> u8 {
+    match holder {
+        Holder::Agent => 1,
+        Holder::Supervisor => 2,
+        Holder::Cti => 4,
+    }
+}
+
+/// A blackout that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenBlackout {
+    pub number: BlackoutNumber,
+    pub agent: String,
+    pub call: Option<CallNumber>,
+    /// Bits of `Holder`.
+    pub holders: u8,
+    /// Who opened it, and as what.
+    pub holder: Holder,
+    pub by: String,
+    pub opened: Wall,
+    /// From where on which channels, in positions of the present start of the daemon.
+    pub places: Vec<Place>,
+    /// The same in earlier starts, with their numbers, and how long it lasted in each.
+    earlier: Vec<(u32, Place)>,
+    lasted_ms: BTreeMap<u32, u64>,
+    /// Recordings that must be told how it ends.
+    pub(super) reached: BTreeSet<RecordingId>,
+}
+
+impl OpenBlackout {
+    /// As opened by `by`, a `holder`, at `opened`; nowhere yet.
+    pub(super) fn new(number: BlackoutNumber, holder: Holder, by: &str, opened: Wall) -> Self {
+        OpenBlackout {
+            number,
+            agent: String::new(),
+            call: None,
+            holders: bit(holder),
+            holder,
+            by: by.to_owned(),
+            opened,
+            places: Vec::new(),
+            earlier: Vec::new(),
+            lasted_ms: BTreeMap::new(),
+            reached: BTreeSet::new(),
+        }
+    }
+
+    /// Whether `holder` holds it now.
+    #[must_use]
+    pub fn is_held_by(&self, holder: Holder) -> bool {
+        self.holders & bit(holder) != 0
+    }
+
+    /// Milliseconds of captured audio that it covered before the present start of the daemon:
+    /// they count towards the ceiling. As far as recordings witness it.
+    #[must_use]
+    pub fn earlier_ms(&self) -> u64 {
+        let starts: BTreeSet<u32> = self.earlier.iter().map(|(boot, _)| *boot).collect();
+        starts.iter().filter_map(|boot| self.lasted_ms.get(boot)).sum()
+    }
+
+    fn span(&self, from: Position) -> BlackoutSpan {
+        BlackoutSpan {
+            number: self.number,
+            agent: self.agent.clone(),
+            by: self.by.clone(),
+            holder: self.holder,
+            from,
+            to: None,
+            end: None,
+            ended_by: None,
+        }
+    }
+}
+
+/// All blackouts that matter still.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Blackouts {
+    pub open: BTreeMap<BlackoutNumber, OpenBlackout>,
+    /// Ended stretches, with their channels.
+    past: VecDeque<(u16, BlackoutSpan)>,
+    pub last: BlackoutNumber,
+}
+
+impl Blackouts {
+    /// Positions begin anew; `boot` is the start of the daemon that has ended.
+    pub fn restart(&mut self, boot: u32) {
+        self.past.clear();
+        for blackout in self.open.values_mut() {
+            blackout.earlier.extend(blackout.places.iter().map(|place| (boot, *place)));
+            blackout.places.iter_mut().for_each(|place| place.at = Position(0));
+        }
+    }
+
+    /// A blackout begins, nowhere yet.
+    pub fn open(&mut self, blackout: OpenBlackout) {
+        self.last = self.last.max(blackout.number);
+        self.open.insert(blackout.number, blackout);
+    }
+
+    /// The blackout covers `places` too; gives the new ones, as the spans that begin there.
+    pub fn spread(&mut self, number: BlackoutNumber, places: &[Place]) -> Vec<(u16, BlackoutSpan)> {
+        let Some(blackout) = self.open.get_mut(&number) else { return Vec::new() };
+        let mut spans = Vec::new();
+        for place in places {
+            if blackout.places.iter().all(|old| old.channel != place.channel) {
+                blackout.places.push(*place);
+                spans.push((place.channel, blackout.span(place.at)));
+            }
+        }
+        spans
+    }
+
+    /// The blackout leaves `places`.
+    pub fn shrink(&mut self, number: BlackoutNumber, places: &[Place]) {
+        let Some(blackout) = self.open.get_mut(&number) else { return };
+        for place in places {
+            let here = |old: &Place| old.channel == place.channel;
+            let Some(index) = blackout.places.iter().position(here) else { continue };
+            let mut span = blackout.span(blackout.places[index].at);
+            blackout.places.swap_remove(index);
+            span.to = Some(place.at);
+            self.past.push_back((place.channel, span));
+        }
+        while self.past.len() > MAX_PAST {
+            self.past.pop_front();
+        }
+    }
+
+    /// Says how the blackout ended in the stretches that are remembered.
+    pub fn explain(&mut self, number: BlackoutNumber, end: BlackoutEnd, by: Option<&str>) {
+        let past = self.past.iter_mut().filter(|(_, span)| span.number == number);
+        past.for_each(|(_, span)| span.explain(end, by));
+    }
+
+    /// A recording begins: what reaches it, past and open, in order.
+    pub fn reaching(&mut self, began: &RecordingBegan) -> Vec<BlackoutSpan> {
+        let past = self.past.iter().filter(|(channel, _)| *channel == began.channel);
+        let mut spans: Vec<BlackoutSpan> = past.map(|(_, span)| span.clone()).collect();
+        spans.retain(|span| span.to.is_some_and(|to| to > began.from));
+        for blackout in self.open.values_mut() {
+            let here = |place: &&Place| place.channel == began.channel;
+            if let Some(place) = blackout.places.iter().find(here) {
+                spans.push(blackout.span(place.at));
+                blackout.reached.insert(began.id);
+            }
+        }
+        spans.iter_mut().for_each(|span| span.from = span.from.max(began.from));
+        spans.sort_by_key(|span| span.from);
+        spans
+    }
+
+    /// A recording has ended: it witnesses how long the open blackouts lasted in its start of the
+    /// daemon; `current` is the present one.
+    pub fn witness(&mut self, record: &Record, ended: &RecordingEnded, current: u32) {
+        for blackout in self.open.values_mut() {
+            let now = blackout.places.iter().map(|place| (current, *place));
+            let all = now.chain(blackout.earlier.iter().copied());
+            let here = all.filter(|(boot, place)| {
+                *boot == record.boot && place.channel == record.began.channel
+            });
+            let frames = here.map(|(_, place)| ended.to.0.saturating_sub(place.at.0)).max();
+            let frames = frames.unwrap_or(0).min(u64::MAX / 1000);
+            let lasted_ms = ms_of_frames(frames, record.began.rate.max(1));
+            let known = blackout.lasted_ms.entry(record.boot).or_default();
+            *known = lasted_ms.max(*known);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What is known of one recording, folded from its facts.
+//!
+//! Nothing here reads the journal; `Index::apply` does and keeps these up to date.
+
+use crate::id::RecordingId;
+use crate::store::fact::{
+    BlackoutEnd, BlackoutNumber, CallFacts, FactSpan, Holder, Reason, Reasons, RecordingBegan,
+    RecordingEnded, Sealed,
+};
+use crate::time::{Position, Wall};
+use std::collections::BTreeMap;
+
+/// A call record: everything the journal says of one recording.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Journal number of the fact that began it.
+    pub sequence: u64,
+    /// When it began; with the id it gives the media path.
+    pub at: Wall,
+    /// The start of the daemon that its positions belong to.
+    pub boot: u32,
+    /// As it began, but with the newest call facts, numbers and retention.
+    pub began: RecordingBegan,
+    /// Why it runs now.
+    pub reasons: Reasons,
+    /// Why it ever ran.
+    pub reasons_ever: Reasons,
+    pub ended: Option<RecordingEnded>,
+    /// When the end was noted.
+    pub ended_at: Option<Wall>,
+    pub blackouts: Vec<BlackoutSpan>,
+    /// Newest value of each user-defined field, 1 to 15.
+    pub fields: BTreeMap<u8, Sealed>,
+    /// Every field update (F5), oldest first.
+    pub history: Vec<FieldChange>,
+    pub protected: bool,
+    pub deleted: Option<Deletion>,
+}
+
+/// A blackout as far as it reaches one recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlackoutSpan {
+    pub number: BlackoutNumber,
+    /// Whose blackout it is.
+    pub agent: String,
+    /// Who opened it, and as what.
+    pub by: String,
+    pub holder: Holder,
+    pub from: Position,
+    /// `None` while it is open and the recording runs.
+    pub to: Option<Position>,
+    /// How the blackout ended (G4); `None` while it is open somewhere.
+    pub end: Option<BlackoutEnd>,
+    pub ended_by: Option<String>,
+}
+
+/// One update of a user-defined field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    pub at: Wall,
+    /// 1 to 15.
+    pub field: u8,
+    pub by: String,
+    /// Empty once the recording is deleted.
+    pub value: Sealed,
+}
+
+/// When, why and by whom a recording was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    pub at: Wall,
+    pub why: String,
+    pub by: String,
+}
+
+impl BlackoutSpan {
+    /// Says how the blackout ended here, unless that is said already.
+    pub(super) fn explain(&mut self, end: BlackoutEnd, by: Option<&str>) {
+        if self.end.is_none() {
+            self.end = Some(end);
+            self.ended_by = by.map(str::to_owned);
+        }
+    }
+}
+
+impl Record {
+    pub(super) fn new(sequence: u64, at: Wall, boot: u32, began: RecordingBegan) -> Record {
+        Record {
+            sequence,
+            at,
+            boot,
+            reasons: began.reasons,
+            reasons_ever: began.reasons,
+            began,
+            ended: None,
+            ended_at: None,
+            blackouts: Vec::new(),
+            fields: BTreeMap::new(),
+            history: Vec::new(),
+            protected: false,
+            deleted: None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> RecordingId {
+        self.began.id
+    }
+
+    /// No end is noted yet.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// It began by an agent's press.
+    #[must_use]
+    pub fn agent_initiated(&self) -> bool {
+        self.began.reasons.has(Reason::Agent)
+    }
+
+    /// Its media file, relative to the data directory.
+    #[must_use]
+    pub fn media_path(&self) -> String {
+        crate::store::layout::media_path(self.at, self.began.id)
+    }
+
+    /// Masked, held and lost stretches; none before the end.
+    #[must_use]
+    pub fn spans(&self) -> &[FactSpan] {
+        self.ended.as_ref().map_or(&[], |ended| &ended.spans)
+    }
+
+    pub(super) fn change_call(&mut self, call: &CallFacts, numbers: &Sealed) {
+        self.began.call = call.clone();
+        self.began.numbers = numbers.clone();
+    }
+
+    pub(super) fn set_reasons(&mut self, reasons: Reasons) {
+        self.reasons = reasons;
+        self.reasons_ever.0 |= reasons.0;
+    }
+
+    pub(super) fn set_field(&mut self, change: FieldChange) {
+        self.fields.insert(change.field, change.value.clone());
+        self.history.push(change);
+    }
+
+    /// The blackout reaches this recording, if it does not already.
+    pub(super) fn open_blackout(&mut self, mut span: BlackoutSpan) {
+        let open = |other: &BlackoutSpan| other.number == span.number && other.to.is_none();
+        if !self.blackouts.iter().any(open) {
+            span.from = span.from.max(self.began.from);
+            self.blackouts.push(span);
+        }
+    }
+
+    /// The blackout leaves this recording at `to`.
+    pub(super) fn close_blackout(&mut self, number: BlackoutNumber, to: Position) {
+        let open = |span: &&mut BlackoutSpan| span.number == number && span.to.is_none();
+        if let Some(span) = self.blackouts.iter_mut().find(open) {
+            span.to = Some(to);
+        }
+        self.drop_empty_blackouts();
+    }
+
+    /// Says how the blackout ended, in every span of it that does not say so yet.
+    pub(super) fn explain(&mut self, number: BlackoutNumber, end: BlackoutEnd, by: Option<&str>) {
+        let spans = self.blackouts.iter_mut().filter(|span| span.number == number);
+        spans.for_each(|span| span.explain(end, by));
+    }
+
+    pub(super) fn end(&mut self, at: Wall, ended: RecordingEnded) {
+        for span in &mut self.blackouts {
+            span.to = Some(span.to.map_or(ended.to, |to| to.min(ended.to)));
+        }
+        self.drop_empty_blackouts();
+        self.reasons = Reasons::default();
+        self.ended = Some(ended);
+        self.ended_at = Some(at);
+    }
+
+    /// With the key gone, the personal facts are only noise.
+    pub(super) fn delete(&mut self, deletion: Deletion) {
+        self.began.numbers = Sealed::default();
+        self.fields.clear();
+        self.history.iter_mut().for_each(|change| change.value = Sealed::default());
+        self.deleted = Some(deletion);
+    }
+
+    fn drop_empty_blackouts(&mut self) {
+        self.blackouts.retain(|span| span.to.is_none_or(|to| span.from < to));
+    }
+}
