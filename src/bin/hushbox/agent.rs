@@ -6,6 +6,7 @@
 
 use crate::Outcome;
 use crate::cli::AgentArgs;
+use crate::clock::now;
 use crate::failure::Failure;
 use crate::input::{Input, Typed};
 use crate::lines;
@@ -15,7 +16,7 @@ use protocol::{AgentState, Code, Direction, Kind, ScreenMode};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The box closes a session that is silent for 90 s.
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -202,7 +203,7 @@ fn say(text: &str) -> Result<(), Failure> {
 }
 
 /// `1:05`
-fn clock(ms: u64) -> String {
+fn minutes(ms: u64) -> String {
     format!("{}:{:02}", ms / 60_000, ms / 1000 % 60)
 }
 
@@ -214,7 +215,7 @@ fn prompt(state: Option<&AgentState>) -> String {
         (_, true) => "recording".to_owned(),
     };
     if state.blackout {
-        let _ = write!(text, ", blackout {}", clock(state.blackout_ms));
+        let _ = write!(text, ", blackout {}", minutes(state.blackout_ms));
     }
     text + "> "
 }
@@ -236,7 +237,7 @@ fn describe(state: &AgentState) -> String {
         _ => "not recording".to_owned(),
     });
     if state.blackout {
-        parts.push(format!("blackout for {}", clock(state.blackout_ms)));
+        parts.push(format!("blackout for {}", minutes(state.blackout_ms)));
     }
     match state.screen {
         ScreenMode::On => parts.push("screen recorded".to_owned()),
@@ -248,11 +249,6 @@ fn describe(state: &AgentState) -> String {
     let can = if state.can.is_empty() { "nothing now".to_owned() } else { state.can.to_string() };
     parts.push(format!("you may: {can}"));
     parts.join("; ")
-}
-
-#[allow(clippy::disallowed_methods, reason = "the tool is outside of the box: it has its clock")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

@@ -37,6 +37,10 @@ pub enum Word {
     Send(SendArgs),
     Agent(AgentArgs),
     Console(ConsoleArgs),
+    Records(RecordsArgs),
+    Show(ShowArgs),
+    Export(ExportArgs),
+    Verify(VerifyArgs),
     CheckConfig(CheckConfigArgs),
     /// Make the hash of a technician's PIN, for the configuration
     ///
@@ -162,6 +166,121 @@ pub struct ConsoleArgs {
     /// The technician's name [default: asked for]
     #[arg(long)]
     pub user: Option<String>,
+}
+
+/// List the records, newest first
+///
+/// Numbers are shown where an identity opens them. A length with + is that of a recording that still
+/// runs, as far as it is on the disk.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hushbox records --limit 20
+  hushbox records --agent jdoe --from 2026-11-22 --to 2026-11-23
+  hushbox records --ani 5551234 --identity identity.txt --json")]
+pub struct RecordsArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Only what began at this time or later: RFC 3339, or a day
+    #[arg(long, value_name = "T")]
+    pub from: Option<String>,
+    /// Only what began before this time
+    #[arg(long, value_name = "T")]
+    pub to: Option<String>,
+    /// Only of this user
+    #[arg(long, value_name = "USER")]
+    pub agent: Option<String>,
+    /// Only on this extension
+    #[arg(long, value_name = "D")]
+    pub device: Option<String>,
+    /// Only of this call
+    #[arg(long, value_name = "ID")]
+    pub call: Option<String>,
+    /// Only with this calling number
+    #[arg(long, value_name = "NUMBER")]
+    pub ani: Option<String>,
+    /// Only with this called number
+    #[arg(long, value_name = "NUMBER")]
+    pub dnis: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// The private key that opens numbers [default: keys/identity.txt, if it was left on the box]
+    #[arg(long, value_name = "KEY")]
+    pub identity: Option<PathBuf>,
+    /// As JSON, with all there is
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Show all that is known of a recording
+///
+/// The call, fields and their history, blackouts, what is not stored and why, and the ledger, exact
+/// to the sample.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  hushbox show ID --identity identity.txt")]
+pub struct ShowArgs {
+    /// The recording
+    pub id: String,
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The private key that opens numbers and fields [default: keys/identity.txt, if it is there]
+    #[arg(long, value_name = "KEY")]
+    pub identity: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Export a recording into a file that anything plays
+///
+/// Writes FILE and FILE.json beside it: the call record, spans, ledger, and the box's signature. What
+/// was masked, held or lost is silence; the length is exact. FILE is readable by its owner only.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hushbox export ID --to call.wav
+  hushbox export ID --to call.opus --identity identity.txt
+  hushbox verify --export call.opus")]
+pub struct ExportArgs {
+    /// The recording
+    pub id: String,
+    /// Where to; .wav is 16-bit PCM, .opus or .ogg is Ogg Opus
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// The private key that opens it [default: keys/identity.txt, if it was left on the box]
+    #[arg(long, value_name = "KEY")]
+    pub identity: Option<PathBuf>,
+    /// Overwrite FILE; and export even what is not as the journal tells
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Check that nothing is edited, missing or cut
+///
+/// Follows the hash chain through all journal files, checks the box's signatures, and holds every
+/// media file against the journal. Needs no private key, and works while the box runs. Exit status 1
+/// if anything is found.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hushbox verify
+  hushbox verify --witness checkpoints.txt --box-key box.pub
+  hushbox verify --export call.wav")]
+pub struct VerifyArgs {
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Lines `event what=checkpoint …` that a client kept: each must be in the chain
+    #[arg(long, value_name = "FILE")]
+    pub witness: Option<PathBuf>,
+    /// A copy of the box's public key [default: keys/box.pub]
+    #[arg(long, value_name = "FILE")]
+    pub box_key: Option<PathBuf>,
+    /// Check this exported file and its manifest instead
+    #[arg(long, value_name = "FILE", conflicts_with = "witness")]
+    pub export: Option<PathBuf>,
 }
 
 /// Say what is wrong with a configuration, all of it at once

@@ -7,15 +7,27 @@
 mod agent;
 mod check;
 mod cli;
+mod clock;
 mod config_file;
 mod console;
+mod document;
+mod export;
 mod failure;
 mod input;
 mod keys;
 mod lines;
+mod manifest;
+mod part;
+mod progress;
+mod records;
 mod send;
 mod server;
+mod show;
+mod store_dir;
 mod table;
+mod unseal;
+mod verify;
+mod witness;
 
 use clap::Parser;
 use cli::{Cli, Word};
@@ -48,6 +60,10 @@ fn run(word: Word) -> Result<Outcome, Failure> {
         Word::Send(args) => send::run(&args),
         Word::Agent(args) => agent::run(&args),
         Word::Console(args) => console::run(&args),
+        Word::Records(args) => records::run(&args),
+        Word::Show(args) => show::run(&args),
+        Word::Export(args) => export::run(&args),
+        Word::Verify(args) => verify::run(&args),
         Word::CheckConfig(args) => check::run(&args),
         Word::Pin => keys::pin(),
         Word::Keygen(args) => keys::keygen(&args),
