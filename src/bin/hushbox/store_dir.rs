@@ -27,6 +27,7 @@ pub struct StoreDir {
 }
 
 /// What the journal says.
+#[derive(Default)]
 pub struct Journal {
     pub index: Index,
     /// By their numbers.
@@ -151,12 +152,6 @@ impl StoreDir {
         let lock = File::open(self.path(layout::LOCK));
         let taken = lock.map(|lock| lock.try_lock_shared());
         matches!(taken, Ok(Err(TryLockError::WouldBlock)))
-    }
-}
-
-impl Default for Journal {
-    fn default() -> Journal {
-        Journal { index: Index::default(), checkpoints: BTreeMap::new(), facts: 0 }
     }
 }
 
