@@ -2,6 +2,12 @@
 //!
 //! Pure but for `shell`: see `docs/architecture.md` for the map.
 
+// Tests count in small numbers; a cast that cuts one shows itself there.
+#![cfg_attr(
+    test,
+    allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
+)]
+
 pub mod alarm;
 pub mod blackout;
 pub mod call;

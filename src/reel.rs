@@ -1,8 +1,8 @@
 //! A reel: what takes one call's audio from a ring, frame by frame, and encodes it.
 //!
-//! It goes in whole grid frames that have waited for the holdback, through the channel's mask and its
-//! own held spans, and gathers at most half a second before it is cut into a chunk: runs and codec
-//! bytes. Where a chunk goes, to a file (`recorder::recording`) or to memory only
+//! It goes in whole grid frames that have waited for the holdback, through the channel's mask and
+//! its own held spans, and gathers at most half a second before it is cut into a chunk: runs and
+//! codec bytes. Where a chunk goes, to a file (`recorder::recording`) or to memory only
 //! (`recorder::recall`), the reel does not know. Its buffers are made when it begins.
 
 use crate::blackout::Mask;

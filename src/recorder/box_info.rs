@@ -105,8 +105,7 @@ impl Recorder {
     pub(super) fn list_channels(&self) -> Said {
         let mut bytes = Vec::new();
         for (index, channel) in self.channels.iter().enumerate() {
-            let here = |r: &&super::Recording| r.channel.0 == index;
-            let recording = self.running().any(|recording| here(&&recording));
+            let recording = self.running().any(|recording| recording.channel.0 == index);
             let state = match (&self.boards[channel.board], channel.masked(), recording) {
                 (Some(_), _, _) => "failed",
                 (None, true, _) => "masked",

@@ -1,10 +1,10 @@
 //! Recall: the running call, masked and encoded, kept back in RAM only.
 //!
-//! Every call that an on-demand schedule matches, of an agent who may start recordings, has a reel of
-//! its own from the call's beginning; its chunks wait here and never reach the disk unless the agent
-//! presses, in the call or within its wrap-up. What is given up, because it is older than `recall` or
-//! because there is no room, is the oldest; the record then says how far it reaches back. What nobody
-//! wanted is zeroized when the wrap-up ends.
+//! Every call that an on-demand schedule matches, of an agent who may start recordings, has a reel
+//! of its own from the call's beginning; its chunks wait here and never reach the disk unless the
+//! agent presses, in the call or within its wrap-up. What is given up, because it is older than
+//! `recall` or because there is no room, is the oldest; the record then says how far it reaches
+//! back. What nobody wanted is zeroized when the wrap-up ends.
 //!
 //! Masks act on the ring before a reel takes anything, so a blackout covers the recall too.
 

@@ -1,8 +1,8 @@
 //! One recording: a reel and the file that its chunks go to.
 //!
 //! Chunks wait in `backlog` when they came before the file (recall) or while the disk is slow to
-//! give buffers back; usually one goes straight from the reel into a buffer. When a recording may take
-//! audio, and when it ends, is decided by the recorder.
+//! give buffers back; usually one goes straight from the reel into a buffer. When a recording may
+//! take audio, and when it ends, is decided by the recorder.
 
 use crate::channel::ChannelIndex;
 use crate::directory::AgentIndex;
@@ -75,7 +75,8 @@ impl Recording {
         self.end.is_none()
     }
 
-    /// Sets its end, if it has none yet, but not before what it has taken; `flush`: what still waits leaves at once.
+    /// Sets its end, if it has none yet, but not before what it has taken; `flush`: what still
+    /// waits leaves at once.
     pub fn set_end(&mut self, at: Position, why: RecordingEnd, flush: bool) {
         let taken = self.tape.as_ref().map_or(self.from, |tape| tape.reel.cursor);
         let (at, _) = *self.end.get_or_insert((at.max(taken), why));

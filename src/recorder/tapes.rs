@@ -67,7 +67,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// Begins a recording; the ticket makes it durable. What was kept back of the call goes into it.
+    /// Begins a recording; the ticket makes it durable. What was kept back of the call goes into
+    /// it.
     pub(super) fn begin(
         &mut self,
         now: Now,

@@ -33,6 +33,10 @@ pub enum Task {
     Log(super::printer::Line),
 }
 
+/// The disk thread is gone, which only a broken invariant of its own can bring about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Died;
+
 /// The loop's end.
 pub struct Disk {
     tasks: SyncSender<Task>,
@@ -96,11 +100,11 @@ impl Disk {
     ///
     /// # Errors
     /// When the disk thread died.
-    pub fn done(&mut self) -> Result<Option<Done>, ()> {
+    pub fn done(&mut self) -> Result<Option<Done>, Died> {
         match self.dones.try_recv() {
             Ok(done) => Ok(Some(done)),
             Err(TryRecvError::Empty) => Ok(None),
-            Err(TryRecvError::Disconnected) => Err(()),
+            Err(TryRecvError::Disconnected) => Err(Died),
         }
     }
 

@@ -150,7 +150,7 @@ fn complete(data: &Path, record: &Record) -> Result<RecordingEnded, RecoverError
         }
     };
     let (finished, spans) = match (&scan.trailer, scan.close_cut(RecordingEnd::Power)) {
-        (Some(finished), _) => (finished.clone(), scan.spans.clone()),
+        (Some(finished), _) => (*finished, scan.spans.clone()),
         (None, Some(closing)) => {
             truncate(&path, scan.good_bytes, &closing.bytes)?;
             (closing.finished, closing.spans)
