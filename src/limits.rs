@@ -39,9 +39,6 @@ pub const CALLS_PER_DEVICE_MAX: usize = 8;
 /// closes.
 pub const RECORDINGS_MAX: usize = 1024;
 
-/// Blackouts that are open at once: one per agent, over all agents with an open call.
-pub const BLACKOUTS_MAX: usize = 512;
-
 /// Commands of one session that wait for their answer; then its lines are not read (protocol).
 pub const UNANSWERED_MAX: usize = 64;
 

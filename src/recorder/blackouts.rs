@@ -13,7 +13,6 @@ use crate::config::Scope;
 use crate::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::job::Ticket;
-use crate::limits;
 use crate::store::fact::{BlackoutEnd, BlackoutNumber, CallNumber, Fact, Holder, Place};
 use crate::time::{Mono, Now, Position, frames_of_ms};
 use crate::trace::Event;
@@ -94,7 +93,6 @@ pub(super) struct Press<'a> {
 impl Recorder {
     /// Opens a blackout; it is in force when this returns.
     pub(super) fn open_blackout(&mut self, now: Now, press: &Press<'_>) -> Receipt {
-        assert!(self.blackouts.open.len() < limits::BLACKOUTS_MAX);
         self.blackouts.last += 1;
         let number = BlackoutNumber(self.blackouts.last);
         let scope_call = (self.config.blackout.scope == Scope::Call).then_some(press.call);

@@ -11,7 +11,7 @@ use super::{Recorder, Recording};
 use crate::call::Call;
 use crate::directory::AgentIndex;
 use crate::permission::Permission;
-use crate::store::fact::{CallNumber, Reason};
+use crate::store::fact::{CallNumber, Holder, Reason};
 use protocol::{Ability, Can, Code, Refusal};
 
 /// Fields that exist (F1).
@@ -108,22 +108,11 @@ impl Recorder {
         agent: AgentIndex,
     ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
         self.need(agent, Permission::Blackout)?;
-        self.blackout_target(agent)
-    }
-
-    /// The same for a supervisor or the CTI feed, who need no right of the agent's.
-    pub(super) fn blackout_target(
-        &self,
-        agent: AgentIndex,
-    ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
-        if self.blackouts.of(agent).is_some_and(|_| self.blackout_seen(agent)) {
+        if self.blackout_seen(agent) {
             let call = self.current_call(agent);
             return Ok((call.map_or(CallNumber(0), |call| call.number), None));
         }
         let call = self.need_call(agent)?.number;
-        if self.blackouts.open.len() >= crate::limits::BLACKOUTS_MAX {
-            return Err(Code::TooMany.into());
-        }
         match self.seen_running(agent, call) {
             Some(running) => Ok((call, Some(running))),
             // What is kept back can be blacked out before anybody presses record.
@@ -132,11 +121,29 @@ impl Recorder {
         }
     }
 
-    /// Whether the agent is told of the open blackout: an agent who sees own recordings only is not
-    /// told of one that somebody else holds (B2).
+    /// The same for a supervisor or the CTI feed, who need no right of the agent's, and no
+    /// recording: what may be recorded a moment later can be blacked out now.
+    pub(super) fn blackout_target(
+        &self,
+        agent: AgentIndex,
+    ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
+        if self.blackouts.of(agent).is_some() {
+            let call = self.current_call(agent);
+            return Ok((call.map_or(CallNumber(0), |call| call.number), None));
+        }
+        let call = self.need_call(agent)?.number;
+        Ok((call, self.running_of(call)))
+    }
+
+    /// Whether the agent is told of the open blackout: an agent who sees own recordings only (B2)
+    /// is told of the own one, and of one that falls on an own recording.
     pub(super) fn blackout_seen(&self, agent: AgentIndex) -> bool {
         let Some(open) = self.blackouts.of(agent) else { return false };
-        !self.only_own(agent) || open.held_by(crate::store::fact::Holder::Agent)
+        let own = || {
+            let call = self.current_call(agent);
+            call.is_some_and(|call| self.seen_running(agent, call.number).is_some())
+        };
+        !self.only_own(agent) || open.held_by(Holder::Agent) || own()
     }
 
     pub(super) fn may_blackout_stop(&self, agent: AgentIndex) -> Result<(), Refusal> {
