@@ -102,7 +102,7 @@ impl Recorder {
             }
             Command::Quit => {
                 if let Some(session) = self.sessions.get_mut(id) {
-                    session.closing = true;
+                    (session.closing, session.quit) = (true, true);
                 }
                 Ok(Said::ok(Ticket(0)))
             }
