@@ -3,8 +3,8 @@
 //! The first attempt comes at launch; after a failure, or when the link drops, there is a retry
 //! every 10 s. After ten failed retries the client is in *standby*. With `RetryMode::SelfHealing`
 //! it then keeps probing quietly, ever more rarely and spread by jitter, so that a thousand clients
-//! do not come back in one second; with `RetryMode::Strict` only a person's *Reconnect* tries again.
-//! One attempt is all servers in order.
+//! do not come back in one second; with `RetryMode::Strict` only a person's *Reconnect* tries
+//! again. One attempt is all servers in order.
 //!
 //! This is arithmetic: no clock, no socket, and the random bits of the jitter are passed in.
 

@@ -130,7 +130,7 @@ fn wait(retry: &mut Retry, input: &mut Input) -> Result<bool, Failure> {
 
 /// A conversation that has begun.
 struct Session {
-    connection: Connection,
+    connection: Box<Connection>,
     state: Option<AgentState>,
 }
 

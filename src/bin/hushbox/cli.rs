@@ -170,8 +170,8 @@ pub struct ConsoleArgs {
 
 /// List the records, newest first
 ///
-/// Numbers are shown where an identity opens them. A length with + is that of a recording that still
-/// runs, as far as it is on the disk.
+/// Numbers are shown where an identity opens them. A length with + is that of a recording that
+/// still runs, as far as it is on the disk.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -234,8 +234,9 @@ pub struct ShowArgs {
 
 /// Export a recording into a file that anything plays
 ///
-/// Writes FILE and FILE.json beside it: the call record, spans, ledger, and the box's signature. What
-/// was masked, held or lost is silence; the length is exact. FILE is readable by its owner only.
+/// Writes FILE and FILE.json beside it: the call record, spans, ledger, and the box's signature.
+/// What was masked, held or lost is silence; the length is exact. FILE is readable by its owner
+/// only.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -261,8 +262,8 @@ pub struct ExportArgs {
 /// Check that nothing is edited, missing or cut
 ///
 /// Follows the hash chain through all journal files, checks the box's signatures, and holds every
-/// media file against the journal. Needs no private key, and works while the box runs. Exit status 1
-/// if anything is found.
+/// media file against the journal. Needs no private key, and works while the box runs. Exit status
+/// 1 if anything is found.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

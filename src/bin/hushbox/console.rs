@@ -55,7 +55,7 @@ fn log_in(
     args: &ConsoleArgs,
     servers: &Servers,
     input: &mut Input,
-) -> Result<Option<(Connection, Pairs)>, Failure> {
+) -> Result<Option<(Box<Connection>, Pairs)>, Failure> {
     for _ in 0..LOGINS {
         let user = match &args.user {
             Some(user) => user.clone(),
@@ -110,7 +110,7 @@ impl From<LinkError> for Stop {
 }
 
 struct Session {
-    connection: Connection,
+    connection: Box<Connection>,
     /// Somebody looks.
     terminal: bool,
 }
@@ -139,7 +139,8 @@ impl Session {
                 None => {}
                 Some(Typed::End) => return Ok(Outcome::Done),
                 Some(Typed::Line(line)) => {
-                    if self.obey(line.trim())? {
+                    let over = self.obey(line.trim())?;
+                    if over {
                         return Ok(Outcome::Done);
                     }
                 }

@@ -1,8 +1,9 @@
 //! A call record as a document: what `show`, `records --json` and the manifest of an export say.
 //!
-//! One shape for all, made once from the journal, the opened facts and, while a recording runs, from
-//! what is durable of its media. Positions are samples on the channel since the daemon started, from
-//! `from` inclusive to `to` exclusive; milliseconds count from the start of the recording.
+//! One shape for all, made once from the journal, the opened facts and, while a recording runs,
+//! from what is durable of its media. Positions are samples on the channel since the daemon
+//! started, from `from` inclusive to `to` exclusive; milliseconds count from the start of the
+//! recording. Nothing here decides who may see it.
 
 use crate::store_dir::StoreDir;
 use crate::unseal::{Closed, Personal};

@@ -174,7 +174,7 @@ fn decode(store: &StoreDir, record: &Record, with: &Decode<'_>) -> Result<(), Fa
     };
     let out = BufWriter::new(with.part.file()?);
     let mut sink = match with.format {
-        Format::Wav => Sink::Wav(WavWriter::new(out, &sound).map_err(export)?),
+        Format::Wav => Sink::Wav(Box::new(WavWriter::new(out, &sound).map_err(export)?)),
         Format::Opus => {
             let (id, date) = (record.id().to_string(), record.at.to_string());
             let encoder = concat!("hushbox ", env!("CARGO_PKG_VERSION"));
@@ -200,7 +200,7 @@ fn decode(store: &StoreDir, record: &Record, with: &Decode<'_>) -> Result<(), Fa
 
 /// Where decoded chunks go.
 enum Sink {
-    Wav(WavWriter<BufWriter<File>>),
+    Wav(Box<WavWriter<BufWriter<File>>>),
     Ogg(Box<OggWriter<BufWriter<File>>>),
 }
 

@@ -1,8 +1,8 @@
 //! A file in the making: whole under its name, or not there at all.
 //!
-//! It is written beside its place under a hidden name, synced, then renamed. Dropped before that, it
-//! is removed. Only its owner may read it: exports hold speech in clear. Nothing here knows what is
-//! in it.
+//! It is written beside its place under a hidden name, synced, then renamed. Dropped before that,
+//! it is removed. Only its owner may read it: exports hold speech in clear. Nothing here knows what
+//! is in it.
 
 use crate::failure::Failure;
 use std::fs::{File, OpenOptions};

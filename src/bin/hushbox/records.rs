@@ -42,10 +42,10 @@ pub fn run(args: &RecordsArgs) -> Result<Outcome, Failure> {
         ..Filter::default()
     };
     let limit = args.limit.unwrap_or(usize::MAX);
-    let mut documents = Vec::new();
+    let mut listing = Listing::begin(args.json)?;
     let mut closed = None;
     for record in journal.index.list(&filter) {
-        if documents.len() == limit {
+        if listing.count == limit {
             break;
         }
         if args.call.as_ref().is_some_and(|call| *call != record.began.call.call) {
@@ -58,13 +58,13 @@ pub fn run(args: &RecordsArgs) -> Result<Outcome, Failure> {
         let scan = running_scan(&store, record);
         let document = Document::make(&store, record, &personal, scan.as_ref());
         if is(&args.ani, &document.ani) && is(&args.dnis, &document.dnis) {
-            documents.push(document);
+            listing.add(&document)?;
         }
     }
     if let Some((id, why)) = closed.filter(|_| args.ani.is_some() || args.dnis.is_some()) {
         tell_closed(&id.to_string(), &why);
     }
-    print(&documents, args.json)?;
+    listing.end()?;
     Ok(Outcome::Done)
 }
 
@@ -93,22 +93,46 @@ fn moment(flag: &'static str, text: Option<&str>) -> Result<Option<Wall>, Failur
     wall.map(Some).ok_or_else(|| Failure::Moment { flag, text: text.to_owned() })
 }
 
-fn print(documents: &[Document], json: bool) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    if json {
-        serde_json::to_writer_pretty(&mut out, documents)
-            .map_err(|error| Failure::Output(error.into()))?;
-        return writeln!(out).map_err(Failure::Output);
+/// What is printed: JSON as it comes, or a table once its columns are known.
+struct Listing {
+    count: usize,
+    /// `None`: JSON.
+    table: Option<Table>,
+}
+
+impl Listing {
+    fn begin(json: bool) -> Result<Listing, Failure> {
+        if json {
+            write!(std::io::stdout(), "[").map_err(Failure::Output)?;
+        }
+        let table = (!json).then(|| Table::new(COLUMNS.map(str::to_owned).to_vec()));
+        Ok(Listing { count: 0, table })
     }
-    let mut table = Table::new(COLUMNS.map(str::to_owned).to_vec());
-    for document in documents {
-        table.row(row(document));
+
+    fn add(&mut self, document: &Document) -> Result<(), Failure> {
+        match &mut self.table {
+            Some(table) => table.row(row(document)),
+            None => {
+                let text = serde_json::to_string_pretty(document);
+                let text = text.map_err(|error| Failure::Output(error.into()))?;
+                let comma = if self.count > 0 { "," } else { "" };
+                write!(std::io::stdout(), "{comma}\n{text}").map_err(Failure::Output)?;
+            }
+        }
+        self.count += 1;
+        Ok(())
     }
-    if documents.is_empty() {
-        eprintln!("hushbox: no record matches");
-        return Ok(());
+
+    fn end(self) -> Result<(), Failure> {
+        match self.table {
+            None => writeln!(std::io::stdout(), "\n]").map_err(Failure::Output),
+            Some(_) if self.count == 0 => {
+                eprintln!("hushbox: no record matches");
+                Ok(())
+            }
+            Some(table) => write!(std::io::stdout(), "{table}").map_err(Failure::Output),
+        }
     }
-    write!(out, "{table}").map_err(Failure::Output)
 }
 
 fn row(document: &Document) -> Vec<String> {

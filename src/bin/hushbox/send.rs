@@ -33,7 +33,7 @@ pub fn run(args: &SendArgs) -> Result<Outcome, Failure> {
         if !greeted && !before_hello {
             greeted = true;
             match servers.enter(&login(args)?)? {
-                Entry::In(fresh, _) => connection = Some(fresh),
+                Entry::In(fresh, _) => connection = Some(*fresh),
                 Entry::Refused(reply) => {
                     print(&reply, &mut data)?;
                     return Ok(Outcome::Unclean);

@@ -28,7 +28,7 @@ pub struct Servers {
 /// What came of a hello.
 pub enum Entry {
     /// With what the box said to it.
-    In(Connection, Pairs),
+    In(Box<Connection>, Pairs),
     /// With the refusal.
     Refused(Reply),
 }
@@ -62,7 +62,7 @@ impl Servers {
             let mut connection = Connection::open(doors, TIMEOUT)?;
             let reply = ask(&mut connection, &login.line())?;
             let failure = match reply.outcome {
-                Ok(pairs) => return Ok(Entry::In(connection, pairs)),
+                Ok(pairs) => return Ok(Entry::In(Box::new(connection), pairs)),
                 Err(failure) => failure,
             };
             let here = doors.iter().position(|door| door == connection.address());

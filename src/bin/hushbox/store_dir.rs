@@ -27,12 +27,13 @@ pub struct StoreDir {
 }
 
 /// What the journal says.
+#[derive(Default)]
 pub struct Journal {
     pub index: Index,
     /// By their numbers.
     pub checkpoints: BTreeMap<u64, Checkpoint>,
-    /// Facts that were read.
-    pub facts: u64,
+    /// What was skipped, one sentence each.
+    damaged: Vec<String>,
 }
 
 /// Why the box's key does not sign.
@@ -99,13 +100,22 @@ impl StoreDir {
 
     /// Reads all journal files. What is damaged is skipped and said on stderr.
     pub fn journal(&self) -> Result<Journal, Failure> {
+        let journal = self.journal_quietly()?;
+        for damaged in &journal.damaged {
+            eprintln!("hushbox: {damaged}; hushbox verify says more");
+        }
+        Ok(journal)
+    }
+
+    /// The same, and nothing is said.
+    pub fn journal_quietly(&self) -> Result<Journal, Failure> {
         let mut journal = Journal::default();
         for path in self.journals()? {
             let bad = |error| Failure::Journal { path: self.path(&path), error };
             let mut reader = JournalReader::open(self.file(&path)?).map_err(bad)?;
             while let Some(item) = reader.next_item().map_err(bad)? {
                 if let Some((at, why)) = journal.take(item) {
-                    eprintln!("hushbox: {path}: at byte {at}: {why}; hushbox verify says more");
+                    journal.damaged.push(format!("{path}: at byte {at}: {why}"));
                 }
             }
         }
@@ -154,17 +164,10 @@ impl StoreDir {
     }
 }
 
-impl Default for Journal {
-    fn default() -> Journal {
-        Journal { index: Index::default(), checkpoints: BTreeMap::new(), facts: 0 }
-    }
-}
-
 impl Journal {
     fn take(&mut self, item: Item) -> Option<(u64, Damage)> {
         match item {
             Item::Entry { sequence, entry, .. } => {
-                self.facts += 1;
                 self.index.apply(sequence, &entry);
             }
             Item::Checkpoint { sequence, checkpoint, .. } => {

@@ -1,9 +1,10 @@
 //! Checkpoints that clients kept: proof from outside of the box.
 //!
 //! A witness file holds lines as a client got them, `event what=checkpoint seq=N digest=… sig=…`
-//! (hexadecimal, `at=` where the box sends it), or as `Checkpoint::to_line` writes them. Other lines
-//! are skipped, so that a whole transcript will do. A line without `at=` cannot be checked against
-//! the box's key by itself, since the time is signed too; it must equal what the journal has.
+//! (hexadecimal, `at=` where the box sends it), or as `Checkpoint::to_line` writes them. Other
+//! lines are skipped, so that a whole transcript will do. A line without `at=` cannot be checked
+//! against the box's key by itself, since the time is signed too; it must equal what the journal
+//! has. Nothing here reads the journal.
 
 use crate::failure::Failure;
 use data_encoding::HEXLOWER_PERMISSIVE;
