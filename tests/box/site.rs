@@ -22,6 +22,8 @@ pub struct Site {
     pub lead_ms: u32,
     pub buffer_ms: u32,
     pub address: String,
+    /// What must stay free on the disk.
+    pub reserve_mb: u32,
     /// How much noise the sim channels play before they begin anew.
     pub seconds: u64,
     pub channels: Vec<Channel>,
@@ -44,6 +46,7 @@ impl Site {
             lead_ms: 400,
             buffer_ms: 400,
             address: "127.0.0.1:0".to_owned(),
+            reserve_mb: 1,
             seconds: 30,
             channels: (1..).zip(sides).map(channel).collect(),
             alsa: None,
@@ -53,7 +56,7 @@ impl Site {
     }
 
     pub fn toml(&self, folder: &Path) -> String {
-        let Site { codec, seal, holdback_ms, lead_ms, address, .. } = self;
+        let Site { codec, seal, holdback_ms, lead_ms, address, reserve_mb, .. } = self;
         let mut text = format!(
             r#"
 [box]
@@ -74,7 +77,7 @@ holdback_ms = {holdback_ms}
 lead_ms = {lead_ms}
 [store]
 seal = {seal}
-reserve_mb = 1
+reserve_mb = {reserve_mb}
 [[role]]
 name = "agent"
 permissions = ["record.start", "record.stop", "blackout", "screen", "update.1", "update.3"]
