@@ -36,8 +36,9 @@ fn main() {
     head("microseconds of a single turn", &["p50", "p90", "p99", "worst"]);
     percentiles("opus, no blackout and 16 of them", &turns, &[50, 90, 99, 100]);
     head("a turn with the other codecs, microseconds", &["median", "min", "max"]);
-    plain("ulaw");
-    plain("pcm");
+    for (codec, channels) in [("ulaw", 64), ("pcm", 64), ("pcm", 16), ("pcm", 256)] {
+        plain(Plan { channels, codec });
+    }
     allocations();
 }
 
@@ -118,11 +119,11 @@ fn bare_block(bare: &mut Bare, turns: &Turns, at: usize, channels: usize) -> f64
 }
 
 /// The codecs whose own cost is small: what is left is the recorder.
-fn plain(codec: &'static str) {
-    let mut turns = Turns::recording(Plan { channels: CHANNELS, codec });
+fn plain(plan: Plan) {
+    let mut turns = Turns::recording(plan);
     let (mut cost, mut each) = (Series::default(), Series::default());
     (0..60).for_each(|_| cost.push(box_block(&mut turns, &mut each) / BLOCK as f64));
-    row(codec, &cost);
+    row(&format!("{}, {} channels", plan.codec, plan.channels), &cost);
 }
 
 /// Heap allocations in steady state, by the part of the turn that makes them.

@@ -18,10 +18,6 @@ impl Series {
         let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
         sorted.get(place).copied().unwrap_or(f64::NAN)
     }
-
-    pub fn median(&self) -> f64 {
-        self.percentile(50)
-    }
 }
 
 /// The head of a table: what is measured, in which unit, and what the columns are.

@@ -30,6 +30,9 @@ const APART_FRAMES: usize = 2617;
 /// Turns until what a press lets out comes out: the default holdback.
 pub const HOLDBACK_TURNS: usize = 150;
 
+/// No loop is so far behind.
+const TURNS_AT_ONCE: usize = 1000;
+
 /// The session of the call feed; agents have the numbers after it.
 const FEED: SessionId = SessionId(1);
 
@@ -71,6 +74,8 @@ pub struct Turns {
     pub said: String,
     /// Bytes of media appended so far.
     pub media_bytes: u64,
+    /// The disk does not answer.
+    pub stalled: bool,
 }
 
 const JOURNAL: FileId = FileId(1);
@@ -105,6 +110,7 @@ impl Turns {
             envelopes: 0,
             said: String::new(),
             media_bytes: 0,
+            stalled: false,
         };
         turns.turns(2);
         turns
@@ -155,6 +161,17 @@ impl Turns {
         }
     }
 
+    /// Ends the turn, and those after it that come at once because there is more to release.
+    pub fn end_turn(&mut self) {
+        self.recorder.turn(self.now);
+        for _ in 0..TURNS_AT_ONCE {
+            if self.recorder.next_deadline(self.now) > self.now.mono {
+                return;
+            }
+            self.recorder.turn(self.now);
+        }
+    }
+
     /// A period comes in on every channel.
     pub fn capture(&mut self) {
         self.now.mono = Mono(self.now.mono.0 + PERIOD_US);
@@ -168,7 +185,9 @@ impl Turns {
 
     /// The disk's answers come in, and every session has room again.
     pub fn answer(&mut self) {
-        while let Some(done) = self.dones.pop_front() {
+        while !self.stalled
+            && let Some(done) = self.dones.pop_front()
+        {
             self.recorder.handle(self.now, Input::Done(done));
         }
         for session in 0..=u32::from(self.plan.channels) {
@@ -176,10 +195,6 @@ impl Turns {
             let room = Input::Room { session, bytes: limits::OUTPUT_BYTES };
             self.recorder.handle(self.now, room);
         }
-    }
-
-    pub fn end_turn(&mut self) {
-        self.recorder.turn(self.now);
     }
 
     /// What the recorder asks for is done, or given to the disk.
