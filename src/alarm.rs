@@ -1,6 +1,7 @@
 //! Numbered alarms: what is wrong with the box, since when, and whether it still is.
 //!
-//! A *state* alarm is active until what raised it is over; an *event* alarm until somebody clears it.
+//! A *state* alarm is active until what raised it is over; an *event* alarm until somebody clears
+//! it.
 //! Numbers are never reused for another meaning; `docs/operations.md` says what to do about each.
 //! Nothing here decides that something is wrong.
 

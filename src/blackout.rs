@@ -79,6 +79,13 @@ impl Mask {
         self.check();
     }
 
+    /// Hides what `other` hides, too.
+    pub fn merge(&mut self, other: &Mask) {
+        for range in &other.ranges {
+            self.insert(range.from, range.to);
+        }
+    }
+
     fn join_closest(&mut self) {
         let gap = |i: &usize| self.ranges[i + 1].from.since(self.ranges[*i].to);
         let Some(i) = (0..self.ranges.len() - 1).min_by_key(gap) else { return };

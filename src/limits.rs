@@ -35,11 +35,9 @@ pub const CALLS_MAX: usize = 2048;
 /// Calls that are known of one device at once (customers on hold, consults).
 pub const CALLS_PER_DEVICE_MAX: usize = 8;
 
-/// Recordings that are open at once: every channel's running one, its held ones, and one that closes.
+/// Recordings that are open at once: every channel's running one, its held ones, and one that
+/// closes.
 pub const RECORDINGS_MAX: usize = 1024;
-
-/// Blackouts that are open at once: one per agent, over all agents with an open call.
-pub const BLACKOUTS_MAX: usize = 512;
 
 /// Commands of one session that wait for their answer; then its lines are not read (protocol).
 pub const UNANSWERED_MAX: usize = 64;
@@ -90,3 +88,7 @@ pub const RETENTION_DEFAULT_DAYS: u32 = 90;
 /// Wrong technician PINs in a row before log-in is locked, and for how long.
 pub const PIN_TRIES: u32 = 5;
 pub const PIN_LOCK_MS: u64 = 60_000;
+
+/// Memory for calls that are kept back (recall), over all channels; then the oldest audio goes.
+/// 64 channels × 60 min of Opus at 16 kbit/s are 64 × 7.2 MB = 461 MB.
+pub const RECALL_BYTES: usize = 512 << 20;

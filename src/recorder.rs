@@ -21,6 +21,7 @@ mod cti;
 mod hello;
 pub mod library;
 mod news;
+mod recall;
 mod recording;
 mod rights;
 mod session;
@@ -28,7 +29,7 @@ mod storage;
 mod tapes;
 
 pub use boot::{Boot, Cut};
-pub use recording::{Recording, Tape};
+pub use recording::{Chunk, Recording, Tape};
 pub use session::{Peer, Session, Who};
 pub use storage::Storage;
 
@@ -52,22 +53,43 @@ use std::collections::{BTreeSet, VecDeque};
 /// What the shell brings besides audio.
 #[derive(Debug)]
 pub enum Input<'a> {
-    Opened { session: SessionId, peer: Peer },
+    Opened {
+        session: SessionId,
+        peer: Peer,
+    },
     /// One line without its end, or why it was none.
-    Line { session: SessionId, line: Result<&'a str, Refusal>, woke: Mono },
-    Gone { session: SessionId },
+    Line {
+        session: SessionId,
+        line: Result<&'a str, Refusal>,
+        woke: Mono,
+    },
+    Gone {
+        session: SessionId,
+    },
     /// The shell has so many bytes of room for this session.
-    Room { session: SessionId, bytes: usize },
+    Room {
+        session: SessionId,
+        bytes: usize,
+    },
     Done(Done),
     Envelope(Box<Envelope>),
     /// The answer to `Output::CheckPin`.
-    Pin { session: SessionId, right: bool },
+    Pin {
+        session: SessionId,
+        right: bool,
+    },
     /// How a board is: `None` while it runs.
-    Board { board: usize, trouble: Option<String> },
+    Board {
+        board: usize,
+        trouble: Option<String>,
+    },
     /// A new configuration, already checked.
     Reload(Box<Config>),
     /// What came of `Output::ReadConfig`; the error is for people.
-    ConfigRead { session: SessionId, result: Result<(), String> },
+    ConfigRead {
+        session: SessionId,
+        result: Result<(), String>,
+    },
     /// Stop in order.
     Stop,
 }
@@ -75,16 +97,28 @@ pub enum Input<'a> {
 /// What the shell is asked to do.
 #[derive(Debug)]
 pub enum Output {
-    Send { session: SessionId, bytes: Vec<u8> },
-    Close { session: SessionId },
+    Send {
+        session: SessionId,
+        bytes: Vec<u8>,
+    },
+    Close {
+        session: SessionId,
+    },
     Job(Job),
     /// So many envelopes are wanted.
     Envelopes(usize),
     /// Compare a PIN with its hash, outside the loop.
-    CheckPin { session: SessionId, hash: String, pin: zeroize::Zeroizing<String> },
+    CheckPin {
+        session: SessionId,
+        hash: String,
+        pin: zeroize::Zeroizing<String>,
+    },
     LogLevel(log::LevelFilter),
     /// Read the configuration again; answered by `Reload` or not at all.
-    ReadConfig { session: Option<SessionId>, apply: bool },
+    ReadConfig {
+        session: Option<SessionId>,
+        apply: bool,
+    },
     /// Everything is closed and durable: the daemon may end.
     Stopped,
     /// The store cannot be trusted any more: the daemon must end with this reason.
@@ -121,6 +155,7 @@ pub struct Recorder {
     /// Where the round of answers goes on.
     next_answer: usize,
     reader: library::Reader,
+    recall: recall::Recall,
     call_key: Option<DataKey>,
     next_call_tick: Mono,
     /// Recordings that have to begin as soon as there is an envelope.
@@ -237,6 +272,7 @@ impl Recorder {
         }
         self.stopping = true;
         log::info!("stopping: closing {} recordings", self.running().count());
+        self.forget_all_recall();
         self.end_all(now, crate::store::fact::RecordingEnd::Shutdown);
     }
 
@@ -255,11 +291,11 @@ impl Recorder {
     /// What must hold after every turn, whatever others sent.
     fn check_invariants(&self) {
         assert!(self.recordings.len() <= limits::RECORDINGS_MAX);
-        for recording in self.recordings.iter().filter(|recording| recording.tape.is_some()) {
-            let head = self.channels[recording.channel.0].head();
-            assert!(recording.from <= recording.cursor && recording.cursor <= head);
-            let ring = &self.channels[recording.channel.0].ring;
-            assert!(recording.cursor >= ring.tail(), "a reader was overtaken");
+        let tapes = self.recordings.iter().filter_map(|recording| recording.tape.as_ref());
+        for reel in tapes.map(|tape| &tape.reel).chain(self.recall.reels()) {
+            let ring = &self.channels[reel.channel.0].ring;
+            assert!(reel.from <= reel.cursor && reel.cursor <= ring.head());
+            assert!(reel.end == Some(reel.cursor) || reel.cursor >= ring.tail(), "overtaken");
         }
     }
 }

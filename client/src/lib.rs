@@ -1,1 +1,17 @@
-//! x
+//! What every program that talks to a box shares: addresses, one connection, and when to try again.
+//!
+//! `Connection` is blocking and small: it carries bytes between a socket and `protocol::client`,
+//! which understands them. `Retry` decides when a lost box is tried again (requirements A7 to A9).
+//!
+//! Nothing here decides what a person may do (the box says so in every `state`), draws a menu, or
+//! imports anything of the box.
+
+mod address;
+mod connection;
+mod login;
+mod retry;
+
+pub use address::{Address, AddressError, DEFAULT_PORT};
+pub use connection::{Attempt, Connection, LinkError, NEWS_MAX, News, OpenError};
+pub use login::Login;
+pub use retry::{Next, RETRIES, RETRY_MS, Retry, RetryMode};

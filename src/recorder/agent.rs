@@ -54,6 +54,10 @@ impl Recorder {
             self.stale_news.insert(agent);
             return Ok(self.record_said(agent, id, ticket));
         }
+        let kept = self.calls.get(number).and_then(|call| self.pressed(agent, call));
+        if let Some(id) = kept.map(|kept| kept.id) {
+            return Ok(self.record_said(agent, id, self.storage.settled()));
+        }
         let (schedule, from) = self.press_of(number);
         let hidden = self.running_of(number).map(|hidden| (hidden.id, hidden.reasons));
         let mut reasons = Reasons::only(Reason::Agent);
@@ -101,7 +105,8 @@ impl Recorder {
         let own = pressed.is_some_and(|(by, _)| by == agent);
         if self.only_own(agent) && own && !rest.is_empty() {
             // Others go on without the agent's notice: their recording begins where this one ends.
-            let head = self.recording(id).map_or(Position(0), |r| self.channels[r.channel.0].head());
+            let head =
+                self.recording(id).map_or(Position(0), |r| self.channels[r.channel.0].head());
             let schedule = self.calls.get(call).and_then(|call| call.schedules.percentage);
             let want = Wanted {
                 call,
@@ -250,6 +255,7 @@ impl Recorder {
             _ => self.blackout_target(agent)?,
         };
         let recording = recording.map(|r| (r.id, self.visible_from(agent, r)));
+        let kept_from = self.recall.of(call).map(super::recall::Latent::from);
         let receipt = match self.blackouts.of(agent) {
             Some(open) => {
                 let receipt = open.receipt.clone();
@@ -261,7 +267,7 @@ impl Recorder {
                     agent,
                     call,
                     recording: recording.map(|(id, _)| id),
-                    clip: recording.map_or(Position(0), |(_, from)| from),
+                    clip: recording.map(|(_, from)| from).or(kept_from).unwrap_or_default(),
                     holder,
                     by: &by.name,
                     lead_ms,
@@ -308,11 +314,8 @@ impl Recorder {
     ) -> Result<Said, Refusal> {
         let hidden = by.kind == Kind::Agent && !self.blackout_seen(agent);
         let mut bytes = Vec::new();
-        let open = if hidden {
-            None
-        } else {
-            self.release_blackout(now, agent, by.holder(), &by.name)
-        };
+        let open =
+            if hidden { None } else { self.release_blackout(now, agent, by.holder(), &by.name) };
         let Some((was, to, over, ticket)) = open else {
             let line = reply::ok(&mut bytes).pair("blackout", "off").pair("recording", "-");
             line.pair("from", "-").pair("to", "-").end();

@@ -2,13 +2,15 @@
 //!
 //! Coming in, a period is written (zeros under a mask) and every open blackout of its channel is
 //! counted on. Going out, each recording takes whole grid frames that have waited for the holdback,
-//! a bounded number per turn, and half-second chunks go to the disk. What cannot leave stays; when a
+//! a bounded number per turn, and half-second chunks go to the disk. What cannot leave stays; when
+//! a
 //! ring is full the new audio is lost, counted, and a span. Nothing here allocates.
 
 use super::Recorder;
 use crate::channel::ChannelIndex;
 use crate::job::Job;
 use crate::limits;
+use crate::reel::{Reel, Step};
 use crate::span::{Fate, Loss, Run};
 use crate::store::fact::{Fact, RecordingEnd, RecordingEnded};
 use crate::time::{Now, Position, frames_of_ms, ms_of_frames};
@@ -60,22 +62,28 @@ impl Recorder {
         self.raise(now, code, &id.to_string(), text);
     }
 
-    /// The oldest position of a channel that a recording still has to read.
+    /// The oldest position of a channel that somebody still has to read.
     fn needed(&self, channel: ChannelIndex) -> Position {
         let head = self.channels[channel.0].head();
-        let readers = self.recordings.iter().filter(|r| r.channel == channel && r.tape.is_some());
-        readers.map(|recording| recording.cursor).min().unwrap_or(head)
+        let tapes = self.recordings.iter().filter_map(|recording| recording.tape.as_ref());
+        let reels = tapes.map(|tape| &tape.reel).chain(self.recall.reels());
+        let here = reels.filter(|reel| reel.channel == channel);
+        here.map(|reel| reel.cursor).min().unwrap_or(head)
     }
 
-    /// Lets audio out of the rings, a bounded number of grid frames, each recording in its turn.
+    /// Lets audio out of the rings, a bounded number of grid frames, each reel in its turn.
     pub(super) fn release(&mut self, now: Now) {
         let mut budget = limits::TURN_GRIDS;
-        let count = self.recordings.len();
+        let count = self.recordings.len() + self.recall.len();
         let mut resting = 0;
         while budget > 0 && resting < count {
             let index = self.next_release % count;
             self.next_release = (index + 1) % count;
-            if self.release_one(now, index) {
+            let took = match index.checked_sub(self.recordings.len()) {
+                None => self.release_one(now, index),
+                Some(latent) => self.release_latent(latent),
+            };
+            if took {
                 (resting, budget) = (0, budget - 1);
             } else {
                 resting += 1;
@@ -88,47 +96,42 @@ impl Recorder {
         }
     }
 
+    pub(super) fn holdback_frames(&self, channel: ChannelIndex) -> u64 {
+        let rate = self.channels[channel.0].rate;
+        frames_of_ms(u64::from(self.config.audio.holdback_ms), rate)
+    }
+
     /// Moves one grid frame of one recording on, or closes its file. False: nothing to do now.
     fn release_one(&mut self, now: Now, index: usize) -> bool {
+        let recording = &self.recordings[index];
+        let Some(tape) = recording.tape.as_ref() else { return false };
+        if !tape.backlog.is_empty() {
+            return self.drain(now, index);
+        }
+        let holdback = self.holdback_frames(recording.channel);
+        let Some(tape) = self.recordings[index].tape.as_mut() else { return false };
+        let channel = &mut self.channels[tape.reel.channel.0];
+        match tape.reel.step(channel, holdback) {
+            Step::Took if tape.reel.full() => {
+                self.cut(now, index);
+                true
+            }
+            Step::Took => true,
+            Step::Full => self.cut(now, index),
+            Step::Ended => self.close(now, index),
+            Step::Rest => false,
+        }
+    }
+
+    /// Writes one chunk of the backlog. False: no free buffer.
+    fn drain(&mut self, now: Now, index: usize) -> bool {
         let recording = &mut self.recordings[index];
-        let channel = &mut self.channels[recording.channel.0];
         let Some(tape) = recording.tape.as_mut() else { return false };
-        if tape.full() {
-            return self.cut(now, index);
+        let Some(mut block) = self.storage.take_block() else { return false };
+        if let Some(mut chunk) = tape.backlog.pop_front() {
+            tape.writer.chunk(&chunk.runs, &mut chunk.payload, &mut block);
         }
-        let head = channel.head();
-        let waited = head.back(frames_of_ms(u64::from(self.config.audio.holdback_ms), channel.rate));
-        let (limit, end) = match recording.end {
-            Some((to, _)) if recording.flush => (to, Some(to)),
-            Some((to, _)) => (to.min(waited), Some(to)),
-            None => (waited, None),
-        };
-        if end == Some(recording.cursor) {
-            return self.close(now, index);
-        }
-        let next = recording.cursor.plus(limits::grid_frames(channel.rate));
-        let next = end.map_or(next, |end| end.min(next));
-        if next > limit {
-            return false;
-        }
-        let frames = usize::try_from(next.since(recording.cursor)).unwrap_or(0);
-        let (from, masks) = (recording.cursor, [&channel.mask, &recording.held]);
-        let cleared = channel.ring.clear(from, frames, masks);
-        assert_eq!(cleared.frames(), frames, "a grid frame has few enough fates");
-        tape.take(&cleared);
-        let mut runs: heapless::Vec<Run, { crate::ring::RUNS_MAX }> = heapless::Vec::new();
-        let copied = runs.extend_from_slice(cleared.runs());
-        assert!(copied.is_ok(), "runs of one grid frame");
-        channel.ring.forget();
-        let mut at = from;
-        for run in &runs {
-            recording.account(at, *run);
-            at = at.plus(u64::from(run.frames));
-        }
-        recording.cursor = next;
-        if recording.tape.as_ref().is_some_and(super::Tape::full) {
-            self.cut(now, index);
-        }
+        self.storage.ask(now.mono, Job::Append { file: recording.file, bytes: block });
         true
     }
 
@@ -140,7 +143,7 @@ impl Recorder {
             self.counters.block_waits += 1;
             return false;
         };
-        tape.cut(&mut block);
+        tape.reel.cut(|runs, payload| tape.writer.chunk(runs, payload, &mut block));
         self.storage.ask(now.mono, Job::Append { file: recording.file, bytes: block });
         true
     }
@@ -150,14 +153,16 @@ impl Recorder {
         let Some(mut block) = self.storage.take_block() else { return false };
         let recording = &mut self.recordings[index];
         let Some(mut tape) = recording.tape.take() else { return false };
-        let (to, end) = recording.end.unwrap_or((recording.cursor, RecordingEnd::Stop));
-        tape.finish();
-        if !tape.is_empty() {
-            tape.cut(&mut block);
+        assert!(tape.backlog.is_empty());
+        let (to, end) = recording.end.unwrap_or((tape.reel.cursor, RecordingEnd::Stop));
+        tape.reel.finish();
+        if !tape.reel.is_empty() {
+            tape.reel.cut(|runs, payload| tape.writer.chunk(runs, payload, &mut block));
         }
         let finished = tape.writer.finish(end, &mut block);
+        let spans = std::mem::take(&mut tape.reel.spans);
         assert_eq!(finished.ledger.captured(), to.since(recording.from), "the ledger adds up");
-        let spanned: u64 = recording.spans.iter().map(|span| span.to.since(span.from)).sum();
+        let spanned: u64 = spans.iter().map(|span| span.to.since(span.from)).sum();
         assert_eq!(finished.ledger.captured() - finished.ledger.stored, spanned, "spans add up");
         let file = recording.file;
         self.storage.ask(now.mono, Job::Append { file, bytes: block });
@@ -167,7 +172,7 @@ impl Recorder {
             end,
             to,
             ledger: finished.ledger,
-            spans: std::mem::take(&mut recording.spans),
+            spans,
             digest: finished.digest,
             size: finished.size,
         };
@@ -177,45 +182,46 @@ impl Recorder {
         log::info!("recording {id} closed ({}), {stored_ms} ms stored", end.word());
         self.trace.note(now.wall, Event::RecordingEnded { recording: id, why: end.word() });
         self.storage.note(&mut self.index, now, Fact::RecordingEnded(ended));
-        self.put_back(channel, tape.encoder);
+        self.put_back(channel, tape.reel);
         true
     }
 
     /// A file could not be written: what of the recording is not on the disk is lost.
     pub(super) fn give_up(&mut self, now: Now, index: usize) {
         let recording = &mut self.recordings[index];
-        let Some(tape) = recording.tape.take() else { return };
+        let Some(mut tape) = recording.tape.take() else { return };
         let mut ledger = tape.writer.ledger();
         let head = self.channels[recording.channel.0].head();
         let to = recording.end.map_or(head, |(to, _)| to);
         let missing = to.since(recording.from) - ledger.captured();
         let lost_from = to.back(missing);
         let frames = u32::try_from(missing).unwrap_or(u32::MAX);
-        ledger.add(Run { fate: Fate::Lost(Loss::Disk), frames });
-        recording.spans.retain(|span| span.to <= lost_from);
-        recording.account(lost_from, Run { fate: Fate::Lost(Loss::Disk), frames });
+        let lost = Run { fate: Fate::Lost(Loss::Disk), frames };
+        ledger.add(lost);
+        let mut spans = std::mem::take(&mut tape.reel.spans);
+        spans.retain(|span| span.to <= lost_from);
+        crate::reel::account(&mut spans, lost_from, lost);
         recording.end = Some((to, RecordingEnd::Storage));
         recording.closed = true;
-        let size = tape.writer.size();
         let ended = RecordingEnded {
             id: recording.id,
             end: RecordingEnd::Storage,
             to,
             ledger,
-            spans: std::mem::take(&mut recording.spans),
+            spans,
             digest: [0; 32],
-            size,
+            size: tape.writer.size(),
         };
         log::error!("recording {} given up: its file cannot be written", recording.id);
         let channel = recording.channel;
         self.storage.note(&mut self.index, now, Fact::RecordingEnded(ended));
-        self.put_back(channel, tape.encoder);
+        self.put_back(channel, tape.reel);
     }
 
-    fn put_back(&mut self, channel: ChannelIndex, mut encoder: crate::codec::Encoder) {
-        encoder.reset();
+    /// An encoder that is not needed any more waits for the next recording.
+    pub(super) fn put_back(&mut self, channel: ChannelIndex, reel: Reel) {
         let board = self.channels[channel.0].board;
         let sides = usize::from(self.channels[channel.0].sides);
-        self.encoders[board * 2 + sides - 1].push(encoder);
+        self.encoders[board * 2 + sides - 1].push(reel.into_encoder());
     }
 }

@@ -13,7 +13,6 @@ use crate::config::Scope;
 use crate::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::job::Ticket;
-use crate::limits;
 use crate::store::fact::{BlackoutEnd, BlackoutNumber, CallNumber, Fact, Holder, Place};
 use crate::time::{Mono, Now, Position, frames_of_ms};
 use crate::trace::Event;
@@ -41,7 +40,6 @@ pub struct Open {
     pub call: Option<CallNumber>,
     /// Bits of `Holder`.
     pub holders: u8,
-    pub opened: Mono,
     /// Captured audio under it, in microseconds.
     pub captured_us: u64,
     pub warned: bool,
@@ -95,7 +93,6 @@ pub(super) struct Press<'a> {
 impl Recorder {
     /// Opens a blackout; it is in force when this returns.
     pub(super) fn open_blackout(&mut self, now: Now, press: &Press<'_>) -> Receipt {
-        assert!(self.blackouts.open.len() < limits::BLACKOUTS_MAX);
         self.blackouts.last += 1;
         let number = BlackoutNumber(self.blackouts.last);
         let scope_call = (self.config.blackout.scope == Scope::Call).then_some(press.call);
@@ -118,7 +115,6 @@ impl Recorder {
             agent_name: agent.clone(),
             call: scope_call,
             holders: 1 << press.holder as u8,
-            opened: now.mono,
             captured_us: 0,
             warned: false,
             covered: channels,

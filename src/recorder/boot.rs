@@ -1,10 +1,12 @@
 //! How the recorder begins: what the journal says is going on, and what was cut.
 //!
 //! The shell has read the journal and completed the media files that were cut; here the calls that
-//! were going on live on, open blackouts mask their channels from position 0 before any audio comes,
+//! were going on live on, open blackouts mask their channels from position 0 before any audio
+//! comes,
 //! and recordings that were cut begin anew as soon as there are envelopes (G5, H3).
 
 use super::blackouts::{Blackouts, Open, Receipt};
+use super::recall::Recall;
 use super::storage::Storage;
 use super::{Recorder, box_info, library};
 use crate::alarm::{self, Alarms};
@@ -15,6 +17,7 @@ use crate::config::{Config, Scope};
 use crate::directory::{AgentIndex, Directory};
 use crate::id::RecordingId;
 use crate::job::Ticket;
+use crate::reel::Reel;
 use crate::schedule;
 use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingEnd, RecordingEnded};
 use crate::store::index::{Index, LiveCall};
@@ -66,7 +69,7 @@ impl Recorder {
         let Boot { config, mut index, mut journal, day, box_key, closed, .. } = boot;
         let channels = channels(&config);
         let encoders = encoders(&config)?;
-        let longest = encoders.iter().flatten().map(library::chunk_bytes).max().unwrap_or(0);
+        let longest = encoders.iter().flatten().map(Reel::chunk_bytes).max().unwrap_or(0);
         let today = now.wall.day();
         let fresh = (day.as_deref() != Some(today.as_str())).then(|| {
             let mut header = Vec::new();
@@ -112,6 +115,7 @@ impl Recorder {
             next_answer: 0,
             next_call_tick: Mono(0),
             reader: library::Reader::default(),
+            recall: Recall::default(),
             cut: Vec::new(),
             wrong_pins: 0,
             pin_locked_until: Mono(0),
@@ -195,7 +199,10 @@ impl Recorder {
         let all = crate::store::index::Filter::default();
         let Some(last) = self.index.list(&all).find(same) else { return };
         let stopped = |ended: &RecordingEnded| {
-            matches!(ended.end, RecordingEnd::Power | RecordingEnd::Shutdown | RecordingEnd::Storage)
+            matches!(
+                ended.end,
+                RecordingEnd::Power | RecordingEnd::Shutdown | RecordingEnd::Storage
+            )
         };
         if !last.ended.as_ref().is_some_and(stopped) || last.reasons.is_empty() {
             return;
@@ -221,7 +228,6 @@ impl Recorder {
                 agent_name: old.agent.clone(),
                 call,
                 holders: old.holders,
-                opened: now.mono,
                 captured_us: old.earlier_ms() * 1000,
                 warned: false,
                 covered: Vec::new(),

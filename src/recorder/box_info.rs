@@ -105,8 +105,7 @@ impl Recorder {
     pub(super) fn list_channels(&self) -> Said {
         let mut bytes = Vec::new();
         for (index, channel) in self.channels.iter().enumerate() {
-            let here = |r: &&super::Recording| r.channel.0 == index;
-            let recording = self.running().any(|recording| here(&&recording));
+            let recording = self.running().any(|recording| recording.channel.0 == index);
             let state = match (&self.boards[channel.board], channel.masked(), recording) {
                 (Some(_), _, _) => "failed",
                 (None, true, _) => "masked",
@@ -187,7 +186,8 @@ impl Recorder {
         let mut bytes = Vec::new();
         let (free, total) = (self.storage.free_bytes, self.storage.total_bytes);
         let oldest = self.index.oldest().map_or("-".to_string(), |at| at.to_string());
-        let line = reply::ok(&mut bytes).pair("free", free).pair("used", total.saturating_sub(free));
+        let line =
+            reply::ok(&mut bytes).pair("free", free).pair("used", total.saturating_sub(free));
         let line = line.pair("records", self.index.len()).pair("oldest", oldest);
         match self.days_left() {
             Some(days) => line.pair("days_left", days).end(),
@@ -212,7 +212,9 @@ impl Recorder {
         let row = row.pair("time", now.wall).pair("uptime_s", now.mono.0 / 1_000_000);
         let row = row.pair("calls", self.calls.live().count());
         let row = row.pair("recordings", self.running().count());
-        row.pair("blackouts", self.blackouts.open.len()).pair("sessions", self.sessions.len()).end();
+        row.pair("blackouts", self.blackouts.open.len())
+            .pair("sessions", self.sessions.len())
+            .end();
         for (index, board) in self.config.boards.iter().enumerate() {
             let trouble = self.boards[index].as_deref();
             let channels = self.channels.iter().filter(|c| c.board == index);
@@ -233,7 +235,7 @@ impl Recorder {
         let ring_bytes: u64 = self.channels.iter().map(|c| c.ring.bytes()).sum();
         let sessions = self.sessions.iter();
         let agents = sessions.filter(|s| s.kind() == Some(Kind::Agent)).count();
-        let rows: [(&str, u64); 18] = [
+        let rows: [(&str, u64); 21] = [
             ("hushbox_uptime_seconds", now.mono.0 / 1_000_000),
             ("hushbox_captured_frames_total", counters.captured_frames),
             ("hushbox_lost_frames_total", counters.lost_frames),
@@ -246,6 +248,9 @@ impl Recorder {
             ("hushbox_recordings", self.running().count() as u64),
             ("hushbox_blackouts", self.blackouts.open.len() as u64),
             ("hushbox_ring_bytes", ring_bytes),
+            ("hushbox_recall_calls", self.recall.len() as u64),
+            ("hushbox_recall_bytes", self.recall.bytes() as u64),
+            ("hushbox_recall_dropped_chunks_total", self.recall.dropped),
             ("hushbox_block_waits_total", counters.block_waits),
             ("hushbox_syncs_total", self.storage.syncs),
             ("hushbox_sync_seconds_max_us", self.storage.sync_us_max),

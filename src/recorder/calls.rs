@@ -95,6 +95,7 @@ impl Recorder {
         self.match_schedules(now, number);
         self.follow(now, channel);
         self.schedule_records(now, number);
+        self.keep_back(number);
         self.news_of_call(number);
         Ok((number, ticket))
     }
@@ -126,7 +127,8 @@ impl Recorder {
 
     /// What the PBX says replaces what it said before; what it does not say stays.
     fn learn(&self, call: &mut Call, args: &CallArgs<'_>) {
-        let text = |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
+        let text =
+            |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
         call.of = text(&args.of).or(call.of.take());
         call.group = text(&args.group).or(call.group.take());
         call.gate = text(&args.gate).or(call.gate.take());
@@ -177,6 +179,7 @@ impl Recorder {
         }
         self.follow(now, channel);
         self.schedule_records(now, number);
+        self.keep_back(number);
         self.news_of_call(number);
         Ok(ticket.max(self.storage.settled()))
     }
@@ -286,6 +289,7 @@ impl Recorder {
             call.ended = Some((now.mono, head));
         }
         self.cut.retain(|cut| cut.call != number);
+        self.recall.end(number, head);
         self.end_blackouts_of(now, number);
         self.follow(now, channel);
         self.trace.note(now.wall, Event::CallEnded { device, call: id });
@@ -298,12 +302,16 @@ impl Recorder {
         self.follow_calls(now);
         let head = self.channels[channel.0].head();
         let on_air = self.calls.on_air(channel).map(|call| call.number);
-        let here = |r: &&mut super::Recording| r.channel == channel && r.running();
-        for recording in self.recordings.iter_mut().filter(here) {
-            if on_air == Some(recording.call) {
-                recording.held.close(head);
-            } else if !recording.held.is_open() {
-                recording.held.open(head);
+        let tapes = self.recordings.iter_mut().filter(|r| r.running());
+        let tapes = tapes.filter_map(|r| r.tape.as_mut().map(|tape| (r.call, &mut tape.reel)));
+        for (call, reel) in tapes.chain(self.recall.live_reels()) {
+            if reel.channel != channel {
+                continue;
+            }
+            if on_air == Some(call) {
+                reel.held.close(head);
+            } else if !reel.held.is_open() {
+                reel.held.open(head);
             }
         }
     }
@@ -354,6 +362,7 @@ impl Recorder {
             .collect();
         for (number, owner) in gone {
             self.recordings.retain(|recording| recording.call != number);
+            self.forget_recall(number);
             self.calls.retain(|call| call.number != number);
             self.stale_news.extend(owner);
         }

@@ -196,7 +196,8 @@ impl Recorder {
     }
 
     fn claimed(hello: &Hello<'_>, agent: Option<AgentIndex>) -> Who {
-        let text = |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
+        let text =
+            |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
         let user = text(&hello.user).unwrap_or_else(|| hello.kind.word().to_string());
         Who { kind: hello.kind, user, agent, machine: text(&hello.machine) }
     }
@@ -255,6 +256,9 @@ impl Recorder {
         }
         line.end();
         self.greet(now, id, who);
+        let own = self.calls.live().filter(|call| self.owner(call) == Some(index));
+        let own: Vec<_> = own.map(|call| call.number).collect();
+        own.into_iter().for_each(|number| self.keep_back(number));
         self.stale_news.insert(index);
         Said::now(bytes)
     }

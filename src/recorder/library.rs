@@ -8,7 +8,6 @@
 
 use super::command::Said;
 use super::{Recorder, Session, Who};
-use crate::codec::Encoder;
 use crate::id::{RecordingId, SessionId};
 use crate::job::{Done, Job};
 use crate::limits;
@@ -37,12 +36,6 @@ pub struct Reader {
     for_session: Option<SessionId>,
     arrived: Option<(SessionId, Option<Vec<u8>>)>,
     spare: Vec<u8>,
-}
-
-/// Longest payload of one chunk, with what a codec owes at its end.
-#[must_use]
-pub fn chunk_bytes(encoder: &Encoder) -> usize {
-    (limits::CHUNK_GRIDS as usize + 2) * encoder.grid_bytes_max() + 64
 }
 
 /// What is known of a record's key.
@@ -89,19 +82,17 @@ impl Recorder {
         record.filter(|record| self.may_see(who, record)).ok_or_else(none)
     }
 
-    pub(super) fn records(
-        &self,
-        id: SessionId,
-        query: &RecordsQuery<'_>,
-    ) -> Result<Said, Refusal> {
+    pub(super) fn records(&self, id: SessionId, query: &RecordsQuery<'_>) -> Result<Said, Refusal> {
         let time = |key: &str, word: &Option<std::borrow::Cow<'_, str>>| match word {
             None => Ok(None),
             Some(word) => Wall::parse(word).map(Some).ok_or_else(|| {
-                let text = format!("{key}={word}: RFC 3339 is wanted, such as 2026-11-22T12:00:00Z");
+                let text =
+                    format!("{key}={word}: RFC 3339 is wanted, such as 2026-11-22T12:00:00Z");
                 Refusal::new(Code::BadArgument, text)
             }),
         };
-        let text = |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
+        let text =
+            |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
         let filter = Filter {
             agent: text(&query.agent),
             device: text(&query.device),
@@ -115,7 +106,10 @@ impl Recorder {
         self.may_list(who)?;
         let numbers = query.ani.is_some() || query.dnis.is_some();
         if numbers && who.kind == Kind::Technician {
-            return Err(Refusal::new(Code::Denied, "numbers are for those with records.own or .all"));
+            return Err(Refusal::new(
+                Code::Denied,
+                "numbers are for those with records.own or .all",
+            ));
         }
         let call = text(&query.call);
         let wanted = |record: &&Record| {
@@ -266,7 +260,8 @@ impl Recorder {
     fn record_row(&self, who: &Who, record: &Record, out: &mut Vec<u8>) {
         let began = &record.began;
         let ended = record.ended.as_ref();
-        let running = self.recording(began.id).map(|running| running.cursor);
+        let running = self.recording(began.id).and_then(|running| running.tape.as_ref());
+        let running = running.map(|tape| tape.reel.cursor);
         let to = ended.map(|ended| ended.to).or(running).unwrap_or(began.from);
         let duration_ms = ms_of_frames(to.since(began.from.min(to)), began.rate.max(1));
         let direction = began.call.direction.map_or("-", direction_word);
@@ -531,4 +526,3 @@ fn fate_word(fate: Fate) -> &'static str {
         Fate::Lost(_) => "lost",
     }
 }
-

@@ -1,6 +1,7 @@
 //! Who may do what right now: one function per action, asked both by the command and by `can`.
 //!
-//! Because both ask here, what is in `can` is not refused and what is not in it is. The refusals come
+//! Because both ask here, what is in `can` is not refused and what is not in it is. The refusals
+//! come
 //! in the protocol's order. For an agent with `notify-on-demand-only` (B2) recordings begun by
 //! others do not exist here: only own ones are visible, and nothing else enters an answer.
 //!
@@ -10,7 +11,7 @@ use super::{Recorder, Recording};
 use crate::call::Call;
 use crate::directory::AgentIndex;
 use crate::permission::Permission;
-use crate::store::fact::{CallNumber, Reason};
+use crate::store::fact::{CallNumber, Holder, Reason};
 use protocol::{Ability, Can, Code, Refusal};
 
 /// Fields that exist (F1).
@@ -59,14 +60,28 @@ impl Recorder {
     /// The call that `record start` would record.
     pub(super) fn may_record_start(&self, agent: AgentIndex) -> Result<CallNumber, Refusal> {
         self.need(agent, Permission::RecordStart)?;
-        let call = self.need_call(agent)?;
+        let call = self.current_call(agent).or_else(|| self.wrapup_call(agent));
+        let call = call.ok_or_else(|| Refusal::from(Code::NoCall))?;
         if call.schedules.on_demand.is_none() {
             return Err(Code::NoSchedule.into());
         }
-        if self.seen_running(agent, call.number).is_none() {
+        if self.seen_running(agent, call.number).is_none() && self.pressed(agent, call).is_none() {
             self.can_begin()?;
         }
         Ok(call.number)
+    }
+
+    /// A call in wrap-up that is still kept back, or was kept by a press already.
+    fn wrapup_call(&self, agent: AgentIndex) -> Option<&Call> {
+        let call = self.reachable_call(agent).filter(|call| !call.live())?;
+        let kept = self.recall.of(call.number).is_some();
+        (kept || self.pressed(agent, call).is_some()).then_some(call)
+    }
+
+    /// The recording of an ended call that this agent's press kept.
+    pub(super) fn pressed(&self, agent: AgentIndex, call: &Call) -> Option<&Recording> {
+        let last = self.seen_last(agent, call.number).filter(|_| !call.live());
+        last.filter(|last| Self::pressed_by(last, agent))
     }
 
     /// The recording that `record stop` would stop, or has stopped already.
@@ -93,33 +108,42 @@ impl Recorder {
         agent: AgentIndex,
     ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
         self.need(agent, Permission::Blackout)?;
-        self.blackout_target(agent)
-    }
-
-    /// The same for a supervisor or the CTI feed, who need no right of the agent's.
-    pub(super) fn blackout_target(
-        &self,
-        agent: AgentIndex,
-    ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
-        if self.blackouts.of(agent).is_some_and(|_| self.blackout_seen(agent)) {
+        if self.blackout_seen(agent) {
             let call = self.current_call(agent);
             return Ok((call.map_or(CallNumber(0), |call| call.number), None));
         }
         let call = self.need_call(agent)?.number;
-        if self.blackouts.open.len() >= crate::limits::BLACKOUTS_MAX {
-            return Err(Code::TooMany.into());
-        }
         match self.seen_running(agent, call) {
             Some(running) => Ok((call, Some(running))),
+            // What is kept back can be blacked out before anybody presses record.
+            None if self.recall.of(call).is_some() => Ok((call, None)),
             None => Err(Code::NotRecording.into()),
         }
     }
 
-    /// Whether the agent is told of the open blackout: an agent who sees own recordings only is not
-    /// told of one that somebody else holds (B2).
+    /// The same for a supervisor or the CTI feed, who need no right of the agent's, and no
+    /// recording: what may be recorded a moment later can be blacked out now.
+    pub(super) fn blackout_target(
+        &self,
+        agent: AgentIndex,
+    ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
+        if self.blackouts.of(agent).is_some() {
+            let call = self.current_call(agent);
+            return Ok((call.map_or(CallNumber(0), |call| call.number), None));
+        }
+        let call = self.need_call(agent)?.number;
+        Ok((call, self.running_of(call)))
+    }
+
+    /// Whether the agent is told of the open blackout: an agent who sees own recordings only (B2)
+    /// is told of the own one, and of one that falls on an own recording.
     pub(super) fn blackout_seen(&self, agent: AgentIndex) -> bool {
         let Some(open) = self.blackouts.of(agent) else { return false };
-        !self.only_own(agent) || open.held_by(crate::store::fact::Holder::Agent)
+        let own = || {
+            let call = self.current_call(agent);
+            call.is_some_and(|call| self.seen_running(agent, call.number).is_some())
+        };
+        !self.only_own(agent) || open.held_by(Holder::Agent) || own()
     }
 
     pub(super) fn may_blackout_stop(&self, agent: AgentIndex) -> Result<(), Refusal> {
@@ -137,7 +161,8 @@ impl Recorder {
         self.seen_last(agent, call.number).ok_or_else(|| Code::NotRecording.into())
     }
 
-    /// Desktop-only recording needs a screen capture client, which this box does not serve yet (E1).
+    /// Desktop-only recording needs a screen capture client, which this box does not serve yet
+    /// (E1).
     pub(super) fn may_screen(&self, agent: AgentIndex) -> Result<(), Refusal> {
         self.need(agent, Permission::Screen)?;
         Err(Refusal::new(Code::DesktopDisabled, self.screen_disabled(agent)))

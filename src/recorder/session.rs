@@ -1,6 +1,7 @@
 //! Sessions: who is connected, what they may be, and which answers still wait.
 //!
-//! Answers leave in the order of the commands, each when the sync that makes it true is done and the
+//! Answers leave in the order of the commands, each when the sync that makes it true is done and
+//! the
 //! client has room. News is never queued: a session remembers *that* something changed. Which words
 //! are said is decided elsewhere (`command`, `news`); nothing here touches a socket.
 
@@ -205,11 +206,6 @@ impl Sessions {
     #[must_use]
     pub fn len(&self) -> usize {
         self.sessions.len()
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
     }
 
     /// The `index`-th of them, in no particular order.

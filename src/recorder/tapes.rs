@@ -4,8 +4,8 @@
 //! the own making (B2), a press begins a recording of its own even while another runs: the other
 //! one ends at that very sample, so that nothing the agent sees depends on it.
 
-use super::recording::{Recording, Tape};
-use super::{Recorder, library};
+use super::Recorder;
+use super::recording::{Chunk, Recording, Tape};
 use crate::call::Call;
 use crate::channel::ChannelIndex;
 use crate::codec::Encoder;
@@ -13,12 +13,15 @@ use crate::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::job::{Job, Ticket};
 use crate::limits;
+use crate::reel::Reel;
 use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingBegan, RecordingEnd};
 use crate::store::media::{MediaHeader, MediaWriter};
+use crate::store::seal::Envelope;
 use crate::store::{layout, seal};
 use crate::time::{Now, Position, Wall, frames_of_ms};
 use crate::trace::Event;
 use protocol::{Code, Refusal};
+use std::collections::VecDeque;
 
 /// What a new recording is to be.
 pub(super) struct Wanted {
@@ -64,15 +67,58 @@ impl Recorder {
         Ok(())
     }
 
-    /// Begins a recording; the ticket makes it durable.
-    pub(super) fn begin(&mut self, now: Now, want: Wanted) -> Result<(RecordingId, Ticket), Refusal> {
+    /// Begins a recording; the ticket makes it durable. What was kept back of the call goes into
+    /// it.
+    pub(super) fn begin(
+        &mut self,
+        now: Now,
+        mut want: Wanted,
+    ) -> Result<(RecordingId, Ticket), Refusal> {
         self.can_begin()?;
         let Some(call) = self.calls.get(want.call).cloned() else {
             return Err(Code::NoCall.into());
         };
-        let encoder = self.take_encoder(call.channel)?;
+        let mut why = call.schedules.why.clone();
+        let kept = if want.pressed.is_some() { self.recall.take(want.call) } else { None };
+        let (mut reel, backlog) = match kept {
+            Some(kept) => {
+                kept.explain(call.from, &mut why);
+                want.from = kept.from();
+                want.pressed = want.pressed.map(|(agent, _)| (agent, kept.from()));
+                (kept.reel, kept.chunks)
+            }
+            None => (
+                Reel::new(call.channel, want.from, self.take_encoder(call.channel)?),
+                VecDeque::new(),
+            ),
+        };
         let Some(envelope) = self.envelopes.pop_front() else { return Err(Code::Busy.into()) };
-        let agent = self.owner_name(&call);
+        reel.from = want.from;
+        let on_air = self.calls.on_air(call.channel).map(|air| air.number);
+        if call.live() && on_air != Some(want.call) && !reel.held.is_open() {
+            reel.held.open(self.channels[call.channel.0].head());
+        }
+        let (recording, ticket) = self.put_down(now, &call, want, (reel, backlog, envelope, why));
+        let id = recording.id;
+        log::info!("recording {id} began on device {} ({})", call.device, recording.reasons);
+        let event = Event::RecordingBegan { recording: id, device: call.device.clone() };
+        self.trace.note(now.wall, event);
+        self.recordings.push(recording);
+        if let Some((_, at)) = call.ended {
+            self.end_at(id, at, RecordingEnd::CallEnd);
+        }
+        self.news_of_call(call.number);
+        Ok((id, ticket))
+    }
+
+    /// Makes a recording's file and its fact.
+    fn put_down(
+        &mut self,
+        now: Now,
+        call: &Call,
+        want: Wanted,
+        (reel, backlog, envelope, why): (Reel, VecDeque<Chunk>, Envelope, String),
+    ) -> (Recording, Ticket) {
         let file = self.storage.new_file();
         let (id, key) = (envelope.id, envelope.key);
         let place = &self.channels[call.channel.0];
@@ -86,10 +132,9 @@ impl Recorder {
             from: want.from,
             began: now.wall,
             boot: self.boot,
-            delay: encoder.delay_frames(),
+            delay: reel.delay_frames(),
             wrapped: envelope.wrapped,
         };
-        let chunk_bytes = library::chunk_bytes(&encoder);
         let mut block = self.storage.take_block().unwrap_or_default();
         let writer = MediaWriter::begin(&header, key.clone(), &mut block);
         let path = layout::media_path(now.wall, id);
@@ -99,35 +144,26 @@ impl Recorder {
         let numbers = seal::seal_numbers(key.as_ref(), self.storage.next_sequence(), &call.numbers);
         let began = RecordingBegan {
             id,
-            call: call.facts(agent),
+            call: call.facts(self.owner_name(call)),
             numbers,
-            channel: place.id,
-            rate: place.rate,
-            sides: place.sides,
-            codec: self.config.audio.codec,
+            channel: header.channel,
+            rate: header.rate,
+            sides: header.sides,
+            codec: header.codec,
             from: want.from,
             reasons: want.reasons,
             schedule: schedule.clone(),
-            why: call.schedules.why.clone(),
+            why,
             retain_until,
             continues: want.continues,
         };
         let ticket = self.storage.note(&mut self.index, now, Fact::RecordingBegan(began));
-        let mut held = crate::blackout::Mask::default();
-        if call.held || self.calls.on_air(call.channel).is_some_and(|air| air.number != want.call) {
-            held.open(place.head());
-        }
-        log::info!("recording {id} began on device {} ({})", call.device, want.reasons);
-        let event = Event::RecordingBegan { recording: id, device: call.device.clone() };
-        self.trace.note(now.wall, event);
-        self.recordings.push(Recording {
+        let recording = Recording {
             id,
             call: want.call,
             channel: call.channel,
             from: want.from,
-            cursor: want.from,
             end: None,
-            flush: false,
             reasons: want.reasons,
             reasons_ever: want.reasons,
             pressed: want.pressed,
@@ -135,16 +171,13 @@ impl Recorder {
             retain_until,
             key,
             file,
-            held,
-            spans: Vec::with_capacity(64),
-            tape: Some(Tape::new(encoder, writer, chunk_bytes)),
+            tape: Some(Tape { reel, writer, backlog }),
             closed: false,
-        });
-        self.news_of_call(want.call);
-        Ok((id, ticket))
+        };
+        (recording, ticket)
     }
 
-    fn take_encoder(&mut self, channel: ChannelIndex) -> Result<Encoder, Refusal> {
+    pub(super) fn take_encoder(&mut self, channel: ChannelIndex) -> Result<Encoder, Refusal> {
         let place = &self.channels[channel.0];
         let pool = &mut self.encoders[place.board * 2 + usize::from(place.sides) - 1];
         if let Some(encoder) = pool.pop() {
@@ -227,15 +260,20 @@ impl Recorder {
         ticket
     }
 
-    /// Sets where a running recording ends: at the head of its channel, now.
+    /// A running recording ends at the head of its channel, now.
     pub(super) fn end(&mut self, id: RecordingId, why: RecordingEnd, flush: bool) {
         let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else { return };
         let head = self.channels[recording.channel.0].head();
+        recording.set_end(head, why, flush);
         let call = recording.call;
-        recording.end.get_or_insert((head.max(recording.from), why));
-        recording.flush |= flush;
-        recording.held.close(head);
         self.news_of_call(call);
+    }
+
+    /// A recording ends at `at`; what of it still waits leaves at once.
+    fn end_at(&mut self, id: RecordingId, at: Position, why: RecordingEnd) {
+        if let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) {
+            recording.set_end(at, why, true);
+        }
     }
 
     /// Ends what is running, and lets everything out that still waits.
@@ -254,16 +292,16 @@ impl Recorder {
         next: Wanted,
     ) -> Result<(RecordingId, Ticket), Refusal> {
         self.can_begin()?;
-        let held = self.recording(id).map(|old| old.held.clone());
+        let held = self.recording(id).and_then(|old| old.tape.as_ref());
+        let held = held.map(|tape| tape.reel.held.clone());
         let (new, ticket) = self.begin(now, next)?;
         if let Some(old) = self.recordings.iter_mut().find(|r| r.id == id) {
-            let at = at.max(old.cursor);
-            old.end = Some((at, RecordingEnd::Stop));
-            old.held.close(at);
+            old.set_end(at, RecordingEnd::Stop, false);
         }
         let place = self.recordings.iter_mut().find(|r| r.id == new);
-        if let (Some(recording), Some(held)) = (place, held) {
-            recording.held = held;
+        let tape = place.and_then(|recording| recording.tape.as_mut());
+        if let (Some(tape), Some(held)) = (tape, held) {
+            tape.reel.held.merge(&held);
         }
         Ok((new, ticket))
     }

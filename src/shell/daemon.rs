@@ -8,7 +8,7 @@
 
 use super::clock::Clock;
 use super::data_dir::DataDir;
-use super::disk::Disk;
+use super::disk::{Died, Disk};
 use super::helper::{Answer, Helper, Request};
 use super::listener::Listener;
 use super::printer::Printer;
@@ -334,7 +334,7 @@ impl Daemon {
             match self.disk.done() {
                 Ok(Some(done)) => self.recorder.handle(now, Input::Done(done)),
                 Ok(None) => break,
-                Err(()) => return Err(DaemonError::Fatal("the disk thread died".to_string())),
+                Err(Died) => return Err(DaemonError::Fatal("the disk thread died".to_string())),
             }
         }
         while let Some(answer) = self.helper.answer() {

@@ -68,14 +68,14 @@ impl DataDir {
         let identities = identities(&path)?;
         let recipients = recipients(config, &path, &mut notice)?;
         let identities = if notice.is_some() { self::identities(&path)? } else { identities };
-        let (call_key, call_bytes, old_call_keys) = call_keys(&path)?;
+        let calls = call_keys(&path)?;
         let data = DataDir {
             path,
             recipients,
             identities,
-            old_call_keys,
-            call_key,
-            call_bytes,
+            old_call_keys: calls.old,
+            call_key: calls.key,
+            call_bytes: calls.bytes,
             notice,
             _lock: lock,
         };
@@ -94,25 +94,32 @@ impl DataDir {
     }
 }
 
+/// `hushbox verify` holds the lock for a moment to see whether a box runs: it is tried again.
+const LOCK_TRIES: u32 = 10;
+const LOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(50);
+
 fn lock(data: &Path) -> Result<Flock<File>, DataError> {
     let path = data.join(layout::LOCK);
     let wrong = |error| DataError::Folder { path: path.clone(), error };
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o640);
     let file = options.open(&path).map_err(wrong)?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(mut lock) => {
-            let pid = format!("{}\n", std::process::id());
-            lock.set_len(0).and_then(|()| lock.write_all(pid.as_bytes())).map_err(wrong)?;
-            Ok(lock)
+    let mut file = file;
+    for _ in 0..LOCK_TRIES {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut lock) => {
+                let pid = format!("{}\n", std::process::id());
+                lock.set_len(0).and_then(|()| lock.write_all(pid.as_bytes())).map_err(wrong)?;
+                return Ok(lock);
+            }
+            Err((unlocked, _)) => file = unlocked,
         }
-        Err((_, _)) => {
-            let pid = fs::read_to_string(&path).unwrap_or_default();
-            let pid = pid.trim();
-            let pid = if pid.is_empty() { "pid unknown".into() } else { format!("pid {pid}") };
-            Err(DataError::Locked { path: data.to_path_buf(), pid })
-        }
+        std::thread::park_timeout(LOCK_WAIT);
     }
+    let pid = fs::read_to_string(&path).unwrap_or_default();
+    let pid = pid.trim();
+    let pid = if pid.is_empty() { "pid unknown".into() } else { format!("pid {pid}") };
+    Err(DataError::Locked { path: data.to_path_buf(), pid })
 }
 
 /// Writes a file that only this user may read, whole or not at all.
@@ -199,8 +206,15 @@ fn recipients(
     seal::parse_recipients(&public).map_err(|error| DataError::Key { path, error })
 }
 
+/// The key for the numbers of calls from now on, its bytes, and the keys before it.
+struct CallKeys {
+    key: DataKey,
+    bytes: Zeroizing<[u8; 32]>,
+    old: Vec<DataKey>,
+}
+
 /// A new key for the numbers of calls, and the ones before it.
-fn call_keys(data: &Path) -> Result<(DataKey, Zeroizing<[u8; 32]>, Vec<DataKey>), DataError> {
+fn call_keys(data: &Path) -> Result<CallKeys, DataError> {
     let path = data.join(layout::CALLS_KEY);
     let old = read_if_there(&path)?.unwrap_or_default();
     let new = random()?;
@@ -208,7 +222,9 @@ fn call_keys(data: &Path) -> Result<(DataKey, Zeroizing<[u8; 32]>, Vec<DataKey>)
     text.push('\n');
     let mut keys = Vec::new();
     for line in String::from_utf8_lossy(&old).lines().take(8) {
-        let Ok(mut bytes) = data_encoding::HEXLOWER.decode(line.trim().as_bytes()) else { continue };
+        let Ok(mut bytes) = data_encoding::HEXLOWER.decode(line.trim().as_bytes()) else {
+            continue;
+        };
         if let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice()) {
             keys.push(DataKey::from_random(key));
             text.push_str(line.trim());
@@ -217,5 +233,5 @@ fn call_keys(data: &Path) -> Result<(DataKey, Zeroizing<[u8; 32]>, Vec<DataKey>)
         bytes.zeroize();
     }
     write_secret(&path, text.as_bytes())?;
-    Ok((DataKey::from_random(*new), new, keys))
+    Ok(CallKeys { key: DataKey::from_random(*new), bytes: new, old: keys })
 }

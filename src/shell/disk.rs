@@ -1,7 +1,8 @@
 //! The disk thread: it alone waits for the disk.
 //!
 //! DESIGN: one thread takes jobs in order from a bounded queue and executes them with plain system
-//! calls; each answer goes back through a second queue, and a `mio::Waker` tells the loop. A `write`
+//! calls; each answer goes back through a second queue, and a `mio::Waker` tells the loop. A
+//! `write`
 //! can block behind an `fsync` of the same file on any thread, which is why writing is here too.
 //! Order is the only guarantee and the only one needed: a `Sync` covers every append before it,
 //! the names of new files included. Log lines come along the same way (see `printer`).
@@ -32,6 +33,10 @@ pub enum Task {
     Log(super::printer::Line),
 }
 
+/// The disk thread is gone, which only a broken invariant of its own can bring about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Died;
+
 /// The loop's end.
 pub struct Disk {
     tasks: SyncSender<Task>,
@@ -53,7 +58,13 @@ impl Disk {
     ) -> io::Result<Disk> {
         let (done_sender, dones) = sync_channel(QUEUE);
         let root = File::open(data)?;
-        let hands = Hands { data: data.to_path_buf(), root, files: HashMap::new(), dirty: BTreeSet::new(), folders: BTreeSet::new() };
+        let hands = Hands {
+            data: data.to_path_buf(),
+            root,
+            files: HashMap::new(),
+            dirty: BTreeSet::new(),
+            folders: BTreeSet::new(),
+        };
         let work = move || work(hands, &inbox, &done_sender, &waker, &print);
         let thread = std::thread::Builder::new().name("disk".to_string()).spawn(work)?;
         Ok(Disk { tasks, dones, waiting: VecDeque::new(), thread: Some(thread) })
@@ -89,11 +100,11 @@ impl Disk {
     ///
     /// # Errors
     /// When the disk thread died.
-    pub fn done(&mut self) -> Result<Option<Done>, ()> {
+    pub fn done(&mut self) -> Result<Option<Done>, Died> {
         match self.dones.try_recv() {
             Ok(done) => Ok(Some(done)),
             Err(TryRecvError::Empty) => Ok(None),
-            Err(TryRecvError::Disconnected) => Err(()),
+            Err(TryRecvError::Disconnected) => Err(Died),
         }
     }
 

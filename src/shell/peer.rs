@@ -51,6 +51,6 @@ pub fn over_unix(local: &Local, stream: &impl AsFd) -> Peer {
 fn in_group(user: &User, name: Option<&str>) -> bool {
     let group = name.and_then(|name| nix::unistd::Group::from_name(name).ok().flatten());
     let Some(group) = group else { return false };
-    let listed = group.mem.iter().any(|member| *member == user.name);
+    let listed = group.mem.contains(&user.name);
     listed || user.gid == group.gid
 }

@@ -82,7 +82,8 @@ fn journal_days(data: &Path) -> Result<Vec<String>, RecoverError> {
 
 fn read_day(data: &Path, day: &str, last: bool, found: &mut Found) -> Result<(), RecoverError> {
     let path = data.join(layout::journal_path(day));
-    let file = File::open(&path).map_err(|error| RecoverError::File { path: path.clone(), error })?;
+    let file =
+        File::open(&path).map_err(|error| RecoverError::File { path: path.clone(), error })?;
     let wrong = |error| RecoverError::Journal { path: path.clone(), error };
     let mut reader = JournalReader::open(BufReader::new(file)).map_err(wrong)?;
     while let Some(item) = reader.next_item().map_err(wrong)? {
@@ -149,7 +150,7 @@ fn complete(data: &Path, record: &Record) -> Result<RecordingEnded, RecoverError
         }
     };
     let (finished, spans) = match (&scan.trailer, scan.close_cut(RecordingEnd::Power)) {
-        (Some(finished), _) => (finished.clone(), scan.spans.clone()),
+        (Some(finished), _) => (*finished, scan.spans.clone()),
         (None, Some(closing)) => {
             truncate(&path, scan.good_bytes, &closing.bytes)?;
             (closing.finished, closing.spans)

@@ -1,6 +1,7 @@
 //! What keeps audio and keys in RAM: no core dumps, not dumpable, memory locked.
 //!
-//! Locking everything needs the right or the limit for it; where it is not given the daemon runs all
+//! Locking everything needs the right or the limit for it; where it is not given the daemon runs
+//! all
 //! the same, and says so with an alarm. Nothing here drops privileges: the boot service starts the
 //! daemon as its own user.
 

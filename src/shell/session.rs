@@ -1,7 +1,8 @@
 //! One connection: bytes in, lines out, and a fixed amount of either.
 //!
 //! Lines are put together by the protocol's assembler. What the recorder does not take yet stays in
-//! the input buffer, and nothing more is read: back-pressure without a queue. A client that does not
+//! the input buffer, and nothing more is read: back-pressure without a queue. A client that does
+//! not
 //! take what is sent is dropped. Nothing here knows what a line means.
 
 use crate::limits;

@@ -207,7 +207,8 @@ pub struct Place {
     pub at: Position,
 }
 
-/// How a recording began. Its media file is `media/YYYY/MM/DD/ID.hbm`, by the UTC day of `Entry::at`.
+/// How a recording began. Its media file is `media/YYYY/MM/DD/ID.hbm`, by the UTC day of
+/// `Entry::at`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingBegan {
     pub id: RecordingId,

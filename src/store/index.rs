@@ -21,7 +21,7 @@ use crate::store::fact::{
 };
 use crate::time::Wall;
 use blackouts::Blackouts;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A call that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct LiveCall {
 /// All records, and how things stood at the last entry.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
-    records: HashMap<RecordingId, Record>,
+    records: BTreeMap<RecordingId, Record>,
     /// In the order they began.
     order: Vec<RecordingId>,
     running: BTreeSet<RecordingId>,
@@ -116,6 +116,8 @@ impl Index {
             }
             Fact::Protected { id, on, .. } => self.with(*id, |record| record.protected = *on),
             Fact::Deleted { id, why, by } => {
+                let there = self.records.get(id).is_some_and(|record| record.deleted.is_none());
+                self.deleted += usize::from(there);
                 let deletion = Deletion { at, why: why.clone(), by: by.clone() };
                 self.with(*id, |record| record.delete(deletion));
             }

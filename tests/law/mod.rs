@@ -55,7 +55,7 @@ fn bans(path: &str) -> Vec<Ban> {
         _ if path.starts_with("board/src/") => &[&NO_BOX, &NO_CLIENT, &NO_PROTOCOL],
         _ if path.starts_with("client/src/") => &[&NO_BOX, &NO_BOARD, &NO_MIO],
         _ if path.starts_with("desktop/") || path.starts_with("portal/") => &[&NO_BOX, &NO_BOARD],
-        "src/bin/hushbox.rs" => &[&NO_BOARD, &NO_MIO],
+        path if path.starts_with("src/bin/hushbox/") => &[&NO_BOARD, &NO_MIO],
         _ if path.starts_with("src/tool/") => &[&NO_BOARD, &NO_MIO, &NO_SHELL],
         _ if path.starts_with("src/bin/") || path.starts_with("src/shell") => &[],
         _ if path.starts_with("src/") => &[&NO_BOARD, &NO_CLIENT, &NO_SHELL, &PURE],

@@ -3,7 +3,8 @@
 //! XChaCha20-Poly1305 with a nonce made from what is sealed (a keyed hash over kind, journal
 //! sequence and plaintext), so that it needs no random bits and a repeated sequence number does no
 //! harm: only equal facts give equal bytes. Plaintexts are padded to 16 bytes first, so that
-//! lengths say little. Without a key (`seal = false`) facts stand as they are. Nothing here is audio.
+//! lengths say little. Without a key (`seal = false`) facts stand as they are. Nothing here is
+//! audio.
 
 use super::{DataKey, SEAL_TAG_BYTES, SealError};
 use crate::store::fact::{Numbers, Sealed};

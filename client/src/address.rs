@@ -1,0 +1,165 @@
+//! Where a box is: a host and a port, or a unix socket on this machine.
+//!
+//! `unix:PATH`, and anything with a `/` in it, is a socket's path; all else is `HOST`, `HOST:PORT`,
+//! or an IPv6 address, which takes brackets where a port follows. Nothing here resolves a name.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The port of a box that names none.
+pub const DEFAULT_PORT: u16 = 7440;
+
+/// Where a box can be reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A name or an IP address (without brackets), and a port.
+    Tcp {
+        /// As written.
+        host: String,
+        /// 1 to 65535.
+        port: u16,
+    },
+    /// The path of a unix socket.
+    Unix(PathBuf),
+}
+
+/// What is wrong with an address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Nothing, or no host before the port.
+    #[error("{text:?} names no host; write HOST:PORT, as in 127.0.0.1:{DEFAULT_PORT}")]
+    NoHost {
+        /// What was given.
+        text: String,
+    },
+    /// Not a number from 1 to 65535.
+    #[error("{text:?} has the port {port:?}; a port is a number from 1 to 65535")]
+    Port {
+        /// What was given.
+        text: String,
+        /// The part of it that should be a port.
+        port: String,
+    },
+    /// Brackets that do not enclose an IPv6 address, or colons without brackets.
+    #[error("{text:?} is no address; write an IPv6 address with a port as [ADDRESS]:PORT")]
+    Ipv6 {
+        /// What was given.
+        text: String,
+    },
+    /// `unix:` and nothing after it.
+    #[error("{text:?} names no socket; write unix:/path/to/hushbox.sock")]
+    NoPath {
+        /// What was given.
+        text: String,
+    },
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Address, AddressError> {
+        let path = text.strip_prefix("unix:").or_else(|| text.contains('/').then_some(text));
+        if let Some(path) = path {
+            let missing = || AddressError::NoPath { text: text.to_owned() };
+            return if path.is_empty() { Err(missing()) } else { Ok(Address::Unix(path.into())) };
+        }
+        if text.parse::<Ipv6Addr>().is_ok() {
+            return Ok(Address::Tcp { host: text.to_owned(), port: DEFAULT_PORT });
+        }
+        let (host, port) = split(text)?;
+        if host.is_empty() || host.contains(char::is_whitespace) {
+            return Err(AddressError::NoHost { text: text.to_owned() });
+        }
+        let Some(port) = port else {
+            return Ok(Address::Tcp { host: host.to_owned(), port: DEFAULT_PORT });
+        };
+        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+        match port.parse() {
+            Ok(port) if digits && port > 0 => Ok(Address::Tcp { host: host.to_owned(), port }),
+            _ => Err(AddressError::Port { text: text.to_owned(), port: port.to_owned() }),
+        }
+    }
+}
+
+/// Host and port as written; brackets taken off.
+fn split(text: &str) -> Result<(&str, Option<&str>), AddressError> {
+    let bad = || AddressError::Ipv6 { text: text.to_owned() };
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']').ok_or_else(bad)?;
+        host.parse::<Ipv6Addr>().map_err(|_| bad())?;
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if rest.is_empty() => Ok((host, None)),
+            None => Err(bad()),
+        };
+    }
+    match text.split_once(':') {
+        Some((_, port)) if port.contains(':') => Err(bad()),
+        Some((host, port)) => Ok((host, Some(port))),
+        None => Ok((text, None)),
+    }
+}
+
+impl fmt::Display for Address {
+    /// As `from_str` reads it.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp { host, port } if host.contains(':') => write!(out, "[{host}]:{port}"),
+            Address::Tcp { host, port } => write!(out, "{host}:{port}"),
+            Address::Unix(path) => write!(out, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(host: &str, port: u16) -> Result<Address, AddressError> {
+        Ok(Address::Tcp { host: host.to_owned(), port })
+    }
+
+    #[test]
+    fn a6_an_address_is_a_host_and_port_or_a_path() {
+        assert_eq!("127.0.0.1:7440".parse(), tcp("127.0.0.1", 7440));
+        assert_eq!("box-01".parse(), tcp("box-01", DEFAULT_PORT));
+        assert_eq!("box-01:1".parse(), tcp("box-01", 1));
+        assert_eq!("[::1]:80".parse(), tcp("::1", 80));
+        assert_eq!("[::1]".parse(), tcp("::1", DEFAULT_PORT));
+        assert_eq!("::1".parse(), tcp("::1", DEFAULT_PORT));
+        for path in ["/run/box.sock", "./a:b", "data/x.sock"] {
+            assert_eq!(path.parse(), Ok(Address::Unix(path.into())), "{path}");
+        }
+        assert_eq!("unix:x".parse(), Ok(Address::Unix("x".into())));
+    }
+
+    #[test]
+    fn what_is_printed_reads_back() {
+        for text in ["127.0.0.1:7440", "[::1]:80", "unix:/run/box.sock", "box:1"] {
+            let address: Result<Address, _> = text.parse();
+            assert_eq!(address.map(|address| address.to_string()).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_says_what_to_write() {
+        let error = |text: &str| text.parse::<Address>().map_err(|error| error.to_string());
+        for (text, says) in [
+            ("", "HOST:PORT"),
+            (":7440", "HOST:PORT"),
+            ("a b:1", "HOST:PORT"),
+            ("box:", "65535"),
+            ("box:0", "65535"),
+            ("box:+1", "65535"),
+            ("box:65536", "65535"),
+            ("fe80::1:7440x", "[ADDRESS]"),
+            ("[::1]7440", "[ADDRESS]"),
+            ("[box]:1", "[ADDRESS]"),
+            ("unix:", "unix:/"),
+        ] {
+            assert!(error(text).is_err_and(|error| error.contains(says)), "{text}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `hushbox`: the tool that people use on a box and on its store.
+//!
+//! One word, one module. Answers go to stdout, whatever is for a person's eyes only to stderr.
+//! Exit status: 0 done; 1 refused, or something is not clean; 2 wrong usage; else as `sysexits.h`
+//! has it (see `failure`). The tool only reads a store; what it writes are exports and keys.
+
+mod agent;
+mod check;
+mod cli;
+mod clock;
+mod config_file;
+mod console;
+mod document;
+mod export;
+mod failure;
+mod input;
+mod keys;
+mod lines;
+mod manifest;
+mod part;
+mod progress;
+mod records;
+mod send;
+mod server;
+mod show;
+mod store_dir;
+mod table;
+mod unseal;
+mod verify;
+mod witness;
+
+use clap::Parser;
+use cli::{Cli, Word};
+use failure::Failure;
+use std::process::ExitCode;
+
+/// How a word that did not fail ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// Refused by the box, or something was found that is not as it should be; it has been said.
+    Unclean,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().word) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Unclean) => ExitCode::from(1),
+        // Whoever reads our answer has read enough: `hushbox records | head`.
+        Err(failure) if failure.is_closed_output() => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.tell();
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}
+
+fn run(word: Word) -> Result<Outcome, Failure> {
+    match word {
+        Word::Send(args) => send::run(&args),
+        Word::Agent(args) => agent::run(&args),
+        Word::Console(args) => console::run(&args),
+        Word::Records(args) => records::run(&args),
+        Word::Show(args) => show::run(&args),
+        Word::Export(args) => export::run(&args),
+        Word::Verify(args) => verify::run(&args),
+        Word::CheckConfig(args) => check::run(&args),
+        Word::Pin => keys::pin(),
+        Word::Keygen(args) => keys::keygen(&args),
+    }
+}
