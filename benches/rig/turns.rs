@@ -5,6 +5,8 @@
 //! agents' lines come as if from sockets. A turn of this rig costs what a turn of the loop costs,
 //! but for system calls, which all belong to the shell.
 
+#![allow(dead_code, reason = "each bench and test uses a part of it")]
+
 use crate::plan::{self, Plan, RATE};
 use hushbox::channel::ChannelIndex;
 use hushbox::config;
@@ -12,6 +14,7 @@ use hushbox::id::SessionId;
 use hushbox::job::{Done, FileId, Job};
 use hushbox::limits;
 use hushbox::recorder::{Boot, Input, Output, Peer, Recorder};
+use hushbox::span::Loss;
 use hushbox::store::index::Index;
 use hushbox::store::journal::JournalWriter;
 use hushbox::store::seal::{DataKey, Envelope, Identity, Recipient};
@@ -32,9 +35,6 @@ pub const HOLDBACK_TURNS: usize = 150;
 
 /// No loop is so far behind.
 const TURNS_AT_ONCE: usize = 1000;
-
-/// The session of the call feed; agents have the numbers after it.
-const FEED: SessionId = SessionId(1);
 
 /// Speech in a loop: a period can be had from any place.
 pub struct Speech {
@@ -74,6 +74,8 @@ pub struct Turns {
     pub said: String,
     /// Bytes of media appended so far.
     pub media_bytes: u64,
+    /// Media files closed so far.
+    pub closed: usize,
     /// The disk does not answer.
     pub stalled: bool,
 }
@@ -81,6 +83,9 @@ pub struct Turns {
 const JOURNAL: FileId = FileId(1);
 
 impl Turns {
+    /// The session of the call feed; agents have the numbers after it.
+    pub const FEED: SessionId = SessionId(1);
+
     /// A box that has just started; nobody is connected.
     pub fn new(plan: Plan) -> Turns {
         let (config, _) = config::parse(&plan.config()).expect("a good configuration");
@@ -110,6 +115,7 @@ impl Turns {
             envelopes: 0,
             said: String::new(),
             media_bytes: 0,
+            closed: 0,
             stalled: false,
         };
         turns.turns(2);
@@ -122,15 +128,15 @@ impl Turns {
         let mut turns = Turns::new(plan);
         let kinds = vec![Kind::Cti, Kind::Agent];
         for session in 0..=u32::from(plan.channels) {
-            let session = SessionId(FEED.0 + session);
+            let session = SessionId(Turns::FEED.0 + session);
             let peer = Peer { kinds: kinds.clone(), from: "127.0.0.1".to_owned(), portal: false };
             turns.recorder.handle(turns.now, Input::Opened { session, peer });
         }
-        turns.line(FEED, "hello cti");
+        turns.line(Turns::FEED, "hello cti");
         for n in 0..plan.channels {
             let (device, agent) = (plan::device(n), Turns::agent(n));
             turns.line(agent, &format!("hello agent user=u{device}"));
-            turns.line(FEED, &format!("call start device={device} call=c{device}"));
+            turns.line(Turns::FEED, &format!("call start device={device} call=c{device}"));
             turns.line(agent, "record start");
             turns.turns(1);
         }
@@ -143,7 +149,7 @@ impl Turns {
 
     /// The session of the agent at channel `n`.
     pub fn agent(n: u16) -> SessionId {
-        SessionId(FEED.0 + 1 + u32::from(n))
+        SessionId(Turns::FEED.0 + 1 + u32::from(n))
     }
 
     /// One line of a session, taken in before the next turn.
@@ -183,6 +189,11 @@ impl Turns {
         self.turn += 1;
     }
 
+    /// The board never had so many frames.
+    pub fn lose(&mut self, frames: u64, why: Loss) {
+        self.recorder.lose(self.now, 0, frames, why);
+    }
+
     /// The disk's answers come in, and every session has room again.
     pub fn answer(&mut self) {
         while !self.stalled
@@ -191,7 +202,7 @@ impl Turns {
             self.recorder.handle(self.now, Input::Done(done));
         }
         for session in 0..=u32::from(self.plan.channels) {
-            let session = SessionId(FEED.0 + session);
+            let session = SessionId(Turns::FEED.0 + session);
             let room = Input::Room { session, bytes: limits::OUTPUT_BYTES };
             self.recorder.handle(self.now, room);
         }
@@ -226,7 +237,11 @@ impl Turns {
             }
             Job::Sync { ticket } => Some(Done::Synced { ticket, result }),
             Job::Space => Some(Done::Space { free: 1 << 40, total: 1 << 41 }),
-            Job::Read { .. } | Job::Remove { .. } | Job::Close { .. } => None,
+            Job::Close { .. } => {
+                self.closed += 1;
+                None
+            }
+            Job::Read { .. } | Job::Remove { .. } => None,
         });
     }
 
