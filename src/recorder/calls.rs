@@ -184,7 +184,7 @@ impl Recorder {
         Ok(ticket.max(self.storage.settled()))
     }
 
-    fn note_call(&mut self, now: Now, number: CallNumber, new: bool) -> Ticket {
+    pub(super) fn note_call(&mut self, now: Now, number: CallNumber, new: bool) -> Ticket {
         let Some(call) = self.calls.get(number) else { return self.storage.settled() };
         let sequence = self.storage.next_sequence();
         let numbers = seal::seal_numbers(self.call_key.as_ref(), sequence, &call.numbers);

@@ -1,11 +1,12 @@
 //! The helper: slow arithmetic in a short-lived thread, one at a time.
 //!
-//! Hashing a PIN and wrapping data keys take milliseconds to hundreds of them; neither belongs in
-//! the loop or in front of the disk. Requests wait here in order; the answer comes back as an
-//! `Answer` with a wake-up.
+//! Hashing a PIN and wrapping data keys take milliseconds to hundreds of them, and a key file waits
+//! for the disk; none of that belongs in the loop or in front of the disk's jobs. Requests wait in
+//! order; the answer comes back as an `Answer` with a wake-up.
 
+use super::data_dir;
 use crate::id::SessionId;
-use crate::store::seal::{Envelope, Recipient};
+use crate::store::seal::{DataKey, Envelope, Recipient};
 use mio::Waker;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ pub enum Request {
     CheckPin { session: SessionId, hash: String, pin: Zeroizing<String> },
     Envelopes { count: usize },
     ReadConfig { session: Option<SessionId>, apply: bool, path: PathBuf },
+    NewCallKey { data: PathBuf },
+    ForgetCallKeys { data: PathBuf },
 }
 
 /// What came of it.
@@ -32,6 +35,10 @@ pub enum Answer {
         apply: bool,
         result: Result<Box<crate::config::Config>, String>,
     },
+    /// The new call key, if it could be written.
+    CallKey(Option<DataKey>),
+    /// Done, and nobody has to know.
+    Done,
     /// The thread is free again.
     Free,
     /// It could not be done: a reason to stop.
@@ -106,6 +113,20 @@ fn serve(request: Request, recipients: &[Recipient], seal: bool) -> Answer {
         Request::ReadConfig { session, apply, path } => {
             let result = super::daemon::read_config(&path).map(Box::new);
             Answer::Config { session, apply, result }
+        }
+        Request::NewCallKey { data } => {
+            let made = data_dir::new_call_key(&data);
+            Answer::CallKey(made.map_err(|error| log::error!("{error}")).ok())
+        }
+        Request::ForgetCallKeys { data } => {
+            match data_dir::forget_old_call_keys(&data) {
+                Ok(()) => Answer::Done,
+                // The replacement begins anew, and ends with forgetting.
+                Err(error) => {
+                    log::error!("{error}");
+                    Answer::CallKey(None)
+                }
+            }
         }
     }
 }

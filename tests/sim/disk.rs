@@ -118,7 +118,9 @@ impl SimDisk {
                 Done::Read { tag, bytes, result: result.and(found) }
             }
             Job::Remove { path } => {
-                self.live.remove(&path);
+                if result.is_ok() {
+                    self.live.remove(&path);
+                }
                 Done::Removed { path, result }
             }
             Job::Space => Done::Space { free: self.space.0, total: self.space.1 },
