@@ -270,7 +270,7 @@ fn h6_what_is_past_its_retention_goes_within_an_hour_but_not_what_is_protected()
     assert!(!story.has_file(&first));
     assert_eq!(story.ids(), [later.clone(), held.clone()]);
     story.days(300);
-    assert_eq!(story.ids(), [held.clone()], "a legal hold lasts until it is ended");
+    assert_eq!(story.ids(), [held.as_str()], "a legal hold lasts until it is ended");
     story.sim.say(story.chief, &format!("protect {held} off"));
     story.sim.run_ms(1000);
     story.days(1);

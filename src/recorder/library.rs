@@ -434,7 +434,8 @@ impl Recorder {
     }
 
     fn read(&mut self, session: SessionId, path: String, offset: u64) {
-        if self.reader.for_session.is_some() || self.reader.arrived.is_some() {
+        let busy = self.reader.for_session.is_some() || self.reader.arrived.is_some();
+        if busy || self.storage.slow {
             return;
         }
         self.reader.tag += 1;

@@ -115,9 +115,6 @@ impl Recorder {
                 false
             }
         };
-        if self.storage.slow {
-            return;
-        }
         for job in self.retention.removals(now.mono, self.storage.durable()) {
             self.storage.ask(now.mono, job);
             self.storage.urge();
@@ -126,7 +123,8 @@ impl Recorder {
             self.index.forget_deletions();
         }
         self.rotate_call_key(now);
-        if now.mono >= self.retention.next && clear && !self.stopping {
+        let may = clear && !self.storage.slow && !self.stopping;
+        if may && now.mono >= self.retention.next {
             self.expire(now);
         }
     }
