@@ -6,10 +6,10 @@
 //! read; every `ok` leaves after the sync that makes it true.
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
-//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `blackouts`,
-//! `retention` (deleting), `rights` (who may do what right now), `command` (one short function per
-//! command), `library` (listing and reading records), `news` (what to tell whom), `storage`
-//! (journal and jobs).
+//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `files` (theirs, also
+//! when they fail), `calls`, `blackouts`, `retention` (deleting), `rights` (who may do what right now),
+//! `command` (one short function per command), `library` (listing and reading records), `news`
+//! (what to tell whom), `storage` (journal and jobs).
 
 mod agent;
 mod audio;
@@ -19,6 +19,7 @@ mod box_info;
 mod calls;
 mod command;
 mod cti;
+mod files;
 mod hello;
 pub mod library;
 mod news;
@@ -29,6 +30,7 @@ mod rights;
 mod session;
 mod storage;
 mod tapes;
+mod undurable;
 
 pub use boot::{Boot, Cut};
 pub use recording::{Chunk, Recording, Tape};
@@ -129,7 +131,7 @@ pub enum Output {
     ForgetCallKeys,
     /// Everything is closed and durable: the daemon may end.
     Stopped,
-    /// The store cannot be trusted any more: the daemon must end with this reason.
+    /// The daemon must end with this reason, without an orderly stop.
     Fatal(String),
 }
 
@@ -142,6 +144,10 @@ pub struct Recorder {
     boards: Vec<Option<String>>,
     calls: Calls,
     recordings: Vec<Recording>,
+    /// Room for copies of chunks that are not durable yet.
+    spare_chunks: Vec<Chunk>,
+    /// The payload that is being sealed.
+    payload: Vec<u8>,
     blackouts: blackouts::Blackouts,
     sessions: Sessions,
     storage: Storage,
@@ -174,6 +180,7 @@ pub struct Recorder {
     /// When the last turn was.
     now: Mono,
     stopping: bool,
+    stop_asked: Mono,
     stopped: bool,
 }
 
@@ -282,6 +289,7 @@ impl Recorder {
             return;
         }
         self.stopping = true;
+        self.stop_asked = now.mono;
         log::info!("stopping: closing {} recordings", self.running().count());
         self.forget_all_recall();
         self.end_all(now, crate::store::fact::RecordingEnd::Shutdown);
@@ -289,6 +297,13 @@ impl Recorder {
 
     fn tick_stop(&mut self, now: Now) {
         if !self.stopping || self.stopped {
+            return;
+        }
+        if self.storage.is_down() {
+            if now.mono.since_ms(self.stop_asked) >= limits::STOP_DOWN_MS {
+                let text = "the disk has failed, and the box was asked to stop";
+                self.outputs.push_back(Output::Fatal(text.to_string()));
+            }
             return;
         }
         let open = self.recordings.iter().any(|recording| recording.tape.is_some());

@@ -12,7 +12,7 @@ use crate::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::job::Ticket;
 use crate::limits;
-use crate::store::fact::{CallNumber, Fact, Holder, Reason, Reasons, RecordingEnd};
+use crate::store::fact::{CallNumber, Fact, Holder, Reason, Reasons};
 use crate::store::seal;
 use crate::time::{Mono, Now, Position};
 use protocol::command::bad_character;
@@ -168,6 +168,7 @@ impl Recorder {
         by: &By,
     ) -> Result<Said, Refusal> {
         let number = self.call_on(device)?;
+        self.need_disk()?;
         let call = self.calls.get(number).ok_or_else(|| Refusal::from(Code::NoCall))?;
         let from = self.press_from(call);
         let schedule = match by.reason() {
@@ -211,6 +212,7 @@ impl Recorder {
             Reason::Api => Reasons::only(Reason::Api),
             _ => reasons,
         };
+        self.need_disk()?;
         let ticket = self.drop_reasons(now, id, gone, &by.name);
         Ok(self.said_of(id, ticket))
     }
@@ -276,7 +278,11 @@ impl Recorder {
                 self.open_blackout(now, &press)
             }
         };
-        Ok(Self::blackout_said(now, &receipt))
+        let mut said = Self::blackout_said(now, &receipt);
+        if self.storage.is_down() {
+            said.give_up = Some(now.mono);
+        }
+        Ok(said)
     }
 
     /// From where this agent knows of a recording.
@@ -313,6 +319,10 @@ impl Recorder {
         by: &By,
     ) -> Result<Said, Refusal> {
         let hidden = by.kind == Kind::Agent && !self.blackout_seen(agent);
+        if !hidden && self.storage.is_down() && self.blackouts.of(agent).is_some() {
+            let text = "the disk has failed: the blackout stays on, because its end cannot be kept";
+            return Err(Refusal::new(Code::Storage, text).masked());
+        }
         let mut bytes = Vec::new();
         let open =
             if hidden { None } else { self.release_blackout(now, agent, by.holder(), &by.name) };
@@ -359,17 +369,5 @@ impl Recorder {
         let mut bytes = Vec::new();
         reply::ok(&mut bytes).pair("recording", id).end();
         Ok(Said::after(ticket, bytes))
-    }
-
-    /// A recording whose file the disk refused.
-    pub(super) fn file_failed(&mut self, now: Now, file: crate::job::FileId) {
-        let index = self.recordings.iter().position(|r| r.file == file && r.tape.is_some());
-        if let Some(index) = index {
-            let recording = &mut self.recordings[index];
-            let (call, head) = (recording.call, self.channels[recording.channel.0].head());
-            recording.end.get_or_insert((head, RecordingEnd::Storage));
-            self.give_up(now, index);
-            self.news_of_call(call);
-        }
     }
 }

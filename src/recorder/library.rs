@@ -178,7 +178,9 @@ impl Recorder {
         if record.protected == on {
             return Ok(Said::ok(self.storage.settled()));
         }
-        let fact = Fact::Protected { id: record.id(), on, by };
+        let id = record.id();
+        self.need_disk()?;
+        let fact = Fact::Protected { id, on, by };
         Ok(Said::ok(self.storage.note(&mut self.index, now, fact)))
     }
 
@@ -464,7 +466,10 @@ impl Recorder {
         }
         match self.arrived(session) {
             None => self.read(session, path.to_string(), *from),
-            Some(Some(bytes)) if !bytes.is_empty() => {
+            Some(Some(mut bytes)) if !bytes.is_empty() => {
+                // Behind its end a file that failed holds what nobody vouches for.
+                let left = usize::try_from(size - *from).unwrap_or(usize::MAX);
+                bytes.truncate(left);
                 reply::data(out, &bytes);
                 *from += bytes.len() as u64;
                 self.reader.spare = bytes;
@@ -490,28 +495,7 @@ impl Recorder {
             }
             return;
         }
-        let failed = match &done {
-            Done::Opened { file, result } | Done::Appended { file, result, .. } => {
-                result.err().map(|error| (*file, error))
-            }
-            _ => None,
-        };
-        let done = match done {
-            Done::Removed { path, result } => return self.removed(now, path, result),
-            done => done,
-        };
-        let space = matches!(done, Done::Space { .. });
-        if let Err(reason) = self.storage.done(now, done) {
-            self.outputs.push_back(super::Output::Fatal(reason));
-            return;
-        }
-        if let Some((file, error)) = failed {
-            log::error!("a media file was refused: {error}");
-            self.file_failed(now, file);
-        }
-        if space {
-            self.judge_space(now);
-        }
+        self.stored(now, done);
     }
 
     /// A read for a session that left is nobody's.

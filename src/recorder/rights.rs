@@ -34,6 +34,11 @@ impl Recorder {
         if self.config.on_demand.enabled { Ok(()) } else { Err(Code::OnDemandOff.into()) }
     }
 
+    /// While the disk is failed nothing can be promised.
+    pub(super) fn need_disk(&self) -> Result<(), Refusal> {
+        if self.storage.is_down() { Err(disk_failed()) } else { Ok(()) }
+    }
+
     fn need_call(&self, agent: AgentIndex) -> Result<&Call, Refusal> {
         self.current_call(agent).ok_or_else(|| Code::NoCall.into())
     }
@@ -68,6 +73,7 @@ impl Recorder {
         if self.seen_running(agent, call.number).is_none() && self.pressed(agent, call).is_none() {
             self.can_begin()?;
         }
+        self.need_disk()?;
         Ok(call.number)
     }
 
@@ -96,10 +102,14 @@ impl Recorder {
         let call = self.need_call(agent)?.number;
         let Some(running) = self.seen_running(agent, call) else {
             let stopped = self.seen_last(agent, call).filter(|r| Self::pressed_by(r, agent));
-            return stopped.ok_or_else(|| Code::NotRecording.into());
+            let stopped = stopped.ok_or_else(|| Refusal::from(Code::NotRecording))?;
+            return self.need_disk().map(|()| stopped);
         };
         let own = Self::pressed_by(running, agent) || running.reasons.has(Reason::Agent);
-        if own || any { Ok(running) } else { Err(Code::NotYours.into()) }
+        if !own && !any {
+            return Err(Code::NotYours.into());
+        }
+        self.need_disk().map(|()| running)
     }
 
     /// The call in which `blackout start` would black out; with an open one, any.
@@ -158,7 +168,11 @@ impl Recorder {
         }
         self.need(agent, Permission::Update(field))?;
         let call = self.reachable_call(agent).ok_or_else(|| Refusal::from(Code::NoCall))?;
-        self.seen_last(agent, call.number).ok_or_else(|| Code::NotRecording.into())
+        let last = self.seen_last(agent, call.number);
+        let last = last.ok_or_else(|| Refusal::from(Code::NotRecording))?;
+        // A field is sealed under a key that must be on the disk first.
+        let opening = last.tape.as_ref().is_some_and(|tape| tape.waits());
+        if opening { Err(disk_failed()) } else { self.need_disk().map(|()| last) }
     }
 
     /// Desktop-only recording needs a screen capture client, which this box does not serve yet
@@ -188,7 +202,8 @@ impl Recorder {
         add(Ability::RecordStart, self.may_record_start(agent).is_ok());
         add(Ability::RecordStop, self.may_record_stop(agent).is_ok());
         add(Ability::BlackoutStart, self.may_blackout_start(agent).is_ok());
-        add(Ability::BlackoutStop, self.may_blackout_stop(agent).is_ok());
+        let stop = self.may_blackout_stop(agent).and_then(|()| self.need_disk());
+        add(Ability::BlackoutStop, stop.is_ok());
         add(Ability::ScreenStart, self.may_screen(agent).is_ok());
         add(Ability::ScreenStop, self.may_screen(agent).is_ok());
         for field in 1..=FIELDS {
@@ -196,4 +211,8 @@ impl Recorder {
         }
         can
     }
+}
+
+fn disk_failed() -> Refusal {
+    Refusal::new(Code::Storage, "the disk has failed; nothing was changed, a technician is told")
 }
