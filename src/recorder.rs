@@ -7,8 +7,8 @@
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `files` (theirs, also
-//! when they fail), `calls`, `blackouts`, `retention` (deleting), `rights` (who may do what right now),
-//! `command` (one short function per command), `library` (listing and reading records), `news`
+//! when they fail), `calls`, `blackouts`, `retention` (deleting), `rights` (who may do what right
+//! now), `command` (one short function per command), `library` (listing and reading records), `news`
 //! (what to tell whom), `storage` (journal and jobs).
 
 mod agent;

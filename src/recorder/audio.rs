@@ -216,13 +216,10 @@ impl Recorder {
         let mark = tape.mark();
         tape.unsynced.push_back(Written { after, mark, chunk: None });
         tape.finished = Some(finished);
-        let (id, channel, file) = (recording.id, recording.channel, recording.file);
+        let file = recording.file;
         self.storage.ask(now.mono, Job::Append { file, bytes: block });
         self.storage.ask(now.mono, Job::Close { file });
         self.storage.urge();
-        let stored_ms = ms_of_frames(finished.ledger.stored, self.channels[channel.0].rate);
-        log::info!("recording {id} closed ({}), {stored_ms} ms stored", end.word());
-        self.trace.note(now.wall, Event::RecordingEnded { recording: id, why: end.word() });
         true
     }
 

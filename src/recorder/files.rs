@@ -21,7 +21,7 @@ use crate::store::fact::{Fact, FactSpan, RecordingEnd, RecordingEnded};
 use crate::store::layout;
 use crate::store::media::SpanFold;
 use crate::store::seal::{self, DataKey};
-use crate::time::{Now, Position};
+use crate::time::{Now, Position, ms_of_frames};
 use crate::trace::Event;
 
 /// The subject of alarms about writing, as against those about free space.
@@ -177,7 +177,10 @@ impl Recorder {
         };
         assert_eq!(tape.durable.size, finished.size, "the trailer is durable");
         recording.closed = true;
-        let channel = recording.channel;
+        let (id, channel, why) = (recording.id, recording.channel, finished.end.word());
+        let stored_ms = ms_of_frames(finished.ledger.stored, self.channels[channel.0].rate);
+        log::info!("recording {id} closed ({why}), {stored_ms} ms stored");
+        self.trace.note(now.wall, Event::RecordingEnded { recording: id, why });
         self.storage.note(&mut self.index, now, Fact::RecordingEnded(ended));
         self.put_back(channel, tape.reel);
     }
