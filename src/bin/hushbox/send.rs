@@ -50,6 +50,10 @@ pub fn run(args: &SendArgs) -> Result<Outcome, Failure> {
             return Ok(Outcome::Unclean);
         }
     }
+    // Taking leave tells the box that this was no crash; whether it still answers matters not.
+    if let Some(mut connection) = connection.filter(|_| greeted) {
+        drop(connection.ask("quit"));
+    }
     data.close()?;
     Ok(Outcome::Done)
 }
