@@ -50,8 +50,8 @@ pub fn run(args: &SendArgs) -> Result<Outcome, Failure> {
             return Ok(Outcome::Unclean);
         }
     }
-    // Taking leave tells the box that this was no crash; whether it still answers matters not.
-    if let Some(mut connection) = connection.filter(|_| greeted) {
+    // A call feed that takes its leave is not missed; whether the box still answers matters not.
+    if let Some(mut connection) = connection.filter(|_| args.kind == Some(Kind::Cti)) {
         drop(connection.ask("quit"));
     }
     data.close()?;
