@@ -120,6 +120,7 @@ impl Recorder {
             wrong_pins: 0,
             pin_locked_until: Mono(0),
             now: now.mono,
+            clock_offset_ms: now.wall.0 - i64::try_from(now.mono.0 / 1000).unwrap_or(0),
             stopping: false,
             stopped: false,
             channels,
@@ -189,6 +190,9 @@ impl Recorder {
             self.storage.note(&mut self.index, now, fact);
             self.match_schedules(now, number);
             self.cut_of(&call);
+            if !self.cut.iter().any(|cut| cut.call == number) {
+                self.keep_back(number);
+            }
         }
     }
 
@@ -273,6 +277,9 @@ impl Recorder {
         self.config.audio.holdback_ms = kept.audio.holdback_ms;
         let lead_ms = self.config.blackout.lead_ms.min(kept.audio.holdback_ms);
         self.config.blackout.lead_ms = lead_ms;
+        if self.config.audio.recall_ms.is_none() {
+            self.forget_all_recall();
+        }
         let numbers: Vec<_> = self.calls.live().map(|call| call.number).collect();
         for number in numbers {
             let device = self.calls.get(number).map(|call| call.device.clone());
