@@ -62,6 +62,10 @@ pub struct Boot {
 /// Free buffers for chunks: two per channel and some for facts.
 const SPARE_BLOCKS: usize = 16;
 
+/// Room in a buffer beside a chunk's payload: for its head and the trailer, or for a header, or for
+/// the facts of a busy turn. It is locked memory, two buffers a channel.
+const BLOCK_SPARE_BYTES: usize = crate::store::media::MAX_HEADER_BYTES;
+
 impl Recorder {
     /// # Errors
     /// When the codec refuses the configured rate or bitrate.
@@ -77,7 +81,7 @@ impl Recorder {
             header
         });
         let blocks = channels.len() * 2 + SPARE_BLOCKS;
-        let block_bytes = longest * 2 + 64 * 1024;
+        let block_bytes = longest + BLOCK_SPARE_BYTES;
         let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, block_bytes);
         if boot.anchor {
             storage.anchor(now.wall);
