@@ -2,6 +2,7 @@
 //!
 //! Pure but for `shell`: see `docs/architecture.md` for the map.
 
+pub mod activity;
 pub mod alarm;
 pub mod blackout;
 pub mod call;
