@@ -187,7 +187,12 @@ fn mix(folder: &Path, speech: &Speech, snr_db: i32) -> Result<Vec<i16>, String> 
     for (name, what, volume) in parts {
         let part = folder.join(name);
         let mut synth = Command::new("sox");
-        synth.args(["-R", "-D", "-r", "8000", "-n"]).args(raw).arg(&part).args(["synth", &length]).args(what);
+        synth
+            .args(["-R", "-D", "-r", "8000", "-n"])
+            .args(raw)
+            .arg(&part)
+            .args(["synth", &length])
+            .args(what);
         run(synth.args(["vol", &format!("{volume:.6}")]))?;
         mixer.args(["-v", "1"]).args(raw).arg(part);
     }

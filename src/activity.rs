@@ -10,6 +10,8 @@
 
 mod level;
 mod script;
+#[cfg(test)]
+mod tests;
 mod voice;
 
 pub use script::ScriptPlayer;

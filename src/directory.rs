@@ -58,9 +58,8 @@ impl Directory {
     /// # Errors
     /// `Unknown` when there is none, or more than one.
     pub fn log_in(&self, user: &str, domain: Option<&str>) -> Result<AgentIndex, Unknown> {
-        let same = |(_, agent): &(usize, &Agent)| {
-            agent.username.eq_ignore_ascii_case(user) && !agent.gone
-        };
+        let same =
+            |(_, agent): &(usize, &Agent)| agent.username.eq_ignore_ascii_case(user) && !agent.gone;
         let found: Vec<(usize, &Agent)> = self.agents.iter().enumerate().filter(same).collect();
         let [(index, agent)] = found[..] else {
             if found.is_empty() {

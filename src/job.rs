@@ -16,17 +16,37 @@ pub struct Ticket(pub u64);
 #[derive(Debug, PartialEq, Eq)]
 pub enum Job {
     /// Makes a new file (it must not exist) and the folders above it.
-    Create { file: FileId, path: String },
+    Create {
+        file: FileId,
+        path: String,
+    },
     /// Opens a file that exists, to append to it.
-    Reopen { file: FileId, path: String },
-    Append { file: FileId, bytes: Vec<u8> },
-    Close { file: FileId },
+    Reopen {
+        file: FileId,
+        path: String,
+    },
+    Append {
+        file: FileId,
+        bytes: Vec<u8>,
+    },
+    Close {
+        file: FileId,
+    },
     /// Makes everything before it durable: contents, lengths, new names.
-    Sync { ticket: Ticket },
+    Sync {
+        ticket: Ticket,
+    },
     /// Reads up to `bytes.capacity()` bytes from `offset` on.
-    Read { tag: u64, path: String, offset: u64, bytes: Vec<u8> },
+    Read {
+        tag: u64,
+        path: String,
+        offset: u64,
+        bytes: Vec<u8>,
+    },
     /// Removes a file's name.
-    Remove { path: String },
+    Remove {
+        path: String,
+    },
     /// Tells the free space of the data file system.
     Space,
 }
@@ -43,12 +63,32 @@ pub enum DiskError {
 /// What became of a job.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Done {
-    Opened { file: FileId, result: Result<(), DiskError> },
+    Opened {
+        file: FileId,
+        result: Result<(), DiskError>,
+    },
     /// `bytes` comes back, empty, to be used again.
-    Appended { file: FileId, bytes: Vec<u8>, result: Result<(), DiskError> },
-    Synced { ticket: Ticket, result: Result<(), DiskError> },
-    Read { tag: u64, bytes: Vec<u8>, result: Result<(), DiskError> },
-    Removed { path: String, result: Result<(), DiskError> },
+    Appended {
+        file: FileId,
+        bytes: Vec<u8>,
+        result: Result<(), DiskError>,
+    },
+    Synced {
+        ticket: Ticket,
+        result: Result<(), DiskError>,
+    },
+    Read {
+        tag: u64,
+        bytes: Vec<u8>,
+        result: Result<(), DiskError>,
+    },
+    Removed {
+        path: String,
+        result: Result<(), DiskError>,
+    },
     /// Bytes free to us, and in all.
-    Space { free: u64, total: u64 },
+    Space {
+        free: u64,
+        total: u64,
+    },
 }

@@ -53,22 +53,43 @@ use std::collections::{BTreeSet, VecDeque};
 /// What the shell brings besides audio.
 #[derive(Debug)]
 pub enum Input<'a> {
-    Opened { session: SessionId, peer: Peer },
+    Opened {
+        session: SessionId,
+        peer: Peer,
+    },
     /// One line without its end, or why it was none.
-    Line { session: SessionId, line: Result<&'a str, Refusal>, woke: Mono },
-    Gone { session: SessionId },
+    Line {
+        session: SessionId,
+        line: Result<&'a str, Refusal>,
+        woke: Mono,
+    },
+    Gone {
+        session: SessionId,
+    },
     /// The shell has so many bytes of room for this session.
-    Room { session: SessionId, bytes: usize },
+    Room {
+        session: SessionId,
+        bytes: usize,
+    },
     Done(Done),
     Envelope(Box<Envelope>),
     /// The answer to `Output::CheckPin`.
-    Pin { session: SessionId, right: bool },
+    Pin {
+        session: SessionId,
+        right: bool,
+    },
     /// How a board is: `None` while it runs.
-    Board { board: usize, trouble: Option<String> },
+    Board {
+        board: usize,
+        trouble: Option<String>,
+    },
     /// A new configuration, already checked.
     Reload(Box<Config>),
     /// What came of `Output::ReadConfig`; the error is for people.
-    ConfigRead { session: SessionId, result: Result<(), String> },
+    ConfigRead {
+        session: SessionId,
+        result: Result<(), String>,
+    },
     /// Stop in order.
     Stop,
 }
@@ -76,16 +97,28 @@ pub enum Input<'a> {
 /// What the shell is asked to do.
 #[derive(Debug)]
 pub enum Output {
-    Send { session: SessionId, bytes: Vec<u8> },
-    Close { session: SessionId },
+    Send {
+        session: SessionId,
+        bytes: Vec<u8>,
+    },
+    Close {
+        session: SessionId,
+    },
     Job(Job),
     /// So many envelopes are wanted.
     Envelopes(usize),
     /// Compare a PIN with its hash, outside the loop.
-    CheckPin { session: SessionId, hash: String, pin: zeroize::Zeroizing<String> },
+    CheckPin {
+        session: SessionId,
+        hash: String,
+        pin: zeroize::Zeroizing<String>,
+    },
     LogLevel(log::LevelFilter),
     /// Read the configuration again; answered by `Reload` or not at all.
-    ReadConfig { session: Option<SessionId>, apply: bool },
+    ReadConfig {
+        session: Option<SessionId>,
+        apply: bool,
+    },
     /// Everything is closed and durable: the daemon may end.
     Stopped,
     /// The store cannot be trusted any more: the daemon must end with this reason.

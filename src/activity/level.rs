@@ -11,8 +11,8 @@
 use std::f64::consts::PI;
 
 /// The band that is listened to, in Hz: where voices are strong, and above the mains. It keeps a
-/// quarter of white noise's power.
-const BAND_HZ: [f64; 2] = [250.0, 1000.0];
+/// fifth of white noise's power.
+const BAND_HZ: [f64; 2] = [300.0, 1000.0];
 
 /// Length of one block, in milliseconds.
 pub const BLOCK_MS: u64 = 20;
@@ -21,7 +21,7 @@ pub const BLOCK_MS: u64 = 20;
 /// truly silent does not take its own rounding for speech.
 const FLOOR_DB_MIN: f64 = -65.0;
 
-/// Before anything is known the noise is taken for at most this, in dB of full scale.
+/// Until a line was heard for all slots its noise is taken for at most this, in dB of full scale.
 const FLOOR_DB_START: f64 = -40.0;
 
 /// How fast the noise level sinks and rises, in dB per block: 100 dB and 3 dB per second.
@@ -108,7 +108,7 @@ impl Level {
     pub fn new(rate: u32) -> Level {
         let high = |q| Section::new(true, BAND_HZ[0], q, rate);
         Level {
-            // Butterworth, fourth order: 50 Hz is 56 dB down, 100 Hz 32 dB.
+            // Butterworth, fourth order: 50 Hz is 62 dB down, 150 Hz 24 dB.
             sections: [
                 high(0.541_196),
                 high(1.306_563),
@@ -120,7 +120,7 @@ impl Level {
             recent: heapless::Deque::new(),
             level_db: FLOOR_DB_MIN,
             floor_db: None,
-            minima_db: [0.0; SLOTS],
+            minima_db: [FLOOR_DB_START; SLOTS],
             slot: 0,
             slot_blocks: 0,
         }

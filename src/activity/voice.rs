@@ -27,8 +27,14 @@ const STRETCH_BLOCKS: u32 = 3;
 enum Line {
     Free,
     /// Something is loud, maybe not for long.
-    Attacked { onset: Position, loud: u64 },
-    Seized { quiet: u64, stretch: u32 },
+    Attacked {
+        onset: Position,
+        loud: u64,
+    },
+    Seized {
+        quiet: u64,
+        stretch: u32,
+    },
 }
 
 /// The detector of one channel.
@@ -132,7 +138,9 @@ impl VoiceDetector {
             (Line::Free, false) => {}
             (Line::Free, true) => self.attacked(self.head.back(block), block),
             (Line::Attacked { onset, loud }, true) => self.attacked(onset, loud + block),
-            (Line::Attacked { loud, .. }, false) if loud <= block / FORGIVE => self.line = Line::Free,
+            (Line::Attacked { loud, .. }, false) if loud <= block / FORGIVE => {
+                self.line = Line::Free
+            }
             (Line::Attacked { onset, loud }, false) => {
                 self.line = Line::Attacked { onset, loud: loud - block / FORGIVE };
             }

@@ -113,7 +113,8 @@ impl Recorder {
         let found = |call: &&Call| {
             ["voice", "script"].iter().any(|word| call.id == found_id(word, call.number))
         };
-        let known: Vec<_> = self.calls.live().filter(found).map(|c| (c.channel, c.number)).collect();
+        let known: Vec<_> =
+            self.calls.live().filter(found).map(|c| (c.channel, c.number)).collect();
         for (channel, number) in known {
             let place = &mut self.channels[channel.0];
             place.activity.resume();

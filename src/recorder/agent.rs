@@ -101,7 +101,8 @@ impl Recorder {
         let own = pressed.is_some_and(|(by, _)| by == agent);
         if self.only_own(agent) && own && !rest.is_empty() {
             // Others go on without the agent's notice: their recording begins where this one ends.
-            let head = self.recording(id).map_or(Position(0), |r| self.channels[r.channel.0].head());
+            let head =
+                self.recording(id).map_or(Position(0), |r| self.channels[r.channel.0].head());
             let schedule = self.calls.get(call).and_then(|call| call.schedules.percentage);
             let want = Wanted {
                 call,
@@ -308,11 +309,8 @@ impl Recorder {
     ) -> Result<Said, Refusal> {
         let hidden = by.kind == Kind::Agent && !self.blackout_seen(agent);
         let mut bytes = Vec::new();
-        let open = if hidden {
-            None
-        } else {
-            self.release_blackout(now, agent, by.holder(), &by.name)
-        };
+        let open =
+            if hidden { None } else { self.release_blackout(now, agent, by.holder(), &by.name) };
         let Some((was, to, over, ticket)) = open else {
             let line = reply::ok(&mut bytes).pair("blackout", "off").pair("recording", "-");
             line.pair("from", "-").pair("to", "-").end();

@@ -97,7 +97,8 @@ impl Recorder {
             return self.cut(now, index);
         }
         let head = channel.head();
-        let waited = head.back(frames_of_ms(u64::from(self.config.audio.holdback_ms), channel.rate));
+        let waited =
+            head.back(frames_of_ms(u64::from(self.config.audio.holdback_ms), channel.rate));
         let (limit, end) = match recording.end {
             Some((to, _)) if recording.flush => (to, Some(to)),
             Some((to, _)) => (to.min(waited), Some(to)),

@@ -198,7 +198,10 @@ impl Recorder {
         let all = crate::store::index::Filter::default();
         let Some(last) = self.index.list(&all).find(same) else { return };
         let stopped = |ended: &RecordingEnded| {
-            matches!(ended.end, RecordingEnd::Power | RecordingEnd::Shutdown | RecordingEnd::Storage)
+            matches!(
+                ended.end,
+                RecordingEnd::Power | RecordingEnd::Shutdown | RecordingEnd::Storage
+            )
         };
         if !last.ended.as_ref().is_some_and(stopped) || last.reasons.is_empty() {
             return;

@@ -187,7 +187,8 @@ impl Recorder {
         let mut bytes = Vec::new();
         let (free, total) = (self.storage.free_bytes, self.storage.total_bytes);
         let oldest = self.index.oldest().map_or("-".to_string(), |at| at.to_string());
-        let line = reply::ok(&mut bytes).pair("free", free).pair("used", total.saturating_sub(free));
+        let line =
+            reply::ok(&mut bytes).pair("free", free).pair("used", total.saturating_sub(free));
         let line = line.pair("records", self.index.len()).pair("oldest", oldest);
         match self.days_left() {
             Some(days) => line.pair("days_left", days).end(),
@@ -212,7 +213,9 @@ impl Recorder {
         let row = row.pair("time", now.wall).pair("uptime_s", now.mono.0 / 1_000_000);
         let row = row.pair("calls", self.calls.live().count());
         let row = row.pair("recordings", self.running().count());
-        row.pair("blackouts", self.blackouts.open.len()).pair("sessions", self.sessions.len()).end();
+        row.pair("blackouts", self.blackouts.open.len())
+            .pair("sessions", self.sessions.len())
+            .end();
         for (index, board) in self.config.boards.iter().enumerate() {
             let trouble = self.boards[index].as_deref();
             let channels = self.channels.iter().filter(|c| c.board == index);

@@ -136,7 +136,8 @@ impl Recorder {
 
     /// What the PBX says replaces what it said before; what it does not say stays.
     fn learn(&self, call: &mut Call, args: &CallArgs<'_>) {
-        let text = |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
+        let text =
+            |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
         call.of = text(&args.of).or(call.of.take());
         call.group = text(&args.group).or(call.group.take());
         call.gate = text(&args.gate).or(call.gate.take());

@@ -90,13 +90,7 @@ impl Recorder {
         }
     }
 
-    fn answer(
-        &mut self,
-        now: Now,
-        id: SessionId,
-        line: &str,
-        woke: Mono,
-    ) -> Result<Said, Refusal> {
+    fn answer(&mut self, now: Now, id: SessionId, line: &str, woke: Mono) -> Result<Said, Refusal> {
         let kind = self.sessions.get(id).and_then(Session::kind);
         let command = Command::parse_for(line, kind)?;
         match command {
@@ -126,7 +120,11 @@ impl Recorder {
     }
 
     /// What the kind of session may not, `parse_for` has refused; here the box itself is asked.
-    fn authorise<'a>(&self, id: SessionId, command: Command<'a>) -> Result<Authorised<'a>, Refusal> {
+    fn authorise<'a>(
+        &self,
+        id: SessionId,
+        command: Command<'a>,
+    ) -> Result<Authorised<'a>, Refusal> {
         let who = self.sessions.get(id).and_then(|session| session.who.as_ref());
         let Some(who) = who else { return Err(Code::HelloFirst.into()) };
         let changes = !matches!(
@@ -233,7 +231,10 @@ impl Recorder {
             }
             other => Err(Refusal::new(
                 Code::BadCommand,
-                format!("this box does not serve `{}` yet; `help` lists what it does", verb(&other)),
+                format!(
+                    "this box does not serve `{}` yet; `help` lists what it does",
+                    verb(&other)
+                ),
             )),
         }
     }

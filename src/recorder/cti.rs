@@ -52,12 +52,7 @@ impl Recorder {
         Ok(Said::after(ticket, bytes))
     }
 
-    pub(super) fn cti_stop(
-        &mut self,
-        now: Now,
-        device: &str,
-        call: &str,
-    ) -> Result<Said, Refusal> {
+    pub(super) fn cti_stop(&mut self, now: Now, device: &str, call: &str) -> Result<Said, Refusal> {
         let number = self.call_named(device, call)?;
         let ticket = self.call_end(now, number, RecordingEnd::CallEnd, "stop");
         let count = self.recordings.iter().filter(|r| r.call == number).count();

@@ -196,7 +196,8 @@ impl Recorder {
     }
 
     fn claimed(hello: &Hello<'_>, agent: Option<AgentIndex>) -> Who {
-        let text = |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
+        let text =
+            |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
         let user = text(&hello.user).unwrap_or_else(|| hello.kind.word().to_string());
         Who { kind: hello.kind, user, agent, machine: text(&hello.machine) }
     }

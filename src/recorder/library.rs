@@ -89,19 +89,17 @@ impl Recorder {
         record.filter(|record| self.may_see(who, record)).ok_or_else(none)
     }
 
-    pub(super) fn records(
-        &self,
-        id: SessionId,
-        query: &RecordsQuery<'_>,
-    ) -> Result<Said, Refusal> {
+    pub(super) fn records(&self, id: SessionId, query: &RecordsQuery<'_>) -> Result<Said, Refusal> {
         let time = |key: &str, word: &Option<std::borrow::Cow<'_, str>>| match word {
             None => Ok(None),
             Some(word) => Wall::parse(word).map(Some).ok_or_else(|| {
-                let text = format!("{key}={word}: RFC 3339 is wanted, such as 2026-11-22T12:00:00Z");
+                let text =
+                    format!("{key}={word}: RFC 3339 is wanted, such as 2026-11-22T12:00:00Z");
                 Refusal::new(Code::BadArgument, text)
             }),
         };
-        let text = |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
+        let text =
+            |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
         let filter = Filter {
             agent: text(&query.agent),
             device: text(&query.device),
@@ -115,7 +113,10 @@ impl Recorder {
         self.may_list(who)?;
         let numbers = query.ani.is_some() || query.dnis.is_some();
         if numbers && who.kind == Kind::Technician {
-            return Err(Refusal::new(Code::Denied, "numbers are for those with records.own or .all"));
+            return Err(Refusal::new(
+                Code::Denied,
+                "numbers are for those with records.own or .all",
+            ));
         }
         let call = text(&query.call);
         let wanted = |record: &&Record| {
@@ -531,4 +532,3 @@ fn fate_word(fate: Fate) -> &'static str {
         Fate::Lost(_) => "lost",
     }
 }
-

@@ -256,7 +256,12 @@ impl Storage {
         }
     }
 
-    fn synced(&mut self, now: Mono, ticket: Ticket, result: Result<(), DiskError>) -> Result<(), String> {
+    fn synced(
+        &mut self,
+        now: Mono,
+        ticket: Ticket,
+        result: Result<(), DiskError>,
+    ) -> Result<(), String> {
         let Some((asked, at)) = self.under_way.take() else { return Ok(()) };
         assert_eq!(asked, ticket, "syncs come back in order");
         result.map_err(|error| format!("the sync of the data directory failed: {error}"))?;

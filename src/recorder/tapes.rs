@@ -65,7 +65,11 @@ impl Recorder {
     }
 
     /// Begins a recording; the ticket makes it durable.
-    pub(super) fn begin(&mut self, now: Now, want: Wanted) -> Result<(RecordingId, Ticket), Refusal> {
+    pub(super) fn begin(
+        &mut self,
+        now: Now,
+        want: Wanted,
+    ) -> Result<(RecordingId, Ticket), Refusal> {
         self.can_begin()?;
         let Some(call) = self.calls.get(want.call).cloned() else {
             return Err(Code::NoCall.into());

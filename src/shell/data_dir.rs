@@ -208,7 +208,9 @@ fn call_keys(data: &Path) -> Result<(DataKey, Zeroizing<[u8; 32]>, Vec<DataKey>)
     text.push('\n');
     let mut keys = Vec::new();
     for line in String::from_utf8_lossy(&old).lines().take(8) {
-        let Ok(mut bytes) = data_encoding::HEXLOWER.decode(line.trim().as_bytes()) else { continue };
+        let Ok(mut bytes) = data_encoding::HEXLOWER.decode(line.trim().as_bytes()) else {
+            continue;
+        };
         if let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice()) {
             keys.push(DataKey::from_random(key));
             text.push_str(line.trim());

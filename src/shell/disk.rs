@@ -53,7 +53,13 @@ impl Disk {
     ) -> io::Result<Disk> {
         let (done_sender, dones) = sync_channel(QUEUE);
         let root = File::open(data)?;
-        let hands = Hands { data: data.to_path_buf(), root, files: HashMap::new(), dirty: BTreeSet::new(), folders: BTreeSet::new() };
+        let hands = Hands {
+            data: data.to_path_buf(),
+            root,
+            files: HashMap::new(),
+            dirty: BTreeSet::new(),
+            folders: BTreeSet::new(),
+        };
         let work = move || work(hands, &inbox, &done_sender, &waker, &print);
         let thread = std::thread::Builder::new().name("disk".to_string()).spawn(work)?;
         Ok(Disk { tasks, dones, waiting: VecDeque::new(), thread: Some(thread) })

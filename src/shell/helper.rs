@@ -22,7 +22,10 @@ pub enum Request {
 
 /// What came of it.
 pub enum Answer {
-    Pin { session: SessionId, right: bool },
+    Pin {
+        session: SessionId,
+        right: bool,
+    },
     Envelopes(Vec<Envelope>),
     Config {
         session: Option<SessionId>,

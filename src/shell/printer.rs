@@ -10,7 +10,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// One line of the log.
 pub enum Line {
-    Text { level: Level, target: String, text: String },
+    Text {
+        level: Level,
+        target: String,
+        text: String,
+    },
     /// Everything before it has been printed when this answers.
     Flush(SyncSender<()>),
     /// Nothing comes after it.

@@ -82,7 +82,8 @@ fn journal_days(data: &Path) -> Result<Vec<String>, RecoverError> {
 
 fn read_day(data: &Path, day: &str, last: bool, found: &mut Found) -> Result<(), RecoverError> {
     let path = data.join(layout::journal_path(day));
-    let file = File::open(&path).map_err(|error| RecoverError::File { path: path.clone(), error })?;
+    let file =
+        File::open(&path).map_err(|error| RecoverError::File { path: path.clone(), error })?;
     let wrong = |error| RecoverError::Journal { path: path.clone(), error };
     let mut reader = JournalReader::open(BufReader::new(file)).map_err(wrong)?;
     while let Some(item) = reader.next_item().map_err(wrong)? {
