@@ -1,7 +1,7 @@
 //! A channel: one audio source of a board, its ring, its mask, its meter and its detector.
 //!
-//! It takes periods in and knows what is hidden: neither meter nor detector is given that (G6). Which calls it carries and who reads its ring is
-//! the recorder's business.
+//! It takes periods in and knows what is hidden: neither meter nor detector is given that (G6).
+//! Which calls it carries and who reads its ring is the recorder's business.
 
 use crate::activity::Detector;
 use crate::blackout::Mask;

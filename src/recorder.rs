@@ -6,9 +6,10 @@
 //! read; every `ok` leaves after the sync that makes it true.
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
-//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity` (calls
-//! that no PBX tells of), `blackouts`, `rights` (who may do what right now), `command` (one short function per command), `library`
-//! (listing and reading records), `news` (what to tell whom), `storage` (journal and jobs).
+//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
+//! (calls that no PBX tells of), `blackouts`, `rights` (who may do what right now), `command` (one
+//! short function per command), `library` (listing and reading records), `news` (what to tell
+//! whom), `storage` (journal and jobs).
 
 mod activity;
 mod agent;

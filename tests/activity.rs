@@ -159,6 +159,24 @@ fn g1_an_open_blackout_covers_a_found_call_from_its_beginning() {
 }
 
 #[test]
+fn g1_a_found_call_does_not_reach_back_into_a_blackout_that_is_over() {
+    let mut bench = BenchBox::start(&voice(EVERYTHING), Files::new());
+    bench.play(5 * SECOND, silence);
+    bench.play(SECOND, tone(1));
+    bench.say(AGENT, "blackout start");
+    bench.play(SECOND / 10, tone(0));
+    bench.say(AGENT, "blackout stop");
+    let over = bench.at;
+    bench.play(SECOND, tone(0));
+    assert_eq!(bench.calls(), ["+voice-1", "+voice-2"]);
+    let said = bench.say(AGENT, "status");
+    assert!(said.contains("call=voice-2"), "{said}");
+    bench.say(CTI, "call stop device=1001 call=voice-2");
+    let froms: Vec<u64> = bench.stored().iter().map(|stored| stored.from).collect();
+    assert_eq!(froms, [5 * SECOND - SECOND / 2, over]);
+}
+
+#[test]
 fn g6_what_is_said_under_a_mask_decides_nothing() {
     let run = |under: i16| {
         let mut bench = BenchBox::start(&voice(EVERYTHING), Files::new());

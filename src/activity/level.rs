@@ -2,13 +2,13 @@
 //!
 //! Audio goes through a band filter first: below it lie DC, mains hum and rumble, above it mostly
 //! hiss. What is left is measured in blocks of 20 ms, in dB of full scale. The noise is what the
-//! line falls back to: the lowest level, over 60 ms, of the last seconds. It sinks at once and rises
+//! line falls back to: the lowest level, over 60 ms, of the last 4 s. It sinks fast and rises
 //! slowly, so that speech is not taken for noise, but a line that hums on is, after a while.
 //!
 //! It keeps levels, no audio, but for the filter's memory, and `forget` clears that. Nothing here
 //! decides what is speech.
 
-use std::f64::consts::PI;
+use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 /// The band that is listened to, in Hz: where voices are strong, and above the mains. It keeps a
 /// fifth of white noise's power.
@@ -112,7 +112,7 @@ impl Level {
             sections: [
                 high(0.541_196),
                 high(1.306_563),
-                Section::new(false, BAND_HZ[1], 0.707_107, rate),
+                Section::new(false, BAND_HZ[1], FRAC_1_SQRT_2, rate),
             ],
             fresh: true,
             sum: 0.0,

@@ -1,7 +1,7 @@
 //! A script as activity: which step a channel is in follows from its position alone.
 //!
 //! It starts at position 0 with the daemon and goes round for ever. There is no state: the same
-//! position always gives the same answer. Nothing here reads a script's text (see `config::script`).
+//! position always gives the same answer. Nothing here reads a script's text: see `config::script`.
 
 use super::Seizure;
 use crate::config::ScriptStep;

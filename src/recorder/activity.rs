@@ -2,8 +2,8 @@
 //!
 //! Each turn looks at the newest seizure of every channel's line (see `crate::activity`) and does
 //! what the PBX's feed would have said. Such a call is called `voice-17` or `script-17`, 17 being
-//! the box's own number of it, which no restart repeats. It begins where the seizure does, but never
-//! before the end of the call before it.
+//! the box's own number of it, which no restart repeats. It begins where the seizure does, but
+//! never before the end of the call before it, nor before the end of a blackout of its agent.
 //!
 //! The feed goes first: its `call start` ends a call that was found so, and while a call of its own
 //! is going on, and until the line is released after it, nothing begins here.
@@ -11,6 +11,7 @@
 use super::Recorder;
 use crate::call::Call;
 use crate::channel::ChannelIndex;
+use crate::directory::AgentIndex;
 use crate::limits;
 use crate::store::fact::{CallNumber, RecordingEnd};
 use crate::time::{Now, Position, Wall, ms_of_frames};
@@ -22,7 +23,7 @@ struct Line {
     followed: u64,
     /// The call it began, while it is going on.
     call: Option<CallNumber>,
-    /// Where the last call on the channel ended.
+    /// No call begins before: here the last one ended, or a blackout of its agent.
     floor: Position,
 }
 
@@ -105,6 +106,16 @@ impl Recorder {
     pub(super) fn yield_line(&mut self, now: Now, channel: ChannelIndex) {
         if let Some(number) = self.lines.0[channel.0].call {
             self.call_end(now, number, RecordingEnd::CallEnd, "replaced");
+        }
+    }
+
+    /// A blackout of `agent` is over: calls that are found from now on do not reach back into it.
+    pub(super) fn forget_before(&mut self, agent: AgentIndex) {
+        for index in 0..self.channels.len() {
+            let place = &self.channels[index];
+            if self.device_owner(&place.device) == Some(agent) {
+                self.lines.0[index].floor = place.head();
+            }
         }
     }
 

@@ -275,6 +275,9 @@ impl Recorder {
             places.push(Place { channel: place.id, at: place.head() });
         }
         self.stale_news.extend(open.agent);
+        if let Some(agent) = open.agent {
+            self.forget_before(agent);
+        }
         log::info!("blackout of {} ended ({})", open.agent_name, end.word());
         let event = Event::Blackout { agent: open.agent_name, on: false, why: end.word() };
         self.trace.note(now.wall, event);

@@ -29,6 +29,11 @@ impl Recorder {
         call.given.or(call.phone_owner).or_else(|| self.sits_at(&call.device))
     }
 
+    /// Whose a call on this device would be, if nobody says more of it.
+    pub(super) fn device_owner(&self, device: &str) -> Option<AgentIndex> {
+        self.directory.by_phone(device).or_else(|| self.sits_at(device))
+    }
+
     fn sits_at(&self, device: &str) -> Option<AgentIndex> {
         let sits = |session: &super::Session| {
             let machine = session.who.as_ref()?.machine.as_deref()?;
