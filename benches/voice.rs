@@ -9,6 +9,7 @@
 use hushbox::activity::VoiceDetector;
 use hushbox::config::Voice;
 use hushbox::time::{Position, ms_of_frames};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
@@ -25,6 +26,10 @@ const FIXED_DB: f64 = -40.0;
 
 /// Quieter than this, in dB of full scale, clean speech has not begun or is over.
 const EDGE_DB: f64 = -50.0;
+
+/// RMS of sox's white noise, which is even between -1 and 1, and of its sines.
+const NOISE_RMS: f64 = 0.577_35;
+const SINE_RMS: f64 = std::f64::consts::FRAC_1_SQRT_2;
 
 const VOICES: [&str; 6] = ["en-gb", "en-us", "en-gb+f2", "en-us+f4", "de", "de+f3"];
 
@@ -53,9 +58,13 @@ struct Stretch {
 /// What a detector made of a line.
 struct Score {
     missed: usize,
+    /// Calls without any speech in them.
     false_starts: usize,
+    /// Sentences in the call of the one before, because it was not ended.
     joined: usize,
+    /// Calls too many within one sentence.
     split: usize,
+    /// How late the call of each other sentence begins.
     clipped_ms: Vec<u64>,
 }
 
@@ -86,8 +95,8 @@ fn measure(folder: &Path) -> Result<(), String> {
         Voice::default().release_ms,
         Voice::default().margin_db,
     );
-    println!("                   missed  false   in one   cut in   clipped beginning");
-    println!("SNR   detector      calls  starts  with last  pieces  p50 ms  max ms  over 50 ms");
+    println!("                 calls            one with  false   cut in  clipped beginning, ms");
+    println!("SNR   detector   found   missed   the last  starts  pieces     p50     max   >50");
     for snr_db in SNRS_DB {
         let line = mix(folder, &speech, snr_db)?;
         print(&format!("{snr_db:2} dB voice"), score(&speech.sentences, &voice_calls(&line)));
@@ -103,10 +112,11 @@ fn print(name: &str, score: Score) {
     let of = |ms: Option<u64>| ms.map_or("-".to_string(), |ms| ms.to_string());
     let late = clipped.iter().filter(|ms| **ms > 50).count();
     println!(
-        "{name:<18} {:>6} {:>7} {:>10} {:>7} {:>7} {:>7} {late:>11}",
+        "{name:<14} {:>7} {:>8} {:>10} {:>7} {:>7} {:>7} {:>7} {late:>5}",
+        clipped.len(),
         score.missed,
-        score.false_starts,
         score.joined,
+        score.false_starts,
         score.split,
         of(middle),
         of(clipped.last().copied()),
@@ -132,10 +142,10 @@ fn speak(folder: &Path) -> Result<Speech, String> {
         run(Command::new("sox").args(["-R", "-D"]).arg(&raw).args(format).arg(&file).args(band))?;
         let mut one = read(&file)?;
         let Some(loud) = speech_in(&one) else { continue };
-        to_level(&mut one[loud.from as usize..loud.to as usize]);
+        to_level(&mut one[loud]);
         let Some(said) = speech_in(&one) else { continue };
         let at = samples.len() as u64;
-        sentences.push(Stretch { from: at + said.from, to: at + said.to });
+        sentences.push(Stretch { from: at + said.start as u64, to: at + said.end as u64 });
         samples.extend_from_slice(&one);
         let pause_ms = 6000 + index * 737 % 3000;
         samples.resize(samples.len() + pause_ms * RATE as usize / 1000, 0);
@@ -144,13 +154,12 @@ fn speak(folder: &Path) -> Result<Speech, String> {
 }
 
 /// From the first to the last 5 ms that are not silent.
-fn speech_in(samples: &[i16]) -> Option<Stretch> {
+fn speech_in(samples: &[i16]) -> Option<Range<usize>> {
     let step = RATE as usize / 200;
     let loud = |piece: &[i16]| level_db(piece) > EDGE_DB;
     let first = samples.chunks(step).position(loud)?;
     let last = samples.chunks(step).rposition(loud)?;
-    let to = ((last + 1) * step).min(samples.len());
-    Some(Stretch { from: (first * step) as u64, to: to as u64 })
+    Some(first * step..((last + 1) * step).min(samples.len()))
 }
 
 #[allow(clippy::cast_possible_truncation)]
@@ -175,12 +184,11 @@ fn mix(folder: &Path, speech: &Speech, snr_db: i32) -> Result<Vec<i16>, String> 
     std::fs::write(&clean, bytes).map_err(|error| error.to_string())?;
     let raw = ["-t", "raw", "-b", "16", "-e", "signed-integer", "-r", "8000", "-c", "1"];
     let noise = 10_f64.powf((SPEECH_DB - f64::from(snr_db)) / 20.0);
-    // At full volume sox's white noise is even between -1 and 1 (RMS 0.577), a sine's RMS is 0.707.
     let length = format!("{}s", speech.samples.len());
     let parts = [
-        ("noise.raw", vec!["whitenoise"], noise / 0.577_35),
-        ("hum.raw", vec!["sine", "50"], noise / 0.707_1),
-        ("third.raw", vec!["sine", "150"], noise / 0.707_1 / 3.0),
+        ("noise.raw", vec!["whitenoise"], noise / NOISE_RMS),
+        ("hum.raw", vec!["sine", "50"], noise / SINE_RMS),
+        ("third.raw", vec!["sine", "150"], noise / SINE_RMS / 3.0),
     ];
     let mut mixer = Command::new("sox");
     mixer.args(["-R", "-D", "-m", "-v", "1"]).args(raw).arg(&clean);
