@@ -163,6 +163,8 @@ pub struct Recorder {
     next_call_tick: Mono,
     /// Recordings that have to begin as soon as there is an envelope.
     cut: Vec<Cut>,
+    /// Losses are logged so often at most; every one is counted.
+    next_loss_log: Mono,
     wrong_pins: u32,
     pin_locked_until: Mono,
     /// When the last turn was.

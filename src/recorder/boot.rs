@@ -122,6 +122,7 @@ impl Recorder {
             reader: library::Reader::default(),
             recall: Recall::default(),
             cut: Vec::new(),
+            next_loss_log: Mono(0),
             wrong_pins: 0,
             pin_locked_until: Mono(0),
             now: now.mono,
