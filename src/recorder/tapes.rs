@@ -230,7 +230,7 @@ impl Recorder {
             self.storage.note(&mut self.index, now, fact);
         }
         if reasons == before {
-            return self.storage.ticket();
+            return self.storage.settled();
         }
         self.news_of_call(call);
         let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
@@ -252,7 +252,7 @@ impl Recorder {
         recording.reasons.0 &= !gone.0;
         let (reasons, call) = (recording.reasons, recording.call);
         if reasons == before {
-            return self.storage.ticket();
+            return self.storage.settled();
         }
         self.news_of_call(call);
         let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
