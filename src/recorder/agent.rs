@@ -208,15 +208,16 @@ impl Recorder {
         by: &By,
     ) -> Result<Said, Refusal> {
         let number = self.call_on(device)?;
-        let Some(running) = self.running_of(number) else {
-            return Err(Code::NotRecording.into());
-        };
-        let (id, reasons) = (running.id, running.reasons);
-        let gone = match by.reason() {
-            Reason::Api if !reasons.has(Reason::Api) => return Err(Code::NotYours.into()),
-            Reason::Api => Reasons::only(Reason::Api),
-            _ => reasons,
-        };
+        let api = by.reason() == Reason::Api;
+        let newest = self.running_of(number).or_else(|| self.last_of(number));
+        let newest = newest.ok_or_else(|| Refusal::from(Code::NotRecording))?;
+        // What has been stopped already is answered with the resulting state.
+        if api && !newest.reasons_ever.has(Reason::Api) {
+            let code = if newest.running() { Code::NotYours } else { Code::NotRecording };
+            return Err(code.into());
+        }
+        let (id, reasons) = (newest.id, newest.reasons);
+        let gone = if api { Reasons::only(Reason::Api) } else { reasons };
         let ticket = self.drop_reasons(now, id, gone, &by.name);
         Ok(self.said_of(id, ticket))
     }

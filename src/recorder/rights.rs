@@ -95,7 +95,8 @@ impl Recorder {
         }
         let call = self.need_call(agent)?.number;
         let Some(running) = self.seen_running(agent, call) else {
-            let stopped = self.seen_last(agent, call).filter(|r| Self::pressed_by(r, agent));
+            let stopped = self.seen_last(agent, call);
+            let stopped = stopped.filter(|r| any || Self::pressed_by(r, agent));
             return stopped.ok_or_else(|| Code::NotRecording.into());
         };
         let own = Self::pressed_by(running, agent) || running.reasons.has(Reason::Agent);
