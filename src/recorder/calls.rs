@@ -53,14 +53,13 @@ impl Recorder {
         own.max_by_key(|call| call.turn)
     }
 
-    /// The current call, or else the one in wrap-up.
+    /// The current call, or else the one in wrap-up: the newest, unless another began after it.
     pub(super) fn reachable_call(&self, agent: AgentIndex) -> Option<&Call> {
-        let ended = || {
+        let newest = || {
             let own = self.calls.iter().filter(|call| self.owner(call) == Some(agent));
-            own.filter(|call| !call.live()).max_by_key(|call| call.turn)
+            own.max_by_key(|call| call.turn).filter(|call| !call.live())
         };
-        let any_live = || self.calls.live().any(|call| self.owner(call) == Some(agent));
-        self.current_call(agent).or_else(|| if any_live() { None } else { ended() })
+        self.current_call(agent).or_else(newest)
     }
 
     pub(super) fn channel_of(&self, device: &str) -> Option<ChannelIndex> {

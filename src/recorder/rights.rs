@@ -71,8 +71,10 @@ impl Recorder {
         Ok(call.number)
     }
 
-    /// A call in wrap-up that is still kept back, or was kept by a press already.
+    /// A call in wrap-up that is still kept back, or was kept by a press already. Without recall
+    /// nothing of an ended call can be kept any more.
     fn wrapup_call(&self, agent: AgentIndex) -> Option<&Call> {
+        self.config.audio.recall_ms?;
         let call = self.reachable_call(agent).filter(|call| !call.live())?;
         let kept = self.recall.of(call.number).is_some();
         (kept || self.pressed(agent, call).is_some()).then_some(call)
