@@ -59,9 +59,10 @@ impl Recorder {
             return Ok(self.record_said(agent, id, self.storage.settled()));
         }
         let (schedule, from) = self.press_of(number);
-        let hidden = self.running_of(number).map(|hidden| (hidden.id, hidden.reasons));
+        let hidden = self.running_of(number);
+        let hidden = hidden.map(|hidden| (hidden.id, hidden.reasons, hidden.retain_until));
         let mut reasons = Reasons::only(Reason::Agent);
-        reasons.0 |= hidden.map_or(0, |(_, others)| others.0);
+        reasons.0 |= hidden.map_or(0, |(_, others, _)| others.0);
         let want = Wanted {
             call: number,
             from: if hidden.is_some() { from } else { from.max(self.floor(number)) },
@@ -71,7 +72,11 @@ impl Recorder {
             continues: None,
         };
         let (id, ticket) = match hidden {
-            Some((old, _)) => self.split(now, old, from, want)?,
+            Some((old, _, until)) => {
+                let (id, _) = self.split(now, old, from, want)?;
+                self.inherit_retention(now, id, until);
+                (id, self.storage.settled())
+            }
             None => self.begin(now, want)?,
         };
         Ok(self.record_said(agent, id, ticket))

@@ -237,6 +237,16 @@ impl Recorder {
         self.storage.note(&mut self.index, now, fact)
     }
 
+    /// A recording that others held is kept as long as they want it, in its new part too (D6).
+    pub(super) fn inherit_retention(&mut self, now: Now, id: RecordingId, until: Wall) {
+        let new = self.recordings.iter_mut().find(|r| r.id == id);
+        if let Some(new) = new.filter(|new| new.retain_until < until) {
+            new.retain_until = until;
+            let fact = Fact::RecordingRetention { id, retain_until: until };
+            self.storage.note(&mut self.index, now, fact);
+        }
+    }
+
     /// Takes reasons away; with the last one the recording ends here.
     pub(super) fn drop_reasons(
         &mut self,
