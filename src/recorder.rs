@@ -50,7 +50,7 @@ use crate::time::{Mono, Now};
 use crate::trace::Trace;
 use protocol::Refusal;
 use session::Sessions;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What the shell brings besides audio.
 #[derive(Debug)]
@@ -136,6 +136,8 @@ pub struct Recorder {
     boards: Vec<Option<String>>,
     lines: activity::Lines,
     calls: Calls,
+    /// Who sat last at the workstation of a device.
+    seats: BTreeMap<String, AgentIndex>,
     recordings: Vec<Recording>,
     blackouts: blackouts::Blackouts,
     sessions: Sessions,

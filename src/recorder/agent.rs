@@ -59,9 +59,10 @@ impl Recorder {
             return Ok(self.record_said(agent, id, self.storage.settled()));
         }
         let (schedule, from) = self.press_of(number);
-        let hidden = self.running_of(number).map(|hidden| (hidden.id, hidden.reasons));
+        let hidden = self.running_of(number);
+        let hidden = hidden.map(|hidden| (hidden.id, hidden.reasons, hidden.retain_until));
         let mut reasons = Reasons::only(Reason::Agent);
-        reasons.0 |= hidden.map_or(0, |(_, others)| others.0);
+        reasons.0 |= hidden.map_or(0, |(_, others, _)| others.0);
         let want = Wanted {
             call: number,
             from: if hidden.is_some() { from } else { from.max(self.floor(number)) },
@@ -71,7 +72,11 @@ impl Recorder {
             continues: None,
         };
         let (id, ticket) = match hidden {
-            Some((old, _)) => self.split(now, old, from, want)?,
+            Some((old, _, until)) => {
+                let (id, _) = self.split(now, old, from, want)?;
+                self.inherit_retention(now, id, until);
+                (id, self.storage.settled())
+            }
             None => self.begin(now, want)?,
         };
         Ok(self.record_said(agent, id, ticket))
@@ -208,15 +213,16 @@ impl Recorder {
         by: &By,
     ) -> Result<Said, Refusal> {
         let number = self.call_on(device)?;
-        let Some(running) = self.running_of(number) else {
-            return Err(Code::NotRecording.into());
-        };
-        let (id, reasons) = (running.id, running.reasons);
-        let gone = match by.reason() {
-            Reason::Api if !reasons.has(Reason::Api) => return Err(Code::NotYours.into()),
-            Reason::Api => Reasons::only(Reason::Api),
-            _ => reasons,
-        };
+        let api = by.reason() == Reason::Api;
+        let newest = self.running_of(number).or_else(|| self.last_of(number));
+        let newest = newest.ok_or_else(|| Refusal::from(Code::NotRecording))?;
+        // What has been stopped already is answered with the resulting state.
+        if api && !newest.reasons_ever.has(Reason::Api) {
+            let code = if newest.running() { Code::NotYours } else { Code::NotRecording };
+            return Err(code.into());
+        }
+        let (id, reasons) = (newest.id, newest.reasons);
+        let gone = if api { Reasons::only(Reason::Api) } else { reasons };
         let ticket = self.drop_reasons(now, id, gone, &by.name);
         Ok(self.said_of(id, ticket))
     }

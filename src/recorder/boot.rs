@@ -27,7 +27,7 @@ use crate::store::seal::{self, DataKey, Identity};
 use crate::store::sign::BoxKey;
 use crate::time::{Mono, Now, Position};
 use crate::trace::Trace;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A recording that has to begin anew.
 #[derive(Clone, Debug)]
@@ -99,6 +99,7 @@ impl Recorder {
             boot: number,
             boards: vec![None; config.boards.len()],
             calls: Calls::new(index.last_call().0),
+            seats: BTreeMap::new(),
             recordings: Vec::with_capacity(64),
             blackouts: Blackouts { open: Vec::new(), last: index.last_blackout().0 },
             sessions: super::session::Sessions::default(),
@@ -179,6 +180,7 @@ impl Recorder {
                 of: call.facts.of.clone(),
                 given,
                 phone_owner: self.directory.by_phone(&call.facts.device),
+                sitter: None,
                 direction: call.facts.direction,
                 group: call.facts.group.clone(),
                 gate: call.facts.gate.clone(),

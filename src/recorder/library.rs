@@ -181,11 +181,16 @@ impl Recorder {
         }
         let by = who.user.clone();
         let record = self.record_named(id, word)?;
-        if record.protected == on {
-            return Ok(Said::ok(self.storage.settled()));
-        }
-        let fact = Fact::Protected { id: record.id(), on, by };
-        Ok(Said::ok(self.storage.note(&mut self.index, now, fact)))
+        let (record, changes) = (record.id(), record.protected != on);
+        let ticket = if changes {
+            self.storage.note(&mut self.index, now, Fact::Protected { id: record, on, by })
+        } else {
+            self.storage.settled()
+        };
+        let mut bytes = Vec::new();
+        let line = reply::ok(&mut bytes).pair("recording", record);
+        line.pair("protected", protocol::state::on_off(on)).end();
+        Ok(Said::after(ticket, bytes))
     }
 
     /// Goes on with the session's stream as far as there is room.
@@ -306,7 +311,7 @@ impl Recorder {
         let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
         let row = row.pair("blackouts", record.blackouts.len());
         let row = row.pair("lost", ended.map_or(0, |ended| ended.ledger.lost_all()));
-        let row = row.pair("protected", if record.protected { "yes" } else { "no" });
+        let row = row.pair("protected", protocol::state::on_off(record.protected));
         row.pair("size", ended.map_or(0, |ended| ended.size)).end();
     }
 
@@ -391,12 +396,19 @@ impl Recorder {
         let row = row.pair("dnis", numbers.dnis.unwrap_or_else(none));
         let row = row.pair("reasons", self.shown_reasons(who, record));
         let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
-        let row = row.pair("retain_until", began.retain_until).pair("rate", began.rate);
-        let row = row.pair("from", began.from);
+        // Why it is kept, and how long, tells of others' recording (B2).
+        let only_own = who.agent.is_some_and(|agent| self.only_own(agent));
+        let row = if only_own {
+            row.pair("retain_until", "-")
+        } else {
+            row.pair("retain_until", began.retain_until)
+        };
+        let row = row.pair("rate", began.rate).pair("from", began.from);
         let row = row.pair("to", ended.map_or_else(none, |ended| ended.to.to_string()));
         let row = row.pair("ended", ended.map_or("-", |ended| ended.end.word()));
         let row = row.pair("size", ended.map_or(0, |ended| ended.size));
-        row.pair("sealed", if key.is_some() { "no" } else { "yes" }).end();
+        let row = row.pair("sealed", if key.is_some() { "no" } else { "yes" });
+        row.pair("why", if only_own || began.why.is_empty() { "-" } else { &began.why }).end();
     }
 
     /// Fields and their history: for supervisors only (F2, F5).

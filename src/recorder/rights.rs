@@ -71,8 +71,10 @@ impl Recorder {
         Ok(call.number)
     }
 
-    /// A call in wrap-up that is still kept back, or was kept by a press already.
+    /// A call in wrap-up that is still kept back, or was kept by a press already. Without recall
+    /// nothing of an ended call can be kept any more.
     fn wrapup_call(&self, agent: AgentIndex) -> Option<&Call> {
+        self.config.audio.recall_ms?;
         let call = self.reachable_call(agent).filter(|call| !call.live())?;
         let kept = self.recall.of(call.number).is_some();
         (kept || self.pressed(agent, call).is_some()).then_some(call)
@@ -95,7 +97,8 @@ impl Recorder {
         }
         let call = self.need_call(agent)?.number;
         let Some(running) = self.seen_running(agent, call) else {
-            let stopped = self.seen_last(agent, call).filter(|r| Self::pressed_by(r, agent));
+            let stopped = self.seen_last(agent, call);
+            let stopped = stopped.filter(|r| any || Self::pressed_by(r, agent));
             return stopped.ok_or_else(|| Code::NotRecording.into());
         };
         let own = Self::pressed_by(running, agent) || running.reasons.has(Reason::Agent);
