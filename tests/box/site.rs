@@ -91,6 +91,7 @@ roles = ["supervisor"]
 [[schedule]]
 name = "on demand"
 type = "on-demand"
+percent = 100
 retention_days = 30
 [fields]
 1 = "Caller name"
