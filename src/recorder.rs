@@ -164,6 +164,8 @@ pub struct Recorder {
     pin_locked_until: Mono,
     /// When the last turn was.
     now: Mono,
+    /// Wall clock minus monotonic time, at the last turn.
+    clock_offset_ms: i64,
     stopping: bool,
     stopped: bool,
 }
@@ -199,9 +201,12 @@ impl Recorder {
         self.now = now.mono;
         self.give_up_receipts(now);
         self.tick_sessions(now);
-        self.tick_calls(now);
-        self.tick_blackouts(now);
-        self.release(now);
+        if !self.storage.closing() {
+            self.watch_clock(now);
+            self.tick_calls(now);
+            self.tick_blackouts(now);
+            self.release(now);
+        }
         self.tick_stop(now);
         self.storage.end_turn(now, &mut self.outputs);
         self.ask_for_envelopes();
@@ -254,6 +259,18 @@ impl Recorder {
     #[must_use]
     pub fn first_channel(&self, board: usize) -> Option<ChannelIndex> {
         self.channels.iter().position(|channel| channel.board == board).map(ChannelIndex)
+    }
+
+    /// A step of the wall clock is told; nothing but times for people depends on it.
+    fn watch_clock(&mut self, now: Now) {
+        let mono_ms = i64::try_from(now.mono.0 / 1000).unwrap_or(i64::MAX);
+        let offset_ms = now.wall.0.saturating_sub(mono_ms);
+        let step_ms = offset_ms.saturating_sub(self.clock_offset_ms);
+        if step_ms.unsigned_abs() >= limits::CLOCK_STEP_MS {
+            let text = format!("the clock stepped by {step_ms} ms; positions are not affected");
+            self.raise(now, crate::alarm::Code::ClockStep, "", text);
+        }
+        self.clock_offset_ms = offset_ms;
     }
 
     fn ask_for_envelopes(&mut self) {

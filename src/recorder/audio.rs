@@ -67,7 +67,8 @@ impl Recorder {
         let head = self.channels[channel.0].head();
         let tapes = self.recordings.iter().filter_map(|recording| recording.tape.as_ref());
         let reels = tapes.map(|tape| &tape.reel).chain(self.recall.reels());
-        let here = reels.filter(|reel| reel.channel == channel);
+        // One that has taken everything needs nothing more of the ring.
+        let here = reels.filter(|reel| reel.channel == channel && reel.end != Some(reel.cursor));
         here.map(|reel| reel.cursor).min().unwrap_or(head)
     }
 

@@ -45,7 +45,9 @@ impl Recorder {
         let Some(who) = session.who else { return };
         log::info!("session {} ({} {}) is gone", id.0, who.kind, who.user);
         self.trace.note(now.wall, Event::LogOut { user: who.user, kind: who.kind });
-        if who.kind == Kind::Cti && !self.sessions.iter().any(|s| s.kind() == Some(Kind::Cti)) {
+        let fed = self.sessions.iter().any(|other| other.kind() == Some(Kind::Cti));
+        let calls = self.calls.live().next().is_some();
+        if who.kind == Kind::Cti && !session.quit && !fed && calls {
             let text = "the call feed is gone; calls go on until it says otherwise".to_string();
             self.raise(now, alarm::Code::CtiLost, "", text);
         }

@@ -70,6 +70,8 @@ pub struct Session {
     pub watch: Option<u64>,
     /// Closed as soon as everything has been said.
     pub closing: bool,
+    /// It took its leave: nobody has to be told that it is gone.
+    pub quit: bool,
     answers: VecDeque<Answer>,
 }
 
@@ -93,6 +95,7 @@ impl Session {
             stream: None,
             watch: None,
             closing: false,
+            quit: false,
             answers: VecDeque::new(),
         }
     }

@@ -58,6 +58,9 @@ impl Recorder {
 
     /// Whether a new recording can be begun now.
     pub(super) fn can_begin(&self) -> Result<(), Refusal> {
+        if self.stopping {
+            return Err(Code::ShuttingDown.into());
+        }
         if self.storage.full {
             return Err(Code::DiskFull.into());
         }
