@@ -3,8 +3,9 @@
 //! While an agent records a call, others connect: they send garbage, lines without end, NULs, half
 //! of a line, half of a letter, one byte at a time, a hundred commands at once; they read nothing;
 //! they come and go by the hundred. Each gets an `err` or a close. The agent's recording is bit for
-//! bit what was played, and nothing of it is lost. Only when the whole box is stopped in its tracks,
-//! longer than the card can wait, is something lost: then the box says exactly how much, and where.
+//! bit what was played, and nothing of it is lost. Only when the whole box is stopped in its
+//! tracks, longer than the card can wait, is something lost: then the box says exactly how much,
+//! and where.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

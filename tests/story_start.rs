@@ -1,9 +1,9 @@
 //! The story of starts that cannot be, and what the box says of them; and of a change of mind.
 //!
-//! Whoever starts a box that cannot run is told what is wrong, where, and what to do, on stderr, with
-//! an exit code after sysexits.h, and nothing on stdout. What another box left behind dead (a socket,
-//! a lock) is no obstacle; what is alive is left alone. A configuration can be read again while the
-//! box runs: a good one changes who may do what, a bad one changes nothing.
+//! Whoever starts a box that cannot run is told what is wrong, where, and what to do, on stderr,
+//! with an exit code after sysexits.h, and nothing on stdout. What another box left behind dead (a
+//! socket, a lock) is no obstacle; what is alive is left alone. A configuration can be read again
+//! while the box runs: a good one changes who may do what, a bad one changes nothing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -2,9 +2,10 @@
 //!
 //! An Opus recording is remuxed, never coded again: one packet a grid frame, and one of digital
 //! silence where nothing was stored. Any other recording at a rate of Opus is coded here, at 24
-//! kbit/s a side, and its silence is not coded either: coded zeros come out as a faint noise. The pre-skip takes the codec's delay off the front, the last granule position
-//! cuts the end, so that a player shows exactly the frames of the recording. Granules are counted
-//! at 48 kHz, as RFC 7845 wants; a page holds a second at most.
+//! kbit/s a side, and its silence is not coded either: coded zeros come out as a faint noise. The
+//! pre-skip takes the codec's delay off the front, the last granule position cuts the end, so that
+//! a player shows exactly the frames of the recording. Granules are counted at 48 kHz, as RFC 7845
+//! wants; a page holds a second at most.
 //!
 //! The stream's serial number follows from the tags: the same recording gives the same file.
 
