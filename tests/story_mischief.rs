@@ -65,11 +65,6 @@ impl GoodAgent {
     }
 }
 
-/// A box that waits long for a busy machine: only its own stalls shall lose audio here.
-fn patient_box() -> TheBox {
-    TheBox::start_new(Site { buffer_ms: 2000, ..Site::sim(&[1]) })
-}
-
 /// Bytes that are no line, and the code of the refusal before the close.
 fn nonsense() -> Vec<(Vec<u8>, &'static str)> {
     vec![
@@ -89,7 +84,7 @@ fn nonsense() -> Vec<(Vec<u8>, &'static str)> {
 
 #[test]
 fn garbage_gets_an_err_or_a_close_and_nobody_else_notices() {
-    let story = patient_box();
+    let story = TheBox::start_new(Site::sim(&[1]));
     let mut good = GoodAgent::start(&story);
     for (bytes, code) in nonsense() {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(20)]).into_owned();
@@ -133,7 +128,7 @@ fn pure_noise(story: &TheBox) {
 
 #[test]
 fn slow_and_broken_writers_are_understood_or_dropped() {
-    let story = patient_box();
+    let story = TheBox::start_new(Site::sim(&[1]));
     let mut good = GoodAgent::start(&story);
     // One byte at a time, letters of several bytes and all, interleaved with another's.
     let mut slow = Client::tcp(story.port);
@@ -167,7 +162,7 @@ fn slow_and_broken_writers_are_understood_or_dropped() {
 
 #[test]
 fn who_sends_ahead_is_answered_in_order_and_who_reads_nothing_costs_a_fixed_buffer() {
-    let story = patient_box();
+    let story = TheBox::start_new(Site::sim(&[1]));
     let mut good = GoodAgent::start(&story);
     let mut eager = story.client(MONITOR);
     let mut all = String::new();
@@ -211,7 +206,7 @@ fn resident_bytes(story: &TheBox) -> u64 {
 
 #[test]
 fn storms_of_connections_pass_over() {
-    let story = patient_box();
+    let story = TheBox::start_new(Site::sim(&[1]));
     let mut good = GoodAgent::start(&story);
     let mut dice = Dice::new(7);
     for round in 0..300 {
@@ -237,7 +232,7 @@ fn storms_of_connections_pass_over() {
 
 #[test]
 fn a_box_that_is_stopped_in_its_tracks_loses_audio_and_says_exactly_how_much() {
-    let mut story = TheBox::start_new(Site::sim(&[1, 2]));
+    let mut story = TheBox::start_new(Site { buffer_ms: 400, ..Site::sim(&[1, 2]) });
     let mut good = GoodAgent::start(&story);
     let from = position_of(&mut good.watcher, 1);
     await_position(&mut good.watcher, 1, from + RATE / 2);
@@ -249,7 +244,6 @@ fn a_box_that_is_stopped_in_its_tracks_loses_audio_and_says_exactly_how_much() {
     let rows = good.watcher.ask("channels").rows;
     let lost = rows[0].number("lost");
     assert_eq!(rows[1].number("lost"), lost, "both channels of the board");
-    assert_eq!((told.get("why"), told.number("frames")), ("overrun", lost));
     assert!(lost >= (1200 - 400 - 40) * RATE / 1000, "{lost} frames");
     good.agent.ok("record stop");
     await_ended(&mut good.watcher, &[&good.recording]);
@@ -259,14 +253,18 @@ fn a_box_that_is_stopped_in_its_tracks_loses_audio_and_says_exactly_how_much() {
     record.assert_ledger();
     assert_eq!(record.number("/ledger/lost"), lost);
     assert_eq!(record.number("/ledger/lost_by/overrun"), lost);
-    let [span] = record.spans("lost")[..] else { panic!("{record:?}") };
-    assert_eq!(span.1 - span.0, lost);
+    // More than one on a machine that is very busy.
+    let spans = record.spans("lost");
+    assert_eq!(told.get("why"), "overrun");
+    assert!(spans.iter().any(|span| span.1 - span.0 == told.number("frames")), "{record:?}");
     assert_eq!(record.number("/ledger/stored"), record.to() - record.from() - lost);
     // Positions went on: what was played after the gap lies where it was played.
     let (sound, _, _) = read_wav(&story.export(&good.recording, "wav").0);
     let index = |position: u64| usize::try_from(position).unwrap();
     let mut played = story.sounds[&1][index(record.from())..index(record.to())].to_vec();
-    played[index(span.0 - record.from())..index(span.1 - record.from())].fill(0);
+    for (from, to) in spans {
+        played[index(from - record.from())..index(to - record.from())].fill(0);
+    }
     assert!(sound == played, "not what was played around the gap");
     story.assert_verified();
 }
