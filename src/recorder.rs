@@ -8,7 +8,8 @@
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `blackouts`,
 //! `rights` (who may do what right now), `command` (one short function per command), `library`
-//! (listing and reading records), `news` (what to tell whom), `storage` (journal and jobs).
+//! (listing and reading records), `news` (what to tell whom), `storage` (journal and jobs),
+//! `checkpoints` (when to sign).
 
 mod agent;
 mod audio;
@@ -16,6 +17,7 @@ mod blackouts;
 mod boot;
 mod box_info;
 mod calls;
+mod checkpoints;
 mod command;
 mod cti;
 mod hello;
