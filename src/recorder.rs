@@ -258,6 +258,17 @@ impl Recorder {
         self.channels.iter().position(|channel| channel.board == board).map(ChannelIndex)
     }
 
+    /// How many envelopes are kept in stock.
+    #[must_use]
+    pub fn envelopes_wanted(&self) -> usize {
+        self.envelopes_wanted
+    }
+
+    /// The public keys changed: the stock is wrapped for the ones before, and makes place for this.
+    pub fn replace_envelopes(&mut self, envelopes: Vec<Envelope>) {
+        self.envelopes = envelopes.into();
+    }
+
     fn ask_for_envelopes(&mut self) {
         let have = self.envelopes.len() + self.envelopes_asked;
         if have < self.envelopes_wanted && !self.stopping {

@@ -77,10 +77,10 @@ mod tests {
             assert_eq!(witness.take(text), Ok(()), "{text}");
         }
         let kept = Witnessed { sequence: 7, chain: [10; 32], signature: [255; 64], at: None };
-        assert_eq!(witness.checkpoints, [kept.clone()]);
         assert_eq!(witness.take(&format!("{line} at=2026-11-22T12:00:00Z")), Ok(()));
         let at = Some(Wall(1_795_348_800_000));
-        assert_eq!(witness.checkpoints[1], Witnessed { at, ..kept });
+        let timed = Witnessed { at, ..kept.clone() };
+        assert_eq!(witness.checkpoints, [kept, timed]);
         assert!(witness.take("event what=checkpoint seq=7 digest=0a sig=00").is_err());
         assert!(witness.take("hushbox-checkpoint 7").is_err());
     }
