@@ -10,6 +10,11 @@
 //! (calls that no PBX tells of), `blackouts`, `rights` (who may do what right now), `command` (one
 //! short function per command), `library` (listing and reading records), `news` (what to tell
 //! whom), `storage` (journal and jobs).
+=======
+//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `blackouts`,
+//! `rights` (who may do what right now), `command` (one short function per command), `library`
+//! (listing and reading records), `news` (what to tell whom), `storage` (journal and jobs),
+//! `checkpoints` (when to sign).
 
 mod activity;
 mod agent;
@@ -18,6 +23,7 @@ mod blackouts;
 mod boot;
 mod box_info;
 mod calls;
+mod checkpoints;
 mod command;
 mod cti;
 mod hello;
@@ -279,6 +285,17 @@ impl Recorder {
             self.raise(now, crate::alarm::Code::ClockStep, "", text);
         }
         self.clock_offset_ms = offset_ms;
+    }
+
+    /// How many envelopes are kept in stock.
+    #[must_use]
+    pub fn envelopes_wanted(&self) -> usize {
+        self.envelopes_wanted
+    }
+
+    /// The public keys changed: the stock is wrapped for the ones before, and makes place for this.
+    pub fn replace_envelopes(&mut self, envelopes: Vec<Envelope>) {
+        self.envelopes = envelopes.into();
     }
 
     fn ask_for_envelopes(&mut self) {

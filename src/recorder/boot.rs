@@ -85,7 +85,7 @@ impl Recorder {
         let block_bytes = longest + BLOCK_SPARE_BYTES;
         let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, block_bytes);
         if boot.anchor {
-            storage.anchor(now.wall);
+            storage.anchor(now);
         }
         let number = index.boot() + 1;
         for ended in closed {

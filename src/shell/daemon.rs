@@ -9,7 +9,7 @@
 use super::clock::Clock;
 use super::data_dir::DataDir;
 use super::disk::{Died, Disk};
-use super::helper::{Answer, Helper, Request};
+use super::helper::{Answer, Fresh, Helper, ReadConfig, Request};
 use super::listener::Listener;
 use super::printer::Printer;
 use super::session::{Connection, Took};
@@ -357,15 +357,27 @@ impl Daemon {
         Ok(())
     }
 
+    fn read_config_again(&mut self, session: Option<SessionId>, apply: bool) {
+        let (path, data) = (self.config_path.clone(), self.data.path.clone());
+        let stock = self.recorder.envelopes_wanted();
+        let wanted = ReadConfig { session, apply, path, data, stock };
+        self.helper.ask(Request::ReadConfig(wanted));
+    }
+
     fn config_came(
         &mut self,
         now: Now,
         session: Option<SessionId>,
-        (apply, result): (bool, Result<Box<Config>, String>),
+        (apply, result): (bool, Result<Fresh, String>),
     ) {
         let result = match result {
-            Ok(config) => {
+            Ok(Fresh { config, sealed }) => {
                 if apply {
+                    if let Some((recipients, envelopes)) = sealed {
+                        log::info!("recordings are sealed to {} keys now", recipients.len());
+                        self.helper.seal_to(recipients);
+                        self.recorder.replace_envelopes(envelopes);
+                    }
                     self.config.local = config.local.clone();
                     self.config.limits = config.limits.clone();
                     self.recorder.handle(now, Input::Reload(config));
@@ -387,8 +399,7 @@ impl Daemon {
             match wish {
                 Wish::Stop => self.recorder.handle(now, Input::Stop),
                 Wish::Reload => {
-                    let path = self.config_path.clone();
-                    self.helper.ask(Request::ReadConfig { session: None, apply: true, path });
+                    self.read_config_again(None, true);
                 }
             }
         }
@@ -495,8 +506,7 @@ impl Daemon {
                 }
                 Output::LogLevel(level) => log::set_max_level(level),
                 Output::ReadConfig { session, apply } => {
-                    let path = self.config_path.clone();
-                    self.helper.ask(Request::ReadConfig { session, apply, path });
+                    self.read_config_again(session, apply);
                 }
                 Output::Stopped => self.stopped = true,
                 Output::Fatal(text) => return Err(DaemonError::Fatal(text)),
