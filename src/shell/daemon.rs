@@ -14,7 +14,7 @@ use super::listener::Listener;
 use super::printer::Printer;
 use super::session::{Connection, Took};
 use super::signal::{Signals, Wish};
-use super::{peer, recover};
+use super::{helper, peer, recover};
 use crate::channel::ChannelIndex;
 use crate::config::{self, Config};
 use crate::id::SessionId;
@@ -42,6 +42,9 @@ const LINES_PER_TURN: usize = 16;
 
 /// Frames one board may give in one turn: half a second at 48 kHz.
 const BOARD_FRAMES: u32 = 24_000;
+
+/// Envelopes that are made before the first turn: about 0.2 ms each.
+const FIRST_ENVELOPES: usize = 24;
 
 /// Connections that are accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -206,8 +209,20 @@ impl Daemon {
             data,
             config,
         };
+        daemon.stock_up()?;
         daemon.open_all()?;
         Ok(daemon)
+    }
+
+    /// The first recordings must not wait for the helper: it fills the stock up later.
+    fn stock_up(&mut self) -> Result<(), DaemonError> {
+        let count = (self.recorder.channel_count() + 2).min(FIRST_ENVELOPES);
+        let (recipients, seal) = (&self.data.recipients, self.config.store.seal);
+        let now = self.clock.now();
+        for envelope in helper::envelopes(count, recipients, seal).map_err(DaemonError::Fatal)? {
+            self.recorder.handle(now, Input::Envelope(Box::new(envelope)));
+        }
+        Ok(())
     }
 
     fn open_all(&mut self) -> Result<(), DaemonError> {

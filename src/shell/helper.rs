@@ -161,7 +161,15 @@ fn read_config(wanted: &ReadConfig, before: &[Recipient], seal: bool) -> Result<
     Ok(Fresh { config, sealed: Some((recipients, stock)) })
 }
 
-fn envelopes(count: usize, recipients: &[Recipient], seal: bool) -> Result<Vec<Envelope>, String> {
+/// Makes envelopes; slow (see `Envelope::make`), so not for the loop, but for its start.
+///
+/// # Errors
+/// In words: no random bits, or a recipient that cannot be sealed to.
+pub fn envelopes(
+    count: usize,
+    recipients: &[Recipient],
+    seal: bool,
+) -> Result<Vec<Envelope>, String> {
     let mut made = Vec::with_capacity(count);
     for _ in 0..count {
         let mut random = [0; 42];
