@@ -7,8 +7,8 @@
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
-//! (calls that no PBX tells of), `blackouts`, `rights` (who may do what right now), `command` (one
-//! short function per command), `library` (listing and reading records), `news` (what to tell
+//! (calls that no PBX tells of), `blackouts`, `stops`, `rights` (who may do what right now), `command`
+//! (one short function per command), `library` (listing and reading records), `news` (what to tell
 //! whom), `storage` (journal and jobs).
 
 mod activity;
@@ -27,6 +27,7 @@ mod recall;
 mod recording;
 mod rights;
 mod session;
+mod stops;
 mod storage;
 mod tapes;
 
@@ -212,6 +213,7 @@ impl Recorder {
             self.watch_clock(now);
             self.follow_lines(now);
             self.tick_calls(now);
+            self.settle_stops(now);
             self.tick_blackouts(now);
             self.release(now);
         }
