@@ -91,6 +91,7 @@ impl Script {
             ["restart"] | ["cut"] => {
                 self.sim().restart(line == "cut");
                 self.clients.clear();
+                self.patterns.forget_all();
             }
             ["stop"] => self.sim().input(hushbox::recorder::Input::Stop),
             ["disk", "stuck"] => self.sim().disk.stuck = true,
