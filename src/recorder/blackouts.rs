@@ -74,6 +74,16 @@ impl Blackouts {
         }
     }
 
+    /// After a start of the daemon a recording goes on under an open blackout: its receipt says so.
+    pub fn goes_on_in(&mut self, channel: u16, recording: RecordingId) {
+        let here = |open: &&mut Open| {
+            open.receipt.channel == channel && open.receipt.ticket == Ticket::default()
+        };
+        for open in self.open.iter_mut().filter(here) {
+            open.receipt.recording.get_or_insert(recording);
+        }
+    }
+
     /// The blackout of an agent, as long as it is not durable that it ended.
     #[must_use]
     pub fn of(&self, agent: AgentIndex) -> Option<&Open> {
