@@ -301,6 +301,7 @@ impl Recorder {
         log::info!("stopping: closing {} recordings", self.running().count());
         self.forget_all_recall();
         self.end_all(now, crate::store::fact::RecordingEnd::Shutdown);
+        self.stale_news.extend(self.sessions.iter().filter_map(Session::on_duty));
     }
 
     fn tick_stop(&mut self, now: Now) {

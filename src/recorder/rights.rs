@@ -185,8 +185,11 @@ impl Recorder {
     /// Everything the agent may do right now.
     pub(super) fn can(&self, agent: AgentIndex) -> Can {
         let mut can = Can::default();
+        let stopping = self.stopping;
         let mut add = |ability, allowed: bool| {
-            if allowed {
+            // While the box stops everything else is refused (`shutting-down`).
+            let masks = matches!(ability, Ability::BlackoutStart | Ability::BlackoutStop);
+            if allowed && (masks || !stopping) {
                 can.insert(ability);
             }
         };
