@@ -30,6 +30,8 @@ pub struct Channel {
     pub activity: Detector,
     /// Frames lost since the daemon started, for any reason.
     pub lost: u64,
+    /// Nothing from here on may leave yet: a blackout's stop there is not durable.
+    pub waits_from: Option<Position>,
     /// Blackouts that cover it now; the mask is open while it is not 0.
     covered: u32,
 }
@@ -52,6 +54,7 @@ impl Channel {
             meter: Meter::new(rate, model.sides),
             activity: Detector::Cti,
             lost: 0,
+            waits_from: None,
             covered: 0,
         }
     }
@@ -74,7 +77,9 @@ impl Channel {
         if masked {
             self.activity.hide(frames);
         } else {
-            self.meter.hear(samples);
+            if self.waits_from.is_none() {
+                self.meter.hear(samples);
+            }
             self.activity.hear(samples);
         }
     }

@@ -7,9 +7,9 @@
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
-//! (calls that no PBX tells of), `blackouts`, `rights` (who may do what right now), `command` (one
-//! short function per command), `library` (listing and reading records), `news` (what to tell
-//! whom), `storage` (journal and jobs), `checkpoints` (when to sign).
+//! (calls that no PBX tells of), `blackouts`, `stops`, `rights` (who may do what right now),
+//! `command` (one short function per command), `library` (listing and reading records), `news`
+//! (what to tell whom), `storage` (journal and jobs), `checkpoints` (when to sign).
 
 mod activity;
 mod agent;
@@ -28,6 +28,7 @@ mod recall;
 mod recording;
 mod rights;
 mod session;
+mod stops;
 mod storage;
 mod tapes;
 
@@ -213,6 +214,7 @@ impl Recorder {
             self.watch_clock(now);
             self.follow_lines(now);
             self.tick_calls(now);
+            self.settle_stops(now);
             self.tick_blackouts(now);
             self.release(now);
         }
@@ -311,6 +313,7 @@ impl Recorder {
         log::info!("stopping: closing {} recordings", self.running().count());
         self.forget_all_recall();
         self.end_all(now, crate::store::fact::RecordingEnd::Shutdown);
+        self.stale_news.extend(self.sessions.iter().filter_map(Session::on_duty));
     }
 
     fn tick_stop(&mut self, now: Now) {

@@ -6,8 +6,10 @@
 
 use super::blackouts::{Press, Receipt};
 use super::command::Said;
+use super::stops::Stop;
 use super::tapes::Wanted;
 use super::{Recorder, Recording};
+use crate::channel::ChannelIndex;
 use crate::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::job::Ticket;
@@ -268,6 +270,7 @@ impl Recorder {
         };
         let recording = recording.map(|r| (r.id, self.visible_from(agent, r)));
         let kept_from = self.recall.of(call).map(super::recall::Latent::from);
+        self.take_back_stop_of(now, agent);
         let receipt = match self.blackouts.of(agent) {
             Some(open) => {
                 let receipt = open.receipt.clone();
@@ -328,7 +331,7 @@ impl Recorder {
         let mut bytes = Vec::new();
         let open =
             if hidden { None } else { self.release_blackout(now, agent, by.holder(), &by.name) };
-        let Some((was, to, over, ticket)) = open else {
+        let Some(Stop { before: was, to, over, places, ticket, until, .. }) = open else {
             let line = reply::ok(&mut bytes).pair("blackout", "off").pair("recording", "-");
             line.pair("from", "-").pair("to", "-").end();
             return Ok(Said::after(self.storage.settled(), bytes));
@@ -336,17 +339,19 @@ impl Recorder {
         let seen_over = over || self.only_own(agent) && by.kind == Kind::Agent;
         let ends = |at: Position| if seen_over { at.to_string() } else { "-".to_string() };
         for (channel, from) in &was.receipt.others {
-            let head = self.channels.iter().find(|c| c.id == *channel);
-            let head = head.map_or(Position(0), crate::channel::Channel::head);
+            let index = self.channels.iter().position(|c| c.id == *channel).map(ChannelIndex);
+            let ended = places.iter().find(|(place, _)| Some(*place) == index).map(|(_, at)| *at);
+            let head = || index.map_or(Position(0), |index| self.channels[index.0].head());
+            let at = ended.unwrap_or_else(head);
             let row = reply::row(&mut bytes).pair("channel", channel).pair("from", from);
-            row.pair("to", ends(head)).end();
+            row.pair("to", ends(at)).end();
         }
         let id = was.receipt.recording.map_or("-".to_string(), |id| id.to_string());
         let state = protocol::state::on_off(!seen_over);
         let line = reply::ok(&mut bytes).pair("blackout", state).pair("recording", id);
         line.pair("from", was.receipt.from).pair("to", ends(to)).end();
         let mut said = Said::after(ticket, bytes);
-        said.give_up = Some(now.mono.after_ms(limits::RECEIPT_MS));
+        said.give_up = Some(until);
         Ok(said)
     }
 

@@ -101,7 +101,7 @@ impl Recorder {
             calls: Calls::new(index.last_call().0),
             seats: BTreeMap::new(),
             recordings: Vec::with_capacity(64),
-            blackouts: Blackouts { open: Vec::new(), last: index.last_blackout().0 },
+            blackouts: Blackouts { last: index.last_blackout().0, ..Blackouts::default() },
             sessions: super::session::Sessions::default(),
             storage,
             index,
