@@ -9,12 +9,7 @@
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
 //! (calls that no PBX tells of), `blackouts`, `rights` (who may do what right now), `command` (one
 //! short function per command), `library` (listing and reading records), `news` (what to tell
-//! whom), `storage` (journal and jobs).
-=======
-//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `blackouts`,
-//! `rights` (who may do what right now), `command` (one short function per command), `library`
-//! (listing and reading records), `news` (what to tell whom), `storage` (journal and jobs),
-//! `checkpoints` (when to sign).
+//! whom), `storage` (journal and jobs), `checkpoints` (when to sign).
 
 mod activity;
 mod agent;
