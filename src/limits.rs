@@ -89,6 +89,9 @@ pub const RETENTION_DEFAULT_DAYS: u32 = 90;
 pub const PIN_TRIES: u32 = 5;
 pub const PIN_LOCK_MS: u64 = 60_000;
 
+/// Losses come with every period; the log has one line a second of them.
+pub const LOSS_LOG_MS: u64 = 1000;
+
 /// A step of the wall clock that is worth an alarm. Steering by a time service stays far below.
 pub const CLOCK_STEP_MS: u64 = 2000;
 

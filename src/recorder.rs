@@ -6,10 +6,12 @@
 //! read; every `ok` leaves after the sync that makes it true.
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
-//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `blackouts`,
-//! `rights` (who may do what right now), `command` (one short function per command), `library`
-//! (listing and reading records), `news` (what to tell whom), `storage` (journal and jobs).
+//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
+//! (calls that no PBX tells of), `blackouts`, `rights` (who may do what right now), `command` (one
+//! short function per command), `library` (listing and reading records), `news` (what to tell
+//! whom), `storage` (journal and jobs).
 
+mod activity;
 mod agent;
 mod audio;
 mod blackouts;
@@ -132,6 +134,7 @@ pub struct Recorder {
     boot: u32,
     channels: Vec<Channel>,
     boards: Vec<Option<String>>,
+    lines: activity::Lines,
     calls: Calls,
     recordings: Vec<Recording>,
     blackouts: blackouts::Blackouts,
@@ -160,6 +163,8 @@ pub struct Recorder {
     next_call_tick: Mono,
     /// Recordings that have to begin as soon as there is an envelope.
     cut: Vec<Cut>,
+    /// Losses are logged so often at most; every one is counted.
+    next_loss_log: Mono,
     wrong_pins: u32,
     pin_locked_until: Mono,
     /// When the last turn was.
@@ -203,6 +208,7 @@ impl Recorder {
         self.tick_sessions(now);
         if !self.storage.closing() {
             self.watch_clock(now);
+            self.follow_lines(now);
             self.tick_calls(now);
             self.tick_blackouts(now);
             self.release(now);

@@ -88,7 +88,7 @@ fn h3_a_cut_box_comes_back_with_what_was_durable() {
     let stored = sim.stored(&id);
     stored.check();
     let kept = stored.ledger.stored;
-    assert!(kept >= 8000 * (10 - 3 - 1) && kept <= 8000 * 7, "{kept} frames");
+    assert!((8000 * (10 - 3 - 1)..=8000 * 7).contains(&kept), "{kept} frames");
     assert!(sim.verify().is_clean(), "{:?}", sim.verify());
     sim.run_ms(1000);
     sim.restart(false);

@@ -49,11 +49,13 @@ impl Recorder {
         let id = self.channels[channel.0].id;
         let recorded = self.recordings.iter().any(|r| r.channel == channel && r.tape.is_some());
         self.counters.lost_frames += frames;
-        if recorded {
-            log::warn!("channel {id}: {frames} frames lost ({})", why.word());
-        }
         let why_word = why.word();
-        self.trace.note(now.wall, Event::Lost { channel: id, frames, why: why_word });
+        if recorded && now.mono >= self.next_loss_log {
+            self.next_loss_log = now.mono.after_ms(limits::LOSS_LOG_MS);
+            let all = self.counters.lost_frames;
+            log::warn!("channel {id}: {frames} frames lost ({why_word}), {all} since the start");
+        }
+        self.trace.note_lost(now.wall, (id, frames, why_word));
         let code = match why {
             Loss::Ring => crate::alarm::Code::RingFull,
             _ => crate::alarm::Code::Overrun,

@@ -9,6 +9,7 @@ use super::blackouts::{Blackouts, Open, Receipt};
 use super::recall::Recall;
 use super::storage::Storage;
 use super::{Recorder, box_info, library};
+use crate::activity::Detector;
 use crate::alarm::{self, Alarms};
 use crate::call::{Call, Calls};
 use crate::channel::Channel;
@@ -121,16 +122,19 @@ impl Recorder {
             reader: library::Reader::default(),
             recall: Recall::default(),
             cut: Vec::new(),
+            next_loss_log: Mono(0),
             wrong_pins: 0,
             pin_locked_until: Mono(0),
             now: now.mono,
             clock_offset_ms: now.wall.0 - i64::try_from(now.mono.0 / 1000).unwrap_or(0),
             stopping: false,
             stopped: false,
+            lines: super::activity::Lines::new(channels.len()),
             channels,
             config,
         };
         recorder.calls_live_on(now, &boot.old_call_keys);
+        recorder.lines_stay_seized();
         recorder.blackouts_stay(now);
         recorder.standing_alarms(now);
         Ok(recorder)
@@ -305,7 +309,9 @@ fn channels(config: &Config) -> Vec<Channel> {
     for (index, board) in config.boards.iter().enumerate() {
         for model in &board.channels {
             let holdback_ms = config.audio.holdback_ms;
-            channels.push(Channel::new(index, board.rate, model, holdback_ms));
+            let mut channel = Channel::new(index, board.rate, model, holdback_ms);
+            channel.activity = Detector::new(board, model, holdback_ms);
+            channels.push(channel);
         }
     }
     channels

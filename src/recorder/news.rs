@@ -118,8 +118,10 @@ impl Recorder {
             }
             super::box_info::event_line(traced, &mut bytes);
             next = traced.sequence + 1;
+            let told = next;
             session.room = session.room.saturating_sub(bytes.len());
             self.outputs.push_back(Output::Send { session: id, bytes });
+            self.trace.tell(told);
         }
         session.watch = Some(next);
     }
