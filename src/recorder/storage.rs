@@ -232,7 +232,8 @@ impl Storage {
         }
         if self.space_asked.is_none_or(|at| now.mono.since_ms(at) >= 5000) {
             self.space_asked = Some(now.mono);
-            self.jobs.push_back(Job::Space);
+            // Before everything else: a start knows how much is free before it is ready.
+            self.jobs.push_front(Job::Space);
         }
         outputs.extend(self.jobs.drain(..).map(Output::Job));
     }
