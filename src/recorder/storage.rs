@@ -44,6 +44,8 @@ pub struct Storage {
     settled: Ticket,
     closing: bool,
     pub full: bool,
+    /// Half of the slack is gone and no buffer comes back: reads and deletion pause.
+    pub slow: bool,
     pub free_bytes: u64,
     pub total_bytes: u64,
     space_asked: Option<Mono>,
@@ -93,6 +95,7 @@ impl Storage {
             settled: Ticket(0),
             closing: false,
             full: false,
+            slow: false,
             free_bytes: 0,
             total_bytes: 0,
             space_asked: None,
@@ -165,6 +168,16 @@ impl Storage {
             self.touch(now);
         }
         self.jobs.push_back(job);
+    }
+
+    /// Somebody waits for the next sync.
+    pub fn urge(&mut self) {
+        self.urgent = true;
+    }
+
+    /// Asks for the free space in this turn.
+    pub fn ask_space(&mut self) {
+        self.space_asked = None;
     }
 
     fn touch(&mut self, now: Mono) {
