@@ -1,8 +1,9 @@
-//! A channel: one audio source of a board, its ring, its mask and its meter.
+//! A channel: one audio source of a board, its ring, its mask, its meter and its detector.
 //!
-//! It takes periods in and knows what is hidden. Which calls it carries and who reads its ring is
-//! the recorder's business.
+//! It takes periods in and knows what is hidden: neither meter nor detector is given that (G6).
+//! Which calls it carries and who reads its ring is the recorder's business.
 
+use crate::activity::Detector;
 use crate::blackout::Mask;
 use crate::limits;
 use crate::meter::Meter;
@@ -25,6 +26,8 @@ pub struct Channel {
     pub ring: Ring,
     pub mask: Mask,
     pub meter: Meter,
+    /// What finds out about its line; the PBX's feed, until something else is put here.
+    pub activity: Detector,
     /// Frames lost since the daemon started, for any reason.
     pub lost: u64,
     /// Blackouts that cover it now; the mask is open while it is not 0.
@@ -47,6 +50,7 @@ impl Channel {
             ring: Ring::new(usize::from(model.sides), ring_frames, stretch),
             mask: Mask::default(),
             meter: Meter::new(rate, model.sides),
+            activity: Detector::Cti,
             lost: 0,
             covered: 0,
         }
@@ -67,8 +71,11 @@ impl Channel {
         }
         let masked = self.mask.is_open();
         self.ring.write(samples, masked);
-        if !masked {
+        if masked {
+            self.activity.hide(frames);
+        } else {
             self.meter.hear(samples);
+            self.activity.hear(samples);
         }
     }
 
@@ -76,6 +83,7 @@ impl Channel {
     pub fn lose(&mut self, frames: u64, why: Loss) {
         self.lost += frames;
         self.ring.skip(frames, why);
+        self.activity.lose(frames);
     }
 
     /// One more blackout covers it, from `from` on; what already waits is wiped. Returns where the
@@ -85,6 +93,7 @@ impl Channel {
         self.mask.open(from);
         self.ring.wipe(from, self.ring.head());
         self.meter.silence();
+        self.activity.hide(0);
         let open = self.mask.open_from();
         assert!(open.is_some_and(|open| open <= from), "the mask is open");
         open.unwrap_or(from)

@@ -6,11 +6,12 @@
 //! read; every `ok` leaves after the sync that makes it true.
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
-//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `blackouts`,
-//! `rights` (who may do what right now), `command` (one short function per command), `library`
-//! (listing and reading records), `news` (what to tell whom), `storage` (journal and jobs),
-//! `checkpoints` (when to sign).
+//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
+//! (calls that no PBX tells of), `blackouts`, `rights` (who may do what right now), `command` (one
+//! short function per command), `library` (listing and reading records), `news` (what to tell
+//! whom), `storage` (journal and jobs), `checkpoints` (when to sign).
 
+mod activity;
 mod agent;
 mod audio;
 mod blackouts;
@@ -134,6 +135,7 @@ pub struct Recorder {
     boot: u32,
     channels: Vec<Channel>,
     boards: Vec<Option<String>>,
+    lines: activity::Lines,
     calls: Calls,
     recordings: Vec<Recording>,
     blackouts: blackouts::Blackouts,
@@ -162,10 +164,14 @@ pub struct Recorder {
     next_call_tick: Mono,
     /// Recordings that have to begin as soon as there is an envelope.
     cut: Vec<Cut>,
+    /// Losses are logged so often at most; every one is counted.
+    next_loss_log: Mono,
     wrong_pins: u32,
     pin_locked_until: Mono,
     /// When the last turn was.
     now: Mono,
+    /// Wall clock minus monotonic time, at the last turn.
+    clock_offset_ms: i64,
     stopping: bool,
     stopped: bool,
 }
@@ -201,9 +207,13 @@ impl Recorder {
         self.now = now.mono;
         self.give_up_receipts(now);
         self.tick_sessions(now);
-        self.tick_calls(now);
-        self.tick_blackouts(now);
-        self.release(now);
+        if !self.storage.closing() {
+            self.watch_clock(now);
+            self.follow_lines(now);
+            self.tick_calls(now);
+            self.tick_blackouts(now);
+            self.release(now);
+        }
         self.tick_stop(now);
         self.storage.end_turn(now, &mut self.outputs);
         self.ask_for_envelopes();
@@ -267,6 +277,18 @@ impl Recorder {
     /// The public keys changed: the stock is wrapped for the ones before, and makes place for this.
     pub fn replace_envelopes(&mut self, envelopes: Vec<Envelope>) {
         self.envelopes = envelopes.into();
+    }
+
+    /// A step of the wall clock is told; nothing but times for people depends on it.
+    fn watch_clock(&mut self, now: Now) {
+        let mono_ms = i64::try_from(now.mono.0 / 1000).unwrap_or(i64::MAX);
+        let offset_ms = now.wall.0.saturating_sub(mono_ms);
+        let step_ms = offset_ms.saturating_sub(self.clock_offset_ms);
+        if step_ms.unsigned_abs() >= limits::CLOCK_STEP_MS {
+            let text = format!("the clock stepped by {step_ms} ms; positions are not affected");
+            self.raise(now, crate::alarm::Code::ClockStep, "", text);
+        }
+        self.clock_offset_ms = offset_ms;
     }
 
     fn ask_for_envelopes(&mut self) {

@@ -10,6 +10,7 @@ pub mod index;
 pub mod journal;
 pub mod layout;
 pub mod media;
+pub mod recover;
 pub mod seal;
 pub mod sign;
 pub mod verify;

@@ -116,7 +116,13 @@ impl Recorder {
                 schedule: schedule.map(|(index, _)| index),
                 continues: None,
             };
-            self.split(now, id, head, want)?;
+            if self.split(now, id, head, want).is_err() {
+                // No room for another file: it goes on as theirs.
+                let ticket = self.drop_reasons(now, id, gone, &name);
+                let mut said = self.record_said(agent, id, ticket);
+                said.give_up = None;
+                return Ok(said);
+            }
             if let Some(old) = self.recordings.iter_mut().find(|r| r.id == id) {
                 old.reasons = Reasons::default();
             }

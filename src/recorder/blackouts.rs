@@ -174,6 +174,14 @@ impl Recorder {
 
     /// Follows the calls: every open blackout covers what it reaches now, and nothing else.
     pub(super) fn follow_calls(&mut self, now: Now) {
+        self.follow_calls_since(now, None);
+    }
+
+    /// The same when a call has just begun: it is covered from its beginning, which may lie before
+    /// now, and so wait in the ring.
+    pub(super) fn follow_calls_since(&mut self, now: Now, fresh: Option<CallNumber>) {
+        let fresh = fresh.and_then(|number| self.calls.get(number));
+        let fresh = fresh.map(|call| (call.channel, call.from));
         for index in 0..self.blackouts.open.len() {
             let open = &self.blackouts.open[index];
             let (number, wanted) = (open.number, self.reach(open.agent, open.call));
@@ -184,8 +192,10 @@ impl Recorder {
             let (mut more, mut fewer) = (Vec::new(), Vec::new());
             for channel in wanted.iter().filter(|channel| !old.contains(channel)) {
                 let place = &mut self.channels[channel.0];
-                place.cover(place.ring.head());
-                more.push(Place { channel: place.id, at: place.head() });
+                let begins = fresh.filter(|(own, _)| own == channel).map(|(_, from)| from);
+                let from = begins.unwrap_or(place.head()).min(place.head());
+                place.cover(from);
+                more.push(Place { channel: place.id, at: from });
             }
             for channel in old.iter().filter(|channel| !wanted.contains(channel)) {
                 let place = &mut self.channels[channel.0];
@@ -261,6 +271,9 @@ impl Recorder {
             places.push(Place { channel: place.id, at: place.head() });
         }
         self.stale_news.extend(open.agent);
+        if let Some(agent) = open.agent {
+            self.forget_before(agent);
+        }
         log::info!("blackout of {} ended ({})", open.agent_name, end.word());
         let event = Event::Blackout { agent: open.agent_name, on: false, why: end.word() };
         self.trace.note(now.wall, event);

@@ -29,6 +29,11 @@ impl Recorder {
         call.given.or(call.phone_owner).or_else(|| self.sits_at(&call.device))
     }
 
+    /// Whose a call on this device would be, if nobody says more of it.
+    pub(super) fn device_owner(&self, device: &str) -> Option<AgentIndex> {
+        self.directory.by_phone(device).or_else(|| self.sits_at(device))
+    }
+
     fn sits_at(&self, device: &str) -> Option<AgentIndex> {
         let sits = |session: &super::Session| {
             let machine = session.who.as_ref()?.machine.as_deref()?;
@@ -83,46 +88,56 @@ impl Recorder {
         if self.calls.full() || here.count() >= limits::CALLS_PER_DEVICE_MAX {
             return Err(Refusal::new(Code::TooMany, "too many calls are known of this device"));
         }
+        self.yield_line(now, channel);
         if args.of.is_none() {
             self.replace_call(now, channel);
         }
-        let call = self.new_call(now, channel, args);
+        let mut call = self.new_call(now, channel);
+        call.id = args.call.to_string();
+        self.learn(&mut call, args);
         let number = call.number;
+        Ok((number, self.call_begin(now, call)))
+    }
+
+    /// A call that is new begins, with all that follows from it.
+    pub(super) fn call_begin(&mut self, now: Now, call: Call) -> Ticket {
+        let (number, channel) = (call.number, call.channel);
         let (device, id) = (call.device.clone(), call.id.clone());
         self.calls.push(call);
         self.trace.note(now.wall, Event::CallBegan { device, call: id });
         let ticket = self.note_call(now, number, true);
         self.match_schedules(now, number);
+        self.follow_calls_since(now, Some(number));
         self.follow(now, channel);
         self.schedule_records(now, number);
         self.keep_back(number);
         self.news_of_call(number);
-        Ok((number, ticket))
+        ticket
     }
 
-    fn new_call(&mut self, now: Now, channel: ChannelIndex, args: &CallArgs<'_>) -> Call {
-        let mut call = Call {
+    /// A call on a channel of which nothing is known yet, not even its id.
+    pub(super) fn new_call(&mut self, now: Now, channel: ChannelIndex) -> Call {
+        let place = &self.channels[channel.0];
+        Call {
             number: self.calls.next_number(),
-            id: args.call.to_string(),
-            device: args.device.to_string(),
+            id: String::new(),
+            device: place.device.clone(),
             channel,
             of: None,
             given: None,
-            phone_owner: self.directory.by_phone(&args.device),
+            phone_owner: self.directory.by_phone(&place.device),
             direction: None,
             group: None,
             gate: None,
             numbers: Numbers::default(),
             began: now.wall,
-            from: self.channels[channel.0].head(),
+            from: place.head(),
             held: false,
             turn: self.calls.next_turn(),
             ended: None,
             schedules: schedule::Match::default(),
             heard: now.mono,
-        };
-        self.learn(&mut call, args);
-        call
+        }
     }
 
     /// What the PBX says replaces what it said before; what it does not say stays.
@@ -290,6 +305,7 @@ impl Recorder {
         }
         self.cut.retain(|cut| cut.call != number);
         self.recall.end(number, head);
+        self.lines.call_ended(channel, number, head);
         self.end_blackouts_of(now, number);
         self.follow(now, channel);
         self.trace.note(now.wall, Event::CallEnded { device, call: id });

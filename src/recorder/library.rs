@@ -24,9 +24,26 @@ use std::collections::VecDeque;
 /// An answer that is too long to be given at once.
 #[derive(Debug)]
 pub enum Stream {
-    Records { ids: VecDeque<RecordingId>, left: usize, ani: Option<String>, dnis: Option<String> },
-    Show { id: RecordingId },
-    Media { path: String, from: u64, size: u64, digest: [u8; 32] },
+    Records {
+        ids: VecDeque<RecordingId>,
+        left: usize,
+        ani: Option<String>,
+        dnis: Option<String>,
+    },
+    Show {
+        id: RecordingId,
+    },
+    /// A long listing that is there already.
+    Lines {
+        bytes: Vec<u8>,
+        said: usize,
+    },
+    Media {
+        path: String,
+        from: u64,
+        size: u64,
+        digest: [u8; 32],
+    },
 }
 
 /// The one read under way.
@@ -197,6 +214,7 @@ impl Recorder {
                 self.feed_records(id, (ids, left), &numbers, out)
             }
             Stream::Show { id: record } => self.feed_show(id, *record, out),
+            Stream::Lines { bytes, said } => self.feed_lines(id, bytes, said, out),
             Stream::Media { path, from, size, digest } => {
                 let (path, digest) = (path.clone(), *digest);
                 self.feed_media(id, &path, (from, *size, digest), out)
@@ -206,6 +224,20 @@ impl Recorder {
 
     fn room(&self, id: SessionId) -> usize {
         self.sessions.get(id).map_or(0, |session: &Session| session.room)
+    }
+
+    /// Whole lines, as many as there is room for.
+    fn feed_lines(&self, id: SessionId, bytes: &[u8], said: &mut usize, out: &mut Vec<u8>) -> bool {
+        let room = self.room(id);
+        let rest = &bytes[*said..];
+        let whole = if rest.len() <= room {
+            rest.len()
+        } else {
+            rest[..room].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
+        };
+        out.extend_from_slice(&rest[..whole]);
+        *said += whole;
+        *said == bytes.len()
     }
 
     fn feed_records(
@@ -284,6 +316,9 @@ impl Recorder {
     }
 
     fn feed_show(&mut self, session: SessionId, id: RecordingId, out: &mut Vec<u8>) -> bool {
+        if self.room(session) < limits::OUTPUT_BYTES / 4 * 3 {
+            return false;
+        }
         let key = match self.key_of(session, id) {
             Key::Wait => return false,
             Key::Sealed => None,
@@ -500,7 +535,11 @@ impl Recorder {
         } else if !full && self.storage.full {
             self.settle(now, crate::alarm::Code::DiskFull, "");
         }
+        let freed = self.storage.full && !full;
         self.storage.full = full;
+        if freed {
+            self.resume_cut(now);
+        }
     }
 
     /// A read for a session that left is nobody's.

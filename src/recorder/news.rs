@@ -143,22 +143,26 @@ impl Recorder {
             }
             super::box_info::event_line(traced, &mut bytes);
             next = traced.sequence + 1;
+            let told = next;
             session.room = session.room.saturating_sub(bytes.len());
             self.outputs.push_back(Output::Send { session: id, bytes });
+            self.trace.tell(told);
         }
         session.watch = Some(next);
     }
 
     /// Receipts that waited too long for their sync say that the mask is in force all the same.
     pub(super) fn give_up_receipts(&mut self, now: Now) {
+        let late = |session: &Session| session.gives_up_at().is_some_and(|at| at <= now.mono);
+        if !self.sessions.iter().any(late) {
+            return;
+        }
         let durable = self.storage.durable();
         let text = "the mask is in force, but the disk is slow: it is not on record yet";
         let mut bytes = Vec::new();
         reply::err(&mut bytes, &Refusal::new(Code::Storage, text).masked()).end();
-        for session in self.sessions.iter_mut() {
-            if session.gives_up_at().is_some_and(|at| at <= now.mono) {
-                session.give_up(now.mono, durable, &bytes);
-            }
+        for session in self.sessions.iter_mut().filter(|session| late(session)) {
+            session.give_up(now.mono, durable, &bytes);
         }
     }
 

@@ -304,6 +304,12 @@ impl Storage {
         self.under_way.map_or(0, |(_, since)| now.since_ms(since))
     }
 
+    /// The last fact is noted: nothing may follow.
+    #[must_use]
+    pub fn closing(&self) -> bool {
+        self.closing
+    }
+
     /// Called every turn once everything is closed: notes the stop, and tells when it is durable.
     pub fn stopping_done(&mut self, now: Now, index: &mut Index) -> bool {
         if !self.closing {

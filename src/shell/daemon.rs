@@ -54,7 +54,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Data(#[from] super::data_dir::DataError),
     #[error(transparent)]
-    Recover(#[from] recover::RecoverError),
+    Recover(#[from] crate::store::recover::RecoverError),
     #[error(transparent)]
     Listen(#[from] super::listener::ListenError),
     #[error(transparent)]
