@@ -30,7 +30,7 @@ TEST_FLAGS := -- --color never
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build run test check bench crash
+.PHONY: help setup setup-build run test check bench crash golden
 
 help: ## list these words
 	@echo 'make WORD, where WORD is one of:'
@@ -96,6 +96,9 @@ KILLS ?= 400
 SEED ?= $(shell date +%s)
 crash: setup ## kill the real box under load, again and again (KILLS=400 SEED=…)
 	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) cargo test $(PROFILE) --test crash -- --nocapture
+
+golden: setup ## make the data directory that tests open for ever (for a new format version)
+	cargo test $(PROFILE) --test golden -- --ignored make_the_golden_store
 
 bench: setup ## measure what one core can carry
 	cargo bench --workspace --bench '*'
