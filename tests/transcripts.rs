@@ -183,3 +183,8 @@ fn b2_own_only_agents_are_told_the_same_whether_or_not_others_record() {
         assert_eq!(alone.len(), other.len());
     }
 }
+
+#[test]
+fn g5_a_reload_changes_nothing_of_a_blackout_that_is_on() {
+    run("reload");
+}
