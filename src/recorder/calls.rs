@@ -193,6 +193,9 @@ impl Recorder {
         };
         self.news_of_call(number);
         self.learn(&mut call, args);
+        if args.agent.is_some() && call.given.is_some() {
+            self.blackouts.give_up(number, call.given);
+        }
         if let Some(place) = self.calls.get_mut(number) {
             *place = call;
         }
