@@ -20,6 +20,7 @@ mod box_info;
 mod calls;
 mod command;
 mod cti;
+mod fingerprint;
 mod hello;
 pub mod library;
 mod news;
