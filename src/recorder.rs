@@ -7,9 +7,9 @@
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
-//! (calls that no PBX tells of), `blackouts`, `stops`, `rights` (who may do what right now), `command`
-//! (one short function per command), `library` (listing and reading records), `news` (what to tell
-//! whom), `storage` (journal and jobs).
+//! (calls that no PBX tells of), `blackouts`, `stops`, `rights` (who may do what right now),
+//! `command` (one short function per command), `library` (listing and reading records), `news`
+//! (what to tell whom), `storage` (journal and jobs).
 
 mod activity;
 mod agent;
