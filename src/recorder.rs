@@ -7,9 +7,10 @@
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
-//! (calls that no PBX tells of), `blackouts`, `stops`, `rights` (who may do what right now),
-//! `command` (one short function per command), `library` (listing and reading records), `news`
-//! (what to tell whom), `storage` (journal and jobs).
+//! (calls that no PBX tells of), `blackouts`, `stops`, `retention` (deleting), `rights` (who may do
+//! what right now), `command` (one short function per command), `library` (listing and reading
+//! records), `news` (what to tell whom), `storage` (journal and jobs), `checkpoints` (when to
+//! sign).
 
 mod activity;
 mod agent;
@@ -18,14 +19,15 @@ mod blackouts;
 mod boot;
 mod box_info;
 mod calls;
+mod checkpoints;
 mod command;
 mod cti;
-mod fingerprint;
 mod hello;
 pub mod library;
 mod news;
 mod recall;
 mod recording;
+mod retention;
 mod rights;
 mod session;
 mod stops;
@@ -94,6 +96,8 @@ pub enum Input<'a> {
         session: SessionId,
         result: Result<(), String>,
     },
+    /// What came of `Output::NewCallKey`; none if it could not be written.
+    CallKey(Option<DataKey>),
     /// Stop in order.
     Stop,
 }
@@ -123,6 +127,10 @@ pub enum Output {
         session: Option<SessionId>,
         apply: bool,
     },
+    /// Make a new call key, and write it beside the old ones.
+    NewCallKey,
+    /// Every live call is noted under the newest call key: no other is needed any more.
+    ForgetCallKeys,
     /// Everything is closed and durable: the daemon may end.
     Stopped,
     /// The store cannot be trusted any more: the daemon must end with this reason.
@@ -164,6 +172,7 @@ pub struct Recorder {
     reader: library::Reader,
     recall: recall::Recall,
     call_key: Option<DataKey>,
+    retention: retention::Retention,
     next_call_tick: Mono,
     /// Recordings that have to begin as soon as there is an envelope.
     cut: Vec<Cut>,
@@ -201,6 +210,7 @@ impl Recorder {
             Input::Board { board, trouble } => self.board_state(now, board, trouble),
             Input::Reload(config) => self.reload(now, *config),
             Input::ConfigRead { session, result } => self.config_read(session, result),
+            Input::CallKey(key) => self.new_call_key(now, key),
             Input::Stop => self.stop(now),
         }
     }
@@ -217,6 +227,7 @@ impl Recorder {
             self.settle_stops(now);
             self.tick_blackouts(now);
             self.release(now);
+            self.tick_retention(now);
         }
         self.tick_stop(now);
         self.storage.end_turn(now, &mut self.outputs);
@@ -282,6 +293,17 @@ impl Recorder {
             self.raise(now, crate::alarm::Code::ClockStep, "", text);
         }
         self.clock_offset_ms = offset_ms;
+    }
+
+    /// How many envelopes are kept in stock.
+    #[must_use]
+    pub fn envelopes_wanted(&self) -> usize {
+        self.envelopes_wanted
+    }
+
+    /// The public keys changed: the stock is wrapped for the ones before, and makes place for this.
+    pub fn replace_envelopes(&mut self, envelopes: Vec<Envelope>) {
+        self.envelopes = envelopes.into();
     }
 
     fn ask_for_envelopes(&mut self) {

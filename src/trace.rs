@@ -57,14 +57,13 @@ impl Trace {
     /// Notes lost frames of a channel. Losses that follow each other are one event: a card that is
     /// away must not push everything else out of the ring.
     pub fn note_lost(&mut self, at: Wall, (channel, frames, why): (u16, u64, &'static str)) {
-        let told = self.told;
-        if let Some(last) = self.events.back_mut().filter(|last| last.sequence >= told) {
-            if let Event::Lost { channel: same, frames: sum, why: reason } = &mut last.event {
-                if (*same, *reason) == (channel, why) {
-                    *sum += frames;
-                    return;
-                }
-            }
+        let last = self.events.back_mut().filter(|last| last.sequence >= self.told);
+        if let Some(Event::Lost { channel: same, frames: sum, why: reason }) =
+            last.map(|last| &mut last.event)
+            && (*same, *reason) == (channel, why)
+        {
+            *sum += frames;
+            return;
         }
         self.note(at, Event::Lost { channel, frames, why });
     }

@@ -7,6 +7,7 @@
 
 use super::blackouts::{Blackouts, Open, Receipt};
 use super::recall::Recall;
+use super::retention::Retention;
 use super::storage::Storage;
 use super::{Recorder, box_info, library};
 use crate::activity::Detector;
@@ -21,7 +22,7 @@ use crate::job::Ticket;
 use crate::reel::Reel;
 use crate::schedule;
 use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingEnd, RecordingEnded};
-use crate::store::index::{Index, LiveCall};
+use crate::store::index::{Index, LiveCall, Record};
 use crate::store::journal::JournalWriter;
 use crate::store::seal::{self, DataKey, Identity};
 use crate::store::sign::BoxKey;
@@ -85,9 +86,10 @@ impl Recorder {
         let block_bytes = longest + BLOCK_SPARE_BYTES;
         let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, block_bytes);
         if boot.anchor {
-            storage.anchor(now.wall);
+            storage.anchor(now);
         }
         let number = index.boot() + 1;
+        let deleted = index.deletions().map(Record::media_path).collect();
         for ended in closed {
             storage.note(&mut index, now, Fact::RecordingEnded(ended));
         }
@@ -122,6 +124,7 @@ impl Recorder {
             next_call_tick: Mono(0),
             reader: library::Reader::default(),
             recall: Recall::default(),
+            retention: Retention::default(),
             cut: Vec::new(),
             next_loss_log: Mono(0),
             wrong_pins: 0,
@@ -136,6 +139,8 @@ impl Recorder {
         };
         recorder.calls_live_on(now, &boot.old_call_keys);
         recorder.lines_stay_seized();
+        let (noted, key_from) = (recorder.storage.settled(), recorder.calls.first_live());
+        recorder.retention = Retention::new(deleted, noted, key_from);
         recorder.blackouts_stay(now);
         recorder.standing_alarms(now);
         Ok(recorder)

@@ -220,7 +220,7 @@ impl Recorder {
         self.news_of_call(number);
     }
 
-    fn note_call(&mut self, now: Now, number: CallNumber, new: bool) -> Ticket {
+    pub(super) fn note_call(&mut self, now: Now, number: CallNumber, new: bool) -> Ticket {
         let Some(call) = self.calls.get(number) else { return self.storage.settled() };
         let sequence = self.storage.next_sequence();
         let numbers = seal::seal_numbers(self.call_key.as_ref(), sequence, &call.numbers);
