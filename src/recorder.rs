@@ -22,7 +22,6 @@ mod calls;
 mod checkpoints;
 mod command;
 mod cti;
-mod fingerprint;
 mod hello;
 pub mod library;
 mod news;

@@ -12,7 +12,8 @@
 //!
 //! In an expected line `*` is any word or value, `$name` a value that is the same everywhere, and
 //! a last `...` leaves the other pairs open; in a `state` line it means: as they were. A box starts
-//! at the first step. `BLESS=1` writes what was really said: read it before you believe it.
+//! at the first step. `BLESS=1` writes what was really said; it is to be read before it is
+//! believed.
 
 #![allow(dead_code, reason = "every test uses its own part")]
 
