@@ -60,3 +60,19 @@ fn a_call_that_is_held_again_and_again_loses_no_word() {
     assert_eq!(stored.ledger.held, 100 * 800);
     assert_eq!(stored.ledger.stored, 99 * 3200 + 160);
 }
+
+#[test]
+fn h4_a_long_wrap_up_and_many_calls_never_cost_a_recording() {
+    let config = include_str!("transcripts/box.toml")
+        .replace("codec = \"pcm\"", "codec = \"pcm\"\nwrapup_s = 3600");
+    let all = "\n[[schedule]]\nname = \"all\"\ntype = \"percentage\"\n";
+    let mut sim = SimBox::new(&(config + all), 3);
+    let pbx = sim.client(&[Kind::Cti]);
+    sim.say(pbx, "hello cti");
+    for call in 0..1200 {
+        let said = sim.say(pbx, &format!("call start device=1001 call=c{call}"));
+        assert_ne!(pair(&said, "recording"), "-", "call {call}");
+        sim.run_ms(100);
+        sim.say(pbx, &format!("call stop device=1001 call=c{call}"));
+    }
+}
