@@ -32,12 +32,18 @@ pub const TURN_GRIDS: u32 = 128;
 /// Calls that are known at once, over all devices, those in wrap-up included.
 pub const CALLS_MAX: usize = 2048;
 
+/// Above so many the oldest wrap-ups are cut short, so that there is always room for a new call.
+pub const CALLS_KEPT: usize = CALLS_MAX / 4 * 3;
+
 /// Calls that are known of one device at once (customers on hold, consults).
 pub const CALLS_PER_DEVICE_MAX: usize = 8;
 
 /// Recordings that are open at once: every channel's running one, its held ones, and one that
 /// closes.
 pub const RECORDINGS_MAX: usize = 1024;
+
+/// Above so many, those in wrap-up included, the oldest wrap-ups are cut short.
+pub const RECORDINGS_KEPT: usize = RECORDINGS_MAX / 4 * 3;
 
 /// Commands of one session that wait for their answer; then its lines are not read (protocol).
 pub const UNANSWERED_MAX: usize = 64;
@@ -88,6 +94,12 @@ pub const RETENTION_DEFAULT_DAYS: u32 = 90;
 /// Wrong technician PINs in a row before log-in is locked, and for how long.
 pub const PIN_TRIES: u32 = 5;
 pub const PIN_LOCK_MS: u64 = 60_000;
+
+/// Losses come with every period; the log has one line a second of them.
+pub const LOSS_LOG_MS: u64 = 1000;
+
+/// A step of the wall clock that is worth an alarm. Steering by a time service stays far below.
+pub const CLOCK_STEP_MS: u64 = 2000;
 
 /// Memory for calls that are kept back (recall), over all channels; then the oldest audio goes.
 /// 64 channels × 60 min of Opus at 16 kbit/s are 64 × 7.2 MB = 461 MB.

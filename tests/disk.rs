@@ -123,7 +123,7 @@ fn h4_a_slow_disk_costs_buffers_then_slack_then_new_audio_and_says_so() {
     story.sim.say(story.feed, "call stop device=1001 call=c1");
     story.sim.run_ms(1000);
     let stored = story.sim.stored(&id);
-    stored.check();
+    stored.check(&story.sim);
     let lost = stored.ledger.lost;
     assert!((1..=16_000).contains(&lost[Loss::Ring as usize]), "{lost:?}");
     assert_eq!(stored.ledger.lost_all(), lost[Loss::Ring as usize]);
@@ -155,7 +155,7 @@ fn h4_reads_wait_for_a_slow_disk() {
     story.sim.disk.stuck = false;
     story.sim.run_ms(4000);
     assert!(story.sim.disk.reads > reads);
-    assert_eq!(story.sim.news(other), [format!("ok recording={old}")]);
+    assert!(story.sim.news(other).contains(&format!("ok recording={old}")));
     assert!(!story.sim.recordings().iter().any(|id| id.to_string() == old));
     story.assert_clean();
 }

@@ -173,7 +173,7 @@ impl Story {
             assert_eq!(ended.to, pair[1].began.from, "one begins where the other ends");
         }
         for record in chain.iter().filter(|record| record.ended.as_ref().unwrap().size > 0) {
-            self.sim.stored(&record.id().to_string()).check();
+            self.sim.stored(&record.id().to_string()).check(&self.sim);
         }
         chain.iter().map(|r| r.ended.as_ref().unwrap().ledger.captured()).collect()
     }
@@ -443,7 +443,7 @@ fn mischief(seed: u64) {
     }
     for record in journal.list(&Default::default()) {
         if record.ended.as_ref().is_some_and(|ended| ended.size > 0) {
-            story.sim.stored(&record.id().to_string()).check();
+            story.sim.stored(&record.id().to_string()).check(&story.sim);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A disk that stalls, or a card that is away, for longer than the ring lasts: what cannot be had is
-//! lost and counted, what waits is kept, and the box goes on.
+//! A disk that stalls, or a card that is away, for longer than the ring lasts: what cannot be had
+//! is lost and counted, what waits is kept, and the box goes on.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -10,6 +10,7 @@ use super::recall::Recall;
 use super::retention::Retention;
 use super::storage::Storage;
 use super::{Chunk, Recorder, box_info, library};
+use crate::activity::Detector;
 use crate::alarm::{self, Alarms};
 use crate::call::{Call, Calls};
 use crate::channel::Channel;
@@ -27,7 +28,7 @@ use crate::store::seal::{self, DataKey, Identity, SEAL_TAG_BYTES};
 use crate::store::sign::BoxKey;
 use crate::time::{Mono, Now, Position};
 use crate::trace::Trace;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A recording that has to begin anew.
 #[derive(Clone, Debug)]
@@ -81,7 +82,7 @@ impl Recorder {
         let block_bytes = longest + BLOCK_SPARE_BYTES;
         let mut storage = Storage::new(journal, box_key, today, blocks, block_bytes);
         if boot.anchor {
-            storage.anchor(now.wall);
+            storage.anchor(now);
         }
         let number = index.boot() + 1;
         let deleted = index.deletions().map(Record::media_path).collect();
@@ -96,10 +97,11 @@ impl Recorder {
             boot: number,
             boards: vec![None; config.boards.len()],
             calls: Calls::new(index.last_call().0),
+            seats: BTreeMap::new(),
             recordings: Vec::with_capacity(64),
             spare_chunks: (0..blocks).map(|_| Chunk::with_room(usual)).collect(),
             payload: Vec::with_capacity(longest + SEAL_TAG_BYTES),
-            blackouts: Blackouts { open: Vec::new(), last: index.last_blackout().0 },
+            blackouts: Blackouts { last: index.last_blackout().0, ..Blackouts::default() },
             sessions: super::session::Sessions::default(),
             storage,
             index,
@@ -122,16 +124,20 @@ impl Recorder {
             recall: Recall::default(),
             retention: Retention::default(),
             cut: Vec::new(),
+            next_loss_log: Mono(0),
             wrong_pins: 0,
             pin_locked_until: Mono(0),
             now: now.mono,
+            clock_offset_ms: now.wall.0 - i64::try_from(now.mono.0 / 1000).unwrap_or(0),
             stopping: false,
             stop_asked: Mono(0),
             stopped: false,
+            lines: super::activity::Lines::new(channels.len()),
             channels,
             config,
         };
         recorder.calls_live_on(now, &boot.old_call_keys);
+        recorder.lines_stay_seized();
         let (noted, key_from) = (recorder.storage.settled(), recorder.calls.first_live());
         recorder.retention = Retention::new(deleted, noted, key_from);
         recorder.blackouts_stay(now);
@@ -178,6 +184,7 @@ impl Recorder {
                 of: call.facts.of.clone(),
                 given,
                 phone_owner: self.directory.by_phone(&call.facts.device),
+                sitter: None,
                 direction: call.facts.direction,
                 group: call.facts.group.clone(),
                 gate: call.facts.gate.clone(),
@@ -197,6 +204,9 @@ impl Recorder {
             self.storage.note(&mut self.index, now, fact);
             self.match_schedules(now, number);
             self.cut_of(&call);
+            if !self.cut.iter().any(|cut| cut.call == number) {
+                self.keep_back(number);
+            }
         }
     }
 
@@ -230,11 +240,19 @@ impl Recorder {
             let call = scope_call.or(old.call);
             let first = self.calls.live().find(|call| self.owner(call) == agent && agent.is_some());
             let channel = first.map_or(0, |call| self.channels[call.channel.0].id);
+            // An agent whom the configuration knows no more may still be heard.
+            let masked = |c: &&Call| {
+                let id = self.channels[c.channel.0].id;
+                let theirs = agent.is_none() || self.owner(c).is_none();
+                theirs && old.places.iter().any(|place| place.channel == id)
+            };
+            let calls = self.calls.live().filter(masked).map(|call| call.number).collect();
             self.blackouts.open.push(Open {
                 number: old.number,
                 agent,
                 agent_name: old.agent.clone(),
                 call,
+                calls,
                 holders: old.holders,
                 captured_us: old.earlier_ms() * 1000,
                 warned: false,
@@ -281,6 +299,9 @@ impl Recorder {
         self.config.audio.holdback_ms = kept.audio.holdback_ms;
         let lead_ms = self.config.blackout.lead_ms.min(kept.audio.holdback_ms);
         self.config.blackout.lead_ms = lead_ms;
+        if self.config.audio.recall_ms.is_none() {
+            self.forget_all_recall();
+        }
         let numbers: Vec<_> = self.calls.live().map(|call| call.number).collect();
         for number in numbers {
             let device = self.calls.get(number).map(|call| call.device.clone());
@@ -321,7 +342,9 @@ fn channels(config: &Config) -> Vec<Channel> {
     for (index, board) in config.boards.iter().enumerate() {
         for model in &board.channels {
             let holdback_ms = config.audio.holdback_ms;
-            channels.push(Channel::new(index, board.rate, model, holdback_ms));
+            let mut channel = Channel::new(index, board.rate, model, holdback_ms);
+            channel.activity = Detector::new(board, model, holdback_ms);
+            channels.push(channel);
         }
     }
     channels
