@@ -25,6 +25,9 @@ pub struct Call {
     pub given: Option<AgentIndex>,
     /// Whose phones hold the device.
     pub phone_owner: Option<AgentIndex>,
+    /// Who sat at the device's workstation first, in the call: it stays theirs when their link is
+    /// gone, so that a blackout stays on it (G5).
+    pub sitter: Option<AgentIndex>,
     pub direction: Option<Direction>,
     pub group: Option<String>,
     pub gate: Option<String>,
@@ -84,6 +87,13 @@ impl Calls {
     pub fn next_number(&mut self) -> CallNumber {
         self.number += 1;
         CallNumber(self.number)
+    }
+
+    /// The lowest number that is still noted: of a live call, or else of the next one.
+    #[must_use]
+    pub fn first_live(&self) -> CallNumber {
+        let live = self.live().map(|call| call.number).min();
+        live.unwrap_or(CallNumber(self.number + 1))
     }
 
     /// The next place in the order of starts and resumes.

@@ -7,9 +7,10 @@
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
-//! (calls that no PBX tells of), `blackouts`, `rights` (who may do what right now), `command` (one
-//! short function per command), `library` (listing and reading records), `news` (what to tell
-//! whom), `storage` (journal and jobs).
+//! (calls that no PBX tells of), `blackouts`, `stops`, `retention` (deleting), `rights` (who may do
+//! what right now), `command` (one short function per command), `library` (listing and reading
+//! records), `news` (what to tell whom), `storage` (journal and jobs), `checkpoints` (when to
+//! sign).
 
 mod activity;
 mod agent;
@@ -18,15 +19,19 @@ mod blackouts;
 mod boot;
 mod box_info;
 mod calls;
+mod checkpoints;
 mod command;
 mod cti;
+mod fingerprint;
 mod hello;
 pub mod library;
 mod news;
 mod recall;
 mod recording;
+mod retention;
 mod rights;
 mod session;
+mod stops;
 mod storage;
 mod tapes;
 
@@ -50,7 +55,7 @@ use crate::time::{Mono, Now};
 use crate::trace::Trace;
 use protocol::Refusal;
 use session::Sessions;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What the shell brings besides audio.
 #[derive(Debug)]
@@ -92,6 +97,8 @@ pub enum Input<'a> {
         session: SessionId,
         result: Result<(), String>,
     },
+    /// What came of `Output::NewCallKey`; none if it could not be written.
+    CallKey(Option<DataKey>),
     /// Stop in order.
     Stop,
 }
@@ -121,6 +128,10 @@ pub enum Output {
         session: Option<SessionId>,
         apply: bool,
     },
+    /// Make a new call key, and write it beside the old ones.
+    NewCallKey,
+    /// Every live call is noted under the newest call key: no other is needed any more.
+    ForgetCallKeys,
     /// Everything is closed and durable: the daemon may end.
     Stopped,
     /// The store cannot be trusted any more: the daemon must end with this reason.
@@ -136,6 +147,8 @@ pub struct Recorder {
     boards: Vec<Option<String>>,
     lines: activity::Lines,
     calls: Calls,
+    /// Who sat last at the workstation of a device.
+    seats: BTreeMap<String, AgentIndex>,
     recordings: Vec<Recording>,
     blackouts: blackouts::Blackouts,
     sessions: Sessions,
@@ -160,6 +173,7 @@ pub struct Recorder {
     reader: library::Reader,
     recall: recall::Recall,
     call_key: Option<DataKey>,
+    retention: retention::Retention,
     next_call_tick: Mono,
     /// Recordings that have to begin as soon as there is an envelope.
     cut: Vec<Cut>,
@@ -197,6 +211,7 @@ impl Recorder {
             Input::Board { board, trouble } => self.board_state(now, board, trouble),
             Input::Reload(config) => self.reload(now, *config),
             Input::ConfigRead { session, result } => self.config_read(session, result),
+            Input::CallKey(key) => self.new_call_key(now, key),
             Input::Stop => self.stop(now),
         }
     }
@@ -210,8 +225,10 @@ impl Recorder {
             self.watch_clock(now);
             self.follow_lines(now);
             self.tick_calls(now);
+            self.settle_stops(now);
             self.tick_blackouts(now);
             self.release(now);
+            self.tick_retention(now);
         }
         self.tick_stop(now);
         self.storage.end_turn(now, &mut self.outputs);
@@ -279,6 +296,17 @@ impl Recorder {
         self.clock_offset_ms = offset_ms;
     }
 
+    /// How many envelopes are kept in stock.
+    #[must_use]
+    pub fn envelopes_wanted(&self) -> usize {
+        self.envelopes_wanted
+    }
+
+    /// The public keys changed: the stock is wrapped for the ones before, and makes place for this.
+    pub fn replace_envelopes(&mut self, envelopes: Vec<Envelope>) {
+        self.envelopes = envelopes.into();
+    }
+
     fn ask_for_envelopes(&mut self) {
         let have = self.envelopes.len() + self.envelopes_asked;
         if have < self.envelopes_wanted && !self.stopping {
@@ -297,6 +325,7 @@ impl Recorder {
         log::info!("stopping: closing {} recordings", self.running().count());
         self.forget_all_recall();
         self.end_all(now, crate::store::fact::RecordingEnd::Shutdown);
+        self.stale_news.extend(self.sessions.iter().filter_map(Session::on_duty));
     }
 
     fn tick_stop(&mut self, now: Now) {

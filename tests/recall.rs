@@ -100,7 +100,7 @@ fn a1_a_late_press_keeps_the_call_from_its_beginning_to_the_bit() {
     sim.say(feed, "call stop device=1001 call=c1");
     sim.run_ms(100);
     let stored = sim.stored(&pair(&said, "recording"));
-    stored.check();
+    stored.check(&sim);
     assert!(stored.complete && stored.ledger.stored == 9 * 8000, "{:?}", stored.ledger);
     assert!(sim.verify().is_clean());
 }
@@ -120,7 +120,7 @@ fn g1_a_blackout_before_anybody_pressed_covers_the_recall() {
     sim.say(feed, "call stop device=1001 call=c1");
     sim.run_ms(100);
     let stored = sim.stored(&pair(&said, "recording"));
-    stored.check();
+    stored.check(&sim);
     assert_eq!(stored.ledger.masked, 12000, "lead and blackout");
     let span = stored.spans[0];
     assert_eq!((span.from.0, span.to.0), (20000, 32000));
@@ -136,15 +136,16 @@ fn a1_a_press_in_the_wrap_up_still_keeps_the_whole_call() {
     let said = sim.say(a, "record start");
     assert_eq!((pair(&said, "state"), pair(&said, "from")), ("off".into(), "8000".into()));
     let again = sim.say(a, "record start");
-    assert_eq!(again.last(), said.last(), "pressed twice, kept once");
+    let answer = |lines: &[String]| lines.iter().find(|line| line.starts_with("ok")).cloned();
+    assert_eq!(answer(&again), answer(&said), "pressed twice, kept once");
     assert!(sim.say(a, "update 1 late")[0].starts_with("ok recording="));
     sim.run_ms(100);
     let stored = sim.stored(&pair(&said, "recording"));
-    stored.check();
+    stored.check(&sim);
     assert_eq!(stored.ledger.stored, 3 * 8000);
     sim.run_ms(11_000);
     let late = sim.say(a, "record start");
-    assert!(late.last().unwrap().starts_with("err no-call"), "the wrap-up is over: {late:?}");
+    assert!(late.iter().any(|line| line.starts_with("err no-call")), "{late:?}");
 }
 
 #[test]
@@ -162,7 +163,7 @@ fn a_new_call_ends_the_wrap_up_and_a_held_call_keeps_its_place() {
     sim.say(feed, "call stop device=1001 call=c1");
     sim.run_ms(100);
     let stored = sim.stored(&pair(&said, "recording"));
-    stored.check();
+    stored.check(&sim);
     assert_eq!((stored.ledger.held, stored.ledger.stored), (2 * 8000, 4 * 8000));
     sim.say(feed, "call start device=1001 call=c3");
     let fresh = sim.say(a, "record start");
@@ -179,7 +180,7 @@ fn a_recall_that_is_shorter_than_the_call_says_how_far_it_reaches() {
     assert!((8000 * 8..=8000 * 9).contains(&from), "2 s before what the holdback holds: {from}");
     sim.say(feed, "call stop device=1001 call=c1");
     sim.run_ms(100);
-    sim.stored(&pair(&said, "recording")).check();
+    sim.stored(&pair(&said, "recording")).check(&sim);
     let journal = sim.journal();
     let record = journal.list(&hushbox::store::index::Filter::default()).next().unwrap();
     let missing_ms = (from - 8000) / 8;
@@ -200,7 +201,7 @@ fn b2_a_press_of_an_agent_who_sees_own_recordings_only_keeps_the_call_all_the_sa
         sim.say(feed, "call stop device=1002 call=c1");
         sim.run_ms(100);
         let stored = sim.stored(&id);
-        stored.check();
+        stored.check(&sim);
         assert_eq!(stored.header.from.0, 8000);
         assert!(sim.verify().is_clean());
         said.iter().chain(&sim.news(b)).map(|line| line.replace(&id, "ID")).collect::<Vec<_>>()

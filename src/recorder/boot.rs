@@ -7,6 +7,7 @@
 
 use super::blackouts::{Blackouts, Open, Receipt};
 use super::recall::Recall;
+use super::retention::Retention;
 use super::storage::Storage;
 use super::{Recorder, box_info, library};
 use crate::activity::Detector;
@@ -21,13 +22,13 @@ use crate::job::Ticket;
 use crate::reel::Reel;
 use crate::schedule;
 use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingEnd, RecordingEnded};
-use crate::store::index::{Index, LiveCall};
+use crate::store::index::{Index, LiveCall, Record};
 use crate::store::journal::JournalWriter;
 use crate::store::seal::{self, DataKey, Identity};
 use crate::store::sign::BoxKey;
 use crate::time::{Mono, Now, Position};
 use crate::trace::Trace;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A recording that has to begin anew.
 #[derive(Clone, Debug)]
@@ -85,9 +86,10 @@ impl Recorder {
         let block_bytes = longest + BLOCK_SPARE_BYTES;
         let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, block_bytes);
         if boot.anchor {
-            storage.anchor(now.wall);
+            storage.anchor(now);
         }
         let number = index.boot() + 1;
+        let deleted = index.deletions().map(Record::media_path).collect();
         for ended in closed {
             storage.note(&mut index, now, Fact::RecordingEnded(ended));
         }
@@ -99,8 +101,9 @@ impl Recorder {
             boot: number,
             boards: vec![None; config.boards.len()],
             calls: Calls::new(index.last_call().0),
+            seats: BTreeMap::new(),
             recordings: Vec::with_capacity(64),
-            blackouts: Blackouts { open: Vec::new(), last: index.last_blackout().0 },
+            blackouts: Blackouts { last: index.last_blackout().0, ..Blackouts::default() },
             sessions: super::session::Sessions::default(),
             storage,
             index,
@@ -121,6 +124,7 @@ impl Recorder {
             next_call_tick: Mono(0),
             reader: library::Reader::default(),
             recall: Recall::default(),
+            retention: Retention::default(),
             cut: Vec::new(),
             next_loss_log: Mono(0),
             wrong_pins: 0,
@@ -135,6 +139,8 @@ impl Recorder {
         };
         recorder.calls_live_on(now, &boot.old_call_keys);
         recorder.lines_stay_seized();
+        let (noted, key_from) = (recorder.storage.settled(), recorder.calls.first_live());
+        recorder.retention = Retention::new(deleted, noted, key_from);
         recorder.blackouts_stay(now);
         recorder.standing_alarms(now);
         Ok(recorder)
@@ -179,6 +185,7 @@ impl Recorder {
                 of: call.facts.of.clone(),
                 given,
                 phone_owner: self.directory.by_phone(&call.facts.device),
+                sitter: None,
                 direction: call.facts.direction,
                 group: call.facts.group.clone(),
                 gate: call.facts.gate.clone(),
@@ -234,11 +241,19 @@ impl Recorder {
             let call = scope_call.or(old.call);
             let first = self.calls.live().find(|call| self.owner(call) == agent && agent.is_some());
             let channel = first.map_or(0, |call| self.channels[call.channel.0].id);
+            // An agent whom the configuration knows no more may still be heard.
+            let masked = |c: &&Call| {
+                let id = self.channels[c.channel.0].id;
+                let theirs = agent.is_none() || self.owner(c).is_none();
+                theirs && old.places.iter().any(|place| place.channel == id)
+            };
+            let calls = self.calls.live().filter(masked).map(|call| call.number).collect();
             self.blackouts.open.push(Open {
                 number: old.number,
                 agent,
                 agent_name: old.agent.clone(),
                 call,
+                calls,
                 holders: old.holders,
                 captured_us: old.earlier_ms() * 1000,
                 warned: false,

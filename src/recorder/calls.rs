@@ -16,7 +16,7 @@ use crate::limits;
 use crate::schedule;
 use crate::store::fact::{CallNumber, Fact, Numbers, Reason, Reasons, RecordingEnd};
 use crate::store::seal;
-use crate::time::Now;
+use crate::time::{Mono, Now};
 use crate::trace::Event;
 use protocol::{CallArgs, Code, Refusal};
 
@@ -26,7 +26,7 @@ const HEARD_DB: i32 = -60;
 impl Recorder {
     /// Whose call it is: named by the PBX, else by the phone, else by who sits there.
     pub(super) fn owner(&self, call: &Call) -> Option<AgentIndex> {
-        call.given.or(call.phone_owner).or_else(|| self.sits_at(&call.device))
+        call.given.or(call.phone_owner).or(call.sitter)
     }
 
     /// Whose a call on this device would be, if nobody says more of it.
@@ -40,7 +40,23 @@ impl Recorder {
             let own = self.directory.workstation_device(machine)?;
             session.on_duty().filter(|_| own == device)
         };
-        self.sessions.iter().find_map(sits)
+        // Who left in a blackout is still meant by it (G5).
+        let masked = |agent: &&AgentIndex| self.blackouts.of(**agent).is_some();
+        let left = || self.seats.get(device).filter(masked).copied();
+        self.sessions.iter().find_map(sits).or_else(left)
+    }
+
+    /// Somebody sits down at the workstation of a device: its calls of nobody are theirs.
+    pub(super) fn sit_down(&mut self, now: Now, agent: AgentIndex, device: &str) {
+        self.seats.insert(device.to_string(), agent);
+        let nobodys = |call: &&Call| call.device == device && self.owner(call).is_none();
+        let numbers: Vec<_> = self.calls.live().filter(nobodys).map(|call| call.number).collect();
+        for number in numbers {
+            if let Some(call) = self.calls.get_mut(number) {
+                call.sitter = Some(agent);
+            }
+            self.call_changed(now, number);
+        }
     }
 
     pub(super) fn owner_name(&self, call: &Call) -> Option<String> {
@@ -53,14 +69,13 @@ impl Recorder {
         own.max_by_key(|call| call.turn)
     }
 
-    /// The current call, or else the one in wrap-up.
+    /// The current call, or else the one in wrap-up: the newest, unless another began after it.
     pub(super) fn reachable_call(&self, agent: AgentIndex) -> Option<&Call> {
-        let ended = || {
+        let newest = || {
             let own = self.calls.iter().filter(|call| self.owner(call) == Some(agent));
-            own.filter(|call| !call.live()).max_by_key(|call| call.turn)
+            own.max_by_key(|call| call.turn).filter(|call| !call.live())
         };
-        let any_live = || self.calls.live().any(|call| self.owner(call) == Some(agent));
-        self.current_call(agent).or_else(|| if any_live() { None } else { ended() })
+        self.current_call(agent).or_else(newest)
     }
 
     pub(super) fn channel_of(&self, device: &str) -> Option<ChannelIndex> {
@@ -126,6 +141,7 @@ impl Recorder {
             of: None,
             given: None,
             phone_owner: self.directory.by_phone(&place.device),
+            sitter: self.sits_at(&place.device),
             direction: None,
             group: None,
             gate: None,
@@ -177,12 +193,21 @@ impl Recorder {
         };
         self.news_of_call(number);
         self.learn(&mut call, args);
-        let channel = call.channel;
-        if let Some(place) = self.calls.get_mut(number) {
-            *place = call.clone();
+        if args.agent.is_some() && call.given.is_some() {
+            self.blackouts.give_up(number, call.given);
         }
-        let ticket = self.note_call(now, number, false);
+        if let Some(place) = self.calls.get_mut(number) {
+            *place = call;
+        }
+        self.call_changed(now, number);
+        Ok(self.storage.settled())
+    }
+
+    /// More is known of a call, with all that follows from it.
+    fn call_changed(&mut self, now: Now, number: CallNumber) {
+        self.note_call(now, number, false);
         self.match_schedules(now, number);
+        let Some(call) = self.calls.get(number).cloned() else { return };
         let agent = self.owner_name(&call);
         let running: Vec<_> = self.running().filter(|r| r.call == number).collect();
         let ids: Vec<_> = running.iter().map(|r| (r.id, r.key.clone())).collect();
@@ -192,14 +217,13 @@ impl Recorder {
             let fact = Fact::RecordingChanged { id, call: call.facts(agent.clone()), numbers };
             self.storage.note(&mut self.index, now, fact);
         }
-        self.follow(now, channel);
+        self.follow(now, call.channel);
         self.schedule_records(now, number);
         self.keep_back(number);
         self.news_of_call(number);
-        Ok(ticket.max(self.storage.settled()))
     }
 
-    fn note_call(&mut self, now: Now, number: CallNumber, new: bool) -> Ticket {
+    pub(super) fn note_call(&mut self, now: Now, number: CallNumber, new: bool) -> Ticket {
         let Some(call) = self.calls.get(number) else { return self.storage.settled() };
         let sequence = self.storage.next_sequence();
         let numbers = seal::seal_numbers(self.call_key.as_ref(), sequence, &call.numbers);
@@ -361,22 +385,25 @@ impl Recorder {
         self.forget_calls(now);
     }
 
+    /// When much is remembered the oldest wrap-ups are cut short: new calls come first.
     fn forget_calls(&mut self, now: Now) {
         let wrapup_ms = u64::from(self.config.audio.wrapup_s) * 1000;
-        let over = |call: &Call| {
-            call.ended.is_some_and(|(ended, _)| now.mono.since_ms(ended) >= wrapup_ms)
+        let over = |ended: Mono| now.mono.since_ms(ended) >= wrapup_ms;
+        let crowd = self.calls.iter().count().saturating_sub(limits::CALLS_KEPT);
+        let crowd = crowd.max(self.recordings.len().saturating_sub(limits::RECORDINGS_KEPT));
+        let closed = |call: &Call| {
+            let mut own = self.recordings.iter().filter(|r| r.call == call.number);
+            own.all(|recording| recording.closed)
         };
-        let gone: Vec<(CallNumber, Option<AgentIndex>)> = self
-            .calls
-            .iter()
-            .filter(|call| over(call))
-            .filter(|call| {
-                let mut own = self.recordings.iter().filter(|r| r.call == call.number);
-                own.all(|recording| recording.closed)
-            })
-            .map(|call| (call.number, self.owner(call)))
-            .collect();
-        for (number, owner) in gone {
+        let ended = self.calls.iter().filter(|call| closed(call));
+        let ended = ended.filter_map(|call| call.ended.map(|(at, _)| (at, call.number)));
+        let mut ended: Vec<(Mono, CallNumber)> = ended.collect();
+        ended.sort_unstable();
+        for (index, (at, number)) in ended.into_iter().enumerate() {
+            if index >= crowd && !over(at) {
+                break;
+            }
+            let owner = self.calls.get(number).and_then(|call| self.owner(call));
             self.recordings.retain(|recording| recording.call != number);
             self.forget_recall(number);
             self.calls.retain(|call| call.number != number);

@@ -55,6 +55,9 @@ pub struct Reader {
     spare: Vec<u8>,
 }
 
+/// The username of who did something.
+pub(super) struct ByName(pub String);
+
 /// What is known of a record's key.
 enum Key {
     /// It is not sealed, or this is its key.
@@ -167,6 +170,20 @@ impl Recorder {
         Ok(Said::stream(Stream::Media { path, from, size, digest }))
     }
 
+    /// A record that the session may do something to, and by whom it is done.
+    pub(super) fn record_for(
+        &self,
+        id: SessionId,
+        word: &str,
+        right: Permission,
+    ) -> Result<(&Record, ByName), Refusal> {
+        let who = self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?;
+        if !who.agent.is_some_and(|agent| self.agent_has(agent, right)) {
+            return Err(Code::Denied.into());
+        }
+        self.record_named(id, word).map(|record| (record, ByName(who.user.clone())))
+    }
+
     pub(super) fn protect(
         &mut self,
         now: Now,
@@ -174,18 +191,17 @@ impl Recorder {
         word: &str,
         on: bool,
     ) -> Result<Said, Refusal> {
-        let who = self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?;
-        let may = who.agent.is_some_and(|agent| self.agent_has(agent, Permission::Protect));
-        if !may {
-            return Err(Code::Denied.into());
-        }
-        let by = who.user.clone();
-        let record = self.record_named(id, word)?;
-        if record.protected == on {
-            return Ok(Said::ok(self.storage.settled()));
-        }
-        let fact = Fact::Protected { id: record.id(), on, by };
-        Ok(Said::ok(self.storage.note(&mut self.index, now, fact)))
+        let (record, ByName(by)) = self.record_for(id, word, Permission::Protect)?;
+        let (record, changes) = (record.id(), record.protected != on);
+        let ticket = if changes {
+            self.storage.note(&mut self.index, now, Fact::Protected { id: record, on, by })
+        } else {
+            self.storage.settled()
+        };
+        let mut bytes = Vec::new();
+        let line = reply::ok(&mut bytes).pair("recording", record);
+        line.pair("protected", protocol::state::on_off(on)).end();
+        Ok(Said::after(ticket, bytes))
     }
 
     /// Goes on with the session's stream as far as there is room.
@@ -306,7 +322,7 @@ impl Recorder {
         let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
         let row = row.pair("blackouts", record.blackouts.len());
         let row = row.pair("lost", ended.map_or(0, |ended| ended.ledger.lost_all()));
-        let row = row.pair("protected", if record.protected { "yes" } else { "no" });
+        let row = row.pair("protected", protocol::state::on_off(record.protected));
         row.pair("size", ended.map_or(0, |ended| ended.size)).end();
     }
 
@@ -391,12 +407,19 @@ impl Recorder {
         let row = row.pair("dnis", numbers.dnis.unwrap_or_else(none));
         let row = row.pair("reasons", self.shown_reasons(who, record));
         let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
-        let row = row.pair("retain_until", began.retain_until).pair("rate", began.rate);
-        let row = row.pair("from", began.from);
+        // Why it is kept, and how long, tells of others' recording (B2).
+        let only_own = who.agent.is_some_and(|agent| self.only_own(agent));
+        let row = if only_own {
+            row.pair("retain_until", "-")
+        } else {
+            row.pair("retain_until", began.retain_until)
+        };
+        let row = row.pair("rate", began.rate).pair("from", began.from);
         let row = row.pair("to", ended.map_or_else(none, |ended| ended.to.to_string()));
         let row = row.pair("ended", ended.map_or("-", |ended| ended.end.word()));
         let row = row.pair("size", ended.map_or(0, |ended| ended.size));
-        row.pair("sealed", if key.is_some() { "no" } else { "yes" }).end();
+        let row = row.pair("sealed", if key.is_some() { "no" } else { "yes" });
+        row.pair("why", if only_own || began.why.is_empty() { "-" } else { &began.why }).end();
     }
 
     /// Fields and their history: for supervisors only (F2, F5).
@@ -458,7 +481,8 @@ impl Recorder {
     }
 
     fn read(&mut self, session: SessionId, path: String, offset: u64) {
-        if self.reader.for_session.is_some() || self.reader.arrived.is_some() {
+        let busy = self.reader.for_session.is_some() || self.reader.arrived.is_some();
+        if busy || self.storage.slow {
             return;
         }
         self.reader.tag += 1;
@@ -519,6 +543,11 @@ impl Recorder {
             }
             _ => None,
         };
+        let done = match done {
+            Done::Removed { path, result } => return self.removed(now, path, result),
+            done => done,
+        };
+        let space = matches!(done, Done::Space { .. });
         if let Err(reason) = self.storage.done(now, done) {
             self.outputs.push_back(super::Output::Fatal(reason));
             return;
@@ -527,18 +556,8 @@ impl Recorder {
             log::error!("a media file was refused: {error}");
             self.file_failed(now, file);
         }
-        let reserve = u64::from(self.config.store.reserve_mb) << 20;
-        let full = self.storage.total_bytes > 0 && self.storage.free_bytes < reserve;
-        if full && !self.storage.full {
-            let text = format!("less than {} MB are free", self.config.store.reserve_mb);
-            self.raise(now, crate::alarm::Code::DiskFull, "", text);
-        } else if !full && self.storage.full {
-            self.settle(now, crate::alarm::Code::DiskFull, "");
-        }
-        let freed = self.storage.full && !full;
-        self.storage.full = full;
-        if freed {
-            self.resume_cut(now);
+        if space {
+            self.judge_space(now);
         }
     }
 

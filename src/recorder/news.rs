@@ -88,6 +88,7 @@ impl Recorder {
                 self.tell_state(id, agent);
             }
         }
+        self.tell_checkpoint(id);
         self.tell_events(id);
     }
 
@@ -102,6 +103,30 @@ impl Recorder {
         session.sent_state = Some(state);
         session.room = session.room.saturating_sub(bytes.len());
         self.outputs.push_back(Output::Send { session: id, bytes });
+    }
+
+    /// The newest checkpoint, once a session has said who it is. Not to agents who only see own
+    /// recordings: its number grows, and it comes, with what others record (B2).
+    fn tell_checkpoint(&mut self, id: crate::id::SessionId) {
+        let Some(newest) = self.storage.newest_checkpoint() else { return };
+        let Some(session) = self.sessions.get(id) else { return };
+        let hidden = session.on_duty().is_some_and(|agent| self.only_own(agent));
+        let room = session.stream.is_none() && session.room > limits::REPLY_ROOM;
+        let known = session.who.is_none() || session.sent_checkpoint == newest.sequence;
+        if hidden || known || !room {
+            return;
+        }
+        let mut bytes = Vec::new();
+        let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+        let line = reply::event(&mut bytes).pair("what", "checkpoint");
+        let line = line.pair("seq", newest.sequence).pair("digest", hex(&newest.chain));
+        line.pair("sig", hex(&newest.signature)).pair("at", newest.at).end();
+        let sequence = newest.sequence;
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.sent_checkpoint = sequence;
+            session.room = session.room.saturating_sub(bytes.len());
+            self.outputs.push_back(Output::Send { session: id, bytes });
+        }
     }
 
     fn tell_events(&mut self, id: crate::id::SessionId) {

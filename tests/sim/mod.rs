@@ -25,7 +25,7 @@ use hushbox::store::seal::{DataKey, Envelope, Identity};
 use hushbox::store::sign::BoxKey;
 use hushbox::time::{Mono, Now, Wall};
 use protocol::{Assembler, Kind, Piece, Refusal};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// 2026-11-22T12:00:00Z.
 const BEGAN: Wall = Wall(1_795_348_800_000);
@@ -60,10 +60,16 @@ pub struct SimBox {
     pub boot: u32,
     /// Frames the boards have given since the start, by channel.
     heads: Vec<u64>,
+    /// What `keys/calls.key` holds, the newest first.
+    pub call_keys: Vec<[u8; 32]>,
     /// The boards hear silence.
     pub silent: bool,
+    /// When they did: start of the daemon, and position on every channel.
+    silences: BTreeSet<(u32, u64)>,
     /// What `config reload` finds; `None`: the file as it was.
     pub config_file: Option<String>,
+    /// Everything that was ever sent: when, to whom, what.
+    pub sent: Vec<(Mono, u32, Vec<u8>)>,
     pub stopped: bool,
     /// Why the daemon had to end.
     pub fatal: Option<String>,
@@ -76,7 +82,8 @@ impl SimBox {
         let identities = vec![Identity::generate()];
         let mut disk = SimDisk::default();
         let now = Now { mono: Mono(0), wall: BEGAN };
-        let recorder = start(&config, &mut disk, &identities, now);
+        let call_keys = vec![[5; 32]];
+        let recorder = start(&config, &mut disk, (&identities, &call_keys), now);
         let mut this = SimBox {
             heads: vec![0; recorder.channel_count()],
             recorder,
@@ -87,8 +94,11 @@ impl SimBox {
             clients: BTreeMap::new(),
             next_session: 0,
             boot: 1,
+            call_keys,
             silent: false,
+            silences: BTreeSet::new(),
             config_file: None,
+            sent: Vec::new(),
             stopped: false,
             fatal: None,
             config,
@@ -170,6 +180,17 @@ impl SimBox {
         self.settle();
     }
 
+    /// Says `ping` and takes the answer, but nothing else, off what the client was sent.
+    pub fn ping(&mut self, client: u32) {
+        let before = self.client_mut(client).inbox.len();
+        self.send(client, b"ping\n");
+        let inbox = &mut self.client_mut(client).inbox;
+        let said = inbox.split_off(before);
+        assert!(said.starts_with(b"ok time="), "{}", String::from_utf8_lossy(&said));
+        let rest = said.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        inbox.extend_from_slice(&said[rest..]);
+    }
+
     /// The lines a client was sent since it last looked; a data block is one line of its size.
     pub fn news(&mut self, client: u32) -> Vec<String> {
         let bytes = self.take(client);
@@ -209,24 +230,34 @@ impl SimBox {
     }
 
     fn hear(&mut self, ms: u64) {
-        let mut samples = Vec::new();
+        // Wiped, as a board wipes its scratch, and with room, so that growing leaves no copy: tests
+        // search the memory for what was heard.
+        let room = usize::try_from(2 * 96 * ms).unwrap();
+        let mut samples = zeroize::Zeroizing::new(Vec::with_capacity(room));
         for (board, model) in self.config.boards.iter().enumerate() {
             let first = self.recorder.first_channel(board).unwrap().0;
             let frames = u64::from(model.rate) * ms / 1000;
             for (index, channel) in (first..).zip(&model.channels) {
                 let head = self.heads[index];
                 samples.clear();
+                if self.silent {
+                    self.silences.extend((head..head + frames).map(|at| (self.boot, at)));
+                }
                 for position in head..head + frames {
-                    let sound = |side| match self.silent {
-                        true => 0,
-                        false => sample(self.boot, channel.id, position, side),
-                    };
+                    let sound = |side| self.heard(self.boot, channel.id, position, side);
                     samples.extend((0..usize::from(channel.sides)).map(sound));
                 }
+                assert!(samples.len() <= room);
                 self.recorder.capture(self.now, ChannelIndex(index), &samples);
                 self.heads[index] += frames;
             }
         }
+    }
+
+    /// What a board gave, or gives.
+    pub fn heard(&self, boot: u32, channel: u16, position: u64, side: usize) -> i16 {
+        let silent = self.silences.contains(&(boot, position));
+        if silent { 0 } else { sample(boot, channel, position, side) }
     }
 
     /// Frames of a board were never had.
@@ -288,6 +319,7 @@ impl SimBox {
     fn serve(&mut self, output: Output) {
         match output {
             Output::Send { session, bytes } => {
+                self.sent.push((self.now.mono, session.0, bytes.clone()));
                 if let Some(client) = self.clients.get_mut(&session.0) {
                     assert!(!client.closed, "something is sent after the end");
                     client.inbox.extend_from_slice(&bytes);
@@ -313,14 +345,24 @@ impl SimBox {
             }
             Output::ReadConfig { session, apply } => self.read_config(session, apply),
             Output::LogLevel(_) => {}
+            Output::NewCallKey => {
+                let random = self.random();
+                self.call_keys.insert(0, random);
+                let key = DataKey::from_random(random);
+                self.recorder.handle(self.now, Input::CallKey(Some(key)));
+            }
+            Output::ForgetCallKeys => self.call_keys.truncate(1),
             Output::Stopped => self.stopped = true,
             Output::Fatal(text) => self.fatal = Some(text),
         }
     }
 
+    fn random<const N: usize>(&mut self) -> [u8; N] {
+        std::array::from_fn(|_| self.chance.next().to_le_bytes()[0])
+    }
+
     fn envelope(&mut self) -> Envelope {
-        let mut random = [0; 42];
-        random.iter_mut().for_each(|byte| *byte = self.chance.next().to_le_bytes()[0]);
+        let random = self.random();
         if !self.config.store.seal {
             return Envelope::unsealed(random);
         }
@@ -368,7 +410,10 @@ impl SimBox {
     pub fn start_again(&mut self) {
         self.disk.stop();
         self.now.mono = Mono(0);
-        self.recorder = start(&self.config, &mut self.disk, &self.identities, self.now);
+        let random = self.random();
+        self.call_keys.insert(0, random);
+        let keys = (self.identities.as_slice(), self.call_keys.as_slice());
+        self.recorder = start(&self.config, &mut self.disk, keys, self.now);
         self.heads.fill(0);
         self.clients.clear();
         self.boot += 1;
@@ -382,16 +427,22 @@ fn box_key(config: &Config) -> BoxKey {
 }
 
 /// What the shell does before the first turn.
-fn start(config: &Config, disk: &mut SimDisk, identities: &[Identity], now: Now) -> Recorder {
+fn start(
+    config: &Config,
+    disk: &mut SimDisk,
+    (identities, call_keys): (&[Identity], &[[u8; 32]]),
+    now: Now,
+) -> Recorder {
     let found = recover::recover(disk).unwrap();
-    let call_key = config.store.seal.then(|| DataKey::from_random([5; 32]));
+    let (newest, older) = call_keys.split_first().expect("a call key");
+    let call_key = config.store.seal.then(|| DataKey::from_random(*newest));
     let boot = Boot {
         config: config.clone(),
         index: found.index,
         journal: found.journal,
         day: found.day,
         box_key: box_key(config),
-        old_call_keys: call_key.iter().cloned().collect(),
+        old_call_keys: older.iter().map(|key| DataKey::from_random(*key)).collect(),
         call_key,
         identities: identities.to_vec(),
         anchor: found.anchor,

@@ -1,7 +1,6 @@
 //! What a simulated disk holds, read back: one recording's samples and account, or everything.
 
 use super::SimBox;
-use super::audio::sample;
 use hushbox::codec::Decoder;
 use hushbox::id::RecordingId;
 use hushbox::span::{Fate, Ledger, Run};
@@ -27,15 +26,47 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// How many frames of a span are stored.
+    pub fn frames_stored(&self, from: Position, to: Position) -> u64 {
+        let (mut at, mut count) = (self.header.from, 0);
+        for run in &self.runs {
+            let end = at.plus(u64::from(run.frames));
+            if run.fate == Fate::Stored {
+                count += to.min(end).0.saturating_sub(from.max(at).0);
+            }
+            at = end;
+        }
+        count
+    }
+
+    /// Its stretches in words: `8000 stored, 16000 masked`.
+    pub fn stretches(&self) -> String {
+        let mut joined: Vec<(&str, u64)> = Vec::new();
+        for run in &self.runs {
+            let fate = match run.fate {
+                Fate::Stored => "stored",
+                Fate::Masked => "masked",
+                Fate::Held => "held",
+                Fate::Lost(_) => "lost",
+            };
+            match joined.last_mut() {
+                Some((last, frames)) if *last == fate => *frames += u64::from(run.frames),
+                _ => joined.push((fate, u64::from(run.frames))),
+            }
+        }
+        let words: Vec<String> = joined.iter().map(|(fate, n)| format!("{n} {fate}")).collect();
+        words.join(", ")
+    }
+
     /// Whether every stored sample is what the board gave at its position, and all others are 0.
     /// Exact for `codec = "pcm"` only.
-    pub fn check(&self) {
+    pub fn check(&self, sim: &SimBox) {
         let sides = usize::from(self.header.sides);
         let fates = self.runs.iter().flat_map(|run| (0..run.frames).map(|_| run.fate));
         let frames = self.samples.chunks(sides).zip(fates);
         for (position, (frame, fate)) in (self.header.from.0..).zip(frames) {
             for (side, found) in frame.iter().enumerate() {
-                let heard = sample(self.header.boot, self.header.channel, position, side);
+                let heard = sim.heard(self.header.boot, self.header.channel, position, side);
                 let wanted = if fate == Fate::Stored { heard } else { 0 };
                 assert_eq!(*found, wanted, "{} at {position} ({fate:?})", self.header.id);
             }
