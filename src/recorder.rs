@@ -22,6 +22,7 @@ mod calls;
 mod checkpoints;
 mod command;
 mod cti;
+mod fingerprint;
 mod hello;
 pub mod library;
 mod news;
