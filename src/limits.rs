@@ -32,12 +32,18 @@ pub const TURN_GRIDS: u32 = 128;
 /// Calls that are known at once, over all devices, those in wrap-up included.
 pub const CALLS_MAX: usize = 2048;
 
+/// Above so many the oldest wrap-ups are cut short, so that there is always room for a new call.
+pub const CALLS_KEPT: usize = CALLS_MAX / 4 * 3;
+
 /// Calls that are known of one device at once (customers on hold, consults).
 pub const CALLS_PER_DEVICE_MAX: usize = 8;
 
 /// Recordings that are open at once: every channel's running one, its held ones, and one that
 /// closes.
 pub const RECORDINGS_MAX: usize = 1024;
+
+/// Above so many, those in wrap-up included, the oldest wrap-ups are cut short.
+pub const RECORDINGS_KEPT: usize = RECORDINGS_MAX / 4 * 3;
 
 /// Commands of one session that wait for their answer; then its lines are not read (protocol).
 pub const UNANSWERED_MAX: usize = 64;

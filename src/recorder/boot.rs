@@ -238,11 +238,19 @@ impl Recorder {
             let call = scope_call.or(old.call);
             let first = self.calls.live().find(|call| self.owner(call) == agent && agent.is_some());
             let channel = first.map_or(0, |call| self.channels[call.channel.0].id);
+            // An agent whom the configuration knows no more may still be heard.
+            let masked = |c: &&Call| {
+                let id = self.channels[c.channel.0].id;
+                let theirs = agent.is_none() || self.owner(c).is_none();
+                theirs && old.places.iter().any(|place| place.channel == id)
+            };
+            let calls = self.calls.live().filter(masked).map(|call| call.number).collect();
             self.blackouts.open.push(Open {
                 number: old.number,
                 agent,
                 agent_name: old.agent.clone(),
                 call,
+                calls,
                 holders: old.holders,
                 captured_us: old.earlier_ms() * 1000,
                 warned: false,

@@ -51,7 +51,7 @@ impl Script {
         let mut said: Said = Vec::new();
         for (client, session) in &self.clients {
             let mut lines = sim.news(*session);
-            // Who is there gets these too; they say how much is signed, and nothing of the theme.
+            // Signatures, in the middle of anything: no page of a manual.
             lines.retain(|line| !line.starts_with("event what=checkpoint "));
             let at = if client == first { 0 } else { said.len() };
             said.insert(at, (client.clone(), lines));

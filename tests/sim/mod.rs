@@ -230,7 +230,10 @@ impl SimBox {
     }
 
     fn hear(&mut self, ms: u64) {
-        let mut samples = Vec::new();
+        // Wiped, as a board wipes its scratch, and with room, so that growing leaves no copy: tests
+        // search the memory for what was heard.
+        let room = usize::try_from(2 * 96 * ms).unwrap();
+        let mut samples = zeroize::Zeroizing::new(Vec::with_capacity(room));
         for (board, model) in self.config.boards.iter().enumerate() {
             let first = self.recorder.first_channel(board).unwrap().0;
             let frames = u64::from(model.rate) * ms / 1000;
@@ -244,6 +247,7 @@ impl SimBox {
                     let sound = |side| self.heard(self.boot, channel.id, position, side);
                     samples.extend((0..usize::from(channel.sides)).map(sound));
                 }
+                assert!(samples.len() <= room);
                 self.recorder.capture(self.now, ChannelIndex(index), &samples);
                 self.heads[index] += frames;
             }
