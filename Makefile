@@ -75,7 +75,7 @@ run: setup-build ## build the box and start it here, in the foreground; ctrl-c s
 # Release, because that profile keeps its assertions and overflow checks: what is tested is what
 # ships, and everything is compiled once.
 test: setup ## run every test, then the independent checks where they are present
-	cargo test --workspace $(PROFILE) $(TEST_FLAGS)
+	cargo test --workspace --no-fail-fast $(PROFILE) $(TEST_FLAGS)
 	@if [ -x $(CHECKS)/records ]; then \
 		line=$$(HUSHBOX_TARGET=$(TARGET) $(CHECKS)/records); code=$$?; \
 		echo "records: $$line"; exit $$code; \
