@@ -82,9 +82,8 @@ impl Recorder {
             journal.roll(&today, &mut header);
             header
         });
-        let blocks = channels.len() * 2 + SPARE_BLOCKS;
-        let block_bytes = longest + BLOCK_SPARE_BYTES;
-        let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, block_bytes);
+        let (blocks, bytes) = (channels.len() * 2 + SPARE_BLOCKS, longest + BLOCK_SPARE_BYTES);
+        let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, bytes);
         if boot.anchor {
             storage.anchor(now);
         }
