@@ -82,20 +82,16 @@ impl Recorder {
             journal.roll(&today, &mut header);
             header
         });
-        let blocks = channels.len() * 2 + SPARE_BLOCKS;
-        let block_bytes = longest + BLOCK_SPARE_BYTES;
-        let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, block_bytes);
+        let (blocks, bytes) = (channels.len() * 2 + SPARE_BLOCKS, longest + BLOCK_SPARE_BYTES);
+        let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, bytes);
         if boot.anchor {
             storage.anchor(now);
         }
         let number = index.boot() + 1;
         let deleted = index.deletions().map(Record::media_path).collect();
-        for ended in closed {
-            storage.note(&mut index, now, Fact::RecordingEnded(ended));
+        for fact in closed.into_iter().map(Fact::RecordingEnded).chain([started(&config, number)]) {
+            storage.note(&mut index, now, fact);
         }
-        let version = env!("CARGO_PKG_VERSION").to_string();
-        let rates = config.boards.iter().map(|board| board.rate).collect();
-        storage.note(&mut index, now, Fact::BoxStarted { boot: number, version, rates });
         let mut recorder = Recorder {
             directory: Directory::new(&config.agents, &config.workstations),
             boot: number,
@@ -317,6 +313,11 @@ impl Recorder {
         self.stale_news.extend(agents);
         log::info!("the configuration was read again");
     }
+}
+
+fn started(config: &Config, boot: u32) -> Fact {
+    let rates = config.boards.iter().map(|board| board.rate).collect();
+    Fact::BoxStarted { boot, version: env!("CARGO_PKG_VERSION").to_string(), rates }
 }
 
 fn channels(config: &Config) -> Vec<Channel> {
