@@ -56,7 +56,7 @@ impl Recorder {
                 recording.pressed.get_or_insert((agent, from));
             }
             self.stale_news.insert(agent);
-            return Ok(self.record_said(agent, id, ticket));
+            return Ok(self.record_said(agent, id, ticket).keeps(id));
         }
         let kept = self.calls.get(number).and_then(|call| self.pressed(agent, call));
         if let Some(id) = kept.map(|kept| kept.id) {
@@ -84,7 +84,7 @@ impl Recorder {
             }
             None => self.begin(now, want)?,
         };
-        Ok(self.record_said(agent, id, ticket))
+        Ok(self.record_said(agent, id, ticket).keeps(id))
     }
 
     /// The on-demand schedule of a call, and where a press on it begins.
@@ -217,7 +217,7 @@ impl Recorder {
                 self.begin(now, want)?
             }
         };
-        Ok(self.said_of(id, ticket))
+        Ok(self.said_of(id, ticket).keeps(id))
     }
 
     /// `record stop device=D`: the CTI feed takes its own reason away, a supervisor every one.

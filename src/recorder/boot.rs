@@ -86,12 +86,9 @@ impl Recorder {
         }
         let number = index.boot() + 1;
         let deleted = index.deletions().map(Record::media_path).collect();
-        for ended in closed {
-            storage.note(&mut index, now, Fact::RecordingEnded(ended));
+        for fact in closed.into_iter().map(Fact::RecordingEnded).chain([started(&config, number)]) {
+            storage.note(&mut index, now, fact);
         }
-        let version = env!("CARGO_PKG_VERSION").to_string();
-        let rates = config.boards.iter().map(|board| board.rate).collect();
-        storage.note(&mut index, now, Fact::BoxStarted { boot: number, version, rates });
         let mut recorder = Recorder {
             directory: Directory::new(&config.agents, &config.workstations),
             boot: number,
@@ -335,6 +332,11 @@ fn usual_chunk_bytes(config: &Config) -> usize {
         CodecKind::Opus => config.audio.bitrate as usize / 8 * 2,
         CodecKind::Ulaw | CodecKind::Pcm => usize::MAX,
     }
+}
+
+fn started(config: &Config, boot: u32) -> Fact {
+    let rates = config.boards.iter().map(|board| board.rate).collect();
+    Fact::BoxStarted { boot, version: env!("CARGO_PKG_VERSION").to_string(), rates }
 }
 
 fn channels(config: &Config) -> Vec<Channel> {
