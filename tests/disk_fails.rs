@@ -370,25 +370,100 @@ fn h4_a_stop_that_the_disk_does_not_take_ends_all_the_same() {
     assert!(story.sim.fatal.as_ref().is_some_and(|why| why.contains("the disk has failed")));
 }
 
+/// Refuses to make files of recordings, or to write them.
+fn media(making: bool, error: DiskError) -> Refuse {
+    Box::new(move |job, path| {
+        let hit = if making {
+            matches!(job, Job::Create { .. })
+        } else {
+            matches!(job, Job::Append { .. })
+        };
+        (hit && path.starts_with("media/")).then_some(error)
+    })
+}
+
+const FULL_TIME: &str = "[[schedule]]\nname = \"all\"\ntype = \"percentage\"\npercent = 100\n";
+
 #[test]
 fn h4_a_file_that_cannot_be_made_is_tried_again_until_it_can() {
-    let mut story = Story::new(CONFIG);
-    story.sim.disk.refuse = Some(Box::new(|job, path| {
-        let media = matches!(job, Job::Create { .. }) && path.starts_with("media/");
-        media.then_some(DiskError::Failed(2))
-    }));
-    let id = story.record();
-    story.sim.run_ms(4000);
-    let said = story.ask("update 1 \"x\"");
-    assert!(said.starts_with("err storage"), "its key is not on the disk: {said}");
-    assert_eq!(story.alarms(), [402]);
-    story.sim.disk.refuse = None;
-    story.sim.run_ms(2000);
-    assert!(story.ask("update 1 \"x\"").starts_with("ok "));
-    story.hang_up();
-    assert_eq!(story.check_chain(&id), [8000 * 6]);
-    assert_eq!((story.lost(&id), story.alarms()), (0, vec![-402]));
-    story.assert_clean();
+    for making in [true, false] {
+        let mut story = Story::new(&format!("{CONFIG}{FULL_TIME}"));
+        story.sim.disk.refuse = Some(media(making, DiskError::Failed(2)));
+        story.sim.say(story.feed, "call start device=1001 call=c1 ani=555100");
+        let first = story.sim.journal().list(&Default::default()).next().unwrap().id().to_string();
+        story.sim.run_ms(4000);
+        for line in ["update 1 \"x\"", "record start"] {
+            let said = story.ask(line);
+            assert!(said.starts_with("err storage"), "no file is there for it: {said}");
+        }
+        assert_eq!(story.alarms(), [402]);
+        story.sim.disk.refuse = None;
+        // Writing is tried at ever longer intervals, because each try is a record.
+        story.sim.run_ms(if making { 2000 } else { 9000 });
+        assert!(story.ask("update 1 \"x\"").starts_with("ok "));
+        assert!(story.ask("record start").starts_with("ok "));
+        story.hang_up();
+        let frames = story.check_chain(&first);
+        assert!(frames.len() <= 4, "{frames:?}");
+        assert_eq!(frames.iter().sum::<u64>(), if making { 8000 * 6 } else { 8000 * 13 });
+        assert!(story.alarms().contains(&-402));
+        assert_eq!(story.lost(&first) > 0, !making, "the ring holds some seconds");
+        story.assert_clean();
+    }
+}
+
+#[test]
+fn h4_who_is_promised_a_recording_that_no_disk_takes_is_refused() {
+    for making in [true, false] {
+        let mut story = Story::new(CONFIG);
+        story.sim.say(story.feed, "call start device=1001 call=c1 ani=555100");
+        story.sim.run_ms(1000);
+        story.sim.disk.refuse = Some(media(making, EIO));
+        story.sim.send(story.agent, b"record start\nrecord start\nupdate 1 \"x\"\nrecord stop\n");
+        story.sim.run_ms(100);
+        let said = story.sim.news(story.agent);
+        let answers = said.iter().filter(|l| l.starts_with("ok") || l.starts_with("err"));
+        let answers: Vec<_> = answers.map(|line| line.split_once(' ').unwrap()).collect();
+        assert_eq!(answers.len(), 4, "{said:?}");
+        assert!(answers.iter().all(|(word, _)| *word == "err"), "{said:?}");
+        let status = story.sim.say(story.agent, "status").join(" ");
+        assert!(status.contains("recording=off"), "{status}");
+        story.sim.disk.refuse = None;
+        story.sim.run_ms(1000);
+        assert_eq!(story.alarms(), [402, -402]);
+        let said = story.ask("record start");
+        let id = value(&said, "recording");
+        story.sim.run_ms(1000);
+        story.hang_up();
+        story.sim.stored(&id).check(&story.sim);
+        story.assert_clean();
+    }
+}
+
+#[test]
+fn h4_a_schedule_keeps_trying_where_a_press_was_refused() {
+    for making in [true, false] {
+        let mut story = Story::new(&format!("{CONFIG}{FULL_TIME}"));
+        story.sim.disk.delay_us = 100_000;
+        story.sim.disk.refuse = Some(media(making, EIO));
+        story.sim.send(story.feed, b"call start device=1001 call=c1\n");
+        story.sim.send(story.agent, b"record start\nrecord start\n");
+        story.sim.run_ms(1500);
+        let said = story.sim.news(story.agent);
+        let answers = said.iter().filter(|l| l.starts_with("ok") || l.starts_with("err"));
+        let answers: Vec<_> = answers.collect();
+        assert!(answers.iter().all(|line| line.starts_with("err storage")), "{said:?}");
+        assert_eq!(answers.len(), 2, "{said:?}");
+        let status = story.sim.say(story.agent, "status").join(" ");
+        assert!(status.contains("recording=on") && status.contains("reasons=schedule"), "{status}");
+        story.sim.disk.refuse = None;
+        story.sim.disk.delay_us = 0;
+        story.sim.run_ms(9000);
+        let said = story.ask("record start");
+        assert_eq!(value(&said, "reasons"), "agent,schedule");
+        story.hang_up();
+        story.assert_clean();
+    }
 }
 
 /// One story on a disk that refuses one job in so many, and loses power in the middle of it.

@@ -49,14 +49,14 @@ impl Recorder {
         let number = self.may_record_start(agent)?;
         let name = self.directory.agent(agent).username.clone();
         if let Some(seen) = self.seen_running(agent, number) {
-            let id = seen.id;
+            let (id, new) = (seen.id, self.unheard(seen, Reason::Agent));
             let (schedule, from) = self.press_of(number);
             let ticket = self.add_reason(now, id, Reason::Agent, (&name, schedule));
             if let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) {
                 recording.pressed.get_or_insert((agent, from));
             }
             self.stale_news.insert(agent);
-            return Ok(self.record_said(agent, id, ticket).keeps(id));
+            return Ok(self.record_said(agent, id, ticket).keeps(id, new));
         }
         let kept = self.calls.get(number).and_then(|call| self.pressed(agent, call));
         if let Some(id) = kept.map(|kept| kept.id) {
@@ -84,7 +84,13 @@ impl Recorder {
             }
             None => self.begin(now, want)?,
         };
-        Ok(self.record_said(agent, id, ticket).keeps(id))
+        Ok(self.record_said(agent, id, ticket).keeps(id, Reasons::only(Reason::Agent)))
+    }
+
+    /// The reason, if a recording does not have it, or nobody was told yet that it has.
+    fn unheard(&self, recording: &Recording, reason: Reason) -> Reasons {
+        let promised = self.sessions.iter().any(|s| s.promised(recording.id, reason));
+        if promised { Reasons::only(reason) } else { recording.reasons.lacks(reason) }
     }
 
     /// The on-demand schedule of a call, and where a press on it begins.
@@ -182,7 +188,7 @@ impl Recorder {
         let reasons = if on { reasons } else { Reasons::default() };
         let line = reply::ok(&mut bytes).pair("recording", recording.id).pair("reasons", reasons);
         line.pair("state", protocol::state::on_off(on)).pair("from", from).end();
-        Said::after(after, bytes)
+        Said::after(after, bytes).keeps(recording.id, Reasons::default())
     }
 
     /// `record start device=D` of a supervisor or the CTI feed.
@@ -203,9 +209,18 @@ impl Recorder {
         if schedule.is_none() {
             return Err(Code::NoSchedule.into());
         }
-        let (id, ticket) = match self.running_of(number).map(|running| running.id) {
-            Some(id) => (id, self.add_reason(now, id, by.reason(), (&by.name, schedule))),
+        let running = self.running_of(number);
+        let running = running.map(|running| (running.id, self.unheard(running, by.reason())));
+        let new = running.map_or(Reasons::only(by.reason()), |(_, new)| new);
+        let (id, ticket) = match running {
+            Some((id, _)) => {
+                if !new.is_empty() {
+                    self.need_file(id)?;
+                }
+                (id, self.add_reason(now, id, by.reason(), (&by.name, schedule)))
+            }
             None => {
+                self.need_room()?;
                 let want = Wanted {
                     call: number,
                     from: from.max(self.floor(number)),
@@ -217,7 +232,7 @@ impl Recorder {
                 self.begin(now, want)?
             }
         };
-        Ok(self.said_of(id, ticket).keeps(id))
+        Ok(self.said_of(id, ticket).keeps(id, new))
     }
 
     /// `record stop device=D`: the CTI feed takes its own reason away, a supervisor every one.
@@ -419,6 +434,6 @@ impl Recorder {
         let ticket = self.storage.note(&mut self.index, now, fact);
         let mut bytes = Vec::new();
         reply::ok(&mut bytes).pair("recording", id).end();
-        Ok(Said::after(ticket, bytes))
+        Ok(Said::after(ticket, bytes).keeps(id, Reasons::default()))
     }
 }

@@ -17,12 +17,13 @@ use crate::job::{DiskError, Done, FileId, Job};
 use crate::limits;
 use crate::reel::Reel;
 use crate::span::{Fate, Loss, Run};
-use crate::store::fact::{Fact, FactSpan, RecordingEnd, RecordingEnded};
+use crate::store::fact::{Fact, FactSpan, Reason, Reasons, RecordingEnd, RecordingEnded};
 use crate::store::layout;
 use crate::store::media::SpanFold;
 use crate::store::seal::{self, DataKey};
 use crate::time::{Now, Position, ms_of_frames};
 use crate::trace::Event;
+use protocol::{Code, Refusal, reply};
 
 /// The subject of alarms about writing, as against those about free space.
 const WRITING: &str = "write";
@@ -49,27 +50,78 @@ impl Recorder {
     /// A file that was to be made is there, or not.
     fn file_opened(&mut self, now: Now, file: FileId, result: Result<(), DiskError>) {
         let Some(index) = self.index_of(file) else { return };
-        let Some(tape) = self.recordings[index].tape.as_mut() else { return };
         let Err(error) = result else {
-            tape.opening = None;
+            if let Some(tape) = self.recordings[index].tape.as_mut() {
+                tape.opening = None;
+            }
             return;
         };
+        self.alarm_writing(now, error, "a file for a recording cannot be made");
+        if self.take_back_promises(now, index, error) {
+            return self.move_on(now, index, 0);
+        }
+        let id = self.recordings[index].id;
+        self.sessions.iter_mut().for_each(|session| session.pass_on((id, id), true));
         // Nothing of it was ever written: the very same file is tried again.
+        let recording = &mut self.recordings[index];
+        let Some(tape) = recording.tape.as_mut() else { return };
         tape.unsynced.clear();
         if let Some(opening) = tape.opening.as_mut() {
             opening.asked = false;
             opening.at = now.mono.after_ms(limits::PROBE_MS);
         }
-        self.recordings[index].file = self.storage.new_file();
-        self.alarm_writing(now, error, "a file for a recording cannot be made");
+        recording.file = self.storage.new_file();
     }
 
     /// A file refused what was to be written: the recording goes on in another.
     fn file_failed(&mut self, now: Now, file: FileId, error: DiskError) {
         let Some(index) = self.index_of(file) else { return };
         self.alarm_writing(now, error, "the file of a recording cannot be written");
-        let tries = self.recordings[index].tries;
+        let recording = &self.recordings[index];
+        let tries = recording.tries;
+        if recording.tape.as_ref().is_some_and(|tape| tape.durable.size == 0) {
+            self.take_back_promises(now, index, error);
+        }
         self.move_on(now, index, limits::PROBE_MS << tries.min(5));
+    }
+
+    /// No disk takes the recording: who began it, and has not been told yet, is refused, and it is
+    /// not held for them any more. True: nobody else wants it.
+    fn take_back_promises(&mut self, now: Now, index: usize, error: DiskError) -> bool {
+        let recording = &self.recordings[index];
+        let (id, call) = (recording.id, recording.call);
+        let gone = self.refuse_promises(id, error, false);
+        if gone.is_empty() {
+            return false;
+        }
+        let recording = &mut self.recordings[index];
+        if gone.has(Reason::Agent) {
+            recording.pressed = None;
+        }
+        recording.reasons.0 &= !gone.0;
+        recording.reasons_ever.0 &= !gone.0;
+        let reasons = recording.reasons;
+        if reasons.is_empty() {
+            recording.end = Some((recording.from, RecordingEnd::Storage));
+            self.refuse_promises(id, error, true);
+        } else {
+            let fact = Fact::RecordingReasons { id, reasons, by: "box".to_string() };
+            self.storage.note(&mut self.index, now, fact);
+        }
+        self.news_of_call(call);
+        reasons.is_empty()
+    }
+
+    /// Tells those who were to hear that a recording is kept that it is not.
+    fn refuse_promises(&mut self, id: RecordingId, error: DiskError, all: bool) -> Reasons {
+        let code = if error == DiskError::Full { Code::DiskFull } else { Code::Storage };
+        let text = format!("nothing is recorded: {error}; tell a technician");
+        let (mut bytes, mut gone) = (Vec::new(), Reasons::default());
+        reply::err(&mut bytes, &Refusal::new(code, text)).end();
+        for session in self.sessions.iter_mut() {
+            gone.0 |= session.refuse(id, &bytes, all).0;
+        }
+        gone
     }
 
     /// What the disk answered, but for reads.
@@ -82,6 +134,9 @@ impl Recorder {
             _ => None,
         };
         let space = matches!(done, Done::Space { .. });
+        if space && self.storage.no_room {
+            self.tell_all_agents();
+        }
         match self.storage.done(now, done) {
             Came::Nothing => {}
             Came::Durable => self.synced(now),
@@ -115,6 +170,7 @@ impl Recorder {
     fn store_back(&mut self, now: Now) {
         log::warn!("the disk is back; what waited in memory is durable");
         self.synced(now);
+        self.storage.ask_space();
         self.tell_all_agents();
         self.resume_cut(now);
     }
@@ -130,6 +186,10 @@ impl Recorder {
             DiskError::Full => alarm::Code::DiskFull,
             DiskError::Failed(_) => alarm::Code::DiskFailed,
         };
+        if error == DiskError::Full && !self.storage.no_room {
+            self.storage.no_room = true;
+            self.tell_all_agents();
+        }
         self.raise(now, code, WRITING, format!("{text}: {error}"));
     }
 
@@ -142,10 +202,15 @@ impl Recorder {
         let durable = self.storage.durable();
         let mut opening = false;
         for index in 0..self.recordings.len() {
-            let Some(tape) = self.recordings[index].tape.as_mut() else { continue };
+            let recording = &mut self.recordings[index];
+            let Some(tape) = recording.tape.as_mut() else { continue };
             opening |= tape.opening.is_some();
             while tape.unsynced.front().is_some_and(|written| written.after <= durable) {
                 let Some(written) = tape.unsynced.pop_front() else { break };
+                if tape.durable.size == 0 {
+                    let id = recording.id;
+                    self.sessions.iter_mut().for_each(|session| session.keeps(id, durable));
+                }
                 tape.durable = written.mark;
                 if self.spare_chunks.len() < self.spare_chunks.capacity() {
                     self.spare_chunks.extend(written.chunk.map(super::Chunk::emptied));
@@ -220,6 +285,8 @@ impl Recorder {
         } else {
             self.put_back(channel, tape.reel);
         }
+        // If its key is nowhere, nothing more can be said of it.
+        self.recordings.retain(|recording| recording.id != id || durable.size > 0);
     }
 
     /// A new recording takes over what the old one held, to the sample.
@@ -248,6 +315,7 @@ impl Recorder {
         let envelope = if room { self.envelopes.pop_front() } else { None };
         let (Some(call), Some(envelope)) = (call, envelope) else {
             log::error!("recording {}: no new one can take over; its audio is lost", old.id);
+            self.refuse_promises(old.id, DiskError::Failed(0), true);
             return self.put_back(tape.reel.channel, tape.reel);
         };
         let mut backlog: std::collections::VecDeque<_> =
@@ -270,6 +338,9 @@ impl Recorder {
             self.storage.note(&mut self.index, now, fact);
         }
         let key = new.key.clone();
+        for session in self.sessions.iter_mut() {
+            session.pass_on((old.id, id), old.never_durable);
+        }
         log::warn!("recording {id} goes on from {} at {}", old.id, old.from);
         let event = Event::RecordingBegan { recording: id, device: call.device.clone() };
         self.trace.note(now.wall, event);
@@ -298,9 +369,6 @@ impl Recorder {
             let sequence = self.storage.next_sequence();
             let value = seal::seal_field(key.as_ref(), sequence, &value);
             self.storage.note(&mut self.index, now, Fact::FieldSet { id, field, by, value });
-        }
-        if old.never_durable {
-            self.recordings.retain(|recording| recording.id != old.id);
         }
     }
 }

@@ -7,9 +7,10 @@
 //!
 //! Nothing here changes anything.
 
-use super::{Recorder, Recording};
+use super::{Recorder, Recording, Tape};
 use crate::call::Call;
 use crate::directory::AgentIndex;
+use crate::id::RecordingId;
 use crate::permission::Permission;
 use crate::store::fact::{CallNumber, Reason};
 use protocol::{Ability, Can, Code, Refusal};
@@ -37,6 +38,18 @@ impl Recorder {
     /// While the disk is failed nothing can be promised.
     pub(super) fn need_disk(&self) -> Result<(), Refusal> {
         if self.storage.is_down() { Err(disk_failed()) } else { Ok(()) }
+    }
+
+    /// A recording whose file could not be made yet is no promise to anybody else.
+    pub(super) fn need_file(&self, id: RecordingId) -> Result<(), Refusal> {
+        self.need_room()?;
+        let waits = self.recording(id).and_then(|r| r.tape.as_ref()).is_some_and(Tape::waits);
+        if waits { Err(disk_failed()) } else { Ok(()) }
+    }
+
+    /// The disk said that it was full: until the next look at it nobody is promised anything.
+    pub(super) fn need_room(&self) -> Result<(), Refusal> {
+        if self.storage.no_room { Err(Code::DiskFull.into()) } else { Ok(()) }
     }
 
     fn need_call(&self, agent: AgentIndex) -> Result<&Call, Refusal> {
@@ -70,8 +83,11 @@ impl Recorder {
         if call.schedules.on_demand.is_none() {
             return Err(Code::NoSchedule.into());
         }
-        if self.seen_running(agent, call.number).is_none() && self.pressed(agent, call).is_none() {
-            self.can_begin()?;
+        match self.seen_running(agent, call.number) {
+            Some(seen) if !seen.reasons.has(Reason::Agent) => self.need_file(seen.id)?,
+            Some(_) => {}
+            None if self.pressed(agent, call).is_some() => {}
+            None => self.can_begin().and_then(|()| self.need_room())?,
         }
         self.need_disk()?;
         Ok(call.number)
@@ -178,8 +194,8 @@ impl Recorder {
         let last = self.seen_last(agent, call.number);
         let last = last.ok_or_else(|| Refusal::from(Code::NotRecording))?;
         // A field is sealed under a key that must be on the disk first.
-        let opening = last.tape.as_ref().is_some_and(|tape| tape.waits());
-        if opening { Err(disk_failed()) } else { self.need_disk().map(|()| last) }
+        let waits = last.tape.as_ref().is_some_and(Tape::waits);
+        if waits { Err(disk_failed()) } else { self.need_disk().map(|()| last) }
     }
 
     /// Desktop-only recording needs a screen capture client, which this box does not serve yet

@@ -80,6 +80,8 @@ pub struct Storage {
     settled: Ticket,
     closing: bool,
     pub full: bool,
+    /// A write was refused for want of room since the last look at the disk.
+    pub no_room: bool,
     /// Half of the slack is gone and no buffer comes back: reads and deletion pause.
     pub slow: bool,
     pub free_bytes: u64,
@@ -135,6 +137,7 @@ impl Storage {
             settled: Ticket(0),
             closing: false,
             full: false,
+            no_room: false,
             slow: false,
             free_bytes: 0,
             total_bytes: 0,
@@ -325,6 +328,7 @@ impl Storage {
             }
             Done::Space { free, total } => {
                 (self.free_bytes, self.total_bytes) = (free, total);
+                self.no_room = false;
                 Came::Nothing
             }
             Done::Read { .. } | Done::Removed { .. } => Came::Nothing,
