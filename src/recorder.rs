@@ -9,8 +9,8 @@
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `files` (theirs, also
 //! when they fail), `calls`, `activity` (calls that no PBX tells of), `blackouts`, `stops`,
 //! `retention` (deleting), `rights` (who may do what right now), `command` (one short function per
-//! command), `library` (listing and reading records), `news` (what to tell whom), `storage` (journal
-//! and jobs), `checkpoints` (when to sign).
+//! command), `library` (listing and reading records), `news` (what to tell whom), `storage`
+//! (journal and jobs), `undurable` (what is told again), `checkpoints` (when to sign).
 
 mod activity;
 mod agent;

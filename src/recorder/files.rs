@@ -11,7 +11,7 @@ use super::recording::{Mark, Opening, Written};
 use super::storage::Came;
 use super::tapes::Wanted;
 use super::{Recorder, Recording};
-use crate::alarm;
+use crate::alarm::{self, Alarm};
 use crate::id::RecordingId;
 use crate::job::{DiskError, Done, FileId, Job};
 use crate::limits;
@@ -190,7 +190,14 @@ impl Recorder {
             self.storage.no_room = true;
             self.tell_all_agents();
         }
-        self.raise(now, code, WRITING, format!("{text}: {error}"));
+        let text = format!("{text}: {error}");
+        let other =
+            |a: &Alarm| a.code == code && a.subject == WRITING && a.active && a.text != text;
+        if self.alarms.iter().any(other) {
+            // An alarm is logged once; another reason is news to who mends the disk.
+            log::warn!("{text}");
+        }
+        self.raise(now, code, WRITING, text);
     }
 
     fn index_of(&self, file: FileId) -> Option<usize> {
