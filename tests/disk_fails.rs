@@ -441,6 +441,25 @@ fn h4_who_is_promised_a_recording_that_no_disk_takes_is_refused() {
 }
 
 #[test]
+fn h4_a_press_that_was_refused_is_not_made_good_by_a_start() {
+    for making in [true, false] {
+        let mut story = Story::new(CONFIG);
+        story.sim.say(story.feed, "call start device=1001 call=c1 ani=555100");
+        story.sim.disk.refuse = Some(media(making, EIO));
+        assert!(story.ask("record start").starts_with("err storage"));
+        story.sim.run_ms(1000);
+        story.sim.disk.refuse = None;
+        story.sim.restart(true);
+        story.log_in();
+        story.sim.run_ms(1000);
+        let status = story.sim.say(story.agent, "status").join(" ");
+        assert!(status.contains("call=c1") && status.contains("recording=off"), "{status}");
+        story.hang_up();
+        story.assert_clean();
+    }
+}
+
+#[test]
 fn h4_a_schedule_keeps_trying_where_a_press_was_refused() {
     for making in [true, false] {
         let mut story = Story::new(&format!("{CONFIG}{FULL_TIME}"));

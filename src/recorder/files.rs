@@ -104,10 +104,9 @@ impl Recorder {
         if reasons.is_empty() {
             recording.end = Some((recording.from, RecordingEnd::Storage));
             self.refuse_promises(id, error, true);
-        } else {
-            let fact = Fact::RecordingReasons { id, reasons, by: "box".to_string() };
-            self.storage.note(&mut self.index, now, fact);
         }
+        let fact = Fact::RecordingReasons { id, reasons, by: "box".to_string() };
+        self.storage.note(&mut self.index, now, fact);
         self.news_of_call(call);
         reasons.is_empty()
     }

@@ -312,6 +312,8 @@ impl Hands {
     }
 
     fn remove(&mut self, path: &str) -> io::Result<()> {
+        // What is not in an empty place is not gone.
+        self.find_root()?;
         let path = self.data.join(path);
         match std::fs::remove_file(&path) {
             // A removal that a cut interrupted is asked for again.
