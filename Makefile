@@ -77,7 +77,7 @@ run: setup-build ## build the box and start it here, in the foreground; ctrl-c s
 test: setup ## run every test, then the independent checks where they are present
 	cargo test --workspace --no-fail-fast $(PROFILE) $(TEST_FLAGS)
 	@if [ -x $(CHECKS)/records ]; then \
-		line=$$(HUSHBOX_TARGET=$(TARGET) $(CHECKS)/records); code=$$?; \
+		line=$$(HUSHBOX_TARGET=$(abspath $(TARGET)) $(CHECKS)/records); code=$$?; \
 		echo "records: $$line"; exit $$code; \
 	fi
 
