@@ -122,6 +122,12 @@ impl Story {
         value(answer(&said), "recording")
     }
 
+    /// The clock is set so that a new day begins in so many milliseconds.
+    fn before_midnight(&mut self, left_ms: i64) {
+        const DAY_MS: i64 = 86_400_000;
+        self.sim.now.wall.0 += DAY_MS - self.sim.now.wall.0 % DAY_MS - left_ms;
+    }
+
     fn hang_up(&mut self) {
         self.sim.say(self.feed, "call stop device=1001 call=c1");
         self.sim.run_ms(1000);
@@ -370,6 +376,38 @@ fn h4_a_stop_that_the_disk_does_not_take_ends_all_the_same() {
     assert!(story.sim.fatal.as_ref().is_some_and(|why| why.contains("the disk has failed")));
 }
 
+#[test]
+fn h4_a_day_whose_file_cannot_be_begun_begins_in_the_next_part() {
+    let create = |job: &Job| matches!(job, Job::Create { .. });
+    let append = |job: &Job| matches!(job, Job::Append { .. });
+    let sync = |job: &Job| matches!(job, Job::Sync { .. });
+    let kinds: [fn(&Job) -> bool; 3] = [create, append, sync];
+    for kind in kinds {
+        let mut story = Story::new(CONFIG);
+        let id = story.record();
+        story.before_midnight(1000);
+        story.sim.run_ms(800);
+        let (mut begun, mut refused) = (false, false);
+        story.sim.disk.refuse = Some(Box::new(move |job, path| {
+            begun |= path == "journal/2026-11-23.hbj";
+            let hit = begun && kind(job) && !refused;
+            refused |= hit;
+            hit.then_some(EIO)
+        }));
+        story.sim.run_ms(400);
+        assert!(story.ask("update 1 \"Jane Doe\"").starts_with("ok recording="));
+        story.sim.run_ms(2000);
+        story.hang_up();
+        assert!(story.sim.disk.live.contains_key("journal/2026-11-23.1.hbj"));
+        assert_eq!(story.check_chain(&id).len(), 2);
+        assert_eq!(story.lost(&id), 0);
+        story.assert_clean();
+        story.sim.restart(true);
+        story.assert_clean();
+        assert_eq!(story.chain(&id)[0].fields.len(), 1, "what was acknowledged is there");
+    }
+}
+
 /// Refuses to make files of recordings, or to write them.
 fn media(making: bool, error: DiskError) -> Refuse {
     Box::new(move |job, path| {
@@ -497,6 +535,9 @@ fn mischief(seed: u64) {
         (counts && odds.one_in(25)).then_some(error)
     }));
     let (mut known, mut began) = (Vec::new(), Vec::new());
+    if seed % 2 == 1 {
+        story.before_midnight(10_000);
+    }
     story.sim.say(story.feed, "call start device=1001 call=c1 ani=555100");
     for step in 0..40 {
         let line = match chance.below(5) {

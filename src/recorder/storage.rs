@@ -23,6 +23,11 @@ use crate::store::sign::BoxKey;
 use crate::time::{Mono, Now};
 use std::collections::VecDeque;
 
+const SYNC_FAILED: &str = "a sync of the data directory failed";
+
+/// The sync between two days, for which nobody waits.
+const DAY_END: Ticket = Ticket(0);
+
 /// The storage is down.
 struct Down {
     /// When a new journal file is tried next.
@@ -55,7 +60,7 @@ pub struct Storage {
     journal: JournalWriter,
     box_key: BoxKey,
     file: FileId,
-    /// The file of the day before, until a sync has covered its end.
+    /// The file of the day before, until `DAY_END` has covered its end.
     rolled: Option<FileId>,
     day: String,
     last_file: u32,
@@ -237,6 +242,8 @@ impl Storage {
             self.checkpoint(now);
         }
         self.flush_facts();
+        // A cut must not leave the new file without the end of the old one: that would be a gap.
+        self.jobs.push_back(Job::Sync { ticket: DAY_END });
         self.jobs.push_back(Job::Close { file: self.file });
         let (file, mut header) = (self.new_file(), Vec::new());
         self.journal.roll(&day, &mut header);
@@ -336,6 +343,13 @@ impl Storage {
     }
 
     fn synced(&mut self, now: Mono, ticket: Ticket, result: Result<(), DiskError>) -> Came {
+        if ticket == DAY_END {
+            self.rolled = None;
+            return match result {
+                Err(error) if self.down.is_none() => self.fail(now, error, SYNC_FAILED),
+                _ => Came::Nothing,
+            };
+        }
         let Some((asked, at)) = self.under_way.take() else { return Came::Nothing };
         assert_eq!(asked, ticket, "syncs come back in order");
         let probe = match &mut self.down {
@@ -347,7 +361,6 @@ impl Storage {
         match (result.err().or(refused), probe) {
             (None, probe) => {
                 self.durable = ticket;
-                self.rolled = None;
                 self.checkpoints.synced(ticket);
                 self.undurable.synced();
                 self.syncs += 1;
@@ -363,7 +376,7 @@ impl Storage {
                 }
                 Came::Back
             }
-            (Some(error), None) => self.fail(now, error, "a sync of the data directory failed"),
+            (Some(error), None) => self.fail(now, error, SYNC_FAILED),
             (Some(error), Some(Probe { file, path, .. })) => {
                 self.jobs.push_back(Job::Close { file });
                 self.jobs.push_back(Job::Remove { path });

@@ -163,7 +163,8 @@ fn read_part<F: Files>(
 ) -> Result<(), RecoverError> {
     let path = layout::journal_file(day, part);
     let wrong = |error| RecoverError::Journal { path: path.clone(), error };
-    let mut reader = open_journal(files, &path)?.until(until);
+    let next = found.journal.state().sequence;
+    let mut reader = open_journal(files, &path)?.within(next, until);
     while let Some(item) = reader.next_item().map_err(wrong)? {
         match item {
             Item::Entry { sequence, entry, .. } => found.index.apply(sequence, &entry),

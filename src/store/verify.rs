@@ -109,7 +109,7 @@ impl Verifier {
         source: R,
         until: u64,
     ) -> Result<(), JournalError> {
-        let mut reader = JournalReader::open(source)?.until(until);
+        let mut reader = JournalReader::open(source)?.within(self.state.sequence, until);
         if reader.header().map_or(0, |header| header.start.sequence) >= until {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use hushbox::id::RecordingId;
 use hushbox::span::{Fate, Ledger, Run};
 use hushbox::store::fact::FactSpan;
 use hushbox::store::index::{Index, Record};
-use hushbox::store::journal::{Item, JournalReader, superseded};
+use hushbox::store::journal::{FIRST_SEQUENCE, Item, JournalReader, superseded};
 use hushbox::store::media::{self, MediaHeader};
 use hushbox::store::verify::{Basis, Report, Verifier};
 use hushbox::store::{layout, seal};
@@ -128,8 +128,9 @@ impl SimBox {
     /// What the journal on the disk says.
     pub fn journal(&self) -> Index {
         let mut index = Index::default();
+        let mut next = FIRST_SEQUENCE;
         for (path, bytes, until) in self.journals() {
-            let mut reader = JournalReader::open(bytes).unwrap().until(until);
+            let mut reader = JournalReader::open(bytes).unwrap().within(next, until);
             while let Some(item) = reader.next_item().unwrap() {
                 match item {
                     Item::Entry { sequence, entry, .. } => index.apply(sequence, &entry),
@@ -137,6 +138,7 @@ impl SimBox {
                     Item::Damage { at, why } => panic!("{path}: damage at {at}: {why}"),
                 }
             }
+            next = reader.finish().state.sequence.min(until);
         }
         index
     }

@@ -11,7 +11,7 @@ use hushbox::config::Config;
 use hushbox::id::RecordingId;
 use hushbox::store::damage::Damage;
 use hushbox::store::index::{Index, Record};
-use hushbox::store::journal::{Checkpoint, Item, JournalReader, superseded};
+use hushbox::store::journal::{Checkpoint, FIRST_SEQUENCE, Item, JournalReader, superseded};
 use hushbox::store::layout;
 use hushbox::store::sign::{BoxKey, BoxPublic};
 use std::collections::BTreeMap;
@@ -129,14 +129,17 @@ impl StoreDir {
     /// The same, and nothing is said.
     pub fn journal_quietly(&self) -> Result<Journal, Failure> {
         let mut journal = Journal::default();
+        let mut next = FIRST_SEQUENCE;
         for (path, until) in self.journal_parts()? {
             let bad = |error| Failure::Journal { path: self.path(&path), error };
-            let mut reader = JournalReader::open(self.file(&path)?).map_err(bad)?.until(until);
+            let reader = JournalReader::open(self.file(&path)?).map_err(bad)?;
+            let mut reader = reader.within(next, until);
             while let Some(item) = reader.next_item().map_err(bad)? {
                 if let Some((at, why)) = journal.take(item) {
                     journal.damaged.push(format!("{path}: at byte {at}: {why}"));
                 }
             }
+            next = reader.finish().state.sequence.min(until);
         }
         Ok(journal)
     }

@@ -94,10 +94,14 @@ impl<R: Read> JournalReader<R> {
         })
     }
 
-    /// Reads only entries before this number: see `superseded`.
+    /// Reads only entries before this number: see `superseded`. A file whose header does not hold is
+    /// taken to go on at `next`, where the one before it ended.
     #[must_use]
-    pub fn until(mut self, sequence: u64) -> JournalReader<R> {
-        self.until = sequence;
+    pub fn within(mut self, next: u64, until: u64) -> JournalReader<R> {
+        if self.header.is_none() {
+            self.sequence = next;
+        }
+        self.until = until;
         self
     }
 
