@@ -112,13 +112,10 @@ impl Storage {
         let file = FileId(1);
         let path = layout::journal_file(&day, journal.part());
         let mut jobs = VecDeque::with_capacity(256);
-        match fresh {
-            Some(header) => {
-                jobs.push_back(Job::Create { file, path });
-                jobs.push_back(Job::Append { file, bytes: header });
-            }
-            None => jobs.push_back(Job::Reopen { file, path }),
-        }
+        jobs.extend(match fresh {
+            Some(bytes) => vec![Job::Create { file, path }, Job::Append { file, bytes }],
+            None => vec![Job::Reopen { file, path }],
+        });
         Storage {
             undurable: Undurable::new(journal.state()),
             down: None,
@@ -294,16 +291,18 @@ impl Storage {
         }
         self.flush_facts();
         self.ask_for_space(now.mono);
+        let due = self.dirty_since.is_some_and(|since| now.mono.since_ms(since) >= limits::SYNC_MS);
+        let free = self.under_way.is_none() && self.rolled.is_none();
         if self.down.is_some() {
             self.probe(now.mono);
-            outputs.extend(self.jobs.drain(..).map(Output::Job));
-            return;
-        }
-        let due = self.dirty_since.is_some_and(|since| now.mono.since_ms(since) >= limits::SYNC_MS);
-        if self.under_way.is_none() && self.dirty_since.is_some() && (due || self.urgent) {
+        } else if free && self.dirty_since.is_some() && (due || self.urgent) {
             self.sync(now.mono);
         }
-        outputs.extend(self.jobs.drain(..).map(Output::Job));
+        // Nothing of a new day is begun before the end of the old one is durable.
+        let day_end = |job: &Job| matches!(job, Job::Sync { ticket: DAY_END });
+        let until = self.jobs.iter().position(day_end).map_or(0, |last| last + 1);
+        let count = if self.rolled.is_some() { until } else { self.jobs.len() };
+        outputs.extend(self.jobs.drain(..count).map(Output::Job));
     }
 
     fn ask_for_space(&mut self, now: Mono) {
@@ -344,11 +343,10 @@ impl Storage {
 
     fn synced(&mut self, now: Mono, ticket: Ticket, result: Result<(), DiskError>) -> Came {
         if ticket == DAY_END {
+            let failed = result.err().filter(|_| self.down.is_none());
+            let came = failed.map_or(Came::Nothing, |error| self.fail(now, error, SYNC_FAILED));
             self.rolled = None;
-            return match result {
-                Err(error) if self.down.is_none() => self.fail(now, error, SYNC_FAILED),
-                _ => Came::Nothing,
-            };
+            return came;
         }
         let Some((asked, at)) = self.under_way.take() else { return Came::Nothing };
         assert_eq!(asked, ticket, "syncs come back in order");
@@ -406,9 +404,24 @@ impl Storage {
     }
 
     fn fail(&mut self, now: Mono, error: DiskError, text: &'static str) -> Came {
-        self.jobs.push_back(Job::Close { file: self.file });
+        match self.rolled {
+            None => self.jobs.push_back(Job::Close { file: self.file }),
+            Some(_) => self.unroll(),
+        }
         self.down = Some(Down { next: now, probe: None });
         Came::Failed(error, text)
+    }
+
+    /// The new day's file is not to be begun: the probe will be the first of it.
+    fn unroll(&mut self) {
+        let new = self.file;
+        for job in std::mem::take(&mut self.jobs) {
+            match job {
+                Job::Create { file, .. } | Job::Close { file } if file == new => {}
+                Job::Append { file, bytes } if file == new => self.give_back(bytes),
+                job => self.jobs.push_back(job),
+            }
+        }
     }
 
     /// Tries a new journal file, once nothing of the old ones is under way.
@@ -454,7 +467,7 @@ impl Storage {
             let idle = down.probe.is_none() && self.under_way.is_none();
             return idle.then_some(down.next);
         }
-        if self.under_way.is_some() {
+        if self.under_way.is_some() || self.rolled.is_some() {
             return None;
         }
         self.dirty_since.map(|since| since.after_ms(limits::SYNC_MS))
