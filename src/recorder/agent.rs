@@ -214,9 +214,7 @@ impl Recorder {
         let new = running.map_or(Reasons::only(by.reason()), |(_, new)| new);
         let (id, ticket) = match running {
             Some((id, _)) => {
-                if !new.is_empty() {
-                    self.need_file(id)?;
-                }
+                self.need_file(id)?;
                 (id, self.add_reason(now, id, by.reason(), (&by.name, schedule)))
             }
             None => {

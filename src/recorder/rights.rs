@@ -40,9 +40,8 @@ impl Recorder {
         if self.storage.is_down() { Err(disk_failed()) } else { Ok(()) }
     }
 
-    /// A recording whose file could not be made yet is no promise to anybody else.
+    /// A recording whose file could not be made yet is promised to nobody.
     pub(super) fn need_file(&self, id: RecordingId) -> Result<(), Refusal> {
-        self.need_room()?;
         let waits = self.recording(id).and_then(|r| r.tape.as_ref()).is_some_and(Tape::waits);
         if waits { Err(disk_failed()) } else { Ok(()) }
     }
@@ -84,8 +83,7 @@ impl Recorder {
             return Err(Code::NoSchedule.into());
         }
         match self.seen_running(agent, call.number) {
-            Some(seen) if !seen.reasons.has(Reason::Agent) => self.need_file(seen.id)?,
-            Some(_) => {}
+            Some(seen) => self.need_file(seen.id)?,
             None if self.pressed(agent, call).is_some() => {}
             None => self.can_begin().and_then(|()| self.need_room())?,
         }

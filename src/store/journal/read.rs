@@ -94,7 +94,7 @@ impl<R: Read> JournalReader<R> {
         })
     }
 
-    /// Reads only entries before this number: see `superseded`. A file whose header does not hold is
+    /// Reads only entries before `until`: see `superseded`. A file whose header does not hold is
     /// taken to go on at `next`, where the one before it ended.
     #[must_use]
     pub fn within(mut self, next: u64, until: u64) -> JournalReader<R> {
