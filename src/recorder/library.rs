@@ -500,7 +500,11 @@ impl Recorder {
         } else if !full && self.storage.full {
             self.settle(now, crate::alarm::Code::DiskFull, "");
         }
+        let freed = self.storage.full && !full;
         self.storage.full = full;
+        if freed {
+            self.resume_cut(now);
+        }
     }
 
     /// A read for a session that left is nobody's.

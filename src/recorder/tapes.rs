@@ -314,13 +314,15 @@ impl Recorder {
             else {
                 continue;
             };
+            // It may have waited for room on the disk longer than the ring remembers.
+            let from = call.from.max(self.channels[call.channel.0].ring.tail());
             let schedule = cut.schedule.as_deref();
             let same = |s: &crate::config::Schedule| Some(s.name.as_str()) == schedule;
             let want = Wanted {
                 call: cut.call,
-                from: call.from,
+                from,
                 reasons: cut.reasons,
-                pressed: cut.agent.map(|agent| (agent, call.from)),
+                pressed: cut.agent.map(|agent| (agent, from)),
                 schedule: self.config.schedules.iter().position(same),
                 continues: cut.id,
             };

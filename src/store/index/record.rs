@@ -21,7 +21,7 @@ pub struct Record {
     pub boot: u32,
     /// As it began, but with the newest call facts, numbers and retention.
     pub began: RecordingBegan,
-    /// Why it runs now.
+    /// Why it runs now, or ran until its end; none when its last reason was taken away.
     pub reasons: Reasons,
     /// Why it ever ran.
     pub reasons_ever: Reasons,
@@ -176,7 +176,6 @@ impl Record {
             span.to = Some(span.to.map_or(ended.to, |to| to.min(ended.to)));
         }
         self.drop_empty_blackouts();
-        self.reasons = Reasons::default();
         self.ended = Some(ended);
         self.ended_at = Some(at);
     }

@@ -180,6 +180,8 @@ fn records_show_their_newest_facts_and_keep_their_history() {
     assert_eq!(record.media_path(), format!("media/1970/01/01/{}.hbm", id(1)));
 
     story.end(1, 10);
+    let reasons = story.0.record(id(1)).map(|record| record.reasons);
+    assert_eq!(reasons, Some(Reasons::only(Reason::Agent)), "what a restart goes on with");
     let expired = |story: &Story, now| story.0.expired(Wall(now)).count();
     assert_eq!((expired(&story, 99_999), expired(&story, 100_000)), (0, 1));
     story.tell(Fact::RecordingRetention { id: id(1), retain_until: Wall(200_000) });

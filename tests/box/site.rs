@@ -1,0 +1,128 @@
+//! What a story's box is made of: the configuration, as a value that a story changes.
+//!
+//! Channel N records device 100N, the phone of agent aN; `boss` is a supervisor. Sim channels play
+//! `N.wav` from the box's folder.
+
+use std::fmt::Write;
+use std::path::Path;
+
+/// One channel; `slots` are for cards only.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    pub id: u16,
+    pub sides: u8,
+    pub slots: &'static [u16],
+}
+
+#[derive(Clone, Debug)]
+pub struct Site {
+    pub codec: &'static str,
+    pub seal: bool,
+    pub holdback_ms: u32,
+    pub lead_ms: u32,
+    pub buffer_ms: u32,
+    pub address: String,
+    /// What must stay free on the disk.
+    pub reserve_mb: u32,
+    /// How much noise the sim channels play before they begin anew.
+    pub seconds: u64,
+    pub channels: Vec<Channel>,
+    /// The PCM of an ALSA board; without it the board is a sim.
+    pub alsa: Option<&'static str>,
+    /// Of the daemon's process.
+    pub env: Vec<(String, String)>,
+    /// More of the file, at its end.
+    pub more: String,
+}
+
+impl Site {
+    /// Sim channels with so many sides each; bit-exact, sealed, and a short holdback.
+    pub fn sim(sides: &[u8]) -> Site {
+        let channel = |(id, sides): (u16, &u8)| Channel { id, sides: *sides, slots: &[] };
+        Site {
+            codec: "pcm",
+            seal: true,
+            holdback_ms: 600,
+            lead_ms: 400,
+            buffer_ms: 400,
+            address: "127.0.0.1:0".to_owned(),
+            reserve_mb: 1,
+            seconds: 30,
+            channels: (1..).zip(sides).map(channel).collect(),
+            alsa: None,
+            env: Vec::new(),
+            more: String::new(),
+        }
+    }
+
+    pub fn toml(&self, folder: &Path) -> String {
+        let Site { codec, seal, holdback_ms, lead_ms, address, reserve_mb, .. } = self;
+        let mut text = format!(
+            r#"
+[box]
+name = "story"
+data = "data"
+[on_demand]
+enabled = true
+[local]
+kinds = ["agent", "cti", "supervisor", "monitor"]
+[[listen]]
+address = "{address}"
+[[listen]]
+unix = "data/hushbox.sock"
+[audio]
+codec = "{codec}"
+holdback_ms = {holdback_ms}
+[blackout]
+lead_ms = {lead_ms}
+[store]
+seal = {seal}
+reserve_mb = {reserve_mb}
+[[role]]
+name = "agent"
+permissions = ["record.start", "record.stop", "blackout", "screen", "update.1", "update.3"]
+[[role]]
+name = "supervisor"
+permissions = ["records.all", "play", "export", "monitor"]
+[[agent]]
+username = "boss"
+name = "The Boss"
+roles = ["supervisor"]
+[[schedule]]
+name = "on demand"
+type = "on-demand"
+retention_days = 30
+[fields]
+1 = "Caller name"
+3 = "Subject"
+"#
+        );
+        self.write_board(folder, &mut text);
+        for Channel { id, .. } in &self.channels {
+            let agent = format!("username = \"a{id}\"\nname = \"Agent {id}\"\ndomain = \"ACME\"");
+            writeln!(text, "[[agent]]\n{agent}\nphones = [\"{}\"]", 1000 + id).unwrap();
+            writeln!(text, "roles = [\"agent\"]").unwrap();
+        }
+        text.push_str(&self.more);
+        text
+    }
+
+    fn write_board(&self, folder: &Path, text: &mut String) {
+        let kind = match self.alsa {
+            Some(pcm) => format!("kind = \"alsa\"\npcm = \"{pcm}\"\nperiod_ms = 20"),
+            None => "kind = \"sim\"".to_owned(),
+        };
+        writeln!(text, "[[board]]\nname = \"board\"\n{kind}\nrate = 8000").unwrap();
+        writeln!(text, "buffer_ms = {}\nactivity = \"cti\"\nchannels = [", self.buffer_ms).unwrap();
+        for Channel { id, sides, slots } in &self.channels {
+            let source = match self.alsa {
+                Some(_) => format!("slots = {slots:?}"),
+                None => format!("source = \"{}\"", folder.join(format!("{id}.wav")).display()),
+            };
+            let (device, sides) = (1000 + id, if *sides == 2 { "stereo" } else { "mono" });
+            let channel = format!("id = {id}, device = \"{device}\", sides = \"{sides}\"");
+            writeln!(text, "  {{ {channel}, {source} }},").unwrap();
+        }
+        text.push_str("]\n");
+    }
+}
