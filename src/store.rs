@@ -5,6 +5,7 @@
 
 mod bytes;
 pub mod damage;
+pub mod day;
 pub mod fact;
 pub mod index;
 pub mod journal;
@@ -13,5 +14,6 @@ pub mod media;
 pub mod recover;
 pub mod seal;
 pub mod sign;
+pub mod summary;
 pub mod verify;
 mod window;

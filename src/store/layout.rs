@@ -3,6 +3,7 @@
 //! Nothing here looks whether a file is there.
 
 use crate::id::RecordingId;
+use crate::store::day::Day;
 use crate::time::Wall;
 
 /// Folder of the journal files.
@@ -35,6 +36,18 @@ pub fn journal_path(day: &str) -> String {
 pub fn parse_journal(path: &str) -> Option<&str> {
     let day = path.strip_prefix(JOURNAL)?.strip_prefix('/')?.strip_suffix(".hbj")?;
     is_day(day).then_some(day)
+}
+
+/// `journal/2026-11-22.hbs`
+#[must_use]
+pub fn summary_path(day: Day) -> String {
+    format!("{JOURNAL}/{day}.hbs")
+}
+
+/// The day of a summary's path; anything else is `None`.
+#[must_use]
+pub fn parse_summary(path: &str) -> Option<Day> {
+    Day::parse(path.strip_prefix(JOURNAL)?.strip_prefix('/')?.strip_suffix(".hbs")?)
 }
 
 /// `media/2026/11/22`: the folder of what began on that UTC day.
@@ -76,6 +89,9 @@ mod tests {
         assert_eq!(parse_media(&path), Some(("2026-11-22".into(), id)));
         assert_eq!(journal_path(&began.day()), "journal/2026-11-22.hbj");
         assert_eq!(parse_journal("journal/2026-11-22.hbj"), Some("2026-11-22"));
+        assert_eq!(summary_path(Day(20_779)), "journal/2026-11-22.hbs");
+        assert_eq!(parse_summary("journal/2026-11-22.hbs"), Some(Day(20_779)));
+        assert_eq!(parse_summary("journal/2026-11-22.hbj"), None);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Recovery before the first turn: what the last run left is read, cut ends are cut off, and
 //! recordings that were running are completed.
 //!
-//! The journal's torn tail goes; damage stays and is reported. A recording without an end gets its
+//! Closed days are not read again but from their summaries (see `summary`), which are made where
+//! they are missing. The journal's torn tail goes; damage stays and is reported. A recording without an end gets its
 //! trailer, with the exact account of what its file holds; the fact follows from the recorder.
 //! Recovery that is itself cut begins again and comes to the same.
 //!
@@ -10,9 +11,11 @@
 
 use crate::span::Ledger;
 use crate::store::damage::Tail;
+use crate::store::day::{Day, Locator};
 use crate::store::fact::{RecordingEnd, RecordingEnded};
 use crate::store::index::{Index, Record};
-use crate::store::journal::{Item, JournalError, JournalReader, JournalState, JournalWriter};
+use crate::store::journal::{Ending, Item, JournalError, JournalReader, JournalWriter};
+use crate::store::summary::{self, Catalogue};
 use crate::store::{layout, media};
 use std::io::{self, Read};
 
@@ -31,6 +34,24 @@ pub trait Files {
     /// # Errors
     /// When it cannot be opened.
     fn open(&self, path: &str) -> io::Result<Self::File>;
+
+    /// Opens a file to read it from `offset` on.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn open_at(&self, path: &str, offset: u64) -> io::Result<Self::File> {
+        let mut file = self.open(path)?;
+        io::copy(&mut file.by_ref().take(offset), &mut io::sink())?;
+        Ok(file)
+    }
+
+    /// Writes a file, or puts a new one in its place: durably, and whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written; `Unsupported` where nothing may be.
+    fn replace(&mut self, _path: &str, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Cuts a file to `good` bytes and appends `more`, durably.
     ///
@@ -61,8 +82,13 @@ fn file_error(path: &str) -> impl FnOnce(io::Error) -> RecoverError {
 
 /// What was found.
 pub struct Found {
+    /// What the summaries of closed days do not say.
     pub index: Index,
+    /// What they say.
+    pub catalogue: Catalogue,
     pub journal: JournalWriter,
+    /// Length of the newest journal file.
+    pub journal_bytes: u64,
     /// Day of the newest journal file.
     pub day: Option<String>,
     /// A checkpoint must come first: it anchors a chain that damage broke.
@@ -75,16 +101,38 @@ pub struct Found {
 /// # Errors
 /// When a file cannot be read, or is of a newer version.
 pub fn recover<F: Files>(files: &mut F) -> Result<Found, RecoverError> {
+    let mut days = journal_days(files)?;
+    while let Some(last) = days.last() {
+        let path = layout::journal_path(&last.to_string());
+        if !is_void(files, &path)? {
+            break;
+        }
+        files.remove(&path).map_err(file_error(&path))?;
+        days.pop();
+    }
+    let last = days.pop();
+    if let Some(day) = last {
+        // It goes on: a summary of it, from before the clock went back, would be wrong.
+        let path = layout::summary_path(day);
+        match files.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(file_error(&path)(error));
+            }
+            _ => {}
+        }
+    }
+    let past = summary::Past::of_journals(files, &days)?;
     let mut found = Found {
-        index: Index::default(),
-        journal: JournalWriter::new(),
+        index: past.index,
+        catalogue: past.catalogue,
+        journal: JournalWriter::resume(past.journal),
+        journal_bytes: 0,
         day: None,
-        anchor: false,
+        anchor: !past.linked,
         closed: Vec::new(),
     };
-    let days = journal_days(files)?;
-    for (place, day) in days.iter().enumerate() {
-        read_day(files, day, place + 1 == days.len(), &mut found)?;
+    if let Some(day) = last {
+        read_last(files, day, &mut found)?;
     }
     let running: Vec<Record> = found.index.running().cloned().collect();
     for record in &running {
@@ -101,43 +149,59 @@ pub fn recover<F: Files>(files: &mut F) -> Result<Found, RecoverError> {
 }
 
 /// Days with a journal file, in order.
-fn journal_days<F: Files>(files: &F) -> Result<Vec<String>, RecoverError> {
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn journal_days<F: Files>(files: &F) -> Result<Vec<Day>, RecoverError> {
     let names = files.list(layout::JOURNAL).map_err(file_error(layout::JOURNAL))?;
     let paths = names.iter().map(|name| format!("{}/{name}", layout::JOURNAL));
-    let mut days: Vec<String> =
-        paths.filter_map(|path| layout::parse_journal(&path).map(str::to_string)).collect();
-    days.sort();
+    let mut days: Vec<Day> =
+        paths.filter_map(|path| Day::parse(layout::parse_journal(&path)?)).collect();
+    days.sort_unstable();
     Ok(days)
 }
 
-fn read_day<F: Files>(
-    files: &mut F,
-    day: &str,
-    last: bool,
-    found: &mut Found,
-) -> Result<(), RecoverError> {
-    let path = layout::journal_path(day);
+/// Takes a day's journal into `index`. What is damaged is skipped and logged.
+///
+/// # Errors
+/// When it cannot be read, or is of a newer version.
+pub fn fold<F: Files>(files: &F, day: Day, index: &mut Index) -> Result<Ending, RecoverError> {
+    let path = layout::journal_path(&day.to_string());
     let file = files.open(&path).map_err(file_error(&path))?;
     let wrong = |error| RecoverError::Journal { path: path.clone(), error };
     let mut reader = JournalReader::open(file).map_err(wrong)?;
     while let Some(item) = reader.next_item().map_err(wrong)? {
         match item {
-            Item::Entry { sequence, entry, .. } => found.index.apply(sequence, &entry),
+            Item::Entry { sequence, at, entry } => {
+                // A damaged header has lost count; numbers never go back.
+                let sequence = sequence.max(index.last_sequence().saturating_add(1));
+                index.apply_at(sequence, Locator { day, at }, &entry);
+            }
             Item::Checkpoint { .. } => {}
             Item::Damage { at, why, .. } => log::error!("{path}: damage at byte {at}: {why}"),
         }
     }
-    let ending = reader.finish();
-    if ending.good_bytes == 0 {
-        // Not even its header is whole: as if it had never been.
-        return if last { files.remove(&path).map_err(file_error(&path)) } else { Ok(()) };
-    }
-    if let (Tail::Torn { at }, true) = (ending.tail, last) {
+    Ok(reader.finish())
+}
+
+/// Whether nothing at all of a journal file is whole: as if it had never been.
+fn is_void<F: Files>(files: &F, path: &str) -> Result<bool, RecoverError> {
+    let wrong = |error| RecoverError::Journal { path: path.to_owned(), error };
+    let mut reader =
+        JournalReader::open(files.open(path).map_err(file_error(path))?).map_err(wrong)?;
+    Ok(reader.header().is_none() && reader.next_item().map_err(wrong)?.is_none())
+}
+
+/// Reads the newest day, which goes on, after all earlier ones.
+fn read_last<F: Files>(files: &mut F, day: Day, found: &mut Found) -> Result<(), RecoverError> {
+    let path = layout::journal_path(&day.to_string());
+    let ending = fold(files, day, &mut found.index)?;
+    if let Tail::Torn { at } = ending.tail {
         log::warn!("{path}: a torn entry at byte {at} is cut off");
         files.mend(&path, ending.good_bytes, &[]).map_err(file_error(&path))?;
     }
-    let state: JournalState = ending.state;
-    found.journal = JournalWriter::resume(state);
+    found.journal = JournalWriter::resume(ending.state);
+    found.journal_bytes = ending.good_bytes;
     found.day = Some(day.to_string());
     found.anchor = !ending.linked;
     Ok(())
