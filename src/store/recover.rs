@@ -2,9 +2,9 @@
 //! recordings that were running are completed.
 //!
 //! Closed days are not read again but from their summaries (see `summary`), which are made where
-//! they are missing. The journal's torn tail goes; damage stays and is reported. A recording without an end gets its
-//! trailer, with the exact account of what its file holds; the fact follows from the recorder.
-//! Recovery that is itself cut begins again and comes to the same.
+//! they are missing. The journal's torn tail goes; damage stays and is reported. A recording
+//! without an end gets its trailer, with the exact account of what its file holds; the fact follows
+//! from the recorder. Recovery that is itself cut begins again and comes to the same.
 //!
 //! Files are reached through `Files` alone, so that a simulation recovers in the very same way.
 //! Nothing is decided here about calls or masks (see `recorder::boot`).
@@ -161,11 +161,16 @@ pub fn journal_days<F: Files>(files: &F) -> Result<Vec<Day>, RecoverError> {
     Ok(days)
 }
 
-/// Takes a day's journal into `index`. What is damaged is skipped and logged.
+/// Takes a day's journal into `index`. What is damaged is skipped, logged, and put to `damages`.
 ///
 /// # Errors
 /// When it cannot be read, or is of a newer version.
-pub fn fold<F: Files>(files: &F, day: Day, index: &mut Index) -> Result<Ending, RecoverError> {
+pub fn fold<F: Files>(
+    files: &F,
+    day: Day,
+    index: &mut Index,
+    damages: &mut Vec<String>,
+) -> Result<Ending, RecoverError> {
     let path = layout::journal_path(&day.to_string());
     let file = files.open(&path).map_err(file_error(&path))?;
     let wrong = |error| RecoverError::Journal { path: path.clone(), error };
@@ -178,7 +183,10 @@ pub fn fold<F: Files>(files: &F, day: Day, index: &mut Index) -> Result<Ending, 
                 index.apply_at(sequence, Locator { day, at }, &entry);
             }
             Item::Checkpoint { .. } => {}
-            Item::Damage { at, why, .. } => log::error!("{path}: damage at byte {at}: {why}"),
+            Item::Damage { at, why, .. } => {
+                log::error!("{path}: damage at byte {at}: {why}");
+                damages.push(format!("{path}: at byte {at}: {why}"));
+            }
         }
     }
     Ok(reader.finish())
@@ -195,7 +203,7 @@ fn is_void<F: Files>(files: &F, path: &str) -> Result<bool, RecoverError> {
 /// Reads the newest day, which goes on, after all earlier ones.
 fn read_last<F: Files>(files: &mut F, day: Day, found: &mut Found) -> Result<(), RecoverError> {
     let path = layout::journal_path(&day.to_string());
-    let ending = fold(files, day, &mut found.index)?;
+    let ending = fold(files, day, &mut found.index, &mut Vec::new())?;
     if let Tail::Torn { at } = ending.tail {
         log::warn!("{path}: a torn entry at byte {at} is cut off");
         files.mend(&path, ending.good_bytes, &[]).map_err(file_error(&path))?;

@@ -46,6 +46,8 @@ pub struct Past {
     pub journal: JournalState,
     /// The chain is known there.
     pub linked: bool,
+    /// What was skipped of journals, one sentence each.
+    pub damages: Vec<String>,
 }
 
 impl Default for Past {
@@ -56,6 +58,7 @@ impl Default for Past {
             index: Index::default(),
             journal: JournalState::START,
             linked: true,
+            damages: Vec::new(),
         }
     }
 }
@@ -95,7 +98,7 @@ impl Past {
     }
 
     pub(super) fn fold<F: Files>(&mut self, files: &F, day: Day) -> Result<(), RecoverError> {
-        let ending = fold(files, day, &mut self.index)?;
+        let ending = fold(files, day, &mut self.index, &mut self.damages)?;
         // Not even its header is whole: as if it had never been.
         if ending.good_bytes > 0 {
             (self.journal, self.linked) = (ending.state, ending.linked);
@@ -121,7 +124,8 @@ fn load<F: Files>(files: &F, day: Day) -> Option<Past> {
     let closing = Closing::take(&header, &read(files, &path, from, header.closing_bytes)?)?;
     let Closing { journal, linked, carried, mut catalogue } = closing;
     catalogue.put(header.entry);
-    Some(Past { catalogue, index: Index::resume(carried), journal, linked })
+    let index = Index::resume(carried);
+    Some(Past { catalogue, index, journal, linked, damages: Vec::new() })
 }
 
 fn header<F: Files>(files: &F, day: Day) -> Option<Header> {

@@ -129,8 +129,8 @@ fn duration_ms(frames: u64, rate: u32) -> u64 {
     ms_of_frames(frames.min(u64::MAX / 1000), rate.max(1))
 }
 
-/// The whole record of a row; `entries` are those that it points to, in order. `None` if they do not
-/// tell of it.
+/// The whole record of a row; `entries` are those that it points to, in order. `None` if they do
+/// not tell of it.
 #[must_use]
 pub fn unfold(row: &Row, entries: &[Entry]) -> Option<Record> {
     let mut index = Index::of_boot(row.boot);

@@ -56,6 +56,12 @@ impl<F: Files> Shelf<F> {
         &self.past.index
     }
 
+    /// What was skipped of journals, one sentence each.
+    #[must_use]
+    pub fn damages(&self) -> &[String] {
+        &self.past.damages
+    }
+
     #[must_use]
     pub fn catalogue(&self) -> &Catalogue {
         &self.past.catalogue
