@@ -25,6 +25,9 @@ pub struct Call {
     pub given: Option<AgentIndex>,
     /// Whose phones hold the device.
     pub phone_owner: Option<AgentIndex>,
+    /// Who sat at the device's workstation first, in the call: it stays theirs when their link is
+    /// gone, so that a blackout stays on it (G5).
+    pub sitter: Option<AgentIndex>,
     pub direction: Option<Direction>,
     pub group: Option<String>,
     pub gate: Option<String>,

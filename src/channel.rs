@@ -1,8 +1,9 @@
-//! A channel: one audio source of a board, its ring, its mask and its meter.
+//! A channel: one audio source of a board, its ring, its mask, its meter and its detector.
 //!
-//! It takes periods in and knows what is hidden. Which calls it carries and who reads its ring is
-//! the recorder's business.
+//! It takes periods in and knows what is hidden: neither meter nor detector is given that (G6).
+//! Which calls it carries and who reads its ring is the recorder's business.
 
+use crate::activity::Detector;
 use crate::blackout::Mask;
 use crate::limits;
 use crate::meter::Meter;
@@ -25,8 +26,12 @@ pub struct Channel {
     pub ring: Ring,
     pub mask: Mask,
     pub meter: Meter,
+    /// What finds out about its line; the PBX's feed, until something else is put here.
+    pub activity: Detector,
     /// Frames lost since the daemon started, for any reason.
     pub lost: u64,
+    /// Nothing from here on may leave yet: a blackout's stop there is not durable.
+    pub waits_from: Option<Position>,
     /// Blackouts that cover it now; the mask is open while it is not 0.
     covered: u32,
 }
@@ -47,7 +52,9 @@ impl Channel {
             ring: Ring::new(usize::from(model.sides), ring_frames, stretch),
             mask: Mask::default(),
             meter: Meter::new(rate, model.sides),
+            activity: Detector::Cti,
             lost: 0,
+            waits_from: None,
             covered: 0,
         }
     }
@@ -67,8 +74,13 @@ impl Channel {
         }
         let masked = self.mask.is_open();
         self.ring.write(samples, masked);
-        if !masked {
-            self.meter.hear(samples);
+        if masked {
+            self.activity.hide(frames);
+        } else {
+            if self.waits_from.is_none() {
+                self.meter.hear(samples);
+            }
+            self.activity.hear(samples);
         }
     }
 
@@ -76,6 +88,7 @@ impl Channel {
     pub fn lose(&mut self, frames: u64, why: Loss) {
         self.lost += frames;
         self.ring.skip(frames, why);
+        self.activity.lose(frames);
     }
 
     /// One more blackout covers it, from `from` on; what already waits is wiped. Returns where the
@@ -85,6 +98,7 @@ impl Channel {
         self.mask.open(from);
         self.ring.wipe(from, self.ring.head());
         self.meter.silence();
+        self.activity.hide(0);
         let open = self.mask.open_from();
         assert!(open.is_some_and(|open| open <= from), "the mask is open");
         open.unwrap_or(from)

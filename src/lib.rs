@@ -8,6 +8,7 @@
     allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
 )]
 
+pub mod activity;
 pub mod alarm;
 pub mod blackout;
 pub mod call;

@@ -89,6 +89,12 @@ pub const RETENTION_DEFAULT_DAYS: u32 = 90;
 pub const PIN_TRIES: u32 = 5;
 pub const PIN_LOCK_MS: u64 = 60_000;
 
+/// Losses come with every period; the log has one line a second of them.
+pub const LOSS_LOG_MS: u64 = 1000;
+
+/// A step of the wall clock that is worth an alarm. Steering by a time service stays far below.
+pub const CLOCK_STEP_MS: u64 = 2000;
+
 /// Memory for calls that are kept back (recall), over all channels; then the oldest audio goes.
 /// 64 channels × 60 min of Opus at 16 kbit/s are 64 × 7.2 MB = 461 MB.
 pub const RECALL_BYTES: usize = 512 << 20;

@@ -6,16 +6,19 @@
 //! read; every `ok` leaves after the sync that makes it true.
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
-//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `blackouts`,
-//! `rights` (who may do what right now), `command` (one short function per command), `library`
-//! (listing and reading records), `news` (what to tell whom), `storage` (journal and jobs).
+//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
+//! (calls that no PBX tells of), `blackouts`, `stops`, `rights` (who may do what right now),
+//! `command` (one short function per command), `library` (listing and reading records), `news`
+//! (what to tell whom), `storage` (journal and jobs), `checkpoints` (when to sign).
 
+mod activity;
 mod agent;
 mod audio;
 mod blackouts;
 mod boot;
 mod box_info;
 mod calls;
+mod checkpoints;
 mod command;
 mod cti;
 mod hello;
@@ -25,6 +28,7 @@ mod recall;
 mod recording;
 mod rights;
 mod session;
+mod stops;
 mod storage;
 mod tapes;
 
@@ -48,7 +52,7 @@ use crate::time::{Mono, Now};
 use crate::trace::Trace;
 use protocol::Refusal;
 use session::Sessions;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What the shell brings besides audio.
 #[derive(Debug)]
@@ -132,7 +136,10 @@ pub struct Recorder {
     boot: u32,
     channels: Vec<Channel>,
     boards: Vec<Option<String>>,
+    lines: activity::Lines,
     calls: Calls,
+    /// Who sat last at the workstation of a device.
+    seats: BTreeMap<String, AgentIndex>,
     recordings: Vec<Recording>,
     blackouts: blackouts::Blackouts,
     sessions: Sessions,
@@ -160,10 +167,14 @@ pub struct Recorder {
     next_call_tick: Mono,
     /// Recordings that have to begin as soon as there is an envelope.
     cut: Vec<Cut>,
+    /// Losses are logged so often at most; every one is counted.
+    next_loss_log: Mono,
     wrong_pins: u32,
     pin_locked_until: Mono,
     /// When the last turn was.
     now: Mono,
+    /// Wall clock minus monotonic time, at the last turn.
+    clock_offset_ms: i64,
     stopping: bool,
     stopped: bool,
 }
@@ -199,9 +210,14 @@ impl Recorder {
         self.now = now.mono;
         self.give_up_receipts(now);
         self.tick_sessions(now);
-        self.tick_calls(now);
-        self.tick_blackouts(now);
-        self.release(now);
+        if !self.storage.closing() {
+            self.watch_clock(now);
+            self.follow_lines(now);
+            self.tick_calls(now);
+            self.settle_stops(now);
+            self.tick_blackouts(now);
+            self.release(now);
+        }
         self.tick_stop(now);
         self.storage.end_turn(now, &mut self.outputs);
         self.ask_for_envelopes();
@@ -256,6 +272,29 @@ impl Recorder {
         self.channels.iter().position(|channel| channel.board == board).map(ChannelIndex)
     }
 
+    /// A step of the wall clock is told; nothing but times for people depends on it.
+    fn watch_clock(&mut self, now: Now) {
+        let mono_ms = i64::try_from(now.mono.0 / 1000).unwrap_or(i64::MAX);
+        let offset_ms = now.wall.0.saturating_sub(mono_ms);
+        let step_ms = offset_ms.saturating_sub(self.clock_offset_ms);
+        if step_ms.unsigned_abs() >= limits::CLOCK_STEP_MS {
+            let text = format!("the clock stepped by {step_ms} ms; positions are not affected");
+            self.raise(now, crate::alarm::Code::ClockStep, "", text);
+        }
+        self.clock_offset_ms = offset_ms;
+    }
+
+    /// How many envelopes are kept in stock.
+    #[must_use]
+    pub fn envelopes_wanted(&self) -> usize {
+        self.envelopes_wanted
+    }
+
+    /// The public keys changed: the stock is wrapped for the ones before, and makes place for this.
+    pub fn replace_envelopes(&mut self, envelopes: Vec<Envelope>) {
+        self.envelopes = envelopes.into();
+    }
+
     fn ask_for_envelopes(&mut self) {
         let have = self.envelopes.len() + self.envelopes_asked;
         if have < self.envelopes_wanted && !self.stopping {
@@ -274,6 +313,7 @@ impl Recorder {
         log::info!("stopping: closing {} recordings", self.running().count());
         self.forget_all_recall();
         self.end_all(now, crate::store::fact::RecordingEnd::Shutdown);
+        self.stale_news.extend(self.sessions.iter().filter_map(Session::on_duty));
     }
 
     fn tick_stop(&mut self, now: Now) {

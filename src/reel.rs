@@ -94,6 +94,7 @@ impl Reel {
             Some(end) => end.min(waited),
             None => waited,
         };
+        let limit = channel.waits_from.map_or(limit, |waits| limit.min(waits));
         if self.end == Some(self.cursor) {
             return Step::Ended;
         }

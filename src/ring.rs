@@ -32,6 +32,8 @@ pub struct Ring {
     samples: Box<[i16]>,
     sides: usize,
     head: Position,
+    /// Behind the last frame that was really written; lost frames may follow up to `head`.
+    written: Position,
     lost: heapless::Vec<Lost, LOST_MAX>,
     scratch: Box<[i16]>,
     runs: heapless::Vec<Run, RUNS_MAX>,
@@ -55,6 +57,7 @@ impl Ring {
             samples: vec![0; frames * sides].into_boxed_slice(),
             sides,
             head: Position(0),
+            written: Position(0),
             lost: heapless::Vec::new(),
             scratch: vec![0; stretch * sides].into_boxed_slice(),
             runs: heapless::Vec::new(),
@@ -79,10 +82,11 @@ impl Ring {
         (self.samples.len() * size_of::<i16>()) as u64
     }
 
-    /// The oldest position that can still be read.
+    /// The oldest position that can still be read. Lost frames overwrite nothing, so they do not
+    /// move it: what a reader still needs stays, however much is lost after it.
     #[must_use]
     pub fn tail(&self) -> Position {
-        self.head.back(self.capacity())
+        self.written.back(self.capacity())
     }
 
     /// How many frames can be written before audio that a reader at `cursor` still needs is
@@ -108,6 +112,7 @@ impl Ring {
             self.samples[..two.len()].copy_from_slice(two);
         }
         self.head = self.head.plus(count);
+        self.written = self.head;
     }
 
     /// Goes on by `frames` that were never had. Their place is left as it is: a reader gets a span.
@@ -129,7 +134,7 @@ impl Ring {
     /// Zeroizes everything that still waits between `from` and `to`.
     pub fn wipe(&mut self, from: Position, to: Position) {
         let from = from.max(self.tail());
-        let to = to.min(self.head);
+        let to = to.min(self.written);
         if from >= to {
             return;
         }
@@ -380,6 +385,27 @@ mod tests {
         assert_eq!(ring.room(Position(0)), 40);
         assert_eq!(ring.room(ring.head()), 100);
         assert_eq!(ring.room(Position(999)), 100, "a reader ahead needs nothing");
+    }
+
+    #[test]
+    fn what_a_reader_needs_stays_when_more_is_lost_than_the_ring_holds() {
+        let mut ring = filled(90);
+        let mut mask = Mask::default();
+        mask.open(Position(85));
+        for _ in 0..10 {
+            ring.skip(15, Loss::Ring);
+        }
+        assert_eq!((ring.tail(), ring.room(Position(40))), (Position(0), 0));
+        ring.wipe(Position(85), ring.head());
+        let cleared = ring.clear(Position(40), 50, [&mask, &NONE]);
+        let mut wanted: Vec<i16> = (41..=85).collect();
+        wanted.extend([0; 5]);
+        assert_eq!(cleared.samples(), wanted);
+        mask.close(Position(95));
+        let cleared = ring.clear(Position(90), 50, [&mask, &NONE]);
+        let fates: Vec<_> = cleared.runs().iter().map(|run| (run.fate, run.frames)).collect();
+        assert_eq!(fates, [(Fate::Masked, 5), (Fate::Lost(Loss::Ring), 45)]);
+        assert_eq!(ring.room(Position(235)), 95);
     }
 
     #[test]

@@ -35,12 +35,13 @@ pub struct Traced {
 pub struct Trace {
     events: std::collections::VecDeque<Traced>,
     next: u64,
+    told: u64,
 }
 
 impl Default for Trace {
     fn default() -> Trace {
         let events = std::collections::VecDeque::with_capacity(limits::EVENTS_MAX);
-        Trace { events, next: 1 }
+        Trace { events, next: 1, told: 0 }
     }
 }
 
@@ -51,6 +52,25 @@ impl Trace {
         }
         self.events.push_back(Traced { sequence: self.next, at, event });
         self.next += 1;
+    }
+
+    /// Notes lost frames of a channel. Losses that follow each other are one event: a card that is
+    /// away must not push everything else out of the ring.
+    pub fn note_lost(&mut self, at: Wall, (channel, frames, why): (u16, u64, &'static str)) {
+        let last = self.events.back_mut().filter(|last| last.sequence >= self.told);
+        if let Some(Event::Lost { channel: same, frames: sum, why: reason }) =
+            last.map(|last| &mut last.event)
+            && (*same, *reason) == (channel, why)
+        {
+            *sum += frames;
+            return;
+        }
+        self.note(at, Event::Lost { channel, frames, why });
+    }
+
+    /// Everything before this event has been told to somebody and must not change any more.
+    pub fn tell(&mut self, sequence: u64) {
+        self.told = self.told.max(sequence);
     }
 
     /// The number the next event will have.

@@ -52,8 +52,8 @@ fn the_shipped_file_runs_as_it_is() {
     };
     assert_eq!(config.listen, [loopback, Listen::Unix { path: "data/hushbox.sock".into() }]);
     assert_eq!(config.boards[0].kind, BoardKind::Sim);
-    let sides: Vec<u8> = config.boards[0].channels.iter().map(|channel| channel.sides).collect();
-    assert_eq!(sides, [1, 2]);
+    let boards: Vec<_> = config.boards.iter().map(|b| (b.activity, b.channels[0].sides)).collect();
+    assert_eq!(boards, [(Activity::Cti, 1), (Activity::Script, 2)]);
     let can = |agent: usize, permission| config.agents[agent].permissions.has(permission);
     assert!(can(0, Permission::Blackout) && can(0, Permission::Update(3)));
     assert!(!can(0, Permission::RecordsAll) && can(1, Permission::RecordsAll));
@@ -150,6 +150,17 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!((blackout.lead_ms, blackout.max_s, blackout.scope), (2000, 300, Scope::Agent));
     assert_eq!((config.store.seal, config.store.reserve_mb), (true, 512));
     assert_eq!((config.screen.fps, config.screen.scale, config.screen.kbps), (5, 100, 100));
+}
+
+#[test]
+fn an_attack_longer_than_the_holdback_is_warned_of() {
+    let long = FULL.replace("attack_ms = 300", "attack_ms = 9999");
+    let (config, warnings) = good(&long);
+    assert_eq!(config.boards[0].voice.attack_ms, 9999);
+    assert_eq!(warnings.len(), 1, "{}", listed(&warnings));
+    assert!(warnings[0].key.ends_with("attack_ms") && warnings[0].text.contains("holdback_ms"));
+    let (_, warnings) = good(&long.replace("activity = \"voice\"", "activity = \"cti\""));
+    assert_eq!(warnings, [], "nobody listens for voice");
 }
 
 #[test]

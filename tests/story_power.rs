@@ -1,11 +1,12 @@
 //! The story of the plug: what a box still knows after it was pulled, stopped, and pulled again.
 //!
-//! An agent records and blacks out; in the middle of the blackout the box is killed. When it is back,
-//! the recording is closed (`power`) with an exact account, no more than the holdback and a second of
-//! it is gone, the call is recorded anew, and the blackout is on from the first sample, although
-//! nobody has connected yet. The same after an orderly stop, which loses nothing at all, and after
-//! a kill that comes before the box has found its feet. Last, a box is killed twenty times right
-//! after an `ok`, or between a command and its `ok`: everything that was acknowledged is there.
+//! An agent records and blacks out; in the middle of the blackout the box is killed. When it is
+//! back, the recording is closed (`power`) with an exact account, no more than the holdback and a
+//! second of it is gone, the call is recorded anew, and the blackout is on from the first sample,
+//! although nobody has connected yet. The same after an orderly stop, which loses nothing at all,
+//! and after a kill that comes before the box has found its feet. Last, a box is killed twenty
+//! times right after an `ok`, or between a command and its `ok`: everything that was acknowledged
+//! is there.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

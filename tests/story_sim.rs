@@ -2,11 +2,11 @@
 //!
 //! Two phones are in a call each, one recorded mono, one with two sides. Both agents record. The
 //! first blacks out, names the caller, blacks out again only for a moment, and stops recording; the
-//! second blacks out with a short reach back, and her caller hangs up. Then the exports are compared
-//! with what was played, sample by sample: the same outside of the blackouts, zeros inside, where
-//! the receipts said. And every byte the box left on its disk is searched: of what was said under a
-//! blackout there is no stretch of 16 samples anywhere. What was said outside is found there, so
-//! the search can find; unless recordings are sealed, then not even that.
+//! second blacks out with a short reach back, and her caller hangs up. Then the exports are
+//! compared with what was played, sample by sample: the same outside of the blackouts, zeros
+//! inside, where the receipts said. And every byte the box left on its disk is searched: of what
+//! was said under a blackout there is no stretch of 16 samples anywhere. What was said outside is
+//! found there, so the search can find; unless recordings are sealed, then not even that.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -71,7 +71,7 @@ fn read_board(mut table: Table<'_>, audio: &Audio, notes: &mut Notes) -> BoardDr
         rate,
         buffer_ms,
         activity,
-        voice: read_voice(table.section("voice"), notes),
+        voice: read_voice(table.section("voice"), (activity, audio.holdback_ms), notes),
         channels: Vec::new(),
     };
     let rows = table.rows("channels", CHANNELS_MAX);
@@ -123,10 +123,21 @@ fn read_kind(table: &mut Table<'_>, kind: Option<Kind>, buffer_ms: u32) -> Board
     BoardKind::Alsa { pcm: pcm.map_or(String::new(), |pcm| pcm.value), period_ms }
 }
 
-fn read_voice(mut table: Table<'_>, notes: &mut Notes) -> Voice {
+fn read_voice(
+    mut table: Table<'_>,
+    (activity, holdback_ms): (Activity, u32),
+    notes: &mut Notes,
+) -> Voice {
     let default = Voice::default();
+    let attack = table.number("attack_ms", ATTACK_MS);
+    if let Some(found) = attack.as_ref().filter(|found| found.value > holdback_ms) {
+        let text = "longer than holdback_ms: the beginning of every call is lost".to_owned();
+        if activity == Activity::Voice {
+            table.warn(found.at, "attack_ms", text);
+        }
+    }
     let voice = Voice {
-        attack_ms: table.number_or("attack_ms", ATTACK_MS, default.attack_ms),
+        attack_ms: attack.map_or(default.attack_ms, |found| found.value),
         release_ms: table.number_or("release_ms", RELEASE_MS, default.release_ms),
         margin_db: table.number_or("margin_db", MARGIN_DB, default.margin_db),
     };

@@ -1,10 +1,11 @@
 //! Ogg Opus (RFC 3533, RFC 7845): a recording for every player.
 //!
-//! An Opus recording is remuxed, never coded again: one packet a grid frame, and one of coded
+//! An Opus recording is remuxed, never coded again: one packet a grid frame, and one of digital
 //! silence where nothing was stored. Any other recording at a rate of Opus is coded here, at 24
-//! kbit/s a side. The pre-skip takes the codec's delay off the front, the last granule position
-//! cuts the end, so that a player shows exactly the frames of the recording. Granules are counted
-//! at 48 kHz, as RFC 7845 wants; a page holds a second at most.
+//! kbit/s a side, and its silence is not coded either: coded zeros come out as a faint noise. The
+//! pre-skip takes the codec's delay off the front, the last granule position cuts the end, so that
+//! a player shows exactly the frames of the recording. Granules are counted at 48 kHz, as RFC 7845
+//! wants; a page holds a second at most.
 //!
 //! The stream's serial number follows from the tags: the same recording gives the same file.
 
@@ -16,7 +17,7 @@ use crate::span::{Fate, Run};
 use ogg::{PacketWriteEndInfo, PacketWriter};
 use std::io::Write;
 
-/// Bit/s per side when a recording is coded here, and for silence.
+/// Bit/s per side when a recording is coded here.
 const BITRATE: u32 = 24_000;
 /// Granule positions are at this rate, whatever the rate of the audio.
 const GRANULE_HZ: u32 = 48_000;
@@ -26,10 +27,44 @@ const TAG_BYTES_MAX: usize = 60_000;
 
 /// Where packets come from.
 enum Source {
-    /// The recording's own; this one stands where it has none.
-    Remux { silence: Vec<u8> },
+    /// The recording's own; silence stands where it has none.
+    Remux,
     /// The recording's samples, coded here; those that do not fill a grid frame yet wait.
-    Code { decoder: Box<Decoder>, encoder: Box<OpusEncoder>, samples: Vec<i16> },
+    Code { decoder: Box<Decoder>, coder: Coder, samples: Vec<i16> },
+}
+
+/// An encoder that leaves silence out.
+struct Coder {
+    encoder: Box<OpusEncoder>,
+    /// The look-ahead holds sound.
+    owing: bool,
+    /// The last grid frame was left out.
+    left_out: bool,
+}
+
+impl Coder {
+    /// Writes the packet of one grid frame. Zeros are coded only to let out what the look-ahead
+    /// holds. What comes after left-out silence starts anew, as a player does there.
+    fn put<W: Write>(
+        &mut self,
+        piece: &[i16],
+        sides: usize,
+        stream: &mut Stream<W>,
+    ) -> Result<(), ExportError> {
+        let silent = |samples: &[i16]| samples.iter().all(|sample| *sample == 0);
+        let leave_out = silent(piece) && !self.owing;
+        if self.left_out && !leave_out {
+            self.encoder.reset();
+        }
+        self.left_out = leave_out;
+        let look_ahead = usize::from(self.encoder.delay_frames()) * sides;
+        self.owing = !silent(&piece[piece.len().saturating_sub(look_ahead)..]);
+        if leave_out {
+            stream.put(&silence(sides))
+        } else {
+            stream.put(self.encoder.packet_of(piece))
+        }
+    }
 }
 
 /// An Ogg Opus file in the making.
@@ -55,14 +90,13 @@ impl<W: Write> OggWriter<W> {
         }
         let grid = Grid::new(rate, sound.sides)?;
         let decoder = Box::new(sound.decoder()?);
-        let mut encoder = Box::new(OpusEncoder::new(rate, grid, BITRATE)?);
+        let encoder = Box::new(OpusEncoder::new(rate, grid, BITRATE)?);
         let (source, delay) = match sound.codec {
-            CodecKind::Opus => {
-                (Source::Remux { silence: encoder.packet_of(&[]).to_vec() }, sound.delay_frames)
-            }
+            CodecKind::Opus => (Source::Remux, sound.delay_frames),
             CodecKind::Pcm | CodecKind::Ulaw => {
                 let delay = encoder.delay_frames();
-                (Source::Code { decoder, encoder, samples: Vec::new() }, delay)
+                let coder = Coder { encoder, owing: false, left_out: false };
+                (Source::Code { decoder, coder, samples: Vec::new() }, delay)
             }
         };
         let comments = comments(tags)?;
@@ -83,13 +117,13 @@ impl<W: Write> OggWriter<W> {
         }
         self.ended |= !frames.is_multiple_of(self.grid.frames);
         match &mut self.source {
-            Source::Remux { .. } => self.remux(runs, payload)?,
-            Source::Code { decoder, encoder, samples } => {
+            Source::Remux => self.remux(runs, payload)?,
+            Source::Code { decoder, coder, samples } => {
                 decoder.chunk(runs, payload, samples)?;
                 let whole = samples.chunks_exact(self.grid.samples());
                 let left = whole.remainder().len();
                 for piece in whole {
-                    self.stream.put(encoder.packet_of(piece))?;
+                    coder.put(piece, self.grid.sides, &mut self.stream)?;
                 }
                 samples.drain(..samples.len() - left);
             }
@@ -100,18 +134,19 @@ impl<W: Write> OggWriter<W> {
 
     /// Ends the file. The last frames of a cut recording, which have no packet, are silence.
     pub fn finish(mut self) -> Result<(), ExportError> {
-        if let Source::Code { decoder, encoder, samples } = &mut self.source {
+        let sides = self.grid.sides;
+        if let Source::Code { decoder, coder, samples } = &mut self.source {
             decoder.finish(samples);
             if !samples.is_empty() {
-                self.stream.put(encoder.packet_of(samples))?;
+                coder.put(samples, sides, &mut self.stream)?;
             }
         }
         // What the look-ahead holds of the last frames comes out of one more packet.
         let needed = self.frames + self.delay;
         if self.stream.packets * (self.grid.frames as u64) < needed || self.stream.packets == 0 {
             match &mut self.source {
-                Source::Remux { silence } => self.stream.put(silence)?,
-                Source::Code { encoder, .. } => self.stream.put(encoder.packet_of(&[]))?,
+                Source::Remux => self.stream.put(&silence(sides))?,
+                Source::Code { coder, .. } => coder.put(&[], sides, &mut self.stream)?,
             }
         }
         let decoded = self.stream.packets * (self.grid.frames as u64);
@@ -120,7 +155,6 @@ impl<W: Write> OggWriter<W> {
     }
 
     fn remux(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
-        let Source::Remux { silence } = &self.source else { return Ok(()) };
         let mut rest = payload;
         for stored in stored_grid_frames(runs, self.grid.frames) {
             let packet = take_entry(&mut rest)?;
@@ -130,7 +164,8 @@ impl<W: Write> OggWriter<W> {
             if !packet.is_empty() {
                 check_packet(packet, self.rate, self.stream.packets)?;
             }
-            self.stream.put(if packet.is_empty() { silence } else { packet })?;
+            let silence = silence(self.grid.sides);
+            self.stream.put(if packet.is_empty() { &silence } else { packet })?;
         }
         if !rest.is_empty() {
             let packet = take_entry(&mut rest)?;
@@ -140,6 +175,13 @@ impl<W: Write> OggWriter<W> {
         }
         if rest.is_empty() { Ok(()) } else { Err(CodecError::Surplus { bytes: rest.len() }.into()) }
     }
+}
+
+/// A packet that every decoder turns into zeros, and after which it starts anew: 20 ms of CELT at
+/// full band, the silence flag set (RFC 6716, 3.1 and 4.3).
+fn silence(sides: usize) -> [u8; 3] {
+    let stereo = u8::from(sides > 1) << 2;
+    [31 << 3 | stereo, 0xff, 0xfe]
 }
 
 /// For each grid frame of a chunk: is anything of it stored.

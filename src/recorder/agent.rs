@@ -6,8 +6,10 @@
 
 use super::blackouts::{Press, Receipt};
 use super::command::Said;
+use super::stops::Stop;
 use super::tapes::Wanted;
 use super::{Recorder, Recording};
+use crate::channel::ChannelIndex;
 use crate::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::job::Ticket;
@@ -59,9 +61,10 @@ impl Recorder {
             return Ok(self.record_said(agent, id, self.storage.settled()));
         }
         let (schedule, from) = self.press_of(number);
-        let hidden = self.running_of(number).map(|hidden| (hidden.id, hidden.reasons));
+        let hidden = self.running_of(number);
+        let hidden = hidden.map(|hidden| (hidden.id, hidden.reasons, hidden.retain_until));
         let mut reasons = Reasons::only(Reason::Agent);
-        reasons.0 |= hidden.map_or(0, |(_, others)| others.0);
+        reasons.0 |= hidden.map_or(0, |(_, others, _)| others.0);
         let want = Wanted {
             call: number,
             from: if hidden.is_some() { from } else { from.max(self.floor(number)) },
@@ -71,7 +74,11 @@ impl Recorder {
             continues: None,
         };
         let (id, ticket) = match hidden {
-            Some((old, _)) => self.split(now, old, from, want)?,
+            Some((old, _, until)) => {
+                let (id, _) = self.split(now, old, from, want)?;
+                self.inherit_retention(now, id, until);
+                (id, self.storage.settled())
+            }
             None => self.begin(now, want)?,
         };
         Ok(self.record_said(agent, id, ticket))
@@ -116,7 +123,13 @@ impl Recorder {
                 schedule: schedule.map(|(index, _)| index),
                 continues: None,
             };
-            self.split(now, id, head, want)?;
+            if self.split(now, id, head, want).is_err() {
+                // No room for another file: it goes on as theirs.
+                let ticket = self.drop_reasons(now, id, gone, &name);
+                let mut said = self.record_said(agent, id, ticket);
+                said.give_up = None;
+                return Ok(said);
+            }
             if let Some(old) = self.recordings.iter_mut().find(|r| r.id == id) {
                 old.reasons = Reasons::default();
             }
@@ -202,15 +215,16 @@ impl Recorder {
         by: &By,
     ) -> Result<Said, Refusal> {
         let number = self.call_on(device)?;
-        let Some(running) = self.running_of(number) else {
-            return Err(Code::NotRecording.into());
-        };
-        let (id, reasons) = (running.id, running.reasons);
-        let gone = match by.reason() {
-            Reason::Api if !reasons.has(Reason::Api) => return Err(Code::NotYours.into()),
-            Reason::Api => Reasons::only(Reason::Api),
-            _ => reasons,
-        };
+        let api = by.reason() == Reason::Api;
+        let newest = self.running_of(number).or_else(|| self.last_of(number));
+        let newest = newest.ok_or_else(|| Refusal::from(Code::NotRecording))?;
+        // What has been stopped already is answered with the resulting state.
+        if api && !newest.reasons_ever.has(Reason::Api) {
+            let code = if newest.running() { Code::NotYours } else { Code::NotRecording };
+            return Err(code.into());
+        }
+        let (id, reasons) = (newest.id, newest.reasons);
+        let gone = if api { Reasons::only(Reason::Api) } else { reasons };
         let ticket = self.drop_reasons(now, id, gone, &by.name);
         Ok(self.said_of(id, ticket))
     }
@@ -256,6 +270,7 @@ impl Recorder {
         };
         let recording = recording.map(|r| (r.id, self.visible_from(agent, r)));
         let kept_from = self.recall.of(call).map(super::recall::Latent::from);
+        self.take_back_stop_of(now, agent);
         let receipt = match self.blackouts.of(agent) {
             Some(open) => {
                 let receipt = open.receipt.clone();
@@ -316,7 +331,7 @@ impl Recorder {
         let mut bytes = Vec::new();
         let open =
             if hidden { None } else { self.release_blackout(now, agent, by.holder(), &by.name) };
-        let Some((was, to, over, ticket)) = open else {
+        let Some(Stop { before: was, to, over, places, ticket, until, .. }) = open else {
             let line = reply::ok(&mut bytes).pair("blackout", "off").pair("recording", "-");
             line.pair("from", "-").pair("to", "-").end();
             return Ok(Said::after(self.storage.settled(), bytes));
@@ -324,17 +339,19 @@ impl Recorder {
         let seen_over = over || self.only_own(agent) && by.kind == Kind::Agent;
         let ends = |at: Position| if seen_over { at.to_string() } else { "-".to_string() };
         for (channel, from) in &was.receipt.others {
-            let head = self.channels.iter().find(|c| c.id == *channel);
-            let head = head.map_or(Position(0), crate::channel::Channel::head);
+            let index = self.channels.iter().position(|c| c.id == *channel).map(ChannelIndex);
+            let ended = places.iter().find(|(place, _)| Some(*place) == index).map(|(_, at)| *at);
+            let head = || index.map_or(Position(0), |index| self.channels[index.0].head());
+            let at = ended.unwrap_or_else(head);
             let row = reply::row(&mut bytes).pair("channel", channel).pair("from", from);
-            row.pair("to", ends(head)).end();
+            row.pair("to", ends(at)).end();
         }
         let id = was.receipt.recording.map_or("-".to_string(), |id| id.to_string());
         let state = protocol::state::on_off(!seen_over);
         let line = reply::ok(&mut bytes).pair("blackout", state).pair("recording", id);
         line.pair("from", was.receipt.from).pair("to", ends(to)).end();
         let mut said = Said::after(ticket, bytes);
-        said.give_up = Some(now.mono.after_ms(limits::RECEIPT_MS));
+        said.give_up = Some(until);
         Ok(said)
     }
 

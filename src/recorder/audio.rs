@@ -49,11 +49,13 @@ impl Recorder {
         let id = self.channels[channel.0].id;
         let recorded = self.recordings.iter().any(|r| r.channel == channel && r.tape.is_some());
         self.counters.lost_frames += frames;
-        if recorded {
-            log::warn!("channel {id}: {frames} frames lost ({})", why.word());
-        }
         let why_word = why.word();
-        self.trace.note(now.wall, Event::Lost { channel: id, frames, why: why_word });
+        if recorded && now.mono >= self.next_loss_log {
+            self.next_loss_log = now.mono.after_ms(limits::LOSS_LOG_MS);
+            let all = self.counters.lost_frames;
+            log::warn!("channel {id}: {frames} frames lost ({why_word}), {all} since the start");
+        }
+        self.trace.note_lost(now.wall, (id, frames, why_word));
         let code = match why {
             Loss::Ring => crate::alarm::Code::RingFull,
             _ => crate::alarm::Code::Overrun,
@@ -67,7 +69,8 @@ impl Recorder {
         let head = self.channels[channel.0].head();
         let tapes = self.recordings.iter().filter_map(|recording| recording.tape.as_ref());
         let reels = tapes.map(|tape| &tape.reel).chain(self.recall.reels());
-        let here = reels.filter(|reel| reel.channel == channel);
+        // One that has taken everything needs nothing more of the ring.
+        let here = reels.filter(|reel| reel.channel == channel && reel.end != Some(reel.cursor));
         here.map(|reel| reel.cursor).min().unwrap_or(head)
     }
 

@@ -7,6 +7,7 @@
 //! Nothing here decides who may press.
 
 use super::Recorder;
+use super::stops::Stop;
 use crate::call::Call;
 use crate::channel::ChannelIndex;
 use crate::config::Scope;
@@ -58,6 +59,8 @@ impl Open {
 #[derive(Debug, Default)]
 pub struct Blackouts {
     pub open: Vec<Open>,
+    /// Stops that are not durable yet.
+    pub stops: Vec<Stop>,
     pub last: u64,
 }
 
@@ -71,9 +74,29 @@ impl Blackouts {
         }
     }
 
+    /// After a start of the daemon a recording goes on under an open blackout: its receipt says so.
+    pub fn goes_on_in(&mut self, channel: u16, recording: RecordingId) {
+        let here = |open: &&mut Open| {
+            open.receipt.channel == channel && open.receipt.ticket == Ticket::default()
+        };
+        for open in self.open.iter_mut().filter(here) {
+            open.receipt.recording.get_or_insert(recording);
+        }
+    }
+
+    /// The blackout of an agent, as long as it is not durable that it ended.
     #[must_use]
     pub fn of(&self, agent: AgentIndex) -> Option<&Open> {
-        self.open.iter().find(|open| open.agent == Some(agent))
+        let stopping = self.stops.iter().filter(|stop| stop.over).map(|stop| &stop.before);
+        self.open.iter().chain(stopping).find(|open| open.agent == Some(agent))
+    }
+
+    /// Whether the agent's own hold on it is not durably given up.
+    #[must_use]
+    pub fn held_by_agent(&self, agent: AgentIndex) -> bool {
+        let stopping = self.stops.iter().map(|stop| &stop.before);
+        let mut own = self.open.iter().chain(stopping).filter(|open| open.agent == Some(agent));
+        own.any(|open| open.held_by(Holder::Agent))
     }
 }
 
@@ -174,6 +197,14 @@ impl Recorder {
 
     /// Follows the calls: every open blackout covers what it reaches now, and nothing else.
     pub(super) fn follow_calls(&mut self, now: Now) {
+        self.follow_calls_since(now, None);
+    }
+
+    /// The same when a call has just begun: it is covered from its beginning, which may lie before
+    /// now, and so wait in the ring.
+    pub(super) fn follow_calls_since(&mut self, now: Now, fresh: Option<CallNumber>) {
+        let fresh = fresh.and_then(|number| self.calls.get(number));
+        let fresh = fresh.map(|call| (call.channel, call.from));
         for index in 0..self.blackouts.open.len() {
             let open = &self.blackouts.open[index];
             let (number, wanted) = (open.number, self.reach(open.agent, open.call));
@@ -184,8 +215,10 @@ impl Recorder {
             let (mut more, mut fewer) = (Vec::new(), Vec::new());
             for channel in wanted.iter().filter(|channel| !old.contains(channel)) {
                 let place = &mut self.channels[channel.0];
-                place.cover(place.ring.head());
-                more.push(Place { channel: place.id, at: place.head() });
+                let begins = fresh.filter(|(own, _)| own == channel).map(|(_, from)| from);
+                let from = begins.unwrap_or(place.head()).min(place.head());
+                place.cover(from);
+                more.push(Place { channel: place.id, at: from });
             }
             for channel in old.iter().filter(|channel| !wanted.contains(channel)) {
                 let place = &mut self.channels[channel.0];
@@ -219,33 +252,6 @@ impl Recorder {
         self.stale_news.insert(agent);
     }
 
-    /// A holder lets go. The blackout ends with the last one; returns it as it was, where it ends
-    /// on the agent's own channel, and whether it is over.
-    pub(super) fn release_blackout(
-        &mut self,
-        now: Now,
-        agent: AgentIndex,
-        holder: Holder,
-        by: &str,
-    ) -> Option<(Open, Position, bool, Ticket)> {
-        let index = self.blackouts.open.iter().position(|open| open.agent == Some(agent))?;
-        let open = &mut self.blackouts.open[index];
-        let number = open.number;
-        open.holders &= !(1 << holder as u8);
-        let (holders, id) = (open.holders, open.receipt.channel);
-        let own = self.channels.iter().find(|channel| channel.id == id);
-        let to = own.map_or(Position(0), crate::channel::Channel::head);
-        let was = self.blackouts.open[index].clone();
-        if holders == 0 {
-            let ticket = self.close_blackout(now, index, BlackoutEnd::Stop, by);
-            return Some((was, to, true, ticket));
-        }
-        let fact = Fact::BlackoutHolders { number, holders, by: by.to_string() };
-        let ticket = self.storage.note(&mut self.index, now, fact);
-        self.stale_news.insert(agent);
-        Some((was, to, false, ticket))
-    }
-
     pub(super) fn close_blackout(
         &mut self,
         now: Now,
@@ -261,6 +267,9 @@ impl Recorder {
             places.push(Place { channel: place.id, at: place.head() });
         }
         self.stale_news.extend(open.agent);
+        if let Some(agent) = open.agent {
+            self.forget_before(agent);
+        }
         log::info!("blackout of {} ended ({})", open.agent_name, end.word());
         let event = Event::Blackout { agent: open.agent_name, on: false, why: end.word() };
         self.trace.note(now.wall, event);

@@ -9,6 +9,7 @@ use super::blackouts::{Blackouts, Open, Receipt};
 use super::recall::Recall;
 use super::storage::Storage;
 use super::{Recorder, box_info, library};
+use crate::activity::Detector;
 use crate::alarm::{self, Alarms};
 use crate::call::{Call, Calls};
 use crate::channel::Channel;
@@ -26,7 +27,7 @@ use crate::store::seal::{self, DataKey, Identity};
 use crate::store::sign::BoxKey;
 use crate::time::{Mono, Now, Position};
 use crate::trace::Trace;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A recording that has to begin anew.
 #[derive(Clone, Debug)]
@@ -62,6 +63,10 @@ pub struct Boot {
 /// Free buffers for chunks: two per channel and some for facts.
 const SPARE_BLOCKS: usize = 16;
 
+/// Room in a buffer beside a chunk's payload: for its head and the trailer, or for a header, or for
+/// the facts of a busy turn. It is locked memory, two buffers a channel.
+const BLOCK_SPARE_BYTES: usize = crate::store::media::MAX_HEADER_BYTES;
+
 impl Recorder {
     /// # Errors
     /// When the codec refuses the configured rate or bitrate.
@@ -77,10 +82,10 @@ impl Recorder {
             header
         });
         let blocks = channels.len() * 2 + SPARE_BLOCKS;
-        let block_bytes = longest * 2 + 64 * 1024;
+        let block_bytes = longest + BLOCK_SPARE_BYTES;
         let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, block_bytes);
         if boot.anchor {
-            storage.anchor(now.wall);
+            storage.anchor(now);
         }
         let number = index.boot() + 1;
         for ended in closed {
@@ -94,8 +99,9 @@ impl Recorder {
             boot: number,
             boards: vec![None; config.boards.len()],
             calls: Calls::new(index.last_call().0),
+            seats: BTreeMap::new(),
             recordings: Vec::with_capacity(64),
-            blackouts: Blackouts { open: Vec::new(), last: index.last_blackout().0 },
+            blackouts: Blackouts { last: index.last_blackout().0, ..Blackouts::default() },
             sessions: super::session::Sessions::default(),
             storage,
             index,
@@ -117,15 +123,19 @@ impl Recorder {
             reader: library::Reader::default(),
             recall: Recall::default(),
             cut: Vec::new(),
+            next_loss_log: Mono(0),
             wrong_pins: 0,
             pin_locked_until: Mono(0),
             now: now.mono,
+            clock_offset_ms: now.wall.0 - i64::try_from(now.mono.0 / 1000).unwrap_or(0),
             stopping: false,
             stopped: false,
+            lines: super::activity::Lines::new(channels.len()),
             channels,
             config,
         };
         recorder.calls_live_on(now, &boot.old_call_keys);
+        recorder.lines_stay_seized();
         recorder.blackouts_stay(now);
         recorder.standing_alarms(now);
         Ok(recorder)
@@ -170,6 +180,7 @@ impl Recorder {
                 of: call.facts.of.clone(),
                 given,
                 phone_owner: self.directory.by_phone(&call.facts.device),
+                sitter: None,
                 direction: call.facts.direction,
                 group: call.facts.group.clone(),
                 gate: call.facts.gate.clone(),
@@ -189,6 +200,9 @@ impl Recorder {
             self.storage.note(&mut self.index, now, fact);
             self.match_schedules(now, number);
             self.cut_of(&call);
+            if !self.cut.iter().any(|cut| cut.call == number) {
+                self.keep_back(number);
+            }
         }
     }
 
@@ -273,6 +287,9 @@ impl Recorder {
         self.config.audio.holdback_ms = kept.audio.holdback_ms;
         let lead_ms = self.config.blackout.lead_ms.min(kept.audio.holdback_ms);
         self.config.blackout.lead_ms = lead_ms;
+        if self.config.audio.recall_ms.is_none() {
+            self.forget_all_recall();
+        }
         let numbers: Vec<_> = self.calls.live().map(|call| call.number).collect();
         for number in numbers {
             let device = self.calls.get(number).map(|call| call.device.clone());
@@ -294,7 +311,9 @@ fn channels(config: &Config) -> Vec<Channel> {
     for (index, board) in config.boards.iter().enumerate() {
         for model in &board.channels {
             let holdback_ms = config.audio.holdback_ms;
-            channels.push(Channel::new(index, board.rate, model, holdback_ms));
+            let mut channel = Channel::new(index, board.rate, model, holdback_ms);
+            channel.activity = Detector::new(board, model, holdback_ms);
+            channels.push(channel);
         }
     }
     channels

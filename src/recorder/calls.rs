@@ -26,7 +26,12 @@ const HEARD_DB: i32 = -60;
 impl Recorder {
     /// Whose call it is: named by the PBX, else by the phone, else by who sits there.
     pub(super) fn owner(&self, call: &Call) -> Option<AgentIndex> {
-        call.given.or(call.phone_owner).or_else(|| self.sits_at(&call.device))
+        call.given.or(call.phone_owner).or(call.sitter)
+    }
+
+    /// Whose a call on this device would be, if nobody says more of it.
+    pub(super) fn device_owner(&self, device: &str) -> Option<AgentIndex> {
+        self.directory.by_phone(device).or_else(|| self.sits_at(device))
     }
 
     fn sits_at(&self, device: &str) -> Option<AgentIndex> {
@@ -35,7 +40,23 @@ impl Recorder {
             let own = self.directory.workstation_device(machine)?;
             session.on_duty().filter(|_| own == device)
         };
-        self.sessions.iter().find_map(sits)
+        // Who left in a blackout is still meant by it (G5).
+        let masked = |agent: &&AgentIndex| self.blackouts.of(**agent).is_some();
+        let left = || self.seats.get(device).filter(masked).copied();
+        self.sessions.iter().find_map(sits).or_else(left)
+    }
+
+    /// Somebody sits down at the workstation of a device: its calls of nobody are theirs.
+    pub(super) fn sit_down(&mut self, now: Now, agent: AgentIndex, device: &str) {
+        self.seats.insert(device.to_string(), agent);
+        let nobodys = |call: &&Call| call.device == device && self.owner(call).is_none();
+        let numbers: Vec<_> = self.calls.live().filter(nobodys).map(|call| call.number).collect();
+        for number in numbers {
+            if let Some(call) = self.calls.get_mut(number) {
+                call.sitter = Some(agent);
+            }
+            self.call_changed(now, number);
+        }
     }
 
     pub(super) fn owner_name(&self, call: &Call) -> Option<String> {
@@ -48,14 +69,13 @@ impl Recorder {
         own.max_by_key(|call| call.turn)
     }
 
-    /// The current call, or else the one in wrap-up.
+    /// The current call, or else the one in wrap-up: the newest, unless another began after it.
     pub(super) fn reachable_call(&self, agent: AgentIndex) -> Option<&Call> {
-        let ended = || {
+        let newest = || {
             let own = self.calls.iter().filter(|call| self.owner(call) == Some(agent));
-            own.filter(|call| !call.live()).max_by_key(|call| call.turn)
+            own.max_by_key(|call| call.turn).filter(|call| !call.live())
         };
-        let any_live = || self.calls.live().any(|call| self.owner(call) == Some(agent));
-        self.current_call(agent).or_else(|| if any_live() { None } else { ended() })
+        self.current_call(agent).or_else(newest)
     }
 
     pub(super) fn channel_of(&self, device: &str) -> Option<ChannelIndex> {
@@ -83,46 +103,57 @@ impl Recorder {
         if self.calls.full() || here.count() >= limits::CALLS_PER_DEVICE_MAX {
             return Err(Refusal::new(Code::TooMany, "too many calls are known of this device"));
         }
+        self.yield_line(now, channel);
         if args.of.is_none() {
             self.replace_call(now, channel);
         }
-        let call = self.new_call(now, channel, args);
+        let mut call = self.new_call(now, channel);
+        call.id = args.call.to_string();
+        self.learn(&mut call, args);
         let number = call.number;
+        Ok((number, self.call_begin(now, call)))
+    }
+
+    /// A call that is new begins, with all that follows from it.
+    pub(super) fn call_begin(&mut self, now: Now, call: Call) -> Ticket {
+        let (number, channel) = (call.number, call.channel);
         let (device, id) = (call.device.clone(), call.id.clone());
         self.calls.push(call);
         self.trace.note(now.wall, Event::CallBegan { device, call: id });
         let ticket = self.note_call(now, number, true);
         self.match_schedules(now, number);
+        self.follow_calls_since(now, Some(number));
         self.follow(now, channel);
         self.schedule_records(now, number);
         self.keep_back(number);
         self.news_of_call(number);
-        Ok((number, ticket))
+        ticket
     }
 
-    fn new_call(&mut self, now: Now, channel: ChannelIndex, args: &CallArgs<'_>) -> Call {
-        let mut call = Call {
+    /// A call on a channel of which nothing is known yet, not even its id.
+    pub(super) fn new_call(&mut self, now: Now, channel: ChannelIndex) -> Call {
+        let place = &self.channels[channel.0];
+        Call {
             number: self.calls.next_number(),
-            id: args.call.to_string(),
-            device: args.device.to_string(),
+            id: String::new(),
+            device: place.device.clone(),
             channel,
             of: None,
             given: None,
-            phone_owner: self.directory.by_phone(&args.device),
+            phone_owner: self.directory.by_phone(&place.device),
+            sitter: self.sits_at(&place.device),
             direction: None,
             group: None,
             gate: None,
             numbers: Numbers::default(),
             began: now.wall,
-            from: self.channels[channel.0].head(),
+            from: place.head(),
             held: false,
             turn: self.calls.next_turn(),
             ended: None,
             schedules: schedule::Match::default(),
             heard: now.mono,
-        };
-        self.learn(&mut call, args);
-        call
+        }
     }
 
     /// What the PBX says replaces what it said before; what it does not say stays.
@@ -162,12 +193,18 @@ impl Recorder {
         };
         self.news_of_call(number);
         self.learn(&mut call, args);
-        let channel = call.channel;
         if let Some(place) = self.calls.get_mut(number) {
-            *place = call.clone();
+            *place = call;
         }
-        let ticket = self.note_call(now, number, false);
+        self.call_changed(now, number);
+        Ok(self.storage.settled())
+    }
+
+    /// More is known of a call, with all that follows from it.
+    fn call_changed(&mut self, now: Now, number: CallNumber) {
+        self.note_call(now, number, false);
         self.match_schedules(now, number);
+        let Some(call) = self.calls.get(number).cloned() else { return };
         let agent = self.owner_name(&call);
         let running: Vec<_> = self.running().filter(|r| r.call == number).collect();
         let ids: Vec<_> = running.iter().map(|r| (r.id, r.key.clone())).collect();
@@ -177,11 +214,10 @@ impl Recorder {
             let fact = Fact::RecordingChanged { id, call: call.facts(agent.clone()), numbers };
             self.storage.note(&mut self.index, now, fact);
         }
-        self.follow(now, channel);
+        self.follow(now, call.channel);
         self.schedule_records(now, number);
         self.keep_back(number);
         self.news_of_call(number);
-        Ok(ticket.max(self.storage.settled()))
     }
 
     fn note_call(&mut self, now: Now, number: CallNumber, new: bool) -> Ticket {
@@ -290,6 +326,7 @@ impl Recorder {
         }
         self.cut.retain(|cut| cut.call != number);
         self.recall.end(number, head);
+        self.lines.call_ended(channel, number, head);
         self.end_blackouts_of(now, number);
         self.follow(now, channel);
         self.trace.note(now.wall, Event::CallEnded { device, call: id });

@@ -9,6 +9,7 @@ use super::{Output, Recorder, Session};
 use crate::directory::AgentIndex;
 use crate::id::SessionId;
 use crate::job::Ticket;
+use crate::limits;
 use crate::time::{Mono, Now};
 use protocol::{Code, Command, Kind, Refusal, reply};
 
@@ -85,6 +86,8 @@ impl Recorder {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if let Some(stream) = said.stream {
             session.stream = Some(stream);
+        } else if said.bytes.len() > limits::REPLY_ROOM && said.after == Ticket(0) {
+            session.stream = Some(Stream::Lines { bytes: said.bytes, said: 0 });
         } else if !said.bytes.is_empty() {
             session.answer(said.after, said.bytes, said.give_up);
         }
@@ -127,7 +130,7 @@ impl Recorder {
     ) -> Result<Authorised<'a>, Refusal> {
         let who = self.sessions.get(id).and_then(|session| session.who.as_ref());
         let Some(who) = who else { return Err(Code::HelloFirst.into()) };
-        let changes = !matches!(
+        let reads = matches!(
             command,
             Command::Status
                 | Command::Channels
@@ -139,10 +142,10 @@ impl Recorder {
                 | Command::Records(_)
                 | Command::Show { .. }
                 | Command::Shutdown
-                | Command::BlackoutStart { .. }
-                | Command::BlackoutStop { .. }
         );
-        if self.stopping && changes {
+        let masks = matches!(command, Command::BlackoutStart { .. } | Command::BlackoutStop { .. });
+        let over = self.storage.closing() && !reads;
+        if over || self.stopping && !reads && !masks {
             return Err(Code::ShuttingDown.into());
         }
         let name = match who.kind {

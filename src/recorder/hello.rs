@@ -245,6 +245,7 @@ impl Recorder {
         let sits = hello.machine.as_deref().and_then(|m| self.directory.workstation_device(m));
         let phone = agent.phones.iter().find(|phone| self.channel_of(phone).is_some());
         let device = phone.map(String::as_str).or(sits);
+        let seat = sits.map(str::to_string);
         let device = device.or(agent.phones.first().map(String::as_str)).unwrap_or("-").to_string();
         let mut bytes = Vec::new();
         let line = reply::ok(&mut bytes).pair("session", id.0);
@@ -258,6 +259,9 @@ impl Recorder {
         }
         line.end();
         self.greet(now, id, who);
+        if let Some(seat) = seat {
+            self.sit_down(now, index, &seat);
+        }
         let own = self.calls.live().filter(|call| self.owner(call) == Some(index));
         let own: Vec<_> = own.map(|call| call.number).collect();
         own.into_iter().for_each(|number| self.keep_back(number));

@@ -24,9 +24,26 @@ use std::collections::VecDeque;
 /// An answer that is too long to be given at once.
 #[derive(Debug)]
 pub enum Stream {
-    Records { ids: VecDeque<RecordingId>, left: usize, ani: Option<String>, dnis: Option<String> },
-    Show { id: RecordingId },
-    Media { path: String, from: u64, size: u64, digest: [u8; 32] },
+    Records {
+        ids: VecDeque<RecordingId>,
+        left: usize,
+        ani: Option<String>,
+        dnis: Option<String>,
+    },
+    Show {
+        id: RecordingId,
+    },
+    /// A long listing that is there already.
+    Lines {
+        bytes: Vec<u8>,
+        said: usize,
+    },
+    Media {
+        path: String,
+        from: u64,
+        size: u64,
+        digest: [u8; 32],
+    },
 }
 
 /// The one read under way.
@@ -164,11 +181,16 @@ impl Recorder {
         }
         let by = who.user.clone();
         let record = self.record_named(id, word)?;
-        if record.protected == on {
-            return Ok(Said::ok(self.storage.settled()));
-        }
-        let fact = Fact::Protected { id: record.id(), on, by };
-        Ok(Said::ok(self.storage.note(&mut self.index, now, fact)))
+        let (record, changes) = (record.id(), record.protected != on);
+        let ticket = if changes {
+            self.storage.note(&mut self.index, now, Fact::Protected { id: record, on, by })
+        } else {
+            self.storage.settled()
+        };
+        let mut bytes = Vec::new();
+        let line = reply::ok(&mut bytes).pair("recording", record);
+        line.pair("protected", protocol::state::on_off(on)).end();
+        Ok(Said::after(ticket, bytes))
     }
 
     /// Goes on with the session's stream as far as there is room.
@@ -197,6 +219,7 @@ impl Recorder {
                 self.feed_records(id, (ids, left), &numbers, out)
             }
             Stream::Show { id: record } => self.feed_show(id, *record, out),
+            Stream::Lines { bytes, said } => self.feed_lines(id, bytes, said, out),
             Stream::Media { path, from, size, digest } => {
                 let (path, digest) = (path.clone(), *digest);
                 self.feed_media(id, &path, (from, *size, digest), out)
@@ -206,6 +229,20 @@ impl Recorder {
 
     fn room(&self, id: SessionId) -> usize {
         self.sessions.get(id).map_or(0, |session: &Session| session.room)
+    }
+
+    /// Whole lines, as many as there is room for.
+    fn feed_lines(&self, id: SessionId, bytes: &[u8], said: &mut usize, out: &mut Vec<u8>) -> bool {
+        let room = self.room(id);
+        let rest = &bytes[*said..];
+        let whole = if rest.len() <= room {
+            rest.len()
+        } else {
+            rest[..room].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
+        };
+        out.extend_from_slice(&rest[..whole]);
+        *said += whole;
+        *said == bytes.len()
     }
 
     fn feed_records(
@@ -274,7 +311,7 @@ impl Recorder {
         let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
         let row = row.pair("blackouts", record.blackouts.len());
         let row = row.pair("lost", ended.map_or(0, |ended| ended.ledger.lost_all()));
-        let row = row.pair("protected", if record.protected { "yes" } else { "no" });
+        let row = row.pair("protected", protocol::state::on_off(record.protected));
         row.pair("size", ended.map_or(0, |ended| ended.size)).end();
     }
 
@@ -284,6 +321,9 @@ impl Recorder {
     }
 
     fn feed_show(&mut self, session: SessionId, id: RecordingId, out: &mut Vec<u8>) -> bool {
+        if self.room(session) < limits::OUTPUT_BYTES / 4 * 3 {
+            return false;
+        }
         let key = match self.key_of(session, id) {
             Key::Wait => return false,
             Key::Sealed => None,
@@ -356,12 +396,19 @@ impl Recorder {
         let row = row.pair("dnis", numbers.dnis.unwrap_or_else(none));
         let row = row.pair("reasons", self.shown_reasons(who, record));
         let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
-        let row = row.pair("retain_until", began.retain_until).pair("rate", began.rate);
-        let row = row.pair("from", began.from);
+        // Why it is kept, and how long, tells of others' recording (B2).
+        let only_own = who.agent.is_some_and(|agent| self.only_own(agent));
+        let row = if only_own {
+            row.pair("retain_until", "-")
+        } else {
+            row.pair("retain_until", began.retain_until)
+        };
+        let row = row.pair("rate", began.rate).pair("from", began.from);
         let row = row.pair("to", ended.map_or_else(none, |ended| ended.to.to_string()));
         let row = row.pair("ended", ended.map_or("-", |ended| ended.end.word()));
         let row = row.pair("size", ended.map_or(0, |ended| ended.size));
-        row.pair("sealed", if key.is_some() { "no" } else { "yes" }).end();
+        let row = row.pair("sealed", if key.is_some() { "no" } else { "yes" });
+        row.pair("why", if only_own || began.why.is_empty() { "-" } else { &began.why }).end();
     }
 
     /// Fields and their history: for supervisors only (F2, F5).

@@ -88,6 +88,7 @@ impl Recorder {
                 self.tell_state(id, agent);
             }
         }
+        self.tell_checkpoint(id);
         self.tell_events(id);
     }
 
@@ -104,6 +105,30 @@ impl Recorder {
         self.outputs.push_back(Output::Send { session: id, bytes });
     }
 
+    /// The newest checkpoint, once a session has said who it is. Not to agents who only see own
+    /// recordings: its number grows, and it comes, with what others record (B2).
+    fn tell_checkpoint(&mut self, id: crate::id::SessionId) {
+        let Some(newest) = self.storage.newest_checkpoint() else { return };
+        let Some(session) = self.sessions.get(id) else { return };
+        let hidden = session.on_duty().is_some_and(|agent| self.only_own(agent));
+        let room = session.stream.is_none() && session.room > limits::REPLY_ROOM;
+        let known = session.who.is_none() || session.sent_checkpoint == newest.sequence;
+        if hidden || known || !room {
+            return;
+        }
+        let mut bytes = Vec::new();
+        let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+        let line = reply::event(&mut bytes).pair("what", "checkpoint");
+        let line = line.pair("seq", newest.sequence).pair("digest", hex(&newest.chain));
+        line.pair("sig", hex(&newest.signature)).pair("at", newest.at).end();
+        let sequence = newest.sequence;
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.sent_checkpoint = sequence;
+            session.room = session.room.saturating_sub(bytes.len());
+            self.outputs.push_back(Output::Send { session: id, bytes });
+        }
+    }
+
     fn tell_events(&mut self, id: crate::id::SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.stream.is_some() {
@@ -118,22 +143,26 @@ impl Recorder {
             }
             super::box_info::event_line(traced, &mut bytes);
             next = traced.sequence + 1;
+            let told = next;
             session.room = session.room.saturating_sub(bytes.len());
             self.outputs.push_back(Output::Send { session: id, bytes });
+            self.trace.tell(told);
         }
         session.watch = Some(next);
     }
 
     /// Receipts that waited too long for their sync say that the mask is in force all the same.
     pub(super) fn give_up_receipts(&mut self, now: Now) {
+        let late = |session: &Session| session.gives_up_at().is_some_and(|at| at <= now.mono);
+        if !self.sessions.iter().any(late) {
+            return;
+        }
         let durable = self.storage.durable();
         let text = "the mask is in force, but the disk is slow: it is not on record yet";
         let mut bytes = Vec::new();
         reply::err(&mut bytes, &Refusal::new(Code::Storage, text).masked()).end();
-        for session in self.sessions.iter_mut() {
-            if session.gives_up_at().is_some_and(|at| at <= now.mono) {
-                session.give_up(now.mono, durable, &bytes);
-            }
+        for session in self.sessions.iter_mut().filter(|session| late(session)) {
+            session.give_up(now.mono, durable, &bytes);
         }
     }
 

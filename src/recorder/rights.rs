@@ -11,7 +11,7 @@ use super::{Recorder, Recording};
 use crate::call::Call;
 use crate::directory::AgentIndex;
 use crate::permission::Permission;
-use crate::store::fact::{CallNumber, Holder, Reason};
+use crate::store::fact::{CallNumber, Reason};
 use protocol::{Ability, Can, Code, Refusal};
 
 /// Fields that exist (F1).
@@ -71,8 +71,10 @@ impl Recorder {
         Ok(call.number)
     }
 
-    /// A call in wrap-up that is still kept back, or was kept by a press already.
+    /// A call in wrap-up that is still kept back, or was kept by a press already. Without recall
+    /// nothing of an ended call can be kept any more.
     fn wrapup_call(&self, agent: AgentIndex) -> Option<&Call> {
+        self.config.audio.recall_ms?;
         let call = self.reachable_call(agent).filter(|call| !call.live())?;
         let kept = self.recall.of(call.number).is_some();
         (kept || self.pressed(agent, call).is_some()).then_some(call)
@@ -95,7 +97,8 @@ impl Recorder {
         }
         let call = self.need_call(agent)?.number;
         let Some(running) = self.seen_running(agent, call) else {
-            let stopped = self.seen_last(agent, call).filter(|r| Self::pressed_by(r, agent));
+            let stopped = self.seen_last(agent, call);
+            let stopped = stopped.filter(|r| any || Self::pressed_by(r, agent));
             return stopped.ok_or_else(|| Code::NotRecording.into());
         };
         let own = Self::pressed_by(running, agent) || running.reasons.has(Reason::Agent);
@@ -138,12 +141,14 @@ impl Recorder {
     /// Whether the agent is told of the open blackout: an agent who sees own recordings only (B2)
     /// is told of the own one, and of one that falls on an own recording.
     pub(super) fn blackout_seen(&self, agent: AgentIndex) -> bool {
-        let Some(open) = self.blackouts.of(agent) else { return false };
+        if self.blackouts.of(agent).is_none() {
+            return false;
+        }
         let own = || {
             let call = self.current_call(agent);
             call.is_some_and(|call| self.seen_running(agent, call.number).is_some())
         };
-        !self.only_own(agent) || open.held_by(Holder::Agent) || own()
+        !self.only_own(agent) || self.blackouts.held_by_agent(agent) || own()
     }
 
     pub(super) fn may_blackout_stop(&self, agent: AgentIndex) -> Result<(), Refusal> {
@@ -180,8 +185,11 @@ impl Recorder {
     /// Everything the agent may do right now.
     pub(super) fn can(&self, agent: AgentIndex) -> Can {
         let mut can = Can::default();
+        let stopping = self.stopping;
         let mut add = |ability, allowed: bool| {
-            if allowed {
+            // While the box stops everything else is refused (`shutting-down`).
+            let masks = matches!(ability, Ability::BlackoutStart | Ability::BlackoutStop);
+            if allowed && (masks || !stopping) {
                 can.insert(ability);
             }
         };

@@ -63,6 +63,8 @@ pub struct Session {
     /// Bytes that may still be handed to the shell.
     pub room: usize,
     pub sent_state: Option<AgentState>,
+    /// Number of the checkpoint it was told last.
+    pub sent_checkpoint: u64,
     /// Something about its agent changed since.
     pub stale: bool,
     pub stream: Option<Stream>,
@@ -91,6 +93,7 @@ impl Session {
             checking: false,
             room: limits::OUTPUT_BYTES,
             sent_state: None,
+            sent_checkpoint: 0,
             stale: false,
             stream: None,
             watch: None,

@@ -8,18 +8,16 @@
 //! Nothing here decides what is a fact, and nothing touches a disk.
 
 use super::Output;
+use super::checkpoints::Checkpoints;
 use crate::job::{DiskError, Done, FileId, Job, Ticket};
 use crate::limits;
 use crate::store::fact::{Entry, Fact};
 use crate::store::index::Index;
-use crate::store::journal::JournalWriter;
+use crate::store::journal::{Checkpoint, JournalWriter};
 use crate::store::layout;
 use crate::store::sign::BoxKey;
-use crate::time::{Mono, Now, Wall};
+use crate::time::{Mono, Now};
 use std::collections::VecDeque;
-
-/// A checkpoint is due after this long with activity.
-const CHECKPOINT_MS: u64 = 60_000;
 
 /// Journal, jobs and buffers.
 pub struct Storage {
@@ -41,8 +39,7 @@ pub struct Storage {
     dirty_since: Option<Mono>,
     /// Somebody waits for the next sync.
     urgent: bool,
-    last_checkpoint: Mono,
-    noted_since_checkpoint: bool,
+    checkpoints: Checkpoints,
     /// The sync that makes the newest fact durable.
     settled: Ticket,
     closing: bool,
@@ -92,8 +89,7 @@ impl Storage {
             durable: Ticket(0),
             dirty_since: Some(Mono(0)),
             urgent: true,
-            last_checkpoint: Mono(0),
-            noted_since_checkpoint: false,
+            checkpoints: Checkpoints::default(),
             settled: Ticket(0),
             closing: false,
             full: false,
@@ -109,11 +105,11 @@ impl Storage {
     /// Notes a fact. The ticket is the sync after which it is durable.
     pub fn note(&mut self, index: &mut Index, now: Now, fact: Fact) -> Ticket {
         assert!(!self.closing, "a fact after the last one");
-        self.roll(now.wall);
+        self.roll(now);
+        self.checkpoints.noted(&fact);
         let entry = Entry { at: now.wall, fact };
         let sequence = self.journal.append(&entry, &mut self.facts);
         index.apply(sequence, &entry);
-        self.noted_since_checkpoint = true;
         self.touch(now.mono);
         self.urgent = true;
         self.settled = self.ticket();
@@ -176,12 +172,14 @@ impl Storage {
     }
 
     /// A new day, a new file.
-    fn roll(&mut self, wall: Wall) {
-        let day = wall.day();
+    fn roll(&mut self, now: Now) {
+        let day = now.wall.day();
         if day <= self.day {
             return;
         }
-        self.checkpoint(wall);
+        if self.checkpoints.wanted() {
+            self.checkpoint(now);
+        }
         self.flush_facts();
         self.jobs.push_back(Job::Close { file: self.file });
         self.file = self.new_file();
@@ -192,16 +190,20 @@ impl Storage {
     }
 
     /// Anchors a chain that damage broke: a checkpoint before anything else.
-    pub fn anchor(&mut self, wall: Wall) {
-        self.noted_since_checkpoint = true;
-        self.checkpoint(wall);
+    pub fn anchor(&mut self, now: Now) {
+        self.checkpoint(now);
     }
 
-    fn checkpoint(&mut self, wall: Wall) {
-        if self.noted_since_checkpoint {
-            self.journal.checkpoint(&self.box_key, wall, &mut self.facts);
-            self.noted_since_checkpoint = false;
-        }
+    fn checkpoint(&mut self, now: Now) {
+        let made = self.journal.checkpoint(&self.box_key, now.wall, &mut self.facts);
+        self.touch(now.mono);
+        self.checkpoints.made(now.mono, self.ticket(), made);
+    }
+
+    /// The newest checkpoint that is durable.
+    #[must_use]
+    pub fn newest_checkpoint(&self) -> Option<&Checkpoint> {
+        self.checkpoints.newest()
     }
 
     fn flush_facts(&mut self) {
@@ -217,9 +219,8 @@ impl Storage {
 
     /// Puts the turn's facts into one append, asks for a sync if one is due, and hands all out.
     pub fn end_turn(&mut self, now: Now, outputs: &mut VecDeque<Output>) {
-        if now.mono.since_ms(self.last_checkpoint) >= CHECKPOINT_MS && self.noted_since_checkpoint {
-            self.last_checkpoint = now.mono;
-            self.checkpoint(now.wall);
+        if self.checkpoints.due(now.mono) {
+            self.checkpoint(now);
         }
         self.flush_facts();
         let due = self.dirty_since.is_some_and(|since| now.mono.since_ms(since) >= limits::SYNC_MS);
@@ -231,7 +232,8 @@ impl Storage {
         }
         if self.space_asked.is_none_or(|at| now.mono.since_ms(at) >= 5000) {
             self.space_asked = Some(now.mono);
-            self.jobs.push_back(Job::Space);
+            // Before everything else: a start knows how much is free before it is ready.
+            self.jobs.push_front(Job::Space);
         }
         outputs.extend(self.jobs.drain(..).map(Output::Job));
     }
@@ -266,6 +268,7 @@ impl Storage {
         assert_eq!(asked, ticket, "syncs come back in order");
         result.map_err(|error| format!("the sync of the data directory failed: {error}"))?;
         self.durable = ticket;
+        self.checkpoints.synced(ticket);
         self.syncs += 1;
         self.sync_us_max = self.sync_us_max.max(now.since_us(at));
         Ok(())
@@ -302,11 +305,17 @@ impl Storage {
         self.under_way.map_or(0, |(_, since)| now.since_ms(since))
     }
 
+    /// The last fact is noted: nothing may follow.
+    #[must_use]
+    pub fn closing(&self) -> bool {
+        self.closing
+    }
+
     /// Called every turn once everything is closed: notes the stop, and tells when it is durable.
     pub fn stopping_done(&mut self, now: Now, index: &mut Index) -> bool {
         if !self.closing {
             self.note(index, now, Fact::BoxStopped);
-            self.checkpoint(now.wall);
+            self.checkpoint(now);
             self.closing = true;
             return false;
         }

@@ -58,6 +58,9 @@ impl Recorder {
 
     /// Whether a new recording can be begun now.
     pub(super) fn can_begin(&self) -> Result<(), Refusal> {
+        if self.stopping {
+            return Err(Code::ShuttingDown.into());
+        }
         if self.storage.full {
             return Err(Code::DiskFull.into());
         }
@@ -227,11 +230,21 @@ impl Recorder {
             self.storage.note(&mut self.index, now, fact);
         }
         if reasons == before {
-            return self.storage.ticket();
+            return self.storage.settled();
         }
         self.news_of_call(call);
         let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
         self.storage.note(&mut self.index, now, fact)
+    }
+
+    /// A recording that others held is kept as long as they want it, in its new part too (D6).
+    pub(super) fn inherit_retention(&mut self, now: Now, id: RecordingId, until: Wall) {
+        let new = self.recordings.iter_mut().find(|r| r.id == id);
+        if let Some(new) = new.filter(|new| new.retain_until < until) {
+            new.retain_until = until;
+            let fact = Fact::RecordingRetention { id, retain_until: until };
+            self.storage.note(&mut self.index, now, fact);
+        }
     }
 
     /// Takes reasons away; with the last one the recording ends here.
@@ -249,7 +262,7 @@ impl Recorder {
         recording.reasons.0 &= !gone.0;
         let (reasons, call) = (recording.reasons, recording.call);
         if reasons == before {
-            return self.storage.ticket();
+            return self.storage.settled();
         }
         self.news_of_call(call);
         let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
@@ -326,8 +339,15 @@ impl Recorder {
                 schedule: self.config.schedules.iter().position(same),
                 continues: cut.id,
             };
-            if let Err(refusal) = self.begin(now, want) {
-                log::error!("a recording that should go on was refused: {refusal}");
+            let channel = self.channels[call.channel.0].id;
+            let only_own = self.owner(call).is_some_and(|agent| self.only_own(agent));
+            let seen = cut.agent.is_some() || !only_own;
+            match self.begin(now, want) {
+                Ok((id, _)) if seen => self.blackouts.goes_on_in(channel, id),
+                Ok(_) => {}
+                Err(refusal) => {
+                    log::error!("a recording that should go on was refused: {refusal}");
+                }
             }
         }
     }

@@ -9,12 +9,12 @@
 use super::clock::Clock;
 use super::data_dir::DataDir;
 use super::disk::{Died, Disk};
-use super::helper::{Answer, Helper, Request};
+use super::helper::{Answer, Fresh, Helper, ReadConfig, Request};
 use super::listener::Listener;
 use super::printer::Printer;
 use super::session::{Connection, Took};
 use super::signal::{Signals, Wish};
-use super::{peer, recover};
+use super::{helper, peer, recover};
 use crate::channel::ChannelIndex;
 use crate::config::{self, Config};
 use crate::id::SessionId;
@@ -42,6 +42,9 @@ const LINES_PER_TURN: usize = 16;
 
 /// Frames one board may give in one turn: half a second at 48 kHz.
 const BOARD_FRAMES: u32 = 24_000;
+
+/// Envelopes that are made before the first turn: about 0.2 ms each.
+const FIRST_ENVELOPES: usize = 24;
 
 /// Connections that are accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -206,8 +209,20 @@ impl Daemon {
             data,
             config,
         };
+        daemon.stock_up()?;
         daemon.open_all()?;
         Ok(daemon)
+    }
+
+    /// The first recordings must not wait for the helper: it fills the stock up later.
+    fn stock_up(&mut self) -> Result<(), DaemonError> {
+        let count = (self.recorder.channel_count() + 2).min(FIRST_ENVELOPES);
+        let (recipients, seal) = (&self.data.recipients, self.config.store.seal);
+        let now = self.clock.now();
+        for envelope in helper::envelopes(count, recipients, seal).map_err(DaemonError::Fatal)? {
+            self.recorder.handle(now, Input::Envelope(Box::new(envelope)));
+        }
+        Ok(())
     }
 
     fn open_all(&mut self) -> Result<(), DaemonError> {
@@ -357,15 +372,27 @@ impl Daemon {
         Ok(())
     }
 
+    fn read_config_again(&mut self, session: Option<SessionId>, apply: bool) {
+        let (path, data) = (self.config_path.clone(), self.data.path.clone());
+        let stock = self.recorder.envelopes_wanted();
+        let wanted = ReadConfig { session, apply, path, data, stock };
+        self.helper.ask(Request::ReadConfig(wanted));
+    }
+
     fn config_came(
         &mut self,
         now: Now,
         session: Option<SessionId>,
-        (apply, result): (bool, Result<Box<Config>, String>),
+        (apply, result): (bool, Result<Fresh, String>),
     ) {
         let result = match result {
-            Ok(config) => {
+            Ok(Fresh { config, sealed }) => {
                 if apply {
+                    if let Some((recipients, envelopes)) = sealed {
+                        log::info!("recordings are sealed to {} keys now", recipients.len());
+                        self.helper.seal_to(recipients);
+                        self.recorder.replace_envelopes(envelopes);
+                    }
                     self.config.local = config.local.clone();
                     self.config.limits = config.limits.clone();
                     self.recorder.handle(now, Input::Reload(config));
@@ -387,8 +414,7 @@ impl Daemon {
             match wish {
                 Wish::Stop => self.recorder.handle(now, Input::Stop),
                 Wish::Reload => {
-                    let path = self.config_path.clone();
-                    self.helper.ask(Request::ReadConfig { session: None, apply: true, path });
+                    self.read_config_again(None, true);
                 }
             }
         }
@@ -495,8 +521,7 @@ impl Daemon {
                 }
                 Output::LogLevel(level) => log::set_max_level(level),
                 Output::ReadConfig { session, apply } => {
-                    let path = self.config_path.clone();
-                    self.helper.ask(Request::ReadConfig { session, apply, path });
+                    self.read_config_again(session, apply);
                 }
                 Output::Stopped => self.stopped = true,
                 Output::Fatal(text) => return Err(DaemonError::Fatal(text)),

@@ -32,6 +32,8 @@ pub enum DataError {
     Random(String),
     #[error("[store] recipients: {0}")]
     Recipients(SealError),
+    #[error("[store] recipients: none is named, and no start has made a pair; restart to make one")]
+    NoPair,
 }
 
 /// The directory, locked, and what is in `keys`.
@@ -190,9 +192,8 @@ fn recipients(
         return seal::parse_recipients(&text).map_err(DataError::Recipients);
     }
     let path = data.join(layout::RECIPIENTS);
-    if let Some(bytes) = read_if_there(&path)? {
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        return seal::parse_recipients(&text).map_err(|error| DataError::Key { path, error });
+    if let Some(recipients) = made_before(&path)? {
+        return Ok(recipients);
     }
     let (secret, public) = seal::make_identity();
     let identity = data.join(layout::IDENTITY);
@@ -204,6 +205,25 @@ fn recipients(
         identity.display()
     ));
     seal::parse_recipients(&public).map_err(|error| DataError::Key { path, error })
+}
+
+/// The recipients that a first start made; `None`: none did.
+fn made_before(path: &Path) -> Result<Option<Vec<Recipient>>, DataError> {
+    let Some(bytes) = read_if_there(path)? else { return Ok(None) };
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let parsed = seal::parse_recipients(&text);
+    parsed.map(Some).map_err(|error| DataError::Key { path: path.to_path_buf(), error })
+}
+
+/// The public keys that a configuration read anew names. Unlike a start it never makes a pair.
+///
+/// # Errors
+/// When there are none, or they cannot be read.
+pub fn recipients_again(config: &Config, data: &Path) -> Result<Vec<Recipient>, DataError> {
+    if !config.store.recipients.is_empty() || !config.store.seal {
+        return recipients(config, data, &mut None);
+    }
+    made_before(&data.join(layout::RECIPIENTS))?.ok_or(DataError::NoPair)
 }
 
 /// The key for the numbers of calls from now on, its bytes, and the keys before it.

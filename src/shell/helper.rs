@@ -4,6 +4,7 @@
 //! the loop or in front of the disk. Requests wait here in order; the answer comes back as an
 //! `Answer` with a wake-up.
 
+use crate::config::Config;
 use crate::id::SessionId;
 use crate::store::seal::{Envelope, Recipient};
 use mio::Waker;
@@ -17,7 +18,25 @@ use zeroize::Zeroizing;
 pub enum Request {
     CheckPin { session: SessionId, hash: String, pin: Zeroizing<String> },
     Envelopes { count: usize },
-    ReadConfig { session: Option<SessionId>, apply: bool, path: PathBuf },
+    ReadConfig(ReadConfig),
+}
+
+/// A configuration is to be read again.
+pub struct ReadConfig {
+    pub session: Option<SessionId>,
+    pub apply: bool,
+    pub path: PathBuf,
+    /// The data directory in use, where the public keys may lie.
+    pub data: PathBuf,
+    /// Envelopes to make, if the public keys changed.
+    pub stock: usize,
+}
+
+/// What a configuration that was read again brings.
+pub struct Fresh {
+    pub config: Box<Config>,
+    /// Public keys other than those sealed to so far, and a stock of envelopes for them.
+    pub sealed: Option<(Vec<Recipient>, Vec<Envelope>)>,
 }
 
 /// What came of it.
@@ -30,7 +49,7 @@ pub enum Answer {
     Config {
         session: Option<SessionId>,
         apply: bool,
-        result: Result<Box<crate::config::Config>, String>,
+        result: Result<Fresh, String>,
     },
     /// The thread is free again.
     Free,
@@ -56,6 +75,12 @@ impl Helper {
         let (sender, answers) = channel();
         let (recipients, requests) = (Arc::new(recipients), VecDeque::new());
         Helper { recipients, seal, requests, busy: false, sender, answers, waker }
+    }
+
+    /// Seals to these from now on. To be called while the answer of a `ReadConfig` is taken in: one
+    /// request is served at a time, so nothing under way is sealed to the ones before.
+    pub fn seal_to(&mut self, recipients: Vec<Recipient>) {
+        self.recipients = Arc::new(recipients);
     }
 
     pub fn ask(&mut self, request: Request) {
@@ -102,10 +127,13 @@ fn serve(request: Request, recipients: &[Recipient], seal: bool) -> Answer {
         Request::CheckPin { session, hash, pin } => {
             Answer::Pin { session, right: pin_is_right(&hash, &pin) }
         }
-        Request::Envelopes { count } => envelopes(count, recipients, seal),
-        Request::ReadConfig { session, apply, path } => {
-            let result = super::daemon::read_config(&path).map(Box::new);
-            Answer::Config { session, apply, result }
+        Request::Envelopes { count } => match envelopes(count, recipients, seal) {
+            Ok(made) => Answer::Envelopes(made),
+            Err(error) => Answer::Failed(error),
+        },
+        Request::ReadConfig(wanted) => {
+            let result = read_config(&wanted, recipients, seal);
+            Answer::Config { session: wanted.session, apply: wanted.apply, result }
         }
     }
 }
@@ -117,21 +145,41 @@ fn pin_is_right(hash: &str, pin: &str) -> bool {
         .is_ok_and(|hash| argon2::Argon2::default().verify_password(pin.as_bytes(), &hash).is_ok())
 }
 
-fn envelopes(count: usize, recipients: &[Recipient], seal: bool) -> Answer {
+/// Whether recordings are sealed stays as it was at the start; to whom may change.
+fn read_config(wanted: &ReadConfig, before: &[Recipient], seal: bool) -> Result<Fresh, String> {
+    let config = Box::new(super::daemon::read_config(&wanted.path)?);
+    if !seal || !config.store.seal {
+        return Ok(Fresh { config, sealed: None });
+    }
+    let recipients = super::data_dir::recipients_again(&config, &wanted.data);
+    let recipients = recipients.map_err(|error| error.to_string())?;
+    let words = |all: &[Recipient]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+    if words(&recipients) == words(before) {
+        return Ok(Fresh { config, sealed: None });
+    }
+    let stock = envelopes(wanted.stock, &recipients, seal)?;
+    Ok(Fresh { config, sealed: Some((recipients, stock)) })
+}
+
+/// Makes envelopes; slow (see `Envelope::make`), so not for the loop, but for its start.
+///
+/// # Errors
+/// In words: no random bits, or a recipient that cannot be sealed to.
+pub fn envelopes(
+    count: usize,
+    recipients: &[Recipient],
+    seal: bool,
+) -> Result<Vec<Envelope>, String> {
     let mut made = Vec::with_capacity(count);
     for _ in 0..count {
         let mut random = [0; 42];
-        if let Err(error) = getrandom::fill(&mut random) {
-            return Answer::Failed(format!("no random bits: {error}"));
-        }
+        getrandom::fill(&mut random).map_err(|error| format!("no random bits: {error}"))?;
         if !seal {
             made.push(Envelope::unsealed(random));
             continue;
         }
-        match Envelope::make(random, recipients) {
-            Ok(envelope) => made.push(envelope),
-            Err(error) => return Answer::Failed(format!("no data key: {error}")),
-        }
+        let envelope = Envelope::make(random, recipients);
+        made.push(envelope.map_err(|error| format!("no data key: {error}"))?);
     }
-    Answer::Envelopes(made)
+    Ok(made)
 }

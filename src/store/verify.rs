@@ -8,8 +8,10 @@
 mod finding;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 pub use finding::{Differs, Finding, Note};
+pub use witness::Witnessed;
 
 use crate::id::RecordingId;
 use crate::store::damage::Tail;
@@ -30,7 +32,7 @@ pub struct Basis {
     /// that is just being written.
     pub running: bool,
     /// Checkpoints that were kept outside the box.
-    pub witness: Vec<Checkpoint>,
+    pub witness: Vec<Witnessed>,
 }
 
 /// A store being verified.
@@ -215,20 +217,10 @@ impl Verifier {
     }
 
     fn compare_witness(&mut self) {
-        for witness in std::mem::take(&mut self.basis.witness) {
-            let sequence = witness.sequence;
-            if self.basis.key.as_ref().is_some_and(|key| !witness.is_signed_by(key)) {
-                self.find(Finding::WitnessForged { sequence });
-                continue;
-            }
-            match self.checkpoints.get(&sequence) {
-                None => self.find(Finding::WitnessMissing { sequence }),
-                Some(ours) if ours.chain != witness.chain => {
-                    self.find(Finding::WitnessDiffers { sequence });
-                }
-                Some(_) => {}
-            }
-        }
+        let Basis { key, witness, .. } = &self.basis;
+        let last = self.state.sequence.saturating_sub(1);
+        let found = witness::compare(witness, key.as_ref(), (&self.checkpoints, last));
+        self.report.findings.extend(found);
     }
 
     fn find(&mut self, finding: Finding) {

@@ -126,21 +126,32 @@ impl Needles {
     }
 }
 
+fn product(a: &[i16], b: &[i16]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(i32::from(*a) * i32::from(*b))).sum()
+}
+
 /// How alike two sounds of the same length are: 1 the same, 0 nothing in common.
 pub fn likeness(a: &[i16], b: &[i16]) -> f64 {
     assert_eq!(a.len(), b.len());
-    let product = |a: &[i16], b: &[i16]| -> f64 {
-        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
     let powers = product(a, a) * product(b, b);
     if powers == 0.0 { 0.0 } else { product(a, b) / powers.sqrt() }
 }
 
-/// Where in `source` the piece is found best, and how alike it is there.
-pub fn best_place(piece: &[i16], source: &[i16]) -> (usize, f64) {
-    let places = source.windows(piece.len()).enumerate();
-    let alike = places.map(|(at, window)| (at, likeness(piece, window)));
-    alike.fold((0, -1.0), |best, new| if new.1 > best.1 { new } else { best })
+/// Where in `source` the piece is found best.
+pub fn best_place(piece: &[i16], source: &[i16]) -> usize {
+    let power = |sample: i16| f64::from(sample).powi(2);
+    let mut window_power: f64 = source[..piece.len()].iter().map(|sample| power(*sample)).sum();
+    let mut best = (0, 0.0);
+    for (at, window) in source.windows(piece.len()).enumerate() {
+        if at > 0 {
+            window_power += power(source[at + piece.len() - 1]) - power(source[at - 1]);
+        }
+        let alike = product(piece, window) / window_power.max(1.0).sqrt();
+        if alike > best.1 {
+            best = (at, alike);
+        }
+    }
+    best.0
 }
 
 /// How loud a sound is: the root of its mean square.

@@ -111,6 +111,14 @@ impl Client {
         }
     }
 
+    /// How long sending may wait for the box to take it.
+    pub fn set_write_patience(&self, patience: Duration) {
+        match &self.stream {
+            Stream::Tcp(tcp) => tcp.set_write_timeout(Some(patience)).unwrap(),
+            Stream::Unix(unix) => unix.set_write_timeout(Some(patience)).unwrap(),
+        }
+    }
+
     fn read_more(&mut self) -> std::io::Result<usize> {
         let mut piece = [0; 4096];
         let count = match &mut self.stream {
@@ -209,12 +217,12 @@ impl Client {
         std::iter::from_fn(|| self.line()).collect()
     }
 
-    /// Says no more, but still listens.
+    /// Says no more, but still listens; the box may have closed already.
     pub fn end_sending(&self) {
         let ended = match &self.stream {
             Stream::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
             Stream::Unix(unix) => unix.shutdown(Shutdown::Write),
         };
-        ended.unwrap();
+        assert!(ended.is_ok() || ended.is_err_and(|e| e.kind() == ErrorKind::NotConnected));
     }
 }

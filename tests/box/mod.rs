@@ -165,9 +165,12 @@ impl TheBox {
         Ended { code: output.status.code(), out, err }
     }
 
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("it does not run").child.id()
+    }
+
     pub fn signal(&self, signal: Signal) {
-        let daemon = self.daemon.as_ref().expect("it does not run");
-        kill(Pid::from_raw(i32::try_from(daemon.child.id()).unwrap()), signal).unwrap();
+        kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
     }
 
     pub fn is_alive(&mut self) -> bool {

@@ -20,6 +20,7 @@ pub struct Site {
     pub seal: bool,
     pub holdback_ms: u32,
     pub lead_ms: u32,
+    /// How long the card waits for a box that is kept from it.
     pub buffer_ms: u32,
     pub address: String,
     /// What must stay free on the disk.
@@ -36,7 +37,8 @@ pub struct Site {
 }
 
 impl Site {
-    /// Sim channels with so many sides each; bit-exact, sealed, and a short holdback.
+    /// Sim channels with so many sides each; bit-exact, sealed, and a short holdback. The card is
+    /// patient, so that a busy machine loses nothing.
     pub fn sim(sides: &[u8]) -> Site {
         let channel = |(id, sides): (u16, &u8)| Channel { id, sides: *sides, slots: &[] };
         Site {
@@ -44,7 +46,7 @@ impl Site {
             seal: true,
             holdback_ms: 600,
             lead_ms: 400,
-            buffer_ms: 400,
+            buffer_ms: 2000,
             address: "127.0.0.1:0".to_owned(),
             reserve_mb: 1,
             seconds: 30,
@@ -91,6 +93,7 @@ roles = ["supervisor"]
 [[schedule]]
 name = "on demand"
 type = "on-demand"
+percent = 100
 retention_days = 30
 [fields]
 1 = "Caller name"

@@ -116,14 +116,10 @@ impl Made {
 
     /// A checkpoint, and its number, chain and signature in hexadecimal.
     pub fn checkpoint(&mut self) -> (u64, String, String) {
-        let chain = data_encoding::HEXLOWER.encode(&self.writer.state().chain);
-        let (key, before) = (self.key(), self.journal.len());
-        let sequence = self.writer.checkpoint(&key, NOON, &mut self.journal);
-        // The body ends with the signature, the entry with a tag of 16 bytes.
-        let end = self.journal.len() - 16;
-        let signature =
-            data_encoding::HEXLOWER.encode(&self.journal[before..end][end - before - 64..]);
-        (sequence, chain, signature)
+        let key = self.key();
+        let made = self.writer.checkpoint(&key, NOON, &mut self.journal);
+        let hex = &data_encoding::HEXLOWER;
+        (made.sequence, hex.encode(&made.chain), hex.encode(&made.signature))
     }
 
     /// Writes everything to the disk.

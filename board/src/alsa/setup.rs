@@ -82,12 +82,15 @@ pub(super) fn apply(model: &Model, name: &str, pcm: &PCM) -> Result<Setup, Board
     Ok(agreed)
 }
 
-/// Takes the least number of slots that the card can give and that has all of the model's.
+/// Takes the least number of slots that the card can give and that has all of the model's. One
+/// alone is the last resort: PCMs that convert (`plughw:`, pulse) would mix all of the card's
+/// slots into it, other people's lines too.
 fn choose_slots(model: &Model, name: &str, params: &HwParams<'_>) -> Result<u32, BoardError> {
     let wanted = model.slots_wanted();
     let offered = params.get_channels_max().unwrap_or(0);
     let last = offered.min(u32::from(SLOTS_MAX));
-    let taken = (u32::from(wanted)..=last).find(|slots| params.set_channels(*slots).is_ok());
+    let mut usable = (u32::from(wanted.max(2))..=last).chain([u32::from(wanted)]);
+    let taken = usable.find(|slots| params.set_channels(*slots).is_ok());
     taken.ok_or_else(|| {
         let (board, pcm) = (model.name.clone(), name.to_owned());
         BoardError::Slots { board, pcm, wanted, offered }

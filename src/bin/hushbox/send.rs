@@ -50,6 +50,10 @@ pub fn run(args: &SendArgs) -> Result<Outcome, Failure> {
             return Ok(Outcome::Unclean);
         }
     }
+    // A call feed that takes its leave is not missed; whether the box still answers matters not.
+    if let Some(mut connection) = connection.filter(|_| args.kind == Some(Kind::Cti)) {
+        drop(connection.ask("quit"));
+    }
     data.close()?;
     Ok(Outcome::Done)
 }

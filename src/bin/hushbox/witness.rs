@@ -9,25 +9,15 @@
 use crate::failure::Failure;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use hushbox::store::journal::Checkpoint;
-use hushbox::store::verify::Finding;
+use hushbox::store::verify::Witnessed;
 use hushbox::time::Wall;
 use protocol::Line;
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a witness says.
 #[derive(Debug, Default)]
 pub struct Witness {
-    /// With their time.
-    pub checkpoints: Vec<Checkpoint>,
-    timeless: Vec<Timeless>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Timeless {
-    sequence: u64,
-    chain: [u8; 32],
-    signature: [u8; 64],
+    pub checkpoints: Vec<Witnessed>,
 }
 
 impl Witness {
@@ -43,7 +33,7 @@ impl Witness {
                 why,
             })?;
         }
-        if witness.checkpoints.is_empty() && witness.timeless.is_empty() {
+        if witness.checkpoints.is_empty() {
             return Err(Failure::NoWitness { path: path.to_owned() });
         }
         Ok(witness)
@@ -52,7 +42,7 @@ impl Witness {
     fn take(&mut self, text: &str) -> Result<(), &'static str> {
         if text.starts_with("hushbox-checkpoint ") {
             let checkpoint = Checkpoint::parse_line(text).ok_or("it is no whole checkpoint")?;
-            self.checkpoints.push(checkpoint);
+            self.checkpoints.push(checkpoint.into());
             return Ok(());
         }
         let Ok(line) = Line::parse(text) else { return Ok(()) };
@@ -63,32 +53,10 @@ impl Witness {
         let sequence = number.ok_or("seq= is missing or no number")?;
         let chain = bytes(line.get("digest")).ok_or("digest= is not 64 hexadecimal digits")?;
         let signature = bytes(line.get("sig")).ok_or("sig= is not 128 hexadecimal digits")?;
-        match line.get("at") {
-            None => self.timeless.push(Timeless { sequence, chain, signature }),
-            Some(at) => {
-                let at = Wall::parse(at).ok_or("at= is no RFC 3339 time")?;
-                self.checkpoints.push(Checkpoint { sequence, chain, at, signature });
-            }
-        }
+        let time = |at| Wall::parse(at).ok_or("at= is no RFC 3339 time");
+        let at = line.get("at").map(time).transpose()?;
+        self.checkpoints.push(Witnessed { sequence, chain, signature, at });
         Ok(())
-    }
-
-    /// What the journal's checkpoints do not bear out of the lines without a time.
-    pub fn compare(&self, journal: &BTreeMap<u64, Checkpoint>) -> Vec<Finding> {
-        let judge = |witness: &Timeless| {
-            let sequence = witness.sequence;
-            match journal.get(&sequence) {
-                None => Some(Finding::WitnessMissing { sequence }),
-                Some(ours) if ours.chain != witness.chain => {
-                    Some(Finding::WitnessDiffers { sequence })
-                }
-                Some(ours) if ours.signature != witness.signature => {
-                    Some(Finding::WitnessForged { sequence })
-                }
-                Some(_) => None,
-            }
-        };
-        self.timeless.iter().filter_map(judge).collect()
     }
 }
 
@@ -108,19 +76,12 @@ mod tests {
         for text in ["ok", "", "# note", "event seq=1 what=call", "state \"", line.as_str()] {
             assert_eq!(witness.take(text), Ok(()), "{text}");
         }
-        let kept = Timeless { sequence: 7, chain: [10; 32], signature: [255; 64] };
-        assert_eq!(witness.timeless, [kept]);
+        let kept = Witnessed { sequence: 7, chain: [10; 32], signature: [255; 64], at: None };
         assert_eq!(witness.take(&format!("{line} at=2026-11-22T12:00:00Z")), Ok(()));
-        assert_eq!(witness.checkpoints.len(), 1);
+        let at = Some(Wall(1_795_348_800_000));
+        let timed = Witnessed { at, ..kept.clone() };
+        assert_eq!(witness.checkpoints, [kept, timed]);
         assert!(witness.take("event what=checkpoint seq=7 digest=0a sig=00").is_err());
         assert!(witness.take("hushbox-checkpoint 7").is_err());
-        let mut journal = BTreeMap::new();
-        assert_eq!(witness.compare(&journal), [Finding::WitnessMissing { sequence: 7 }]);
-        let mut ours = witness.checkpoints[0].clone();
-        journal.insert(7, ours.clone());
-        assert_eq!(witness.compare(&journal), []);
-        ours.chain[0] = 0;
-        journal.insert(7, ours);
-        assert_eq!(witness.compare(&journal), [Finding::WitnessDiffers { sequence: 7 }]);
     }
 }

@@ -26,7 +26,7 @@ fn file() -> (Vec<u8>, Vec<usize>, JournalState) {
     let mut ends = vec![out.len()];
     for n in 40..45 {
         let sequence = match n {
-            42 => writer.checkpoint(&key(), Wall(5), &mut out),
+            42 => writer.checkpoint(&key(), Wall(5), &mut out).sequence,
             _ => writer.append(&entry(n), &mut out),
         };
         assert_eq!(sequence, n);

@@ -60,10 +60,12 @@ impl JournalWriter {
         self.put(&body, out)
     }
 
-    /// Appends a signed checkpoint and gives its number.
-    pub fn checkpoint(&mut self, key: &BoxKey, at: Wall, out: &mut Vec<u8>) -> u64 {
+    /// Appends a signed checkpoint and gives it.
+    pub fn checkpoint(&mut self, key: &BoxKey, at: Wall, out: &mut Vec<u8>) -> Checkpoint {
         let checkpoint = Checkpoint::sign(self.0, key, at);
-        self.put(&format::checkpoint_body(&checkpoint), out)
+        let sequence = self.put(&format::checkpoint_body(&checkpoint), out);
+        assert_eq!(sequence, checkpoint.sequence);
+        checkpoint
     }
 
     fn put(&mut self, body: &[u8], out: &mut Vec<u8>) -> u64 {

@@ -36,15 +36,21 @@ pub enum Finding {
     JournalUnchained { path: String },
     #[error("{path}: at byte {at}: checkpoint {sequence} is not signed by this box's key")]
     BadSignature { path: String, at: u64, sequence: u64 },
-    #[error("witness: checkpoint {sequence} is not signed by this box's key")]
+    #[error(
+        "witness: checkpoint {sequence} is not signed by this box's key: it is another box's or \
+         forged, or the box's key was exchanged"
+    )]
     WitnessForged { sequence: u64 },
     #[error(
-        "the journal has no checkpoint {sequence}, which the witness holds: it was cut short, or \
-         entries were removed"
+        "the journal ends with entry {last}, but the witness holds checkpoint {newest}: the end \
+         was cut off, or the data directory was put back to an older copy. {}", proven(*.common)
     )]
-    WitnessMissing { sequence: u64 },
-    #[error("checkpoint {sequence} is not the one the witness holds: the journal was rewritten")]
-    WitnessDiffers { sequence: u64 },
+    WitnessBeyond { last: u64, newest: u64, common: u64 },
+    #[error(
+        "entry {sequence} is not the checkpoint that the witness holds (up to {newest}): the \
+         journal was rewritten, or goes on from an older copy. {}", proven(*.common)
+    )]
+    WitnessDiffers { sequence: u64, newest: u64, common: u64 },
     #[error("{path}: is missing, and the journal does not say that recording {id} was deleted")]
     MediaMissing { path: String, id: RecordingId },
     #[error("{path}: cannot be read as a recording: {why}")]
@@ -66,6 +72,14 @@ pub enum Finding {
          when it starts"
     )]
     NotRecovered { path: String, id: RecordingId },
+}
+
+/// How far the witness bears the journal out.
+fn proven(common: u64) -> String {
+    match common {
+        0 => "No checkpoint of the witness is in it".to_owned(),
+        _ => format!("Up to checkpoint {common} it is what it was"),
+    }
 }
 
 /// In what a media file and the journal disagree.

@@ -22,7 +22,7 @@ struct Store {
     journals: Vec<File>,
     media: Vec<File>,
     writer: JournalWriter,
-    witness: Vec<Checkpoint>,
+    witness: Vec<Witnessed>,
 }
 
 fn id(n: u8) -> RecordingId {
@@ -143,13 +143,13 @@ impl Store {
         report.findings
     }
 
-    fn checkpoints(&self) -> Vec<Checkpoint> {
+    fn checkpoints(&self) -> Vec<Witnessed> {
         let mut all = Vec::new();
         for (_, bytes) in &self.journals {
             let mut reader = JournalReader::open(&bytes[..]).expect("opens");
             while let Some(item) = reader.next_item().expect("reads") {
                 if let Item::Checkpoint { checkpoint, .. } = item {
-                    all.push(checkpoint);
+                    all.push(checkpoint.into());
                 }
             }
         }
@@ -187,12 +187,13 @@ fn h5_edits_gaps_and_deletions_in_the_journal_are_found() {
     let mut short = store.clone();
     short.witness = store.checkpoints();
     let rest = short.journals[1].1.split_off(72);
-    assert_eq!(short.findings(), [Finding::WitnessMissing { sequence: 9 }]);
+    let beyond = Finding::WitnessBeyond { last: 5, newest: 9, common: 5 };
+    assert_eq!(short.findings(), [beyond]);
     short.journals[1].1.extend_from_slice(&rest[..rest.len() - 1]);
     let torn = short.findings();
     assert!(matches!(torn[0], Finding::JournalTorn { .. }), "{torn:?}");
     let running = short.verify(true).findings;
-    assert_eq!(running, [Finding::WitnessMissing { sequence: 9 }]);
+    assert_eq!(running, [Finding::WitnessBeyond { last: 8, newest: 9, common: 5 }]);
 
     let mut renamed = store.clone();
     renamed.journals[1].0 = "journal/2026-11-24.hbj".into();
@@ -222,10 +223,14 @@ fn h5_a_journal_written_anew_is_found_by_its_signatures() {
     let _ = again.record(1);
     again.checkpoint();
     again.witness = store.checkpoints();
-    assert_eq!(
-        again.findings(),
-        [Finding::WitnessDiffers { sequence: 5 }, Finding::WitnessMissing { sequence: 9 },]
-    );
+    let differs = Finding::WitnessDiffers { sequence: 5, newest: 9, common: 0 };
+    let plain = again.findings();
+    assert_eq!(plain, vec![differs.clone()]);
+    for one in &mut again.witness {
+        one.at = None;
+    }
+    assert_eq!(again.findings(), [differs], "without a time it is compared all the same");
+    again.witness = store.checkpoints();
     again.witness[0].signature[0] ^= 1;
     assert_eq!(again.findings()[0], Finding::WitnessForged { sequence: 5 });
 

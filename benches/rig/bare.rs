@@ -1,0 +1,61 @@
+//! Bare libopus: what the recorder's coding would cost with nothing around it.
+//!
+//! One encoder a channel, set as the box sets its own, fed with the very same grid frames. Input
+//! and output buffers are laid out beforehand: what is timed is `opus_encode` alone.
+
+use crate::turns::{PERIOD_FRAMES, Speech};
+use opusic_c::{Application, Bitrate, Channels, Encoder, SampleRate};
+use std::hint::black_box;
+
+/// As `codec::opus` has it.
+const COMPLEXITY: u8 = 5;
+const BITRATE: u32 = 16_000;
+
+/// As many encoders as channels.
+pub struct Bare {
+    encoders: Vec<Encoder>,
+    /// The period of every channel that comes next.
+    frames: Vec<[u16; PERIOD_FRAMES]>,
+    packet: Vec<u8>,
+    /// Bytes of all packets so far.
+    pub bytes: u64,
+}
+
+impl Bare {
+    pub fn new(channels: usize) -> Bare {
+        Bare {
+            encoders: (0..channels).map(|_| encoder()).collect(),
+            frames: vec![[0; PERIOD_FRAMES]; channels],
+            packet: vec![0; 1276],
+            bytes: 0,
+        }
+    }
+
+    /// Lays out what the channels gave in the period numbered `turn`; not to be timed.
+    pub fn lay_out(&mut self, speech: &Speech, turn: usize) {
+        for (n, frame) in self.frames.iter_mut().enumerate() {
+            for (slot, sample) in frame.iter_mut().zip(speech.period(n, turn)) {
+                *slot = sample.cast_unsigned();
+            }
+        }
+    }
+
+    /// Codes a period of the first `channels` channels.
+    pub fn code(&mut self, channels: usize) {
+        for (encoder, frame) in self.encoders.iter_mut().zip(&self.frames).take(channels) {
+            let coded = encoder.encode_to_slice(black_box(frame), &mut self.packet);
+            self.bytes += coded.expect("a packet") as u64;
+        }
+    }
+}
+
+fn encoder() -> Encoder {
+    let mut encoder =
+        Encoder::new(Channels::Mono, SampleRate::Hz8000, Application::Voip).expect("an encoder");
+    encoder.set_bitrate(Bitrate::Value(BITRATE)).expect("bitrate");
+    encoder.set_vbr(true).expect("vbr");
+    encoder.set_vbr_constraint(true).expect("constraint");
+    encoder.set_complexity(COMPLEXITY).expect("complexity");
+    encoder.set_dtx(false).expect("dtx");
+    encoder
+}

@@ -1,0 +1,151 @@
+//! What one turn of 20 ms costs for 64 recorded channels, beside bare libopus on the same audio.
+//!
+//! The recorder is the box's own; see `rig/turns.rs` for what is around it. Recorder and libopus
+//! take turns in short blocks on one thread, and what is measured is the thread's own processor
+//! time, so that a busy machine disturbs both alike and little. No number is judged here.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "rig/bare.rs"]
+mod bare;
+#[path = "rig/numbers.rs"]
+mod numbers;
+#[path = "rig/plan.rs"]
+mod plan;
+#[path = "rig/turns.rs"]
+mod turns;
+
+use bare::Bare;
+use nix::time::{ClockId, clock_gettime};
+use numbers::{Series, head, percentiles, row};
+use plan::Plan;
+use turns::{HOLDBACK_TURNS, Turns};
+
+const CHANNELS: u16 = 64;
+const BLACKOUTS: u16 = 16;
+
+/// Turns in a block: every recording cuts one chunk of half a second in it.
+const BLOCK: usize = 25;
+
+fn main() {
+    println!("one turn of 20 ms, {CHANNELS} recorded channels of 8 kHz mono speech, sealed");
+    println!("(all times are processor time of the one thread)");
+    let mut turns = Series::default();
+    opus(0, &mut turns);
+    opus(BLACKOUTS, &mut turns);
+    head("microseconds of a single turn", &["p50", "p90", "p99", "worst"]);
+    percentiles("opus, no blackout and 16 of them", &turns, &[50, 90, 99, 100]);
+    head("a turn with the other codecs, microseconds", &["median", "min", "max"]);
+    for (codec, channels) in [("ulaw", 64), ("pcm", 64), ("pcm", 16), ("pcm", 256)] {
+        plain(Plan { channels, codec });
+    }
+    allocations();
+}
+
+/// Microseconds of this thread's processor time.
+fn us() -> f64 {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("the thread's clock");
+    time.tv_sec() as f64 * 1e6 + time.tv_nsec() as f64 / 1e3
+}
+
+fn open_blackouts(turns: &mut Turns, count: u16) {
+    // The last channels, so that the first ones are those that both sides code.
+    for n in CHANNELS - count..CHANNELS {
+        turns.line(Turns::agent(n), "blackout start");
+    }
+    turns.turns(HOLDBACK_TURNS);
+    assert_eq!(turns.said.matches("ok blackout=on").count(), usize::from(count));
+}
+
+/// The recorder with opus and bare libopus in turns; adds the cost of each turn to `each`.
+fn opus(blackouts: u16, each: &mut Series) {
+    let mut turns = Turns::recording(Plan { channels: CHANNELS, codec: "opus" });
+    open_blackouts(&mut turns, blackouts);
+    let coded = usize::from(CHANNELS - blackouts);
+    let mut bare = Bare::new(coded);
+    let (mut box_us, mut bare_us, mut ratio) = Default::default();
+    let (mut box_bytes, blocks) = (0, 60);
+    for block in 0..blocks {
+        let at = turns.turn;
+        let before = turns.media_bytes;
+        let box_spent = box_block(&mut turns, each);
+        box_bytes += turns.media_bytes - before;
+        let bare_spent = bare_block(&mut bare, &turns, at, coded);
+        if block > 0 {
+            note(&mut box_us, &mut bare_us, &mut ratio, (box_spent, bare_spent));
+        }
+    }
+    let title = format!("opus 16 kbit/s, {blackouts} blackouts open");
+    head(&title, &["median", "min", "max"]);
+    row("recorder, microseconds a turn", &box_us);
+    row(&format!("bare libopus on {coded} channels, the same"), &bare_us);
+    row("recorder / bare libopus", &ratio);
+    let each_turn = (blocks * BLOCK) as u64;
+    println!(
+        "bytes a turn: {} to the disk, of which some {} are packets",
+        box_bytes / each_turn,
+        bare.bytes / each_turn
+    );
+}
+
+fn note(box_us: &mut Series, bare_us: &mut Series, ratio: &mut Series, spent: (f64, f64)) {
+    box_us.push(spent.0 / BLOCK as f64);
+    bare_us.push(spent.1 / BLOCK as f64);
+    ratio.push(spent.0 / spent.1);
+}
+
+fn box_block(turns: &mut Turns, each: &mut Series) -> f64 {
+    let began = us();
+    let mut last = began;
+    for _ in 0..BLOCK {
+        turns.turns(1);
+        let now = us();
+        each.push(now - last);
+        last = now;
+    }
+    last - began
+}
+
+/// Codes what the recorder coded in the turns from `at` on: what came in a holdback before.
+fn bare_block(bare: &mut Bare, turns: &Turns, at: usize, channels: usize) -> f64 {
+    let mut spent = 0.0;
+    for turn in at..at + BLOCK {
+        bare.lay_out(&turns.speech, turn - HOLDBACK_TURNS);
+        let began = us();
+        bare.code(channels);
+        spent += us() - began;
+    }
+    spent
+}
+
+/// The codecs whose own cost is small: what is left is the recorder.
+fn plain(plan: Plan) {
+    let mut turns = Turns::recording(plan);
+    let (mut cost, mut each) = (Series::default(), Series::default());
+    (0..60).for_each(|_| cost.push(box_block(&mut turns, &mut each) / BLOCK as f64));
+    row(&format!("{}, {} channels", plan.codec, plan.channels), &cost);
+}
+
+/// Heap allocations in steady state, by the part of the turn that makes them.
+fn allocations() {
+    type Part = (&'static str, fn(&mut Turns));
+    let parts: [Part; 4] = [
+        ("periods come in", Turns::capture),
+        ("answers of the disk come in", Turns::answer),
+        ("turn: deadlines, release, codec, seal, journal", Turns::end_turn),
+        ("outputs go out", Turns::hand_out),
+    ];
+    let mut turns = Turns::recording(Plan { channels: CHANNELS, codec: "opus" });
+    open_blackouts(&mut turns, BLACKOUTS);
+    let mut counts = [0; 4];
+    for _ in 0..500 {
+        for (place, (_, part)) in parts.iter().enumerate() {
+            counts[place] += allocation_counter::measure(|| part(&mut turns)).count_total;
+        }
+    }
+    println!("\n{:<50}{:>14}", "heap allocations in 500 turns after warm-up", "allocations");
+    println!("{}", "-".repeat(64));
+    for ((name, _), count) in parts.iter().zip(counts) {
+        println!("{name:<50}{count:>14}");
+    }
+}

@@ -1,0 +1,299 @@
+//! How well voice detection finds calls, beside a plain fixed threshold.
+//!
+//! espeak-ng says a few dozen sentences, and sox makes a telephone line of each SNR: the sentences
+//! with 6 to 9 s between them, white noise, and 50 Hz hum (with its third harmonic) as strong as
+//! the noise. When each sentence begins and ends is known to 5 ms from the clean speech. Both
+//! detectors get the same line, the same attack and release times. Nothing is random: sox repeats
+//! its noise, and two runs print the same table.
+
+use hushbox::activity::VoiceDetector;
+use hushbox::config::Voice;
+use hushbox::time::{Position, ms_of_frames};
+use std::ops::Range;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+const RATE: u32 = 8000;
+const PERIOD_FRAMES: usize = 160;
+const HOLDBACK_MS: u32 = 3000;
+const SNRS_DB: [i32; 6] = [30, 20, 10, 6, 3, 0];
+
+/// The loudness of speech on a good line, in dB of full scale (RMS while somebody speaks).
+const SPEECH_DB: f64 = -26.0;
+
+/// What a technician sets who has listened to a good line once.
+const FIXED_DB: f64 = -40.0;
+
+/// Quieter than this, in dB of full scale, clean speech has not begun or is over.
+const EDGE_DB: f64 = -50.0;
+
+/// RMS of sox's white noise, which is even between -1 and 1, and of its sines.
+const NOISE_RMS: f64 = 0.577_35;
+const SINE_RMS: f64 = std::f64::consts::FRAC_1_SQRT_2;
+
+const VOICES: [&str; 6] = ["en-gb", "en-us", "en-gb+f2", "en-us+f4", "de", "de+f3"];
+
+const SENTENCES: [&str; 12] = [
+    "Hello?",
+    "Yes.",
+    "Good morning, how can I help you?",
+    "Jane speaking. One moment please.",
+    "She sells sea shells by the sea shore.",
+    "Fifty five, five, sixteen.",
+    "I would like to cancel my order, please.",
+    "No, thank you very much.",
+    "Half of the shipment has not arrived, and I have been waiting since Thursday.",
+    "Who is calling?",
+    "That is fine. I will tell him so.",
+    "My number is four, one, one, one.",
+];
+
+/// Frames from the beginning to the end of something.
+#[derive(Clone, Copy)]
+struct Stretch {
+    from: u64,
+    to: u64,
+}
+
+/// What a detector made of a line.
+struct Score {
+    missed: usize,
+    /// Calls without any speech in them.
+    false_starts: usize,
+    /// Sentences in the call of the one before, because it was not ended.
+    joined: usize,
+    /// Calls too many within one sentence.
+    split: usize,
+    /// How late the call of each other sentence begins.
+    clipped_ms: Vec<u64>,
+}
+
+fn main() -> ExitCode {
+    let folder = match tempfile::tempdir() {
+        Ok(folder) => folder,
+        Err(error) => return failed(&error.to_string()),
+    };
+    match measure(folder.path()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => failed(&why),
+    }
+}
+
+fn failed(why: &str) -> ExitCode {
+    eprintln!("voice: {why} (espeak-ng and sox are needed: make setup)");
+    ExitCode::FAILURE
+}
+
+fn measure(folder: &Path) -> Result<(), String> {
+    let speech = speak(folder)?;
+    let seconds = speech.samples.len() / RATE as usize;
+    println!(
+        "voice: {} sentences in {seconds} s, speech at {SPEECH_DB} dBFS; attack {} ms, \
+         release {} ms, margin {} dB; fixed threshold {FIXED_DB} dBFS",
+        speech.sentences.len(),
+        Voice::default().attack_ms,
+        Voice::default().release_ms,
+        Voice::default().margin_db,
+    );
+    println!("                 calls            one with  false   cut in  clipped beginning, ms");
+    println!("SNR   detector   found   missed   the last  starts  pieces     p50     max   >50");
+    for snr_db in SNRS_DB {
+        let line = mix(folder, &speech, snr_db)?;
+        print(&format!("{snr_db:2} dB voice"), score(&speech.sentences, &voice_calls(&line)));
+        print("      fixed", score(&speech.sentences, &fixed_calls(&line)));
+    }
+    Ok(())
+}
+
+fn print(name: &str, score: Score) {
+    let mut clipped = score.clipped_ms;
+    clipped.sort_unstable();
+    let middle = clipped.get(clipped.len() / 2).copied();
+    let of = |ms: Option<u64>| ms.map_or("-".to_string(), |ms| ms.to_string());
+    let late = clipped.iter().filter(|ms| **ms > 50).count();
+    println!(
+        "{name:<14} {:>7} {:>8} {:>10} {:>7} {:>7} {:>7} {:>7} {late:>5}",
+        clipped.len(),
+        score.missed,
+        score.joined,
+        score.false_starts,
+        score.split,
+        of(middle),
+        of(clipped.last().copied()),
+    );
+}
+
+struct Speech {
+    samples: Vec<i16>,
+    sentences: Vec<Stretch>,
+}
+
+/// Every sentence with every third voice, one after the other on a silent line.
+fn speak(folder: &Path) -> Result<Speech, String> {
+    let mut samples = vec![0; 5 * RATE as usize];
+    let mut sentences = Vec::new();
+    let (raw, file) = (folder.join("raw.wav"), folder.join("one.raw"));
+    for (index, text) in SENTENCES.iter().cycle().take(SENTENCES.len() * 3).enumerate() {
+        let voice = VOICES[(index + index / SENTENCES.len()) % VOICES.len()];
+        let speed = (140 + index % 4 * 15).to_string();
+        run(Command::new("espeak-ng").args(["-v", voice, "-s", &speed, "-w"]).arg(&raw).arg(text))?;
+        let format = ["-t", "raw", "-b", "16", "-e", "signed-integer", "-r", "8000", "-c", "1"];
+        let band = ["highpass", "200", "lowpass", "3600"];
+        run(Command::new("sox").args(["-R", "-D"]).arg(&raw).args(format).arg(&file).args(band))?;
+        let mut one = read(&file)?;
+        let Some(loud) = speech_in(&one) else { continue };
+        to_level(&mut one[loud]);
+        let Some(said) = speech_in(&one) else { continue };
+        let at = samples.len() as u64;
+        sentences.push(Stretch { from: at + said.start as u64, to: at + said.end as u64 });
+        samples.extend_from_slice(&one);
+        let pause_ms = 6000 + index * 737 % 3000;
+        samples.resize(samples.len() + pause_ms * RATE as usize / 1000, 0);
+    }
+    Ok(Speech { samples, sentences })
+}
+
+/// From the first to the last 5 ms that are not silent.
+fn speech_in(samples: &[i16]) -> Option<Range<usize>> {
+    let step = RATE as usize / 200;
+    let loud = |piece: &[i16]| level_db(piece) > EDGE_DB;
+    let first = samples.chunks(step).position(loud)?;
+    let last = samples.chunks(step).rposition(loud)?;
+    Some(first * step..((last + 1) * step).min(samples.len()))
+}
+
+#[allow(clippy::cast_possible_truncation)]
+fn to_level(samples: &mut [i16]) {
+    let gain = 10_f64.powf((SPEECH_DB - level_db(samples)) / 20.0);
+    let limit = f64::from(i16::MAX);
+    for sample in samples {
+        *sample = (f64::from(*sample) * gain).round().clamp(-limit, limit) as i16;
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn level_db(samples: &[i16]) -> f64 {
+    let sum: f64 = samples.iter().map(|sample| f64::from(*sample).powi(2)).sum();
+    10.0 * (sum / samples.len().max(1) as f64 + 1e-3).log10() - 90.309
+}
+
+/// The line: speech, noise and hum, mixed by sox.
+fn mix(folder: &Path, speech: &Speech, snr_db: i32) -> Result<Vec<i16>, String> {
+    let (clean, mixed) = (folder.join("clean.raw"), folder.join("mixed.raw"));
+    let bytes: Vec<u8> = speech.samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+    std::fs::write(&clean, bytes).map_err(|error| error.to_string())?;
+    let raw = ["-t", "raw", "-b", "16", "-e", "signed-integer", "-r", "8000", "-c", "1"];
+    let noise = 10_f64.powf((SPEECH_DB - f64::from(snr_db)) / 20.0);
+    let length = format!("{}s", speech.samples.len());
+    let parts = [
+        ("noise.raw", vec!["whitenoise"], noise / NOISE_RMS),
+        ("hum.raw", vec!["sine", "50"], noise / SINE_RMS),
+        ("third.raw", vec!["sine", "150"], noise / SINE_RMS / 3.0),
+    ];
+    let mut mixer = Command::new("sox");
+    mixer.args(["-R", "-D", "-m", "-v", "1"]).args(raw).arg(&clean);
+    for (name, what, volume) in parts {
+        let part = folder.join(name);
+        let mut synth = Command::new("sox");
+        synth
+            .args(["-R", "-D", "-r", "8000", "-n"])
+            .args(raw)
+            .arg(&part)
+            .args(["synth", &length])
+            .args(what);
+        run(synth.args(["vol", &format!("{volume:.6}")]))?;
+        mixer.args(["-v", "1"]).args(raw).arg(part);
+    }
+    run(mixer.args(raw).arg(&mixed))?;
+    read(&mixed)
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().map_err(|error| format!("{name}: {error}"))?;
+    let why = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{name}: {}", why.trim())) }
+}
+
+fn read(path: &Path) -> Result<Vec<i16>, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect())
+}
+
+/// The calls that the box's own detector finds.
+fn voice_calls(line: &[i16]) -> Vec<Stretch> {
+    let mut detector = VoiceDetector::new(Voice::default(), RATE, 1, HOLDBACK_MS);
+    let (mut calls, mut head): (Vec<Stretch>, u64) = (Vec::new(), 0);
+    for period in line.chunks(PERIOD_FRAMES) {
+        detector.hear(period);
+        head += period.len() as u64;
+        let Some(seizure) = detector.seizure(Position(head)) else { continue };
+        let to = seizure.to.map_or(line.len() as u64, |to| to.0);
+        if u64::try_from(calls.len()) == Ok(seizure.number) {
+            if let Some(last) = calls.last_mut() {
+                last.to = to;
+            }
+        } else {
+            let floor = calls.last().map_or(0, |last| last.to);
+            calls.push(Stretch { from: seizure.from.0.max(floor), to });
+        }
+    }
+    calls
+}
+
+/// The calls that a fixed threshold finds, with the same attack and release: a call begins when it
+/// is noticed, as a recorder without a holdback must.
+fn fixed_calls(line: &[i16]) -> Vec<Stretch> {
+    let (attack, release) = (Voice::default().attack_ms, Voice::default().release_ms);
+    let frames = |ms: u32| u64::from(ms) * u64::from(RATE) / 1000;
+    let (mut calls, mut loud, mut quiet, mut head) = (Vec::new(), 0, None, 0);
+    for period in line.chunks(PERIOD_FRAMES) {
+        let step = period.len() as u64;
+        head += step;
+        let is_loud = level_db(period) >= FIXED_DB;
+        loud = if is_loud { loud + step } else { u64::saturating_sub(loud, step) };
+        match quiet {
+            None if loud >= frames(attack) => {
+                calls.push(Stretch { from: head, to: line.len() as u64 });
+                quiet = Some(0);
+            }
+            None => {}
+            Some(_) if is_loud => quiet = Some(0),
+            Some(silent) if silent + step >= frames(release) => {
+                if let Some(call) = calls.last_mut() {
+                    call.to = head;
+                }
+                (quiet, loud) = (None, 0);
+            }
+            Some(silent) => quiet = Some(silent + step),
+        }
+    }
+    calls
+}
+
+fn score(sentences: &[Stretch], calls: &[Stretch]) -> Score {
+    let meet = |a: &Stretch, b: &Stretch| a.from < b.to && b.from < a.to;
+    let empty = |call: &&Stretch| !sentences.iter().any(|sentence| meet(call, sentence));
+    let mut score = Score {
+        missed: 0,
+        false_starts: calls.iter().filter(empty).count(),
+        joined: 0,
+        split: 0,
+        clipped_ms: Vec::new(),
+    };
+    for (index, sentence) in sentences.iter().enumerate() {
+        let mut own = calls.iter().filter(|call| meet(call, sentence));
+        let Some(first) = own.next() else {
+            score.missed += 1;
+            continue;
+        };
+        score.split += own.count();
+        let before = index.checked_sub(1).map(|before| &sentences[before]);
+        if before.is_some_and(|before| meet(first, before)) {
+            score.joined += 1;
+        } else {
+            score.clipped_ms.push(ms_of_frames(first.from.saturating_sub(sentence.from), RATE));
+        }
+    }
+    score
+}

@@ -1,0 +1,140 @@
+//! What a simulated disk holds, read back: one recording's samples and account, or everything.
+
+use super::SimBox;
+use hushbox::codec::Decoder;
+use hushbox::id::RecordingId;
+use hushbox::span::{Fate, Ledger, Run};
+use hushbox::store::fact::FactSpan;
+use hushbox::store::index::Index;
+use hushbox::store::journal::{Item, JournalReader};
+use hushbox::store::media::{self, MediaHeader};
+use hushbox::store::verify::{Basis, Report, Verifier};
+use hushbox::store::{layout, seal};
+use hushbox::time::Position;
+
+/// One recording, decoded.
+pub struct Stored {
+    pub header: MediaHeader,
+    /// Interleaved, every frame of it, zeros where nothing was stored.
+    pub samples: Vec<i16>,
+    pub runs: Vec<Run>,
+    pub ledger: Ledger,
+    pub spans: Vec<FactSpan>,
+    pub to: Position,
+    /// It has its trailer.
+    pub complete: bool,
+}
+
+impl Stored {
+    /// Its stretches in words: `8000 stored, 16000 masked`.
+    pub fn stretches(&self) -> String {
+        let mut joined: Vec<(&str, u64)> = Vec::new();
+        for run in &self.runs {
+            let fate = match run.fate {
+                Fate::Stored => "stored",
+                Fate::Masked => "masked",
+                Fate::Held => "held",
+                Fate::Lost(_) => "lost",
+            };
+            match joined.last_mut() {
+                Some((last, frames)) if *last == fate => *frames += u64::from(run.frames),
+                _ => joined.push((fate, u64::from(run.frames))),
+            }
+        }
+        let words: Vec<String> = joined.iter().map(|(fate, n)| format!("{n} {fate}")).collect();
+        words.join(", ")
+    }
+
+    /// Whether every stored sample is what the board gave at its position, and all others are 0.
+    /// Exact for `codec = "pcm"` only.
+    pub fn check(&self, sim: &SimBox) {
+        let sides = usize::from(self.header.sides);
+        let fates = self.runs.iter().flat_map(|run| (0..run.frames).map(|_| run.fate));
+        let frames = self.samples.chunks(sides).zip(fates);
+        for (position, (frame, fate)) in (self.header.from.0..).zip(frames) {
+            for (side, found) in frame.iter().enumerate() {
+                let heard = sim.heard(self.header.boot, self.header.channel, position, side);
+                let wanted = if fate == Fate::Stored { heard } else { 0 };
+                assert_eq!(*found, wanted, "{} at {position} ({fate:?})", self.header.id);
+            }
+        }
+        let frames: u64 = self.runs.iter().map(|run| u64::from(run.frames)).sum();
+        assert_eq!(self.samples.len() as u64, frames * sides as u64);
+        let mut ledger = Ledger::default();
+        self.runs.iter().for_each(|run| ledger.add(*run));
+        assert_eq!(ledger, self.ledger, "the ledger adds up");
+        assert_eq!(self.to.since(self.header.from), frames, "the timeline keeps its length");
+        let spanned: u64 = self.spans.iter().map(|span| span.to.since(span.from)).sum();
+        assert_eq!(ledger.captured() - ledger.stored, spanned, "the spans add up");
+    }
+}
+
+impl SimBox {
+    /// Ids of every recording that has a file.
+    pub fn recordings(&self) -> Vec<RecordingId> {
+        let media = self.disk.live.keys().filter_map(|path| layout::parse_media(path));
+        media.map(|(_, id)| id).collect()
+    }
+
+    fn media_path(&self, id: RecordingId) -> &str {
+        let of = |path: &&String| layout::parse_media(path).is_some_and(|(_, found)| found == id);
+        self.disk.live.keys().find(of).expect("the recording has a file")
+    }
+
+    /// One recording as it lies on the disk; for tests with one media file each.
+    pub fn stored(&self, id: &str) -> Stored {
+        let id = RecordingId::parse(id).expect("an id");
+        let bytes = self.disk.live[self.media_path(id)].as_slice();
+        let scan = media::scan(bytes).unwrap();
+        let header = scan.header.clone();
+        let key = if header.wrapped.is_empty() {
+            None
+        } else {
+            Some(seal::unwrap(&header.wrapped, &self.identities).unwrap())
+        };
+        let mut decoder =
+            Decoder::new(header.codec, header.rate, header.sides, header.delay).unwrap();
+        let (mut samples, mut all) = (Vec::new(), Vec::new());
+        let read = media::chunks(bytes, key.as_ref(), |runs, payload| {
+            decoder.chunk(runs, payload, &mut samples).unwrap();
+            all.extend_from_slice(runs);
+        });
+        read.unwrap();
+        decoder.finish(&mut samples);
+        let (ledger, complete) = (scan.ledger, scan.trailer.is_some());
+        let (spans, to) = (scan.spans, scan.to);
+        Stored { header, samples, runs: all, ledger, spans, to, complete }
+    }
+
+    /// What the journal on the disk says.
+    pub fn journal(&self) -> Index {
+        let mut index = Index::default();
+        for (path, bytes) in self.disk.live.iter().filter(|(path, _)| is_journal(path)) {
+            let mut reader = JournalReader::open(bytes.as_slice()).unwrap();
+            while let Some(item) = reader.next_item().unwrap() {
+                match item {
+                    Item::Entry { sequence, entry, .. } => index.apply(sequence, &entry),
+                    Item::Checkpoint { .. } => {}
+                    Item::Damage { at, why } => panic!("{path}: damage at {at}: {why}"),
+                }
+            }
+        }
+        index
+    }
+
+    /// What `hushbox verify` would say.
+    pub fn verify(&self) -> Report {
+        let key = Some(self.box_key().public());
+        let mut verifier = Verifier::new(Basis { key, running: true, witness: Vec::new() });
+        let journals = self.disk.live.iter().filter(|(path, _)| is_journal(path));
+        journals.for_each(|(path, bytes)| verifier.journal(path, bytes.as_slice()));
+        for (path, bytes) in self.disk.live.iter().filter(|(path, _)| !is_journal(path)) {
+            verifier.media(path, media::scan(bytes.as_slice()).as_ref());
+        }
+        verifier.finish()
+    }
+}
+
+fn is_journal(path: &str) -> bool {
+    layout::parse_journal(path).is_some()
+}

@@ -1,0 +1,97 @@
+//! The simulated box itself: what it stores is what it heard, and it comes back from a cut.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod sim;
+
+use protocol::Kind;
+use sim::SimBox;
+
+const CONFIG: &str = r#"
+[box]
+name = "box-01"
+data = "data"
+[on_demand]
+enabled = true
+[audio]
+codec = "pcm"
+[store]
+seal = false
+[[board]]
+name = "demo"
+kind = "sim"
+rate = 8000
+buffer_ms = 200
+activity = "cti"
+channels = [
+  { id = 1, device = "1001", sides = "mono", source = "x.wav" },
+  { id = 2, device = "1002", sides = "stereo", source = "x.wav" },
+]
+[[role]]
+name = "agent"
+permissions = ["record.start", "record.stop", "blackout"]
+[[agent]]
+username = "jdoe"
+phones = ["1001", "1002"]
+roles = ["agent"]
+[[schedule]]
+name = "on demand"
+type = "on-demand"
+"#;
+
+/// A value of the `ok` among these lines.
+fn pair(lines: &[String], key: &str) -> String {
+    let line = lines.iter().find(|line| line.starts_with("ok ")).expect("an ok");
+    let at = line.find(&format!(" {key}=")).expect(key) + key.len() + 2;
+    line[at..].split(' ').next().unwrap().to_string()
+}
+
+#[test]
+fn g1_what_is_stored_is_what_was_heard_and_a_blackout_is_silence() {
+    for config in [CONFIG.to_string(), CONFIG.replace("seal = false", "seal = true")] {
+        let mut sim = SimBox::new(&config, 1);
+        let (a, b) = (sim.client(&[Kind::Agent]), sim.client(&[Kind::Cti]));
+        sim.say(a, "hello agent user=jdoe");
+        sim.say(b, "hello cti");
+        sim.run_ms(1000);
+        sim.say(b, "call start device=1002 call=c1");
+        sim.run_ms(1000);
+        let said = sim.say(a, "record start");
+        let id = pair(&said, "recording");
+        sim.run_ms(4000);
+        let receipt = sim.say(a, "blackout start lead_ms=1000");
+        assert_eq!(pair(&receipt, "from"), "40000", "{receipt:?}");
+        sim.run_ms(2000);
+        sim.say(a, "blackout stop");
+        sim.run_ms(2000);
+        sim.say(b, "call stop device=1002 call=c1");
+        let stored = sim.stored(&id);
+        stored.check(&sim);
+        assert!(stored.complete);
+        assert_eq!(stored.ledger.masked, 24000);
+        assert_eq!(stored.ledger.stored, 8000 * 8 - 24000);
+        let report = sim.verify();
+        assert!(report.is_clean(), "{report:?}");
+    }
+}
+
+#[test]
+fn h3_a_cut_box_comes_back_with_what_was_durable() {
+    let mut sim = SimBox::new(CONFIG, 2);
+    let (a, b) = (sim.client(&[Kind::Agent]), sim.client(&[Kind::Cti]));
+    sim.say(a, "hello agent user=jdoe");
+    sim.say(b, "hello cti");
+    sim.say(b, "call start device=1001 call=c1");
+    let id = pair(&sim.say(a, "record start"), "recording");
+    sim.run_ms(10_000);
+    sim.restart(true);
+    let stored = sim.stored(&id);
+    stored.check(&sim);
+    let kept = stored.ledger.stored;
+    assert!((8000 * 6..=8000 * 7).contains(&kept), "{kept} frames");
+    assert!(sim.verify().is_clean(), "{:?}", sim.verify());
+    sim.run_ms(1000);
+    sim.restart(false);
+    assert!(sim.verify().is_clean(), "{:?}", sim.verify());
+    assert_eq!(sim.journal().boot(), 3);
+}
