@@ -25,6 +25,7 @@ use crate::store::index::{Index, LiveCall};
 use crate::store::journal::JournalWriter;
 use crate::store::seal::{self, DataKey, Identity};
 use crate::store::sign::BoxKey;
+use crate::store::summary::Catalogue;
 use crate::time::{Mono, Now, Position};
 use crate::trace::Trace;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -43,9 +44,13 @@ pub struct Cut {
 /// What the shell found on the disk.
 pub struct Boot {
     pub config: Config,
-    /// Folded from the whole journal.
+    /// What no summary says.
     pub index: Index,
+    /// What the summaries of closed days say.
+    pub catalogue: Catalogue,
     pub journal: JournalWriter,
+    /// Length of its newest file.
+    pub journal_bytes: u64,
     /// Day of the journal file to go on with; `None`: there is none for today.
     pub day: Option<String>,
     pub box_key: BoxKey,
@@ -75,15 +80,18 @@ impl Recorder {
         let channels = channels(&config);
         let encoders = encoders(&config)?;
         let longest = encoders.iter().flatten().map(Reel::chunk_bytes).max().unwrap_or(0);
-        let today = now.wall.day();
+        // A clock that is behind does not bring an earlier day back.
+        let today = now.wall.day().max(day.clone().unwrap_or_default());
         let fresh = (day.as_deref() != Some(today.as_str())).then(|| {
             let mut header = Vec::new();
             journal.roll(&today, &mut header);
             header
         });
+        let rolled = fresh.is_some() && day.is_some();
         let blocks = channels.len() * 2 + SPARE_BLOCKS;
         let block_bytes = longest + BLOCK_SPARE_BYTES;
         let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, block_bytes);
+        storage.goes_on(boot.journal_bytes, rolled);
         if boot.anchor {
             storage.anchor(now);
         }
@@ -105,6 +113,7 @@ impl Recorder {
             sessions: super::session::Sessions::default(),
             storage,
             index,
+            past: super::past::Past::new(boot.catalogue),
             identities: boot.identities,
             call_key: boot.call_key,
             envelopes: VecDeque::new(),

@@ -6,7 +6,7 @@
 //! are said is decided elsewhere (`command`, `news`); nothing here touches a socket.
 
 use crate::directory::AgentIndex;
-use crate::id::SessionId;
+use crate::id::{RecordingId, SessionId};
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::library::Stream;
@@ -68,6 +68,8 @@ pub struct Session {
     /// Something about its agent changed since.
     pub stale: bool,
     pub stream: Option<Stream>,
+    /// The record that was looked for on behalf of the line to come.
+    pub searched: Option<RecordingId>,
     /// Next event to be told, for `watch`.
     pub watch: Option<u64>,
     /// Closed as soon as everything has been said.
@@ -96,6 +98,7 @@ impl Session {
             sent_checkpoint: 0,
             stale: false,
             stream: None,
+            searched: None,
             watch: None,
             closing: false,
             quit: false,

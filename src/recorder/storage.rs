@@ -11,6 +11,7 @@ use super::Output;
 use super::checkpoints::Checkpoints;
 use crate::job::{DiskError, Done, FileId, Job, Ticket};
 use crate::limits;
+use crate::store::day::{Day, Locator};
 use crate::store::fact::{Entry, Fact};
 use crate::store::index::Index;
 use crate::store::journal::{Checkpoint, JournalWriter};
@@ -25,6 +26,10 @@ pub struct Storage {
     box_key: BoxKey,
     file: FileId,
     day: String,
+    /// Bytes of the journal file so far, but for the facts of this turn.
+    file_bytes: u64,
+    /// The sync that makes a new day's journal durable: then the days before can be closed.
+    rolled: Option<Ticket>,
     last_file: u32,
     /// Facts of this turn.
     facts: Vec<u8>,
@@ -79,6 +84,8 @@ impl Storage {
             box_key,
             file,
             day,
+            file_bytes: 0,
+            rolled: None,
             last_file: 1,
             facts: Vec::with_capacity(64 * 1024),
             blocks: (0..blocks).map(|_| Vec::with_capacity(block_bytes)).collect(),
@@ -102,14 +109,39 @@ impl Storage {
         }
     }
 
+    /// The journal file has so many bytes, if it is not new; or it is, and `rolled`: there are days
+    /// before it.
+    pub fn goes_on(&mut self, journal_bytes: u64, rolled: bool) {
+        let new = self.jobs.iter().find_map(|job| match job {
+            Job::Append { bytes, .. } => Some(bytes.len() as u64),
+            _ => None,
+        });
+        self.file_bytes = new.unwrap_or(journal_bytes);
+        self.rolled = rolled.then(|| self.ticket());
+    }
+
+    /// The day of the journal file.
+    #[must_use]
+    pub fn day(&self) -> &str {
+        &self.day
+    }
+
+    /// Whether a new day's journal has become durable, once.
+    pub fn take_rolled(&mut self) -> bool {
+        let durable = self.durable;
+        self.rolled.take_if(|ticket| *ticket <= durable).is_some()
+    }
+
     /// Notes a fact. The ticket is the sync after which it is durable.
     pub fn note(&mut self, index: &mut Index, now: Now, fact: Fact) -> Ticket {
         assert!(!self.closing, "a fact after the last one");
         self.roll(now);
         self.checkpoints.noted(&fact);
         let entry = Entry { at: now.wall, fact };
+        let at = self.file_bytes + self.facts.len() as u64;
+        let day = Day::parse(&self.day).unwrap_or_default();
         let sequence = self.journal.append(&entry, &mut self.facts);
-        index.apply(sequence, &entry);
+        index.apply_at(sequence, Locator { day, at }, &entry);
         self.touch(now.mono);
         self.urgent = true;
         self.settled = self.ticket();
@@ -187,6 +219,8 @@ impl Storage {
         self.jobs.push_back(Job::Create { file: self.file, path });
         self.journal.roll(&day, &mut self.facts);
         self.day = day;
+        self.file_bytes = 0;
+        self.rolled = Some(self.ticket());
     }
 
     /// Anchors a chain that damage broke: a checkpoint before anything else.
@@ -212,6 +246,7 @@ impl Storage {
         }
         let mut bytes = self.blocks.pop().unwrap_or_default();
         bytes.extend_from_slice(&self.facts);
+        self.file_bytes += self.facts.len() as u64;
         self.facts.clear();
         self.appended_bytes += bytes.len() as u64;
         self.jobs.push_back(Job::Append { file: self.file, bytes });

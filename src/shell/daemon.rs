@@ -121,6 +121,8 @@ pub struct Daemon {
     boards: Vec<BoardPlace>,
     disk: Disk,
     helper: Helper,
+    /// Another one, for closing days: that may take long, and nobody's key or PIN waits for it.
+    scribe: Helper,
     signals: Signals,
     listeners: Vec<Listener>,
     /// Listeners on which somebody may wait.
@@ -180,7 +182,9 @@ impl Daemon {
         let boot = Boot {
             config: config.clone(),
             index: found.index,
+            catalogue: found.catalogue,
             journal: found.journal,
+            journal_bytes: found.journal_bytes,
             day: found.day,
             box_key,
             old_call_keys: data.old_call_keys.clone(),
@@ -200,6 +204,7 @@ impl Daemon {
             announced: false,
             stopped: false,
             config_path: path,
+            scribe: Helper::new(Vec::new(), false, waker.clone()),
             helper: Helper::new(recipients, seal, waker),
             poll,
             clock,
@@ -352,7 +357,7 @@ impl Daemon {
                 Err(Died) => return Err(DaemonError::Fatal("the disk thread died".to_string())),
             }
         }
-        while let Some(answer) = self.helper.answer() {
+        while let Some(answer) = self.helper.answer().or_else(|| self.scribe.answer()) {
             match answer {
                 Answer::Pin { session, right } => {
                     self.recorder.handle(now, Input::Pin { session, right });
@@ -364,6 +369,9 @@ impl Daemon {
                 }
                 Answer::Config { session, apply, result } => {
                     self.config_came(now, session, (apply, result));
+                }
+                Answer::Summarised(result) => {
+                    self.recorder.handle(now, Input::Summarised(result));
                 }
                 Answer::Failed(text) => return Err(DaemonError::Fatal(text)),
                 Answer::Free => {}
@@ -522,6 +530,10 @@ impl Daemon {
                 Output::LogLevel(level) => log::set_max_level(level),
                 Output::ReadConfig { session, apply } => {
                     self.read_config_again(session, apply);
+                }
+                Output::Summarise { today, damaged } => {
+                    let data = self.data.path.clone();
+                    self.scribe.ask(Request::Summarise { data, today, damaged });
                 }
                 Output::Stopped => self.stopped = true,
                 Output::Fatal(text) => return Err(DaemonError::Fatal(text)),

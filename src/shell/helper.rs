@@ -1,12 +1,14 @@
 //! The helper: slow arithmetic in a short-lived thread, one at a time.
 //!
-//! Hashing a PIN and wrapping data keys take milliseconds to hundreds of them; neither belongs in
-//! the loop or in front of the disk. Requests wait here in order; the answer comes back as an
-//! `Answer` with a wake-up.
+//! Hashing a PIN, wrapping data keys and closing days take milliseconds to hundreds of them; none
+//! of this belongs in the loop or in front of the disk. Requests wait here in order; the answer
+//! comes back as an `Answer` with a wake-up.
 
 use crate::config::Config;
 use crate::id::SessionId;
+use crate::store::day::Day;
 use crate::store::seal::{Envelope, Recipient};
+use crate::store::summary::Catalogue;
 use mio::Waker;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -16,9 +18,21 @@ use zeroize::Zeroizing;
 
 /// What is asked.
 pub enum Request {
-    CheckPin { session: SessionId, hash: String, pin: Zeroizing<String> },
-    Envelopes { count: usize },
+    CheckPin {
+        session: SessionId,
+        hash: String,
+        pin: Zeroizing<String>,
+    },
+    Envelopes {
+        count: usize,
+    },
     ReadConfig(ReadConfig),
+    /// Close the days before `today`.
+    Summarise {
+        data: PathBuf,
+        today: Day,
+        damaged: Option<Day>,
+    },
 }
 
 /// A configuration is to be read again.
@@ -51,6 +65,7 @@ pub enum Answer {
         apply: bool,
         result: Result<Fresh, String>,
     },
+    Summarised(Result<(Catalogue, u64), String>),
     /// The thread is free again.
     Free,
     /// It could not be done: a reason to stop.
@@ -134,6 +149,10 @@ fn serve(request: Request, recipients: &[Recipient], seal: bool) -> Answer {
         Request::ReadConfig(wanted) => {
             let result = read_config(&wanted, recipients, seal);
             Answer::Config { session: wanted.session, apply: wanted.apply, result }
+        }
+        Request::Summarise { data, today, damaged } => {
+            let done = super::recover::summarise(&data, today, damaged);
+            Answer::Summarised(done.map_err(|error| error.to_string()))
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Recovery on the real disk: the files of a data directory for `store::recover`.
 //!
-//! What is done to them, and why, stands there; here are only the system calls. Nothing else
-//! writes to the directory meanwhile: its lock is held.
+//! What is done to them, and why, stands there; here are only the system calls. At the start
+//! nothing else writes to the directory: its lock is held. Days are closed beside the running box.
 
+use crate::store::day::Day;
 use crate::store::recover::{self, Files, Found, RecoverError};
+use crate::store::summary::{self, Catalogue};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, ErrorKind, Write};
+use std::io::{self, BufReader, ErrorKind, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Reads the journal below `data` and completes what was cut.
@@ -13,14 +16,29 @@ use std::path::Path;
 /// # Errors
 /// When a file cannot be read, or is of a newer version.
 pub fn recover(data: &Path) -> Result<Found, RecoverError> {
-    recover::recover(&mut Folder(data)).map_err(|error| match error {
-        RecoverError::File { path, error } => {
-            RecoverError::File { path: data.join(path).display().to_string(), error }
-        }
-        RecoverError::Journal { path, error } => {
-            RecoverError::Journal { path: data.join(path).display().to_string(), error }
-        }
-    })
+    recover::recover(&mut Folder(data)).map_err(|error| below(data, error))
+}
+
+/// Closes the days before `today`: see `summary::mend`. Reads journals that are only appended to,
+/// and puts whole new files in place, so it may run beside the disk thread.
+///
+/// # Errors
+/// When a journal cannot be read or a summary cannot be written.
+pub fn summarise(
+    data: &Path,
+    today: Day,
+    damaged: Option<Day>,
+) -> Result<(Catalogue, u64), RecoverError> {
+    summary::mend(&mut Folder(data), today, damaged).map_err(|error| below(data, error))
+}
+
+/// The error, with the whole path.
+fn below(data: &Path, error: RecoverError) -> RecoverError {
+    let whole = |path: String| data.join(path).display().to_string();
+    match error {
+        RecoverError::File { path, error } => RecoverError::File { path: whole(path), error },
+        RecoverError::Journal { path, error } => RecoverError::Journal { path: whole(path), error },
+    }
 }
 
 /// A data directory.
@@ -40,6 +58,26 @@ impl Files for Folder<'_> {
 
     fn open(&self, path: &str) -> io::Result<BufReader<File>> {
         File::open(self.0.join(path)).map(BufReader::new)
+    }
+
+    fn open_at(&self, path: &str, offset: u64) -> io::Result<BufReader<File>> {
+        let mut file = File::open(self.0.join(path))?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(BufReader::new(file))
+    }
+
+    fn replace(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.0.join(path);
+        let mut new = path.clone().into_os_string();
+        new.push(".new");
+        let new = Path::new(&new);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o640);
+        let mut file = options.open(new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(new, &path)?;
+        File::open(path.parent().unwrap_or(self.0))?.sync_all()
     }
 
     fn mend(&mut self, path: &str, good: u64, more: &[u8]) -> io::Result<()> {

@@ -31,7 +31,7 @@ use crate::store::fact::{
 use crate::time::Wall;
 use blackouts::Blackouts;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A call that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,8 @@ pub struct Index {
     changed: BTreeMap<RecordingId, u64>,
     /// What was deleted, and by which entry, since then.
     gone: BTreeMap<RecordingId, u64>,
+    /// Old records that were looked up, the first to be forgotten first.
+    adopted: VecDeque<RecordingId>,
     /// What was said since then of records that are not here.
     late: BTreeMap<RecordingId, Vec<Late>>,
 }

@@ -121,7 +121,7 @@ pub fn recover<F: Files>(files: &mut F) -> Result<Found, RecoverError> {
             _ => {}
         }
     }
-    let past = summary::Past::of_journals(files, &days)?;
+    let past = summary::bring_up(files, &days)?;
     let mut found = Found {
         index: past.index,
         catalogue: past.catalogue,

@@ -164,6 +164,12 @@ impl Files for SimDisk {
         found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
+    fn replace(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.live.insert(path.to_string(), bytes.to_vec());
+        self.durable.insert(path.to_string(), bytes.to_vec());
+        Ok(())
+    }
+
     fn mend(&mut self, path: &str, good: u64, more: &[u8]) -> io::Result<()> {
         let good = usize::try_from(good).unwrap();
         let contents = self.live.get_mut(path).ok_or(io::ErrorKind::NotFound)?;

@@ -23,6 +23,7 @@ use hushbox::span::Loss;
 use hushbox::store::recover;
 use hushbox::store::seal::{DataKey, Envelope, Identity};
 use hushbox::store::sign::BoxKey;
+use hushbox::store::summary;
 use hushbox::time::{Mono, Now, Wall};
 use protocol::{Assembler, Kind, Piece, Refusal};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -337,6 +338,11 @@ impl SimBox {
             }
             Output::ReadConfig { session, apply } => self.read_config(session, apply),
             Output::LogLevel(_) => {}
+            Output::Summarise { today, damaged } => {
+                let done = summary::mend(&mut self.disk, today, damaged);
+                let done = done.map_err(|error| error.to_string());
+                self.recorder.handle(self.now, Input::Summarised(done));
+            }
             Output::Stopped => self.stopped = true,
             Output::Fatal(text) => self.fatal = Some(text),
         }
@@ -412,6 +418,8 @@ fn start(config: &Config, disk: &mut SimDisk, identities: &[Identity], now: Now)
     let boot = Boot {
         config: config.clone(),
         index: found.index,
+        catalogue: found.catalogue,
+        journal_bytes: found.journal_bytes,
         journal: found.journal,
         day: found.day,
         box_key: box_key(config),

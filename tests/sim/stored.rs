@@ -128,7 +128,7 @@ impl SimBox {
         let mut verifier = Verifier::new(Basis { key, running: true, witness: Vec::new() });
         let journals = self.disk.live.iter().filter(|(path, _)| is_journal(path));
         journals.for_each(|(path, bytes)| verifier.journal(path, bytes.as_slice()));
-        for (path, bytes) in self.disk.live.iter().filter(|(path, _)| !is_journal(path)) {
+        for (path, bytes) in self.disk.live.iter().filter(|(path, _)| is_media(path)) {
             verifier.media(path, media::scan(bytes.as_slice()).as_ref());
         }
         verifier.finish()
@@ -137,4 +137,8 @@ impl SimBox {
 
 fn is_journal(path: &str) -> bool {
     layout::parse_journal(path).is_some()
+}
+
+fn is_media(path: &str) -> bool {
+    layout::parse_media(path).is_some()
 }

@@ -14,6 +14,9 @@ use crate::store::fact::{CallNumber, Entry, Fact};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
+/// Old records that were looked up and are kept for a while.
+const ADOPTED_MAX: usize = 256;
+
 /// How things stood at the end of a day.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Carried {
@@ -128,10 +131,45 @@ impl Index {
             record.sequence > through || wanted.contains(id) || changed.contains_key(id)
         });
         self.order.retain(|(_, id)| self.records.contains_key(id));
+        self.adopted.retain(|id| self.records.contains_key(id));
         self.late.retain(|_, said| {
             said.retain(|late| late.sequence > through);
             !said.is_empty()
         });
+    }
+
+    /// Takes in an old record that was looked up, so that it can be shown and changed like any
+    /// other. It is forgotten again when others were looked up, unless it was changed.
+    pub fn adopt(&mut self, record: Record) {
+        let (id, sequence) = (record.id(), record.sequence);
+        if self.records.contains_key(&id) || sequence > self.summarised {
+            return;
+        }
+        let place = self.order.partition_point(|(earlier, _)| *earlier < sequence);
+        self.order.insert(place, (sequence, id));
+        self.records.insert(id, record);
+        // What was said of it is in it, but for what was said while it was looked up.
+        for late in self.late.remove(&id).unwrap_or_default() {
+            self.changed.insert(id, late.sequence);
+            let known = self.records.get(&id).is_some_and(|r| r.entries.contains(&late.place));
+            if !known {
+                self.apply_at(late.sequence, late.place, &late.entry);
+            }
+        }
+        self.adopted.push_back(id);
+        if self.adopted.len() > ADOPTED_MAX {
+            self.forget_adopted();
+        }
+    }
+
+    fn forget_adopted(&mut self) {
+        let Some(id) = self.adopted.pop_front() else { return };
+        if self.changed.contains_key(&id) || self.wanted().contains(&id) {
+            return;
+        }
+        if let Some(record) = self.records.remove(&id) {
+            self.order.retain(|(sequence, _)| *sequence != record.sequence);
+        }
     }
 
     /// Keeps an entry about a record of the past that is not here.

@@ -296,5 +296,10 @@ pub fn mend<F: Files>(
         }
     }
     let past = bring_up(files, &days)?;
+    let newest = past.catalogue.days().last().map(|entry| entry.day);
+    if newest < days.last().copied() {
+        let path = layout::JOURNAL.to_owned();
+        return Err(RecoverError::File { path, error: io::ErrorKind::WriteZero.into() });
+    }
     Ok((past.catalogue, past.index.summarised()))
 }

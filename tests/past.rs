@@ -1,0 +1,294 @@
+//! A box over some midnights: what lies in the past is listed, shown and changed like the present,
+//! and takes no memory and no start-up.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod sim;
+
+use hushbox::id::RecordingId;
+use hushbox::store::day::Day;
+use hushbox::store::index::Filter;
+use hushbox::store::layout;
+use hushbox::store::summary::{Header, Summary};
+use hushbox::time::Wall;
+use protocol::Kind;
+use sim::SimBox;
+
+const CONFIG: &str = r#"
+[box]
+name = "box-01"
+data = "data"
+[on_demand]
+enabled = true
+[audio]
+codec = "pcm"
+wrapup_s = 30
+[[board]]
+name = "demo"
+kind = "sim"
+rate = 8000
+buffer_ms = 200
+activity = "cti"
+channels = [
+  { id = 1, device = "1001", sides = "mono", source = "x.wav" },
+  { id = 2, device = "1002", sides = "mono", source = "x.wav" },
+]
+[[role]]
+name = "agent"
+permissions = ["record.start", "record.stop", "blackout", "update.1", "records.own"]
+[[role]]
+name = "boss"
+permissions = ["records.all", "play", "protect"]
+[[agent]]
+username = "jdoe"
+phones = ["1001"]
+roles = ["agent"]
+[[agent]]
+username = "mroe"
+phones = ["1002"]
+roles = ["agent"]
+[[agent]]
+username = "boss"
+roles = ["boss"]
+[[schedule]]
+name = "on demand"
+type = "on-demand"
+[fields]
+1 = "Caller name"
+"#;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// 2026-11-22.
+const FIRST: Day = Day(20_779);
+
+struct Story {
+    sim: SimBox,
+    jdoe: u32,
+    mroe: u32,
+    cti: u32,
+    boss: u32,
+    calls: u32,
+}
+
+impl Story {
+    fn new() -> Story {
+        let sim = SimBox::new(CONFIG, 7);
+        let mut story = Story { sim, jdoe: 0, mroe: 0, cti: 0, boss: 0, calls: 0 };
+        story.connect();
+        story
+    }
+
+    fn connect(&mut self) {
+        let hello = |sim: &mut SimBox, kind: Kind, line: &str| {
+            let client = sim.client(&[kind]);
+            let said = sim.say(client, line);
+            assert!(said.iter().any(|said| said.starts_with("ok ")), "{line}: {said:?}");
+            client
+        };
+        self.jdoe = hello(&mut self.sim, Kind::Agent, "hello agent user=jdoe");
+        self.mroe = hello(&mut self.sim, Kind::Agent, "hello agent user=mroe");
+        self.cti = hello(&mut self.sim, Kind::Cti, "hello cti");
+        self.boss = hello(&mut self.sim, Kind::Supervisor, "hello supervisor user=boss");
+        self.sim.run_ms(200);
+    }
+
+    /// What is answered, without the news.
+    fn ask(&mut self, client: u32, line: &str) -> Vec<String> {
+        let said = self.sim.say(client, line).into_iter();
+        said.filter(|line| !line.starts_with("event ") && !line.starts_with("state ")).collect()
+    }
+
+    fn begin(&mut self, device: &str, ani: &str) -> String {
+        self.calls += 1;
+        let call =
+            format!("call start device={device} call=c{} ani={ani} direction=in", self.calls);
+        self.ask(self.cti, &call);
+        self.sim.run_ms(100);
+        let agent = if device == "1001" { self.jdoe } else { self.mroe };
+        let said = self.ask(agent, "record start");
+        let ok = said.iter().find(|line| line.starts_with("ok ")).expect("an ok");
+        let id = ok.split("recording=").nth(1).unwrap().split(' ').next().unwrap();
+        id.to_string()
+    }
+
+    fn end(&mut self, device: &str) {
+        let call = format!("call stop device={device} call=c{}", self.calls);
+        self.ask(self.cti, &call);
+        self.sim.run_ms(200);
+    }
+
+    /// A call of `jdoe`, recorded, with a blackout and a field, and one of `mroe`.
+    fn two_calls(&mut self) -> [String; 2] {
+        let first = self.begin("1001", "5551");
+        self.sim.run_ms(400);
+        self.ask(self.jdoe, "blackout start lead_ms=100");
+        self.sim.run_ms(200);
+        self.ask(self.jdoe, "blackout stop");
+        assert!(self.ask(self.jdoe, "update 1 \"Jane Roe\"")[0].starts_with("ok "));
+        self.end("1001");
+        let second = self.begin("1002", "5552");
+        self.sim.run_ms(300);
+        self.end("1002");
+        [first, second]
+    }
+
+    /// So many days later, at the same time.
+    fn days_later(&mut self, days: i64) {
+        self.sim.now.wall = Wall(self.sim.now.wall.0 + days * DAY_MS);
+    }
+
+    fn ids(&mut self, client: u32, words: &str) -> Vec<String> {
+        let said = self.ask(client, &format!("records {words}"));
+        let (ok, rows) = said.split_last().expect("an ok");
+        assert_eq!(ok, "ok", "{said:?}");
+        let id = |row: &String| row.strip_prefix("row recording=").map(|row| row[..16].to_string());
+        rows.iter().map(|row| id(row).unwrap_or_else(|| panic!("{row}"))).collect()
+    }
+
+    /// Listings by any filter say what the journal says.
+    fn check_listings(&mut self) {
+        let journal = self.sim.journal();
+        let at = |text: &str| Wall::parse(text);
+        let filters = [
+            ("", Filter::default()),
+            ("agent=JDOE", Filter { agent: Some("jdoe".into()), ..Filter::default() }),
+            ("device=1002", Filter { device: Some("1002".into()), ..Filter::default() }),
+            ("call=c3", Filter { call: Some("c3".into()), ..Filter::default() }),
+            (
+                "from=2026-11-23T00:00:00Z to=2026-11-24T00:00:00Z",
+                Filter {
+                    from: at("2026-11-23T00:00:00Z"),
+                    until: at("2026-11-24T00:00:00Z"),
+                    ..Filter::default()
+                },
+            ),
+        ];
+        for (words, filter) in filters {
+            let wanted = journal.list(&filter).map(|record| record.id().to_string());
+            assert_eq!(self.ids(self.boss, words), wanted.collect::<Vec<_>>(), "{words}");
+        }
+        let count = journal.list(&Filter::default()).count();
+        let said = self.ask(self.cti, "status");
+        assert!(said.iter().any(|row| row.contains(&format!(" records={count}"))), "{said:?}");
+    }
+
+    fn summary(&self, day: Day) -> Option<Summary> {
+        self.sim.disk.live.get(&layout::summary_path(day)).and_then(|bytes| Summary::take(bytes))
+    }
+
+    fn records_in_memory(&self) -> usize {
+        self.sim.recorder().records_in_memory()
+    }
+}
+
+#[test]
+fn what_is_past_is_listed_and_shown_like_the_present() {
+    let mut story = Story::new();
+    let mut all: Vec<String> = story.two_calls().into();
+    let shown = |story: &mut Story, id: &str| story.ask(story.boss, &format!("show {id}"));
+    let before: Vec<_> = all.iter().map(|id| shown(&mut story, id)).collect();
+    assert!(before[0].iter().any(|row| row.contains("Jane Roe")), "{before:?}");
+    story.check_listings();
+    assert!(story.summary(FIRST).is_none());
+    for _ in 0..3 {
+        story.days_later(1);
+        all.extend(story.two_calls());
+        story.check_listings();
+    }
+    let rows = story.summary(FIRST).expect("closed").rows;
+    assert_eq!(rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), all[..2]);
+    assert_eq!(story.records_in_memory(), 2, "only what today began");
+    for (id, before) in all.iter().zip(&before) {
+        assert_eq!(&shown(&mut story, id), before, "{id}");
+    }
+    assert_eq!(story.ids(story.jdoe, "").len(), 4, "the own ones");
+    assert_eq!(story.ids(story.boss, "limit=3"), [&all[7], &all[6], &all[5]].map(String::clone));
+    let mine: Vec<&String> = all.iter().rev().skip(1).step_by(2).collect();
+    assert_eq!(story.ids(story.boss, "ani=5551").iter().collect::<Vec<_>>(), mine);
+    let nobody = RecordingId::from_random([9; 10]);
+    assert!(shown(&mut story, &nobody.to_string())[0].starts_with("err no-such-record"));
+    assert!(story.ask(story.mroe, &format!("show {}", all[0]))[0].starts_with("err no-such"));
+    let said = story.ask(story.boss, &format!("media {}", all[0]));
+    let path = format!("media/2026/11/22/{}.hbm", all[0]);
+    let digest = blake3::hash(&story.sim.disk.live[&path]).to_hex();
+    assert!(said.last().unwrap().contains(digest.as_str()), "{said:?}");
+    story.sim.restart(true);
+    story.connect();
+    story.check_listings();
+    for (id, before) in all.iter().zip(&before) {
+        assert_eq!(&shown(&mut story, id), before, "{id}");
+    }
+}
+
+#[test]
+fn what_is_said_of_old_records_is_remembered_until_their_day_is_mended() {
+    let mut story = Story::new();
+    let [old, _] = story.two_calls();
+    let spanning = story.begin("1002", "5553");
+    story.days_later(1);
+    story.end("1002");
+    story.two_calls();
+    let protected = |story: &mut Story| -> Vec<bool> {
+        let said = story.ask(story.boss, "records device=1001");
+        let rows = said.iter().filter(|row| row.contains(&old));
+        rows.map(|row| row.contains(" protected=on ")).collect()
+    };
+    assert_eq!(protected(&mut story), [false]);
+    let said = story.ask(story.boss, &format!("protect {old} on"));
+    assert_eq!(said, [format!("ok recording={old} protected=on")]);
+    assert_eq!(protected(&mut story), [true]);
+    assert!(!story.summary(FIRST).expect("closed").rows[0].protected, "that day is over");
+    assert!(story.summary(FIRST).unwrap().rows[2].running, "it went on past midnight");
+    story.check_listings();
+    story.sim.restart(true);
+    story.connect();
+    assert_eq!(protected(&mut story), [true]);
+    story.days_later(1);
+    story.two_calls();
+    let rows = story.summary(FIRST).expect("mended").rows;
+    assert!(rows[0].protected && !rows[2].running, "{rows:?}");
+    assert_eq!(rows[2].id.to_string(), spanning);
+    assert_eq!(protected(&mut story), [true]);
+    story.check_listings();
+    assert!(story.sim.verify().is_clean());
+}
+
+#[test]
+fn a_damaged_summary_is_said_to_be_so_and_made_anew() {
+    let mut story = Story::new();
+    let [old, _] = story.two_calls();
+    story.days_later(1);
+    story.two_calls();
+    let path = layout::summary_path(FIRST);
+    let good = story.sim.disk.live[&path].clone();
+    let header = Header::take(&good).expect("whole");
+    let parts = header.parts();
+    for place in [0, parts.front, parts.pages] {
+        let place = usize::try_from(place).unwrap();
+        story.sim.disk.live.get_mut(&path).unwrap()[place] ^= 1;
+        let said = story.ask(story.boss, "records");
+        assert!(said.last().unwrap().starts_with("err storage"), "byte {place}: {said:?}");
+        assert_eq!(story.sim.disk.live[&path], good);
+        story.check_listings();
+    }
+    story.sim.disk.live.get_mut(&path).unwrap()[usize::try_from(parts.ids).unwrap()] ^= 1;
+    let said = story.ask(story.boss, &format!("show {old}"));
+    assert!(said[0].starts_with("err storage"), "{said:?}");
+    assert!(story.ask(story.boss, &format!("show {old}"))[0].starts_with("row what=record"));
+}
+
+#[test]
+fn a_clock_that_is_behind_at_the_start_changes_no_day() {
+    let mut story = Story::new();
+    story.two_calls();
+    story.days_later(1);
+    story.two_calls();
+    story.days_later(-1);
+    story.sim.restart(true);
+    assert_eq!(story.sim.fatal, None);
+    story.connect();
+    story.two_calls();
+    story.check_listings();
+    assert!(story.sim.verify().is_clean(), "{:?}", story.sim.verify());
+}
