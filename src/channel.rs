@@ -95,8 +95,13 @@ impl Channel {
     /// channel is hidden from now.
     pub fn cover(&mut self, from: Position) -> Position {
         self.covered += 1;
+        // A full mask joins ranges: what lies between them is hidden too, and must be wiped.
+        let joins = self.mask.is_full();
         self.mask.open(from);
-        self.ring.wipe(from, self.ring.head());
+        let wiped_from = if joins { self.ring.tail() } else { from };
+        for (from, to) in self.mask.within(wiped_from, self.ring.head()) {
+            self.ring.wipe(from, to);
+        }
         self.meter.silence();
         self.activity.hide(0);
         let open = self.mask.open_from();

@@ -7,10 +7,10 @@
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
-//! (calls that no PBX tells of), `blackouts`, `stops`, `rights` (who may do what right now),
-//! `command` (one short function per command), `library` (reading records), `listing`, `past` (what
-//! is on the disk only), `news` (what to tell whom), `storage` (journal and jobs), `checkpoints`
-//! (when to sign).
+//! (calls that no PBX tells of), `blackouts`, `stops`, `retention` and `expiry` (deleting), `rights` (who may do
+//! what right now), `command` (one short function per command), `library` (reading records),
+//! `listing`, `past` (what is on the disk only), `news` (what to tell whom), `storage` (journal and
+//! jobs), `checkpoints` (when to sign).
 
 mod activity;
 mod agent;
@@ -22,6 +22,8 @@ mod calls;
 mod checkpoints;
 mod command;
 mod cti;
+mod expiry;
+mod fingerprint;
 mod hello;
 pub mod library;
 mod listing;
@@ -29,6 +31,7 @@ mod news;
 mod past;
 mod recall;
 mod recording;
+mod retention;
 mod rights;
 mod session;
 mod stops;
@@ -101,6 +104,8 @@ pub enum Input<'a> {
     },
     /// The answer to `Output::Summarise`: what is summarised, and through which entry.
     Summarised(Result<(Catalogue, u64), String>),
+    /// What came of `Output::NewCallKey`; none if it could not be written.
+    CallKey(Option<DataKey>),
     /// Stop in order.
     Stop,
 }
@@ -136,6 +141,10 @@ pub enum Output {
         today: Day,
         damaged: Option<Day>,
     },
+    /// Make a new call key, and write it beside the old ones.
+    NewCallKey,
+    /// Every live call is noted under the newest call key: no other is needed any more.
+    ForgetCallKeys,
     /// Everything is closed and durable: the daemon may end.
     Stopped,
     /// The store cannot be trusted any more: the daemon must end with this reason.
@@ -159,6 +168,7 @@ pub struct Recorder {
     storage: Storage,
     index: Index,
     past: past::Past,
+    expiry: expiry::Expiry,
     identities: Vec<Identity>,
     envelopes: VecDeque<Envelope>,
     envelopes_asked: usize,
@@ -178,6 +188,7 @@ pub struct Recorder {
     reader: library::Reader,
     recall: recall::Recall,
     call_key: Option<DataKey>,
+    retention: retention::Retention,
     next_call_tick: Mono,
     /// Recordings that have to begin as soon as there is an envelope.
     cut: Vec<Cut>,
@@ -216,6 +227,7 @@ impl Recorder {
             Input::Reload(config) => self.reload(now, *config),
             Input::ConfigRead { session, result } => self.config_read(session, result),
             Input::Summarised(result) => self.summarised(result),
+            Input::CallKey(key) => self.new_call_key(now, key),
             Input::Stop => self.stop(now),
         }
     }
@@ -233,6 +245,7 @@ impl Recorder {
             self.settle_stops(now);
             self.tick_blackouts(now);
             self.release(now);
+            self.tick_retention(now);
         }
         self.tick_past();
         self.tick_stop(now);

@@ -6,9 +6,11 @@
 
 use super::blackouts::{Press, Receipt};
 use super::command::Said;
+use super::recall::Latent;
 use super::stops::Stop;
 use super::tapes::Wanted;
 use super::{Recorder, Recording};
+use crate::call::Call;
 use crate::channel::ChannelIndex;
 use crate::directory::AgentIndex;
 use crate::id::RecordingId;
@@ -65,9 +67,10 @@ impl Recorder {
         let hidden = hidden.map(|hidden| (hidden.id, hidden.reasons, hidden.retain_until));
         let mut reasons = Reasons::only(Reason::Agent);
         reasons.0 |= hidden.map_or(0, |(_, others, _)| others.0);
+        let from = from.max(self.press_floor(agent, number));
         let want = Wanted {
             call: number,
-            from: if hidden.is_some() { from } else { from.max(self.floor(number)) },
+            from,
             reasons,
             pressed: Some((agent, from)),
             schedule,
@@ -94,6 +97,15 @@ impl Recorder {
     fn floor(&self, number: CallNumber) -> Position {
         let last = self.last_of(number).and_then(|last| last.end);
         last.map_or(Position(0), |(to, _)| to)
+    }
+
+    /// The same as far as this agent may know: others' recordings move no own one (B2).
+    fn press_floor(&self, agent: AgentIndex, number: CallNumber) -> Position {
+        if !self.only_own(agent) {
+            return self.floor(number);
+        }
+        let own = self.seen_last(agent, number).and_then(|own| own.end);
+        own.map_or(Position(0), |(to, _)| to)
     }
 
     pub(super) fn record_stop(&mut self, now: Now, agent: AgentIndex) -> Result<Said, Refusal> {
@@ -269,7 +281,7 @@ impl Recorder {
             _ => self.blackout_target(agent)?,
         };
         let recording = recording.map(|r| (r.id, self.visible_from(agent, r)));
-        let kept_from = self.recall.of(call).map(super::recall::Latent::from);
+        let kept_from = self.recall.of(call).map(Latent::from);
         self.take_back_stop_of(now, agent);
         let receipt = match self.blackouts.of(agent) {
             Some(open) => {
@@ -291,7 +303,27 @@ impl Recorder {
                 self.open_blackout(now, &press)
             }
         };
-        Ok(Self::blackout_said(now, &receipt))
+        Ok(Self::blackout_said(now, &self.receipt_for(agent, by, receipt)))
+    }
+
+    /// What may be told of a blackout: an agent who sees own recordings only (B2) may have joined
+    /// one that somebody else opened in a recording of others.
+    fn receipt_for(&self, agent: AgentIndex, by: &By, receipt: Receipt) -> Receipt {
+        let named = receipt.recording.and_then(|id| self.recording(id));
+        let own = named.is_some_and(|named| Self::pressed_by(named, agent));
+        if by.kind != Kind::Agent || !self.only_own(agent) || own {
+            return receipt;
+        }
+        let here = |call: &&Call| self.channels[call.channel.0].id == receipt.channel;
+        let call = self.current_call(agent).filter(here);
+        let seen = call.and_then(|call| self.seen_running(agent, call.number));
+        let kept = call.and_then(|call| self.recall.of(call.number));
+        let from = seen.map(|seen| self.visible_from(agent, seen)).or(kept.map(Latent::from));
+        Receipt {
+            recording: seen.map(|seen| seen.id),
+            from: from.map_or(receipt.from, |from| from.max(receipt.from)),
+            ..receipt
+        }
     }
 
     /// From where this agent knows of a recording.
@@ -336,9 +368,11 @@ impl Recorder {
             line.pair("from", "-").pair("to", "-").end();
             return Ok(Said::after(self.storage.settled(), bytes));
         };
-        let seen_over = over || self.only_own(agent) && by.kind == Kind::Agent;
+        let was = self.receipt_for(agent, by, was.receipt);
+        let unseen = by.kind == Kind::Agent && self.only_own(agent) && !self.records_own(agent);
+        let seen_over = over || unseen;
         let ends = |at: Position| if seen_over { at.to_string() } else { "-".to_string() };
-        for (channel, from) in &was.receipt.others {
+        for (channel, from) in &was.others {
             let index = self.channels.iter().position(|c| c.id == *channel).map(ChannelIndex);
             let ended = places.iter().find(|(place, _)| Some(*place) == index).map(|(_, at)| *at);
             let head = || index.map_or(Position(0), |index| self.channels[index.0].head());
@@ -346,10 +380,10 @@ impl Recorder {
             let row = reply::row(&mut bytes).pair("channel", channel).pair("from", from);
             row.pair("to", ends(at)).end();
         }
-        let id = was.receipt.recording.map_or("-".to_string(), |id| id.to_string());
+        let id = was.recording.map_or("-".to_string(), |id| id.to_string());
         let state = protocol::state::on_off(!seen_over);
         let line = reply::ok(&mut bytes).pair("blackout", state).pair("recording", id);
-        line.pair("from", was.receipt.from).pair("to", ends(to)).end();
+        line.pair("from", was.from).pair("to", ends(to)).end();
         let mut said = Said::after(ticket, bytes);
         said.give_up = Some(until);
         Ok(said)

@@ -7,6 +7,7 @@
 
 use super::blackouts::{Blackouts, Open, Receipt};
 use super::recall::Recall;
+use super::retention::Retention;
 use super::storage::Storage;
 use super::{Recorder, box_info, library};
 use crate::activity::Detector;
@@ -23,6 +24,7 @@ use crate::schedule;
 use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingEnd, RecordingEnded};
 use crate::store::index::{Index, LiveCall};
 use crate::store::journal::JournalWriter;
+use crate::store::layout;
 use crate::store::seal::{self, DataKey, Identity};
 use crate::store::sign::BoxKey;
 use crate::store::summary::Catalogue;
@@ -76,26 +78,20 @@ impl Recorder {
     /// # Errors
     /// When the codec refuses the configured rate or bitrate.
     pub fn new(now: Now, boot: Boot) -> Result<Recorder, CodecError> {
-        let Boot { config, mut index, mut journal, day, box_key, closed, .. } = boot;
+        let Boot { config, mut index, box_key, closed, .. } = boot;
         let channels = channels(&config);
         let encoders = encoders(&config)?;
         let longest = encoders.iter().flatten().map(Reel::chunk_bytes).max().unwrap_or(0);
-        // A clock that is behind does not bring an earlier day back.
-        let today = now.wall.day().max(day.clone().unwrap_or_default());
-        let fresh = (day.as_deref() != Some(today.as_str())).then(|| {
-            let mut header = Vec::new();
-            journal.roll(&today, &mut header);
-            header
-        });
-        let rolled = fresh.is_some() && day.is_some();
         let blocks = channels.len() * 2 + SPARE_BLOCKS;
         let block_bytes = longest + BLOCK_SPARE_BYTES;
-        let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, block_bytes);
-        storage.goes_on(boot.journal_bytes, rolled);
+        let journal = (boot.journal, boot.day.map(|day| (day, boot.journal_bytes)));
+        let mut storage = Storage::new(now, journal, box_key, blocks, block_bytes);
         if boot.anchor {
             storage.anchor(now);
         }
         let number = index.boot() + 1;
+        let deleted = index.deletions().filter_map(|(id, at)| Some(layout::media_path(at?, id)));
+        let deleted = deleted.collect();
         for ended in closed {
             storage.note(&mut index, now, Fact::RecordingEnded(ended));
         }
@@ -114,6 +110,7 @@ impl Recorder {
             storage,
             index,
             past: super::past::Past::new(boot.catalogue),
+            expiry: super::expiry::Expiry::default(),
             identities: boot.identities,
             call_key: boot.call_key,
             envelopes: VecDeque::new(),
@@ -131,6 +128,7 @@ impl Recorder {
             next_call_tick: Mono(0),
             reader: library::Reader::default(),
             recall: Recall::default(),
+            retention: Retention::default(),
             cut: Vec::new(),
             next_loss_log: Mono(0),
             wrong_pins: 0,
@@ -145,6 +143,8 @@ impl Recorder {
         };
         recorder.calls_live_on(now, &boot.old_call_keys);
         recorder.lines_stay_seized();
+        let (noted, key_from) = (recorder.storage.settled(), recorder.calls.first_live());
+        recorder.retention = Retention::new(deleted, noted, key_from);
         recorder.blackouts_stay(now);
         recorder.standing_alarms(now);
         Ok(recorder)
@@ -245,11 +245,19 @@ impl Recorder {
             let call = scope_call.or(old.call);
             let first = self.calls.live().find(|call| self.owner(call) == agent && agent.is_some());
             let channel = first.map_or(0, |call| self.channels[call.channel.0].id);
+            // An agent whom the configuration knows no more may still be heard.
+            let masked = |c: &&Call| {
+                let id = self.channels[c.channel.0].id;
+                let theirs = agent.is_none() || self.owner(c).is_none();
+                theirs && old.places.iter().any(|place| place.channel == id)
+            };
+            let calls = self.calls.live().filter(masked).map(|call| call.number).collect();
             self.blackouts.open.push(Open {
                 number: old.number,
                 agent,
                 agent_name: old.agent.clone(),
                 call,
+                calls,
                 holders: old.holders,
                 captured_us: old.earlier_ms() * 1000,
                 warned: false,

@@ -211,6 +211,7 @@ impl Recorder {
             Command::Show { id: record } => self.show(id, &record),
             Command::Media { id: record, from } => self.media(id, &record, from),
             Command::Protect { id: record, on } => self.protect(now, id, &record, on),
+            Command::Delete { id: record } => self.delete(now, id, &record),
             command => self.execute_rest(now, id, command),
         }
     }

@@ -58,6 +58,9 @@ pub struct Reader {
     spare: Vec<u8>,
 }
 
+/// The username of who did something.
+pub(super) struct ByName(pub String);
+
 /// What is known of a record's key.
 pub(super) enum Key {
     /// It is not sealed, or this is its key.
@@ -130,6 +133,20 @@ impl Recorder {
         Ok(Said::stream(Stream::Media { path, from, size, digest }))
     }
 
+    /// A record that the session may do something to, and by whom it is done.
+    pub(super) fn record_for(
+        &self,
+        id: SessionId,
+        word: &str,
+        right: Permission,
+    ) -> Result<(&Record, ByName), Refusal> {
+        let who = self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?;
+        if !who.agent.is_some_and(|agent| self.agent_has(agent, right)) {
+            return Err(Code::Denied.into());
+        }
+        self.record_named(id, word).map(|record| (record, ByName(who.user.clone())))
+    }
+
     pub(super) fn protect(
         &mut self,
         now: Now,
@@ -137,13 +154,7 @@ impl Recorder {
         word: &str,
         on: bool,
     ) -> Result<Said, Refusal> {
-        let who = self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?;
-        let may = who.agent.is_some_and(|agent| self.agent_has(agent, Permission::Protect));
-        if !may {
-            return Err(Code::Denied.into());
-        }
-        let by = who.user.clone();
-        let record = self.record_named(id, word)?;
+        let (record, ByName(by)) = self.record_for(id, word, Permission::Protect)?;
         let (record, changes) = (record.id(), record.protected != on);
         let ticket = if changes {
             self.storage.note(&mut self.index, now, Fact::Protected { id: record, on, by })
@@ -392,7 +403,8 @@ impl Recorder {
         path: String,
         (offset, wanted): (u64, usize),
     ) {
-        if self.reader.for_session.is_some() || self.reader.arrived.is_some() {
+        let busy = self.reader.for_session.is_some() || self.reader.arrived.is_some();
+        if busy || self.storage.slow {
             return;
         }
         self.reader.tag += 1;
@@ -443,7 +455,8 @@ impl Recorder {
             bytes.truncate(self.reader.wanted);
             let Some(session) = self.reader.for_session.take() else { return };
             assert_eq!(tag, self.reader.tag);
-            if self.sessions.get(session).is_some_and(|session| session.stream.is_some()) {
+            let streams = self.sessions.get(session).is_some_and(|s| s.stream.is_some());
+            if streams || session == super::expiry::NOBODY {
                 self.reader.arrived = Some((session, result.is_ok().then_some(bytes)));
             } else {
                 self.keep_spare(bytes);
@@ -456,6 +469,11 @@ impl Recorder {
             }
             _ => None,
         };
+        let done = match done {
+            Done::Removed { path, result } => return self.removed(now, path, result),
+            done => done,
+        };
+        let space = matches!(done, Done::Space { .. });
         if let Err(reason) = self.storage.done(now, done) {
             self.outputs.push_back(super::Output::Fatal(reason));
             return;
@@ -464,18 +482,8 @@ impl Recorder {
             log::error!("a media file was refused: {error}");
             self.file_failed(now, file);
         }
-        let reserve = u64::from(self.config.store.reserve_mb) << 20;
-        let full = self.storage.total_bytes > 0 && self.storage.free_bytes < reserve;
-        if full && !self.storage.full {
-            let text = format!("less than {} MB are free", self.config.store.reserve_mb);
-            self.raise(now, crate::alarm::Code::DiskFull, "", text);
-        } else if !full && self.storage.full {
-            self.settle(now, crate::alarm::Code::DiskFull, "");
-        }
-        let freed = self.storage.full && !full;
-        self.storage.full = full;
-        if freed {
-            self.resume_cut(now);
+        if space {
+            self.judge_space(now);
         }
     }
 

@@ -45,7 +45,10 @@ pub struct Search {
 /// The record that a command is about.
 fn named<'a>(command: &'a Command<'_>) -> Option<&'a str> {
     match command {
-        Command::Show { id } | Command::Media { id, .. } | Command::Protect { id, .. } => Some(id),
+        Command::Show { id }
+        | Command::Media { id, .. }
+        | Command::Protect { id, .. }
+        | Command::Delete { id } => Some(id),
         _ => None,
     }
 }

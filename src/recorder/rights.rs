@@ -144,11 +144,13 @@ impl Recorder {
         if self.blackouts.of(agent).is_none() {
             return false;
         }
-        let own = || {
-            let call = self.current_call(agent);
-            call.is_some_and(|call| self.seen_running(agent, call.number).is_some())
-        };
-        !self.only_own(agent) || self.blackouts.held_by_agent(agent) || own()
+        !self.only_own(agent) || self.blackouts.held_by_agent(agent) || self.records_own(agent)
+    }
+
+    /// Whether a recording that the agent may know of is running in the current call.
+    pub(super) fn records_own(&self, agent: AgentIndex) -> bool {
+        let call = self.current_call(agent);
+        call.is_some_and(|call| self.seen_running(agent, call.number).is_some())
     }
 
     pub(super) fn may_blackout_stop(&self, agent: AgentIndex) -> Result<(), Refusal> {

@@ -49,6 +49,8 @@ pub struct Storage {
     settled: Ticket,
     closing: bool,
     pub full: bool,
+    /// Half of the slack is gone and no buffer comes back: reads and deletion pause.
+    pub slow: bool,
     pub free_bytes: u64,
     pub total_bytes: u64,
     space_asked: Option<Mono>,
@@ -59,33 +61,43 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// `blocks` buffers of `block_bytes` each; the journal goes on as `journal` says. `fresh`: its
-    /// file is to be made, `header` being its first bytes.
+    /// `blocks` buffers of `block_bytes` each. The journal goes on in its newest file, if that is
+    /// today's (its day, and its length), or in a new one; a clock that is behind does not bring
+    /// an earlier day back.
     #[must_use]
     pub fn new(
-        journal: JournalWriter,
+        now: Now,
+        (mut journal, newest): (JournalWriter, Option<(String, u64)>),
         box_key: BoxKey,
-        (day, fresh): (String, Option<Vec<u8>>),
         blocks: usize,
         block_bytes: usize,
     ) -> Storage {
         let file = FileId(1);
-        let path = layout::journal_path(&day);
         let mut jobs = VecDeque::with_capacity(256);
-        match fresh {
-            Some(header) => {
-                jobs.push_back(Job::Create { file, path });
-                jobs.push_back(Job::Append { file, bytes: header });
+        let today = now.wall.day();
+        let (before, newest) = (newest.is_some(), newest.filter(|(day, _)| *day >= today));
+        let rolled = (before && newest.is_none()).then_some(Ticket(1));
+        let (day, file_bytes) = match newest {
+            Some((day, bytes)) => {
+                jobs.push_back(Job::Reopen { file, path: layout::journal_path(&day) });
+                (day, bytes)
             }
-            None => jobs.push_back(Job::Reopen { file, path }),
-        }
+            None => {
+                let mut bytes = Vec::new();
+                journal.roll(&today, &mut bytes);
+                let length = bytes.len() as u64;
+                jobs.push_back(Job::Create { file, path: layout::journal_path(&today) });
+                jobs.push_back(Job::Append { file, bytes });
+                (today, length)
+            }
+        };
         Storage {
             journal,
             box_key,
             file,
             day,
-            file_bytes: 0,
-            rolled: None,
+            file_bytes,
+            rolled,
             last_file: 1,
             facts: Vec::with_capacity(64 * 1024),
             blocks: (0..blocks).map(|_| Vec::with_capacity(block_bytes)).collect(),
@@ -100,6 +112,7 @@ impl Storage {
             settled: Ticket(0),
             closing: false,
             full: false,
+            slow: false,
             free_bytes: 0,
             total_bytes: 0,
             space_asked: None,
@@ -107,17 +120,6 @@ impl Storage {
             syncs: 0,
             appended_bytes: 0,
         }
-    }
-
-    /// The journal file has so many bytes, if it is not new; or it is, and `rolled`: there are days
-    /// before it.
-    pub fn goes_on(&mut self, journal_bytes: u64, rolled: bool) {
-        let new = self.jobs.iter().find_map(|job| match job {
-            Job::Append { bytes, .. } => Some(bytes.len() as u64),
-            _ => None,
-        });
-        self.file_bytes = new.unwrap_or(journal_bytes);
-        self.rolled = rolled.then(|| self.ticket());
     }
 
     /// The day of the journal file.
@@ -197,6 +199,16 @@ impl Storage {
             self.touch(now);
         }
         self.jobs.push_back(job);
+    }
+
+    /// Somebody waits for the next sync.
+    pub fn urge(&mut self) {
+        self.urgent = true;
+    }
+
+    /// Asks for the free space in this turn.
+    pub fn ask_space(&mut self) {
+        self.space_asked = None;
     }
 
     fn touch(&mut self, now: Mono) {

@@ -130,7 +130,7 @@ pub struct Daemon {
     connections: BTreeMap<u32, Connection>,
     next_session: u32,
     data: DataDir,
-    /// The old call keys have been forgotten, and `ready` was said.
+    /// `ready` was said.
     announced: bool,
     stopped: bool,
 }
@@ -373,8 +373,9 @@ impl Daemon {
                 Answer::Summarised(result) => {
                     self.recorder.handle(now, Input::Summarised(result));
                 }
+                Answer::CallKey(key) => self.recorder.handle(now, Input::CallKey(key)),
                 Answer::Failed(text) => return Err(DaemonError::Fatal(text)),
-                Answer::Free => {}
+                Answer::Done | Answer::Free => {}
             }
         }
         Ok(())
@@ -535,6 +536,12 @@ impl Daemon {
                     let data = self.data.path.clone();
                     self.scribe.ask(Request::Summarise { data, today, damaged });
                 }
+                Output::NewCallKey => {
+                    self.helper.ask(Request::NewCallKey { data: self.data.path.clone() });
+                }
+                Output::ForgetCallKeys => {
+                    self.helper.ask(Request::ForgetCallKeys { data: self.data.path.clone() });
+                }
                 Output::Stopped => self.stopped = true,
                 Output::Fatal(text) => return Err(DaemonError::Fatal(text)),
             }
@@ -566,9 +573,6 @@ impl Daemon {
             return;
         }
         self.announced = true;
-        if let Err(error) = self.data.forget_old_call_keys() {
-            log::error!("{error}");
-        }
         let places: Vec<String> = self.listeners.iter().map(Listener::place).collect();
         let mut out = std::io::stdout().lock();
         let line = format!("ready box={} listen={}\n", self.config.name, places.join(","));

@@ -1,13 +1,14 @@
 //! The helper: slow arithmetic in a short-lived thread, one at a time.
 //!
-//! Hashing a PIN, wrapping data keys and closing days take milliseconds to hundreds of them; none
-//! of this belongs in the loop or in front of the disk. Requests wait here in order; the answer
-//! comes back as an `Answer` with a wake-up.
+//! Hashing a PIN and wrapping data keys take milliseconds to hundreds of them, closing a day takes
+//! longer, and a key file waits for the disk; none of that belongs in the loop or in front of the
+//! disk's jobs. Requests wait in order; the answer comes back as an `Answer` with a wake-up.
 
+use super::data_dir;
 use crate::config::Config;
 use crate::id::SessionId;
 use crate::store::day::Day;
-use crate::store::seal::{Envelope, Recipient};
+use crate::store::seal::{DataKey, Envelope, Recipient};
 use crate::store::summary::Catalogue;
 use mio::Waker;
 use std::collections::VecDeque;
@@ -32,6 +33,12 @@ pub enum Request {
         data: PathBuf,
         today: Day,
         damaged: Option<Day>,
+    },
+    NewCallKey {
+        data: PathBuf,
+    },
+    ForgetCallKeys {
+        data: PathBuf,
     },
 }
 
@@ -66,6 +73,10 @@ pub enum Answer {
         result: Result<Fresh, String>,
     },
     Summarised(Result<(Catalogue, u64), String>),
+    /// The new call key, if it could be written.
+    CallKey(Option<DataKey>),
+    /// Done, and nobody has to know.
+    Done,
     /// The thread is free again.
     Free,
     /// It could not be done: a reason to stop.
@@ -153,6 +164,20 @@ fn serve(request: Request, recipients: &[Recipient], seal: bool) -> Answer {
         Request::Summarise { data, today, damaged } => {
             let done = super::recover::summarise(&data, today, damaged);
             Answer::Summarised(done.map_err(|error| error.to_string()))
+        }
+        Request::NewCallKey { data } => {
+            let made = data_dir::new_call_key(&data);
+            Answer::CallKey(made.map_err(|error| log::error!("{error}")).ok())
+        }
+        Request::ForgetCallKeys { data } => {
+            match data_dir::forget_old_call_keys(&data) {
+                Ok(()) => Answer::Done,
+                // The replacement begins anew, and ends with forgetting.
+                Err(error) => {
+                    log::error!("{error}");
+                    Answer::CallKey(None)
+                }
+            }
         }
     }
 }

@@ -68,6 +68,11 @@ pub struct Index {
     adopted: VecDeque<RecordingId>,
     /// What was said since then of records that are not here.
     late: BTreeMap<RecordingId, Vec<Late>>,
+    /// What will be deleted, and from when on: ended, neither protected nor deleted.
+    due: BTreeSet<(Wall, RecordingId)>,
+    /// Deleted since the last start of the daemon, and when they began, as far as that is known
+    /// here: their files may still be there.
+    deletions: BTreeMap<RecordingId, Option<Wall>>,
 }
 
 impl Index {
@@ -103,19 +108,15 @@ impl Index {
                 self.with(*id, |record| record.set_reasons(*reasons));
             }
             Fact::RecordingRetention { id, retain_until } => {
-                self.with(*id, |record| record.began.retain_until = *retain_until);
+                self.keep(*id, |record| record.began.retain_until = *retain_until);
             }
             Fact::FieldSet { id, field, by, value } => {
                 let (field, by, value) = (*field, by.clone(), value.clone());
                 self.with(*id, |record| record.set_field(FieldChange { at, field, by, value }));
             }
-            Fact::Protected { id, on, .. } => self.with(*id, |record| record.protected = *on),
+            Fact::Protected { id, on, .. } => self.keep(*id, |record| record.protected = *on),
             Fact::Deleted { id, why, by } => {
-                if self.records.get(id).is_some_and(|record| record.deleted.is_none()) {
-                    self.gone.insert(*id, sequence);
-                }
-                let deletion = Deletion { at, why: why.clone(), by: by.clone() };
-                self.with(*id, |record| record.delete(deletion));
+                self.delete(*id, Deletion { at, why: why.clone(), by: by.clone() });
             }
             Fact::BlackoutOpened { number, agent, call, holder, by, places } => {
                 let mut blackout = OpenBlackout::new(*number, *holder, by, at);
@@ -144,6 +145,7 @@ impl Index {
         self.blackouts.restart(self.boot);
         self.boot = boot;
         self.stopped = false;
+        self.deletions.clear();
     }
 
     fn call(&mut self, facts: &CallFacts, numbers: &Sealed) {
@@ -185,6 +187,32 @@ impl Index {
         record.entries.push(self.step.1);
         self.running.remove(&ended.id);
         self.changed.insert(ended.id, self.step.0);
+        self.set_due(ended.id);
+    }
+
+    /// Changes a record in what decides when it will be deleted.
+    fn keep(&mut self, id: RecordingId, change: impl FnOnce(&mut Record)) {
+        let until = self.records.get(&id).map(|record| record.began.retain_until);
+        until.map(|until| self.due.remove(&(until, id)));
+        self.with(id, change);
+        self.set_due(id);
+    }
+
+    /// Remembers when a record will be deleted, if it will be.
+    fn set_due(&mut self, id: RecordingId) {
+        let Some(record) = self.records.get(&id) else { return };
+        if record.deleted.is_none() && !record.protected && !record.is_running() {
+            self.due.insert((record.began.retain_until, id));
+        }
+    }
+
+    fn delete(&mut self, id: RecordingId, deletion: Deletion) {
+        let known = self.records.get(&id).filter(|record| record.deleted.is_none());
+        if let Some(at) = known.map(|record| record.at) {
+            self.gone.insert(id, self.step.0);
+            self.deletions.insert(id, Some(at));
+        }
+        self.keep(id, |record| record.delete(deletion));
     }
 
     /// Changes a record that is there and not deleted.
@@ -314,12 +342,31 @@ impl Index {
         self.running.iter().filter_map(|id| self.records.get(id))
     }
 
-    /// What may be deleted at `now`: ended, past its retention, not protected.
+    /// What may be deleted at `now`, the longest overdue first: ended, past its retention, not
+    /// protected.
     pub fn expired(&self, now: Wall) -> impl Iterator<Item = &Record> {
-        self.records().filter(move |record| {
-            let gone = record.deleted.is_some() || record.protected || record.is_running();
-            !gone && record.began.retain_until <= now
-        })
+        let due = self.due.iter().take_while(move |(until, _)| *until <= now);
+        due.filter_map(|(_, id)| self.records.get(id))
+    }
+
+    /// What was deleted since the last start of the daemon, as far as it is known when it began:
+    /// files that may still be there.
+    pub fn deletions(&self) -> impl Iterator<Item = (RecordingId, Option<Wall>)> {
+        self.deletions.iter().map(|(id, at)| (*id, *at))
+    }
+
+    /// When records began, for those of them that were deleted.
+    pub fn deleted_began_all(&mut self, known: &[(RecordingId, Wall)]) {
+        for (id, at) in known {
+            if let Some(unknown) = self.deletions.get_mut(id) {
+                *unknown = Some(*at);
+            }
+        }
+    }
+
+    /// All those files are gone.
+    pub fn forget_deletions(&mut self) {
+        self.deletions.clear();
     }
 
     /// Calls that have not ended.

@@ -133,6 +133,7 @@ pub fn recover<F: Files>(files: &mut F) -> Result<Found, RecoverError> {
     };
     if let Some(day) = last {
         read_last(files, day, &mut found)?;
+        summary::find_deleted(files, &found.catalogue, &mut found.index);
     }
     let running: Vec<Record> = found.index.running().cloned().collect();
     for record in &running {

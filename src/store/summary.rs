@@ -22,7 +22,7 @@ mod shelf;
 mod tests;
 
 pub use browse::{Browser, Damaged, Fetch, Finder, Known, Need, Step};
-pub use close::{Past, bring_up, mend};
+pub use close::{Past, bring_up, find_deleted, mend};
 pub use format::{Closing, Front, HEADER_BYTES, Header, Ids, Page, Parts, Summary};
 pub use row::{Row, unfold};
 pub use shelf::Shelf;

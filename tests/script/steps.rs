@@ -50,7 +50,9 @@ impl Script {
         let Some(sim) = &mut self.sim else { return Said::new() };
         let mut said: Said = Vec::new();
         for (client, session) in &self.clients {
-            let lines = sim.news(*session);
+            let mut lines = sim.news(*session);
+            // Signatures, in the middle of anything: no page of a manual.
+            lines.retain(|line| !line.starts_with("event what=checkpoint "));
             let at = if client == first { 0 } else { said.len() };
             said.insert(at, (client.clone(), lines));
         }

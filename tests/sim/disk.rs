@@ -25,6 +25,8 @@ pub struct SimDisk {
     /// Nothing is done while this is set.
     pub stuck: bool,
     pub refuse: Option<Refuse>,
+    /// Reads it was asked for.
+    pub reads: usize,
     /// Free and total bytes.
     pub space: (u64, u64),
 }
@@ -39,6 +41,7 @@ impl Default for SimDisk {
             delay_us: 0,
             stuck: false,
             refuse: None,
+            reads: 0,
             space: (900 << 30, 1000 << 30),
         }
     }
@@ -47,6 +50,7 @@ impl Default for SimDisk {
 impl SimDisk {
     /// Takes a job, to be done after the delay and after every job before it.
     pub fn ask(&mut self, now_us: u64, job: Job) {
+        self.reads += usize::from(matches!(job, Job::Read { .. }));
         let before = self.waiting.back().map_or(0, |(due, _)| *due);
         self.waiting.push_back((before.max(now_us + self.delay_us), job));
     }
@@ -118,7 +122,9 @@ impl SimDisk {
                 Done::Read { tag, bytes, result: result.and(found) }
             }
             Job::Remove { path } => {
-                self.live.remove(&path);
+                if result.is_ok() {
+                    self.live.remove(&path);
+                }
                 Done::Removed { path, result }
             }
             Job::Space => Done::Space { free: self.space.0, total: self.space.1 },

@@ -11,6 +11,7 @@ use super::{Index, LiveCall, Record};
 use crate::id::RecordingId;
 use crate::store::day::Locator;
 use crate::store::fact::{CallNumber, Entry, Fact};
+use crate::time::Wall;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -28,6 +29,8 @@ pub struct Carried {
     stopped: bool,
     last_sequence: u64,
     last_call: CallNumber,
+    /// Deleted recordings whose files may still be there, and when they began.
+    deletions: Vec<(RecordingId, Wall)>,
 }
 
 /// What was said of a record that is not in the index.
@@ -68,7 +71,7 @@ impl Index {
     #[must_use]
     pub fn resume(carried: Carried) -> Index {
         let running = carried.records.iter().filter(|record| record.is_running());
-        Index {
+        let mut index = Index {
             running: running.map(Record::id).collect(),
             order: carried.records.iter().map(|record| (record.sequence, record.id())).collect(),
             records: carried.records.into_iter().map(|record| (record.id(), record)).collect(),
@@ -79,8 +82,12 @@ impl Index {
             last_sequence: carried.last_sequence,
             last_call: carried.last_call,
             summarised: carried.last_sequence,
+            deletions: carried.deletions.into_iter().map(|(id, at)| (id, Some(at))).collect(),
             ..Index::default()
-        }
+        };
+        let ids: Vec<RecordingId> = index.records.keys().copied().collect();
+        ids.into_iter().for_each(|id| index.set_due(id));
+        index
     }
 
     /// An index without a past, in this start of the daemon: to fold one record by itself.
@@ -98,6 +105,8 @@ impl Index {
     pub fn carry(&self) -> Carried {
         let wanted = self.wanted();
         let records = self.records().filter(|record| wanted.contains(&record.id()));
+        // Of this day; a box that ran on has removed the files of those before.
+        let deletions = self.deletions.iter().filter(|(id, _)| self.gone.contains_key(id));
         Carried {
             records: records.cloned().collect(),
             calls: self.calls.values().cloned().collect(),
@@ -106,6 +115,7 @@ impl Index {
             stopped: self.stopped,
             last_sequence: self.last_sequence,
             last_call: self.last_call,
+            deletions: deletions.filter_map(|(id, at)| Some((*id, (*at)?))).collect(),
         }
     }
 
@@ -131,6 +141,7 @@ impl Index {
             record.sequence > through || wanted.contains(id) || changed.contains_key(id)
         });
         self.order.retain(|(_, id)| self.records.contains_key(id));
+        self.due.retain(|(_, id)| self.records.contains_key(id));
         self.adopted.retain(|id| self.records.contains_key(id));
         self.late.retain(|_, said| {
             said.retain(|late| late.sequence > through);
@@ -148,6 +159,7 @@ impl Index {
         let place = self.order.partition_point(|(earlier, _)| *earlier < sequence);
         self.order.insert(place, (sequence, id));
         self.records.insert(id, record);
+        self.set_due(id);
         // What was said of it is in it, but for what was said while it was looked up.
         for late in self.late.remove(&id).unwrap_or_default() {
             self.changed.insert(id, late.sequence);
@@ -168,6 +180,7 @@ impl Index {
             return;
         }
         if let Some(record) = self.records.remove(&id) {
+            self.due.remove(&(record.began.retain_until, id));
             self.order.retain(|(sequence, _)| *sequence != record.sequence);
         }
     }
@@ -181,6 +194,7 @@ impl Index {
         let (sequence, place) = self.step;
         if matches!(entry.fact, Fact::Deleted { .. }) {
             self.gone.entry(id).or_insert(sequence);
+            self.deletions.entry(id).or_insert(None);
         }
         self.late.entry(id).or_default().push(Late { sequence, place, entry: entry.clone() });
         true

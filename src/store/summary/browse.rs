@@ -126,6 +126,12 @@ impl Browser {
         Browser { filter, open: None, page: None, asked: Asked::Nothing, again: false }
     }
 
+    /// Below this number nothing has been looked at yet.
+    #[must_use]
+    pub fn reached(&self) -> Option<u64> {
+        self.filter.before
+    }
+
     /// The next row.
     pub fn step(&mut self, known: Known<'_>) -> Step<Row> {
         if let Asked::Front(_, need) | Asked::Page(_, need) = &self.asked {

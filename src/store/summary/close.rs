@@ -180,6 +180,7 @@ fn amend<F: Files>(files: &mut F, past: &mut Past) -> Result<(), CloseError> {
     let mut wanted: BTreeSet<RecordingId> = changed.keys().chain(late.keys()).copied().collect();
     let days: Vec<Day> = past.catalogue.days().iter().rev().map(|day| day.day).collect();
     let through = past.index.last_sequence();
+    let mut deleted = Vec::new();
     for day in days {
         if wanted.is_empty() {
             break;
@@ -195,6 +196,7 @@ fn amend<F: Files>(files: &mut F, past: &mut Past) -> Result<(), CloseError> {
                 continue;
             }
             touched = true;
+            deleted.push((row.id, row.at));
             if let Some(record) = changed.get(&row.id) {
                 *row = Row::of(record);
             }
@@ -211,10 +213,30 @@ fn amend<F: Files>(files: &mut F, past: &mut Past) -> Result<(), CloseError> {
             past.catalogue.put(header.entry);
         }
     }
-    if !wanted.is_empty() {
-        log::warn!("the journal tells of {} recordings that nobody began", wanted.len());
+    let strangers = wanted.len();
+    past.index.deleted_began_all(&deleted);
+    if strangers > 0 {
+        log::warn!("the journal tells of {} recordings that nobody began", strangers);
     }
     Ok(())
+}
+
+/// Finds out when deleted recordings began that `index` only has the ids of.
+pub fn find_deleted<F: Files>(files: &F, catalogue: &Catalogue, index: &mut Index) {
+    let unknown = index.deletions().filter(|(_, at)| at.is_none()).map(|(id, _)| id);
+    let mut wanted: BTreeSet<RecordingId> = unknown.collect();
+    for day in catalogue.days().iter().rev().map(|day| day.day) {
+        if wanted.is_empty() {
+            break;
+        }
+        let Some(ids) = ids(files, day) else { continue };
+        if !wanted.iter().any(|id| ids.pages(*id).next().is_some()) {
+            continue;
+        }
+        let rows = whole(files, day).map(|summary| summary.rows).unwrap_or_default();
+        let here = rows.iter().filter(|row| wanted.remove(&row.id)).map(|row| (row.id, row.at));
+        index.deleted_began_all(&here.collect::<Vec<_>>());
+    }
 }
 
 fn ids<F: Files>(files: &F, day: Day) -> Option<Ids> {
