@@ -6,6 +6,7 @@
 
 mod sim;
 
+use hushbox::job::{DiskError, Job};
 use protocol::Kind;
 use sim::SimBox;
 
@@ -75,4 +76,60 @@ fn h4_a_long_wrap_up_and_many_calls_never_cost_a_recording() {
         sim.run_ms(100);
         sim.say(pbx, &format!("call stop device=1001 call=c{call}"));
     }
+}
+
+#[test]
+fn h4_a_recording_that_no_disk_takes_is_never_acknowledged() {
+    let (mut sim, jane, pbx, _) = recording(4);
+    sim.say(pbx, "call stop device=1001 call=c1");
+    sim.say(pbx, "call start device=1001 call=c2");
+    sim.disk.refuse = Some(Box::new(|job: &Job, path: &str| {
+        let media = matches!(job, Job::Create { .. }) && path.starts_with("media/");
+        media.then_some(DiskError::Full)
+    }));
+    let said = sim.say(jane, "record start");
+    assert!(said.iter().any(|line| line.starts_with("err disk-full ")), "{said:?}");
+    assert!(!said.iter().any(|line| line.starts_with("ok ")), "{said:?}");
+    let said = sim.say(jane, "status").join(" ");
+    assert!(said.contains("recording=off") && !said.contains("record.start"), "{said}");
+    sim.disk.refuse = None;
+    sim.run_ms(6000);
+    let id = pair(&sim.say(jane, "record start"), "recording");
+    sim.run_ms(1000);
+    sim.say(pbx, "call stop device=1001 call=c2");
+    sim.stored(&id).check(&sim);
+}
+
+#[test]
+fn a_session_is_told_nothing_after_it_quit() {
+    let (mut sim, jane, _, _) = recording(5);
+    sim.send(jane, b"blackout start\nblackout stop\nrecord stop\nquit\nstatus\n");
+    let said = sim.news(jane);
+    assert_eq!(said.last().map(String::as_str), Some("ok"), "{said:?}");
+    assert_eq!(said.iter().filter(|line| line.starts_with("ok")).count(), 4, "{said:?}");
+    assert!(sim.is_closed(jane));
+}
+
+#[test]
+fn a_record_with_a_thousand_blackouts_is_shown_in_the_room_there_is() {
+    let (mut sim, jane, pbx, id) = recording(6);
+    for turn in 0..1000 {
+        if turn % 200 == 0 {
+            sim.say(pbx, "ping");
+        }
+        sim.say(jane, "blackout start lead_ms=0");
+        sim.run_ms(20);
+        sim.say(jane, "blackout stop");
+        sim.run_ms(200);
+    }
+    sim.say(pbx, "call stop device=1001 call=c1");
+    let eve = sim.client(&[Kind::Supervisor]);
+    sim.say(eve, "hello supervisor user=eve");
+    let said = sim.say(eve, &format!("show {id}"));
+    assert!(
+        said.iter().any(|line| line.starts_with("row what=more ")),
+        "it says that there is more"
+    );
+    assert!(said.iter().any(|line| line.contains("masked=160000 ")), "the ledger is there");
+    assert_eq!(said.last().map(String::as_str), Some("ok"));
 }

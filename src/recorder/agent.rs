@@ -14,7 +14,7 @@ use crate::call::Call;
 use crate::channel::ChannelIndex;
 use crate::directory::AgentIndex;
 use crate::id::RecordingId;
-use crate::job::Ticket;
+use crate::job::{DiskError, FileId, Ticket};
 use crate::limits;
 use crate::store::fact::{CallNumber, Fact, Holder, Reason, Reasons, RecordingEnd};
 use crate::store::seal;
@@ -56,7 +56,7 @@ impl Recorder {
                 recording.pressed.get_or_insert((agent, from));
             }
             self.stale_news.insert(agent);
-            return Ok(self.record_said(agent, id, ticket));
+            return Ok(self.record_said(agent, id, ticket).keeps(id));
         }
         let kept = self.calls.get(number).and_then(|call| self.pressed(agent, call));
         if let Some(id) = kept.map(|kept| kept.id) {
@@ -84,7 +84,7 @@ impl Recorder {
             }
             None => self.begin(now, want)?,
         };
-        Ok(self.record_said(agent, id, ticket))
+        Ok(self.record_said(agent, id, ticket).keeps(id))
     }
 
     /// The on-demand schedule of a call, and where a press on it begins.
@@ -216,7 +216,7 @@ impl Recorder {
                 self.begin(now, want)?
             }
         };
-        Ok(self.said_of(id, ticket))
+        Ok(self.said_of(id, ticket).keeps(id))
     }
 
     /// `record stop device=D`: the CTI feed takes its own reason away, a supervisor every one.
@@ -412,15 +412,26 @@ impl Recorder {
         Ok(Said::after(ticket, bytes))
     }
 
-    /// A recording whose file the disk refused.
-    pub(super) fn file_failed(&mut self, now: Now, file: crate::job::FileId) {
+    /// A recording whose file the disk refused: who was to be told that it is on is told so.
+    pub(super) fn file_failed(&mut self, now: Now, file: FileId, error: DiskError) {
         let index = self.recordings.iter().position(|r| r.file == file && r.tape.is_some());
         if let Some(index) = index {
             let recording = &mut self.recordings[index];
             let (call, head) = (recording.call, self.channels[recording.channel.0].head());
+            let id = recording.id;
             recording.end.get_or_insert((head, RecordingEnd::Storage));
             self.give_up(now, index);
             self.news_of_call(call);
+            let code = if error == DiskError::Full { Code::DiskFull } else { Code::Storage };
+            let text = format!("nothing is recorded: {error}; tell a technician");
+            let mut bytes = Vec::new();
+            reply::err(&mut bytes, &Refusal::new(code, text)).end();
+            self.sessions.iter_mut().for_each(|session| session.refuse(id, &bytes));
+        }
+        if error == DiskError::Full {
+            // Until the next look at the disk: nobody else shall be promised anything.
+            self.storage.free_bytes = 0;
+            self.judge_space(now);
         }
     }
 }

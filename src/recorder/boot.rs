@@ -92,12 +92,9 @@ impl Recorder {
         let number = index.boot() + 1;
         let deleted = index.deletions().filter_map(|(id, at)| Some(layout::media_path(at?, id)));
         let deleted = deleted.collect();
-        for ended in closed {
-            storage.note(&mut index, now, Fact::RecordingEnded(ended));
+        for fact in closed.into_iter().map(Fact::RecordingEnded).chain([started(&config, number)]) {
+            storage.note(&mut index, now, fact);
         }
-        let version = env!("CARGO_PKG_VERSION").to_string();
-        let rates = config.boards.iter().map(|board| board.rate).collect();
-        storage.note(&mut index, now, Fact::BoxStarted { boot: number, version, rates });
         let mut recorder = Recorder {
             directory: Directory::new(&config.agents, &config.workstations),
             boot: number,
@@ -321,6 +318,11 @@ impl Recorder {
         self.stale_news.extend(agents);
         log::info!("the configuration was read again");
     }
+}
+
+fn started(config: &Config, boot: u32) -> Fact {
+    let rates = config.boards.iter().map(|board| board.rate).collect();
+    Fact::BoxStarted { boot, version: env!("CARGO_PKG_VERSION").to_string(), rates }
 }
 
 fn channels(config: &Config) -> Vec<Channel> {

@@ -258,17 +258,23 @@ impl Recorder {
         if who.kind == Kind::Supervisor {
             Self::show_fields(record, key.as_ref(), out);
         }
+        let room = limits::OUTPUT_BYTES / 2;
+        let mut unsaid = 0;
         for blackout in &record.blackouts {
+            if out.len() > room {
+                unsaid += 1;
+                continue;
+            }
             let row = reply::row(out).pair("what", "blackout").pair("from", blackout.from);
             let to = blackout.to.map_or("-".to_string(), |to| to.to_string());
             let row = row.pair("to", to).pair("by", &blackout.by);
             let row = row.pair("holder", blackout.holder.word());
             row.pair("ended", blackout.end.map_or("-", |end| end.word())).end();
         }
-        let room = limits::OUTPUT_BYTES / 2;
         for span in record.spans() {
             if out.len() > room {
-                break;
+                unsaid += 1;
+                continue;
             }
             let row = reply::row(out).pair("what", "span").pair("fate", fate_word(span.fate));
             let row = row.pair("from", span.from).pair("to", span.to);
@@ -276,6 +282,10 @@ impl Recorder {
                 Fate::Lost(why) => row.pair("why", why.word()).end(),
                 _ => row.end(),
             }
+        }
+        if unsaid > 0 {
+            let text = "the rest is in what `hushbox show` and a manifest say";
+            reply::row(out).pair("what", "more").pair("rows", unsaid).pair("text", text).end();
         }
         if let Some(ended) = &record.ended {
             let ledger = ended.ledger;
@@ -480,7 +490,7 @@ impl Recorder {
         }
         if let Some((file, error)) = failed {
             log::error!("a media file was refused: {error}");
-            self.file_failed(now, file);
+            self.file_failed(now, file, error);
         }
         if space {
             self.judge_space(now);

@@ -189,7 +189,7 @@ pub const TABLE: &[Entry] = &[
         .says(RECORD, "takes the own reason away; the recording ends when none is left"),
     entry("record stop", OTHERS, &[DEVICE], make::record_stop)
         .by("device")
-        .says(RECORD, "takes this kind's reason away from the recording of any device"),
+        .says(RECORD, "takes the PBX's reason away on any device; a supervisor takes every one"),
     entry("records", READERS, RECORDS, make::records).right("records.own or records.all").says(
         "row recording=ID start=T duration_ms=N agent=USER device=D call=ID direction=in|out \
          reasons=LIST schedule=NAME blackouts=N lost=N protected=on|off size=BYTES",
