@@ -7,10 +7,10 @@
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
-//! (calls that no PBX tells of), `blackouts`, `stops`, `retention` and `expiry` (deleting), `rights` (who may do
-//! what right now), `command` (one short function per command), `library` (reading records),
-//! `listing`, `past` (what is on the disk only), `news` (what to tell whom), `storage` (journal and
-//! jobs), `checkpoints` (when to sign).
+//! (calls that no PBX tells of), `blackouts`, `stops`, `retention` and `expiry` (deleting),
+//! `rights` (who may do what right now), `command` (one short function per command), `library`
+//! (reading records), `listing`, `past` (what is on the disk only), `news` (what to tell whom),
+//! `storage` (journal and jobs), `checkpoints` (when to sign).
 
 mod activity;
 mod agent;

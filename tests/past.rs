@@ -38,7 +38,7 @@ name = "agent"
 permissions = ["record.start", "record.stop", "blackout", "update.1", "records.own"]
 [[role]]
 name = "boss"
-permissions = ["records.all", "play", "protect"]
+permissions = ["records.all", "play", "protect", "admin"]
 [[agent]]
 username = "jdoe"
 phones = ["1001"]
@@ -53,6 +53,7 @@ roles = ["boss"]
 [[schedule]]
 name = "on demand"
 type = "on-demand"
+retention_days = 4
 [fields]
 1 = "Caller name"
 "#;
@@ -291,4 +292,94 @@ fn a_clock_that_is_behind_at_the_start_changes_no_day() {
     story.two_calls();
     story.check_listings();
     assert!(story.sim.verify().is_clean(), "{:?}", story.sim.verify());
+}
+
+#[test]
+fn h6_what_expires_on_days_that_are_closed_is_erased() {
+    let mut story = Story::new();
+    let mut all: Vec<String> = story.two_calls().into();
+    for _ in 0..3 {
+        story.days_later(1);
+        all.extend(story.two_calls());
+    }
+    assert_eq!(story.ask(story.boss, &format!("protect {} on", all[1])).len(), 1);
+    // The clock that jumped is doubted until the next start.
+    story.days_later(2);
+    story.sim.restart(true);
+    story.connect();
+    story.sim.run_ms(70_000);
+    let kept: Vec<String> = [&all[7], &all[6], &all[5], &all[4], &all[1]].map(String::clone).into();
+    assert_eq!(story.ids(story.boss, ""), kept, "days 1 and 2 but for what is protected");
+    story.check_listings();
+    for (place, id) in all.iter().enumerate() {
+        let days = place / 2 + 22;
+        let path = format!("media/2026/11/{days}/{id}.hbm");
+        assert_eq!(story.sim.disk.live.contains_key(&path), kept.contains(id), "{path}");
+    }
+    let said = story.ask(story.boss, &format!("show {}", all[0]));
+    assert!(said[0].starts_with("err no-such-record"), "{said:?}");
+    assert!(story.sim.verify().is_clean(), "{:?}", story.sim.verify());
+    story.days_later(1);
+    story.sim.restart(true);
+    story.connect();
+    let deleted = |story: &Story, day: u32| -> Vec<bool> {
+        let rows = story.summary(Day(FIRST.0 + day)).expect("closed").rows;
+        rows.iter().map(|row| row.deleted).collect()
+    };
+    assert_eq!(deleted(&story, 0), [true, false]);
+    assert_eq!(deleted(&story, 1), [true, true]);
+    assert_eq!(deleted(&story, 2), [false, false], "nobody has looked yet");
+    story.check_listings();
+}
+
+#[test]
+fn h6_an_old_record_is_deleted_on_request() {
+    let mut story = Story::new();
+    let [old, other] = story.two_calls();
+    story.days_later(1);
+    story.two_calls();
+    let said = story.ask(story.boss, &format!("delete {old}"));
+    assert!(said[0].starts_with("err busy"), "its wrap-up goes on: {said:?}");
+    story.sim.run_ms(30_000);
+    assert!(story.ask(story.mroe, &format!("delete {old}"))[0].starts_with("err denied"));
+    assert_eq!(story.ask(story.boss, &format!("delete {old}")), [format!("ok recording={old}")]);
+    story.sim.run_ms(100);
+    assert!(story.ask(story.boss, &format!("delete {old}"))[0].starts_with("err no-such-record"));
+    let there = |story: &Story, id: &str| {
+        story.sim.disk.live.contains_key(&format!("media/2026/11/22/{id}.hbm"))
+    };
+    assert!(!there(&story, &old) && there(&story, &other));
+    story.check_listings();
+    story.sim.restart(true);
+    story.connect();
+    story.check_listings();
+    assert!(story.sim.verify().is_clean(), "{:?}", story.sim.verify());
+}
+
+#[test]
+fn f5_a_field_that_is_set_in_the_wrap_up_after_midnight_is_in_the_old_record() {
+    let mut story = Story::new();
+    let old = story.begin("1001", "5551");
+    story.sim.run_ms(300);
+    story.end("1001");
+    story.days_later(1);
+    story.sim.run_ms(1100);
+    assert!(story.summary(FIRST).is_none(), "nothing was said since: the new day has no journal");
+    let said = story.ask(story.jdoe, "update 1 \"Jane Roe\"");
+    assert!(said[0].starts_with("ok "), "{said:?}");
+    story.sim.run_ms(1100);
+    assert!(story.summary(FIRST).is_some(), "closed");
+    let said = story.ask(story.jdoe, "update 1 \"John Roe\"");
+    assert!(said[0].starts_with("ok "), "{said:?}");
+    let field = |story: &mut Story| {
+        let said = story.ask(story.boss, &format!("show {old}"));
+        said.iter().any(|row| row.contains("John Roe"))
+    };
+    assert!(field(&mut story));
+    story.days_later(1);
+    story.two_calls();
+    assert!(field(&mut story), "the first day was mended");
+    story.sim.restart(true);
+    story.connect();
+    assert!(field(&mut story));
 }

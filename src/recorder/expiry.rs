@@ -70,7 +70,10 @@ impl Recorder {
     fn seek_one(&mut self, now: Now) -> Result<Came, Damaged> {
         if let Some(mut fetch) = self.expiry.fetch.take() {
             match fetch.step(self.known())? {
-                Step::Found(record) => self.index.adopt(record),
+                Step::Found(record) => {
+                    self.index.adopt(record);
+                    self.expire_soon(now);
+                }
                 Step::End => {}
                 Step::Need(need) => {
                     let bytes = self.have(NOBODY, &need);

@@ -10,6 +10,7 @@
 use super::library::Stream;
 use super::{Output, Recorder};
 use crate::id::{RecordingId, SessionId};
+use crate::limits;
 use crate::store::day::Day;
 use crate::store::summary::{Catalogue, Damaged, Fetch, Finder, Known, Need, Step};
 use crate::time::Now;
@@ -115,8 +116,11 @@ impl Recorder {
     }
 
     /// Bytes that were needed, if they have come; else they are asked for. None at all where they
-    /// cannot be read.
+    /// cannot be read, or where nobody can have meant so many.
     pub(super) fn have(&mut self, session: SessionId, need: &Need) -> Option<Vec<u8>> {
+        if need.bytes > limits::SUMMARY_READ_BYTES {
+            return Some(Vec::new());
+        }
         match self.arrived(session) {
             Some(bytes) => Some(bytes.unwrap_or_default()),
             None => {

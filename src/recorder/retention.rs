@@ -147,6 +147,12 @@ impl Recorder {
         }
     }
 
+    /// Something was found that has expired: it need not wait for the next round.
+    pub(super) fn expire_soon(&mut self, now: Now) {
+        let soon = now.mono.after_ms(limits::RETENTION_MORE_MS);
+        self.retention.next = self.retention.next.min(soon);
+    }
+
     /// Notes a deletion; all else follows from it, a sync later.
     fn erase(&mut self, now: Now, id: RecordingId, why: &str, by: &str) -> Ticket {
         let Some(record) = self.index.record(id) else { return self.storage.settled() };

@@ -16,7 +16,7 @@ use super::session::{Connection, Took};
 use super::signal::{Signals, Wish};
 use super::{helper, peer, recover};
 use crate::channel::ChannelIndex;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::id::SessionId;
 use crate::limits;
 use crate::recorder::{Boot, Input, Output, Recorder};
@@ -97,7 +97,7 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
         .map_err(|error| format!("{}: {error}; give one with --config FILE", path.display()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    match config::parse(&text) {
+    match crate::config::parse(&text) {
         Ok((config, warnings)) => {
             for warning in warnings {
                 log::warn!("{}: {warning}", path.display());
@@ -243,7 +243,7 @@ impl Daemon {
         }
         for (index, model) in self.config.boards.iter().enumerate() {
             let now_us = self.clock.now().mono.0;
-            let mut board = Board::open(&board_model(model), now_us)?;
+            let mut board = Board::open(&super::board_model::of(model), now_us)?;
             let first = BOARDS + index * TOKENS_MAX;
             board.register(registry, first..first + TOKENS_MAX).map_err(system("board"))?;
             let first = self.recorder.first_channel(index).unwrap_or(ChannelIndex(0));
@@ -579,27 +579,5 @@ impl Daemon {
         if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
             log::error!("`ready` could not be printed: {error}");
         }
-    }
-}
-
-fn board_model(model: &config::Board) -> board::Model {
-    let kind = match &model.kind {
-        config::BoardKind::Sim => board::Kind::Sim,
-        config::BoardKind::Alsa { pcm, period_ms } => {
-            board::Kind::Alsa { pcm: pcm.clone(), period_ms: *period_ms }
-        }
-    };
-    let channel = |channel: &config::Channel| board::ChannelModel {
-        id: channel.id,
-        sides: channel.sides,
-        slots: channel.slots.clone(),
-        source: channel.source.clone(),
-    };
-    board::Model {
-        name: model.name.clone(),
-        kind,
-        rate: model.rate,
-        buffer_ms: model.buffer_ms,
-        channels: model.channels.iter().map(channel).collect(),
     }
 }

@@ -1,0 +1,2 @@
+//! The store beside SQLite: to be written.
+fn main() {}
