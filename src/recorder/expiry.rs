@@ -24,7 +24,7 @@ pub(super) struct Expiry {
     /// The day that is, or was last, gone through; none: a new round begins.
     day: Option<Day>,
     fetch: Option<Fetch>,
-    /// When the next round begins.
+    /// Before that no other round begins.
     next: Mono,
 }
 
@@ -43,11 +43,17 @@ impl Recorder {
         round && self.past.catalogue.expired(now.wall).next().is_some()
     }
 
-    /// Goes on looking, as long as there is not enough to delete already.
+    /// Goes on looking, as long as there is not enough to delete already. A round begins when
+    /// `retention` looks too.
     pub(super) fn seek_expired(&mut self, now: Now) {
         let enough = self.index.expired(now.wall).nth(limits::EXPIRED_AHEAD).is_some();
-        if enough || !self.may_have_expired(now) {
+        let begins = self.expiry.day.is_none();
+        let due = !begins || self.expires_now(now);
+        if enough || !due || !self.may_have_expired(now) {
             return self.forget_reader(NOBODY);
+        }
+        if begins {
+            self.expiry.next = now.mono.after_ms(limits::RETENTION_MS);
         }
         for _ in 0..limits::ROWS_PER_TURN {
             match self.seek_one(now) {
@@ -55,7 +61,6 @@ impl Recorder {
                 Ok(Came::Wait) => return,
                 Ok(Came::Round) => {
                     self.expiry.day = None;
-                    self.expiry.next = now.mono.after_ms(limits::RETENTION_MS);
                     return;
                 }
                 Err(damaged) => {

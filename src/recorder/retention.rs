@@ -128,7 +128,7 @@ impl Recorder {
             return self.forget_reader(super::expiry::NOBODY);
         }
         self.seek_expired(now);
-        if now.mono >= self.retention.next {
+        if self.expires_now(now) {
             self.expire(now);
         }
     }
@@ -145,6 +145,11 @@ impl Recorder {
             log::info!("recording {id} is deleted: it was to be kept until {until}");
             self.erase(now, id, "retention", "box");
         }
+    }
+
+    /// Whether this turn looks for what has expired.
+    pub(super) fn expires_now(&self, now: Now) -> bool {
+        now.mono >= self.retention.next
     }
 
     /// Something was found that has expired: it need not wait for the next round.
