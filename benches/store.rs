@@ -171,10 +171,7 @@ fn commands(config: &Path, database: &Path) {
 }
 
 /// All at once, for a while: how many times a second `work` is done by all of them together.
-fn together<W: FnMut(usize)>(workers: Vec<W>) -> f64
-where
-    W: Send,
-{
+fn together<W: FnMut(usize) + Send>(workers: Vec<W>) -> f64 {
     let (gate, clock) = (Barrier::new(workers.len()), Clock::start());
     let count = |mut work: W, gate: &Barrier| {
         gate.wait();

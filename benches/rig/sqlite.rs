@@ -84,8 +84,8 @@ fn insert(db: &Connection, call: &Call, sealed: &SealedFacts) {
     run("INSERT INTO call VALUES(?,?,?,1,?)", params![number, at, end, numbers]);
     let masked = if call.blackout { 160_000 } else { 0 };
     run(
-        "INSERT INTO record VALUES(?1,?2,?3,1,?1,?4,?5,?6,1,?7,8000,1,1,?15,?15+1440000,?8,1,1,?9,?10,1,\
-         ?11,?12,0,0,?14,?13,360000,0,NULL)",
+        "INSERT INTO record VALUES(?1,?2,?3,1,?1,?4,?5,?6,1,?7,8000,1,1,?15,?15+1440000,?8,1,1,\
+         ?9,?10,1,?11,?12,0,0,?14,?13,360000,0,NULL)",
         params![
             number,
             &call.id.bytes()[..],

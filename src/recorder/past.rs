@@ -169,6 +169,12 @@ impl Recorder {
     pub(super) fn summarised(&mut self, result: Result<(Catalogue, u64), String>) {
         self.past.busy = false;
         match result {
+            // Never back: a journal that was shortened meanwhile is for the next start.
+            Ok((_, through))
+                if through < self.index.summarised() || through > self.index.last_sequence() =>
+            {
+                log::error!("closed days end with entry {through}, which cannot be");
+            }
             Ok((catalogue, through)) => {
                 self.past.catalogue = catalogue;
                 self.index.retire(through);

@@ -115,6 +115,8 @@ pub struct Browser {
     filter: Filter,
     open: Option<Open>,
     page: Option<Page>,
+    /// The directory's word for the number of that page's first row.
+    page_first: u64,
     asked: Asked,
     /// The directory was read anew because a page was not what the old one said.
     again: bool,
@@ -123,7 +125,8 @@ pub struct Browser {
 impl Browser {
     #[must_use]
     pub fn new(filter: Filter) -> Browser {
-        Browser { filter, open: None, page: None, asked: Asked::Nothing, again: false }
+        let (open, page, asked) = (None, None, Asked::Nothing);
+        Browser { filter, open, page, page_first: 0, asked, again: false }
     }
 
     /// Below this number nothing has been looked at yet.
@@ -142,7 +145,7 @@ impl Browser {
             return Step::Found(Row::of(record));
         }
         let rest = known.index.summarised().saturating_add(1);
-        self.filter.before = Some(self.filter.before.map_or(rest, |before| before.min(rest)));
+        self.go_below(rest);
         loop {
             if let Some(row) = self.next_of_page(known) {
                 return Step::Found(row);
@@ -173,7 +176,13 @@ impl Browser {
             }
         }
         self.page = None;
+        // Never the same page twice, whatever stood on it.
+        self.go_below(self.page_first);
         None
+    }
+
+    fn go_below(&mut self, first: u64) {
+        self.filter.before = Some(self.filter.before.map_or(first, |before| before.min(first)));
     }
 
     /// What to read next; `None` with no day open: nothing.
@@ -188,8 +197,9 @@ impl Browser {
                 self.asked = Asked::Page(number, need.clone());
                 return Some(need);
             }
-            let first = open.header.entry.first_sequence;
-            self.filter.before = self.filter.before.map(|before| before.min(first));
+            let entry = open.header.entry;
+            let known = known.catalogue.get(entry.day).map_or(u64::MAX, |day| day.first_sequence);
+            self.go_below(entry.first_sequence.min(known));
             self.open = None;
         }
         let before = self.filter.before.unwrap_or(u64::MAX);
@@ -232,6 +242,8 @@ impl Browser {
             Asked::Page(number, _) => {
                 let Some(open) = &self.open else { return Ok(()) };
                 self.page = open.front.page(number, bytes);
+                self.page_first =
+                    open.front.pages.get(number).map_or(0, |page| page.first_sequence);
                 let day = open.header.entry.day;
                 match (&self.page, self.again) {
                     (Some(_), _) => self.again = false,

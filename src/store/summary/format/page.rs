@@ -129,8 +129,11 @@ pub fn put(day: Day, rows: &[Row], texts: &mut Texts) -> Put {
 
 /// The rows of a page.
 pub fn take(day: Day, count: usize, bytes: &[u8], texts: &[String]) -> Option<Page> {
+    if count > ROWS_MAX {
+        return None;
+    }
     let (mut base, mut left) = (Base::of(day), bytes);
-    let mut rows = Vec::with_capacity(count.min(ROWS_MAX));
+    let mut rows = Vec::with_capacity(count);
     for _ in 0..count {
         let (packed, rest): (Packed, _) = postcard::take_from_bytes(left).ok()?;
         let row = unpack(packed, base, texts)?;
