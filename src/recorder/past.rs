@@ -24,6 +24,8 @@ pub(super) struct Past {
     busy: bool,
     /// A summary that has to be made anew.
     damaged: Option<Day>,
+    /// From this day on that is being done: until then some are missing.
+    mending: Option<Day>,
     /// Some session's line has to be taken once more.
     again: bool,
 }
@@ -161,13 +163,14 @@ impl Recorder {
             let Some(today) = Day::parse(self.storage.day()) else { return };
             self.past.busy = true;
             let damaged = self.past.damaged.take();
+            self.past.mending = damaged;
             self.outputs.push_back(Output::Summarise { today, damaged });
         }
     }
 
     /// Days were closed: what is summarised now, and through which entry.
     pub(super) fn summarised(&mut self, result: Result<(Catalogue, u64), String>) {
-        self.past.busy = false;
+        (self.past.busy, self.past.mending) = (false, None);
         match result {
             // Never back: a journal that was shortened meanwhile is for the next start.
             Ok((_, through))
@@ -189,8 +192,10 @@ impl Recorder {
         log::error!("{damaged}");
         match damaged {
             Damaged::Summary(day) => {
-                let first = self.past.damaged.map_or(day, |known| known.min(day));
-                self.past.damaged = Some(first);
+                if self.past.mending.is_none_or(|first| day < first) {
+                    let first = self.past.damaged.map_or(day, |known| known.min(day));
+                    self.past.damaged = Some(first);
+                }
                 let text = format!("the summary of {day} is made anew; ask again in a while");
                 Refusal::new(Code::Storage, text)
             }
