@@ -391,7 +391,13 @@ impl Fetch {
         if let Some(record) = known.index.record(self.row.id) {
             return Ok(Step::Found(record.clone()));
         }
-        if let Some(place) = self.row.entries.get(self.entries.len()) {
+        while let Some(place) = self.row.entries.get(self.entries.len()) {
+            // What came late is in memory; on the disk it may not be yet.
+            let late = known.index.late(self.row.id).iter().find(|late| late.place == *place);
+            if let Some(late) = late {
+                self.entries.push(late.entry.clone());
+                continue;
+            }
             let path = layout::journal_path(&place.day.to_string());
             return Ok(Step::Need(Need { path, offset: place.at, bytes: self.bytes }));
         }

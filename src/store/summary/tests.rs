@@ -4,6 +4,7 @@ mod world;
 
 use super::*;
 use crate::id::RecordingId;
+use crate::store::fact::{Fact, Sealed};
 use crate::store::index::{Filter, Record};
 use crate::store::layout;
 use crate::store::recover::Files;
@@ -79,6 +80,34 @@ fn lived(seed: u64) -> World {
         world.act();
     }
     world
+}
+
+#[test]
+fn what_is_in_memory_is_not_read_from_a_disk_that_may_not_have_it_yet() {
+    let mut world = lived(3);
+    mend(&mut world.shop, world.today, None).expect("mends");
+    let id = world.ids[0];
+    let (field, by, value) = (1, "boss".to_owned(), Sealed(vec![7; 5]));
+    world.tell(Fact::FieldSet { id, field, by, value });
+    let (plain, summed) = both(&world.shop);
+    let wanted = plain.index().record(id).expect("there");
+    assert_eq!(summed.index().late(id).len(), 1, "nothing but that is new");
+    let known = Known { index: summed.index(), catalogue: summed.catalogue() };
+    let mut fetch = Fetch::new(summed.find(id).expect("whole").expect("there"));
+    let today = layout::journal_path(&world.today.to_string());
+    let found = loop {
+        match fetch.step(known).expect("whole") {
+            Step::Found(record) => break record,
+            Step::End => panic!("it is there"),
+            Step::Need(need) => {
+                assert_ne!(need.path, today);
+                let from = usize::try_from(need.offset).expect("small");
+                let bytes = &world.shop.files[&need.path][from..];
+                fetch.give(&bytes[..need.bytes.min(bytes.len())]).expect("whole");
+            }
+        }
+    };
+    assert_eq!(&found, wanted);
 }
 
 fn summaries(shop: &Shop) -> Vec<String> {
