@@ -111,6 +111,17 @@ pub const RECALL_BYTES: usize = 512 << 20;
 pub const RETENTION_MS: u64 = 60_000;
 pub const RETENTION_MORE_MS: u64 = 200;
 pub const DELETIONS_PER_TURN: usize = 4;
+
+/// Expired records of closed days that are looked up ahead of their deletion, and rows of closed
+/// days that one turn may go through for it.
+pub const EXPIRED_AHEAD: usize = 32;
+pub const ROWS_PER_TURN: usize = 256;
+
+/// The longest piece of a summary that is read at once. The ids of a day are the longest: 6 bytes
+/// for each of at most 65,536 pages × 128 rows, 50 MB. A page has 16 KiB, a directory 0.2 KiB for
+/// each page. More is not what a box has written, whatever the checksums say.
+pub const SUMMARY_READ_BYTES: usize = 64 << 20;
+const _: () = assert!(SUMMARY_READ_BYTES > (1 << 16) * 128 * 6);
 const _: () = assert!(RETENTION_MS < 3_600_000);
 
 /// A file that could not be removed, or a call key that could not be replaced, is tried again.

@@ -8,9 +8,10 @@
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `files` (theirs, also
 //! when they fail), `calls`, `activity` (calls that no PBX tells of), `blackouts`, `stops`,
-//! `retention` (deleting), `rights` (who may do what right now), `command` (one short function per
-//! command), `library` (listing and reading records), `news` (what to tell whom), `storage`
-//! (journal and jobs), `undurable` (what is told again), `checkpoints` (when to sign).
+//! `retention` and `expiry` (deleting), `rights` (who may do what right now), `command` (one short
+//! function per command), `library` (reading records), `listing`, `past` (what is on the disk
+//! only), `news` (what to tell whom), `storage` (journal and jobs), `undurable` (what is told
+//! again), `checkpoints` (when to sign).
 
 mod activity;
 mod agent;
@@ -22,11 +23,14 @@ mod calls;
 mod checkpoints;
 mod command;
 mod cti;
+mod expiry;
 mod files;
 mod fingerprint;
 mod hello;
 pub mod library;
+mod listing;
 mod news;
+mod past;
 mod recall;
 mod recording;
 mod retention;
@@ -51,8 +55,10 @@ use crate::directory::{AgentIndex, Directory};
 use crate::id::SessionId;
 use crate::job::{Done, Job};
 use crate::limits;
+use crate::store::day::Day;
 use crate::store::index::Index;
 use crate::store::seal::{DataKey, Envelope, Identity};
+use crate::store::summary::Catalogue;
 use crate::time::{Mono, Now};
 use crate::trace::Trace;
 use protocol::Refusal;
@@ -99,6 +105,8 @@ pub enum Input<'a> {
         session: SessionId,
         result: Result<(), String>,
     },
+    /// The answer to `Output::Summarise`: what is summarised, and through which entry.
+    Summarised(Result<(Catalogue, u64), String>),
     /// What came of `Output::NewCallKey`; none if it could not be written.
     CallKey(Option<DataKey>),
     /// Stop in order.
@@ -130,6 +138,12 @@ pub enum Output {
         session: Option<SessionId>,
         apply: bool,
     },
+    /// Close the days before `today` (`summary::mend`), outside the loop and outside the disk
+    /// thread.
+    Summarise {
+        today: Day,
+        damaged: Option<Day>,
+    },
     /// Make a new call key, and write it beside the old ones.
     NewCallKey,
     /// Every live call is noted under the newest call key: no other is needed any more.
@@ -160,6 +174,8 @@ pub struct Recorder {
     sessions: Sessions,
     storage: Storage,
     index: Index,
+    past: past::Past,
+    expiry: expiry::Expiry,
     identities: Vec<Identity>,
     envelopes: VecDeque<Envelope>,
     envelopes_asked: usize,
@@ -218,6 +234,7 @@ impl Recorder {
             Input::Board { board, trouble } => self.board_state(now, board, trouble),
             Input::Reload(config) => self.reload(now, *config),
             Input::ConfigRead { session, result } => self.config_read(session, result),
+            Input::Summarised(result) => self.summarised(result),
             Input::CallKey(key) => self.new_call_key(now, key),
             Input::Stop => self.stop(now),
         }
@@ -226,6 +243,7 @@ impl Recorder {
     /// Ends a turn: serves deadlines, lets audio out of the rings, journals, tells the news.
     pub fn turn(&mut self, now: Now) {
         self.now = now.mono;
+        self.take_lines_again(now);
         self.give_up_receipts(now);
         self.tick_sessions(now);
         if !self.storage.closing() {
@@ -237,6 +255,7 @@ impl Recorder {
             self.release(now);
             self.tick_retention(now);
         }
+        self.tick_past();
         self.tick_stop(now);
         self.storage.end_turn(now, &mut self.outputs);
         self.ask_for_envelopes();
@@ -258,7 +277,7 @@ impl Recorder {
     /// When `turn` must be called again even if nothing happens.
     #[must_use]
     pub fn next_deadline(&self, now: Now) -> Mono {
-        if self.more_to_release {
+        if self.more_to_release || self.has_lines_again() {
             return now.mono;
         }
         let mut next = now.mono.after_ms(1000);

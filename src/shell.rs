@@ -4,6 +4,7 @@
 //! before the first turn. Nothing here decides what the box does; nothing outside imports it but
 //! the two programs.
 
+pub mod board_model;
 pub mod clock;
 pub mod daemon;
 pub mod data_dir;

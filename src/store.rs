@@ -5,13 +5,16 @@
 
 mod bytes;
 pub mod damage;
+pub mod day;
 pub mod fact;
 pub mod index;
 pub mod journal;
+pub mod journals;
 pub mod layout;
 pub mod media;
 pub mod recover;
 pub mod seal;
 pub mod sign;
+pub mod summary;
 pub mod verify;
 mod window;

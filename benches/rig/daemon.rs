@@ -74,6 +74,7 @@ impl Daemon {
     }
 
     /// Processor time it has used, all threads, in seconds.
+    #[allow(dead_code, reason = "not every bench looks at it")]
     pub fn processor_s(&self) -> f64 {
         let stat = self.proc_file("stat");
         let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");

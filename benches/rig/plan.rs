@@ -33,7 +33,8 @@ impl Plan {
             "[box]\nname = \"bench\"\ndata = \"data\"\n[on_demand]\nenabled = true\n\
              [[listen]]\naddress = \"127.0.0.1:0\"\n[local]\nkinds = [\"agent\", \"cti\"]\n\
              [audio]\ncodec = \"{}\"\n[[role]]\nname = \"agent\"\npermissions = \
-             [\"record.start\", \"record.stop\", \"blackout\"]\n[[schedule]]\nname = \
+             [\"record.start\", \"record.stop\", \"blackout\", \"update.1\"]\n[fields]\n\
+             1 = \"Subject\"\n[[schedule]]\nname = \
              \"on demand\"\ntype = \"on-demand\"\nretention_days = 90\n[[board]]\nname = \"sim\"\n\
              kind = \"sim\"\nrate = {RATE}\nbuffer_ms = 500\nactivity = \"cti\"\nchannels = [\n",
             self.codec

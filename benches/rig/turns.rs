@@ -19,6 +19,7 @@ use hushbox::store::index::Index;
 use hushbox::store::journal::JournalWriter;
 use hushbox::store::seal::{DataKey, Envelope, Identity, Recipient};
 use hushbox::store::sign::BoxKey;
+use hushbox::store::summary::Catalogue;
 use hushbox::time::{Mono, Now, Wall};
 use protocol::Kind;
 use std::collections::VecDeque;
@@ -94,7 +95,9 @@ impl Turns {
         let boot = Boot {
             config,
             index: Index::default(),
+            catalogue: Catalogue::default(),
             journal: JournalWriter::new(),
+            journal_bytes: 0,
             day: None,
             box_key: BoxKey::from_seed(&[7; 32], "bench"),
             old_call_keys: Vec::new(),

@@ -10,10 +10,13 @@ mod repair;
 
 use hushbox::codec::Decoder;
 use hushbox::config;
+use hushbox::id::RecordingId;
 use hushbox::store::fact::RecordingEnd;
+use hushbox::store::index::{Filter, Index};
 use hushbox::store::journal::{Checkpoint, Item, JournalReader, JournalState};
 use hushbox::store::media::{self, MediaReader};
 use hushbox::store::seal;
+use hushbox::store::summary::{Browser, Catalogue, Finder, Header, Known, Need, Step, Summary};
 use hushbox::store::verify::{Basis, Verifier};
 use protocol::{Assembler, Client, Command, Kind, Line, Piece};
 
@@ -27,9 +30,10 @@ pub struct Target {
 }
 
 /// Every way in. Windows and buffers are fixed; what is kept of an input grows with it.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "journal", body: journal, fixed_bytes: 1 << 18, bytes_per_byte: 64 },
     Target { name: "media", body: media, fixed_bytes: 3 << 20, bytes_per_byte: 64 },
+    Target { name: "summary", body: summary, fixed_bytes: 1 << 18, bytes_per_byte: 1024 },
     Target { name: "checkpoint", body: checkpoint, fixed_bytes: 1 << 12, bytes_per_byte: 16 },
     Target { name: "keys", body: keys, fixed_bytes: 1 << 18, bytes_per_byte: 64 },
     Target { name: "config", body: config, fixed_bytes: 1 << 18, bytes_per_byte: 512 },
@@ -50,7 +54,14 @@ pub fn journal(data: &[u8]) {
 fn read_journal(data: &[u8]) {
     let mut verifier = Verifier::new(Basis::default());
     verifier.journal("journal/2026-11-22.hbj", data);
+    // A later part may tell its end again.
+    verifier.journal_until("journal/2026-11-23.hbj", data, 7);
     let _ = verifier.finish();
+    if let Ok(reader) = JournalReader::open(data) {
+        let mut reader = reader.within(5, 7);
+        while let Ok(Some(_)) = reader.next_item() {}
+        let _ = reader.finish();
+    }
     let Ok(mut reader) = JournalReader::open(data) else { return };
     let (mut items, mut last) = (0, 0);
     while let Ok(Some(item)) = reader.next_item() {
@@ -104,6 +115,53 @@ fn read_media(data: &[u8]) {
     if let Some(mut decoder) = decoder {
         decoder.finish(&mut samples);
     }
+}
+
+/// The summary of a closed day: taken whole, listed and searched piece by piece. Then the same with
+/// its checksums made to hold, but for those of pages, which stand inside a checked part.
+pub fn summary(data: &[u8]) {
+    read_summary(data);
+    let mut mended = data.to_vec();
+    repair::summary(&mut mended);
+    read_summary(&mended);
+}
+
+fn read_summary(data: &[u8]) {
+    let Some(header) = Header::take(data) else { return };
+    let Some(whole) = Summary::take(data) else { return };
+    let again = Summary::take(&whole.put().0).expect("it was put");
+    assert_eq!(again.rows, whole.rows);
+    let mut catalogue = Catalogue::default();
+    catalogue.put(header.entry);
+    let index = Index::resume(whole.closing.carried);
+    let known = Known { index: &index, catalogue: &catalogue };
+    let piece = |need: &Need| {
+        let from = usize::try_from(need.offset).unwrap_or(usize::MAX).min(data.len());
+        &data[from..from.saturating_add(need.bytes).min(data.len())]
+    };
+    let mut browser = Browser::new(Filter { deleted: true, ..Filter::default() });
+    let mut steps = 0;
+    loop {
+        steps += 1;
+        assert!(steps < 16 * (data.len() + index.records().count()), "it comes to an end");
+        match browser.step(known) {
+            Step::Found(_) => {}
+            Step::End => break,
+            Step::Need(need) => match browser.give(piece(&need)) {
+                Ok(()) => {}
+                Err(_) => break,
+            },
+        }
+    }
+    let wanted = whole.rows.last().map_or(RecordingId::from_random([7; 10]), |row| row.id);
+    let mut finder = Finder::new(wanted);
+    for _ in 0..16 * data.len() {
+        let Step::Need(need) = finder.step(known) else { return };
+        if !matches!(finder.give(known, piece(&need).to_vec()), Ok(None)) {
+            return;
+        }
+    }
+    panic!("a search does not end");
 }
 
 /// A checkpoint as text: what is read is written back as it was, but for its spaces.

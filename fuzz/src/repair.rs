@@ -5,6 +5,7 @@
 
 const JOURNAL_HEADER: usize = 72;
 const MEDIA_TRAILER: usize = 128;
+const SUMMARY_HEADER: usize = 136;
 
 fn word(bytes: &[u8], at: usize, size: usize) -> Option<usize> {
     let mut wide = [0; 8];
@@ -60,4 +61,20 @@ fn mend_media(bytes: &mut [u8]) -> Option<()> {
     }
     sum(bytes, (0, at), (at + 88, 32))?;
     sum(bytes, (at, at + MEDIA_TRAILER - 8), (at + MEDIA_TRAILER - 8, 8))
+}
+
+/// The checksums of directory, ids and closing, and the header's.
+pub fn summary(bytes: &mut [u8]) {
+    let _ = mend_summary(bytes);
+}
+
+fn mend_summary(bytes: &mut [u8]) -> Option<()> {
+    let front = SUMMARY_HEADER.checked_add(word(bytes, 80, 8)?)?;
+    let ids = front.checked_add(word(bytes, 12, 4)?.checked_mul(6)?)?;
+    let pages = ids.checked_add(word(bytes, 88, 8)?)?;
+    let closing = pages.checked_add(word(bytes, 96, 8)?)?;
+    sum(bytes, (SUMMARY_HEADER, front), (104, 8))?;
+    sum(bytes, (front, ids), (112, 8))?;
+    sum(bytes, (pages, closing), (120, 8))?;
+    sum(bytes, (0, SUMMARY_HEADER - 8), (SUMMARY_HEADER - 8, 8))
 }

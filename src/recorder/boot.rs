@@ -22,10 +22,12 @@ use crate::job::Ticket;
 use crate::reel::Reel;
 use crate::schedule;
 use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingEnd, RecordingEnded};
-use crate::store::index::{Index, LiveCall, Record};
+use crate::store::index::{Index, LiveCall};
 use crate::store::journal::JournalWriter;
+use crate::store::layout;
 use crate::store::seal::{self, DataKey, Identity, SEAL_TAG_BYTES};
 use crate::store::sign::BoxKey;
+use crate::store::summary::Catalogue;
 use crate::time::{Mono, Now, Position};
 use crate::trace::Trace;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -44,9 +46,13 @@ pub struct Cut {
 /// What the shell found on the disk.
 pub struct Boot {
     pub config: Config,
-    /// Folded from the whole journal.
+    /// What no summary says.
     pub index: Index,
+    /// What the summaries of closed days say.
+    pub catalogue: Catalogue,
     pub journal: JournalWriter,
+    /// Length of its newest file.
+    pub journal_bytes: u64,
     /// Day of the journal file to go on with; `None`: there is none for today.
     pub day: Option<String>,
     pub box_key: BoxKey,
@@ -72,23 +78,21 @@ impl Recorder {
     /// # Errors
     /// When the codec refuses the configured rate or bitrate.
     pub fn new(now: Now, boot: Boot) -> Result<Recorder, CodecError> {
-        let Boot { config, mut index, mut journal, day, box_key, closed, .. } = boot;
+        let Boot { config, mut index, box_key, closed, .. } = boot;
         let channels = channels(&config);
         let encoders = encoders(&config)?;
         let longest = encoders.iter().flatten().map(Reel::chunk_bytes).max().unwrap_or(0);
-        let today = today(now, day, &mut journal);
         let blocks = channels.len() * 2 + SPARE_BLOCKS;
         let usual = usual_chunk_bytes(&config).min(longest);
-        let block_bytes = longest + BLOCK_SPARE_BYTES;
-        let mut storage = Storage::new(journal, box_key, today, blocks, block_bytes);
+        let journal = (boot.journal, boot.day.map(|day| (day, boot.journal_bytes)));
+        let mut storage = Storage::new(now, journal, box_key, blocks, longest + BLOCK_SPARE_BYTES);
         if boot.anchor {
             storage.anchor(now);
         }
         let number = index.boot() + 1;
-        let deleted = index.deletions().map(Record::media_path).collect();
-        for fact in closed.into_iter().map(Fact::RecordingEnded).chain([started(&config, number)]) {
-            storage.note(&mut index, now, fact);
-        }
+        let deleted = deleted_files(&index).collect();
+        let facts = closed.into_iter().map(Fact::RecordingEnded);
+        note_all(now, (&mut storage, &mut index), facts.chain([started(&config, number)]));
         let mut recorder = Recorder {
             directory: Directory::new(&config.agents, &config.workstations),
             boot: number,
@@ -102,6 +106,8 @@ impl Recorder {
             sessions: super::session::Sessions::default(),
             storage,
             index,
+            past: super::past::Past::new(boot.catalogue),
+            expiry: super::expiry::Expiry::default(),
             identities: boot.identities,
             call_key: boot.call_key,
             envelopes: VecDeque::new(),
@@ -315,22 +321,26 @@ impl Recorder {
     }
 }
 
-/// The day of the journal file to go on with, and the header of a new one.
-fn today(now: Now, day: Option<String>, journal: &mut JournalWriter) -> (String, Option<Vec<u8>>) {
-    let today = now.wall.day();
-    let fresh = (day.as_deref() != Some(today.as_str())).then(|| {
-        let mut header = Vec::new();
-        journal.roll(&today, &mut header);
-        header
-    });
-    (today, fresh)
-}
-
 /// What half a second usually takes, twice: room for the copies of chunks, which grow if they must.
 fn usual_chunk_bytes(config: &Config) -> usize {
     match config.audio.codec {
         CodecKind::Opus => config.audio.bitrate as usize / 8 * 2,
         CodecKind::Ulaw | CodecKind::Pcm => usize::MAX,
+    }
+}
+
+/// What the run before deleted: its files may still be there.
+fn deleted_files(index: &Index) -> impl Iterator<Item = String> {
+    index.deletions().filter_map(|(id, at)| Some(layout::media_path(at?, id)))
+}
+
+fn note_all(
+    now: Now,
+    (storage, index): (&mut Storage, &mut Index),
+    facts: impl Iterator<Item = Fact>,
+) {
+    for fact in facts {
+        storage.note(index, now, fact);
     }
 }
 

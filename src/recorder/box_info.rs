@@ -185,10 +185,11 @@ impl Recorder {
     pub(super) fn disk(&self) -> Said {
         let mut bytes = Vec::new();
         let (free, total) = (self.storage.free_bytes, self.storage.total_bytes);
-        let oldest = self.index.oldest().map_or("-".to_string(), |at| at.to_string());
+        let (records, oldest) = self.count_records();
+        let oldest = oldest.map_or("-".to_string(), |at| at.to_string());
         let line =
             reply::ok(&mut bytes).pair("free", free).pair("used", total.saturating_sub(free));
-        let line = line.pair("records", self.index.len()).pair("oldest", oldest);
+        let line = line.pair("records", records).pair("oldest", oldest);
         match self.days_left() {
             Some(days) => line.pair("days_left", days).end(),
             None => line.pair("days_left", "-").end(),
@@ -225,7 +226,7 @@ impl Recorder {
             row.pair("position", position).pair("trouble", trouble.unwrap_or("-")).end();
         }
         let row = reply::row(bytes).pair("what", "disk").pair("free", self.storage.free_bytes);
-        row.pair("total", self.storage.total_bytes).pair("records", self.index.len()).end();
+        row.pair("total", self.storage.total_bytes).pair("records", self.count_records().0).end();
         reply::row(bytes).pair("what", "alarms").pair("active", self.alarms.active()).end();
     }
 

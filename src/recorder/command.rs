@@ -76,9 +76,20 @@ impl Recorder {
             return;
         }
         session.last_line = now.mono;
-        let greeted = session.who.is_some();
         let first = line.as_ref().ok().and_then(|line| line.split(' ').next());
         session.trying = matches!(first, Some("hello" | "help" | "ping" | "enrol" | "quit"));
+        self.take_line(now, id, line, woke);
+    }
+
+    /// Does what a line says and queues its answer.
+    pub(super) fn take_line(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        line: Result<&str, Refusal>,
+        woke: Mono,
+    ) {
+        let greeted = self.sessions.get(id).is_some_and(|session| session.who.is_some());
         let result = line.and_then(|line| self.answer(now, id, line, woke));
         let said = match result {
             Ok(said) => said,
@@ -127,6 +138,9 @@ impl Recorder {
             }
             command => {
                 let command = self.authorise(id, command)?;
+                if let Some(search) = self.search_first(id, &command.command, line) {
+                    return Ok(Said::stream(search));
+                }
                 self.execute(now, id, command, woke)
             }
         }

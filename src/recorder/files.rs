@@ -168,6 +168,7 @@ impl Recorder {
     /// A new journal file has taken everything in: what waited goes on.
     fn store_back(&mut self, now: Now) {
         log::warn!("the disk is back; what waited in memory is durable");
+        self.index.relocate(self.storage.take_moved());
         self.synced(now);
         self.storage.ask_space();
         self.tell_all_agents();

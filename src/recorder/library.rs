@@ -1,4 +1,4 @@
-//! Listing, showing, reading and protecting records.
+//! Showing, reading and protecting records, and how long answers are given (see `listing`, `past`).
 //!
 //! Long answers are streams: rows or data blocks go out as the client has room, one record or one
 //! piece of a file at a time, and no further line of that session is taken meanwhile. At most one
@@ -7,6 +7,8 @@
 //! holds a field's value or its history (F2).
 
 use super::command::Said;
+use super::listing::Listing;
+use super::past::Search;
 use super::{Recorder, Session, Who};
 use crate::id::{RecordingId, SessionId};
 use crate::job::{Done, Job};
@@ -14,21 +16,21 @@ use crate::limits;
 use crate::permission::Permission;
 use crate::span::{Fate, Loss};
 use crate::store::fact::{Fact, Numbers, Reason, Reasons};
-use crate::store::index::{Filter, Record};
+use crate::store::index::Record;
 use crate::store::media;
 use crate::store::seal::{self, DataKey};
-use crate::time::{Now, Wall, ms_of_frames};
-use protocol::{Code, Kind, RecordsQuery, Refusal, reply};
-use std::collections::VecDeque;
+use crate::time::Now;
+use protocol::{Code, Kind, Refusal, reply};
 
 /// An answer that is too long to be given at once.
 #[derive(Debug)]
 pub enum Stream {
-    Records {
-        ids: VecDeque<RecordingId>,
-        left: usize,
-        ani: Option<String>,
-        dnis: Option<String>,
+    Records(Box<Listing>),
+    /// The record that a line names is looked for.
+    Search(Box<Search>),
+    /// That is over, and the line is taken once more in the next turn.
+    Again {
+        line: String,
     },
     Show {
         id: RecordingId,
@@ -51,6 +53,7 @@ pub enum Stream {
 pub struct Reader {
     tag: u64,
     for_session: Option<SessionId>,
+    wanted: usize,
     arrived: Option<(SessionId, Option<Vec<u8>>)>,
     spare: Vec<u8>,
 }
@@ -59,7 +62,7 @@ pub struct Reader {
 pub(super) struct ByName(pub String);
 
 /// What is known of a record's key.
-enum Key {
+pub(super) enum Key {
     /// It is not sealed, or this is its key.
     Open(Option<DataKey>),
     /// It cannot be opened here.
@@ -69,25 +72,24 @@ enum Key {
 }
 
 impl Recorder {
-    fn who(&self, id: SessionId) -> Option<&Who> {
+    pub(super) fn who(&self, id: SessionId) -> Option<&Who> {
         self.sessions.get(id).and_then(|session| session.who.as_ref())
     }
 
     /// Whether the session may know of a record (`records.own`, `records.all`, B2).
-    fn may_see(&self, who: &Who, record: &Record) -> bool {
+    pub(super) fn may_see(&self, who: &Who, (of, ever): (Option<&str>, Reasons)) -> bool {
         if who.kind == Kind::Technician {
             return true;
         }
         let Some(agent) = who.agent else { return false };
         let rights = self.directory.permissions(agent);
         let name = &self.directory.agent(agent).username;
-        let of = record.began.call.agent.as_ref();
         let own = of.is_some_and(|of| of.eq_ignore_ascii_case(name));
-        let seen = !self.only_own(agent) || record.reasons_ever.has(Reason::Agent);
+        let seen = !self.only_own(agent) || ever.has(Reason::Agent);
         rights.has(Permission::RecordsAll) || rights.has(Permission::RecordsOwn) && own && seen
     }
 
-    fn may_list(&self, who: &Who) -> Result<(), Refusal> {
+    pub(super) fn may_list(&self, who: &Who) -> Result<(), Refusal> {
         let has = |right| who.agent.is_some_and(|agent| self.agent_has(agent, right));
         let listed = has(Permission::RecordsAll) || has(Permission::RecordsOwn);
         if who.kind == Kind::Technician || listed { Ok(()) } else { Err(Code::Denied.into()) }
@@ -99,51 +101,12 @@ impl Recorder {
         let who = self.who(id).ok_or_else(none)?;
         let record = RecordingId::parse(word).and_then(|id| self.index.record(id));
         let record = record.filter(|record| record.deleted.is_none());
-        record.filter(|record| self.may_see(who, record)).ok_or_else(none)
-    }
-
-    pub(super) fn records(&self, id: SessionId, query: &RecordsQuery<'_>) -> Result<Said, Refusal> {
-        let time = |key: &str, word: &Option<std::borrow::Cow<'_, str>>| match word {
-            None => Ok(None),
-            Some(word) => Wall::parse(word).map(Some).ok_or_else(|| {
-                let text =
-                    format!("{key}={word}: RFC 3339 is wanted, such as 2026-11-22T12:00:00Z");
-                Refusal::new(Code::BadArgument, text)
-            }),
+        let facets = |record: &Record| (record.began.call.agent.clone(), record.reasons_ever);
+        let seen = |record: &&Record| {
+            let (of, ever) = facets(record);
+            self.may_see(who, (of.as_deref(), ever))
         };
-        let text =
-            |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
-        let filter = Filter {
-            agent: text(&query.agent),
-            device: text(&query.device),
-            from: time("from", &query.from)?,
-            until: time("to", &query.to)?,
-            ..Filter::default()
-        };
-        let left = query.limit.map_or(limits::RECORDS_DEFAULT, |n| n as usize);
-        let left = left.min(limits::RECORDS_MAX);
-        let who = self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?;
-        self.may_list(who)?;
-        let numbers = query.ani.is_some() || query.dnis.is_some();
-        if numbers && who.kind == Kind::Technician {
-            return Err(Refusal::new(
-                Code::Denied,
-                "numbers are for those with records.own or .all",
-            ));
-        }
-        let call = text(&query.call);
-        let wanted = |record: &&Record| {
-            self.may_see(who, record)
-                && call.as_ref().is_none_or(|call| *call == record.began.call.call)
-        };
-        let listed = self.index.list(&filter).filter(wanted).map(Record::id);
-        let ids = if numbers { listed.collect() } else { listed.take(left).collect() };
-        Ok(Said::stream(Stream::Records {
-            ids,
-            left,
-            ani: text(&query.ani),
-            dnis: text(&query.dnis),
-        }))
+        record.filter(seen).ok_or_else(none)
     }
 
     pub(super) fn show(&self, id: SessionId, word: &str) -> Result<Said, Refusal> {
@@ -226,10 +189,19 @@ impl Recorder {
 
     fn feed(&mut self, id: SessionId, stream: &mut Stream, out: &mut Vec<u8>) -> bool {
         match stream {
-            Stream::Records { ids, left, ani, dnis } => {
-                let numbers = [ani.clone(), dnis.clone()];
-                self.feed_records(id, (ids, left), &numbers, out)
-            }
+            Stream::Records(listing) => self.feed_records(id, listing, out),
+            Stream::Search(search) => match self.feed_search(id, search) {
+                Ok(None) => false,
+                Ok(Some(line)) => {
+                    *stream = Stream::Again { line };
+                    false
+                }
+                Err(damaged) => {
+                    reply::err(out, &self.is_damaged(damaged)).end();
+                    true
+                }
+            },
+            Stream::Again { .. } => false,
             Stream::Show { id: record } => self.feed_show(id, *record, out),
             Stream::Lines { bytes, said } => self.feed_lines(id, bytes, said, out),
             Stream::Media { path, from, size, digest } => {
@@ -239,7 +211,7 @@ impl Recorder {
         }
     }
 
-    fn room(&self, id: SessionId) -> usize {
+    pub(super) fn room(&self, id: SessionId) -> usize {
         self.sessions.get(id).map_or(0, |session: &Session| session.room)
     }
 
@@ -257,77 +229,15 @@ impl Recorder {
         *said == bytes.len()
     }
 
-    fn feed_records(
-        &mut self,
-        session: SessionId,
-        (ids, left): (&mut VecDeque<RecordingId>, &mut usize),
-        [ani, dnis]: &[Option<String>; 2],
-        out: &mut Vec<u8>,
-    ) -> bool {
-        while *left > 0 && self.room(session) > out.len() + limits::REPLY_ROOM / 4 {
-            let Some(id) = ids.front().copied() else { break };
-            if ani.is_some() || dnis.is_some() {
-                let key = match self.key_of(session, id) {
-                    Key::Wait => return false,
-                    Key::Sealed => {
-                        ids.pop_front();
-                        continue;
-                    }
-                    Key::Open(key) => key,
-                };
-                let numbers = self.numbers(id, key.as_ref()).unwrap_or_default();
-                let same = |asked: &Option<String>, known: Option<String>| {
-                    asked.is_none() || *asked == known
-                };
-                if !same(ani, numbers.ani) || !same(dnis, numbers.dnis) {
-                    ids.pop_front();
-                    continue;
-                }
-            }
-            ids.pop_front();
-            *left -= 1;
-            if let (Some(record), Some(who)) = (self.index.record(id), self.who(session)) {
-                self.record_row(who, record, out);
-            }
-        }
-        if ids.is_empty() || *left == 0 {
-            reply::ok(out).end();
-            return true;
-        }
-        false
-    }
-
     /// Reasons as this session may know them (B2).
-    fn shown_reasons(&self, who: &Who, record: &Record) -> Reasons {
-        let mut reasons = record.reasons_ever;
+    pub(super) fn shown_reasons(&self, who: &Who, mut reasons: Reasons) -> Reasons {
         if who.agent.is_some_and(|agent| self.only_own(agent)) {
             reasons.0 &= Reasons::only(Reason::Agent).0;
         }
         reasons
     }
 
-    fn record_row(&self, who: &Who, record: &Record, out: &mut Vec<u8>) {
-        let began = &record.began;
-        let ended = record.ended.as_ref();
-        let running = self.recording(began.id).and_then(|running| running.tape.as_ref());
-        let running = running.map(|tape| tape.reel.cursor);
-        let to = ended.map(|ended| ended.to).or(running).unwrap_or(began.from);
-        let duration_ms = ms_of_frames(to.since(began.from.min(to)), began.rate.max(1));
-        let direction = began.call.direction.map_or("-", direction_word);
-        let row = reply::row(out).pair("recording", began.id).pair("start", record.at);
-        let row = row.pair("duration_ms", duration_ms);
-        let row = row.pair("agent", began.call.agent.as_deref().unwrap_or("-"));
-        let row = row.pair("device", &began.call.device).pair("call", &began.call.call);
-        let row = row.pair("direction", direction);
-        let row = row.pair("reasons", self.shown_reasons(who, record));
-        let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
-        let row = row.pair("blackouts", record.blackouts.len());
-        let row = row.pair("lost", ended.map_or(0, |ended| ended.ledger.lost_all()));
-        let row = row.pair("protected", protocol::state::on_off(record.protected));
-        row.pair("size", ended.map_or(0, |ended| ended.size)).end();
-    }
-
-    fn numbers(&self, id: RecordingId, key: Option<&DataKey>) -> Option<Numbers> {
+    pub(super) fn numbers(&self, id: RecordingId, key: Option<&DataKey>) -> Option<Numbers> {
         let record = self.index.record(id)?;
         seal::open_numbers(key, &record.began.numbers).ok()
     }
@@ -416,7 +326,7 @@ impl Recorder {
         let row = row.pair("gate", began.call.gate.as_deref().unwrap_or("-"));
         let row = row.pair("ani", numbers.ani.unwrap_or_else(none));
         let row = row.pair("dnis", numbers.dnis.unwrap_or_else(none));
-        let row = row.pair("reasons", self.shown_reasons(who, record));
+        let row = row.pair("reasons", self.shown_reasons(who, record.reasons_ever));
         let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
         // Why it is kept, and how long, tells of others' recording (B2).
         let only_own = who.agent.is_some_and(|agent| self.only_own(agent));
@@ -451,21 +361,21 @@ impl Recorder {
     }
 
     /// The key of a record: in memory while it is recorded, else from its media file's header.
-    fn key_of(&mut self, session: SessionId, id: RecordingId) -> Key {
+    pub(super) fn key_of(&mut self, session: SessionId, id: RecordingId) -> Key {
         if let Some(recording) = self.recording(id) {
             return Key::Open(recording.key.clone());
         }
         match self.arrived(session) {
             Some(Some(bytes)) => {
                 let key = self.unwrap(&bytes);
-                self.reader.spare = bytes;
+                self.keep_spare(bytes);
                 key
             }
             Some(None) => Key::Sealed,
             None => {
                 let path = self.index.record(id).map(Record::media_path);
                 if let Some(path) = path {
-                    self.read(session, path, 0);
+                    self.read(session, path, (0, limits::READ_BYTES));
                     return Key::Wait;
                 }
                 Key::Sealed
@@ -486,21 +396,34 @@ impl Recorder {
     }
 
     /// The bytes this session asked for, if they have come; `None` inside: the disk refused.
-    fn arrived(&mut self, session: SessionId) -> Option<Option<Vec<u8>>> {
+    pub(super) fn arrived(&mut self, session: SessionId) -> Option<Option<Vec<u8>>> {
         let mine = self.reader.arrived.as_ref().is_some_and(|(whose, _)| *whose == session);
         if mine { self.reader.arrived.take().map(|(_, bytes)| bytes) } else { None }
     }
 
-    fn read(&mut self, session: SessionId, path: String, offset: u64) {
+    /// Whether a read of this session is under way or has arrived.
+    pub(super) fn is_reading(&self, session: SessionId) -> bool {
+        let arrived = self.reader.arrived.as_ref().map(|(whose, _)| *whose);
+        self.reader.for_session == Some(session) || arrived == Some(session)
+    }
+
+    /// Asks for a piece of a file, if nobody else is reading: from where, and how many bytes.
+    pub(super) fn read(
+        &mut self,
+        session: SessionId,
+        path: String,
+        (offset, wanted): (u64, usize),
+    ) {
         let busy = self.reader.for_session.is_some() || self.reader.arrived.is_some();
         if busy || self.storage.slow {
             return;
         }
         self.reader.tag += 1;
         self.reader.for_session = Some(session);
+        self.reader.wanted = wanted;
         let mut bytes = std::mem::take(&mut self.reader.spare);
         bytes.clear();
-        bytes.reserve_exact(limits::READ_BYTES.saturating_sub(bytes.capacity()));
+        bytes.reserve_exact(wanted);
         let job = Job::Read { tag: self.reader.tag, path, offset, bytes };
         self.outputs.push_back(super::Output::Job(job));
     }
@@ -521,14 +444,14 @@ impl Recorder {
             return false;
         }
         match self.arrived(session) {
-            None => self.read(session, path.to_string(), *from),
+            None => self.read(session, path.to_string(), (*from, limits::READ_BYTES)),
             Some(Some(mut bytes)) if !bytes.is_empty() => {
                 // Behind its end a file that failed holds what nobody vouches for.
                 let left = usize::try_from(size - *from).unwrap_or(usize::MAX);
                 bytes.truncate(left);
                 reply::data(out, &bytes);
                 *from += bytes.len() as u64;
-                self.reader.spare = bytes;
+                self.keep_spare(bytes);
             }
             Some(_) => {
                 let text = "the file cannot be read; `hushbox verify` says more";
@@ -541,17 +464,27 @@ impl Recorder {
 
     /// What the disk thread answers.
     pub(super) fn done(&mut self, now: Now, done: Done) {
-        if let Done::Read { tag, bytes, result } = done {
+        if let Done::Read { tag, mut bytes, result } = done {
+            // The buffer may hold more than was wanted.
+            bytes.truncate(self.reader.wanted);
             let Some(session) = self.reader.for_session.take() else { return };
             assert_eq!(tag, self.reader.tag);
-            if self.sessions.get(session).is_some_and(|session| session.stream.is_some()) {
+            let streams = self.sessions.get(session).is_some_and(|s| s.stream.is_some());
+            if streams || session == super::expiry::NOBODY {
                 self.reader.arrived = Some((session, result.is_ok().then_some(bytes)));
             } else {
-                self.reader.spare = bytes;
+                self.keep_spare(bytes);
             }
             return;
         }
         self.stored(now, done);
+    }
+
+    /// A buffer of the usual size is used again.
+    fn keep_spare(&mut self, bytes: Vec<u8>) {
+        if bytes.capacity() <= 2 * limits::READ_BYTES {
+            self.reader.spare = bytes;
+        }
     }
 
     /// A read for a session that left is nobody's.
@@ -562,7 +495,7 @@ impl Recorder {
     }
 }
 
-fn direction_word(direction: crate::config::Direction) -> &'static str {
+pub(super) fn direction_word(direction: crate::config::Direction) -> &'static str {
     match direction {
         crate::config::Direction::In => "in",
         crate::config::Direction::Out => "out",

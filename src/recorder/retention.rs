@@ -127,7 +127,11 @@ impl Recorder {
         }
         self.rotate_call_key(now);
         let may = clear && !self.storage.slow && !self.stopping;
-        if may && now.mono >= self.retention.next {
+        if !may {
+            return self.forget_reader(super::expiry::NOBODY);
+        }
+        self.seek_expired(now);
+        if self.expires_now(now) {
             self.expire(now);
         }
     }
@@ -144,6 +148,17 @@ impl Recorder {
             log::info!("recording {id} is deleted: it was to be kept until {until}");
             self.erase(now, id, "retention", "box");
         }
+    }
+
+    /// Whether this turn looks for what has expired.
+    pub(super) fn expires_now(&self, now: Now) -> bool {
+        now.mono >= self.retention.next
+    }
+
+    /// Something was found that has expired: it need not wait for the next round.
+    pub(super) fn expire_soon(&mut self, now: Now) {
+        let soon = now.mono.after_ms(limits::RETENTION_MORE_MS);
+        self.retention.next = self.retention.next.min(soon);
     }
 
     /// Notes a deletion; all else follows from it, a sync later.
@@ -209,8 +224,9 @@ impl Recorder {
         let low = self.storage.total_bytes > 0 && self.storage.free_bytes < reserve;
         let mut due = self.index.expired(now.wall).filter(|record| !self.in_use(record));
         let hope = low && self.retention.doubt.is_none() && !self.storage.slow;
-        let hope = hope && (!self.retention.done() || due.next().is_some());
+        let found = due.next().is_some();
         drop(due);
+        let hope = hope && (!self.retention.done() || found || self.may_have_expired(now));
         if hope {
             self.retention.next = now.mono;
         }

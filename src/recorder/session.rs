@@ -77,6 +77,8 @@ pub struct Session {
     /// Something about its agent changed since.
     pub stale: bool,
     pub stream: Option<Stream>,
+    /// The record that was looked for on behalf of the line to come.
+    pub searched: Option<RecordingId>,
     /// Next event to be told, for `watch`.
     pub watch: Option<u64>,
     /// Closed as soon as everything has been said.
@@ -105,6 +107,7 @@ impl Session {
             sent_checkpoint: 0,
             stale: false,
             stream: None,
+            searched: None,
             watch: None,
             closing: false,
             quit: false,

@@ -8,39 +8,30 @@
 //! second a new journal file is tried with everything that is not durable yet, told again from the
 //! last good sync on. When that file is synced, the storage is up, and everybody is answered.
 //!
-//! Nothing here decides what is a fact, and nothing touches a disk.
+//! `failover` has the verbs of that. Nothing here decides what is a fact, and nothing touches a
+//! disk.
+
+mod failover;
 
 use super::Output;
 use super::checkpoints::Checkpoints;
 use super::undurable::Undurable;
 use crate::job::{DiskError, Done, FileId, Job, Ticket};
 use crate::limits;
+use crate::store::day::{Day, Locator};
 use crate::store::fact::{Entry, Fact};
 use crate::store::index::Index;
 use crate::store::journal::{Checkpoint, JournalWriter};
 use crate::store::layout;
 use crate::store::sign::BoxKey;
 use crate::time::{Mono, Now};
-use std::collections::VecDeque;
+use failover::{Down, Probe};
+use std::collections::{BTreeMap, VecDeque};
 
 const SYNC_FAILED: &str = "a sync of the data directory failed";
 
 /// The sync between two days, for which nobody waits.
 const DAY_END: Ticket = Ticket(0);
-
-/// The storage is down.
-struct Down {
-    /// When a new journal file is tried next.
-    next: Mono,
-    probe: Option<Probe>,
-}
-
-/// A journal file that is being tried.
-struct Probe {
-    file: FileId,
-    path: String,
-    refused: Option<DiskError>,
-}
 
 /// What an answer of the disk means for the store.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,6 +54,10 @@ pub struct Storage {
     /// The file of the day before, until `DAY_END` has covered its end.
     rolled: Option<FileId>,
     day: String,
+    /// Bytes of the journal file so far, but for the facts of this turn.
+    file_bytes: u64,
+    /// The sync that makes a new day's journal durable: then the days before can be closed.
+    closes: Option<Ticket>,
     last_file: u32,
     /// Facts of this turn.
     facts: Vec<u8>,
@@ -71,6 +66,8 @@ pub struct Storage {
     block_bytes: usize,
     block_count: usize,
     undurable: Undurable,
+    /// Facts that stand elsewhere since the disk came back.
+    moved: BTreeMap<Locator, Locator>,
     down: Option<Down>,
     jobs: VecDeque<Job>,
     last_ticket: Ticket,
@@ -99,25 +96,40 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// `blocks` buffers of `block_bytes` each; the journal goes on as `journal` says. `fresh`: its
-    /// file is to be made, `header` being its first bytes.
+    /// `blocks` buffers of `block_bytes` each. The journal goes on in its newest file, if that is
+    /// today's (its day, and its length), or in a new one; a clock that is behind does not bring
+    /// an earlier day back.
     #[must_use]
     pub fn new(
-        journal: JournalWriter,
+        now: Now,
+        (mut journal, newest): (JournalWriter, Option<(String, u64)>),
         box_key: BoxKey,
-        (day, fresh): (String, Option<Vec<u8>>),
         blocks: usize,
         block_bytes: usize,
     ) -> Storage {
         let file = FileId(1);
-        let path = layout::journal_file(&day, journal.part());
         let mut jobs = VecDeque::with_capacity(256);
-        jobs.extend(match fresh {
-            Some(bytes) => vec![Job::Create { file, path }, Job::Append { file, bytes }],
-            None => vec![Job::Reopen { file, path }],
-        });
+        let today = now.wall.day();
+        let (before, newest) = (newest.is_some(), newest.filter(|(day, _)| *day >= today));
+        let closes = (before && newest.is_none()).then_some(Ticket(1));
+        let (day, file_bytes) = match newest {
+            Some((day, bytes)) => {
+                let path = layout::journal_file(&day, journal.part());
+                jobs.push_back(Job::Reopen { file, path });
+                (day, bytes)
+            }
+            None => {
+                let mut bytes = Vec::new();
+                journal.roll(&today, &mut bytes);
+                let length = bytes.len() as u64;
+                let path = layout::journal_file(&today, journal.part());
+                jobs.extend([Job::Create { file, path }, Job::Append { file, bytes }]);
+                (today, length)
+            }
+        };
         Storage {
             undurable: Undurable::new(journal.state()),
+            moved: BTreeMap::new(),
             down: None,
             block_count: blocks,
             journal,
@@ -125,6 +137,8 @@ impl Storage {
             file,
             rolled: None,
             day,
+            file_bytes,
+            closes,
             last_file: 1,
             facts: Vec::with_capacity(64 * 1024),
             blocks: (0..blocks).map(|_| Vec::with_capacity(block_bytes)).collect(),
@@ -150,18 +164,51 @@ impl Storage {
         }
     }
 
+    /// The day of the journal file.
+    #[must_use]
+    pub fn day(&self) -> &str {
+        &self.day
+    }
+
+    /// Whether a new day's journal has become durable, once.
+    pub fn take_closes(&mut self) -> bool {
+        let durable = self.durable;
+        self.closes.take_if(|ticket| *ticket <= durable).is_some()
+    }
+
+    /// Whether nothing of the days before `day` can change any more: the new day's journal is
+    /// durable, so no later file will tell the end of the one before again; and the disk is there.
+    #[must_use]
+    pub fn past_is_settled(&self) -> bool {
+        self.closes.is_none_or(|ticket| ticket <= self.durable) && self.down.is_none()
+    }
+
     /// Notes a fact. The ticket is the sync after which it is durable.
     pub fn note(&mut self, index: &mut Index, now: Now, fact: Fact) -> Ticket {
         assert!(!self.closing, "a fact after the last one");
         self.roll(now);
         self.checkpoints.noted(&fact);
         let entry = Entry { at: now.wall, fact };
+        let place = self.place();
+        self.undurable.placed(self.facts.len(), place);
         let sequence = self.journal.append(&entry, &mut self.facts);
-        index.apply(sequence, &entry);
+        index.apply_at(sequence, place, &entry);
         self.touch(now.mono);
         self.urgent = true;
         self.settled = self.ticket();
         self.settled
+    }
+
+    /// Where the next fact will stand; nobody knows while the disk is down, see `moved`.
+    fn place(&self) -> Locator {
+        let (day, pending) = (Day::parse(&self.day).unwrap_or_default(), self.facts.len());
+        match self.down {
+            None => {
+                let at = self.file_bytes + pending as u64;
+                Locator { day, part: self.journal.part(), at }
+            }
+            Some(_) => Locator { day, part: Locator::NOWHERE, at: self.undurable.end(pending) },
+        }
     }
 
     /// The sync after which every fact noted so far is durable.
@@ -244,10 +291,12 @@ impl Storage {
         self.jobs.push_back(Job::Close { file: self.file });
         let (file, mut header) = (self.new_file(), Vec::new());
         self.journal.roll(&day, &mut header);
+        self.file_bytes = header.len() as u64;
         let path = layout::journal_file(&day, self.journal.part());
         self.jobs.push_back(Job::Create { file, path });
         self.jobs.push_back(Job::Append { file, bytes: header });
         self.rolled = Some(self.file);
+        self.closes = Some(self.ticket());
         (self.file, self.day) = (file, day);
     }
 
@@ -279,6 +328,7 @@ impl Storage {
         }
         let mut bytes = self.blocks.pop().unwrap_or_default();
         bytes.extend_from_slice(&self.facts);
+        self.file_bytes += self.facts.len() as u64;
         self.facts.clear();
         self.appended_bytes += bytes.len() as u64;
         self.jobs.push_back(Job::Append { file: self.file, bytes });
@@ -360,18 +410,14 @@ impl Storage {
             (None, probe) => {
                 self.durable = ticket;
                 self.checkpoints.synced(ticket);
+                if probe.is_some() {
+                    self.told_again();
+                }
                 self.undurable.synced();
                 self.syncs += 1;
                 self.sync_us_max = self.sync_us_max.max(now.since_us(at));
                 let Some(probe) = probe else { return Came::Durable };
-                (self.file, self.down) = (probe.file, None);
-                // What was noted while the file was tried.
-                if !self.undurable.bytes().is_empty() {
-                    let (file, bytes) = (self.file, self.undurable.bytes().to_vec());
-                    self.jobs.push_back(Job::Append { file, bytes });
-                    self.urgent = true;
-                    self.touch(now);
-                }
+                self.come_back(now, probe.file);
                 Came::Back
             }
             (Some(error), None) => self.fail(now, error, SYNC_FAILED),
@@ -382,75 +428,6 @@ impl Storage {
                 Came::Failed(error, "the disk still fails")
             }
         }
-    }
-
-    /// A file was opened or written, or not: is it the journal's?
-    fn answered(
-        &mut self,
-        now: Mono,
-        file: FileId,
-        result: Result<(), DiskError>,
-        text: &'static str,
-    ) -> Came {
-        let Err(error) = result else { return Came::Nothing };
-        match &mut self.down {
-            None if file == self.file || self.rolled == Some(file) => self.fail(now, error, text),
-            Some(Down { probe: Some(probe), .. }) if probe.file == file => {
-                probe.refused.get_or_insert(error);
-                Came::Nothing
-            }
-            _ => Came::Nothing,
-        }
-    }
-
-    fn fail(&mut self, now: Mono, error: DiskError, text: &'static str) -> Came {
-        match self.rolled {
-            None => self.jobs.push_back(Job::Close { file: self.file }),
-            Some(_) => self.unroll(),
-        }
-        self.down = Some(Down { next: now, probe: None });
-        Came::Failed(error, text)
-    }
-
-    /// The new day's file is not to be begun: the probe will be the first of it.
-    fn unroll(&mut self) {
-        let new = self.file;
-        for job in std::mem::take(&mut self.jobs) {
-            match job {
-                Job::Create { file, .. } | Job::Close { file } if file == new => {}
-                Job::Append { file, bytes } if file == new => self.give_back(bytes),
-                job => self.jobs.push_back(job),
-            }
-        }
-    }
-
-    /// Tries a new journal file, once nothing of the old ones is under way.
-    fn probe(&mut self, now: Mono) {
-        let Some(down) = &self.down else { return };
-        if down.probe.is_some() || self.under_way.is_some() || now < down.next {
-            return;
-        }
-        let (file, mut bytes) = (self.new_file(), Vec::new());
-        self.journal.fork(&self.day, self.undurable.base(), &mut bytes);
-        let path = layout::journal_file(&self.day, self.journal.part());
-        bytes.extend_from_slice(self.undurable.bytes());
-        self.jobs.push_back(Job::Create { file, path: path.clone() });
-        self.jobs.push_back(Job::Append { file, bytes });
-        self.sync(now);
-        let probe = Some(Probe { file, path, refused: None });
-        self.down = Some(Down { next: now, probe });
-    }
-
-    /// The disk failed, and has not come back.
-    #[must_use]
-    pub fn is_down(&self) -> bool {
-        self.down.is_some()
-    }
-
-    /// More waits in memory for the disk to come back than is good.
-    #[must_use]
-    pub fn is_overfull(&self) -> bool {
-        self.undurable.bytes().len() > limits::UNDURABLE_BYTES
     }
 
     fn give_back(&mut self, mut bytes: Vec<u8>) {

@@ -4,7 +4,9 @@
 //! When a sync fails nothing is known of the journal's file any more, so everything after the last
 //! good one is written anew, byte by byte the same, behind a header that says where it begins.
 
+use crate::store::day::Locator;
 use crate::store::journal::JournalState;
+use std::collections::VecDeque;
 
 /// Bytes of entries, and where in the journal they begin.
 #[derive(Debug)]
@@ -15,13 +17,18 @@ pub struct Undurable {
     /// How many bytes the sync under way covers, and the state behind them.
     covered: usize,
     next: JournalState,
+    /// How many bytes were durable before the first of them, since the start.
+    durable: u64,
+    /// Facts among the bytes, by how many bytes came before since the start, and where they stood.
+    places: VecDeque<(u64, Locator)>,
 }
 
 impl Undurable {
     /// Nothing yet.
     #[must_use]
     pub fn new(base: JournalState) -> Undurable {
-        Undurable { bytes: Vec::with_capacity(64 * 1024), base, covered: 0, next: base }
+        let (bytes, places) = (Vec::with_capacity(64 * 1024), VecDeque::new());
+        Undurable { bytes, base, covered: 0, next: base, durable: 0, places }
     }
 
     /// Entries were appended.
@@ -37,7 +44,27 @@ impl Undurable {
     /// It succeeded.
     pub fn synced(&mut self) {
         self.bytes.drain(..self.covered);
+        self.durable += self.covered as u64;
+        let durable = self.durable;
+        let told = self.places.partition_point(|(before, _)| *before < durable);
+        self.places.drain(..told);
         (self.covered, self.base) = (0, self.next);
+    }
+
+    /// How many bytes there were since the start, and so many more that are still to be appended.
+    #[must_use]
+    pub fn end(&self, pending: usize) -> u64 {
+        self.durable + (self.bytes.len() + pending) as u64
+    }
+
+    /// A fact stands at `place`, behind so many bytes that are still to be appended.
+    pub fn placed(&mut self, pending: usize, place: Locator) {
+        self.places.push_back((self.end(pending), place));
+    }
+
+    /// Where the facts stood when they were noted, and how far behind the first byte they stand.
+    pub fn places(&self) -> impl Iterator<Item = (Locator, u64)> {
+        self.places.iter().map(|(before, place)| (*place, before - self.durable))
     }
 
     #[must_use]
@@ -75,5 +102,22 @@ mod tests {
         undurable.asked(state(4));
         undurable.synced();
         assert_eq!((undurable.bytes(), undurable.base()), (&b""[..], state(4)));
+    }
+
+    #[test]
+    fn it_knows_where_facts_stood_that_are_not_durable() {
+        let mut undurable = Undurable::new(state(1));
+        let place = |at| Locator { at, ..Locator::default() };
+        undurable.placed(0, place(72));
+        undurable.append(b"one");
+        undurable.asked(state(2));
+        undurable.placed(0, place(75));
+        undurable.placed(4, place(79));
+        undurable.append(b"four+five");
+        let all: Vec<_> = undurable.places().collect();
+        assert_eq!(all, [(place(72), 0), (place(75), 3), (place(79), 7)]);
+        undurable.synced();
+        let all: Vec<_> = undurable.places().collect();
+        assert_eq!((all, undurable.end(2)), (vec![(place(75), 0), (place(79), 4)], 14));
     }
 }

@@ -16,7 +16,7 @@ use super::session::{Connection, Took};
 use super::signal::{Signals, Wish};
 use super::{helper, peer, recover};
 use crate::channel::ChannelIndex;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::id::SessionId;
 use crate::job::Done;
 use crate::limits;
@@ -98,7 +98,7 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
         .map_err(|error| format!("{}: {error}; give one with --config FILE", path.display()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    match config::parse(&text) {
+    match crate::config::parse(&text) {
         Ok((config, warnings)) => {
             for warning in warnings {
                 log::warn!("{}: {warning}", path.display());
@@ -122,6 +122,8 @@ pub struct Daemon {
     boards: Vec<BoardPlace>,
     disk: Disk,
     helper: Helper,
+    /// Another one, for closing days: that may take long, and nobody's key or PIN waits for it.
+    scribe: Helper,
     signals: Signals,
     listeners: Vec<Listener>,
     /// Listeners on which somebody may wait.
@@ -181,7 +183,9 @@ impl Daemon {
         let boot = Boot {
             config: config.clone(),
             index: found.index,
+            catalogue: found.catalogue,
             journal: found.journal,
+            journal_bytes: found.journal_bytes,
             day: found.day,
             box_key,
             old_call_keys: data.old_call_keys.clone(),
@@ -201,6 +205,7 @@ impl Daemon {
             announced: false,
             stopped: false,
             config_path: path,
+            scribe: Helper::new(Vec::new(), false, waker.clone()),
             helper: Helper::new(recipients, seal, waker),
             poll,
             clock,
@@ -243,7 +248,7 @@ impl Daemon {
         }
         for (index, model) in self.config.boards.iter().enumerate() {
             let now_us = self.clock.now().mono.0;
-            let mut board = Board::open(&board_model(model), now_us)?;
+            let mut board = Board::open(&super::board_model::of(model), now_us)?;
             let first = BOARDS + index * TOKENS_MAX;
             board.register(registry, first..first + TOKENS_MAX).map_err(system("board"))?;
             let first = self.recorder.first_channel(index).unwrap_or(ChannelIndex(0));
@@ -357,7 +362,7 @@ impl Daemon {
                 Err(Died) => return Err(DaemonError::Fatal("the disk thread died".to_string())),
             }
         }
-        while let Some(answer) = self.helper.answer() {
+        while let Some(answer) = self.helper.answer().or_else(|| self.scribe.answer()) {
             match answer {
                 Answer::Pin { session, right } => {
                     self.recorder.handle(now, Input::Pin { session, right });
@@ -369,6 +374,9 @@ impl Daemon {
                 }
                 Answer::Config { session, apply, result } => {
                     self.config_came(now, session, (apply, result));
+                }
+                Answer::Summarised(result) => {
+                    self.recorder.handle(now, Input::Summarised(result));
                 }
                 Answer::CallKey(key) => self.recorder.handle(now, Input::CallKey(key)),
                 Answer::Failed(text) => return Err(DaemonError::Fatal(text)),
@@ -529,6 +537,10 @@ impl Daemon {
                 Output::ReadConfig { session, apply } => {
                     self.read_config_again(session, apply);
                 }
+                Output::Summarise { today, damaged } => {
+                    let data = self.data.path.clone();
+                    self.scribe.ask(Request::Summarise { data, today, damaged });
+                }
                 Output::NewCallKey => {
                     self.helper.ask(Request::NewCallKey { data: self.data.path.clone() });
                 }
@@ -572,27 +584,5 @@ impl Daemon {
         if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
             log::error!("`ready` could not be printed: {error}");
         }
-    }
-}
-
-fn board_model(model: &config::Board) -> board::Model {
-    let kind = match &model.kind {
-        config::BoardKind::Sim => board::Kind::Sim,
-        config::BoardKind::Alsa { pcm, period_ms } => {
-            board::Kind::Alsa { pcm: pcm.clone(), period_ms: *period_ms }
-        }
-    };
-    let channel = |channel: &config::Channel| board::ChannelModel {
-        id: channel.id,
-        sides: channel.sides,
-        slots: channel.slots.clone(),
-        source: channel.source.clone(),
-    };
-    board::Model {
-        name: model.name.clone(),
-        kind,
-        rate: model.rate,
-        buffer_ms: model.buffer_ms,
-        channels: model.channels.iter().map(channel).collect(),
     }
 }

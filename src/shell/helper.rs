@@ -1,13 +1,15 @@
 //! The helper: slow arithmetic in a short-lived thread, one at a time.
 //!
-//! Hashing a PIN and wrapping data keys take milliseconds to hundreds of them, and a key file waits
-//! for the disk; none of that belongs in the loop or in front of the disk's jobs. Requests wait in
-//! order; the answer comes back as an `Answer` with a wake-up.
+//! Hashing a PIN and wrapping data keys take milliseconds to hundreds of them, closing a day takes
+//! longer, and a key file waits for the disk; none of that belongs in the loop or in front of the
+//! disk's jobs. Requests wait in order; the answer comes back as an `Answer` with a wake-up.
 
 use super::data_dir;
 use crate::config::Config;
 use crate::id::SessionId;
+use crate::store::day::Day;
 use crate::store::seal::{DataKey, Envelope, Recipient};
+use crate::store::summary::Catalogue;
 use mio::Waker;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -17,11 +19,27 @@ use zeroize::Zeroizing;
 
 /// What is asked.
 pub enum Request {
-    CheckPin { session: SessionId, hash: String, pin: Zeroizing<String> },
-    Envelopes { count: usize },
+    CheckPin {
+        session: SessionId,
+        hash: String,
+        pin: Zeroizing<String>,
+    },
+    Envelopes {
+        count: usize,
+    },
     ReadConfig(ReadConfig),
-    NewCallKey { data: PathBuf },
-    ForgetCallKeys { data: PathBuf },
+    /// Close the days before `today`.
+    Summarise {
+        data: PathBuf,
+        today: Day,
+        damaged: Option<Day>,
+    },
+    NewCallKey {
+        data: PathBuf,
+    },
+    ForgetCallKeys {
+        data: PathBuf,
+    },
 }
 
 /// A configuration is to be read again.
@@ -54,6 +72,7 @@ pub enum Answer {
         apply: bool,
         result: Result<Fresh, String>,
     },
+    Summarised(Result<(Catalogue, u64), String>),
     /// The new call key, if it could be written.
     CallKey(Option<DataKey>),
     /// Done, and nobody has to know.
@@ -141,6 +160,10 @@ fn serve(request: Request, recipients: &[Recipient], seal: bool) -> Answer {
         Request::ReadConfig(wanted) => {
             let result = read_config(&wanted, recipients, seal);
             Answer::Config { session: wanted.session, apply: wanted.apply, result }
+        }
+        Request::Summarise { data, today, damaged } => {
+            let done = super::recover::summarise(&data, today, damaged);
+            Answer::Summarised(done.map_err(|error| error.to_string()))
         }
         Request::NewCallKey { data } => {
             let made = data_dir::new_call_key(&data);

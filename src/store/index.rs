@@ -4,27 +4,37 @@
 //! when the journal ended: calls, running recordings, open blackouts, the highest numbers given.
 //! An entry that makes no sense (a recording nobody began) changes nothing and is counted.
 //!
+//! It need not hold the whole past: `carry` gives what a later day's entries may still change, and
+//! an index that is resumed from that keeps what it hears of other old records (`Late`) for those
+//! who have them (see `summary`). `retire` forgets what a summary has taken over.
+//!
 //! Nothing here opens sealed facts, reads files, or decides what becomes of what was cut.
 
 mod blackouts;
+mod filter;
+mod past;
 mod record;
 #[cfg(test)]
 mod tests;
 
 pub use blackouts::OpenBlackout;
+pub use filter::{Facets, Filter};
+pub use past::{Carried, Late};
 pub use record::{BlackoutSpan, Deletion, FieldChange, Record};
 
 use crate::id::RecordingId;
+use crate::store::day::Locator;
 use crate::store::fact::{
     BlackoutEnd, BlackoutNumber, CallFacts, CallNumber, Entry, Fact, Place, RecordingBegan,
     RecordingEnded, Sealed,
 };
 use crate::time::Wall;
 use blackouts::Blackouts;
-use std::collections::{BTreeMap, BTreeSet};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A call that has not ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveCall {
     pub facts: CallFacts,
     /// `Numbers` under the box's call key.
@@ -36,8 +46,8 @@ pub struct LiveCall {
 #[derive(Clone, Debug, Default)]
 pub struct Index {
     records: BTreeMap<RecordingId, Record>,
-    /// In the order they began.
-    order: Vec<RecordingId>,
+    /// In the order they began, by their numbers.
+    order: Vec<(u64, RecordingId)>,
     running: BTreeSet<RecordingId>,
     calls: BTreeMap<CallNumber, LiveCall>,
     blackouts: Blackouts,
@@ -46,52 +56,40 @@ pub struct Index {
     last_sequence: u64,
     last_call: CallNumber,
     strays: u64,
-    deleted: usize,
+    /// Number and place of the entry that is taken in.
+    step: (u64, Locator),
+    /// The last entry that summaries have taken in; 0: there is no past beyond this index.
+    summarised: u64,
+    /// What was changed, and by which entry, since then.
+    changed: BTreeMap<RecordingId, u64>,
+    /// What was deleted, and by which entry, since then.
+    gone: BTreeMap<RecordingId, u64>,
+    /// Old records that were looked up, the first to be forgotten first.
+    adopted: VecDeque<RecordingId>,
+    /// What was said since then of records that are not here.
+    late: BTreeMap<RecordingId, Vec<Late>>,
+    /// Where entries stand that were told again, the last time that was done.
+    moved: BTreeMap<Locator, Locator>,
     /// What will be deleted, and from when on: ended, neither protected nor deleted.
     due: BTreeSet<(Wall, RecordingId)>,
-    /// Deleted since the last start of the daemon: their files may still be there.
-    deletions: Vec<RecordingId>,
-}
-
-/// Which records are wanted. `Default` is all that are not deleted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Username, whatever its case.
-    pub agent: Option<String>,
-    pub device: Option<String>,
-    /// Began at this time or later.
-    pub from: Option<Wall>,
-    /// Began before this time.
-    pub until: Option<Wall>,
-    pub running: Option<bool>,
-    /// Deleted ones too.
-    pub deleted: bool,
-    /// Only records whose sequence number is lower: to go on where a page ended.
-    pub before: Option<u64>,
-}
-
-impl Filter {
-    /// Whether `record` is wanted.
-    #[must_use]
-    pub fn admits(&self, record: &Record) -> bool {
-        let call = &record.began.call;
-        let agent = |wanted: &String| {
-            call.agent.as_ref().is_some_and(|agent| agent.eq_ignore_ascii_case(wanted))
-        };
-        self.agent.as_ref().is_none_or(agent)
-            && self.device.as_ref().is_none_or(|device| *device == call.device)
-            && self.from.is_none_or(|from| record.at >= from)
-            && self.until.is_none_or(|until| record.at < until)
-            && self.running.is_none_or(|running| record.is_running() == running)
-            && (self.deleted || record.deleted.is_none())
-            && self.before.is_none_or(|before| record.sequence < before)
-    }
+    /// Deleted since the last start of the daemon, and when they began, as far as that is known
+    /// here: their files may still be there.
+    deletions: BTreeMap<RecordingId, Option<Wall>>,
 }
 
 impl Index {
-    /// Takes in the entry with this number.
+    /// Takes in the entry with this number, wherever it stands.
     pub fn apply(&mut self, sequence: u64, entry: &Entry) {
+        self.apply_at(sequence, Locator::default(), entry);
+    }
+
+    /// Takes in the entry with this number that stands at `place`.
+    pub fn apply_at(&mut self, sequence: u64, place: Locator, entry: &Entry) {
         self.last_sequence = self.last_sequence.max(sequence);
+        self.step = (sequence, place);
+        if self.is_late(entry) {
+            return;
+        }
         let at = entry.at;
         match &entry.fact {
             Fact::BoxStarted { boot, .. } => self.start(*boot),
@@ -174,8 +172,9 @@ impl Index {
         let mut record = Record::new(sequence, at, self.boot, began.clone());
         record.blackouts = self.blackouts.reaching(began);
         self.last_call = self.last_call.max(began.call.number);
+        record.entries.push(self.step.1);
         self.records.insert(began.id, record);
-        self.order.push(began.id);
+        self.order.push((sequence, began.id));
         self.running.insert(began.id);
     }
 
@@ -187,8 +186,10 @@ impl Index {
         };
         self.blackouts.witness(record, ended, self.boot);
         record.end(at, ended.clone());
+        record.entries.push(self.step.1);
         self.running.remove(&ended.id);
-        self.keep(ended.id, |_| {});
+        self.changed.insert(ended.id, self.step.0);
+        self.set_due(ended.id);
     }
 
     /// Changes a record in what decides when it will be deleted.
@@ -196,6 +197,11 @@ impl Index {
         let until = self.records.get(&id).map(|record| record.began.retain_until);
         until.map(|until| self.due.remove(&(until, id)));
         self.with(id, change);
+        self.set_due(id);
+    }
+
+    /// Remembers when a record will be deleted, if it will be.
+    fn set_due(&mut self, id: RecordingId) {
         let Some(record) = self.records.get(&id) else { return };
         if record.deleted.is_none() && !record.protected && !record.is_running() {
             self.due.insert((record.began.retain_until, id));
@@ -203,9 +209,10 @@ impl Index {
     }
 
     fn delete(&mut self, id: RecordingId, deletion: Deletion) {
-        if self.records.get(&id).is_some_and(|record| record.deleted.is_none()) {
-            self.deleted += 1;
-            self.deletions.push(id);
+        let known = self.records.get(&id).filter(|record| record.deleted.is_none());
+        if let Some(at) = known.map(|record| record.at) {
+            self.gone.insert(id, self.step.0);
+            self.deletions.insert(id, Some(at));
         }
         self.keep(id, |record| record.delete(deletion));
     }
@@ -213,7 +220,11 @@ impl Index {
     /// Changes a record that is there and not deleted.
     fn with(&mut self, id: RecordingId, change: impl FnOnce(&mut Record)) {
         match self.records.get_mut(&id).filter(|record| record.deleted.is_none()) {
-            Some(record) => change(record),
+            Some(record) => {
+                change(record);
+                record.entries.push(self.step.1);
+                self.changed.insert(id, self.step.0);
+            }
             None => self.strays += 1,
         }
     }
@@ -226,6 +237,7 @@ impl Index {
                 |record: &&mut Record| record.boot == boot && record.began.channel == channel;
             if let Some(record) = self.records.get_mut(id).filter(here) {
                 change(record);
+                self.changed.insert(*id, self.step.0);
             }
         }
     }
@@ -267,8 +279,9 @@ impl Index {
             return;
         };
         for id in blackout.reached {
-            if let Some(record) = self.records.get_mut(&id) {
+            if let Some(record) = self.records.get_mut(&id).filter(|r| r.deleted.is_none()) {
                 record.explain(number, end, Some(by));
+                self.changed.insert(id, self.step.0);
             }
         }
     }
@@ -278,14 +291,33 @@ impl Index {
 impl Index {
     /// The records that `filter` admits, newest first.
     pub fn list(&self, filter: &Filter) -> impl Iterator<Item = &Record> {
-        let newest_first = self.order.iter().rev().filter_map(|id| self.records.get(id));
-        newest_first.filter(move |record| filter.admits(record))
+        let last = filter.before.unwrap_or(u64::MAX);
+        let older = self.order.partition_point(|(sequence, _)| *sequence < last);
+        let newest_first = self.order[..older].iter().rev();
+        let records = newest_first.filter_map(|(_, id)| self.records.get(id));
+        records.filter(move |record| filter.admits(&record.facets()))
     }
 
-    /// How many records there are, deleted ones not counted.
+    /// The newest record that `filter` admits and no summary knows.
+    #[must_use]
+    pub fn newest(&self, filter: &Filter) -> Option<&Record> {
+        let last = filter.before.unwrap_or(u64::MAX);
+        let older = self.order.partition_point(|(sequence, _)| *sequence < last);
+        let old = self.order.partition_point(|(sequence, _)| *sequence <= self.summarised);
+        let new = self.order.get(old..older)?.iter().rev();
+        let mut records = new.filter_map(|(_, id)| self.records.get(id));
+        records.find(|record| filter.admits(&record.facets()))
+    }
+
+    /// Every record here, deleted ones too, in the order they began.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.order.iter().filter_map(|(_, id)| self.records.get(id))
+    }
+
+    /// How many records there are here, deleted ones not counted.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.order.len() - self.deleted
+        self.records.values().filter(|record| record.deleted.is_none()).count()
     }
 
     /// Whether there are none.
@@ -294,11 +326,11 @@ impl Index {
         self.len() == 0
     }
 
-    /// When the oldest record began.
+    /// When the oldest record here began.
     #[must_use]
     pub fn oldest(&self) -> Option<Wall> {
-        let kept = self.order.iter().filter_map(|id| self.records.get(id));
-        kept.filter(|record| record.deleted.is_none()).map(|record| record.at).next()
+        let mut kept = self.records().filter(|record| record.deleted.is_none());
+        kept.next().map(|record| record.at)
     }
 
     /// One record, deleted or not.
@@ -319,9 +351,19 @@ impl Index {
         due.filter_map(|(_, id)| self.records.get(id))
     }
 
-    /// What was deleted since the last start of the daemon: files that may still be there.
-    pub fn deletions(&self) -> impl Iterator<Item = &Record> {
-        self.deletions.iter().filter_map(|id| self.records.get(id))
+    /// What was deleted since the last start of the daemon, as far as it is known when it began:
+    /// files that may still be there.
+    pub fn deletions(&self) -> impl Iterator<Item = (RecordingId, Option<Wall>)> {
+        self.deletions.iter().map(|(id, at)| (*id, *at))
+    }
+
+    /// When records began, for those of them that were deleted.
+    pub fn deleted_began_all(&mut self, known: &[(RecordingId, Wall)]) {
+        for (id, at) in known {
+            if let Some(unknown) = self.deletions.get_mut(id) {
+                *unknown = Some(*at);
+            }
+        }
     }
 
     /// All those files are gone.

@@ -13,7 +13,7 @@ mod read;
 mod tests;
 mod write;
 
-pub use format::{Checkpoint, JournalHeader};
+pub use format::{Checkpoint, EntryAt, JournalHeader, MAX_ENTRY_BYTES, entry_at};
 pub use read::{Ending, Item, JournalReader};
 pub use write::JournalWriter;
 
@@ -48,7 +48,7 @@ pub fn superseded(files: &[(u32, Option<u64>)]) -> Vec<u64> {
 }
 
 /// Where a journal goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct JournalState {
     /// Number of the next entry.
     pub sequence: u64,

@@ -3,6 +3,7 @@
 //! Nothing here looks whether a file is there.
 
 use crate::id::RecordingId;
+use crate::store::day::Day;
 use crate::time::Wall;
 
 /// Folder of the journal files.
@@ -54,6 +55,18 @@ pub fn journal_part(path: &str) -> Option<(&str, u32)> {
     (is_day(day) && journal_file(day, part) == path).then_some((day, part))
 }
 
+/// `journal/2026-11-22.hbs`
+#[must_use]
+pub fn summary_path(day: Day) -> String {
+    format!("{JOURNAL}/{day}.hbs")
+}
+
+/// The day of a summary's path; anything else is `None`.
+#[must_use]
+pub fn parse_summary(path: &str) -> Option<Day> {
+    Day::parse(path.strip_prefix(JOURNAL)?.strip_prefix('/')?.strip_suffix(".hbs")?)
+}
+
 /// `media/2026/11/22`: the folder of what began on that UTC day.
 #[must_use]
 pub fn media_folder(began: Wall) -> String {
@@ -96,6 +109,9 @@ mod tests {
         assert_eq!(journal_part("journal/2026-11-22.hbj"), Some(("2026-11-22", 0)));
         assert_eq!(journal_file("2026-11-22", 12), "journal/2026-11-22.12.hbj");
         assert_eq!(journal_part("journal/2026-11-22.12.hbj"), Some(("2026-11-22", 12)));
+        assert_eq!(summary_path(Day(20_779)), "journal/2026-11-22.hbs");
+        assert_eq!(parse_summary("journal/2026-11-22.hbs"), Some(Day(20_779)));
+        assert_eq!(parse_summary("journal/2026-11-22.hbj"), None);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Recovery before the first turn: what the last run left is read, cut ends are cut off, and
 //! recordings that were running are completed.
 //!
-//! The journal's torn tail goes; damage stays and is reported. A recording without an end gets its
-//! trailer, with the exact account of what its file holds; the fact follows from the recorder.
-//! Recovery that is itself cut begins again and comes to the same.
+//! Closed days are not read again but from their summaries (see `summary`), which are made where
+//! they are missing. The journal's torn tail goes; damage stays and is reported. A recording
+//! without an end gets its trailer, with the exact account of what its file holds; the fact follows
+//! from the recorder. Recovery that is itself cut begins again and comes to the same.
 //!
 //! Files are reached through `Files` alone, so that a simulation recovers in the very same way.
 //! Nothing is decided here about calls or masks (see `recorder::boot`).
@@ -12,7 +13,9 @@ use crate::span::Ledger;
 use crate::store::damage::Tail;
 use crate::store::fact::{RecordingEnd, RecordingEnded};
 use crate::store::index::{Index, Record};
-use crate::store::journal::{self, Item, JournalError, JournalReader, JournalState, JournalWriter};
+use crate::store::journal::{JournalError, JournalState, JournalWriter};
+use crate::store::journals::{Journals, Part};
+use crate::store::summary::{self, Catalogue};
 use crate::store::{layout, media};
 use std::io::{self, Read};
 
@@ -31,6 +34,24 @@ pub trait Files {
     /// # Errors
     /// When it cannot be opened.
     fn open(&self, path: &str) -> io::Result<Self::File>;
+
+    /// Opens a file to read it from `offset` on.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn open_at(&self, path: &str, offset: u64) -> io::Result<Self::File> {
+        let mut file = self.open(path)?;
+        io::copy(&mut file.by_ref().take(offset), &mut io::sink())?;
+        Ok(file)
+    }
+
+    /// Writes a file, or puts a new one in its place: durably, and whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written; `Unsupported` where nothing may be.
+    fn replace(&mut self, _path: &str, _bytes: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Cuts a file to `good` bytes and appends `more`, durably.
     ///
@@ -54,15 +75,20 @@ pub enum RecoverError {
     Journal { path: String, error: JournalError },
 }
 
-fn file_error(path: &str) -> impl FnOnce(io::Error) -> RecoverError {
+pub(in crate::store) fn file_error(path: &str) -> impl FnOnce(io::Error) -> RecoverError {
     let path = path.to_string();
     move |error| RecoverError::File { path, error }
 }
 
 /// What was found.
 pub struct Found {
+    /// What the summaries of closed days do not say.
     pub index: Index,
+    /// What they say.
+    pub catalogue: Catalogue,
     pub journal: JournalWriter,
+    /// Length of the newest journal file.
+    pub journal_bytes: u64,
     /// Day of the newest journal file.
     pub day: Option<String>,
     /// A checkpoint must come first: it anchors a chain that damage broke.
@@ -75,27 +101,34 @@ pub struct Found {
 /// # Errors
 /// When a file cannot be read, or is of a newer version.
 pub fn recover<F: Files>(files: &mut F) -> Result<Found, RecoverError> {
+    let journals = journals(files)?;
+    let mut days = journals.days();
+    let last = days.pop();
+    if let Some(day) = last {
+        // It goes on: a summary of it, from before the clock went back, would be wrong.
+        let path = layout::summary_path(day);
+        match files.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(file_error(&path)(error));
+            }
+            _ => {}
+        }
+    }
+    let past = summary::bring_up(files, &journals, &days)?;
     let mut found = Found {
-        index: Index::default(),
-        journal: JournalWriter::new(),
+        index: past.index,
+        catalogue: past.catalogue,
+        journal: JournalWriter::resume(past.journal),
+        journal_bytes: 0,
         day: None,
-        anchor: false,
+        anchor: !past.linked,
         closed: Vec::new(),
     };
-    let parts = journal_parts(files)?;
-    let mut starts = Vec::with_capacity(parts.len());
-    for (day, part) in &parts {
-        // Only later parts supersede anything.
-        let start = match part {
-            0 => None,
-            _ => start_of(files, &layout::journal_file(day, *part))?,
-        };
-        starts.push((*part, start));
-    }
-    let until = journal::superseded(&starts);
-    for (place, (day, part)) in parts.iter().enumerate() {
-        let last = place + 1 == parts.len();
-        read_part(files, (day, *part), (last, until[place]), &mut found)?;
+    if let Some(day) = last {
+        for part in journals.of(day) {
+            read_last(files, part, journals.last() == Some(*part), &mut found)?;
+        }
+        summary::find_deleted(files, &found.catalogue, &mut found.index);
     }
     let running: Vec<Record> = found.index.running().cloned().collect();
     for record in &running {
@@ -107,83 +140,45 @@ pub fn recover<F: Files>(files: &mut F) -> Result<Found, RecoverError> {
         );
         found.closed.push(ended);
     }
-    sweep(files, &found.index, found.day.as_deref())?;
+    sweep(files, &found)?;
     Ok(found)
 }
 
-/// Day and part of every journal file, in order. At the end, files without as much as a header are
-/// removed: a cut came before their first sync.
-fn journal_parts<F: Files>(files: &mut F) -> Result<Vec<(String, u32)>, RecoverError> {
-    let names = files.list(layout::JOURNAL).map_err(file_error(layout::JOURNAL))?;
-    let paths = names.iter().map(|name| format!("{}/{name}", layout::JOURNAL));
-    let mut parts: Vec<(String, u32)> = Vec::new();
-    for path in paths {
-        parts.extend(layout::journal_part(&path).map(|(day, part)| (day.to_string(), part)));
-    }
-    parts.sort();
-    while let Some((day, part)) = parts.last() {
-        let path = layout::journal_file(day, *part);
-        if !is_void(files, &path, *part)? {
+/// The journal's files. At the end, those without as much as a header are removed: a cut came
+/// before their first sync.
+fn journals<F: Files>(files: &mut F) -> Result<Journals, RecoverError> {
+    let mut journals = Journals::read(files)?;
+    while let Some(part) = journals.last() {
+        if !part.is_void(files)? {
             break;
         }
+        let path = part.path();
         log::warn!("{path}: nothing in it was ever durable; removed");
         files.remove(&path).map_err(file_error(&path))?;
-        parts.pop();
+        journals.pop();
     }
-    Ok(parts)
+    Ok(journals)
 }
 
-fn open_journal<F: Files>(files: &F, path: &str) -> Result<JournalReader<F::File>, RecoverError> {
-    let file = files.open(path).map_err(file_error(path))?;
-    JournalReader::open(file).map_err(|error| RecoverError::Journal { path: path.into(), error })
-}
-
-/// Whether not even a header is whole, and no entry either; of a part that was begun because a disk
-/// failed, the header decides, for the entries are told again.
-fn is_void<F: Files>(files: &F, path: &str, part: u32) -> Result<bool, RecoverError> {
-    let mut reader = open_journal(files, path)?;
-    if reader.header().is_some() || part > 0 {
-        return Ok(reader.header().is_none());
-    }
-    let item = reader.next_item();
-    let item = item.map_err(|error| RecoverError::Journal { path: path.into(), error })?;
-    Ok(item.is_none())
-}
-
-/// The number of a journal file's first entry, if its header is whole.
-fn start_of<F: Files>(files: &F, path: &str) -> Result<Option<u64>, RecoverError> {
-    Ok(open_journal(files, path)?.header().map(|header| header.start.sequence))
-}
-
-fn read_part<F: Files>(
+/// Reads a file of the newest day, which goes on in the last of them.
+fn read_last<F: Files>(
     files: &mut F,
-    (day, part): (&str, u32),
-    (last, until): (bool, u64),
+    part: &Part,
+    last: bool,
     found: &mut Found,
 ) -> Result<(), RecoverError> {
-    let path = layout::journal_file(day, part);
-    let wrong = |error| RecoverError::Journal { path: path.clone(), error };
+    let path = part.path();
     let next = found.journal.state().sequence;
-    let mut reader = open_journal(files, &path)?.within(next, until);
-    while let Some(item) = reader.next_item().map_err(wrong)? {
-        match item {
-            Item::Entry { sequence, entry, .. } => found.index.apply(sequence, &entry),
-            Item::Checkpoint { .. } => {}
-            Item::Damage { at, why, .. } => log::error!("{path}: damage at byte {at}: {why}"),
-        }
-    }
-    let ending = reader.finish();
-    if ending.good_bytes == 0 || ending.state.sequence > until {
-        // Not even its header is whole, or all of it is told again: as if it had never been.
-        return Ok(());
-    }
+    found.day = Some(part.day.to_string());
+    let ending = part.fold(files, next, &mut found.index, &mut Vec::new())?;
+    let Some(ending) = ending else { return Ok(()) };
     if let (Tail::Torn { at }, true) = (ending.tail, last) {
         log::warn!("{path}: a torn entry at byte {at} is cut off");
         files.mend(&path, ending.good_bytes, &[]).map_err(file_error(&path))?;
     }
     let state: JournalState = ending.state;
-    found.journal = JournalWriter::resume(state).in_part(part);
-    found.day = Some(day.to_string());
+    found.journal = JournalWriter::resume(state).in_part(part.number);
+    found.journal_bytes = ending.good_bytes;
     found.anchor = !ending.linked;
     Ok(())
 }
@@ -234,17 +229,19 @@ fn complete<F: Files>(files: &mut F, record: &Record) -> Result<RecordingEnded, 
 
 /// Removes files of the last day that the journal does not know and that hold no audio: their
 /// `record start` was never answered.
-fn sweep<F: Files>(files: &mut F, index: &Index, day: Option<&str>) -> Result<(), RecoverError> {
-    let Some(day) = day else { return Ok(()) };
+fn sweep<F: Files>(files: &mut F, found: &Found) -> Result<(), RecoverError> {
+    let Some(day) = found.day.as_deref() else { return Ok(()) };
     let folder = format!("{}/{}", layout::MEDIA, day.replace('-', "/"));
     for name in files.list(&folder).unwrap_or_default() {
         let path = format!("{folder}/{name}");
         let Some((_, id)) = layout::parse_media(&path) else { continue };
-        if index.record(id).is_some() {
+        if found.index.record(id).is_some() {
             continue;
         }
         let scan = files.open(&path).map(media::scan);
-        if !matches!(&scan, Ok(Ok(scan)) if scan.chunks > 0) {
+        let empty = !matches!(&scan, Ok(Ok(scan)) if scan.chunks > 0);
+        // While a disk was down at midnight, the old day's journal took in what began in the new.
+        if empty && !summary::may_know(files, &found.catalogue, id) {
             log::warn!("{path}: never journalled and without audio; removed");
             files.remove(&path).map_err(file_error(&path))?;
         }

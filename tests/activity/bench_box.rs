@@ -15,6 +15,7 @@ use hushbox::store::journal::{Item, JournalReader, JournalWriter};
 use hushbox::store::media;
 use hushbox::store::seal::Envelope;
 use hushbox::store::sign::BoxKey;
+use hushbox::store::summary::Catalogue;
 use hushbox::time::{Mono, Now, Wall};
 use protocol::Kind;
 use std::collections::BTreeMap;
@@ -69,7 +70,9 @@ impl BenchBox {
         let boot = Boot {
             config,
             index,
+            catalogue: Catalogue::default(),
             journal,
+            journal_bytes: 0,
             day,
             box_key: BoxKey::from_seed(&[7; 32], "bench"),
             old_call_keys: Vec::new(),

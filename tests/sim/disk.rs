@@ -51,6 +51,11 @@ impl Default for SimDisk {
 }
 
 impl SimDisk {
+    /// Another disk with the same files.
+    pub fn copy(&self) -> SimDisk {
+        SimDisk { live: self.live.clone(), durable: self.durable.clone(), ..SimDisk::default() }
+    }
+
     /// Takes a job, to be done after the delay and after every job before it.
     pub fn ask(&mut self, now_us: u64, job: Job) {
         self.reads += usize::from(matches!(job, Job::Read { .. }));
@@ -207,6 +212,12 @@ impl Files for SimDisk {
     fn open(&self, path: &str) -> io::Result<Cursor<Vec<u8>>> {
         let found = self.live.get(path).cloned().map(Cursor::new);
         found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    fn replace(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.live.insert(path.to_string(), bytes.to_vec());
+        self.durable.insert(path.to_string(), bytes.to_vec());
+        Ok(())
     }
 
     fn mend(&mut self, path: &str, good: u64, more: &[u8]) -> io::Result<()> {

@@ -23,6 +23,7 @@ use hushbox::span::Loss;
 use hushbox::store::recover;
 use hushbox::store::seal::{DataKey, Envelope, Identity};
 use hushbox::store::sign::BoxKey;
+use hushbox::store::summary;
 use hushbox::time::{Mono, Now, Wall};
 use protocol::{Assembler, Kind, Piece, Refusal};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -345,6 +346,11 @@ impl SimBox {
             }
             Output::ReadConfig { session, apply } => self.read_config(session, apply),
             Output::LogLevel(_) => {}
+            Output::Summarise { today, damaged } => {
+                let done = summary::mend(&mut self.disk, today, damaged);
+                let done = done.map_err(|error| error.to_string());
+                self.recorder.handle(self.now, Input::Summarised(done));
+            }
             Output::NewCallKey => {
                 let random = self.random();
                 self.call_keys.insert(0, random);
@@ -440,6 +446,8 @@ fn start(
     let boot = Boot {
         config: config.clone(),
         index: found.index,
+        catalogue: found.catalogue,
+        journal_bytes: found.journal_bytes,
         journal: found.journal,
         day: found.day,
         box_key: box_key(config),

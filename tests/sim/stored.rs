@@ -150,7 +150,7 @@ impl SimBox {
         for (path, bytes, until) in self.journals() {
             verifier.journal_until(path, bytes, until);
         }
-        for (path, bytes) in self.disk.live.iter().filter(|(path, _)| !is_journal(path)) {
+        for (path, bytes) in self.disk.live.iter().filter(|(path, _)| is_media(path)) {
             let certain = verifier.media_bytes(path).unwrap_or(u64::MAX);
             verifier.media(path, media::scan(bytes.as_slice().take(certain)).as_ref());
         }
@@ -175,6 +175,6 @@ impl SimBox {
     }
 }
 
-fn is_journal(path: &str) -> bool {
-    layout::parse_journal(path).is_some()
+fn is_media(path: &str) -> bool {
+    layout::parse_media(path).is_some()
 }

@@ -59,8 +59,7 @@ pub fn run(args: &ExportArgs) -> Result<Outcome, Failure> {
     }
     let store = StoreDir::open(&args.config)?;
     let keyring = Keyring::open(&store, args.identity.as_deref())?;
-    let journal = store.journal()?;
-    let record = journal.record(&args.id)?;
+    let record = &store.record(&args.id)?;
     if let Some(deletion) = &record.deleted {
         let (id, at) = (record.id().to_string(), deletion.at.to_string());
         return Err(Failure::Deleted { id, at, why: deletion.why.clone() });
@@ -91,9 +90,9 @@ pub fn run(args: &ExportArgs) -> Result<Outcome, Failure> {
         name: store.config.name.clone(),
         intact,
     };
-    let checkpoint = journal.checkpoints.values().next_back();
+    let checkpoint = store.last_checkpoint()?;
     let key = store.box_key();
-    let text = manifest::write(&export, &document, checkpoint, &key)
+    let text = manifest::write(&export, &document, checkpoint.as_ref(), &key)
         .map_err(|error| Failure::Write { path: beside.clone(), error: error.into() })?;
     let words = Part::begin(&beside)?;
     words.file()?.write_all(text.as_bytes()).map_err(|error| words.failed(error))?;

@@ -33,10 +33,10 @@ const COLUMNS: [&str; 13] = [
 pub fn run(args: &RecordsArgs) -> Result<Outcome, Failure> {
     let store = StoreDir::open(&args.config)?;
     let keyring = Keyring::open(&store, args.identity.as_deref())?;
-    let journal = store.journal()?;
     let filter = Filter {
         agent: args.agent.clone(),
         device: args.device.clone(),
+        call: args.call.clone(),
         from: moment("--from", args.from.as_deref())?,
         until: moment("--to", args.to.as_deref())?,
         ..Filter::default()
@@ -44,12 +44,9 @@ pub fn run(args: &RecordsArgs) -> Result<Outcome, Failure> {
     let limit = args.limit.unwrap_or(usize::MAX);
     let mut listing = Listing::begin(args.json)?;
     let mut closed = None;
-    for record in journal.index.list(&filter) {
+    store.each(filter, &mut |record| {
         if listing.count == limit {
-            break;
-        }
-        if args.call.as_ref().is_some_and(|call| *call != record.began.call.call) {
-            continue;
+            return Ok(false);
         }
         let personal = keyring.personal(&store, record);
         if let Err(why) = &personal {
@@ -60,7 +57,8 @@ pub fn run(args: &RecordsArgs) -> Result<Outcome, Failure> {
         if is(&args.ani, &document.ani) && is(&args.dnis, &document.dnis) {
             listing.add(&document)?;
         }
-    }
+        Ok(true)
+    })?;
     if let Some((id, why)) = closed.filter(|_| args.ani.is_some() || args.dnis.is_some()) {
         tell_closed(&id.to_string(), &why);
     }

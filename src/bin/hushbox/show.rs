@@ -16,11 +16,10 @@ use std::io::Write as _;
 pub fn run(args: &ShowArgs) -> Result<Outcome, Failure> {
     let store = StoreDir::open(&args.config)?;
     let keyring = Keyring::open(&store, args.identity.as_deref())?;
-    let journal = store.journal()?;
-    let record = journal.record(&args.id)?;
-    let personal = keyring.personal(&store, record);
-    let scan = running_scan(&store, record);
-    let document = Document::make(&store, record, &personal, scan.as_ref());
+    let record = store.record(&args.id)?;
+    let personal = keyring.personal(&store, &record);
+    let scan = running_scan(&store, &record);
+    let document = Document::make(&store, &record, &personal, scan.as_ref());
     let mut out = std::io::stdout().lock();
     if args.json {
         serde_json::to_writer_pretty(&mut out, &document)

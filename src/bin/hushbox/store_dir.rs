@@ -1,22 +1,24 @@
 //! The data directory of a box, read while the box runs or not.
 //!
 //! The journal files are append-only, so reading them beside the box is safe: a torn tail of the
-//! running one is only what is being written. Memory grows with the number of records, never with
-//! their audio. Nothing here writes, recovers or truncates; that is the box's.
+//! running one is only what is being written. Closed days are read from their summaries, of which
+//! the box makes whole new files and never changes one; without them, or if one is damaged, the
+//! journals alone tell. Nothing here writes, recovers or truncates; that is the box's.
 
 use crate::cli::ConfigArgs;
 use crate::config_file;
 use crate::failure::Failure;
 use hushbox::config::Config;
 use hushbox::id::RecordingId;
-use hushbox::store::damage::Damage;
-use hushbox::store::index::{Index, Record};
+use hushbox::store::index::{Filter, Index, Record};
 use hushbox::store::journal::{Checkpoint, FIRST_SEQUENCE, Item, JournalReader, superseded};
 use hushbox::store::layout;
+use hushbox::store::recover::{Files, RecoverError};
 use hushbox::store::sign::{BoxKey, BoxPublic};
+use hushbox::store::summary::{Damaged, Shelf};
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
-use std::io::{BufReader, ErrorKind, Read, Take};
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom, Take};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -32,8 +34,6 @@ pub struct Journal {
     pub index: Index,
     /// By their numbers.
     pub checkpoints: BTreeMap<u64, Checkpoint>,
-    /// What was skipped, one sentence each.
-    damaged: Vec<String>,
 }
 
 /// Why the box's key does not sign.
@@ -117,29 +117,71 @@ impl StoreDir {
         Ok(found)
     }
 
-    /// Reads all journal files. What is damaged is skipped and said on stderr.
-    pub fn journal(&self) -> Result<Journal, Failure> {
-        let journal = self.journal_quietly()?;
-        for damaged in &journal.damaged {
-            eprintln!("hushbox: {damaged}; hushbox verify says more");
+    /// Gives `visit` the records that `filter` admits, newest first, until it has had enough. What
+    /// is damaged is skipped and said on stderr.
+    pub fn each(
+        &self,
+        mut filter: Filter,
+        visit: &mut dyn FnMut(&Record) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        if let Some(why) = walk(&self.shelf(Shelf::open)?, &mut filter, visit)? {
+            eprintln!("hushbox: {why}; going on with the journals alone, which takes longer");
+            walk(&self.shelf(Shelf::from_journals)?, &mut filter, visit)?;
         }
-        Ok(journal)
+        Ok(())
     }
 
-    /// The same, and nothing is said.
+    /// The record with this ID. What is damaged is skipped and said on stderr.
+    pub fn record(&self, id: &str) -> Result<Record, Failure> {
+        let none = || Failure::NoSuchRecord { id: id.to_owned() };
+        let wanted = RecordingId::parse(id.trim()).ok_or_else(none)?;
+        let shelf = self.shelf(Shelf::open)?;
+        let found = match shelf.find(wanted) {
+            Ok(None) => return Err(none()),
+            Ok(Some(row)) => shelf.record(row),
+            Err(damaged) => Err(damaged),
+        };
+        if let Ok(record) = found {
+            return Ok(record);
+        }
+        let shelf = self.shelf(Shelf::from_journals)?;
+        shelf.index().record(wanted).cloned().ok_or_else(none)
+    }
+
+    fn shelf<'a>(
+        &'a self,
+        open: impl FnOnce(Folder<'a>) -> Result<Shelf<Folder<'a>>, RecoverError>,
+    ) -> Result<Shelf<Folder<'a>>, Failure> {
+        let shelf = open(Folder(&self.data)).map_err(|error| match error {
+            RecoverError::File { path, error } => Failure::Read { path: self.path(&path), error },
+            RecoverError::Journal { path, error } => {
+                Failure::Journal { path: self.path(&path), error }
+            }
+        })?;
+        for damaged in shelf.damages() {
+            eprintln!("hushbox: {damaged}; hushbox verify says more");
+        }
+        Ok(shelf)
+    }
+
+    /// The last signed checkpoint there is.
+    pub fn last_checkpoint(&self) -> Result<Option<Checkpoint>, Failure> {
+        for part in self.journal_parts()?.iter().rev() {
+            let mut journal = Journal::default();
+            journal.read(self, part, FIRST_SEQUENCE)?;
+            if let Some((_, checkpoint)) = journal.checkpoints.pop_last() {
+                return Ok(Some(checkpoint));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads all journal files, for those who want to believe nothing else.
     pub fn journal_quietly(&self) -> Result<Journal, Failure> {
         let mut journal = Journal::default();
         let mut next = FIRST_SEQUENCE;
-        for (path, until) in self.journal_parts()? {
-            let bad = |error| Failure::Journal { path: self.path(&path), error };
-            let reader = JournalReader::open(self.file(&path)?).map_err(bad)?;
-            let mut reader = reader.within(next, until);
-            while let Some(item) = reader.next_item().map_err(bad)? {
-                if let Some((at, why)) = journal.take(item) {
-                    journal.damaged.push(format!("{path}: at byte {at}: {why}"));
-                }
-            }
-            next = reader.finish().state.sequence.min(until);
+        for part in self.journal_parts()? {
+            next = journal.read(self, &part, next)?;
         }
         Ok(journal)
     }
@@ -188,23 +230,76 @@ impl StoreDir {
 }
 
 impl Journal {
-    fn take(&mut self, item: Item) -> Option<(u64, Damage)> {
-        match item {
-            Item::Entry { sequence, entry, .. } => {
-                self.index.apply(sequence, &entry);
+    /// Takes a file in, up to where a later one tells it again; the one before it went up to
+    /// `next`. Gives where it ended.
+    fn read(
+        &mut self,
+        store: &StoreDir,
+        (path, until): &(String, u64),
+        next: u64,
+    ) -> Result<u64, Failure> {
+        let bad = |error| Failure::Journal { path: store.path(path), error };
+        let reader = JournalReader::open(store.file(path)?).map_err(bad)?;
+        let mut reader = reader.within(next, *until);
+        while let Some(item) = reader.next_item().map_err(bad)? {
+            match item {
+                Item::Entry { sequence, entry, .. } => self.index.apply(sequence, &entry),
+                Item::Checkpoint { sequence, checkpoint, .. } => {
+                    self.checkpoints.insert(sequence, checkpoint);
+                }
+                Item::Damage { .. } => {}
             }
-            Item::Checkpoint { sequence, checkpoint, .. } => {
-                self.checkpoints.insert(sequence, checkpoint);
-            }
-            Item::Damage { at, why } => return Some((at, why)),
         }
-        None
+        Ok(reader.finish().state.sequence.min(*until))
+    }
+}
+
+/// Visits records as far as they can be read; says why not further.
+fn walk(
+    shelf: &Shelf<Folder<'_>>,
+    filter: &mut Filter,
+    visit: &mut dyn FnMut(&Record) -> Result<bool, Failure>,
+) -> Result<Option<Damaged>, Failure> {
+    for row in shelf.rows(filter.clone()) {
+        let record = match row.and_then(|row| shelf.record(row)) {
+            Ok(record) => record,
+            Err(damaged) => return Ok(Some(damaged)),
+        };
+        filter.before = Some(record.sequence);
+        if !visit(&record)? {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+/// The files of a data directory, to be read only.
+struct Folder<'a>(&'a Path);
+
+impl Files for Folder<'_> {
+    type File = BufReader<File>;
+
+    fn list(&self, folder: &str) -> std::io::Result<Vec<String>> {
+        let entries = std::fs::read_dir(self.0.join(folder))?;
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
 
-    /// The record with this ID.
-    pub fn record(&self, id: &str) -> Result<&Record, Failure> {
-        let record = RecordingId::parse(id.trim()).and_then(|id| self.index.record(id));
-        record.ok_or_else(|| Failure::NoSuchRecord { id: id.to_owned() })
+    fn open(&self, path: &str) -> std::io::Result<BufReader<File>> {
+        File::open(self.0.join(path)).map(BufReader::new)
+    }
+
+    fn open_at(&self, path: &str, offset: u64) -> std::io::Result<BufReader<File>> {
+        let mut file = File::open(self.0.join(path))?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(BufReader::new(file))
+    }
+
+    fn mend(&mut self, _path: &str, _good: u64, _more: &[u8]) -> std::io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn remove(&mut self, _path: &str) -> std::io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
     }
 }
 

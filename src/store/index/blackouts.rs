@@ -11,6 +11,7 @@ use crate::store::fact::{
     BlackoutEnd, BlackoutNumber, CallNumber, Holder, Place, RecordingBegan, RecordingEnded,
 };
 use crate::time::{Position, Wall, ms_of_frames};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Ended stretches that are remembered for recordings that reach back.
@@ -26,7 +27,7 @@ fn bit(holder: Holder) -> u8 {
 }
 
 /// A blackout that has not ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenBlackout {
     pub number: BlackoutNumber,
     pub agent: String,
@@ -93,7 +94,7 @@ impl OpenBlackout {
 }
 
 /// All blackouts that matter still.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Blackouts {
     pub open: BTreeMap<BlackoutNumber, OpenBlackout>,
     /// Ended stretches, with their channels.

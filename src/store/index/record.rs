@@ -2,16 +2,19 @@
 //!
 //! Nothing here reads the journal; `Index::apply` does and keeps these up to date.
 
+use super::Facets;
 use crate::id::RecordingId;
+use crate::store::day::Locator;
 use crate::store::fact::{
     BlackoutEnd, BlackoutNumber, CallFacts, FactSpan, Holder, Reason, Reasons, RecordingBegan,
     RecordingEnd, RecordingEnded, Sealed,
 };
 use crate::time::{Position, Wall};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A call record: everything the journal says of one recording.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Journal number of the fact that began it.
     pub sequence: u64,
@@ -35,10 +38,12 @@ pub struct Record {
     pub history: Vec<FieldChange>,
     pub protected: bool,
     pub deleted: Option<Deletion>,
+    /// Where the facts stand that it is folded from, but for those of blackouts.
+    pub entries: Vec<Locator>,
 }
 
 /// A blackout as far as it reaches one recording.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlackoutSpan {
     pub number: BlackoutNumber,
     /// Whose blackout it is.
@@ -55,7 +60,7 @@ pub struct BlackoutSpan {
 }
 
 /// One update of a user-defined field.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldChange {
     pub at: Wall,
     /// 1 to 15.
@@ -66,7 +71,7 @@ pub struct FieldChange {
 }
 
 /// When, why and by whom a recording was deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
     pub at: Wall,
     pub why: String,
@@ -99,6 +104,7 @@ impl Record {
             history: Vec::new(),
             protected: false,
             deleted: None,
+            entries: Vec::new(),
         }
     }
 
@@ -118,6 +124,20 @@ impl Record {
     #[must_use]
     pub fn agent_initiated(&self) -> bool {
         self.began.reasons.has(Reason::Agent)
+    }
+
+    /// What a filter looks at.
+    #[must_use]
+    pub fn facets(&self) -> Facets<'_> {
+        Facets {
+            sequence: self.sequence,
+            at: self.at,
+            agent: self.began.call.agent.as_deref(),
+            device: &self.began.call.device,
+            call: &self.began.call.call,
+            running: self.is_running(),
+            deleted: self.deleted.is_some(),
+        }
     }
 
     /// Its media file, relative to the data directory.

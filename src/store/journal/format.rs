@@ -216,3 +216,27 @@ pub fn take_body(body: &[u8]) -> Option<Body> {
     let (entry, after) = postcard::take_from_bytes(rest).ok()?;
     after.is_empty().then_some(Body::Entry(entry))
 }
+
+/// What stands at the start of some bytes of a journal.
+#[derive(Debug, PartialEq)]
+pub enum EntryAt {
+    Entry(Box<Entry>),
+    /// So many bytes are needed to tell.
+    Longer(usize),
+    /// No fact whose checksum holds.
+    Bad,
+}
+
+/// Reads one entry by itself, without the chain around it.
+#[must_use]
+pub fn entry_at(bytes: &[u8]) -> EntryAt {
+    let Some(length) = Fields(bytes).u16() else { return EntryAt::Longer(HEAD_BYTES) };
+    let needed = HEAD_BYTES + usize::from(length) + TAG_BYTES;
+    if needed > bytes.len() {
+        return if needed > MAX_ENTRY_BYTES { EntryAt::Bad } else { EntryAt::Longer(needed) };
+    }
+    match take_entry(bytes).and_then(|raw| take_body(raw.body)) {
+        Some(Body::Entry(entry)) => EntryAt::Entry(Box::new(entry)),
+        Some(Body::Checkpoint(_)) | None => EntryAt::Bad,
+    }
+}

@@ -1,0 +1,66 @@
+//! A UTC day as a number, and where in a day's journal an entry stands.
+//!
+//! Days order, count and pack better as numbers than as `2026-11-22`, which is how they are
+//! written. Nothing here knows what day it is.
+
+use crate::time::Wall;
+use serde::{Deserialize, Serialize};
+
+const MS: i64 = 86_400_000;
+
+/// Days since 1970-01-01.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Day(pub u32);
+
+impl Day {
+    /// Reads `2026-11-22`; anything else is `None`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Day> {
+        let start = Wall::parse(&format!("{text}T00:00:00Z"))?;
+        let day = Day(u32::try_from(start.0 / MS).ok()?);
+        (day.to_string() == text).then_some(day)
+    }
+}
+
+impl std::fmt::Display for Day {
+    /// As `Wall::day` writes it.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&Wall(i64::from(self.0).saturating_mul(MS)).day())
+    }
+}
+
+/// Where an entry stands: in which day's journal, in which file of that day, at which byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Locator {
+    pub day: Day,
+    /// 0 is the first: see `journals`.
+    pub part: u32,
+    pub at: u64,
+}
+
+impl Locator {
+    /// The part of what is in no file yet.
+    pub const NOWHERE: u32 = u32::MAX;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_read_back() {
+        for (number, text) in [(0, "1970-01-01"), (20_779, "2026-11-22"), (59_964, "2134-03-06")] {
+            assert_eq!(
+                (Day(number).to_string().as_str(), Day::parse(text)),
+                (text, Some(Day(number)))
+            );
+        }
+        for bad in ["", "2026-13-01", "2026-1-1", "1969-12-31", "20261122", "2026-11-22T00:00:00Z"]
+        {
+            assert_eq!(Day::parse(bad), None, "{bad}");
+        }
+        assert_eq!(Wall(1_795_348_800_123).day(), Day(20_779).to_string());
+    }
+}
