@@ -13,7 +13,14 @@ use std::io::{self, Cursor};
 pub type Refuse = Box<dyn FnMut(&Job, &str) -> Option<DiskError>>;
 
 /// Paths and contents.
-type Image = BTreeMap<String, Vec<u8>>;
+pub type Image = BTreeMap<String, Vec<u8>>;
+
+/// What a cut left of a file's unsynced bytes: so many as they were, then so many zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    pub whole: usize,
+    pub zeros: usize,
+}
 
 pub struct SimDisk {
     pub live: Image,
@@ -25,6 +32,10 @@ pub struct SimDisk {
     /// Nothing is done while this is set.
     pub stuck: bool,
     pub refuse: Option<Refuse>,
+    /// Jobs done since the disk was made.
+    pub jobs: u64,
+    /// The plug is pulled when so many are done: the next one is never done, nor any after it.
+    pub cut_at: Option<u64>,
     /// Free and total bytes.
     pub space: (u64, u64),
 }
@@ -39,6 +50,8 @@ impl Default for SimDisk {
             delay_us: 0,
             stuck: false,
             refuse: None,
+            jobs: 0,
+            cut_at: None,
             space: (900 << 30, 1000 << 30),
         }
     }
@@ -53,10 +66,25 @@ impl SimDisk {
 
     /// Does the next job that is due; the inner `None` is an answer that needs no words.
     pub fn work(&mut self, now_us: u64) -> Option<Option<Done>> {
-        if self.stuck || self.waiting.front().is_none_or(|(due, _)| *due > now_us) {
+        if self.stuck || self.is_dead() || self.waiting.front().is_none_or(|(due, _)| *due > now_us) {
             return None;
         }
+        self.jobs += 1;
         self.waiting.pop_front().map(|(_, job)| self.execute(job))
+    }
+
+    /// The plug is out.
+    pub fn is_dead(&self) -> bool {
+        self.cut_at.is_some_and(|at| self.jobs >= at)
+    }
+
+    /// The job that the cut caught begins all the same, as it may: of an append all is written.
+    pub fn begin_last(&mut self) {
+        if let Some((_, job)) = self.waiting.pop_front()
+            && !matches!(job, Job::Sync { .. })
+        {
+            self.execute(job);
+        }
     }
 
     fn refused(&mut self, job: &Job) -> Result<(), DiskError> {
@@ -87,11 +115,13 @@ impl SimDisk {
                 Done::Opened { file, result }
             }
             Job::Append { file, mut bytes } => {
-                let path = &self.open[&file];
-                let result = match self.live.get_mut(path).filter(|_| result.is_ok()) {
+                let contents = self.live.get_mut(&self.open[&file]);
+                // A write that fails may have been a short one.
+                let written = if result.is_ok() { bytes.len() } else { bytes.len() / 2 };
+                let result = match contents {
                     Some(contents) => {
-                        contents.extend_from_slice(&bytes);
-                        Ok(())
+                        contents.extend_from_slice(&bytes[..written]);
+                        result
                     }
                     None => result.and(Err(DiskError::Failed(9))),
                 };
@@ -141,8 +171,30 @@ impl SimDisk {
         self.stop();
     }
 
+    /// Files that hold, or are, more than what was synced.
+    pub fn unsynced(&self) -> Vec<String> {
+        let changed = |path: &&String| self.durable.get(*path) != self.live.get(*path);
+        self.live.keys().filter(changed).cloned().collect()
+    }
+
+    /// The plug is pulled, and for every file with unsynced bytes `tail` says what of them is there
+    /// all the same, of how many; `None`: not even the file's name, if that is new.
+    pub fn cut_as(&mut self, mut tail: impl FnMut(&str, usize) -> Option<Tail>) {
+        for path in self.unsynced() {
+            let old = self.durable.get(&path).map_or(0, Vec::len);
+            let bytes = &self.live[&path][old..];
+            let Some(kept) = tail(&path, bytes.len()) else { continue };
+            let mut more = bytes[..kept.whole].to_vec();
+            more.resize(kept.whole + kept.zeros, 0);
+            self.durable.entry(path).or_default().extend_from_slice(&more);
+        }
+        self.live.clone_from(&self.durable);
+        self.stop();
+    }
+
     /// Nobody asks any more.
     pub fn stop(&mut self) {
+        self.cut_at = None;
         self.waiting.clear();
         self.open.clear();
     }

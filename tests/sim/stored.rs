@@ -51,9 +51,10 @@ impl Stored {
         let sides = usize::from(self.header.sides);
         let fates = self.runs.iter().flat_map(|run| (0..run.frames).map(|_| run.fate));
         let frames = self.samples.chunks(sides).zip(fates);
+        let boot = sim.born.get(&self.header.id).copied().unwrap_or(self.header.boot);
         for (position, (frame, fate)) in (self.header.from.0..).zip(frames) {
             for (side, found) in frame.iter().enumerate() {
-                let heard = sim.heard(self.header.boot, self.header.channel, position, side);
+                let heard = sim.heard(boot, self.header.channel, position, side);
                 let wanted = if fate == Fate::Stored { heard } else { 0 };
                 assert_eq!(*found, wanted, "{} at {position} ({fate:?})", self.header.id);
             }
