@@ -215,6 +215,7 @@ impl Recorder {
             self.tick_calls(now);
             self.tick_blackouts(now);
             self.release(now);
+            self.note_ends(now);
         }
         self.tick_stop(now);
         self.storage.end_turn(now, &mut self.outputs);
@@ -317,7 +318,7 @@ impl Recorder {
         if !self.stopping || self.stopped {
             return;
         }
-        let open = self.recordings.iter().any(|recording| recording.tape.is_some());
+        let open = self.recordings.iter().any(|r| r.tape.is_some() || r.ending.is_some());
         if open || !self.storage.stopping_done(now, &mut self.index) {
             return;
         }

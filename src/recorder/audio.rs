@@ -170,6 +170,9 @@ impl Recorder {
         let file = recording.file;
         self.storage.ask(now.mono, Job::Append { file, bytes: block });
         self.storage.ask(now.mono, Job::Close { file });
+        // The journal must not know of an end that the media file may not have after a cut.
+        let after = self.storage.ticket();
+        self.storage.hurry();
         let ended = RecordingEnded {
             id: recording.id,
             end,
@@ -179,14 +182,27 @@ impl Recorder {
             digest: finished.digest,
             size: finished.size,
         };
-        recording.closed = true;
-        let (id, channel) = (recording.id, recording.channel);
-        let stored_ms = ms_of_frames(finished.ledger.stored, self.channels[channel.0].rate);
-        log::info!("recording {id} closed ({}), {stored_ms} ms stored", end.word());
-        self.trace.note(now.wall, Event::RecordingEnded { recording: id, why: end.word() });
-        self.storage.note(&mut self.index, now, Fact::RecordingEnded(ended));
+        recording.ending = Some((after, ended));
+        let channel = recording.channel;
         self.put_back(channel, tape.reel);
         true
+    }
+
+    /// Notes the ends whose trailers are durable.
+    pub(super) fn note_ends(&mut self, now: Now) {
+        let durable = self.storage.durable();
+        for recording in &mut self.recordings {
+            let Some((_, ended)) = recording.ending.take_if(|(after, _)| *after <= durable) else {
+                continue;
+            };
+            recording.closed = true;
+            let (id, end) = (recording.id, ended.end.word());
+            let rate = self.channels[recording.channel.0].rate;
+            let stored_ms = ms_of_frames(ended.ledger.stored, rate);
+            log::info!("recording {id} closed ({end}), {stored_ms} ms stored");
+            self.trace.note(now.wall, Event::RecordingEnded { recording: id, why: end });
+            self.storage.note(&mut self.index, now, Fact::RecordingEnded(ended));
+        }
     }
 
     /// A file could not be written: what of the recording is not on the disk is lost.

@@ -7,10 +7,10 @@
 use crate::channel::ChannelIndex;
 use crate::directory::AgentIndex;
 use crate::id::RecordingId;
-use crate::job::FileId;
+use crate::job::{FileId, Ticket};
 use crate::reel::Reel;
 use crate::span::Run;
-use crate::store::fact::{CallNumber, Reasons, RecordingEnd};
+use crate::store::fact::{CallNumber, Reasons, RecordingEnd, RecordingEnded};
 use crate::store::media::MediaWriter;
 use crate::store::seal::DataKey;
 use crate::time::{Position, Wall};
@@ -64,6 +64,8 @@ pub struct Recording {
     pub file: FileId,
     /// `None` once the file is closed.
     pub tape: Option<Tape>,
+    /// Its file is complete; the fact of the end waits for the sync of the trailer.
+    pub ending: Option<(Ticket, RecordingEnded)>,
     /// Its fact of the end is noted.
     pub closed: bool,
 }

@@ -43,6 +43,8 @@ pub struct Storage {
     /// The sync that makes the newest fact durable.
     settled: Ticket,
     closing: bool,
+    /// The journal was refused or a sync failed: nothing becomes durable any more.
+    failed: bool,
     pub full: bool,
     pub free_bytes: u64,
     pub total_bytes: u64,
@@ -92,6 +94,7 @@ impl Storage {
             checkpoints: Checkpoints::default(),
             settled: Ticket(0),
             closing: false,
+            failed: false,
             full: false,
             free_bytes: 0,
             total_bytes: 0,
@@ -155,6 +158,11 @@ impl Storage {
     #[must_use]
     pub fn has_block(&self) -> bool {
         !self.blocks.is_empty()
+    }
+
+    /// What was asked so far is synced as soon as can be.
+    pub fn hurry(&mut self) {
+        self.urgent = true;
     }
 
     pub fn ask(&mut self, now: Mono, job: Job) {
@@ -265,7 +273,13 @@ impl Storage {
     ) -> Result<(), String> {
         let Some((asked, at)) = self.under_way.take() else { return Ok(()) };
         assert_eq!(asked, ticket, "syncs come back in order");
-        result.map_err(|error| format!("the sync of the data directory failed: {error}"))?;
+        if let Err(error) = result {
+            self.failed = true;
+            return Err(format!("the sync of the data directory failed: {error}"));
+        }
+        if self.failed {
+            return Ok(());
+        }
         self.durable = ticket;
         self.checkpoints.synced(ticket);
         self.syncs += 1;
@@ -273,9 +287,14 @@ impl Storage {
         Ok(())
     }
 
-    fn journal_result(&self, file: FileId, result: Result<(), DiskError>) -> Result<(), String> {
+    fn journal_result(
+        &mut self,
+        file: FileId,
+        result: Result<(), DiskError>,
+    ) -> Result<(), String> {
         match result {
             Err(error) if file == self.file => {
+                self.failed = true;
                 Err(format!("the journal {} refused: {error}", layout::journal_path(&self.day)))
             }
             _ => Ok(()),

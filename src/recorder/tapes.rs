@@ -175,6 +175,7 @@ impl Recorder {
             key,
             file,
             tape: Some(Tape { reel, writer, backlog }),
+            ending: None,
             closed: false,
         };
         (recording, ticket)

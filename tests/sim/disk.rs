@@ -66,7 +66,8 @@ impl SimDisk {
 
     /// Does the next job that is due; the inner `None` is an answer that needs no words.
     pub fn work(&mut self, now_us: u64) -> Option<Option<Done>> {
-        if self.stuck || self.is_dead() || self.waiting.front().is_none_or(|(due, _)| *due > now_us) {
+        if self.stuck || self.is_dead() || self.waiting.front().is_none_or(|(due, _)| *due > now_us)
+        {
             return None;
         }
         self.jobs += 1;

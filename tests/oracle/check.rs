@@ -1,0 +1,165 @@
+//! What must hold of the image of the disk, given what was promised.
+
+use super::{House, RATE};
+use crate::sim::disk::{Image, SimDisk};
+use hushbox::id::RecordingId;
+use hushbox::span::{Fate, Loss};
+use hushbox::store::index::{Index, Record};
+use hushbox::store::{layout, media, recover, seal};
+use std::collections::{BTreeSet, HashSet};
+
+/// So many samples of a mask make a needle; a needle begins at every so manieth sample.
+const NEEDLE: usize = 4;
+
+impl House {
+    /// Recovery of recovery changes nothing.
+    pub(super) fn assert_recovers_twice(&self) {
+        let once = |image: &Image| {
+            let mut disk = SimDisk::default();
+            disk.live.clone_from(image);
+            let found = recover::recover(&mut disk).unwrap();
+            (disk.live, format!("{:?} {:?}", found.index, found.closed))
+        };
+        let (image, found) = once(&self.sim.disk.live);
+        let (again, found_again) = once(&image);
+        assert!(image == again, "the second recovery changed a file");
+        assert_eq!(found, found_again, "the second recovery found something else");
+    }
+
+    /// Every promise is in the journal; and no more is lost than may be.
+    pub(super) fn assert_kept(&mut self, boot: u32, head: u64, unsure: &BTreeSet<usize>) {
+        let index = self.sim.journal();
+        for (agent, call) in &self.known.calls {
+            let device = format!("100{agent}");
+            let same = index.calls().any(|c| c.facts.device == device && c.facts.call == *call);
+            assert!(same || unsure.contains(agent), "call {call} of {device} is not known");
+        }
+        for live in index.calls() {
+            let known = |(agent, call): (&usize, &String)| {
+                live.facts.device == format!("100{agent}") && live.facts.call == *call
+            };
+            let agent = usize::from(live.facts.device.as_bytes()[3] - b'0');
+            let fine = self.known.calls.iter().any(known) || unsure.contains(&agent);
+            assert!(fine, "call {} goes on after its end", live.facts.call);
+        }
+        for (id, told) in &self.known.recordings {
+            let record = record(&index, id);
+            let Some(ended) = &record.ended else { panic!("{id} is still running") };
+            if told.boot == boot && !told.over && !self.known.troubled {
+                let lost = head.saturating_sub(ended.to.0);
+                self.losses.push(lost);
+                let bound = (self.site.holdback_ms + 1000) * RATE / 1000;
+                let (from, to, end) = (record.began.from.0, ended.to.0, ended.end);
+                assert!(
+                    lost <= bound,
+                    "{lost} frames of {id} are lost, {bound} may be: {from}..{to} {end:?}, {told:?}"
+                );
+            }
+        }
+        for ((id, field), value) in &self.known.fields {
+            let record = record(&index, id);
+            let found = record.fields.get(field).expect("the field was acknowledged");
+            let key = self.key_of(id);
+            let found = seal::open_field(key.as_ref(), found).unwrap();
+            let newer = unsure.contains(&self.known.recordings[id].channel);
+            assert!(found == *value || newer, "field {field} of {id}: {found}, not {value}");
+        }
+        for (id, on) in &self.known.protected {
+            let same = record(&index, id).protected == *on;
+            assert!(same || unsure.contains(&self.known.recordings[id].channel), "{id} protected");
+        }
+    }
+
+    fn key_of(&self, id: &str) -> Option<seal::DataKey> {
+        let wrapped = self.sim.stored(id).header.wrapped;
+        let unwrap = |w: &[u8]| seal::unwrap(w, &self.sim.identities).unwrap();
+        Some(wrapped).filter(|w| !w.is_empty()).map(|w| unwrap(&w))
+    }
+
+    /// Nothing masked is anywhere; everything else is what was heard, or its loss is explained.
+    pub fn assert_image(&self) {
+        let report = self.sim.verify();
+        assert!(report.is_clean(), "verify: {:?}", report.findings);
+        if !self.site.seal {
+            self.assert_nowhere();
+        }
+        for id in self.sim.recordings() {
+            let path = self.sim.disk.live.keys();
+            let path = path.into_iter().find(|p| layout::parse_media(p).is_some_and(|m| m.1 == id));
+            if media::scan(self.sim.disk.live[path.unwrap()].as_slice()).is_ok() {
+                self.assert_recording(id);
+            }
+        }
+    }
+
+    fn assert_recording(&self, id: RecordingId) {
+        let stored = self.sim.stored(&id.to_string());
+        stored.check(&self.sim);
+        let boot = self.sim.born[&id];
+        let channel = usize::from(stored.header.channel);
+        let mut at = stored.header.from.0;
+        for run in &stored.runs {
+            let (from, to) = (at, at + u64::from(run.frames));
+            at = to;
+            let dark = self.masked_of(boot, channel, (from, to));
+            match run.fate {
+                Fate::Stored => {
+                    assert_eq!(dark, 0, "{id}: masked frames of {from}..{to} are stored");
+                }
+                Fate::Lost(Loss::Board) => {
+                    let unplugged = &self.known.unplugged;
+                    let here = |u: &&(u32, usize, u64, u64)| (u.0, u.1) == (boot, channel);
+                    let covers = |u: &(u32, usize, u64, u64)| u.2 <= from && to <= u.3;
+                    assert!(unplugged.iter().filter(here).any(covers), "{id}: {from}..{to} lost");
+                }
+                Fate::Lost(Loss::Ring | Loss::Disk) => assert!(self.known.troubled, "{id}: lost"),
+                Fate::Lost(why) => panic!("{id}: {from}..{to} is lost ({why:?})"),
+                Fate::Held => {}
+                // More than was promised is masked only where the promise was still on its way.
+                Fate::Masked => assert!(dark > 0 || self.vague(), "{id}: {from}..{to} masked"),
+            }
+        }
+    }
+
+    fn vague(&self) -> bool {
+        self.known.troubled || self.sim.boot > 1
+    }
+
+    /// How many frames of a stretch must be dark.
+    fn masked_of(&self, boot: u32, channel: usize, (from, to): (u64, u64)) -> u64 {
+        let here = |m: &&super::Masked| m.boot == boot && m.channel == channel;
+        let all = self.known.masked.iter().filter(here);
+        let overlap =
+            |m: &super::Masked| m.to.unwrap_or(u64::MAX).min(to).saturating_sub(m.from.max(from));
+        all.map(overlap).sum()
+    }
+
+    /// Looks for every few masked samples at every byte of every file.
+    fn assert_nowhere(&self) {
+        let mut needles: HashSet<[u8; NEEDLE * 2]> = HashSet::new();
+        for masked in &self.known.masked {
+            let to = masked.to.unwrap_or_else(|| self.sim.head(0));
+            let channel = u16::try_from(masked.channel).unwrap();
+            let sides = if masked.channel == 2 { 2 } else { 1 };
+            let mut sound = Vec::new();
+            for position in masked.from..to {
+                for side in 0..sides {
+                    let heard = self.sim.heard(masked.boot, channel, position, side);
+                    sound.extend_from_slice(&heard.to_le_bytes());
+                }
+            }
+            needles.extend(sound.chunks_exact(NEEDLE * 2).map(|n| <[u8; 8]>::try_from(n).unwrap()));
+        }
+        if needles.is_empty() {
+            return;
+        }
+        for (path, bytes) in &self.sim.disk.live {
+            let found = bytes.windows(NEEDLE * 2).position(|window| needles.contains(window));
+            assert_eq!(found, None, "masked audio in {path}");
+        }
+    }
+}
+
+fn record<'a>(index: &'a Index, id: &str) -> &'a Record {
+    index.record(RecordingId::parse(id).expect("an id")).expect("an acknowledged recording")
+}
