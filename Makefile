@@ -30,7 +30,7 @@ TEST_FLAGS := -- --color never
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build run test sim cuts check bench
+.PHONY: help setup setup-build run test sim cuts check bench crash golden
 
 help: ## list these words
 	@echo 'make WORD, where WORD is one of:'
@@ -75,7 +75,7 @@ run: setup-build ## build the box and start it here, in the foreground; ctrl-c s
 # Release, because that profile keeps its assertions and overflow checks: what is tested is what
 # ships, and everything is compiled once.
 test: setup ## run every test, then the independent checks where they are present
-	cargo test --workspace $(PROFILE) $(TEST_FLAGS)
+	cargo test --workspace --no-fail-fast $(PROFILE) $(TEST_FLAGS)
 	@if [ -x $(CHECKS)/records ]; then \
 		line=$$(HUSHBOX_TARGET=$(TARGET) $(CHECKS)/records); code=$$?; \
 		echo "records: $$line"; exit $$code; \
@@ -98,6 +98,15 @@ check: setup ## formatting, lints and documentation, without a warning
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets $(PROFILE) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(PROFILE)
+
+# The same story as in `make test`, for hundreds of kills. A seed that fails is in the output.
+KILLS ?= 400
+SEED ?= $(shell date +%s)
+crash: setup ## kill the real box under load, again and again (KILLS=400 SEED=…)
+	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) cargo test $(PROFILE) --test crash -- --nocapture
+
+golden: setup ## make the data directory that tests open for ever (for a new format version)
+	cargo test $(PROFILE) --test golden -- --ignored make_the_golden_store
 
 bench: setup ## measure what one core can carry
 	cargo bench --workspace --bench '*'

@@ -33,6 +33,7 @@ pub enum Code {
     BoardDown = 101,
     Overrun = 102,
     RingFull = 103,
+    DiskSlow = 104,
     NoChannel = 201,
     CtiLost = 202,
     StaleCall = 203,
@@ -40,16 +41,18 @@ pub enum Code {
     DiskFull = 401,
     DiskFailed = 402,
     NotSealed = 403,
+    EraseFailed = 404,
     ClockStep = 501,
     NotLocked = 502,
     Insecure = 503,
 }
 
 /// Everything there is to know of a code: its word, severity, and whether it is a state.
-const TABLE: [(Code, &str, Severity, bool); 13] = [
+const TABLE: [(Code, &str, Severity, bool); 15] = [
     (Code::BoardDown, "board-down", Severity::Critical, true),
     (Code::Overrun, "overrun", Severity::Major, false),
     (Code::RingFull, "ring-full", Severity::Critical, false),
+    (Code::DiskSlow, "disk-slow", Severity::Major, true),
     (Code::NoChannel, "no-channel", Severity::Critical, false),
     (Code::CtiLost, "cti-lost", Severity::Major, true),
     (Code::StaleCall, "stale-call", Severity::Warning, false),
@@ -57,6 +60,7 @@ const TABLE: [(Code, &str, Severity, bool); 13] = [
     (Code::DiskFull, "disk-full", Severity::Critical, true),
     (Code::DiskFailed, "disk-failed", Severity::Critical, true),
     (Code::NotSealed, "not-sealed", Severity::Warning, true),
+    (Code::EraseFailed, "erase-failed", Severity::Major, true),
     (Code::ClockStep, "clock-step", Severity::Warning, false),
     (Code::NotLocked, "not-locked", Severity::Warning, true),
     (Code::Insecure, "insecure", Severity::Major, true),

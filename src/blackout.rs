@@ -99,6 +99,12 @@ impl Mask {
         self.ranges.retain(|range| range.to > before);
     }
 
+    /// Whether the next range may join others.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.ranges.is_full()
+    }
+
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.ranges.last().is_some_and(|last| last.to == OPEN)

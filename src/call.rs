@@ -89,6 +89,13 @@ impl Calls {
         CallNumber(self.number)
     }
 
+    /// The lowest number that is still noted: of a live call, or else of the next one.
+    #[must_use]
+    pub fn first_live(&self) -> CallNumber {
+        let live = self.live().map(|call| call.number).min();
+        live.unwrap_or(CallNumber(self.number + 1))
+    }
+
     /// The next place in the order of starts and resumes.
     pub fn next_turn(&mut self) -> u64 {
         self.turn += 1;

@@ -30,6 +30,8 @@ pub struct Channel {
     pub activity: Detector,
     /// Frames lost since the daemon started, for any reason.
     pub lost: u64,
+    /// Nothing from here on may leave yet: a blackout's stop there is not durable.
+    pub waits_from: Option<Position>,
     /// Blackouts that cover it now; the mask is open while it is not 0.
     covered: u32,
 }
@@ -52,6 +54,7 @@ impl Channel {
             meter: Meter::new(rate, model.sides),
             activity: Detector::Cti,
             lost: 0,
+            waits_from: None,
             covered: 0,
         }
     }
@@ -74,7 +77,9 @@ impl Channel {
         if masked {
             self.activity.hide(frames);
         } else {
-            self.meter.hear(samples);
+            if self.waits_from.is_none() {
+                self.meter.hear(samples);
+            }
             self.activity.hear(samples);
         }
     }
@@ -90,8 +95,13 @@ impl Channel {
     /// channel is hidden from now.
     pub fn cover(&mut self, from: Position) -> Position {
         self.covered += 1;
+        // A full mask joins ranges: what lies between them is hidden too, and must be wiped.
+        let joins = self.mask.is_full();
         self.mask.open(from);
-        self.ring.wipe(from, self.ring.head());
+        let wiped_from = if joins { self.ring.tail() } else { from };
+        for (from, to) in self.mask.within(wiped_from, self.ring.head()) {
+            self.ring.wipe(from, to);
+        }
         self.meter.silence();
         self.activity.hide(0);
         let open = self.mask.open_from();

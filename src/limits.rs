@@ -32,12 +32,18 @@ pub const TURN_GRIDS: u32 = 128;
 /// Calls that are known at once, over all devices, those in wrap-up included.
 pub const CALLS_MAX: usize = 2048;
 
+/// Above so many the oldest wrap-ups are cut short, so that there is always room for a new call.
+pub const CALLS_KEPT: usize = CALLS_MAX / 4 * 3;
+
 /// Calls that are known of one device at once (customers on hold, consults).
 pub const CALLS_PER_DEVICE_MAX: usize = 8;
 
 /// Recordings that are open at once: every channel's running one, its held ones, and one that
 /// closes.
 pub const RECORDINGS_MAX: usize = 1024;
+
+/// Above so many, those in wrap-up included, the oldest wrap-ups are cut short.
+pub const RECORDINGS_KEPT: usize = RECORDINGS_MAX / 4 * 3;
 
 /// Commands of one session that wait for their answer; then its lines are not read (protocol).
 pub const UNANSWERED_MAX: usize = 64;
@@ -98,3 +104,19 @@ pub const CLOCK_STEP_MS: u64 = 2000;
 /// Memory for calls that are kept back (recall), over all channels; then the oldest audio goes.
 /// 64 channels × 60 min of Opus at 16 kbit/s are 64 × 7.2 MB = 461 MB.
 pub const RECALL_BYTES: usize = 512 << 20;
+
+/// How often the box looks for what is past its retention (H6: within an hour), and how many
+/// recordings it deletes in one turn. 4 a turn, five turns a second while there are more, are
+/// 72,000 an hour: 64 channels with a call every three seconds each.
+pub const RETENTION_MS: u64 = 60_000;
+pub const RETENTION_MORE_MS: u64 = 200;
+pub const DELETIONS_PER_TURN: usize = 4;
+const _: () = assert!(RETENTION_MS < 3_600_000);
+
+/// A file that could not be removed, or a call key that could not be replaced, is tried again.
+pub const REMOVE_AGAIN_MS: u64 = 5000;
+
+/// The wall clock may jump ahead by so much before deletion waits for somebody to look.
+pub const CLOCK_JUMP_MS: u64 = 60_000;
+/// So long it waits, unless the clock is set back.
+pub const CLOCK_DOUBT_MS: u64 = 3_600_000;

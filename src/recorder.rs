@@ -7,9 +7,10 @@
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
-//! (calls that no PBX tells of), `blackouts`, `rights` (who may do what right now), `command` (one
-//! short function per command), `library` (listing and reading records), `news` (what to tell
-//! whom), `storage` (journal and jobs), `checkpoints` (when to sign).
+//! (calls that no PBX tells of), `blackouts`, `stops`, `retention` (deleting), `rights` (who may do
+//! what right now), `command` (one short function per command), `library` (listing and reading
+//! records), `news` (what to tell whom), `storage` (journal and jobs), `checkpoints` (when to
+//! sign).
 
 mod activity;
 mod agent;
@@ -21,13 +22,16 @@ mod calls;
 mod checkpoints;
 mod command;
 mod cti;
+mod fingerprint;
 mod hello;
 pub mod library;
 mod news;
 mod recall;
 mod recording;
+mod retention;
 mod rights;
 mod session;
+mod stops;
 mod storage;
 mod tapes;
 
@@ -93,6 +97,8 @@ pub enum Input<'a> {
         session: SessionId,
         result: Result<(), String>,
     },
+    /// What came of `Output::NewCallKey`; none if it could not be written.
+    CallKey(Option<DataKey>),
     /// Stop in order.
     Stop,
 }
@@ -122,6 +128,10 @@ pub enum Output {
         session: Option<SessionId>,
         apply: bool,
     },
+    /// Make a new call key, and write it beside the old ones.
+    NewCallKey,
+    /// Every live call is noted under the newest call key: no other is needed any more.
+    ForgetCallKeys,
     /// Everything is closed and durable: the daemon may end.
     Stopped,
     /// The store cannot be trusted any more: the daemon must end with this reason.
@@ -163,6 +173,7 @@ pub struct Recorder {
     reader: library::Reader,
     recall: recall::Recall,
     call_key: Option<DataKey>,
+    retention: retention::Retention,
     next_call_tick: Mono,
     /// Recordings that have to begin as soon as there is an envelope.
     cut: Vec<Cut>,
@@ -200,6 +211,7 @@ impl Recorder {
             Input::Board { board, trouble } => self.board_state(now, board, trouble),
             Input::Reload(config) => self.reload(now, *config),
             Input::ConfigRead { session, result } => self.config_read(session, result),
+            Input::CallKey(key) => self.new_call_key(now, key),
             Input::Stop => self.stop(now),
         }
     }
@@ -213,9 +225,11 @@ impl Recorder {
             self.watch_clock(now);
             self.follow_lines(now);
             self.tick_calls(now);
+            self.settle_stops(now);
             self.tick_blackouts(now);
             self.release(now);
             self.note_ends(now);
+            self.tick_retention(now);
         }
         self.tick_stop(now);
         self.storage.end_turn(now, &mut self.outputs);
@@ -312,6 +326,7 @@ impl Recorder {
         log::info!("stopping: closing {} recordings", self.running().count());
         self.forget_all_recall();
         self.end_all(now, crate::store::fact::RecordingEnd::Shutdown);
+        self.stale_news.extend(self.sessions.iter().filter_map(Session::on_duty));
     }
 
     fn tick_stop(&mut self, now: Now) {

@@ -94,6 +94,7 @@ impl Reel {
             Some(end) => end.min(waited),
             None => waited,
         };
+        let limit = channel.waits_from.map_or(limit, |waits| limit.min(waits));
         if self.end == Some(self.cursor) {
             return Step::Ended;
         }
@@ -147,6 +148,8 @@ impl Reel {
     /// Hands out what was taken since the last cut, and wipes it.
     pub fn cut(&mut self, use_it: impl FnOnce(&[Run], &mut Vec<u8>)) {
         use_it(&self.runs, &mut self.payload);
+        // However often its call is held, only what still waits is remembered.
+        self.held.prune(self.cursor);
         self.runs.clear();
         self.payload.zeroize();
         self.grids = 0;

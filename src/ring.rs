@@ -49,6 +49,16 @@ pub struct Cleared<'a> {
 }
 
 impl Ring {
+    /// A sum over all that waits: for tests that nothing was wiped.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        let mix = |sum: u64, sample: &i16| {
+            (sum.rotate_left(5) ^ u64::from(sample.cast_unsigned())).wrapping_mul(0x100_0000_01b3)
+        };
+        self.samples.iter().fold(0, mix)
+    }
+
     /// A ring of `frames` frames of `sides` samples; `stretch` is the longest that `clear` gives.
     #[must_use]
     pub fn new(sides: usize, frames: usize, stretch: usize) -> Ring {

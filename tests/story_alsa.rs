@@ -5,8 +5,8 @@
 //! records, blacks out in the middle of a sentence, names the caller, stops the blackout and,
 //! later, the recording. Each export is then laid beside the speech: before and after the blackout
 //! it is the speech, at the same distance, so that the timeline kept its length; inside there is
-//! digital silence, from the receipt's first sample to its last. Opus is decoded by opus-tools, not
-//! by us; around the silence it has one packet, 20 ms, to fade.
+//! digital silence, from the receipt's first sample to its last. Opus is decoded by opus-tools,
+//! not by us; around the silence it has one packet, 20 ms, to fade.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

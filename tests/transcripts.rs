@@ -139,6 +139,7 @@ fn every_refusal_in_its_order() {
 fn h4_a_full_disk_refuses_what_is_new() {
     run("full");
 }
+
 #[test]
 fn every_transcript_is_run() {
     let source = include_str!("transcripts.rs");
@@ -173,13 +174,20 @@ fn told(run: &script::Run) -> Vec<(u64, String)> {
 
 #[test]
 fn b2_own_only_agents_are_told_the_same_whether_or_not_others_record() {
-    let alone = told(&script::run("own"));
     let full_time = "schedule = [{ name = \"all\", type = \"percentage\", retention_days = 999 }]";
-    for (more, seed) in [("", 2), (full_time, 1), (full_time, 3)] {
-        let other = told(&script::run_with("own", more, seed));
-        for (own, other) in alone.iter().zip(&other) {
-            assert_eq!(own, other, "with {more:?}");
+    for page in ["own", "own_blackout"] {
+        let alone = told(&script::run(page));
+        for (more, seed) in [("", 2), (full_time, 1), (full_time, 3)] {
+            let other = told(&script::run_with(page, more, seed));
+            for (own, other) in alone.iter().zip(&other) {
+                assert_eq!(own, other, "{page} with {more:?}");
+            }
+            assert_eq!(alone.len(), other.len());
         }
-        assert_eq!(alone.len(), other.len());
     }
+}
+
+#[test]
+fn g5_a_reload_changes_nothing_of_a_blackout_that_is_on() {
+    run("reload");
 }

@@ -84,6 +84,10 @@ pub enum Command<'a> {
         id: Text<'a>,
         on: bool,
     },
+    /// Erases a recording.
+    Delete {
+        id: Text<'a>,
+    },
     Alarms,
     AlarmClear {
         number: u32,
@@ -213,6 +217,7 @@ impl<'a> Command<'a> {
             Command::Show { .. } => "show",
             Command::Media { .. } => "media",
             Command::Protect { .. } => "protect",
+            Command::Delete { .. } => "delete",
             Command::Alarms => "alarms",
             Command::AlarmClear { .. } => "alarm clear",
             Command::Disk => "disk",

@@ -24,6 +24,7 @@ const EVERY_FORM: &[&str] = &[
     "clients",
     "config check",
     "config reload",
+    "delete abcdefghijklmnop",
     "disk",
     "enrol WS-042 kinds=screen,agent,screen",
     "enrol code=ABCD-EFGH",
@@ -93,21 +94,21 @@ fn commands_carry_what_was_said() {
     assert_eq!(call.direction, Some(Direction::In));
     let Command::CallUpdate(call) = parse(EVERY_FORM[10]) else { panic!("no call update") };
     assert_eq!((call.ani, call.dnis, call.direction), (text(""), None, Some(Direction::Out)));
-    let Command::Hello(hello) = parse(EVERY_FORM[19]) else { panic!("no hello") };
+    let Command::Hello(hello) = parse(EVERY_FORM[20]) else { panic!("no hello") };
     assert_eq!((hello.kind, hello.via, hello.pin), (Kind::Agent, true, text("1234")));
     assert_eq!((hello.user, hello.domain), (text("jdoe"), text("ACME")));
     assert_eq!((hello.machine, hello.client), (text("WS-042"), text("desk/0.1")));
-    let Command::Records(query) = parse(EVERY_FORM[30]) else { panic!("no records") };
+    let Command::Records(query) = parse(EVERY_FORM[31]) else { panic!("no records") };
     assert_eq!((query.limit, query.agent, query.dnis), (Some(10), text("jdoe"), text("800")));
     assert_eq!(query.to, text("2026-11-23T00:00:00+01:00"));
     let value = Cow::Borrowed("about the \"invoice\"");
-    assert_eq!(parse(EVERY_FORM[40]), Command::Update { field: 3, value });
+    assert_eq!(parse(EVERY_FORM[41]), Command::Update { field: 3, value });
     let blackout = Command::BlackoutStart { lead_ms: Some(2500), agent: None };
     assert_eq!(parse("blackout start lead_ms=2500"), blackout);
     let blackout = Command::BlackoutStart { lead_ms: None, agent: text("a") };
     assert_eq!(parse("blackout start agent=a"), blackout);
     let kinds = vec![Kind::Agent, Kind::Screen];
-    assert_eq!(parse(EVERY_FORM[17]), Command::Enrol { machine: Cow::Borrowed("WS-042"), kinds });
+    assert_eq!(parse(EVERY_FORM[18]), Command::Enrol { machine: Cow::Borrowed("WS-042"), kinds });
     assert_eq!(parse("help record start"), Command::Help { verb: text("record start") });
     assert_eq!(parse("help"), Command::Help { verb: None });
     assert_eq!(parse("log level warn"), Command::LogLevel { level: Level::Warn });

@@ -6,11 +6,15 @@
 
 use super::blackouts::{Press, Receipt};
 use super::command::Said;
+use super::recall::Latent;
+use super::stops::Stop;
 use super::tapes::Wanted;
 use super::{Recorder, Recording};
+use crate::call::Call;
+use crate::channel::ChannelIndex;
 use crate::directory::AgentIndex;
 use crate::id::RecordingId;
-use crate::job::Ticket;
+use crate::job::{DiskError, FileId, Ticket};
 use crate::limits;
 use crate::store::fact::{CallNumber, Fact, Holder, Reason, Reasons, RecordingEnd};
 use crate::store::seal;
@@ -52,7 +56,7 @@ impl Recorder {
                 recording.pressed.get_or_insert((agent, from));
             }
             self.stale_news.insert(agent);
-            return Ok(self.record_said(agent, id, ticket));
+            return Ok(self.record_said(agent, id, ticket).keeps(id));
         }
         let kept = self.calls.get(number).and_then(|call| self.pressed(agent, call));
         if let Some(id) = kept.map(|kept| kept.id) {
@@ -63,9 +67,10 @@ impl Recorder {
         let hidden = hidden.map(|hidden| (hidden.id, hidden.reasons, hidden.retain_until));
         let mut reasons = Reasons::only(Reason::Agent);
         reasons.0 |= hidden.map_or(0, |(_, others, _)| others.0);
+        let from = from.max(self.press_floor(agent, number));
         let want = Wanted {
             call: number,
-            from: if hidden.is_some() { from } else { from.max(self.floor(number)) },
+            from,
             reasons,
             pressed: Some((agent, from)),
             schedule,
@@ -79,7 +84,7 @@ impl Recorder {
             }
             None => self.begin(now, want)?,
         };
-        Ok(self.record_said(agent, id, ticket))
+        Ok(self.record_said(agent, id, ticket).keeps(id))
     }
 
     /// The on-demand schedule of a call, and where a press on it begins.
@@ -92,6 +97,15 @@ impl Recorder {
     fn floor(&self, number: CallNumber) -> Position {
         let last = self.last_of(number).and_then(|last| last.end);
         last.map_or(Position(0), |(to, _)| to)
+    }
+
+    /// The same as far as this agent may know: others' recordings move no own one (B2).
+    fn press_floor(&self, agent: AgentIndex, number: CallNumber) -> Position {
+        if !self.only_own(agent) {
+            return self.floor(number);
+        }
+        let own = self.seen_last(agent, number).and_then(|own| own.end);
+        own.map_or(Position(0), |(to, _)| to)
     }
 
     pub(super) fn record_stop(&mut self, now: Now, agent: AgentIndex) -> Result<Said, Refusal> {
@@ -202,7 +216,7 @@ impl Recorder {
                 self.begin(now, want)?
             }
         };
-        Ok(self.said_of(id, ticket))
+        Ok(self.said_of(id, ticket).keeps(id))
     }
 
     /// `record stop device=D`: the CTI feed takes its own reason away, a supervisor every one.
@@ -267,7 +281,8 @@ impl Recorder {
             _ => self.blackout_target(agent)?,
         };
         let recording = recording.map(|r| (r.id, self.visible_from(agent, r)));
-        let kept_from = self.recall.of(call).map(super::recall::Latent::from);
+        let kept_from = self.recall.of(call).map(Latent::from);
+        self.take_back_stop_of(now, agent);
         let receipt = match self.blackouts.of(agent) {
             Some(open) => {
                 let receipt = open.receipt.clone();
@@ -288,7 +303,27 @@ impl Recorder {
                 self.open_blackout(now, &press)
             }
         };
-        Ok(Self::blackout_said(now, &receipt))
+        Ok(Self::blackout_said(now, &self.receipt_for(agent, by, receipt)))
+    }
+
+    /// What may be told of a blackout: an agent who sees own recordings only (B2) may have joined
+    /// one that somebody else opened in a recording of others.
+    fn receipt_for(&self, agent: AgentIndex, by: &By, receipt: Receipt) -> Receipt {
+        let named = receipt.recording.and_then(|id| self.recording(id));
+        let own = named.is_some_and(|named| Self::pressed_by(named, agent));
+        if by.kind != Kind::Agent || !self.only_own(agent) || own {
+            return receipt;
+        }
+        let here = |call: &&Call| self.channels[call.channel.0].id == receipt.channel;
+        let call = self.current_call(agent).filter(here);
+        let seen = call.and_then(|call| self.seen_running(agent, call.number));
+        let kept = call.and_then(|call| self.recall.of(call.number));
+        let from = seen.map(|seen| self.visible_from(agent, seen)).or(kept.map(Latent::from));
+        Receipt {
+            recording: seen.map(|seen| seen.id),
+            from: from.map_or(receipt.from, |from| from.max(receipt.from)),
+            ..receipt
+        }
     }
 
     /// From where this agent knows of a recording.
@@ -328,25 +363,29 @@ impl Recorder {
         let mut bytes = Vec::new();
         let open =
             if hidden { None } else { self.release_blackout(now, agent, by.holder(), &by.name) };
-        let Some((was, to, over, ticket)) = open else {
+        let Some(Stop { before: was, to, over, places, ticket, until, .. }) = open else {
             let line = reply::ok(&mut bytes).pair("blackout", "off").pair("recording", "-");
             line.pair("from", "-").pair("to", "-").end();
             return Ok(Said::after(self.storage.settled(), bytes));
         };
-        let seen_over = over || self.only_own(agent) && by.kind == Kind::Agent;
+        let was = self.receipt_for(agent, by, was.receipt);
+        let unseen = by.kind == Kind::Agent && self.only_own(agent) && !self.records_own(agent);
+        let seen_over = over || unseen;
         let ends = |at: Position| if seen_over { at.to_string() } else { "-".to_string() };
-        for (channel, from) in &was.receipt.others {
-            let head = self.channels.iter().find(|c| c.id == *channel);
-            let head = head.map_or(Position(0), crate::channel::Channel::head);
+        for (channel, from) in &was.others {
+            let index = self.channels.iter().position(|c| c.id == *channel).map(ChannelIndex);
+            let ended = places.iter().find(|(place, _)| Some(*place) == index).map(|(_, at)| *at);
+            let head = || index.map_or(Position(0), |index| self.channels[index.0].head());
+            let at = ended.unwrap_or_else(head);
             let row = reply::row(&mut bytes).pair("channel", channel).pair("from", from);
-            row.pair("to", ends(head)).end();
+            row.pair("to", ends(at)).end();
         }
-        let id = was.receipt.recording.map_or("-".to_string(), |id| id.to_string());
+        let id = was.recording.map_or("-".to_string(), |id| id.to_string());
         let state = protocol::state::on_off(!seen_over);
         let line = reply::ok(&mut bytes).pair("blackout", state).pair("recording", id);
-        line.pair("from", was.receipt.from).pair("to", ends(to)).end();
+        line.pair("from", was.from).pair("to", ends(to)).end();
         let mut said = Said::after(ticket, bytes);
-        said.give_up = Some(now.mono.after_ms(limits::RECEIPT_MS));
+        said.give_up = Some(until);
         Ok(said)
     }
 
@@ -373,15 +412,26 @@ impl Recorder {
         Ok(Said::after(ticket, bytes))
     }
 
-    /// A recording whose file the disk refused.
-    pub(super) fn file_failed(&mut self, now: Now, file: crate::job::FileId) {
+    /// A recording whose file the disk refused: who was to be told that it is on is told so.
+    pub(super) fn file_failed(&mut self, now: Now, file: FileId, error: DiskError) {
         let index = self.recordings.iter().position(|r| r.file == file && r.tape.is_some());
         if let Some(index) = index {
             let recording = &mut self.recordings[index];
             let (call, head) = (recording.call, self.channels[recording.channel.0].head());
+            let id = recording.id;
             recording.end.get_or_insert((head, RecordingEnd::Storage));
             self.give_up(now, index);
             self.news_of_call(call);
+            let code = if error == DiskError::Full { Code::DiskFull } else { Code::Storage };
+            let text = format!("nothing is recorded: {error}; tell a technician");
+            let mut bytes = Vec::new();
+            reply::err(&mut bytes, &Refusal::new(code, text)).end();
+            self.sessions.iter_mut().for_each(|session| session.refuse(id, &bytes));
+        }
+        if error == DiskError::Full {
+            // Until the next look at the disk: nobody else shall be promised anything.
+            self.storage.free_bytes = 0;
+            self.judge_space(now);
         }
     }
 }

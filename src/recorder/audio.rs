@@ -93,10 +93,36 @@ impl Recorder {
             }
         }
         self.more_to_release = budget == 0 && self.storage.has_block();
+        self.judge_slack(now);
         for index in 0..self.channels.len() {
             let needed = self.needed(ChannelIndex(index));
             self.channels[index].prune(needed);
         }
+    }
+
+    /// No buffer comes back and half of the slack is gone: the disk is slow, and what can wait for
+    /// it does.
+    fn judge_slack(&mut self, now: Now) {
+        let mut most_ms = 0;
+        for tape in self.recordings.iter().filter_map(|recording| recording.tape.as_ref()) {
+            let channel = &self.channels[tape.reel.channel.0];
+            let until = tape.reel.end.unwrap_or(channel.head());
+            let waits = until.since(tape.reel.cursor.min(until));
+            let waits_ms = ms_of_frames(waits, channel.rate);
+            most_ms = most_ms.max(waits_ms.saturating_sub(self.config.audio.holdback_ms.into()));
+        }
+        let blocked = !self.storage.has_block();
+        let slow = match self.storage.slow {
+            true => most_ms > limits::RING_SLACK_MS / 4,
+            false => blocked && most_ms >= limits::RING_SLACK_MS / 2,
+        };
+        if slow && !self.storage.slow {
+            let text = format!("audio waits {most_ms} ms longer than it should for the disk");
+            self.raise(now, crate::alarm::Code::DiskSlow, "", text);
+        } else if !slow && self.storage.slow {
+            self.settle(now, crate::alarm::Code::DiskSlow, "");
+        }
+        self.storage.slow = slow;
     }
 
     pub(super) fn holdback_frames(&self, channel: ChannelIndex) -> u64 {
@@ -172,7 +198,7 @@ impl Recorder {
         self.storage.ask(now.mono, Job::Close { file });
         // The journal must not know of an end that the media file may not have after a cut.
         let after = self.storage.ticket();
-        self.storage.hurry();
+        self.storage.urge();
         let ended = RecordingEnded {
             id: recording.id,
             end,

@@ -7,6 +7,7 @@
 //! Nothing here decides who may press.
 
 use super::Recorder;
+use super::stops::Stop;
 use crate::call::Call;
 use crate::channel::ChannelIndex;
 use crate::config::Scope;
@@ -38,6 +39,9 @@ pub struct Open {
     pub agent_name: String,
     /// The call it was pressed in, for scope call.
     pub call: Option<CallNumber>,
+    /// Calls of the agent that it has covered: it stays on them until they end, whoever the
+    /// configuration says they belong to by then (G5). Only the PBX gives them to somebody else.
+    pub calls: Vec<CallNumber>,
     /// Bits of `Holder`.
     pub holders: u8,
     /// Captured audio under it, in microseconds.
@@ -58,6 +62,8 @@ impl Open {
 #[derive(Debug, Default)]
 pub struct Blackouts {
     pub open: Vec<Open>,
+    /// Stops that are not durable yet.
+    pub stops: Vec<Stop>,
     pub last: u64,
 }
 
@@ -71,9 +77,35 @@ impl Blackouts {
         }
     }
 
+    /// After a start of the daemon a recording goes on under an open blackout: its receipt says so.
+    pub fn goes_on_in(&mut self, channel: u16, recording: RecordingId) {
+        let here = |open: &&mut Open| {
+            open.receipt.channel == channel && open.receipt.ticket == Ticket::default()
+        };
+        for open in self.open.iter_mut().filter(here) {
+            open.receipt.recording.get_or_insert(recording);
+        }
+    }
+
+    /// The PBX says that a call is somebody's: blackouts of others let go of it.
+    pub fn give_up(&mut self, call: CallNumber, to: Option<AgentIndex>) {
+        let others = self.open.iter_mut().filter(|open| open.agent != to);
+        others.for_each(|open| open.calls.retain(|known| *known != call));
+    }
+
+    /// The blackout of an agent, as long as it is not durable that it ended.
     #[must_use]
     pub fn of(&self, agent: AgentIndex) -> Option<&Open> {
-        self.open.iter().find(|open| open.agent == Some(agent))
+        let stopping = self.stops.iter().filter(|stop| stop.over).map(|stop| &stop.before);
+        self.open.iter().chain(stopping).find(|open| open.agent == Some(agent))
+    }
+
+    /// Whether the agent's own hold on it is not durably given up.
+    #[must_use]
+    pub fn held_by_agent(&self, agent: AgentIndex) -> bool {
+        let stopping = self.stops.iter().map(|stop| &stop.before);
+        let mut own = self.open.iter().chain(stopping).filter(|open| open.agent == Some(agent));
+        own.any(|open| open.held_by(Holder::Agent))
     }
 }
 
@@ -96,7 +128,8 @@ impl Recorder {
         self.blackouts.last += 1;
         let number = BlackoutNumber(self.blackouts.last);
         let scope_call = (self.config.blackout.scope == Scope::Call).then_some(press.call);
-        let channels = self.reach(Some(press.agent), scope_call);
+        let calls = self.own_calls(Some(press.agent));
+        let channels = self.reach(&calls, scope_call);
         let mut places = Vec::with_capacity(channels.len());
         for index in &channels {
             let channel = &mut self.channels[index.0];
@@ -114,6 +147,7 @@ impl Recorder {
             agent: Some(press.agent),
             agent_name: agent.clone(),
             call: scope_call,
+            calls,
             holders: 1 << press.holder as u8,
             captured_us: 0,
             warned: false,
@@ -146,11 +180,16 @@ impl Recorder {
         }
     }
 
-    /// Channels that a blackout of this agent, or of this call, covers now.
-    fn reach(&self, agent: Option<AgentIndex>, call: Option<CallNumber>) -> Vec<ChannelIndex> {
+    fn own_calls(&self, agent: Option<AgentIndex>) -> Vec<CallNumber> {
+        let own = self.calls.live().filter(|c| agent.is_some() && self.owner(c) == agent);
+        own.map(|call| call.number).collect()
+    }
+
+    /// Channels that a blackout of these calls of an agent, or of this call, covers now.
+    fn reach(&self, calls: &[CallNumber], call: Option<CallNumber>) -> Vec<ChannelIndex> {
         let mine = |c: &Call| match call {
             Some(number) => c.number == number,
-            None => agent.is_some() && self.owner(c) == agent,
+            None => calls.contains(&c.number),
         };
         let mut group: Vec<&Call> = self.calls.live().filter(|c| mine(c)).collect();
         let mut next = 0;
@@ -183,8 +222,16 @@ impl Recorder {
         let fresh = fresh.and_then(|number| self.calls.get(number));
         let fresh = fresh.map(|call| (call.channel, call.from));
         for index in 0..self.blackouts.open.len() {
+            let mut calls = self.own_calls(self.blackouts.open[index].agent);
             let open = &self.blackouts.open[index];
-            let (number, wanted) = (open.number, self.reach(open.agent, open.call));
+            let stays = |call: &&CallNumber| {
+                self.calls.get(**call).is_some_and(Call::live) && !calls.contains(call)
+            };
+            let stay: Vec<_> = open.calls.iter().filter(stays).copied().collect();
+            calls.extend(stay);
+            let (number, wanted) = (open.number, self.reach(&calls, open.call));
+            self.blackouts.open[index].calls = calls;
+            let open = &self.blackouts.open[index];
             if wanted == open.covered {
                 continue;
             }
@@ -227,33 +274,6 @@ impl Recorder {
         let fact = Fact::BlackoutHolders { number, holders, by: by.to_string() };
         self.storage.note(&mut self.index, now, fact);
         self.stale_news.insert(agent);
-    }
-
-    /// A holder lets go. The blackout ends with the last one; returns it as it was, where it ends
-    /// on the agent's own channel, and whether it is over.
-    pub(super) fn release_blackout(
-        &mut self,
-        now: Now,
-        agent: AgentIndex,
-        holder: Holder,
-        by: &str,
-    ) -> Option<(Open, Position, bool, Ticket)> {
-        let index = self.blackouts.open.iter().position(|open| open.agent == Some(agent))?;
-        let open = &mut self.blackouts.open[index];
-        let number = open.number;
-        open.holders &= !(1 << holder as u8);
-        let (holders, id) = (open.holders, open.receipt.channel);
-        let own = self.channels.iter().find(|channel| channel.id == id);
-        let to = own.map_or(Position(0), crate::channel::Channel::head);
-        let was = self.blackouts.open[index].clone();
-        if holders == 0 {
-            let ticket = self.close_blackout(now, index, BlackoutEnd::Stop, by);
-            return Some((was, to, true, ticket));
-        }
-        let fact = Fact::BlackoutHolders { number, holders, by: by.to_string() };
-        let ticket = self.storage.note(&mut self.index, now, fact);
-        self.stale_news.insert(agent);
-        Some((was, to, false, ticket))
     }
 
     pub(super) fn close_blackout(

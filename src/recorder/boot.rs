@@ -7,6 +7,7 @@
 
 use super::blackouts::{Blackouts, Open, Receipt};
 use super::recall::Recall;
+use super::retention::Retention;
 use super::storage::Storage;
 use super::{Recorder, box_info, library};
 use crate::activity::Detector;
@@ -21,7 +22,7 @@ use crate::job::Ticket;
 use crate::reel::Reel;
 use crate::schedule;
 use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingEnd, RecordingEnded};
-use crate::store::index::{Index, LiveCall};
+use crate::store::index::{Index, LiveCall, Record};
 use crate::store::journal::JournalWriter;
 use crate::store::seal::{self, DataKey, Identity};
 use crate::store::sign::BoxKey;
@@ -81,19 +82,16 @@ impl Recorder {
             journal.roll(&today, &mut header);
             header
         });
-        let blocks = channels.len() * 2 + SPARE_BLOCKS;
-        let block_bytes = longest + BLOCK_SPARE_BYTES;
-        let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, block_bytes);
+        let (blocks, bytes) = (channels.len() * 2 + SPARE_BLOCKS, longest + BLOCK_SPARE_BYTES);
+        let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, bytes);
         if boot.anchor {
             storage.anchor(now);
         }
         let number = index.boot() + 1;
-        for ended in closed {
-            storage.note(&mut index, now, Fact::RecordingEnded(ended));
+        let deleted = index.deletions().map(Record::media_path).collect();
+        for fact in closed.into_iter().map(Fact::RecordingEnded).chain([started(&config, number)]) {
+            storage.note(&mut index, now, fact);
         }
-        let version = env!("CARGO_PKG_VERSION").to_string();
-        let rates = config.boards.iter().map(|board| board.rate).collect();
-        storage.note(&mut index, now, Fact::BoxStarted { boot: number, version, rates });
         let mut recorder = Recorder {
             directory: Directory::new(&config.agents, &config.workstations),
             boot: number,
@@ -101,7 +99,7 @@ impl Recorder {
             calls: Calls::new(index.last_call().0),
             seats: BTreeMap::new(),
             recordings: Vec::with_capacity(64),
-            blackouts: Blackouts { open: Vec::new(), last: index.last_blackout().0 },
+            blackouts: Blackouts { last: index.last_blackout().0, ..Blackouts::default() },
             sessions: super::session::Sessions::default(),
             storage,
             index,
@@ -122,6 +120,7 @@ impl Recorder {
             next_call_tick: Mono(0),
             reader: library::Reader::default(),
             recall: Recall::default(),
+            retention: Retention::default(),
             cut: Vec::new(),
             next_loss_log: Mono(0),
             wrong_pins: 0,
@@ -136,6 +135,8 @@ impl Recorder {
         };
         recorder.calls_live_on(now, &boot.old_call_keys);
         recorder.lines_stay_seized();
+        let (noted, key_from) = (recorder.storage.settled(), recorder.calls.first_live());
+        recorder.retention = Retention::new(deleted, noted, key_from);
         recorder.blackouts_stay(now);
         recorder.standing_alarms(now);
         Ok(recorder)
@@ -236,11 +237,19 @@ impl Recorder {
             let call = scope_call.or(old.call);
             let first = self.calls.live().find(|call| self.owner(call) == agent && agent.is_some());
             let channel = first.map_or(0, |call| self.channels[call.channel.0].id);
+            // An agent whom the configuration knows no more may still be heard.
+            let masked = |c: &&Call| {
+                let id = self.channels[c.channel.0].id;
+                let theirs = agent.is_none() || self.owner(c).is_none();
+                theirs && old.places.iter().any(|place| place.channel == id)
+            };
+            let calls = self.calls.live().filter(masked).map(|call| call.number).collect();
             self.blackouts.open.push(Open {
                 number: old.number,
                 agent,
                 agent_name: old.agent.clone(),
                 call,
+                calls,
                 holders: old.holders,
                 captured_us: old.earlier_ms() * 1000,
                 warned: false,
@@ -304,6 +313,11 @@ impl Recorder {
         self.stale_news.extend(agents);
         log::info!("the configuration was read again");
     }
+}
+
+fn started(config: &Config, boot: u32) -> Fact {
+    let rates = config.boards.iter().map(|board| board.rate).collect();
+    Fact::BoxStarted { boot, version: env!("CARGO_PKG_VERSION").to_string(), rates }
 }
 
 fn channels(config: &Config) -> Vec<Channel> {

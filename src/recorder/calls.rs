@@ -16,7 +16,7 @@ use crate::limits;
 use crate::schedule;
 use crate::store::fact::{CallNumber, Fact, Numbers, Reason, Reasons, RecordingEnd};
 use crate::store::seal;
-use crate::time::Now;
+use crate::time::{Mono, Now};
 use crate::trace::Event;
 use protocol::{CallArgs, Code, Refusal};
 
@@ -193,6 +193,9 @@ impl Recorder {
         };
         self.news_of_call(number);
         self.learn(&mut call, args);
+        if args.agent.is_some() && call.given.is_some() {
+            self.blackouts.give_up(number, call.given);
+        }
         if let Some(place) = self.calls.get_mut(number) {
             *place = call;
         }
@@ -220,7 +223,7 @@ impl Recorder {
         self.news_of_call(number);
     }
 
-    fn note_call(&mut self, now: Now, number: CallNumber, new: bool) -> Ticket {
+    pub(super) fn note_call(&mut self, now: Now, number: CallNumber, new: bool) -> Ticket {
         let Some(call) = self.calls.get(number) else { return self.storage.settled() };
         let sequence = self.storage.next_sequence();
         let numbers = seal::seal_numbers(self.call_key.as_ref(), sequence, &call.numbers);
@@ -382,22 +385,25 @@ impl Recorder {
         self.forget_calls(now);
     }
 
+    /// When much is remembered the oldest wrap-ups are cut short: new calls come first.
     fn forget_calls(&mut self, now: Now) {
         let wrapup_ms = u64::from(self.config.audio.wrapup_s) * 1000;
-        let over = |call: &Call| {
-            call.ended.is_some_and(|(ended, _)| now.mono.since_ms(ended) >= wrapup_ms)
+        let over = |ended: Mono| now.mono.since_ms(ended) >= wrapup_ms;
+        let crowd = self.calls.iter().count().saturating_sub(limits::CALLS_KEPT);
+        let crowd = crowd.max(self.recordings.len().saturating_sub(limits::RECORDINGS_KEPT));
+        let closed = |call: &Call| {
+            let mut own = self.recordings.iter().filter(|r| r.call == call.number);
+            own.all(|recording| recording.closed)
         };
-        let gone: Vec<(CallNumber, Option<AgentIndex>)> = self
-            .calls
-            .iter()
-            .filter(|call| over(call))
-            .filter(|call| {
-                let mut own = self.recordings.iter().filter(|r| r.call == call.number);
-                own.all(|recording| recording.closed)
-            })
-            .map(|call| (call.number, self.owner(call)))
-            .collect();
-        for (number, owner) in gone {
+        let ended = self.calls.iter().filter(|call| closed(call));
+        let ended = ended.filter_map(|call| call.ended.map(|(at, _)| (at, call.number)));
+        let mut ended: Vec<(Mono, CallNumber)> = ended.collect();
+        ended.sort_unstable();
+        for (index, (at, number)) in ended.into_iter().enumerate() {
+            if index >= crowd && !over(at) {
+                break;
+            }
+            let owner = self.calls.get(number).and_then(|call| self.owner(call));
             self.recordings.retain(|recording| recording.call != number);
             self.forget_recall(number);
             self.calls.retain(|call| call.number != number);

@@ -7,7 +7,7 @@ use super::agent::By;
 use super::library::Stream;
 use super::{Output, Recorder, Session};
 use crate::directory::AgentIndex;
-use crate::id::SessionId;
+use crate::id::{RecordingId, SessionId};
 use crate::job::Ticket;
 use crate::limits;
 use crate::time::{Mono, Now};
@@ -21,6 +21,8 @@ pub(super) struct Said {
     pub give_up: Option<Mono>,
     /// More rows than fit at once follow, then the `ok`.
     pub stream: Option<Stream>,
+    /// A promise that this recording is kept: refused if its file cannot be written.
+    pub keeps: Option<RecordingId>,
 }
 
 impl Said {
@@ -30,7 +32,12 @@ impl Said {
     }
 
     pub fn after(after: Ticket, bytes: Vec<u8>) -> Said {
-        Said { bytes, after, give_up: None, stream: None }
+        Said { bytes, after, give_up: None, stream: None, keeps: None }
+    }
+
+    /// An `ok` that is only true if the recording is.
+    pub fn keeps(self, recording: RecordingId) -> Said {
+        Said { keeps: Some(recording), ..self }
     }
 
     /// A bare `ok`.
@@ -90,6 +97,7 @@ impl Recorder {
             session.stream = Some(Stream::Lines { bytes: said.bytes, said: 0 });
         } else if !said.bytes.is_empty() {
             session.answer(said.after, said.bytes, said.give_up);
+            session.hangs_on(said.keeps);
         }
     }
 
@@ -197,6 +205,7 @@ impl Recorder {
             Command::Show { id: record } => self.show(id, &record),
             Command::Media { id: record, from } => self.media(id, &record, from),
             Command::Protect { id: record, on } => self.protect(now, id, &record, on),
+            Command::Delete { id: record } => self.delete(now, id, &record),
             command => self.execute_rest(now, id, command),
         }
     }

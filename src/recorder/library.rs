@@ -55,6 +55,9 @@ pub struct Reader {
     spare: Vec<u8>,
 }
 
+/// The username of who did something.
+pub(super) struct ByName(pub String);
+
 /// What is known of a record's key.
 enum Key {
     /// It is not sealed, or this is its key.
@@ -167,6 +170,20 @@ impl Recorder {
         Ok(Said::stream(Stream::Media { path, from, size, digest }))
     }
 
+    /// A record that the session may do something to, and by whom it is done.
+    pub(super) fn record_for(
+        &self,
+        id: SessionId,
+        word: &str,
+        right: Permission,
+    ) -> Result<(&Record, ByName), Refusal> {
+        let who = self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?;
+        if !who.agent.is_some_and(|agent| self.agent_has(agent, right)) {
+            return Err(Code::Denied.into());
+        }
+        self.record_named(id, word).map(|record| (record, ByName(who.user.clone())))
+    }
+
     pub(super) fn protect(
         &mut self,
         now: Now,
@@ -174,13 +191,7 @@ impl Recorder {
         word: &str,
         on: bool,
     ) -> Result<Said, Refusal> {
-        let who = self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?;
-        let may = who.agent.is_some_and(|agent| self.agent_has(agent, Permission::Protect));
-        if !may {
-            return Err(Code::Denied.into());
-        }
-        let by = who.user.clone();
-        let record = self.record_named(id, word)?;
+        let (record, ByName(by)) = self.record_for(id, word, Permission::Protect)?;
         let (record, changes) = (record.id(), record.protected != on);
         let ticket = if changes {
             self.storage.note(&mut self.index, now, Fact::Protected { id: record, on, by })
@@ -337,17 +348,23 @@ impl Recorder {
         if who.kind == Kind::Supervisor {
             Self::show_fields(record, key.as_ref(), out);
         }
+        let room = limits::OUTPUT_BYTES / 2;
+        let mut unsaid = 0;
         for blackout in &record.blackouts {
+            if out.len() > room {
+                unsaid += 1;
+                continue;
+            }
             let row = reply::row(out).pair("what", "blackout").pair("from", blackout.from);
             let to = blackout.to.map_or("-".to_string(), |to| to.to_string());
             let row = row.pair("to", to).pair("by", &blackout.by);
             let row = row.pair("holder", blackout.holder.word());
             row.pair("ended", blackout.end.map_or("-", |end| end.word())).end();
         }
-        let room = limits::OUTPUT_BYTES / 2;
         for span in record.spans() {
             if out.len() > room {
-                break;
+                unsaid += 1;
+                continue;
             }
             let row = reply::row(out).pair("what", "span").pair("fate", fate_word(span.fate));
             let row = row.pair("from", span.from).pair("to", span.to);
@@ -355,6 +372,10 @@ impl Recorder {
                 Fate::Lost(why) => row.pair("why", why.word()).end(),
                 _ => row.end(),
             }
+        }
+        if unsaid > 0 {
+            let text = "the rest is in what `hushbox show` and a manifest say";
+            reply::row(out).pair("what", "more").pair("rows", unsaid).pair("text", text).end();
         }
         if let Some(ended) = &record.ended {
             let ledger = ended.ledger;
@@ -470,7 +491,8 @@ impl Recorder {
     }
 
     fn read(&mut self, session: SessionId, path: String, offset: u64) {
-        if self.reader.for_session.is_some() || self.reader.arrived.is_some() {
+        let busy = self.reader.for_session.is_some() || self.reader.arrived.is_some();
+        if busy || self.storage.slow {
             return;
         }
         self.reader.tag += 1;
@@ -531,26 +553,21 @@ impl Recorder {
             }
             _ => None,
         };
+        let done = match done {
+            Done::Removed { path, result } => return self.removed(now, path, result),
+            done => done,
+        };
+        let space = matches!(done, Done::Space { .. });
         if let Err(reason) = self.storage.done(now, done) {
             self.outputs.push_back(super::Output::Fatal(reason));
             return;
         }
         if let Some((file, error)) = failed {
             log::error!("a media file was refused: {error}");
-            self.file_failed(now, file);
+            self.file_failed(now, file, error);
         }
-        let reserve = u64::from(self.config.store.reserve_mb) << 20;
-        let full = self.storage.total_bytes > 0 && self.storage.free_bytes < reserve;
-        if full && !self.storage.full {
-            let text = format!("less than {} MB are free", self.config.store.reserve_mb);
-            self.raise(now, crate::alarm::Code::DiskFull, "", text);
-        } else if !full && self.storage.full {
-            self.settle(now, crate::alarm::Code::DiskFull, "");
-        }
-        let freed = self.storage.full && !full;
-        self.storage.full = full;
-        if freed {
-            self.resume_cut(now);
+        if space {
+            self.judge_space(now);
         }
     }
 

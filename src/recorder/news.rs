@@ -82,6 +82,9 @@ impl Recorder {
         while let Some(bytes) = session.next_answer(durable) {
             self.outputs.push_back(Output::Send { session: id, bytes });
         }
+        if session.closing {
+            return; // its last word has been said, or will be
+        }
         if session.stale && session.stream.is_none() && session.room > limits::REPLY_ROOM {
             session.stale = false;
             if let Some(agent) = session.on_duty() {

@@ -11,7 +11,7 @@ use super::{Recorder, Recording};
 use crate::call::Call;
 use crate::directory::AgentIndex;
 use crate::permission::Permission;
-use crate::store::fact::{CallNumber, Holder, Reason};
+use crate::store::fact::{CallNumber, Reason};
 use protocol::{Ability, Can, Code, Refusal};
 
 /// Fields that exist (F1).
@@ -141,12 +141,16 @@ impl Recorder {
     /// Whether the agent is told of the open blackout: an agent who sees own recordings only (B2)
     /// is told of the own one, and of one that falls on an own recording.
     pub(super) fn blackout_seen(&self, agent: AgentIndex) -> bool {
-        let Some(open) = self.blackouts.of(agent) else { return false };
-        let own = || {
-            let call = self.current_call(agent);
-            call.is_some_and(|call| self.seen_running(agent, call.number).is_some())
-        };
-        !self.only_own(agent) || open.held_by(Holder::Agent) || own()
+        if self.blackouts.of(agent).is_none() {
+            return false;
+        }
+        !self.only_own(agent) || self.blackouts.held_by_agent(agent) || self.records_own(agent)
+    }
+
+    /// Whether a recording that the agent may know of is running in the current call.
+    pub(super) fn records_own(&self, agent: AgentIndex) -> bool {
+        let call = self.current_call(agent);
+        call.is_some_and(|call| self.seen_running(agent, call.number).is_some())
     }
 
     pub(super) fn may_blackout_stop(&self, agent: AgentIndex) -> Result<(), Refusal> {
@@ -183,8 +187,11 @@ impl Recorder {
     /// Everything the agent may do right now.
     pub(super) fn can(&self, agent: AgentIndex) -> Can {
         let mut can = Can::default();
+        let stopping = self.stopping;
         let mut add = |ability, allowed: bool| {
-            if allowed {
+            // While the box stops everything else is refused (`shutting-down`).
+            let masks = matches!(ability, Ability::BlackoutStart | Ability::BlackoutStop);
+            if allowed && (masks || !stopping) {
                 can.insert(ability);
             }
         };

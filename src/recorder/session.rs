@@ -6,7 +6,7 @@
 //! are said is decided elsewhere (`command`, `news`); nothing here touches a socket.
 
 use crate::directory::AgentIndex;
-use crate::id::SessionId;
+use crate::id::{RecordingId, SessionId};
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::library::Stream;
@@ -42,6 +42,8 @@ struct Answer {
     bytes: Vec<u8>,
     /// When a blackout's receipt is given up for `masked=yes`.
     give_up: Option<Mono>,
+    /// It promises this recording.
+    keeps: Option<RecordingId>,
 }
 
 /// One connection.
@@ -130,7 +132,22 @@ impl Session {
 
     pub fn answer(&mut self, after: Ticket, bytes: Vec<u8>, give_up: Option<Mono>) {
         assert!(self.answers.len() <= limits::UNANSWERED_MAX, "more answers than commands");
-        self.answers.push_back(Answer { after, bytes, give_up });
+        self.answers.push_back(Answer { after, bytes, give_up, keeps: None });
+    }
+
+    /// The newest answer is only true if this recording is.
+    pub fn hangs_on(&mut self, recording: Option<RecordingId>) {
+        if let Some(last) = self.answers.back_mut() {
+            last.keeps = recording;
+        }
+    }
+
+    /// A recording could not be kept: what promised it and has not left yet becomes `refusal`.
+    pub fn refuse(&mut self, recording: RecordingId, refusal: &[u8]) {
+        for answer in self.answers.iter_mut().filter(|a| a.keeps == Some(recording)) {
+            answer.bytes.clear();
+            answer.bytes.extend_from_slice(refusal);
+        }
     }
 
     /// The next answer that may leave.

@@ -46,6 +46,8 @@ pub struct Storage {
     /// The journal was refused or a sync failed: nothing becomes durable any more.
     failed: bool,
     pub full: bool,
+    /// Half of the slack is gone and no buffer comes back: reads and deletion pause.
+    pub slow: bool,
     pub free_bytes: u64,
     pub total_bytes: u64,
     space_asked: Option<Mono>,
@@ -96,6 +98,7 @@ impl Storage {
             closing: false,
             failed: false,
             full: false,
+            slow: false,
             free_bytes: 0,
             total_bytes: 0,
             space_asked: None,
@@ -160,11 +163,6 @@ impl Storage {
         !self.blocks.is_empty()
     }
 
-    /// What was asked so far is synced as soon as can be.
-    pub fn hurry(&mut self) {
-        self.urgent = true;
-    }
-
     pub fn ask(&mut self, now: Mono, job: Job) {
         if let Job::Append { bytes, .. } = &job {
             self.appended_bytes += bytes.len() as u64;
@@ -173,6 +171,16 @@ impl Storage {
             self.touch(now);
         }
         self.jobs.push_back(job);
+    }
+
+    /// Somebody waits for the next sync.
+    pub fn urge(&mut self) {
+        self.urgent = true;
+    }
+
+    /// Asks for the free space in this turn.
+    pub fn ask_space(&mut self) {
+        self.space_asked = None;
     }
 
     fn touch(&mut self, now: Mono) {
@@ -240,7 +248,8 @@ impl Storage {
         }
         if self.space_asked.is_none_or(|at| now.mono.since_ms(at) >= 5000) {
             self.space_asked = Some(now.mono);
-            self.jobs.push_back(Job::Space);
+            // Before everything else: a start knows how much is free before it is ready.
+            self.jobs.push_front(Job::Space);
         }
         outputs.extend(self.jobs.drain(..).map(Output::Job));
     }

@@ -265,7 +265,6 @@ impl Recorder {
         if reasons == before {
             return self.storage.settled();
         }
-        self.news_of_call(call);
         let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
         let ticket = self.storage.note(&mut self.index, now, fact);
         if reasons.is_empty() {
@@ -340,8 +339,15 @@ impl Recorder {
                 schedule: self.config.schedules.iter().position(same),
                 continues: cut.id,
             };
-            if let Err(refusal) = self.begin(now, want) {
-                log::error!("a recording that should go on was refused: {refusal}");
+            let channel = self.channels[call.channel.0].id;
+            let only_own = self.owner(call).is_some_and(|agent| self.only_own(agent));
+            let seen = cut.agent.is_some() || !only_own;
+            match self.begin(now, want) {
+                Ok((id, _)) if seen => self.blackouts.goes_on_in(channel, id),
+                Ok(_) => {}
+                Err(refusal) => {
+                    log::error!("a recording that should go on was refused: {refusal}");
+                }
             }
         }
     }

@@ -128,7 +128,7 @@ pub struct Daemon {
     connections: BTreeMap<u32, Connection>,
     next_session: u32,
     data: DataDir,
-    /// The old call keys have been forgotten, and `ready` was said.
+    /// `ready` was said.
     announced: bool,
     stopped: bool,
 }
@@ -365,8 +365,9 @@ impl Daemon {
                 Answer::Config { session, apply, result } => {
                     self.config_came(now, session, (apply, result));
                 }
+                Answer::CallKey(key) => self.recorder.handle(now, Input::CallKey(key)),
                 Answer::Failed(text) => return Err(DaemonError::Fatal(text)),
-                Answer::Free => {}
+                Answer::Done | Answer::Free => {}
             }
         }
         Ok(())
@@ -523,6 +524,12 @@ impl Daemon {
                 Output::ReadConfig { session, apply } => {
                     self.read_config_again(session, apply);
                 }
+                Output::NewCallKey => {
+                    self.helper.ask(Request::NewCallKey { data: self.data.path.clone() });
+                }
+                Output::ForgetCallKeys => {
+                    self.helper.ask(Request::ForgetCallKeys { data: self.data.path.clone() });
+                }
                 Output::Stopped => self.stopped = true,
                 Output::Fatal(text) => return Err(DaemonError::Fatal(text)),
             }
@@ -554,9 +561,6 @@ impl Daemon {
             return;
         }
         self.announced = true;
-        if let Err(error) = self.data.forget_old_call_keys() {
-            log::error!("{error}");
-        }
         let places: Vec<String> = self.listeners.iter().map(Listener::place).collect();
         let mut out = std::io::stdout().lock();
         let line = format!("ready box={} listen={}\n", self.config.name, places.join(","));

@@ -13,7 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +45,6 @@ pub struct DataDir {
     /// The newest first; the numbers of live calls are under one of them.
     pub old_call_keys: Vec<DataKey>,
     pub call_key: DataKey,
-    /// The bytes of `call_key`, for `forget_old_call_keys`.
-    call_bytes: Zeroizing<[u8; 32]>,
     /// Something the owner should read, on the first start.
     pub notice: Option<String>,
     _lock: Flock<File>,
@@ -77,22 +75,10 @@ impl DataDir {
             identities,
             old_call_keys: calls.old,
             call_key: calls.key,
-            call_bytes: calls.bytes,
             notice,
             _lock: lock,
         };
         Ok((data, box_key))
-    }
-
-    /// Every live call is journalled under the new key: the old ones go, and with them the numbers
-    /// of calls that were never recorded.
-    ///
-    /// # Errors
-    /// When the key file cannot be replaced.
-    pub fn forget_old_call_keys(&self) -> Result<(), DataError> {
-        let mut text = Zeroizing::new(data_encoding::HEXLOWER.encode(&*self.call_bytes));
-        text.push('\n');
-        write_secret(&self.path.join(layout::CALLS_KEY), text.as_bytes())
     }
 }
 
@@ -226,32 +212,63 @@ pub fn recipients_again(config: &Config, data: &Path) -> Result<Vec<Recipient>, 
     made_before(&data.join(layout::RECIPIENTS))?.ok_or(DataError::NoPair)
 }
 
-/// The key for the numbers of calls from now on, its bytes, and the keys before it.
+/// The key for the numbers of calls from now on, and the keys before it, newest first.
 struct CallKeys {
     key: DataKey,
-    bytes: Zeroizing<[u8; 32]>,
     old: Vec<DataKey>,
+}
+
+/// Old call keys that are kept at most: as many cuts in a row, each before its start was durable.
+const CALL_KEYS_MAX: usize = 8;
+
+/// The keys in the file, newest first, and its text.
+fn read_call_keys(path: &Path) -> Result<Vec<Zeroizing<[u8; 32]>>, DataError> {
+    let text = read_if_there(path)?.unwrap_or_default();
+    let mut keys = Vec::new();
+    for line in text.split(|byte| *byte == b'\n').take(CALL_KEYS_MAX) {
+        let decoded = data_encoding::HEXLOWER.decode(line.trim_ascii());
+        let decoded = Zeroizing::new(decoded.unwrap_or_default());
+        if let Ok(key) = <[u8; 32]>::try_from(decoded.as_slice()) {
+            keys.push(Zeroizing::new(key));
+        }
+    }
+    Ok(keys)
+}
+
+fn write_call_keys(path: &Path, keys: &[Zeroizing<[u8; 32]>]) -> Result<(), DataError> {
+    let mut text = Zeroizing::new(String::with_capacity(keys.len() * 65));
+    for key in keys {
+        data_encoding::HEXLOWER.encode_append(&**key, &mut text);
+        text.push('\n');
+    }
+    write_secret(path, text.as_bytes())
 }
 
 /// A new key for the numbers of calls, and the ones before it.
 fn call_keys(data: &Path) -> Result<CallKeys, DataError> {
     let path = data.join(layout::CALLS_KEY);
-    let old = read_if_there(&path)?.unwrap_or_default();
-    let new = random()?;
-    let mut text = Zeroizing::new(data_encoding::HEXLOWER.encode(&*new));
-    text.push('\n');
-    let mut keys = Vec::new();
-    for line in String::from_utf8_lossy(&old).lines().take(8) {
-        let Ok(mut bytes) = data_encoding::HEXLOWER.decode(line.trim().as_bytes()) else {
-            continue;
-        };
-        if let Ok(key) = <[u8; 32]>::try_from(bytes.as_slice()) {
-            keys.push(DataKey::from_random(key));
-            text.push_str(line.trim());
-            text.push('\n');
-        }
-        bytes.zeroize();
-    }
-    write_secret(&path, text.as_bytes())?;
-    Ok(CallKeys { key: DataKey::from_random(*new), bytes: new, old: keys })
+    let mut keys = read_call_keys(&path)?;
+    let old = keys.iter().map(|key| DataKey::from_random(**key)).collect();
+    keys.insert(0, random()?);
+    write_call_keys(&path, &keys)?;
+    Ok(CallKeys { key: DataKey::from_random(*keys[0]), old })
+}
+
+/// A new call key, written beside the old ones.
+///
+/// # Errors
+/// When the key file cannot be replaced.
+pub fn new_call_key(data: &Path) -> Result<DataKey, DataError> {
+    call_keys(data).map(|keys| keys.key)
+}
+
+/// Every live call is journalled under the newest key: the old ones go, and with them the numbers
+/// of calls that were never recorded, and of recordings that were deleted.
+///
+/// # Errors
+/// When the key file cannot be replaced.
+pub fn forget_old_call_keys(data: &Path) -> Result<(), DataError> {
+    let path = data.join(layout::CALLS_KEY);
+    let keys = read_call_keys(&path)?;
+    write_call_keys(&path, &keys[..keys.len().min(1)])
 }

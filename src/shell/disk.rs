@@ -276,7 +276,11 @@ impl Hands {
 
     fn remove(&mut self, path: &str) -> io::Result<()> {
         let path = self.data.join(path);
-        std::fs::remove_file(&path)?;
+        match std::fs::remove_file(&path) {
+            // A removal that a cut interrupted is asked for again.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            removed => removed?,
+        }
         self.folders.extend(path.parent().map(Path::to_path_buf));
         Ok(())
     }

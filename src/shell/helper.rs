@@ -1,12 +1,13 @@
 //! The helper: slow arithmetic in a short-lived thread, one at a time.
 //!
-//! Hashing a PIN and wrapping data keys take milliseconds to hundreds of them; neither belongs in
-//! the loop or in front of the disk. Requests wait here in order; the answer comes back as an
-//! `Answer` with a wake-up.
+//! Hashing a PIN and wrapping data keys take milliseconds to hundreds of them, and a key file waits
+//! for the disk; none of that belongs in the loop or in front of the disk's jobs. Requests wait in
+//! order; the answer comes back as an `Answer` with a wake-up.
 
+use super::data_dir;
 use crate::config::Config;
 use crate::id::SessionId;
-use crate::store::seal::{Envelope, Recipient};
+use crate::store::seal::{DataKey, Envelope, Recipient};
 use mio::Waker;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ pub enum Request {
     CheckPin { session: SessionId, hash: String, pin: Zeroizing<String> },
     Envelopes { count: usize },
     ReadConfig(ReadConfig),
+    NewCallKey { data: PathBuf },
+    ForgetCallKeys { data: PathBuf },
 }
 
 /// A configuration is to be read again.
@@ -51,6 +54,10 @@ pub enum Answer {
         apply: bool,
         result: Result<Fresh, String>,
     },
+    /// The new call key, if it could be written.
+    CallKey(Option<DataKey>),
+    /// Done, and nobody has to know.
+    Done,
     /// The thread is free again.
     Free,
     /// It could not be done: a reason to stop.
@@ -134,6 +141,20 @@ fn serve(request: Request, recipients: &[Recipient], seal: bool) -> Answer {
         Request::ReadConfig(wanted) => {
             let result = read_config(&wanted, recipients, seal);
             Answer::Config { session: wanted.session, apply: wanted.apply, result }
+        }
+        Request::NewCallKey { data } => {
+            let made = data_dir::new_call_key(&data);
+            Answer::CallKey(made.map_err(|error| log::error!("{error}")).ok())
+        }
+        Request::ForgetCallKeys { data } => {
+            match data_dir::forget_old_call_keys(&data) {
+                Ok(()) => Answer::Done,
+                // The replacement begins anew, and ends with forgetting.
+                Err(error) => {
+                    log::error!("{error}");
+                    Answer::CallKey(None)
+                }
+            }
         }
     }
 }

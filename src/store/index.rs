@@ -47,6 +47,10 @@ pub struct Index {
     last_call: CallNumber,
     strays: u64,
     deleted: usize,
+    /// What will be deleted, and from when on: ended, neither protected nor deleted.
+    due: BTreeSet<(Wall, RecordingId)>,
+    /// Deleted since the last start of the daemon: their files may still be there.
+    deletions: Vec<RecordingId>,
 }
 
 /// Which records are wanted. `Default` is all that are not deleted.
@@ -108,18 +112,15 @@ impl Index {
                 self.with(*id, |record| record.set_reasons(*reasons));
             }
             Fact::RecordingRetention { id, retain_until } => {
-                self.with(*id, |record| record.began.retain_until = *retain_until);
+                self.keep(*id, |record| record.began.retain_until = *retain_until);
             }
             Fact::FieldSet { id, field, by, value } => {
                 let (field, by, value) = (*field, by.clone(), value.clone());
                 self.with(*id, |record| record.set_field(FieldChange { at, field, by, value }));
             }
-            Fact::Protected { id, on, .. } => self.with(*id, |record| record.protected = *on),
+            Fact::Protected { id, on, .. } => self.keep(*id, |record| record.protected = *on),
             Fact::Deleted { id, why, by } => {
-                let there = self.records.get(id).is_some_and(|record| record.deleted.is_none());
-                self.deleted += usize::from(there);
-                let deletion = Deletion { at, why: why.clone(), by: by.clone() };
-                self.with(*id, |record| record.delete(deletion));
+                self.delete(*id, Deletion { at, why: why.clone(), by: by.clone() });
             }
             Fact::BlackoutOpened { number, agent, call, holder, by, places } => {
                 let mut blackout = OpenBlackout::new(*number, *holder, by, at);
@@ -148,6 +149,7 @@ impl Index {
         self.blackouts.restart(self.boot);
         self.boot = boot;
         self.stopped = false;
+        self.deletions.clear();
     }
 
     fn call(&mut self, facts: &CallFacts, numbers: &Sealed) {
@@ -186,6 +188,26 @@ impl Index {
         self.blackouts.witness(record, ended, self.boot);
         record.end(at, ended.clone());
         self.running.remove(&ended.id);
+        self.keep(ended.id, |_| {});
+    }
+
+    /// Changes a record in what decides when it will be deleted.
+    fn keep(&mut self, id: RecordingId, change: impl FnOnce(&mut Record)) {
+        let until = self.records.get(&id).map(|record| record.began.retain_until);
+        until.map(|until| self.due.remove(&(until, id)));
+        self.with(id, change);
+        let Some(record) = self.records.get(&id) else { return };
+        if record.deleted.is_none() && !record.protected && !record.is_running() {
+            self.due.insert((record.began.retain_until, id));
+        }
+    }
+
+    fn delete(&mut self, id: RecordingId, deletion: Deletion) {
+        if self.records.get(&id).is_some_and(|record| record.deleted.is_none()) {
+            self.deleted += 1;
+            self.deletions.push(id);
+        }
+        self.keep(id, |record| record.delete(deletion));
     }
 
     /// Changes a record that is there and not deleted.
@@ -290,13 +312,21 @@ impl Index {
         self.running.iter().filter_map(|id| self.records.get(id))
     }
 
-    /// What may be deleted at `now`: ended, past its retention, not protected.
+    /// What may be deleted at `now`, the longest overdue first: ended, past its retention, not
+    /// protected.
     pub fn expired(&self, now: Wall) -> impl Iterator<Item = &Record> {
-        let kept = self.order.iter().filter_map(|id| self.records.get(id));
-        kept.filter(move |record| {
-            let gone = record.deleted.is_some() || record.protected || record.is_running();
-            !gone && record.began.retain_until <= now
-        })
+        let due = self.due.iter().take_while(move |(until, _)| *until <= now);
+        due.filter_map(|(_, id)| self.records.get(id))
+    }
+
+    /// What was deleted since the last start of the daemon: files that may still be there.
+    pub fn deletions(&self) -> impl Iterator<Item = &Record> {
+        self.deletions.iter().filter_map(|id| self.records.get(id))
+    }
+
+    /// All those files are gone.
+    pub fn forget_deletions(&mut self) {
+        self.deletions.clear();
     }
 
     /// Calls that have not ended.

@@ -83,9 +83,8 @@ pub fn recover<F: Files>(files: &mut F) -> Result<Found, RecoverError> {
         closed: Vec::new(),
     };
     let days = journal_days(files)?;
-    let mut torn = None;
     for (place, day) in days.iter().enumerate() {
-        read_day(files, day, place + 1 == days.len(), (&mut found, &mut torn))?;
+        read_day(files, day, place + 1 == days.len(), &mut found)?;
     }
     let running: Vec<Record> = found.index.running().cloned().collect();
     for record in &running {
@@ -115,7 +114,7 @@ fn read_day<F: Files>(
     files: &mut F,
     day: &str,
     last: bool,
-    (found, torn): (&mut Found, &mut Option<(String, u64)>),
+    found: &mut Found,
 ) -> Result<(), RecoverError> {
     let path = layout::journal_path(day);
     let file = files.open(&path).map_err(file_error(&path))?;
@@ -130,18 +129,9 @@ fn read_day<F: Files>(
     }
     let ending = reader.finish();
     if ending.good_bytes == 0 {
-        if !last {
-            return Ok(());
-        }
-        // Not even its header is whole: as if it had never been, and the day before is the last.
-        files.remove(&path).map_err(file_error(&path))?;
-        return match torn.take() {
-            Some((path, good)) => files.mend(&path, good, &[]).map_err(file_error(&path)),
-            None => Ok(()),
-        };
+        // Not even its header is whole: as if it had never been.
+        return if last { files.remove(&path).map_err(file_error(&path)) } else { Ok(()) };
     }
-    let is_torn = matches!(ending.tail, Tail::Torn { .. });
-    *torn = is_torn.then(|| (path.clone(), ending.good_bytes));
     if let (Tail::Torn { at }, true) = (ending.tail, last) {
         log::warn!("{path}: a torn entry at byte {at} is cut off");
         files.mend(&path, ending.good_bytes, &[]).map_err(file_error(&path))?;

@@ -141,18 +141,30 @@ impl LiveBox {
         self.folder.path().join("data").join(inside)
     }
 
-    /// Starts the daemon and waits until it says that it is ready.
-    pub fn start(&mut self) {
+    fn spawn(&self) -> Child {
         assert!(self.running.is_none(), "it runs already");
         let log = self.folder.path().join("log");
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hushboxd"))
+        Command::new(env!("CARGO_BIN_EXE_hushboxd"))
             .args(["--config", "config.toml"])
             .current_dir(self.folder.path())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// Starts the daemon and kills it after `wait`, ready or not.
+    pub fn start_and_kill(&self, wait: impl FnOnce()) {
+        let mut child = self.spawn();
+        wait();
+        child.kill().unwrap();
+        let _ = child.wait().unwrap();
+    }
+
+    /// Starts the daemon and waits until it says that it is ready.
+    pub fn start(&mut self) {
+        let mut child = self.spawn();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let Some((_, place)) = line.trim_end().split_once("listen=") else {
@@ -218,6 +230,11 @@ impl LiveBox {
 
 impl Drop for LiveBox {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail = log.char_indices().rev().nth(2600000).map_or(0, |(at, _)| at);
+            eprintln!("the box said last:\n{}", &log[tail..]);
+        }
         if let Some((mut child, _)) = self.running.take() {
             let _ = child.kill();
             let _ = child.wait();

@@ -100,6 +100,11 @@ impl Patterns {
         self.states.remove(client);
     }
 
+    /// Every session is gone.
+    pub fn forget_all(&mut self) {
+        self.states.clear();
+    }
+
     /// How a line is written down as expected.
     pub fn describe(&mut self, client: &str, line: &str) -> String {
         let found = words(line);

@@ -2,7 +2,6 @@
 
 use super::{Block, Said, Script, is_client};
 use crate::sim::SimBox;
-use hushbox::job::{DiskError, Job};
 use hushbox::recorder::Peer;
 use protocol::Kind;
 
@@ -51,7 +50,9 @@ impl Script {
         let Some(sim) = &mut self.sim else { return Said::new() };
         let mut said: Said = Vec::new();
         for (client, session) in &self.clients {
-            let lines = sim.news(*session);
+            let mut lines = sim.news(*session);
+            // Signatures, in the middle of anything: no page of a manual.
+            lines.retain(|line| !line.starts_with("event what=checkpoint "));
             let at = if client == first { 0 } else { said.len() };
             said.insert(at, (client.clone(), lines));
         }
@@ -91,23 +92,17 @@ impl Script {
             ["restart"] | ["cut"] => {
                 self.sim().restart(line == "cut");
                 self.clients.clear();
+                self.patterns.forget_all();
             }
             ["stop"] => self.sim().input(hushbox::recorder::Input::Stop),
             ["disk", "stuck"] => self.sim().disk.stuck = true,
             ["disk", "works"] => {
-                let disk = &mut self.sim().disk;
-                (disk.stuck, disk.refuse) = (false, None);
+                self.sim().disk.stuck = false;
                 self.sim().settle();
             }
             ["disk", "slow", time] => self.sim().disk.delay_us = milliseconds(time)? * 1000,
             ["disk", "full"] => self.sim().disk.space = (1 << 20, 1000 << 30),
             ["disk", "free"] => self.sim().disk.space = (900 << 30, 1000 << 30),
-            ["disk", "refuses", "media"] => {
-                self.sim().disk.refuse = Some(Box::new(|job: &Job, path: &str| {
-                    let media = matches!(job, Job::Append { .. }) && path.starts_with("media/");
-                    media.then_some(DiskError::Full)
-                }));
-            }
             ["lines", "silent"] => self.sim().silent = true,
             ["lines", "speak"] => self.sim().silent = false,
             _ => return None,

@@ -36,6 +36,8 @@ pub struct SimDisk {
     pub jobs: u64,
     /// The plug is pulled when so many are done: the next one is never done, nor any after it.
     pub cut_at: Option<u64>,
+    /// Reads it was asked for.
+    pub reads: usize,
     /// Free and total bytes.
     pub space: (u64, u64),
 }
@@ -52,6 +54,7 @@ impl Default for SimDisk {
             refuse: None,
             jobs: 0,
             cut_at: None,
+            reads: 0,
             space: (900 << 30, 1000 << 30),
         }
     }
@@ -60,6 +63,7 @@ impl Default for SimDisk {
 impl SimDisk {
     /// Takes a job, to be done after the delay and after every job before it.
     pub fn ask(&mut self, now_us: u64, job: Job) {
+        self.reads += usize::from(matches!(job, Job::Read { .. }));
         let before = self.waiting.back().map_or(0, |(due, _)| *due);
         self.waiting.push_back((before.max(now_us + self.delay_us), job));
     }
@@ -149,7 +153,9 @@ impl SimDisk {
                 Done::Read { tag, bytes, result: result.and(found) }
             }
             Job::Remove { path } => {
-                self.live.remove(&path);
+                if result.is_ok() {
+                    self.live.remove(&path);
+                }
                 Done::Removed { path, result }
             }
             Job::Space => Done::Space { free: self.space.0, total: self.space.1 },

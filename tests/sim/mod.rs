@@ -65,6 +65,8 @@ pub struct SimBox {
     pub born: BTreeMap<RecordingId, u32>,
     /// Frames the boards have given since the start, by channel.
     heads: Vec<u64>,
+    /// What `keys/calls.key` holds, the newest first.
+    pub call_keys: Vec<[u8; 32]>,
     /// The boards hear silence.
     pub silent: bool,
     /// When they did: start of the daemon, and position on every channel.
@@ -85,7 +87,8 @@ impl SimBox {
         let identities = vec![Identity::generate()];
         let mut disk = SimDisk::default();
         let now = Now { mono: Mono(0), wall: BEGAN };
-        let recorder = start(&config, &mut disk, &identities, now);
+        let call_keys = vec![[5; 32]];
+        let recorder = start(&config, &mut disk, (&identities, &call_keys), now);
         let mut this = SimBox {
             heads: vec![0; recorder.channel_count()],
             recorder,
@@ -97,6 +100,7 @@ impl SimBox {
             next_session: 0,
             boot: 1,
             born: BTreeMap::new(),
+            call_keys,
             silent: false,
             silences: BTreeSet::new(),
             config_file: None,
@@ -252,7 +256,10 @@ impl SimBox {
     }
 
     fn hear_but(&mut self, ms: u64, unplugged: Option<usize>) {
-        let mut samples = Vec::new();
+        // Wiped, as a board wipes its scratch, and with room, so that growing leaves no copy: tests
+        // search the memory for what was heard.
+        let room = usize::try_from(2 * 96 * ms).unwrap();
+        let mut samples = zeroize::Zeroizing::new(Vec::with_capacity(room));
         for (board, model) in self.config.boards.iter().enumerate() {
             if unplugged == Some(board) {
                 continue;
@@ -269,6 +276,7 @@ impl SimBox {
                     let sound = |side| self.heard(self.boot, channel.id, position, side);
                     samples.extend((0..usize::from(channel.sides)).map(sound));
                 }
+                assert!(samples.len() <= room);
                 self.recorder.capture(self.now, ChannelIndex(index), &samples);
                 self.heads[index] += frames;
             }
@@ -373,14 +381,24 @@ impl SimBox {
             }
             Output::ReadConfig { session, apply } => self.read_config(session, apply),
             Output::LogLevel(_) => {}
+            Output::NewCallKey => {
+                let random = self.random();
+                self.call_keys.insert(0, random);
+                let key = DataKey::from_random(random);
+                self.recorder.handle(self.now, Input::CallKey(Some(key)));
+            }
+            Output::ForgetCallKeys => self.call_keys.truncate(1),
             Output::Stopped => self.stopped = true,
             Output::Fatal(text) => self.fatal = Some(text),
         }
     }
 
+    fn random<const N: usize>(&mut self) -> [u8; N] {
+        std::array::from_fn(|_| self.chance.next().to_le_bytes()[0])
+    }
+
     fn envelope(&mut self) -> Envelope {
-        let mut random = [0; 42];
-        random.iter_mut().for_each(|byte| *byte = self.chance.next().to_le_bytes()[0]);
+        let random = self.random();
         if !self.config.store.seal {
             return Envelope::unsealed(random);
         }
@@ -428,7 +446,10 @@ impl SimBox {
     pub fn start_again(&mut self) {
         self.disk.stop();
         self.now.mono = Mono(0);
-        self.recorder = start(&self.config, &mut self.disk, &self.identities, self.now);
+        let random = self.random();
+        self.call_keys.insert(0, random);
+        let keys = (self.identities.as_slice(), self.call_keys.as_slice());
+        self.recorder = start(&self.config, &mut self.disk, keys, self.now);
         self.heads.fill(0);
         self.clients.clear();
         self.boot += 1;
@@ -442,16 +463,22 @@ fn box_key(config: &Config) -> BoxKey {
 }
 
 /// What the shell does before the first turn.
-fn start(config: &Config, disk: &mut SimDisk, identities: &[Identity], now: Now) -> Recorder {
+fn start(
+    config: &Config,
+    disk: &mut SimDisk,
+    (identities, call_keys): (&[Identity], &[[u8; 32]]),
+    now: Now,
+) -> Recorder {
     let found = recover::recover(disk).unwrap();
-    let call_key = config.store.seal.then(|| DataKey::from_random([5; 32]));
+    let (newest, older) = call_keys.split_first().expect("a call key");
+    let call_key = config.store.seal.then(|| DataKey::from_random(*newest));
     let boot = Boot {
         config: config.clone(),
         index: found.index,
         journal: found.journal,
         day: found.day,
         box_key: box_key(config),
-        old_call_keys: call_key.iter().cloned().collect(),
+        old_call_keys: older.iter().map(|key| DataKey::from_random(*key)).collect(),
         call_key,
         identities: identities.to_vec(),
         anchor: found.anchor,

@@ -26,6 +26,19 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// How many frames of a span are stored.
+    pub fn frames_stored(&self, from: Position, to: Position) -> u64 {
+        let (mut at, mut count) = (self.header.from, 0);
+        for run in &self.runs {
+            let end = at.plus(u64::from(run.frames));
+            if run.fate == Fate::Stored {
+                count += to.min(end).0.saturating_sub(from.max(at).0);
+            }
+            at = end;
+        }
+        count
+    }
+
     /// Its stretches in words: `8000 stored, 16000 masked`.
     pub fn stretches(&self) -> String {
         let mut joined: Vec<(&str, u64)> = Vec::new();

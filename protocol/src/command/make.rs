@@ -107,6 +107,10 @@ pub(crate) fn protect(mut args: Args<'_>) -> Made<'_> {
     Ok(Command::Protect { id: args.need("ID")?, on: args.need("on|off")? == "on" })
 }
 
+pub(crate) fn delete(mut args: Args<'_>) -> Made<'_> {
+    Ok(Command::Delete { id: args.need("ID")? })
+}
+
 pub(crate) fn alarm_clear(mut args: Args<'_>) -> Made<'_> {
     Ok(Command::AlarmClear { number: args.number("N")? })
 }

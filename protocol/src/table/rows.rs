@@ -18,6 +18,7 @@ const WATCHERS: &[Kind] = &[Kind::Technician, Kind::Supervisor, Kind::Monitor];
 const METERS: &[Kind] = &[Kind::Technician, Kind::Monitor];
 const LINES: &[Kind] = &[Kind::Technician, Kind::Monitor, Kind::Cti];
 const READERS: &[Kind] = &[Kind::Agent, Kind::Supervisor, Kind::Technician];
+const SUPERVISOR: &[Kind] = &[Kind::Supervisor];
 const PLAYERS: &[Kind] = &[Kind::Agent, Kind::Supervisor];
 
 const DEVICE: Arg = key("device", "D", Type::Name);
@@ -129,6 +130,13 @@ pub const TABLE: &[Entry] = &[
         .says("ok", "reads the configuration file and says what is wrong; changes nothing"),
     entry("config reload", TECHNICIAN, &[], |_| Ok(Command::ConfigReload))
         .says("ok", "takes the configuration file over; a bad file changes nothing"),
+    entry("delete", SUPERVISOR, &[RECORDING], make::delete)
+        .right("admin, and records.own or records.all")
+        .says(
+            "ok recording=ID",
+            "erases a recording for ever: its audio, its numbers and its fields; not one that is \
+             under legal hold, nor one whose call is not over",
+        ),
     entry("disk", METERS, &[], |_| Ok(Command::Disk)).says(
         "ok free=BYTES used=BYTES records=N oldest=T days_left=N",
         "says how full the disk is",
@@ -181,7 +189,7 @@ pub const TABLE: &[Entry] = &[
         .says(RECORD, "takes the own reason away; the recording ends when none is left"),
     entry("record stop", OTHERS, &[DEVICE], make::record_stop)
         .by("device")
-        .says(RECORD, "takes this kind's reason away from the recording of any device"),
+        .says(RECORD, "takes the PBX's reason away on any device; a supervisor takes every one"),
     entry("records", READERS, RECORDS, make::records).right("records.own or records.all").says(
         "row recording=ID start=T duration_ms=N agent=USER device=D call=ID direction=in|out \
          reasons=LIST schedule=NAME blackouts=N lost=N protected=on|off size=BYTES",
