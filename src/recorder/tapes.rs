@@ -265,6 +265,7 @@ impl Recorder {
         if reasons == before {
             return self.storage.settled();
         }
+        self.news_of_call(call);
         let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
         let ticket = self.storage.note(&mut self.index, now, fact);
         if reasons.is_empty() {

@@ -171,7 +171,7 @@ impl Crowd {
             assert!(reply.starts_with("err "), "{name}: {word} is not in can: {reply}");
             assert!(self.sim.news(client).is_empty());
         }
-        for line in ["update 15 \"secret<\"", "blackout start lead_ms=9999"] {
+        for line in ["update 1 \"secret<\"", "blackout start lead_ms=9999"] {
             let reply = self.checked(client, line);
             self.story.pop();
             assert!(reply.starts_with("err "), "{name}: {line}: {reply}");
