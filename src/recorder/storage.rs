@@ -42,6 +42,9 @@ pub struct Storage {
     checkpoints: Checkpoints,
     /// The sync that makes the newest fact durable.
     settled: Ticket,
+    /// A new day has begun; its file is made after this sync, when all of the old day's is durable.
+    /// Otherwise a cut could leave the new file beside an old one without its end: a gap.
+    rolls_after: Option<Ticket>,
     closing: bool,
     /// The journal was refused or a sync failed: nothing becomes durable any more.
     failed: bool,
@@ -95,6 +98,7 @@ impl Storage {
             urgent: true,
             checkpoints: Checkpoints::default(),
             settled: Ticket(0),
+            rolls_after: None,
             closing: false,
             failed: false,
             full: false,
@@ -118,8 +122,13 @@ impl Storage {
         index.apply(sequence, &entry);
         self.touch(now.mono);
         self.urgent = true;
-        self.settled = self.ticket();
+        self.settled = self.facts_ticket();
         self.settled
+    }
+
+    /// The sync after which the facts at hand are durable.
+    fn facts_ticket(&self) -> Ticket {
+        self.rolls_after.map_or(self.ticket(), |after| Ticket(after.0 + 1))
     }
 
     /// The sync after which every fact noted so far is durable.
@@ -187,22 +196,35 @@ impl Storage {
         self.dirty_since.get_or_insert(now);
     }
 
-    /// A new day, a new file.
+    /// A new day: the old file is complete; what follows waits for its sync.
     fn roll(&mut self, now: Now) {
         let day = now.wall.day();
-        if day <= self.day {
+        if day <= self.day || self.rolls_after.is_some() {
             return;
         }
         if self.checkpoints.wanted() {
             self.checkpoint(now);
         }
-        self.flush_facts();
+        self.flush_facts(now.mono);
         self.jobs.push_back(Job::Close { file: self.file });
-        self.file = self.new_file();
-        let path = layout::journal_path(&day);
-        self.jobs.push_back(Job::Create { file: self.file, path });
+        self.touch(now.mono);
+        self.rolls_after = Some(self.ticket());
         self.journal.roll(&day, &mut self.facts);
         self.day = day;
+    }
+
+    /// Makes the new day's file, once the old day's is durable. False: not yet.
+    fn rolled(&mut self, now: Mono) -> bool {
+        let Some(after) = self.rolls_after else { return true };
+        if after > self.durable {
+            return false;
+        }
+        self.rolls_after = None;
+        self.file = self.new_file();
+        let path = layout::journal_path(&self.day);
+        self.ask(now, Job::Create { file: self.file, path });
+        self.urgent = true;
+        true
     }
 
     /// Anchors a chain that damage broke: a checkpoint before anything else.
@@ -213,7 +235,7 @@ impl Storage {
     fn checkpoint(&mut self, now: Now) {
         let made = self.journal.checkpoint(&self.box_key, now.wall, &mut self.facts);
         self.touch(now.mono);
-        self.checkpoints.made(now.mono, self.ticket(), made);
+        self.checkpoints.made(now.mono, self.facts_ticket(), made);
     }
 
     /// The newest checkpoint that is durable.
@@ -222,8 +244,8 @@ impl Storage {
         self.checkpoints.newest()
     }
 
-    fn flush_facts(&mut self) {
-        if self.facts.is_empty() {
+    fn flush_facts(&mut self, now: Mono) {
+        if self.facts.is_empty() || !self.rolled(now) {
             return;
         }
         let mut bytes = self.blocks.pop().unwrap_or_default();
@@ -238,7 +260,7 @@ impl Storage {
         if self.checkpoints.due(now.mono) {
             self.checkpoint(now);
         }
-        self.flush_facts();
+        self.flush_facts(now.mono);
         let due = self.dirty_since.is_some_and(|since| now.mono.since_ms(since) >= limits::SYNC_MS);
         if self.under_way.is_none() && self.dirty_since.is_some() && (due || self.urgent) {
             self.last_ticket = self.ticket();
