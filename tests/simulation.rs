@@ -136,5 +136,5 @@ fn g1_g5_h3_h4_a_box_run_by_chance_keeps_its_promises() {
             Err(_) => panic!("seed {seed}, step {step}; replay: HUSHBOX_SEED={seed} make sim"),
         }
     }
-    oracle::print_losses(&mut losses);
+    oracle::cut::print_losses(&mut losses);
 }

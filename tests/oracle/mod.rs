@@ -8,10 +8,9 @@
 #![allow(dead_code, reason = "every test uses its own part")]
 
 pub mod check;
+pub mod cut;
 
 use crate::sim::SimBox;
-use crate::sim::disk::Tail;
-use hushbox::store::fact::Reason;
 use protocol::Kind;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -108,6 +107,11 @@ pub struct Known {
     pub recordings: BTreeMap<String, Told>,
     pub fields: BTreeMap<(String, u8), String>,
     pub protected: BTreeMap<String, bool>,
+    /// Agents who were told that their mask is in force but not on record.
+    pub shaky: BTreeSet<usize>,
+    /// Where more may be masked than was promised: start and channel of a press or a stop that was
+    /// never answered.
+    pub vague: BTreeSet<(u32, usize)>,
     /// The disk was slow or refused something, so audio may be lost.
     pub troubled: bool,
     /// Stretches that a board did not give: start, channel, from, to.
@@ -309,6 +313,13 @@ impl House {
                 self.known.dark.insert(agent);
                 self.darken(agent, from);
             }
+            ("blackout", Some(word)) if line.ends_with("masked=yes") => {
+                if word == "start" && self.known.dark.insert(agent) {
+                    self.darken(agent, head);
+                }
+                self.known.shaky.insert(agent);
+                self.known.vague.insert((self.sim.boot, agent));
+            }
             ("blackout", Some("stop")) if ok => {
                 if let Some(Ok(to)) = value(line, "to").map(str::parse) {
                     self.lighten(agent, to);
@@ -329,7 +340,8 @@ impl House {
                 self.call_over(agent, head);
             }
             ("record", Some("start")) if ok => {
-                let told = Told { boot: self.sim.boot, channel: agent, over: false };
+                let over = value(line, "state") == Some("off");
+                let told = Told { boot: self.sim.boot, channel: agent, over };
                 self.known.recordings.entry(recording.expect("an id")).or_insert(told);
             }
             ("record", Some("stop")) if ok && value(line, "state") == Some("off") => {
@@ -364,83 +376,5 @@ impl House {
         for told in self.known.recordings.values_mut().filter(|told| told.channel == agent) {
             told.over = true;
         }
-    }
-
-    /// Pulls the plug; `tail` says what is left of each file's unsynced bytes. Then the box starts
-    /// again, everybody comes back, and everything that was promised is looked for.
-    pub fn cut(&mut self, tail: impl FnMut(&str, usize) -> Option<Tail>) {
-        let head = self.sim.head(0);
-        self.tell(&format!("cut after {} jobs, fatal {:?}", self.sim.disk.jobs, self.sim.fatal));
-        let unsure: BTreeSet<usize> = self.pending("").collect();
-        let dark: BTreeSet<usize> = self.pending("blackout").chain(self.pending("call")).collect();
-        // What was being stopped may be over; what is heard from then on is nobody's promise.
-        for (agent, at) in self.stopping() {
-            self.lighten_channel(agent, at);
-        }
-        let end = |masked: &mut Masked| masked.to = masked.to.or(Some(head));
-        self.known.masked.iter_mut().for_each(end);
-        self.sim.disk.refuse = None;
-        (self.sim.disk.delay_us, self.sim.disk.stuck) = (0, false);
-        self.sim.disk.cut_as(tail);
-        self.assert_recovers_twice();
-        let boot = self.sim.boot;
-        self.sim.start_again();
-        assert_eq!(self.sim.fatal, None);
-        self.assert_kept(boot, head, &unsure);
-        self.adopt(&dark);
-        self.arrive();
-        self.known.troubled = false;
-        self.assert_image();
-    }
-
-    fn pending(&self, word: &str) -> impl Iterator<Item = usize> {
-        let all = self.asked.values().flatten();
-        all.filter(move |asked| asked.line.starts_with(word)).map(|asked| asked.agent)
-    }
-
-    fn stopping(&self) -> Vec<(usize, u64)> {
-        let ends = |asked: &&Asked| {
-            ["blackout stop", "call st"].iter().any(|word| asked.line.starts_with(word))
-        };
-        let all = self.asked.values().flatten().filter(ends);
-        all.map(|asked| (asked.agent, asked.head)).collect()
-    }
-
-    /// After a start: calls go on, blackouts mask from the first position; what nobody was told
-    /// before the cut is learnt from the journal.
-    fn adopt(&mut self, unsure: &BTreeSet<usize>) {
-        let index = self.sim.journal();
-        let number = |text: &str| usize::from(text.as_bytes()[text.len() - 1] - b'0');
-        self.known.calls.clear();
-        for call in index.calls() {
-            self.known.calls.insert(number(&call.facts.device), call.facts.call.clone());
-        }
-        let dark: BTreeSet<usize> = index.blackouts().map(|open| number(&open.agent)).collect();
-        for agent in 1..=AGENTS {
-            let same = dark.contains(&agent) == self.known.dark.contains(&agent);
-            assert!(same || unsure.contains(&agent), "the blackout of a{agent} after a start");
-        }
-        self.known.dark = dark.clone();
-        self.known.recordings.values_mut().for_each(|told| told.over = true);
-        for agent in dark {
-            if self.known.calls.contains_key(&agent) {
-                self.darken(agent, 0);
-            }
-        }
-        for record in index.running().filter(|record| record.reasons.has(Reason::Agent)) {
-            let channel = usize::from(record.began.channel);
-            let told = Told { boot: self.sim.boot, channel, over: false };
-            self.known.recordings.insert(record.id().to_string(), told);
-        }
-    }
-}
-
-/// How much a cut cost, over many.
-pub fn print_losses(losses: &mut [u64]) {
-    losses.sort_unstable();
-    if let Some(last) = losses.len().checked_sub(1) {
-        let at = |percent: usize| losses[last * percent / 100] * 1000 / RATE;
-        let (all, median, most) = (losses.len(), at(50), at(100));
-        println!("audio lost in {all} cuts: half {median} ms, 90 % {} ms, most {most} ms", at(90));
     }
 }

@@ -36,6 +36,8 @@ pub struct SimDisk {
     pub jobs: u64,
     /// The plug is pulled when so many are done: the next one is never done, nor any after it.
     pub cut_at: Option<u64>,
+    /// A recovery mends or removes so many more files; then the plug is pulled, in the middle of one.
+    pub mends_left: Option<u32>,
     /// Reads it was asked for.
     pub reads: usize,
     /// Free and total bytes.
@@ -54,6 +56,7 @@ impl Default for SimDisk {
             refuse: None,
             jobs: 0,
             cut_at: None,
+            mends_left: None,
             reads: 0,
             space: (900 << 30, 1000 << 30),
         }
@@ -175,6 +178,7 @@ impl SimDisk {
             }
         }
         self.live.clone_from(&self.durable);
+        self.cut_at = None;
         self.stop();
     }
 
@@ -196,14 +200,23 @@ impl SimDisk {
             self.durable.entry(path).or_default().extend_from_slice(&more);
         }
         self.live.clone_from(&self.durable);
+        self.cut_at = None;
         self.stop();
     }
 
     /// Nobody asks any more.
     pub fn stop(&mut self) {
-        self.cut_at = None;
         self.waiting.clear();
         self.open.clear();
+    }
+}
+
+impl SimDisk {
+    /// Whether the plug is pulled in this step of a recovery.
+    fn cut_in_recovery(&mut self) -> bool {
+        let over = self.mends_left == Some(0);
+        self.mends_left = self.mends_left.map(|left| left.saturating_sub(1));
+        over
     }
 }
 
@@ -226,13 +239,17 @@ impl Files for SimDisk {
     fn mend(&mut self, path: &str, good: u64, more: &[u8]) -> io::Result<()> {
         let good = usize::try_from(good).unwrap();
         let contents = self.live.get_mut(path).ok_or(io::ErrorKind::NotFound)?;
+        let torn = self.mends_left == Some(0);
         contents.truncate(good);
-        contents.extend_from_slice(more);
+        contents.extend_from_slice(&more[..if torn { more.len() / 2 } else { more.len() }]);
         self.durable.insert(path.to_string(), contents.clone());
-        Ok(())
+        if self.cut_in_recovery() { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
     }
 
     fn remove(&mut self, path: &str) -> io::Result<()> {
+        if self.cut_in_recovery() {
+            return Err(io::ErrorKind::Other.into());
+        }
         self.live.remove(path);
         self.durable.remove(path);
         Ok(())

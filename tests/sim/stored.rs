@@ -138,8 +138,17 @@ impl SimBox {
 
     /// What `hushbox verify` would say.
     pub fn verify(&self) -> Report {
+        self.verify_as(true)
+    }
+
+    /// The same of a box that is stopped.
+    pub fn verify_stopped(&self) -> Report {
+        self.verify_as(false)
+    }
+
+    fn verify_as(&self, running: bool) -> Report {
         let key = Some(self.box_key().public());
-        let mut verifier = Verifier::new(Basis { key, running: true, witness: Vec::new() });
+        let mut verifier = Verifier::new(Basis { key, running, witness: Vec::new() });
         let journals = self.disk.live.iter().filter(|(path, _)| is_journal(path));
         journals.for_each(|(path, bytes)| verifier.journal(path, bytes.as_slice()));
         for (path, bytes) in self.disk.live.iter().filter(|(path, _)| !is_journal(path)) {
