@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 type Script = fn(&mut House);
 
-const SCRIPTS: [(&str, Script); 7] = [
+const SCRIPTS: [(&str, Script); 8] = [
     ("one agent", |house| {
         house.feed(1, "call start device=1001 call=c1 ani=5551234");
         house.agent(1, "record start");
@@ -103,6 +103,20 @@ const SCRIPTS: [(&str, Script); 7] = [
         house.agent(1, "record stop");
         house.run_ms(900);
     }),
+    ("a stop that is long on its way", |house| {
+        house.feed(1, "call start device=1001 call=c1");
+        house.agent(1, "record start");
+        house.run_ms(700);
+        house.agent(1, "blackout start");
+        house.run_ms(580);
+        // What is heard after the stop is the end of a chunk that is written before the next sync.
+        house.sim.disk.delay_us = 500_000;
+        house.known.troubled = true;
+        house.agent(1, "update 1 \"Roe\"");
+        house.run_ms(20);
+        house.agent(1, "blackout stop");
+        house.run_ms(1600);
+    }),
     ("a stop in order", |house| {
         house.feed(1, "call start device=1001 call=c1");
         house.feed(2, "call start device=1002 call=c2");
@@ -121,6 +135,9 @@ fn site(name: &str) -> Site {
     match name {
         "a late press" => Site { recall: "10m", ..Site::default() },
         "two agents" => Site { scope: "call", ..Site::default() },
+        "a stop that is long on its way" => {
+            Site { holdback_ms: 200, lead_ms: 100, ..Site::default() }
+        }
         _ => Site::default(),
     }
 }

@@ -27,10 +27,12 @@ impl House {
             self.pending("blackout").chain(self.pending("call")).collect();
         self.known.vague.extend(dark.iter().map(|agent| (boot, *agent)));
         dark.append(&mut self.known.shaky);
-        // What was being stopped may be over; what is heard from then on is nobody's promise.
-        for (agent, at) in self.stopping() {
+        // What was being ended with a call may be over, and what is heard from then on is nobody's
+        // promise. But a stop that is not on record has let nothing out (G5).
+        for (agent, at) in self.stopping("call st") {
             self.lighten_channel(agent, at);
         }
+        let stops = self.stopping("blackout stop");
         let end = |masked: &mut Masked| masked.to = masked.to.or(Some(head));
         self.known.masked.iter_mut().for_each(end);
         self.sim.disk.refuse = None;
@@ -52,7 +54,11 @@ impl House {
         }
         assert_eq!(self.sim.fatal, None);
         self.assert_kept((boot, head), &unsure);
-        self.adopt(&dark);
+        let still = self.adopt(&dark);
+        for (agent, at) in stops.into_iter().filter(|(agent, _)| !still.contains(agent)) {
+            let here = |m: &&mut Masked| (m.boot, m.channel, m.to) == (boot, agent, Some(head));
+            self.known.masked.iter_mut().filter(here).for_each(|m| m.to = Some(at.max(m.from)));
+        }
         self.arrive();
         self.known.troubled = false;
         self.assert_image();
@@ -87,17 +93,14 @@ impl House {
         all.filter(move |asked| asked.line.starts_with(word)).map(|asked| asked.agent)
     }
 
-    fn stopping(&self) -> Vec<(usize, u64)> {
-        let ends = |asked: &&super::Asked| {
-            ["blackout stop", "call st"].iter().any(|word| asked.line.starts_with(word))
-        };
-        let all = self.asked.values().flatten().filter(ends);
+    fn stopping(&self, words: &str) -> Vec<(usize, u64)> {
+        let all = self.asked.values().flatten().filter(|asked| asked.line.starts_with(words));
         all.map(|asked| (asked.agent, asked.head)).collect()
     }
 
     /// After a start: calls go on, blackouts mask from the first position; what nobody was told
-    /// before the cut is learnt from the journal.
-    fn adopt(&mut self, unsure: &BTreeSet<usize>) {
+    /// before the cut is learnt from the journal. Gives the agents whose blackout is on.
+    fn adopt(&mut self, unsure: &BTreeSet<usize>) -> BTreeSet<usize> {
         let index = self.sim.journal();
         let number = |text: &str| usize::from(text.as_bytes()[text.len() - 1] - b'0');
         self.known.calls.clear();
@@ -111,9 +114,9 @@ impl House {
         }
         self.known.dark = dark.clone();
         self.known.recordings.values_mut().for_each(|told| told.over = true);
-        for agent in dark {
-            if self.known.calls.contains_key(&agent) {
-                self.darken(agent, 0);
+        for agent in &dark {
+            if self.known.calls.contains_key(agent) {
+                self.darken(*agent, 0);
             }
         }
         for record in index.running().filter(|record| record.reasons.has(Reason::Agent)) {
@@ -121,6 +124,7 @@ impl House {
             let told = Told { boot: self.sim.boot, channel, over: false };
             self.known.recordings.insert(record.id().to_string(), told);
         }
+        dark
     }
 }
 
