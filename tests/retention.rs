@@ -119,7 +119,9 @@ impl Story {
     }
 
     fn delete(&mut self, id: &str) -> Vec<String> {
-        self.sim.say(self.chief, &format!("delete {id}"))
+        let mut said = self.sim.say(self.chief, &format!("delete {id}"));
+        said.retain(|line| !line.starts_with("event what=checkpoint "));
+        said
     }
 
     /// Lets days pass, a little audio at the end; links do not last that long.

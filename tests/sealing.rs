@@ -30,13 +30,7 @@ fn record(live: &LiveBox) -> String {
     ok(cti.ask("call start device=1001 call=c1 ani=5551234567").unwrap());
     let id = ok(agent.ask("record start").unwrap()).get("recording").unwrap().to_owned();
     ok(agent.ask("update 1 \"Jane Doe-Roe\"").unwrap());
-    // Some audio: half a second of it, by the channel's own count.
-    let position = |cti: &mut client::Connection| -> u64 {
-        let rows = cti.ask("channels").unwrap().rows;
-        rows[0].get("position").unwrap().parse().unwrap()
-    };
-    let enough = position(&mut cti) + u64::from(RATE / 2);
-    while position(&mut cti) < enough {}
+    live.hear(u64::from(RATE / 2));
     ok(cti.ask("call stop device=1001 call=c1").unwrap());
     ok(cti.ask("quit").unwrap());
     id

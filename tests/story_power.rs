@@ -55,7 +55,7 @@ fn assert_nowhere(story: &TheBox, sound: &[i16], (from, to): (u64, u64)) {
 
 /// The agent's state once the call is recorded (again).
 fn recorded(agent: &mut Client) -> Line {
-    agent.await_news("recording=on", |line| line.get("recording") == "on")
+    agent.await_news("recording=on", |line| line.is("recording", "on"))
 }
 
 /// A box with a call that is recorded, and an agent who sees it; the recording's ID.
@@ -291,7 +291,7 @@ impl Acknowledged {
         let call = calls.first().map(|row| row.get("call"));
         assert_eq!(call, self.call.as_deref(), "{self:?}");
         let wanted = if self.recording.is_some() { "on" } else { "off" };
-        let state = agent.await_news("the state", |line| line.get("recording") == wanted);
+        let state = agent.await_news("the state", |line| line.is("recording", wanted));
         let blackout = if self.blackout { "on" } else { "off" };
         assert_eq!(state.get("blackout"), blackout, "{self:?}");
         if let Some(recording) = &mut self.recording {

@@ -154,14 +154,14 @@ fn the_configuration_is_read_again_and_a_bad_one_changes_nothing() {
 
     std::fs::write(story.config(), &more).unwrap();
     story.signal(Signal::SIGHUP);
-    agent.await_news("update.2", |line| line.get("can").contains("update.2"));
+    agent.await_news("update.2", |line| line.text.contains(",update.2"));
     let update = agent.ok("update 2 \"x\"");
     assert_eq!(update.get("recording"), recording, "what runs goes on");
 
     // Without on-demand recording (D7) nobody is an agent any more; what runs goes on.
     std::fs::write(story.config(), good.replace("enabled = true", "enabled = false")).unwrap();
     story.signal(Signal::SIGHUP);
-    agent.await_news("can=-", |line| line.get("can") == "-");
+    agent.await_news("can=-", |line| line.is("can", "-"));
     agent.err("record stop", "on-demand-off");
     let mut late = the_box::client::Client::tcp(story.port);
     late.err("hello agent user=a1", "on-demand-off");

@@ -43,6 +43,7 @@ fn record(live: &LiveBox, call: &str) -> String {
     ok(cti.ask(&format!("call start device=1001 call={call} ani=5551234")).unwrap());
     let id = ok(agent.ask("record start").unwrap()).get("recording").unwrap().to_owned();
     ok(agent.ask("update 1 \"Jane Doe\"").unwrap());
+    live.hear(4000);
     ok(cti.ask(&format!("call stop device=1001 call={call}")).unwrap());
     ok(cti.ask("quit").unwrap());
     id

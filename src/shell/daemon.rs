@@ -18,6 +18,7 @@ use super::{helper, peer, recover};
 use crate::channel::ChannelIndex;
 use crate::config::{self, Config};
 use crate::id::SessionId;
+use crate::job::Done;
 use crate::limits;
 use crate::recorder::{Boot, Input, Output, Recorder};
 use crate::span::Loss;
@@ -214,8 +215,12 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// The first recordings must not wait for the helper: it fills the stock up later.
+    /// What the first turn must know: how much room there is, so that nobody is promised what the
+    /// disk cannot hold; and envelopes, so that the first recordings do not wait for the helper,
+    /// which fills the stock up later.
     fn stock_up(&mut self) -> Result<(), DaemonError> {
+        let (free, total) = super::disk::space(&self.data.path);
+        self.recorder.handle(self.clock.now(), Input::Done(Done::Space { free, total }));
         let count = (self.recorder.channel_count() + 2).min(FIRST_ENVELOPES);
         let (recipients, seal) = (&self.data.recipients, self.config.store.seal);
         let now = self.clock.now();

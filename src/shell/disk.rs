@@ -198,7 +198,7 @@ impl Hands {
                 Done::Removed { path, result }
             }
             Job::Space => {
-                let (free, total) = self.space();
+                let (free, total) = space(&self.data);
                 Done::Space { free, total }
             }
         })
@@ -284,15 +284,17 @@ impl Hands {
         self.folders.extend(path.parent().map(Path::to_path_buf));
         Ok(())
     }
+}
 
-    fn space(&self) -> (u64, u64) {
-        match nix::sys::statvfs::fstatvfs(&self.root) {
-            Ok(space) => {
-                let block = space.fragment_size();
-                (space.blocks_available() * block, space.blocks() * block)
-            }
-            Err(_) => (0, 0),
+/// How much is free where a path is, and how much there is in all, in bytes; zeros: not known.
+#[must_use]
+pub fn space(at: &Path) -> (u64, u64) {
+    match nix::sys::statvfs::statvfs(at) {
+        Ok(space) => {
+            let block = space.fragment_size();
+            (space.blocks_available() * block, space.blocks() * block)
         }
+        Err(_) => (0, 0),
     }
 }
 

@@ -58,6 +58,10 @@ impl Line {
         self.pairs.get(key).unwrap_or_else(|| panic!("no {key}= in: {}", self.text))
     }
 
+    pub fn is(&self, key: &str, value: &str) -> bool {
+        self.pairs.get(key).is_some_and(|found| found == value)
+    }
+
     pub fn number(&self, key: &str) -> u64 {
         self.get(key).parse().unwrap_or_else(|_| panic!("{key}= is no number: {}", self.text))
     }

@@ -347,7 +347,7 @@ pub fn await_ended(watcher: &mut Client, recordings: &[&str]) {
     let mut left = recordings.to_vec();
     while !left.is_empty() {
         let ended =
-            watcher.await_news("the recordings' end", |line| line.get("what") == "recording-ended");
+            watcher.await_news("the recordings' end", |line| line.is("what", "recording-ended"));
         left.retain(|recording| *recording != ended.get("recording"));
     }
 }

@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub const RATE: u32 = 8000;
@@ -214,6 +214,21 @@ impl LiveBox {
     /// A session that has said hello.
     pub fn session(&self, hello: &str) -> Connection {
         session(&self.address(), hello)
+    }
+
+    /// Waits until the first channel has heard so many samples more.
+    #[allow(clippy::disallowed_methods, reason = "a bounded look at another process")]
+    pub fn hear(&self, samples: u64) {
+        let mut monitor = self.session("hello monitor");
+        let mut position = || -> u64 {
+            let rows = monitor.ask("channels").unwrap().rows;
+            rows[0].get("position").unwrap().parse().unwrap()
+        };
+        let (enough, end) = (position() + samples, Instant::now() + PATIENCE);
+        while position() < enough {
+            assert!(Instant::now() < end, "no audio: {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Runs the tool in the folder.
