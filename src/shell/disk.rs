@@ -64,6 +64,7 @@ impl Disk {
             files: HashMap::new(),
             dirty: BTreeSet::new(),
             folders: BTreeSet::new(),
+            refused: BTreeSet::new(),
         };
         let work = move || work(hands, &inbox, &done_sender, &waker, &print);
         let thread = std::thread::Builder::new().name("disk".to_string()).spawn(work)?;
@@ -158,6 +159,9 @@ struct Hands {
     dirty: BTreeSet<FileId>,
     /// Folders with new names since then.
     folders: BTreeSet<PathBuf>,
+    /// Files of which a write failed. Part of it may be written: what came after would make damage
+    /// of a torn tail, so nothing does.
+    refused: BTreeSet<FileId>,
 }
 
 fn disk_error(error: &io::Error) -> DiskError {
@@ -230,15 +234,20 @@ impl Hands {
     }
 
     fn append(&mut self, file: FileId, bytes: &[u8]) -> io::Result<()> {
-        let Some(open) = self.files.get_mut(&file) else {
+        let Some(open) = self.files.get_mut(&file).filter(|_| !self.refused.contains(&file)) else {
             return Err(Errno::EBADF.into());
         };
         self.dirty.insert(file);
-        open.write_all(bytes)
+        let written = open.write_all(bytes);
+        if written.is_err() {
+            self.refused.insert(file);
+        }
+        written
     }
 
     /// A file that is closed before its sync is synced now.
     fn close(&mut self, file: FileId) {
+        self.refused.remove(&file);
         // It stays open until the next sync has covered it.
         if !self.dirty.contains(&file) {
             self.files.remove(&file);
@@ -304,4 +313,29 @@ const CLOSED: u32 = 1 << 31;
 fn closed(file: FileId) -> FileId {
     assert!(file.0 < CLOSED);
     FileId(file.0 + CLOSED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h4_nothing_is_written_behind_a_write_that_failed() {
+        let mut hands = Hands {
+            data: PathBuf::from("/"),
+            root: File::open("/").expect("a root"),
+            files: HashMap::new(),
+            dirty: BTreeSet::new(),
+            folders: BTreeSet::new(),
+            refused: BTreeSet::new(),
+        };
+        let file = FileId(1);
+        hands.execute(Job::Reopen { file, path: "dev/full".into() });
+        let mut append = || match hands.execute(Job::Append { file, bytes: vec![1] }) {
+            Some(Done::Appended { result, .. }) => result,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(append(), Err(DiskError::Full));
+        assert_eq!(append(), Err(DiskError::Failed(Errno::EBADF as i32)), "it is not even tried");
+    }
 }

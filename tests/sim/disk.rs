@@ -6,7 +6,7 @@
 use super::audio::Chance;
 use hushbox::job::{DiskError, Done, FileId, Job};
 use hushbox::store::recover::Files;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Cursor};
 
 /// Decides which jobs fail; the path is that of the file, where the job has one.
@@ -27,6 +27,8 @@ pub struct SimDisk {
     pub durable: Image,
     open: BTreeMap<FileId, String>,
     waiting: VecDeque<(u64, Job)>,
+    /// Files of which a write failed: nothing follows it.
+    refused: BTreeSet<FileId>,
     /// How long a job takes.
     pub delay_us: u64,
     /// Nothing is done while this is set.
@@ -51,6 +53,7 @@ impl Default for SimDisk {
             durable: Image::new(),
             open: BTreeMap::new(),
             waiting: VecDeque::new(),
+            refused: BTreeSet::new(),
             delay_us: 0,
             stuck: false,
             refuse: None,
@@ -102,6 +105,11 @@ impl SimDisk {
             Job::Remove { path } => path,
             Job::Sync { .. } | Job::Space => "",
         };
+        if let Job::Append { file, .. } = job
+            && self.refused.contains(file)
+        {
+            return Err(DiskError::Failed(9));
+        }
         let refuse = self.refuse.as_mut().and_then(|refuse| refuse(job, path));
         refuse.map_or(Ok(()), Err)
     }
@@ -125,7 +133,11 @@ impl SimDisk {
             Job::Append { file, mut bytes } => {
                 let contents = self.live.get_mut(&self.open[&file]);
                 // A write that fails may have been a short one.
-                let written = if result.is_ok() { bytes.len() } else { bytes.len() / 2 };
+                let written = match result {
+                    Ok(()) => bytes.len(),
+                    Err(_) if self.refused.insert(file) => bytes.len() / 2,
+                    Err(_) => 0,
+                };
                 let result = match contents {
                     Some(contents) => {
                         contents.extend_from_slice(&bytes[..written]);
@@ -207,6 +219,7 @@ impl SimDisk {
     /// Nobody asks any more.
     pub fn stop(&mut self) {
         self.waiting.clear();
+        self.refused.clear();
         self.open.clear();
     }
 }
