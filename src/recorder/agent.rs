@@ -281,7 +281,9 @@ impl Recorder {
             _ => self.blackout_target(agent)?,
         };
         let recording = recording.map(|r| (r.id, self.visible_from(agent, r)));
+        // What was heard before the call is not the agent's; it may be another's, and stored.
         let kept_from = self.recall.of(call).map(Latent::from);
+        let kept_from = kept_from.or(self.calls.get(call).map(|call| call.from));
         self.take_back_stop_of(now, agent);
         let receipt = match self.blackouts.of(agent) {
             Some(open) => {
@@ -289,6 +291,8 @@ impl Recorder {
                 self.hold_blackout(now, agent, holder, &by.name);
                 Receipt { ticket: self.storage.settled(), ..receipt }
             }
+            // It ended with its call while its stop was on its way.
+            None if self.calls.get(call).is_none() => return Err(Code::NoCall.into()),
             None => {
                 let press = Press {
                     agent,
@@ -398,7 +402,11 @@ impl Recorder {
         value: &str,
     ) -> Result<Said, Refusal> {
         let target = self.may_update(agent, field)?;
-        let (id, key) = (target.id, target.key.clone());
+        let (id, key, headed) = (target.id, target.key.clone(), target.headed);
+        if target.closed && !headed {
+            // The key to what would be noted never reached the disk.
+            return Err(Refusal::new(Code::Storage, "the disk refused this recording's file"));
+        }
         if let Some(bad) = bad_character(value) {
             let text = format!("{bad:?} is not allowed in a field; nothing was changed");
             return Err(Refusal::new(Code::BadCharacters, text));
@@ -409,12 +417,13 @@ impl Recorder {
         let ticket = self.storage.note(&mut self.index, now, fact);
         let mut bytes = Vec::new();
         reply::ok(&mut bytes).pair("recording", id).end();
-        Ok(Said::after(ticket, bytes))
+        let said = Said::after(ticket, bytes);
+        Ok(if headed { said } else { said.keeps(id) })
     }
 
     /// A recording whose file the disk refused: who was to be told that it is on is told so.
     pub(super) fn file_failed(&mut self, now: Now, file: FileId, error: DiskError) {
-        let index = self.recordings.iter().position(|r| r.file == file && r.tape.is_some());
+        let index = self.recordings.iter().position(|r| r.file == file && !r.closed);
         if let Some(index) = index {
             let recording = &mut self.recordings[index];
             let (call, head) = (recording.call, self.channels[recording.channel.0].head());

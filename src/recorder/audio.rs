@@ -8,7 +8,7 @@
 
 use super::Recorder;
 use crate::channel::ChannelIndex;
-use crate::job::Job;
+use crate::job::{FileId, Job};
 use crate::limits;
 use crate::reel::{Reel, Step};
 use crate::span::{Fate, Loss, Run};
@@ -160,6 +160,7 @@ impl Recorder {
         if let Some(mut chunk) = tape.backlog.pop_front() {
             tape.writer.chunk(&chunk.runs, &mut chunk.payload, &mut block);
         }
+        recording.on_the_way.push_back(tape.writer.ledger());
         self.storage.ask(now.mono, Job::Append { file: recording.file, bytes: block });
         true
     }
@@ -173,6 +174,7 @@ impl Recorder {
             return false;
         };
         tape.reel.cut(|runs, payload| tape.writer.chunk(runs, payload, &mut block));
+        recording.on_the_way.push_back(tape.writer.ledger());
         self.storage.ask(now.mono, Job::Append { file: recording.file, bytes: block });
         true
     }
@@ -193,6 +195,7 @@ impl Recorder {
         assert_eq!(finished.ledger.captured(), to.since(recording.from), "the ledger adds up");
         let spanned: u64 = spans.iter().map(|span| span.to.since(span.from)).sum();
         assert_eq!(finished.ledger.captured() - finished.ledger.stored, spanned, "spans add up");
+        recording.on_the_way.push_back(finished.ledger);
         let file = recording.file;
         self.storage.ask(now.mono, Job::Append { file, bytes: block });
         self.storage.ask(now.mono, Job::Close { file });
@@ -231,36 +234,46 @@ impl Recorder {
         }
     }
 
+    /// An append to a media file is done.
+    pub(super) fn appended(&mut self, file: FileId) {
+        if let Some(recording) = self.recordings.iter_mut().find(|r| r.file == file) {
+            recording.headed = true;
+            recording.kept = recording.on_the_way.pop_front().unwrap_or(recording.kept);
+        }
+    }
+
     /// A file could not be written: what of the recording is not on the disk is lost.
     pub(super) fn give_up(&mut self, now: Now, index: usize) {
         let recording = &mut self.recordings[index];
-        let Some(mut tape) = recording.tape.take() else { return };
-        let mut ledger = tape.writer.ledger();
         let head = self.channels[recording.channel.0].head();
         let to = recording.end.map_or(head, |(to, _)| to);
+        let (tape, ending) = (recording.tape.take(), recording.ending.take());
+        let (size, mut spans, reel) = match (tape, ending) {
+            (Some(mut tape), _) => {
+                let spans = std::mem::take(&mut tape.reel.spans);
+                (tape.writer.size(), spans, Some(tape.reel))
+            }
+            (None, Some((_, ended))) => (ended.size, ended.spans, None),
+            (None, None) => return,
+        };
+        let mut ledger = recording.kept;
         let missing = to.since(recording.from) - ledger.captured();
         let lost_from = to.back(missing);
         let frames = u32::try_from(missing).unwrap_or(u32::MAX);
         let lost = Run { fate: Fate::Lost(Loss::Disk), frames };
         ledger.add(lost);
-        let mut spans = std::mem::take(&mut tape.reel.spans);
-        spans.retain(|span| span.to <= lost_from);
+        spans.retain(|span| span.from < lost_from);
+        spans.iter_mut().for_each(|span| span.to = span.to.min(lost_from));
         crate::reel::account(&mut spans, lost_from, lost);
-        recording.end = Some((to, RecordingEnd::Storage));
-        recording.closed = true;
-        let ended = RecordingEnded {
-            id: recording.id,
-            end: RecordingEnd::Storage,
-            to,
-            ledger,
-            spans,
-            digest: [0; 32],
-            size: tape.writer.size(),
-        };
-        log::error!("recording {} given up: its file cannot be written", recording.id);
+        let (id, end, digest) = (recording.id, RecordingEnd::Storage, [0; 32]);
+        (recording.end, recording.closed) = (Some((to, end)), true);
+        let ended = RecordingEnded { id, end, to, ledger, spans, digest, size };
+        log::error!("recording {id} given up: its file cannot be written");
         let channel = recording.channel;
         self.storage.note(&mut self.index, now, Fact::RecordingEnded(ended));
-        self.put_back(channel, tape.reel);
+        if let Some(reel) = reel {
+            self.put_back(channel, reel);
+        }
     }
 
     /// An encoder that is not needed any more waits for the next recording.

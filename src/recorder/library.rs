@@ -548,6 +548,10 @@ impl Recorder {
             return;
         }
         let failed = match &done {
+            Done::Appended { file, result: Ok(()), .. } => {
+                self.appended(*file);
+                None
+            }
             Done::Opened { file, result } | Done::Appended { file, result, .. } => {
                 result.err().map(|error| (*file, error))
             }

@@ -9,7 +9,7 @@ use crate::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::job::{FileId, Ticket};
 use crate::reel::Reel;
-use crate::span::Run;
+use crate::span::{Ledger, Run};
 use crate::store::fact::{CallNumber, Reasons, RecordingEnd, RecordingEnded};
 use crate::store::media::MediaWriter;
 use crate::store::seal::DataKey;
@@ -62,6 +62,12 @@ pub struct Recording {
     pub retain_until: Wall,
     pub key: Option<DataKey>,
     pub file: FileId,
+    /// The disk has taken the beginning of its file, with the key.
+    pub headed: bool,
+    /// What its file surely holds: all up to the last append that the disk has answered.
+    pub kept: Ledger,
+    /// The same after each append that is on its way.
+    pub on_the_way: VecDeque<Ledger>,
     /// `None` once the file is closed.
     pub tape: Option<Tape>,
     /// Its file is complete; the fact of the end waits for the sync of the trailer.

@@ -14,6 +14,7 @@ use crate::id::RecordingId;
 use crate::job::{Job, Ticket};
 use crate::limits;
 use crate::reel::Reel;
+use crate::span::Ledger;
 use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingBegan, RecordingEnd};
 use crate::store::media::{MediaHeader, MediaWriter};
 use crate::store::seal::Envelope;
@@ -174,6 +175,9 @@ impl Recorder {
             retain_until,
             key,
             file,
+            headed: false,
+            kept: Ledger::default(),
+            on_the_way: VecDeque::from([Ledger::default()]),
             tape: Some(Tape { reel, writer, backlog }),
             ending: None,
             closed: false,

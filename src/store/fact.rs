@@ -244,6 +244,14 @@ pub struct RecordingEnded {
     pub size: u64,
 }
 
+impl RecordingEnded {
+    /// The disk refused its file: nobody knows what that holds, or whether it is there.
+    #[must_use]
+    pub fn given_up(&self) -> bool {
+        self.end == RecordingEnd::Storage && self.digest == [0; 32]
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {

@@ -15,6 +15,7 @@ pub use witness::Witnessed;
 
 use crate::id::RecordingId;
 use crate::store::damage::Tail;
+use crate::store::fact::RecordingEnded;
 use crate::store::index::{Index, Record};
 use crate::store::journal::{Checkpoint, Ending, Item, JournalError, JournalReader, JournalState};
 use crate::store::layout;
@@ -175,6 +176,9 @@ impl Verifier {
         if record.deleted.is_some() {
             return self.find(Finding::MediaNotDeleted { path: owned, id });
         }
+        if record.ended.as_ref().is_some_and(RecordingEnded::given_up) {
+            return;
+        }
         let running = self.basis.running && record.is_running();
         let never_durable = record.ended.as_ref().is_some_and(|ended| ended.size == 0);
         let findings = match scan {
@@ -195,6 +199,9 @@ impl Verifier {
         for record in self.index.list(&crate::store::index::Filter::default()) {
             let (id, path) = (record.id(), record.media_path());
             match (&record.ended, self.seen.contains(&id)) {
+                (Some(ended), _) if ended.given_up() => {
+                    self.report.notes.push(Note::GivenUp { id });
+                }
                 (Some(ended), false) if ended.size == 0 => {
                     self.report.notes.push(Note::NeverDurable { id });
                 }
