@@ -118,6 +118,8 @@ impl House {
         stored.check(&self.sim);
         let boot = self.sim.born[&id];
         let channel = usize::from(stored.header.channel);
+        let here = |boot: u32| boot == self.sim.boot && self.known.troubled;
+        let troubled = here(boot) || self.known.troubles.contains(&boot);
         let mut at = stored.header.from.0;
         for run in &stored.runs {
             let (from, to) = (at, at + u64::from(run.frames));
@@ -133,7 +135,7 @@ impl House {
                     let covers = |u: &(u32, usize, u64, u64)| u.2 <= from && to <= u.3;
                     assert!(unplugged.iter().filter(here).any(covers), "{id}: {from}..{to} lost");
                 }
-                Fate::Lost(Loss::Ring | Loss::Disk) => assert!(self.known.troubled, "{id}: lost"),
+                Fate::Lost(Loss::Ring | Loss::Disk) => assert!(troubled, "{id}: {from}..{to} lost"),
                 Fate::Lost(why) => panic!("{id}: {from}..{to} is lost ({why:?})"),
                 Fate::Held => {}
                 Fate::Masked => {

@@ -27,6 +27,7 @@ impl House {
             self.pending("blackout").chain(self.pending("call")).collect();
         self.known.vague.extend(dark.iter().map(|agent| (boot, *agent)));
         dark.append(&mut self.known.shaky);
+        dark.extend((1..=AGENTS).filter(|agent| self.near_ceiling(*agent)));
         // What was being ended with a call may be over, and what is heard from then on is nobody's
         // promise. But a stop that is not on record has let nothing out (G5).
         for (agent, at) in self.stopping("call st") {
@@ -60,7 +61,9 @@ impl House {
             self.known.masked.iter_mut().filter(here).for_each(|m| m.to = Some(at.max(m.from)));
         }
         self.arrive();
-        self.known.troubled = false;
+        if std::mem::take(&mut self.known.troubled) {
+            self.known.troubles.insert(boot);
+        }
         self.assert_image();
     }
 
@@ -93,6 +96,15 @@ impl House {
         all.filter(move |asked| asked.line.starts_with(word)).map(|asked| asked.agent)
     }
 
+    /// Whether an agent's blackout may just have ended at its ceiling.
+    fn near_ceiling(&self, agent: usize) -> bool {
+        let (boot, head) = (self.sim.boot, self.sim.head(0));
+        // One that has gone on since before the start may end sooner.
+        let open = |m: &&Masked| (m.boot, m.channel, m.to) == (boot, agent, None);
+        let due = |m: &Masked| m.from == 0 || head - m.from + RATE / 10 >= self.site.max_s * RATE;
+        self.site.max_s < 60 && self.known.masked.iter().filter(open).any(due)
+    }
+
     fn stopping(&self, words: &str) -> Vec<(usize, u64)> {
         let all = self.asked.values().flatten().filter(|asked| asked.line.starts_with(words));
         all.map(|asked| (asked.agent, asked.head)).collect()
@@ -110,7 +122,7 @@ impl House {
         let dark: BTreeSet<usize> = index.blackouts().map(|open| number(&open.agent)).collect();
         for agent in 1..=AGENTS {
             let same = dark.contains(&agent) == self.known.dark.contains(&agent);
-            assert!(same || unsure.contains(&agent), "the blackout of a{agent} after a start");
+            assert!(same || unsure.contains(&agent), "a{agent}: dark {dark:?} after a start");
         }
         self.known.dark = dark.clone();
         self.known.recordings.values_mut().for_each(|told| told.over = true);

@@ -114,6 +114,8 @@ pub struct Known {
     pub vague: BTreeSet<(u32, usize)>,
     /// The disk was slow or refused something, so audio may be lost.
     pub troubled: bool,
+    /// Starts in which it was.
+    pub troubles: BTreeSet<u32>,
     /// Stretches that a board did not give: start, channel, from, to.
     pub unplugged: Vec<(u32, usize, u64, u64)>,
 }
@@ -205,6 +207,10 @@ impl House {
         if self.dead() || self.sim.is_closed(client) {
             return;
         }
+        if line.starts_with("blackout start") && self.stops(agent) {
+            // It takes a stop back that is still on its way, and masks what was heard meanwhile.
+            self.known.vague.insert((self.sim.boot, agent));
+        }
         let asked = Asked { line: line.to_string(), head: self.sim.head(0), agent };
         self.asked.entry(client).or_default().push_back(asked);
         // In two pieces, wherever: a line may come split at any byte.
@@ -265,6 +271,8 @@ impl House {
         let Some(agent) = self.eyes.iter().position(|eye| *eye == client) else { return };
         let agent = agent + 1;
         if value(line, "blackout") == Some("off") && !self.stops(agent) {
+            // Told before it is on record: a cut may take it back.
+            self.known.shaky.extend(self.known.dark.get(&agent));
             self.lighten(agent, self.sim.head(0));
         }
     }
@@ -303,7 +311,7 @@ impl House {
 
     fn learn(&mut self, asked: &Asked, line: &str, _rows: &[String]) {
         let ok = line.starts_with("ok");
-        self.tell(&format!("{} -> {line}", asked.line));
+        self.tell(&format!("a{} at {}: {} -> {line}", asked.agent, asked.head, asked.line));
         let (agent, head) = (asked.agent, asked.head);
         let words: Vec<&str> = asked.line.split(' ').collect();
         let recording = value(line, "recording").filter(|id| *id != "-").map(str::to_string);
@@ -311,6 +319,7 @@ impl House {
             ("blackout", Some("start")) if ok => {
                 let from = value(line, "from").unwrap().parse().unwrap();
                 self.known.dark.insert(agent);
+                self.known.shaky.remove(&agent);
                 self.darken(agent, from);
             }
             ("blackout", Some(word)) if line.ends_with("masked=yes") => {
