@@ -85,6 +85,10 @@ struct Asked {
     head: u64,
     /// The agent it is about.
     agent: usize,
+    /// Commands are numbered as they were said; answers come in any order.
+    order: u64,
+    /// Its blackout ended with its call before it was answered.
+    moot: bool,
 }
 
 /// A recording that somebody was told of.
@@ -130,6 +134,8 @@ pub struct House {
     cti: u32,
     boss: u32,
     asked: BTreeMap<u32, VecDeque<Asked>>,
+    /// Commands said so far.
+    said: u64,
     /// Frames lost per recording and cut.
     pub losses: Vec<u64>,
 }
@@ -151,6 +157,7 @@ impl House {
             cti: 0,
             boss: 0,
             asked: BTreeMap::new(),
+            said: 0,
             losses: Vec::new(),
         };
         house.arrive();
@@ -211,7 +218,8 @@ impl House {
             // It takes a stop back that is still on its way, and masks what was heard meanwhile.
             self.known.vague.insert((self.sim.boot, agent));
         }
-        let asked = Asked { line: line.to_string(), head: self.sim.head(0), agent };
+        let asked = Asked { line: line.to_string(), head: self.sim.head(0), agent, order: self.said, moot: false };
+        self.said += 1;
         self.asked.entry(client).or_default().push_back(asked);
         // In two pieces, wherever: a line may come split at any byte.
         let bytes = format!("{line}\n").into_bytes();
@@ -316,6 +324,9 @@ impl House {
         let words: Vec<&str> = asked.line.split(' ').collect();
         let recording = value(line, "recording").filter(|id| *id != "-").map(str::to_string);
         match (words[0], words.get(1).copied()) {
+            ("blackout", Some("start")) if ok && asked.moot => {
+                self.known.vague.insert((self.sim.boot, agent));
+            }
             ("blackout", Some("start")) if ok => {
                 let from = value(line, "from").unwrap().parse().unwrap();
                 self.known.dark.insert(agent);
@@ -338,7 +349,7 @@ impl House {
                 let call = value(&asked.line, "call").unwrap().to_string();
                 let old = self.known.calls.insert(agent, call.clone());
                 if old.is_some_and(|old| old != call) {
-                    self.call_over(agent, head);
+                    self.call_over(asked);
                 }
                 if self.known.dark.contains(&agent) {
                     self.darken(agent, head);
@@ -346,7 +357,7 @@ impl House {
             }
             ("call", Some("stop")) if ok => {
                 self.known.calls.remove(&agent);
-                self.call_over(agent, head);
+                self.call_over(asked);
             }
             ("record", Some("start")) if ok => {
                 let over = value(line, "state") == Some("off");
@@ -377,7 +388,12 @@ impl House {
         }
     }
 
-    fn call_over(&mut self, agent: usize, head: u64) {
+    fn call_over(&mut self, asked: &Asked) {
+        let (agent, head) = (asked.agent, asked.head);
+        for other in self.asked.values_mut().flatten() {
+            let before = (other.agent, other.order < asked.order) == (agent, true);
+            other.moot |= self.site.scope == "call" && before;
+        }
         self.lighten_channel(agent, head);
         if self.site.scope == "call" {
             self.known.dark.remove(&agent);
