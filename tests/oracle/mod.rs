@@ -218,7 +218,13 @@ impl House {
             // It takes a stop back that is still on its way, and masks what was heard meanwhile.
             self.known.vague.insert((self.sim.boot, agent));
         }
-        let asked = Asked { line: line.to_string(), head: self.sim.head(0), agent, order: self.said, moot: false };
+        let asked = Asked {
+            line: line.to_string(),
+            head: self.sim.head(0),
+            agent,
+            order: self.said,
+            moot: false,
+        };
         self.said += 1;
         self.asked.entry(client).or_default().push_back(asked);
         // In two pieces, wherever: a line may come split at any byte.
