@@ -38,7 +38,7 @@ pub struct SimDisk {
     pub jobs: u64,
     /// The plug is pulled when so many are done: the next one is never done, nor any after it.
     pub cut_at: Option<u64>,
-    /// A recovery mends or removes so many more files; the plug is pulled in the middle of the next.
+    /// A recovery mends or removes so many more files; the next mend is cut in its middle.
     pub mends_left: Option<u32>,
     /// Reads it was asked for.
     pub reads: usize,
