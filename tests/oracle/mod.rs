@@ -287,6 +287,8 @@ impl House {
         if value(line, "blackout") == Some("off") && !self.stops(agent) {
             // Told before it is on record: a cut may take it back.
             self.known.shaky.extend(self.known.dark.get(&agent));
+            let presses = self.asked.values_mut().flatten().filter(|asked| asked.agent == agent);
+            presses.for_each(|asked| asked.moot = true);
             self.lighten(agent, self.sim.head(0));
         }
     }
@@ -295,7 +297,7 @@ impl House {
     fn stops(&self, agent: usize) -> bool {
         let ends = |asked: &Asked| {
             asked.agent == agent
-                && ["blackout", "call st"].iter().any(|word| asked.line.starts_with(word))
+                && ["blackout stop", "call st"].iter().any(|word| asked.line.starts_with(word))
         };
         self.asked.values().flatten().any(ends)
     }
@@ -349,6 +351,9 @@ impl House {
             ("blackout", Some("stop")) if ok => {
                 if let Some(Ok(to)) = value(line, "to").map(str::parse) {
                     self.lighten(agent, to);
+                } else if value(line, "blackout") == Some("off") {
+                    // It had ended at its ceiling, while this was on its way; nobody said where.
+                    self.lighten(agent, 0);
                 }
             }
             ("call", Some("start")) if ok => {
