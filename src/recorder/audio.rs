@@ -162,6 +162,8 @@ impl Recorder {
         }
         recording.on_the_way.push_back(tape.writer.ledger());
         self.storage.ask(now.mono, Job::Append { file: recording.file, bytes: block });
+        // It may be minutes, and was promised: it does not wait for the next sync of audio.
+        self.storage.urge();
         true
     }
 

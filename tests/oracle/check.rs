@@ -1,6 +1,6 @@
 //! What must hold of the image of the disk, given what was promised.
 
-use super::{House, RATE};
+use super::{House, Masked, RATE};
 use crate::sim::disk::{Image, SimDisk};
 use hushbox::id::RecordingId;
 use hushbox::span::{Fate, Loss};
@@ -56,7 +56,9 @@ impl House {
         for (id, told) in &self.known.recordings {
             let record = record(&index, id);
             let Some(ended) = &record.ended else { panic!("{id} is still running") };
-            if told.boot == boot && !told.over && !self.known.troubled {
+            // What was kept back is written after a late press, in some turns and syncs.
+            let late = self.site.recall != "off" && head < told.at + RATE;
+            if told.boot == boot && !told.over && !self.known.troubled && !late {
                 let lost = head.saturating_sub(ended.to.0);
                 self.losses.push(lost);
                 let bound = (self.site.holdback_ms + 1000) * RATE / 1000;
@@ -124,7 +126,8 @@ impl House {
         for run in &stored.runs {
             let (from, to) = (at, at + u64::from(run.frames));
             at = to;
-            let dark = self.masked_of(boot, channel, (from, to));
+            let known = &self.known;
+            let dark = masked_of(&known.masked, (boot, channel), (from, to));
             match run.fate {
                 Fate::Stored => {
                     assert_eq!(dark, 0, "{id}: masked frames of {from}..{to} are stored");
@@ -139,6 +142,9 @@ impl House {
                 Fate::Lost(why) => panic!("{id}: {from}..{to} is lost ({why:?})"),
                 Fate::Held => {}
                 Fate::Masked => {
+                    let all: Vec<Masked> =
+                        known.masked.iter().chain(&known.leads).cloned().collect();
+                    let dark = masked_of(&all, (boot, channel), (from, to));
                     let vague = self.known.vague.contains(&(boot, channel));
                     assert!(
                         dark == to - from || vague,
@@ -147,21 +153,6 @@ impl House {
                 }
             }
         }
-    }
-
-    /// How many frames of a stretch must be dark.
-    fn masked_of(&self, boot: u32, channel: usize, (from, to): (u64, u64)) -> u64 {
-        let here = |m: &&super::Masked| m.boot == boot && m.channel == channel;
-        let all = self.known.masked.iter().filter(here);
-        let clip = |m: &super::Masked| (m.from.max(from), m.to.unwrap_or(u64::MAX).min(to));
-        let mut stretches: Vec<(u64, u64)> = all.map(clip).collect();
-        stretches.sort_unstable();
-        let (mut count, mut done) = (0, from);
-        for (from, to) in stretches {
-            count += to.saturating_sub(from.max(done));
-            done = done.max(to);
-        }
-        count
     }
 
     /// Looks for every few masked samples at every byte of every file.
@@ -192,4 +183,19 @@ impl House {
 
 fn record<'a>(index: &'a Index, id: &str) -> &'a Record {
     index.record(RecordingId::parse(id).expect("an id")).expect("an acknowledged recording")
+}
+
+/// How many frames of a stretch must be dark.
+fn masked_of(all: &[Masked], place: (u32, usize), (from, to): (u64, u64)) -> u64 {
+    let here = |m: &&Masked| (m.boot, m.channel) == place;
+    let all = all.iter().filter(here);
+    let clip = |m: &Masked| (m.from.max(from), m.to.unwrap_or(u64::MAX).min(to));
+    let mut stretches: Vec<(u64, u64)> = all.map(clip).collect();
+    stretches.sort_unstable();
+    let (mut count, mut done) = (0, from);
+    for (from, to) in stretches {
+        count += to.saturating_sub(from.max(done));
+        done = done.max(to);
+    }
+    count
 }

@@ -134,7 +134,7 @@ impl House {
         }
         for record in index.running().filter(|record| record.reasons.has(Reason::Agent)) {
             let channel = usize::from(record.began.channel);
-            let told = Told { boot: self.sim.boot, channel, over: false };
+            let told = Told { boot: self.sim.boot, channel, at: 0, over: false };
             self.known.recordings.insert(record.id().to_string(), told);
         }
         dark

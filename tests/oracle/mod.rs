@@ -96,6 +96,8 @@ struct Asked {
 pub struct Told {
     pub boot: u32,
     pub channel: usize,
+    /// Where the boards were when it was told.
+    pub at: u64,
     /// Its agent or its call ended it.
     pub over: bool,
 }
@@ -104,6 +106,8 @@ pub struct Told {
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub masked: Vec<Masked>,
+    /// What a lead may have masked besides: of a recording before the one that its receipt names.
+    pub leads: Vec<Masked>,
     /// Agents whose blackout is on.
     pub dark: BTreeSet<usize>,
     /// The call of each device.
@@ -336,9 +340,13 @@ impl House {
                 self.known.vague.insert((self.sim.boot, agent));
             }
             ("blackout", Some("start")) if ok => {
-                let from = value(line, "from").unwrap().parse().unwrap();
+                let from: u64 = value(line, "from").unwrap().parse().unwrap();
                 self.known.dark.insert(agent);
                 self.known.shaky.remove(&agent);
+                let at: u64 = value(line, "at").unwrap().parse().unwrap();
+                let lead = at.saturating_sub(self.site.holdback_ms * RATE / 1000);
+                let (boot, channel) = (self.sim.boot, agent);
+                self.known.leads.push(Masked { boot, channel, from: lead, to: Some(from) });
                 self.darken(agent, from);
             }
             ("blackout", Some(word)) if line.ends_with("masked=yes") => {
@@ -372,7 +380,7 @@ impl House {
             }
             ("record", Some("start")) if ok => {
                 let over = value(line, "state") == Some("off");
-                let told = Told { boot: self.sim.boot, channel: agent, over };
+                let told = Told { boot: self.sim.boot, channel: agent, at: self.sim.head(0), over };
                 self.known.recordings.entry(recording.expect("an id")).or_insert(told);
             }
             ("record", Some("stop")) if ok && value(line, "state") == Some("off") => {
