@@ -115,6 +115,8 @@ pub struct Known {
     pub recordings: BTreeMap<String, Told>,
     pub fields: BTreeMap<(String, u8), String>,
     pub protected: BTreeMap<String, bool>,
+    /// The newest press for each agent, by its number.
+    pub pressed: BTreeMap<usize, u64>,
     /// Agents who were told that their mask is in force but not on record.
     pub shaky: BTreeSet<usize>,
     /// Where more may be masked than was promised: start and channel of a press or a stop that was
@@ -343,6 +345,7 @@ impl House {
                 let from: u64 = value(line, "from").unwrap().parse().unwrap();
                 self.known.dark.insert(agent);
                 self.known.shaky.remove(&agent);
+                self.known.pressed.insert(agent, asked.order);
                 let at: u64 = value(line, "at").unwrap().parse().unwrap();
                 let lead = at.saturating_sub(self.site.holdback_ms * RATE / 1000);
                 let (boot, channel) = (self.sim.boot, agent);
@@ -359,7 +362,9 @@ impl House {
             ("blackout", Some("stop")) if ok => {
                 if let Some(Ok(to)) = value(line, "to").map(str::parse) {
                     self.lighten(agent, to);
-                } else if value(line, "blackout") == Some("off") {
+                } else if value(line, "blackout") == Some("off")
+                    && self.known.pressed.get(&agent).is_none_or(|order| *order < asked.order)
+                {
                     // It had ended at its ceiling, while this was on its way; nobody said where.
                     self.lighten(agent, 0);
                 }
