@@ -362,6 +362,11 @@ impl House {
             ("blackout", Some("stop")) if ok => {
                 if let Some(Ok(to)) = value(line, "to").map(str::parse) {
                     self.lighten(agent, to);
+                    // The end of the call, which came after, may have been answered before.
+                    let place = (self.sim.boot, agent);
+                    let here = |m: &&mut Masked| (m.boot, m.channel) == place && m.from <= to;
+                    let ends = self.known.masked.iter_mut().filter(here);
+                    ends.for_each(|m| m.to = m.to.map(|end| end.min(to.max(m.from))));
                 } else if value(line, "blackout") == Some("off")
                     && self.known.pressed.get(&agent).is_none_or(|order| *order < asked.order)
                 {
