@@ -6,11 +6,11 @@
 //! read; every `ok` leaves after the sync that makes it true.
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
-//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
-//! (calls that no PBX tells of), `blackouts`, `stops`, `retention` (deleting), `rights` (who may do
-//! what right now), `command` (one short function per command), `library` (listing and reading
-//! records), `news` (what to tell whom), `storage` (journal and jobs), `checkpoints` (when to
-//! sign).
+//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `files` (theirs, also
+//! when they fail), `calls`, `activity` (calls that no PBX tells of), `blackouts`, `stops`,
+//! `retention` (deleting), `rights` (who may do what right now), `command` (one short function per
+//! command), `library` (listing and reading records), `news` (what to tell whom), `storage`
+//! (journal and jobs), `undurable` (what is told again), `checkpoints` (when to sign).
 
 mod activity;
 mod agent;
@@ -22,6 +22,7 @@ mod calls;
 mod checkpoints;
 mod command;
 mod cti;
+mod files;
 mod fingerprint;
 mod hello;
 pub mod library;
@@ -34,6 +35,7 @@ mod session;
 mod stops;
 mod storage;
 mod tapes;
+mod undurable;
 
 pub use boot::{Boot, Cut};
 pub use recording::{Chunk, Recording, Tape};
@@ -134,7 +136,7 @@ pub enum Output {
     ForgetCallKeys,
     /// Everything is closed and durable: the daemon may end.
     Stopped,
-    /// The store cannot be trusted any more: the daemon must end with this reason.
+    /// The daemon must end with this reason, without an orderly stop.
     Fatal(String),
 }
 
@@ -150,6 +152,10 @@ pub struct Recorder {
     /// Who sat last at the workstation of a device.
     seats: BTreeMap<String, AgentIndex>,
     recordings: Vec<Recording>,
+    /// Room for copies of chunks that are not durable yet.
+    spare_chunks: Vec<Chunk>,
+    /// The payload that is being sealed.
+    payload: Vec<u8>,
     blackouts: blackouts::Blackouts,
     sessions: Sessions,
     storage: Storage,
@@ -186,6 +192,7 @@ pub struct Recorder {
     /// Wall clock minus monotonic time, at the last turn.
     clock_offset_ms: i64,
     stopping: bool,
+    stop_asked: Mono,
     stopped: bool,
 }
 
@@ -228,7 +235,6 @@ impl Recorder {
             self.settle_stops(now);
             self.tick_blackouts(now);
             self.release(now);
-            self.note_ends(now);
             self.tick_retention(now);
         }
         self.tick_stop(now);
@@ -323,6 +329,7 @@ impl Recorder {
             return;
         }
         self.stopping = true;
+        self.stop_asked = now.mono;
         log::info!("stopping: closing {} recordings", self.running().count());
         self.forget_all_recall();
         self.end_all(now, crate::store::fact::RecordingEnd::Shutdown);
@@ -333,7 +340,14 @@ impl Recorder {
         if !self.stopping || self.stopped {
             return;
         }
-        let open = self.recordings.iter().any(|r| r.tape.is_some() || r.ending.is_some());
+        if self.storage.is_down() {
+            if now.mono.since_ms(self.stop_asked) >= limits::STOP_DOWN_MS {
+                let text = "the disk has failed, and the box was asked to stop";
+                self.outputs.push_back(Output::Fatal(text.to_string()));
+            }
+            return;
+        }
+        let open = self.recordings.iter().any(|recording| recording.tape.is_some());
         if open || !self.storage.stopping_done(now, &mut self.index) {
             return;
         }

@@ -67,6 +67,12 @@ impl Reasons {
         self.0 & (1 << reason as u8) != 0
     }
 
+    /// This reason, if it is not in here.
+    #[must_use]
+    pub fn lacks(self, reason: Reason) -> Reasons {
+        Reasons(Reasons::only(reason).0 & !self.0)
+    }
+
     pub fn insert(&mut self, reason: Reason) {
         self.0 |= 1 << reason as u8;
     }
@@ -242,14 +248,6 @@ pub struct RecordingEnded {
     /// BLAKE3 of the whole media file; zeros when there is no file.
     pub digest: [u8; 32],
     pub size: u64,
-}
-
-impl RecordingEnded {
-    /// The disk refused its file: nobody knows what that holds, or whether it is there.
-    #[must_use]
-    pub fn given_up(&self) -> bool {
-        self.end == RecordingEnd::Storage && self.digest == [0; 32]
-    }
 }
 
 /// One thing that happened.

@@ -26,9 +26,9 @@ pub struct SimDisk {
     pub live: Image,
     pub durable: Image,
     open: BTreeMap<FileId, String>,
+    /// Files of which a failed sync has lost pages.
+    suspect: BTreeSet<String>,
     waiting: VecDeque<(u64, Job)>,
-    /// Files of which a write failed: nothing follows it.
-    refused: BTreeSet<FileId>,
     /// How long a job takes.
     pub delay_us: u64,
     /// Nothing is done while this is set.
@@ -52,8 +52,8 @@ impl Default for SimDisk {
             live: Image::new(),
             durable: Image::new(),
             open: BTreeMap::new(),
+            suspect: BTreeSet::new(),
             waiting: VecDeque::new(),
-            refused: BTreeSet::new(),
             delay_us: 0,
             stuck: false,
             refuse: None,
@@ -105,11 +105,6 @@ impl SimDisk {
             Job::Remove { path } => path,
             Job::Sync { .. } | Job::Space => "",
         };
-        if let Job::Append { file, .. } = job
-            && self.refused.contains(file)
-        {
-            return Err(DiskError::Failed(9));
-        }
         let refuse = self.refuse.as_mut().and_then(|refuse| refuse(job, path));
         refuse.map_or(Ok(()), Err)
     }
@@ -131,20 +126,13 @@ impl SimDisk {
                 Done::Opened { file, result }
             }
             Job::Append { file, mut bytes } => {
-                let contents = self.live.get_mut(&self.open[&file]);
-                // A write that fails may have been a short one.
-                let written = match result {
-                    Ok(()) => bytes.len(),
-                    Err(_) if self.refused.insert(file) => bytes.len() / 2,
-                    Err(_) => 0,
-                };
-                let result = match contents {
-                    Some(contents) => {
-                        contents.extend_from_slice(&bytes[..written]);
-                        result
+                let result = result.and_then(|()| self.append(file, &bytes));
+                if let (Err(_), Some(contents)) = (result, self.live.get_mut(&self.open[&file])) {
+                    // As the disk thread does: what failed, half written, is not touched again.
+                    if self.suspect.insert(self.open[&file].clone()) {
+                        contents.extend_from_slice(&bytes[..bytes.len() / 2]);
                     }
-                    None => result.and(Err(DiskError::Failed(9))),
-                };
+                }
                 bytes.clear();
                 Done::Appended { file, bytes, result }
             }
@@ -154,7 +142,9 @@ impl SimDisk {
             }
             Job::Sync { ticket } => {
                 if result.is_ok() {
-                    self.durable.clone_from(&self.live);
+                    self.make_durable();
+                } else {
+                    self.lose_pages();
                 }
                 Done::Synced { ticket, result }
             }
@@ -177,13 +167,47 @@ impl SimDisk {
         })
     }
 
+    fn append(&mut self, file: FileId, bytes: &[u8]) -> Result<(), DiskError> {
+        let path = &self.open[&file];
+        let contents = self.live.get_mut(path).filter(|_| !self.suspect.contains(path));
+        contents.ok_or(DiskError::Failed(9))?.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// A sync reaches every file but those that nobody syncs any more.
+    fn make_durable(&mut self) {
+        let before = std::mem::replace(&mut self.durable, self.live.clone());
+        for path in &self.suspect {
+            match before.get(path).filter(|_| self.live.contains_key(path)) {
+                Some(contents) => self.durable.insert(path.clone(), contents.clone()),
+                None => self.durable.remove(path),
+            };
+        }
+    }
+
+    /// What a failed sync does: pages that were to be written are clean, and gone. The file keeps
+    /// its length; nobody may write to it again.
+    fn lose_pages(&mut self) {
+        for (path, contents) in &mut self.live {
+            let durable = self.durable.get(path).map_or(0, Vec::len);
+            if contents.len() > durable {
+                let middle = durable + (contents.len() - durable) / 2;
+                contents[durable..middle].fill(0);
+                self.suspect.insert(path.clone());
+            }
+        }
+    }
+
     /// The plug is pulled. With `tails`, some of what was written after the last sync is there all
     /// the same, as it can be on a real disk.
     pub fn cut(&mut self, tails: Option<&mut Chance>) {
         if let Some(chance) = tails {
             for (path, contents) in &self.live {
                 let durable = self.durable.get(path).map_or(0, Vec::len);
-                if contents.len() > durable && !chance.one_in(3) {
+                // Holes look like damage, which is told and stays (see the format's assumptions);
+                // the simulated disk keeps them out of what a cut leaves.
+                let whole = !self.suspect.contains(path);
+                if contents.len() > durable && whole && !chance.one_in(3) {
                     let kept = durable + chance.below(contents.len() - durable + 1);
                     self.durable.insert(path.clone(), contents[..kept].to_vec());
                 }
@@ -204,6 +228,9 @@ impl SimDisk {
     /// all the same, of how many; `None`: not even the file's name, if that is new.
     pub fn cut_as(&mut self, mut tail: impl FnMut(&str, usize) -> Option<Tail>) {
         for path in self.unsynced() {
+            if self.suspect.contains(&path) {
+                continue;
+            }
             let old = self.durable.get(&path).map_or(0, Vec::len);
             let bytes = &self.live[&path][old..];
             let Some(kept) = tail(&path, bytes.len()) else { continue };
@@ -219,8 +246,8 @@ impl SimDisk {
     /// Nobody asks any more.
     pub fn stop(&mut self) {
         self.waiting.clear();
-        self.refused.clear();
         self.open.clear();
+        self.suspect.clear();
     }
 }
 

@@ -102,8 +102,6 @@ pub enum Differs {
 pub enum Note {
     #[error("recording {id} was cut before any of it was durable; it has no audio")]
     NeverDurable { id: RecordingId },
-    #[error("recording {id} was given up: the disk refused its file, which proves nothing")]
-    GivenUp { id: RecordingId },
     #[error("{path}: is newer than what was read of the journal; the box is running")]
     New { path: String },
     #[error("recording {id} is running")]

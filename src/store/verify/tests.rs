@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::CodecKind;
-use crate::span::{Fate, Ledger, Run};
+use crate::span::{Fate, Run};
 use crate::store::damage::Damage;
 use crate::store::fact::{
     CallFacts, Entry, Fact, Reason, Reasons, RecordingBegan, RecordingEnd, RecordingEnded, Sealed,
@@ -304,22 +304,6 @@ fn h3_what_a_cut_left_is_told_apart_from_what_runs() {
     assert_eq!((report.findings, &report.notes[0]), (vec![], &Note::NeverDurable { id: id(6) }));
     store.media.push((layout::media_path(AT, id(6)), vec![0; 9]));
     assert_eq!(store.findings(), []);
-}
-
-#[test]
-fn h4_a_file_that_the_disk_refused_is_a_note_whatever_is_left_of_it() {
-    let mut store = Store::new();
-    let (ledger, spans, digest) = (Ledger::default(), Vec::new(), [0; 32]);
-    let (end, to) = (RecordingEnd::Storage, Position(0));
-    let _ = store.begin(6);
-    let refused = RecordingEnded { id: id(6), end, to, ledger, spans, digest, size: 99 };
-    store.tell(Fact::RecordingEnded(refused));
-    for media in [None, Some(vec![]), Some(b"HBM1 and so on".to_vec())] {
-        store.media.retain(|(path, _)| *path != layout::media_path(AT, id(6)));
-        store.media.extend(media.map(|bytes| (layout::media_path(AT, id(6)), bytes)));
-        let report = store.verify(false);
-        assert_eq!((report.findings, &report.notes[0]), (vec![], &Note::GivenUp { id: id(6) }));
-    }
 }
 
 #[test]
