@@ -106,7 +106,12 @@ impl House {
         if !self.site.seal {
             self.assert_nowhere();
         }
+        let index = self.sim.journal();
         for id in self.sim.recordings() {
+            // Of a file that failed before anything of it was durable, nothing counts.
+            if index.record(id).and_then(Record::certain_bytes) == Some(0) {
+                continue;
+            }
             let path = self.sim.disk.live.keys();
             let path = path.into_iter().find(|p| layout::parse_media(p).is_some_and(|m| m.1 == id));
             if media::scan(self.sim.disk.live[path.unwrap()].as_slice()).is_ok() {

@@ -126,6 +126,7 @@ impl House {
             assert!(same || unsure.contains(&agent), "a{agent}: dark {dark:?} after a start");
         }
         self.known.dark = dark.clone();
+        self.known.off.clear();
         self.known.recordings.values_mut().for_each(|told| told.over = true);
         for agent in &dark {
             if self.known.calls.contains_key(agent) {

@@ -115,6 +115,8 @@ pub struct Known {
     pub recordings: BTreeMap<String, Told>,
     pub fields: BTreeMap<(String, u8), String>,
     pub protected: BTreeMap<String, bool>,
+    /// Agents whose last state said that it is off.
+    pub off: BTreeSet<usize>,
     /// The newest press for each agent, by its number.
     pub pressed: BTreeMap<usize, u64>,
     /// Agents who were told that their mask is in force but not on record.
@@ -284,12 +286,24 @@ impl House {
                 }
             }
         }
+        for agent in 1..=AGENTS {
+            // It ended while something else about it was on its way; nobody said where.
+            let off = self.known.off.contains(&agent) && !self.stops(agent);
+            if off && self.known.dark.contains(&agent) {
+                self.known.shaky.insert(agent);
+                self.lighten(agent, 0);
+            }
+        }
     }
 
     /// A state line: a blackout that nobody stopped has ended.
     fn see(&mut self, client: u32, line: &str) {
         let Some(agent) = self.eyes.iter().position(|eye| *eye == client) else { return };
         let agent = agent + 1;
+        match value(line, "blackout") {
+            Some("off") => self.known.off.insert(agent),
+            _ => self.known.off.remove(&agent),
+        };
         if value(line, "blackout") == Some("off") && !self.stops(agent) {
             // Told before it is on record: a cut may take it back.
             self.known.shaky.extend(self.known.dark.get(&agent));
