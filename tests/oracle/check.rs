@@ -4,7 +4,7 @@ use super::{House, Masked, RATE};
 use crate::sim::disk::{Image, SimDisk};
 use hushbox::id::RecordingId;
 use hushbox::span::{Fate, Loss};
-use hushbox::store::index::{Index, Record};
+use hushbox::store::index::{Filter, Index, Record};
 use hushbox::store::{layout, media, recover, seal};
 use std::collections::{BTreeSet, HashSet};
 
@@ -77,8 +77,10 @@ impl House {
         let channel = |id: &String| self.known.recordings[id].channel;
         let mut newest = Vec::new();
         for ((id, field), value) in &self.known.fields {
-            let found = record(index, id).fields.get(field).expect("the field was acknowledged");
-            let found = seal::open_field(self.key_of(id).as_ref(), found).unwrap();
+            let kept = heir(index, record(index, id));
+            let found = kept.fields.get(field).expect("the field was acknowledged");
+            let key = self.key_of(&kept.id().to_string());
+            let found = seal::open_field(key.as_ref(), found).unwrap();
             let fine = found == *value || unsure.contains(&channel(id));
             assert!(fine, "field {field} of {id}: {found}, not {value}");
             newest.push(((id.clone(), *field), found));
@@ -188,6 +190,16 @@ impl House {
 
 fn record<'a>(index: &'a Index, id: &str) -> &'a Record {
     index.record(RecordingId::parse(id).expect("an id")).expect("an acknowledged recording")
+}
+
+/// The recording itself; or, where nothing of its file was ever durable, the one that goes on for it.
+fn heir<'a>(index: &'a Index, record: &'a Record) -> &'a Record {
+    let next = || {
+        let all = Filter::default();
+        let heir = index.list(&all).find(|r| r.began.continues == Some(record.id()));
+        heir.unwrap_or_else(|| panic!("nothing goes on for {}", record.id()))
+    };
+    if record.certain_bytes() == Some(0) { heir(index, next()) } else { record }
 }
 
 /// How many frames of a stretch must be dark.

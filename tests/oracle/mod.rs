@@ -415,7 +415,11 @@ impl House {
             ("update", Some(field)) if ok => {
                 let field = field.parse().unwrap();
                 let value = asked.line.rsplit(' ').next().unwrap().trim_matches('"').to_string();
-                self.known.fields.insert((recording.expect("an id"), field), value);
+                let id = recording.expect("an id");
+                // It may go on for one whose file failed, which nobody was told.
+                let told = Told { boot: 0, channel: agent, at: 0, over: true };
+                self.known.recordings.entry(id.clone()).or_insert(told);
+                self.known.fields.insert((id, field), value);
             }
             ("protect", Some(id)) if ok => {
                 self.known.protected.insert(id.to_string(), words[2] == "on");
