@@ -30,7 +30,7 @@ TEST_FLAGS := -- --color never
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build run test check bench crash golden fuzz
+.PHONY: help setup setup-build run test sim cuts check bench crash golden fuzz
 
 help: ## list these words
 	@echo 'make WORD, where WORD is one of:'
@@ -80,6 +80,14 @@ test: setup ## run every test, then the independent checks where they are presen
 		line=$$(HUSHBOX_TARGET=$(abspath $(TARGET)) $(CHECKS)/records); code=$$?; \
 		echo "records: $$line"; exit $$code; \
 	fi
+
+SEEDS ?= 1000
+
+sim: setup ## run the whole box by chance, SEEDS times, and say how much the cuts cost
+	SEEDS=$(SEEDS) cargo test $(PROFILE) --test simulation -- --nocapture
+
+cuts: setup ## pull the plug at every job of the disk, and once more right after
+	cargo test $(PROFILE) --test cuts -- --include-ignored --nocapture
 
 check: setup ## formatting, lints and documentation, without a warning
 	@for part in fmt clippy; do cargo $$part --version >/dev/null 2>&1 && continue; \

@@ -296,7 +296,9 @@ impl Recorder {
             _ => self.blackout_target(agent)?,
         };
         let recording = recording.map(|r| (r.id, self.visible_from(agent, r)));
+        // What was heard before the call is not the agent's; it may be another's, and stored.
         let kept_from = self.recall.of(call).map(Latent::from);
+        let kept_from = kept_from.or(self.calls.get(call).map(|call| call.from));
         self.take_back_stop_of(now, agent);
         let receipt = match self.blackouts.of(agent) {
             Some(open) => {
@@ -304,6 +306,8 @@ impl Recorder {
                 self.hold_blackout(now, agent, holder, &by.name);
                 Receipt { ticket: self.storage.settled(), ..receipt }
             }
+            // It ended with its call while its stop was on its way.
+            None if self.calls.get(call).is_none() => return Err(Code::NoCall.into()),
             None => {
                 let press = Press {
                     agent,

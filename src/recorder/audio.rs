@@ -165,6 +165,8 @@ impl Recorder {
         let Some(tape) = self.recordings[index].tape.as_mut() else { return false };
         let Some(chunk) = tape.backlog.pop_front() else { return false };
         self.write(now, index, (chunk, block));
+        // It may be minutes, and was promised: it does not wait for the next sync of audio.
+        self.storage.urge();
         true
     }
 

@@ -13,7 +13,14 @@ use std::io::{self, Cursor};
 pub type Refuse = Box<dyn FnMut(&Job, &str) -> Option<DiskError>>;
 
 /// Paths and contents.
-type Image = BTreeMap<String, Vec<u8>>;
+pub type Image = BTreeMap<String, Vec<u8>>;
+
+/// What a cut left of a file's unsynced bytes: so many as they were, then so many zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    pub whole: usize,
+    pub zeros: usize,
+}
 
 pub struct SimDisk {
     pub live: Image,
@@ -27,6 +34,12 @@ pub struct SimDisk {
     /// Nothing is done while this is set.
     pub stuck: bool,
     pub refuse: Option<Refuse>,
+    /// Jobs done since the disk was made.
+    pub jobs: u64,
+    /// The plug is pulled when so many are done: the next one is never done, nor any after it.
+    pub cut_at: Option<u64>,
+    /// A recovery mends or removes so many more files; the next mend is cut in its middle.
+    pub mends_left: Option<u32>,
     /// Reads it was asked for.
     pub reads: usize,
     /// Free and total bytes.
@@ -44,6 +57,9 @@ impl Default for SimDisk {
             delay_us: 0,
             stuck: false,
             refuse: None,
+            jobs: 0,
+            cut_at: None,
+            mends_left: None,
             reads: 0,
             space: (900 << 30, 1000 << 30),
         }
@@ -65,10 +81,26 @@ impl SimDisk {
 
     /// Does the next job that is due; the inner `None` is an answer that needs no words.
     pub fn work(&mut self, now_us: u64) -> Option<Option<Done>> {
-        if self.stuck || self.waiting.front().is_none_or(|(due, _)| *due > now_us) {
+        if self.stuck || self.is_dead() || self.waiting.front().is_none_or(|(due, _)| *due > now_us)
+        {
             return None;
         }
+        self.jobs += 1;
         self.waiting.pop_front().map(|(_, job)| self.execute(job))
+    }
+
+    /// The plug is out.
+    pub fn is_dead(&self) -> bool {
+        self.cut_at.is_some_and(|at| self.jobs >= at)
+    }
+
+    /// The job that the cut caught begins all the same, as it may: of an append all is written.
+    pub fn begin_last(&mut self) {
+        if let Some((_, job)) = self.waiting.pop_front()
+            && !matches!(job, Job::Sync { .. })
+        {
+            self.execute(job);
+        }
     }
 
     fn refused(&mut self, job: &Job) -> Result<(), DiskError> {
@@ -187,6 +219,32 @@ impl SimDisk {
             }
         }
         self.live.clone_from(&self.durable);
+        self.cut_at = None;
+        self.stop();
+    }
+
+    /// Files that hold, or are, more than what was synced.
+    pub fn unsynced(&self) -> Vec<String> {
+        let changed = |path: &&String| self.durable.get(*path) != self.live.get(*path);
+        self.live.keys().filter(changed).cloned().collect()
+    }
+
+    /// The plug is pulled, and for every file with unsynced bytes `tail` says what of them is there
+    /// all the same, of how many; `None`: not even the file's name, if that is new.
+    pub fn cut_as(&mut self, mut tail: impl FnMut(&str, usize) -> Option<Tail>) {
+        for path in self.unsynced() {
+            if self.suspect.contains(&path) {
+                continue;
+            }
+            let old = self.durable.get(&path).map_or(0, Vec::len);
+            let bytes = &self.live[&path][old..];
+            let Some(kept) = tail(&path, bytes.len()) else { continue };
+            let mut more = bytes[..kept.whole].to_vec();
+            more.resize(kept.whole + kept.zeros, 0);
+            self.durable.entry(path).or_default().extend_from_slice(&more);
+        }
+        self.live.clone_from(&self.durable);
+        self.cut_at = None;
         self.stop();
     }
 
@@ -195,6 +253,15 @@ impl SimDisk {
         self.waiting.clear();
         self.open.clear();
         self.suspect.clear();
+    }
+}
+
+impl SimDisk {
+    /// Whether the plug is pulled in this step of a recovery.
+    fn cut_in_recovery(&mut self) -> bool {
+        let over = self.mends_left == Some(0);
+        self.mends_left = self.mends_left.map(|left| left.saturating_sub(1));
+        over
     }
 }
 
@@ -223,13 +290,17 @@ impl Files for SimDisk {
     fn mend(&mut self, path: &str, good: u64, more: &[u8]) -> io::Result<()> {
         let good = usize::try_from(good).unwrap();
         let contents = self.live.get_mut(path).ok_or(io::ErrorKind::NotFound)?;
+        let torn = self.mends_left == Some(0);
         contents.truncate(good);
-        contents.extend_from_slice(more);
+        contents.extend_from_slice(&more[..if torn { more.len() / 2 } else { more.len() }]);
         self.durable.insert(path.to_string(), contents.clone());
-        Ok(())
+        if self.cut_in_recovery() { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
     }
 
     fn remove(&mut self, path: &str) -> io::Result<()> {
+        if self.cut_in_recovery() {
+            return Err(io::ErrorKind::Other.into());
+        }
         self.live.remove(path);
         self.durable.remove(path);
         Ok(())

@@ -16,14 +16,14 @@ use audio::{Chance, sample};
 use disk::SimDisk;
 use hushbox::channel::ChannelIndex;
 use hushbox::config::{self, Config};
-use hushbox::id::SessionId;
+use hushbox::id::{RecordingId, SessionId};
+use hushbox::job::Job;
 use hushbox::limits;
 use hushbox::recorder::{Boot, Input, Output, Peer, Recorder};
 use hushbox::span::Loss;
-use hushbox::store::recover;
 use hushbox::store::seal::{DataKey, Envelope, Identity};
 use hushbox::store::sign::BoxKey;
-use hushbox::store::summary;
+use hushbox::store::{layout, recover, summary};
 use hushbox::time::{Mono, Now, Wall};
 use protocol::{Assembler, Kind, Piece, Refusal};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -58,7 +58,11 @@ pub struct SimBox {
     pub identities: Vec<Identity>,
     clients: BTreeMap<u32, Client>,
     next_session: u32,
+    /// Starts of the daemon. Not the number in the journal: a start that was cut before it was
+    /// durable gives its number to the next one, but heard other audio.
     pub boot: u32,
+    /// In which start a recording's file was made.
+    pub born: BTreeMap<RecordingId, u32>,
     /// Frames the boards have given since the start, by channel.
     heads: Vec<u64>,
     /// What `keys/calls.key` holds, the newest first.
@@ -95,6 +99,7 @@ impl SimBox {
             clients: BTreeMap::new(),
             next_session: 0,
             boot: 1,
+            born: BTreeMap::new(),
             call_keys,
             silent: false,
             silences: BTreeSet::new(),
@@ -230,12 +235,35 @@ impl SimBox {
         self.now.wall = Wall(self.now.wall.0 + i64::try_from(ms).unwrap());
     }
 
+    /// A board gives nothing for so long, and says so; the others go on.
+    pub fn unplug_ms(&mut self, board: usize, ms: u64, why: Loss) {
+        for _ in 0..ms / PERIOD_MS {
+            self.pass_ms(PERIOD_MS);
+            self.hear_but(PERIOD_MS, Some(board));
+            let rate = u64::from(self.config.boards[board].rate);
+            self.lose(board, rate * PERIOD_MS / 1000, why);
+            self.settle();
+        }
+    }
+
+    /// Where the channels of a board are.
+    pub fn head(&self, board: usize) -> u64 {
+        self.heads[self.recorder.first_channel(board).unwrap().0]
+    }
+
     fn hear(&mut self, ms: u64) {
+        self.hear_but(ms, None);
+    }
+
+    fn hear_but(&mut self, ms: u64, unplugged: Option<usize>) {
         // Wiped, as a board wipes its scratch, and with room, so that growing leaves no copy: tests
         // search the memory for what was heard.
         let room = usize::try_from(2 * 96 * ms).unwrap();
         let mut samples = zeroize::Zeroizing::new(Vec::with_capacity(room));
         for (board, model) in self.config.boards.iter().enumerate() {
+            if unplugged == Some(board) {
+                continue;
+            }
             let first = self.recorder.first_channel(board).unwrap().0;
             let frames = u64::from(model.rate) * ms / 1000;
             for (index, channel) in (first..).zip(&model.channels) {
@@ -290,7 +318,7 @@ impl SimBox {
                 }
             }
             let more = self.recorder.next_deadline(self.now) <= self.now.mono;
-            if !self.deliver() && !busy && !more || self.fatal.is_some() {
+            if self.disk.is_dead() || self.fatal.is_some() || !self.deliver() && !busy && !more {
                 return;
             }
         }
@@ -333,7 +361,14 @@ impl SimBox {
                     client.closed = true;
                 }
             }
-            Output::Job(job) => self.disk.ask(self.now.mono.0, job),
+            Output::Job(job) => {
+                if let Job::Create { path, .. } = &job
+                    && let Some((_, id)) = layout::parse_media(path)
+                {
+                    self.born.insert(id, self.boot);
+                }
+                self.disk.ask(self.now.mono.0, job);
+            }
             Output::Envelopes(count) => {
                 for _ in 0..count {
                     let envelope = Box::new(self.envelope());

@@ -65,9 +65,10 @@ impl Stored {
         let sides = usize::from(self.header.sides);
         let fates = self.runs.iter().flat_map(|run| (0..run.frames).map(|_| run.fate));
         let frames = self.samples.chunks(sides).zip(fates);
+        let boot = sim.born.get(&self.header.id).copied().unwrap_or(self.header.boot);
         for (position, (frame, fate)) in (self.header.from.0..).zip(frames) {
             for (side, found) in frame.iter().enumerate() {
-                let heard = sim.heard(self.header.boot, self.header.channel, position, side);
+                let heard = sim.heard(boot, self.header.channel, position, side);
                 let wanted = if fate == Fate::Stored { heard } else { 0 };
                 assert_eq!(*found, wanted, "{} at {position} ({fate:?})", self.header.id);
             }
@@ -145,8 +146,17 @@ impl SimBox {
 
     /// What `hushbox verify` would say.
     pub fn verify(&self) -> Report {
+        self.verify_as(true)
+    }
+
+    /// The same of a box that is stopped.
+    pub fn verify_stopped(&self) -> Report {
+        self.verify_as(false)
+    }
+
+    fn verify_as(&self, running: bool) -> Report {
         let key = Some(self.box_key().public());
-        let mut verifier = Verifier::new(Basis { key, running: true, witness: Vec::new() });
+        let mut verifier = Verifier::new(Basis { key, running, witness: Vec::new() });
         for (path, bytes, until) in self.journals() {
             verifier.journal_until(path, bytes, until);
         }
