@@ -4,6 +4,7 @@
 //! before the first turn. Nothing here decides what the box does; nothing outside imports it but
 //! the two programs.
 
+pub mod board_model;
 pub mod clock;
 pub mod daemon;
 pub mod data_dir;
@@ -16,3 +17,4 @@ pub mod recover;
 pub mod secure;
 pub mod session;
 pub mod signal;
+pub mod start;

@@ -11,31 +11,27 @@ use super::data_dir::DataDir;
 use super::disk::{Died, Disk};
 use super::helper::{Answer, Fresh, Helper, ReadConfig, Request};
 use super::listener::Listener;
-use super::printer::Printer;
+use super::peer;
 use super::session::{Connection, Took};
 use super::signal::{Signals, Wish};
-use super::{helper, peer, recover};
 use crate::channel::ChannelIndex;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::id::SessionId;
-use crate::job::Done;
 use crate::limits;
-use crate::recorder::{Boot, Input, Output, Recorder};
+use crate::recorder::{Input, Output, Recorder};
 use crate::span::Loss;
 use crate::time::{Mono, Now};
-use board::{Board, LostWhy, Reading, State, TOKENS_MAX};
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use board::{Board, LostWhy, Reading, State};
+use mio::{Events, Poll, Token};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-const WAKER: usize = 0;
-const SIGNALS: usize = 1;
-const LISTENERS: usize = 2;
-const BOARDS: usize = 64;
+pub(super) const WAKER: usize = 0;
+pub(super) const SIGNALS: usize = 1;
+pub(super) const LISTENERS: usize = 2;
+pub(super) const BOARDS: usize = 64;
 const SESSIONS: usize = 1 << 16;
 
 /// Lines one session may have taken in one turn; its others wait for the next.
@@ -43,9 +39,6 @@ const LINES_PER_TURN: usize = 16;
 
 /// Frames one board may give in one turn: half a second at 48 kHz.
 const BOARD_FRAMES: u32 = 24_000;
-
-/// Envelopes that are made before the first turn: about 0.2 ms each.
-const FIRST_ENVELOPES: usize = 24;
 
 /// Connections that are accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -85,7 +78,7 @@ impl DaemonError {
     }
 }
 
-fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> DaemonError {
+pub(super) fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> DaemonError {
     move |error| DaemonError::System { what, error }
 }
 
@@ -98,7 +91,7 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
         .map_err(|error| format!("{}: {error}; give one with --config FILE", path.display()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    match config::parse(&text) {
+    match crate::config::parse(&text) {
         Ok((config, warnings)) => {
             for warning in warnings {
                 log::warn!("{}: {warning}", path.display());
@@ -114,31 +107,31 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
 
 /// The running daemon.
 pub struct Daemon {
-    poll: Poll,
-    clock: Clock,
-    config: Config,
-    config_path: PathBuf,
-    recorder: Recorder,
-    boards: Vec<BoardPlace>,
-    disk: Disk,
-    helper: Helper,
-    signals: Signals,
-    listeners: Vec<Listener>,
+    pub(super) poll: Poll,
+    pub(super) clock: Clock,
+    pub(super) config: Config,
+    pub(super) config_path: PathBuf,
+    pub(super) recorder: Recorder,
+    pub(super) boards: Vec<BoardPlace>,
+    pub(super) disk: Disk,
+    pub(super) helper: Helper,
+    pub(super) signals: Signals,
+    pub(super) listeners: Vec<Listener>,
     /// Listeners on which somebody may wait.
-    knocking: Vec<bool>,
-    connections: BTreeMap<u32, Connection>,
-    next_session: u32,
-    data: DataDir,
+    pub(super) knocking: Vec<bool>,
+    pub(super) connections: BTreeMap<u32, Connection>,
+    pub(super) next_session: u32,
+    pub(super) data: DataDir,
     /// `ready` was said.
-    announced: bool,
-    stopped: bool,
+    pub(super) announced: bool,
+    pub(super) stopped: bool,
 }
 
-struct BoardPlace {
-    board: Board,
-    first: ChannelIndex,
+pub(super) struct BoardPlace {
+    pub(super) board: Board,
+    pub(super) first: ChannelIndex,
     /// More audio is waiting, although no event will come.
-    more: bool,
+    pub(super) more: bool,
 }
 
 /// Runs a box until it is stopped.
@@ -163,95 +156,6 @@ pub fn run(config_path: &Path) -> Result<(), DaemonError> {
 }
 
 impl Daemon {
-    fn start(config: Config, path: PathBuf, signals: Signals) -> Result<Daemon, DaemonError> {
-        let clock = Clock::start();
-        let poll = Poll::new().map_err(system("poll"))?;
-        let waker = Waker::new(poll.registry(), Token(WAKER)).map_err(system("waker"))?;
-        let waker = Arc::new(waker);
-        let (data, box_key) = DataDir::open(&config)?;
-        let queue = Disk::queue();
-        super::printer::install(queue.0.clone(), log::LevelFilter::Info);
-        let disk = Disk::start(&data.path, waker.clone(), queue, Printer::new())
-            .map_err(system("the disk thread"))?;
-        if let Some(notice) = &data.notice {
-            log::warn!("{notice}");
-        }
-        let found = recover::recover(&data.path)?;
-        let recipients = data.recipients.clone();
-        let boot = Boot {
-            config: config.clone(),
-            index: found.index,
-            journal: found.journal,
-            day: found.day,
-            box_key,
-            old_call_keys: data.old_call_keys.clone(),
-            call_key: config.store.seal.then(|| data.call_key.clone()),
-            identities: data.identities.clone(),
-            anchor: found.anchor,
-            closed: found.closed,
-        };
-        let recorder = Recorder::new(clock.now(), boot)?;
-        let seal = config.store.seal;
-        let mut daemon = Daemon {
-            boards: Vec::new(),
-            listeners: Vec::new(),
-            knocking: Vec::new(),
-            connections: BTreeMap::new(),
-            next_session: 0,
-            announced: false,
-            stopped: false,
-            config_path: path,
-            helper: Helper::new(recipients, seal, waker),
-            poll,
-            clock,
-            recorder,
-            disk,
-            signals,
-            data,
-            config,
-        };
-        daemon.stock_up()?;
-        daemon.open_all()?;
-        Ok(daemon)
-    }
-
-    /// What the first turn must know: how much room there is, so that nobody is promised what the
-    /// disk cannot hold; and envelopes, so that the first recordings do not wait for the helper,
-    /// which fills the stock up later.
-    fn stock_up(&mut self) -> Result<(), DaemonError> {
-        let (free, total) = super::disk::space(&self.data.path);
-        self.recorder.handle(self.clock.now(), Input::Done(Done::Space { free, total }));
-        let count = (self.recorder.channel_count() + 2).min(FIRST_ENVELOPES);
-        let (recipients, seal) = (&self.data.recipients, self.config.store.seal);
-        let now = self.clock.now();
-        for envelope in helper::envelopes(count, recipients, seal).map_err(DaemonError::Fatal)? {
-            self.recorder.handle(now, Input::Envelope(Box::new(envelope)));
-        }
-        Ok(())
-    }
-
-    fn open_all(&mut self) -> Result<(), DaemonError> {
-        let registry = self.poll.registry();
-        let descriptor = self.signals.descriptor();
-        registry
-            .register(&mut SourceFd(&descriptor), Token(SIGNALS), Interest::READABLE)
-            .map_err(system("signals"))?;
-        for (index, listen) in self.config.listen.iter().enumerate() {
-            let listener = Listener::open(listen, registry, Token(LISTENERS + index))?;
-            self.listeners.push(listener);
-            self.knocking.push(false);
-        }
-        for (index, model) in self.config.boards.iter().enumerate() {
-            let now_us = self.clock.now().mono.0;
-            let mut board = Board::open(&board_model(model), now_us)?;
-            let first = BOARDS + index * TOKENS_MAX;
-            board.register(registry, first..first + TOKENS_MAX).map_err(system("board"))?;
-            let first = self.recorder.first_channel(index).unwrap_or(ChannelIndex(0));
-            self.boards.push(BoardPlace { board, first, more: true });
-        }
-        Ok(())
-    }
-
     fn turns(&mut self) -> Result<(), DaemonError> {
         let mut events = Events::with_capacity(1024);
         while !self.stopped {
@@ -572,27 +476,5 @@ impl Daemon {
         if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
             log::error!("`ready` could not be printed: {error}");
         }
-    }
-}
-
-fn board_model(model: &config::Board) -> board::Model {
-    let kind = match &model.kind {
-        config::BoardKind::Sim => board::Kind::Sim,
-        config::BoardKind::Alsa { pcm, period_ms } => {
-            board::Kind::Alsa { pcm: pcm.clone(), period_ms: *period_ms }
-        }
-    };
-    let channel = |channel: &config::Channel| board::ChannelModel {
-        id: channel.id,
-        sides: channel.sides,
-        slots: channel.slots.clone(),
-        source: channel.source.clone(),
-    };
-    board::Model {
-        name: model.name.clone(),
-        kind,
-        rate: model.rate,
-        buffer_ms: model.buffer_ms,
-        channels: model.channels.iter().map(channel).collect(),
     }
 }
