@@ -9,7 +9,7 @@
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
 //! (calls that no PBX tells of), `blackouts`, `stops`, `retention` (deleting), `rights` (who may do
 //! what right now), `command` (one short function per command), `library` (listing and reading
-//! records), `news` (what to tell whom), `storage` (journal and jobs), `checkpoints` (when to
+//! records), `doors` (who may come in), `news` (what to tell whom), `storage` (journal and jobs), `checkpoints` (when to
 //! sign).
 
 mod activity;
@@ -22,6 +22,7 @@ mod calls;
 mod checkpoints;
 mod command;
 mod cti;
+mod doors;
 mod fingerprint;
 mod hello;
 pub mod library;
@@ -36,6 +37,7 @@ mod storage;
 mod tapes;
 
 pub use boot::{Boot, Cut};
+pub use doors::TurnedAway;
 pub use recording::{Chunk, Recording, Tape};
 pub use session::{Peer, Session, Who};
 pub use storage::Storage;
@@ -46,6 +48,7 @@ use crate::channel::{Channel, ChannelIndex};
 use crate::codec::Encoder;
 use crate::config::Config;
 use crate::directory::{AgentIndex, Directory};
+use crate::doors::Guesses;
 use crate::id::SessionId;
 use crate::job::{Done, Job};
 use crate::limits;
@@ -63,6 +66,29 @@ pub enum Input<'a> {
     Opened {
         session: SessionId,
         peer: Peer,
+    },
+    /// Somebody came in over TLS, and showed this certificate.
+    Knocked {
+        session: SessionId,
+        /// For people: an address.
+        from: String,
+        /// Its digest.
+        certificate: Option<[u8; 32]>,
+    },
+    /// The data block that belongs to the line before, or why it is none.
+    Data {
+        session: SessionId,
+        block: Result<&'a [u8], Refusal>,
+    },
+    /// The answer to `Output::NewCode`.
+    CodeMade {
+        session: SessionId,
+        random: zeroize::Zeroizing<[u8; protocol::one_time::SECRET_BYTES]>,
+    },
+    /// The answer to `Output::Sign`; the error is for people.
+    Signed {
+        session: SessionId,
+        result: Result<crate::doors::Certificate, String>,
     },
     /// One line without its end, or why it was none.
     Line {
@@ -112,6 +138,21 @@ pub enum Output {
     },
     Close {
         session: SessionId,
+    },
+    /// At once, whatever waits to be sent.
+    Cut {
+        session: SessionId,
+    },
+    /// Random bytes for a one-time code are wanted.
+    NewCode {
+        session: SessionId,
+    },
+    /// Sign a workstation's request, outside the loop.
+    Sign {
+        session: SessionId,
+        request: Vec<u8>,
+        machine: String,
+        kinds: Vec<protocol::Kind>,
     },
     Job(Job),
     /// So many envelopes are wanted.
@@ -179,8 +220,10 @@ pub struct Recorder {
     cut: Vec<Cut>,
     /// Losses are logged so often at most; every one is counted.
     next_loss_log: Mono,
-    wrong_pins: u32,
-    pin_locked_until: Mono,
+    pins: Guesses,
+    /// PINs that are being compared.
+    pins_under_way: u32,
+    doors: doors::Doors,
     /// When the last turn was.
     now: Mono,
     /// Wall clock minus monotonic time, at the last turn.
@@ -194,6 +237,12 @@ impl Recorder {
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         match input {
             Input::Opened { session, peer } => self.opened(now, session, peer),
+            Input::Knocked { session, from, certificate } => {
+                self.knocked(now, session, (from, certificate));
+            }
+            Input::Data { session, block } => self.data(now, session, block),
+            Input::CodeMade { session, random } => self.code_made(now, session, &random),
+            Input::Signed { session, result } => self.signed(now, session, result),
             Input::Line { session, line, woke } => self.line(now, session, line, woke),
             Input::Gone { session } => self.gone(now, session),
             Input::Room { session, bytes } => {

@@ -4,6 +4,9 @@
 //! before the first turn. Nothing here decides what the box does; nothing outside imports it but
 //! the two programs.
 
+pub mod admission;
+pub mod arrivals;
+pub mod authority;
 pub mod board_model;
 pub mod clock;
 pub mod daemon;
@@ -18,3 +21,4 @@ pub mod secure;
 pub mod session;
 pub mod signal;
 pub mod start;
+pub mod tls;

@@ -6,14 +6,16 @@
 //!
 //! Nothing here decides what a line means or what becomes of audio.
 
+use super::admission::Admission;
+use super::arrivals::Newcomer;
 use super::clock::Clock;
 use super::data_dir::DataDir;
 use super::disk::{Died, Disk};
 use super::helper::{Answer, Fresh, Helper, ReadConfig, Request};
 use super::listener::Listener;
-use super::peer;
-use super::session::{Connection, Took};
+use super::session::{Connection, Heard, Took};
 use super::signal::{Signals, Wish};
+use super::tls::Tls;
 use crate::channel::ChannelIndex;
 use crate::config::Config;
 use crate::id::SessionId;
@@ -22,7 +24,7 @@ use crate::recorder::{Input, Output, Recorder};
 use crate::span::Loss;
 use crate::time::{Mono, Now};
 use board::{Board, LostWhy, Reading, State};
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,16 +34,18 @@ pub(super) const WAKER: usize = 0;
 pub(super) const SIGNALS: usize = 1;
 pub(super) const LISTENERS: usize = 2;
 pub(super) const BOARDS: usize = 64;
-const SESSIONS: usize = 1 << 16;
+pub(super) const SESSIONS: usize = 1 << 16;
 
-/// Lines one session may have taken in one turn; its others wait for the next.
+/// Lines that everybody may have taken in one turn, before anybody has more.
+const FIRST_LINES: usize = 2;
+
+/// Lines that one session with more to say may have taken in one turn, and all of them together:
+/// 256 × 20 µs are 5 ms.
 const LINES_PER_TURN: usize = 16;
+const MORE_LINES: usize = 256;
 
 /// Frames one board may give in one turn: half a second at 48 kHz.
 const BOARD_FRAMES: u32 = 24_000;
-
-/// Connections that are accepted in one turn.
-const ACCEPTS_PER_TURN: usize = 64;
 
 /// Why the daemon could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +56,8 @@ pub enum DaemonError {
     Data(#[from] super::data_dir::DataError),
     #[error(transparent)]
     Recover(#[from] crate::store::recover::RecoverError),
+    #[error(transparent)]
+    Tls(#[from] super::tls::TlsError),
     #[error(transparent)]
     Listen(#[from] super::listener::ListenError),
     #[error(transparent)]
@@ -72,6 +78,7 @@ impl DaemonError {
         match self {
             DaemonError::Config(_) | DaemonError::Codec(_) => 78,
             DaemonError::Data(_) | DaemonError::Recover(_) | DaemonError::Fatal(_) => 74,
+            DaemonError::Tls(_) => 74,
             DaemonError::Listen(_) | DaemonError::Board(_) => 69,
             DaemonError::System { .. } => 71,
         }
@@ -119,7 +126,18 @@ pub struct Daemon {
     pub(super) listeners: Vec<Listener>,
     /// Listeners on which somebody may wait.
     pub(super) knocking: Vec<bool>,
+    /// Connections that are no sessions yet.
+    pub(super) newcomers: BTreeMap<u32, Newcomer>,
+    /// Whose handshake went on last.
+    pub(super) last_shaken: u32,
     pub(super) connections: BTreeMap<u32, Connection>,
+    /// Who of those with more to say had the last turn.
+    pub(super) last_busy: u32,
+    pub(super) admission: Admission,
+    /// Nothing can be accepted before this moment.
+    pub(super) rest_until: Mono,
+    /// With a TLS listener.
+    pub(super) tls: Option<Tls>,
     pub(super) next_session: u32,
     pub(super) data: DataDir,
     /// `ready` was said.
@@ -173,6 +191,8 @@ impl Daemon {
             self.take_signals(now);
             self.accept(now);
             self.take_lines(woke);
+            self.shake_hands(now);
+            self.renew_certificate(now);
             let now = self.clock.now();
             self.recorder.turn(now);
             self.hand_out()?;
@@ -188,13 +208,14 @@ impl Daemon {
             connection.has_input() && self.recorder.takes_lines(SessionId(*id))
         };
         let left_over = self.boards.iter().any(|place| place.more)
-            || self.knocking.contains(&true)
+            || self.newcomers.values().any(|newcomer| newcomer.connection.has_input())
             || self.connections.iter().any(takes);
         if left_over {
             return Duration::ZERO;
         }
         let now = self.clock.now();
         let mut next = self.recorder.next_deadline(now);
+        next = next.min(self.accepts_at(now.mono).unwrap_or(next));
         for place in &self.boards {
             next = next.min(place.board.deadline_us().map_or(next, Mono));
         }
@@ -207,7 +228,8 @@ impl Daemon {
                 WAKER | SIGNALS => {}
                 token if token >= SESSIONS => {
                     let id = u32::try_from(token - SESSIONS).unwrap_or(0);
-                    if let Some(connection) = self.connections.get_mut(&id) {
+                    let newcomer = self.newcomers.get_mut(&id).map(|new| &mut new.connection);
+                    if let Some(connection) = self.connections.get_mut(&id).or(newcomer) {
                         let over = event.is_read_closed() || event.is_error();
                         connection.ready(event.is_readable() || over, event.is_writable());
                     }
@@ -274,6 +296,13 @@ impl Daemon {
                 Answer::Config { session, apply, result } => {
                     self.config_came(now, session, (apply, result));
                 }
+                Answer::Code { session, random } => {
+                    self.recorder.handle(now, Input::CodeMade { session, random });
+                }
+                Answer::Signed { session, result } => {
+                    self.recorder.handle(now, Input::Signed { session, result });
+                }
+                Answer::Renewed(made) => self.certificate_renewed(now, made),
                 Answer::CallKey(key) => self.recorder.handle(now, Input::CallKey(key)),
                 Answer::Failed(text) => return Err(DaemonError::Fatal(text)),
                 Answer::Done | Answer::Free => {}
@@ -330,83 +359,66 @@ impl Daemon {
         }
     }
 
-    fn accept(&mut self, now: Now) {
-        for index in 0..self.listeners.len() {
-            let mut left = ACCEPTS_PER_TURN;
-            while self.knocking[index] && left > 0 {
-                left -= 1;
-                match self.listeners[index].accept() {
-                    Ok(Some((stream, from))) => self.welcome(now, stream, from),
-                    Ok(None) => self.knocking[index] = false,
-                    Err(error) => {
-                        log::warn!("a connection could not be accepted: {error}");
-                        self.knocking[index] = false;
-                    }
-                }
-            }
-        }
-    }
-
-    fn welcome(
-        &mut self,
-        now: Now,
-        stream: super::session::Stream,
-        from: Option<std::net::SocketAddr>,
-    ) {
-        let local = &self.config.local;
-        let peer = match (&stream, from) {
-            (super::session::Stream::Unix(unix), _) => peer::over_unix(local, unix),
-            (_, Some(address)) => peer::over_tcp(local, address),
-            (_, None) => crate::recorder::Peer::default(),
-        };
-        let id = self.next_session + 1;
-        let token = Token(SESSIONS + id as usize);
-        let mut connection = match Connection::new(stream, self.poll.registry(), token) {
-            Ok(connection) => connection,
-            Err(error) => return log::warn!("a connection could not be watched: {error}"),
-        };
-        if self.connections.len() >= self.config.limits.sessions as usize {
-            let mut bytes = Vec::new();
-            let refusal = protocol::Refusal::from(protocol::Code::TooMany);
-            protocol::reply::err(&mut bytes, &refusal).end();
-            connection.queue(&bytes);
-            connection.flush(now.mono);
-            return connection.deregister(self.poll.registry());
-        }
-        self.next_session = id;
-        self.connections.insert(id, connection);
-        self.recorder.handle(now, Input::Opened { session: SessionId(id), peer });
-    }
-
+    /// Everybody's first lines, so that nobody's blackout waits for another's backlog; then, in
+    /// turns, more of those who have more to say.
     fn take_lines(&mut self, woke: Mono) {
-        let Daemon { connections, recorder, clock, .. } = self;
         let mut gone = Vec::new();
-        for (id, connection) in connections.iter_mut() {
-            let session = SessionId(*id);
-            for _ in 0..LINES_PER_TURN {
-                if !connection.has_input() || !recorder.takes_lines(session) {
-                    break;
-                }
-                let mut deliver = |line: Result<&str, protocol::Refusal>| {
-                    recorder.handle(clock.now(), Input::Line { session, line, woke });
-                };
-                match connection.take(&mut deliver) {
-                    Took::Line => {}
-                    Took::Nothing => break,
-                    Took::Gone => {
-                        gone.push(*id);
-                        break;
-                    }
-                }
+        let calm = |(id, connection): (&u32, &Connection)| (!connection.busy).then_some(*id);
+        for id in self.connections.iter().filter_map(calm).collect::<Vec<u32>>() {
+            self.take_lines_of(id, FIRST_LINES, (woke, &mut gone));
+        }
+        let busy = |(id, connection): (&u32, &Connection)| connection.busy.then_some(*id);
+        let later = self.connections.range(self.last_busy.saturating_add(1)..).filter_map(busy);
+        let earlier = self.connections.range(..=self.last_busy).filter_map(busy);
+        let order: Vec<u32> = later.chain(earlier).collect();
+        let mut left = MORE_LINES;
+        for id in order {
+            if left == 0 {
+                break;
             }
+            self.last_busy = id;
+            left -= self.take_lines_of(id, LINES_PER_TURN.min(left), (woke, &mut gone));
         }
         let now = self.clock.now();
         gone.into_iter().for_each(|id| self.drop_connection(now, id));
     }
 
+    /// Takes at most `most` lines of one client, and says how many it took.
+    fn take_lines_of(
+        &mut self,
+        id: u32,
+        most: usize,
+        (woke, gone): (Mono, &mut Vec<u32>),
+    ) -> usize {
+        let Daemon { connections, recorder, clock, .. } = self;
+        let Some(connection) = connections.get_mut(&id) else { return 0 };
+        let session = SessionId(id);
+        let mut taken = 0;
+        while taken < most && connection.has_input() && recorder.takes_lines(session) {
+            let mut deliver = |heard: Heard<'_>| {
+                let input = match heard {
+                    Heard::Line(line) => Input::Line { session, line, woke },
+                    Heard::Data(block) => Input::Data { session, block },
+                };
+                recorder.handle(clock.now(), input);
+            };
+            match connection.take(&mut deliver) {
+                Took::Line => taken += 1,
+                Took::Nothing => break,
+                Took::Gone => {
+                    gone.push(id);
+                    break;
+                }
+            }
+        }
+        connection.busy = taken == most && connection.has_input();
+        taken
+    }
+
     fn drop_connection(&mut self, now: Now, id: u32) {
         if let Some(mut connection) = self.connections.remove(&id) {
             connection.deregister(self.poll.registry());
+            self.admission.leave(connection.address);
             self.recorder.handle(now, Input::Gone { session: SessionId(id) });
         }
     }
@@ -424,10 +436,19 @@ impl Daemon {
                         connection.closing = true;
                     }
                 }
+                Output::Cut { session } => {
+                    if let Some(connection) = self.connections.get_mut(&session.0) {
+                        connection.cut = true;
+                    }
+                }
                 Output::Job(job) => self.disk.ask(job),
                 Output::Envelopes(count) => self.helper.ask(Request::Envelopes { count }),
                 Output::CheckPin { session, hash, pin } => {
                     self.helper.ask(Request::CheckPin { session, hash, pin });
+                }
+                Output::NewCode { session } => self.helper.ask(Request::NewCode { session }),
+                Output::Sign { session, request, machine, kinds } => {
+                    self.sign(session, request, (machine, kinds));
                 }
                 Output::LogLevel(level) => log::set_max_level(level),
                 Output::ReadConfig { session, apply } => {
@@ -447,9 +468,14 @@ impl Daemon {
     }
 
     fn flush(&mut self, now: Now) {
+        self.flush_newcomers(now.mono);
         let mut gone = Vec::new();
         for (id, connection) in &mut self.connections {
-            let alive = connection.flush(now.mono);
+            let mut alive = !connection.cut && connection.flush(now.mono);
+            if alive && connection.closing {
+                connection.say_bye();
+                alive = connection.flush(now.mono);
+            }
             if !alive || connection.closing && connection.flushed() {
                 gone.push(*id);
                 continue;

@@ -4,11 +4,16 @@
 //! for the disk; none of that belongs in the loop or in front of the disk's jobs. Requests wait in
 //! order; the answer comes back as an `Answer` with a wake-up.
 
+use super::authority::{Authority, Shown};
 use super::data_dir;
 use crate::config::Config;
+use crate::doors::Certificate;
 use crate::id::SessionId;
 use crate::store::seal::{DataKey, Envelope, Recipient};
+use crate::time::Wall;
 use mio::Waker;
+use protocol::Kind;
+use protocol::one_time::SECRET_BYTES;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,11 +22,42 @@ use zeroize::Zeroizing;
 
 /// What is asked.
 pub enum Request {
-    CheckPin { session: SessionId, hash: String, pin: Zeroizing<String> },
-    Envelopes { count: usize },
+    CheckPin {
+        session: SessionId,
+        hash: String,
+        pin: Zeroizing<String>,
+    },
+    Envelopes {
+        count: usize,
+    },
     ReadConfig(ReadConfig),
-    NewCallKey { data: PathBuf },
-    ForgetCallKeys { data: PathBuf },
+    NewCallKey {
+        data: PathBuf,
+    },
+    ForgetCallKeys {
+        data: PathBuf,
+    },
+    /// Random bytes for a one-time code.
+    NewCode {
+        session: SessionId,
+    },
+    /// A workstation's certificate.
+    Sign(Sign),
+    /// A new certificate for the box to show.
+    Renew {
+        authority: Arc<Authority>,
+        now: Wall,
+    },
+}
+
+/// A workstation's request for a certificate, and what the certificate is to say.
+pub struct Sign {
+    pub session: SessionId,
+    pub authority: Arc<Authority>,
+    pub now: Wall,
+    pub request: Vec<u8>,
+    pub machine: String,
+    pub kinds: Vec<Kind>,
 }
 
 /// A configuration is to be read again.
@@ -56,6 +92,15 @@ pub enum Answer {
     },
     /// The new call key, if it could be written.
     CallKey(Option<DataKey>),
+    Code {
+        session: SessionId,
+        random: Zeroizing<[u8; SECRET_BYTES]>,
+    },
+    Signed {
+        session: SessionId,
+        result: Result<Certificate, String>,
+    },
+    Renewed(Result<Shown, String>),
     /// Done, and nobody has to know.
     Done,
     /// The thread is free again.
@@ -90,8 +135,12 @@ impl Helper {
         self.recipients = Arc::new(recipients);
     }
 
+    /// Whatever people at the doors ask for comes after what the box needs for itself.
     pub fn ask(&mut self, request: Request) {
-        self.requests.push_back(request);
+        let at_the_door =
+            |request: &Request| matches!(request, Request::CheckPin { .. } | Request::Sign(_));
+        let first = self.requests.iter().position(at_the_door).filter(|_| !at_the_door(&request));
+        self.requests.insert(first.unwrap_or(self.requests.len()), request);
         self.start();
     }
 
@@ -145,6 +194,21 @@ fn serve(request: Request, recipients: &[Recipient], seal: bool) -> Answer {
         Request::NewCallKey { data } => {
             let made = data_dir::new_call_key(&data);
             Answer::CallKey(made.map_err(|error| log::error!("{error}")).ok())
+        }
+        Request::NewCode { session } => {
+            let mut random = Zeroizing::new([0; SECRET_BYTES]);
+            match getrandom::fill(&mut *random) {
+                Ok(()) => Answer::Code { session, random },
+                Err(error) => Answer::Failed(format!("no random bits: {error}")),
+            }
+        }
+        Request::Sign(sign) => {
+            let Sign { session, authority, now, request, machine, kinds } = sign;
+            let result = authority.sign(now, &request, (&machine, &kinds));
+            Answer::Signed { session, result }
+        }
+        Request::Renew { authority, now } => {
+            Answer::Renewed(authority.renew(now).map_err(|error| error.to_string()))
         }
         Request::ForgetCallKeys { data } => {
             match data_dir::forget_old_call_keys(&data) {

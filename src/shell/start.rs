@@ -4,6 +4,8 @@
 //! directory is locked first, recovery comes before the recorder, and listeners and boards are
 //! opened last, when there is somebody to serve them. Nothing here runs while the box serves.
 
+use super::admission::Admission;
+use super::authority::Authority;
 use super::clock::Clock;
 use super::daemon::{BOARDS, BoardPlace, Daemon, DaemonError, LISTENERS, SIGNALS, WAKER, system};
 use super::data_dir::DataDir;
@@ -12,16 +14,18 @@ use super::helper::Helper;
 use super::listener::Listener;
 use super::printer::Printer;
 use super::signal::Signals;
+use super::tls::{Tls, TlsError};
 use super::{helper, recover};
 use crate::channel::ChannelIndex;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::job::Done;
 use crate::recorder::{Boot, Input, Recorder};
+use crate::time::Mono;
 use board::{Board, TOKENS_MAX};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token, Waker};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Envelopes that are made before the first turn: about 0.2 ms each.
@@ -59,13 +63,23 @@ impl Daemon {
             anchor: found.anchor,
             closed: found.closed,
         };
-        let recorder = Recorder::new(clock.now(), boot)?;
+        let mut recorder = Recorder::new(clock.now(), boot)?;
+        let tls = open_tls(&config, &data.path, &clock)?;
+        if let Some(tls) = &tls {
+            recorder.serve_enrolment(tls.authority().fingerprint());
+        }
         let seal = config.store.seal;
         let mut daemon = Daemon {
             boards: Vec::new(),
             listeners: Vec::new(),
             knocking: Vec::new(),
+            newcomers: BTreeMap::new(),
+            last_shaken: 0,
             connections: BTreeMap::new(),
+            last_busy: 0,
+            admission: Admission::default(),
+            rest_until: Mono(0),
+            tls,
             next_session: 0,
             announced: false,
             stopped: false,
@@ -120,4 +134,14 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+/// With a TLS listener there is a CA, and a certificate to show.
+fn open_tls(config: &Config, data: &Path, clock: &Clock) -> Result<Option<Tls>, DaemonError> {
+    let wanted = |listen: &Listen| matches!(listen, Listen::Tcp { tls: true, .. });
+    if !config.listen.iter().any(wanted) {
+        return Ok(None);
+    }
+    let authority = Authority::open(data, &config.name).map_err(TlsError::from)?;
+    Ok(Some(Tls::open(authority, clock.now().wall)?))
 }
