@@ -92,7 +92,7 @@ pub fn grid_frames(rate: u32) -> u64 {
 pub const RETENTION_DEFAULT_DAYS: u32 = 90;
 
 /// Wrong PINs, or wrong codes, in a row before the door is locked, and for how long: each lock
-/// twice the one before. A four-digit PIN of 10,000 then stands for over a year: five tries an hour.
+/// twice the one before. At five tries an hour a PIN of four digits stands for months.
 pub const GUESSES: u32 = 5;
 pub const LOCK_MS: u64 = 60_000;
 pub const LOCK_MS_MAX: u64 = 3_600_000;

@@ -9,8 +9,8 @@
 //! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
 //! (calls that no PBX tells of), `blackouts`, `stops`, `retention` (deleting), `rights` (who may do
 //! what right now), `command` (one short function per command), `library` (listing and reading
-//! records), `doors` (who may come in), `news` (what to tell whom), `storage` (journal and jobs), `checkpoints` (when to
-//! sign).
+//! records), `doors` (who may come in), `news` (what to tell whom), `storage` (journal and jobs),
+//! `checkpoints` (when to sign).
 
 mod activity;
 mod agent;
@@ -48,7 +48,6 @@ use crate::channel::{Channel, ChannelIndex};
 use crate::codec::Encoder;
 use crate::config::Config;
 use crate::directory::{AgentIndex, Directory};
-use crate::doors::Guesses;
 use crate::id::SessionId;
 use crate::job::{Done, Job};
 use crate::limits;
@@ -220,9 +219,6 @@ pub struct Recorder {
     cut: Vec<Cut>,
     /// Losses are logged so often at most; every one is counted.
     next_loss_log: Mono,
-    pins: Guesses,
-    /// PINs that are being compared.
-    pins_under_way: u32,
     doors: doors::Doors,
     /// When the last turn was.
     now: Mono,

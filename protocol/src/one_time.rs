@@ -128,7 +128,7 @@ mod tests {
     fn a_code_reads_back_however_it_is_typed() {
         let code = OneTimeCode::new([0xff, 0, 1, 2, 3, 4, 5, 6], PRINT);
         let text = code.to_string();
-        assert_eq!(text, "74AA-CAQD-AQCQ-AAIC-775I-ABYI-BFKQ");
+        assert_eq!(text, "74AA-CAQD-AQCQ-AAAQ-F776-QADQ-QCKV");
         for typed in [text.clone(), text.to_lowercase(), text.replace('-', " ")] {
             let read = OneTimeCode::parse(&typed).expect("a code");
             assert!(read == code && read.fingerprint() == PRINT, "{typed}");

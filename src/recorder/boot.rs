@@ -123,8 +123,6 @@ impl Recorder {
             retention: Retention::default(),
             cut: Vec::new(),
             next_loss_log: Mono(0),
-            pins: crate::doors::Guesses::default(),
-            pins_under_way: 0,
             doors: super::doors::Doors::default(),
             now: now.mono,
             clock_offset_ms: now.wall.0 - i64::try_from(now.mono.0 / 1000).unwrap_or(0),

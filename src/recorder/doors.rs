@@ -10,7 +10,7 @@
 use super::command::Said;
 use super::{Output, Peer, Recorder, Session};
 use crate::alarm;
-use crate::doors::{Certificate, Codes, NoPass, Pass};
+use crate::doors::{Certificate, Codes, Guesses, NoPass, Pass};
 use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::limits;
@@ -64,6 +64,10 @@ pub(super) struct Doors {
     /// Of the CA; `None`: there is no TLS listener.
     fingerprint: Option<[u8; FINGERPRINT_BYTES]>,
     codes: Codes,
+    /// Guesses of technicians' PINs.
+    pub pins: Guesses,
+    /// PINs that are being compared.
+    pub pins_under_way: u32,
     /// Technicians who wait for random bits.
     giving: BTreeMap<u32, Pass>,
     /// Requests that are being signed, with the code they used up.

@@ -150,8 +150,8 @@ impl Recorder {
         hello: &Hello<'_>,
     ) -> Result<Said, Refusal> {
         // What is being compared may turn out wrong: no more than would lock are let in at once.
-        let at_once = self.pins.wrong_so_far() + self.pins_under_way;
-        if self.pins.locked(now.mono) || at_once >= limits::GUESSES {
+        let at_once = self.doors.pins.wrong_so_far() + self.doors.pins_under_way;
+        if self.doors.pins.locked(now.mono) || at_once >= limits::GUESSES {
             let text = "too many wrong PINs; try again in a minute";
             return Err(Refusal::new(Code::Locked, text));
         }
@@ -167,20 +167,20 @@ impl Recorder {
             session.checking = true;
             session.claims = Some(Self::claimed(hello, None));
         }
-        self.pins_under_way += 1;
+        self.doors.pins_under_way += 1;
         self.outputs.push_back(Output::CheckPin { session: id, hash, pin });
         Ok(Said::now(Vec::new()))
     }
 
     fn wrong_pin(&mut self, now: Now) {
-        if let Some(ms) = self.pins.wrong(now.mono) {
+        if let Some(ms) = self.doors.pins.wrong(now.mono) {
             let text = format!("wrong technician PINs; locked for {} s", ms / 1000);
             self.raise(now, alarm::Code::Guessing, "pin", text);
         }
     }
 
     pub(super) fn pin_checked(&mut self, now: Now, id: SessionId, right: bool) {
-        self.pins_under_way = self.pins_under_way.saturating_sub(1);
+        self.doors.pins_under_way = self.doors.pins_under_way.saturating_sub(1);
         // Whoever left without waiting has guessed all the same.
         let Some(session) = self.sessions.get_mut(id) else {
             if !right {
@@ -192,7 +192,7 @@ impl Recorder {
         let Some(who) = session.claims.take() else { return };
         let mut bytes = Vec::new();
         if right {
-            self.pins.right();
+            self.doors.pins.right();
             reply::ok(&mut bytes).pair("session", id.0).pair("technician", &who.user).end();
             session.answer(crate::job::Ticket(0), bytes, None);
             self.greet(now, id, who);

@@ -327,7 +327,7 @@ impl SimBox {
                     assert!(client.behind <= limits::OUTPUT_BYTES, "more than there is room for");
                 }
             }
-            Output::Close { session } => {
+            Output::Close { session } | Output::Cut { session } => {
                 if let Some(client) = self.clients.get_mut(&session.0) {
                     client.closed = true;
                 }
@@ -345,6 +345,7 @@ impl SimBox {
             }
             Output::ReadConfig { session, apply } => self.read_config(session, apply),
             Output::LogLevel(_) => {}
+            Output::NewCode { .. } | Output::Sign { .. } => panic!("nobody enrols here"),
             Output::NewCallKey => {
                 let random = self.random();
                 self.call_keys.insert(0, random);
