@@ -30,7 +30,7 @@ TEST_FLAGS := -- --color never
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build run test check bench crash golden
+.PHONY: help setup setup-build run test check bench crash golden fuzz
 
 help: ## list these words
 	@echo 'make WORD, where WORD is one of:'
@@ -77,7 +77,7 @@ run: setup-build ## build the box and start it here, in the foreground; ctrl-c s
 test: setup ## run every test, then the independent checks where they are present
 	cargo test --workspace --no-fail-fast $(PROFILE) $(TEST_FLAGS)
 	@if [ -x $(CHECKS)/records ]; then \
-		line=$$(HUSHBOX_TARGET=$(TARGET) $(CHECKS)/records); code=$$?; \
+		line=$$(HUSHBOX_TARGET=$(abspath $(TARGET)) $(CHECKS)/records); code=$$?; \
 		echo "records: $$line"; exit $$code; \
 	fi
 
@@ -96,6 +96,12 @@ KILLS ?= 400
 SEED ?= $(shell date +%s)
 crash: setup ## kill the real box under load, again and again (KILLS=400 SEED=…)
 	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) cargo test $(PROFILE) --test crash -- --nocapture
+
+# The bodies of fuzz/ under the mutation loop of `make test`, by the clock. With a nightly toolchain
+# and cargo-fuzz, libFuzzer does the same with sanitizers: cd fuzz; cargo +nightly fuzz run media
+FUZZ_SECONDS ?= 600
+fuzz: setup ## mutate what comes from outside (FUZZ_SECONDS=600)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(PROFILE) --test fuzz_replay -- --nocapture
 
 golden: setup ## make the data directory that tests open for ever (for a new format version)
 	cargo test $(PROFILE) --test golden -- --ignored make_the_golden_store

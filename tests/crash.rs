@@ -14,10 +14,12 @@
 
 mod desk;
 mod livebox;
+mod random;
 
 use client::{Connection, News};
-use desk::{Desk, Random};
+use desk::Desk;
 use livebox::{LiveBox, Model, RATE, noise, session};
+use random::Random;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};

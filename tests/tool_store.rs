@@ -134,6 +134,31 @@ fn h7_opus_is_remuxed_and_every_other_name_is_refused() {
 }
 
 #[test]
+fn h7_a_damaged_recording_is_exported_by_force_and_silent_where_it_is_damaged() {
+    for codec in [CodecKind::Opus, CodecKind::Pcm, CodecKind::Ulaw] {
+        let mut made = Made::new();
+        let runs = vec![run(Fate::Stored, 16_000)];
+        let taken = made.record(&Plan { runs, ..plan(7, codec, 1, true) });
+        made.save();
+        let mut bytes = std::fs::read(&taken.path).unwrap();
+        let chunks = bytes.windows(4).enumerate().filter(|(_, window)| window == b"HBMc");
+        let second = chunks.map(|(at, _)| at).nth(1).unwrap();
+        bytes[second + 60] ^= 1;
+        std::fs::write(&taken.path, bytes).unwrap();
+        for name in ["x.wav", "x.opus"] {
+            let refused = made.tool(&["export", &taken.id, "--to", name]);
+            assert_eq!(refused.status, 65, "{}", refused.err);
+            let said = made.tool(&["export", &taken.id, "--force", "--to", name]);
+            assert_eq!(said.status, 0, "{codec:?} {name}: {}", said.err);
+        }
+        let (_, samples) = wav(&made.folder.path().join("x.wav"));
+        assert_eq!(samples.len(), 16_000, "the length is exact all the same");
+        assert!(samples[4000..8000].iter().all(|sample| *sample == 0), "{codec:?}: half a second");
+        assert!(samples[8400..].iter().any(|sample| *sample != 0), "and sound after it");
+    }
+}
+
+#[test]
 fn h5_a_wrong_identity_opens_nothing_and_says_so() {
     let mut made = Made::new();
     let taken = made.record(&plan(7, CodecKind::Pcm, 1, true));

@@ -223,6 +223,16 @@ pub(super) fn push_entry(packet: &[u8], payload: &mut Vec<u8>) {
     payload.extend_from_slice(packet);
 }
 
+/// Takes one entry of a payload.
+type Take = for<'a> fn(&mut &'a [u8]) -> Result<&'a [u8], CodecError>;
+
+/// How the packets of a chunk are taken, one a grid frame. What damage has cost is a chunk without
+/// a byte, of which nothing is stored: all its packets are empty.
+pub(crate) fn packets(runs: &[Run], payload: &[u8]) -> Take {
+    let gap = payload.is_empty() && runs.iter().all(|run| run.fate != Fate::Stored);
+    if gap { |_| Ok(&[]) } else { take_entry }
+}
+
 /// Takes the first packet off `payload`; empty: nothing was coded.
 pub(crate) fn take_entry<'a>(payload: &mut &'a [u8]) -> Result<&'a [u8], CodecError> {
     let mut length = 0;

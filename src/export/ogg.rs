@@ -10,7 +10,7 @@
 //! The stream's serial number follows from the tags: the same recording gives the same file.
 
 use super::{ExportError, Sound};
-use crate::codec::opus::{OpusEncoder, sample_rate, take_entry};
+use crate::codec::opus::{OpusEncoder, packets, sample_rate, take_entry};
 use crate::codec::{CodecError, Decoder, GRID_HZ, Grid, frames_of, grid_frames};
 use crate::config::CodecKind;
 use crate::span::{Fate, Run};
@@ -156,8 +156,9 @@ impl<W: Write> OggWriter<W> {
 
     fn remux(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
         let mut rest = payload;
+        let next = packets(runs, payload);
         for stored in stored_grid_frames(runs, self.grid.frames) {
-            let packet = take_entry(&mut rest)?;
+            let packet = next(&mut rest)?;
             if packet.is_empty() && stored {
                 return Err(CodecError::Missing { grid_frame: self.stream.packets }.into());
             }

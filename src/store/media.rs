@@ -31,6 +31,9 @@ use serde::{Deserialize, Serialize};
 /// Runs in one chunk.
 pub const MAX_RUNS: usize = 64;
 
+/// Frames of one chunk, whatever their fate: what a reader takes at once.
+pub const MAX_CHUNK_FRAMES: u64 = 1 << 20;
+
 /// Bytes of one chunk, header and payload: the window that reading keeps in memory.
 pub const MAX_CHUNK_BYTES: usize = 256 * 1024;
 

@@ -5,24 +5,12 @@
 //! box must show what the model says. Nothing here starts or kills a box.
 
 use crate::livebox::{PATIENCE, ok, session};
+use crate::random::Random;
 use client::{Address, Connection, News};
 use protocol::AgentState;
 use protocol::client::{Pairs, Reply};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-
-/// A small generator: the same seed, the same commands.
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
 
 /// What a desk does.
 #[derive(Clone, Debug, PartialEq, Eq)]

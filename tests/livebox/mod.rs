@@ -217,6 +217,7 @@ impl LiveBox {
     }
 
     /// Waits until the first channel has heard so many samples more.
+    #[allow(clippy::disallowed_methods, reason = "a bounded look at another process")]
     pub fn hear(&self, samples: u64) {
         let mut monitor = self.session("hello monitor");
         let mut position = || -> u64 {

@@ -5,7 +5,7 @@
 //! where the encoder was, by the same rule. Frames that are not stored become exact zeros,
 //! whatever the codec rang into them.
 
-use super::{CodecError, Grid, channels, check_delay, sample_rate, take_entry};
+use super::{CodecError, Grid, channels, check_delay, packets, sample_rate, take_entry};
 use crate::span::{Fate, Run};
 
 /// One libopus decoder and the fates that wait for their samples.
@@ -66,6 +66,7 @@ impl OpusDecoder {
         out: &mut Vec<i16>,
     ) -> Result<bool, CodecError> {
         let mut rest = payload;
+        let packet = packets(runs, payload);
         self.stored.clear();
         for run in runs {
             let mut left = run.frames as usize;
@@ -75,12 +76,12 @@ impl OpusDecoder {
                 self.stored.resize(filled, run.fate == Fate::Stored);
                 left -= part;
                 if filled == self.grid.frames {
-                    self.grid_frame(take_entry(&mut rest)?, out)?;
+                    self.grid_frame(packet(&mut rest)?, out)?;
                 }
             }
         }
         if !self.stored.is_empty() {
-            self.grid_frame(take_entry(&mut rest)?, out)?;
+            self.grid_frame(packet(&mut rest)?, out)?;
         }
         let ending = !rest.is_empty() && !self.waiting.is_empty();
         if ending {

@@ -3,7 +3,9 @@
 //! Each can be put and taken; taking checks magic, lengths, padding and checksum, and gives `None`
 //! for anything else, whatever the bytes are. Nothing here looks at a whole file.
 
-use super::{MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaError, MediaHeader};
+use super::{
+    MAX_CHUNK_FRAMES, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaError, MediaHeader,
+};
 use crate::span::{Fate, Ledger, Loss, Run};
 use crate::store::bytes::{Fields, checksum, narrow, wide};
 use crate::store::fact::RecordingEnd;
@@ -192,6 +194,9 @@ pub fn take_chunk(bytes: &[u8]) -> Option<ChunkHead> {
         head.runs.push(Run { fate, frames: fields.u32()? }).ok()?;
     }
     from.0.checked_add(head.frames())?;
+    if head.frames() > MAX_CHUNK_FRAMES {
+        return None;
+    }
     let payload_sum = fields.array::<SUM_BYTES>()?;
     let covered = chunk_clear_bytes(count) + SUM_BYTES;
     fields.array::<SUM_BYTES>().filter(|sum| *sum == checksum(&[&bytes[..covered]]))?;

@@ -8,6 +8,7 @@ use super::fold::SpanFold;
 use super::format::{self, Trailer};
 use super::walk::{Mark, Step, Walker};
 use super::{Finished, MediaError, MediaHeader};
+use crate::limits;
 use crate::span::{Fate, Ledger, Loss, Run};
 use crate::store::bytes::wide;
 use crate::store::damage::{Damage, Tail};
@@ -126,8 +127,9 @@ impl<R: Read> MediaReader<R> {
                 Step::Trailer { gap, .. } => (gap, None),
                 Step::End => return Ok(walker.tail),
             };
-            if gap > 0 {
-                visit(&[missing(gap)], &[]);
+            let grid = u32::try_from(limits::grid_frames(walker.header.rate)).unwrap_or(1);
+            for frames in parts(gap, grid.max(1) * limits::CHUNK_GRIDS) {
+                visit(&[missing(frames)], &[]);
             }
             let Some(head) = head else {
                 walker.pass_trailer()?;
@@ -142,6 +144,12 @@ impl<R: Read> MediaReader<R> {
             walker.pass_chunk(&head);
         }
     }
+}
+
+/// `whole` in parts of `part`, and the rest: nobody has to take hours at once.
+fn parts(whole: u32, part: u32) -> impl Iterator<Item = u32> {
+    let rest = whole % part;
+    std::iter::repeat_n(part, (whole / part) as usize).chain((rest > 0).then_some(rest))
 }
 
 /// Frames that damage has cost.

@@ -4,7 +4,7 @@
 //! the ledger run along. One `MediaWriter` is one file under one data key. Nothing here syncs.
 
 use super::format::{self, ChunkHead, Trailer};
-use super::{Finished, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaHeader};
+use super::{Finished, MAX_CHUNK_FRAMES, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaHeader};
 use crate::span::{Fate, Ledger, Run};
 use crate::store::fact::RecordingEnd;
 use crate::store::seal::{DataKey, SEAL_TAG_BYTES, Sealer};
@@ -60,6 +60,7 @@ impl MediaWriter {
             from: self.to,
             runs: heapless::Vec::from_slice(runs).unwrap_or_default(),
         };
+        assert!(head.frames() <= MAX_CHUNK_FRAMES, "{} frames in one chunk", head.frames());
         let start = out.len();
         format::put_chunk_clear(&head, out);
         if let Some(sealer) = &self.sealer {

@@ -1,0 +1,5 @@
+//! `cargo +nightly fuzz run keys`: the body is `hushbox_fuzz::keys`.
+//! What must hold is said there, so that the same body runs without a fuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| hushbox_fuzz::keys(data));

@@ -1,0 +1,181 @@
+//! What is done with bytes that somebody else made: one plain function for each way in.
+//!
+//! A body must not panic, and must keep within the memory that its row in `TARGETS` allows; what it
+//! asserts beyond that is said where it stands. `fuzz_targets/` gives the bodies to libFuzzer,
+//! `tests/fuzz_replay.rs` to a mutation loop with a fixed seed, which counts the memory.
+//!
+//! Nothing here reads a file, makes bytes, or judges what they mean.
+
+mod repair;
+
+use hushbox::codec::Decoder;
+use hushbox::config;
+use hushbox::store::fact::RecordingEnd;
+use hushbox::store::journal::{Checkpoint, Item, JournalReader, JournalState};
+use hushbox::store::media::{self, MediaReader};
+use hushbox::store::seal;
+use hushbox::store::verify::{Basis, Verifier};
+use protocol::{Assembler, Client, Command, Kind, Line, Piece};
+
+/// One way in.
+pub struct Target {
+    pub name: &'static str,
+    pub body: fn(&[u8]),
+    /// Memory it may take at once: so many bytes, and so many for each byte of the input.
+    pub fixed_bytes: usize,
+    pub bytes_per_byte: usize,
+}
+
+/// Every way in. Windows and buffers are fixed; what is kept of an input grows with it.
+pub const TARGETS: [Target; 8] = [
+    Target { name: "journal", body: journal, fixed_bytes: 1 << 18, bytes_per_byte: 64 },
+    Target { name: "media", body: media, fixed_bytes: 3 << 20, bytes_per_byte: 64 },
+    Target { name: "checkpoint", body: checkpoint, fixed_bytes: 1 << 12, bytes_per_byte: 16 },
+    Target { name: "keys", body: keys, fixed_bytes: 1 << 18, bytes_per_byte: 64 },
+    Target { name: "config", body: config, fixed_bytes: 1 << 18, bytes_per_byte: 512 },
+    Target { name: "line", body: line, fixed_bytes: 1 << 14, bytes_per_byte: 64 },
+    Target { name: "command", body: command, fixed_bytes: 1 << 14, bytes_per_byte: 64 },
+    Target { name: "client", body: client, fixed_bytes: 1 << 16, bytes_per_byte: 128 },
+];
+
+/// A journal file: read, verified, and gone on from. Then the same with its checksums made to
+/// hold, so that what they guard is reached.
+pub fn journal(data: &[u8]) {
+    read_journal(data);
+    let mut mended = data.to_vec();
+    repair::journal(&mut mended);
+    read_journal(&mended);
+}
+
+fn read_journal(data: &[u8]) {
+    let mut verifier = Verifier::new(Basis::default());
+    verifier.journal("journal/2026-11-22.hbj", data);
+    let _ = verifier.finish();
+    let Ok(mut reader) = JournalReader::open(data) else { return };
+    let (mut items, mut last) = (0, 0);
+    while let Ok(Some(item)) = reader.next_item() {
+        if let Item::Entry { sequence, at, .. } | Item::Checkpoint { sequence, at, .. } = item {
+            assert!(sequence >= last && at < wide(data.len()));
+            last = sequence;
+        }
+        items += 1;
+    }
+    let ending = reader.finish();
+    assert!(items <= data.len() + 1 && ending.good_bytes <= wide(data.len()));
+    assert!(ending.state.sequence >= JournalState::START.sequence || ending.good_bytes > 0);
+}
+
+/// A media file: added up without a key, completed if it was cut, and decoded if it is not sealed.
+/// Then the same with its checksums made to hold.
+pub fn media(data: &[u8]) {
+    read_media(data);
+    let mut mended = data.to_vec();
+    repair::media(&mut mended);
+    read_media(&mended);
+}
+
+fn read_media(data: &[u8]) {
+    let Ok(scan) = media::scan(data) else { return };
+    assert!(scan.good_bytes <= wide(data.len()));
+    if let Some(closing) = scan.close_cut(RecordingEnd::Power) {
+        // What was cut and completed is complete, and says what was promised of it.
+        let good = usize::try_from(scan.good_bytes).unwrap_or(0);
+        let whole = [&data[..good], &closing.bytes].concat();
+        let again = media::scan(&whole[..]).expect("it was read before");
+        assert_eq!(again.trailer, Some(closing.finished));
+        assert!(again.close_cut(RecordingEnd::Power).is_none(), "it is completed once");
+    }
+    let Ok(reader) = MediaReader::open(data) else { return };
+    let header = reader.header().clone();
+    let decoder = Decoder::new(header.codec, header.rate, header.sides, header.delay);
+    let mut decoder = decoder.ok();
+    let (mut samples, mut left) = (Vec::new(), 1_u64 << 22);
+    let _ = reader.chunks(None, |runs, payload| {
+        let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
+        assert!(frames <= media::MAX_CHUNK_FRAMES.max(u64::from(header.rate)));
+        // Hours of forged silence take long and find nothing new.
+        left = left.saturating_sub(frames);
+        let read = decoder.as_mut().filter(|_| left > 0);
+        if read.is_some_and(|decoder| decoder.chunk(runs, payload, &mut samples).is_err()) {
+            decoder = None;
+        }
+        samples.clear();
+    });
+    if let Some(mut decoder) = decoder {
+        decoder.finish(&mut samples);
+    }
+}
+
+/// A checkpoint as text: what is read is written back as it was, but for its spaces.
+pub fn checkpoint(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(read) = Checkpoint::parse_line(text) {
+        assert_eq!(Checkpoint::parse_line(&read.to_line()), Some(read));
+    }
+}
+
+/// Keys as text, and a wrapped data key.
+pub fn keys(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let _ = seal::parse_recipients(&text);
+    if let Ok(identities) = seal::parse_identities(&text) {
+        let _ = seal::unwrap(data, &identities);
+    }
+    let stranger = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+    if let Ok(identities) = seal::parse_identities(stranger) {
+        let _ = seal::unwrap(data, &identities);
+    }
+}
+
+/// A configuration: taken, or refused with a place for every error.
+pub fn config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Err(errors) = config::parse(text) {
+        assert!(!errors.is_empty(), "refused without a reason");
+    }
+}
+
+/// A line, and the bytes of a whole connection put together into lines.
+pub fn line(data: &[u8]) {
+    let text = std::str::from_utf8(data).unwrap_or_default();
+    if let Ok(line) = Line::parse(text) {
+        assert!(line.words().len() <= text.len());
+    }
+    let (mut assembler, mut rest) = (Assembler::new(), data);
+    while let Some(piece) = assembler.take(&mut rest) {
+        if let Piece::Line(text) = piece {
+            assert!(!text.contains('\n') && text.len() < 1024);
+        }
+    }
+    assert!(rest.is_empty(), "everything is taken");
+}
+
+/// A command, for everybody: nobody gets one that is not for their kind.
+pub fn command(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let known = Command::parse(text).is_ok();
+    for kind in [None].into_iter().chain(Kind::ALL.into_iter().map(Some)) {
+        assert!(known || Command::parse_for(text, kind).is_err());
+    }
+}
+
+/// What a client is sent, in two pieces; the first byte says where they part.
+pub fn client(data: &[u8]) {
+    let Some((first, data)) = data.split_first() else { return };
+    let at = usize::from(*first).min(data.len());
+    let mut client = Client::new();
+    for line in ["hello agent user=a1", "status", "records", "media x"] {
+        let _ = client.send(line);
+    }
+    for piece in [&data[..at], &data[at..]] {
+        client.receive(piece);
+        while let Some(event) = client.poll() {
+            drop(event);
+        }
+    }
+    assert!(client.unanswered() <= 4);
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
