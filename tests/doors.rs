@@ -344,13 +344,12 @@ fn h4_too_many_sessions_are_told_so() {
     refused.read_to_string(&mut text).unwrap();
     assert!(text.starts_with("err too-many "), "{text}");
     drop(inside.pop());
-    let name = until("a place is free", || {
+    until("a place is free", || {
         let mut client = TcpStream::connect(("127.0.0.1", the_box.port)).unwrap();
         let mut first = [0; 7];
         client.read_exact(&mut first).unwrap();
         (first == *b"hushbox").then_some(())
     });
-    assert_eq!(name, ());
 }
 
 #[test]
