@@ -34,15 +34,24 @@ pub enum TurnedAway {
     Unfinished,
     /// The handshake failed: no TLS, an old version, a certificate of somebody else's.
     Handshake,
+    /// No hello came in time.
+    Mute,
+    /// A session said nothing for too long.
+    Silent,
+    /// What was sent was not read for too long.
+    Slow,
 }
 
 impl TurnedAway {
-    pub const ALL: [TurnedAway; 5] = [
+    pub const ALL: [TurnedAway; 8] = [
         TurnedAway::Sessions,
         TurnedAway::Address,
         TurnedAway::Rate,
         TurnedAway::Unfinished,
         TurnedAway::Handshake,
+        TurnedAway::Mute,
+        TurnedAway::Silent,
+        TurnedAway::Slow,
     ];
 
     /// The label of its counter.
@@ -54,6 +63,9 @@ impl TurnedAway {
             TurnedAway::Rate => "rate",
             TurnedAway::Unfinished => "unfinished",
             TurnedAway::Handshake => "handshake",
+            TurnedAway::Mute => "mute",
+            TurnedAway::Silent => "silent",
+            TurnedAway::Slow => "slow",
         }
     }
 }

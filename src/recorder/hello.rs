@@ -5,7 +5,7 @@
 //! keeps a session alive: `tick_sessions` closes what is silent.
 
 use super::command::Said;
-use super::{Output, Peer, Recorder, Session, Who};
+use super::{Output, Peer, Recorder, Session, TurnedAway, Who};
 use crate::alarm;
 use crate::directory::{AgentIndex, Unknown};
 use crate::id::SessionId;
@@ -282,16 +282,23 @@ impl Recorder {
     /// Closes what is silent, what never said hello, and what has said its last word.
     pub(super) fn tick_sessions(&mut self, now: Now) {
         let mut gone = Vec::new();
+        let mut late = Vec::new();
         for session in self.sessions.iter_mut() {
             let silent = now.mono.since_ms(session.last_line) >= limits::SILENT_MS;
             let mute = session.who.is_none()
                 && !session.checking
                 && now.mono.since_ms(session.opened) >= limits::HELLO_MS;
+            if mute && !session.closing {
+                late.push(TurnedAway::Mute);
+            } else if silent && session.who.is_some() {
+                late.push(TurnedAway::Silent);
+            }
             session.closing |= silent || mute;
             if session.closing && session.idle() || silent {
                 gone.push(session.id);
             }
         }
+        late.into_iter().for_each(|why| self.turned_away(why));
         for id in gone {
             self.outputs.push_back(Output::Close { session: id });
             self.gone(now, id);

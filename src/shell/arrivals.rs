@@ -81,10 +81,9 @@ impl Daemon {
             }
             _ => None,
         };
-        let local = &self.config.local;
         let peer = match (&stream, from) {
-            (Stream::Unix(unix), _) => peer::over_unix(local, unix),
-            (Stream::Tcp(_), Some(from)) => peer::over_tcp(local, from),
+            (Stream::Unix(unix), _) => peer::over_unix(&self.local_ids, unix),
+            (Stream::Tcp(_), Some(from)) => peer::over_tcp(&self.config.local, from),
             (Stream::Tcp(_), None) => crate::recorder::Peer::default(),
         };
         self.next_session += 1;

@@ -13,6 +13,7 @@ use super::data_dir::DataDir;
 use super::disk::{Died, Disk};
 use super::helper::{Answer, Fresh, Helper, ReadConfig, Request};
 use super::listener::Listener;
+use super::peer::LocalIds;
 use super::session::{Connection, Heard, Took};
 use super::signal::{Signals, Wish};
 use super::tls::Tls;
@@ -20,7 +21,7 @@ use crate::channel::ChannelIndex;
 use crate::config::Config;
 use crate::id::SessionId;
 use crate::limits;
-use crate::recorder::{Input, Output, Recorder};
+use crate::recorder::{Input, Output, Recorder, TurnedAway};
 use crate::span::Loss;
 use crate::time::{Mono, Now};
 use board::{Board, LostWhy, Reading, State};
@@ -134,6 +135,7 @@ pub struct Daemon {
     /// Who of those with more to say had the last turn.
     pub(super) last_busy: u32,
     pub(super) admission: Admission,
+    pub(super) local_ids: LocalIds,
     /// Nothing can be accepted before this moment.
     pub(super) rest_until: Mono,
     /// With a TLS listener.
@@ -325,7 +327,7 @@ impl Daemon {
         (apply, result): (bool, Result<Fresh, String>),
     ) {
         let result = match result {
-            Ok(Fresh { config, sealed }) => {
+            Ok(Fresh { config, sealed, local_ids }) => {
                 if apply {
                     if let Some((recipients, envelopes)) = sealed {
                         log::info!("recordings are sealed to {} keys now", recipients.len());
@@ -333,6 +335,7 @@ impl Daemon {
                         self.recorder.replace_envelopes(envelopes);
                     }
                     self.config.local = config.local.clone();
+                    self.local_ids = local_ids;
                     self.config.limits = config.limits.clone();
                     self.recorder.handle(now, Input::Reload(config));
                 }
@@ -471,7 +474,11 @@ impl Daemon {
         self.flush_newcomers(now.mono);
         let mut gone = Vec::new();
         for (id, connection) in &mut self.connections {
-            let mut alive = !connection.cut && connection.flush(now.mono);
+            let drained = connection.flush(now.mono);
+            if !drained && !connection.is_over() {
+                self.recorder.turned_away(TurnedAway::Slow);
+            }
+            let mut alive = !connection.cut && drained;
             if alive && connection.closing {
                 connection.say_bye();
                 alive = connection.flush(now.mono);

@@ -6,6 +6,7 @@
 
 use super::authority::{Authority, Shown};
 use super::data_dir;
+use super::peer::LocalIds;
 use crate::config::Config;
 use crate::doors::Certificate;
 use crate::id::SessionId;
@@ -74,6 +75,8 @@ pub struct ReadConfig {
 /// What a configuration that was read again brings.
 pub struct Fresh {
     pub config: Box<Config>,
+    /// The names in its `[local]`, looked up.
+    pub local_ids: LocalIds,
     /// Public keys other than those sealed to so far, and a stock of envelopes for them.
     pub sealed: Option<(Vec<Recipient>, Vec<Envelope>)>,
 }
@@ -233,17 +236,18 @@ fn pin_is_right(hash: &str, pin: &str) -> bool {
 /// Whether recordings are sealed stays as it was at the start; to whom may change.
 fn read_config(wanted: &ReadConfig, before: &[Recipient], seal: bool) -> Result<Fresh, String> {
     let config = Box::new(super::daemon::read_config(&wanted.path)?);
+    let local_ids = LocalIds::look_up(&config.local);
     if !seal || !config.store.seal {
-        return Ok(Fresh { config, sealed: None });
+        return Ok(Fresh { config, local_ids, sealed: None });
     }
     let recipients = super::data_dir::recipients_again(&config, &wanted.data);
     let recipients = recipients.map_err(|error| error.to_string())?;
     let words = |all: &[Recipient]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
     if words(&recipients) == words(before) {
-        return Ok(Fresh { config, sealed: None });
+        return Ok(Fresh { config, local_ids, sealed: None });
     }
     let stock = envelopes(wanted.stock, &recipients, seal)?;
-    Ok(Fresh { config, sealed: Some((recipients, stock)) })
+    Ok(Fresh { config, local_ids, sealed: Some((recipients, stock)) })
 }
 
 /// Makes envelopes; slow (see `Envelope::make`), so not for the loop, but for its start.

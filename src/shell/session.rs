@@ -304,13 +304,13 @@ impl Connection {
                 Some(tls) => {
                     match tls.seal(&self.output[self.output_from..]) {
                         Ok(count) => self.output_from += count,
-                        Err(_) => return false,
+                        Err(_) => return self.lost(),
                     }
                     continue;
                 }
             };
             match result {
-                Ok(0) => return false,
+                Ok(0) => return self.lost(),
                 Ok(count) => {
                     if self.tls.is_none() {
                         self.output_from += count;
@@ -319,7 +319,7 @@ impl Connection {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return false,
+                Err(_) => return self.lost(),
             }
         }
         if self.output_from == self.output.len() {
@@ -332,6 +332,17 @@ impl Connection {
         }
         let since = *self.stuck.get_or_insert(now);
         now.since_ms(since) < limits::DRAIN_MS
+    }
+
+    fn lost(&mut self) -> bool {
+        self.ended = true;
+        false
+    }
+
+    /// Whether the other end is gone; a client that only does not read is still there.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ended
     }
 
     /// Everything has been sent.

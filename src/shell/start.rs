@@ -12,6 +12,7 @@ use super::data_dir::DataDir;
 use super::disk::Disk;
 use super::helper::Helper;
 use super::listener::Listener;
+use super::peer::LocalIds;
 use super::printer::Printer;
 use super::signal::Signals;
 use super::tls::{Tls, TlsError};
@@ -78,6 +79,7 @@ impl Daemon {
             connections: BTreeMap::new(),
             last_busy: 0,
             admission: Admission::default(),
+            local_ids: LocalIds::look_up(&config.local),
             rest_until: Mono(0),
             tls,
             next_session: 0,
