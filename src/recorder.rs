@@ -293,6 +293,14 @@ impl Recorder {
         self.sessions.get(session).is_some_and(Session::takes_lines)
     }
 
+    /// Whether a session is one that may black out: its lines come before those of all others.
+    #[must_use]
+    pub fn may_mask(&self, session: SessionId) -> bool {
+        use protocol::Kind;
+        let kind = self.sessions.get(session).and_then(Session::kind);
+        matches!(kind, Some(Kind::Agent | Kind::Supervisor | Kind::Cti))
+    }
+
     /// When `turn` must be called again even if nothing happens.
     #[must_use]
     pub fn next_deadline(&self, now: Now) -> Mono {

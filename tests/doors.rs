@@ -393,3 +393,54 @@ fn the_boxs_certificate_is_renewed_while_it_runs() {
     assert_eq!(stored, [new], "it outlives a restart");
     open.ok("ping");
 }
+
+/// Runs the tool as another user; `None` where only root could.
+fn as_user(the_box: &TheBox, (uid, gid): (u32, u32), words: &[&str]) -> Option<Ended> {
+    use std::os::unix::process::CommandExt;
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("not tried: only root can be somebody else");
+        return None;
+    }
+    let to = format!("unix:{}", the_box.path("box.sock").display());
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    command.args(["send", "--to", &to]).args(words).uid(uid).gid(gid).current_dir("/");
+    let output = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Some(Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) })
+}
+
+#[test]
+fn local_processes_are_what_their_user_and_group_say() {
+    let mut the_box = TheBox::new(site());
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(the_box.folder.path(), open).unwrap();
+    let text = std::fs::read_to_string(the_box.config()).unwrap();
+    let local = "[local]\nportal_user = \"nobody\"\ncti_user = \"daemon\"\n\
+                 technician_group = \"bin\"\n";
+    let text = text.replace("[local]\n", local).replace("data/hushbox.sock", "box.sock");
+    std::fs::write(the_box.config(), text).unwrap();
+    the_box.start();
+    let id = |name: &str| {
+        let user = nix::unistd::User::from_name(name).unwrap().expect("a system user");
+        (user.uid.as_raw(), user.gid.as_raw())
+    };
+    let (portal, feed, technician, stranger) = (id("nobody"), id("daemon"), id("bin"), id("sys"));
+    let agent = ["--user", "a1", "--via", "portal", "status"];
+    let pin = ["--kind", "technician", "--user", "field", "--pin", "2468", "clients"];
+    let cases: [(_, &[&str], i32); 7] = [
+        (portal, &agent, 0),
+        (portal, &["--kind", "cti", "calls"], 1),
+        (feed, &["--kind", "cti", "calls"], 0),
+        (feed, &agent, 1),
+        (technician, &pin, 0),
+        (stranger, &pin, 1),
+        (stranger, &["--kind", "monitor", "status"], 1),
+    ];
+    for (user, words, code) in cases {
+        if let Some(said) = as_user(&the_box, user, words) {
+            assert_eq!(said.code, Some(code), "{user:?} {words:?}: {said:?}");
+            assert!(code == 0 || said.out.starts_with("err denied "), "{said:?}");
+        }
+    }
+    the_box.stop();
+}

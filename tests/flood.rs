@@ -23,7 +23,6 @@ use the_box::{TheBox, await_position, position_of};
 
 const CHANNELS: u16 = 64;
 const CONNECTIONS: usize = 2000;
-const ROWDIES: usize = 4;
 const AGENTS: u16 = 8;
 /// Blackouts of each honest agent.
 const BLACKOUTS: usize = 25;
@@ -109,12 +108,13 @@ impl Crowd {
     fn gather(ports: (u16, u16)) -> Crowd {
         let over = Arc::new(AtomicBool::new(false));
         let (opened, spoken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let thread = |_| {
+        // One manner a thread: where the kernel's queue is full, only those who knock there wait.
+        let thread = |manner: &Manner| {
             let (over, opened, spoken) = (over.clone(), opened.clone(), spoken.clone());
+            let manner = *manner;
             std::thread::spawn(move || {
-                let manners = MANNERS.iter().cycle().take(CONNECTIONS / ROWDIES);
-                let mut all: Vec<Rowdy> =
-                    manners.map(|manner| Rowdy { manner: *manner, socket: None }).collect();
+                let one = |_| Rowdy { manner, socket: None };
+                let mut all: Vec<Rowdy> = (0..CONNECTIONS / MANNERS.len()).map(one).collect();
                 while !over.load(Ordering::Relaxed) {
                     for rowdy in &mut all {
                         opened.fetch_add(rowdy.act(ports, &spoken), Ordering::Relaxed);
@@ -122,7 +122,7 @@ impl Crowd {
                 }
             })
         };
-        let threads = (0..ROWDIES).map(thread).collect();
+        let threads = MANNERS.iter().map(thread).collect();
         Crowd { over, opened, spoken, threads }
     }
 

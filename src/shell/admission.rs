@@ -13,6 +13,9 @@ use std::net::IpAddr;
 /// An address may have so many connections more, while they are no sessions yet: whoever is one too
 /// many is told so after the handshake.
 const HANDSHAKES_PER_ADDRESS: u32 = 8;
+/// Kept for the unix socket: the PBX's feed and the technician come in however many have come over
+/// the network.
+const LOCAL_SESSIONS: usize = 32;
 /// Handshakes may come in bursts of a quarter of a second.
 const BURSTS_A_SECOND: u64 = 4;
 /// No address has more than this part of the handshakes of a second.
@@ -76,7 +79,8 @@ impl Admission {
         Ok(())
     }
 
-    /// Whether it may become a session, while there are so many.
+    /// Whether it may become a session, while there are so many. `local`: it came over the unix
+    /// socket.
     ///
     /// # Errors
     /// It is to be told so, and closed.
@@ -84,9 +88,10 @@ impl Admission {
         &self,
         limits: &Limits,
         sessions: usize,
-        address: Option<IpAddr>,
+        (address, local): (Option<IpAddr>, bool),
     ) -> Result<(), TurnedAway> {
-        if sessions >= usize::try_from(limits.sessions).unwrap_or(usize::MAX) {
+        let most = usize::try_from(limits.sessions).unwrap_or(usize::MAX);
+        if sessions >= if local { most.saturating_add(LOCAL_SESSIONS) } else { most } {
             return Err(TurnedAway::Sessions);
         }
         let held = address.and_then(|address| self.held.get(&address));
@@ -131,14 +136,16 @@ mod tests {
         let mut admission = Admission::default();
         for _ in 0..3 {
             admission.enter(address(1));
-            assert_eq!(admission.admit(&LIMITS, 0, address(1)), Ok(()));
+            assert_eq!(admission.admit(&LIMITS, 0, (address(1), false)), Ok(()));
         }
         admission.enter(address(1));
-        assert_eq!(admission.admit(&LIMITS, 0, address(1)), Err(TurnedAway::Address));
-        assert_eq!(admission.admit(&LIMITS, 0, address(2)), Ok(()));
-        assert_eq!(admission.admit(&LIMITS, 100, address(2)), Err(TurnedAway::Sessions));
+        assert_eq!(admission.admit(&LIMITS, 0, (address(1), false)), Err(TurnedAway::Address));
+        assert_eq!(admission.admit(&LIMITS, 0, (address(2), false)), Ok(()));
+        assert_eq!(admission.admit(&LIMITS, 100, (address(2), false)), Err(TurnedAway::Sessions));
+        assert_eq!(admission.admit(&LIMITS, 131, (None, true)), Ok(()));
+        assert_eq!(admission.admit(&LIMITS, 132, (None, true)), Err(TurnedAway::Sessions));
         admission.leave(address(1));
-        assert_eq!(admission.admit(&LIMITS, 0, address(1)), Ok(()));
+        assert_eq!(admission.admit(&LIMITS, 0, (address(1), false)), Ok(()));
         assert_eq!(counted("::ffff:127.0.0.1".parse().unwrap()), None);
         for _ in 0..3 {
             admission.leave(address(1));

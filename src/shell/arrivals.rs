@@ -116,7 +116,8 @@ impl Daemon {
 
     fn let_in(&mut self, now: Now, id: u32, (mut connection, input): (Connection, Input<'_>)) {
         let (limits, sessions) = (&self.config.limits, self.connections.len());
-        if let Err(why) = self.admission.admit(limits, sessions, connection.address) {
+        let whence = (connection.address, connection.is_unix());
+        if let Err(why) = self.admission.admit(limits, sessions, whence) {
             let mut bytes = Vec::new();
             let refusal = protocol::Refusal::from(protocol::Code::TooMany);
             protocol::reply::err(&mut bytes, &refusal).end();

@@ -28,6 +28,7 @@ use board::{Board, LostWhy, Reading, State};
 use mio::{Events, Poll};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,13 +38,25 @@ pub(super) const LISTENERS: usize = 2;
 pub(super) const BOARDS: usize = 64;
 pub(super) const SESSIONS: usize = 1 << 16;
 
-/// Lines that everybody may have taken in one turn, before anybody has more.
+/// Lines of one session that are taken before anybody has more.
 const FIRST_LINES: usize = 2;
 
-/// Lines that one session with more to say may have taken in one turn, and all of them together:
-/// 256 × 20 µs are 5 ms.
+/// Lines that one session with a backlog may have taken in one turn.
 const LINES_PER_TURN: usize = 16;
-const MORE_LINES: usize = 256;
+
+/// Lines of one turn, of those who say little and of those with a backlog, over all sessions that
+/// may not black out: 256 × 20 µs are 5 ms.
+const CALM_LINES: usize = 192;
+const BUSY_LINES: usize = 64;
+
+/// In which order lines are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rank {
+    Calm,
+    Busy,
+    /// It may black out, and has no backlog.
+    Masks,
+}
 
 /// Frames one board may give in one turn: half a second at 48 kHz.
 const BOARD_FRAMES: u32 = 24_000;
@@ -132,8 +145,8 @@ pub struct Daemon {
     /// Whose handshake went on last.
     pub(super) last_shaken: u32,
     pub(super) connections: BTreeMap<u32, Connection>,
-    /// Who of those with more to say had the last turn.
-    pub(super) last_busy: u32,
+    /// Who of each rank that takes turns had the last one.
+    pub(super) last_heard: [u32; 2],
     pub(super) admission: Admission,
     pub(super) local_ids: LocalIds,
     /// Nothing can be accepted before this moment.
@@ -362,28 +375,44 @@ impl Daemon {
         }
     }
 
-    /// Everybody's first lines, so that nobody's blackout waits for another's backlog; then, in
-    /// turns, more of those who have more to say.
+    /// First a line or two of everybody who may black out, so that no blackout waits for a crowd;
+    /// then of the others, so many in all; then more of those with a backlog. Who is not reached
+    /// comes first in the next turn.
     fn take_lines(&mut self, woke: Mono) {
         let mut gone = Vec::new();
-        let calm = |(id, connection): (&u32, &Connection)| (!connection.busy).then_some(*id);
-        for id in self.connections.iter().filter_map(calm).collect::<Vec<u32>>() {
+        for id in self.who_speaks(0.., Rank::Masks) {
             self.take_lines_of(id, FIRST_LINES, (woke, &mut gone));
         }
-        let busy = |(id, connection): (&u32, &Connection)| connection.busy.then_some(*id);
-        let later = self.connections.range(self.last_busy.saturating_add(1)..).filter_map(busy);
-        let earlier = self.connections.range(..=self.last_busy).filter_map(busy);
-        let order: Vec<u32> = later.chain(earlier).collect();
-        let mut left = MORE_LINES;
-        for id in order {
-            if left == 0 {
-                break;
+        for (rank, most, all) in
+            [(Rank::Calm, FIRST_LINES, CALM_LINES), (Rank::Busy, LINES_PER_TURN, BUSY_LINES)]
+        {
+            let last = self.last_heard[rank as usize];
+            let mut order = self.who_speaks(last.saturating_add(1).., rank);
+            order.extend(self.who_speaks(..=last, rank));
+            let mut left = all;
+            for id in order {
+                if left == 0 {
+                    break;
+                }
+                self.last_heard[rank as usize] = id;
+                left -= self.take_lines_of(id, most.min(left), (woke, &mut gone));
             }
-            self.last_busy = id;
-            left -= self.take_lines_of(id, LINES_PER_TURN.min(left), (woke, &mut gone));
         }
         let now = self.clock.now();
         gone.into_iter().for_each(|id| self.drop_connection(now, id));
+    }
+
+    /// Whose lines there are to take, of this rank.
+    fn who_speaks(&self, range: impl RangeBounds<u32>, wanted: Rank) -> Vec<u32> {
+        let speaks = |(id, connection): (&u32, &Connection)| {
+            let rank = match connection.busy {
+                true => Rank::Busy,
+                false if self.recorder.may_mask(SessionId(*id)) => Rank::Masks,
+                false => Rank::Calm,
+            };
+            (connection.has_input() && rank == wanted).then_some(*id)
+        };
+        self.connections.range(range).filter_map(speaks).collect()
     }
 
     /// Takes at most `most` lines of one client, and says how many it took.

@@ -160,6 +160,11 @@ impl Connection {
     }
 
     #[must_use]
+    pub fn is_unix(&self) -> bool {
+        matches!(self.stream, Stream::Unix(_))
+    }
+
+    #[must_use]
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()
     }

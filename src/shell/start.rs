@@ -77,7 +77,7 @@ impl Daemon {
             newcomers: BTreeMap::new(),
             last_shaken: 0,
             connections: BTreeMap::new(),
-            last_busy: 0,
+            last_heard: [0; 2],
             admission: Admission::default(),
             local_ids: LocalIds::look_up(&config.local),
             rest_until: Mono(0),
