@@ -328,6 +328,22 @@ fn what_is_no_tls_is_turned_away_and_counted() {
 }
 
 #[test]
+fn who_shakes_hands_slowly_comes_in_after_others() {
+    let the_box = TheBox::start_new(site());
+    let config = tls::config(&authority(&the_box), None);
+    let mut slow = tls::connect(the_box.tls_port, config);
+    let mut quick = over_tls(&the_box, None);
+    let mut plain = Client::tcp(the_box.port);
+    let mut greeting = [0; 10];
+    slow.read_exact(&mut greeting).unwrap();
+    assert_eq!(&greeting, b"hushbox 1 ");
+    quick.ok("ping");
+    plain.ok("ping");
+    slow.write_all(b"ping\n").unwrap();
+    slow.read_exact(&mut greeting).unwrap();
+}
+
+#[test]
 fn h4_too_many_sessions_are_told_so() {
     let site = site();
     let more = format!("{}[limits]\nsessions = 4\n", site.more);

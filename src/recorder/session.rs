@@ -200,7 +200,7 @@ impl Session {
     }
 }
 
-/// All connections, in the order they came: each is looked up several times a line.
+/// All connections, by id: each is looked up several times a line.
 #[derive(Debug, Default)]
 pub struct Sessions {
     sessions: Vec<Session>,
@@ -208,8 +208,10 @@ pub struct Sessions {
 
 impl Sessions {
     pub fn push(&mut self, session: Session) {
-        assert!(self.sessions.last().is_none_or(|last| last.id.0 < session.id.0), "ids only grow");
-        self.sessions.push(session);
+        // Mostly the last: who shook hands for longer than others came before them.
+        assert!(self.get(session.id).is_none(), "an id is given once");
+        let place = self.sessions.partition_point(|other| other.id.0 < session.id.0);
+        self.sessions.insert(place, session);
     }
 
     #[must_use]
