@@ -194,6 +194,25 @@ fn guessing_a_code_locks_enrolment_and_raises_an_alarm() {
 }
 
 #[test]
+fn a_pin_that_is_guessed_counts_even_if_nobody_waits_for_the_answer() {
+    let the_box = TheBox::start_new(site());
+    let mut monitor = the_box.client_over_unix("hello monitor");
+    let mut alarms = || {
+        let rows = monitor.ask("status").rows;
+        rows.iter().find(|row| row.is("what", "alarms")).unwrap().number("active")
+    };
+    let before = alarms();
+    for pin in 1000..1005 {
+        let mut guesser = Client::unix(&the_box.socket());
+        guesser.send(&format!("hello technician user=field pin={pin}"));
+        drop(guesser);
+    }
+    until("an alarm", || (alarms() == before + 1).then_some(()));
+    let mut technician = Client::unix(&the_box.socket());
+    technician.err(TECHNICIAN, "locked");
+}
+
+#[test]
 fn a_bad_request_does_not_use_the_code_up() {
     let the_box = TheBox::start_new(site());
     let code = code_for(&the_box, "WS-042");
