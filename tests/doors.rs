@@ -194,7 +194,7 @@ fn guessing_a_code_locks_enrolment_and_raises_an_alarm() {
 }
 
 #[test]
-fn a_pin_that_is_guessed_counts_even_if_nobody_waits_for_the_answer() {
+fn guessing_a_pin_locks_log_in_and_raises_an_alarm() {
     let the_box = TheBox::start_new(site());
     let mut monitor = the_box.client_over_unix("hello monitor");
     let mut alarms = || {
