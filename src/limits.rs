@@ -138,3 +138,13 @@ pub const REMOVE_AGAIN_MS: u64 = 5000;
 pub const CLOCK_JUMP_MS: u64 = 60_000;
 /// So long it waits, unless the clock is set back.
 pub const CLOCK_DOUBT_MS: u64 = 3_600_000;
+
+/// A disk that failed is tried again after this long.
+pub const PROBE_MS: u64 = 1000;
+
+/// Facts that wait in memory for a disk to come back; above it the call feed is refused too. A busy
+/// box notes 100 bytes a fact and 10 facts a call: this is 4000 calls.
+pub const UNDURABLE_BYTES: usize = 4 << 20;
+
+/// A stop that the disk does not take ends without it after this long.
+pub const STOP_DOWN_MS: u64 = 3000;

@@ -6,11 +6,12 @@
 //! read; every `ok` leaves after the sync that makes it true.
 //!
 //! State lives here, in tables that are addressed by ids; the files below hold the verbs:
-//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `calls`, `activity`
-//! (calls that no PBX tells of), `blackouts`, `stops`, `retention` (deleting), `rights` (who may do
-//! what right now), `command` (one short function per command), `library` (listing and reading
-//! records), `doors` (who may come in), `news` (what to tell whom), `storage` (journal and jobs),
-//! `checkpoints` (when to sign).
+//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `files` (theirs, also
+//! when they fail), `calls`, `activity` (calls that no PBX tells of), `blackouts`, `stops`,
+//! `retention` (deleting), `rights` (who may do what right now), `command` (one short function per
+//! command), `library` (listing and reading records), `doors` (who may come in), `news` (what to
+//! tell whom), `storage` (journal and jobs), `undurable` (what is told again), `checkpoints` (when
+//! to sign).
 
 mod activity;
 mod agent;
@@ -23,6 +24,7 @@ mod checkpoints;
 mod command;
 mod cti;
 mod doors;
+mod files;
 mod fingerprint;
 mod hello;
 pub mod library;
@@ -35,6 +37,7 @@ mod session;
 mod stops;
 mod storage;
 mod tapes;
+mod undurable;
 
 pub use boot::{Boot, Cut};
 pub use doors::TurnedAway;
@@ -174,7 +177,7 @@ pub enum Output {
     ForgetCallKeys,
     /// Everything is closed and durable: the daemon may end.
     Stopped,
-    /// The store cannot be trusted any more: the daemon must end with this reason.
+    /// The daemon must end with this reason, without an orderly stop.
     Fatal(String),
 }
 
@@ -190,6 +193,10 @@ pub struct Recorder {
     /// Who sat last at the workstation of a device.
     seats: BTreeMap<String, AgentIndex>,
     recordings: Vec<Recording>,
+    /// Room for copies of chunks that are not durable yet.
+    spare_chunks: Vec<Chunk>,
+    /// The payload that is being sealed.
+    payload: Vec<u8>,
     blackouts: blackouts::Blackouts,
     sessions: Sessions,
     storage: Storage,
@@ -225,6 +232,7 @@ pub struct Recorder {
     /// Wall clock minus monotonic time, at the last turn.
     clock_offset_ms: i64,
     stopping: bool,
+    stop_asked: Mono,
     stopped: bool,
 }
 
@@ -375,6 +383,7 @@ impl Recorder {
             return;
         }
         self.stopping = true;
+        self.stop_asked = now.mono;
         log::info!("stopping: closing {} recordings", self.running().count());
         self.forget_all_recall();
         self.end_all(now, crate::store::fact::RecordingEnd::Shutdown);
@@ -383,6 +392,13 @@ impl Recorder {
 
     fn tick_stop(&mut self, now: Now) {
         if !self.stopping || self.stopped {
+            return;
+        }
+        if self.storage.is_down() {
+            if now.mono.since_ms(self.stop_asked) >= limits::STOP_DOWN_MS {
+                let text = "the disk has failed, and the box was asked to stop";
+                self.outputs.push_back(Output::Fatal(text.to_string()));
+            }
             return;
         }
         let open = self.recordings.iter().any(|recording| recording.tape.is_some());

@@ -14,9 +14,9 @@ use crate::call::Call;
 use crate::channel::ChannelIndex;
 use crate::directory::AgentIndex;
 use crate::id::RecordingId;
-use crate::job::{DiskError, FileId, Ticket};
+use crate::job::Ticket;
 use crate::limits;
-use crate::store::fact::{CallNumber, Fact, Holder, Reason, Reasons, RecordingEnd};
+use crate::store::fact::{CallNumber, Fact, Holder, Reason, Reasons};
 use crate::store::seal;
 use crate::time::{Mono, Now, Position};
 use protocol::command::bad_character;
@@ -49,14 +49,14 @@ impl Recorder {
         let number = self.may_record_start(agent)?;
         let name = self.directory.agent(agent).username.clone();
         if let Some(seen) = self.seen_running(agent, number) {
-            let id = seen.id;
+            let (id, new) = (seen.id, self.unheard(seen, Reason::Agent));
             let (schedule, from) = self.press_of(number);
             let ticket = self.add_reason(now, id, Reason::Agent, (&name, schedule));
             if let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) {
                 recording.pressed.get_or_insert((agent, from));
             }
             self.stale_news.insert(agent);
-            return Ok(self.record_said(agent, id, ticket).keeps(id));
+            return Ok(self.record_said(agent, id, ticket).keeps(id, new));
         }
         let kept = self.calls.get(number).and_then(|call| self.pressed(agent, call));
         if let Some(id) = kept.map(|kept| kept.id) {
@@ -84,7 +84,13 @@ impl Recorder {
             }
             None => self.begin(now, want)?,
         };
-        Ok(self.record_said(agent, id, ticket).keeps(id))
+        Ok(self.record_said(agent, id, ticket).keeps(id, Reasons::only(Reason::Agent)))
+    }
+
+    /// The reason, if a recording does not have it, or nobody was told yet that it has.
+    fn unheard(&self, recording: &Recording, reason: Reason) -> Reasons {
+        let promised = self.sessions.iter().any(|s| s.promised(recording.id, reason));
+        if promised { Reasons::only(reason) } else { recording.reasons.lacks(reason) }
     }
 
     /// The on-demand schedule of a call, and where a press on it begins.
@@ -182,7 +188,7 @@ impl Recorder {
         let reasons = if on { reasons } else { Reasons::default() };
         let line = reply::ok(&mut bytes).pair("recording", recording.id).pair("reasons", reasons);
         line.pair("state", protocol::state::on_off(on)).pair("from", from).end();
-        Said::after(after, bytes)
+        Said::after(after, bytes).keeps(recording.id, Reasons::default())
     }
 
     /// `record start device=D` of a supervisor or the CTI feed.
@@ -193,6 +199,7 @@ impl Recorder {
         by: &By,
     ) -> Result<Said, Refusal> {
         let number = self.call_on(device)?;
+        self.need_disk()?;
         let call = self.calls.get(number).ok_or_else(|| Refusal::from(Code::NoCall))?;
         let from = self.press_from(call);
         let schedule = match by.reason() {
@@ -202,9 +209,16 @@ impl Recorder {
         if schedule.is_none() {
             return Err(Code::NoSchedule.into());
         }
-        let (id, ticket) = match self.running_of(number).map(|running| running.id) {
-            Some(id) => (id, self.add_reason(now, id, by.reason(), (&by.name, schedule))),
+        let running = self.running_of(number);
+        let running = running.map(|running| (running.id, self.unheard(running, by.reason())));
+        let new = running.map_or(Reasons::only(by.reason()), |(_, new)| new);
+        let (id, ticket) = match running {
+            Some((id, _)) => {
+                self.need_file(id)?;
+                (id, self.add_reason(now, id, by.reason(), (&by.name, schedule)))
+            }
             None => {
+                self.need_room()?;
                 let want = Wanted {
                     call: number,
                     from: from.max(self.floor(number)),
@@ -216,7 +230,7 @@ impl Recorder {
                 self.begin(now, want)?
             }
         };
-        Ok(self.said_of(id, ticket).keeps(id))
+        Ok(self.said_of(id, ticket).keeps(id, new))
     }
 
     /// `record stop device=D`: the CTI feed takes its own reason away, a supervisor every one.
@@ -237,6 +251,7 @@ impl Recorder {
         }
         let (id, reasons) = (newest.id, newest.reasons);
         let gone = if api { Reasons::only(Reason::Api) } else { reasons };
+        self.need_disk()?;
         let ticket = self.drop_reasons(now, id, gone, &by.name);
         Ok(self.said_of(id, ticket))
     }
@@ -303,7 +318,11 @@ impl Recorder {
                 self.open_blackout(now, &press)
             }
         };
-        Ok(Self::blackout_said(now, &self.receipt_for(agent, by, receipt)))
+        let mut said = Self::blackout_said(now, &self.receipt_for(agent, by, receipt));
+        if self.storage.is_down() {
+            said.give_up = Some(now.mono);
+        }
+        Ok(said)
     }
 
     /// What may be told of a blackout: an agent who sees own recordings only (B2) may have joined
@@ -360,6 +379,10 @@ impl Recorder {
         by: &By,
     ) -> Result<Said, Refusal> {
         let hidden = by.kind == Kind::Agent && !self.blackout_seen(agent);
+        if !hidden && self.storage.is_down() && self.blackouts.of(agent).is_some() {
+            let text = "the disk has failed: the blackout stays on, because its end cannot be kept";
+            return Err(Refusal::new(Code::Storage, text).masked());
+        }
         let mut bytes = Vec::new();
         let open =
             if hidden { None } else { self.release_blackout(now, agent, by.holder(), &by.name) };
@@ -409,29 +432,6 @@ impl Recorder {
         let ticket = self.storage.note(&mut self.index, now, fact);
         let mut bytes = Vec::new();
         reply::ok(&mut bytes).pair("recording", id).end();
-        Ok(Said::after(ticket, bytes))
-    }
-
-    /// A recording whose file the disk refused: who was to be told that it is on is told so.
-    pub(super) fn file_failed(&mut self, now: Now, file: FileId, error: DiskError) {
-        let index = self.recordings.iter().position(|r| r.file == file && r.tape.is_some());
-        if let Some(index) = index {
-            let recording = &mut self.recordings[index];
-            let (call, head) = (recording.call, self.channels[recording.channel.0].head());
-            let id = recording.id;
-            recording.end.get_or_insert((head, RecordingEnd::Storage));
-            self.give_up(now, index);
-            self.news_of_call(call);
-            let code = if error == DiskError::Full { Code::DiskFull } else { Code::Storage };
-            let text = format!("nothing is recorded: {error}; tell a technician");
-            let mut bytes = Vec::new();
-            reply::err(&mut bytes, &Refusal::new(code, text)).end();
-            self.sessions.iter_mut().for_each(|session| session.refuse(id, &bytes));
-        }
-        if error == DiskError::Full {
-            // Until the next look at the disk: nobody else shall be promised anything.
-            self.storage.free_bytes = 0;
-            self.judge_space(now);
-        }
+        Ok(Said::after(ticket, bytes).keeps(id, Reasons::default()))
     }
 }

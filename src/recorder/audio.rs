@@ -6,15 +6,15 @@
 //! a
 //! ring is full the new audio is lost, counted, and a span. Nothing here allocates.
 
-use super::Recorder;
+use super::recording::Written;
+use super::{Chunk, Recorder};
 use crate::channel::ChannelIndex;
 use crate::job::Job;
 use crate::limits;
 use crate::reel::{Reel, Step};
-use crate::span::{Fate, Loss, Run};
-use crate::store::fact::{Fact, RecordingEnd, RecordingEnded};
+use crate::span::Loss;
+use crate::store::fact::RecordingEnd;
 use crate::time::{Now, Position, frames_of_ms, ms_of_frames};
-use crate::trace::Event;
 
 impl Recorder {
     /// One channel's frames of a period, interleaved.
@@ -134,6 +134,13 @@ impl Recorder {
     fn release_one(&mut self, now: Now, index: usize) -> bool {
         let recording = &self.recordings[index];
         let Some(tape) = recording.tape.as_ref() else { return false };
+        if tape.finished.is_some() || self.storage.is_down() {
+            return false;
+        }
+        if tape.opening.is_some() {
+            self.open_file(now, index);
+            return false;
+        }
         if !tape.backlog.is_empty() {
             return self.drain(now, index);
         }
@@ -154,97 +161,68 @@ impl Recorder {
 
     /// Writes one chunk of the backlog. False: no free buffer.
     fn drain(&mut self, now: Now, index: usize) -> bool {
-        let recording = &mut self.recordings[index];
-        let Some(tape) = recording.tape.as_mut() else { return false };
-        let Some(mut block) = self.storage.take_block() else { return false };
-        if let Some(mut chunk) = tape.backlog.pop_front() {
-            tape.writer.chunk(&chunk.runs, &mut chunk.payload, &mut block);
-        }
-        self.storage.ask(now.mono, Job::Append { file: recording.file, bytes: block });
+        let Some(block) = self.storage.take_block() else { return false };
+        let Some(tape) = self.recordings[index].tape.as_mut() else { return false };
+        let Some(chunk) = tape.backlog.pop_front() else { return false };
+        self.write(now, index, (chunk, block));
         true
     }
 
     /// Seals a chunk and gives it to the disk. False: no free buffer.
     fn cut(&mut self, now: Now, index: usize) -> bool {
-        let recording = &mut self.recordings[index];
-        let Some(tape) = recording.tape.as_mut() else { return false };
-        let Some(mut block) = self.storage.take_block() else {
+        let Some(block) = self.storage.take_block() else {
             self.counters.block_waits += 1;
             return false;
         };
-        tape.reel.cut(|runs, payload| tape.writer.chunk(runs, payload, &mut block));
-        self.storage.ask(now.mono, Job::Append { file: recording.file, bytes: block });
+        let Some(tape) = self.recordings[index].tape.as_mut() else { return false };
+        let mut chunk = self.spare_chunks.pop().unwrap_or_default();
+        let from = tape.writer.to();
+        tape.reel.cut(|runs, payload| chunk.fill(from, runs, payload));
+        self.write(now, index, (chunk, block));
         true
     }
 
-    /// Everything is taken: writes the last chunk and the trailer, and notes the end.
-    fn close(&mut self, now: Now, index: usize) -> bool {
-        let Some(mut block) = self.storage.take_block() else { return false };
+    /// Seals a chunk into a free buffer, gives that to the disk, and keeps the chunk until it is
+    /// durable.
+    fn write(&mut self, now: Now, index: usize, (chunk, mut block): (Chunk, Vec<u8>)) {
+        let after = self.storage.ticket();
         let recording = &mut self.recordings[index];
-        let Some(mut tape) = recording.tape.take() else { return false };
+        let Some(tape) = recording.tape.as_mut() else { return };
+        assert_eq!(chunk.from, tape.writer.to(), "chunks follow each other");
+        self.payload.extend_from_slice(&chunk.payload);
+        tape.writer.chunk(&chunk.runs, &mut self.payload, &mut block);
+        let mark = tape.mark();
+        tape.unsynced.push_back(Written { after, mark, chunk: Some(chunk) });
+        self.storage.ask(now.mono, Job::Append { file: recording.file, bytes: block });
+    }
+
+    /// Everything is taken: writes the last chunk and the trailer. The end is noted when they are
+    /// durable.
+    fn close(&mut self, now: Now, index: usize) -> bool {
+        let Some(tape) = self.recordings[index].tape.as_mut() else { return false };
         assert!(tape.backlog.is_empty());
-        let (to, end) = recording.end.unwrap_or((tape.reel.cursor, RecordingEnd::Stop));
         tape.reel.finish();
         if !tape.reel.is_empty() {
-            tape.reel.cut(|runs, payload| tape.writer.chunk(runs, payload, &mut block));
+            return self.cut(now, index);
         }
+        let Some(mut block) = self.storage.take_block() else { return false };
+        let after = self.storage.ticket();
+        let recording = &mut self.recordings[index];
+        let Some(tape) = recording.tape.as_mut() else { return false };
+        let (to, end) = recording.end.unwrap_or((tape.reel.cursor, RecordingEnd::Stop));
         let finished = tape.writer.finish(end, &mut block);
-        let spans = std::mem::take(&mut tape.reel.spans);
+        let spans = tape.reel.spans.iter();
         assert_eq!(finished.ledger.captured(), to.since(recording.from), "the ledger adds up");
-        let spanned: u64 = spans.iter().map(|span| span.to.since(span.from)).sum();
+        let spanned: u64 = spans.map(|span| span.to.since(span.from)).sum();
         assert_eq!(finished.ledger.captured() - finished.ledger.stored, spanned, "spans add up");
+        let mark = tape.mark();
+        tape.unsynced.push_back(Written { after, mark, chunk: None });
+        tape.finished = Some(finished);
         let file = recording.file;
         self.storage.ask(now.mono, Job::Append { file, bytes: block });
         self.storage.ask(now.mono, Job::Close { file });
-        let ended = RecordingEnded {
-            id: recording.id,
-            end,
-            to,
-            ledger: finished.ledger,
-            spans,
-            digest: finished.digest,
-            size: finished.size,
-        };
-        recording.closed = true;
-        let (id, channel) = (recording.id, recording.channel);
-        let stored_ms = ms_of_frames(finished.ledger.stored, self.channels[channel.0].rate);
-        log::info!("recording {id} closed ({}), {stored_ms} ms stored", end.word());
-        self.trace.note(now.wall, Event::RecordingEnded { recording: id, why: end.word() });
-        self.storage.note(&mut self.index, now, Fact::RecordingEnded(ended));
-        self.put_back(channel, tape.reel);
+        self.storage.urge();
         true
-    }
-
-    /// A file could not be written: what of the recording is not on the disk is lost.
-    pub(super) fn give_up(&mut self, now: Now, index: usize) {
-        let recording = &mut self.recordings[index];
-        let Some(mut tape) = recording.tape.take() else { return };
-        let mut ledger = tape.writer.ledger();
-        let head = self.channels[recording.channel.0].head();
-        let to = recording.end.map_or(head, |(to, _)| to);
-        let missing = to.since(recording.from) - ledger.captured();
-        let lost_from = to.back(missing);
-        let frames = u32::try_from(missing).unwrap_or(u32::MAX);
-        let lost = Run { fate: Fate::Lost(Loss::Disk), frames };
-        ledger.add(lost);
-        let mut spans = std::mem::take(&mut tape.reel.spans);
-        spans.retain(|span| span.to <= lost_from);
-        crate::reel::account(&mut spans, lost_from, lost);
-        recording.end = Some((to, RecordingEnd::Storage));
-        recording.closed = true;
-        let ended = RecordingEnded {
-            id: recording.id,
-            end: RecordingEnd::Storage,
-            to,
-            ledger,
-            spans,
-            digest: [0; 32],
-            size: tape.writer.size(),
-        };
-        log::error!("recording {} given up: its file cannot be written", recording.id);
-        let channel = recording.channel;
-        self.storage.note(&mut self.index, now, Fact::RecordingEnded(ended));
-        self.put_back(channel, tape.reel);
     }
 
     /// An encoder that is not needed any more waits for the next recording.

@@ -9,13 +9,13 @@ use super::blackouts::{Blackouts, Open, Receipt};
 use super::recall::Recall;
 use super::retention::Retention;
 use super::storage::Storage;
-use super::{Recorder, box_info, library};
+use super::{Chunk, Recorder, box_info, library};
 use crate::activity::Detector;
 use crate::alarm::{self, Alarms};
 use crate::call::{Call, Calls};
 use crate::channel::Channel;
 use crate::codec::{CodecError, Encoder};
-use crate::config::{Config, Scope};
+use crate::config::{CodecKind, Config, Scope};
 use crate::directory::{AgentIndex, Directory};
 use crate::id::RecordingId;
 use crate::job::Ticket;
@@ -24,7 +24,7 @@ use crate::schedule;
 use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingEnd, RecordingEnded};
 use crate::store::index::{Index, LiveCall, Record};
 use crate::store::journal::JournalWriter;
-use crate::store::seal::{self, DataKey, Identity};
+use crate::store::seal::{self, DataKey, Identity, SEAL_TAG_BYTES};
 use crate::store::sign::BoxKey;
 use crate::time::{Mono, Now, Position};
 use crate::trace::Trace;
@@ -76,14 +76,11 @@ impl Recorder {
         let channels = channels(&config);
         let encoders = encoders(&config)?;
         let longest = encoders.iter().flatten().map(Reel::chunk_bytes).max().unwrap_or(0);
-        let today = now.wall.day();
-        let fresh = (day.as_deref() != Some(today.as_str())).then(|| {
-            let mut header = Vec::new();
-            journal.roll(&today, &mut header);
-            header
-        });
-        let (blocks, bytes) = (channels.len() * 2 + SPARE_BLOCKS, longest + BLOCK_SPARE_BYTES);
-        let mut storage = Storage::new(journal, box_key, (today, fresh), blocks, bytes);
+        let today = today(now, day, &mut journal);
+        let blocks = channels.len() * 2 + SPARE_BLOCKS;
+        let usual = usual_chunk_bytes(&config).min(longest);
+        let block_bytes = longest + BLOCK_SPARE_BYTES;
+        let mut storage = Storage::new(journal, box_key, today, blocks, block_bytes);
         if boot.anchor {
             storage.anchor(now);
         }
@@ -99,6 +96,8 @@ impl Recorder {
             calls: Calls::new(index.last_call().0),
             seats: BTreeMap::new(),
             recordings: Vec::with_capacity(64),
+            spare_chunks: (0..blocks).map(|_| Chunk::with_room(usual)).collect(),
+            payload: Vec::with_capacity(longest + SEAL_TAG_BYTES),
             blackouts: Blackouts { last: index.last_blackout().0, ..Blackouts::default() },
             sessions: super::session::Sessions::default(),
             storage,
@@ -127,6 +126,7 @@ impl Recorder {
             now: now.mono,
             clock_offset_ms: now.wall.0 - i64::try_from(now.mono.0 / 1000).unwrap_or(0),
             stopping: false,
+            stop_asked: Mono(0),
             stopped: false,
             lines: super::activity::Lines::new(channels.len()),
             channels,
@@ -311,6 +311,25 @@ impl Recorder {
         let agents: Vec<_> = self.sessions.iter().filter_map(super::Session::on_duty).collect();
         self.stale_news.extend(agents);
         log::info!("the configuration was read again");
+    }
+}
+
+/// The day of the journal file to go on with, and the header of a new one.
+fn today(now: Now, day: Option<String>, journal: &mut JournalWriter) -> (String, Option<Vec<u8>>) {
+    let today = now.wall.day();
+    let fresh = (day.as_deref() != Some(today.as_str())).then(|| {
+        let mut header = Vec::new();
+        journal.roll(&today, &mut header);
+        header
+    });
+    (today, fresh)
+}
+
+/// What half a second usually takes, twice: room for the copies of chunks, which grow if they must.
+fn usual_chunk_bytes(config: &Config) -> usize {
+    match config.audio.codec {
+        CodecKind::Opus => config.audio.bitrate as usize / 8 * 2,
+        CodecKind::Ulaw | CodecKind::Pcm => usize::MAX,
     }
 }
 

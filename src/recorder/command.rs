@@ -5,11 +5,13 @@
 
 use super::agent::By;
 use super::library::Stream;
+use super::session::Promise;
 use super::{Output, Recorder, Session};
 use crate::directory::AgentIndex;
 use crate::id::{RecordingId, SessionId};
 use crate::job::Ticket;
 use crate::limits;
+use crate::store::fact::Reasons;
 use crate::time::{Mono, Now};
 use protocol::{Code, Command, Kind, Refusal, reply};
 
@@ -22,7 +24,7 @@ pub(super) struct Said {
     /// More rows than fit at once follow, then the `ok`.
     pub stream: Option<Stream>,
     /// A promise that this recording is kept: refused if its file cannot be written.
-    pub keeps: Option<RecordingId>,
+    pub keeps: Option<Promise>,
 }
 
 impl Said {
@@ -35,9 +37,9 @@ impl Said {
         Said { bytes, after, give_up: None, stream: None, keeps: None }
     }
 
-    /// An `ok` that is only true if the recording is.
-    pub fn keeps(self, recording: RecordingId) -> Said {
-        Said { keeps: Some(recording), ..self }
+    /// An `ok` that is only true if the recording is; it gave it these reasons.
+    pub fn keeps(self, recording: RecordingId, new: Reasons) -> Said {
+        Said { keeps: Some((recording, new)), ..self }
     }
 
     /// A bare `ok`.

@@ -19,6 +19,7 @@ pub(super) fn direction(word: protocol::Direction) -> config::Direction {
 
 impl Recorder {
     pub(super) fn cti_start(&mut self, now: Now, args: &CallArgs<'_>) -> Result<Said, Refusal> {
+        self.need_memory()?;
         let (number, _) = self.call_start(now, args)?;
         let mut bytes = Vec::new();
         let running = self.running_of(number);
@@ -32,6 +33,7 @@ impl Recorder {
 
     pub(super) fn cti_update(&mut self, now: Now, args: &CallArgs<'_>) -> Result<Said, Refusal> {
         let number = self.call_named(&args.device, &args.call)?;
+        self.need_memory()?;
         let ticket = self.call_update(now, number, args)?;
         let mut bytes = Vec::new();
         reply::ok(&mut bytes).pair("call", &args.call).end();
@@ -46,6 +48,7 @@ impl Recorder {
         held: bool,
     ) -> Result<Said, Refusal> {
         let number = self.call_named(device, call)?;
+        self.need_memory()?;
         let ticket = self.call_hold(now, number, held);
         let mut bytes = Vec::new();
         reply::ok(&mut bytes).pair("call", call).end();
@@ -59,6 +62,11 @@ impl Recorder {
         let mut bytes = Vec::new();
         reply::ok(&mut bytes).pair("call", call).pair("recordings", count).end();
         Ok(Said::after(ticket, bytes))
+    }
+
+    /// Calls go on while the disk is failed, and their answers wait for it, but not for ever.
+    fn need_memory(&self) -> Result<(), Refusal> {
+        if self.storage.is_overfull() { self.need_disk() } else { Ok(()) }
     }
 
     fn call_named(&self, device: &str, call: &str) -> Result<CallNumber, Refusal> {

@@ -226,6 +226,7 @@ impl Recorder {
         if self.stopping || self.storage.closing() {
             return Err(Code::ShuttingDown.into());
         }
+        self.need_disk()?;
         let (code, pass) = self.doors.codes.take(now.mono, code).map_err(|why| match why {
             NoPass::Locked => Refusal::from(Code::Locked),
             NoPass::Wrong { locks_ms } => {
@@ -283,7 +284,7 @@ impl Recorder {
         }
     }
 
-    /// `revoke MACHINE`
+    /// `revoke MACHINE`: acts at once even while the disk is away, when only its answer waits.
     pub(super) fn revoke(&mut self, now: Now, machine: &str, by: String) -> Result<Said, Refusal> {
         let codes = &mut self.doors.codes;
         codes.void(machine);

@@ -193,6 +193,7 @@ impl Recorder {
     ) -> Result<Said, Refusal> {
         let (record, ByName(by)) = self.record_for(id, word, Permission::Protect)?;
         let (record, changes) = (record.id(), record.protected != on);
+        self.need_disk()?;
         let ticket = if changes {
             self.storage.note(&mut self.index, now, Fact::Protected { id: record, on, by })
         } else {
@@ -521,7 +522,10 @@ impl Recorder {
         }
         match self.arrived(session) {
             None => self.read(session, path.to_string(), *from),
-            Some(Some(bytes)) if !bytes.is_empty() => {
+            Some(Some(mut bytes)) if !bytes.is_empty() => {
+                // Behind its end a file that failed holds what nobody vouches for.
+                let left = usize::try_from(size - *from).unwrap_or(usize::MAX);
+                bytes.truncate(left);
                 reply::data(out, &bytes);
                 *from += bytes.len() as u64;
                 self.reader.spare = bytes;
@@ -547,28 +551,7 @@ impl Recorder {
             }
             return;
         }
-        let failed = match &done {
-            Done::Opened { file, result } | Done::Appended { file, result, .. } => {
-                result.err().map(|error| (*file, error))
-            }
-            _ => None,
-        };
-        let done = match done {
-            Done::Removed { path, result } => return self.removed(now, path, result),
-            done => done,
-        };
-        let space = matches!(done, Done::Space { .. });
-        if let Err(reason) = self.storage.done(now, done) {
-            self.outputs.push_back(super::Output::Fatal(reason));
-            return;
-        }
-        if let Some((file, error)) = failed {
-            log::error!("a media file was refused: {error}");
-            self.file_failed(now, file, error);
-        }
-        if space {
-            self.judge_space(now);
-        }
+        self.stored(now, done);
     }
 
     /// A read for a session that left is nobody's.

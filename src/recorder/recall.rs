@@ -118,7 +118,7 @@ impl Recall {
         latent.reel.cut(|runs, payload| {
             let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
             let chunk =
-                Chunk { from: from.back(frames), runs: runs.into(), payload: payload.clone() };
+                Chunk { from: from.back(frames), runs: runs.to_vec(), payload: payload.clone() };
             added = chunk.payload.capacity();
             chunks.push_back(chunk);
         });

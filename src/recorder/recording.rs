@@ -1,26 +1,28 @@
 //! One recording: a reel and the file that its chunks go to.
 //!
-//! Chunks wait in `backlog` when they came before the file (recall) or while the disk is slow to
-//! give buffers back; usually one goes straight from the reel into a buffer. When a recording may
+//! Chunks wait in `backlog` when they came before the file (recall, a file that failed); usually
+//! one goes straight from the reel into a buffer, and a copy of it waits in `unsynced` until it is
+//! durable. When a recording may
 //! take audio, and when it ends, is decided by the recorder.
 
 use crate::channel::ChannelIndex;
 use crate::directory::AgentIndex;
 use crate::id::RecordingId;
-use crate::job::FileId;
+use crate::job::{FileId, Ticket};
 use crate::reel::Reel;
 use crate::span::Run;
 use crate::store::fact::{CallNumber, Reasons, RecordingEnd};
-use crate::store::media::MediaWriter;
+use crate::store::media::{Finished, MediaWriter};
 use crate::store::seal::DataKey;
-use crate::time::{Position, Wall};
+use crate::time::{Mono, Position, Wall};
 use std::collections::VecDeque;
 use zeroize::Zeroize;
 
 /// Half a second that waits in memory: its fates, and the codec's bytes for it.
+#[derive(Default)]
 pub struct Chunk {
     pub from: Position,
-    pub runs: Box<[Run]>,
+    pub runs: Vec<Run>,
     pub payload: Vec<u8>,
 }
 
@@ -30,6 +32,28 @@ impl Chunk {
     pub fn frames(&self) -> u64 {
         self.runs.iter().map(|run| u64::from(run.frames)).sum()
     }
+
+    /// Nothing, with room for this many bytes.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Chunk {
+        Chunk { from: Position(0), runs: Vec::with_capacity(8), payload: Vec::with_capacity(bytes) }
+    }
+
+    /// Takes a copy in, in place of what it held.
+    pub fn fill(&mut self, from: Position, runs: &[Run], payload: &[u8]) {
+        *self = std::mem::take(self).emptied();
+        self.from = from;
+        self.runs.extend_from_slice(runs);
+        self.payload.extend_from_slice(payload);
+    }
+
+    /// Wiped, its room kept.
+    #[must_use]
+    pub fn emptied(mut self) -> Chunk {
+        self.runs.clear();
+        self.payload.zeroize();
+        self
+    }
 }
 
 impl Drop for Chunk {
@@ -38,11 +62,74 @@ impl Drop for Chunk {
     }
 }
 
+/// A place in a media file up to which it is certain, or will be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Position after the last frame.
+    pub to: Position,
+    /// Bytes, and BLAKE3 of them.
+    pub size: u64,
+    pub digest: [u8; 32],
+}
+
+/// A piece of the file that a later sync will make durable.
+pub struct Written {
+    pub after: Ticket,
+    /// Behind it.
+    pub mark: Mark,
+    /// What it was made of; none for header and trailer.
+    pub chunk: Option<Chunk>,
+}
+
+/// A file that is still to be made.
+pub struct Opening {
+    pub path: String,
+    pub header: Vec<u8>,
+    /// Not before.
+    pub at: Mono,
+    /// The disk was asked and has not answered.
+    pub asked: bool,
+}
+
 /// What of a recording is still at work.
 pub struct Tape {
     pub reel: Reel,
     pub writer: MediaWriter,
     pub backlog: VecDeque<Chunk>,
+    /// Until the file is there nothing is taken.
+    pub opening: Option<Opening>,
+    pub unsynced: VecDeque<Written>,
+    pub durable: Mark,
+    /// The trailer is written.
+    pub finished: Option<Finished>,
+}
+
+impl Tape {
+    /// A recording whose file is still to be made.
+    #[must_use]
+    pub fn new(
+        reel: Reel,
+        (writer, opening): (MediaWriter, Opening),
+        backlog: VecDeque<Chunk>,
+    ) -> Tape {
+        let durable = Mark { to: writer.to(), ..Mark::default() };
+        let unsynced = VecDeque::with_capacity(16);
+        let (opening, finished) = (Some(opening), None);
+        Tape { reel, writer, backlog, opening, unsynced, durable, finished }
+    }
+
+    /// Its file could not be made yet.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.opening.as_ref().is_some_and(|opening| !opening.asked)
+    }
+
+    /// Everything written so far.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        let writer = &self.writer;
+        Mark { to: writer.to(), size: writer.size(), digest: writer.digest() }
+    }
 }
 
 /// One recording, from its beginning until its wrap-up is over.
@@ -62,7 +149,9 @@ pub struct Recording {
     pub retain_until: Wall,
     pub key: Option<DataKey>,
     pub file: FileId,
-    /// `None` once the file is closed.
+    /// Files of the same audio in a row that never came to anything.
+    pub tries: u32,
+    /// `None` once the file is complete and durable, or has failed.
     pub tape: Option<Tape>,
     /// Its fact of the end is noted.
     pub closed: bool,

@@ -115,6 +115,9 @@ impl Recorder {
                 false
             }
         };
+        if self.storage.is_down() {
+            return;
+        }
         for job in self.retention.removals(now.mono, self.storage.durable()) {
             self.storage.ask(now.mono, job);
             self.storage.urge();
@@ -173,6 +176,7 @@ impl Recorder {
             let text = "its call is not over; ask again when its wrap-up is";
             return Err(Refusal::new(Code::Busy, text));
         }
+        self.need_disk()?;
         log::info!("recording {recording} is deleted on request of {by}");
         let ticket = self.erase(now, recording, "request", &by);
         let mut bytes = Vec::new();

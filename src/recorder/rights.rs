@@ -7,9 +7,10 @@
 //!
 //! Nothing here changes anything.
 
-use super::{Recorder, Recording};
+use super::{Recorder, Recording, Tape};
 use crate::call::Call;
 use crate::directory::AgentIndex;
+use crate::id::RecordingId;
 use crate::permission::Permission;
 use crate::store::fact::{CallNumber, Reason};
 use protocol::{Ability, Can, Code, Refusal};
@@ -32,6 +33,22 @@ impl Recorder {
             return Err(Code::Denied.into());
         }
         if self.config.on_demand.enabled { Ok(()) } else { Err(Code::OnDemandOff.into()) }
+    }
+
+    /// While the disk is failed nothing can be promised.
+    pub(super) fn need_disk(&self) -> Result<(), Refusal> {
+        if self.storage.is_down() { Err(disk_failed()) } else { Ok(()) }
+    }
+
+    /// A recording whose file could not be made yet is promised to nobody.
+    pub(super) fn need_file(&self, id: RecordingId) -> Result<(), Refusal> {
+        let waits = self.recording(id).and_then(|r| r.tape.as_ref()).is_some_and(Tape::waits);
+        if waits { Err(disk_failed()) } else { Ok(()) }
+    }
+
+    /// The disk said that it was full: until the next look at it nobody is promised anything.
+    pub(super) fn need_room(&self) -> Result<(), Refusal> {
+        if self.storage.no_room { Err(Code::DiskFull.into()) } else { Ok(()) }
     }
 
     fn need_call(&self, agent: AgentIndex) -> Result<&Call, Refusal> {
@@ -65,9 +82,12 @@ impl Recorder {
         if call.schedules.on_demand.is_none() {
             return Err(Code::NoSchedule.into());
         }
-        if self.seen_running(agent, call.number).is_none() && self.pressed(agent, call).is_none() {
-            self.can_begin()?;
+        match self.seen_running(agent, call.number) {
+            Some(seen) => self.need_file(seen.id)?,
+            None if self.pressed(agent, call).is_some() => {}
+            None => self.can_begin().and_then(|()| self.need_room())?,
         }
+        self.need_disk()?;
         Ok(call.number)
     }
 
@@ -99,10 +119,14 @@ impl Recorder {
         let Some(running) = self.seen_running(agent, call) else {
             let stopped = self.seen_last(agent, call);
             let stopped = stopped.filter(|r| any || Self::pressed_by(r, agent));
-            return stopped.ok_or_else(|| Code::NotRecording.into());
+            let stopped = stopped.ok_or_else(|| Refusal::from(Code::NotRecording))?;
+            return self.need_disk().map(|()| stopped);
         };
         let own = Self::pressed_by(running, agent) || running.reasons.has(Reason::Agent);
-        if own || any { Ok(running) } else { Err(Code::NotYours.into()) }
+        if !own && !any {
+            return Err(Code::NotYours.into());
+        }
+        self.need_disk().map(|()| running)
     }
 
     /// The call in which `blackout start` would black out; with an open one, any.
@@ -165,7 +189,11 @@ impl Recorder {
         }
         self.need(agent, Permission::Update(field))?;
         let call = self.reachable_call(agent).ok_or_else(|| Refusal::from(Code::NoCall))?;
-        self.seen_last(agent, call.number).ok_or_else(|| Code::NotRecording.into())
+        let last = self.seen_last(agent, call.number);
+        let last = last.ok_or_else(|| Refusal::from(Code::NotRecording))?;
+        // A field is sealed under a key that must be on the disk first.
+        let waits = last.tape.as_ref().is_some_and(Tape::waits);
+        if waits { Err(disk_failed()) } else { self.need_disk().map(|()| last) }
     }
 
     /// Desktop-only recording needs a screen capture client, which this box does not serve yet
@@ -198,7 +226,8 @@ impl Recorder {
         add(Ability::RecordStart, self.may_record_start(agent).is_ok());
         add(Ability::RecordStop, self.may_record_stop(agent).is_ok());
         add(Ability::BlackoutStart, self.may_blackout_start(agent).is_ok());
-        add(Ability::BlackoutStop, self.may_blackout_stop(agent).is_ok());
+        let stop = self.may_blackout_stop(agent).and_then(|()| self.need_disk());
+        add(Ability::BlackoutStop, stop.is_ok());
         add(Ability::ScreenStart, self.may_screen(agent).is_ok());
         add(Ability::ScreenStop, self.may_screen(agent).is_ok());
         for field in 1..=FIELDS {
@@ -206,4 +235,8 @@ impl Recorder {
         }
         can
     }
+}
+
+fn disk_failed() -> Refusal {
+    Refusal::new(Code::Storage, "the disk has failed; nothing was changed, a technician is told")
 }

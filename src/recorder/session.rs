@@ -10,6 +10,7 @@ use crate::id::{RecordingId, SessionId};
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::library::Stream;
+use crate::store::fact::{Reason, Reasons};
 use crate::time::{Mono, Wall};
 use protocol::{AgentState, Kind};
 use std::collections::VecDeque;
@@ -35,6 +36,12 @@ pub struct Who {
     pub machine: Option<String>,
 }
 
+/// That a recording is kept, and for what new reasons.
+pub type Promise = (RecordingId, Reasons);
+
+/// No sync comes so late: the answer waits for something else.
+const NO_SYNC: Ticket = Ticket(u64::MAX);
+
 /// One answer, waiting.
 #[derive(Debug)]
 struct Answer {
@@ -43,7 +50,7 @@ struct Answer {
     /// When a blackout's receipt is given up for `masked=yes`.
     give_up: Option<Mono>,
     /// It promises this recording.
-    keeps: Option<RecordingId>,
+    keeps: Option<Promise>,
 }
 
 /// One connection.
@@ -145,17 +152,56 @@ impl Session {
     }
 
     /// The newest answer is only true if this recording is.
-    pub fn hangs_on(&mut self, recording: Option<RecordingId>) {
+    pub fn hangs_on(&mut self, promise: Option<Promise>) {
         if let Some(last) = self.answers.back_mut() {
-            last.keeps = recording;
+            last.keeps = promise;
         }
     }
 
-    /// A recording could not be kept: what promised it and has not left yet becomes `refusal`.
-    pub fn refuse(&mut self, recording: RecordingId, refusal: &[u8]) {
-        for answer in self.answers.iter_mut().filter(|a| a.keeps == Some(recording)) {
-            answer.bytes.clear();
-            answer.bytes.extend_from_slice(refusal);
+    fn promises(&mut self, recording: RecordingId) -> impl Iterator<Item = &mut Answer> {
+        let answers = self.answers.iter_mut();
+        answers.filter(move |answer| answer.keeps.is_some_and(|(id, _)| id == recording))
+    }
+
+    /// A recording could not be kept: what promised it and has not left yet becomes `refusal`;
+    /// unless `all`, only what began it. Returns for which reasons it was promised.
+    pub fn refuse(&mut self, recording: RecordingId, refusal: &[u8], all: bool) -> Reasons {
+        let mut gone = Reasons::default();
+        for answer in self.promises(recording) {
+            let reasons = answer.keeps.map_or(Reasons::default(), |(_, reasons)| reasons);
+            if all || !reasons.is_empty() {
+                answer.bytes.clear();
+                answer.bytes.extend_from_slice(refusal);
+                (answer.after, answer.keeps) = (Ticket(0), None);
+                gone.0 |= reasons.0;
+            }
+        }
+        gone
+    }
+
+    /// A recording goes on in another, or in the same: what promised the one waits until something
+    /// of the other is durable; unless `all`, only what gave it a reason.
+    pub fn pass_on(&mut self, (old, new): (RecordingId, RecordingId), all: bool) {
+        for answer in self.promises(old) {
+            let reasons = answer.keeps.map_or(Reasons::default(), |(_, reasons)| reasons);
+            if all || !reasons.is_empty() {
+                answer.keeps = Some((new, reasons));
+                answer.after = NO_SYNC;
+            }
+        }
+    }
+
+    /// Whether a recording is promised for this reason, and nobody has heard it yet.
+    #[must_use]
+    pub fn promised(&self, recording: RecordingId, reason: Reason) -> bool {
+        let promises = self.answers.iter().filter_map(|answer| answer.keeps);
+        promises.into_iter().any(|(id, reasons)| id == recording && reasons.has(reason))
+    }
+
+    /// Something of this recording is durable now: its key, at least.
+    pub fn keeps(&mut self, recording: RecordingId, durable: Ticket) {
+        for answer in self.promises(recording).filter(|answer| answer.after == NO_SYNC) {
+            answer.after = durable;
         }
     }
 

@@ -1,14 +1,18 @@
 //! Journal and jobs: what the disk thread is asked, and what is durable.
 //!
 //! Facts of a turn go into one append; one sync answers everybody who waits (group commit), and
-//! only one sync is under way. Audio alone is synced every `SYNC_MS`. A failed sync or a refused
-//! journal is the end of this run: the page cache cannot be trusted after it, so the daemon
-//! stops, and the next start recovers from what the disk really holds.
+//! only one sync is under way. Audio alone is synced every `SYNC_MS`.
+//!
+//! A sync that fails, or a journal that refuses, takes the storage *down*: the page cache cannot be
+//! trusted any more, so those files are never touched again. Facts gather in memory, and once a
+//! second a new journal file is tried with everything that is not durable yet, told again from the
+//! last good sync on. When that file is synced, the storage is up, and everybody is answered.
 //!
 //! Nothing here decides what is a fact, and nothing touches a disk.
 
 use super::Output;
 use super::checkpoints::Checkpoints;
+use super::undurable::Undurable;
 use crate::job::{DiskError, Done, FileId, Job, Ticket};
 use crate::limits;
 use crate::store::fact::{Entry, Fact};
@@ -19,11 +23,45 @@ use crate::store::sign::BoxKey;
 use crate::time::{Mono, Now};
 use std::collections::VecDeque;
 
+const SYNC_FAILED: &str = "a sync of the data directory failed";
+
+/// The sync between two days, for which nobody waits.
+const DAY_END: Ticket = Ticket(0);
+
+/// The storage is down.
+struct Down {
+    /// When a new journal file is tried next.
+    next: Mono,
+    probe: Option<Probe>,
+}
+
+/// A journal file that is being tried.
+struct Probe {
+    file: FileId,
+    path: String,
+    refused: Option<DiskError>,
+}
+
+/// What an answer of the disk means for the store.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Came {
+    /// Nothing.
+    Nothing,
+    /// A sync is done: more is durable.
+    Durable,
+    /// The storage went down, for this reason, or still is.
+    Failed(DiskError, &'static str),
+    /// It is up again, and everything noted before its last sync is durable.
+    Back,
+}
+
 /// Journal, jobs and buffers.
 pub struct Storage {
     journal: JournalWriter,
     box_key: BoxKey,
     file: FileId,
+    /// The file of the day before, until `DAY_END` has covered its end.
+    rolled: Option<FileId>,
     day: String,
     last_file: u32,
     /// Facts of this turn.
@@ -31,6 +69,9 @@ pub struct Storage {
     /// Free buffers; each holds a chunk and a trailer.
     blocks: Vec<Vec<u8>>,
     block_bytes: usize,
+    block_count: usize,
+    undurable: Undurable,
+    down: Option<Down>,
     jobs: VecDeque<Job>,
     last_ticket: Ticket,
     under_way: Option<(Ticket, Mono)>,
@@ -44,6 +85,8 @@ pub struct Storage {
     settled: Ticket,
     closing: bool,
     pub full: bool,
+    /// A write was refused for want of room since the last look at the disk.
+    pub no_room: bool,
     /// Half of the slack is gone and no buffer comes back: reads and deletion pause.
     pub slow: bool,
     pub free_bytes: u64,
@@ -67,19 +110,20 @@ impl Storage {
         block_bytes: usize,
     ) -> Storage {
         let file = FileId(1);
-        let path = layout::journal_path(&day);
+        let path = layout::journal_file(&day, journal.part());
         let mut jobs = VecDeque::with_capacity(256);
-        match fresh {
-            Some(header) => {
-                jobs.push_back(Job::Create { file, path });
-                jobs.push_back(Job::Append { file, bytes: header });
-            }
-            None => jobs.push_back(Job::Reopen { file, path }),
-        }
+        jobs.extend(match fresh {
+            Some(bytes) => vec![Job::Create { file, path }, Job::Append { file, bytes }],
+            None => vec![Job::Reopen { file, path }],
+        });
         Storage {
+            undurable: Undurable::new(journal.state()),
+            down: None,
+            block_count: blocks,
             journal,
             box_key,
             file,
+            rolled: None,
             day,
             last_file: 1,
             facts: Vec::with_capacity(64 * 1024),
@@ -95,6 +139,7 @@ impl Storage {
             settled: Ticket(0),
             closing: false,
             full: false,
+            no_room: false,
             slow: false,
             free_bytes: 0,
             total_bytes: 0,
@@ -187,19 +232,23 @@ impl Storage {
     /// A new day, a new file.
     fn roll(&mut self, now: Now) {
         let day = now.wall.day();
-        if day <= self.day {
+        if day <= self.day || self.down.is_some() {
             return;
         }
         if self.checkpoints.wanted() {
             self.checkpoint(now);
         }
         self.flush_facts();
+        // A cut must not leave the new file without the end of the old one: that would be a gap.
+        self.jobs.push_back(Job::Sync { ticket: DAY_END });
         self.jobs.push_back(Job::Close { file: self.file });
-        self.file = self.new_file();
-        let path = layout::journal_path(&day);
-        self.jobs.push_back(Job::Create { file: self.file, path });
-        self.journal.roll(&day, &mut self.facts);
-        self.day = day;
+        let (file, mut header) = (self.new_file(), Vec::new());
+        self.journal.roll(&day, &mut header);
+        let path = layout::journal_file(&day, self.journal.part());
+        self.jobs.push_back(Job::Create { file, path });
+        self.jobs.push_back(Job::Append { file, bytes: header });
+        self.rolled = Some(self.file);
+        (self.file, self.day) = (file, day);
     }
 
     /// Anchors a chain that damage broke: a checkpoint before anything else.
@@ -223,6 +272,11 @@ impl Storage {
         if self.facts.is_empty() {
             return;
         }
+        self.undurable.append(&self.facts);
+        if self.down.is_some() {
+            self.facts.clear();
+            return;
+        }
         let mut bytes = self.blocks.pop().unwrap_or_default();
         bytes.extend_from_slice(&self.facts);
         self.facts.clear();
@@ -236,69 +290,172 @@ impl Storage {
             self.checkpoint(now);
         }
         self.flush_facts();
+        self.ask_for_space(now.mono);
         let due = self.dirty_since.is_some_and(|since| now.mono.since_ms(since) >= limits::SYNC_MS);
-        if self.under_way.is_none() && self.dirty_since.is_some() && (due || self.urgent) {
-            self.last_ticket = self.ticket();
-            self.under_way = Some((self.last_ticket, now.mono));
-            self.jobs.push_back(Job::Sync { ticket: self.last_ticket });
-            (self.dirty_since, self.urgent) = (None, false);
+        let free = self.under_way.is_none() && self.rolled.is_none();
+        if self.down.is_some() {
+            self.probe(now.mono);
+        } else if free && self.dirty_since.is_some() && (due || self.urgent) {
+            self.sync(now.mono);
         }
-        if self.space_asked.is_none_or(|at| now.mono.since_ms(at) >= 5000) {
-            self.space_asked = Some(now.mono);
+        // Nothing of a new day is begun before the end of the old one is durable.
+        let day_end = |job: &Job| matches!(job, Job::Sync { ticket: DAY_END });
+        let until = self.jobs.iter().position(day_end).map_or(0, |last| last + 1);
+        let count = if self.rolled.is_some() { until } else { self.jobs.len() };
+        outputs.extend(self.jobs.drain(..count).map(Output::Job));
+    }
+
+    fn ask_for_space(&mut self, now: Mono) {
+        if self.space_asked.is_none_or(|at| now.since_ms(at) >= 5000) {
+            self.space_asked = Some(now);
             // Before everything else: a start knows how much is free before it is ready.
             self.jobs.push_front(Job::Space);
         }
-        outputs.extend(self.jobs.drain(..).map(Output::Job));
+    }
+
+    fn sync(&mut self, now: Mono) {
+        self.last_ticket = self.ticket();
+        self.under_way = Some((self.last_ticket, now));
+        self.jobs.push_back(Job::Sync { ticket: self.last_ticket });
+        self.undurable.asked(self.journal.state());
+        (self.dirty_since, self.urgent) = (None, false);
     }
 
     /// Takes an answer in that concerns the store itself.
-    ///
-    /// # Errors
-    /// Why the store cannot be trusted any more; the daemon has to end.
-    pub fn done(&mut self, now: Now, done: Done) -> Result<(), String> {
+    pub fn done(&mut self, now: Now, done: Done) -> Came {
         match done {
             Done::Synced { ticket, result } => self.synced(now.mono, ticket, result),
             Done::Appended { file, bytes, result } => {
                 self.give_back(bytes);
-                self.journal_result(file, result)
+                self.answered(now.mono, file, result, "the journal cannot be written")
             }
-            Done::Opened { file, result } => self.journal_result(file, result),
+            Done::Opened { file, result } => {
+                self.answered(now.mono, file, result, "the journal's file cannot be opened")
+            }
             Done::Space { free, total } => {
                 (self.free_bytes, self.total_bytes) = (free, total);
-                Ok(())
+                self.no_room = false;
+                Came::Nothing
             }
-            Done::Read { .. } | Done::Removed { .. } => Ok(()),
+            Done::Read { .. } | Done::Removed { .. } => Came::Nothing,
         }
     }
 
-    fn synced(
+    fn synced(&mut self, now: Mono, ticket: Ticket, result: Result<(), DiskError>) -> Came {
+        if ticket == DAY_END {
+            let failed = result.err().filter(|_| self.down.is_none());
+            let came = failed.map_or(Came::Nothing, |error| self.fail(now, error, SYNC_FAILED));
+            self.rolled = None;
+            return came;
+        }
+        let Some((asked, at)) = self.under_way.take() else { return Came::Nothing };
+        assert_eq!(asked, ticket, "syncs come back in order");
+        let probe = match &mut self.down {
+            None => None,
+            Some(Down { probe: None, .. }) => return Came::Nothing,
+            Some(Down { probe, .. }) => probe.take(),
+        };
+        let refused = probe.as_ref().and_then(|probe| probe.refused);
+        match (result.err().or(refused), probe) {
+            (None, probe) => {
+                self.durable = ticket;
+                self.checkpoints.synced(ticket);
+                self.undurable.synced();
+                self.syncs += 1;
+                self.sync_us_max = self.sync_us_max.max(now.since_us(at));
+                let Some(probe) = probe else { return Came::Durable };
+                (self.file, self.down) = (probe.file, None);
+                // What was noted while the file was tried.
+                if !self.undurable.bytes().is_empty() {
+                    let (file, bytes) = (self.file, self.undurable.bytes().to_vec());
+                    self.jobs.push_back(Job::Append { file, bytes });
+                    self.urgent = true;
+                    self.touch(now);
+                }
+                Came::Back
+            }
+            (Some(error), None) => self.fail(now, error, SYNC_FAILED),
+            (Some(error), Some(Probe { file, path, .. })) => {
+                self.jobs.push_back(Job::Close { file });
+                self.jobs.push_back(Job::Remove { path });
+                self.down = Some(Down { next: now.after_ms(limits::PROBE_MS), probe: None });
+                Came::Failed(error, "the disk still fails")
+            }
+        }
+    }
+
+    /// A file was opened or written, or not: is it the journal's?
+    fn answered(
         &mut self,
         now: Mono,
-        ticket: Ticket,
+        file: FileId,
         result: Result<(), DiskError>,
-    ) -> Result<(), String> {
-        let Some((asked, at)) = self.under_way.take() else { return Ok(()) };
-        assert_eq!(asked, ticket, "syncs come back in order");
-        result.map_err(|error| format!("the sync of the data directory failed: {error}"))?;
-        self.durable = ticket;
-        self.checkpoints.synced(ticket);
-        self.syncs += 1;
-        self.sync_us_max = self.sync_us_max.max(now.since_us(at));
-        Ok(())
+        text: &'static str,
+    ) -> Came {
+        let Err(error) = result else { return Came::Nothing };
+        match &mut self.down {
+            None if file == self.file || self.rolled == Some(file) => self.fail(now, error, text),
+            Some(Down { probe: Some(probe), .. }) if probe.file == file => {
+                probe.refused.get_or_insert(error);
+                Came::Nothing
+            }
+            _ => Came::Nothing,
+        }
     }
 
-    fn journal_result(&self, file: FileId, result: Result<(), DiskError>) -> Result<(), String> {
-        match result {
-            Err(error) if file == self.file => {
-                Err(format!("the journal {} refused: {error}", layout::journal_path(&self.day)))
-            }
-            _ => Ok(()),
+    fn fail(&mut self, now: Mono, error: DiskError, text: &'static str) -> Came {
+        match self.rolled {
+            None => self.jobs.push_back(Job::Close { file: self.file }),
+            Some(_) => self.unroll(),
         }
+        self.down = Some(Down { next: now, probe: None });
+        Came::Failed(error, text)
+    }
+
+    /// The new day's file is not to be begun: the probe will be the first of it.
+    fn unroll(&mut self) {
+        let new = self.file;
+        for job in std::mem::take(&mut self.jobs) {
+            match job {
+                Job::Create { file, .. } | Job::Close { file } if file == new => {}
+                Job::Append { file, bytes } if file == new => self.give_back(bytes),
+                job => self.jobs.push_back(job),
+            }
+        }
+    }
+
+    /// Tries a new journal file, once nothing of the old ones is under way.
+    fn probe(&mut self, now: Mono) {
+        let Some(down) = &self.down else { return };
+        if down.probe.is_some() || self.under_way.is_some() || now < down.next {
+            return;
+        }
+        let (file, mut bytes) = (self.new_file(), Vec::new());
+        self.journal.fork(&self.day, self.undurable.base(), &mut bytes);
+        let path = layout::journal_file(&self.day, self.journal.part());
+        bytes.extend_from_slice(self.undurable.bytes());
+        self.jobs.push_back(Job::Create { file, path: path.clone() });
+        self.jobs.push_back(Job::Append { file, bytes });
+        self.sync(now);
+        let probe = Some(Probe { file, path, refused: None });
+        self.down = Some(Down { next: now, probe });
+    }
+
+    /// The disk failed, and has not come back.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.down.is_some()
+    }
+
+    /// More waits in memory for the disk to come back than is good.
+    #[must_use]
+    pub fn is_overfull(&self) -> bool {
+        self.undurable.bytes().len() > limits::UNDURABLE_BYTES
     }
 
     fn give_back(&mut self, mut bytes: Vec<u8>) {
         bytes.clear();
-        if bytes.capacity() >= self.block_bytes {
+        if bytes.capacity() >= self.block_bytes && self.blocks.len() < self.block_count {
             self.blocks.push(bytes);
         }
     }
@@ -306,7 +463,11 @@ impl Storage {
     /// When the next sync of audio is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
-        if self.under_way.is_some() {
+        if let Some(down) = &self.down {
+            let idle = down.probe.is_none() && self.under_way.is_none();
+            return idle.then_some(down.next);
+        }
+        if self.under_way.is_some() || self.rolled.is_some() {
             return None;
         }
         self.dirty_since.map(|since| since.after_ms(limits::SYNC_MS))
@@ -332,6 +493,7 @@ impl Storage {
             self.closing = true;
             return false;
         }
-        self.facts.is_empty() && self.under_way.is_none() && self.dirty_since.is_none()
+        let settled = self.under_way.is_none() && self.dirty_since.is_none();
+        self.facts.is_empty() && settled && self.down.is_none()
     }
 }

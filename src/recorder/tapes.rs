@@ -5,13 +5,13 @@
 //! one ends at that very sample, so that nothing the agent sees depends on it.
 
 use super::Recorder;
-use super::recording::{Chunk, Recording, Tape};
+use super::recording::{Chunk, Opening, Recording, Tape};
 use crate::call::Call;
 use crate::channel::ChannelIndex;
 use crate::codec::Encoder;
 use crate::directory::AgentIndex;
 use crate::id::RecordingId;
-use crate::job::{Job, Ticket};
+use crate::job::Ticket;
 use crate::limits;
 use crate::reel::Reel;
 use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingBegan, RecordingEnd};
@@ -61,6 +61,7 @@ impl Recorder {
         if self.stopping {
             return Err(Code::ShuttingDown.into());
         }
+        self.need_disk()?;
         if self.storage.full {
             return Err(Code::DiskFull.into());
         }
@@ -107,6 +108,7 @@ impl Recorder {
         let event = Event::RecordingBegan { recording: id, device: call.device.clone() };
         self.trace.note(now.wall, event);
         self.recordings.push(recording);
+        self.open_file(now, self.recordings.len() - 1);
         if let Some((_, at)) = call.ended {
             self.end_at(id, at, RecordingEnd::CallEnd);
         }
@@ -114,8 +116,8 @@ impl Recorder {
         Ok((id, ticket))
     }
 
-    /// Makes a recording's file and its fact.
-    fn put_down(
+    /// Makes a recording and its fact; its file is still to be made (see `files`).
+    pub(super) fn put_down(
         &mut self,
         now: Now,
         call: &Call,
@@ -138,11 +140,9 @@ impl Recorder {
             delay: reel.delay_frames(),
             wrapped: envelope.wrapped,
         };
-        let mut block = self.storage.take_block().unwrap_or_default();
-        let writer = MediaWriter::begin(&header, key.clone(), &mut block);
-        let path = layout::media_path(now.wall, id);
-        self.storage.ask(now.mono, Job::Create { file, path });
-        self.storage.ask(now.mono, Job::Append { file, bytes: block });
+        let mut first = Vec::new();
+        let writer = MediaWriter::begin(&header, key.clone(), &mut first);
+        let opening = Opening::new(layout::media_path(now.wall, id), first, now);
         let (schedule, retain_until) = self.retention(now.wall, want.schedule);
         let numbers = seal::seal_numbers(key.as_ref(), self.storage.next_sequence(), &call.numbers);
         let began = RecordingBegan {
@@ -174,7 +174,8 @@ impl Recorder {
             retain_until,
             key,
             file,
-            tape: Some(Tape { reel, writer, backlog }),
+            tries: 0,
+            tape: Some(Tape::new(reel, (writer, opening), backlog)),
             closed: false,
         };
         (recording, ticket)

@@ -7,15 +7,18 @@
 //! Order is the only guarantee and the only one needed: a `Sync` covers every append before it,
 //! the names of new files included. Log lines come along the same way (see `printer`).
 //!
-//! Open files are its only state. It decides nothing: an error is an answer.
+//! Open files are its only state. It decides nothing: an error is an answer. One thing it insists
+//! on: a file that could not be written or synced is never touched again, whatever is asked,
+//! because what the kernel then says of it is worth nothing.
 
 use crate::job::{DiskError, Done, FileId, Job};
+use crate::store::layout;
 use mio::Waker;
 use nix::errno::Errno;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
@@ -205,6 +208,7 @@ impl Hands {
     }
 
     fn create(&mut self, file: FileId, path: &str) -> io::Result<()> {
+        self.find_root()?;
         let path = self.data.join(path);
         let mut missing = path.parent();
         while let Some(folder) = missing.filter(|folder| !folder.exists()) {
@@ -234,7 +238,17 @@ impl Hands {
             return Err(Errno::EBADF.into());
         };
         self.dirty.insert(file);
-        open.write_all(bytes)
+        let written = open.write_all(bytes);
+        if written.is_err() {
+            self.give_up(file);
+        }
+        written
+    }
+
+    /// The file is suspect: nobody writes or syncs it any more.
+    fn give_up(&mut self, file: FileId) {
+        self.files.remove(&file);
+        self.dirty.remove(&file);
     }
 
     /// A file that is closed before its sync is synced now.
@@ -252,17 +266,40 @@ impl Hands {
     fn sync(&mut self) -> io::Result<()> {
         let dirty = std::mem::take(&mut self.dirty);
         let folders = std::mem::take(&mut self.folders);
-        if dirty.len() > SYNC_EACH_MAX {
-            nix::unistd::syncfs(&self.root)?;
-        } else {
-            for file in dirty.iter().filter_map(|file| self.files.get(file)) {
-                file.sync_data()?;
-            }
-            for folder in folders {
-                File::open(folder)?.sync_all()?;
-            }
+        let synced = self.sync_these(&dirty, &folders);
+        if synced.is_err() {
+            dirty.into_iter().for_each(|file| self.give_up(file));
         }
         self.files.retain(|file, _| file.0 < CLOSED);
+        synced
+    }
+
+    fn sync_these(
+        &mut self,
+        dirty: &BTreeSet<FileId>,
+        folders: &BTreeSet<PathBuf>,
+    ) -> io::Result<()> {
+        self.find_root()?;
+        if dirty.len() > SYNC_EACH_MAX {
+            nix::unistd::syncfs(&self.root)?;
+            return Ok(());
+        }
+        for file in dirty.iter().filter_map(|file| self.files.get(file)) {
+            file.sync_data()?;
+        }
+        folders.iter().try_for_each(|folder| File::open(folder)?.sync_all())
+    }
+
+    /// The data directory may have gone and come back, mounted anew. An empty place where it is
+    /// mounted otherwise is not it.
+    fn find_root(&mut self) -> io::Result<()> {
+        let (now, known) = (std::fs::metadata(&self.data)?, self.root.metadata()?);
+        if (now.dev(), now.ino()) != (known.dev(), known.ino()) {
+            if !self.data.join(layout::KEYS).is_dir() {
+                return Err(Errno::ENODEV.into());
+            }
+            self.root = File::open(&self.data)?;
+        }
         Ok(())
     }
 
@@ -275,6 +312,8 @@ impl Hands {
     }
 
     fn remove(&mut self, path: &str) -> io::Result<()> {
+        // What is not in an empty place is not gone.
+        self.find_root()?;
         let path = self.data.join(path);
         match std::fs::remove_file(&path) {
             // A removal that a cut interrupted is asked for again.

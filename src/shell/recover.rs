@@ -13,6 +13,11 @@ use std::path::Path;
 /// # Errors
 /// When a file cannot be read, or is of a newer version.
 pub fn recover(data: &Path) -> Result<Found, RecoverError> {
+    // A run that was killed may have left bytes that only the kernel has. What is read now counts
+    // as durable, and other files will build on it: so it is made durable.
+    if let Err(error) = File::open(data).and_then(|root| Ok(nix::unistd::syncfs(&root)?)) {
+        log::error!("{}: what the last run wrote cannot be synced: {error}", data.display());
+    }
     recover::recover(&mut Folder(data)).map_err(|error| match error {
         RecoverError::File { path, error } => {
             RecoverError::File { path: data.join(path).display().to_string(), error }

@@ -67,6 +67,12 @@ impl Reasons {
         self.0 & (1 << reason as u8) != 0
     }
 
+    /// This reason, if it is not in here.
+    #[must_use]
+    pub fn lacks(self, reason: Reason) -> Reasons {
+        Reasons(Reasons::only(reason).0 & !self.0)
+    }
+
     pub fn insert(&mut self, reason: Reason) {
         self.0 |= 1 << reason as u8;
     }

@@ -26,6 +26,27 @@ pub const HEADER_BYTES: usize = 72;
 /// Number of the first entry of all.
 pub const FIRST_SEQUENCE: u64 = 1;
 
+/// Up to which number (exclusive) each journal file counts, given for all in order which part of
+/// its day it is and the number of its first entry (`None`: its header is not whole).
+///
+/// A part after the first is begun when a file failed, and tells again what was not durable there;
+/// so nothing from its first number on counts in any file before it, torn or damaged as it may be.
+/// And a part without a whole header was never synced: when another follows, nothing of it counts.
+#[must_use]
+pub fn superseded(files: &[(u32, Option<u64>)]) -> Vec<u64> {
+    let mut until = vec![u64::MAX; files.len()];
+    let mut lowest = u64::MAX;
+    for (place, (part, start)) in files.iter().enumerate().rev() {
+        until[place] = lowest;
+        match (part, start) {
+            (1.., Some(start)) => lowest = lowest.min(*start),
+            (1.., None) if lowest < u64::MAX => until[place] = 0,
+            _ => {}
+        }
+    }
+    until
+}
+
 /// Where a journal goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalState {

@@ -39,11 +39,28 @@ pub fn journal_path(day: &str) -> String {
     format!("{JOURNAL}/{day}.hbj")
 }
 
+/// A later file of the same day, begun because the one before failed: `journal/2026-11-22.1.hbj`.
+/// Part 0 is the first.
+#[must_use]
+pub fn journal_file(day: &str, part: u32) -> String {
+    if part == 0 { journal_path(day) } else { format!("{JOURNAL}/{day}.{part}.hbj") }
+}
+
 /// The day of a journal path; anything else is `None`.
 #[must_use]
 pub fn parse_journal(path: &str) -> Option<&str> {
-    let day = path.strip_prefix(JOURNAL)?.strip_prefix('/')?.strip_suffix(".hbj")?;
-    is_day(day).then_some(day)
+    journal_part(path).map(|(day, _)| day)
+}
+
+/// The day of a journal path, and which file of that day it is: the order in which they are read.
+#[must_use]
+pub fn journal_part(path: &str) -> Option<(&str, u32)> {
+    let name = path.strip_prefix(JOURNAL)?.strip_prefix('/')?.strip_suffix(".hbj")?;
+    let (day, part) = match name.split_once('.') {
+        None => (name, 0),
+        Some((day, part)) => (day, part.parse().ok().filter(|part| *part > 0)?),
+    };
+    (is_day(day) && journal_file(day, part) == path).then_some((day, part))
 }
 
 /// `media/2026/11/22`: the folder of what began on that UTC day.
@@ -85,12 +102,15 @@ mod tests {
         assert_eq!(parse_media(&path), Some(("2026-11-22".into(), id)));
         assert_eq!(journal_path(&began.day()), "journal/2026-11-22.hbj");
         assert_eq!(parse_journal("journal/2026-11-22.hbj"), Some("2026-11-22"));
+        assert_eq!(journal_part("journal/2026-11-22.hbj"), Some(("2026-11-22", 0)));
+        assert_eq!(journal_file("2026-11-22", 12), "journal/2026-11-22.12.hbj");
+        assert_eq!(journal_part("journal/2026-11-22.12.hbj"), Some(("2026-11-22", 12)));
     }
 
     #[test]
     fn what_we_did_not_name_is_not_ours() {
-        for bad in ["journal/2026-13-22.hbj", "journal/20261122.hbj", "journal/x/2026-11-22.hbj"] {
-            assert_eq!(parse_journal(bad), None, "{bad}");
+        for bad in ["2026-13-22", "20261122", "x/2026-11-22", "2026-11-22.0", "2026-11-22.01"] {
+            assert_eq!(parse_journal(&format!("journal/{bad}.hbj")), None, "{bad}");
         }
         let id = "a4dqobyha4dqobyh";
         for bad in ["2026-11-22", "2026/11", "2026/11/22/x", "../11/22"] {

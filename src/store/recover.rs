@@ -12,7 +12,7 @@ use crate::span::Ledger;
 use crate::store::damage::Tail;
 use crate::store::fact::{RecordingEnd, RecordingEnded};
 use crate::store::index::{Index, Record};
-use crate::store::journal::{Item, JournalError, JournalReader, JournalState, JournalWriter};
+use crate::store::journal::{self, Item, JournalError, JournalReader, JournalState, JournalWriter};
 use crate::store::{layout, media};
 use std::io::{self, Read};
 
@@ -82,9 +82,20 @@ pub fn recover<F: Files>(files: &mut F) -> Result<Found, RecoverError> {
         anchor: false,
         closed: Vec::new(),
     };
-    let days = journal_days(files)?;
-    for (place, day) in days.iter().enumerate() {
-        read_day(files, day, place + 1 == days.len(), &mut found)?;
+    let parts = journal_parts(files)?;
+    let mut starts = Vec::with_capacity(parts.len());
+    for (day, part) in &parts {
+        // Only later parts supersede anything.
+        let start = match part {
+            0 => None,
+            _ => start_of(files, &layout::journal_file(day, *part))?,
+        };
+        starts.push((*part, start));
+    }
+    let until = journal::superseded(&starts);
+    for (place, (day, part)) in parts.iter().enumerate() {
+        let last = place + 1 == parts.len();
+        read_part(files, (day, *part), (last, until[place]), &mut found)?;
     }
     let running: Vec<Record> = found.index.running().cloned().collect();
     for record in &running {
@@ -100,26 +111,60 @@ pub fn recover<F: Files>(files: &mut F) -> Result<Found, RecoverError> {
     Ok(found)
 }
 
-/// Days with a journal file, in order.
-fn journal_days<F: Files>(files: &F) -> Result<Vec<String>, RecoverError> {
+/// Day and part of every journal file, in order. At the end, files without as much as a header are
+/// removed: a cut came before their first sync.
+fn journal_parts<F: Files>(files: &mut F) -> Result<Vec<(String, u32)>, RecoverError> {
     let names = files.list(layout::JOURNAL).map_err(file_error(layout::JOURNAL))?;
     let paths = names.iter().map(|name| format!("{}/{name}", layout::JOURNAL));
-    let mut days: Vec<String> =
-        paths.filter_map(|path| layout::parse_journal(&path).map(str::to_string)).collect();
-    days.sort();
-    Ok(days)
+    let mut parts: Vec<(String, u32)> = Vec::new();
+    for path in paths {
+        parts.extend(layout::journal_part(&path).map(|(day, part)| (day.to_string(), part)));
+    }
+    parts.sort();
+    while let Some((day, part)) = parts.last() {
+        let path = layout::journal_file(day, *part);
+        if !is_void(files, &path, *part)? {
+            break;
+        }
+        log::warn!("{path}: nothing in it was ever durable; removed");
+        files.remove(&path).map_err(file_error(&path))?;
+        parts.pop();
+    }
+    Ok(parts)
 }
 
-fn read_day<F: Files>(
+fn open_journal<F: Files>(files: &F, path: &str) -> Result<JournalReader<F::File>, RecoverError> {
+    let file = files.open(path).map_err(file_error(path))?;
+    JournalReader::open(file).map_err(|error| RecoverError::Journal { path: path.into(), error })
+}
+
+/// Whether not even a header is whole, and no entry either; of a part that was begun because a disk
+/// failed, the header decides, for the entries are told again.
+fn is_void<F: Files>(files: &F, path: &str, part: u32) -> Result<bool, RecoverError> {
+    let mut reader = open_journal(files, path)?;
+    if reader.header().is_some() || part > 0 {
+        return Ok(reader.header().is_none());
+    }
+    let item = reader.next_item();
+    let item = item.map_err(|error| RecoverError::Journal { path: path.into(), error })?;
+    Ok(item.is_none())
+}
+
+/// The number of a journal file's first entry, if its header is whole.
+fn start_of<F: Files>(files: &F, path: &str) -> Result<Option<u64>, RecoverError> {
+    Ok(open_journal(files, path)?.header().map(|header| header.start.sequence))
+}
+
+fn read_part<F: Files>(
     files: &mut F,
-    day: &str,
-    last: bool,
+    (day, part): (&str, u32),
+    (last, until): (bool, u64),
     found: &mut Found,
 ) -> Result<(), RecoverError> {
-    let path = layout::journal_path(day);
-    let file = files.open(&path).map_err(file_error(&path))?;
+    let path = layout::journal_file(day, part);
     let wrong = |error| RecoverError::Journal { path: path.clone(), error };
-    let mut reader = JournalReader::open(file).map_err(wrong)?;
+    let next = found.journal.state().sequence;
+    let mut reader = open_journal(files, &path)?.within(next, until);
     while let Some(item) = reader.next_item().map_err(wrong)? {
         match item {
             Item::Entry { sequence, entry, .. } => found.index.apply(sequence, &entry),
@@ -128,16 +173,16 @@ fn read_day<F: Files>(
         }
     }
     let ending = reader.finish();
-    if ending.good_bytes == 0 {
-        // Not even its header is whole: as if it had never been.
-        return if last { files.remove(&path).map_err(file_error(&path)) } else { Ok(()) };
+    if ending.good_bytes == 0 || ending.state.sequence > until {
+        // Not even its header is whole, or all of it is told again: as if it had never been.
+        return Ok(());
     }
     if let (Tail::Torn { at }, true) = (ending.tail, last) {
         log::warn!("{path}: a torn entry at byte {at} is cut off");
         files.mend(&path, ending.good_bytes, &[]).map_err(file_error(&path))?;
     }
     let state: JournalState = ending.state;
-    found.journal = JournalWriter::resume(state);
+    found.journal = JournalWriter::resume(state).in_part(part);
     found.day = Some(day.to_string());
     found.anchor = !ending.linked;
     Ok(())

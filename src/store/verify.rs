@@ -15,6 +15,7 @@ pub use witness::Witnessed;
 
 use crate::id::RecordingId;
 use crate::store::damage::Tail;
+use crate::store::fact::{RecordingEnd, RecordingEnded};
 use crate::store::index::{Index, Record};
 use crate::store::journal::{Checkpoint, Ending, Item, JournalError, JournalReader, JournalState};
 use crate::store::layout;
@@ -89,16 +90,29 @@ impl Verifier {
 
     /// The next journal file, by day; `path` is relative to the data directory.
     pub fn journal<R: Read>(&mut self, path: &str, source: R) {
+        self.journal_until(path, source, u64::MAX);
+    }
+
+    /// The same, of a file of which only entries before a number count: see `journal::superseded`.
+    pub fn journal_until<R: Read>(&mut self, path: &str, source: R, until: u64) {
         self.report.journals += 1;
         self.report.findings.extend(self.torn.take());
-        if let Err(why) = self.read_journal(path, source) {
+        if let Err(why) = self.read_journal(path, source, until) {
             self.linked = false;
             self.find(Finding::JournalUnreadable { path: path.to_owned(), why });
         }
     }
 
-    fn read_journal<R: Read>(&mut self, path: &str, source: R) -> Result<(), JournalError> {
-        let mut reader = JournalReader::open(source)?;
+    fn read_journal<R: Read>(
+        &mut self,
+        path: &str,
+        source: R,
+        until: u64,
+    ) -> Result<(), JournalError> {
+        let mut reader = JournalReader::open(source)?.within(self.state.sequence, until);
+        if reader.header().map_or(0, |header| header.start.sequence) >= until {
+            return Ok(());
+        }
         if let Some(header) = reader.header() {
             let (day, start) = (header.day.clone(), header.start);
             self.follow(path, &day, start);
@@ -156,7 +170,16 @@ impl Verifier {
         }
     }
 
-    /// One media file, after all journals; `path` is relative to the data directory.
+    /// How many bytes of a media file count, if that is not all of it: behind what was certain of a
+    /// file that failed there may be anything.
+    #[must_use]
+    pub fn media_bytes(&self, path: &str) -> Option<u64> {
+        let (_, id) = layout::parse_media(path)?;
+        self.index.record(id)?.certain_bytes()
+    }
+
+    /// One media file, after all journals, no more of it than `media_bytes` says; `path` is
+    /// relative to the data directory.
     pub fn media(&mut self, path: &str, scan: Result<&Scan, &MediaError>) {
         self.report.media += 1;
         let owned = path.to_owned();
@@ -244,6 +267,10 @@ fn compare(path: &str, scan: &Scan, record: &Record, running: bool) -> Vec<Findi
         findings.push(differs(Differs::Id));
     }
     let Some(ended) = &record.ended else { return findings };
+    if let (RecordingEnd::Storage, Some(closing)) = (ended.end, scan.close_cut(ended.end)) {
+        findings.extend(compare_cut(scan, &closing.finished, ended).map(differs));
+        return findings;
+    }
     let Some(Finished { digest, size, ledger, end, .. }) = scan.trailer else {
         let (expected, found) = (ended.size, scan.good_bytes);
         findings.push(differs(Differs::Size { expected, found }));
@@ -261,4 +288,16 @@ fn compare(path: &str, scan: &Scan, record: &Record, running: bool) -> Vec<Findi
         findings.push(differs(Differs::End));
     }
     findings
+}
+
+/// The same for a file that failed: what was certain of it must be what it still holds.
+fn compare_cut(scan: &Scan, cut: &Finished, ended: &RecordingEnded) -> Option<Differs> {
+    let (expected, found) = (ended.size, scan.good_bytes);
+    if found != expected {
+        return Some(Differs::Size { expected, found });
+    }
+    if scan.digest != ended.digest {
+        return Some(Differs::Digest);
+    }
+    (cut.ledger != ended.ledger).then_some(Differs::Ledger)
 }

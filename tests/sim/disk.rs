@@ -6,7 +6,7 @@
 use super::audio::Chance;
 use hushbox::job::{DiskError, Done, FileId, Job};
 use hushbox::store::recover::Files;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Cursor};
 
 /// Decides which jobs fail; the path is that of the file, where the job has one.
@@ -19,6 +19,8 @@ pub struct SimDisk {
     pub live: Image,
     pub durable: Image,
     open: BTreeMap<FileId, String>,
+    /// Files of which a failed sync has lost pages.
+    suspect: BTreeSet<String>,
     waiting: VecDeque<(u64, Job)>,
     /// How long a job takes.
     pub delay_us: u64,
@@ -37,6 +39,7 @@ impl Default for SimDisk {
             live: Image::new(),
             durable: Image::new(),
             open: BTreeMap::new(),
+            suspect: BTreeSet::new(),
             waiting: VecDeque::new(),
             delay_us: 0,
             stuck: false,
@@ -91,14 +94,13 @@ impl SimDisk {
                 Done::Opened { file, result }
             }
             Job::Append { file, mut bytes } => {
-                let path = &self.open[&file];
-                let result = match self.live.get_mut(path).filter(|_| result.is_ok()) {
-                    Some(contents) => {
-                        contents.extend_from_slice(&bytes);
-                        Ok(())
+                let result = result.and_then(|()| self.append(file, &bytes));
+                if let (Err(_), Some(contents)) = (result, self.live.get_mut(&self.open[&file])) {
+                    // As the disk thread does: what failed, half written, is not touched again.
+                    if self.suspect.insert(self.open[&file].clone()) {
+                        contents.extend_from_slice(&bytes[..bytes.len() / 2]);
                     }
-                    None => result.and(Err(DiskError::Failed(9))),
-                };
+                }
                 bytes.clear();
                 Done::Appended { file, bytes, result }
             }
@@ -108,7 +110,9 @@ impl SimDisk {
             }
             Job::Sync { ticket } => {
                 if result.is_ok() {
-                    self.durable.clone_from(&self.live);
+                    self.make_durable();
+                } else {
+                    self.lose_pages();
                 }
                 Done::Synced { ticket, result }
             }
@@ -131,13 +135,47 @@ impl SimDisk {
         })
     }
 
+    fn append(&mut self, file: FileId, bytes: &[u8]) -> Result<(), DiskError> {
+        let path = &self.open[&file];
+        let contents = self.live.get_mut(path).filter(|_| !self.suspect.contains(path));
+        contents.ok_or(DiskError::Failed(9))?.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// A sync reaches every file but those that nobody syncs any more.
+    fn make_durable(&mut self) {
+        let before = std::mem::replace(&mut self.durable, self.live.clone());
+        for path in &self.suspect {
+            match before.get(path).filter(|_| self.live.contains_key(path)) {
+                Some(contents) => self.durable.insert(path.clone(), contents.clone()),
+                None => self.durable.remove(path),
+            };
+        }
+    }
+
+    /// What a failed sync does: pages that were to be written are clean, and gone. The file keeps
+    /// its length; nobody may write to it again.
+    fn lose_pages(&mut self) {
+        for (path, contents) in &mut self.live {
+            let durable = self.durable.get(path).map_or(0, Vec::len);
+            if contents.len() > durable {
+                let middle = durable + (contents.len() - durable) / 2;
+                contents[durable..middle].fill(0);
+                self.suspect.insert(path.clone());
+            }
+        }
+    }
+
     /// The plug is pulled. With `tails`, some of what was written after the last sync is there all
     /// the same, as it can be on a real disk.
     pub fn cut(&mut self, tails: Option<&mut Chance>) {
         if let Some(chance) = tails {
             for (path, contents) in &self.live {
                 let durable = self.durable.get(path).map_or(0, Vec::len);
-                if contents.len() > durable && !chance.one_in(3) {
+                // Holes look like damage, which is told and stays (see the format's assumptions);
+                // the simulated disk keeps them out of what a cut leaves.
+                let whole = !self.suspect.contains(path);
+                if contents.len() > durable && whole && !chance.one_in(3) {
                     let kept = durable + chance.below(contents.len() - durable + 1);
                     self.durable.insert(path.clone(), contents[..kept].to_vec());
                 }
@@ -151,6 +189,7 @@ impl SimDisk {
     pub fn stop(&mut self) {
         self.waiting.clear();
         self.open.clear();
+        self.suspect.clear();
     }
 }
 

@@ -5,12 +5,13 @@ use hushbox::codec::Decoder;
 use hushbox::id::RecordingId;
 use hushbox::span::{Fate, Ledger, Run};
 use hushbox::store::fact::FactSpan;
-use hushbox::store::index::Index;
-use hushbox::store::journal::{Item, JournalReader};
+use hushbox::store::index::{Index, Record};
+use hushbox::store::journal::{FIRST_SEQUENCE, Item, JournalReader, superseded};
 use hushbox::store::media::{self, MediaHeader};
 use hushbox::store::verify::{Basis, Report, Verifier};
 use hushbox::store::{layout, seal};
 use hushbox::time::Position;
+use std::io::Read;
 
 /// One recording, decoded.
 pub struct Stored {
@@ -97,7 +98,12 @@ impl SimBox {
     /// One recording as it lies on the disk; for tests with one media file each.
     pub fn stored(&self, id: &str) -> Stored {
         let id = RecordingId::parse(id).expect("an id");
-        let bytes = self.disk.live[self.media_path(id)].as_slice();
+        let mut bytes = self.disk.live[self.media_path(id)].as_slice();
+        // Of a file that failed only so much counts.
+        let certain = self.journal().record(id).and_then(Record::certain_bytes);
+        if let Some(certain) = certain {
+            bytes = &bytes[..usize::try_from(certain).unwrap()];
+        }
         let scan = media::scan(bytes).unwrap();
         let header = scan.header.clone();
         let key = if header.wrapped.is_empty() {
@@ -122,8 +128,9 @@ impl SimBox {
     /// What the journal on the disk says.
     pub fn journal(&self) -> Index {
         let mut index = Index::default();
-        for (path, bytes) in self.disk.live.iter().filter(|(path, _)| is_journal(path)) {
-            let mut reader = JournalReader::open(bytes.as_slice()).unwrap();
+        let mut next = FIRST_SEQUENCE;
+        for (path, bytes, until) in self.journals() {
+            let mut reader = JournalReader::open(bytes).unwrap().within(next, until);
             while let Some(item) = reader.next_item().unwrap() {
                 match item {
                     Item::Entry { sequence, entry, .. } => index.apply(sequence, &entry),
@@ -131,6 +138,7 @@ impl SimBox {
                     Item::Damage { at, why } => panic!("{path}: damage at {at}: {why}"),
                 }
             }
+            next = reader.finish().state.sequence.min(until);
         }
         index
     }
@@ -139,12 +147,31 @@ impl SimBox {
     pub fn verify(&self) -> Report {
         let key = Some(self.box_key().public());
         let mut verifier = Verifier::new(Basis { key, running: true, witness: Vec::new() });
-        let journals = self.disk.live.iter().filter(|(path, _)| is_journal(path));
-        journals.for_each(|(path, bytes)| verifier.journal(path, bytes.as_slice()));
+        for (path, bytes, until) in self.journals() {
+            verifier.journal_until(path, bytes, until);
+        }
         for (path, bytes) in self.disk.live.iter().filter(|(path, _)| !is_journal(path)) {
-            verifier.media(path, media::scan(bytes.as_slice()).as_ref());
+            let certain = verifier.media_bytes(path).unwrap_or(u64::MAX);
+            verifier.media(path, media::scan(bytes.as_slice().take(certain)).as_ref());
         }
         verifier.finish()
+    }
+
+    /// Journal files in order, each with the number from which on a later one tells it again.
+    fn journals(&self) -> Vec<(&str, &[u8], u64)> {
+        let files = self.disk.live.iter().filter_map(|(path, bytes)| {
+            let (day, part) = layout::journal_part(path)?;
+            Some(((day, part), path.as_str(), bytes.as_slice()))
+        });
+        let mut files: Vec<_> = files.collect();
+        files.sort();
+        let start = |bytes| {
+            let reader = JournalReader::open(bytes).unwrap();
+            reader.header().map(|header| header.start.sequence)
+        };
+        let starts: Vec<_> = files.iter().map(|((_, part), _, b)| (*part, start(*b))).collect();
+        let until = superseded(&starts).into_iter();
+        files.into_iter().zip(until).map(|((_, path, bytes), until)| (path, bytes, until)).collect()
     }
 }
 

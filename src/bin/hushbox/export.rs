@@ -140,7 +140,10 @@ fn scan(store: &StoreDir, record: &Record, bar: &ProgressBar) -> Result<Scan, Fa
 fn is_intact(record: &Record, scan: &Scan) -> bool {
     let same = match (&record.ended, &scan.trailer) {
         (Some(ended), Some(found)) => ended.digest == found.digest && ended.size == found.size,
-        (Some(_), None) => false,
+        // Its file failed: what was certain of it is all there is.
+        (Some(ended), None) => {
+            record.certain_bytes() == Some(scan.good_bytes) && ended.digest == scan.digest
+        }
         (None, _) => !matches!(scan.tail, Tail::Damaged { .. }),
     };
     let whole = record.is_running() || scan.tail == Tail::Clean;

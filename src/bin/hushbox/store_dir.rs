@@ -11,12 +11,12 @@ use hushbox::config::Config;
 use hushbox::id::RecordingId;
 use hushbox::store::damage::Damage;
 use hushbox::store::index::{Index, Record};
-use hushbox::store::journal::{Checkpoint, Item, JournalReader};
+use hushbox::store::journal::{Checkpoint, FIRST_SEQUENCE, Item, JournalReader, superseded};
 use hushbox::store::layout;
 use hushbox::store::sign::{BoxKey, BoxPublic};
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
-use std::io::{BufReader, ErrorKind};
+use std::io::{BufReader, ErrorKind, Read, Take};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -76,8 +76,27 @@ impl StoreDir {
         let paths = names.map(|(name, _)| format!("{}/{name}", layout::JOURNAL));
         let mut paths: Vec<String> =
             paths.filter(|path| layout::parse_journal(path).is_some()).collect();
-        paths.sort();
+        paths.sort_by(|a, b| layout::journal_part(a).cmp(&layout::journal_part(b)));
         Ok(paths)
+    }
+
+    /// The same, each with the number from which on a later one tells it again.
+    pub fn journal_parts(&self) -> Result<Vec<(String, u64)>, Failure> {
+        let paths = self.journals()?;
+        let mut starts = Vec::with_capacity(paths.len());
+        for path in &paths {
+            let part = layout::journal_part(path).map_or(0, |(_, part)| part);
+            let start = match part {
+                0 => None,
+                // What cannot be read is said by whoever reads all of it.
+                _ => JournalReader::open(self.file(path)?)
+                    .ok()
+                    .and_then(|reader| reader.header().map(|header| header.start.sequence)),
+            };
+            starts.push((part, start));
+        }
+        let until = superseded(&starts);
+        Ok(paths.into_iter().zip(until).collect())
     }
 
     /// Paths of the media files in the data directory, and their sizes in bytes, oldest day first.
@@ -110,21 +129,25 @@ impl StoreDir {
     /// The same, and nothing is said.
     pub fn journal_quietly(&self) -> Result<Journal, Failure> {
         let mut journal = Journal::default();
-        for path in self.journals()? {
+        let mut next = FIRST_SEQUENCE;
+        for (path, until) in self.journal_parts()? {
             let bad = |error| Failure::Journal { path: self.path(&path), error };
-            let mut reader = JournalReader::open(self.file(&path)?).map_err(bad)?;
+            let reader = JournalReader::open(self.file(&path)?).map_err(bad)?;
+            let mut reader = reader.within(next, until);
             while let Some(item) = reader.next_item().map_err(bad)? {
                 if let Some((at, why)) = journal.take(item) {
                     journal.damaged.push(format!("{path}: at byte {at}: {why}"));
                 }
             }
+            next = reader.finish().state.sequence.min(until);
         }
         Ok(journal)
     }
 
-    /// Opens the media file of a record.
-    pub fn open_media(&self, record: &Record) -> Result<BufReader<File>, Failure> {
-        self.file(&record.media_path()).map(BufReader::new)
+    /// Opens the media file of a record, as far as it counts.
+    pub fn open_media(&self, record: &Record) -> Result<Take<BufReader<File>>, Failure> {
+        let file = self.file(&record.media_path()).map(BufReader::new)?;
+        Ok(file.take(record.certain_bytes().unwrap_or(u64::MAX)))
     }
 
     /// The key that signs for the box, if this user may read it.

@@ -14,7 +14,7 @@ use crate::{Outcome, manifest, progress};
 use hushbox::store::media;
 use hushbox::store::verify::{Basis, Finding, Note, Report, Verifier};
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Write};
+use std::io::{BufReader, ErrorKind, Read, Write};
 use std::path::Path;
 
 pub fn run(args: &VerifyArgs) -> Result<Outcome, Failure> {
@@ -41,8 +41,8 @@ pub fn run(args: &VerifyArgs) -> Result<Outcome, Failure> {
 
 fn verify(store: &StoreDir, basis: Basis) -> Result<Report, Failure> {
     let mut verifier = Verifier::new(basis);
-    for path in store.journals()? {
-        verifier.journal(&path, BufReader::new(store.file(&path)?));
+    for (path, until) in store.journal_parts()? {
+        verifier.journal_until(&path, BufReader::new(store.file(&path)?), until);
     }
     let files = store.media()?;
     let bar = progress::bar(files.iter().map(|(_, size)| size).sum());
@@ -57,7 +57,8 @@ fn verify(store: &StoreDir, basis: Basis) -> Result<Report, Failure> {
                 continue;
             }
         };
-        let scan = media::scan(bar.wrap_read(BufReader::new(file)));
+        let bytes = verifier.media_bytes(&path).unwrap_or(u64::MAX);
+        let scan = media::scan(bar.wrap_read(BufReader::new(file)).take(bytes));
         verifier.media(&path, scan.as_ref());
     }
     bar.finish_and_clear();

@@ -5,7 +5,7 @@
 use crate::id::RecordingId;
 use crate::store::fact::{
     BlackoutEnd, BlackoutNumber, CallFacts, FactSpan, Holder, Reason, Reasons, RecordingBegan,
-    RecordingEnded, Sealed,
+    RecordingEnd, RecordingEnded, Sealed,
 };
 use crate::time::{Position, Wall};
 use std::collections::BTreeMap;
@@ -124,6 +124,13 @@ impl Record {
     #[must_use]
     pub fn media_path(&self) -> String {
         crate::store::layout::media_path(self.at, self.began.id)
+    }
+
+    /// Of a recording whose file failed: so many bytes of it are certain, and no more count.
+    #[must_use]
+    pub fn certain_bytes(&self) -> Option<u64> {
+        let failed = self.ended.as_ref().filter(|ended| ended.end == RecordingEnd::Storage);
+        failed.map(|ended| ended.size)
     }
 
     /// Masked, held and lost stretches; none before the end.

@@ -59,6 +59,8 @@ pub struct JournalReader<R> {
     bad_from: Option<u64>,
     /// Found together with a damage, and to be given after it.
     next: Option<Item>,
+    /// Entries from this number on are told in another file.
+    until: u64,
 }
 
 fn read_failed(kind: std::io::ErrorKind) -> JournalError {
@@ -88,7 +90,19 @@ impl<R: Read> JournalReader<R> {
             tail: Tail::Clean,
             bad_from,
             next: None,
+            until: u64::MAX,
         })
+    }
+
+    /// Reads only entries before `until`: see `superseded`. A file whose header does not hold is
+    /// taken to go on at `next`, where the one before it ended.
+    #[must_use]
+    pub fn within(mut self, next: u64, until: u64) -> JournalReader<R> {
+        if self.header.is_none() {
+            self.sequence = next;
+        }
+        self.until = until;
+        self
     }
 
     /// What the file says of itself; `None` if that is torn or damaged.
@@ -101,6 +115,9 @@ impl<R: Read> JournalReader<R> {
     pub fn next_item(&mut self) -> Result<Option<Item>, JournalError> {
         if let Some(item) = self.next.take() {
             return Ok(Some(item));
+        }
+        if self.sequence >= self.until {
+            return Ok(None);
         }
         loop {
             self.window.refill().map_err(read_failed)?;

@@ -247,3 +247,19 @@ proptest::proptest! {
         proptest::prop_assert_eq!(ending.good_bytes, wide(mixed.len()));
     }
 }
+
+#[test]
+fn h4_what_a_later_part_tells_again_does_not_count_before_it() {
+    let none = u64::MAX;
+    // A day without trouble after another: nobody supersedes anybody.
+    assert_eq!(superseded(&[(0, Some(1)), (0, Some(100))]), [none, none]);
+    // The first file failed at 100, and so did the two parts after it.
+    let parts = [(0, Some(1)), (1, Some(100)), (2, Some(100)), (3, Some(100)), (0, Some(200))];
+    assert_eq!(superseded(&parts), [100, 100, 100, none, none]);
+    // The day changed in what was lost, and a part's header went with it.
+    let parts = [(0, Some(1)), (0, Some(105)), (1, None), (2, Some(100))];
+    assert_eq!(superseded(&parts), [100, 100, 0, none]);
+    // Two troubles in a day.
+    let parts = [(0, Some(1)), (1, Some(50)), (2, Some(90))];
+    assert_eq!(superseded(&parts), [50, 90, none]);
+}

@@ -9,9 +9,9 @@ use crate::store::fact::{Entry, Fact};
 use crate::store::sign::BoxKey;
 use crate::time::Wall;
 
-/// Where the journal stands.
+/// Where the journal stands, and in which of the day's files.
 #[derive(Clone, Debug)]
-pub struct JournalWriter(JournalState);
+pub struct JournalWriter(JournalState, u32);
 
 impl Default for JournalWriter {
     fn default() -> JournalWriter {
@@ -23,13 +23,25 @@ impl JournalWriter {
     /// A journal without entries. `roll` makes its first file.
     #[must_use]
     pub fn new() -> JournalWriter {
-        JournalWriter(JournalState::START)
+        JournalWriter(JournalState::START, 0)
     }
 
     /// Goes on from what `JournalReader::finish` of the last file gave.
     #[must_use]
     pub fn resume(state: JournalState) -> JournalWriter {
-        JournalWriter(state)
+        JournalWriter(state, 0)
+    }
+
+    /// Goes on in this file of the day: 0 is the first.
+    #[must_use]
+    pub fn in_part(self, part: u32) -> JournalWriter {
+        JournalWriter(self.0, part)
+    }
+
+    /// Which file of the day it is in.
+    #[must_use]
+    pub fn part(&self) -> u32 {
+        self.1
     }
 
     /// Where it stands.
@@ -40,8 +52,17 @@ impl JournalWriter {
 
     /// Begins the file of `day` (`2026-11-22`): its header.
     pub fn roll(&mut self, day: &str, out: &mut Vec<u8>) {
+        self.1 = 0;
         let header = JournalHeader { day: day.to_owned(), start: self.0 };
         format::put_header(&header, out);
+    }
+
+    /// Begins the next file of the same day: its header. What was written after `base` follows,
+    /// told again.
+    pub fn fork(&mut self, day: &str, base: JournalState, out: &mut Vec<u8>) {
+        assert!(base.sequence <= self.0.sequence);
+        self.1 += 1;
+        format::put_header(&JournalHeader { day: day.to_owned(), start: base }, out);
     }
 
     /// Appends a fact and gives its number. The facts' texts are bounded by what lines can carry,

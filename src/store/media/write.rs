@@ -105,6 +105,12 @@ impl MediaWriter {
         self.to
     }
 
+    /// BLAKE3 of the file so far.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        format::digest(&self.hasher)
+    }
+
     /// Bytes of the file so far.
     #[must_use]
     pub fn size(&self) -> u64 {
