@@ -133,7 +133,7 @@ impl Crowd {
     }
 }
 
-/// What an honest agent saw: microseconds from the line's arrival to the mask, and from the press to
+/// What an honest agent saw, in microseconds: from the line read to the mask, and from the press to
 /// the durable receipt.
 struct Seen {
     masked_us: Vec<u64>,
