@@ -38,6 +38,7 @@ pub enum Code {
     CtiLost = 202,
     StaleCall = 203,
     DuplicateUser = 301,
+    Guessing = 302,
     DiskFull = 401,
     DiskFailed = 402,
     NotSealed = 403,
@@ -45,10 +46,11 @@ pub enum Code {
     ClockStep = 501,
     NotLocked = 502,
     Insecure = 503,
+    Certificate = 504,
 }
 
 /// Everything there is to know of a code: its word, severity, and whether it is a state.
-const TABLE: [(Code, &str, Severity, bool); 15] = [
+const TABLE: [(Code, &str, Severity, bool); 17] = [
     (Code::BoardDown, "board-down", Severity::Critical, true),
     (Code::Overrun, "overrun", Severity::Major, false),
     (Code::RingFull, "ring-full", Severity::Critical, false),
@@ -57,6 +59,7 @@ const TABLE: [(Code, &str, Severity, bool); 15] = [
     (Code::CtiLost, "cti-lost", Severity::Major, true),
     (Code::StaleCall, "stale-call", Severity::Warning, false),
     (Code::DuplicateUser, "duplicate-user", Severity::Warning, false),
+    (Code::Guessing, "guessing", Severity::Major, false),
     (Code::DiskFull, "disk-full", Severity::Critical, true),
     (Code::DiskFailed, "disk-failed", Severity::Critical, true),
     (Code::NotSealed, "not-sealed", Severity::Warning, true),
@@ -64,6 +67,7 @@ const TABLE: [(Code, &str, Severity, bool); 15] = [
     (Code::ClockStep, "clock-step", Severity::Warning, false),
     (Code::NotLocked, "not-locked", Severity::Warning, true),
     (Code::Insecure, "insecure", Severity::Major, true),
+    (Code::Certificate, "certificate", Severity::Major, true),
 ];
 
 impl Code {

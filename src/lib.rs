@@ -16,6 +16,7 @@ pub mod channel;
 pub mod codec;
 pub mod config;
 pub mod directory;
+pub mod doors;
 pub mod export;
 pub mod id;
 pub mod job;

@@ -91,9 +91,27 @@ pub fn grid_frames(rate: u32) -> u64 {
 /// How long a recording is kept when no schedule says.
 pub const RETENTION_DEFAULT_DAYS: u32 = 90;
 
-/// Wrong technician PINs in a row before log-in is locked, and for how long.
-pub const PIN_TRIES: u32 = 5;
-pub const PIN_LOCK_MS: u64 = 60_000;
+/// Wrong PINs, or wrong codes, in a row before the door is locked, and for how long: each lock
+/// twice the one before. At five tries an hour a PIN of four digits stands for months.
+pub const GUESSES: u32 = 5;
+pub const LOCK_MS: u64 = 60_000;
+pub const LOCK_MS_MAX: u64 = 3_600_000;
+
+/// How long an enrolment code can be used (protocol), and how many wait at once.
+pub const CODE_MS: u64 = 15 * 60_000;
+pub const CODES_MAX: usize = 64;
+
+/// A request for a certificate: a key of any usual kind and some names, in PEM.
+pub const REQUEST_BYTES: usize = 8 * 1024;
+
+/// Handshakes that are under way at once; the oldest makes room, for an honest one takes
+/// milliseconds. And how long one may take.
+pub const HANDSHAKES_MAX: usize = 256;
+pub const HANDSHAKE_MS: u64 = 5000;
+
+/// Handshakes that are carried on in one turn: 8 × 1 ms of elliptic curves, less than half a period
+/// (on a small box ten times that: the card's buffer still holds).
+pub const HANDSHAKES_PER_TURN: usize = 8;
 
 /// Losses come with every period; the log has one line a second of them.
 pub const LOSS_LOG_MS: u64 = 1000;

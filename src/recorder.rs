@@ -10,8 +10,8 @@
 //! when they fail), `calls`, `activity` (calls that no PBX tells of), `blackouts`, `stops`,
 //! `retention` and `expiry` (deleting), `rights` (who may do what right now), `command` (one short
 //! function per command), `library` (reading records), `listing`, `past` (what is on the disk
-//! only), `news` (what to tell whom), `storage` (journal and jobs), `undurable` (what is told
-//! again), `checkpoints` (when to sign).
+//! only), `doors` (who may come in), `news` (what to tell whom), `storage` (journal and jobs),
+//! `undurable` (what is told again), `checkpoints` (when to sign).
 
 mod activity;
 mod agent;
@@ -23,6 +23,7 @@ mod calls;
 mod checkpoints;
 mod command;
 mod cti;
+mod doors;
 mod expiry;
 mod files;
 mod fingerprint;
@@ -42,6 +43,7 @@ mod tapes;
 mod undurable;
 
 pub use boot::{Boot, Cut};
+pub use doors::TurnedAway;
 pub use recording::{Chunk, Recording, Tape};
 pub use session::{Peer, Session, Who};
 pub use storage::Storage;
@@ -71,6 +73,29 @@ pub enum Input<'a> {
     Opened {
         session: SessionId,
         peer: Peer,
+    },
+    /// Somebody came in over TLS, and showed this certificate.
+    Knocked {
+        session: SessionId,
+        /// For people: an address.
+        from: String,
+        /// Its digest.
+        certificate: Option<[u8; 32]>,
+    },
+    /// The data block that belongs to the line before, or why it is none.
+    Data {
+        session: SessionId,
+        block: Result<&'a [u8], Refusal>,
+    },
+    /// The answer to `Output::NewCode`.
+    CodeMade {
+        session: SessionId,
+        random: zeroize::Zeroizing<[u8; protocol::one_time::SECRET_BYTES]>,
+    },
+    /// The answer to `Output::Sign`; the error is for people.
+    Signed {
+        session: SessionId,
+        result: Result<crate::doors::Certificate, String>,
     },
     /// One line without its end, or why it was none.
     Line {
@@ -122,6 +147,21 @@ pub enum Output {
     },
     Close {
         session: SessionId,
+    },
+    /// At once, whatever waits to be sent.
+    Cut {
+        session: SessionId,
+    },
+    /// Random bytes for a one-time code are wanted.
+    NewCode {
+        session: SessionId,
+    },
+    /// Sign a workstation's request, outside the loop.
+    Sign {
+        session: SessionId,
+        request: Vec<u8>,
+        machine: String,
+        kinds: Vec<protocol::Kind>,
     },
     Job(Job),
     /// So many envelopes are wanted.
@@ -201,8 +241,7 @@ pub struct Recorder {
     cut: Vec<Cut>,
     /// Losses are logged so often at most; every one is counted.
     next_loss_log: Mono,
-    wrong_pins: u32,
-    pin_locked_until: Mono,
+    doors: doors::Doors,
     /// When the last turn was.
     now: Mono,
     /// Wall clock minus monotonic time, at the last turn.
@@ -217,6 +256,12 @@ impl Recorder {
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         match input {
             Input::Opened { session, peer } => self.opened(now, session, peer),
+            Input::Knocked { session, from, certificate } => {
+                self.knocked(now, session, (from, certificate));
+            }
+            Input::Data { session, block } => self.data(now, session, block),
+            Input::CodeMade { session, random } => self.code_made(now, session, &random),
+            Input::Signed { session, result } => self.signed(now, session, result),
             Input::Line { session, line, woke } => self.line(now, session, line, woke),
             Input::Gone { session } => self.gone(now, session),
             Input::Room { session, bytes } => {
@@ -272,6 +317,14 @@ impl Recorder {
     #[must_use]
     pub fn takes_lines(&self, session: SessionId) -> bool {
         self.sessions.get(session).is_some_and(Session::takes_lines)
+    }
+
+    /// Whether a session is one that may black out: its lines come before those of all others.
+    #[must_use]
+    pub fn may_mask(&self, session: SessionId) -> bool {
+        use protocol::Kind;
+        let kind = self.sessions.get(session).and_then(Session::kind);
+        matches!(kind, Some(Kind::Agent | Kind::Supervisor | Kind::Cti))
     }
 
     /// When `turn` must be called again even if nothing happens.

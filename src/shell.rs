@@ -4,6 +4,9 @@
 //! before the first turn. Nothing here decides what the box does; nothing outside imports it but
 //! the two programs.
 
+pub mod admission;
+pub mod arrivals;
+pub mod authority;
 pub mod board_model;
 pub mod clock;
 pub mod daemon;
@@ -17,3 +20,5 @@ pub mod recover;
 pub mod secure;
 pub mod session;
 pub mod signal;
+pub mod start;
+pub mod tls;

@@ -64,13 +64,13 @@ fn help_teaches_every_word() {
     let said = tool_in(folder().path(), &["--help"]);
     assert_eq!((said.status, said.err.as_str()), (0, ""));
     let words = ["send", "agent", "console", "records", "show", "export", "verify"];
-    for word in words.into_iter().chain(["check-config", "pin", "keygen"]) {
+    for word in words.into_iter().chain(["check-config", "pin", "keygen", "enrol"]) {
         assert!(said.out.contains(word), "{word}");
         let help = tool_in(folder().path(), &[word, "--help"]).out;
         assert!(help.contains("Example"), "{word}: {help}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{word}");
     }
-    assert!(!said.out.contains("enrol") && !said.out.contains('\u{1b}'));
+    assert!(!said.out.contains('\u{1b}'));
     let version = tool_in(folder().path(), &["--version"]).out;
     assert_eq!(version, format!("hushbox {}\n", env!("CARGO_PKG_VERSION")));
     for wrong in [vec![], vec!["nonsense"], vec!["show"], vec!["send", "--kind", "x", "ping"]] {

@@ -1,7 +1,8 @@
 //! Where a box is: a host and a port, or a unix socket on this machine.
 //!
 //! `unix:PATH`, and anything with a `/` in it, is a socket's path; all else is `HOST`, `HOST:PORT`,
-//! or an IPv6 address, which takes brackets where a port follows. Nothing here resolves a name.
+//! or an IPv6 address, which takes brackets where a port follows. With `tls:` before it, or with
+//! the port 7441, the box is spoken to in TLS. Nothing here resolves a name.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -10,12 +11,21 @@ use std::str::FromStr;
 
 /// The port of a box that names none.
 pub const DEFAULT_PORT: u16 = 7440;
+/// The port of a box that is spoken to in TLS.
+pub const DEFAULT_TLS_PORT: u16 = 7441;
 
 /// Where a box can be reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// A name or an IP address (without brackets), and a port.
     Tcp {
+        /// As written.
+        host: String,
+        /// 1 to 65535.
+        port: u16,
+    },
+    /// The same, in TLS.
+    Tls {
         /// As written.
         host: String,
         /// 1 to 65535.
@@ -60,26 +70,36 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Address, AddressError> {
+        if let Some(rest) = text.strip_prefix("tls:") {
+            let (host, port) = host_and_port(rest)?;
+            return Ok(Address::Tls { host, port: port.unwrap_or(DEFAULT_TLS_PORT) });
+        }
         let path = text.strip_prefix("unix:").or_else(|| text.contains('/').then_some(text));
         if let Some(path) = path {
             let missing = || AddressError::NoPath { text: text.to_owned() };
             return if path.is_empty() { Err(missing()) } else { Ok(Address::Unix(path.into())) };
         }
-        if text.parse::<Ipv6Addr>().is_ok() {
-            return Ok(Address::Tcp { host: text.to_owned(), port: DEFAULT_PORT });
-        }
-        let (host, port) = split(text)?;
-        if host.is_empty() || host.contains(char::is_whitespace) {
-            return Err(AddressError::NoHost { text: text.to_owned() });
-        }
-        let Some(port) = port else {
-            return Ok(Address::Tcp { host: host.to_owned(), port: DEFAULT_PORT });
-        };
-        let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-        match port.parse() {
-            Ok(port) if digits && port > 0 => Ok(Address::Tcp { host: host.to_owned(), port }),
-            _ => Err(AddressError::Port { text: text.to_owned(), port: port.to_owned() }),
-        }
+        Ok(match host_and_port(text)? {
+            (host, Some(port @ DEFAULT_TLS_PORT)) => Address::Tls { host, port },
+            (host, port) => Address::Tcp { host, port: port.unwrap_or(DEFAULT_PORT) },
+        })
+    }
+}
+
+/// A host without its brackets, and its port.
+fn host_and_port(text: &str) -> Result<(String, Option<u16>), AddressError> {
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Ok((text.to_owned(), None));
+    }
+    let (host, port) = split(text)?;
+    if host.is_empty() || host.contains(char::is_whitespace) || host.contains('/') {
+        return Err(AddressError::NoHost { text: text.to_owned() });
+    }
+    let Some(port) = port else { return Ok((host.to_owned(), None)) };
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    match port.parse() {
+        Ok(number) if digits && number > 0 => Ok((host.to_owned(), Some(number))),
+        _ => Err(AddressError::Port { text: text.to_owned(), port: port.to_owned() }),
     }
 }
 
@@ -108,6 +128,10 @@ impl fmt::Display for Address {
         match self {
             Address::Tcp { host, port } if host.contains(':') => write!(out, "[{host}]:{port}"),
             Address::Tcp { host, port } => write!(out, "{host}:{port}"),
+            Address::Tls { host, port } if host.contains(':') => {
+                write!(out, "tls:[{host}]:{port}")
+            }
+            Address::Tls { host, port } => write!(out, "tls:{host}:{port}"),
             Address::Unix(path) => write!(out, "unix:{}", path.display()),
         }
     }
@@ -129,6 +153,10 @@ mod tests {
         assert_eq!("[::1]:80".parse(), tcp("::1", 80));
         assert_eq!("[::1]".parse(), tcp("::1", DEFAULT_PORT));
         assert_eq!("::1".parse(), tcp("::1", DEFAULT_PORT));
+        let tls = |host: &str, port| Ok(Address::Tls { host: host.to_owned(), port });
+        assert_eq!("tls:box-01".parse(), tls("box-01", DEFAULT_TLS_PORT));
+        assert_eq!("tls:[::1]:80".parse(), tls("::1", 80));
+        assert_eq!("box-01:7441".parse(), tls("box-01", 7441));
         for path in ["/run/box.sock", "./a:b", "data/x.sock"] {
             assert_eq!(path.parse(), Ok(Address::Unix(path.into())), "{path}");
         }
@@ -137,7 +165,14 @@ mod tests {
 
     #[test]
     fn what_is_printed_reads_back() {
-        for text in ["127.0.0.1:7440", "[::1]:80", "unix:/run/box.sock", "box:1"] {
+        for text in [
+            "127.0.0.1:7440",
+            "[::1]:80",
+            "unix:/run/box.sock",
+            "box:1",
+            "tls:box:80",
+            "tls:[::1]:80",
+        ] {
             let address: Result<Address, _> = text.parse();
             assert_eq!(address.map(|address| address.to_string()).as_deref(), Ok(text));
         }
@@ -150,6 +185,8 @@ mod tests {
             ("", "HOST:PORT"),
             (":7440", "HOST:PORT"),
             ("a b:1", "HOST:PORT"),
+            ("tls:", "HOST:PORT"),
+            ("tls:a/b", "HOST:PORT"),
             ("box:", "65535"),
             ("box:0", "65535"),
             ("box:+1", "65535"),

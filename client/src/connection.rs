@@ -8,16 +8,18 @@
 //! Nothing here says hello by itself, or tries again: see `Login` and `Retry`.
 
 use crate::address::Address;
+use crate::keyring::{Keyring, KeyringError};
+use crate::stream::{Stream, Trust, WAIT_MIN, left, now};
 use protocol::client::{
     Client, ClientEvent, Failure, Greeting, Pairs, Reply, SendError, Violation,
 };
+use protocol::one_time::FINGERPRINT_BYTES;
 use protocol::{AgentState, CaptureState};
+use rustls::pki_types::CertificateDer;
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// At most so many events wait to be asked for; the oldest go first.
 pub const NEWS_MAX: usize = 1024;
@@ -25,8 +27,6 @@ pub const NEWS_MAX: usize = 1024;
 const REPLY_SILENCE: Duration = Duration::from_secs(60);
 /// The box may take so long to read what it is sent.
 const WRITE_SILENCE: Duration = Duration::from_secs(20);
-/// The shortest wait; a socket takes zero for "for ever".
-const WAIT_MIN: Duration = Duration::from_millis(1);
 const READ_BYTES: usize = 16 << 10;
 
 /// What the box says unasked.
@@ -45,7 +45,7 @@ pub enum News {
 pub enum LinkError {
     /// The socket failed.
     #[error("{0}")]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
     /// No address has this name.
     #[error("no such host: {0}")]
     Name(std::io::Error),
@@ -61,12 +61,27 @@ pub enum LinkError {
         /// How long was waited.
         seconds: u64,
     },
+    /// It is not the box that is trusted, or it does not trust us.
+    #[error("{}", crate::stream::tls_text(.0))]
+    Tls(std::io::Error),
+    /// There is no certificate for this box.
+    #[error("{0}")]
+    Keyring(#[from] KeyringError),
     /// It is no box, or one of another time.
     #[error("{0}")]
     Violation(#[from] Violation),
     /// The command is none that can be sent; the connection is still good.
     #[error("not sent: {0}")]
     Send(#[from] SendError),
+}
+
+impl From<std::io::Error> for LinkError {
+    fn from(error: std::io::Error) -> LinkError {
+        if error.kind() == ErrorKind::InvalidData {
+            return LinkError::Tls(error);
+        }
+        LinkError::Io(error)
+    }
 }
 
 /// One address that did not do.
@@ -109,9 +124,18 @@ impl Connection {
     /// Tries the servers in order (requirement A7), each for `timeout` at most (looking up a name
     /// not counted), and gives the first that greets as a box.
     pub fn open(servers: &[Address], timeout: Duration) -> Result<Connection, OpenError> {
+        Connection::open_with(&Keyring::of_user(), servers, timeout)
+    }
+
+    /// The same, with the keys of another folder.
+    pub fn open_with(
+        keyring: &Keyring,
+        servers: &[Address],
+        timeout: Duration,
+    ) -> Result<Connection, OpenError> {
         let mut attempts = Vec::new();
         for address in servers {
-            match Connection::open_one(address, timeout) {
+            match Connection::open_one(address, &Trust::Keyring(keyring), timeout) {
                 Ok(connection) => return Ok(connection),
                 Err(error) => attempts.push(Attempt { address: address.clone(), error }),
             }
@@ -119,9 +143,22 @@ impl Connection {
         Err(OpenError { attempts })
     }
 
-    fn open_one(address: &Address, timeout: Duration) -> Result<Connection, LinkError> {
+    /// A session that can only enrol, with the box whose CA has this fingerprint.
+    pub(crate) fn open_enrolling(
+        address: &Address,
+        fingerprint: [u8; FINGERPRINT_BYTES],
+        timeout: Duration,
+    ) -> Result<Connection, LinkError> {
+        Connection::open_one(address, &Trust::Code(fingerprint), timeout)
+    }
+
+    fn open_one(
+        address: &Address,
+        trust: &Trust<'_>,
+        timeout: Duration,
+    ) -> Result<Connection, LinkError> {
         let deadline = now() + timeout;
-        let stream = Stream::connect(address, deadline)?;
+        let stream = Stream::connect(address, trust, deadline)?;
         stream.set_write_timeout(WRITE_SILENCE)?;
         let mut connection = Connection {
             stream,
@@ -157,6 +194,21 @@ impl Connection {
     /// Sends one command, a line without its end, and waits for its answer.
     pub fn ask(&mut self, line: &str) -> Result<Reply, LinkError> {
         self.client.send(line)?;
+        self.answer()
+    }
+
+    /// The same, with the data block that belongs to the command.
+    pub fn ask_with_data(&mut self, line: &str, data: &[u8]) -> Result<Reply, LinkError> {
+        self.client.send_with_data(line, data)?;
+        self.answer()
+    }
+
+    /// The CA that the box showed, over TLS.
+    pub(crate) fn authority(&self) -> Option<CertificateDer<'static>> {
+        self.stream.authority()
+    }
+
+    fn answer(&mut self) -> Result<Reply, LinkError> {
         self.flush()?;
         loop {
             if let Some(reply) = self.replies.pop_front() {
@@ -206,14 +258,23 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once, for at most `timeout`; whether the greeting has been said.
+    /// Reads once, for at most `timeout`, and whatever TLS has opened besides, of which the socket
+    /// tells nothing; whether the greeting has been said.
     fn read(&mut self, timeout: Duration) -> Result<bool, LinkError> {
+        let mut greeted = self.read_once(timeout)?;
+        while self.stream.has_opened() {
+            greeted |= self.read_once(WAIT_MIN)?;
+        }
+        Ok(greeted)
+    }
+
+    fn read_once(&mut self, timeout: Duration) -> Result<bool, LinkError> {
         let mut buffer = [0; READ_BYTES];
         let count = match self.stream.read_within(&mut buffer, timeout) {
             Ok(None) => return Ok(false),
             Ok(Some(0)) => return Err(self.end_or(LinkError::Closed)),
             Ok(Some(count)) => count,
-            Err(error) => return Err(self.end_or(LinkError::Io(error))),
+            Err(error) => return Err(self.end_or(error.into())),
         };
         self.client.receive(&buffer[..count]);
         let mut greeted = false;
@@ -253,99 +314,6 @@ impl Connection {
 impl AsFd for Connection {
     /// To wait for news and for something else at once. Before waiting, take all news there are.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.stream.socket {
-            Socket::Tcp(stream) => stream.as_fd(),
-            Socket::Unix(stream) => stream.as_fd(),
-        }
+        self.stream.as_fd()
     }
-}
-
-#[derive(Debug)]
-enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-#[derive(Debug)]
-struct Stream {
-    socket: Socket,
-    /// Nothing came during the last read.
-    is_silent: bool,
-}
-
-impl Stream {
-    /// Tries every address that the name has.
-    fn connect(address: &Address, deadline: Instant) -> Result<Stream, LinkError> {
-        let (host, port) = match address {
-            Address::Unix(path) => {
-                let socket = Socket::Unix(UnixStream::connect(path)?);
-                return Ok(Stream { socket, is_silent: false });
-            }
-            Address::Tcp { host, port } => (host.as_str(), *port),
-        };
-        let mut last = LinkError::Name(ErrorKind::NotFound.into());
-        for address in (host, port).to_socket_addrs().map_err(LinkError::Name)? {
-            match TcpStream::connect_timeout(&address, left(deadline).max(WAIT_MIN)) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(Stream { socket: Socket::Tcp(stream), is_silent: false });
-                }
-                Err(error) => last = LinkError::Io(error),
-            }
-        }
-        Err(last)
-    }
-
-    /// One read; `None`: nothing came within `timeout`.
-    fn read_within(
-        &mut self,
-        buffer: &mut [u8],
-        timeout: Duration,
-    ) -> Result<Option<usize>, std::io::Error> {
-        let timeout = Some(timeout.max(WAIT_MIN));
-        let read = match &mut self.socket {
-            Socket::Tcp(stream) => {
-                stream.set_read_timeout(timeout)?;
-                stream.read(buffer)
-            }
-            Socket::Unix(stream) => {
-                stream.set_read_timeout(timeout)?;
-                stream.read(buffer)
-            }
-        };
-        self.is_silent = false;
-        match read {
-            Ok(count) => Ok(Some(count)),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                self.is_silent = true;
-                Ok(None)
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn set_write_timeout(&self, timeout: Duration) -> Result<(), std::io::Error> {
-        match &self.socket {
-            Socket::Tcp(stream) => stream.set_write_timeout(Some(timeout)),
-            Socket::Unix(stream) => stream.set_write_timeout(Some(timeout)),
-        }
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> Result<(), std::io::Error> {
-        match &mut self.socket {
-            Socket::Tcp(stream) => stream.write_all(bytes),
-            Socket::Unix(stream) => stream.write_all(bytes),
-        }
-    }
-}
-
-#[allow(clippy::disallowed_methods, reason = "a client is outside of the box: it has its clock")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// Until `deadline`, zero if it is past.
-fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(now())
 }

@@ -14,6 +14,7 @@ pub mod code;
 pub mod command;
 pub mod kind;
 pub mod line;
+pub mod one_time;
 pub mod reply;
 pub mod state;
 pub mod table;
@@ -24,6 +25,7 @@ pub use code::{Code, Refusal};
 pub use command::{CallArgs, Command, Hello, RecordsQuery};
 pub use kind::{Direction, Kind, Level};
 pub use line::{Line, Word};
+pub use one_time::OneTimeCode;
 pub use state::{Ability, AgentState, Can, CaptureState, ScreenMode};
 
 /// The version of the protocol, the second word of the greeting.

@@ -262,6 +262,10 @@ impl Recorder {
         for (name, value) in rows {
             reply::row(&mut bytes).pair("name", name).pair("value", value).end();
         }
+        for (why, count) in self.doors.counters() {
+            let name = format!("hushbox_turned_away_total{{why=\"{why}\"}}");
+            reply::row(&mut bytes).pair("name", name).pair("value", count).end();
+        }
         for (code, count) in &counters.refused {
             let name = format!("hushbox_refused_total{{code=\"{}\"}}", code.word());
             reply::row(&mut bytes).pair("name", name).pair("value", count).end();

@@ -71,6 +71,7 @@ impl Recorder {
         woke: Mono,
     ) {
         self.counters.lines += 1;
+        self.miss_block(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.closing {
             return;
@@ -136,6 +137,7 @@ impl Recorder {
                 reply::ok(&mut bytes).end();
                 Ok(Said::now(bytes))
             }
+            Command::EnrolCode { code } => self.enrol_code(id, &code),
             command => {
                 let command = self.authorise(id, command)?;
                 if let Some(search) = self.search_first(id, &command.command, line) {
@@ -222,6 +224,8 @@ impl Recorder {
             Command::Media { id: record, from } => self.media(id, &record, from),
             Command::Protect { id: record, on } => self.protect(now, id, &record, on),
             Command::Delete { id: record } => self.delete(now, id, &record),
+            Command::Enrol { machine, kinds } => self.enrol(now, id, (&machine, kinds, by.name)),
+            Command::Revoke { machine } => self.revoke(now, &machine, by.name),
             command => self.execute_rest(now, id, command),
         }
     }
@@ -272,8 +276,6 @@ impl Recorder {
 fn verb(command: &Command<'_>) -> &'static str {
     match command {
         Command::Selftest => "selftest",
-        Command::Enrol { .. } | Command::EnrolCode { .. } => "enrol",
-        Command::Revoke { .. } => "revoke",
         Command::Segment { .. } => "segment",
         _ => "this command",
     }

@@ -5,7 +5,7 @@
 //! keeps a session alive: `tick_sessions` closes what is silent.
 
 use super::command::Said;
-use super::{Output, Peer, Recorder, Session, Who};
+use super::{Output, Peer, Recorder, Session, TurnedAway, Who};
 use crate::alarm;
 use crate::directory::{AgentIndex, Unknown};
 use crate::id::SessionId;
@@ -72,6 +72,8 @@ impl Recorder {
         if session.who.is_some() {
             return Err(Refusal::new(Code::BadArgument, "hello was said already"));
         }
+        let proven = at_machine(session, hello)?;
+        let hello = &proven;
         if !session.peer.kinds.contains(&hello.kind) {
             let text = format!("{} may not say hello from here; see [local]", hello.kind);
             return Err(Refusal::new(Code::Denied, text));
@@ -147,7 +149,9 @@ impl Recorder {
         id: SessionId,
         hello: &Hello<'_>,
     ) -> Result<Said, Refusal> {
-        if now.mono < self.pin_locked_until {
+        // What is being compared may turn out wrong: no more than would lock are let in at once.
+        let at_once = self.doors.pins.wrong_so_far() + self.doors.pins_under_way;
+        if self.doors.pins.locked(now.mono) || at_once >= limits::GUESSES {
             let text = "too many wrong PINs; try again in a minute";
             return Err(Refusal::new(Code::Locked, text));
         }
@@ -163,26 +167,32 @@ impl Recorder {
             session.checking = true;
             session.claims = Some(Self::claimed(hello, None));
         }
+        self.doors.pins_under_way += 1;
         self.outputs.push_back(Output::CheckPin { session: id, hash, pin });
         Ok(Said::now(Vec::new()))
     }
 
     fn wrong_pin(&mut self, now: Now) {
-        self.wrong_pins += 1;
-        if self.wrong_pins >= limits::PIN_TRIES {
-            self.wrong_pins = 0;
-            self.pin_locked_until = now.mono.after_ms(limits::PIN_LOCK_MS);
-            log::warn!("technician log-in locked for {} ms", limits::PIN_LOCK_MS);
+        if let Some(ms) = self.doors.pins.wrong(now.mono) {
+            let text = format!("wrong technician PINs; locked for {} s", ms / 1000);
+            self.raise(now, alarm::Code::Guessing, "pin", text);
         }
     }
 
     pub(super) fn pin_checked(&mut self, now: Now, id: SessionId, right: bool) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
+        self.doors.pins_under_way = self.doors.pins_under_way.saturating_sub(1);
+        // Whoever left without waiting has guessed all the same.
+        let Some(session) = self.sessions.get_mut(id) else {
+            if !right {
+                self.wrong_pin(now);
+            }
+            return;
+        };
         session.checking = false;
         let Some(who) = session.claims.take() else { return };
         let mut bytes = Vec::new();
         if right {
-            self.wrong_pins = 0;
+            self.doors.pins.right();
             reply::ok(&mut bytes).pair("session", id.0).pair("technician", &who.user).end();
             session.answer(crate::job::Ticket(0), bytes, None);
             self.greet(now, id, who);
@@ -272,19 +282,40 @@ impl Recorder {
     /// Closes what is silent, what never said hello, and what has said its last word.
     pub(super) fn tick_sessions(&mut self, now: Now) {
         let mut gone = Vec::new();
+        let mut late = Vec::new();
         for session in self.sessions.iter_mut() {
             let silent = now.mono.since_ms(session.last_line) >= limits::SILENT_MS;
             let mute = session.who.is_none()
                 && !session.checking
                 && now.mono.since_ms(session.opened) >= limits::HELLO_MS;
+            if mute && !session.closing {
+                late.push(TurnedAway::Mute);
+            } else if silent && session.who.is_some() {
+                late.push(TurnedAway::Silent);
+            }
             session.closing |= silent || mute;
             if session.closing && session.idle() || silent {
                 gone.push(session.id);
             }
         }
+        late.into_iter().for_each(|why| self.turned_away(why));
         for id in gone {
             self.outputs.push_back(Output::Close { session: id });
             self.gone(now, id);
         }
     }
+}
+
+/// Over TLS a client is at the machine its certificate names, whether it says so or not.
+fn at_machine<'a>(session: &super::Session, hello: &Hello<'a>) -> Result<Hello<'a>, Refusal> {
+    if !session.secure {
+        return Ok(hello.clone());
+    }
+    let Some(enrolled) = &session.enrolled else { return Err(Code::NotEnrolled.into()) };
+    let said = hello.machine.as_deref().unwrap_or(enrolled);
+    if !said.eq_ignore_ascii_case(enrolled) {
+        let text = format!("this workstation is enrolled as {enrolled}, not as {said}");
+        return Err(Refusal::new(Code::Denied, text));
+    }
+    Ok(Hello { machine: Some(enrolled.clone().into()), ..hello.clone() })
 }

@@ -58,6 +58,12 @@ struct Answer {
 pub struct Session {
     pub id: SessionId,
     pub peer: Peer,
+    /// It came in over TLS.
+    pub secure: bool,
+    /// The machine that its certificate is for.
+    pub enrolled: Option<String>,
+    /// The code it wants a certificate for; the request is still to come.
+    pub enrols_with: Option<zeroize::Zeroizing<String>>,
     pub who: Option<Who>,
     pub since: Wall,
     pub opened: Mono,
@@ -94,6 +100,9 @@ impl Session {
         Session {
             id,
             peer,
+            secure: false,
+            enrolled: None,
+            enrols_with: None,
             who: None,
             since: now.wall,
             opened: now.mono,
@@ -240,7 +249,7 @@ impl Session {
     }
 }
 
-/// All connections.
+/// All connections, by id: each is looked up several times a line.
 #[derive(Debug, Default)]
 pub struct Sessions {
     sessions: Vec<Session>,
@@ -248,23 +257,29 @@ pub struct Sessions {
 
 impl Sessions {
     pub fn push(&mut self, session: Session) {
-        assert!(self.get(session.id).is_none());
-        self.sessions.push(session);
+        // Mostly the last: who shook hands for longer than others came before them.
+        assert!(self.get(session.id).is_none(), "an id is given once");
+        let place = self.sessions.partition_point(|other| other.id.0 < session.id.0);
+        self.sessions.insert(place, session);
     }
 
     #[must_use]
     pub fn get(&self, id: SessionId) -> Option<&Session> {
-        self.sessions.iter().find(|session| session.id == id)
+        self.place(id).map(|index| &self.sessions[index])
     }
 
     #[must_use]
     pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.sessions.iter_mut().find(|session| session.id == id)
+        self.place(id).map(|index| &mut self.sessions[index])
     }
 
     pub fn remove(&mut self, id: SessionId) -> Option<Session> {
-        let index = self.sessions.iter().position(|session| session.id == id)?;
-        Some(self.sessions.swap_remove(index))
+        let index = self.place(id)?;
+        Some(self.sessions.remove(index))
+    }
+
+    fn place(&self, id: SessionId) -> Option<usize> {
+        self.sessions.binary_search_by_key(&id.0, |session| session.id.0).ok()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Session> {
@@ -280,7 +295,7 @@ impl Sessions {
         self.sessions.len()
     }
 
-    /// The `index`-th of them, in no particular order.
+    /// The `index`-th of them.
     #[must_use]
     pub fn at(&self, index: usize) -> SessionId {
         self.sessions[index].id

@@ -6,49 +6,60 @@
 //!
 //! Nothing here decides what a line means or what becomes of audio.
 
+use super::admission::Admission;
+use super::arrivals::Newcomer;
 use super::clock::Clock;
 use super::data_dir::DataDir;
 use super::disk::{Died, Disk};
 use super::helper::{Answer, Fresh, Helper, ReadConfig, Request};
 use super::listener::Listener;
-use super::printer::Printer;
-use super::session::{Connection, Took};
+use super::peer::LocalIds;
+use super::session::{Connection, Heard, Took};
 use super::signal::{Signals, Wish};
-use super::{helper, peer, recover};
+use super::tls::Tls;
 use crate::channel::ChannelIndex;
 use crate::config::Config;
 use crate::id::SessionId;
-use crate::job::Done;
 use crate::limits;
-use crate::recorder::{Boot, Input, Output, Recorder};
+use crate::recorder::{Input, Output, Recorder, TurnedAway};
 use crate::span::Loss;
 use crate::time::{Mono, Now};
-use board::{Board, LostWhy, Reading, State, TOKENS_MAX};
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use board::{Board, LostWhy, Reading, State};
+use mio::{Events, Poll};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::RangeBounds;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-const WAKER: usize = 0;
-const SIGNALS: usize = 1;
-const LISTENERS: usize = 2;
-const BOARDS: usize = 64;
-const SESSIONS: usize = 1 << 16;
+pub(super) const WAKER: usize = 0;
+pub(super) const SIGNALS: usize = 1;
+pub(super) const LISTENERS: usize = 2;
+pub(super) const BOARDS: usize = 64;
+pub(super) const SESSIONS: usize = 1 << 16;
 
-/// Lines one session may have taken in one turn; its others wait for the next.
+/// Lines of one session that are taken before anybody has more.
+const FIRST_LINES: usize = 2;
+
+/// Lines that one session with a backlog may have taken in one turn.
 const LINES_PER_TURN: usize = 16;
+
+/// Lines of one turn, of those who say little and of those with a backlog, over all sessions that
+/// may not black out: 256 × 20 µs are 5 ms.
+const CALM_LINES: usize = 192;
+const BUSY_LINES: usize = 64;
+
+/// In which order lines are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rank {
+    Calm,
+    Busy,
+    /// It may black out, and has no backlog.
+    Masks,
+}
 
 /// Frames one board may give in one turn: half a second at 48 kHz.
 const BOARD_FRAMES: u32 = 24_000;
-
-/// Envelopes that are made before the first turn: about 0.2 ms each.
-const FIRST_ENVELOPES: usize = 24;
-
-/// Connections that are accepted in one turn.
-const ACCEPTS_PER_TURN: usize = 64;
 
 /// Why the daemon could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +70,8 @@ pub enum DaemonError {
     Data(#[from] super::data_dir::DataError),
     #[error(transparent)]
     Recover(#[from] crate::store::recover::RecoverError),
+    #[error(transparent)]
+    Tls(#[from] super::tls::TlsError),
     #[error(transparent)]
     Listen(#[from] super::listener::ListenError),
     #[error(transparent)]
@@ -79,13 +92,14 @@ impl DaemonError {
         match self {
             DaemonError::Config(_) | DaemonError::Codec(_) => 78,
             DaemonError::Data(_) | DaemonError::Recover(_) | DaemonError::Fatal(_) => 74,
+            DaemonError::Tls(_) => 74,
             DaemonError::Listen(_) | DaemonError::Board(_) => 69,
             DaemonError::System { .. } => 71,
         }
     }
 }
 
-fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> DaemonError {
+pub(super) fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> DaemonError {
     move |error| DaemonError::System { what, error }
 }
 
@@ -114,33 +128,45 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
 
 /// The running daemon.
 pub struct Daemon {
-    poll: Poll,
-    clock: Clock,
-    config: Config,
-    config_path: PathBuf,
-    recorder: Recorder,
-    boards: Vec<BoardPlace>,
-    disk: Disk,
-    helper: Helper,
+    pub(super) poll: Poll,
+    pub(super) clock: Clock,
+    pub(super) config: Config,
+    pub(super) config_path: PathBuf,
+    pub(super) recorder: Recorder,
+    pub(super) boards: Vec<BoardPlace>,
+    pub(super) disk: Disk,
+    pub(super) helper: Helper,
     /// Another one, for closing days: that may take long, and nobody's key or PIN waits for it.
-    scribe: Helper,
-    signals: Signals,
-    listeners: Vec<Listener>,
+    pub(super) scribe: Helper,
+    pub(super) signals: Signals,
+    pub(super) listeners: Vec<Listener>,
     /// Listeners on which somebody may wait.
-    knocking: Vec<bool>,
-    connections: BTreeMap<u32, Connection>,
-    next_session: u32,
-    data: DataDir,
+    pub(super) knocking: Vec<bool>,
+    /// Connections that are no sessions yet.
+    pub(super) newcomers: BTreeMap<u32, Newcomer>,
+    /// Whose handshake went on last.
+    pub(super) last_shaken: u32,
+    pub(super) connections: BTreeMap<u32, Connection>,
+    /// Who of each rank that takes turns had the last one.
+    pub(super) last_heard: [u32; 2],
+    pub(super) admission: Admission,
+    pub(super) local_ids: LocalIds,
+    /// Nothing can be accepted before this moment.
+    pub(super) rest_until: Mono,
+    /// With a TLS listener.
+    pub(super) tls: Option<Tls>,
+    pub(super) next_session: u32,
+    pub(super) data: DataDir,
     /// `ready` was said.
-    announced: bool,
-    stopped: bool,
+    pub(super) announced: bool,
+    pub(super) stopped: bool,
 }
 
-struct BoardPlace {
-    board: Board,
-    first: ChannelIndex,
+pub(super) struct BoardPlace {
+    pub(super) board: Board,
+    pub(super) first: ChannelIndex,
     /// More audio is waiting, although no event will come.
-    more: bool,
+    pub(super) more: bool,
 }
 
 /// Runs a box until it is stopped.
@@ -165,98 +191,6 @@ pub fn run(config_path: &Path) -> Result<(), DaemonError> {
 }
 
 impl Daemon {
-    fn start(config: Config, path: PathBuf, signals: Signals) -> Result<Daemon, DaemonError> {
-        let clock = Clock::start();
-        let poll = Poll::new().map_err(system("poll"))?;
-        let waker = Waker::new(poll.registry(), Token(WAKER)).map_err(system("waker"))?;
-        let waker = Arc::new(waker);
-        let (data, box_key) = DataDir::open(&config)?;
-        let queue = Disk::queue();
-        super::printer::install(queue.0.clone(), log::LevelFilter::Info);
-        let disk = Disk::start(&data.path, waker.clone(), queue, Printer::new())
-            .map_err(system("the disk thread"))?;
-        if let Some(notice) = &data.notice {
-            log::warn!("{notice}");
-        }
-        let found = recover::recover(&data.path)?;
-        let recipients = data.recipients.clone();
-        let boot = Boot {
-            config: config.clone(),
-            index: found.index,
-            catalogue: found.catalogue,
-            journal: found.journal,
-            journal_bytes: found.journal_bytes,
-            day: found.day,
-            box_key,
-            old_call_keys: data.old_call_keys.clone(),
-            call_key: config.store.seal.then(|| data.call_key.clone()),
-            identities: data.identities.clone(),
-            anchor: found.anchor,
-            closed: found.closed,
-        };
-        let recorder = Recorder::new(clock.now(), boot)?;
-        let seal = config.store.seal;
-        let mut daemon = Daemon {
-            boards: Vec::new(),
-            listeners: Vec::new(),
-            knocking: Vec::new(),
-            connections: BTreeMap::new(),
-            next_session: 0,
-            announced: false,
-            stopped: false,
-            config_path: path,
-            scribe: Helper::new(Vec::new(), false, waker.clone()),
-            helper: Helper::new(recipients, seal, waker),
-            poll,
-            clock,
-            recorder,
-            disk,
-            signals,
-            data,
-            config,
-        };
-        daemon.stock_up()?;
-        daemon.open_all()?;
-        Ok(daemon)
-    }
-
-    /// What the first turn must know: how much room there is, so that nobody is promised what the
-    /// disk cannot hold; and envelopes, so that the first recordings do not wait for the helper,
-    /// which fills the stock up later.
-    fn stock_up(&mut self) -> Result<(), DaemonError> {
-        let (free, total) = super::disk::space(&self.data.path);
-        self.recorder.handle(self.clock.now(), Input::Done(Done::Space { free, total }));
-        let count = (self.recorder.channel_count() + 2).min(FIRST_ENVELOPES);
-        let (recipients, seal) = (&self.data.recipients, self.config.store.seal);
-        let now = self.clock.now();
-        for envelope in helper::envelopes(count, recipients, seal).map_err(DaemonError::Fatal)? {
-            self.recorder.handle(now, Input::Envelope(Box::new(envelope)));
-        }
-        Ok(())
-    }
-
-    fn open_all(&mut self) -> Result<(), DaemonError> {
-        let registry = self.poll.registry();
-        let descriptor = self.signals.descriptor();
-        registry
-            .register(&mut SourceFd(&descriptor), Token(SIGNALS), Interest::READABLE)
-            .map_err(system("signals"))?;
-        for (index, listen) in self.config.listen.iter().enumerate() {
-            let listener = Listener::open(listen, registry, Token(LISTENERS + index))?;
-            self.listeners.push(listener);
-            self.knocking.push(false);
-        }
-        for (index, model) in self.config.boards.iter().enumerate() {
-            let now_us = self.clock.now().mono.0;
-            let mut board = Board::open(&super::board_model::of(model), now_us)?;
-            let first = BOARDS + index * TOKENS_MAX;
-            board.register(registry, first..first + TOKENS_MAX).map_err(system("board"))?;
-            let first = self.recorder.first_channel(index).unwrap_or(ChannelIndex(0));
-            self.boards.push(BoardPlace { board, first, more: true });
-        }
-        Ok(())
-    }
-
     fn turns(&mut self) -> Result<(), DaemonError> {
         let mut events = Events::with_capacity(1024);
         while !self.stopped {
@@ -274,6 +208,8 @@ impl Daemon {
             self.take_signals(now);
             self.accept(now);
             self.take_lines(woke);
+            self.shake_hands(now);
+            self.renew_certificate(now);
             let now = self.clock.now();
             self.recorder.turn(now);
             self.hand_out()?;
@@ -289,13 +225,14 @@ impl Daemon {
             connection.has_input() && self.recorder.takes_lines(SessionId(*id))
         };
         let left_over = self.boards.iter().any(|place| place.more)
-            || self.knocking.contains(&true)
+            || self.newcomers.values().any(|newcomer| newcomer.connection.has_input())
             || self.connections.iter().any(takes);
         if left_over {
             return Duration::ZERO;
         }
         let now = self.clock.now();
         let mut next = self.recorder.next_deadline(now);
+        next = next.min(self.accepts_at(now.mono).unwrap_or(next));
         for place in &self.boards {
             next = next.min(place.board.deadline_us().map_or(next, Mono));
         }
@@ -308,7 +245,8 @@ impl Daemon {
                 WAKER | SIGNALS => {}
                 token if token >= SESSIONS => {
                     let id = u32::try_from(token - SESSIONS).unwrap_or(0);
-                    if let Some(connection) = self.connections.get_mut(&id) {
+                    let newcomer = self.newcomers.get_mut(&id).map(|new| &mut new.connection);
+                    if let Some(connection) = self.connections.get_mut(&id).or(newcomer) {
                         let over = event.is_read_closed() || event.is_error();
                         connection.ready(event.is_readable() || over, event.is_writable());
                     }
@@ -378,6 +316,13 @@ impl Daemon {
                 Answer::Summarised(result) => {
                     self.recorder.handle(now, Input::Summarised(result));
                 }
+                Answer::Code { session, random } => {
+                    self.recorder.handle(now, Input::CodeMade { session, random });
+                }
+                Answer::Signed { session, result } => {
+                    self.recorder.handle(now, Input::Signed { session, result });
+                }
+                Answer::Renewed(made) => self.certificate_renewed(now, made),
                 Answer::CallKey(key) => self.recorder.handle(now, Input::CallKey(key)),
                 Answer::Failed(text) => return Err(DaemonError::Fatal(text)),
                 Answer::Done | Answer::Free => {}
@@ -400,7 +345,7 @@ impl Daemon {
         (apply, result): (bool, Result<Fresh, String>),
     ) {
         let result = match result {
-            Ok(Fresh { config, sealed }) => {
+            Ok(Fresh { config, sealed, local_ids }) => {
                 if apply {
                     if let Some((recipients, envelopes)) = sealed {
                         log::info!("recordings are sealed to {} keys now", recipients.len());
@@ -408,6 +353,7 @@ impl Daemon {
                         self.recorder.replace_envelopes(envelopes);
                     }
                     self.config.local = config.local.clone();
+                    self.local_ids = local_ids;
                     self.config.limits = config.limits.clone();
                     self.recorder.handle(now, Input::Reload(config));
                 }
@@ -434,83 +380,82 @@ impl Daemon {
         }
     }
 
-    fn accept(&mut self, now: Now) {
-        for index in 0..self.listeners.len() {
-            let mut left = ACCEPTS_PER_TURN;
-            while self.knocking[index] && left > 0 {
-                left -= 1;
-                match self.listeners[index].accept() {
-                    Ok(Some((stream, from))) => self.welcome(now, stream, from),
-                    Ok(None) => self.knocking[index] = false,
-                    Err(error) => {
-                        log::warn!("a connection could not be accepted: {error}");
-                        self.knocking[index] = false;
-                    }
-                }
-            }
-        }
-    }
-
-    fn welcome(
-        &mut self,
-        now: Now,
-        stream: super::session::Stream,
-        from: Option<std::net::SocketAddr>,
-    ) {
-        let local = &self.config.local;
-        let peer = match (&stream, from) {
-            (super::session::Stream::Unix(unix), _) => peer::over_unix(local, unix),
-            (_, Some(address)) => peer::over_tcp(local, address),
-            (_, None) => crate::recorder::Peer::default(),
-        };
-        let id = self.next_session + 1;
-        let token = Token(SESSIONS + id as usize);
-        let mut connection = match Connection::new(stream, self.poll.registry(), token) {
-            Ok(connection) => connection,
-            Err(error) => return log::warn!("a connection could not be watched: {error}"),
-        };
-        if self.connections.len() >= self.config.limits.sessions as usize {
-            let mut bytes = Vec::new();
-            let refusal = protocol::Refusal::from(protocol::Code::TooMany);
-            protocol::reply::err(&mut bytes, &refusal).end();
-            connection.queue(&bytes);
-            connection.flush(now.mono);
-            return connection.deregister(self.poll.registry());
-        }
-        self.next_session = id;
-        self.connections.insert(id, connection);
-        self.recorder.handle(now, Input::Opened { session: SessionId(id), peer });
-    }
-
+    /// First a line or two of everybody who may black out, so that no blackout waits for a crowd;
+    /// then of the others, so many in all; then more of those with a backlog. Who is not reached
+    /// comes first in the next turn.
     fn take_lines(&mut self, woke: Mono) {
-        let Daemon { connections, recorder, clock, .. } = self;
         let mut gone = Vec::new();
-        for (id, connection) in connections.iter_mut() {
-            let session = SessionId(*id);
-            for _ in 0..LINES_PER_TURN {
-                if !connection.has_input() || !recorder.takes_lines(session) {
+        for id in self.who_speaks(0.., Rank::Masks) {
+            self.take_lines_of(id, FIRST_LINES, (woke, &mut gone));
+        }
+        for (rank, most, all) in
+            [(Rank::Calm, FIRST_LINES, CALM_LINES), (Rank::Busy, LINES_PER_TURN, BUSY_LINES)]
+        {
+            let last = self.last_heard[rank as usize];
+            let mut order = self.who_speaks(last.saturating_add(1).., rank);
+            order.extend(self.who_speaks(..=last, rank));
+            let mut left = all;
+            for id in order {
+                if left == 0 {
                     break;
                 }
-                let mut deliver = |line: Result<&str, protocol::Refusal>| {
-                    recorder.handle(clock.now(), Input::Line { session, line, woke });
-                };
-                match connection.take(&mut deliver) {
-                    Took::Line => {}
-                    Took::Nothing => break,
-                    Took::Gone => {
-                        gone.push(*id);
-                        break;
-                    }
-                }
+                self.last_heard[rank as usize] = id;
+                left -= self.take_lines_of(id, most.min(left), (woke, &mut gone));
             }
         }
         let now = self.clock.now();
         gone.into_iter().for_each(|id| self.drop_connection(now, id));
     }
 
+    /// Whose lines there are to take, of this rank.
+    fn who_speaks(&self, range: impl RangeBounds<u32>, wanted: Rank) -> Vec<u32> {
+        let speaks = |(id, connection): (&u32, &Connection)| {
+            let rank = match connection.busy {
+                true => Rank::Busy,
+                false if self.recorder.may_mask(SessionId(*id)) => Rank::Masks,
+                false => Rank::Calm,
+            };
+            (connection.has_input() && rank == wanted).then_some(*id)
+        };
+        self.connections.range(range).filter_map(speaks).collect()
+    }
+
+    /// Takes at most `most` lines of one client, and says how many it took.
+    fn take_lines_of(
+        &mut self,
+        id: u32,
+        most: usize,
+        (woke, gone): (Mono, &mut Vec<u32>),
+    ) -> usize {
+        let Daemon { connections, recorder, clock, .. } = self;
+        let Some(connection) = connections.get_mut(&id) else { return 0 };
+        let session = SessionId(id);
+        let mut taken = 0;
+        while taken < most && connection.has_input() && recorder.takes_lines(session) {
+            let mut deliver = |heard: Heard<'_>| {
+                let input = match heard {
+                    Heard::Line(line) => Input::Line { session, line, woke },
+                    Heard::Data(block) => Input::Data { session, block },
+                };
+                recorder.handle(clock.now(), input);
+            };
+            match connection.take(&mut deliver) {
+                Took::Line => taken += 1,
+                Took::Nothing => break,
+                Took::Gone => {
+                    gone.push(id);
+                    break;
+                }
+            }
+        }
+        connection.busy = taken == most && connection.has_input();
+        taken
+    }
+
     fn drop_connection(&mut self, now: Now, id: u32) {
         if let Some(mut connection) = self.connections.remove(&id) {
             connection.deregister(self.poll.registry());
+            self.admission.leave(connection.address);
             self.recorder.handle(now, Input::Gone { session: SessionId(id) });
         }
     }
@@ -528,10 +473,19 @@ impl Daemon {
                         connection.closing = true;
                     }
                 }
+                Output::Cut { session } => {
+                    if let Some(connection) = self.connections.get_mut(&session.0) {
+                        connection.cut = true;
+                    }
+                }
                 Output::Job(job) => self.disk.ask(job),
                 Output::Envelopes(count) => self.helper.ask(Request::Envelopes { count }),
                 Output::CheckPin { session, hash, pin } => {
                     self.helper.ask(Request::CheckPin { session, hash, pin });
+                }
+                Output::NewCode { session } => self.helper.ask(Request::NewCode { session }),
+                Output::Sign { session, request, machine, kinds } => {
+                    self.sign(session, request, (machine, kinds));
                 }
                 Output::LogLevel(level) => log::set_max_level(level),
                 Output::ReadConfig { session, apply } => {
@@ -555,9 +509,18 @@ impl Daemon {
     }
 
     fn flush(&mut self, now: Now) {
+        self.flush_newcomers(now.mono);
         let mut gone = Vec::new();
         for (id, connection) in &mut self.connections {
-            let alive = connection.flush(now.mono);
+            let drained = connection.flush(now.mono);
+            if !drained && !connection.is_over() {
+                self.recorder.turned_away(TurnedAway::Slow);
+            }
+            let mut alive = !connection.cut && drained;
+            if alive && connection.closing {
+                connection.say_bye();
+                alive = connection.flush(now.mono);
+            }
             if !alive || connection.closing && connection.flushed() {
                 gone.push(*id);
                 continue;

@@ -111,7 +111,10 @@ fn lock(data: &Path) -> Result<Flock<File>, DataError> {
 }
 
 /// Writes a file that only this user may read, whole or not at all.
-fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+///
+/// # Errors
+/// When it cannot be written, synced or renamed.
+pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let new = path.with_extension("new");
     let wrong = |error| DataError::File { path: path.to_path_buf(), error };
     let mut options = OpenOptions::new();
@@ -123,7 +126,7 @@ fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(wrong)
 }
 
-fn read_if_there(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, DataError> {
+pub(super) fn read_if_there(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, DataError> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -4,13 +4,19 @@
 //! longer, and a key file waits for the disk; none of that belongs in the loop or in front of the
 //! disk's jobs. Requests wait in order; the answer comes back as an `Answer` with a wake-up.
 
+use super::authority::{Authority, Shown};
 use super::data_dir;
+use super::peer::LocalIds;
 use crate::config::Config;
+use crate::doors::Certificate;
 use crate::id::SessionId;
 use crate::store::day::Day;
 use crate::store::seal::{DataKey, Envelope, Recipient};
 use crate::store::summary::Catalogue;
+use crate::time::Wall;
 use mio::Waker;
+use protocol::Kind;
+use protocol::one_time::SECRET_BYTES;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +46,27 @@ pub enum Request {
     ForgetCallKeys {
         data: PathBuf,
     },
+    /// Random bytes for a one-time code.
+    NewCode {
+        session: SessionId,
+    },
+    /// A workstation's certificate.
+    Sign(Sign),
+    /// A new certificate for the box to show.
+    Renew {
+        authority: Arc<Authority>,
+        now: Wall,
+    },
+}
+
+/// A workstation's request for a certificate, and what the certificate is to say.
+pub struct Sign {
+    pub session: SessionId,
+    pub authority: Arc<Authority>,
+    pub now: Wall,
+    pub request: Vec<u8>,
+    pub machine: String,
+    pub kinds: Vec<Kind>,
 }
 
 /// A configuration is to be read again.
@@ -56,6 +83,8 @@ pub struct ReadConfig {
 /// What a configuration that was read again brings.
 pub struct Fresh {
     pub config: Box<Config>,
+    /// The names in its `[local]`, looked up.
+    pub local_ids: LocalIds,
     /// Public keys other than those sealed to so far, and a stock of envelopes for them.
     pub sealed: Option<(Vec<Recipient>, Vec<Envelope>)>,
 }
@@ -75,6 +104,15 @@ pub enum Answer {
     Summarised(Result<(Catalogue, u64), String>),
     /// The new call key, if it could be written.
     CallKey(Option<DataKey>),
+    Code {
+        session: SessionId,
+        random: Zeroizing<[u8; SECRET_BYTES]>,
+    },
+    Signed {
+        session: SessionId,
+        result: Result<Certificate, String>,
+    },
+    Renewed(Result<Shown, String>),
     /// Done, and nobody has to know.
     Done,
     /// The thread is free again.
@@ -109,8 +147,12 @@ impl Helper {
         self.recipients = Arc::new(recipients);
     }
 
+    /// Whatever people at the doors ask for comes after what the box needs for itself.
     pub fn ask(&mut self, request: Request) {
-        self.requests.push_back(request);
+        let at_the_door =
+            |request: &Request| matches!(request, Request::CheckPin { .. } | Request::Sign(_));
+        let first = self.requests.iter().position(at_the_door).filter(|_| !at_the_door(&request));
+        self.requests.insert(first.unwrap_or(self.requests.len()), request);
         self.start();
     }
 
@@ -169,6 +211,21 @@ fn serve(request: Request, recipients: &[Recipient], seal: bool) -> Answer {
             let made = data_dir::new_call_key(&data);
             Answer::CallKey(made.map_err(|error| log::error!("{error}")).ok())
         }
+        Request::NewCode { session } => {
+            let mut random = Zeroizing::new([0; SECRET_BYTES]);
+            match getrandom::fill(&mut *random) {
+                Ok(()) => Answer::Code { session, random },
+                Err(error) => Answer::Failed(format!("no random bits: {error}")),
+            }
+        }
+        Request::Sign(sign) => {
+            let Sign { session, authority, now, request, machine, kinds } = sign;
+            let result = authority.sign(now, &request, (&machine, &kinds));
+            Answer::Signed { session, result }
+        }
+        Request::Renew { authority, now } => {
+            Answer::Renewed(authority.renew(now).map_err(|error| error.to_string()))
+        }
         Request::ForgetCallKeys { data } => {
             match data_dir::forget_old_call_keys(&data) {
                 Ok(()) => Answer::Done,
@@ -192,17 +249,18 @@ fn pin_is_right(hash: &str, pin: &str) -> bool {
 /// Whether recordings are sealed stays as it was at the start; to whom may change.
 fn read_config(wanted: &ReadConfig, before: &[Recipient], seal: bool) -> Result<Fresh, String> {
     let config = Box::new(super::daemon::read_config(&wanted.path)?);
+    let local_ids = LocalIds::look_up(&config.local);
     if !seal || !config.store.seal {
-        return Ok(Fresh { config, sealed: None });
+        return Ok(Fresh { config, local_ids, sealed: None });
     }
     let recipients = super::data_dir::recipients_again(&config, &wanted.data);
     let recipients = recipients.map_err(|error| error.to_string())?;
     let words = |all: &[Recipient]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
     if words(&recipients) == words(before) {
-        return Ok(Fresh { config, sealed: None });
+        return Ok(Fresh { config, local_ids, sealed: None });
     }
     let stock = envelopes(wanted.stock, &recipients, seal)?;
-    Ok(Fresh { config, sealed: Some((recipients, stock)) })
+    Ok(Fresh { config, local_ids, sealed: Some((recipients, stock)) })
 }
 
 /// Makes envelopes; slow (see `Envelope::make`), so not for the loop, but for its start.

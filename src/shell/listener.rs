@@ -1,4 +1,4 @@
-//! Listeners: loopback TCP and the unix socket.
+//! Listeners: TCP, in plain text or for TLS, and the unix socket.
 //!
 //! A stale socket file, one that nobody answers on, is replaced; a live one is an error. Errors say
 //! what to do next. What a listener may serve is decided by the configuration before.
@@ -31,7 +31,7 @@ pub enum ListenError {
 
 /// An open listener.
 pub enum Listener {
-    Tcp { listener: TcpListener, address: SocketAddr },
+    Tcp { listener: TcpListener, address: SocketAddr, tls: bool },
     Unix { listener: UnixListener, path: PathBuf },
 }
 
@@ -42,9 +42,8 @@ impl Listener {
     /// See `ListenError`.
     pub fn open(listen: &Listen, registry: &Registry, token: Token) -> Result<Self, ListenError> {
         match listen {
-            Listen::Tcp { tls: true, .. } => Err(ListenError::NotYet { what: "tls = true" }),
             Listen::Serial { .. } => Err(ListenError::NotYet { what: "serial" }),
-            Listen::Tcp { address, .. } => tcp(*address, registry, token),
+            Listen::Tcp { address, tls, .. } => tcp((*address, *tls), registry, token),
             Listen::Unix { path } => unix(path, registry, token),
         }
     }
@@ -58,7 +57,16 @@ impl Listener {
         }
     }
 
+    /// Whether clients must speak TLS here.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Listener::Tcp { tls: true, .. })
+    }
+
     /// The next connection, if one waits.
+    ///
+    /// # Errors
+    /// What the system says.
     pub fn accept(&self) -> io::Result<Option<(Stream, Option<SocketAddr>)>> {
         let result = match self {
             Listener::Tcp { listener, .. } => {
@@ -84,7 +92,11 @@ impl Drop for Listener {
     }
 }
 
-fn tcp(address: SocketAddr, registry: &Registry, token: Token) -> Result<Listener, ListenError> {
+fn tcp(
+    (address, tls): (SocketAddr, bool),
+    registry: &Registry,
+    token: Token,
+) -> Result<Listener, ListenError> {
     let wrong = |error: io::Error| match error.kind() {
         ErrorKind::AddrInUse => ListenError::Taken { address },
         _ => ListenError::Tcp { address, error },
@@ -92,7 +104,7 @@ fn tcp(address: SocketAddr, registry: &Registry, token: Token) -> Result<Listene
     let mut listener = TcpListener::bind(address).map_err(wrong)?;
     registry.register(&mut listener, token, Interest::READABLE).map_err(wrong)?;
     let address = listener.local_addr().unwrap_or(address);
-    Ok(Listener::Tcp { listener, address })
+    Ok(Listener::Tcp { listener, address, tls })
 }
 
 fn unix(path: &Path, registry: &Registry, token: Token) -> Result<Listener, ListenError> {

@@ -1,19 +1,24 @@
-//! One connection: bytes in, lines out, and a fixed amount of either.
+//! One connection: bytes in, lines out, and a fixed amount of either; with TLS in between, or not.
 //!
 //! Lines are put together by the protocol's assembler. What the recorder does not take yet stays in
 //! the input buffer, and nothing more is read: back-pressure without a queue. A client that does
-//! not
-//! take what is sent is dropped. Nothing here knows what a line means.
+//! not take what is sent is dropped. One call does a bounded amount of work, whatever is sent: what
+//! is left waits for the next turn. Nothing here knows what a line means.
 
+use super::tls::Layer;
 use crate::limits;
 use crate::time::Mono;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
-use protocol::{Assembler, Piece, Refusal};
+use protocol::{Assembler, Code, Piece, Refusal};
 use std::io::{self, ErrorKind, Read, Write};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 4096;
+
+/// Times the socket is read for one line: two, since a line may begin in one read and end in the
+/// next.
+const READS: usize = 2;
 
 /// A plain stream of either kind.
 pub enum Stream {
@@ -21,14 +26,39 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(tcp) => tcp.read(buffer),
+            Stream::Unix(unix) => unix.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(tcp) => tcp.write(bytes),
+            Stream::Unix(unix) => unix.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// One connection.
 pub struct Connection {
     stream: Stream,
+    tls: Option<Layer>,
     assembler: Assembler,
     input: Box<[u8; READ_BYTES]>,
     /// What of `input` is still to be looked at.
     input_from: usize,
     input_to: usize,
+    /// The data block that is coming; `None`: none is, or it is too large to be kept.
+    block: Option<Vec<u8>>,
     output: Vec<u8>,
     output_from: usize,
     /// Readiness is told once only, so it is remembered.
@@ -39,6 +69,12 @@ pub struct Connection {
     stuck: Option<Mono>,
     /// Closed when everything has been sent.
     pub closing: bool,
+    /// Closed now, whatever waits.
+    pub cut: bool,
+    /// It had more to say in the last turn than its share: others come first.
+    pub busy: bool,
+    /// Where it counts; none for loopback and the unix socket.
+    pub address: Option<std::net::IpAddr>,
 }
 
 /// What a connection gave.
@@ -51,12 +87,25 @@ pub enum Took {
     Gone,
 }
 
+/// What a client said.
+#[derive(Debug)]
+pub enum Heard<'a> {
+    /// A line without its end, or why it was none.
+    Line(Result<&'a str, Refusal>),
+    /// The data block that belongs to the line before, or why it is none.
+    Data(Result<&'a [u8], Refusal>),
+}
+
 impl Connection {
     /// A connection that wakes `token`.
     ///
     /// # Errors
     /// When it cannot be registered.
-    pub fn new(mut stream: Stream, registry: &Registry, token: Token) -> io::Result<Connection> {
+    pub fn new(
+        mut stream: Stream,
+        tls: Option<Layer>,
+        (registry, token): (&Registry, Token),
+    ) -> io::Result<Connection> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         match &mut stream {
             Stream::Tcp(tcp) => {
@@ -67,10 +116,12 @@ impl Connection {
         }
         Ok(Connection {
             stream,
+            tls,
             assembler: Assembler::new(),
             input: Box::new([0; READ_BYTES]),
             input_from: 0,
             input_to: 0,
+            block: None,
             output: Vec::new(),
             output_from: 0,
             readable: true,
@@ -78,6 +129,9 @@ impl Connection {
             ended: false,
             stuck: None,
             closing: false,
+            cut: false,
+            busy: false,
+            address: None,
         })
     }
 
@@ -93,49 +147,152 @@ impl Connection {
         self.input_from < self.input_to || self.readable && !self.ended
     }
 
-    /// Hands the next line to `deliver`, reading when it has to. Data blocks are passed over: no
-    /// command that is served takes one.
-    pub fn take(&mut self, deliver: &mut dyn FnMut(Result<&str, Refusal>)) -> Took {
+    /// Whether its TLS handshake is not over.
+    #[must_use]
+    pub fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(Layer::is_handshaking)
+    }
+
+    /// The digest of the certificate that its client showed.
+    #[must_use]
+    pub fn certificate(&self) -> Option<[u8; 32]> {
+        self.tls.as_ref().and_then(Layer::certificate)
+    }
+
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
+        matches!(self.stream, Stream::Unix(_))
+    }
+
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Carries the handshake on, as far as one read goes. False: it failed, or the client is gone.
+    pub fn shake(&mut self) -> bool {
+        self.take_tls();
+        !self.ended
+    }
+
+    /// Hands the next line or data block to `deliver`, reading when it has to.
+    pub fn take(&mut self, deliver: &mut dyn FnMut(Heard<'_>)) -> Took {
+        let mut reads = READS;
         loop {
-            if self.input_from == self.input_to && !self.fill() {
-                return if self.ended { Took::Gone } else { Took::Nothing };
+            if self.input_from == self.input_to {
+                if reads == 0 {
+                    return Took::Nothing;
+                }
+                reads -= 1;
+                if !self.fill() {
+                    return if self.ended { Took::Gone } else { Took::Nothing };
+                }
             }
-            let mut rest = &self.input[self.input_from..self.input_to];
-            let before = rest.len();
-            let line = match self.assembler.take(&mut rest) {
-                Some(Piece::Line(line)) => Some(Ok(line)),
-                Some(Piece::Refused(refusal)) => Some(Err(refusal)),
-                Some(_) | None => None,
-            };
-            self.input_from += before - rest.len();
-            if let Some(line) = line {
-                deliver(line);
+            if self.next_piece(deliver) {
                 return Took::Line;
             }
         }
     }
 
-    /// Reads once; false when nothing came.
+    /// Looks at one piece of the input; whether there was something to deliver.
+    fn next_piece(&mut self, deliver: &mut dyn FnMut(Heard<'_>)) -> bool {
+        let mut rest = &self.input[self.input_from..self.input_to];
+        let before = rest.len();
+        let piece = self.assembler.take(&mut rest);
+        self.input_from += before - rest.len();
+        match piece {
+            None => return false,
+            Some(Piece::Line(line)) => deliver(Heard::Line(Ok(line))),
+            Some(Piece::Refused(refusal)) => deliver(Heard::Line(Err(refusal))),
+            Some(Piece::DataBegin(bytes)) => {
+                let fits = bytes <= limits::REQUEST_BYTES;
+                self.block = fits.then(|| Vec::with_capacity(bytes));
+                return false;
+            }
+            Some(Piece::Data(bytes)) => {
+                if let Some(block) = &mut self.block {
+                    block.extend_from_slice(bytes);
+                }
+                return false;
+            }
+            Some(Piece::DataEnd) => match self.block.take() {
+                Some(block) => deliver(Heard::Data(Ok(&block))),
+                None => deliver(Heard::Data(Err(too_large()))),
+            },
+            Some(Piece::DataRefused(refusal)) => {
+                self.block = None;
+                deliver(Heard::Data(Err(refusal)));
+            }
+        }
+        true
+    }
+
+    /// Reads; false when nothing came.
     fn fill(&mut self) -> bool {
         zeroize::Zeroize::zeroize(&mut self.input[..]);
         (self.input_from, self.input_to) = (0, 0);
+        if self.tls.is_some() {
+            return self.fill_tls();
+        }
         while self.readable && !self.ended {
-            let result = match &mut self.stream {
-                Stream::Tcp(tcp) => tcp.read(&mut self.input[..]),
-                Stream::Unix(unix) => unix.read(&mut self.input[..]),
-            };
-            match result {
+            match self.stream.read(&mut self.input[..]) {
                 Ok(0) => self.ended = true,
                 Ok(count) => {
                     self.input_to = count;
                     return true;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => self.ended = true,
+                Err(error) => self.read_failed(&error),
             }
         }
         false
+    }
+
+    /// As `fill`: what was opened already, or what one more read of the socket brings.
+    fn fill_tls(&mut self) -> bool {
+        for _ in 0..READS {
+            let Some(tls) = &mut self.tls else { return false };
+            match tls.plaintext(&mut self.input[..]) {
+                Ok(0) => self.ended = true,
+                Ok(count) => {
+                    self.input_to = count;
+                    return true;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => self.ended = true,
+            }
+            if !self.take_tls() {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Reads the socket once into the TLS layer; whether something came.
+    fn take_tls(&mut self) -> bool {
+        let Some(tls) = self.tls.as_mut().filter(|_| self.readable && !self.ended) else {
+            return false;
+        };
+        match tls.take(&mut self.stream) {
+            Ok(true) => return true,
+            Ok(false) => self.ended = true,
+            Err(error) => {
+                if error.kind() == ErrorKind::InvalidData {
+                    log::debug!("a TLS session failed: {error}");
+                    // The alert says why; nobody waits for it to arrive.
+                    drop(tls.give(&mut self.stream));
+                }
+                self.read_failed(&error);
+            }
+        }
+        false
+    }
+
+    fn read_failed(&mut self, error: &io::Error) {
+        match error.kind() {
+            ErrorKind::WouldBlock => self.readable = false,
+            ErrorKind::Interrupted => {}
+            _ => self.ended = true,
+        }
     }
 
     /// Takes bytes to be sent.
@@ -145,26 +302,36 @@ impl Connection {
 
     /// Sends what it can. False: the other end is gone, or has not taken anything for too long.
     pub fn flush(&mut self, now: Mono) -> bool {
-        while self.writable && self.output_from < self.output.len() {
-            let rest = &self.output[self.output_from..];
-            let result = match &mut self.stream {
-                Stream::Tcp(tcp) => tcp.write(rest),
-                Stream::Unix(unix) => unix.write(rest),
+        while self.writable && !self.flushed() {
+            let result = match &mut self.tls {
+                None => self.stream.write(&self.output[self.output_from..]),
+                Some(tls) if tls.has_output() => tls.give(&mut self.stream),
+                Some(tls) => {
+                    match tls.seal(&self.output[self.output_from..]) {
+                        Ok(count) => self.output_from += count,
+                        Err(_) => return self.lost(),
+                    }
+                    continue;
+                }
             };
             match result {
-                Ok(0) => return false,
+                Ok(0) => return self.lost(),
                 Ok(count) => {
-                    self.output_from += count;
+                    if self.tls.is_none() {
+                        self.output_from += count;
+                    }
                     self.stuck = None;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return false,
+                Err(_) => return self.lost(),
             }
         }
         if self.output_from == self.output.len() {
             self.output.clear();
             self.output_from = 0;
+        }
+        if self.flushed() {
             self.stuck = None;
             return true;
         }
@@ -172,10 +339,28 @@ impl Connection {
         now.since_ms(since) < limits::DRAIN_MS
     }
 
+    fn lost(&mut self) -> bool {
+        self.ended = true;
+        false
+    }
+
+    /// Whether the other end is gone; a client that only does not read is still there.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ended
+    }
+
     /// Everything has been sent.
     #[must_use]
     pub fn flushed(&self) -> bool {
-        self.output_from == self.output.len()
+        self.output_from == self.output.len() && !self.tls.as_ref().is_some_and(Layer::has_output)
+    }
+
+    /// Takes leave of the client, once everything has been said; nothing more can be said then.
+    pub fn say_bye(&mut self) {
+        if let Some(tls) = self.tls.as_mut().filter(|_| self.output_from == self.output.len()) {
+            tls.say_bye();
+        }
     }
 
     /// Bytes that may still be queued.
@@ -194,4 +379,9 @@ impl Connection {
             log::debug!("a connection could not be deregistered: {error}");
         }
     }
+}
+
+fn too_large() -> Refusal {
+    let text = format!("a data block of more than {} bytes here", limits::REQUEST_BYTES);
+    Refusal::new(Code::BadArgument, text)
 }

@@ -250,6 +250,21 @@ pub struct RecordingEnded {
     pub size: u64,
 }
 
+/// A workstation that may come in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolment {
+    /// As the technician wrote it; compared without case.
+    pub machine: String,
+    /// What it may say hello as: words of the protocol.
+    pub kinds: Vec<String>,
+    /// BLAKE3 of its certificate (DER).
+    pub certificate: [u8; 32],
+    /// When the certificate runs out.
+    pub until: Wall,
+    /// The technician who gave the code.
+    pub by: String,
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
@@ -344,6 +359,13 @@ pub enum Fact {
     Deleted {
         id: RecordingId,
         why: String,
+        by: String,
+    },
+    /// A workstation got a certificate, which replaces any it had.
+    Enrolled(Enrolment),
+    /// A workstation's certificate is worth nothing any more.
+    Revoked {
+        machine: String,
         by: String,
     },
 }

@@ -11,6 +11,7 @@
 //! Nothing here opens sealed facts, reads files, or decides what becomes of what was cut.
 
 mod blackouts;
+mod doors;
 mod filter;
 mod past;
 mod record;
@@ -18,6 +19,7 @@ mod record;
 mod tests;
 
 pub use blackouts::OpenBlackout;
+pub use doors::Enrolments;
 pub use filter::{Facets, Filter};
 pub use past::{Carried, Late};
 pub use record::{BlackoutSpan, Deletion, FieldChange, Record};
@@ -51,6 +53,7 @@ pub struct Index {
     running: BTreeSet<RecordingId>,
     calls: BTreeMap<CallNumber, LiveCall>,
     blackouts: Blackouts,
+    enrolments: Enrolments,
     boot: u32,
     stopped: bool,
     last_sequence: u64,
@@ -119,6 +122,10 @@ impl Index {
             Fact::Protected { id, on, .. } => self.keep(*id, |record| record.protected = *on),
             Fact::Deleted { id, why, by } => {
                 self.delete(*id, Deletion { at, why: why.clone(), by: by.clone() });
+            }
+            Fact::Enrolled(enrolment) => self.enrolments.enrol(enrolment),
+            Fact::Revoked { machine, .. } => {
+                self.strays += u64::from(!self.enrolments.revoke(machine));
             }
             Fact::BlackoutOpened { number, agent, call, holder, by, places } => {
                 let mut blackout = OpenBlackout::new(*number, *holder, by, at);
@@ -374,6 +381,12 @@ impl Index {
     /// Calls that have not ended.
     pub fn calls(&self) -> impl Iterator<Item = &LiveCall> {
         self.calls.values()
+    }
+
+    /// Workstations that may come in.
+    #[must_use]
+    pub fn enrolments(&self) -> &Enrolments {
+        &self.enrolments
     }
 
     /// Blackouts that have not ended.

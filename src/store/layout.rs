@@ -22,6 +22,15 @@ pub const BOX_KEY: &str = "keys/box.key";
 pub const BOX_PUBLIC: &str = "keys/box.pub";
 /// Data key (32 bytes) of the numbers of calls that have no recording.
 pub const CALLS_KEY: &str = "keys/calls.key";
+/// Folder of the box's own certificates.
+pub const TLS: &str = "tls";
+/// The CA's certificate, which workstations pin.
+pub const CA: &str = "tls/ca.crt";
+/// The CA's private key.
+pub const CA_KEY: &str = "tls/ca.key";
+/// The certificate that the box shows, and its private key.
+pub const SERVER: &str = "tls/server.crt";
+pub const SERVER_KEY: &str = "tls/server.key";
 /// Held by the daemon that owns the directory.
 pub const LOCK: &str = "lock";
 

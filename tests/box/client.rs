@@ -4,11 +4,14 @@
 //! News that comes before an answer is kept. Whatever does not come within `PATIENCE` fails.
 
 use super::PATIENCE;
+use super::tls::TlsStream;
+use rustls::ClientConfig;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One line of the box.
@@ -76,6 +79,7 @@ pub struct Reply {
 
 enum Stream {
     Tcp(TcpStream),
+    Tls(Box<TlsStream>),
     Unix(UnixStream),
 }
 
@@ -95,6 +99,11 @@ impl Client {
         Client::greet(Stream::Tcp(stream))
     }
 
+    /// Over TLS; the box is let in by `config`, and lets us in, or nobody is.
+    pub fn tls(port: u16, config: Arc<ClientConfig>) -> Client {
+        Client::greet(Stream::Tls(Box::new(super::tls::connect(port, config))))
+    }
+
     pub fn unix(path: &Path) -> Client {
         Client::greet(Stream::Unix(UnixStream::connect(path).unwrap()))
     }
@@ -111,6 +120,7 @@ impl Client {
     fn set_patience(&self, patience: Duration) {
         match &self.stream {
             Stream::Tcp(tcp) => tcp.set_read_timeout(Some(patience)).unwrap(),
+            Stream::Tls(tls) => tls.sock.set_read_timeout(Some(patience)).unwrap(),
             Stream::Unix(unix) => unix.set_read_timeout(Some(patience)).unwrap(),
         }
     }
@@ -119,6 +129,7 @@ impl Client {
     pub fn set_write_patience(&self, patience: Duration) {
         match &self.stream {
             Stream::Tcp(tcp) => tcp.set_write_timeout(Some(patience)).unwrap(),
+            Stream::Tls(tls) => tls.sock.set_write_timeout(Some(patience)).unwrap(),
             Stream::Unix(unix) => unix.set_write_timeout(Some(patience)).unwrap(),
         }
     }
@@ -127,6 +138,7 @@ impl Client {
         let mut piece = [0; 4096];
         let count = match &mut self.stream {
             Stream::Tcp(tcp) => tcp.read(&mut piece)?,
+            Stream::Tls(tls) => tls.read(&mut piece)?,
             Stream::Unix(unix) => unix.read(&mut piece)?,
         };
         self.buffer.extend_from_slice(&piece[..count]);
@@ -145,7 +157,14 @@ impl Client {
             match self.read_more() {
                 Ok(0) => return None,
                 Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof
+                    ) =>
+                {
+                    return None;
+                }
                 Err(error) => panic!("nothing from the box: {error}"),
             }
         }
@@ -155,6 +174,7 @@ impl Client {
     pub fn send_raw(&mut self, bytes: &[u8]) -> bool {
         let sent = match &mut self.stream {
             Stream::Tcp(tcp) => tcp.write_all(bytes),
+            Stream::Tls(tls) => tls.write_all(bytes),
             Stream::Unix(unix) => unix.write_all(bytes),
         };
         sent.is_ok()
@@ -225,6 +245,7 @@ impl Client {
     pub fn end_sending(&self) {
         let ended = match &self.stream {
             Stream::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
+            Stream::Tls(tls) => tls.sock.shutdown(Shutdown::Write),
             Stream::Unix(unix) => unix.shutdown(Shutdown::Write),
         };
         assert!(ended.is_ok() || ended.is_err_and(|e| e.kind() == ErrorKind::NotConnected));

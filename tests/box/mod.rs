@@ -11,6 +11,7 @@
 pub mod audio;
 pub mod client;
 pub mod site;
+pub mod tls;
 
 use client::{Client, Line};
 use nix::sys::signal::{Signal, kill};
@@ -63,6 +64,8 @@ pub struct TheBox {
     pub sounds: BTreeMap<u16, Vec<i16>>,
     /// Where it listens, as its `ready` line says.
     pub port: u16,
+    /// The same, of its TLS listener, if it has one.
+    pub tls_port: u16,
     daemon: Option<Daemon>,
 }
 
@@ -76,7 +79,8 @@ impl TheBox {
     /// Lays the folder out; nothing runs yet.
     pub fn new(site: Site) -> TheBox {
         let folder = tempfile::Builder::new().prefix("hushbox-story-").tempdir().unwrap();
-        let mut new = TheBox { folder, site, sounds: BTreeMap::new(), port: 0, daemon: None };
+        let mut new =
+            TheBox { folder, site, sounds: BTreeMap::new(), port: 0, tls_port: 0, daemon: None };
         new.play_new_sounds();
         new.write_config();
         new
@@ -141,8 +145,10 @@ impl TheBox {
         let line = self.stdout_line().expect("it ended before it was ready");
         assert!(line.starts_with("ready box=story listen=127.0.0.1:"), "{line}");
         let ready = Line::parse(&line);
-        let place = ready.get("listen").split(',').next().unwrap();
-        self.port = place.rsplit_once(':').unwrap().1.parse().unwrap();
+        let places: Vec<&str> = ready.get("listen").split(',').collect();
+        let port = |place: &str| place.rsplit_once(':').unwrap().1.parse().unwrap();
+        self.port = port(places[0]);
+        self.tls_port = places.get(2).map_or(0, |place| port(place));
     }
 
     /// Its next line on stdout; `None` when there will be no more.
@@ -217,8 +223,15 @@ impl TheBox {
 
     /// Runs `hushbox` on this box's configuration.
     pub fn tool(&self, words: &[&str]) -> Ended {
+        let config = self.config();
+        self.tool_at("home", &[words, &["--config", config.to_str().unwrap()]].concat())
+    }
+
+    /// Runs `hushbox` on a workstation, whose user has this folder for a home.
+    pub fn tool_at(&self, home: &str, words: &[&str]) -> Ended {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
-        command.args(words).arg("--config").arg(self.config()).current_dir(self.folder.path());
+        command.args(words).env("XDG_CONFIG_HOME", self.path(home));
+        command.current_dir(self.folder.path());
         let output = command.stdin(Stdio::null()).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }

@@ -16,6 +16,7 @@ use audio::{Chance, sample};
 use disk::SimDisk;
 use hushbox::channel::ChannelIndex;
 use hushbox::config::{self, Config};
+use hushbox::doors::Certificate;
 use hushbox::id::{RecordingId, SessionId};
 use hushbox::job::Job;
 use hushbox::limits;
@@ -128,6 +129,21 @@ impl SimBox {
     }
 
     pub fn client_of(&mut self, peer: Peer) -> u32 {
+        self.connect(|session| Input::Opened { session, peer })
+    }
+
+    /// Connects a client over TLS that shows this certificate.
+    pub fn knock(&mut self, certificate: Option<[u8; 32]>) -> u32 {
+        let from = "10.0.0.1".to_owned();
+        self.connect(|session| Input::Knocked { session, from, certificate })
+    }
+
+    /// There is a TLS listener; to be said again after every start.
+    pub fn serve_enrolment(&mut self) {
+        self.recorder.serve_enrolment([7; 10]);
+    }
+
+    fn connect(&mut self, input: impl FnOnce(SessionId) -> Input<'static>) -> u32 {
         self.next_session += 1;
         let client = Client {
             assembler: Assembler::new(),
@@ -139,7 +155,7 @@ impl SimBox {
         };
         self.clients.insert(self.next_session, client);
         let session = SessionId(self.next_session);
-        self.recorder.handle(self.now, Input::Opened { session, peer });
+        self.recorder.handle(self.now, input(session));
         self.settle();
         self.next_session
     }
@@ -356,7 +372,7 @@ impl SimBox {
                     assert!(client.behind <= limits::OUTPUT_BYTES, "more than there is room for");
                 }
             }
-            Output::Close { session } => {
+            Output::Close { session } | Output::Cut { session } => {
                 if let Some(client) = self.clients.get_mut(&session.0) {
                     client.closed = true;
                 }
@@ -385,6 +401,15 @@ impl SimBox {
                 let done = summary::mend(&mut self.disk, today, damaged);
                 let done = done.map_err(|error| error.to_string());
                 self.recorder.handle(self.now, Input::Summarised(done));
+            }
+            Output::NewCode { session } => {
+                let random = zeroize::Zeroizing::new(self.random());
+                self.recorder.handle(self.now, Input::CodeMade { session, random });
+            }
+            Output::Sign { session, request, .. } => {
+                let (digest, until) = (*blake3::hash(&request).as_bytes(), Wall(i64::MAX));
+                let certificate = Certificate { chain: "PEM".to_owned(), digest, until };
+                self.recorder.handle(self.now, Input::Signed { session, result: Ok(certificate) });
             }
             Output::NewCallKey => {
                 let random = self.random();

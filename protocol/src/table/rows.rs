@@ -152,7 +152,10 @@ pub const TABLE: &[Entry] = &[
         .by("code")
         .before_hello()
         .with_data()
-        .says("data BYTES, then ok", "turns a code and a request (CSR) into a certificate chain"),
+        .says(
+            "data BYTES, then ok machine=NAME kinds=LIST until=T",
+            "turns a code and a request (CSR) into a certificate chain, over TLS only",
+        ),
     entry("hello", ALL, HELLO, make::hello)
         .before_hello()
         .right("an agent needs one on-demand permission")
@@ -196,7 +199,7 @@ pub const TABLE: &[Entry] = &[
         "lists recordings, newest first",
     ),
     entry("revoke", TECHNICIAN, &[word("MACHINE", Type::Name)], make::revoke)
-        .says("ok", "takes a workstation's certificate back and closes its sessions"),
+        .says("ok", "takes a workstation's certificate back and closes its sessions at once"),
     entry("screen start", AGENT, &[], |_| Ok(Command::ScreenStart))
         .right("screen")
         .says("ok recording=ID state=on", "records the own screen, with or without a call"),

@@ -28,6 +28,7 @@ Examples:
   hushbox show ID                         all about one recording
   hushbox export ID --to call.wav         a file that anything plays, and its signed manifest
   hushbox verify                          is anything edited, missing or cut?
+  hushbox enrol --to box-01 --code CODE   this workstation's certificate
 
 Exit status: 0 done, 1 refused or not clean, 2 wrong usage, 66 no such file or record,
 69 no box answers, 73 or 74 a file cannot be written or read, 77 sealed, 78 bad configuration.";
@@ -49,6 +50,7 @@ pub enum Word {
     #[command(after_help = "Example:\n  hushbox pin >> pin.txt")]
     Pin,
     Keygen(KeygenArgs),
+    Enrol(EnrolArgs),
 }
 
 /// Where the configuration is.
@@ -308,4 +310,28 @@ pub struct KeygenArgs {
     /// Where the identity goes (mode 0600); it must not exist [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// Get this workstation its certificate from a box
+///
+/// Takes the code that a technician got with `enrol MACHINE` within the last quarter of an hour.
+/// The private key is made here and never leaves; it is kept with the certificate, readable by this
+/// user only, under hushbox/boxes in the user's configuration folder. From then on --to BOX is
+/// spoken to in TLS, and no other box is trusted in its place.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  hushbox enrol --to box-01 --code 7QF4-K2MD-…
+  hushbox agent --to tls:box-01 --user jdoe")]
+pub struct EnrolArgs {
+    /// The box: HOST or HOST:PORT, as its clients will name it [port: 7441]
+    #[arg(long = "to", value_name = "BOX", value_parser = tls_address)]
+    pub server: Address,
+    /// The one-time code; case, spaces and hyphens do not matter
+    #[arg(long, value_name = "CODE")]
+    pub code: String,
+}
+
+fn tls_address(text: &str) -> Result<Address, client::AddressError> {
+    format!("tls:{}", text.strip_prefix("tls:").unwrap_or(text)).parse()
 }

@@ -24,7 +24,7 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 pub fn run(args: &ConsoleArgs) -> Result<Outcome, Failure> {
     let tty = args.server.servers.iter().find_map(|address| match address {
         Address::Unix(path) if path.starts_with("/dev/") => Some(path.clone()),
-        Address::Unix(_) | Address::Tcp { .. } => None,
+        Address::Unix(_) | Address::Tcp { .. } | Address::Tls { .. } => None,
     });
     if let Some(path) = tty {
         return Err(Failure::Tty { path });

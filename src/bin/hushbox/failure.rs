@@ -4,7 +4,7 @@
 //! failures of the tool: see `Outcome`.
 
 use crate::unseal::{Closed, Keyring};
-use client::{LinkError, OpenError};
+use client::{EnrolError, KeyringError, LinkError, OpenError};
 use hushbox::config::ConfigError;
 use hushbox::export::ExportError;
 use hushbox::store::index::Record;
@@ -35,6 +35,10 @@ pub enum Failure {
     NoBox(#[from] OpenError),
     #[error("the connection to {address} broke: {error}")]
     Link { address: String, error: LinkError },
+    #[error("not enrolled at {address}: {error}")]
+    Enrol { address: String, error: EnrolError },
+    #[error("{0}")]
+    Keyring(KeyringError),
     #[error("{command:?} was {error}")]
     NotSent { command: String, error: LinkError },
     #[error("{path} is a terminal line; consoles over a serial line are not supported yet")]
@@ -132,6 +136,9 @@ impl Failure {
             Failure::NoSuchRecord { .. } | Failure::Deleted { .. } => 66,
             Failure::NoMedia { .. } => 66,
             Failure::NoBox(_) | Failure::Link { .. } | Failure::Tty { .. } => 69,
+            Failure::Enrol { error: EnrolError::NoCode, .. } => 64,
+            Failure::Enrol { .. } => 69,
+            Failure::Keyring(_) => 73,
             Failure::PinHash { .. } => 70,
             Failure::Exists { .. } | Failure::ExportExists { .. } => 73,
             Failure::Write { .. } | Failure::Input(_) | Failure::Output(_) => 74,

@@ -11,6 +11,7 @@ mod clock;
 mod config_file;
 mod console;
 mod document;
+mod enrol;
 mod export;
 mod failure;
 mod input;
@@ -67,5 +68,6 @@ fn run(word: Word) -> Result<Outcome, Failure> {
         Word::CheckConfig(args) => check::run(&args),
         Word::Pin => keys::pin(),
         Word::Keygen(args) => keys::keygen(&args),
+        Word::Enrol(args) => enrol::run(&args),
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! `Carried` is all that a later entry may still change, beyond its own record: running recordings,
 //! those that an open blackout must still explain, those of live calls (a restart goes on with
-//! them), calls, blackouts and numbers. It is part of the summary's format: see `summary`.
+//! them), calls, blackouts, who may come in, and numbers. It is part of the summary's format: see `summary`.
 //!
 //! Nothing here knows files, or decides when a day is closed.
 
 use super::blackouts::Blackouts;
-use super::{Index, LiveCall, Record};
+use super::{Enrolments, Index, LiveCall, Record};
 use crate::id::RecordingId;
 use crate::store::day::Locator;
 use crate::store::fact::{CallNumber, Entry, Fact};
@@ -25,6 +25,7 @@ pub struct Carried {
     records: Vec<Record>,
     calls: Vec<LiveCall>,
     blackouts: Blackouts,
+    enrolments: Enrolments,
     boot: u32,
     stopped: bool,
     last_sequence: u64,
@@ -57,6 +58,8 @@ fn subject(fact: &Fact) -> Option<RecordingId> {
         | Fact::CallChanged { .. }
         | Fact::CallHeld { .. }
         | Fact::CallEnded { .. }
+        | Fact::Enrolled(_)
+        | Fact::Revoked { .. }
         | Fact::RecordingBegan(_)
         | Fact::BlackoutOpened { .. }
         | Fact::BlackoutSpread { .. }
@@ -77,6 +80,7 @@ impl Index {
             records: carried.records.into_iter().map(|record| (record.id(), record)).collect(),
             calls: carried.calls.into_iter().map(|call| (call.facts.number, call)).collect(),
             blackouts: carried.blackouts,
+            enrolments: carried.enrolments,
             boot: carried.boot,
             stopped: carried.stopped,
             last_sequence: carried.last_sequence,
@@ -111,6 +115,7 @@ impl Index {
             records: records.cloned().collect(),
             calls: self.calls.values().cloned().collect(),
             blackouts: self.blackouts.clone(),
+            enrolments: self.enrolments.clone(),
             boot: self.boot,
             stopped: self.stopped,
             last_sequence: self.last_sequence,

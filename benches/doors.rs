@@ -1,0 +1,224 @@
+//! The doors of the real `hushboxd`: what a TLS session costs, how fast a thousand come back after
+//! a restart, and how many commands a second are answered, beside redis-server's PING.
+//!
+//! Both servers are asked by the same driver, which counts lines, in one run on one machine. A busy
+//! machine shows; no number is judged here. Without redis-server its rows are left out.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::disallowed_methods, reason = "real time is what is measured")]
+
+#[path = "../tests/box/mod.rs"]
+mod the_box;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use the_box::client::Client;
+use the_box::site::Site;
+use the_box::{TheBox, tls};
+
+const SESSIONS: usize = 1000;
+const THREADS: usize = 8;
+/// How long each rate is measured.
+const MEASURE: Duration = Duration::from_secs(2);
+/// Commands that are sent ahead, as many as the protocol allows.
+const AHEAD: usize = 64;
+
+fn main() {
+    many_descriptors();
+    idle_sessions();
+    for rate in [200, 10_000] {
+        reconnects(rate);
+    }
+    commands();
+}
+
+fn many_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+}
+
+fn started(handshakes_per_s: u32) -> (TheBox, PathBuf) {
+    let more = format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = true\n[limits]\nsessions = 4000\n\
+         handshakes_per_s = {handshakes_per_s}\n\
+         [[technician]]\nname = \"field\"\npin = \"$argon2id$v=19$m=19456,t=2,p=1$\
+         BtIvqaj9XY7ZBxJ22c5iVw$TyjQ7ygFTOcEHsXrsnq57JJbStAteqOOA0/cG+bNoiU\"\n"
+    );
+    let the_box = TheBox::start_new(Site { more, ..Site::sim(&[1]) });
+    let mut technician = the_box.client_over_unix("hello technician user=field pin=2468");
+    let code = technician.ok("enrol WS-042 kinds=agent,monitor").get("code").to_owned();
+    let address = format!("tls:127.0.0.1:{}", the_box.tls_port).parse().unwrap();
+    let enrolled = client::enrol(&address, &code, Duration::from_secs(10)).unwrap();
+    let identity = the_box.path("identity.pem");
+    std::fs::write(&identity, enrolled.pem).unwrap();
+    (the_box, identity)
+}
+
+fn config(the_box: &TheBox, identity: &Path) -> Arc<rustls::ClientConfig> {
+    tls::config(&the_box.data().join("tls/ca.crt"), Some(identity))
+}
+
+/// Resident memory, kB.
+fn memory_kb(the_box: &TheBox) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", the_box.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// So many sessions that have said hello, opened by some threads at once.
+fn come_in(port: u16, config: &Arc<rustls::ClientConfig>) -> Vec<Client> {
+    let thread = |_| {
+        let config = config.clone();
+        std::thread::spawn(move || {
+            let one = |_| {
+                let mut client = Client::tls(port, config.clone());
+                client.ok("hello monitor");
+                client
+            };
+            (0..SESSIONS / THREADS).map(one).collect::<Vec<Client>>()
+        })
+    };
+    let threads: Vec<_> = (0..THREADS).map(thread).collect();
+    threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+}
+
+fn idle_sessions() {
+    let (the_box, identity) = started(10_000);
+    let config = config(&the_box, &identity);
+    let before = memory_kb(&the_box);
+    let clients = come_in(the_box.tls_port, &config);
+    let each = (memory_kb(&the_box) - before) / clients.len() as f64;
+    println!("{} idle TLS sessions: {each:.1} kB each", clients.len());
+}
+
+fn reconnects(rate: u32) {
+    let (mut the_box, identity) = started(rate);
+    drop(come_in(the_box.tls_port, &config(&the_box, &identity)));
+    the_box.kill();
+    the_box.start();
+    let config = config(&the_box, &identity);
+    let began = Instant::now();
+    let count = come_in(the_box.tls_port, &config).len();
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{count} sessions are back after a restart in {seconds:.2} s ({rate} handshakes/s)");
+}
+
+/// One connection and its request.
+struct Wire {
+    stream: Box<dyn Stream>,
+    request: Vec<u8>,
+}
+
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+impl Wire {
+    fn plain(port: u16, request: &[u8]) -> Wire {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Wire { stream: Box::new(stream), request: request.to_vec() }
+    }
+
+    /// Sends so many requests and reads as many lines; how long that took.
+    fn ask(&mut self, count: usize) -> Duration {
+        let bytes = self.request.repeat(count);
+        let began = Instant::now();
+        self.exchange(&bytes, count);
+        began.elapsed()
+    }
+
+    fn exchange(&mut self, bytes: &[u8], answers: usize) {
+        self.stream.write_all(bytes).unwrap();
+        let (mut lines, mut piece) = (0, [0; 16384]);
+        while lines < answers {
+            let got = self.stream.read(&mut piece).unwrap();
+            assert!(got > 0, "it closed the connection");
+            lines += piece[..got].iter().filter(|byte| **byte == b'\n').count();
+        }
+    }
+
+    /// After the greeting and the answer to a hello.
+    fn greeted(mut self, hello: &str) -> Wire {
+        self.exchange(format!("{hello}\n").as_bytes(), 2);
+        self
+    }
+}
+
+/// Answers a second and microseconds a round, with so many connections and requests ahead.
+fn rate(mut wires: Vec<Wire>, ahead: usize) -> (f64, [f64; 2]) {
+    let threads: Vec<_> = wires
+        .drain(..)
+        .map(|mut wire| {
+            std::thread::spawn(move || {
+                let (mut rounds, end) = (Vec::new(), Instant::now() + MEASURE);
+                while Instant::now() < end {
+                    rounds.push(wire.ask(ahead).as_secs_f64() * 1e6);
+                }
+                rounds
+            })
+        })
+        .collect();
+    let mut all: Vec<f64> = threads.into_iter().flat_map(|t| t.join().unwrap()).collect();
+    all.sort_by(f64::total_cmp);
+    let at = |part: usize| all[(all.len() - 1) * part / 100];
+    ((all.len() * ahead) as f64 / MEASURE.as_secs_f64(), [at(50), at(99)])
+}
+
+/// A redis-server that keeps nothing; `None`: there is none on this machine.
+struct Redis(Child, u16);
+
+impl Redis {
+    fn start() -> Option<Redis> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let words = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port"];
+        let mut command = Command::new("redis-server");
+        command.args(words).arg(port.to_string()).stdout(Stdio::null());
+        let redis = Redis(command.spawn().ok()?, port);
+        the_box::until("redis listens", || TcpStream::connect(("127.0.0.1", port)).ok());
+        Some(redis)
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn commands() {
+    let (the_box, identity) = started(10_000);
+    let config = config(&the_box, &identity);
+    let plain = || Wire::plain(the_box.port, b"ping\n").greeted("hello monitor");
+    let sealed = || {
+        let stream = Box::new(tls::connect(the_box.tls_port, config.clone()));
+        Wire { stream, request: b"ping\n".to_vec() }.greeted("hello monitor")
+    };
+    let redis = Redis::start();
+    println!("\nping, answers a second (round: p50, p99 µs)");
+    for clients in [1, 16] {
+        for ahead in [1, AHEAD] {
+            println!("{clients} clients, {ahead} ahead");
+            let many = |make: &dyn Fn() -> Wire| (0..clients).map(|_| make()).collect();
+            let theirs = redis.as_ref().map(|redis| {
+                let one = || Wire::plain(redis.1, b"PING\r\n");
+                let (rate, round) = rate(many(&one), ahead);
+                println!("  redis         {rate:>9.0}  {:>7.0} {:>7.0}", round[0], round[1]);
+                rate
+            });
+            for (name, make) in
+                [("hushbox", &plain as &dyn Fn() -> Wire), ("hushbox, TLS", &sealed)]
+            {
+                let (rate, round) = rate(many(make), ahead);
+                let ratio = theirs
+                    .map_or(String::new(), |theirs| format!("  {:.2} of redis", rate / theirs));
+                println!("  {name:<13} {rate:>9.0}  {:>7.0} {:>7.0}{ratio}", round[0], round[1]);
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The one-time code that a workstation enrols with: a secret, and whom to tell it to.
+//!
+//! 28 letters and digits in groups of four, as base32 has them. The first twelve are the secret:
+//! 60 random bits that the box knows for a quarter of an hour. The others are the first 80 bits of
+//! the SHA-256 of the box's CA certificate: a client tells the secret to nobody who cannot show
+//! that certificate, so that a man in the middle learns nothing. Case, spaces and hyphens do not
+//! matter; `0` is read as `O` and `1` as `I`, which the code does not have.
+//!
+//! Nothing here makes random bits, compares secrets, or knows what a certificate is.
+
+use std::fmt;
+
+/// Random bytes that a code is made of; of the last only half is used.
+pub const SECRET_BYTES: usize = 8;
+/// Bytes of the CA's fingerprint in a code.
+pub const FINGERPRINT_BYTES: usize = 10;
+
+const SECRET_CHARS: usize = 12;
+const ALL_CHARS: usize = SECRET_CHARS + FINGERPRINT_BYTES * 8 / 5;
+const GROUP: usize = 4;
+const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+/// A code. Debugging does not print it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OneTimeCode {
+    secret: String,
+    fingerprint: [u8; FINGERPRINT_BYTES],
+}
+
+impl OneTimeCode {
+    /// A new code out of random bytes.
+    #[must_use]
+    pub fn new(random: [u8; SECRET_BYTES], fingerprint: [u8; FINGERPRINT_BYTES]) -> OneTimeCode {
+        let mut secret = base32(&random);
+        secret.truncate(SECRET_CHARS);
+        OneTimeCode { secret, fingerprint }
+    }
+
+    /// Reads what somebody typed; `None`: this is no code.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<OneTimeCode> {
+        let typed = text.chars().filter(|c| !matches!(c, '-' | ' '));
+        let plain: String = typed
+            .map(|c| match c.to_ascii_uppercase() {
+                '0' => 'O',
+                '1' => 'I',
+                c => c,
+            })
+            .take(ALL_CHARS + 1)
+            .collect();
+        if plain.len() != ALL_CHARS || !plain.bytes().all(|byte| ALPHABET.contains(&byte)) {
+            return None;
+        }
+        let (secret, rest) = plain.split_at(SECRET_CHARS);
+        Some(OneTimeCode { secret: secret.to_owned(), fingerprint: bytes(rest)? })
+    }
+
+    /// What only the box and whoever was given the code know.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    /// The beginning of the SHA-256 of the CA's certificate.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; FINGERPRINT_BYTES] {
+        self.fingerprint
+    }
+}
+
+impl fmt::Display for OneTimeCode {
+    /// In groups of four, `7QF4-K2MD-…`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = format!("{}{}", self.secret, base32(&self.fingerprint));
+        for (at, letter) in all.chars().enumerate() {
+            if at > 0 && at % GROUP == 0 {
+                out.write_str("-")?;
+            }
+            write!(out, "{letter}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for OneTimeCode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("OneTimeCode")
+    }
+}
+
+fn base32(bytes: &[u8]) -> String {
+    let (mut text, mut held, mut bits) = (String::new(), 0_u32, 0_u32);
+    for byte in bytes {
+        held = (held << 8 | u32::from(*byte)) & 0xffff;
+        bits += 8;
+        while bits >= 5 {
+            bits -= 5;
+            text.push(char::from(ALPHABET[(held >> bits & 31) as usize]));
+        }
+    }
+    if bits > 0 {
+        text.push(char::from(ALPHABET[(held << (5 - bits) & 31) as usize]));
+    }
+    text
+}
+
+fn bytes(text: &str) -> Option<[u8; FINGERPRINT_BYTES]> {
+    let (mut out, mut held, mut bits) = (Vec::new(), 0_u32, 0_u32);
+    for letter in text.bytes() {
+        let value = ALPHABET.iter().position(|known| *known == letter)?;
+        held = (held << 5 | u32::try_from(value).ok()?) & 0xffff;
+        bits += 5;
+        if bits >= 8 {
+            bits -= 8;
+            out.push(u8::try_from(held >> bits & 0xff).ok()?);
+        }
+    }
+    out.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRINT: [u8; FINGERPRINT_BYTES] = [0, 1, 2, 0xff, 0xfe, 0x80, 7, 8, 9, 0x55];
+
+    #[test]
+    fn a_code_reads_back_however_it_is_typed() {
+        let code = OneTimeCode::new([0xff, 0, 1, 2, 3, 4, 5, 6], PRINT);
+        let text = code.to_string();
+        assert_eq!(text, "74AA-CAQD-AQCQ-AAAQ-F776-QADQ-QCKV");
+        for typed in [text.clone(), text.to_lowercase(), text.replace('-', " ")] {
+            let read = OneTimeCode::parse(&typed).expect("a code");
+            assert!(read == code && read.fingerprint() == PRINT, "{typed}");
+        }
+        let typo = OneTimeCode::parse(&text.replace('I', "1").replace('O', "0"));
+        assert!(typo.is_some_and(|read| read == code));
+    }
+
+    #[test]
+    fn every_secret_bit_counts() {
+        let code = |random| OneTimeCode::new(random, PRINT).secret().to_owned();
+        let mut secrets = vec![code([0; 8])];
+        for bit in 0..60 {
+            let mut random = [0_u8; 8];
+            random[bit / 8] = 0x80 >> (bit % 8);
+            secrets.push(code(random));
+        }
+        secrets.sort();
+        secrets.dedup();
+        assert_eq!(secrets.len(), 61);
+    }
+
+    #[test]
+    fn what_is_no_code_is_refused() {
+        let good = OneTimeCode::new([1; 8], PRINT).to_string();
+        let bad = ["", "7QF4-K2MD", &good[1..], &format!("{good}A"), &good.replace('A', "9"), "ä"];
+        for text in bad {
+            assert!(OneTimeCode::parse(text).is_none(), "{text}");
+        }
+    }
+}

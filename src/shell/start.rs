@@ -1,0 +1,152 @@
+//! How the daemon begins: what is found on the disk, the recorder, and everything that is opened.
+//!
+//! Runs once, before the first turn, so that it may wait for the disk. The order matters: the data
+//! directory is locked first, recovery comes before the recorder, and listeners and boards are
+//! opened last, when there is somebody to serve them. Nothing here runs while the box serves.
+
+use super::admission::Admission;
+use super::authority::Authority;
+use super::clock::Clock;
+use super::daemon::{BOARDS, BoardPlace, Daemon, DaemonError, LISTENERS, SIGNALS, WAKER, system};
+use super::data_dir::DataDir;
+use super::disk::Disk;
+use super::helper::Helper;
+use super::listener::Listener;
+use super::peer::LocalIds;
+use super::printer::Printer;
+use super::signal::Signals;
+use super::tls::{Tls, TlsError};
+use super::{helper, recover};
+use crate::channel::ChannelIndex;
+use crate::config::{Config, Listen};
+use crate::job::Done;
+use crate::recorder::{Boot, Input, Recorder};
+use crate::time::Mono;
+use board::{Board, TOKENS_MAX};
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Token, Waker};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Envelopes that are made before the first turn: about 0.2 ms each.
+const FIRST_ENVELOPES: usize = 24;
+
+impl Daemon {
+    pub(super) fn start(
+        config: Config,
+        path: PathBuf,
+        signals: Signals,
+    ) -> Result<Daemon, DaemonError> {
+        let clock = Clock::start();
+        let poll = Poll::new().map_err(system("poll"))?;
+        let waker = Waker::new(poll.registry(), Token(WAKER)).map_err(system("waker"))?;
+        let waker = Arc::new(waker);
+        let (data, box_key) = DataDir::open(&config)?;
+        let queue = Disk::queue();
+        super::printer::install(queue.0.clone(), log::LevelFilter::Info);
+        let disk = Disk::start(&data.path, waker.clone(), queue, Printer::new())
+            .map_err(system("the disk thread"))?;
+        if let Some(notice) = &data.notice {
+            log::warn!("{notice}");
+        }
+        let found = recover::recover(&data.path)?;
+        let recipients = data.recipients.clone();
+        let boot = Boot {
+            config: config.clone(),
+            index: found.index,
+            catalogue: found.catalogue,
+            journal: found.journal,
+            journal_bytes: found.journal_bytes,
+            day: found.day,
+            box_key,
+            old_call_keys: data.old_call_keys.clone(),
+            call_key: config.store.seal.then(|| data.call_key.clone()),
+            identities: data.identities.clone(),
+            anchor: found.anchor,
+            closed: found.closed,
+        };
+        let mut recorder = Recorder::new(clock.now(), boot)?;
+        let tls = open_tls(&config, &data.path, &clock)?;
+        if let Some(tls) = &tls {
+            recorder.serve_enrolment(tls.authority().fingerprint());
+        }
+        let seal = config.store.seal;
+        let mut daemon = Daemon {
+            boards: Vec::new(),
+            listeners: Vec::new(),
+            knocking: Vec::new(),
+            newcomers: BTreeMap::new(),
+            last_shaken: 0,
+            connections: BTreeMap::new(),
+            last_heard: [0; 2],
+            admission: Admission::default(),
+            local_ids: LocalIds::look_up(&config.local),
+            rest_until: Mono(0),
+            tls,
+            next_session: 0,
+            announced: false,
+            stopped: false,
+            config_path: path,
+            scribe: Helper::new(Vec::new(), false, waker.clone()),
+            helper: Helper::new(recipients, seal, waker),
+            poll,
+            clock,
+            recorder,
+            disk,
+            signals,
+            data,
+            config,
+        };
+        daemon.stock_up()?;
+        daemon.open_all()?;
+        Ok(daemon)
+    }
+
+    /// What the first turn must know: how much room there is, so that nobody is promised what the
+    /// disk cannot hold; and envelopes, so that the first recordings do not wait for the helper,
+    /// which fills the stock up later.
+    fn stock_up(&mut self) -> Result<(), DaemonError> {
+        let (free, total) = super::disk::space(&self.data.path);
+        self.recorder.handle(self.clock.now(), Input::Done(Done::Space { free, total }));
+        let count = (self.recorder.channel_count() + 2).min(FIRST_ENVELOPES);
+        let (recipients, seal) = (&self.data.recipients, self.config.store.seal);
+        let now = self.clock.now();
+        for envelope in helper::envelopes(count, recipients, seal).map_err(DaemonError::Fatal)? {
+            self.recorder.handle(now, Input::Envelope(Box::new(envelope)));
+        }
+        Ok(())
+    }
+
+    fn open_all(&mut self) -> Result<(), DaemonError> {
+        let registry = self.poll.registry();
+        let descriptor = self.signals.descriptor();
+        registry
+            .register(&mut SourceFd(&descriptor), Token(SIGNALS), Interest::READABLE)
+            .map_err(system("signals"))?;
+        for (index, listen) in self.config.listen.iter().enumerate() {
+            let listener = Listener::open(listen, registry, Token(LISTENERS + index))?;
+            self.listeners.push(listener);
+            self.knocking.push(false);
+        }
+        for (index, model) in self.config.boards.iter().enumerate() {
+            let now_us = self.clock.now().mono.0;
+            let mut board = Board::open(&super::board_model::of(model), now_us)?;
+            let first = BOARDS + index * TOKENS_MAX;
+            board.register(registry, first..first + TOKENS_MAX).map_err(system("board"))?;
+            let first = self.recorder.first_channel(index).unwrap_or(ChannelIndex(0));
+            self.boards.push(BoardPlace { board, first, more: true });
+        }
+        Ok(())
+    }
+}
+
+/// With a TLS listener there is a CA, and a certificate to show.
+fn open_tls(config: &Config, data: &Path, clock: &Clock) -> Result<Option<Tls>, DaemonError> {
+    let wanted = |listen: &Listen| matches!(listen, Listen::Tcp { tls: true, .. });
+    if !config.listen.iter().any(wanted) {
+        return Ok(None);
+    }
+    let authority = Authority::open(data, &config.name).map_err(TlsError::from)?;
+    Ok(Some(Tls::open(authority, clock.now().wall)?))
+}
