@@ -49,7 +49,9 @@ impl Recorder {
             return self.blackouts.stops.iter().find(same).cloned();
         };
         let before = self.blackouts.open[index].clone();
+        // One that a start found open without a call has no channel of its own yet.
         let own = self.channels.iter().find(|channel| channel.id == before.receipt.channel);
+        let own = own.or(before.covered.first().map(|first| &self.channels[first.0]));
         let to = own.map_or(Position(0), crate::channel::Channel::head);
         let holders = before.holders & !(1 << holder as u8);
         let over = holders == 0;
