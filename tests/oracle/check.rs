@@ -192,7 +192,7 @@ fn record<'a>(index: &'a Index, id: &str) -> &'a Record {
     index.record(RecordingId::parse(id).expect("an id")).expect("an acknowledged recording")
 }
 
-/// The recording itself; or, where nothing of its file was ever durable, the one that goes on for it.
+/// The recording itself; or, where nothing of its file was ever durable, what goes on for it.
 fn heir<'a>(index: &'a Index, record: &'a Record) -> &'a Record {
     let next = || {
         let all = Filter::default();
