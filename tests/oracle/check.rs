@@ -57,7 +57,7 @@ impl House {
             let record = record(&index, id);
             let Some(ended) = &record.ended else { panic!("{id} is still running") };
             // What was kept back is written after a late press, in some turns and syncs.
-            let late = self.site.recall != "off" && head < told.at + RATE;
+            let late = self.known.busy && self.site.recall != "off" && head < told.at + RATE;
             if told.boot == boot && !told.over && !self.known.troubled && !late {
                 let lost = head.saturating_sub(ended.to.0);
                 self.losses.push(lost);

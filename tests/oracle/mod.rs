@@ -124,6 +124,8 @@ pub struct Known {
     /// Where more may be masked than was promised: start and channel of a press or a stop that was
     /// never answered.
     pub vague: BTreeSet<(u32, usize)>,
+    /// The plug was pulled in the middle of a job.
+    pub busy: bool,
     /// The disk was slow or refused something, so audio may be lost.
     pub troubled: bool,
     /// Starts in which it was.
