@@ -297,3 +297,16 @@ fn g1_a_call_that_nobody_wanted_is_neither_on_disk_nor_in_memory() {
     assert_eq!(on_disk, 0, "on the disk");
     assert_eq!(stat(&mut sim, "hushbox_recall_calls"), 0);
 }
+
+/// What was kept back, and found no buffer at the press, waited for the next sync of audio.
+#[test]
+fn h3_what_was_kept_back_is_durable_as_soon_as_a_late_press_is_answered() {
+    let (mut sim, a, _, feed) = people(CONFIG);
+    sim.say(feed, "call start device=1001 call=c1");
+    sim.run_ms(60_000);
+    let said = sim.say(a, "record start");
+    sim.restart(true);
+    let stored = sim.stored(&pair(&said, "recording"));
+    let lost = 61 * 8000 - stored.to.0;
+    assert!(lost <= 2 * 8000, "{lost} frames are lost, holdback and 1 s may be");
+}

@@ -18,6 +18,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const STEPS: usize = 60;
 
+/// Seeds that found something in the box, beyond those that always run. 220: a press, while a stop
+/// of an ended call was on its way, opened a blackout of nothing. 1519: the stop of a blackout that
+/// a start found open without a call said `to=0`.
+const FOUND: [u64; 2] = [220, 1519];
+
 fn site(chance: &mut Chance) -> Site {
     let holdback_ms = *chance.pick(&[200, 600, 1500]);
     Site {
@@ -129,7 +134,8 @@ fn g1_g5_h3_h4_a_box_run_by_chance_keeps_its_promises() {
     let one: Option<u64> = number("HUSHBOX_SEED");
     let seeds = one.map_or(0..number("SEEDS").unwrap_or(100), |seed| seed..seed + 1);
     let mut losses = Vec::new();
-    for seed in seeds {
+    let found = FOUND.into_iter().filter(|seed| one.is_none() && !seeds.contains(seed));
+    for seed in seeds.clone().chain(found) {
         let mut step = 0;
         match catch_unwind(AssertUnwindSafe(|| run(seed, &mut step))) {
             Ok(mut more) => losses.append(&mut more),

@@ -57,7 +57,7 @@ impl House {
             let record = record(&index, id);
             let Some(ended) = &record.ended else { panic!("{id} is still running") };
             // What was kept back is written after a late press, in some turns and syncs.
-            let late = self.site.recall != "off" && head < told.at + RATE;
+            let late = self.known.busy && self.site.recall != "off" && head < told.at + RATE;
             if told.boot == boot && !told.over && !self.known.troubled && !late {
                 let lost = head.saturating_sub(ended.to.0);
                 self.losses.push(lost);
@@ -192,7 +192,7 @@ fn record<'a>(index: &'a Index, id: &str) -> &'a Record {
     index.record(RecordingId::parse(id).expect("an id")).expect("an acknowledged recording")
 }
 
-/// The recording itself; or, where nothing of its file was ever durable, the one that goes on for it.
+/// The recording itself; or, where nothing of its file was ever durable, what goes on for it.
 fn heir<'a>(index: &'a Index, record: &'a Record) -> &'a Record {
     let next = || {
         let all = Filter::default();

@@ -22,6 +22,7 @@ impl House {
     ) {
         let (boot, head) = (self.sim.boot, self.sim.head(0));
         self.tell(&format!("cut after {} jobs, fatal {:?}", self.sim.disk.jobs, self.sim.fatal));
+        self.known.busy = self.sim.disk.is_dead();
         let unsure: BTreeSet<usize> = self.pending("").collect();
         let mut dark: BTreeSet<usize> =
             self.pending("blackout").chain(self.pending("call")).collect();

@@ -124,6 +124,8 @@ pub struct Known {
     /// Where more may be masked than was promised: start and channel of a press or a stop that was
     /// never answered.
     pub vague: BTreeSet<(u32, usize)>,
+    /// The plug was pulled in the middle of a job.
+    pub busy: bool,
     /// The disk was slow or refused something, so audio may be lost.
     pub troubled: bool,
     /// Starts in which it was.
@@ -271,15 +273,12 @@ impl House {
     fn listen(&mut self) {
         let all = [self.cti, self.boss].into_iter().chain(self.hands.clone());
         for client in all.chain(self.eyes.clone()).filter(|client| *client > 0) {
-            let mut rows = Vec::new();
             for line in self.sim.news(client) {
                 match line.split(' ').next() {
-                    Some("row") => rows.push(line),
                     Some("ok" | "err") => {
                         let asked = self.asked.get_mut(&client).and_then(VecDeque::pop_front);
                         let asked = asked.expect("an answer to nothing");
-                        self.learn(&asked, &line, &rows);
-                        rows.clear();
+                        self.learn(&asked, &line);
                     }
                     Some("state") => self.see(client, &line),
                     _ => {}
@@ -345,48 +344,15 @@ impl House {
         }
     }
 
-    fn learn(&mut self, asked: &Asked, line: &str, _rows: &[String]) {
+    fn learn(&mut self, asked: &Asked, line: &str) {
         let ok = line.starts_with("ok");
         self.tell(&format!("a{} at {}: {} -> {line}", asked.agent, asked.head, asked.line));
         let (agent, head) = (asked.agent, asked.head);
         let words: Vec<&str> = asked.line.split(' ').collect();
         let recording = value(line, "recording").filter(|id| *id != "-").map(str::to_string);
         match (words[0], words.get(1).copied()) {
-            ("blackout", Some("start")) if ok && asked.moot => {
-                self.known.vague.insert((self.sim.boot, agent));
-            }
-            ("blackout", Some("start")) if ok => {
-                let from: u64 = value(line, "from").unwrap().parse().unwrap();
-                self.known.dark.insert(agent);
-                self.known.shaky.remove(&agent);
-                self.known.pressed.insert(agent, asked.order);
-                let at: u64 = value(line, "at").unwrap().parse().unwrap();
-                let lead = at.saturating_sub(self.site.holdback_ms * RATE / 1000);
-                let (boot, channel) = (self.sim.boot, agent);
-                self.known.leads.push(Masked { boot, channel, from: lead, to: Some(from) });
-                self.darken(agent, from);
-            }
-            ("blackout", Some(word)) if line.ends_with("masked=yes") => {
-                if word == "start" && self.known.dark.insert(agent) {
-                    self.darken(agent, head);
-                }
-                self.known.shaky.insert(agent);
-                self.known.vague.insert((self.sim.boot, agent));
-            }
-            ("blackout", Some("stop")) if ok => {
-                if let Some(Ok(to)) = value(line, "to").map(str::parse) {
-                    self.lighten(agent, to);
-                    // The end of the call, which came after, may have been answered before.
-                    let place = (self.sim.boot, agent);
-                    let here = |m: &&mut Masked| (m.boot, m.channel) == place && m.from <= to;
-                    let ends = self.known.masked.iter_mut().filter(here);
-                    ends.for_each(|m| m.to = m.to.map(|end| end.min(to.max(m.from))));
-                } else if value(line, "blackout") == Some("off")
-                    && self.known.pressed.get(&agent).is_none_or(|order| *order < asked.order)
-                {
-                    // It had ended at its ceiling, while this was on its way; nobody said where.
-                    self.lighten(agent, 0);
-                }
+            ("blackout", Some(word)) if ok || line.ends_with("masked=yes") => {
+                self.learn_blackout(asked, word, line);
             }
             ("call", Some("start")) if ok => {
                 let call = value(&asked.line, "call").unwrap().to_string();
@@ -425,6 +391,48 @@ impl House {
                 self.known.protected.insert(id.to_string(), words[2] == "on");
             }
             _ => {}
+        }
+    }
+
+    fn learn_blackout(&mut self, asked: &Asked, word: &str, line: &str) {
+        let (ok, agent) = (line.starts_with("ok"), asked.agent);
+        match word {
+            "start" if ok && asked.moot => {
+                self.known.vague.insert((self.sim.boot, agent));
+            }
+            "start" if ok => {
+                let from: u64 = value(line, "from").unwrap().parse().unwrap();
+                self.known.dark.insert(agent);
+                self.known.shaky.remove(&agent);
+                self.known.pressed.insert(agent, asked.order);
+                let at: u64 = value(line, "at").unwrap().parse().unwrap();
+                let lead = at.saturating_sub(self.site.holdback_ms * RATE / 1000);
+                let (boot, channel) = (self.sim.boot, agent);
+                self.known.leads.push(Masked { boot, channel, from: lead, to: Some(from) });
+                self.darken(agent, from);
+            }
+            _ if !ok => {
+                if word == "start" && self.known.dark.insert(agent) {
+                    self.darken(agent, asked.head);
+                }
+                self.known.shaky.insert(agent);
+                self.known.vague.insert((self.sim.boot, agent));
+            }
+            _ => {
+                if let Some(Ok(to)) = value(line, "to").map(str::parse) {
+                    self.lighten(agent, to);
+                    // The end of the call, which came after, may have been answered before.
+                    let place = (self.sim.boot, agent);
+                    let here = |m: &&mut Masked| (m.boot, m.channel) == place && m.from <= to;
+                    let ends = self.known.masked.iter_mut().filter(here);
+                    ends.for_each(|m| m.to = m.to.map(|end| end.min(to.max(m.from))));
+                } else if value(line, "blackout") == Some("off")
+                    && self.known.pressed.get(&agent).is_none_or(|order| *order < asked.order)
+                {
+                    // It had ended at its ceiling, while this was on its way; nobody said where.
+                    self.lighten(agent, 0);
+                }
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! `Carried` is all that a later entry may still change, beyond its own record: running recordings,
 //! those that an open blackout must still explain, those of live calls (a restart goes on with
-//! them), calls, blackouts, who may come in, and numbers. It is part of the summary's format: see `summary`.
+//! them), calls, blackouts, who may come in, and numbers. It is part of the summary's format: see
+//! `summary`.
 //!
 //! Nothing here knows files, or decides when a day is closed.
 
@@ -139,6 +140,7 @@ impl Index {
         assert!(self.summarised <= through && through <= self.last_sequence, "never back");
         let wanted = self.wanted();
         self.summarised = through;
+        self.step = <(u64, Locator)>::default(); // as if they had been all that was read
         self.changed.retain(|_, sequence| *sequence > through);
         self.gone.retain(|_, sequence| *sequence > through);
         let changed = &self.changed;
