@@ -11,8 +11,10 @@ mod the_box;
 
 mod cable;
 
-use cable::Cable;
+use cable::{Cable, Terminal};
 use nix::sys::termios::{BaudRate, ControlFlags, cfgetospeed};
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use the_box::site::Site;
 use the_box::{TheBox, until};
@@ -179,4 +181,58 @@ fn h2_a_person_at_a_bare_terminal_sees_what_is_typed_but_for_the_pin() {
     // The line before comes back.
     cable.until("disk\r\nok free=");
     drop(story);
+}
+
+fn console(story: &TheBox, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    command.arg("console").args(words).current_dir(story.folder.path());
+    command
+}
+
+#[test]
+fn h2_the_console_completes_explains_and_tells_the_news() {
+    let mut story = with_consoles(&["tty0"]);
+    story.start();
+    let mut terminal = Terminal::run(&mut console(&story, &["--config", "config.toml"]));
+    terminal.when("User: ", "field\n");
+    let shown = terminal.when("PIN: ", "2468\n");
+    assert!(!shown.contains("2468"));
+    terminal.when("connected to story at ", "");
+    terminal.when("hushbox> ", "chan\t\r");
+    terminal.when("channel  board  device", "");
+    terminal.when("hushbox> ", "alarms\r");
+    let shown = terminal.when("505: plug the adapter in", "");
+    assert!(shown.contains("console-down") && shown.contains("tty0"), "{shown}");
+    terminal.when("hushbox> ", "help\r");
+    let page = terminal.when("more lines: Enter, or q -- ", "q\n");
+    assert!(page.lines().count() <= 26, "{page}");
+    terminal.when("hushbox> ", "watch\r");
+    terminal.when("ok", "");
+    story.client_over_unix("hello monitor");
+    terminal.when("log-in kind=monitor", "");
+    terminal.when("hushbox> ", "log level nonsense\r");
+    terminal.when("\u{1b}[31merr bad-argument", "");
+    terminal.when("hushbox> ", "exit\r");
+    assert_eq!(terminal.ends(), Some(0));
+}
+
+#[test]
+fn h2_the_console_takes_over_a_cable_whatever_was_left_on_it() {
+    let (story, mut cable) = plugged_in();
+    let laptop = Cable::plug(&story.path("ttyUSB0"));
+    // Somebody else's session, and half a line.
+    assert!(cable.ask(HELLO).1.starts_with("ok session="));
+    cable.send(b"chan");
+    cable.join(&laptop);
+    let mut command = console(&story, &["ttyUSB0", "--rate", "9600"]);
+    let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = streams.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"field\n2468\nchannels\nexit\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    let lines: Vec<&str> = out.lines().filter(|line| !line.starts_with("event ")).collect();
+    assert!(lines[0].starts_with("ok session=") && lines[0].ends_with("technician=field"), "{out}");
+    assert!(lines[1].starts_with("row channel=1 ") && lines[2..] == ["ok", "ok"], "{out}");
 }

@@ -18,7 +18,7 @@ use nix::sys::termios::{
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -52,7 +52,11 @@ pub struct Port {
 }
 
 impl Port {
-    fn open(path: &Path, baud: u32) -> Result<Port, SerialError> {
+    /// Opens a port, raw and without waiting.
+    ///
+    /// # Errors
+    /// See `SerialError`.
+    pub fn open(path: &Path, baud: u32) -> Result<Port, SerialError> {
         let system = |error: io::Error| {
             let path = path.to_path_buf();
             let gone = [Errno::ENOENT, Errno::ENXIO, Errno::ENODEV, Errno::EIO];
@@ -139,6 +143,12 @@ impl Drop for Port {
     /// Closing a port waits for what is still to be sent, which nobody may: it is discarded.
     fn drop(&mut self) {
         self.discard();
+    }
+}
+
+impl AsFd for Port {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

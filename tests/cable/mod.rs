@@ -9,13 +9,14 @@
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::pty::{Winsize, grantpt, openpty, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +47,14 @@ impl Cable {
         std::os::unix::fs::symlink(name, port).unwrap();
         let file = File::from(OwnedFd::from(master));
         Cable { file, port: port.to_path_buf(), buffer: Vec::new() }
+    }
+
+    /// A null modem: what is sent here comes out at `other`, and the other way round.
+    pub fn join(&self, other: &Cable) {
+        for (from, to) in [(self, other), (other, self)] {
+            let (from, to) = (from.file.try_clone().unwrap(), to.file.try_clone().unwrap());
+            std::thread::spawn(move || carry(from, to));
+        }
     }
 
     /// How the port is set.
@@ -145,6 +154,64 @@ impl Cable {
                 _ => return (rows, line),
             }
         }
+    }
+}
+
+/// Byte by byte, until the test is over.
+fn carry(mut from: File, mut to: File) {
+    let mut byte = [0];
+    loop {
+        match from.read(&mut byte) {
+            Ok(_) if to.write_all(&byte).is_ok() => {}
+            // Nobody has opened the other end yet.
+            Err(error) if error.raw_os_error() == Some(5) => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// A program at a terminal of 80 × 24.
+pub struct Terminal {
+    screen: Cable,
+    child: std::process::Child,
+}
+
+impl Terminal {
+    pub fn run(program: &mut std::process::Command) -> Terminal {
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).unwrap();
+        let end = || Stdio::from(pty.slave.try_clone().unwrap());
+        let child = program.stdin(end()).stdout(end()).stderr(end()).env("TERM", "xterm").spawn();
+        let (file, port, buffer) = (File::from(pty.master), PathBuf::new(), Vec::new());
+        Terminal { screen: Cable { file, port, buffer }, child: child.unwrap() }
+    }
+
+    /// Waits for `text` on the screen, then types; what was shown up to it.
+    pub fn when(&mut self, text: &str, typed: &str) -> String {
+        let shown = self.screen.until(text);
+        self.screen.send(typed.as_bytes());
+        shown
+    }
+
+    /// Its exit code; what it still shows is read, so that it can end.
+    pub fn ends(&mut self) -> Option<i32> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < end, "it does not end");
+            self.screen.more(Instant::now() + Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
