@@ -135,17 +135,19 @@ fn keep(link: &Link, descriptor: &OwnedFd, mut printer: impl ExternalPrinter) {
     loop {
         let mut wanted = [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)];
         let silent = poll(&mut wanted, timeout) == Ok(0);
-        let mut kept = link.lock();
         let mut text = String::new();
-        let result = serve(&mut kept, silent, &mut text);
-        if let Err(error) = &result {
-            text.push_str(&format!("{error}; Enter ends the console\n"));
-        }
-        if !text.is_empty() && printer.print(text).is_err() {
-            return;
-        }
-        if let Err(error) = result {
-            kept.over = Some(error);
+        let over = {
+            let mut kept = link.lock();
+            let result = serve(&mut kept, silent, &mut text);
+            if let Err(error) = &result {
+                text.push_str(&format!("{error}; Enter ends the console\n"));
+            }
+            kept.over = result.err();
+            kept.over.is_some()
+        };
+        // Without the lock: printing may wait for the editor, which may wait for the lock.
+        let printed = text.is_empty() || printer.print(text).is_ok();
+        if over || !printed {
             return;
         }
     }
