@@ -47,27 +47,136 @@ pub enum Code {
     NotLocked = 502,
     Insecure = 503,
     Certificate = 504,
+    ConsoleDown = 505,
 }
 
-/// Everything there is to know of a code: its word, severity, and whether it is a state.
-const TABLE: [(Code, &str, Severity, bool); 17] = [
-    (Code::BoardDown, "board-down", Severity::Critical, true),
-    (Code::Overrun, "overrun", Severity::Major, false),
-    (Code::RingFull, "ring-full", Severity::Critical, false),
-    (Code::DiskSlow, "disk-slow", Severity::Major, true),
-    (Code::NoChannel, "no-channel", Severity::Critical, false),
-    (Code::CtiLost, "cti-lost", Severity::Major, true),
-    (Code::StaleCall, "stale-call", Severity::Warning, false),
-    (Code::DuplicateUser, "duplicate-user", Severity::Warning, false),
-    (Code::Guessing, "guessing", Severity::Major, false),
-    (Code::DiskFull, "disk-full", Severity::Critical, true),
-    (Code::DiskFailed, "disk-failed", Severity::Critical, true),
-    (Code::NotSealed, "not-sealed", Severity::Warning, true),
-    (Code::EraseFailed, "erase-failed", Severity::Major, true),
-    (Code::ClockStep, "clock-step", Severity::Warning, false),
-    (Code::NotLocked, "not-locked", Severity::Warning, true),
-    (Code::Insecure, "insecure", Severity::Major, true),
-    (Code::Certificate, "certificate", Severity::Major, true),
+/// Everything there is to know of a code.
+struct Row {
+    code: Code,
+    word: &'static str,
+    severity: Severity,
+    is_state: bool,
+    /// What a technician does about it.
+    advice: &'static str,
+}
+
+const fn state(code: Code, word: &'static str, severity: Severity, advice: &'static str) -> Row {
+    Row { code, word, severity, is_state: true, advice }
+}
+
+const fn event(code: Code, word: &'static str, severity: Severity, advice: &'static str) -> Row {
+    Row { code, word, severity, is_state: false, advice }
+}
+
+const TABLE: [Row; 18] = [
+    state(
+        Code::BoardDown,
+        "board-down",
+        Severity::Critical,
+        "see that the card is plugged in and powered (`arecord -l`); it comes back by itself",
+    ),
+    event(
+        Code::Overrun,
+        "overrun",
+        Severity::Major,
+        "the machine is too slow or too busy: see `stats`; raise `buffer_ms` of the board",
+    ),
+    event(
+        Code::RingFull,
+        "ring-full",
+        Severity::Critical,
+        "audio was lost because the disk did not keep up: see 104, 401, 402",
+    ),
+    state(
+        Code::DiskSlow,
+        "disk-slow",
+        Severity::Major,
+        "look for other programs that write, and at the disk's health (`smartctl`)",
+    ),
+    event(
+        Code::NoChannel,
+        "no-channel",
+        Severity::Critical,
+        "a call has no channel: add its device to a `[[board]]`, or mend the feed",
+    ),
+    state(
+        Code::CtiLost,
+        "cti-lost",
+        Severity::Major,
+        "see that the PBX feed runs and reaches the box; calls go on meanwhile",
+    ),
+    event(
+        Code::StaleCall,
+        "stale-call",
+        Severity::Warning,
+        "the feed forgot to end a call; look at its log",
+    ),
+    event(
+        Code::DuplicateUser,
+        "duplicate-user",
+        Severity::Warning,
+        "give each `[[agent]]` a username of its own; `hushbox check-config` names them",
+    ),
+    event(
+        Code::Guessing,
+        "guessing",
+        Severity::Major,
+        "somebody guesses PINs or codes: see `clients` and the log; the lock ends by itself",
+    ),
+    state(
+        Code::DiskFull,
+        "disk-full",
+        Severity::Critical,
+        "free space, shorten retention, or fit a larger disk; nothing new is recorded",
+    ),
+    state(
+        Code::DiskFailed,
+        "disk-failed",
+        Severity::Critical,
+        "copy the data away and replace the disk; the box records what it still can",
+    ),
+    state(
+        Code::NotSealed,
+        "not-sealed",
+        Severity::Warning,
+        "set `[store] seal = true`; without it recordings lie open on the disk",
+    ),
+    state(
+        Code::EraseFailed,
+        "erase-failed",
+        Severity::Major,
+        "a deleted recording is still on the disk: see the log for why; tried again by itself",
+    ),
+    event(
+        Code::ClockStep,
+        "clock-step",
+        Severity::Warning,
+        "see that time synchronisation runs; if the clock was just set, clear it",
+    ),
+    state(
+        Code::NotLocked,
+        "not-locked",
+        Severity::Warning,
+        "raise the memory lock limit (`LimitMEMLOCK=infinity`), or switch swap off",
+    ),
+    state(
+        Code::Insecure,
+        "insecure",
+        Severity::Major,
+        "use `tls = true` and enrol the workstations",
+    ),
+    state(
+        Code::Certificate,
+        "certificate",
+        Severity::Major,
+        "see that the disk is writable and the clock right; 30 days are left when it begins",
+    ),
+    state(
+        Code::ConsoleDown,
+        "console-down",
+        Severity::Warning,
+        "plug the adapter in, or stop the program that has the port (a getty, perhaps)",
+    ),
 ];
 
 impl Code {
@@ -76,26 +185,49 @@ impl Code {
         self as u16
     }
 
-    fn row(self) -> &'static (Code, &'static str, Severity, bool) {
-        let row = TABLE.iter().find(|row| row.0 == self);
+    /// The code with this number.
+    #[must_use]
+    pub fn of(number: u16) -> Option<Code> {
+        TABLE.iter().find(|row| row.code.number() == number).map(|row| row.code)
+    }
+
+    fn row(self) -> &'static Row {
+        let row = TABLE.iter().find(|row| row.code == self);
         row.unwrap_or(&TABLE[0])
     }
 
     #[must_use]
     pub fn word(self) -> &'static str {
-        self.row().1
+        self.row().word
     }
 
     #[must_use]
     pub fn severity(self) -> Severity {
-        self.row().2
+        self.row().severity
     }
 
     /// Whether it ends by itself when its cause does.
     #[must_use]
     pub fn is_state(self) -> bool {
-        self.row().3
+        self.row().is_state
     }
+
+    /// What a technician does about it.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        self.row().advice
+    }
+}
+
+/// All alarms there can be, as the rows of a table in Markdown: `docs/operations.md` has it.
+#[must_use]
+pub fn markdown() -> String {
+    let row = |row: &Row| {
+        let kind = if row.is_state { "state" } else { "event" };
+        let (number, word, severity) = (row.code.number(), row.word, row.severity.word());
+        format!("| {number} | `{word}` | {severity} | {kind} | {} |\n", row.advice)
+    };
+    TABLE.iter().map(row).collect()
 }
 
 /// One alarm: the newest text of its code and subject.
@@ -151,7 +283,7 @@ impl Alarms {
     /// Resolves every event alarm of this number; a state alarm ends only with its cause.
     /// Returns how many there were, or `None` when the number has no event alarm.
     pub fn clear(&mut self, number: u16) -> Option<usize> {
-        let code = TABLE.iter().find(|row| row.0.number() == number && !row.3)?.0;
+        let code = Code::of(number).filter(|code| !code.is_state())?;
         let mut count = 0;
         for alarm in self.alarms.iter_mut().filter(|alarm| alarm.code == code && alarm.active) {
             alarm.active = false;
@@ -175,10 +307,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn h2_operations_md_says_what_to_do_about_every_alarm() {
+        let document = include_str!("../docs/operations.md");
+        let rows = markdown();
+        assert!(document.contains(&rows), "docs/operations.md must have these rows:\n{rows}");
+    }
+
+    #[test]
     fn h4_alarms_have_numbers_and_end_as_they_should() {
-        let mut numbers: Vec<u16> = TABLE.iter().map(|row| row.0.number()).collect();
+        let mut numbers: Vec<u16> = TABLE.iter().map(|row| row.code.number()).collect();
         numbers.dedup();
         assert_eq!(numbers.len(), TABLE.len());
+        assert!(numbers.is_sorted(), "a number twice, or out of order");
         let mut alarms = Alarms::default();
         assert!(alarms.raise(Wall(1), Code::Overrun, "demo", "lost 5".into()));
         assert!(!alarms.raise(Wall(2), Code::Overrun, "demo", "lost 9".into()));

@@ -112,6 +112,8 @@ pub enum Listen {
         path: PathBuf,
         /// bit/s, one of `bounds::BAUDS`.
         baud: u32,
+        /// Who says nothing for so long is logged out.
+        idle_s: u32,
     },
 }
 

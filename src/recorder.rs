@@ -74,6 +74,18 @@ pub enum Input<'a> {
         session: SessionId,
         peer: Peer,
     },
+    /// Somebody is at a serial console; who says nothing for so long is logged out.
+    Plugged {
+        session: SessionId,
+        /// The port.
+        place: String,
+        silent_ms: u64,
+    },
+    /// How a serial console's port is: `None` while it is open.
+    Console {
+        place: String,
+        trouble: Option<String>,
+    },
     /// Somebody came in over TLS, and showed this certificate.
     Knocked {
         session: SessionId,
@@ -256,6 +268,10 @@ impl Recorder {
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         match input {
             Input::Opened { session, peer } => self.opened(now, session, peer),
+            Input::Plugged { session, place, silent_ms } => {
+                self.plugged(now, session, (place, silent_ms));
+            }
+            Input::Console { place, trouble } => self.console_state(now, &place, trouble),
             Input::Knocked { session, from, certificate } => {
                 self.knocked(now, session, (from, certificate));
             }

@@ -79,7 +79,7 @@ fn the_shipped_pin_is_the_one_its_comment_names() {
 const KEYS: [(&str, &str); 18] = [
     ("box", "name data"),
     ("on_demand", "enabled desktop web"),
-    ("listen", "address unix serial tls insecure baud"),
+    ("listen", "address unix serial tls insecure baud idle_s"),
     ("local", "kinds portal_user cti_user technician_group"),
     ("limits", "sessions sessions_per_address handshakes_per_s"),
     ("audio", "holdback_ms codec bitrate preroll_ms recall wrapup_s stale_call_s"),
@@ -170,7 +170,8 @@ fn a_full_file_is_read_whole() {
     assert_eq!(config.audio.recall_ms, Some(3_600_000));
     assert_eq!(config.blackout.scope, Scope::Call);
     assert_eq!(config.listen.len(), 4);
-    assert_eq!(config.listen[3], Listen::Serial { path: "/dev/ttyS0".into(), baud: 115_200 });
+    let path = "/dev/ttyS0".into();
+    assert_eq!(config.listen[3], Listen::Serial { path, baud: 115_200, idle_s: 90 });
     let card = &config.boards[0];
     assert_eq!(card.kind, BoardKind::Alsa { pcm: "hw:1,0".into(), period_ms: 20 });
     let sides: Vec<(u8, &[u16])> = card.channels.iter().map(|c| (c.sides, &*c.slots)).collect();

@@ -197,8 +197,10 @@ fn without_a_box_it_says_what_to_do() {
         assert!(said.status == 69 && said.err.contains("hushboxd"), "{}", said.err);
         assert!(said.err.contains(&nobody), "{}", said.err);
     }
-    let tty = tool_with(&["console", "--to", "/dev/ttyS0"], "");
-    assert!(tty.status == 69 && tty.err.contains("serial"), "{}", tty.err);
+    for words in [vec!["console", "--to", "/dev/ttyNONE"], vec!["console", "/dev/ttyNONE"]] {
+        let tty = tool_with(&words, "");
+        assert!(tty.status == 69 && tty.err.contains("serial port /dev/ttyNONE"), "{}", tty.err);
+    }
 }
 
 #[test]

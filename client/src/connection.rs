@@ -19,7 +19,8 @@ use rustls::pki_types::CertificateDer;
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 /// At most so many events wait to be asked for; the oldest go first.
 pub const NEWS_MAX: usize = 1024;
@@ -159,6 +160,25 @@ impl Connection {
     ) -> Result<Connection, LinkError> {
         let deadline = now() + timeout;
         let stream = Stream::connect(address, trust, deadline)?;
+        Connection::greeted(stream, address, (deadline, timeout))
+    }
+
+    /// A box at the other end of a socket that somebody else made: a serial cable's, say. `address`
+    /// is only a name for it.
+    pub fn over(
+        socket: UnixStream,
+        address: &Address,
+        timeout: Duration,
+    ) -> Result<Connection, LinkError> {
+        let deadline = now() + timeout;
+        Connection::greeted(Stream::over(socket), address, (deadline, timeout))
+    }
+
+    fn greeted(
+        stream: Stream,
+        address: &Address,
+        (deadline, timeout): (Instant, Duration),
+    ) -> Result<Connection, LinkError> {
         stream.set_write_timeout(WRITE_SILENCE)?;
         let mut connection = Connection {
             stream,

@@ -64,6 +64,11 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// A socket that is connected already.
+    pub fn over(socket: UnixStream) -> Stream {
+        Stream { socket: Socket::Unix(socket), is_silent: false }
+    }
+
     /// Tries every address that the name has.
     pub fn connect(
         address: &Address,

@@ -95,6 +95,11 @@ pub const SCREEN_KBPS: RangeInclusive<u32> = 10..=10_000;
 pub const BAUDS: [u32; 10] =
     [1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800];
 
+/// A cable that was left plugged in is no way in for the next one who comes by.
+pub const IDLE_S: RangeInclusive<u32> = 10..=3600;
+/// As for every other session (protocol).
+pub const IDLE_S_DEFAULT: u32 = 90;
+
 /// Costs a PIN's hash may ask of the box: memory in KiB, passes, lanes. 256 MiB is a lot already.
 pub const PIN_COST_MAX: (u32, u32, u32) = (256 << 10, 16, 16);
 

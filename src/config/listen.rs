@@ -7,7 +7,7 @@
 //! Nothing here binds or resolves; that an address is free shows when the box starts.
 
 use crate::config::Listen;
-use crate::config::bounds::{BAUDS, PATH, SOCKET_PATH};
+use crate::config::bounds::{BAUDS, IDLE_S, IDLE_S_DEFAULT, PATH, SOCKET_PATH};
 use crate::config::error::{Notes, quote};
 use crate::config::table::{At, Table};
 use core::net::SocketAddr;
@@ -20,6 +20,7 @@ struct Parts {
     tls: Option<At<bool>>,
     insecure: Option<At<bool>>,
     baud: Option<At<u32>>,
+    idle_s: Option<At<u32>>,
 }
 
 /// One listener; `None` if there is none in it, which is noted.
@@ -31,6 +32,7 @@ pub(super) fn read_listen(mut table: Table<'_>, notes: &mut Notes) -> Option<At<
         tls: table.flag("tls"),
         insecure: table.flag("insecure"),
         baud: read_baud(&mut table),
+        idle_s: table.number("idle_s", IDLE_S),
     };
     let listen = match (&parts.address, &parts.unix, &parts.serial) {
         (Some(address), None, None) => parts.tcp(address, &mut table),
@@ -72,6 +74,7 @@ fn stray<T>(table: &mut Table<'_>, key: &str, found: Option<&At<T>>, owner: &str
 impl Parts {
     fn tcp(&self, found: &At<String>, table: &mut Table<'_>) -> Option<At<Listen>> {
         stray(table, "baud", self.baud.as_ref(), "serial");
+        stray(table, "idle_s", self.idle_s.as_ref(), "serial");
         let Ok(address) = found.value.parse::<SocketAddr>() else {
             let text = format!(
                 "found {}, allowed a numeric address and port, like 127.0.0.1:7440 or [::1]:7440",
@@ -100,6 +103,7 @@ impl Parts {
         stray(table, "tls", self.tls.as_ref(), "address");
         stray(table, "insecure", self.insecure.as_ref(), "address");
         stray(table, "baud", self.baud.as_ref(), "serial");
+        stray(table, "idle_s", self.idle_s.as_ref(), "serial");
         let path = found.value.clone().into();
         Some(At { at: found.at, value: Listen::Unix { path } })
     }
@@ -112,6 +116,7 @@ impl Parts {
             return None;
         };
         let (path, baud) = (found.value.clone().into(), baud.value);
-        Some(At { at: found.at, value: Listen::Serial { path, baud } })
+        let idle_s = self.idle_s.as_ref().map_or(IDLE_S_DEFAULT, |idle| idle.value);
+        Some(At { at: found.at, value: Listen::Serial { path, baud, idle_s } })
     }
 }

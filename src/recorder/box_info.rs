@@ -84,6 +84,16 @@ fn yes_no(yes: bool) -> &'static str {
 }
 
 impl Recorder {
+    /// A serial console's port is not there, or is there again.
+    pub(super) fn console_state(&mut self, now: Now, place: &str, trouble: Option<String>) {
+        match trouble {
+            Some(text) => {
+                self.raise(now, crate::alarm::Code::ConsoleDown, place, text);
+            }
+            None => self.settle(now, crate::alarm::Code::ConsoleDown, place),
+        }
+    }
+
     /// A board fails, or runs again.
     pub(super) fn board_state(&mut self, now: Now, board: usize, trouble: Option<String>) {
         let Some(name) = self.config.boards.get(board).map(|board| board.name.clone()) else {

@@ -39,6 +39,14 @@ impl Recorder {
         self.counters.sessions += 1;
     }
 
+    /// The other end of a cable is nobody in particular: a technician, once the PIN is right.
+    pub(super) fn plugged(&mut self, now: Now, id: SessionId, (place, silent_ms): (String, u64)) {
+        self.opened(now, id, Peer { kinds: vec![Kind::Technician], from: place, portal: false });
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.silent_ms = silent_ms;
+        }
+    }
+
     pub(super) fn gone(&mut self, now: Now, id: SessionId) {
         let Some(session) = self.sessions.remove(id) else { return };
         self.forget_reader(id);
@@ -284,7 +292,7 @@ impl Recorder {
         let mut gone = Vec::new();
         let mut late = Vec::new();
         for session in self.sessions.iter_mut() {
-            let silent = now.mono.since_ms(session.last_line) >= limits::SILENT_MS;
+            let silent = now.mono.since_ms(session.last_line) >= session.silent_ms;
             let mute = session.who.is_none()
                 && !session.checking
                 && now.mono.since_ms(session.opened) >= limits::HELLO_MS;

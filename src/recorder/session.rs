@@ -68,6 +68,8 @@ pub struct Session {
     pub since: Wall,
     pub opened: Mono,
     pub last_line: Mono,
+    /// Silent for so long, it is closed.
+    pub silent_ms: u64,
     pub refused_hellos: u8,
     /// Its last line was one of those that may come before hello.
     pub trying: bool,
@@ -107,6 +109,7 @@ impl Session {
             since: now.wall,
             opened: now.mono,
             last_line: now.mono,
+            silent_ms: limits::SILENT_MS,
             refused_hellos: 0,
             trying: false,
             claims: None,

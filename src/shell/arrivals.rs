@@ -9,6 +9,7 @@ use super::admission::counted;
 use super::authority::Shown;
 use super::daemon::{Daemon, SESSIONS};
 use super::helper::{Request, Sign};
+use super::listener::Listener;
 use super::peer;
 use super::session::{Connection, Stream};
 use crate::id::SessionId;
@@ -38,7 +39,7 @@ impl Daemon {
                 if !self.knocking[index] || self.rests(index, now.mono) {
                     break;
                 }
-                match self.listeners[index].accept() {
+                match self.listeners[index].accept(self.poll.registry()) {
                     Ok(Some((stream, from))) => self.welcome(now, index, (stream, from)),
                     Ok(None) => self.knocking[index] = false,
                     Err(error) => {
@@ -84,7 +85,7 @@ impl Daemon {
         let peer = match (&stream, from) {
             (Stream::Unix(unix), _) => peer::over_unix(&self.local_ids, unix),
             (Stream::Tcp(_), Some(from)) => peer::over_tcp(&self.config.local, from),
-            (Stream::Tcp(_), None) => crate::recorder::Peer::default(),
+            (Stream::Tcp(_) | Stream::Serial(_), _) => crate::recorder::Peer::default(),
         };
         self.next_session += 1;
         let id = self.next_session;
@@ -102,7 +103,14 @@ impl Daemon {
             self.newcomers.insert(id, newcomer);
             return;
         }
-        let input = Input::Opened { session: SessionId(id), peer };
+        let session = SessionId(id);
+        let input = match &self.listeners[index] {
+            Listener::Serial(console) => {
+                let (place, silent_ms) = (console.path().display().to_string(), console.silent_ms);
+                Input::Plugged { session, place, silent_ms }
+            }
+            Listener::Tcp { .. } | Listener::Unix { .. } => Input::Opened { session, peer },
+        };
         self.let_in(now, id, (connection, input));
     }
 

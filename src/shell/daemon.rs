@@ -214,6 +214,7 @@ impl Daemon {
             self.recorder.turn(now);
             self.hand_out()?;
             self.flush(now);
+            self.tend_consoles();
             self.announce();
         }
         Ok(())
@@ -233,6 +234,7 @@ impl Daemon {
         let now = self.clock.now();
         let mut next = self.recorder.next_deadline(now);
         next = next.min(self.accepts_at(now.mono).unwrap_or(next));
+        next = next.min(self.consoles_at().unwrap_or(next));
         for place in &self.boards {
             next = next.min(place.board.deadline_us().map_or(next, Mono));
         }

@@ -1,8 +1,9 @@
-//! Listeners: TCP, in plain text or for TLS, and the unix socket.
+//! Listeners: TCP, in plain text or for TLS, the unix socket, and serial consoles (see `serial`).
 //!
 //! A stale socket file, one that nobody answers on, is replaced; a live one is an error. Errors say
 //! what to do next. What a listener may serve is decided by the configuration before.
 
+use super::serial::Console;
 use super::session::Stream;
 use crate::config::Listen;
 use mio::net::{TcpListener, UnixListener};
@@ -25,14 +26,13 @@ pub enum ListenError {
     NotASocket { path: PathBuf },
     #[error("cannot listen on {path}: {error}; is the folder there and writable?")]
     Unix { path: PathBuf, error: io::Error },
-    #[error("[[listen]] {what} is not served by this version; comment it out")]
-    NotYet { what: &'static str },
 }
 
 /// An open listener.
 pub enum Listener {
     Tcp { listener: TcpListener, address: SocketAddr, tls: bool },
     Unix { listener: UnixListener, path: PathBuf },
+    Serial(Console),
 }
 
 impl Listener {
@@ -42,7 +42,10 @@ impl Listener {
     /// See `ListenError`.
     pub fn open(listen: &Listen, registry: &Registry, token: Token) -> Result<Self, ListenError> {
         match listen {
-            Listen::Serial { .. } => Err(ListenError::NotYet { what: "serial" }),
+            Listen::Serial { path, baud, idle_s } => {
+                let silent_ms = u64::from(*idle_s) * 1000;
+                Ok(Listener::Serial(Console::new((path, *baud), silent_ms, token)))
+            }
             Listen::Tcp { address, tls, .. } => tcp((*address, *tls), registry, token),
             Listen::Unix { path } => unix(path, registry, token),
         }
@@ -54,6 +57,7 @@ impl Listener {
         match self {
             Listener::Tcp { address, .. } => address.to_string(),
             Listener::Unix { path, .. } => path.display().to_string(),
+            Listener::Serial(console) => console.path().display().to_string(),
         }
     }
 
@@ -67,13 +71,19 @@ impl Listener {
     ///
     /// # Errors
     /// What the system says.
-    pub fn accept(&self) -> io::Result<Option<(Stream, Option<SocketAddr>)>> {
+    pub fn accept(
+        &mut self,
+        registry: &Registry,
+    ) -> io::Result<Option<(Stream, Option<SocketAddr>)>> {
         let result = match self {
             Listener::Tcp { listener, .. } => {
                 listener.accept().map(|(stream, from)| (Stream::Tcp(stream), Some(from)))
             }
             Listener::Unix { listener, .. } => {
                 listener.accept().map(|(stream, _)| (Stream::Unix(stream), None))
+            }
+            Listener::Serial(console) => {
+                return Ok(console.accept(registry).map(|port| (Stream::Serial(port), None)));
             }
         };
         match result {

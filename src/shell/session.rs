@@ -1,17 +1,23 @@
-//! One connection: bytes in, lines out, and a fixed amount of either; with TLS in between, or not.
+//! One connection: bytes in, lines out, and a fixed amount of either; with TLS in between, or a
+//! typist on a serial line, or nothing.
 //!
 //! Lines are put together by the protocol's assembler. What the recorder does not take yet stays in
 //! the input buffer, and nothing more is read: back-pressure without a queue. A client that does
 //! not take what is sent is dropped. One call does a bounded amount of work, whatever is sent: what
 //! is left waits for the next turn. Nothing here knows what a line means.
 
+use super::serial::Port;
 use super::tls::Layer;
+use super::typist::{Ends, Typist};
 use crate::limits;
 use crate::time::Mono;
 use mio::net::{TcpStream, UnixStream};
+use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use protocol::{Assembler, Code, Piece, Refusal};
 use std::io::{self, ErrorKind, Read, Write};
+use std::rc::Rc;
+use zeroize::Zeroize;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 4096;
@@ -20,10 +26,14 @@ const READ_BYTES: usize = 4096;
 /// next.
 const READS: usize = 2;
 
+/// Bytes read at once of what a person types: each may bring a line back, some 1 KiB in and out.
+const TYPED_BYTES: usize = 16;
+
 /// A plain stream of either kind.
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Serial(Rc<Port>),
 }
 
 impl Read for Stream {
@@ -31,6 +41,7 @@ impl Read for Stream {
         match self {
             Stream::Tcp(tcp) => tcp.read(buffer),
             Stream::Unix(unix) => unix.read(buffer),
+            Stream::Serial(port) => port.read(buffer),
         }
     }
 }
@@ -40,6 +51,7 @@ impl Write for Stream {
         match self {
             Stream::Tcp(tcp) => tcp.write(bytes),
             Stream::Unix(unix) => unix.write(bytes),
+            Stream::Serial(port) => port.write(bytes),
         }
     }
 
@@ -52,6 +64,9 @@ impl Write for Stream {
 pub struct Connection {
     stream: Stream,
     tls: Option<Layer>,
+    typist: Option<Typist>,
+    /// What came out of the typist, and is still to be looked at.
+    typed: Vec<u8>,
     assembler: Assembler,
     input: Box<[u8; READ_BYTES]>,
     /// What of `input` is still to be looked at.
@@ -113,10 +128,16 @@ impl Connection {
                 registry.register(tcp, token, interest)?;
             }
             Stream::Unix(unix) => registry.register(unix, token, interest)?,
+            Stream::Serial(port) => {
+                registry.register(&mut SourceFd(&port.descriptor()), token, interest)?;
+            }
         }
+        let typist = matches!(stream, Stream::Serial(_)).then(Typist::default);
         Ok(Connection {
             stream,
             tls,
+            typist,
+            typed: Vec::new(),
             assembler: Assembler::new(),
             input: Box::new([0; READ_BYTES]),
             input_from: 0,
@@ -144,7 +165,13 @@ impl Connection {
     /// Whether another line may be there without a new event.
     #[must_use]
     pub fn has_input(&self) -> bool {
-        self.input_from < self.input_to || self.readable && !self.ended
+        let waits = !self.typed.is_empty() || self.readable && !self.ended;
+        self.input_from < self.input_to || waits && self.may_be_typed()
+    }
+
+    /// Whoever types has an echo, which needs room: half of it at least.
+    fn may_be_typed(&self) -> bool {
+        self.typist.is_none() || self.room() > limits::OUTPUT_BYTES / 2
     }
 
     /// Whether its TLS handshake is not over.
@@ -229,10 +256,13 @@ impl Connection {
 
     /// Reads; false when nothing came.
     fn fill(&mut self) -> bool {
-        zeroize::Zeroize::zeroize(&mut self.input[..]);
+        self.input.zeroize();
         (self.input_from, self.input_to) = (0, 0);
         if self.tls.is_some() {
             return self.fill_tls();
+        }
+        if self.typist.is_some() {
+            return self.fill_typed();
         }
         while self.readable && !self.ended {
             match self.stream.read(&mut self.input[..]) {
@@ -245,6 +275,29 @@ impl Connection {
             }
         }
         false
+    }
+
+    /// As `fill`: what the typist has left, or what it makes of one more read.
+    fn fill_typed(&mut self) -> bool {
+        let may = self.may_be_typed();
+        let Some(typist) = self.typist.as_mut().filter(|_| may) else { return false };
+        if self.typed.is_empty() && self.readable && !self.ended {
+            let most = if typist.is_program() { READ_BYTES } else { TYPED_BYTES };
+            match self.stream.read(&mut self.input[..most]) {
+                Ok(0) => self.ended = true,
+                Ok(count) => {
+                    let mut ends = Ends { input: &mut self.typed, echo: &mut self.output };
+                    typist.take(&self.input[..count], &mut ends);
+                }
+                Err(error) => self.read_failed(&error),
+            }
+        }
+        let count = self.typed.len().min(READ_BYTES);
+        self.input[..count].copy_from_slice(&self.typed[..count]);
+        self.typed[..count].zeroize();
+        self.typed.drain(..count);
+        self.input_to = count;
+        count > 0
     }
 
     /// As `fill`: what was opened already, or what one more read of the socket brings.
@@ -297,7 +350,10 @@ impl Connection {
 
     /// Takes bytes to be sent.
     pub fn queue(&mut self, bytes: &[u8]) {
-        self.output.extend_from_slice(bytes);
+        match &self.typist {
+            Some(typist) => typist.send(bytes, &mut self.output),
+            None => self.output.extend_from_slice(bytes),
+        }
     }
 
     /// Sends what it can. False: the other end is gone, or has not taken anything for too long.
@@ -374,6 +430,7 @@ impl Connection {
         let result = match &mut self.stream {
             Stream::Tcp(tcp) => registry.deregister(tcp),
             Stream::Unix(unix) => registry.deregister(unix),
+            Stream::Serial(port) => registry.deregister(&mut SourceFd(&port.descriptor())),
         };
         if let Err(error) = result {
             log::debug!("a connection could not be deregistered: {error}");

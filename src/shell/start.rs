@@ -100,6 +100,7 @@ impl Daemon {
         };
         daemon.stock_up()?;
         daemon.open_all()?;
+        daemon.tend_consoles();
         Ok(daemon)
     }
 

@@ -146,7 +146,8 @@ impl TheBox {
         assert!(line.starts_with("ready box=story listen=127.0.0.1:"), "{line}");
         let ready = Line::parse(&line);
         let places: Vec<&str> = ready.get("listen").split(',').collect();
-        let port = |place: &str| place.rsplit_once(':').unwrap().1.parse().unwrap();
+        let port =
+            |place: &str| place.rsplit_once(':').map_or(0, |(_, port)| port.parse().unwrap());
         self.port = port(places[0]);
         self.tls_port = places.get(2).map_or(0, |place| port(place));
     }

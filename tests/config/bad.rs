@@ -105,6 +105,14 @@ fn listeners_are_one_thing_and_safe() {
             ],
         ),
         (
+            "[[listen]]\nserial = \"/dev/x\"\nbaud = 9600\nidle_s = 9",
+            &[(4, 10, "[[listen]] idle_s", "found 9, allowed 10 to 3600")],
+        ),
+        (
+            "[[listen]]\nunix = \"s\"\nidle_s = 90",
+            &[(3, 10, "[[listen]] idle_s", "found it without serial")],
+        ),
+        (
             "[[listen]]\nunix = \"s\"\n[[listen]]\nunix = \"s\"",
             &[(4, 8, "[[listen]]", "found \"s\" again, allowed once: line 2 has it")],
         ),

@@ -161,8 +161,15 @@ pub struct AgentArgs {
 #[command(after_help = "\
 Examples:
   hushbox console
-  hushbox console --to unix:data/hushbox.sock --user field")]
+  hushbox console --to unix:data/hushbox.sock --user field
+  hushbox console /dev/ttyUSB0 --rate 9600")]
 pub struct ConsoleArgs {
+    /// A serial port, /dev/ttyUSB0, that leads to the box
+    #[arg(value_name = "TTY", conflicts_with = "servers")]
+    pub tty: Option<PathBuf>,
+    /// The serial port's speed, bit/s, as `baud` of the box's configuration says
+    #[arg(long, value_name = "N", default_value_t = 115_200)]
+    pub rate: u32,
     #[command(flatten)]
     pub server: ServerArgs,
     /// The technician's name [default: asked for]

@@ -1,61 +1,112 @@
-//! `hushbox console`: a technician's session over the box's socket.
+//! `hushbox console`: a technician's session, over a socket or a serial cable.
 //!
-//! Asks for user and PIN, then takes commands. Answers are tables on a terminal, the box's lines
-//! elsewhere, so that a script sees what it would see with `nc`. A serial line is refused for now.
+//! Asks for user and PIN, then takes commands. On a terminal there is a line editor, and answers
+//! are tables that fit; elsewhere the box's lines, so that a script sees what it would see with
+//! `nc`. Commands are the box's: only how an answer is shown is decided here.
 
 use crate::Outcome;
+use crate::cable;
 use crate::cli::ConsoleArgs;
 use crate::failure::Failure;
 use crate::input::{self, Input, Typed};
 use crate::lines;
-use crate::server::{Entry, Servers};
+use crate::prompt::{Link, Prompt};
+use crate::screen::Screen;
+use crate::server::{self, Entry, Servers};
 use client::{Address, Connection, LinkError, Login, News};
-use protocol::client::{Pairs, Reply};
+use protocol::client::Reply;
 use protocol::{Code, Kind};
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The box hears a session three times, then closes it.
 const LOGINS: u32 = 3;
 /// The box closes a session that is silent for 90 s.
 const PING_EVERY: Duration = Duration::from_secs(30);
+/// For a greeting that is on its way already.
+const GREETS: Duration = Duration::from_secs(5);
+/// Words that are ours, not the box's.
+const OWN: &[&str] = &["exit"];
 
 pub fn run(args: &ConsoleArgs) -> Result<Outcome, Failure> {
-    let tty = args.server.servers.iter().find_map(|address| match address {
-        Address::Unix(path) if path.starts_with("/dev/") => Some(path.clone()),
-        Address::Unix(_) | Address::Tcp { .. } | Address::Tls { .. } => None,
-    });
-    if let Some(path) = tty {
-        return Err(Failure::Tty { path });
-    }
-    let servers = Servers::find(&args.server)?;
     let mut input = Input::default();
-    let Some((connection, pairs)) = log_in(args, &servers, &mut input)? else {
+    let mut door = Door::of(args)?;
+    let Some((connection, reply)) = log_in(args, &mut door, &mut input)? else {
         return Ok(Outcome::Unclean);
     };
-    let terminal = std::io::stdout().is_terminal();
     let place = connection.address().to_string();
-    let mut session = Session { connection, terminal };
-    if terminal {
-        let name = session.connection.greeting().name.clone();
-        say(&format!("connected to {name} at {place}; help lists the commands\n"))?;
-    } else {
-        say(&lines::line("ok", &pairs))?;
-    }
-    let ended = session.talk(&mut input);
+    let looks = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let ended = match looks {
+        true => {
+            let name = connection.greeting().name.clone();
+            say(&format!("connected to {name} at {place}; help lists the commands, Tab helps\n"))?;
+            converse(connection)
+        }
+        false => {
+            say(&lines::outcome(&reply.outcome))?;
+            let terminal = std::io::stdout().is_terminal();
+            Session { connection, terminal }.talk(&mut input)
+        }
+    };
     ended.map_err(|failure| match failure {
         Stop::Tool(failure) => failure,
         Stop::Link(error) => Failure::Link { address: place, error },
     })
 }
 
+/// The way to the box.
+enum Door {
+    Servers(Servers),
+    /// A cable has one session; it is taken by the log-in that succeeds.
+    Cable(Option<Box<Connection>>),
+}
+
+impl Door {
+    fn of(args: &ConsoleArgs) -> Result<Door, Failure> {
+        let named = args.server.servers.iter().find_map(|address| match address {
+            Address::Unix(path) if path.starts_with("/dev/") => Some(path.clone()),
+            _ => None,
+        });
+        let Some(path) = args.tty.clone().or(named) else {
+            return Ok(Door::Servers(Servers::find(&args.server)?));
+        };
+        let socket = cable::attach(&path, args.rate);
+        let socket = socket.map_err(|error| Failure::Tty { path: path.clone(), error })?;
+        let address = Address::Unix(path.clone());
+        let connection = Connection::over(socket, &address, GREETS);
+        Ok(Door::Cable(Some(Box::new(connection.map_err(|error| broke(&path, error))?))))
+    }
+
+    fn enter(&mut self, login: &Login) -> Result<(Option<Box<Connection>>, Reply), Failure> {
+        match self {
+            Door::Servers(servers) => Ok(match servers.enter(login)? {
+                Entry::In(connection, pairs) => {
+                    let reply = Reply { rows: Vec::new(), data: Vec::new(), outcome: Ok(pairs) };
+                    (Some(connection), reply)
+                }
+                Entry::Refused(reply) => (None, reply),
+            }),
+            Door::Cable(connection) => {
+                let Some(open) = connection else { return Err(Failure::NoInput) };
+                let reply = server::ask(open, &login.line())?;
+                Ok((connection.take_if(|_| reply.outcome.is_ok()), reply))
+            }
+        }
+    }
+}
+
+fn broke(path: &Path, error: LinkError) -> Failure {
+    Failure::Link { address: PathBuf::from(path).display().to_string(), error }
+}
+
 /// Asks for user and PIN until the box is content, three times at most.
 fn log_in(
     args: &ConsoleArgs,
-    servers: &Servers,
+    door: &mut Door,
     input: &mut Input,
-) -> Result<Option<(Box<Connection>, Pairs)>, Failure> {
+) -> Result<Option<(Box<Connection>, Reply)>, Failure> {
     for _ in 0..LOGINS {
         let user = match &args.user {
             Some(user) => user.clone(),
@@ -68,9 +119,9 @@ fn log_in(
             client: Some(concat!("hushbox/", env!("CARGO_PKG_VERSION")).to_owned()),
             ..Login::new(Kind::Technician)
         };
-        match servers.enter(&login)? {
-            Entry::In(connection, pairs) => return Ok(Some((connection, pairs))),
-            Entry::Refused(Reply { outcome, .. }) => {
+        match door.enter(&login)? {
+            (Some(connection), reply) => return Ok(Some((connection, reply))),
+            (None, Reply { outcome, .. }) => {
                 let code = outcome.as_ref().err().and_then(|failure| failure.code());
                 eprint!("{}", lines::outcome(&outcome));
                 let again = matches!(code, Some(Code::Denied | Code::UnknownUser));
@@ -89,6 +140,31 @@ fn ask(input: &mut Input, question: &str) -> Result<String, Failure> {
         Typed::Line(line) => Ok(line),
         Typed::End => Err(Failure::NoInput),
     }
+}
+
+/// With a line editor, for a person.
+fn converse(connection: Box<Connection>) -> Result<Outcome, Stop> {
+    let link = Link::new(connection);
+    let mut prompt = Prompt::start(&link, OWN)?;
+    while let Some(line) = prompt.line()? {
+        let line = if line.trim() == "exit" { "quit" } else { line.trim() };
+        let mut kept = link.take()?;
+        if line.is_empty() {
+            continue;
+        }
+        let screen = Screen::of(prompt.size());
+        match kept.connection.ask(line) {
+            Ok(reply) => {
+                screen.show(line, &reply)?;
+                if line == "quit" && reply.outcome.is_ok() {
+                    return Ok(Outcome::Done);
+                }
+            }
+            Err(error @ LinkError::Send(_)) => eprintln!("{error}"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Outcome::Done)
 }
 
 /// Why talking stopped.

@@ -3,6 +3,7 @@
 //! The statuses are those of `sysexits.h`. A refusal by the box and an unclean store are no
 //! failures of the tool: see `Outcome`.
 
+use crate::cable::CableError;
 use crate::unseal::{Closed, Keyring};
 use client::{EnrolError, KeyringError, LinkError, OpenError};
 use hushbox::config::ConfigError;
@@ -41,8 +42,8 @@ pub enum Failure {
     Keyring(KeyringError),
     #[error("{command:?} was {error}")]
     NotSent { command: String, error: LinkError },
-    #[error("{path} is a terminal line; consoles over a serial line are not supported yet")]
-    Tty { path: PathBuf },
+    #[error("no box over the serial port {path}: {error}")]
+    Tty { path: PathBuf, error: CableError },
     #[error("nobody is logged in here by a name: --user is needed")]
     NoUser,
     #[error("the two are not the same")]
@@ -154,7 +155,9 @@ impl Failure {
             Failure::BadConfig { .. } => "mend these lines, or name another with --config FILE",
             Failure::NoListen { .. } => "name the box with --to HOST:PORT or --to unix:PATH",
             Failure::NoBox(_) => "is hushboxd running? --to HOST:PORT or --to unix:PATH names it",
-            Failure::Tty { .. } => "use --to unix:PATH or --to HOST:PORT, or a terminal program",
+            Failure::Tty { .. } => {
+                "is the box on, is the cable in, is --rate what the box's baud is?"
+            }
             Failure::Exists { .. } => "take another name, or move it away",
             Failure::NoData { .. } => "has hushboxd run with it? --config FILE names another",
             Failure::NoSuchRecord { .. } => "hushbox records lists what there is",

@@ -89,8 +89,9 @@ impl Input {
 
     /// Asks on stderr and reads a line, without an echo if stdin is a terminal.
     pub fn secret(&mut self, question: &str) -> Result<Secret, Failure> {
-        ask(question)?;
+        // The echo goes first: who types as soon as the question is seen is neither shown nor lost.
         let mut quiet = Quiet::begin();
+        ask(question)?;
         loop {
             let signals = quiet.as_ref().map(|quiet| quiet.signals.as_fd());
             if self.wait(signals, Duration::from_secs(3600))?.link {

@@ -23,6 +23,20 @@ pub fn line(word: &str, of: &Pairs) -> String {
     text(bytes)
 }
 
+/// What happened, for people: the time, what, and the rest as it came.
+pub fn event(of: &Pairs) -> String {
+    let of_key = |wanted: &str| {
+        let found = of.0.iter().find(|(key, _)| key == wanted);
+        found.map_or("", |(_, value)| value.as_str())
+    };
+    // Of a moment like 2026-11-22T16:19:11.123Z the clock is enough.
+    let time = of_key("time").split(['T', '.']).nth(1).unwrap_or("--:--:--");
+    let rest = of.0.iter().filter(|(key, _)| !["seq", "what", "time"].contains(&key.as_str()));
+    let rest = Pairs(rest.cloned().collect());
+    let what = crate::table::plain(of_key("what"));
+    format!("{} {}", crate::table::plain(time), line(&what, &rest))
+}
+
 /// `ok …` or `err …` with its end.
 pub fn outcome(of: &Result<Pairs, Failure>) -> String {
     match of {
@@ -48,6 +62,11 @@ pub fn rows(reply: &Reply) -> String {
 
 /// The rows of a reply as tables: neighbours with the same keys share one.
 pub fn tables(reply: &Reply) -> String {
+    tables_within(reply, usize::MAX)
+}
+
+/// The same, no wider than so many columns.
+pub fn tables_within(reply: &Reply, columns: usize) -> String {
     let keys = |row: &Pairs| row.0.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
     let mut text = String::new();
     for same in reply.rows.chunk_by(|a, b| keys(a) == keys(b)) {
@@ -55,7 +74,7 @@ pub fn tables(reply: &Reply) -> String {
         for row in same {
             table.row(row.0.iter().map(|(_, value)| value.clone()).collect());
         }
-        text.push_str(&table.to_string());
+        text.push_str(&table.within(columns));
     }
     text
 }

@@ -5,9 +5,11 @@
 //! has it (see `failure`). The tool only reads a store; what it writes are exports and keys.
 
 mod agent;
+mod cable;
 mod check;
 mod cli;
 mod clock;
+mod complete;
 mod config_file;
 mod console;
 mod document;
@@ -20,7 +22,9 @@ mod lines;
 mod manifest;
 mod part;
 mod progress;
+mod prompt;
 mod records;
+mod screen;
 mod send;
 mod server;
 mod show;

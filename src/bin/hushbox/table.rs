@@ -1,9 +1,15 @@
 //! Columns, aligned: what lists look like on a terminal.
 //!
 //! A cell's control characters become spaces, so that no stored text can play with a terminal.
-//! Columns that only hold numbers are set to the right. Nothing here cuts a cell.
+//! Columns that only hold numbers are set to the right. Where a width is given the widest columns
+//! are wrapped, and a table that cannot be made to fit becomes a list. Nothing here cuts a cell.
 
 use std::fmt;
+
+/// Between two columns.
+const GAP: usize = 2;
+/// No column is wrapped to less.
+const NARROWEST: usize = 8;
 
 /// Headings and rows.
 pub struct Table {
@@ -26,6 +32,55 @@ impl Table {
     pub fn row(&mut self, cells: Vec<String>) {
         assert_eq!(cells.len(), self.head.len(), "cells of a row");
         self.rows.push(cells.iter().map(|cell| plain(cell)).collect());
+    }
+
+    /// The table, no wider than `columns`.
+    pub fn within(&self, columns: usize) -> String {
+        let mut widths: Vec<usize> = self.columns().iter().map(|(width, _)| *width).collect();
+        let total = |widths: &[usize]| widths.iter().map(|width| width + GAP).sum::<usize>();
+        let fits = |widths: &[usize]| total(widths) <= columns.saturating_add(GAP);
+        if fits(&widths) {
+            return self.to_string();
+        }
+        while !fits(&widths) {
+            let Some(widest) = widths.iter_mut().max() else { break };
+            if *widest <= NARROWEST {
+                return self.list(columns);
+            }
+            *widest -= 1;
+        }
+        let wrapped = |row: &Vec<String>| {
+            let cells: Vec<Vec<String>> =
+                row.iter().zip(&widths).map(|(cell, width)| wrap(cell, *width)).collect();
+            let lines = cells.iter().map(Vec::len).max().unwrap_or(0);
+            let cell =
+                |cell: &Vec<String>, line: usize| cell.get(line).cloned().unwrap_or_default();
+            let line = |line: usize| cells.iter().map(|of| cell(of, line)).collect();
+            (0..lines).map(line).collect::<Vec<Vec<String>>>()
+        };
+        let mut narrow = Table { head: Vec::new(), rows: Vec::new() };
+        let mut head = wrapped(&self.head).into_iter();
+        narrow.head = head.next().unwrap_or_default();
+        narrow.rows = head.chain(self.rows.iter().flat_map(wrapped)).collect();
+        narrow.to_string()
+    }
+
+    /// One cell a line.
+    fn list(&self, columns: usize) -> String {
+        let widest = self.head.iter().map(|head| head.chars().count()).max().unwrap_or(0);
+        let room = columns.saturating_sub(widest + GAP).max(NARROWEST);
+        let mut text = String::new();
+        for row in &self.rows {
+            for (head, cell) in self.head.iter().zip(row) {
+                for (nth, part) in wrap(cell, room).iter().enumerate() {
+                    let head = if nth == 0 { head.as_str() } else { "" };
+                    text.push_str(format!("{head:widest$}  {part}").trim_end());
+                    text.push('\n');
+                }
+            }
+            text.push('\n');
+        }
+        text
     }
 
     fn columns(&self) -> Vec<(usize, bool)> {
@@ -54,5 +109,51 @@ impl fmt::Display for Table {
             writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
+    }
+}
+
+/// A text in lines of at most `width` letters, broken between words where that goes.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for word in text.split(' ') {
+        let length = line.chars().count();
+        if !line.is_empty() && length + 1 + word.chars().count() > width {
+            lines.push(std::mem::take(&mut line));
+        } else if !line.is_empty() {
+            line.push(' ');
+        }
+        for letter in word.chars() {
+            if line.chars().count() == width {
+                lines.push(std::mem::take(&mut line));
+            }
+            line.push(letter);
+        }
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h2_a_table_fits_and_loses_nothing() {
+        let mut table = Table::new(["n", "text", "at"].map(str::to_owned).to_vec());
+        let words = "one two three four five six seven eight nine ten eleven twelve";
+        table.row(["7", words, "2026-11-22T16:19:11.123Z"].map(str::to_owned).to_vec());
+        let letters = |text: &str| {
+            let mut letters: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
+            letters.sort_unstable();
+            letters
+        };
+        let whole = table.to_string();
+        assert_eq!(table.within(200), whole);
+        for columns in [20, 30, 40, 60, 80] {
+            let text = table.within(columns);
+            assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}:\n{text}");
+            assert_eq!(letters(&text), letters(&whole), "{columns}:\n{text}");
+        }
+        assert_eq!(wrap("a  b", 8), ["a  b"]);
     }
 }

@@ -1,0 +1,106 @@
+//! What the Tab key offers: verbs and arguments, from the protocol's table.
+//!
+//! Only what a technician may use is offered, and a key that stands in the line already is not.
+//! Nothing here reads a key or draws.
+
+use protocol::arg::{Arg, Type};
+use protocol::table::{Entry, TABLE};
+use protocol::{Kind, Level};
+
+/// Where the word begins that is being typed, and what it may become.
+pub fn complete(typed: &str, own: &[&str]) -> (usize, Vec<String>) {
+    let start = typed.rfind(' ').map_or(0, |space| space + 1);
+    let (before, word) = typed.split_at(start);
+    let before: Vec<&str> = before.split(' ').filter(|word| !word.is_empty()).collect();
+    let mut found = match before.as_slice() {
+        [] => verbs(0, &[], own),
+        ["help"] => verbs(0, &[], &[]),
+        ["help", first] => verbs(1, &[first], &[]),
+        before => {
+            let mut found = verbs(before.len(), before, &[]);
+            found.extend(arguments(before, word));
+            found
+        }
+    };
+    found.retain(|one| one.starts_with(word) && one != word);
+    found.sort();
+    found.dedup();
+    (start, found)
+}
+
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    TABLE.iter().filter(|entry| entry.is_for(Some(Kind::Technician)) && entry.verb != "hello")
+}
+
+/// The `nth` words of verbs that begin with the words `before`.
+fn verbs(nth: usize, before: &[&str], own: &[&str]) -> Vec<String> {
+    let word = |verb: &'static str| {
+        let words: Vec<&str> = verb.split(' ').collect();
+        let begins = words.len() > nth && words[..nth] == *before;
+        begins.then(|| words[nth].to_owned())
+    };
+    let own = own.iter().map(|word| (*word).to_owned());
+    entries().filter_map(|entry| word(entry.verb)).chain(own).collect()
+}
+
+/// What may follow the words `before`, if they are a command.
+fn arguments(before: &[&str], word: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in entries() {
+        let verb: Vec<&str> = entry.verb.split(' ').collect();
+        let Some(given) = before.strip_prefix(verb.as_slice()) else { continue };
+        let words = given.iter().filter(|word| !word.contains('=')).count();
+        if let Some(arg) = entry.args.iter().filter(|arg| !arg.keyed).nth(words) {
+            found.extend(values(arg));
+        }
+        for arg in entry.args.iter().filter(|arg| arg.keyed) {
+            let key = format!("{}=", arg.name);
+            if given.iter().any(|word| word.starts_with(&key)) {
+                continue;
+            }
+            match word.starts_with(&key) {
+                true => found.extend(values(arg).iter().map(|value| format!("{key}{value}"))),
+                false => found.push(key),
+            }
+        }
+    }
+    found
+}
+
+/// The words an argument may be, where they are few.
+fn values(arg: &Arg) -> Vec<String> {
+    let words: Vec<&str> = match arg.of {
+        Type::OnOff => vec!["on", "off"],
+        Type::Direction => vec!["in", "out"],
+        Type::Level => Level::ALL.map(Level::word).to_vec(),
+        Type::Kind | Type::Kinds => Kind::ALL.map(Kind::word).to_vec(),
+        _ => Vec::new(),
+    };
+    words.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offered(typed: &str) -> Vec<String> {
+        complete(typed, &["exit"]).1
+    }
+
+    #[test]
+    fn h2_tab_offers_what_a_technician_may_say() {
+        assert_eq!(offered("al"), ["alarm", "alarms"]);
+        assert_eq!(offered("alarm "), ["clear"]);
+        assert_eq!(offered("config r"), ["reload"]);
+        assert_eq!(offered("log level w"), ["warn"]);
+        assert_eq!(offered("enrol WS-1 k"), ["kinds="]);
+        assert_eq!(offered("enrol WS-1 kinds=m"), ["kinds=monitor"]);
+        assert_eq!(offered("enrol WS-1 kinds=cti k"), Vec::<String>::new());
+        assert_eq!(offered("help log l"), ["level"]);
+        assert_eq!(offered("ex"), ["exit"]);
+        assert_eq!(offered("nonsense "), Vec::<String>::new());
+        assert_eq!(complete("log level w", &[]).0, 10);
+        // What is for agents and feeds is not offered.
+        assert!(!offered("").iter().any(|word| word == "blackout" || word == "call"));
+    }
+}

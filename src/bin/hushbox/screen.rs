@@ -1,0 +1,130 @@
+//! Answers as a person sees them: tables that fit the screen, a page at a time, colour where taken.
+//!
+//! `NO_COLOR` and a dumb terminal are respected. Of alarms it is said besides whether each is a
+//! state or an event, and what to do. Nothing here asks the box.
+
+use crate::failure::Failure;
+use crate::input::{self, Input, Typed};
+use crate::lines;
+use crate::table::wrap;
+use hushbox::alarm;
+use protocol::client::{Pairs, Reply};
+use std::io::Write;
+
+/// How much is seen at once, and how.
+pub struct Screen {
+    columns: usize,
+    rows: usize,
+    colour: bool,
+}
+
+const RED: &str = "\u{1b}[31m";
+const PLAIN: &str = "\u{1b}[0m";
+
+impl Screen {
+    pub fn of((columns, rows): (usize, usize)) -> Screen {
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb" || term.is_empty());
+        Screen { columns: columns.max(20), rows: rows.max(4), colour: !is_set("NO_COLOR") && !dumb }
+    }
+
+    /// Shows an answer; a long one a page at a time.
+    pub fn show(&self, command: &str, reply: &Reply) -> Result<(), Failure> {
+        let mut text = match command {
+            "alarms" => alarms(reply, self.columns),
+            _ => lines::tables_within(reply, self.columns),
+        };
+        text.push_str(&self.outcome(reply));
+        self.page(&text)
+    }
+
+    fn outcome(&self, reply: &Reply) -> String {
+        let line = lines::outcome(&reply.outcome);
+        match reply.outcome.is_err() && self.colour {
+            true => format!("{RED}{}{PLAIN}\n", line.trim_end()),
+            false => line,
+        }
+    }
+
+    fn page(&self, text: &str) -> Result<(), Failure> {
+        let mut out = std::io::stdout();
+        let lines: Vec<&str> = text.lines().collect();
+        let mut left = lines.as_slice();
+        while !left.is_empty() {
+            let last = left.len() < self.rows;
+            let count = if last { left.len() } else { self.rows - 1 };
+            let (now, later) = left.split_at(count);
+            let page = now.join("\n") + "\n";
+            out.write_all(page.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)?;
+            left = later;
+            if !last {
+                input::ask(&format!("-- {} more lines: Enter, or q -- ", left.len()))?;
+                match Input::default().line()? {
+                    Typed::Line(line) if line.trim() != "q" => {}
+                    Typed::Line(_) | Typed::End => break,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The alarms, and what to do about those that are active.
+fn alarms(reply: &Reply, columns: usize) -> String {
+    let number = |row: &Pairs| of(row, "alarm").parse().ok().and_then(alarm::Code::of);
+    let mut known = reply.clone();
+    for row in &mut known.rows {
+        let kind = number(row).map_or("-", |code| if code.is_state() { "state" } else { "event" });
+        let at = row.0.iter().position(|(key, _)| key == "severity").unwrap_or(row.0.len());
+        row.0.insert(at, ("kind".to_owned(), kind.to_owned()));
+    }
+    let mut text = lines::tables_within(&known, columns);
+    let active = reply.rows.iter().filter(|row| of(row, "state") == "active");
+    let mut codes: Vec<alarm::Code> = active.filter_map(number).collect();
+    codes.sort();
+    codes.dedup();
+    for code in codes {
+        let number = code.number();
+        let clear = format!("; then: alarm clear {number}");
+        let advice = code.advice().to_owned() + if code.is_state() { "" } else { &clear };
+        for (nth, line) in wrap(&advice, columns.saturating_sub(5).max(20)).iter().enumerate() {
+            let head = if nth == 0 { format!("{number}: ") } else { " ".repeat(5) };
+            text.push_str(&format!("{head}{line}\n"));
+        }
+    }
+    text
+}
+
+fn of<'a>(row: &'a Pairs, wanted: &str) -> &'a str {
+    let found = row.0.iter().find(|(key, _)| key == wanted);
+    found.map_or("", |(_, value)| value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h2_alarms_say_what_to_do_and_fit_80_columns() {
+        let row = |number: &str, state: &str| {
+            let text = "board demo: the card was unplugged; plug it in again, whoever took it out";
+            let pairs = [
+                ("alarm", number),
+                ("code", "board-down"),
+                ("severity", "critical"),
+                ("since", "2026-11-22T16:19:11.123Z"),
+                ("state", state),
+                ("text", text),
+            ];
+            Pairs(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec())
+        };
+        let rows = vec![row("101", "active"), row("102", "resolved"), row("102", "active")];
+        let reply = Reply { rows, data: Vec::new(), outcome: Ok(Pairs::default()) };
+        let text = alarms(&reply, 80);
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(text.contains("101: see that the card is plugged in"), "{text}");
+        assert!(text.contains("state") && text.contains("event"), "{text}");
+        assert!(text.ends_with("then: alarm clear 102\n"), "{text}");
+        assert_eq!(text.matches("alarm clear").count(), 1, "a state cannot be cleared: {text}");
+    }
+}

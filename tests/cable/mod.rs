@@ -1,0 +1,223 @@
+//! A serial cable made of air: a pseudo-terminal, one end of which is a port's path.
+//!
+//! The path is a link, so that a cable can be pulled out and another one plugged in under the same
+//! name, as USB adapters do. Whatever does not come within `PATIENCE` fails. Nothing here knows
+//! the box.
+
+#![allow(dead_code, reason = "each story uses its part")]
+#![allow(clippy::disallowed_methods, reason = "real boxes live in real time")]
+
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::{Winsize, grantpt, openpty, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The technician's end.
+pub struct Cable {
+    file: File,
+    port: PathBuf,
+    buffer: Vec<u8>,
+}
+
+impl Cable {
+    /// Plugs a cable in; the box finds it at `port`.
+    pub fn plug(port: &Path) -> Cable {
+        // No program that is started meanwhile may hold on to it.
+        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let master = posix_openpt(flags).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname_r(&master).unwrap();
+        // Until the box opens it, nothing is echoed, and nothing is sent as a signal.
+        let slave = File::options().read(true).write(true).custom_flags(flags.bits()).open(&name);
+        let slave = slave.unwrap();
+        let mut modes = tcgetattr(&slave).unwrap();
+        cfmakeraw(&mut modes);
+        tcsetattr(&slave, SetArg::TCSANOW, &modes).unwrap();
+        drop(std::fs::remove_file(port));
+        std::os::unix::fs::symlink(name, port).unwrap();
+        let file = File::from(OwnedFd::from(master));
+        Cable { file, port: port.to_path_buf(), buffer: Vec::new() }
+    }
+
+    /// A null modem: what is sent here comes out at `other`, and the other way round.
+    pub fn join(&self, other: &Cable) {
+        for (from, to) in [(self, other), (other, self)] {
+            let (from, to) = (from.file.try_clone().unwrap(), to.file.try_clone().unwrap());
+            std::thread::spawn(move || carry(from, to));
+        }
+    }
+
+    /// How the port is set.
+    pub fn modes(&self) -> Termios {
+        tcgetattr(&self.file).unwrap()
+    }
+
+    pub fn is_raw(&self) -> bool {
+        !self.modes().output_flags.contains(OutputFlags::OPOST)
+    }
+
+    /// Pulls it out.
+    pub fn pull(self) {
+        drop(self);
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.file.write_all(bytes).unwrap();
+    }
+
+    /// Waits for more; false when nothing came in time.
+    fn more(&mut self, end: Instant) -> bool {
+        let mut piece = [0; 1024];
+        loop {
+            let left = end.saturating_duration_since(Instant::now()).as_millis();
+            if left == 0 {
+                return false;
+            }
+            let timeout = PollTimeout::try_from(left).unwrap();
+            let mut wanted = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut wanted, timeout).unwrap() == 0 {
+                return false;
+            }
+            match self.file.read(&mut piece) {
+                Ok(0) => {}
+                Ok(count) => {
+                    self.buffer.extend_from_slice(&piece[..count]);
+                    return true;
+                }
+                // Nobody has opened the other end yet.
+                Err(error) if error.raw_os_error() == Some(5) => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => panic!("the cable: {error}"),
+            }
+        }
+    }
+
+    /// The next line, without its LF.
+    pub fn line(&mut self) -> String {
+        let line = self.line_within(PATIENCE);
+        line.unwrap_or_else(|| panic!("no line within {PATIENCE:?}, only {:?}", self.buffer))
+    }
+
+    /// The same, if it comes so soon.
+    pub fn line_within(&mut self, time: Duration) -> Option<String> {
+        let end = Instant::now() + time;
+        loop {
+            if let Some(at) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=at).collect();
+                return Some(String::from_utf8(line).unwrap().trim_end_matches('\n').to_owned());
+            }
+            if !self.more(end) {
+                return None;
+            }
+        }
+    }
+
+    /// Everything up to and with `text`.
+    pub fn until(&mut self, text: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let said = String::from_utf8_lossy(&self.buffer).into_owned();
+            if let Some(at) = said.find(text) {
+                self.buffer.drain(..at + text.len());
+                return said[..at + text.len()].to_owned();
+            }
+            assert!(self.more(end), "no {text:?} within {PATIENCE:?}, only {said:?}");
+        }
+    }
+
+    /// The rows of an answer and its last line.
+    pub fn ask(&mut self, command: &str) -> (Vec<String>, String) {
+        self.send(format!("{command}\n").as_bytes());
+        self.answer()
+    }
+
+    /// The same, of a command that was sent; news is passed over.
+    pub fn answer(&mut self) -> (Vec<String>, String) {
+        let mut rows = Vec::new();
+        loop {
+            let line = self.line();
+            match line.split(' ').next() {
+                Some("row") => rows.push(line),
+                Some("event" | "state") => {}
+                _ => return (rows, line),
+            }
+        }
+    }
+}
+
+/// Byte by byte, until the test is over.
+fn carry(mut from: File, mut to: File) {
+    let mut byte = [0];
+    loop {
+        match from.read(&mut byte) {
+            Ok(_) if to.write_all(&byte).is_ok() => {}
+            // Nobody has opened the other end yet.
+            Err(error) if error.raw_os_error() == Some(5) => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// A program at a terminal of 80 × 24.
+pub struct Terminal {
+    screen: Cable,
+    child: std::process::Child,
+}
+
+impl Terminal {
+    pub fn run(program: &mut std::process::Command) -> Terminal {
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).unwrap();
+        let end = || Stdio::from(pty.slave.try_clone().unwrap());
+        let child = program.stdin(end()).stdout(end()).stderr(end()).env("TERM", "xterm").spawn();
+        let (file, port, buffer) = (File::from(pty.master), PathBuf::new(), Vec::new());
+        Terminal { screen: Cable { file, port, buffer }, child: child.unwrap() }
+    }
+
+    /// Waits for `text` on the screen, then types; what was shown up to it.
+    pub fn when(&mut self, text: &str, typed: &str) -> String {
+        let shown = self.screen.until(text);
+        self.screen.send(typed.as_bytes());
+        shown
+    }
+
+    /// Its exit code; what it still shows is read, so that it can end.
+    pub fn ends(&mut self) -> Option<i32> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < end, "it does not end");
+            self.screen.more(Instant::now() + Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Cable {
+    /// The port goes first: its number may be somebody else's soon.
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.port));
+    }
+}
