@@ -20,6 +20,9 @@ PACKAGES_BUILD := gcc libc6-dev cmake pkg-config libasound2-dev
 PACKAGES_TEST := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils espeak-ng \
 	sox opus-tools ffmpeg python3
 
+# To measure beside it: redis-server, as a yardstick for commands that only read.
+PACKAGES_BENCH := redis-server
+
 # rustup puts cargo there; a shell that was open before does not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
@@ -30,7 +33,7 @@ TEST_FLAGS := -- --color never
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build run test sim cuts check bench crash golden fuzz
+.PHONY: help setup setup-build setup-bench run test sim cuts check deny bench crash golden fuzz
 
 help: ## list these words
 	@echo 'make WORD, where WORD is one of:'
@@ -41,7 +44,9 @@ setup: ## install what is missing of the system packages (nothing, if all are th
 setup-build: # the same, only what building needs
 setup: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_TEST)
 setup-build: PACKAGES := $(PACKAGES_BUILD)
-setup setup-build:
+setup-bench: # the same, and what is measured beside the box
+setup-bench: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_BENCH)
+setup setup-build setup-bench:
 	@command -v cargo >/dev/null || { \
 		echo 'setup: there is no cargo; install Rust first: https://rustup.rs' >&2; exit 1; }
 	@command -v dpkg-query >/dev/null || { \
@@ -98,6 +103,19 @@ check: setup ## formatting, lints and documentation, without a warning
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets $(PROFILE) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(PROFILE)
+	@if command -v systemd-analyze >/dev/null; then \
+		systemd-analyze security --offline=true --threshold=20 --no-pager \
+			board/service/hushboxd.service | tail -n 1; \
+		systemd-analyze security --offline=true --threshold=20 --no-pager \
+			board/service/hushboxd.service >/dev/null; \
+	else echo 'check: no systemd-analyze here: the rating of the boot service was NOT checked'; fi
+
+deny: ## check licences and sources of what is depended on; advisories, where they can be reached
+	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+	cargo deny check licenses bans sources
+	@if cargo deny fetch db >/dev/null 2>&1; then cargo deny check advisories; else \
+		echo 'deny: the advisory database cannot be reached: advisories were NOT checked' >&2; \
+	fi
 
 # The same story as in `make test`, for hundreds of kills. A seed that fails is in the output.
 KILLS ?= 400
@@ -114,5 +132,5 @@ fuzz: setup ## mutate what comes from outside (FUZZ_SECONDS=600)
 golden: setup ## make the data directory that tests open for ever (for a new format version)
 	cargo test $(PROFILE) --test golden -- --ignored make_the_golden_store
 
-bench: setup ## measure what one core can carry
+bench: setup-bench ## measure what one core can carry
 	cargo bench --workspace --bench '*'

@@ -1,5 +1,6 @@
 //! The doors of the real `hushboxd`: what a TLS session costs, how fast a thousand come back after
-//! a restart, and how many commands a second are answered, beside redis-server's PING.
+//! a restart, how many commands a second are answered, beside redis-server's PING, and how many
+//! updates a second are on the disk while 64 channels are recorded.
 //!
 //! Both servers are asked by the same driver, which counts lines, in one run on one machine. A busy
 //! machine shows; no number is judged here. Without redis-server its rows are left out.
@@ -26,6 +27,8 @@ const THREADS: usize = 8;
 const MEASURE: Duration = Duration::from_secs(2);
 /// Commands that are sent ahead, as many as the protocol allows.
 const AHEAD: usize = 64;
+/// Recorded while updates are measured.
+const CHANNELS: usize = 64;
 
 fn main() {
     many_descriptors();
@@ -34,6 +37,7 @@ fn main() {
         reconnects(rate);
     }
     commands();
+    updates();
 }
 
 fn many_descriptors() {
@@ -221,4 +225,47 @@ fn commands() {
             }
         }
     }
+}
+
+/// `update`s that are answered, which is after their sync, while 64 channels are recorded.
+fn updates() {
+    let the_box = TheBox::start_new(Site::sim(&[1; CHANNELS]));
+    let mut feed = the_box.client("hello cti");
+    let mut agents = Vec::with_capacity(CHANNELS);
+    for channel in 1..=CHANNELS {
+        feed.ok(&format!("call start device={} call=c{channel}", 1000 + channel));
+        let mut agent = the_box.client(&format!("hello agent user=a{channel}"));
+        agent.ok("record start");
+        agents.push(agent);
+    }
+    println!("\nupdates on the disk a second, {CHANNELS} channels recorded (round: p50, p99 ms)");
+    for clients in [1, 16, CHANNELS] {
+        let rest = agents.split_off(clients);
+        let asking = agents.drain(..).map(|mut agent| {
+            std::thread::spawn(move || {
+                let (mut rounds, end) = (Vec::new(), Instant::now() + MEASURE);
+                while Instant::now() < end {
+                    let began = Instant::now();
+                    agent.ok("update 1 \"Jane Roe\"");
+                    agent.news.clear();
+                    rounds.push(began.elapsed().as_secs_f64() * 1e3);
+                }
+                (agent, rounds)
+            })
+        });
+        let asking: Vec<_> = asking.collect();
+        let mut all = Vec::new();
+        for (agent, rounds) in asking.into_iter().map(|thread| thread.join().unwrap()) {
+            agents.push(agent);
+            all.extend(rounds);
+        }
+        agents.extend(rest);
+        all.sort_by(f64::total_cmp);
+        let at = |part: usize| all[(all.len() - 1) * part / 100];
+        let rate = all.len() as f64 / MEASURE.as_secs_f64();
+        println!("  {clients:>2} clients {rate:>9.0}  {:>7.2} {:>7.2}", at(50), at(99));
+    }
+    let rows = the_box.client("hello monitor").ask("channels").rows;
+    let lost: u64 = rows.iter().map(|row| row.number("lost")).sum();
+    println!("  samples lost meanwhile: {lost}");
 }

@@ -3,8 +3,7 @@
 //! Coming in, a period is written (zeros under a mask) and every open blackout of its channel is
 //! counted on. Going out, each recording takes whole grid frames that have waited for the holdback,
 //! a bounded number per turn, and half-second chunks go to the disk. What cannot leave stays; when
-//! a
-//! ring is full the new audio is lost, counted, and a span. Nothing here allocates.
+//! a ring is full the new audio is lost, counted, and a span. Nothing here allocates.
 
 use super::recording::Written;
 use super::{Chunk, Recorder};

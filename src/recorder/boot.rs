@@ -2,8 +2,7 @@
 //!
 //! The shell has read the journal and completed the media files that were cut; here the calls that
 //! were going on live on, open blackouts mask their channels from position 0 before any audio
-//! comes,
-//! and recordings that were cut begin anew as soon as there are envelopes (G5, H3).
+//! comes, and recordings that were cut begin anew as soon as there are envelopes (G5, H3).
 
 use super::blackouts::{Blackouts, Open, Receipt};
 use super::recall::Recall;

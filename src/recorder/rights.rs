@@ -1,8 +1,7 @@
 //! Who may do what right now: one function per action, asked both by the command and by `can`.
 //!
 //! Because both ask here, what is in `can` is not refused and what is not in it is. The refusals
-//! come
-//! in the protocol's order. For an agent with `notify-on-demand-only` (B2) recordings begun by
+//! come in the protocol's order. For an agent with `notify-on-demand-only` (B2) recordings begun by
 //! others do not exist here: only own ones are visible, and nothing else enters an answer.
 //!
 //! Nothing here changes anything.

@@ -1,9 +1,8 @@
 //! Sessions: who is connected, what they may be, and which answers still wait.
 //!
 //! Answers leave in the order of the commands, each when the sync that makes it true is done and
-//! the
-//! client has room. News is never queued: a session remembers *that* something changed. Which words
-//! are said is decided elsewhere (`command`, `news`); nothing here touches a socket.
+//! the client has room. News is never queued: a session remembers *that* something changed. Which
+//! words are said is decided elsewhere (`command`, `news`); nothing here touches a socket.
 
 use crate::directory::AgentIndex;
 use crate::id::{RecordingId, SessionId};

@@ -2,10 +2,9 @@
 //!
 //! DESIGN: one thread takes jobs in order from a bounded queue and executes them with plain system
 //! calls; each answer goes back through a second queue, and a `mio::Waker` tells the loop. A
-//! `write`
-//! can block behind an `fsync` of the same file on any thread, which is why writing is here too.
-//! Order is the only guarantee and the only one needed: a `Sync` covers every append before it,
-//! the names of new files included. Log lines come along the same way (see `printer`).
+//! `write` can block behind an `fsync` of the same file on any thread, which is why writing is here
+//! too. Order is the only guarantee and the only one needed: a `Sync` covers every append before
+//! it, the names of new files included. Log lines come along the same way (see `printer`).
 //!
 //! Open files are its only state. It decides nothing: an error is an answer. One thing it insists
 //! on: a file that could not be written or synced is never touched again, whatever is asked,

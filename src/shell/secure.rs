@@ -1,9 +1,9 @@
-//! What keeps audio and keys in RAM: no core dumps, not dumpable, memory locked.
+//! What keeps audio and keys in RAM: no core dumps, not dumpable, memory locked, and no program
+//! that is started from here ever gets more rights.
 //!
 //! Locking everything needs the right or the limit for it; where it is not given the daemon runs
-//! all
-//! the same, and says so with an alarm. Nothing here drops privileges: the boot service starts the
-//! daemon as its own user.
+//! all the same, and says so with an alarm. Nothing here drops privileges: the boot service starts
+//! the daemon as its own user.
 
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
@@ -14,6 +14,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 /// What the system says, where it must not fail.
 pub fn harden() -> nix::Result<Option<String>> {
     nix::sys::prctl::set_dumpable(false)?;
+    nix::sys::prctl::set_no_new_privs()?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
