@@ -1,8 +1,8 @@
 //! How many may come: sessions in all and per address, and how fast handshakes begin.
 //!
-//! Loopback has no limit of its own but the one for all. TLS handshakes begin at most so many a
-//! second; who comes too fast waits in the kernel's queue, which costs nothing, and no address but
-//! loopback has more than a quarter of them. Nothing here accepts or closes anything.
+//! Loopback may have as many as there are in all. TLS handshakes begin at most so many a second;
+//! who comes too fast waits in the kernel's queue, which costs nothing, and no address but loopback
+//! has more than a quarter of them. Nothing here accepts or closes anything.
 
 use crate::config::Limits;
 use crate::recorder::TurnedAway;
