@@ -4,7 +4,7 @@
 //! Its simulated board plays noise without a zero, other noise in every round, so that any eight
 //! samples found on the disk say where they come from. Whatever runs is killed when dropped.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test uses its own part")]
 
 use client::{Address, Connection};
 use nix::sys::signal::{Signal, kill};

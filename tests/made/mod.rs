@@ -2,7 +2,7 @@
 //!
 //! Recordings are coded from a known signal, so that an export can be compared sample by sample.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "every test uses its own part")]
 
 use hushbox::codec::Encoder;
 use hushbox::config::{CodecKind, Direction};
