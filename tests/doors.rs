@@ -99,6 +99,13 @@ fn a_workstation_enrols_works_and_is_revoked() {
     let said = the_box.tool_at("desk", &words);
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.out.starts_with("row call=-"), "{said:?}");
+    // It need not say which machine it is: the certificate does, whatever the host is called.
+    let said = the_box.tool_at("desk", &["send", "--to", &to, "--user", "a1", "status"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let words = ["send", "--to", &to, "--user", "a1", "--machine", "WS-043", "status"];
+    let said = the_box.tool_at("desk", &words);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.out.contains("enrolled as WS-042, not as WS-043; say no machine="), "{said:?}");
 
     let words = ["agent", "--to", &to, "--user", "a1", "--machine", "WS-042"];
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hushbox"));

@@ -205,6 +205,12 @@ impl Connection {
         &self.address
     }
 
+    /// Whether it is over TLS, so that the box knows this machine by its certificate.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.stream.is_tls()
+    }
+
     /// What the box said first.
     #[must_use]
     pub fn greeting(&self) -> &Greeting {

@@ -69,6 +69,11 @@ impl Stream {
         Stream { socket: Socket::Unix(socket), is_silent: false }
     }
 
+    /// Whether there is TLS in between.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.socket, Socket::Tls(_))
+    }
+
     /// Tries every address that the name has.
     pub fn connect(
         address: &Address,

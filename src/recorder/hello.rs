@@ -322,7 +322,10 @@ fn at_machine<'a>(session: &super::Session, hello: &Hello<'a>) -> Result<Hello<'
     let Some(enrolled) = &session.enrolled else { return Err(Code::NotEnrolled.into()) };
     let said = hello.machine.as_deref().unwrap_or(enrolled);
     if !said.eq_ignore_ascii_case(enrolled) {
-        let text = format!("this workstation is enrolled as {enrolled}, not as {said}");
+        let text = format!(
+            "this workstation is enrolled as {enrolled}, not as {said}; say no machine=, or enrol \
+             it anew"
+        );
         return Err(Refusal::new(Code::Denied, text));
     }
     Ok(Hello { machine: Some(enrolled.clone().into()), ..hello.clone() })

@@ -80,7 +80,7 @@ pub struct UserArgs {
     /// Domain of the user
     #[arg(long)]
     pub domain: Option<String>,
-    /// Name of this workstation [default: the host's name]
+    /// Name of this workstation [default: the host's name; over TLS its certificate's]
     #[arg(long)]
     pub machine: Option<String>,
 }

@@ -60,7 +60,8 @@ impl Servers {
         let mut doors = self.list.as_slice();
         loop {
             let mut connection = Connection::open(doors, TIMEOUT)?;
-            let reply = ask(&mut connection, &login.line())?;
+            let hello = hello(login, &connection);
+            let reply = ask(&mut connection, &hello)?;
             let failure = match reply.outcome {
                 Ok(pairs) => return Ok(Entry::In(Box::new(connection), pairs)),
                 Err(failure) => failure,
@@ -73,6 +74,15 @@ impl Servers {
             doors = rest;
         }
     }
+}
+
+/// What to say at this door. Over TLS the machine is the certificate's, whatever the host is
+/// called; only a name that somebody gave is said all the same.
+fn hello(login: &Login, connection: &Connection) -> String {
+    if connection.is_tls() && login.machine == machine_here() {
+        return Login { machine: None, ..login.clone() }.line();
+    }
+    login.line()
 }
 
 /// Asks, and names the command or the box if that fails.
