@@ -30,6 +30,7 @@ mod fingerprint;
 mod hello;
 pub mod library;
 mod listing;
+mod meters;
 mod news;
 mod past;
 mod recall;

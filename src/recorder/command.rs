@@ -160,6 +160,7 @@ impl Recorder {
             command,
             Command::Status
                 | Command::Channels
+                | Command::Meters { .. }
                 | Command::Calls
                 | Command::Clients
                 | Command::Alarms
@@ -244,6 +245,7 @@ impl Recorder {
             Command::CallResume { device, call } => self.cti_hold(now, &device, &call, false),
             Command::CallStop { device, call } => self.cti_stop(now, &device, &call),
             Command::Channels => Ok(self.list_channels()),
+            Command::Meters { from, limit } => Ok(self.list_meters(from, limit)),
             Command::Calls => Ok(self.list_calls()),
             Command::Clients => Ok(self.list_clients()),
             Command::Alarms => Ok(self.list_alarms()),

@@ -169,6 +169,16 @@ pub const TABLE: &[Entry] = &[
     entry("media", PLAYERS, &[RECORDING, key("from", "BYTE", Type::U64).optional()], make::media)
         .right("play, and records.own or records.all")
         .says("data BYTES, then ok size=BYTES digest=HEX", "sends a recording's media file"),
+    entry(
+        "meters",
+        METERS,
+        &[key("from", "N", Type::U32).optional(), key("limit", "N", Type::U32).optional()],
+        make::meters,
+    )
+    .says(
+        "row channels=N,N level_db=N,N hold_db=N,N lost=N,N marks=WORD,WORD",
+        "levels of eight channels a row, small enough for a slow line; of a masked one only that",
+    ),
     entry("ping", ALL, &[], |_| Ok(Command::Ping))
         .before_hello()
         .says("ok time=T", "keeps the session open and tells the time"),

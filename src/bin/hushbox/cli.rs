@@ -38,6 +38,7 @@ pub enum Word {
     Send(SendArgs),
     Agent(AgentArgs),
     Console(ConsoleArgs),
+    Meters(MetersArgs),
     Records(RecordsArgs),
     Show(ShowArgs),
     Export(ExportArgs),
@@ -175,6 +176,21 @@ pub struct ConsoleArgs {
     /// The technician's name [default: asked for]
     #[arg(long)]
     pub user: Option<String>,
+}
+
+/// Show the levels of all channels, live
+///
+/// Asks for user and PIN as `console` does. Bars reach from -60 to 0 dB, | is the peak of the last
+/// two seconds; n and p turn the page, q stops. Where nothing can be painted (stdout is no terminal,
+/// or a dumb one), prints the levels once, as a table.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hushbox meters
+  hushbox meters /dev/ttyUSB0 --rate 9600 --user field")]
+pub struct MetersArgs {
+    #[command(flatten)]
+    pub console: ConsoleArgs,
 }
 
 /// List the records, newest first
