@@ -1,7 +1,7 @@
-//! `meters`: the levels of all channels in few bytes, for a terminal that asks several times a second.
+//! `meters`: the levels of all channels in few bytes, for who asks several times a second.
 //!
-//! Eight channels share a row, so that a page of them passes a line of 9600 baud in a third of a
-//! second. Of a channel that is hidden nothing is said but that (G6). Nothing here changes anything.
+//! Eight channels share a row, so that a page of them passes a line of 9600 baud in a second. Of
+//! a channel that is hidden nothing is said but that (G6). Nothing here changes anything.
 
 use super::Recorder;
 use super::command::Said;

@@ -181,8 +181,8 @@ pub struct ConsoleArgs {
 /// Show the levels of all channels, live
 ///
 /// Asks for user and PIN as `console` does. Bars reach from -60 to 0 dB, | is the peak of the last
-/// two seconds; n and p turn the page, q stops. Where nothing can be painted (stdout is no terminal,
-/// or a dumb one), prints the levels once, as a table.
+/// two seconds; n and p turn the page, q stops. Where nothing can be painted (stdout is no
+/// terminal, or a dumb one), prints the levels once, as a table.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -2,8 +2,8 @@
 //!
 //! All channels that fit are on one page, in as many columns as that takes; keys turn the page. It
 //! asks and paints as often as the slower of both lines takes, the box's and the terminal's, four
-//! times a second at most. Who presses no key for a quarter of an hour has gone: the page closes, so
-//! that the box can log the session out. Nothing here changes anything on the box.
+//! times a second at most. Who presses no key for a quarter of an hour has gone: the page closes,
+//! so that the box can log the session out. Nothing here changes anything on the box.
 
 use crate::canvas::{Canvas, Ink};
 use crate::failure::Failure;
