@@ -96,7 +96,7 @@ impl Meter {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "within -96..=0 by the clamp, so exact")]
-fn decibels(ratio: f64) -> i32 {
+pub(crate) fn decibels(ratio: f64) -> i32 {
     let db = (20.0 * ratio.log10()).round();
     if db.is_finite() { db.clamp(f64::from(SILENCE_DB), 0.0) as i32 } else { SILENCE_DB }
 }

@@ -209,7 +209,7 @@ impl Recorder {
     }
 
     /// How long the free space lasts at the rate of this run; `None` before a minute has passed.
-    fn days_left(&self) -> Option<u64> {
+    pub(super) fn days_left(&self) -> Option<u64> {
         let ran_ms = self.now.since_ms(Mono(0));
         if ran_ms < 60_000 || self.storage.appended_bytes == 0 {
             return None;

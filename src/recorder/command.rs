@@ -258,6 +258,7 @@ impl Recorder {
             }
             Command::ConfigCheck => self.read_config(id, false),
             Command::ConfigReload => self.read_config(id, true),
+            Command::Selftest => self.selftest(now, id),
             Command::Watch => self.watch(id),
             Command::Shutdown => {
                 self.stop(now);
@@ -277,7 +278,6 @@ impl Recorder {
 /// The verb of a command that is in the protocol but not yet served.
 fn verb(command: &Command<'_>) -> &'static str {
     match command {
-        Command::Selftest => "selftest",
         Command::Segment { .. } => "segment",
         _ => "this command",
     }

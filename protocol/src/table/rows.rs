@@ -220,8 +220,9 @@ pub const TABLE: &[Entry] = &[
         .with_data()
         .says("ok", "hands in one piece of screen video"),
     entry("selftest", TECHNICIAN, &[], |_| Ok(Command::Selftest)).says(
-        "row test=NAME result=pass|fail text=TEXT, then ok passed=N failed=N",
-        "tests boards, disk, clock and keys without disturbing a recording",
+        "row test=NAME result=pass|fail|skip …, the last with digest=HEX sig=HEX key=HEX, then ok \
+         passed=N failed=N",
+        "tests channels, clocks, blackout, keys and disk in ten seconds; disturbs no recording",
     ),
     entry("show", READERS, &[RECORDING], make::show).right("records.own or records.all").says(
         "row what=record|field|history|blackout|span|ledger …",

@@ -67,6 +67,18 @@ pub fn meters(args: &MetersArgs) -> Result<Outcome, Failure> {
     shown.map_err(|stop| stop.into_failure(place))
 }
 
+/// Logs in, asks one thing, and leaves; none: nobody was let in.
+pub fn ask_once(args: &ConsoleArgs, command: &str) -> Result<Option<Reply>, Failure> {
+    let mut door = Door::of(args)?;
+    let Some((mut connection, _)) = log_in(args, &mut door, &mut Input::default())? else {
+        return Ok(None);
+    };
+    let reply = server::ask(&mut connection, command)?;
+    // Whoever is next on a cable finds it free; if it broke meanwhile, it is free as well.
+    drop(connection.ask("quit"));
+    Ok(Some(reply))
+}
+
 /// Live where that can be, else once.
 fn show_meters(connection: &mut Connection, link_rate: u64) -> Result<Outcome, Stop> {
     if raw::paints() {

@@ -29,6 +29,7 @@ mod progress;
 mod prompt;
 mod raw;
 mod records;
+mod report;
 mod screen;
 mod send;
 mod server;
@@ -71,6 +72,8 @@ fn run(word: Word) -> Result<Outcome, Failure> {
         Word::Agent(args) => agent::run(&args),
         Word::Console(args) => console::run(&args),
         Word::Meters(args) => console::meters(&args),
+        Word::Selftest(args) => report::selftest(&args),
+        Word::VerifyReport(args) => report::verify(&args),
         Word::Records(args) => records::run(&args),
         Word::Show(args) => show::run(&args),
         Word::Export(args) => export::run(&args),
