@@ -129,6 +129,13 @@ impl Channel {
         self.covered > 0
     }
 
+    /// Whether nothing of what it hears may be shown: it is masked, or the stop of its blackout is
+    /// not durable yet.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.masked() || self.waits_from.is_some()
+    }
+
     /// Fates of `frames` frames from `from` on, added to `runs` (joined with its last).
     pub fn join(runs: &mut heapless::Vec<Run, { limits::CHUNK_RUNS_MAX }>, run: Run) -> bool {
         match runs.last_mut() {

@@ -32,3 +32,4 @@ pub mod span;
 pub mod store;
 pub mod time;
 pub mod trace;
+pub mod trial;

@@ -6,6 +6,9 @@
 /// Length of one measuring window, in milliseconds.
 pub const WINDOW_MS: u32 = 200;
 
+/// For so many windows a peak is held: 2 s.
+const HOLD_WINDOWS: u32 = 2000 / WINDOW_MS;
+
 /// What a meter shows of digital silence, in dB.
 pub const SILENCE_DB: i32 = -96;
 
@@ -18,6 +21,9 @@ pub struct Meter {
     top: u16,
     level_db: i32,
     peak_db: i32,
+    hold_db: i32,
+    /// Windows since the held peak.
+    held: u32,
 }
 
 impl Meter {
@@ -26,7 +32,16 @@ impl Meter {
     pub fn new(rate: u32, sides: u8) -> Meter {
         let window_samples = (rate * WINDOW_MS / 1000).max(1) * u32::from(sides);
         let silent = SILENCE_DB;
-        Meter { window_samples, seen: 0, sum: 0, top: 0, level_db: silent, peak_db: silent }
+        Meter {
+            window_samples,
+            seen: 0,
+            sum: 0,
+            top: 0,
+            level_db: silent,
+            peak_db: silent,
+            hold_db: silent,
+            held: 0,
+        }
     }
 
     /// Takes samples in that may be heard.
@@ -42,10 +57,11 @@ impl Meter {
         }
     }
 
-    /// Forgets everything, at once: what follows is masked.
+    /// Forgets everything, at once: what follows is masked, and so may be what was heard last.
     pub fn silence(&mut self) {
         (self.seen, self.sum, self.top) = (0, 0, 0);
         (self.level_db, self.peak_db) = (SILENCE_DB, SILENCE_DB);
+        (self.hold_db, self.held) = (SILENCE_DB, 0);
     }
 
     fn close_window(&mut self) {
@@ -54,6 +70,10 @@ impl Meter {
         self.level_db = decibels(mean.sqrt() / full);
         self.peak_db = decibels(f64::from(self.top) / full);
         (self.seen, self.sum, self.top) = (0, 0, 0);
+        self.held += 1;
+        if self.peak_db >= self.hold_db || self.held >= HOLD_WINDOWS {
+            (self.hold_db, self.held) = (self.peak_db, 0);
+        }
     }
 
     /// RMS level of the last window, in dB of full scale, `SILENCE_DB` to 0.
@@ -67,10 +87,16 @@ impl Meter {
     pub fn peak_db(&self) -> i32 {
         self.peak_db
     }
+
+    /// The highest peak of the last 2 s or so, for who looks more rarely than a window lasts.
+    #[must_use]
+    pub fn hold_db(&self) -> i32 {
+        self.hold_db
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "within -96..=0 by the clamp, so exact")]
-fn decibels(ratio: f64) -> i32 {
+pub(crate) fn decibels(ratio: f64) -> i32 {
     let db = (20.0 * ratio.log10()).round();
     if db.is_finite() { db.clamp(f64::from(SILENCE_DB), 0.0) as i32 } else { SILENCE_DB }
 }
@@ -88,5 +114,21 @@ mod tests {
         assert_eq!((meter.level_db(), meter.peak_db()), (0, 0));
         meter.silence();
         assert_eq!((meter.level_db(), meter.peak_db()), (SILENCE_DB, SILENCE_DB));
+    }
+
+    #[test]
+    fn g6_a_peak_is_held_for_a_while_but_not_into_a_blackout() {
+        let mut meter = Meter::new(8000, 1);
+        meter.hear(&[i16::MIN; 1600]);
+        for _ in 1..HOLD_WINDOWS {
+            meter.hear(&[0; 1600]);
+            assert_eq!((meter.peak_db(), meter.hold_db()), (SILENCE_DB, 0));
+        }
+        meter.hear(&[0; 1600]);
+        assert_eq!(meter.hold_db(), SILENCE_DB);
+        meter.hear(&[16384; 1600]);
+        assert_eq!(meter.hold_db(), -6);
+        meter.silence();
+        assert_eq!(meter.hold_db(), SILENCE_DB);
     }
 }

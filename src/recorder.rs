@@ -30,6 +30,7 @@ mod fingerprint;
 mod hello;
 pub mod library;
 mod listing;
+mod meters;
 mod news;
 mod past;
 mod recall;
@@ -40,6 +41,7 @@ mod session;
 mod stops;
 mod storage;
 mod tapes;
+mod trial;
 mod undurable;
 
 pub use boot::{Boot, Cut};
@@ -146,6 +148,10 @@ pub enum Input<'a> {
     Summarised(Result<(Catalogue, u64), String>),
     /// What came of `Output::NewCallKey`; none if it could not be written.
     CallKey(Option<DataKey>),
+    /// The answer to `Output::TrialKeys`.
+    TrialKeys(Result<Box<crate::trial::Keys>, String>),
+    /// The answer to `Output::Trial`.
+    TrialFound(crate::trial::Found),
     /// Stop in order.
     Stop,
 }
@@ -200,6 +206,16 @@ pub enum Output {
     NewCallKey,
     /// Every live call is noted under the newest call key: no other is needed any more.
     ForgetCallKeys,
+    /// Keys for a self-test's recording are wanted.
+    TrialKeys,
+    /// Try the disk, and write, read and open this recording, if there is one.
+    Trial(Option<crate::trial::Tape>),
+    /// Feed a tone into a board's channel (its place on the board), or its line again.
+    LoopBack {
+        board: usize,
+        channel: usize,
+        hz: Option<u32>,
+    },
     /// Everything is closed and durable: the daemon may end.
     Stopped,
     /// The daemon must end with this reason, without an orderly stop.
@@ -213,6 +229,12 @@ pub struct Recorder {
     boot: u32,
     channels: Vec<Channel>,
     boards: Vec<Option<String>>,
+    /// Boards that a tone can be fed into.
+    loops_back: Vec<bool>,
+    /// How the boards' clocks go.
+    drift: Vec<trial::Drift>,
+    /// The self-test that runs.
+    trial: Option<Box<trial::Trial>>,
     lines: activity::Lines,
     calls: Calls,
     /// Who sat last at the workstation of a device.
@@ -297,6 +319,7 @@ impl Recorder {
             Input::ConfigRead { session, result } => self.config_read(session, result),
             Input::Summarised(result) => self.summarised(result),
             Input::CallKey(key) => self.new_call_key(now, key),
+            input @ (Input::TrialKeys(_) | Input::TrialFound(_)) => self.trial_came(now, input),
             Input::Stop => self.stop(now),
         }
     }
@@ -307,6 +330,7 @@ impl Recorder {
         self.take_lines_again(now);
         self.give_up_receipts(now);
         self.tick_sessions(now);
+        self.tick_trial(now);
         if !self.storage.closing() {
             self.watch_clock(now);
             self.follow_lines(now);

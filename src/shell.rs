@@ -5,6 +5,7 @@
 //! the two programs.
 
 pub mod admission;
+mod answers;
 pub mod arrivals;
 pub mod authority;
 pub mod board_model;
@@ -23,4 +24,5 @@ pub mod session;
 pub mod signal;
 pub mod start;
 pub mod tls;
+mod trial;
 pub mod typist;

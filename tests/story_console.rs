@@ -209,7 +209,7 @@ fn h2_the_console_completes_explains_and_tells_the_news() {
     terminal.when("hushbox> ", "watch\r");
     terminal.when("ok", "");
     story.client_over_unix("hello monitor");
-    terminal.when("log-in kind=monitor", "");
+    terminal.when("log in           monitor", "");
     terminal.when("hushbox> ", "log level nonsense\r");
     terminal.when("\u{1b}[31merr bad-argument", "");
     terminal.when("hushbox> ", "exit\r");

@@ -15,11 +15,13 @@ mod error;
 mod model;
 mod pace;
 mod sim;
+mod tone;
 
 pub use crate::alsa::Alsa;
 pub use crate::error::{BoardError, ModelWrong, Wanted, WavWrong};
 pub use crate::model::{ChannelModel, Kind, Model};
 pub use crate::sim::Sim;
+pub use crate::tone::Tone;
 
 use std::ops::Range;
 
@@ -126,6 +128,21 @@ impl Board {
     #[must_use]
     pub fn deadline_us(&self) -> Option<u64> {
         each!(self, board => board.deadline_us())
+    }
+
+    /// Whether a tone can be fed into its inputs (`loop_back`).
+    #[must_use]
+    pub fn loops_back(&self) -> bool {
+        matches!(self, Board::Sim(_))
+    }
+
+    /// Feeds a tone into a channel (its index in `Model::channels`) in place of its line, or the
+    /// line again. False: this board cannot, and nothing changed.
+    pub fn loop_back(&mut self, channel: usize, tone: Option<Tone>) -> bool {
+        match self {
+            Board::Alsa(_) => false,
+            Board::Sim(sim) => sim.loop_back(channel, tone),
+        }
     }
 
     /// Position of the next frame: frames given plus frames lost.

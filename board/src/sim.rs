@@ -13,7 +13,7 @@ use crate::backoff::Backoff;
 use crate::error::BoardError;
 use crate::model::{ChannelModel, Model};
 use crate::pace::frames_of_us;
-use crate::{LostWhy, Period, Reading, State, count, index};
+use crate::{LostWhy, Period, Reading, State, Tone, count, index};
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::io;
@@ -50,6 +50,8 @@ struct Channel {
     id: u16,
     path: PathBuf,
     wav: Wav,
+    /// What it hears in place of the file.
+    tone: Option<Tone>,
     /// A period of this channel's samples.
     scratch: Vec<i16>,
 }
@@ -160,6 +162,12 @@ impl Sim {
         self.rate
     }
 
+    pub(crate) fn loop_back(&mut self, channel: usize, tone: Option<Tone>) -> bool {
+        let Some(channel) = self.channels.get_mut(channel) else { return false };
+        channel.tone = tone;
+        true
+    }
+
     /// Reads a stretch of all files first, so that all channels have it or none.
     fn give(&mut self, frames: u64, visit: &mut dyn FnMut(Reading<'_>)) -> Result<(), String> {
         assert!(frames <= self.period_frames, "{frames} frames do not fit the scratch");
@@ -168,6 +176,12 @@ impl Sim {
             let wanted = channel.wav.sides() * index(frames);
             let samples = &mut channel.scratch[..wanted];
             let done = channel.wav.read(position, &mut self.bytes, samples);
+            if let Some(tone) = channel.tone {
+                let frames = samples.chunks_exact_mut(channel.wav.sides());
+                for (at, frame) in (position..).zip(frames) {
+                    frame.fill(tone.at(at, self.rate));
+                }
+            }
             done.map_err(|error| {
                 let (id, path) = (channel.id, channel.path.display());
                 format!("board `{name}`, channel {id}: {path}: cannot be read: {error}")
@@ -226,7 +240,7 @@ impl Channel {
             Ok(wav) => {
                 let scratch = vec![0; wav.sides() * index(frames)];
                 assert!(count(scratch.len()) >= frames);
-                Ok(Channel { id: channel.id, path, wav, scratch })
+                Ok(Channel { id: channel.id, path, wav, tone: None, scratch })
             }
             Err(wrong) => {
                 Err(BoardError::Wav { board: model.name.clone(), channel: channel.id, path, wrong })

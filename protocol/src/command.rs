@@ -69,6 +69,11 @@ pub enum Command<'a> {
         call: Text<'a>,
     },
     Channels,
+    /// From channel number `from` on, at most `limit` of them.
+    Meters {
+        from: u32,
+        limit: Option<u32>,
+    },
     Calls,
     Clients,
     Records(RecordsQuery<'a>),
@@ -211,6 +216,7 @@ impl<'a> Command<'a> {
             Command::CallResume { .. } => "call resume",
             Command::CallStop { .. } => "call stop",
             Command::Channels => "channels",
+            Command::Meters { .. } => "meters",
             Command::Calls => "calls",
             Command::Clients => "clients",
             Command::Records(_) => "records",

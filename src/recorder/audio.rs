@@ -28,6 +28,9 @@ impl Recorder {
             let us = frames * 1_000_000 / u64::from(place.rate);
             self.blackouts.count(channel, us);
         }
+        let at = (channel, place.head());
+        self.drift[place.board].note(now.mono, at, place.rate);
+        self.trial_hears(channel.0, samples);
         self.counters.captured_frames += frames;
         if ring_lost > 0 {
             self.lost(now, channel, ring_lost, Loss::Ring);

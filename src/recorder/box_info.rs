@@ -115,8 +115,8 @@ impl Recorder {
     pub(super) fn list_channels(&self) -> Said {
         let mut bytes = Vec::new();
         for (index, channel) in self.channels.iter().enumerate() {
-            let recording = self.running().any(|recording| recording.channel.0 == index);
-            let state = match (&self.boards[channel.board], channel.masked(), recording) {
+            let recording = self.is_recorded(index);
+            let state = match (&self.boards[channel.board], channel.is_hidden(), recording) {
                 (Some(_), _, _) => "failed",
                 (None, true, _) => "masked",
                 (None, false, true) => "recording",
@@ -127,7 +127,8 @@ impl Recorder {
             let row = row.pair("device", &channel.device).pair("state", state);
             let row = row.pair("level_db", channel.meter.level_db());
             let row = row.pair("peak_db", channel.meter.peak_db());
-            row.pair("lost", channel.lost).pair("position", channel.head()).end();
+            let row = row.pair("lost", channel.lost).pair("position", channel.head());
+            row.pair("recording", yes_no(recording)).end();
         }
         reply::ok(&mut bytes).end();
         Said::now(bytes)
@@ -208,7 +209,7 @@ impl Recorder {
     }
 
     /// How long the free space lasts at the rate of this run; `None` before a minute has passed.
-    fn days_left(&self) -> Option<u64> {
+    pub(super) fn days_left(&self) -> Option<u64> {
         let ran_ms = self.now.since_ms(Mono(0));
         if ran_ms < 60_000 || self.storage.appended_bytes == 0 {
             return None;

@@ -160,6 +160,7 @@ impl Recorder {
             command,
             Command::Status
                 | Command::Channels
+                | Command::Meters { .. }
                 | Command::Calls
                 | Command::Clients
                 | Command::Alarms
@@ -244,6 +245,7 @@ impl Recorder {
             Command::CallResume { device, call } => self.cti_hold(now, &device, &call, false),
             Command::CallStop { device, call } => self.cti_stop(now, &device, &call),
             Command::Channels => Ok(self.list_channels()),
+            Command::Meters { from, limit } => Ok(self.list_meters(from, limit)),
             Command::Calls => Ok(self.list_calls()),
             Command::Clients => Ok(self.list_clients()),
             Command::Alarms => Ok(self.list_alarms()),
@@ -256,6 +258,7 @@ impl Recorder {
             }
             Command::ConfigCheck => self.read_config(id, false),
             Command::ConfigReload => self.read_config(id, true),
+            Command::Selftest => self.selftest(now, id),
             Command::Watch => self.watch(id),
             Command::Shutdown => {
                 self.stop(now);
@@ -275,7 +278,6 @@ impl Recorder {
 /// The verb of a command that is in the protocol but not yet served.
 fn verb(command: &Command<'_>) -> &'static str {
     match command {
-        Command::Selftest => "selftest",
         Command::Segment { .. } => "segment",
         _ => "this command",
     }

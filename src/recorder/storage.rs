@@ -23,7 +23,7 @@ use crate::store::fact::{Entry, Fact};
 use crate::store::index::Index;
 use crate::store::journal::{Checkpoint, JournalWriter};
 use crate::store::layout;
-use crate::store::sign::BoxKey;
+use crate::store::sign::{BoxKey, Purpose};
 use crate::time::{Mono, Now};
 use failover::{Down, Probe};
 use std::collections::{BTreeMap, VecDeque};
@@ -96,6 +96,18 @@ pub struct Storage {
 }
 
 impl Storage {
+    /// The name that stands in the box's signatures.
+    #[must_use]
+    pub fn box_name(&self) -> String {
+        self.box_key.public().name().to_string()
+    }
+
+    /// Signs with the box's key; gives the signature and the public key.
+    #[must_use]
+    pub fn sign(&self, purpose: Purpose, message: &[u8]) -> ([u8; 64], [u8; 32]) {
+        (self.box_key.sign(purpose, message), self.box_key.public().bytes())
+    }
+
     /// `blocks` buffers of `block_bytes` each. The journal goes on in its newest file, if that is
     /// today's (its day, and its length), or in a new one; a clock that is behind does not bring
     /// an earlier day back.

@@ -10,8 +10,8 @@ use super::admission::Admission;
 use super::arrivals::Newcomer;
 use super::clock::Clock;
 use super::data_dir::DataDir;
-use super::disk::{Died, Disk};
-use super::helper::{Answer, Fresh, Helper, ReadConfig, Request};
+use super::disk::Disk;
+use super::helper::{Helper, Request};
 use super::listener::Listener;
 use super::peer::LocalIds;
 use super::session::{Connection, Heard, Took};
@@ -24,7 +24,8 @@ use crate::limits;
 use crate::recorder::{Input, Output, Recorder, TurnedAway};
 use crate::span::Loss;
 use crate::time::{Mono, Now};
-use board::{Board, LostWhy, Reading, State};
+use crate::trial::TONE_PEAK;
+use board::{Board, LostWhy, Reading, State, Tone};
 use mio::{Events, Poll};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -138,6 +139,8 @@ pub struct Daemon {
     pub(super) helper: Helper,
     /// Another one, for closing days: that may take long, and nobody's key or PIN waits for it.
     pub(super) scribe: Helper,
+    /// And one for self-tests, which wait for the disk.
+    pub(super) tester: Helper,
     pub(super) signals: Signals,
     pub(super) listeners: Vec<Listener>,
     /// Listeners on which somebody may wait.
@@ -293,84 +296,6 @@ impl Daemon {
         }
     }
 
-    fn take_answers(&mut self, now: Now) -> Result<(), DaemonError> {
-        self.disk.push();
-        loop {
-            match self.disk.done() {
-                Ok(Some(done)) => self.recorder.handle(now, Input::Done(done)),
-                Ok(None) => break,
-                Err(Died) => return Err(DaemonError::Fatal("the disk thread died".to_string())),
-            }
-        }
-        while let Some(answer) = self.helper.answer().or_else(|| self.scribe.answer()) {
-            match answer {
-                Answer::Pin { session, right } => {
-                    self.recorder.handle(now, Input::Pin { session, right });
-                }
-                Answer::Envelopes(envelopes) => {
-                    for envelope in envelopes {
-                        self.recorder.handle(now, Input::Envelope(Box::new(envelope)));
-                    }
-                }
-                Answer::Config { session, apply, result } => {
-                    self.config_came(now, session, (apply, result));
-                }
-                Answer::Summarised(result) => {
-                    self.recorder.handle(now, Input::Summarised(result));
-                }
-                Answer::Code { session, random } => {
-                    self.recorder.handle(now, Input::CodeMade { session, random });
-                }
-                Answer::Signed { session, result } => {
-                    self.recorder.handle(now, Input::Signed { session, result });
-                }
-                Answer::Renewed(made) => self.certificate_renewed(now, made),
-                Answer::CallKey(key) => self.recorder.handle(now, Input::CallKey(key)),
-                Answer::Failed(text) => return Err(DaemonError::Fatal(text)),
-                Answer::Done | Answer::Free => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn read_config_again(&mut self, session: Option<SessionId>, apply: bool) {
-        let (path, data) = (self.config_path.clone(), self.data.path.clone());
-        let stock = self.recorder.envelopes_wanted();
-        let wanted = ReadConfig { session, apply, path, data, stock };
-        self.helper.ask(Request::ReadConfig(wanted));
-    }
-
-    fn config_came(
-        &mut self,
-        now: Now,
-        session: Option<SessionId>,
-        (apply, result): (bool, Result<Fresh, String>),
-    ) {
-        let result = match result {
-            Ok(Fresh { config, sealed, local_ids }) => {
-                if apply {
-                    if let Some((recipients, envelopes)) = sealed {
-                        log::info!("recordings are sealed to {} keys now", recipients.len());
-                        self.helper.seal_to(recipients);
-                        self.recorder.replace_envelopes(envelopes);
-                    }
-                    self.config.local = config.local.clone();
-                    self.local_ids = local_ids;
-                    self.config.limits = config.limits.clone();
-                    self.recorder.handle(now, Input::Reload(config));
-                }
-                Ok(())
-            }
-            Err(text) => {
-                log::error!("the configuration is not taken over:\n{text}");
-                Err(text.lines().next().unwrap_or_default().to_string())
-            }
-        };
-        if let Some(session) = session {
-            self.recorder.handle(now, Input::ConfigRead { session, result });
-        }
-    }
-
     fn take_signals(&mut self, now: Now) {
         while let Some(wish) = self.signals.next() {
             match wish {
@@ -503,11 +428,24 @@ impl Daemon {
                 Output::ForgetCallKeys => {
                     self.helper.ask(Request::ForgetCallKeys { data: self.data.path.clone() });
                 }
+                Output::TrialKeys => self.helper.ask(Request::TrialKeys),
+                Output::Trial(tape) => {
+                    let data = self.data.path.clone();
+                    self.tester.ask(Request::Trial { data, tape });
+                }
+                Output::LoopBack { board, channel, hz } => self.loop_back(board, channel, hz),
                 Output::Stopped => self.stopped = true,
                 Output::Fatal(text) => return Err(DaemonError::Fatal(text)),
             }
         }
         Ok(())
+    }
+
+    fn loop_back(&mut self, board: usize, channel: usize, hz: Option<u32>) {
+        let tone = hz.map(|hz| Tone { hz, peak: TONE_PEAK });
+        if let Some(place) = self.boards.get_mut(board) {
+            place.board.loop_back(channel, tone);
+        }
     }
 
     fn flush(&mut self, now: Now) {

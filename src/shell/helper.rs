@@ -7,6 +7,7 @@
 use super::authority::{Authority, Shown};
 use super::data_dir;
 use super::peer::LocalIds;
+use super::trial;
 use crate::config::Config;
 use crate::doors::Certificate;
 use crate::id::SessionId;
@@ -14,6 +15,7 @@ use crate::store::day::Day;
 use crate::store::seal::{DataKey, Envelope, Recipient};
 use crate::store::summary::Catalogue;
 use crate::time::Wall;
+use crate::trial::{Found, Keys, Tape};
 use mio::Waker;
 use protocol::Kind;
 use protocol::one_time::SECRET_BYTES;
@@ -39,6 +41,13 @@ pub enum Request {
         data: PathBuf,
         today: Day,
         damaged: Option<Day>,
+    },
+    /// Keys for a self-test's recording.
+    TrialKeys,
+    /// A self-test's part of the disk.
+    Trial {
+        data: PathBuf,
+        tape: Option<Tape>,
     },
     NewCallKey {
         data: PathBuf,
@@ -102,6 +111,8 @@ pub enum Answer {
         result: Result<Fresh, String>,
     },
     Summarised(Result<(Catalogue, u64), String>),
+    TrialKeys(Result<Box<Keys>, String>),
+    Trial(Found),
     /// The new call key, if it could be written.
     CallKey(Option<DataKey>),
     Code {
@@ -207,6 +218,8 @@ fn serve(request: Request, recipients: &[Recipient], seal: bool) -> Answer {
             let done = super::recover::summarise(&data, today, damaged);
             Answer::Summarised(done.map_err(|error| error.to_string()))
         }
+        Request::TrialKeys => Answer::TrialKeys(trial::keys(recipients, seal).map(Box::new)),
+        Request::Trial { data, tape } => Answer::Trial(trial::run(&data, tape)),
         Request::NewCallKey { data } => {
             let made = data_dir::new_call_key(&data);
             Answer::CallKey(made.map_err(|error| log::error!("{error}")).ok())

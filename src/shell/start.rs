@@ -89,6 +89,7 @@ impl Daemon {
             stopped: false,
             config_path: path,
             scribe: Helper::new(Vec::new(), false, waker.clone()),
+            tester: Helper::new(Vec::new(), false, waker.clone()),
             helper: Helper::new(recipients, seal, waker),
             poll,
             clock,
@@ -135,6 +136,7 @@ impl Daemon {
             let mut board = Board::open(&super::board_model::of(model), now_us)?;
             let first = BOARDS + index * TOKENS_MAX;
             board.register(registry, first..first + TOKENS_MAX).map_err(system("board"))?;
+            self.recorder.board_loops_back(index, board.loops_back());
             let first = self.recorder.first_channel(index).unwrap_or(ChannelIndex(0));
             self.boards.push(BoardPlace { board, first, more: true });
         }

@@ -26,6 +26,8 @@ pub enum Purpose {
     Checkpoint,
     /// The manifest of an export.
     Export,
+    /// The rows of a self-test.
+    Selftest,
 }
 
 impl Purpose {
@@ -33,6 +35,7 @@ impl Purpose {
         match self {
             Purpose::Checkpoint => "hushbox checkpoint v1",
             Purpose::Export => "hushbox export v1",
+            Purpose::Selftest => "hushbox selftest v1",
         }
     }
 }

@@ -10,7 +10,9 @@
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, grantpt, openpty, posix_openpt, ptsname_r, unlockpt};
-use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::sys::termios::{
+    BaudRate, OutputFlags, SetArg, Termios, cfmakeraw, cfsetspeed, tcgetattr, tcsetattr,
+};
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -172,20 +174,71 @@ fn carry(mut from: File, mut to: File) {
     }
 }
 
-/// A program at a terminal of 80 × 24.
+/// A program at a terminal.
 pub struct Terminal {
     screen: Cable,
     child: std::process::Child,
+    emulator: vt100::Parser,
+    /// Bytes that were shown so far.
+    pub shown: u64,
 }
 
 impl Terminal {
+    /// At one of 80 × 24.
     pub fn run(program: &mut std::process::Command) -> Terminal {
-        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        Terminal::run_at(program, (80, 24), BaudRate::B38400)
+    }
+
+    /// At one of so many columns and rows, behind a line of this speed.
+    pub fn run_at(
+        program: &mut std::process::Command,
+        (columns, rows): (u16, u16),
+        speed: BaudRate,
+    ) -> Terminal {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).unwrap();
+        let mut modes = tcgetattr(&pty.slave).unwrap();
+        cfsetspeed(&mut modes, speed).unwrap();
+        tcsetattr(&pty.slave, SetArg::TCSANOW, &modes).unwrap();
         let end = || Stdio::from(pty.slave.try_clone().unwrap());
-        let child = program.stdin(end()).stdout(end()).stderr(end()).env("TERM", "xterm").spawn();
+        let program = program.stdin(end()).stdout(end()).stderr(end());
+        let child = program.env("TERM", "xterm").env_remove("NO_COLOR").spawn();
         let (file, port, buffer) = (File::from(pty.master), PathBuf::new(), Vec::new());
-        Terminal { screen: Cable { file, port, buffer }, child: child.unwrap() }
+        let emulator = vt100::Parser::new(rows, columns, 0);
+        let screen = Cable { file, port, buffer };
+        Terminal { screen, child: child.unwrap(), emulator, shown: 0 }
+    }
+
+    /// Looks at the screen, as a person would see it, until there is what is looked for. Not to be
+    /// mixed with `when`, which looks at what is sent.
+    pub fn sees(&mut self, what: &str, mut look: impl FnMut(&vt100::Screen) -> bool) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let bytes = std::mem::take(&mut self.screen.buffer);
+            self.shown += bytes.len() as u64;
+            self.emulator.process(&bytes);
+            let screen = self.emulator.screen();
+            if look(screen) {
+                return screen.contents();
+            }
+            assert!(self.screen.more(end), "{what} is not seen, but:\n{}", screen.contents());
+        }
+    }
+
+    /// Waits until `text` is on the screen, then types.
+    pub fn on_seeing(&mut self, text: &str, typed: &str) -> String {
+        let seen = self.sees(text, |screen| screen.contents().contains(text));
+        self.screen.send(typed.as_bytes());
+        seen
+    }
+
+    /// The screen as it is now.
+    pub fn emulated(&self) -> &vt100::Screen {
+        self.emulator.screen()
+    }
+
+    pub fn types(&mut self, typed: &str) {
+        self.screen.send(typed.as_bytes());
     }
 
     /// Waits for `text` on the screen, then types; what was shown up to it.

@@ -418,6 +418,16 @@ impl SimBox {
                 self.recorder.handle(self.now, Input::CallKey(Some(key)));
             }
             Output::ForgetCallKeys => self.call_keys.truncate(1),
+            Output::TrialKeys => {
+                let result = Err("not simulated".to_owned());
+                self.recorder.handle(self.now, Input::TrialKeys(result));
+            }
+            Output::Trial(_) => {
+                let syncs_us = Err("not simulated".to_owned());
+                let found = hushbox::trial::Found { syncs_us, proof: None };
+                self.recorder.handle(self.now, Input::TrialFound(found));
+            }
+            Output::LoopBack { .. } => {}
             Output::Stopped => self.stopped = true,
             Output::Fatal(text) => self.fatal = Some(text),
         }

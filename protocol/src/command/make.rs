@@ -81,6 +81,11 @@ pub(crate) fn call_stop(mut args: Args<'_>) -> Made<'_> {
     Ok(Command::CallStop { device: args.need("device")?, call: args.need("call")? })
 }
 
+pub(crate) fn meters(mut args: Args<'_>) -> Made<'_> {
+    let from = args.maybe_number("from")?.unwrap_or(0);
+    Ok(Command::Meters { from, limit: args.maybe_number("limit")? })
+}
+
 pub(crate) fn records(mut args: Args<'_>) -> Made<'_> {
     Ok(Command::Records(RecordsQuery {
         from: args.maybe("from"),

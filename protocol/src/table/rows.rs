@@ -169,6 +169,16 @@ pub const TABLE: &[Entry] = &[
     entry("media", PLAYERS, &[RECORDING, key("from", "BYTE", Type::U64).optional()], make::media)
         .right("play, and records.own or records.all")
         .says("data BYTES, then ok size=BYTES digest=HEX", "sends a recording's media file"),
+    entry(
+        "meters",
+        METERS,
+        &[key("from", "N", Type::U32).optional(), key("limit", "N", Type::U32).optional()],
+        make::meters,
+    )
+    .says(
+        "row channels=N,N level_db=N,N hold_db=N,N lost=N,N marks=WORD,WORD",
+        "levels of eight channels a row, small enough for a slow line; of a masked one only that",
+    ),
     entry("ping", ALL, &[], |_| Ok(Command::Ping))
         .before_hello()
         .says("ok time=T", "keeps the session open and tells the time"),
@@ -210,8 +220,9 @@ pub const TABLE: &[Entry] = &[
         .with_data()
         .says("ok", "hands in one piece of screen video"),
     entry("selftest", TECHNICIAN, &[], |_| Ok(Command::Selftest)).says(
-        "row test=NAME result=pass|fail text=TEXT, then ok passed=N failed=N",
-        "tests boards, disk, clock and keys without disturbing a recording",
+        "row test=NAME result=pass|fail|skip …, the last with digest=HEX sig=HEX key=HEX, then ok \
+         passed=N failed=N",
+        "tests channels, clocks, blackout, keys and disk in ten seconds; disturbs no recording",
     ),
     entry("show", READERS, &[RECORDING], make::show).right("records.own or records.all").says(
         "row what=record|field|history|blackout|span|ledger …",

@@ -39,6 +39,9 @@ pub enum Word {
     Send(SendArgs),
     Agent(AgentArgs),
     Console(ConsoleArgs),
+    Meters(MetersArgs),
+    Selftest(SelftestArgs),
+    VerifyReport(VerifyReportArgs),
     Records(RecordsArgs),
     Show(ShowArgs),
     Export(ExportArgs),
@@ -177,6 +180,57 @@ pub struct ConsoleArgs {
     /// The technician's name [default: asked for]
     #[arg(long)]
     pub user: Option<String>,
+}
+
+/// Show the levels of all channels, live
+///
+/// Asks for user and PIN as `console` does. Bars reach from -60 to 0 dB, | is the peak of the last
+/// two seconds; n and p turn the page, q stops. Where nothing can be painted (stdout is no
+/// terminal, or a dumb one), prints the levels once, as a table.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hushbox meters
+  hushbox meters /dev/ttyUSB0 --rate 9600 --user field")]
+pub struct MetersArgs {
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+}
+
+/// Test a running box, and write a report that it signs
+///
+/// Asks for user and PIN as `console` does. Takes about ten seconds and disturbs no recording: every
+/// channel's level and noise, the boards' clocks, sealing, the disk; and, where a board can loop
+/// back and has an idle channel, a tone through the whole way of a recording, with a blackout of it
+/// that must be nowhere on the disk. Exit status 1 if a test failed.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hushbox selftest
+  hushbox selftest /dev/ttyUSB0 --user field --report box-01.txt
+  hushbox verify-report box-01.txt --key box.pub")]
+pub struct SelftestArgs {
+    #[command(flatten)]
+    pub console: ConsoleArgs,
+    /// Write the signed report into this file; it must not exist
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// Check that a self-test's report is as the box wrote it
+///
+/// Needs the box's public key: a copy of its keys/box.pub, or its configuration. Exit status 1 if a
+/// byte was changed, or if another box signed it.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  hushbox verify-report box-01.txt --key box.pub")]
+pub struct VerifyReportArgs {
+    /// The report
+    pub file: PathBuf,
+    /// A copy of the box's public key [default: keys/box.pub of the box's data directory]
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    #[command(flatten)]
+    pub config: ConfigArgs,
 }
 
 /// List the records, newest first

@@ -6,11 +6,13 @@
 
 use crate::Outcome;
 use crate::cable;
-use crate::cli::ConsoleArgs;
+use crate::cli::{ConsoleArgs, MetersArgs};
 use crate::failure::Failure;
 use crate::input::{self, Input, Typed};
 use crate::lines;
+use crate::meters;
 use crate::prompt::{Link, Prompt};
+use crate::raw;
 use crate::screen::Screen;
 use crate::server::{self, Entry, Servers};
 use client::{Address, Connection, LinkError, Login, News};
@@ -42,7 +44,7 @@ pub fn run(args: &ConsoleArgs) -> Result<Outcome, Failure> {
         true => {
             let name = connection.greeting().name.clone();
             say(&format!("connected to {name} at {place}; help lists the commands, Tab helps\n"))?;
-            converse(connection)
+            converse(connection, link_rate(args))
         }
         false => {
             say(&lines::outcome(&reply.outcome))?;
@@ -50,10 +52,61 @@ pub fn run(args: &ConsoleArgs) -> Result<Outcome, Failure> {
             Session { connection, terminal }.talk(&mut input)
         }
     };
-    ended.map_err(|failure| match failure {
-        Stop::Tool(failure) => failure,
-        Stop::Link(error) => Failure::Link { address: place, error },
-    })
+    ended.map_err(|stop| stop.into_failure(place))
+}
+
+/// `hushbox meters`: logs in, and shows nothing else.
+pub fn meters(args: &MetersArgs) -> Result<Outcome, Failure> {
+    let args = &args.console;
+    let mut door = Door::of(args)?;
+    let Some((mut connection, _)) = log_in(args, &mut door, &mut Input::default())? else {
+        return Ok(Outcome::Unclean);
+    };
+    let place = connection.address().to_string();
+    let shown = show_meters(&mut connection, link_rate(args));
+    shown.map_err(|stop| stop.into_failure(place))
+}
+
+/// Logs in, asks one thing, and leaves; none: nobody was let in.
+pub fn ask_once(args: &ConsoleArgs, command: &str) -> Result<Option<Reply>, Failure> {
+    let mut door = Door::of(args)?;
+    let Some((mut connection, _)) = log_in(args, &mut door, &mut Input::default())? else {
+        return Ok(None);
+    };
+    let reply = server::ask(&mut connection, command)?;
+    // Whoever is next on a cable finds it free; if it broke meanwhile, it is free as well.
+    drop(connection.ask("quit"));
+    Ok(Some(reply))
+}
+
+/// Live where that can be, else once.
+fn show_meters(connection: &mut Connection, link_rate: u64) -> Result<Outcome, Stop> {
+    if raw::paints() {
+        let closed = meters::run(connection, link_rate).map_err(Stop::from)?;
+        if let Some(text) = closed.text() {
+            eprint!("{text}");
+        }
+        return Ok(if closed.is_refused() { Outcome::Unclean } else { Outcome::Done });
+    }
+    match meters::once(connection)? {
+        Ok(text) => {
+            say(&text)?;
+            Ok(Outcome::Done)
+        }
+        Err(reply) => {
+            eprint!("{}", lines::outcome(&reply.outcome));
+            Ok(Outcome::Unclean)
+        }
+    }
+}
+
+/// Bits a second between here and the box.
+fn link_rate(args: &ConsoleArgs) -> u64 {
+    let named = args.server.servers.iter().any(|address| match address {
+        Address::Unix(path) => path.starts_with("/dev/"),
+        _ => false,
+    });
+    if args.tty.is_some() || named { args.rate.into() } else { u64::MAX }
 }
 
 /// The way to the box.
@@ -143,13 +196,17 @@ fn ask(input: &mut Input, question: &str) -> Result<String, Failure> {
 }
 
 /// With a line editor, for a person.
-fn converse(connection: Box<Connection>) -> Result<Outcome, Stop> {
+fn converse(connection: Box<Connection>, link_rate: u64) -> Result<Outcome, Stop> {
     let link = Link::new(connection);
     let mut prompt = Prompt::start(&link, OWN)?;
     while let Some(line) = prompt.line()? {
         let line = if line.trim() == "exit" { "quit" } else { line.trim() };
         let mut kept = link.take()?;
         if line.is_empty() {
+            continue;
+        }
+        if line == "meters" {
+            show_meters(&mut kept.connection, link_rate)?;
             continue;
         }
         let screen = Screen::of(prompt.size());
@@ -171,6 +228,24 @@ fn converse(connection: Box<Connection>) -> Result<Outcome, Stop> {
 enum Stop {
     Tool(Failure),
     Link(LinkError),
+}
+
+impl Stop {
+    fn into_failure(self, address: String) -> Failure {
+        match self {
+            Stop::Tool(failure) => failure,
+            Stop::Link(error) => Failure::Link { address, error },
+        }
+    }
+}
+
+impl From<meters::Trouble> for Stop {
+    fn from(trouble: meters::Trouble) -> Stop {
+        match trouble {
+            meters::Trouble::Tool(failure) => Stop::Tool(failure),
+            meters::Trouble::Link(error) => Stop::Link(error),
+        }
+    }
 }
 
 impl From<Failure> for Stop {

@@ -23,20 +23,6 @@ pub fn line(word: &str, of: &Pairs) -> String {
     text(bytes)
 }
 
-/// What happened, for people: the time, what, and the rest as it came.
-pub fn event(of: &Pairs) -> String {
-    let of_key = |wanted: &str| {
-        let found = of.0.iter().find(|(key, _)| key == wanted);
-        found.map_or("", |(_, value)| value.as_str())
-    };
-    // Of a moment like 2026-11-22T16:19:11.123Z the clock is enough.
-    let time = of_key("time").split(['T', '.']).nth(1).unwrap_or("--:--:--");
-    let rest = of.0.iter().filter(|(key, _)| !["seq", "what", "time"].contains(&key.as_str()));
-    let rest = Pairs(rest.cloned().collect());
-    let what = crate::table::plain(of_key("what"));
-    format!("{} {}", crate::table::plain(time), line(&what, &rest))
-}
-
 /// `ok …` or `err …` with its end.
 pub fn outcome(of: &Result<Pairs, Failure>) -> String {
     match of {

@@ -6,6 +6,7 @@
 
 mod agent;
 mod cable;
+mod canvas;
 mod check;
 mod cli;
 mod clock;
@@ -17,14 +18,19 @@ mod document;
 mod enrol;
 mod export;
 mod failure;
+mod gauge;
+mod happened;
 mod input;
 mod keys;
 mod lines;
 mod manifest;
+mod meters;
 mod part;
 mod progress;
 mod prompt;
+mod raw;
 mod records;
+mod report;
 mod screen;
 mod send;
 mod server;
@@ -66,6 +72,9 @@ fn run(word: Word) -> Result<Outcome, Failure> {
         Word::Send(args) => send::run(&args),
         Word::Agent(args) => agent::run(&args),
         Word::Console(args) => console::run(&args),
+        Word::Meters(args) => console::meters(&args),
+        Word::Selftest(args) => report::selftest(&args),
+        Word::VerifyReport(args) => report::verify(&args),
         Word::Records(args) => records::run(&args),
         Word::Show(args) => show::run(&args),
         Word::Export(args) => export::run(&args),

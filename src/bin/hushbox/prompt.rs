@@ -6,7 +6,7 @@
 
 use crate::complete::complete;
 use crate::failure::Failure;
-use crate::lines;
+use crate::happened;
 use client::{Connection, LinkError, News};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustyline::error::ReadlineError;
@@ -161,7 +161,7 @@ fn serve(kept: &mut Kept, silent: bool, text: &mut String) -> Result<(), LinkErr
     }
     while let Some(news) = kept.connection.next_event(Duration::ZERO)? {
         if let News::Event(pairs) = news {
-            text.push_str(&lines::event(&pairs));
+            text.push_str(&happened::line(&pairs));
         }
     }
     Ok(())

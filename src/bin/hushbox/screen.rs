@@ -6,6 +6,7 @@
 use crate::failure::Failure;
 use crate::input::{self, Input, Typed};
 use crate::lines;
+use crate::report;
 use crate::table::wrap;
 use hushbox::alarm;
 use protocol::client::{Pairs, Reply};
@@ -32,6 +33,9 @@ impl Screen {
     pub fn show(&self, command: &str, reply: &Reply) -> Result<(), Failure> {
         let mut text = match command {
             "alarms" => alarms(reply, self.columns),
+            "selftest" => {
+                report::shown(reply).unwrap_or_else(|| lines::tables_within(reply, self.columns))
+            }
             _ => lines::tables_within(reply, self.columns),
         };
         text.push_str(&self.outcome(reply));
