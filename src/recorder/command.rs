@@ -198,9 +198,10 @@ impl Recorder {
                 self.record_start_for(now, &device, &by)
             }
             Command::RecordStop { device: Some(device) } => self.record_stop_for(now, &device, &by),
-            Command::ScreenStart | Command::ScreenStop => {
-                self.may_screen(own()?)?;
-                Err(Code::DesktopDisabled.into())
+            Command::ScreenStart => self.screen_start(now, own()?),
+            Command::ScreenStop => self.screen_stop(now, own()?),
+            Command::Segment { recording, start, duration_ms } => {
+                self.segment(id, (&recording, &start), duration_ms)
             }
             Command::BlackoutStart { lead_ms, agent: None } => {
                 self.blackout_start(now, own()?, &by, (lead_ms, woke))
@@ -276,7 +277,6 @@ impl Recorder {
 fn verb(command: &Command<'_>) -> &'static str {
     match command {
         Command::Selftest => "selftest",
-        Command::Segment { .. } => "segment",
         _ => "this command",
     }
 }
