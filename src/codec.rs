@@ -35,6 +35,8 @@ pub enum CodecError {
     Grid { rate: u32 },
     #[error("opus codes 8000, 12000, 16000, 24000 or 48000 Hz, not {rate}")]
     Rate { rate: u32 },
+    #[error("a screen has no audio to code")]
+    NoAudio,
     #[error("a recording has 1 or 2 sides, not {sides}")]
     Sides { sides: u8 },
     #[error("opus takes {min} to {max} bit/s per side, not {bitrate}")]
@@ -122,6 +124,7 @@ impl Encoder {
             CodecKind::Pcm => Coder::Pcm,
             CodecKind::Ulaw => Coder::Ulaw,
             CodecKind::Opus => Coder::Opus(opus::OpusEncoder::new(rate, grid, bitrate_per_side)?),
+            CodecKind::Screen => return Err(CodecError::NoAudio),
         };
         Ok(Encoder { coder, grid, ended: false })
     }
@@ -214,6 +217,7 @@ impl Decoder {
             CodecKind::Pcm => Reader::Pcm,
             CodecKind::Ulaw => Reader::Ulaw,
             CodecKind::Opus => Reader::Opus(opus::OpusDecoder::new(rate, grid, delay_frames)?),
+            CodecKind::Screen => return Err(CodecError::NoAudio),
         };
         Ok(Decoder { reader, grid, ended: false })
     }

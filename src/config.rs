@@ -150,6 +150,8 @@ pub enum CodecKind {
     Ulaw,
     /// 16 bit little-endian samples, bit-exact.
     Pcm,
+    /// Video of a screen; no configuration names it. Its frames are milliseconds.
+    Screen,
 }
 
 /// How audio waits and is encoded.

@@ -159,3 +159,33 @@ pub const UNDURABLE_BYTES: usize = 4 << 20;
 
 /// A stop that the disk does not take ends without it after this long.
 pub const STOP_DOWN_MS: u64 = 3000;
+
+/// Screens: a piece of video waits for the holdback and this much more, a blackout hides so much
+/// more on either side, and no piece may lie further ahead of the box's clock than twice of it:
+/// what the clocks of a workstation and the box may differ by after a `ping`.
+pub const SCREEN_MARGIN_MS: u64 = 250;
+pub const SCREEN_AHEAD_MS: u64 = 2 * SCREEN_MARGIN_MS;
+
+/// A piece that is older than this and twice the holdback cannot be sorted in any more: the client
+/// holds it back for lead and margin, it lasts some seconds, and a network may be slow.
+pub const SCREEN_LATE_MS: u64 = 15_000;
+
+/// A gap that is shorter is none: the picture from before still stands. Five pictures at the
+/// slowest rate that is usual, and what a client needs to begin.
+pub const SCREEN_JOIN_MS: u64 = 1000;
+
+/// Longest piece of video. What has no video is written down after `SCREEN_REST_MS`, in parts of
+/// at most `SCREEN_PASS_MS`.
+pub const SCREEN_PIECE_MS: u32 = 10_000;
+pub const SCREEN_REST_MS: u64 = 5000;
+pub const SCREEN_PASS_MS: u64 = 600_000;
+const _: () = assert!((SCREEN_PIECE_MS as u64) + SCREEN_JOIN_MS < 60_000);
+const _: () = assert!(SCREEN_PASS_MS < crate::store::media::MAX_CHUNK_FRAMES);
+
+/// Video that waits in memory, of one screen and of all: 100 kbit/s are 12.5 kB a second, and
+/// seven seconds of it wait.
+pub const SCREEN_HELD_BYTES: usize = 8 << 20;
+pub const SCREENS_HELD_BYTES: usize = 64 << 20;
+
+/// Video that the disk was given and has not made durable; more waits, so that audio never does.
+pub const SCREENS_UNSYNCED_BYTES: usize = 16 << 20;

@@ -11,7 +11,7 @@
 //! `retention` and `expiry` (deleting), `rights` (who may do what right now), `command` (one short
 //! function per command), `library` (reading records), `listing`, `past` (what is on the disk
 //! only), `doors` (who may come in), `news` (what to tell whom), `storage` (journal and jobs),
-//! `undurable` (what is told again), `checkpoints` (when to sign).
+//! `undurable` (what is told again), `checkpoints` (when to sign), `screens` (video, beside it).
 
 mod activity;
 mod agent;
@@ -37,6 +37,7 @@ mod recall;
 mod recording;
 mod retention;
 mod rights;
+mod screens;
 mod session;
 mod stops;
 mod storage;
@@ -270,6 +271,7 @@ pub struct Recorder {
     recall: recall::Recall,
     call_key: Option<DataKey>,
     retention: retention::Retention,
+    screens: screens::Screens,
     next_call_tick: Mono,
     /// Recordings that have to begin as soon as there is an envelope.
     cut: Vec<Cut>,
@@ -338,6 +340,7 @@ impl Recorder {
             self.settle_stops(now);
             self.tick_blackouts(now);
             self.release(now);
+            self.tick_screens(now);
             self.tick_retention(now);
         }
         self.tick_past();
@@ -365,6 +368,14 @@ impl Recorder {
         use protocol::Kind;
         let kind = self.sessions.get(session).and_then(Session::kind);
         matches!(kind, Some(Kind::Agent | Kind::Supervisor | Kind::Cti))
+    }
+
+    /// Bytes of the longest data block that a session may send.
+    #[must_use]
+    pub fn block_bytes(&self, session: SessionId) -> usize {
+        let kind = self.sessions.get(session).and_then(Session::kind);
+        let screen = kind == Some(protocol::Kind::Screen);
+        if screen { protocol::DATA_BYTES } else { limits::REQUEST_BYTES }
     }
 
     /// When `turn` must be called again even if nothing happens.
@@ -460,7 +471,7 @@ impl Recorder {
             return;
         }
         let open = self.recordings.iter().any(|recording| recording.tape.is_some());
-        if open || !self.storage.stopping_done(now, &mut self.index) {
+        if open || self.screens.at_work() || !self.storage.stopping_done(now, &mut self.index) {
             return;
         }
         self.stopped = true;
@@ -470,6 +481,7 @@ impl Recorder {
     /// What must hold after every turn, whatever others sent.
     fn check_invariants(&self) {
         assert!(self.recordings.len() <= limits::RECORDINGS_MAX);
+        self.screens.check();
         let tapes = self.recordings.iter().filter_map(|recording| recording.tape.as_ref());
         for reel in tapes.map(|tape| &tape.reel).chain(self.recall.reels()) {
             let ring = &self.channels[reel.channel.0].ring;

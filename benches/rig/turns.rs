@@ -105,6 +105,7 @@ impl Turns {
             identities: Vec::new(),
             anchor: false,
             closed: Vec::new(),
+            screens: Vec::new(),
         };
         let recorder = Recorder::new(now, boot).expect("a recorder");
         let mut turns = Turns {

@@ -19,7 +19,7 @@ pub mod reply;
 pub mod state;
 pub mod table;
 
-pub use assembler::{Assembler, Piece};
+pub use assembler::{Assembler, DATA_BYTES, Piece};
 pub use client::{Client, ClientEvent};
 pub use code::{Code, Refusal};
 pub use command::{CallArgs, Command, Hello, RecordsQuery};

@@ -252,6 +252,8 @@ pub struct CaptureState {
     pub blackout: bool,
     /// From when on this holds, RFC 3339; wall-clock time, so that audio and screen agree.
     pub since: String,
+    /// How long the client holds video back before it sends it, milliseconds.
+    pub hold_ms: u64,
 }
 
 impl CaptureState {
@@ -265,6 +267,7 @@ impl CaptureState {
             .pair("kbps", self.kbps)
             .pair("blackout", on_off(self.blackout))
             .pair("since", &self.since)
+            .pair("hold_ms", self.hold_ms)
             .end();
     }
 
@@ -279,6 +282,8 @@ impl CaptureState {
             kbps: count("kbps", need("kbps")?)?,
             blackout: is_on("blackout", need("blackout")?)?,
             since: need("since")?.to_owned(),
+            // Boxes before it did not say.
+            hold_ms: line.get("hold_ms").map_or(Ok(0), |value| count("hold_ms", value))?,
         })
     }
 }
@@ -392,6 +397,7 @@ mod tests {
             kbps: 100,
             blackout: true,
             since: "2026-11-22T12:00:00.000Z".to_owned(),
+            hold_ms: 2250,
         };
         let line = written(|out| state.write(out));
         assert_eq!(CaptureState::parse(&Line::parse(&line).expect("a line")), Ok(state));

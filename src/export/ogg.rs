@@ -93,6 +93,7 @@ impl<W: Write> OggWriter<W> {
         let encoder = Box::new(OpusEncoder::new(rate, grid, BITRATE)?);
         let (source, delay) = match sound.codec {
             CodecKind::Opus => (Source::Remux, sound.delay_frames),
+            CodecKind::Screen => return Err(CodecError::NoAudio.into()),
             CodecKind::Pcm | CodecKind::Ulaw => {
                 let delay = encoder.delay_frames();
                 let coder = Coder { encoder, owing: false, left_out: false };

@@ -48,6 +48,8 @@ pub struct Open {
     pub captured_us: u64,
     pub warned: bool,
     pub covered: Vec<ChannelIndex>,
+    /// From when on screens are hidden, in milliseconds since the daemon started.
+    pub screen_from: Position,
     pub receipt: Receipt,
 }
 
@@ -152,6 +154,7 @@ impl Recorder {
             captured_us: 0,
             warned: false,
             covered: channels,
+            screen_from: Position(now.mono.0 / 1000).back(u64::from(press.lead_ms)),
             receipt: receipt.clone(),
         });
         let (holder, by) = (press.holder, press.by.to_string());

@@ -64,6 +64,8 @@ pub struct Boot {
     pub anchor: bool,
     /// Ends of recordings that were cut; their media files are complete now.
     pub closed: Vec<RecordingEnded>,
+    /// The same of the screens beside them.
+    pub screens: Vec<RecordingEnded>,
 }
 
 /// Free buffers for chunks: two per channel and some for facts.
@@ -77,7 +79,7 @@ impl Recorder {
     /// # Errors
     /// When the codec refuses the configured rate or bitrate.
     pub fn new(now: Now, boot: Boot) -> Result<Recorder, CodecError> {
-        let Boot { config, mut index, box_key, closed, .. } = boot;
+        let Boot { config, mut index, box_key, closed, screens, .. } = boot;
         let channels = channels(&config);
         let encoders = encoders(&config)?;
         let longest = encoders.iter().flatten().map(Reel::chunk_bytes).max().unwrap_or(0);
@@ -90,8 +92,8 @@ impl Recorder {
         }
         let number = index.boot() + 1;
         let deleted = deleted_files(&index).collect();
-        let facts = closed.into_iter().map(Fact::RecordingEnded);
-        note_all(now, (&mut storage, &mut index), facts.chain([started(&config, number)]));
+        let facts = ends(closed, screens).chain([started(&config, number)]);
+        note_all(now, (&mut storage, &mut index), facts);
         let mut recorder = Recorder {
             directory: Directory::new(&config.agents, &config.workstations),
             boot: number,
@@ -128,6 +130,7 @@ impl Recorder {
             reader: library::Reader::default(),
             recall: Recall::default(),
             retention: Retention::default(),
+            screens: super::screens::Screens::default(),
             cut: Vec::new(),
             next_loss_log: Mono(0),
             doors: super::doors::Doors::default(),
@@ -261,6 +264,7 @@ impl Recorder {
                 captured_us: old.earlier_ms() * 1000,
                 warned: false,
                 covered: Vec::new(),
+                screen_from: Position(0),
                 receipt: Receipt {
                     recording: None,
                     at: Position(0),
@@ -326,13 +330,20 @@ impl Recorder {
 fn usual_chunk_bytes(config: &Config) -> usize {
     match config.audio.codec {
         CodecKind::Opus => config.audio.bitrate as usize / 8 * 2,
-        CodecKind::Ulaw | CodecKind::Pcm => usize::MAX,
+        CodecKind::Ulaw | CodecKind::Pcm | CodecKind::Screen => usize::MAX,
     }
 }
 
 /// What the run before deleted: its files may still be there.
 fn deleted_files(index: &Index) -> impl Iterator<Item = String> {
-    index.deletions().filter_map(|(id, at)| Some(layout::media_path(at?, id)))
+    let both = |at, id| [layout::media_path(at, id), layout::screen_path(at, id)];
+    index.deletions().filter_map(move |(id, at)| Some(both(at?, id))).flatten()
+}
+
+/// What the last stop cut, told at last.
+fn ends(closed: Vec<RecordingEnded>, screens: Vec<RecordingEnded>) -> impl Iterator<Item = Fact> {
+    let screens = screens.into_iter().map(Fact::ScreenEnded);
+    closed.into_iter().map(Fact::RecordingEnded).chain(screens)
 }
 
 fn note_all(

@@ -21,6 +21,10 @@ pub struct Counters {
     pub calls_without_channel: u64,
     /// Times a chunk had to wait because the disk was slow.
     pub block_waits: u64,
+    /// Pieces of video that came, their bytes, and how many were refused.
+    pub screen_pieces: u64,
+    pub screen_bytes: u64,
+    pub screen_refused: u64,
     refused: Vec<(Code, u64)>,
 }
 
@@ -247,9 +251,12 @@ impl Recorder {
         let ring_bytes: u64 = self.channels.iter().map(|c| c.ring.bytes()).sum();
         let sessions = self.sessions.iter();
         let agents = sessions.filter(|s| s.kind() == Some(Kind::Agent)).count();
-        let rows: [(&str, u64); 21] = [
+        let rows: [(&str, u64); 24] = [
             ("hushbox_uptime_seconds", now.mono.0 / 1_000_000),
             ("hushbox_captured_frames_total", counters.captured_frames),
+            ("hushbox_screen_pieces_total", counters.screen_pieces),
+            ("hushbox_screen_bytes_total", counters.screen_bytes),
+            ("hushbox_screen_pieces_refused_total", counters.screen_refused),
             ("hushbox_lost_frames_total", counters.lost_frames),
             ("hushbox_lines_total", counters.lines),
             ("hushbox_sessions_total", counters.sessions),

@@ -199,9 +199,10 @@ impl Recorder {
                 self.record_start_for(now, &device, &by)
             }
             Command::RecordStop { device: Some(device) } => self.record_stop_for(now, &device, &by),
-            Command::ScreenStart | Command::ScreenStop => {
-                self.may_screen(own()?)?;
-                Err(Code::DesktopDisabled.into())
+            Command::ScreenStart => self.screen_start(now, own()?),
+            Command::ScreenStop => self.screen_stop(now, own()?),
+            Command::Segment { recording, start, duration_ms } => {
+                self.segment(id, (&recording, &start), duration_ms)
             }
             Command::BlackoutStart { lead_ms, agent: None } => {
                 self.blackout_start(now, own()?, &by, (lead_ms, woke))
@@ -266,19 +267,8 @@ impl Recorder {
             }
             other => Err(Refusal::new(
                 Code::BadCommand,
-                format!(
-                    "this box does not serve `{}` yet; `help` lists what it does",
-                    verb(&other)
-                ),
+                format!("`{}` is answered elsewhere", other.verb()),
             )),
         }
-    }
-}
-
-/// The verb of a command that is in the protocol but not yet served.
-fn verb(command: &Command<'_>) -> &'static str {
-    match command {
-        Command::Segment { .. } => "segment",
-        _ => "this command",
     }
 }

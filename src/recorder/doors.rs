@@ -195,6 +195,10 @@ impl Recorder {
     /// A line came where a data block should have come: that is the answer.
     pub(super) fn miss_block(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.piece.take().is_some() {
+            let text = "a data block must follow: data BYTES, the video, LF";
+            return self.refuse_now(id, &Refusal::new(Code::BadArgument, text));
+        }
         if session.enrols_with.take().is_some() {
             let text = "a data block must follow: data BYTES, the request (CSR), LF";
             self.refuse_now(id, &Refusal::new(Code::BadArgument, text));
@@ -207,6 +211,18 @@ impl Recorder {
             return;
         };
         session.last_line = now.mono;
+        if let Some(piece) = session.piece.take() {
+            let taken = block.and_then(|video| self.take_piece(now, id, (piece, video)));
+            match taken {
+                Ok(()) => {
+                    let mut bytes = Vec::new();
+                    reply::ok(&mut bytes).end();
+                    self.answer_now(id, bytes);
+                }
+                Err(refusal) => self.refuse_now(id, &refusal),
+            }
+            return;
+        }
         let Some(code) = session.enrols_with.take() else { return };
         match block.and_then(|request| self.begin_signing(now, id, (&code, request))) {
             Ok(()) => {}

@@ -112,7 +112,12 @@ impl Recorder {
     }
 
     /// Tells those who were to hear that a recording is kept that it is not.
-    fn refuse_promises(&mut self, id: RecordingId, error: DiskError, all: bool) -> Reasons {
+    pub(super) fn refuse_promises(
+        &mut self,
+        id: RecordingId,
+        error: DiskError,
+        all: bool,
+    ) -> Reasons {
         let code = if error == DiskError::Full { Code::DiskFull } else { Code::Storage };
         let text = format!("nothing is recorded: {error}; tell a technician");
         let (mut bytes, mut gone) = (Vec::new(), Reasons::default());
@@ -143,8 +148,16 @@ impl Recorder {
             Came::Back => self.store_back(now),
         }
         match media {
-            Some((file, result, true)) => self.file_opened(now, file, result),
-            Some((file, Err(error), false)) => self.file_failed(now, file, error),
+            Some((file, result, opened)) => {
+                if let Err(error) = result {
+                    self.screen_failed(now, file, error);
+                }
+                match result {
+                    _ if opened => self.file_opened(now, file, result),
+                    Err(error) => self.file_failed(now, file, error),
+                    Ok(()) => {}
+                }
+            }
             _ => {}
         }
         if space {
@@ -157,6 +170,7 @@ impl Recorder {
         self.alarm_writing(now, error, text);
         let open = self.recordings.iter().filter(|recording| recording.tape.is_some());
         let files: Vec<FileId> = open.map(|recording| recording.file).collect();
+        self.screens_failed(now, error);
         for file in files {
             if let Some(index) = self.index_of(file) {
                 self.move_on(now, index, 0);
@@ -181,7 +195,7 @@ impl Recorder {
         self.stale_news.extend(agents);
     }
 
-    fn alarm_writing(&mut self, now: Now, error: DiskError, text: &str) {
+    pub(super) fn alarm_writing(&mut self, now: Now, error: DiskError, text: &str) {
         let code = match error {
             DiskError::Full => alarm::Code::DiskFull,
             DiskError::Failed(_) => alarm::Code::DiskFailed,
@@ -227,6 +241,7 @@ impl Recorder {
                 self.complete(now, index);
             }
         }
+        self.screens_synced(now, durable);
         if !opening && !self.storage.is_down() {
             self.settle(now, alarm::Code::DiskFull, WRITING);
             self.settle(now, alarm::Code::DiskFailed, WRITING);

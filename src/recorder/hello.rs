@@ -103,10 +103,7 @@ impl Recorder {
                 Ok(self.welcome(now, id, hello, Some(agent)))
             }
             Kind::Technician => self.technician_hello(now, id, hello),
-            Kind::Screen => {
-                let text = "this box does not take screen capture clients yet";
-                Err(Refusal::new(Code::DesktopDisabled, text))
-            }
+            Kind::Screen => self.screen_hello(now, id, hello),
             Kind::Cti | Kind::Monitor => Ok(self.welcome(now, id, hello, None)),
         }
     }
@@ -131,7 +128,7 @@ impl Recorder {
         Ok(agent)
     }
 
-    fn log_in(&mut self, now: Now, hello: &Hello<'_>) -> Result<AgentIndex, Refusal> {
+    pub(super) fn log_in(&mut self, now: Now, hello: &Hello<'_>) -> Result<AgentIndex, Refusal> {
         let user = hello.user.as_deref().unwrap_or_default();
         match self.directory.log_in(user, hello.domain.as_deref()) {
             Ok(agent) => Ok(agent),
@@ -233,7 +230,7 @@ impl Recorder {
         }
     }
 
-    fn welcome(
+    pub(super) fn welcome(
         &mut self,
         now: Now,
         id: SessionId,

@@ -300,6 +300,7 @@ impl Recorder {
             }
             row.end();
         }
+        Self::show_screen(record, out);
         reply::ok(out).end();
         true
     }
@@ -502,7 +503,7 @@ pub(super) fn direction_word(direction: crate::config::Direction) -> &'static st
     }
 }
 
-fn fate_word(fate: Fate) -> &'static str {
+pub(super) fn fate_word(fate: Fate) -> &'static str {
     match fate {
         Fate::Stored => "stored",
         Fate::Masked => "masked",

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::store::fact::{CallNumber, Reason, Reasons};
 use crate::time::Now;
 use crate::trace::Event;
-use protocol::{AgentState, Code, Refusal, ScreenMode, reply};
+use protocol::{AgentState, CaptureState, Code, Refusal, ScreenMode, reply};
 
 impl Recorder {
     /// Something about a call changed: its owner is told.
@@ -46,10 +46,28 @@ impl Recorder {
             reasons: if reasons.is_empty() { String::new() } else { reasons.to_string() },
             blackout: open.is_some(),
             blackout_ms: open.map_or(0, |open| open.captured_us / 1000),
-            screen: ScreenMode::Disabled,
+            screen: self.screen_mode(agent),
             can: self.can(agent),
-            note: left.map(|s| format!("the blackout ends by itself in {s} s; press stop if done")),
+            note: left
+                .map(|s| format!("the blackout ends by itself in {s} s; press stop if done"))
+                .or_else(|| self.screen_note(agent)),
         }
+    }
+
+    fn screen_mode(&self, agent: AgentIndex) -> ScreenMode {
+        match self.screen_client(agent) {
+            None => ScreenMode::Disabled,
+            Some(_) if self.screen_seen(agent) => ScreenMode::On,
+            Some(_) => ScreenMode::Off,
+        }
+    }
+
+    /// Why the screen is not recorded, for an agent who could expect that it is (E1).
+    fn screen_note(&self, agent: AgentIndex) -> Option<String> {
+        let expects = self.directory.agent(agent).screen
+            || self.agent_has(agent, crate::permission::Permission::Screen);
+        let disabled = self.screen_mode(agent) == ScreenMode::Disabled;
+        (expects && disabled).then(|| format!("screen: {}", self.screen_disabled(agent)))
     }
 
     /// Whether two states differ in anything but the running time of a blackout.
@@ -91,8 +109,30 @@ impl Recorder {
                 self.tell_state(id, agent);
             }
         }
+        self.tell_capture(id);
         self.tell_checkpoint(id);
         self.tell_events(id);
+    }
+
+    /// A screen capture client hears what it is to do, when that is something else.
+    fn tell_capture(&mut self, id: crate::id::SessionId) {
+        let Some(session) = self.sessions.get(id) else { return };
+        let Some(agent) = session.captures() else { return };
+        if session.room <= limits::REPLY_ROOM {
+            return;
+        }
+        let state = self.capture_state(id, agent);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let same =
+            |old: &CaptureState| CaptureState { since: old.since.clone(), ..state.clone() } == *old;
+        if session.sent_capture.as_ref().is_some_and(same) {
+            return;
+        }
+        let mut bytes = Vec::new();
+        state.write(&mut bytes);
+        session.sent_capture = Some(state);
+        session.room = session.room.saturating_sub(bytes.len());
+        self.outputs.push_back(Output::Send { session: id, bytes });
     }
 
     fn tell_state(&mut self, id: crate::id::SessionId, agent: AgentIndex) {

@@ -165,9 +165,12 @@ impl Recorder {
     fn erase(&mut self, now: Now, id: RecordingId, why: &str, by: &str) -> Ticket {
         let Some(record) = self.index.record(id) else { return self.storage.settled() };
         let (path, call) = (record.media_path(), record.began.call.number);
+        let screen = record.screen.as_ref().map(|_| record.screen_path());
         let (why, by) = (why.to_string(), by.to_string());
         let ticket = self.storage.note(&mut self.index, now, Fact::Deleted { id, why, by });
-        self.retention.waiting.push_back((ticket, path));
+        // With the first goes the key, and with the key all that it sealed.
+        let files = [Some(path), screen].into_iter().flatten();
+        self.retention.waiting.extend(files.map(|path| (ticket, path)));
         self.retention.rotate |= self.call_key.is_some() && call >= self.retention.key_from;
         ticket
     }
@@ -175,7 +178,8 @@ impl Recorder {
     /// Something of it is still in memory, or goes on.
     fn in_use(&self, record: &Record) -> bool {
         let known = self.calls.get(record.began.call.number).is_some();
-        known || record.is_running() || self.recording(record.id()).is_some()
+        let held = self.recording(record.id()).is_some() || self.screens.holds(record.id());
+        known || record.is_running() || held
     }
 
     /// `delete ID`: on request, by somebody with permission `admin`.

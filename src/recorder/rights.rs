@@ -27,7 +27,7 @@ impl Recorder {
         self.agent_has(agent, Permission::NotifyOnDemandOnly)
     }
 
-    fn need(&self, agent: AgentIndex, permission: Permission) -> Result<(), Refusal> {
+    pub(super) fn need(&self, agent: AgentIndex, permission: Permission) -> Result<(), Refusal> {
         if !self.agent_has(agent, permission) {
             return Err(Code::Denied.into());
         }
@@ -195,22 +195,6 @@ impl Recorder {
         if waits { Err(disk_failed()) } else { self.need_disk().map(|()| last) }
     }
 
-    /// Desktop-only recording needs a screen capture client, which this box does not serve yet
-    /// (E1).
-    pub(super) fn may_screen(&self, agent: AgentIndex) -> Result<(), Refusal> {
-        self.need(agent, Permission::Screen)?;
-        Err(Refusal::new(Code::DesktopDisabled, self.screen_disabled(agent)))
-    }
-
-    /// Why this agent's screen is not recorded, for people.
-    pub(super) fn screen_disabled(&self, agent: AgentIndex) -> &'static str {
-        if self.directory.agent(agent).screen {
-            "no screen capture client is connected from your workstation"
-        } else {
-            "your account is not set for screen recording; ask your administrator"
-        }
-    }
-
     /// Everything the agent may do right now.
     pub(super) fn can(&self, agent: AgentIndex) -> Can {
         let mut can = Can::default();
@@ -227,8 +211,8 @@ impl Recorder {
         add(Ability::BlackoutStart, self.may_blackout_start(agent).is_ok());
         let stop = self.may_blackout_stop(agent).and_then(|()| self.need_disk());
         add(Ability::BlackoutStop, stop.is_ok());
-        add(Ability::ScreenStart, self.may_screen(agent).is_ok());
-        add(Ability::ScreenStop, self.may_screen(agent).is_ok());
+        add(Ability::ScreenStart, self.may_screen_start(agent).is_ok());
+        add(Ability::ScreenStop, self.may_screen_stop(agent).is_ok());
         for field in 1..=FIELDS {
             add(Ability::Update(field), self.may_update(agent, field).is_ok());
         }

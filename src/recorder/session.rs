@@ -11,7 +11,7 @@ use crate::limits;
 use crate::recorder::library::Stream;
 use crate::store::fact::{Reason, Reasons};
 use crate::time::{Mono, Wall};
-use protocol::{AgentState, Kind};
+use protocol::{AgentState, CaptureState, Kind};
 use std::collections::VecDeque;
 
 /// What the shell knows of a peer when it connects.
@@ -63,6 +63,8 @@ pub struct Session {
     pub enrolled: Option<String>,
     /// The code it wants a certificate for; the request is still to come.
     pub enrols_with: Option<zeroize::Zeroizing<String>>,
+    /// The piece of video whose block is to come.
+    pub piece: Option<super::screens::Announced>,
     pub who: Option<Who>,
     pub since: Wall,
     pub opened: Mono,
@@ -79,6 +81,8 @@ pub struct Session {
     /// Bytes that may still be handed to the shell.
     pub room: usize,
     pub sent_state: Option<AgentState>,
+    /// The same, of a screen capture client.
+    pub sent_capture: Option<CaptureState>,
     /// Number of the checkpoint it was told last.
     pub sent_checkpoint: u64,
     /// Something about its agent changed since.
@@ -104,6 +108,7 @@ impl Session {
             secure: false,
             enrolled: None,
             enrols_with: None,
+            piece: None,
             who: None,
             since: now.wall,
             opened: now.mono,
@@ -115,6 +120,7 @@ impl Session {
             checking: false,
             room: limits::OUTPUT_BYTES,
             sent_state: None,
+            sent_capture: None,
             sent_checkpoint: 0,
             stale: false,
             stream: None,
@@ -135,6 +141,12 @@ impl Session {
     #[must_use]
     pub fn on_duty(&self) -> Option<AgentIndex> {
         self.who.as_ref().filter(|who| who.kind == Kind::Agent).and_then(|who| who.agent)
+    }
+
+    /// The agent whose screen it captures.
+    #[must_use]
+    pub fn captures(&self) -> Option<AgentIndex> {
+        self.who.as_ref().filter(|who| who.kind == Kind::Screen).and_then(|who| who.agent)
     }
 
     /// Whether its next line may be taken.

@@ -193,7 +193,7 @@ impl Recorder {
     }
 
     /// The name of a schedule and until when its recordings are kept.
-    fn retention(&self, wall: Wall, schedule: Option<usize>) -> (Option<String>, Wall) {
+    pub(super) fn retention(&self, wall: Wall, schedule: Option<usize>) -> (Option<String>, Wall) {
         let schedule = schedule.and_then(|index| self.config.schedules.get(index));
         let days = schedule.map_or(limits::RETENTION_DEFAULT_DAYS, |s| s.retention_days);
         let until = Wall(wall.0.saturating_add(i64::from(days) * DAY_MS));

@@ -357,6 +357,7 @@ impl Daemon {
         let Daemon { connections, recorder, clock, .. } = self;
         let Some(connection) = connections.get_mut(&id) else { return 0 };
         let session = SessionId(id);
+        connection.block_bytes = recorder.block_bytes(session);
         let mut taken = 0;
         while taken < most && connection.has_input() && recorder.takes_lines(session) {
             let mut deliver = |heard: Heard<'_>| {

@@ -74,6 +74,8 @@ pub struct Connection {
     input_to: usize,
     /// The data block that is coming; `None`: none is, or it is too large to be kept.
     block: Option<Vec<u8>>,
+    /// No larger one is kept.
+    pub block_bytes: usize,
     output: Vec<u8>,
     output_from: usize,
     /// Readiness is told once only, so it is remembered.
@@ -143,6 +145,7 @@ impl Connection {
             input_from: 0,
             input_to: 0,
             block: None,
+            block_bytes: limits::REQUEST_BYTES,
             output: Vec::new(),
             output_from: 0,
             readable: true,
@@ -232,7 +235,7 @@ impl Connection {
             Some(Piece::Line(line)) => deliver(Heard::Line(Ok(line))),
             Some(Piece::Refused(refusal)) => deliver(Heard::Line(Err(refusal))),
             Some(Piece::DataBegin(bytes)) => {
-                let fits = bytes <= limits::REQUEST_BYTES;
+                let fits = bytes <= self.block_bytes;
                 self.block = fits.then(|| Vec::with_capacity(bytes));
                 return false;
             }
@@ -243,8 +246,11 @@ impl Connection {
                 return false;
             }
             Some(Piece::DataEnd) => match self.block.take() {
-                Some(block) => deliver(Heard::Data(Ok(&block))),
-                None => deliver(Heard::Data(Err(too_large()))),
+                Some(mut block) => {
+                    deliver(Heard::Data(Ok(&block)));
+                    block.zeroize();
+                }
+                None => deliver(Heard::Data(Err(too_large(self.block_bytes)))),
             },
             Some(Piece::DataRefused(refusal)) => {
                 self.block = None;
@@ -438,7 +444,7 @@ impl Connection {
     }
 }
 
-fn too_large() -> Refusal {
-    let text = format!("a data block of more than {} bytes here", limits::REQUEST_BYTES);
+fn too_large(most: usize) -> Refusal {
+    let text = format!("a data block of more than {most} bytes here");
     Refusal::new(Code::BadArgument, text)
 }

@@ -40,8 +40,8 @@ impl Daemon {
     ) -> Result<Daemon, DaemonError> {
         let clock = Clock::start();
         let poll = Poll::new().map_err(system("poll"))?;
-        let waker = Waker::new(poll.registry(), Token(WAKER)).map_err(system("waker"))?;
-        let waker = Arc::new(waker);
+        let waker = Waker::new(poll.registry(), Token(WAKER)).map(Arc::new);
+        let waker = waker.map_err(system("waker"))?;
         let (data, box_key) = DataDir::open(&config)?;
         let queue = Disk::queue();
         super::printer::install(queue.0.clone(), log::LevelFilter::Info);
@@ -51,7 +51,6 @@ impl Daemon {
             log::warn!("{notice}");
         }
         let found = recover::recover(&data.path)?;
-        let recipients = data.recipients.clone();
         let boot = Boot {
             config: config.clone(),
             index: found.index,
@@ -65,6 +64,7 @@ impl Daemon {
             identities: data.identities.clone(),
             anchor: found.anchor,
             closed: found.closed,
+            screens: found.screens,
         };
         let mut recorder = Recorder::new(clock.now(), boot)?;
         let tls = open_tls(&config, &data.path, &clock)?;
@@ -90,7 +90,7 @@ impl Daemon {
             config_path: path,
             scribe: Helper::new(Vec::new(), false, waker.clone()),
             tester: Helper::new(Vec::new(), false, waker.clone()),
-            helper: Helper::new(recipients, seal, waker),
+            helper: Helper::new(data.recipients.clone(), seal, waker),
             poll,
             clock,
             recorder,

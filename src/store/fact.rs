@@ -368,6 +368,12 @@ pub enum Fact {
         machine: String,
         by: String,
     },
+    /// A call's recording has a screen beside its audio, in `ID.hbv`.
+    ScreenBegan {
+        id: RecordingId,
+    },
+    /// Its account, in milliseconds.
+    ScreenEnded(RecordingEnded),
 }
 
 /// A fact and when it was noted.

@@ -22,7 +22,7 @@ pub use blackouts::OpenBlackout;
 pub use doors::Enrolments;
 pub use filter::{Facets, Filter};
 pub use past::{Carried, Late};
-pub use record::{BlackoutSpan, Deletion, FieldChange, Record};
+pub use record::{BlackoutSpan, Deletion, FieldChange, Record, ScreenRecord};
 
 use crate::id::RecordingId;
 use crate::store::day::Locator;
@@ -51,6 +51,8 @@ pub struct Index {
     /// In the order they began, by their numbers.
     order: Vec<(u64, RecordingId)>,
     running: BTreeSet<RecordingId>,
+    /// Those whose screen has no end.
+    screens: BTreeSet<RecordingId>,
     calls: BTreeMap<CallNumber, LiveCall>,
     blackouts: Blackouts,
     enrolments: Enrolments,
@@ -106,6 +108,8 @@ impl Index {
             }
             Fact::RecordingBegan(began) => self.begin(sequence, at, began),
             Fact::RecordingEnded(ended) => self.end(at, ended),
+            Fact::ScreenBegan { id } => self.screen(*id, None),
+            Fact::ScreenEnded(ended) => self.screen(ended.id, Some(ended)),
             Fact::RecordingChanged { id, call, numbers } => {
                 self.with(*id, |record| record.change_call(call, numbers));
             }
@@ -236,6 +240,18 @@ impl Index {
         }
     }
 
+    /// A record has a screen, or its account.
+    fn screen(&mut self, id: RecordingId, ended: Option<&RecordingEnded>) {
+        let screen = ScreenRecord { ended: ended.cloned() };
+        self.with(id, |record| record.screen = Some(screen));
+        let known = self.records.contains_key(&id);
+        if known && ended.is_none() {
+            self.screens.insert(id)
+        } else {
+            self.screens.remove(&id)
+        };
+    }
+
     /// Changes what runs on a channel since the present start of the daemon.
     fn on_channel(&mut self, channel: u16, mut change: impl FnMut(&mut Record)) {
         for id in &self.running {
@@ -349,6 +365,11 @@ impl Index {
     /// Records without an end; those of an earlier `boot` than the present one were cut.
     pub fn running(&self) -> impl Iterator<Item = &Record> {
         self.running.iter().filter_map(|id| self.records.get(id))
+    }
+
+    /// Records whose screen has no end.
+    pub fn screens(&self) -> impl Iterator<Item = &Record> {
+        self.screens.iter().filter_map(|id| self.records.get(id))
     }
 
     /// What may be deleted at `now`, the longest overdue first: ended, past its retention, not

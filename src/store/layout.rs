@@ -98,6 +98,19 @@ pub fn parse_media(path: &str) -> Option<(String, RecordingId)> {
     Some((day, RecordingId::parse(name)?)).filter(|_| plain)
 }
 
+/// `media/2026/11/22/ID.hbv`: the screen of a call's recording, beside its audio. Its key is only
+/// in the media file.
+#[must_use]
+pub fn screen_path(began: Wall, id: RecordingId) -> String {
+    format!("{}/{id}.hbv", media_folder(began))
+}
+
+/// The day and the recording of such a path; anything else is `None`.
+#[must_use]
+pub fn parse_screen(path: &str) -> Option<(String, RecordingId)> {
+    parse_media(&format!("{}.hbm", path.strip_suffix(".hbv")?))
+}
+
 /// Whether it is a day as `Wall::day` writes it.
 fn is_day(text: &str) -> bool {
     text.parse::<jiff::civil::Date>().is_ok_and(|date| date.to_string() == text)
@@ -113,6 +126,10 @@ mod tests {
         let path = media_path(began, id);
         assert_eq!(path, "media/2026/11/22/a4dqobyha4dqobyh.hbm");
         assert_eq!(parse_media(&path), Some(("2026-11-22".into(), id)));
+        let path = screen_path(began, id);
+        assert_eq!(path, "media/2026/11/22/a4dqobyha4dqobyh.hbv");
+        assert_eq!(parse_screen(&path), Some(("2026-11-22".into(), id)));
+        assert_eq!((parse_media(&path), parse_screen("media/2026/11/22/x.hbm")), (None, None));
         assert_eq!(journal_path(&began.day()), "journal/2026-11-22.hbj");
         assert_eq!(parse_journal("journal/2026-11-22.hbj"), Some("2026-11-22"));
         assert_eq!(journal_part("journal/2026-11-22.hbj"), Some(("2026-11-22", 0)));

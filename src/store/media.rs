@@ -11,6 +11,7 @@
 mod fold;
 mod format;
 mod read;
+mod screen;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -18,6 +19,7 @@ mod write;
 
 pub use fold::SpanFold;
 pub use read::{Closing, MediaReader, Scan, chunks, scan};
+pub use screen::{KEY_ELSEWHERE, PIECE_HEAD_BYTES, Piece};
 pub use write::MediaWriter;
 
 use crate::config::CodecKind;
@@ -34,8 +36,9 @@ pub const MAX_RUNS: usize = 64;
 /// Frames of one chunk, whatever their fate: what a reader takes at once.
 pub const MAX_CHUNK_FRAMES: u64 = 1 << 20;
 
-/// Bytes of one chunk, header and payload: the window that reading keeps in memory.
-pub const MAX_CHUNK_BYTES: usize = 256 * 1024;
+/// Bytes of one chunk, header and payload: the window that reading keeps in memory. A piece of a
+/// screen's video is the longest, up to the protocol's 1 MiB.
+pub const MAX_CHUNK_BYTES: usize = (1 << 20) + 4096;
 
 /// Bytes of one chunk's payload as stored: what the largest chunk header leaves of a chunk.
 pub const MAX_PAYLOAD_BYTES: usize = MAX_CHUNK_BYTES - 1024;
@@ -50,6 +53,10 @@ pub const MAX_SPANS: usize = 2500;
 const _: () = assert!(MAX_PAYLOAD_BYTES + format::chunk_head_bytes(MAX_RUNS) <= MAX_CHUNK_BYTES);
 const _: () = assert!(MAX_HEADER_BYTES <= MAX_CHUNK_BYTES);
 const _: () = assert!(MAX_SPANS * 22 < crate::store::journal::MAX_BODY_BYTES - 2000);
+const _: () = assert!(
+    protocol::DATA_BYTES + PIECE_HEAD_BYTES + crate::store::seal::SEAL_TAG_BYTES
+        <= MAX_PAYLOAD_BYTES
+);
 // Half a second of two sides at 96,000 frames/s, 16 bit, fits.
 const _: () = assert!(48_000 * 2 * 2 + crate::store::seal::SEAL_TAG_BYTES <= MAX_PAYLOAD_BYTES);
 

@@ -9,6 +9,7 @@
 //! Files are reached through `Files` alone, so that a simulation recovers in the very same way.
 //! Nothing is decided here about calls or masks (see `recorder::boot`).
 
+use crate::id::RecordingId;
 use crate::span::Ledger;
 use crate::store::damage::Tail;
 use crate::store::fact::{RecordingEnd, RecordingEnded};
@@ -17,6 +18,7 @@ use crate::store::journal::{JournalError, JournalState, JournalWriter};
 use crate::store::journals::{Journals, Part};
 use crate::store::summary::{self, Catalogue};
 use crate::store::{layout, media};
+use crate::time::Position;
 use std::io::{self, Read};
 
 /// The files of a data directory; paths are relative to it.
@@ -94,6 +96,8 @@ pub struct Found {
     /// A checkpoint must come first: it anchors a chain that damage broke.
     pub anchor: bool,
     pub closed: Vec<RecordingEnded>,
+    /// The same of the screens beside them.
+    pub screens: Vec<RecordingEnded>,
 }
 
 /// Reads the journal and completes what was cut.
@@ -123,6 +127,7 @@ pub fn recover<F: Files>(files: &mut F) -> Result<Found, RecoverError> {
         day: None,
         anchor: !past.linked,
         closed: Vec::new(),
+        screens: Vec::new(),
     };
     if let Some(day) = last {
         for part in journals.of(day) {
@@ -132,13 +137,20 @@ pub fn recover<F: Files>(files: &mut F) -> Result<Found, RecoverError> {
     }
     let running: Vec<Record> = found.index.running().cloned().collect();
     for record in &running {
-        let ended = complete(files, record)?;
+        let ended = complete(files, record.id(), record.began.from, &record.media_path())?;
         log::warn!(
             "recording {} was cut: {} frames are kept, the rest is lost (power)",
             ended.id,
             ended.ledger.stored
         );
         found.closed.push(ended);
+    }
+    let screens: Vec<Record> = found.index.screens().cloned().collect();
+    for record in &screens {
+        let ended = complete(files, record.id(), Position(0), &record.screen_path())?;
+        let kept = ended.ledger.stored;
+        log::warn!("the screen of recording {} was cut: {kept} ms are kept", ended.id);
+        found.screens.push(ended);
     }
     sweep(files, &found)?;
     Ok(found)
@@ -184,22 +196,25 @@ fn read_last<F: Files>(
 }
 
 /// The end of a recording that has none, its file completed.
-fn complete<F: Files>(files: &mut F, record: &Record) -> Result<RecordingEnded, RecoverError> {
-    let began = &record.began;
-    let path = record.media_path();
+fn complete<F: Files>(
+    files: &mut F,
+    id: RecordingId,
+    from: Position,
+    path: &str,
+) -> Result<RecordingEnded, RecoverError> {
     let nothing = RecordingEnded {
-        id: began.id,
+        id,
         end: RecordingEnd::Power,
-        to: began.from,
+        to: from,
         ledger: Ledger::default(),
         spans: Vec::new(),
         digest: [0; 32],
         size: 0,
     };
-    let file = match files.open(&path) {
+    let file = match files.open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(nothing),
-        Err(error) => return Err(file_error(&path)(error)),
+        Err(error) => return Err(file_error(path)(error)),
     };
     let scan = match media::scan(file) {
         Ok(scan) => scan,
@@ -211,13 +226,13 @@ fn complete<F: Files>(files: &mut F, record: &Record) -> Result<RecordingEnded, 
     let (finished, spans) = match (&scan.trailer, scan.close_cut(RecordingEnd::Power)) {
         (Some(finished), _) => (*finished, scan.spans.clone()),
         (None, Some(closing)) => {
-            files.mend(&path, scan.good_bytes, &closing.bytes).map_err(file_error(&path))?;
+            files.mend(path, scan.good_bytes, &closing.bytes).map_err(file_error(path))?;
             (closing.finished, closing.spans)
         }
         (None, None) => return Ok(nothing),
     };
     Ok(RecordingEnded {
-        id: began.id,
+        id,
         end: finished.end,
         to: finished.to,
         ledger: finished.ledger,
@@ -234,14 +249,17 @@ fn sweep<F: Files>(files: &mut F, found: &Found) -> Result<(), RecoverError> {
     let folder = format!("{}/{}", layout::MEDIA, day.replace('-', "/"));
     for name in files.list(&folder).unwrap_or_default() {
         let path = format!("{folder}/{name}");
-        let Some((_, id)) = layout::parse_media(&path) else { continue };
-        if found.index.record(id).is_some() {
+        let screen = layout::parse_screen(&path);
+        let named = layout::parse_media(&path).or_else(|| screen.clone());
+        let Some((_, id)) = named else { continue };
+        let known = found.index.record(id);
+        if known.is_some_and(|record| screen.is_none() || record.screen.is_some()) {
             continue;
         }
         let scan = files.open(&path).map(media::scan);
         let empty = !matches!(&scan, Ok(Ok(scan)) if scan.chunks > 0);
         // While a disk was down at midnight, the old day's journal took in what began in the new.
-        if empty && !summary::may_know(files, &found.catalogue, id) {
+        if empty && (known.is_some() || !summary::may_know(files, &found.catalogue, id)) {
             log::warn!("{path}: never journalled and without audio; removed");
             files.remove(&path).map_err(file_error(&path))?;
         }

@@ -65,6 +65,12 @@ impl DataKey {
         DataKey(bytes)
     }
 
+    /// The key of the screen that belongs to this recording: another file, so another key.
+    #[must_use]
+    pub fn of_screen(&self) -> DataKey {
+        DataKey(blake3::derive_key("hushbox v1 screen", &self.0))
+    }
+
     /// The key for one use only; it does not lead back to this one or to its sisters.
     fn subkey(&self, context: &str) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(blake3::derive_key(context, &self.0))

@@ -16,7 +16,7 @@ pub use witness::Witnessed;
 use crate::id::RecordingId;
 use crate::store::damage::Tail;
 use crate::store::fact::{RecordingEnd, RecordingEnded};
-use crate::store::index::{Index, Record};
+use crate::store::index::Index;
 use crate::store::journal::{Checkpoint, Ending, Item, JournalError, JournalReader, JournalState};
 use crate::store::layout;
 use crate::store::media::{Finished, MediaError, Scan};
@@ -50,6 +50,8 @@ pub struct Verifier {
     checkpoints: BTreeMap<u64, Checkpoint>,
     unsigned: u64,
     seen: BTreeSet<RecordingId>,
+    /// Recordings whose screen's file was.
+    seen_screens: BTreeSet<RecordingId>,
 }
 
 /// What was found.
@@ -85,6 +87,7 @@ impl Verifier {
             checkpoints: BTreeMap::new(),
             unsigned: 0,
             seen: BTreeSet::new(),
+            seen_screens: BTreeSet::new(),
         }
     }
 
@@ -174,6 +177,10 @@ impl Verifier {
     /// file that failed there may be anything.
     #[must_use]
     pub fn media_bytes(&self, path: &str) -> Option<u64> {
+        if let Some((_, id)) = layout::parse_screen(path) {
+            let ended = self.index.record(id)?.screen_ended()?;
+            return (ended.end == RecordingEnd::Storage).then_some(ended.size);
+        }
         let (_, id) = layout::parse_media(path)?;
         self.index.record(id)?.certain_bytes()
     }
@@ -183,7 +190,9 @@ impl Verifier {
     pub fn media(&mut self, path: &str, scan: Result<&Scan, &MediaError>) {
         self.report.media += 1;
         let owned = path.to_owned();
-        let named = layout::parse_media(path).map(|(_, id)| id);
+        let screen = layout::parse_screen(path).is_some();
+        let named = layout::parse_media(path).or_else(|| layout::parse_screen(path));
+        let named = named.map(|(_, id)| id);
         let Some(record) = named.and_then(|id| self.index.record(id)) else {
             return if self.basis.running && named.is_some() {
                 self.report.notes.push(Note::New { path: owned });
@@ -191,23 +200,29 @@ impl Verifier {
                 self.find(Finding::MediaUnknown { path: owned });
             };
         };
-        let (id, expected) = (record.id(), record.media_path());
+        let id = record.id();
+        let expected = if screen { record.screen_path() } else { record.media_path() };
         if expected != path {
             return self.find(Finding::MediaMisplaced { path: owned, expected });
         }
         if record.deleted.is_some() {
             return self.find(Finding::MediaNotDeleted { path: owned, id });
         }
-        let running = self.basis.running && record.is_running();
-        let never_durable = record.ended.as_ref().is_some_and(|ended| ended.size == 0);
+        if screen && record.screen.is_none() {
+            return self.find(Finding::MediaUnknown { path: owned });
+        }
+        let ended = if screen { record.screen_ended() } else { record.ended.as_ref() };
+        let running = self.basis.running && ended.is_none();
+        let never_durable = ended.is_some_and(|ended| ended.size == 0);
         let findings = match scan {
-            Ok(scan) => compare(path, scan, record, running),
+            Ok(scan) => compare(path, scan, (id, ended), running),
             Err(_) if running => Vec::new(),
             // Said by `finish`, as if the file were not there.
             Err(MediaError::HeaderTorn { .. }) if never_durable => return,
             Err(why) => vec![Finding::MediaUnreadable { path: owned, why: why.clone() }],
         };
-        self.seen.insert(id);
+        let seen = if screen { &mut self.seen_screens } else { &mut self.seen };
+        seen.insert(id);
         self.report.findings.extend(findings);
     }
 
@@ -217,6 +232,18 @@ impl Verifier {
         self.report.findings.extend(self.torn.take().filter(|_| !self.basis.running));
         for record in self.index.list(&crate::store::index::Filter::default()) {
             let (id, path) = (record.id(), record.media_path());
+            let screen = record.screen.as_ref();
+            match (screen.map(|screen| &screen.ended), self.seen_screens.contains(&id)) {
+                (Some(Some(ended)), false) if ended.size > 0 => {
+                    let path = record.screen_path();
+                    self.report.findings.push(Finding::MediaMissing { path, id });
+                }
+                (Some(None), _) if !self.basis.running => {
+                    let path = record.screen_path();
+                    self.report.findings.push(Finding::NotRecovered { path, id });
+                }
+                _ => {}
+            }
             match (&record.ended, self.seen.contains(&id)) {
                 (Some(ended), false) if ended.size == 0 => {
                     self.report.notes.push(Note::NeverDurable { id });
@@ -252,7 +279,12 @@ impl Verifier {
 }
 
 /// What a media file and its record disagree in; `running` if the box is just writing it.
-fn compare(path: &str, scan: &Scan, record: &Record, running: bool) -> Vec<Finding> {
+fn compare(
+    path: &str,
+    scan: &Scan,
+    (id, ended): (RecordingId, Option<&RecordingEnded>),
+    running: bool,
+) -> Vec<Finding> {
     let path = || path.to_owned();
     let differs = |what| Finding::MediaDiffers { path: path(), what };
     let mut findings = Vec::new();
@@ -263,10 +295,10 @@ fn compare(path: &str, scan: &Scan, record: &Record, running: bool) -> Vec<Findi
         Tail::Torn { at } if !running => findings.push(Finding::MediaTorn { path: path(), at }),
         Tail::Torn { .. } | Tail::Clean => {}
     }
-    if scan.header.id != record.id() {
+    if scan.header.id != id {
         findings.push(differs(Differs::Id));
     }
-    let Some(ended) = &record.ended else { return findings };
+    let Some(ended) = ended else { return findings };
     if let (RecordingEnd::Storage, Some(closing)) = (ended.end, scan.close_cut(ended.end)) {
         findings.extend(compare_cut(scan, &closing.finished, ended).map(differs));
         return findings;

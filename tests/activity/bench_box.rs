@@ -80,6 +80,7 @@ impl BenchBox {
             identities: Vec::new(),
             anchor: false,
             closed: Vec::new(),
+            screens: Vec::new(),
         };
         let envelopes = u8::try_from(files.len()).unwrap() * 20;
         let recorder = Recorder::new(Now { mono: Mono(0), wall: began }, boot).unwrap();

@@ -202,6 +202,15 @@ impl SimBox {
         self.settle();
     }
 
+    /// Sends a line and the data block that belongs to it, and gives the answer.
+    pub fn say_with(&mut self, client: u32, line: &str, block: &[u8]) -> Vec<String> {
+        self.send(client, format!("{line}\n").as_bytes());
+        let before = self.news(client);
+        assert!(!before.iter().any(|line| line.starts_with("ok")), "{before:?}");
+        self.input(Input::Data { session: SessionId(client), block: Ok(block) });
+        before.into_iter().chain(self.news(client)).collect()
+    }
+
     /// Says `ping` and takes the answer, but nothing else, off what the client was sent.
     pub fn ping(&mut self, client: u32) {
         let before = self.client_mut(client).inbox.len();
@@ -526,6 +535,7 @@ fn start(
         identities: identities.to_vec(),
         anchor: found.anchor,
         closed: found.closed,
+        screens: found.screens,
     };
     Recorder::new(now, boot).unwrap()
 }

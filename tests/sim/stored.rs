@@ -186,5 +186,5 @@ impl SimBox {
 }
 
 fn is_media(path: &str) -> bool {
-    layout::parse_media(path).is_some()
+    layout::parse_media(path).or_else(|| layout::parse_screen(path)).is_some()
 }

@@ -52,6 +52,8 @@ pub struct Document {
     pub spans: Vec<Span>,
     pub ledger: Account,
     pub media: Media,
+    /// What of its call's screen is beside it.
+    pub screen: Option<Screen>,
     pub deleted: Option<Deleted>,
 }
 
@@ -141,6 +143,15 @@ pub struct Media {
     pub digest: Option<String>,
 }
 
+/// Milliseconds, of the box's clock since the daemon started.
+#[derive(Debug, Serialize)]
+pub struct Screen {
+    pub complete: bool,
+    pub spans: Vec<Span>,
+    pub ledger: Account,
+    pub media: Media,
+}
+
 #[derive(Debug, Serialize)]
 pub struct Deleted {
     pub at: String,
@@ -203,6 +214,7 @@ impl Document {
                 size: ended.map(|e| e.size).or(scan.map(|s| s.good_bytes)).unwrap_or(0),
                 digest: ended.map(|ended| HEXLOWER.encode(&ended.digest)),
             },
+            screen: screen(record),
             deleted: record.deleted.as_ref().map(|deletion| Deleted {
                 at: deletion.at.to_string(),
                 why: deletion.why.clone(),
@@ -210,6 +222,23 @@ impl Document {
             }),
         }
     }
+}
+
+fn screen(record: &Record) -> Option<Screen> {
+    let ended = record.screen.as_ref()?.ended.as_ref();
+    let spans = ended.map_or(&[][..], |ended| &ended.spans);
+    let from = ended.map_or(0, |e| e.to.0.saturating_sub(e.ledger.captured()));
+    let ms = |at: Position| at.0.saturating_sub(from);
+    Some(Screen {
+        complete: ended.is_some(),
+        spans: spans.iter().map(|one| span(one, ms)).collect(),
+        ledger: account(&ended.map(|ended| ended.ledger).unwrap_or_default()),
+        media: Media {
+            file: record.screen_path(),
+            size: ended.map_or(0, |ended| ended.size),
+            digest: ended.map(|ended| HEXLOWER.encode(&ended.digest)),
+        },
+    })
 }
 
 /// `running`, `ended` or `deleted`.
@@ -238,6 +267,7 @@ fn audio(record: &Record, to: Position) -> Audio {
         CodecKind::Opus => "opus",
         CodecKind::Ulaw => "ulaw",
         CodecKind::Pcm => "pcm",
+        CodecKind::Screen => "screen",
     };
     let (channel, rate, sides) = (began.channel, began.rate, began.sides);
     Audio { channel, codec, rate, sides, boot: record.boot, from: began.from.0, to: to.0 }

@@ -108,7 +108,9 @@ impl StoreDir {
                 let path = format!("{folder}/{name}");
                 match kind {
                     Kind::Folder => folders.push(path),
-                    Kind::File(size) if name.ends_with(".hbm") => found.push((path, size)),
+                    Kind::File(size) if name.ends_with(".hbm") || name.ends_with(".hbv") => {
+                        found.push((path, size));
+                    }
                     Kind::File(_) | Kind::Other => {}
                 }
             }

@@ -202,6 +202,7 @@ impl Recorder {
                     CodecKind::Opus => u64::from(self.config.audio.bitrate),
                     CodecKind::Ulaw => rate * 8,
                     CodecKind::Pcm => rate * 16,
+                    CodecKind::Screen => 0,
                 }
         };
         self.channels.iter().map(bits).sum::<u64>() / 8 * 86_400

@@ -8,7 +8,7 @@
 //! Nothing here knows files, or decides when a day is closed.
 
 use super::blackouts::Blackouts;
-use super::{Enrolments, Index, LiveCall, Record};
+use super::{Enrolments, Index, LiveCall, Record, ScreenRecord};
 use crate::id::RecordingId;
 use crate::store::day::Locator;
 use crate::store::fact::{CallNumber, Entry, Fact};
@@ -46,12 +46,13 @@ pub struct Late {
 /// The record that a fact changes, if it is one that only changes a record.
 fn subject(fact: &Fact) -> Option<RecordingId> {
     match fact {
-        Fact::RecordingEnded(ended) => Some(ended.id),
+        Fact::RecordingEnded(ended) | Fact::ScreenEnded(ended) => Some(ended.id),
         Fact::RecordingChanged { id, .. }
         | Fact::RecordingReasons { id, .. }
         | Fact::RecordingRetention { id, .. }
         | Fact::FieldSet { id, .. }
         | Fact::Protected { id, .. }
+        | Fact::ScreenBegan { id }
         | Fact::Deleted { id, .. } => Some(*id),
         Fact::BoxStarted { .. }
         | Fact::BoxStopped
@@ -75,8 +76,11 @@ impl Index {
     #[must_use]
     pub fn resume(carried: Carried) -> Index {
         let running = carried.records.iter().filter(|record| record.is_running());
+        let open = |screen: &ScreenRecord| screen.ended.is_none();
+        let screens = carried.records.iter().filter(|r| r.screen.as_ref().is_some_and(open));
         let mut index = Index {
             running: running.map(Record::id).collect(),
+            screens: screens.map(Record::id).collect(),
             order: carried.records.iter().map(|record| (record.sequence, record.id())).collect(),
             records: carried.records.into_iter().map(|record| (record.id(), record)).collect(),
             calls: carried.calls.into_iter().map(|call| (call.facts.number, call)).collect(),
@@ -128,6 +132,7 @@ impl Index {
     /// Records that entries to come may change without naming them.
     fn wanted(&self) -> BTreeSet<RecordingId> {
         let mut wanted = self.running.clone();
+        wanted.extend(&self.screens);
         wanted.extend(self.blackouts.open.values().flat_map(|open| &open.reached));
         let live = |record: &&Record| self.calls.contains_key(&record.began.call.number);
         wanted.extend(self.records.values().filter(live).map(Record::id));

@@ -38,6 +38,8 @@ pub struct Record {
     pub history: Vec<FieldChange>,
     pub protected: bool,
     pub deleted: Option<Deletion>,
+    /// Of a call's recording: the screen beside its audio.
+    pub screen: Option<ScreenRecord>,
     /// Where the facts stand that it is folded from, but for those of blackouts.
     pub entries: Vec<Locator>,
 }
@@ -57,6 +59,13 @@ pub struct BlackoutSpan {
     /// How the blackout ended (G4); `None` while it is open somewhere.
     pub end: Option<BlackoutEnd>,
     pub ended_by: Option<String>,
+}
+
+/// The screen of a call's recording.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScreenRecord {
+    /// Its account, in milliseconds; `None` while it goes on.
+    pub ended: Option<RecordingEnded>,
 }
 
 /// One update of a user-defined field.
@@ -104,6 +113,7 @@ impl Record {
             history: Vec::new(),
             protected: false,
             deleted: None,
+            screen: None,
             entries: Vec::new(),
         }
     }
@@ -144,6 +154,25 @@ impl Record {
     #[must_use]
     pub fn media_path(&self) -> String {
         crate::store::layout::media_path(self.at, self.began.id)
+    }
+
+    /// The file of its screen, relative to the data directory.
+    #[must_use]
+    pub fn screen_path(&self) -> String {
+        crate::store::layout::screen_path(self.at, self.began.id)
+    }
+
+    /// How its screen ended, if it has one and that is known.
+    #[must_use]
+    pub fn screen_ended(&self) -> Option<&RecordingEnded> {
+        self.screen.as_ref().and_then(|screen| screen.ended.as_ref())
+    }
+
+    /// Bytes of all its files that are complete.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let audio = self.ended.as_ref().map_or(0, |ended| ended.size);
+        audio.saturating_add(self.screen_ended().map_or(0, |ended| ended.size))
     }
 
     /// Of a recording whose file failed: so many bytes of it are certain, and no more count.

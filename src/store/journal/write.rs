@@ -5,7 +5,8 @@
 
 use super::format::{self, Checkpoint, JournalHeader};
 use super::{JournalState, MAX_BODY_BYTES};
-use crate::store::fact::{Entry, Fact};
+use crate::store::fact::{Entry, Fact, RecordingEnded};
+use crate::store::media::MAX_SPANS;
 use crate::store::sign::BoxKey;
 use crate::time::Wall;
 
@@ -69,15 +70,21 @@ impl JournalWriter {
     /// the spans of a recording by `media::MAX_SPANS`; longer lists are cut there (the ledger
     /// counts all frames, and the media file lists all runs).
     pub fn append(&mut self, entry: &Entry, out: &mut Vec<u8>) -> u64 {
-        let body = match &entry.fact {
-            Fact::RecordingEnded(ended) if ended.spans.len() > crate::store::media::MAX_SPANS => {
-                let mut shorter = ended.clone();
-                shorter.spans.truncate(crate::store::media::MAX_SPANS);
-                let fact = Fact::RecordingEnded(shorter);
-                format::entry_body(&Entry { at: entry.at, fact })
-            }
-            _ => format::entry_body(entry),
+        let shorter = |ended: &RecordingEnded| {
+            let mut shorter = ended.clone();
+            shorter.spans.truncate(MAX_SPANS);
+            shorter
         };
+        let fact = match &entry.fact {
+            Fact::RecordingEnded(ended) if ended.spans.len() > MAX_SPANS => {
+                Fact::RecordingEnded(shorter(ended))
+            }
+            Fact::ScreenEnded(ended) if ended.spans.len() > MAX_SPANS => {
+                Fact::ScreenEnded(shorter(ended))
+            }
+            _ => return self.put(&format::entry_body(entry), out),
+        };
+        let body = format::entry_body(&Entry { at: entry.at, fact });
         self.put(&body, out)
     }
 

@@ -4,7 +4,8 @@
 //! the ledger run along. One `MediaWriter` is one file under one data key. Nothing here syncs.
 
 use super::format::{self, ChunkHead, Trailer};
-use super::{Finished, MAX_CHUNK_FRAMES, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaHeader};
+use super::{Finished, MAX_CHUNK_FRAMES, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaHeader, screen};
+use crate::config::CodecKind;
 use crate::span::{Fate, Ledger, Run};
 use crate::store::fact::RecordingEnd;
 use crate::store::seal::{DataKey, SEAL_TAG_BYTES, Sealer};
@@ -20,7 +21,8 @@ pub struct MediaWriter {
     sequence: u32,
     to: Position,
     size: u64,
-    rate: u32,
+    /// Frames stored in one chunk, at most.
+    stored_max: u64,
 }
 
 impl MediaWriter {
@@ -37,7 +39,10 @@ impl MediaWriter {
             sequence: 0,
             to: header.from,
             size: 0,
-            rate: header.rate,
+            stored_max: match header.codec {
+                CodecKind::Screen => screen::STORED_MS_MAX,
+                CodecKind::Opus | CodecKind::Ulaw | CodecKind::Pcm => u64::from(header.rate) / 2,
+            },
         };
         writer.wrote(start, out);
         writer
@@ -49,7 +54,7 @@ impl MediaWriter {
     pub fn chunk(&mut self, runs: &[Run], payload: &mut Vec<u8>, out: &mut Vec<u8>) {
         let stored = runs.iter().filter(|run| run.fate == Fate::Stored);
         let stored_frames: u64 = stored.map(|run| u64::from(run.frames)).sum();
-        assert!(stored_frames * 2 <= u64::from(self.rate), "{stored_frames} frames in one chunk");
+        assert!(stored_frames <= self.stored_max, "{stored_frames} frames in one chunk");
         assert!(runs.len() <= MAX_RUNS, "{} runs in one chunk", runs.len());
         let seal_bytes = if self.sealer.is_some() { SEAL_TAG_BYTES } else { 0 };
         let bytes = payload.len() + seal_bytes;

@@ -32,7 +32,7 @@ pub struct Row {
     pub blackouts: Vec<BlackoutSpan>,
     /// Frames, for any reason.
     pub lost: u64,
-    /// Of its media file.
+    /// Of its media file, and of its screen's.
     pub size: u64,
     pub retain_until: Wall,
     pub running: bool,
@@ -62,7 +62,7 @@ impl Row {
             schedule: began.schedule.clone(),
             blackouts: record.blackouts.clone(),
             lost: ended.map_or(0, |ended| ended.ledger.lost_all()),
-            size: ended.map_or(0, |ended| ended.size),
+            size: record.bytes(),
             retain_until: began.retain_until,
             running: ended.is_none(),
             protected: record.protected,
@@ -106,7 +106,8 @@ impl Row {
             Fact::RecordingChanged { call, .. } => self.change_call(call),
             Fact::RecordingReasons { reasons, .. } => self.reasons.0 |= reasons.0,
             Fact::RecordingRetention { retain_until, .. } => self.retain_until = *retain_until,
-            Fact::FieldSet { .. } => {}
+            Fact::FieldSet { .. } | Fact::ScreenBegan { .. } => {}
+            Fact::ScreenEnded(ended) => self.size = self.size.saturating_add(ended.size),
             Fact::Protected { on, .. } => self.protected = *on,
             Fact::Deleted { .. } => self.deleted = true,
             // A running one is carried from day to day, so this is not its first end.
