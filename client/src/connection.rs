@@ -41,6 +41,15 @@ pub enum News {
     Event(Pairs),
 }
 
+/// The next thing that the box said, for those who send ahead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Answers the oldest command that is not answered yet.
+    Reply(Reply),
+    /// Unasked.
+    News(News),
+}
+
 /// Why a connection is over, or a command could not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -227,6 +236,34 @@ impl Connection {
     pub fn ask_with_data(&mut self, line: &str, data: &[u8]) -> Result<Reply, LinkError> {
         self.client.send_with_data(line, data)?;
         self.answer()
+    }
+
+    /// Sends one command and does not wait: `hear` brings its answer, in the order of the commands.
+    /// Who sends so must not `ask` as long as an answer is due.
+    pub fn send(&mut self, line: &str) -> Result<(), LinkError> {
+        self.client.send(line)?;
+        self.flush()
+    }
+
+    /// What the box says next, waiting for it for `timeout` at most; `None`: nothing came. Answers
+    /// go before news.
+    pub fn hear(&mut self, timeout: Duration) -> Result<Option<Heard>, LinkError> {
+        let deadline = now() + timeout;
+        loop {
+            if let Some(reply) = self.replies.pop_front() {
+                return Ok(Some(Heard::Reply(reply)));
+            }
+            if let Some(news) = self.news.pop_front() {
+                return Ok(Some(Heard::News(news)));
+            }
+            self.check()?;
+            let wait = left(deadline);
+            self.read(wait)?;
+            let nothing = self.replies.is_empty() && self.news.is_empty();
+            if nothing && wait.is_zero() {
+                return self.check().map(|()| None);
+            }
+        }
     }
 
     /// The CA that the box showed, over TLS.

@@ -19,7 +19,7 @@ mod stream;
 mod tls;
 
 pub use address::{Address, AddressError, DEFAULT_PORT, DEFAULT_TLS_PORT};
-pub use connection::{Attempt, Connection, LinkError, NEWS_MAX, News, OpenError};
+pub use connection::{Attempt, Connection, Heard, LinkError, NEWS_MAX, News, OpenError};
 pub use enrol::{EnrolError, Enrolled, enrol};
 pub use keyring::{Credentials, Keyring, KeyringError};
 pub use login::Login;

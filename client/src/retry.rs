@@ -13,15 +13,15 @@ pub const RETRY_MS: u64 = 10_000;
 /// So many failed retries lead to standby.
 pub const RETRIES: u32 = 10;
 
-/// The first pause between probes in standby, milliseconds; each is twice the last.
-const PROBE_FIRST_MS: u64 = 20_000;
-/// The longest, but for jitter: ten minutes.
-const PROBE_LAST_MS: u64 = 600_000;
+/// The first pause between probes in standby, in pauses between retries; each is twice the last.
+const PROBE_FIRST: u64 = 2;
+/// The longest, but for jitter: with retries every 10 s, ten minutes.
+const PROBE_LAST: u64 = 60;
 /// Jitter takes away or adds at most a quarter.
 const JITTER_PART: u64 = 4;
 
-const _: () = assert!(PROBE_FIRST_MS - PROBE_FIRST_MS / JITTER_PART > RETRY_MS);
-const _: () = assert!(PROBE_FIRST_MS < PROBE_LAST_MS);
+const _: () = assert!(PROBE_FIRST - PROBE_FIRST / JITTER_PART > 1);
+const _: () = assert!(PROBE_FIRST < PROBE_LAST);
 
 /// What happens in standby (A9).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,29 +53,45 @@ pub enum Next {
 }
 
 /// How often it has failed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
     mode: RetryMode,
+    /// Between two retries, milliseconds.
+    every_ms: u64,
     /// Attempts that failed since the last success or *Reconnect*, the first one included.
     failed: u32,
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry::new(RetryMode::default())
+    }
 }
 
 impl Retry {
     /// Before the first attempt.
     #[must_use]
     pub fn new(mode: RetryMode) -> Retry {
-        Retry { mode, failed: 0 }
+        Retry::every(mode, RETRY_MS)
+    }
+
+    /// The same with another pause between retries, milliseconds; those in standby go with it.
+    #[must_use]
+    pub fn every(mode: RetryMode, every_ms: u64) -> Retry {
+        Retry { mode, every_ms, failed: 0 }
     }
 
     /// An attempt failed, or the link dropped. `random`: any 32 random bits.
     pub fn failed(&mut self, random: u32) -> Next {
         self.failed = self.failed.saturating_add(1);
         if self.failed <= RETRIES {
-            return Next::Retry { retry: self.failed, in_ms: RETRY_MS };
+            return Next::Retry { retry: self.failed, in_ms: self.every_ms };
         }
         match self.mode {
             RetryMode::Strict => Next::Standby,
-            RetryMode::SelfHealing => Next::Probe { in_ms: probe_ms(self.probes(), random) },
+            RetryMode::SelfHealing => {
+                Next::Probe { in_ms: probe_ms(self.every_ms, self.probes(), random) }
+            }
         }
     }
 
@@ -102,9 +118,9 @@ impl Retry {
 }
 
 /// The pause before the next probe, after `probes` failed ones.
-fn probe_ms(probes: u32, random: u32) -> u64 {
-    let doubled = 1_u64.checked_shl(probes).and_then(|times| PROBE_FIRST_MS.checked_mul(times));
-    let middle = doubled.map_or(PROBE_LAST_MS, |ms| ms.min(PROBE_LAST_MS));
+fn probe_ms(every_ms: u64, probes: u32, random: u32) -> u64 {
+    let doubled = 1_u64.checked_shl(probes).and_then(|times| PROBE_FIRST.checked_mul(times));
+    let middle = every_ms.saturating_mul(doubled.map_or(PROBE_LAST, |n| n.min(PROBE_LAST)));
     let spread = middle / JITTER_PART;
     middle - spread + u64::from(random) % (2 * spread + 1)
 }
@@ -154,10 +170,20 @@ mod tests {
     }
 
     #[test]
+    fn all_pauses_go_with_that_between_retries() {
+        let mut retry = Retry::every(RetryMode::SelfHealing, 100);
+        assert_eq!(retry.failed(0), Next::Retry { retry: 1, in_ms: 100 });
+        for _ in 1..RETRIES {
+            retry.failed(0);
+        }
+        assert_eq!(retry.failed(0), Next::Probe { in_ms: 150 });
+    }
+
+    #[test]
     fn a9_jitter_spreads_over_half_the_pause() {
-        let pauses: Vec<u64> = (0..=10_000).map(|random| probe_ms(0, random)).collect();
+        let pauses: Vec<u64> = (0..=10_000).map(|random| probe_ms(RETRY_MS, 0, random)).collect();
         assert_eq!(pauses.iter().min(), Some(&15_000));
         assert_eq!(pauses.iter().max(), Some(&25_000));
-        assert_eq!(probe_ms(u32::MAX, 0), 450_000);
+        assert_eq!(probe_ms(RETRY_MS, u32::MAX, 0), 450_000);
     }
 }

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use client::{Address, Connection, LinkError, News};
+use client::{Address, Connection, Heard, LinkError, News};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
@@ -70,6 +70,24 @@ fn a_command_is_answered_and_news_wait() {
     assert!(matches!(&news[2], News::State(state) if !state.recording));
     assert!(matches!(connection.next_event(TIMEOUT), Err(LinkError::Closed)));
     assert_eq!(server.join().unwrap(), ["hello monitor", "status", "shutdown"]);
+}
+
+#[test]
+fn commands_may_be_sent_ahead_and_are_answered_in_their_order() {
+    let answers: &[&str] = &["", "event seq=1\nok n=1\nerr denied \"no\"\n"];
+    let (address, server) = box_that_says(GREETING, answers);
+    let mut connection = Connection::open(&[address], TIMEOUT).unwrap();
+    connection.send("record start").unwrap();
+    connection.send("blackout start").unwrap();
+    let mut heard = Vec::new();
+    while let Ok(Some(next)) = connection.hear(TIMEOUT) {
+        heard.push(next);
+    }
+    assert!(matches!(&heard[0], Heard::Reply(reply) if reply.outcome.is_ok()), "{heard:?}");
+    assert!(matches!(&heard[1], Heard::Reply(reply) if reply.outcome.is_err()), "{heard:?}");
+    assert!(matches!(&heard[2], Heard::News(News::Event(_))), "{heard:?}");
+    assert!(matches!(connection.hear(TIMEOUT), Err(LinkError::Closed)));
+    assert_eq!(server.join().unwrap(), ["record start", "blackout start"]);
 }
 
 #[test]

@@ -1,0 +1,45 @@
+//! The thin part: sockets, the tray, balloons, keys, files and the windows' processes.
+//!
+//! One thread owns `core::Core` and waits for `Event`s (`resident`); each source of events has a
+//! thread of its own that does nothing but wait. Nothing wakes up without a reason: with a quiet box
+//! that is one ping every 30 s.
+//!
+//! Nothing here decides what is shown or sent.
+
+pub mod children;
+pub mod clock;
+pub mod hotkeys;
+pub mod instance;
+pub mod link;
+pub mod log_file;
+pub mod notify;
+pub mod paths;
+pub mod person;
+pub mod resident;
+pub mod tray;
+
+use crate::action::Press;
+use crate::core::LinkEvent;
+use crate::model::{Choice, Window};
+use crate::wire::Asking;
+
+/// What wakes the resident process.
+#[derive(Debug)]
+pub enum Event {
+    /// Of the attempt with this number.
+    Link(u64, LinkEvent),
+    /// Chosen in the tray's menu.
+    Choice(Choice),
+    /// A key that works everywhere.
+    Key(Press),
+    /// A window or a script has connected.
+    Came(u64, instance::Guest),
+    /// It says something.
+    Asked(u64, Asking),
+    /// It is gone.
+    Left(u64),
+    /// A window's process has ended.
+    Closed(Window),
+    /// The desktop wants us to end.
+    End,
+}

@@ -1,0 +1,166 @@
+//! The agents' client, the real program, against the real box, without a display: it connects by
+//! itself, does what scripts ask for, shouts when it cannot, and comes back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::disallowed_methods, reason = "real programs live in real time")]
+
+mod r#box;
+mod seat;
+
+use r#box::site::Site;
+use r#box::{TheBox, await_ended, until};
+use seat::Seat;
+
+fn a_box() -> TheBox {
+    TheBox::start_new(Site::sim(&[1]))
+}
+
+/// The agent of the story's only phone, at a seat without a display.
+fn a_seat(the_box: &TheBox) -> Seat {
+    Seat::new(&format!("servers = [\"127.0.0.1:{}\"]\nuser = \"a1\"\nretry_ms = 100\n", the_box.port))
+}
+
+#[test]
+fn a1_a3_a4_a7_a11_f2_g1_the_client_does_in_the_box_what_it_is_asked_for() {
+    let the_box = a_box();
+    let mut seat = a_seat(&the_box);
+    seat.start();
+    seat.await_icon("idle");
+    assert!(seat.status().contains("Connection: connected as Agent 1"), "{}", seat.status());
+    let mut cti = the_box.client("hello cti");
+    let mut watcher = the_box.client("hello monitor");
+    watcher.ok("watch");
+    cti.ok("call start device=1001 call=c1");
+    seat.await_icon("call");
+    let started = seat.command("record start");
+    assert_eq!(started.code, Some(0), "{started:?}");
+    let recording = started.out.split("recording=").nth(1).unwrap();
+    let recording = recording.split_whitespace().next().unwrap().to_owned();
+    seat.await_icon("recording");
+    let calls = cti.ask("calls");
+    assert!(calls.rows[0].is("recording", &recording), "another client sees it: {calls:?}");
+    let receipt = seat.command("blackout start");
+    assert!(receipt.out.contains(" from=") && receipt.out.contains("channels=1"), "{receipt:?}");
+    seat.await_icon("blackout");
+    assert!(cti.ask("calls").rows[0].is("blackout", "on"));
+    assert_eq!(seat.command("toggle blackout").code, Some(0), "the key's word");
+    seat.await_icon("recording");
+    assert_eq!(seat.command("update 1 \"Mr. Miller\"").code, Some(0));
+    let refused = seat.command("update 1 \"50%\"");
+    assert!(refused.code == Some(1) && refused.err.contains("not taken"), "{refused:?}");
+    let refused = seat.command("update 2 \"x\"");
+    assert!(refused.code == Some(1) && refused.err.contains("denied"), "{refused:?}");
+    assert_eq!(seat.command("record stop").code, Some(0));
+    cti.ok("call stop device=1001 call=c1");
+    seat.await_icon("idle");
+    await_ended(&mut watcher, &[recording.as_str()]);
+    let record = the_box.show(&recording);
+    assert_eq!(record.blackouts().len(), 1);
+    record.assert_ledger();
+    assert!(the_box.show_text(&recording).contains("Mr. Miller"));
+    for told in [seat.log(), seat.status_json().to_string()] {
+        assert!(!told.contains("Miller"), "no field's value is kept or shown: {told}");
+    }
+}
+
+#[test]
+fn a8_a9_a10_g5_a_lost_box_is_retried_and_a_blackout_is_shouted_and_then_had() {
+    let mut the_box = a_box();
+    let mut seat = a_seat(&the_box);
+    seat.start();
+    seat.await_icon("idle");
+    let mut cti = the_box.client("hello cti");
+    cti.ok("call start device=1001 call=c1");
+    assert_eq!(seat.command("record start").code, Some(0));
+    // Its port must stay the same for it to be found again.
+    the_box.site.address = format!("127.0.0.1:{}", the_box.port);
+    the_box.write_config();
+    the_box.kill();
+    seat.await_icon("standby");
+    let log = seat.log();
+    assert!(log.contains("Connection lost") && log.contains("Standby"), "{log}");
+    let shouted = seat.command("blackout start");
+    assert!(shouted.code == Some(1) && shouted.err.contains("NOT masked"), "{shouted:?}");
+    seat.await_icon("attention");
+    assert!(seat.status().contains("NOT masked"), "{}", seat.status());
+    the_box.start();
+    // The call went on; the box knows it, and the client asks again by itself.
+    seat.await_icon("blackout");
+    let mut cti = the_box.client("hello cti");
+    assert!(cti.ask("calls").rows[0].is("blackout", "on"));
+    assert!(seat.log().contains("Blackout on at last"), "{}", seat.log());
+    assert_eq!(seat.command("blackout stop").code, Some(0));
+    seat.await_icon("recording");
+}
+
+#[test]
+fn a9_in_strict_standby_only_reconnect_tries_again() {
+    let mut the_box = a_box();
+    let mut seat = a_seat(&the_box);
+    seat.add_settings("mode = \"strict\"\n");
+    the_box.site.address = format!("127.0.0.1:{}", the_box.port);
+    the_box.write_config();
+    the_box.kill();
+    seat.start();
+    seat.await_icon("standby");
+    the_box.start();
+    assert!(seat.status().contains("Reconnect tries again"), "{}", seat.status());
+    assert_eq!(seat.command("reconnect").code, Some(0));
+    seat.await_icon("idle");
+}
+
+#[test]
+fn there_is_one_client_per_agent_and_scripts_find_it() {
+    let the_box = a_box();
+    let mut seat = a_seat(&the_box);
+    let nobody = seat.run(&["--status"]);
+    assert!(nobody.code == Some(1) && nobody.err.contains("start it first"), "{nobody:?}");
+    seat.start();
+    seat.await_icon("idle");
+    for foreign in ["shutdown", "hello agent user=boss", "record start device=1001"] {
+        let refused = seat.command(foreign);
+        assert!(refused.code == Some(1) && refused.err.contains("only these"), "{refused:?}");
+    }
+    seat.kill();
+    // What a crash leaves behind is no obstacle.
+    assert!(seat.socket().exists());
+    seat.start();
+    seat.await_icon("idle");
+    assert_eq!(seat.run(&["--quit"]).code, Some(0));
+    seat.ends();
+    assert!(!seat.socket().exists());
+}
+
+#[test]
+fn a_wrong_setting_says_where_and_what() {
+    let seat = Seat::new("servers = [\"box-01\"]\nmodus = \"strict\"\n");
+    let ended = seat.run(&[]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.contains("desktop.toml") && ended.err.contains("modus"), "{ended:?}");
+}
+
+#[test]
+fn a6_an_administrator_seeds_the_servers_and_may_lock_them() {
+    let the_box = a_box();
+    let mut seat = a_seat(&the_box);
+    seat.seed(&format!("servers = [\"127.0.0.1:{}\"]\nlocked = [\"servers\"]\n", the_box.port));
+    seat.set_settings("servers = [\"127.0.0.1:1\"]\nuser = \"a1\"\n");
+    seat.start();
+    seat.await_icon("idle");
+}
+
+#[test]
+fn a_box_that_goes_and_comes_is_seen_by_the_client_without_a_press() {
+    let mut the_box = a_box();
+    let mut seat = a_seat(&the_box);
+    seat.start();
+    seat.await_icon("idle");
+    the_box.site.address = format!("127.0.0.1:{}", the_box.port);
+    the_box.write_config();
+    the_box.stop();
+    until("the farewell's reason is told", || {
+        seat.log().contains("Connection lost").then_some(())
+    });
+    the_box.start();
+    seat.await_icon("idle");
+}

@@ -1,0 +1,174 @@
+//! An agent's seat: the real `hushbox-desktop` with a home, settings and a runtime folder of its own.
+//!
+//! Without a display it has no tray and no balloons; everything else is the same. The program is
+//! that of the same build as the test: it is built if it is missing or older than its sources. It is
+//! killed with the seat, however the story ends.
+
+#![allow(dead_code, reason = "each story uses its part")]
+
+use crate::r#box::{Ended, until};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// The program of another package of this workspace, in the profile of this test.
+pub fn program(package: &str, name: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let folder = this.parent().and_then(Path::parent).unwrap().to_path_buf();
+    let path = folder.join(name);
+    if !is_fresh(&path) {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "--package", package, "--bin", name]);
+        cargo.arg("--target-dir").arg(folder.parent().unwrap());
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+        assert!(built.success(), "{name} cannot be built");
+    }
+    path
+}
+
+/// Whether it is newer than everything that cargo says it is made of.
+fn is_fresh(path: &Path) -> bool {
+    let time = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
+    let Some(built) = time(path) else { return false };
+    let Ok(list) = std::fs::read_to_string(path.with_extension("d")) else { return false };
+    let sources = list.split_once(": ").map_or("", |(_, sources)| sources).split_whitespace();
+    sources.map(Path::new).all(|source| time(source).is_some_and(|time| time <= built))
+}
+
+/// One seat.
+pub struct Seat {
+    pub folder: tempfile::TempDir,
+    program: PathBuf,
+    /// Of its processes.
+    pub env: Vec<(String, String)>,
+    client: Option<Child>,
+}
+
+impl Seat {
+    /// A seat with these settings; nothing runs yet.
+    pub fn new(settings: &str) -> Seat {
+        let folder = tempfile::Builder::new().prefix("hushbox-seat-").tempdir().unwrap();
+        let program = program("desktop", "hushbox-desktop");
+        let seat = Seat { folder, program, env: Vec::new(), client: None };
+        for name in ["run", "config/hushbox", "state", "site/hushbox"] {
+            std::fs::create_dir_all(seat.path(name)).unwrap();
+        }
+        seat.set_settings(settings);
+        seat
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The agent's own settings.
+    pub fn set_settings(&self, text: &str) {
+        std::fs::write(self.path("config/hushbox/desktop.toml"), text).unwrap();
+    }
+
+    pub fn add_settings(&self, text: &str) {
+        let path = self.path("config/hushbox/desktop.toml");
+        let old = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, format!("{text}{old}")).unwrap();
+    }
+
+    /// The administrator's settings.
+    pub fn seed(&self, text: &str) {
+        std::fs::write(self.path("site/hushbox/desktop.toml"), text).unwrap();
+    }
+
+    fn program(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(words).stdin(Stdio::null()).current_dir(self.folder.path());
+        for name in ["DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "XAUTHORITY"] {
+            command.env_remove(name);
+        }
+        command.env("HOME", self.folder.path());
+        for (name, folder) in [
+            ("XDG_CONFIG_HOME", "config"),
+            ("XDG_CONFIG_DIRS", "site"),
+            ("XDG_STATE_HOME", "state"),
+            ("XDG_RUNTIME_DIR", "run"),
+        ] {
+            command.env(name, self.path(folder));
+        }
+        command.envs(self.env.iter().cloned());
+        command
+    }
+
+    /// Starts the client and waits until it can be found.
+    pub fn start(&mut self) {
+        assert!(self.client.is_none(), "it runs already");
+        let output = File::create(self.path("output")).unwrap();
+        let mut command = self.program(&[]);
+        command.stdout(output.try_clone().unwrap()).stderr(output);
+        self.client = Some(command.spawn().unwrap());
+        until("the client answers", || (self.run(&["--status"]).code == Some(0)).then_some(()));
+    }
+
+    /// Runs the program to its end.
+    pub fn run(&self, words: &[&str]) -> Ended {
+        let output = self.program(words).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Has the running client do something.
+    pub fn command(&self, text: &str) -> Ended {
+        self.run(&["--command", text])
+    }
+
+    pub fn status(&self) -> String {
+        self.run(&["--status"]).out
+    }
+
+    pub fn status_json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.run(&["--status", "--json"]).out).unwrap()
+    }
+
+    /// Waits until the icon is this one.
+    pub fn await_icon(&self, icon: &str) {
+        until(icon, || (self.status_json()["icon"] == icon).then_some(()));
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("state/hushbox/desktop.log")).unwrap_or_default()
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.path("run/hushbox-desktop.sock")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.client.as_ref().expect("it does not run").id()
+    }
+
+    /// It crashes.
+    pub fn kill(&mut self) {
+        let mut client = self.client.take().expect("it does not run");
+        client.kill().unwrap();
+        client.wait().unwrap();
+    }
+
+    /// Waits for its end.
+    pub fn ends(&mut self) {
+        let status = self.client.take().expect("it does not run").wait().unwrap();
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(mut client) = self.client.take() {
+            drop(client.kill());
+            drop(client.wait());
+        }
+        if std::thread::panicking() {
+            let output = std::fs::read_to_string(self.path("output")).unwrap_or_default();
+            eprintln!("the client's log:\n{}{output}", self.log());
+        }
+    }
+}
