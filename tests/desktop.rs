@@ -4,11 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, reason = "real programs live in real time")]
 
-mod r#box;
 mod seat;
+#[path = "box/mod.rs"]
+mod the_box;
 
-use r#box::site::Site;
-use r#box::{TheBox, await_ended, until};
+use the_box::site::Site;
+use the_box::{TheBox, await_ended};
 use seat::Seat;
 
 fn a_box() -> TheBox {
@@ -77,8 +78,8 @@ fn a8_a9_a10_g5_a_lost_box_is_retried_and_a_blackout_is_shouted_and_then_had() {
     the_box.write_config();
     the_box.kill();
     seat.await_icon("standby");
-    let log = seat.log();
-    assert!(log.contains("Connection lost") && log.contains("Standby"), "{log}");
+    seat.await_log("Connection lost");
+    seat.await_log("Standby");
     let shouted = seat.command("blackout start");
     assert!(shouted.code == Some(1) && shouted.err.contains("NOT masked"), "{shouted:?}");
     seat.await_icon("attention");
@@ -88,7 +89,7 @@ fn a8_a9_a10_g5_a_lost_box_is_retried_and_a_blackout_is_shouted_and_then_had() {
     seat.await_icon("blackout");
     let mut cti = the_box.client("hello cti");
     assert!(cti.ask("calls").rows[0].is("blackout", "on"));
-    assert!(seat.log().contains("Blackout on at last"), "{}", seat.log());
+    seat.await_log("Blackout on at last");
     assert_eq!(seat.command("blackout stop").code, Some(0));
     seat.await_icon("recording");
 }
@@ -158,9 +159,7 @@ fn a_box_that_goes_and_comes_is_seen_by_the_client_without_a_press() {
     the_box.site.address = format!("127.0.0.1:{}", the_box.port);
     the_box.write_config();
     the_box.stop();
-    until("the farewell's reason is told", || {
-        seat.log().contains("Connection lost").then_some(())
-    });
+    seat.await_log("Connection lost");
     the_box.start();
     seat.await_icon("idle");
 }

@@ -343,6 +343,9 @@ fn the_import_law_is_noticed() {
         ("protocol/src/lib.rs", "use client::Client; use std::net::TcpStream;", 2),
         ("protocol/src/lib.rs", "use std::collections::{BTreeMap, HashMap};", 1),
         ("desktop/src/main.rs", "use hushbox::time::Now; use client::Client;", 1),
+        ("desktop/src/core.rs", "use client::Retry; use std::time::Instant; use std::fs;", 2),
+        ("desktop/src/model.rs", "use crate::shell::tray; use eframe::egui;", 2),
+        ("desktop/src/shell/tray.rs", "use ksni::Tray; use std::thread; use board::Board;", 1),
         ("tests/story.rs", "use std::fs; use board::Board; use hushbox::shell;", 0),
     ];
     for (path, text, wanted) in samples {

@@ -101,7 +101,10 @@ pub enum Output {
 /// Where the connection is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
-    Connecting,
+    /// `behind`: why there is standby, while a quiet probe looks whether that is over.
+    Connecting {
+        behind: Option<String>,
+    },
     /// `hello` was said.
     Entering(Place),
     Connected(Place),
@@ -169,7 +172,7 @@ impl Core {
         Core {
             settings,
             person,
-            phase: Phase::Connecting,
+            phase: Phase::Connecting { behind: None },
             epoch: 0,
             retry,
             pending: VecDeque::new(),
@@ -210,7 +213,7 @@ impl Core {
     #[must_use]
     pub fn deadline_ms(&self) -> Option<u64> {
         let phase = match &self.phase {
-            Phase::Connecting | Phase::Entering(_) => None,
+            Phase::Connecting { .. } | Phase::Entering(_) => None,
             Phase::Connected(_) => Some(self.ping_ms),
             Phase::Retrying { at_ms, .. } => Some(*at_ms),
             Phase::Standby { at_ms, .. } => *at_ms,
@@ -226,7 +229,10 @@ impl Core {
     #[must_use]
     pub fn facts(&self) -> Facts {
         let link = match &self.phase {
-            Phase::Connecting | Phase::Entering(_) => Link::Connecting,
+            Phase::Connecting { behind: Some(why) } => {
+                Link::Standby { why: why.clone(), probing: true }
+            }
+            Phase::Connecting { behind: None } | Phase::Entering(_) => Link::Connecting,
             Phase::Connected(place) => Link::Connected(place.clone()),
             Phase::Retrying { why, retry, .. } => {
                 Link::Retrying { why: why.clone(), retry: *retry }
@@ -272,7 +278,11 @@ impl Core {
 
     fn connect(&mut self, now: Moment, aloud: bool) {
         self.epoch += 1;
-        self.phase = Phase::Connecting;
+        let behind = match &self.phase {
+            Phase::Standby { why, .. } if !aloud => Some(why.clone()),
+            _ => None,
+        };
+        self.phase = Phase::Connecting { behind };
         if aloud {
             self.say(now.ms, say::connecting(&self.settings.servers));
         }

@@ -18,4 +18,5 @@ pub mod model;
 pub mod settings;
 pub mod shell;
 pub mod snapshot;
+pub mod windows;
 pub mod wire;

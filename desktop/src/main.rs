@@ -24,6 +24,8 @@ enum Failure {
     Instance(#[from] InstanceError),
     #[error("{0}")]
     Resident(#[from] ResidentError),
+    #[error("{0}")]
+    Window(#[from] desktop::windows::WindowError),
     #[error("the log cannot be written: {0}")]
     Log(std::io::Error),
     #[error("{0}")]
@@ -56,6 +58,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
     }
     if let Some(window) = cli.open {
         return ask(Ask::Open { window });
+    }
+    if let Some(window) = cli.window {
+        return Ok(desktop::windows::show(&window)?);
     }
     if cli.quit {
         return ask(Ask::Quit);

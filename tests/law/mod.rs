@@ -44,6 +44,19 @@ const PURE: [Ban; 17] = [
     ("std::hash::RandomState", "its order is random and a seed must replay"),
 ];
 
+/// Where the desktop client touches the world.
+const DESKTOP_SHELL: [&str; 3] =
+    ["desktop/src/shell/", "desktop/src/windows/", "desktop/src/main.rs"];
+
+/// What the rest of the desktop client may not name.
+const DESKTOP_PURE: [Ban; 5] = [
+    ("crate::shell", "the shell knows us, we do not know it: take the value as an argument"),
+    ("crate::windows", "windows show what they are sent"),
+    ("ksni", "the tray belongs to the shell"),
+    ("eframe", "windows belong to `windows`"),
+    ("x11rb", "keys are grabbed in the shell"),
+];
+
 /// Plain values that happen to live in `std::net`; a configuration may hold them.
 const ADDRESSES: [&str; 6] =
     ["SocketAddr", "SocketAddrV4", "SocketAddrV6", "IpAddr", "Ipv4Addr", "Ipv6Addr"];
@@ -54,6 +67,8 @@ fn bans(path: &str) -> Vec<Ban> {
         _ if path.starts_with("protocol/src/") => &[&NO_BOX, &NO_BOARD, &NO_CLIENT, &PURE],
         _ if path.starts_with("board/src/") => &[&NO_BOX, &NO_CLIENT, &NO_PROTOCOL],
         _ if path.starts_with("client/src/") => &[&NO_BOX, &NO_BOARD, &NO_MIO],
+        path if DESKTOP_SHELL.iter().any(|part| path.starts_with(part)) => &[&NO_BOX, &NO_BOARD],
+        _ if path.starts_with("desktop/src/") => &[&NO_BOX, &NO_BOARD, &DESKTOP_PURE, &PURE],
         _ if path.starts_with("desktop/") || path.starts_with("portal/") => &[&NO_BOX, &NO_BOARD],
         path if path.starts_with("src/bin/hushbox/") => &[&NO_BOARD, &NO_MIO],
         _ if path.starts_with("src/tool/") => &[&NO_BOARD, &NO_MIO, &NO_SHELL],

@@ -6,7 +6,7 @@
 
 #![allow(dead_code, reason = "each story uses its part")]
 
-use crate::r#box::{Ended, until};
+use crate::the_box::{Ended, until};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -136,6 +136,11 @@ impl Seat {
 
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("state/hushbox/desktop.log")).unwrap_or_default()
+    }
+
+    /// Waits until a balloon of this title, or something else that is logged, has come.
+    pub fn await_log(&self, text: &str) {
+        until(text, || self.log().contains(text).then_some(()));
     }
 
     pub fn socket(&self) -> PathBuf {
