@@ -20,6 +20,9 @@ PACKAGES_BUILD := gcc libc6-dev cmake pkg-config libasound2-dev
 PACKAGES_TEST := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils espeak-ng \
 	sox opus-tools ffmpeg python3
 
+# To test the portal: a browser and its driver, a font, a mail server.
+PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-aiosmtpd
+
 # To measure beside it: redis-server, as a yardstick for commands that only read.
 PACKAGES_BENCH := redis-server
 
@@ -42,7 +45,7 @@ help: ## list these words
 
 setup: ## install what is missing of the system packages (nothing, if all are there)
 setup-build: # the same, only what building needs
-setup: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_TEST)
+setup: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_PORTAL)
 setup-build: PACKAGES := $(PACKAGES_BUILD)
 setup-bench: # the same, and what is measured beside the box
 setup-bench: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_BENCH)
@@ -104,11 +107,12 @@ check: setup ## formatting, lints and documentation, without a warning
 	cargo clippy --workspace --all-targets $(PROFILE) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(PROFILE)
 	@if command -v systemd-analyze >/dev/null; then \
-		systemd-analyze security --offline=true --threshold=20 --no-pager \
-			board/service/hushboxd.service | tail -n 1; \
-		systemd-analyze security --offline=true --threshold=20 --no-pager \
-			board/service/hushboxd.service >/dev/null; \
-	else echo 'check: no systemd-analyze here: the rating of the boot service was NOT checked'; fi
+		for unit in board/service/hushboxd.service portal/service/hushbox-portal.service; do \
+			systemd-analyze security --offline=true --threshold=20 --no-pager $$unit | tail -n 1; \
+			systemd-analyze security --offline=true --threshold=20 --no-pager $$unit >/dev/null \
+				|| exit 1; \
+		done; \
+	else echo 'check: no systemd-analyze here: the ratings of the services were NOT checked'; fi
 
 deny: ## check licences and sources of what is depended on; advisories, where they can be reached
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny

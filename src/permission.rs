@@ -94,6 +94,15 @@ impl Permissions {
         self.0 & permission.bit() != 0
     }
 
+    /// The words of these rights, comma separated, `-` when there are none; `update.N` are left
+    /// out: whoever may know is told the fields themselves.
+    #[must_use]
+    pub fn told(self) -> String {
+        let words = WORDS.iter().filter(|(_, right)| self.has(*right)).map(|(word, _)| *word);
+        let words = words.collect::<Vec<_>>().join(",");
+        if words.is_empty() { "-".to_string() } else { words }
+    }
+
     /// Whether any on-demand right is among them (D3).
     #[must_use]
     pub fn any_on_demand(self) -> bool {
@@ -125,6 +134,17 @@ mod tests {
         for bad in ["update.0", "update.16", "update.03", "update.+3", "record", "RECORD.START"] {
             assert_eq!(Permission::parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn d3_rights_are_told_in_words_that_fit_a_line() {
+        let all: Permissions = WORDS.iter().map(|(_, right)| *right).collect();
+        assert!(all.told().len() <= 160, "beside 15 labels in one line: {}", all.told());
+        let words: Permissions = all.told().split(',').filter_map(Permission::parse).collect();
+        assert_eq!(words, all);
+        let update = Permissions::from_iter([Permission::Update(3), Permission::Play]);
+        assert_eq!(update.told(), "play");
+        assert_eq!(Permissions::default().told(), "-");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::alarm;
 use crate::directory::{AgentIndex, Unknown};
 use crate::id::SessionId;
 use crate::limits;
-use crate::permission::Permission;
+use crate::permission::{Permission, Permissions};
 use crate::time::Now;
 use crate::trace::Event;
 use protocol::{Code, Hello, Kind, Refusal, reply};
@@ -241,10 +241,22 @@ impl Recorder {
         let mut bytes = Vec::new();
         let line = reply::ok(&mut bytes).pair("session", id.0);
         match agent.map(|agent| self.directory.agent(agent)) {
-            Some(agent) => line.pair(hello.kind.word(), &agent.name).end(),
+            Some(agent) => {
+                let line = line.pair(hello.kind.word(), &agent.name);
+                Self::rights_for_portal(line, hello, agent.permissions).end();
+            }
             None => line.end(),
         }
         Said::now(bytes)
+    }
+
+    /// The portal has pages that one right or another opens; nobody else is told.
+    fn rights_for_portal<'a>(
+        line: reply::LineWriter<'a>,
+        hello: &Hello<'_>,
+        rights: Permissions,
+    ) -> reply::LineWriter<'a> {
+        if hello.via { line.pair("rights", rights.told()) } else { line }
     }
 
     fn welcome_agent(
@@ -264,7 +276,8 @@ impl Recorder {
         let device = device.or(agent.phones.first().map(String::as_str)).unwrap_or("-").to_string();
         let mut bytes = Vec::new();
         let line = reply::ok(&mut bytes).pair("session", id.0);
-        let mut line = line.pair("agent", &agent.name).pair("device", &device);
+        let line = line.pair("agent", &agent.name).pair("device", &device);
+        let mut line = Self::rights_for_portal(line, hello, agent.permissions);
         for (field, label) in (1..).zip(&self.config.fields) {
             if agent.permissions.has(Permission::Update(field)) {
                 let standard = format!("User {field}");

@@ -61,7 +61,7 @@ impl LocalIds {
         let mut kinds = Vec::new();
         let portal = self.portal == Some(uid);
         if portal {
-            kinds.extend([Kind::Agent, Kind::Supervisor]);
+            kinds.extend([Kind::Agent, Kind::Supervisor, Kind::Monitor]);
         }
         if self.cti == Some(uid) {
             kinds.push(Kind::Cti);
@@ -103,7 +103,7 @@ mod tests {
             technician_group: Some(Gid::from_raw(80_000)),
         };
         let kinds = |user, group| ids.peer(uid(user), Gid::from_raw(group)).kinds;
-        assert_eq!(kinds(70_001, 1), [Kind::Agent, Kind::Supervisor]);
+        assert_eq!(kinds(70_001, 1), [Kind::Agent, Kind::Supervisor, Kind::Monitor]);
         assert_eq!(kinds(70_002, 1), [Kind::Cti]);
         assert_eq!(kinds(70_003, 1), [Kind::Technician, Kind::Monitor]);
         assert_eq!(kinds(70_004, 80_000), [Kind::Technician, Kind::Monitor]);

@@ -1,0 +1,269 @@
+//! `portal.toml`, read into values that cannot be nonsense.
+//!
+//! Relative paths begin at the file's own folder. Unknown keys are errors with their line. Secrets
+//! are not in it: the mail password lies in a file of its own. Nothing here opens a socket.
+
+use serde::Deserialize;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+const DAY_S: u32 = 86_400;
+
+/// How browsers reach the portal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tls {
+    /// The portal has a certificate; without one given it makes one for itself.
+    #[default]
+    Own,
+    /// A proxy on this machine has it, and tells who asks in `X-Forwarded-For`.
+    Proxy,
+    /// Nobody has: only on loopback, to try it out.
+    None,
+}
+
+/// How the mail server is spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTls {
+    #[default]
+    Starttls,
+    Tls,
+    /// In plain text: only to this machine.
+    None,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Portal {
+    pub address: SocketAddr,
+    /// As people type it: links in e-mails begin with it, and forms must come from it.
+    pub url: String,
+    /// Folder of the database and the certificate; made on the first start.
+    pub data: PathBuf,
+    /// The box's unix socket.
+    pub r#box: PathBuf,
+    #[serde(default)]
+    pub tls: Tls,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    /// Addresses that may read `/metrics` and `/healthz`.
+    #[serde(default = "loopback")]
+    pub monitors: Vec<IpAddr>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Login {
+    /// Failures that lock an account.
+    pub tries: u32,
+    pub lock_seconds: u32,
+    pub idle_seconds: u32,
+    /// So long before the end of an idle session it is warned of.
+    pub warn_seconds: u32,
+    pub session_hours: u32,
+    /// How long a link in an e-mail is good.
+    pub reset_minutes: u32,
+}
+
+impl Default for Login {
+    fn default() -> Login {
+        Login {
+            tries: 5,
+            lock_seconds: 900,
+            idle_seconds: 900,
+            warn_seconds: 60,
+            session_hours: 12,
+            reset_minutes: 30,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mail {
+    pub server: String,
+    pub port: u16,
+    #[serde(default)]
+    pub tls: MailTls,
+    /// Who the letters are from.
+    pub from: String,
+    pub user: Option<String>,
+    /// First line: the password.
+    pub password_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Unseal {
+    /// The program `hushbox`.
+    pub tool: PathBuf,
+    /// What opens recordings; without it a supervisor brings it along.
+    pub identity: Option<PathBuf>,
+    /// Opened recordings that are kept in memory, all together.
+    pub memory_mb: u32,
+}
+
+impl Default for Unseal {
+    fn default() -> Unseal {
+        Unseal { tool: "/usr/bin/hushbox".into(), identity: None, memory_mb: 256 }
+    }
+}
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub portal: Portal,
+    #[serde(default)]
+    pub login: Login,
+    pub mail: Option<Mail>,
+    #[serde(default)]
+    pub unseal: Unseal,
+}
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{path}: {error}")]
+    Read { path: PathBuf, error: std::io::Error },
+    #[error("{path}: {error}")]
+    Toml { path: PathBuf, error: Box<toml::de::Error> },
+    #[error("{path}: {}", .faults.join("\n"))]
+    Faults { path: PathBuf, faults: Vec<String> },
+}
+
+fn loopback() -> Vec<IpAddr> {
+    vec![IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)]
+}
+
+impl Config {
+    /// Reads the file and says everything that is wrong with its values.
+    pub fn read(path: &Path) -> Result<Config, ConfigError> {
+        let owned = || path.to_owned();
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|error| ConfigError::Read { path: owned(), error })?;
+        let mut config: Config = toml::from_str(&text)
+            .map_err(|error| ConfigError::Toml { path: owned(), error: Box::new(error) })?;
+        let faults = config.faults();
+        if !faults.is_empty() {
+            return Err(ConfigError::Faults { path: owned(), faults });
+        }
+        config.anchor(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    /// Relative paths begin at `folder`.
+    fn anchor(&mut self, folder: &Path) {
+        let portal = &mut self.portal;
+        let set = |path: &mut PathBuf| *path = folder.join(&path);
+        set(&mut portal.data);
+        set(&mut portal.r#box);
+        set(&mut self.unseal.tool);
+        let mail = self.mail.iter_mut().flat_map(|mail| &mut mail.password_file);
+        let given = portal.certificate.iter_mut().chain(&mut portal.key);
+        given.chain(&mut self.unseal.identity).chain(mail).for_each(set);
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let (portal, login) = (&self.portal, &self.login);
+        let secure = portal.tls != Tls::None;
+        let scheme = if secure { "https://" } else { "http://" };
+        let host = portal.url.strip_prefix(scheme).unwrap_or("");
+        let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+        let mail = self.mail.as_ref();
+        let remote = mail.is_some_and(|mail| {
+            mail.tls == MailTls::None && !["localhost", "127.0.0.1", "::1"].contains(&&*mail.server)
+        });
+        let keyed = portal.certificate.is_some() == portal.key.is_some();
+        let from = mail.is_some_and(|mail| mail.from.parse::<lettre::message::Mailbox>().is_err());
+        let within = |value: u32, most: u32| (1..=most).contains(&value);
+        let rules = [
+            (
+                host.is_empty() || !host.chars().all(plain),
+                "portal.url",
+                format!("write {scheme}HOST or {scheme}HOST:PORT, without a path"),
+            ),
+            (
+                !secure && !portal.address.ip().is_loopback(),
+                "portal.tls",
+                "\"none\" is for loopback only; use \"own\" or \"proxy\"".to_owned(),
+            ),
+            (!keyed, "portal.certificate", "give both certificate and key, or neither".to_owned()),
+            (!within(login.tries, 100), "login.tries", "1 to 100".to_owned()),
+            (!within(login.lock_seconds, DAY_S), "login.lock_seconds", "1 to 86400".to_owned()),
+            (!within(login.idle_seconds, DAY_S), "login.idle_seconds", "1 to 86400".to_owned()),
+            (!within(login.session_hours, 168), "login.session_hours", "1 to 168".to_owned()),
+            (!within(login.reset_minutes, 1440), "login.reset_minutes", "1 to 1440".to_owned()),
+            (
+                !within(login.warn_seconds, login.idle_seconds / 2),
+                "login.warn_seconds",
+                "1 to half of the idle time".to_owned(),
+            ),
+            (from, "mail.from", "write an address, as in Hushbox <hushbox@example.org>".to_owned()),
+            (remote, "mail.tls", "\"none\" is for a server on this machine only".to_owned()),
+            (!within(self.unseal.memory_mb, 65_536), "unseal.memory_mb", "1 to 65536".to_owned()),
+        ];
+        let broken = rules.into_iter().filter(|(broken, ..)| *broken);
+        broken.map(|(_, key, allowed)| format!("{key}: {allowed}")).collect()
+    }
+
+    /// Host and port as browsers send them.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.portal.url.split_once("://").map_or("", |(_, host)| host)
+    }
+
+    /// Port 0 is whichever is free: `url` then names the one that was taken.
+    pub fn took_port(&mut self, port: u16) {
+        if let Some(host) = self.portal.url.strip_suffix(":0") {
+            self.portal.url = format!("{host}:{port}");
+        }
+    }
+
+    /// Whether browsers come over TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.portal.tls != Tls::None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "[portal]\naddress = \"127.0.0.1:8443\"\nurl = \"https://p:8443\"\n\
+        data = \"data\"\nbox = \"/run/b.sock\"\n";
+
+    fn read(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("portal.toml");
+        std::fs::write(&path, text).expect("written");
+        Config::read(&path)
+    }
+
+    #[test]
+    fn the_least_file_has_safe_defaults() {
+        let config = read(LEAST).expect("a configuration");
+        assert_eq!((config.host(), config.is_secure()), ("p:8443", true));
+        assert_eq!((config.login.tries, config.login.reset_minutes), (5, 30));
+        assert!(config.portal.data.is_absolute() && config.mail.is_none());
+        let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/portal.toml");
+        Config::read(Path::new(shipped)).expect("the shipped file");
+    }
+
+    #[test]
+    fn wrong_values_are_named_all_at_once() {
+        let text = LEAST.replace("https", "ftp");
+        let text = format!("{text}certificate = \"a\"\n[login]\ntries = 0\nwarn_seconds = 900\n");
+        let said = read(&text).expect_err("refused").to_string();
+        for key in ["portal.url", "portal.certificate", "login.tries", "login.warn_seconds"] {
+            assert!(said.contains(key), "{key}: {said}");
+        }
+        let odd = read(&format!("{LEAST}colour = 1\n")).expect_err("refused").to_string();
+        assert!(odd.contains("colour") && odd.contains("line 6"), "{odd}");
+        let plain = LEAST.replace("https", "http").replace("127.0.0.1", "0.0.0.0");
+        let plain = read(&format!("{plain}tls = \"none\"\n")).expect_err("refused").to_string();
+        assert!(plain.contains("loopback"), "{plain}");
+    }
+}

@@ -1,0 +1,133 @@
+//! The portal's own memory: one SQLite file.
+//!
+//! Accounts, sessions, reset tokens, failed log-ins and what happened lately. The database waits
+//! for a disk, so it is asked on threads that may wait (`call`). Nothing of the box is in it: no
+//! recording, no call, no number.
+
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why the database does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    #[error("{path}: {error}")]
+    Open { path: PathBuf, error: rusqlite::Error },
+    #[error("{path} was written by a newer portal (version {found}, this one knows {VERSION})")]
+    Newer { path: PathBuf, found: i64 },
+    #[error("the database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("the database's thread is gone: {0}")]
+    Gone(String),
+}
+
+const VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+create table users (
+  name text primary key collate nocase,
+  hash text not null,
+  email text not null default '',
+  disabled integer not null default 0,
+  made integer not null
+) strict;
+create table sessions (
+  token blob primary key,
+  user text not null collate nocase references users(name) on delete cascade,
+  csrf text not null,
+  began integer not null,
+  seen integer not null,
+  address text not null,
+  browser text not null
+) strict;
+create index sessions_user on sessions(user);
+create table tries (
+  name text primary key collate nocase,
+  failed integer not null,
+  locked_until integer not null,
+  last integer not null
+) strict;
+create table resets (
+  token blob primary key,
+  user text not null collate nocase references users(name) on delete cascade,
+  until integer not null
+) strict;
+create table events (
+  number integer primary key,
+  at integer not null,
+  user text not null,
+  what text not null,
+  address text not null
+) strict;
+";
+
+/// The file, open.
+#[derive(Clone, Debug)]
+pub struct Db(Arc<Mutex<Connection>>);
+
+impl Db {
+    /// Opens the file, or makes it, for this user alone.
+    pub fn open(path: &Path) -> Result<Db, DbError> {
+        let failed = |error| DbError::Open { path: path.to_owned(), error };
+        let db = Connection::open(path).map_err(failed)?;
+        restrict(path);
+        db.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
+        db.pragma_update(None, "synchronous", "full").map_err(failed)?;
+        db.pragma_update(None, "foreign_keys", "on").map_err(failed)?;
+        db.busy_timeout(std::time::Duration::from_secs(10)).map_err(failed)?;
+        let found: i64 =
+            db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+        match found {
+            VERSION => {}
+            0 => {
+                db.execute_batch(SCHEMA).map_err(failed)?;
+                db.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+            }
+            found => return Err(DbError::Newer { path: path.to_owned(), found }),
+        }
+        Ok(Db(Arc::new(Mutex::new(db))))
+    }
+
+    /// Asks it on this thread, which waits.
+    pub fn ask<T>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, DbError> {
+        let db = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        question(&db).map_err(DbError::Sqlite)
+    }
+
+    /// Asks it on a thread that may wait.
+    pub async fn call<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, DbError> {
+        let db = self.clone();
+        let answer = tokio::task::spawn_blocking(move || db.ask(question)).await;
+        answer.map_err(|error| DbError::Gone(error.to_string()))?
+    }
+}
+
+/// Hashes are in it: nobody else reads it. What cannot be changed is the administrator's choice.
+fn restrict(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    drop(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_opens_again_and_one_of_tomorrow_does_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("portal.sqlite");
+        drop(Db::open(&path).expect("made"));
+        let db = Db::open(&path).expect("opened again");
+        let mode = std::os::unix::fs::MetadataExt::mode(&path.metadata().expect("there"));
+        assert_eq!(mode & 0o777, 0o600);
+        db.ask(|db| db.pragma_update(None, "user_version", 99)).expect("set");
+        drop(db);
+        assert!(matches!(Db::open(&path), Err(DbError::Newer { found: 99, .. })));
+    }
+}

@@ -1,0 +1,70 @@
+//! The one letter the portal writes: a link that sets a new password.
+//!
+//! Through an SMTP server, over TLS unless it is on this machine. Addresses are parsed into what
+//! cannot carry a header, and nothing a visitor typed is in the letter. A letter that cannot be
+//! sent is told to the log, never to the visitor.
+
+use crate::config::{Mail, MailTls};
+use lettre::message::Mailbox;
+use lettre::message::header::ContentType;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use std::time::Duration;
+
+/// A mail server may take so long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why a letter was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum MailError {
+    #[error("{path}: {error}")]
+    Password { path: std::path::PathBuf, error: std::io::Error },
+    #[error("{0} is no address")]
+    Address(String),
+    #[error("the letter cannot be written: {0}")]
+    Letter(#[from] lettre::error::Error),
+    #[error("the mail server: {0}")]
+    Smtp(#[from] lettre::transport::smtp::Error),
+}
+
+/// Whoever carries letters away.
+#[derive(Clone, Debug)]
+pub struct Mailer {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+}
+
+impl Mailer {
+    pub fn new(mail: &Mail) -> Result<Mailer, MailError> {
+        let from = mail.from.parse().map_err(|_| MailError::Address(mail.from.clone()))?;
+        type Smtp = AsyncSmtpTransport<Tokio1Executor>;
+        let builder = match mail.tls {
+            MailTls::Starttls => Smtp::starttls_relay(&mail.server)?,
+            MailTls::Tls => Smtp::relay(&mail.server)?,
+            MailTls::None => Smtp::builder_dangerous(&mail.server),
+        };
+        let mut builder = builder.port(mail.port).timeout(Some(PATIENCE));
+        if let (Some(user), Some(path)) = (&mail.user, &mail.password_file) {
+            let read = std::fs::read_to_string(path);
+            let text = read.map_err(|error| MailError::Password { path: path.clone(), error })?;
+            let password = text.lines().next().unwrap_or_default().to_owned();
+            builder = builder.credentials(Credentials::new(user.clone(), password));
+        }
+        Ok(Mailer { transport: builder.build(), from })
+    }
+
+    /// Sends a link to somebody's address.
+    pub async fn send_link(&self, to: &str, link: &str, minutes: u32) -> Result<(), MailError> {
+        let to: Mailbox = to.parse().map_err(|_| MailError::Address(to.to_owned()))?;
+        let text = format!(
+            "Somebody, probably you, asked for a new password for Hushbox.\r\n\r\n\
+             This link sets it. It works once, for {minutes} minutes:\r\n\r\n  {link}\r\n\r\n\
+             If it was not you, do nothing: your password stays as it is.\r\n"
+        );
+        let letter = Message::builder().from(self.from.clone()).to(to);
+        let letter = letter.subject("Your new password").header(ContentType::TEXT_PLAIN);
+        let letter = letter.message_id(None).body(text)?;
+        self.transport.send(letter).await?;
+        Ok(())
+    }
+}

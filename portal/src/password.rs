@@ -1,0 +1,111 @@
+//! Passwords: argon2id hashes, and what a new one must be.
+//!
+//! Hashing takes some ten milliseconds and 19 MiB on purpose; at most two are computed at a time.
+//! For a user who does not exist as much is computed, so that the time tells nothing. Nothing here
+//! keeps a password.
+
+use argon2::Argon2;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+/// Characters that a new password has at least.
+pub const CHARS_MIN: usize = 12;
+/// Bytes that any password has at most.
+pub const BYTES_MAX: usize = 256;
+/// Computed at a time.
+const AT_ONCE: usize = 2;
+
+/// Why a password cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    #[error("a password has at least {CHARS_MIN} characters; a few words are easy to remember")]
+    TooShort,
+    #[error("a password has at most {BYTES_MAX} bytes")]
+    TooLong,
+    #[error("a password is not the username")]
+    Username,
+    #[error("the password cannot be hashed: {0}")]
+    Hash(String),
+}
+
+/// Whether it may become somebody's password.
+pub fn judge(password: &str, user: &str) -> Result<(), PasswordError> {
+    if password.chars().count() < CHARS_MIN {
+        return Err(PasswordError::TooShort);
+    }
+    if password.len() > BYTES_MAX {
+        return Err(PasswordError::TooLong);
+    }
+    if password.to_lowercase().replace(&user.to_lowercase(), "").chars().count() < CHARS_MIN / 2 {
+        return Err(PasswordError::Username);
+    }
+    Ok(())
+}
+
+/// Its hash, as the database keeps it.
+pub fn hash(password: &str) -> Result<String, PasswordError> {
+    let hash = Argon2::default().hash_password(password.as_bytes());
+    hash.map(|hash| hash.to_string()).map_err(|why| PasswordError::Hash(why.to_string()))
+}
+
+fn is_right(hash: &str, password: &str) -> bool {
+    let hash = PasswordHash::new(hash);
+    hash.is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+}
+
+/// Hashes and compares, off the loop, a few at a time.
+#[derive(Clone, Debug)]
+pub struct Hasher {
+    turns: Arc<Semaphore>,
+    /// Nobody's.
+    dummy: Arc<String>,
+}
+
+impl Hasher {
+    pub fn new() -> Result<Hasher, PasswordError> {
+        let dummy = Arc::new(hash("nobody has this password")?);
+        Ok(Hasher { turns: Arc::new(Semaphore::new(AT_ONCE)), dummy })
+    }
+
+    /// Whether the password is that of `known`; without one it takes as long and is not.
+    pub async fn verify(&self, known: Option<String>, password: Zeroizing<String>) -> bool {
+        let Ok(_turn) = self.turns.acquire().await else { return false };
+        let hash = known.clone().unwrap_or_else(|| (*self.dummy).clone());
+        let right = tokio::task::spawn_blocking(move || {
+            password.len() <= BYTES_MAX && is_right(&hash, &password)
+        });
+        right.await.unwrap_or(false) && known.is_some()
+    }
+
+    /// The hash of a new password.
+    pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, PasswordError> {
+        let gone = |why: String| PasswordError::Hash(why);
+        let _turn = self.turns.acquire().await.map_err(|error| gone(error.to_string()))?;
+        let made = tokio::task::spawn_blocking(move || hash(&password)).await;
+        made.map_err(|error| gone(error.to_string()))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c3_a_hash_is_argon2id_and_fits_one_password() {
+        let made = hash("correct horse battery").expect("a hash");
+        assert!(made.starts_with("$argon2id$v=19$m="), "{made}");
+        assert!(is_right(&made, "correct horse battery") && !is_right(&made, "correct horse"));
+        assert!(!is_right("not a hash", "x"));
+    }
+
+    #[test]
+    fn new_passwords_are_long_and_not_the_username() {
+        assert_eq!(judge("short", "jdoe"), Err(PasswordError::TooShort));
+        assert_eq!(judge(&"x".repeat(257), "jdoe"), Err(PasswordError::TooLong));
+        assert_eq!(judge("Johannes.Doe1", "johannes.doe"), Err(PasswordError::Username));
+        assert_eq!(judge("correct horse battery", "jdoe"), Ok(()));
+    }
+}

@@ -1,0 +1,80 @@
+//! Failed log-ins, by the name that was given, and the lock that follows (requirement C5).
+//!
+//! A name that nobody has is counted and locked like any other, so that a lock tells nothing. A
+//! lock outlives a restart. Nothing here says anything to the person: there is one message for all.
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+/// Names longer than this are counted together.
+const NAME_CHARS: usize = 64;
+/// Names that are remembered; the oldest are forgotten first.
+const NAMES: i64 = 10_000;
+
+/// When a name is locked, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// Failures that lock it.
+    pub tries: u32,
+    pub lock_s: i64,
+}
+
+fn key(name: &str) -> String {
+    name.chars().take(NAME_CHARS).collect::<String>().to_lowercase()
+}
+
+/// Whether this name may not try now.
+pub fn is_locked(db: &Connection, name: &str, now: i64) -> Result<bool> {
+    let said = "select locked_until from tries where name = ?1";
+    let until: Option<i64> = db.query_row(said, [key(name)], |row| row.get(0)).optional()?;
+    Ok(until.is_some_and(|until| now < until))
+}
+
+/// Counts a failure; true: it has locked the name.
+pub fn failed(db: &Connection, name: &str, now: i64, rule: Rule) -> Result<bool> {
+    let name = key(name);
+    let forget = now - rule.lock_s.max(3600);
+    db.execute("delete from tries where last < ?1 and locked_until < ?2", [forget, now])?;
+    let said = "insert into tries (name, failed, locked_until, last) values (?1, 1, 0, ?2)
+        on conflict (name) do update set failed = failed + 1, last = ?2
+        returning failed";
+    let failed: u32 = db.query_row(said, params![name, now], |row| row.get(0))?;
+    let locks = failed >= rule.tries;
+    if locks {
+        let said = "update tries set failed = 0, locked_until = ?2 where name = ?1";
+        db.execute(said, params![name, now + rule.lock_s])?;
+    }
+    let said = "delete from tries where name in
+        (select name from tries order by last desc limit -1 offset ?1)";
+    db.execute(said, [NAMES])?;
+    Ok(locks)
+}
+
+/// The right password was given.
+pub fn forgive(db: &Connection, name: &str) -> Result<()> {
+    db.execute("delete from tries where name = ?1", [key(name)]).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::Db;
+
+    #[test]
+    fn c5_five_failures_lock_a_name_for_a_while_whether_it_is_known_or_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = Db::open(&folder.path().join("db")).expect("a database");
+        let rule = Rule { tries: 5, lock_s: 900 };
+        let fail = |name: &'static str, now| {
+            db.ask(move |db| failed(db, name, now, rule)).expect("counted")
+        };
+        let locked =
+            |name: &'static str, now| db.ask(move |db| is_locked(db, name, now)).expect("answered");
+        let locks: Vec<bool> = (0..5).map(|n| fail(["JDoe", "jdoe"][n % 2], 1000)).collect();
+        assert_eq!(locks, [false, false, false, false, true]);
+        assert!(locked("JDOE", 1000) && locked("jdoe", 1899) && !locked("jdoe", 1900));
+        assert!(!locked("asmith", 1000));
+        assert!((0..4).all(|_| !fail("jdoe", 1900)), "the count begins anew");
+        db.ask(|db| forgive(db, "jdoe")).expect("forgiven");
+        assert!((0..4).all(|_| !fail("jdoe", 1901)) && fail("jdoe", 1902));
+    }
+}

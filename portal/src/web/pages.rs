@@ -1,0 +1,120 @@
+//! The pages' templates, and what stands around every page.
+//!
+//! Templates are compiled into the program and escape what is put into them. Nothing here asks the
+//! box or the database.
+
+use super::guard::Member;
+use super::{Fault, Portal, assets};
+use crate::desk::Rights;
+use crate::talk::TalkError;
+use askama::Template;
+use axum::response::Html;
+
+/// What stands around a page.
+#[derive(Clone, Debug, Default)]
+pub struct Frame {
+    pub title: &'static str,
+    pub version: &'static str,
+    /// Nobody: not logged in.
+    pub user: Option<String>,
+    pub csrf: String,
+    pub rights: Rights,
+    pub warn_s: u32,
+    /// The box does not answer.
+    pub lost: Option<String>,
+}
+
+impl Frame {
+    /// For whoever is not logged in.
+    pub fn bare(title: &'static str) -> Frame {
+        Frame { title, version: assets::version(), ..Frame::default() }
+    }
+
+    /// For whoever is.
+    pub async fn of(portal: &Portal, member: &Member, title: &'static str) -> Frame {
+        let session = &member.session;
+        let (rights, lost) = match portal.rights(&session.user).await {
+            Ok(rights) => (rights, None),
+            Err(TalkError::Refused(_)) => (Rights::default(), None),
+            Err(error) => (Rights::default(), Some(error.to_string())),
+        };
+        Frame {
+            user: Some(session.user.clone()),
+            csrf: session.csrf.clone(),
+            rights,
+            lost,
+            warn_s: portal.config.login.warn_seconds,
+            ..Frame::bare(title)
+        }
+    }
+}
+
+/// A page as an answer.
+pub fn html(page: &impl Template) -> Result<Html<String>, Fault> {
+    Ok(Html(page.render()?))
+}
+
+#[derive(Template)]
+#[template(path = "fault.html")]
+pub struct FaultPage {
+    pub frame: Frame,
+    pub said: String,
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+pub struct LoginPage {
+    pub frame: Frame,
+    pub name: String,
+    pub said: &'static str,
+    pub failed: bool,
+}
+
+#[derive(Template)]
+#[template(path = "forgot.html")]
+pub struct ForgotPage {
+    pub frame: Frame,
+    pub said: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "reset.html")]
+pub struct ResetPage {
+    pub frame: Frame,
+    /// Empty: the link is no good.
+    pub secret: String,
+    pub said: String,
+}
+
+#[derive(Template)]
+#[template(path = "password.html")]
+pub struct PasswordPage {
+    pub frame: Frame,
+    pub said: String,
+}
+
+/// A user-defined field and whether it may be set now.
+pub struct FieldRow {
+    pub number: u8,
+    pub label: String,
+    pub open: bool,
+}
+
+/// A button of the agent's page.
+pub struct Button {
+    pub act: &'static str,
+    pub text: &'static str,
+    pub key: &'static str,
+    pub open: bool,
+}
+
+#[derive(Template)]
+#[template(path = "agent.html")]
+pub struct AgentPage {
+    pub frame: Frame,
+    pub face: super::agent::Face,
+    pub record: [Button; 2],
+    pub blackout: [Button; 2],
+    pub fields: Vec<FieldRow>,
+    pub said: Option<super::agent::Said>,
+}
