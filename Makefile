@@ -23,6 +23,13 @@ PACKAGES_TEST := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils espea
 # To test the portal: a browser and its driver, a font, a mail server.
 PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-aiosmtpd
 
+# To test the agents' client on a screen made of air: an X server in memory with drawing in software
+# (libgl1-mesa-dri, libgl1, libegl1 and what windows load), a window manager, a panel with a tray, a
+# notification service, a message bus, fingers (xdotool) and a camera (imagemagick).
+PACKAGES_DESKTOP := xvfb openbox dbus xfce4-panel dunst xdotool imagemagick fonts-dejavu-core \
+	adwaita-icon-theme libgl1-mesa-dri libgl1 libegl1 libxkbcommon-x11-0 libx11-xcb1 libxcursor1 \
+	libxi6 libxrandr2
+
 # To measure beside it: redis-server, as a yardstick for commands that only read.
 PACKAGES_BENCH := redis-server
 
@@ -36,7 +43,7 @@ TEST_FLAGS := -- --color never
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build setup-bench run test sim cuts check deny bench crash golden fuzz
+.PHONY: deb-desktop pictures-desktop help setup setup-build setup-bench run test sim cuts check deny bench crash golden fuzz
 
 help: ## list these words
 	@echo 'make WORD, where WORD is one of:'
@@ -45,7 +52,7 @@ help: ## list these words
 
 setup: ## install what is missing of the system packages (nothing, if all are there)
 setup-build: # the same, only what building needs
-setup: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_PORTAL)
+setup: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_PORTAL) $(PACKAGES_DESKTOP)
 setup-build: PACKAGES := $(PACKAGES_BUILD)
 setup-bench: # the same, and what is measured beside the box
 setup-bench: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_BENCH)
@@ -138,3 +145,10 @@ golden: setup ## make the data directory that tests open for ever (for a new for
 
 bench: setup-bench ## measure what one core can carry
 	cargo bench --workspace --bench '*'
+
+pictures-desktop: setup ## take the pictures of docs/desktop.md anew
+	BLESS=1 cargo test $(PROFILE) --test desktop_display -- --nocapture
+
+deb-desktop: setup-build ## make the package of the agents' client
+	cargo build $(PROFILE) -p desktop --bin hushbox-desktop
+	desktop/package/deb.sh $(TARGET)/release/hushbox-desktop $(TARGET)

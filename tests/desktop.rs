@@ -8,9 +8,9 @@ mod seat;
 #[path = "box/mod.rs"]
 mod the_box;
 
+use seat::Seat;
 use the_box::site::Site;
 use the_box::{TheBox, await_ended};
-use seat::Seat;
 
 fn a_box() -> TheBox {
     TheBox::start_new(Site::sim(&[1]))
@@ -18,7 +18,10 @@ fn a_box() -> TheBox {
 
 /// The agent of the story's only phone, at a seat without a display.
 fn a_seat(the_box: &TheBox) -> Seat {
-    Seat::new(&format!("servers = [\"127.0.0.1:{}\"]\nuser = \"a1\"\nretry_ms = 100\n", the_box.port))
+    Seat::new(&format!(
+        "servers = [\"127.0.0.1:{}\"]\nuser = \"a1\"\nretry_ms = 100\n",
+        the_box.port
+    ))
 }
 
 #[test]
@@ -162,4 +165,25 @@ fn a_box_that_goes_and_comes_is_seen_by_the_client_without_a_press() {
     seat.await_log("Connection lost");
     the_box.start();
     seat.await_icon("idle");
+}
+
+#[test]
+fn a6_a11_a_workstation_enrols_itself_and_works_over_tls_as_the_machine_it_is_enrolled_as() {
+    let more = "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = true\n\
+         [[technician]]\nname = \"field\"\npin = \"$argon2id$v=19$m=19456,t=2,p=1$\
+         BtIvqaj9XY7ZBxJ22c5iVw$TyjQ7ygFTOcEHsXrsnq57JJbStAteqOOA0/cG+bNoiU\"\n";
+    let the_box = TheBox::start_new(Site { more: more.to_owned(), ..Site::sim(&[1]) });
+    let mut technician = the_box.client_over_unix("hello technician user=field pin=2468");
+    let code = technician.ok("enrol WS-042").get("code").to_owned();
+    let mut seat = Seat::new("user = \"a1\"\nretry_ms = 100\n");
+    let address = format!("tls:127.0.0.1:{}", the_box.tls_port);
+    let wrong = seat.run(&["--enrol", "AAAA-BBBB", "--to", &address]);
+    assert!(wrong.code == Some(1) && wrong.err.contains("this is no code"), "{wrong:?}");
+    let enrolled = seat.run(&["--enrol", &code, "--to", &address]);
+    assert!(enrolled.code == Some(0) && enrolled.out.contains("as WS-042 for"), "{enrolled:?}");
+    seat.start();
+    seat.await_icon("idle");
+    let clients = technician.ask("clients");
+    let agent = clients.rows.iter().find(|row| row.is("kind", "agent")).expect("the agent");
+    assert_eq!((agent.get("user"), agent.get("machine")), ("a1", "WS-042"));
 }

@@ -1,7 +1,7 @@
 //! What an agent can ask for: the menu, a key, a script or a window all end here.
 //!
-//! An `Action` is one command without arguments; a `Press` is whatever somebody did. Words are those
-//! of the line protocol. Nothing here decides whether the box will do it.
+//! An `Action` is one command without arguments; a `Press` is whatever somebody did. Words are
+//! those of the line protocol. Nothing here decides whether the box will do it.
 
 use protocol::{Ability, AgentState, Command};
 
@@ -70,8 +70,8 @@ pub enum Press {
 }
 
 impl Press {
-    /// The command that a key means in this state. A blackout key ends a blackout only while the box
-    /// says that one is on: in doubt it asks for one.
+    /// The command that a key means in this state. A blackout key ends a blackout only while the
+    /// box says that one is on: in doubt it asks for one.
     #[must_use]
     pub fn resolved(self, state: Option<&AgentState>) -> Press {
         match self {

@@ -1,8 +1,8 @@
 //! Balloons: what is said to the agent in passing, one per topic, never a flood.
 //!
-//! A balloon replaces the last one of its topic, it is not stacked on it. Urgent ones, and all about
-//! the blackout, are always shown at once; of the others at most `BURST` come in a row and then one per `PAUSE_MS`, and what
-//! is held back is replaced by what is newer.
+//! A balloon replaces the last one of its topic, it is not stacked on it. Urgent ones, and all
+//! about the blackout, are always shown at once; of the others at most `BURST` come in a row and
+//! then one per `PAUSE_MS`, and what is held back is replaced by what is newer.
 //!
 //! Nothing here shows anything, or knows a clock: the time is an argument, milliseconds.
 

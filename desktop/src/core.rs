@@ -313,8 +313,8 @@ impl Core {
         self.settings.user.as_deref().unwrap_or(&self.person.user)
     }
 
-    /// Requirement A11. Over TLS the machine is the certificate's, whatever the host is called; only
-    /// a name that somebody gave is said all the same.
+    /// Requirement A11. Over TLS the machine is the certificate's, whatever the host is called;
+    /// only a name that somebody gave is said all the same.
     fn login(&self, tls: bool) -> Login {
         let host = self.person.machine.clone().filter(|_| !tls);
         Login {

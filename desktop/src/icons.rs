@@ -1,7 +1,7 @@
 //! The icons: SVG sources of this project, drawn for a light or a dark panel in any size.
 //!
-//! Each state has a shape of its own. The sources are drawn in ink for a light panel; for a dark one
-//! ink and paper change places. Nothing here knows which panel there is.
+//! Each state has a shape of its own. The sources are drawn in ink for a light panel; for a dark
+//! one ink and paper change places. Nothing here knows which panel there is.
 
 use crate::model::Icon;
 use resvg::tiny_skia::{Pixmap, Transform};

@@ -11,7 +11,8 @@ use crate::action::{Action, Press};
 use protocol::{Ability, AgentState, Direction, ScreenMode};
 use std::fmt::Write;
 
-/// What the icon shows. Each has a shape of its own, so that no colour is needed to tell them apart.
+/// What the icon shows. Each has a shape of its own, so that no colour is needed to tell them
+/// apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Icon {
     /// There is no connection; nothing can be asked for.
@@ -403,5 +404,15 @@ fn may(state: &AgentState) -> String {
     if state.can.is_empty() {
         return "nothing now".to_owned();
     }
-    state.can.to_string().replace(',', ", ")
+    let words =
+        Ability::all().filter(|ability| state.can.has(*ability)).map(|ability| match ability {
+            Ability::RecordStart => "start recording".to_owned(),
+            Ability::RecordStop => "stop recording".to_owned(),
+            Ability::BlackoutStart => "start a blackout".to_owned(),
+            Ability::BlackoutStop => "end a blackout".to_owned(),
+            Ability::ScreenStart => "record the screen".to_owned(),
+            Ability::ScreenStop => "stop recording the screen".to_owned(),
+            Ability::Update(field) => format!("update field {field}"),
+        });
+    words.collect::<Vec<_>>().join(", ")
 }

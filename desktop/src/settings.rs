@@ -72,11 +72,9 @@ impl From<Mode> for RetryMode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Theme {
-    /// As the desktop says; without a word from it, dark.
     #[default]
-    Auto,
-    Light,
     Dark,
+    Light,
 }
 
 /// Keys that work in every program, such as `Ctrl+Alt+B`; empty: none.

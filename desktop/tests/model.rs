@@ -185,7 +185,7 @@ fn a12_check_status_tells_everything_in_words() {
             "Blackout: off",
             "Screen: cannot be recorded",
             "Note: no capture client",
-            "You may: record.stop, update.1",
+            "You may: stop recording, update field 1",
         ]
     );
     let rows = status(&facts(Icon::Standby, Can::default()));

@@ -1,8 +1,9 @@
-//! An agent's seat: the real `hushbox-desktop` with a home, settings and a runtime folder of its own.
+//! An agent's seat: the real `hushbox-desktop` with a home, settings and a runtime folder of its
+//! own.
 //!
 //! Without a display it has no tray and no balloons; everything else is the same. The program is
-//! that of the same build as the test: it is built if it is missing or older than its sources. It is
-//! killed with the seat, however the story ends.
+//! that of the same build as the test: it is built if it is missing or older than its sources. It
+//! is killed with the seat, however the story ends.
 
 #![allow(dead_code, reason = "each story uses its part")]
 

@@ -1,9 +1,9 @@
 //! Keys that work in every program, where the desktop allows that: X11.
 //!
-//! The server is asked for exactly these keys, with and without Caps Lock and Num Lock, and a thread
-//! waits for them. Wayland lets no program take keys; there the agent binds
-//! `hushbox-desktop --command "toggle blackout"` in the desktop's own keyboard settings, and
-//! `Hotkeys::words` says so.
+//! The server is asked for exactly these keys, with and without Caps Lock and Num Lock, and a
+//! thread waits for them. Wayland lets no program take keys; there the agent binds `hushbox-desktop
+//! --command "toggle blackout"` in the desktop's own keyboard settings, and `Hotkeys::words` says
+//! so.
 
 use super::Event;
 use crate::action::Press;

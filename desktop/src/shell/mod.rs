@@ -1,8 +1,8 @@
 //! The thin part: sockets, the tray, balloons, keys, files and the windows' processes.
 //!
 //! One thread owns `core::Core` and waits for `Event`s (`resident`); each source of events has a
-//! thread of its own that does nothing but wait. Nothing wakes up without a reason: with a quiet box
-//! that is one ping every 30 s.
+//! thread of its own that does nothing but wait. Nothing wakes up without a reason: with a quiet
+//! box that is one ping every 30 s.
 //!
 //! Nothing here decides what is shown or sent.
 

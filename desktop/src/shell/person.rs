@@ -1,7 +1,8 @@
 //! Who is logged in, and where (requirement A11).
 //!
 //! The user is the one this process runs as. A domain is taken from a name such as `ACME\jdoe` or
-//! `jdoe@acme.example`, as machines that are joined to a domain have them. Nothing here asks anybody.
+//! `jdoe@acme.example`, as machines that are joined to a domain have them. Nothing here asks
+//! anybody.
 
 use crate::core::Person;
 

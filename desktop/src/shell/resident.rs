@@ -339,8 +339,5 @@ fn verb(press: &Press) -> String {
 }
 
 fn is_dark(theme: Theme) -> bool {
-    match theme {
-        Theme::Auto | Theme::Dark => true,
-        Theme::Light => false,
-    }
+    theme == Theme::Dark
 }

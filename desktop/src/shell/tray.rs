@@ -1,7 +1,7 @@
 //! The icon and its menu, through StatusNotifierItem and dbusmenu.
 //!
-//! It shows a `Look` and tells what was chosen. A panel that is not there yet may come later, and go
-//! and come again. Nothing here decides what is in the menu.
+//! It shows a `Look` and tells what was chosen. A panel that is not there yet may come later, and
+//! go and come again. Nothing here decides what is in the menu.
 
 use super::Event;
 use crate::icons::{SIZES, draw};

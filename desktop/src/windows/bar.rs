@@ -1,8 +1,8 @@
 //! The bar: two big buttons and the blackout's time, above all other windows.
 //!
 //! A button is enabled when `can` has what it would do (requirement A13); but blackout is never
-//! greyed while it is off, because asking in vain is shouted and a dead button is not. What is on is
-//! said in words, not in colour alone.
+//! greyed while it is off, because asking in vain is shouted and a dead button is not. What is on
+//! is said in words, not in colour alone.
 
 use super::{Desk, Page, minutes};
 use eframe::egui::{self, Button, Color32, RichText, vec2};
@@ -23,7 +23,11 @@ impl Page for Bar {
             blackout(ui, desk, size);
         })
         .response
-        .on_hover_text(if self.told.is_empty() { &desk.snapshot.headline } else { &self.told });
+        .on_hover_text(if self.told.is_empty() {
+            &desk.snapshot.headline
+        } else {
+            &self.told
+        });
         true
     }
 }
@@ -31,9 +35,9 @@ impl Page for Bar {
 fn recording(ui: &mut egui::Ui, desk: &mut Desk, size: egui::Vec2) {
     let stops = desk.snapshot.recording && desk.can("record.stop");
     let (text, command) = match (desk.snapshot.recording, stops) {
-        (true, true) => ("● Recording\npress to stop", "record stop"),
-        (true, false) => ("● Recording", "record start"),
-        (false, _) => ("○ Not recording\npress to start", "record start"),
+        (true, true) => ("RECORDING\npress to stop", "record stop"),
+        (true, false) => ("RECORDING", "record start"),
+        (false, _) => ("Not recording\npress to start", "record start"),
     };
     let enabled = stops || desk.can("record.start");
     let button = if desk.snapshot.recording {
@@ -50,11 +54,11 @@ fn blackout(ui: &mut egui::Ui, desk: &mut Desk, size: egui::Vec2) {
     let on = desk.snapshot.blackout;
     let (text, command) = if on {
         let time = minutes(desk.blackout_ms());
-        (format!("■ Blackout {time}\npress to end"), "blackout stop")
+        (format!("BLACKOUT {time}\npress to end"), "blackout stop")
     } else if desk.snapshot.unmasked.is_some() {
         ("! NOT masked\nstop the customer".to_owned(), "blackout start")
     } else {
-        ("□ Heard\npress for blackout".to_owned(), "blackout start")
+        ("Being heard\npress for blackout".to_owned(), "blackout start")
     };
     let button = if on {
         let button = coloured(&text, size, Color32::WHITE).fill(Color32::BLACK);

@@ -1,8 +1,8 @@
 //! The windows, each a process of its own that speaks to the resident client.
 //!
 //! A window shows the newest `Snapshot` and sends what was pressed; it remembers nothing and draws
-//! only when something changes, or once a second while a blackout's time runs. All of it can be used
-//! with the keyboard alone; names and roles reach screen readers through AccessKit. When the
+//! only when something changes, or once a second while a blackout's time runs. All of it can be
+//! used with the keyboard alone; names and roles reach screen readers through AccessKit. When the
 //! resident client ends, so do its windows.
 //!
 //! Nothing here speaks to a box.
@@ -146,6 +146,9 @@ fn dress(context: &egui::Context, dark: bool) {
         let dark = style.visuals.dark_mode;
         let text = if dark { Color32::from_gray(235) } else { Color32::from_gray(20) };
         style.visuals.override_text_color = Some(text);
+        let line = if dark { Color32::from_gray(130) } else { Color32::from_gray(110) };
+        style.visuals.widgets.inactive.bg_stroke = (1.0, line).into();
+        style.visuals.widgets.noninteractive.bg_stroke = (1.0, line).into();
         style.spacing.item_spacing = egui::vec2(10.0, 8.0);
         style.spacing.button_padding = egui::vec2(12.0, 6.0);
         for font in style.text_styles.values_mut() {

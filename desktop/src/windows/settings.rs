@@ -80,9 +80,8 @@ impl Settings {
         self::heading(ui, "Looks", locks[2]);
         ui.add_enabled_ui(locks[2], |ui| {
             ui.horizontal(|ui| {
-                ui.radio_value(&mut values.theme, Theme::Auto, "As the desktop");
-                ui.radio_value(&mut values.theme, Theme::Light, "Light");
-                ui.radio_value(&mut values.theme, Theme::Dark, "Dark");
+                ui.radio_value(&mut values.theme, Theme::Dark, "For a dark panel");
+                ui.radio_value(&mut values.theme, Theme::Light, "For a light one");
             });
         });
         ui.add_enabled_ui(locks[3], |ui| {

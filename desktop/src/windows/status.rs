@@ -56,7 +56,11 @@ fn timeline(ui: &mut egui::Ui, desk: &Desk) {
     let passed = clock::now_ms().saturating_sub(desk.came_ms);
     for (lane, spans) in &desk.snapshot.timeline {
         ui.horizontal(|ui| {
-            ui.add_sized([HEADING, 16.0], egui::Label::new(lane));
+            let left = egui::Layout::left_to_right(egui::Align::Center);
+            ui.allocate_ui_with_layout(vec2(HEADING, 16.0), left, |ui| {
+                ui.set_min_width(HEADING);
+                ui.label(lane);
+            });
             let size = vec2(ui.available_width(), 16.0);
             let (area, response) = ui.allocate_exact_size(size, Sense::hover());
             let painter = ui.painter_at(area);

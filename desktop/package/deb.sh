@@ -1,0 +1,46 @@
+#!/bin/sh
+# The package of the agents' client: deb.sh PROGRAM FOLDER writes FOLDER/hushbox-desktop_*.deb.
+#
+# It holds the program, its icons, the menu and autostart entries, and settings for the administrator
+# to fill in. Needs dpkg-deb, which every Debian has.
+set -eu
+program=$1
+folder=$2
+here=$(cd "$(dirname "$0")" && pwd)
+version=$(sed -n '/^\[workspace.package\]/,/^\[package\]/s/^version = "\(.*\)"/\1/p' "$here/../../Cargo.toml")
+machine=$(dpkg --print-architecture)
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+
+install -D -m 755 "$program" "$tree/usr/bin/hushbox-desktop"
+strip "$tree/usr/bin/hushbox-desktop"
+install -D -m 644 "$here/hushbox-desktop.desktop" \
+	"$tree/usr/share/applications/hushbox-desktop.desktop"
+install -D -m 644 "$here/hushbox-desktop.desktop" "$tree/etc/xdg/autostart/hushbox-desktop.desktop"
+install -D -m 644 "$here/desktop.toml" "$tree/etc/xdg/hushbox/desktop.toml"
+for icon in "$here"/../icons/*.svg; do
+	install -D -m 644 "$icon" "$tree/usr/share/icons/hicolor/scalable/apps/$(basename "$icon")"
+done
+for text in LICENSE-APACHE LICENSE-MIT; do
+	install -D -m 644 "$here/../../$text" "$tree/usr/share/doc/hushbox-desktop/$text"
+done
+
+mkdir -p "$tree/DEBIAN"
+cat >"$tree/DEBIAN/control" <<CONTROL
+Package: hushbox-desktop
+Version: $version
+Architecture: $machine
+Maintainer: Hushbox
+Section: sound
+Priority: optional
+Depends: libc6 (>= 2.36), libgcc-s1
+Recommends: libgl1, libegl1, libxkbcommon-x11-0, libx11-xcb1, libxcursor1, libxi6, libxrandr2
+Description: Hushbox's client for agents
+ An icon in the tray that says whether a call is recorded and whether what is
+ said is being kept, with a menu to start and stop recording and blackouts.
+CONTROL
+printf '/etc/xdg/hushbox/desktop.toml\n/etc/xdg/autostart/hushbox-desktop.desktop\n' \
+	>"$tree/DEBIAN/conffiles"
+package="$folder/hushbox-desktop_${version}_$machine.deb"
+dpkg-deb --root-owner-group --build "$tree" "$package" >/dev/null
+echo "$package"

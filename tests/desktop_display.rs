@@ -1,0 +1,256 @@
+//! The agents' client as an agent meets it: an icon in a real tray, a menu that is clicked,
+//! balloons, windows, keys, and a box that dies and comes back. `make pictures-desktop` keeps
+//! pictures of it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::disallowed_methods, reason = "real programs live in real time")]
+
+mod screen_of_air;
+mod seat;
+#[path = "box/mod.rs"]
+mod the_box;
+
+use screen_of_air::{Pixels, Screen, TRAY};
+use seat::Seat;
+use the_box::client::Client;
+use the_box::site::Site;
+use the_box::{TheBox, await_ended, until};
+
+/// Items of the menu while there is a connection, the heading counted.
+const ITEMS: u32 = 11;
+/// A menu and the balloons beside it.
+const CORNER: (u32, u32, u32, u32) = (760, 430, 0, 370);
+const BALLOONS: (u32, u32, u32, u32) = (400, 330, 880, 0);
+
+fn red(pixels: &Pixels) -> usize {
+    pixels.iter().filter(|[r, g, b]| *r > 150 && *g < 90 && *b < 90).count()
+}
+
+fn amber(pixels: &Pixels) -> usize {
+    pixels.iter().filter(|[r, g, b]| *r > 200 && (100..200).contains(g) && *b < 90).count()
+}
+
+fn white(pixels: &Pixels) -> usize {
+    pixels.iter().filter(|pixel| pixel.iter().all(|part| *part > 200)).count()
+}
+
+struct Desk {
+    the_box: TheBox,
+    seat: Seat,
+    screen: Screen,
+    cti: Client,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        let mut the_box = TheBox::start_new(Site::sim(&[1]));
+        // Its port must stay the same for it to be found again.
+        the_box.site.address = format!("127.0.0.1:{}", the_box.port);
+        the_box.write_config();
+        let servers = format!("servers = [\"127.0.0.1:{}\"]\n", the_box.port);
+        let mut seat = Seat::new(&format!("{servers}user = \"a1\"\nretry_ms = 200\n"));
+        let screen = Screen::new(seat.folder.path());
+        seat.env = screen.env.clone();
+        let cti = the_box.client("hello cti");
+        seat.start();
+        Desk { the_box, seat, screen, cti }
+    }
+
+    /// What the box says of the only call.
+    fn call_has(&mut self, key: &str, value: &str) {
+        let cti = &mut self.cti;
+        until(value, || cti.ask("calls").rows[0].is(key, value).then_some(()));
+    }
+
+    fn recording(&mut self) -> String {
+        let cti = &mut self.cti;
+        until("a recording", || {
+            let recording = cti.ask("calls").rows[0].get("recording").to_owned();
+            (recording != "-").then_some(recording)
+        })
+    }
+
+    fn icon_is(&self, what: &str, is: fn(&Pixels) -> bool) {
+        self.screen.await_look(what, TRAY, is);
+        self.screen.picture_of_part(&format!("tray-{what}"), TRAY);
+    }
+
+    /// Chooses in the menu by its letter, without the mouse.
+    fn by_letter(&self, letter: &str) {
+        self.screen.open_menu();
+        self.screen.key(&[letter]);
+    }
+}
+
+#[test]
+fn a1_a3_a4_a7_f2_f4_g1_an_agent_clicks_through_a_call() {
+    let mut desk = Desk::new();
+    let mut watcher = desk.the_box.client("hello monitor");
+    watcher.ok("watch");
+    desk.icon_is("idle", |pixels| (20..150).contains(&white(pixels)) && red(pixels) == 0);
+    desk.screen.await_balloon("Connected to story");
+    desk.cti.ok("call start device=1001 call=c1 ani=5551234 direction=in");
+    desk.icon_is("call", |pixels| white(pixels) > 60 && red(pixels) == 0);
+    desk.screen.open_menu();
+    desk.screen.picture_of_part("menu", CORNER);
+    desk.screen.key(&["Escape"]);
+
+    desk.screen.choose(1, ITEMS);
+    let recording = desk.recording();
+    desk.screen.await_balloon("Recording started");
+    desk.icon_is("recording", |pixels| red(pixels) > 40);
+
+    desk.screen.choose(3, ITEMS);
+    desk.call_has("blackout", "on");
+    desk.screen.await_balloon("Masked from sample");
+    desk.icon_is("blackout", |pixels| white(pixels) > 200);
+    desk.screen.picture_of_part("balloons", BALLOONS);
+
+    desk.seat.run(&["--open", "bar"]);
+    let bar = desk.screen.await_window("Hushbox bar");
+    desk.screen.picture_of_window("bar", &bar);
+    // The key works wherever the keyboard is.
+    desk.screen.key(&["ctrl+alt+b"]);
+    desk.call_has("blackout", "off");
+    desk.screen.await_balloon("Blackout off");
+
+    update_with_the_keyboard(&mut desk);
+    windows(&desk);
+    desk.cti.ok("call stop device=1001 call=c1");
+    await_ended(&mut watcher, &[recording.as_str()]);
+    let record = desk.the_box.show(&recording);
+    assert_eq!(record.blackouts().len(), 1);
+    record.assert_ledger();
+    let shown = desk.the_box.show_text(&recording);
+    assert!(shown.contains("Mr. Miller 50"), "{shown}");
+    let told = desk.screen.balloons() + &desk.seat.log();
+    assert!(!told.contains("Miller"), "no field's value is shown or kept");
+    desk.by_letter("q");
+    desk.seat.ends();
+}
+
+/// A per cent sign is refused while it is typed, the rest is sent with Enter.
+fn update_with_the_keyboard(desk: &mut Desk) {
+    desk.by_letter("u");
+    let update = desk.screen.await_window("Update call record");
+    desk.screen.focus(&update);
+    desk.screen.type_text("Mr. Miller 50%");
+    desk.screen.picture_of_window("update", &desk.screen.await_window("Update call record"));
+    desk.screen.key(&["Return"]);
+    desk.seat.await_log("asked for: update 1");
+    desk.screen.key(&["Escape"]);
+    desk.screen.await_no_window("Update call record");
+}
+
+fn windows(desk: &Desk) {
+    for (name, title) in
+        [("status", "Hushbox status"), ("settings", "Hushbox settings"), ("about", "About Hushbox")]
+    {
+        assert_eq!(desk.seat.run(&["--open", name]).code, Some(0));
+        let window = desk.screen.await_window(title);
+        desk.screen.picture_of_window(name, &window);
+        desk.screen.focus(&window);
+        desk.screen.key(&["Escape"]);
+        desk.screen.await_no_window(title);
+    }
+}
+
+#[test]
+fn a8_a9_a10_g5_the_box_dies_and_comes_back_before_the_agents_eyes() {
+    let mut desk = Desk::new();
+    desk.cti.ok("call start device=1001 call=c1");
+    desk.icon_is("call", |pixels| white(pixels) > 60);
+    assert_eq!(desk.seat.command("record start").code, Some(0));
+    desk.icon_is("recording", |pixels| red(pixels) > 40);
+    desk.the_box.kill();
+    desk.screen.await_balloon("Connection lost");
+    desk.icon_is("offline", |pixels| red(pixels) == 0 && white(pixels) < 150);
+    desk.screen.await_balloon("Standby");
+    desk.seat.await_icon("standby");
+    desk.icon_is("standby", |pixels| red(pixels) == 0 && white(pixels) > 60);
+    let balloons = desk.screen.balloons();
+    assert!(balloons.contains("Retry 1 of 10"), "{balloons}");
+    desk.screen.open_menu();
+    desk.screen.picture_of_part("menu-offline", CORNER);
+    desk.screen.key(&["Escape"]);
+
+    desk.screen.key(&["ctrl+alt+b"]);
+    desk.screen.await_balloon("NOT masked: stop the customer");
+    desk.icon_is("attention", |pixels| amber(pixels) > 40);
+    desk.screen.picture_of_part("not-masked", BALLOONS);
+    desk.the_box.start();
+    desk.cti = desk.the_box.client("hello cti");
+    desk.call_has("blackout", "on");
+    desk.screen.await_balloon("Blackout on at last");
+    desk.icon_is("blackout", |pixels| white(pixels) > 200 && amber(pixels) == 0);
+    desk.by_letter("l");
+    desk.call_has("blackout", "off");
+    desk.icon_is("recording", |pixels| red(pixels) > 40);
+}
+
+#[test]
+fn the_resident_program_is_small_and_a_window_that_crashes_takes_nothing_with_it() {
+    let mut desk = Desk::new();
+    desk.seat.await_icon("idle");
+    assert_eq!(desk.seat.run(&["--open", "status"]).code, Some(0));
+    desk.screen.await_window("Hushbox status");
+    let resident = desk.seat.pid();
+    let resident_kb = resident_kb(resident);
+    eprintln!("resident: {resident_kb} KiB in memory, {} switches", switches(resident));
+    assert!(resident_kb < 40 << 10, "{resident_kb} KiB");
+    let windows = children(resident);
+    assert_eq!(windows.len(), 1, "{windows:?}");
+    let pid = nix::unistd::Pid::from_raw(windows[0]);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    desk.screen.await_no_window("Hushbox status");
+    desk.seat.await_log("the window status ended with signal");
+    desk.cti.ok("call start device=1001 call=c1");
+    desk.icon_is("call", |pixels| white(pixels) > 60);
+    if std::env::var_os("MEASURE").is_some() {
+        measure(&mut desk);
+    }
+}
+
+/// Prints what idling costs, and how long a press takes.
+fn measure(desk: &mut Desk) {
+    let before = switches(desk.seat.pid());
+    the_box::let_pass(std::time::Duration::from_secs(90));
+    let after = switches(desk.seat.pid());
+    eprintln!("idle: {} switches of all threads in 90 s", after - before);
+    for _ in 0..20 {
+        desk.screen.key(&["ctrl+alt+r"]);
+        desk.seat.await_icon("recording");
+        desk.screen.key(&["ctrl+alt+r"]);
+        desk.seat.await_icon("call");
+    }
+    eprintln!("{}", desk.seat.log());
+}
+
+fn status_of(pid: u32, key: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+    line.trim_matches([':', '\t', ' ', 'k', 'B']).parse().unwrap()
+}
+
+fn resident_kb(pid: u32) -> u64 {
+    status_of(pid, "VmRSS")
+}
+
+/// How often its threads have woken up.
+fn switches(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks
+        .map(|task| task.unwrap().file_name().into_string().unwrap().parse().unwrap())
+        .map(|task: u32| status_of(task, "voluntary_ctxt_switches"))
+        .sum()
+}
+
+fn children(pid: u32) -> Vec<i32> {
+    let mut all = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+        let path = task.unwrap().path().join("children");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        all.extend(text.split_whitespace().map(|pid| pid.parse::<i32>().unwrap()));
+    }
+    all
+}
