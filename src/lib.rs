@@ -23,6 +23,7 @@ pub mod job;
 pub mod limits;
 pub mod meter;
 pub mod permission;
+pub mod pulse;
 pub mod recorder;
 pub mod reel;
 pub mod ring;

@@ -15,6 +15,7 @@ pub mod data_dir;
 pub mod disk;
 pub mod helper;
 pub mod listener;
+pub mod notify;
 pub mod peer;
 pub mod printer;
 pub mod recover;

@@ -335,6 +335,7 @@ fn the_import_law_is_noticed() {
         ("src/shell/disk.rs", "use std::fs; use crate::shell::clock; use mio::Poll;", 0),
         ("src/bin/hushboxd.rs", "use hushbox::shell; use board::Board;", 0),
         ("src/bin/hushbox/main.rs", "use board::Board; use client::Client; use std::fs;", 1),
+        ("src/bin/hushbox/boards.rs", "use board::cards; use mio::Poll;", 1),
         ("src/tool/records.rs", "use hushbox::shell::clock; use std::fs;", 1),
         ("client/src/lib.rs", "use protocol::Line; use std::net::TcpStream;", 0),
         ("client/src/lib.rs", "use mio::Poll; use board::Board; use hushbox::time;", 3),

@@ -62,13 +62,26 @@ struct Channel {
 impl Alsa {
     /// Opens and starts the PCM.
     pub(crate) fn open(model: &Model, now_us: u64) -> Result<Alsa, BoardError> {
+        let mut alsa = Alsa::closed(model, now_us);
+        let card = Card::open(model, &alsa.pcm)?;
+        alsa.take_card(card, now_us);
+        Ok(alsa)
+    }
+
+    /// A board whose card could not be opened for this reason, and is tried again.
+    pub(crate) fn away(model: &Model, error: &BoardError, now_us: u64) -> Alsa {
+        let mut alsa = Alsa::closed(model, now_us);
+        alsa.await_retry(now_us, error.to_string());
+        alsa
+    }
+
+    fn closed(model: &Model, now_us: u64) -> Alsa {
         let pcm = match &model.kind {
             Kind::Alsa { pcm, .. } => pcm.clone(),
             Kind::Sim => "default".to_owned(),
         };
-        let card = Card::open(model, &pcm)?;
         let channel = |slots: &Vec<u16>| Channel { slots: Slots::new(slots), scratch: Vec::new() };
-        let mut alsa = Alsa {
+        Alsa {
             model: model.clone(),
             pcm,
             channels: model.channels.iter().map(|one| channel(&one.slots)).collect(),
@@ -83,9 +96,7 @@ impl Alsa {
             poll: None,
             marked: false,
             more: false,
-        };
-        alsa.take_card(card, now_us);
-        Ok(alsa)
+        }
     }
 
     pub(crate) fn register(
@@ -239,7 +250,7 @@ impl Alsa {
     fn mind_silence(&mut self, now_us: u64) {
         let silent_us = now_us.saturating_sub(self.heard_us);
         if silent_us >= self.silence_us() {
-            self.fail(now_us, format!("no audio for {} ms", silent_us / 1000));
+            self.close(format!("no audio for {} ms", silent_us / 1000), now_us, true);
         }
     }
 
@@ -269,6 +280,10 @@ impl Alsa {
     }
 
     fn fail(&mut self, now_us: u64, text: String) {
+        self.close(text, now_us, false);
+    }
+
+    fn close(&mut self, text: String, now_us: u64, mute: bool) {
         if let Some(card) = self.card.take()
             && let Some((registry, _)) = &self.poll
         {
@@ -276,12 +291,15 @@ impl Alsa {
         }
         let text = format!("board `{}`: PCM `{}`: {text}", self.model.name, self.pcm);
         self.await_retry(now_us, text);
+        if let State::Failed { mute: is_mute, .. } = &mut self.state {
+            *is_mute = mute;
+        }
     }
 
     fn await_retry(&mut self, now_us: u64, text: String) {
         assert!(self.card.is_none(), "a failed board holds no card");
         self.account.owe(LostWhy::Board);
-        self.state = State::Failed { text };
+        self.state = State::Failed { text, mute: false };
         self.retry_us = self.backoff.after(now_us);
         self.more = false;
     }

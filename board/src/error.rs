@@ -57,6 +57,19 @@ pub enum BoardError {
     Pcm { board: String, pcm: String, doing: &'static str, reason: String },
 }
 
+impl BoardError {
+    /// Whether a card that is plugged in, or let go by another program, would make an end of it.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            BoardError::NoPcm { .. } | BoardError::Busy { .. } | BoardError::Pcm { .. } => true,
+            BoardError::Model { .. } | BoardError::Wav { .. } | BoardError::Timer { .. } => false,
+            BoardError::Forbidden { .. } | BoardError::Rate { .. } => false,
+            BoardError::Slots { .. } | BoardError::Format { .. } => false,
+        }
+    }
+}
+
 /// What is wrong with a model.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum ModelWrong {

@@ -11,15 +11,19 @@
 
 mod alsa;
 mod backoff;
+mod cards;
 mod error;
 mod model;
 mod pace;
+mod profile;
 mod sim;
 mod tone;
 
 pub use crate::alsa::Alsa;
+pub use crate::cards::{Card, cards};
 pub use crate::error::{BoardError, ModelWrong, Wanted, WavWrong};
 pub use crate::model::{ChannelModel, Kind, Model};
+pub use crate::profile::Profile;
 pub use crate::sim::Sim;
 pub use crate::tone::Tone;
 
@@ -66,8 +70,9 @@ pub enum State {
     Running,
     /// It is open, but nothing has come yet.
     Waiting,
-    /// It is closed and will be tried again (see `Board::deadline_us`); `text` says why.
-    Failed { text: String },
+    /// It is closed and will be tried again (see `Board::deadline_us`); `text` says why. `mute`:
+    /// the card is there and was open, but nothing came.
+    Failed { text: String, mute: bool },
 }
 
 /// Any voice board.
@@ -95,6 +100,13 @@ impl Board {
             Kind::Alsa { .. } => Alsa::open(model, now_us).map(|alsa| Board::Alsa(Box::new(alsa))),
             Kind::Sim => Sim::open(model, now_us).map(Board::Sim),
         }
+    }
+
+    /// A board that did not open, for a reason that may pass: it begins as failed, and is tried
+    /// again. `None`: waiting would not help.
+    #[must_use]
+    pub fn away(model: &Model, error: &BoardError, now_us: u64) -> Option<Board> {
+        error.may_pass().then(|| Board::Alsa(Box::new(Alsa::away(model, error, now_us))))
     }
 
     /// Makes the board wake `registry`'s poll with tokens out of `tokens` (give `TOKENS_MAX`).

@@ -212,7 +212,7 @@ impl Sim {
     }
 
     fn fail(&mut self, now_us: u64, text: String) {
-        self.state = State::Failed { text };
+        self.state = State::Failed { text, mute: false };
         self.retry_us = Some(self.backoff.after(now_us));
     }
 

@@ -247,7 +247,7 @@ fn a_card_that_goes_comes_back_and_what_it_missed_is_lost() {
         let (begin_us, begin) = (desk.now_us(), desk.board.position());
         assert!(Rig::run("stop", folder));
         desk.turn_until("failed", |desk| matches!(desk.board.state(), State::Failed { .. }));
-        let State::Failed { text } = desk.board.state().clone() else { unreachable!() };
+        let State::Failed { text, .. } = desk.board.state().clone() else { unreachable!() };
         assert!(text.contains("virtual") && text.contains("cap"), "{text}");
         desk.turn_for(700);
         assert_eq!(desk.lost, [], "told when it is back");
@@ -281,7 +281,7 @@ fn a_silent_card_is_closed_and_tried_again() {
         desk.turn_until_running();
         suspend("1");
         desk.turn_until("failed", |desk| matches!(desk.board.state(), State::Failed { .. }));
-        let State::Failed { text } = desk.board.state().clone() else { unreachable!() };
+        let State::Failed { text, .. } = desk.board.state().clone() else { unreachable!() };
         assert!(text.contains("no audio for 10"), "{text}");
         suspend("0");
         desk.turn_until_running();

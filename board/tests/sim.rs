@@ -180,12 +180,12 @@ fn a_file_that_is_cut_while_it_plays_fails_the_board_until_it_is_mended() {
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(44 + 2 * 1000).unwrap();
     assert!(!heard.read(&mut board, &model, 200_000, 10_000));
     assert_eq!(board.position(), 960, "whole periods only");
-    let State::Failed { text } = board.state() else { panic!("{:?}", board.state()) };
+    let State::Failed { text, .. } = board.state() else { panic!("{:?}", board.state()) };
     assert!(text.contains("channel 1") && text.contains("cannot be read"), "{text}");
     assert_eq!(board.deadline_us(), Some(700_000));
 
     heard.read(&mut board, &model, 700_000, 10_000);
-    let State::Failed { text } = board.state() else { panic!("{:?}", board.state()) };
+    let State::Failed { text, .. } = board.state() else { panic!("{:?}", board.state()) };
     assert!(text.contains("16000 bytes of audio, 2000 are there"), "{text}");
     assert_eq!(board.deadline_us(), Some(1_700_000));
 

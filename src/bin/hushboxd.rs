@@ -5,7 +5,7 @@
 //! stdout carries one line, `ready`; everything else goes to stderr. A broken invariant aborts: the
 //! boot service starts it anew, and recovery closes what was open.
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,15 +14,21 @@ use std::process::ExitCode;
 /// Prints one line on stdout when it is ready; logs to stderr. SIGTERM stops it in order, SIGHUP
 /// reads the configuration again.
 #[derive(Parser)]
-#[command(version, after_help = "Try it: hushboxd --config config.toml")]
+#[command(name = "hushboxd", version, after_help = "Try it: hushboxd --config config.toml")]
 struct Arguments {
     /// The configuration; without it ./config.toml, then /etc/hushbox/config.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Write the manual page into a folder, and end
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    manual: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(folder) = arguments.manual {
+        return manual(&folder);
+    }
     let config = arguments.config.unwrap_or_else(|| {
         let here = PathBuf::from("config.toml");
         if here.exists() { here } else { PathBuf::from("/etc/hushbox/config.toml") }
@@ -37,6 +43,18 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("hushboxd: {error}");
             ExitCode::from(error.code())
+        }
+    }
+}
+
+fn manual(folder: &std::path::Path) -> ExitCode {
+    let page = clap_mangen::Man::new(Arguments::command()).section("8");
+    let made = std::fs::create_dir_all(folder).and_then(|()| page.generate_to(folder));
+    match made {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hushboxd: {}: {error}", folder.display());
+            ExitCode::from(73)
         }
     }
 }

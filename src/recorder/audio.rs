@@ -127,6 +127,23 @@ impl Recorder {
         self.storage.slow = slow;
     }
 
+    /// How much later than the holdback asks what is recorded becomes durable, the worst of all; 0
+    /// while the disk refuses it, which is an alarm of its own. For the watchdog, see `pulse`.
+    #[must_use]
+    pub fn behind_ms(&self) -> u64 {
+        if self.storage.is_down() || self.storage.full || self.storage.no_room {
+            return 0;
+        }
+        let tapes = self.recordings.iter().filter_map(|recording| recording.tape.as_ref());
+        let behind = tapes.filter(|tape| !tape.waits()).map(|tape| {
+            let channel = &self.channels[tape.reel.channel.0];
+            let until = tape.reel.end.unwrap_or(channel.head()).min(channel.head());
+            let waits = until.since(tape.durable.to.min(until));
+            ms_of_frames(waits, channel.rate)
+        });
+        behind.max().unwrap_or(0).saturating_sub(self.config.audio.holdback_ms.into())
+    }
+
     pub(super) fn holdback_frames(&self, channel: ChannelIndex) -> u64 {
         let rate = self.channels[channel.0].rate;
         frames_of_ms(u64::from(self.config.audio.holdback_ms), rate)

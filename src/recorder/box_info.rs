@@ -10,6 +10,7 @@ use crate::job::Ticket;
 use crate::time::{Mono, Now};
 use crate::trace::{Event, Traced};
 use protocol::{Code, Kind, Refusal, reply};
+use std::collections::BTreeSet;
 
 /// Counted since the daemon started.
 #[derive(Debug, Default)]
@@ -114,6 +115,28 @@ impl Recorder {
             None => self.settle(now, crate::alarm::Code::BoardDown, &name),
         }
         self.boards[board] = trouble;
+    }
+
+    /// How the box is, in a line for people: the status line of the boot service.
+    #[must_use]
+    pub fn in_a_line(&self) -> String {
+        let running = self.running().count();
+        let calls = self.calls.live().count();
+        let mut line = match self.stopping {
+            true => format!("stopping: closing {running} recordings"),
+            false => format!("recording {running}, calls {calls}"),
+        };
+        if !self.blackouts.open.is_empty() {
+            line.push_str(&format!(", blackouts {}", self.blackouts.open.len()));
+        }
+        let active = self.alarms.iter().filter(|alarm| alarm.active).map(|alarm| alarm.code);
+        let active: BTreeSet<_> = active.collect();
+        let words: Vec<String> =
+            active.iter().map(|code| format!("{} {}", code.number(), code.word())).collect();
+        match words.is_empty() {
+            true => line + "; no alarm",
+            false => line + "; alarms: " + &words.join(", "),
+        }
     }
 
     pub(super) fn list_channels(&self) -> Said {

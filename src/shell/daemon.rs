@@ -13,6 +13,7 @@ use super::data_dir::DataDir;
 use super::disk::Disk;
 use super::helper::{Helper, Request};
 use super::listener::Listener;
+use super::notify::BootService;
 use super::peer::LocalIds;
 use super::session::{Connection, Heard, Took};
 use super::signal::{Signals, Wish};
@@ -158,6 +159,7 @@ pub struct Daemon {
     pub(super) rest_until: Mono,
     /// With a TLS listener.
     pub(super) tls: Option<Tls>,
+    pub(super) boot_service: BootService,
     pub(super) next_session: u32,
     pub(super) data: DataDir,
     /// `ready` was said.
@@ -219,6 +221,7 @@ impl Daemon {
             self.flush(now);
             self.tend_consoles();
             self.announce();
+            self.tell_boot_service(now);
         }
         Ok(())
     }
@@ -287,9 +290,11 @@ impl Daemon {
             };
             place.more = place.board.read(now.mono.0, BOARD_FRAMES, &mut visit);
             if *place.board.state() != was {
+                // One that was opened again is in trouble until something comes from it.
                 let trouble = match place.board.state() {
-                    State::Failed { text } => Some(text.clone()),
-                    State::Running | State::Waiting => None,
+                    State::Failed { text, .. } => Some(text.clone()),
+                    State::Waiting => continue,
+                    State::Running => None,
                 };
                 recorder.handle(now, Input::Board { board: index, trouble });
             }
@@ -299,7 +304,10 @@ impl Daemon {
     fn take_signals(&mut self, now: Now) {
         while let Some(wish) = self.signals.next() {
             match wish {
-                Wish::Stop => self.recorder.handle(now, Input::Stop),
+                Wish::Stop => {
+                    self.boot_service.stopping();
+                    self.recorder.handle(now, Input::Stop);
+                }
                 Wish::Reload => {
                     self.read_config_again(None, true);
                 }
@@ -488,5 +496,6 @@ impl Daemon {
         if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
             log::error!("`ready` could not be printed: {error}");
         }
+        self.boot_service.ready();
     }
 }

@@ -12,6 +12,7 @@ use super::data_dir::DataDir;
 use super::disk::Disk;
 use super::helper::Helper;
 use super::listener::Listener;
+use super::notify::BootService;
 use super::peer::LocalIds;
 use super::printer::Printer;
 use super::signal::Signals;
@@ -22,7 +23,7 @@ use crate::config::{Config, Listen};
 use crate::job::Done;
 use crate::recorder::{Boot, Input, Recorder};
 use crate::time::Mono;
-use board::{Board, TOKENS_MAX};
+use board::{Board, State, TOKENS_MAX};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token, Waker};
 use std::collections::BTreeMap;
@@ -50,6 +51,7 @@ impl Daemon {
         if let Some(notice) = &data.notice {
             log::warn!("{notice}");
         }
+        let boot_service = BootService::start(clock.now(), config.boards.len());
         let found = recover::recover(&data.path)?;
         let boot = Boot {
             config: config.clone(),
@@ -71,7 +73,6 @@ impl Daemon {
         if let Some(tls) = &tls {
             recorder.serve_enrolment(tls.authority().fingerprint());
         }
-        let seal = config.store.seal;
         let mut daemon = Daemon {
             boards: Vec::new(),
             listeners: Vec::new(),
@@ -83,6 +84,7 @@ impl Daemon {
             admission: Admission::default(),
             local_ids: LocalIds::look_up(&config.local),
             rest_until: Mono(0),
+            boot_service,
             tls,
             next_session: 0,
             announced: false,
@@ -90,7 +92,7 @@ impl Daemon {
             config_path: path,
             scribe: Helper::new(Vec::new(), false, waker.clone()),
             tester: Helper::new(Vec::new(), false, waker.clone()),
-            helper: Helper::new(data.recipients.clone(), seal, waker),
+            helper: Helper::new(data.recipients.clone(), config.store.seal, waker),
             poll,
             clock,
             recorder,
@@ -131,16 +133,45 @@ impl Daemon {
             self.listeners.push(listener);
             self.knocking.push(false);
         }
-        for (index, model) in self.config.boards.iter().enumerate() {
-            let now_us = self.clock.now().mono.0;
-            let mut board = Board::open(&super::board_model::of(model), now_us)?;
+        for (index, mut board) in self.open_boards()?.into_iter().enumerate() {
             let first = BOARDS + index * TOKENS_MAX;
             board.register(registry, first..first + TOKENS_MAX).map_err(system("board"))?;
             self.recorder.board_loops_back(index, board.loops_back());
+            if let State::Failed { text, .. } = board.state() {
+                let trouble = Some(text.clone());
+                self.recorder.handle(self.clock.now(), Input::Board { board: index, trouble });
+            }
             let first = self.recorder.first_channel(index).unwrap_or(ChannelIndex(0));
             self.boards.push(BoardPlace { board, first, more: true });
         }
         Ok(())
+    }
+}
+
+impl Daemon {
+    /// A card that is not there does not take the others with it: it is tried again (alarm 101). If
+    /// none is there, the box cannot start.
+    fn open_boards(&self) -> Result<Vec<Board>, DaemonError> {
+        let (mut boards, mut trouble) = (Vec::new(), Vec::new());
+        let models = self.config.boards.iter().map(super::board_model::of);
+        let now_us = self.clock.now().mono.0;
+        for model in models {
+            let board = match Board::open(&model, now_us) {
+                Ok(board) => board,
+                Err(error) => match Board::away(&model, &error, now_us) {
+                    Some(board) => {
+                        trouble.push(error);
+                        board
+                    }
+                    None => return Err(error.into()),
+                },
+            };
+            boards.push(board);
+        }
+        match trouble.pop() {
+            Some(error) if trouble.len() + 1 == boards.len() => Err(error.into()),
+            _ => Ok(boards),
+        }
     }
 }
 

@@ -133,6 +133,24 @@ impl TheBox {
 
     /// Starts it and waits for `ready`.
     pub fn start(&mut self) {
+        self.spawn_daemon();
+        let line = self.stdout_line().expect("it ended before it was ready");
+        assert!(line.starts_with("ready box=story listen=127.0.0.1:"), "{line}");
+        let ready = Line::parse(&line);
+        let places: Vec<&str> = ready.get("listen").split(',').collect();
+        let port =
+            |place: &str| place.rsplit_once(':').map_or(0, |(_, port)| port.parse().unwrap());
+        self.port = port(places[0]);
+        self.tls_port = places.get(2).map_or(0, |place| port(place));
+    }
+
+    /// Starts one that is not ready soon, and waits for its socket.
+    pub fn start_unready(&mut self) {
+        self.spawn_daemon();
+        until("its socket", || is_there(&self.socket()).then_some(()));
+    }
+
+    fn spawn_daemon(&mut self) {
         assert!(self.daemon.is_none(), "it runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
         let mut child = self.spawn(log);
@@ -142,14 +160,6 @@ impl TheBox {
             lines.map_while(Result::ok).all(|line| sender.send(line).is_ok());
         });
         self.daemon = Some(Daemon { child, stdout });
-        let line = self.stdout_line().expect("it ended before it was ready");
-        assert!(line.starts_with("ready box=story listen=127.0.0.1:"), "{line}");
-        let ready = Line::parse(&line);
-        let places: Vec<&str> = ready.get("listen").split(',').collect();
-        let port =
-            |place: &str| place.rsplit_once(':').map_or(0, |(_, port)| port.parse().unwrap());
-        self.port = port(places[0]);
-        self.tls_port = places.get(2).map_or(0, |place| port(place));
     }
 
     /// Its next line on stdout; `None` when there will be no more.

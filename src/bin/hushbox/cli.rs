@@ -56,6 +56,17 @@ pub enum Word {
     Pin,
     Keygen(KeygenArgs),
     Enrol(EnrolArgs),
+    /// List this machine's sound cards, and what to write into the configuration for each
+    ///
+    /// For every card that can capture: the profile that suits it, how it is wired, how its mixer
+    /// is set, and a [[board]] to copy. A card in use by a running box cannot be asked.
+    #[command(after_help = "Example:\n  hushbox boards")]
+    Boards,
+    /// Write the manual pages of this tool into a folder
+    #[command(hide = true)]
+    Manual {
+        folder: PathBuf,
+    },
 }
 
 /// Where the configuration is.

@@ -5,6 +5,7 @@
 //! has it (see `failure`). The tool only reads a store; what it writes are exports and keys.
 
 mod agent;
+mod boards;
 mod cable;
 mod canvas;
 mod check;
@@ -41,7 +42,7 @@ mod unseal;
 mod verify;
 mod witness;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use cli::{Cli, Word};
 use failure::Failure;
 use std::process::ExitCode;
@@ -84,5 +85,15 @@ fn run(word: Word) -> Result<Outcome, Failure> {
         Word::Pin => keys::pin(),
         Word::Keygen(args) => keys::keygen(&args),
         Word::Enrol(args) => enrol::run(&args),
+        Word::Boards => boards::run(),
+        Word::Manual { folder } => manual(&folder),
     }
+}
+
+/// One page for the tool, and one for each of its words.
+fn manual(folder: &std::path::Path) -> Result<Outcome, Failure> {
+    let made = std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+    let path = folder.to_path_buf();
+    made.map(|()| Outcome::Done).map_err(|error| Failure::Write { path, error })
 }

@@ -1,0 +1,124 @@
+//! Profiles: what to write into the configuration for a card, and how to wire and set it up.
+//!
+//! A profile is a file of `board/models`, built in. Its `[[board]]` is text for people to copy,
+//! with `{pcm}` and `{card}` to fill in; it is not read by the box. Which profile suits a card is
+//! told by the card's driver first, then by how many slots it has.
+//!
+//! Nothing here opens a card (see `cards`).
+
+use crate::cards::Card;
+use toml::Table;
+
+/// Every profile, the one to propose first of all that suit first.
+const FILES: [(&str, &str); 5] = [
+    ("snd-aloop", include_str!("../models/snd-aloop.toml")),
+    ("usb-stereo-tap", include_str!("../models/usb-stereo-tap.toml")),
+    ("raspberry-pi-i2s", include_str!("../models/raspberry-pi-i2s.toml")),
+    ("alsa-multichannel", include_str!("../models/alsa-multichannel.toml")),
+    ("sim", include_str!("../models/sim.toml")),
+];
+
+/// One profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The file's name, without its end.
+    pub name: &'static str,
+    pub title: String,
+    /// Beginnings of the names of drivers; none: any.
+    pub drivers: Vec<String>,
+    /// The least and most slots of a card.
+    pub slots: (i64, i64),
+    /// Commands that set the card up.
+    pub mixer: Vec<String>,
+    pub wiring: String,
+    /// `[[board]]`, as it stands in the file.
+    pub board: &'static str,
+}
+
+impl Profile {
+    /// All there are. A file that is no profile is left out; a test sees to it that there is none.
+    #[must_use]
+    pub fn all() -> Vec<Profile> {
+        FILES.into_iter().filter_map(|(name, text)| Profile::read(name, text)).collect()
+    }
+
+    fn read(name: &'static str, text: &'static str) -> Option<Profile> {
+        let file: Table = text.parse().ok()?;
+        let profile = file.get("profile")?.as_table()?;
+        let texts = |key: &str| -> Option<Vec<String>> {
+            profile
+                .get(key)?
+                .as_array()?
+                .iter()
+                .map(|one| one.as_str().map(str::to_owned))
+                .collect()
+        };
+        let slots = profile.get("slots")?.as_array()?;
+        Some(Profile {
+            name,
+            title: profile.get("title")?.as_str()?.to_owned(),
+            drivers: texts("drivers")?,
+            slots: (slots.first()?.as_integer()?, slots.get(1)?.as_integer()?),
+            mixer: texts("mixer")?,
+            wiring: profile.get("wiring")?.as_str()?.trim().to_owned(),
+            board: &text[text.find("\n[[board]]")? + 1..],
+        })
+    }
+
+    /// The one to propose for a card.
+    #[must_use]
+    pub fn of(card: &Card) -> Option<Profile> {
+        let suits = |profile: &Profile| {
+            let slots = i64::from(card.slots);
+            let drivers = &profile.drivers;
+            let driver = drivers.iter().any(|driver| card.driver.starts_with(driver.as_str()));
+            (drivers.is_empty() || driver) && (profile.slots.0..=profile.slots.1).contains(&slots)
+        };
+        let all = Profile::all();
+        // Two slots of any other card: wired like a tap.
+        let tap = |profile: &&Profile| profile.name == "usb-stereo-tap";
+        all.iter().find(|profile| suits(profile)).or_else(|| all.iter().find(tap)).cloned()
+    }
+
+    /// A text of the profile, for this card.
+    #[must_use]
+    pub fn fill(text: &str, card: &Card) -> String {
+        text.replace("{pcm}", &card.pcm).replace("{card}", &card.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn card(driver: &str, slots: u32) -> Card {
+        let (pcm, id) = ("hw:CARD=X,DEV=0".to_owned(), "X".to_owned());
+        Card { pcm, id, name: "X".to_owned(), driver: driver.to_owned(), slots, trouble: None }
+    }
+
+    #[test]
+    fn every_file_is_a_profile_with_all_its_parts() {
+        let all = Profile::all();
+        assert_eq!(all.len(), FILES.len());
+        for profile in &all {
+            assert!(profile.wiring.len() > 100, "{}: say how it is wired", profile.name);
+            assert!(profile.slots.0 <= profile.slots.1);
+        }
+        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/models")).unwrap();
+        let files = files.filter_map(|file| file.unwrap().file_name().into_string().ok());
+        assert_eq!(files.filter(|name| name.ends_with(".toml")).count(), FILES.len());
+    }
+
+    #[test]
+    fn a_card_gets_the_profile_of_its_driver_then_of_its_slots() {
+        let name = |driver, slots| Profile::of(&card(driver, slots)).map(|profile| profile.name);
+        assert_eq!(name("Loopback", 32), Some("snd-aloop"));
+        assert_eq!(name("USB-Audio", 2), Some("usb-stereo-tap"));
+        assert_eq!(name("USB-Audio", 8), Some("alsa-multichannel"));
+        assert_eq!(name("HifiberryAdc", 2), Some("raspberry-pi-i2s"));
+        assert_eq!(name("HDA-Intel", 2), Some("usb-stereo-tap"));
+        assert_eq!(name("ICE1712", 12), Some("alsa-multichannel"));
+        let filled = Profile::fill("pcm = \"plug{pcm}\" {card}", &card("USB-Audio", 2));
+        assert_eq!(filled, "pcm = \"plughw:CARD=X,DEV=0\" X");
+    }
+}
