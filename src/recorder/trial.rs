@@ -2,8 +2,8 @@
 //!
 //! For four seconds it listens to every channel. Where a board can loop back it feeds a tone into
 //! one idle channel, takes that through ring, mask, reel and seal into a media file in memory, and
-//! blacks another tone out in its middle; the shell writes, reads and opens the file. A call on that
-//! channel takes it back at once, within the turn. Rows are signed, so that they make a report.
+//! blacks another tone out in its middle; the shell writes, reads and opens the file. A call on
+//! that channel takes it back at once, within the turn. Rows are signed, and make a report.
 //!
 //! One test runs at a time. Nothing here is recorded, journaled, or waits.
 
@@ -72,8 +72,24 @@ enum Tone {
     },
 }
 
+/// What self-tests need, and the one that runs.
+pub struct Trials {
+    /// Boards that a tone can be fed into.
+    loops_back: Vec<bool>,
+    /// How the boards' clocks go.
+    pub(super) drift: Vec<Drift>,
+    running: Option<Box<Trial>>,
+}
+
+impl Trials {
+    pub fn new(boards: usize) -> Trials {
+        let (loops_back, drift) = (vec![false; boards], vec![Drift::default(); boards]);
+        Trials { loops_back, drift, running: None }
+    }
+}
+
 /// A self-test under way.
-pub struct Trial {
+struct Trial {
     session: SessionId,
     stage: Stage,
     since: Mono,
@@ -132,20 +148,20 @@ impl Drift {
 impl Recorder {
     /// Whether a board can feed a tone into its own inputs.
     pub fn board_loops_back(&mut self, board: usize, loops_back: bool) {
-        if let Some(place) = self.loops_back.get_mut(board) {
+        if let Some(place) = self.trials.loops_back.get_mut(board) {
             *place = loops_back;
         }
     }
 
     pub(super) fn selftest(&mut self, now: Now, id: SessionId) -> Result<Said, Refusal> {
-        if self.trial.is_some() {
+        if self.trials.running.is_some() {
             return Err(Refusal::new(Code::Busy, "a self-test runs already; it takes seconds"));
         }
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = true;
         }
         let channels = self.channels.iter();
-        self.trial = Some(Box::new(Trial {
+        self.trials.running = Some(Box::new(Trial {
             session: id,
             stage: Stage::Keys,
             since: now.mono,
@@ -164,7 +180,8 @@ impl Recorder {
     /// The keys are made: listening begins.
     pub(super) fn trial_keys(&mut self, now: Now, result: Result<Box<Keys>, String>) {
         let tone = self.tone_channel();
-        let Some(trial) = self.trial.as_mut().filter(|trial| trial.stage == Stage::Keys) else {
+        let Some(trial) = self.trials.running.as_mut().filter(|trial| trial.stage == Stage::Keys)
+        else {
             return;
         };
         match result {
@@ -185,7 +202,7 @@ impl Recorder {
     fn tone_channel(&self) -> Tone {
         let mut why = "no board can loop back";
         for (index, channel) in self.channels.iter().enumerate() {
-            if !self.loops_back[channel.board] || self.boards[channel.board].is_some() {
+            if !self.trials.loops_back[channel.board] || self.boards[channel.board].is_some() {
                 continue;
             }
             let activity = self.config.boards.get(channel.board).map(|board| board.activity);
@@ -209,7 +226,7 @@ impl Recorder {
 
     /// Audio of a channel, as it is captured.
     pub(super) fn trial_hears(&mut self, index: usize, samples: &[i16]) {
-        let Some(trial) = self.trial.as_mut() else { return };
+        let Some(trial) = self.trials.running.as_mut() else { return };
         let own = match &trial.tone {
             Tone::Making(making) => making.index == index,
             _ => false,
@@ -226,7 +243,7 @@ impl Recorder {
 
     /// Goes on with a self-test, if one runs.
     pub(super) fn tick_trial(&mut self, now: Now) {
-        let Some(mut trial) = self.trial.take() else { return };
+        let Some(mut trial) = self.trials.running.take() else { return };
         let in_use = match &trial.tone {
             Tone::Chosen(index) => self.is_in_use(*index),
             // Its own blackout hides it.
@@ -246,14 +263,14 @@ impl Recorder {
         let waited = now.mono.since_ms(trial.since);
         match trial.stage {
             Stage::Keys if waited >= GIVE_UP_MS => {
-                self.trial = Some(trial);
+                self.trials.running = Some(trial);
                 self.trial_keys(now, Err("no key was made in time".to_string()));
                 return;
             }
             Stage::Disk if waited >= GIVE_UP_MS => {
                 let text = "the disk does not answer".to_string();
                 let proof = matches!(trial.tone, Tone::Made { .. }).then(|| Err(text.clone()));
-                self.trial = Some(trial);
+                self.trials.running = Some(trial);
                 self.trial_found(now, Found { syncs_us: Err(text), proof });
                 return;
             }
@@ -273,7 +290,7 @@ impl Recorder {
                 _ => Stage::Disk,
             };
         }
-        self.trial = Some(trial);
+        self.trials.running = Some(trial);
     }
 
     fn feed_tone(&mut self, index: usize, hz: Option<u32>) {
@@ -386,7 +403,9 @@ impl Recorder {
 
     /// Everything is known: the answer.
     pub(super) fn trial_found(&mut self, now: Now, found: Found) {
-        let Some(trial) = self.trial.take_if(|trial| trial.stage == Stage::Disk) else { return };
+        let Some(trial) = self.trials.running.take_if(|trial| trial.stage == Stage::Disk) else {
+            return;
+        };
         let bytes = self.trial_rows(now, &trial, &found);
         let Some(session) = self.sessions.get_mut(trial.session) else { return };
         session.checking = false;

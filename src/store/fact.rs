@@ -368,6 +368,11 @@ pub enum Fact {
         machine: String,
         by: String,
     },
+    /// The configuration file was changed from a console; `what` holds no secret.
+    ConfigChanged {
+        what: String,
+        by: String,
+    },
 }
 
 /// A fact and when it was noted.

@@ -160,7 +160,9 @@ fn serve(kept: &mut Kept, silent: bool, text: &mut String) -> Result<(), LinkErr
         kept.connection.ask("ping")?;
     }
     while let Some(news) = kept.connection.next_event(Duration::ZERO)? {
-        if let News::Event(pairs) = news {
+        if let News::Event(pairs) = news
+            && happened::is_told(&pairs)
+        {
             text.push_str(&happened::line(&pairs));
         }
     }

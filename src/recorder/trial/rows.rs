@@ -88,7 +88,7 @@ impl Recorder {
     }
 
     fn clock_rows(&self, rows: &mut Rows) {
-        for (board, drift) in self.config.boards.iter().zip(&self.drift) {
+        for (board, drift) in self.config.boards.iter().zip(&self.trials.drift) {
             match drift.ppm() {
                 Some((ppm, within)) => {
                     let good = ppm.unsigned_abs() <= DRIFT_PPM + within;
