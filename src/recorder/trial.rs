@@ -7,7 +7,10 @@
 //!
 //! One test runs at a time. Nothing here is recorded, journaled, or waits.
 
+mod drift;
 mod rows;
+
+pub use drift::Drift;
 
 use super::command::Said;
 use super::{Input, Output, Recorder};
@@ -99,50 +102,6 @@ struct Trial {
     lost_before: Vec<u64>,
     heads_before: Vec<Position>,
     tone: Tone,
-}
-
-/// How a board's clock goes against the system's: how late its frames are, at the least.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Drift {
-    leader: Option<ChannelIndex>,
-    first: Option<(u64, u64)>,
-    now: Option<(u64, u64)>,
-}
-
-/// The first look at a clock takes so long: reading is late now and then, never early.
-const FIRST_LOOK_US: u64 = 5_000_000;
-/// What a look may be wrong by.
-const LOOK_WRONG_US: u64 = 1000;
-
-impl Drift {
-    /// A channel has got frames, of which the last is `head`.
-    pub fn note(&mut self, now: Mono, (channel, head): (ChannelIndex, Position), rate: u32) {
-        if *self.leader.get_or_insert(channel) != channel {
-            return;
-        }
-        let played_us = head.0.saturating_mul(1_000_000) / u64::from(rate.max(1));
-        // Counted from long before the daemon's start, so that it cannot be negative.
-        let late = (now.0 + (1 << 40)).saturating_sub(played_us);
-        let (at, least) = *self.first.get_or_insert((now.0, late));
-        let first = (at, least.min(late));
-        if now.0 < at + FIRST_LOOK_US {
-            self.first = Some(first);
-        }
-        self.now = match self.now {
-            Some((at, least)) if now.0 < at + FIRST_LOOK_US => Some((at, least.min(late))),
-            _ => Some((now.0, late)),
-        };
-    }
-
-    /// Parts per million by which it is fast, and by how much that may be wrong.
-    #[must_use]
-    pub fn ppm(&self) -> Option<(i64, u64)> {
-        let ((then, before), (now, after)) = (self.first?, self.now?);
-        let us = now.checked_sub(then).filter(|us| *us > 0)?;
-        let slower = i64::try_from(after).ok()? - i64::try_from(before).ok()?;
-        let ppm = -slower.saturating_mul(1_000_000) / i64::try_from(us).ok()?;
-        Some((ppm, LOOK_WRONG_US.saturating_mul(1_000_000) / us))
-    }
 }
 
 impl Recorder {
