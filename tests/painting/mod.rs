@@ -21,7 +21,8 @@ pub fn svg(screen: &Screen) -> String {
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{wide}\" height=\"{high}\" \
          viewBox=\"0 0 {wide} {high}\" font-size=\"15\" \
-         font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\">\n<rect width=\"{wide}\" height=\"{high}\" rx=\"8\" fill=\"{PAPER}\"/>\n"
+         font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\">\n\
+         <rect width=\"{wide}\" height=\"{high}\" rx=\"8\" fill=\"{PAPER}\"/>\n"
     );
     for row in 0..rows {
         let cells = (0..columns).filter_map(|column| screen.cell(row, column));
