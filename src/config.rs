@@ -7,6 +7,7 @@
 mod board;
 pub mod bounds;
 mod check;
+pub mod edit;
 mod error;
 mod listen;
 pub mod parse;
@@ -28,6 +29,8 @@ use std::path::{Path, PathBuf};
 pub struct Config {
     /// The box's name, 1 to 32 letters, digits and `.-_`.
     pub name: String,
+    /// The site's, for people; the box itself keeps UTC.
+    pub time_zone: jiff::tz::TimeZone,
     /// The folder of everything that is kept.
     pub data: PathBuf,
     /// Whether and for whom on-demand recording is switched on.

@@ -13,6 +13,7 @@
 //! only), `doors` (who may come in), `news` (what to tell whom), `storage` (journal and jobs),
 //! `undurable` (what is told again), `checkpoints` (when to sign), `screens` (video, beside it).
 
+mod about;
 mod activity;
 mod agent;
 mod audio;
@@ -39,16 +40,19 @@ mod retention;
 mod rights;
 mod screens;
 mod session;
+mod setup;
 mod stops;
 mod storage;
 mod tapes;
 mod trial;
 mod undurable;
 
+pub use about::About;
 pub use boot::{Boot, Cut};
 pub use doors::TurnedAway;
 pub use recording::{Chunk, Recording, Tape};
 pub use session::{Peer, Session, Who};
+pub use setup::Edited;
 pub use storage::Storage;
 
 use crate::alarm::Alarms;
@@ -149,6 +153,8 @@ pub enum Input<'a> {
     Summarised(Result<(Catalogue, u64), String>),
     /// What came of `Output::NewCallKey`; none if it could not be written.
     CallKey(Option<DataKey>),
+    /// The answer to `Output::EditConfig`.
+    ConfigEdited(Edited),
     /// The answer to `Output::TrialKeys`.
     TrialKeys(Result<Box<crate::trial::Keys>, String>),
     /// The answer to `Output::Trial`.
@@ -207,6 +213,12 @@ pub enum Output {
     NewCallKey,
     /// Every live call is noted under the newest call key: no other is needed any more.
     ForgetCallKeys,
+    /// Change the configuration file, and take it over as far as that goes.
+    EditConfig {
+        session: SessionId,
+        edit: crate::config::edit::Edit,
+        by: String,
+    },
     /// Keys for a self-test's recording are wanted.
     TrialKeys,
     /// Try the disk, and write, read and open this recording, if there is one.
@@ -230,12 +242,7 @@ pub struct Recorder {
     boot: u32,
     channels: Vec<Channel>,
     boards: Vec<Option<String>>,
-    /// Boards that a tone can be fed into.
-    loops_back: Vec<bool>,
-    /// How the boards' clocks go.
-    drift: Vec<trial::Drift>,
-    /// The self-test that runs.
-    trial: Option<Box<trial::Trial>>,
+    trials: trial::Trials,
     lines: activity::Lines,
     calls: Calls,
     /// Who sat last at the workstation of a device.
@@ -283,6 +290,9 @@ pub struct Recorder {
     /// Wall clock minus monotonic time, at the last turn.
     clock_offset_ms: i64,
     stopping: bool,
+    /// And the machine starts anew.
+    rebooting: bool,
+    about: About,
     stop_asked: Mono,
     stopped: bool,
 }
@@ -319,6 +329,7 @@ impl Recorder {
             Input::Board { board, trouble } => self.board_state(now, board, trouble),
             Input::Reload(config) => self.reload(now, *config),
             Input::ConfigRead { session, result } => self.config_read(session, result),
+            Input::ConfigEdited(edited) => self.config_edited(now, edited),
             Input::Summarised(result) => self.summarised(result),
             Input::CallKey(key) => self.new_call_key(now, key),
             input @ (Input::TrialKeys(_) | Input::TrialFound(_)) => self.trial_came(now, input),

@@ -22,6 +22,7 @@ pub mod recover;
 pub mod secure;
 pub mod serial;
 pub mod session;
+mod setup;
 pub mod signal;
 pub mod start;
 pub mod tls;

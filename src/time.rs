@@ -63,6 +63,15 @@ impl std::fmt::Display for Wall {
     }
 }
 
+impl Wall {
+    /// The same for people of a time zone, `2026-11-22T13:00:00+01:00`.
+    #[must_use]
+    pub fn local(self, zone: &jiff::tz::TimeZone) -> String {
+        let local = self.stamp().to_zoned(zone.clone());
+        local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    }
+}
+
 /// What time it is, read once per turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {

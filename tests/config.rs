@@ -77,7 +77,7 @@ fn the_shipped_pin_is_the_one_its_comment_names() {
 
 /// Every key there is, by its table.
 const KEYS: [(&str, &str); 18] = [
-    ("box", "name data"),
+    ("box", "name data time_zone"),
     ("on_demand", "enabled desktop web"),
     ("listen", "address unix serial tls insecure baud idle_s"),
     ("local", "kinds portal_user cti_user technician_group"),

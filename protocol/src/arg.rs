@@ -24,6 +24,11 @@ pub const VALUE_BYTES: usize = 256;
 /// The most bytes of a PIN, a one-time code or a time.
 pub const WORD_BYTES: usize = 64;
 
+/// Keys of the configuration that can be set from a console.
+pub const SETTINGS: [&str; 2] = ["box.name", "box.time_zone"];
+/// How an address is served, or not any more.
+pub const DOORS: [&str; 3] = ["plain", "tls", "off"];
+
 /// What an argument may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
@@ -53,6 +58,10 @@ pub enum Type {
     Level,
     /// The word `portal`.
     Portal,
+    /// A key that can be set from a console.
+    Setting,
+    /// How an address is served.
+    Door,
 }
 
 impl Type {
@@ -75,6 +84,8 @@ impl Type {
             Type::OnOff => "on or off",
             Type::Level => "error, warn, info, debug or trace",
             Type::Portal => "portal",
+            Type::Setting => "box.name or box.time_zone",
+            Type::Door => "plain, tls or off",
         }
     }
 
@@ -101,6 +112,8 @@ impl Type {
             Type::OnOff => matches!(value, "on" | "off"),
             Type::Level => Level::parse(value).is_some(),
             Type::Portal => value == "portal",
+            Type::Setting => SETTINGS.contains(&value),
+            Type::Door => DOORS.contains(&value),
         }
     }
 }

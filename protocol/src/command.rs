@@ -98,12 +98,17 @@ pub enum Command<'a> {
         number: u32,
     },
     Disk,
+    /// Public keys and fingerprints.
+    Keys,
+    /// An orderly stop, then the machine starts anew.
+    Reboot,
     Stats,
     LogLevel {
         level: Level,
     },
     ConfigCheck,
     ConfigReload,
+    ConfigEdit(ConfigEdit<'a>),
     Selftest,
     /// `kinds`: as asked for, without repetition; empty: the box's default.
     Enrol {
@@ -139,6 +144,17 @@ pub struct Hello<'a> {
     pub pin: Option<Text<'a>>,
     /// `via=portal` was said.
     pub via: bool,
+}
+
+/// A change of the configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigEdit<'a> {
+    /// `key` is one of `arg::SETTINGS`.
+    Set { key: Text<'a>, value: Text<'a> },
+    /// `door` is one of `arg::DOORS`.
+    Listen { address: Text<'a>, door: Text<'a> },
+    /// A technician's PIN, in clear.
+    Pin { name: Text<'a>, pin: Text<'a> },
 }
 
 /// What a PBX knows of a call. `None`: not said; an empty text: said to be unknown.
@@ -227,10 +243,15 @@ impl<'a> Command<'a> {
             Command::Alarms => "alarms",
             Command::AlarmClear { .. } => "alarm clear",
             Command::Disk => "disk",
+            Command::Keys => "keys",
+            Command::Reboot => "reboot",
             Command::Stats => "stats",
             Command::LogLevel { .. } => "log level",
             Command::ConfigCheck => "config check",
             Command::ConfigReload => "config reload",
+            Command::ConfigEdit(ConfigEdit::Set { .. }) => "config set",
+            Command::ConfigEdit(ConfigEdit::Listen { .. }) => "config listen",
+            Command::ConfigEdit(ConfigEdit::Pin { .. }) => "config pin",
             Command::Selftest => "selftest",
             Command::Enrol { .. } | Command::EnrolCode { .. } => "enrol",
             Command::Revoke { .. } => "revoke",

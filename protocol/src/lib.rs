@@ -22,7 +22,7 @@ pub mod table;
 pub use assembler::{Assembler, DATA_BYTES, Piece};
 pub use client::{Client, ClientEvent};
 pub use code::{Code, Refusal};
-pub use command::{CallArgs, Command, Hello, RecordsQuery};
+pub use command::{CallArgs, Command, ConfigEdit, Hello, RecordsQuery};
 pub use kind::{Direction, Kind, Level};
 pub use line::{Line, Word};
 pub use one_time::OneTimeCode;

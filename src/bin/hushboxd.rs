@@ -6,6 +6,7 @@
 //! boot service starts it anew, and recovery closes what was open.
 
 use clap::{CommandFactory, Parser};
+use hushbox::shell::daemon::{self, Ended};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,8 +39,9 @@ fn main() -> ExitCode {
         print(info);
         std::process::abort();
     }));
-    match hushbox::shell::daemon::run(&config) {
-        Ok(()) => ExitCode::SUCCESS,
+    match daemon::run(&config) {
+        Ok(Ended::Stopped) => ExitCode::SUCCESS,
+        Ok(Ended::Reboot(code)) => ExitCode::from(code),
         Err(error) => {
             eprintln!("hushboxd: {error}");
             ExitCode::from(error.code())

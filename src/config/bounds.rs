@@ -126,6 +126,13 @@ pub(super) const NAME: Rule = Rule {
     secret: false,
 };
 
+/// A name of the time zone database; whether there is such a zone is looked up.
+pub(super) const TIME_ZONE: Rule = Rule {
+    fits: |text| name(text),
+    allowed: "a time zone such as Europe/Berlin, or UTC",
+    secret: false,
+};
+
 pub(super) const BOX_NAME: Rule = Rule {
     fits: |text| {
         name(text) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))

@@ -15,6 +15,7 @@ use crate::config::people::People;
 use crate::config::script::parse_time_ms;
 use crate::config::table::{At, Table};
 use crate::config::*;
+use jiff::tz::TimeZone;
 use toml::de::DeTable;
 
 /// Kinds of clients, as protocol words.
@@ -72,7 +73,7 @@ impl Draft {
 }
 
 fn read_all(mut root: Table<'_>, notes: &mut Notes) -> Draft {
-    let (name, data) = read_box(root.section("box"), notes);
+    let (name, data, time_zone) = read_box(root.section("box"), notes);
     let (on_demand, on_demand_at) = read_on_demand(root.section("on_demand"), notes);
     let listen = root.rows("listen", LISTENERS_MAX);
     let listen = listen.into_iter().filter_map(|table| read_listen(table, notes)).collect();
@@ -82,6 +83,7 @@ fn read_all(mut root: Table<'_>, notes: &mut Notes) -> Draft {
     let config = Config {
         name,
         data,
+        time_zone,
         on_demand,
         listen: Vec::new(),
         local: read_local(root.section("local"), notes),
@@ -102,11 +104,21 @@ fn read_all(mut root: Table<'_>, notes: &mut Notes) -> Draft {
     Draft { config, listen, boards, people, on_demand_at }
 }
 
-fn read_box(mut table: Table<'_>, notes: &mut Notes) -> (String, PathBuf) {
+fn read_box(mut table: Table<'_>, notes: &mut Notes) -> (String, PathBuf, TimeZone) {
     let name = table.text("name", &BOX_NAME).map_or("hushbox".to_owned(), |name| name.value);
     let data = table.text("data", &PATH).map_or("data".to_owned(), |data| data.value);
+    let mut time_zone = TimeZone::UTC;
+    if let Some(zone) = table.text("time_zone", &TIME_ZONE) {
+        match TimeZone::get(&zone.value) {
+            Ok(found) => time_zone = found,
+            Err(_) => {
+                let text = format!("{:?} is no time zone, such as Europe/Berlin", zone.value);
+                table.wrong(zone.at, "time_zone", text);
+            }
+        }
+    }
     table.finish(notes);
-    (name, PathBuf::from(data))
+    (name, PathBuf::from(data), time_zone)
 }
 
 fn read_on_demand(mut table: Table<'_>, notes: &mut Notes) -> (OnDemand, Option<usize>) {

@@ -29,7 +29,7 @@ impl Recorder {
             self.blackouts.count(channel, us);
         }
         let at = (channel, place.head());
-        self.drift[place.board].note(now.mono, at, place.rate);
+        self.trials.drift[place.board].note(now.mono, at, place.rate);
         self.trial_hears(channel.0, samples);
         self.counters.captured_frames += frames;
         if ring_lost > 0 {

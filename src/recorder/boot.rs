@@ -87,9 +87,7 @@ impl Recorder {
         let usual = usual_chunk_bytes(&config).min(longest);
         let journal = (boot.journal, boot.day.map(|day| (day, boot.journal_bytes)));
         let mut storage = Storage::new(now, journal, box_key, blocks, longest + BLOCK_SPARE_BYTES);
-        if boot.anchor {
-            storage.anchor(now);
-        }
+        boot.anchor.then(|| storage.anchor(now));
         let number = index.boot() + 1;
         let deleted = deleted_files(&index).collect();
         let facts = ends(closed, screens).chain([started(&config, number)]);
@@ -98,9 +96,7 @@ impl Recorder {
             directory: Directory::new(&config.agents, &config.workstations),
             boot: number,
             boards: vec![None; config.boards.len()],
-            loops_back: vec![false; config.boards.len()],
-            drift: vec![super::trial::Drift::default(); config.boards.len()],
-            trial: None,
+            trials: super::trial::Trials::new(config.boards.len()),
             calls: Calls::new(index.last_call().0),
             seats: BTreeMap::new(),
             recordings: Vec::with_capacity(64),
@@ -137,6 +133,8 @@ impl Recorder {
             now: now.mono,
             clock_offset_ms: now.wall.0 - i64::try_from(now.mono.0 / 1000).unwrap_or(0),
             stopping: false,
+            rebooting: false,
+            about: super::About::default(),
             stop_asked: Mono(0),
             stopped: false,
             lines: super::activity::Lines::new(channels.len()),

@@ -249,6 +249,7 @@ impl Recorder {
         let row = reply::row(bytes).pair("what", "box").pair("name", &self.config.name);
         let row = row.pair("version", env!("CARGO_PKG_VERSION")).pair("boot", self.boot);
         let row = row.pair("time", now.wall).pair("uptime_s", now.mono.0 / 1_000_000);
+        let row = self.about_pairs(now, row);
         let row = row.pair("calls", self.calls.live().count());
         let row = row.pair("recordings", self.running().count());
         row.pair("blackouts", self.blackouts.open.len())

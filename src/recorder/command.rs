@@ -160,6 +160,7 @@ impl Recorder {
             command,
             Command::Status
                 | Command::Channels
+                | Command::Keys
                 | Command::Meters { .. }
                 | Command::Calls
                 | Command::Clients
@@ -228,6 +229,8 @@ impl Recorder {
             Command::Delete { id: record } => self.delete(now, id, &record),
             Command::Enrol { machine, kinds } => self.enrol(now, id, (&machine, kinds, by.name)),
             Command::Revoke { machine } => self.revoke(now, &machine, by.name),
+            Command::Reboot => self.reboot(now, &by.name),
+            Command::ConfigEdit(edit) => Ok(self.config_edit(id, edit, by.name)),
             command => self.execute_rest(now, id, command),
         }
     }
@@ -252,6 +255,7 @@ impl Recorder {
             Command::Alarms => Ok(self.list_alarms()),
             Command::AlarmClear { number } => self.alarm_clear(now, number),
             Command::Disk => Ok(self.disk()),
+            Command::Keys => Ok(self.list_keys()),
             Command::Stats => Ok(self.stats(now)),
             Command::LogLevel { level } => {
                 self.outputs.push_back(Output::LogLevel(super::box_info::level(level)));

@@ -88,6 +88,11 @@ pub(super) struct Doors {
 }
 
 impl Doors {
+    /// The fingerprint of the box's certificate authority.
+    pub fn authority(&self) -> Option<[u8; FINGERPRINT_BYTES]> {
+        self.fingerprint
+    }
+
     pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> {
         TurnedAway::ALL.iter().map(|why| why.word()).zip(self.turned_away)
     }

@@ -102,6 +102,12 @@ impl Storage {
         self.box_key.public().name().to_string()
     }
 
+    /// The public key to the box's signatures.
+    #[must_use]
+    pub fn box_public(&self) -> [u8; 32] {
+        self.box_key.public().bytes()
+    }
+
     /// Signs with the box's key; gives the signature and the public key.
     #[must_use]
     pub fn sign(&self, purpose: Purpose, message: &[u8]) -> ([u8; 64], [u8; 32]) {

@@ -2,12 +2,15 @@
 //!
 //! For four seconds it listens to every channel. Where a board can loop back it feeds a tone into
 //! one idle channel, takes that through ring, mask, reel and seal into a media file in memory, and
-//! blacks another tone out in its middle; the shell writes, reads and opens the file. A call on that
-//! channel takes it back at once, within the turn. Rows are signed, so that they make a report.
+//! blacks another tone out in its middle; the shell writes, reads and opens the file. A call on
+//! that channel takes it back at once, within the turn. Rows are signed, and make a report.
 //!
 //! One test runs at a time. Nothing here is recorded, journaled, or waits.
 
+mod drift;
 mod rows;
+
+pub use drift::Drift;
 
 use super::command::Said;
 use super::{Input, Output, Recorder};
@@ -72,8 +75,24 @@ enum Tone {
     },
 }
 
+/// What self-tests need, and the one that runs.
+pub struct Trials {
+    /// Boards that a tone can be fed into.
+    loops_back: Vec<bool>,
+    /// How the boards' clocks go.
+    pub(super) drift: Vec<Drift>,
+    running: Option<Box<Trial>>,
+}
+
+impl Trials {
+    pub fn new(boards: usize) -> Trials {
+        let (loops_back, drift) = (vec![false; boards], vec![Drift::default(); boards]);
+        Trials { loops_back, drift, running: None }
+    }
+}
+
 /// A self-test under way.
-pub struct Trial {
+struct Trial {
     session: SessionId,
     stage: Stage,
     since: Mono,
@@ -85,67 +104,23 @@ pub struct Trial {
     tone: Tone,
 }
 
-/// How a board's clock goes against the system's: how late its frames are, at the least.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Drift {
-    leader: Option<ChannelIndex>,
-    first: Option<(u64, u64)>,
-    now: Option<(u64, u64)>,
-}
-
-/// The first look at a clock takes so long: reading is late now and then, never early.
-const FIRST_LOOK_US: u64 = 5_000_000;
-/// What a look may be wrong by.
-const LOOK_WRONG_US: u64 = 1000;
-
-impl Drift {
-    /// A channel has got frames, of which the last is `head`.
-    pub fn note(&mut self, now: Mono, (channel, head): (ChannelIndex, Position), rate: u32) {
-        if *self.leader.get_or_insert(channel) != channel {
-            return;
-        }
-        let played_us = head.0.saturating_mul(1_000_000) / u64::from(rate.max(1));
-        // Counted from long before the daemon's start, so that it cannot be negative.
-        let late = (now.0 + (1 << 40)).saturating_sub(played_us);
-        let (at, least) = *self.first.get_or_insert((now.0, late));
-        let first = (at, least.min(late));
-        if now.0 < at + FIRST_LOOK_US {
-            self.first = Some(first);
-        }
-        self.now = match self.now {
-            Some((at, least)) if now.0 < at + FIRST_LOOK_US => Some((at, least.min(late))),
-            _ => Some((now.0, late)),
-        };
-    }
-
-    /// Parts per million by which it is fast, and by how much that may be wrong.
-    #[must_use]
-    pub fn ppm(&self) -> Option<(i64, u64)> {
-        let ((then, before), (now, after)) = (self.first?, self.now?);
-        let us = now.checked_sub(then).filter(|us| *us > 0)?;
-        let slower = i64::try_from(after).ok()? - i64::try_from(before).ok()?;
-        let ppm = -slower.saturating_mul(1_000_000) / i64::try_from(us).ok()?;
-        Some((ppm, LOOK_WRONG_US.saturating_mul(1_000_000) / us))
-    }
-}
-
 impl Recorder {
     /// Whether a board can feed a tone into its own inputs.
     pub fn board_loops_back(&mut self, board: usize, loops_back: bool) {
-        if let Some(place) = self.loops_back.get_mut(board) {
+        if let Some(place) = self.trials.loops_back.get_mut(board) {
             *place = loops_back;
         }
     }
 
     pub(super) fn selftest(&mut self, now: Now, id: SessionId) -> Result<Said, Refusal> {
-        if self.trial.is_some() {
+        if self.trials.running.is_some() {
             return Err(Refusal::new(Code::Busy, "a self-test runs already; it takes seconds"));
         }
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = true;
         }
         let channels = self.channels.iter();
-        self.trial = Some(Box::new(Trial {
+        self.trials.running = Some(Box::new(Trial {
             session: id,
             stage: Stage::Keys,
             since: now.mono,
@@ -164,7 +139,8 @@ impl Recorder {
     /// The keys are made: listening begins.
     pub(super) fn trial_keys(&mut self, now: Now, result: Result<Box<Keys>, String>) {
         let tone = self.tone_channel();
-        let Some(trial) = self.trial.as_mut().filter(|trial| trial.stage == Stage::Keys) else {
+        let Some(trial) = self.trials.running.as_mut().filter(|trial| trial.stage == Stage::Keys)
+        else {
             return;
         };
         match result {
@@ -185,7 +161,7 @@ impl Recorder {
     fn tone_channel(&self) -> Tone {
         let mut why = "no board can loop back";
         for (index, channel) in self.channels.iter().enumerate() {
-            if !self.loops_back[channel.board] || self.boards[channel.board].is_some() {
+            if !self.trials.loops_back[channel.board] || self.boards[channel.board].is_some() {
                 continue;
             }
             let activity = self.config.boards.get(channel.board).map(|board| board.activity);
@@ -209,7 +185,7 @@ impl Recorder {
 
     /// Audio of a channel, as it is captured.
     pub(super) fn trial_hears(&mut self, index: usize, samples: &[i16]) {
-        let Some(trial) = self.trial.as_mut() else { return };
+        let Some(trial) = self.trials.running.as_mut() else { return };
         let own = match &trial.tone {
             Tone::Making(making) => making.index == index,
             _ => false,
@@ -226,7 +202,7 @@ impl Recorder {
 
     /// Goes on with a self-test, if one runs.
     pub(super) fn tick_trial(&mut self, now: Now) {
-        let Some(mut trial) = self.trial.take() else { return };
+        let Some(mut trial) = self.trials.running.take() else { return };
         let in_use = match &trial.tone {
             Tone::Chosen(index) => self.is_in_use(*index),
             // Its own blackout hides it.
@@ -246,14 +222,14 @@ impl Recorder {
         let waited = now.mono.since_ms(trial.since);
         match trial.stage {
             Stage::Keys if waited >= GIVE_UP_MS => {
-                self.trial = Some(trial);
+                self.trials.running = Some(trial);
                 self.trial_keys(now, Err("no key was made in time".to_string()));
                 return;
             }
             Stage::Disk if waited >= GIVE_UP_MS => {
                 let text = "the disk does not answer".to_string();
                 let proof = matches!(trial.tone, Tone::Made { .. }).then(|| Err(text.clone()));
-                self.trial = Some(trial);
+                self.trials.running = Some(trial);
                 self.trial_found(now, Found { syncs_us: Err(text), proof });
                 return;
             }
@@ -273,7 +249,7 @@ impl Recorder {
                 _ => Stage::Disk,
             };
         }
-        self.trial = Some(trial);
+        self.trials.running = Some(trial);
     }
 
     fn feed_tone(&mut self, index: usize, hz: Option<u32>) {
@@ -386,7 +362,9 @@ impl Recorder {
 
     /// Everything is known: the answer.
     pub(super) fn trial_found(&mut self, now: Now, found: Found) {
-        let Some(trial) = self.trial.take_if(|trial| trial.stage == Stage::Disk) else { return };
+        let Some(trial) = self.trials.running.take_if(|trial| trial.stage == Stage::Disk) else {
+            return;
+        };
         let bytes = self.trial_rows(now, &trial, &found);
         let Some(session) = self.sessions.get_mut(trial.session) else { return };
         session.checking = false;

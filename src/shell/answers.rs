@@ -6,8 +6,9 @@
 use super::daemon::{Daemon, DaemonError};
 use super::disk::Died;
 use super::helper::{Answer, Fresh, ReadConfig, Request};
+use crate::config::edit::Edit;
 use crate::id::SessionId;
-use crate::recorder::Input;
+use crate::recorder::{Edited, Input};
 use crate::time::Now;
 
 impl Daemon {
@@ -42,6 +43,12 @@ impl Daemon {
                 Answer::Signed { session, result } => {
                     self.recorder.handle(now, Input::Signed { session, result });
                 }
+                Answer::ConfigEdited { session, edit, by, result } => {
+                    let (what, restart) = (edit.told(), edit.needs_restart());
+                    let result = result.map(|fresh| self.take_over(now, fresh));
+                    let edited = Edited { session, what, by, restart, result };
+                    self.recorder.handle(now, Input::ConfigEdited(edited));
+                }
                 Answer::TrialKeys(result) => self.recorder.handle(now, Input::TrialKeys(result)),
                 Answer::Trial(found) => self.recorder.handle(now, Input::TrialFound(found)),
                 Answer::Renewed(made) => self.certificate_renewed(now, made),
@@ -65,6 +72,28 @@ impl Daemon {
         self.helper.ask(Request::ReadConfig(wanted));
     }
 
+    /// A configuration counts from now on, as far as that goes without a restart.
+    fn take_over(&mut self, now: Now, Fresh { config, sealed, local_ids }: Fresh) {
+        if let Some((recipients, envelopes)) = sealed {
+            log::info!("recordings are sealed to {} keys now", recipients.len());
+            self.recorder.sealed_to(recipients.iter().map(ToString::to_string).collect());
+            self.helper.seal_to(recipients);
+            self.recorder.replace_envelopes(envelopes);
+        }
+        self.config.local = config.local.clone();
+        self.local_ids = local_ids;
+        self.config.limits = config.limits.clone();
+        self.recorder.handle(now, Input::Reload(config));
+    }
+
+    /// Has the configuration file changed.
+    pub(super) fn edit_config(&mut self, session: SessionId, edit: Edit, by: String) {
+        let (path, data) = (self.config_path.clone(), self.data.path.clone());
+        let stock = self.recorder.envelopes_wanted();
+        let read = ReadConfig { session: None, apply: true, path, data, stock };
+        self.helper.ask(Request::EditConfig { session, edit, by, read });
+    }
+
     fn config_came(
         &mut self,
         now: Now,
@@ -72,17 +101,9 @@ impl Daemon {
         (apply, result): (bool, Result<Fresh, String>),
     ) {
         let result = match result {
-            Ok(Fresh { config, sealed, local_ids }) => {
+            Ok(fresh) => {
                 if apply {
-                    if let Some((recipients, envelopes)) = sealed {
-                        log::info!("recordings are sealed to {} keys now", recipients.len());
-                        self.helper.seal_to(recipients);
-                        self.recorder.replace_envelopes(envelopes);
-                    }
-                    self.config.local = config.local.clone();
-                    self.local_ids = local_ids;
-                    self.config.limits = config.limits.clone();
-                    self.recorder.handle(now, Input::Reload(config));
+                    self.take_over(now, fresh);
                 }
                 Ok(())
             }

@@ -178,7 +178,7 @@ pub(super) struct BoardPlace {
 ///
 /// # Errors
 /// See `DaemonError`.
-pub fn run(config_path: &Path) -> Result<(), DaemonError> {
+pub fn run(config_path: &Path) -> Result<Ended, DaemonError> {
     let config = read_config(config_path)
         .map_err(|text| DaemonError::Config(format!("{}:\n{text}", config_path.display())))?;
     let signals = Signals::open().map_err(|e| system("signals")(e.into()))?;
@@ -189,10 +189,25 @@ pub fn run(config_path: &Path) -> Result<(), DaemonError> {
         daemon.recorder.memory_not_locked(now, text);
     }
     let result = daemon.turns();
+    let exit = reboot_exit().filter(|_| daemon.recorder.reboots());
     let Daemon { disk, listeners, .. } = daemon;
     drop(listeners);
     disk.finish();
-    result
+    result.map(|()| exit.map_or(Ended::Stopped, Ended::Reboot))
+}
+
+/// How an orderly end is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Stopped,
+    /// The machine is to start anew: whoever started the daemon knows it by this exit code.
+    Reboot(u8),
+}
+
+/// The exit code by which whoever started the daemon is told to start the machine anew.
+pub(super) fn reboot_exit() -> Option<u8> {
+    let code = std::env::var("HUSHBOX_REBOOT_EXIT").ok()?.parse().ok()?;
+    Some(code).filter(|code| *code > 0)
 }
 
 impl Daemon {
@@ -437,6 +452,7 @@ impl Daemon {
                 Output::ForgetCallKeys => {
                     self.helper.ask(Request::ForgetCallKeys { data: self.data.path.clone() });
                 }
+                Output::EditConfig { session, edit, by } => self.edit_config(session, edit, by),
                 Output::TrialKeys => self.helper.ask(Request::TrialKeys),
                 Output::Trial(tape) => {
                     let data = self.data.path.clone();

@@ -151,7 +151,7 @@ fn box_key(data: &Path, name: &str) -> Result<BoxKey, DataError> {
             write_secret(&path, &*seed)?;
         }
     }
-    let key = BoxKey::from_seed(&seed, name);
+    let key = BoxKey::from_seed(&seed, &signing_name(data, name)?);
     let public = data_encoding::HEXLOWER.encode(&key.public().bytes()) + "\n";
     let path = data.join(layout::BOX_PUBLIC);
     let wrong = |error| DataError::File { path: path.clone(), error };
@@ -159,6 +159,19 @@ fn box_key(data: &Path, name: &str) -> Result<BoxKey, DataError> {
         fs::write(&path, public).map_err(wrong)?;
     }
     Ok(key)
+}
+
+/// A box may be called something else one day; what it signed before must still be its own.
+fn signing_name(data: &Path, name: &str) -> Result<String, DataError> {
+    let path = data.join(layout::BOX_NAME);
+    if let Some(known) = read_if_there(&path)? {
+        let known = String::from_utf8_lossy(&known).trim().to_string();
+        if !known.is_empty() {
+            return Ok(known);
+        }
+    }
+    fs::write(&path, format!("{name}\n")).map_err(|error| DataError::File { path, error })?;
+    Ok(name.to_string())
 }
 
 fn identities(data: &Path) -> Result<Vec<Identity>, DataError> {

@@ -9,6 +9,7 @@ use super::data_dir;
 use super::peer::LocalIds;
 use super::trial;
 use crate::config::Config;
+use crate::config::edit::Edit;
 use crate::doors::Certificate;
 use crate::id::SessionId;
 use crate::store::day::Day;
@@ -41,6 +42,13 @@ pub enum Request {
         data: PathBuf,
         today: Day,
         damaged: Option<Day>,
+    },
+    /// Change the configuration file, then read it again.
+    EditConfig {
+        session: SessionId,
+        edit: Edit,
+        by: String,
+        read: ReadConfig,
     },
     /// Keys for a self-test's recording.
     TrialKeys,
@@ -111,6 +119,12 @@ pub enum Answer {
         result: Result<Fresh, String>,
     },
     Summarised(Result<(Catalogue, u64), String>),
+    ConfigEdited {
+        session: SessionId,
+        edit: Edit,
+        by: String,
+        result: Result<Fresh, String>,
+    },
     TrialKeys(Result<Box<Keys>, String>),
     Trial(Found),
     /// The new call key, if it could be written.
@@ -217,6 +231,11 @@ fn serve(request: Request, recipients: &[Recipient], seal: bool) -> Answer {
         Request::Summarise { data, today, damaged } => {
             let done = super::recover::summarise(&data, today, damaged);
             Answer::Summarised(done.map_err(|error| error.to_string()))
+        }
+        Request::EditConfig { session, edit, by, read } => {
+            let result = super::setup::edit(&read.path, &edit);
+            let result = result.and_then(|()| read_config(&read, recipients, seal));
+            Answer::ConfigEdited { session, edit, by, result }
         }
         Request::TrialKeys => Answer::TrialKeys(trial::keys(recipients, seal).map(Box::new)),
         Request::Trial { data, tape } => Answer::Trial(trial::run(&data, tape)),

@@ -21,7 +21,8 @@ use super::{helper, recover};
 use crate::channel::ChannelIndex;
 use crate::config::{Config, Listen};
 use crate::job::Done;
-use crate::recorder::{Boot, Input, Recorder};
+use crate::recorder::{About, Boot, Input, Recorder};
+use crate::store::sign::BoxKey;
 use crate::time::Mono;
 use board::{Board, State, TOKENS_MAX};
 use mio::unix::SourceFd;
@@ -53,21 +54,13 @@ impl Daemon {
         }
         let boot_service = BootService::start(clock.now(), config.boards.len());
         let found = recover::recover(&data.path)?;
-        let boot = Boot {
-            config: config.clone(),
-            index: found.index,
-            catalogue: found.catalogue,
-            journal: found.journal,
-            journal_bytes: found.journal_bytes,
-            day: found.day,
-            box_key,
-            old_call_keys: data.old_call_keys.clone(),
-            call_key: config.store.seal.then(|| data.call_key.clone()),
-            identities: data.identities.clone(),
-            anchor: found.anchor,
-            closed: found.closed,
-            screens: found.screens,
+        let recipients = data.recipients.clone();
+        let boot_reason = match (found.index.boot(), found.index.stopped_in_order()) {
+            (0, _) => "first",
+            (_, true) => "shutdown",
+            (_, false) => "power",
         };
+        let boot = boot_of(&config, &data, (found, box_key));
         let mut recorder = Recorder::new(clock.now(), boot)?;
         let tls = open_tls(&config, &data.path, &clock)?;
         if let Some(tls) = &tls {
@@ -92,7 +85,7 @@ impl Daemon {
             config_path: path,
             scribe: Helper::new(Vec::new(), false, waker.clone()),
             tester: Helper::new(Vec::new(), false, waker.clone()),
-            helper: Helper::new(data.recipients.clone(), config.store.seal, waker),
+            helper: Helper::new(recipients, config.store.seal, waker),
             poll,
             clock,
             recorder,
@@ -103,8 +96,20 @@ impl Daemon {
         };
         daemon.stock_up()?;
         daemon.open_all()?;
+        daemon.introduce(boot_reason);
         daemon.tend_consoles();
         Ok(daemon)
+    }
+
+    /// What is told of the box.
+    fn introduce(&mut self, boot_reason: &'static str) {
+        let about = About {
+            places: self.listeners.iter().map(Listener::place).collect(),
+            recipients: self.data.recipients.iter().map(ToString::to_string).collect(),
+            boot_reason,
+            may_reboot: super::daemon::reboot_exit().is_some(),
+        };
+        self.recorder.introduce(about);
     }
 
     /// What the first turn must know: how much room there is, so that nobody is promised what the
@@ -172,6 +177,28 @@ impl Daemon {
             Some(error) if trouble.len() + 1 == boards.len() => Err(error.into()),
             _ => Ok(boards),
         }
+    }
+}
+
+fn boot_of(
+    config: &Config,
+    data: &DataDir,
+    (found, box_key): (crate::store::recover::Found, BoxKey),
+) -> Boot {
+    Boot {
+        config: config.clone(),
+        index: found.index,
+        catalogue: found.catalogue,
+        journal: found.journal,
+        journal_bytes: found.journal_bytes,
+        day: found.day,
+        box_key,
+        old_call_keys: data.old_call_keys.clone(),
+        call_key: config.store.seal.then(|| data.call_key.clone()),
+        identities: data.identities.clone(),
+        anchor: found.anchor,
+        closed: found.closed,
+        screens: found.screens,
     }
 }
 

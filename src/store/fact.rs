@@ -374,6 +374,11 @@ pub enum Fact {
     },
     /// Its account, in milliseconds.
     ScreenEnded(RecordingEnded),
+    /// The configuration file was changed from a console; `what` holds no secret.
+    ConfigChanged {
+        what: String,
+        by: String,
+    },
 }
 
 /// A fact and when it was noted.

@@ -131,6 +131,7 @@ impl Index {
             Fact::Revoked { machine, .. } => {
                 self.strays += u64::from(!self.enrolments.revoke(machine));
             }
+            Fact::ConfigChanged { .. } => {}
             Fact::BlackoutOpened { number, agent, call, holder, by, places } => {
                 let mut blackout = OpenBlackout::new(*number, *holder, by, at);
                 (blackout.agent, blackout.call) = (agent.clone(), *call);

@@ -20,6 +20,9 @@ pub const IDENTITY: &str = "keys/identity.txt";
 pub const BOX_KEY: &str = "keys/box.key";
 /// The public key to it, 32 bytes in hexadecimal, to be copied to where one verifies.
 pub const BOX_PUBLIC: &str = "keys/box.pub";
+/// The name that stands in what it signs: the box's at its first start, whatever it is called
+/// later.
+pub const BOX_NAME: &str = "keys/box.name";
 /// Data key (32 bytes) of the numbers of calls that have no recording.
 pub const CALLS_KEY: &str = "keys/calls.key";
 /// Folder of the box's own certificates.

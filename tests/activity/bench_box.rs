@@ -184,6 +184,7 @@ impl BenchBox {
             // Nobody deletes anything on the bench: the key of calls stays.
             Output::NewCallKey | Output::ForgetCallKeys => {}
             Output::TrialKeys | Output::Trial(_) | Output::LoopBack { .. } => {}
+            Output::EditConfig { .. } => {}
             Output::Stopped => self.stopped = true,
             other => panic!("not asked on the bench: {other:?}"),
         }

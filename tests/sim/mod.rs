@@ -405,7 +405,7 @@ impl SimBox {
                 self.recorder.handle(self.now, Input::Pin { session, right });
             }
             Output::ReadConfig { session, apply } => self.read_config(session, apply),
-            Output::LogLevel(_) => {}
+            Output::LogLevel(_) | Output::LoopBack { .. } | Output::EditConfig { .. } => {}
             Output::Summarise { today, damaged } => {
                 let done = summary::mend(&mut self.disk, today, damaged);
                 let done = done.map_err(|error| error.to_string());
@@ -428,15 +428,14 @@ impl SimBox {
             }
             Output::ForgetCallKeys => self.call_keys.truncate(1),
             Output::TrialKeys => {
-                let result = Err("not simulated".to_owned());
-                self.recorder.handle(self.now, Input::TrialKeys(result));
+                let keys = Input::TrialKeys(Err("not simulated".to_owned()));
+                self.recorder.handle(self.now, keys);
             }
             Output::Trial(_) => {
                 let syncs_us = Err("not simulated".to_owned());
-                let found = hushbox::trial::Found { syncs_us, proof: None };
-                self.recorder.handle(self.now, Input::TrialFound(found));
+                let found = Input::TrialFound(hushbox::trial::Found { syncs_us, proof: None });
+                self.recorder.handle(self.now, found);
             }
-            Output::LoopBack { .. } => {}
             Output::Stopped => self.stopped = true,
             Output::Fatal(text) => self.fatal = Some(text),
         }

@@ -3,7 +3,7 @@
 //! The arguments have passed `Args::bind`, so a value of a wrong type cannot come here; what is
 //! left to refuse are combinations (`hello agent` without a user).
 
-use super::{CallArgs, Command, Hello, RecordsQuery};
+use super::{CallArgs, Command, ConfigEdit, Hello, RecordsQuery};
 use crate::arg::Args;
 use crate::code::Refusal;
 use crate::kind::{Direction, Kind, Level};
@@ -79,6 +79,21 @@ pub(crate) fn call_resume(mut args: Args<'_>) -> Made<'_> {
 
 pub(crate) fn call_stop(mut args: Args<'_>) -> Made<'_> {
     Ok(Command::CallStop { device: args.need("device")?, call: args.need("call")? })
+}
+
+pub(crate) fn config_set(mut args: Args<'_>) -> Made<'_> {
+    let (key, value) = (args.need("KEY")?, args.need("VALUE")?);
+    Ok(Command::ConfigEdit(ConfigEdit::Set { key, value }))
+}
+
+pub(crate) fn config_listen(mut args: Args<'_>) -> Made<'_> {
+    let (address, door) = (args.need("ADDRESS")?, args.need("plain|tls|off")?);
+    Ok(Command::ConfigEdit(ConfigEdit::Listen { address, door }))
+}
+
+pub(crate) fn config_pin(mut args: Args<'_>) -> Made<'_> {
+    let (name, pin) = (args.need("NAME")?, args.need("pin")?);
+    Ok(Command::ConfigEdit(ConfigEdit::Pin { name, pin }))
 }
 
 pub(crate) fn meters(mut args: Args<'_>) -> Made<'_> {

@@ -128,8 +128,32 @@ pub const TABLE: &[Entry] = &[
     ),
     entry("config check", TECHNICIAN, &[], |_| Ok(Command::ConfigCheck))
         .says("ok", "reads the configuration file and says what is wrong; changes nothing"),
+    entry(
+        "config listen",
+        TECHNICIAN,
+        &[word("ADDRESS", Type::Word), word("plain|tls|off", Type::Door)],
+        make::config_listen,
+    )
+    .says("ok restart=yes", "writes into the configuration file where the box can be reached"),
+    entry(
+        "config pin",
+        TECHNICIAN,
+        &[word("NAME", Type::Name), key("pin", "PIN", Type::Word)],
+        make::config_pin,
+    )
+    .says(
+        "ok restart=no",
+        "sets a technician's PIN; the file gets its hash, and it counts at once",
+    ),
     entry("config reload", TECHNICIAN, &[], |_| Ok(Command::ConfigReload))
         .says("ok", "takes the configuration file over; a bad file changes nothing"),
+    entry(
+        "config set",
+        TECHNICIAN,
+        &[word("KEY", Type::Setting), word("VALUE", Type::Word)],
+        make::config_set,
+    )
+    .says("ok restart=yes|no", "writes a key into the configuration file; comments stay"),
     entry("delete", SUPERVISOR, &[RECORDING], make::delete)
         .right("admin, and records.own or records.all")
         .says(
@@ -164,6 +188,10 @@ pub const TABLE: &[Entry] = &[
         "row usage=TEXT help=TEXT",
         "lists commands; with a verb, all there is to know of it",
     ),
+    entry("keys", TECHNICIAN, &[], |_| Ok(Command::Keys)).says(
+        "row key=box|recipient|authority fingerprint=HEX public=KEY …",
+        "lists what signs, and to whom recordings are sealed; never a secret",
+    ),
     entry("log level", TECHNICIAN, &[word("LEVEL", Type::Level)], make::log_level)
         .says("ok", "changes how much is logged, until the next start"),
     entry("media", PLAYERS, &[RECORDING, key("from", "BYTE", Type::U64).optional()], make::media)
@@ -191,6 +219,8 @@ pub const TABLE: &[Entry] = &[
     entry("quit", ALL, &[], |_| Ok(Command::Quit))
         .before_hello()
         .says("ok", "ends the session; a blackout stays on"),
+    entry("reboot", TECHNICIAN, &[], |_| Ok(Command::Reboot))
+        .says("ok", "stops the box in order, then starts the machine anew"),
     entry("record start", AGENT, &[], |_| Ok(Command::RecordStart { device: None }))
         .right("record.start")
         .says(RECORD, "records the own current call"),

@@ -210,7 +210,7 @@ pub struct MetersArgs {
 
 /// Test a running box, and write a report that it signs
 ///
-/// Asks for user and PIN as `console` does. Takes about ten seconds and disturbs no recording: every
+/// Asks for user and PIN as `console` does. Takes ten seconds and disturbs no recording: every
 /// channel's level and noise, the boards' clocks, sealing, the disk; and, where a board can loop
 /// back and has an idle channel, a tone through the whole way of a recording, with a blackout of it
 /// that must be nowhere on the disk. Exit status 1 if a test failed.

@@ -15,6 +15,7 @@ use crate::prompt::{Link, Prompt};
 use crate::raw;
 use crate::screen::Screen;
 use crate::server::{self, Entry, Servers};
+use crate::setup;
 use client::{Address, Connection, LinkError, Login, News};
 use protocol::client::Reply;
 use protocol::{Code, Kind};
@@ -30,7 +31,7 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 /// For a greeting that is on its way already.
 const GREETS: Duration = Duration::from_secs(5);
 /// Words that are ours, not the box's.
-const OWN: &[&str] = &["exit"];
+const OWN: &[&str] = &["exit", "setup"];
 
 pub fn run(args: &ConsoleArgs) -> Result<Outcome, Failure> {
     let mut input = Input::default();
@@ -207,6 +208,10 @@ fn converse(connection: Box<Connection>, link_rate: u64) -> Result<Outcome, Stop
         }
         if line == "meters" {
             show_meters(&mut kept.connection, link_rate)?;
+            continue;
+        }
+        if line == "setup" {
+            setup::run(&mut kept.connection)?;
             continue;
         }
         let screen = Screen::of(prompt.size());

@@ -15,6 +15,11 @@ fn of<'a>(event: &'a Pairs, wanted: &str) -> &'a str {
     found.map_or("", |(_, value)| value.as_str())
 }
 
+/// Whether people want to know: a checkpoint, which comes unasked, is for witnesses.
+pub fn is_told(event: &Pairs) -> bool {
+    of(event, "what") != "checkpoint"
+}
+
 /// One line, with its end.
 pub fn line(event: &Pairs) -> String {
     let time = match of(event, "time") {
@@ -40,7 +45,6 @@ fn words(event: &Pairs) -> String {
         "lost" => {
             format!("channel {}: {} frames ({})", get("channel"), get("frames"), get("why"))
         }
-        "checkpoint" => format!("number {} is signed", get("seq")),
         "" => format!("{} events were not told: the line was too slow", get("lost")),
         _ => {
             let known = ["seq", "what", "time"];

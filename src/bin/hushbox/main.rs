@@ -35,6 +35,7 @@ mod report;
 mod screen;
 mod send;
 mod server;
+mod setup;
 mod show;
 mod store_dir;
 mod table;

@@ -187,7 +187,9 @@ impl View {
 
     fn hear(&mut self, connection: &mut Connection) -> Result<(), LinkError> {
         while let Some(news) = connection.next_event(Duration::ZERO)? {
-            if let News::Event(pairs) = news {
+            if let News::Event(pairs) = news
+                && happened::is_told(&pairs)
+            {
                 self.news = happened::line(&pairs).trim_end().to_owned();
             }
         }

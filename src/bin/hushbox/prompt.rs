@@ -93,7 +93,7 @@ fn failed(error: ReadlineError) -> Failure {
 impl Prompt {
     /// An editor that offers these words besides the box's, and its keeper.
     pub fn start(link: &Link, own: &'static [&'static str]) -> Result<Prompt, Failure> {
-        let config = Config::builder().auto_add_history(true).history_ignore_space(true);
+        let config = Config::builder().auto_add_history(false).history_ignore_space(true);
         let config = config.completion_type(rustyline::CompletionType::List);
         let config = config.max_history_size(REMEMBERED).map_err(failed)?.build();
         let history = MemHistory::with_config(&config);
@@ -114,7 +114,13 @@ impl Prompt {
     pub fn line(&mut self) -> Result<Option<String>, Failure> {
         loop {
             match self.0.readline(PROMPT) {
-                Ok(line) => return Ok(Some(line)),
+                Ok(line) => {
+                    // A PIN is not remembered, not even here.
+                    if !line.contains("pin=") {
+                        self.0.add_history_entry(&line).map_err(failed)?;
+                    }
+                    return Ok(Some(line));
+                }
                 Err(ReadlineError::Eof) => return Ok(None),
                 // ^C gives up the line, not the session.
                 Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => {}
@@ -160,7 +166,9 @@ fn serve(kept: &mut Kept, silent: bool, text: &mut String) -> Result<(), LinkErr
         kept.connection.ask("ping")?;
     }
     while let Some(news) = kept.connection.next_event(Duration::ZERO)? {
-        if let News::Event(pairs) = news {
+        if let News::Event(pairs) = news
+            && happened::is_told(&pairs)
+        {
             text.push_str(&happened::line(&pairs));
         }
     }

@@ -202,7 +202,7 @@ impl StoreDir {
             Err(error) => return Err(NoKey::Read { path, error }),
         };
         match <&[u8; 32]>::try_from(seed.as_slice()) {
-            Ok(seed) => Ok(BoxKey::from_seed(seed, &self.config.name)),
+            Ok(seed) => Ok(BoxKey::from_seed(seed, &self.signing_name())),
             Err(_) => Err(NoKey::Length { path, found: seed.len() }),
         }
     }
@@ -219,8 +219,15 @@ impl StoreDir {
         };
         let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok();
         let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        let public = bytes.and_then(|bytes| BoxPublic::from_bytes(&bytes, &self.config.name));
+        let public = bytes.and_then(|bytes| BoxPublic::from_bytes(&bytes, &self.signing_name()));
         public.map(Some).ok_or(Failure::BadBoxKey { path })
+    }
+
+    /// The name that stands in the box's signatures.
+    fn signing_name(&self) -> String {
+        let known = std::fs::read_to_string(self.path(layout::BOX_NAME)).unwrap_or_default();
+        let known = known.trim();
+        if known.is_empty() { self.config.name.clone() } else { known.to_owned() }
     }
 
     /// Whether a daemon holds the directory just now.

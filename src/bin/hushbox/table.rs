@@ -88,9 +88,13 @@ impl Table {
         let column = |(index, head): (usize, &String)| {
             let cells = || self.rows.iter().filter_map(|row| row.get(index));
             let widest = cells().map(width).max().unwrap_or(0).max(width(head));
-            let number =
-                |cell: &String| !cell.is_empty() && cell.bytes().all(|byte| byte.is_ascii_digit());
-            (widest, cells().all(number))
+            // What goes on in another line is empty there; - stands for no number.
+            let number = |cell: &String| {
+                let digits = cell.strip_prefix('-').unwrap_or(cell);
+                digits.bytes().all(|byte| byte.is_ascii_digit())
+            };
+            let some = cells().any(|cell| cell.bytes().any(|byte| byte.is_ascii_digit()));
+            (widest, some && cells().all(number))
         };
         self.head.iter().enumerate().map(column).collect()
     }

@@ -88,7 +88,7 @@ impl Recorder {
     }
 
     fn clock_rows(&self, rows: &mut Rows) {
-        for (board, drift) in self.config.boards.iter().zip(&self.drift) {
+        for (board, drift) in self.config.boards.iter().zip(&self.trials.drift) {
             match drift.ppm() {
                 Some((ppm, within)) => {
                     let good = ppm.unsigned_abs() <= DRIFT_PPM + within;
@@ -107,16 +107,16 @@ impl Recorder {
         let came = trial.heads_before.get(index).map_or(0, |before| channel.head().since(*before));
         let lost = channel.lost - trial.lost_before.get(index).copied().unwrap_or(0);
         let Some(heard) = trial.heard(index) else {
-            let text = "blacked out, so nothing of it is measured";
+            let text = "blacked out: not measured";
             return named(rows.row("channel", Result::Skip), channel).pair("text", text).end();
         };
         let failed = self.boards[channel.board].is_some() || came < frames_of_ms(500, channel.rate);
         let (good, text) = match () {
-            () if failed => (false, "no audio comes: see the board and its cable"),
-            () if lost > 0 => (false, "audio was lost: the machine is too slow, or too busy"),
-            () if !heard.moves => (false, "digital silence: is the line connected?"),
-            () if heard.clips => (false, "it clips: turn the input down"),
-            () if heard.noise_db > NOISE_DB => (true, "never quiet: noise, or nobody paused"),
+            () if failed => (false, "no audio: board, cable?"),
+            () if lost > 0 => (false, "lost: is the machine busy?"),
+            () if !heard.moves => (false, "digital silence: connected?"),
+            () if heard.clips => (false, "clips: turn the input down"),
+            () if heard.noise_db > NOISE_DB => (true, "noisy, or nobody paused"),
             () => (true, "clean"),
         };
         let row =

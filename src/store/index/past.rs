@@ -62,6 +62,7 @@ fn subject(fact: &Fact) -> Option<RecordingId> {
         | Fact::CallEnded { .. }
         | Fact::Enrolled(_)
         | Fact::Revoked { .. }
+        | Fact::ConfigChanged { .. }
         | Fact::RecordingBegan(_)
         | Fact::BlackoutOpened { .. }
         | Fact::BlackoutSpread { .. }

@@ -1,0 +1,206 @@
+//! Changing the configuration file's text from a console: one thing at a time, comments kept.
+//!
+//! What comes out is judged as any file is (`parse`), so that a change that would keep the box from
+//! starting is refused. A PIN is never in the text, only its hash. Nothing here reads or writes.
+
+use super::parse;
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value, value};
+use zeroize::Zeroizing;
+
+/// What is to be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// `[section] key = "value"`.
+    Set { section: String, key: String, value: String },
+    /// Serve this address, with TLS or in plain; `None`: not any more.
+    Listen { address: String, tls: Option<bool> },
+    /// A technician's PIN; in clear until somebody has hashed it.
+    Pin { name: String, pin: Zeroizing<String> },
+}
+
+/// Why a text was not changed; for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    #[error("the file itself is wrong: {0}")]
+    Broken(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("{address} is not listened on; the file has no such [[listen]]")]
+    NoListen { address: String },
+}
+
+impl Edit {
+    /// What is told of it, in the journal and to people: never a secret.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self {
+            Edit::Set { section, key, value } => format!("{section}.{key} = {value}"),
+            Edit::Listen { address, tls: Some(true) } => format!("listen {address} with TLS"),
+            Edit::Listen { address, tls: Some(false) } => format!("listen {address} in plain"),
+            Edit::Listen { address, tls: None } => format!("listen no more on {address}"),
+            Edit::Pin { name, .. } => format!("the PIN of technician {name}"),
+        }
+    }
+
+    /// Whether it counts after a restart only.
+    #[must_use]
+    pub fn needs_restart(&self) -> bool {
+        match self {
+            Edit::Set { key, .. } => key == "name",
+            Edit::Listen { .. } => true,
+            Edit::Pin { .. } => false,
+        }
+    }
+}
+
+/// The text, changed; `hash` makes a PIN into what is written.
+///
+/// # Errors
+/// When the file cannot be read, or would be wrong afterwards.
+pub fn apply(
+    text: &str,
+    edit: &Edit,
+    hash: impl FnOnce(&str) -> Result<String, String>,
+) -> Result<String, EditError> {
+    let mut document: DocumentMut =
+        text.parse().map_err(|error: toml_edit::TomlError| EditError::Broken(error.to_string()))?;
+    match edit {
+        Edit::Set { section, key, value } => {
+            let section = document.entry(section).or_insert_with(toml_edit::table);
+            let wrong = || EditError::Broken(format!("[{key}] is in no section"));
+            put(section.as_table_mut().ok_or_else(wrong)?, key, value.as_str().into());
+        }
+        Edit::Listen { address, tls } => listen(&mut document, address, *tls)?,
+        Edit::Pin { name, pin } => {
+            let hashed = hash(pin).map_err(EditError::Refused)?;
+            let all = tables(&mut document, "technician")?;
+            let place = all.iter().position(|table| is(table, "name", name));
+            match place.and_then(|place| all.get_mut(place)) {
+                Some(table) => put(table, "pin", hashed.into()),
+                None => {
+                    let mut table = Table::new();
+                    table.insert("name", value(name));
+                    table.insert("pin", value(hashed));
+                    all.push(table);
+                }
+            }
+        }
+    }
+    let changed = document.to_string();
+    match parse(&changed) {
+        Ok(_) => Ok(changed),
+        Err(errors) => {
+            let first = errors.first().map(ToString::to_string).unwrap_or_default();
+            Err(EditError::Refused(first))
+        }
+    }
+}
+
+fn is(table: &Table, key: &str, wanted: &str) -> bool {
+    table.get(key).and_then(Item::as_str) == Some(wanted)
+}
+
+/// Replaces a value; the comment beside it stays.
+fn put(table: &mut Table, key: &str, new: Value) {
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(old) => {
+            let decor = old.decor().clone();
+            *old = new;
+            *old.decor_mut() = decor;
+        }
+        None => drop(table.insert(key, Item::Value(new))),
+    }
+}
+
+fn tables<'a>(
+    document: &'a mut DocumentMut,
+    key: &str,
+) -> Result<&'a mut ArrayOfTables, EditError> {
+    let item = document.entry(key).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let wrong = || EditError::Broken(format!("`{key}` is not written as [[{key}]]"));
+    item.as_array_of_tables_mut().ok_or_else(wrong)
+}
+
+fn listen(document: &mut DocumentMut, address: &str, tls: Option<bool>) -> Result<(), EditError> {
+    let all = tables(document, "listen")?;
+    let place = all.iter().position(|table| is(table, "address", address));
+    match (place.and_then(|place| all.get_mut(place)), tls) {
+        (Some(table), Some(true)) => put(table, "tls", true.into()),
+        (Some(table), Some(false)) => drop(table.remove("tls")),
+        (Some(_), None) => drop(all.remove(place.unwrap_or(0))),
+        (None, Some(tls)) => {
+            let mut table = Table::new();
+            table.insert("address", value(address));
+            if tls {
+                table.insert("tls", value(true));
+            }
+            all.push(table);
+        }
+        (None, None) => return Err(EditError::NoListen { address: address.to_owned() }),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "# ours\n[box]\nname = \"old\"   # its name\ndata = \"d\"\n\n# doors\n\
+        [[listen]]\naddress = \"127.0.0.1:7440\"  # here\n\n[[technician]]\nname = \"field\"\n\
+        pin = \"$argon2id$v=19$m=19456,t=2,p=1$BtIvqaj9XY7ZBxJ22c5iVw$TyjQ7ygFTOcEHsXrsnq57JJbStA\
+        teqOOA0/cG+bNoiU\" # theirs\n[[board]]\nname = \"b\"\nkind = \"sim\"\nrate = 8000\n\
+        buffer_ms = 200\nactivity = \"cti\"\nchannels = [{ id = 1, device = \"1001\", sides = \
+        \"mono\", source = \"x.wav\" }]\n";
+
+    fn set(key: &str, value: &str) -> Edit {
+        let (section, key) = ("box".to_owned(), key.to_owned());
+        Edit::Set { section, key, value: value.to_owned() }
+    }
+
+    fn no_hash(_: &str) -> Result<String, String> {
+        Err("nothing to hash".to_owned())
+    }
+
+    #[test]
+    fn h2_a_change_keeps_comments_and_everything_else() {
+        let changed = apply(FILE, &set("name", "box-02"), no_hash).unwrap();
+        assert_eq!(changed, FILE.replace("\"old\"", "\"box-02\""));
+        let changed = apply(FILE, &set("time_zone", "Europe/Berlin"), no_hash).unwrap();
+        assert!(changed.contains("data = \"d\"\ntime_zone = \"Europe/Berlin\"\n"), "{changed}");
+        let door = |tls| Edit::Listen { address: "0.0.0.0:7441".to_owned(), tls };
+        let with = apply(FILE, &door(Some(true)), no_hash).unwrap();
+        assert!(with.contains("# here") && with.contains("address = \"0.0.0.0:7441\"\ntls = true"));
+        assert_eq!(apply(&with, &door(None), no_hash).unwrap().trim(), FILE.trim());
+        let wrong = apply(FILE, &door(None), no_hash).unwrap_err();
+        assert!(matches!(wrong, EditError::NoListen { .. }));
+    }
+
+    #[test]
+    fn h2_a_change_that_a_start_would_refuse_is_refused() {
+        for (key, value) in [("name", "box 02"), ("time_zone", "Mars/Olympus")] {
+            let wrong = apply(FILE, &set(key, value), no_hash).unwrap_err();
+            assert!(wrong.to_string().contains(key), "{wrong}");
+        }
+        // Plain text off loopback is refused here as it is at a start.
+        let open = Edit::Listen { address: "0.0.0.0:7440".to_owned(), tls: Some(false) };
+        assert!(apply(FILE, &open, no_hash).is_err());
+    }
+
+    #[test]
+    fn h2_a_pin_is_written_as_its_hash_only() {
+        let pin = |name: &str| {
+            let (name, pin) = (name.to_owned(), Zeroizing::new("4711".to_owned()));
+            Edit::Pin { name, pin }
+        };
+        let hash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$TyjQ7ygFTOcEHsXrsnq57JJb\
+            StAteqOOA0/cG+bNoiU";
+        let hashed = |_: &str| Ok(hash.to_owned());
+        let changed = apply(FILE, &pin("field"), hashed).unwrap();
+        assert!(
+            changed.contains(hash) && changed.contains("# theirs") && !changed.contains("4711")
+        );
+        let changed = apply(FILE, &pin("second"), hashed).unwrap();
+        assert_eq!(changed.matches("[[technician]]").count(), 2);
+        assert!(!pin("field").told().contains("4711"));
+    }
+}

@@ -1,0 +1,62 @@
+//! Changes of the configuration file, in a helper's thread.
+//!
+//! The new text is written beside the file, synced, and renamed over it: there is the old file or
+//! the new one. Owner and mode stay. PINs are hashed here. Nothing here judges what is written (see
+//! `config::edit`).
+
+use crate::config::edit::{Edit, apply};
+use argon2::Argon2;
+use argon2::password_hash::PasswordHasher;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::path::Path;
+
+/// Fewer characters are guessed.
+const PIN_CHARS_MIN: usize = 4;
+
+/// Changes the file; the error is for people, and nothing is changed then.
+pub fn edit(path: &Path, edit: &Edit) -> Result<(), String> {
+    // A link stays one.
+    let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
+    let failed = |error: io::Error| {
+        let may = match error.kind() {
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                "; the box may not write there: see docs/operations.md, or edit the file by hand"
+            }
+            _ => "",
+        };
+        format!("{}: {error}{may}", path.display())
+    };
+    let text = std::fs::read_to_string(&path).map_err(failed)?;
+    let changed = apply(&text, edit, hash).map_err(|error| error.to_string())?;
+    write(&path, &changed).map_err(failed)
+}
+
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let before = std::fs::metadata(path)?;
+    let new = path.with_extension("toml.new");
+    drop(std::fs::remove_file(&new));
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| {
+        fchown(&file, Some(before.uid()), Some(before.gid()))?;
+        file.set_permissions(before.permissions())?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    });
+    if written.is_err() {
+        drop(std::fs::remove_file(&new));
+    }
+    written?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    File::open(folder)?.sync_all()
+}
+
+fn hash(pin: &str) -> Result<String, String> {
+    if pin.chars().count() < PIN_CHARS_MIN {
+        return Err(format!("a PIN has at least {PIN_CHARS_MIN} characters"));
+    }
+    let hash = Argon2::default().hash_password(pin.as_bytes());
+    hash.map(|hash| hash.to_string()).map_err(|error| format!("the PIN cannot be hashed: {error}"))
+}
