@@ -11,14 +11,17 @@ CHECKS ?= ../shared/checks
 PROFILE := --release
 
 # To build: a C compiler with its headers and cmake for the bundled libopus, pkg-config to find
-# alsa-lib, alsa-lib's headers for the sound cards.
-PACKAGES_BUILD := gcc libc6-dev cmake pkg-config libasound2-dev
+# alsa-lib, alsa-lib's headers for the sound cards, libvpx for the screen capture client.
+PACKAGES_BUILD := gcc libc6-dev cmake pkg-config libasound2-dev libvpx-dev
 # To test: a sound server with cards made of air, and alsa-lib's way to it (pulseaudio,
 # pulseaudio-utils, libasound2-plugins, alsa-utils); speech that nobody has to record (espeak-ng);
 # tools that are not ours to listen to exports (sox, opus-tools, ffmpeg); the outside checks
 # (python3).
 PACKAGES_TEST := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils espeak-ng \
 	sox opus-tools ffmpeg python3
+
+# To test screens: a display made of air. (What plays the exports, ffmpeg, is above.)
+PACKAGES_SCREEN := xvfb
 
 # To measure beside it: redis-server, as a yardstick for commands that only read.
 PACKAGES_BENCH := redis-server
@@ -42,7 +45,7 @@ help: ## list these words
 
 setup: ## install what is missing of the system packages (nothing, if all are there)
 setup-build: # the same, only what building needs
-setup: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_TEST)
+setup: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_SCREEN)
 setup-build: PACKAGES := $(PACKAGES_BUILD)
 setup-bench: # the same, and what is measured beside the box
 setup-bench: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_BENCH)

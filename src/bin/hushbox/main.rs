@@ -15,6 +15,7 @@ mod console;
 mod document;
 mod enrol;
 mod export;
+mod export_screen;
 mod failure;
 mod input;
 mod keys;
