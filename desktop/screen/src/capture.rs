@@ -1,6 +1,6 @@
 //! What can be captured: behind this trait there is X11 today.
 //!
-//! Whoever captures gives the whole display and says whether it changed; nothing here keeps pictures.
+//! Whoever captures gives the whole display and says whether it changed; no picture is kept here.
 
 use crate::picture::Canvas;
 
