@@ -11,10 +11,12 @@ use protocol::CaptureState;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// A piece that was changed in lasts at least so long.
+/// How long a piece is; the box takes up to ten seconds. Each begins with a key picture, which is
+/// most of its bytes, so a long piece is a cheap one.
+pub const PIECE_MS: i64 = 9000;
+/// One with so many pictures is closed when it is so long: they wait in memory.
+pub const LIVELY: usize = 20;
 pub const LIVELY_MS: i64 = 4000;
-/// A piece in which nothing moves; the box takes up to ten seconds.
-pub const IDLE_MS: i64 = 9000;
 /// How exact the box's clock is known here: so much more is hidden on either side.
 const GUARD_MS: i64 = 100;
 /// Pictures that wait, in bytes; then new ones are left out.
@@ -128,8 +130,8 @@ impl Film {
     pub fn turn(&mut self, now: i64) {
         let Some(piece) = &self.open else { return };
         let age = now.saturating_sub(piece.from);
-        let lively = piece.pictures.len() > 1;
-        if age >= IDLE_MS || lively && age >= LIVELY_MS {
+        let lively = piece.pictures.len() >= LIVELY;
+        if age >= PIECE_MS || lively && age >= LIVELY_MS {
             self.close(now);
         }
     }
