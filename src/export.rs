@@ -9,6 +9,7 @@
 pub mod ogg;
 pub mod shape;
 pub mod wav;
+pub mod webm;
 
 use crate::codec::{CodecError, Decoder};
 use crate::config::CodecKind;
@@ -44,6 +45,8 @@ pub enum ExportError {
     OpusRate { rate: u32 },
     #[error("a .wav file ends at {limit} bytes of samples, here are {bytes}: use .opus")]
     WavFull { bytes: u64, limit: u32 },
+    #[error("no black picture is known for {codec}, which a masked or lost span needs")]
+    NoBlack { codec: String },
     #[error("{name:?} cannot be the name of a tag")]
     TagName { name: String },
     #[error("tags of {bytes} bytes, at most {limit} are allowed")]

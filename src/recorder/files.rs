@@ -147,18 +147,15 @@ impl Recorder {
             Came::Failed(error, text) => self.store_failed(now, error, text),
             Came::Back => self.store_back(now),
         }
-        match media {
-            Some((file, result, opened)) => {
-                if let Err(error) = result {
-                    self.screen_failed(now, file, error);
-                }
-                match result {
-                    _ if opened => self.file_opened(now, file, result),
-                    Err(error) => self.file_failed(now, file, error),
-                    Ok(()) => {}
-                }
+        if let Some((file, result, opened)) = media {
+            if let Err(error) = result {
+                self.screen_failed(now, file, error);
             }
-            _ => {}
+            match result {
+                _ if opened => self.file_opened(now, file, result),
+                Err(error) => self.file_failed(now, file, error),
+                Ok(()) => {}
+            }
         }
         if space {
             self.judge_space(now);

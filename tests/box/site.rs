@@ -67,7 +67,7 @@ data = "data"
 [on_demand]
 enabled = true
 [local]
-kinds = ["agent", "cti", "supervisor", "monitor"]
+kinds = ["agent", "screen", "cti", "supervisor", "monitor"]
 [[listen]]
 address = "{address}"
 [[listen]]

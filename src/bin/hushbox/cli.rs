@@ -322,7 +322,7 @@ Examples:
 pub struct ExportArgs {
     /// The recording
     pub id: String,
-    /// Where to; .wav is 16-bit PCM, .opus or .ogg is Ogg Opus
+    /// Where to; .wav is 16-bit PCM, .opus or .ogg is Ogg Opus, .webm or .mkv has the screen too
     #[arg(long, value_name = "FILE")]
     pub to: PathBuf,
     #[command(flatten)]

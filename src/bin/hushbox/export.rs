@@ -7,6 +7,7 @@
 use crate::Outcome;
 use crate::cli::ExportArgs;
 use crate::document::Document;
+use crate::export_screen::Screen;
 use crate::failure::Failure;
 use crate::manifest::{self, Export};
 use crate::part::Part;
@@ -30,6 +31,8 @@ use std::path::{Path, PathBuf};
 enum Format {
     Wav,
     Opus,
+    /// Sound and screen; `webm`, or `matroska`.
+    Webm(&'static str),
 }
 
 impl Format {
@@ -39,6 +42,8 @@ impl Format {
         match end.as_deref() {
             Some("wav") => Ok(Format::Wav),
             Some("opus" | "ogg") => Ok(Format::Opus),
+            Some("webm") => Ok(Format::Webm("webm")),
+            Some("mkv") => Ok(Format::Webm("matroska")),
             _ => Err(Failure::Format { path: path.to_owned() }),
         }
     }
@@ -47,6 +52,7 @@ impl Format {
         match self {
             Format::Wav => "wav",
             Format::Opus => "opus",
+            Format::Webm(kind) => kind,
         }
     }
 }
@@ -66,16 +72,15 @@ pub fn run(args: &ExportArgs) -> Result<Outcome, Failure> {
     }
     let bar = progress::bar(2 * size(&store, record)?);
     let scan = scan(&store, record, &bar)?;
-    let intact = is_intact(record, &scan);
+    let screen = crate::export_screen::scan(&store, record)?;
+    let intact = is_intact(record, &scan) && screen.as_ref().is_none_or(|screen| screen.intact);
     if !intact && !args.force {
         return Err(Failure::NotIntact { path: store.path(&record.media_path()) });
     }
     let part = Part::begin(&args.to)?;
-    decode(
-        &store,
-        record,
-        &Decode { keyring: &keyring, scan: &scan, bar: &bar, format, part: &part },
-    )?;
+    let screen = screen.as_ref();
+    let with = Decode { keyring: &keyring, scan: &scan, bar: &bar, format, part: &part, screen };
+    decode(&store, record, &with)?;
     let personal = keyring.personal(&store, record);
     let document = Document::make(&store, record, &personal, Some(&scan));
     let (bytes, blake3) = digest(part.file()?).map_err(|error| part.failed(error))?;
@@ -150,12 +155,13 @@ fn is_intact(record: &Record, scan: &Scan) -> bool {
 }
 
 /// What decoding takes.
-struct Decode<'a> {
-    keyring: &'a Keyring,
-    scan: &'a Scan,
+pub struct Decode<'a> {
+    pub keyring: &'a Keyring,
+    pub scan: &'a Scan,
     bar: &'a ProgressBar,
     format: Format,
-    part: &'a Part,
+    pub part: &'a Part,
+    pub screen: Option<&'a Screen>,
 }
 
 fn decode(store: &StoreDir, record: &Record, with: &Decode<'_>) -> Result<(), Failure> {
@@ -175,7 +181,11 @@ fn decode(store: &StoreDir, record: &Record, with: &Decode<'_>) -> Result<(), Fa
         delay_frames: header.delay,
     };
     let out = BufWriter::new(with.part.file()?);
+    if let Format::Webm(kind) = with.format {
+        return crate::export_screen::write(store, record, (with, kind), key.as_ref());
+    }
     let mut sink = match with.format {
+        Format::Webm(_) => return Ok(()),
         Format::Wav => Sink::Wav(Box::new(WavWriter::new(out, &sound).map_err(export)?)),
         Format::Opus => {
             let (id, date) = (record.id().to_string(), record.at.to_string());

@@ -80,7 +80,7 @@ pub enum Failure {
     Export { path: PathBuf, error: ExportError },
     #[error("{path} exists")]
     ExportExists { path: PathBuf },
-    #[error("{path} does not end in .wav, .opus or .ogg")]
+    #[error("{path} does not end in .wav, .opus, .ogg, .webm or .mkv")]
     Format { path: PathBuf },
     #[error("{flag} {text:?} is no time")]
     Moment { flag: &'static str, text: String },

@@ -18,6 +18,7 @@ mod decode;
 mod document;
 mod enrol;
 mod export;
+mod export_screen;
 mod failure;
 mod gauge;
 mod happened;

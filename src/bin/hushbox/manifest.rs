@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 pub struct Export {
     /// Name of the file, without its folder.
     pub file: String,
-    /// `wav` or `opus`.
+    /// `wav`, `opus`, `webm` or `matroska`.
     pub format: &'static str,
     pub bytes: u64,
     /// Of the exported file.

@@ -1,0 +1,76 @@
+//! The box's clock, as this workstation knows it.
+//!
+//! Time here is milliseconds of a clock that never steps. A `ping` tells what the box's is at some
+//! moment between asking and hearing: the shorter the way, the better the measure. The best of the
+//! last few counts, so that a clock that drifts is followed. The only file here that reads a clock.
+
+#![allow(clippy::disallowed_methods, reason = "a client lives in real time")]
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// A clock that never steps.
+pub struct Steady(Instant);
+
+impl Steady {
+    #[must_use]
+    pub fn start() -> Steady {
+        Steady(Instant::now())
+    }
+
+    /// Milliseconds since it was started.
+    #[must_use]
+    pub fn ms(&self) -> i64 {
+        i64::try_from(self.0.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Lets time pass, where nothing can happen meanwhile.
+pub fn rest(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// Measures that are kept.
+const KEPT: usize = 8;
+
+/// Measures of the difference.
+#[derive(Default)]
+pub struct BoxClock {
+    /// The way there and back, and the difference.
+    measures: VecDeque<(i64, i64)>,
+}
+
+impl BoxClock {
+    /// Asked at `asked`, answered with `said` at `heard`.
+    pub fn measured(&mut self, asked: i64, said: i64, heard: i64) {
+        let way = heard.saturating_sub(asked).max(0);
+        self.measures.push_back((way, said.saturating_sub(asked.saturating_add(way / 2))));
+        if self.measures.len() > KEPT {
+            self.measures.pop_front();
+        }
+    }
+
+    /// What the box's clock shows at `at`; `None` before the first measure.
+    #[must_use]
+    pub fn at(&self, at: i64) -> Option<i64> {
+        let best = self.measures.iter().min_by_key(|(way, _)| *way);
+        best.map(|(_, difference)| at.saturating_add(*difference))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_way_counts_and_old_measures_go() {
+        let mut clock = BoxClock::default();
+        assert_eq!(clock.at(5), None);
+        clock.measured(1000, 5100, 1400);
+        assert_eq!(clock.at(0), Some(3900));
+        clock.measured(2000, 6005, 2010);
+        assert_eq!(clock.at(0), Some(4000), "ten milliseconds beat four hundred");
+        (0..8).for_each(|n| clock.measured(3000, 7100 + n, 3100));
+        assert_eq!(clock.at(0), Some(4050));
+    }
+}

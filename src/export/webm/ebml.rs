@@ -1,0 +1,183 @@
+//! EBML: identifiers, lengths and values, written and read (RFC 8794).
+//!
+//! Reading takes elements off the front of bytes that anybody may have sent; what does not hold is
+//! `None`, never a panic. Only what WebM needs is here.
+
+/// Elements by their identifiers (RFC 9559).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    Ebml = 0x1a45_dfa3,
+    EbmlVersion = 0x4286,
+    EbmlReadVersion = 0x42f7,
+    EbmlMaxIdLength = 0x42f2,
+    EbmlMaxSizeLength = 0x42f3,
+    DocType = 0x4282,
+    DocTypeVersion = 0x4287,
+    DocTypeReadVersion = 0x4285,
+    Void = 0xec,
+    Segment = 0x1853_8067,
+    SeekHead = 0x114d_9b74,
+    Seek = 0x4dbb,
+    SeekId = 0x53ab,
+    SeekPosition = 0x53ac,
+    Info = 0x1549_a966,
+    TimestampScale = 0x002a_d7b1,
+    Duration = 0x4489,
+    Title = 0x7ba9,
+    MuxingApp = 0x4d80,
+    WritingApp = 0x5741,
+    Tracks = 0x1654_ae6b,
+    TrackEntry = 0xae,
+    TrackNumber = 0xd7,
+    TrackUid = 0x73c5,
+    TrackType = 0x83,
+    FlagLacing = 0x9c,
+    CodecId = 0x86,
+    CodecPrivate = 0x63a2,
+    CodecDelay = 0x56aa,
+    SeekPreRoll = 0x56bb,
+    Video = 0xe0,
+    PixelWidth = 0xb0,
+    PixelHeight = 0xba,
+    Audio = 0xe1,
+    SamplingFrequency = 0xb5,
+    Channels = 0x9f,
+    Cluster = 0x1f43_b675,
+    Timestamp = 0xe7,
+    SimpleBlock = 0xa3,
+    BlockGroup = 0xa0,
+    Block = 0xa1,
+    Cues = 0x1c53_bb6b,
+    CuePoint = 0xbb,
+    CueTime = 0xb3,
+    CueTrackPositions = 0xb7,
+    CueTrack = 0xf7,
+    CueClusterPosition = 0xf1,
+    Tags = 0x1254_c367,
+    SimpleTag = 0x67c8,
+    TagName = 0x45a3,
+    TagBinary = 0x4485,
+}
+
+/// A length that is not known: all that follows.
+pub const UNKNOWN_SIZE: [u8; 8] = [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+
+/// Bytes of a float's identifier (two bytes) and length.
+pub const FLOAT_HEAD_BYTES: u64 = 3;
+
+pub fn put_id(out: &mut Vec<u8>, element: Element) {
+    let bytes = (element as u32).to_be_bytes();
+    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(3);
+    out.extend_from_slice(&bytes[first..]);
+}
+
+/// An element with the contents that `fill` makes.
+pub fn put(out: &mut Vec<u8>, element: Element, fill: impl FnOnce(&mut Vec<u8>)) {
+    let mut body = Vec::new();
+    fill(&mut body);
+    put_id(out, element);
+    put_size(out, body.len() as u64);
+    out.extend_from_slice(&body);
+}
+
+pub fn put_uint(out: &mut Vec<u8>, element: Element, value: u64) {
+    let bytes = value.to_be_bytes();
+    let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(7);
+    put(out, element, |body| body.extend_from_slice(&bytes[first..]));
+}
+
+pub fn put_text(out: &mut Vec<u8>, element: Element, text: &str) {
+    put(out, element, |body| body.extend_from_slice(text.as_bytes()));
+}
+
+pub fn put_f64(out: &mut Vec<u8>, element: Element, value: f64) {
+    put(out, element, |body| body.extend_from_slice(&value.to_be_bytes()));
+}
+
+/// A whole number of milliseconds as a float.
+pub fn float(ms: u64) -> [u8; 8] {
+    // Exact up to two to the 32: seven weeks.
+    f64::from(u32::try_from(ms).unwrap_or(u32::MAX)).to_be_bytes()
+}
+
+/// So many bytes that mean nothing, at least two.
+pub fn put_void(out: &mut Vec<u8>, bytes: usize) {
+    assert!((2..=128).contains(&bytes));
+    put(out, Element::Void, |body| body.resize(bytes - 2, 0));
+}
+
+fn put_size(out: &mut Vec<u8>, size: u64) {
+    let length = (1..8).find(|n| size < (1 << (7 * n)) - 1).unwrap_or(8);
+    let marked = size | 1 << (7 * length);
+    out.extend_from_slice(&marked.to_be_bytes()[8 - length..]);
+}
+
+/// A length in eight bytes.
+pub fn size_of_8(size: u64) -> [u8; 8] {
+    (size | 1 << 56).to_be_bytes()
+}
+
+/// The first element of `bytes`: its identifier, its contents, and what follows. An element of
+/// unknown length, or one that is cut, has all the rest.
+pub fn take(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
+    let id_length = bytes.first()?.leading_zeros() as usize + 1;
+    let id_bytes = bytes.get(..id_length).filter(|_| id_length <= 4)?;
+    let id = id_bytes.iter().fold(0, |id, byte| id << 8 | u32::from(*byte));
+    let rest = &bytes[id_length..];
+    let length = rest.first()?.leading_zeros() as usize + 1;
+    let sized = rest.get(..length).filter(|_| length <= 8)?;
+    let marked = sized.iter().fold(0, |size, byte| size << 8 | u64::from(*byte));
+    let mask = (1_u64 << (7 * length)) - 1;
+    let (size, rest) = (marked & mask, &rest[length..]);
+    let size = if size == mask { rest.len() } else { usize::try_from(size).ok()? };
+    let size = size.min(rest.len());
+    Some((id, &rest[..size], &rest[size..]))
+}
+
+/// The elements in `bytes`, as far as they hold.
+pub fn each(mut bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    std::iter::from_fn(move || {
+        let (id, body, rest) = take(bytes)?;
+        bytes = rest;
+        Some((id, body))
+    })
+}
+
+/// An unsigned value.
+pub fn uint(body: &[u8]) -> Option<u64> {
+    (body.len() <= 8).then(|| body.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_is_taken() {
+        let mut out = Vec::new();
+        put(&mut out, Element::Cluster, |body| {
+            put_uint(body, Element::Timestamp, 70_000);
+            put_text(body, Element::TagName, &"x".repeat(200));
+            put_void(body, 10);
+        });
+        let (id, body, rest) = take(&out).expect("an element");
+        assert_eq!((id, rest.len()), (Element::Cluster as u32, 0));
+        let all: Vec<(u32, &[u8])> = each(body).collect();
+        assert_eq!((all.len(), all[0].0), (3, Element::Timestamp as u32));
+        assert_eq!((uint(all[0].1), all[1].1.len()), (Some(70_000), 200));
+        assert_eq!(all[2], (Element::Void as u32, &[0; 8][..]));
+    }
+
+    #[test]
+    fn bytes_of_others_end_it_and_never_panic() {
+        for bad in [&[0][..], &[0x1a], &[0xec, 0], &[0xec], &[0x08, 1, 2, 3], &[]] {
+            assert!(take(bad).is_none_or(|(_, body, _)| body.is_empty()), "{bad:?}");
+        }
+        let (_, body, rest) = take(&[0xec, 0x85, 1, 2]).expect("cut");
+        assert_eq!((body, rest.len()), (&[1, 2][..], 0));
+        let mut unknown = vec![0xec];
+        unknown.extend(UNKNOWN_SIZE);
+        unknown.push(9);
+        assert_eq!(take(&unknown).map(|(_, body, _)| body), Some(&[9][..]));
+    }
+}
