@@ -8,7 +8,7 @@
 //! This module knows the form of an argument, never whether what it names exists.
 
 use crate::code::{Code, Refusal, shorten};
-use crate::kind::{Direction, Kind, Level};
+use crate::kind::{Direction, Kind, Level, Purpose};
 use crate::line::Word;
 use crate::table::Entry;
 use std::borrow::Cow;
@@ -53,6 +53,8 @@ pub enum Type {
     Level,
     /// The word `portal`.
     Portal,
+    /// `play` or `export`.
+    Purpose,
 }
 
 impl Type {
@@ -75,6 +77,7 @@ impl Type {
             Type::OnOff => "on or off",
             Type::Level => "error, warn, info, debug or trace",
             Type::Portal => "portal",
+            Type::Purpose => "play or export",
         }
     }
 
@@ -101,6 +104,7 @@ impl Type {
             Type::OnOff => matches!(value, "on" | "off"),
             Type::Level => Level::parse(value).is_some(),
             Type::Portal => value == "portal",
+            Type::Purpose => Purpose::parse(value).is_some(),
         }
     }
 }

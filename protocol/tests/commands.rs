@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used)]
 
-use protocol::{Code, Command, Direction, Kind, Level, table};
+use protocol::{Code, Command, Direction, Kind, Level, Purpose, table};
 use std::borrow::Cow;
 
 /// One line for every form in the table, with everything that may be said in it.
@@ -31,7 +31,7 @@ const EVERY_FORM: &[&str] = &[
     "hello agent user=jdoe domain=ACME machine=WS-042 client=desk/0.1 pin=1234 via=portal",
     "help record start",
     "log level debug",
-    "media abcdefghijklmnop from=4096",
+    "media abcdefghijklmnop from=4096 for=export",
     "ping",
     "protect abcdefghijklmnop off",
     "quit",
@@ -112,7 +112,7 @@ fn commands_carry_what_was_said() {
     assert_eq!(parse("help record start"), Command::Help { verb: text("record start") });
     assert_eq!(parse("help"), Command::Help { verb: None });
     assert_eq!(parse("log level warn"), Command::LogLevel { level: Level::Warn });
-    let media = Command::Media { id: Cow::Borrowed("x"), from: 0 };
+    let media = Command::Media { id: Cow::Borrowed("x"), from: 0, purpose: Purpose::Play };
     assert_eq!(parse("media x"), media);
     let protect = Command::Protect { id: Cow::Borrowed("x"), on: true };
     assert_eq!(parse("protect x on"), protect);

@@ -368,6 +368,12 @@ pub enum Fact {
         machine: String,
         by: String,
     },
+    /// Somebody was given a recording's media file. `why`: `play`, `export`. It changes no record.
+    Fetched {
+        id: RecordingId,
+        by: String,
+        why: String,
+    },
 }
 
 /// A fact and when it was noted.

@@ -61,6 +61,7 @@ fn subject(fact: &Fact) -> Option<RecordingId> {
         | Fact::CallEnded { .. }
         | Fact::Enrolled(_)
         | Fact::Revoked { .. }
+        | Fact::Fetched { .. }
         | Fact::RecordingBegan(_)
         | Fact::BlackoutOpened { .. }
         | Fact::BlackoutSpread { .. }
