@@ -23,8 +23,8 @@ PACKAGES_TEST := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils espea
 # To test the portal: a browser and its driver, a font, a mail server.
 PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-aiosmtpd
 
-# To measure beside it: redis-server, as a yardstick for commands that only read.
-PACKAGES_BENCH := redis-server
+# To measure beside it: redis-server, as a yardstick for commands that only read; nginx, for pages.
+PACKAGES_BENCH := redis-server nginx-light
 
 # rustup puts cargo there; a shell that was open before does not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -36,7 +36,7 @@ TEST_FLAGS := -- --color never
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build setup-bench run test sim cuts check deny bench crash golden fuzz
+.PHONY: help setup setup-build setup-bench run test sim cuts check deny bench crash golden fuzz scan
 
 help: ## list these words
 	@echo 'make WORD, where WORD is one of:'
@@ -132,6 +132,9 @@ crash: setup ## kill the real box under load, again and again (KILLS=400 SEED=â€
 FUZZ_SECONDS ?= 600
 fuzz: setup ## mutate what comes from outside (FUZZ_SECONDS=600)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(PROFILE) --test fuzz_replay -- --nocapture
+
+scan: setup ## try at the real portal what attackers and scanners try
+	cargo test $(PROFILE) -p portal --test stories security -- --nocapture
 
 golden: setup ## make the data directory that tests open for ever (for a new format version)
 	cargo test $(PROFILE) --test golden -- --ignored make_the_golden_store

@@ -293,3 +293,22 @@ impl Vault {
         Err(VaultError::Closed(words.take(WORDS_CHARS).collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_the_sessions_and_goes_with_it() {
+        let vault = Vault::new(Desk::new("/nowhere".into()), Unseal::default());
+        let text = "# made by hushbox keygen\nAGE-SECRET-KEY-1QQQQ\n";
+        assert!(vault.give(b"one", text) && vault.give(b"two", "AGE-SECRET-KEY-1PPPP"));
+        for bad in ["", "age1public", "AGE-SECRET-KEY-1Q\u{e9}"] {
+            assert!(!vault.give(b"bad", bad) && !vault.is_given(b"bad"), "{bad}");
+        }
+        vault.forget(b"one");
+        assert!(!vault.is_given(b"one") && vault.is_given(b"two"));
+        vault.keep_only(|_| false);
+        assert!(!vault.is_given(b"two"));
+    }
+}
