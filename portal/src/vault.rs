@@ -1,9 +1,9 @@
 //! Opened recordings, in memory only.
 //!
 //! A media file is fetched from the box in the supervisor's name (which the box journals before the
-//! first byte) and handed to `hushbox decode` through a pipe; what comes out of its pipe is kept for
-//! a while, wiped when it goes, and never written anywhere. What opens it is the identity that the
-//! site left on this machine, or one that the supervisor brought along: that is kept with his
+//! first byte) and handed to `hushbox decode` through a pipe; what comes out of its pipe is kept
+//! for a while, wiped when it goes, and never written anywhere. What opens it is the identity that
+//! the site left on this machine, or one that the supervisor brought along: that is kept with his
 //! session, reaches the tool through a file that exists in memory only, and is wiped at log-out.
 //! The portal itself parses no media.
 

@@ -84,7 +84,9 @@ async fn feed_board(
     let mut look = tokio::time::interval(LOOK);
     loop {
         let alive = tokio::select! {
-            changed = board.changed() => changed.is_ok() && (!wanted || tell(&mut board, out).await),
+            changed = board.changed() => {
+                changed.is_ok() && (!wanted || tell(&mut board, out).await)
+            }
             _ = look.tick() => left(portal, session, out).await,
             _ = ended.changed() => left(portal, session, out).await,
             _ = stopping.changed() => false,
