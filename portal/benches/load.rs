@@ -164,7 +164,8 @@ fn nginx(folder: &Path, size: usize) -> (Running, u16) {
     std::fs::write(folder.join("page.html"), "x".repeat(size)).unwrap();
     let at = folder.display();
     let text = format!(
-        "daemon off; master_process off; error_log stderr; pid {at}/nginx.pid; user root; events {{}} http {{ \
+        "daemon off; master_process off; error_log stderr; pid {at}/nginx.pid; user root; \
+         events {{}} http {{ \
          access_log off; keepalive_requests 100000; server {{ listen 127.0.0.1:{port}; \
          root {at}; }} }}"
     );
