@@ -33,8 +33,8 @@ PACKAGES_DESKTOP := xvfb openbox dbus xfce4-panel dunst xdotool imagemagick font
 # To test screens: a display made of air. (What plays the exports, ffmpeg, is above.)
 PACKAGES_SCREEN := xvfb
 
-# To measure beside it: redis-server, as a yardstick for commands that only read.
-PACKAGES_BENCH := redis-server
+# To measure beside it: redis-server, as a yardstick for commands that only read; nginx, for pages.
+PACKAGES_BENCH := redis-server nginx-light
 
 # rustup puts cargo there; a shell that was open before does not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -46,7 +46,8 @@ TEST_FLAGS := -- --color never
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: deb-desktop pictures-desktop help setup setup-build setup-bench run test sim cuts check deny bench crash golden fuzz
+.PHONY: help setup setup-build setup-bench run test sim cuts check deny bench crash golden fuzz \
+	scan deb-desktop pictures-desktop
 
 help: ## list these words
 	@echo 'make WORD, where WORD is one of:'
@@ -143,6 +144,9 @@ crash: setup ## kill the real box under load, again and again (KILLS=400 SEED=â€
 FUZZ_SECONDS ?= 600
 fuzz: setup ## mutate what comes from outside (FUZZ_SECONDS=600)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(PROFILE) --test fuzz_replay -- --nocapture
+
+scan: setup ## try at the real portal what attackers and scanners try
+	cargo test $(PROFILE) -p portal --test stories security -- --nocapture
 
 golden: setup ## make the data directory that tests open for ever (for a new format version)
 	cargo test $(PROFILE) --test golden -- --ignored make_the_golden_store

@@ -19,6 +19,7 @@ pub enum Event {
     Blackout { agent: String, on: bool, why: &'static str },
     AlarmRaised { number: u16, word: &'static str, text: String },
     AlarmResolved { number: u16, word: &'static str },
+    Fetched { recording: RecordingId, by: String, why: &'static str },
     Lost { channel: u16, frames: u64, why: &'static str },
 }
 

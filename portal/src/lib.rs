@@ -10,7 +10,8 @@
 //! | `config` | `portal.toml`, read into values that cannot be nonsense |
 //! | `db` `accounts` `sessions` `tries` `resets` `events` | what the portal remembers |
 //! | `password` `token` `throttle` | hashes; random words; what guessing costs |
-//! | `talk` `link` `hub` `desk` | a conversation with the box; one each agent; questions |
+//! | `talk` `link` `pulse` `hub` `desk` | a conversation with the box; one each agent; questions |
+//! | `vault` | opened recordings, in memory only |
 //! | `mail` | the one letter it writes |
 //! | `web` | pages, forms, live state |
 //!
@@ -26,6 +27,7 @@ pub mod hub;
 pub mod link;
 pub mod mail;
 pub mod password;
+pub mod pulse;
 pub mod resets;
 pub mod serve;
 pub mod sessions;
@@ -35,4 +37,5 @@ pub mod tls;
 pub mod token;
 pub mod tries;
 pub mod users;
+pub mod vault;
 pub mod web;

@@ -6,6 +6,7 @@
 //! `can` comes from the box, and a refused command is answered with the box's own words.
 
 use crate::clock;
+use crate::pulse::{Beat, Pulse};
 use crate::talk::{Talk, TalkError};
 use client::Login;
 use protocol::client::{ClientEvent, Failure, Pairs, Reply};
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 /// The first pause before another attempt, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
@@ -23,12 +24,8 @@ const RETRY_LAST: Duration = Duration::from_secs(5);
 /// Somebody whom the box does not want is asked for again only now and then: the configuration may
 /// have changed.
 const RETRY_REFUSED: Duration = Duration::from_secs(10);
-/// A box closes a session that says nothing for 90 s.
-const PING: Duration = Duration::from_secs(30);
 /// Commands that wait to be sent.
 const WAITING: usize = 16;
-/// A box that answers nothing for so long is lost.
-const LOST: Duration = Duration::from_secs(40);
 
 /// Who the box says this is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -203,37 +200,34 @@ impl Task {
     /// Joins the agent and the box until nobody holds the line.
     async fn serve(&mut self, talk: &mut Talk, person: &Person) -> Result<(), TalkError> {
         let mut replies: VecDeque<Option<oneshot::Sender<Reply>>> = VecDeque::new();
-        let mut heard = clock::now();
+        let mut pulse = Pulse::new(clock::now());
         loop {
             let room = talk.unanswered() < WAITING;
             tokio::select! {
-                event = talk.event() => {
-                    heard = clock::now();
-                    match event? {
-                        ClientEvent::State(state) => {
-                            let (person, since) = (person.clone(), clock::now());
-                            self.show(View::Up { person, state, since });
-                        }
-                        ClientEvent::Reply(reply) => {
-                            if let Some(Some(waiting)) = replies.pop_front() {
-                                drop(waiting.send(reply));
-                            }
-                        }
-                        _ => {}
+                event = talk.event() => match event? {
+                    ClientEvent::State(state) => {
+                        let (person, since) = (person.clone(), clock::now());
+                        self.show(View::Up { person, state, since });
                     }
-                }
+                    ClientEvent::Reply(reply) => match replies.pop_front().flatten() {
+                        Some(waiting) => drop(waiting.send(reply)),
+                        None => pulse.answered(),
+                    },
+                    _ => {}
+                },
                 asked = self.waiting.recv(), if room => {
                     let Some(Asked { line, reply }) = asked else { return Ok(()) };
                     replies.push_back(Some(reply));
                     talk.send(&line).await?;
+                    pulse.sent(clock::now());
                 }
-                () = sleep(PING) => {
-                    if heard.elapsed() > LOST {
-                        return Err(TalkError::Silent);
+                () = sleep_until(pulse.due().into()) => match pulse.beat(clock::now()) {
+                    Beat::Lost => return Err(TalkError::Silent),
+                    Beat::Ping => {
+                        replies.push_back(None);
+                        talk.send("ping").await?;
                     }
-                    replies.push_back(None);
-                    talk.send("ping").await?;
-                }
+                },
             }
         }
     }

@@ -79,6 +79,7 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
     let service = service.into_make_service_with_connect_info::<SocketAddr>();
     let handle = axum_server::Handle::new();
     tokio::spawn(stop(handle.clone(), Arc::clone(&portal)));
+    portal.begin();
     tokio::spawn(sweep(Arc::clone(&portal)));
     let mut out = std::io::stdout();
     writeln!(out, "ready listen={address} url={}", portal.config.portal.url)?;
@@ -118,8 +119,13 @@ async fn sweep(portal: Arc<Portal>) {
         tokio::time::sleep(SWEEP).await;
         portal.hub.sweep();
         let (now, rule) = (clock::seconds(), portal.session_rule());
-        if let Err(error) = portal.db.call(move |db| sessions::sweep(db, now, rule)).await {
-            log::error!("{error}");
+        let swept = portal.db.call(move |db| {
+            sessions::sweep(db, now, rule)?;
+            sessions::list(db, now, rule)
+        });
+        match swept.await {
+            Ok(alive) => portal.vault.keep_only(|key| alive.iter().any(|one| one.key == key)),
+            Err(error) => log::error!("{error}"),
         }
     }
 }

@@ -5,15 +5,20 @@
 //! sense. Every answer carries the same headers: nothing is loaded from elsewhere, nothing inline
 //! is run, nothing is kept by the browser. No page decides what somebody may do: the box does.
 
+mod admin;
 mod agent;
 mod assets;
+mod board;
 mod events;
 mod fault;
 mod guard;
 mod health;
 mod login;
 mod pages;
+mod records;
 mod reset;
+mod sound;
+mod wave;
 
 use crate::config::Config;
 use crate::db::{Db, DbError};
@@ -25,6 +30,7 @@ use crate::password::Hasher;
 use crate::serve::ServeError;
 use crate::talk::TalkError;
 use crate::throttle::Throttle;
+use crate::vault::Vault;
 use crate::{clock, sessions, token, tries};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -64,6 +70,7 @@ pub struct Portal {
     pub db: Db,
     pub hub: Hub,
     pub desk: Desk,
+    pub vault: Vault,
     pub hasher: Hasher,
     pub mailer: Option<Mailer>,
     pub counters: Counters,
@@ -74,6 +81,7 @@ pub struct Portal {
     /// Moves when sessions may have ended: live state looks again. At its end so does live state.
     ended: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
+    board: watch::Sender<Arc<board::Board>>,
 }
 
 impl Portal {
@@ -83,6 +91,7 @@ impl Portal {
         Ok(Portal {
             db,
             hub: Hub::new(socket.clone()),
+            vault: Vault::new(Desk::new(socket.clone()), config.unseal.clone()),
             desk: Desk::new(socket),
             hasher: Hasher::new()?,
             mailer,
@@ -93,6 +102,7 @@ impl Portal {
             secret: token::new()?,
             ended: watch::Sender::new(0),
             stopping: watch::Sender::new(false),
+            board: watch::Sender::new(Arc::default()),
         })
     }
 
@@ -111,6 +121,11 @@ impl Portal {
     /// Live state ends, so that the server can.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
+    }
+
+    /// Work that goes on beside the pages.
+    pub fn begin(self: &Arc<Portal>) {
+        tokio::spawn(board::look(Arc::clone(self), self.board.clone()));
     }
 
     /// Sessions may have ended.
@@ -165,6 +180,17 @@ pub fn router(portal: Arc<Portal>) -> Router {
         .route("/agent/do", post(agent::act))
         .route("/agent/field", post(agent::field))
         .route("/agent/events", get(events::agent))
+        .route("/session/events", get(events::session))
+        .route("/records", get(records::list))
+        .route("/records/{id}", get(records::page))
+        .route("/records/{id}/sound", get(sound::get))
+        .route("/records/{id}/export", post(sound::export))
+        .route("/records/{id}/protect", post(records::protect))
+        .route("/records/{id}/identity", post(records::identity))
+        .route("/board", get(board::page))
+        .route("/board/events", get(board::stream))
+        .route("/admin", get(admin::page))
+        .route("/admin/account", post(admin::account))
         .route("/assets/{version}/{name}", get(assets::get))
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(health::metrics))

@@ -8,7 +8,7 @@
 //! This module knows the form of an argument, never whether what it names exists.
 
 use crate::code::{Code, Refusal, shorten};
-use crate::kind::{Direction, Kind, Level};
+use crate::kind::{Direction, Kind, Level, Purpose};
 use crate::line::Word;
 use crate::table::Entry;
 use std::borrow::Cow;
@@ -62,6 +62,8 @@ pub enum Type {
     Setting,
     /// How an address is served.
     Door,
+    /// `play` or `export`.
+    Purpose,
 }
 
 impl Type {
@@ -86,6 +88,7 @@ impl Type {
             Type::Portal => "portal",
             Type::Setting => "box.name or box.time_zone",
             Type::Door => "plain, tls or off",
+            Type::Purpose => "play or export",
         }
     }
 
@@ -114,6 +117,7 @@ impl Type {
             Type::Portal => value == "portal",
             Type::Setting => SETTINGS.contains(&value),
             Type::Door => DOORS.contains(&value),
+            Type::Purpose => Purpose::parse(value).is_some(),
         }
     }
 }

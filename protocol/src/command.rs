@@ -10,7 +10,7 @@ pub(crate) mod make;
 
 use crate::arg::Args;
 use crate::code::Refusal;
-use crate::kind::{Direction, Kind, Level};
+use crate::kind::{Direction, Kind, Level, Purpose};
 use crate::line::Line;
 use crate::table;
 use std::borrow::Cow;
@@ -84,6 +84,7 @@ pub enum Command<'a> {
     Media {
         id: Text<'a>,
         from: u64,
+        purpose: Purpose,
     },
     Protect {
         id: Text<'a>,

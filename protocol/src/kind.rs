@@ -81,6 +81,33 @@ impl fmt::Display for Direction {
     }
 }
 
+/// What a media file is fetched for (`media`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Purpose {
+    /// To be heard at once.
+    #[default]
+    Play,
+    /// To be kept by somebody else.
+    Export,
+}
+
+impl Purpose {
+    /// The word on the wire.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Purpose::Play => "play",
+            Purpose::Export => "export",
+        }
+    }
+
+    /// Reads the word; anything else is `None`.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Purpose> {
+        [Purpose::Play, Purpose::Export].into_iter().find(|purpose| purpose.word() == word)
+    }
+}
+
 /// How much the log says (`log level`), from least to most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
@@ -140,6 +167,9 @@ mod tests {
             (Kind::parse("Agent"), Kind::parse(""), Direction::parse("-")),
             (None, None, None)
         );
-        assert_eq!(Level::parse("warning"), None);
+        for purpose in [Purpose::Play, Purpose::Export] {
+            assert_eq!(Purpose::parse(purpose.word()), Some(purpose));
+        }
+        assert_eq!((Level::parse("warning"), Purpose::parse("Play")), (None, None));
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used)]
 
-use protocol::{Code, Command, Direction, Kind, Level, table};
+use protocol::{Code, Command, Direction, Kind, Level, Purpose, table};
 use std::borrow::Cow;
 
 /// One line for every form in the table, with everything that may be said in it.
@@ -35,7 +35,7 @@ const EVERY_FORM: &[&str] = &[
     "help record start",
     "keys",
     "log level debug",
-    "media abcdefghijklmnop from=4096",
+    "media abcdefghijklmnop from=4096 for=export",
     "meters from=17 limit=8",
     "ping",
     "protect abcdefghijklmnop off",
@@ -123,7 +123,7 @@ fn commands_carry_what_was_said() {
     assert_eq!(parse("help record start"), Command::Help { verb: text("record start") });
     assert_eq!(parse("help"), Command::Help { verb: None });
     assert_eq!(parse("log level warn"), Command::LogLevel { level: Level::Warn });
-    let media = Command::Media { id: Cow::Borrowed("x"), from: 0 };
+    let media = Command::Media { id: Cow::Borrowed("x"), from: 0, purpose: Purpose::Play };
     assert_eq!(parse("media x"), media);
     let protect = Command::Protect { id: Cow::Borrowed("x"), on: true };
     assert_eq!(parse("protect x on"), protect);

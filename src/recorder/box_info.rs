@@ -68,6 +68,9 @@ pub(super) fn event_line(traced: &Traced, out: &mut Vec<u8>) {
         Event::RecordingEnded { recording, why } => {
             line("recording-ended").pair("recording", recording).pair("why", why).end();
         }
+        Event::Fetched { recording, by, why } => {
+            line("fetched").pair("recording", recording).pair("by", by).pair("why", why).end();
+        }
         Event::Blackout { agent, on, why } => {
             let on = protocol::state::on_off(*on);
             line("blackout").pair("agent", agent).pair("state", on).pair("why", why).end();

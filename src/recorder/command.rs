@@ -106,6 +106,10 @@ impl Recorder {
         };
         let Some(session) = self.sessions.get_mut(id) else { return };
         if let Some(stream) = said.stream {
+            if said.after != Ticket(0) {
+                // Nothing of it goes out before what it is told after is durable.
+                session.answer(said.after, Vec::new(), None);
+            }
             session.stream = Some(stream);
         } else if said.bytes.len() > limits::REPLY_ROOM && said.after == Ticket(0) {
             session.stream = Some(Stream::Lines { bytes: said.bytes, said: 0 });
@@ -224,7 +228,9 @@ impl Recorder {
             Command::Update { field, value } => self.update(now, own()?, field, &value),
             Command::Records(query) => self.records(id, &query),
             Command::Show { id: record } => self.show(id, &record),
-            Command::Media { id: record, from } => self.media(id, &record, from),
+            Command::Media { id: record, from, purpose } => {
+                self.media(now, id, &record, (from, purpose))
+            }
             Command::Protect { id: record, on } => self.protect(now, id, &record, on),
             Command::Delete { id: record } => self.delete(now, id, &record),
             Command::Enrol { machine, kinds } => self.enrol(now, id, (&machine, kinds, by.name)),

@@ -20,7 +20,8 @@ use crate::store::index::Record;
 use crate::store::media;
 use crate::store::seal::{self, DataKey};
 use crate::time::Now;
-use protocol::{Code, Kind, Refusal, reply};
+use crate::trace::Event;
+use protocol::{Code, Kind, Purpose, Refusal, reply};
 
 /// An answer that is too long to be given at once.
 #[derive(Debug)]
@@ -115,13 +116,19 @@ impl Recorder {
         Ok(Said::stream(Stream::Show { id: record.id() }))
     }
 
-    pub(super) fn media(&self, id: SessionId, word: &str, from: u64) -> Result<Said, Refusal> {
-        let who = self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?;
-        let may = who.agent.is_some_and(|agent| self.agent_has(agent, Permission::Play));
-        if !may {
-            return Err(Code::Denied.into());
-        }
-        let record = self.record_named(id, word)?;
+    /// Who gets a media file, and what for, is durable before the first byte goes out.
+    pub(super) fn media(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        word: &str,
+        (from, purpose): (u64, Purpose),
+    ) -> Result<Said, Refusal> {
+        let right = match purpose {
+            Purpose::Play => Permission::Play,
+            Purpose::Export => Permission::Export,
+        };
+        let (record, ByName(by)) = self.record_for(id, word, right)?;
         let Some(ended) = &record.ended else {
             return Err(Refusal::new(Code::Busy, "it is still being recorded; ask when it ended"));
         };
@@ -130,7 +137,12 @@ impl Recorder {
             return Err(Refusal::new(Code::BadArgument, text));
         }
         let (size, digest, path) = (ended.size, ended.digest, record.media_path());
-        Ok(Said::stream(Stream::Media { path, from, size, digest }))
+        let (recording, why) = (record.id(), purpose.word());
+        self.need_disk()?;
+        self.trace.note(now.wall, Event::Fetched { recording, by: by.clone(), why });
+        let fact = Fact::Fetched { id: recording, by, why: why.to_owned() };
+        let after = self.storage.note(&mut self.index, now, fact);
+        Ok(Said { after, ..Said::stream(Stream::Media { path, from, size, digest }) })
     }
 
     /// A record that the session may do something to, and by whom it is done.

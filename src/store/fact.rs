@@ -379,6 +379,12 @@ pub enum Fact {
         what: String,
         by: String,
     },
+    /// Somebody was given a recording's media file. `why`: `play`, `export`. It changes no record.
+    Fetched {
+        id: RecordingId,
+        by: String,
+        why: String,
+    },
 }
 
 /// A fact and when it was noted.

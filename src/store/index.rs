@@ -99,6 +99,7 @@ impl Index {
         match &entry.fact {
             Fact::BoxStarted { boot, .. } => self.start(*boot),
             Fact::BoxStopped => self.stopped = true,
+            Fact::Fetched { .. } => {}
             Fact::CallBegan { call, numbers } | Fact::CallChanged { call, numbers } => {
                 self.call(call, numbers);
             }

@@ -13,10 +13,13 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
 /// Name, type, text.
-const ALL: [(&str, &str, &str); 5] = [
+const ALL: [(&str, &str, &str); 8] = [
     ("style.css", STYLE, include_str!("../../assets/style.css")),
     ("agent.js", SCRIPT, include_str!("../../assets/agent.js")),
     ("login.js", SCRIPT, include_str!("../../assets/login.js")),
+    ("board.js", SCRIPT, include_str!("../../assets/board.js")),
+    ("idle.js", SCRIPT, include_str!("../../assets/idle.js")),
+    ("player.js", SCRIPT, include_str!("../../assets/player.js")),
     ("session.js", SCRIPT, include_str!("../../assets/session.js")),
     ("icon.svg", "image/svg+xml", include_str!("../../assets/icon.svg")),
 ];

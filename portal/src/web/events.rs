@@ -6,6 +6,7 @@
 
 use super::Portal;
 use super::agent::Face;
+use super::board::Board;
 use super::guard::Watcher;
 use crate::clock;
 use crate::link::{Link, View};
@@ -30,14 +31,79 @@ type Out = mpsc::Sender<Result<Event, Infallible>>;
 
 pub async fn agent(State(portal): State<Arc<Portal>>, watcher: Watcher) -> impl IntoResponse {
     let link = portal.hub.link(&watcher.0.user);
+    streamed(portal, move |portal, out| async move {
+        feed(&portal, &link, &watcher.0, &out).await;
+    })
+}
+
+/// The stream of a page that only asks whether somebody is there.
+pub async fn session(State(portal): State<Arc<Portal>>, watcher: Watcher) -> impl IntoResponse {
+    let never = watch::Sender::new(Arc::new(Board::default()));
+    let rest = never.subscribe();
+    streamed(portal, move |portal, out| async move {
+        let _kept = never;
+        feed_board(&portal, (rest, false), &watcher.0, &out).await;
+    })
+}
+
+/// The stream of a live board.
+pub fn board(
+    portal: Arc<Portal>,
+    session: Session,
+    board: watch::Receiver<Arc<Board>>,
+) -> impl IntoResponse {
+    streamed(portal, move |portal, out| async move {
+        feed_board(&portal, (board, true), &session, &out).await;
+    })
+}
+
+/// A stream, and the task that feeds it.
+fn streamed<F: Future<Output = ()> + Send + 'static>(
+    portal: Arc<Portal>,
+    feed: impl FnOnce(Arc<Portal>, Out) -> F + Send + 'static,
+) -> impl IntoResponse {
     let (out, events) = mpsc::channel(1);
     tokio::spawn(async move {
         portal.counters.streams.fetch_add(1, Ordering::Relaxed);
-        feed(&portal, &link, &watcher.0, &out).await;
+        feed(Arc::clone(&portal), out).await;
         portal.counters.streams.fetch_sub(1, Ordering::Relaxed);
     });
     let events = Sse::new(ReceiverStream::new(events));
     ([(header::CACHE_CONTROL, "no-store")], events.keep_alive(KeepAlive::default()))
+}
+
+/// Tells of the board, if that is wanted, and of the session.
+async fn feed_board(
+    portal: &Arc<Portal>,
+    (mut board, wanted): (watch::Receiver<Arc<Board>>, bool),
+    session: &Session,
+    out: &Out,
+) {
+    let mut ended = portal.ended.subscribe();
+    let mut stopping = portal.stopping.subscribe();
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        let alive = tokio::select! {
+            changed = board.changed() => {
+                changed.is_ok() && (!wanted || tell(&mut board, out).await)
+            }
+            _ = look.tick() => left(portal, session, out).await,
+            _ = ended.changed() => left(portal, session, out).await,
+            _ = stopping.changed() => false,
+            () = out.closed() => false,
+        };
+        if !alive {
+            return;
+        }
+    }
+}
+
+async fn tell(board: &mut watch::Receiver<Arc<Board>>, out: &Out) -> bool {
+    let now = Arc::clone(&board.borrow_and_update());
+    match Event::default().event("board").json_data(&*now) {
+        Ok(event) => out.send(Ok(event)).await.is_ok(),
+        Err(_) => false,
+    }
 }
 
 /// Tells whoever listens, until nobody does or the session is over.

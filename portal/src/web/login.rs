@@ -149,6 +149,7 @@ pub async fn log_out_everywhere(State(portal): Shared, posted: Posted) -> Result
 }
 
 async fn left(portal: &Portal, member: &Member, what: &str) -> Result<Response, Fault> {
+    portal.vault.forget(&member.session.key);
     portal.poke();
     portal.note(&member.session.user, what, &member.visitor.address.to_string()).await?;
     let gone = cookies([guard::session_cookie(portal, "")]);

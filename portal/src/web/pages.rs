@@ -118,3 +118,71 @@ pub struct AgentPage {
     pub fields: Vec<FieldRow>,
     pub said: Option<super::agent::Said>,
 }
+
+/// A table of words.
+pub struct Table {
+    pub id: &'static str,
+    pub title: &'static str,
+    pub keys: Vec<&'static str>,
+    pub rows: Vec<Vec<String>>,
+}
+
+#[derive(Template)]
+#[template(path = "records.html")]
+pub struct RecordsPage {
+    pub frame: Frame,
+    pub rows: Vec<super::records::Row>,
+    /// What was asked, in the order of the form.
+    pub asked: [String; 8],
+    pub said: String,
+    /// There may be more.
+    pub cut: bool,
+    pub limit: usize,
+}
+
+#[derive(Template)]
+#[template(path = "record.html")]
+pub struct RecordPage {
+    pub frame: Frame,
+    pub id: String,
+    pub start: String,
+    pub length: String,
+    pub running: bool,
+    /// Opened, so that it can be heard.
+    pub open: bool,
+    /// An identity has to be brought along first.
+    pub key: bool,
+    pub hold: String,
+    pub said: String,
+    /// SVG, made of numbers.
+    pub wave: String,
+    pub facts: Vec<(&'static str, String)>,
+    pub fields: Vec<(String, String)>,
+    pub steps: Vec<super::records::Step>,
+}
+
+#[derive(Template)]
+#[template(path = "board.html")]
+pub struct BoardPage {
+    pub frame: Frame,
+    pub said: String,
+    pub tables: Vec<Table>,
+}
+
+/// An account, for who looks after them.
+pub struct AccountRow {
+    pub name: String,
+    pub email: String,
+    pub disabled: bool,
+    pub sessions: usize,
+}
+
+#[derive(Template)]
+#[template(path = "admin.html")]
+pub struct AdminPage {
+    pub frame: Frame,
+    pub said: &'static str,
+    pub bad: bool,
+    pub tables: Vec<Table>,
+    pub accounts: Vec<AccountRow>,
+}

@@ -372,7 +372,7 @@ fn portal_config(plan: &Plan, mail_port: u16) -> String {
     let mut text = format!(
         "[portal]\naddress = \"127.0.0.1:0\"\nurl = \"{scheme}://127.0.0.1:0\"\n\
          data = \"portal\"\nbox = \"hushbox.sock\"\ntls = \"{tls}\"\n\
-         [login]\n{}\n[unseal]\ntool = {tool:?}\nidentity = \"data/keys/identity\"\n",
+         [login]\n{}\n[unseal]\ntool = {tool:?}\nidentity = \"data/keys/identity.txt\"\n",
         plan.login
     );
     if plan.mail {

@@ -11,4 +11,5 @@ mod browser;
 mod house;
 mod login;
 mod security;
+mod supervisor;
 mod wire;

@@ -6,7 +6,7 @@
 use super::{CallArgs, Command, ConfigEdit, Hello, RecordsQuery};
 use crate::arg::Args;
 use crate::code::Refusal;
-use crate::kind::{Direction, Kind, Level};
+use crate::kind::{Direction, Kind, Level, Purpose};
 use std::borrow::Cow;
 
 type Made<'a> = Result<Command<'a>, Refusal>;
@@ -120,7 +120,8 @@ pub(crate) fn show(mut args: Args<'_>) -> Made<'_> {
 
 pub(crate) fn media(mut args: Args<'_>) -> Made<'_> {
     let from = args.maybe_number("from")?.unwrap_or(0);
-    Ok(Command::Media { id: args.need("ID")?, from })
+    let purpose = args.maybe_as("for", Purpose::parse)?.unwrap_or_default();
+    Ok(Command::Media { id: args.need("ID")?, from, purpose })
 }
 
 pub(crate) fn protect(mut args: Args<'_>) -> Made<'_> {

@@ -35,6 +35,11 @@ const CALL_ARGS: &[Arg] = &[
     key("gate", "NAME", Type::Known).optional(),
     key("agent", "USER", Type::Name).optional(),
 ];
+const MEDIA: &[Arg] = &[
+    RECORDING,
+    key("from", "BYTE", Type::U64).optional(),
+    key("for", "play|export", Type::Purpose).optional(),
+];
 const BLACKOUT_ON: &str = "ok blackout=on recording=ID at=POS from=POS channels=3,4 took_us=N";
 const BLACKOUT_OFF: &str = "ok blackout=off recording=ID from=POS to=POS";
 const RECORD: &str = "ok recording=ID reasons=LIST state=on|off from=POS";
@@ -194,9 +199,12 @@ pub const TABLE: &[Entry] = &[
     ),
     entry("log level", TECHNICIAN, &[word("LEVEL", Type::Level)], make::log_level)
         .says("ok", "changes how much is logged, until the next start"),
-    entry("media", PLAYERS, &[RECORDING, key("from", "BYTE", Type::U64).optional()], make::media)
-        .right("play, and records.own or records.all")
-        .says("data BYTES, then ok size=BYTES digest=HEX", "sends a recording's media file"),
+    entry("media", PLAYERS, MEDIA, make::media)
+        .right("play, or export where that is what it is for, and records.own or records.all")
+        .says(
+            "data BYTES, then ok size=BYTES digest=HEX",
+            "sends a recording's media file; the journal keeps who asked, and what for",
+        ),
     entry(
         "meters",
         METERS,

@@ -63,6 +63,7 @@ fn subject(fact: &Fact) -> Option<RecordingId> {
         | Fact::Enrolled(_)
         | Fact::Revoked { .. }
         | Fact::ConfigChanged { .. }
+        | Fact::Fetched { .. }
         | Fact::RecordingBegan(_)
         | Fact::BlackoutOpened { .. }
         | Fact::BlackoutSpread { .. }

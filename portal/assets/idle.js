@@ -1,0 +1,9 @@
+// Pages without live state of their own still ask whether somebody is there.
+
+import { session } from './session.js';
+
+if (!document.querySelector('#board-said')) {
+  const source = new EventSource('/session/events');
+  session(source);
+  addEventListener('pagehide', () => source.close());
+}

@@ -1,0 +1,352 @@
+//! Records: searching, and one with all that is known of it.
+//!
+//! The box decides which records somebody sees. A record's page tells without opening it; only who
+//! presses *Listen* opens it, because the box journals that. Fields are searched by asking the box
+//! for each record that fits the rest. Nothing here holds sound: see `sound`.
+
+use super::guard::{Member, Posted};
+use super::pages::{Frame, RecordPage, RecordsPage, html};
+use super::{Fault, Portal, wave};
+use crate::talk::Talk;
+use crate::vault::{Opener, Shape, Stretch};
+use axum::extract::{Path, Query, State};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use protocol::client::Pairs;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Shared = State<Arc<Portal>>;
+
+/// Records of a page.
+const LIMIT: usize = 100;
+/// Records that are looked into for a field.
+const LOOKED: usize = 200;
+/// What a form may ask of the box, as it is.
+const KEYS: [&str; 5] = ["agent", "device", "call", "ani", "dnis"];
+
+/// One line of the list.
+pub struct Row {
+    pub id: String,
+    pub start: String,
+    pub length: String,
+    pub agent: String,
+    pub device: String,
+    pub call: String,
+    pub direction: String,
+    pub blackouts: String,
+    pub lost: String,
+    pub protected: bool,
+}
+
+/// Something that happened to a recording, and when.
+pub struct Step {
+    pub at: String,
+    pub by: String,
+    pub what: String,
+}
+
+fn get(pairs: &Pairs, key: &str) -> String {
+    let value = pairs.get(key).unwrap_or("-");
+    if value == "-" { String::new() } else { value.to_owned() }
+}
+
+/// Milliseconds as people write lengths.
+pub fn length(ms: u64) -> String {
+    let s = ms / 1000;
+    format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+}
+
+/// A moment of the box without its fraction and its letters.
+pub fn moment(text: &str) -> String {
+    text.get(..19).unwrap_or(text).replace('T', " ")
+}
+
+fn row(pairs: &Pairs) -> Row {
+    Row {
+        id: get(pairs, "recording"),
+        start: moment(&get(pairs, "start")),
+        length: length(get(pairs, "duration_ms").parse().unwrap_or(0)),
+        agent: get(pairs, "agent"),
+        device: get(pairs, "device"),
+        call: get(pairs, "call"),
+        direction: get(pairs, "direction"),
+        blackouts: get(pairs, "blackouts"),
+        lost: get(pairs, "lost"),
+        protected: pairs.get("protected") == Some("on"),
+    }
+}
+
+/// A day or a moment as forms give it, in UTC.
+fn rfc3339(text: &str) -> String {
+    match text.len() {
+        10 => format!("{text}T00:00:00Z"),
+        16 => format!("{text}:00Z"),
+        19 => format!("{text}Z"),
+        _ => text.to_owned(),
+    }
+}
+
+/// The command that a search comes to.
+fn question(query: &BTreeMap<String, String>, limit: usize) -> String {
+    let given = |key: &str| query.get(key).map(|v| v.trim()).filter(|v| !v.is_empty());
+    let mut bytes = Vec::new();
+    let mut line = protocol::reply::line(&mut bytes, "records");
+    for key in ["from", "to"] {
+        if let Some(value) = given(key) {
+            line = line.pair(key, rfc3339(value));
+        }
+    }
+    for key in KEYS {
+        if let Some(value) = given(key) {
+            line = line.pair(key, value);
+        }
+    }
+    line.pair("limit", limit).end();
+    String::from_utf8_lossy(&bytes).trim_end().to_owned()
+}
+
+/// A command about one recording.
+pub fn about(verb: &str, id: &str) -> Result<String, Fault> {
+    let formed = !id.is_empty() && id.len() <= 32 && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    if formed { Ok(format!("{verb} {id}")) } else { Err(Fault::NotFound) }
+}
+
+pub async fn list(
+    State(portal): Shared,
+    member: Member,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Result<Html<String>, Fault> {
+    let frame = Frame::of(&portal, &member, "Records").await;
+    let field = query.get("field").map(|v| v.trim().to_lowercase()).unwrap_or_default();
+    let limit = if field.is_empty() { LIMIT } else { LOOKED };
+    let mut talk = portal.desk.supervisor(&member.session.user).await?;
+    let reply = talk.ask(&question(&query, limit)).await?;
+    let (found, said) = match reply.outcome {
+        Ok(_) => (reply.rows, String::new()),
+        Err(failure) => (Vec::new(), failure.text),
+    };
+    let all = found.len();
+    let found = if field.is_empty() { found } else { holding(&mut talk, found, &field).await? };
+    let cut = all == limit;
+    let rows = found.iter().map(row).collect();
+    let value = |key: &str| query.get(key).cloned().unwrap_or_default();
+    let asked = ["from", "to", "agent", "device", "call", "ani", "dnis", "field"].map(value);
+    html(&RecordsPage { frame, rows, asked, said, cut, limit })
+}
+
+/// Those of which a field holds this text.
+async fn holding(talk: &mut Talk, all: Vec<Pairs>, text: &str) -> Result<Vec<Pairs>, Fault> {
+    let mut found = Vec::new();
+    for one in all {
+        let reply = talk.ask(&about("show", one.get("recording").unwrap_or_default())?).await?;
+        let holds = |row: &Pairs| {
+            row.get("what") == Some("field")
+                && row.get("value").is_some_and(|value| value.to_lowercase().contains(text))
+        };
+        if reply.rows.iter().any(holds) {
+            found.push(one);
+        }
+    }
+    Ok(found)
+}
+
+/// What `show` says, put in order.
+struct Told {
+    record: Pairs,
+    rate: u64,
+    from: u64,
+    frames: u64,
+    start_ms: i64,
+}
+
+impl Told {
+    fn of(rows: &[Pairs]) -> Option<Told> {
+        let record = rows.iter().find(|row| row.get("what") == Some("record"))?.clone();
+        let number = |key| record.get(key).and_then(|v| v.parse::<u64>().ok());
+        let (rate, from) = (number("rate")?.max(1), number("from")?);
+        let start: jiff::Timestamp = record.get("start")?.parse().ok()?;
+        let frames = number("to").unwrap_or(from).saturating_sub(from);
+        Some(Told { rate, from, frames, start_ms: start.as_millisecond(), record })
+    }
+
+    /// When a position was, on the recording's own clock.
+    fn at(&self, position: u64) -> String {
+        let ms = position.saturating_sub(self.from) * 1000 / self.rate;
+        let ms = self.start_ms.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
+        let at = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+        at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
+    fn length_ms(&self) -> u64 {
+        self.frames * 1000 / self.rate
+    }
+}
+
+fn position(row: &Pairs, key: &str) -> Option<u64> {
+    row.get(key).and_then(|value| value.parse().ok())
+}
+
+fn steps(told: &Told, rows: &[Pairs]) -> Vec<Step> {
+    let mut steps = vec![Step {
+        at: told.at(told.from),
+        by: get(&told.record, "reasons"),
+        what: "Recording began".to_owned(),
+    }];
+    for row in rows {
+        let by = get(row, "by");
+        match row.get("what") {
+            Some("blackout") => {
+                let (from, to) = (position(row, "from"), position(row, "to"));
+                let holder = get(row, "holder");
+                let what = format!("Blackout began ({holder})");
+                steps.push(Step { at: told.at(from.unwrap_or(0)), by: by.clone(), what });
+                if let Some(to) = to {
+                    let what = format!("Blackout ended ({})", get(row, "ended"));
+                    steps.push(Step { at: told.at(to), by, what });
+                }
+            }
+            Some("history") => {
+                let what = format!("Field {}: {}", get(row, "n"), get(row, "value"));
+                steps.push(Step { at: moment(&get(row, "time")), by, what });
+            }
+            Some("span") if row.get("fate") != Some("masked") => {
+                let at = told.at(position(row, "from").unwrap_or(0));
+                let what = format!("{}: {}", get(row, "fate"), get(row, "why"));
+                steps.push(Step { at, by: String::new(), what });
+            }
+            _ => {}
+        }
+    }
+    let ended = get(&told.record, "ended");
+    if !ended.is_empty() {
+        let at = told.at(told.from + told.frames);
+        steps.push(Step { at, by: String::new(), what: format!("Recording ended ({ended})") });
+    }
+    steps.sort_by(|a, b| a.at.cmp(&b.at));
+    steps
+}
+
+/// Where it is silent on purpose, as the box says, in frames of the recording.
+fn spans(told: &Told, rows: &[Pairs]) -> Vec<Stretch> {
+    let spans = rows.iter().filter(|row| row.get("what") == Some("span"));
+    let place = |row: &Pairs, key| position(row, key).unwrap_or(0).saturating_sub(told.from);
+    spans
+        .map(|row| Stretch {
+            fate: get(row, "fate"),
+            from: place(row, "from"),
+            to: place(row, "to"),
+        })
+        .collect()
+}
+
+/// Facts of the head, in the order of the page.
+const FACTS: [(&str, &str); 12] = [
+    ("agent", "Agent"),
+    ("device", "Device"),
+    ("call", "Call"),
+    ("direction", "Direction"),
+    ("ani", "Calling number"),
+    ("dnis", "Called number"),
+    ("group", "Group"),
+    ("gate", "Gate"),
+    ("schedule", "Schedule"),
+    ("reasons", "Reasons"),
+    ("why", "Why it is kept"),
+    ("retain_until", "Kept until"),
+];
+
+pub async fn page(
+    State(portal): Shared,
+    member: Member,
+    Path(id): Path<String>,
+    Query(query): Query<BTreeMap<String, String>>,
+) -> Result<Html<String>, Fault> {
+    let frame = Frame::of(&portal, &member, "Record").await;
+    let mut talk = portal.desk.supervisor(&member.session.user).await?;
+    let (rows, _) = talk.need(&about("show", &id)?).await?;
+    let told = Told::of(&rows).ok_or_else(|| Fault::Inside("show without a record".to_owned()))?;
+    let opener = Opener { key: member.session.key.clone(), user: member.session.user.clone() };
+    let listen = query.contains_key("listen");
+    let mut said = String::new();
+    let mut shape = Shape { frames: told.frames, ..Shape::default() };
+    shape.spans = spans(&told, &rows);
+    let mut open = false;
+    if listen {
+        match portal.vault.open(&opener, &id).await {
+            Ok(opened) => {
+                (shape, open) = (opened.shape.clone(), true);
+            }
+            Err(error) => said = error.to_string(),
+        }
+    }
+    let fact = |(key, label): (&'static str, &'static str)| {
+        let value = get(&told.record, key);
+        let value = if key == "retain_until" { moment(&value) } else { value };
+        (label, if value.is_empty() { "–".to_owned() } else { value })
+    };
+    let field = |row: &Pairs| (format!("Field {}", get(row, "n")), get(row, "value"));
+    let fields = rows.iter().filter(|row| row.get("what") == Some("field")).map(field);
+    let key = !portal.vault.has_identity() && !portal.vault.is_given(&opener.key);
+    html(&RecordPage {
+        facts: FACTS.into_iter().map(fact).collect(),
+        fields: fields.collect(),
+        steps: steps(&told, &rows),
+        start: told.at(told.from),
+        length: length(told.length_ms()),
+        running: get(&told.record, "ended").is_empty(),
+        hold: query.get("hold").map(String::as_str).unwrap_or_default().to_owned(),
+        wave: wave::draw(&shape),
+        frame,
+        id,
+        open,
+        key,
+        said,
+    })
+}
+
+pub async fn protect(
+    State(portal): Shared,
+    Path(id): Path<String>,
+    posted: Posted,
+) -> Result<Redirect, Fault> {
+    let on = if posted.fields.get("on") == "on" { "on" } else { "off" };
+    let mut talk = portal.desk.supervisor(&posted.member.session.user).await?;
+    talk.need(&format!("{} {on}", about("protect", &id)?)).await?;
+    Ok(Redirect::to(&format!("/records/{id}?hold={on}")))
+}
+
+/// An identity that a supervisor brought along, for as long as he is logged in.
+pub async fn identity(
+    State(portal): Shared,
+    Path(id): Path<String>,
+    posted: Posted,
+) -> Result<Response, Fault> {
+    about("show", &id)?;
+    if !portal.vault.give(&posted.member.session.key, posted.fields.get("identity")) {
+        let said = "This is no identity: it begins with AGE-SECRET-KEY-1.".to_owned();
+        return Err(Fault::Bad(said));
+    }
+    Ok(Redirect::to(&format!("/records/{id}?listen=yes")).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_becomes_one_line_whatever_is_typed() {
+        let asked =
+            [("from", "2026-11-22T10:00"), ("agent", "j doe\nquit"), ("ani", " "), ("x", "y")];
+        let query = asked.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let line = question(&query, 100);
+        assert_eq!(line, "records from=2026-11-22T10:00:00Z agent=\"j doe quit\" limit=100");
+        assert!(about("show", "abc123").is_ok());
+        for bad in ["", "a b", "../x", "a\nb", &"a".repeat(33)] {
+            assert!(about("show", bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            (length(3_723_000), rfc3339("2026-11-22")),
+            ("1:02:03".into(), "2026-11-22T00:00:00Z".into())
+        );
+    }
+}
