@@ -48,7 +48,7 @@ impl Desk {
         the_box.site.address = format!("127.0.0.1:{}", the_box.port);
         the_box.write_config();
         let servers = format!("servers = [\"127.0.0.1:{}\"]\n", the_box.port);
-        let mut seat = Seat::new(&format!("{servers}user = \"a1\"\nretry_ms = 200\n"));
+        let mut seat = Seat::new(&format!("{servers}user = \"a1\"\nretry_ms = 600\n"));
         let screen = Screen::new(seat.folder.path());
         seat.env = screen.env.clone();
         let cti = the_box.client("hello cti");
@@ -93,7 +93,7 @@ fn a1_a3_a4_a7_f2_f4_g1_an_agent_clicks_through_a_call() {
     desk.icon_is("call", |pixels| white(pixels) > 60 && red(pixels) == 0);
     desk.screen.open_menu();
     desk.screen.picture_of_part("menu", CORNER);
-    desk.screen.key(&["Escape"]);
+    desk.screen.close_menu();
 
     desk.screen.choose(1, ITEMS);
     let recording = desk.recording();
@@ -172,7 +172,7 @@ fn a8_a9_a10_g5_the_box_dies_and_comes_back_before_the_agents_eyes() {
     assert!(balloons.contains("Retry 1 of 10"), "{balloons}");
     desk.screen.open_menu();
     desk.screen.picture_of_part("menu-offline", CORNER);
-    desk.screen.key(&["Escape"]);
+    desk.screen.close_menu();
 
     desk.screen.key(&["ctrl+alt+b"]);
     desk.screen.await_balloon("NOT masked: stop the customer");

@@ -200,6 +200,16 @@ impl Screen {
         let (top, bottom) = self.open_menu();
         let y = top + (bottom - top) * (2 * index + 1) / (2 * count);
         self.click("1", (80, y));
+        self.await_no_menu();
+    }
+
+    /// Puts the menu away: while it is there it has the keyboard.
+    pub fn close_menu(&self) {
+        self.key(&["Escape"]);
+        self.await_no_menu();
+    }
+
+    fn await_no_menu(&self) {
         self.await_look("the menu is gone", MENU, |pixels| lit_rows(pixels, MENU.0).len() < 100);
     }
 

@@ -6,6 +6,7 @@ use crate::balloon::{Topic, Urgency};
 use crate::model::{self, Icon};
 use crate::settings::{File, Mode};
 use protocol::Can;
+use protocol::client::Failure;
 
 /// The core, its time, and what it wanted.
 struct Desk {
