@@ -19,7 +19,7 @@ use the_box::{TheBox, await_ended, until};
 /// Items of the menu while there is a connection, the heading counted.
 const ITEMS: u32 = 11;
 /// A menu and the balloons beside it.
-const CORNER: (u32, u32, u32, u32) = (760, 430, 0, 370);
+const CORNER: (u32, u32, u32, u32) = (420, 330, 0, 470);
 const BALLOONS: (u32, u32, u32, u32) = (400, 330, 880, 0);
 
 fn red(pixels: &Pixels) -> usize {

@@ -380,7 +380,7 @@ impl Core {
         self.wish_unsent(now);
         let was_standby = self.retry.is_standby();
         let next = self.retry.failed(now.random);
-        let why = why.to_owned();
+        let why = say::plain(why);
         let lost = lost && was_connected;
         match next {
             Next::Retry { retry, in_ms } => {

@@ -150,6 +150,12 @@ fn a7_a8_a9_the_box_is_tried_ten_times_and_then_there_is_standby() {
 }
 
 #[test]
+fn an_error_is_told_in_words_without_the_systems_number() {
+    assert_eq!(say::plain("a: refused (os error 111); b: x (os error 1)"), "a: refused; b: x");
+    assert_eq!(say::plain("gone (os error 1"), "gone");
+}
+
+#[test]
 fn a11_the_hello_says_who_is_there_and_over_tls_the_certificate_does() {
     let mut desk = Desk::new(Mode::SelfHealing);
     desk.give(Input::Launch);
