@@ -57,6 +57,7 @@ impl Core {
         pairs: &Pairs,
         rows: &[Pairs],
     ) {
+        log::info!("ok: {}", say::name(act));
         if act == Act::Do(Action::BlackoutStart) {
             self.wish_granted(now, pairs, rows);
         } else if let Some(balloon) = say::done(act, pairs, rows, asker.is_some()) {

@@ -136,7 +136,7 @@ pub(super) fn nobody_hears(act: Act) -> Balloon {
     Balloon::new(Topic::Answer, title, body)
 }
 
-fn name(act: Act) -> String {
+pub(super) fn name(act: Act) -> String {
     match act {
         Act::Do(action) => action.line().to_owned(),
         Act::Update(field) => format!("update of field {field}"),
