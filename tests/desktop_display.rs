@@ -37,8 +37,9 @@ fn white(pixels: &Pixels) -> usize {
 
 struct Desk {
     the_box: TheBox,
-    seat: Seat,
+    /// Goes before the seat, in whose folder its programs write.
     screen: Screen,
+    seat: Seat,
     cti: Client,
 }
 
@@ -54,7 +55,7 @@ impl Desk {
         seat.env = screen.env.clone();
         let cti = the_box.client("hello cti");
         seat.start();
-        Desk { the_box, seat, screen, cti }
+        Desk { the_box, screen, seat, cti }
     }
 
     /// What the box says of the only call.
