@@ -11,6 +11,7 @@ version=$(sed -n '/^\[workspace.package\]/,/^\[package\]/s/^version = "\(.*\)"/\
 machine=$(dpkg --print-architecture)
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
+chmod 755 "$tree"
 
 install -D -m 755 "$program" "$tree/usr/bin/hushbox-desktop"
 strip "$tree/usr/bin/hushbox-desktop"

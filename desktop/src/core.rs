@@ -8,6 +8,7 @@
 //! so, loudly. What the agent may do is never decided here: every press is sent, and the box
 //! answers (A13). No value of a field is kept, shown or logged.
 
+mod acts;
 mod say;
 mod wish;
 
@@ -20,7 +21,7 @@ use crate::history::History;
 use crate::model::{Facts, Link, Place};
 use crate::settings::Settings;
 use client::{Address, Login, Next, Retry};
-use protocol::client::{Failure, Pairs, Reply};
+use protocol::client::{Pairs, Reply};
 use protocol::{AgentState, Kind};
 use std::collections::{BTreeMap, VecDeque};
 use wish::Wish;
@@ -379,7 +380,7 @@ impl Core {
         self.wish_unsent(now);
         let was_standby = self.retry.is_standby();
         let next = self.retry.failed(now.random);
-        let why = why.to_owned();
+        let why = say::plain(why);
         let lost = lost && was_connected;
         match next {
             Next::Retry { retry, in_ms } => {
@@ -478,73 +479,5 @@ impl Core {
         if let Some(asker) = asker {
             self.out.push_back(Output::Answer(asker, answer));
         }
-    }
-}
-
-impl Core {
-    fn press(&mut self, now: Moment, press: Press, asker: Option<u64>) {
-        let state = self.state.as_ref().map(|(state, _)| state);
-        match press.resolved(state) {
-            Press::Do(Action::BlackoutStart) => self.wish_for(now, asker),
-            Press::Do(action) => {
-                if action == Action::BlackoutStop {
-                    self.wish = None;
-                }
-                self.ask(now, action.line().to_owned(), Act::Do(action), asker);
-            }
-            Press::Update { field, value } => match say::update(field, &value) {
-                Ok(line) => self.ask(now, line, Act::Update(field), asker),
-                Err(why) => self.answer(asker, Err(why)),
-            },
-            Press::Reconnect => {
-                if matches!(self.phase, Phase::Retrying { .. } | Phase::Standby { .. }) {
-                    self.retry.reconnect();
-                    self.connect(now, true);
-                }
-                self.answer(asker, Ok("trying to connect".to_owned()));
-            }
-            Press::ToggleBlackout | Press::ToggleRecording => {}
-        }
-    }
-
-    /// Sends a command, or says that nobody hears it.
-    fn ask(&mut self, now: Moment, line: String, act: Act, asker: Option<u64>) {
-        if self.is_connected() {
-            self.send(now.ms, line, Asked::Act(act, asker));
-        } else {
-            self.act_lost(now, act, asker);
-        }
-    }
-
-    /// A command that no box has answered, and none will.
-    fn act_lost(&mut self, now: Moment, act: Act, asker: Option<u64>) {
-        if act != Act::Do(Action::BlackoutStart) {
-            self.say(now.ms, say::nobody_hears(act));
-        }
-        self.answer(asker, Err("not connected: nothing was confirmed".to_owned()));
-    }
-
-    fn act_done(
-        &mut self,
-        now: Moment,
-        (act, asker): (Act, Option<u64>),
-        pairs: &Pairs,
-        rows: &[Pairs],
-    ) {
-        if act == Act::Do(Action::BlackoutStart) {
-            self.wish_granted(now, pairs, rows);
-        } else if let Some(balloon) = say::done(act, pairs, rows, asker.is_some()) {
-            self.say(now.ms, balloon);
-        }
-        self.answer(asker, Ok(say::words(pairs)));
-    }
-
-    fn act_refused(&mut self, now: Moment, (act, asker): (Act, Option<u64>), failure: &Failure) {
-        if act == Act::Do(Action::BlackoutStart) {
-            self.wish_refused(now, failure);
-        } else {
-            self.say(now.ms, say::refused(act, failure));
-        }
-        self.answer(asker, Err(format!("{}: {}", failure.word, failure.text)));
     }
 }

@@ -11,14 +11,18 @@ use protocol::command::{VALUE_BYTES, bad_character};
 /// Why a value is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FieldError {
-    #[error("{} is not taken; these are not: < > ! = + % and control characters", shown(*.0))]
+    #[error("{} is not taken; nor are any of < > ! = + % and control characters", shown(*.0))]
     Character(char),
     #[error("too long: {0} bytes, at most {VALUE_BYTES}")]
     TooLong(usize),
 }
 
 fn shown(c: char) -> String {
-    if c.is_control() { format!("control character U+{:04X}", u32::from(c)) } else { c.to_string() }
+    if c.is_control() {
+        format!("control character U+{:04X}", u32::from(c))
+    } else {
+        format!("\"{c}\"")
+    }
 }
 
 /// Whether the box would take this value.

@@ -5,11 +5,14 @@
 //! missing one fails with what to do. All of them are killed with the value. With `BLESS` set,
 //! pictures go to `docs/pictures`.
 
-use crate::the_box::until;
+use crate::the_box::{let_pass, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 <channel name="xfce4-panel" version="1.0">
@@ -200,6 +203,16 @@ impl Screen {
         let (top, bottom) = self.open_menu();
         let y = top + (bottom - top) * (2 * index + 1) / (2 * count);
         self.click("1", (80, y));
+        self.await_no_menu();
+    }
+
+    /// Puts the menu away: while it is there it has the keyboard.
+    pub fn close_menu(&self) {
+        self.key(&["Escape"]);
+        self.await_no_menu();
+    }
+
+    fn await_no_menu(&self) {
         self.await_look("the menu is gone", MENU, |pixels| lit_rows(pixels, MENU.0).len() < 100);
     }
 
@@ -258,11 +271,39 @@ fn lit_rows(pixels: &Pixels, width: u32) -> Vec<u32> {
     lit.map(|(at, _)| at).collect()
 }
 
+impl Screen {
+    /// Everything that was started here or by what was started here, and still runs.
+    fn left(&self) -> Vec<Pid> {
+        let folder = self.folder.to_str().unwrap().as_bytes();
+        let is_ours = |path: PathBuf| {
+            let told = std::fs::read(path.join("environ")).unwrap_or_default();
+            told.windows(folder.len()).any(|part| part == folder)
+        };
+        let all = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            is_ours(entry.path()).then(|| Pid::from_raw(pid))
+        });
+        all.collect()
+    }
+}
+
 impl Drop for Screen {
     fn drop(&mut self) {
         for program in self.programs.iter_mut().rev() {
             drop(program.kill());
             drop(program.wait());
+        }
+        // What the bus and the panel have started writes into the folder as long as it lives.
+        for _ in 0..1000 {
+            let left = self.left();
+            if left.is_empty() {
+                return;
+            }
+            for pid in left {
+                // It may have ended meanwhile.
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+            let_pass(Duration::from_millis(10));
         }
     }
 }

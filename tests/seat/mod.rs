@@ -21,6 +21,13 @@ pub fn program(package: &str, name: &str) -> PathBuf {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["build", "--quiet", "--package", package, "--bin", name]);
         cargo.arg("--target-dir").arg(folder.parent().unwrap());
+        // What this cargo says of this package would make the other rebuild what looks at it.
+        let said = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+        for (key, _) in std::env::vars_os() {
+            if key.to_str().is_some_and(|key| said.iter().any(|start| key.starts_with(start))) {
+                cargo.env_remove(key);
+            }
+        }
         if folder.ends_with("release") {
             cargo.arg("--release");
         }

@@ -136,7 +136,7 @@ pub(super) fn nobody_hears(act: Act) -> Balloon {
     Balloon::new(Topic::Answer, title, body)
 }
 
-fn name(act: Act) -> String {
+pub(super) fn name(act: Act) -> String {
     match act {
         Act::Do(action) => action.line().to_owned(),
         Act::Update(field) => format!("update of field {field}"),
@@ -152,6 +152,16 @@ pub(super) fn update(field: u8, value: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|error| error.to_string())
 }
 
+/// Without the number that the system gives an error besides its words.
+pub(super) fn plain(why: &str) -> String {
+    let mut text = why.to_owned();
+    while let Some(from) = text.find(" (os error ") {
+        let length = text[from..].find(')').map_or(text.len() - from, |at| at + 1);
+        text.replace_range(from..from + length, "");
+    }
+    text
+}
+
 /// What changed, as balloons.
 pub(super) fn changes(old: Option<&AgentState>, new: &AgentState) -> Vec<Balloon> {
     let mut all = Vec::new();
@@ -164,8 +174,10 @@ pub(super) fn changes(old: Option<&AgentState>, new: &AgentState) -> Vec<Balloon
     };
     match (old.recording, new.recording) {
         (false, true) => {
-            let reasons = if new.reasons.is_empty() { "" } else { new.reasons.as_str() };
-            let body = format!("This call is being recorded. Asked for by: {reasons}.");
+            let body = match new.reasons.as_str() {
+                "" => "This call is being recorded.".to_owned(),
+                reasons => format!("This call is being recorded, for: {reasons}."),
+            };
             all.push(Balloon::new(Topic::Recording, "Recording started", body));
         }
         (true, false) => {

@@ -6,6 +6,7 @@ use crate::balloon::{Topic, Urgency};
 use crate::model::{self, Icon};
 use crate::settings::{File, Mode};
 use protocol::Can;
+use protocol::client::Failure;
 
 /// The core, its time, and what it wanted.
 struct Desk {
@@ -146,6 +147,12 @@ fn a7_a8_a9_the_box_is_tried_ten_times_and_then_there_is_standby() {
         desk.link(LinkEvent::Lost { why: "gone".to_owned() });
         assert!(desk.last().title == "Connection lost" && desk.last().body.contains("Retry 1 of"));
     }
+}
+
+#[test]
+fn an_error_is_told_in_words_without_the_systems_number() {
+    assert_eq!(say::plain("a: refused (os error 111); b: x (os error 1)"), "a: refused; b: x");
+    assert_eq!(say::plain("gone (os error 1"), "gone");
 }
 
 #[test]

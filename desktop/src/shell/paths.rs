@@ -41,6 +41,14 @@ pub fn config_home() -> Result<PathBuf, PathError> {
     of_home("XDG_CONFIG_HOME", ".config")
 }
 
+/// A path for people: `~` stands for their home.
+#[must_use]
+pub fn shown(path: &Path) -> String {
+    let home = std::env::home_dir().filter(|home| home.is_absolute());
+    let below = home.and_then(|home| path.strip_prefix(home).ok().map(Path::to_path_buf));
+    below.map_or_else(|| path.display().to_string(), |below| format!("~/{}", below.display()))
+}
+
 /// Of logs.
 pub fn state_home() -> Result<PathBuf, PathError> {
     Ok(of_home("XDG_STATE_HOME", ".local/state")?.join("hushbox"))

@@ -222,7 +222,7 @@ impl Resident {
 
     fn snapshot(&self) -> Snapshot {
         let text = |path: Result<std::path::PathBuf, paths::PathError>| {
-            path.map_or_else(|error| error.to_string(), |path| path.display().to_string())
+            path.map_or_else(|error| error.to_string(), |path| paths::shown(&path))
         };
         let log = paths::state_home().map(|folder| folder.join("desktop.log"));
         let about = [

@@ -201,5 +201,5 @@ fn minutes(ms: u64) -> String {
 
 /// A complaint, told apart by more than its colour.
 fn complaint(text: &str) -> RichText {
-    RichText::new(format!("! {text}")).strong()
+    RichText::new(format!("Refused: {text}")).strong()
 }
