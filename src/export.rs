@@ -7,6 +7,7 @@
 //! Nothing here opens a file, unseals, or makes the manifest.
 
 pub mod ogg;
+pub mod shape;
 pub mod wav;
 
 use crate::codec::{CodecError, Decoder};

@@ -63,7 +63,7 @@ fn scripted_box(
 fn help_teaches_every_word() {
     let said = tool_in(folder().path(), &["--help"]);
     assert_eq!((said.status, said.err.as_str()), (0, ""));
-    let words = ["send", "agent", "console", "records", "show", "export", "verify"];
+    let words = ["send", "agent", "console", "records", "show", "export", "decode", "verify"];
     for word in words.into_iter().chain(["check-config", "pin", "keygen", "enrol"]) {
         assert!(said.out.contains(word), "{word}");
         let help = tool_in(folder().path(), &[word, "--help"]).out;

@@ -2,8 +2,9 @@
 //!
 //! `config.md`'s words and flags are a contract; scripts rely on them. Nothing here acts.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use client::Address;
+use hushbox::export::shape::PEAKS_MAX;
 use protocol::Kind;
 use std::path::PathBuf;
 
@@ -41,6 +42,7 @@ pub enum Word {
     Records(RecordsArgs),
     Show(ShowArgs),
     Export(ExportArgs),
+    Decode(DecodeArgs),
     Verify(VerifyArgs),
     CheckConfig(CheckConfigArgs),
     /// Make the hash of a technician's PIN, for the configuration
@@ -275,6 +277,43 @@ pub struct ExportArgs {
     #[arg(long, value_name = "KEY")]
     pub identity: Option<PathBuf>,
     /// Overwrite FILE; and export even what is not as the journal tells
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// What `decode` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum As {
+    /// Ogg Opus, for players
+    Opus,
+    /// 16-bit PCM
+    Wav,
+    /// JSON: peaks per side, and the masked, held and lost stretches, to draw
+    Shape,
+}
+
+/// Decode a media file from stdin to stdout, without a store
+///
+/// For programs that fetched it with `media ID`: what was masked, held or lost is silence, and
+/// nothing is written to a disk. --identity may be a pipe, as in /dev/fd/3. Whether the file is the
+/// one that the box wrote is not checked here; `export` and `verify` do.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  hushbox decode --as opus --identity identity.txt < ID.hbm > call.opus
+  hushbox decode --as shape --peaks 800 --identity identity.txt < ID.hbm")]
+pub struct DecodeArgs {
+    /// What to make
+    #[arg(long = "as", value_name = "KIND", default_value = "opus")]
+    pub kind: As,
+    /// Of a shape: how many peaks per side
+    #[arg(long, value_name = "N", default_value_t = 1000,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(PEAKS_MAX)))]
+    pub peaks: u32,
+    /// The private key that opens it
+    #[arg(long, value_name = "KEY")]
+    pub identity: Option<PathBuf>,
+    /// Decode even a damaged file
     #[arg(long)]
     pub force: bool,
 }

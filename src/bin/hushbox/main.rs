@@ -13,6 +13,7 @@ mod clock;
 mod complete;
 mod config_file;
 mod console;
+mod decode;
 mod document;
 mod enrol;
 mod export;
@@ -69,6 +70,7 @@ fn run(word: Word) -> Result<Outcome, Failure> {
         Word::Records(args) => records::run(&args),
         Word::Show(args) => show::run(&args),
         Word::Export(args) => export::run(&args),
+        Word::Decode(args) => decode::run(&args),
         Word::Verify(args) => verify::run(&args),
         Word::CheckConfig(args) => check::run(&args),
         Word::Pin => keys::pin(),

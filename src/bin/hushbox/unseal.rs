@@ -79,6 +79,17 @@ impl Keyring {
         Ok(Keyring { identities, recipients })
     }
 
+    /// Those of a file, where one is given.
+    pub fn of(given: Option<&Path>) -> Result<Keyring, Failure> {
+        let Some(path) = given.map(Path::to_owned) else {
+            return Ok(Keyring { identities: Vec::new(), recipients: Vec::new() });
+        };
+        let text = std::fs::read_to_string(&path).map(Zeroizing::new);
+        let text = text.map_err(|error| Failure::Read { path: path.clone(), error })?;
+        let identities = parse_identities(&text).map_err(|error| Failure::Key { path, error })?;
+        Ok(Keyring { identities, recipients: Vec::new() })
+    }
+
     /// What new recordings of this box are sealed to.
     pub fn recipients(&self) -> &[String] {
         &self.recipients
