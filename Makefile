@@ -125,19 +125,19 @@ install: deb ## install it here, as a service (as root); again to upgrade
 		$(abspath $(TARGET))/deb/hushbox_*_$$(dpkg --print-architecture).deb
 
 # The appliance, see docs/operations.md. As root, because the packages are unpacked as root.
-ARCH ?= amd64
 image: setup-image ## make the appliance's disk image (as root), in target/image
 	cargo build $(PROFILE) --bins
-	board/deb/build $(ARCH) $(TARGET)/release $(TARGET)/deb
-	board/image/build $(ARCH) $$(ls -t $(TARGET)/deb/hushbox_*_$(ARCH).deb | head -n 1) \
-		$(TARGET)/image/hushbox-$(ARCH).img
+	board/deb/build amd64 $(TARGET)/release $(TARGET)/deb
+	board/image/build $$(ls -t $(TARGET)/deb/hushbox_*_amd64.deb | head -n 1) \
+		$(TARGET)/image/hushbox-amd64.img
 
 # Emulated machines, without KVM: half an hour and more. What it showed last, with its date and
 # commit, is kept in docs/image-tests.md.
 CUTS ?= 50
 test-image: image setup ## boot the image, live with it, and pull its plug CUTS times (as root)
+	board/deb/build amd64 $(TARGET)/release $(TARGET)/deb-next 99.0.0
 	CUTS=$(CUTS) HUSHBOX_IMAGE=$(abspath $(TARGET))/image/hushbox-amd64.img \
-		HUSHBOX_PACKAGE=$$(ls -t $(abspath $(TARGET))/deb/hushbox_*_amd64.deb | head -n 1) \
+		HUSHBOX_PACKAGE=$(abspath $(TARGET))/deb-next/hushbox_99.0.0_amd64.deb \
 		HUSHBOX_REPORT=$(abspath $(TARGET))/image-tests.md \
 		cargo test --test appliance -- --ignored --nocapture --test-threads 1
 

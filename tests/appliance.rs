@@ -101,9 +101,8 @@ impl Bed {
             write_wav(&path, 2, sound);
             files.push((name, std::fs::read(path).unwrap()));
         }
-        if let Some(package) = std::env::var_os("HUSHBOX_PACKAGE") {
-            files.push(("new.deb", std::fs::read(package).unwrap()));
-        }
+        let package = std::env::var_os("HUSHBOX_PACKAGE").expect("run `make test-image`");
+        files.push(("new.deb", std::fs::read(package).unwrap()));
         let (disk, drive_path) = (folder.path().join("disk"), folder.path().join("bed"));
         prepare(&image(), &disk, 1024);
         drive(folder.path(), &drive_path, &files);
@@ -242,11 +241,11 @@ fn until_closed(machine: &mut Machine, recording: &str) {
     panic!("{recording} does not end");
 }
 
-/// Waits for an alarm to be so.
-fn await_alarm(monitor: &mut Client, number: &str, state: &str) {
-    bed::until(&format!("alarm {number} {state}"), || {
-        let alarms = monitor.ask("alarms").rows;
-        alarms.iter().any(|row| row.is("alarm", number) && row.is("state", state)).then_some(())
+/// Waits until the status line of the boot service names an alarm, or does not any more.
+fn await_alarm(machine: &mut Machine, alarm: &str, active: bool) {
+    bed::until(&format!("{alarm}: {active}"), || {
+        let line = machine.inside("systemctl show -P StatusText hushboxd");
+        (line.contains(alarm) == active).then_some(())
     });
 }
 
@@ -254,15 +253,14 @@ fn await_alarm(monitor: &mut Client, number: &str, state: &str) {
 fn unplug(machine: &mut Machine) {
     let mut feed = client(machine, "hello cti");
     let mut agent = client(machine, "hello agent user=jdoe");
-    let mut monitor = client(machine, "hello monitor");
     feed.ok("call start device=1001 call=u1");
     let recording = agent.ok("record start").get("recording").to_owned();
     let restarts = machine.inside("systemctl show -P NRestarts hushboxd");
     machine.inside("echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/unbind");
-    await_alarm(&mut monitor, "101", "active");
+    await_alarm(machine, "101 board-down", true);
     let_pass(Duration::from_secs(3));
     machine.inside("echo snd_aloop.0 >/sys/bus/platform/drivers/snd_aloop/bind");
-    await_alarm(&mut monitor, "101", "resolved");
+    await_alarm(machine, "101 board-down", false);
     let_pass(Duration::from_secs(3));
     feed.ok("call stop device=1001 call=u1");
     until_closed(machine, &recording);
@@ -276,12 +274,11 @@ fn unplug(machine: &mut Machine) {
 
 /// The process is held up: an overrun, counted and said.
 fn overrun(machine: &mut Machine) {
-    let mut monitor = client(machine, "hello monitor");
     machine.inside(
         "kill -STOP $(systemctl show -P MainPID hushboxd); sleep 3; \
                     kill -CONT $(systemctl show -P MainPID hushboxd)",
     );
-    await_alarm(&mut monitor, "102", "active");
+    await_alarm(machine, "102 overrun", true);
 }
 
 /// The box hangs: its watchdog ends it, and the next run says so.
@@ -296,6 +293,38 @@ fn wedged(machine: &mut Machine) {
     let log = machine.inside("journalctl -u hushboxd --no-pager -o cat");
     assert!(log.contains("Watchdog timeout"), "{log}");
     assert!(log.contains("the watchdog ended the run before"), "{log}");
+    verify(machine);
+}
+
+/// A new package is put in while a call is recorded: the configuration stays, and the call goes on.
+fn upgrade(machine: &mut Machine) {
+    let mut feed = client(machine, "hello cti");
+    let recording = {
+        let mut agent = client(machine, "hello agent user=jdoe");
+        feed.ok("call start device=1001 call=up1");
+        agent.ok("record start").get("recording").to_owned()
+    };
+    let before = machine.inside("md5sum /etc/hushbox/config.toml; hushbox verify >/dev/null");
+    let old = machine.inside("dpkg-query -W hushbox");
+    machine.inside("hushbox-upgrade /run/bed/new.deb 2>&1");
+    machine.await_ready();
+    assert_ne!(machine.inside("dpkg-query -W hushbox"), old);
+    assert!(!machine.try_inside("touch /usr/x").1, "the root is read-only again");
+    assert_eq!(machine.inside("md5sum /etc/hushbox/config.toml"), before);
+    assert_eq!(show(machine, &recording)["end"], "shutdown");
+    let calls = client(machine, "hello monitor").ask("calls").rows;
+    let after = calls[0].get("recording").to_owned();
+    assert_ne!(after, recording, "the call goes on, in a recording of its own");
+    let monotonic = |which: &str| format!("systemctl show -P {which}TimestampMonotonic hushboxd");
+    let mut at = |which: &str| -> u64 { machine.inside(&monotonic(which)).trim().parse().unwrap() };
+    let (gone, back) = (at("ActiveExit"), at("ActiveEnter"));
+    report(&format!(
+        "- upgrade under a recorded call: {} ms without the box",
+        (back - gone) / 1000
+    ));
+    let mut feed = client(machine, "hello cti");
+    feed.ok("call stop device=1001 call=up1");
+    until_closed(machine, &after);
     verify(machine);
 }
 
@@ -388,6 +417,7 @@ fn h1_h3_the_appliance_lives() {
     report("- overrun (102); card unbound and bound again (101, lost span, no restart): passed");
     wedged(&mut machine);
     report("- the box held still: ended by its watchdog, started again, and said why: passed");
+    upgrade(&mut machine);
     machine.power_off();
 }
 
