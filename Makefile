@@ -122,7 +122,7 @@ deb: setup-build ## make the Debian package for this machine, in target/deb
 
 install: deb ## install it here, as a service (as root); again to upgrade
 	apt-get install -y --no-install-recommends --reinstall \
-		$(abspath $(TARGET))/deb/hushbox_*_$$(dpkg --print-architecture).deb
+		$$(ls -t $(abspath $(TARGET))/deb/hushbox_*_$$(dpkg --print-architecture).deb | head -n 1)
 
 # The appliance, see docs/operations.md. As root, because the packages are unpacked as root.
 image: setup-image ## make the appliance's disk image (as root), in target/image

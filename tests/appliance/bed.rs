@@ -219,6 +219,11 @@ impl Machine {
         until("the bed inside", || self.bed.text().contains("BED-READY").then_some(()));
     }
 
+    /// How often the machine has started.
+    pub fn starts(&self) -> usize {
+        self.bed.text().matches("BED-READY").count()
+    }
+
     /// Runs a command inside as root: what it said, and whether it went well.
     pub fn try_inside(&mut self, command: &str) -> (String, bool) {
         let from = self.bed.text().len();
