@@ -18,7 +18,11 @@ PACKAGES_BUILD := gcc libc6-dev cmake pkg-config libasound2-dev libvpx-dev
 # tools that are not ours to listen to exports (sox, opus-tools, ffmpeg); the outside checks
 # (python3).
 PACKAGES_TEST := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils espeak-ng \
-	sox opus-tools ffmpeg python3
+	sox opus-tools ffmpeg python3 shellcheck
+
+# To make the appliance's image (mmdebstrap and what writes disks into files), and to boot it.
+PACKAGES_IMAGE := mmdebstrap mtools dosfstools fdisk e2fsprogs cpio binutils kmod zstd \
+	qemu-system-x86 ovmf
 
 # To test the portal: a browser and its driver, a font, a mail server.
 PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-aiosmtpd
@@ -46,8 +50,8 @@ TEST_FLAGS := -- --color never
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build setup-bench run test sim cuts check deny bench crash golden fuzz \
-	scan deb-desktop pictures-desktop
+.PHONY: help setup setup-build setup-image setup-bench run test sim cuts check deny bench crash golden fuzz \
+	scan deb install image test-image deb-desktop pictures-desktop
 
 help: ## list these words
 	@echo 'make WORD, where WORD is one of:'
@@ -59,9 +63,11 @@ setup-build: # the same, only what building needs
 setup: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_PORTAL) $(PACKAGES_DESKTOP) \
 	$(PACKAGES_SCREEN)
 setup-build: PACKAGES := $(PACKAGES_BUILD)
+setup-image: # the same, and what makes and boots images
+setup-image: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_IMAGE)
 setup-bench: # the same, and what is measured beside the box
 setup-bench: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_BENCH)
-setup setup-build setup-bench:
+setup setup-build setup-image setup-bench:
 	@command -v cargo >/dev/null || { \
 		echo 'setup: there is no cargo; install Rust first: https://rustup.rs' >&2; exit 1; }
 	@command -v dpkg-query >/dev/null || { \
@@ -125,6 +131,31 @@ check: setup ## formatting, lints and documentation, without a warning
 				|| exit 1; \
 		done; \
 	else echo 'check: no systemd-analyze here: the ratings of the services were NOT checked'; fi
+
+deb: setup-build ## make the Debian package for this machine, in target/deb
+	cargo build $(PROFILE) --bins
+	board/deb/build $$(dpkg --print-architecture) $(TARGET)/release $(TARGET)/deb
+
+install: deb ## install it here, as a service (as root); again to upgrade
+	apt-get install -y --no-install-recommends --reinstall \
+		$$(ls -t $(abspath $(TARGET))/deb/hushbox_*_$$(dpkg --print-architecture).deb | head -n 1)
+
+# The appliance, see docs/operations.md. As root, because the packages are unpacked as root.
+image: setup-image ## make the appliance's disk image (as root), in target/image
+	cargo build $(PROFILE) --bins
+	board/deb/build amd64 $(TARGET)/release $(TARGET)/deb
+	board/image/build $$(ls -t $(TARGET)/deb/hushbox_*_amd64.deb | head -n 1) \
+		$(TARGET)/image/hushbox-amd64.img
+
+# Emulated machines, without KVM: half an hour and more. What it showed last, with its date and
+# commit, is kept in docs/image-tests.md.
+CUTS ?= 50
+test-image: image setup ## boot the image, live with it, and pull its plug CUTS times (as root)
+	board/deb/build amd64 $(TARGET)/release $(TARGET)/deb-next 99.0.0
+	CUTS=$(CUTS) HUSHBOX_IMAGE=$(abspath $(TARGET))/image/hushbox-amd64.img \
+		HUSHBOX_PACKAGE=$(abspath $(TARGET))/deb-next/hushbox_99.0.0_amd64.deb \
+		HUSHBOX_REPORT=$(abspath $(TARGET))/image-tests.md \
+		cargo test --test appliance -- --ignored --nocapture --test-threads 1
 
 deny: ## check licences and sources of what is depended on; advisories, where they can be reached
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
