@@ -24,8 +24,8 @@ PACKAGES_TEST := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils espea
 PACKAGES_IMAGE := mmdebstrap mtools dosfstools fdisk e2fsprogs cpio binutils kmod zstd \
 	qemu-system-x86 ovmf
 
-# To test the portal: a browser and its driver, a font, a mail server.
-PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-aiosmtpd
+# To test the portal: a browser and its driver, a font, a mail server; kill (procps).
+PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-aiosmtpd procps
 
 # To test the agents' client on a screen made of air: an X server in memory with drawing in software
 # (libgl1-mesa-dri, libgl1, libegl1 and what windows load), a window manager, a panel with a tray, a

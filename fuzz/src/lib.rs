@@ -32,8 +32,9 @@ pub struct Target {
 /// Every way in. Windows and buffers are fixed; what is kept of an input grows with it.
 pub const TARGETS: [Target; 9] = [
     Target { name: "journal", body: journal, fixed_bytes: 1 << 18, bytes_per_byte: 64 },
-    // A chunk may have a million frames of two sides: 4 MB when it is decoded.
-    Target { name: "media", body: media, fixed_bytes: 6 << 20, bytes_per_byte: 64 },
+    // A chunk may have a million frames of two sides: 4 MB when it is decoded. The window of the
+    // reader and the opened chunk are 1 MiB each, for a piece of a screen's video.
+    Target { name: "media", body: media, fixed_bytes: 8 << 20, bytes_per_byte: 64 },
     Target { name: "summary", body: summary, fixed_bytes: 1 << 18, bytes_per_byte: 1024 },
     Target { name: "checkpoint", body: checkpoint, fixed_bytes: 1 << 12, bytes_per_byte: 16 },
     Target { name: "keys", body: keys, fixed_bytes: 1 << 18, bytes_per_byte: 64 },

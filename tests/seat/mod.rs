@@ -37,13 +37,24 @@ pub fn program(package: &str, name: &str) -> PathBuf {
     path
 }
 
-/// Whether it is newer than everything that cargo says it is made of.
+/// Whether it is newer than everything of ours that it is made of.
 fn is_fresh(path: &Path) -> bool {
     let time = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
     let Some(built) = time(path) else { return false };
-    let Ok(list) = std::fs::read_to_string(path.with_extension("d")) else { return false };
-    let sources = list.split_once(": ").map_or("", |(_, sources)| sources).split_whitespace();
-    sources.map(Path::new).all(|source| time(source).is_some_and(|time| time <= built))
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["desktop/src", "desktop/icons", "client/src", "protocol/src"];
+    let mut left: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
+    while let Some(folder) = left.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path);
+            } else if time(&path).is_none_or(|time| time > built) {
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// One seat.

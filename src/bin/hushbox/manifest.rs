@@ -107,9 +107,12 @@ fn sign(members: &Map<String, Value>, key: &BoxKey) -> Result<Value, serde_json:
     })
 }
 
-/// What is signed. `serde_json`'s maps are sorted by key.
+/// What is signed: sorted by key, on every level. (Whether `serde_json`'s maps are so by themselves
+/// depends on what else is built with the tool.)
 fn canonical(members: &Map<String, Value>) -> Result<String, serde_json::Error> {
-    serde_json::to_string(members)
+    let mut sorted = Value::Object(members.clone());
+    sorted.sort_all_objects();
+    serde_json::to_string(&sorted)
 }
 
 /// Whether a manifest is this box's word, for a file with the digest `blake3`.
