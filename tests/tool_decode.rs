@@ -66,14 +66,13 @@ fn h7_g1_a_fetched_file_is_decoded_to_the_bit_and_drawn_without_a_store() {
     let said = decode(&input, &["--as", "shape", "--peaks", "121", "--identity", key]);
     let shape: Value = serde_json::from_slice(&said.stdout).unwrap();
     assert_eq!((&shape["frames"], &shape["frames_per_peak"]), (&12_100.into(), &100.into()));
-    let spans: Vec<String> =
-        shape["spans"].as_array().unwrap().iter().map(Value::to_string).collect();
-    let expected = [
-        r#"{"fate":"masked","from":3000,"to":5000}"#,
-        r#"{"fate":"held","from":5000,"to":5777}"#,
-        r#"{"fate":"lost","from":5777,"to":5800,"why":"overrun"}"#,
-    ];
-    assert_eq!(spans, expected);
+    let expected: Value = serde_json::from_str(
+        r#"[{"fate":"masked","from":3000,"to":5000},
+            {"fate":"held","from":5000,"to":5777},
+            {"fate":"lost","from":5777,"to":5800,"why":"overrun"}]"#,
+    )
+    .unwrap();
+    assert_eq!(shape["spans"], expected);
     for side in 0..2 {
         let peaks = shape["peaks"][side].as_array().unwrap();
         assert_eq!(peaks.len(), 121);

@@ -88,8 +88,7 @@ impl Recorder {
         let journal = (boot.journal, boot.day.map(|day| (day, boot.journal_bytes)));
         let mut storage = Storage::new(now, journal, box_key, blocks, longest + BLOCK_SPARE_BYTES);
         boot.anchor.then(|| storage.anchor(now));
-        let number = index.boot() + 1;
-        let deleted = deleted_files(&index).collect();
+        let (number, deleted) = (index.boot() + 1, deleted_files(&index).collect());
         let facts = ends(closed, screens).chain([started(&config, number)]);
         note_all(now, (&mut storage, &mut index), facts);
         let mut recorder = Recorder {
