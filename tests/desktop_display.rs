@@ -184,10 +184,12 @@ fn a8_a9_a10_g5_the_box_dies_and_comes_back_before_the_agents_eyes() {
     desk.cti = desk.the_box.client("hello cti");
     desk.call_has("blackout", "on");
     desk.screen.await_balloon("Blackout on at last");
-    desk.icon_is("blackout", |pixels| white(pixels) > 200 && amber(pixels) == 0);
+    // The client's word: of several icons within a moment this panel may keep showing an older one.
+    // That it draws this one is in the story of the clicks.
+    desk.seat.await_icon("blackout");
     desk.by_letter("l");
     desk.call_has("blackout", "off");
-    desk.icon_is("recording", |pixels| red(pixels) > 40);
+    desk.seat.await_icon("recording");
 }
 
 #[test]
