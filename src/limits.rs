@@ -167,8 +167,8 @@ pub const SCREEN_MARGIN_MS: u64 = 250;
 pub const SCREEN_AHEAD_MS: u64 = 2 * SCREEN_MARGIN_MS;
 
 /// A piece that is older than this and twice the holdback cannot be sorted in any more: the client
-/// holds it back for lead and margin, it lasts some seconds, and a network may be slow.
-pub const SCREEN_LATE_MS: u64 = 15_000;
+/// holds it back for lead and margin, it lasts up to half a minute, and a network may be slow.
+pub const SCREEN_LATE_MS: u64 = 45_000;
 
 /// A gap that is shorter is none: the picture from before still stands. Five pictures at the
 /// slowest rate that is usual, and what a client needs to begin.
@@ -176,7 +176,7 @@ pub const SCREEN_JOIN_MS: u64 = 1000;
 
 /// Longest piece of video. What has no video is written down after `SCREEN_REST_MS`, in parts of
 /// at most `SCREEN_PASS_MS`.
-pub const SCREEN_PIECE_MS: u32 = 10_000;
+pub const SCREEN_PIECE_MS: u32 = 40_000;
 pub const SCREEN_REST_MS: u64 = 5000;
 pub const SCREEN_PASS_MS: u64 = 600_000;
 const _: () = assert!((SCREEN_PIECE_MS as u64) + SCREEN_JOIN_MS < 60_000);

@@ -202,8 +202,9 @@ impl Station {
 
     fn send(&mut self, link: &mut Connection) -> Result<(), Over> {
         let now = self.box_now();
-        while let Some(raw) = self.film.due(now) {
-            self.bench.give(raw);
+        while self.bench.has_room() {
+            let Some(part) = self.film.due(now) else { break };
+            self.bench.give(part);
         }
         while let Some(piece) = self.bench.next() {
             if piece.file.is_empty() || piece.duration_ms <= 0 {
