@@ -166,6 +166,10 @@ pub const STOP_DOWN_MS: u64 = 3000;
 pub const SCREEN_MARGIN_MS: u64 = 250;
 pub const SCREEN_AHEAD_MS: u64 = 2 * SCREEN_MARGIN_MS;
 
+/// When the box's clock steps by this much, screen capture clients have to come back and measure it
+/// anew: the margin covers the rest.
+pub const SCREEN_STEP_MS: u64 = SCREEN_MARGIN_MS / 2;
+
 /// A piece that is older than this and twice the holdback cannot be sorted in any more: the client
 /// holds it back for lead and margin, it lasts up to half a minute, and a network may be slow.
 pub const SCREEN_LATE_MS: u64 = 45_000;

@@ -8,9 +8,9 @@ set -eu
 bin=$1; seconds=${2:-300}
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d); pids=
-trap 'kill $pids 2>/dev/null || :; wait; rm -rf "$work"' EXIT
+trap 'kill $pids 2>/dev/null || :; wait; rm -rf "$work"' EXIT INT TERM
 mkfifo "$work/number"
-Xvfb -displayfd 3 -screen 0 1280x720x24 -nolisten tcp 3>"$work/number" 2>/dev/null &
+Xvfb -displayfd 1 -screen 0 1280x720x24 -nolisten tcp >"$work/number" 2>/dev/null &
 pids="$pids $!"
 read -r number <"$work/number"
 ffmpeg -loglevel error -f lavfi -i anoisesrc=r=8000:d=10 -ac 1 -c:a pcm_s16le "$work/1.wav"
@@ -45,6 +45,13 @@ END
 "$bin/hushboxd" --config "$work/config.toml" >"$work/out" 2>"$work/log" &
 pids="$pids $!"
 until grep -q ready "$work/out"; do sleep 0.2; done
+work_at() {
+	DISPLAY=:$number HOME=$work chromium --no-sandbox --disable-gpu --kiosk --no-first-run \
+		--user-data-dir="$work/profile" --window-size=1280,720 --window-position=0,0 \
+		"file://$here/office.html#$1" >/dev/null 2>&1 &
+	browser=$!; pids="$pids $browser"; sleep 15
+}
+work_at ""
 "$bin/hushbox-screen" --to "unix:$work/sock" --user jane --display ":$number" 2>"$work/client" &
 client=$!; pids="$pids $client"
 until grep -q connected "$work/client"; do sleep 0.2; done
@@ -62,17 +69,11 @@ ticks() {
 bytes() {
 	send --kind monitor stats | sed -n 's/.*name=hushbox_screen_bytes_total value=//p'
 }
-work_at() {
-	DISPLAY=:$number HOME=$work chromium --no-sandbox --disable-gpu --kiosk --no-first-run \
-		--user-data-dir="$work/profile" --window-size=1280,720 --window-position=0,0 \
-		"file://$here/office.html#$1" >/dev/null 2>&1 &
-	pids="$pids $!"; sleep 15
-}
 grab() {
 	name=$1; file=$work/$2; shift 2
 	/usr/bin/env bash -c "time ffmpeg -loglevel error -y -f x11grab -framerate 5 \
-		-video_size 1280x720 -i :$number -t $seconds -c:v libvpx-vp9 -deadline realtime \
-		-cpu-used 6 -threads 1 $* $file.webm" 2>"$file"
+		-video_size 1280x720 -i :$number -t $seconds -pix_fmt yuv420p -c:v libvpx-vp9 \
+		-deadline realtime -cpu-used 6 -threads 1 $* $file.webm" 2>"$file"
 	size=$(stat -c %s "$file.webm")
 	awk -v name="$name" -v s="$seconds" -v size="$size" '/user|sys/ { split($2, p, /[ms]/);
 		cpu += p[1] * 60 + p[2] } END { printf "%s: %d ms/s, %d MB/h\n",
@@ -92,9 +93,8 @@ measure() {
 	wait $one $two
 }
 send --user jane "screen start" >/dev/null
-work_at ""
 measure "office work"
-kill "${pids##* }"
+kill "$browser"; wait "$browser" || :
 seconds=$(( seconds < 90 ? seconds : 90 ))
 work_at still
 measure "standing still"

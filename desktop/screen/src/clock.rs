@@ -2,7 +2,8 @@
 //!
 //! Time here is milliseconds of a clock that never steps. A `ping` tells what the box's is at some
 //! moment between asking and hearing: the shorter the way, the better the measure. The best of the
-//! last few counts, so that a clock that drifts is followed. The only file here that reads a clock.
+//! last few counts, so that a clock that drifts is followed; one that stepped begins anew. The
+//! only file here that reads a clock.
 
 #![allow(clippy::disallowed_methods, reason = "a client lives in real time")]
 
@@ -33,6 +34,9 @@ pub fn rest(time: Duration) {
 /// Measures that are kept.
 const KEPT: usize = 8;
 
+/// What clocks may drift apart while measures are kept.
+const DRIFT_MS: i64 = 100;
+
 /// Measures of the difference.
 #[derive(Default)]
 pub struct BoxClock {
@@ -44,7 +48,12 @@ impl BoxClock {
     /// Asked at `asked`, answered with `said` at `heard`.
     pub fn measured(&mut self, asked: i64, said: i64, heard: i64) {
         let way = heard.saturating_sub(asked).max(0);
-        self.measures.push_back((way, said.saturating_sub(asked.saturating_add(way / 2))));
+        let difference = said.saturating_sub(asked.saturating_add(way / 2));
+        // Half of the way there and back is the error; more than both together is a step.
+        self.measures.retain(|(other, before)| {
+            difference.abs_diff(*before) <= (way / 2 + other / 2 + DRIFT_MS).unsigned_abs()
+        });
+        self.measures.push_back((way, difference));
         if self.measures.len() > KEPT {
             self.measures.pop_front();
         }
@@ -72,5 +81,7 @@ mod tests {
         assert_eq!(clock.at(0), Some(4000), "ten milliseconds beat four hundred");
         (0..8).for_each(|n| clock.measured(3000, 7100 + n, 3100));
         assert_eq!(clock.at(0), Some(4050));
+        clock.measured(4000, 9050, 4100);
+        assert_eq!(clock.at(0), Some(5000), "a step of a second is taken at once");
     }
 }
