@@ -111,7 +111,7 @@ test: setup ## run every test, then the independent checks where they are presen
 SEEDS ?= 1000
 
 sim: setup ## run the whole box by chance, SEEDS times, and say how much the cuts cost
-	SEEDS=$(SEEDS) cargo test $(PROFILE) --test simulation -- --nocapture
+	SEEDS=$(SEEDS) cargo test $(PROFILE) --test simulation --test sim_screens -- --nocapture
 
 cuts: setup ## pull the plug at every job of the disk, and once more right after
 	cargo test $(PROFILE) --test cuts -- --include-ignored --nocapture

@@ -47,7 +47,7 @@ mod tapes;
 mod trial;
 mod undurable;
 
-pub use about::About;
+pub use about::{About, TimeSync};
 pub use boot::{Boot, Cut};
 pub use doors::TurnedAway;
 pub use recording::{Chunk, Recording, Tape};

@@ -122,7 +122,7 @@ fn h2_a_technician_sees_these_screens() {
     say(&mut terminal, "help");
     terminal.on_seeing("more lines", "");
     compare("help", &terminal);
-    terminal.types("q\n");
+    terminal.types("q");
     for channel in [2, 3] {
         feed.ok(&format!("call start device={} call=c{channel}", 1000 + channel));
         feed.ok(&format!("record start device={}", 1000 + channel));
@@ -147,7 +147,7 @@ fn h2_a_technician_sees_these_screens() {
     say(&mut terminal, "selftest");
     terminal.sees("the report's end", |screen| screen.contents().contains("more lines"));
     compare("selftest", &terminal);
-    terminal.types("q\n");
+    terminal.types("q");
     terminal.on_seeing("hushbox> ", "exit\r");
     assert_eq!(terminal.ends(), Some(0));
 }

@@ -9,14 +9,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod screens;
 mod sim;
+mod workstation;
 
 use hushbox::limits;
 use hushbox::time::Wall;
-use screens::{CONFIG, Desk};
+
 use sim::audio::Chance;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use workstation::{Desk, site};
 
 const STEPS: usize = 50;
 
@@ -70,7 +71,7 @@ fn send(desk: &mut Desk, chance: &mut Chance, known: &mut Known) {
     let to = desk.sim.now.wall.0 - late + lie;
     let from = to - length;
     let number = desk.next_number();
-    let mut video = screens::video(number);
+    let mut video = workstation::video(number);
     if chance.one_in(10) {
         video.resize(900_000, 7);
     }
@@ -136,7 +137,7 @@ fn check(desk: &Desk, known: &Known) {
 
 fn run(seed: u64) -> usize {
     let mut chance = Chance::new(seed);
-    let mut desk = Desk::new(CONFIG);
+    let mut desk = Desk::new(&site());
     let mut known = Known::default();
     desk.call("call start device=1001 call=c0");
     desk.say("record start");

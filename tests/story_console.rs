@@ -204,7 +204,7 @@ fn h2_the_console_completes_explains_and_tells_the_news() {
     let shown = terminal.when("505: plug the adapter in", "");
     assert!(shown.contains("console-down") && shown.contains("tty0"), "{shown}");
     terminal.when("hushbox> ", "help\r");
-    let page = terminal.when("more lines: Enter, or q -- ", "q\n");
+    let page = terminal.when("more lines: space or Enter; q ends -- ", "q");
     assert!(page.lines().count() <= 26, "{page}");
     terminal.when("hushbox> ", "watch\r");
     terminal.when("ok", "");

@@ -13,10 +13,12 @@
 mod the_box;
 
 mod display;
+mod programs;
 mod watching;
 
 use display::{CARD, Display, Seen, play};
-use std::path::{Path, PathBuf};
+use programs::program;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use the_box::client::Client;
@@ -36,22 +38,6 @@ impl Drop for Station {
         drop(self.0.kill());
         drop(self.0.wait());
     }
-}
-
-/// The program, made if need be: `cargo test --workspace` has made it.
-fn program() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_hushboxd")).with_file_name("hushbox-screen");
-    if path.exists() {
-        return path;
-    }
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "screen"]);
-    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
-    assert!(
-        built.success() && path.exists(),
-        "hushbox-screen is built: libvpx-dev is in make setup"
-    );
-    path
 }
 
 /// Where the sound is now.
@@ -78,7 +64,7 @@ fn tell(blackout: bool) -> Told {
     let mut desktop = Display::start();
     let to = format!("127.0.0.1:{}", story.port);
     let name = desktop.name();
-    let mut command = Command::new(program());
+    let mut command = Command::new(program("screen", "hushbox-screen"));
     command.current_dir(story.folder.path()).stdin(Stdio::null());
     command.args(["--to", &to, "--user", "jane", "--machine", "WS-1"]);
     let station = Station(command.arg("--display").arg(name).spawn().unwrap());
