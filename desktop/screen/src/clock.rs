@@ -8,6 +8,8 @@
 #![allow(clippy::disallowed_methods, reason = "a client lives in real time")]
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A clock that never steps.
@@ -33,6 +35,50 @@ pub fn rest(time: Duration) {
 
 /// Measures that are kept.
 const KEPT: usize = 8;
+
+/// Ends the program when something that was begun is not done in time: a display that does not
+/// answer cannot be waited for in any other way. Whoever started it starts it again.
+pub struct Patience(Arc<AtomicI64>);
+
+impl Patience {
+    const NOTHING: i64 = i64::MAX;
+
+    /// Starts a thread that watches.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub fn start(limit: Duration, what: &'static str) -> std::io::Result<Patience> {
+        let since = Arc::new(AtomicI64::new(Patience::NOTHING));
+        let (watched, steady) = (Arc::clone(&since), Steady::start());
+        let limit_ms = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+        let watch = move || {
+            let mut begun = (Patience::NOTHING, 0);
+            loop {
+                rest(limit / 10);
+                let which = watched.load(Ordering::Relaxed);
+                if which != begun.0 {
+                    begun = (which, steady.ms());
+                }
+                if which != Patience::NOTHING && steady.ms() - begun.1 > limit_ms {
+                    log::error!("{what}; this ends, start it again");
+                    std::process::exit(1);
+                }
+            }
+        };
+        std::thread::Builder::new().name("patience".to_owned()).spawn(watch)?;
+        Ok(Patience(since))
+    }
+
+    /// Something begins, at `now`; no two at the same moment.
+    pub fn begin(&self, now: i64) {
+        self.0.store(now, Ordering::Relaxed);
+    }
+
+    /// It is done.
+    pub fn end(&self) {
+        self.0.store(Patience::NOTHING, Ordering::Relaxed);
+    }
+}
 
 /// What clocks may drift apart while measures are kept.
 const DRIFT_MS: i64 = 100;
