@@ -11,8 +11,8 @@ CHECKS ?= ../shared/checks
 PROFILE := --release
 
 # To build: a C compiler with its headers and cmake for the bundled libopus, pkg-config to find
-# alsa-lib, alsa-lib's headers for the sound cards, libvpx for the screen capture client.
-PACKAGES_BUILD := gcc libc6-dev cmake pkg-config libasound2-dev libvpx-dev
+# alsa-lib, alsa-lib's headers for the sound cards.
+PACKAGES_BUILD := gcc libc6-dev cmake pkg-config libasound2-dev
 # To test: a sound server with cards made of air, and alsa-lib's way to it (pulseaudio,
 # pulseaudio-utils, libasound2-plugins, alsa-utils); speech that nobody has to record (espeak-ng);
 # tools that are not ours to listen to exports (sox, opus-tools, ffmpeg); the outside checks
@@ -37,8 +37,9 @@ PACKAGES_DESKTOP := xvfb openbox dbus xfce4-panel dunst xdotool imagemagick font
 	adwaita-icon-theme libgl1-mesa-dri libgl1 libegl1 libxkbcommon-x11-0 libx11-xcb1 libxcursor1 \
 	libxi6 libxrandr2
 
-# To test screens: a display made of air. (What plays the exports, ffmpeg, is above.)
-PACKAGES_SCREEN := xvfb
+# To test screens: a display made of air, and libvpx's own coder, which the capture client needs to
+# run. (What plays the exports, ffmpeg, is above.)
+PACKAGES_SCREEN := xvfb vpx-tools
 
 # To measure beside it: redis-server, as a yardstick for commands that only read; nginx, for pages.
 PACKAGES_BENCH := redis-server nginx-light
@@ -114,7 +115,7 @@ test: setup ## run every test, then the independent checks where they are presen
 SEEDS ?= 1000
 
 sim: setup ## run the whole box by chance, SEEDS times, and say how much the cuts cost
-	SEEDS=$(SEEDS) cargo test $(PROFILE) --test simulation -- --nocapture
+	SEEDS=$(SEEDS) cargo test $(PROFILE) --test simulation --test sim_screens -- --nocapture
 
 cuts: setup ## pull the plug at every job of the disk, and once more right after
 	cargo test $(PROFILE) --test cuts -- --include-ignored --nocapture
