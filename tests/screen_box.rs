@@ -240,6 +240,30 @@ fn pieces_that_do_not_fit_are_refused_by_name() {
 }
 
 #[test]
+fn g1_a_piece_that_reaches_back_behind_its_recording_is_refused() {
+    let mut desk = Desk::new(&site());
+    desk.call("call start device=1001 call=c1");
+    let id = pair(&desk.say("record start"), "recording");
+    desk.watch(3);
+    desk.say("blackout start lead_ms=0");
+    desk.sim.run_ms(3000);
+    desk.say("blackout stop");
+    desk.say("record stop");
+    desk.sim.run_ms(1000);
+    let next = pair(&desk.say("record start"), "recording");
+    assert_ne!(id, next);
+    desk.state();
+    desk.sim.run_ms(1000);
+    // It would show what was hidden in the recording before.
+    let said = desk.piece_of(&next, 4000);
+    assert!(said[0].starts_with("err bad-argument"), "{said:?}");
+    let last = desk.last();
+    desk.say("record stop");
+    desk.sim.run_ms(60_000);
+    assert!(!desk.on_disk().contains(&last));
+}
+
+#[test]
 fn memory_for_video_is_bounded_and_audio_pays_nothing() {
     let mut desk = Desk::new(&site());
     desk.call("call start device=1001 call=c1");

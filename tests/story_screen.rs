@@ -14,6 +14,7 @@ mod the_box;
 
 mod display;
 mod programs;
+mod watching;
 
 use display::{CARD, Display, Seen, play};
 use programs::program;
@@ -145,6 +146,7 @@ fn g1_h7_a_screen_is_in_step_with_the_sound_and_a_blackout_hides_it_everywhere()
     assert!(seen.iter().filter(dark).count() > 3);
     assert!(seen.iter().filter(dark).all(|picture| picture.black), "not black under the blackout");
     silent(&file, (told.card.0 + 200, told.card.1 - 200));
+    in_a_browser(&told, &file, middle);
     let all = search(story);
     assert!(all.iter().any(|picture| picture.count == Some(5)), "the search finds what is stored");
     assert!(all.iter().all(|picture| picture.card != Some(CARD)), "the number is on the disk");
@@ -174,6 +176,27 @@ fn in_step(told: &Told, seen: &[Seen]) {
     let middle = late[late.len() / 2];
     // What is drawn is seen at the next look, and ffmpeg shows it at the next twentieth.
     assert!(middle <= 1000 / FPS + 70, "the pictures are {middle} ms late: {late:?}");
+}
+
+/// A browser plays it, finds any moment in it, and shows black under the blackout.
+fn in_a_browser(told: &Told, file: &Path, dark_ms: u64) {
+    let seconds = |ms: u64| f64::from(u32::try_from(ms).unwrap()) / 1000.0;
+    let (before, after) = (told.counts[4].1, told.counts[20].1);
+    let moments = [seconds(after), seconds(dark_ms), seconds(before)];
+    let seen = watching::watch(file, &moments);
+    println!("{seen}");
+    let number = |at: &str| seen.pointer(at).and_then(serde_json::Value::as_f64).unwrap_or(-1.0);
+    let played = play(file);
+    let length = seconds(played.last().unwrap().ms);
+    assert!((number("/duration") - length).abs() < 1.0, "{length}: {seen}");
+    assert!(number("/ended") >= number("/duration") - 0.5, "{seen}");
+    assert!(number("/width") > 0.0 && number("/height") > 0.0, "{seen}");
+    assert!(number("/sound") > 0.5 && number("/sound_bytes") > 100.0, "{seen}");
+    for (n, moment) in moments.iter().enumerate() {
+        assert!((number(&format!("/moments/{n}/at")) - moment).abs() < 0.1, "{seen}");
+    }
+    assert!(number("/moments/0/most") > 150.0 && number("/moments/2/most") > 150.0, "{seen}");
+    assert!(number("/moments/1/most") < 8.0, "a browser shows something under it: {seen}");
 }
 
 /// Nothing is heard between these moments.

@@ -109,6 +109,19 @@ impl Desk {
         said
     }
 
+    /// A number for a piece that somebody else makes.
+    pub fn next_number(&mut self) -> u64 {
+        self.pieces += 1;
+        self.pieces
+    }
+
+    /// Every recording that has a screen on the disk.
+    pub fn recordings(&self) -> Vec<String> {
+        let screens = self.sim.disk.live.keys();
+        let found = screens.filter_map(|path| layout::parse_screen(path));
+        found.map(|(_, id)| id.to_string()).collect()
+    }
+
     /// The number of the last piece.
     pub fn last(&self) -> u64 {
         self.pieces
