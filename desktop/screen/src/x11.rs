@@ -18,9 +18,8 @@ use x11rb::rust_connection::RustConnection;
 /// A rectangle: left, top, right, bottom, the latter two not in it.
 type Area = (u16, u16, u16, u16);
 
-/// Bytes of pixels that are asked for at once: what a socket holds. A server that cannot write an
-/// answer at once was seen never to go on.
-const STRIPE_BYTES: usize = 1 << 17;
+/// Bytes of pixels that are asked for at once.
+const STRIPE_BYTES: usize = 1 << 20;
 
 pub struct X11 {
     connection: RustConnection,
