@@ -78,6 +78,11 @@ fn masked(screen: &str) -> String {
             (true, false) => line.chars().take(17).collect::<String>() + " …",
             (false, false) => line.to_owned(),
         };
+        // How many are left is how well the rows of measurements fit.
+        if let Some((_, how)) = line.split_once(" more lines") {
+            text += &format!("-- … more lines{}\n", how.trim_end());
+            continue;
+        }
         let words =
             line.split(' ').map(|word| match word.bytes().filter(u8::is_ascii_digit).count() {
                 0..=4 => word.to_owned(),

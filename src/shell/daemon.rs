@@ -195,6 +195,7 @@ pub fn run(config_path: &Path) -> Result<Ended, DaemonError> {
     let result = daemon.turns();
     let exit = reboot_exit().filter(|_| daemon.recorder.reboots());
     let Daemon { disk, listeners, .. } = daemon;
+    listeners.iter().for_each(Listener::last_words);
     drop(listeners);
     disk.finish();
     result.map(|()| exit.map_or(Ended::Stopped, Ended::Reboot))
