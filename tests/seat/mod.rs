@@ -17,7 +17,7 @@ pub fn program(package: &str, name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
     let folder = this.parent().and_then(Path::parent).unwrap().to_path_buf();
     let path = folder.join(name);
-    if !is_fresh(&path) {
+    if !is_fresh(&path, package) {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["build", "--quiet", "--package", package, "--bin", name]);
         cargo.arg("--target-dir").arg(folder.parent().unwrap());
@@ -38,12 +38,16 @@ pub fn program(package: &str, name: &str) -> PathBuf {
 }
 
 /// Whether it is newer than everything of ours that it is made of.
-fn is_fresh(path: &Path) -> bool {
+fn is_fresh(path: &Path, package: &str) -> bool {
     let time = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
     let Some(built) = time(path) else { return false };
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["desktop/src", "desktop/icons", "client/src", "protocol/src"];
-    let mut left: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
+    let own: &[&str] = match package {
+        "screen" => &["desktop/screen/src"],
+        _ => &["desktop/src", "desktop/icons"],
+    };
+    let folders = own.iter().chain(&["client/src", "protocol/src"]);
+    let mut left: Vec<PathBuf> = folders.map(|folder| root.join(folder)).collect();
     while let Some(folder) = left.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -102,7 +106,8 @@ impl Seat {
     fn program(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(words).stdin(Stdio::null()).current_dir(self.folder.path());
-        for name in ["DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "XAUTHORITY"] {
+        let desktop = ["DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_CURRENT_DESKTOP"];
+        for name in desktop.iter().chain(&["DBUS_SESSION_BUS_ADDRESS"]) {
             command.env_remove(name);
         }
         command.env("HOME", self.folder.path());
