@@ -32,10 +32,11 @@ PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-ai
 
 # To test the agents' client on a screen made of air: an X server in memory with drawing in software
 # (libgl1-mesa-dri, libgl1, libegl1 and what windows load), a window manager, a panel with a tray, a
-# notification service, a message bus, fingers (xdotool) and a camera (imagemagick).
+# notification service, a message bus, fingers (xdotool), a camera (imagemagick), and what screen
+# readers speak through (at-spi2-core).
 PACKAGES_DESKTOP := xvfb openbox dbus xfce4-panel dunst xdotool imagemagick fonts-dejavu-core \
 	adwaita-icon-theme libgl1-mesa-dri libgl1 libegl1 libxkbcommon-x11-0 libx11-xcb1 libxcursor1 \
-	libxi6 libxrandr2
+	libxi6 libxrandr2 at-spi2-core
 
 # To test screens: a display made of air, and libvpx's own coder, which the capture client needs to
 # run. (What plays the exports, ffmpeg, is above.)
@@ -55,7 +56,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-build setup-image setup-bench run test sim cuts check deny bench crash golden fuzz \
-	scan deb install image test-image deb-desktop pictures-desktop
+	scan deb install image test-image deb-desktop test-deb-desktop pictures-desktop
 
 help: ## list these words
 	@echo 'make WORD, where WORD is one of:'
@@ -209,3 +210,6 @@ pictures-desktop: setup ## take the pictures of docs/desktop.md anew
 deb-desktop: setup-build ## make the package of the agents' client
 	cargo build $(PROFILE) -p desktop --bin hushbox-desktop
 	desktop/package/deb.sh $(TARGET)/release/hushbox-desktop $(TARGET)
+
+test-deb-desktop: deb-desktop ## try that package in a Debian that has nothing else (root, mmdebstrap)
+	desktop/package/try.sh $(TARGET)/hushbox-desktop_*.deb

@@ -70,13 +70,16 @@ impl Recorder {
         (expects && disabled).then(|| format!("screen: {}", self.screen_disabled(agent)))
     }
 
-    /// Whether two states differ in anything but the running time of a blackout.
+    /// Whether two states differ in anything but the running time of a blackout: of a note, its
+    /// numbers are no news, another note is.
     fn differ(old: &AgentState, new: &AgentState) -> bool {
         let mut same_time = new.clone();
         same_time.blackout_ms = old.blackout_ms;
-        let (old_note, new_note) = (old.note.is_some(), new.note.is_some());
-        same_time.note.clone_from(&old.note);
-        same_time != *old || old_note != new_note
+        let words = |note: &str| note.replace(|c: char| c.is_ascii_digit(), "");
+        if old.note.as_deref().map(words) == new.note.as_deref().map(words) {
+            same_time.note.clone_from(&old.note);
+        }
+        same_time != *old
     }
 
     /// Hands out everything that may be said now, to each session in its turn.
