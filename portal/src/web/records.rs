@@ -131,7 +131,7 @@ pub async fn list(
         Err(failure) => (Vec::new(), 0, failure.text),
     };
     let all = found.len();
-    let before = found.last().filter(|_| all == limit).and_then(|last| just_after(last));
+    let before = found.last().filter(|_| all == limit).and_then(just_after);
     let (found, unread) = match field.is_empty() {
         true => (found, 0),
         false => holding(&mut talk, found, &field).await?,
