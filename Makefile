@@ -11,8 +11,8 @@ CHECKS ?= ../shared/checks
 PROFILE := --release
 
 # To build: a C compiler with its headers and cmake for the bundled libopus, pkg-config to find
-# alsa-lib, alsa-lib's headers for the sound cards, libvpx for the screen capture client.
-PACKAGES_BUILD := gcc libc6-dev cmake pkg-config libasound2-dev libvpx-dev
+# alsa-lib, alsa-lib's headers for the sound cards.
+PACKAGES_BUILD := gcc libc6-dev cmake pkg-config libasound2-dev
 # To test: a sound server with cards made of air, and alsa-lib's way to it (pulseaudio,
 # pulseaudio-utils, libasound2-plugins, alsa-utils); speech that nobody has to record (espeak-ng);
 # tools that are not ours to listen to exports (sox, opus-tools, ffmpeg); the outside checks
@@ -23,6 +23,9 @@ PACKAGES_TEST := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils espea
 # To make the appliance's image (mmdebstrap and what writes disks into files), and to boot it.
 PACKAGES_IMAGE := mmdebstrap mtools dosfstools fdisk e2fsprogs cpio binutils kmod zstd \
 	qemu-system-x86 ovmf
+# The same for 64-bit ARM, built here.
+PACKAGES_ARM := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static arch-test \
+	qemu-system-arm qemu-efi-aarch64
 
 # To test the portal: a browser and its driver, a font, a mail server; kill (procps).
 PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-aiosmtpd procps
@@ -34,8 +37,9 @@ PACKAGES_DESKTOP := xvfb openbox dbus xfce4-panel dunst xdotool imagemagick font
 	adwaita-icon-theme libgl1-mesa-dri libgl1 libegl1 libxkbcommon-x11-0 libx11-xcb1 libxcursor1 \
 	libxi6 libxrandr2
 
-# To test screens: a display made of air. (What plays the exports, ffmpeg, is above.)
-PACKAGES_SCREEN := xvfb
+# To test screens: a display made of air, and libvpx's own coder, which the capture client needs to
+# run. (What plays the exports, ffmpeg, is above.)
+PACKAGES_SCREEN := xvfb vpx-tools
 
 # To attack the portal: a scanner that is not ours.
 PACKAGES_SCAN := wapiti
@@ -67,7 +71,8 @@ setup: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_TEST) $(PACKAGES_PORTAL) $(PACKA
 	$(PACKAGES_SCREEN)
 setup-build: PACKAGES := $(PACKAGES_BUILD)
 setup-image: # the same, and what makes and boots images
-setup-image: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_IMAGE)
+setup-image: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_IMAGE) \
+	$(if $(filter arm64,$(ARCH)),$(PACKAGES_ARM))
 setup-bench: # the same, and what is measured beside the box
 setup-scan: # what make scan needs besides
 setup-scan: PACKAGES := $(PACKAGES_SCAN)
@@ -115,7 +120,7 @@ test: setup ## run every test, then the independent checks where they are presen
 SEEDS ?= 1000
 
 sim: setup ## run the whole box by chance, SEEDS times, and say how much the cuts cost
-	SEEDS=$(SEEDS) cargo test $(PROFILE) --test simulation -- --nocapture
+	SEEDS=$(SEEDS) cargo test $(PROFILE) --test simulation --test sim_screens -- --nocapture
 
 cuts: setup ## pull the plug at every job of the disk, and once more right after
 	cargo test $(PROFILE) --test cuts -- --include-ignored --nocapture
@@ -141,26 +146,39 @@ deb: setup-build ## make the Debian package for this machine, in target/deb
 	cargo build $(PROFILE) --bins
 	board/deb/build $$(dpkg --print-architecture) $(TARGET)/release $(TARGET)/deb
 
-install: deb ## install it here, as a service (as root); again to upgrade
-	apt-get install -y --no-install-recommends --reinstall \
-		$$(ls -t $(abspath $(TARGET))/deb/hushbox_*_$$(dpkg --print-architecture).deb | head -n 1)
+# With DESTDIR only the files, into that folder: no user, no service, no configuration of this machine.
+install: deb ## install it here, as a service (as root); again to upgrade; DESTDIR=… for files only
+	@package=$$(ls -t $(abspath $(TARGET))/deb/hushbox_*_$$(dpkg --print-architecture).deb | head -n 1); \
+	if [ -n "$(DESTDIR)" ]; then mkdir -p "$(DESTDIR)" && dpkg-deb -x "$$package" "$(DESTDIR)"; \
+	else apt-get install -y --no-install-recommends --reinstall "$$package"; fi
 
 # The appliance, see docs/operations.md. As root, because the packages are unpacked as root.
-image: setup-image ## make the appliance's disk image (as root), in target/image
-	cargo build $(PROFILE) --bins
-	board/deb/build amd64 $(TARGET)/release $(TARGET)/deb
-	board/image/build $$(ls -t $(TARGET)/deb/hushbox_*_amd64.deb | head -n 1) \
-		$(TARGET)/image/hushbox-amd64.img
+ARCH ?= amd64
+image: setup-image ## make the appliance's disk image (as root), in target/image; ARCH=arm64 too
+	if [ $(ARCH) = "$$(dpkg --print-architecture)" ]; then \
+		cargo build $(PROFILE) --bins && \
+		board/deb/build $(ARCH) $(TARGET)/release $(TARGET)/deb; \
+	else board/image/cross $(ARCH) $(TARGET); fi
+	board/image/build $(ARCH) $$(ls -t $(TARGET)/deb/hushbox_*_$(ARCH).deb | head -n 1) \
+		$(TARGET)/image/hushbox-$(ARCH).img
 
 # Emulated machines, without KVM: half an hour and more. What it showed last, with its date and
-# commit, is kept in docs/image-tests.md.
+# commit, is kept in docs/image-tests.md. With ARCH=arm64 it is the short story of that image, which
+# brings a player from Debian's packages for ARM.
 CUTS ?= 50
+STORIES_amd64 := --skip arm64
+STORIES_arm64 := arm64
+PLAYER_arm64 := $(abspath $(TARGET))/alsa-utils-arm64/usr/bin/aplay
 test-image: image setup ## boot the image, live with it, and pull its plug CUTS times (as root)
-	board/deb/build amd64 $(TARGET)/release $(TARGET)/deb-next 99.0.0
-	CUTS=$(CUTS) HUSHBOX_IMAGE=$(abspath $(TARGET))/image/hushbox-amd64.img \
-		HUSHBOX_PACKAGE=$(abspath $(TARGET))/deb-next/hushbox_99.0.0_amd64.deb \
-		HUSHBOX_REPORT=$(abspath $(TARGET))/image-tests.md \
-		cargo test --test appliance -- --ignored --nocapture --test-threads 1
+	[ $(ARCH) = amd64 ] || board/image/apt $(ARCH) /var/tmp/hushbox-image/$(ARCH)/apt \
+		fetch $(TARGET)/alsa-utils-$(ARCH) alsa-utils
+	[ $(ARCH) != amd64 ] || board/deb/build amd64 $(TARGET)/release $(TARGET)/deb-next 99.0.0
+	CUTS=$(CUTS) HUSHBOX_IMAGE=$(abspath $(TARGET))/image/hushbox-$(ARCH).img \
+		HUSHBOX_PACKAGE=$(if $(filter amd64,$(ARCH)),$(abspath \
+			$(TARGET))/deb-next/hushbox_99.0.0_amd64.deb) \
+		HUSHBOX_PLAYER=$(PLAYER_$(ARCH)) HUSHBOX_REPORT=$(abspath $(TARGET))/image-tests.md \
+		cargo test --test appliance -- --ignored --nocapture --test-threads 1 \
+		$(STORIES_$(ARCH))
 
 deny: ## check licences and sources of what is depended on; advisories, where they can be reached
 	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny

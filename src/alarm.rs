@@ -191,6 +191,11 @@ impl Code {
         TABLE.iter().find(|row| row.code.number() == number).map(|row| row.code)
     }
 
+    /// Every code there is, by number.
+    pub fn all() -> impl Iterator<Item = Code> {
+        TABLE.iter().map(|row| row.code)
+    }
+
     fn row(self) -> &'static Row {
         let row = TABLE.iter().find(|row| row.code == self);
         row.unwrap_or(&TABLE[0])

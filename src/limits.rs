@@ -166,9 +166,13 @@ pub const STOP_DOWN_MS: u64 = 3000;
 pub const SCREEN_MARGIN_MS: u64 = 250;
 pub const SCREEN_AHEAD_MS: u64 = 2 * SCREEN_MARGIN_MS;
 
+/// When the box's clock steps by this much, screen capture clients have to come back and measure it
+/// anew: the margin covers the rest.
+pub const SCREEN_STEP_MS: u64 = SCREEN_MARGIN_MS / 2;
+
 /// A piece that is older than this and twice the holdback cannot be sorted in any more: the client
-/// holds it back for lead and margin, it lasts some seconds, and a network may be slow.
-pub const SCREEN_LATE_MS: u64 = 15_000;
+/// holds it back for lead and margin, it lasts up to half a minute, and a network may be slow.
+pub const SCREEN_LATE_MS: u64 = 45_000;
 
 /// A gap that is shorter is none: the picture from before still stands. Five pictures at the
 /// slowest rate that is usual, and what a client needs to begin.
@@ -176,7 +180,7 @@ pub const SCREEN_JOIN_MS: u64 = 1000;
 
 /// Longest piece of video. What has no video is written down after `SCREEN_REST_MS`, in parts of
 /// at most `SCREEN_PASS_MS`.
-pub const SCREEN_PIECE_MS: u32 = 10_000;
+pub const SCREEN_PIECE_MS: u32 = 40_000;
 pub const SCREEN_REST_MS: u64 = 5000;
 pub const SCREEN_PASS_MS: u64 = 600_000;
 const _: () = assert!((SCREEN_PIECE_MS as u64) + SCREEN_JOIN_MS < 60_000);

@@ -48,7 +48,7 @@ mod tapes;
 mod trial;
 mod undurable;
 
-pub use about::About;
+pub use about::{About, TimeSync};
 pub use boot::{Boot, Cut};
 pub use doors::TurnedAway;
 pub use recording::{Chunk, Recording, Tape};
@@ -426,7 +426,7 @@ impl Recorder {
         self.channels.iter().position(|channel| channel.board == board).map(ChannelIndex)
     }
 
-    /// A step of the wall clock is told; nothing but times for people depends on it.
+    /// A step of the wall clock is told; nothing but times for people and screens depends on it.
     fn watch_clock(&mut self, now: Now) {
         let mono_ms = i64::try_from(now.mono.0 / 1000).unwrap_or(i64::MAX);
         let offset_ms = now.wall.0.saturating_sub(mono_ms);
@@ -436,6 +436,9 @@ impl Recorder {
             self.raise(now, crate::alarm::Code::ClockStep, "", text);
         }
         self.clock_offset_ms = offset_ms;
+        if step_ms.unsigned_abs() >= limits::SCREEN_STEP_MS {
+            self.cut_screen_clients(now);
+        }
     }
 
     /// How many envelopes are kept in stock.

@@ -25,6 +25,7 @@ pub mod session;
 mod setup;
 pub mod signal;
 pub mod start;
+mod time_sync;
 pub mod tls;
 mod trial;
 pub mod typist;

@@ -78,6 +78,11 @@ fn masked(screen: &str) -> String {
             (true, false) => line.chars().take(17).collect::<String>() + " …",
             (false, false) => line.to_owned(),
         };
+        // How many are left is how well the rows of measurements fit.
+        if let Some((_, how)) = line.split_once(" more lines") {
+            text += &format!("-- … more lines{}\n", how.trim_end());
+            continue;
+        }
         let words =
             line.split(' ').map(|word| match word.bytes().filter(u8::is_ascii_digit).count() {
                 0..=4 => word.to_owned(),
@@ -122,7 +127,7 @@ fn h2_a_technician_sees_these_screens() {
     say(&mut terminal, "help");
     terminal.on_seeing("more lines", "");
     compare("help", &terminal);
-    terminal.types("q\n");
+    terminal.types("q");
     for channel in [2, 3] {
         feed.ok(&format!("call start device={} call=c{channel}", 1000 + channel));
         feed.ok(&format!("record start device={}", 1000 + channel));
@@ -147,7 +152,7 @@ fn h2_a_technician_sees_these_screens() {
     say(&mut terminal, "selftest");
     terminal.sees("the report's end", |screen| screen.contents().contains("more lines"));
     compare("selftest", &terminal);
-    terminal.types("q\n");
+    terminal.types("q");
     terminal.on_seeing("hushbox> ", "exit\r");
     assert_eq!(terminal.ends(), Some(0));
 }

@@ -12,51 +12,18 @@ use hushbox::span::{Fate, Loss};
 use hushbox::store::fact::RecordingEnd;
 use hushbox::store::index::Record;
 use hushbox::store::seal;
-use protocol::Kind;
 use sim::SimBox;
 use sim::audio::Chance;
 use sim::disk::Refuse;
+use sim::site::{Site, answer, value};
 
-const CONFIG: &str = r#"
-[box]
-name = "box-01"
-data = "data"
-[on_demand]
-enabled = true
-[audio]
-codec = "pcm"
-wrapup_s = 5
-[[board]]
-name = "demo"
-kind = "sim"
-rate = 8000
-buffer_ms = 200
-activity = "cti"
-channels = [
-  { id = 1, device = "1001", sides = "mono", source = "x.wav" },
-  { id = 2, device = "1002", sides = "mono", source = "x.wav" },
-]
-[[role]]
-name = "agent"
-permissions = ["record.start", "record.stop", "blackout", "update.1"]
-[[role]]
-name = "chief"
-permissions = ["records.all", "play", "admin", "protect"]
-[[agent]]
-username = "jdoe"
-phones = ["1001"]
-roles = ["agent"]
-[[agent]]
-username = "mary"
-phones = ["1002"]
-roles = ["agent"]
-[[agent]]
-username = "chief"
-roles = ["agent", "chief"]
-[[schedule]]
-name = "on demand"
-type = "on-demand"
-"#;
+fn site() -> Site {
+    let site = Site::new().audio("wrapup_s = 5");
+    let site = site.role("agent", "record.start record.stop blackout update.1");
+    let site = site.role("chief", "records.all play admin protect");
+    let site = site.agent("jdoe", "1001", "agent").agent("mary", "1002", "agent");
+    site.agent("chief", "", "agent chief")
+}
 
 const EIO: DiskError = DiskError::Failed(5);
 const EROFS: DiskError = DiskError::Failed(30);
@@ -67,18 +34,6 @@ struct Story {
     agent: u32,
     feed: u32,
     watcher: u32,
-}
-
-/// The value of a key in a line.
-fn value(line: &str, key: &str) -> String {
-    let at = line.find(&format!(" {key}=")).expect(key) + key.len() + 2;
-    line[at..].split(' ').next().unwrap().to_string()
-}
-
-/// The answer among what was sent.
-fn answer(lines: &[String]) -> &str {
-    let is = |line: &&String| line.starts_with("ok") || line.starts_with("err");
-    lines.iter().rfind(is).map_or("", String::as_str)
 }
 
 /// Refuses every job that writes.
@@ -97,8 +52,8 @@ fn one_sync() -> Refuse {
 }
 
 impl Story {
-    fn new(config: &str) -> Story {
-        let sim = SimBox::new(config, 3);
+    fn new(site: &Site) -> Story {
+        let sim = SimBox::new(&site.toml(), 3);
         let mut story = Story { sim, agent: 0, feed: 0, watcher: 0 };
         story.log_in();
         story
@@ -106,12 +61,9 @@ impl Story {
 
     fn log_in(&mut self) {
         let sim = &mut self.sim;
-        self.agent = sim.client(&[Kind::Agent]);
-        self.feed = sim.client(&[Kind::Cti]);
-        self.watcher = sim.client(&[Kind::Monitor]);
-        sim.say(self.agent, "hello agent user=jdoe");
-        sim.say(self.feed, "hello cti");
-        sim.say(self.watcher, "hello monitor");
+        self.agent = sim.hello("agent user=jdoe");
+        self.feed = sim.hello("cti");
+        self.watcher = sim.hello("monitor");
         sim.say(self.watcher, "watch");
     }
 
@@ -138,20 +90,8 @@ impl Story {
         answer(&lines).to_string()
     }
 
-    /// Numbers of the alarms raised since the last look; those that are over are negative.
     fn alarms(&mut self) -> Vec<i32> {
-        let lines = self.sim.news(self.watcher);
-        let told = lines.iter().filter_map(|line| {
-            let (_, word) = line.split_once(" what=alarm")?;
-            let number: i32 = value(line, "alarm").parse().ok()?;
-            Some(if word.starts_with("-over") { -number } else { number })
-        });
-        told.collect()
-    }
-
-    fn assert_clean(&self) {
-        let report = self.sim.verify();
-        assert!(report.is_clean(), "{report:#?}");
+        self.sim.alarms(self.watcher)
     }
 
     /// The records that go on from this one, in order, with it.
@@ -197,7 +137,7 @@ impl Story {
 #[test]
 fn h4_a_file_that_refuses_is_left_and_the_recording_goes_on_in_another() {
     for (error, number) in [(EIO, 402), (DiskError::Full, 401)] {
-        let mut story = Story::new(CONFIG);
+        let mut story = Story::new(&site());
         let id = story.record();
         story.sim.run_ms(6000);
         let path = format!("{id}.hbm");
@@ -215,14 +155,14 @@ fn h4_a_file_that_refuses_is_left_and_the_recording_goes_on_in_another() {
         assert_eq!(frames.iter().sum::<u64>(), 8000 * 10);
         assert_eq!(story.lost(&id), 0);
         assert_eq!(story.parts(), 1, "the journal is well");
-        story.assert_clean();
+        story.sim.assert_clean();
     }
 }
 
 #[test]
 fn h4_after_a_failed_sync_everything_is_told_again_in_new_files() {
     for codec in ["pcm", "ulaw", "opus"] {
-        let mut story = Story::new(&CONFIG.replace("pcm", codec));
+        let mut story = Story::new(&site().codec(codec));
         let id = story.record();
         story.sim.run_ms(6000);
         // The fact of the field is under way when the sync fails, and its page is lost.
@@ -242,19 +182,19 @@ fn h4_after_a_failed_sync_everything_is_told_again_in_new_files() {
         // What Opus had not given yet when it was cut.
         assert!(story.lost(&id) < 160, "{}", story.lost(&id));
         assert_eq!(chain[0].fields.len(), 1, "what was acknowledged is there");
-        story.assert_clean();
+        story.sim.assert_clean();
         story.sim.restart(true);
         story.sim.run_ms(1000);
-        story.assert_clean();
+        story.sim.assert_clean();
         story.sim.restart(false);
-        story.assert_clean();
+        story.sim.assert_clean();
         assert_eq!(story.chain(&id).len(), 2);
     }
 }
 
 #[test]
 fn h4_a_recording_whose_first_sync_fails_keeps_its_fields_under_a_key_that_is_there() {
-    let mut story = Story::new(&CONFIG.replace("[[board]]", "[store]\nseal = true\n[[board]]"));
+    let mut story = Story::new(&site().store("seal = true"));
     story.sim.say(story.feed, "call start device=1001 call=c1 ani=555100");
     story.sim.run_ms(2000);
     story.sim.disk.delay_us = 100_000;
@@ -277,13 +217,13 @@ fn h4_a_recording_whose_first_sync_fails_keeps_its_fields_under_a_key_that_is_th
     let numbers = seal::open_numbers(Some(&key), &last.began.numbers).unwrap();
     assert_eq!(numbers.ani.as_deref(), Some("555100"));
     story.check_chain(&id);
-    story.assert_clean();
+    story.sim.assert_clean();
 }
 
 #[test]
 fn h4_g5_a_disk_that_is_away_is_survived_in_memory_and_goes_on_when_it_is_back() {
     for error in [EIO, EROFS, DiskError::Full] {
-        let mut story = Story::new(CONFIG);
+        let mut story = Story::new(&site());
         let id = story.record();
         story.sim.run_ms(6000);
         story.sim.disk.refuse = Some(writes(error));
@@ -318,13 +258,13 @@ fn h4_g5_a_disk_that_is_away_is_survived_in_memory_and_goes_on_when_it_is_back()
         let masked: Vec<_> = last.spans().iter().filter(|s| s.fate == Fate::Masked).collect();
         assert_eq!(masked.len(), 1);
         assert_eq!((masked[0].from.0, masked[0].to.0), (52_800, 72_000));
-        story.assert_clean();
+        story.sim.assert_clean();
     }
 }
 
 #[test]
 fn h4_when_the_rings_are_full_new_audio_is_lost_and_counted() {
-    let mut story = Story::new(CONFIG);
+    let mut story = Story::new(&site());
     let id = story.record();
     story.sim.run_ms(6000);
     story.sim.disk.refuse = Some(writes(EIO));
@@ -340,12 +280,12 @@ fn h4_when_the_rings_are_full_new_audio_is_lost_and_counted() {
     let lost = last.ended.as_ref().unwrap().ledger.lost;
     assert_eq!(lost[Loss::Ring as usize], story.lost(&id), "it is said why");
     assert!((8000 * 7..8000 * 12).contains(&story.lost(&id)), "{}", story.lost(&id));
-    story.assert_clean();
+    story.sim.assert_clean();
 }
 
 #[test]
 fn h3_the_plug_pulled_while_the_disk_is_away_costs_nothing_that_was_acknowledged() {
-    let mut story = Story::new(CONFIG);
+    let mut story = Story::new(&site());
     let id = story.record();
     story.sim.run_ms(6000);
     story.ask("update 1 \"Jane Doe\"");
@@ -359,12 +299,12 @@ fn h3_the_plug_pulled_while_the_disk_is_away_costs_nothing_that_was_acknowledged
     let chain = story.chain(&id);
     assert_eq!(chain[0].ended.as_ref().unwrap().end, RecordingEnd::Power);
     assert_eq!((chain.len(), chain[0].fields.len()), (2, 1));
-    story.assert_clean();
+    story.sim.assert_clean();
 }
 
 #[test]
 fn h4_a_stop_that_the_disk_does_not_take_ends_all_the_same() {
-    let mut story = Story::new(CONFIG);
+    let mut story = Story::new(&site());
     story.record();
     story.sim.run_ms(6000);
     story.sim.disk.refuse = Some(writes(EIO));
@@ -383,7 +323,7 @@ fn h4_a_day_whose_file_cannot_be_begun_begins_in_the_next_part() {
     let sync = |job: &Job| matches!(job, Job::Sync { .. });
     let kinds: [fn(&Job) -> bool; 3] = [create, append, sync];
     for kind in kinds {
-        let mut story = Story::new(CONFIG);
+        let mut story = Story::new(&site());
         let id = story.record();
         story.before_midnight(1000);
         story.sim.run_ms(800);
@@ -401,9 +341,9 @@ fn h4_a_day_whose_file_cannot_be_begun_begins_in_the_next_part() {
         assert!(story.sim.disk.live.contains_key("journal/2026-11-23.1.hbj"));
         assert_eq!(story.check_chain(&id).len(), 2);
         assert_eq!(story.lost(&id), 0);
-        story.assert_clean();
+        story.sim.assert_clean();
         story.sim.restart(true);
-        story.assert_clean();
+        story.sim.assert_clean();
         assert_eq!(story.chain(&id)[0].fields.len(), 1, "what was acknowledged is there");
     }
 }
@@ -420,12 +360,10 @@ fn media(making: bool, error: DiskError) -> Refuse {
     })
 }
 
-const FULL_TIME: &str = "[[schedule]]\nname = \"all\"\ntype = \"percentage\"\npercent = 100\n";
-
 #[test]
 fn h4_a_file_that_cannot_be_made_is_tried_again_until_it_can() {
     for making in [true, false] {
-        let mut story = Story::new(&format!("{CONFIG}{FULL_TIME}"));
+        let mut story = Story::new(&site().full_time());
         story.sim.disk.refuse = Some(media(making, DiskError::Failed(2)));
         story.sim.say(story.feed, "call start device=1001 call=c1 ani=555100");
         let first = story.sim.journal().list(&Default::default()).next().unwrap().id().to_string();
@@ -446,14 +384,14 @@ fn h4_a_file_that_cannot_be_made_is_tried_again_until_it_can() {
         assert_eq!(frames.iter().sum::<u64>(), if making { 8000 * 6 } else { 8000 * 13 });
         assert!(story.alarms().contains(&-402));
         assert_eq!(story.lost(&first) > 0, !making, "the ring holds some seconds");
-        story.assert_clean();
+        story.sim.assert_clean();
     }
 }
 
 #[test]
 fn h4_who_is_promised_a_recording_that_no_disk_takes_is_refused() {
     for making in [true, false] {
-        let mut story = Story::new(CONFIG);
+        let mut story = Story::new(&site());
         story.sim.say(story.feed, "call start device=1001 call=c1 ani=555100");
         story.sim.run_ms(1000);
         story.sim.disk.refuse = Some(media(making, EIO));
@@ -474,14 +412,14 @@ fn h4_who_is_promised_a_recording_that_no_disk_takes_is_refused() {
         story.sim.run_ms(1000);
         story.hang_up();
         story.sim.stored(&id).check(&story.sim);
-        story.assert_clean();
+        story.sim.assert_clean();
     }
 }
 
 #[test]
 fn h4_a_press_that_was_refused_is_not_made_good_by_a_start() {
     for making in [true, false] {
-        let mut story = Story::new(CONFIG);
+        let mut story = Story::new(&site());
         story.sim.say(story.feed, "call start device=1001 call=c1 ani=555100");
         story.sim.disk.refuse = Some(media(making, EIO));
         assert!(story.ask("record start").starts_with("err storage"));
@@ -493,14 +431,14 @@ fn h4_a_press_that_was_refused_is_not_made_good_by_a_start() {
         let status = story.sim.say(story.agent, "status").join(" ");
         assert!(status.contains("call=c1") && status.contains("recording=off"), "{status}");
         story.hang_up();
-        story.assert_clean();
+        story.sim.assert_clean();
     }
 }
 
 #[test]
 fn h4_a_schedule_keeps_trying_where_a_press_was_refused() {
     for making in [true, false] {
-        let mut story = Story::new(&format!("{CONFIG}{FULL_TIME}"));
+        let mut story = Story::new(&site().full_time());
         story.sim.disk.delay_us = 100_000;
         story.sim.disk.refuse = Some(media(making, EIO));
         story.sim.send(story.feed, b"call start device=1001 call=c1\n");
@@ -519,13 +457,13 @@ fn h4_a_schedule_keeps_trying_where_a_press_was_refused() {
         let said = story.ask("record start");
         assert_eq!(value(&said, "reasons"), "agent,schedule");
         story.hang_up();
-        story.assert_clean();
+        story.sim.assert_clean();
     }
 }
 
 /// One story on a disk that refuses one job in so many, and loses power in the middle of it.
 fn mischief(seed: u64) {
-    let mut story = Story::new(CONFIG);
+    let mut story = Story::new(&site());
     let mut chance = Chance::new(seed);
     let mut odds = Chance::new(seed + 1000);
     story.sim.disk.delay_us = [0, 5000, 90_000][chance.below(3)];
@@ -569,7 +507,7 @@ fn mischief(seed: u64) {
     story.sim.run_ms(3000);
     story.sim.say(story.feed, "call stop device=1001 call=c1");
     story.sim.run_ms(2000);
-    story.assert_clean();
+    story.sim.assert_clean();
     let journal = story.sim.journal();
     for id in &began {
         let kept = story.chain(id).iter().any(|part| part.ended.as_ref().unwrap().size > 0);

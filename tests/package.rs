@@ -45,6 +45,10 @@ fn the_configuration_of_the_package_is_right_and_lies_where_the_unit_may_write()
     for line in ["Type=notify", "WatchdogSec=", "Restart=always", "StateDirectory=hushbox"] {
         assert!(unit.contains(line), "{line}");
     }
+    // The console changes the configuration, and nothing else that lies there.
+    let line = |wanted: &str| unit.lines().any(|line| line == wanted);
+    assert!(line("ProtectSystem=strict") && line("ReadWritePaths=-/etc/hushbox"));
+    assert!(line("ReadOnlyPaths=-/etc/hushbox/portal.toml"));
 }
 
 #[test]

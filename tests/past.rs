@@ -13,53 +13,18 @@ use hushbox::store::journal::{Item, JournalReader};
 use hushbox::store::layout;
 use hushbox::store::summary::{Damaged, Header, Row, Shelf, Summary, mend};
 use hushbox::time::Wall;
-use protocol::Kind;
 use sim::SimBox;
 use sim::disk::{Refuse, SimDisk};
+use sim::site::{Site, pair};
 
-const CONFIG: &str = r#"
-[box]
-name = "box-01"
-data = "data"
-[on_demand]
-enabled = true
-[audio]
-codec = "pcm"
-wrapup_s = 30
-[[board]]
-name = "demo"
-kind = "sim"
-rate = 8000
-buffer_ms = 200
-activity = "cti"
-channels = [
-  { id = 1, device = "1001", sides = "mono", source = "x.wav" },
-  { id = 2, device = "1002", sides = "mono", source = "x.wav" },
-]
-[[role]]
-name = "agent"
-permissions = ["record.start", "record.stop", "blackout", "update.1", "records.own"]
-[[role]]
-name = "boss"
-permissions = ["records.all", "play", "protect", "admin"]
-[[agent]]
-username = "jdoe"
-phones = ["1001"]
-roles = ["agent"]
-[[agent]]
-username = "mroe"
-phones = ["1002"]
-roles = ["agent"]
-[[agent]]
-username = "boss"
-roles = ["boss"]
-[[schedule]]
-name = "on demand"
-type = "on-demand"
-retention_days = 4
-[fields]
-1 = "Caller name"
-"#;
+fn config() -> String {
+    let site = Site::new().audio("wrapup_s = 30");
+    let site = site.role("agent", "record.start record.stop blackout update.1 records.own");
+    let site = site.role("boss", "records.all play protect admin");
+    let site = site.agent("jdoe", "1001", "agent").agent("mroe", "1002", "agent");
+    let site = site.agent("boss", "", "boss").schedule("retention_days = 4");
+    site.more("[fields]\n1 = \"Caller name\"").toml()
+}
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -86,23 +51,17 @@ struct Story {
 
 impl Story {
     fn new() -> Story {
-        let sim = SimBox::new(CONFIG, 7);
+        let sim = SimBox::new(&config(), 7);
         let mut story = Story { sim, jdoe: 0, mroe: 0, cti: 0, boss: 0, calls: 0 };
         story.connect();
         story
     }
 
     fn connect(&mut self) {
-        let hello = |sim: &mut SimBox, kind: Kind, line: &str| {
-            let client = sim.client(&[kind]);
-            let said = sim.say(client, line);
-            assert!(said.iter().any(|said| said.starts_with("ok ")), "{line}: {said:?}");
-            client
-        };
-        self.jdoe = hello(&mut self.sim, Kind::Agent, "hello agent user=jdoe");
-        self.mroe = hello(&mut self.sim, Kind::Agent, "hello agent user=mroe");
-        self.cti = hello(&mut self.sim, Kind::Cti, "hello cti");
-        self.boss = hello(&mut self.sim, Kind::Supervisor, "hello supervisor user=boss");
+        self.jdoe = self.sim.hello("agent user=jdoe");
+        self.mroe = self.sim.hello("agent user=mroe");
+        self.cti = self.sim.hello("cti");
+        self.boss = self.sim.hello("supervisor user=boss");
         self.sim.run_ms(200);
     }
 
@@ -119,10 +78,7 @@ impl Story {
         self.ask(self.cti, &call);
         self.sim.run_ms(100);
         let agent = if device == "1001" { self.jdoe } else { self.mroe };
-        let said = self.ask(agent, "record start");
-        let ok = said.iter().find(|line| line.starts_with("ok ")).expect("an ok");
-        let id = ok.split("recording=").nth(1).unwrap().split(' ').next().unwrap();
-        id.to_string()
+        pair(&self.ask(agent, "record start"), "recording")
     }
 
     fn end(&mut self, device: &str) {
@@ -223,7 +179,7 @@ impl Story {
         mend(&mut anew, today, None).unwrap();
         assert!(anew.live == self.sim.disk.live, "made anew, summaries are the same");
         self.check_listings();
-        assert!(self.sim.verify().is_clean(), "{:#?}", self.sim.verify());
+        self.sim.assert_clean();
     }
 
     fn summary(&self, day: Day) -> Option<Summary> {

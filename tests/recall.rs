@@ -9,80 +9,36 @@
 
 mod sim;
 
-use protocol::Kind;
 use sim::SimBox;
 use sim::audio::sample;
+use sim::site::{Site, pair};
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;
 
-const CONFIG: &str = r#"
-[box]
-name = "box-01"
-data = "data"
-[on_demand]
-enabled = true
-[audio]
-codec = "pcm"
-holdback_ms = 1000
-recall = "60m"
-wrapup_s = 10
-[blackout]
-lead_ms = 500
-[store]
-seal = false
-[[board]]
-name = "demo"
-kind = "sim"
-rate = 8000
-buffer_ms = 200
-channels = [
-  { id = 1, device = "1001", sides = "mono", source = "x.wav" },
-  { id = 2, device = "1002", sides = "stereo", source = "x.wav" },
-]
-[[role]]
-name = "agent"
-permissions = ["record.start", "record.stop", "blackout", "update.1"]
-[[role]]
-name = "own"
-permissions = ["record.start", "record.stop", "notify-on-demand-only"]
-[[agent]]
-username = "jdoe"
-phones = ["1001"]
-roles = ["agent"]
-[[agent]]
-username = "asmith"
-phones = ["1002"]
-roles = ["own"]
-[[schedule]]
-name = "on demand"
-type = "on-demand"
-"#;
+fn site_of(recall: &str) -> Site {
+    let site = Site::new().audio("holdback_ms = 1000\nwrapup_s = 10");
+    let site = site.audio(&format!("recall = \"{recall}\"")).store("seal = false");
+    let site = site.more("[blackout]\nlead_ms = 500").sides(["mono", "stereo"]);
+    let site = site.role("agent", "record.start record.stop blackout update.1");
+    let site = site.role("own", "record.start record.stop notify-on-demand-only");
+    site.agent("jdoe", "1001", "agent").agent("asmith", "1002", "own")
+}
 
-const FULL_TIME: &str = "[[schedule]]\nname = \"all\"\ntype = \"percentage\"\npercent = 100\n";
+fn site() -> Site {
+    site_of("60m")
+}
 
 /// A box with an agent on 1001, one on 1002 who sees own recordings only, and a call feed.
-fn people(config: &str) -> (SimBox, u32, u32, u32) {
-    let mut sim = SimBox::new(config, 7);
-    let (a, b) = (sim.client(&[Kind::Agent]), sim.client(&[Kind::Agent]));
-    let feed = sim.client(&[Kind::Cti]);
-    sim.say(a, "hello agent user=jdoe");
-    sim.say(b, "hello agent user=asmith");
-    sim.say(feed, "hello cti");
+fn people(site: &Site) -> (SimBox, u32, u32, u32) {
+    let mut sim = SimBox::new(&site.toml(), 7);
+    let (a, b) = (sim.hello("agent user=jdoe"), sim.hello("agent user=asmith"));
+    let feed = sim.hello("cti");
     sim.run_ms(1000);
     (sim, a, b, feed)
 }
 
-/// A value of the `ok` among these lines.
-fn pair(lines: &[String], key: &str) -> String {
-    let line =
-        lines.iter().find(|line| line.starts_with("ok ")).unwrap_or_else(|| panic!("{lines:?}"));
-    let at = line.find(&format!(" {key}=")).expect(key) + key.len() + 2;
-    line[at..].split(' ').next().unwrap().to_string()
-}
-
 fn stat(sim: &mut SimBox, name: &str) -> u64 {
-    let monitor = sim.client(&[Kind::Monitor]);
-    sim.say(monitor, "hello monitor");
+    let monitor = sim.hello("monitor");
     let rows = sim.say(monitor, "stats");
     let row = rows.iter().find(|row| row.contains(&format!("name={name} "))).expect(name);
     row.rsplit('=').next().unwrap().parse().unwrap()
@@ -90,7 +46,7 @@ fn stat(sim: &mut SimBox, name: &str) -> u64 {
 
 #[test]
 fn a1_a_late_press_keeps_the_call_from_its_beginning_to_the_bit() {
-    let (mut sim, a, _, feed) = people(CONFIG);
+    let (mut sim, a, _, feed) = people(&site());
     sim.say(feed, "call start device=1001 call=c1");
     sim.run_ms(6000);
     assert!(sim.recordings().is_empty(), "nothing is on the disk before the press");
@@ -107,7 +63,7 @@ fn a1_a_late_press_keeps_the_call_from_its_beginning_to_the_bit() {
 
 #[test]
 fn g1_a_blackout_before_anybody_pressed_covers_the_recall() {
-    let (mut sim, a, _, feed) = people(CONFIG);
+    let (mut sim, a, _, feed) = people(&site());
     sim.say(feed, "call start device=1001 call=c1");
     sim.run_ms(2000);
     let on = sim.say(a, "blackout start");
@@ -128,7 +84,7 @@ fn g1_a_blackout_before_anybody_pressed_covers_the_recall() {
 
 #[test]
 fn a1_a_press_in_the_wrap_up_still_keeps_the_whole_call() {
-    let (mut sim, a, _, feed) = people(CONFIG);
+    let (mut sim, a, _, feed) = people(&site());
     sim.say(feed, "call start device=1001 call=c1");
     sim.run_ms(3000);
     sim.say(feed, "call stop device=1001 call=c1");
@@ -150,7 +106,7 @@ fn a1_a_press_in_the_wrap_up_still_keeps_the_whole_call() {
 
 #[test]
 fn a_new_call_ends_the_wrap_up_and_a_held_call_keeps_its_place() {
-    let (mut sim, a, _, feed) = people(CONFIG);
+    let (mut sim, a, _, feed) = people(&site());
     sim.say(feed, "call start device=1001 call=c1");
     sim.run_ms(2000);
     sim.say(feed, "call hold device=1001 call=c1");
@@ -172,7 +128,7 @@ fn a_new_call_ends_the_wrap_up_and_a_held_call_keeps_its_place() {
 
 #[test]
 fn a_recall_that_is_shorter_than_the_call_says_how_far_it_reaches() {
-    let (mut sim, a, _, feed) = people(&CONFIG.replace("60m", "2s"));
+    let (mut sim, a, _, feed) = people(&site_of("2s"));
     sim.say(feed, "call start device=1001 call=c1");
     sim.run_ms(10_000);
     let said = sim.say(a, "record start");
@@ -189,8 +145,8 @@ fn a_recall_that_is_shorter_than_the_call_says_how_far_it_reaches() {
 
 #[test]
 fn b2_a_press_of_an_agent_who_sees_own_recordings_only_keeps_the_call_all_the_same() {
-    let answers = |config: &str| {
-        let (mut sim, _, b, feed) = people(config);
+    let answers = |site: &Site| {
+        let (mut sim, _, b, feed) = people(site);
         sim.say(feed, "call start device=1002 call=c1");
         sim.run_ms(4000);
         let mut said = sim.say(b, "record start");
@@ -206,17 +162,17 @@ fn b2_a_press_of_an_agent_who_sees_own_recordings_only_keeps_the_call_all_the_sa
         assert!(sim.verify().is_clean());
         said.iter().chain(&sim.news(b)).map(|line| line.replace(&id, "ID")).collect::<Vec<_>>()
     };
-    assert_eq!(answers(CONFIG), answers(&format!("{CONFIG}{FULL_TIME}")));
+    assert_eq!(answers(&site()), answers(&site().full_time()));
 }
 
 #[test]
 fn no_room_costs_the_oldest_audio_and_a_reload_forgets_everything() {
-    let (mut sim, a, _, feed) = people(CONFIG);
+    let (mut sim, a, _, feed) = people(&site());
     sim.say(feed, "call start device=1001 call=c1");
     sim.run_ms(5000);
     assert!(stat(&mut sim, "hushbox_recall_bytes") >= 3 * 16000, "memory is shown");
     sim.input(hushbox::recorder::Input::Reload(Box::new(
-        hushbox::config::parse(&CONFIG.replace("60m", "off")).unwrap().0,
+        hushbox::config::parse(&site_of("off").toml()).unwrap().0,
     )));
     sim.run_ms(100);
     assert_eq!(stat(&mut sim, "hushbox_recall_bytes"), 0);
@@ -283,7 +239,7 @@ fn hits_in_memory(needles: &BTreeSet<[u8; 32]>) -> usize {
 #[test]
 fn g1_a_call_that_nobody_wanted_is_neither_on_disk_nor_in_memory() {
     // Stories run side by side in one process: this one has audio of its own.
-    let (mut sim, _, _, feed) = people(&CONFIG.replace("{ id = 1,", "{ id = 77,"));
+    let (mut sim, _, _, feed) = people(&site().ids([77, 2]));
     sim.say(feed, "call start device=1001 call=c1");
     sim.run_ms(6000);
     sim.say(feed, "call stop device=1001 call=c1");
@@ -301,7 +257,7 @@ fn g1_a_call_that_nobody_wanted_is_neither_on_disk_nor_in_memory() {
 /// What was kept back, and found no buffer at the press, waited for the next sync of audio.
 #[test]
 fn h3_what_was_kept_back_is_durable_as_soon_as_a_late_press_is_answered() {
-    let (mut sim, a, _, feed) = people(CONFIG);
+    let (mut sim, a, _, feed) = people(&site());
     sim.say(feed, "call start device=1001 call=c1");
     sim.run_ms(60_000);
     let said = sim.say(a, "record start");

@@ -10,60 +10,22 @@ use hushbox::store::journal::{Item, JournalReader};
 use hushbox::store::seal::{self, DataKey};
 use hushbox::store::{layout, media};
 use hushbox::time::Wall;
-use protocol::Kind;
 use sim::SimBox;
 use sim::audio::sample;
+use sim::site::{Site, pair};
 use std::ops::RangeInclusive;
 
-const CONFIG: &str = r#"
-[box]
-name = "box-01"
-data = "data"
-[on_demand]
-enabled = true
-[audio]
-codec = "pcm"
-wrapup_s = 5
-[store]
-seal = true
-reserve_mb = 512
-[[board]]
-name = "demo"
-kind = "sim"
-rate = 8000
-buffer_ms = 200
-activity = "cti"
-channels = [
-  { id = 1, device = "1001", sides = "mono", source = "x.wav" },
-  { id = 2, device = "1002", sides = "mono", source = "x.wav" },
-]
-[[role]]
-name = "agent"
-permissions = ["record.start", "record.stop", "blackout", "update.1"]
-[[role]]
-name = "chief"
-permissions = ["records.all", "protect", "admin", "record.start"]
-[[role]]
-name = "lead"
-permissions = ["records.all", "protect", "record.start"]
-[[agent]]
-username = "jdoe"
-phones = ["1001", "1002"]
-roles = ["agent"]
-[[agent]]
-username = "chief"
-roles = ["chief"]
-[[agent]]
-username = "lead"
-roles = ["lead"]
-[[schedule]]
-name = "on demand"
-type = "on-demand"
-retention_days = 2
-"#;
+fn site() -> Site {
+    let site = Site::new().audio("wrapup_s = 5").store("reserve_mb = 512");
+    let site = site.role("agent", "record.start record.stop blackout update.1");
+    let site = site.role("chief", "records.all protect admin record.start");
+    let site = site.role("lead", "records.all protect record.start");
+    let site = site.agent("jdoe", "1001 1002", "agent").agent("chief", "", "chief");
+    site.agent("lead", "", "lead").schedule("retention_days = 2")
+}
 
 const DAY_MS: u64 = 86_400_000;
-const CHIEF: &str = "hello supervisor user=chief";
+const CHIEF: &str = "supervisor user=chief";
 
 /// A box with an agent, a call feed and a supervisor.
 struct Story {
@@ -74,34 +36,23 @@ struct Story {
     calls: u32,
 }
 
-/// A value of the `ok` among these lines.
-fn pair(lines: &[String], key: &str) -> String {
-    let line = lines.iter().find(|line| line.starts_with("ok ")).expect("an ok");
-    let at = line.find(&format!(" {key}=")).expect(key) + key.len() + 2;
-    line[at..].split(' ').next().unwrap().to_string()
-}
-
 /// What was answered, after the news.
 fn last(lines: &[String]) -> &str {
     lines.last().expect("an answer")
 }
 
 impl Story {
-    fn new(config: &str) -> Story {
-        let mut story =
-            Story { sim: SimBox::new(config, 7), agent: 0, feed: 0, chief: 0, calls: 0 };
+    fn new(site: &Site) -> Story {
+        let sim = SimBox::new(&site.toml(), 7);
+        let mut story = Story { sim, agent: 0, feed: 0, chief: 0, calls: 0 };
         story.log_in();
         story
     }
 
     fn log_in(&mut self) {
-        let sim = &mut self.sim;
-        self.agent = sim.client(&[Kind::Agent]);
-        self.feed = sim.client(&[Kind::Cti]);
-        self.chief = sim.client(&[Kind::Supervisor]);
-        sim.say(self.agent, "hello agent user=jdoe");
-        sim.say(self.feed, "hello cti");
-        sim.say(self.chief, CHIEF);
+        self.agent = self.sim.hello("agent user=jdoe");
+        self.feed = self.sim.hello("cti");
+        self.chief = self.sim.hello(CHIEF);
     }
 
     /// A recorded call with a number and a field; its wrap-up is over.
@@ -147,11 +98,6 @@ impl Story {
         let rows = self.sim.say(self.chief, "records");
         let rows = rows.iter().filter_map(|row| row.strip_prefix("row recording="));
         rows.map(|row| row.split(' ').next().unwrap().to_string()).collect()
-    }
-
-    fn assert_clean(&self) {
-        let report = self.sim.verify();
-        assert!(report.is_clean(), "{report:#?}");
     }
 
     /// Every personal fact on the disk that some key on the disk, or of its owner, opens.
@@ -211,7 +157,7 @@ impl Story {
 
 #[test]
 fn h6_after_deletion_nothing_of_a_recording_can_be_read_any_more() {
-    let mut story = Story::new(CONFIG);
+    let mut story = Story::new(&site());
     let kept = story.record("555100", "Kept Name");
     let gone = story.record("555200", "Gone Name");
     // A call that goes on meanwhile keeps its numbers.
@@ -235,9 +181,9 @@ fn h6_after_deletion_nothing_of_a_recording_can_be_read_any_more() {
     assert_eq!(story.ids(), [kept]);
     let said = story.delete(&gone);
     assert!(last(&said).starts_with("err no-such-record"), "{said:?}");
-    story.assert_clean();
+    story.sim.assert_clean();
     story.sim.restart(true);
-    story.assert_clean();
+    story.sim.assert_clean();
     let after = story.readable();
     assert!(after.iter().any(|fact| fact == "555300"), "the call's numbers outlive a cut");
     assert!(!after.iter().any(|fact| fact == "555200" || fact == "Gone Name"), "{after:?}");
@@ -245,19 +191,19 @@ fn h6_after_deletion_nothing_of_a_recording_can_be_read_any_more() {
 
 #[test]
 fn h6_after_deletion_no_stretch_of_its_audio_is_on_the_disk() {
-    let mut story = Story::new(&CONFIG.replace("seal = true", "seal = false"));
+    let mut story = Story::new(&site().store("seal = false\nreserve_mb = 512"));
     story.sim.run_ms(1000);
     let id = story.record("555100", "Name");
     assert!(story.audible(1, 8500..=30_000) > 30, "it is there as it was heard");
     story.delete(&id);
     story.sim.run_ms(1000);
     assert_eq!(story.audible(1, 0..=90_000), 0);
-    story.assert_clean();
+    story.sim.assert_clean();
 }
 
 #[test]
 fn h6_what_is_past_its_retention_goes_within_an_hour_but_not_what_is_protected() {
-    let mut story = Story::new(CONFIG);
+    let mut story = Story::new(&site());
     let first = story.record("555100", "One");
     let held = story.record("555200", "Two");
     story.sim.say(story.chief, &format!("protect {held} on"));
@@ -277,19 +223,18 @@ fn h6_what_is_past_its_retention_goes_within_an_hour_but_not_what_is_protected()
     story.sim.run_ms(1000);
     story.days(1);
     assert!(story.ids().is_empty() && !story.has_file(&held) && !story.has_file(&later));
-    story.assert_clean();
+    story.sim.assert_clean();
 }
 
 #[test]
 fn h4_a_clock_that_jumps_ahead_deletes_nothing_for_an_hour() {
-    let mut story = Story::new(CONFIG);
+    let mut story = Story::new(&site());
     let id = story.record("555100", "One");
     story.sim.now.wall = Wall(story.sim.now.wall.0 + 30 * 86_400_000);
     story.sim.run_ms(2000);
     assert!(story.has_file(&id), "somebody has to look at the clock first");
     let alarmed = |story: &mut Story| {
-        let technician = story.sim.client(&[Kind::Monitor]);
-        story.sim.say(technician, "hello monitor");
+        let technician = story.sim.hello("monitor");
         story.sim.say(technician, "stats").iter().any(|row| row.contains("alarms_active value=1"))
     };
     assert!(alarmed(&mut story));
@@ -307,10 +252,9 @@ fn h4_a_clock_that_jumps_ahead_deletes_nothing_for_an_hour() {
 
 #[test]
 fn h6_only_an_admin_deletes_and_nothing_protected_or_unfinished() {
-    let mut story = Story::new(CONFIG);
+    let mut story = Story::new(&site());
     let id = story.record("555100", "One");
-    let lead = story.sim.client(&[Kind::Supervisor]);
-    story.sim.say(lead, "hello supervisor user=lead");
+    let lead = story.sim.hello("supervisor user=lead");
     let said = story.sim.say(lead, &format!("delete {id}"));
     assert!(last(&said).starts_with("err denied"), "{said:?}");
     let said = story.sim.say(story.agent, &format!("delete {id}"));
@@ -335,12 +279,12 @@ fn h6_only_an_admin_deletes_and_nothing_protected_or_unfinished() {
     assert!(story.has_file(&id) && !story.has_file(&live));
     let readable = story.readable();
     assert!(!readable.iter().any(|fact| fact == "555900"), "{readable:?}");
-    story.assert_clean();
+    story.sim.assert_clean();
 }
 
 #[test]
 fn h6_a_cut_between_the_fact_and_the_removal_is_finished_by_the_next_start() {
-    let mut story = Story::new(CONFIG);
+    let mut story = Story::new(&site());
     let id = story.record("555100", "One");
     // The disk stands still just before it would remove the file.
     story.sim.disk.refuse = Some(Box::new(|job, _| {
@@ -355,12 +299,12 @@ fn h6_a_cut_between_the_fact_and_the_removal_is_finished_by_the_next_start() {
     story.sim.restart(true);
     story.sim.run_ms(1000);
     assert!(!story.has_file(&id));
-    story.assert_clean();
+    story.sim.assert_clean();
 }
 
 #[test]
 fn h4_a_refused_removal_is_an_alarm_and_is_tried_again() {
-    let mut story = Story::new(CONFIG);
+    let mut story = Story::new(&site());
     let id = story.record("555100", "One");
     story.sim.disk.refuse = Some(Box::new(|job, _| {
         matches!(job, hushbox::job::Job::Remove { .. })
@@ -368,8 +312,7 @@ fn h4_a_refused_removal_is_an_alarm_and_is_tried_again() {
     }));
     story.delete(&id);
     story.sim.run_ms(1000);
-    let technician = story.sim.client(&[Kind::Monitor]);
-    story.sim.say(technician, "hello monitor");
+    let technician = story.sim.hello("monitor");
     let active = |story: &mut Story| {
         let rows = story.sim.say(technician, "status");
         rows.iter().find_map(|row| row.strip_prefix("row what=alarms active=")).unwrap() == "1"
@@ -382,7 +325,7 @@ fn h4_a_refused_removal_is_an_alarm_and_is_tried_again() {
 
 #[test]
 fn h4_below_the_reserve_deletion_hurries_before_anything_is_refused() {
-    let mut story = Story::new(CONFIG);
+    let mut story = Story::new(&site());
     let old = story.record("555100", "One");
     story.sim.pass_ms(2 * DAY_MS - 100_000);
     story.sim.run_ms(1000);

@@ -3,11 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod screens;
 mod sim;
+mod workstation;
 
 use hushbox::job::{DiskError, Job};
-use screens::{CONFIG, Desk, pair, value};
+use sim::site::{pair, value};
+use workstation::{Desk, site};
 
 /// The answer among these lines.
 fn told(lines: &[String]) -> String {
@@ -17,8 +18,8 @@ fn told(lines: &[String]) -> String {
 
 #[test]
 fn e2_audio_on_demand_records_the_screen_too() {
-    for config in [CONFIG.to_string(), CONFIG.replace("seal = false", "seal = true")] {
-        let mut desk = Desk::new(&config);
+    for seal in [false, true] {
+        let mut desk = Desk::new(&site().store(&format!("seal = {seal}")));
         assert_eq!(desk.told("capture"), "off");
         assert_eq!((desk.told("fps"), desk.told("hold_ms")), ("5".into(), "2250".into()));
         desk.call("call start device=1001 call=c1");
@@ -43,7 +44,7 @@ fn e2_audio_on_demand_records_the_screen_too() {
         desk.sim.restart(false);
         let report = desk.sim.verify();
         assert!(report.is_clean() && report.media == 2, "{report:?}");
-        assert_eq!(desk.on_disk().is_empty(), config.contains("seal = true"));
+        assert_eq!(desk.on_disk().is_empty(), seal);
     }
 }
 
@@ -51,7 +52,7 @@ fn e2_audio_on_demand_records_the_screen_too() {
 fn g1_a_blackout_hides_the_screen_from_the_lead_on() {
     let mut found = Vec::new();
     for hides in [true, false] {
-        let mut desk = Desk::new(CONFIG);
+        let mut desk = Desk::new(&site());
         desk.call("call start device=1001 call=c1");
         let id = pair(&desk.say("record start"), "recording");
         desk.watch(6);
@@ -87,7 +88,7 @@ fn g1_a_blackout_hides_the_screen_from_the_lead_on() {
 fn g1_a_press_under_the_holdback_finds_everything_in_memory() {
     // Whatever the lead, up to the holdback: nothing that it reaches has left memory.
     for lead_ms in [0, 500, 2000, 3000] {
-        let mut desk = Desk::new(CONFIG);
+        let mut desk = Desk::new(&site());
         desk.call("call start device=1001 call=c1");
         let id = pair(&desk.say("record start"), "recording");
         desk.watch(8);
@@ -105,7 +106,7 @@ fn g1_a_press_under_the_holdback_finds_everything_in_memory() {
 
 #[test]
 fn a2_e3_a_screen_by_itself_and_a_call_that_blacks_it_out() {
-    let mut desk = Desk::new(CONFIG);
+    let mut desk = Desk::new(&site());
     assert!(told(&desk.say("blackout start")).starts_with("err no-call"));
     let said = desk.say("screen start");
     let id = pair(&said, "recording");
@@ -143,7 +144,7 @@ fn a2_e3_a_screen_by_itself_and_a_call_that_blacks_it_out() {
 
 #[test]
 fn e4_a_call_that_has_the_screen_already_answers_for_it() {
-    let mut desk = Desk::new(CONFIG);
+    let mut desk = Desk::new(&site());
     desk.call("call start device=1001 call=c1");
     let call = pair(&desk.say("record start"), "recording");
     assert_eq!(pair(&desk.say("screen start"), "recording"), call);
@@ -157,7 +158,7 @@ fn e4_a_call_that_has_the_screen_already_answers_for_it() {
 
 #[test]
 fn e1_without_a_client_or_the_account_the_screen_is_disabled_and_says_why() {
-    let mut desk = Desk::new(CONFIG);
+    let mut desk = Desk::new(&site());
     let bob = desk.sim.client(&[protocol::Kind::Agent]);
     let said = desk.sim.say(bob, "hello agent user=bob");
     let said = said.join("\n");
@@ -184,8 +185,7 @@ fn e1_without_a_client_or_the_account_the_screen_is_disabled_and_says_why() {
 #[test]
 fn d4_a_screen_by_itself_needs_a_schedule_that_matches_by_user_alone() {
     for (requires, allowed) in [("users = [\"jdoe\"]", true), ("devices = [\"1001\"]", false)] {
-        let config = format!("{CONFIG}{requires}\n");
-        let said = told(&Desk::new(&config).say("screen start"));
+        let said = told(&Desk::new(&site().schedule(requires)).say("screen start"));
         assert_eq!(said.starts_with("ok "), allowed, "{said}");
         assert!(allowed || said.starts_with("err no-schedule"), "{said}");
     }
@@ -193,7 +193,7 @@ fn d4_a_screen_by_itself_needs_a_schedule_that_matches_by_user_alone() {
 
 #[test]
 fn a_client_that_dies_is_a_lost_span() {
-    let mut desk = Desk::new(CONFIG);
+    let mut desk = Desk::new(&site());
     desk.call("call start device=1001 call=c1");
     let id = pair(&desk.say("record start"), "recording");
     desk.watch(4);
@@ -213,7 +213,7 @@ fn a_client_that_dies_is_a_lost_span() {
 
 #[test]
 fn pieces_that_do_not_fit_are_refused_by_name() {
-    let mut desk = Desk::new(CONFIG);
+    let mut desk = Desk::new(&site());
     let (screen, wall) = (desk.screen, desk.sim.now.wall);
     let line = format!("segment recording=aaaaaaaaaaaaaaaa start={wall} duration_ms=10");
     let said = desk.sim.say_with(screen, &line, b"x");
@@ -240,8 +240,32 @@ fn pieces_that_do_not_fit_are_refused_by_name() {
 }
 
 #[test]
+fn g1_a_piece_that_reaches_back_behind_its_recording_is_refused() {
+    let mut desk = Desk::new(&site());
+    desk.call("call start device=1001 call=c1");
+    let id = pair(&desk.say("record start"), "recording");
+    desk.watch(3);
+    desk.say("blackout start lead_ms=0");
+    desk.sim.run_ms(3000);
+    desk.say("blackout stop");
+    desk.say("record stop");
+    desk.sim.run_ms(1000);
+    let next = pair(&desk.say("record start"), "recording");
+    assert_ne!(id, next);
+    desk.state();
+    desk.sim.run_ms(1000);
+    // It would show what was hidden in the recording before.
+    let said = desk.piece_of(&next, 4000);
+    assert!(said[0].starts_with("err bad-argument"), "{said:?}");
+    let last = desk.last();
+    desk.say("record stop");
+    desk.sim.run_ms(60_000);
+    assert!(!desk.on_disk().contains(&last));
+}
+
+#[test]
 fn memory_for_video_is_bounded_and_audio_pays_nothing() {
-    let mut desk = Desk::new(CONFIG);
+    let mut desk = Desk::new(&site());
     desk.call("call start device=1001 call=c1");
     let id = pair(&desk.say("record start"), "recording");
     let mut refused = 0;
@@ -264,7 +288,7 @@ fn memory_for_video_is_bounded_and_audio_pays_nothing() {
 
 #[test]
 fn h4_a_disk_that_fails_ends_the_screen_and_audio_goes_on() {
-    let mut desk = Desk::new(CONFIG);
+    let mut desk = Desk::new(&site());
     desk.call("call start device=1001 call=c1");
     let first = pair(&desk.say("record start"), "recording");
     desk.watch(8);
@@ -299,7 +323,7 @@ fn h4_a_disk_that_fails_ends_the_screen_and_audio_goes_on() {
 
 #[test]
 fn h6_a_deletion_takes_the_screen_too() {
-    let mut desk = Desk::new(CONFIG);
+    let mut desk = Desk::new(&site());
     desk.call("call start device=1001 call=c1");
     let id = pair(&desk.say("record start"), "recording");
     desk.watch(8);
@@ -343,12 +367,12 @@ fn script(desk: &mut Desk) {
 
 #[test]
 fn h3_g1_the_plug_is_pulled_at_every_job() {
-    let mut whole = Desk::new(CONFIG);
+    let mut whole = Desk::new(&site());
     script(&mut whole);
     let jobs = whole.sim.disk.jobs;
     assert!(jobs > 50, "{jobs}");
     for at in 1..=jobs {
-        let mut desk = Desk::new(CONFIG);
+        let mut desk = Desk::new(&site());
         desk.sim.disk.cut_at = Some(at);
         script(&mut desk);
         desk.sim.disk.cut_at = None;

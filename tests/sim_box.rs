@@ -4,55 +4,20 @@
 
 mod sim;
 
-use protocol::Kind;
 use sim::SimBox;
+use sim::site::{Site, pair};
 
-const CONFIG: &str = r#"
-[box]
-name = "box-01"
-data = "data"
-[on_demand]
-enabled = true
-[audio]
-codec = "pcm"
-[store]
-seal = false
-[[board]]
-name = "demo"
-kind = "sim"
-rate = 8000
-buffer_ms = 200
-activity = "cti"
-channels = [
-  { id = 1, device = "1001", sides = "mono", source = "x.wav" },
-  { id = 2, device = "1002", sides = "stereo", source = "x.wav" },
-]
-[[role]]
-name = "agent"
-permissions = ["record.start", "record.stop", "blackout"]
-[[agent]]
-username = "jdoe"
-phones = ["1001", "1002"]
-roles = ["agent"]
-[[schedule]]
-name = "on demand"
-type = "on-demand"
-"#;
-
-/// A value of the `ok` among these lines.
-fn pair(lines: &[String], key: &str) -> String {
-    let line = lines.iter().find(|line| line.starts_with("ok ")).expect("an ok");
-    let at = line.find(&format!(" {key}=")).expect(key) + key.len() + 2;
-    line[at..].split(' ').next().unwrap().to_string()
+fn sealed(seal: bool) -> String {
+    let site = Site::new().store(&format!("seal = {seal}")).sides(["mono", "stereo"]);
+    let site = site.role("agent", "record.start record.stop blackout");
+    site.agent("jdoe", "1001 1002", "agent").toml()
 }
 
 #[test]
 fn g1_what_is_stored_is_what_was_heard_and_a_blackout_is_silence() {
-    for config in [CONFIG.to_string(), CONFIG.replace("seal = false", "seal = true")] {
-        let mut sim = SimBox::new(&config, 1);
-        let (a, b) = (sim.client(&[Kind::Agent]), sim.client(&[Kind::Cti]));
-        sim.say(a, "hello agent user=jdoe");
-        sim.say(b, "hello cti");
+    for seal in [false, true] {
+        let mut sim = SimBox::new(&sealed(seal), 1);
+        let (a, b) = (sim.hello("agent user=jdoe"), sim.hello("cti"));
         sim.run_ms(1000);
         sim.say(b, "call start device=1002 call=c1");
         sim.run_ms(1000);
@@ -77,10 +42,8 @@ fn g1_what_is_stored_is_what_was_heard_and_a_blackout_is_silence() {
 
 #[test]
 fn h3_a_cut_box_comes_back_with_what_was_durable() {
-    let mut sim = SimBox::new(CONFIG, 2);
-    let (a, b) = (sim.client(&[Kind::Agent]), sim.client(&[Kind::Cti]));
-    sim.say(a, "hello agent user=jdoe");
-    sim.say(b, "hello cti");
+    let mut sim = SimBox::new(&sealed(false), 2);
+    let (a, b) = (sim.hello("agent user=jdoe"), sim.hello("cti"));
     sim.say(b, "call start device=1001 call=c1");
     let id = pair(&sim.say(a, "record start"), "recording");
     sim.run_ms(10_000);

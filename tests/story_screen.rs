@@ -13,9 +13,12 @@
 mod the_box;
 
 mod display;
+mod programs;
+mod watching;
 
 use display::{CARD, Display, Seen, play};
-use std::path::{Path, PathBuf};
+use programs::program;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use the_box::client::Client;
@@ -35,22 +38,6 @@ impl Drop for Station {
         drop(self.0.kill());
         drop(self.0.wait());
     }
-}
-
-/// The program, made if need be: `cargo test --workspace` has made it.
-fn program() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_hushboxd")).with_file_name("hushbox-screen");
-    if path.exists() {
-        return path;
-    }
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "screen"]);
-    let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
-    assert!(
-        built.success() && path.exists(),
-        "hushbox-screen is built: libvpx-dev is in make setup"
-    );
-    path
 }
 
 /// Where the sound is now.
@@ -77,7 +64,7 @@ fn tell(blackout: bool) -> Told {
     let mut desktop = Display::start();
     let to = format!("127.0.0.1:{}", story.port);
     let name = desktop.name();
-    let mut command = Command::new(program());
+    let mut command = Command::new(program("screen", "hushbox-screen"));
     command.current_dir(story.folder.path()).stdin(Stdio::null());
     command.args(["--to", &to, "--user", "jane", "--machine", "WS-1"]);
     let station = Station(command.arg("--display").arg(name).spawn().unwrap());
@@ -159,6 +146,7 @@ fn g1_h7_a_screen_is_in_step_with_the_sound_and_a_blackout_hides_it_everywhere()
     assert!(seen.iter().filter(dark).count() > 3);
     assert!(seen.iter().filter(dark).all(|picture| picture.black), "not black under the blackout");
     silent(&file, (told.card.0 + 200, told.card.1 - 200));
+    in_a_browser(&told, &file, middle);
     let all = search(story);
     assert!(all.iter().any(|picture| picture.count == Some(5)), "the search finds what is stored");
     assert!(all.iter().all(|picture| picture.card != Some(CARD)), "the number is on the disk");
@@ -188,6 +176,27 @@ fn in_step(told: &Told, seen: &[Seen]) {
     let middle = late[late.len() / 2];
     // What is drawn is seen at the next look, and ffmpeg shows it at the next twentieth.
     assert!(middle <= 1000 / FPS + 70, "the pictures are {middle} ms late: {late:?}");
+}
+
+/// A browser plays it, finds any moment in it, and shows black under the blackout.
+fn in_a_browser(told: &Told, file: &Path, dark_ms: u64) {
+    let seconds = |ms: u64| f64::from(u32::try_from(ms).unwrap()) / 1000.0;
+    let (before, after) = (told.counts[4].1, told.counts[20].1);
+    let moments = [seconds(after), seconds(dark_ms), seconds(before)];
+    let seen = watching::watch(file, &moments);
+    println!("{seen}");
+    let number = |at: &str| seen.pointer(at).and_then(serde_json::Value::as_f64).unwrap_or(-1.0);
+    let played = play(file);
+    let length = seconds(played.last().unwrap().ms);
+    assert!((number("/duration") - length).abs() < 1.0, "{length}: {seen}");
+    assert!(number("/ended") >= number("/duration") - 0.5, "{seen}");
+    assert!(number("/width") > 0.0 && number("/height") > 0.0, "{seen}");
+    assert!(number("/sound") > 0.5 && number("/sound_bytes") > 100.0, "{seen}");
+    for (n, moment) in moments.iter().enumerate() {
+        assert!((number(&format!("/moments/{n}/at")) - moment).abs() < 0.1, "{seen}");
+    }
+    assert!(number("/moments/0/most") > 150.0 && number("/moments/2/most") > 150.0, "{seen}");
+    assert!(number("/moments/1/most") < 8.0, "a browser shows something under it: {seen}");
 }
 
 /// Nothing is heard between these moments.

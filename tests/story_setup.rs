@@ -12,7 +12,8 @@ mod the_box;
 mod cable;
 
 use cable::{Cable, Terminal};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::process::Command;
 use the_box::TheBox;
 use the_box::client::Client;
@@ -39,7 +40,7 @@ fn config(story: &TheBox) -> String {
 #[test]
 fn h2_a_box_is_set_up_over_a_serial_cable() {
     let mut story = with_console(true);
-    let mode = std::fs::Permissions::from_mode(0o640);
+    let mode = Permissions::from_mode(0o640);
     std::fs::set_permissions(story.config(), mode).unwrap();
     let before = config(&story);
     let mut cable = Cable::plug(&story.path("tty0"));
@@ -100,6 +101,35 @@ fn h2_a_box_is_set_up_over_a_serial_cable() {
     client.ok("shutdown");
     assert!(child.wait().unwrap().success());
     story.assert_verified();
+}
+
+/// As the unit runs it: a user who owns the folder, but may give no file away.
+#[test]
+fn h2_a_service_without_privileges_sets_itself_up() {
+    const NOBODY: u32 = 65534;
+    let mut story = with_console(false);
+    story.site.under =
+        &["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--regid=0", "--groups=65534"];
+    chown(story.config(), Some(NOBODY), Some(NOBODY)).expect("tests run as root");
+    std::fs::set_permissions(story.config(), Permissions::from_mode(0o640)).unwrap();
+    story.start();
+    let mut client = story.client_over_unix(HELLO);
+    let rows = client.ask("status").rows;
+    assert!(["yes", "no", "unknown"].contains(&rows[0].get("time_sync")), "{}", rows[0].text);
+    assert!(client.ok("config set box.name cabinet-8").is("restart", "yes"));
+    let file = std::fs::metadata(story.config()).unwrap();
+    let kept = (file.uid(), file.gid(), file.mode() & 0o777);
+    assert_eq!(kept, (0, NOBODY, 0o640), "its own now, and its readers' as before");
+    assert!(config(&story).contains("name = \"cabinet-8\""));
+    // Of a group that it is not in, the file cannot be kept readable: nothing is changed.
+    chown(story.config(), None, Some(1)).unwrap();
+    std::fs::set_permissions(story.config(), Permissions::from_mode(0o644)).unwrap();
+    let refused = client.ask("config set box.name cabinet-9").end;
+    assert!(refused.text.contains("the box may not write there"), "{}", refused.text);
+    assert!(config(&story).contains("name = \"cabinet-8\""));
+    assert!(!story.path("config.toml.new").exists());
+    client.ok("shutdown");
+    assert_eq!(story.ends().code(), Some(0));
 }
 
 #[test]

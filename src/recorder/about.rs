@@ -24,8 +24,31 @@ pub struct About {
     pub recipients: Vec<String>,
     /// How the last run ended: `first`, `shutdown` or `power`.
     pub boot_reason: &'static str,
+    pub time_sync: TimeSync,
     /// Whoever started the daemon starts the machine anew, if it is told to.
     pub may_reboot: bool,
+}
+
+/// Whether the system's clock is set by a time server, or by somebody else who knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimeSync {
+    Yes,
+    No,
+    /// Nobody tells.
+    #[default]
+    Unknown,
+}
+
+impl TimeSync {
+    /// `yes`, `no` or `unknown`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            TimeSync::Yes => "yes",
+            TimeSync::No => "no",
+            TimeSync::Unknown => "unknown",
+        }
+    }
 }
 
 fn fingerprint(of: &str) -> String {
@@ -43,6 +66,23 @@ impl Recorder {
     /// Recordings are sealed to other keys from now on.
     pub fn sealed_to(&mut self, recipients: Vec<String>) {
         self.about.recipients = recipients;
+    }
+
+    /// How the system's clock is; it is told again and again.
+    pub fn set_time_sync(&mut self, found: TimeSync) {
+        if found != self.about.time_sync {
+            log::info!("the system's clock is synchronised: {}", found.word());
+        }
+        self.about.time_sync = found;
+    }
+
+    /// The same for counters; none: nobody tells.
+    pub(super) fn time_synced(&self) -> Option<bool> {
+        match self.about.time_sync {
+            TimeSync::Yes => Some(true),
+            TimeSync::No => Some(false),
+            TimeSync::Unknown => None,
+        }
     }
 
     /// The stop that was asked for is to be followed by a start of the machine.
@@ -64,6 +104,7 @@ impl Recorder {
             places if places.is_empty() => "-".to_string(),
             places => places,
         };
+        let row = row.pair("time_sync", self.about.time_sync.word());
         row.pair("boot_reason", reason).pair("listen", listen)
     }
 

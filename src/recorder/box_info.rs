@@ -307,6 +307,10 @@ impl Recorder {
         for (name, value) in rows {
             reply::row(&mut bytes).pair("name", name).pair("value", value).end();
         }
+        if let Some(synced) = self.time_synced() {
+            let row = reply::row(&mut bytes).pair("name", "hushbox_time_synchronised");
+            row.pair("value", u8::from(synced)).end();
+        }
         for (why, count) in self.doors.counters() {
             let name = format!("hushbox_turned_away_total{{why=\"{why}\"}}");
             reply::row(&mut bytes).pair("name", name).pair("value", count).end();

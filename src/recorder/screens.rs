@@ -88,6 +88,17 @@ impl Recorder {
         });
     }
 
+    /// The clock stepped: what clients measured does not hold any more, and a blackout that they
+    /// are told of would not meet what they show. Without a link they forget everything seen.
+    pub(super) fn cut_screen_clients(&mut self, now: Now) {
+        let of = |session: &&super::Session| session.kind() == Some(Kind::Screen);
+        let all: Vec<SessionId> = self.sessions.iter().filter(of).map(|s| s.id).collect();
+        for id in all {
+            self.outputs.push_back(super::Output::Cut { session: id });
+            self.gone(now, id);
+        }
+    }
+
     /// The session that captures an agent's screen (E1): the one that does already, else one on a
     /// machine where the agent is logged in, else the newest.
     pub(super) fn screen_client(&self, agent: AgentIndex) -> Option<SessionId> {

@@ -53,6 +53,7 @@ impl Daemon {
                 Answer::Trial(found) => self.recorder.handle(now, Input::TrialFound(found)),
                 Answer::Renewed(made) => self.certificate_renewed(now, made),
                 Answer::CallKey(key) => self.recorder.handle(now, Input::CallKey(key)),
+                Answer::TimeSync(found) => self.time_sync_came(now, found),
                 Answer::Failed(text) => return Err(DaemonError::Fatal(text)),
                 Answer::Done | Answer::Free => {}
             }
@@ -62,7 +63,7 @@ impl Daemon {
 
     fn next_answer(&mut self) -> Option<Answer> {
         let answer = self.helper.answer().or_else(|| self.scribe.answer());
-        answer.or_else(|| self.tester.answer())
+        answer.or_else(|| self.tester.answer()).or_else(|| self.looker.answer())
     }
 
     pub(super) fn read_config_again(&mut self, session: Option<SessionId>, apply: bool) {

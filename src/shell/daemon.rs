@@ -142,6 +142,10 @@ pub struct Daemon {
     pub(super) scribe: Helper,
     /// And one for self-tests, which wait for the disk.
     pub(super) tester: Helper,
+    /// And one that looks at what others tell of the system, and may hang with them.
+    pub(super) looker: Helper,
+    /// When it is to look again; `None`: it is looking.
+    pub(super) time_sync_at: Option<Mono>,
     pub(super) signals: Signals,
     pub(super) listeners: Vec<Listener>,
     /// Listeners on which somebody may wait.
@@ -191,6 +195,7 @@ pub fn run(config_path: &Path) -> Result<Ended, DaemonError> {
     let result = daemon.turns();
     let exit = reboot_exit().filter(|_| daemon.recorder.reboots());
     let Daemon { disk, listeners, .. } = daemon;
+    listeners.iter().for_each(Listener::last_words);
     drop(listeners);
     disk.finish();
     result.map(|()| exit.map_or(Ended::Stopped, Ended::Reboot))
@@ -230,6 +235,7 @@ impl Daemon {
             self.take_lines(woke);
             self.shake_hands(now);
             self.renew_certificate(now);
+            self.tend_time_sync(now);
             let now = self.clock.now();
             self.recorder.turn(now);
             self.hand_out()?;

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::config::edit::Edit;
 use crate::doors::Certificate;
 use crate::id::SessionId;
+use crate::recorder::TimeSync;
 use crate::store::day::Day;
 use crate::store::seal::{DataKey, Envelope, Recipient};
 use crate::store::summary::Catalogue;
@@ -62,6 +63,10 @@ pub enum Request {
     },
     ForgetCallKeys {
         data: PathBuf,
+    },
+    /// Whether the system's clock is set by somebody.
+    TimeSync {
+        now: Wall,
     },
     /// Random bytes for a one-time code.
     NewCode {
@@ -138,6 +143,7 @@ pub enum Answer {
         result: Result<Certificate, String>,
     },
     Renewed(Result<Shown, String>),
+    TimeSync(TimeSync),
     /// Done, and nobody has to know.
     Done,
     /// The thread is free again.
@@ -243,6 +249,7 @@ fn serve(request: Request, recipients: &[Recipient], seal: bool) -> Answer {
             let made = data_dir::new_call_key(&data);
             Answer::CallKey(made.map_err(|error| log::error!("{error}")).ok())
         }
+        Request::TimeSync { now } => Answer::TimeSync(super::time_sync::look(now)),
         Request::NewCode { session } => {
             let mut random = Zeroizing::new([0; SECRET_BYTES]);
             match getrandom::fill(&mut *random) {

@@ -67,6 +67,13 @@ impl Listener {
         matches!(self, Listener::Tcp { tls: true, .. })
     }
 
+    /// The box ends: what it said last is still to arrive. Sockets see to that by themselves.
+    pub fn last_words(&self) {
+        if let Listener::Serial(console) = self {
+            console.last_words();
+        }
+    }
+
     /// The next connection, if one waits.
     ///
     /// # Errors

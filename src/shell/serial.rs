@@ -22,12 +22,16 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 /// A port that is not there is looked for so often.
 const AGAIN_MS: u64 = 1000;
 /// After a session the line rests, so that what was still under way wakes nobody, and two boxes
 /// that are plugged into each other do not greet each other all day at full speed.
 const REST_MS: u64 = 200;
+/// What was said last before the box ends is given so long to leave.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Why a port cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +53,8 @@ pub struct Port {
     file: Flock<File>,
     /// The other end went away, for good.
     hung: Cell<bool>,
+    /// Nothing is still to be sent, and nothing more will be.
+    spent: Cell<bool>,
 }
 
 impl Port {
@@ -84,7 +90,7 @@ impl Port {
         let set = termios::cfsetspeed(&mut modes, speed);
         set.and_then(|()| termios::tcsetattr(&*file, SetArg::TCSANOW, &modes))
             .map_err(|errno| system(errno.into()))?;
-        Ok(Port { file, hung: Cell::new(false) })
+        Ok(Port { file, hung: Cell::new(false), spent: Cell::new(false) })
     }
 
     /// Reads what is there.
@@ -126,11 +132,20 @@ impl Port {
         found.contains(PollFlags::POLLIN) && !self.hung.get()
     }
 
-    /// Nothing that was under way in either direction is wanted any more.
-    fn discard(&self) {
-        if let Err(errno) = termios::tcflush(&*self.file, termios::FlushArg::TCIOFLUSH) {
+    /// What is under way is not wanted any more.
+    fn discard(&self, what: termios::FlushArg) {
+        if let Err(errno) = termios::tcflush(&*self.file, what) {
             log::debug!("a serial port could not be flushed: {errno}");
         }
+    }
+
+    /// Waits, for a moment at most, until what was said last has left: a line that is stuck keeps no
+    /// box from ending. Only for the end: it stops the loop.
+    fn spend(&self) {
+        let Ok(copy) = self.file.as_fd().try_clone_to_owned() else { return };
+        let (tell, told) = channel();
+        std::thread::spawn(move || tell.send(termios::tcdrain(copy).is_ok()));
+        self.spent.set(told.recv_timeout(LAST_WORDS) == Ok(true));
     }
 
     #[must_use]
@@ -142,7 +157,9 @@ impl Port {
 impl Drop for Port {
     /// Closing a port waits for what is still to be sent, which nobody may: it is discarded.
     fn drop(&mut self) {
-        self.discard();
+        if !self.spent.get() {
+            self.discard(termios::FlushArg::TCIOFLUSH);
+        }
     }
 }
 
@@ -238,7 +255,7 @@ impl Console {
                 Tended::Same
             }
             State::Resting { port, until } if now >= *until => {
-                port.discard();
+                port.discard(termios::FlushArg::TCIFLUSH);
                 let port = port.clone();
                 self.wait_for_somebody(now, port, registry)
             }
@@ -279,6 +296,16 @@ impl Console {
     fn lost(&mut self, now: Mono) -> Tended {
         self.state = State::Lost { again: now.after_ms(AGAIN_MS) };
         Tended::Lost(SerialError::Gone { path: self.path.clone() })
+    }
+
+    /// The box ends: what it said last is still to arrive.
+    pub fn last_words(&self) {
+        match &self.state {
+            State::Quiet { port } | State::Busy { port } | State::Resting { port, .. } => {
+                port.spend();
+            }
+            State::Lost { .. } => {}
+        }
     }
 
     /// The port, if somebody is there to be greeted.

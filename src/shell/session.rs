@@ -17,7 +17,7 @@ use mio::{Interest, Registry, Token};
 use protocol::{Assembler, Code, Piece, Refusal};
 use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 4096;
@@ -66,14 +66,15 @@ pub struct Connection {
     tls: Option<Layer>,
     typist: Option<Typist>,
     /// What came out of the typist, and is still to be looked at.
-    typed: Vec<u8>,
+    typed: Zeroizing<Vec<u8>>,
     assembler: Assembler,
-    input: Box<[u8; READ_BYTES]>,
+    input: Box<Zeroizing<[u8; READ_BYTES]>>,
     /// What of `input` is still to be looked at.
     input_from: usize,
     input_to: usize,
-    /// The data block that is coming; `None`: none is, or it is too large to be kept.
-    block: Option<Vec<u8>>,
+    /// The data block that is coming; `None`: none is, or it is too large to be kept. It may be a
+    /// piece of a screen, so it is wiped however it ends. It never grows, so nothing is left behind.
+    block: Option<Zeroizing<Vec<u8>>>,
     /// No larger one is kept.
     pub block_bytes: usize,
     output: Vec<u8>,
@@ -139,9 +140,9 @@ impl Connection {
             stream,
             tls,
             typist,
-            typed: Vec::new(),
+            typed: Zeroizing::new(Vec::new()),
             assembler: Assembler::new(),
-            input: Box::new([0; READ_BYTES]),
+            input: Box::new(Zeroizing::new([0; READ_BYTES])),
             input_from: 0,
             input_to: 0,
             block: None,
@@ -236,20 +237,18 @@ impl Connection {
             Some(Piece::Refused(refusal)) => deliver(Heard::Line(Err(refusal))),
             Some(Piece::DataBegin(bytes)) => {
                 let fits = bytes <= self.block_bytes;
-                self.block = fits.then(|| Vec::with_capacity(bytes));
+                self.block = fits.then(|| Zeroizing::new(Vec::with_capacity(bytes)));
                 return false;
             }
             Some(Piece::Data(bytes)) => {
                 if let Some(block) = &mut self.block {
+                    assert!(block.len() + bytes.len() <= block.capacity(), "a block never grows");
                     block.extend_from_slice(bytes);
                 }
                 return false;
             }
             Some(Piece::DataEnd) => match self.block.take() {
-                Some(mut block) => {
-                    deliver(Heard::Data(Ok(&block)));
-                    block.zeroize();
-                }
+                Some(block) => deliver(Heard::Data(Ok(&block))),
                 None => deliver(Heard::Data(Err(too_large(self.block_bytes)))),
             },
             Some(Piece::DataRefused(refusal)) => {

@@ -1,14 +1,14 @@
 //! Changes of the configuration file, in a helper's thread.
 //!
 //! The new text is written beside the file, synced, and renamed over it: there is the old file or
-//! the new one. Owner and mode stay. PINs are hashed here. Nothing here judges what is written (see
+//! the new one. Mode and group stay, and the owner where the box may give a file away. PINs are hashed here. Nothing here judges what is written (see
 //! `config::edit`).
 
 use crate::config::edit::{Edit, apply};
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub fn edit(path: &Path, edit: &Edit) -> Result<(), String> {
     let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
     let failed = |error: io::Error| {
         let may = match error.kind() {
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
                 "; the box may not write there: see docs/operations.md, or edit the file by hand"
             }
             _ => "",
@@ -40,7 +40,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| {
-        fchown(&file, Some(before.uid()), Some(before.gid()))?;
+        keep_owner(&file, &before)?;
         file.set_permissions(before.permissions())?;
         file.sync_all()?;
         std::fs::rename(&new, path)
@@ -51,6 +51,17 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     written?;
     let folder = path.parent().unwrap_or(Path::new("/"));
     File::open(folder)?.sync_all()
+}
+
+/// Only root gives files away. A service in a folder of its own becomes the owner instead; whoever
+/// reads the file by its group still does.
+fn keep_owner(file: &File, before: &Metadata) -> io::Result<()> {
+    match fchown(file, Some(before.uid()), Some(before.gid())) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            fchown(file, None, Some(before.gid()))
+        }
+        kept => kept,
+    }
 }
 
 fn hash(pin: &str) -> Result<String, String> {

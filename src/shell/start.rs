@@ -21,7 +21,7 @@ use super::{helper, recover};
 use crate::channel::ChannelIndex;
 use crate::config::{Config, Listen};
 use crate::job::Done;
-use crate::recorder::{About, Boot, Input, Recorder};
+use crate::recorder::{About, Boot, Input, Recorder, TimeSync};
 use crate::store::sign::BoxKey;
 use crate::time::Mono;
 use board::{Board, State, TOKENS_MAX};
@@ -85,6 +85,8 @@ impl Daemon {
             config_path: path,
             scribe: Helper::new(Vec::new(), false, waker.clone()),
             tester: Helper::new(Vec::new(), false, waker.clone()),
+            looker: Helper::new(Vec::new(), false, waker.clone()),
+            time_sync_at: Some(Mono(0)),
             helper: Helper::new(recipients, config.store.seal, waker),
             poll,
             clock,
@@ -107,6 +109,7 @@ impl Daemon {
             places: self.listeners.iter().map(Listener::place).collect(),
             recipients: self.data.recipients.iter().map(ToString::to_string).collect(),
             boot_reason,
+            time_sync: TimeSync::default(),
             may_reboot: super::daemon::reboot_exit().is_some(),
         };
         self.recorder.introduce(about);

@@ -18,14 +18,65 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes on an emulated machine beside a build.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(900);
+
+/// Which machine.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    Pc,
+    Arm,
+}
+
+impl Kind {
+    fn debian(self) -> &'static str {
+        match self {
+            Kind::Pc => "amd64",
+            Kind::Arm => "arm64",
+        }
+    }
+
+    /// The bed's serial line, as the machine inside calls it.
+    fn line(self) -> &'static str {
+        match self {
+            Kind::Pc => "/dev/ttyS1",
+            Kind::Arm => "/dev/ttyS0",
+        }
+    }
+
+    /// QEMU with the machine's parts; the firmware's code, and its variables as they are shipped.
+    fn parts(self) -> (&'static str, &'static [&'static str], &'static str, &'static str) {
+        match self {
+            Kind::Pc => (
+                "qemu-system-x86_64",
+                &["-M", "q35", "-cpu", "max"],
+                "/usr/share/OVMF/OVMF_CODE_4M.fd",
+                "/usr/share/OVMF/OVMF_VARS_4M.fd",
+            ),
+            Kind::Arm => (
+                "qemu-system-aarch64",
+                &["-M", "virt", "-cpu", "cortex-a72"],
+                "/usr/share/AAVMF/AAVMF_CODE.fd",
+                "/usr/share/AAVMF/AAVMF_VARS.fd",
+            ),
+        }
+    }
+
+    /// The image under test.
+    fn image(self) -> PathBuf {
+        let place = format!("target/image/hushbox-{}.img", self.debian());
+        let given = std::env::var_os("HUSHBOX_IMAGE").map(PathBuf::from);
+        let path = given.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(place));
+        assert!(path.is_file(), "{}: run `make image`", path.display());
+        path
+    }
+}
 
 const UNIT: &str = "[Unit]\nDescription=The bed of the tests\n[Service]\n\
     ExecStart=/bin/sh -c 'mkdir -p /run/bed && mount -o ro LABEL=bed /run/bed && \
     exec bash /run/bed/agent'\n";
 
 /// Reads commands, a line each, and says after each how it ended.
-const AGENT: &str = "stty raw -echo </dev/ttyS1\nexec </dev/ttyS1 >/dev/ttyS1 2>&1\n\
+const AGENT: &str = "stty raw -echo <LINE\nexec <LINE >LINE 2>&1\n\
     export PATH=/run/bed/bin:$PATH\necho BED-READY\n\
     while IFS= read -r line; do eval \"$line\"; echo \"BED-DONE $?\"; done\n";
 
@@ -55,8 +106,8 @@ pub fn let_pass(time: Duration) {
 }
 
 /// Copies an image with so many megabytes of free space behind it, and puts the bed's unit in.
-pub fn prepare(image: &Path, to: &Path, more_mb: u64) {
-    run(Command::new("cp").arg("--sparse=always").arg(image).arg(to));
+pub fn prepare(kind: Kind, to: &Path, more_mb: u64) {
+    run(Command::new("cp").arg("--sparse=always").arg(kind.image()).arg(to));
     let table = run(Command::new("sfdisk").arg("-d").arg(to));
     let root = table.lines().find(|line| line.contains("hushbox-root")).expect("a root");
     let number = |key: &str| -> u64 {
@@ -88,11 +139,13 @@ pub fn prepare(image: &Path, to: &Path, more_mb: u64) {
 }
 
 /// Makes the bed's drive: the agent, a player, and these files.
-pub fn drive(folder: &Path, to: &Path, files: &[(&str, Vec<u8>)]) {
+pub fn drive(kind: Kind, folder: &Path, to: &Path, files: &[(&str, Vec<u8>)]) {
     let root = folder.join("drive");
     std::fs::create_dir_all(root.join("bin")).unwrap();
-    std::fs::write(root.join("agent"), AGENT).unwrap();
-    std::fs::copy("/usr/bin/aplay", root.join("bin/aplay")).expect("aplay: run `make setup`");
+    std::fs::write(root.join("agent"), AGENT.replace("LINE", kind.line())).unwrap();
+    let given = std::env::var("HUSHBOX_PLAYER").ok().filter(|path| !path.is_empty());
+    let player = given.unwrap_or_else(|| "/usr/bin/aplay".to_owned());
+    std::fs::copy(player, root.join("bin/aplay")).expect("aplay: run `make setup`");
     for (name, bytes) in files {
         std::fs::write(root.join(name), bytes).unwrap();
     }
@@ -145,34 +198,43 @@ pub struct Machine {
 
 impl Machine {
     /// Switches it on. `folder` is for sockets; `more` are further words for QEMU.
-    pub fn boot(disk: &Path, drive: &Path, folder: &Path) -> Machine {
+    pub fn boot(kind: Kind, disk: &Path, drive: &Path, folder: &Path) -> Machine {
         let (plain_port, tls_port) = (free_port(), free_port());
+        let (program, parts, code, shipped) = kind.parts();
         let vars = folder.join("vars");
-        std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", &vars).expect("ovmf");
+        std::fs::copy(shipped, &vars).expect("the firmware: run `make setup-image`");
         let sockets = [folder.join("s0"), folder.join("s1")];
         sockets.iter().for_each(|socket| drop(std::fs::remove_file(socket)));
         let net = format!(
             "user,id=n0,hostfwd=tcp:127.0.0.1:{plain_port}-:7440,\
              hostfwd=tcp:127.0.0.1:{tls_port}-:7441"
         );
-        let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]);
+        let mut qemu = Command::new(program);
+        qemu.args(parts).args(["-accel", "tcg,thread=multi", "-smp", "2"]);
         qemu.args(["-m", "1024", "-nodefaults", "-display", "none"]);
         qemu.args(["-device", "i6300esb", "-netdev", &net]);
         qemu.args(["-device", "virtio-net-pci,netdev=n0,romfile="]);
         let flash = |file: &str, more: &str| format!("if=pflash,format=raw,file={file}{more}");
-        qemu.args(["-drive", &flash("/usr/share/OVMF/OVMF_CODE_4M.fd", ",readonly=on")]);
+        qemu.args(["-drive", &flash(code, ",readonly=on")]);
         qemu.args(["-drive", &flash(&vars.display().to_string(), "")]);
         let disk = format!("if=virtio,format=raw,cache=none,file={}", disk.display());
         qemu.args(["-drive", &disk]);
         let drive = format!("if=virtio,format=raw,readonly=on,file={}", drive.display());
         qemu.args(["-drive", &drive]);
-        for socket in &sockets {
-            qemu.args(["-serial", &format!("unix:{},server=on,wait=off", socket.display())]);
+        for (name, socket) in ["tech", "bed"].iter().zip(&sockets) {
+            let to = format!("socket,id={name},path={},server=on,wait=off", socket.display());
+            qemu.args(["-chardev", &to]);
         }
+        qemu.args(["-serial", "chardev:tech"]);
+        match kind {
+            Kind::Pc => qemu.args(["-serial", "chardev:bed"]),
+            Kind::Arm => qemu.args(["-device", "pci-serial,chardev=bed"]),
+        };
         let log = File::create(folder.join("qemu.log")).unwrap();
         qemu.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let child = qemu.spawn().expect("qemu-system-x86_64: run `make setup-image`");
+        let child = qemu.spawn().unwrap_or_else(|error| {
+            panic!("{program}: {error}: run `make setup-image`");
+        });
         let (serial, bed) = (Wire::connect(&sockets[0]), Wire::connect(&sockets[1]));
         Machine { child, serial, bed, plain_port, tls_port }
     }
@@ -278,15 +340,4 @@ impl Drop for Machine {
             eprintln!("the serial line:\n{}\nthe bed:\n{}", self.serial.text(), self.bed.text());
         }
     }
-}
-
-/// The image under test.
-pub fn image() -> PathBuf {
-    let given = std::env::var_os("HUSHBOX_IMAGE");
-    let path = given.map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/image/hushbox-amd64.img"),
-        PathBuf::from,
-    );
-    assert!(path.is_file(), "{}: run `make image`", path.display());
-    path
 }

@@ -125,7 +125,9 @@ impl TheBox {
     }
 
     fn spawn(&self, stderr: File) -> Child {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hushboxd"));
+        let words = [self.site.under, &[env!("CARGO_BIN_EXE_hushboxd")]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         command.arg("--config").arg(self.config()).current_dir(self.folder.path());
         command.envs(self.site.env.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap()

@@ -32,6 +32,8 @@ pub struct Site {
     pub alsa: Option<&'static str>,
     /// Of the daemon's process.
     pub env: Vec<(String, String)>,
+    /// The words that the daemon is started by, if it is not started directly.
+    pub under: &'static [&'static str],
     /// More of the file, at its end.
     pub more: String,
 }
@@ -53,6 +55,7 @@ impl Site {
             channels: (1..).zip(sides).map(channel).collect(),
             alsa: None,
             env: Vec::new(),
+            under: &[],
             more: String::new(),
         }
     }

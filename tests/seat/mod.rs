@@ -1,61 +1,16 @@
 //! An agent's seat: the real `hushbox-desktop` with a home, settings and a runtime folder of its
 //! own.
 //!
-//! Without a display it has no tray and no balloons; everything else is the same. The program is
-//! that of the same build as the test: it is built if it is missing or older than its sources. It
-//! is killed with the seat, however the story ends.
+//! Without a display it has no tray and no balloons; everything else is the same. It is killed with
+//! the seat, however the story ends.
 
 #![allow(dead_code, reason = "each story uses its part")]
 
+use crate::programs::program;
 use crate::the_box::{Ended, until};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-
-/// The program of another package of this workspace, in the profile of this test.
-pub fn program(package: &str, name: &str) -> PathBuf {
-    let this = std::env::current_exe().unwrap();
-    let folder = this.parent().and_then(Path::parent).unwrap().to_path_buf();
-    let path = folder.join(name);
-    if !is_fresh(&path) {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "--package", package, "--bin", name]);
-        cargo.arg("--target-dir").arg(folder.parent().unwrap());
-        // What this cargo says of this package would make the other rebuild what looks at it.
-        let said = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
-        for (key, _) in std::env::vars_os() {
-            if key.to_str().is_some_and(|key| said.iter().any(|start| key.starts_with(start))) {
-                cargo.env_remove(key);
-            }
-        }
-        if folder.ends_with("release") {
-            cargo.arg("--release");
-        }
-        let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
-        assert!(built.success(), "{name} cannot be built");
-    }
-    path
-}
-
-/// Whether it is newer than everything of ours that it is made of.
-fn is_fresh(path: &Path) -> bool {
-    let time = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
-    let Some(built) = time(path) else { return false };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["desktop/src", "desktop/icons", "client/src", "protocol/src"];
-    let mut left: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
-    while let Some(folder) = left.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                left.push(path);
-            } else if time(&path).is_none_or(|time| time > built) {
-                return false;
-            }
-        }
-    }
-    true
-}
 
 /// One seat.
 pub struct Seat {

@@ -1,14 +1,24 @@
 //! A thread that codes pieces, so that looking at the screen never waits for it.
 //!
-//! Pieces go in and come out in order, as WebM files in memory. A piece in which nothing moved
-//! since the one before is not coded again.
+//! Parts of pieces go in, pieces come out in order, as WebM files in memory. A picture that stands
+//! still is coded once. A piece that grows too large for one message is ended early and goes on in
+//! another. Quality is fixed within a piece, and gets worse from piece to piece while more is sent
+//! than the box asked for.
 
-use crate::film::Raw;
+use crate::film::Part;
 use crate::picture::Picture;
-use crate::vpx::{Coded, Coder};
+use crate::vpx::{CodeError, Coded, Coder, Run};
 use crate::webm::Piece;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// A piece that has so many bytes is ended: a message takes a megabyte, and what libvpx holds back
+/// and the next picture come to it.
+const PIECE_BYTES: usize = 400 << 10;
+
+/// Parts that the thread may have before it; more wait in the film, whose room is bounded.
+const UNDER_WAY_MAX: usize = 4;
 
 /// A piece to be sent.
 pub struct Ready {
@@ -20,9 +30,10 @@ pub struct Ready {
 
 /// The other end of the thread.
 pub struct Bench {
-    pieces: Sender<Raw>,
-    ready: Receiver<Ready>,
-    /// Pieces that were given and have not come back.
+    parts: Sender<Part>,
+    made: Receiver<Vec<Ready>>,
+    ready: VecDeque<Ready>,
+    /// Parts that were given and are not done with.
     pub under_way: usize,
 }
 
@@ -31,86 +42,306 @@ impl Bench {
     ///
     /// # Errors
     /// When there is none to be had.
-    pub fn start(coder: impl Coder + Send + 'static) -> std::io::Result<Bench> {
-        let (pieces, inbox) = channel::<Raw>();
-        let (outbox, ready) = channel();
+    pub fn start<C: Coder + Send + 'static>(coder: C) -> std::io::Result<Bench> {
+        let (parts, inbox) = channel::<Part>();
+        let (outbox, made) = channel();
         let work = move || {
-            let mut desk = Desk { coder, black: Vec::new(), last: None };
-            while let Ok(raw) = inbox.recv() {
-                if outbox.send(desk.make(&raw)).is_err() {
+            let mut desk = Desk::new(coder);
+            while let Ok(part) = inbox.recv() {
+                if outbox.send(desk.take(part)).is_err() {
                     return;
                 }
             }
         };
         std::thread::Builder::new().name("coder".to_owned()).spawn(work)?;
-        Ok(Bench { pieces, ready, under_way: 0 })
+        Ok(Bench { parts, made, ready: VecDeque::new(), under_way: 0 })
     }
 
-    pub fn give(&mut self, raw: Raw) {
-        if self.pieces.send(raw).is_ok() {
+    /// Whether another part may be given now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.under_way < UNDER_WAY_MAX
+    }
+
+    pub fn give(&mut self, part: Part) {
+        if self.parts.send(part).is_ok() {
             self.under_way += 1;
         }
     }
 
     /// The next piece that is ready.
     pub fn next(&mut self) -> Option<Ready> {
-        let ready = self.ready.try_recv().ok()?;
-        self.under_way -= 1;
-        Some(ready)
+        while let Ok(made) = self.made.try_recv() {
+            self.under_way -= 1;
+            self.ready.extend(made);
+        }
+        self.ready.pop_front()
+    }
+}
+
+/// A piece in the making.
+struct Making<R> {
+    recording: String,
+    from: i64,
+    kbps: u32,
+    first: Arc<Picture>,
+    quality: u32,
+    /// None while its only picture is one that is coded already.
+    run: Option<R>,
+    pictures: usize,
+}
+
+/// How well is coded.
+#[derive(Default)]
+struct Thrift {
+    /// Bits that were sent beyond what was asked for; negative if less.
+    debt: i64,
+}
+
+impl Thrift {
+    /// Letters are as good as the original.
+    const BEST: i64 = 32;
+    /// They can still be read.
+    const WORST: i64 = 52;
+    /// What was not used counts for so long; so long after the debt quality is worst.
+    const CREDIT_MS: i64 = 300_000;
+    const DEBT_MS: i64 = 120_000;
+
+    fn quality(&self, kbps: u32) -> u32 {
+        let most = i64::from(kbps.max(1)) * Thrift::DEBT_MS;
+        let worse = (Thrift::WORST - Thrift::BEST) * self.debt.clamp(0, most) / most;
+        u32::try_from(Thrift::BEST + worse).unwrap_or(0)
+    }
+
+    fn spent(&mut self, bytes: usize, ms: i64, kbps: u32) {
+        let kbps = i64::from(kbps);
+        let bits = i64::try_from(bytes * 8).unwrap_or(i64::MAX);
+        let debt = self.debt.saturating_add(bits).saturating_sub(kbps.saturating_mul(ms));
+        self.debt = debt.clamp(-kbps * Thrift::CREDIT_MS, kbps * Thrift::DEBT_MS);
     }
 }
 
 /// What is remembered from piece to piece.
-struct Desk<C> {
+struct Desk<C: Coder> {
     coder: C,
     /// A black key picture, and of which size.
-    black: Vec<(usize, usize, Vec<u8>)>,
-    /// A picture that stood still, coded.
-    last: Option<(Arc<Picture>, Vec<u8>)>,
+    black: Option<((usize, usize), Vec<u8>)>,
+    /// A picture that stood still, coded, and how well.
+    still: Option<(Arc<Picture>, Coded, u32)>,
+    making: Option<Making<C::Run>>,
+    thrift: Thrift,
 }
 
 impl<C: Coder> Desk<C> {
-    fn make(&mut self, raw: &Raw) -> Ready {
-        let file = self.file(raw).unwrap_or_else(|error| {
+    fn new(coder: C) -> Desk<C> {
+        Desk { coder, black: None, still: None, making: None, thrift: Thrift::default() }
+    }
+
+    /// Pieces that are complete with this part.
+    fn take(&mut self, part: Part) -> Vec<Ready> {
+        let mut ready = Vec::new();
+        let mut from = part.from;
+        for (at, picture) in &part.pictures {
+            let full = |making: &Making<C::Run>| {
+                making.run.as_ref().is_some_and(|run| run.bytes() >= PIECE_BYTES)
+            };
+            if self.making.as_ref().is_some_and(full) {
+                ready.extend(self.finish(*at));
+                from = *at;
+            }
+            if let Err(error) = self.add((&part, from), *at, picture) {
+                log::error!("{error}");
+                self.making = None;
+                from = *at;
+            }
+        }
+        if let Some(to) = part.to {
+            ready.extend(self.finish(to));
+        }
+        ready
+    }
+
+    fn add(
+        &mut self,
+        (part, from): (&Part, i64),
+        at: i64,
+        picture: &Arc<Picture>,
+    ) -> Result<(), CodeError> {
+        let size = (picture.width, picture.height);
+        let Some(making) = &mut self.making else {
+            let quality = self.thrift.quality(part.kbps);
+            let good = |(still, _, was): &(Arc<Picture>, Coded, u32)| {
+                Arc::ptr_eq(still, picture) && *was <= quality
+            };
+            let known = self.still.as_ref().is_some_and(good);
+            let mut run = if known { None } else { Some(self.coder.begin(size, quality)?) };
+            // The first picture stands from the piece's beginning on.
+            run.iter_mut().try_for_each(|run| run.add(0, picture))?;
+            let (recording, first) = (part.recording.clone(), Arc::clone(picture));
+            let (kbps, pictures) = (part.kbps, 1);
+            self.making = Some(Making { recording, from, kbps, first, quality, run, pictures });
+            return Ok(());
+        };
+        if making.run.is_none() {
+            let mut run = self.coder.begin(size, making.quality)?;
+            run.add(0, &making.first)?;
+            making.run = Some(run);
+        }
+        making.pictures += 1;
+        let ms = at.saturating_sub(making.from);
+        making.run.iter_mut().try_for_each(|run| run.add(ms, picture))
+    }
+
+    fn finish(&mut self, to: i64) -> Option<Ready> {
+        let making = self.making.take()?;
+        self.file(making, to).unwrap_or_else(|error| {
             log::error!("{error}");
-            Vec::new()
-        });
-        let (recording, from) = (raw.recording.clone(), raw.from);
-        Ready { recording, from, duration_ms: raw.to.saturating_sub(from), file }
+            None
+        })
     }
 
-    fn file(&mut self, raw: &Raw) -> Result<Vec<u8>, crate::vpx::CodeError> {
-        let Some((_, first)) = raw.pictures.first() else { return Ok(Vec::new()) };
-        let still = raw.pictures.len() == 1;
-        if let Some((_, file)) = self.last.as_ref().filter(|(l, _)| still && Arc::ptr_eq(l, first))
-        {
-            return Ok(file.clone());
+    /// The piece, as far as it lies before `to`.
+    fn file(&mut self, making: Making<C::Run>, to: i64) -> Result<Option<Ready>, CodeError> {
+        let Making { recording, from, kbps, first, quality, run, pictures } = making;
+        let duration_ms = to.saturating_sub(from);
+        let mut coded = match (run, &self.still) {
+            (Some(run), _) => run.end()?,
+            (None, Some((_, still, _))) => vec![still.clone()],
+            (None, None) => Vec::new(),
+        };
+        coded.retain(|picture| picture.ms < duration_ms);
+        if coded.is_empty() {
+            return Ok(None);
         }
-        let black = self.black(first.width, first.height)?;
-        let relative = |(at, picture): &(i64, Arc<Picture>)| (at - raw.from, Arc::clone(picture));
-        let run: Vec<(i64, Arc<Picture>)> = raw.pictures.iter().map(relative).collect();
-        let run: Vec<(i64, &Picture)> = run.iter().map(|(at, picture)| (*at, &**picture)).collect();
-        let pictures: Vec<Coded> = self.coder.code(&run, raw.kbps)?;
-        let file = Piece {
-            codec: self.coder.codec(),
-            width: first.width,
-            height: first.height,
-            pictures: &pictures,
-            black: &black,
-        }
-        .file();
-        self.last = still.then(|| (Arc::clone(first), file.clone()));
-        Ok(file)
+        let black = self.black((first.width, first.height))?;
+        let (width, height) = (first.width, first.height);
+        let codec = self.coder.codec();
+        let file = Piece { codec, width, height, pictures: &coded, black: &black }.file();
+        self.thrift.spent(file.len(), duration_ms, kbps);
+        self.still = coded.pop().filter(|_| pictures == 1).map(|coded| (first, coded, quality));
+        Ok(Some(Ready { recording, from, duration_ms, file }))
     }
 
-    fn black(&mut self, width: usize, height: usize) -> Result<Vec<u8>, crate::vpx::CodeError> {
-        let known = self.black.iter().find(|(w, h, _)| (*w, *h) == (width, height));
-        if let Some((_, _, data)) = known {
+    fn black(&mut self, size: (usize, usize)) -> Result<Vec<u8>, CodeError> {
+        if let Some((_, data)) = self.black.as_ref().filter(|(known, _)| *known == size) {
             return Ok(data.clone());
         }
-        let coded = self.coder.code(&[(0, &Picture::black(width, height))], 100)?;
-        let data = coded.into_iter().next().map(|coded| coded.data).unwrap_or_default();
-        self.black = vec![(width, height, data.clone())];
+        let mut run = self.coder.begin(size, 40)?;
+        run.add(0, &Picture::black(size.0, size.1))?;
+        let data = run.end()?.pop().map(|coded| coded.data).unwrap_or_default();
+        self.black = Some((size, data.clone()));
         Ok(data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Codes a picture as its first byte and its time.
+    #[derive(Default)]
+    struct Plain {
+        runs: Arc<std::sync::atomic::AtomicUsize>,
+        weight: usize,
+    }
+
+    struct PlainRun(Vec<Coded>, usize);
+
+    impl Coder for Plain {
+        type Run = PlainRun;
+
+        fn codec(&self) -> &'static str {
+            "V_PLAIN"
+        }
+
+        fn begin(&mut self, _: (usize, usize), _: u32) -> Result<PlainRun, CodeError> {
+            self.runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Ok(PlainRun(Vec::new(), self.weight))
+        }
+    }
+
+    impl Run for PlainRun {
+        fn add(&mut self, ms: i64, picture: &Picture) -> Result<(), CodeError> {
+            let data = vec![picture.planes[0]; 8];
+            self.0.push(Coded { ms, key: self.0.is_empty(), data });
+            Ok(())
+        }
+
+        fn bytes(&self) -> usize {
+            self.0.len() * self.1
+        }
+
+        fn end(self) -> Result<Vec<Coded>, CodeError> {
+            Ok(self.0)
+        }
+    }
+
+    fn picture(shade: u8) -> Arc<Picture> {
+        let mut picture = Picture::black(2, 2);
+        picture.planes.fill(shade);
+        Arc::new(picture)
+    }
+
+    fn part(from: i64, pictures: &[(i64, u8)], to: Option<i64>) -> Part {
+        let pictures = pictures.iter().map(|(at, shade)| (*at, picture(*shade))).collect();
+        Part { recording: "r".to_owned(), from, pictures, kbps: 100, to }
+    }
+
+    fn has(ready: &Ready, shade: u8) -> bool {
+        ready.file.windows(8).any(|window| window == [shade; 8])
+    }
+
+    #[test]
+    fn a_piece_is_what_its_parts_are_and_ends_where_the_last_says() {
+        let mut desk = Desk::new(Plain::default());
+        assert!(desk.take(part(1000, &[(1000, 1), (1200, 2)], None)).is_empty());
+        let ready = desk.take(part(1000, &[(1400, 3)], Some(1400)));
+        assert_eq!((ready.len(), ready[0].from, ready[0].duration_ms), (1, 1000, 400));
+        assert!(has(&ready[0], 1) && has(&ready[0], 2));
+        assert!(!has(&ready[0], 3), "what is not before the end is not in it");
+        desk.take(part(2000, &[(2000, 4)], None));
+        assert!(desk.take(part(2000, &[], Some(2000))).is_empty(), "nothing is left of it");
+        assert!(desk.making.is_none());
+    }
+
+    #[test]
+    fn a_piece_that_grows_too_large_goes_on_in_another() {
+        let mut desk = Desk::new(Plain { weight: PIECE_BYTES / 2, ..Plain::default() });
+        let ready = desk.take(part(0, &[(0, 1), (200, 2), (400, 3), (600, 4)], Some(900)));
+        let spans: Vec<(i64, i64)> = ready.iter().map(|r| (r.from, r.duration_ms)).collect();
+        assert_eq!(spans, [(0, 400), (400, 500)]);
+        assert!(has(&ready[0], 2) && !has(&ready[0], 3) && has(&ready[1], 3));
+    }
+
+    #[test]
+    fn what_stands_still_is_coded_once() {
+        let runs = Arc::default();
+        let mut desk = Desk::new(Plain { runs: Arc::clone(&runs), weight: 1 });
+        let still = picture(7);
+        let mut give = |from: i64, more: &[(i64, u8)]| {
+            let mut part = part(from, more, Some(from + 1000));
+            part.pictures.insert(0, (from, Arc::clone(&still)));
+            desk.take(part).remove(0)
+        };
+        let files: Vec<Ready> = (0..4).map(|n| give(n * 1000, &[])).collect();
+        assert!(files.iter().all(|ready| has(ready, 7)));
+        let coded = || runs.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(coded(), 2, "the picture, and black");
+        let moved = give(4000, &[(4500, 9)]);
+        assert!(has(&moved, 7) && has(&moved, 9));
+        assert_eq!(coded(), 3);
+    }
+
+    #[test]
+    fn who_sends_more_than_was_asked_for_sends_worse_pictures() {
+        let mut thrift = Thrift::default();
+        assert_eq!(thrift.quality(100), 32);
+        (0..20).for_each(|_| thrift.spent(1 << 20, 30_000, 100));
+        assert_eq!(thrift.quality(100), 52);
+        (0..10).for_each(|_| thrift.spent(1000, 30_000, 100));
+        assert_eq!(thrift.quality(100), 32, "quiet times make up for it");
+        thrift.spent(2 << 20, 30_000, 100);
+        assert_eq!(thrift.quality(100), 32, "a single burst is nothing");
+        assert_eq!(Thrift { debt: 120_000 }.quality(0), 52, "and zero is not divided by");
     }
 }

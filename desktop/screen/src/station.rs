@@ -6,7 +6,7 @@
 
 use crate::Args;
 use crate::capture::{Capture, CaptureError};
-use crate::clock::{BoxClock, Steady, rest};
+use crate::clock::{BoxClock, Patience, Steady, rest};
 use crate::coder::Bench;
 use crate::film::Film;
 use crate::picture::Picture;
@@ -21,6 +21,8 @@ use std::time::Duration;
 const CONNECT: Duration = Duration::from_secs(5);
 /// While nothing is captured, news are waited for so long at once.
 const IDLE: Duration = Duration::from_secs(10);
+/// A display answers within this, or never.
+const DISPLAY: Duration = Duration::from_secs(30);
 /// The clock is measured so often.
 const PING_MS: i64 = 20_000;
 
@@ -48,10 +50,13 @@ enum Over {
 pub fn run(args: &Args) -> Result<(), StationError> {
     let mut display = X11::open(args.display.as_deref())?;
     let mut retry = Retry::new(RetryMode::SelfHealing);
+    let patience = Patience::start(DISPLAY, "the display does not answer");
+    let patience = patience.map_err(StationError::Thread)?;
     loop {
         let bench = Bench::start(Vp9).map_err(StationError::Thread)?;
         let film = Film::default();
         let mut station = Station {
+            patience: &patience,
             steady: Steady::start(),
             clock: BoxClock::default(),
             film,
@@ -77,7 +82,8 @@ pub fn run(args: &Args) -> Result<(), StationError> {
     }
 }
 
-struct Station {
+struct Station<'a> {
+    patience: &'a Patience,
     steady: Steady,
     clock: BoxClock,
     film: Film,
@@ -90,7 +96,7 @@ struct Station {
     skip: bool,
 }
 
-impl Station {
+impl Station<'_> {
     fn now(&self) -> i64 {
         self.steady.ms()
     }
@@ -188,7 +194,10 @@ impl Station {
         if self.skip {
             return Ok(());
         }
-        let changed = display.look()?;
+        self.patience.begin(self.now());
+        let changed = display.look();
+        self.patience.end();
+        let changed = changed?;
         // What was seen was there before it was fetched.
         if changed || self.last.is_none() {
             let picture = Arc::new(display.canvas().picture(self.film.scale()));
@@ -202,8 +211,9 @@ impl Station {
 
     fn send(&mut self, link: &mut Connection) -> Result<(), Over> {
         let now = self.box_now();
-        while let Some(raw) = self.film.due(now) {
-            self.bench.give(raw);
+        while self.bench.has_room() {
+            let Some(part) = self.film.due(now) else { break };
+            self.bench.give(part);
         }
         while let Some(piece) = self.bench.next() {
             if piece.file.is_empty() || piece.duration_ms <= 0 {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -27,22 +27,12 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// A program of the workspace: beside ours, where `cargo test --workspace` puts it; made by cargo
-/// where only this crate is tested.
+#[path = "../../../tests/programs/mod.rs"]
+mod programs;
+
+/// A program of the box.
 pub fn program(name: &str) -> PathBuf {
-    let ours = Path::new(env!("CARGO_BIN_EXE_hushbox-portal"));
-    let path = ours.with_file_name(name);
-    if !path.exists() {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--package", "hushbox", "--bins"]);
-        cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-        if ours.parent().is_some_and(|folder| folder.ends_with("release")) {
-            cargo.arg("--release");
-        }
-        assert!(cargo.status().unwrap().success(), "{name} cannot be built");
-    }
-    assert!(path.exists(), "{} is missing", path.display());
-    path
+    programs::program("hushbox", name)
 }
 
 /// A process that tells on its stdout what it does, and ends with its owner.

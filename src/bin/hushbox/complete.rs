@@ -3,7 +3,8 @@
 //! Only what a technician may use is offered, and a key that stands in the line already is not.
 //! Nothing here reads a key or draws.
 
-use protocol::arg::{Arg, Type};
+use hushbox::alarm;
+use protocol::arg::{Arg, DOORS, SETTINGS, Type};
 use protocol::table::{Entry, TABLE};
 use protocol::{Kind, Level};
 
@@ -51,29 +52,49 @@ fn arguments(before: &[&str], word: &str) -> Vec<String> {
         let Some(given) = before.strip_prefix(verb.as_slice()) else { continue };
         let words = given.iter().filter(|word| !word.contains('=')).count();
         if let Some(arg) = entry.args.iter().filter(|arg| !arg.keyed).nth(words) {
-            found.extend(values(arg));
+            found.extend(match entry.verb {
+                "alarm clear" => events(),
+                _ => values(arg, word),
+            });
         }
         for arg in entry.args.iter().filter(|arg| arg.keyed) {
             let key = format!("{}=", arg.name);
             if given.iter().any(|word| word.starts_with(&key)) {
                 continue;
             }
-            match word.starts_with(&key) {
-                true => found.extend(values(arg).iter().map(|value| format!("{key}{value}"))),
-                false => found.push(key),
+            match word.strip_prefix(&key) {
+                Some(typed) => {
+                    found.extend(values(arg, typed).iter().map(|value| format!("{key}{value}")));
+                }
+                None => found.push(key),
             }
         }
     }
     found
 }
 
-/// The words an argument may be, where they are few.
-fn values(arg: &Arg) -> Vec<String> {
+/// Numbers of the alarms that somebody has to clear.
+fn events() -> Vec<String> {
+    let events = alarm::Code::all().filter(|code| !code.is_state());
+    events.map(|code| code.number().to_string()).collect()
+}
+
+/// The words an argument may be, where they are few; `typed` is what there is of it.
+fn values(arg: &Arg, typed: &str) -> Vec<String> {
+    if arg.of == Type::Kinds {
+        let (before, _) = typed.rsplit_once(',').map_or(("", typed), |(before, _)| (before, ""));
+        let given: Vec<&str> = before.split(',').filter(|kind| !kind.is_empty()).collect();
+        let head = if before.is_empty() { String::new() } else { format!("{before},") };
+        let left = Kind::ALL.map(Kind::word).into_iter().filter(|kind| !given.contains(kind));
+        return left.map(|kind| format!("{head}{kind}")).collect();
+    }
     let words: Vec<&str> = match arg.of {
         Type::OnOff => vec!["on", "off"],
         Type::Direction => vec!["in", "out"],
         Type::Level => Level::ALL.map(Level::word).to_vec(),
-        Type::Kind | Type::Kinds => Kind::ALL.map(Kind::word).to_vec(),
+        Type::Setting => SETTINGS.to_vec(),
+        Type::Door => DOORS.to_vec(),
+        Type::Kind => Kind::ALL.map(Kind::word).to_vec(),
         _ => Vec::new(),
     };
     words.into_iter().map(str::to_owned).collect()
@@ -96,6 +117,11 @@ mod tests {
         assert_eq!(offered("enrol WS-1 k"), ["kinds="]);
         assert_eq!(offered("enrol WS-1 kinds=m"), ["kinds=monitor"]);
         assert_eq!(offered("enrol WS-1 kinds=cti k"), Vec::<String>::new());
+        assert_eq!(offered("enrol WS-1 kinds=agent,sc"), ["kinds=agent,screen"]);
+        assert_eq!(offered("enrol WS-1 kinds=agent,a"), Vec::<String>::new());
+        assert_eq!(offered("config set box.t"), ["box.time_zone"]);
+        assert_eq!(offered("config listen 0.0.0.0:7441 t"), ["tls"]);
+        assert_eq!(offered("alarm clear 10"), ["102", "103"]);
         assert_eq!(offered("help log l"), ["level"]);
         assert_eq!(offered("ex"), ["exit"]);
         assert_eq!(offered("nonsense "), Vec::<String>::new());

@@ -217,7 +217,11 @@ fn converse(connection: Box<Connection>, link_rate: u64) -> Result<Outcome, Stop
         let screen = Screen::of(prompt.size());
         match kept.connection.ask(line) {
             Ok(reply) => {
-                screen.show(line, &reply)?;
+                // Whoever reads is not logged out meanwhile.
+                screen.show((line, &reply), &mut || -> Result<(), Stop> {
+                    kept.connection.ask("ping")?;
+                    Ok(())
+                })?;
                 if line == "quit" && reply.outcome.is_ok() {
                     return Ok(Outcome::Done);
                 }

@@ -1,4 +1,5 @@
-//! The terminal as a page that keys act on: no echo, no lines, no cursor, until it is dropped.
+//! The terminal as a page that keys act on: no echo, no lines, no cursor, until it is dropped; or
+//! only the keys, below what stands there.
 //!
 //! The picture lies on the terminal's second screen, so that what was there before comes back.
 //! Nothing here knows what is shown.
@@ -56,13 +57,13 @@ pub fn rate() -> u64 {
     }
 }
 
-/// The terminal, while a page is shown.
-pub struct Page {
+/// The terminal, while every key counts by itself.
+pub struct Keys {
     before: Termios,
 }
 
-impl Page {
-    pub fn open() -> Result<Page, Failure> {
+impl Keys {
+    pub fn open() -> Result<Keys, Failure> {
         let stdin = std::io::stdin();
         let before = tcgetattr(&stdin).map_err(|error| Failure::Input(error.into()))?;
         let mut changed = before.clone();
@@ -72,14 +73,7 @@ impl Page {
         changed.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
         let set = tcsetattr(&stdin, SetArg::TCSADRAIN, &changed);
         set.map_err(|error| Failure::Input(error.into()))?;
-        let page = Page { before };
-        page.show(ENTER)?;
-        Ok(page)
-    }
-
-    pub fn show(&self, text: &str) -> Result<(), Failure> {
-        let mut out = std::io::stdout();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+        Ok(Keys { before })
     }
 
     /// What is pressed, within this time.
@@ -101,6 +95,36 @@ impl Page {
     }
 }
 
+impl Drop for Keys {
+    fn drop(&mut self) {
+        // There is nobody left to tell if it fails.
+        let _ = tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, &self.before);
+    }
+}
+
+/// The terminal, while a page is shown.
+pub struct Page {
+    keys: Keys,
+}
+
+impl Page {
+    pub fn open() -> Result<Page, Failure> {
+        let page = Page { keys: Keys::open()? };
+        page.show(ENTER)?;
+        Ok(page)
+    }
+
+    /// What is pressed, within this time.
+    pub fn key(&self, within: Duration) -> Result<Option<Key>, Failure> {
+        self.keys.key(within)
+    }
+
+    pub fn show(&self, text: &str) -> Result<(), Failure> {
+        let mut out = std::io::stdout();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+    }
+}
+
 /// ^C and ^D stop too, and so does the end of the input.
 fn key(bytes: &[u8]) -> Key {
     match bytes {
@@ -115,7 +139,6 @@ impl Drop for Page {
     fn drop(&mut self) {
         // There is nobody left to tell if it fails.
         let _ = self.show(LEAVE);
-        let _ = tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, &self.before);
     }
 }
 

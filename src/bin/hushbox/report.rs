@@ -81,7 +81,8 @@ fn page(rows: &[Pairs]) -> String {
     for row in of_test(rows, "box") {
         let up = of(row, "uptime_s");
         text.push_str(&format!("  box      {}, version {}\n", of(row, "name"), of(row, "version")));
-        text.push_str(&format!("  time     {}\n", of(row, "time")));
+        let synced = row.get("time_sync").map(|word| format!(", synchronised: {word}"));
+        text.push_str(&format!("  time     {}{}\n", of(row, "time"), synced.unwrap_or_default()));
         text.push_str(&format!("  boot     number {}, {up} s before\n", of(row, "boot")));
     }
     let not_tried = match skipped {

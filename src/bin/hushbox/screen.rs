@@ -4,13 +4,15 @@
 //! state or an event, and what to do. Nothing here asks the box.
 
 use crate::failure::Failure;
-use crate::input::{self, Input, Typed};
+use crate::input;
 use crate::lines;
+use crate::raw::{Key, Keys};
 use crate::report;
 use crate::table::wrap;
 use hushbox::alarm;
 use protocol::client::{Pairs, Reply};
 use std::io::Write;
+use std::time::Duration;
 
 /// How much is seen at once, and how.
 pub struct Screen {
@@ -19,6 +21,10 @@ pub struct Screen {
     colour: bool,
 }
 
+/// What keeps the session open while somebody reads is done so often.
+pub const READS_FOR: Duration = Duration::from_secs(30);
+/// So often at most: then nobody reads any more.
+const LOOKS: u32 = 30;
 const RED: &str = "\u{1b}[31m";
 const PLAIN: &str = "\u{1b}[0m";
 
@@ -29,8 +35,13 @@ impl Screen {
         Screen { columns: columns.max(20), rows: rows.max(4), colour: !is_set("NO_COLOR") && !dumb }
     }
 
-    /// Shows an answer; a long one a page at a time.
-    pub fn show(&self, command: &str, reply: &Reply) -> Result<(), Failure> {
+    /// Shows an answer; a long one a page at a time. `meanwhile` is done now and then while a page
+    /// is read.
+    pub fn show<E: From<Failure>>(
+        &self,
+        (command, reply): (&str, &Reply),
+        meanwhile: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut text = match command {
             "alarms" => alarms(reply, self.columns),
             "selftest" => {
@@ -39,7 +50,7 @@ impl Screen {
             _ => lines::tables_within(reply, self.columns),
         };
         text.push_str(&self.outcome(reply));
-        self.page(&text)
+        self.page(&text, meanwhile)
     }
 
     fn outcome(&self, reply: &Reply) -> String {
@@ -50,27 +61,55 @@ impl Screen {
         }
     }
 
-    fn page(&self, text: &str) -> Result<(), Failure> {
-        let mut out = std::io::stdout();
+    fn page<E: From<Failure>>(
+        &self,
+        text: &str,
+        meanwhile: &mut dyn FnMut() -> Result<(), E>,
+    ) -> Result<(), E> {
         let lines: Vec<&str> = text.lines().collect();
         let mut left = lines.as_slice();
         while !left.is_empty() {
             let last = left.len() < self.rows;
             let count = if last { left.len() } else { self.rows - 1 };
             let (now, later) = left.split_at(count);
-            let page = now.join("\n") + "\n";
-            out.write_all(page.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)?;
+            say(&(now.join("\n") + "\n"))?;
             left = later;
-            if !last {
-                input::ask(&format!("-- {} more lines: Enter, or q -- ", left.len()))?;
-                match Input::default().line()? {
-                    Typed::Line(line) if line.trim() != "q" => {}
-                    Typed::Line(_) | Typed::End => break,
-                }
+            if !last && !more(left.len(), meanwhile)? {
+                break;
             }
         }
         Ok(())
     }
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+}
+
+/// Asks whether the rest is wanted, which a single key says; the question goes away again.
+fn more<E: From<Failure>>(
+    lines: usize,
+    meanwhile: &mut dyn FnMut() -> Result<(), E>,
+) -> Result<bool, E> {
+    let question = format!("-- {lines} more lines: space or Enter; q ends -- ");
+    // The echo goes first: whoever presses a key as soon as the question is seen is heard.
+    let keys = Keys::open()?;
+    input::ask(&question)?;
+    let mut answer = false;
+    for _ in 0..LOOKS {
+        match keys.key(READS_FOR)? {
+            Some(Key::Next) => {
+                answer = true;
+                break;
+            }
+            Some(Key::Stop) => break,
+            Some(Key::Back | Key::Other) => {}
+            None => meanwhile()?,
+        }
+    }
+    input::ask(&format!("\r{}\r", " ".repeat(question.len())))?;
+    Ok(answer)
 }
 
 /// The alarms, and what to do about those that are active.

@@ -4,13 +4,17 @@
 //! and writes it; an empty answer leaves things as they are. PINs are not echoed. Nothing here
 //! touches a file.
 
-use crate::failure::Failure;
 use crate::input::{self, Input, Typed};
 use crate::lines;
 use crate::meters::Trouble;
 use client::Connection;
 use protocol::client::Reply;
 use protocol::reply;
+use std::time::Duration;
+
+/// The session is kept open so often, and so long: a quarter of an hour in all.
+const THINKS_FOR: Duration = Duration::from_secs(30);
+const LOOKS: u32 = 30;
 
 /// Asks everything.
 pub fn run(connection: &mut Connection) -> Result<(), Trouble> {
@@ -33,7 +37,8 @@ pub fn run(connection: &mut Connection) -> Result<(), Trouble> {
     let question = "Address for the workstations, with TLS (as 0.0.0.0:7441): ";
     let listen = |answer: &str| said("config listen", &[answer, "tls"]);
     restart |= until_taken(connection, &mut input, (question, listen))?;
-    while let Some(name) = ask(&mut input, "Technician who gets a new PIN: ")? {
+    let question = "Technician who gets a new PIN: ";
+    while let Some(name) = ask((connection, &mut input), question)? {
         let first = input.secret("PIN: ")?;
         let second = input.secret("The same again: ")?;
         if first != second {
@@ -55,7 +60,7 @@ fn until_taken(
     input: &mut Input,
     (question, line): (&str, impl Fn(&str) -> String),
 ) -> Result<bool, Trouble> {
-    while let Some(answer) = ask(input, question)? {
+    while let Some(answer) = ask((connection, input), question)? {
         let reply = connection.ask(&line(&answer))?;
         tell(&reply);
         if let Ok(pairs) = &reply.outcome {
@@ -72,13 +77,26 @@ fn tell(reply: &Reply) {
     }
 }
 
-/// What is typed; `None`: nothing.
-fn ask(input: &mut Input, question: &str) -> Result<Option<String>, Failure> {
+/// What is typed; `None`: nothing. Whoever thinks about it is not logged out meanwhile.
+fn ask(
+    (connection, input): (&mut Connection, &mut Input),
+    question: &str,
+) -> Result<Option<String>, Trouble> {
     input::ask(question)?;
-    Ok(match input.line()? {
-        Typed::Line(line) if !line.trim().is_empty() => Some(line.trim().to_owned()),
-        Typed::Line(_) | Typed::End => None,
-    })
+    for _ in 0..LOOKS {
+        if !input.wait(None, THINKS_FOR)?.stdin {
+            connection.ask("ping")?;
+            continue;
+        }
+        match input.take()? {
+            None => {}
+            Some(Typed::Line(line)) if !line.trim().is_empty() => {
+                return Ok(Some(line.trim().to_owned()));
+            }
+            Some(Typed::Line(_) | Typed::End) => break,
+        }
+    }
+    Ok(None)
 }
 
 /// A command, quoted where that is needed.

@@ -30,7 +30,7 @@ pub struct Capture {
 pub enum NotTaken {
     /// So many milliseconds ahead of the box's clock.
     Ahead(u64),
-    /// It was heard already, or is too old to be sorted in.
+    /// It was heard already, is too old to be sorted in, or from before the recording.
     Late,
     /// Too much waits.
     Full,
@@ -49,7 +49,9 @@ impl Capture {
         if to > soonest {
             return Err(NotTaken::Ahead(to.since(soonest)));
         }
-        if from.max(self.heard) >= to || from < oldest {
+        // What was told is told: a piece that reaches back might show what was hidden then.
+        let again = from.plus(limits::SCREEN_MARGIN_MS) < self.heard || to <= self.heard;
+        if again || from < oldest {
             return Err(NotTaken::Late);
         }
         let most = limits::SCREEN_HELD_BYTES.min(room);
@@ -104,6 +106,8 @@ impl Capture {
             (self.held, self.held_bytes) = (VecDeque::new(), 0);
         }
         let oldest = self.tapes.iter().map(ScreenTape::cursor).min().unwrap_or(oldest);
+        // A piece may begin a little before.
+        let oldest = oldest.back(limits::SCREEN_AHEAD_MS);
         self.hidden.mask.prune(oldest);
         self.hidden.dropped.prune(oldest);
     }

@@ -98,6 +98,12 @@ impl ScreenTape {
         }
     }
 
+    /// Where it begins.
+    #[must_use]
+    pub fn from(&self) -> Position {
+        self.from
+    }
+
     /// Up to where every millisecond has its fate.
     #[must_use]
     pub fn cursor(&self) -> Position {

@@ -5,6 +5,7 @@
 
 use super::capture::NotTaken;
 use super::ms;
+use super::tape::ScreenTape;
 use crate::directory::AgentIndex;
 use crate::id::{RecordingId, SessionId};
 use crate::limits;
@@ -179,6 +180,8 @@ impl Recorder {
         let Announced { recording, from, duration_ms } = piece;
         let all = self.screens.held_bytes();
         let oldest = ms(now.mono).back(self.screen_late_ms());
+        let offset =
+            now.wall.0.saturating_sub(i64::try_from(now.mono.0 / 1000).unwrap_or(i64::MAX));
         let agent = self.who(id).and_then(|who| who.agent);
         let capture = agent.and_then(|agent| self.screens.captures.get_mut(&agent));
         let capture = capture.filter(|capture| capture.session == Some(id));
@@ -187,10 +190,12 @@ impl Recorder {
         if video.is_empty() {
             return Err(Refusal::new(Code::BadArgument, "a piece without video"));
         }
-        // By the box's clock: the client has measured how far its own is off.
-        let mono_ms = i64::try_from(now.mono.0 / 1000).unwrap_or(i64::MAX);
-        let from = from.0.saturating_sub(now.wall.0.saturating_sub(mono_ms)).max(0);
-        let from = Position(u64::try_from(from).unwrap_or(0));
+        // By the box's clock: the client has measured how far its own is off. Nothing is taken from
+        // before this start of the box or before the recording: what was hidden then is forgotten.
+        let from = u64::try_from(from.0.saturating_sub(offset)).map(Position);
+        let began = capture.tape(recording).map_or(Position(0), ScreenTape::from);
+        let oldest = oldest.max(began.back(limits::SCREEN_AHEAD_MS));
+        let from = from.map_err(|_| refusal(NotTaken::Late))?;
         let to = Position(from.0.saturating_add(u64::from(duration_ms)));
         let room = limits::SCREENS_HELD_BYTES.saturating_sub(all - capture.held_bytes);
         let said = capture.hear((ms(now.mono), oldest), (from, to), video, room);

@@ -84,7 +84,8 @@ impl Recorder {
     fn box_row(&self, now: Now, rows: &mut Rows) {
         let row = rows.row("box", Result::Pass).pair("name", self.storage.box_name());
         let row = row.pair("version", env!("CARGO_PKG_VERSION")).pair("boot", self.boot);
-        row.pair("time", now.wall).pair("uptime_s", now.mono.0 / 1_000_000).end();
+        let row = row.pair("time", now.wall).pair("time_sync", self.about.time_sync.word());
+        row.pair("uptime_s", now.mono.0 / 1_000_000).end();
     }
 
     fn clock_rows(&self, rows: &mut Rows) {

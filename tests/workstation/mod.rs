@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "every test uses its own part")]
 
 use crate::sim::SimBox;
+use crate::sim::site::{Site, value};
 use hushbox::id::RecordingId;
 use hushbox::span::{Fate, Run};
 use hushbox::store::media::{self, KEY_ELSEWHERE, MediaReader, Piece, Scan};
@@ -11,50 +12,13 @@ use hushbox::store::{layout, seal};
 use hushbox::time::Wall;
 use protocol::Kind;
 
-pub const CONFIG: &str = r#"
-[box]
-name = "box-01"
-data = "data"
-[on_demand]
-enabled = true
-[audio]
-codec = "pcm"
-wrapup_s = 5
-[store]
-seal = false
-[[board]]
-name = "demo"
-kind = "sim"
-rate = 8000
-buffer_ms = 200
-activity = "cti"
-channels = [
-  { id = 1, device = "1001", sides = "mono", source = "x.wav" },
-  { id = 2, device = "1002", sides = "mono", source = "x.wav" },
-]
-[[role]]
-name = "agent"
-permissions = ["record.start", "record.stop", "blackout", "screen"]
-[[role]]
-name = "chief"
-permissions = ["records.all", "admin"]
-[[agent]]
-username = "jdoe"
-name = "Jane Doe"
-phones = ["1001"]
-roles = ["agent"]
-screen = true
-[[agent]]
-username = "bob"
-phones = ["1002"]
-roles = ["agent"]
-[[agent]]
-username = "chief"
-roles = ["chief"]
-[[schedule]]
-name = "on demand"
-type = "on-demand"
-"#;
+pub fn site() -> Site {
+    let site = Site::new().audio("wrapup_s = 5").store("seal = false");
+    let site = site.role("agent", "record.start record.stop blackout screen");
+    let site = site.role("chief", "records.all admin").agent("jdoe", "1001", "agent");
+    let site = site.more("name = \"Jane Doe\"\nscreen = true").agent("bob", "1002", "agent");
+    site.agent("chief", "", "chief")
+}
 
 /// A box with an agent, a call feed, and the agent's screen.
 pub struct Desk {
@@ -71,9 +35,9 @@ pub struct Desk {
 pub const PIECE_MS: u64 = 1000;
 
 impl Desk {
-    pub fn new(config: &str) -> Desk {
+    pub fn new(site: &Site) -> Desk {
         let mut desk = Desk {
-            sim: SimBox::new(config, 1),
+            sim: SimBox::new(&site.toml(), 1),
             agent: 0,
             feed: 0,
             screen: 0,
@@ -87,9 +51,8 @@ impl Desk {
     /// Everybody connects, as after a start.
     pub fn connect(&mut self) {
         let sim = &mut self.sim;
-        (self.agent, self.feed) = (sim.client(&[Kind::Agent]), sim.client(&[Kind::Cti]));
-        sim.say(self.agent, "hello agent user=jdoe machine=WS-1");
-        sim.say(self.feed, "hello cti");
+        self.agent = sim.hello("agent user=jdoe machine=WS-1");
+        self.feed = sim.hello("cti");
         self.connect_screen();
     }
 
@@ -144,6 +107,19 @@ impl Desk {
         let said = self.sim.say_with(screen, &line, &video);
         self.hear(&said);
         said
+    }
+
+    /// A number for a piece that somebody else makes.
+    pub fn next_number(&mut self) -> u64 {
+        self.pieces += 1;
+        self.pieces
+    }
+
+    /// Every recording that has a screen on the disk.
+    pub fn recordings(&self) -> Vec<String> {
+        let screens = self.sim.disk.live.keys();
+        let found = screens.filter_map(|path| layout::parse_screen(path));
+        found.map(|(_, id)| id.to_string()).collect()
     }
 
     /// The number of the last piece.
@@ -240,16 +216,4 @@ pub fn video(number: u64) -> Vec<u8> {
     bytes[16..24].copy_from_slice(&number.to_le_bytes());
     bytes.resize(4000, 0x5a);
     bytes
-}
-
-/// A value in a line.
-pub fn value(line: &str, key: &str) -> String {
-    let at = line.find(&format!(" {key}=")).unwrap_or_else(|| panic!("{key} in {line}"));
-    line[at + key.len() + 2..].split(' ').next().unwrap().to_string()
-}
-
-/// A value of the `ok` among these lines.
-pub fn pair(lines: &[String], key: &str) -> String {
-    let line = lines.iter().find(|line| line.starts_with("ok "));
-    value(line.unwrap_or_else(|| panic!("{lines:?}")), key)
 }

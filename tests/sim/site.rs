@@ -1,0 +1,143 @@
+//! The configuration of a simulated box, as a value that a story changes; and what lines say.
+//!
+//! Two channels, on devices 1001 and 1002, bit-exact; whatever is on demand may be recorded. A
+//! story names its people, and what else is otherwise. Nothing here runs a box.
+
+/// What a simulated box is made of.
+#[derive(Clone, Debug)]
+pub struct Site {
+    codec: &'static str,
+    audio: String,
+    store: String,
+    ids: [u16; 2],
+    sides: [&'static str; 2],
+    schedule: String,
+    more: String,
+}
+
+impl Site {
+    pub fn new() -> Site {
+        Site {
+            codec: "pcm",
+            audio: String::new(),
+            store: String::new(),
+            ids: [1, 2],
+            sides: ["mono"; 2],
+            schedule: String::new(),
+            more: String::new(),
+        }
+    }
+
+    pub fn codec(mut self, codec: &'static str) -> Site {
+        self.codec = codec;
+        self
+    }
+
+    /// More of `[audio]`.
+    pub fn audio(mut self, keys: &str) -> Site {
+        self.audio = format!("{}{keys}\n", self.audio);
+        self
+    }
+
+    /// What `[store]` says.
+    pub fn store(mut self, keys: &str) -> Site {
+        self.store = format!("[store]\n{keys}");
+        self
+    }
+
+    /// Numbers of the channels.
+    pub fn ids(mut self, ids: [u16; 2]) -> Site {
+        self.ids = ids;
+        self
+    }
+
+    /// `mono` or `stereo`, of each channel.
+    pub fn sides(mut self, sides: [&'static str; 2]) -> Site {
+        self.sides = sides;
+        self
+    }
+
+    pub fn role(self, name: &str, permissions: &str) -> Site {
+        let words = words(permissions);
+        self.more(&format!("[[role]]\nname = \"{name}\"\npermissions = [{words}]"))
+    }
+
+    /// Somebody with these phones and roles, a word each.
+    pub fn agent(self, username: &str, phones: &str, roles: &str) -> Site {
+        let (phones, roles) = (words(phones), words(roles));
+        let phones = if phones.is_empty() { phones } else { format!("phones = [{phones}]\n") };
+        self.more(&format!("[[agent]]\nusername = \"{username}\"\n{phones}roles = [{roles}]"))
+    }
+
+    /// More of the schedule.
+    pub fn schedule(mut self, keys: &str) -> Site {
+        self.schedule = keys.to_owned();
+        self
+    }
+
+    /// Every call is recorded besides.
+    pub fn full_time(self) -> Site {
+        self.more("[[schedule]]\nname = \"all\"\ntype = \"percentage\"\npercent = 100")
+    }
+
+    /// More of the file; what is said of the last table goes on there.
+    pub fn more(mut self, text: &str) -> Site {
+        self.more = format!("{}{text}\n", self.more);
+        self
+    }
+
+    pub fn toml(&self) -> String {
+        let Site { codec, audio, store, schedule, more, .. } = self;
+        let ([first, second], [one, two]) = (self.sides, self.ids);
+        format!(
+            r#"
+[box]
+name = "box-01"
+data = "data"
+[on_demand]
+enabled = true
+[audio]
+codec = "{codec}"
+{audio}{store}
+[[board]]
+name = "demo"
+kind = "sim"
+rate = 8000
+buffer_ms = 200
+activity = "cti"
+channels = [
+  {{ id = {one}, device = "1001", sides = "{first}", source = "x.wav" }},
+  {{ id = {two}, device = "1002", sides = "{second}", source = "x.wav" }},
+]
+[[schedule]]
+name = "on demand"
+type = "on-demand"
+{schedule}
+{more}"#
+        )
+    }
+}
+
+/// Quoted, with commas between them.
+fn words(text: &str) -> String {
+    let words: Vec<String> = text.split_whitespace().map(|word| format!("\"{word}\"")).collect();
+    words.join(", ")
+}
+
+/// The value of a key in a line.
+pub fn value(line: &str, key: &str) -> String {
+    let at = line.find(&format!(" {key}=")).unwrap_or_else(|| panic!("{key} in {line}"));
+    line[at + key.len() + 2..].split(' ').next().unwrap().to_string()
+}
+
+/// A value of the `ok` among these lines.
+pub fn pair(lines: &[String], key: &str) -> String {
+    let line = lines.iter().find(|line| line.starts_with("ok "));
+    value(line.unwrap_or_else(|| panic!("{lines:?}")), key)
+}
+
+/// The answer among what was sent.
+pub fn answer(lines: &[String]) -> &str {
+    let is = |line: &&String| line.starts_with("ok") || line.starts_with("err");
+    lines.iter().rfind(is).map_or("", String::as_str)
+}
