@@ -229,14 +229,16 @@ impl Recorder {
         }
     }
 
-    /// Starts to tell events to a session.
+    /// Starts to tell events to a session, from one on that may have happened already.
     pub(super) fn watch(
         &mut self,
         id: crate::id::SessionId,
+        from: Option<u64>,
     ) -> Result<super::command::Said, Refusal> {
         let next = self.trace.next();
         if let Some(session) = self.sessions.get_mut(id) {
-            session.watch.get_or_insert(next);
+            let first = from.map_or(next, |from| from.clamp(1, next));
+            session.watch.get_or_insert(first);
         }
         Ok(super::command::Said::ok(crate::job::Ticket(0)))
     }
