@@ -44,7 +44,7 @@ type = "on-demand"
 END
 "$bin/hushboxd" --config "$work/config.toml" >"$work/out" 2>"$work/log" &
 pids="$pids $!"
-until grep -q ready "$work/out"; do sleep 0.2; done
+until grep -qs ready "$work/out"; do sleep 0.2; done
 work_at() {
 	DISPLAY=:$number HOME=$work chromium --no-sandbox --disable-gpu --kiosk --no-first-run \
 		--user-data-dir="$work/profile" --window-size=1280,720 --window-position=0,0 \
@@ -54,7 +54,7 @@ work_at() {
 work_at ""
 "$bin/hushbox-screen" --to "unix:$work/sock" --user jane --display ":$number" 2>"$work/client" &
 client=$!; pids="$pids $client"
-until grep -q connected "$work/client"; do sleep 0.2; done
+until grep -qs connected "$work/client"; do sleep 0.2; done
 send() { "$bin/hushbox" send --to "unix:$work/sock" "$@"; }
 # Of the client, what it waited for, and the coders that run.
 ticks() {
