@@ -32,14 +32,18 @@ PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-ai
 
 # To test the agents' client on a screen made of air: an X server in memory with drawing in software
 # (libgl1-mesa-dri, libgl1, libegl1 and what windows load), a window manager, a panel with a tray, a
-# notification service, a message bus, fingers (xdotool) and a camera (imagemagick).
+# notification service, a message bus, fingers (xdotool), a camera (imagemagick), and what screen
+# readers speak through (at-spi2-core).
 PACKAGES_DESKTOP := xvfb openbox dbus xfce4-panel dunst xdotool imagemagick fonts-dejavu-core \
 	adwaita-icon-theme libgl1-mesa-dri libgl1 libegl1 libxkbcommon-x11-0 libx11-xcb1 libxcursor1 \
-	libxi6 libxrandr2
+	libxi6 libxrandr2 at-spi2-core
 
 # To test screens: a display made of air, and libvpx's own coder, which the capture client needs to
 # run. (What plays the exports, ffmpeg, is above.)
 PACKAGES_SCREEN := xvfb vpx-tools
+
+# To attack the portal: a scanner that is not ours.
+PACKAGES_SCAN := wapiti
 
 # To measure beside it: redis-server, as a yardstick for commands that only read; nginx, for pages.
 PACKAGES_BENCH := redis-server nginx-light
@@ -54,8 +58,8 @@ TEST_FLAGS := -- --color never
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build setup-image setup-bench run test sim cuts check deny bench crash golden fuzz \
-	scan deb install image test-image deb-desktop pictures-desktop
+.PHONY: help setup setup-build setup-image setup-scan setup-bench run test sim cuts check deny bench crash golden \
+	fuzz scan deb install image test-image deb-desktop test-deb-desktop pictures-desktop
 
 help: ## list these words
 	@echo 'make WORD, where WORD is one of:'
@@ -71,8 +75,10 @@ setup-image: # the same, and what makes and boots images
 setup-image: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_IMAGE) \
 	$(if $(filter arm64,$(ARCH)),$(PACKAGES_ARM))
 setup-bench: # the same, and what is measured beside the box
+setup-scan: # what make scan needs besides
+setup-scan: PACKAGES := $(PACKAGES_SCAN)
 setup-bench: PACKAGES := $(PACKAGES_BUILD) $(PACKAGES_BENCH)
-setup setup-build setup-image setup-bench:
+setup setup-build setup-image setup-scan setup-bench:
 	@command -v cargo >/dev/null || { \
 		echo 'setup: there is no cargo; install Rust first: https://rustup.rs' >&2; exit 1; }
 	@command -v dpkg-query >/dev/null || { \
@@ -194,8 +200,9 @@ FUZZ_SECONDS ?= 600
 fuzz: setup ## mutate what comes from outside (FUZZ_SECONDS=600)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(PROFILE) --test fuzz_replay -- --nocapture
 
-scan: setup ## try at the real portal what attackers and scanners try
+scan: setup-scan setup ## try at the real portal what attackers try, and let a scanner loose on it
 	cargo test $(PROFILE) -p portal --test stories security -- --nocapture
+	cargo test $(PROFILE) -p portal --test stories scanner -- --ignored --nocapture
 
 golden: setup ## make the data directory that tests open for ever (for a new format version)
 	cargo test $(PROFILE) --test golden -- --ignored make_the_golden_store
@@ -209,3 +216,6 @@ pictures-desktop: setup ## take the pictures of docs/desktop.md anew
 deb-desktop: setup-build ## make the package of the agents' client
 	cargo build $(PROFILE) -p desktop --bin hushbox-desktop
 	desktop/package/deb.sh $(TARGET)/release/hushbox-desktop $(TARGET)
+
+test-deb-desktop: deb-desktop ## try that package in a Debian that has nothing else (root, mmdebstrap)
+	desktop/package/try.sh $(TARGET)/hushbox-desktop_*.deb

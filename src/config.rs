@@ -157,6 +157,19 @@ pub enum CodecKind {
     Screen,
 }
 
+impl CodecKind {
+    /// Its name.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            CodecKind::Opus => "opus",
+            CodecKind::Ulaw => "ulaw",
+            CodecKind::Pcm => "pcm",
+            CodecKind::Screen => "screen",
+        }
+    }
+}
+
 /// How audio waits and is encoded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Audio {

@@ -26,6 +26,7 @@ mod command;
 mod cti;
 mod doors;
 mod expiry;
+mod fetch;
 mod files;
 mod fingerprint;
 mod hello;

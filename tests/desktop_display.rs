@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, reason = "real programs live in real time")]
 
+mod desk_settings;
 mod programs;
 mod screen_of_air;
+mod screen_reader;
 mod seat;
 #[path = "box/mod.rs"]
 mod the_box;
@@ -14,6 +16,7 @@ mod the_box;
 use screen_of_air::{Pixels, Screen, TRAY};
 use seat::Seat;
 use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
 use the_box::client::Client;
 use the_box::site::Site;
 use the_box::{TheBox, await_ended, until};
@@ -46,12 +49,18 @@ struct Desk {
 
 impl Desk {
     fn new() -> Desk {
-        let mut the_box = TheBox::start_new(Site::sim(&[1]));
+        Desk::of(Site::sim(&[1]), "a1")
+    }
+
+    fn of(site: Site, user: &str) -> Desk {
+        let mut the_box = TheBox::start_new(site);
         // Its port must stay the same for it to be found again.
         the_box.site.address = format!("127.0.0.1:{}", the_box.port);
         the_box.write_config();
+        // Dark, whatever a settings portal prefers that this machine happens to have.
         let servers = format!("servers = [\"127.0.0.1:{}\"]\n", the_box.port);
-        let mut seat = Seat::new(&format!("{servers}user = \"a1\"\nretry_ms = 600\n"));
+        let mut seat =
+            Seat::new(&format!("{servers}user = \"{user}\"\ntheme = \"dark\"\nretry_ms = 600\n"));
         let screen = Screen::new(seat.folder.path());
         seat.env = screen.env.clone();
         let cti = the_box.client("hello cti");
@@ -185,12 +194,116 @@ fn a8_a9_a10_g5_the_box_dies_and_comes_back_before_the_agents_eyes() {
     desk.cti = desk.the_box.client("hello cti");
     desk.call_has("blackout", "on");
     desk.screen.await_balloon("Blackout on at last");
-    // The client's word: of several icons within a moment this panel may keep showing an older one.
-    // That it draws this one is in the story of the clicks.
-    desk.seat.await_icon("blackout");
+    // This panel may have kept an older one of several icons within a moment; it is told again.
+    desk.icon_is("blackout", |pixels| white(pixels) > 200);
     desk.by_letter("l");
     desk.call_has("blackout", "off");
     desk.seat.await_icon("recording");
+}
+
+#[test]
+fn windows_and_icon_follow_the_desktops_dark_mode_and_text_size() {
+    let mut seat = Seat::new("servers = [\"127.0.0.1:1\"]\n");
+    let screen = Screen::light(seat.folder.path());
+    let portal = desk_settings::Portal::start(&screen.env, 2);
+    seat.env = screen.env.clone();
+    seat.start();
+    let inked = |pixels: &Pixels| pixels.iter().filter(|p| p.iter().all(|c| *c < 90)).count();
+    screen.await_look("ink on a light panel", TRAY, |pixels| inked(pixels) > 20);
+    assert_eq!(seat.run(&["--open", "status"]).code, Some(0));
+    let window = screen.await_window("Hushbox status");
+    let is_light = || {
+        let greys = screen.greys(&window);
+        Some(greys.iter().filter(|grey| **grey > 180).count() > greys.len() / 2)
+    };
+    the_box::until("a light window", || is_light().filter(|light| *light));
+    screen.picture_of_window("status-light", &window);
+    portal.set_scheme(1);
+    the_box::until("a dark window", || is_light().filter(|light| !light));
+    screen.await_look("paper on a light panel", TRAY, |pixels| inked(pixels) == 0);
+    assert_eq!(seat.run(&["--open", "about"]).code, Some(0));
+    let usual = screen.width(&screen.await_window("About Hushbox"));
+    portal.set_text(1.5);
+    seat.await_log("text_percent: 150");
+    assert_eq!(seat.run(&["--open", "settings"]).code, Some(0));
+    let large = screen.width(&screen.await_window("Hushbox settings"));
+    assert_eq!((usual, large), (460, 780), "460, and 520 by half as much again");
+}
+
+/// The screen capture client, ended with the story.
+struct Station(Child);
+
+impl Station {
+    fn start(desk: &Desk) -> Station {
+        let mut command = Command::new(programs::program("screen", "hushbox-screen"));
+        command.args(["--to", &format!("127.0.0.1:{}", desk.the_box.port), "--user", "jane"]);
+        command.args(["--machine", "WS-1"]).envs(desk.screen.env.iter().cloned());
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+        Station(command.current_dir(desk.seat.folder.path()).spawn().unwrap())
+    }
+}
+
+impl Drop for Station {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn a2_e1_e3_an_agent_records_the_screen_from_the_menu() {
+    let more = "[[agent]]\nusername = \"jane\"\nname = \"Jane\"\nroles = [\"agent\"]\n\
+                screen = true\n";
+    let desk = Desk::of(Site { more: more.to_owned(), ..Site::sim(&[1]) }, "jane");
+    desk.seat.await_icon("idle");
+    let why = "no screen capture client is connected";
+    assert!(desk.seat.status().contains(&format!("Screen: cannot be recorded: {why}")));
+    let refused = desk.seat.command("screen start");
+    assert!(refused.code == Some(1) && refused.err.contains(why), "{refused:?}");
+    desk.screen.await_balloon("Refused: screen start");
+    let station = Station::start(&desk);
+    let says = |text: &str| until(text, || desk.seat.status().contains(text).then_some(()));
+    says("Screen: not recorded");
+    desk.screen.choose(2, ITEMS);
+    desk.icon_is("screen", |pixels| red(pixels) > 40);
+    desk.screen.await_balloon("Screen recording started");
+    says("Screen: recorded");
+    let mut jane = desk.the_box.client("hello agent user=jane machine=WS-2");
+    let running = jane.ok("screen start").get("recording").to_owned();
+    desk.seat.run(&["--open", "bar"]);
+    let bar = desk.screen.await_window("Hushbox bar");
+    desk.screen.picture_of_window("bar-screen", &bar);
+    let dark = desk.seat.command("blackout start");
+    assert!(dark.code == Some(1) && dark.err.contains("in a recorded call only"), "{dark:?}");
+    desk.screen.await_balloon("NOT masked: stop the customer");
+    desk.seat.await_icon("attention");
+    desk.screen.choose(2, ITEMS);
+    desk.screen.await_balloon("Screen recording stopped");
+    says("Screen: not recorded");
+    let ended = until("the screen's end", || {
+        Some(desk.the_box.show(&running)).filter(|shown| shown.0["complete"] == true)
+    });
+    assert_eq!(ended.text("/why"), "the screen by itself");
+    drop(station);
+    desk.the_box.assert_verified();
+}
+
+#[test]
+fn a_screen_reader_can_say_what_is_in_the_windows() {
+    let mut desk = Desk::new();
+    let reader = screen_reader::Reader::start(&desk.screen.env);
+    desk.cti.ok("call start device=1001 call=c1");
+    desk.seat.await_icon("call");
+    assert_eq!(desk.seat.command("record start").code, Some(0));
+    for (window, wanted) in [
+        ("update", &["entry: Caller name", "entry: Subject", "button: Send (Enter)"][..]),
+        ("settings", &["entry: Blackout", "radio button: Dark", "check box: Start when I log in"]),
+        ("bar", &["button: RECORDING\npress to stop"]),
+        ("status", &["label: Recording", "button: Close (Esc)"]),
+    ] {
+        assert_eq!(desk.seat.run(&["--open", window]).code, Some(0));
+        reader.await_all(wanted);
+    }
 }
 
 #[test]

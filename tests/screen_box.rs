@@ -113,10 +113,12 @@ fn a2_e3_a_screen_by_itself_and_a_call_that_blacks_it_out() {
     assert!(said.iter().any(|line| line.contains(" screen=on can=")), "{said:?}");
     assert!(said.iter().any(|line| line.contains("screen.start,screen.stop")), "{said:?}");
     assert_eq!(pair(&desk.say("screen start"), "recording"), id, "it runs already");
-    assert!(told(&desk.say("blackout start")).starts_with("err no-call"), "E3");
+    let refused = told(&desk.say("blackout start"));
+    assert!(refused.starts_with("err no-call \"a blackout begins in a recorded call"), "{refused}");
     desk.watch(5);
     desk.call("call start device=1001 call=c1");
-    assert!(told(&desk.say("blackout start")).starts_with("err not-recording"), "E3");
+    let refused = told(&desk.say("blackout start"));
+    assert!(refused.starts_with("err not-recording \"a blackout begins in"), "{refused}");
     let call = pair(&desk.say("record start"), "recording");
     assert_ne!(call, id);
     desk.watch(4);
@@ -180,6 +182,23 @@ fn e1_without_a_client_or_the_account_the_screen_is_disabled_and_says_why() {
     let said = desk.sim.news(desk.agent).pop().unwrap();
     assert!(said.contains("screen=off") && said.contains("note=-"), "{said}");
     assert!(said.contains("screen.start"), "{said}");
+}
+
+#[test]
+fn g4_the_warning_at_80_per_cent_comes_to_an_agent_who_has_a_note_already() {
+    let mut desk = Desk::new(&site().more("[blackout]\nmax_s = 10"));
+    let gone = desk.screen;
+    desk.sim.gone(gone);
+    let said = desk.sim.news(desk.agent).join("\n");
+    assert!(said.contains("no screen capture client"), "{said}");
+    desk.call("call start device=1001 call=c1");
+    desk.say("record start");
+    desk.sim.run_ms(5000);
+    desk.say("blackout start");
+    desk.sim.run_ms(9000);
+    let warnings = desk.sim.news(desk.agent);
+    let warned = |line: &&String| line.contains("the blackout ends by itself");
+    assert_eq!(warnings.iter().filter(warned).count(), 1, "{warnings:?}");
 }
 
 #[test]

@@ -238,3 +238,20 @@ fn h2_the_console_takes_over_a_cable_whatever_was_left_on_it() {
     assert!(lines[0].starts_with("ok session=") && lines[0].ends_with("technician=field"), "{out}");
     assert!(lines[1].starts_with("row channel=1 ") && lines[2..] == ["ok", "ok"], "{out}");
 }
+
+#[test]
+fn h2_a_script_hears_by_the_exit_status_that_something_was_refused() {
+    let mut story = with_consoles(&[]);
+    story.start();
+    for (script, status) in [("channels\n", 0), ("nonsense\nchannels\n", 1)] {
+        let mut command = console(&story, &["--config", "config.toml"]);
+        let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = streams.spawn().unwrap();
+        let said = format!("field\n2468\n{script}");
+        child.stdin.take().unwrap().write_all(said.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(out.contains("row channel=1 "), "the rest is done all the same: {out}");
+        assert_eq!(output.status.code(), Some(status), "{script}: {out}");
+    }
+}

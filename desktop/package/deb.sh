@@ -25,6 +25,9 @@ done
 for text in LICENSE-APACHE LICENSE-MIT; do
 	install -D -m 644 "$here/../../$text" "$tree/usr/share/doc/hushbox-desktop/$text"
 done
+printf 'Hushbox: MIT or Apache-2.0, as you like; the texts are in this folder.\n' \
+	>"$tree/usr/share/doc/hushbox-desktop/copyright"
+chmod 644 "$tree/usr/share/doc/hushbox-desktop/copyright"
 
 mkdir -p "$tree/DEBIAN"
 cat >"$tree/DEBIAN/control" <<CONTROL
@@ -35,7 +38,8 @@ Maintainer: Hushbox
 Section: sound
 Priority: optional
 Depends: libc6 (>= 2.36), libgcc-s1
-Recommends: libgl1, libegl1, libxkbcommon-x11-0, libx11-xcb1, libxcursor1, libxi6, libxrandr2
+Recommends: libgl1, libegl1, libxkbcommon-x11-0, libx11-xcb1, libxcursor1, libxi6, libxrandr2,
+ libwayland-client0, libwayland-cursor0, libwayland-egl1, libxkbcommon0
 Description: Hushbox's client for agents
  An icon in the tray that says whether a call is recorded and whether what is
  said is being kept, with a menu to start and stop recording and blackouts.

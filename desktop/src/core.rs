@@ -418,13 +418,17 @@ impl Core {
     }
 
     fn take_settings(&mut self, now: Moment, settings: Settings) {
-        let same = settings.addresses() == self.settings.addresses()
-            && settings.mode == self.settings.mode
-            && settings.retry_ms == self.settings.retry_ms
-            && settings.user == self.settings.user;
+        let whom = |of: &Settings| (of.addresses(), of.user.clone(), of.domain.clone());
+        let how = |of: &Settings| (of.mode, of.retry_ms);
+        let same_box = whom(&settings) == whom(&self.settings);
+        let same_way = how(&settings) == how(&self.settings);
         self.settings = settings;
-        if !same {
-            self.retry = Retry::every(self.settings.mode.into(), self.settings.retry_ms);
+        if same_box && same_way {
+            return;
+        }
+        self.retry = Retry::every(self.settings.mode.into(), self.settings.retry_ms);
+        // How it is tried again is no reason to leave a box that is there.
+        if !same_box || !self.is_connected() {
             self.leave(now);
             self.connect(now, true);
         }

@@ -7,7 +7,9 @@
 //! Nothing here imports anything of the box but `client` and `protocol`.
 
 pub mod action;
+pub mod appearance;
 pub mod balloon;
+pub mod button;
 pub mod cli;
 pub mod core;
 pub mod fields;
@@ -16,6 +18,7 @@ pub mod icons;
 pub mod keys;
 pub mod model;
 pub mod settings;
+pub mod settle;
 pub mod shell;
 pub mod snapshot;
 pub mod windows;

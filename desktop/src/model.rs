@@ -11,6 +11,9 @@ use crate::action::{Action, Press};
 use protocol::{Ability, AgentState, Direction, ScreenMode};
 use std::fmt::Write;
 
+/// Before a note that says why the screen cannot be recorded.
+pub const SCREEN_NOTE: &str = "screen: ";
+
 /// What the icon shows. Each has a shape of its own, so that no colour is needed to tell them
 /// apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -293,7 +296,8 @@ fn heading(facts: &Facts) -> String {
     }
 }
 
-fn capital(text: &str) -> String {
+/// With a capital, and without a full stop.
+pub(crate) fn capital(text: &str) -> String {
     let mut sentence = sentence(text);
     sentence.pop();
     sentence
@@ -364,7 +368,7 @@ pub fn status(facts: &Facts) -> Vec<(&'static str, String)> {
     rows.push(("Recording", recording(state)));
     rows.push(("Blackout", if state.blackout { "on" } else { "off" }.to_owned()));
     rows.push(("Screen", screen(state)));
-    if let Some(note) = &state.note {
+    if let Some(note) = state.note.as_ref().filter(|note| !note.starts_with(SCREEN_NOTE)) {
         rows.push(("Note", note.clone()));
     }
     rows.push(("You may", may(state)));
@@ -396,7 +400,10 @@ fn screen(state: &AgentState) -> String {
     match state.screen {
         ScreenMode::On => "recorded".to_owned(),
         ScreenMode::Off => "not recorded".to_owned(),
-        ScreenMode::Disabled => "cannot be recorded".to_owned(),
+        ScreenMode::Disabled => {
+            let why = state.note.as_ref().and_then(|note| note.strip_prefix(SCREEN_NOTE));
+            why.map_or("cannot be recorded".to_owned(), |why| format!("cannot be recorded: {why}"))
+        }
     }
 }
 

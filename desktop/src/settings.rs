@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 pub const RETRY_MIN_MS: u64 = 50;
 
 /// The keys that a file can lock.
-pub const KEYS: [&str; 9] =
-    ["servers", "mode", "user", "domain", "machine", "theme", "bar", "hotkeys", "retry_ms"];
+pub const KEYS: [&str; 10] = [
+    "servers", "mode", "user", "domain", "machine", "theme", "panel", "bar", "hotkeys", "retry_ms",
+];
 
 /// One file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub struct File {
     pub machine: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub theme: Option<Theme>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub panel: Option<Theme>,
     /// Whether the bar opens at start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bar: Option<bool>,
@@ -68,11 +71,13 @@ impl From<Mode> for RetryMode {
     }
 }
 
-/// For which kind of panel icons are drawn, and windows.
+/// How windows look, and for which kind of panel icons are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Theme {
+    /// As the desktop says.
     #[default]
+    System,
     Dark,
     Light,
 }
@@ -101,7 +106,9 @@ pub struct Settings {
     pub user: Option<String>,
     pub domain: Option<String>,
     pub machine: Option<String>,
+    /// Of windows, and of the panel where `panel` says nothing.
     pub theme: Theme,
+    pub panel: Theme,
     pub bar: bool,
     pub retry_ms: u64,
     pub hotkeys: Hotkeys,
@@ -166,6 +173,7 @@ impl Settings {
             domain: domain.or_else(|| site.domain.clone()),
             machine: machine.or_else(|| site.machine.clone()),
             theme: own.theme.filter(|_| open("theme")).or(site.theme).unwrap_or_default(),
+            panel: own.panel.filter(|_| open("panel")).or(site.panel).unwrap_or_default(),
             bar: own.bar.filter(|_| open("bar")).or(site.bar).unwrap_or_default(),
             retry_ms: retry_ms.or(site.retry_ms).unwrap_or(RETRY_MS),
             hotkeys: hotkeys.or_else(|| site.hotkeys.clone()).unwrap_or_default(),
@@ -187,6 +195,7 @@ impl Settings {
             servers: open("servers").then(|| self.servers.clone()),
             mode: open("mode").then_some(self.mode),
             theme: open("theme").then_some(self.theme),
+            panel: open("panel").then_some(self.panel),
             bar: open("bar").then_some(self.bar),
             hotkeys: open("hotkeys").then(|| self.hotkeys.clone()),
             ..before.clone()

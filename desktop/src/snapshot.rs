@@ -7,7 +7,7 @@ use crate::core::Core;
 use crate::history::Lane;
 use crate::model::{self, Link};
 use crate::wire::Snapshot;
-use protocol::Ability;
+use protocol::{Ability, ScreenMode};
 
 /// What is known now, without what only the shell knows.
 #[must_use]
@@ -24,7 +24,9 @@ pub fn of(core: &Core, now_ms: u64) -> Snapshot {
         status: status.map(|(heading, words)| (heading.to_owned(), words)).collect(),
         connected: matches!(facts.link, Link::Connected(_)),
         can: if state.can.is_empty() { String::new() } else { state.can.to_string() },
+        call: state.call.is_some(),
         recording: state.recording,
+        screen: state.screen == ScreenMode::On,
         blackout: state.blackout,
         blackout_ms: core.blackout_ms(now_ms).unwrap_or(0),
         unmasked: facts.unmasked.clone(),

@@ -73,7 +73,11 @@ pub struct Snapshot {
     pub connected: bool,
     /// As the box writes it; empty without a connection.
     pub can: String,
+    /// Whether there is a call.
+    pub call: bool,
     pub recording: bool,
+    /// Whether the screen is recorded.
+    pub screen: bool,
     pub blackout: bool,
     /// How long it has been on.
     pub blackout_ms: u64,
@@ -89,6 +93,10 @@ pub struct Snapshot {
     pub hotkeys: String,
     /// Whether windows are to be dark.
     pub dark: bool,
+    /// Whether they need more contrast than usual.
+    pub contrast: bool,
+    /// How large everything is, beyond what the toolkit does by itself; 0: as usual.
+    pub text_percent: u16,
     /// The program's resident memory and more, for *About*.
     pub about: Vec<(String, String)>,
 }

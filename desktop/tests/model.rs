@@ -171,7 +171,7 @@ fn a12_check_status_tells_everything_in_words() {
     let recording = facts(Icon::Recording, Can::parse("record.stop,update.1"));
     let mut state = recording.state.clone().unwrap();
     state.screen = ScreenMode::Disabled;
-    state.note = Some("no capture client".to_owned());
+    state.note = Some("screen: no capture client".to_owned());
     let rows = status(&Facts { state: Some(state), ..recording });
     let text: Vec<String> =
         rows.iter().map(|(heading, words)| format!("{heading}: {words}")).collect();
@@ -183,8 +183,7 @@ fn a12_check_status_tells_everything_in_words() {
             "Call: c1",
             "Recording: on for agent, r1",
             "Blackout: off",
-            "Screen: cannot be recorded",
-            "Note: no capture client",
+            "Screen: cannot be recorded: no capture client",
             "You may: stop recording, update field 1",
         ]
     );

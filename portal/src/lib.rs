@@ -11,7 +11,8 @@
 //! | `db` `accounts` `sessions` `tries` `resets` `events` | what the portal remembers |
 //! | `password` `token` `throttle` | hashes; random words; what guessing costs |
 //! | `talk` `link` `pulse` `hub` `desk` | a conversation with the box; one each agent; questions |
-//! | `vault` | opened recordings, in memory only |
+//! | `memory` `reels` `vault` `shelf` | recordings in memory only: fetched, opened, kept |
+//! | `happened` | what the box tells of itself |
 //! | `mail` | the one letter it writes |
 //! | `web` | pages, forms, live state |
 //!
@@ -23,14 +24,18 @@ pub mod config;
 pub mod db;
 pub mod desk;
 pub mod events;
+pub mod happened;
 pub mod hub;
 pub mod link;
 pub mod mail;
+pub mod memory;
 pub mod password;
 pub mod pulse;
+pub mod reels;
 pub mod resets;
 pub mod serve;
 pub mod sessions;
+pub mod shelf;
 pub mod talk;
 pub mod throttle;
 pub mod tls;

@@ -4,12 +4,14 @@
 //! task can wait for news and for something else at once. Nothing here says hello by itself, or
 //! tries again.
 
+use crate::clock;
+use crate::memory::Memory;
 use protocol::client::{
     Client, ClientEvent, Failure, Greeting, Pairs, Reply, SendError, Violation,
 };
 use std::collections::VecDeque;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
@@ -48,6 +50,10 @@ pub struct Talk {
     greeting: Greeting,
     /// What came while an answer was awaited.
     news: VecDeque<ClientEvent>,
+    /// Where data goes while a file is fetched.
+    store: Option<Memory>,
+    /// When the box said something last.
+    heard: Instant,
 }
 
 impl Talk {
@@ -60,7 +66,8 @@ impl Talk {
         let stream = UnixStream::connect(socket).await?;
         let greeting = Greeting { version: protocol::VERSION, name: String::new(), boot: 0 };
         let (client, buffer, news) = (Client::new(), vec![0; READ_BYTES], VecDeque::new());
-        let mut talk = Talk { stream, client, buffer, greeting, news };
+        let mut talk =
+            Talk { stream, client, buffer, greeting, news, store: None, heard: clock::now() };
         match talk.next().await? {
             ClientEvent::Greeting(greeting) => {
                 talk.greeting = greeting;
@@ -110,20 +117,39 @@ impl Talk {
                 None => {}
             }
             let count = self.stream.read(&mut self.buffer).await?;
+            self.heard = clock::now();
             if count == 0 {
                 return Err(TalkError::Closed);
             }
             self.client.receive(&self.buffer[..count]);
+            if let Some(store) = &mut self.store {
+                store.append(&self.client.take_data())?;
+            }
         }
+    }
+
+    /// Sends a command whose reply is a file, which goes to memory of its own as it comes.
+    pub async fn fetch(&mut self, line: &str, store: Memory) -> Result<Memory, TalkError> {
+        self.store = Some(store);
+        let reply = self.ask(line).await;
+        let store = self.store.take();
+        reply?.outcome.map_err(TalkError::Refused)?;
+        store.ok_or(TalkError::Closed)
     }
 
     /// Sends a command and waits for its reply.
     pub async fn ask(&mut self, line: &str) -> Result<Reply, TalkError> {
         self.send(line).await?;
+        self.heard = clock::now();
         loop {
-            match timeout(ANSWER, self.next()).await.map_err(|_| TalkError::Silent)?? {
-                ClientEvent::Reply(reply) => return Ok(reply),
-                news => self.news.push_back(news),
+            match timeout(ANSWER, self.next()).await {
+                Ok(event) => match event? {
+                    ClientEvent::Reply(reply) => return Ok(reply),
+                    news => self.news.push_back(news),
+                },
+                // A long answer may take its time, as long as more of it comes.
+                Err(_) if self.heard.elapsed() < ANSWER => {}
+                Err(_) => return Err(TalkError::Silent),
             }
         }
     }

@@ -1,35 +1,31 @@
 //! Opened recordings, in memory only.
 //!
-//! A media file is fetched from the box in the supervisor's name (which the box journals before the
-//! first byte) and handed to `hushbox decode` through a pipe; what comes out of its pipe is kept
-//! for a while, wiped when it goes, and never written anywhere. What opens it is the identity that
-//! the site left on this machine, or one that the supervisor brought along: that is kept with his
-//! session, reaches the tool through a file that exists in memory only, and is wiped at log-out.
-//! The portal itself parses no media.
+//! A recording's files are fetched from the box in the supervisor's name (which the box journals
+//! before the first byte) and handed to `hushbox decode` as files that exist in memory only; what
+//! it makes of them is one more, kept for a while, and wiped when it goes. All of them together
+//! have a bound. What opens recordings is the identity that the site left on this machine, or one
+//! that the supervisor brought along: that is kept with his session, reaches the tool the same way,
+//! and is wiped at log-out. The portal itself parses no media.
 
 use crate::clock;
 use crate::config::Unseal;
 use crate::desk::Desk;
+use crate::memory::Memory;
+use crate::reels::{self, Order, Reels};
+use crate::shelf::{Kept, Shelf};
 use crate::talk::TalkError;
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde::Deserialize;
-use std::collections::BTreeMap;
-use std::io::Write;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::io::AsyncWriteExt;
+use std::time::Duration;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
 
 /// Recordings that are opened at a time.
 const AT_ONCE: usize = 2;
-/// How long an opened one that nobody listens to is kept.
-const KEPT: Duration = Duration::from_secs(600);
 /// Opening takes so long at most.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Columns of a picture.
 const PEAKS: &str = "1000";
 /// What is repeated of the tool's words.
@@ -42,14 +38,21 @@ pub enum VaultError {
     Box(#[from] TalkError),
     #[error("the tool {tool} cannot be run: {error}")]
     Tool { tool: String, error: std::io::Error },
+    #[error("there is no memory for it: {0}")]
+    Memory(#[from] std::io::Error),
     #[error("This recording cannot be opened: {0}")]
     Closed(String),
     #[error("What the tool said is not understood.")]
     Nonsense,
     #[error("This took too long.")]
     Slow,
-    #[error("This recording is too large to be opened here: {mb} MB. Export it on the box.")]
+    #[error(
+        "This recording is too large to be opened here: it takes {mb} MB of memory. Export it on \
+         the box, or raise memory_mb."
+    )]
     Large { mb: u64 },
+    #[error("Too much is being opened at this moment. Try again in a minute.")]
+    Full,
 }
 
 /// A stretch that is silent on purpose.
@@ -70,9 +73,14 @@ pub struct Shape {
 }
 
 /// An opened recording.
+#[derive(Debug)]
 pub struct Opened {
-    /// WAV.
-    pub sound: Zeroizing<Vec<u8>>,
+    pub file: Memory,
+    pub kind: Kind,
+    /// It has a screen.
+    pub film: bool,
+    /// Why the screen is not there, although there is one.
+    pub dark: Option<String>,
     pub shape: Shape,
 }
 
@@ -82,16 +90,6 @@ pub struct Opener {
     /// Of the session.
     pub key: Vec<u8>,
     pub user: String,
-}
-
-/// Session and recording.
-type Name = (Vec<u8>, String);
-
-#[derive(Default)]
-struct Shelf {
-    opened: BTreeMap<Name, (Arc<Opened>, Instant)>,
-    /// Identities that supervisors brought along, by session.
-    identities: BTreeMap<Vec<u8>, Zeroizing<String>>,
 }
 
 /// All that is open.
@@ -113,15 +111,18 @@ impl std::fmt::Debug for Vault {
 pub enum Kind {
     Opus,
     Wav,
+    Webm,
     Shape,
 }
 
 impl Kind {
     /// The tool's word, and the end of a file's name.
+    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Kind::Opus => "opus",
             Kind::Wav => "wav",
+            Kind::Webm => "webm",
             Kind::Shape => "shape",
         }
     }
@@ -130,7 +131,8 @@ impl Kind {
 impl Vault {
     #[must_use]
     pub fn new(desk: Desk, unseal: Unseal) -> Vault {
-        Vault { desk, unseal, turns: Semaphore::new(AT_ONCE), shelf: Mutex::default() }
+        let shelf = Mutex::new(Shelf::new(u64::from(unseal.memory_mb) << 20));
+        Vault { desk, unseal, turns: Semaphore::new(AT_ONCE), shelf }
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -146,26 +148,17 @@ impl Vault {
     /// Whether this session brought what opens recordings.
     #[must_use]
     pub fn is_given(&self, session: &[u8]) -> bool {
-        self.shelf().identities.contains_key(session)
+        self.shelf().identity(session).is_some()
     }
 
     /// Keeps an identity with a session; false: it is none.
     pub fn give(&self, session: &[u8], text: &str) -> bool {
-        let line = text.split_whitespace().find(|word| word.starts_with("AGE-SECRET-KEY-1"));
-        let formed = |line: &&str| {
-            line.len() < 200 && line.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        };
-        let Some(line) = line.filter(formed) else { return false };
-        let kept = Zeroizing::new(format!("{line}\n"));
-        self.shelf().identities.insert(session.to_vec(), kept);
-        true
+        self.shelf().give(session, text)
     }
 
     /// Forgets everything of the sessions that are over.
     pub fn keep_only(&self, alive: impl Fn(&[u8]) -> bool) {
-        let mut shelf = self.shelf();
-        shelf.identities.retain(|session, _| alive(session));
-        shelf.opened.retain(|(session, _), (_, used)| alive(session) && used.elapsed() < KEPT);
+        self.shelf().keep_only(clock::now(), alive);
     }
 
     /// Forgets everything of one session.
@@ -183,39 +176,46 @@ impl Vault {
         if let Some(opened) = self.known(who, id) {
             return Ok(opened);
         }
-        let media = self.fetch(who, id, "play").await?;
-        let shape = self.decode(who, &media, Kind::Shape).await?;
-        let shape = serde_json::from_slice(&shape).map_err(|_| VaultError::Nonsense)?;
-        let sound = self.decode(who, &media, Kind::Wav).await?;
-        let opened = Arc::new(Opened { sound, shape });
-        self.keep((who.key.clone(), id.to_owned()), &opened)?;
+        let order = Order::ask(&self.desk, &who.user, id).await?;
+        let kind = order.player();
+        let kept = self.reserve(order.bytes(kind))?;
+        let (reels, dark) = order.fetch(reels::PLAY).await?;
+        let (film, shape) = (self.film(who, &reels, kind), self.shape(who, &reels));
+        let ((file, film, closed), shape) = tokio::try_join!(film, shape)?;
+        let dark = dark.or(closed);
+        let opened = Arc::new(Opened { file, kind, film, dark, shape });
+        self.shelf().put((who.key.clone(), id.to_owned()), &opened, (kept, clock::now()));
         Ok(opened)
     }
 
-    fn known(&self, who: &Opener, id: &str) -> Option<Arc<Opened>> {
-        let mut shelf = self.shelf();
-        let (opened, used) = shelf.opened.get_mut(&(who.key.clone(), id.to_owned()))?;
-        *used = clock::now();
-        Some(Arc::clone(opened))
+    /// The file for the player. A screen that cannot be shown takes no sound away.
+    async fn film(
+        &self,
+        who: &Opener,
+        reels: &Reels,
+        kind: Kind,
+    ) -> Result<(Memory, bool, Option<String>), VaultError> {
+        let film = reels.is_film();
+        match self.decode(who, reels, kind).await {
+            Err(VaultError::Closed(why)) if reels.screen.is_some() => {
+                let file = self.run(who, (&reels.main, None), kind).await?;
+                Ok((file, false, Some(why)))
+            }
+            file => Ok((file?, film, None)),
+        }
     }
 
-    /// Puts it on the shelf; what was not used for longest makes room.
-    fn keep(&self, name: Name, opened: &Arc<Opened>) -> Result<(), VaultError> {
-        let most = usize::try_from(self.unseal.memory_mb).unwrap_or(usize::MAX);
-        let most = most.saturating_mul(1 << 20);
-        if opened.sound.len() > most {
-            let mb = u64::try_from(opened.sound.len() >> 20).unwrap_or(u64::MAX);
-            return Err(VaultError::Large { mb });
-        }
+    fn known(&self, who: &Opener, id: &str) -> Option<Arc<Opened>> {
+        self.shelf().known(&(who.key.clone(), id.to_owned()), clock::now())
+    }
+
+    /// Room for what is about to be opened; what was not used for longest makes it.
+    fn reserve(&self, bytes: u64) -> Result<Kept, VaultError> {
         let mut shelf = self.shelf();
-        shelf.opened.insert(name, (Arc::clone(opened), clock::now()));
-        let held = |shelf: &Shelf| shelf.opened.values().map(|(o, _)| o.sound.len()).sum::<usize>();
-        while held(&shelf) > most {
-            let oldest = shelf.opened.iter().min_by_key(|(_, (_, used))| *used);
-            let Some(oldest) = oldest.map(|(name, _)| name.clone()) else { break };
-            shelf.opened.remove(&oldest);
+        if !shelf.can_ever(bytes) {
+            return Err(VaultError::Large { mb: (bytes >> 20) + 1 });
         }
-        Ok(())
+        shelf.reserve(bytes).ok_or(VaultError::Full)
     }
 
     /// A recording as a file for somebody to keep.
@@ -224,39 +224,47 @@ impl Vault {
         who: &Opener,
         id: &str,
         kind: Kind,
-    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    ) -> Result<(Memory, Kept), VaultError> {
         let _turn = self.turns.acquire().await.map_err(|_| VaultError::Slow)?;
-        let media = self.fetch(who, id, "export").await?;
-        self.decode(who, &media, kind).await
-    }
-
-    /// The sealed file, as the box keeps it.
-    async fn fetch(&self, who: &Opener, id: &str, purpose: &str) -> Result<Vec<u8>, VaultError> {
-        let mut line = Vec::new();
-        protocol::reply::line(&mut line, "media").word(id).pair("for", purpose).end();
-        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-        let mut talk = self.desk.supervisor(&who.user).await?;
-        let reply = talk.ask(&line).await?;
-        reply.outcome.map_err(TalkError::Refused)?;
-        Ok(reply.data)
+        let mut order = Order::ask(&self.desk, &who.user, id).await?;
+        if kind != Kind::Webm {
+            order.leave_screen();
+        }
+        let kept = self.reserve(order.bytes(kind))?;
+        let (reels, dark) = order.fetch(reels::EXPORT).await?;
+        if let Some(why) = dark {
+            return Err(VaultError::Closed(why));
+        }
+        Ok((self.decode(who, &reels, kind).await?, kept))
     }
 
     /// The identity as a file in memory, which the tool inherits.
-    fn brought(&self, who: &Opener) -> Result<Option<OwnedFd>, std::io::Error> {
+    fn brought(&self, who: &Opener) -> Result<Option<Memory>, std::io::Error> {
         let shelf = self.shelf();
-        let Some(text) = shelf.identities.get(&who.key) else { return Ok(None) };
-        let file = memfd_create("identity", MFdFlags::empty())?;
-        let mut file = std::fs::File::from(file);
-        file.write_all(text.as_bytes())?;
-        Ok(Some(OwnedFd::from(file)))
+        let Some(text) = shelf.identity(&who.key) else { return Ok(None) };
+        let mut file = Memory::to_inherit()?;
+        file.append(text.as_bytes())?;
+        Ok(Some(file))
     }
 
-    async fn decode(
+    async fn shape(&self, who: &Opener, reels: &Reels) -> Result<Shape, VaultError> {
+        let shape = self.decode(who, reels, Kind::Shape).await?;
+        let size = usize::try_from(shape.size()).map_err(|_| VaultError::Nonsense)?;
+        serde_json::from_slice(&shape.read(0, size)?).map_err(|_| VaultError::Nonsense)
+    }
+
+    async fn decode(&self, who: &Opener, reels: &Reels, kind: Kind) -> Result<Memory, VaultError> {
+        let screen = reels.screen.as_ref().filter(|_| kind == Kind::Webm);
+        self.run(who, (&reels.main, screen), kind).await
+    }
+
+    /// Runs the tool on the media file, and the screen's beside it.
+    async fn run(
         &self,
         who: &Opener,
-        media: &[u8],
+        (main, screen): (&Memory, Option<&Memory>),
         kind: Kind,
-    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    ) -> Result<Memory, VaultError> {
         let tool = self.unseal.tool.display().to_string();
         let failed = |error| VaultError::Tool { tool: tool.clone(), error };
         let mut command = Command::new(&self.unseal.tool);
@@ -264,51 +272,25 @@ impl Vault {
         if kind == Kind::Shape {
             command.args(["--peaks", PEAKS]);
         }
-        let brought = self.brought(who).map_err(failed)?;
-        if let Some(file) = &brought {
-            // Its path is opened anew, so it is read from its beginning.
-            command.arg("--identity").arg(format!("/proc/self/fd/{}", file.as_raw_fd()));
-        } else if let Some(path) = &self.unseal.identity {
-            command.arg("--identity").arg(path);
+        if let Some(screen) = screen {
+            command.arg("--screen").arg(screen.path());
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.kill_on_drop(true).spawn().map_err(failed)?;
-        drop(brought);
-        let stdin = child.stdin.take();
-        let give = async move {
-            if let Some(mut stdin) = stdin {
-                // A tool that refuses early says why on its stderr.
-                drop(stdin.write_all(media).await);
-            }
-        };
-        let both = async { tokio::join!(give, child.wait_with_output()).1 };
-        let output = tokio::time::timeout(PATIENCE, both).await;
+        let brought = self.brought(who)?;
+        let key = brought.as_ref().map(Memory::path);
+        if let Some(path) = key.as_deref().or(self.unseal.identity.as_deref()) {
+            command.arg("--identity").arg::<&Path>(path);
+        }
+        let out = Memory::new()?;
+        command.stdin(Stdio::from(main.handle()?)).stdout(Stdio::from(out.handle()?));
+        let child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().map_err(failed)?;
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
         let output = output.map_err(|_| VaultError::Slow)?.map_err(failed)?;
-        let out = Zeroizing::new(output.stdout);
+        drop(brought);
         if output.status.success() {
             return Ok(out);
         }
         let words = String::from_utf8_lossy(&output.stderr);
         let words = words.trim().trim_start_matches("hushbox: ").chars();
         Err(VaultError::Closed(words.take(WORDS_CHARS).collect()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_identity_is_the_sessions_and_goes_with_it() {
-        let vault = Vault::new(Desk::new("/nowhere".into()), Unseal::default());
-        let text = "# made by hushbox keygen\nAGE-SECRET-KEY-1QQQQ\n";
-        assert!(vault.give(b"one", text) && vault.give(b"two", "AGE-SECRET-KEY-1PPPP"));
-        for bad in ["", "age1public", "AGE-SECRET-KEY-1Q\u{e9}"] {
-            assert!(!vault.give(b"bad", bad) && !vault.is_given(b"bad"), "{bad}");
-        }
-        vault.forget(b"one");
-        assert!(!vault.is_given(b"one") && vault.is_given(b"two"));
-        vault.keep_only(|_| false);
-        assert!(!vault.is_given(b"two"));
     }
 }

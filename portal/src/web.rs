@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::desk::{Desk, Rights};
 use crate::events::Event;
+use crate::happened::Happened;
 use crate::hub::Hub;
 use crate::mail::Mailer;
 use crate::password::Hasher;
@@ -74,6 +75,7 @@ pub struct Portal {
     pub hasher: Hasher,
     pub mailer: Option<Mailer>,
     pub counters: Counters,
+    pub happened: Happened,
     throttle: Mutex<Throttle>,
     rights: Mutex<BTreeMap<String, (Rights, Instant)>>,
     /// Ties forms of people who are not logged in to their browsers.
@@ -97,6 +99,7 @@ impl Portal {
             mailer,
             config,
             counters: Counters::default(),
+            happened: Happened::default(),
             throttle: Mutex::default(),
             rights: Mutex::default(),
             secret: token::new()?,
@@ -126,6 +129,8 @@ impl Portal {
     /// Work that goes on beside the pages.
     pub fn begin(self: &Arc<Portal>) {
         tokio::spawn(board::look(Arc::clone(self), self.board.clone()));
+        let portal = Arc::clone(self);
+        tokio::spawn(async move { portal.happened.listen(&portal.desk).await });
     }
 
     /// Sessions may have ended.

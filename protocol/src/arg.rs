@@ -8,7 +8,7 @@
 //! This module knows the form of an argument, never whether what it names exists.
 
 use crate::code::{Code, Refusal, shorten};
-use crate::kind::{Direction, Kind, Level, Purpose};
+use crate::kind::{Direction, Kind, Level, Part, Purpose};
 use crate::line::Word;
 use crate::table::Entry;
 use std::borrow::Cow;
@@ -64,6 +64,8 @@ pub enum Type {
     Door,
     /// `play` or `export`.
     Purpose,
+    /// `sound` or `screen`.
+    Part,
 }
 
 impl Type {
@@ -89,6 +91,7 @@ impl Type {
             Type::Setting => "box.name or box.time_zone",
             Type::Door => "plain, tls or off",
             Type::Purpose => "play or export",
+            Type::Part => "sound or screen",
         }
     }
 
@@ -118,6 +121,7 @@ impl Type {
             Type::Setting => SETTINGS.contains(&value),
             Type::Door => DOORS.contains(&value),
             Type::Purpose => Purpose::parse(value).is_some(),
+            Type::Part => Part::parse(value).is_some(),
         }
     }
 }

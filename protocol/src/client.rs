@@ -177,6 +177,12 @@ impl Client {
         self.reader.events.pop_front()
     }
 
+    /// The data that has come so far of the reply under way; it is not in that reply any more. For
+    /// who passes on what is too much to be held. Take after every `receive`.
+    pub fn take_data(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.reader.data)
+    }
+
     /// Queues a command, one line without its end.
     pub fn send(&mut self, line: &str) -> Result<(), SendError> {
         self.may_send(line)?;

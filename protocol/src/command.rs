@@ -10,7 +10,7 @@ pub(crate) mod make;
 
 use crate::arg::Args;
 use crate::code::Refusal;
-use crate::kind::{Direction, Kind, Level, Purpose};
+use crate::kind::{Direction, Kind, Level, Part, Purpose};
 use crate::line::Line;
 use crate::table;
 use std::borrow::Cow;
@@ -85,6 +85,7 @@ pub enum Command<'a> {
         id: Text<'a>,
         from: u64,
         purpose: Purpose,
+        part: Part,
     },
     Protect {
         id: Text<'a>,
@@ -123,7 +124,10 @@ pub enum Command<'a> {
     Revoke {
         machine: Text<'a>,
     },
-    Watch,
+    /// `from`: the first event to be told, as far as it is remembered.
+    Watch {
+        from: Option<u64>,
+    },
     Shutdown,
     /// A data block follows. `start`: RFC 3339, not yet parsed. `duration_ms`: milliseconds.
     Segment {
@@ -256,7 +260,7 @@ impl<'a> Command<'a> {
             Command::Selftest => "selftest",
             Command::Enrol { .. } | Command::EnrolCode { .. } => "enrol",
             Command::Revoke { .. } => "revoke",
-            Command::Watch => "watch",
+            Command::Watch { .. } => "watch",
             Command::Shutdown => "shutdown",
             Command::Segment { .. } => "segment",
         }

@@ -108,6 +108,33 @@ impl Purpose {
     }
 }
 
+/// Which file of a recording is fetched (`media`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// What was heard, or a screen that was recorded by itself.
+    #[default]
+    Sound,
+    /// What was seen.
+    Screen,
+}
+
+impl Part {
+    /// The word on the wire.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Part::Sound => "sound",
+            Part::Screen => "screen",
+        }
+    }
+
+    /// Reads the word; anything else is `None`.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Part> {
+        [Part::Sound, Part::Screen].into_iter().find(|part| part.word() == word)
+    }
+}
+
 /// How much the log says (`log level`), from least to most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {

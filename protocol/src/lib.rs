@@ -23,7 +23,7 @@ pub use assembler::{Assembler, DATA_BYTES, Piece};
 pub use client::{Client, ClientEvent};
 pub use code::{Code, Refusal};
 pub use command::{CallArgs, Command, ConfigEdit, Hello, RecordsQuery};
-pub use kind::{Direction, Kind, Level, Purpose};
+pub use kind::{Direction, Kind, Level, Part, Purpose};
 pub use line::{Line, Word};
 pub use one_time::OneTimeCode;
 pub use state::{Ability, AgentState, Can, CaptureState, ScreenMode};

@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used)]
 
-use protocol::{Code, Command, Direction, Kind, Level, Purpose, table};
+use protocol::{Code, Command, Direction, Kind, Level, Part, Purpose, table};
 use std::borrow::Cow;
 
 /// One line for every form in the table, with everything that may be said in it.
@@ -123,8 +123,10 @@ fn commands_carry_what_was_said() {
     assert_eq!(parse("help record start"), Command::Help { verb: text("record start") });
     assert_eq!(parse("help"), Command::Help { verb: None });
     assert_eq!(parse("log level warn"), Command::LogLevel { level: Level::Warn });
-    let media = Command::Media { id: Cow::Borrowed("x"), from: 0, purpose: Purpose::Play };
-    assert_eq!(parse("media x"), media);
+    let media = |purpose, part| Command::Media { id: Cow::Borrowed("x"), from: 0, purpose, part };
+    assert_eq!(parse("media x"), media(Purpose::Play, Part::Sound));
+    let screen = parse("media x for=export part=screen");
+    assert_eq!(screen, media(Purpose::Export, Part::Screen));
     let protect = Command::Protect { id: Cow::Borrowed("x"), on: true };
     assert_eq!(parse("protect x on"), protect);
 }

@@ -7,6 +7,8 @@
 use super::{ExportError, Sound};
 use crate::codec::Decoder;
 use crate::span::{Fate, Run};
+use crate::store::fact::FactSpan;
+use crate::time::Position;
 use serde::Serialize;
 
 /// Most peaks per side: more than a screen has columns.
@@ -46,6 +48,26 @@ pub struct ShapeWriter {
     /// Samples before them.
     seen: u64,
     shape: Shape,
+}
+
+impl Shape {
+    /// Of a screen that was recorded by itself: milliseconds, and nothing is heard.
+    #[must_use]
+    pub fn of_screen(spans: &[FactSpan], from: Position, to: Position) -> Shape {
+        let place = |at: Position| at.0.saturating_sub(from.0);
+        let stretch = |span: &FactSpan| {
+            let (fate, why) = word(span.fate)?;
+            Some(Stretch { fate, why, from: place(span.from), to: place(span.to) })
+        };
+        Shape {
+            rate: 1000,
+            sides: 1,
+            frames: place(to),
+            frames_per_peak: 1,
+            peaks: Vec::new(),
+            spans: spans.iter().filter_map(stretch).collect(),
+        }
+    }
 }
 
 fn word(fate: Fate) -> Option<(&'static str, Option<&'static str>)> {

@@ -4,6 +4,7 @@
 //! command is one short function in the files beside this one. A refused command changes nothing.
 
 use super::agent::By;
+use super::fetch::Wanted;
 use super::library::Stream;
 use super::session::Promise;
 use super::{Output, Recorder, Session};
@@ -228,8 +229,8 @@ impl Recorder {
             Command::Update { field, value } => self.update(now, own()?, field, &value),
             Command::Records(query) => self.records(id, &query),
             Command::Show { id: record } => self.show(id, &record),
-            Command::Media { id: record, from, purpose } => {
-                self.media(now, id, &record, (from, purpose))
+            Command::Media { id: record, from, purpose, part } => {
+                self.media(now, id, &record, Wanted { part, from, purpose })
             }
             Command::Protect { id: record, on } => self.protect(now, id, &record, on),
             Command::Delete { id: record } => self.delete(now, id, &record),
@@ -270,7 +271,7 @@ impl Recorder {
             Command::ConfigCheck => self.read_config(id, false),
             Command::ConfigReload => self.read_config(id, true),
             Command::Selftest => self.selftest(now, id),
-            Command::Watch => self.watch(id),
+            Command::Watch { from } => self.watch(id, from),
             Command::Shutdown => {
                 self.stop(now);
                 Ok(Said::ok(Ticket(0)))

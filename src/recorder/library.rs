@@ -1,4 +1,4 @@
-//! Showing, reading and protecting records, and how long answers are given (see `listing`, `past`).
+//! Showing and protecting records, and how long answers are given (see `listing`, `past`, `fetch`).
 //!
 //! Long answers are streams: rows or data blocks go out as the client has room, one record or one
 //! piece of a file at a time, and no further line of that session is taken meanwhile. At most one
@@ -10,6 +10,7 @@ use super::command::Said;
 use super::listing::Listing;
 use super::past::Search;
 use super::{Recorder, Session, Who};
+use crate::config::CodecKind;
 use crate::id::{RecordingId, SessionId};
 use crate::job::{Done, Job};
 use crate::limits;
@@ -20,8 +21,7 @@ use crate::store::index::Record;
 use crate::store::media;
 use crate::store::seal::{self, DataKey};
 use crate::time::Now;
-use crate::trace::Event;
-use protocol::{Code, Kind, Purpose, Refusal, reply};
+use protocol::{Code, Kind, Refusal, reply};
 
 /// An answer that is too long to be given at once.
 #[derive(Debug)]
@@ -114,35 +114,6 @@ impl Recorder {
         self.may_list(self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?)?;
         let record = self.record_named(id, word)?;
         Ok(Said::stream(Stream::Show { id: record.id() }))
-    }
-
-    /// Who gets a media file, and what for, is durable before the first byte goes out.
-    pub(super) fn media(
-        &mut self,
-        now: Now,
-        id: SessionId,
-        word: &str,
-        (from, purpose): (u64, Purpose),
-    ) -> Result<Said, Refusal> {
-        let right = match purpose {
-            Purpose::Play => Permission::Play,
-            Purpose::Export => Permission::Export,
-        };
-        let (record, ByName(by)) = self.record_for(id, word, right)?;
-        let Some(ended) = &record.ended else {
-            return Err(Refusal::new(Code::Busy, "it is still being recorded; ask when it ended"));
-        };
-        if from > ended.size {
-            let text = format!("from={from}: the file has {} bytes", ended.size);
-            return Err(Refusal::new(Code::BadArgument, text));
-        }
-        let (size, digest, path) = (ended.size, ended.digest, record.media_path());
-        let (recording, why) = (record.id(), purpose.word());
-        self.need_disk()?;
-        self.trace.note(now.wall, Event::Fetched { recording, by: by.clone(), why });
-        let fact = Fact::Fetched { id: recording, by, why: why.to_owned() };
-        let after = self.storage.note(&mut self.index, now, fact);
-        Ok(Said { after, ..Said::stream(Stream::Media { path, from, size, digest }) })
     }
 
     /// A record that the session may do something to, and by whom it is done.
@@ -348,6 +319,10 @@ impl Recorder {
         } else {
             row.pair("retain_until", began.retain_until)
         };
+        // Nothing is heard in it, and its positions are milliseconds.
+        let alone = began.codec == CodecKind::Screen;
+        let row = if alone { row.pair("codec", began.codec.word()) } else { row };
+        let row = if record.protected { row.pair("protected", "on") } else { row };
         let row = row.pair("rate", began.rate).pair("from", began.from);
         let row = row.pair("to", ended.map_or_else(none, |ended| ended.to.to_string()));
         let row = row.pair("ended", ended.map_or("-", |ended| ended.end.word()));
@@ -356,7 +331,7 @@ impl Recorder {
         row.pair("why", if only_own || began.why.is_empty() { "-" } else { &began.why }).end();
     }
 
-    /// Fields and their history: for supervisors only (F2, F5).
+    /// Fields and their history, and who was given its files: for supervisors only (F2, F5).
     fn show_fields(record: &Record, key: Option<&Option<DataKey>>, out: &mut Vec<u8>) {
         let open = |sealed| match key {
             Some(key) => seal::open_field(key.as_ref(), sealed).unwrap_or_else(|_| "-".to_string()),
@@ -365,6 +340,10 @@ impl Recorder {
         for (field, value) in &record.fields {
             let row = reply::row(out).pair("what", "field").pair("n", field);
             row.pair("value", open(value)).end();
+        }
+        for fetch in record.fetched.iter().rev().take(64) {
+            let row = reply::row(out).pair("what", "fetched").pair("time", fetch.at);
+            row.pair("by", &fetch.by).pair("for", &fetch.why).end();
         }
         for change in record.history.iter().rev().take(64) {
             let row = reply::row(out).pair("what", "history").pair("time", change.at);
@@ -441,40 +420,6 @@ impl Recorder {
         self.outputs.push_back(super::Output::Job(job));
     }
 
-    fn feed_media(
-        &mut self,
-        session: SessionId,
-        path: &str,
-        (from, size, digest): (&mut u64, u64, [u8; 32]),
-        out: &mut Vec<u8>,
-    ) -> bool {
-        if *from >= size {
-            let digest = data_encoding::HEXLOWER.encode(&digest);
-            reply::ok(out).pair("size", size).pair("digest", digest).end();
-            return true;
-        }
-        if self.room(session) < limits::READ_BYTES + limits::REPLY_ROOM {
-            return false;
-        }
-        match self.arrived(session) {
-            None => self.read(session, path.to_string(), (*from, limits::READ_BYTES)),
-            Some(Some(mut bytes)) if !bytes.is_empty() => {
-                // Behind its end a file that failed holds what nobody vouches for.
-                let left = usize::try_from(size - *from).unwrap_or(usize::MAX);
-                bytes.truncate(left);
-                reply::data(out, &bytes);
-                *from += bytes.len() as u64;
-                self.keep_spare(bytes);
-            }
-            Some(_) => {
-                let text = "the file cannot be read; `hushbox verify` says more";
-                reply::err(out, &Refusal::new(Code::Storage, text)).end();
-                return true;
-            }
-        }
-        false
-    }
-
     /// What the disk thread answers.
     pub(super) fn done(&mut self, now: Now, done: Done) {
         if let Done::Read { tag, mut bytes, result } = done {
@@ -494,7 +439,7 @@ impl Recorder {
     }
 
     /// A buffer of the usual size is used again.
-    fn keep_spare(&mut self, bytes: Vec<u8>) {
+    pub(super) fn keep_spare(&mut self, bytes: Vec<u8>) {
         if bytes.capacity() <= 2 * limits::READ_BYTES {
             self.reader.spare = bytes;
         }

@@ -24,6 +24,8 @@ pub struct Listing {
     left: usize,
     ani: Option<String>,
     dnis: Option<String>,
+    /// Records whose numbers could not be compared, because they are sealed here.
+    sealed: usize,
 }
 
 #[derive(Debug)]
@@ -81,6 +83,7 @@ impl Recorder {
             left: left.min(limits::RECORDS_MAX),
             ani: text(&query.ani),
             dnis: text(&query.dnis),
+            sealed: 0,
         };
         if listing.wants_numbers() && who.kind == Kind::Technician {
             let text = "numbers are for those with records.own or .all";
@@ -118,7 +121,9 @@ impl Recorder {
                 }
             }
         }
-        reply::ok(out).end();
+        let ok = reply::ok(out);
+        let ok = if listing.sealed > 0 { ok.pair("sealed", listing.sealed) } else { ok };
+        ok.end();
         true
     }
 
@@ -185,7 +190,10 @@ impl Recorder {
             Key::Open(key) => Some(key),
         };
         listing.judged = Judged::Nothing;
-        let Some(key) = key else { return Got::More };
+        let Some(key) = key else {
+            listing.sealed += 1;
+            return Got::More;
+        };
         let numbers = self.numbers(id, key.as_ref()).unwrap_or_default();
         let same =
             |asked: &Option<String>, known: Option<String>| asked.is_none() || *asked == known;

@@ -70,13 +70,16 @@ impl Recorder {
         (expects && disabled).then(|| format!("screen: {}", self.screen_disabled(agent)))
     }
 
-    /// Whether two states differ in anything but the running time of a blackout.
+    /// Whether two states differ in anything but the running time of a blackout: of a note, its
+    /// numbers are no news, another note is.
     fn differ(old: &AgentState, new: &AgentState) -> bool {
         let mut same_time = new.clone();
         same_time.blackout_ms = old.blackout_ms;
-        let (old_note, new_note) = (old.note.is_some(), new.note.is_some());
-        same_time.note.clone_from(&old.note);
-        same_time != *old || old_note != new_note
+        let words = |note: &str| note.replace(|c: char| c.is_ascii_digit(), "");
+        if old.note.as_deref().map(words) == new.note.as_deref().map(words) {
+            same_time.note.clone_from(&old.note);
+        }
+        same_time != *old
     }
 
     /// Hands out everything that may be said now, to each session in its turn.
@@ -226,14 +229,16 @@ impl Recorder {
         }
     }
 
-    /// Starts to tell events to a session.
+    /// Starts to tell events to a session, from one on that may have happened already.
     pub(super) fn watch(
         &mut self,
         id: crate::id::SessionId,
+        from: Option<u64>,
     ) -> Result<super::command::Said, Refusal> {
         let next = self.trace.next();
         if let Some(session) = self.sessions.get_mut(id) {
-            session.watch.get_or_insert(next);
+            let first = from.map_or(next, |from| from.clamp(1, next));
+            session.watch.get_or_insert(first);
         }
         Ok(super::command::Said::ok(crate::job::Ticket(0)))
     }

@@ -138,13 +138,23 @@ impl Recorder {
             let call = self.current_call(agent);
             return Ok((call.map_or(CallNumber(0), |call| call.number), None));
         }
-        let call = self.need_call(agent)?.number;
+        let call = self.need_call(agent).map_err(|_| self.no_blackout(agent, Code::NoCall))?.number;
         match self.seen_running(agent, call) {
             Some(running) => Ok((call, Some(running))),
             // What is kept back can be blacked out before anybody presses record.
             None if self.recall.of(call).is_some() => Ok((call, None)),
-            None => Err(Code::NotRecording.into()),
+            None => Err(self.no_blackout(agent, Code::NotRecording)),
         }
+    }
+
+    /// Of an agent whose screen is recorded by itself, "nothing is recorded" would not be true (E3).
+    fn no_blackout(&self, agent: AgentIndex, code: Code) -> Refusal {
+        if !self.screens.runs_alone(agent) {
+            return code.into();
+        }
+        let text = "a blackout begins in a recorded call only, not in a recording of the screen by \
+                    itself; stop that instead";
+        Refusal::new(code, text)
     }
 
     /// The same for a supervisor or the CTI feed, who need no right of the agent's, and no

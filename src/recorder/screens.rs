@@ -45,6 +45,11 @@ impl Screens {
         self.captures.values().any(|capture| !capture.tapes.is_empty())
     }
 
+    /// Whether an agent's screen is recorded by itself.
+    pub fn runs_alone(&self, agent: AgentIndex) -> bool {
+        self.captures.get(&agent).is_some_and(|capture| capture.running_alone().is_some())
+    }
+
     fn held_bytes(&self) -> usize {
         self.captures.values().map(|capture| capture.held_bytes).sum()
     }

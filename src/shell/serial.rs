@@ -139,8 +139,8 @@ impl Port {
         }
     }
 
-    /// Waits, for a moment at most, until what was said last has left: a line that is stuck keeps no
-    /// box from ending. Only for the end: it stops the loop.
+    /// Waits, for a moment at most, until what was said last has left: a line that is stuck keeps
+    /// no box from ending. Only for the end: it stops the loop.
     fn spend(&self) {
         let Ok(copy) = self.file.as_fd().try_clone_to_owned() else { return };
         let (tell, told) = channel();

@@ -73,7 +73,7 @@ pub struct Connection {
     input_from: usize,
     input_to: usize,
     /// The data block that is coming; `None`: none is, or it is too large to be kept. It may be a
-    /// piece of a screen, so it is wiped however it ends. It never grows, so nothing is left behind.
+    /// piece of a screen, so it is wiped however it ends. It never grows: nothing is left behind.
     block: Option<Zeroizing<Vec<u8>>>,
     /// No larger one is kept.
     pub block_bytes: usize,

@@ -1,8 +1,8 @@
 //! Changes of the configuration file, in a helper's thread.
 //!
 //! The new text is written beside the file, synced, and renamed over it: there is the old file or
-//! the new one. Mode and group stay, and the owner where the box may give a file away. PINs are hashed here. Nothing here judges what is written (see
-//! `config::edit`).
+//! the new one. Mode and group stay, and the owner where the box may give a file away. PINs are
+//! hashed here. Nothing here judges what is written (see `config::edit`).
 
 use crate::config::edit::{Edit, apply};
 use argon2::Argon2;

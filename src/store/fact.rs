@@ -379,7 +379,8 @@ pub enum Fact {
         what: String,
         by: String,
     },
-    /// Somebody was given a recording's media file. `why`: `play`, `export`. It changes no record.
+    /// Somebody was given a recording's media file. `why`: `play`, `export`, and of
+    /// its screen `play-screen`, `export-screen`.
     Fetched {
         id: RecordingId,
         by: String,

@@ -22,7 +22,9 @@ pub use blackouts::OpenBlackout;
 pub use doors::Enrolments;
 pub use filter::{Facets, Filter};
 pub use past::{Carried, Late};
-pub use record::{BlackoutSpan, Deletion, FieldChange, Record, ScreenRecord};
+pub use record::{
+    BlackoutSpan, Deletion, ENTRIES_FOR_FETCHES, Fetch, FieldChange, Record, ScreenRecord,
+};
 
 use crate::id::RecordingId;
 use crate::store::day::Locator;
@@ -99,7 +101,6 @@ impl Index {
         match &entry.fact {
             Fact::BoxStarted { boot, .. } => self.start(*boot),
             Fact::BoxStopped => self.stopped = true,
-            Fact::Fetched { .. } => {}
             Fact::CallBegan { call, numbers } | Fact::CallChanged { call, numbers } => {
                 self.call(call, numbers);
             }
@@ -123,6 +124,9 @@ impl Index {
             Fact::FieldSet { id, field, by, value } => {
                 let (field, by, value) = (*field, by.clone(), value.clone());
                 self.with(*id, |record| record.set_field(FieldChange { at, field, by, value }));
+            }
+            Fact::Fetched { id, by, why } => {
+                self.fetch(*id, Fetch { at, by: by.clone(), why: why.clone() });
             }
             Fact::Protected { id, on, .. } => self.keep(*id, |record| record.protected = *on),
             Fact::Deleted { id, why, by } => {
@@ -239,6 +243,14 @@ impl Index {
                 self.changed.insert(id, self.step.0);
             }
             None => self.strays += 1,
+        }
+    }
+
+    /// Somebody was given a file of a record.
+    fn fetch(&mut self, id: RecordingId, fetch: Fetch) {
+        let entries = self.records.get(&id).map_or(0, |record| record.entries.len());
+        if entries < ENTRIES_FOR_FETCHES {
+            self.with(id, |record| record.fetched.push(fetch));
         }
     }
 

@@ -59,8 +59,19 @@ pub struct Screen {
 }
 
 impl Screen {
-    /// Starts all of it; files go below `folder`.
+    /// Starts all of it, with a dark panel; files go below `folder`.
     pub fn new(folder: &Path) -> Screen {
+        Screen::with_panel(folder, PANEL)
+    }
+
+    /// The same with a light one.
+    pub fn light(folder: &Path) -> Screen {
+        let dark = r#"name="dark-mode" type="bool" value="#;
+        let (on, off) = (format!("{dark}\"true\""), format!("{dark}\"false\""));
+        Screen::with_panel(folder, &PANEL.replace(&on, &off))
+    }
+
+    fn with_panel(folder: &Path, panel_xml: &str) -> Screen {
         let mut screen =
             Screen { folder: folder.to_owned(), programs: Vec::new(), env: Vec::new() };
         let set = |screen: &mut Screen, name: &str, value: String| {
@@ -74,7 +85,7 @@ impl Screen {
         }
         let panel = folder.join("config/xfce4/xfconf/xfce-perchannel-xml");
         std::fs::create_dir_all(&panel).unwrap();
-        std::fs::write(panel.join("xfce4-panel.xml"), PANEL).unwrap();
+        std::fs::write(panel.join("xfce4-panel.xml"), panel_xml).unwrap();
         let size = format!("{}x{}x24", SIZE.0, SIZE.1);
         let words = ["-displayfd", "1", "-screen", "0", &size, "-nolisten", "tcp", "-noreset"];
         let number = screen.start_and_read("Xvfb", &words);
@@ -227,6 +238,19 @@ impl Screen {
             let drawn = bytes.iter().filter(|byte| byte.abs_diff(*first) > 60).count();
             (drawn > 300).then_some(window)
         })
+    }
+
+    /// The grey of a window's pixels, 0 to 255.
+    pub fn greys(&self, window: &str) -> Vec<u8> {
+        self.output("import", &["-window", window, "-depth", "8", "-colorspace", "gray", "gray:-"])
+    }
+
+    /// How wide a window is.
+    pub fn width(&self, window: &str) -> u32 {
+        let told = self.output("xdotool", &["getwindowgeometry", "--shell", window]);
+        let told = String::from_utf8(told).unwrap();
+        let width = told.lines().find_map(|line| line.strip_prefix("WIDTH="));
+        width.unwrap_or_else(|| panic!("{told:?}")).parse().unwrap()
     }
 
     pub fn await_no_window(&self, title: &str) {

@@ -57,7 +57,8 @@ impl Seat {
     fn program(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(words).stdin(Stdio::null()).current_dir(self.folder.path());
-        for name in ["DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "XAUTHORITY"] {
+        let desktop = ["DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_CURRENT_DESKTOP"];
+        for name in desktop.iter().chain(&["DBUS_SESSION_BUS_ADDRESS"]) {
             command.env_remove(name);
         }
         command.env("HOME", self.folder.path());

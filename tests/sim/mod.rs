@@ -129,32 +129,6 @@ impl SimBox {
         self.client_of(Peer { kinds: kinds.to_vec(), from: "127.0.0.1".into(), portal: false })
     }
 
-    /// Connects somebody who says hello as these words say, and is let in.
-    pub fn hello(&mut self, words: &str) -> u32 {
-        let kind = words.split(' ').next().and_then(Kind::parse).expect("a kind");
-        let client = self.client(&[kind]);
-        let said = self.say(client, &format!("hello {words}"));
-        assert!(said.iter().any(|line| line.starts_with("ok ")), "{words}: {said:?}");
-        client
-    }
-
-    /// Numbers of the alarms that somebody who watches was told of since the last look; of those
-    /// that are over, below zero.
-    pub fn alarms(&mut self, watcher: u32) -> Vec<i32> {
-        let lines = self.news(watcher);
-        let told = lines.iter().filter_map(|line| {
-            let (_, word) = line.split_once(" what=alarm")?;
-            let number: i32 = site::value(line, "alarm").parse().ok()?;
-            Some(if word.starts_with("-over") { -number } else { number })
-        });
-        told.collect()
-    }
-
-    pub fn assert_clean(&self) {
-        let report = self.verify();
-        assert!(report.is_clean(), "{report:#?}");
-    }
-
     pub fn client_of(&mut self, peer: Peer) -> u32 {
         self.connect(|session| Input::Opened { session, peer })
     }

@@ -1,7 +1,10 @@
 //! The configuration of a simulated box, as a value that a story changes; and what lines say.
 //!
 //! Two channels, on devices 1001 and 1002, bit-exact; whatever is on demand may be recorded. A
-//! story names its people, and what else is otherwise. Nothing here runs a box.
+//! story names its people, and what else is otherwise. Nothing here decides what a box does.
+
+use super::SimBox;
+use protocol::Kind;
 
 /// What a simulated box is made of.
 #[derive(Clone, Debug)]
@@ -115,6 +118,34 @@ type = "on-demand"
 {schedule}
 {more}"#
         )
+    }
+}
+
+impl SimBox {
+    /// Connects somebody who says hello as these words say, and is let in.
+    pub fn hello(&mut self, words: &str) -> u32 {
+        let kind = words.split(' ').next().and_then(Kind::parse).expect("a kind");
+        let client = self.client(&[kind]);
+        let said = self.say(client, &format!("hello {words}"));
+        assert!(said.iter().any(|line| line.starts_with("ok ")), "{words}: {said:?}");
+        client
+    }
+
+    /// Numbers of the alarms that somebody who watches was told of since the last look; of those
+    /// that are over, below zero.
+    pub fn alarms(&mut self, watcher: u32) -> Vec<i32> {
+        let lines = self.news(watcher);
+        let told = lines.iter().filter_map(|line| {
+            let (_, word) = line.split_once(" what=alarm")?;
+            let number: i32 = value(line, "alarm").parse().ok()?;
+            Some(if word.starts_with("-over") { -number } else { number })
+        });
+        told.collect()
+    }
+
+    pub fn assert_clean(&self) {
+        let report = self.verify();
+        assert!(report.is_clean(), "{report:#?}");
     }
 }
 

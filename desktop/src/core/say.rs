@@ -6,7 +6,7 @@
 use super::Act;
 use crate::action::Action;
 use crate::balloon::{Balloon, Topic};
-use crate::model::{Place, sentence};
+use crate::model::{Place, SCREEN_NOTE, sentence};
 use protocol::client::{Failure, Pairs};
 use protocol::{AgentState, ScreenMode, reply};
 
@@ -162,6 +162,13 @@ pub(super) fn plain(why: &str) -> String {
     text
 }
 
+/// That the blackout will end by itself (G4). A note may be about the screen instead.
+fn warning(state: &AgentState) -> Option<Balloon> {
+    let note = state.note.as_ref().filter(|note| !note.starts_with(SCREEN_NOTE))?;
+    let balloon = Balloon::new(Topic::Blackout, "The blackout ends soon", sentence(note));
+    state.blackout.then(|| balloon.urgent())
+}
+
 /// What changed, as balloons.
 pub(super) fn changes(old: Option<&AgentState>, new: &AgentState) -> Vec<Balloon> {
     let mut all = Vec::new();
@@ -170,6 +177,7 @@ pub(super) fn changes(old: Option<&AgentState>, new: &AgentState) -> Vec<Balloon
             let body = "It went on while there was no connection: nothing said is kept.";
             all.push(Balloon::new(Topic::Blackout, "The blackout is on", body));
         }
+        all.extend(warning(new));
         return all;
     };
     match (old.recording, new.recording) {
@@ -197,9 +205,8 @@ pub(super) fn changes(old: Option<&AgentState>, new: &AgentState) -> Vec<Balloon
         }
         _ => {}
     }
-    if let (true, None, Some(note)) = (new.blackout, &old.note, &new.note) {
-        let body = sentence(note);
-        all.push(Balloon::new(Topic::Blackout, "The blackout ends soon", body).urgent());
+    if warning(old).is_none() {
+        all.extend(warning(new));
     }
     match (old.screen == ScreenMode::On, new.screen == ScreenMode::On) {
         (false, true) => {

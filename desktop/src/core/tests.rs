@@ -319,6 +319,29 @@ fn g4_the_warning_before_the_ceiling_is_shown_once() {
 }
 
 #[test]
+fn g4_a_note_about_the_screen_is_no_warning_and_hides_none() {
+    let mut desk = Desk::connected();
+    let warnings = |desk: &Desk| {
+        let warns = |balloon: &&Balloon| balloon.title == "The blackout ends soon";
+        desk.balloons.iter().filter(warns).count()
+    };
+    desk.state(|state| (state.recording, state.blackout) = (true, true));
+    desk.state(|state| state.note = Some("screen: no client".to_owned()));
+    assert_eq!(warnings(&desk), 0);
+    desk.state(|state| state.note = Some("the blackout ends by itself in 60 s".to_owned()));
+    assert_eq!(warnings(&desk), 1);
+    // Who comes back in the last fifth is told, too.
+    desk.link(LinkEvent::Lost { why: "gone".to_owned() });
+    desk.next_deadline();
+    desk.enter();
+    desk.state(|state| {
+        (state.recording, state.blackout) = (true, true);
+        state.note = Some("the blackout ends by itself in 9 s".to_owned());
+    });
+    assert_eq!(warnings(&desk), 2);
+}
+
+#[test]
 fn g5_a_link_lost_in_a_blackout_says_that_it_stays_on() {
     let mut desk = Desk::connected();
     desk.state(|state| (state.recording, state.blackout) = (true, true));
@@ -388,6 +411,26 @@ fn changed_servers_are_tried_at_once() {
     let settings = Settings { bar: true, ..desk.core.settings().clone() };
     desk.give(Input::Settings(settings));
     assert_eq!(desk.connects.len(), 2);
+}
+
+#[test]
+fn another_way_of_trying_does_not_end_a_session_and_holds_from_the_next_loss_on() {
+    let mut desk = Desk::connected();
+    desk.state(|state| (state.recording, state.blackout) = (true, true));
+    let settings = Settings { mode: Mode::Strict, ..desk.core.settings().clone() };
+    desk.give(Input::Settings(settings));
+    assert_eq!((desk.connects.len(), desk.icon()), (1, Icon::Blackout));
+    desk.link(LinkEvent::Lost { why: "gone".to_owned() });
+    for _ in 0..10 {
+        desk.next_deadline();
+        desk.fail();
+    }
+    assert_eq!(desk.icon(), Icon::Standby);
+    assert!(desk.last().body.contains("Choose Reconnect"), "{:?}", desk.last());
+    let settings = Settings { mode: Mode::SelfHealing, ..desk.core.settings().clone() };
+    let tries = desk.connects.len();
+    desk.give(Input::Settings(settings));
+    assert_eq!(desk.connects.len(), tries + 1, "in standby it is tried at once");
 }
 
 impl Desk {

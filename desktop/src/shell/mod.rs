@@ -12,6 +12,7 @@ pub mod hotkeys;
 pub mod instance;
 pub mod link;
 pub mod log_file;
+pub mod looks;
 pub mod notify;
 pub mod paths;
 pub mod person;
@@ -19,6 +20,7 @@ pub mod resident;
 pub mod tray;
 
 use crate::action::Press;
+use crate::appearance::{Portal, XSettings};
 use crate::core::LinkEvent;
 use crate::model::{Choice, Window};
 use crate::wire::Asking;
@@ -32,6 +34,10 @@ pub enum Event {
     Choice(Choice),
     /// A key that works everywhere.
     Key(Press),
+    /// What the settings portal says now.
+    Portal(Portal),
+    /// What the X server's settings say now.
+    XSettings(XSettings),
     /// A window or a script has connected.
     Came(u64, instance::Guest),
     /// It says something.

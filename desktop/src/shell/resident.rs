@@ -8,12 +8,14 @@ use super::hotkeys::Hotkeys;
 use super::instance::{Guest, InstanceError, Place};
 use super::link::Link;
 use super::tray::Tray;
-use super::{Event, clock, notify, paths, person};
+use super::{Event, clock, looks, notify, paths, person};
 use crate::action::{self, Press};
+use crate::appearance::{self, Appearance, Told};
 use crate::balloon::Balloon;
 use crate::core::{Core, Input, Output};
 use crate::model::{self, Choice, Look, Window};
-use crate::settings::{Settings, Theme};
+use crate::settings::Settings;
+use crate::settle::Settle;
 use crate::snapshot;
 use crate::wire::{Ask, Asking, Snapshot, Tell};
 use std::collections::BTreeMap;
@@ -48,7 +50,11 @@ struct Resident {
     last_asker: u64,
     children: Children,
     events: Sender<Event>,
-    shown: Option<Look>,
+    /// What the desktop says of its looks.
+    desktop: Told,
+    /// What the tray shows, and whether for a dark panel.
+    shown: (Look, bool),
+    settle: Settle,
     told: Option<Snapshot>,
     over: bool,
 }
@@ -76,7 +82,10 @@ impl Resident {
         let hotkeys = Hotkeys::start(&settings.hotkeys, events.clone());
         let core = Core::new(settings, person::here());
         let look = model::look(&core.facts());
-        let dark = is_dark(core.settings().theme);
+        let names = std::env::var("XDG_CURRENT_DESKTOP").unwrap_or_default();
+        let desktop = Told { desktop: names, ..Told::default() };
+        looks::start(&events);
+        let dark = looks_of(&core, &desktop).dark_panel;
         let tray = match Tray::start(look.clone(), dark, events.clone()) {
             Ok(tray) => Some(tray),
             Err(error) => {
@@ -95,7 +104,9 @@ impl Resident {
             last_asker: 0,
             children: Children::default(),
             events,
-            shown: Some(look),
+            desktop,
+            shown: (look, dark),
+            settle: Settle::default(),
             told: None,
             over: false,
         })
@@ -103,7 +114,8 @@ impl Resident {
 
     fn turn(&mut self, events: &Receiver<Event>) {
         while !self.over {
-            let event = match self.core.deadline_ms() {
+            let deadlines = [self.core.deadline_ms(), self.settle.deadline_ms()];
+            let event = match deadlines.into_iter().flatten().min() {
                 None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(due_ms) => {
                     let left = due_ms.saturating_sub(clock::now_ms());
@@ -123,6 +135,14 @@ impl Resident {
             Event::Link(epoch, event) => self.handle(Input::Link(epoch, event)),
             Event::Choice(choice) => self.choice(choice),
             Event::Key(press) => self.press(press, None),
+            Event::Portal(portal) => {
+                self.desktop.portal = portal;
+                self.dress();
+            }
+            Event::XSettings(x) => {
+                self.desktop.x = x;
+                self.dress();
+            }
             Event::Came(number, guest) => {
                 self.visitors.insert(number, Visitor { guest, window: None });
             }
@@ -186,16 +206,7 @@ impl Resident {
 
     /// Brings tray and windows up to date.
     fn show(&mut self) {
-        let look = model::look(&self.core.facts());
-        if self.shown.as_ref() != Some(&look) {
-            if self.shown.as_ref().map(|old| old.icon) != Some(look.icon) {
-                log::info!("icon: {}", look.icon.word());
-            }
-            if let Some(tray) = &self.tray {
-                tray.show(look.clone(), is_dark(self.core.settings().theme));
-            }
-            self.shown = Some(look);
-        }
+        self.show_tray();
         if !self.visitors.values().any(|visitor| visitor.window.is_some()) {
             self.told = None;
             return;
@@ -220,6 +231,36 @@ impl Resident {
         }
     }
 
+    fn show_tray(&mut self) {
+        let now_ms = clock::now_ms();
+        let shown = (model::look(&self.core.facts()), self.appearance().dark_panel);
+        if self.shown != shown {
+            if self.shown.0.icon != shown.0.icon {
+                log::info!("icon: {}", shown.0.icon.word());
+                self.settle.changed(now_ms);
+            }
+            if let Some(tray) = &self.tray {
+                tray.show(shown.0.clone(), shown.1);
+            }
+            self.shown = shown;
+        }
+        if self.settle.due(now_ms)
+            && let Some(tray) = &self.tray
+        {
+            tray.announce();
+        }
+    }
+
+    fn appearance(&self) -> Appearance {
+        looks_of(&self.core, &self.desktop)
+    }
+
+    /// The desktop has other looks now.
+    fn dress(&mut self) {
+        log::info!("looks: {:?}", self.appearance());
+        self.show();
+    }
+
     fn snapshot(&self) -> Snapshot {
         let text = |path: Result<std::path::PathBuf, paths::PathError>| {
             path.map_or_else(|error| error.to_string(), |path| paths::shown(&path))
@@ -231,10 +272,13 @@ impl Resident {
             ("Settings", text(paths::own_settings())),
             ("Log", text(log)),
         ];
+        let looks = self.appearance();
         Snapshot {
             autostart: paths::autostarts(),
             hotkeys: self.hotkeys.words().to_owned(),
-            dark: is_dark(self.core.settings().theme),
+            dark: looks.dark,
+            contrast: looks.contrast,
+            text_percent: looks.text_percent,
             about: about.map(|(heading, words)| (heading.to_owned(), words)).into(),
             ..snapshot::of(&self.core, clock::now_ms())
         }
@@ -338,6 +382,7 @@ fn verb(press: &Press) -> String {
     }
 }
 
-fn is_dark(theme: Theme) -> bool {
-    theme == Theme::Dark
+fn looks_of(core: &Core, desktop: &Told) -> Appearance {
+    let settings = core.settings();
+    appearance::decide(desktop, settings.theme, settings.panel)
 }

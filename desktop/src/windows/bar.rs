@@ -1,10 +1,11 @@
 //! The bar: two big buttons and the blackout's time, above all other windows.
 //!
-//! A button is enabled when `can` has what it would do (requirement A13); but blackout is never
-//! greyed while it is off, because asking in vain is shouted and a dead button is not. What is on
-//! is said in words, not in colour alone.
+//! What they say and do is `button`'s. What is on is said in words, not in colour alone. Nothing
+//! here decides anything.
 
-use super::{Desk, Page, minutes};
+use super::{Desk, Page};
+use crate::action::Action;
+use crate::button::{self, Tone};
 use eframe::egui::{self, Button, Color32, RichText, vec2};
 
 #[derive(Default)]
@@ -18,62 +19,46 @@ impl Page for Bar {
             self.told = answer.err().unwrap_or_default();
         }
         let size = vec2((ui.available_width() - 10.0) / 2.0, ui.available_height());
-        ui.horizontal(|ui| {
-            recording(ui, desk, size);
-            blackout(ui, desk, size);
-        })
-        .response
-        .on_hover_text(if self.told.is_empty() {
-            &desk.snapshot.headline
-        } else {
-            &self.told
+        let buttons = [
+            button::recording(&desk.snapshot),
+            button::blackout(&desk.snapshot, desk.blackout_ms()),
+        ];
+        let row = ui.horizontal(|ui| {
+            let pressed = buttons.iter().filter(|button| draw(ui, button, size));
+            pressed.map(|button| button.does).collect::<Vec<Action>>()
         });
+        for action in row.inner {
+            desk.command(action.line());
+        }
+        let told = if self.told.is_empty() { &desk.snapshot.headline } else { &self.told };
+        row.response.on_hover_text(told);
         true
     }
-}
 
-fn recording(ui: &mut egui::Ui, desk: &mut Desk, size: egui::Vec2) {
-    let stops = desk.snapshot.recording && desk.can("record.stop");
-    let (text, command) = match (desk.snapshot.recording, stops) {
-        (true, true) => ("RECORDING\npress to stop", "record stop"),
-        (true, false) => ("RECORDING", "record start"),
-        (false, _) => ("Not recording\npress to start", "record start"),
-    };
-    let enabled = stops || desk.can("record.start");
-    let button = if desk.snapshot.recording {
-        coloured(text, size, Color32::WHITE).fill(Color32::from_rgb(140, 20, 28))
-    } else {
-        Button::new(RichText::new(text).strong()).min_size(size)
-    };
-    if ui.add_enabled(enabled, button).clicked() {
-        desk.command(command);
+    fn margin(&self) -> i8 {
+        8
     }
 }
 
-fn blackout(ui: &mut egui::Ui, desk: &mut Desk, size: egui::Vec2) {
-    let on = desk.snapshot.blackout;
-    let (text, command) = if on {
-        let time = minutes(desk.blackout_ms());
-        (format!("BLACKOUT {time}\npress to end"), "blackout stop")
-    } else if desk.snapshot.unmasked.is_some() {
-        ("! NOT masked\nstop the customer".to_owned(), "blackout start")
-    } else {
-        ("Being heard\npress for blackout".to_owned(), "blackout start")
+/// Whether it was pressed.
+fn draw(ui: &mut egui::Ui, button: &button::Button, size: egui::Vec2) -> bool {
+    let text = RichText::new(&button.text).strong();
+    let (ink, fill) = match button.tone {
+        Tone::Plain => (None, None),
+        Tone::Recording => (Some(Color32::WHITE), Some(Color32::from_rgb(140, 20, 28))),
+        Tone::Blackout => (Some(Color32::WHITE), Some(Color32::BLACK)),
+        Tone::Alarm => (Some(Color32::BLACK), Some(Color32::from_rgb(246, 161, 10))),
     };
-    let button = if on {
-        let button = coloured(&text, size, Color32::WHITE).fill(Color32::BLACK);
-        button.stroke((2.0, Color32::WHITE))
-    } else if desk.snapshot.unmasked.is_some() {
-        coloured(&text, size, Color32::BLACK).fill(Color32::from_rgb(246, 161, 10))
-    } else {
-        Button::new(RichText::new(&text).strong()).min_size(size)
+    let text = match ink {
+        Some(ink) => text.color(ink),
+        None => text,
     };
-    let enabled = !on || desk.can("blackout.stop");
-    if ui.add_enabled(enabled, button).clicked() {
-        desk.command(command);
+    let mut shown = Button::new(text).min_size(size);
+    if let Some(fill) = fill {
+        shown = shown.fill(fill);
     }
-}
-
-fn coloured(text: &str, size: egui::Vec2, colour: Color32) -> Button<'static> {
-    Button::new(RichText::new(text).strong().color(colour)).min_size(size)
+    if button.tone == Tone::Blackout {
+        shown = shown.stroke((2.0, Color32::WHITE));
+    }
+    ui.add_enabled(button.enabled, shown).clicked()
 }

@@ -57,16 +57,17 @@ impl Desk {
     fn blackout_ms(&self) -> u64 {
         self.snapshot.blackout_ms + clock::now_ms().saturating_sub(self.came_ms)
     }
-
-    fn can(&self, ability: &str) -> bool {
-        self.snapshot.can.split(',').any(|word| word == ability)
-    }
 }
 
 /// What a window shows.
 trait Page {
     /// Draws it; `false`: it is done and closes.
     fn draw(&mut self, ui: &mut egui::Ui, desk: &mut Desk) -> bool;
+
+    /// Around it.
+    fn margin(&self) -> i8 {
+        14
+    }
 }
 
 /// Shows one window until it is closed.
@@ -84,7 +85,7 @@ pub fn show(name: &str) -> Result<(), WindowError> {
     };
     let page = page(window);
     let sender = visit.twin()?;
-    let native = eframe::NativeOptions { viewport: viewport(window), ..Default::default() };
+    let native = eframe::NativeOptions { viewport: viewport(window, &first), ..Default::default() };
     let creator: eframe::AppCreator<'_> = Box::new(move |context| {
         let (news, heard) = channel();
         let egui = context.egui_ctx.clone();
@@ -100,7 +101,7 @@ pub fn show(name: &str) -> Result<(), WindowError> {
         })?;
         let (came_ms, answers) = (clock::now_ms(), Vec::new());
         let desk = Desk { visit: sender, snapshot: first, came_ms, answers };
-        dress(&context.egui_ctx, desk.snapshot.dark);
+        dress(&context.egui_ctx, &desk.snapshot);
         Ok(Box::new(Shown { desk, page, heard }))
     });
     let app = format!("hushbox-{}", window.word());
@@ -118,14 +119,21 @@ fn page(window: Window) -> Box<dyn Page> {
     }
 }
 
-fn viewport(window: Window) -> ViewportBuilder {
-    let (title, size) = match window {
+/// How large everything is drawn.
+fn zoom(snapshot: &Snapshot) -> f32 {
+    f32::from(if snapshot.text_percent == 0 { 100 } else { snapshot.text_percent }) / 100.0
+}
+
+fn viewport(window: Window, snapshot: &Snapshot) -> ViewportBuilder {
+    let (title, size): (_, [f32; 2]) = match window {
         Window::Update => ("Update call record", [460.0, 320.0]),
         Window::Status => ("Hushbox status", [560.0, 520.0]),
-        Window::Settings => ("Hushbox settings", [520.0, 560.0]),
+        Window::Settings => ("Hushbox settings", [520.0, 640.0]),
         Window::About => ("About Hushbox", [460.0, 300.0]),
-        Window::Bar => ("Hushbox bar", [420.0, 76.0]),
+        Window::Bar => ("Hushbox bar", [470.0, 76.0]),
     };
+    // The window comes before its contents are enlarged.
+    let size = size.map(|length| length * zoom(snapshot));
     let viewport = ViewportBuilder::default().with_title(title).with_inner_size(size);
     let viewport = viewport.with_app_id("hushbox-desktop").with_min_inner_size([320.0, 70.0]);
     let icon = icons::draw_svg(icons::PROGRAM, 64);
@@ -139,22 +147,33 @@ fn viewport(window: Window) -> ViewportBuilder {
     }
 }
 
-/// Dark or light, with more contrast than the toolkit has by itself.
-fn dress(context: &egui::Context, dark: bool) {
-    context.set_theme(if dark { Theme::Dark } else { Theme::Light });
-    context.all_styles_mut(|style| {
+/// Dark or light, with more contrast than the toolkit has by itself, and as large as it is to be.
+fn dress(context: &egui::Context, snapshot: &Snapshot) {
+    context.set_theme(if snapshot.dark { Theme::Dark } else { Theme::Light });
+    context.set_zoom_factor(zoom(snapshot));
+    let contrast = snapshot.contrast;
+    for theme in [Theme::Dark, Theme::Light] {
+        let mut style = theme.default_style();
         let dark = style.visuals.dark_mode;
-        let text = if dark { Color32::from_gray(235) } else { Color32::from_gray(20) };
+        let [text, line, paper] = match (dark, contrast) {
+            (true, false) => [235, 130, 27],
+            (true, true) => [255, 255, 0],
+            (false, false) => [20, 110, 248],
+            (false, true) => [0, 0, 255],
+        }
+        .map(Color32::from_gray);
         style.visuals.override_text_color = Some(text);
-        let line = if dark { Color32::from_gray(130) } else { Color32::from_gray(110) };
-        style.visuals.widgets.inactive.bg_stroke = (1.0, line).into();
-        style.visuals.widgets.noninteractive.bg_stroke = (1.0, line).into();
+        style.visuals.panel_fill = paper;
+        let width = if contrast { 2.0 } else { 1.0 };
+        style.visuals.widgets.inactive.bg_stroke = (width, line).into();
+        style.visuals.widgets.noninteractive.bg_stroke = (width, line).into();
         style.spacing.item_spacing = egui::vec2(10.0, 8.0);
         style.spacing.button_padding = egui::vec2(12.0, 6.0);
         for font in style.text_styles.values_mut() {
-            font.size *= 1.15;
+            font.size = (font.size * 1.15).max(12.5);
         }
-    });
+        context.set_style_of(theme, style);
+    }
 }
 
 struct Shown {
@@ -168,8 +187,9 @@ impl eframe::App for Shown {
         for tell in self.heard.try_iter() {
             match tell {
                 Tell::Snapshot(snapshot) => {
-                    if snapshot.dark != self.desk.snapshot.dark {
-                        dress(ui.ctx(), snapshot.dark);
+                    let looks = |of: &Snapshot| (of.dark, of.contrast, of.text_percent);
+                    if looks(&snapshot) != looks(&self.desk.snapshot) {
+                        dress(ui.ctx(), &snapshot);
                     }
                     (self.desk.snapshot, self.desk.came_ms) = (*snapshot, clock::now_ms());
                 }
@@ -181,7 +201,8 @@ impl eframe::App for Shown {
             }
         }
         let mut stays = true;
-        egui::CentralPanel::default_margins().show(ui, |ui| {
+        let frame = egui::Frame::central_panel(ui.style()).inner_margin(self.page.margin());
+        egui::CentralPanel::default_margins().frame(frame).show(ui, |ui| {
             stays = self.page.draw(ui, &mut self.desk);
         });
         let escaped = ui.input(|input| input.key_pressed(egui::Key::Escape));
@@ -192,11 +213,6 @@ impl eframe::App for Shown {
             ui.ctx().request_repaint_after(Duration::from_secs(1));
         }
     }
-}
-
-/// `1:05`
-fn minutes(ms: u64) -> String {
-    format!("{}:{:02}", ms / 60_000, ms / 1000 % 60)
 }
 
 /// A complaint, told apart by more than its colour.

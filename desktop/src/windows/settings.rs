@@ -51,7 +51,7 @@ impl Settings {
     fn form(&mut self, ui: &mut egui::Ui, desk: &Desk) {
         let Some((values, autostart)) = &mut self.edited else { return };
         let open = |key: &str| !values.locked.iter().any(|locked| locked == key);
-        let locks = ["servers", "mode", "theme", "bar", "hotkeys"].map(open);
+        let locks = ["servers", "mode", "theme", "bar", "hotkeys", "panel"].map(open);
         let heading = heading(ui, "Servers, one a line, tried in this order", locks[0]);
         ui.add_enabled_ui(locks[0], |ui| {
             let edit = TextEdit::multiline(&mut self.servers).desired_rows(3);
@@ -80,8 +80,17 @@ impl Settings {
         self::heading(ui, "Looks", locks[2]);
         ui.add_enabled_ui(locks[2], |ui| {
             ui.horizontal(|ui| {
-                ui.radio_value(&mut values.theme, Theme::Dark, "For a dark panel");
-                ui.radio_value(&mut values.theme, Theme::Light, "For a light one");
+                ui.radio_value(&mut values.theme, Theme::System, "As the desktop");
+                ui.radio_value(&mut values.theme, Theme::Dark, "Dark");
+                ui.radio_value(&mut values.theme, Theme::Light, "Light");
+            });
+        });
+        self::heading(ui, "The panel with the icon", locks[5]);
+        ui.add_enabled_ui(locks[5], |ui| {
+            ui.horizontal(|ui| {
+                ui.radio_value(&mut values.panel, Theme::System, "As the desktop");
+                ui.radio_value(&mut values.panel, Theme::Dark, "Dark");
+                ui.radio_value(&mut values.panel, Theme::Light, "Light");
             });
         });
         ui.add_enabled_ui(locks[3], |ui| {

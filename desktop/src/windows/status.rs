@@ -3,7 +3,9 @@
 //! The lanes are those of `history`, told apart by their headings; there is no level, because a box
 //! tells agents none. Nothing here can be changed.
 
-use super::{Desk, Page, minutes};
+use super::{Desk, Page};
+use crate::button::minutes;
+use crate::model::capital;
 use crate::shell::clock;
 use eframe::egui::{self, RichText, Sense, vec2};
 
@@ -15,8 +17,7 @@ pub(super) struct Status;
 
 impl Page for Status {
     fn draw(&mut self, ui: &mut egui::Ui, desk: &mut Desk) -> bool {
-        let headline = desk.snapshot.headline.clone();
-        ui.heading(headline);
+        ui.heading(capital(&desk.snapshot.headline));
         ui.separator();
         let mut stays = true;
         egui::ScrollArea::vertical().max_height(ui.available_height() - 44.0).show(ui, |ui| {
@@ -64,7 +65,9 @@ fn timeline(ui: &mut egui::Ui, desk: &Desk) {
             let size = vec2(ui.available_width(), 16.0);
             let (area, response) = ui.allocate_exact_size(size, Sense::hover());
             let painter = ui.painter_at(area);
-            painter.rect_filled(area, 3.0, ui.visuals().extreme_bg_color);
+            let (fill, edge) =
+                (ui.visuals().extreme_bg_color, ui.visuals().widgets.noninteractive.bg_stroke);
+            painter.rect(area, 3.0, fill, edge, egui::StrokeKind::Inside);
             for (from, to) in spans {
                 // What was still so when the snapshot was made is so now.
                 let from = from + passed;

@@ -22,6 +22,7 @@ type Shared = State<Arc<Portal>>;
 
 /// Events of a page.
 const EVENTS: u32 = 50;
+const BOX_EVENTS: usize = 50;
 
 /// What a form comes back with.
 const SAID: [(&str, &str); 7] = [
@@ -67,6 +68,40 @@ fn sessions_table(all: &[Session]) -> Table {
     Table { id: "sessions", title: "Sessions", keys, rows: all.iter().map(row).collect() }
 }
 
+/// What the box's events are called.
+const HAPPENED: [(&str, &str); 11] = [
+    ("log-in", "Log-in"),
+    ("log-out", "Log-out"),
+    ("call-began", "Call began"),
+    ("call-ended", "Call ended"),
+    ("recording-began", "Recording began"),
+    ("recording-ended", "Recording ended"),
+    ("fetched", "Recording opened"),
+    ("blackout", "Blackout"),
+    ("alarm", "Alarm"),
+    ("alarm-over", "Alarm is over"),
+    ("lost", "Audio lost"),
+];
+
+/// The box's own events.
+fn box_table(portal: &Portal) -> Table {
+    let (all, lost) = portal.happened.newest(BOX_EVENTS);
+    let named = |what: &str| {
+        let known = HAPPENED.iter().find(|(word, _)| *word == what);
+        known.map_or(what, |(_, text)| *text).to_owned()
+    };
+    let row = |event: &Pairs| {
+        let shown = event.0.iter().filter(|(key, _)| !["seq", "what", "time"].contains(&&**key));
+        let how: Vec<String> = shown.map(|(key, value)| format!("{key} {value}")).collect();
+        let at = super::records::moment(event.get("time").unwrap_or_default());
+        vec![at, named(event.get("what").unwrap_or_default()), how.join(", ")]
+    };
+    let lost = lost.map(|why| vec![String::new(), "Nothing newer is known".to_owned(), why]);
+    let rows = lost.into_iter().chain(all.iter().map(row)).collect();
+    let keys = vec!["When (UTC)", "What", "How"];
+    Table { id: "happened", title: "At the box lately", keys, rows }
+}
+
 fn events_table(all: &[Event]) -> Table {
     let row = |one: &Event| {
         vec![clock::text(one.at), one.user.clone(), one.what.clone(), one.address.clone()]
@@ -89,7 +124,7 @@ pub async fn page(
     };
     let (all, alive, lately) = portal.db.call(question).await?;
     let lately = events_table(&lately);
-    let tables = vec![health(&portal).await?, sessions_table(&alive), lately];
+    let tables = vec![health(&portal).await?, box_table(&portal), sessions_table(&alive), lately];
     let account = |account: &Account| AccountRow {
         name: account.name.clone(),
         email: account.email.clone(),

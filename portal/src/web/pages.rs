@@ -136,8 +136,22 @@ pub struct RecordsPage {
     pub asked: [String; 8],
     pub said: String,
     /// There may be more.
-    pub cut: bool,
+    /// From where on older ones are found; none if these are all.
+    pub before: Option<String>,
+    /// This is no first page.
+    pub later: bool,
+    /// So many could not be looked into.
+    pub sealed: usize,
     pub limit: usize,
+}
+
+impl RecordsPage {
+    /// What was asked for, for the next page.
+    fn kept(&self) -> Vec<(&'static str, &str)> {
+        let names = ["from", "to", "agent", "device", "call", "ani", "dnis", "field"];
+        let all = names.into_iter().zip(self.asked.iter().map(String::as_str));
+        all.filter(|(_, value)| !value.is_empty()).collect()
+    }
 }
 
 #[derive(Template)]
@@ -150,9 +164,18 @@ pub struct RecordPage {
     pub running: bool,
     /// Opened, so that it can be heard.
     pub open: bool,
+    /// It has pictures that can be seen.
+    pub film: bool,
+    /// Why it has none, although there are some.
+    pub dark: String,
+    /// A screen was recorded.
+    pub screen: bool,
     /// An identity has to be brought along first.
     pub key: bool,
-    pub hold: String,
+    /// Under legal hold.
+    pub hold: bool,
+    /// Numbers and fields are not opened on the box.
+    pub sealed: bool,
     pub said: String,
     /// SVG, made of numbers.
     pub wave: String,

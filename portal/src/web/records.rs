@@ -2,13 +2,14 @@
 //!
 //! The box decides which records somebody sees. A record's page tells without opening it; only who
 //! presses *Listen* opens it, because the box journals that. Fields are searched by asking the box
-//! for each record that fits the rest. Nothing here holds sound: see `sound`.
+//! for each record that fits the rest; what is sealed to the box itself is counted, and said. Where
+//! a page ends the next one goes on. Nothing here holds sound: see `sound`.
 
 use super::guard::{Member, Posted};
 use super::pages::{Frame, RecordPage, RecordsPage, html};
 use super::{Fault, Portal, wave};
 use crate::talk::Talk;
-use crate::vault::{Opener, Shape, Stretch};
+use crate::vault::{Opened, Opener, Shape, Stretch};
 use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use protocol::client::Pairs;
@@ -17,6 +18,8 @@ use std::sync::Arc;
 
 type Shared = State<Arc<Portal>>;
 
+/// What stands in place of what is not opened here.
+const SEALED: &str = "sealed";
 /// Records of a page.
 const LIMIT: usize = 100;
 /// Records that are looked into for a field.
@@ -91,10 +94,12 @@ fn question(query: &BTreeMap<String, String>, limit: usize) -> String {
     let given = |key: &str| query.get(key).map(|v| v.trim()).filter(|v| !v.is_empty());
     let mut bytes = Vec::new();
     let mut line = protocol::reply::line(&mut bytes, "records");
-    for key in ["from", "to"] {
-        if let Some(value) = given(key) {
-            line = line.pair(key, rfc3339(value));
-        }
+    if let Some(value) = given("from") {
+        line = line.pair("from", rfc3339(value));
+    }
+    // Where the page before ended.
+    if let Some(value) = given("before").or(given("to")) {
+        line = line.pair("to", rfc3339(value));
     }
     for key in KEYS {
         if let Some(value) = given(key) {
@@ -121,33 +126,54 @@ pub async fn list(
     let limit = if field.is_empty() { LIMIT } else { LOOKED };
     let mut talk = portal.desk.supervisor(&member.session.user).await?;
     let reply = talk.ask(&question(&query, limit)).await?;
-    let (found, said) = match reply.outcome {
-        Ok(_) => (reply.rows, String::new()),
-        Err(failure) => (Vec::new(), failure.text),
+    let (found, sealed, said) = match reply.outcome {
+        Ok(ok) => (reply.rows, count(&ok, "sealed"), String::new()),
+        Err(failure) => (Vec::new(), 0, failure.text),
     };
     let all = found.len();
-    let found = if field.is_empty() { found } else { holding(&mut talk, found, &field).await? };
-    let cut = all == limit;
+    let before = found.last().filter(|_| all == limit).and_then(just_after);
+    let (found, unread) = match field.is_empty() {
+        true => (found, 0),
+        false => holding(&mut talk, found, &field).await?,
+    };
     let rows = found.iter().map(row).collect();
     let value = |key: &str| query.get(key).cloned().unwrap_or_default();
     let asked = ["from", "to", "agent", "device", "call", "ani", "dnis", "field"].map(value);
-    html(&RecordsPage { frame, rows, asked, said, cut, limit })
+    let later = query.contains_key("before");
+    let sealed = sealed + unread;
+    html(&RecordsPage { frame, rows, asked, said, before, later, limit, sealed })
 }
 
-/// Those of which a field holds this text.
-async fn holding(talk: &mut Talk, all: Vec<Pairs>, text: &str) -> Result<Vec<Pairs>, Fault> {
-    let mut found = Vec::new();
+fn count(pairs: &Pairs, key: &str) -> usize {
+    pairs.get(key).and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+/// The moment after a record began: what began at the same one is on the next page once more,
+/// rather than on none.
+fn just_after(row: &Pairs) -> Option<String> {
+    let start: jiff::Timestamp = row.get("start")?.parse().ok()?;
+    start.checked_add(jiff::SignedDuration::from_millis(1)).ok().map(|at| at.to_string())
+}
+
+/// Those of which a field holds this text, and how many could not be looked into.
+async fn holding(
+    talk: &mut Talk,
+    all: Vec<Pairs>,
+    text: &str,
+) -> Result<(Vec<Pairs>, usize), Fault> {
+    let (mut found, mut sealed) = (Vec::new(), 0);
     for one in all {
         let reply = talk.ask(&about("show", one.get("recording").unwrap_or_default())?).await?;
         let holds = |row: &Pairs| {
             row.get("what") == Some("field")
                 && row.get("value").is_some_and(|value| value.to_lowercase().contains(text))
         };
+        sealed += usize::from(reply.rows.iter().any(|row| row.get("sealed") == Some("yes")));
         if reply.rows.iter().any(holds) {
             found.push(one);
         }
     }
-    Ok(found)
+    Ok((found, sealed))
 }
 
 /// What `show` says, put in order.
@@ -205,8 +231,20 @@ fn steps(told: &Told, rows: &[Pairs]) -> Vec<Step> {
                     steps.push(Step { at: told.at(to), by, what });
                 }
             }
+            Some("fetched") => {
+                let what = match row.get("for") {
+                    Some("play") => "Listened to",
+                    Some("export") => "Exported",
+                    Some("play-screen") => "Screen watched",
+                    Some("export-screen") => "Screen exported",
+                    _ => "Fetched",
+                };
+                steps.push(Step { at: moment(&get(row, "time")), by, what: what.to_owned() });
+            }
             Some("history") => {
-                let what = format!("Field {}: {}", get(row, "n"), get(row, "value"));
+                let sealed = told.record.get("sealed") == Some("yes");
+                let value = if sealed { SEALED.to_owned() } else { get(row, "value") };
+                let what = format!("Field {}: {value}", get(row, "n"));
                 steps.push(Step { at: moment(&get(row, "time")), by, what });
             }
             Some("span") if row.get("fate") != Some("masked") => {
@@ -262,31 +300,43 @@ pub async fn page(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Html<String>, Fault> {
     let frame = Frame::of(&portal, &member, "Record").await;
-    let mut talk = portal.desk.supervisor(&member.session.user).await?;
-    let (rows, _) = talk.need(&about("show", &id)?).await?;
-    let told = Told::of(&rows).ok_or_else(|| Fault::Inside("show without a record".to_owned()))?;
+    let question = about("show", &id)?;
     let opener = Opener { key: member.session.key.clone(), user: member.session.user.clone() };
-    let listen = query.contains_key("listen");
-    let mut said = String::new();
-    let mut shape = Shape { frames: told.frames, ..Shape::default() };
-    shape.spans = spans(&told, &rows);
-    let mut open = false;
-    if listen {
-        match portal.vault.open(&opener, &id).await {
-            Ok(opened) => {
-                (shape, open) = (opened.shape.clone(), true);
-            }
-            Err(error) => said = error.to_string(),
-        }
-    }
+    // Opened first, so that the page tells of it.
+    let opened = match query.contains_key("listen") {
+        true => Some(portal.vault.open(&opener, &id).await),
+        false => None,
+    };
+    let mut talk = portal.desk.supervisor(&member.session.user).await?;
+    let (rows, _) = talk.need(&question).await?;
+    let told = Told::of(&rows).ok_or_else(|| Fault::Inside("show without a record".to_owned()))?;
+    let (opened, said) = match opened {
+        Some(Ok(opened)) => (Some(opened), String::new()),
+        Some(Err(error)) => (None, error.to_string()),
+        None => (None, String::new()),
+    };
+    let drawn = || Shape { frames: told.frames, spans: spans(&told, &rows), ..Shape::default() };
+    let shape = opened.as_ref().map_or_else(drawn, |opened| opened.shape.clone());
+    let has = |film: &dyn Fn(&Opened) -> bool| opened.as_deref().is_some_and(film);
+    let sealed = told.record.get("sealed") == Some("yes");
     let fact = |(key, label): (&'static str, &'static str)| {
         let value = get(&told.record, key);
+        if sealed && ["ani", "dnis"].contains(&key) {
+            return (label, SEALED.to_owned());
+        }
         let value = if key == "retain_until" { moment(&value) } else { value };
         (label, if value.is_empty() { "–".to_owned() } else { value })
     };
-    let field = |row: &Pairs| (format!("Field {}", get(row, "n")), get(row, "value"));
+    let field = |row: &Pairs| {
+        let value = if sealed { SEALED.to_owned() } else { get(row, "value") };
+        (format!("Field {}", get(row, "n")), value)
+    };
     let fields = rows.iter().filter(|row| row.get("what") == Some("field")).map(field);
-    let key = !portal.vault.has_identity() && !portal.vault.is_given(&opener.key);
+    let screen = rows.iter().any(|row| row.get("what") == Some("screen"))
+        || told.record.get("codec") == Some("screen");
+    // One that did not open this can be replaced by another.
+    let given = portal.vault.is_given(&opener.key) && said.is_empty();
+    let key = !portal.vault.has_identity() && !given;
     html(&RecordPage {
         facts: FACTS.into_iter().map(fact).collect(),
         fields: fields.collect(),
@@ -294,11 +344,15 @@ pub async fn page(
         start: told.at(told.from),
         length: length(told.length_ms()),
         running: get(&told.record, "ended").is_empty(),
-        hold: query.get("hold").map(String::as_str).unwrap_or_default().to_owned(),
+        hold: told.record.get("protected") == Some("on"),
+        sealed,
         wave: wave::draw(&shape),
         frame,
         id,
-        open,
+        open: opened.is_some(),
+        film: has(&|opened| opened.film),
+        dark: opened.as_ref().and_then(|opened| opened.dark.clone()).unwrap_or_default(),
+        screen,
         key,
         said,
     })
@@ -312,7 +366,7 @@ pub async fn protect(
     let on = if posted.fields.get("on") == "on" { "on" } else { "off" };
     let mut talk = portal.desk.supervisor(&posted.member.session.user).await?;
     talk.need(&format!("{} {on}", about("protect", &id)?)).await?;
-    Ok(Redirect::to(&format!("/records/{id}?hold={on}")))
+    Ok(Redirect::to(&format!("/records/{id}")))
 }
 
 /// An identity that a supervisor brought along, for as long as he is logged in.

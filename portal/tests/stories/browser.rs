@@ -171,6 +171,13 @@ impl Browser {
         all.iter().map(|cookie| cookie.name.clone()).collect()
     }
 
+    /// What it sends along with every request.
+    pub fn cookie_header(&self) -> String {
+        let all = self.runtime.block_on(self.driver().get_all_cookies()).unwrap();
+        let all = all.iter().map(|cookie| format!("{}={}", cookie.name, cookie.value));
+        all.collect::<Vec<_>>().join("; ")
+    }
+
     /// The page has no fault that axe knows, by WCAG 2.2 AA.
     pub fn assert_accessible(&self, what: &str) {
         // Nothing inline runs here; the driver's scripts do, outside of the page's rules.

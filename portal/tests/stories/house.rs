@@ -224,6 +224,14 @@ impl House {
         lines[2..lines.len() - 1].join("\n")
     }
 
+    /// A connection over loopback that has said hello, for whoever needs more than a line.
+    pub fn connect(&self, hello: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.box_port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(format!("{hello}\n").as_bytes()).unwrap();
+        stream
+    }
+
     /// Runs `hushbox` on the box's configuration.
     pub fn tool(&self, words: &[&str]) -> String {
         let mut command = Command::new(program("hushbox"));
@@ -286,7 +294,7 @@ address = "127.0.0.1:0"
 [[listen]]
 unix = "hushbox.sock"
 [local]
-kinds = ["cti", "monitor"]
+kinds = ["cti", "monitor", "screen"]
 [audio]
 codec = "pcm"
 holdback_ms = 1000
@@ -317,7 +325,9 @@ channels = [
 const PEOPLE_OF_THE_BOX: &str = r#"]
 [[role]]
 name = "agent"
-permissions = ["record.start", "record.stop", "blackout", "update.1", "update.3", "password"]
+permissions = [
+  "record.start", "record.stop", "blackout", "screen", "update.1", "update.3", "password",
+]
 [[role]]
 name = "supervisor"
 permissions = ["records.all", "play", "export", "protect", "monitor", "admin", "password"]
@@ -334,6 +344,7 @@ username = "asmith"
 name = "Ann Smith"
 phones = ["1002"]
 roles = ["agent"]
+screen = true
 [[agent]]
 username = "quiet"
 phones = ["1003"]

@@ -10,6 +10,8 @@ mod agent;
 mod browser;
 mod house;
 mod login;
+mod scanner;
+mod screen;
 mod security;
 mod supervisor;
 mod wire;

@@ -44,7 +44,7 @@ fn record(house: &House) -> String {
 }
 
 /// Waits until the first channel has captured so many frames more.
-fn wait_for_frames(house: &House, frames: u64) {
+pub fn wait_for_frames(house: &House, frames: u64) {
     let position = || {
         let text = house.ask("monitor", "channels");
         let row = text.lines().find(|row| row.contains("device=1001")).expect("the channel");
@@ -111,7 +111,7 @@ fn a_supervisor_finds_hears_exports_and_holds_a_recording() {
 }
 
 /// The hand speaks plain HTTP: this one asks through the box instead.
-fn record_over_tls(house: &House) -> String {
+pub fn record_over_tls(house: &House) -> String {
     let browser = Browser::new(house);
     browser.log_in("jdoe");
     house.pbx("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
@@ -203,7 +203,9 @@ fn exports_are_forms_ranges_are_exact_and_other_peoples_records_are_not_there() 
     for odd in ["/records/..%2f..", "/records/a%20b", "/records/x%0aquit/sound"] {
         assert_eq!(boss.get(odd).status, 404, "{odd}");
     }
-    // The journal knows who heard and who exported.
+    // The journal knows who heard and who exported, and the page says so.
+    let page = boss.get(&format!("/records/{id}")).text();
+    assert!(page.contains("Listened to") && page.contains("Exported"), "{page}");
     for path in ["/admin", "/board"] {
         assert_eq!(jane.get(path).status, 403, "{path}");
         assert_eq!(boss.get(path).status, 200, "{path}");
@@ -269,6 +271,31 @@ fn a_supervisor_without_an_identity_on_the_box_brings_one_along() {
 }
 
 #[test]
+fn what_is_sealed_to_the_box_itself_is_named_and_a_search_says_what_it_could_not_see() {
+    let mut house = House::new(&Plan::default());
+    let id = record(&house);
+    let mut boss = Hand::of(&house, "boss");
+    let open = boss.get(&format!("/records/{id}")).text();
+    assert!(open.contains("5551234") && open.contains("Mr. Miller") && !open.contains("sealed"));
+    let found = boss.get("/records?ani=5551234").text();
+    assert!(found.contains(&id) && !found.contains("id=\"sealed\""), "{found}");
+    // The owner takes the identity off the box.
+    house.kill_box();
+    let identity = house.path("data/keys/identity.txt");
+    std::fs::rename(identity, house.path("identity.txt")).unwrap();
+    house.start_box();
+    let page = boss.get(&format!("/records/{id}")).text();
+    assert!(page.contains("id=\"sealed\"") && page.contains("<dd>sealed</dd>"), "{page}");
+    assert!(!page.contains("5551234") && !page.contains("Mr. Miller"), "{page}");
+    for question in ["ani=5551234", "field=miller"] {
+        let found = boss.get(&format!("/records?{question}")).text();
+        assert!(found.contains("id=\"sealed\">1 that fit otherwise"), "{question}: {found}");
+        assert!(!found.contains(&id), "{question}: {found}");
+    }
+    assert!(boss.get("/records?agent=jdoe").text().contains(&id), "what is in clear is found");
+}
+
+#[test]
 fn the_live_board_follows_and_the_administrator_sees_and_looks_after() {
     let house = House::new(&Plan { tls: true, ..Plan::default() });
     let browser = Browser::new(&house);
@@ -283,6 +310,9 @@ fn the_live_board_follows_and_the_administrator_sees_and_looks_after() {
     browser.sees("!document.querySelector('#calls tbody').innerText.includes('c-9')");
     browser.open("/admin");
     browser.sees("document.querySelector('#health').innerText.includes('days_left')");
+    let lately = "document.querySelector('#happened').innerText";
+    browser.sees(&format!("{lately}.includes('Call began') && {lately}.includes('c-9')"));
+    assert!(!browser.js(&format!("return {lately}")).to_string().contains("5550000"), "no number");
     browser.assert_accessible("administration");
     browser.picture("admin");
     browser.types("#name", "newcomer");

@@ -6,7 +6,7 @@
 use super::{CallArgs, Command, ConfigEdit, Hello, RecordsQuery};
 use crate::arg::Args;
 use crate::code::Refusal;
-use crate::kind::{Direction, Kind, Level, Purpose};
+use crate::kind::{Direction, Kind, Level, Part, Purpose};
 use std::borrow::Cow;
 
 type Made<'a> = Result<Command<'a>, Refusal>;
@@ -121,7 +121,12 @@ pub(crate) fn show(mut args: Args<'_>) -> Made<'_> {
 pub(crate) fn media(mut args: Args<'_>) -> Made<'_> {
     let from = args.maybe_number("from")?.unwrap_or(0);
     let purpose = args.maybe_as("for", Purpose::parse)?.unwrap_or_default();
-    Ok(Command::Media { id: args.need("ID")?, from, purpose })
+    let part = args.maybe_as("part", Part::parse)?.unwrap_or_default();
+    Ok(Command::Media { id: args.need("ID")?, from, purpose, part })
+}
+
+pub(crate) fn watch(mut args: Args<'_>) -> Made<'_> {
+    Ok(Command::Watch { from: args.maybe_number("from")? })
 }
 
 pub(crate) fn protect(mut args: Args<'_>) -> Made<'_> {

@@ -39,6 +39,7 @@ const MEDIA: &[Arg] = &[
     RECORDING,
     key("from", "BYTE", Type::U64).optional(),
     key("for", "play|export", Type::Purpose).optional(),
+    key("part", "sound|screen", Type::Part).optional(),
 ];
 const BLACKOUT_ON: &str = "ok blackout=on recording=ID at=POS from=POS channels=3,4 took_us=N";
 const BLACKOUT_OFF: &str = "ok blackout=off recording=ID from=POS to=POS";
@@ -203,7 +204,7 @@ pub const TABLE: &[Entry] = &[
         .right("play, or export where that is what it is for, and records.own or records.all")
         .says(
             "data BYTES, then ok size=BYTES digest=HEX",
-            "sends a recording's media file; the journal keeps who asked, and what for",
+            "sends a recording's media file, or its screen's; the journal keeps who, and what for",
         ),
     entry(
         "meters",
@@ -263,7 +264,7 @@ pub const TABLE: &[Entry] = &[
         "tests channels, clocks, blackout, keys and disk in ten seconds; disturbs no recording",
     ),
     entry("show", READERS, &[RECORDING], make::show).right("records.own or records.all").says(
-        "row what=record|field|history|blackout|span|ledger …",
+        "row what=record|field|history|fetched|blackout|span|ledger|screen …",
         "shows one recording; an agent sees no field and no history",
     ),
     entry("shutdown", TECHNICIAN, &[], |_| Ok(Command::Shutdown))
@@ -277,8 +278,10 @@ pub const TABLE: &[Entry] = &[
     entry("update", AGENT, &[word("N", Type::U8), word("VALUE", Type::Value)], make::update)
         .right("update.N")
         .says("ok recording=ID", "sets user-defined field N, 1 to 15, of the own recording"),
-    entry("watch", WATCHERS, &[], |_| Ok(Command::Watch))
-        .says("ok", "from now on event lines tell what happens"),
+    entry("watch", WATCHERS, &[key("from", "SEQ", Type::U64).optional()], make::watch).says(
+        "ok",
+        "from now on event lines tell what happens; with from, also what did since, if remembered",
+    ),
 ];
 
 const HELLO: &[Arg] = &[

@@ -342,6 +342,8 @@ pub enum As {
     Opus,
     /// 16-bit PCM
     Wav,
+    /// Sound, and the screen where there is one, for browsers and players
+    Webm,
     /// JSON: peaks per side, and the masked, held and lost stretches, to draw
     Shape,
 }
@@ -349,12 +351,13 @@ pub enum As {
 /// Decode a media file from stdin to stdout, without a store
 ///
 /// For programs that fetched it with `media ID`: what was masked, held or lost is silence, and
-/// nothing is written to a disk. --identity may be a pipe, as in /dev/fd/3. Whether the file is the
-/// one that the box wrote is not checked here; `export` and `verify` do.
+/// nothing is written to a disk. --identity and --screen may be pipes, as in /dev/fd/3. Whether the
+/// file is the one that the box wrote is not checked here; `export` and `verify` do.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   hushbox decode --as opus --identity identity.txt < ID.hbm > call.opus
+  hushbox decode --as webm --screen ID.hbv --identity identity.txt < ID.hbm > call.webm
   hushbox decode --as shape --peaks 800 --identity identity.txt < ID.hbm")]
 pub struct DecodeArgs {
     /// What to make
@@ -364,6 +367,9 @@ pub struct DecodeArgs {
     #[arg(long, value_name = "N", default_value_t = 1000,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(PEAKS_MAX)))]
     pub peaks: u32,
+    /// Of a film: the file of the call's screen, from `media ID part=screen`
+    #[arg(long, value_name = "FILE")]
+    pub screen: Option<PathBuf>,
     /// The private key that opens it
     #[arg(long, value_name = "KEY")]
     pub identity: Option<PathBuf>,

@@ -44,13 +44,13 @@ pub fn run(args: &ConsoleArgs) -> Result<Outcome, Failure> {
     let ended = match looks {
         true => {
             let name = connection.greeting().name.clone();
-            say(&format!("connected to {name} at {place}; help lists the commands, Tab helps\n"))?;
+            say(&format!("connected to {name} at {place}\nhelp lists the commands, Tab helps\n"))?;
             converse(connection, link_rate(args))
         }
         false => {
             say(&lines::outcome(&reply.outcome))?;
             let terminal = std::io::stdout().is_terminal();
-            Session { connection, terminal }.talk(&mut input)
+            Session { connection, terminal, refused: false }.talk(&mut input)
         }
     };
     ended.map_err(|stop| stop.into_failure(place))
@@ -273,6 +273,8 @@ struct Session {
     connection: Box<Connection>,
     /// Somebody looks.
     terminal: bool,
+    /// A command was: a script hears of it by the exit status.
+    refused: bool,
 }
 
 impl Session {
@@ -297,11 +299,11 @@ impl Session {
             }
             match input.take()? {
                 None => {}
-                Some(Typed::End) => return Ok(Outcome::Done),
+                Some(Typed::End) => return Ok(self.outcome()),
                 Some(Typed::Line(line)) => {
                     let over = self.obey(line.trim())?;
                     if over {
-                        return Ok(Outcome::Done);
+                        return Ok(self.outcome());
                     }
                 }
             }
@@ -318,13 +320,19 @@ impl Session {
             Ok(reply) => reply,
             Err(error @ LinkError::Send(_)) => {
                 eprintln!("{error}");
+                self.refused = true;
                 return Ok(false);
             }
             Err(error) => return Err(error.into()),
         };
+        self.refused |= reply.outcome.is_err();
         let rows = if self.terminal { lines::tables(&reply) } else { lines::rows(&reply) };
         say(&(rows + &lines::outcome(&reply.outcome)))?;
         Ok(line == "quit" && reply.outcome.is_ok())
+    }
+
+    fn outcome(&self) -> Outcome {
+        if self.refused { Outcome::Unclean } else { Outcome::Done }
     }
 
     fn news(&mut self) -> Result<(), Stop> {

@@ -1,73 +1,89 @@
-//! `hushbox decode`: a media file from stdin, as sound or as a shape on stdout.
+//! `hushbox decode`: a media file from stdin, as sound, film or shape on stdout.
 //!
 //! For programs that fetched it with `media ID`, such as the web portal: no store is needed, and
-//! nothing touches a disk. The file is held in memory, sealed as it is; it is checked as far as can
-//! be told without the journal (`verify` and `export` hold it against that).
+//! nothing touches a disk unless stdout is a file. What comes through a pipe is held in memory,
+//! sealed as it is; it is checked as far as can be told without the journal (`verify` and `export`
+//! hold it against that).
 
 use crate::Outcome;
 use crate::cli::{As, DecodeArgs};
 use crate::failure::Failure;
+use crate::film::{self, Film, Reel};
 use crate::unseal::{Closed, Keyring};
+use crate::whole::{Input, Output};
+use hushbox::config::CodecKind;
 use hushbox::export::ogg::OggWriter;
-use hushbox::export::shape::ShapeWriter;
+use hushbox::export::shape::{Shape, ShapeWriter};
 use hushbox::export::wav::WavWriter;
 use hushbox::export::{ExportError, Sound};
 use hushbox::span::Run;
 use hushbox::store::damage::Tail;
 use hushbox::store::media::{self, MediaError, MediaReader, Scan};
-use std::io::{Cursor, Read, Write};
-use std::path::PathBuf;
+use hushbox::store::seal::DataKey;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 
 /// What is made of chunks.
 enum Sink<'a> {
-    Ogg(Box<OggWriter<&'a mut Cursor<Vec<u8>>>>),
-    Wav(Box<WavWriter<&'a mut Cursor<Vec<u8>>>>),
-    Shape(Box<ShapeWriter>, &'a mut Cursor<Vec<u8>>),
+    Ogg(Box<OggWriter<&'a mut Output>>),
+    Wav(Box<WavWriter<&'a mut Output>>),
+    Shape(Box<ShapeWriter>, &'a mut Output),
+}
+
+/// A file that is decoded.
+struct Source {
+    input: Input,
+    scan: Scan,
+    path: PathBuf,
+}
+
+impl Source {
+    /// Of a file that is named, or of stdin.
+    fn of(named: Option<&Path>, force: bool) -> Result<Source, Failure> {
+        let path = named.unwrap_or(Path::new("stdin")).to_owned();
+        let read = |error| Failure::Read { path: path.clone(), error };
+        let input = named.map_or_else(Input::stdin, Input::of).map_err(read)?;
+        let scan = media::scan(input.open().map_err(read)?);
+        let scan = scan.map_err(|error| Failure::Media { path: path.clone(), error })?;
+        if matches!(scan.tail, Tail::Damaged { .. }) && !force {
+            return Err(Failure::NotIntact { path });
+        }
+        Ok(Source { input, scan, path })
+    }
+
+    fn open(&self) -> Result<Box<dyn Read + '_>, Failure> {
+        let read = |error| Failure::Read { path: self.path.clone(), error };
+        self.input.open().map_err(read)
+    }
+
+    fn bad(&self, error: MediaError) -> Failure {
+        match error {
+            MediaError::Seal(error) => self.closed(error.into()),
+            error => Failure::Media { path: self.path.clone(), error },
+        }
+    }
+
+    fn closed(&self, why: Closed) -> Failure {
+        Failure::Closed { id: self.scan.header.id.to_string(), why, recipients: Vec::new() }
+    }
 }
 
 pub fn run(args: &DecodeArgs) -> Result<Outcome, Failure> {
-    let mut file = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut file).map_err(Failure::Input)?;
-    let scan = media::scan(&file[..]).map_err(bad)?;
-    if let Tail::Damaged { .. } = scan.tail
-        && !args.force
-    {
-        return Err(Failure::NotIntact { path: stdin() });
-    }
+    let main = Source::of(None, args.force)?;
     let keyring = Keyring::of(args.identity.as_deref())?;
-    let key = keyring.key(&scan.header).map_err(|why| closed(&scan, why))?;
-    let mut bytes = Cursor::new(Vec::new());
-    let mut sink = Sink::new(args, &scan, &mut bytes).map_err(failed)?;
-    let reader = MediaReader::open(&file[..]).map_err(bad)?;
-    let mut wrong = None;
-    let read = reader.chunks(key.as_ref(), |runs, payload| {
-        if wrong.is_none() {
-            wrong = sink.chunk(runs, payload).err();
-        }
-    });
-    if let Some(error) = wrong {
-        return Err(failed(error));
+    let key = keyring.key(&main.scan.header).map_err(|why| main.closed(why))?;
+    let mut out = Output::stdout();
+    let made = match (args.kind, main.scan.header.codec) {
+        (As::Webm, _) => webm(args, &main, key.as_ref(), &mut out),
+        (As::Shape, CodecKind::Screen) => dark(&main, &mut out).map_err(failed),
+        _ => sound(args, &main, key.as_ref(), &mut out),
+    };
+    if let Err(failure) = made {
+        out.discard().map_err(Failure::Output)?;
+        return Err(failure);
     }
-    read.map_err(|error| match error {
-        MediaError::Seal(error) => closed(&scan, error.into()),
-        error => bad(error),
-    })?;
-    sink.finish().map_err(failed)?;
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes.get_ref()).and_then(|()| out.flush()).map_err(Failure::Output)?;
+    out.keep().map_err(Failure::Output)?;
     Ok(Outcome::Done)
-}
-
-fn stdin() -> PathBuf {
-    PathBuf::from("stdin")
-}
-
-fn bad(error: MediaError) -> Failure {
-    Failure::Media { path: stdin(), error }
-}
-
-fn closed(scan: &Scan, why: Closed) -> Failure {
-    Failure::Closed { id: scan.header.id.to_string(), why, recipients: Vec::new() }
 }
 
 fn failed(error: ExportError) -> Failure {
@@ -77,12 +93,64 @@ fn failed(error: ExportError) -> Failure {
     }
 }
 
+/// Sound, and the screen where there is one.
+fn webm(
+    args: &DecodeArgs,
+    main: &Source,
+    key: Option<&DataKey>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let beside = args.screen.as_deref();
+    let beside = beside.map(|path| Source::of(Some(path), args.force)).transpose()?;
+    let id = main.scan.header.id;
+    if let Some(other) = beside.as_ref().filter(|other| other.scan.header.id != id) {
+        return Err(Failure::NotIntact { path: other.path.clone() });
+    }
+    let open = || main.open();
+    let open_screen = || beside.as_ref().map_or_else(|| main.open(), Source::open);
+    let reel = Reel { scan: &main.scan, open: &open, path: main.path.clone() };
+    let alone = main.scan.header.codec == CodecKind::Screen;
+    let screen = beside.as_ref().map(|other| Reel {
+        scan: &other.scan,
+        open: &open_screen,
+        path: other.path.clone(),
+    });
+    let (sound, screen) = if alone { (None, Some(reel)) } else { (Some(reel), screen) };
+    let (title, target) = (id.to_string(), "stdout".into());
+    let film = Film { sound, screen, key, kind: "webm", title, target };
+    film::write(&film, out)
+}
+
+/// The shape of a screen: nothing is heard.
+fn dark(main: &Source, out: &mut Output) -> Result<(), ExportError> {
+    let shape = Shape::of_screen(&main.scan.spans, main.scan.header.from, main.scan.to);
+    serde_json::to_writer(&mut *out, &shape).map_err(std::io::Error::from)?;
+    Ok(writeln!(out)?)
+}
+
+fn sound(
+    args: &DecodeArgs,
+    main: &Source,
+    key: Option<&DataKey>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let mut sink = Sink::new(args, &main.scan, out).map_err(failed)?;
+    let reader = MediaReader::open(main.open()?).map_err(|error| main.bad(error))?;
+    let mut wrong = None;
+    let read = reader.chunks(key, |runs, payload| {
+        if wrong.is_none() {
+            wrong = sink.chunk(runs, payload).err();
+        }
+    });
+    if let Some(error) = wrong {
+        return Err(failed(error));
+    }
+    read.map_err(|error| main.bad(error))?;
+    sink.finish().map_err(failed)
+}
+
 impl<'a> Sink<'a> {
-    fn new(
-        args: &DecodeArgs,
-        scan: &Scan,
-        out: &'a mut Cursor<Vec<u8>>,
-    ) -> Result<Sink<'a>, ExportError> {
+    fn new(args: &DecodeArgs, scan: &Scan, out: &'a mut Output) -> Result<Sink<'a>, ExportError> {
         let header = &scan.header;
         let sound = Sound {
             codec: header.codec,
@@ -91,16 +159,16 @@ impl<'a> Sink<'a> {
             delay_frames: header.delay,
         };
         Ok(match args.kind {
-            As::Opus => {
-                let (id, encoder) =
-                    (header.id.to_string(), concat!("hushbox ", env!("CARGO_PKG_VERSION")));
-                let tags = [("ENCODER", encoder), ("TITLE", &*id)];
-                Sink::Ogg(Box::new(OggWriter::new(out, &sound, &tags)?))
-            }
             As::Wav => Sink::Wav(Box::new(WavWriter::new(out, &sound)?)),
             As::Shape => {
                 let frames = scan.ledger.captured();
                 Sink::Shape(Box::new(ShapeWriter::new(&sound, frames, args.peaks)?), out)
+            }
+            As::Opus | As::Webm => {
+                let (id, encoder) =
+                    (header.id.to_string(), concat!("hushbox ", env!("CARGO_PKG_VERSION")));
+                let tags = [("ENCODER", encoder), ("TITLE", &*id)];
+                Sink::Ogg(Box::new(OggWriter::new(out, &sound, &tags)?))
             }
         })
     }

@@ -8,7 +8,7 @@
 use crate::store_dir::StoreDir;
 use crate::unseal::{Closed, Personal};
 use data_encoding::HEXLOWER;
-use hushbox::config::{CodecKind, Direction};
+use hushbox::config::Direction;
 use hushbox::span::{Fate, Ledger, Loss};
 use hushbox::store::fact::{FactSpan, Reason, Reasons};
 use hushbox::store::index::{BlackoutSpan, Record};
@@ -263,12 +263,7 @@ fn words(reasons: Reasons) -> Vec<&'static str> {
 
 fn audio(record: &Record, to: Position) -> Audio {
     let began = &record.began;
-    let codec = match began.codec {
-        CodecKind::Opus => "opus",
-        CodecKind::Ulaw => "ulaw",
-        CodecKind::Pcm => "pcm",
-        CodecKind::Screen => "screen",
-    };
+    let codec = began.codec.word();
     let (channel, rate, sides) = (began.channel, began.rate, began.sides);
     Audio { channel, codec, rate, sides, boot: record.boot, from: began.from.0, to: to.0 }
 }

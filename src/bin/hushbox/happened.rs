@@ -1,7 +1,7 @@
 //! What happens, as a log that people read: when, what, and the rest in words.
 //!
-//! Of what this program does not know it shows the keys as they came. Times are RFC 3339, as the
-//! box says them. Nothing here talks to a box.
+//! Of what this program does not know it shows the keys as they came. Times are RFC 3339, to the
+//! second. Nothing here talks to a box.
 
 use crate::lines;
 use crate::table::plain;
@@ -22,12 +22,14 @@ pub fn is_told(event: &Pairs) -> bool {
 
 /// One line, with its end.
 pub fn line(event: &Pairs) -> String {
-    let time = match of(event, "time") {
-        "" => "-",
-        time => time,
+    // Parts of a second would push the line over the edge of a terminal.
+    let time = match of(event, "time").split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None if of(event, "time").is_empty() => "-".to_owned(),
+        None => of(event, "time").to_owned(),
     };
     let what = of(event, "what").replace('-', " ");
-    let line = format!("{time:<24}  {what:<WIDTH$}  {}", words(event));
+    let line = format!("{time:<20}  {what:<WIDTH$}  {}", words(event));
     plain(line.trim_end()) + "\n"
 }
 
@@ -68,15 +70,15 @@ mod tests {
         let time = ("time", "2026-11-22T16:19:11.123Z");
         assert_eq!(
             told(&[("seq", "7"), ("what", "log-in"), time, ("kind", "agent"), ("user", "a1")]),
-            "2026-11-22T16:19:11.123Z  log in           a1 (agent)\n"
+            "2026-11-22T16:19:11Z  log in           a1 (agent)\n"
         );
         assert_eq!(
             told(&[("what", "recording-ended"), time, ("recording", "ID"), ("why", "stop")]),
-            "2026-11-22T16:19:11.123Z  recording ended  recording ID: stop\n"
+            "2026-11-22T16:19:11Z  recording ended  recording ID: stop\n"
         );
         assert_eq!(
             told(&[("what", "news\u{1b}"), ("a", "b c")]),
-            "-                         news             a=\"b c\"\n"
+            "-                     news             a=\"b c\"\n"
         );
         assert!(told(&[("lost", "3")]).contains("3 events were not told"));
     }

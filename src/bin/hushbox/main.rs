@@ -20,6 +20,7 @@ mod enrol;
 mod export;
 mod export_screen;
 mod failure;
+mod film;
 mod gauge;
 mod happened;
 mod input;
@@ -42,6 +43,7 @@ mod store_dir;
 mod table;
 mod unseal;
 mod verify;
+mod whole;
 mod witness;
 
 use clap::{CommandFactory, Parser};

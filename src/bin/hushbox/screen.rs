@@ -8,7 +8,7 @@ use crate::input;
 use crate::lines;
 use crate::raw::{Key, Keys};
 use crate::report;
-use crate::table::wrap;
+use crate::table::{plain, wrap};
 use hushbox::alarm;
 use protocol::client::{Pairs, Reply};
 use std::io::Write;
@@ -25,6 +25,13 @@ pub struct Screen {
 pub const READS_FOR: Duration = Duration::from_secs(30);
 /// So often at most: then nobody reads any more.
 const LOOKS: u32 = 30;
+/// Of these, no row means that there is none.
+const LISTS: [&str; 4] = ["alarms", "calls", "clients", "records"];
+/// The console's own words, in the box's list of commands.
+const OWN: [(&str, &str); 2] = [
+    ("exit", "ends the session, as quit"),
+    ("setup", "asks for name, time zone, address and PINs, one by one"),
+];
 const RED: &str = "\u{1b}[31m";
 const PLAIN: &str = "\u{1b}[0m";
 
@@ -43,6 +50,11 @@ impl Screen {
         meanwhile: &mut dyn FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
         let mut text = match command {
+            _ if reply.rows.is_empty() && LISTS.contains(&command) && reply.outcome.is_ok() => {
+                "none\n".to_owned()
+            }
+            "help" => lines::tables_within(&with_own(reply), self.columns),
+            "status" => lines::tables_within(&with_sizes(reply), self.columns),
             "alarms" => alarms(reply, self.columns),
             "selftest" => {
                 report::shown(reply).unwrap_or_else(|| lines::tables_within(reply, self.columns))
@@ -54,10 +66,11 @@ impl Screen {
     }
 
     fn outcome(&self, reply: &Reply) -> String {
-        let line = lines::outcome(&reply.outcome);
+        let line = lines::outcome(&with_sizes(reply).outcome);
+        let line = wrap(line.trim_end(), self.columns).join("\n");
         match reply.outcome.is_err() && self.colour {
-            true => format!("{RED}{}{PLAIN}\n", line.trim_end()),
-            false => line,
+            true => format!("{RED}{line}{PLAIN}\n"),
+            false => line + "\n",
         }
     }
 
@@ -92,7 +105,8 @@ fn more<E: From<Failure>>(
     lines: usize,
     meanwhile: &mut dyn FnMut() -> Result<(), E>,
 ) -> Result<bool, E> {
-    let question = format!("-- {lines} more lines: space or Enter; q ends -- ");
+    let of = if lines == 1 { "line" } else { "lines" };
+    let question = format!("-- {lines} more {of}: space or Enter; q ends -- ");
     // The echo goes first: whoever presses a key as soon as the question is seen is heard.
     let keys = Keys::open()?;
     input::ask(&question)?;
@@ -112,6 +126,66 @@ fn more<E: From<Failure>>(
     Ok(answer)
 }
 
+/// The list of commands, with those that are the console's own.
+fn with_own(reply: &Reply) -> Reply {
+    let mut whole = reply.clone();
+    let keys = whole.rows.first().map(|row| row.0.clone()).unwrap_or_default();
+    let own = |(usage, help): (&str, &str)| {
+        let value = |key: &str| match key {
+            "usage" => usage.to_owned(),
+            "help" => help.to_owned(),
+            _ => "-".to_owned(),
+        };
+        Pairs(keys.iter().map(|(key, _)| (key.clone(), value(key))).collect())
+    };
+    whole.rows.extend(OWN.map(own).into_iter().filter(|_| reply.outcome.is_ok()));
+    whole.rows.sort_by(|a, b| of(a, "usage").cmp(of(b, "usage")));
+    whole
+}
+
+/// Bytes as people say them.
+fn with_sizes(reply: &Reply) -> Reply {
+    let mut told = reply.clone();
+    let rows = told.rows.iter_mut().chain(told.outcome.as_mut().ok());
+    for (key, value) in rows.flat_map(|row| row.0.iter_mut()) {
+        let bytes = value.parse::<u64>().ok();
+        let bytes = bytes.filter(|_| ["free", "total", "used"].contains(&key.as_str()));
+        if let Some(bytes) = bytes {
+            *value = size(bytes);
+        }
+    }
+    told
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..10_000_000 => format!("{}kB", bytes / 1000),
+        10_000_000..10_000_000_000 => format!("{}MB", bytes / 1_000_000),
+        _ => format!("{}GB", bytes / 1_000_000_000),
+    }
+}
+
+/// A row each, and what it says under it: beside it there is no room.
+fn listed(reply: &Reply, columns: usize) -> String {
+    let mut heads = reply.clone();
+    heads.rows.iter_mut().for_each(|row| row.0.retain(|(key, _)| key != "text"));
+    let table = lines::tables_within(&heads, columns);
+    let lines: Vec<&str> = table.lines().collect();
+    if lines.len() != reply.rows.len() + 1 {
+        return lines::tables_within(reply, columns);
+    }
+    let mut text = String::new();
+    let says = std::iter::once("").chain(reply.rows.iter().map(|row| of(row, "text")));
+    for (line, says) in lines.iter().zip(says) {
+        text.push_str(&format!("{line}\n"));
+        for part in wrap(&plain(says), columns.saturating_sub(7).max(20)) {
+            let part = if part.is_empty() { part } else { format!("       {part}\n") };
+            text.push_str(&part);
+        }
+    }
+    text
+}
+
 /// The alarms, and what to do about those that are active.
 fn alarms(reply: &Reply, columns: usize) -> String {
     let number = |row: &Pairs| of(row, "alarm").parse().ok().and_then(alarm::Code::of);
@@ -121,7 +195,7 @@ fn alarms(reply: &Reply, columns: usize) -> String {
         let at = row.0.iter().position(|(key, _)| key == "severity").unwrap_or(row.0.len());
         row.0.insert(at, ("kind".to_owned(), kind.to_owned()));
     }
-    let mut text = lines::tables_within(&known, columns);
+    let mut text = listed(&known, columns);
     let active = reply.rows.iter().filter(|row| of(row, "state") == "active");
     let mut codes: Vec<alarm::Code> = active.filter_map(number).collect();
     codes.sort();
@@ -167,7 +241,23 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(text.contains("101: see that the card is plugged in"), "{text}");
         assert!(text.contains("state") && text.contains("event"), "{text}");
+        assert!(text.contains("\n       board demo: the card was unplugged; plug it"), "{text}");
         assert!(text.ends_with("then: alarm clear 102\n"), "{text}");
         assert_eq!(text.matches("alarm clear").count(), 1, "a state cannot be cleared: {text}");
+    }
+
+    #[test]
+    fn h2_sizes_are_told_as_people_say_them_and_help_has_the_consoles_own_words() {
+        let pairs = |of: &[(&str, &str)]| {
+            Pairs(of.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect())
+        };
+        let rows = vec![pairs(&[("usage", "quit"), ("help", "ends")])];
+        let ok = Ok(pairs(&[("free", "26754539520"), ("used", "9999999"), ("oldest", "-")]));
+        let reply = Reply { rows, data: Vec::new(), outcome: ok };
+        let told = lines::outcome(&with_sizes(&reply).outcome);
+        assert_eq!(told, "ok free=26GB used=9999kB oldest=-\n");
+        let usages = with_own(&reply).rows.iter().map(|row| of(row, "usage").to_owned()).collect();
+        let usages: Vec<String> = usages;
+        assert_eq!(usages, ["exit", "quit", "setup"]);
     }
 }

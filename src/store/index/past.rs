@@ -53,6 +53,7 @@ fn subject(fact: &Fact) -> Option<RecordingId> {
         | Fact::FieldSet { id, .. }
         | Fact::Protected { id, .. }
         | Fact::ScreenBegan { id }
+        | Fact::Fetched { id, .. }
         | Fact::Deleted { id, .. } => Some(*id),
         Fact::BoxStarted { .. }
         | Fact::BoxStopped
@@ -63,7 +64,6 @@ fn subject(fact: &Fact) -> Option<RecordingId> {
         | Fact::Enrolled(_)
         | Fact::Revoked { .. }
         | Fact::ConfigChanged { .. }
-        | Fact::Fetched { .. }
         | Fact::RecordingBegan(_)
         | Fact::BlackoutOpened { .. }
         | Fact::BlackoutSpread { .. }

@@ -13,6 +13,10 @@ use crate::time::{Position, Wall};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Of a record with so many facts no further fetch is noted in it, only in the journal: a listing
+/// names the place of each, and has to stay short.
+pub const ENTRIES_FOR_FETCHES: usize = 500;
+
 /// A call record: everything the journal says of one recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -38,6 +42,8 @@ pub struct Record {
     pub history: Vec<FieldChange>,
     pub protected: bool,
     pub deleted: Option<Deletion>,
+    /// Who was given its files, oldest first.
+    pub fetched: Vec<Fetch>,
     /// Of a call's recording: the screen beside its audio.
     pub screen: Option<ScreenRecord>,
     /// Where the facts stand that it is folded from, but for those of blackouts.
@@ -79,6 +85,15 @@ pub struct FieldChange {
     pub value: Sealed,
 }
 
+/// Somebody was given a file of the recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    pub at: Wall,
+    pub by: String,
+    /// What for: `play`, `export`, `play-screen`, `export-screen`.
+    pub why: String,
+}
+
 /// When, why and by whom a recording was deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
@@ -113,6 +128,7 @@ impl Record {
             history: Vec::new(),
             protected: false,
             deleted: None,
+            fetched: Vec::new(),
             screen: None,
             entries: Vec::new(),
         }

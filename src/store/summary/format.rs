@@ -20,7 +20,7 @@ use crate::time::Wall;
 use serde::{Deserialize, Serialize};
 
 /// To be raised with every change of what is encoded, `Record` and its parts included.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 const MAGIC: &[u8; 4] = b"HBS1";
 
 /// Bytes of the header.

@@ -10,7 +10,7 @@ use crate::config::Direction;
 use crate::id::RecordingId;
 use crate::store::day::Locator;
 use crate::store::fact::{CallFacts, Entry, Fact, Reasons};
-use crate::store::index::{BlackoutSpan, Facets, Index, Late, Record};
+use crate::store::index::{BlackoutSpan, ENTRIES_FOR_FETCHES, Facets, Index, Late, Record};
 use crate::time::{Wall, ms_of_frames};
 
 /// One recording in a listing.
@@ -107,6 +107,8 @@ impl Row {
             Fact::RecordingReasons { reasons, .. } => self.reasons.0 |= reasons.0,
             Fact::RecordingRetention { retain_until, .. } => self.retain_until = *retain_until,
             Fact::FieldSet { .. } | Fact::ScreenBegan { .. } => {}
+            Fact::Fetched { .. } if self.entries.len() >= ENTRIES_FOR_FETCHES => return,
+            Fact::Fetched { .. } => {}
             Fact::ScreenEnded(ended) => self.size = self.size.saturating_add(ended.size),
             Fact::Protected { on, .. } => self.protected = *on,
             Fact::Deleted { .. } => self.deleted = true,

@@ -354,7 +354,7 @@ impl World {
     /// One thing happens.
     pub fn act(&mut self) {
         let (id, by) = (self.some_id(), "boss".to_owned());
-        let fact = match self.pick(24) {
+        let fact = match self.pick(25) {
             0..=4 => return self.begin(),
             5..=8 => return self.end(),
             9..=12 => return self.black_out(),
@@ -373,6 +373,7 @@ impl World {
             }
             20 | 21 => Fact::FieldSet { id, field: 1 + self.small(15), by, value: self.sealed() },
             22 => Fact::Protected { id, on: self.pick(3) > 0, by },
+            23 => Fact::Fetched { id, by, why: "play".into() },
             _ => {
                 self.odd |= !self.ids.contains(&id) || !self.gone.insert(id);
                 Fact::Deleted { id, why: "retention".into(), by }

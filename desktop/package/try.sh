@@ -1,0 +1,54 @@
+#!/bin/sh
+# The package of the agents' client in a Debian that has nothing else: try.sh PACKAGE.
+#
+# Installs it, runs what runs without a desktop, looks at what it left where, removes it and purges
+# it. Needs root, mmdebstrap and a Debian mirror; leaves nothing behind. Exit code 0: all was well.
+set -eu
+package=$(realpath "$1")
+inside=$(mktemp)
+trap 'rm -f "$inside"' EXIT
+cat >"$inside" <<'INSIDE'
+set -eu
+fail() { echo "try.sh: $1" >&2; exit 1; }
+says() { # TEXT COMMAND...: it fails and says TEXT
+	text=$1
+	shift
+	if output=$("$@" 2>&1); then fail "$*: was to fail"; fi
+	case $output in *"$text"*) ;; *) fail "$*: said: $output" ;; esac
+}
+export DEBIAN_FRONTEND=noninteractive HOME=/root
+apt-get install -q -y --no-install-recommends /tmp/package.deb desktop-file-utils >/dev/null
+ldd /usr/bin/hushbox-desktop | grep 'not found' && fail 'a library is missing'
+hushbox-desktop --version
+hushbox-desktop --help | grep -q -- '--enrol' || fail '--help'
+says 'start it first' hushbox-desktop --status
+says 'this is no code' hushbox-desktop --enrol AAAA-BBBB --to tls:127.0.0.1:1
+desktop-file-validate /usr/share/applications/hushbox-desktop.desktop
+desktop-file-validate /etc/xdg/autostart/hushbox-desktop.desktop
+test -s /usr/share/doc/hushbox-desktop/copyright || fail 'no copyright'
+test -s /usr/share/icons/hicolor/scalable/apps/hushbox.svg || fail 'no icon'
+
+# Without a display or a bus it runs all the same: scripts can use it.
+hushbox-desktop 2>/tmp/said &
+for _ in $(seq 100); do
+	hushbox-desktop --status >/tmp/status 2>/dev/null && break
+	sleep 0.1
+done
+grep -q 'Connection:' /tmp/status || fail "no status: $(cat /tmp/said)"
+hushbox-desktop --quit
+wait
+
+# What the administrator wrote stays when it is removed, and goes when it is purged.
+echo 'servers = ["tls:box-01"]' >>/etc/xdg/hushbox/desktop.toml
+apt-get remove -q -y hushbox-desktop >/dev/null
+test -e /etc/xdg/hushbox/desktop.toml || fail 'settings did not outlive removal'
+apt-get purge -q -y hushbox-desktop >/dev/null
+left=$(find /etc /usr /var/lib/dpkg -name '*hushbox*')
+test -z "$left" || fail "purged, and left: $left"
+echo 'try.sh: installed, run, removed and purged'
+INSIDE
+mmdebstrap --quiet --variant=minbase --format=null \
+	--customize-hook="copy-in $inside /tmp" \
+	--customize-hook="cp '$package' \"\$1/tmp/package.deb\"" \
+	--customize-hook="chroot \"\$1\" sh /tmp/$(basename "$inside")" \
+	bookworm /dev/null

@@ -1,0 +1,54 @@
+//! A scanner that is not ours (wapiti) goes over the real portal, as an administrator who is logged
+//! in: what it finds is a fault. Minutes long, so by `make scan` only.
+
+use super::browser::Browser;
+use super::house::{House, Plan};
+use super::supervisor::record_over_tls;
+use std::process::{Command, Stdio};
+
+/// What is tried. Left out: what needs a host elsewhere to call back.
+const MODULES: &str = "backup,blindsql,cookieflags,crlf,csp,csrf,exec,file,htaccess,http_headers,\
+                       methods,permanentxss,redirect,shellshock,sql,xss";
+/// What ends the session that is scanned with, or makes its account another's.
+const LEFT_OUT: [&str; 3] = ["/logout", "/logout/everywhere", "/password"];
+
+#[test]
+#[ignore = "minutes long: make scan"]
+fn a_scanner_of_others_finds_nothing() {
+    let house = House::new(&Plan { tls: true, login: "tries = 1000", ..Plan::default() });
+    record_over_tls(&house);
+    let browser = Browser::new(&house);
+    browser.log_in("boss");
+    let cookie = browser.cookie_header();
+    drop(browser);
+    let report = house.path("wapiti.json");
+    let mut command = Command::new("wapiti");
+    command.args(["--url", &format!("{}/records", house.url), "--scope", "domain"]);
+    for path in ["/board", "/admin", "/login", "/forgot"] {
+        command.args(["--start", &format!("{}{path}", house.url)]);
+    }
+    for path in LEFT_OUT {
+        command.args(["--exclude", &format!("{}{path}", house.url)]);
+    }
+    command.args(["--header", &format!("Cookie: {cookie}")]);
+    command.args(["--header", &format!("Origin: {}", house.url)]);
+    command.args(["--module", MODULES, "--depth", "3", "--max-links-per-page", "40"]);
+    command.args(["--max-scan-time", "120", "--max-attack-time", "60", "--timeout", "10"]);
+    command.args(["--flush-session", "--no-bugreport", "--verify-ssl", "0", "--format", "json"]);
+    command.arg("--output").arg(&report);
+    command.arg("--store-session").arg(house.path("wapiti"));
+    command.arg("--store-config").arg(house.path("wapiti"));
+    command.env("HOME", house.folder.path()).stdin(Stdio::null());
+    let status = command.status().unwrap_or_else(|error| panic!("wapiti: {error}: `make scan`"));
+    assert!(status.success(), "{status}");
+    let report: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    let tried = report["infos"]["crawled_pages_nbr"].clone();
+    println!("wapiti crawled {tried} pages: {}", report["infos"]);
+    for kind in ["vulnerabilities", "anomalies"] {
+        for (name, found) in report[kind].as_object().unwrap() {
+            assert_eq!(found, &serde_json::json!([]), "{kind}: {name}");
+        }
+    }
+    assert!(house.user(&["list"], "").contains("boss\tenabled"), "it is still there");
+}
