@@ -27,7 +27,7 @@ PACKAGES_IMAGE := mmdebstrap mtools dosfstools fdisk e2fsprogs cpio binutils kmo
 PACKAGES_ARM := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static arch-test \
 	qemu-system-arm qemu-efi-aarch64
 
-# To test the portal: a browser and its driver, a font, a mail server; kill (procps).
+# To test the portal and what plays exports: a browser and its driver, a font, a mail server; kill (procps).
 PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-aiosmtpd procps
 
 # To test the agents' client on a screen made of air: an X server in memory with drawing in software

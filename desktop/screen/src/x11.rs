@@ -2,7 +2,9 @@
 //!
 //! The server tells which part of the root window changed (DAMAGE) and only that is asked for, so
 //! an idle screen costs a question about the pointer. The root window is all monitors. The cursor
-//! is not on it: its image (XFIXES) is laid over what is shown.
+//! is not on it: its image (XFIXES) is laid over what is shown. Pixels come over a connection of
+//! their own: a server that takes its cursor off the screen to read it reports damage in the
+//! middle of the answer, and whoever reads both from one stream waits for ever.
 
 use crate::capture::{Capture, CaptureError};
 use crate::picture::{Canvas, PIXEL};
@@ -23,6 +25,8 @@ const STRIPE_BYTES: usize = 1 << 20;
 
 pub struct X11 {
     connection: RustConnection,
+    /// Where pixels come from, and never an event.
+    pixels: RustConnection,
     root: Window,
     damage: Damage,
     /// Without the cursor.
@@ -45,6 +49,7 @@ impl X11 {
     /// When it cannot be reached, or lacks DAMAGE or XFIXES.
     pub fn open(display: Option<&str>) -> Result<X11, CaptureError> {
         let (connection, number) = x11rb::connect(display).map_err(failed)?;
+        let (pixels, _) = x11rb::connect(display).map_err(failed)?;
         let screen = connection.setup().roots.get(number);
         let screen = screen.ok_or_else(|| failed("there is no such screen"))?;
         if !matches!(screen.root_depth, 24 | 32) {
@@ -60,6 +65,7 @@ impl X11 {
         connection.flush().map_err(failed)?;
         let mut this = X11 {
             connection,
+            pixels,
             root,
             damage,
             bare: Canvas::default(),
@@ -111,7 +117,7 @@ impl X11 {
         let rows = (STRIPE_BYTES / (usize::from(width).max(1) * PIXEL)).max(1);
         while width > 0 && top < bottom {
             let height = limit(rows).min(bottom - top);
-            let image = self.connection.get_image(
+            let image = self.pixels.get_image(
                 ImageFormat::Z_PIXMAP,
                 self.root,
                 i16::try_from(left).unwrap_or(i16::MAX),
