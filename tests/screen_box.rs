@@ -186,7 +186,7 @@ fn e1_without_a_client_or_the_account_the_screen_is_disabled_and_says_why() {
 
 #[test]
 fn g4_the_warning_at_80_per_cent_comes_to_an_agent_who_has_a_note_already() {
-    let mut desk = Desk::new(&CONFIG.replace("[store]", "[blackout]\nmax_s = 10\n[store]"));
+    let mut desk = Desk::new(&site().more("[blackout]\nmax_s = 10\n"));
     let gone = desk.screen;
     desk.sim.gone(gone);
     let said = desk.sim.news(desk.agent).join("\n");
