@@ -147,7 +147,7 @@ impl Recorder {
         }
     }
 
-    /// Of an agent whose screen is recorded by itself, "nothing is recorded" would not be true (E3).
+    /// Of an agent whose screen is recorded by itself, "nothing is recorded" is not true (E3).
     fn no_blackout(&self, agent: AgentIndex, code: Code) -> Refusal {
         if !self.screens.runs_alone(agent) {
             return code.into();
