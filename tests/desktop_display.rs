@@ -264,7 +264,7 @@ fn a2_e1_e3_an_agent_records_the_screen_from_the_menu() {
     let station = Station::start(&desk);
     let says = |text: &str| until(text, || desk.seat.status().contains(text).then_some(()));
     says("Screen: not recorded");
-    desk.screen.choose(2, ITEMS);
+    desk.by_letter("n");
     desk.icon_is("screen", |pixels| red(pixels) > 40);
     desk.screen.await_balloon("Screen recording started");
     says("Screen: recorded");
@@ -277,15 +277,11 @@ fn a2_e1_e3_an_agent_records_the_screen_from_the_menu() {
     assert!(dark.code == Some(1) && dark.err.contains("in a recorded call only"), "{dark:?}");
     desk.screen.await_balloon("NOT masked: stop the customer");
     desk.seat.await_icon("attention");
-    desk.screen.choose(2, ITEMS);
+    desk.by_letter("n");
     desk.screen.await_balloon("Screen recording stopped");
     says("Screen: not recorded");
-    let ended = until("the screen's end", || {
-        Some(desk.the_box.show(&running)).filter(|shown| shown.0["complete"] == true)
-    });
-    assert_eq!(ended.text("/why"), "the screen by itself");
+    assert_eq!(desk.the_box.show(&running).text("/why"), "the screen by itself");
     drop(station);
-    desk.the_box.assert_verified();
 }
 
 #[test]
