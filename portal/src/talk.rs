@@ -31,6 +31,8 @@ pub enum TalkError {
     Closed,
     #[error("the box closed the connection: {}", .0.text)]
     Farewell(Failure),
+    #[error("the file did not come whole; try again")]
+    Torn,
     #[error("the box says nothing")]
     Silent,
     #[error("{0}")]
@@ -133,8 +135,14 @@ impl Talk {
         self.store = Some(store);
         let reply = self.ask(line).await;
         let store = self.store.take();
-        reply?.outcome.map_err(TalkError::Refused)?;
-        store.ok_or(TalkError::Closed)
+        let (reply, mut store) = (reply?, store.ok_or(TalkError::Closed)?);
+        let said = reply.outcome.map_err(TalkError::Refused)?;
+        // What came together with the `ok` is in the reply.
+        store.append(&reply.data)?;
+        match said.get("size").and_then(|size| size.parse::<u64>().ok()) {
+            Some(size) if store.size() == size => Ok(store),
+            _ => Err(TalkError::Torn),
+        }
     }
 
     /// Sends a command and waits for its reply.

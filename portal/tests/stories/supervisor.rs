@@ -216,7 +216,10 @@ fn exports_are_forms_ranges_are_exact_and_other_peoples_records_are_not_there() 
         if path.is_dir() {
             files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
         } else if let Ok(bytes) = std::fs::read(&path) {
-            let clear: Vec<u8> = all.body[3000..3064].to_vec();
+            // Silence is everywhere.
+            let mut parts = all.body[44..].chunks_exact(64);
+            let loud = |part: &&[u8]| part.iter().filter(|byte| **byte != 0).count() > 48;
+            let clear = parts.find(loud).expect("a part that is heard").to_vec();
             let found = bytes.windows(64).any(|part| part == clear);
             assert!(!found, "unsealed sound in {}", path.display());
         }
