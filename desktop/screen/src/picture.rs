@@ -23,16 +23,20 @@ impl Canvas {
         Canvas { width, height, pixels: vec![0; width * height * PIXEL] }
     }
 
-    /// Puts rows of pixels at `(x, y)`, cut at the edges.
-    pub fn put(&mut self, (x, y): (usize, usize), width: usize, pixels: &[u8]) {
+    /// Puts rows of pixels at `(x, y)`, cut at the edges. False: they stood there already.
+    pub fn put(&mut self, (x, y): (usize, usize), width: usize, pixels: &[u8]) -> bool {
         let fits = self.width.saturating_sub(x).min(width);
+        let mut differs = false;
         for (row, line) in pixels.chunks_exact(width.max(1) * PIXEL).enumerate() {
             if y + row >= self.height {
                 break;
             }
             let at = ((y + row) * self.width + x) * PIXEL;
-            self.pixels[at..at + fits * PIXEL].copy_from_slice(&line[..fits * PIXEL]);
+            let (there, here) = (&mut self.pixels[at..at + fits * PIXEL], &line[..fits * PIXEL]);
+            differs |= *there != *here;
+            there.copy_from_slice(here);
         }
+        differs
     }
 
     /// Lays premultiplied pixels with an alpha channel over it: the cursor.
@@ -142,8 +146,9 @@ mod tests {
     #[test]
     fn what_lies_over_the_edge_is_cut() {
         let mut canvas = Canvas::new(2, 2);
-        canvas.put((1, 1), 3, &[9; 36]);
+        assert!(canvas.put((1, 1), 3, &[9; 36]));
         assert_eq!(canvas.pixels[12..], [9; 4]);
+        assert!(!canvas.put((1, 1), 3, &[9; 36]), "nothing new");
         assert_eq!(canvas.pixels[..12], [0; 12]);
         canvas.lay((-1, -1), 2, &[0, 0, 0, 0xff01_0203]);
         assert_eq!(canvas.pixels[..3], [3, 2, 1]);

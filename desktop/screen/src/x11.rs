@@ -109,7 +109,9 @@ impl X11 {
         self.dirty = Some((l.min(left), t.min(top), r.max(right), b.max(bottom)));
     }
 
-    fn fetch(&mut self, (left, top, right, bottom): Area) -> Result<(), CaptureError> {
+    /// Fetches what may have changed; false: nothing has.
+    fn fetch(&mut self, (left, top, right, bottom): Area) -> Result<bool, CaptureError> {
+        let mut differs = false;
         let limit = |value: usize| u16::try_from(value).unwrap_or(u16::MAX);
         let right = right.min(limit(self.bare.width));
         let bottom = bottom.min(limit(self.bare.height));
@@ -128,10 +130,10 @@ impl X11 {
             );
             let image = image.map_err(failed)?.reply().map_err(failed)?;
             let pixels = zeroize::Zeroizing::new(image.data);
-            self.bare.put((left.into(), top.into()), width.into(), &pixels);
+            differs |= self.bare.put((left.into(), top.into()), width.into(), &pixels);
             top += height;
         }
-        Ok(())
+        Ok(differs)
     }
 
     /// Lays the cursor over what was fetched.
@@ -167,14 +169,17 @@ impl Capture for X11 {
             let none = x11rb::NONE;
             self.connection.damage_subtract(self.damage, none, none).map_err(failed)?;
         }
-        let dirty = self.dirty.take();
-        if let Some(area) = dirty {
-            self.fetch(area)?;
-        }
-        if dirty.is_some() || moved {
+        // Not all that is damaged has changed: a server that takes its cursor off the screen to read
+        // it says so at every look.
+        let mut changed = match self.dirty.take() {
+            Some(area) => self.fetch(area)?,
+            None => false,
+        };
+        changed |= self.shown.pixels.len() != self.bare.pixels.len() || moved;
+        if changed {
             self.show()?;
         }
-        Ok(dirty.is_some() || moved)
+        Ok(changed)
     }
 
     fn canvas(&self) -> &Canvas {
