@@ -280,7 +280,11 @@ fn a2_e1_e3_an_agent_records_the_screen_from_the_menu() {
     desk.by_letter("n");
     desk.screen.await_balloon("Screen recording stopped");
     says("Screen: not recorded");
-    assert_eq!(desk.the_box.show(&running).text("/why"), "the screen by itself");
+    let ended = until("the screen's end", || {
+        Some(desk.the_box.show(&running)).filter(|shown| shown.0["complete"] == true)
+    });
+    assert_eq!(ended.text("/why"), "the screen by itself");
+    assert!(ended.number("/ledger/stored") > 0, "what was on it is there: {:?}", ended.0);
     drop(station);
 }
 
