@@ -194,7 +194,6 @@ fn a8_a9_a10_g5_the_box_dies_and_comes_back_before_the_agents_eyes() {
     desk.cti = desk.the_box.client("hello cti");
     desk.call_has("blackout", "on");
     desk.screen.await_balloon("Blackout on at last");
-    // This panel may have kept an older one of several icons within a moment; it is told again.
     desk.icon_is("blackout", |pixels| white(pixels) > 200);
     desk.by_letter("l");
     desk.call_has("blackout", "off");

@@ -18,7 +18,6 @@ pub mod icons;
 pub mod keys;
 pub mod model;
 pub mod settings;
-pub mod settle;
 pub mod shell;
 pub mod snapshot;
 pub mod windows;

@@ -217,10 +217,12 @@ impl Screen {
         self.await_no_menu();
     }
 
-    /// Puts the menu away: while it is there it has the keyboard.
+    /// Puts the menu away: while it is there it has the keyboard. The pointer goes, too: where it
+    /// stays, the tooltip lies over the icon.
     pub fn close_menu(&self) {
         self.key(&["Escape"]);
         self.await_no_menu();
+        self.output("xdotool", &["mousemove", "640", "300"]);
     }
 
     fn await_no_menu(&self) {

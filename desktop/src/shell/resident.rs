@@ -15,7 +15,6 @@ use crate::balloon::Balloon;
 use crate::core::{Core, Input, Output};
 use crate::model::{self, Choice, Look, Window};
 use crate::settings::Settings;
-use crate::settle::Settle;
 use crate::snapshot;
 use crate::wire::{Ask, Asking, Snapshot, Tell};
 use std::collections::BTreeMap;
@@ -54,7 +53,6 @@ struct Resident {
     desktop: Told,
     /// What the tray shows, and whether for a dark panel.
     shown: (Look, bool),
-    settle: Settle,
     told: Option<Snapshot>,
     over: bool,
 }
@@ -106,7 +104,6 @@ impl Resident {
             events,
             desktop,
             shown: (look, dark),
-            settle: Settle::default(),
             told: None,
             over: false,
         })
@@ -114,8 +111,7 @@ impl Resident {
 
     fn turn(&mut self, events: &Receiver<Event>) {
         while !self.over {
-            let deadlines = [self.core.deadline_ms(), self.settle.deadline_ms()];
-            let event = match deadlines.into_iter().flatten().min() {
+            let event = match self.core.deadline_ms() {
                 None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(due_ms) => {
                     let left = due_ms.saturating_sub(clock::now_ms());
@@ -232,22 +228,15 @@ impl Resident {
     }
 
     fn show_tray(&mut self) {
-        let now_ms = clock::now_ms();
         let shown = (model::look(&self.core.facts()), self.appearance().dark_panel);
         if self.shown != shown {
             if self.shown.0.icon != shown.0.icon {
                 log::info!("icon: {}", shown.0.icon.word());
-                self.settle.changed(now_ms);
             }
             if let Some(tray) = &self.tray {
                 tray.show(shown.0.clone(), shown.1);
             }
             self.shown = shown;
-        }
-        if self.settle.due(now_ms)
-            && let Some(tray) = &self.tray
-        {
-            tray.announce();
         }
     }
 

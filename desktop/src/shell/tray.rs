@@ -15,8 +15,6 @@ use std::sync::mpsc::Sender;
 struct Shown {
     look: Look,
     dark: bool,
-    /// Turns with every announcement.
-    again: bool,
     events: Sender<Event>,
 }
 
@@ -28,7 +26,7 @@ pub struct Tray {
 impl Tray {
     /// Puts it there, or as soon as there is a panel.
     pub fn start(look: Look, dark: bool, events: Sender<Event>) -> Result<Tray, ksni::Error> {
-        let item = Shown { look, dark, again: false, events };
+        let item = Shown { look, dark, events };
         let handle = item.assume_sni_available(true).spawn()?;
         Ok(Tray { handle })
     }
@@ -42,13 +40,6 @@ impl Tray {
         if shown.is_none() {
             log::error!("the tray icon is gone");
         }
-    }
-
-    /// Tells panels once more that there is an icon, the same. They are told of what has changed
-    /// only; so the sizes come in the other order, which means the same to them.
-    pub fn announce(&self) {
-        // If it is gone, `show` has said so.
-        let _ = self.handle.update(|item| item.again = !item.again);
     }
 }
 
@@ -97,11 +88,7 @@ impl ksni::Tray for Shown {
     }
 
     fn icon_pixmap(&self) -> Vec<ksni::Icon> {
-        let mut sizes = SIZES;
-        if self.again {
-            sizes.reverse();
-        }
-        let pictures = sizes.iter().filter_map(|size| draw(self.look.icon, self.dark, *size));
+        let pictures = SIZES.iter().filter_map(|size| draw(self.look.icon, self.dark, *size));
         let icons = pictures.filter_map(|picture| {
             let size = i32::try_from(picture.size).ok()?;
             Some(ksni::Icon { width: size, height: size, data: picture.argb() })
