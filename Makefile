@@ -214,8 +214,8 @@ pictures-desktop: setup ## take the pictures of docs/desktop.md anew
 	BLESS=1 cargo test $(PROFILE) --test desktop_display -- --nocapture
 
 deb-desktop: setup-build ## make the package of the agents' client
-	cargo build $(PROFILE) -p desktop --bin hushbox-desktop
-	desktop/package/deb.sh $(TARGET)/release/hushbox-desktop $(TARGET)
+	cargo build $(PROFILE) -p desktop -p screen --bins
+	desktop/package/deb.sh $(TARGET)/release $(TARGET)
 
 test-deb-desktop: deb-desktop ## try that package in a Debian that has nothing else (root, mmdebstrap)
 	desktop/package/try.sh $(TARGET)/hushbox-desktop_*.deb

@@ -1,10 +1,11 @@
 #!/bin/sh
-# The package of the agents' client: deb.sh PROGRAM FOLDER writes FOLDER/hushbox-desktop_*.deb.
+# The package of the agents' client: deb.sh PROGRAMS FOLDER writes FOLDER/hushbox-desktop_*.deb.
 #
-# It holds the program, its icons, the menu and autostart entries, and settings for the administrator
-# to fill in. Needs dpkg-deb, which every Debian has.
+# It holds the programs hushbox-desktop and hushbox-screen, which lie in the folder PROGRAMS, icons,
+# the menu and autostart entries, a unit for the screen that an administrator switches on, and
+# settings to fill in. Needs dpkg-deb, which every Debian has.
 set -eu
-program=$1
+programs=$1
 folder=$2
 here=$(cd "$(dirname "$0")" && pwd)
 version=$(sed -n '/^\[workspace.package\]/,/^\[package\]/s/^version = "\(.*\)"/\1/p' "$here/../../Cargo.toml")
@@ -13,8 +14,13 @@ tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 chmod 755 "$tree"
 
-install -D -m 755 "$program" "$tree/usr/bin/hushbox-desktop"
-strip "$tree/usr/bin/hushbox-desktop"
+for program in hushbox-desktop hushbox-screen; do
+	install -D -m 755 "$programs/$program" "$tree/usr/bin/$program"
+	strip "$tree/usr/bin/$program"
+done
+install -D -m 644 "$here/hushbox-screen.service" \
+	"$tree/usr/lib/systemd/user/hushbox-screen.service"
+install -D -m 644 "$here/screen.conf" "$tree/etc/xdg/hushbox/screen.conf"
 install -D -m 644 "$here/hushbox-desktop.desktop" \
 	"$tree/usr/share/applications/hushbox-desktop.desktop"
 install -D -m 644 "$here/hushbox-desktop.desktop" "$tree/etc/xdg/autostart/hushbox-desktop.desktop"
@@ -39,12 +45,13 @@ Section: sound
 Priority: optional
 Depends: libc6 (>= 2.36), libgcc-s1
 Recommends: libgl1, libegl1, libxkbcommon-x11-0, libx11-xcb1, libxcursor1, libxi6, libxrandr2,
- libwayland-client0, libwayland-cursor0, libwayland-egl1, libxkbcommon0
+ libwayland-client0, libwayland-cursor0, libwayland-egl1, libxkbcommon0, vpx-tools
 Description: Hushbox's client for agents
  An icon in the tray that says whether a call is recorded and whether what is
- said is being kept, with a menu to start and stop recording and blackouts.
+ said is being kept, with a menu to start and stop recording and blackouts;
+ and the program that records the workstation's screen, where that is wanted.
 CONTROL
-printf '/etc/xdg/hushbox/desktop.toml\n/etc/xdg/autostart/hushbox-desktop.desktop\n' \
+printf '/etc/xdg/%s\n' hushbox/desktop.toml hushbox/screen.conf autostart/hushbox-desktop.desktop \
 	>"$tree/DEBIAN/conffiles"
 package="$folder/hushbox-desktop_${version}_$machine.deb"
 dpkg-deb --root-owner-group --build "$tree" "$package" >/dev/null

@@ -23,6 +23,9 @@ hushbox-desktop --version
 hushbox-desktop --help | grep -q -- '--enrol' || fail '--help'
 says 'start it first' hushbox-desktop --status
 says 'this is no code' hushbox-desktop --enrol AAAA-BBBB --to tls:127.0.0.1:1
+hushbox-screen --version
+hushbox-screen --help | grep -q -- '--display' || fail 'hushbox-screen --help'
+test -s /usr/lib/systemd/user/hushbox-screen.service || fail 'no unit for the screen'
 desktop-file-validate /usr/share/applications/hushbox-desktop.desktop
 desktop-file-validate /etc/xdg/autostart/hushbox-desktop.desktop
 test -s /usr/share/doc/hushbox-desktop/copyright || fail 'no copyright'

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 /// Captures this workstation's screen for Hushbox.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(name = "hushbox-screen", version)]
 pub struct Args {
     /// A server; give several to have them tried in order
     #[arg(long = "to", required = true)]
