@@ -169,8 +169,8 @@ impl Capture for X11 {
             let none = x11rb::NONE;
             self.connection.damage_subtract(self.damage, none, none).map_err(failed)?;
         }
-        // Not all that is damaged has changed: a server that takes its cursor off the screen to read
-        // it says so at every look.
+        // Not all that is damaged has changed: a server that takes its cursor off the screen to
+        // read it says so at every look.
         let mut changed = match self.dirty.take() {
             Some(area) => self.fetch(area)?,
             None => false,
