@@ -1,9 +1,9 @@
 //! The appliance's own stories: `make test-image` boots the image and lives with it.
 //!
-//! `life` has what happens to a box in its life, and `power` what is done to the machine under it;
-//! here its plug is pulled again and again. Last, the raw disk is searched for what was blacked
-//! out, and for what was not, so that the search is known to find. `arm` is the image for 64-bit
-//! ARM.
+//! `life` has what happens to a box in its life, `mute` a card that gives nothing, and `power` what
+//! a technician does with a serial cable; here the plug is pulled again and again. Last, the raw
+//! disk is searched for what was blacked out, and for what was not, so that the search is known to
+//! find. `arm` is the image for 64-bit ARM.
 //!
 //! The test profile is in `site`. Everything else is as shipped (see `bed`).
 
@@ -15,6 +15,8 @@ mod arm;
 mod bed;
 #[path = "appliance/life.rs"]
 mod life;
+#[path = "appliance/mute.rs"]
+mod mute;
 #[path = "appliance/power.rs"]
 mod power;
 #[path = "appliance/site.rs"]
