@@ -54,8 +54,13 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Only root gives files away. A service in a folder of its own becomes the owner instead; whoever
-/// reads the file by its group still does.
+/// reads the file by its group still does. Of a file that is its own already nothing is asked: the
+/// unit's filter knows no `fchown` at all.
 fn keep_owner(file: &File, before: &Metadata) -> io::Result<()> {
+    let made = file.metadata()?;
+    if (made.uid(), made.gid()) == (before.uid(), before.gid()) {
+        return Ok(());
+    }
     match fchown(file, Some(before.uid()), Some(before.gid())) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             fchown(file, None, Some(before.gid()))
