@@ -18,7 +18,7 @@ PACKAGES_BUILD := gcc libc6-dev cmake pkg-config libasound2-dev
 # tools that are not ours to listen to exports (sox, opus-tools, ffmpeg); the outside checks
 # (python3).
 PACKAGES_TEST := pulseaudio pulseaudio-utils libasound2-plugins alsa-utils espeak-ng \
-	sox opus-tools ffmpeg python3 shellcheck
+	sox opus-tools ffmpeg python3 shellcheck systemd
 
 # To make the appliance's image (mmdebstrap and what writes disks into files), and to boot it.
 PACKAGES_IMAGE := mmdebstrap mtools dosfstools fdisk e2fsprogs cpio binutils kmod zstd \

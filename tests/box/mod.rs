@@ -136,7 +136,11 @@ impl TheBox {
     /// Starts it and waits for `ready`.
     pub fn start(&mut self) {
         self.spawn_daemon();
-        let line = self.stdout_line().expect("it ended before it was ready");
+        let mut line = self.stdout_line().expect("it ended before it was ready");
+        // What it is started by may say something first.
+        while !self.site.under.is_empty() && !line.starts_with("ready ") {
+            line = self.stdout_line().expect("it ended before it was ready");
+        }
         assert!(line.starts_with("ready box=story listen=127.0.0.1:"), "{line}");
         let ready = Line::parse(&line);
         let places: Vec<&str> = ready.get("listen").split(',').collect();
