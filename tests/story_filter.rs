@@ -3,7 +3,8 @@
 //! `board/service/hushboxd.service` says which sets of system calls the box may use; systemd's own
 //! words say what is in them. Here the same filter is put on a real box, which then does what a
 //! box does in a day. Without it a call that the unit forbids is found in the field: once, `setup`
-//! was refused on the appliance by an `fchown` that changed nothing.
+//! was refused on the appliance by an `fchown` that changed nothing. And as on the appliance, there
+//! are no time zones but those that the box brings.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, reason = "real boxes live in real time")]
@@ -97,15 +98,27 @@ fn under_the_filter() {
     panic!("{asked}: {error}");
 }
 
+/// As on the appliance the system knows no time zones: the box brings them. Whoever may not mount
+/// runs the inner words as they are.
+const OUTER: &str = r#"
+if unshare --mount true 2>/dev/null; then
+    exec unshare --mount sh -ec "
+        for zones in /usr/share/zoneinfo /usr/lib/zoneinfo /etc/zoneinfo; do
+            [ ! -d \$zones ] || mount -t tmpfs none \$zones
+        done
+        $0" sh "$@"
+fi
+exec sh -ec "$0" sh "$@""#;
+
 /// The words that start a daemon that way.
 fn wrapped() -> &'static [&'static str] {
     let myself = std::env::current_exe().unwrap();
-    let script = format!(
+    let inner = format!(
         "{ASKED}=\"$*\" exec setpriv --bounding-set=-all --groups={NOBODY} --regid=0 {} \
          --exact under_the_filter --ignored --nocapture",
         myself.display()
     );
-    Vec::leak(vec!["sh", "-c", String::leak(script), "sh"])
+    Vec::leak(vec!["sh", "-c", OUTER, String::leak(inner)])
 }
 
 /// A call, recorded and blacked out.
@@ -136,6 +149,7 @@ fn visit(story: &TheBox) {
     }
     technician.ok("enrol WS-042 kinds=agent");
     assert!(technician.ok("config set box.name cabinet-7").is("restart", "yes"));
+    technician.ok("config set box.time_zone Europe/Berlin");
     technician.ok("config pin field pin=97531");
     technician.ok("config reload");
     technician.ok("selftest");
