@@ -91,7 +91,7 @@ impl Order {
             Kind::Wav => self.frames.saturating_mul(FRAME_BYTES),
             // Packets of 20 ms get 10 bytes around them.
             Kind::Opus | Kind::Webm => sealed.saturating_add(sealed / 2),
-            Kind::Shape => 0,
+            Kind::Shape | Kind::Facts => 0,
         };
         sealed.saturating_add(made).saturating_add(ONCE)
     }

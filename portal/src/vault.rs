@@ -10,6 +10,7 @@
 use crate::clock;
 use crate::config::Unseal;
 use crate::desk::Desk;
+use crate::envelope::{Envelope, EnvelopeError, Letter};
 use crate::memory::Memory;
 use crate::reels::{self, Order, Reels};
 use crate::shelf::{Kept, Shelf};
@@ -42,6 +43,8 @@ pub enum VaultError {
     Memory(#[from] std::io::Error),
     #[error("This recording cannot be opened: {0}")]
     Closed(String),
+    #[error("{0}")]
+    Envelope(#[from] EnvelopeError),
     #[error("What the tool said is not understood.")]
     Nonsense,
     #[error("This took too long.")]
@@ -97,6 +100,8 @@ pub struct Vault {
     desk: Desk,
     unseal: Unseal,
     turns: Semaphore,
+    /// Numbers and fields take milliseconds, and wait for no sound.
+    letters: Semaphore,
     shelf: Mutex<Shelf>,
 }
 
@@ -113,6 +118,7 @@ pub enum Kind {
     Wav,
     Webm,
     Shape,
+    Facts,
 }
 
 impl Kind {
@@ -124,6 +130,7 @@ impl Kind {
             Kind::Wav => "wav",
             Kind::Webm => "webm",
             Kind::Shape => "shape",
+            Kind::Facts => "facts",
         }
     }
 }
@@ -132,7 +139,8 @@ impl Vault {
     #[must_use]
     pub fn new(desk: Desk, unseal: Unseal) -> Vault {
         let shelf = Mutex::new(Shelf::new(u64::from(unseal.memory_mb) << 20));
-        Vault { desk, unseal, turns: Semaphore::new(AT_ONCE), shelf }
+        let (turns, letters) = (Semaphore::new(AT_ONCE), Semaphore::new(AT_ONCE));
+        Vault { desk, unseal, turns, letters, shelf }
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -164,6 +172,22 @@ impl Vault {
     /// Forgets everything of one session.
     pub fn forget(&self, session: &[u8]) {
         self.keep_only(|other| other != session);
+    }
+
+    /// Whether there is something to try to open it with.
+    #[must_use]
+    pub fn can_open(&self, session: &[u8]) -> bool {
+        self.has_identity() || self.is_given(session)
+    }
+
+    /// Numbers and fields that the box cannot open.
+    pub async fn letter(&self, who: &Opener, envelope: &Envelope) -> Result<Letter, VaultError> {
+        let _turn = self.letters.acquire().await.map_err(|_| VaultError::Slow)?;
+        let mut asked = Memory::new()?;
+        asked.append(&serde_json::to_vec(envelope).map_err(|_| VaultError::Nonsense)?)?;
+        let told = self.run(who, (&asked, None), Kind::Facts).await?;
+        let size = usize::try_from(told.size()).map_err(|_| VaultError::Nonsense)?;
+        serde_json::from_slice(&told.read(0, size)?).map_err(|_| VaultError::Nonsense)
     }
 
     /// A recording to be heard; what was opened a while ago is still open.
@@ -289,8 +313,9 @@ impl Vault {
         if output.status.success() {
             return Ok(out);
         }
+        // The first line says why; the second is for people at a shell.
         let words = String::from_utf8_lossy(&output.stderr);
-        let words = words.trim().trim_start_matches("hushbox: ").chars();
-        Err(VaultError::Closed(words.take(WORDS_CHARS).collect()))
+        let words = words.lines().next().unwrap_or_default().trim_start_matches("hushbox: ");
+        Err(VaultError::Closed(words.chars().take(WORDS_CHARS).collect()))
     }
 }

@@ -6,10 +6,11 @@
 //! a page ends the next one goes on. Nothing here holds sound: see `sound`.
 
 use super::guard::{Member, Posted};
-use super::pages::{Frame, RecordPage, RecordsPage, html};
+use super::pages::{Frame, RecordPage, RecordsPage, html, html_wiped};
 use super::{Fault, Portal, wave};
+use crate::envelope::{self, Envelope, Rows};
 use crate::talk::Talk;
-use crate::vault::{Opened, Opener, Shape, Stretch};
+use crate::vault::{Opened, Opener, Shape, Stretch, VaultError};
 use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use protocol::client::Pairs;
@@ -185,6 +186,12 @@ struct Told {
     start_ms: i64,
 }
 
+impl Drop for Told {
+    fn drop(&mut self) {
+        envelope::wipe(&mut self.record);
+    }
+}
+
 impl Told {
     fn of(rows: &[Pairs]) -> Option<Told> {
         let record = rows.iter().find(|row| row.get("what") == Some("record"))?.clone();
@@ -237,6 +244,7 @@ fn steps(told: &Told, rows: &[Pairs]) -> Vec<Step> {
                     Some("export") => "Exported",
                     Some("play-screen") => "Screen watched",
                     Some("export-screen") => "Screen exported",
+                    Some("facts") => "Numbers and fields read",
                     _ => "Fetched",
                 };
                 steps.push(Step { at: moment(&get(row, "time")), by, what: what.to_owned() });
@@ -293,12 +301,42 @@ const FACTS: [(&str, &str); 12] = [
     ("retain_until", "Kept until"),
 ];
 
+/// All that `show` says, and why numbers and fields stay sealed although there is something here
+/// that should open them.
+async fn shown(portal: &Portal, who: &Opener, question: &str) -> Result<(Rows, String), Fault> {
+    let mut talk = portal.desk.supervisor(&who.user).await?;
+    let (rows, _) = talk.need(question).await?;
+    let rows = Rows::new(rows);
+    if !rows.is_sealed() || !portal.vault.can_open(&who.key) {
+        return Ok((rows, String::new()));
+    }
+    match opened(portal, who, (&mut talk, question)).await {
+        Ok(opened) => Ok((opened, String::new())),
+        Err(error) => Ok((rows, error.to_string())),
+    }
+}
+
+/// The same, opened here. The box journals who asked.
+async fn opened(
+    portal: &Portal,
+    who: &Opener,
+    (talk, question): (&mut Talk, &str),
+) -> Result<Rows, VaultError> {
+    let (rows, _) = talk.need(&format!("{question} sealed=on")).await?;
+    let mut rows = Rows::new(rows);
+    if rows.is_sealed() {
+        let letter = portal.vault.letter(who, &Envelope::of(&rows)?).await?;
+        rows.put(&letter)?;
+    }
+    Ok(rows)
+}
+
 pub async fn page(
     State(portal): Shared,
     member: Member,
     Path(id): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
-) -> Result<Html<String>, Fault> {
+) -> Result<Response, Fault> {
     let frame = Frame::of(&portal, &member, "Record").await;
     let question = about("show", &id)?;
     let opener = Opener { key: member.session.key.clone(), user: member.session.user.clone() };
@@ -307,8 +345,7 @@ pub async fn page(
         true => Some(portal.vault.open(&opener, &id).await),
         false => None,
     };
-    let mut talk = portal.desk.supervisor(&member.session.user).await?;
-    let (rows, _) = talk.need(&question).await?;
+    let (rows, closed) = shown(&portal, &opener, &question).await?;
     let told = Told::of(&rows).ok_or_else(|| Fault::Inside("show without a record".to_owned()))?;
     let (opened, said) = match opened {
         Some(Ok(opened)) => (Some(opened), String::new()),
@@ -335,9 +372,10 @@ pub async fn page(
     let screen = rows.iter().any(|row| row.get("what") == Some("screen"))
         || told.record.get("codec") == Some("screen");
     // One that did not open this can be replaced by another.
-    let given = portal.vault.is_given(&opener.key) && said.is_empty();
+    let opens = said.is_empty() && closed.is_empty();
+    let given = portal.vault.is_given(&opener.key) && opens;
     let key = !portal.vault.has_identity() && !given;
-    html(&RecordPage {
+    html_wiped(&RecordPage {
         facts: FACTS.into_iter().map(fact).collect(),
         fields: fields.collect(),
         steps: steps(&told, &rows),
@@ -346,6 +384,7 @@ pub async fn page(
         running: get(&told.record, "ended").is_empty(),
         hold: told.record.get("protected") == Some("on"),
         sealed,
+        closed,
         wave: wave::draw(&shape),
         frame,
         id,
@@ -380,7 +419,8 @@ pub async fn identity(
         let said = "This is no identity: it begins with AGE-SECRET-KEY-1.".to_owned();
         return Err(Fault::Bad(said));
     }
-    Ok(Redirect::to(&format!("/records/{id}?listen=yes")).into_response())
+    let then = if posted.fields.get("then") == "read" { "" } else { "?listen=yes" };
+    Ok(Redirect::to(&format!("/records/{id}{then}")).into_response())
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod house;
 mod login;
 mod scanner;
 mod screen;
+mod sealed;
 mod security;
 mod supervisor;
 mod wire;
