@@ -21,7 +21,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::process::Command;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// Recordings that are opened at a time.
 const AT_ONCE: usize = 2;
@@ -84,7 +84,39 @@ pub struct Opened {
     pub film: bool,
     /// Why the screen is not there, although there is one.
     pub dark: Option<String>,
-    pub shape: Shape,
+    /// Of a long one not before somebody asks for it.
+    shape: OnceCell<Shape>,
+    /// What it is drawn from until then.
+    reels: Mutex<Option<Arc<Reels>>>,
+}
+
+impl Opened {
+    /// Opened, with all there is to draw; or with what that will be drawn from.
+    #[must_use]
+    pub fn new((file, kind): (Memory, Kind), drawn: Result<Shape, Reels>) -> Opened {
+        let (shape, reels) = match drawn {
+            Ok(shape) => (OnceCell::new_with(Some(shape)), None),
+            Err(reels) => (OnceCell::new(), Some(Arc::new(reels))),
+        };
+        let reels = Mutex::new(reels);
+        Opened { file, kind, film: false, dark: None, shape, reels }
+    }
+
+    /// What there is to draw, if that is known.
+    #[must_use]
+    pub fn shape(&self) -> Option<&Shape> {
+        self.shape.get()
+    }
+
+    fn reels(&self) -> MutexGuard<'_, Option<Arc<Reels>>> {
+        self.reels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.file.size() + self.reels().as_ref().map_or(0, |reels| reels.bytes())
+    }
 }
 
 /// Who opens.
@@ -102,6 +134,8 @@ pub struct Vault {
     turns: Semaphore,
     /// Numbers and fields take milliseconds, and wait for no sound.
     letters: Semaphore,
+    /// Of what is long.
+    pictures: Semaphore,
     shelf: Mutex<Shelf>,
 }
 
@@ -139,8 +173,8 @@ impl Vault {
     #[must_use]
     pub fn new(desk: Desk, unseal: Unseal) -> Vault {
         let shelf = Mutex::new(Shelf::new(u64::from(unseal.memory_mb) << 20));
-        let (turns, letters) = (Semaphore::new(AT_ONCE), Semaphore::new(AT_ONCE));
-        Vault { desk, unseal, turns, letters, shelf }
+        let [turns, letters, pictures] = [AT_ONCE, AT_ONCE, 1].map(Semaphore::new);
+        Vault { desk, unseal, turns, letters, pictures, shelf }
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -201,13 +235,20 @@ impl Vault {
             return Ok(opened);
         }
         let order = Order::ask(&self.desk, &who.user, id).await?;
-        let kind = order.player();
+        let (kind, long) = (order.player(), order.is_long());
         let kept = self.reserve(order.bytes(kind))?;
         let (reels, dark) = order.fetch(reels::PLAY).await?;
-        let (film, shape) = (self.film(who, &reels, kind), self.shape(who, &reels));
-        let ((file, film, closed), shape) = tokio::try_join!(film, shape)?;
+        let (file, film, closed, shape) = if long {
+            let (file, film, closed) = self.film(who, &reels, kind).await?;
+            (file, film, closed, None)
+        } else {
+            let (film, shape) = (self.film(who, &reels, kind), self.draw(who, &reels));
+            let ((file, film, closed), shape) = tokio::try_join!(film, shape)?;
+            (file, film, closed, Some(shape))
+        };
         let dark = dark.or(closed);
-        let opened = Arc::new(Opened { file, kind, film, dark, shape });
+        let opened = Opened::new((file, kind), shape.ok_or(reels));
+        let opened = Arc::new(Opened { film, dark, ..opened });
         self.shelf().put((who.key.clone(), id.to_owned()), &opened, (kept, clock::now()));
         Ok(opened)
     }
@@ -271,7 +312,24 @@ impl Vault {
         Ok(Some(file))
     }
 
-    async fn shape(&self, who: &Opener, reels: &Reels) -> Result<Shape, VaultError> {
+    /// All there is to draw of an opened recording; `None`: it is not open.
+    pub async fn shape(&self, who: &Opener, id: &str) -> Result<Option<Shape>, VaultError> {
+        let Some(opened) = self.known(who, id) else { return Ok(None) };
+        let shape = opened.shape.get_or_try_init(|| self.draw_later(who, &opened)).await?;
+        self.shelf().shrink(&(who.key.clone(), id.to_owned()));
+        Ok(Some(shape.clone()))
+    }
+
+    async fn draw_later(&self, who: &Opener, opened: &Opened) -> Result<Shape, VaultError> {
+        // One after the other: nobody's sound waits for a picture.
+        let _turn = self.pictures.acquire().await.map_err(|_| VaultError::Slow)?;
+        let reels = opened.reels().clone().ok_or(VaultError::Nonsense)?;
+        let shape = self.draw(who, &reels).await?;
+        *opened.reels() = None;
+        Ok(shape)
+    }
+
+    async fn draw(&self, who: &Opener, reels: &Reels) -> Result<Shape, VaultError> {
         let shape = self.decode(who, reels, Kind::Shape).await?;
         let size = usize::try_from(shape.size()).map_err(|_| VaultError::Nonsense)?;
         serde_json::from_slice(&shape.read(0, size)?).map_err(|_| VaultError::Nonsense)

@@ -179,6 +179,8 @@ pub struct RecordPage {
     pub running: bool,
     /// Opened, so that it can be heard.
     pub open: bool,
+    /// How loud it is comes by itself, later.
+    pub later: bool,
     /// It has pictures that can be seen.
     pub film: bool,
     /// Why it has none, although there are some.

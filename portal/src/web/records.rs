@@ -11,11 +11,13 @@ use super::{Fault, Portal, wave};
 use crate::envelope::{self, Envelope, Rows};
 use crate::talk::Talk;
 use crate::vault::{Opened, Opener, Shape, Stretch, VaultError};
+use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use protocol::client::Pairs;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 type Shared = State<Arc<Portal>>;
 
@@ -25,6 +27,9 @@ const SEALED: &str = "sealed";
 const LIMIT: usize = 100;
 /// Records that are looked into for a field.
 const LOOKED: usize = 200;
+/// Numbers are sealed: the box opens record after record, some 2000 a second, and says nothing
+/// until one fits.
+const NUMBERS: Duration = Duration::from_secs(300);
 /// What a form may ask of the box, as it is.
 const KEYS: [&str; 5] = ["agent", "device", "call", "ani", "dnis"];
 
@@ -126,7 +131,13 @@ pub async fn list(
     let field = query.get("field").map(|v| v.trim().to_lowercase()).unwrap_or_default();
     let limit = if field.is_empty() { LIMIT } else { LOOKED };
     let mut talk = portal.desk.supervisor(&member.session.user).await?;
-    let reply = talk.ask(&question(&query, limit)).await?;
+    let by_number =
+        ["ani", "dnis"].iter().any(|key| query.get(*key).is_some_and(|v| !v.is_empty()));
+    let asked = question(&query, limit);
+    let reply = match by_number {
+        true => talk.ask_within(&asked, NUMBERS).await?,
+        false => talk.ask(&asked).await?,
+    };
     let (found, sealed, said) = match reply.outcome {
         Ok(ok) => (reply.rows, count(&ok, "sealed"), String::new()),
         Err(failure) => (Vec::new(), 0, failure.text),
@@ -331,6 +342,19 @@ async fn opened(
     Ok(rows)
 }
 
+/// Opened, and looked at to its end if that is wanted.
+async fn listened(
+    portal: &Portal,
+    who: &Opener,
+    (id, drawn): (&str, bool),
+) -> Result<Arc<Opened>, VaultError> {
+    let opened = portal.vault.open(who, id).await?;
+    if drawn {
+        portal.vault.shape(who, id).await?;
+    }
+    Ok(opened)
+}
+
 pub async fn page(
     State(portal): Shared,
     member: Member,
@@ -342,7 +366,7 @@ pub async fn page(
     let opener = Opener { key: member.session.key.clone(), user: member.session.user.clone() };
     // Opened first, so that the page tells of it.
     let opened = match query.contains_key("listen") {
-        true => Some(portal.vault.open(&opener, &id).await),
+        true => Some(listened(&portal, &opener, (&id, query.contains_key("drawn"))).await),
         false => None,
     };
     let (rows, closed) = shown(&portal, &opener, &question).await?;
@@ -353,7 +377,9 @@ pub async fn page(
         None => (None, String::new()),
     };
     let drawn = || Shape { frames: told.frames, spans: spans(&told, &rows), ..Shape::default() };
-    let shape = opened.as_ref().map_or_else(drawn, |opened| opened.shape.clone());
+    let known = opened.as_ref().and_then(|opened| opened.shape().cloned());
+    let later = opened.is_some() && known.is_none();
+    let shape = known.unwrap_or_else(drawn);
     let has = |film: &dyn Fn(&Opened) -> bool| opened.as_deref().is_some_and(film);
     let sealed = told.record.get("sealed") == Some("yes");
     let fact = |(key, label): (&'static str, &'static str)| {
@@ -388,6 +414,7 @@ pub async fn page(
         wave: wave::draw(&shape),
         frame,
         id,
+        later,
         open: opened.is_some(),
         film: has(&|opened| opened.film),
         dark: opened.as_ref().and_then(|opened| opened.dark.clone()).unwrap_or_default(),
@@ -395,6 +422,18 @@ pub async fn page(
         key,
         said,
     })
+}
+
+/// How loud an opened recording is, which takes seconds to find of a long one.
+pub async fn picture(
+    State(portal): Shared,
+    member: Member,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<wave::Loud>>, Fault> {
+    about("show", &id)?;
+    let opener = Opener { key: member.session.key.clone(), user: member.session.user.clone() };
+    let shape = portal.vault.shape(&opener, &id).await?.ok_or(Fault::NotFound)?;
+    Ok(Json(wave::loud(&shape)))
 }
 
 pub async fn protect(
