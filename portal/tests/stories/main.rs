@@ -14,5 +14,6 @@ mod scanner;
 mod screen;
 mod sealed;
 mod security;
+mod shell;
 mod supervisor;
 mod wire;
