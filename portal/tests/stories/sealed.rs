@@ -1,6 +1,7 @@
 //! Numbers and fields where neither the box nor the portal holds a key: only an identity that a
 //! supervisor hands in opens them, for that session, and the journal knows who read them.
 
+use super::browser::Browser;
 use super::house::{House, Plan};
 use super::supervisor::record;
 use super::wire::Hand;
@@ -118,4 +119,26 @@ fn h5_a_key_that_was_tampered_with_on_the_disk_opens_nothing_and_is_named() {
     }
     std::fs::write(media, whole).unwrap();
     assert!(boss.get(&path).text().contains("Mr. Miller"));
+}
+
+#[test]
+fn h5_a_supervisor_reads_with_the_identity_in_hand_and_hears_only_if_he_wants_to() {
+    let (house, id, identity) = sealed_house();
+    let browser = Browser::new(&house);
+    browser.log_in("boss");
+    browser.sees("location.pathname === '/records'");
+    browser.open(&format!("/records/{id}"));
+    browser.sees("document.getElementById('sealed').textContent.includes('Hand in your identity')");
+    browser.assert_accessible("a sealed record");
+    browser.picture("sealed");
+    let key = identity.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
+    browser.types("#identity", key);
+    browser.click("button[name=then]");
+    browser.sees("document.querySelector('dl.facts').textContent.includes('Mr. Miller')");
+    browser.sees("document.getElementById('sealed') === null");
+    browser.assert_accessible("a record that was opened here");
+    browser.sees("document.getElementById('player') === null");
+    browser.click("#listen");
+    browser.sees("document.getElementById('player').readyState >= 1");
+    browser.sees("document.querySelector('dl.facts').textContent.includes('5551234')");
 }
