@@ -25,6 +25,7 @@ mod checkpoints;
 mod command;
 mod cti;
 mod doors;
+mod envelope;
 mod expiry;
 mod fetch;
 mod files;

@@ -5,7 +5,10 @@
 mod livebox;
 
 use livebox::{LiveBox, Model, RATE, noise, ok};
+use protocol::client::Pairs;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Makes a pair with the tool, its private half as a file beside the box; the public half.
 fn keygen(live: &LiveBox, file: &str) -> String {
@@ -158,4 +161,73 @@ fn h5_the_identity_of_a_first_start_can_be_taken_off_the_box() {
         assert_eq!(export(&live, &id, &[]).status, 77);
         assert!(opens(&live, &id, "mine.txt"));
     }
+}
+
+/// What `hushbox decode --as facts` makes of rows of `show ID sealed=on`.
+fn facts(live: &LiveBox, rows: &[Pairs], key: &str) -> (Option<i32>, String) {
+    let all = |what: &'static str| rows.iter().filter(move |row| row.get("what") == Some(what));
+    let quoted = |row: &Pairs| format!("{:?}", row.get("sealed").unwrap());
+    let joined = |what| all(what).map(quoted).collect::<Vec<_>>().join(",");
+    let fields: Vec<String> =
+        all("field").map(|row| format!("{:?}:{}", row.get("n").unwrap(), quoted(row))).collect();
+    let (key_row, numbers) = (joined("key"), joined("numbers"));
+    let asked = format!(
+        "{{\"recording\":\"x\",\"key\":{key_row},\"numbers\":{numbers},\
+         \"fields\":{{{}}},\"history\":[{}]}}",
+        fields.join(","),
+        joined("history")
+    );
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    command.args(["decode", "--as", "facts", "--identity", key]);
+    command.current_dir(live.folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(asked.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn f2_h5_what_a_box_cannot_open_it_hands_out_sealed_to_supervisors_and_the_journal_says_so() {
+    let mut live = sealed_box(&["reader.txt"]);
+    let id = record(&live);
+    live.stop();
+    live.model.roles = ", \"boss\"";
+    live.configure();
+    live.start();
+    let _ = keygen(&live, "stranger.txt");
+    let mut boss = live.session("hello supervisor user=boss");
+    let plain = boss.ask(&format!("show {id} sealed=off")).unwrap();
+    assert!(plain.rows.iter().all(|row| row.get("what") != Some("key")));
+    let shown = boss.ask(&format!("show {id} sealed=on")).unwrap();
+    let what: Vec<&str> = shown.rows.iter().filter_map(|row| row.get("what")).collect();
+    let wanted = ["record", "fetched", "key", "numbers", "field", "history", "ledger"];
+    assert_eq!(what, wanted, "{:?}", shown.rows);
+    let noted = &shown.rows[1];
+    assert_eq!((noted.get("by"), noted.get("for")), (Some("boss"), Some("facts")));
+    assert_eq!(facts(&live, &shown.rows, "stranger.txt"), (Some(77), String::new()));
+    let (status, told) = facts(&live, &shown.rows, "reader.txt");
+    let wanted = "{\"numbers\":{\"ani\":\"5551234567\",\"dnis\":null},\
+                  \"fields\":{\"1\":\"Jane Doe-Roe\"},\"history\":[\"Jane Doe-Roe\"]}\n";
+    assert_eq!((status, &*told), (Some(0), wanted));
+    // An agent gets none of it, whatever he may else; and what is refused is not noted.
+    let mut agent = live.session("hello agent user=a1");
+    for line in [format!("show {id} sealed=on"), "show none sealed=on".to_owned()] {
+        let refused = agent.ask(&line).unwrap();
+        let word = refused.outcome.map_err(|failure| failure.word).unwrap_err();
+        assert_eq!((word.as_str(), refused.rows.len()), ("denied", 0), "{line}");
+    }
+    assert!(boss.ask("show none sealed=on").unwrap().outcome.is_err());
+    let again = boss.ask(&format!("show {id}")).unwrap();
+    assert_eq!(again.rows.iter().filter(|row| row.get("what") == Some("fetched")).count(), 1);
+    live.stop();
+    live.verify_clean(&[]);
+    // With the identity on the box there is nothing sealed to hand out.
+    let identity = live.folder.path().join("reader.txt");
+    std::fs::copy(identity, live.path("keys/identity.txt")).unwrap();
+    live.start();
+    let mut boss = live.session("hello supervisor user=boss");
+    let shown = boss.ask(&format!("show {id} sealed=on")).unwrap();
+    assert!(shown.rows.iter().all(|row| row.get("what") != Some("key")));
+    let open = |row: &Pairs| row.get("what") == Some("field") && row.get("sealed").is_none();
+    assert!(shown.rows.iter().any(open), "{:?}", shown.rows);
 }

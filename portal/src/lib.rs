@@ -11,6 +11,7 @@
 //! | `db` `accounts` `sessions` `tries` `resets` `events` | what the portal remembers |
 //! | `password` `token` `throttle` | hashes; random words; what guessing costs |
 //! | `talk` `link` `pulse` `hub` `desk` | a conversation with the box; one each agent; questions |
+//! | `envelope` | numbers and fields that the box cannot open |
 //! | `memory` `reels` `vault` `shelf` | recordings in memory only: fetched, opened, kept |
 //! | `happened` | what the box tells of itself |
 //! | `mail` | the one letter it writes |
@@ -23,6 +24,7 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod desk;
+pub mod envelope;
 pub mod events;
 pub mod happened;
 pub mod hub;

@@ -32,7 +32,7 @@ pub struct Order {
     alone: bool,
 }
 
-/// The files.
+/// The files, sealed.
 #[derive(Debug)]
 pub struct Reels {
     pub main: Memory,
@@ -74,8 +74,13 @@ impl Order {
     #[must_use]
     pub fn player(&self) -> Kind {
         let film = self.alone || self.sizes.1 > 0;
-        let long = self.frames.saturating_mul(FRAME_BYTES) > WAV_MOST;
-        if film || long { Kind::Webm } else { Kind::Wav }
+        if film || self.is_long() { Kind::Webm } else { Kind::Wav }
+    }
+
+    /// Looking at all of its sound takes seconds.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        self.frames.saturating_mul(FRAME_BYTES) > WAV_MOST
     }
 
     /// The screen is not wanted.
@@ -91,7 +96,7 @@ impl Order {
             Kind::Wav => self.frames.saturating_mul(FRAME_BYTES),
             // Packets of 20 ms get 10 bytes around them.
             Kind::Opus | Kind::Webm => sealed.saturating_add(sealed / 2),
-            Kind::Shape => 0,
+            Kind::Shape | Kind::Facts => 0,
         };
         sealed.saturating_add(made).saturating_add(ONCE)
     }
@@ -113,6 +118,12 @@ impl Order {
 }
 
 impl Reels {
+    /// Bytes of them.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.main.size() + self.screen.as_ref().map_or(0, Memory::size)
+    }
+
     /// Something is seen.
     #[must_use]
     pub fn is_film(&self) -> bool {

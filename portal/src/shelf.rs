@@ -42,7 +42,7 @@ impl Kept {
 struct Lying {
     opened: Arc<Opened>,
     used: Instant,
-    _kept: Kept,
+    kept: Kept,
 }
 
 /// All of it.
@@ -109,11 +109,18 @@ impl Shelf {
         Some(Kept { all: Arc::clone(&self.taken), bytes })
     }
 
+    /// Gives back what an opened recording does not need any more.
+    pub fn shrink(&mut self, name: &Name) {
+        if let Some(lying) = self.opened.get_mut(name) {
+            lying.kept.shrink(lying.opened.bytes());
+        }
+    }
+
     /// Keeps what was opened, of what was reserved for it only as much as it has.
     pub fn put(&mut self, name: Name, opened: &Arc<Opened>, (mut kept, used): (Kept, Instant)) {
-        kept.shrink(opened.file.size());
+        kept.shrink(opened.bytes());
         let opened = Arc::clone(opened);
-        self.opened.insert(name, Lying { opened, used, _kept: kept });
+        self.opened.insert(name, Lying { opened, used, kept });
     }
 }
 
@@ -126,8 +133,7 @@ mod tests {
     fn opened(bytes: usize) -> Arc<Opened> {
         let mut file = Memory::new().unwrap();
         file.append(&vec![1; bytes]).unwrap();
-        let shape = Shape::default();
-        Arc::new(Opened { file, kind: Kind::Wav, film: false, dark: None, shape })
+        Arc::new(Opened::new((file, Kind::Wav), Ok(Shape::default())))
     }
 
     fn name(id: &str) -> Name {

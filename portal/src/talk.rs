@@ -147,16 +147,21 @@ impl Talk {
 
     /// Sends a command and waits for its reply.
     pub async fn ask(&mut self, line: &str) -> Result<Reply, TalkError> {
+        self.ask_within(line, ANSWER).await
+    }
+
+    /// The same, where the box may have to think for so long before it says anything.
+    pub async fn ask_within(&mut self, line: &str, silent: Duration) -> Result<Reply, TalkError> {
         self.send(line).await?;
         self.heard = clock::now();
         loop {
-            match timeout(ANSWER, self.next()).await {
+            match timeout(silent, self.next()).await {
                 Ok(event) => match event? {
                     ClientEvent::Reply(reply) => return Ok(reply),
                     news => self.news.push_back(news),
                 },
                 // A long answer may take its time, as long as more of it comes.
-                Err(_) if self.heard.elapsed() < ANSWER => {}
+                Err(_) if self.heard.elapsed() < silent => {}
                 Err(_) => return Err(TalkError::Silent),
             }
         }

@@ -1,6 +1,7 @@
 //! `hushbox-portal user add|passwd|email|disable|enable|list`: accounts, from a shell on the box.
 //!
-//! A password comes from stdin, one line, never as an argument. Works beside the running portal.
+//! A password comes from stdin, one line, never as an argument; at a terminal it is asked for twice
+//! and not shown. Works beside the running portal.
 //! What the person may do stands in the box's configuration, under the same username.
 
 use crate::accounts::{self, Account};
@@ -9,13 +10,14 @@ use crate::db::{Db, DbError};
 use crate::password::{self, PasswordError};
 use crate::{clock, events};
 use clap::Subcommand;
-use std::io::{BufRead, Write};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use std::io::{BufRead, IsTerminal, Write};
 use zeroize::Zeroizing;
 
 /// What to do with an account.
 #[derive(Debug, Subcommand)]
 pub enum UserWord {
-    /// Makes an account; its password is the first line of stdin
+    /// Makes an account; its password is asked for, or is the first line of stdin
     Add {
         /// The box's username
         name: String,
@@ -23,7 +25,7 @@ pub enum UserWord {
         #[arg(long, default_value = "")]
         email: String,
     },
-    /// Sets a password, the first line of stdin; every session of the account ends
+    /// Sets a password, as `add` does; every session of the account ends
     Passwd { name: String },
     /// Changes where links are sent; without an address, to nowhere
     Email {
@@ -46,6 +48,8 @@ pub enum UserError {
     Db(#[from] DbError),
     #[error("{0}")]
     Password(#[from] PasswordError),
+    #[error("the two are not the same; nothing was changed")]
+    Differ,
     #[error("stdin or stdout: {0}")]
     Io(#[from] std::io::Error),
     #[error("there is an account {0} already")]
@@ -70,12 +74,48 @@ pub fn is_email(email: &str) -> bool {
     email.is_empty() || email.len() <= 254 && email.parse::<lettre::Address>().is_ok()
 }
 
-fn secret(name: &str) -> Result<String, UserError> {
+/// A terminal that shows nothing of what is typed, until this goes.
+struct Hidden(Termios);
+
+impl Hidden {
+    fn begin() -> Result<Hidden, std::io::Error> {
+        let stdin = std::io::stdin();
+        let before = tcgetattr(&stdin)?;
+        let mut changed = before.clone();
+        changed.local_flags.remove(LocalFlags::ECHO);
+        changed.local_flags.insert(LocalFlags::ECHONL);
+        tcsetattr(&stdin, SetArg::TCSAFLUSH, &changed)?;
+        Ok(Hidden(before))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, &self.0);
+    }
+}
+
+/// A line of stdin without its end.
+fn line() -> Result<Zeroizing<String>, UserError> {
     let mut line = Zeroizing::new(String::new());
     std::io::stdin().lock().read_line(&mut line)?;
-    let password = line.trim_end_matches(['\r', '\n']);
-    password::judge(password, name)?;
-    Ok(password::hash(password)?)
+    let length = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(length);
+    Ok(line)
+}
+
+fn secret(name: &str) -> Result<String, UserError> {
+    if !std::io::stdin().is_terminal() {
+        let password = line()?;
+        password::judge(&password, name)?;
+        return Ok(password::hash(&password)?);
+    }
+    let _hidden = Hidden::begin()?;
+    eprint!("Password of {name}: ");
+    let password = line()?;
+    password::judge(&password, name)?;
+    eprint!("The same again: ");
+    if password == line()? { Ok(password::hash(&password)?) } else { Err(UserError::Differ) }
 }
 
 /// Does it.

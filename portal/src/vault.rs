@@ -10,6 +10,7 @@
 use crate::clock;
 use crate::config::Unseal;
 use crate::desk::Desk;
+use crate::envelope::{Envelope, EnvelopeError, Letter};
 use crate::memory::Memory;
 use crate::reels::{self, Order, Reels};
 use crate::shelf::{Kept, Shelf};
@@ -20,7 +21,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::process::Command;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// Recordings that are opened at a time.
 const AT_ONCE: usize = 2;
@@ -42,6 +43,8 @@ pub enum VaultError {
     Memory(#[from] std::io::Error),
     #[error("This recording cannot be opened: {0}")]
     Closed(String),
+    #[error("{0}")]
+    Envelope(#[from] EnvelopeError),
     #[error("What the tool said is not understood.")]
     Nonsense,
     #[error("This took too long.")]
@@ -81,7 +84,39 @@ pub struct Opened {
     pub film: bool,
     /// Why the screen is not there, although there is one.
     pub dark: Option<String>,
-    pub shape: Shape,
+    /// Of a long one not before somebody asks for it.
+    shape: OnceCell<Shape>,
+    /// What it is drawn from until then.
+    reels: Mutex<Option<Arc<Reels>>>,
+}
+
+impl Opened {
+    /// Opened, with all there is to draw; or with what that will be drawn from.
+    #[must_use]
+    pub fn new((file, kind): (Memory, Kind), drawn: Result<Shape, Reels>) -> Opened {
+        let (shape, reels) = match drawn {
+            Ok(shape) => (OnceCell::new_with(Some(shape)), None),
+            Err(reels) => (OnceCell::new(), Some(Arc::new(reels))),
+        };
+        let reels = Mutex::new(reels);
+        Opened { file, kind, film: false, dark: None, shape, reels }
+    }
+
+    /// What there is to draw, if that is known.
+    #[must_use]
+    pub fn shape(&self) -> Option<&Shape> {
+        self.shape.get()
+    }
+
+    fn reels(&self) -> MutexGuard<'_, Option<Arc<Reels>>> {
+        self.reels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.file.size() + self.reels().as_ref().map_or(0, |reels| reels.bytes())
+    }
 }
 
 /// Who opens.
@@ -97,6 +132,10 @@ pub struct Vault {
     desk: Desk,
     unseal: Unseal,
     turns: Semaphore,
+    /// Numbers and fields take milliseconds, and wait for no sound.
+    letters: Semaphore,
+    /// Of what is long.
+    pictures: Semaphore,
     shelf: Mutex<Shelf>,
 }
 
@@ -113,6 +152,7 @@ pub enum Kind {
     Wav,
     Webm,
     Shape,
+    Facts,
 }
 
 impl Kind {
@@ -124,6 +164,7 @@ impl Kind {
             Kind::Wav => "wav",
             Kind::Webm => "webm",
             Kind::Shape => "shape",
+            Kind::Facts => "facts",
         }
     }
 }
@@ -132,7 +173,8 @@ impl Vault {
     #[must_use]
     pub fn new(desk: Desk, unseal: Unseal) -> Vault {
         let shelf = Mutex::new(Shelf::new(u64::from(unseal.memory_mb) << 20));
-        Vault { desk, unseal, turns: Semaphore::new(AT_ONCE), shelf }
+        let [turns, letters, pictures] = [AT_ONCE, AT_ONCE, 1].map(Semaphore::new);
+        Vault { desk, unseal, turns, letters, pictures, shelf }
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -166,6 +208,22 @@ impl Vault {
         self.keep_only(|other| other != session);
     }
 
+    /// Whether there is something to try to open it with.
+    #[must_use]
+    pub fn can_open(&self, session: &[u8]) -> bool {
+        self.has_identity() || self.is_given(session)
+    }
+
+    /// Numbers and fields that the box cannot open.
+    pub async fn letter(&self, who: &Opener, envelope: &Envelope) -> Result<Letter, VaultError> {
+        let _turn = self.letters.acquire().await.map_err(|_| VaultError::Slow)?;
+        let mut asked = Memory::new()?;
+        asked.append(&serde_json::to_vec(envelope).map_err(|_| VaultError::Nonsense)?)?;
+        let told = self.run(who, (&asked, None), Kind::Facts).await?;
+        let size = usize::try_from(told.size()).map_err(|_| VaultError::Nonsense)?;
+        serde_json::from_slice(&told.read(0, size)?).map_err(|_| VaultError::Nonsense)
+    }
+
     /// A recording to be heard; what was opened a while ago is still open.
     pub async fn open(&self, who: &Opener, id: &str) -> Result<Arc<Opened>, VaultError> {
         if let Some(opened) = self.known(who, id) {
@@ -177,13 +235,20 @@ impl Vault {
             return Ok(opened);
         }
         let order = Order::ask(&self.desk, &who.user, id).await?;
-        let kind = order.player();
+        let (kind, long) = (order.player(), order.is_long());
         let kept = self.reserve(order.bytes(kind))?;
         let (reels, dark) = order.fetch(reels::PLAY).await?;
-        let (film, shape) = (self.film(who, &reels, kind), self.shape(who, &reels));
-        let ((file, film, closed), shape) = tokio::try_join!(film, shape)?;
+        let (file, film, closed, shape) = if long {
+            let (file, film, closed) = self.film(who, &reels, kind).await?;
+            (file, film, closed, None)
+        } else {
+            let (film, shape) = (self.film(who, &reels, kind), self.draw(who, &reels));
+            let ((file, film, closed), shape) = tokio::try_join!(film, shape)?;
+            (file, film, closed, Some(shape))
+        };
         let dark = dark.or(closed);
-        let opened = Arc::new(Opened { file, kind, film, dark, shape });
+        let opened = Opened::new((file, kind), shape.ok_or(reels));
+        let opened = Arc::new(Opened { film, dark, ..opened });
         self.shelf().put((who.key.clone(), id.to_owned()), &opened, (kept, clock::now()));
         Ok(opened)
     }
@@ -247,7 +312,24 @@ impl Vault {
         Ok(Some(file))
     }
 
-    async fn shape(&self, who: &Opener, reels: &Reels) -> Result<Shape, VaultError> {
+    /// All there is to draw of an opened recording; `None`: it is not open.
+    pub async fn shape(&self, who: &Opener, id: &str) -> Result<Option<Shape>, VaultError> {
+        let Some(opened) = self.known(who, id) else { return Ok(None) };
+        let shape = opened.shape.get_or_try_init(|| self.draw_later(who, &opened)).await?;
+        self.shelf().shrink(&(who.key.clone(), id.to_owned()));
+        Ok(Some(shape.clone()))
+    }
+
+    async fn draw_later(&self, who: &Opener, opened: &Opened) -> Result<Shape, VaultError> {
+        // One after the other: nobody's sound waits for a picture.
+        let _turn = self.pictures.acquire().await.map_err(|_| VaultError::Slow)?;
+        let reels = opened.reels().clone().ok_or(VaultError::Nonsense)?;
+        let shape = self.draw(who, &reels).await?;
+        *opened.reels() = None;
+        Ok(shape)
+    }
+
+    async fn draw(&self, who: &Opener, reels: &Reels) -> Result<Shape, VaultError> {
         let shape = self.decode(who, reels, Kind::Shape).await?;
         let size = usize::try_from(shape.size()).map_err(|_| VaultError::Nonsense)?;
         serde_json::from_slice(&shape.read(0, size)?).map_err(|_| VaultError::Nonsense)
@@ -289,8 +371,9 @@ impl Vault {
         if output.status.success() {
             return Ok(out);
         }
+        // The first line says why; the second is for people at a shell.
         let words = String::from_utf8_lossy(&output.stderr);
-        let words = words.trim().trim_start_matches("hushbox: ").chars();
-        Err(VaultError::Closed(words.take(WORDS_CHARS).collect()))
+        let words = words.lines().next().unwrap_or_default().trim_start_matches("hushbox: ");
+        Err(VaultError::Closed(words.chars().take(WORDS_CHARS).collect()))
     }
 }

@@ -189,6 +189,7 @@ pub fn router(portal: Arc<Portal>) -> Router {
         .route("/records", get(records::list))
         .route("/records/{id}", get(records::page))
         .route("/records/{id}/sound", get(sound::get))
+        .route("/records/{id}/wave", get(records::picture))
         .route("/records/{id}/export", post(sound::export))
         .route("/records/{id}/protect", post(records::protect))
         .route("/records/{id}/identity", post(records::identity))

@@ -79,6 +79,8 @@ pub enum Command<'a> {
     Records(RecordsQuery<'a>),
     Show {
         id: Text<'a>,
+        /// What the box cannot open goes along as it is.
+        sealed: bool,
     },
     /// `from`: first byte of the file to send.
     Media {

@@ -173,7 +173,7 @@ impl Recorder {
                 | Command::Disk
                 | Command::Stats
                 | Command::Records(_)
-                | Command::Show { .. }
+                | Command::Show { sealed: false, .. }
                 | Command::Shutdown
         );
         let masks = matches!(command, Command::BlackoutStart { .. } | Command::BlackoutStop { .. });
@@ -228,7 +228,8 @@ impl Recorder {
             }
             Command::Update { field, value } => self.update(now, own()?, field, &value),
             Command::Records(query) => self.records(id, &query),
-            Command::Show { id: record } => self.show(id, &record),
+            Command::Show { id: record, sealed: true } => self.show_sealed(now, id, &record),
+            Command::Show { id: record, sealed: false } => self.show(id, &record),
             Command::Media { id: record, from, purpose, part } => {
                 self.media(now, id, &record, Wanted { part, from, purpose })
             }

@@ -35,6 +35,8 @@ pub enum Stream {
     },
     Show {
         id: RecordingId,
+        /// What cannot be opened here goes along sealed.
+        sealed: bool,
     },
     /// A long listing that is there already.
     Lines {
@@ -66,8 +68,8 @@ pub(super) struct ByName(pub String);
 pub(super) enum Key {
     /// It is not sealed, or this is its key.
     Open(Option<DataKey>),
-    /// It cannot be opened here.
-    Sealed,
+    /// It cannot be opened here; how it is wrapped, as far as that can be read.
+    Sealed(Vec<u8>),
     /// Its media file has to be read first.
     Wait,
 }
@@ -97,7 +99,7 @@ impl Recorder {
     }
 
     /// A record that the session may know of; any other does not exist.
-    fn record_named(&self, id: SessionId, word: &str) -> Result<&Record, Refusal> {
+    pub(super) fn record_named(&self, id: SessionId, word: &str) -> Result<&Record, Refusal> {
         let none = || Refusal::new(Code::NoSuchRecord, format!("no record is called {word}"));
         let who = self.who(id).ok_or_else(none)?;
         let record = RecordingId::parse(word).and_then(|id| self.index.record(id));
@@ -113,7 +115,7 @@ impl Recorder {
     pub(super) fn show(&self, id: SessionId, word: &str) -> Result<Said, Refusal> {
         self.may_list(self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?)?;
         let record = self.record_named(id, word)?;
-        Ok(Said::stream(Stream::Show { id: record.id() }))
+        Ok(Said::stream(Stream::Show { id: record.id(), sealed: false }))
     }
 
     /// A record that the session may do something to, and by whom it is done.
@@ -185,7 +187,7 @@ impl Recorder {
                 }
             },
             Stream::Again { .. } => false,
-            Stream::Show { id: record } => self.feed_show(id, *record, out),
+            Stream::Show { id: record, sealed } => self.feed_show(id, (*record, *sealed), out),
             Stream::Lines { bytes, said } => self.feed_lines(id, bytes, said, out),
             Stream::Media { path, from, size, digest } => {
                 let (path, digest) = (path.clone(), *digest);
@@ -225,25 +227,35 @@ impl Recorder {
         seal::open_numbers(key, &record.began.numbers).ok()
     }
 
-    fn feed_show(&mut self, session: SessionId, id: RecordingId, out: &mut Vec<u8>) -> bool {
+    fn feed_show(
+        &mut self,
+        session: SessionId,
+        (id, sealed): (RecordingId, bool),
+        out: &mut Vec<u8>,
+    ) -> bool {
         if self.room(session) < limits::OUTPUT_BYTES / 4 * 3 {
             return false;
         }
-        let key = match self.key_of(session, id) {
+        let (key, wrapped) = match self.key_of(session, id) {
             Key::Wait => return false,
-            Key::Sealed => None,
-            Key::Open(key) => Some(key),
+            Key::Sealed(wrapped) => (None, wrapped),
+            Key::Open(key) => (Some(key), Vec::new()),
         };
         let (Some(record), Some(who)) = (self.index.record(id), self.who(session)) else {
             reply::err(out, &Code::NoSuchRecord.into()).end();
             return true;
         };
         self.show_record(who, record, key.as_ref(), out);
-        if who.kind == Kind::Supervisor {
-            Self::show_fields(record, key.as_ref(), out);
-        }
         let room = limits::OUTPUT_BYTES / 2;
         let mut unsaid = 0;
+        if who.kind == Kind::Supervisor {
+            Self::show_fetches(record, out);
+            if sealed && !wrapped.is_empty() {
+                unsaid += super::envelope::show(record, &wrapped, out);
+            } else {
+                Self::show_fields(record, key.as_ref(), out);
+            }
+        }
         for blackout in &record.blackouts {
             if out.len() > room {
                 unsaid += 1;
@@ -271,21 +283,24 @@ impl Recorder {
             let text = "the rest is in what `hushbox show` and a manifest say";
             reply::row(out).pair("what", "more").pair("rows", unsaid).pair("text", text).end();
         }
-        if let Some(ended) = &record.ended {
-            let ledger = ended.ledger;
-            let row = reply::row(out).pair("what", "ledger").pair("captured", ledger.captured());
-            let row = row.pair("stored", ledger.stored).pair("masked", ledger.masked);
-            let mut row = row.pair("held", ledger.held).pair("lost", ledger.lost_all());
-            for why in Loss::ALL {
-                if ledger.lost[why as usize] > 0 {
-                    row = row.pair(&format!("lost_{}", why.word()), ledger.lost[why as usize]);
-                }
-            }
-            row.end();
-        }
+        Self::show_ledger(record, out);
         Self::show_screen(record, out);
         reply::ok(out).end();
         true
+    }
+
+    fn show_ledger(record: &Record, out: &mut Vec<u8>) {
+        let Some(ended) = &record.ended else { return };
+        let ledger = ended.ledger;
+        let row = reply::row(out).pair("what", "ledger").pair("captured", ledger.captured());
+        let row = row.pair("stored", ledger.stored).pair("masked", ledger.masked);
+        let mut row = row.pair("held", ledger.held).pair("lost", ledger.lost_all());
+        for why in Loss::ALL {
+            if ledger.lost[why as usize] > 0 {
+                row = row.pair(&format!("lost_{}", why.word()), ledger.lost[why as usize]);
+            }
+        }
+        row.end();
     }
 
     fn show_record(
@@ -331,7 +346,15 @@ impl Recorder {
         row.pair("why", if only_own || began.why.is_empty() { "-" } else { &began.why }).end();
     }
 
-    /// Fields and their history, and who was given its files: for supervisors only (F2, F5).
+    /// Who was given its files, or what is sealed of it: for supervisors only.
+    fn show_fetches(record: &Record, out: &mut Vec<u8>) {
+        for fetch in record.fetched.iter().rev().take(64) {
+            let row = reply::row(out).pair("what", "fetched").pair("time", fetch.at);
+            row.pair("by", &fetch.by).pair("for", &fetch.why).end();
+        }
+    }
+
+    /// Fields and their history: for supervisors only (F2, F5).
     fn show_fields(record: &Record, key: Option<&Option<DataKey>>, out: &mut Vec<u8>) {
         let open = |sealed| match key {
             Some(key) => seal::open_field(key.as_ref(), sealed).unwrap_or_else(|_| "-".to_string()),
@@ -340,10 +363,6 @@ impl Recorder {
         for (field, value) in &record.fields {
             let row = reply::row(out).pair("what", "field").pair("n", field);
             row.pair("value", open(value)).end();
-        }
-        for fetch in record.fetched.iter().rev().take(64) {
-            let row = reply::row(out).pair("what", "fetched").pair("time", fetch.at);
-            row.pair("by", &fetch.by).pair("for", &fetch.why).end();
         }
         for change in record.history.iter().rev().take(64) {
             let row = reply::row(out).pair("what", "history").pair("time", change.at);
@@ -363,27 +382,29 @@ impl Recorder {
                 self.keep_spare(bytes);
                 key
             }
-            Some(None) => Key::Sealed,
+            Some(None) => Key::Sealed(Vec::new()),
             None => {
                 let path = self.index.record(id).map(Record::media_path);
                 if let Some(path) = path {
                     self.read(session, path, (0, limits::READ_BYTES));
                     return Key::Wait;
                 }
-                Key::Sealed
+                Key::Sealed(Vec::new())
             }
         }
     }
 
     fn unwrap(&self, bytes: &[u8]) -> Key {
-        let Ok(reader) = media::MediaReader::open(bytes) else { return Key::Sealed };
+        let Ok(reader) = media::MediaReader::open(bytes) else {
+            return Key::Sealed(Vec::new());
+        };
         let header = reader.header();
         if header.wrapped.is_empty() {
             return Key::Open(None);
         }
         match seal::unwrap(&header.wrapped, &self.identities) {
             Ok(key) => Key::Open(Some(key)),
-            Err(_) => Key::Sealed,
+            Err(_) => Key::Sealed(header.wrapped.clone()),
         }
     }
 

@@ -186,7 +186,7 @@ impl Recorder {
     fn judge(&mut self, session: SessionId, id: RecordingId, listing: &mut Listing) -> Got {
         let key = match self.key_of(session, id) {
             Key::Wait => return Got::Wait,
-            Key::Sealed => None,
+            Key::Sealed(_) => None,
             Key::Open(key) => Some(key),
         };
         listing.judged = Judged::Nothing;

@@ -49,7 +49,7 @@ pub struct Search {
 /// The record that a command is about.
 fn named<'a>(command: &'a Command<'_>) -> Option<&'a str> {
     match command {
-        Command::Show { id }
+        Command::Show { id, .. }
         | Command::Media { id, .. }
         | Command::Protect { id, .. }
         | Command::Delete { id } => Some(id),

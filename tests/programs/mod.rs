@@ -48,6 +48,7 @@ fn is_fresh(path: &Path, package: &str) -> bool {
         "hushbox" => &["src", "board/src"],
         "desktop" => &["desktop/src", "desktop/icons"],
         "screen" => &["desktop/screen/src"],
+        "portal" => &["portal/src", "portal/assets", "portal/templates"],
         other => panic!("what is {other} made of?"),
     };
     let folders = own.iter().chain(&["client/src", "protocol/src"]);

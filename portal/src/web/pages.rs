@@ -8,7 +8,13 @@ use super::{Fault, Portal, assets};
 use crate::desk::Rights;
 use crate::talk::TalkError;
 use askama::Template;
-use axum::response::Html;
+use axum::body::Bytes;
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Response};
+use zeroize::{Zeroize, Zeroizing};
+
+/// More than a record's page takes.
+const PAGE_BYTES: usize = 256 << 10;
 
 /// What stands around a page.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +58,15 @@ impl Frame {
 /// A page as an answer.
 pub fn html(page: &impl Template) -> Result<Html<String>, Fault> {
     Ok(Html(page.render()?))
+}
+
+/// A page with what was sealed: wiped once it is sent.
+pub fn html_wiped(page: &impl Template) -> Result<Response, Fault> {
+    // With room enough, so that no half of it is left behind where it grew.
+    let mut text = Zeroizing::new(String::with_capacity(PAGE_BYTES));
+    page.render_into(&mut *text)?;
+    let kind = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
+    Ok((kind, Bytes::from_owner(text)).into_response())
 }
 
 #[derive(Template)]
@@ -164,6 +179,8 @@ pub struct RecordPage {
     pub running: bool,
     /// Opened, so that it can be heard.
     pub open: bool,
+    /// How loud it is comes by itself, later.
+    pub later: bool,
     /// It has pictures that can be seen.
     pub film: bool,
     /// Why it has none, although there are some.
@@ -174,14 +191,24 @@ pub struct RecordPage {
     pub key: bool,
     /// Under legal hold.
     pub hold: bool,
-    /// Numbers and fields are not opened on the box.
+    /// Numbers and fields are not opened.
     pub sealed: bool,
+    /// Why the identity at hand does not open them.
+    pub closed: String,
     pub said: String,
     /// SVG, made of numbers.
     pub wave: String,
     pub facts: Vec<(&'static str, String)>,
     pub fields: Vec<(String, String)>,
     pub steps: Vec<super::records::Step>,
+}
+
+impl Drop for RecordPage {
+    fn drop(&mut self) {
+        self.facts.iter_mut().for_each(|(_, value)| value.zeroize());
+        self.fields.iter_mut().for_each(|(_, value)| value.zeroize());
+        self.steps.iter_mut().for_each(|step| step.what.zeroize());
+    }
 }
 
 #[derive(Template)]

@@ -6,15 +6,18 @@
 //! a page ends the next one goes on. Nothing here holds sound: see `sound`.
 
 use super::guard::{Member, Posted};
-use super::pages::{Frame, RecordPage, RecordsPage, html};
+use super::pages::{Frame, RecordPage, RecordsPage, html, html_wiped};
 use super::{Fault, Portal, wave};
+use crate::envelope::{self, Envelope, Rows};
 use crate::talk::Talk;
-use crate::vault::{Opened, Opener, Shape, Stretch};
+use crate::vault::{Opened, Opener, Shape, Stretch, VaultError};
+use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use protocol::client::Pairs;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 type Shared = State<Arc<Portal>>;
 
@@ -24,6 +27,9 @@ const SEALED: &str = "sealed";
 const LIMIT: usize = 100;
 /// Records that are looked into for a field.
 const LOOKED: usize = 200;
+/// Numbers are sealed: the box opens record after record, some 2000 a second, and says nothing
+/// until one fits.
+const NUMBERS: Duration = Duration::from_secs(300);
 /// What a form may ask of the box, as it is.
 const KEYS: [&str; 5] = ["agent", "device", "call", "ani", "dnis"];
 
@@ -125,7 +131,13 @@ pub async fn list(
     let field = query.get("field").map(|v| v.trim().to_lowercase()).unwrap_or_default();
     let limit = if field.is_empty() { LIMIT } else { LOOKED };
     let mut talk = portal.desk.supervisor(&member.session.user).await?;
-    let reply = talk.ask(&question(&query, limit)).await?;
+    let by_number =
+        ["ani", "dnis"].iter().any(|key| query.get(*key).is_some_and(|v| !v.is_empty()));
+    let asked = question(&query, limit);
+    let reply = match by_number {
+        true => talk.ask_within(&asked, NUMBERS).await?,
+        false => talk.ask(&asked).await?,
+    };
     let (found, sealed, said) = match reply.outcome {
         Ok(ok) => (reply.rows, count(&ok, "sealed"), String::new()),
         Err(failure) => (Vec::new(), 0, failure.text),
@@ -185,6 +197,12 @@ struct Told {
     start_ms: i64,
 }
 
+impl Drop for Told {
+    fn drop(&mut self) {
+        envelope::wipe(&mut self.record);
+    }
+}
+
 impl Told {
     fn of(rows: &[Pairs]) -> Option<Told> {
         let record = rows.iter().find(|row| row.get("what") == Some("record"))?.clone();
@@ -237,6 +255,7 @@ fn steps(told: &Told, rows: &[Pairs]) -> Vec<Step> {
                     Some("export") => "Exported",
                     Some("play-screen") => "Screen watched",
                     Some("export-screen") => "Screen exported",
+                    Some("facts") => "Numbers and fields read",
                     _ => "Fetched",
                 };
                 steps.push(Step { at: moment(&get(row, "time")), by, what: what.to_owned() });
@@ -293,22 +312,64 @@ const FACTS: [(&str, &str); 12] = [
     ("retain_until", "Kept until"),
 ];
 
+/// All that `show` says, and why numbers and fields stay sealed although there is something here
+/// that should open them.
+async fn shown(portal: &Portal, who: &Opener, question: &str) -> Result<(Rows, String), Fault> {
+    let mut talk = portal.desk.supervisor(&who.user).await?;
+    let (rows, _) = talk.need(question).await?;
+    let rows = Rows::new(rows);
+    if !rows.is_sealed() || !portal.vault.can_open(&who.key) {
+        return Ok((rows, String::new()));
+    }
+    match opened(portal, who, (&mut talk, question)).await {
+        Ok(opened) => Ok((opened, String::new())),
+        Err(error) => Ok((rows, error.to_string())),
+    }
+}
+
+/// The same, opened here. The box journals who asked.
+async fn opened(
+    portal: &Portal,
+    who: &Opener,
+    (talk, question): (&mut Talk, &str),
+) -> Result<Rows, VaultError> {
+    let (rows, _) = talk.need(&format!("{question} sealed=on")).await?;
+    let mut rows = Rows::new(rows);
+    if rows.is_sealed() {
+        let letter = portal.vault.letter(who, &Envelope::of(&rows)?).await?;
+        rows.put(&letter)?;
+    }
+    Ok(rows)
+}
+
+/// Opened, and looked at to its end if that is wanted.
+async fn listened(
+    portal: &Portal,
+    who: &Opener,
+    (id, drawn): (&str, bool),
+) -> Result<Arc<Opened>, VaultError> {
+    let opened = portal.vault.open(who, id).await?;
+    if drawn {
+        portal.vault.shape(who, id).await?;
+    }
+    Ok(opened)
+}
+
 pub async fn page(
     State(portal): Shared,
     member: Member,
     Path(id): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
-) -> Result<Html<String>, Fault> {
+) -> Result<Response, Fault> {
     let frame = Frame::of(&portal, &member, "Record").await;
     let question = about("show", &id)?;
     let opener = Opener { key: member.session.key.clone(), user: member.session.user.clone() };
     // Opened first, so that the page tells of it.
     let opened = match query.contains_key("listen") {
-        true => Some(portal.vault.open(&opener, &id).await),
+        true => Some(listened(&portal, &opener, (&id, query.contains_key("drawn"))).await),
         false => None,
     };
-    let mut talk = portal.desk.supervisor(&member.session.user).await?;
-    let (rows, _) = talk.need(&question).await?;
+    let (rows, closed) = shown(&portal, &opener, &question).await?;
     let told = Told::of(&rows).ok_or_else(|| Fault::Inside("show without a record".to_owned()))?;
     let (opened, said) = match opened {
         Some(Ok(opened)) => (Some(opened), String::new()),
@@ -316,7 +377,9 @@ pub async fn page(
         None => (None, String::new()),
     };
     let drawn = || Shape { frames: told.frames, spans: spans(&told, &rows), ..Shape::default() };
-    let shape = opened.as_ref().map_or_else(drawn, |opened| opened.shape.clone());
+    let known = opened.as_ref().and_then(|opened| opened.shape().cloned());
+    let later = opened.is_some() && known.is_none();
+    let shape = known.unwrap_or_else(drawn);
     let has = |film: &dyn Fn(&Opened) -> bool| opened.as_deref().is_some_and(film);
     let sealed = told.record.get("sealed") == Some("yes");
     let fact = |(key, label): (&'static str, &'static str)| {
@@ -335,9 +398,10 @@ pub async fn page(
     let screen = rows.iter().any(|row| row.get("what") == Some("screen"))
         || told.record.get("codec") == Some("screen");
     // One that did not open this can be replaced by another.
-    let given = portal.vault.is_given(&opener.key) && said.is_empty();
+    let opens = said.is_empty() && closed.is_empty();
+    let given = portal.vault.is_given(&opener.key) && opens;
     let key = !portal.vault.has_identity() && !given;
-    html(&RecordPage {
+    html_wiped(&RecordPage {
         facts: FACTS.into_iter().map(fact).collect(),
         fields: fields.collect(),
         steps: steps(&told, &rows),
@@ -346,9 +410,11 @@ pub async fn page(
         running: get(&told.record, "ended").is_empty(),
         hold: told.record.get("protected") == Some("on"),
         sealed,
+        closed,
         wave: wave::draw(&shape),
         frame,
         id,
+        later,
         open: opened.is_some(),
         film: has(&|opened| opened.film),
         dark: opened.as_ref().and_then(|opened| opened.dark.clone()).unwrap_or_default(),
@@ -356,6 +422,18 @@ pub async fn page(
         key,
         said,
     })
+}
+
+/// How loud an opened recording is, which takes seconds to find of a long one.
+pub async fn picture(
+    State(portal): Shared,
+    member: Member,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<wave::Loud>>, Fault> {
+    about("show", &id)?;
+    let opener = Opener { key: member.session.key.clone(), user: member.session.user.clone() };
+    let shape = portal.vault.shape(&opener, &id).await?.ok_or(Fault::NotFound)?;
+    Ok(Json(wave::loud(&shape)))
 }
 
 pub async fn protect(
@@ -380,7 +458,8 @@ pub async fn identity(
         let said = "This is no identity: it begins with AGE-SECRET-KEY-1.".to_owned();
         return Err(Fault::Bad(said));
     }
-    Ok(Redirect::to(&format!("/records/{id}?listen=yes")).into_response())
+    let then = if posted.fields.get("then") == "read" { "" } else { "?listen=yes" };
+    Ok(Redirect::to(&format!("/records/{id}{then}")).into_response())
 }
 
 #[cfg(test)]

@@ -23,9 +23,10 @@ impl From<VaultError> for Fault {
     fn from(error: VaultError) -> Fault {
         match error {
             VaultError::Box(error) => Fault::Box(error),
-            VaultError::Tool { .. } | VaultError::Memory(_) | VaultError::Nonsense => {
-                Fault::Inside(error.to_string())
-            }
+            VaultError::Tool { .. }
+            | VaultError::Memory(_)
+            | VaultError::Envelope(_)
+            | VaultError::Nonsense => Fault::Inside(error.to_string()),
             VaultError::Closed(_)
             | VaultError::Slow
             | VaultError::Large { .. }
@@ -61,7 +62,7 @@ fn media(kind: Kind, film: bool) -> &'static str {
         (Kind::Opus, _) => "audio/ogg",
         (Kind::Webm, true) => "video/webm",
         (Kind::Webm, false) => "audio/webm",
-        (Kind::Shape, _) => "application/json",
+        (Kind::Shape | Kind::Facts, _) => "application/json",
     }
 }
 

@@ -5,6 +5,7 @@
 //! decodes anything.
 
 use crate::vault::Shape;
+use serde::Serialize;
 use std::fmt::Write;
 
 const WIDTH: u64 = 1000;
@@ -31,6 +32,31 @@ fn words(shape: &Shape) -> String {
     )
 }
 
+/// How loud one side is, as a path.
+#[derive(Debug, Serialize)]
+pub struct Loud {
+    class: String,
+    d: String,
+}
+
+/// How loud each side is. Of a long recording this comes later than the rest.
+#[must_use]
+pub fn loud(shape: &Shape) -> Vec<Loud> {
+    let sides = u32::try_from(shape.peaks.len().max(1)).unwrap_or(1);
+    let half = HEIGHT / sides / 2;
+    let path = |(side, peaks): (u32, &Vec<u16>)| {
+        let (middle, mut d) = (half * (2 * side + 1), String::new());
+        let count = u64::try_from(peaks.len()).unwrap_or(1);
+        for (at, peak) in (0..).zip(peaks) {
+            let x = place(at, count);
+            let high = (u32::from(*peak) * half / LOUDEST).max(1);
+            let _ = write!(d, "M{x} {}V{}", middle.saturating_sub(high), middle + high);
+        }
+        Loud { class: format!("loud side-{side}"), d }
+    };
+    (0..).zip(&shape.peaks).map(path).collect()
+}
+
 /// Draws it.
 #[must_use]
 pub fn draw(shape: &Shape) -> String {
@@ -39,18 +65,8 @@ pub fn draw(shape: &Shape) -> String {
          preserveAspectRatio=\"none\" aria-label=\"{}\">",
         words(shape)
     );
-    let sides = u32::try_from(shape.peaks.len().max(1)).unwrap_or(1);
-    let half = HEIGHT / sides / 2;
-    for (side, peaks) in (0..).zip(&shape.peaks) {
-        let middle = half * (2 * side + 1);
-        let _ = write!(svg, "<path class=\"loud side-{side}\" d=\"");
-        let count = u64::try_from(peaks.len()).unwrap_or(1);
-        for (at, peak) in (0..).zip(peaks) {
-            let x = place(at, count);
-            let high = (u32::from(*peak) * half / LOUDEST).max(1);
-            let _ = write!(svg, "M{x} {}V{}", middle.saturating_sub(high), middle + high);
-        }
-        svg.push_str("\"/>");
+    for Loud { class, d } in loud(shape) {
+        let _ = write!(svg, "<path class=\"{class}\" d=\"{d}\"/>");
     }
     for span in &shape.spans {
         let (from, to) = (place(span.from, shape.frames), place(span.to, shape.frames));

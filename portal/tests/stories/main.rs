@@ -12,6 +12,8 @@ mod house;
 mod login;
 mod scanner;
 mod screen;
+mod sealed;
 mod security;
+mod shell;
 mod supervisor;
 mod wire;

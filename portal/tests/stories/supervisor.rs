@@ -19,7 +19,7 @@ fn played() -> Vec<i16> {
 }
 
 /// A call on 1001 with a blackout and a field, recorded by Jane; its recording.
-fn record(house: &House) -> String {
+pub fn record(house: &House) -> String {
     let mut jane = Hand::of(house, "jdoe");
     let csrf = jane.get("/agent").csrf();
     house.pbx("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");

@@ -115,7 +115,8 @@ pub(crate) fn records(mut args: Args<'_>) -> Made<'_> {
 }
 
 pub(crate) fn show(mut args: Args<'_>) -> Made<'_> {
-    Ok(Command::Show { id: args.need("ID")? })
+    let sealed = args.maybe("sealed").is_some_and(|word| word == "on");
+    Ok(Command::Show { id: args.need("ID")?, sealed })
 }
 
 pub(crate) fn media(mut args: Args<'_>) -> Made<'_> {

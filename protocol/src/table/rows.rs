@@ -41,6 +41,7 @@ const MEDIA: &[Arg] = &[
     key("for", "play|export", Type::Purpose).optional(),
     key("part", "sound|screen", Type::Part).optional(),
 ];
+const SHOW: &[Arg] = &[RECORDING, key("sealed", "on|off", Type::OnOff).optional()];
 const BLACKOUT_ON: &str = "ok blackout=on recording=ID at=POS from=POS channels=3,4 took_us=N";
 const BLACKOUT_OFF: &str = "ok blackout=off recording=ID from=POS to=POS";
 const RECORD: &str = "ok recording=ID reasons=LIST state=on|off from=POS";
@@ -263,9 +264,10 @@ pub const TABLE: &[Entry] = &[
          passed=N failed=N",
         "tests channels, clocks, blackout, keys and disk in ten seconds; disturbs no recording",
     ),
-    entry("show", READERS, &[RECORDING], make::show).right("records.own or records.all").says(
+    entry("show", READERS, SHOW, make::show).right("records.own or records.all").says(
         "row what=record|field|history|fetched|blackout|span|ledger|screen …",
-        "shows one recording; an agent sees no field and no history",
+        "shows one recording; an agent sees no field and no history; sealed=on (supervisor) gives \
+         along what the box cannot open",
     ),
     entry("shutdown", TECHNICIAN, &[], |_| Ok(Command::Shutdown))
         .says("ok", "stops the box in order: rings are released through the mask, recordings end"),

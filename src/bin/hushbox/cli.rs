@@ -346,6 +346,8 @@ pub enum As {
     Webm,
     /// JSON: peaks per side, and the masked, held and lost stretches, to draw
     Shape,
+    /// JSON: numbers and fields, of what `show ID sealed=on` said, in JSON and base64
+    Facts,
 }
 
 /// Decode a media file from stdin to stdout, without a store

@@ -69,8 +69,11 @@ impl Source {
 }
 
 pub fn run(args: &DecodeArgs) -> Result<Outcome, Failure> {
-    let main = Source::of(None, args.force)?;
     let keyring = Keyring::of(args.identity.as_deref())?;
+    if args.kind == As::Facts {
+        return crate::facts::run(&keyring);
+    }
+    let main = Source::of(None, args.force)?;
     let key = keyring.key(&main.scan.header).map_err(|why| main.closed(why))?;
     let mut out = Output::stdout();
     let made = match (args.kind, main.scan.header.codec) {
@@ -164,7 +167,7 @@ impl<'a> Sink<'a> {
                 let frames = scan.ledger.captured();
                 Sink::Shape(Box::new(ShapeWriter::new(&sound, frames, args.peaks)?), out)
             }
-            As::Opus | As::Webm => {
+            As::Opus | As::Webm | As::Facts => {
                 let (id, encoder) =
                     (header.id.to_string(), concat!("hushbox ", env!("CARGO_PKG_VERSION")));
                 let tags = [("ENCODER", encoder), ("TITLE", &*id)];

@@ -4,6 +4,7 @@
 //! failures of the tool: see `Outcome`.
 
 use crate::cable::CableError;
+use crate::facts::FactsError;
 use crate::unseal::{Closed, Keyring};
 use client::{EnrolError, KeyringError, LinkError, OpenError};
 use hushbox::config::ConfigError;
@@ -89,6 +90,8 @@ pub enum Failure {
     #[error("{path} holds no checkpoint")]
     NoWitness { path: PathBuf },
     #[error("stdin: {0}")]
+    Facts(#[from] FactsError),
+    #[error("stdin: {0}")]
     Input(std::io::Error),
     #[error("stdout: {0}")]
     Output(std::io::Error),
@@ -131,7 +134,7 @@ impl Failure {
             Failure::Format { .. } | Failure::Moment { .. } => 64,
             Failure::NotSent { .. } | Failure::Journal { .. } | Failure::Key { .. } => 65,
             Failure::BadBoxKey { .. } | Failure::Media { .. } | Failure::Export { .. } => 65,
-            Failure::NotIntact { .. } | Failure::Witness { .. } => 65,
+            Failure::NotIntact { .. } | Failure::Witness { .. } | Failure::Facts(_) => 65,
             Failure::NoInput | Failure::NoConfig { .. } | Failure::Read { .. } => 66,
             Failure::NoData { .. } | Failure::NoBoxKey { .. } | Failure::NoWitness { .. } => 66,
             Failure::NoSuchRecord { .. } | Failure::Deleted { .. } => 66,

@@ -19,6 +19,7 @@ mod document;
 mod enrol;
 mod export;
 mod export_screen;
+mod facts;
 mod failure;
 mod film;
 mod gauge;

@@ -100,10 +100,15 @@ impl Keyring {
         if header.wrapped.is_empty() {
             return Ok(None);
         }
+        self.open_key(&header.wrapped).map(Some)
+    }
+
+    /// A data key out of its envelope.
+    pub fn open_key(&self, wrapped: &[u8]) -> Result<DataKey, Closed> {
         if self.identities.is_empty() {
             return Err(Closed::NoIdentity);
         }
-        Ok(Some(unwrap(&header.wrapped, &self.identities)?))
+        Ok(unwrap(wrapped, &self.identities)?)
     }
 
     /// The personal facts of a record, or why they stay closed.
