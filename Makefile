@@ -38,9 +38,10 @@ PACKAGES_DESKTOP := xvfb openbox dbus xfce4-panel dunst xdotool imagemagick font
 	adwaita-icon-theme libgl1-mesa-dri libgl1 libegl1 libxkbcommon-x11-0 libx11-xcb1 libxcursor1 \
 	libxi6 libxrandr2 at-spi2-core
 
-# To test screens: a display made of air, and libvpx's own coder, which the capture client needs to
-# run. (What plays the exports, ffmpeg, is above.)
-PACKAGES_SCREEN := xvfb vpx-tools
+# To test screens: a display made of air, one that changes its size and its monitors
+# (tigervnc-standalone-server, x11-xserver-utils), and libvpx's own coder, which the capture client
+# needs to run. (What plays the exports, ffmpeg, is above.)
+PACKAGES_SCREEN := xvfb tigervnc-standalone-server x11-xserver-utils vpx-tools
 
 # To attack the portal: a scanner that is not ours.
 PACKAGES_SCAN := wapiti
