@@ -17,6 +17,7 @@ mod programs;
 mod watching;
 
 use display::station::Station;
+use display::tap::Tap;
 use display::{CARD, Display, Frame, frames};
 use std::path::Path;
 use std::time::Duration;
@@ -31,6 +32,8 @@ const STANDS: Duration = Duration::from_millis(1200);
 struct Scene {
     desktop: Display,
     station: Station,
+    /// What leaves the workstation.
+    tap: Tap,
     jane: Client,
     watcher: Client,
     recording: String,
@@ -46,14 +49,15 @@ impl Scene {
         let site = Site { more, seal: false, codec: "opus", ..Site::sim(&[1]) };
         let story = TheBox::start_new(site);
         let desktop = Display::start_changeable(None, size);
-        let station = Station::start(story.folder.path(), story.port, &desktop.name());
+        let tap = Tap::new(story.port);
+        let station = Station::start(story.folder.path(), tap.port, &desktop.name());
         let watcher = story.client("hello monitor");
         let mut jane = story.client("hello agent user=jane machine=WS-1");
         await_screen(&mut jane, "off");
         let mut pbx = story.client("hello cti user=pbx");
         pbx.ok("call start device=1001 call=c1 agent=jane");
         let (recording, from) = (String::new(), 0);
-        Scene { desktop, station, jane, watcher, recording, from, story }
+        Scene { desktop, station, tap, jane, watcher, recording, from, story }
     }
 
     fn record(&mut self) {
@@ -184,7 +188,14 @@ fn g1_a_display_that_changes_is_shown_as_it_was_and_a_blackout_stays_black() {
     assert!(before.is_black(), "what a player shows at its end");
     assert!(hides_the_card(&seen));
     in_a_browser(&file, (&shown, (dark + light) / 2));
-    assert!(search(&scene.story).iter().all(|piece| hides_the_card(piece)), "it is on the disk");
+    let files: Vec<_> = scene.story.data_files().into_iter().map(|(_, bytes)| bytes).collect();
+    let stored = pieces(&scene.story, &files);
+    assert!(stored.len() >= STAGES.len(), "{} pieces: one for each size", stored.len());
+    assert!(stored.iter().all(|piece| hides_the_card(piece)), "it is on the disk");
+    // The box drops what a mask meets; but it never came so far.
+    let sent = pieces(&scene.story, &[scene.tap.heard()]);
+    assert!(sent.len() > stored.len(), "the black under the blackout is sent, too");
+    assert!(sent.iter().all(|piece| hides_the_card(piece)), "it has left the workstation");
 }
 
 /// Every stage is shown in its own size, and in no other.
@@ -210,10 +221,10 @@ fn hides_the_card(seen: &[Frame]) -> bool {
     seen.iter().all(|frame| places().all(|place| frame.card(place) != Some(CARD)))
 }
 
-/// All video anywhere in the box's folder.
-fn search(story: &TheBox) -> Vec<Vec<Frame>> {
+/// All video that is anywhere in these.
+fn pieces(story: &TheBox, files: &[Vec<u8>]) -> Vec<Vec<Frame>> {
     let mut pieces = Vec::new();
-    for (_, bytes) in story.data_files() {
+    for bytes in files {
         let starts = bytes.windows(4).enumerate();
         for (start, _) in starts.filter(|(_, four)| *four == [0x1a, 0x45, 0xdf, 0xa3]) {
             let piece = story.path("piece.webm");
@@ -222,7 +233,6 @@ fn search(story: &TheBox) -> Vec<Vec<Frame>> {
             std::fs::remove_file(&piece).unwrap();
         }
     }
-    assert!(pieces.len() >= STAGES.len(), "{} pieces: one for each size", pieces.len());
     pieces
 }
 

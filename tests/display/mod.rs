@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "each story uses its part")]
 
 pub mod station;
+pub mod tap;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
