@@ -166,9 +166,12 @@ fn g1_a_display_that_changes_is_shown_as_it_was_and_a_blackout_stays_black() {
     scene.jane.ok("blackout start");
     let dark = scene.ms();
     scene.desktop.card(true);
+    let_pass(STANDS);
     flicker(&scene.desktop);
     scene.desktop.xrandr("--output VNC-0 --mode 1920x1080");
     scene.desktop.place(HIDDEN);
+    // What was off the display is not drawn again by itself.
+    scene.desktop.card(true);
     let_pass(STANDS);
     scene.desktop.card(false);
     let light = scene.ms();
