@@ -80,6 +80,19 @@ fn keys_are_changed_given_back_and_told_where_another_has_them() {
     screen.key(&["super+F9"]);
     await_recording(&mut cti, 0, false);
 
+    // A key is its letter, wherever that lies.
+    let letter = "blackout: Ctrl+Alt+B; recording: Ctrl+Alt+A";
+    assert_eq!(set_keys(&one, "Ctrl+Alt+B", "Ctrl+Alt+A"), letter);
+    let taken = || one.log().matches(letter).count();
+    let before = taken();
+    screen.layout("fr");
+    until("the keys are taken where they lie now", || (taken() > before).then_some(()));
+    screen.key(&["ctrl+alt+a"]);
+    await_recording(&mut cti, 0, true);
+    screen.key(&["ctrl+alt+a"]);
+    await_recording(&mut cti, 0, false);
+    screen.layout("us");
+
     // Who wants no keys gives all back.
     assert_eq!(set_keys(&one, "", ""), "blackout: no key; recording: no key");
     let told = set_keys(&other, "Ctrl+Alt+B", "Super+F9");

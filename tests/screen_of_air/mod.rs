@@ -168,6 +168,11 @@ impl Screen {
         self.output("xdotool", &[&["key"], keys].concat());
     }
 
+    /// Gives the keyboard another layout.
+    pub fn layout(&self, name: &str) {
+        self.output("setxkbmap", &[name]);
+    }
+
     /// Types a text.
     pub fn type_text(&self, text: &str) {
         self.output("xdotool", &["type", "--delay", "20", text]);

@@ -28,6 +28,8 @@ type Table = Arc<Mutex<Vec<(u8, u16, Press)>>>;
 pub struct Hotkeys {
     display: Option<(Arc<RustConnection>, u32)>,
     table: Table,
+    /// Where the keys lie on the keyboard, whether they can be had or not.
+    places: Vec<(u8, u16)>,
     words: String,
 }
 
@@ -48,9 +50,17 @@ impl Hotkeys {
                 log::error!("no thread for keys: {error}");
             }
         }
-        let mut hotkeys = Hotkeys { display, table, words: String::new() };
+        let mut hotkeys = Hotkeys { display, table, places: Vec::new(), words: String::new() };
         hotkeys.take(wanted);
         hotkeys
+    }
+
+    /// Takes the keys where they lie now, if the keyboard is another one.
+    pub fn follow(&mut self, wanted: &settings::Hotkeys) {
+        let Some((display, _)) = &self.display else { return };
+        if places(display, wanted) != self.places {
+            self.take(wanted);
+        }
     }
 
     /// Takes these keys instead.
@@ -61,6 +71,7 @@ impl Hotkeys {
                 .to_owned();
             return;
         };
+        self.places = places(&display, wanted);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         for (code, modifiers, _) in table.drain(..) {
             for locks in LOCKS {
@@ -104,6 +115,14 @@ impl Hotkeys {
     pub fn words(&self) -> &str {
         &self.words
     }
+}
+
+fn places(display: &RustConnection, wanted: &settings::Hotkeys) -> Vec<(u8, u16)> {
+    let place = |text: &String| {
+        let key = Key::parse(text).ok().flatten()?;
+        Some((keycode(display, key.keysym).ok().flatten()?, key.modifiers))
+    };
+    [&wanted.blackout, &wanted.recording].into_iter().filter_map(place).collect()
 }
 
 fn is_in(table: &[(u8, u16, Press)], code: u8, modifiers: u16) -> bool {

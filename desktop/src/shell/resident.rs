@@ -132,7 +132,7 @@ impl Resident {
             Event::Choice(choice) => self.choice(choice),
             Event::Key(press) => self.press(press, None),
             Event::Keyboard => {
-                self.hotkeys.take(&self.core.settings().hotkeys);
+                self.hotkeys.follow(&self.core.settings().hotkeys);
                 self.show();
             }
             Event::Portal(portal) => {
