@@ -1,5 +1,5 @@
-//! The agents' client and the keys it takes in every program: changed while it runs, given back, and
-//! told where another has them. Two agents' clients share one display, as on a machine where a
+//! The agents' client and the keys it takes in every program: changed while it runs, given back,
+//! and told where another has them. Two agents' clients share one display, as on a machine where a
 //! second session was opened inside the first.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]

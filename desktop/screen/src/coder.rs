@@ -3,8 +3,8 @@
 //! Parts of pieces go in, pieces come out in order, as WebM files in memory. A picture that stands
 //! still is coded once. A piece that grows too large for one message is ended early and goes on in
 //! another. Quality is fixed within a piece, and gets worse from piece to piece while more is sent
-//! than the box asked for; what then stands still is coded again until it can be read. (libvpx gives
-//! most pictures less than a key picture has, and each eighth as much again.)
+//! than the box asked for; what then stands still is coded again until it can be read. (libvpx
+//! gives most pictures less than a key picture has, and each eighth as much again.)
 
 use crate::film::Part;
 use crate::picture::Picture;
