@@ -33,14 +33,15 @@ PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-ai
 # To test the agents' client on a screen made of air: an X server in memory with drawing in software
 # (libgl1-mesa-dri, libgl1, libegl1 and what windows load), a window manager, a panel with a tray, a
 # notification service, a message bus, fingers (xdotool), a camera (imagemagick), and what screen
-# readers speak through (at-spi2-core).
+# readers speak through (at-spi2-core); what finds fonts (fontconfig).
 PACKAGES_DESKTOP := xvfb openbox dbus xfce4-panel dunst xdotool imagemagick fonts-dejavu-core \
 	adwaita-icon-theme libgl1-mesa-dri libgl1 libegl1 libxkbcommon-x11-0 libx11-xcb1 libxcursor1 \
-	libxi6 libxrandr2 at-spi2-core
+	libxi6 libxrandr2 at-spi2-core fontconfig
 
-# To test screens: a display made of air, and libvpx's own coder, which the capture client needs to
-# run. (What plays the exports, ffmpeg, is above.)
-PACKAGES_SCREEN := xvfb vpx-tools
+# To test screens: a display made of air, one that changes its size and its monitors
+# (tigervnc-standalone-server, x11-xserver-utils), and libvpx's own coder, which the capture client
+# needs to run. (What plays the exports, ffmpeg, is above.)
+PACKAGES_SCREEN := xvfb tigervnc-standalone-server x11-xserver-utils vpx-tools
 
 # To attack the portal: a scanner that is not ours.
 PACKAGES_SCAN := wapiti

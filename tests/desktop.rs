@@ -155,6 +155,73 @@ fn a6_an_administrator_seeds_the_servers_and_may_lock_them() {
 }
 
 #[test]
+fn a9_of_two_boxes_the_one_that_is_there_is_taken() {
+    let start = || {
+        let mut the_box = a_box();
+        // Its port must stay the same for it to be found again.
+        the_box.site.address = format!("127.0.0.1:{}", the_box.port);
+        the_box.write_config();
+        the_box
+    };
+    let (mut first, mut second) = (start(), start());
+    let servers = format!("servers = [\"{}\", \"{}\"]\n", first.site.address, second.site.address);
+    let mut seat = Seat::new(&format!("{servers}user = \"a1\"\nretry_ms = 100\n"));
+    seat.start();
+    let at = |seat: &Seat, the_box: &TheBox| {
+        let mut cti = the_box.client("hello cti");
+        seat.await_icon("idle");
+        cti.ok("call start device=1001 call=c1");
+        seat.await_icon("call");
+        cti.ok("call stop device=1001 call=c1");
+        seat.await_icon("idle");
+    };
+    at(&seat, &first);
+    first.kill();
+    at(&seat, &second);
+    // The first is back: nobody is moved who has a box.
+    first.start();
+    at(&seat, &second);
+    second.kill();
+    at(&seat, &first);
+    second.start();
+    at(&seat, &first);
+}
+
+#[test]
+fn settings_that_cannot_be_saved_are_told_and_change_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut seat = Seat::new("servers = [\"127.0.0.1:1\"]\nuser = \"a1\"\nretry_ms = 100\n");
+    let path = seat.path("config/hushbox/desktop.toml");
+    seat.start();
+    let strict = |settings: &mut serde_json::Value| settings["mode"] = "strict".into();
+    let before = std::fs::read_to_string(&path).unwrap();
+    let mode = |bits| std::fs::set_permissions(&path, PermissionsExt::from_mode(bits)).unwrap();
+    mode(0o444);
+    let (saved, told) = seat.save(strict);
+    assert!(!saved && told.contains("desktop.toml is read-only, nothing is saved"), "{told}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+    assert_eq!(seat.status_json()["settings"]["mode"], "self-healing");
+    // A link stays one.
+    mode(0o644);
+    let real = seat.path("real.toml");
+    std::fs::rename(&path, &real).unwrap();
+    std::os::unix::fs::symlink(&real, &path).unwrap();
+    assert_eq!(seat.save(strict), (true, "saved".to_owned()));
+    assert!(std::fs::read_to_string(&real).unwrap().contains("mode = \"strict\""));
+    assert!(path.is_symlink());
+    assert_eq!(seat.status_json()["settings"]["mode"], "strict");
+    // What is said of starting at log-in takes nothing back.
+    std::fs::write(seat.path("config/autostart"), "a file where a folder belongs").unwrap();
+    seat.seed("");
+    std::fs::create_dir_all(seat.path("site/autostart")).unwrap();
+    std::fs::write(seat.path("site/autostart/hushbox-desktop.desktop"), "[Desktop Entry]\n")
+        .unwrap();
+    let (saved, told) = seat.save(|settings| settings["mode"] = "self-healing".into());
+    assert!(!saved && told.contains("autostart"), "{told}");
+    assert_eq!(seat.status_json()["settings"]["mode"], "self-healing");
+}
+
+#[test]
 fn a_box_that_goes_and_comes_is_seen_by_the_client_without_a_press() {
     let mut the_box = a_box();
     let mut seat = a_seat(&the_box);

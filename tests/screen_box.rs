@@ -49,6 +49,35 @@ fn e2_audio_on_demand_records_the_screen_too() {
 }
 
 #[test]
+fn a_last_piece_is_taken_however_short_it_is() {
+    let mut desk = Desk::new(&site());
+    desk.call("call start device=1001 call=c1");
+    let id = pair(&desk.say("record start"), "recording");
+    desk.watch(3);
+    desk.sim.run_ms(700);
+    desk.say("record stop");
+    // The client holds it back, as it does all, and meanwhile the others have gone to the disk.
+    desk.sim.run_ms(2300);
+    let said = desk.piece_from(&id, 3000, 700);
+    assert!(told(&said).starts_with("ok"), "{said:?}");
+    desk.sim.run_ms(10_000);
+    assert_eq!(desk.screen_of(&id).stretches(), "3700 stored");
+    // Of a client that is gone nothing is waited for.
+    let id = pair(&desk.say("record start"), "recording");
+    desk.watch(3);
+    let screen = desk.screen;
+    desk.sim.gone(screen);
+    desk.sim.run_ms(4000);
+    desk.say("record stop");
+    desk.sim.run_ms(1000);
+    let seen = desk.screen_of(&id);
+    assert_eq!(
+        (seen.stretches().as_str(), seen.scan.trailer.is_some()),
+        ("3000 stored, 4000 lost", true)
+    );
+}
+
+#[test]
 fn g1_a_blackout_hides_the_screen_from_the_lead_on() {
     let mut found = Vec::new();
     for hides in [true, false] {

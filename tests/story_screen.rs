@@ -16,10 +16,10 @@ mod display;
 mod programs;
 mod watching;
 
+use display::station::Station;
 use display::{CARD, Display, Seen, play};
-use programs::program;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 use the_box::client::Client;
 use the_box::site::Site;
@@ -29,16 +29,6 @@ use the_box::{RATE, TheBox, let_pass, until};
 const FPS: u64 = 10;
 /// How long the counter stands still.
 const COUNT_MS: u64 = 500;
-
-/// The client, ended with the story.
-struct Station(Child);
-
-impl Drop for Station {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
 
 /// Where the sound is now.
 fn position(watcher: &mut Client) -> u64 {
@@ -62,12 +52,7 @@ fn tell(blackout: bool) -> Told {
     );
     let story = TheBox::start_new(Site { more, seal: false, codec: "opus", ..Site::sim(&[1]) });
     let mut desktop = Display::start();
-    let to = format!("127.0.0.1:{}", story.port);
-    let name = desktop.name();
-    let mut command = Command::new(program("screen", "hushbox-screen"));
-    command.current_dir(story.folder.path()).stdin(Stdio::null());
-    command.args(["--to", &to, "--user", "jane", "--machine", "WS-1"]);
-    let station = Station(command.arg("--display").arg(name).spawn().unwrap());
+    let station = Station::start(story.folder.path(), story.port, &desktop.name());
     let mut pbx = story.client("hello cti user=pbx");
     let mut watcher = story.client("hello monitor");
     let mut jane = story.client("hello agent user=jane machine=WS-1");

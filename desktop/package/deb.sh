@@ -44,7 +44,7 @@ Maintainer: Hushbox
 Section: sound
 Priority: optional
 Depends: libc6 (>= 2.36), libgcc-s1
-Recommends: libgl1, libegl1, libxkbcommon-x11-0, libx11-xcb1, libxcursor1, libxi6, libxrandr2,
+Recommends: fontconfig, libgl1, libegl1, libxkbcommon-x11-0, libx11-xcb1, libxcursor1, libxi6, libxrandr2,
  libwayland-client0, libwayland-cursor0, libwayland-egl1, libxkbcommon0, vpx-tools
 Description: Hushbox's client for agents
  An icon in the tray that says whether a call is recorded and whether what is

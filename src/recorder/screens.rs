@@ -242,7 +242,12 @@ impl Recorder {
         let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
         let first = capture.first().map(|(from, _)| from);
         for index in 0..capture.tapes.len() {
-            let heard = |end: Position| capture.has_heard(end.back(limits::SCREEN_JOIN_MS));
+            // A last piece may be short, and comes when its lead is over; of a client that is gone
+            // nothing comes.
+            let heard = |end: Position| {
+                let last = end.back(limits::SCREEN_MARGIN_MS);
+                capture.session.is_none() || capture.has_heard(last)
+            };
             let tape = &capture.tapes[index];
             if tape.opening.is_some() || tape.finished.is_some() {
                 continue;

@@ -5,6 +5,8 @@
 //! missing one fails with what to do. All of them are killed with the value. With `BLESS` set,
 //! pictures go to `docs/pictures`.
 
+#![allow(dead_code, reason = "each story uses its part")]
+
 use crate::the_box::{let_pass, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -164,6 +166,11 @@ impl Screen {
     /// Keys, as xdotool calls them.
     pub fn key(&self, keys: &[&str]) {
         self.output("xdotool", &[&["key"], keys].concat());
+    }
+
+    /// Gives the keyboard another layout.
+    pub fn layout(&self, name: &str) {
+        self.output("setxkbmap", &[name]);
     }
 
     /// Types a text.

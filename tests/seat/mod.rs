@@ -9,6 +9,8 @@
 use crate::programs::program;
 use crate::the_box::{Ended, until};
 use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -102,6 +104,20 @@ impl Seat {
 
     pub fn status_json(&self) -> serde_json::Value {
         serde_json::from_str(&self.run(&["--status", "--json"]).out).unwrap()
+    }
+
+    /// Saves settings as the window does, changed in this way; whether they were, and what is said.
+    pub fn save(&self, change: impl FnOnce(&mut serde_json::Value)) -> (bool, String) {
+        let mut settings = self.status_json()["settings"].clone();
+        change(&mut settings);
+        let ask = serde_json::json!({ "settings": { "settings": settings, "autostart": false } });
+        let mut stream = UnixStream::connect(self.socket()).unwrap();
+        writeln!(stream, "{}", serde_json::json!({ "id": 1, "ask": ask })).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let answer = &told["answer"];
+        (answer["ok"].as_bool().unwrap(), answer["text"].as_str().unwrap().to_owned())
     }
 
     /// Waits until the icon is this one.

@@ -99,8 +99,13 @@ impl Desk {
     }
 
     pub fn piece_of(&mut self, id: &str, length_ms: u64) -> Vec<String> {
+        self.piece_from(id, length_ms, length_ms)
+    }
+
+    /// A piece that begins so long ago.
+    pub fn piece_from(&mut self, id: &str, ago_ms: u64, length_ms: u64) -> Vec<String> {
         self.pieces += 1;
-        let from = Wall(self.sim.now.wall.0 - i64::try_from(length_ms).unwrap());
+        let from = Wall(self.sim.now.wall.0 - i64::try_from(ago_ms).unwrap());
         let line = format!("segment recording={id} start={from} duration_ms={length_ms}");
         let video = video(self.pieces);
         let screen = self.screen;

@@ -3,7 +3,8 @@
 //! Parts of pieces go in, pieces come out in order, as WebM files in memory. A picture that stands
 //! still is coded once. A piece that grows too large for one message is ended early and goes on in
 //! another. Quality is fixed within a piece, and gets worse from piece to piece while more is sent
-//! than the box asked for.
+//! than the box asked for; what then stands still is coded again until it can be read. (libvpx
+//! gives most pictures less than a key picture has, and each eighth as much again.)
 
 use crate::film::Part;
 use crate::picture::Picture;
@@ -19,6 +20,14 @@ const PIECE_BYTES: usize = 400 << 10;
 
 /// Parts that the thread may have before it; more wait in the film, whose room is bounded.
 const UNDER_WAY_MAX: usize = 4;
+
+/// A picture that nothing followed for so long stands still.
+const STILL_MS: i64 = 2000;
+/// It is coded again, so often, from so long after it was seen on, and so long after each other.
+const AGAIN: i64 = 9;
+const AGAIN_FROM_MS: i64 = 1000;
+const AGAIN_MS: i64 = 100;
+const _: () = assert!(AGAIN_FROM_MS + AGAIN * AGAIN_MS < STILL_MS);
 
 /// A piece to be sent.
 pub struct Ready {
@@ -85,10 +94,25 @@ struct Making<R> {
     from: i64,
     kbps: u32,
     first: Arc<Picture>,
+    /// The one before, and when it was seen.
+    last: (i64, Arc<Picture>),
     quality: u32,
     /// None while its only picture is one that is coded already.
     run: Option<R>,
     pictures: usize,
+}
+
+impl<R: Run> Making<R> {
+    /// The picture before stood still until then, and is to be read.
+    fn sharpen(&mut self, until: i64) -> Result<(), CodeError> {
+        let (at, picture) = &self.last;
+        let stood = until.saturating_sub(*at) >= STILL_MS;
+        // A first picture is a key picture.
+        let coarse = i64::from(self.quality) > Thrift::SHARP && self.pictures > 1;
+        let Some(run) = self.run.as_mut().filter(|_| stood && coarse) else { return Ok(()) };
+        let from = at.saturating_sub(self.from).saturating_add(AGAIN_FROM_MS);
+        (0..AGAIN).try_for_each(|n| run.add(from + n * AGAIN_MS, picture))
+    }
 }
 
 /// How well is coded.
@@ -101,7 +125,9 @@ struct Thrift {
 impl Thrift {
     /// Letters are as good as the original.
     const BEST: i64 = 32;
-    /// They can still be read.
+    /// All of them can be read, whatever they stand on.
+    const SHARP: i64 = 40;
+    /// They can still be read where they stood still.
     const WORST: i64 = 52;
     /// What was not used counts for so long; so long after the debt quality is worst.
     const CREDIT_MS: i64 = 300_000;
@@ -178,8 +204,9 @@ impl<C: Coder> Desk<C> {
             // The first picture stands from the piece's beginning on.
             run.iter_mut().try_for_each(|run| run.add(0, picture))?;
             let (recording, first) = (part.recording.clone(), Arc::clone(picture));
-            let (kbps, pictures) = (part.kbps, 1);
-            self.making = Some(Making { recording, from, kbps, first, quality, run, pictures });
+            let (kbps, pictures, last) = (part.kbps, 1, (at, Arc::clone(picture)));
+            let making = Making { recording, from, kbps, first, last, quality, run, pictures };
+            self.making = Some(making);
             return Ok(());
         };
         if making.run.is_none() {
@@ -187,7 +214,9 @@ impl<C: Coder> Desk<C> {
             run.add(0, &making.first)?;
             making.run = Some(run);
         }
+        making.sharpen(at)?;
         making.pictures += 1;
+        making.last = (at, Arc::clone(picture));
         let ms = at.saturating_sub(making.from);
         making.run.iter_mut().try_for_each(|run| run.add(ms, picture))
     }
@@ -201,8 +230,9 @@ impl<C: Coder> Desk<C> {
     }
 
     /// The piece, as far as it lies before `to`.
-    fn file(&mut self, making: Making<C::Run>, to: i64) -> Result<Option<Ready>, CodeError> {
-        let Making { recording, from, kbps, first, quality, run, pictures } = making;
+    fn file(&mut self, mut making: Making<C::Run>, to: i64) -> Result<Option<Ready>, CodeError> {
+        making.sharpen(to)?;
+        let Making { recording, from, kbps, first, quality, run, pictures, .. } = making;
         let duration_ms = to.saturating_sub(from);
         let mut coded = match (run, &self.still) {
             (Some(run), _) => run.end()?,
@@ -330,6 +360,70 @@ mod tests {
         let moved = give(4000, &[(4500, 9)]);
         assert!(has(&moved, 7) && has(&moved, 9));
         assert_eq!(coded(), 3);
+    }
+
+    #[test]
+    fn what_is_coarse_and_stands_still_is_coded_again() {
+        let mut desk = Desk::new(Plain::default());
+        let pictures = [(0, 1), (200, 2), (1200, 3), (9000, 4), (9800, 5)];
+        let count = |ready: &[Ready], shade: u8| {
+            let file = &ready[0].file;
+            file.windows(8).filter(|window| *window == [shade; 8]).count()
+        };
+        let ready = desk.take(part(0, &pictures, Some(10_000)));
+        assert_eq!([1, 2, 3, 4, 5].map(|shade| count(&ready, shade)), [1; 5], "it is good enough");
+        desk.thrift.debt = i64::MAX;
+        let ready = desk.take(part(0, &pictures, Some(10_000)));
+        assert_eq!([1, 2, 3, 4, 5].map(|shade| count(&ready, shade)), [1, 1, 10, 1, 1]);
+        desk.thrift.debt = i64::MAX;
+        let ready = desk.take(part(0, &pictures[..2], Some(2200)));
+        assert_eq!([1, 2].map(|shade| count(&ready, shade)), [1, 10], "until the piece ends, too");
+    }
+
+    /// Fine strokes that nobody has seen before.
+    fn strokes(seed: u32) -> Arc<Picture> {
+        let mut picture = Picture::black(640, 360);
+        let mut state = seed;
+        for (index, luma) in picture.planes[..640 * 360].iter_mut().enumerate() {
+            if index % 2 == 0 {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            }
+            let is_line = index / 640 % 14 < 9;
+            *luma = if is_line && state >> 29 == 0 { 60 } else { 225 };
+        }
+        Arc::new(picture)
+    }
+
+    /// How far the last picture of a file is from what was seen, a point.
+    fn wrong_by(file: Vec<u8>, seen: &Picture) -> usize {
+        let mut player = std::process::Command::new("ffmpeg")
+            .args(["-loglevel", "error", "-i", "-", "-f", "rawvideo", "-"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("ffmpeg is in make setup");
+        let mut stdin = player.stdin.take().expect("a pipe");
+        let feed = std::thread::spawn(move || std::io::Write::write_all(&mut stdin, &file));
+        let shown = player.wait_with_output().expect("it ends").stdout;
+        feed.join().expect("it was fed").expect("all of it");
+        let (last, luma) = (shown.len() - seen.planes.len(), seen.width * seen.height);
+        let both = shown[last..][..luma].iter().zip(&seen.planes);
+        both.map(|(shown, seen)| usize::from(shown.abs_diff(*seen))).sum::<usize>() * 100 / luma
+    }
+
+    #[test]
+    fn what_stands_still_can_be_read_however_little_may_be_sent() {
+        let (before, text) = (strokes(1), strokes(2));
+        let wrong = |to: i64| {
+            let mut desk = Desk::new(crate::vpx::Vp9);
+            desk.thrift.debt = i64::MAX;
+            let mut part = part(0, &[], Some(to));
+            part.pictures = vec![(0, Arc::clone(&before)), (200, Arc::clone(&text))];
+            let ready = desk.take(part);
+            wrong_by(ready[0].file.clone(), &text)
+        };
+        let (moving, still) = (wrong(1000), wrong(3000));
+        assert!(still * 10 < moving * 8, "{still} hundredths of a shade, {moving} before");
     }
 
     #[test]

@@ -94,6 +94,12 @@ impl Film {
         1000 / self.state.fps.clamp(1, 30)
     }
 
+    /// How long what was seen waits before it is coded.
+    #[must_use]
+    pub fn hold_ms(&self) -> i64 {
+        i64::try_from(self.state.hold_ms).unwrap_or(i64::MAX)
+    }
+
     #[must_use]
     pub fn scale(&self) -> usize {
         usize::try_from(self.state.scale.clamp(10, 100)).unwrap_or(100)
@@ -152,6 +158,11 @@ impl Film {
         }
     }
 
+    /// Nothing more will be seen from `now` on.
+    pub fn end(&mut self, now: i64) {
+        self.close(now);
+    }
+
     fn close(&mut self, now: i64) {
         let Some(mut piece) = self.open.take() else { return };
         piece.to = now.max(piece.from);
@@ -181,8 +192,7 @@ impl Film {
 
     /// What no blackout can reach any more, of the oldest piece.
     pub fn due(&mut self, now: i64) -> Option<Part> {
-        let hold = i64::try_from(self.state.hold_ms).unwrap_or(i64::MAX);
-        let safe = now.saturating_sub(hold);
+        let safe = now.saturating_sub(self.hold_ms());
         let closed = !self.closed.is_empty();
         let piece = self.closed.front_mut().or(self.open.as_mut())?;
         let ends = closed && piece.to <= safe;

@@ -9,6 +9,7 @@ mod capture;
 mod clock;
 mod coder;
 mod film;
+mod leave;
 mod picture;
 mod station;
 mod vpx;

@@ -62,8 +62,7 @@ impl Canvas {
     /// The picture of it, `scale` percent of its size.
     #[must_use]
     pub fn picture(&self, scale: usize) -> Picture {
-        let size = |of: usize| (of * scale / 100).max(2) & !1;
-        let mut picture = Picture::black(size(self.width), size(self.height));
+        let mut picture = Picture::black_of((self.width, self.height), scale);
         let (width, height) = (picture.width, picture.height);
         let (luma, colour) = picture.planes.split_at_mut(width * height);
         for row in 0..height {
@@ -110,6 +109,13 @@ pub struct Picture {
 }
 
 impl Picture {
+    /// Black, as large as the picture of a canvas of this size is.
+    #[must_use]
+    pub fn black_of((width, height): (usize, usize), scale: usize) -> Picture {
+        let size = |of: usize| (of * scale / 100).max(2) & !1;
+        Picture::black(size(width), size(height))
+    }
+
     /// Black, of an even size.
     #[must_use]
     pub fn black(width: usize, height: usize) -> Picture {

@@ -2,13 +2,15 @@
 //!
 //! One thread: hears what the box says, looks at the screen when that is wanted, hands pieces to
 //! the coder, and sends what is ready. While a piece is being sent nothing is looked at, so a slow
-//! network costs pictures, then pieces, and nothing else. A lost link forgets everything seen.
+//! network costs pictures, then pieces, and nothing else. A lost link forgets everything seen. When
+//! the display is gone, or the session ends, what was seen is handed in before the program ends.
 
 use crate::Args;
-use crate::capture::{Capture, CaptureError};
+use crate::capture::{Capture, CaptureError, Look};
 use crate::clock::{BoxClock, Patience, Steady, rest};
 use crate::coder::Bench;
 use crate::film::Film;
+use crate::leave::Leave;
 use crate::picture::Picture;
 use crate::vpx::Vp9;
 use crate::x11::X11;
@@ -26,13 +28,16 @@ const DISPLAY: Duration = Duration::from_secs(30);
 /// The clock is measured so often.
 const PING_MS: i64 = 20_000;
 
+/// What was seen is handed in within this and the holdback, or never.
+const HAND_IN_MS: i64 = 10_000;
+
 /// Why the program ends.
 #[derive(Debug, thiserror::Error)]
 pub enum StationError {
     #[error(transparent)]
     Capture(#[from] CaptureError),
-    #[error("no thread to code in: {0}")]
-    Thread(std::io::Error),
+    #[error("no thread to be had: {0}")]
+    Thread(#[from] std::io::Error),
 }
 
 /// Why a link is over.
@@ -44,19 +49,22 @@ enum Over {
     Refused { word: String, text: String },
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    #[error("asked to go")]
+    Asked,
 }
 
-/// Runs until the display is gone.
+/// Runs until the display is gone, or the session ends.
 pub fn run(args: &Args) -> Result<(), StationError> {
+    let leave = Leave::watch()?;
     let mut display = X11::open(args.display.as_deref())?;
     let mut retry = Retry::new(RetryMode::SelfHealing);
-    let patience = Patience::start(DISPLAY, "the display does not answer");
-    let patience = patience.map_err(StationError::Thread)?;
+    let patience = Patience::start(DISPLAY, "the display does not answer")?;
     loop {
-        let bench = Bench::start(Vp9).map_err(StationError::Thread)?;
+        let bench = Bench::start(Vp9)?;
         let film = Film::default();
         let mut station = Station {
             patience: &patience,
+            leave: &leave,
             steady: Steady::start(),
             clock: BoxClock::default(),
             film,
@@ -69,11 +77,13 @@ pub fn run(args: &Args) -> Result<(), StationError> {
         match Connection::open(&args.servers, CONNECT) {
             Ok(mut link) => match station.serve(&mut link, args, &mut display, &mut retry) {
                 Over::Capture(error) => return Err(error.into()),
+                Over::Asked => return Ok(()),
                 over => log::warn!("{}: {over}", link.address()),
             },
             Err(error) => log::warn!("{error}"),
         }
         display.forget();
+        leave.busy(false);
         let pause_ms = match retry.failed(std::process::id()) {
             Next::Retry { in_ms, .. } | Next::Probe { in_ms } => in_ms,
             Next::Standby => 60_000,
@@ -84,6 +94,7 @@ pub fn run(args: &Args) -> Result<(), StationError> {
 
 struct Station<'a> {
     patience: &'a Patience,
+    leave: &'a Leave,
     steady: Steady,
     clock: BoxClock,
     film: Film,
@@ -115,8 +126,13 @@ impl Station<'_> {
         log::info!("connected to {} at {}", link.greeting().name, link.address());
         retry.connected();
         loop {
-            if let Err(over) = self.turn(link, display) {
-                return over;
+            match self.turn(link, display) {
+                Ok(()) => {}
+                Err(over @ (Over::Capture(_) | Over::Asked)) => {
+                    log::info!("{over}; what was seen is handed in");
+                    return self.hand_in(link).err().unwrap_or(over);
+                }
+                Err(over) => return over,
             }
         }
     }
@@ -126,15 +142,26 @@ impl Station<'_> {
         let began = self.now();
         if self.film.wanted() {
             self.look(display)?;
-        } else if self.last.take().is_some() {
-            display.forget();
+        } else {
+            if self.last.take().is_some() {
+                display.forget();
+            }
+            self.ask(|| display.hear())?;
         }
         self.send(link)?;
         let busy = self.film.wanted() || self.bench.under_way > 0 || self.film.waits();
+        self.leave.busy(busy);
+        if self.leave.asked() {
+            return Err(Over::Asked);
+        }
         let pause = if busy { Duration::from_millis(self.film.pause_ms()) } else { IDLE };
         let spent = u64::try_from(self.now().saturating_sub(began)).unwrap_or(0);
-        let mut news = link.next_event(pause.saturating_sub(Duration::from_millis(spent)))?;
-        // Whatever has come is heard before the next look.
+        self.listen(link, pause.saturating_sub(Duration::from_millis(spent)))
+    }
+
+    /// Waits for news; whatever has come is heard before the next look.
+    fn listen(&mut self, link: &mut Connection, pause: Duration) -> Result<(), Over> {
+        let mut news = link.next_event(pause)?;
         while let Some(heard) = news {
             if let News::Capture(state) = heard {
                 self.told(state);
@@ -142,6 +169,30 @@ impl Station<'_> {
             news = link.next_event(Duration::ZERO)?;
         }
         Ok(())
+    }
+
+    /// Nothing more is looked at. What was seen waits for the lead of a blackout as ever, which
+    /// may still take it out, and is sent.
+    fn hand_in(&mut self, link: &mut Connection) -> Result<(), Over> {
+        self.film.end(self.box_now());
+        let until = self.now().saturating_add(HAND_IN_MS).saturating_add(self.film.hold_ms());
+        while self.film.waits() || self.bench.under_way > 0 {
+            if self.now() > until {
+                log::warn!("not all that was seen could be handed in");
+                break;
+            }
+            self.send(link)?;
+            self.listen(link, Duration::from_millis(self.film.pause_ms()))?;
+        }
+        Ok(())
+    }
+
+    /// Asks something of the display, which may never answer.
+    fn ask<T>(&self, what: impl FnOnce() -> T) -> T {
+        self.patience.begin(self.now());
+        let answer = what();
+        self.patience.end();
+        answer
     }
 
     fn told(&mut self, state: CaptureState) {
@@ -184,9 +235,10 @@ impl Station<'_> {
             // What was seen before is not shown afterwards: everything is looked at anew.
             self.last = None;
             display.forget();
+            self.ask(|| display.hear())?;
             if self.film.needs_picture() {
-                let black = Arc::new(display.canvas().picture(self.film.scale()));
-                self.film.see(now, black);
+                let black = Picture::black_of(display.size(), self.film.scale());
+                self.film.see(now, Arc::new(black));
             }
             return Ok(());
         }
@@ -194,12 +246,14 @@ impl Station<'_> {
         if self.skip {
             return Ok(());
         }
-        self.patience.begin(self.now());
-        let changed = display.look();
-        self.patience.end();
-        let changed = changed?;
+        let look = self.ask(|| display.look())?;
+        if look == Look::Unsettled {
+            self.last = None;
+            self.film.end(now);
+            return Ok(());
+        }
         // What was seen was there before it was fetched.
-        if changed || self.last.is_none() {
+        if look == Look::Changed || self.last.is_none() {
             let picture = Arc::new(display.canvas().picture(self.film.scale()));
             self.film.see(now, Arc::clone(&picture));
             self.last = Some(picture);

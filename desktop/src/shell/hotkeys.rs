@@ -16,6 +16,7 @@ use x11rb::errors::ReplyError;
 use x11rb::protocol::Event as XEvent;
 use x11rb::protocol::xproto::{ConnectionExt, GrabMode, ModMask};
 use x11rb::rust_connection::RustConnection;
+use x11rb::wrapper::ConnectionExt as _;
 
 /// Caps Lock, Num Lock, both, none.
 const LOCKS: [u16; 4] = [0, 2, 16, 18];
@@ -27,6 +28,8 @@ type Table = Arc<Mutex<Vec<(u8, u16, Press)>>>;
 pub struct Hotkeys {
     display: Option<(Arc<RustConnection>, u32)>,
     table: Table,
+    /// Where the keys lie on the keyboard, whether they can be had or not.
+    places: Vec<(u8, u16)>,
     words: String,
 }
 
@@ -47,9 +50,17 @@ impl Hotkeys {
                 log::error!("no thread for keys: {error}");
             }
         }
-        let mut hotkeys = Hotkeys { display, table, words: String::new() };
+        let mut hotkeys = Hotkeys { display, table, places: Vec::new(), words: String::new() };
         hotkeys.take(wanted);
         hotkeys
+    }
+
+    /// Takes the keys where they lie now, if the keyboard is another one.
+    pub fn follow(&mut self, wanted: &settings::Hotkeys) {
+        let Some((display, _)) = &self.display else { return };
+        if places(display, wanted) != self.places {
+            self.take(wanted);
+        }
     }
 
     /// Takes these keys instead.
@@ -60,6 +71,7 @@ impl Hotkeys {
                 .to_owned();
             return;
         };
+        self.places = places(&display, wanted);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         for (code, modifiers, _) in table.drain(..) {
             for locks in LOCKS {
@@ -68,7 +80,7 @@ impl Hotkeys {
                 let _ = display.ungrab_key(code, root, mask);
             }
         }
-        let mut words = Vec::new();
+        let mut words: Vec<String> = Vec::new();
         let all = [
             ("blackout", &wanted.blackout, Press::ToggleBlackout),
             ("recording", &wanted.recording, Press::ToggleRecording),
@@ -77,6 +89,10 @@ impl Hotkeys {
             match Key::parse(text) {
                 Ok(None) => words.push(format!("{name}: no key")),
                 Ok(Some(key)) => match grab(&display, root, key) {
+                    // The server gives us what is ours a second time.
+                    Ok(code) if is_in(&table, code, key.modifiers) => {
+                        words.push(format!("{name}: {text} is the other key already"));
+                    }
                     Ok(code) => {
                         table.push((code, key.modifiers, press));
                         words.push(format!("{name}: {text}"));
@@ -85,6 +101,10 @@ impl Hotkeys {
                 },
                 Err(why) => words.push(format!("{name}: {why}")),
             }
+        }
+        // Keys that were given back are free for others when this returns.
+        if let Err(error) = display.sync() {
+            log::warn!("keys may still be taken: {error}");
         }
         self.words = words.join("; ");
         log::info!("keys: {}", self.words);
@@ -97,14 +117,33 @@ impl Hotkeys {
     }
 }
 
+fn places(display: &RustConnection, wanted: &settings::Hotkeys) -> Vec<(u8, u16)> {
+    let place = |text: &String| {
+        let key = Key::parse(text).ok().flatten()?;
+        Some((keycode(display, key.keysym).ok().flatten()?, key.modifiers))
+    };
+    [&wanted.blackout, &wanted.recording].into_iter().filter_map(place).collect()
+}
+
+fn is_in(table: &[(u8, u16, Press)], code: u8, modifiers: u16) -> bool {
+    table.iter().any(|(other, mods, _)| *other == code && *mods == modifiers)
+}
+
+/// Takes a key with all locks, or not at all.
 fn grab(display: &RustConnection, root: u32, key: Key) -> Result<u8, String> {
     let code = keycode(display, key.keysym).map_err(|error| error.to_string())?;
     let code = code.ok_or("this keyboard has no such key")?;
-    for locks in LOCKS {
+    for (had, locks) in LOCKS.into_iter().enumerate() {
         let mask = ModMask::from(key.modifiers | locks);
         let grabbed = display.grab_key(false, root, mask, code, GrabMode::ASYNC, GrabMode::ASYNC);
         let checked = grabbed.map_err(|error| error.to_string())?.check();
-        checked.map_err(|_| "another program has it".to_owned())?;
+        if checked.is_err() {
+            for locks in &LOCKS[..had] {
+                // What cannot be given back goes with the connection.
+                let _ = display.ungrab_key(code, root, ModMask::from(key.modifiers | locks));
+            }
+            return Err("another program has it".to_owned());
+        }
     }
     Ok(code)
 }
@@ -120,6 +159,10 @@ fn keycode(display: &RustConnection, keysym: u32) -> Result<Option<u8>, ReplyErr
 
 fn wait(display: &RustConnection, table: &Table, events: &Sender<Event>) {
     while let Ok(event) = display.wait_for_event() {
+        // Another keyboard, or another layout: the same letters may be other keys.
+        if let XEvent::MappingNotify(_) = event {
+            let _ = events.send(Event::Keyboard);
+        }
         let XEvent::KeyPress(key) = event else { continue };
         let locks: u16 = LOCKS[3];
         let modifiers = u16::from(key.state) & 0xff & !locks;

@@ -34,6 +34,8 @@ pub enum Event {
     Choice(Choice),
     /// A key that works everywhere.
     Key(Press),
+    /// The keyboard's layout is another one.
+    Keyboard,
     /// What the settings portal says now.
     Portal(Portal),
     /// What the X server's settings say now.

@@ -1,7 +1,8 @@
 //! Where the files are, as the XDG base directory specification says.
 //!
 //! The administrator's `hushbox/desktop.toml` is the first of that name in `XDG_CONFIG_DIRS`; the
-//! agent's own lies in `XDG_CONFIG_HOME`. Files are replaced whole or not at all.
+//! agent's own lies in `XDG_CONFIG_HOME`. Files are replaced whole or not at all; one that somebody
+//! made read-only stays, and where a link leads the file behind it is replaced.
 //!
 //! Nothing here knows what is in a file but for settings and the autostart entry.
 
@@ -22,6 +23,8 @@ pub enum PathError {
     NoFolder(&'static str),
     #[error("{path}: {error}")]
     Io { path: PathBuf, error: std::io::Error },
+    #[error("{} is read-only, nothing is saved; ask whoever made it so", path.display())]
+    ReadOnly { path: PathBuf },
     #[error("{path}: {error}")]
     Settings { path: PathBuf, error: SettingsError },
 }
@@ -104,6 +107,10 @@ pub fn write_own(file: &File) -> Result<(), PathError> {
 
 fn replace(path: &Path, text: &str) -> Result<(), PathError> {
     let wrong = |error| PathError::Io { path: path.to_owned(), error };
+    let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if std::fs::metadata(path).is_ok_and(|there| there.permissions().readonly()) {
+        return Err(PathError::ReadOnly { path: path.clone() });
+    }
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(wrong)?;
     }

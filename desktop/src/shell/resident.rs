@@ -131,6 +131,10 @@ impl Resident {
             Event::Link(epoch, event) => self.handle(Input::Link(epoch, event)),
             Event::Choice(choice) => self.choice(choice),
             Event::Key(press) => self.press(press, None),
+            Event::Keyboard => {
+                self.hotkeys.follow(&self.core.settings().hotkeys);
+                self.show();
+            }
             Event::Portal(portal) => {
                 self.desktop.portal = portal;
                 self.dress();
@@ -332,13 +336,14 @@ impl Resident {
     fn take_settings(&mut self, wanted: &Settings, on: bool) -> Result<String, paths::PathError> {
         let file = wanted.own(&paths::read_own()?);
         paths::write_own(&file)?;
-        paths::set_autostart(on)?;
+        // What is written holds, whatever becomes of the rest.
+        let autostart = paths::set_autostart(on);
         let settings = paths::read_settings()?;
         self.hotkeys.take(&settings.hotkeys);
         self.handle(Input::Settings(settings));
         self.told = None;
         self.show();
-        Ok("saved".to_owned())
+        autostart.map(|()| "saved".to_owned())
     }
 
     fn open(&mut self, window: Window) {

@@ -9,6 +9,7 @@
 
 mod about;
 mod bar;
+mod letters;
 mod settings;
 mod status;
 mod update;
@@ -19,6 +20,7 @@ use crate::shell::clock;
 use crate::shell::instance::{InstanceError, Visit};
 use crate::wire::{Ask, Snapshot, Tell};
 use eframe::egui::{self, Color32, IconData, RichText, Theme, ViewportBuilder, ViewportCommand};
+use letters::Letters;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -102,7 +104,7 @@ pub fn show(name: &str) -> Result<(), WindowError> {
         let (came_ms, answers) = (clock::now_ms(), Vec::new());
         let desk = Desk { visit: sender, snapshot: first, came_ms, answers };
         dress(&context.egui_ctx, &desk.snapshot);
-        Ok(Box::new(Shown { desk, page, heard }))
+        Ok(Box::new(Shown { desk, page, heard, letters: Letters::default() }))
     });
     let app = format!("hushbox-{}", window.word());
     eframe::run_native(&app, native, creator)
@@ -180,6 +182,7 @@ struct Shown {
     desk: Desk,
     page: Box<dyn Page>,
     heard: Receiver<Tell>,
+    letters: Letters,
 }
 
 impl eframe::App for Shown {
@@ -200,6 +203,7 @@ impl eframe::App for Shown {
                 Tell::Present => ui.ctx().send_viewport_cmd(ViewportCommand::Focus),
             }
         }
+        self.find_letters(ui.ctx());
         let mut stays = true;
         let frame = egui::Frame::central_panel(ui.style()).inner_margin(self.page.margin());
         egui::CentralPanel::default_margins().frame(frame).show(ui, |ui| {
@@ -211,6 +215,27 @@ impl eframe::App for Shown {
         }
         if self.desk.snapshot.blackout {
             ui.ctx().request_repaint_after(Duration::from_secs(1));
+        }
+    }
+}
+
+impl Shown {
+    /// Looks for fonts for what is shown, and for what is being typed.
+    fn find_letters(&mut self, context: &egui::Context) {
+        let typed = context.input(|input| {
+            let text = |event: &egui::Event| match event {
+                egui::Event::Text(text) | egui::Event::Paste(text) => Some(text.clone()),
+                egui::Event::Ime(egui::ImeEvent::Commit(text)) => Some(text.clone()),
+                _ => None,
+            };
+            input.events.iter().filter_map(text).collect::<String>()
+        });
+        let snapshot = &self.desk.snapshot;
+        let labels = snapshot.fields.iter().map(|(_, label)| label.as_str());
+        let words = snapshot.status.iter().map(|(_, words)| words.as_str());
+        let shown = labels.chain(words).chain([snapshot.headline.as_str(), typed.as_str()]);
+        if self.letters.cover(context, shown) {
+            context.request_repaint();
         }
     }
 }

@@ -51,11 +51,14 @@ pub fn write<W: Write + Seek>(film: &Film<'_>, out: W) -> Result<(), Failure> {
     let audio = sound.map(|reel| packets(film, reel)).transpose()?;
     let own = film.key.map(DataKey::of_screen);
     let key = if sound.is_some() { own.as_ref() } else { film.key };
-    let mut first = None;
+    let (mut first, mut black) = (None, None);
     if let Some(reel) = &film.screen {
         each(reel, key, &mut |_, _, piece| {
-            let pictures = piece.and_then(|piece| webm::read(piece.video).ok());
-            first = first.take().or(pictures.map(|pictures| pictures.screen));
+            if let (None, Some(piece)) = (&first, piece)
+                && let Ok(pictures) = webm::read(piece.video)
+            {
+                (first, black) = (Some(pictures.screen), pictures.black);
+            }
             Ok(())
         })?;
     }
@@ -65,7 +68,8 @@ pub fn write<W: Write + Seek>(film: &Film<'_>, out: W) -> Result<(), Failure> {
         let header = &sound.unwrap_or(reel).scan.header;
         let alone = sound.is_none();
         let clock = Clock { alone, from: header.from, rate: header.rate, anchor: None };
-        let mut show = Show { writer: &mut writer, clock, black: None, last_ms: 0, dark: false };
+        // Whoever converts the file takes its size from the first picture, which is black.
+        let mut show = Show { writer: &mut writer, clock, black, last_ms: 0, dark: false };
         show.black_from(0).map_err(export)?;
         each(reel, key, &mut |at, run, piece| show.run(at, run, piece))?;
         show.end(reel.scan.to).map_err(export)?;
