@@ -11,7 +11,7 @@ mod the_box;
 
 use seat::Seat;
 use the_box::site::Site;
-use the_box::{TheBox, await_ended};
+use the_box::{RATE, TheBox, await_ended, await_position, position_of};
 
 fn a_box() -> TheBox {
     TheBox::start_new(Site::sim(&[1]))
@@ -44,6 +44,9 @@ fn a1_a3_a4_a7_a11_f2_g1_the_client_does_in_the_box_what_it_is_asked_for() {
     seat.await_icon("recording");
     let calls = cti.ask("calls");
     assert!(calls.rows[0].is("recording", &recording), "another client sees it: {calls:?}");
+    // Past its beginning, or there would be nothing in it to be masked.
+    let begun = position_of(&mut watcher, 1);
+    await_position(&mut watcher, 1, begun + RATE / 2);
     let receipt = seat.command("blackout start");
     assert!(receipt.out.contains(" from=") && receipt.out.contains("channels=1"), "{receipt:?}");
     seat.await_icon("blackout");

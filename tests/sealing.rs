@@ -217,8 +217,15 @@ fn f2_h5_what_a_box_cannot_open_it_hands_out_sealed_to_supervisors_and_the_journ
         assert_eq!((word.as_str(), refused.rows.len()), ("denied", 0), "{line}");
     }
     assert!(boss.ask("show none sealed=on").unwrap().outcome.is_err());
-    let again = boss.ask(&format!("show {id}")).unwrap();
+    // Who has it has it: that is noted once, and shown on the box.
+    let again = boss.ask(&format!("show {id} sealed=on")).unwrap();
+    assert!(again.rows.iter().any(|row| row.get("what") == Some("key")), "{:?}", again.rows);
     assert_eq!(again.rows.iter().filter(|row| row.get("what") == Some("fetched")).count(), 1);
+    let told: serde_json::Value =
+        serde_json::from_str(&live.tool(&["show", &id, "--json"]).out).unwrap();
+    let [fetch] = &told["fetched"].as_array().unwrap()[..] else { panic!("{told}") };
+    assert_eq!((fetch["by"].as_str(), fetch["for"].as_str()), (Some("boss"), Some("facts")));
+    assert!(live.tool(&["show", &id]).out.contains("by boss for facts"));
     live.stop();
     live.verify_clean(&[]);
     // With the identity on the box there is nothing sealed to hand out.

@@ -1,8 +1,9 @@
 //! Numbers and fields that the box has no key to: from its rows to what the tool opens, and back.
 //!
 //! Rows are changed in place, so that whoever shows them need not know whether the box opened them
-//! or the portal did. All that may be opened is wiped when it goes. Nothing here runs the tool or
-//! asks the box.
+//! or the portal did. Rows and what the tool told are wiped when they go; the buffers of the line
+//! to the box, which may have opened them itself, are not. Nothing here runs the tool or asks the
+//! box.
 
 use data_encoding::BASE64;
 use protocol::client::Pairs;

@@ -241,7 +241,9 @@ impl Recorder {
             Key::Sealed(wrapped) => (None, wrapped),
             Key::Open(key) => (Some(key), Vec::new()),
         };
-        let (Some(record), Some(who)) = (self.index.record(id), self.who(session)) else {
+        // It may have been deleted while its key was read.
+        let record = self.index.record(id).filter(|record| record.deleted.is_none());
+        let (Some(record), Some(who)) = (record, self.who(session)) else {
             reply::err(out, &Code::NoSuchRecord.into()).end();
             return true;
         };

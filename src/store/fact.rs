@@ -380,7 +380,8 @@ pub enum Fact {
         by: String,
     },
     /// Somebody was given a recording's media file. `why`: `play`, `export`, and of
-    /// its screen `play-screen`, `export-screen`.
+    /// its screen `play-screen`, `export-screen`; or, once, what is sealed of its numbers and
+    /// fields: `facts`.
     Fetched {
         id: RecordingId,
         by: String,

@@ -1,4 +1,4 @@
-//! What a technician does with a serial cable alone: the first settings, and a start of the machine.
+//! What a technician does with a serial cable alone: first settings, and a start of the machine.
 //!
 //! The configuration is the shipped one, with its telephone made of air.
 

@@ -1,7 +1,8 @@
 //! Records: searching, and one with all that is known of it.
 //!
-//! The box decides which records somebody sees. A record's page tells without opening it; only who
-//! presses *Listen* opens it, because the box journals that. Fields are searched by asking the box
+//! The box decides which records somebody sees. A record's page tells what the box can open; where
+//! it cannot and an identity is at hand, numbers and fields are opened here. Only who presses
+//! *Listen* opens the sound. The box journals both. Fields are searched by asking the box
 //! for each record that fits the rest; what is sealed to the box itself is counted, and said. Where
 //! a page ends the next one goes on. Nothing here holds sound: see `sound`.
 
@@ -255,7 +256,7 @@ fn steps(told: &Told, rows: &[Pairs]) -> Vec<Step> {
                     Some("export") => "Exported",
                     Some("play-screen") => "Screen watched",
                     Some("export-screen") => "Screen exported",
-                    Some("facts") => "Numbers and fields read",
+                    Some("facts") => "Given numbers and fields, sealed",
                     _ => "Fetched",
                 };
                 steps.push(Step { at: moment(&get(row, "time")), by, what: what.to_owned() });
@@ -280,6 +281,10 @@ fn steps(told: &Told, rows: &[Pairs]) -> Vec<Step> {
         steps.push(Step { at, by: String::new(), what: format!("Recording ended ({ended})") });
     }
     steps.sort_by(|a, b| a.at.cmp(&b.at));
+    if let Some(more) = rows.iter().find(|row| row.get("what") == Some("more")) {
+        let what = format!("{} more, which `hushbox show` on the box tells", get(more, "rows"));
+        steps.push(Step { at: String::new(), by: String::new(), what });
+    }
     steps
 }
 

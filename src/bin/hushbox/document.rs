@@ -11,7 +11,7 @@ use data_encoding::HEXLOWER;
 use hushbox::config::Direction;
 use hushbox::span::{Fate, Ledger, Loss};
 use hushbox::store::fact::{FactSpan, Reason, Reasons};
-use hushbox::store::index::{BlackoutSpan, Record};
+use hushbox::store::index::{BlackoutSpan, Fetch, Record};
 use hushbox::store::media::Scan;
 use hushbox::time::{Position, ms_of_frames};
 use serde::Serialize;
@@ -54,7 +54,18 @@ pub struct Document {
     pub media: Media,
     /// What of its call's screen is beside it.
     pub screen: Option<Screen>,
+    /// Who was given its files, or what is sealed of it, over the line protocol.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fetched: Vec<Fetched>,
     pub deleted: Option<Deleted>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Fetched {
+    pub at: String,
+    pub by: String,
+    /// `play`, `export`, `play-screen`, `export-screen`, `facts`.
+    pub r#for: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -215,6 +226,7 @@ impl Document {
                 digest: ended.map(|ended| HEXLOWER.encode(&ended.digest)),
             },
             screen: screen(record),
+            fetched: record.fetched.iter().map(fetched).collect(),
             deleted: record.deleted.as_ref().map(|deletion| Deleted {
                 at: deletion.at.to_string(),
                 why: deletion.why.clone(),
@@ -273,6 +285,10 @@ fn fields(store: &StoreDir, open: &Personal) -> BTreeMap<u8, Field> {
     let label = |field: u8| labels.get(usize::from(field.saturating_sub(1))).cloned().flatten();
     let all = open.fields.iter();
     all.map(|(n, value)| (*n, Field { label: label(*n), value: value.clone() })).collect()
+}
+
+fn fetched(fetch: &Fetch) -> Fetched {
+    Fetched { at: fetch.at.to_string(), by: fetch.by.clone(), r#for: fetch.why.clone() }
 }
 
 fn history(record: &Record, open: Option<&Personal>) -> Vec<Change> {

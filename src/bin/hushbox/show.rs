@@ -36,6 +36,10 @@ fn text(document: &Document) -> String {
     let mut page = Page(String::new());
     facts(&mut page, document);
     personal(&mut page, document);
+    page.title("fetched", document.fetched.is_empty());
+    for fetch in &document.fetched {
+        page.item(&format!("{} by {} for {}", fetch.at, fetch.by, fetch.r#for));
+    }
     page.title("blackouts", document.blackouts.is_empty());
     document.blackouts.iter().for_each(|blackout| page.item(&blackout_line(blackout)));
     page.title("not stored", document.spans.is_empty());

@@ -90,7 +90,7 @@ pub struct FieldChange {
 pub struct Fetch {
     pub at: Wall,
     pub by: String,
-    /// What for: `play`, `export`, `play-screen`, `export-screen`.
+    /// What for: `play`, `export`, `play-screen`, `export-screen`, `facts`.
     pub why: String,
 }
 
