@@ -25,6 +25,8 @@ fn site() -> Site {
 }
 
 const DAY_MS: u64 = 86_400_000;
+/// Answers that nobody reads.
+const ASKED: usize = 200;
 const CHIEF: &str = "supervisor user=chief";
 
 /// A box with an agent, a call feed and a supervisor.
@@ -349,4 +351,23 @@ fn h4_below_the_reserve_deletion_hurries_before_anything_is_refused() {
     story.sim.run_ms(6000);
     story.log_in();
     assert!(last(&story.sim.say(story.agent, "record start")).starts_with("ok "));
+}
+
+#[test]
+fn h6_a_record_that_is_deleted_while_somebody_waits_to_see_it_is_gone() {
+    let mut story = Story::new(&site());
+    let id = story.record("5551234", "Mr. Miller");
+    let lead = story.sim.hello("supervisor user=lead");
+    // More answers than there is room for: one of them waits half-way.
+    story.sim.reads(lead, false);
+    for _ in 0..ASKED {
+        story.sim.send(lead, format!("show {id}\n").as_bytes());
+    }
+    story.delete(&id);
+    story.sim.reads(lead, true);
+    let said = story.sim.news(lead);
+    let shown: Vec<_> = said.iter().filter(|line| line.starts_with("row what=record ")).collect();
+    let gone = said.iter().filter(|line| line.starts_with("err no-such-record ")).count();
+    assert!(gone > 0 && shown.len() + gone == ASKED, "{} shown, {gone} gone", shown.len());
+    assert!(shown.iter().all(|line| line.contains(" ani=5551234 ")), "{:?}", shown.last());
 }
