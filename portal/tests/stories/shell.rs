@@ -3,6 +3,7 @@
 use super::house::{House, PASSWORD, Plan};
 use super::wire::Hand;
 use nix::pty::openpty;
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
@@ -51,4 +52,41 @@ fn c3_a_password_that_is_typed_at_a_terminal_is_asked_for_twice_and_never_shown(
     let (well, said, shown) = types(&house, &["passwd", "boss"], [other, other]);
     assert!(well && !shown.contains("horse"), "{said} {shown}");
     assert_eq!(Hand::new(&house).log_in("boss", other).status, 303);
+}
+
+#[test]
+fn c3_ctrl_c_at_the_password_gives_the_echo_back_and_ends() {
+    let house = House::new(&Plan::default());
+    let pty = openpty(None, None).unwrap();
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_hushbox-portal")]);
+    command.arg("--config").arg(house.path("portal.toml")).args(["user", "passwd", "boss"]);
+    let keyboard = pty.slave.try_clone().unwrap();
+    command.stdin(Stdio::from(keyboard)).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut screen, mut said) = (File::from(pty.master), child.stderr.take().unwrap());
+    let echoes = || tcgetattr(&pty.slave).unwrap().local_flags.contains(LocalFlags::ECHO);
+    assert!(echoes());
+    hear(&mut said, ": ");
+    assert!(!echoes());
+    screen.write_all(b"half a pass\x03").unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert!(echoes(), "the shell that comes back shows what is typed");
+    assert_eq!(Hand::of(&house, "boss").get("/records").status, 200, "{PASSWORD} is still good");
+}
+
+#[test]
+fn c3_of_a_stranger_no_password_is_asked() {
+    let house = House::new(&Plan::default());
+    let said = refused(&house, &["user", "passwd", "nobodyx"]);
+    assert!(said.contains("there is no account nobodyx") && !said.contains("Password"), "{said}");
+}
+
+/// What a command says that cannot be done; nothing is typed.
+fn refused(house: &House, words: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
+    command.arg("--config").arg(house.path("portal.toml")).args(words).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
 }
