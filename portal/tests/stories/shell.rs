@@ -90,3 +90,34 @@ fn refused(house: &House, words: &[&str]) -> String {
     assert!(!output.status.success());
     String::from_utf8(output.stderr).unwrap()
 }
+
+/// What `--check-config` ends with and says of a `[unseal]`.
+fn checked(unseal: &str) -> (Option<i32>, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("portal.toml");
+    let text = "[portal]\naddress = \"127.0.0.1:0\"\nurl = \"https://p:8443\"\n\
+        data = \"data\"\nbox = \"no.sock\"\n[unseal]\n";
+    std::fs::write(&path, format!("{text}{unseal}")).unwrap();
+    std::fs::write(folder.path().join("plain.txt"), "").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
+    let output = command.arg("--check-config").arg("--config").arg(&path).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_told_before_it_is_used() {
+    let (code, out, said) = checked("tool = \"/bin/true\"\nidentity = \"plain.txt\"\n");
+    assert_eq!((code, out.as_str()), (Some(0), "ok: https://p:8443, 1 warning\n"), "{said}");
+    assert!(said.contains("warning: portal.box: ") && said.contains("no.sock"), "{said}");
+    for (unseal, key) in [
+        ("tool = \"/no/such/tool\"\n", "unseal.tool: "),
+        ("tool = \"plain.txt\"\n", "unseal.tool: "),
+        ("tool = \"/bin\"\n", "unseal.tool: "),
+        ("tool = \"/bin/true\"\nidentity = \"gone.txt\"\n", "unseal.identity: "),
+    ] {
+        let (code, out, said) = checked(unseal);
+        assert_eq!((code, out.as_str()), (Some(78), ""), "{unseal}: {said}");
+        assert!(said.contains(key), "{unseal}: {said}");
+    }
+}
