@@ -4,7 +4,7 @@
 //! A laptop is docked and taken away: the display grows, shrinks, gets a second monitor and loses
 //! it, a blackout lasts meanwhile, and the export shows every size as it was. Then a display ends
 //! and starts anew while it is recorded, and a session ends in order: what was seen before is
-//! there, what was not is told.
+//! there, what was not is told. And the box goes as a session ends, which holds nobody up.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, reason = "a display and its clock are real")]
@@ -305,4 +305,19 @@ fn a_display_that_ends_leaves_what_was_seen_and_is_recorded_again_when_it_is_bac
     assert!(at(left + 2000).is_black(), "and nothing after the session");
     let lost = manifest.number("/screen/ledger/lost");
     assert!(lost + 500 >= back - gone, "{lost} ms are told as lost of {gone} to {back}");
+}
+
+#[test]
+fn a_session_that_ends_as_the_box_goes_does_not_wait_for_it() {
+    let mut scene = Scene::new("1280x720");
+    scene.record();
+    scene.desktop.count(1);
+    let_pass(STANDS);
+    scene.station.ask_to_go();
+    until("it hands in", || scene.station.log().contains("handed in").then_some(()));
+    scene.story.kill();
+    assert_eq!(until("the client goes", || scene.station.ended()), Some(0));
+    // The link, and what is lost with it; whoever tries again has more to warn of.
+    let log = scene.station.log();
+    assert!(log.matches("WARN  [hushbox_screen::station]").count() <= 2, "{log}");
 }

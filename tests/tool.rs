@@ -197,6 +197,9 @@ fn without_a_box_it_says_what_to_do() {
         assert!(said.status == 69 && said.err.contains("hushboxd"), "{}", said.err);
         assert!(said.err.contains(&nobody), "{}", said.err);
     }
+    let stranger = tool_with(&["send", "--to", "tls:box.invalid", "ping"], "");
+    assert!(stranger.status == 69 && stranger.err.contains("not enrolled"), "{}", stranger.err);
+    assert!(!stranger.err.contains("hushboxd"), "{}", stranger.err);
     for words in [vec!["console", "--to", "/dev/ttyNONE"], vec!["console", "/dev/ttyNONE"]] {
         let tty = tool_with(&words, "");
         assert!(tty.status == 69 && tty.err.contains("serial port /dev/ttyNONE"), "{}", tty.err);

@@ -129,6 +129,10 @@ pub enum ConfigError {
     Read { path: PathBuf, error: std::io::Error },
     #[error("{path}: {error}")]
     Toml { path: PathBuf, error: Box<toml::de::Error> },
+    #[error("{key}: {path}: {error}")]
+    File { key: &'static str, path: PathBuf, error: std::io::Error },
+    #[error("unseal.tool: {path} is not a program that can be run; name the program hushbox")]
+    NotTool { path: PathBuf },
     #[error("{path}: {}", .faults.join("\n"))]
     Faults { path: PathBuf, faults: Vec<String> },
 }
@@ -206,6 +210,29 @@ impl Config {
         ];
         let broken = rules.into_iter().filter(|(broken, ..)| *broken);
         broken.map(|(_, key, allowed)| format!("{key}: {allowed}")).collect()
+    }
+
+    /// Looks at the files that it names: what cannot work is an error, what may come to be so, as
+    /// the box that does not run yet, is a warning.
+    pub fn check(&self) -> Result<Vec<String>, ConfigError> {
+        let tool = &self.unseal.tool;
+        let of = |key, path: &Path| {
+            let path = path.to_owned();
+            move |error| ConfigError::File { key, path, error }
+        };
+        let found = std::fs::metadata(tool).map_err(of("unseal.tool", tool))?;
+        let runs = nix::unistd::access(tool, nix::unistd::AccessFlags::X_OK).is_ok();
+        if !found.is_file() || !runs {
+            return Err(ConfigError::NotTool { path: tool.clone() });
+        }
+        if let Some(identity) = &self.unseal.identity {
+            std::fs::File::open(identity).map_err(of("unseal.identity", identity))?;
+        }
+        let socket = &self.portal.r#box;
+        Ok(match std::fs::metadata(socket) {
+            Ok(_) => Vec::new(),
+            Err(error) => vec![format!("portal.box: {}: {error}", socket.display())],
+        })
     }
 
     /// Host and port as browsers send them.

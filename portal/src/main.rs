@@ -43,6 +43,22 @@ fn usual() -> PathBuf {
     own.filter(|own| own.exists()).unwrap_or_else(|| Path::new("/etc/hushbox/portal.toml").into())
 }
 
+/// Says whether it can work.
+fn check(config: &Config) -> ExitCode {
+    match config.check() {
+        Ok(warnings) => {
+            warnings.iter().for_each(|warning| eprintln!("hushbox-portal: warning: {warning}"));
+            let (count, plural) = (warnings.len(), if warnings.len() == 1 { "" } else { "s" });
+            println!("ok: {}, {count} warning{plural}", config.portal.url);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("hushbox-portal: {error}");
+            ExitCode::from(BAD_CONFIG)
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let level = log::LevelFilter::Info;
@@ -55,8 +71,10 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_CONFIG);
         }
     };
+    if cli.check_config {
+        return check(&config);
+    }
     let done = match cli.word {
-        _ if cli.check_config => Ok(()),
         Some(Word::User(word)) => users::run(&config, &word).map_err(|error| error.to_string()),
         None => portal::serve::run(config).map_err(|error| error.to_string()),
     };

@@ -10,9 +10,17 @@ use crate::db::{Db, DbError};
 use crate::password::{self, PasswordError};
 use crate::{clock, events};
 use clap::Subcommand;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::SignalFd;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use std::io::{BufRead, IsTerminal, Write};
+use std::os::fd::AsFd;
 use zeroize::Zeroizing;
+
+/// A line at a terminal is at most so long.
+const LINE_BYTES: usize = 4096;
 
 /// What to do with an account.
 #[derive(Debug, Subcommand)]
@@ -50,6 +58,10 @@ pub enum UserError {
     Password(#[from] PasswordError),
     #[error("the two are not the same; nothing was changed")]
     Differ,
+    #[error("what was typed is not UTF-8; nothing was changed")]
+    NotText,
+    #[error("asked to end; nothing was changed")]
+    Asked,
     #[error("stdin or stdout: {0}")]
     Io(#[from] std::io::Error),
     #[error("there is an account {0} already")]
@@ -74,24 +86,66 @@ pub fn is_email(email: &str) -> bool {
     email.is_empty() || email.len() <= 254 && email.parse::<lettre::Address>().is_ok()
 }
 
-/// A terminal that shows nothing of what is typed, until this goes.
-struct Hidden(Termios);
+/// A terminal that shows nothing of what is typed, until this goes. Signals that would end us wait
+/// meanwhile, so that nobody is left with a terminal that does not echo.
+struct Hidden {
+    before: Termios,
+    mask: SigSet,
+    signals: SignalFd,
+}
 
 impl Hidden {
     fn begin() -> Result<Hidden, std::io::Error> {
         let stdin = std::io::stdin();
         let before = tcgetattr(&stdin)?;
-        let mut changed = before.clone();
+        let mask = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+        let signals = SignalFd::new(&mask)?;
+        mask.thread_block()?;
+        let hidden = Hidden { before: before.clone(), mask, signals };
+        let mut changed = before;
         changed.local_flags.remove(LocalFlags::ECHO);
         changed.local_flags.insert(LocalFlags::ECHONL);
         tcsetattr(&stdin, SetArg::TCSAFLUSH, &changed)?;
-        Ok(Hidden(before))
+        Ok(hidden)
+    }
+
+    /// Asks, and reads a line without its end.
+    fn line(&self, question: &str) -> Result<Zeroizing<String>, UserError> {
+        eprint!("{question}");
+        let mut line = Zeroizing::new(Vec::with_capacity(2 * LINE_BYTES));
+        while !line.ends_with(b"\n") && line.len() < LINE_BYTES {
+            self.wait()?;
+            let mut bytes = Zeroizing::new([0; LINE_BYTES]);
+            match nix::unistd::read(std::io::stdin(), &mut *bytes) {
+                Ok(0) => break,
+                Ok(count) => line.extend_from_slice(&bytes[..count]),
+                Err(Errno::EINTR | Errno::EAGAIN) => {}
+                Err(error) => return Err(UserError::Io(error.into())),
+            }
+        }
+        let text = str::from_utf8(&line).map_err(|_| UserError::NotText)?;
+        Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+    }
+
+    /// Until something was typed.
+    fn wait(&self) -> Result<(), UserError> {
+        let stdin = std::io::stdin();
+        let wanted = [stdin.as_fd(), self.signals.as_fd()];
+        let mut wanted = wanted.map(|from| PollFd::new(from, PollFlags::POLLIN));
+        match poll(&mut wanted, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(UserError::Io(error.into())),
+        }
+        let asked = wanted[1].revents().is_some_and(|events| !events.is_empty());
+        if asked { Err(UserError::Asked) } else { Ok(()) }
     }
 }
 
 impl Drop for Hidden {
     fn drop(&mut self) {
-        let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, &self.0);
+        // There is nobody left to tell if it fails. A signal that waits gets us now.
+        let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, &self.before);
+        let _ = self.mask.thread_unblock();
     }
 }
 
@@ -110,12 +164,11 @@ fn secret(name: &str) -> Result<String, UserError> {
         password::judge(&password, name)?;
         return Ok(password::hash(&password)?);
     }
-    let _hidden = Hidden::begin()?;
-    eprint!("Password of {name}: ");
-    let password = line()?;
+    let hidden = Hidden::begin()?;
+    let password = hidden.line(&format!("Password of {name}: "))?;
     password::judge(&password, name)?;
-    eprint!("The same again: ");
-    if password == line()? { Ok(password::hash(&password)?) } else { Err(UserError::Differ) }
+    let again = hidden.line("The same again: ")?;
+    if password == again { Ok(password::hash(&password)?) } else { Err(UserError::Differ) }
 }
 
 /// Does it.
@@ -125,6 +178,8 @@ pub fn run(config: &Config, word: &UserWord) -> Result<(), UserError> {
         UserWord::List => return list(&db),
         UserWord::Add { name, email } => add(&db, name, email)?,
         UserWord::Passwd { name } => {
+            // Nobody types a password twice for nothing.
+            known(name, db.ask(|db| accounts::find(db, name))?.is_some())?;
             let hash = secret(name)?;
             known(name, db.ask(|db| accounts::set_hash(db, name, &hash))?)?;
         }

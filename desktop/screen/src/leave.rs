@@ -33,8 +33,9 @@ impl Leave {
                 log::error!("signals are not heard: {error}");
                 return;
             }
-            tell.store(true, Ordering::Relaxed);
-            if works.load(Ordering::Relaxed) {
+            // In one order for both threads: one of them sees what the other said.
+            tell.store(true, Ordering::SeqCst);
+            if works.load(Ordering::SeqCst) {
                 rest(GRACE);
             }
             std::process::exit(0);
@@ -45,11 +46,11 @@ impl Leave {
 
     #[must_use]
     pub fn asked(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// Says whether there is something in hand.
     pub fn busy(&self, is: bool) {
-        self.busy.store(is, Ordering::Relaxed);
+        self.busy.store(is, Ordering::SeqCst);
     }
 }

@@ -84,6 +84,11 @@ pub fn run(args: &Args) -> Result<(), StationError> {
         }
         display.forget();
         leave.busy(false);
+        // What was seen went with the link: there is nothing to stay for.
+        if leave.asked() {
+            log::warn!("asked to go; what was not handed in yet is lost");
+            return Ok(());
+        }
         let pause_ms = match retry.failed(std::process::id()) {
             Next::Retry { in_ms, .. } | Next::Probe { in_ms } => in_ms,
             Next::Standby => 60_000,

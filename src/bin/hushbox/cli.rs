@@ -80,7 +80,7 @@ pub struct ConfigArgs {
 /// Where the box is.
 #[derive(Args, Debug)]
 pub struct ServerArgs {
-    /// A box: HOST, HOST:PORT, or unix:PATH; several are tried in order
+    /// A box: HOST, HOST:PORT, tls:HOST[:PORT], or unix:PATH; several are tried in order
     #[arg(long = "to", value_name = "ADDR")]
     pub servers: Vec<Address>,
     #[command(flatten)]

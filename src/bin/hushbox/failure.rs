@@ -157,6 +157,13 @@ impl Failure {
             Failure::NoConfig { .. } => "name the box's configuration with --config FILE",
             Failure::BadConfig { .. } => "mend these lines, or name another with --config FILE",
             Failure::NoListen { .. } => "name the box with --to HOST:PORT or --to unix:PATH",
+            // Each says itself what to do.
+            Failure::NoBox(OpenError { attempts })
+                if !attempts.is_empty()
+                    && attempts.iter().all(|one| matches!(one.error, LinkError::Keyring(_))) =>
+            {
+                return None;
+            }
             Failure::NoBox(_) => "is hushboxd running? --to HOST:PORT or --to unix:PATH names it",
             Failure::Tty { .. } => {
                 "is the box on, is the cable in, is --rate what the box's baud is?"

@@ -53,6 +53,15 @@ pub fn tables(reply: &Reply) -> String {
 
 /// The same, no wider than so many columns.
 pub fn tables_within(reply: &Reply, columns: usize) -> String {
+    shown(reply, &|table| table.within(columns))
+}
+
+/// The same, one thing below the other.
+pub fn lists_within(reply: &Reply, columns: usize) -> String {
+    shown(reply, &|table| table.list(columns))
+}
+
+fn shown(reply: &Reply, show: &dyn Fn(&Table) -> String) -> String {
     let keys = |row: &Pairs| row.0.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
     let mut text = String::new();
     for same in reply.rows.chunk_by(|a, b| keys(a) == keys(b)) {
@@ -60,7 +69,7 @@ pub fn tables_within(reply: &Reply, columns: usize) -> String {
         for row in same {
             table.row(row.0.iter().map(|(_, value)| value.clone()).collect());
         }
-        text.push_str(&table.within(columns));
+        text.push_str(&show(&table));
     }
     text
 }

@@ -27,6 +27,8 @@ pub const READS_FOR: Duration = Duration::from_secs(30);
 const LOOKS: u32 = 30;
 /// Of these, no row means that there is none.
 const LISTS: [&str; 4] = ["alarms", "calls", "clients", "records"];
+/// What is shown of recordings where not all of it fits.
+const TOLD: [&str; 6] = ["recording", "start", "duration_ms", "agent", "device", "lost"];
 /// The console's own words, in the box's list of commands.
 const OWN: [(&str, &str); 2] = [
     ("exit", "ends the session, as quit"),
@@ -50,6 +52,7 @@ impl Screen {
         meanwhile: &mut dyn FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
         let mut text = match command {
+            _ if command.starts_with("help ") => lines::lists_within(reply, self.columns),
             _ if reply.rows.is_empty() && LISTS.contains(&command) && reply.outcome.is_ok() => {
                 "none\n".to_owned()
             }
@@ -59,6 +62,7 @@ impl Screen {
             "selftest" => {
                 report::shown(reply).unwrap_or_else(|| lines::tables_within(reply, self.columns))
             }
+            _ if command.split(' ').next() == Some("records") => records(reply, self.columns),
             _ => lines::tables_within(reply, self.columns),
         };
         text.push_str(&self.outcome(reply));
@@ -186,6 +190,29 @@ fn listed(reply: &Reply, columns: usize) -> String {
     text
 }
 
+/// A line each: all there is of them, else what tells them apart.
+fn records(reply: &Reply, columns: usize) -> String {
+    let whole = lines::tables_within(reply, columns);
+    if whole.lines().count() <= reply.rows.len() + 1 {
+        return whole;
+    }
+    let mut brief = reply.clone();
+    for row in &mut brief.rows {
+        row.0.retain(|(key, _)| TOLD.contains(&key.as_str()));
+        for (key, value) in row.0.iter_mut().filter(|(key, _)| key == "duration_ms") {
+            if let Ok(ms) = value.parse::<u64>() {
+                (*key, *value) = ("length".to_owned(), length(ms / 1000));
+            }
+        }
+    }
+    lines::tables_within(&brief, columns)
+}
+
+/// Seconds as hours, minutes and seconds.
+fn length(seconds: u64) -> String {
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
 /// The alarms, and what to do about those that are active.
 fn alarms(reply: &Reply, columns: usize) -> String {
     let number = |row: &Pairs| of(row, "alarm").parse().ok().and_then(alarm::Code::of);
@@ -259,5 +286,26 @@ mod tests {
         let usages = with_own(&reply).rows.iter().map(|row| of(row, "usage").to_owned()).collect();
         let usages: Vec<String> = usages;
         assert_eq!(usages, ["exit", "quit", "setup"]);
+    }
+    #[test]
+    fn h2_recordings_take_a_line_each_at_eighty_columns_and_all_is_told_where_it_fits() {
+        let row = [
+            ("recording", "5z5jqh2qfcecfana"),
+            ("start", "2026-11-22T16:19:11.123Z"),
+            ("duration_ms", "3723999"),
+            ("agent", "jane"),
+            ("device", "1001"),
+            ("call", "0123456789abcdef"),
+            ("schedule", "everything"),
+            ("lost", "0"),
+        ];
+        let row = Pairs(row.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec());
+        let rows = vec![row.clone(), row];
+        let reply = Reply { rows, data: Vec::new(), outcome: Ok(Pairs::default()) };
+        let brief = records(&reply, 80);
+        assert_eq!(brief.lines().count(), 3, "{brief}");
+        assert!(brief.contains("1:02:03") && brief.contains("lost"), "{brief}");
+        assert!(brief.lines().all(|line| line.chars().count() <= 80), "{brief}");
+        assert!(records(&reply, 120).contains("everything"));
     }
 }

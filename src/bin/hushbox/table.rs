@@ -66,7 +66,7 @@ impl Table {
     }
 
     /// One cell a line.
-    fn list(&self, columns: usize) -> String {
+    pub fn list(&self, columns: usize) -> String {
         let widest = self.head.iter().map(|head| head.chars().count()).max().unwrap_or(0);
         let room = columns.saturating_sub(widest + GAP).max(NARROWEST);
         let mut text = String::new();
