@@ -104,7 +104,7 @@ setup setup-build setup-image setup-scan setup-bench:
 		apt-get install -q -y --no-install-recommends $$missing
 
 run: setup-build ## build the box and start it here, in the foreground; ctrl-c stops it
-	cargo build $(PROFILE) --bins
+	cargo build $(PROFILE) -p hushbox -p hushbox-cli
 	@echo 'Try it from another terminal (export PATH="$$PWD/$(TARGET)/release:$$PATH" first):'
 	@echo '  hushbox send --kind cti "call start device=1001 call=c1 ani=5551234 direction=in"'
 	@echo '  hushbox send --user jdoe "record start"; hushbox records    # more in README.md'
@@ -137,7 +137,7 @@ check: setup ## formatting, lints and documentation, without a warning
 	cargo clippy --workspace --all-targets $(PROFILE) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(PROFILE)
 	@if command -v systemd-analyze >/dev/null; then \
-		for unit in board/service/hushboxd.service portal/service/hushbox-portal.service; do \
+		for unit in packaging/systemd/hushboxd.service packaging/systemd/hushbox-portal.service; do \
 			systemd-analyze security --offline=true --threshold=20 --no-pager $$unit | tail -n 1; \
 			systemd-analyze security --offline=true --threshold=20 --no-pager $$unit >/dev/null \
 				|| exit 1; \
@@ -145,8 +145,8 @@ check: setup ## formatting, lints and documentation, without a warning
 	else echo 'check: no systemd-analyze here: the ratings of the services were NOT checked'; fi
 
 deb: setup-build ## make the Debian package for this machine, in target/deb
-	cargo build $(PROFILE) --bins
-	board/deb/build $$(dpkg --print-architecture) $(TARGET)/release $(TARGET)/deb
+	cargo build $(PROFILE) -p hushbox -p hushbox-cli
+	packaging/deb/build $$(dpkg --print-architecture) $(TARGET)/release $(TARGET)/deb
 
 # With DESTDIR only the files, into that folder: no user, no service, no configuration of this machine.
 install: deb ## install it here, as a service (as root); again to upgrade; DESTDIR=… for files only
@@ -158,10 +158,10 @@ install: deb ## install it here, as a service (as root); again to upgrade; DESTD
 ARCH ?= amd64
 image: setup-image ## make the appliance's disk image (as root), in target/image; ARCH=arm64 too
 	if [ $(ARCH) = "$$(dpkg --print-architecture)" ]; then \
-		cargo build $(PROFILE) --bins && \
-		board/deb/build $(ARCH) $(TARGET)/release $(TARGET)/deb; \
-	else board/image/cross $(ARCH) $(TARGET); fi
-	board/image/build $(ARCH) $$(ls -t $(TARGET)/deb/hushbox_*_$(ARCH).deb | head -n 1) \
+		cargo build $(PROFILE) -p hushbox -p hushbox-cli && \
+		packaging/deb/build $(ARCH) $(TARGET)/release $(TARGET)/deb; \
+	else packaging/image/cross $(ARCH) $(TARGET); fi
+	packaging/image/build $(ARCH) $$(ls -t $(TARGET)/deb/hushbox_*_$(ARCH).deb | head -n 1) \
 		$(TARGET)/image/hushbox-$(ARCH).img
 
 # Emulated machines, without KVM: half an hour and more. What it showed last, with its date and
@@ -172,9 +172,9 @@ STORIES_amd64 := --skip arm64
 STORIES_arm64 := arm64
 PLAYER_arm64 := $(abspath $(TARGET))/alsa-utils-arm64/usr/bin/aplay
 test-image: image setup ## boot the image, live with it, and pull its plug CUTS times (as root)
-	[ $(ARCH) = amd64 ] || board/image/apt $(ARCH) /var/tmp/hushbox-image/$(ARCH)/apt \
+	[ $(ARCH) = amd64 ] || packaging/image/apt $(ARCH) /var/tmp/hushbox-image/$(ARCH)/apt \
 		fetch $(TARGET)/alsa-utils-$(ARCH) alsa-utils
-	[ $(ARCH) != amd64 ] || board/deb/build amd64 $(TARGET)/release $(TARGET)/deb-next 99.0.0
+	[ $(ARCH) != amd64 ] || packaging/deb/build amd64 $(TARGET)/release $(TARGET)/deb-next 99.0.0
 	CUTS=$(CUTS) HUSHBOX_IMAGE=$(abspath $(TARGET))/image/hushbox-$(ARCH).img \
 		HUSHBOX_PACKAGE=$(if $(filter amd64,$(ARCH)),$(abspath \
 			$(TARGET))/deb-next/hushbox_99.0.0_amd64.deb) \
@@ -216,7 +216,7 @@ pictures-desktop: setup ## take the pictures of docs/desktop.md anew
 
 deb-desktop: setup-build ## make the package of the agents' client
 	cargo build $(PROFILE) -p desktop -p screen --bins
-	desktop/package/deb.sh $(TARGET)/release $(TARGET)
+	packaging/desktop/deb.sh $(TARGET)/release $(TARGET)
 
 test-deb-desktop: deb-desktop ## try that package in a Debian that has nothing else (root, mmdebstrap)
-	desktop/package/try.sh $(TARGET)/hushbox-desktop_*.deb
+	packaging/desktop/try.sh $(TARGET)/hushbox-desktop_*.deb

@@ -16,7 +16,7 @@ mod numbers;
 mod plan;
 
 use daemon::{Client, Daemon, lay_out, pause_ms, value};
-use hushbox::shell::clock::Clock;
+use hushbox::shell::os::clock::Clock;
 use numbers::{Series, head, percentiles, row};
 use plan::{Plan, RATE, device};
 use std::path::Path;

@@ -11,8 +11,6 @@
 
 #[path = "rig/library.rs"]
 mod library;
-#[path = "../tests/programs/mod.rs"]
-mod programs;
 #[path = "rig/supervisor.rs"]
 mod supervisor;
 

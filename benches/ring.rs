@@ -3,8 +3,8 @@
 //! Each period of 20 ms is written, half of the time blacked out, cleared and forgotten, as in the
 //! loop. Encoding is not measured here: it costs far more than this.
 
-use hushbox::blackout::Mask;
-use hushbox::ring::Ring;
+use hushbox::audio::mask::Mask;
+use hushbox::audio::ring::Ring;
 use hushbox::time::Position;
 use std::hint::black_box;
 

@@ -22,10 +22,10 @@ mod year;
 
 use daemon::{Client, Daemon, lay_out};
 use folder::Folder;
-use hushbox::shell::clock::Clock;
+use hushbox::shell::os::clock::Clock;
+use hushbox::store::archive::{Row, Shelf};
 use hushbox::store::day::Day;
 use hushbox::store::index::Filter;
-use hushbox::store::summary::{Row, Shelf};
 use hushbox::time::Wall;
 use numbers::{Series, head, row};
 use plan::{Plan, device};

@@ -6,7 +6,7 @@
 //! detectors get the same line, the same attack and release times. Nothing is random: sox repeats
 //! its noise, and two runs print the same table.
 
-use hushbox::activity::VoiceDetector;
+use hushbox::audio::detect::VoiceDetector;
 use hushbox::config::Voice;
 use hushbox::time::{Position, ms_of_frames};
 use std::ops::Range;

@@ -19,7 +19,7 @@ pub use error::ConfigError;
 pub use parse::parse;
 pub use script::ScriptStep;
 
-use crate::permission::Permissions;
+use crate::calls::permission::Permissions;
 use crate::time::Wall;
 use core::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -7,11 +7,11 @@
 //! Nothing here opens a file, unseals, or makes the manifest.
 
 pub mod ogg;
-pub mod shape;
 pub mod wav;
+pub mod waveform;
 pub mod webm;
 
-use crate::codec::{CodecError, Decoder};
+use crate::audio::codec::{CodecError, Decoder};
 use crate::config::CodecKind;
 
 /// How a recording is coded: what the header of its media file says.

@@ -3,7 +3,7 @@
 //! What the configuration may change has its bounds in `config::bounds`; what stands here is fixed.
 //! Nothing is allocated on the audio path after start-up because everything is bounded here.
 
-use crate::ring::RUNS_MAX;
+use crate::audio::ring::RUNS_MAX;
 
 /// Audio leaves the ring in stretches of 20 ms, counted from the recording's first frame: one Opus
 /// packet each.

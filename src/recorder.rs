@@ -13,63 +13,37 @@
 //! only), `doors` (who may come in), `news` (what to tell whom), `storage` (journal and jobs),
 //! `undurable` (what is told again), `checkpoints` (when to sign), `screens` (video, beside it).
 
-mod about;
-mod activity;
-mod agent;
+mod admin;
 mod audio;
-mod blackouts;
+mod blackout;
 mod boot;
-mod box_info;
 mod calls;
-mod checkpoints;
-mod command;
-mod cti;
-mod doors;
-mod envelope;
-mod expiry;
-mod fetch;
-mod files;
-mod fingerprint;
-mod hello;
-pub mod library;
-mod listing;
-mod meters;
-mod news;
-mod past;
-mod recall;
+mod journal;
 mod recording;
-mod retention;
-mod rights;
-mod screens;
-mod session;
-mod setup;
-mod stops;
-mod storage;
-mod tapes;
-mod trial;
-mod undurable;
+mod screen;
+pub mod session;
 
-pub use about::{About, TimeSync};
+pub use admin::about::{About, TimeSync};
+pub use admin::enrolment::TurnedAway;
+pub use admin::setup::Edited;
 pub use boot::{Boot, Cut};
-pub use doors::TurnedAway;
+pub use journal::Storage;
 pub use recording::{Chunk, Recording, Tape};
 pub use session::{Peer, Session, Who};
-pub use setup::Edited;
-pub use storage::Storage;
 
 use crate::alarm::Alarms;
-use crate::call::Calls;
-use crate::channel::{Channel, ChannelIndex};
-use crate::codec::Encoder;
+use crate::audio::channel::{Channel, ChannelIndex};
+use crate::audio::codec::Encoder;
+use crate::calls::call::Calls;
+use crate::calls::directory::{AgentIndex, Directory};
 use crate::config::Config;
-use crate::directory::{AgentIndex, Directory};
 use crate::id::SessionId;
 use crate::job::{Done, Job};
 use crate::limits;
+use crate::store::archive::Catalogue;
 use crate::store::day::Day;
 use crate::store::index::Index;
 use crate::store::seal::{DataKey, Envelope, Identity};
-use crate::store::summary::Catalogue;
 use crate::time::{Mono, Now};
 use crate::trace::Trace;
 use protocol::Refusal;
@@ -158,9 +132,9 @@ pub enum Input<'a> {
     /// The answer to `Output::EditConfig`.
     ConfigEdited(Edited),
     /// The answer to `Output::TrialKeys`.
-    TrialKeys(Result<Box<crate::trial::Keys>, String>),
+    TrialKeys(Result<Box<crate::selftest::Keys>, String>),
     /// The answer to `Output::Trial`.
-    TrialFound(crate::trial::Found),
+    TrialFound(crate::selftest::Found),
     /// Stop in order.
     Stop,
 }
@@ -224,7 +198,7 @@ pub enum Output {
     /// Keys for a self-test's recording are wanted.
     TrialKeys,
     /// Try the disk, and write, read and open this recording, if there is one.
-    Trial(Option<crate::trial::Tape>),
+    Trial(Option<crate::selftest::Tape>),
     /// Feed a tone into a board's channel (its place on the board), or its line again.
     LoopBack {
         board: usize,
@@ -244,8 +218,8 @@ pub struct Recorder {
     boot: u32,
     channels: Vec<Channel>,
     boards: Vec<Option<String>>,
-    trials: trial::Trials,
-    lines: activity::Lines,
+    trials: admin::selftest::Trials,
+    lines: calls::activity::Lines,
     calls: Calls,
     /// Who sat last at the workstation of a device.
     seats: BTreeMap<String, AgentIndex>,
@@ -254,12 +228,12 @@ pub struct Recorder {
     spare_chunks: Vec<Chunk>,
     /// The payload that is being sealed.
     payload: Vec<u8>,
-    blackouts: blackouts::Blackouts,
+    blackouts: blackout::Blackouts,
     sessions: Sessions,
     storage: Storage,
     index: Index,
-    past: past::Past,
-    expiry: expiry::Expiry,
+    past: session::archive::Past,
+    expiry: journal::expiry::Expiry,
     identities: Vec<Identity>,
     envelopes: VecDeque<Envelope>,
     envelopes_asked: usize,
@@ -267,7 +241,7 @@ pub struct Recorder {
     encoders: Vec<Vec<Encoder>>,
     alarms: Alarms,
     trace: Trace,
-    counters: box_info::Counters,
+    counters: admin::status::Counters,
     stale_news: BTreeSet<AgentIndex>,
     outputs: VecDeque<Output>,
     /// Where the round of releases goes on.
@@ -276,17 +250,17 @@ pub struct Recorder {
     more_to_release: bool,
     /// Where the round of answers goes on.
     next_answer: usize,
-    reader: library::Reader,
-    recall: recall::Recall,
+    reader: session::library::Reader,
+    recall: recording::recall::Recall,
     call_key: Option<DataKey>,
-    retention: retention::Retention,
-    screens: screens::Screens,
+    retention: journal::retention::Retention,
+    screens: screen::Screens,
     next_call_tick: Mono,
     /// Recordings that have to begin as soon as there is an envelope.
     cut: Vec<Cut>,
     /// Losses are logged so often at most; every one is counted.
     next_loss_log: Mono,
-    doors: doors::Doors,
+    doors: admin::enrolment::Doors,
     /// When the last turn was.
     now: Mono,
     /// Wall clock minus monotonic time, at the last turn.

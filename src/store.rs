@@ -3,6 +3,7 @@
 //! Everything here is pure: it turns facts and audio into bytes and bytes back into facts and
 //! audio. The disk thread (`shell::disk`) moves the bytes. `docs/record-format.md` draws them.
 
+pub mod archive;
 mod bytes;
 pub mod damage;
 pub mod day;
@@ -15,6 +16,5 @@ pub mod media;
 pub mod recover;
 pub mod seal;
 pub mod sign;
-pub mod summary;
 pub mod verify;
 mod window;

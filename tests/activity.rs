@@ -9,7 +9,7 @@
 mod bench_box;
 
 use bench_box::{AGENT, BenchBox, CTI, Files, SECOND};
-use hushbox::span::Fate;
+use hushbox::audio::span::Fate;
 use hushbox::store::fact::Fact;
 
 /// A voice board of two phones, both Jane's.

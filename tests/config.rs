@@ -2,11 +2,11 @@
 
 #![allow(clippy::expect_used)]
 
+use hushbox::calls::permission::Permission;
 use hushbox::config::{
     Activity, BoardKind, CodecKind, Config, ConfigError, Direction, Listen, Scope, ScriptStep,
     parse,
 };
-use hushbox::permission::Permission;
 use std::path::Path;
 
 const SHIPPED: &str = include_str!("../config.toml");

@@ -39,7 +39,7 @@ fn steady() -> TheBox {
 }
 
 fn console(story: &TheBox) -> Terminal {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
     command.args(["console", "--user", "field", "--config", "config.toml"]);
     let mut terminal = Terminal::run(command.current_dir(story.folder.path()));
     terminal.on_seeing("PIN: ", "2468\n");

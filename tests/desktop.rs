@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, reason = "real programs live in real time")]
 
-mod programs;
 mod seat;
 #[path = "box/mod.rs"]
 mod the_box;

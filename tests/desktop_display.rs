@@ -6,7 +6,6 @@
 #![allow(clippy::disallowed_methods, reason = "real programs live in real time")]
 
 mod desk_settings;
-mod programs;
 mod screen_of_air;
 mod screen_reader;
 mod seat;
@@ -234,7 +233,7 @@ struct Station(Child);
 
 impl Station {
     fn start(desk: &Desk) -> Station {
-        let mut command = Command::new(programs::program("screen", "hushbox-screen"));
+        let mut command = Command::new(testkit::program("screen", "hushbox-screen"));
         command.args(["--to", &format!("127.0.0.1:{}", desk.the_box.port), "--user", "jane"]);
         command.args(["--machine", "WS-1"]).envs(desk.screen.env.iter().cloned());
         command.stdin(Stdio::null()).stderr(Stdio::null());

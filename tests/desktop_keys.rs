@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, reason = "real programs live in real time")]
 
-mod programs;
 mod screen_of_air;
 mod seat;
 #[path = "box/mod.rs"]

@@ -5,7 +5,7 @@
 
 mod sim;
 
-use hushbox::span::Loss;
+use hushbox::audio::span::Loss;
 use sim::SimBox;
 use sim::site::{Site, pair};
 

@@ -6,9 +6,9 @@
 
 mod sim;
 
+use hushbox::audio::span::{Fate, Loss};
 use hushbox::id::RecordingId;
 use hushbox::job::{DiskError, Job};
-use hushbox::span::{Fate, Loss};
 use hushbox::store::fact::RecordingEnd;
 use hushbox::store::index::Record;
 use hushbox::store::seal;

@@ -108,7 +108,7 @@ fn a_workstation_enrols_works_and_is_revoked() {
     assert!(said.out.contains("enrolled as WS-042, not as WS-043; say no machine="), "{said:?}");
 
     let words = ["agent", "--to", &to, "--user", "a1", "--machine", "WS-042"];
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    let mut command = std::process::Command::new(testkit::program("hushbox-cli", "hushbox"));
     command.args(words).env("XDG_CONFIG_HOME", the_box.path("desk"));
     command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -465,7 +465,7 @@ fn as_user(the_box: &TheBox, (uid, gid): (u32, u32), words: &[&str]) -> Option<E
         return None;
     }
     let to = format!("unix:{}", the_box.path("box.sock").display());
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    let mut command = std::process::Command::new(testkit::program("hushbox-cli", "hushbox"));
     command.args(["send", "--to", &to]).args(words).uid(uid).gid(gid).current_dir("/");
     let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -6,13 +6,13 @@
 
 #![allow(clippy::cast_possible_truncation, clippy::expect_used, clippy::unwrap_used)]
 
-use hushbox::codec::{Decoder, Encoder};
+use hushbox::audio::codec::{Decoder, Encoder};
+use hushbox::audio::ring::Cleared;
+use hushbox::audio::span::{Fate, Loss, Run};
 use hushbox::config::CodecKind;
 use hushbox::export::Sound;
 use hushbox::export::ogg::OggWriter;
 use hushbox::export::wav::WavWriter;
-use hushbox::ring::Cleared;
-use hushbox::span::{Fate, Loss, Run};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -125,7 +125,7 @@ fn a_screen_is_fetched_beside_its_sound_decoded_to_what_an_export_is_and_journal
     std::fs::write(&input, sound).unwrap();
     std::fs::write(&beside, &seen.data).unwrap();
     let decode = |beside: &str, out: Stdio| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+        let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
         command.args(["decode", "--as", "webm", "--screen", beside, "--identity"]);
         command.arg(story.data().join("keys/identity.txt"));
         command.stdin(std::fs::File::open(&input).unwrap()).stdout(out).output().unwrap()

@@ -10,9 +10,9 @@
 mod livebox;
 mod made;
 
+use hushbox::audio::span::{Fate, Loss};
 use hushbox::config::CodecKind;
 use hushbox::id::RecordingId;
-use hushbox::span::{Fate, Loss};
 use hushbox::store::fact::*;
 use hushbox::store::journal::{Item, JournalReader};
 use hushbox::store::layout;

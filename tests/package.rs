@@ -29,19 +29,19 @@ fn run(command: &mut Command) -> Output {
 
 fn build(folder: &Path) -> PathBuf {
     let programs = Path::new(env!("CARGO_BIN_EXE_hushboxd")).parent().unwrap();
-    let mut command = Command::new(source("board/deb/build"));
+    let mut command = Command::new(source("packaging/deb/build"));
     run(command.arg("amd64").arg(programs).arg(folder).arg("9.9.9"));
     folder.join("hushbox_9.9.9_amd64.deb")
 }
 
 #[test]
 fn the_configuration_of_the_package_is_right_and_lies_where_the_unit_may_write() {
-    let (parsed, warnings) = config::parse(&text("board/deb/config.toml")).unwrap();
+    let (parsed, warnings) = config::parse(&text("packaging/deb/config.toml")).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(parsed.data, Path::new("/var/lib/hushbox"));
     assert!(parsed.store.seal);
     assert!(parsed.technicians.is_empty(), "no PIN that everybody knows");
-    let unit = text("board/service/hushboxd.service");
+    let unit = text("packaging/systemd/hushboxd.service");
     for line in ["Type=notify", "WatchdogSec=", "Restart=always", "StateDirectory=hushbox"] {
         assert!(unit.contains(line), "{line}");
     }
@@ -53,7 +53,7 @@ fn the_configuration_of_the_package_is_right_and_lies_where_the_unit_may_write()
 
 #[test]
 fn every_profile_is_a_board_that_the_configuration_takes() {
-    let base = text("board/deb/config.toml");
+    let base = text("packaging/deb/config.toml");
     let (before, rest) = base.split_once("[[board]]").unwrap();
     let after = &rest[rest.find("[[role]]").unwrap()..];
     let profiles = Profile::all();
@@ -97,7 +97,7 @@ fn the_package_has_its_parts_and_leaves_recordings_alone() {
         run(Command::new("sh").arg("-n").arg(control.join(script)));
     }
     // The shipped configuration starts nothing that is not there.
-    let check = Command::new(env!("CARGO_BIN_EXE_hushbox"))
+    let check = Command::new(testkit::program("hushbox-cli", "hushbox"))
         .arg("check-config")
         .arg(root.join("etc/hushbox/config.toml"))
         .output()
@@ -108,16 +108,16 @@ fn the_package_has_its_parts_and_leaves_recordings_alone() {
 #[test]
 fn scripts_are_clean() {
     let scripts = [
-        "board/deb/build",
-        "board/deb/postinst",
-        "board/deb/prerm",
-        "board/deb/postrm",
-        "board/service/hushbox-affinity",
-        "board/image/build",
-        "board/image/root/usr/lib/hushbox/first-boot",
-        "board/image/root/usr/lib/hushbox/banner",
-        "board/image/root/usr/lib/hushbox/after-stop",
-        "board/image/root/usr/sbin/hushbox-upgrade",
+        "packaging/deb/build",
+        "packaging/deb/postinst",
+        "packaging/deb/prerm",
+        "packaging/deb/postrm",
+        "packaging/systemd/hushbox-affinity",
+        "packaging/image/build",
+        "packaging/image/root/usr/lib/hushbox/first-boot",
+        "packaging/image/root/usr/lib/hushbox/banner",
+        "packaging/image/root/usr/lib/hushbox/after-stop",
+        "packaging/image/root/usr/sbin/hushbox-upgrade",
     ];
     let found = Command::new("shellcheck").args(scripts.map(source)).output();
     let found = found.expect("no shellcheck: run `make setup`");

@@ -7,11 +7,11 @@ mod sim;
 
 use hushbox::id::RecordingId;
 use hushbox::job::{DiskError, Job};
+use hushbox::store::archive::{Damaged, Header, Row, Shelf, Summary, mend};
 use hushbox::store::day::Day;
 use hushbox::store::index::Filter;
 use hushbox::store::journal::{Item, JournalReader};
 use hushbox::store::layout;
-use hushbox::store::summary::{Damaged, Header, Row, Shelf, Summary, mend};
 use hushbox::time::Wall;
 use sim::SimBox;
 use sim::disk::{Refuse, SimDisk};

@@ -6,7 +6,7 @@
 mod sim;
 
 use hushbox::job::{DiskError, Job};
-use hushbox::pulse::{Health, Pulse, STORE_MS, Sight, Stall};
+use hushbox::watchdog::{Health, Pulse, STORE_MS, Sight, Stall};
 use protocol::Kind;
 use sim::SimBox;
 

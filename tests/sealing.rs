@@ -177,7 +177,7 @@ fn facts(live: &LiveBox, rows: &[Pairs], key: &str) -> (Option<i32>, String) {
         fields.join(","),
         joined("history")
     );
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
     command.args(["decode", "--as", "facts", "--identity", key]);
     command.current_dir(live.folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.stderr(Stdio::null()).spawn().unwrap();

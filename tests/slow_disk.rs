@@ -8,7 +8,7 @@ mod plan;
 #[path = "../benches/rig/turns.rs"]
 mod turns;
 
-use hushbox::span::Loss;
+use hushbox::audio::span::Loss;
 use plan::Plan;
 use turns::Turns;
 

@@ -186,7 +186,7 @@ fn h2_a_person_at_a_bare_terminal_sees_what_is_typed_but_for_the_pin() {
 }
 
 fn console(story: &TheBox, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
     command.arg("console").args(words).current_dir(story.folder.path());
     command
 }

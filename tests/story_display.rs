@@ -13,7 +13,6 @@
 mod the_box;
 
 mod display;
-mod programs;
 mod watching;
 
 use display::station::Station;

@@ -1,6 +1,6 @@
 //! The story of a box under its unit's filter of system calls, with no privileges.
 //!
-//! `board/service/hushboxd.service` says which sets of system calls the box may use; systemd's own
+//! `packaging/systemd/hushboxd.service` says which sets of system calls the box may use; systemd's own
 //! words say what is in them. Here the same filter is put on a real box, which then does what a
 //! box does in a day. Without it a call that the unit forbids is found in the field: once, `setup`
 //! was refused on the appliance by an `fchown` that changed nothing. And as on the appliance, there
@@ -19,7 +19,7 @@ use std::process::Command;
 use the_box::site::Site;
 use the_box::{RATE, TheBox, await_ended, await_position};
 
-const UNIT: &str = include_str!("../board/service/hushboxd.service");
+const UNIT: &str = include_str!("../packaging/systemd/hushboxd.service");
 /// What the wrapped process is asked to run.
 const ASKED: &str = "STORY_UNDER_FILTER";
 const NOBODY: u32 = 65534;

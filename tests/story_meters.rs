@@ -45,7 +45,7 @@ fn with_restless_channels(count: usize) -> TheBox {
 }
 
 fn meters(story: &TheBox, speed: BaudRate) -> Terminal {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
     command.args(["meters", "--user", "field", "--config", "config.toml"]);
     command.current_dir(story.folder.path());
     let mut terminal = Terminal::run_at(&mut command, (80, 24), speed);
@@ -157,7 +157,7 @@ fn g6_the_box_says_no_level_of_a_masked_channel() {
     let row = &watcher.ask("meters from=2 limit=5").rows[0];
     assert_eq!((row.get("channels"), row.get("marks")), ("2", "-"));
     // Without a terminal the levels are told once.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
     command.args(["meters", "--user", "field", "--config", "config.toml"]);
     command.current_dir(story.folder.path()).stdin(std::process::Stdio::piped());
     let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();

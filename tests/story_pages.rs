@@ -7,7 +7,6 @@
 mod chromium;
 #[path = "../benches/rig/library.rs"]
 mod library;
-mod programs;
 #[path = "../benches/rig/supervisor.rs"]
 mod supervisor;
 

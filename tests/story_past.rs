@@ -8,16 +8,16 @@
 #[path = "box/mod.rs"]
 mod the_box;
 
+use hushbox::audio::span::Ledger;
 use hushbox::config::CodecKind;
 use hushbox::id::RecordingId;
-use hushbox::span::Ledger;
 use hushbox::store::day::Day;
 use hushbox::store::fact::{
     CallFacts, CallNumber, Entry, Fact, Reason, Reasons, RecordingBegan, RecordingEnd,
     RecordingEnded, Sealed,
 };
 use hushbox::store::journal::JournalWriter;
-use hushbox::store::{layout, summary};
+use hushbox::store::{archive, layout};
 use hushbox::time::{Position, Wall};
 use std::path::PathBuf;
 use the_box::site::Site;
@@ -134,7 +134,7 @@ fn h3_days_that_nobody_closed_are_closed_and_mended() {
     let all: Vec<Vec<u8>> =
         DAYS.iter().map(|day| std::fs::read(summary_path(&story, day)).unwrap()).collect();
     let (path, good) = (summary_path(&story, DAYS[0]), all[0].clone());
-    let pages = summary::Header::take(&good).unwrap().parts().pages;
+    let pages = archive::Header::take(&good).unwrap().parts().pages;
     let mut bad = good.clone();
     bad[usize::try_from(pages).unwrap()] ^= 1;
     std::fs::write(&path, bad).unwrap();

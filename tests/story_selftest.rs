@@ -129,7 +129,7 @@ fn h2_a_second_self_test_is_busy_and_a_call_takes_the_tone_back() {
 }
 
 fn tool(story: &TheBox, words: &[&str], typed: &str) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
     command.args(words).current_dir(story.folder.path());
     let streams = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = streams.spawn().unwrap();

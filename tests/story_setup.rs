@@ -136,7 +136,7 @@ fn h2_a_service_without_privileges_sets_itself_up() {
 fn h2_the_console_asks_for_the_first_settings() {
     let mut story = with_console(false);
     story.start();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
     command.args(["console", "--config", "config.toml"]).current_dir(story.folder.path());
     let mut terminal = Terminal::run(&mut command);
     terminal.when("User: ", "field\n");

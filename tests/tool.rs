@@ -21,7 +21,7 @@ fn folder() -> TempDir {
 
 /// Runs the tool with something on stdin.
 fn tool_with(words: &[&str], stdin: &str) -> Said {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hushbox"))
+    let mut child = Command::new(testkit::program("hushbox-cli", "hushbox"))
         .args(words)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

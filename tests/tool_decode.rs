@@ -4,8 +4,8 @@
 
 mod made;
 
+use hushbox::audio::span::{Fate, Loss};
 use hushbox::config::CodecKind;
-use hushbox::span::{Fate, Loss};
 use hushbox::store::layout;
 use made::{Made, Plan, Taken, run};
 use serde_json::Value;
@@ -46,7 +46,7 @@ fn media(folder: &Path) -> std::path::PathBuf {
 /// In an empty folder, with nothing but the file on stdin.
 fn decode(input: &Path, words: &[&str]) -> Output {
     let empty = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
     command.arg("decode").args(words).current_dir(empty.path());
     command.stdin(Stdio::from(File::open(input).unwrap())).output().unwrap()
 }

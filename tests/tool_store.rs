@@ -6,8 +6,8 @@
 
 mod made;
 
+use hushbox::audio::span::{Fate, Loss};
 use hushbox::config::CodecKind;
-use hushbox::span::{Fate, Loss};
 use hushbox::store::fact::Fact;
 use hushbox::store::layout;
 use made::{Made, Plan, run};

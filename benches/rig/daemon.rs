@@ -4,7 +4,7 @@
 //! stopped with SIGTERM when it is dropped. What the kernel knows of it is read from `/proc`.
 
 use crate::plan::Plan;
-use hushbox::shell::clock::Clock;
+use hushbox::shell::os::clock::Clock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Write};

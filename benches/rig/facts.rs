@@ -3,9 +3,9 @@
 //! Every call in it was recorded, blacked out once, and has ended; its media files are gone, as
 //! after their retention. What a start reads is the journal, so that is what there is.
 
+use hushbox::audio::span::{Fate, Ledger};
 use hushbox::config::CodecKind;
 use hushbox::id::RecordingId;
-use hushbox::span::{Fate, Ledger};
 use hushbox::store::fact::{
     BlackoutEnd, BlackoutNumber, CallFacts, CallNumber, Entry, Fact, FactSpan, Holder, Place,
     Reason, Reasons, RecordingBegan, RecordingEnd, RecordingEnded, Sealed,

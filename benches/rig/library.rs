@@ -4,11 +4,11 @@
 //! Every recording has numbers of its own and a field. The sound is the demonstration's, coded
 //! once and repeated: what is measured is how it is found and fetched, not how it sounds.
 
-use hushbox::codec::Encoder;
+use hushbox::audio::codec::Encoder;
+use hushbox::audio::ring::Cleared;
+use hushbox::audio::span::{Fate, Run};
 use hushbox::config::{CodecKind, Direction};
 use hushbox::id::RecordingId;
-use hushbox::ring::Cleared;
-use hushbox::span::{Fate, Run};
 use hushbox::store::day::Day;
 use hushbox::store::fact::{
     CallFacts, CallNumber, Entry, Fact, Numbers, Reason, Reasons, RecordingBegan, RecordingEnd,

@@ -2,12 +2,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures how long a page takes")]
 
-use super::programs::program;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use testkit::program;
 
 pub const PASSWORD: &str = "correct horse battery";
 pub const WAV: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/board/models/demo/1001.wav");

@@ -8,18 +8,18 @@
 #![allow(dead_code, reason = "each bench and test uses a part of it")]
 
 use crate::plan::{self, Plan, RATE};
-use hushbox::channel::ChannelIndex;
+use hushbox::audio::channel::ChannelIndex;
+use hushbox::audio::span::Loss;
 use hushbox::config;
 use hushbox::id::SessionId;
 use hushbox::job::{Done, FileId, Job};
 use hushbox::limits;
 use hushbox::recorder::{Boot, Input, Output, Peer, Recorder};
-use hushbox::span::Loss;
+use hushbox::store::archive::Catalogue;
 use hushbox::store::index::Index;
 use hushbox::store::journal::JournalWriter;
 use hushbox::store::seal::{DataKey, Envelope, Identity, Recipient};
 use hushbox::store::sign::BoxKey;
-use hushbox::store::summary::Catalogue;
 use hushbox::time::{Mono, Now, Wall};
 use protocol::Kind;
 use std::collections::VecDeque;

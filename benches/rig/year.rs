@@ -4,9 +4,9 @@
 //! `write_journals` gives them to the store's own writer, a file a day. Recordings are retained for
 //! long, and their media files are not there: what is measured is what is known of them.
 
+use hushbox::audio::span::{Fate, Ledger};
 use hushbox::config::{CodecKind, Direction};
 use hushbox::id::RecordingId;
-use hushbox::span::{Fate, Ledger};
 use hushbox::store::day::Day;
 use hushbox::store::fact::{
     BlackoutEnd, BlackoutNumber, CallFacts, CallNumber, Entry, Fact, FactSpan, Holder, Numbers,

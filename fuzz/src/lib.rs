@@ -8,15 +8,15 @@
 
 mod repair;
 
-use hushbox::codec::Decoder;
+use hushbox::audio::codec::Decoder;
 use hushbox::config;
 use hushbox::id::RecordingId;
+use hushbox::store::archive::{Browser, Catalogue, Finder, Header, Known, Need, Step, Summary};
 use hushbox::store::fact::RecordingEnd;
 use hushbox::store::index::{Filter, Index};
 use hushbox::store::journal::{Checkpoint, Item, JournalReader, JournalState};
 use hushbox::store::media::{self, MediaReader};
 use hushbox::store::seal;
-use hushbox::store::summary::{Browser, Catalogue, Finder, Header, Known, Need, Step, Summary};
 use hushbox::store::verify::{Basis, Verifier};
 use protocol::{Assembler, Client, Command, Kind, Line, Piece};
 

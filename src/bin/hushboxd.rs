@@ -6,7 +6,8 @@
 //! boot service starts it anew, and recovery closes what was open.
 
 use clap::{CommandFactory, Parser};
-use hushbox::shell::daemon::{self, Ended};
+use hushbox::shell::event_loop;
+use hushbox::shell::event_loop::Ended;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         print(info);
         std::process::abort();
     }));
-    match daemon::run(&config) {
+    match event_loop::run(&config) {
         Ok(Ended::Stopped) => ExitCode::SUCCESS,
         Ok(Ended::Reboot(code)) => ExitCode::from(code),
         Err(error) => {

@@ -7,13 +7,13 @@
 //!
 //! Nothing here changes a value, but for adding up the roles of each agent.
 
+use crate::calls::permission::Permissions;
 use crate::config::bounds::{CHANNELS_MAX, RINGS_MB_WARN};
 use crate::config::error::{Notes, hint, quote, short};
 use crate::config::parse::Draft;
 use crate::config::people::People;
 use crate::config::table::At;
 use crate::config::{Listen, ScheduleKind};
-use crate::permission::Permissions;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that stand in an error at most: 8 of 40 characters, 80 bytes, fit a line of the protocol.

@@ -6,11 +6,11 @@
 //!
 //! Nothing here looks an agent up for a session (see `directory`), and no error quotes a PIN.
 
+use crate::calls::permission::{Permission, Permissions};
 use crate::config::bounds::*;
 use crate::config::error::{Notes, hint, quote};
 use crate::config::table::{At, Table};
 use crate::config::{Agent, Direction, Schedule, ScheduleKind, Technician, Workstation};
-use crate::permission::{Permission, Permissions};
 use argon2::password_hash::phc::PasswordHash;
 
 /// Everybody and everything of one file.

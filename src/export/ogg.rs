@@ -10,10 +10,10 @@
 //! The stream's serial number follows from the tags: the same recording gives the same file.
 
 use super::{ExportError, Sound};
-use crate::codec::opus::{OpusEncoder, packets, sample_rate, take_entry};
-use crate::codec::{CodecError, Decoder, GRID_HZ, Grid, frames_of, grid_frames};
+use crate::audio::codec::opus::{OpusEncoder, packets, sample_rate, take_entry};
+use crate::audio::codec::{CodecError, Decoder, GRID_HZ, Grid, frames_of, grid_frames};
+use crate::audio::span::{Fate, Run};
 use crate::config::CodecKind;
-use crate::span::{Fate, Run};
 use ogg::{PacketWriteEndInfo, PacketWriter};
 use std::io::Write;
 

@@ -4,8 +4,8 @@
 //! most 4 GiB (37 hours of two sides at 8 kHz); a longer recording is refused, never wrapped.
 
 use super::{ExportError, Sound};
-use crate::codec::Decoder;
-use crate::span::Run;
+use crate::audio::codec::Decoder;
+use crate::audio::span::Run;
 use std::io::{Seek, Write};
 
 /// The sizes in the header are 32 bits and count up to 36 bytes of the header itself.
@@ -65,8 +65,8 @@ impl<W: Write + Seek> WavWriter<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::span::Fate;
     use crate::config::CodecKind;
-    use crate::span::Fate;
     use std::io::Cursor;
 
     const SOUND: Sound = Sound { codec: CodecKind::Pcm, rate: 8_000, sides: 2, delay_frames: 0 };

@@ -7,11 +7,11 @@
 
 use super::recording::Written;
 use super::{Chunk, Recorder};
-use crate::channel::ChannelIndex;
+use crate::audio::channel::ChannelIndex;
+use crate::audio::encode_stream::{Reel, Step};
+use crate::audio::span::Loss;
 use crate::job::Job;
 use crate::limits;
-use crate::reel::{Reel, Step};
-use crate::span::Loss;
 use crate::store::fact::RecordingEnd;
 use crate::time::{Now, Position, frames_of_ms, ms_of_frames};
 

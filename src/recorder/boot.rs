@@ -4,29 +4,31 @@
 //! were going on live on, open blackouts mask their channels from position 0 before any audio
 //! comes, and recordings that were cut begin anew as soon as there are envelopes (G5, H3).
 
-use super::blackouts::{Blackouts, Open, Receipt};
-use super::recall::Recall;
-use super::retention::Retention;
-use super::storage::Storage;
-use super::{Chunk, Recorder, box_info, library};
-use crate::activity::Detector;
+use super::{Chunk, Recorder};
 use crate::alarm::{self, Alarms};
-use crate::call::{Call, Calls};
-use crate::channel::Channel;
-use crate::codec::{CodecError, Encoder};
+use crate::audio::channel::Channel;
+use crate::audio::codec::{CodecError, Encoder};
+use crate::audio::detect::Detector;
+use crate::audio::encode_stream::Reel;
+use crate::calls::call::{Call, Calls};
+use crate::calls::directory::{AgentIndex, Directory};
+use crate::calls::schedule;
 use crate::config::{CodecKind, Config, Scope};
-use crate::directory::{AgentIndex, Directory};
 use crate::id::RecordingId;
 use crate::job::Ticket;
-use crate::reel::Reel;
-use crate::schedule;
+use crate::recorder::admin::status;
+use crate::recorder::blackout::{Blackouts, Open, Receipt};
+use crate::recorder::journal::Storage;
+use crate::recorder::journal::retention::Retention;
+use crate::recorder::recording::recall::Recall;
+use crate::recorder::session::library;
+use crate::store::archive::Catalogue;
 use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingEnd, RecordingEnded};
 use crate::store::index::{Index, LiveCall};
 use crate::store::journal::JournalWriter;
 use crate::store::layout;
 use crate::store::seal::{self, DataKey, Identity, SEAL_TAG_BYTES};
 use crate::store::sign::BoxKey;
-use crate::store::summary::Catalogue;
 use crate::time::{Mono, Now, Position};
 use crate::trace::Trace;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -95,7 +97,7 @@ impl Recorder {
             directory: Directory::new(&config.agents, &config.workstations),
             boot: number,
             boards: vec![None; config.boards.len()],
-            trials: super::trial::Trials::new(config.boards.len()),
+            trials: crate::recorder::admin::selftest::Trials::new(config.boards.len()),
             calls: Calls::new(index.last_call().0),
             seats: BTreeMap::new(),
             recordings: Vec::with_capacity(64),
@@ -105,8 +107,8 @@ impl Recorder {
             sessions: super::session::Sessions::default(),
             storage,
             index,
-            past: super::past::Past::new(boot.catalogue),
-            expiry: super::expiry::Expiry::default(),
+            past: crate::recorder::session::archive::Past::new(boot.catalogue),
+            expiry: crate::recorder::journal::expiry::Expiry::default(),
             identities: boot.identities,
             call_key: boot.call_key,
             envelopes: VecDeque::new(),
@@ -115,7 +117,7 @@ impl Recorder {
             encoders,
             alarms: Alarms::default(),
             trace: Trace::default(),
-            counters: box_info::Counters::default(),
+            counters: status::Counters::default(),
             stale_news: BTreeSet::new(),
             outputs: VecDeque::with_capacity(256),
             next_release: 0,
@@ -125,10 +127,10 @@ impl Recorder {
             reader: library::Reader::default(),
             recall: Recall::default(),
             retention: Retention::default(),
-            screens: super::screens::Screens::default(),
+            screens: crate::recorder::screen::Screens::default(),
             cut: Vec::new(),
             next_loss_log: Mono(0),
-            doors: super::doors::Doors::default(),
+            doors: crate::recorder::admin::enrolment::Doors::default(),
             now: now.mono,
             clock_offset_ms: now.wall.0 - i64::try_from(now.mono.0 / 1000).unwrap_or(0),
             stopping: false,
@@ -136,7 +138,7 @@ impl Recorder {
             about: super::About::default(),
             stop_asked: Mono(0),
             stopped: false,
-            lines: super::activity::Lines::new(channels.len()),
+            lines: crate::recorder::calls::activity::Lines::new(channels.len()),
             channels,
             config,
         };

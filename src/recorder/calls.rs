@@ -4,16 +4,19 @@
 //! other calls get a `held` span meanwhile. Whenever calls change, masks follow first (blackouts),
 //! then held spans, then the news. Nothing here parses a command.
 
+pub(super) mod activity;
+pub(super) mod cti;
+
 use super::Recorder;
 use super::boot::Cut;
-use super::tapes::Wanted;
 use crate::alarm;
-use crate::call::Call;
-use crate::channel::ChannelIndex;
-use crate::directory::AgentIndex;
+use crate::audio::channel::ChannelIndex;
+use crate::calls::call::Call;
+use crate::calls::directory::AgentIndex;
+use crate::calls::schedule;
 use crate::job::Ticket;
 use crate::limits;
-use crate::schedule;
+use crate::recorder::recording::lifecycle::Wanted;
 use crate::store::fact::{CallNumber, Fact, Numbers, Reason, Reasons, RecordingEnd};
 use crate::store::seal;
 use crate::time::{Mono, Now};
@@ -165,7 +168,8 @@ impl Recorder {
         call.gate = text(&args.gate).or(call.gate.take());
         call.numbers.ani = text(&args.ani).or(call.numbers.ani.take());
         call.numbers.dnis = text(&args.dnis).or(call.numbers.dnis.take());
-        call.direction = args.direction.map(super::cti::direction).or(call.direction);
+        call.direction =
+            args.direction.map(crate::recorder::calls::cti::direction).or(call.direction);
         if let Some(word) = &args.agent {
             let named = self.directory.by_username(word).or(self.directory.by_phone(word));
             if named.is_none() {

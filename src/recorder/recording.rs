@@ -5,12 +5,17 @@
 //! durable. When a recording may
 //! take audio, and when it ends, is decided by the recorder.
 
-use crate::channel::ChannelIndex;
-use crate::directory::AgentIndex;
+pub(super) mod files;
+pub(super) mod lifecycle;
+pub(super) mod recall;
+pub(super) mod sealed_facts;
+
+use crate::audio::channel::ChannelIndex;
+use crate::audio::encode_stream::Reel;
+use crate::audio::span::Run;
+use crate::calls::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::job::{FileId, Ticket};
-use crate::reel::Reel;
-use crate::span::Run;
 use crate::store::fact::{CallNumber, Reasons, RecordingEnd};
 use crate::store::media::{Finished, MediaWriter};
 use crate::store::seal::DataKey;

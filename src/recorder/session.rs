@@ -4,11 +4,20 @@
 //! the client has room. News is never queued: a session remembers *that* something changed. Which
 //! words are said is decided elsewhere (`command`, `news`); nothing here touches a socket.
 
-use crate::directory::AgentIndex;
+pub(super) mod archive;
+pub(super) mod command;
+pub(super) mod fetch;
+pub(super) mod fingerprint;
+pub(super) mod hello;
+pub mod library;
+pub(super) mod listing;
+pub(super) mod notify;
+
+use crate::calls::directory::AgentIndex;
 use crate::id::{RecordingId, SessionId};
 use crate::job::Ticket;
 use crate::limits;
-use crate::recorder::library::Stream;
+use crate::recorder::session::library::Stream;
 use crate::store::fact::{Reason, Reasons};
 use crate::time::{Mono, Wall};
 use protocol::{AgentState, CaptureState, Kind};
@@ -64,7 +73,7 @@ pub struct Session {
     /// The code it wants a certificate for; the request is still to come.
     pub enrols_with: Option<zeroize::Zeroizing<String>>,
     /// The piece of video whose block is to come.
-    pub piece: Option<super::screens::Announced>,
+    pub piece: Option<crate::recorder::screen::Announced>,
     pub who: Option<Who>,
     pub since: Wall,
     pub opened: Mono,

@@ -4,24 +4,27 @@
 //! directory is locked first, recovery comes before the recorder, and listeners and boards are
 //! opened last, when there is somebody to serve them. Nothing here runs while the box serves.
 
-use super::admission::Admission;
-use super::authority::Authority;
-use super::clock::Clock;
-use super::daemon::{BOARDS, BoardPlace, Daemon, DaemonError, LISTENERS, SIGNALS, WAKER, system};
-use super::data_dir::DataDir;
-use super::disk::Disk;
-use super::helper::Helper;
-use super::listener::Listener;
-use super::notify::BootService;
-use super::peer::LocalIds;
-use super::printer::Printer;
-use super::signal::Signals;
-use super::tls::{Tls, TlsError};
-use super::{helper, recover};
-use crate::channel::ChannelIndex;
+use crate::audio::channel::ChannelIndex;
 use crate::config::{Config, Listen};
 use crate::job::Done;
 use crate::recorder::{About, Boot, Input, Recorder, TimeSync};
+use crate::shell::event_loop::{
+    BOARDS, BoardPlace, Daemon, DaemonError, LISTENERS, SIGNALS, WAKER, system,
+};
+use crate::shell::net::admission::Admission;
+use crate::shell::net::ca::Authority;
+use crate::shell::net::listener::Listener;
+use crate::shell::net::peer::LocalIds;
+use crate::shell::net::tls::{Tls, TlsError};
+use crate::shell::os::clock::Clock;
+use crate::shell::os::data_dir::DataDir;
+use crate::shell::os::log_writer::Printer;
+use crate::shell::os::recover;
+use crate::shell::os::service_manager::BootService;
+use crate::shell::os::signal::Signals;
+use crate::shell::workers::disk::Disk;
+use crate::shell::workers::worker;
+use crate::shell::workers::worker::Helper;
 use crate::store::sign::BoxKey;
 use crate::time::Mono;
 use board::{Board, State, TOKENS_MAX};
@@ -46,7 +49,7 @@ impl Daemon {
         let waker = waker.map_err(system("waker"))?;
         let (data, box_key) = DataDir::open(&config)?;
         let queue = Disk::queue();
-        super::printer::install(queue.0.clone(), log::LevelFilter::Info);
+        crate::shell::os::log_writer::install(queue.0.clone(), log::LevelFilter::Info);
         let disk = Disk::start(&data.path, waker.clone(), queue, Printer::new())
             .map_err(system("the disk thread"))?;
         if let Some(notice) = &data.notice {
@@ -110,7 +113,7 @@ impl Daemon {
             recipients: self.data.recipients.iter().map(ToString::to_string).collect(),
             boot_reason,
             time_sync: TimeSync::default(),
-            may_reboot: super::daemon::reboot_exit().is_some(),
+            may_reboot: crate::shell::event_loop::reboot_exit().is_some(),
         };
         self.recorder.introduce(about);
     }
@@ -119,12 +122,12 @@ impl Daemon {
     /// disk cannot hold; and envelopes, so that the first recordings do not wait for the helper,
     /// which fills the stock up later.
     fn stock_up(&mut self) -> Result<(), DaemonError> {
-        let (free, total) = super::disk::space(&self.data.path);
+        let (free, total) = crate::shell::workers::disk::space(&self.data.path);
         self.recorder.handle(self.clock.now(), Input::Done(Done::Space { free, total }));
         let count = (self.recorder.channel_count() + 2).min(FIRST_ENVELOPES);
         let (recipients, seal) = (&self.data.recipients, self.config.store.seal);
         let now = self.clock.now();
-        for envelope in helper::envelopes(count, recipients, seal).map_err(DaemonError::Fatal)? {
+        for envelope in worker::envelopes(count, recipients, seal).map_err(DaemonError::Fatal)? {
             self.recorder.handle(now, Input::Envelope(Box::new(envelope)));
         }
         Ok(())

@@ -7,9 +7,9 @@
 //!
 //! Nothing here writes, folds (see `index`) or seals (see `seal`).
 
+use crate::audio::span::{Fate, Ledger};
 use crate::config::{CodecKind, Direction};
 use crate::id::RecordingId;
-use crate::span::{Fate, Ledger};
 use crate::time::{Position, Wall};
 use serde::{Deserialize, Serialize};
 

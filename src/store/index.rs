@@ -11,20 +11,20 @@
 //! Nothing here opens sealed facts, reads files, or decides what becomes of what was cut.
 
 mod blackouts;
-mod doors;
+mod enrolments;
 mod filter;
-mod past;
 mod record;
+mod retire;
 #[cfg(test)]
 mod tests;
 
 pub use blackouts::OpenBlackout;
-pub use doors::Enrolments;
+pub use enrolments::Enrolments;
 pub use filter::{Facets, Filter};
-pub use past::{Carried, Late};
 pub use record::{
     BlackoutSpan, Deletion, ENTRIES_FOR_FETCHES, Fetch, FieldChange, Record, ScreenRecord,
 };
+pub use retire::{Carried, Late};
 
 use crate::id::RecordingId;
 use crate::store::day::Locator;

@@ -22,9 +22,9 @@ pub use read::{Closing, MediaReader, Scan, chunks, scan};
 pub use screen::{KEY_ELSEWHERE, PIECE_HEAD_BYTES, Piece};
 pub use write::MediaWriter;
 
+use crate::audio::span::Ledger;
 use crate::config::CodecKind;
 use crate::id::RecordingId;
-use crate::span::Ledger;
 use crate::store::fact::RecordingEnd;
 use crate::store::seal::SealError;
 use crate::time::{Position, Wall};

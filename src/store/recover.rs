@@ -9,14 +9,15 @@
 //! Files are reached through `Files` alone, so that a simulation recovers in the very same way.
 //! Nothing is decided here about calls or masks (see `recorder::boot`).
 
+use crate::audio::span::Ledger;
 use crate::id::RecordingId;
-use crate::span::Ledger;
+use crate::store::archive;
+use crate::store::archive::Catalogue;
 use crate::store::damage::Tail;
 use crate::store::fact::{RecordingEnd, RecordingEnded};
 use crate::store::index::{Index, Record};
 use crate::store::journal::{JournalError, JournalState, JournalWriter};
 use crate::store::journals::{Journals, Part};
-use crate::store::summary::{self, Catalogue};
 use crate::store::{layout, media};
 use crate::time::Position;
 use std::io::{self, Read};
@@ -118,7 +119,7 @@ pub fn recover<F: Files>(files: &mut F) -> Result<Found, RecoverError> {
             _ => {}
         }
     }
-    let past = summary::bring_up(files, &journals, &days)?;
+    let past = archive::bring_up(files, &journals, &days)?;
     let mut found = Found {
         index: past.index,
         catalogue: past.catalogue,
@@ -133,7 +134,7 @@ pub fn recover<F: Files>(files: &mut F) -> Result<Found, RecoverError> {
         for part in journals.of(day) {
             read_last(files, part, journals.last() == Some(*part), &mut found)?;
         }
-        summary::find_deleted(files, &found.catalogue, &mut found.index);
+        archive::find_deleted(files, &found.catalogue, &mut found.index);
     }
     let running: Vec<Record> = found.index.running().cloned().collect();
     for record in &running {
@@ -259,7 +260,7 @@ fn sweep<F: Files>(files: &mut F, found: &Found) -> Result<(), RecoverError> {
         let scan = files.open(&path).map(media::scan);
         let empty = !matches!(&scan, Ok(Ok(scan)) if scan.chunks > 0);
         // While a disk was down at midnight, the old day's journal took in what began in the new.
-        if empty && (known.is_some() || !summary::may_know(files, &found.catalogue, id)) {
+        if empty && (known.is_some() || !archive::may_know(files, &found.catalogue, id)) {
             log::warn!("{path}: never journalled and without audio; removed");
             files.remove(&path).map_err(file_error(&path))?;
         }

@@ -3,19 +3,19 @@
 //! Every period of 20 ms comes in on all channels at once, and a turn follows. What was appended is
 //! kept by path, so that a box can be started again on what another left.
 
-use hushbox::channel::ChannelIndex;
+use hushbox::audio::channel::ChannelIndex;
+use hushbox::audio::span::Run;
 use hushbox::config;
 use hushbox::id::SessionId;
 use hushbox::job::{Done, FileId, Job};
 use hushbox::recorder::{Boot, Input, Output, Peer, Recorder};
-use hushbox::span::Run;
+use hushbox::store::archive::Catalogue;
 use hushbox::store::fact::Fact;
 use hushbox::store::index::Index;
 use hushbox::store::journal::{Item, JournalReader, JournalWriter};
 use hushbox::store::media;
 use hushbox::store::seal::Envelope;
 use hushbox::store::sign::BoxKey;
-use hushbox::store::summary::Catalogue;
 use hushbox::time::{Mono, Now, Wall};
 use protocol::Kind;
 use std::collections::BTreeMap;

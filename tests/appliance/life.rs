@@ -21,12 +21,12 @@ fn first_boot(bed: &Bed, machine: &mut Machine) {
     machine.type_on_serial("enrol WS-042 kinds=agent,cti,monitor");
     let code = machine.code_on_serial(from);
     let home = bed.folder.path().join("home");
-    let enrolled = run(Command::new(env!("CARGO_BIN_EXE_hushbox"))
+    let enrolled = run(Command::new(testkit::program("hushbox-cli", "hushbox"))
         .args(["enrol", "--to", &format!("127.0.0.1:{}", machine.tls_port), "--code", &code])
         .env("XDG_CONFIG_HOME", &home));
     println!("enrolled: {}", enrolled.trim());
     let to = format!("tls:127.0.0.1:{}", machine.tls_port);
-    let said = run(Command::new(env!("CARGO_BIN_EXE_hushbox"))
+    let said = run(Command::new(testkit::program("hushbox-cli", "hushbox"))
         .args(["send", "--to", &to, "--kind", "monitor", "--machine", "WS-042", "channels"])
         .env("XDG_CONFIG_HOME", &home));
     assert!(said.contains("device=1001"), "{said}");

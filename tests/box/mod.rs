@@ -246,7 +246,7 @@ impl TheBox {
 
     /// Runs `hushbox` on a workstation, whose user has this folder for a home.
     pub fn tool_at(&self, home: &str, words: &[&str]) -> Ended {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+        let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
         command.args(words).env("XDG_CONFIG_HOME", self.path(home));
         command.current_dir(self.folder.path());
         let output = command.stdin(Stdio::null()).output().unwrap();

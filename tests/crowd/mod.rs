@@ -139,7 +139,7 @@ impl Crowd {
         for agent in &mut self.agents {
             let config = &self.sim.config;
             let known = config.agents.iter().find(|known| known.username == agent.name).unwrap();
-            let right = hushbox::permission::Permission::NotifyOnDemandOnly;
+            let right = hushbox::calls::permission::Permission::NotifyOnDemandOnly;
             agent.only_own = known.permissions.has(right);
         }
     }

@@ -1,11 +1,11 @@
 //! The capture client of a workstation, as whoever starts sessions would run it.
 
-use crate::programs::program;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use testkit::program;
 
 /// The client, ended with the story.
 pub struct Station {

@@ -46,7 +46,7 @@ const PURE: [Ban; 17] = [
 
 /// Where the desktop client touches the world.
 const DESKTOP_SHELL: [&str; 3] =
-    ["desktop/src/shell/", "desktop/src/windows/", "desktop/src/main.rs"];
+    ["crates/desktop/src/shell/", "crates/desktop/src/windows/", "crates/desktop/src/main.rs"];
 
 /// What the rest of the desktop client may not name.
 const DESKTOP_PURE: [Ban; 5] = [
@@ -64,15 +64,15 @@ const ADDRESSES: [&str; 6] =
 /// The bans on the file at `path`.
 fn bans(path: &str) -> Vec<Ban> {
     let layer: &[&[Ban]] = match path {
-        _ if path.starts_with("protocol/src/") => &[&NO_BOX, &NO_BOARD, &NO_CLIENT, &PURE],
+        _ if path.starts_with("crates/protocol/src/") => &[&NO_BOX, &NO_BOARD, &NO_CLIENT, &PURE],
         _ if path.starts_with("board/src/") => &[&NO_BOX, &NO_CLIENT, &NO_PROTOCOL],
-        _ if path.starts_with("client/src/") => &[&NO_BOX, &NO_BOARD, &NO_MIO],
+        _ if path.starts_with("crates/client/src/") => &[&NO_BOX, &NO_BOARD, &NO_MIO],
         path if DESKTOP_SHELL.iter().any(|part| path.starts_with(part)) => &[&NO_BOX, &NO_BOARD],
-        _ if path.starts_with("desktop/src/") => &[&NO_BOX, &NO_BOARD, &DESKTOP_PURE, &PURE],
+        _ if path.starts_with("crates/desktop/src/") => &[&NO_BOX, &NO_BOARD, &DESKTOP_PURE, &PURE],
         _ if path.starts_with("desktop/") || path.starts_with("portal/") => &[&NO_BOX, &NO_BOARD],
         // What `hushbox boards` lists, only the crate of the boards knows.
-        "src/bin/hushbox/boards.rs" => &[&NO_MIO],
-        path if path.starts_with("src/bin/hushbox/") => &[&NO_BOARD, &NO_MIO],
+        "crates/cli/src/boards.rs" => &[&NO_MIO],
+        path if path.starts_with("crates/cli/src/") => &[&NO_BOARD, &NO_MIO],
         _ if path.starts_with("src/tool/") => &[&NO_BOARD, &NO_MIO, &NO_SHELL],
         _ if path.starts_with("src/bin/") || path.starts_with("src/shell") => &[],
         _ if path.starts_with("src/") => &[&NO_BOARD, &NO_CLIENT, &NO_SHELL, &PURE],

@@ -269,7 +269,7 @@ pub fn ok(reply: Reply) -> Pairs {
 }
 
 pub fn tool_in(folder: &Path, words: &[&str]) -> Said {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
     let output = command.args(words).current_dir(folder).output().unwrap();
     Said {
         status: output.status.code().unwrap(),

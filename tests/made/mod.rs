@@ -4,11 +4,11 @@
 
 #![allow(dead_code, reason = "every test uses its own part")]
 
-use hushbox::codec::Encoder;
+use hushbox::audio::codec::Encoder;
+use hushbox::audio::ring::Cleared;
+use hushbox::audio::span::{Fate, Ledger, Run};
 use hushbox::config::{CodecKind, Direction};
 use hushbox::id::RecordingId;
-use hushbox::ring::Cleared;
-use hushbox::span::{Fate, Ledger, Run};
 use hushbox::store::fact::*;
 use hushbox::store::journal::JournalWriter;
 use hushbox::store::layout;
@@ -241,7 +241,7 @@ pub struct Said {
 }
 
 pub fn tool_in(folder: &Path, words: &[&str]) -> Said {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox"));
+    let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
     said(command.args(words).current_dir(folder).output().unwrap())
 }
 

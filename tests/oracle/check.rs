@@ -2,8 +2,8 @@
 
 use super::{House, Masked, RATE};
 use crate::sim::disk::{Image, SimDisk};
+use hushbox::audio::span::{Fate, Loss};
 use hushbox::id::RecordingId;
-use hushbox::span::{Fate, Loss};
 use hushbox::store::index::{Filter, Index, Record};
 use hushbox::store::{layout, media, recover, seal};
 use std::collections::{BTreeSet, HashSet};

@@ -259,7 +259,7 @@ impl House {
         let from = self.sim.head(board);
         for _ in 0..ms / 20 {
             if !self.dead() {
-                let why = hushbox::span::Loss::Board;
+                let why = hushbox::audio::span::Loss::Board;
                 self.sim.unplug_ms(board, 20, why);
                 self.listen();
             }

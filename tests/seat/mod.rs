@@ -6,13 +6,13 @@
 
 #![allow(dead_code, reason = "each story uses its part")]
 
-use crate::programs::program;
 use crate::the_box::{Ended, until};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use testkit::program;
 
 /// One seat.
 pub struct Seat {

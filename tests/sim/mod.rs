@@ -15,17 +15,17 @@ pub mod stored;
 
 use audio::{Chance, sample};
 use disk::SimDisk;
-use hushbox::channel::ChannelIndex;
+use hushbox::audio::channel::ChannelIndex;
+use hushbox::audio::span::Loss;
 use hushbox::config::{self, Config};
 use hushbox::doors::Certificate;
 use hushbox::id::{RecordingId, SessionId};
 use hushbox::job::Job;
 use hushbox::limits;
 use hushbox::recorder::{Boot, Input, Output, Peer, Recorder};
-use hushbox::span::Loss;
 use hushbox::store::seal::{DataKey, Envelope, Identity};
 use hushbox::store::sign::BoxKey;
-use hushbox::store::{layout, recover, summary};
+use hushbox::store::{archive, layout, recover};
 use hushbox::time::{Mono, Now, Wall};
 use protocol::{Assembler, Kind, Piece, Refusal};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -408,7 +408,7 @@ impl SimBox {
             Output::ReadConfig { session, apply } => self.read_config(session, apply),
             Output::LogLevel(_) | Output::LoopBack { .. } | Output::EditConfig { .. } => {}
             Output::Summarise { today, damaged } => {
-                let done = summary::mend(&mut self.disk, today, damaged);
+                let done = archive::mend(&mut self.disk, today, damaged);
                 let done = done.map_err(|error| error.to_string());
                 self.recorder.handle(self.now, Input::Summarised(done));
             }
@@ -434,7 +434,7 @@ impl SimBox {
             }
             Output::Trial(_) => {
                 let syncs_us = Err("not simulated".to_owned());
-                let found = Input::TrialFound(hushbox::trial::Found { syncs_us, proof: None });
+                let found = Input::TrialFound(hushbox::selftest::Found { syncs_us, proof: None });
                 self.recorder.handle(self.now, found);
             }
             Output::Stopped => self.stopped = true,

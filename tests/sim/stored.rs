@@ -1,9 +1,9 @@
 //! What a simulated disk holds, read back: one recording's samples and account, or everything.
 
 use super::SimBox;
-use hushbox::codec::Decoder;
+use hushbox::audio::codec::Decoder;
+use hushbox::audio::span::{Fate, Ledger, Run};
 use hushbox::id::RecordingId;
-use hushbox::span::{Fate, Ledger, Run};
 use hushbox::store::fact::FactSpan;
 use hushbox::store::index::{Index, Record};
 use hushbox::store::journal::{FIRST_SEQUENCE, Item, JournalReader, superseded};

@@ -5,8 +5,8 @@
 
 use crate::sim::SimBox;
 use crate::sim::site::{Site, value};
+use hushbox::audio::span::{Fate, Run};
 use hushbox::id::RecordingId;
-use hushbox::span::{Fate, Run};
 use hushbox::store::media::{self, KEY_ELSEWHERE, MediaReader, Piece, Scan};
 use hushbox::store::{layout, seal};
 use hushbox::time::Wall;

@@ -1,8 +1,8 @@
 //! Journals told as stories, and what the index makes of them.
 
 use super::*;
+use crate::audio::span::Ledger;
 use crate::config::CodecKind;
-use crate::span::Ledger;
 use crate::store::fact::{Holder, Reason, Reasons, RecordingEnd};
 use crate::time::Position;
 

@@ -213,7 +213,7 @@ fn a_header_in_a_poisoned_buffer_and_a_list_too_long_for_an_entry() {
     assert_eq!((&out[..3], out.len()), (&[0xa5; 3][..], 3 + HEADER_BYTES));
     assert_eq!((&out[9..11], &out[29..35]), (&[0; 2][..], &[0; 6][..]));
     let span = crate::store::fact::FactSpan {
-        fate: crate::span::Fate::Lost(crate::span::Loss::Power),
+        fate: crate::audio::span::Fate::Lost(crate::audio::span::Loss::Power),
         from: Position(u64::MAX),
         to: Position(u64::MAX),
     };
@@ -221,7 +221,7 @@ fn a_header_in_a_poisoned_buffer_and_a_list_too_long_for_an_entry() {
         id: crate::id::RecordingId::from_random([255; 10]),
         end: RecordingEnd::Power,
         to: Position(u64::MAX),
-        ledger: crate::span::Ledger { lost: [u64::MAX; 5], ..Default::default() },
+        ledger: crate::audio::span::Ledger { lost: [u64::MAX; 5], ..Default::default() },
         spans: vec![span; 10_000],
         digest: [255; 32],
         size: u64::MAX,

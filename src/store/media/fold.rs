@@ -6,7 +6,7 @@
 //! count as stored become lost. Nothing here reads bytes.
 
 use super::MAX_SPANS;
-use crate::span::{Fate, Ledger, Loss, Run};
+use crate::audio::span::{Fate, Ledger, Loss, Run};
 use crate::store::fact::FactSpan;
 use crate::time::Position;
 use std::collections::VecDeque;

@@ -6,7 +6,7 @@
 use super::{
     MAX_CHUNK_FRAMES, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaError, MediaHeader,
 };
-use crate::span::{Fate, Ledger, Loss, Run};
+use crate::audio::span::{Fate, Ledger, Loss, Run};
 use crate::store::bytes::{Fields, checksum, narrow, wide};
 use crate::store::fact::RecordingEnd;
 use crate::time::Position;

@@ -1,7 +1,7 @@
 //! Media files as stories: written, read, cut, flipped, forged.
 
 use super::*;
-use crate::span::{Fate, Loss, Run};
+use crate::audio::span::{Fate, Loss, Run};
 use crate::store::damage::{Damage, Tail};
 use crate::store::seal::DataKey;
 

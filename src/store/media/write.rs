@@ -5,8 +5,8 @@
 
 use super::format::{self, ChunkHead, Trailer};
 use super::{Finished, MAX_CHUNK_FRAMES, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaHeader, screen};
+use crate::audio::span::{Fate, Ledger, Run};
 use crate::config::CodecKind;
-use crate::span::{Fate, Ledger, Run};
 use crate::store::fact::RecordingEnd;
 use crate::store::seal::{DataKey, SEAL_TAG_BYTES, Sealer};
 use crate::time::Position;

@@ -1,8 +1,8 @@
 //! A small store in memory, and what is found when somebody was at it.
 
 use super::*;
+use crate::audio::span::{Fate, Run};
 use crate::config::CodecKind;
-use crate::span::{Fate, Run};
 use crate::store::damage::Damage;
 use crate::store::fact::{
     CallFacts, Entry, Fact, Reason, Reasons, RecordingBegan, RecordingEnd, RecordingEnded, Sealed,

@@ -1,0 +1,8 @@
+//! The line protocol to the recorder: connections, agent sessions, single requests, events.
+
+pub mod agent_session;
+pub mod agent_sessions;
+pub mod client;
+pub mod connection;
+pub mod events;
+pub mod keep_alive;

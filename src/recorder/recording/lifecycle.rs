@@ -1,0 +1,367 @@
+//! Recordings begin and end here, and reasons come and go (B1).
+//!
+//! A recording runs while at least one reason holds it. For an agent who may only see recordings of
+//! the own making (B2), a press begins a recording of its own even while another runs: the other
+//! one ends at that very sample, so that nothing the agent sees depends on it.
+
+use crate::audio::channel::ChannelIndex;
+use crate::audio::codec::Encoder;
+use crate::audio::encode_stream::Reel;
+use crate::calls::call::Call;
+use crate::calls::directory::AgentIndex;
+use crate::id::RecordingId;
+use crate::job::Ticket;
+use crate::limits;
+use crate::recorder::Recorder;
+use crate::recorder::recording::{Chunk, Opening, Recording, Tape};
+use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingBegan, RecordingEnd};
+use crate::store::media::{MediaHeader, MediaWriter};
+use crate::store::seal::Envelope;
+use crate::store::{layout, seal};
+use crate::time::{Now, Position, Wall, frames_of_ms};
+use crate::trace::Event;
+use protocol::{Code, Refusal};
+use std::collections::VecDeque;
+
+/// What a new recording is to be.
+pub(in crate::recorder) struct Wanted {
+    pub call: CallNumber,
+    pub from: Position,
+    pub reasons: Reasons,
+    pub pressed: Option<(AgentIndex, Position)>,
+    /// Index of the schedule that allows or causes it.
+    pub schedule: Option<usize>,
+    pub continues: Option<RecordingId>,
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+impl Recorder {
+    /// Recordings that still take audio.
+    pub(in crate::recorder) fn running(&self) -> impl Iterator<Item = &Recording> {
+        self.recordings.iter().filter(|recording| recording.running())
+    }
+
+    /// The running recording of a call.
+    pub(in crate::recorder) fn running_of(&self, call: CallNumber) -> Option<&Recording> {
+        self.running().find(|recording| recording.call == call)
+    }
+
+    /// The newest recording of a call, running or not.
+    pub(in crate::recorder) fn last_of(&self, call: CallNumber) -> Option<&Recording> {
+        self.recordings.iter().rev().find(|recording| recording.call == call)
+    }
+
+    pub(in crate::recorder) fn recording(&self, id: RecordingId) -> Option<&Recording> {
+        self.recordings.iter().find(|recording| recording.id == id)
+    }
+
+    /// Whether a new recording can be begun now.
+    pub(in crate::recorder) fn can_begin(&self) -> Result<(), Refusal> {
+        if self.stopping {
+            return Err(Code::ShuttingDown.into());
+        }
+        self.need_disk()?;
+        if self.storage.full {
+            return Err(Code::DiskFull.into());
+        }
+        if self.recordings.len() >= limits::RECORDINGS_MAX || self.envelopes.is_empty() {
+            return Err(Code::Busy.into());
+        }
+        Ok(())
+    }
+
+    /// Begins a recording; the ticket makes it durable. What was kept back of the call goes into
+    /// it.
+    pub(in crate::recorder) fn begin(
+        &mut self,
+        now: Now,
+        mut want: Wanted,
+    ) -> Result<(RecordingId, Ticket), Refusal> {
+        self.can_begin()?;
+        let Some(call) = self.calls.get(want.call).cloned() else {
+            return Err(Code::NoCall.into());
+        };
+        let mut why = call.schedules.why.clone();
+        let kept = if want.pressed.is_some() { self.recall.take(want.call) } else { None };
+        let (mut reel, backlog) = match kept {
+            Some(kept) => {
+                kept.explain(call.from, &mut why);
+                want.from = kept.from();
+                want.pressed = want.pressed.map(|(agent, _)| (agent, kept.from()));
+                (kept.reel, kept.chunks)
+            }
+            None => (
+                Reel::new(call.channel, want.from, self.take_encoder(call.channel)?),
+                VecDeque::new(),
+            ),
+        };
+        let Some(envelope) = self.envelopes.pop_front() else { return Err(Code::Busy.into()) };
+        reel.from = want.from;
+        let on_air = self.calls.on_air(call.channel).map(|air| air.number);
+        if call.live() && on_air != Some(want.call) && !reel.held.is_open() {
+            reel.held.open(self.channels[call.channel.0].head());
+        }
+        let (recording, ticket) = self.put_down(now, &call, want, (reel, backlog, envelope, why));
+        let id = recording.id;
+        log::info!("recording {id} began on device {} ({})", call.device, recording.reasons);
+        let event = Event::RecordingBegan { recording: id, device: call.device.clone() };
+        self.trace.note(now.wall, event);
+        self.recordings.push(recording);
+        self.open_file(now, self.recordings.len() - 1);
+        if let Some((_, at)) = call.ended {
+            self.end_at(id, at, RecordingEnd::CallEnd);
+        }
+        self.news_of_call(call.number);
+        Ok((id, ticket))
+    }
+
+    /// Makes a recording and its fact; its file is still to be made (see `files`).
+    pub(in crate::recorder) fn put_down(
+        &mut self,
+        now: Now,
+        call: &Call,
+        want: Wanted,
+        (reel, backlog, envelope, why): (Reel, VecDeque<Chunk>, Envelope, String),
+    ) -> (Recording, Ticket) {
+        let file = self.storage.new_file();
+        let (id, key) = (envelope.id, envelope.key);
+        let place = &self.channels[call.channel.0];
+        let header = MediaHeader {
+            id,
+            codec: self.config.audio.codec,
+            rate: place.rate,
+            sides: place.sides,
+            bitrate: self.config.audio.bitrate,
+            channel: place.id,
+            from: want.from,
+            began: now.wall,
+            boot: self.boot,
+            delay: reel.delay_frames(),
+            wrapped: envelope.wrapped,
+        };
+        let mut first = Vec::new();
+        let writer = MediaWriter::begin(&header, key.clone(), &mut first);
+        let opening = Opening::new(layout::media_path(now.wall, id), first, now);
+        let (schedule, retain_until) = self.retention(now.wall, want.schedule);
+        let numbers = seal::seal_numbers(key.as_ref(), self.storage.next_sequence(), &call.numbers);
+        let began = RecordingBegan {
+            id,
+            call: call.facts(self.owner_name(call)),
+            numbers,
+            channel: header.channel,
+            rate: header.rate,
+            sides: header.sides,
+            codec: header.codec,
+            from: want.from,
+            reasons: want.reasons,
+            schedule: schedule.clone(),
+            why,
+            retain_until,
+            continues: want.continues,
+        };
+        let ticket = self.storage.note(&mut self.index, now, Fact::RecordingBegan(began));
+        let recording = Recording {
+            id,
+            call: want.call,
+            channel: call.channel,
+            from: want.from,
+            end: None,
+            reasons: want.reasons,
+            reasons_ever: want.reasons,
+            pressed: want.pressed,
+            schedule,
+            retain_until,
+            key,
+            file,
+            tries: 0,
+            tape: Some(Tape::new(reel, (writer, opening), backlog)),
+            closed: false,
+        };
+        (recording, ticket)
+    }
+
+    pub(in crate::recorder) fn take_encoder(
+        &mut self,
+        channel: ChannelIndex,
+    ) -> Result<Encoder, Refusal> {
+        let place = &self.channels[channel.0];
+        let pool = &mut self.encoders[place.board * 2 + usize::from(place.sides) - 1];
+        if let Some(encoder) = pool.pop() {
+            return Ok(encoder);
+        }
+        let audio = &self.config.audio;
+        Encoder::new(audio.codec, place.rate, place.sides, audio.bitrate)
+            .map_err(|error| Refusal::new(Code::Busy, error.to_string()))
+    }
+
+    /// The name of a schedule and until when its recordings are kept.
+    pub(in crate::recorder) fn retention(
+        &self,
+        wall: Wall,
+        schedule: Option<usize>,
+    ) -> (Option<String>, Wall) {
+        let schedule = schedule.and_then(|index| self.config.schedules.get(index));
+        let days = schedule.map_or(limits::RETENTION_DEFAULT_DAYS, |s| s.retention_days);
+        let until = Wall(wall.0.saturating_add(i64::from(days) * DAY_MS));
+        (schedule.map(|s| s.name.clone()), until)
+    }
+
+    /// Where a press begins a recording: some pre-roll back, never before the call.
+    pub(in crate::recorder) fn press_from(&self, call: &Call) -> Position {
+        let channel = &self.channels[call.channel.0];
+        let preroll = u64::from(self.config.audio.preroll_ms);
+        let from = channel.head().back(frames_of_ms(preroll, channel.rate));
+        from.max(call.from).max(channel.ring.tail())
+    }
+
+    /// Adds a reason to a running recording, with its retention (the longest of all, D6).
+    pub(in crate::recorder) fn add_reason(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        reason: Reason,
+        (by, schedule): (&str, Option<usize>),
+    ) -> Ticket {
+        let (_, until) = self.retention(now.wall, schedule);
+        let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else {
+            return self.storage.durable();
+        };
+        let before = recording.reasons;
+        recording.reasons.insert(reason);
+        recording.reasons_ever.insert(reason);
+        let longer = until > recording.retain_until;
+        recording.retain_until = recording.retain_until.max(until);
+        let (call, reasons) = (recording.call, recording.reasons);
+        if longer {
+            let fact = Fact::RecordingRetention { id, retain_until: until };
+            self.storage.note(&mut self.index, now, fact);
+        }
+        if reasons == before {
+            return self.storage.settled();
+        }
+        self.news_of_call(call);
+        let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
+        self.storage.note(&mut self.index, now, fact)
+    }
+
+    /// A recording that others held is kept as long as they want it, in its new part too (D6).
+    pub(in crate::recorder) fn inherit_retention(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        until: Wall,
+    ) {
+        let new = self.recordings.iter_mut().find(|r| r.id == id);
+        if let Some(new) = new.filter(|new| new.retain_until < until) {
+            new.retain_until = until;
+            let fact = Fact::RecordingRetention { id, retain_until: until };
+            self.storage.note(&mut self.index, now, fact);
+        }
+    }
+
+    /// Takes reasons away; with the last one the recording ends here.
+    pub(in crate::recorder) fn drop_reasons(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        gone: Reasons,
+        by: &str,
+    ) -> Ticket {
+        let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else {
+            return self.storage.durable();
+        };
+        let before = recording.reasons;
+        recording.reasons.0 &= !gone.0;
+        let (reasons, call) = (recording.reasons, recording.call);
+        if reasons == before {
+            return self.storage.settled();
+        }
+        self.news_of_call(call);
+        let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
+        let ticket = self.storage.note(&mut self.index, now, fact);
+        if reasons.is_empty() {
+            self.end(id, RecordingEnd::Stop, false);
+        }
+        ticket
+    }
+
+    /// A running recording ends at the head of its channel, now.
+    pub(in crate::recorder) fn end(&mut self, id: RecordingId, why: RecordingEnd, flush: bool) {
+        let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else { return };
+        let head = self.channels[recording.channel.0].head();
+        recording.set_end(head, why, flush);
+        let call = recording.call;
+        self.news_of_call(call);
+    }
+
+    /// A recording ends at `at`; what of it still waits leaves at once.
+    fn end_at(&mut self, id: RecordingId, at: Position, why: RecordingEnd) {
+        if let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) {
+            recording.set_end(at, why, true);
+        }
+    }
+
+    /// Ends what is running, and lets everything out that still waits.
+    pub(in crate::recorder) fn end_all(&mut self, _now: Now, why: RecordingEnd) {
+        let open = self.recordings.iter().filter(|recording| recording.tape.is_some());
+        let ids: Vec<RecordingId> = open.map(|recording| recording.id).collect();
+        ids.into_iter().for_each(|id| self.end(id, why, true));
+    }
+
+    /// Ends a recording and begins another of the same call at `at`, without losing a sample (B2).
+    pub(in crate::recorder) fn split(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        at: Position,
+        next: Wanted,
+    ) -> Result<(RecordingId, Ticket), Refusal> {
+        self.can_begin()?;
+        let held = self.recording(id).and_then(|old| old.tape.as_ref());
+        let held = held.map(|tape| tape.reel.held.clone());
+        let (new, ticket) = self.begin(now, next)?;
+        if let Some(old) = self.recordings.iter_mut().find(|r| r.id == id) {
+            old.set_end(at, RecordingEnd::Stop, false);
+        }
+        let place = self.recordings.iter_mut().find(|r| r.id == new);
+        let tape = place.and_then(|recording| recording.tape.as_mut());
+        if let (Some(tape), Some(held)) = (tape, held) {
+            tape.reel.held.merge(&held);
+        }
+        Ok((new, ticket))
+    }
+
+    /// Recordings cut by the last stop of the daemon begin anew, as envelopes allow.
+    pub(in crate::recorder) fn resume_cut(&mut self, now: Now) {
+        while !self.cut.is_empty() && self.can_begin().is_ok() {
+            let Some(cut) = self.cut.pop() else { return };
+            let Some(call) = self.calls.iter().find(|call| call.number == cut.call && call.live())
+            else {
+                continue;
+            };
+            // It may have waited for room on the disk longer than the ring remembers.
+            let from = call.from.max(self.channels[call.channel.0].ring.tail());
+            let schedule = cut.schedule.as_deref();
+            let same = |s: &crate::config::Schedule| Some(s.name.as_str()) == schedule;
+            let want = Wanted {
+                call: cut.call,
+                from,
+                reasons: cut.reasons,
+                pressed: cut.agent.map(|agent| (agent, from)),
+                schedule: self.config.schedules.iter().position(same),
+                continues: cut.id,
+            };
+            let channel = self.channels[call.channel.0].id;
+            let only_own = self.owner(call).is_some_and(|agent| self.only_own(agent));
+            let seen = cut.agent.is_some() || !only_own;
+            match self.begin(now, want) {
+                Ok((id, _)) if seen => self.blackouts.goes_on_in(channel, id),
+                Ok(_) => {}
+                Err(refusal) => {
+                    log::error!("a recording that should go on was refused: {refusal}");
+                }
+            }
+        }
+    }
+}
