@@ -203,7 +203,7 @@ fn h2_the_console_completes_explains_and_tells_the_news() {
     terminal.when("hushbox> ", "chan\t\r");
     terminal.when("channel  board  device", "");
     terminal.when("hushbox> ", "alarms\r");
-    let shown = terminal.when("505: plug the adapter in", "");
+    let shown = terminal.when("505: A port for the serial console is missing", "");
     assert!(shown.contains("console-down") && shown.contains("tty0"), "{shown}");
     terminal.when("hushbox> ", "help\r");
     let page = terminal.when("more lines: space or Enter; q ends -- ", "q");

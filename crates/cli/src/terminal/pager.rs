@@ -266,7 +266,7 @@ mod tests {
         let reply = Reply { rows, data: Vec::new(), outcome: Ok(Pairs::default()) };
         let text = alarms(&reply, 80);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-        assert!(text.contains("101: see that the card is plugged in"), "{text}");
+        assert!(text.contains("101: A sound card delivers no audio"), "{text}");
         assert!(text.contains("state") && text.contains("event"), "{text}");
         assert!(text.contains("\n       board demo: the card was unplugged; plug it"), "{text}");
         assert!(text.ends_with("then: alarm clear 102\n"), "{text}");
