@@ -122,10 +122,10 @@ test: setup ## run every test, then the independent checks where they are presen
 SEEDS ?= 1000
 
 sim: setup ## run the whole box by chance, SEEDS times, and say how much the cuts cost
-	SEEDS=$(SEEDS) cargo test $(PROFILE) --test simulation --test sim_screens -- --nocapture
+	SEEDS=$(SEEDS) cargo test $(PROFILE) --test simulation random_ -- --nocapture
 
 cuts: setup ## pull the plug at every job of the disk, and once more right after
-	cargo test $(PROFILE) --test cuts -- --include-ignored --nocapture
+	cargo test $(PROFILE) --test simulation power_cuts -- --include-ignored --nocapture
 
 check: setup ## formatting, lints and documentation, without a warning
 	@for part in fmt clippy; do cargo $$part --version >/dev/null 2>&1 && continue; \
@@ -179,7 +179,7 @@ test-image: image setup ## boot the image, live with it, and pull its plug CUTS 
 		HUSHBOX_PACKAGE=$(if $(filter amd64,$(ARCH)),$(abspath \
 			$(TARGET))/deb-next/hushbox_99.0.0_amd64.deb) \
 		HUSHBOX_PLAYER=$(PLAYER_$(ARCH)) HUSHBOX_REPORT=$(abspath $(TARGET))/image-tests.md \
-		cargo test --test appliance -- --ignored --nocapture --test-threads 1 \
+		cargo test --test image -- --ignored --nocapture --test-threads 1 \
 		$(STORIES_$(ARCH))
 
 deny: ## check licences and sources of what is depended on; advisories, where they can be reached
@@ -193,26 +193,26 @@ deny: ## check licences and sources of what is depended on; advisories, where th
 KILLS ?= 400
 SEED ?= $(shell date +%s)
 crash: setup ## kill the real box under load, again and again (KILLS=400 SEED=…)
-	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) cargo test $(PROFILE) --test crash -- --nocapture
+	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) cargo test $(PROFILE) --test daemon crash -- --nocapture
 
 # The bodies of fuzz/ under the mutation loop of `make test`, by the clock. With a nightly toolchain
 # and cargo-fuzz, libFuzzer does the same with sanitizers: cd fuzz; cargo +nightly fuzz run media
 FUZZ_SECONDS ?= 600
 fuzz: setup ## mutate what comes from outside (FUZZ_SECONDS=600)
-	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(PROFILE) --test fuzz_replay -- --nocapture
+	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(PROFILE) --test store fuzz -- --nocapture
 
 scan: setup-scan setup ## try at the real portal what attackers try, and let a scanner loose on it
 	cargo test $(PROFILE) -p portal --test stories security -- --nocapture
 	cargo test $(PROFILE) -p portal --test stories scanner -- --ignored --nocapture
 
 golden: setup ## make the data directory that tests open for ever (for a new format version)
-	cargo test $(PROFILE) --test golden -- --ignored make_the_golden_store
+	cargo test $(PROFILE) --test store -- --ignored make_the_golden_store
 
 bench: setup-bench ## measure what one core can carry
 	cargo bench --workspace --bench '*'
 
 pictures-desktop: setup ## take the pictures of docs/desktop.md anew
-	BLESS=1 cargo test $(PROFILE) --test desktop_display -- --nocapture
+	BLESS=1 cargo test $(PROFILE) --test desktop display:: -- --nocapture
 
 deb-desktop: setup-build ## make the package of the agents' client
 	cargo build $(PROFILE) -p desktop -p screen --bins

@@ -5,16 +5,12 @@
 //! writer and by SQLite in WAL mode with `synchronous=FULL`; a new box summarises it at its first
 //! start. No number is judged here.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 #[path = "rig/daemon.rs"]
 mod daemon;
 #[path = "rig/folder.rs"]
 mod folder;
 #[path = "rig/numbers.rs"]
 mod numbers;
-#[path = "rig/plan.rs"]
-mod plan;
 #[path = "rig/sqlite.rs"]
 mod sqlite;
 #[path = "rig/year.rs"]
@@ -28,11 +24,11 @@ use hushbox::store::day::Day;
 use hushbox::store::index::Filter;
 use hushbox::time::Wall;
 use numbers::{Series, head, row};
-use plan::{Plan, device};
 use rusqlite::Connection;
 use sqlite::Evidence;
 use std::path::{Path, PathBuf};
 use std::sync::{Barrier, Mutex};
+use testkit::load::plan::{Plan, device};
 use year::{DAYS, Year};
 
 const PLAN: Plan = Plan { channels: 64, codec: "opus" };
@@ -77,7 +73,7 @@ fn starts(stores: [PathBuf; 3]) {
             let daemon = Daemon::start(config);
             ready[n].push(daemon.ready_us as f64 / 1000.0);
             let mut feed = daemon.connect("hello cti");
-            feed.wait_for(plan::RATE);
+            feed.wait_for(testkit::load::plan::RATE);
             memory[n].push(daemon.memory_mb("VmRSS"));
         }
     }

@@ -1,6 +1,6 @@
 //! ALSA boards against a virtual card, in real time: what is played is what is captured.
 //!
-//! Each test starts the rig (`tests/rig/virtual-card.sh`) and then runs itself again in a process
+//! Each test starts the rig (`crates/testkit/virtual-card.sh`) and then runs itself again in a process
 //! of its own, because alsa-lib learns where the virtual card is from the environment. The
 //! virtual card knows neither unplugging nor overruns; what stands for them here is a server that
 //! dies and a reader that stalls.
@@ -19,7 +19,8 @@ struct Rig(PathBuf);
 
 impl Rig {
     fn run(verb: &str, folder: &Path) -> bool {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/rig/virtual-card.sh");
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/testkit/virtual-card.sh");
         Command::new(script).arg(verb).arg(folder).status().unwrap().success()
     }
 

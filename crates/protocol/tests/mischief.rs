@@ -7,27 +7,7 @@
 
 use protocol::client::{Client, ClientEvent};
 use protocol::{Assembler, Code, Command, Kind, Line, Piece, Refusal, reply, table};
-
-/// SplitMix64: a small generator with every seed good.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % u64::try_from(end).expect("small")).expect("below end")
-    }
-
-    fn one<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
-        of[self.below(of.len())]
-    }
-}
+use testkit::rng::Rng;
 
 const VALUES: &[&str] = &[
     "",
@@ -63,11 +43,11 @@ const VALUES: &[&str] = &[
     "\"💥\\\\\"",
 ];
 
-fn line(dice: &mut Dice) -> String {
-    let entry = &table::TABLE[dice.below(table::TABLE.len())];
-    let mut line = if dice.below(10) == 0 { String::new() } else { entry.verb.to_owned() };
+fn line(rng: &mut Rng) -> String {
+    let entry = &table::TABLE[rng.below(table::TABLE.len())];
+    let mut line = if rng.below(10) == 0 { String::new() } else { entry.verb.to_owned() };
     for arg in entry.args {
-        if dice.below(8) == 0 {
+        if rng.below(8) == 0 {
             continue;
         }
         line.push(' ');
@@ -75,22 +55,22 @@ fn line(dice: &mut Dice) -> String {
             line.push_str(arg.name);
             line.push('=');
         }
-        line.push_str(dice.one(VALUES));
+        line.push_str(*rng.pick(VALUES));
     }
-    while dice.below(4) == 0 {
-        let (key, value) = (dice.one(VALUES), dice.one(VALUES));
-        line.push_str(&format!(" {key}{}{value}", dice.one(&["", "=", " "])));
+    while rng.below(4) == 0 {
+        let (key, value) = (rng.pick(VALUES), rng.pick(VALUES));
+        line.push_str(&format!(" {key}{}{value}", rng.pick(&["", "=", " "])));
     }
     line
 }
 
 #[test]
 fn any_line_is_understood_or_refused() {
-    let mut dice = Dice(1);
+    let mut rng = Rng::new(1);
     let (mut understood, mut codes) = (0, Vec::new());
     for round in 0..200_000 {
-        let line = line(&mut dice);
-        let kind = [None].into_iter().chain(Kind::ALL.map(Some)).nth(dice.below(7)).flatten();
+        let line = line(&mut rng);
+        let kind = [None].into_iter().chain(Kind::ALL.map(Some)).nth(rng.below(7)).flatten();
         match (Command::parse(&line), Command::parse_for(&line, kind)) {
             (Ok(command), Ok(same)) => {
                 assert_eq!(command, same);
@@ -123,10 +103,10 @@ fn readable(refusal: &Refusal) {
 
 #[test]
 fn any_value_written_reads_back() {
-    let mut dice = Dice(2);
+    let mut rng = Rng::new(2);
     let mut out = Vec::new();
     for _ in 0..50_000 {
-        let value: String = (0..dice.below(6)).map(|_| dice.one(VALUES)).collect();
+        let value: String = (0..rng.below(6)).map(|_| *rng.pick(VALUES)).collect();
         out.clear();
         reply::row(&mut out).pair("k", &value).word(&value).end();
         let text = std::str::from_utf8(&out).expect("UTF-8").strip_suffix('\n').expect("an end");
@@ -139,17 +119,14 @@ fn any_value_written_reads_back() {
 
 #[test]
 fn random_bytes_never_stop_the_assembler() {
-    let mut dice = Dice(3);
+    let mut rng = Rng::new(3);
     let mut assembler = Assembler::new();
     let mut pieces = 0;
     for _ in 0..200_000 {
         let mut bytes = [0; 40];
-        let length = dice.below(bytes.len());
+        let length = rng.below(bytes.len());
         for byte in &mut bytes[..length] {
-            *byte = *dice
-                .one(&[b"d", b"a", b"t", b" ", b"3", b"\n", b"\r", b"\"", b"\xff", b"="])
-                .first()
-                .expect("one byte");
+            *byte = *rng.pick(b"dat 3\n\r\"\xff=");
         }
         let mut input = &bytes[..length];
         while let Some(piece) = assembler.take(&mut input) {
@@ -215,8 +192,8 @@ fn a_client_hears_the_same_however_the_bytes_arrive() {
         assert_eq!(heard(&bytes, |left| step.min(left)), whole, "in steps of {step}");
     }
     for seed in 0..500 {
-        let mut dice = Dice(seed);
-        assert_eq!(heard(&bytes, |left| 1 + dice.below(left.min(60))), whole, "seed {seed}");
+        let mut rng = Rng::new(seed);
+        assert_eq!(heard(&bytes, |left| 1 + rng.below(left.min(60))), whole, "seed {seed}");
     }
 }
 
@@ -224,10 +201,10 @@ fn a_client_hears_the_same_however_the_bytes_arrive() {
 fn random_bytes_end_a_conversation_at_most_once() {
     let bytes = session();
     for seed in 0..20_000 {
-        let (mut dice, mut bytes) = (Dice(seed), bytes.clone());
-        for _ in 0..=dice.below(4) {
-            let at = dice.below(bytes.len());
-            bytes[at] = dice.next().to_le_bytes()[0];
+        let (mut rng, mut bytes) = (Rng::new(seed), bytes.clone());
+        for _ in 0..=rng.below(4) {
+            let at = rng.below(bytes.len());
+            bytes[at] = rng.byte();
         }
         let mut client = Client::new();
         for _ in 0..4 {

@@ -1,4 +1,8 @@
 //! Support for the tests and benches of every Hushbox crate.
+//!
+//! `Daemon` is the real box as a process, `SimBox` the recorder without hardware, `World` and
+//! `RandomActors` are people around it. `pty`, `browser`, `desktop`, `display` and `vm` are the
+//! places where people meet a box; `store_fixture` and `load` write stores and loads.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,6 +10,24 @@
     reason = "support code fails its test by panicking"
 )]
 
+pub mod browser;
+pub mod daemon;
+pub mod desktop;
+pub mod display;
+pub mod livebox;
+pub mod load;
+pub mod load_client;
 mod programs;
+pub mod pty;
+pub mod random_actors;
+pub mod rng;
+pub mod screen_client;
+pub mod script;
+pub mod sim;
+pub mod store_fixture;
+pub mod svg;
+pub mod video_player;
+pub mod vm;
+pub mod world;
 
-pub use programs::program;
+pub use programs::{program, root};

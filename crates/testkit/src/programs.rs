@@ -1,8 +1,7 @@
 //! Programs of other packages of this workspace, of the same build as the test that wants them.
 //!
 //! `cargo test --workspace` has built them. Where one package is tested alone, what is missing or
-//! older than its sources is built here, into the same folder. The tests of other packages take
-//! this file by its path.
+//! older than its sources is built here, into the same folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -35,7 +34,7 @@ pub fn program(package: &str, name: &str) -> PathBuf {
 }
 
 /// The workspace's folder.
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     above.into_iter().find(|folder| folder.join("Cargo.lock").exists()).expect("a workspace")
 }

@@ -1,12 +1,12 @@
 //! Agents at their page: recording, blackout, fields, two tabs, two people, a box that goes.
 
 use super::browser::{Browser, Look};
-use super::house::{House, Plan};
+use super::house::{Plan, Stack};
 use super::wire::Hand;
 use thirtyfour::Key;
 
-fn house() -> House {
-    House::new(&Plan { tls: true, ..Plan::default() })
+fn house() -> Stack {
+    Stack::new(&Plan { tls: true, ..Plan::default() })
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a10_a_lost_box_is_a_disabled_page_that_comes_back_by_itself() {
 
 #[test]
 fn c1_every_button_is_a_form_that_needs_no_script() {
-    let house = House::new(&Plan::default());
+    let house = Stack::new(&Plan::default());
     let mut jane = Hand::of(&house, "jdoe");
     let csrf = jane.get("/agent").csrf();
     house.pbx("call start device=1001 call=c1 direction=in");
@@ -162,7 +162,7 @@ fn c1_every_button_is_a_form_that_needs_no_script() {
 
 #[test]
 fn c6_a_site_that_has_no_portal_for_agents_says_so() {
-    let house = House::new(&Plan { web: false, ..Plan::default() });
+    let house = Stack::new(&Plan { web: false, ..Plan::default() });
     let mut jane = Hand::of(&house, "jdoe");
     let page = jane.get("/agent").text();
     assert!(page.contains("You cannot record here.") && page.contains("switched off"), "{page}");

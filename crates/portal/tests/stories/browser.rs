@@ -1,6 +1,6 @@
 //! A headless Chromium, as a person uses it: types, clicks, presses keys, looks.
 
-use super::house::{House, PASSWORD, Process, until};
+use super::house::{PASSWORD, Process, Stack, until};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -26,11 +26,11 @@ pub struct Look {
 }
 
 impl Browser {
-    pub fn new(house: &House) -> Browser {
+    pub fn new(house: &Stack) -> Browser {
         Browser::with(house, Look::default())
     }
 
-    pub fn with(house: &House, look: Look) -> Browser {
+    pub fn with(house: &Stack, look: Look) -> Browser {
         let chromedriver =
             Process::start(Command::new("chromedriver").arg("--port=0").stderr(Stdio::null()));
         let port = until("chromedriver's port", || {
@@ -195,7 +195,7 @@ impl Browser {
         if std::env::var_os("BLESS").is_none() {
             return;
         }
-        let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/pictures"));
+        let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/pictures"));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join(format!("portal-{name}.png"));
         self.runtime.block_on(self.driver().screenshot(&path)).unwrap();

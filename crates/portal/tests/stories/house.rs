@@ -10,19 +10,19 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 /// Longer than anything takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// Everybody's.
 pub const PASSWORD: &str = "correct horse battery";
 
 /// Looks again and again until there is something to see.
 #[allow(clippy::disallowed_methods, reason = "real programs live in real time")]
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < end, "not within {TIMEOUT:?}: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -51,10 +51,10 @@ impl Process {
 
     /// Its next line.
     pub fn line(&self) -> String {
-        match self.lines.recv_timeout(PATIENCE) {
+        match self.lines.recv_timeout(TIMEOUT) {
             Ok(line) => line,
             Err(RecvTimeoutError::Disconnected) => panic!("it ended"),
-            Err(RecvTimeoutError::Timeout) => panic!("nothing on stdout within {PATIENCE:?}"),
+            Err(RecvTimeoutError::Timeout) => panic!("nothing on stdout within {TIMEOUT:?}"),
         }
     }
 
@@ -93,7 +93,7 @@ impl Default for Plan {
 }
 
 /// All of it.
-pub struct House {
+pub struct Stack {
     pub folder: tempfile::TempDir,
     hushboxd: Option<Process>,
     portal: Option<Process>,
@@ -106,10 +106,10 @@ pub struct House {
 
 const PEOPLE: [&str; 5] = ["jdoe", "asmith", "quiet", "boss", "nomail"];
 
-impl House {
-    pub fn new(plan: &Plan) -> House {
+impl Stack {
+    pub fn new(plan: &Plan) -> Stack {
         let folder = tempfile::Builder::new().prefix("hushbox-portal-").tempdir().unwrap();
-        let mut house = House {
+        let mut house = Stack {
             folder,
             hushboxd: None,
             portal: None,
@@ -212,7 +212,7 @@ impl House {
     /// A client over loopback says hello as `kind`, then one line.
     pub fn ask(&self, kind: &str, line: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.box_port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(format!("hello {kind}\n{line}\nquit\n").as_bytes()).unwrap();
         let lines = BufReader::new(stream).lines().map_while(Result::ok);
         let lines = lines.filter(|line| !line.starts_with("event") && !line.starts_with("state"));
@@ -224,7 +224,7 @@ impl House {
     /// A connection over loopback that has said hello, for whoever needs more than a line.
     pub fn connect(&self, hello: &str) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.box_port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(format!("{hello}\n").as_bytes()).unwrap();
         stream
     }
@@ -245,7 +245,7 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for Stack {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for name in ["portal.log", "box.log", "mail.log"] {
@@ -309,7 +309,7 @@ channels = [
 "#,
         plan.web
     );
-    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../board/models/demo");
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../../board/models/demo");
     for (id, sides) in [(1, "mono"), (2, "stereo")] {
         let source = format!("{demo}/100{id}.wav");
         let channel = format!("id = {id}, device = \"100{id}\", sides = \"{sides}\"");

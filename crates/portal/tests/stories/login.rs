@@ -1,12 +1,12 @@
 //! Logging in: what the browser keeps, forgotten passwords, locks, idleness, log-out everywhere.
 
 use super::browser::Browser;
-use super::house::{House, PASSWORD, Plan, until};
+use super::house::{PASSWORD, Plan, Stack, until};
 use super::wire::{Hand, escaped};
 
 #[test]
 fn c3_the_browser_is_not_offered_to_save_and_the_username_can_be_remembered() {
-    let house = House::new(&Plan { tls: true, ..Plan::default() });
+    let house = Stack::new(&Plan { tls: true, ..Plan::default() });
     let browser = Browser::new(&house);
     browser.open("/agent");
     browser.sees("location.pathname === '/login'");
@@ -45,7 +45,7 @@ fn c3_the_browser_is_not_offered_to_save_and_the_username_can_be_remembered() {
 
 #[test]
 fn c4_a_forgotten_password_is_set_through_a_link_that_works_once() {
-    let house = House::new(&Plan { tls: true, mail: true, ..Plan::default() });
+    let house = Stack::new(&Plan { tls: true, mail: true, ..Plan::default() });
     let browser = Browser::new(&house);
     browser.open("/login");
     browser.click("a[href='/forgot']");
@@ -78,7 +78,7 @@ fn c4_a_forgotten_password_is_set_through_a_link_that_works_once() {
 
 #[test]
 fn c4_whoever_may_not_have_a_link_gets_the_same_answer_and_no_letter() {
-    let house = House::new(&Plan { mail: true, ..Plan::default() });
+    let house = Stack::new(&Plan { mail: true, ..Plan::default() });
     let mut hand = Hand::new(&house);
     let csrf = hand.get("/forgot").csrf();
     // Unknown; without the right; without an address; somebody who tries to add a header.
@@ -107,7 +107,7 @@ fn c4_whoever_may_not_have_a_link_gets_the_same_answer_and_no_letter() {
 
 #[test]
 fn c5_every_failure_says_the_same_and_five_of_them_lock() {
-    let house = House::new(&Plan { login: "lock_seconds = 3600", ..Plan::default() });
+    let house = Stack::new(&Plan { login: "lock_seconds = 3600", ..Plan::default() });
     house.user(&["disable", "quiet"], "");
     let mut hand = Hand::new(&house);
     let mut fail = |name: &str, password: &str| {
@@ -132,7 +132,7 @@ fn c5_every_failure_says_the_same_and_five_of_them_lock() {
 #[test]
 fn c5_an_idle_session_is_warned_and_ends_and_everywhere_is_everywhere() {
     let login = "idle_seconds = 24\nwarn_seconds = 12";
-    let house = House::new(&Plan { tls: true, login, ..Plan::default() });
+    let house = Stack::new(&Plan { tls: true, login, ..Plan::default() });
     let browser = Browser::new(&house);
     browser.log_in("jdoe");
     let mut other = Browser::new(&house);

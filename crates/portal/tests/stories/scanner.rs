@@ -2,7 +2,7 @@
 //! in: what it finds is a fault. Minutes long, so by `make scan` only.
 
 use super::browser::Browser;
-use super::house::{House, Plan};
+use super::house::{Plan, Stack};
 use super::supervisor::record_over_tls;
 use std::process::{Command, Stdio};
 
@@ -21,7 +21,7 @@ const WAPITI: &str = "import re\nfrom wapitiCore.net import crawler\n\
 #[test]
 #[ignore = "minutes long: make scan"]
 fn a_scanner_of_others_finds_nothing() {
-    let house = House::new(&Plan { tls: true, login: "tries = 100", ..Plan::default() });
+    let house = Stack::new(&Plan { tls: true, login: "tries = 100", ..Plan::default() });
     record_over_tls(&house);
     let browser = Browser::new(&house);
     browser.log_in("boss");

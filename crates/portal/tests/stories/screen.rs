@@ -1,7 +1,7 @@
 //! A screen beside the sound: sent by a workstation, watched in a real browser.
 
 use super::browser::Browser;
-use super::house::{House, Plan, until};
+use super::house::{Plan, Stack, until};
 use super::supervisor::wait_for_frames;
 use super::wire::Hand;
 use std::io::{BufRead, BufReader, Write};
@@ -29,7 +29,7 @@ fn value(line: &str, key: &str) -> String {
 }
 
 impl Station {
-    fn new(house: &House, user: &str) -> Station {
+    fn new(house: &Stack, user: &str) -> Station {
         let hello = format!("hello screen user={user} machine=WS-2");
         let stream = BufReader::new(house.connect(&hello));
         let mut station = Station { stream, recording: String::new() };
@@ -116,7 +116,7 @@ struct Told {
 }
 
 /// Ann records a call; while she blacks out, her screen shows a card.
-fn tell(house: &House) -> Told {
+fn tell(house: &Stack) -> Told {
     let mut station = Station::new(house, "asmith");
     let mut ann = Hand::of(house, "asmith");
     let csrf = ann.get("/agent").csrf();
@@ -156,7 +156,7 @@ fn tell(house: &House) -> Told {
 
 #[test]
 fn c1_g1_a_screen_is_watched_in_step_with_its_sound_and_is_black_where_it_was_blacked_out() {
-    let house = House::new(&Plan::default());
+    let house = Stack::new(&Plan::default());
     let told = tell(&house);
     let id = &told.id;
     let browser = Browser::new(&house);
@@ -238,7 +238,7 @@ fn assert_played(browser: &Browser, told: &Told) {
 }
 
 /// By hand: ranges are exact, and an export is what the owner's tool makes.
-fn assert_fetched(house: &House, id: &str) {
+fn assert_fetched(house: &Stack, id: &str) {
     let mut boss = Hand::of(house, "boss");
     let all = boss.get(&format!("/records/{id}/sound"));
     assert_eq!((all.status, all.header("content-type")), (200, Some("video/webm")));

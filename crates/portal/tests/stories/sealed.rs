@@ -2,7 +2,7 @@
 //! supervisor hands in opens them, for that session, and the journal knows who read them.
 
 use super::browser::Browser;
-use super::house::{House, Plan};
+use super::house::{Plan, Stack};
 use super::supervisor::record;
 use super::wire::Hand;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// A house with one recording whose owner keeps the identity elsewhere; the recording and it.
-fn sealed_house() -> (House, String, String) {
-    let mut house = House::new(&Plan::default());
+fn sealed_house() -> (Stack, String, String) {
+    let mut house = Stack::new(&Plan::default());
     let id = record(&house);
     house.stop_portal();
     house.kill_box();
@@ -31,7 +31,7 @@ fn sealed_house() -> (House, String, String) {
 }
 
 /// Another pair's private half.
-fn stranger(house: &House) -> String {
+fn stranger(house: &Stack) -> String {
     let path = house.path("stranger.txt");
     let mut command = std::process::Command::new(super::house::program("hushbox"));
     let made = command.args(["keygen", "--out"]).arg(&path).output().unwrap();

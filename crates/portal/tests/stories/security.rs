@@ -1,11 +1,11 @@
 //! What attackers try: forged forms, laid-out sessions, guessing, other people's things, odd bytes.
 
-use super::house::{House, PASSWORD, Plan};
+use super::house::{PASSWORD, Plan, Stack};
 use super::wire::{Hand, raw};
 
 #[test]
 fn forms_of_other_sites_and_without_the_word_do_nothing() {
-    let house = House::new(&Plan::default());
+    let house = Stack::new(&Plan::default());
     house.pbx("call start device=1001 call=c1 direction=in");
     let mut jane = Hand::of(&house, "jdoe");
     let csrf = jane.get("/agent").csrf();
@@ -36,7 +36,7 @@ fn forms_of_other_sites_and_without_the_word_do_nothing() {
 
 #[test]
 fn a_session_that_was_laid_out_is_not_used() {
-    let house = House::new(&Plan::default());
+    let house = Stack::new(&Plan::default());
     let mut jane = Hand::new(&house);
     let laid = "A".repeat(43);
     jane.cookies.push(("hushbox".to_owned(), laid.clone()));
@@ -58,7 +58,7 @@ fn a_session_that_was_laid_out_is_not_used() {
 
 #[test]
 fn an_address_that_guesses_too_fast_is_stopped() {
-    let house = House::new(&Plan::default());
+    let house = Stack::new(&Plan::default());
     let mut hand = Hand::new(&house);
     let csrf = hand.get("/login").csrf();
     let mut codes = Vec::new();
@@ -72,7 +72,7 @@ fn an_address_that_guesses_too_fast_is_stopped() {
 
 #[test]
 fn odd_requests_are_refused_and_serve_nothing() {
-    let house = House::new(&Plan::default());
+    let house = Stack::new(&Plan::default());
     let mut hand = Hand::new(&house);
     for path in [
         "/assets/x/../../portal.toml",
@@ -111,7 +111,7 @@ fn odd_requests_are_refused_and_serve_nothing() {
 
 #[test]
 fn every_answer_carries_the_headers_that_keep_browsers_safe() {
-    let house = House::new(&Plan::default());
+    let house = Stack::new(&Plan::default());
     let mut jane = Hand::of(&house, "jdoe");
     for path in ["/login", "/agent", "/nothing", "/password", "/assets/x/agent.js"] {
         let answer = jane.get(path);

@@ -1,6 +1,6 @@
 //! Accounts at a terminal: a password is asked for twice, and never shown.
 
-use super::house::{House, PASSWORD, Plan};
+use super::house::{PASSWORD, Plan, Stack};
 use super::wire::Hand;
 use nix::pty::openpty;
 use nix::sys::termios::{LocalFlags, tcgetattr};
@@ -20,7 +20,7 @@ fn hear(from: &mut impl Read, wanted: &str) {
 
 /// Types two lines at a terminal when it is asked for them; whether that was well, what was said
 /// after them, and what the terminal showed.
-fn types(house: &House, words: &[&str], lines: [&str; 2]) -> (bool, String, String) {
+fn types(house: &Stack, words: &[&str], lines: [&str; 2]) -> (bool, String, String) {
     let pty = openpty(None, None).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
     command.arg("--config").arg(house.path("portal.toml")).arg("user").args(words);
@@ -43,7 +43,7 @@ fn types(house: &House, words: &[&str], lines: [&str; 2]) -> (bool, String, Stri
 
 #[test]
 fn c3_a_password_that_is_typed_at_a_terminal_is_asked_for_twice_and_never_shown() {
-    let house = House::new(&Plan::default());
+    let house = Stack::new(&Plan::default());
     let other = "another horse battery";
     let (well, said, shown) = types(&house, &["passwd", "boss"], [other, "another horse"]);
     assert!(!well && said.contains("the two are not the same"), "{said}");
@@ -56,7 +56,7 @@ fn c3_a_password_that_is_typed_at_a_terminal_is_asked_for_twice_and_never_shown(
 
 #[test]
 fn c3_ctrl_c_at_the_password_gives_the_echo_back_and_ends() {
-    let house = House::new(&Plan::default());
+    let house = Stack::new(&Plan::default());
     let pty = openpty(None, None).unwrap();
     let mut command = Command::new("setsid");
     command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_hushbox-portal")]);
@@ -77,13 +77,13 @@ fn c3_ctrl_c_at_the_password_gives_the_echo_back_and_ends() {
 
 #[test]
 fn c3_of_a_stranger_no_password_is_asked() {
-    let house = House::new(&Plan::default());
+    let house = Stack::new(&Plan::default());
     let said = refused(&house, &["user", "passwd", "nobodyx"]);
     assert!(said.contains("there is no account nobodyx") && !said.contains("Password"), "{said}");
 }
 
 /// What a command says that cannot be done; nothing is typed.
-fn refused(house: &House, words: &[&str]) -> String {
+fn refused(house: &Stack, words: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
     command.arg("--config").arg(house.path("portal.toml")).args(words).stdin(Stdio::null());
     let output = command.output().unwrap();

@@ -1,7 +1,7 @@
 //! Supervisors and administrators: finding, hearing, exporting, holding, watching, looking after.
 
 use super::browser::Browser;
-use super::house::{House, PASSWORD, Plan, until};
+use super::house::{PASSWORD, Plan, Stack, until};
 use super::wire::{Hand, raw};
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -14,12 +14,12 @@ fn samples(wav: &[u8]) -> Vec<i16> {
 
 /// What channel 1 plays, over and over.
 fn played() -> Vec<i16> {
-    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../board/models/demo/1001.wav");
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../../board/models/demo/1001.wav");
     samples(&std::fs::read(demo).unwrap())
 }
 
 /// A call on 1001 with a blackout and a field, recorded by Jane; its recording.
-pub fn record(house: &House) -> String {
+pub fn record(house: &Stack) -> String {
     let mut jane = Hand::of(house, "jdoe");
     let csrf = jane.get("/agent").csrf();
     house.pbx("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
@@ -44,7 +44,7 @@ pub fn record(house: &House) -> String {
 }
 
 /// Waits until the first channel has captured so many frames more.
-pub fn wait_for_frames(house: &House, frames: u64) {
+pub fn wait_for_frames(house: &Stack, frames: u64) {
     let position = || {
         let text = house.ask("monitor", "channels");
         let row = text.lines().find(|row| row.contains("device=1001")).expect("the channel");
@@ -57,7 +57,7 @@ pub fn wait_for_frames(house: &House, frames: u64) {
 
 #[test]
 fn a_supervisor_finds_hears_exports_and_holds_a_recording() {
-    let house = House::new(&Plan { tls: true, ..Plan::default() });
+    let house = Stack::new(&Plan { tls: true, ..Plan::default() });
     let id = record_over_tls(&house);
     let manifest = house.show(&id);
     let browser = Browser::new(&house);
@@ -111,7 +111,7 @@ fn a_supervisor_finds_hears_exports_and_holds_a_recording() {
 }
 
 /// The hand speaks plain HTTP: this one asks through the box instead.
-pub fn record_over_tls(house: &House) -> String {
+pub fn record_over_tls(house: &Stack) -> String {
     let browser = Browser::new(house);
     browser.log_in("jdoe");
     house.pbx("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
@@ -160,7 +160,7 @@ fn assert_sound(sound: &[i16], manifest: &serde_json::Value) {
 
 #[test]
 fn exports_are_forms_ranges_are_exact_and_other_peoples_records_are_not_there() {
-    let house = House::new(&Plan::default());
+    let house = Stack::new(&Plan::default());
     let id = record(&house);
     let manifest = house.show(&id);
     let mut boss = Hand::of(&house, "boss");
@@ -243,7 +243,7 @@ fn through(program: &str, words: &[&str], bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_supervisor_without_an_identity_on_the_box_brings_one_along() {
-    let mut house = House::new(&Plan::default());
+    let mut house = Stack::new(&Plan::default());
     let id = record(&house);
     let identity = std::fs::read_to_string(house.path("data/keys/identity.txt")).unwrap();
     house.stop_portal();
@@ -275,7 +275,7 @@ fn a_supervisor_without_an_identity_on_the_box_brings_one_along() {
 
 #[test]
 fn what_is_sealed_to_the_box_itself_is_named_and_a_search_says_what_it_could_not_see() {
-    let mut house = House::new(&Plan::default());
+    let mut house = Stack::new(&Plan::default());
     let id = record(&house);
     let mut boss = Hand::of(&house, "boss");
     let open = boss.get(&format!("/records/{id}")).text();
@@ -300,7 +300,7 @@ fn what_is_sealed_to_the_box_itself_is_named_and_a_search_says_what_it_could_not
 
 #[test]
 fn the_live_board_follows_and_the_administrator_sees_and_looks_after() {
-    let house = House::new(&Plan { tls: true, ..Plan::default() });
+    let house = Stack::new(&Plan { tls: true, ..Plan::default() });
     let browser = Browser::new(&house);
     browser.log_in("boss");
     browser.open("/board");
@@ -328,8 +328,8 @@ fn the_live_board_follows_and_the_administrator_sees_and_looks_after() {
 
 #[test]
 fn figures_are_for_monitors_only_and_tell_whether_the_box_is_there() {
-    let mut house = House::new(&Plan::default());
-    let get = |house: &House, path: &str| {
+    let mut house = Stack::new(&Plan::default());
+    let get = |house: &Stack, path: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
         raw(house.port, request.as_bytes())
     };

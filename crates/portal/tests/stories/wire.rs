@@ -1,6 +1,6 @@
 //! HTTP by hand: what a browser would never send.
 
-use super::house::{House, PASSWORD, PATIENCE};
+use super::house::{PASSWORD, Stack, TIMEOUT};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -43,7 +43,7 @@ impl Answer {
 /// Sends bytes as they are and reads until the server closes.
 pub fn raw(port: u16, bytes: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     // A server that refuses early may not read it all.
     drop(stream.write_all(bytes));
     let mut all = Vec::new();
@@ -65,7 +65,7 @@ pub struct Hand {
 }
 
 impl Hand {
-    pub fn new(house: &House) -> Hand {
+    pub fn new(house: &Stack) -> Hand {
         Hand { port: house.port, origin: house.url.clone(), ..Hand::default() }
     }
 
@@ -120,7 +120,7 @@ impl Hand {
     }
 
     /// Somebody who is logged in.
-    pub fn of(house: &House, name: &str) -> Hand {
+    pub fn of(house: &Stack, name: &str) -> Hand {
         let mut hand = Hand::new(house);
         let answer = hand.log_in(name, PASSWORD);
         assert_eq!(answer.status, 303, "{}", answer.text());
