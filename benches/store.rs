@@ -19,10 +19,10 @@ mod year;
 use daemon::{Client, Daemon, lay_out};
 use folder::Folder;
 use hushbox::shell::os::clock::Clock;
-use hushbox::store::archive::{Row, Shelf};
+use hushbox::store::archive::{RecordRow, SummaryReader};
 use hushbox::store::day::Day;
-use hushbox::store::index::Filter;
-use hushbox::time::Wall;
+use hushbox::store::index::RecordFilter;
+use hushbox::time::WallTime;
 use numbers::{Series, head, row};
 use rusqlite::Connection;
 use sqlite::Evidence;
@@ -117,8 +117,8 @@ fn timed<T>(series: &mut Series, work: impl FnOnce() -> T) -> T {
     result
 }
 
-fn shelf(store: &Path) -> Shelf<Folder> {
-    Shelf::open(Folder(store.join("data"))).expect("a store")
+fn shelf(store: &Path) -> SummaryReader<Folder> {
+    SummaryReader::open(Folder(store.join("data"))).expect("a store")
 }
 
 /// To know how things stand, without a box around it.
@@ -126,7 +126,7 @@ fn first_query(store: &Path, database: &Path) {
     let (mut ours, mut theirs) = (Series::default(), Series::default());
     for _ in 0..STARTS {
         let open = timed(&mut ours, || shelf(store));
-        assert_eq!(open.index().running().count(), 0);
+        assert_eq!(open.index().running_records().count(), 0);
         timed(&mut theirs, || sqlite::wake(database));
     }
     head("opened, and known what goes on, µs", &["median", "min", "max"]);
@@ -139,13 +139,15 @@ fn listings(year: Year, store: &Path, database: &Path) {
     let (mut ours, mut theirs, mut rows) = (Series::default(), Series::default(), 0);
     for n in 0..LISTINGS {
         let day = year.day(u32::try_from(n * 7 + 3).expect("small")).0;
-        let at = |day: u32| Wall(i64::from(day) * DAY_MS);
+        let at = |day: u32| WallTime(i64::from(day) * DAY_MS);
         let (from, until) = (at(day), at(day + 1));
-        let filter = Filter { from: Some(from), until: Some(until), ..Filter::default() };
-        let list = || shelf.rows(filter).collect::<Result<Vec<Row>, _>>().expect("whole");
+        let filter =
+            RecordFilter { from: Some(from), until: Some(until), ..RecordFilter::default() };
+        let list =
+            || shelf.scan_rows(filter).collect::<Result<Vec<RecordRow>, _>>().expect("whole");
         let a = timed(&mut ours, list);
         let b = timed(&mut theirs, || sqlite::list(&db, from, until));
-        let same = a.iter().zip(&b).all(|(a, b)| a.id.bytes()[..] == b.id[..]);
+        let same = a.iter().zip(&b).all(|(a, b)| a.id.as_bytes()[..] == b.id[..]);
         assert!(same && a.len() == b.len(), "the same records in the same order");
         rows = a.len();
     }

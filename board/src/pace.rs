@@ -2,7 +2,7 @@
 //!
 //! A card counts frames by its own clock, which no one can read directly, and audio always comes
 //! a little late, never early. So the read that came least late is the best known point of the
-//! card's clock: `Pace` keeps it, and replaces it every few seconds, because the two clocks drift
+//! card's clock: `SampleClock` keeps it, and replaces it every few seconds, because the two clocks drift
 //! apart (100 ppm is 8.6 s a day).
 //!
 //! Pure arithmetic: no clock is read here.
@@ -24,41 +24,41 @@ pub(crate) fn us_of_frames(frames: u64, rate: u32) -> u64 {
 
 /// At this time the card had made this many frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Point {
+struct ClockPoint {
     at_us: u64,
     position: u64,
 }
 
 /// The card's clock as known from reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pace {
+pub(crate) struct SampleClock {
     rate: u32,
-    best: Point,
+    best: ClockPoint,
     /// The least late point since the window began, with how late it was, in frames.
-    candidate: Option<(u64, Point)>,
+    candidate: Option<(u64, ClockPoint)>,
     window_us: u64,
 }
 
-impl Pace {
+impl SampleClock {
     /// At `now_us` the card had made `position` frames.
-    pub(crate) fn new(rate: u32, now_us: u64, position: u64) -> Pace {
-        let best = Point { at_us: now_us, position };
-        Pace { rate, best, candidate: None, window_us: now_us }
+    pub(crate) fn new(rate: u32, now_us: u64, position: u64) -> SampleClock {
+        let best = ClockPoint { at_us: now_us, position };
+        SampleClock { rate, best, candidate: None, window_us: now_us }
     }
 
     /// Frames the card must have made by `now_us`.
-    pub(crate) fn due(&self, now_us: u64) -> u64 {
+    pub(crate) fn frames_due(&self, now_us: u64) -> u64 {
         let us = now_us.saturating_sub(self.best.at_us);
         self.best.position + frames_of_us(us, self.rate)
     }
 
     /// Learns from a read at `now_us` that left nothing unread: the next frame is `position`.
     /// Answers how late the audio is, in frames.
-    pub(crate) fn learn(&mut self, now_us: u64, position: u64) -> u64 {
-        let here = Point { at_us: now_us, position };
-        let late = self.due(now_us).saturating_sub(position);
+    pub(crate) fn observe_read(&mut self, now_us: u64, position: u64) -> u64 {
+        let here = ClockPoint { at_us: now_us, position };
+        let late = self.frames_due(now_us).saturating_sub(position);
         if late == 0 {
-            *self = Pace { best: here, candidate: None, window_us: now_us, ..*self };
+            *self = SampleClock { best: here, candidate: None, window_us: now_us, ..*self };
             return 0;
         }
         match self.candidate {
@@ -89,22 +89,22 @@ mod tests {
 
     #[test]
     fn the_least_late_read_sets_the_pace() {
-        let mut pace = Pace::new(8000, 1_000_000, 0);
-        assert_eq!(pace.due(2_000_000), 8000);
-        assert_eq!(pace.learn(2_000_000, 7840), 160);
-        assert_eq!(pace.due(2_000_000), 8000, "a late read changes nothing at once");
-        assert_eq!(pace.learn(3_000_000, 16_080), 0);
-        assert_eq!(pace.due(3_000_000), 16_080, "an early one does");
+        let mut pace = SampleClock::new(8000, 1_000_000, 0);
+        assert_eq!(pace.frames_due(2_000_000), 8000);
+        assert_eq!(pace.observe_read(2_000_000, 7840), 160);
+        assert_eq!(pace.frames_due(2_000_000), 8000, "a late read changes nothing at once");
+        assert_eq!(pace.observe_read(3_000_000, 16_080), 0);
+        assert_eq!(pace.frames_due(3_000_000), 16_080, "an early one does");
     }
 
     #[test]
     fn a_slow_card_is_followed_and_not_called_late() {
         // 100 ppm slow for an hour: 2880 frames, more than a 200 ms buffer.
-        let mut pace = Pace::new(8000, 0, 0);
+        let mut pace = SampleClock::new(8000, 0, 0);
         let mut worst = 0;
         for n in 1..=180_000_u64 {
             let position = n * 160 - n * 160 / 10_000;
-            worst = worst.max(pace.learn(n * 20_000, position));
+            worst = worst.max(pace.observe_read(n * 20_000, position));
         }
         assert!(worst <= 32, "late by {worst} frames");
     }

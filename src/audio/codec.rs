@@ -46,21 +46,21 @@ pub enum CodecError {
     #[error("libopus refused its settings: {}", .code.message())]
     Settings { code: opusic_c::ErrorCode },
     #[error("the payload ends early: {wanted} bytes expected, {found} there")]
-    Short { wanted: usize, found: usize },
+    Truncated { wanted: usize, found: usize },
     #[error("{bytes} bytes of payload belong to no frame")]
-    Surplus { bytes: usize },
+    TrailingBytes { bytes: usize },
     #[error("grid frame {grid_frame} is called stored but has no packet")]
-    Missing { grid_frame: u64 },
+    MissingPacket { grid_frame: u64 },
     #[error("the packet of grid frame {grid_frame} is damaged: {}", .code.message())]
     Packet { grid_frame: u64, code: opusic_c::ErrorCode },
     #[error("the packet of grid frame {grid_frame} holds {found} frames instead of {wanted}")]
     Length { grid_frame: u64, wanted: usize, found: usize },
     #[error("audio after the end: only the last grid frame may be shorter than {grid_frames}")]
-    Ended { grid_frames: usize },
+    AfterEnd { grid_frames: usize },
 }
 
 /// Frames of a 20 ms grid frame at `rate` frames per second.
-pub fn grid_frames(rate: u32) -> Result<usize, CodecError> {
+pub fn checked_grid_frames(rate: u32) -> Result<usize, CodecError> {
     if rate == 0 || rate > RATE_MAX || !rate.is_multiple_of(GRID_HZ) {
         return Err(CodecError::Grid { rate });
     }
@@ -69,33 +69,33 @@ pub fn grid_frames(rate: u32) -> Result<usize, CodecError> {
 
 /// How samples lie: frames of `sides` samples, `frames` of them in a grid frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Grid {
-    pub frames: usize,
+pub(crate) struct FrameLayout {
+    pub frame_count: usize,
     pub sides: usize,
 }
 
-impl Grid {
-    pub fn new(rate: u32, sides: u8) -> Result<Grid, CodecError> {
-        let frames = grid_frames(rate)?;
+impl FrameLayout {
+    pub fn new(rate: u32, sides: u8) -> Result<FrameLayout, CodecError> {
+        let frames = checked_grid_frames(rate)?;
         if sides == 1 || sides == 2 {
-            Ok(Grid { frames, sides: usize::from(sides) })
+            Ok(FrameLayout { frame_count: frames, sides: usize::from(sides) })
         } else {
             Err(CodecError::Sides { sides })
         }
     }
 
-    pub fn samples(self) -> usize {
-        self.frames * self.sides
+    pub fn sample_count(self) -> usize {
+        self.frame_count * self.sides
     }
 }
 
 /// Frames of all runs together.
-pub(crate) fn frames_of(runs: &[Run]) -> usize {
+pub(crate) fn total_frames(runs: &[Run]) -> usize {
     runs.iter().map(|run| run.frames as usize).sum()
 }
 
 #[derive(Debug)]
-enum Coder {
+enum EncoderBackend {
     Pcm,
     Ulaw,
     Opus(opus::OpusEncoder),
@@ -104,8 +104,8 @@ enum Coder {
 /// Turns the cleared audio of one recording after another into payloads.
 #[derive(Debug)]
 pub struct Encoder {
-    coder: Coder,
-    grid: Grid,
+    backend: EncoderBackend,
+    layout: FrameLayout,
     /// The shorter, last grid frame was here, or `finish`: only `reset` may follow.
     ended: bool,
 }
@@ -119,78 +119,83 @@ impl Encoder {
         sides: u8,
         bitrate_per_side: u32,
     ) -> Result<Encoder, CodecError> {
-        let grid = Grid::new(rate, sides)?;
+        let grid = FrameLayout::new(rate, sides)?;
         let coder = match kind {
-            CodecKind::Pcm => Coder::Pcm,
-            CodecKind::Ulaw => Coder::Ulaw,
-            CodecKind::Opus => Coder::Opus(opus::OpusEncoder::new(rate, grid, bitrate_per_side)?),
+            CodecKind::Pcm => EncoderBackend::Pcm,
+            CodecKind::Ulaw => EncoderBackend::Ulaw,
+            CodecKind::Opus => {
+                EncoderBackend::Opus(opus::OpusEncoder::new(rate, grid, bitrate_per_side)?)
+            }
             CodecKind::Screen => return Err(CodecError::NoAudio),
         };
-        Ok(Encoder { coder, grid, ended: false })
+        Ok(Encoder { backend: coder, layout: grid, ended: false })
     }
 
     /// Frames of a whole grid frame.
     #[must_use]
     pub fn grid_frames(&self) -> usize {
-        self.grid.frames
+        self.layout.frame_count
     }
 
     /// By how many frames the decoded audio lags (the codec's look-ahead); 0 for pcm and ulaw.
     #[must_use]
     pub fn delay_frames(&self) -> u16 {
-        match &self.coder {
-            Coder::Pcm | Coder::Ulaw => 0,
-            Coder::Opus(opus) => opus.delay_frames(),
+        match &self.backend {
+            EncoderBackend::Pcm | EncoderBackend::Ulaw => 0,
+            EncoderBackend::Opus(opus) => opus.delay_frames(),
         }
     }
 
     /// Bytes that one `frame`, or `finish`, appends at most: what to reserve for.
     #[must_use]
     pub fn grid_bytes_max(&self) -> usize {
-        match &self.coder {
-            Coder::Pcm => self.grid.samples() * 2,
-            Coder::Ulaw => self.grid.samples(),
-            Coder::Opus(_) => opus::ENTRY_BYTES_MAX,
+        match &self.backend {
+            EncoderBackend::Pcm => self.layout.sample_count() * 2,
+            EncoderBackend::Ulaw => self.layout.sample_count(),
+            EncoderBackend::Opus(_) => opus::ENTRY_BYTES_MAX,
         }
     }
 
     /// Appends the payload of the next grid frame (or of the shorter, last one). Takes no memory
     /// as long as `payload` has `grid_bytes_max` to spare.
-    pub fn frame(&mut self, audio: &Cleared<'_>, payload: &mut Vec<u8>) {
+    pub fn encode_frame(&mut self, audio: &Cleared<'_>, payload: &mut Vec<u8>) {
         let frames = audio.frames();
         assert!(!self.ended, "audio after the end of a recording");
-        assert!(frames > 0 && frames <= self.grid.frames, "{frames} frames in one grid frame");
-        assert_eq!(audio.samples().len(), frames * self.grid.sides, "sides");
-        self.ended = frames < self.grid.frames;
-        let stored = || audio.pieces().filter(|(run, _)| run.fate == Fate::Stored);
-        match &mut self.coder {
-            Coder::Pcm => stored().for_each(|(_, piece)| pcm::encode(piece, payload)),
-            Coder::Ulaw => stored().for_each(|(_, piece)| ulaw::encode(piece, payload)),
-            Coder::Opus(opus) => opus.frame(audio, payload),
+        assert!(
+            frames > 0 && frames <= self.layout.frame_count,
+            "{frames} frames in one grid frame"
+        );
+        assert_eq!(audio.samples().len(), frames * self.layout.sides, "sides");
+        self.ended = frames < self.layout.frame_count;
+        let stored = || audio.runs_with_samples().filter(|(run, _)| run.fate == Fate::Stored);
+        match &mut self.backend {
+            EncoderBackend::Pcm => stored().for_each(|(_, piece)| pcm::encode(piece, payload)),
+            EncoderBackend::Ulaw => stored().for_each(|(_, piece)| ulaw::encode(piece, payload)),
+            EncoderBackend::Opus(opus) => opus.encode_frame(audio, payload),
         }
     }
 
     /// Ends the recording: appends what the look-ahead still owes, often nothing.
     pub fn finish(&mut self, payload: &mut Vec<u8>) {
         self.ended = true;
-        match &mut self.coder {
-            Coder::Pcm | Coder::Ulaw => {}
-            Coder::Opus(opus) => opus.finish(payload),
+        match &mut self.backend {
+            EncoderBackend::Pcm | EncoderBackend::Ulaw => {}
+            EncoderBackend::Opus(opus) => opus.finish(payload),
         }
     }
 
     /// As new, for the next recording; no trace of the last one stays.
     pub fn reset(&mut self) {
         self.ended = false;
-        match &mut self.coder {
-            Coder::Pcm | Coder::Ulaw => {}
-            Coder::Opus(opus) => opus.reset(),
+        match &mut self.backend {
+            EncoderBackend::Pcm | EncoderBackend::Ulaw => {}
+            EncoderBackend::Opus(opus) => opus.reset(),
         }
     }
 }
 
 #[derive(Debug)]
-enum Reader {
+enum DecoderBackend {
     Pcm,
     Ulaw,
     Opus(opus::OpusDecoder),
@@ -199,8 +204,8 @@ enum Reader {
 /// Turns the payloads of one recording, in order, into exactly the frames that their runs tell of.
 #[derive(Debug)]
 pub struct Decoder {
-    reader: Reader,
-    grid: Grid,
+    backend: DecoderBackend,
+    layout: FrameLayout,
     ended: bool,
 }
 
@@ -212,38 +217,43 @@ impl Decoder {
         sides: u8,
         delay_frames: u16,
     ) -> Result<Decoder, CodecError> {
-        let grid = Grid::new(rate, sides)?;
+        let grid = FrameLayout::new(rate, sides)?;
         let reader = match kind {
-            CodecKind::Pcm => Reader::Pcm,
-            CodecKind::Ulaw => Reader::Ulaw,
-            CodecKind::Opus => Reader::Opus(opus::OpusDecoder::new(rate, grid, delay_frames)?),
+            CodecKind::Pcm => DecoderBackend::Pcm,
+            CodecKind::Ulaw => DecoderBackend::Ulaw,
+            CodecKind::Opus => {
+                DecoderBackend::Opus(opus::OpusDecoder::new(rate, grid, delay_frames)?)
+            }
             CodecKind::Screen => return Err(CodecError::NoAudio),
         };
-        Ok(Decoder { reader, grid, ended: false })
+        Ok(Decoder { backend: reader, layout: grid, ended: false })
     }
 
     /// Appends the samples of a chunk, interleaved. Opus holds the last `delay_frames` frames back
     /// until the next chunk, or `finish`. After an error nothing more can be read.
-    pub fn chunk(
+    pub fn decode_chunk(
         &mut self,
         runs: &[Run],
         payload: &[u8],
         out: &mut Vec<i16>,
     ) -> Result<(), CodecError> {
-        let frames = frames_of(runs);
+        let frames = total_frames(runs);
         if self.ended && frames > 0 {
-            return Err(CodecError::Ended { grid_frames: self.grid.frames });
+            return Err(CodecError::AfterEnd { grid_frames: self.layout.frame_count });
         }
-        self.ended |= !frames.is_multiple_of(self.grid.frames);
-        let sides = self.grid.sides;
-        match &mut self.reader {
-            Reader::Pcm => Plain { frame_bytes: 2 * sides, sides, decode: pcm::decode }
-                .chunk(runs, payload, out),
-            Reader::Ulaw => {
-                Plain { frame_bytes: sides, sides, decode: ulaw::decode }.chunk(runs, payload, out)
+        self.ended |= !frames.is_multiple_of(self.layout.frame_count);
+        let sides = self.layout.sides;
+        match &mut self.backend {
+            DecoderBackend::Pcm => {
+                PlainDecoder { frame_bytes: 2 * sides, sides, decode: pcm::decode }
+                    .decode_chunk(runs, payload, out)
             }
-            Reader::Opus(opus) => {
-                self.ended |= opus.chunk(runs, payload, out)?;
+            DecoderBackend::Ulaw => {
+                PlainDecoder { frame_bytes: sides, sides, decode: ulaw::decode }
+                    .decode_chunk(runs, payload, out)
+            }
+            DecoderBackend::Opus(opus) => {
+                self.ended |= opus.decode_chunk(runs, payload, out)?;
                 Ok(())
             }
         }
@@ -253,9 +263,9 @@ impl Decoder {
     /// became durable, are zeros: the length is exact all the same.
     pub fn finish(&mut self, out: &mut Vec<i16>) {
         self.ended = true;
-        match &mut self.reader {
-            Reader::Pcm | Reader::Ulaw => {}
-            Reader::Opus(opus) => opus.finish(out),
+        match &mut self.backend {
+            DecoderBackend::Pcm | DecoderBackend::Ulaw => {}
+            DecoderBackend::Opus(opus) => opus.finish(out),
         }
     }
 
@@ -263,22 +273,27 @@ impl Decoder {
     /// most `delay_frames`. Zeros stand for them. Complete after `finish`.
     #[must_use]
     pub fn missing_frames(&self) -> u64 {
-        match &self.reader {
-            Reader::Pcm | Reader::Ulaw => 0,
-            Reader::Opus(opus) => opus.missing_frames(),
+        match &self.backend {
+            DecoderBackend::Pcm | DecoderBackend::Ulaw => 0,
+            DecoderBackend::Opus(opus) => opus.missing_frames(),
         }
     }
 }
 
 /// A payload that holds the stored frames one by one.
-struct Plain {
+struct PlainDecoder {
     frame_bytes: usize,
     sides: usize,
     decode: fn(&[u8], &mut Vec<i16>),
 }
 
-impl Plain {
-    fn chunk(&self, runs: &[Run], payload: &[u8], out: &mut Vec<i16>) -> Result<(), CodecError> {
+impl PlainDecoder {
+    fn decode_chunk(
+        &self,
+        runs: &[Run],
+        payload: &[u8],
+        out: &mut Vec<i16>,
+    ) -> Result<(), CodecError> {
         let mut rest = payload;
         for run in runs {
             let frames = run.frames as usize;
@@ -288,12 +303,12 @@ impl Plain {
             }
             let wanted = frames * self.frame_bytes;
             let Some((bytes, after)) = rest.split_at_checked(wanted) else {
-                return Err(CodecError::Short { wanted, found: rest.len() });
+                return Err(CodecError::Truncated { wanted, found: rest.len() });
             };
             (self.decode)(bytes, out);
             rest = after;
         }
-        if rest.is_empty() { Ok(()) } else { Err(CodecError::Surplus { bytes: rest.len() }) }
+        if rest.is_empty() { Ok(()) } else { Err(CodecError::TrailingBytes { bytes: rest.len() }) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Activity: when a line is seized and released, on boards that no PBX feed tells about.
 //!
-//! Each channel has a `Detector`. It is given the channel's audio, period by period, and says which
+//! Each channel has a `ActivityDetector`. It is given the channel's audio, period by period, and says which
 //! seizure of the line is the newest: from which position on, and whether it is over. Nothing is
 //! queued: a seizure has a number, and who follows sees that there is a new one.
 //!
@@ -17,7 +17,7 @@ mod voice;
 pub use script::ScriptPlayer;
 pub use voice::VoiceDetector;
 
-use crate::config::{self, Activity, Direction};
+use crate::config::{self, ActivitySource, Direction};
 use crate::time::Position;
 
 /// The newest seizure of a line.
@@ -37,73 +37,79 @@ pub struct Seizure<'a> {
 
 /// What finds out about one channel's line.
 #[derive(Debug)]
-pub enum Detector {
+pub enum ActivityDetector {
     /// Nothing: the PBX's feed says.
     Cti,
     Voice(Box<VoiceDetector>),
     Script(ScriptPlayer),
 }
 
-impl Detector {
+impl ActivityDetector {
     /// The detector that `board` wants for `channel`. A seizure reaches back `holdback_ms` at most.
     #[must_use]
-    pub fn new(board: &config::Board, channel: &config::Channel, holdback_ms: u32) -> Detector {
+    pub fn new(
+        board: &config::BoardSettings,
+        channel: &config::ChannelSettings,
+        holdback_ms: u32,
+    ) -> ActivityDetector {
         let rate = board.rate;
         match board.activity {
-            Activity::Cti => Detector::Cti,
-            Activity::Voice => {
+            ActivitySource::Cti => ActivityDetector::Cti,
+            ActivitySource::Voice => {
                 let voice = VoiceDetector::new(board.voice, rate, channel.sides, holdback_ms);
-                Detector::Voice(Box::new(voice))
+                ActivityDetector::Voice(Box::new(voice))
             }
-            Activity::Script => Detector::Script(ScriptPlayer::new(&channel.script, rate)),
+            ActivitySource::Script => {
+                ActivityDetector::Script(ScriptPlayer::new(&channel.script, rate))
+            }
         }
     }
 
     /// What it begins calls by, as the first part of their ids.
     #[must_use]
-    pub fn word(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
-            Detector::Cti => "cti",
-            Detector::Voice(_) => "voice",
-            Detector::Script(_) => "script",
+            ActivityDetector::Cti => "cti",
+            ActivityDetector::Voice(_) => "voice",
+            ActivityDetector::Script(_) => "script",
         }
     }
 
     /// Takes captured audio in, interleaved, that no mask covers.
-    pub fn hear(&mut self, samples: &[i16]) {
-        if let Detector::Voice(voice) = self {
-            voice.hear(samples);
+    pub fn push_samples(&mut self, samples: &[i16]) {
+        if let ActivityDetector::Voice(voice) = self {
+            voice.push_samples(samples);
         }
     }
 
     /// Goes on by frames that a mask covers.
-    pub fn hide(&mut self, frames: u64) {
-        if let Detector::Voice(voice) = self {
-            voice.hide(frames);
+    pub fn skip_masked(&mut self, frames: u64) {
+        if let ActivityDetector::Voice(voice) = self {
+            voice.skip_masked(frames);
         }
     }
 
     /// Goes on by frames that were never had.
-    pub fn lose(&mut self, frames: u64) {
-        if let Detector::Voice(voice) = self {
-            voice.lose(frames);
+    pub fn skip_lost(&mut self, frames: u64) {
+        if let ActivityDetector::Voice(voice) = self {
+            voice.skip_lost(frames);
         }
     }
 
     /// The line is in use, whoever says so: silence will release it.
-    pub fn resume(&mut self) {
-        if let Detector::Voice(voice) = self {
-            voice.resume();
+    pub fn mark_seized(&mut self) {
+        if let ActivityDetector::Voice(voice) = self {
+            voice.mark_seized();
         }
     }
 
     /// The newest seizure, `head` being the position of the next frame.
     #[must_use]
-    pub fn seizure(&self, head: Position) -> Option<Seizure<'_>> {
+    pub fn latest_seizure(&self, head: Position) -> Option<Seizure<'_>> {
         match self {
-            Detector::Cti => None,
-            Detector::Voice(voice) => voice.seizure(head),
-            Detector::Script(script) => script.seizure(head),
+            ActivityDetector::Cti => None,
+            ActivityDetector::Voice(voice) => voice.latest_seizure(head),
+            ActivityDetector::Script(script) => script.latest_seizure(head),
         }
     }
 }

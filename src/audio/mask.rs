@@ -15,10 +15,10 @@ use crate::time::Position;
 pub const RANGES_MAX: usize = 64;
 
 /// Stands for "until told otherwise".
-const OPEN: Position = Position(u64::MAX);
+const OPEN_END: Position = Position(u64::MAX);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Range {
+struct MaskRange {
     from: Position,
     to: Position,
 }
@@ -26,7 +26,7 @@ struct Range {
 /// What is hidden of one channel.
 #[derive(Clone, Debug, Default)]
 pub struct Mask {
-    ranges: heapless::Vec<Range, RANGES_MAX>,
+    ranges: heapless::Vec<MaskRange, RANGES_MAX>,
 }
 
 impl Mask {
@@ -35,14 +35,14 @@ impl Mask {
 
     /// Hides everything from `from` on, until `close`. Asking again for what is hidden changes
     /// nothing.
-    pub fn open(&mut self, from: Position) {
-        self.insert(from, OPEN);
+    pub fn open_at(&mut self, from: Position) {
+        self.insert(from, OPEN_END);
     }
 
     /// Ends the open range at `to`; returns whether there was one. An empty range vanishes.
-    pub fn close(&mut self, to: Position) -> bool {
+    pub fn close_at(&mut self, to: Position) -> bool {
         match self.ranges.last_mut() {
-            Some(last) if last.to == OPEN => {
+            Some(last) if last.to == OPEN_END => {
                 last.to = to.max(last.from);
                 if last.to == last.from {
                     self.ranges.pop();
@@ -59,7 +59,7 @@ impl Mask {
         if from == to {
             return;
         }
-        let mut range = Range { from, to };
+        let mut range = MaskRange { from, to };
         self.ranges.retain(|old| {
             let apart = old.to < range.from || range.to < old.from;
             if !apart {
@@ -76,7 +76,7 @@ impl Mask {
         let index = index.unwrap_or(self.ranges.len());
         let placed = self.ranges.insert(index, range).is_ok();
         assert!(placed, "there was room");
-        self.check();
+        self.assert_sorted();
     }
 
     /// Hides what `other` hides, too.
@@ -87,15 +87,15 @@ impl Mask {
     }
 
     fn join_closest(&mut self) {
-        let gap = |i: &usize| self.ranges[i + 1].from.since(self.ranges[*i].to);
+        let gap = |i: &usize| self.ranges[i + 1].from.frames_since(self.ranges[*i].to);
         let Some(i) = (0..self.ranges.len() - 1).min_by_key(gap) else { return };
         self.ranges[i].to = self.ranges[i + 1].to;
         self.ranges.remove(i + 1);
-        self.check();
+        self.assert_sorted();
     }
 
     /// Forgets what ends at or before `before`: nobody will ask again.
-    pub fn prune(&mut self, before: Position) {
+    pub fn prune_before(&mut self, before: Position) {
         self.ranges.retain(|range| range.to > before);
     }
 
@@ -107,31 +107,31 @@ impl Mask {
 
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.ranges.last().is_some_and(|last| last.to == OPEN)
+        self.ranges.last().is_some_and(|last| last.to == OPEN_END)
     }
 
     /// Where the open range begins.
     #[must_use]
     pub fn open_from(&self) -> Option<Position> {
-        self.ranges.last().filter(|last| last.to == OPEN).map(|last| last.from)
+        self.ranges.last().filter(|last| last.to == OPEN_END).map(|last| last.from)
     }
 
     /// Whether `at` is hidden, and the first position after it where that changes (none: never).
     #[must_use]
-    pub fn at(&self, at: Position) -> (bool, Option<Position>) {
+    pub fn state_at(&self, at: Position) -> (bool, Option<Position>) {
         for range in &self.ranges {
             if at < range.from {
                 return (false, Some(range.from));
             }
             if at < range.to {
-                return (true, Some(range.to).filter(|to| *to != OPEN));
+                return (true, Some(range.to).filter(|to| *to != OPEN_END));
             }
         }
         (false, None)
     }
 
     /// The hidden ranges that meet `from..to`, clipped to it.
-    pub fn within(
+    pub fn ranges_within(
         &self,
         from: Position,
         to: Position,
@@ -140,7 +140,7 @@ impl Mask {
         clipped.filter(|(from, to)| from < to)
     }
 
-    fn check(&self) {
+    fn assert_sorted(&self) {
         for pair in self.ranges.windows(2) {
             assert!(pair[0].to < pair[1].from, "ranges overlap or touch");
         }
@@ -152,34 +152,34 @@ impl Mask {
 mod tests {
     use super::*;
 
-    fn p(at: u64) -> Position {
+    fn position(at: u64) -> Position {
         Position(at)
     }
 
     #[test]
     fn an_open_range_hides_until_it_is_closed() {
         let mut mask = Mask::default();
-        mask.open(p(10));
-        mask.open(p(15));
-        assert_eq!(mask.at(p(9)), (false, Some(p(10))));
-        assert_eq!(mask.at(p(1 << 60)), (true, None));
-        assert!(mask.is_open() && mask.open_from() == Some(p(10)));
-        assert!(mask.close(p(20)));
-        assert!(!mask.close(p(30)));
-        assert_eq!(mask.at(p(19)), (true, Some(p(20))));
-        assert_eq!(mask.at(p(20)), (false, None));
+        mask.open_at(position(10));
+        mask.open_at(position(15));
+        assert_eq!(mask.state_at(position(9)), (false, Some(position(10))));
+        assert_eq!(mask.state_at(position(1 << 60)), (true, None));
+        assert!(mask.is_open() && mask.open_from() == Some(position(10)));
+        assert!(mask.close_at(position(20)));
+        assert!(!mask.close_at(position(30)));
+        assert_eq!(mask.state_at(position(19)), (true, Some(position(20))));
+        assert_eq!(mask.state_at(position(20)), (false, None));
     }
 
     #[test]
     fn ranges_that_touch_become_one() {
         let mut mask = Mask::default();
-        mask.insert(p(10), p(20));
-        mask.insert(p(30), p(40));
-        mask.insert(p(20), p(30));
+        mask.insert(position(10), position(20));
+        mask.insert(position(30), position(40));
+        mask.insert(position(20), position(30));
         assert_eq!(mask.ranges.len(), 1);
-        mask.open(p(35));
-        assert_eq!(mask.open_from(), Some(p(10)));
-        mask.close(p(5));
+        mask.open_at(position(35));
+        assert_eq!(mask.open_from(), Some(position(10)));
+        mask.close_at(position(5));
         assert_eq!(mask.ranges.len(), 0, "closing before it began leaves nothing");
     }
 
@@ -188,10 +188,13 @@ mod tests {
         let mut mask = Mask::default();
         let wanted: Vec<u64> = (0..200).map(|n| n * 100 + n).collect();
         for from in &wanted {
-            mask.insert(p(*from), p(from + 10));
+            mask.insert(position(*from), position(from + 10));
         }
         for from in &wanted {
-            assert!(mask.at(p(*from)).0 && mask.at(p(from + 9)).0, "{from} is not hidden");
+            assert!(
+                mask.state_at(position(*from)).0 && mask.state_at(position(from + 9)).0,
+                "{from} is not hidden"
+            );
         }
         assert!(mask.ranges.len() <= RANGES_MAX);
     }
@@ -199,10 +202,16 @@ mod tests {
     #[test]
     fn pruning_keeps_what_can_still_be_asked_for() {
         let mut mask = Mask::default();
-        mask.insert(p(0), p(10));
-        mask.insert(p(20), p(30));
-        mask.prune(p(10));
-        assert_eq!(mask.within(p(0), p(100)).collect::<Vec<_>>(), [(p(20), p(30))]);
-        assert_eq!(mask.within(p(25), p(27)).collect::<Vec<_>>(), [(p(25), p(27))]);
+        mask.insert(position(0), position(10));
+        mask.insert(position(20), position(30));
+        mask.prune_before(position(10));
+        assert_eq!(
+            mask.ranges_within(position(0), position(100)).collect::<Vec<_>>(),
+            [(position(20), position(30))]
+        );
+        assert_eq!(
+            mask.ranges_within(position(25), position(27)).collect::<Vec<_>>(),
+            [(position(25), position(27))]
+        );
     }
 }

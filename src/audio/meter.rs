@@ -45,7 +45,7 @@ impl Meter {
     }
 
     /// Takes samples in that may be heard.
-    pub fn hear(&mut self, samples: &[i16]) {
+    pub fn push_samples(&mut self, samples: &[i16]) {
         for sample in samples {
             let size = sample.unsigned_abs();
             self.sum += u64::from(size) * u64::from(size);
@@ -58,7 +58,7 @@ impl Meter {
     }
 
     /// Forgets everything, at once: what follows is masked, and so may be what was heard last.
-    pub fn silence(&mut self) {
+    pub fn reset(&mut self) {
         (self.seen, self.sum, self.top) = (0, 0, 0);
         (self.level_db, self.peak_db) = (SILENCE_DB, SILENCE_DB);
         (self.hold_db, self.held) = (SILENCE_DB, 0);
@@ -67,8 +67,8 @@ impl Meter {
     fn close_window(&mut self) {
         let full = f64::from(1 << 15);
         let mean = self.sum as f64 / f64::from(self.window_samples);
-        self.level_db = decibels(mean.sqrt() / full);
-        self.peak_db = decibels(f64::from(self.top) / full);
+        self.level_db = ratio_to_db(mean.sqrt() / full);
+        self.peak_db = ratio_to_db(f64::from(self.top) / full);
         (self.seen, self.sum, self.top) = (0, 0, 0);
         self.held += 1;
         if self.peak_db >= self.hold_db || self.held >= HOLD_WINDOWS {
@@ -96,7 +96,7 @@ impl Meter {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "within -96..=0 by the clamp, so exact")]
-pub(crate) fn decibels(ratio: f64) -> i32 {
+pub(crate) fn ratio_to_db(ratio: f64) -> i32 {
     let db = (20.0 * ratio.log10()).round();
     if db.is_finite() { db.clamp(f64::from(SILENCE_DB), 0.0) as i32 } else { SILENCE_DB }
 }
@@ -108,27 +108,27 @@ mod tests {
     #[test]
     fn a_square_wave_reads_its_own_level() {
         let mut meter = Meter::new(8000, 1);
-        meter.hear(&[16384; 1600]);
+        meter.push_samples(&[16384; 1600]);
         assert_eq!((meter.level_db(), meter.peak_db()), (-6, -6));
-        meter.hear(&[i16::MIN; 1600]);
+        meter.push_samples(&[i16::MIN; 1600]);
         assert_eq!((meter.level_db(), meter.peak_db()), (0, 0));
-        meter.silence();
+        meter.reset();
         assert_eq!((meter.level_db(), meter.peak_db()), (SILENCE_DB, SILENCE_DB));
     }
 
     #[test]
     fn g6_a_peak_is_held_for_a_while_but_not_into_a_blackout() {
         let mut meter = Meter::new(8000, 1);
-        meter.hear(&[i16::MIN; 1600]);
+        meter.push_samples(&[i16::MIN; 1600]);
         for _ in 1..HOLD_WINDOWS {
-            meter.hear(&[0; 1600]);
+            meter.push_samples(&[0; 1600]);
             assert_eq!((meter.peak_db(), meter.hold_db()), (SILENCE_DB, 0));
         }
-        meter.hear(&[0; 1600]);
+        meter.push_samples(&[0; 1600]);
         assert_eq!(meter.hold_db(), SILENCE_DB);
-        meter.hear(&[16384; 1600]);
+        meter.push_samples(&[16384; 1600]);
         assert_eq!(meter.hold_db(), -6);
-        meter.silence();
+        meter.reset();
         assert_eq!(meter.hold_db(), SILENCE_DB);
     }
 }

@@ -9,7 +9,7 @@
 //! duty (`room`), and asserted here on reading.
 
 use crate::audio::mask::Mask;
-use crate::audio::span::{Fate, Loss, Run};
+use crate::audio::span::{Fate, LossReason, Run};
 use crate::time::Position;
 use zeroize::Zeroize;
 
@@ -21,10 +21,10 @@ pub const RUNS_MAX: usize = 32;
 const LOST_MAX: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
-struct Lost {
+struct LostRange {
     from: Position,
     to: Position,
-    why: Loss,
+    reason: LossReason,
 }
 
 /// One channel's waiting audio.
@@ -34,7 +34,7 @@ pub struct Ring {
     head: Position,
     /// Behind the last frame that was really written; lost frames may follow up to `head`.
     written: Position,
-    lost: heapless::Vec<Lost, LOST_MAX>,
+    lost: heapless::Vec<LostRange, LOST_MAX>,
     scratch: Box<[i16]>,
     runs: heapless::Vec<Run, RUNS_MAX>,
 }
@@ -52,7 +52,7 @@ impl Ring {
     /// A sum over all that waits: for tests that nothing was wiped.
     #[doc(hidden)]
     #[must_use]
-    pub fn fingerprint(&self) -> u64 {
+    pub fn content_hash(&self) -> u64 {
         let mix = |sum: u64, sample: &i16| {
             (sum.rotate_left(5) ^ u64::from(sample.cast_unsigned())).wrapping_mul(0x100_0000_01b3)
         };
@@ -88,7 +88,7 @@ impl Ring {
 
     /// Memory it holds, in bytes.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub fn memory_bytes(&self) -> u64 {
         (self.samples.len() * size_of::<i16>()) as u64
     }
 
@@ -96,14 +96,14 @@ impl Ring {
     /// move it: what a reader still needs stays, however much is lost after it.
     #[must_use]
     pub fn tail(&self) -> Position {
-        self.written.back(self.capacity())
+        self.written.saturating_sub(self.capacity())
     }
 
     /// How many frames can be written before audio that a reader at `cursor` still needs is
     /// overwritten.
     #[must_use]
-    pub fn room(&self, cursor: Position) -> u64 {
-        self.capacity().saturating_sub(self.head.since(cursor.min(self.head)))
+    pub fn free_frames(&self, cursor: Position) -> u64 {
+        self.capacity().saturating_sub(self.head.frames_since(cursor.min(self.head)))
     }
 
     /// Takes in captured frames; zeros in their place while `masked`.
@@ -111,7 +111,7 @@ impl Ring {
         assert_eq!(frames.len() % self.sides, 0);
         assert!(frames.len() <= self.samples.len());
         let count = (frames.len() / self.sides) as u64;
-        let at = self.index(self.head);
+        let at = self.sample_index(self.head);
         let first = frames.len().min(self.samples.len() - at);
         let (one, two) = frames.split_at(first);
         if masked {
@@ -126,7 +126,7 @@ impl Ring {
     }
 
     /// Goes on by `frames` that were never had. Their place is left as it is: a reader gets a span.
-    pub fn skip(&mut self, frames: u64, why: Loss) {
+    pub fn skip_lost(&mut self, frames: u64, reason: LossReason) {
         if frames == 0 {
             return;
         }
@@ -136,20 +136,20 @@ impl Ring {
         self.lost.retain(|lost| lost.to > tail);
         let full = self.lost.is_full();
         match self.lost.last_mut() {
-            Some(last) if (last.to == from && last.why == why) || full => last.to = to,
-            _ => assert!(self.lost.push(Lost { from, to, why }).is_ok(), "there was room"),
+            Some(last) if (last.to == from && last.reason == reason) || full => last.to = to,
+            _ => assert!(self.lost.push(LostRange { from, to, reason }).is_ok(), "there was room"),
         }
     }
 
     /// Zeroizes everything that still waits between `from` and `to`.
-    pub fn wipe(&mut self, from: Position, to: Position) {
+    pub fn wipe_range(&mut self, from: Position, to: Position) {
         let from = from.max(self.tail());
         let to = to.min(self.written);
         if from >= to {
             return;
         }
-        let count = usize::try_from(to.since(from)).unwrap_or(0) * self.sides;
-        let at = self.index(from);
+        let count = usize::try_from(to.frames_since(from)).unwrap_or(0) * self.sides;
+        let at = self.sample_index(from);
         let first = count.min(self.samples.len() - at);
         self.samples[at..at + first].zeroize();
         self.samples[..count - first].zeroize();
@@ -163,15 +163,20 @@ impl Ring {
 
     /// Gives `frames` frames from `from` on, masked through `mask` and `held`. Fewer when their
     /// fate changes more than `RUNS_MAX` times. Call `forget` when the audio has been used.
-    pub fn clear(&mut self, from: Position, frames: usize, masks: [&Mask; 2]) -> Cleared<'_> {
+    pub fn read_cleared(
+        &mut self,
+        from: Position,
+        frames: usize,
+        masks: [&Mask; 2],
+    ) -> Cleared<'_> {
         assert!(from >= self.tail(), "the ring was overrun: {from} is gone, tail {}", self.tail());
         assert!(from.plus(frames as u64) <= self.head && frames * self.sides <= self.scratch.len());
         self.runs.clear();
         let (mut at, end) = (from, from.plus(frames as u64));
         while at < end && !self.runs.is_full() {
-            let (fate, until) = self.fate(at, masks);
+            let (fate, until) = self.fate_at(at, masks);
             let stop = until.map_or(end, |until| until.min(end));
-            let count = u32::try_from(stop.since(at)).unwrap_or(u32::MAX);
+            let count = u32::try_from(stop.frames_since(at)).unwrap_or(u32::MAX);
             let joined = self.runs.last_mut().filter(|run| run.fate == fate);
             match joined {
                 Some(run) => run.frames += count,
@@ -179,7 +184,7 @@ impl Ring {
             }
             at = stop;
         }
-        let total = usize::try_from(at.since(from)).unwrap_or(0);
+        let total = usize::try_from(at.frames_since(from)).unwrap_or(0);
         self.copy_stored(from);
         Cleared::new(&self.scratch[..total * self.sides], self.sides, &self.runs)
     }
@@ -204,9 +209,9 @@ impl Ring {
     }
 
     /// The fate of the frame at `at`, and where that may change: masked before held before lost.
-    fn fate(&self, at: Position, [mask, held]: [&Mask; 2]) -> (Fate, Option<Position>) {
-        let (masked, mask_until) = mask.at(at);
-        let (is_held, held_until) = held.at(at);
+    fn fate_at(&self, at: Position, [mask, held]: [&Mask; 2]) -> (Fate, Option<Position>) {
+        let (masked, mask_until) = mask.state_at(at);
+        let (is_held, held_until) = held.state_at(at);
         let (lost, lost_until) = self.lost_at(at);
         if masked {
             self.assert_wiped(at, mask_until);
@@ -228,9 +233,9 @@ impl Ring {
         let mut at = from;
         while at < stop {
             let (lost, lost_until) = self.lost_at(at);
-            let index = self.index(at);
+            let index = self.sample_index(at);
             let next = lost_until.map_or(stop, |until| until.min(stop));
-            let run = usize::try_from(next.since(at)).unwrap_or(0) * self.sides;
+            let run = usize::try_from(next.frames_since(at)).unwrap_or(0) * self.sides;
             let run = run.min(self.samples.len() - index);
             let wiped = self.samples[index..index + run].iter().all(|sample| *sample == 0);
             assert!(wiped || lost.is_some(), "masked audio at {at} was not wiped");
@@ -238,24 +243,24 @@ impl Ring {
         }
     }
 
-    fn lost_at(&self, at: Position) -> (Option<Loss>, Option<Position>) {
+    fn lost_at(&self, at: Position) -> (Option<LossReason>, Option<Position>) {
         for lost in &self.lost {
             if at < lost.from {
                 return (None, Some(lost.from));
             }
             if at < lost.to {
-                return (Some(lost.why), Some(lost.to));
+                return (Some(lost.reason), Some(lost.to));
             }
         }
         (None, None)
     }
 
     /// Wipes what the last `clear` handed out.
-    pub fn forget(&mut self) {
+    pub fn wipe_scratch(&mut self) {
         self.scratch.zeroize();
     }
 
-    fn index(&self, at: Position) -> usize {
+    fn sample_index(&self, at: Position) -> usize {
         usize::try_from(at.0 % self.capacity()).unwrap_or(0) * self.sides
     }
 }
@@ -265,7 +270,7 @@ impl<'a> Cleared<'a> {
         let cleared = Cleared { samples, sides, runs };
         let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
         assert_eq!(frames * sides as u64, samples.len() as u64, "every frame has one fate");
-        for (run, piece) in cleared.pieces() {
+        for (run, piece) in cleared.runs_with_samples() {
             assert!(run.fate == Fate::Stored || piece.iter().all(|sample| *sample == 0));
         }
         cleared
@@ -288,12 +293,12 @@ impl<'a> Cleared<'a> {
 
     /// Whether any frame of it is to be stored.
     #[must_use]
-    pub fn any_stored(&self) -> bool {
+    pub fn has_stored(&self) -> bool {
         self.runs.iter().any(|run| run.fate == Fate::Stored && run.frames > 0)
     }
 
     /// Each run with its samples, in order.
-    pub fn pieces(&self) -> impl Iterator<Item = (Run, &'a [i16])> + use<'a> {
+    pub fn runs_with_samples(&self) -> impl Iterator<Item = (Run, &'a [i16])> + use<'a> {
         let (mut rest, sides) = (self.samples, self.sides);
         self.runs.iter().map(move |run| {
             let (piece, after) = rest.split_at(run.frames as usize * sides);
@@ -323,7 +328,7 @@ mod tests {
 
     const NONE: Mask = Mask::EMPTY;
 
-    fn filled(frames: i16) -> Ring {
+    fn filled_ring(frames: i16) -> Ring {
         let mut ring = Ring::new(1, 100, 50);
         let samples: Vec<i16> = (1..=frames).collect();
         samples.chunks(30).for_each(|piece| ring.write(piece, false));
@@ -332,23 +337,23 @@ mod tests {
 
     #[test]
     fn what_went_in_comes_out_by_position_across_the_seam() {
-        let mut ring = filled(130);
+        let mut ring = filled_ring(130);
         assert_eq!((ring.head(), ring.tail()), (Position(130), Position(30)));
-        let cleared = ring.clear(Position(80), 50, [&NONE, &NONE]);
+        let cleared = ring.read_cleared(Position(80), 50, [&NONE, &NONE]);
         assert_eq!(cleared.samples(), (81..=130).collect::<Vec<i16>>());
         assert_eq!(cleared.runs(), [Run { fate: Fate::Stored, frames: 50 }]);
     }
 
     #[test]
     fn g1_a_mask_is_exact_to_the_sample_and_reaches_back() {
-        let mut ring = filled(60);
+        let mut ring = filled_ring(60);
         let mut mask = Mask::default();
-        mask.open(Position(40));
-        ring.wipe(Position(40), ring.head());
+        mask.open_at(Position(40));
+        ring.wipe_range(Position(40), ring.head());
         ring.write(&[-7; 10], true);
-        mask.close(ring.head());
+        mask.close_at(ring.head());
         ring.write(&[8; 10], false);
-        let cleared = ring.clear(Position(35), 45, [&mask, &NONE]);
+        let cleared = ring.read_cleared(Position(35), 45, [&mask, &NONE]);
         let mut wanted: Vec<i16> = (36..=40).collect();
         wanted.extend([0; 30]);
         wanted.extend([8; 10]);
@@ -361,29 +366,29 @@ mod tests {
     #[test]
     #[should_panic(expected = "was not wiped")]
     fn masked_audio_that_was_not_wiped_stops_the_box() {
-        let mut ring = filled(60);
+        let mut ring = filled_ring(60);
         let mut mask = Mask::default();
         mask.insert(Position(10), Position(20));
-        let _ = ring.clear(Position(5), 20, [&mask, &NONE]);
+        let _ = ring.read_cleared(Position(5), 20, [&mask, &NONE]);
     }
 
     #[test]
     fn lost_frames_are_a_span_of_their_own() {
-        let mut ring = filled(20);
-        ring.skip(5, Loss::Overrun);
-        ring.skip(5, Loss::Overrun);
-        ring.skip(3, Loss::Ring);
+        let mut ring = filled_ring(20);
+        ring.skip_lost(5, LossReason::Overrun);
+        ring.skip_lost(5, LossReason::Overrun);
+        ring.skip_lost(3, LossReason::Ring);
         ring.write(&[9; 7], false);
         let mut held = Mask::default();
         held.insert(Position(15), Position(22));
-        let cleared = ring.clear(Position(10), 30, [&NONE, &held]);
+        let cleared = ring.read_cleared(Position(10), 30, [&NONE, &held]);
         let fates: Vec<_> = cleared.runs().iter().map(|run| (run.fate, run.frames)).collect();
         let lost = |why| Fate::Lost(why);
         let wanted = [
             (Fate::Stored, 5),
             (Fate::Held, 7),
-            (lost(Loss::Overrun), 8),
-            (lost(Loss::Ring), 3),
+            (lost(LossReason::Overrun), 8),
+            (lost(LossReason::Ring), 3),
             (Fate::Stored, 7),
         ];
         assert_eq!(fates, wanted);
@@ -391,39 +396,39 @@ mod tests {
 
     #[test]
     fn room_is_what_a_reader_leaves() {
-        let ring = filled(60);
-        assert_eq!(ring.room(Position(0)), 40);
-        assert_eq!(ring.room(ring.head()), 100);
-        assert_eq!(ring.room(Position(999)), 100, "a reader ahead needs nothing");
+        let ring = filled_ring(60);
+        assert_eq!(ring.free_frames(Position(0)), 40);
+        assert_eq!(ring.free_frames(ring.head()), 100);
+        assert_eq!(ring.free_frames(Position(999)), 100, "a reader ahead needs nothing");
     }
 
     #[test]
     fn what_a_reader_needs_stays_when_more_is_lost_than_the_ring_holds() {
-        let mut ring = filled(90);
+        let mut ring = filled_ring(90);
         let mut mask = Mask::default();
-        mask.open(Position(85));
+        mask.open_at(Position(85));
         for _ in 0..10 {
-            ring.skip(15, Loss::Ring);
+            ring.skip_lost(15, LossReason::Ring);
         }
-        assert_eq!((ring.tail(), ring.room(Position(40))), (Position(0), 0));
-        ring.wipe(Position(85), ring.head());
-        let cleared = ring.clear(Position(40), 50, [&mask, &NONE]);
+        assert_eq!((ring.tail(), ring.free_frames(Position(40))), (Position(0), 0));
+        ring.wipe_range(Position(85), ring.head());
+        let cleared = ring.read_cleared(Position(40), 50, [&mask, &NONE]);
         let mut wanted: Vec<i16> = (41..=85).collect();
         wanted.extend([0; 5]);
         assert_eq!(cleared.samples(), wanted);
-        mask.close(Position(95));
-        let cleared = ring.clear(Position(90), 50, [&mask, &NONE]);
+        mask.close_at(Position(95));
+        let cleared = ring.read_cleared(Position(90), 50, [&mask, &NONE]);
         let fates: Vec<_> = cleared.runs().iter().map(|run| (run.fate, run.frames)).collect();
-        assert_eq!(fates, [(Fate::Masked, 5), (Fate::Lost(Loss::Ring), 45)]);
-        assert_eq!(ring.room(Position(235)), 95);
+        assert_eq!(fates, [(Fate::Masked, 5), (Fate::Lost(LossReason::Ring), 45)]);
+        assert_eq!(ring.free_frames(Position(235)), 95);
     }
 
     #[test]
     fn a_skip_longer_than_the_ring_is_no_trouble() {
-        let mut ring = filled(60);
-        ring.skip(1000, Loss::Board);
+        let mut ring = filled_ring(60);
+        ring.skip_lost(1000, LossReason::Board);
         ring.write(&[5; 20], false);
-        let cleared = ring.clear(Position(1030), 50, [&NONE, &NONE]);
+        let cleared = ring.read_cleared(Position(1030), 50, [&NONE, &NONE]);
         assert_eq!(&cleared.samples()[30..], [5; 20]);
         assert_eq!(cleared.runs()[0].frames, 30);
     }

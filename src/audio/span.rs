@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why audio is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
-pub enum Loss {
+pub enum LossReason {
     /// The card ran over: the kernel or the loop was late.
     Overrun,
     /// The board was unplugged, suspended or silent.
@@ -22,17 +22,23 @@ pub enum Loss {
     Power,
 }
 
-impl Loss {
-    pub const ALL: [Loss; 5] = [Loss::Overrun, Loss::Board, Loss::Ring, Loss::Disk, Loss::Power];
+impl LossReason {
+    pub const ALL: [LossReason; 5] = [
+        LossReason::Overrun,
+        LossReason::Board,
+        LossReason::Ring,
+        LossReason::Disk,
+        LossReason::Power,
+    ];
 
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Loss::Overrun => "overrun",
-            Loss::Board => "board",
-            Loss::Ring => "ring",
-            Loss::Disk => "disk",
-            Loss::Power => "power",
+            LossReason::Overrun => "overrun",
+            LossReason::Board => "board",
+            LossReason::Ring => "ring",
+            LossReason::Disk => "disk",
+            LossReason::Power => "power",
         }
     }
 }
@@ -45,7 +51,7 @@ pub enum Fate {
     Masked,
     /// The call was held: the channel's audio belonged to another call.
     Held,
-    Lost(Loss),
+    Lost(LossReason),
 }
 
 /// `frames` frames with one fate.
@@ -66,7 +72,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub fn add(&mut self, run: Run) {
+    pub fn add_run(&mut self, run: Run) {
         let frames = u64::from(run.frames);
         match run.fate {
             Fate::Stored => self.stored += frames,
@@ -78,14 +84,14 @@ impl Ledger {
 
     /// Frames lost for any reason.
     #[must_use]
-    pub fn lost_all(&self) -> u64 {
+    pub fn total_lost(&self) -> u64 {
         self.lost.iter().sum()
     }
 
     /// Length of the timeline: everything that was, or should have been, captured.
     #[must_use]
-    pub fn captured(&self) -> u64 {
-        self.stored + self.masked + self.held + self.lost_all()
+    pub fn total_captured(&self) -> u64 {
+        self.stored + self.masked + self.held + self.total_lost()
     }
 }
 
@@ -96,13 +102,13 @@ mod tests {
     #[test]
     fn every_fate_is_counted_once() {
         let mut ledger = Ledger::default();
-        for (n, loss) in (1..).zip(Loss::ALL) {
-            ledger.add(Run { fate: Fate::Lost(loss), frames: n });
+        for (n, loss) in (1..).zip(LossReason::ALL) {
+            ledger.add_run(Run { fate: Fate::Lost(loss), frames: n });
         }
-        ledger.add(Run { fate: Fate::Stored, frames: 100 });
-        ledger.add(Run { fate: Fate::Masked, frames: 20 });
-        ledger.add(Run { fate: Fate::Held, frames: 7 });
+        ledger.add_run(Run { fate: Fate::Stored, frames: 100 });
+        ledger.add_run(Run { fate: Fate::Masked, frames: 20 });
+        ledger.add_run(Run { fate: Fate::Held, frames: 7 });
         assert_eq!(ledger.lost, [1, 2, 3, 4, 5]);
-        assert_eq!(ledger.captured(), 142);
+        assert_eq!(ledger.total_captured(), 142);
     }
 }

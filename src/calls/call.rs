@@ -6,11 +6,11 @@
 
 use crate::audio::channel::ChannelIndex;
 use crate::calls::directory::AgentIndex;
-use crate::calls::schedule::Match;
+use crate::calls::schedule::ScheduleMatch;
 use crate::config::Direction;
 use crate::limits;
-use crate::store::fact::{CallFacts, CallNumber, Numbers};
-use crate::time::{Mono, Position, Wall};
+use crate::store::fact::{CallFacts, CallNumber, PhoneNumbers};
+use crate::time::{MonoTime, Position, WallTime};
 
 /// One call.
 #[derive(Clone, Debug)]
@@ -20,40 +20,40 @@ pub struct Call {
     pub id: String,
     pub device: String,
     pub channel: ChannelIndex,
-    pub of: Option<String>,
+    pub consult_of: Option<String>,
     /// Whom the PBX named with `agent=`: a username, or one of somebody's phones.
-    pub given: Option<AgentIndex>,
+    pub named_agent: Option<AgentIndex>,
     /// Whose phones hold the device.
     pub phone_owner: Option<AgentIndex>,
     /// Who sat at the device's workstation first, in the call: it stays theirs when their link is
     /// gone, so that a blackout stays on it (G5).
-    pub sitter: Option<AgentIndex>,
+    pub workstation_agent: Option<AgentIndex>,
     pub direction: Option<Direction>,
     pub group: Option<String>,
     pub gate: Option<String>,
-    pub numbers: Numbers,
-    pub began: Wall,
+    pub numbers: PhoneNumbers,
+    pub began: WallTime,
     /// Where it begins on its channel.
     pub from: Position,
-    pub held: bool,
+    pub is_held: bool,
     /// Counts up with every start and resume, over all calls.
-    pub turn: u64,
+    pub start_order: u64,
     /// When it ended, and where.
-    pub ended: Option<(Mono, Position)>,
-    pub schedules: Match,
+    pub ended: Option<(MonoTime, Position)>,
+    pub schedule_match: ScheduleMatch,
     /// When its channel was last heard, for `stale_call_s`.
-    pub heard: Mono,
+    pub last_audio: MonoTime,
 }
 
 impl Call {
     /// What the journal says of it, `agent` being whom it belongs to now.
     #[must_use]
-    pub fn facts(&self, agent: Option<String>) -> CallFacts {
+    pub fn to_facts(&self, agent: Option<String>) -> CallFacts {
         CallFacts {
             number: self.number,
             call: self.id.clone(),
             device: self.device.clone(),
-            of: self.of.clone(),
+            consult_of: self.consult_of.clone(),
             agent,
             direction: self.direction,
             group: self.group.clone(),
@@ -63,7 +63,7 @@ impl Call {
     }
 
     #[must_use]
-    pub fn live(&self) -> bool {
+    pub fn is_live(&self) -> bool {
         self.ended.is_none()
     }
 }
@@ -72,43 +72,43 @@ impl Call {
 #[derive(Debug, Default)]
 pub struct Calls {
     calls: Vec<Call>,
-    turn: u64,
-    number: u64,
+    last_start_order: u64,
+    last_number: u64,
 }
 
 impl Calls {
     /// `last` is the highest number the journal knows.
     #[must_use]
     pub fn new(last: u64) -> Calls {
-        Calls { calls: Vec::with_capacity(64), turn: 0, number: last }
+        Calls { calls: Vec::with_capacity(64), last_start_order: 0, last_number: last }
     }
 
     /// The next unused number.
     pub fn next_number(&mut self) -> CallNumber {
-        self.number += 1;
-        CallNumber(self.number)
+        self.last_number += 1;
+        CallNumber(self.last_number)
     }
 
     /// The lowest number that is still noted: of a live call, or else of the next one.
     #[must_use]
-    pub fn first_live(&self) -> CallNumber {
-        let live = self.live().map(|call| call.number).min();
-        live.unwrap_or(CallNumber(self.number + 1))
+    pub fn first_live_number(&self) -> CallNumber {
+        let live = self.live_calls().map(|call| call.number).min();
+        live.unwrap_or(CallNumber(self.last_number + 1))
     }
 
     /// The next place in the order of starts and resumes.
-    pub fn next_turn(&mut self) -> u64 {
-        self.turn += 1;
-        self.turn
+    pub fn next_start_order(&mut self) -> u64 {
+        self.last_start_order += 1;
+        self.last_start_order
     }
 
     #[must_use]
-    pub fn full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.calls.len() >= limits::CALLS_MAX
     }
 
     pub fn push(&mut self, call: Call) {
-        assert!(!self.full() && self.get(call.number).is_none());
+        assert!(!self.is_full() && self.get(call.number).is_none());
         self.calls.push(call);
     }
 
@@ -126,14 +126,14 @@ impl Calls {
         self.calls.iter()
     }
 
-    pub fn live(&self) -> impl DoubleEndedIterator<Item = &Call> + Clone {
-        self.calls.iter().filter(|call| call.live())
+    pub fn live_calls(&self) -> impl DoubleEndedIterator<Item = &Call> + Clone {
+        self.calls.iter().filter(|call| call.is_live())
     }
 
     /// The live call with this id on this device.
     #[must_use]
-    pub fn find(&self, device: &str, id: &str) -> Option<&Call> {
-        self.live().find(|call| call.device == device && call.id == id)
+    pub fn find_live(&self, device: &str, id: &str) -> Option<&Call> {
+        self.live_calls().find(|call| call.device == device && call.id == id)
     }
 
     /// Forgets calls whose wrap-up is over.
@@ -143,8 +143,8 @@ impl Calls {
 
     /// Whose call a channel's audio is: its newest started or resumed, not held call.
     #[must_use]
-    pub fn on_air(&self, channel: ChannelIndex) -> Option<&Call> {
-        let here = self.live().filter(|call| call.channel == channel && !call.held);
-        here.max_by_key(|call| call.turn)
+    pub fn active_call(&self, channel: ChannelIndex) -> Option<&Call> {
+        let here = self.live_calls().filter(|call| call.channel == channel && !call.is_held);
+        here.max_by_key(|call| call.start_order)
     }
 }

@@ -20,11 +20,11 @@ pub struct Directory {
 
 /// Why a log-in found nobody.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unknown {
+pub enum LookupError {
     /// No such username, or another domain, or not from this workstation.
-    User,
+    UnknownUser,
     /// Several agents were returned for that username: their names and lines, for the log (D2).
-    Duplicate(Vec<(String, u32)>),
+    DuplicateUser(Vec<(String, u32)>),
 }
 
 impl Directory {
@@ -46,7 +46,7 @@ impl Directory {
                 None => {
                     old.permissions = Permissions::default();
                     old.phones.clear();
-                    old.gone = true;
+                    old.is_removed = true;
                 }
             }
         }
@@ -56,33 +56,40 @@ impl Directory {
     /// Finds the one agent who logs in as `user`, with `domain` if the client knows it.
     ///
     /// # Errors
-    /// `Unknown` when there is none, or more than one.
-    pub fn log_in(&self, user: &str, domain: Option<&str>) -> Result<AgentIndex, Unknown> {
-        let same =
-            |(_, agent): &(usize, &Agent)| agent.username.eq_ignore_ascii_case(user) && !agent.gone;
+    /// `LookupError` when there is none, or more than one.
+    pub fn find_for_log_in(
+        &self,
+        user: &str,
+        domain: Option<&str>,
+    ) -> Result<AgentIndex, LookupError> {
+        let same = |(_, agent): &(usize, &Agent)| {
+            agent.username.eq_ignore_ascii_case(user) && !agent.is_removed
+        };
         let found: Vec<(usize, &Agent)> = self.agents.iter().enumerate().filter(same).collect();
         let [(index, agent)] = found[..] else {
             if found.is_empty() {
-                return Err(Unknown::User);
+                return Err(LookupError::UnknownUser);
             }
             let names = found.iter().map(|(_, agent)| (agent.name.clone(), agent.line));
-            return Err(Unknown::Duplicate(names.collect()));
+            return Err(LookupError::DuplicateUser(names.collect()));
         };
         match (domain, &agent.domain) {
-            (Some(asked), Some(known)) if !asked.eq_ignore_ascii_case(known) => Err(Unknown::User),
+            (Some(asked), Some(known)) if !asked.eq_ignore_ascii_case(known) => {
+                Err(LookupError::UnknownUser)
+            }
             _ => Ok(AgentIndex(index)),
         }
     }
 
     /// The agent with this username, if it is one agent's alone.
     #[must_use]
-    pub fn by_username(&self, user: &str) -> Option<AgentIndex> {
-        self.log_in(user, None).ok()
+    pub fn find_by_username(&self, user: &str) -> Option<AgentIndex> {
+        self.find_for_log_in(user, None).ok()
     }
 
     /// The agent one of whose phones (extension or agent number) this is.
     #[must_use]
-    pub fn by_phone(&self, phone: &str) -> Option<AgentIndex> {
+    pub fn find_by_phone(&self, phone: &str) -> Option<AgentIndex> {
         let has = |agent: &Agent| agent.phones.iter().any(|own| own == phone);
         self.agents.iter().position(has).map(AgentIndex)
     }
@@ -97,19 +104,19 @@ impl Directory {
     /// # Panics
     /// When the index is of another directory: our own mistake.
     #[must_use]
-    pub fn agent(&self, index: AgentIndex) -> &Agent {
+    pub fn test_agent(&self, index: AgentIndex) -> &Agent {
         &self.agents[index.0]
     }
 
     #[must_use]
     pub fn permissions(&self, index: AgentIndex) -> Permissions {
-        self.agent(index).permissions
+        self.test_agent(index).permissions
     }
 
     /// Whether the agent may log in from `machine`; without a list, from any.
     #[must_use]
-    pub fn may_sit_at(&self, index: AgentIndex, machine: Option<&str>) -> bool {
-        let allowed = &self.agent(index).workstations;
+    pub fn may_log_in_from(&self, index: AgentIndex, machine: Option<&str>) -> bool {
+        let allowed = &self.test_agent(index).workstations;
         let sits = |machine: &str| allowed.iter().any(|own| own.eq_ignore_ascii_case(machine));
         allowed.is_empty() || machine.is_some_and(sits)
     }
@@ -129,7 +136,7 @@ mod tests {
             screen: false,
             workstations: Vec::new(),
             line,
-            gone: false,
+            is_removed: false,
         }
     }
 
@@ -137,11 +144,11 @@ mod tests {
     fn d1_look_up_is_by_username_alone_and_a_different_domain_is_unknown() {
         let agents = [agent("jdoe", Some("ACME"), "1001", 3), agent("bob", None, "1002", 9)];
         let directory = Directory::new(&agents, &[]);
-        assert_eq!(directory.log_in("JDoe", Some("acme")), Ok(AgentIndex(0)));
-        assert_eq!(directory.log_in("jdoe", None), Ok(AgentIndex(0)));
-        assert_eq!(directory.log_in("jdoe", Some("OTHER")), Err(Unknown::User));
-        assert_eq!(directory.log_in("bob", Some("ANY")), Ok(AgentIndex(1)));
-        assert_eq!(directory.by_phone("1002"), Some(AgentIndex(1)));
+        assert_eq!(directory.find_for_log_in("JDoe", Some("acme")), Ok(AgentIndex(0)));
+        assert_eq!(directory.find_for_log_in("jdoe", None), Ok(AgentIndex(0)));
+        assert_eq!(directory.find_for_log_in("jdoe", Some("OTHER")), Err(LookupError::UnknownUser));
+        assert_eq!(directory.find_for_log_in("bob", Some("ANY")), Ok(AgentIndex(1)));
+        assert_eq!(directory.find_by_phone("1002"), Some(AgentIndex(1)));
     }
 
     #[test]
@@ -149,10 +156,10 @@ mod tests {
         let two = [agent("jdoe", None, "1001", 3), agent("bob", None, "1002", 9)];
         let mut directory = Directory::new(&two, &[]);
         directory.update(&[agent("eve", None, "7", 1), agent("Bob", None, "1003", 2)], &[]);
-        assert_eq!(directory.by_username("bob"), Some(AgentIndex(1)));
-        assert_eq!(directory.by_phone("1003"), Some(AgentIndex(1)));
-        assert_eq!(directory.by_username("eve"), Some(AgentIndex(2)));
-        assert_eq!(directory.log_in("jdoe", None), Err(Unknown::User));
+        assert_eq!(directory.find_by_username("bob"), Some(AgentIndex(1)));
+        assert_eq!(directory.find_by_phone("1003"), Some(AgentIndex(1)));
+        assert_eq!(directory.find_by_username("eve"), Some(AgentIndex(2)));
+        assert_eq!(directory.find_for_log_in("jdoe", None), Err(LookupError::UnknownUser));
     }
 
     #[test]
@@ -160,7 +167,10 @@ mod tests {
         let agents = [agent("jdoe", Some("ACME"), "1", 3), agent("JDOE", Some("EMEA"), "2", 9)];
         let directory = Directory::new(&agents, &[]);
         let named = vec![("Agent jdoe".to_string(), 3), ("Agent JDOE".to_string(), 9)];
-        assert_eq!(directory.log_in("jdoe", Some("ACME")), Err(Unknown::Duplicate(named)));
-        assert_eq!(directory.by_username("jdoe"), None);
+        assert_eq!(
+            directory.find_for_log_in("jdoe", Some("ACME")),
+            Err(LookupError::DuplicateUser(named))
+        );
+        assert_eq!(directory.find_by_username("jdoe"), None);
     }
 }

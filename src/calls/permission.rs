@@ -25,7 +25,7 @@ pub enum Permission {
 }
 
 /// The words without `update.N`, in the order of their bits.
-const WORDS: [(&str, Permission); 14] = [
+const NAMES: [(&str, Permission); 14] = [
     ("record.start", Permission::RecordStart),
     ("record.stop", Permission::RecordStop),
     ("record.stop-any", Permission::RecordStopAny),
@@ -51,23 +51,23 @@ impl Permission {
             let plain = n.to_string() == number;
             return (plain && (1..=15).contains(&n)).then_some(Permission::Update(n));
         }
-        WORDS.iter().find(|(name, _)| *name == word).map(|(_, permission)| *permission)
+        NAMES.iter().find(|(name, _)| *name == word).map(|(_, permission)| *permission)
     }
 
     /// Every word that `parse` knows, for error messages.
     #[must_use]
-    pub fn words() -> String {
-        let names: Vec<&str> = WORDS.iter().map(|(name, _)| *name).collect();
+    pub fn all_names() -> String {
+        let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
         format!("{}, update.1 … update.15", names.join(", "))
     }
 
-    fn bit(self) -> u32 {
+    fn bit_mask(self) -> u32 {
         if let Permission::Update(n) = self {
             assert!((1..=15).contains(&n), "field {n}");
             return 1 << (15 + u32::from(n));
         }
-        let index = WORDS.iter().position(|(_, p)| *p == self).unwrap_or(0);
-        assert!(WORDS[index].1 == self);
+        let index = NAMES.iter().position(|(_, p)| *p == self).unwrap_or(0);
+        assert!(NAMES[index].1 == self);
         1 << index
     }
 }
@@ -77,36 +77,36 @@ impl Permission {
 pub struct Permissions(u32);
 
 /// What makes somebody an on-demand user; without one of these `hello agent` is refused (D3).
-const ON_DEMAND: u32 = 0x7fff_0000 | 0b1_1111;
+const ON_DEMAND_BITS: u32 = 0x7fff_0000 | 0b1_1111;
 
 impl Permissions {
     pub fn insert(&mut self, permission: Permission) {
-        self.0 |= permission.bit();
+        self.0 |= permission.bit_mask();
     }
 
     /// Roles add up.
-    pub fn add(&mut self, other: Permissions) {
+    pub fn add_all(&mut self, other: Permissions) {
         self.0 |= other.0;
     }
 
     #[must_use]
-    pub fn has(self, permission: Permission) -> bool {
-        self.0 & permission.bit() != 0
+    pub fn contains(self, permission: Permission) -> bool {
+        self.0 & permission.bit_mask() != 0
     }
 
     /// The words of these rights, comma separated, `-` when there are none; `update.N` are left
     /// out: whoever may know is told the fields themselves.
     #[must_use]
-    pub fn told(self) -> String {
-        let words = WORDS.iter().filter(|(_, right)| self.has(*right)).map(|(word, _)| *word);
+    pub fn to_names(self) -> String {
+        let words = NAMES.iter().filter(|(_, right)| self.contains(*right)).map(|(word, _)| *word);
         let words = words.collect::<Vec<_>>().join(",");
         if words.is_empty() { "-".to_string() } else { words }
     }
 
     /// Whether any on-demand right is among them (D3).
     #[must_use]
-    pub fn any_on_demand(self) -> bool {
-        self.0 & ON_DEMAND != 0
+    pub fn has_on_demand(self) -> bool {
+        self.0 & ON_DEMAND_BITS != 0
     }
 }
 
@@ -126,8 +126,8 @@ mod tests {
     fn d3_every_word_is_a_right_of_its_own() {
         let mut seen = 0;
         let updates: Vec<String> = (1..=15).map(|n| format!("update.{n}")).collect();
-        for word in WORDS.iter().map(|(name, _)| *name).chain(updates.iter().map(String::as_str)) {
-            let bit = Permission::parse(word).expect(word).bit();
+        for word in NAMES.iter().map(|(name, _)| *name).chain(updates.iter().map(String::as_str)) {
+            let bit = Permission::parse(word).expect(word).bit_mask();
             assert_eq!(seen & bit, 0, "{word} shares its bit");
             seen |= bit;
         }
@@ -138,24 +138,24 @@ mod tests {
 
     #[test]
     fn d3_rights_are_told_in_words_that_fit_a_line() {
-        let all: Permissions = WORDS.iter().map(|(_, right)| *right).collect();
-        assert!(all.told().len() <= 160, "beside 15 labels in one line: {}", all.told());
-        let words: Permissions = all.told().split(',').filter_map(Permission::parse).collect();
+        let all: Permissions = NAMES.iter().map(|(_, right)| *right).collect();
+        assert!(all.to_names().len() <= 160, "beside 15 labels in one line: {}", all.to_names());
+        let words: Permissions = all.to_names().split(',').filter_map(Permission::parse).collect();
         assert_eq!(words, all);
         let update = Permissions::from_iter([Permission::Update(3), Permission::Play]);
-        assert_eq!(update.told(), "play");
-        assert_eq!(Permissions::default().told(), "-");
+        assert_eq!(update.to_names(), "play");
+        assert_eq!(Permissions::default().to_names(), "-");
     }
 
     #[test]
     fn d3_on_demand_rights_are_told_apart() {
         let set = |word: &str| Permissions::from_iter(Permission::parse(word));
         for word in ["record.start", "record.stop", "record.stop-any", "blackout", "screen"] {
-            assert!(set(word).any_on_demand(), "{word}");
+            assert!(set(word).has_on_demand(), "{word}");
         }
-        assert!(set("update.1").any_on_demand() && set("update.15").any_on_demand());
+        assert!(set("update.1").has_on_demand() && set("update.15").has_on_demand());
         for word in ["notify-on-demand-only", "password", "monitor", "records.all", "admin"] {
-            assert!(!set(word).any_on_demand(), "{word}");
+            assert!(!set(word).has_on_demand(), "{word}");
         }
     }
 }

@@ -6,11 +6,11 @@
 //! from any hidden random source. Nothing here remembers anything.
 
 use crate::config::{Direction, Schedule, ScheduleKind};
-use crate::time::Wall;
+use crate::time::WallTime;
 
 /// What is known of a call when its schedules are matched.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Facts<'a> {
+pub struct CallAttributes<'a> {
     pub user: Option<&'a str>,
     /// The phones of that user, besides the device.
     pub phones: &'a [String],
@@ -22,39 +22,48 @@ pub struct Facts<'a> {
 
 /// Which schedules a call falls under.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Match {
+pub struct ScheduleMatch {
     /// Index of the schedule that allows recording on demand (D4).
     pub on_demand: Option<usize>,
     pub api: Option<usize>,
     /// The percentage schedule that won, and whether its draw takes the call.
     pub percentage: Option<(usize, bool)>,
     /// What matched and why the winner won, for the record.
-    pub why: String,
+    pub explanation: String,
 }
 
 /// Matches every schedule against a call. `draw` is any stable word of the call.
 #[must_use]
-pub fn matching(schedules: &[Schedule], facts: Facts<'_>, now: Wall, draw: &str) -> Match {
+pub fn match_schedules(
+    schedules: &[Schedule],
+    facts: CallAttributes<'_>,
+    now: WallTime,
+    draw: &str,
+) -> ScheduleMatch {
     let fits: Vec<usize> =
-        (0..schedules.len()).filter(|i| applies(&schedules[*i], facts, now)).collect();
+        (0..schedules.len()).filter(|i| is_applicable(&schedules[*i], facts, now)).collect();
     let of = |kind| fits.iter().copied().filter(move |i| schedules[*i].kind == kind);
     let best = |kind| of(kind).min_by_key(|i| (std::cmp::Reverse(schedules[*i].priority), *i));
     let percentage = best(ScheduleKind::Percentage).map(|i| {
         let schedule = &schedules[i];
-        (i, drawn(draw, &schedule.name) < u32::from(schedule.percent))
+        (i, draw_percent(draw, &schedule.name) < u32::from(schedule.percent))
     });
-    let mut result = Match {
+    let mut result = ScheduleMatch {
         on_demand: best(ScheduleKind::OnDemand),
         api: best(ScheduleKind::Api),
         percentage,
-        why: String::new(),
+        explanation: String::new(),
     };
-    result.why = explain(schedules, &result, of(ScheduleKind::Percentage));
+    result.explanation = explain_match(schedules, &result, of(ScheduleKind::Percentage));
     result
 }
 
 /// In words: who won, with which priority and draw, and who else matched.
-fn explain(schedules: &[Schedule], found: &Match, others: impl Iterator<Item = usize>) -> String {
+fn explain_match(
+    schedules: &[Schedule],
+    found: &ScheduleMatch,
+    others: impl Iterator<Item = usize>,
+) -> String {
     let mut parts = Vec::new();
     if let Some((winner, taken)) = found.percentage {
         let schedule = &schedules[winner];
@@ -79,7 +88,7 @@ fn explain(schedules: &[Schedule], found: &Match, others: impl Iterator<Item = u
 
 /// The on-demand schedule for a desktop-only recording: it must match by user alone (D4).
 #[must_use]
-pub fn matching_user(schedules: &[Schedule], user: &str, now: Wall) -> Option<usize> {
+pub fn match_user_schedule(schedules: &[Schedule], user: &str, now: WallTime) -> Option<usize> {
     let alone = |s: &Schedule| {
         s.kind == ScheduleKind::OnDemand
             && s.devices.is_empty()
@@ -87,12 +96,12 @@ pub fn matching_user(schedules: &[Schedule], user: &str, now: Wall) -> Option<us
             && s.gates.is_empty()
             && s.directions.is_empty()
     };
-    let facts = Facts { user: Some(user), ..Facts::default() };
-    schedules.iter().position(|s| alone(s) && applies(s, facts, now))
+    let facts = CallAttributes { user: Some(user), ..CallAttributes::default() };
+    schedules.iter().position(|s| alone(s) && is_applicable(s, facts, now))
 }
 
 /// Whether the schedule is active at `now` and every requirement it has is met (D5).
-fn applies(schedule: &Schedule, facts: Facts<'_>, now: Wall) -> bool {
+fn is_applicable(schedule: &Schedule, facts: CallAttributes<'_>, now: WallTime) -> bool {
     let begun = schedule.from.is_none_or(|from| from <= now);
     let over = schedule.until.is_some_and(|until| until <= now);
     let one_of = |list: &[String], value: Option<&str>| {
@@ -111,7 +120,7 @@ fn applies(schedule: &Schedule, facts: Facts<'_>, now: Wall) -> bool {
 }
 
 /// A number from 0 to 99 that only depends on the call and the schedule.
-fn drawn(call: &str, schedule: &str) -> u32 {
+fn draw_percent(call: &str, schedule: &str) -> u32 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"hushbox percentage draw\0").update(call.as_bytes());
     hasher.update(b"\0").update(schedule.as_bytes());
@@ -126,7 +135,7 @@ fn drawn(call: &str, schedule: &str) -> u32 {
 mod tests {
     use super::*;
 
-    fn schedule(name: &str, kind: ScheduleKind, percent: u8, priority: i32) -> Schedule {
+    fn test_schedule(name: &str, kind: ScheduleKind, percent: u8, priority: i32) -> Schedule {
         Schedule {
             name: name.into(),
             kind,
@@ -143,29 +152,32 @@ mod tests {
         }
     }
 
-    const NOW: Wall = Wall(1_800_000_000_000);
+    const NOW: WallTime = WallTime(1_800_000_000_000);
 
     #[test]
     fn d6_the_largest_priority_wins_then_the_earlier_and_its_draw_is_final() {
         let rules = [
-            schedule("low", ScheduleKind::Percentage, 100, 1),
-            schedule("none", ScheduleKind::Percentage, 0, 5),
-            schedule("late", ScheduleKind::Percentage, 100, 5),
-            schedule("own", ScheduleKind::OnDemand, 1, 1),
+            test_schedule("low", ScheduleKind::Percentage, 100, 1),
+            test_schedule("none", ScheduleKind::Percentage, 0, 5),
+            test_schedule("late", ScheduleKind::Percentage, 100, 5),
+            test_schedule("own", ScheduleKind::OnDemand, 1, 1),
         ];
-        let found = matching(&rules, Facts::default(), NOW, "c1");
+        let found = match_schedules(&rules, CallAttributes::default(), NOW, "c1");
         assert_eq!(found.percentage, Some((1, false)), "100 % of a lower one does not help");
         assert_eq!(found.on_demand, Some(3), "on demand is matched apart");
-        assert!(found.why.contains("none won") && found.why.contains("low matched"), "{found:?}");
+        assert!(
+            found.explanation.contains("none won") && found.explanation.contains("low matched"),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn d6_the_draw_is_repeatable_and_fair() {
-        let rules = [schedule("third", ScheduleKind::Percentage, 33, 1)];
+        let rules = [test_schedule("third", ScheduleKind::Percentage, 33, 1)];
         let taken = |n: u32| {
             let call = format!("call-{n}");
-            let first = matching(&rules, Facts::default(), NOW, &call);
-            assert_eq!(first, matching(&rules, Facts::default(), NOW, &call));
+            let first = match_schedules(&rules, CallAttributes::default(), NOW, &call);
+            assert_eq!(first, match_schedules(&rules, CallAttributes::default(), NOW, &call));
             first.percentage == Some((0, true))
         };
         let count = (0..10_000).filter(|n| taken(*n)).count();
@@ -174,24 +186,25 @@ mod tests {
 
     #[test]
     fn d5_every_requirement_limits() {
-        let mut rule = schedule("x", ScheduleKind::OnDemand, 100, 1);
+        let mut rule = test_schedule("x", ScheduleKind::OnDemand, 100, 1);
         rule.users = vec!["jdoe".into()];
         rule.groups = vec!["sales".into()];
         rule.directions = vec![Direction::In];
-        let facts = Facts {
+        let facts = CallAttributes {
             user: Some("JDOE"),
             device: "1001",
             group: Some("sales"),
             direction: Some(Direction::In),
-            ..Facts::default()
+            ..CallAttributes::default()
         };
-        let fits = |rule: &Schedule, facts| matching(std::slice::from_ref(rule), facts, NOW, "c");
+        let fits =
+            |rule: &Schedule, facts| match_schedules(std::slice::from_ref(rule), facts, NOW, "c");
         assert_eq!(fits(&rule, facts).on_demand, Some(0));
-        assert_eq!(fits(&rule, Facts { user: None, ..facts }).on_demand, None);
-        assert_eq!(fits(&rule, Facts { group: Some("it"), ..facts }).on_demand, None);
-        let out = Facts { direction: Some(Direction::Out), ..facts };
+        assert_eq!(fits(&rule, CallAttributes { user: None, ..facts }).on_demand, None);
+        assert_eq!(fits(&rule, CallAttributes { group: Some("it"), ..facts }).on_demand, None);
+        let out = CallAttributes { direction: Some(Direction::Out), ..facts };
         assert_eq!(fits(&rule, out).on_demand, None);
-        assert_eq!(matching_user(&[rule.clone()], "jdoe", NOW), None, "it needs a call");
+        assert_eq!(match_user_schedule(&[rule.clone()], "jdoe", NOW), None, "it needs a call");
         rule.until = Some(NOW);
         assert_eq!(fits(&rule, facts).on_demand, None, "until is exclusive");
     }

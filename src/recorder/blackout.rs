@@ -14,13 +14,15 @@ use super::Recorder;
 use crate::audio::channel::ChannelIndex;
 use crate::calls::call::Call;
 use crate::calls::directory::AgentIndex;
-use crate::config::Scope;
+use crate::config::BlackoutScope;
 use crate::id::RecordingId;
 use crate::job::Ticket;
-use crate::recorder::blackout::pending_stop::Stop;
-use crate::store::fact::{BlackoutEnd, BlackoutNumber, CallNumber, Fact, Holder, Place};
-use crate::time::{Mono, Now, Position, frames_of_ms};
-use crate::trace::Event;
+use crate::recorder::blackout::pending_stop::PendingStop;
+use crate::store::fact::{
+    BlackoutEnd, BlackoutHolder, BlackoutNumber, CallNumber, ChannelPosition, Fact,
+};
+use crate::time::{MonoTime, Now, Position, frames_of_ms};
+use crate::trace::TraceEvent;
 
 /// What a press really did; the first press's is given again for every later one.
 #[derive(Clone, Debug)]
@@ -37,7 +39,7 @@ pub struct Receipt {
 
 /// One open blackout.
 #[derive(Clone, Debug)]
-pub struct Open {
+pub struct ActiveBlackout {
     pub number: BlackoutNumber,
     pub agent: Option<AgentIndex>,
     pub agent_name: String,
@@ -46,7 +48,7 @@ pub struct Open {
     /// Calls of the agent that it has covered: it stays on them until they end, whoever the
     /// configuration says they belong to by then (G5). Only the PBX gives them to somebody else.
     pub calls: Vec<CallNumber>,
-    /// Bits of `Holder`.
+    /// Bits of `BlackoutHolder`.
     pub holders: u8,
     /// Captured audio under it, in microseconds.
     pub captured_us: u64,
@@ -54,12 +56,12 @@ pub struct Open {
     pub covered: Vec<ChannelIndex>,
     /// From when on screens are hidden, in milliseconds since the daemon started.
     pub screen_from: Position,
-    pub receipt: Receipt,
+    pub make_receipt: Receipt,
 }
 
-impl Open {
+impl ActiveBlackout {
     #[must_use]
-    pub fn held_by(&self, holder: Holder) -> bool {
+    pub fn held_by(&self, holder: BlackoutHolder) -> bool {
         self.holders & (1 << holder as u8) != 0
     }
 }
@@ -67,15 +69,15 @@ impl Open {
 /// All open blackouts.
 #[derive(Debug, Default)]
 pub struct Blackouts {
-    pub open: Vec<Open>,
+    pub open: Vec<ActiveBlackout>,
     /// Stops that are not durable yet.
-    pub stops: Vec<Stop>,
+    pub stops: Vec<PendingStop>,
     pub last: u64,
 }
 
 impl Blackouts {
     /// Counts captured audio for every blackout whose first covered channel this is.
-    pub fn count(&mut self, channel: ChannelIndex, us: u64) {
+    pub fn count_captured(&mut self, channel: ChannelIndex, us: u64) {
         for open in &mut self.open {
             if open.covered.first() == Some(&channel) {
                 open.captured_us += us;
@@ -84,24 +86,24 @@ impl Blackouts {
     }
 
     /// After a start of the daemon a recording goes on under an open blackout: its receipt says so.
-    pub fn goes_on_in(&mut self, channel: u16, recording: RecordingId) {
-        let here = |open: &&mut Open| {
-            open.receipt.channel == channel && open.receipt.ticket == Ticket::default()
+    pub fn set_continued_recording(&mut self, channel: u16, recording: RecordingId) {
+        let here = |open: &&mut ActiveBlackout| {
+            open.make_receipt.channel == channel && open.make_receipt.ticket == Ticket::default()
         };
         for open in self.open.iter_mut().filter(here) {
-            open.receipt.recording.get_or_insert(recording);
+            open.make_receipt.recording.get_or_insert(recording);
         }
     }
 
     /// The PBX says that a call is somebody's: blackouts of others let go of it.
-    pub fn give_up(&mut self, call: CallNumber, to: Option<AgentIndex>) {
+    pub fn release_call(&mut self, call: CallNumber, to: Option<AgentIndex>) {
         let others = self.open.iter_mut().filter(|open| open.agent != to);
         others.for_each(|open| open.calls.retain(|known| *known != call));
     }
 
     /// The blackout of an agent, as long as it is not durable that it ended.
     #[must_use]
-    pub fn of(&self, agent: AgentIndex) -> Option<&Open> {
+    pub fn active_of(&self, agent: AgentIndex) -> Option<&ActiveBlackout> {
         let stopping = self.stops.iter().filter(|stop| stop.over).map(|stop| &stop.before);
         self.open.iter().chain(stopping).find(|open| open.agent == Some(agent))
     }
@@ -111,44 +113,45 @@ impl Blackouts {
     pub fn held_by_agent(&self, agent: AgentIndex) -> bool {
         let stopping = self.stops.iter().map(|stop| &stop.before);
         let mut own = self.open.iter().chain(stopping).filter(|open| open.agent == Some(agent));
-        own.any(|open| open.held_by(Holder::Agent))
+        own.any(|open| open.held_by(BlackoutHolder::Agent))
     }
 }
 
 /// A press.
-pub(super) struct Press<'a> {
+pub(super) struct BlackoutRequest<'a> {
     pub agent: AgentIndex,
     pub call: CallNumber,
     pub recording: Option<RecordingId>,
     /// The receipt says no earlier position than this.
     pub clip: Position,
-    pub holder: Holder,
+    pub holder: BlackoutHolder,
     pub by: &'a str,
     pub lead_ms: u32,
-    pub woke: Mono,
+    pub woke: MonoTime,
 }
 
 impl Recorder {
     /// Opens a blackout; it is in force when this returns.
-    pub(super) fn open_blackout(&mut self, now: Now, press: &Press<'_>) -> Receipt {
+    pub(super) fn open_blackout(&mut self, now: Now, press: &BlackoutRequest<'_>) -> Receipt {
         self.blackouts.last += 1;
         let number = BlackoutNumber(self.blackouts.last);
-        let scope_call = (self.config.blackout.scope == Scope::Call).then_some(press.call);
+        let scope_call = (self.config.blackout.scope == BlackoutScope::Call).then_some(press.call);
         let calls = self.own_calls(Some(press.agent));
-        let channels = self.reach(&calls, scope_call);
+        let channels = self.covered_channels(&calls, scope_call);
         let mut places = Vec::with_capacity(channels.len());
         for index in &channels {
             let channel = &mut self.channels[index.0];
             let lead = frames_of_ms(u64::from(press.lead_ms), channel.rate);
-            let from = channel.head().back(lead);
-            channel.cover(from);
-            places.push(Place { channel: channel.id, at: from });
+            let from = channel.head().saturating_sub(lead);
+            channel.start_mask(from);
+            places.push(ChannelPosition { channel: channel.id, at: from });
         }
-        let receipt = self.receipt(now, press, &places);
-        let agent = self.directory.agent(press.agent).username.clone();
-        let event = Event::Blackout { agent: agent.clone(), on: true, why: press.holder.word() };
-        self.trace.note(now.wall, event);
-        self.blackouts.open.push(Open {
+        let receipt = self.make_receipt(now, press, &places);
+        let agent = self.directory.test_agent(press.agent).username.clone();
+        let event =
+            TraceEvent::Blackout { agent: agent.clone(), on: true, why: press.holder.as_str() };
+        self.trace.push_event(now.wall, event);
+        self.blackouts.open.push(ActiveBlackout {
             number,
             agent: Some(press.agent),
             agent_name: agent.clone(),
@@ -158,20 +161,25 @@ impl Recorder {
             captured_us: 0,
             warned: false,
             covered: channels,
-            screen_from: Position(now.mono.0 / 1000).back(u64::from(press.lead_ms)),
-            receipt: receipt.clone(),
+            screen_from: Position(now.mono.0 / 1000).saturating_sub(u64::from(press.lead_ms)),
+            make_receipt: receipt.clone(),
         });
         let (holder, by) = (press.holder, press.by.to_string());
         let fact = Fact::BlackoutOpened { number, agent, call: scope_call, holder, by, places };
-        let ticket = self.storage.note(&mut self.index, now, fact);
+        let ticket = self.storage.append(&mut self.index, now, fact);
         if let Some(open) = self.blackouts.open.last_mut() {
-            open.receipt.ticket = ticket;
+            open.make_receipt.ticket = ticket;
         }
-        self.stale_news.insert(press.agent);
+        self.stale_agents.insert(press.agent);
         Receipt { ticket, ..receipt }
     }
 
-    fn receipt(&self, now: Now, press: &Press<'_>, places: &[Place]) -> Receipt {
+    fn make_receipt(
+        &self,
+        now: Now,
+        press: &BlackoutRequest<'_>,
+        places: &[ChannelPosition],
+    ) -> Receipt {
         let own = self.calls.get(press.call).map_or(ChannelIndex(0), |call| call.channel);
         let own_id = self.channels[own.0].id;
         let others = places.iter().filter(|place| place.channel != own_id);
@@ -188,24 +196,29 @@ impl Recorder {
     }
 
     fn own_calls(&self, agent: Option<AgentIndex>) -> Vec<CallNumber> {
-        let own = self.calls.live().filter(|c| agent.is_some() && self.owner(c) == agent);
+        let own =
+            self.calls.live_calls().filter(|c| agent.is_some() && self.call_owner(c) == agent);
         own.map(|call| call.number).collect()
     }
 
     /// Channels that a blackout of these calls of an agent, or of this call, covers now.
-    fn reach(&self, calls: &[CallNumber], call: Option<CallNumber>) -> Vec<ChannelIndex> {
+    fn covered_channels(
+        &self,
+        calls: &[CallNumber],
+        call: Option<CallNumber>,
+    ) -> Vec<ChannelIndex> {
         let mine = |c: &Call| match call {
             Some(number) => c.number == number,
             None => calls.contains(&c.number),
         };
-        let mut group: Vec<&Call> = self.calls.live().filter(|c| mine(c)).collect();
+        let mut group: Vec<&Call> = self.calls.live_calls().filter(|c| mine(c)).collect();
         let mut next = 0;
         while next < group.len() {
             let leg = group[next];
-            for other in self.calls.live() {
+            for other in self.calls.live_calls() {
                 let linked = other.id == leg.id
-                    || other.of.as_deref() == Some(&leg.id)
-                    || leg.of.as_deref() == Some(&other.id);
+                    || other.consult_of.as_deref() == Some(&leg.id)
+                    || leg.consult_of.as_deref() == Some(&other.id);
                 if linked && !group.iter().any(|known| known.number == other.number) {
                     group.push(other);
                 }
@@ -219,24 +232,24 @@ impl Recorder {
     }
 
     /// Follows the calls: every open blackout covers what it reaches now, and nothing else.
-    pub(super) fn follow_calls(&mut self, now: Now) {
-        self.follow_calls_since(now, None);
+    pub(super) fn update_coverage(&mut self, now: Now) {
+        self.update_coverage_since(now, None);
     }
 
     /// The same when a call has just begun: it is covered from its beginning, which may lie before
     /// now, and so wait in the ring.
-    pub(super) fn follow_calls_since(&mut self, now: Now, fresh: Option<CallNumber>) {
+    pub(super) fn update_coverage_since(&mut self, now: Now, fresh: Option<CallNumber>) {
         let fresh = fresh.and_then(|number| self.calls.get(number));
         let fresh = fresh.map(|call| (call.channel, call.from));
         for index in 0..self.blackouts.open.len() {
             let mut calls = self.own_calls(self.blackouts.open[index].agent);
             let open = &self.blackouts.open[index];
             let stays = |call: &&CallNumber| {
-                self.calls.get(**call).is_some_and(Call::live) && !calls.contains(call)
+                self.calls.get(**call).is_some_and(Call::is_live) && !calls.contains(call)
             };
             let stay: Vec<_> = open.calls.iter().filter(stays).copied().collect();
             calls.extend(stay);
-            let (number, wanted) = (open.number, self.reach(&calls, open.call));
+            let (number, wanted) = (open.number, self.covered_channels(&calls, open.call));
             self.blackouts.open[index].calls = calls;
             let open = &self.blackouts.open[index];
             if wanted == open.covered {
@@ -248,28 +261,34 @@ impl Recorder {
                 let place = &mut self.channels[channel.0];
                 let begins = fresh.filter(|(own, _)| own == channel).map(|(_, from)| from);
                 let from = begins.unwrap_or(place.head()).min(place.head());
-                place.cover(from);
-                more.push(Place { channel: place.id, at: from });
+                place.start_mask(from);
+                more.push(ChannelPosition { channel: place.id, at: from });
             }
             for channel in old.iter().filter(|channel| !wanted.contains(channel)) {
                 let place = &mut self.channels[channel.0];
-                place.uncover();
-                fewer.push(Place { channel: place.id, at: place.head() });
+                place.stop_mask();
+                fewer.push(ChannelPosition { channel: place.id, at: place.head() });
             }
             self.blackouts.open[index].covered = wanted;
             if !more.is_empty() {
                 let fact = Fact::BlackoutSpread { number, places: more };
-                self.storage.note(&mut self.index, now, fact);
+                self.storage.append(&mut self.index, now, fact);
             }
             if !fewer.is_empty() {
                 let fact = Fact::BlackoutShrunk { number, places: fewer };
-                self.storage.note(&mut self.index, now, fact);
+                self.storage.append(&mut self.index, now, fact);
             }
         }
     }
 
     /// One more holder of an open blackout.
-    pub(super) fn hold_blackout(&mut self, now: Now, agent: AgentIndex, holder: Holder, by: &str) {
+    pub(super) fn add_blackout_holder(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+        holder: BlackoutHolder,
+        by: &str,
+    ) {
         let Some(open) = self.blackouts.open.iter_mut().find(|o| o.agent == Some(agent)) else {
             return;
         };
@@ -279,8 +298,8 @@ impl Recorder {
         open.holders |= 1 << holder as u8;
         let (number, holders) = (open.number, open.holders);
         let fact = Fact::BlackoutHolders { number, holders, by: by.to_string() };
-        self.storage.note(&mut self.index, now, fact);
-        self.stale_news.insert(agent);
+        self.storage.append(&mut self.index, now, fact);
+        self.stale_agents.insert(agent);
     }
 
     pub(super) fn close_blackout(
@@ -294,18 +313,18 @@ impl Recorder {
         let mut places = Vec::with_capacity(open.covered.len());
         for channel in &open.covered {
             let place = &mut self.channels[channel.0];
-            place.uncover();
-            places.push(Place { channel: place.id, at: place.head() });
+            place.stop_mask();
+            places.push(ChannelPosition { channel: place.id, at: place.head() });
         }
-        self.stale_news.extend(open.agent);
+        self.stale_agents.extend(open.agent);
         if let Some(agent) = open.agent {
             self.forget_before(agent);
         }
-        log::info!("blackout of {} ended ({})", open.agent_name, end.word());
-        let event = Event::Blackout { agent: open.agent_name, on: false, why: end.word() };
-        self.trace.note(now.wall, event);
+        log::info!("blackout of {} ended ({})", open.agent_name, end.as_str());
+        let event = TraceEvent::Blackout { agent: open.agent_name, on: false, why: end.as_str() };
+        self.trace.push_event(now.wall, event);
         let fact = Fact::BlackoutClosed { number: open.number, end, by: by.to_string(), places };
-        self.storage.note(&mut self.index, now, fact)
+        self.storage.append(&mut self.index, now, fact)
     }
 
     /// Scope call: the blackouts of a call that ended end with it.
@@ -328,7 +347,7 @@ impl Recorder {
             }
             if !open.warned && open.captured_us >= ceiling_us / 5 * 4 {
                 open.warned = true;
-                self.stale_news.extend(open.agent);
+                self.stale_agents.extend(open.agent);
             }
             index += 1;
         }

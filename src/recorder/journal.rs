@@ -19,18 +19,18 @@ pub(super) mod unsynced;
 mod failover;
 
 use super::Output;
-use crate::job::{DiskError, Done, FileId, Job, Ticket};
+use crate::job::{Completion, DiskError, FileId, Job, Ticket};
 use crate::limits;
-use crate::recorder::journal::checkpoints::Checkpoints;
-use crate::recorder::journal::unsynced::Undurable;
+use crate::recorder::journal::checkpoints::CheckpointSchedule;
+use crate::recorder::journal::unsynced::UnsyncedJournal;
 use crate::store::day::{Day, Locator};
-use crate::store::fact::{Entry, Fact};
+use crate::store::fact::{Fact, JournalEntry};
 use crate::store::index::Index;
 use crate::store::journal::{Checkpoint, JournalWriter};
 use crate::store::layout;
-use crate::store::sign::{BoxKey, Purpose};
-use crate::time::{Mono, Now};
-use failover::{Down, Probe};
+use crate::store::sign::{BoxSigningKey, SignaturePurpose};
+use crate::time::{MonoTime, Now};
+use failover::{Outage, RecoveryAttempt};
 use std::collections::{BTreeMap, VecDeque};
 
 const SYNC_FAILED: &str = "a sync of the data directory failed";
@@ -40,7 +40,7 @@ const DAY_END: Ticket = Ticket(0);
 
 /// What an answer of the disk means for the store.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Came {
+pub enum StorageEvent {
     /// Nothing.
     Nothing,
     /// A sync is done: more is durable.
@@ -54,7 +54,7 @@ pub enum Came {
 /// Journal, jobs and buffers.
 pub struct Storage {
     journal: JournalWriter,
-    box_key: BoxKey,
+    box_key: BoxSigningKey,
     file: FileId,
     /// The file of the day before, until `DAY_END` has covered its end.
     rolled: Option<FileId>,
@@ -70,22 +70,22 @@ pub struct Storage {
     blocks: Vec<Vec<u8>>,
     block_bytes: usize,
     block_count: usize,
-    undurable: Undurable,
+    undurable: UnsyncedJournal,
     /// Facts that stand elsewhere since the disk came back.
     moved: BTreeMap<Locator, Locator>,
-    down: Option<Down>,
+    down: Option<Outage>,
     jobs: VecDeque<Job>,
     last_ticket: Ticket,
-    under_way: Option<(Ticket, Mono)>,
-    durable: Ticket,
+    in_flight: Option<(Ticket, MonoTime)>,
+    durable_ticket: Ticket,
     /// Something was appended since the last sync was asked, at the earliest then.
-    dirty_since: Option<Mono>,
+    dirty_since: Option<MonoTime>,
     /// Somebody waits for the next sync.
     urgent: bool,
-    checkpoints: Checkpoints,
+    checkpoints: CheckpointSchedule,
     /// The sync that makes the newest fact durable.
-    settled: Ticket,
-    closing: bool,
+    last_fact_ticket: Ticket,
+    is_closing: bool,
     pub full: bool,
     /// A write was refused for want of room since the last look at the disk.
     pub no_room: bool,
@@ -93,7 +93,7 @@ pub struct Storage {
     pub slow: bool,
     pub free_bytes: u64,
     pub total_bytes: u64,
-    space_asked: Option<Mono>,
+    space_asked: Option<MonoTime>,
     /// The worst time from asking to durable since the start, in microseconds.
     pub sync_us_max: u64,
     pub syncs: u64,
@@ -104,19 +104,19 @@ impl Storage {
     /// The name that stands in the box's signatures.
     #[must_use]
     pub fn box_name(&self) -> String {
-        self.box_key.public().name().to_string()
+        self.box_key.public_key().name().to_string()
     }
 
     /// The public key to the box's signatures.
     #[must_use]
-    pub fn box_public(&self) -> [u8; 32] {
-        self.box_key.public().bytes()
+    pub fn box_public_key(&self) -> [u8; 32] {
+        self.box_key.public_key().to_bytes()
     }
 
     /// Signs with the box's key; gives the signature and the public key.
     #[must_use]
-    pub fn sign(&self, purpose: Purpose, message: &[u8]) -> ([u8; 64], [u8; 32]) {
-        (self.box_key.sign(purpose, message), self.box_key.public().bytes())
+    pub fn sign(&self, purpose: SignaturePurpose, message: &[u8]) -> ([u8; 64], [u8; 32]) {
+        (self.box_key.sign(purpose, message), self.box_key.public_key().to_bytes())
     }
 
     /// `blocks` buffers of `block_bytes` each. The journal goes on in its newest file, if that is
@@ -126,13 +126,13 @@ impl Storage {
     pub fn new(
         now: Now,
         (mut journal, newest): (JournalWriter, Option<(String, u64)>),
-        box_key: BoxKey,
+        box_key: BoxSigningKey,
         blocks: usize,
         block_bytes: usize,
     ) -> Storage {
         let file = FileId(1);
         let mut jobs = VecDeque::with_capacity(256);
-        let today = now.wall.day();
+        let today = now.wall.utc_day();
         let (before, newest) = (newest.is_some(), newest.filter(|(day, _)| *day >= today));
         let closes = (before && newest.is_none()).then_some(Ticket(1));
         let (day, file_bytes) = match newest {
@@ -143,7 +143,7 @@ impl Storage {
             }
             None => {
                 let mut bytes = Vec::new();
-                journal.roll(&today, &mut bytes);
+                journal.begin_day(&today, &mut bytes);
                 let length = bytes.len() as u64;
                 let path = layout::journal_file(&today, journal.part());
                 jobs.extend([Job::Create { file, path }, Job::Append { file, bytes }]);
@@ -151,7 +151,7 @@ impl Storage {
             }
         };
         Storage {
-            undurable: Undurable::new(journal.state()),
+            undurable: UnsyncedJournal::new(journal.state()),
             moved: BTreeMap::new(),
             down: None,
             block_count: blocks,
@@ -168,13 +168,13 @@ impl Storage {
             block_bytes,
             jobs,
             last_ticket: Ticket(0),
-            under_way: None,
-            durable: Ticket(0),
-            dirty_since: Some(Mono(0)),
+            in_flight: None,
+            durable_ticket: Ticket(0),
+            dirty_since: Some(MonoTime(0)),
             urgent: true,
-            checkpoints: Checkpoints::default(),
-            settled: Ticket(0),
-            closing: false,
+            checkpoints: CheckpointSchedule::default(),
+            last_fact_ticket: Ticket(0),
+            is_closing: false,
             full: false,
             no_room: false,
             slow: false,
@@ -194,50 +194,54 @@ impl Storage {
     }
 
     /// Whether a new day's journal has become durable, once.
-    pub fn take_closes(&mut self) -> bool {
-        let durable = self.durable;
+    pub fn take_day_change(&mut self) -> bool {
+        let durable = self.durable_ticket;
         self.closes.take_if(|ticket| *ticket <= durable).is_some()
     }
 
     /// Whether nothing of the days before `day` can change any more: the new day's journal is
     /// durable, so no later file will tell the end of the one before again; and the disk is there.
     #[must_use]
-    pub fn past_is_settled(&self) -> bool {
-        self.closes.is_none_or(|ticket| ticket <= self.durable) && self.down.is_none()
+    pub fn are_past_days_final(&self) -> bool {
+        self.closes.is_none_or(|ticket| ticket <= self.durable_ticket) && self.down.is_none()
     }
 
     /// Notes a fact. The ticket is the sync after which it is durable.
-    pub fn note(&mut self, index: &mut Index, now: Now, fact: Fact) -> Ticket {
-        assert!(!self.closing, "a fact after the last one");
-        self.roll(now);
-        self.checkpoints.noted(&fact);
-        let entry = Entry { at: now.wall, fact };
-        let place = self.place();
-        self.undurable.placed(self.facts.len(), place);
+    pub fn append(&mut self, index: &mut Index, now: Now, fact: Fact) -> Ticket {
+        assert!(!self.is_closing, "a fact after the last one");
+        self.roll_day(now);
+        self.checkpoints.on_append(&fact);
+        let entry = JournalEntry { at: now.wall, fact };
+        let place = self.next_locator();
+        self.undurable.record_position(self.facts.len(), place);
         let sequence = self.journal.append(&entry, &mut self.facts);
         index.apply_at(sequence, place, &entry);
-        self.touch(now.mono);
+        self.mark_dirty(now.mono);
         self.urgent = true;
-        self.settled = self.ticket();
-        self.settled
+        self.last_fact_ticket = self.next_ticket();
+        self.last_fact_ticket
     }
 
     /// Where the next fact will stand; nobody knows while the disk is down, see `moved`.
-    fn place(&self) -> Locator {
+    fn next_locator(&self) -> Locator {
         let (day, pending) = (Day::parse(&self.day).unwrap_or_default(), self.facts.len());
         match self.down {
             None => {
                 let at = self.file_bytes + pending as u64;
                 Locator { day, part: self.journal.part(), at }
             }
-            Some(_) => Locator { day, part: Locator::NOWHERE, at: self.undurable.end(pending) },
+            Some(_) => Locator {
+                day,
+                part: Locator::UNWRITTEN_PART,
+                at: self.undurable.end_offset(pending),
+            },
         }
     }
 
     /// The sync after which every fact noted so far is durable.
     #[must_use]
-    pub fn settled(&self) -> Ticket {
-        self.settled
+    pub fn last_fact_ticket(&self) -> Ticket {
+        self.last_fact_ticket
     }
 
     /// The number the next fact will have: the nonce of what is sealed in it.
@@ -248,17 +252,17 @@ impl Storage {
 
     /// The sync after which everything asked so far is durable.
     #[must_use]
-    pub fn ticket(&self) -> Ticket {
+    pub fn next_ticket(&self) -> Ticket {
         Ticket(self.last_ticket.0 + 1)
     }
 
     #[must_use]
-    pub fn durable(&self) -> Ticket {
-        self.durable
+    pub fn durable_ticket(&self) -> Ticket {
+        self.durable_ticket
     }
 
     /// A number for a new file.
-    pub fn new_file(&mut self) -> FileId {
+    pub fn next_file(&mut self) -> FileId {
         self.last_file += 1;
         FileId(self.last_file)
     }
@@ -275,63 +279,63 @@ impl Storage {
         !self.blocks.is_empty()
     }
 
-    pub fn ask(&mut self, now: Mono, job: Job) {
+    pub fn submit(&mut self, now: MonoTime, job: Job) {
         if let Job::Append { bytes, .. } = &job {
             self.appended_bytes += bytes.len() as u64;
         }
-        if !matches!(job, Job::Read { .. } | Job::Space) {
-            self.touch(now);
+        if !matches!(job, Job::Read { .. } | Job::QueryFreeSpace) {
+            self.mark_dirty(now);
         }
         self.jobs.push_back(job);
     }
 
     /// Somebody waits for the next sync.
-    pub fn urge(&mut self) {
+    pub fn request_sync(&mut self) {
         self.urgent = true;
     }
 
     /// Asks for the free space in this turn.
-    pub fn ask_space(&mut self) {
+    pub fn request_space(&mut self) {
         self.space_asked = None;
     }
 
-    fn touch(&mut self, now: Mono) {
+    fn mark_dirty(&mut self, now: MonoTime) {
         self.dirty_since.get_or_insert(now);
     }
 
     /// A new day, a new file.
-    fn roll(&mut self, now: Now) {
-        let day = now.wall.day();
+    fn roll_day(&mut self, now: Now) {
+        let day = now.wall.utc_day();
         if day <= self.day || self.down.is_some() {
             return;
         }
-        if self.checkpoints.wanted() {
-            self.checkpoint(now);
+        if self.checkpoints.has_unsigned() {
+            self.append_checkpoint(now);
         }
         self.flush_facts();
         // A cut must not leave the new file without the end of the old one: that would be a gap.
         self.jobs.push_back(Job::Sync { ticket: DAY_END });
         self.jobs.push_back(Job::Close { file: self.file });
-        let (file, mut header) = (self.new_file(), Vec::new());
-        self.journal.roll(&day, &mut header);
+        let (file, mut header) = (self.next_file(), Vec::new());
+        self.journal.begin_day(&day, &mut header);
         self.file_bytes = header.len() as u64;
         let path = layout::journal_file(&day, self.journal.part());
         self.jobs.push_back(Job::Create { file, path });
         self.jobs.push_back(Job::Append { file, bytes: header });
         self.rolled = Some(self.file);
-        self.closes = Some(self.ticket());
+        self.closes = Some(self.next_ticket());
         (self.file, self.day) = (file, day);
     }
 
     /// Anchors a chain that damage broke: a checkpoint before anything else.
-    pub fn anchor(&mut self, now: Now) {
-        self.checkpoint(now);
+    pub fn anchor_chain(&mut self, now: Now) {
+        self.append_checkpoint(now);
     }
 
-    fn checkpoint(&mut self, now: Now) {
-        let made = self.journal.checkpoint(&self.box_key, now.wall, &mut self.facts);
-        self.touch(now.mono);
-        self.checkpoints.made(now.mono, self.ticket(), made);
+    fn append_checkpoint(&mut self, now: Now) {
+        let made = self.journal.append_checkpoint(&self.box_key, now.wall, &mut self.facts);
+        self.mark_dirty(now.mono);
+        self.checkpoints.on_checkpoint(now.mono, self.next_ticket(), made);
     }
 
     /// The newest checkpoint that is durable.
@@ -359,17 +363,17 @@ impl Storage {
 
     /// Puts the turn's facts into one append, asks for a sync if one is due, and hands all out.
     pub fn end_turn(&mut self, now: Now, outputs: &mut VecDeque<Output>) {
-        if self.checkpoints.due(now.mono) {
-            self.checkpoint(now);
+        if self.checkpoints.is_due(now.mono) {
+            self.append_checkpoint(now);
         }
         self.flush_facts();
-        self.ask_for_space(now.mono);
+        self.submit_space_query(now.mono);
         let due = self.dirty_since.is_some_and(|since| now.mono.since_ms(since) >= limits::SYNC_MS);
-        let free = self.under_way.is_none() && self.rolled.is_none();
+        let free = self.in_flight.is_none() && self.rolled.is_none();
         if self.down.is_some() {
-            self.probe(now.mono);
+            self.attempt_recovery(now.mono);
         } else if free && self.dirty_since.is_some() && (due || self.urgent) {
-            self.sync(now.mono);
+            self.submit_sync(now.mono);
         }
         // Nothing of a new day is begun before the end of the old one is durable.
         let day_end = |job: &Job| matches!(job, Job::Sync { ticket: DAY_END });
@@ -378,82 +382,91 @@ impl Storage {
         outputs.extend(self.jobs.drain(..count).map(Output::Job));
     }
 
-    fn ask_for_space(&mut self, now: Mono) {
+    fn submit_space_query(&mut self, now: MonoTime) {
         if self.space_asked.is_none_or(|at| now.since_ms(at) >= 5000) {
             self.space_asked = Some(now);
             // Before everything else: a start knows how much is free before it is ready.
-            self.jobs.push_front(Job::Space);
+            self.jobs.push_front(Job::QueryFreeSpace);
         }
     }
 
-    fn sync(&mut self, now: Mono) {
-        self.last_ticket = self.ticket();
-        self.under_way = Some((self.last_ticket, now));
+    fn submit_sync(&mut self, now: MonoTime) {
+        self.last_ticket = self.next_ticket();
+        self.in_flight = Some((self.last_ticket, now));
         self.jobs.push_back(Job::Sync { ticket: self.last_ticket });
-        self.undurable.asked(self.journal.state());
+        self.undurable.on_sync_requested(self.journal.state());
         (self.dirty_since, self.urgent) = (None, false);
     }
 
     /// Takes an answer in that concerns the store itself.
-    pub fn done(&mut self, now: Now, done: Done) -> Came {
+    pub fn handle_completion(&mut self, now: Now, done: Completion) -> StorageEvent {
         match done {
-            Done::Synced { ticket, result } => self.synced(now.mono, ticket, result),
-            Done::Appended { file, bytes, result } => {
-                self.give_back(bytes);
-                self.answered(now.mono, file, result, "the journal cannot be written")
+            Completion::Synced { ticket, result } => self.handle_sync(now.mono, ticket, result),
+            Completion::Appended { file, bytes, result } => {
+                self.release_block(bytes);
+                self.handle_recovery_answer(now.mono, file, result, "the journal cannot be written")
             }
-            Done::Opened { file, result } => {
-                self.answered(now.mono, file, result, "the journal's file cannot be opened")
-            }
-            Done::Space { free, total } => {
+            Completion::Opened { file, result } => self.handle_recovery_answer(
+                now.mono,
+                file,
+                result,
+                "the journal's file cannot be opened",
+            ),
+            Completion::FreeSpace { free, total } => {
                 (self.free_bytes, self.total_bytes) = (free, total);
                 self.no_room = false;
-                Came::Nothing
+                StorageEvent::Nothing
             }
-            Done::Read { .. } | Done::Removed { .. } => Came::Nothing,
+            Completion::Read { .. } | Completion::Removed { .. } => StorageEvent::Nothing,
         }
     }
 
-    fn synced(&mut self, now: Mono, ticket: Ticket, result: Result<(), DiskError>) -> Came {
+    fn handle_sync(
+        &mut self,
+        now: MonoTime,
+        ticket: Ticket,
+        result: Result<(), DiskError>,
+    ) -> StorageEvent {
         if ticket == DAY_END {
             let failed = result.err().filter(|_| self.down.is_none());
-            let came = failed.map_or(Came::Nothing, |error| self.fail(now, error, SYNC_FAILED));
+            let came = failed
+                .map_or(StorageEvent::Nothing, |error| self.begin_outage(now, error, SYNC_FAILED));
             self.rolled = None;
             return came;
         }
-        let Some((asked, at)) = self.under_way.take() else { return Came::Nothing };
+        let Some((asked, at)) = self.in_flight.take() else { return StorageEvent::Nothing };
         assert_eq!(asked, ticket, "syncs come back in order");
         let probe = match &mut self.down {
             None => None,
-            Some(Down { probe: None, .. }) => return Came::Nothing,
-            Some(Down { probe, .. }) => probe.take(),
+            Some(Outage { probe: None, .. }) => return StorageEvent::Nothing,
+            Some(Outage { probe, .. }) => probe.take(),
         };
         let refused = probe.as_ref().and_then(|probe| probe.refused);
         match (result.err().or(refused), probe) {
             (None, probe) => {
-                self.durable = ticket;
-                self.checkpoints.synced(ticket);
+                self.durable_ticket = ticket;
+                self.checkpoints.on_sync(ticket);
                 if probe.is_some() {
-                    self.told_again();
+                    self.relocate_replayed();
                 }
-                self.undurable.synced();
+                self.undurable.on_sync();
                 self.syncs += 1;
                 self.sync_us_max = self.sync_us_max.max(now.since_us(at));
-                let Some(probe) = probe else { return Came::Durable };
-                self.come_back(now, probe.file);
-                Came::Back
+                let Some(probe) = probe else { return StorageEvent::Durable };
+                self.resume_on(now, probe.file);
+                StorageEvent::Back
             }
-            (Some(error), None) => self.fail(now, error, SYNC_FAILED),
-            (Some(error), Some(Probe { file, path, .. })) => {
+            (Some(error), None) => self.begin_outage(now, error, SYNC_FAILED),
+            (Some(error), Some(RecoveryAttempt { file, path, .. })) => {
                 self.jobs.push_back(Job::Close { file });
                 self.jobs.push_back(Job::Remove { path });
-                self.down = Some(Down { next: now.after_ms(limits::PROBE_MS), probe: None });
-                Came::Failed(error, "the disk still fails")
+                self.down = Some(Outage { next: now.after_ms(limits::DISK_RETRY_MS), probe: None });
+                StorageEvent::Failed(error, "the disk still fails")
             }
         }
     }
 
-    fn give_back(&mut self, mut bytes: Vec<u8>) {
+    fn release_block(&mut self, mut bytes: Vec<u8>) {
         bytes.clear();
         if bytes.capacity() >= self.block_bytes && self.blocks.len() < self.block_count {
             self.blocks.push(bytes);
@@ -462,12 +475,12 @@ impl Storage {
 
     /// When the next sync of audio is due.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Mono> {
+    pub fn next_deadline(&self) -> Option<MonoTime> {
         if let Some(down) = &self.down {
-            let idle = down.probe.is_none() && self.under_way.is_none();
+            let idle = down.probe.is_none() && self.in_flight.is_none();
             return idle.then_some(down.next);
         }
-        if self.under_way.is_some() || self.rolled.is_some() {
+        if self.in_flight.is_some() || self.rolled.is_some() {
             return None;
         }
         self.dirty_since.map(|since| since.after_ms(limits::SYNC_MS))
@@ -475,25 +488,25 @@ impl Storage {
 
     /// How long the sync under way has taken already, in milliseconds.
     #[must_use]
-    pub fn waiting_ms(&self, now: Mono) -> u64 {
-        self.under_way.map_or(0, |(_, since)| now.since_ms(since))
+    pub fn sync_age_ms(&self, now: MonoTime) -> u64 {
+        self.in_flight.map_or(0, |(_, since)| now.since_ms(since))
     }
 
     /// The last fact is noted: nothing may follow.
     #[must_use]
-    pub fn closing(&self) -> bool {
-        self.closing
+    pub fn is_closing(&self) -> bool {
+        self.is_closing
     }
 
     /// Called every turn once everything is closed: notes the stop, and tells when it is durable.
     pub fn stopping_done(&mut self, now: Now, index: &mut Index) -> bool {
-        if !self.closing {
-            self.note(index, now, Fact::BoxStopped);
-            self.checkpoint(now);
-            self.closing = true;
+        if !self.is_closing {
+            self.append(index, now, Fact::BoxStopped);
+            self.append_checkpoint(now);
+            self.is_closing = true;
             return false;
         }
-        let settled = self.under_way.is_none() && self.dirty_since.is_none();
+        let settled = self.in_flight.is_none() && self.dirty_since.is_none();
         self.facts.is_empty() && settled && self.down.is_none()
     }
 }

@@ -6,20 +6,20 @@ use crate::config;
 
 /// What to open for a board of the configuration.
 #[must_use]
-pub fn of(model: &config::Board) -> board::Model {
+pub fn to_board_config(model: &config::BoardSettings) -> board::BoardConfig {
     let kind = match &model.kind {
-        config::BoardKind::Sim => board::Kind::Sim,
+        config::BoardKind::Sim => board::SourceKind::Sim,
         config::BoardKind::Alsa { pcm, period_ms } => {
-            board::Kind::Alsa { pcm: pcm.clone(), period_ms: *period_ms }
+            board::SourceKind::Alsa { pcm: pcm.clone(), period_ms: *period_ms }
         }
     };
-    let channel = |channel: &config::Channel| board::ChannelModel {
+    let channel = |channel: &config::ChannelSettings| board::ChannelConfig {
         id: channel.id,
         sides: channel.sides,
         slots: channel.slots.clone(),
         source: channel.source.clone(),
     };
-    board::Model {
+    board::BoardConfig {
         name: model.name.clone(),
         kind,
         rate: model.rate,

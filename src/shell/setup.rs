@@ -4,7 +4,7 @@
 //! the new one. Mode and group stay, and the owner where the box may give a file away. PINs are
 //! hashed here. Nothing here judges what is written (see `config::edit`).
 
-use crate::config::edit::{Edit, apply};
+use crate::config::edit::{ConfigChange, apply_change};
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher;
 use std::fs::{File, Metadata, OpenOptions};
@@ -16,7 +16,7 @@ use std::path::Path;
 const PIN_CHARS_MIN: usize = 4;
 
 /// Changes the file; the error is for people, and nothing is changed then.
-pub fn edit(path: &Path, edit: &Edit) -> Result<(), String> {
+pub fn edit_config_file(path: &Path, edit: &ConfigChange) -> Result<(), String> {
     // A link stays one.
     let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
     let failed = |error: io::Error| {
@@ -29,18 +29,18 @@ pub fn edit(path: &Path, edit: &Edit) -> Result<(), String> {
         format!("{}: {error}{may}", path.display())
     };
     let text = std::fs::read_to_string(&path).map_err(failed)?;
-    let changed = apply(&text, edit, hash).map_err(|error| error.to_string())?;
-    write(&path, &changed).map_err(failed)
+    let changed = apply_change(&text, edit, hash_pin).map_err(|error| error.to_string())?;
+    replace_config_file(&path, &changed).map_err(failed)
 }
 
-fn write(path: &Path, text: &str) -> io::Result<()> {
+fn replace_config_file(path: &Path, text: &str) -> io::Result<()> {
     let before = std::fs::metadata(path)?;
     let new = path.with_extension("toml.new");
     drop(std::fs::remove_file(&new));
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o600).open(&new)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| {
-        keep_owner(&file, &before)?;
+        preserve_owner(&file, &before)?;
         file.set_permissions(before.permissions())?;
         file.sync_all()?;
         std::fs::rename(&new, path)
@@ -56,7 +56,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 /// Only root gives files away. A service in a folder of its own becomes the owner instead; whoever
 /// reads the file by its group still does. Of a file that is its own already nothing is asked: the
 /// unit's filter knows no `fchown` at all.
-fn keep_owner(file: &File, before: &Metadata) -> io::Result<()> {
+fn preserve_owner(file: &File, before: &Metadata) -> io::Result<()> {
     let made = file.metadata()?;
     if (made.uid(), made.gid()) == (before.uid(), before.gid()) {
         return Ok(());
@@ -69,7 +69,7 @@ fn keep_owner(file: &File, before: &Metadata) -> io::Result<()> {
     }
 }
 
-fn hash(pin: &str) -> Result<String, String> {
+fn hash_pin(pin: &str) -> Result<String, String> {
     if pin.chars().count() < PIN_CHARS_MIN {
         return Err(format!("a PIN has at least {PIN_CHARS_MIN} characters"));
     }

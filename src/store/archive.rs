@@ -21,14 +21,20 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
-pub use browse::{Browser, Damaged, Fetch, Finder, Known, Need, Step};
-pub use close::{Past, bring_up, find_deleted, may_know, mend};
-pub use format::{Closing, Front, HEADER_BYTES, Header, Ids, Page, Parts, Summary};
-pub use row::{Row, unfold};
-pub use shelf::Shelf;
+pub use browse::{
+    ArchiveError, PointLookup, RangeScan, ReadRequest, ReadStep, ReadView, RecordFetch,
+};
+pub use close::{
+    ArchiveState, close_days, find_deleted_start_times, may_contain, repair_summaries,
+};
+pub use format::{
+    DayFooter, HEADER_BYTES, IdIndex, Page, PageDirectory, Summary, SummaryHeader, SummaryOffsets,
+};
+pub use row::{RecordRow, rebuild_record};
+pub use shelf::SummaryReader;
 
 use crate::store::day::Day;
-use crate::time::Wall;
+use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
 
 /// What one needs to know of a day to leave its file closed.
@@ -42,18 +48,18 @@ pub struct DayEntry {
     pub first_sequence: u64,
     pub last_sequence: u64,
     /// When the earliest and the latest of them began.
-    pub first_at: Wall,
-    pub last_at: Wall,
+    pub first_at: WallTime,
+    pub last_at: WallTime,
     /// When the oldest that is not deleted began; the far future if there is none.
-    pub oldest_kept: Wall,
+    pub oldest_kept: WallTime,
     /// When the first of those that may be deleted is past its retention; else the far future.
-    pub expires: Wall,
+    pub expires: WallTime,
     /// Bytes of header and page directory.
-    pub front_bytes: u64,
+    pub directory_bytes: u64,
 }
 
 /// Later than anything.
-pub const NEVER: Wall = Wall(i64::MAX);
+pub const FAR_FUTURE: WallTime = WallTime(i64::MAX);
 
 /// All closed days, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +69,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// Takes in a day, in place of what was known of it.
-    pub fn put(&mut self, entry: DayEntry) {
+    pub fn upsert_day(&mut self, entry: DayEntry) {
         match self.days.binary_search_by_key(&entry.day, |known| known.day) {
             Ok(place) => self.days[place] = entry,
             Err(place) => self.days.insert(place, entry),
@@ -94,7 +100,7 @@ impl Catalogue {
 
     /// How many records there are, deleted ones not counted.
     #[must_use]
-    pub fn kept(&self) -> usize {
+    pub fn record_count(&self) -> usize {
         let kept = |day: &DayEntry| u64::from(day.rows) - u64::from(day.deleted.min(day.rows));
         let all: u64 = self.days.iter().map(kept).sum();
         usize::try_from(all).unwrap_or(usize::MAX)
@@ -102,12 +108,12 @@ impl Catalogue {
 
     /// When the oldest record that is not deleted began.
     #[must_use]
-    pub fn oldest(&self) -> Option<Wall> {
-        self.days.iter().map(|day| day.oldest_kept).find(|at| *at < NEVER)
+    pub fn oldest_record(&self) -> Option<WallTime> {
+        self.days.iter().map(|day| day.oldest_kept).find(|at| *at < FAR_FUTURE)
     }
 
     /// Days with records that are past their retention at `now`, oldest first.
-    pub fn expired(&self, now: Wall) -> impl Iterator<Item = &DayEntry> {
+    pub fn expired_days(&self, now: WallTime) -> impl Iterator<Item = &DayEntry> {
         self.days.iter().filter(move |day| day.expires <= now)
     }
 }

@@ -9,14 +9,14 @@
 
 use crate::store::day::{Day, Locator};
 use crate::store::index::Index;
-use crate::store::journal::{self, Ending, Item, JournalReader};
+use crate::store::journal::{self, JournalEnd, JournalItem, JournalReader};
 use crate::store::layout;
-use crate::store::recover::{Files, RecoverError, file_error};
+use crate::store::recover::{RecoverError, StoreFs, file_error};
 use std::io;
 
 /// One file of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Part {
+pub struct JournalPart {
     pub day: Day,
     /// Which file of the day: 0 is the first.
     pub number: u32,
@@ -26,29 +26,29 @@ pub struct Part {
 
 /// All files of the journal, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Journals(Vec<Part>);
+pub struct JournalFiles(Vec<JournalPart>);
 
-impl Journals {
+impl JournalFiles {
     /// What there is just now.
     ///
     /// # Errors
     /// When the folder or a file cannot be read, or is of a newer version.
-    pub fn read<F: Files>(files: &F) -> Result<Journals, RecoverError> {
-        let names = files.list(layout::JOURNAL).map_err(file_error(layout::JOURNAL))?;
+    pub fn scan_folder<F: StoreFs>(files: &F) -> Result<JournalFiles, RecoverError> {
+        let names = files.list_folder(layout::JOURNAL).map_err(file_error(layout::JOURNAL))?;
         let paths = names.iter().map(|name| format!("{}/{name}", layout::JOURNAL));
         let parse = |path: String| {
-            let (day, number) = layout::journal_part(&path)?;
+            let (day, number) = layout::parse_journal_part(&path)?;
             Some((Day::parse(day)?, number))
         };
         let mut found: Vec<(Day, u32)> = paths.filter_map(parse).collect();
         found.sort_unstable();
         let (mut parts, mut starts) = (Vec::with_capacity(found.len()), Vec::new());
         for (day, number) in found {
-            let part = Part { day, number, until: u64::MAX };
+            let part = JournalPart { day, number, until: u64::MAX };
             // Only later parts supersede anything.
             let start = match number {
                 0 => None,
-                _ => match part.start(files) {
+                _ => match part.first_sequence(files) {
                     // One that was tried, and is gone again.
                     Err(RecoverError::File { error, .. })
                         if error.kind() == io::ErrorKind::NotFound =>
@@ -61,10 +61,10 @@ impl Journals {
             parts.push(part);
             starts.push((number, start));
         }
-        for (part, until) in parts.iter_mut().zip(journal::superseded(&starts)) {
+        for (part, until) in parts.iter_mut().zip(journal::superseded_limits(&starts)) {
             part.until = until;
         }
-        Ok(Journals(parts))
+        Ok(JournalFiles(parts))
     }
 
     /// Days that have a file.
@@ -77,7 +77,7 @@ impl Journals {
 
     /// The files of a day.
     #[must_use]
-    pub fn of(&self, day: Day) -> &[Part] {
+    pub fn parts_of_day(&self, day: Day) -> &[JournalPart] {
         let from = self.0.partition_point(|part| part.day < day);
         let to = self.0.partition_point(|part| part.day <= day);
         &self.0[from..to]
@@ -85,7 +85,7 @@ impl Journals {
 
     /// The newest file.
     #[must_use]
-    pub fn last(&self) -> Option<Part> {
+    pub fn last_part(&self) -> Option<JournalPart> {
         self.0.last().copied()
     }
 
@@ -95,20 +95,20 @@ impl Journals {
     }
 }
 
-impl Part {
+impl JournalPart {
     #[must_use]
     pub fn path(&self) -> String {
         layout::journal_file(&self.day.to_string(), self.number)
     }
 
-    fn open<F: Files>(&self, files: &F) -> Result<JournalReader<F::File>, RecoverError> {
+    fn open<F: StoreFs>(&self, files: &F) -> Result<JournalReader<F::File>, RecoverError> {
         let path = self.path();
-        let file = files.open(&path).map_err(file_error(&path))?;
+        let file = files.open_file(&path).map_err(file_error(&path))?;
         JournalReader::open(file).map_err(|error| RecoverError::Journal { path, error })
     }
 
     /// The number of its first entry, if its header is whole.
-    fn start<F: Files>(&self, files: &F) -> Result<Option<u64>, RecoverError> {
+    fn first_sequence<F: StoreFs>(&self, files: &F) -> Result<Option<u64>, RecoverError> {
         Ok(self.open(files)?.header().map(|header| header.start.sequence))
     }
 
@@ -117,7 +117,7 @@ impl Part {
     ///
     /// # Errors
     /// When it cannot be read, or is of a newer version.
-    pub fn is_void<F: Files>(&self, files: &F) -> Result<bool, RecoverError> {
+    pub fn is_void<F: StoreFs>(&self, files: &F) -> Result<bool, RecoverError> {
         let mut reader = self.open(files)?;
         if reader.header().is_some() || self.number > 0 {
             return Ok(reader.header().is_none());
@@ -133,26 +133,26 @@ impl Part {
     ///
     /// # Errors
     /// When it cannot be read, or is of a newer version.
-    pub fn fold<F: Files>(
+    pub fn fold_into<F: StoreFs>(
         &self,
         files: &F,
         next: u64,
         index: &mut Index,
         damages: &mut Vec<String>,
-    ) -> Result<Option<Ending>, RecoverError> {
+    ) -> Result<Option<JournalEnd>, RecoverError> {
         let path = self.path();
         let wrong = |error| RecoverError::Journal { path: path.clone(), error };
-        let mut reader = self.open(files)?.within(next, self.until);
+        let mut reader = self.open(files)?.with_limits(next, self.until);
         while let Some(item) = reader.next_item().map_err(wrong)? {
             match item {
-                Item::Entry { sequence, at, entry } => {
+                JournalItem::Entry { sequence, at, entry } => {
                     // A damaged header has lost count; numbers never go back.
                     let sequence = sequence.max(index.last_sequence().saturating_add(1));
                     let place = Locator { day: self.day, part: self.number, at };
                     index.apply_at(sequence, place, &entry);
                 }
-                Item::Checkpoint { .. } => {}
-                Item::Damage { at, why, .. } => {
+                JournalItem::Checkpoint { .. } => {}
+                JournalItem::Damage { at, why, .. } => {
                     log::error!("{path}: damage at byte {at}: {why}");
                     damages.push(format!("{path}: at byte {at}: {why}"));
                 }

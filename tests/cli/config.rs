@@ -2,8 +2,8 @@
 
 use hushbox::calls::permission::Permission;
 use hushbox::config::{
-    Activity, BoardKind, CodecKind, Config, ConfigError, Direction, Listen, Scope, ScriptStep,
-    parse,
+    ActivitySource, BlackoutScope, BoardKind, CodecKind, Config, ConfigError, Direction,
+    ListenSettings, ScriptStep, parse,
 };
 use std::path::Path;
 use testkit::rng::Rng;
@@ -44,16 +44,19 @@ fn the_shipped_file_runs_as_it_is() {
     assert_eq!(warnings, []);
     assert!(config.on_demand.enabled && config.store.seal);
     assert_eq!(config.data, Path::new("data"));
-    let loopback = Listen::Tcp {
+    let loopback = ListenSettings::Tcp {
         address: "127.0.0.1:7440".parse().expect("an address"),
         tls: false,
         insecure: false,
     };
-    assert_eq!(config.listen, [loopback, Listen::Unix { path: "data/hushbox.sock".into() }]);
+    assert_eq!(
+        config.listen,
+        [loopback, ListenSettings::Unix { path: "data/hushbox.sock".into() }]
+    );
     assert_eq!(config.boards[0].kind, BoardKind::Sim);
     let boards: Vec<_> = config.boards.iter().map(|b| (b.activity, b.channels[0].sides)).collect();
-    assert_eq!(boards, [(Activity::Cti, 1), (Activity::Script, 2)]);
-    let can = |agent: usize, permission| config.agents[agent].permissions.has(permission);
+    assert_eq!(boards, [(ActivitySource::Cti, 1), (ActivitySource::Script, 2)]);
+    let can = |agent: usize, permission| config.agents[agent].permissions.contains(permission);
     assert!(can(0, Permission::Blackout) && can(0, Permission::Update(3)));
     assert!(!can(0, Permission::RecordsAll) && can(1, Permission::RecordsAll));
     assert_eq!(
@@ -146,7 +149,10 @@ fn an_empty_file_means_the_defaults() {
     assert_eq!((audio.preroll_ms, audio.recall_ms), (0, None));
     assert_eq!((audio.wrapup_s, audio.stale_call_s), (30, 7200));
     let blackout = &config.blackout;
-    assert_eq!((blackout.lead_ms, blackout.max_s, blackout.scope), (2000, 300, Scope::Agent));
+    assert_eq!(
+        (blackout.lead_ms, blackout.max_s, blackout.scope),
+        (2000, 300, BlackoutScope::Agent)
+    );
     assert_eq!((config.store.seal, config.store.reserve_mb), (true, 512));
     assert_eq!((config.screen.fps, config.screen.scale, config.screen.kbps), (5, 100, 100));
 }
@@ -167,15 +173,15 @@ fn a_full_file_is_read_whole() {
     let (config, warnings) = good(FULL);
     assert_eq!(warnings, [], "{}", listed(&warnings));
     assert_eq!(config.audio.recall_ms, Some(3_600_000));
-    assert_eq!(config.blackout.scope, Scope::Call);
+    assert_eq!(config.blackout.scope, BlackoutScope::Call);
     assert_eq!(config.listen.len(), 4);
     let path = "/dev/ttyS0".into();
-    assert_eq!(config.listen[3], Listen::Serial { path, baud: 115_200, idle_s: 90 });
+    assert_eq!(config.listen[3], ListenSettings::Serial { path, baud: 115_200, idle_s: 90 });
     let card = &config.boards[0];
     assert_eq!(card.kind, BoardKind::Alsa { pcm: "hw:1,0".into(), period_ms: 20 });
     let sides: Vec<(u8, &[u16])> = card.channels.iter().map(|c| (c.sides, &*c.slots)).collect();
     assert_eq!(sides, [(2, &[0, 1][..]), (1, &[2][..])], "sides follow from the slots");
-    assert_eq!((card.activity, card.voice.attack_ms), (Activity::Voice, 300));
+    assert_eq!((card.activity, card.voice.attack_ms), (ActivitySource::Voice, 300));
     assert_eq!((card.voice.release_ms, card.voice.margin_db), (4000, 9));
     let sim = &config.boards[1].channels;
     let call = |ani: Option<&str>, direction| ScriptStep::Call {
@@ -260,12 +266,12 @@ directions = ["in"]
 #[test]
 fn paths_are_resolved_from_the_files_folder() {
     let (config, _) = good(FULL);
-    let config = config.resolve(Path::new("/etc/hushbox"));
+    let config = config.resolve_paths(Path::new("/etc/hushbox"));
     assert_eq!(config.data, Path::new("/srv/hushbox"));
-    assert_eq!(config.listen[1], Listen::Unix { path: "/etc/hushbox/hushbox.sock".into() });
+    assert_eq!(config.listen[1], ListenSettings::Unix { path: "/etc/hushbox/hushbox.sock".into() });
     let source = config.boards[1].channels[0].source.as_deref();
     assert_eq!(source, Some(Path::new("/etc/hushbox/a.wav")));
-    assert_eq!(good("").0.resolve(Path::new("/etc")).data, Path::new("/etc/data"));
+    assert_eq!(good("").0.resolve_paths(Path::new("/etc")).data, Path::new("/etc/data"));
 }
 
 #[test]

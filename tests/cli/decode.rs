@@ -1,6 +1,6 @@
 //! `hushbox decode`: what a program does with a media file that it fetched, without a store.
 
-use hushbox::audio::span::{Fate, Loss};
+use hushbox::audio::span::{Fate, LossReason};
 use hushbox::config::CodecKind;
 use hushbox::store::layout;
 use serde_json::Value;
@@ -16,7 +16,7 @@ fn taken(made: &mut StoreFixture, codec: CodecKind, sides: u8) -> Taken {
         run(Fate::Stored, 3000),
         run(Fate::Masked, 2000),
         run(Fate::Held, 777),
-        run(Fate::Lost(Loss::Overrun), 23),
+        run(Fate::Lost(LossReason::Overrun), 23),
         run(Fate::Stored, 6300),
     ];
     let taken = made.record(&Plan { n: 9, codec, sides, sealed: true, runs, ended: true });

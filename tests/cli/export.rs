@@ -8,9 +8,9 @@
 
 use hushbox::audio::codec::{Decoder, Encoder};
 use hushbox::audio::ring::Cleared;
-use hushbox::audio::span::{Fate, Loss, Run};
+use hushbox::audio::span::{Fate, LossReason, Run};
 use hushbox::config::CodecKind;
-use hushbox::export::Sound;
+use hushbox::export::AudioFormat;
 use hushbox::export::ogg::OggWriter;
 use hushbox::export::wav::WavWriter;
 use std::fs::File;
@@ -19,7 +19,7 @@ use std::process::Command;
 
 /// A recording as the store gives it: how it is coded, and its chunks.
 struct Recording {
-    sound: Sound,
+    sound: AudioFormat,
     chunks: Vec<(Vec<Run>, Vec<u8>)>,
     frames: u64,
 }
@@ -40,7 +40,7 @@ fn signal(frames: usize, rate: u32, sides: usize) -> Vec<i16> {
 fn record(codec: CodecKind, rate: u32, sides: u8, runs: &[Run]) -> Recording {
     let bitrate = if rate > 16_000 { 32_000 } else { 16_000 };
     let mut encoder = Encoder::new(codec, rate, sides, bitrate).unwrap();
-    let sound = Sound { codec, rate, sides, delay_frames: encoder.delay_frames() };
+    let sound = AudioFormat { codec, rate, sides, delay_frames: encoder.delay_frames() };
     let fates: Vec<Fate> =
         runs.iter().flat_map(|run| std::iter::repeat_n(run.fate, run.frames as usize)).collect();
     let width = usize::from(sides);
@@ -58,7 +58,7 @@ fn record(codec: CodecKind, rate: u32, sides: u8, runs: &[Run]) -> Recording {
             chunks.push((Vec::new(), Vec::new()));
         }
         let (all, payload) = chunks.last_mut().unwrap();
-        encoder.frame(&Cleared::for_tests(&mut piece, width, &runs), payload);
+        encoder.encode_frame(&Cleared::for_tests(&mut piece, width, &runs), payload);
         all.extend(runs);
     }
     let mut tail = Vec::new();
@@ -69,11 +69,11 @@ fn record(codec: CodecKind, rate: u32, sides: u8, runs: &[Run]) -> Recording {
 
 impl Recording {
     fn decode(&self) -> Vec<i16> {
-        let Sound { codec, rate, sides, delay_frames } = self.sound;
+        let AudioFormat { codec, rate, sides, delay_frames } = self.sound;
         let mut decoder = Decoder::new(codec, rate, sides, delay_frames).unwrap();
         let mut samples = Vec::new();
         for (runs, payload) in &self.chunks {
-            decoder.chunk(runs, payload, &mut samples).unwrap();
+            decoder.decode_chunk(runs, payload, &mut samples).unwrap();
         }
         decoder.finish(&mut samples);
         samples
@@ -84,7 +84,7 @@ impl Recording {
         let tags = [("ENCODER", "hushbox"), ("TITLE", "aaaaaaaaaaaaaaaa"), ("DATE", "2026-11-22")];
         let mut writer = OggWriter::new(File::create(&path).unwrap(), &self.sound, &tags).unwrap();
         for (runs, payload) in &self.chunks {
-            writer.chunk(runs, payload).unwrap();
+            writer.write_chunk(runs, payload).unwrap();
         }
         writer.finish().unwrap();
         path
@@ -94,7 +94,7 @@ impl Recording {
         let path = folder.join("recording.wav");
         let mut writer = WavWriter::new(File::create(&path).unwrap(), &self.sound).unwrap();
         for (runs, payload) in &self.chunks {
-            writer.chunk(runs, payload).unwrap();
+            writer.write_chunk(runs, payload).unwrap();
         }
         writer.finish().unwrap();
         path
@@ -139,7 +139,7 @@ fn story(rate: u32) -> Vec<Run> {
         (Fate::Stored, rate / 2),
         (Fate::Held, rate / 25),
         (Fate::Stored, rate / 100),
-        (Fate::Lost(Loss::Overrun), 11),
+        (Fate::Lost(LossReason::Overrun), 11),
         (Fate::Stored, rate + 1),
     ])
 }
@@ -152,7 +152,7 @@ fn check_ogg(recording: &Recording) -> Vec<i16> {
     let said = words + &String::from_utf8_lossy(&out);
     assert!(!said.to_lowercase().contains("warning"), "{said}");
     assert!(!said.to_lowercase().contains("error"), "{said}");
-    let Sound { rate, sides, .. } = recording.sound;
+    let AudioFormat { rate, sides, .. } = recording.sound;
     assert!(said.contains(&format!("Original sample rate: {rate} Hz")), "{said}");
     assert!(said.contains("TITLE=aaaaaaaaaaaaaaaa"), "{said}");
     let frames = recording.frames * u64::from(48_000 / rate);

@@ -2,7 +2,7 @@
 //!
 //! The store is made with the library's own writers (`made`); the tool is the real program.
 
-use hushbox::audio::span::{Fate, Loss};
+use hushbox::audio::span::{Fate, LossReason};
 use hushbox::config::CodecKind;
 use hushbox::store::fact::Fact;
 use hushbox::store::layout;
@@ -14,7 +14,7 @@ const RUNS: [(Fate, u32); 5] = [
     (Fate::Stored, 3000),
     (Fate::Masked, 2000),
     (Fate::Held, 777),
-    (Fate::Lost(Loss::Overrun), 23),
+    (Fate::Lost(LossReason::Overrun), 23),
     (Fate::Stored, 6300),
 ];
 

@@ -8,12 +8,12 @@ use hushbox::config::CodecKind;
 use hushbox::id::RecordingId;
 use hushbox::store::day::Day;
 use hushbox::store::fact::{
-    CallFacts, CallNumber, Entry, Fact, Reason, Reasons, RecordingBegan, RecordingEnd,
-    RecordingEnded, Sealed,
+    CallFacts, CallNumber, Fact, JournalEntry, RecordReason, RecordReasons, RecordingBegan,
+    RecordingEnd, RecordingEnded, SealedBytes,
 };
 use hushbox::store::journal::JournalWriter;
 use hushbox::store::{archive, layout};
-use hushbox::time::{Position, Wall};
+use hushbox::time::{Position, WallTime};
 use std::path::PathBuf;
 use testkit::daemon::site::Site;
 use testkit::daemon::{Daemon, is_there, until};
@@ -21,7 +21,7 @@ use testkit::daemon::{Daemon, is_there, until};
 const DAYS: [&str; 3] = ["2026-01-05", "2026-01-06", "2026-01-09"];
 
 /// Call `n` and its recording, of which no media file was left.
-fn call(n: u8, at: Wall) -> [Fact; 3] {
+fn call(n: u8, at: WallTime) -> [Fact; 3] {
     let id = RecordingId::from_random([n; 10]);
     let call = CallFacts {
         number: CallNumber(u64::from(n)),
@@ -35,16 +35,16 @@ fn call(n: u8, at: Wall) -> [Fact; 3] {
     let began = RecordingBegan {
         id,
         call: call.clone(),
-        numbers: Sealed::default(),
+        numbers: SealedBytes::default(),
         channel: 1,
         rate: 8000,
         sides: 1,
         codec: CodecKind::Pcm,
         from,
-        reasons: Reasons::only(Reason::Agent),
+        reasons: RecordReasons::from_reason(RecordReason::Agent),
         schedule: None,
         why: String::new(),
-        retain_until: Wall::parse("2126-01-01T00:00:00Z").unwrap(),
+        retain_until: WallTime::parse("2126-01-01T00:00:00Z").unwrap(),
         continues: None,
     };
     let ended = RecordingEnded {
@@ -52,7 +52,7 @@ fn call(n: u8, at: Wall) -> [Fact; 3] {
         end: RecordingEnd::CallEnd,
         to: from,
         ledger: Ledger::default(),
-        spans: Vec::new(),
+        blackout_spans: Vec::new(),
         digest: [0; 32],
         size: 0,
     };
@@ -69,16 +69,16 @@ fn write_past(story: &Daemon) -> Vec<String> {
     let (mut writer, mut ids) = (JournalWriter::new(), Vec::new());
     for (place, day) in (0..).zip(DAYS) {
         let mut bytes = Vec::new();
-        writer.roll(day, &mut bytes);
-        let mut at = Wall::parse(&format!("{day}T12:00:00Z")).unwrap();
+        writer.begin_day(day, &mut bytes);
+        let mut at = WallTime::parse(&format!("{day}T12:00:00Z")).unwrap();
         if place == 0 {
             let fact = Fact::BoxStarted { boot: 1, version: "0".to_owned(), rates: vec![8000] };
-            writer.append(&Entry { at, fact }, &mut bytes);
+            writer.append(&JournalEntry { at, fact }, &mut bytes);
         }
         for n in place * 10 + 1..=place * 10 + 10 {
-            at = Wall(at.0 + 60_000);
+            at = WallTime(at.0 + 60_000);
             for fact in call(n, at) {
-                writer.append(&Entry { at, fact }, &mut bytes);
+                writer.append(&JournalEntry { at, fact }, &mut bytes);
             }
             ids.push(RecordingId::from_random([n; 10]).to_string());
         }
@@ -129,7 +129,7 @@ fn h3_days_that_nobody_closed_are_closed_and_mended() {
     let all: Vec<Vec<u8>> =
         DAYS.iter().map(|day| std::fs::read(summary_path(&story, day)).unwrap()).collect();
     let (path, good) = (summary_path(&story, DAYS[0]), all[0].clone());
-    let pages = archive::Header::take(&good).unwrap().parts().pages;
+    let pages = archive::SummaryHeader::from_bytes(&good).unwrap().offsets().pages;
     let mut bad = good.clone();
     bad[usize::try_from(pages).unwrap()] ^= 1;
     std::fs::write(&path, bad).unwrap();

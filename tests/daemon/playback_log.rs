@@ -2,8 +2,8 @@
 
 use client::{Address, Connection};
 use hushbox::store::fact::Fact;
-use hushbox::store::journal::{Item, JournalReader};
-use hushbox::time::Wall;
+use hushbox::store::journal::{JournalItem, JournalReader};
+use hushbox::time::WallTime;
 use std::process::{Command, Stdio};
 use testkit::daemon::client::Client;
 use testkit::daemon::site::Site;
@@ -18,7 +18,7 @@ fn fetched(story: &Daemon) -> Vec<(String, String, String)> {
         let bytes = std::fs::read(path).unwrap();
         let mut reader = JournalReader::open(&bytes[..]).unwrap();
         while let Some(item) = reader.next_item().unwrap() {
-            if let Item::Entry { entry, .. } = item
+            if let JournalItem::Entry { entry, .. } = item
                 && let Fact::Fetched { id, by, why } = entry.fact
             {
                 found.push((id.to_string(), by, why));
@@ -69,8 +69,8 @@ fn video(colour: &str) -> Vec<u8> {
 
 /// Hands in what was seen in the last second.
 fn send(screen: &mut Client, recording: &str, video: &[u8]) {
-    let now = Wall::parse(screen.ok("ping").get("time")).unwrap();
-    let from = Wall(now.0 - 1000);
+    let now = WallTime::parse(screen.ok("ping").get("time")).unwrap();
+    let from = WallTime(now.0 - 1000);
     screen.send(&format!("segment recording={recording} start={from} duration_ms=1000"));
     screen.send(&format!("data {}", video.len()));
     assert!(screen.send_raw(video) && screen.send_raw(b"\n"));

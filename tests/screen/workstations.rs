@@ -25,8 +25,8 @@ impl CaptureClient {
     /// Hands in what was seen until now, by the box's clock.
     fn send(&mut self, number: u64) {
         let time = self.screen.ok("ping").get("time").to_owned();
-        let now = hushbox::time::Wall::parse(&time).unwrap();
-        let from = hushbox::time::Wall(now.0 - i64::try_from(PIECE_MS).unwrap());
+        let now = hushbox::time::WallTime::parse(&time).unwrap();
+        let from = hushbox::time::WallTime(now.0 - i64::try_from(PIECE_MS).unwrap());
         let recording = &self.recording;
         let line = format!("segment recording={recording} start={from} duration_ms={PIECE_MS}");
         let seed = format!("{recording} {number}");

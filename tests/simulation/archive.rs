@@ -3,12 +3,14 @@
 
 use hushbox::id::RecordingId;
 use hushbox::job::{DiskError, Job};
-use hushbox::store::archive::{Damaged, Header, Row, Shelf, Summary, mend};
+use hushbox::store::archive::{
+    ArchiveError, RecordRow, Summary, SummaryHeader, SummaryReader, repair_summaries,
+};
 use hushbox::store::day::Day;
-use hushbox::store::index::Filter;
-use hushbox::store::journal::{Item, JournalReader};
+use hushbox::store::index::RecordFilter;
+use hushbox::store::journal::{JournalItem, JournalReader};
 use hushbox::store::layout;
-use hushbox::time::Wall;
+use hushbox::time::WallTime;
 use testkit::sim::SimBox;
 use testkit::sim::disk::{Refuse, SimDisk};
 use testkit::sim::site::{Site, pair};
@@ -100,7 +102,7 @@ impl Story {
 
     /// So many days later, at the same time.
     fn days_later(&mut self, days: i64) {
-        self.sim.now.wall = Wall(self.sim.now.wall.0 + days * DAY_MS);
+        self.sim.now.wall = WallTime(self.sim.now.wall.0 + days * DAY_MS);
     }
 
     fn ids(&mut self, client: u32, words: &str) -> Vec<String> {
@@ -114,26 +116,29 @@ impl Story {
     /// Listings by any filter say what the journal says.
     fn check_listings(&mut self) {
         let journal = self.sim.journal();
-        let at = |text: &str| Wall::parse(text);
+        let at = |text: &str| WallTime::parse(text);
         let filters = [
-            ("", Filter::default()),
-            ("agent=JDOE", Filter { agent: Some("jdoe".into()), ..Filter::default() }),
-            ("device=1002", Filter { device: Some("1002".into()), ..Filter::default() }),
-            ("call=c3", Filter { call: Some("c3".into()), ..Filter::default() }),
+            ("", RecordFilter::default()),
+            ("agent=JDOE", RecordFilter { agent: Some("jdoe".into()), ..RecordFilter::default() }),
+            (
+                "device=1002",
+                RecordFilter { device: Some("1002".into()), ..RecordFilter::default() },
+            ),
+            ("call=c3", RecordFilter { call: Some("c3".into()), ..RecordFilter::default() }),
             (
                 "from=2026-11-23T00:00:00Z to=2026-11-24T00:00:00Z",
-                Filter {
+                RecordFilter {
                     from: at("2026-11-23T00:00:00Z"),
                     until: at("2026-11-24T00:00:00Z"),
-                    ..Filter::default()
+                    ..RecordFilter::default()
                 },
             ),
         ];
         for (words, filter) in filters {
-            let wanted = journal.list(&filter).map(|record| record.id().to_string());
+            let wanted = journal.list_records(&filter).map(|record| record.id().to_string());
             assert_eq!(self.ids(self.boss, words), wanted.collect::<Vec<_>>(), "{words}");
         }
-        let count = journal.list(&Filter::default()).count();
+        let count = journal.list_records(&RecordFilter::default()).count();
         let said = self.ask(self.cti, "status");
         assert!(said.iter().any(|row| row.contains(&format!(" records={count}"))), "{said:?}");
     }
@@ -154,32 +159,36 @@ impl Story {
     /// place of every entry.
     fn check_summaries(&mut self) {
         self.sim.run_ms(1000);
-        let plain = Shelf::from_journals(self.sim.disk.copy()).unwrap();
-        let summed = Shelf::open(self.sim.disk.copy()).unwrap();
+        let plain = SummaryReader::from_journals(self.sim.disk.copy()).unwrap();
+        let summed = SummaryReader::open(self.sim.disk.copy()).unwrap();
         assert!(plain.damages().is_empty(), "{:?}", plain.damages());
-        let all = Filter { deleted: true, ..Filter::default() };
-        let rows = |shelf: &Shelf<SimDisk>| -> Vec<Row> {
-            shelf.rows(all.clone()).collect::<Result<_, Damaged>>().unwrap()
+        let all = RecordFilter { include_deleted: true, ..RecordFilter::default() };
+        let rows = |shelf: &SummaryReader<SimDisk>| -> Vec<RecordRow> {
+            shelf.scan_rows(all.clone()).collect::<Result<_, ArchiveError>>().unwrap()
         };
         assert_eq!(rows(&summed), rows(&plain));
         for row in rows(&summed) {
             let wanted = plain.index().record(row.id).unwrap();
-            assert_eq!(&summed.record(row.clone()).unwrap(), wanted);
+            assert_eq!(&summed.fetch_record(row.clone()).unwrap(), wanted);
             let held = self.sim.recorder().record_in_memory(row.id);
             assert_eq!(held.unwrap_or(wanted), wanted, "in memory");
         }
         let mut anew = self.sim.disk.copy();
-        let today = anew.live.keys().filter_map(|path| layout::parse_journal(path)).max();
+        let today = anew.live.keys().filter_map(|path| layout::parse_journal_day(path)).max();
         let today = Day::parse(today.unwrap()).unwrap();
         anew.live.retain(|path, _| layout::parse_summary(path).is_none());
-        mend(&mut anew, today, None).unwrap();
+        repair_summaries(&mut anew, today, None).unwrap();
         assert!(anew.live == self.sim.disk.live, "made anew, summaries are the same");
         self.check_listings();
         self.sim.assert_clean();
     }
 
     fn summary(&self, day: Day) -> Option<Summary> {
-        self.sim.disk.live.get(&layout::summary_path(day)).and_then(|bytes| Summary::take(bytes))
+        self.sim
+            .disk
+            .live
+            .get(&layout::summary_path(day))
+            .and_then(|bytes| Summary::from_bytes(bytes))
     }
 
     fn records_in_memory(&self) -> usize {
@@ -252,8 +261,8 @@ fn what_is_said_of_old_records_is_remembered_until_their_day_is_mended() {
     let said = story.ask(story.boss, &format!("protect {old} on"));
     assert_eq!(said, [format!("ok recording={old} protected=on")]);
     assert_eq!(protected(&mut story), [true]);
-    assert!(!story.summary(FIRST).expect("closed").rows[0].protected, "that day is over");
-    assert!(story.summary(FIRST).unwrap().rows[2].running, "it went on past midnight");
+    assert!(!story.summary(FIRST).expect("closed").rows[0].is_protected, "that day is over");
+    assert!(story.summary(FIRST).unwrap().rows[2].is_running, "it went on past midnight");
     story.check_listings();
     story.sim.restart(true);
     story.connect();
@@ -261,7 +270,7 @@ fn what_is_said_of_old_records_is_remembered_until_their_day_is_mended() {
     story.days_later(1);
     story.two_calls();
     let rows = story.summary(FIRST).expect("mended").rows;
-    assert!(rows[0].protected && !rows[2].running, "{rows:?}");
+    assert!(rows[0].is_protected && !rows[2].is_running, "{rows:?}");
     assert_eq!(rows[2].id.to_string(), spanning);
     assert_eq!(protected(&mut story), [true]);
     story.check_listings();
@@ -276,9 +285,9 @@ fn a_damaged_summary_is_said_to_be_so_and_made_anew() {
     story.two_calls();
     let path = layout::summary_path(FIRST);
     let good = story.sim.disk.live[&path].clone();
-    let header = Header::take(&good).expect("whole");
-    let parts = header.parts();
-    for place in [0, parts.front, parts.pages] {
+    let header = SummaryHeader::from_bytes(&good).expect("whole");
+    let parts = header.offsets();
+    for place in [0, parts.directory, parts.pages] {
         let place = usize::try_from(place).unwrap();
         story.sim.disk.live.get_mut(&path).unwrap()[place] ^= 1;
         let said = story.ask(story.boss, "records");
@@ -337,7 +346,7 @@ fn h6_what_expires_on_days_that_are_closed_is_erased() {
     story.connect();
     let deleted = |story: &Story, day: u32| -> Vec<bool> {
         let rows = story.summary(Day(FIRST.0 + day)).expect("closed").rows;
-        rows.iter().map(|row| row.deleted).collect()
+        rows.iter().map(|row| row.is_deleted).collect()
     };
     assert_eq!(deleted(&story, 0), [true, false]);
     assert_eq!(deleted(&story, 1), [true, true]);
@@ -413,7 +422,7 @@ fn h4_a_day_of_several_files_is_summarised_as_they_say_together() {
     let spanning = story.begin("1001", "5554");
     story.sim.run_ms(400);
     let midnight = (story.sim.now.wall.0 / DAY_MS + 1) * DAY_MS;
-    story.sim.now.wall = Wall(midnight - 100);
+    story.sim.now.wall = WallTime(midnight - 100);
     story.sim.disk.delay_us = 100_000;
     story.sim.send(story.jdoe, b"update 1 \"One\"\n");
     story.sim.run_ms(40);
@@ -426,7 +435,7 @@ fn h4_a_day_of_several_files_is_summarised_as_they_say_together() {
     story.end("1001");
     let bytes = story.sim.disk.live["journal/2026-11-23.1.hbj"].as_slice();
     let first = JournalReader::open(bytes).unwrap().next_item().unwrap();
-    let Some(Item::Entry { entry, .. }) = first else { panic!("{first:?}") };
+    let Some(JournalItem::Entry { entry, .. }) = first else { panic!("{first:?}") };
     assert!(entry.at.0 < midnight, "the end of the old day is told again: {entry:?}");
     assert!(!there(&story, "23") && story.summary(FIRST).is_some(), "closed all the same");
     story.check_summaries();
@@ -443,7 +452,7 @@ fn h4_a_day_of_several_files_is_summarised_as_they_say_together() {
         story.check_summaries();
     }
     let rows = story.summary(FIRST).expect("closed").rows;
-    assert!(rows[0].protected && rows.len() > 6, "{rows:?}");
+    assert!(rows[0].is_protected && rows.len() > 6, "{rows:?}");
     let parts = |id: &str| -> Vec<(u32, u32)> {
         let row = rows.iter().find(|row| row.id.to_string() == id).expect("a row");
         row.entries.iter().map(|place| (place.day.0 - FIRST.0, place.part)).collect()

@@ -1,7 +1,7 @@
 //! A disk that is slow: each rung of the ladder, from the first buffer that is missing to audio
 //! that is lost, and back.
 
-use hushbox::audio::span::Loss;
+use hushbox::audio::span::LossReason;
 use testkit::sim::SimBox;
 use testkit::sim::site::{Site, pair};
 
@@ -68,9 +68,9 @@ fn h4_a_slow_disk_costs_buffers_then_slack_then_new_audio_and_says_so() {
     let stored = story.sim.stored(&id);
     stored.check(&story.sim);
     let lost = stored.ledger.lost;
-    assert!((1..=16_000).contains(&lost[Loss::Ring as usize]), "{lost:?}");
-    assert_eq!(stored.ledger.lost_all(), lost[Loss::Ring as usize]);
-    assert_eq!(stored.ledger.captured(), 8000 * (5 + 10 + 4 + 4));
+    assert!((1..=16_000).contains(&lost[LossReason::Ring as usize]), "{lost:?}");
+    assert_eq!(stored.ledger.total_lost(), lost[LossReason::Ring as usize]);
+    assert_eq!(stored.ledger.total_captured(), 8000 * (5 + 10 + 4 + 4));
     story.sim.assert_clean();
 }
 

@@ -2,7 +2,7 @@
 //! directory that is read-only or gone. The box goes on in memory, says so, promises nothing it
 //! cannot keep, and when the disk is back nothing is missing that the ring could hold.
 
-use hushbox::audio::span::{Fate, Loss};
+use hushbox::audio::span::{Fate, LossReason};
 use hushbox::id::RecordingId;
 use hushbox::job::{DiskError, Job};
 use hushbox::store::fact::RecordingEnd;
@@ -34,7 +34,9 @@ struct Story {
 
 /// Refuses every job that writes.
 fn writes(error: DiskError) -> Refuse {
-    Box::new(move |job, _| (!matches!(job, Job::Read { .. } | Job::Space)).then_some(error))
+    Box::new(move |job, _| {
+        (!matches!(job, Job::Read { .. } | Job::QueryFreeSpace)).then_some(error)
+    })
 }
 
 /// Refuses the first sync.
@@ -94,7 +96,7 @@ impl Story {
     fn chain(&self, first: &str) -> Vec<Record> {
         let journal = self.sim.journal();
         let mut chain = vec![journal.record(RecordingId::parse(first).unwrap()).unwrap().clone()];
-        let all: Vec<&Record> = journal.list(&Default::default()).collect();
+        let all: Vec<&Record> = journal.list_records(&Default::default()).collect();
         loop {
             let last = chain.last().unwrap().id();
             let next = all.iter().find(|record| record.began.continues == Some(last));
@@ -117,12 +119,12 @@ impl Story {
         for record in chain.iter().filter(|record| record.ended.as_ref().unwrap().size > 0) {
             self.sim.stored(&record.id().to_string()).check(&self.sim);
         }
-        chain.iter().map(|r| r.ended.as_ref().unwrap().ledger.captured()).collect()
+        chain.iter().map(|r| r.ended.as_ref().unwrap().ledger.total_captured()).collect()
     }
 
     fn lost(&self, first: &str) -> u64 {
         let chain = self.chain(first);
-        chain.iter().map(|record| record.ended.as_ref().unwrap().ledger.lost_all()).sum()
+        chain.iter().map(|record| record.ended.as_ref().unwrap().ledger.total_lost()).sum()
     }
 
     fn parts(&self) -> usize {
@@ -208,7 +210,7 @@ fn h4_a_recording_whose_first_sync_fails_keeps_its_fields_under_a_key_that_is_th
     assert_ne!(last.id().to_string(), id);
     let path = last.media_path();
     let header = hushbox::store::media::scan(story.sim.disk.live[&path].as_slice()).unwrap().header;
-    let key = seal::unwrap(&header.wrapped, &story.sim.identities).unwrap();
+    let key = seal::unwrap_key(&header.wrapped, &story.sim.identities).unwrap();
     assert_eq!(seal::open_field(Some(&key), &last.fields[&1]).as_deref(), Ok("Jane Doe"));
     let numbers = seal::open_numbers(Some(&key), &last.began.numbers).unwrap();
     assert_eq!(numbers.ani.as_deref(), Some("555100"));
@@ -274,7 +276,7 @@ fn h4_when_the_rings_are_full_new_audio_is_lost_and_counted() {
     assert_eq!(frames.iter().sum::<u64>(), 8000 * 24);
     let last = story.chain(&id).pop().unwrap();
     let lost = last.ended.as_ref().unwrap().ledger.lost;
-    assert_eq!(lost[Loss::Ring as usize], story.lost(&id), "it is said why");
+    assert_eq!(lost[LossReason::Ring as usize], story.lost(&id), "it is said why");
     assert!((8000 * 7..8000 * 12).contains(&story.lost(&id)), "{}", story.lost(&id));
     story.sim.assert_clean();
 }
@@ -362,7 +364,8 @@ fn h4_a_file_that_cannot_be_made_is_tried_again_until_it_can() {
         let mut story = Story::new(&site().full_time());
         story.sim.disk.refuse = Some(media(making, DiskError::Failed(2)));
         story.sim.say(story.feed, "call start device=1001 call=c1 ani=555100");
-        let first = story.sim.journal().list(&Default::default()).next().unwrap().id().to_string();
+        let first =
+            story.sim.journal().list_records(&Default::default()).next().unwrap().id().to_string();
         story.sim.run_ms(4000);
         for line in ["update 1 \"x\"", "record start"] {
             let said = story.ask(line);
@@ -465,7 +468,7 @@ fn mischief(seed: u64) {
     story.sim.disk.delay_us = [0, 5000, 90_000][rng.below(3)];
     story.sim.disk.refuse = Some(Box::new(move |job, _| {
         let error = *odds.pick(&[EIO, EROFS, DiskError::Full]);
-        let counts = !matches!(job, Job::Space | Job::Reopen { .. } | Job::Close { .. });
+        let counts = !matches!(job, Job::QueryFreeSpace | Job::Reopen { .. } | Job::Close { .. });
         (counts && odds.one_in(25)).then_some(error)
     }));
     let (mut known, mut began) = (Vec::new(), Vec::new());
@@ -515,7 +518,7 @@ fn mischief(seed: u64) {
         let kept = record.expect("what was acknowledged is there").history.len();
         assert!(kept >= updates, "{id}: {kept} of {updates} updates");
     }
-    for record in journal.list(&Default::default()) {
+    for record in journal.list_records(&Default::default()) {
         if record.ended.as_ref().is_some_and(|ended| ended.size > 0) {
             story.sim.stored(&record.id().to_string()).check(&story.sim);
         }

@@ -112,7 +112,7 @@ fn h4_while_the_disk_is_away_nobody_enrols_and_revocation_acts_at_once() {
     sim.say(open, "hello monitor");
     let technician = technician(&mut sim);
     sim.disk.refuse = Some(Box::new(|job: &Job, _: &str| {
-        let reads = matches!(job, Job::Read { .. } | Job::Space);
+        let reads = matches!(job, Job::Read { .. } | Job::QueryFreeSpace);
         (!reads).then_some(DiskError::Failed(5))
     }));
     assert_eq!(answer(&sim.say(technician, "revoke WS-042")), "", "no ok that is not durable");

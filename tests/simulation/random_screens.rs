@@ -8,7 +8,7 @@
 //! `HUSHBOX_SEED=n cargo test --test sim_screens` replays one seed; `make sim` runs many.
 
 use hushbox::limits;
-use hushbox::time::Wall;
+use hushbox::time::WallTime;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use testkit::rng::Rng;
@@ -43,7 +43,7 @@ impl Known {
     }
 
     /// What was hidden until now was; what follows is counted by another clock.
-    fn interrupted(&mut self, now: Wall) {
+    fn interrupted(&mut self, now: WallTime) {
         if let Some(from) = self.open.take() {
             self.hidden.push((from, now.0 - 2000, self.clock));
         }
@@ -70,7 +70,7 @@ fn send(desk: &mut ScreenClient, rng: &mut Rng, known: &mut Known) {
     if rng.one_in(10) {
         video.resize(900_000, 7);
     }
-    let line = format!("segment recording={id} start={} duration_ms={length}", Wall(from));
+    let line = format!("segment recording={id} start={} duration_ms={length}", WallTime(from));
     let screen = desk.screen;
     known.pieces.push((number, from, to, known.clock));
     let said = desk.sim.say_with(screen, &line, &video);

@@ -134,7 +134,8 @@ fn a_recall_that_is_shorter_than_the_call_says_how_far_it_reaches() {
     sim.run_ms(100);
     sim.stored(&pair(&said, "recording")).check(&sim);
     let journal = sim.journal();
-    let record = journal.list(&hushbox::store::index::Filter::default()).next().unwrap();
+    let record =
+        journal.list_records(&hushbox::store::index::RecordFilter::default()).next().unwrap();
     let missing_ms = (from - 8000) / 8;
     assert!(record.began.why.contains(&format!("back to {missing_ms} ms after")), "{record:?}");
 }

@@ -1,11 +1,11 @@
 //! Deleting: what is past its retention, what is asked for, and what is left of it: nothing.
 
 use hushbox::id::RecordingId;
-use hushbox::store::fact::{Fact, Sealed};
-use hushbox::store::journal::{Item, JournalReader};
+use hushbox::store::fact::{Fact, SealedBytes};
+use hushbox::store::journal::{JournalItem, JournalReader};
 use hushbox::store::seal::{self, DataKey};
 use hushbox::store::{layout, media};
-use hushbox::time::Wall;
+use hushbox::time::WallTime;
 use std::ops::RangeInclusive;
 use testkit::sim::SimBox;
 use testkit::sim::audio::sample;
@@ -104,7 +104,7 @@ impl Story {
             self.sim.call_keys.iter().map(|key| DataKey::from_random(*key)).collect();
         for (_, bytes) in self.sim.disk.live.iter().filter(|(path, _)| path.ends_with(".hbm")) {
             let header = media::MediaReader::open(bytes.as_slice()).unwrap().header().clone();
-            keys.push(seal::unwrap(&header.wrapped, &self.sim.identities).unwrap());
+            keys.push(seal::unwrap_key(&header.wrapped, &self.sim.identities).unwrap());
         }
         let mut found = Vec::new();
         for sealed in self.sealed() {
@@ -119,15 +119,15 @@ impl Story {
     }
 
     /// Every personal fact in the journal.
-    fn sealed(&self) -> Vec<Sealed> {
+    fn sealed(&self) -> Vec<SealedBytes> {
         let mut found = Vec::new();
         for (path, bytes) in &self.sim.disk.live {
-            if layout::parse_journal(path).is_none() {
+            if layout::parse_journal_day(path).is_none() {
                 continue;
             }
             let mut reader = JournalReader::open(bytes.as_slice()).unwrap();
             while let Some(item) = reader.next_item().unwrap() {
-                let Item::Entry { entry, .. } = item else { continue };
+                let JournalItem::Entry { entry, .. } = item else { continue };
                 match entry.fact {
                     Fact::CallBegan { numbers, .. }
                     | Fact::CallChanged { numbers, .. }
@@ -228,7 +228,7 @@ fn h6_what_is_past_its_retention_goes_within_an_hour_but_not_what_is_protected()
 fn h4_a_clock_that_jumps_ahead_deletes_nothing_for_an_hour() {
     let mut story = Story::new(&site());
     let id = story.record("555100", "One");
-    story.sim.now.wall = Wall(story.sim.now.wall.0 + 30 * 86_400_000);
+    story.sim.now.wall = WallTime(story.sim.now.wall.0 + 30 * 86_400_000);
     story.sim.run_ms(2000);
     assert!(story.has_file(&id), "somebody has to look at the clock first");
     let alarmed = |story: &mut Story| {
@@ -240,7 +240,7 @@ fn h4_a_clock_that_jumps_ahead_deletes_nothing_for_an_hour() {
     story.sim.run_ms(1000);
     assert!(story.has_file(&id));
     // Set right again, it is not due at all.
-    story.sim.now.wall = Wall(story.sim.now.wall.0 - 30 * 86_400_000);
+    story.sim.now.wall = WallTime(story.sim.now.wall.0 - 30 * 86_400_000);
     story.sim.pass_ms(3_700_000);
     story.sim.run_ms(1000);
     assert!(story.has_file(&id));

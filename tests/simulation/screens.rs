@@ -165,7 +165,7 @@ fn a2_e3_a_screen_by_itself_and_a_call_that_blacks_it_out() {
     let record = desk.sim.journal();
     let record = record.record(hushbox::id::RecordingId::parse(&id).unwrap()).unwrap();
     assert_eq!(record.began.schedule.as_deref(), Some("on demand"));
-    assert_eq!(record.ended.as_ref().unwrap().ledger.captured(), 19_000, "milliseconds");
+    assert_eq!(record.ended.as_ref().unwrap().ledger.total_captured(), 19_000, "milliseconds");
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn a_client_that_dies_is_a_lost_span() {
     desk.say("record stop");
     desk.sim.run_ms(10_000);
     assert_eq!(desk.screen_of(&id).stretches(), "4000 stored, 30000 lost, 4000 stored");
-    assert_eq!(desk.sim.stored(&id).ledger.lost_all(), 0, "audio loses nothing");
+    assert_eq!(desk.sim.stored(&id).ledger.total_lost(), 0, "audio loses nothing");
     desk.sim.restart(false);
     assert!(desk.sim.verify().is_clean(), "{:?}", desk.sim.verify());
 }
@@ -265,7 +265,7 @@ fn pieces_that_do_not_fit_are_refused_by_name() {
     let id = pair(&desk.say("record start"), "recording");
     desk.state();
     desk.sim.run_ms(2000);
-    let ahead = hushbox::time::Wall(desk.sim.now.wall.0 + 600);
+    let ahead = hushbox::time::WallTime(desk.sim.now.wall.0 + 600);
     let line = format!("segment recording={id} start={ahead} duration_ms=10");
     let said = desk.sim.say_with(screen, &line, b"x");
     assert!(said[0].contains("ms ahead of the box's clock"), "{said:?}");
@@ -314,7 +314,7 @@ fn memory_for_video_is_bounded_and_audio_pays_nothing() {
     let mut refused = 0;
     for _ in 0..40 {
         desk.sim.run_ms(200);
-        let from = hushbox::time::Wall(desk.sim.now.wall.0 - 200);
+        let from = hushbox::time::WallTime(desk.sim.now.wall.0 - 200);
         let line = format!("segment recording={id} start={from} duration_ms=200");
         let screen = desk.screen;
         let said = desk.sim.say_with(screen, &line, &vec![7; 1 << 20]);
@@ -325,7 +325,7 @@ fn memory_for_video_is_bounded_and_audio_pays_nothing() {
     desk.sim.run_ms(30_000);
     let stretches = desk.screen_of(&id).stretches();
     assert!(stretches.contains("lost"), "{stretches}");
-    assert_eq!(desk.sim.stored(&id).ledger.lost_all(), 0);
+    assert_eq!(desk.sim.stored(&id).ledger.total_lost(), 0);
     assert!(desk.sim.verify().is_clean(), "{:?}", desk.sim.verify());
 }
 
@@ -345,7 +345,7 @@ fn h4_a_disk_that_fails_ends_the_screen_and_audio_goes_on() {
     desk.watch(3);
     desk.say("record stop");
     desk.sim.run_ms(10_000);
-    assert_eq!(desk.sim.stored(&first).ledger.lost_all(), 0);
+    assert_eq!(desk.sim.stored(&first).ledger.total_lost(), 0);
     assert!(desk.sim.verify().is_clean(), "{:?}", desk.sim.verify());
     // A sync fails: what goes on has its screen again.
     desk.say("record start");
@@ -425,7 +425,7 @@ fn h3_g1_the_plug_is_pulled_at_every_job() {
         // Pressed at 5 s, from 3.75 s on; the stop hides a little of the eighth.
         let hidden = desk.on_disk().iter().any(|n| (4..=8).contains(n));
         assert!(!hidden, "cut at job {at}: {:?}", desk.on_disk());
-        let open = desk.sim.journal().screens().count();
+        let open = desk.sim.journal().running_screens().count();
         assert_eq!(open, 0, "cut at job {at}: a screen without an end");
     }
 }

@@ -1,7 +1,7 @@
 //! A disk that stalls, or a card that is away, for longer than the ring lasts: what cannot be had
 //! is lost and counted, what waits is kept, and the box goes on.
 
-use hushbox::audio::span::Loss;
+use hushbox::audio::span::LossReason;
 use testkit::load::plan::Plan;
 use testkit::load::turns::Turns;
 
@@ -49,7 +49,7 @@ fn a_stalled_disk_costs_new_audio_and_nothing_else() {
 #[test]
 fn a_card_that_is_away_is_a_span_and_not_the_end() {
     let mut turns = Turns::recording(PLAN);
-    turns.lose(80_000, Loss::Board);
+    turns.lose(80_000, LossReason::Board);
     turns.turns(AWAY_TURNS);
     let counted = lost(&mut turns);
     assert!(counted.iter().all(|lost| (80_000..81_000).contains(lost)), "{counted:?}");

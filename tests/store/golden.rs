@@ -5,13 +5,13 @@
 //! of it when it was made. A later version may say more, never less or otherwise. `make golden`
 //! makes the one of a new version; an old one is never made again.
 
-use hushbox::audio::span::{Fate, Loss};
+use hushbox::audio::span::{Fate, LossReason};
 use hushbox::config::CodecKind;
 use hushbox::id::RecordingId;
 use hushbox::store::fact::*;
-use hushbox::store::journal::{Item, JournalReader};
+use hushbox::store::journal::{JournalItem, JournalReader};
 use hushbox::store::layout;
-use hushbox::time::{Position, Wall};
+use hushbox::time::{Position, WallTime};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use testkit::livebox::{LiveBox, Model, tool_in};
 use testkit::store_fixture::{NOON, Plan, StoreFixture, Taken, run};
 
 /// 2126-11-22: no retention ends before.
-const FAR: Wall = Wall(NOON.0 + 36_525 * 86_400_000);
+const FAR: WallTime = WallTime(NOON.0 + 36_525 * 86_400_000);
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/golden/v1")
@@ -125,7 +125,7 @@ fn every_kind_of_fact_is_in_the_store_of_version_1() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         let mut reader = JournalReader::open(&bytes[..]).unwrap();
         while let Some(item) = reader.next_item().unwrap() {
-            if let Item::Entry { entry, .. } = item {
+            if let JournalItem::Entry { entry, .. } = item {
                 let name = format!("{:?}", entry.fact);
                 kinds.insert(name.split([' ', '(', '{']).next().unwrap().to_owned());
             }
@@ -143,7 +143,7 @@ fn every_kind_of_fact_is_in_the_store_of_version_1() {
 /// Every fate, and every reason of a loss, in a second and a half.
 fn plan(n: u8, codec: CodecKind, sides: u8, sealed: bool) -> Plan {
     let mut runs = vec![run(Fate::Stored, 3000), run(Fate::Masked, 2000), run(Fate::Held, 777)];
-    for loss in Loss::ALL {
+    for loss in LossReason::ALL {
         runs.extend([run(Fate::Lost(loss), 40), run(Fate::Stored, 200)]);
     }
     runs.push(run(Fate::Stored, 4000));
@@ -158,16 +158,16 @@ fn tell_the_rest(made: &mut StoreFixture, of: &Taken) {
         number,
         call: "c90".into(),
         device: "1002".into(),
-        of: Some("c1".into()),
+        consult_of: Some("c1".into()),
         group: Some("sales".into()),
         gate: Some("hotline".into()),
         began: NOON,
         ..CallFacts::default()
     };
-    let numbers = Sealed::default();
+    let numbers = SealedBytes::default();
     let blackout = BlackoutNumber(90);
     let by = || "boss".to_owned();
-    let places = |at| vec![Place { channel: 3, at: Position(at) }];
+    let places = |at| vec![ChannelPosition { channel: 3, at: Position(at) }];
     let told = [
         Fact::CallBegan { call: call.clone(), numbers: numbers.clone() },
         Fact::CallHeld { number, held: true },
@@ -176,7 +176,7 @@ fn tell_the_rest(made: &mut StoreFixture, of: &Taken) {
             number: blackout,
             agent: "asmith".into(),
             call: Some(number),
-            holder: Holder::Supervisor,
+            holder: BlackoutHolder::Supervisor,
             by: by(),
             places: places(5),
         },
@@ -217,8 +217,8 @@ fn make_the_golden_store() {
     tell_the_rest(&mut made, &taken[0]);
     let cut = RecordingId::parse(&taken[6].id).unwrap();
     let call = CallFacts { agent: Some("asmith".into()), ..CallFacts::default() };
-    made.tell(Fact::RecordingChanged { id: cut, call, numbers: Sealed::default() });
-    let reasons = Reasons::only(Reason::Supervisor);
+    made.tell(Fact::RecordingChanged { id: cut, call, numbers: SealedBytes::default() });
+    let reasons = RecordReasons::from_reason(RecordReason::Supervisor);
     made.tell(Fact::RecordingReasons { id: cut, reasons, by: "boss".into() });
     let gone = RecordingId::parse(&taken[5].id).unwrap();
     made.tell(Fact::Deleted { id: gone, why: "request".into(), by: "boss".into() });

@@ -4,10 +4,10 @@
 //! directory is tampered with, in one way per story, and what is said is compared word for word.
 
 use client::{Connection, News};
-use hushbox::store::fact::{Entry, Fact};
-use hushbox::store::journal::{Item, JournalReader, JournalWriter};
-use hushbox::store::sign::BoxKey;
-use hushbox::time::Wall;
+use hushbox::store::fact::{Fact, JournalEntry};
+use hushbox::store::journal::{JournalItem, JournalReader, JournalWriter};
+use hushbox::store::sign::BoxSigningKey;
+use hushbox::time::WallTime;
 use protocol::client::Pairs;
 use std::path::{Path, PathBuf};
 use testkit::livebox::{LiveBox, Model, Said, TIMEOUT, ok};
@@ -110,9 +110,9 @@ impl Stage {
         find(&self.live.path("media"), &format!("{}.hbm", self.ids[n])).expect("is there")
     }
 
-    fn key(&self) -> BoxKey {
+    fn key(&self) -> BoxSigningKey {
         let seed = std::fs::read(self.live.path("keys/box.key")).unwrap();
-        BoxKey::from_seed(&seed.try_into().unwrap(), "live")
+        BoxSigningKey::from_seed(&seed.try_into().unwrap(), "live")
     }
 }
 
@@ -131,7 +131,7 @@ fn inside(stage: &Stage, path: &Path) -> String {
 }
 
 /// All items of a journal file with their offsets.
-fn items(path: &Path) -> Vec<Item> {
+fn items(path: &Path) -> Vec<JournalItem> {
     let bytes = std::fs::read(path).unwrap();
     let mut reader = JournalReader::open(&bytes[..]).unwrap();
     std::iter::from_fn(|| reader.next_item().unwrap()).collect()
@@ -142,16 +142,16 @@ fn forge(stage: &Stage, keep: impl Fn(&Fact) -> bool) {
     let (path, key) = (stage.journal(), stage.key());
     let day = path.file_stem().unwrap().to_str().unwrap().to_owned();
     let (mut writer, mut bytes) = (JournalWriter::new(), Vec::new());
-    writer.roll(&day, &mut bytes);
-    let mut at = Wall(0);
+    writer.begin_day(&day, &mut bytes);
+    let mut at = WallTime(0);
     for item in items(&path) {
-        let Item::Entry { entry, .. } = item else { continue };
+        let JournalItem::Entry { entry, .. } = item else { continue };
         at = entry.at;
         if keep(&entry.fact) {
-            writer.append(&Entry { at, fact: entry.fact }, &mut bytes);
+            writer.append(&JournalEntry { at, fact: entry.fact }, &mut bytes);
         }
     }
-    writer.checkpoint(&key, at, &mut bytes);
+    writer.append_checkpoint(&key, at, &mut bytes);
     std::fs::write(&path, bytes).unwrap();
 }
 
@@ -170,10 +170,10 @@ fn copy(from: &Path, to: &Path) {
 /// Where the entry with this number begins.
 fn offset_of(path: &Path, wanted: u64) -> usize {
     let found = items(path).into_iter().find_map(|item| match item {
-        Item::Entry { sequence, at, .. } | Item::Checkpoint { sequence, at, .. } => {
+        JournalItem::Entry { sequence, at, .. } | JournalItem::Checkpoint { sequence, at, .. } => {
             (sequence == wanted).then_some(at)
         }
-        Item::Damage { .. } => None,
+        JournalItem::Damage { .. } => None,
     });
     usize::try_from(found.expect("has it")).unwrap()
 }

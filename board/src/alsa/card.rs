@@ -7,9 +7,9 @@
 //! alsa-lib would print its troubles to stderr; here they are caught and go into the error.
 //! Positions, losses and when to try again are not decided here (see `alsa`).
 
-use super::setup::{self, Setup};
+use super::setup::{self, PcmParams};
 use crate::error::BoardError;
-use crate::model::Model;
+use crate::model::BoardConfig;
 use crate::pace::frames_of_us;
 use alsa::pcm::{PCM, Status};
 use alsa::poll::{Flags, pollfd};
@@ -21,44 +21,44 @@ use std::ops::Range;
 
 /// Why a read gave nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum ReadError {
     /// All that has come is read.
-    Empty,
+    WouldBlock,
     /// The card stopped, because its buffer was full.
-    Overrun,
+    Xrun,
     /// The machine was asleep.
     Suspended,
     /// The card is unplugged, its server died, or worse.
-    Gone { text: String },
+    Disconnected { text: String },
 }
 
 /// An open and started PCM.
-pub(super) struct Card {
+pub(super) struct CapturePcm {
     pcm: PCM,
-    setup: Setup,
-    polled: Vec<pollfd>,
+    setup: PcmParams,
+    poll_fds: Vec<pollfd>,
 }
 
-impl Card {
+impl CapturePcm {
     /// Opens, sets up and starts the PCM `name` for `model`.
-    pub(super) fn open(model: &Model, name: &str) -> Result<Card, BoardError> {
+    pub(super) fn open(model: &BoardConfig, name: &str) -> Result<CapturePcm, BoardError> {
         let heard = Output::local_error_handler().ok();
         let said = || heard.as_ref().map_or_else(String::new, |said| said.borrow().to_string());
-        let pcm = setup::open(model, name, &said)?;
-        let setup = setup::apply(model, name, &pcm)?;
+        let pcm = setup::open_pcm(model, name, &said)?;
+        let setup = setup::apply_params(model, name, &pcm)?;
         let start = || -> alsa::Result<Vec<pollfd>> {
             let polled = PollDescriptors::get(&pcm)?;
             pcm.start()?;
             Ok(polled)
         };
         match start() {
-            Ok(polled) => Ok(Card { pcm, setup, polled }),
-            Err(error) => Err(setup::refused(model, name, "cannot be started", error)),
+            Ok(polled) => Ok(CapturePcm { pcm, setup, poll_fds: polled }),
+            Err(error) => Err(setup::pcm_error(model, name, "cannot be started", error)),
         }
     }
 
     /// What the card agreed to.
-    pub(super) fn setup(&self) -> Setup {
+    pub(super) fn setup(&self) -> PcmParams {
         self.setup
     }
 
@@ -67,54 +67,58 @@ impl Card {
         registry: &mio::Registry,
         mut tokens: Range<usize>,
     ) -> io::Result<()> {
-        for descriptor in self.descriptors() {
+        for descriptor in self.unique_descriptors() {
             let Some(token) = tokens.next() else {
-                let text = format!("the PCM has {} descriptors, too many", self.polled.len());
+                let text = format!("the PCM has {} descriptors, too many", self.poll_fds.len());
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
             };
-            let interest = interest(descriptor.events);
+            let interest = poll_interest(descriptor.events);
             registry
                 .register(&mut SourceFd(&descriptor.fd), mio::Token(token), interest)
-                .map_err(|error| cannot_wait(&error))?;
+                .map_err(|error| not_pollable(&error))?;
         }
         Ok(())
     }
 
     pub(super) fn deregister(&self, registry: &mio::Registry) {
-        for descriptor in self.descriptors() {
+        for descriptor in self.unique_descriptors() {
             // It may never have been registered, and it is closed next anyway.
             registry.deregister(&mut SourceFd(&descriptor.fd)).unwrap_or_default();
         }
     }
 
     /// Lets a plugin answer its events: some only wake again after that.
-    pub(super) fn acknowledge(&mut self) {
-        for descriptor in &mut self.polled {
+    pub(super) fn acknowledge_events(&mut self) {
+        for descriptor in &mut self.poll_fds {
             descriptor.revents = 0;
         }
         // Trouble shows in the read that follows.
-        alsa::poll::poll(&mut self.polled, 0).unwrap_or_default();
-        self.pcm.revents(&self.polled).unwrap_or(Flags::empty());
+        alsa::poll::poll(&mut self.poll_fds, 0).unwrap_or_default();
+        self.pcm.revents(&self.poll_fds).unwrap_or(Flags::empty());
     }
 
     /// Reads frames into `bytes`, whole ones, at most what fits. Gives how many, at least 1.
-    pub(super) fn read(&self, bytes: &mut [u8]) -> Result<u64, Trouble> {
+    pub(super) fn read(&self, bytes: &mut [u8]) -> Result<u64, ReadError> {
         // `io_bytes`, because `io_i16` asks for the format anew and allocates for that.
         match self.pcm.io_bytes().readi(bytes) {
-            Ok(0) => Err(Trouble::Empty),
-            Ok(frames) => Ok(crate::count(frames)),
-            Err(error) => Err(match errno(error) {
-                Errno::EAGAIN | Errno::EINTR => Trouble::Empty,
-                Errno::EPIPE => Trouble::Overrun,
-                Errno::ESTRPIPE => Trouble::Suspended,
-                Errno::ENODEV => Trouble::Gone { text: "the card was unplugged".to_owned() },
-                other => Trouble::Gone { text: format!("reading failed: {}", other.desc()) },
+            Ok(0) => Err(ReadError::WouldBlock),
+            Ok(frames) => Ok(crate::to_count(frames)),
+            Err(error) => Err(match to_errno(error) {
+                Errno::EAGAIN | Errno::EINTR => ReadError::WouldBlock,
+                Errno::EPIPE => ReadError::Xrun,
+                Errno::ESTRPIPE => ReadError::Suspended,
+                Errno::ENODEV => {
+                    ReadError::Disconnected { text: "the card was unplugged".to_owned() }
+                }
+                other => {
+                    ReadError::Disconnected { text: format!("reading failed: {}", other.desc()) }
+                }
             }),
         }
     }
 
     /// Frames that have come and are not read yet.
-    pub(super) fn unread(&self) -> u64 {
+    pub(super) fn unread_frames(&self) -> u64 {
         self.pcm.avail_update().ok().and_then(|frames| u64::try_from(frames).ok()).unwrap_or(0)
     }
 
@@ -125,17 +129,19 @@ impl Card {
         drop(Output::local_error_handler());
         let stopped = self.pcm.status().ok();
         let again = self.pcm.prepare().and_then(|()| self.pcm.start());
-        again.map_err(|error| format!("cannot be started again: {}", errno(error).desc()))?;
+        again.map_err(|error| format!("cannot be started again: {}", to_errno(error).desc()))?;
         let started = self.pcm.status().ok();
-        Ok(stopped.zip(started).and_then(|(stopped, started)| self.lost(&stopped, &started)))
+        Ok(stopped
+            .zip(started)
+            .and_then(|(stopped, started)| self.frames_lost_between(&stopped, &started)))
     }
 
     /// Stops a running card, throws away what it holds, and starts it again.
-    pub(super) fn refresh(&self) -> Result<(), String> {
+    pub(super) fn drop_and_restart(&self) -> Result<(), String> {
         let again = self.pcm.drop().and_then(|()| self.pcm.prepare());
         again
             .and_then(|()| self.pcm.start())
-            .map_err(|error| format!("cannot be started again: {}", errno(error).desc()))
+            .map_err(|error| format!("cannot be started again: {}", to_errno(error).desc()))
     }
 
     /// Wakes a suspended card, in place if it can, else by starting it again.
@@ -146,16 +152,16 @@ impl Card {
         }
     }
 
-    fn lost(&self, stopped: &Status, started: &Status) -> Option<u64> {
+    fn frames_lost_between(&self, stopped: &Status, started: &Status) -> Option<u64> {
         let held = u64::try_from(stopped.get_avail()).ok()?;
         let (stopped_us, started_us) = (stamp_us(stopped)?, stamp_us(started)?);
         lost_frames(held, started_us.checked_sub(stopped_us)?, &self.setup)
     }
 
     /// Every descriptor once: a plugin may give one twice, the poll takes it once.
-    fn descriptors(&self) -> impl Iterator<Item = &pollfd> {
-        self.polled.iter().enumerate().filter_map(|(at, descriptor)| {
-            let first = self.polled[..at].iter().all(|earlier| earlier.fd != descriptor.fd);
+    fn unique_descriptors(&self) -> impl Iterator<Item = &pollfd> {
+        self.poll_fds.iter().enumerate().filter_map(|(at, descriptor)| {
+            let first = self.poll_fds[..at].iter().all(|earlier| earlier.fd != descriptor.fd);
             first.then_some(descriptor)
         })
     }
@@ -164,7 +170,7 @@ impl Card {
 /// Frames lost in an overrun: what the card held when it stopped, and what it would have made
 /// until it was started again. A card that stopped for an overrun held a full buffer; if it says
 /// otherwise its stamps are not to be trusted.
-fn lost_frames(held: u64, stood_us: u64, setup: &Setup) -> Option<u64> {
+fn lost_frames(held: u64, stood_us: u64, setup: &PcmParams) -> Option<u64> {
     (held >= setup.buffer_frames).then(|| held + frames_of_us(stood_us, setup.rate))
 }
 
@@ -176,20 +182,20 @@ fn stamp_us(status: &Status) -> Option<u64> {
     (us > 0).then_some(us)
 }
 
-fn interest(events: i16) -> mio::Interest {
+fn poll_interest(events: i16) -> mio::Interest {
     if Flags::from_bits_truncate(events).contains(Flags::OUT) {
         return mio::Interest::READABLE | mio::Interest::WRITABLE;
     }
     mio::Interest::READABLE
 }
 
-fn cannot_wait(error: &io::Error) -> io::Error {
+fn not_pollable(error: &io::Error) -> io::Error {
     let text = format!("the PCM's descriptor cannot be waited for (a null or file PCM?): {error}");
     io::Error::new(error.kind(), text)
 }
 
 /// alsa-lib's error number; it is negative from some calls.
-pub(super) fn errno(error: alsa::Error) -> Errno {
+pub(super) fn to_errno(error: alsa::Error) -> Errno {
     Errno::from_raw(error.errno().abs())
 }
 
@@ -199,7 +205,7 @@ mod tests {
 
     #[test]
     fn an_overrun_costs_what_was_held_and_what_was_missed() {
-        let setup = Setup { rate: 8000, slots: 2, period_frames: 160, buffer_frames: 1600 };
+        let setup = PcmParams { rate: 8000, slots: 2, period_frames: 160, buffer_frames: 1600 };
         assert_eq!(lost_frames(1600, 12_500, &setup), Some(1700));
         assert_eq!(lost_frames(1599, 12_500, &setup), None, "that was no overrun");
     }

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 #[command(name = "hushbox", version, max_term_width = 100, after_help = AFTER)]
 pub struct Cli {
     #[command(subcommand)]
-    pub word: Word,
+    pub command: Command,
 }
 
 const AFTER: &str = "\
@@ -35,7 +35,7 @@ Exit status: 0 done, 1 refused or not clean, 2 wrong usage, 66 no such file or r
 69 no box answers, 73 or 74 a file cannot be written or read, 77 sealed, 78 bad configuration.";
 
 #[derive(Debug, Subcommand)]
-pub enum Word {
+pub enum Command {
     Send(SendArgs),
     Agent(AgentArgs),
     Console(ConsoleArgs),
@@ -120,7 +120,7 @@ pub struct SendArgs {
     #[command(flatten)]
     pub user: UserArgs,
     /// What the session is: agent, screen, cti, supervisor, technician or monitor [default: agent]
-    #[arg(long, value_parser = kind)]
+    #[arg(long, value_parser = parse_kind)]
     pub kind: Option<Kind>,
     /// PIN of a technician; others on this machine can see it here, so leave it out to be asked
     #[arg(long)]
@@ -139,7 +139,7 @@ pub struct SendArgs {
     pub commands: Vec<String>,
 }
 
-fn kind(word: &str) -> Result<Kind, String> {
+fn parse_kind(word: &str) -> Result<Kind, String> {
     let words = Kind::ALL.map(Kind::word).join(", ");
     Kind::parse(word).ok_or_else(|| format!("allowed: {words}"))
 }
@@ -337,7 +337,7 @@ pub struct ExportArgs {
 
 /// What `decode` makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum As {
+pub enum DecodeFormat {
     /// Ogg Opus, for players
     Opus,
     /// 16-bit PCM
@@ -364,7 +364,7 @@ Examples:
 pub struct DecodeArgs {
     /// What to make
     #[arg(long = "as", value_name = "KIND", default_value = "opus")]
-    pub kind: As,
+    pub kind: DecodeFormat,
     /// Of a shape: how many peaks per side
     #[arg(long, value_name = "N", default_value_t = 1000,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(PEAKS_MAX)))]

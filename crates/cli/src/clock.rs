@@ -2,7 +2,7 @@
 //!
 //! The tool is outside of the box, where time is an argument.
 
-use hushbox::time::Wall;
+use hushbox::time::WallTime;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// For durations.
@@ -13,7 +13,7 @@ pub fn now() -> Instant {
 
 /// For people.
 #[allow(clippy::disallowed_methods, reason = "the tool is outside of the box: it has its clock")]
-pub fn wall() -> Wall {
+pub fn wall_now() -> WallTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Wall(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    WallTime(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

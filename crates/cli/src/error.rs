@@ -4,8 +4,8 @@
 //! failures of the tool: see `Outcome`.
 
 use crate::store::facts::FactsError;
-use crate::store::unseal::{Closed, Keyring};
-use crate::terminal::serial::CableError;
+use crate::store::unseal::{IdentityKeyring, UnsealError};
+use crate::terminal::serial::SerialError;
 use client::{EnrolError, KeyringError, LinkError, OpenError};
 use hushbox::config::ConfigError;
 use hushbox::export::ExportError;
@@ -16,11 +16,11 @@ use hushbox::store::seal::SealError;
 use std::path::PathBuf;
 
 /// What a person is shown of a long list of errors.
-const SHOWN: usize = 20;
+const SHOWN_ERRORS_MAX: usize = 20;
 
 /// Why a word failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum Error {
     #[error("there is no configuration: neither {}", .tried.join(" nor "))]
     NoConfig { tried: Vec<String> },
     #[error("{path}: {error}")]
@@ -36,7 +36,7 @@ pub enum Failure {
     #[error("no box answers: {0}")]
     NoBox(#[from] OpenError),
     #[error("the connection to {address} broke: {error}")]
-    Link { address: String, error: LinkError },
+    Connection { address: String, error: LinkError },
     #[error("not enrolled at {address}: {error}")]
     Enrol { address: String, error: EnrolError },
     #[error("{0}")]
@@ -44,7 +44,7 @@ pub enum Failure {
     #[error("{command:?} was {error}")]
     NotSent { command: String, error: LinkError },
     #[error("no box over the serial port {path}: {error}")]
-    Tty { path: PathBuf, error: CableError },
+    Serial { path: PathBuf, error: SerialError },
     #[error("nobody is logged in here by a name: --user is needed")]
     NoUser,
     #[error("the two are not the same")]
@@ -56,7 +56,7 @@ pub enum Failure {
     #[error("nothing was typed")]
     NoInput,
     #[error("there is no store in {data}, the data directory of {config}")]
-    NoData { data: PathBuf, config: PathBuf },
+    NoStore { data: PathBuf, config: PathBuf },
     #[error("{path}: {error}")]
     Journal { path: PathBuf, error: JournalError },
     #[error("{path}: {error}")]
@@ -70,7 +70,7 @@ pub enum Failure {
     #[error("recording {id} was deleted at {at} ({why}), and its key with it")]
     Deleted { id: String, at: String, why: String },
     #[error("recording {id}: {why}{}", sealed_to(.recipients))]
-    Closed { id: String, why: Closed, recipients: Vec<String> },
+    Unseal { id: String, why: UnsealError, recipients: Vec<String> },
     #[error("there is no audio: {path}: {error}")]
     NoMedia { path: PathBuf, error: std::io::Error },
     #[error("{path}: {error}")]
@@ -82,19 +82,19 @@ pub enum Failure {
     #[error("{path} exists")]
     ExportExists { path: PathBuf },
     #[error("{path} does not end in .wav, .opus, .ogg, .webm or .mkv")]
-    Format { path: PathBuf },
+    UnknownFormat { path: PathBuf },
     #[error("{flag} {text:?} is no time")]
-    Moment { flag: &'static str, text: String },
+    InvalidTime { flag: &'static str, text: String },
     #[error("{path}:{line}: {why}")]
-    Witness { path: PathBuf, line: usize, why: &'static str },
+    InvalidWitness { path: PathBuf, line: usize, why: &'static str },
     #[error("{path} holds no checkpoint")]
     NoWitness { path: PathBuf },
     #[error("stdin: {0}")]
     Facts(#[from] FactsError),
     #[error("stdin: {0}")]
-    Input(std::io::Error),
+    Stdin(std::io::Error),
     #[error("stdout: {0}")]
-    Output(std::io::Error),
+    Stdout(std::io::Error),
 }
 
 fn sealed_to(recipients: &[String]) -> String {
@@ -105,86 +105,86 @@ fn sealed_to(recipients: &[String]) -> String {
 }
 
 fn config_text(path: &std::path::Path, errors: &[ConfigError]) -> String {
-    let shown = errors.iter().take(SHOWN).map(|error| line_of(path, error));
+    let shown = errors.iter().take(SHOWN_ERRORS_MAX).map(|error| format_diagnostic(path, error));
     let mut text = shown.collect::<Vec<_>>().join("\n");
-    if errors.len() > SHOWN {
-        text.push_str(&format!("\nand {} more", errors.len() - SHOWN));
+    if errors.len() > SHOWN_ERRORS_MAX {
+        text.push_str(&format!("\nand {} more", errors.len() - SHOWN_ERRORS_MAX));
     }
     text
 }
 
 /// `FILE:LINE:COLUMN: KEY: TEXT`, as compilers write it.
-pub fn line_of(path: &std::path::Path, error: &ConfigError) -> String {
+pub fn format_diagnostic(path: &std::path::Path, error: &ConfigError) -> String {
     let ConfigError { line, column, key, text } = error;
     let colon = if key.is_empty() { "" } else { ": " };
     format!("{}:{line}:{column}: {key}{colon}{text}", path.display())
 }
 
-impl Failure {
+impl Error {
     /// A recording that does not open.
-    pub fn closed(record: &Record, why: Closed, keyring: &Keyring) -> Failure {
+    pub fn from_unseal(record: &Record, why: UnsealError, keyring: &IdentityKeyring) -> Error {
         let recipients = keyring.recipients().to_vec();
-        Failure::Closed { id: record.id().to_string(), why, recipients }
+        Error::Unseal { id: record.id().to_string(), why, recipients }
     }
 
     /// As in `sysexits.h`.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Failure::NoUser | Failure::PinsDiffer | Failure::PinLength { .. } => 64,
-            Failure::Format { .. } | Failure::Moment { .. } => 64,
-            Failure::NotSent { .. } | Failure::Journal { .. } | Failure::Key { .. } => 65,
-            Failure::BadBoxKey { .. } | Failure::Media { .. } | Failure::Export { .. } => 65,
-            Failure::NotIntact { .. } | Failure::Witness { .. } | Failure::Facts(_) => 65,
-            Failure::NoInput | Failure::NoConfig { .. } | Failure::Read { .. } => 66,
-            Failure::NoData { .. } | Failure::NoBoxKey { .. } | Failure::NoWitness { .. } => 66,
-            Failure::NoSuchRecord { .. } | Failure::Deleted { .. } => 66,
-            Failure::NoMedia { .. } => 66,
-            Failure::NoBox(_) | Failure::Link { .. } | Failure::Tty { .. } => 69,
-            Failure::Enrol { error: EnrolError::NoCode, .. } => 64,
-            Failure::Enrol { .. } => 69,
-            Failure::Keyring(_) => 73,
-            Failure::PinHash { .. } => 70,
-            Failure::Exists { .. } | Failure::ExportExists { .. } => 73,
-            Failure::Write { .. } | Failure::Input(_) | Failure::Output(_) => 74,
-            Failure::Closed { .. } => 77,
-            Failure::BadConfig { .. } | Failure::NoListen { .. } => 78,
+            Error::NoUser | Error::PinsDiffer | Error::PinLength { .. } => 64,
+            Error::UnknownFormat { .. } | Error::InvalidTime { .. } => 64,
+            Error::NotSent { .. } | Error::Journal { .. } | Error::Key { .. } => 65,
+            Error::BadBoxKey { .. } | Error::Media { .. } | Error::Export { .. } => 65,
+            Error::NotIntact { .. } | Error::InvalidWitness { .. } | Error::Facts(_) => 65,
+            Error::NoInput | Error::NoConfig { .. } | Error::Read { .. } => 66,
+            Error::NoStore { .. } | Error::NoBoxKey { .. } | Error::NoWitness { .. } => 66,
+            Error::NoSuchRecord { .. } | Error::Deleted { .. } => 66,
+            Error::NoMedia { .. } => 66,
+            Error::NoBox(_) | Error::Connection { .. } | Error::Serial { .. } => 69,
+            Error::Enrol { error: EnrolError::NoCode, .. } => 64,
+            Error::Enrol { .. } => 69,
+            Error::Keyring(_) => 73,
+            Error::PinHash { .. } => 70,
+            Error::Exists { .. } | Error::ExportExists { .. } => 73,
+            Error::Write { .. } | Error::Stdin(_) | Error::Stdout(_) => 74,
+            Error::Unseal { .. } => 77,
+            Error::BadConfig { .. } | Error::NoListen { .. } => 78,
         }
     }
 
     /// What to do next.
     fn advice(&self) -> Option<&'static str> {
         Some(match self {
-            Failure::NoConfig { .. } => "name the box's configuration with --config FILE",
-            Failure::BadConfig { .. } => "mend these lines, or name another with --config FILE",
-            Failure::NoListen { .. } => "name the box with --to HOST:PORT or --to unix:PATH",
+            Error::NoConfig { .. } => "name the box's configuration with --config FILE",
+            Error::BadConfig { .. } => "mend these lines, or name another with --config FILE",
+            Error::NoListen { .. } => "name the box with --to HOST:PORT or --to unix:PATH",
             // Each says itself what to do.
-            Failure::NoBox(OpenError { attempts })
+            Error::NoBox(OpenError { attempts })
                 if !attempts.is_empty()
                     && attempts.iter().all(|one| matches!(one.error, LinkError::Keyring(_))) =>
             {
                 return None;
             }
-            Failure::NoBox(_) => "is hushboxd running? --to HOST:PORT or --to unix:PATH names it",
-            Failure::Tty { .. } => {
+            Error::NoBox(_) => "is hushboxd running? --to HOST:PORT or --to unix:PATH names it",
+            Error::Serial { .. } => {
                 "is the box on, is the cable in, is --rate what the box's baud is?"
             }
-            Failure::Exists { .. } => "take another name, or move it away",
-            Failure::NoData { .. } => "has hushboxd run with it? --config FILE names another",
-            Failure::NoSuchRecord { .. } => "hushbox records lists what there is",
-            Failure::Closed { .. } => "name the private key that opens it with --identity KEY",
-            Failure::NotIntact { .. } => {
-                "hushbox verify says more; --force exports it all the same"
+            Error::Exists { .. } => "take another name, or move it away",
+            Error::NoStore { .. } => "has hushboxd run with it? --config FILE names another",
+            Error::NoSuchRecord { .. } => "hushbox records lists what there is",
+            Error::Unseal { .. } => "name the private key that opens it with --identity KEY",
+            Error::NotIntact { .. } => "hushbox verify says more; --force exports it all the same",
+            Error::ExportExists { .. } => "take another name, or overwrite it with --force",
+            Error::UnknownFormat { .. } => "the end of the name says what is made, as in call.wav",
+            Error::InvalidTime { .. } => "write 2026-11-22T12:00:00Z, or a day: 2026-11-22",
+            Error::InvalidWitness { .. } => {
+                "a line is: event what=checkpoint seq=N digest=HEX sig=HEX"
             }
-            Failure::ExportExists { .. } => "take another name, or overwrite it with --force",
-            Failure::Format { .. } => "the end of the name says what is made, as in call.wav",
-            Failure::Moment { .. } => "write 2026-11-22T12:00:00Z, or a day: 2026-11-22",
-            Failure::Witness { .. } => "a line is: event what=checkpoint seq=N digest=HEX sig=HEX",
-            Failure::NoWitness { .. } => "keep the lines event what=checkpoint that clients get",
-            Failure::BadBoxKey { .. } | Failure::NoBoxKey { .. } => {
+            Error::NoWitness { .. } => "keep the lines event what=checkpoint that clients get",
+            Error::BadBoxKey { .. } | Error::NoBoxKey { .. } => {
                 "--box-key FILE names a copy of the box's keys/box.pub"
             }
-            Failure::NotSent { .. } => "a command is one line of at most 1023 bytes",
-            Failure::Read { error, .. } | Failure::Write { error, .. } => match error.kind() {
+            Error::NotSent { .. } => "a command is one line of at most 1023 bytes",
+            Error::Read { error, .. } | Error::Write { error, .. } => match error.kind() {
                 std::io::ErrorKind::PermissionDenied => "run as the box's user, or as root",
                 _ => return None,
             },
@@ -193,12 +193,12 @@ impl Failure {
     }
 
     /// Nobody reads stdout any more.
-    pub fn is_closed_output(&self) -> bool {
-        matches!(self, Failure::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Error::Stdout(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
     }
 
     /// Says it on stderr.
-    pub fn tell(&self) {
+    pub fn print_to_stderr(&self) {
         eprintln!("hushbox: {self}");
         if let Some(advice) = self.advice() {
             eprintln!("hushbox: {advice}");

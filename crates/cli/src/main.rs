@@ -15,8 +15,8 @@ mod store;
 mod terminal;
 
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Word};
-use error::Failure;
+use cli::{Cli, Command};
+use error::Error;
 use std::process::ExitCode;
 
 /// How a word that did not fail ended.
@@ -28,44 +28,44 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
-    match run(Cli::parse().word) {
+    match run(Cli::parse().command) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Unclean) => ExitCode::from(1),
         // Whoever reads our answer has read enough: `hushbox records | head`.
-        Err(failure) if failure.is_closed_output() => ExitCode::SUCCESS,
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
-            failure.tell();
+            failure.print_to_stderr();
             ExitCode::from(failure.exit_status())
         }
     }
 }
 
-fn run(word: Word) -> Result<Outcome, Failure> {
+fn run(word: Command) -> Result<Outcome, Error> {
     match word {
-        Word::Send(args) => commands::send::run(&args),
-        Word::Agent(args) => commands::agent::run(&args),
-        Word::Console(args) => commands::console::run(&args),
-        Word::Meters(args) => commands::console::meters(&args),
-        Word::Selftest(args) => commands::report::selftest(&args),
-        Word::VerifyReport(args) => commands::report::verify(&args),
-        Word::Records(args) => commands::records::run(&args),
-        Word::Show(args) => commands::show::run(&args),
-        Word::Export(args) => commands::export::run(&args),
-        Word::Decode(args) => commands::decode::run(&args),
-        Word::Verify(args) => commands::verify::run(&args),
-        Word::CheckConfig(args) => commands::check::run(&args),
-        Word::Pin => commands::keys::pin(),
-        Word::Keygen(args) => commands::keys::keygen(&args),
-        Word::Enrol(args) => commands::enrol::run(&args),
-        Word::Boards => commands::boards::run(),
-        Word::Manual { folder } => manual(&folder),
+        Command::Send(args) => commands::send::run(&args),
+        Command::Agent(args) => commands::agent::run(&args),
+        Command::Console(args) => commands::console::run(&args),
+        Command::Meters(args) => commands::console::run_meters(&args),
+        Command::Selftest(args) => commands::report::run_selftest(&args),
+        Command::VerifyReport(args) => commands::report::run_verify(&args),
+        Command::Records(args) => commands::records::run(&args),
+        Command::Show(args) => commands::show::run(&args),
+        Command::Export(args) => commands::export::run(&args),
+        Command::Decode(args) => commands::decode::run(&args),
+        Command::Verify(args) => commands::verify::run(&args),
+        Command::CheckConfig(args) => commands::check::run(&args),
+        Command::Pin => commands::keys::run_pin(),
+        Command::Keygen(args) => commands::keys::run_keygen(&args),
+        Command::Enrol(args) => commands::enrol::run(&args),
+        Command::Boards => commands::boards::run(),
+        Command::Manual { folder } => write_manuals(&folder),
     }
 }
 
 /// One page for the tool, and one for each of its words.
-fn manual(folder: &std::path::Path) -> Result<Outcome, Failure> {
+fn write_manuals(folder: &std::path::Path) -> Result<Outcome, Error> {
     let made = std::fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
     let path = folder.to_path_buf();
-    made.map(|()| Outcome::Done).map_err(|error| Failure::Write { path, error })
+    made.map(|()| Outcome::Done).map_err(|error| Error::Write { path, error })
 }

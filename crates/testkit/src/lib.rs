@@ -1,6 +1,6 @@
 //! Support for the tests and benches of every Hushbox crate.
 //!
-//! `Daemon` is the real box as a process, `SimBox` the recorder without hardware, `World` and
+//! `Daemon` is the real box as a process, `SimBox` the recorder without hardware, `SimulatedBox` and
 //! `RandomActors` are people around it. `pty`, `browser`, `desktop`, `display` and `vm` are the
 //! places where people meet a box; `store_fixture` and `load` write stores and loads.
 

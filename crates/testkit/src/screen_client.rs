@@ -5,9 +5,9 @@ use crate::sim::SimBox;
 use crate::sim::site::{Site, value};
 use hushbox::audio::span::{Fate, Run};
 use hushbox::id::RecordingId;
-use hushbox::store::media::{self, KEY_ELSEWHERE, MediaReader, Piece, Scan};
+use hushbox::store::media::{self, DERIVED_KEY_MARKER, MediaReader, MediaScan, ScreenSegment};
 use hushbox::store::{layout, seal};
-use hushbox::time::Wall;
+use hushbox::time::WallTime;
 use protocol::Kind;
 
 pub fn site() -> Site {
@@ -103,7 +103,7 @@ impl ScreenClient {
     /// A piece that begins so long ago.
     pub fn piece_from(&mut self, id: &str, ago_ms: u64, length_ms: u64) -> Vec<String> {
         self.pieces += 1;
-        let from = Wall(self.sim.now.wall.0 - i64::try_from(ago_ms).unwrap());
+        let from = WallTime(self.sim.now.wall.0 - i64::try_from(ago_ms).unwrap());
         let line = format!("segment recording={id} start={from} duration_ms={length_ms}");
         let video = video(self.pieces);
         let screen = self.screen;
@@ -162,14 +162,14 @@ impl ScreenClient {
         let path = files.keys().find(|path| of(path, layout::parse_screen)).unwrap_or(audio);
         let header = MediaReader::open(files[audio].as_slice()).unwrap().header().clone();
         let key = (!header.wrapped.is_empty())
-            .then(|| seal::unwrap(&header.wrapped, &self.sim.identities).unwrap());
+            .then(|| seal::unwrap_key(&header.wrapped, &self.sim.identities).unwrap());
         let scan = media::scan(files[path].as_slice()).unwrap();
-        let elsewhere = scan.header.wrapped == KEY_ELSEWHERE;
-        let key = if elsewhere { key.map(|key| key.of_screen()) } else { key };
+        let elsewhere = scan.header.wrapped == DERIVED_KEY_MARKER;
+        let key = if elsewhere { key.map(|key| key.derive_screen_key()) } else { key };
         let (mut runs, mut pieces) = (Vec::new(), Vec::new());
         media::chunks(files[path].as_slice(), key.as_ref(), |some, payload| {
             runs.extend_from_slice(some);
-            if let Some(piece) = Piece::take(payload) {
+            if let Some(piece) = ScreenSegment::from_payload(payload) {
                 let video = piece.video.to_vec();
                 pieces.push((piece.from.0, piece.audio.map(|at| at.0), video));
             }
@@ -181,7 +181,7 @@ impl ScreenClient {
 
 /// What the file of a screen holds.
 pub struct Seen {
-    pub scan: Scan,
+    pub scan: MediaScan,
     pub runs: Vec<Run>,
     /// When, where in the audio, and the video.
     pub pieces: Vec<(u64, Option<u64>, Vec<u8>)>,

@@ -10,18 +10,18 @@ use hushbox::id::RecordingId;
 use hushbox::store::fact::*;
 use hushbox::store::journal::JournalWriter;
 use hushbox::store::layout;
-use hushbox::store::media::{MediaHeader, MediaWriter, SpanFold};
+use hushbox::store::media::{MediaHeader, MediaWriter, SpanAccumulator};
 use hushbox::store::seal::{
-    DataKey, Envelope, make_identity, parse_identities, seal_field, seal_numbers,
+    DataKey, Envelope, generate_identity, parse_identities, seal_field, seal_numbers,
 };
-use hushbox::store::sign::BoxKey;
-use hushbox::time::{Position, Wall};
+use hushbox::store::sign::BoxSigningKey;
+use hushbox::time::{Position, WallTime};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
 
 /// 2026-11-22T12:00:00.000Z
-pub const NOON: Wall = Wall(1_795_348_800_000);
+pub const NOON: WallTime = WallTime(1_795_348_800_000);
 pub const DAY: &str = "2026-11-22";
 pub const FROM: Position = Position(1000);
 
@@ -74,7 +74,7 @@ impl StoreFixture {
         let config = "[box]\nname = \"box-01\"\ndata = \"data\"\n\
             [fields]\n1 = \"Caller name\"\n3 = \"Subject\"\n";
         std::fs::write(folder.path().join("config.toml"), config).unwrap();
-        let (identity, public) = make_identity();
+        let (identity, public) = generate_identity();
         let made = StoreFixture {
             folder,
             public,
@@ -85,17 +85,17 @@ impl StoreFixture {
         made.put(layout::IDENTITY, identity.as_bytes());
         made.put(layout::RECIPIENTS, made.public.as_bytes());
         made.put(layout::BOX_KEY, &[3; 32]);
-        let bytes = made.key().public().bytes();
+        let bytes = made.key().public_key().to_bytes();
         made.put(layout::BOX_PUBLIC, data_encoding::HEXLOWER.encode(&bytes).as_bytes());
         let mut made = made;
-        made.writer.roll(DAY, &mut made.journal);
+        made.writer.begin_day(DAY, &mut made.journal);
         let (boot, version, rates) = (4, "0.1.0".to_owned(), vec![8000]);
         made.tell(Fact::BoxStarted { boot, version, rates });
         made
     }
 
-    pub fn key(&self) -> BoxKey {
-        BoxKey::from_seed(&[3; 32], "box-01")
+    pub fn key(&self) -> BoxSigningKey {
+        BoxSigningKey::from_seed(&[3; 32], "box-01")
     }
 
     pub fn path(&self, inside: &str) -> PathBuf {
@@ -109,13 +109,13 @@ impl StoreFixture {
     }
 
     pub fn tell(&mut self, fact: Fact) {
-        self.writer.append(&Entry { at: NOON, fact }, &mut self.journal);
+        self.writer.append(&JournalEntry { at: NOON, fact }, &mut self.journal);
     }
 
     /// A checkpoint, and its number, chain and signature in hexadecimal.
     pub fn checkpoint(&mut self) -> (u64, String, String) {
         let key = self.key();
-        let made = self.writer.checkpoint(&key, NOON, &mut self.journal);
+        let made = self.writer.append_checkpoint(&key, NOON, &mut self.journal);
         let hex = &data_encoding::HEXLOWER;
         (made.sequence, hex.encode(&made.chain), hex.encode(&made.signature))
     }
@@ -131,14 +131,14 @@ impl StoreFixture {
         let text = std::fs::read_to_string(self.path(layout::IDENTITY)).unwrap();
         let identities = parse_identities(&text).unwrap();
         match plan.sealed {
-            true => Envelope::make(random, &[identities[0].to_public()]).unwrap(),
-            false => Envelope::unsealed(random),
+            true => Envelope::for_recipients(random, &[identities[0].to_public()]).unwrap(),
+            false => Envelope::without_key(random),
         }
     }
 
     /// One recording, from its beginning to its end, with a blackout, numbers and two updates.
     pub fn record(&mut self, plan: &Plan) -> Taken {
-        let Envelope { id, key, wrapped } = self.envelope(plan);
+        let Envelope { id_from_random: id, key, wrapped } = self.envelope(plan);
         self.begin(plan, id, key.as_ref());
         let mut encoder = Encoder::new(plan.codec, 8000, plan.sides, 16_000).unwrap();
         let header = MediaHeader {
@@ -155,9 +155,9 @@ impl StoreFixture {
             wrapped,
         };
         let mut bytes = Vec::new();
-        let mut writer = MediaWriter::begin(&header, key.clone(), &mut bytes);
-        let mut fold = SpanFold::new(FROM, 0);
-        plan.runs.iter().for_each(|run| fold.add(*run));
+        let mut writer = MediaWriter::create(&header, key.clone(), &mut bytes);
+        let mut fold = SpanAccumulator::new(FROM, 0);
+        plan.runs.iter().for_each(|run| fold.add_run(*run));
         let samples = encode(plan, &mut encoder, &mut writer, &mut bytes);
         let path = layout::media_path(NOON, id);
         if plan.ended {
@@ -169,7 +169,7 @@ impl StoreFixture {
                 end: finished.end,
                 to: finished.to,
                 ledger: finished.ledger,
-                spans,
+                blackout_spans: spans,
                 digest: finished.digest,
                 size: finished.size,
             }));
@@ -191,7 +191,8 @@ impl StoreFixture {
             began: NOON,
             ..CallFacts::default()
         };
-        let numbers = Numbers { ani: Some("5551234".to_owned()), dnis: Some("800".to_owned()) };
+        let numbers =
+            PhoneNumbers { ani: Some("5551234".to_owned()), dnis: Some("800".to_owned()) };
         let sequence = self.writer.state().sequence;
         self.tell(Fact::RecordingBegan(RecordingBegan {
             id,
@@ -202,16 +203,16 @@ impl StoreFixture {
             sides: plan.sides,
             codec: plan.codec,
             from: FROM,
-            reasons: Reasons::only(Reason::Agent),
+            reasons: RecordReasons::from_reason(RecordReason::Agent),
             schedule: Some("on demand".to_owned()),
             why: "pressed".to_owned(),
-            retain_until: Wall(NOON.0 + 86_400_000),
+            retain_until: WallTime(NOON.0 + 86_400_000),
             continues: None,
         }));
         let number = BlackoutNumber(u64::from(plan.n));
         let (agent, by) = ("jdoe".to_owned(), "jdoe".to_owned());
-        let at = |at| vec![Place { channel: 2, at: Position(at) }];
-        let (call, holder) = (None, Holder::Agent);
+        let at = |at| vec![ChannelPosition { channel: 2, at: Position(at) }];
+        let (call, holder) = (None, BlackoutHolder::Agent);
         let places = at(FROM.0 + 3000);
         self.tell(Fact::BlackoutOpened { number, agent, call, holder, by: by.clone(), places });
         let (end, places) = (BlackoutEnd::Stop, at(FROM.0 + 5000));
@@ -271,17 +272,17 @@ fn encode(
         let runs: Vec<Run> = runs.collect();
         let from = n * grid * sides;
         let piece = &mut samples[from..from + fates.len() * sides];
-        encoder.frame(&Cleared::for_tests(piece, sides, &runs), &mut payload);
+        encoder.encode_frame(&Cleared::for_tests(piece, sides, &runs), &mut payload);
         chunk.extend(runs);
         if n % 25 == 24 {
-            writer.chunk(&merged(&chunk), &mut payload, bytes);
+            writer.append_chunk(&merged(&chunk), &mut payload, bytes);
             chunk.clear();
         }
     }
     if plan.ended {
         encoder.finish(&mut payload);
     }
-    writer.chunk(&merged(&chunk), &mut payload, bytes);
+    writer.append_chunk(&merged(&chunk), &mut payload, bytes);
     samples
 }
 

@@ -21,7 +21,7 @@ mod decoder;
 
 pub(super) use decoder::OpusDecoder;
 
-use super::{CodecError, Grid};
+use super::{CodecError, FrameLayout};
 use crate::audio::ring::Cleared;
 use crate::audio::span::{Fate, Run};
 use opusic_c::{Application, Bitrate, Channels, ErrorCode, SampleRate};
@@ -48,53 +48,53 @@ pub(crate) fn sample_rate(rate: u32) -> Result<SampleRate, CodecError> {
     }
 }
 
-fn channels(grid: Grid) -> Channels {
+fn opus_channels(grid: FrameLayout) -> Channels {
     if grid.sides == 1 { Channels::Mono } else { Channels::Stereo }
 }
 
 /// One libopus encoder; both sides of a channel are one stereo stream.
 pub(crate) struct OpusEncoder {
     inner: opusic_c::Encoder,
-    grid: Grid,
+    layout: FrameLayout,
     delay_frames: u16,
     /// The grid frame that is coded: the bits of its samples, zeros where there are none.
     samples: Vec<u16>,
     packet: Vec<u8>,
     /// `inner` has coded nothing since its reset.
-    fresh: bool,
+    is_reset: bool,
     /// The last grid frame had stored audio.
-    running: bool,
+    had_audio: bool,
     /// The look-ahead holds stored frames.
-    owing: bool,
+    has_pending_tail: bool,
 }
 
 impl std::fmt::Debug for OpusEncoder {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "OpusEncoder({:?}, delay {})", self.grid, self.delay_frames)
+        write!(out, "OpusEncoder({:?}, delay {})", self.layout, self.delay_frames)
     }
 }
 
 impl OpusEncoder {
     /// `rate` in frames per second, `bitrate` in bit/s per side.
-    pub fn new(rate: u32, grid: Grid, bitrate: u32) -> Result<OpusEncoder, CodecError> {
+    pub fn new(rate: u32, grid: FrameLayout, bitrate: u32) -> Result<OpusEncoder, CodecError> {
         let (min, max) = (BITRATE_MIN, BITRATE_MAX);
         if !(min..=max).contains(&bitrate) {
             return Err(CodecError::Bitrate { bitrate, min, max });
         }
         let total = if grid.sides == 1 { bitrate } else { 2 * bitrate };
-        let (inner, delay) = set_up(sample_rate(rate)?, channels(grid), total)
+        let (inner, delay) = open_encoder(sample_rate(rate)?, opus_channels(grid), total)
             .map_err(|code| CodecError::Settings { code })?;
         let delay_frames = u16::try_from(delay).unwrap_or(u16::MAX);
         check_delay(delay_frames, grid)?;
         Ok(OpusEncoder {
             inner,
-            grid,
+            layout: grid,
             delay_frames,
-            samples: vec![0; grid.samples()],
+            samples: vec![0; grid.sample_count()],
             packet: vec![0; PACKET_BYTES_MAX],
-            fresh: true,
-            running: false,
-            owing: false,
+            is_reset: true,
+            had_audio: false,
+            has_pending_tail: false,
         })
     }
 
@@ -104,85 +104,86 @@ impl OpusEncoder {
     }
 
     /// Appends the entry of one grid frame.
-    pub fn frame(&mut self, audio: &Cleared<'_>, payload: &mut Vec<u8>) {
-        if audio.any_stored() {
-            if !self.running {
-                self.forget();
+    pub fn encode_frame(&mut self, audio: &Cleared<'_>, payload: &mut Vec<u8>) {
+        if audio.has_stored() {
+            if !self.had_audio {
+                self.reset_if_used();
             }
-            self.running = true;
-            self.owing = stored_from(audio.runs(), self.grid.frames - self.delay());
-            let packet = self.packet_of(audio.samples());
+            self.had_audio = true;
+            self.has_pending_tail =
+                has_stored_from(audio.runs(), self.layout.frame_count - self.look_ahead());
+            let packet = self.encode_samples(audio.samples());
             push_entry(packet, payload);
-        } else if self.owing {
-            self.flush(payload);
+        } else if self.has_pending_tail {
+            self.flush_look_ahead(payload);
         } else {
-            self.running = false;
+            self.had_audio = false;
             push_entry(&[], payload);
         }
     }
 
     /// Appends one more entry if the look-ahead owes stored frames.
     pub fn finish(&mut self, payload: &mut Vec<u8>) {
-        if self.owing {
-            self.flush(payload);
+        if self.has_pending_tail {
+            self.flush_look_ahead(payload);
         }
     }
 
     /// As new.
     pub fn reset(&mut self) {
-        (self.running, self.owing) = (false, false);
+        (self.had_audio, self.has_pending_tail) = (false, false);
         self.samples.fill(0);
         self.packet.fill(0);
-        self.forget();
+        self.reset_if_used();
     }
 
     /// The packet of up to a grid frame of samples (zeros follow), coded in one stream with the
     /// packets before: for silence, and for audio that comes out of the store.
-    pub fn packet_of(&mut self, samples: &[i16]) -> &[u8] {
+    pub fn encode_samples(&mut self, samples: &[i16]) -> &[u8] {
         assert!(samples.len() <= self.samples.len());
         for (slot, sample) in self.samples.iter_mut().zip(samples) {
             *slot = sample.cast_unsigned();
         }
         self.samples[samples.len()..].fill(0);
-        let packet = self.code();
+        let packet = self.encode_packet();
         assert!(packet.is_ok(), "libopus refused a grid frame: {packet:?}");
         &self.packet[..packet.unwrap_or(0)]
     }
 
     /// Length of the packet. The first one after a reset leans on nothing before it.
-    fn code(&mut self) -> Result<usize, ErrorCode> {
-        if self.fresh {
+    fn encode_packet(&mut self) -> Result<usize, ErrorCode> {
+        if self.is_reset {
             self.inner.set_prediction_disabled(true)?;
         }
         let bytes = self.inner.encode_to_slice(&self.samples, &mut self.packet)?;
-        if self.fresh {
+        if self.is_reset {
             self.inner.set_prediction_disabled(false)?;
         }
-        self.fresh = false;
+        self.is_reset = false;
         assert!(bytes > 0 && bytes <= PACKET_BYTES_MAX, "a packet of {bytes} bytes");
         Ok(bytes)
     }
 
-    fn flush(&mut self, payload: &mut Vec<u8>) {
-        (self.running, self.owing) = (false, false);
-        let packet = self.packet_of(&[]);
+    fn flush_look_ahead(&mut self, payload: &mut Vec<u8>) {
+        (self.had_audio, self.has_pending_tail) = (false, false);
+        let packet = self.encode_samples(&[]);
         push_entry(packet, payload);
     }
 
-    fn forget(&mut self) {
-        if !self.fresh {
+    fn reset_if_used(&mut self) {
+        if !self.is_reset {
             let done = self.inner.reset();
             assert!(done.is_ok(), "libopus cannot reset: {done:?}");
-            self.fresh = true;
+            self.is_reset = true;
         }
     }
 
-    fn delay(&self) -> usize {
+    fn look_ahead(&self) -> usize {
         usize::from(self.delay_frames)
     }
 }
 
-fn set_up(
+fn open_encoder(
     rate: SampleRate,
     channels: Channels,
     bitrate: u32,
@@ -197,15 +198,15 @@ fn set_up(
     Ok((inner, delay))
 }
 
-fn check_delay(delay_frames: u16, grid: Grid) -> Result<(), CodecError> {
-    if usize::from(delay_frames) < grid.frames {
+fn check_delay(delay_frames: u16, grid: FrameLayout) -> Result<(), CodecError> {
+    if usize::from(delay_frames) < grid.frame_count {
         return Ok(());
     }
-    Err(CodecError::Delay { delay_frames, grid_frames: grid.frames })
+    Err(CodecError::Delay { delay_frames, grid_frames: grid.frame_count })
 }
 
 /// Whether any frame from `from` on is stored.
-fn stored_from(runs: &[Run], from: usize) -> bool {
+fn has_stored_from(runs: &[Run], from: usize) -> bool {
     let mut end = 0;
     runs.iter().any(|run| {
         end += run.frames as usize;
@@ -224,11 +225,11 @@ pub(super) fn push_entry(packet: &[u8], payload: &mut Vec<u8>) {
 }
 
 /// Takes one entry of a payload.
-type Take = for<'a> fn(&mut &'a [u8]) -> Result<&'a [u8], CodecError>;
+type TakeEntry = for<'a> fn(&mut &'a [u8]) -> Result<&'a [u8], CodecError>;
 
 /// How the packets of a chunk are taken, one a grid frame. What damage has cost is a chunk without
 /// a byte, of which nothing is stored: all its packets are empty.
-pub(crate) fn packets(runs: &[Run], payload: &[u8]) -> Take {
+pub(crate) fn entry_reader(runs: &[Run], payload: &[u8]) -> TakeEntry {
     let gap = payload.is_empty() && runs.iter().all(|run| run.fate != Fate::Stored);
     if gap { |_| Ok(&[]) } else { take_entry }
 }
@@ -238,7 +239,7 @@ pub(crate) fn take_entry<'a>(payload: &mut &'a [u8]) -> Result<&'a [u8], CodecEr
     let mut length = 0;
     loop {
         let Some((byte, rest)) = payload.split_first() else {
-            return Err(CodecError::Short { wanted: 1, found: 0 });
+            return Err(CodecError::Truncated { wanted: 1, found: 0 });
         };
         (length, *payload) = (length + usize::from(*byte), rest);
         if *byte < 255 {
@@ -246,7 +247,7 @@ pub(crate) fn take_entry<'a>(payload: &mut &'a [u8]) -> Result<&'a [u8], CodecEr
         }
     }
     let Some((packet, rest)) = payload.split_at_checked(length) else {
-        return Err(CodecError::Short { wanted: length, found: payload.len() });
+        return Err(CodecError::Truncated { wanted: length, found: payload.len() });
     };
     *payload = rest;
     Ok(packet)

@@ -11,15 +11,15 @@ const CLIP: i32 = 32635;
 
 /// Appends a byte a sample.
 pub(super) fn encode(samples: &[i16], payload: &mut Vec<u8>) {
-    payload.extend(samples.iter().map(|sample| byte_of(*sample)));
+    payload.extend(samples.iter().map(|sample| encode_sample(*sample)));
 }
 
 /// Appends a sample a byte.
 pub(super) fn decode(payload: &[u8], samples: &mut Vec<i16>) {
-    samples.extend(payload.iter().map(|byte| sample_of(*byte)));
+    samples.extend(payload.iter().map(|byte| decode_byte(*byte)));
 }
 
-fn byte_of(sample: i16) -> u8 {
+fn encode_sample(sample: i16) -> u8 {
     let sign = if sample < 0 { 0x80 } else { 0 };
     let magnitude = i32::from(sample).abs().min(CLIP) + BIAS;
     let segment = magnitude.ilog2() - 7;
@@ -30,7 +30,7 @@ fn byte_of(sample: i16) -> u8 {
 }
 
 /// The middle of the step that a byte stands for.
-fn sample_of(byte: u8) -> i16 {
+fn decode_byte(byte: u8) -> i16 {
     let code = !byte;
     let (segment, step) = ((code >> 4) & 7, i16::from(code & 0x0f));
     let magnitude = (((step << 3) + 0x84) << segment) - 0x84;
@@ -60,14 +60,14 @@ mod tests {
     #[test]
     fn the_values_of_the_standard() {
         for (value, byte, back) in KNOWN {
-            assert_eq!(byte_of(value * 4), byte, "{value}");
-            assert_eq!(sample_of(byte), back * 4, "{byte:#x}");
+            assert_eq!(encode_sample(value * 4), byte, "{value}");
+            assert_eq!(decode_byte(byte), back * 4, "{byte:#x}");
             if value > 0 {
-                assert_eq!(byte_of(-value * 4), byte & 0x7f, "-{value}");
-                assert_eq!(sample_of(byte & 0x7f), -back * 4, "{byte:#x}");
+                assert_eq!(encode_sample(-value * 4), byte & 0x7f, "-{value}");
+                assert_eq!(decode_byte(byte & 0x7f), -back * 4, "{byte:#x}");
             }
         }
-        assert_eq!((byte_of(i16::MAX), byte_of(i16::MIN)), (0x80, 0x00));
+        assert_eq!((encode_sample(i16::MAX), encode_sample(i16::MIN)), (0x80, 0x00));
     }
 
     #[test]
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn every_byte_is_its_own_code() {
         for byte in 0..=u8::MAX {
-            let back = byte_of(sample_of(byte));
+            let back = encode_sample(decode_byte(byte));
             // There are two zeros; the positive one is written.
             assert!(back == byte || (byte == 0x7f && back == 0xff), "{byte:#x} became {back:#x}");
         }

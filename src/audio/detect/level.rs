@@ -36,49 +36,49 @@ const SLOT_BLOCKS: u32 = 25;
 const MEAN_BLOCKS: usize = 3;
 
 /// Below this a filter's memory counts as zero: arithmetic on numbers next to nothing is slow.
-const NEXT_TO_NOTHING: f64 = 1e-9;
+const DENORMAL_LIMIT: f64 = 1e-9;
 
 /// Square of full scale, in dB.
-const FULL_DB: f64 = 90.308_998_699_194_36;
+const FULL_SCALE_DB: f64 = 90.308_998_699_194_36;
 
 /// One filter section of second order, in the transposed direct form II.
 #[derive(Clone, Copy, Debug)]
-struct Section {
+struct BiquadFilter {
     b: [f64; 3],
     a: [f64; 2],
-    memory: [f64; 2],
+    state: [f64; 2],
 }
 
-impl Section {
+impl BiquadFilter {
     /// Lets pass what lies above (`high`) or below `cut_hz`.
-    fn new(high: bool, cut_hz: f64, q: f64, rate: u32) -> Section {
+    fn new(high: bool, cut_hz: f64, q: f64, rate: u32) -> BiquadFilter {
         let turn = 2.0 * PI * cut_hz / f64::from(rate);
         let (cos, alpha) = (turn.cos(), turn.sin() / (2.0 * q));
         let middle = if high { -(1.0 + cos) } else { 1.0 - cos };
         let a0 = 1.0 + alpha;
         let side = middle.abs() / 2.0 / a0;
-        Section {
+        BiquadFilter {
             b: [side, middle / a0, side],
             a: [-2.0 * cos / a0, (1.0 - alpha) / a0],
-            memory: [0.0; 2],
+            state: [0.0; 2],
         }
     }
 
-    fn pass(&mut self, x: f64) -> f64 {
-        let y = self.b[0] * x + self.memory[0];
-        self.memory[0] = self.b[1] * x - self.a[0] * y + self.memory[1];
-        self.memory[1] = self.b[2] * x - self.a[1] * y;
+    fn filter_sample(&mut self, x: f64) -> f64 {
+        let y = self.b[0] * x + self.state[0];
+        self.state[0] = self.b[1] * x - self.a[0] * y + self.state[1];
+        self.state[1] = self.b[2] * x - self.a[1] * y;
         y
     }
 
     /// As if the input had been `x` for ever (for a section that gives 0 then).
-    fn settle(&mut self, x: f64) {
-        self.memory = [(self.b[1] + self.b[2]) * x, self.b[2] * x];
+    fn prime_state(&mut self, x: f64) {
+        self.state = [(self.b[1] + self.b[2]) * x, self.b[2] * x];
     }
 
-    fn tidy(&mut self) {
-        for value in &mut self.memory {
-            if value.abs() < NEXT_TO_NOTHING {
+    fn flush_denormals(&mut self) {
+        for value in &mut self.state {
+            if value.abs() < DENORMAL_LIMIT {
                 *value = 0.0;
             }
         }
@@ -87,8 +87,8 @@ impl Section {
 
 /// One side's level and noise.
 #[derive(Clone, Debug)]
-pub struct Level {
-    sections: [Section; 3],
+pub struct LevelTracker {
+    sections: [BiquadFilter; 3],
     /// The next sample is the first the filter sees.
     fresh: bool,
     sum: f64,
@@ -103,16 +103,16 @@ pub struct Level {
     slot_blocks: u32,
 }
 
-impl Level {
+impl LevelTracker {
     #[must_use]
-    pub fn new(rate: u32) -> Level {
-        let high = |q| Section::new(true, BAND_HZ[0], q, rate);
-        Level {
+    pub fn new(rate: u32) -> LevelTracker {
+        let high = |q| BiquadFilter::new(true, BAND_HZ[0], q, rate);
+        LevelTracker {
             // Butterworth, fourth order: 50 Hz is 62 dB down, 150 Hz 24 dB.
             sections: [
                 high(0.541_196),
                 high(1.306_563),
-                Section::new(false, BAND_HZ[1], FRAC_1_SQRT_2, rate),
+                BiquadFilter::new(false, BAND_HZ[1], FRAC_1_SQRT_2, rate),
             ],
             fresh: true,
             sum: 0.0,
@@ -126,13 +126,13 @@ impl Level {
         }
     }
 
-    pub fn hear(&mut self, sample: i16) {
+    pub fn push_sample(&mut self, sample: i16) {
         let mut x = f64::from(sample);
         if std::mem::take(&mut self.fresh) {
-            self.sections[0].settle(x);
+            self.sections[0].prime_state(x);
         }
         for section in &mut self.sections {
-            x = section.pass(x);
+            x = section.filter_sample(x);
         }
         self.sum += x * x;
         self.count += 1;
@@ -141,10 +141,10 @@ impl Level {
     /// A block is full.
     pub fn close_block(&mut self) {
         assert!(self.count > 0, "a block has frames");
-        self.sections.iter_mut().for_each(Section::tidy);
+        self.sections.iter_mut().for_each(BiquadFilter::flush_denormals);
         let mean = self.sum / f64::from(self.count);
         (self.sum, self.count) = (0.0, 0);
-        self.level_db = decibels(mean);
+        self.level_db = mean_square_to_db(mean);
         if self.recent.is_full() {
             self.recent.pop_front();
         }
@@ -152,11 +152,11 @@ impl Level {
         assert!(kept.is_ok(), "there was room");
         if self.recent.is_full() {
             let mean = self.recent.iter().sum::<f64>() / MEAN_BLOCKS as f64;
-            self.follow_noise(decibels(mean));
+            self.update_noise_floor(mean_square_to_db(mean));
         }
     }
 
-    fn follow_noise(&mut self, now_db: f64) {
+    fn update_noise_floor(&mut self, now_db: f64) {
         self.minima_db[self.slot] = self.minima_db[self.slot].min(now_db);
         self.slot_blocks += 1;
         if self.slot_blocks == SLOT_BLOCKS {
@@ -175,13 +175,13 @@ impl Level {
 
     /// How far the last block lies above the noise, in dB; nothing is known at the start.
     #[must_use]
-    pub fn above_db(&self) -> f64 {
+    pub fn above_noise_db(&self) -> f64 {
         self.floor_db.map_or(0.0, |floor_db| self.level_db - floor_db)
     }
 
     /// Forgets what was heard just now; what the line's noise is stays known.
-    pub fn forget(&mut self) {
-        self.sections.iter_mut().for_each(|section| section.memory = [0.0; 2]);
+    pub fn clear_recent(&mut self) {
+        self.sections.iter_mut().for_each(|section| section.state = [0.0; 2]);
         self.fresh = true;
         (self.sum, self.count) = (0.0, 0);
         self.recent.clear();
@@ -190,6 +190,6 @@ impl Level {
 }
 
 /// Of a mean square, in dB of full scale.
-fn decibels(mean: f64) -> f64 {
-    10.0 * (mean + 1e-3).log10() - FULL_DB
+fn mean_square_to_db(mean: f64) -> f64 {
+    10.0 * (mean + 1e-3).log10() - FULL_SCALE_DB
 }

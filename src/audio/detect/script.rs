@@ -31,7 +31,7 @@ impl ScriptPlayer {
 
     /// The newest call step that has begun, `head` being the position of the next frame.
     #[must_use]
-    pub fn seizure(&self, head: Position) -> Option<Seizure<'_>> {
+    pub fn latest_seizure(&self, head: Position) -> Option<Seizure<'_>> {
         let round_frames = *self.ends.last()?;
         let (round, phase) = (head.0 / round_frames, head.0 % round_frames);
         let now = self.ends.iter().position(|end| phase < *end)?;
@@ -65,9 +65,9 @@ mod tests {
     use crate::config::script::parse_script;
 
     /// Number, first and last position and ANI of the newest call at `ms`, in milliseconds.
-    fn at(script: &str, ms: u64) -> Option<(u64, u64, Option<u64>, Option<String>)> {
+    fn call_at(script: &str, ms: u64) -> Option<(u64, u64, Option<u64>, Option<String>)> {
         let player = ScriptPlayer::new(&parse_script(script).unwrap(), 1000);
-        let seizure = player.seizure(Position(ms))?;
+        let seizure = player.latest_seizure(Position(ms))?;
         assert_eq!(seizure.direction, Some(Direction::In));
         let to = seizure.to.map(|to| to.0);
         Some((seizure.number, seizure.from.0, to, seizure.ani.map(str::to_owned)))
@@ -77,26 +77,26 @@ mod tests {
     fn a_script_goes_round_by_position() {
         let script = "idle 5s, call in 20s ani=7, idle 5s";
         let seven = || Some("7".to_owned());
-        assert_eq!(at(script, 4_999), None);
-        assert_eq!(at(script, 5_000), Some((2, 5_000, None, seven())));
-        assert_eq!(at(script, 24_999), Some((2, 5_000, None, seven())));
-        assert_eq!(at(script, 25_000), Some((2, 5_000, Some(25_000), seven())));
-        assert_eq!(at(script, 34_999), Some((2, 5_000, Some(25_000), seven())));
-        assert_eq!(at(script, 35_000), Some((5, 35_000, None, seven())));
+        assert_eq!(call_at(script, 4_999), None);
+        assert_eq!(call_at(script, 5_000), Some((2, 5_000, None, seven())));
+        assert_eq!(call_at(script, 24_999), Some((2, 5_000, None, seven())));
+        assert_eq!(call_at(script, 25_000), Some((2, 5_000, Some(25_000), seven())));
+        assert_eq!(call_at(script, 34_999), Some((2, 5_000, Some(25_000), seven())));
+        assert_eq!(call_at(script, 35_000), Some((5, 35_000, None, seven())));
     }
 
     #[test]
     fn calls_back_to_back_are_told_apart() {
         let script = "call in 1s, call in 2s ani=2";
-        assert_eq!(at(script, 0), Some((1, 0, None, None)));
-        assert_eq!(at(script, 1_000), Some((2, 1_000, None, Some("2".to_owned()))));
-        assert_eq!(at(script, 3_000), Some((3, 3_000, None, None)));
-        assert_eq!(at("call in 1s", 1_500), Some((2, 1_000, None, None)));
+        assert_eq!(call_at(script, 0), Some((1, 0, None, None)));
+        assert_eq!(call_at(script, 1_000), Some((2, 1_000, None, Some("2".to_owned()))));
+        assert_eq!(call_at(script, 3_000), Some((3, 3_000, None, None)));
+        assert_eq!(call_at("call in 1s", 1_500), Some((2, 1_000, None, None)));
     }
 
     #[test]
     fn a_script_without_calls_never_seizes() {
-        assert_eq!(at("idle 1s, idle 1s", 12_345), None);
-        assert!(ScriptPlayer::new(&[], 8000).seizure(Position(5)).is_none());
+        assert_eq!(call_at("idle 1s, idle 1s", 12_345), None);
+        assert!(ScriptPlayer::new(&[], 8000).latest_seizure(Position(5)).is_none());
     }
 }

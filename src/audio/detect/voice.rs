@@ -8,7 +8,7 @@
 //! Masked frames are neither loud nor silent. Nothing here knows calls.
 
 use super::Seizure;
-use super::level::{BLOCK_MS, Level};
+use super::level::{BLOCK_MS, LevelTracker};
 use crate::config;
 use crate::time::{Position, frames_of_ms};
 
@@ -17,17 +17,17 @@ use crate::time::{Position, frames_of_ms};
 const LEAD_MS: u64 = 500;
 
 /// A quiet block takes back a quarter of a loud one: words with gaps between them add up.
-const FORGIVE: u64 = 4;
+const QUIET_DECAY: u64 = 4;
 
 /// Loud blocks in a row that are a stretch of speech: less is a click, and does not keep a line.
-const STRETCH_BLOCKS: u32 = 3;
+const LOUD_RUN_BLOCKS: u32 = 3;
 
 /// What is known of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
+enum VoiceState {
     Free,
     /// Something is loud, maybe not for long.
-    Attacked {
+    Attack {
         onset: Position,
         loud: u64,
     },
@@ -40,7 +40,7 @@ enum Line {
 /// The detector of one channel.
 #[derive(Debug)]
 pub struct VoiceDetector {
-    levels: Box<[Level]>,
+    levels: Box<[LevelTracker]>,
     block_frames: u64,
     in_block: u64,
     head: Position,
@@ -49,7 +49,7 @@ pub struct VoiceDetector {
     release: u64,
     lead: u64,
     holdback: u64,
-    line: Line,
+    line: VoiceState,
     /// Seizures so far, where the newest begins, and where it was over.
     number: u64,
     from: Position,
@@ -59,10 +59,15 @@ pub struct VoiceDetector {
 impl VoiceDetector {
     /// For `sides` interleaved samples per frame at `rate` frames per second.
     #[must_use]
-    pub fn new(voice: config::Voice, rate: u32, sides: u8, holdback_ms: u32) -> VoiceDetector {
+    pub fn new(
+        voice: config::VoiceSettings,
+        rate: u32,
+        sides: u8,
+        holdback_ms: u32,
+    ) -> VoiceDetector {
         let frames = |ms: u32| frames_of_ms(u64::from(ms), rate);
         VoiceDetector {
-            levels: vec![Level::new(rate); usize::from(sides)].into_boxed_slice(),
+            levels: vec![LevelTracker::new(rate); usize::from(sides)].into_boxed_slice(),
             block_frames: frames_of_ms(BLOCK_MS, rate),
             in_block: 0,
             head: Position(0),
@@ -71,111 +76,112 @@ impl VoiceDetector {
             release: frames(voice.release_ms),
             lead: frames_of_ms(LEAD_MS, rate),
             holdback: frames(holdback_ms),
-            line: Line::Free,
+            line: VoiceState::Free,
             number: 0,
             from: Position(0),
             to: None,
         }
     }
 
-    pub fn hear(&mut self, samples: &[i16]) {
+    pub fn push_samples(&mut self, samples: &[i16]) {
         for frame in samples.chunks_exact(self.levels.len()) {
             for (level, sample) in self.levels.iter_mut().zip(frame) {
-                level.hear(*sample);
+                level.push_sample(*sample);
             }
             self.head = self.head.plus(1);
             self.in_block += 1;
             if self.in_block == self.block_frames {
                 self.in_block = 0;
-                self.levels.iter_mut().for_each(Level::close_block);
-                let above = self.levels.iter().map(Level::above_db).fold(0.0, f64::max);
-                self.block(above);
+                self.levels.iter_mut().for_each(LevelTracker::close_block);
+                let above =
+                    self.levels.iter().map(LevelTracker::above_noise_db).fold(0.0, f64::max);
+                self.classify_block(above);
             }
         }
     }
 
     /// Goes on by masked frames: nothing is known of them, so a line that was seized stays so.
-    pub fn hide(&mut self, frames: u64) {
-        self.forget();
+    pub fn skip_masked(&mut self, frames: u64) {
+        self.reset_block();
         self.head = self.head.plus(frames);
         self.line = match self.line {
-            Line::Free | Line::Attacked { .. } => Line::Free,
-            Line::Seized { .. } => Line::Seized { quiet: 0, stretch: 0 },
+            VoiceState::Free | VoiceState::Attack { .. } => VoiceState::Free,
+            VoiceState::Seized { .. } => VoiceState::Seized { quiet: 0, stretch: 0 },
         };
     }
 
     /// Goes on by lost frames: for long enough they release the line like silence.
-    pub fn lose(&mut self, frames: u64) {
-        self.forget();
+    pub fn skip_lost(&mut self, frames: u64) {
+        self.reset_block();
         self.head = self.head.plus(frames);
         match self.line {
-            Line::Free | Line::Attacked { .. } => self.line = Line::Free,
-            Line::Seized { quiet, .. } => self.stay_quiet(quiet + frames),
+            VoiceState::Free | VoiceState::Attack { .. } => self.line = VoiceState::Free,
+            VoiceState::Seized { quiet, .. } => self.update_quiet(quiet + frames),
         }
     }
 
-    fn forget(&mut self) {
+    fn reset_block(&mut self) {
         self.in_block = 0;
-        self.levels.iter_mut().for_each(Level::forget);
+        self.levels.iter_mut().for_each(LevelTracker::clear_recent);
     }
 
-    pub fn resume(&mut self) {
-        self.seize(self.head);
+    pub fn mark_seized(&mut self) {
+        self.seize_line(self.head);
     }
 
-    fn seize(&mut self, onset: Position) {
-        let earliest = self.head.back(self.holdback);
+    fn seize_line(&mut self, onset: Position) {
+        let earliest = self.head.saturating_sub(self.holdback);
         self.number += 1;
-        self.from = onset.back(self.lead).max(earliest).min(self.head);
+        self.from = onset.saturating_sub(self.lead).max(earliest).min(self.head);
         self.to = None;
-        self.line = Line::Seized { quiet: 0, stretch: 0 };
+        self.line = VoiceState::Seized { quiet: 0, stretch: 0 };
     }
 
     /// A block has ended that lies `above_db` over the noise.
-    fn block(&mut self, above_db: f64) {
+    fn classify_block(&mut self, above_db: f64) {
         let block = self.block_frames;
         match (self.line, above_db >= self.margin_db) {
-            (Line::Free, false) => {}
-            (Line::Free, true) => self.attacked(self.head.back(block), block),
-            (Line::Attacked { onset, loud }, true) => self.attacked(onset, loud + block),
-            (Line::Attacked { loud, .. }, false) if loud <= block / FORGIVE => {
-                self.line = Line::Free
+            (VoiceState::Free, false) => {}
+            (VoiceState::Free, true) => self.update_attack(self.head.saturating_sub(block), block),
+            (VoiceState::Attack { onset, loud }, true) => self.update_attack(onset, loud + block),
+            (VoiceState::Attack { loud, .. }, false) if loud <= block / QUIET_DECAY => {
+                self.line = VoiceState::Free
             }
-            (Line::Attacked { onset, loud }, false) => {
-                self.line = Line::Attacked { onset, loud: loud - block / FORGIVE };
+            (VoiceState::Attack { onset, loud }, false) => {
+                self.line = VoiceState::Attack { onset, loud: loud - block / QUIET_DECAY };
             }
-            (Line::Seized { quiet, stretch }, loud) => {
+            (VoiceState::Seized { quiet, stretch }, loud) => {
                 if !loud && above_db < self.margin_db * 2.0 / 3.0 {
-                    self.stay_quiet(quiet + block);
-                } else if stretch + 1 >= STRETCH_BLOCKS {
-                    self.line = Line::Seized { quiet: 0, stretch };
+                    self.update_quiet(quiet + block);
+                } else if stretch + 1 >= LOUD_RUN_BLOCKS {
+                    self.line = VoiceState::Seized { quiet: 0, stretch };
                 } else {
-                    self.line = Line::Seized { quiet, stretch: stretch + 1 };
+                    self.line = VoiceState::Seized { quiet, stretch: stretch + 1 };
                 }
             }
         }
     }
 
-    fn attacked(&mut self, onset: Position, loud: u64) {
+    fn update_attack(&mut self, onset: Position, loud: u64) {
         if loud >= self.attack {
-            self.seize(onset);
+            self.seize_line(onset);
         } else {
-            self.line = Line::Attacked { onset, loud };
+            self.line = VoiceState::Attack { onset, loud };
         }
     }
 
-    fn stay_quiet(&mut self, quiet: u64) {
+    fn update_quiet(&mut self, quiet: u64) {
         if quiet >= self.release {
             self.to = Some(self.head);
-            self.line = Line::Free;
+            self.line = VoiceState::Free;
         } else {
-            self.line = Line::Seized { quiet, stretch: 0 };
+            self.line = VoiceState::Seized { quiet, stretch: 0 };
         }
     }
 
     /// The newest seizure, `head` being the position of the next frame.
     #[must_use]
-    pub fn seizure(&self, head: Position) -> Option<Seizure<'_>> {
+    pub fn latest_seizure(&self, head: Position) -> Option<Seizure<'_>> {
         assert_eq!(head, self.head, "every frame was heard, hidden or lost");
         let (from, to) = (self.from, self.to);
         (self.number > 0).then_some(Seizure {

@@ -6,7 +6,7 @@
 
 use crate::job::Ticket;
 use crate::recorder::Recorder;
-use crate::recorder::session::command::Said;
+use crate::recorder::session::command::Response;
 use crate::time::Now;
 use data_encoding::HEXLOWER;
 use protocol::reply::{self, LineWriter};
@@ -17,7 +17,7 @@ const FINGERPRINT: usize = 16;
 
 /// What the shell tells.
 #[derive(Clone, Debug, Default)]
-pub struct About {
+pub struct BoxInfo {
     /// Where it listens.
     pub places: Vec<String>,
     /// Public keys that recordings are sealed to.
@@ -42,7 +42,7 @@ pub enum TimeSync {
 impl TimeSync {
     /// `yes`, `no` or `unknown`.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             TimeSync::Yes => "yes",
             TimeSync::No => "no",
@@ -51,7 +51,7 @@ impl TimeSync {
     }
 }
 
-fn fingerprint(of: &str) -> String {
+fn key_fingerprint(of: &str) -> String {
     let mut hex = blake3::hash(of.as_bytes()).to_hex().to_string();
     hex.truncate(FINGERPRINT);
     hex
@@ -59,25 +59,25 @@ fn fingerprint(of: &str) -> String {
 
 impl Recorder {
     /// To be called before the first turn.
-    pub fn introduce(&mut self, about: About) {
+    pub fn set_box_info(&mut self, about: BoxInfo) {
         self.about = about;
     }
 
     /// Recordings are sealed to other keys from now on.
-    pub fn sealed_to(&mut self, recipients: Vec<String>) {
+    pub fn set_recipients(&mut self, recipients: Vec<String>) {
         self.about.recipients = recipients;
     }
 
     /// How the system's clock is; it is told again and again.
     pub fn set_time_sync(&mut self, found: TimeSync) {
         if found != self.about.time_sync {
-            log::info!("the system's clock is synchronised: {}", found.word());
+            log::info!("the system's clock is synchronised: {}", found.as_str());
         }
         self.about.time_sync = found;
     }
 
     /// The same for counters; none: nobody tells.
-    pub(in crate::recorder) fn time_synced(&self) -> Option<bool> {
+    pub(in crate::recorder) fn is_time_synced(&self) -> Option<bool> {
         match self.about.time_sync {
             TimeSync::Yes => Some(true),
             TimeSync::No => Some(false),
@@ -87,19 +87,19 @@ impl Recorder {
 
     /// The stop that was asked for is to be followed by a start of the machine.
     #[must_use]
-    pub fn reboots(&self) -> bool {
+    pub fn reboot_after_stop(&self) -> bool {
         self.stopping && self.rebooting
     }
 
     /// More of the row that tells of the box.
-    pub(in crate::recorder) fn about_pairs<'a>(
+    pub(in crate::recorder) fn add_box_info<'a>(
         &self,
         now: Now,
         row: LineWriter<'a>,
     ) -> LineWriter<'a> {
         let zone = &self.config.time_zone;
         let row = row.pair("time_zone", zone.iana_name().unwrap_or("UTC"));
-        let row = row.pair("local_time", now.wall.local(zone));
+        let row = row.pair("local_time", now.wall.to_local(zone));
         let reason = match self.about.boot_reason {
             "" => "-",
             reason => reason,
@@ -108,31 +108,35 @@ impl Recorder {
             places if places.is_empty() => "-".to_string(),
             places => places,
         };
-        let row = row.pair("time_sync", self.about.time_sync.word());
+        let row = row.pair("time_sync", self.about.time_sync.as_str());
         row.pair("boot_reason", reason).pair("listen", listen)
     }
 
-    pub(in crate::recorder) fn list_keys(&self) -> Said {
+    pub(in crate::recorder) fn list_keys(&self) -> Response {
         let mut bytes = Vec::new();
-        let public = HEXLOWER.encode(&self.storage.box_public());
+        let public = HEXLOWER.encode(&self.storage.box_public_key());
         let row =
             reply::row(&mut bytes).pair("key", "box").pair("signs", "journal,exports,reports");
-        row.pair("fingerprint", fingerprint(&public)).pair("public", &public).end();
+        row.pair("fingerprint", key_fingerprint(&public)).pair("public", &public).end();
         for recipient in &self.about.recipients {
             let here = self.identities.iter().any(|own| own.to_public().to_string() == *recipient);
             let row = reply::row(&mut bytes).pair("key", "recipient");
             let row = row.pair("private", if here { "on-this-box" } else { "elsewhere" });
-            row.pair("fingerprint", fingerprint(recipient)).pair("public", recipient).end();
+            row.pair("fingerprint", key_fingerprint(recipient)).pair("public", recipient).end();
         }
-        if let Some(authority) = self.doors.authority() {
+        if let Some(authority) = self.enrolment.ca_fingerprint() {
             let row = reply::row(&mut bytes).pair("key", "authority").pair("signs", "certificates");
             row.pair("fingerprint", HEXLOWER.encode(&authority)).end();
         }
         reply::ok(&mut bytes).end();
-        Said::now(bytes)
+        Response::immediate(bytes)
     }
 
-    pub(in crate::recorder) fn reboot(&mut self, now: Now, by: &str) -> Result<Said, Refusal> {
+    pub(in crate::recorder) fn request_reboot(
+        &mut self,
+        now: Now,
+        by: &str,
+    ) -> Result<Response, Refusal> {
         if !self.about.may_reboot {
             let text = "whoever started this box does not start the machine anew \
                         (HUSHBOX_REBOOT_EXIT is not set); shutdown stops the box";
@@ -140,7 +144,7 @@ impl Recorder {
         }
         log::warn!("{by} starts the machine anew");
         self.rebooting = true;
-        self.stop(now);
-        Ok(Said::ok(Ticket(0)))
+        self.begin_stop(now);
+        Ok(Response::ok(Ticket(0)))
     }
 }

@@ -8,13 +8,13 @@
 //! Nothing here touches a key, or trusts what a request says of itself.
 
 use crate::alarm;
-use crate::doors::{Certificate, Codes, Guesses, NoPass, Pass};
+use crate::doors::{CodeError, EnrolmentCodes, IssuedCertificate, Lockout, PendingEnrolment};
 use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::limits;
-use crate::recorder::session::command::Said;
+use crate::recorder::session::command::Response;
 use crate::recorder::{Output, Peer, Recorder, Session};
-use crate::store::fact::{Enrolment, Fact};
+use crate::store::fact::{EnrolledWorkstation, Fact};
 use crate::time::Now;
 use protocol::one_time::{FINGERPRINT_BYTES, SECRET_BYTES};
 use protocol::{Code, Kind, OneTimeCode, Refusal, reply};
@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 /// Why somebody was turned away at a door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TurnedAway {
+pub enum RejectReason {
     /// As many sessions as there may be.
     Sessions,
     /// As many from this address as there may be.
@@ -42,59 +42,59 @@ pub enum TurnedAway {
     Slow,
 }
 
-impl TurnedAway {
-    pub const ALL: [TurnedAway; 8] = [
-        TurnedAway::Sessions,
-        TurnedAway::Address,
-        TurnedAway::Rate,
-        TurnedAway::Unfinished,
-        TurnedAway::Handshake,
-        TurnedAway::Mute,
-        TurnedAway::Silent,
-        TurnedAway::Slow,
+impl RejectReason {
+    pub const ALL: [RejectReason; 8] = [
+        RejectReason::Sessions,
+        RejectReason::Address,
+        RejectReason::Rate,
+        RejectReason::Unfinished,
+        RejectReason::Handshake,
+        RejectReason::Mute,
+        RejectReason::Silent,
+        RejectReason::Slow,
     ];
 
     /// The label of its counter.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            TurnedAway::Sessions => "sessions",
-            TurnedAway::Address => "address",
-            TurnedAway::Rate => "rate",
-            TurnedAway::Unfinished => "unfinished",
-            TurnedAway::Handshake => "handshake",
-            TurnedAway::Mute => "mute",
-            TurnedAway::Silent => "silent",
-            TurnedAway::Slow => "slow",
+            RejectReason::Sessions => "sessions",
+            RejectReason::Address => "address",
+            RejectReason::Rate => "rate",
+            RejectReason::Unfinished => "unfinished",
+            RejectReason::Handshake => "handshake",
+            RejectReason::Mute => "mute",
+            RejectReason::Silent => "silent",
+            RejectReason::Slow => "slow",
         }
     }
 }
 
 /// Codes, and what is under way.
 #[derive(Debug, Default)]
-pub(in crate::recorder) struct Doors {
+pub(in crate::recorder) struct Enrolment {
     /// Of the CA; `None`: there is no TLS listener.
     fingerprint: Option<[u8; FINGERPRINT_BYTES]>,
-    codes: Codes,
+    codes: EnrolmentCodes,
     /// Guesses of technicians' PINs.
-    pub pins: Guesses,
+    pub pins: Lockout,
     /// PINs that are being compared.
     pub pins_under_way: u32,
     /// Technicians who wait for random bits.
-    giving: BTreeMap<u32, Pass>,
+    giving: BTreeMap<u32, PendingEnrolment>,
     /// Requests that are being signed, with the code they used up.
-    signing: BTreeMap<u32, (OneTimeCode, Pass)>,
-    turned_away: [u64; TurnedAway::ALL.len()],
+    signing: BTreeMap<u32, (OneTimeCode, PendingEnrolment)>,
+    turned_away: [u64; RejectReason::ALL.len()],
 }
 
-impl Doors {
+impl Enrolment {
     /// The fingerprint of the box's certificate authority.
-    pub fn authority(&self) -> Option<[u8; FINGERPRINT_BYTES]> {
+    pub fn ca_fingerprint(&self) -> Option<[u8; FINGERPRINT_BYTES]> {
         self.fingerprint
     }
 
-    pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        TurnedAway::ALL.iter().map(|why| why.word()).zip(self.turned_away)
+    pub fn reject_counters(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        RejectReason::ALL.iter().map(|why| why.as_str()).zip(self.turned_away)
     }
 }
 
@@ -103,12 +103,12 @@ const DEFAULT_KINDS: [Kind; 2] = [Kind::Agent, Kind::Screen];
 
 impl Recorder {
     /// There is a TLS listener, and this is its CA's fingerprint.
-    pub fn serve_enrolment(&mut self, fingerprint: [u8; FINGERPRINT_BYTES]) {
-        self.doors.fingerprint = Some(fingerprint);
+    pub fn enable_enrolment(&mut self, fingerprint: [u8; FINGERPRINT_BYTES]) {
+        self.enrolment.fingerprint = Some(fingerprint);
     }
 
-    pub fn turned_away(&mut self, why: TurnedAway) {
-        self.doors.turned_away[why as usize] += 1;
+    pub fn count_reject(&mut self, why: RejectReason) {
+        self.enrolment.turned_away[why as usize] += 1;
     }
 
     /// The box's certificate could not be renewed, or was.
@@ -116,106 +116,112 @@ impl Recorder {
         match trouble {
             Some(text) => {
                 let text = format!("the box's certificate is not renewed: {text}");
-                self.raise(now, alarm::Code::Certificate, "", text);
+                self.raise_alarm(now, alarm::AlarmCode::Certificate, "", text);
             }
-            None => self.settle(now, alarm::Code::Certificate, ""),
+            None => self.clear_alarm(now, alarm::AlarmCode::Certificate, ""),
         }
     }
 
     /// Somebody came in over TLS, with or without a certificate of our CA's.
-    pub(in crate::recorder) fn knocked(
+    pub(in crate::recorder) fn accept_tls(
         &mut self,
         now: Now,
         id: SessionId,
         (from, certificate): (String, Option<[u8; 32]>),
     ) {
-        let known = certificate.and_then(|c| self.index.enrolments().of_certificate(&c));
+        let known = certificate.and_then(|c| self.index.enrolments().for_certificate(&c));
         let words = known.into_iter().flat_map(|enrolment| &enrolment.kinds);
         let kinds = words.filter_map(|word| Kind::parse(word)).collect();
         let machine = known.map(|enrolment| enrolment.machine.clone());
-        self.opened(now, id, Peer { kinds, from, portal: false });
+        self.handle_connect(now, id, Peer { kinds, from, portal: false });
         if let Some(session) = self.sessions.get_mut(id) {
             (session.secure, session.enrolled) = (true, machine);
         }
     }
 
     /// `enrol MACHINE`
-    pub(in crate::recorder) fn enrol(
+    pub(in crate::recorder) fn create_enrolment_code(
         &mut self,
         now: Now,
         id: SessionId,
         (machine, kinds, by): (&str, Vec<Kind>, String),
-    ) -> Result<Said, Refusal> {
-        if self.doors.fingerprint.is_none() {
+    ) -> Result<Response, Refusal> {
+        if self.enrolment.fingerprint.is_none() {
             let text = "no [[listen]] has tls = true: there is nothing to enrol for";
             return Err(Refusal::new(Code::Config, text));
         }
         let kinds = if kinds.is_empty() { DEFAULT_KINDS.to_vec() } else { kinds };
-        let until = now.mono.after_ms(limits::CODE_MS);
-        let pass = Pass { machine: machine.to_owned(), kinds, by, until };
-        self.doors.giving.insert(id.0, pass);
+        let until = now.mono.after_ms(limits::ENROLMENT_CODE_MS);
+        let pass = PendingEnrolment {
+            machine: machine.to_owned(),
+            kinds,
+            issued_by: by,
+            expires_at: until,
+        };
+        self.enrolment.giving.insert(id.0, pass);
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = true;
         }
         self.outputs.push_back(Output::NewCode { session: id });
-        Ok(Said::now(Vec::new()))
+        Ok(Response::immediate(Vec::new()))
     }
 
     /// The random bits of a code came.
-    pub(in crate::recorder) fn code_made(
+    pub(in crate::recorder) fn store_enrolment_code(
         &mut self,
         now: Now,
         id: SessionId,
         random: &Zeroizing<[u8; SECRET_BYTES]>,
     ) {
-        let pass = self.doors.giving.remove(&id.0);
-        let (Some(pass), Some(fingerprint)) = (pass, self.doors.fingerprint) else { return };
+        let pass = self.enrolment.giving.remove(&id.0);
+        let (Some(pass), Some(fingerprint)) = (pass, self.enrolment.fingerprint) else { return };
         if self.sessions.get(id).is_none() {
             return;
         }
         let code = OneTimeCode::new(**random, fingerprint);
         let mut bytes = Vec::new();
-        log::info!("{} gave a code for {}", pass.by, pass.machine);
-        if self.doors.codes.give(now.mono, &code, pass) {
+        log::info!("{} gave a code for {}", pass.issued_by, pass.machine);
+        if self.enrolment.codes.register_code(now.mono, &code, pass) {
             reply::ok(&mut bytes).pair("code", &code).end();
         } else {
-            let text = format!("{} codes wait to be used; let some run out", limits::CODES_MAX);
-            self.counters.refuse(Code::TooMany);
+            let text =
+                format!("{} codes wait to be used; let some run out", limits::ENROLMENT_CODES_MAX);
+            self.counters.count_refusal(Code::TooMany);
             reply::err(&mut bytes, &Refusal::new(Code::TooMany, text)).end();
         }
-        self.answer_now(id, bytes);
+        self.send_reply(id, bytes);
     }
 
     /// `enrol code=CODE`: its answer comes after the data block.
-    pub(in crate::recorder) fn enrol_code(
+    pub(in crate::recorder) fn redeem_enrolment_code(
         &mut self,
         id: SessionId,
         code: &str,
-    ) -> Result<Said, Refusal> {
+    ) -> Result<Response, Refusal> {
         let Some(session) = self.sessions.get_mut(id) else { return Err(Code::Denied.into()) };
-        if !session.secure || self.doors.fingerprint.is_none() {
+        if !session.secure || self.enrolment.fingerprint.is_none() {
             let text = "certificates are given on TLS listeners only";
             return Err(Refusal::new(Code::Denied, text));
         }
         session.enrols_with = Some(Zeroizing::new(code.to_owned()));
-        Ok(Said::now(Vec::new()))
+        Ok(Response::immediate(Vec::new()))
     }
 
     /// A line came where a data block should have come: that is the answer.
-    pub(in crate::recorder) fn miss_block(&mut self, id: SessionId) {
+    pub(in crate::recorder) fn refuse_missing_block(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.piece.take().is_some() {
             let text = "a data block must follow: data BYTES, the video, LF";
-            return self.refuse_now(id, &Refusal::new(Code::BadArgument, text));
+            return self.send_refusal(id, &Refusal::new(Code::BadArgument, text));
         }
         if session.enrols_with.take().is_some() {
             let text = "a data block must follow: data BYTES, the request (CSR), LF";
-            self.refuse_now(id, &Refusal::new(Code::BadArgument, text));
+            self.send_refusal(id, &Refusal::new(Code::BadArgument, text));
         }
     }
 
     /// A data block came; where nobody waits for one it is dropped.
-    pub(in crate::recorder) fn data(
+    pub(in crate::recorder) fn receive_block(
         &mut self,
         now: Now,
         id: SessionId,
@@ -226,14 +232,14 @@ impl Recorder {
         };
         session.last_line = now.mono;
         if let Some(piece) = session.piece.take() {
-            let taken = block.and_then(|video| self.take_piece(now, id, (piece, video)));
+            let taken = block.and_then(|video| self.accept_segment(now, id, (piece, video)));
             match taken {
                 Ok(()) => {
                     let mut bytes = Vec::new();
                     reply::ok(&mut bytes).end();
-                    self.answer_now(id, bytes);
+                    self.send_reply(id, bytes);
                 }
-                Err(refusal) => self.refuse_now(id, &refusal),
+                Err(refusal) => self.send_refusal(id, &refusal),
             }
             return;
         }
@@ -241,8 +247,8 @@ impl Recorder {
         match block.and_then(|request| self.begin_signing(now, id, (&code, request))) {
             Ok(()) => {}
             Err(refusal) => {
-                self.refuse_now(id, &refusal);
-                self.hello_refused(id);
+                self.send_refusal(id, &refusal);
+                self.count_refused_hello(id);
             }
         }
     }
@@ -253,23 +259,25 @@ impl Recorder {
         id: SessionId,
         (code, request): (&str, &[u8]),
     ) -> Result<(), Refusal> {
-        if self.stopping || self.storage.closing() {
+        if self.stopping || self.storage.is_closing() {
             return Err(Code::ShuttingDown.into());
         }
-        self.need_disk()?;
-        let (code, pass) = self.doors.codes.take(now.mono, code).map_err(|why| match why {
-            NoPass::Locked => Refusal::from(Code::Locked),
-            NoPass::Wrong { locks_ms } => {
-                if let Some(ms) = locks_ms {
-                    let text = format!("wrong enrolment codes; locked for {} s", ms / 1000);
-                    self.raise(now, alarm::Code::Guessing, "enrol", text);
+        self.require_disk()?;
+        let (code, pass) =
+            self.enrolment.codes.redeem_code(now.mono, code).map_err(|why| match why {
+                CodeError::LockedOut => Refusal::from(Code::Locked),
+                CodeError::Invalid { locks_ms } => {
+                    if let Some(ms) = locks_ms {
+                        let text = format!("wrong enrolment codes; locked for {} s", ms / 1000);
+                        self.raise_alarm(now, alarm::AlarmCode::Guessing, "enrol", text);
+                    }
+                    let text =
+                        "the code is wrong, used, or too old; ask a technician for a new one";
+                    Refusal::new(Code::Denied, text)
                 }
-                let text = "the code is wrong, used, or too old; ask a technician for a new one";
-                Refusal::new(Code::Denied, text)
-            }
-        })?;
+            })?;
         let (machine, kinds) = (pass.machine.clone(), pass.kinds.clone());
-        self.doors.signing.insert(id.0, (code, pass));
+        self.enrolment.signing.insert(id.0, (code, pass));
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = true;
         }
@@ -279,90 +287,90 @@ impl Recorder {
     }
 
     /// What came of a request. A code whose certificate did not come about is good again.
-    pub(in crate::recorder) fn signed(
+    pub(in crate::recorder) fn finish_signing(
         &mut self,
         now: Now,
         id: SessionId,
-        result: Result<Certificate, String>,
+        result: Result<IssuedCertificate, String>,
     ) {
-        let Some((code, pass)) = self.doors.signing.remove(&id.0) else {
+        let Some((code, pass)) = self.enrolment.signing.remove(&id.0) else {
             let text = "the machine was revoked meanwhile";
-            return self.refuse_now(id, &Refusal::new(Code::NotEnrolled, text));
+            return self.send_refusal(id, &Refusal::new(Code::NotEnrolled, text));
         };
         let there = self.sessions.get(id).is_some();
-        let over = self.stopping || self.storage.closing();
+        let over = self.stopping || self.storage.is_closing();
         let certificate = match result {
             Ok(certificate) if there && !over => certificate,
             other => {
-                let _is_kept = self.doors.codes.give(now.mono, &code, pass);
+                let _is_kept = self.enrolment.codes.register_code(now.mono, &code, pass);
                 let refusal = match other {
                     Ok(_) => Code::ShuttingDown.into(),
                     Err(text) => Refusal::new(Code::BadArgument, text),
                 };
-                return self.refuse_now(id, &refusal);
+                return self.send_refusal(id, &refusal);
             }
         };
-        let Pass { machine, kinds, by, .. } = pass;
+        let PendingEnrolment { machine, kinds, issued_by: by, .. } = pass;
         let words: Vec<String> = kinds.iter().map(|kind| kind.word().to_owned()).collect();
         let mut bytes = Vec::new();
         reply::data(&mut bytes, certificate.chain.as_bytes());
         let line = reply::ok(&mut bytes).pair("machine", &machine).pair("kinds", words.join(","));
-        line.pair("until", certificate.until).end();
+        line.pair("until", certificate.not_after).end();
         log::info!("{machine} is enrolled as {}, with a code of {by}", words.join(","));
-        self.cut_sessions_of(now, &machine);
-        let (certificate, until) = (certificate.digest, certificate.until);
-        let enrolment = Enrolment { machine, kinds: words, certificate, until, by };
-        let ticket = self.storage.note(&mut self.index, now, Fact::Enrolled(enrolment));
+        self.abort_sessions_of(now, &machine);
+        let (certificate, until) = (certificate.digest, certificate.not_after);
+        let enrolment = EnrolledWorkstation { machine, kinds: words, certificate, until, by };
+        let ticket = self.storage.append(&mut self.index, now, Fact::Enrolled(enrolment));
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = false;
-            session.answer(ticket, bytes, None);
+            session.queue_reply(ticket, bytes, None);
         }
     }
 
     /// `revoke MACHINE`: acts at once even while the disk is away, when only its answer waits.
-    pub(in crate::recorder) fn revoke(
+    pub(in crate::recorder) fn revoke_workstation(
         &mut self,
         now: Now,
         machine: &str,
         by: String,
-    ) -> Result<Said, Refusal> {
-        let codes = &mut self.doors.codes;
-        codes.void(machine);
-        self.doors.signing.retain(|_, (_, pass)| !pass.machine.eq_ignore_ascii_case(machine));
-        let Some(known) = self.index.enrolments().of_machine(machine) else {
+    ) -> Result<Response, Refusal> {
+        let codes = &mut self.enrolment.codes;
+        codes.revoke_code(machine);
+        self.enrolment.signing.retain(|_, (_, pass)| !pass.machine.eq_ignore_ascii_case(machine));
+        let Some(known) = self.index.enrolments().for_machine(machine) else {
             let text = format!("{machine} is not enrolled; its code, if there was one, is void");
             return Err(Refusal::new(Code::NotEnrolled, text));
         };
         let machine = known.machine.clone();
         log::warn!("{machine} is revoked by {by}");
-        self.cut_sessions_of(now, &machine);
+        self.abort_sessions_of(now, &machine);
         let fact = Fact::Revoked { machine, by };
-        Ok(Said::ok(self.storage.note(&mut self.index, now, fact)))
+        Ok(Response::ok(self.storage.append(&mut self.index, now, fact)))
     }
 
     /// Closes every session that a machine's certificate let in, whatever it waits for.
-    fn cut_sessions_of(&mut self, now: Now, machine: &str) {
+    fn abort_sessions_of(&mut self, now: Now, machine: &str) {
         let of = |session: &&Session| {
             session.enrolled.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(machine))
         };
         let all: Vec<SessionId> = self.sessions.iter().filter(of).map(|s| s.id).collect();
         for id in all {
-            self.outputs.push_back(Output::Cut { session: id });
-            self.gone(now, id);
+            self.outputs.push_back(Output::Abort { session: id });
+            self.handle_disconnect(now, id);
         }
     }
 
-    fn refuse_now(&mut self, id: SessionId, refusal: &Refusal) {
-        self.counters.refuse(refusal.code);
+    fn send_refusal(&mut self, id: SessionId, refusal: &Refusal) {
+        self.counters.count_refusal(refusal.code);
         let mut bytes = Vec::new();
         reply::err(&mut bytes, refusal).end();
-        self.answer_now(id, bytes);
+        self.send_reply(id, bytes);
     }
 
-    fn answer_now(&mut self, id: SessionId, bytes: Vec<u8>) {
+    fn send_reply(&mut self, id: SessionId, bytes: Vec<u8>) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = false;
-            session.answer(Ticket(0), bytes, None);
+            session.queue_reply(Ticket(0), bytes, None);
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::audio::channel::Channel;
 use crate::recorder::Recorder;
-use crate::recorder::session::command::Said;
+use crate::recorder::session::command::Response;
 use protocol::reply;
 use std::fmt::Write;
 
@@ -13,7 +13,7 @@ use std::fmt::Write;
 const ROW: usize = 8;
 
 /// One column of a row: values, comma separated.
-fn joined<T: std::fmt::Display>(
+fn join_column<T: std::fmt::Display>(
     of: &[&(usize, &Channel)],
     value: impl Fn(usize, &Channel) -> T,
 ) -> String {
@@ -27,17 +27,17 @@ fn joined<T: std::fmt::Display>(
 }
 
 /// A level, or that there is none to be told.
-fn shown(channel: &Channel, of: impl Fn(&Channel) -> String) -> String {
+fn format_level(channel: &Channel, of: impl Fn(&Channel) -> String) -> String {
     if channel.is_hidden() { "-".to_string() } else { of(channel) }
 }
 
 impl Recorder {
     /// Whether a recording is being made of a channel.
     pub(in crate::recorder) fn is_recorded(&self, index: usize) -> bool {
-        self.running().any(|recording| recording.channel.0 == index)
+        self.running_recordings().any(|recording| recording.channel.0 == index)
     }
 
-    pub(in crate::recorder) fn list_meters(&self, from: u32, limit: Option<u32>) -> Said {
+    pub(in crate::recorder) fn list_meters(&self, from: u32, limit: Option<u32>) -> Response {
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let mut wanted: Vec<(usize, &Channel)> = self.channels.iter().enumerate().collect();
         wanted.sort_by_key(|(_, channel)| channel.id);
@@ -46,21 +46,28 @@ impl Recorder {
         let mut bytes = Vec::new();
         for eight in wanted.chunks(ROW) {
             let row = reply::row(&mut bytes);
-            let row = row.pair("channels", joined(eight, |_, channel| channel.id));
+            let row = row.pair("channels", join_column(eight, |_, channel| channel.id));
             let level = |channel: &Channel| channel.meter.level_db().to_string();
-            let row = row.pair("level_db", joined(eight, |_, channel| shown(channel, level)));
+            let row =
+                row.pair("level_db", join_column(eight, |_, channel| format_level(channel, level)));
             let hold = |channel: &Channel| channel.meter.hold_db().to_string();
-            let row = row.pair("hold_db", joined(eight, |_, channel| shown(channel, hold)));
-            let lost = |channel: &Channel| channel.lost.to_string();
-            let row = row.pair("lost", joined(eight, |_, channel| shown(channel, lost)));
-            row.pair("marks", joined(eight, |index, channel| self.marks(index, channel))).end();
+            let row =
+                row.pair("hold_db", join_column(eight, |_, channel| format_level(channel, hold)));
+            let lost = |channel: &Channel| channel.lost_frames.to_string();
+            let row =
+                row.pair("lost", join_column(eight, |_, channel| format_level(channel, lost)));
+            row.pair(
+                "marks",
+                join_column(eight, |index, channel| self.channel_marks(index, channel)),
+            )
+            .end();
         }
         reply::ok(&mut bytes).end();
-        Said::now(bytes)
+        Response::immediate(bytes)
     }
 
     /// `f` its board fails, `r` it is recorded, `b` it is blacked out; `-` nothing of that.
-    fn marks(&self, index: usize, channel: &Channel) -> &'static str {
+    fn channel_marks(&self, index: usize, channel: &Channel) -> &'static str {
         let failed = self.boards[channel.board].is_some();
         match (failed, self.is_recorded(index), channel.is_hidden()) {
             (false, false, false) => "-",

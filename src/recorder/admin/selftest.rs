@@ -10,21 +10,21 @@
 mod drift;
 mod rows;
 
-pub use drift::Drift;
+pub use drift::ClockDrift;
 
 use crate::audio::channel::ChannelIndex;
 use crate::audio::codec::Encoder;
-use crate::audio::encode_stream::{Reel, Step};
-use crate::config::{Activity, CodecKind};
+use crate::audio::encode_stream::{EncodeStream, Progress};
+use crate::config::{ActivitySource, CodecKind};
 use crate::id::SessionId;
 use crate::job::Ticket;
-use crate::recorder::session::command::Said;
+use crate::recorder::session::command::Response;
 use crate::recorder::{Input, Output, Recorder};
-use crate::selftest::probe::{Heard, Probe};
-use crate::selftest::{Found, Keys, OPEN_HZ, SECRET_HZ, Tape};
+use crate::selftest::probe::{ChannelProbe, ProbeResult};
+use crate::selftest::{CLEAR_TONE_HZ, DiskResult, MASKED_TONE_HZ, SelfTestKeys, SelfTestRecording};
 use crate::store::fact::RecordingEnd;
 use crate::store::media::{MediaHeader, MediaWriter};
-use crate::time::{Mono, Now, Position, frames_of_ms};
+use crate::time::{MonoTime, Now, Position, frames_of_ms};
 use protocol::{Code, Refusal};
 
 /// How long each part of listening takes.
@@ -36,7 +36,7 @@ const GIVE_UP_MS: u64 = 30_000;
 
 /// How far it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+enum SelfTestStage {
     /// The keys are being made.
     Keys,
     /// Only listening.
@@ -51,23 +51,23 @@ enum Stage {
 }
 
 /// A recording of the tone, while it is made.
-struct Making {
+struct ToneRecording {
     index: usize,
-    reel: Reel,
+    reel: EncodeStream,
     writer: MediaWriter,
-    keys: Keys,
+    keys: SelfTestKeys,
     media: Vec<u8>,
     payload: Vec<u8>,
     dark: (Position, Position),
 }
 
 /// What became of the tone.
-enum Tone {
+enum ToneResult {
     /// No channel takes part, and why not.
     None(String),
     /// This one will.
     Chosen(usize),
-    Making(Box<Making>),
+    Making(Box<ToneRecording>),
     /// It is on its way through the disk.
     Made {
         index: usize,
@@ -76,74 +76,79 @@ enum Tone {
 }
 
 /// What self-tests need, and the one that runs.
-pub struct Trials {
+pub struct SelfTests {
     /// Boards that a tone can be fed into.
     loops_back: Vec<bool>,
     /// How the boards' clocks go.
-    pub(in crate::recorder) drift: Vec<Drift>,
-    running: Option<Box<Trial>>,
+    pub(in crate::recorder) drift: Vec<ClockDrift>,
+    running: Option<Box<RunningSelfTest>>,
 }
 
-impl Trials {
-    pub fn new(boards: usize) -> Trials {
-        let (loops_back, drift) = (vec![false; boards], vec![Drift::default(); boards]);
-        Trials { loops_back, drift, running: None }
+impl SelfTests {
+    pub fn new(boards: usize) -> SelfTests {
+        let (loops_back, drift) = (vec![false; boards], vec![ClockDrift::default(); boards]);
+        SelfTests { loops_back, drift, running: None }
     }
 }
 
 /// A self-test under way.
-struct Trial {
+struct RunningSelfTest {
     session: SessionId,
-    stage: Stage,
-    since: Mono,
-    keys: Option<Keys>,
+    stage: SelfTestStage,
+    since: MonoTime,
+    keys: Option<SelfTestKeys>,
     round_trip: Result<(), String>,
-    probes: Vec<Probe>,
+    probes: Vec<ChannelProbe>,
     lost_before: Vec<u64>,
     heads_before: Vec<Position>,
-    tone: Tone,
+    tone: ToneResult,
 }
 
 impl Recorder {
     /// Whether a board can feed a tone into its own inputs.
-    pub fn board_loops_back(&mut self, board: usize, loops_back: bool) {
-        if let Some(place) = self.trials.loops_back.get_mut(board) {
+    pub fn set_board_loopback(&mut self, board: usize, loops_back: bool) {
+        if let Some(place) = self.selftests.loops_back.get_mut(board) {
             *place = loops_back;
         }
     }
 
-    pub(in crate::recorder) fn selftest(
+    pub(in crate::recorder) fn begin_selftest(
         &mut self,
         now: Now,
         id: SessionId,
-    ) -> Result<Said, Refusal> {
-        if self.trials.running.is_some() {
+    ) -> Result<Response, Refusal> {
+        if self.selftests.running.is_some() {
             return Err(Refusal::new(Code::Busy, "a self-test runs already; it takes seconds"));
         }
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = true;
         }
         let channels = self.channels.iter();
-        self.trials.running = Some(Box::new(Trial {
+        self.selftests.running = Some(Box::new(RunningSelfTest {
             session: id,
-            stage: Stage::Keys,
+            stage: SelfTestStage::Keys,
             since: now.mono,
             keys: None,
             round_trip: Err("it took too long".to_string()),
             probes: Vec::new(),
-            lost_before: channels.clone().map(|channel| channel.lost).collect(),
+            lost_before: channels.clone().map(|channel| channel.lost_frames).collect(),
             heads_before: Vec::new(),
-            tone: Tone::None("there was no key".to_string()),
+            tone: ToneResult::None("there was no key".to_string()),
         }));
-        self.outputs.push_back(Output::TrialKeys);
+        self.outputs.push_back(Output::MakeSelfTestKeys);
         log::info!("a self-test begins");
-        Ok(Said::now(Vec::new()))
+        Ok(Response::immediate(Vec::new()))
     }
 
     /// The keys are made: listening begins.
-    pub(in crate::recorder) fn trial_keys(&mut self, now: Now, result: Result<Box<Keys>, String>) {
+    pub(in crate::recorder) fn begin_listening(
+        &mut self,
+        now: Now,
+        result: Result<Box<SelfTestKeys>, String>,
+    ) {
         let tone = self.tone_channel();
-        let Some(trial) = self.trials.running.as_mut().filter(|trial| trial.stage == Stage::Keys)
+        let Some(trial) =
+            self.selftests.running.as_mut().filter(|trial| trial.stage == SelfTestStage::Keys)
         else {
             return;
         };
@@ -155,105 +160,106 @@ impl Recorder {
             Err(text) => trial.round_trip = Err(text),
         }
         let channels = self.channels.iter();
-        trial.probes = channels.clone().map(|c| Probe::new(c.rate, c.sides)).collect();
-        trial.lost_before = channels.clone().map(|channel| channel.lost).collect();
+        trial.probes = channels.clone().map(|c| ChannelProbe::new(c.rate, c.sides)).collect();
+        trial.lost_before = channels.clone().map(|channel| channel.lost_frames).collect();
         trial.heads_before = channels.map(|channel| channel.head()).collect();
-        (trial.stage, trial.since) = (Stage::Listen, now.mono);
+        (trial.stage, trial.since) = (SelfTestStage::Listen, now.mono);
     }
 
     /// An idle channel that a tone can be fed into, or why there is none.
-    fn tone_channel(&self) -> Tone {
+    fn tone_channel(&self) -> ToneResult {
         let mut why = "no board can loop back";
         for (index, channel) in self.channels.iter().enumerate() {
-            if !self.trials.loops_back[channel.board] || self.boards[channel.board].is_some() {
+            if !self.selftests.loops_back[channel.board] || self.boards[channel.board].is_some() {
                 continue;
             }
             let activity = self.config.boards.get(channel.board).map(|board| board.activity);
             why = match activity {
-                Some(Activity::Voice) => "a tone would be a call, where voice begins one",
+                Some(ActivitySource::Voice) => "a tone would be a call, where voice begins one",
                 _ if self.is_in_use(index) => "no channel of a board that loops back is idle",
-                _ => return Tone::Chosen(index),
+                _ => return ToneResult::Chosen(index),
             };
         }
-        Tone::None(why.to_string())
+        ToneResult::None(why.to_string())
     }
 
     fn is_in_use(&self, index: usize) -> bool {
-        let reels = self.recordings.iter().filter_map(|recording| recording.tape.as_ref());
-        let reels = reels.map(|tape| &tape.reel).chain(self.recall.reels());
-        self.calls.live().any(|call| call.channel.0 == index)
+        let reels = self.recordings.iter().filter_map(|recording| recording.writer.as_ref());
+        let reels = reels.map(|tape| &tape.reel).chain(self.recall.streams());
+        self.calls.live_calls().any(|call| call.channel.0 == index)
             || self.is_recorded(index)
             || self.channels[index].is_hidden()
             || reels.into_iter().any(|reel| reel.channel.0 == index)
     }
 
     /// Audio of a channel, as it is captured.
-    pub(in crate::recorder) fn trial_hears(&mut self, index: usize, samples: &[i16]) {
-        let Some(trial) = self.trials.running.as_mut() else { return };
+    pub(in crate::recorder) fn selftest_feed(&mut self, index: usize, samples: &[i16]) {
+        let Some(trial) = self.selftests.running.as_mut() else { return };
         let own = match &trial.tone {
-            Tone::Making(making) => making.index == index,
+            ToneResult::Making(making) => making.index == index,
             _ => false,
         };
         let hidden = self.channels[index].is_hidden();
         let Some(probe) = trial.probes.get_mut(index) else { return };
         match trial.stage {
-            Stage::Keys | Stage::Disk => {}
+            SelfTestStage::Keys | SelfTestStage::Disk => {}
             _ if own => {}
-            _ if hidden => probe.hide(),
-            _ => probe.hear(samples),
+            _ if hidden => probe.set_masked(),
+            _ => probe.push_samples(samples),
         }
     }
 
     /// Goes on with a self-test, if one runs.
-    pub(in crate::recorder) fn tick_trial(&mut self, now: Now) {
-        let Some(mut trial) = self.trials.running.take() else { return };
+    pub(in crate::recorder) fn tick_selftest(&mut self, now: Now) {
+        let Some(mut trial) = self.selftests.running.take() else { return };
         let in_use = match &trial.tone {
-            Tone::Chosen(index) => self.is_in_use(*index),
+            ToneResult::Chosen(index) => self.is_in_use(*index),
             // Its own blackout hides it.
-            Tone::Making(making) => {
+            ToneResult::Making(making) => {
                 let index = making.index;
-                let dark = trial.stage == Stage::Dark;
-                self.calls.live().any(|call| call.channel.0 == index)
+                let dark = trial.stage == SelfTestStage::Dark;
+                self.calls.live_calls().any(|call| call.channel.0 == index)
                     || self.channels[index].is_hidden() && !dark
                     || self.boards[self.channels[index].board].is_some()
             }
-            Tone::None(_) | Tone::Made { .. } => false,
+            ToneResult::None(_) | ToneResult::Made { .. } => false,
         };
         if in_use || self.stopping {
-            self.give_tone_back(&mut trial, "its channel was needed for a call");
+            self.release_tone_channel(&mut trial, "its channel was needed for a call");
         }
-        self.pull(&mut trial);
+        self.drain_tone_recording(&mut trial);
         let waited = now.mono.since_ms(trial.since);
         match trial.stage {
-            Stage::Keys if waited >= GIVE_UP_MS => {
-                self.trials.running = Some(trial);
-                self.trial_keys(now, Err("no key was made in time".to_string()));
+            SelfTestStage::Keys if waited >= GIVE_UP_MS => {
+                self.selftests.running = Some(trial);
+                self.begin_listening(now, Err("no key was made in time".to_string()));
                 return;
             }
-            Stage::Disk if waited >= GIVE_UP_MS => {
+            SelfTestStage::Disk if waited >= GIVE_UP_MS => {
                 let text = "the disk does not answer".to_string();
-                let proof = matches!(trial.tone, Tone::Made { .. }).then(|| Err(text.clone()));
-                self.trials.running = Some(trial);
-                self.trial_found(now, Found { syncs_us: Err(text), proof });
+                let proof =
+                    matches!(trial.tone, ToneResult::Made { .. }).then(|| Err(text.clone()));
+                self.selftests.running = Some(trial);
+                self.finish_selftest(now, DiskResult { syncs_us: Err(text), read_back: proof });
                 return;
             }
-            Stage::Keys | Stage::Disk => {}
+            SelfTestStage::Keys | SelfTestStage::Disk => {}
             _ if waited < PART_MS => {}
-            Stage::Listen => self.begin_tone(now, &mut trial),
-            Stage::Open => self.begin_dark(&mut trial),
-            Stage::Dark => self.end_dark(&mut trial),
-            Stage::OpenAgain => self.end_tone(&mut trial),
+            SelfTestStage::Listen => self.begin_tone(now, &mut trial),
+            SelfTestStage::Open => self.begin_test_blackout(&mut trial),
+            SelfTestStage::Dark => self.end_test_blackout(&mut trial),
+            SelfTestStage::OpenAgain => self.end_tone(&mut trial),
         }
-        if waited >= PART_MS && !matches!(trial.stage, Stage::Keys | Stage::Disk) {
+        if waited >= PART_MS && !matches!(trial.stage, SelfTestStage::Keys | SelfTestStage::Disk) {
             trial.since = now.mono;
             trial.stage = match trial.stage {
-                Stage::Listen => Stage::Open,
-                Stage::Open => Stage::Dark,
-                Stage::Dark => Stage::OpenAgain,
-                _ => Stage::Disk,
+                SelfTestStage::Listen => SelfTestStage::Open,
+                SelfTestStage::Open => SelfTestStage::Dark,
+                SelfTestStage::Dark => SelfTestStage::OpenAgain,
+                _ => SelfTestStage::Disk,
             };
         }
-        self.trials.running = Some(trial);
+        self.selftests.running = Some(trial);
     }
 
     fn feed_tone(&mut self, index: usize, hz: Option<u32>) {
@@ -262,19 +268,19 @@ impl Recorder {
         self.outputs.push_back(Output::LoopBack { board, channel: index - first, hz });
     }
 
-    fn begin_tone(&mut self, now: Now, trial: &mut Trial) {
-        let Tone::Chosen(index) = trial.tone else { return };
+    fn begin_tone(&mut self, now: Now, trial: &mut RunningSelfTest) {
+        let ToneResult::Chosen(index) = trial.tone else { return };
         let Some(keys) = trial.keys.take() else { return };
         let channel = &self.channels[index];
         let encoder = match Encoder::new(CodecKind::Pcm, channel.rate, channel.sides, 0) {
             Ok(encoder) => encoder,
             Err(error) => {
-                trial.tone = Tone::None(error.to_string());
+                trial.tone = ToneResult::None(error.to_string());
                 return;
             }
         };
         let header = MediaHeader {
-            id: keys.envelope.id,
+            id: keys.envelope.id_from_random,
             codec: CodecKind::Pcm,
             rate: channel.rate,
             sides: channel.sides,
@@ -287,139 +293,150 @@ impl Recorder {
             wrapped: keys.envelope.wrapped.clone(),
         };
         let mut media = Vec::new();
-        let writer = MediaWriter::begin(&header, keys.envelope.key.clone(), &mut media);
-        let reel = Reel::new(ChannelIndex(index), channel.head(), encoder);
+        let writer = MediaWriter::create(&header, keys.envelope.key.clone(), &mut media);
+        let reel = EncodeStream::new(ChannelIndex(index), channel.head(), encoder);
         let (dark, payload) = ((Position(0), Position(0)), Vec::new());
-        let making = Making { index, reel, writer, keys, media, payload, dark };
-        trial.tone = Tone::Making(Box::new(making));
-        trial.probes.iter_mut().for_each(|probe| probe.tone(true));
-        self.feed_tone(index, Some(OPEN_HZ));
+        let making = ToneRecording { index, reel, writer, keys, media, payload, dark };
+        trial.tone = ToneResult::Making(Box::new(making));
+        trial.probes.iter_mut().for_each(|probe| probe.set_tone(true));
+        self.feed_tone(index, Some(CLEAR_TONE_HZ));
     }
 
-    fn begin_dark(&mut self, trial: &mut Trial) {
-        let Tone::Making(making) = &mut trial.tone else { return };
+    fn begin_test_blackout(&mut self, trial: &mut RunningSelfTest) {
+        let ToneResult::Making(making) = &mut trial.tone else { return };
         let channel = &mut self.channels[making.index];
         let lead = frames_of_ms(LEAD_MS, channel.rate);
-        making.dark.0 = channel.cover(channel.head().back(lead).max(making.reel.cursor));
+        making.dark.0 =
+            channel.start_mask(channel.head().saturating_sub(lead).max(making.reel.cursor));
         let index = making.index;
-        self.feed_tone(index, Some(SECRET_HZ));
+        self.feed_tone(index, Some(MASKED_TONE_HZ));
     }
 
-    fn end_dark(&mut self, trial: &mut Trial) {
-        let Tone::Making(making) = &mut trial.tone else { return };
+    fn end_test_blackout(&mut self, trial: &mut RunningSelfTest) {
+        let ToneResult::Making(making) = &mut trial.tone else { return };
         let channel = &mut self.channels[making.index];
         making.dark.1 = channel.head();
-        channel.uncover();
+        channel.stop_mask();
         let index = making.index;
-        self.feed_tone(index, Some(OPEN_HZ));
+        self.feed_tone(index, Some(CLEAR_TONE_HZ));
     }
 
-    fn end_tone(&mut self, trial: &mut Trial) {
-        let tone = std::mem::replace(&mut trial.tone, Tone::None(String::new()));
-        trial.probes.iter_mut().for_each(|probe| probe.tone(false));
+    fn end_tone(&mut self, trial: &mut RunningSelfTest) {
+        let tone = std::mem::replace(&mut trial.tone, ToneResult::None(String::new()));
+        trial.probes.iter_mut().for_each(|probe| probe.set_tone(false));
         let mut tape = None;
         trial.tone = match tone {
-            Tone::Making(mut making) => {
+            ToneResult::Making(mut making) => {
                 self.feed_tone(making.index, None);
                 making.reel.end = Some(self.channels[making.index].head());
-                making.reel.flush = true;
-                while making.step(&mut self.channels, 0) {}
+                making.reel.is_flushing = true;
+                while making.encode_next(&mut self.channels, 0) {}
                 making.reel.finish();
-                making.cut();
+                making.flush_chunk();
                 let finished = making.writer.finish(RecordingEnd::Stop, &mut making.media);
                 let (index, masked) = (making.index, finished.ledger.masked);
-                tape = Some(making.into_tape(&self.channels[index], finished.to));
-                Tone::Made { index, masked }
+                tape = Some(making.into_recording(&self.channels[index], finished.to));
+                ToneResult::Made { index, masked }
             }
             other => other,
         };
-        self.outputs.push_back(Output::Trial(tape));
+        self.outputs.push_back(Output::SelfTest(tape));
     }
 
     /// The channel is wanted: it has its line back before any more of it is captured.
-    fn give_tone_back(&mut self, trial: &mut Trial, why: &str) {
-        match std::mem::replace(&mut trial.tone, Tone::None(why.to_string())) {
-            Tone::Making(making) => {
-                if trial.stage == Stage::Dark {
-                    self.channels[making.index].uncover();
+    fn release_tone_channel(&mut self, trial: &mut RunningSelfTest, why: &str) {
+        match std::mem::replace(&mut trial.tone, ToneResult::None(why.to_string())) {
+            ToneResult::Making(making) => {
+                if trial.stage == SelfTestStage::Dark {
+                    self.channels[making.index].stop_mask();
                 }
-                trial.probes.iter_mut().for_each(|probe| probe.tone(false));
+                trial.probes.iter_mut().for_each(|probe| probe.set_tone(false));
                 self.feed_tone(making.index, None);
             }
-            made @ Tone::Made { .. } => trial.tone = made,
-            Tone::None(why) => trial.tone = Tone::None(why),
-            Tone::Chosen(_) => {}
+            made @ ToneResult::Made { .. } => trial.tone = made,
+            ToneResult::None(why) => trial.tone = ToneResult::None(why),
+            ToneResult::Chosen(_) => {}
         }
     }
 
     /// Takes what has waited for the holdback, as a recording does.
-    fn pull(&mut self, trial: &mut Trial) {
-        let Tone::Making(making) = &mut trial.tone else { return };
+    fn drain_tone_recording(&mut self, trial: &mut RunningSelfTest) {
+        let ToneResult::Making(making) = &mut trial.tone else { return };
         let holdback = self.holdback_frames(ChannelIndex(making.index));
         if making.reel.cursor < self.channels[making.index].ring.tail() {
-            self.give_tone_back(trial, "the box is too busy for it");
+            self.release_tone_channel(trial, "the box is too busy for it");
             return;
         }
-        let Tone::Making(making) = &mut trial.tone else { return };
-        while making.step(&mut self.channels, holdback) {}
+        let ToneResult::Making(making) = &mut trial.tone else { return };
+        while making.encode_next(&mut self.channels, holdback) {}
     }
 
     /// Everything is known: the answer.
-    pub(in crate::recorder) fn trial_found(&mut self, now: Now, found: Found) {
-        let Some(trial) = self.trials.running.take_if(|trial| trial.stage == Stage::Disk) else {
+    pub(in crate::recorder) fn finish_selftest(&mut self, now: Now, found: DiskResult) {
+        let Some(trial) =
+            self.selftests.running.take_if(|trial| trial.stage == SelfTestStage::Disk)
+        else {
             return;
         };
-        let bytes = self.trial_rows(now, &trial, &found);
+        let bytes = self.signed_report(now, &trial, &found);
         let Some(session) = self.sessions.get_mut(trial.session) else { return };
         session.checking = false;
         session.last_line = now.mono;
-        if bytes.len() > crate::limits::REPLY_ROOM {
+        if bytes.len() > crate::limits::REPLY_RESERVE_BYTES {
             session.stream =
-                Some(crate::recorder::session::library::Stream::Lines { bytes, said: 0 });
+                Some(crate::recorder::session::library::ReplyStream::Lines { bytes, said: 0 });
         } else {
-            session.answer(Ticket(0), bytes, None);
+            session.queue_reply(Ticket(0), bytes, None);
         }
     }
 
     /// Something of a self-test came from the shell.
-    pub(in crate::recorder) fn trial_came(&mut self, now: Now, input: Input<'_>) {
+    pub(in crate::recorder) fn handle_selftest_input(&mut self, now: Now, input: Input<'_>) {
         match input {
-            Input::TrialKeys(result) => self.trial_keys(now, result),
-            Input::TrialFound(found) => self.trial_found(now, found),
+            Input::SelfTestKeys(result) => self.begin_listening(now, result),
+            Input::SelfTestDone(found) => self.finish_selftest(now, found),
             _ => {}
         }
     }
 }
 
-impl Making {
+impl ToneRecording {
     /// One step of the reel; false: there is nothing to do now.
-    fn step(&mut self, channels: &mut [crate::audio::channel::Channel], holdback: u64) -> bool {
-        match self.reel.step(&mut channels[self.index], holdback) {
-            Step::Took => true,
-            Step::Full => {
-                self.cut();
+    fn encode_next(
+        &mut self,
+        channels: &mut [crate::audio::channel::Channel],
+        holdback: u64,
+    ) -> bool {
+        match self.reel.encode_next(&mut channels[self.index], holdback) {
+            Progress::Advanced => true,
+            Progress::ChunkFull => {
+                self.flush_chunk();
                 true
             }
-            Step::Ended | Step::Rest => false,
+            Progress::Ended | Progress::Waiting => false,
         }
     }
 
-    fn cut(&mut self) {
-        let Making { reel, writer, media, payload, .. } = self;
+    fn flush_chunk(&mut self) {
+        let ToneRecording { reel, writer, media, payload, .. } = self;
         if !reel.is_empty() {
-            reel.cut(|runs, bytes| {
+            reel.flush_chunk(|runs, bytes| {
                 payload.extend_from_slice(bytes);
-                writer.chunk(runs, payload, media);
+                writer.append_chunk(runs, payload, media);
             });
         }
     }
 
-    fn into_tape(self, channel: &crate::audio::channel::Channel, to: Position) -> Tape {
-        Tape {
+    fn into_recording(
+        self,
+        channel: &crate::audio::channel::Channel,
+        to: Position,
+    ) -> SelfTestRecording {
+        SelfTestRecording {
             identity: self.keys.identity,
             media: self.media,
             from: self.reel.from,
-            dark: self.dark,
+            masked: self.dark,
             to,
             rate: channel.rate,
             sides: channel.sides,
@@ -427,8 +444,8 @@ impl Making {
     }
 }
 
-impl Trial {
-    fn heard(&self, index: usize) -> Option<Heard> {
-        self.probes.get(index).and_then(Probe::heard)
+impl RunningSelfTest {
+    fn heard_on(&self, index: usize) -> Option<ProbeResult> {
+        self.probes.get(index).and_then(ChannelProbe::result)
     }
 }

@@ -4,10 +4,10 @@
 //! secret, is durable before the answer. What was refused changed nothing. Nothing here touches
 //! the file.
 
-use crate::config::edit::Edit;
+use crate::config::edit::ConfigChange;
 use crate::id::SessionId;
 use crate::job::Ticket;
-use crate::recorder::session::command::Said;
+use crate::recorder::session::command::Response;
 use crate::recorder::{Output, Recorder};
 use crate::store::fact::Fact;
 use crate::time::Now;
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 /// A change that was tried.
 #[derive(Debug)]
-pub struct Edited {
+pub struct ConfigEditResult {
     pub session: SessionId,
     /// What was changed, without secrets.
     pub what: String,
@@ -28,12 +28,12 @@ pub struct Edited {
 }
 
 impl Recorder {
-    pub(in crate::recorder) fn config_edit(
+    pub(in crate::recorder) fn request_config_edit(
         &mut self,
         id: SessionId,
         asked: ConfigEdit<'_>,
         by: String,
-    ) -> Said {
+    ) -> Response {
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = true;
         }
@@ -41,23 +41,23 @@ impl Recorder {
             ConfigEdit::Set { key, value } => {
                 let (section, key) = key.split_once('.').unwrap_or(("box", &key));
                 let (section, key) = (section.to_string(), key.to_string());
-                Edit::Set { section, key, value: value.into_owned() }
+                ConfigChange::Set { section, key, value: value.into_owned() }
             }
             ConfigEdit::Listen { address, door } => {
                 let tls = (door != "off").then_some(door == "tls");
-                Edit::Listen { address: address.into_owned(), tls }
+                ConfigChange::Listen { address: address.into_owned(), tls }
             }
             ConfigEdit::Pin { name, pin } => {
-                Edit::Pin { name: name.into_owned(), pin: Zeroizing::new(pin.into_owned()) }
+                ConfigChange::Pin { name: name.into_owned(), pin: Zeroizing::new(pin.into_owned()) }
             }
         };
         self.outputs.push_back(Output::EditConfig { session: id, edit, by });
-        Said::now(Vec::new())
+        Response::immediate(Vec::new())
     }
 
     /// The file is changed, or it is not.
-    pub(in crate::recorder) fn config_edited(&mut self, now: Now, edited: Edited) {
-        let Edited { session, what, by, restart, result } = edited;
+    pub(in crate::recorder) fn finish_config_edit(&mut self, now: Now, edited: ConfigEditResult) {
+        let ConfigEditResult { session, what, by, restart, result } = edited;
         let mut bytes = Vec::new();
         let after = match result {
             Ok(()) => {
@@ -65,7 +65,7 @@ impl Recorder {
                 let restart = if restart { "yes" } else { "no" };
                 reply::ok(&mut bytes).pair("restart", restart).end();
                 let fact = Fact::ConfigChanged { what, by };
-                self.storage.note(&mut self.index, now, fact)
+                self.storage.append(&mut self.index, now, fact)
             }
             Err(text) => {
                 reply::err(&mut bytes, &Refusal::new(Code::Config, text)).end();
@@ -74,6 +74,6 @@ impl Recorder {
         };
         let Some(session) = self.sessions.get_mut(session) else { return };
         session.checking = false;
-        session.answer(after, bytes, None);
+        session.queue_reply(after, bytes, None);
     }
 }

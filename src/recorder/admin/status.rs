@@ -5,10 +5,10 @@
 
 use crate::id::SessionId;
 use crate::job::Ticket;
-use crate::recorder::session::command::Said;
+use crate::recorder::session::command::Response;
 use crate::recorder::{Output, Recorder};
-use crate::time::{Mono, Now};
-use crate::trace::{Event, Traced};
+use crate::time::{MonoTime, Now};
+use crate::trace::{TraceEntry, TraceEvent};
 use protocol::{Code, Kind, Refusal, reply};
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub fn refuse(&mut self, code: Code) {
+    pub fn count_refusal(&mut self, code: Code) {
         match self.refused.iter_mut().find(|(known, _)| *known == code) {
             Some((_, count)) => *count += 1,
             None => self.refused.push((code, 1)),
@@ -39,7 +39,7 @@ impl Counters {
 }
 
 /// The protocol's log level as the log's.
-pub(in crate::recorder) fn level(level: protocol::Level) -> log::LevelFilter {
+pub(in crate::recorder) fn log_level(level: protocol::Level) -> log::LevelFilter {
     match level {
         protocol::Level::Error => log::LevelFilter::Error,
         protocol::Level::Warn => log::LevelFilter::Warn,
@@ -50,50 +50,54 @@ pub(in crate::recorder) fn level(level: protocol::Level) -> log::LevelFilter {
 }
 
 /// One `event` line of `watch`.
-pub(in crate::recorder) fn event_line(traced: &Traced, out: &mut Vec<u8>) {
+pub(in crate::recorder) fn write_event(traced: &TraceEntry, out: &mut Vec<u8>) {
     let line = reply::event(out).pair("seq", traced.sequence);
     let line = |what: &str| line.pair("what", what).pair("time", traced.at);
     match &traced.event {
-        Event::LogIn { user, kind } => line("log-in").pair("kind", kind).pair("user", user).end(),
-        Event::LogOut { user, kind } => line("log-out").pair("kind", kind).pair("user", user).end(),
-        Event::CallBegan { device, call } => {
+        TraceEvent::LogIn { user, kind } => {
+            line("log-in").pair("kind", kind).pair("user", user).end()
+        }
+        TraceEvent::LogOut { user, kind } => {
+            line("log-out").pair("kind", kind).pair("user", user).end()
+        }
+        TraceEvent::CallBegan { device, call } => {
             line("call-began").pair("device", device).pair("call", call).end();
         }
-        Event::CallEnded { device, call } => {
+        TraceEvent::CallEnded { device, call } => {
             line("call-ended").pair("device", device).pair("call", call).end();
         }
-        Event::RecordingBegan { recording, device } => {
+        TraceEvent::RecordingBegan { recording, device } => {
             line("recording-began").pair("recording", recording).pair("device", device).end();
         }
-        Event::RecordingEnded { recording, why } => {
+        TraceEvent::RecordingEnded { recording, why } => {
             line("recording-ended").pair("recording", recording).pair("why", why).end();
         }
-        Event::Fetched { recording, by, why } => {
+        TraceEvent::Fetched { recording, by, why } => {
             line("fetched").pair("recording", recording).pair("by", by).pair("why", why).end();
         }
-        Event::Blackout { agent, on, why } => {
+        TraceEvent::Blackout { agent, on, why } => {
             let on = protocol::state::on_off(*on);
             line("blackout").pair("agent", agent).pair("state", on).pair("why", why).end();
         }
-        Event::AlarmRaised { number, word, text } => {
+        TraceEvent::AlarmRaised { number, word, text } => {
             line("alarm").pair("alarm", number).pair("code", word).pair("text", text).end();
         }
-        Event::AlarmResolved { number, word } => {
+        TraceEvent::AlarmResolved { number, word } => {
             line("alarm-over").pair("alarm", number).pair("code", word).end();
         }
-        Event::Lost { channel, frames, why } => {
+        TraceEvent::Lost { channel, frames, why } => {
             line("lost").pair("channel", channel).pair("frames", frames).pair("why", why).end();
         }
     }
 }
 
-fn yes_no(yes: bool) -> &'static str {
+fn as_yes_no(yes: bool) -> &'static str {
     if yes { "yes" } else { "no" }
 }
 
 impl Recorder {
     /// A serial console's port is not there, or is there again.
-    pub(in crate::recorder) fn console_state(
+    pub(in crate::recorder) fn set_console_state(
         &mut self,
         now: Now,
         place: &str,
@@ -101,14 +105,14 @@ impl Recorder {
     ) {
         match trouble {
             Some(text) => {
-                self.raise(now, crate::alarm::Code::ConsoleDown, place, text);
+                self.raise_alarm(now, crate::alarm::AlarmCode::ConsoleDown, place, text);
             }
-            None => self.settle(now, crate::alarm::Code::ConsoleDown, place),
+            None => self.clear_alarm(now, crate::alarm::AlarmCode::ConsoleDown, place),
         }
     }
 
     /// A board fails, or runs again.
-    pub(in crate::recorder) fn board_state(
+    pub(in crate::recorder) fn set_board_state(
         &mut self,
         now: Now,
         board: usize,
@@ -123,18 +127,18 @@ impl Recorder {
         match &trouble {
             Some(text) => {
                 let text = format!("board {name}: {text}");
-                self.raise(now, crate::alarm::Code::BoardDown, &name, text);
+                self.raise_alarm(now, crate::alarm::AlarmCode::BoardDown, &name, text);
             }
-            None => self.settle(now, crate::alarm::Code::BoardDown, &name),
+            None => self.clear_alarm(now, crate::alarm::AlarmCode::BoardDown, &name),
         }
         self.boards[board] = trouble;
     }
 
     /// How the box is, in a line for people: the status line of the boot service.
     #[must_use]
-    pub fn in_a_line(&self) -> String {
-        let running = self.running().count();
-        let calls = self.calls.live().count();
+    pub fn status_line(&self) -> String {
+        let running = self.running_recordings().count();
+        let calls = self.calls.live_calls().count();
         let mut line = match self.stopping {
             true => format!("stopping: closing {running} recordings"),
             false => format!("recording {running}, calls {calls}"),
@@ -142,17 +146,17 @@ impl Recorder {
         if !self.blackouts.open.is_empty() {
             line.push_str(&format!(", blackouts {}", self.blackouts.open.len()));
         }
-        let active = self.alarms.iter().filter(|alarm| alarm.active).map(|alarm| alarm.code);
+        let active = self.alarms.iter().filter(|alarm| alarm.is_active).map(|alarm| alarm.code);
         let active: BTreeSet<_> = active.collect();
         let words: Vec<String> =
-            active.iter().map(|code| format!("{} {}", code.number(), code.word())).collect();
+            active.iter().map(|code| format!("{} {}", code.number(), code.as_str())).collect();
         match words.is_empty() {
             true => line + "; no alarm",
             false => line + "; alarms: " + &words.join(", "),
         }
     }
 
-    pub(in crate::recorder) fn list_channels(&self) -> Said {
+    pub(in crate::recorder) fn list_channels(&self) -> Response {
         let mut bytes = Vec::new();
         for (index, channel) in self.channels.iter().enumerate() {
             let recording = self.is_recorded(index);
@@ -167,32 +171,32 @@ impl Recorder {
             let row = row.pair("device", &channel.device).pair("state", state);
             let row = row.pair("level_db", channel.meter.level_db());
             let row = row.pair("peak_db", channel.meter.peak_db());
-            let row = row.pair("lost", channel.lost).pair("position", channel.head());
-            row.pair("recording", yes_no(recording)).end();
+            let row = row.pair("lost", channel.lost_frames).pair("position", channel.head());
+            row.pair("recording", as_yes_no(recording)).end();
         }
         reply::ok(&mut bytes).end();
-        Said::now(bytes)
+        Response::immediate(bytes)
     }
 
-    pub(in crate::recorder) fn list_calls(&self) -> Said {
+    pub(in crate::recorder) fn list_calls(&self) -> Response {
         let mut bytes = Vec::new();
-        for call in self.calls.live() {
+        for call in self.calls.live_calls() {
             let running = self.running_of(call.number);
             let id = running.map_or("-".to_string(), |r| r.id.to_string());
             let reasons = running.map(|r| r.reasons).unwrap_or_default();
-            let masked = self.channels[call.channel.0].masked();
+            let masked = self.channels[call.channel.0].is_masked();
             let agent = self.owner_name(call);
             let row = reply::row(&mut bytes).pair("device", &call.device).pair("call", &call.id);
             let row = row.pair("agent", agent.as_deref().unwrap_or("-")).pair("since", call.began);
             let row = row.pair("recording", id).pair("reasons", reasons);
             let row = row.pair("blackout", protocol::state::on_off(masked));
-            row.pair("held", yes_no(call.held)).end();
+            row.pair("held", as_yes_no(call.is_held)).end();
         }
         reply::ok(&mut bytes).end();
-        Said::now(bytes)
+        Response::immediate(bytes)
     }
 
-    pub(in crate::recorder) fn list_clients(&self) -> Said {
+    pub(in crate::recorder) fn list_clients(&self) -> Response {
         let mut bytes = Vec::new();
         for session in self.sessions.iter() {
             let who = session.who.as_ref();
@@ -204,40 +208,40 @@ impl Recorder {
             row.pair("from", &session.peer.from).pair("since", session.since).end();
         }
         reply::ok(&mut bytes).end();
-        Said::now(bytes)
+        Response::immediate(bytes)
     }
 
-    pub(in crate::recorder) fn list_alarms(&self) -> Said {
+    pub(in crate::recorder) fn list_alarms(&self) -> Response {
         let mut bytes = Vec::new();
         let mut all: Vec<_> = self.alarms.iter().collect();
         all.sort_by_key(|alarm| std::cmp::Reverse(alarm.since));
         for alarm in all {
-            let state = if alarm.active { "active" } else { "resolved" };
+            let state = if alarm.is_active { "active" } else { "resolved" };
             let row = reply::row(&mut bytes).pair("alarm", alarm.code.number());
-            let row = row.pair("code", alarm.code.word());
-            let row = row.pair("severity", alarm.code.severity().word());
+            let row = row.pair("code", alarm.code.as_str());
+            let row = row.pair("severity", alarm.code.severity().as_str());
             let row = row.pair("since", alarm.since).pair("state", state);
             row.pair("text", &alarm.text).end();
         }
         reply::ok(&mut bytes).end();
-        Said::now(bytes)
+        Response::immediate(bytes)
     }
 
-    pub(in crate::recorder) fn alarm_clear(
+    pub(in crate::recorder) fn acknowledge_alarm(
         &mut self,
         now: Now,
         number: u32,
-    ) -> Result<Said, Refusal> {
+    ) -> Result<Response, Refusal> {
         let number = u16::try_from(number).unwrap_or(0);
         if self.alarms.clear(number).is_none() {
             let text = format!("alarm {number} is none that can be cleared; see `alarms`");
             return Err(Refusal::new(Code::BadArgument, text));
         }
         log::info!("alarm {number} was cleared at {}", now.wall);
-        Ok(Said::ok(Ticket(0)))
+        Ok(Response::ok(Ticket(0)))
     }
 
-    pub(in crate::recorder) fn disk(&self) -> Said {
+    pub(in crate::recorder) fn report_disk(&self) -> Response {
         let mut bytes = Vec::new();
         let (free, total) = (self.storage.free_bytes, self.storage.total_bytes);
         let (records, oldest) = self.count_records();
@@ -249,12 +253,12 @@ impl Recorder {
             Some(days) => line.pair("days_left", days).end(),
             None => line.pair("days_left", "-").end(),
         }
-        Said::now(bytes)
+        Response::immediate(bytes)
     }
 
     /// How long the free space lasts at the rate of this run; `None` before a minute has passed.
     pub(in crate::recorder) fn days_left(&self) -> Option<u64> {
-        let ran_ms = self.now.since_ms(Mono(0));
+        let ran_ms = self.now.since_ms(MonoTime(0));
         if ran_ms < 60_000 || self.storage.appended_bytes == 0 {
             return None;
         }
@@ -266,9 +270,9 @@ impl Recorder {
         let row = reply::row(bytes).pair("what", "box").pair("name", &self.config.name);
         let row = row.pair("version", env!("CARGO_PKG_VERSION")).pair("boot", self.boot);
         let row = row.pair("time", now.wall).pair("uptime_s", now.mono.0 / 1_000_000);
-        let row = self.about_pairs(now, row);
-        let row = row.pair("calls", self.calls.live().count());
-        let row = row.pair("recordings", self.running().count());
+        let row = self.add_box_info(now, row);
+        let row = row.pair("calls", self.calls.live_calls().count());
+        let row = row.pair("recordings", self.running_recordings().count());
         row.pair("blackouts", self.blackouts.open.len())
             .pair("sessions", self.sessions.len())
             .end();
@@ -283,13 +287,13 @@ impl Recorder {
         }
         let row = reply::row(bytes).pair("what", "disk").pair("free", self.storage.free_bytes);
         row.pair("total", self.storage.total_bytes).pair("records", self.count_records().0).end();
-        reply::row(bytes).pair("what", "alarms").pair("active", self.alarms.active()).end();
+        reply::row(bytes).pair("what", "alarms").pair("active", self.alarms.active_count()).end();
     }
 
-    pub(in crate::recorder) fn stats(&self, now: Now) -> Said {
+    pub(in crate::recorder) fn report_stats(&self, now: Now) -> Response {
         let mut bytes = Vec::new();
         let counters = &self.counters;
-        let ring_bytes: u64 = self.channels.iter().map(|c| c.ring.bytes()).sum();
+        let ring_bytes: u64 = self.channels.iter().map(|c| c.ring.memory_bytes()).sum();
         let sessions = self.sessions.iter();
         let agents = sessions.filter(|s| s.kind() == Some(Kind::Agent)).count();
         let rows: [(&str, u64); 24] = [
@@ -303,9 +307,9 @@ impl Recorder {
             ("hushbox_sessions_total", counters.sessions),
             ("hushbox_sessions", self.sessions.len() as u64),
             ("hushbox_agents", agents as u64),
-            ("hushbox_calls", self.calls.live().count() as u64),
+            ("hushbox_calls", self.calls.live_calls().count() as u64),
             ("hushbox_calls_without_channel_total", counters.calls_without_channel),
-            ("hushbox_recordings", self.running().count() as u64),
+            ("hushbox_recordings", self.running_recordings().count() as u64),
             ("hushbox_blackouts", self.blackouts.open.len() as u64),
             ("hushbox_ring_bytes", ring_bytes),
             ("hushbox_recall_calls", self.recall.len() as u64),
@@ -316,16 +320,16 @@ impl Recorder {
             ("hushbox_sync_seconds_max_us", self.storage.sync_us_max),
             ("hushbox_appended_bytes_total", self.storage.appended_bytes),
             ("hushbox_disk_free_bytes", self.storage.free_bytes),
-            ("hushbox_alarms_active", self.alarms.active() as u64),
+            ("hushbox_alarms_active", self.alarms.active_count() as u64),
         ];
         for (name, value) in rows {
             reply::row(&mut bytes).pair("name", name).pair("value", value).end();
         }
-        if let Some(synced) = self.time_synced() {
+        if let Some(synced) = self.is_time_synced() {
             let row = reply::row(&mut bytes).pair("name", "hushbox_time_synchronised");
             row.pair("value", u8::from(synced)).end();
         }
-        for (why, count) in self.doors.counters() {
+        for (why, count) in self.enrolment.reject_counters() {
             let name = format!("hushbox_turned_away_total{{why=\"{why}\"}}");
             reply::row(&mut bytes).pair("name", name).pair("value", count).end();
         }
@@ -334,24 +338,28 @@ impl Recorder {
             reply::row(&mut bytes).pair("name", name).pair("value", count).end();
         }
         reply::ok(&mut bytes).end();
-        Said::now(bytes)
+        Response::immediate(bytes)
     }
 
     /// The shell reads the file; the answer comes with what it found.
-    pub(in crate::recorder) fn read_config(
+    pub(in crate::recorder) fn request_config_read(
         &mut self,
         id: SessionId,
         apply: bool,
-    ) -> Result<Said, Refusal> {
+    ) -> Result<Response, Refusal> {
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = true;
         }
         self.outputs.push_back(Output::ReadConfig { session: Some(id), apply });
-        Ok(Said::now(Vec::new()))
+        Ok(Response::immediate(Vec::new()))
     }
 
     /// What came of `read_config`: `Err` holds the file's errors, for people.
-    pub(in crate::recorder) fn config_read(&mut self, id: SessionId, result: Result<(), String>) {
+    pub(in crate::recorder) fn finish_config_read(
+        &mut self,
+        id: SessionId,
+        result: Result<(), String>,
+    ) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.checking = false;
         let mut bytes = Vec::new();
@@ -359,6 +367,6 @@ impl Recorder {
             Ok(()) => reply::ok(&mut bytes).end(),
             Err(text) => reply::err(&mut bytes, &Refusal::new(Code::Config, text)).end(),
         }
-        session.answer(Ticket(0), bytes, None);
+        session.queue_reply(Ticket(0), bytes, None);
     }
 }

@@ -10,37 +10,37 @@ use crate::calls::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::job::Ticket;
 use crate::limits;
-use crate::recorder::blackout::pending_stop::Stop;
-use crate::recorder::blackout::{Press, Receipt};
-use crate::recorder::recording::lifecycle::Wanted;
-use crate::recorder::recording::recall::Latent;
-use crate::recorder::session::command::Said;
+use crate::recorder::blackout::pending_stop::PendingStop;
+use crate::recorder::blackout::{BlackoutRequest, Receipt};
+use crate::recorder::recording::lifecycle::RecordingRequest;
+use crate::recorder::recording::recall::RecallBuffer;
+use crate::recorder::session::command::Response;
 use crate::recorder::{Recorder, Recording};
-use crate::store::fact::{CallNumber, Fact, Holder, Reason, Reasons};
+use crate::store::fact::{BlackoutHolder, CallNumber, Fact, RecordReason, RecordReasons};
 use crate::store::seal;
-use crate::time::{Mono, Now, Position};
+use crate::time::{MonoTime, Now, Position};
 use protocol::command::bad_character;
 use protocol::{Code, Kind, Refusal, reply};
 
 /// Who commands, on whose behalf.
 #[derive(Clone, Debug)]
-pub(in crate::recorder) struct By {
+pub(in crate::recorder) struct Actor {
     pub kind: Kind,
     /// Username, or the kind's word.
     pub name: String,
 }
 
-impl By {
-    fn holder(&self) -> Holder {
+impl Actor {
+    fn holder(&self) -> BlackoutHolder {
         match self.kind {
-            Kind::Supervisor => Holder::Supervisor,
-            Kind::Cti => Holder::Cti,
-            Kind::Agent | Kind::Screen | Kind::Technician | Kind::Monitor => Holder::Agent,
+            Kind::Supervisor => BlackoutHolder::Supervisor,
+            Kind::Cti => BlackoutHolder::Cti,
+            Kind::Agent | Kind::Screen | Kind::Technician | Kind::Monitor => BlackoutHolder::Agent,
         }
     }
 
-    fn reason(&self) -> Reason {
-        if self.kind == Kind::Supervisor { Reason::Supervisor } else { Reason::Api }
+    fn reason(&self) -> RecordReason {
+        if self.kind == Kind::Supervisor { RecordReason::Supervisor } else { RecordReason::Api }
     }
 }
 
@@ -49,30 +49,30 @@ impl Recorder {
         &mut self,
         now: Now,
         agent: AgentIndex,
-    ) -> Result<Said, Refusal> {
+    ) -> Result<Response, Refusal> {
         let number = self.may_record_start(agent)?;
-        let name = self.directory.agent(agent).username.clone();
-        if let Some(seen) = self.seen_running(agent, number) {
-            let (id, new) = (seen.id, self.unheard(seen, Reason::Agent));
-            let (schedule, from) = self.press_of(number);
-            let ticket = self.add_reason(now, id, Reason::Agent, (&name, schedule));
+        let name = self.directory.test_agent(agent).username.clone();
+        if let Some(seen) = self.visible_running(agent, number) {
+            let (id, new) = (seen.id, self.unannounced_reason(seen, RecordReason::Agent));
+            let (schedule, from) = self.press_context(number);
+            let ticket = self.add_reason(now, id, RecordReason::Agent, (&name, schedule));
             if let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) {
                 recording.pressed.get_or_insert((agent, from));
             }
-            self.stale_news.insert(agent);
-            return Ok(self.record_said(agent, id, ticket).keeps(id, new));
+            self.stale_agents.insert(agent);
+            return Ok(self.recording_reply_for(agent, id, ticket).depends_on(id, new));
         }
-        let kept = self.calls.get(number).and_then(|call| self.pressed(agent, call));
+        let kept = self.calls.get(number).and_then(|call| self.recording_kept_by(agent, call));
         if let Some(id) = kept.map(|kept| kept.id) {
-            return Ok(self.record_said(agent, id, self.storage.settled()));
+            return Ok(self.recording_reply_for(agent, id, self.storage.last_fact_ticket()));
         }
-        let (schedule, from) = self.press_of(number);
+        let (schedule, from) = self.press_context(number);
         let hidden = self.running_of(number);
         let hidden = hidden.map(|hidden| (hidden.id, hidden.reasons, hidden.retain_until));
-        let mut reasons = Reasons::only(Reason::Agent);
+        let mut reasons = RecordReasons::from_reason(RecordReason::Agent);
         reasons.0 |= hidden.map_or(0, |(_, others, _)| others.0);
-        let from = from.max(self.press_floor(agent, number));
-        let want = Wanted {
+        let from = from.max(self.earliest_press_start(agent, number));
+        let want = RecordingRequest {
             call: number,
             from,
             reasons,
@@ -82,39 +82,45 @@ impl Recorder {
         };
         let (id, ticket) = match hidden {
             Some((old, _, until)) => {
-                let (id, _) = self.split(now, old, from, want)?;
+                let (id, _) = self.split_recording(now, old, from, want)?;
                 self.inherit_retention(now, id, until);
-                (id, self.storage.settled())
+                (id, self.storage.last_fact_ticket())
             }
-            None => self.begin(now, want)?,
+            None => self.begin_recording(now, want)?,
         };
-        Ok(self.record_said(agent, id, ticket).keeps(id, Reasons::only(Reason::Agent)))
+        Ok(self
+            .recording_reply_for(agent, id, ticket)
+            .depends_on(id, RecordReasons::from_reason(RecordReason::Agent)))
     }
 
     /// The reason, if a recording does not have it, or nobody was told yet that it has.
-    fn unheard(&self, recording: &Recording, reason: Reason) -> Reasons {
-        let promised = self.sessions.iter().any(|s| s.promised(recording.id, reason));
-        if promised { Reasons::only(reason) } else { recording.reasons.lacks(reason) }
+    fn unannounced_reason(&self, recording: &Recording, reason: RecordReason) -> RecordReasons {
+        let promised = self.sessions.iter().any(|s| s.has_unannounced(recording.id, reason));
+        if promised {
+            RecordReasons::from_reason(reason)
+        } else {
+            recording.reasons.only_if_missing(reason)
+        }
     }
 
     /// The on-demand schedule of a call, and where a press on it begins.
-    fn press_of(&self, number: CallNumber) -> (Option<usize>, Position) {
+    fn press_context(&self, number: CallNumber) -> (Option<usize>, Position) {
         let Some(call) = self.calls.get(number) else { return (None, Position(0)) };
-        (call.schedules.on_demand, self.press_from(call))
+        (call.schedule_match.on_demand, self.press_start(call))
     }
 
     /// Where the newest recording of the call ended: a segment never overlaps the one before.
-    fn floor(&self, number: CallNumber) -> Position {
-        let last = self.last_of(number).and_then(|last| last.end);
+    fn earliest_start(&self, number: CallNumber) -> Position {
+        let last = self.newest_of(number).and_then(|last| last.end_recording);
         last.map_or(Position(0), |(to, _)| to)
     }
 
     /// The same as far as this agent may know: others' recordings move no own one (B2).
-    fn press_floor(&self, agent: AgentIndex, number: CallNumber) -> Position {
-        if !self.only_own(agent) {
-            return self.floor(number);
+    fn earliest_press_start(&self, agent: AgentIndex, number: CallNumber) -> Position {
+        if !self.sees_only_own(agent) {
+            return self.earliest_start(number);
         }
-        let own = self.seen_last(agent, number).and_then(|own| own.end);
+        let own = self.visible_newest(agent, number).and_then(|own| own.end_recording);
         own.map_or(Position(0), |(to, _)| to)
     }
 
@@ -122,26 +128,26 @@ impl Recorder {
         &mut self,
         now: Now,
         agent: AgentIndex,
-    ) -> Result<Said, Refusal> {
+    ) -> Result<Response, Refusal> {
         let target = self.may_record_stop(agent)?;
-        let (id, call, running) = (target.id, target.call, target.running());
+        let (id, call, running) = (target.id, target.call, target.is_running());
         let (reasons, pressed) = (target.reasons, target.pressed);
-        if !running || !reasons.has(Reason::Agent) && !self.stops_any(agent) {
-            return Ok(self.record_said(agent, id, self.storage.settled()));
+        if !running || !reasons.contains(RecordReason::Agent) && !self.may_stop_any(agent) {
+            return Ok(self.recording_reply_for(agent, id, self.storage.last_fact_ticket()));
         }
-        let name = self.directory.agent(agent).username.clone();
-        let mut gone = Reasons::only(Reason::Agent);
-        if self.stops_any(agent) {
+        let name = self.directory.test_agent(agent).username.clone();
+        let mut gone = RecordReasons::from_reason(RecordReason::Agent);
+        if self.may_stop_any(agent) {
             gone = reasons;
         }
-        let rest = Reasons(reasons.0 & !gone.0);
+        let rest = RecordReasons(reasons.0 & !gone.0);
         let own = pressed.is_some_and(|(by, _)| by == agent);
-        if self.only_own(agent) && own && !rest.is_empty() {
+        if self.sees_only_own(agent) && own && !rest.is_empty() {
             // Others go on without the agent's notice: their recording begins where this one ends.
             let head =
-                self.recording(id).map_or(Position(0), |r| self.channels[r.channel.0].head());
-            let schedule = self.calls.get(call).and_then(|call| call.schedules.percentage);
-            let want = Wanted {
+                self.recording_by_id(id).map_or(Position(0), |r| self.channels[r.channel.0].head());
+            let schedule = self.calls.get(call).and_then(|call| call.schedule_match.percentage);
+            let want = RecordingRequest {
                 call,
                 from: head,
                 reasons: rest,
@@ -149,54 +155,56 @@ impl Recorder {
                 schedule: schedule.map(|(index, _)| index),
                 continues: None,
             };
-            if self.split(now, id, head, want).is_err() {
+            if self.split_recording(now, id, head, want).is_err() {
                 // No room for another file: it goes on as theirs.
                 let ticket = self.drop_reasons(now, id, gone, &name);
-                let mut said = self.record_said(agent, id, ticket);
+                let mut said = self.recording_reply_for(agent, id, ticket);
                 said.give_up = None;
                 return Ok(said);
             }
             if let Some(old) = self.recordings.iter_mut().find(|r| r.id == id) {
-                old.reasons = Reasons::default();
+                old.reasons = RecordReasons::default();
             }
-            let fact = Fact::RecordingReasons { id, reasons: Reasons::default(), by: name };
-            let ticket = self.storage.note(&mut self.index, now, fact);
-            self.stale_news.insert(agent);
-            return Ok(self.record_said(agent, id, ticket));
+            let fact = Fact::RecordingReasons { id, reasons: RecordReasons::default(), by: name };
+            let ticket = self.storage.append(&mut self.index, now, fact);
+            self.stale_agents.insert(agent);
+            return Ok(self.recording_reply_for(agent, id, ticket));
         }
         let ticket = self.drop_reasons(now, id, gone, &name);
-        Ok(self.record_said(agent, id, ticket))
+        Ok(self.recording_reply_for(agent, id, ticket))
     }
 
-    fn stops_any(&self, agent: AgentIndex) -> bool {
+    fn may_stop_any(&self, agent: AgentIndex) -> bool {
         self.agent_has(agent, crate::calls::permission::Permission::RecordStopAny)
     }
 
     /// The resulting state of a recording, as this agent may see it.
-    fn record_said(&self, agent: AgentIndex, id: RecordingId, after: Ticket) -> Said {
-        let Some(recording) = self.recording(id) else { return Said::now(Vec::new()) };
-        let only_own = self.only_own(agent);
+    fn recording_reply_for(&self, agent: AgentIndex, id: RecordingId, after: Ticket) -> Response {
+        let Some(recording) = self.recording_by_id(id) else {
+            return Response::immediate(Vec::new());
+        };
+        let only_own = self.sees_only_own(agent);
         let mut reasons = recording.reasons;
         if only_own {
-            reasons.0 &= Reasons::only(Reason::Agent).0;
+            reasons.0 &= RecordReasons::from_reason(RecordReason::Agent).0;
         }
         let own_from = recording.pressed.filter(|_| only_own).map(|(_, from)| from);
         let from = own_from.unwrap_or(recording.from);
-        Self::recording_said(recording, reasons, from.max(recording.from), after)
+        Self::recording_reply(recording, reasons, from.max(recording.from), after)
     }
 
-    fn recording_said(
+    fn recording_reply(
         recording: &Recording,
-        reasons: Reasons,
+        reasons: RecordReasons,
         from: Position,
         after: Ticket,
-    ) -> Said {
+    ) -> Response {
         let mut bytes = Vec::new();
-        let on = recording.running() && !reasons.is_empty();
-        let reasons = if on { reasons } else { Reasons::default() };
+        let on = recording.is_running() && !reasons.is_empty();
+        let reasons = if on { reasons } else { RecordReasons::default() };
         let line = reply::ok(&mut bytes).pair("recording", recording.id).pair("reasons", reasons);
         line.pair("state", protocol::state::on_off(on)).pair("from", from).end();
-        Said::after(after, bytes).keeps(recording.id, Reasons::default())
+        Response::after_sync(after, bytes).depends_on(recording.id, RecordReasons::default())
     }
 
     /// `record start device=D` of a supervisor or the CTI feed.
@@ -204,41 +212,42 @@ impl Recorder {
         &mut self,
         now: Now,
         device: &str,
-        by: &By,
-    ) -> Result<Said, Refusal> {
-        let number = self.call_on(device)?;
-        self.need_disk()?;
+        by: &Actor,
+    ) -> Result<Response, Refusal> {
+        let number = self.call_on_device(device)?;
+        self.require_disk()?;
         let call = self.calls.get(number).ok_or_else(|| Refusal::from(Code::NoCall))?;
-        let from = self.press_from(call);
+        let from = self.press_start(call);
         let schedule = match by.reason() {
-            Reason::Api => call.schedules.api.or(call.schedules.on_demand),
-            _ => call.schedules.on_demand.or(call.schedules.api),
+            RecordReason::Api => call.schedule_match.api.or(call.schedule_match.on_demand),
+            _ => call.schedule_match.on_demand.or(call.schedule_match.api),
         };
         if schedule.is_none() {
             return Err(Code::NoSchedule.into());
         }
         let running = self.running_of(number);
-        let running = running.map(|running| (running.id, self.unheard(running, by.reason())));
-        let new = running.map_or(Reasons::only(by.reason()), |(_, new)| new);
+        let running =
+            running.map(|running| (running.id, self.unannounced_reason(running, by.reason())));
+        let new = running.map_or(RecordReasons::from_reason(by.reason()), |(_, new)| new);
         let (id, ticket) = match running {
             Some((id, _)) => {
-                self.need_file(id)?;
+                self.require_file(id)?;
                 (id, self.add_reason(now, id, by.reason(), (&by.name, schedule)))
             }
             None => {
-                self.need_room()?;
-                let want = Wanted {
+                self.require_disk_space()?;
+                let want = RecordingRequest {
                     call: number,
-                    from: from.max(self.floor(number)),
-                    reasons: Reasons::only(by.reason()),
+                    from: from.max(self.earliest_start(number)),
+                    reasons: RecordReasons::from_reason(by.reason()),
                     pressed: None,
                     schedule,
                     continues: None,
                 };
-                self.begin(now, want)?
+                self.begin_recording(now, want)?
             }
         };
-        Ok(self.said_of(id, ticket).keeps(id, new))
+        Ok(self.recording_reply_to_actor(id, ticket).depends_on(id, new))
     }
 
     /// `record stop device=D`: the CTI feed takes its own reason away, a supervisor every one.
@@ -246,41 +255,41 @@ impl Recorder {
         &mut self,
         now: Now,
         device: &str,
-        by: &By,
-    ) -> Result<Said, Refusal> {
-        let number = self.call_on(device)?;
-        let api = by.reason() == Reason::Api;
-        let newest = self.running_of(number).or_else(|| self.last_of(number));
+        by: &Actor,
+    ) -> Result<Response, Refusal> {
+        let number = self.call_on_device(device)?;
+        let api = by.reason() == RecordReason::Api;
+        let newest = self.running_of(number).or_else(|| self.newest_of(number));
         let newest = newest.ok_or_else(|| Refusal::from(Code::NotRecording))?;
         // What has been stopped already is answered with the resulting state.
-        if api && !newest.reasons_ever.has(Reason::Api) {
-            let code = if newest.running() { Code::NotYours } else { Code::NotRecording };
+        if api && !newest.reasons_ever.contains(RecordReason::Api) {
+            let code = if newest.is_running() { Code::NotYours } else { Code::NotRecording };
             return Err(code.into());
         }
         let (id, reasons) = (newest.id, newest.reasons);
-        let gone = if api { Reasons::only(Reason::Api) } else { reasons };
-        self.need_disk()?;
+        let gone = if api { RecordReasons::from_reason(RecordReason::Api) } else { reasons };
+        self.require_disk()?;
         let ticket = self.drop_reasons(now, id, gone, &by.name);
-        Ok(self.said_of(id, ticket))
+        Ok(self.recording_reply_to_actor(id, ticket))
     }
 
-    fn said_of(&self, id: RecordingId, ticket: Ticket) -> Said {
-        match self.recording(id) {
-            Some(r) => Self::recording_said(r, r.reasons, r.from, ticket),
-            None => Said::now(Vec::new()),
+    fn recording_reply_to_actor(&self, id: RecordingId, ticket: Ticket) -> Response {
+        match self.recording_by_id(id) {
+            Some(r) => Self::recording_reply(r, r.reasons, r.from, ticket),
+            None => Response::immediate(Vec::new()),
         }
     }
 
-    fn call_on(&self, device: &str) -> Result<CallNumber, Refusal> {
+    fn call_on_device(&self, device: &str) -> Result<CallNumber, Refusal> {
         let channel = self.channel_of(device).ok_or_else(|| {
             Refusal::new(Code::NoSuchDevice, format!("no channel records device {device}"))
         })?;
-        let call = self.calls.on_air(channel).ok_or_else(|| Refusal::from(Code::NoCall))?;
+        let call = self.calls.active_call(channel).ok_or_else(|| Refusal::from(Code::NoCall))?;
         Ok(call.number)
     }
 
-    pub(in crate::recorder) fn agent_named(&self, user: &str) -> Result<AgentIndex, Refusal> {
-        let found = self.directory.by_username(user);
+    pub(in crate::recorder) fn find_agent(&self, user: &str) -> Result<AgentIndex, Refusal> {
+        let found = self.directory.find_by_username(user);
         found.ok_or_else(|| Refusal::new(Code::UnknownUser, format!("no agent is called {user}")))
     }
 
@@ -289,9 +298,9 @@ impl Recorder {
         &mut self,
         now: Now,
         agent: AgentIndex,
-        by: &By,
-        (lead_ms, woke): (Option<u32>, Mono),
-    ) -> Result<Said, Refusal> {
+        by: &Actor,
+        (lead_ms, woke): (Option<u32>, MonoTime),
+    ) -> Result<Response, Refusal> {
         let holdback_ms = self.config.audio.holdback_ms;
         let lead_ms = lead_ms.unwrap_or(self.config.blackout.lead_ms);
         if lead_ms > holdback_ms {
@@ -303,21 +312,21 @@ impl Recorder {
             Kind::Agent => self.may_blackout_start(agent)?,
             _ => self.blackout_target(agent)?,
         };
-        let recording = recording.map(|r| (r.id, self.visible_from(agent, r)));
+        let recording = recording.map(|r| (r.id, self.visible_start(agent, r)));
         // What was heard before the call is not the agent's; it may be another's, and stored.
-        let kept_from = self.recall.of(call).map(Latent::from);
+        let kept_from = self.recall.buffer_of(call).map(RecallBuffer::start);
         let kept_from = kept_from.or(self.calls.get(call).map(|call| call.from));
-        self.take_back_stop_of(now, agent);
-        let receipt = match self.blackouts.of(agent) {
+        self.roll_back_stop_of(now, agent);
+        let receipt = match self.blackouts.active_of(agent) {
             Some(open) => {
-                let receipt = open.receipt.clone();
-                self.hold_blackout(now, agent, holder, &by.name);
-                Receipt { ticket: self.storage.settled(), ..receipt }
+                let receipt = open.make_receipt.clone();
+                self.add_blackout_holder(now, agent, holder, &by.name);
+                Receipt { ticket: self.storage.last_fact_ticket(), ..receipt }
             }
             // It ended with its call while its stop was on its way.
             None if self.calls.get(call).is_none() => return Err(Code::NoCall.into()),
             None => {
-                let press = Press {
+                let press = BlackoutRequest {
                     agent,
                     call,
                     recording: recording.map(|(id, _)| id),
@@ -330,7 +339,7 @@ impl Recorder {
                 self.open_blackout(now, &press)
             }
         };
-        let mut said = Self::blackout_said(now, &self.receipt_for(agent, by, receipt));
+        let mut said = Self::blackout_reply(now, &self.visible_receipt(agent, by, receipt));
         if self.storage.is_down() {
             said.give_up = Some(now.mono);
         }
@@ -339,17 +348,18 @@ impl Recorder {
 
     /// What may be told of a blackout: an agent who sees own recordings only (B2) may have joined
     /// one that somebody else opened in a recording of others.
-    fn receipt_for(&self, agent: AgentIndex, by: &By, receipt: Receipt) -> Receipt {
-        let named = receipt.recording.and_then(|id| self.recording(id));
-        let own = named.is_some_and(|named| Self::pressed_by(named, agent));
-        if by.kind != Kind::Agent || !self.only_own(agent) || own {
+    fn visible_receipt(&self, agent: AgentIndex, by: &Actor, receipt: Receipt) -> Receipt {
+        let named = receipt.recording.and_then(|id| self.recording_by_id(id));
+        let own = named.is_some_and(|named| Self::was_started_by(named, agent));
+        if by.kind != Kind::Agent || !self.sees_only_own(agent) || own {
             return receipt;
         }
         let here = |call: &&Call| self.channels[call.channel.0].id == receipt.channel;
         let call = self.current_call(agent).filter(here);
-        let seen = call.and_then(|call| self.seen_running(agent, call.number));
-        let kept = call.and_then(|call| self.recall.of(call.number));
-        let from = seen.map(|seen| self.visible_from(agent, seen)).or(kept.map(Latent::from));
+        let seen = call.and_then(|call| self.visible_running(agent, call.number));
+        let kept = call.and_then(|call| self.recall.buffer_of(call.number));
+        let from =
+            seen.map(|seen| self.visible_start(agent, seen)).or(kept.map(RecallBuffer::start));
         Receipt {
             recording: seen.map(|seen| seen.id),
             from: from.map_or(receipt.from, |from| from.max(receipt.from)),
@@ -358,12 +368,12 @@ impl Recorder {
     }
 
     /// From where this agent knows of a recording.
-    fn visible_from(&self, agent: AgentIndex, recording: &Recording) -> Position {
-        let own = recording.pressed.filter(|(by, _)| *by == agent && self.only_own(agent));
+    fn visible_start(&self, agent: AgentIndex, recording: &Recording) -> Position {
+        let own = recording.pressed.filter(|(by, _)| *by == agent && self.sees_only_own(agent));
         own.map_or(recording.from, |(_, from)| from.max(recording.from))
     }
 
-    fn blackout_said(now: Now, receipt: &Receipt) -> Said {
+    fn blackout_reply(now: Now, receipt: &Receipt) -> Response {
         let mut bytes = Vec::new();
         for (channel, from) in &receipt.others {
             let row = reply::row(&mut bytes).pair("channel", channel).pair("from", from);
@@ -378,8 +388,8 @@ impl Recorder {
         let line = reply::ok(&mut bytes).pair("blackout", "on").pair("recording", id);
         let line = line.pair("at", receipt.at).pair("from", receipt.from);
         line.pair("channels", channels).pair("took_us", receipt.took_us).end();
-        let mut said = Said::after(receipt.ticket, bytes);
-        said.give_up = Some(now.mono.after_ms(limits::RECEIPT_MS));
+        let mut said = Response::after_sync(receipt.ticket, bytes);
+        said.give_up = Some(now.mono.after_ms(limits::RECEIPT_TIMEOUT_MS));
         said
     }
 
@@ -388,23 +398,25 @@ impl Recorder {
         &mut self,
         now: Now,
         agent: AgentIndex,
-        by: &By,
-    ) -> Result<Said, Refusal> {
-        let hidden = by.kind == Kind::Agent && !self.blackout_seen(agent);
-        if !hidden && self.storage.is_down() && self.blackouts.of(agent).is_some() {
+        by: &Actor,
+    ) -> Result<Response, Refusal> {
+        let hidden = by.kind == Kind::Agent && !self.sees_blackout(agent);
+        if !hidden && self.storage.is_down() && self.blackouts.active_of(agent).is_some() {
             let text = "the disk has failed: the blackout stays on, because its end cannot be kept";
             return Err(Refusal::new(Code::Storage, text).masked());
         }
         let mut bytes = Vec::new();
         let open =
             if hidden { None } else { self.release_blackout(now, agent, by.holder(), &by.name) };
-        let Some(Stop { before: was, to, over, places, ticket, until, .. }) = open else {
+        let Some(PendingStop { before: was, to, over, places, ticket, until, .. }) = open else {
             let line = reply::ok(&mut bytes).pair("blackout", "off").pair("recording", "-");
             line.pair("from", "-").pair("to", "-").end();
-            return Ok(Said::after(self.storage.settled(), bytes));
+            return Ok(Response::after_sync(self.storage.last_fact_ticket(), bytes));
         };
-        let was = self.receipt_for(agent, by, was.receipt);
-        let unseen = by.kind == Kind::Agent && self.only_own(agent) && !self.records_own(agent);
+        let was = self.visible_receipt(agent, by, was.make_receipt);
+        let unseen = by.kind == Kind::Agent
+            && self.sees_only_own(agent)
+            && !self.has_visible_recording(agent);
         let seen_over = over || unseen;
         let ends = |at: Position| if seen_over { at.to_string() } else { "-".to_string() };
         for (channel, from) in &was.others {
@@ -419,31 +431,31 @@ impl Recorder {
         let state = protocol::state::on_off(!seen_over);
         let line = reply::ok(&mut bytes).pair("blackout", state).pair("recording", id);
         line.pair("from", was.from).pair("to", ends(to)).end();
-        let mut said = Said::after(ticket, bytes);
+        let mut said = Response::after_sync(ticket, bytes);
         said.give_up = Some(until);
         Ok(said)
     }
 
     /// Sets a user-defined field; nobody who sets one ever sees what was there (F2).
-    pub(in crate::recorder) fn update(
+    pub(in crate::recorder) fn update_field(
         &mut self,
         now: Now,
         agent: AgentIndex,
         field: u8,
         value: &str,
-    ) -> Result<Said, Refusal> {
+    ) -> Result<Response, Refusal> {
         let target = self.may_update(agent, field)?;
         let (id, key) = (target.id, target.key.clone());
         if let Some(bad) = bad_character(value) {
             let text = format!("{bad:?} is not allowed in a field; nothing was changed");
             return Err(Refusal::new(Code::BadCharacters, text));
         }
-        let by = self.directory.agent(agent).username.clone();
+        let by = self.directory.test_agent(agent).username.clone();
         let value = seal::seal_field(key.as_ref(), self.storage.next_sequence(), value);
         let fact = Fact::FieldSet { id, field, by, value };
-        let ticket = self.storage.note(&mut self.index, now, fact);
+        let ticket = self.storage.append(&mut self.index, now, fact);
         let mut bytes = Vec::new();
         reply::ok(&mut bytes).pair("recording", id).end();
-        Ok(Said::after(ticket, bytes).keeps(id, Reasons::default()))
+        Ok(Response::after_sync(ticket, bytes).depends_on(id, RecordReasons::default()))
     }
 }

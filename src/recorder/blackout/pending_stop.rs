@@ -10,18 +10,18 @@ use crate::calls::directory::AgentIndex;
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::Recorder;
-use crate::recorder::blackout::Open;
-use crate::store::fact::{BlackoutEnd, BlackoutNumber, Fact, Holder, Place};
-use crate::time::{Mono, Now, Position};
-use crate::trace::Event;
+use crate::recorder::blackout::ActiveBlackout;
+use crate::store::fact::{BlackoutEnd, BlackoutHolder, BlackoutNumber, ChannelPosition, Fact};
+use crate::time::{MonoTime, Now, Position};
+use crate::trace::TraceEvent;
 
 /// One stop on its way to the disk.
 #[derive(Clone, Debug)]
-pub struct Stop {
+pub struct PendingStop {
     /// The blackout as it was before.
-    pub before: Open,
+    pub before: ActiveBlackout,
     /// Who lets go.
-    pub holder: Holder,
+    pub holder: BlackoutHolder,
     /// Nobody else holds it.
     pub over: bool,
     /// Where it ends on the agent's own channel.
@@ -30,7 +30,7 @@ pub struct Stop {
     pub places: Vec<(ChannelIndex, Position)>,
     pub ticket: Ticket,
     /// When it is taken back.
-    pub until: Mono,
+    pub until: MonoTime,
 }
 
 impl Recorder {
@@ -40,17 +40,17 @@ impl Recorder {
         &mut self,
         now: Now,
         agent: AgentIndex,
-        holder: Holder,
+        holder: BlackoutHolder,
         by: &str,
-    ) -> Option<Stop> {
+    ) -> Option<PendingStop> {
         let Some(index) = self.blackouts.open.iter().position(|open| open.agent == Some(agent))
         else {
-            let same = |stop: &&Stop| stop.before.agent == Some(agent) && stop.over;
+            let same = |stop: &&PendingStop| stop.before.agent == Some(agent) && stop.over;
             return self.blackouts.stops.iter().find(same).cloned();
         };
         let before = self.blackouts.open[index].clone();
         // One that a start found open without a call has no channel of its own yet.
-        let own = self.channels.iter().find(|channel| channel.id == before.receipt.channel);
+        let own = self.channels.iter().find(|channel| channel.id == before.make_receipt.channel);
         let own = own.or(before.covered.first().map(|first| &self.channels[first.0]));
         let to = own.map_or(Position(0), crate::audio::channel::Channel::head);
         let holders = before.holders & !(1 << holder as u8);
@@ -62,57 +62,57 @@ impl Recorder {
             self.close_blackout(now, index, BlackoutEnd::Stop, by)
         } else {
             self.blackouts.open[index].holders = holders;
-            self.stale_news.insert(agent);
+            self.stale_agents.insert(agent);
             let fact = Fact::BlackoutHolders { number, holders, by: by.to_string() };
-            self.storage.note(&mut self.index, now, fact)
+            self.storage.append(&mut self.index, now, fact)
         };
-        let until = now.mono.after_ms(limits::RECEIPT_MS);
-        let stop = Stop { before, holder, over, to, places, ticket, until };
+        let until = now.mono.after_ms(limits::RECEIPT_TIMEOUT_MS);
+        let stop = PendingStop { before, holder, over, to, places, ticket, until };
         self.blackouts.stops.push(stop.clone());
-        self.wait_for_stops();
+        self.limit_release_to_stops();
         Some(stop)
     }
 
     /// Stops that are durable have happened; those that waited too long have not.
-    pub(in crate::recorder) fn settle_stops(&mut self, now: Now) {
-        let durable = self.storage.durable();
+    pub(in crate::recorder) fn settle_pending_stops(&mut self, now: Now) {
+        let durable = self.storage.durable_ticket();
         let mut settled = false;
         while let Some(index) = self.blackouts.stops.iter().position(|stop| stop.ticket <= durable)
         {
             let stop = self.blackouts.stops.remove(index);
-            self.stale_news.extend(stop.before.agent);
+            self.stale_agents.extend(stop.before.agent);
             settled = true;
         }
         if settled {
-            self.wait_for_stops();
+            self.limit_release_to_stops();
         }
         while let Some(index) = self.blackouts.stops.iter().position(|s| s.until <= now.mono) {
-            self.take_back(now, index);
+            self.roll_back_stop(now, index);
         }
     }
 
     /// Somebody presses again before the stop is durable: it has not happened.
-    pub(in crate::recorder) fn take_back_stop_of(&mut self, now: Now, agent: AgentIndex) {
+    pub(in crate::recorder) fn roll_back_stop_of(&mut self, now: Now, agent: AgentIndex) {
         let stops = &self.blackouts.stops;
         let own = stops.iter().position(|stop| stop.before.agent == Some(agent) && stop.over);
         if let Some(index) = own {
-            self.take_back(now, index);
+            self.roll_back_stop(now, index);
         }
     }
 
-    fn take_back(&mut self, now: Now, index: usize) {
+    fn roll_back_stop(&mut self, now: Now, index: usize) {
         let stop = self.blackouts.stops.remove(index);
-        self.stale_news.extend(stop.before.agent);
+        self.stale_agents.extend(stop.before.agent);
         if stop.over {
-            self.reopen(now, stop);
+            self.reopen_blackout(now, stop);
         } else {
-            self.hold_again(now, &stop);
+            self.restore_holder(now, &stop);
         }
-        self.wait_for_stops();
+        self.limit_release_to_stops();
     }
 
     /// The blackout goes on, and whoever could not let go holds it again.
-    fn hold_again(&mut self, now: Now, stop: &Stop) {
+    fn restore_holder(&mut self, now: Now, stop: &PendingStop) {
         let (number, bit) = (stop.before.number, 1 << stop.holder as u8);
         for later in self.blackouts.stops.iter_mut().filter(|s| s.before.number == number) {
             later.before.holders |= bit;
@@ -122,48 +122,48 @@ impl Recorder {
         };
         open.holders |= bit;
         let fact = Fact::BlackoutHolders { number, holders: open.holders, by: "box".to_string() };
-        self.storage.note(&mut self.index, now, fact);
+        self.storage.append(&mut self.index, now, fact);
     }
 
     /// From where it ended the blackout goes on, under a new number: its end may be on record.
-    fn reopen(&mut self, now: Now, stop: Stop) {
-        let Stop { before: mut open, holder, places, .. } = stop;
+    fn reopen_blackout(&mut self, now: Now, stop: PendingStop) {
+        let PendingStop { before: mut open, holder, places, .. } = stop;
         self.blackouts.last += 1;
         open.number = BlackoutNumber(self.blackouts.last);
         let mut facts = Vec::with_capacity(places.len());
         for (index, at) in places {
             let channel = &mut self.channels[index.0];
             if open.covered.first() == Some(&index) {
-                let frames = channel.head().since(at);
+                let frames = channel.head().frames_since(at);
                 open.captured_us += frames * 1_000_000 / u64::from(channel.rate);
             }
-            channel.cover(at);
-            facts.push(Place { channel: channel.id, at });
+            channel.start_mask(at);
+            facts.push(ChannelPosition { channel: channel.id, at });
         }
         log::warn!("the blackout of {} goes on: its stop is not on record", open.agent_name);
         let agent = open.agent_name.clone();
-        let event = Event::Blackout { agent: agent.clone(), on: true, why: holder.word() };
-        self.trace.note(now.wall, event);
+        let event = TraceEvent::Blackout { agent: agent.clone(), on: true, why: holder.as_str() };
+        self.trace.push_event(now.wall, event);
         let (number, call, holders) = (open.number, open.call, open.holders);
         let by = "box".to_string();
         self.blackouts.open.push(open);
         let fact = Fact::BlackoutOpened { number, agent, call, holder, by, places: facts };
-        self.storage.note(&mut self.index, now, fact);
+        self.storage.append(&mut self.index, now, fact);
         if holders != 1 << holder as u8 {
             let fact = Fact::BlackoutHolders { number, holders, by: "box".to_string() };
-            self.storage.note(&mut self.index, now, fact);
+            self.storage.append(&mut self.index, now, fact);
         }
-        if let Some(call) = call.filter(|call| self.calls.get(*call).is_none_or(|c| !c.live())) {
+        if let Some(call) = call.filter(|call| self.calls.get(*call).is_none_or(|c| !c.is_live())) {
             self.end_blackouts_of(now, call);
         }
-        self.follow_calls(now);
+        self.update_coverage(now);
     }
 
     /// What may leave each ring: nothing that was heard after a stop that is not durable.
-    fn wait_for_stops(&mut self) {
-        self.channels.iter_mut().for_each(|channel| channel.waits_from = None);
+    fn limit_release_to_stops(&mut self) {
+        self.channels.iter_mut().for_each(|channel| channel.unreleased_from = None);
         for (index, at) in self.blackouts.stops.iter().flat_map(|stop| &stop.places) {
-            let waits = &mut self.channels[index.0].waits_from;
+            let waits = &mut self.channels[index.0].unreleased_from;
             *waits = Some(waits.map_or(*at, |before| before.min(*at)));
         }
     }

@@ -10,8 +10,8 @@ use crate::calls::call::Call;
 use crate::calls::directory::AgentIndex;
 use crate::calls::permission::Permission;
 use crate::id::RecordingId;
-use crate::recorder::{Recorder, Recording, Tape};
-use crate::store::fact::{CallNumber, Reason};
+use crate::recorder::{Recorder, Recording, RecordingWriter};
+use crate::store::fact::{CallNumber, RecordReason};
 use protocol::{Ability, Can, Code, Refusal};
 
 /// Fields that exist (F1).
@@ -19,15 +19,15 @@ const FIELDS: u8 = 15;
 
 impl Recorder {
     pub(in crate::recorder) fn agent_has(&self, agent: AgentIndex, permission: Permission) -> bool {
-        self.directory.permissions(agent).has(permission)
+        self.directory.permissions(agent).contains(permission)
     }
 
     /// Whether the agent only sees recordings of the own making (B2).
-    pub(in crate::recorder) fn only_own(&self, agent: AgentIndex) -> bool {
+    pub(in crate::recorder) fn sees_only_own(&self, agent: AgentIndex) -> bool {
         self.agent_has(agent, Permission::NotifyOnDemandOnly)
     }
 
-    pub(in crate::recorder) fn need(
+    pub(in crate::recorder) fn require_permission(
         &self,
         agent: AgentIndex,
         permission: Permission,
@@ -39,49 +39,53 @@ impl Recorder {
     }
 
     /// While the disk is failed nothing can be promised.
-    pub(in crate::recorder) fn need_disk(&self) -> Result<(), Refusal> {
+    pub(in crate::recorder) fn require_disk(&self) -> Result<(), Refusal> {
         if self.storage.is_down() { Err(disk_failed()) } else { Ok(()) }
     }
 
     /// A recording whose file could not be made yet is promised to nobody.
-    pub(in crate::recorder) fn need_file(&self, id: RecordingId) -> Result<(), Refusal> {
-        let waits = self.recording(id).and_then(|r| r.tape.as_ref()).is_some_and(Tape::waits);
+    pub(in crate::recorder) fn require_file(&self, id: RecordingId) -> Result<(), Refusal> {
+        let waits = self
+            .recording_by_id(id)
+            .and_then(|r| r.writer.as_ref())
+            .is_some_and(RecordingWriter::is_waiting_for_file);
         if waits { Err(disk_failed()) } else { Ok(()) }
     }
 
     /// The disk said that it was full: until the next look at it nobody is promised anything.
-    pub(in crate::recorder) fn need_room(&self) -> Result<(), Refusal> {
+    pub(in crate::recorder) fn require_disk_space(&self) -> Result<(), Refusal> {
         if self.storage.no_room { Err(Code::DiskFull.into()) } else { Ok(()) }
     }
 
-    fn need_call(&self, agent: AgentIndex) -> Result<&Call, Refusal> {
+    fn require_call(&self, agent: AgentIndex) -> Result<&Call, Refusal> {
         self.current_call(agent).ok_or_else(|| Code::NoCall.into())
     }
 
     /// Whether the agent began this recording, or joined it with a press.
-    pub(in crate::recorder) fn pressed_by(recording: &Recording, agent: AgentIndex) -> bool {
+    pub(in crate::recorder) fn was_started_by(recording: &Recording, agent: AgentIndex) -> bool {
         recording.pressed.is_some_and(|(by, _)| by == agent)
     }
 
     /// The running recording of a call, as far as this agent may know of it.
-    pub(in crate::recorder) fn seen_running(
+    pub(in crate::recorder) fn visible_running(
         &self,
         agent: AgentIndex,
         call: CallNumber,
     ) -> Option<&Recording> {
         let running = self.running_of(call)?;
-        let own = Self::pressed_by(running, agent) && running.reasons.has(Reason::Agent);
-        (own || !self.only_own(agent)).then_some(running)
+        let own =
+            Self::was_started_by(running, agent) && running.reasons.contains(RecordReason::Agent);
+        (own || !self.sees_only_own(agent)).then_some(running)
     }
 
     /// The newest recording of a call that this agent may know of, running or not.
-    pub(in crate::recorder) fn seen_last(
+    pub(in crate::recorder) fn visible_newest(
         &self,
         agent: AgentIndex,
         call: CallNumber,
     ) -> Option<&Recording> {
-        let only_own = self.only_own(agent);
-        let seen = |r: &&Recording| r.call == call && (!only_own || Self::pressed_by(r, agent));
+        let only_own = self.sees_only_own(agent);
+        let seen = |r: &&Recording| r.call == call && (!only_own || Self::was_started_by(r, agent));
         self.recordings.iter().rev().find(seen)
     }
 
@@ -90,18 +94,18 @@ impl Recorder {
         &self,
         agent: AgentIndex,
     ) -> Result<CallNumber, Refusal> {
-        self.need(agent, Permission::RecordStart)?;
+        self.require_permission(agent, Permission::RecordStart)?;
         let call = self.current_call(agent).or_else(|| self.wrapup_call(agent));
         let call = call.ok_or_else(|| Refusal::from(Code::NoCall))?;
-        if call.schedules.on_demand.is_none() {
+        if call.schedule_match.on_demand.is_none() {
             return Err(Code::NoSchedule.into());
         }
-        match self.seen_running(agent, call.number) {
-            Some(seen) => self.need_file(seen.id)?,
-            None if self.pressed(agent, call).is_some() => {}
-            None => self.can_begin().and_then(|()| self.need_room())?,
+        match self.visible_running(agent, call.number) {
+            Some(seen) => self.require_file(seen.id)?,
+            None if self.recording_kept_by(agent, call).is_some() => {}
+            None => self.can_begin().and_then(|()| self.require_disk_space())?,
         }
-        self.need_disk()?;
+        self.require_disk()?;
         Ok(call.number)
     }
 
@@ -109,19 +113,19 @@ impl Recorder {
     /// nothing of an ended call can be kept any more.
     fn wrapup_call(&self, agent: AgentIndex) -> Option<&Call> {
         self.config.audio.recall_ms?;
-        let call = self.reachable_call(agent).filter(|call| !call.live())?;
-        let kept = self.recall.of(call.number).is_some();
-        (kept || self.pressed(agent, call).is_some()).then_some(call)
+        let call = self.reachable_call(agent).filter(|call| !call.is_live())?;
+        let kept = self.recall.buffer_of(call.number).is_some();
+        (kept || self.recording_kept_by(agent, call).is_some()).then_some(call)
     }
 
     /// The recording of an ended call that this agent's press kept.
-    pub(in crate::recorder) fn pressed(
+    pub(in crate::recorder) fn recording_kept_by(
         &self,
         agent: AgentIndex,
         call: &Call,
     ) -> Option<&Recording> {
-        let last = self.seen_last(agent, call.number).filter(|_| !call.live());
-        last.filter(|last| Self::pressed_by(last, agent))
+        let last = self.visible_newest(agent, call.number).filter(|_| !call.is_live());
+        last.filter(|last| Self::was_started_by(last, agent))
     }
 
     /// The recording that `record stop` would stop, or has stopped already.
@@ -131,23 +135,24 @@ impl Recorder {
     ) -> Result<&Recording, Refusal> {
         let any = self.agent_has(agent, Permission::RecordStopAny);
         if !any {
-            self.need(agent, Permission::RecordStop)?;
+            self.require_permission(agent, Permission::RecordStop)?;
         }
         if !self.config.on_demand.enabled {
             return Err(Code::OnDemandOff.into());
         }
-        let call = self.need_call(agent)?.number;
-        let Some(running) = self.seen_running(agent, call) else {
-            let stopped = self.seen_last(agent, call);
-            let stopped = stopped.filter(|r| any || Self::pressed_by(r, agent));
+        let call = self.require_call(agent)?.number;
+        let Some(running) = self.visible_running(agent, call) else {
+            let stopped = self.visible_newest(agent, call);
+            let stopped = stopped.filter(|r| any || Self::was_started_by(r, agent));
             let stopped = stopped.ok_or_else(|| Refusal::from(Code::NotRecording))?;
-            return self.need_disk().map(|()| stopped);
+            return self.require_disk().map(|()| stopped);
         };
-        let own = Self::pressed_by(running, agent) || running.reasons.has(Reason::Agent);
+        let own =
+            Self::was_started_by(running, agent) || running.reasons.contains(RecordReason::Agent);
         if !own && !any {
             return Err(Code::NotYours.into());
         }
-        self.need_disk().map(|()| running)
+        self.require_disk().map(|()| running)
     }
 
     /// The call in which `blackout start` would black out; with an open one, any.
@@ -155,23 +160,26 @@ impl Recorder {
         &self,
         agent: AgentIndex,
     ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
-        self.need(agent, Permission::Blackout)?;
-        if self.blackout_seen(agent) {
+        self.require_permission(agent, Permission::Blackout)?;
+        if self.sees_blackout(agent) {
             let call = self.current_call(agent);
             return Ok((call.map_or(CallNumber(0), |call| call.number), None));
         }
-        let call = self.need_call(agent).map_err(|_| self.no_blackout(agent, Code::NoCall))?.number;
-        match self.seen_running(agent, call) {
+        let call = self
+            .require_call(agent)
+            .map_err(|_| self.blackout_refusal(agent, Code::NoCall))?
+            .number;
+        match self.visible_running(agent, call) {
             Some(running) => Ok((call, Some(running))),
             // What is kept back can be blacked out before anybody presses record.
-            None if self.recall.of(call).is_some() => Ok((call, None)),
-            None => Err(self.no_blackout(agent, Code::NotRecording)),
+            None if self.recall.buffer_of(call).is_some() => Ok((call, None)),
+            None => Err(self.blackout_refusal(agent, Code::NotRecording)),
         }
     }
 
     /// Of an agent whose screen is recorded by itself "nothing is recorded" would not be true (E3).
-    fn no_blackout(&self, agent: AgentIndex, code: Code) -> Refusal {
-        if !self.screens.runs_alone(agent) {
+    fn blackout_refusal(&self, agent: AgentIndex, code: Code) -> Refusal {
+        if !self.screens.is_recorded_alone(agent) {
             return code.into();
         }
         let text = "a blackout begins in a recorded call only, not in a recording of the screen by \
@@ -185,31 +193,33 @@ impl Recorder {
         &self,
         agent: AgentIndex,
     ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
-        if self.blackouts.of(agent).is_some() {
+        if self.blackouts.active_of(agent).is_some() {
             let call = self.current_call(agent);
             return Ok((call.map_or(CallNumber(0), |call| call.number), None));
         }
-        let call = self.need_call(agent)?.number;
+        let call = self.require_call(agent)?.number;
         Ok((call, self.running_of(call)))
     }
 
     /// Whether the agent is told of the open blackout: an agent who sees own recordings only (B2)
     /// is told of the own one, and of one that falls on an own recording.
-    pub(in crate::recorder) fn blackout_seen(&self, agent: AgentIndex) -> bool {
-        if self.blackouts.of(agent).is_none() {
+    pub(in crate::recorder) fn sees_blackout(&self, agent: AgentIndex) -> bool {
+        if self.blackouts.active_of(agent).is_none() {
             return false;
         }
-        !self.only_own(agent) || self.blackouts.held_by_agent(agent) || self.records_own(agent)
+        !self.sees_only_own(agent)
+            || self.blackouts.held_by_agent(agent)
+            || self.has_visible_recording(agent)
     }
 
     /// Whether a recording that the agent may know of is running in the current call.
-    pub(in crate::recorder) fn records_own(&self, agent: AgentIndex) -> bool {
+    pub(in crate::recorder) fn has_visible_recording(&self, agent: AgentIndex) -> bool {
         let call = self.current_call(agent);
-        call.is_some_and(|call| self.seen_running(agent, call.number).is_some())
+        call.is_some_and(|call| self.visible_running(agent, call.number).is_some())
     }
 
     pub(in crate::recorder) fn may_blackout_stop(&self, agent: AgentIndex) -> Result<(), Refusal> {
-        self.need(agent, Permission::Blackout)
+        self.require_permission(agent, Permission::Blackout)
     }
 
     /// The recording whose field `update` would set.
@@ -222,17 +232,17 @@ impl Recorder {
             let text = format!("there is no field {field}; fields are 1 to {FIELDS}");
             return Err(Refusal::new(Code::NoSuchField, text));
         }
-        self.need(agent, Permission::Update(field))?;
+        self.require_permission(agent, Permission::Update(field))?;
         let call = self.reachable_call(agent).ok_or_else(|| Refusal::from(Code::NoCall))?;
-        let last = self.seen_last(agent, call.number);
+        let last = self.visible_newest(agent, call.number);
         let last = last.ok_or_else(|| Refusal::from(Code::NotRecording))?;
         // A field is sealed under a key that must be on the disk first.
-        let waits = last.tape.as_ref().is_some_and(Tape::waits);
-        if waits { Err(disk_failed()) } else { self.need_disk().map(|()| last) }
+        let waits = last.writer.as_ref().is_some_and(RecordingWriter::is_waiting_for_file);
+        if waits { Err(disk_failed()) } else { self.require_disk().map(|()| last) }
     }
 
     /// Everything the agent may do right now.
-    pub(in crate::recorder) fn can(&self, agent: AgentIndex) -> Can {
+    pub(in crate::recorder) fn allowed_commands(&self, agent: AgentIndex) -> Can {
         let mut can = Can::default();
         let stopping = self.stopping;
         let mut add = |ability, allowed: bool| {
@@ -245,7 +255,7 @@ impl Recorder {
         add(Ability::RecordStart, self.may_record_start(agent).is_ok());
         add(Ability::RecordStop, self.may_record_stop(agent).is_ok());
         add(Ability::BlackoutStart, self.may_blackout_start(agent).is_ok());
-        let stop = self.may_blackout_stop(agent).and_then(|()| self.need_disk());
+        let stop = self.may_blackout_stop(agent).and_then(|()| self.require_disk());
         add(Ability::BlackoutStop, stop.is_ok());
         add(Ability::ScreenStart, self.may_screen_start(agent).is_ok());
         add(Ability::ScreenStop, self.may_screen_stop(agent).is_ok());

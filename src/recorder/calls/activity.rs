@@ -14,11 +14,11 @@ use crate::calls::directory::AgentIndex;
 use crate::limits;
 use crate::recorder::Recorder;
 use crate::store::fact::{CallNumber, RecordingEnd};
-use crate::time::{Now, Position, Wall, ms_of_frames};
+use crate::time::{Now, Position, WallTime, ms_of_frames};
 
 /// One channel's line.
 #[derive(Clone, Debug, Default)]
-struct Line {
+struct LineState {
     /// The newest seizure that was followed, or passed over.
     followed: u64,
     /// The call it began, while it is going on.
@@ -29,15 +29,15 @@ struct Line {
 
 /// The lines of all channels.
 #[derive(Debug)]
-pub(in crate::recorder) struct Lines(Vec<Line>);
+pub(in crate::recorder) struct LineStates(Vec<LineState>);
 
-impl Lines {
-    pub fn new(channels: usize) -> Lines {
-        Lines(vec![Line::default(); channels])
+impl LineStates {
+    pub fn new(channels: usize) -> LineStates {
+        LineStates(vec![LineState::default(); channels])
     }
 
     /// A call has ended at `to`, whoever began or ended it.
-    pub fn call_ended(&mut self, channel: ChannelIndex, number: CallNumber, to: Position) {
+    pub fn on_call_end(&mut self, channel: ChannelIndex, number: CallNumber, to: Position) {
         let line = &mut self.0[channel.0];
         line.floor = to;
         if line.call == Some(number) {
@@ -48,19 +48,19 @@ impl Lines {
 
 impl Recorder {
     /// What the lines are seen to do becomes calls.
-    pub(in crate::recorder) fn follow_lines(&mut self, now: Now) {
+    pub(in crate::recorder) fn update_lines(&mut self, now: Now) {
         for index in 0..self.channels.len() {
             if self.stopping {
                 return;
             }
-            self.follow_line(now, ChannelIndex(index));
+            self.update_line(now, ChannelIndex(index));
         }
     }
 
-    fn follow_line(&mut self, now: Now, channel: ChannelIndex) {
+    fn update_line(&mut self, now: Now, channel: ChannelIndex) {
         let place = &self.channels[channel.0];
         let line = &self.lines.0[channel.0];
-        let seizure = place.activity.seizure(place.head());
+        let seizure = place.detector.latest_seizure(place.head());
         let newest = seizure.map_or(0, |seizure| seizure.number);
         let released = seizure.is_none_or(|seizure| seizure.to.is_some());
         let new = newest != line.followed;
@@ -70,19 +70,19 @@ impl Recorder {
         }
         if new {
             self.lines.0[channel.0].followed = newest;
-            let busy = self.calls.live().any(|call| call.channel == channel);
+            let busy = self.calls.live_calls().any(|call| call.channel == channel);
             if !busy {
-                self.call_found(now, channel);
+                self.begin_detected_call(now, channel);
             }
         }
     }
 
     /// A line was seized, and nobody else says what call that is.
-    fn call_found(&mut self, now: Now, channel: ChannelIndex) {
+    fn begin_detected_call(&mut self, now: Now, channel: ChannelIndex) {
         let place = &self.channels[channel.0];
-        let Some(seizure) = place.activity.seizure(place.head()) else { return };
-        let (device, rate, word) = (place.device.clone(), place.rate, place.activity.word());
-        if self.calls.full() {
+        let Some(seizure) = place.detector.latest_seizure(place.head()) else { return };
+        let (device, rate, word) = (place.device.clone(), place.rate, place.detector.as_str());
+        if self.calls.is_full() {
             let most = limits::CALLS_MAX;
             log::error!("device {device}: seized, but {most} calls are already known");
             return;
@@ -91,11 +91,11 @@ impl Recorder {
         let direction = seizure.direction;
         let (ani, dnis) = (seizure.ani.map(str::to_owned), seizure.dnis.map(str::to_owned));
         let mut call = self.new_call(now, channel);
-        call.id = found_id(word, call.number);
+        call.id = detected_call_id(word, call.number);
         call.direction = direction;
         (call.numbers.ani, call.numbers.dnis) = (ani, dnis);
-        let since_ms = ms_of_frames(call.from.since(from), rate);
-        call.began = Wall(now.wall.0.saturating_sub(i64::try_from(since_ms).unwrap_or(0)));
+        let since_ms = ms_of_frames(call.from.frames_since(from), rate);
+        call.began = WallTime(now.wall.0.saturating_sub(i64::try_from(since_ms).unwrap_or(0)));
         call.from = from;
         log::info!("device {device}: the line was seized, call {}", call.id);
         self.lines.0[channel.0].call = Some(call.number);
@@ -103,7 +103,7 @@ impl Recorder {
     }
 
     /// The feed tells of a call on this channel: one that was found here is over.
-    pub(in crate::recorder) fn yield_line(&mut self, now: Now, channel: ChannelIndex) {
+    pub(in crate::recorder) fn end_detected_call(&mut self, now: Now, channel: ChannelIndex) {
         if let Some(number) = self.lines.0[channel.0].call {
             self.call_end(now, number, RecordingEnd::CallEnd, "replaced");
         }
@@ -120,22 +120,24 @@ impl Recorder {
     }
 
     /// After a start: calls that were found on a line before it go on until the line is released.
-    pub(in crate::recorder) fn lines_stay_seized(&mut self) {
+    pub(in crate::recorder) fn restore_line_states(&mut self) {
         let found = |call: &&Call| {
-            ["voice", "script"].iter().any(|word| call.id == found_id(word, call.number))
+            ["voice", "script"].iter().any(|word| call.id == detected_call_id(word, call.number))
         };
         let known: Vec<_> =
-            self.calls.live().filter(found).map(|c| (c.channel, c.number)).collect();
+            self.calls.live_calls().filter(found).map(|c| (c.channel, c.number)).collect();
         for (channel, number) in known {
             let place = &mut self.channels[channel.0];
-            place.activity.resume();
-            let followed = place.activity.seizure(place.head()).map_or(0, |seizure| seizure.number);
-            self.lines.0[channel.0] = Line { followed, call: Some(number), floor: Position(0) };
+            place.detector.mark_seized();
+            let followed =
+                place.detector.latest_seizure(place.head()).map_or(0, |seizure| seizure.number);
+            self.lines.0[channel.0] =
+                LineState { followed, call: Some(number), floor: Position(0) };
         }
     }
 }
 
 /// The id of a call that was found on a line.
-fn found_id(word: &str, number: CallNumber) -> String {
+fn detected_call_id(word: &str, number: CallNumber) -> String {
     format!("{word}-{}", number.0)
 }

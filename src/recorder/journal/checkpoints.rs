@@ -8,7 +8,7 @@
 use crate::job::Ticket;
 use crate::store::fact::Fact;
 use crate::store::journal::Checkpoint;
-use crate::time::Mono;
+use crate::time::MonoTime;
 
 /// After so long with activity one is due.
 const ACTIVE_MS: u64 = 60_000;
@@ -20,47 +20,47 @@ const _: () = assert!(CLOSED_MS < ACTIVE_MS);
 
 /// Which are due, and the newest.
 #[derive(Debug, Default)]
-pub struct Checkpoints {
+pub struct CheckpointSchedule {
     /// There are facts since the newest one.
-    noted: bool,
+    on_append: bool,
     /// One of them should be signed soon.
     soon: bool,
     /// When the newest one was made.
-    last: Option<Mono>,
+    last: Option<MonoTime>,
     /// The newest one, until the sync that makes it durable.
     waiting: Option<(Ticket, Checkpoint)>,
     /// The newest durable one.
     told: Option<Checkpoint>,
 }
 
-impl Checkpoints {
+impl CheckpointSchedule {
     /// A fact was noted.
-    pub fn noted(&mut self, fact: &Fact) {
-        self.noted = true;
+    pub fn on_append(&mut self, fact: &Fact) {
+        self.on_append = true;
         self.soon |= matches!(fact, Fact::RecordingEnded(_) | Fact::BoxStarted { .. });
     }
 
     /// Whether there is anything to sign.
     #[must_use]
-    pub fn wanted(&self) -> bool {
-        self.noted
+    pub fn has_unsigned(&self) -> bool {
+        self.on_append
     }
 
     /// Whether one should be made now.
     #[must_use]
-    pub fn due(&self, now: Mono) -> bool {
+    pub fn is_due(&self, now: MonoTime) -> bool {
         let pause = if self.soon { CLOSED_MS } else { ACTIVE_MS };
-        self.noted && self.last.is_none_or(|last| now.since_ms(last) >= pause)
+        self.on_append && self.last.is_none_or(|last| now.since_ms(last) >= pause)
     }
 
     /// One was appended; it is durable after `ticket`.
-    pub fn made(&mut self, now: Mono, ticket: Ticket, checkpoint: Checkpoint) {
-        (self.noted, self.soon, self.last) = (false, false, Some(now));
+    pub fn on_checkpoint(&mut self, now: MonoTime, ticket: Ticket, checkpoint: Checkpoint) {
+        (self.on_append, self.soon, self.last) = (false, false, Some(now));
         self.waiting = Some((ticket, checkpoint));
     }
 
     /// Everything up to `ticket` is durable.
-    pub fn synced(&mut self, durable: Ticket) {
+    pub fn on_sync(&mut self, durable: Ticket) {
         if let Some((_, checkpoint)) = self.waiting.take_if(|(ticket, _)| *ticket <= durable) {
             self.told = Some(checkpoint);
         }
@@ -77,12 +77,12 @@ impl Checkpoints {
 mod tests {
     use super::*;
     use crate::store::journal::JournalWriter;
-    use crate::store::sign::BoxKey;
-    use crate::time::Wall;
+    use crate::store::sign::BoxSigningKey;
+    use crate::time::WallTime;
 
     fn checkpoint() -> Checkpoint {
-        let key = BoxKey::from_seed(&[7; 32], "box-01");
-        JournalWriter::new().checkpoint(&key, Wall(0), &mut Vec::new())
+        let key = BoxSigningKey::from_seed(&[7; 32], "box-01");
+        JournalWriter::new().append_checkpoint(&key, WallTime(0), &mut Vec::new())
     }
 
     fn ended() -> Fact {
@@ -91,7 +91,7 @@ mod tests {
             end: crate::store::fact::RecordingEnd::Stop,
             to: crate::time::Position(0),
             ledger: crate::audio::span::Ledger::default(),
-            spans: Vec::new(),
+            blackout_spans: Vec::new(),
             digest: [0; 32],
             size: 0,
         })
@@ -99,29 +99,29 @@ mod tests {
 
     #[test]
     fn one_is_due_a_minute_after_the_last_or_soon_after_a_recording_closed() {
-        let at = |ms: u64| Mono(0).after_ms(ms);
-        let mut all = Checkpoints::default();
-        assert!(!all.due(at(0)), "nothing to sign");
-        all.noted(&Fact::BoxStopped);
-        assert!(all.due(at(0)), "the first");
-        all.made(at(0), Ticket(1), checkpoint());
-        assert!(!all.due(at(600_000)) && !all.wanted(), "no activity");
-        all.noted(&Fact::BoxStopped);
-        assert!(!all.due(at(59_999)) && all.due(at(60_000)));
-        all.noted(&ended());
-        assert!(!all.due(at(9_999)) && all.due(at(10_000)), "coalesced");
-        all.made(at(10_000), Ticket(2), checkpoint());
-        all.noted(&Fact::BoxStopped);
-        assert!(!all.due(at(69_999)) && all.due(at(70_000)));
+        let at = |ms: u64| MonoTime(0).after_ms(ms);
+        let mut all = CheckpointSchedule::default();
+        assert!(!all.is_due(at(0)), "nothing to sign");
+        all.on_append(&Fact::BoxStopped);
+        assert!(all.is_due(at(0)), "the first");
+        all.on_checkpoint(at(0), Ticket(1), checkpoint());
+        assert!(!all.is_due(at(600_000)) && !all.has_unsigned(), "no activity");
+        all.on_append(&Fact::BoxStopped);
+        assert!(!all.is_due(at(59_999)) && all.is_due(at(60_000)));
+        all.on_append(&ended());
+        assert!(!all.is_due(at(9_999)) && all.is_due(at(10_000)), "coalesced");
+        all.on_checkpoint(at(10_000), Ticket(2), checkpoint());
+        all.on_append(&Fact::BoxStopped);
+        assert!(!all.is_due(at(69_999)) && all.is_due(at(70_000)));
     }
 
     #[test]
     fn h5_only_a_durable_checkpoint_is_told() {
-        let mut all = Checkpoints::default();
-        all.made(Mono(0), Ticket(3), checkpoint());
-        all.synced(Ticket(2));
+        let mut all = CheckpointSchedule::default();
+        all.on_checkpoint(MonoTime(0), Ticket(3), checkpoint());
+        all.on_sync(Ticket(2));
         assert_eq!(all.newest(), None);
-        all.synced(Ticket(3));
+        all.on_sync(Ticket(3));
         assert_eq!(all.newest(), Some(&checkpoint()));
     }
 }

@@ -7,10 +7,10 @@
 use crate::id::SessionId;
 use crate::limits;
 use crate::recorder::Recorder;
-use crate::store::archive::{Browser, Damaged, Fetch, Step};
+use crate::store::archive::{ArchiveError, RangeScan, ReadStep, RecordFetch};
 use crate::store::day::Day;
-use crate::store::index::Filter;
-use crate::time::{Mono, Now};
+use crate::store::index::RecordFilter;
+use crate::time::{MonoTime, Now};
 
 /// Reads for nobody's session.
 pub(in crate::recorder) const NOBODY: SessionId = SessionId(0);
@@ -18,18 +18,18 @@ pub(in crate::recorder) const NOBODY: SessionId = SessionId(0);
 /// Where the search stands.
 #[derive(Debug, Default)]
 pub(in crate::recorder) struct Expiry {
-    browser: Option<Browser>,
+    browser: Option<RangeScan>,
     /// Number of the first row of the day that is gone through.
     first: u64,
     /// The day that is, or was last, gone through; none: a new round begins.
     day: Option<Day>,
-    fetch: Option<Fetch>,
+    fetch: Option<RecordFetch>,
     /// Before that no other round begins.
-    next: Mono,
+    next: MonoTime,
 }
 
 /// How far a step came.
-enum Came {
+enum SeekProgress {
     Further,
     Wait,
     /// Every day has been gone through.
@@ -40,31 +40,31 @@ impl Recorder {
     /// Whether there may be expired records that are not in the index.
     pub(in crate::recorder) fn may_have_expired(&self, now: Now) -> bool {
         let round = self.expiry.day.is_some() || now.mono >= self.expiry.next;
-        round && self.past.catalogue.expired(now.wall).next().is_some()
+        round && self.archive.catalogue.expired_days(now.wall).next().is_some()
     }
 
     /// Goes on looking, as long as there is not enough to delete already. A round begins when
     /// `retention` looks too.
     pub(in crate::recorder) fn seek_expired(&mut self, now: Now) {
-        let enough = self.index.expired(now.wall).nth(limits::EXPIRED_AHEAD).is_some();
+        let enough = self.index.expired_records(now.wall).nth(limits::EXPIRED_PREFETCH).is_some();
         let begins = self.expiry.day.is_none();
-        let due = !begins || self.expires_now(now);
+        let due = !begins || self.is_expiry_due(now);
         if enough || !due || !self.may_have_expired(now) {
             return self.forget_reader(NOBODY);
         }
         if begins {
-            self.expiry.next = now.mono.after_ms(limits::RETENTION_MS);
+            self.expiry.next = now.mono.after_ms(limits::RETENTION_INTERVAL_MS);
         }
         for _ in 0..limits::ROWS_PER_TURN {
-            match self.seek_one(now) {
-                Ok(Came::Further) => {}
-                Ok(Came::Wait) => return,
-                Ok(Came::Round) => {
+            match self.seek_next_expired(now) {
+                Ok(SeekProgress::Further) => {}
+                Ok(SeekProgress::Wait) => return,
+                Ok(SeekProgress::Round) => {
                     self.expiry.day = None;
                     return;
                 }
                 Err(damaged) => {
-                    self.is_damaged(damaged);
+                    self.report_damage(damaged);
                     (self.expiry.browser, self.expiry.fetch) = (None, None);
                     return;
                 }
@@ -72,57 +72,61 @@ impl Recorder {
         }
     }
 
-    fn seek_one(&mut self, now: Now) -> Result<Came, Damaged> {
+    fn seek_next_expired(&mut self, now: Now) -> Result<SeekProgress, ArchiveError> {
         if let Some(mut fetch) = self.expiry.fetch.take() {
-            match fetch.step(self.known())? {
-                Step::Found(record) => {
-                    self.index.adopt(record);
-                    self.expire_soon(now);
+            match fetch.poll_record(self.read_view())? {
+                ReadStep::Found(record) => {
+                    self.index.adopt_record(record);
+                    self.schedule_expiry(now);
                 }
-                Step::End => {}
-                Step::Need(need) => {
-                    let bytes = self.have(NOBODY, &need);
-                    let came = if bytes.is_some() { Came::Further } else { Came::Wait };
-                    bytes.map_or(Ok(()), |bytes| fetch.give(&bytes))?;
+                ReadStep::End => {}
+                ReadStep::Read(need) => {
+                    let bytes = self.take_read(NOBODY, &need);
+                    let came =
+                        if bytes.is_some() { SeekProgress::Further } else { SeekProgress::Wait };
+                    bytes.map_or(Ok(()), |bytes| fetch.supply_bytes(&bytes))?;
                     self.expiry.fetch = Some(fetch);
                     return Ok(came);
                 }
             }
-            return Ok(Came::Further);
+            return Ok(SeekProgress::Further);
         }
-        let Some(mut browser) = self.expiry.browser.take() else { return Ok(self.next_day(now)) };
-        if browser.reached().is_some_and(|reached| reached <= self.expiry.first) {
-            return Ok(Came::Further);
+        let Some(mut browser) = self.expiry.browser.take() else {
+            return Ok(self.seek_next_day(now));
+        };
+        if browser.resume_before().is_some_and(|reached| reached <= self.expiry.first) {
+            return Ok(SeekProgress::Further);
         }
-        match browser.step(self.known()) {
-            Step::Found(row) => {
+        match browser.poll_row(self.read_view()) {
+            ReadStep::Found(row) => {
                 if row.is_expired(now.wall) && self.index.record(row.id).is_none() {
-                    self.expiry.fetch = Some(Fetch::new(row));
+                    self.expiry.fetch = Some(RecordFetch::new(row));
                 }
             }
-            Step::End => return Ok(Came::Further),
-            Step::Need(need) => match self.have(NOBODY, &need) {
-                Some(bytes) => browser.give(&bytes)?,
+            ReadStep::End => return Ok(SeekProgress::Further),
+            ReadStep::Read(need) => match self.take_read(NOBODY, &need) {
+                Some(bytes) => browser.supply_bytes(&bytes)?,
                 None => {
                     self.expiry.browser = Some(browser);
-                    return Ok(Came::Wait);
+                    return Ok(SeekProgress::Wait);
                 }
             },
         }
         self.expiry.browser = Some(browser);
-        Ok(Came::Further)
+        Ok(SeekProgress::Further)
     }
 
     /// Begins with the next day that has anything expired.
-    fn next_day(&mut self, now: Now) -> Came {
+    fn seek_next_day(&mut self, now: Now) -> SeekProgress {
         let after = self.expiry.day;
-        let mut days = self.past.catalogue.expired(now.wall);
+        let mut days = self.archive.catalogue.expired_days(now.wall);
         let Some(day) = days.find(|day| after.is_none_or(|after| day.day > after)) else {
-            return Came::Round;
+            return SeekProgress::Round;
         };
         let before = Some(day.last_sequence.saturating_add(1));
         (self.expiry.day, self.expiry.first) = (Some(day.day), day.first_sequence);
-        self.expiry.browser = Some(Browser::new(Filter { before, ..Filter::default() }));
-        Came::Further
+        self.expiry.browser =
+            Some(RangeScan::new(RecordFilter { before, ..RecordFilter::default() }));
+        SeekProgress::Further
     }
 }

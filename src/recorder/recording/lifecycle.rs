@@ -6,28 +6,30 @@
 
 use crate::audio::channel::ChannelIndex;
 use crate::audio::codec::Encoder;
-use crate::audio::encode_stream::Reel;
+use crate::audio::encode_stream::EncodeStream;
 use crate::calls::call::Call;
 use crate::calls::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::Recorder;
-use crate::recorder::recording::{Chunk, Opening, Recording, Tape};
-use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingBegan, RecordingEnd};
+use crate::recorder::recording::{Chunk, PendingCreate, Recording, RecordingWriter};
+use crate::store::fact::{
+    CallNumber, Fact, RecordReason, RecordReasons, RecordingBegan, RecordingEnd,
+};
 use crate::store::media::{MediaHeader, MediaWriter};
 use crate::store::seal::Envelope;
 use crate::store::{layout, seal};
-use crate::time::{Now, Position, Wall, frames_of_ms};
-use crate::trace::Event;
+use crate::time::{Now, Position, WallTime, frames_of_ms};
+use crate::trace::TraceEvent;
 use protocol::{Code, Refusal};
 use std::collections::VecDeque;
 
 /// What a new recording is to be.
-pub(in crate::recorder) struct Wanted {
+pub(in crate::recorder) struct RecordingRequest {
     pub call: CallNumber,
     pub from: Position,
-    pub reasons: Reasons,
+    pub reasons: RecordReasons,
     pub pressed: Option<(AgentIndex, Position)>,
     /// Index of the schedule that allows or causes it.
     pub schedule: Option<usize>,
@@ -38,21 +40,21 @@ const DAY_MS: i64 = 86_400_000;
 
 impl Recorder {
     /// Recordings that still take audio.
-    pub(in crate::recorder) fn running(&self) -> impl Iterator<Item = &Recording> {
-        self.recordings.iter().filter(|recording| recording.running())
+    pub(in crate::recorder) fn running_recordings(&self) -> impl Iterator<Item = &Recording> {
+        self.recordings.iter().filter(|recording| recording.is_running())
     }
 
     /// The running recording of a call.
     pub(in crate::recorder) fn running_of(&self, call: CallNumber) -> Option<&Recording> {
-        self.running().find(|recording| recording.call == call)
+        self.running_recordings().find(|recording| recording.call == call)
     }
 
     /// The newest recording of a call, running or not.
-    pub(in crate::recorder) fn last_of(&self, call: CallNumber) -> Option<&Recording> {
+    pub(in crate::recorder) fn newest_of(&self, call: CallNumber) -> Option<&Recording> {
         self.recordings.iter().rev().find(|recording| recording.call == call)
     }
 
-    pub(in crate::recorder) fn recording(&self, id: RecordingId) -> Option<&Recording> {
+    pub(in crate::recorder) fn recording_by_id(&self, id: RecordingId) -> Option<&Recording> {
         self.recordings.iter().find(|recording| recording.id == id)
     }
 
@@ -61,7 +63,7 @@ impl Recorder {
         if self.stopping {
             return Err(Code::ShuttingDown.into());
         }
-        self.need_disk()?;
+        self.require_disk()?;
         if self.storage.full {
             return Err(Code::DiskFull.into());
         }
@@ -73,59 +75,60 @@ impl Recorder {
 
     /// Begins a recording; the ticket makes it durable. What was kept back of the call goes into
     /// it.
-    pub(in crate::recorder) fn begin(
+    pub(in crate::recorder) fn begin_recording(
         &mut self,
         now: Now,
-        mut want: Wanted,
+        mut want: RecordingRequest,
     ) -> Result<(RecordingId, Ticket), Refusal> {
         self.can_begin()?;
         let Some(call) = self.calls.get(want.call).cloned() else {
             return Err(Code::NoCall.into());
         };
-        let mut why = call.schedules.why.clone();
-        let kept = if want.pressed.is_some() { self.recall.take(want.call) } else { None };
+        let mut why = call.schedule_match.explanation.clone();
+        let kept = if want.pressed.is_some() { self.recall.take_buffer(want.call) } else { None };
         let (mut reel, backlog) = match kept {
             Some(kept) => {
-                kept.explain(call.from, &mut why);
-                want.from = kept.from();
-                want.pressed = want.pressed.map(|(agent, _)| (agent, kept.from()));
+                kept.describe_reach(call.from, &mut why);
+                want.from = kept.start();
+                want.pressed = want.pressed.map(|(agent, _)| (agent, kept.start()));
                 (kept.reel, kept.chunks)
             }
             None => (
-                Reel::new(call.channel, want.from, self.take_encoder(call.channel)?),
+                EncodeStream::new(call.channel, want.from, self.take_encoder(call.channel)?),
                 VecDeque::new(),
             ),
         };
         let Some(envelope) = self.envelopes.pop_front() else { return Err(Code::Busy.into()) };
         reel.from = want.from;
-        let on_air = self.calls.on_air(call.channel).map(|air| air.number);
-        if call.live() && on_air != Some(want.call) && !reel.held.is_open() {
-            reel.held.open(self.channels[call.channel.0].head());
+        let on_air = self.calls.active_call(call.channel).map(|air| air.number);
+        if call.is_live() && on_air != Some(want.call) && !reel.held_ranges.is_open() {
+            reel.held_ranges.open_at(self.channels[call.channel.0].head());
         }
-        let (recording, ticket) = self.put_down(now, &call, want, (reel, backlog, envelope, why));
+        let (recording, ticket) =
+            self.create_recording(now, &call, want, (reel, backlog, envelope, why));
         let id = recording.id;
         log::info!("recording {id} began on device {} ({})", call.device, recording.reasons);
-        let event = Event::RecordingBegan { recording: id, device: call.device.clone() };
-        self.trace.note(now.wall, event);
+        let event = TraceEvent::RecordingBegan { recording: id, device: call.device.clone() };
+        self.trace.push_event(now.wall, event);
         self.recordings.push(recording);
         self.open_file(now, self.recordings.len() - 1);
         if let Some((_, at)) = call.ended {
-            self.end_at(id, at, RecordingEnd::CallEnd);
+            self.end_recording_at(id, at, RecordingEnd::CallEnd);
         }
-        self.news_of_call(call.number);
+        self.mark_call_owner(call.number);
         Ok((id, ticket))
     }
 
     /// Makes a recording and its fact; its file is still to be made (see `files`).
-    pub(in crate::recorder) fn put_down(
+    pub(in crate::recorder) fn create_recording(
         &mut self,
         now: Now,
         call: &Call,
-        want: Wanted,
-        (reel, backlog, envelope, why): (Reel, VecDeque<Chunk>, Envelope, String),
+        want: RecordingRequest,
+        (reel, backlog, envelope, why): (EncodeStream, VecDeque<Chunk>, Envelope, String),
     ) -> (Recording, Ticket) {
-        let file = self.storage.new_file();
-        let (id, key) = (envelope.id, envelope.key);
+        let file = self.storage.next_file();
+        let (id, key) = (envelope.id_from_random, envelope.key);
         let place = &self.channels[call.channel.0];
         let header = MediaHeader {
             id,
@@ -141,13 +144,13 @@ impl Recorder {
             wrapped: envelope.wrapped,
         };
         let mut first = Vec::new();
-        let writer = MediaWriter::begin(&header, key.clone(), &mut first);
-        let opening = Opening::new(layout::media_path(now.wall, id), first, now);
-        let (schedule, retain_until) = self.retention(now.wall, want.schedule);
+        let writer = MediaWriter::create(&header, key.clone(), &mut first);
+        let opening = PendingCreate::new(layout::media_path(now.wall, id), first, now);
+        let (schedule, retain_until) = self.schedule_retention(now.wall, want.schedule);
         let numbers = seal::seal_numbers(key.as_ref(), self.storage.next_sequence(), &call.numbers);
         let began = RecordingBegan {
             id,
-            call: call.facts(self.owner_name(call)),
+            call: call.to_facts(self.owner_name(call)),
             numbers,
             channel: header.channel,
             rate: header.rate,
@@ -160,13 +163,13 @@ impl Recorder {
             retain_until,
             continues: want.continues,
         };
-        let ticket = self.storage.note(&mut self.index, now, Fact::RecordingBegan(began));
+        let ticket = self.storage.append(&mut self.index, now, Fact::RecordingBegan(began));
         let recording = Recording {
             id,
             call: want.call,
             channel: call.channel,
             from: want.from,
-            end: None,
+            end_recording: None,
             reasons: want.reasons,
             reasons_ever: want.reasons,
             pressed: want.pressed,
@@ -175,7 +178,7 @@ impl Recorder {
             key,
             file,
             tries: 0,
-            tape: Some(Tape::new(reel, (writer, opening), backlog)),
+            writer: Some(RecordingWriter::new(reel, (writer, opening), backlog)),
             closed: false,
         };
         (recording, ticket)
@@ -196,22 +199,22 @@ impl Recorder {
     }
 
     /// The name of a schedule and until when its recordings are kept.
-    pub(in crate::recorder) fn retention(
+    pub(in crate::recorder) fn schedule_retention(
         &self,
-        wall: Wall,
+        wall: WallTime,
         schedule: Option<usize>,
-    ) -> (Option<String>, Wall) {
+    ) -> (Option<String>, WallTime) {
         let schedule = schedule.and_then(|index| self.config.schedules.get(index));
         let days = schedule.map_or(limits::RETENTION_DEFAULT_DAYS, |s| s.retention_days);
-        let until = Wall(wall.0.saturating_add(i64::from(days) * DAY_MS));
+        let until = WallTime(wall.0.saturating_add(i64::from(days) * DAY_MS));
         (schedule.map(|s| s.name.clone()), until)
     }
 
     /// Where a press begins a recording: some pre-roll back, never before the call.
-    pub(in crate::recorder) fn press_from(&self, call: &Call) -> Position {
+    pub(in crate::recorder) fn press_start(&self, call: &Call) -> Position {
         let channel = &self.channels[call.channel.0];
         let preroll = u64::from(self.config.audio.preroll_ms);
-        let from = channel.head().back(frames_of_ms(preroll, channel.rate));
+        let from = channel.head().saturating_sub(frames_of_ms(preroll, channel.rate));
         from.max(call.from).max(channel.ring.tail())
     }
 
@@ -220,12 +223,12 @@ impl Recorder {
         &mut self,
         now: Now,
         id: RecordingId,
-        reason: Reason,
+        reason: RecordReason,
         (by, schedule): (&str, Option<usize>),
     ) -> Ticket {
-        let (_, until) = self.retention(now.wall, schedule);
+        let (_, until) = self.schedule_retention(now.wall, schedule);
         let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else {
-            return self.storage.durable();
+            return self.storage.durable_ticket();
         };
         let before = recording.reasons;
         recording.reasons.insert(reason);
@@ -235,14 +238,14 @@ impl Recorder {
         let (call, reasons) = (recording.call, recording.reasons);
         if longer {
             let fact = Fact::RecordingRetention { id, retain_until: until };
-            self.storage.note(&mut self.index, now, fact);
+            self.storage.append(&mut self.index, now, fact);
         }
         if reasons == before {
-            return self.storage.settled();
+            return self.storage.last_fact_ticket();
         }
-        self.news_of_call(call);
+        self.mark_call_owner(call);
         let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
-        self.storage.note(&mut self.index, now, fact)
+        self.storage.append(&mut self.index, now, fact)
     }
 
     /// A recording that others held is kept as long as they want it, in its new part too (D6).
@@ -250,13 +253,13 @@ impl Recorder {
         &mut self,
         now: Now,
         id: RecordingId,
-        until: Wall,
+        until: WallTime,
     ) {
         let new = self.recordings.iter_mut().find(|r| r.id == id);
         if let Some(new) = new.filter(|new| new.retain_until < until) {
             new.retain_until = until;
             let fact = Fact::RecordingRetention { id, retain_until: until };
-            self.storage.note(&mut self.index, now, fact);
+            self.storage.append(&mut self.index, now, fact);
         }
     }
 
@@ -265,78 +268,84 @@ impl Recorder {
         &mut self,
         now: Now,
         id: RecordingId,
-        gone: Reasons,
+        gone: RecordReasons,
         by: &str,
     ) -> Ticket {
         let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else {
-            return self.storage.durable();
+            return self.storage.durable_ticket();
         };
         let before = recording.reasons;
         recording.reasons.0 &= !gone.0;
         let (reasons, call) = (recording.reasons, recording.call);
         if reasons == before {
-            return self.storage.settled();
+            return self.storage.last_fact_ticket();
         }
-        self.news_of_call(call);
+        self.mark_call_owner(call);
         let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
-        let ticket = self.storage.note(&mut self.index, now, fact);
+        let ticket = self.storage.append(&mut self.index, now, fact);
         if reasons.is_empty() {
-            self.end(id, RecordingEnd::Stop, false);
+            self.end_recording(id, RecordingEnd::Stop, false);
         }
         ticket
     }
 
     /// A running recording ends at the head of its channel, now.
-    pub(in crate::recorder) fn end(&mut self, id: RecordingId, why: RecordingEnd, flush: bool) {
+    pub(in crate::recorder) fn end_recording(
+        &mut self,
+        id: RecordingId,
+        why: RecordingEnd,
+        flush: bool,
+    ) {
         let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else { return };
         let head = self.channels[recording.channel.0].head();
         recording.set_end(head, why, flush);
         let call = recording.call;
-        self.news_of_call(call);
+        self.mark_call_owner(call);
     }
 
     /// A recording ends at `at`; what of it still waits leaves at once.
-    fn end_at(&mut self, id: RecordingId, at: Position, why: RecordingEnd) {
+    fn end_recording_at(&mut self, id: RecordingId, at: Position, why: RecordingEnd) {
         if let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) {
             recording.set_end(at, why, true);
         }
     }
 
     /// Ends what is running, and lets everything out that still waits.
-    pub(in crate::recorder) fn end_all(&mut self, _now: Now, why: RecordingEnd) {
-        let open = self.recordings.iter().filter(|recording| recording.tape.is_some());
+    pub(in crate::recorder) fn end_all_recordings(&mut self, _now: Now, why: RecordingEnd) {
+        let open = self.recordings.iter().filter(|recording| recording.writer.is_some());
         let ids: Vec<RecordingId> = open.map(|recording| recording.id).collect();
-        ids.into_iter().for_each(|id| self.end(id, why, true));
+        ids.into_iter().for_each(|id| self.end_recording(id, why, true));
     }
 
     /// Ends a recording and begins another of the same call at `at`, without losing a sample (B2).
-    pub(in crate::recorder) fn split(
+    pub(in crate::recorder) fn split_recording(
         &mut self,
         now: Now,
         id: RecordingId,
         at: Position,
-        next: Wanted,
+        next: RecordingRequest,
     ) -> Result<(RecordingId, Ticket), Refusal> {
         self.can_begin()?;
-        let held = self.recording(id).and_then(|old| old.tape.as_ref());
-        let held = held.map(|tape| tape.reel.held.clone());
-        let (new, ticket) = self.begin(now, next)?;
+        let held = self.recording_by_id(id).and_then(|old| old.writer.as_ref());
+        let held = held.map(|tape| tape.reel.held_ranges.clone());
+        let (new, ticket) = self.begin_recording(now, next)?;
         if let Some(old) = self.recordings.iter_mut().find(|r| r.id == id) {
             old.set_end(at, RecordingEnd::Stop, false);
         }
         let place = self.recordings.iter_mut().find(|r| r.id == new);
-        let tape = place.and_then(|recording| recording.tape.as_mut());
+        let tape = place.and_then(|recording| recording.writer.as_mut());
         if let (Some(tape), Some(held)) = (tape, held) {
-            tape.reel.held.merge(&held);
+            tape.reel.held_ranges.merge(&held);
         }
         Ok((new, ticket))
     }
 
     /// Recordings cut by the last stop of the daemon begin anew, as envelopes allow.
-    pub(in crate::recorder) fn resume_cut(&mut self, now: Now) {
-        while !self.cut.is_empty() && self.can_begin().is_ok() {
-            let Some(cut) = self.cut.pop() else { return };
-            let Some(call) = self.calls.iter().find(|call| call.number == cut.call && call.live())
+    pub(in crate::recorder) fn resume_interrupted(&mut self, now: Now) {
+        while !self.to_resume.is_empty() && self.can_begin().is_ok() {
+            let Some(cut) = self.to_resume.pop() else { return };
+            let Some(call) =
+                self.calls.iter().find(|call| call.number == cut.call && call.is_live())
             else {
                 continue;
             };
@@ -344,7 +353,7 @@ impl Recorder {
             let from = call.from.max(self.channels[call.channel.0].ring.tail());
             let schedule = cut.schedule.as_deref();
             let same = |s: &crate::config::Schedule| Some(s.name.as_str()) == schedule;
-            let want = Wanted {
+            let want = RecordingRequest {
                 call: cut.call,
                 from,
                 reasons: cut.reasons,
@@ -353,10 +362,10 @@ impl Recorder {
                 continues: cut.id,
             };
             let channel = self.channels[call.channel.0].id;
-            let only_own = self.owner(call).is_some_and(|agent| self.only_own(agent));
+            let only_own = self.call_owner(call).is_some_and(|agent| self.sees_only_own(agent));
             let seen = cut.agent.is_some() || !only_own;
-            match self.begin(now, want) {
-                Ok((id, _)) if seen => self.blackouts.goes_on_in(channel, id),
+            match self.begin_recording(now, want) {
+                Ok((id, _)) if seen => self.blackouts.set_continued_recording(channel, id),
                 Ok(_) => {}
                 Err(refusal) => {
                     log::error!("a recording that should go on was refused: {refusal}");

@@ -9,19 +9,19 @@
 use crate::id::SessionId;
 use crate::limits;
 use crate::recorder::Recorder;
-use crate::recorder::session::command::Said;
-use crate::recorder::session::library::Stream;
+use crate::recorder::session::command::Response;
+use crate::recorder::session::library::ReplyStream;
 use crate::store::fact::Fact;
 use crate::store::index::Record;
 use crate::time::Now;
-use crate::trace::Event;
+use crate::trace::TraceEvent;
 use data_encoding::BASE64;
 use protocol::{Code, Kind, Refusal, reply};
 
 /// Bytes of the wrapped key in a row: a line has room for them in base64.
 const PART: usize = 600;
 /// Updates of fields are given up to here; what follows them in the answer needs room, too.
-const HISTORY_BYTES: usize = limits::OUTPUT_BYTES * 3 / 8;
+const HISTORY_BYTES: usize = limits::OUTPUT_BYTES_MAX * 3 / 8;
 /// What the journal calls it.
 const FACTS: &str = "facts";
 
@@ -32,33 +32,41 @@ impl Recorder {
         now: Now,
         id: SessionId,
         word: &str,
-    ) -> Result<Said, Refusal> {
-        let who = self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?;
+    ) -> Result<Response, Refusal> {
+        let who = self.principal_of(id).ok_or_else(|| Refusal::from(Code::Denied))?;
         if who.kind != Kind::Supervisor {
             return Err(Refusal::new(Code::Denied, "sealed=on is for supervisors"));
         }
-        self.may_list(who)?;
+        self.require_listing(who)?;
         let by = who.user.clone();
-        let record = self.record_named(id, word)?;
+        let record = self.visible_record(id, word)?;
         let recording = record.id();
-        let has_it = record.fetched.iter().any(|fetch| fetch.by == by && fetch.why == FACTS);
-        self.need_disk()?;
+        let has_it = record.fetches.iter().any(|fetch| fetch.by == by && fetch.why == FACTS);
+        self.require_disk()?;
         if has_it {
-            let after = self.storage.settled();
-            return Ok(Said {
-                after,
-                ..Said::stream(Stream::Show { id: recording, sealed: true })
+            let after = self.storage.last_fact_ticket();
+            return Ok(Response {
+                after_sync: after,
+                ..Response::stream(ReplyStream::Show { id: recording, sealed: true })
             });
         }
-        self.trace.note(now.wall, Event::Fetched { recording, by: by.clone(), why: FACTS });
+        self.trace
+            .push_event(now.wall, TraceEvent::Fetched { recording, by: by.clone(), why: FACTS });
         let fact = Fact::Fetched { id: recording, by, why: FACTS.to_owned() };
-        let after = self.storage.note(&mut self.index, now, fact);
-        Ok(Said { after, ..Said::stream(Stream::Show { id: recording, sealed: true }) })
+        let after = self.storage.append(&mut self.index, now, fact);
+        Ok(Response {
+            after_sync: after,
+            ..Response::stream(ReplyStream::Show { id: recording, sealed: true })
+        })
     }
 }
 
 /// The rows in place of fields and history; how many there was no room for.
-pub(in crate::recorder) fn show(record: &Record, wrapped: &[u8], out: &mut Vec<u8>) -> usize {
+pub(in crate::recorder) fn write_sealed_rows(
+    record: &Record,
+    wrapped: &[u8],
+    out: &mut Vec<u8>,
+) -> usize {
     for (part, bytes) in wrapped.chunks(PART).enumerate() {
         let row = reply::row(out).pair("what", "key").pair("part", part);
         row.pair("sealed", BASE64.encode(bytes)).end();

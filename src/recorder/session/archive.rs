@@ -7,11 +7,13 @@
 //!
 //! Nothing here reads a file: it asks.
 
-use super::library::Stream;
+use super::library::ReplyStream;
 use crate::id::{RecordingId, SessionId};
 use crate::limits;
 use crate::recorder::{Output, Recorder};
-use crate::store::archive::{Catalogue, Damaged, Fetch, Finder, Known, Need, Step};
+use crate::store::archive::{
+    ArchiveError, Catalogue, PointLookup, ReadRequest, ReadStep, ReadView, RecordFetch,
+};
 use crate::store::day::Day;
 use crate::store::index::Record;
 use crate::time::Now;
@@ -19,7 +21,7 @@ use protocol::{Code, Command, Refusal};
 
 /// What is known of closed days, and what is being done about them.
 #[derive(Debug, Default)]
-pub(in crate::recorder) struct Past {
+pub(in crate::recorder) struct Archive {
     pub catalogue: Catalogue,
     /// Days are being closed, or summaries mended.
     busy: bool,
@@ -31,23 +33,23 @@ pub(in crate::recorder) struct Past {
     again: bool,
 }
 
-impl Past {
-    pub fn new(catalogue: Catalogue) -> Past {
-        Past { catalogue, ..Past::default() }
+impl Archive {
+    pub fn new(catalogue: Catalogue) -> Archive {
+        Archive { catalogue, ..Archive::default() }
     }
 }
 
 /// A line that waits for the record it names.
 #[derive(Debug)]
-pub struct Search {
+pub struct ArchiveLookup {
     line: String,
     id: RecordingId,
-    finder: Finder,
-    fetch: Option<Fetch>,
+    finder: PointLookup,
+    fetch: Option<RecordFetch>,
 }
 
 /// The record that a command is about.
-fn named<'a>(command: &'a Command<'_>) -> Option<&'a str> {
+fn record_named_by<'a>(command: &'a Command<'_>) -> Option<&'a str> {
     match command {
         Command::Show { id, .. }
         | Command::Media { id, .. }
@@ -58,130 +60,141 @@ fn named<'a>(command: &'a Command<'_>) -> Option<&'a str> {
 }
 
 impl Recorder {
-    pub(in crate::recorder) fn known(&self) -> Known<'_> {
-        Known { index: &self.index, catalogue: &self.past.catalogue }
+    pub(in crate::recorder) fn read_view(&self) -> ReadView<'_> {
+        ReadView { index: &self.index, catalogue: &self.archive.catalogue }
     }
 
     /// If the command names a record that may be in the past only: the search for it.
-    pub(in crate::recorder) fn search_first(
+    pub(in crate::recorder) fn lookup_archived(
         &mut self,
         session: SessionId,
         command: &Command<'_>,
         line: &str,
-    ) -> Option<Stream> {
-        let id = RecordingId::parse(named(command)?)?;
+    ) -> Option<ReplyStream> {
+        let id = RecordingId::parse(record_named_by(command)?)?;
         let searched = self.sessions.get_mut(session)?.searched.take() == Some(id);
-        let here = self.index.record(id).is_some() || self.past.catalogue.days().is_empty();
+        let here = self.index.record(id).is_some() || self.archive.catalogue.days().is_empty();
         if searched || here {
             return None;
         }
         let line = line.to_owned();
-        let search = Search { line, id, finder: Finder::new(id), fetch: None };
-        Some(Stream::Search(Box::new(search)))
+        let search = ArchiveLookup { line, id, finder: PointLookup::new(id), fetch: None };
+        Some(ReplyStream::Search(Box::new(search)))
     }
 
     /// Goes on with a search; gives the line once it is over, whether the record is there or not.
-    pub(in crate::recorder) fn feed_search(
+    pub(in crate::recorder) fn continue_lookup(
         &mut self,
         session: SessionId,
-        search: &mut Search,
-    ) -> Result<Option<String>, Damaged> {
+        search: &mut ArchiveLookup,
+    ) -> Result<Option<String>, ArchiveError> {
         loop {
             let need = match &mut search.fetch {
-                Some(fetch) => match fetch.step(self.known())? {
-                    Step::Found(record) => {
-                        self.index.adopt(record);
+                Some(fetch) => match fetch.poll_record(self.read_view())? {
+                    ReadStep::Found(record) => {
+                        self.index.adopt_record(record);
                         break;
                     }
-                    Step::Need(need) => need,
-                    Step::End => break,
+                    ReadStep::Read(need) => need,
+                    ReadStep::End => break,
                 },
-                None => match search.finder.step(self.known()) {
-                    Step::Found(row) => {
-                        search.fetch = Some(Fetch::new(row));
+                None => match search.finder.poll_row(self.read_view()) {
+                    ReadStep::Found(row) => {
+                        search.fetch = Some(RecordFetch::new(row));
                         continue;
                     }
-                    Step::Need(need) => need,
-                    Step::End => break,
+                    ReadStep::Read(need) => need,
+                    ReadStep::End => break,
                 },
             };
-            let Some(bytes) = self.have(session, &need) else { return Ok(None) };
+            let Some(bytes) = self.take_read(session, &need) else { return Ok(None) };
             match &mut search.fetch {
-                Some(fetch) => fetch.give(&bytes)?,
-                None => search.fetch = search.finder.give(self.known(), bytes)?.map(Fetch::new),
+                Some(fetch) => fetch.supply_bytes(&bytes)?,
+                None => {
+                    search.fetch =
+                        search.finder.supply_bytes(self.read_view(), bytes)?.map(RecordFetch::new)
+                }
             }
         }
         if let Some(session) = self.sessions.get_mut(session) {
             session.searched = Some(search.id);
         }
-        self.past.again = true;
+        self.archive.again = true;
         Ok(Some(std::mem::take(&mut search.line)))
     }
 
     /// Bytes that were needed, if they have come; else they are asked for. None at all where they
     /// cannot be read, or where nobody can have meant so many.
-    pub(in crate::recorder) fn have(&mut self, session: SessionId, need: &Need) -> Option<Vec<u8>> {
-        if need.bytes > limits::SUMMARY_READ_BYTES {
+    pub(in crate::recorder) fn take_read(
+        &mut self,
+        session: SessionId,
+        need: &ReadRequest,
+    ) -> Option<Vec<u8>> {
+        if need.bytes > limits::SUMMARY_READ_BYTES_MAX {
             return Some(Vec::new());
         }
-        match self.arrived(session) {
+        match self.take_arrived(session) {
             Some(bytes) => Some(bytes.unwrap_or_default()),
             None => {
-                self.read(session, need.path.clone(), (need.offset, need.bytes));
+                self.request_read(session, need.path.clone(), (need.offset, need.bytes));
                 None
             }
         }
     }
 
     /// Lines whose records have been looked for are taken now.
-    pub(in crate::recorder) fn take_lines_again(&mut self, now: Now) {
-        if !std::mem::take(&mut self.past.again) {
+    pub(in crate::recorder) fn retry_lines(&mut self, now: Now) {
+        if !std::mem::take(&mut self.archive.again) {
             return;
         }
         let mut lines = Vec::new();
         for session in self.sessions.iter_mut() {
-            if let Some(Stream::Again { line }) = &mut session.stream {
+            if let Some(ReplyStream::Again { line }) = &mut session.stream {
                 lines.push((session.id, std::mem::take(line)));
                 session.stream = None;
             }
         }
         for (session, line) in lines {
-            self.take_line(now, session, Ok(&line), now.mono);
+            self.execute_line(now, session, Ok(&line), now.mono);
         }
     }
 
     /// Whether lines wait to be taken once more.
-    pub(in crate::recorder) fn has_lines_again(&self) -> bool {
-        self.past.again
+    pub(in crate::recorder) fn has_lines_to_retry(&self) -> bool {
+        self.archive.again
     }
 
     /// Has days closed and summaries mended, one after the other.
-    pub(in crate::recorder) fn tick_past(&mut self) {
-        if self.past.busy || self.stopping || !self.storage.past_is_settled() {
+    pub(in crate::recorder) fn tick_archive(&mut self) {
+        if self.archive.busy || self.stopping || !self.storage.are_past_days_final() {
             return;
         }
-        if self.storage.take_closes() || self.past.damaged.is_some() {
+        if self.storage.take_day_change() || self.archive.damaged.is_some() {
             let Some(today) = Day::parse(self.storage.day()) else { return };
-            self.past.busy = true;
-            let damaged = self.past.damaged.take();
-            self.past.mending = damaged;
+            self.archive.busy = true;
+            let damaged = self.archive.damaged.take();
+            self.archive.mending = damaged;
             self.outputs.push_back(Output::Summarise { today, damaged });
         }
     }
 
     /// Days were closed: what is summarised now, and through which entry.
-    pub(in crate::recorder) fn summarised(&mut self, result: Result<(Catalogue, u64), String>) {
-        (self.past.busy, self.past.mending) = (false, None);
+    pub(in crate::recorder) fn handle_archived_days(
+        &mut self,
+        result: Result<(Catalogue, u64), String>,
+    ) {
+        (self.archive.busy, self.archive.mending) = (false, None);
         match result {
             // Never back: a journal that was shortened meanwhile is for the next start.
             Ok((_, through))
-                if through < self.index.summarised() || through > self.index.last_sequence() =>
+                if through < self.index.summarised_through()
+                    || through > self.index.last_sequence() =>
             {
                 log::error!("closed days end with entry {through}, which cannot be");
             }
             Ok((catalogue, through)) => {
-                self.past.catalogue = catalogue;
-                self.index.retire(through);
+                self.archive.catalogue = catalogue;
+                self.index.retire_through(through);
                 log::info!("closed days are summarised through entry {through}");
             }
             Err(text) => log::error!("closed days are not summarised: {text}"),
@@ -189,18 +202,18 @@ impl Recorder {
     }
 
     /// What is said of a summary or a journal that cannot be read; the former is made anew.
-    pub(in crate::recorder) fn is_damaged(&mut self, damaged: Damaged) -> Refusal {
+    pub(in crate::recorder) fn report_damage(&mut self, damaged: ArchiveError) -> Refusal {
         log::error!("{damaged}");
         match damaged {
-            Damaged::Summary(day) => {
-                if self.past.mending.is_none_or(|first| day < first) {
-                    let first = self.past.damaged.map_or(day, |known| known.min(day));
-                    self.past.damaged = Some(first);
+            ArchiveError::Summary(day) => {
+                if self.archive.mending.is_none_or(|first| day < first) {
+                    let first = self.archive.damaged.map_or(day, |known| known.min(day));
+                    self.archive.damaged = Some(first);
                 }
                 let text = format!("the summary of {day} is made anew; ask again in a while");
                 Refusal::new(Code::Storage, text)
             }
-            Damaged::Journal(day) => {
+            ArchiveError::Journal(day) => {
                 let text = format!("the journal of {day} is damaged; `hushbox verify` says more");
                 Refusal::new(Code::Storage, text)
             }
@@ -220,11 +233,16 @@ impl Recorder {
     }
 
     /// How many records there are, and when the oldest of them began.
-    pub(in crate::recorder) fn count_records(&self) -> (usize, Option<crate::time::Wall>) {
-        let (fresh, gone) = self.index.unsummarised();
-        let count = (self.past.catalogue.kept() + fresh).saturating_sub(gone);
-        let newest = |at: &crate::time::Wall| fresh > 0 && Some(*at) == self.index.oldest();
-        let oldest = self.past.catalogue.oldest().or_else(|| self.index.oldest().filter(newest));
+    pub(in crate::recorder) fn count_records(&self) -> (usize, Option<crate::time::WallTime>) {
+        let (fresh, gone) = self.index.unsummarised_counts();
+        let count = (self.archive.catalogue.record_count() + fresh).saturating_sub(gone);
+        let newest =
+            |at: &crate::time::WallTime| fresh > 0 && Some(*at) == self.index.oldest_record();
+        let oldest = self
+            .archive
+            .catalogue
+            .oldest_record()
+            .or_else(|| self.index.oldest_record().filter(newest));
         (count, oldest)
     }
 }

@@ -4,8 +4,8 @@
 //! pieces, as the client has room, and never before it has its end. Nothing here opens what is
 //! sealed.
 
-use super::command::Said;
-use super::library::{ByName, Stream};
+use super::command::Response;
+use super::library::{ActorName, ReplyStream};
 use crate::calls::permission::Permission;
 use crate::config::CodecKind;
 use crate::id::SessionId;
@@ -14,20 +14,20 @@ use crate::recorder::Recorder;
 use crate::store::fact::{Fact, RecordingEnded};
 use crate::store::index::Record;
 use crate::time::Now;
-use crate::trace::Event;
+use crate::trace::TraceEvent;
 use protocol::{Code, Part, Purpose, Refusal, reply};
 
 /// Which file, from which byte on, and what for.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::recorder) struct Wanted {
+pub(in crate::recorder) struct MediaPart {
     pub part: Part,
     pub from: u64,
     pub purpose: Purpose,
 }
 
-impl Wanted {
+impl MediaPart {
     /// What the journal calls it.
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match (self.part, self.purpose) {
             (Part::Sound, purpose) => purpose.word(),
             (Part::Screen, Purpose::Play) => "play-screen",
@@ -37,7 +37,7 @@ impl Wanted {
 }
 
 /// A file of a record, and how it ended.
-fn file(record: &Record, part: Part) -> Result<(String, &RecordingEnded), Refusal> {
+fn media_file(record: &Record, part: Part) -> Result<(String, &RecordingEnded), Refusal> {
     let running = || Refusal::new(Code::Busy, "it is still being recorded; ask when it ended");
     let sound = record.ended.as_ref().ok_or_else(running)?;
     // One that was recorded by itself is the recording's only file.
@@ -52,31 +52,34 @@ fn file(record: &Record, part: Part) -> Result<(String, &RecordingEnded), Refusa
 
 impl Recorder {
     /// Who gets a file, and what for, is durable before the first byte goes out.
-    pub(in crate::recorder) fn media(
+    pub(in crate::recorder) fn begin_media(
         &mut self,
         now: Now,
         id: SessionId,
         word: &str,
-        wanted: Wanted,
-    ) -> Result<Said, Refusal> {
+        wanted: MediaPart,
+    ) -> Result<Response, Refusal> {
         let right = match wanted.purpose {
             Purpose::Play => Permission::Play,
             Purpose::Export => Permission::Export,
         };
-        let (record, ByName(by)) = self.record_for(id, word, right)?;
-        let (path, ended) = file(record, wanted.part)?;
+        let (record, ActorName(by)) = self.record_with_right(id, word, right)?;
+        let (path, ended) = media_file(record, wanted.part)?;
         let from = wanted.from;
         if from > ended.size {
             let text = format!("from={from}: the file has {} bytes", ended.size);
             return Err(Refusal::new(Code::BadArgument, text));
         }
         let (size, digest) = (ended.size, ended.digest);
-        let (recording, why) = (record.id(), wanted.word());
-        self.need_disk()?;
-        self.trace.note(now.wall, Event::Fetched { recording, by: by.clone(), why });
+        let (recording, why) = (record.id(), wanted.as_str());
+        self.require_disk()?;
+        self.trace.push_event(now.wall, TraceEvent::Fetched { recording, by: by.clone(), why });
         let fact = Fact::Fetched { id: recording, by, why: why.to_owned() };
-        let after = self.storage.note(&mut self.index, now, fact);
-        Ok(Said { after, ..Said::stream(Stream::Media { path, from, size, digest }) })
+        let after = self.storage.append(&mut self.index, now, fact);
+        Ok(Response {
+            after_sync: after,
+            ..Response::stream(ReplyStream::Media { path, from, size, digest })
+        })
     }
 
     pub(in crate::recorder) fn feed_media(
@@ -91,18 +94,18 @@ impl Recorder {
             reply::ok(out).pair("size", size).pair("digest", digest).end();
             return true;
         }
-        if self.room(session) < limits::READ_BYTES + limits::REPLY_ROOM {
+        if self.send_capacity(session) < limits::READ_BYTES + limits::REPLY_RESERVE_BYTES {
             return false;
         }
-        match self.arrived(session) {
-            None => self.read(session, path.to_string(), (*from, limits::READ_BYTES)),
+        match self.take_arrived(session) {
+            None => self.request_read(session, path.to_string(), (*from, limits::READ_BYTES)),
             Some(Some(mut bytes)) if !bytes.is_empty() => {
                 // Behind its end a file that failed holds what nobody vouches for.
                 let left = usize::try_from(size - *from).unwrap_or(usize::MAX);
                 bytes.truncate(left);
                 reply::data(out, &bytes);
                 *from += bytes.len() as u64;
-                self.keep_spare(bytes);
+                self.recycle_buffer(bytes);
             }
             Some(_) => {
                 let text = "the file cannot be read; `hushbox verify` says more";

@@ -6,17 +6,17 @@
 //! only with an identity that its owner left on the box. What a session of kind agent gets never
 //! holds a field's value or its history (F2).
 
-use super::command::Said;
+use super::command::Response;
 use super::listing::Listing;
-use crate::audio::span::{Fate, Loss};
+use crate::audio::span::{Fate, LossReason};
 use crate::calls::permission::Permission;
 use crate::config::CodecKind;
 use crate::id::{RecordingId, SessionId};
-use crate::job::{Done, Job};
+use crate::job::{Completion, Job};
 use crate::limits;
-use crate::recorder::session::archive::Search;
-use crate::recorder::{Recorder, Session, Who};
-use crate::store::fact::{Fact, Numbers, Reason, Reasons};
+use crate::recorder::session::archive::ArchiveLookup;
+use crate::recorder::{Principal, Recorder, Session};
+use crate::store::fact::{Fact, PhoneNumbers, RecordReason, RecordReasons};
 use crate::store::index::Record;
 use crate::store::media;
 use crate::store::seal::{self, DataKey};
@@ -25,10 +25,10 @@ use protocol::{Code, Kind, Refusal, reply};
 
 /// An answer that is too long to be given at once.
 #[derive(Debug)]
-pub enum Stream {
+pub enum ReplyStream {
     Records(Box<Listing>),
     /// The record that a line names is looked for.
-    Search(Box<Search>),
+    Search(Box<ArchiveLookup>),
     /// That is over, and the line is taken once more in the next turn.
     Again {
         line: String,
@@ -53,7 +53,7 @@ pub enum Stream {
 
 /// The one read under way.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub struct ArchiveReader {
     tag: u64,
     for_session: Option<SessionId>,
     wanted: usize,
@@ -62,10 +62,10 @@ pub struct Reader {
 }
 
 /// The username of who did something.
-pub(in crate::recorder) struct ByName(pub String);
+pub(in crate::recorder) struct ActorName(pub String);
 
 /// What is known of a record's key.
-pub(in crate::recorder) enum Key {
+pub(in crate::recorder) enum RecordKey {
     /// It is not sealed, or this is its key.
     Open(Option<DataKey>),
     /// It cannot be opened here; how it is wrapped, as far as that can be read.
@@ -75,101 +75,106 @@ pub(in crate::recorder) enum Key {
 }
 
 impl Recorder {
-    pub(in crate::recorder) fn who(&self, id: SessionId) -> Option<&Who> {
+    pub(in crate::recorder) fn principal_of(&self, id: SessionId) -> Option<&Principal> {
         self.sessions.get(id).and_then(|session| session.who.as_ref())
     }
 
     /// Whether the session may know of a record (`records.own`, `records.all`, B2).
-    pub(in crate::recorder) fn may_see(
+    pub(in crate::recorder) fn may_see_record(
         &self,
-        who: &Who,
-        (of, ever): (Option<&str>, Reasons),
+        who: &Principal,
+        (of, ever): (Option<&str>, RecordReasons),
     ) -> bool {
         if who.kind == Kind::Technician {
             return true;
         }
         let Some(agent) = who.agent else { return false };
         let rights = self.directory.permissions(agent);
-        let name = &self.directory.agent(agent).username;
+        let name = &self.directory.test_agent(agent).username;
         let own = of.is_some_and(|of| of.eq_ignore_ascii_case(name));
-        let seen = !self.only_own(agent) || ever.has(Reason::Agent);
-        rights.has(Permission::RecordsAll) || rights.has(Permission::RecordsOwn) && own && seen
+        let seen = !self.sees_only_own(agent) || ever.contains(RecordReason::Agent);
+        rights.contains(Permission::RecordsAll)
+            || rights.contains(Permission::RecordsOwn) && own && seen
     }
 
-    pub(in crate::recorder) fn may_list(&self, who: &Who) -> Result<(), Refusal> {
+    pub(in crate::recorder) fn require_listing(&self, who: &Principal) -> Result<(), Refusal> {
         let has = |right| who.agent.is_some_and(|agent| self.agent_has(agent, right));
         let listed = has(Permission::RecordsAll) || has(Permission::RecordsOwn);
         if who.kind == Kind::Technician || listed { Ok(()) } else { Err(Code::Denied.into()) }
     }
 
     /// A record that the session may know of; any other does not exist.
-    pub(in crate::recorder) fn record_named(
+    pub(in crate::recorder) fn visible_record(
         &self,
         id: SessionId,
         word: &str,
     ) -> Result<&Record, Refusal> {
         let none = || Refusal::new(Code::NoSuchRecord, format!("no record is called {word}"));
-        let who = self.who(id).ok_or_else(none)?;
+        let who = self.principal_of(id).ok_or_else(none)?;
         let record = RecordingId::parse(word).and_then(|id| self.index.record(id));
         let record = record.filter(|record| record.deleted.is_none());
         let facets = |record: &Record| (record.began.call.agent.clone(), record.reasons_ever);
         let seen = |record: &&Record| {
             let (of, ever) = facets(record);
-            self.may_see(who, (of.as_deref(), ever))
+            self.may_see_record(who, (of.as_deref(), ever))
         };
         record.filter(seen).ok_or_else(none)
     }
 
-    pub(in crate::recorder) fn show(&self, id: SessionId, word: &str) -> Result<Said, Refusal> {
-        self.may_list(self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?)?;
-        let record = self.record_named(id, word)?;
-        Ok(Said::stream(Stream::Show { id: record.id(), sealed: false }))
+    pub(in crate::recorder) fn show_recording(
+        &self,
+        id: SessionId,
+        word: &str,
+    ) -> Result<Response, Refusal> {
+        self.require_listing(self.principal_of(id).ok_or_else(|| Refusal::from(Code::Denied))?)?;
+        let record = self.visible_record(id, word)?;
+        Ok(Response::stream(ReplyStream::Show { id: record.id(), sealed: false }))
     }
 
     /// A record that the session may do something to, and by whom it is done.
-    pub(in crate::recorder) fn record_for(
+    pub(in crate::recorder) fn record_with_right(
         &self,
         id: SessionId,
         word: &str,
         right: Permission,
-    ) -> Result<(&Record, ByName), Refusal> {
-        let who = self.who(id).ok_or_else(|| Refusal::from(Code::Denied))?;
+    ) -> Result<(&Record, ActorName), Refusal> {
+        let who = self.principal_of(id).ok_or_else(|| Refusal::from(Code::Denied))?;
         if !who.agent.is_some_and(|agent| self.agent_has(agent, right)) {
             return Err(Code::Denied.into());
         }
-        self.record_named(id, word).map(|record| (record, ByName(who.user.clone())))
+        self.visible_record(id, word).map(|record| (record, ActorName(who.user.clone())))
     }
 
-    pub(in crate::recorder) fn protect(
+    pub(in crate::recorder) fn set_protection(
         &mut self,
         now: Now,
         id: SessionId,
         word: &str,
         on: bool,
-    ) -> Result<Said, Refusal> {
-        let (record, ByName(by)) = self.record_for(id, word, Permission::Protect)?;
-        let (record, changes) = (record.id(), record.protected != on);
-        self.need_disk()?;
+    ) -> Result<Response, Refusal> {
+        let (record, ActorName(by)) = self.record_with_right(id, word, Permission::Protect)?;
+        let (record, changes) = (record.id(), record.is_protected != on);
+        self.require_disk()?;
         let ticket = if changes {
-            self.storage.note(&mut self.index, now, Fact::Protected { id: record, on, by })
+            self.storage.append(&mut self.index, now, Fact::Protected { id: record, on, by })
         } else {
-            self.storage.settled()
+            self.storage.last_fact_ticket()
         };
         let mut bytes = Vec::new();
         let line = reply::ok(&mut bytes).pair("recording", record);
         line.pair("protected", protocol::state::on_off(on)).end();
-        Ok(Said::after(ticket, bytes))
+        Ok(Response::after_sync(ticket, bytes))
     }
 
     /// Goes on with the session's stream as far as there is room.
     pub(in crate::recorder) fn feed_stream(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.has_answers() {
+        if session.has_replies() {
             return;
         }
         let Some(mut stream) = session.stream.take() else { return };
         let mut bytes = Vec::new();
-        let over = self.feed(id, &mut stream, &mut bytes);
+        let over = self.feed_reply(id, &mut stream, &mut bytes);
         let Some(session) = self.sessions.get_mut(id) else { return };
         if !bytes.is_empty() {
             session.room = session.room.saturating_sub(bytes.len());
@@ -180,37 +185,37 @@ impl Recorder {
         }
     }
 
-    fn feed(&mut self, id: SessionId, stream: &mut Stream, out: &mut Vec<u8>) -> bool {
+    fn feed_reply(&mut self, id: SessionId, stream: &mut ReplyStream, out: &mut Vec<u8>) -> bool {
         match stream {
-            Stream::Records(listing) => self.feed_records(id, listing, out),
-            Stream::Search(search) => match self.feed_search(id, search) {
+            ReplyStream::Records(listing) => self.feed_records(id, listing, out),
+            ReplyStream::Search(search) => match self.continue_lookup(id, search) {
                 Ok(None) => false,
                 Ok(Some(line)) => {
-                    *stream = Stream::Again { line };
+                    *stream = ReplyStream::Again { line };
                     false
                 }
                 Err(damaged) => {
-                    reply::err(out, &self.is_damaged(damaged)).end();
+                    reply::err(out, &self.report_damage(damaged)).end();
                     true
                 }
             },
-            Stream::Again { .. } => false,
-            Stream::Show { id: record, sealed } => self.feed_show(id, (*record, *sealed), out),
-            Stream::Lines { bytes, said } => self.feed_lines(id, bytes, said, out),
-            Stream::Media { path, from, size, digest } => {
+            ReplyStream::Again { .. } => false,
+            ReplyStream::Show { id: record, sealed } => self.feed_show(id, (*record, *sealed), out),
+            ReplyStream::Lines { bytes, said } => self.feed_lines(id, bytes, said, out),
+            ReplyStream::Media { path, from, size, digest } => {
                 let (path, digest) = (path.clone(), *digest);
                 self.feed_media(id, &path, (from, *size, digest), out)
             }
         }
     }
 
-    pub(in crate::recorder) fn room(&self, id: SessionId) -> usize {
+    pub(in crate::recorder) fn send_capacity(&self, id: SessionId) -> usize {
         self.sessions.get(id).map_or(0, |session: &Session| session.room)
     }
 
     /// Whole lines, as many as there is room for.
     fn feed_lines(&self, id: SessionId, bytes: &[u8], said: &mut usize, out: &mut Vec<u8>) -> bool {
-        let room = self.room(id);
+        let room = self.send_capacity(id);
         let rest = &bytes[*said..];
         let whole = if rest.len() <= room {
             rest.len()
@@ -223,18 +228,22 @@ impl Recorder {
     }
 
     /// Reasons as this session may know them (B2).
-    pub(in crate::recorder) fn shown_reasons(&self, who: &Who, mut reasons: Reasons) -> Reasons {
-        if who.agent.is_some_and(|agent| self.only_own(agent)) {
-            reasons.0 &= Reasons::only(Reason::Agent).0;
+    pub(in crate::recorder) fn visible_reasons(
+        &self,
+        who: &Principal,
+        mut reasons: RecordReasons,
+    ) -> RecordReasons {
+        if who.agent.is_some_and(|agent| self.sees_only_own(agent)) {
+            reasons.0 &= RecordReasons::from_reason(RecordReason::Agent).0;
         }
         reasons
     }
 
-    pub(in crate::recorder) fn numbers(
+    pub(in crate::recorder) fn sealed_numbers(
         &self,
         id: RecordingId,
         key: Option<&DataKey>,
-    ) -> Option<Numbers> {
+    ) -> Option<PhoneNumbers> {
         let record = self.index.record(id)?;
         seal::open_numbers(key, &record.began.numbers).ok()
     }
@@ -245,27 +254,29 @@ impl Recorder {
         (id, sealed): (RecordingId, bool),
         out: &mut Vec<u8>,
     ) -> bool {
-        if self.room(session) < limits::OUTPUT_BYTES / 4 * 3 {
+        if self.send_capacity(session) < limits::OUTPUT_BYTES_MAX / 4 * 3 {
             return false;
         }
         let (key, wrapped) = match self.key_of(session, id) {
-            Key::Wait => return false,
-            Key::Sealed(wrapped) => (None, wrapped),
-            Key::Open(key) => (Some(key), Vec::new()),
+            RecordKey::Wait => return false,
+            RecordKey::Sealed(wrapped) => (None, wrapped),
+            RecordKey::Open(key) => (Some(key), Vec::new()),
         };
         // It may have been deleted while its key was read.
         let record = self.index.record(id).filter(|record| record.deleted.is_none());
-        let (Some(record), Some(who)) = (record, self.who(session)) else {
+        let (Some(record), Some(who)) = (record, self.principal_of(session)) else {
             reply::err(out, &Code::NoSuchRecord.into()).end();
             return true;
         };
         self.show_record(who, record, key.as_ref(), out);
-        let room = limits::OUTPUT_BYTES / 2;
+        let room = limits::OUTPUT_BYTES_MAX / 2;
         let mut unsaid = 0;
         if who.kind == Kind::Supervisor {
             Self::show_fetches(record, out);
             if sealed && !wrapped.is_empty() {
-                unsaid += crate::recorder::recording::sealed_facts::show(record, &wrapped, out);
+                unsaid += crate::recorder::recording::sealed_facts::write_sealed_rows(
+                    record, &wrapped, out,
+                );
             } else {
                 Self::show_fields(record, key.as_ref(), out);
             }
@@ -278,8 +289,8 @@ impl Recorder {
             let row = reply::row(out).pair("what", "blackout").pair("from", blackout.from);
             let to = blackout.to.map_or("-".to_string(), |to| to.to_string());
             let row = row.pair("to", to).pair("by", &blackout.by);
-            let row = row.pair("holder", blackout.holder.word());
-            row.pair("ended", blackout.end.map_or("-", |end| end.word())).end();
+            let row = row.pair("holder", blackout.holder.as_str());
+            row.pair("ended", blackout.end.map_or("-", |end| end.as_str())).end();
         }
         for span in record.spans() {
             if out.len() > room {
@@ -289,7 +300,7 @@ impl Recorder {
             let row = reply::row(out).pair("what", "span").pair("fate", fate_word(span.fate));
             let row = row.pair("from", span.from).pair("to", span.to);
             match span.fate {
-                Fate::Lost(why) => row.pair("why", why.word()).end(),
+                Fate::Lost(why) => row.pair("why", why.as_str()).end(),
                 _ => row.end(),
             }
         }
@@ -298,7 +309,7 @@ impl Recorder {
             reply::row(out).pair("what", "more").pair("rows", unsaid).pair("text", text).end();
         }
         Self::show_ledger(record, out);
-        Self::show_screen(record, out);
+        Self::write_screen_rows(record, out);
         reply::ok(out).end();
         true
     }
@@ -306,12 +317,12 @@ impl Recorder {
     fn show_ledger(record: &Record, out: &mut Vec<u8>) {
         let Some(ended) = &record.ended else { return };
         let ledger = ended.ledger;
-        let row = reply::row(out).pair("what", "ledger").pair("captured", ledger.captured());
+        let row = reply::row(out).pair("what", "ledger").pair("captured", ledger.total_captured());
         let row = row.pair("stored", ledger.stored).pair("masked", ledger.masked);
-        let mut row = row.pair("held", ledger.held).pair("lost", ledger.lost_all());
-        for why in Loss::ALL {
+        let mut row = row.pair("held", ledger.held).pair("lost", ledger.total_lost());
+        for why in LossReason::ALL {
             if ledger.lost[why as usize] > 0 {
-                row = row.pair(&format!("lost_{}", why.word()), ledger.lost[why as usize]);
+                row = row.pair(&format!("lost_{}", why.as_str()), ledger.lost[why as usize]);
             }
         }
         row.end();
@@ -319,7 +330,7 @@ impl Recorder {
 
     fn show_record(
         &self,
-        who: &Who,
+        who: &Principal,
         record: &Record,
         key: Option<&Option<DataKey>>,
         out: &mut Vec<u8>,
@@ -339,10 +350,10 @@ impl Recorder {
         let row = row.pair("gate", began.call.gate.as_deref().unwrap_or("-"));
         let row = row.pair("ani", numbers.ani.unwrap_or_else(none));
         let row = row.pair("dnis", numbers.dnis.unwrap_or_else(none));
-        let row = row.pair("reasons", self.shown_reasons(who, record.reasons_ever));
+        let row = row.pair("reasons", self.visible_reasons(who, record.reasons_ever));
         let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
         // Why it is kept, and how long, tells of others' recording (B2).
-        let only_own = who.agent.is_some_and(|agent| self.only_own(agent));
+        let only_own = who.agent.is_some_and(|agent| self.sees_only_own(agent));
         let row = if only_own {
             row.pair("retain_until", "-")
         } else {
@@ -350,11 +361,11 @@ impl Recorder {
         };
         // Nothing is heard in it, and its positions are milliseconds.
         let alone = began.codec == CodecKind::Screen;
-        let row = if alone { row.pair("codec", began.codec.word()) } else { row };
-        let row = if record.protected { row.pair("protected", "on") } else { row };
+        let row = if alone { row.pair("codec", began.codec.as_str()) } else { row };
+        let row = if record.is_protected { row.pair("protected", "on") } else { row };
         let row = row.pair("rate", began.rate).pair("from", began.from);
         let row = row.pair("to", ended.map_or_else(none, |ended| ended.to.to_string()));
-        let row = row.pair("ended", ended.map_or("-", |ended| ended.end.word()));
+        let row = row.pair("ended", ended.map_or("-", |ended| ended.end.as_str()));
         let row = row.pair("size", ended.map_or(0, |ended| ended.size));
         let row = row.pair("sealed", if key.is_some() { "no" } else { "yes" });
         row.pair("why", if only_own || began.why.is_empty() { "-" } else { &began.why }).end();
@@ -362,7 +373,7 @@ impl Recorder {
 
     /// Who was given its files, or what is sealed of it: for supervisors only.
     fn show_fetches(record: &Record, out: &mut Vec<u8>) {
-        for fetch in record.fetched.iter().rev().take(64) {
+        for fetch in record.fetches.iter().rev().take(64) {
             let row = reply::row(out).pair("what", "fetched").pair("time", fetch.at);
             row.pair("by", &fetch.by).pair("for", &fetch.why).end();
         }
@@ -386,44 +397,47 @@ impl Recorder {
     }
 
     /// The key of a record: in memory while it is recorded, else from its media file's header.
-    pub(in crate::recorder) fn key_of(&mut self, session: SessionId, id: RecordingId) -> Key {
-        if let Some(recording) = self.recording(id) {
-            return Key::Open(recording.key.clone());
+    pub(in crate::recorder) fn key_of(&mut self, session: SessionId, id: RecordingId) -> RecordKey {
+        if let Some(recording) = self.recording_by_id(id) {
+            return RecordKey::Open(recording.key.clone());
         }
-        match self.arrived(session) {
+        match self.take_arrived(session) {
             Some(Some(bytes)) => {
-                let key = self.unwrap(&bytes);
-                self.keep_spare(bytes);
+                let key = self.unwrap_key(&bytes);
+                self.recycle_buffer(bytes);
                 key
             }
-            Some(None) => Key::Sealed(Vec::new()),
+            Some(None) => RecordKey::Sealed(Vec::new()),
             None => {
                 let path = self.index.record(id).map(Record::media_path);
                 if let Some(path) = path {
-                    self.read(session, path, (0, limits::READ_BYTES));
-                    return Key::Wait;
+                    self.request_read(session, path, (0, limits::READ_BYTES));
+                    return RecordKey::Wait;
                 }
-                Key::Sealed(Vec::new())
+                RecordKey::Sealed(Vec::new())
             }
         }
     }
 
-    fn unwrap(&self, bytes: &[u8]) -> Key {
+    fn unwrap_key(&self, bytes: &[u8]) -> RecordKey {
         let Ok(reader) = media::MediaReader::open(bytes) else {
-            return Key::Sealed(Vec::new());
+            return RecordKey::Sealed(Vec::new());
         };
         let header = reader.header();
         if header.wrapped.is_empty() {
-            return Key::Open(None);
+            return RecordKey::Open(None);
         }
-        match seal::unwrap(&header.wrapped, &self.identities) {
-            Ok(key) => Key::Open(Some(key)),
-            Err(_) => Key::Sealed(header.wrapped.clone()),
+        match seal::unwrap_key(&header.wrapped, &self.identities) {
+            Ok(key) => RecordKey::Open(Some(key)),
+            Err(_) => RecordKey::Sealed(header.wrapped.clone()),
         }
     }
 
     /// The bytes this session asked for, if they have come; `None` inside: the disk refused.
-    pub(in crate::recorder) fn arrived(&mut self, session: SessionId) -> Option<Option<Vec<u8>>> {
+    pub(in crate::recorder) fn take_arrived(
+        &mut self,
+        session: SessionId,
+    ) -> Option<Option<Vec<u8>>> {
         let mine = self.reader.arrived.as_ref().is_some_and(|(whose, _)| *whose == session);
         if mine { self.reader.arrived.take().map(|(_, bytes)| bytes) } else { None }
     }
@@ -435,7 +449,7 @@ impl Recorder {
     }
 
     /// Asks for a piece of a file, if nobody else is reading: from where, and how many bytes.
-    pub(in crate::recorder) fn read(
+    pub(in crate::recorder) fn request_read(
         &mut self,
         session: SessionId,
         path: String,
@@ -456,8 +470,8 @@ impl Recorder {
     }
 
     /// What the disk thread answers.
-    pub(in crate::recorder) fn done(&mut self, now: Now, done: Done) {
-        if let Done::Read { tag, mut bytes, result } = done {
+    pub(in crate::recorder) fn handle_job_done(&mut self, now: Now, done: Completion) {
+        if let Completion::Read { tag, mut bytes, result } = done {
             // The buffer may hold more than was wanted.
             bytes.truncate(self.reader.wanted);
             let Some(session) = self.reader.for_session.take() else { return };
@@ -466,15 +480,15 @@ impl Recorder {
             if streams || session == crate::recorder::journal::expiry::NOBODY {
                 self.reader.arrived = Some((session, result.is_ok().then_some(bytes)));
             } else {
-                self.keep_spare(bytes);
+                self.recycle_buffer(bytes);
             }
             return;
         }
-        self.stored(now, done);
+        self.handle_storage_event(now, done);
     }
 
     /// A buffer of the usual size is used again.
-    pub(in crate::recorder) fn keep_spare(&mut self, bytes: Vec<u8>) {
+    pub(in crate::recorder) fn recycle_buffer(&mut self, bytes: Vec<u8>) {
         if bytes.capacity() <= 2 * limits::READ_BYTES {
             self.reader.spare = bytes;
         }

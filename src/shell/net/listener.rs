@@ -3,9 +3,9 @@
 //! A stale socket file, one that nobody answers on, is replaced; a live one is an error. Errors say
 //! what to do next. What a listener may serve is decided by the configuration before.
 
-use crate::config::Listen;
-use crate::shell::net::connection::Stream;
-use crate::shell::serial::port::Console;
+use crate::config::ListenSettings;
+use crate::shell::net::connection::Transport;
+use crate::shell::serial::port::SerialConsole;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use std::io::{self, ErrorKind};
@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     #[error("{address} is taken by another program; stop it, or choose another port in [[listen]]")]
-    Taken { address: SocketAddr },
+    AddressInUse { address: SocketAddr },
     #[error("cannot listen on {address}: {error}")]
     Tcp { address: SocketAddr, error: io::Error },
     #[error("{path}: another program listens on this socket; is a hushboxd running already?")]
-    Live { path: PathBuf },
+    SocketInUse { path: PathBuf },
     #[error("{path} is in the way and is not a socket; move it, or change [[listen]] unix")]
     NotASocket { path: PathBuf },
     #[error("cannot listen on {path}: {error}; is the folder there and writable?")]
@@ -32,7 +32,7 @@ pub enum ListenError {
 pub enum Listener {
     Tcp { listener: TcpListener, address: SocketAddr, tls: bool },
     Unix { listener: UnixListener, path: PathBuf },
-    Serial(Console),
+    Serial(SerialConsole),
 }
 
 impl Listener {
@@ -40,20 +40,26 @@ impl Listener {
     ///
     /// # Errors
     /// See `ListenError`.
-    pub fn open(listen: &Listen, registry: &Registry, token: Token) -> Result<Self, ListenError> {
+    pub fn open(
+        listen: &ListenSettings,
+        registry: &Registry,
+        token: Token,
+    ) -> Result<Self, ListenError> {
         match listen {
-            Listen::Serial { path, baud, idle_s } => {
+            ListenSettings::Serial { path, baud, idle_s } => {
                 let silent_ms = u64::from(*idle_s) * 1000;
-                Ok(Listener::Serial(Console::new((path, *baud), silent_ms, token)))
+                Ok(Listener::Serial(SerialConsole::new((path, *baud), silent_ms, token)))
             }
-            Listen::Tcp { address, tls, .. } => tcp((*address, *tls), registry, token),
-            Listen::Unix { path } => unix(path, registry, token),
+            ListenSettings::Tcp { address, tls, .. } => {
+                listen_tcp((*address, *tls), registry, token)
+            }
+            ListenSettings::Unix { path } => listen_unix(path, registry, token),
         }
     }
 
     /// Where it listens, as the `ready` line says it.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn address_text(&self) -> String {
         match self {
             Listener::Tcp { address, .. } => address.to_string(),
             Listener::Unix { path, .. } => path.display().to_string(),
@@ -68,9 +74,9 @@ impl Listener {
     }
 
     /// The box ends: what it said last is still to arrive. Sockets see to that by themselves.
-    pub fn last_words(&self) {
+    pub fn drain_on_exit(&self) {
         if let Listener::Serial(console) = self {
-            console.last_words();
+            console.drain_on_exit();
         }
     }
 
@@ -81,16 +87,16 @@ impl Listener {
     pub fn accept(
         &mut self,
         registry: &Registry,
-    ) -> io::Result<Option<(Stream, Option<SocketAddr>)>> {
+    ) -> io::Result<Option<(Transport, Option<SocketAddr>)>> {
         let result = match self {
             Listener::Tcp { listener, .. } => {
-                listener.accept().map(|(stream, from)| (Stream::Tcp(stream), Some(from)))
+                listener.accept().map(|(stream, from)| (Transport::Tcp(stream), Some(from)))
             }
             Listener::Unix { listener, .. } => {
-                listener.accept().map(|(stream, _)| (Stream::Unix(stream), None))
+                listener.accept().map(|(stream, _)| (Transport::Unix(stream), None))
             }
             Listener::Serial(console) => {
-                return Ok(console.accept(registry).map(|port| (Stream::Serial(port), None)));
+                return Ok(console.accept(registry).map(|port| (Transport::Serial(port), None)));
             }
         };
         match result {
@@ -109,13 +115,13 @@ impl Drop for Listener {
     }
 }
 
-fn tcp(
+fn listen_tcp(
     (address, tls): (SocketAddr, bool),
     registry: &Registry,
     token: Token,
 ) -> Result<Listener, ListenError> {
     let wrong = |error: io::Error| match error.kind() {
-        ErrorKind::AddrInUse => ListenError::Taken { address },
+        ErrorKind::AddrInUse => ListenError::AddressInUse { address },
         _ => ListenError::Tcp { address, error },
     };
     let mut listener = TcpListener::bind(address).map_err(wrong)?;
@@ -124,7 +130,7 @@ fn tcp(
     Ok(Listener::Tcp { listener, address, tls })
 }
 
-fn unix(path: &Path, registry: &Registry, token: Token) -> Result<Listener, ListenError> {
+fn listen_unix(path: &Path, registry: &Registry, token: Token) -> Result<Listener, ListenError> {
     let wrong = |error: io::Error| ListenError::Unix { path: path.to_path_buf(), error };
     if let Ok(found) = std::fs::symlink_metadata(path) {
         let is_socket = std::os::unix::fs::FileTypeExt::is_socket(&found.file_type());
@@ -132,7 +138,7 @@ fn unix(path: &Path, registry: &Registry, token: Token) -> Result<Listener, List
             return Err(ListenError::NotASocket { path: path.to_path_buf() });
         }
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(ListenError::Live { path: path.to_path_buf() });
+            return Err(ListenError::SocketInUse { path: path.to_path_buf() });
         }
         std::fs::remove_file(path).map_err(wrong)?;
     }

@@ -5,7 +5,7 @@
 //! `[local]` are looked up when the configuration is read, because a user directory may be slow or
 //! gone and the loop must not wait for it. Nothing here checks users or PINs.
 
-use crate::config::Local;
+use crate::config::LocalSettings;
 use crate::recorder::Peer;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{Gid, Group, Uid, User};
@@ -26,7 +26,7 @@ impl LocalIds {
     /// Asks the system's directory, which may take its time. A name that is not there lets nobody
     /// in, and is told.
     #[must_use]
-    pub fn look_up(local: &Local) -> LocalIds {
+    pub fn resolve_names(local: &LocalSettings) -> LocalIds {
         let uid = |key: &str, name: &Option<String>| {
             let name = name.as_deref()?;
             let found = User::from_name(name).ok().flatten().map(|user| user.uid);
@@ -53,7 +53,7 @@ impl LocalIds {
     }
 
     /// What a process of this user and group may be.
-    fn peer(&self, uid: Uid, gid: Gid) -> Peer {
+    fn peer_for(&self, uid: Uid, gid: Gid) -> Peer {
         let from = format!("unix:{uid}");
         if uid.is_root() || uid == nix::unistd::geteuid() {
             return Peer { kinds: Kind::ALL.to_vec(), from, portal: true };
@@ -75,16 +75,16 @@ impl LocalIds {
 
 /// A peer over loopback TCP, or any address where `insecure` is set.
 #[must_use]
-pub fn over_tcp(local: &Local, address: SocketAddr) -> Peer {
+pub fn tcp_peer(local: &LocalSettings, address: SocketAddr) -> Peer {
     let kinds = local.kinds.iter().filter_map(|word| Kind::parse(word)).collect();
     Peer { kinds, from: address.ip().to_string(), portal: false }
 }
 
 /// A peer over the unix socket.
 #[must_use]
-pub fn over_unix(ids: &LocalIds, stream: &impl AsFd) -> Peer {
+pub fn unix_peer(ids: &LocalIds, stream: &impl AsFd) -> Peer {
     match getsockopt(stream, PeerCredentials) {
-        Ok(peer) => ids.peer(Uid::from_raw(peer.uid()), Gid::from_raw(peer.gid())),
+        Ok(peer) => ids.peer_for(Uid::from_raw(peer.uid()), Gid::from_raw(peer.gid())),
         Err(_) => Peer { from: "unix".to_string(), ..Peer::default() },
     }
 }
@@ -102,16 +102,16 @@ mod tests {
             technicians: vec![uid(70_003)],
             technician_group: Some(Gid::from_raw(80_000)),
         };
-        let kinds = |user, group| ids.peer(uid(user), Gid::from_raw(group)).kinds;
+        let kinds = |user, group| ids.peer_for(uid(user), Gid::from_raw(group)).kinds;
         assert_eq!(kinds(70_001, 1), [Kind::Agent, Kind::Supervisor, Kind::Monitor]);
         assert_eq!(kinds(70_002, 1), [Kind::Cti]);
         assert_eq!(kinds(70_003, 1), [Kind::Technician, Kind::Monitor]);
         assert_eq!(kinds(70_004, 80_000), [Kind::Technician, Kind::Monitor]);
         assert_eq!(kinds(70_004, 1), []);
-        assert!(ids.peer(uid(70_001), Gid::from_raw(1)).portal);
-        assert!(!ids.peer(uid(70_002), Gid::from_raw(1)).portal);
+        assert!(ids.peer_for(uid(70_001), Gid::from_raw(1)).portal);
+        assert!(!ids.peer_for(uid(70_002), Gid::from_raw(1)).portal);
         assert_eq!(kinds(0, 0), Kind::ALL);
-        let nobody = LocalIds::default().peer(uid(70_001), Gid::from_raw(1));
+        let nobody = LocalIds::default().peer_for(uid(70_001), Gid::from_raw(1));
         assert!(nobody.kinds.is_empty() && !nobody.portal);
     }
 }

@@ -7,8 +7,10 @@
 //!
 //! Nothing here polls, waits, or knows a line.
 
-use crate::shell::net::ca::{Authority, AuthorityError, Life, Shown, digest};
-use crate::time::Wall;
+use crate::shell::net::ca::{
+    CaError, CertificateAuthority, ServerCertificate, Validity, certificate_digest,
+};
+use crate::time::WallTime;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use std::io::{self, Read, Write};
@@ -18,46 +20,52 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error(transparent)]
-    Authority(#[from] AuthorityError),
+    Authority(#[from] CaError),
     #[error("the certificates in data/tls cannot be used: {0}")]
     Config(String),
 }
 
 /// What every TLS session begins with.
-pub struct Tls {
-    authority: Arc<Authority>,
+pub struct TlsServer {
+    authority: Arc<CertificateAuthority>,
     config: Arc<ServerConfig>,
-    life: Life,
+    validity: Validity,
     /// A new certificate is being made.
-    renewing: bool,
+    is_renewing: bool,
     /// The last attempt failed: not before this moment again.
-    again_at: Wall,
+    retry_at: WallTime,
 }
 
 /// A renewal that failed is tried again after this long.
-const AGAIN_MS: i64 = 60_000;
+const RENEWAL_RETRY_MS: i64 = 60_000;
 
-impl Tls {
+impl TlsServer {
     /// # Errors
     /// See `TlsError`.
-    pub fn open(authority: Authority, now: Wall) -> Result<Tls, TlsError> {
-        let shown = authority.shown(now)?;
-        let life = shown.life;
-        let config = Arc::new(config(&authority, shown)?);
+    pub fn open(authority: CertificateAuthority, now: WallTime) -> Result<TlsServer, TlsError> {
+        let shown = authority.server_certificate(now)?;
+        let life = shown.validity;
+        let config = Arc::new(server_config(&authority, shown)?);
         let authority = Arc::new(authority);
-        Ok(Tls { authority, config, life, renewing: false, again_at: Wall(0) })
+        Ok(TlsServer {
+            authority,
+            config,
+            validity: life,
+            is_renewing: false,
+            retry_at: WallTime(0),
+        })
     }
 
     #[must_use]
-    pub fn authority(&self) -> &Arc<Authority> {
+    pub fn authority(&self) -> &Arc<CertificateAuthority> {
         &self.authority
     }
 
     /// Whether a new certificate is to be asked for; says so once.
-    pub fn take_due(&mut self, now: Wall) -> bool {
-        let again = now >= self.again_at || now.0 < self.again_at.0 - AGAIN_MS;
-        let due = !self.renewing && again && self.life.is_due(now);
-        self.renewing |= due;
+    pub fn begin_renewal_if_due(&mut self, now: WallTime) -> bool {
+        let again = now >= self.retry_at || now.0 < self.retry_at.0 - RENEWAL_RETRY_MS;
+        let due = !self.is_renewing && again && self.validity.is_due(now);
+        self.is_renewing |= due;
         due
     }
 
@@ -65,18 +73,23 @@ impl Tls {
     ///
     /// # Errors
     /// In words.
-    pub fn renewed(&mut self, now: Wall, made: Result<Shown, String>) -> Result<(), String> {
-        self.renewing = false;
-        let life = made.as_ref().map_or(self.life, |shown| shown.life);
-        let fresh = made
-            .and_then(|shown| config(&self.authority, shown).map_err(|error| error.to_string()));
+    pub fn finish_renewal(
+        &mut self,
+        now: WallTime,
+        made: Result<ServerCertificate, String>,
+    ) -> Result<(), String> {
+        self.is_renewing = false;
+        let life = made.as_ref().map_or(self.validity, |shown| shown.validity);
+        let fresh = made.and_then(|shown| {
+            server_config(&self.authority, shown).map_err(|error| error.to_string())
+        });
         match fresh {
             Ok(config) => {
-                (self.config, self.life) = (Arc::new(config), life);
+                (self.config, self.validity) = (Arc::new(config), life);
                 Ok(())
             }
             Err(text) => {
-                self.again_at = Wall(now.0.saturating_add(AGAIN_MS));
+                self.retry_at = WallTime(now.0.saturating_add(RENEWAL_RETRY_MS));
                 Err(text)
             }
         }
@@ -86,12 +99,18 @@ impl Tls {
     ///
     /// # Errors
     /// What rustls says.
-    pub fn session(&self) -> Result<Layer, rustls::Error> {
-        Ok(Layer { tls: Box::new(ServerConnection::new(self.config.clone())?), said_bye: false })
+    pub fn new_session(&self) -> Result<TlsSession, rustls::Error> {
+        Ok(TlsSession {
+            tls: Box::new(ServerConnection::new(self.config.clone())?),
+            is_close_notify_sent: false,
+        })
     }
 }
 
-fn config(authority: &Authority, shown: Shown) -> Result<ServerConfig, TlsError> {
+fn server_config(
+    authority: &CertificateAuthority,
+    shown: ServerCertificate,
+) -> Result<ServerConfig, TlsError> {
     let wrong = |error: &dyn std::fmt::Display| TlsError::Config(error.to_string());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
@@ -112,15 +131,15 @@ fn config(authority: &Authority, shown: Shown) -> Result<ServerConfig, TlsError>
 }
 
 /// One session's TLS.
-pub struct Layer {
+pub struct TlsSession {
     tls: Box<ServerConnection>,
-    said_bye: bool,
+    is_close_notify_sent: bool,
 }
 
 /// The most plaintext that is sealed at once: a record.
-const RECORD_BYTES: usize = 16 * 1024;
+const RECORD_BYTES_MAX: usize = 16 * 1024;
 
-impl Layer {
+impl TlsSession {
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
@@ -128,15 +147,15 @@ impl Layer {
 
     /// What the client's certificate is known by, if it showed one.
     #[must_use]
-    pub fn certificate(&self) -> Option<[u8; 32]> {
-        self.tls.peer_certificates()?.first().map(|certificate| digest(certificate))
+    pub fn client_certificate_digest(&self) -> Option<[u8; 32]> {
+        self.tls.peer_certificates()?.first().map(|certificate| certificate_digest(certificate))
     }
 
     /// Plaintext that has come already. `WouldBlock`: none; 0: the client took its leave.
     ///
     /// # Errors
     /// As `Read`; the end without a leave is `UnexpectedEof`.
-    pub fn plaintext(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub fn read_plain(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.tls.reader().read(buffer)
     }
 
@@ -144,7 +163,7 @@ impl Layer {
     ///
     /// # Errors
     /// What the socket says, or what is wrong with what came; then an alert waits to be sent.
-    pub fn take(&mut self, socket: &mut dyn Read) -> io::Result<bool> {
+    pub fn read_tls(&mut self, socket: &mut dyn Read) -> io::Result<bool> {
         let count = self.tls.read_tls(socket)?;
         self.tls
             .process_new_packets()
@@ -153,7 +172,7 @@ impl Layer {
     }
 
     #[must_use]
-    pub fn has_output(&self) -> bool {
+    pub fn wants_write(&self) -> bool {
         self.tls.wants_write()
     }
 
@@ -161,7 +180,7 @@ impl Layer {
     ///
     /// # Errors
     /// What the socket says.
-    pub fn give(&mut self, socket: &mut dyn Write) -> io::Result<usize> {
+    pub fn write_tls(&mut self, socket: &mut dyn Write) -> io::Result<usize> {
         self.tls.write_tls(socket)
     }
 
@@ -170,15 +189,15 @@ impl Layer {
     ///
     /// # Errors
     /// Never, says rustls.
-    pub fn seal(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = bytes.len().min(RECORD_BYTES);
+    pub fn write_plain(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(RECORD_BYTES_MAX);
         self.tls.writer().write(&bytes[..count])
     }
 
     /// Takes leave, once.
-    pub fn say_bye(&mut self) {
-        if !self.said_bye {
-            self.said_bye = true;
+    pub fn send_close_notify(&mut self) {
+        if !self.is_close_notify_sent {
+            self.is_close_notify_sent = true;
             self.tls.send_close_notify();
         }
     }

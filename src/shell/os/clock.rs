@@ -1,9 +1,9 @@
 //! The one place that reads clocks.
 //!
-//! `Mono` counts from the clock's making and never goes back; `Wall` may step. Nobody else asks
+//! `MonoTime` counts from the clock's making and never goes back; `WallTime` may step. Nobody else asks
 //! what time it is: it is passed down.
 
-use crate::time::{Mono, Now, Wall};
+use crate::time::{MonoTime, Now, WallTime};
 use std::time::Instant;
 
 /// Both clocks.
@@ -25,6 +25,6 @@ impl Clock {
     #[allow(clippy::disallowed_methods, reason = "the one place that reads clocks")]
     pub fn now(&self) -> Now {
         let us = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        Now { mono: Mono(us), wall: Wall(jiff::Timestamp::now().as_millisecond()) }
+        Now { mono: MonoTime(us), wall: WallTime(jiff::Timestamp::now().as_millisecond()) }
     }
 }

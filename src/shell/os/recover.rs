@@ -6,7 +6,7 @@
 use crate::store::archive;
 use crate::store::archive::Catalogue;
 use crate::store::day::Day;
-use crate::store::recover::{self, Files, Found, RecoverError};
+use crate::store::recover::{self, RecoverError, RecoveredStore, StoreFs};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,7 +16,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// When a file cannot be read, or is of a newer version.
-pub fn recover(data: &Path) -> Result<Found, RecoverError> {
+pub fn recover_data_dir(data: &Path) -> Result<RecoveredStore, RecoverError> {
     // A run that was killed may have left bytes that only the kernel has. What is read now counts
     // as durable, and other files will build on it: so it is made durable.
     let synced = File::open(data).and_then(|root| Ok(nix::unistd::syncfs(&root)?));
@@ -24,8 +24,8 @@ pub fn recover(data: &Path) -> Result<Found, RecoverError> {
         log::error!("{}: what the last run wrote cannot be synced: {error}", data.display());
     }
     // Nothing is summarised that a power cut may still take away.
-    recover::recover(&mut Folder { data, certain: synced.is_ok() })
-        .map_err(|error| below(data, error))
+    recover::recover_store(&mut DataDirFs { data, is_durable: synced.is_ok() })
+        .map_err(|error| with_full_path(data, error))
 }
 
 /// Closes the days before `today`: see `archive::mend`. Reads journals that are only appended to,
@@ -33,17 +33,17 @@ pub fn recover(data: &Path) -> Result<Found, RecoverError> {
 ///
 /// # Errors
 /// When a journal cannot be read or a summary cannot be written.
-pub fn summarise(
+pub fn summarise_days(
     data: &Path,
     today: Day,
     damaged: Option<Day>,
 ) -> Result<(Catalogue, u64), RecoverError> {
-    archive::mend(&mut Folder { data, certain: true }, today, damaged)
-        .map_err(|error| below(data, error))
+    archive::repair_summaries(&mut DataDirFs { data, is_durable: true }, today, damaged)
+        .map_err(|error| with_full_path(data, error))
 }
 
 /// The error, with the whole path.
-fn below(data: &Path, error: RecoverError) -> RecoverError {
+fn with_full_path(data: &Path, error: RecoverError) -> RecoverError {
     let whole = |path: String| data.join(path).display().to_string();
     match error {
         RecoverError::File { path, error } => RecoverError::File { path: whole(path), error },
@@ -52,16 +52,16 @@ fn below(data: &Path, error: RecoverError) -> RecoverError {
 }
 
 /// A data directory.
-struct Folder<'a> {
+struct DataDirFs<'a> {
     data: &'a Path,
     /// What is read there is durable, so other files may build on it.
-    certain: bool,
+    is_durable: bool,
 }
 
-impl Files for Folder<'_> {
+impl StoreFs for DataDirFs<'_> {
     type File = BufReader<File>;
 
-    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+    fn list_folder(&self, folder: &str) -> io::Result<Vec<String>> {
         let entries = match std::fs::read_dir(self.data.join(folder)) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -70,18 +70,18 @@ impl Files for Folder<'_> {
         entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
 
-    fn open(&self, path: &str) -> io::Result<BufReader<File>> {
+    fn open_file(&self, path: &str) -> io::Result<BufReader<File>> {
         File::open(self.data.join(path)).map(BufReader::new)
     }
 
-    fn open_at(&self, path: &str, offset: u64) -> io::Result<BufReader<File>> {
+    fn open_file_at(&self, path: &str, offset: u64) -> io::Result<BufReader<File>> {
         let mut file = File::open(self.data.join(path))?;
         file.seek(SeekFrom::Start(offset))?;
         Ok(BufReader::new(file))
     }
 
-    fn replace(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        if !self.certain {
+    fn replace_file(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        if !self.is_durable {
             return Err(ErrorKind::ReadOnlyFilesystem.into());
         }
         let path = self.data.join(path);
@@ -97,7 +97,7 @@ impl Files for Folder<'_> {
         File::open(path.parent().unwrap_or(self.data))?.sync_all()
     }
 
-    fn mend(&mut self, path: &str, good: u64, more: &[u8]) -> io::Result<()> {
+    fn truncate_and_append(&mut self, path: &str, good: u64, more: &[u8]) -> io::Result<()> {
         let path = self.data.join(path);
         let file = OpenOptions::new().write(true).open(&path)?;
         file.set_len(good)?;
@@ -107,7 +107,7 @@ impl Files for Folder<'_> {
         file.sync_all()
     }
 
-    fn remove(&mut self, path: &str) -> io::Result<()> {
+    fn remove_file(&mut self, path: &str) -> io::Result<()> {
         std::fs::remove_file(self.data.join(path))
     }
 }

@@ -12,7 +12,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 ///
 /// # Errors
 /// What the system says, where it must not fail.
-pub fn harden() -> nix::Result<Option<String>> {
+pub fn harden_process() -> nix::Result<Option<String>> {
     nix::sys::prctl::set_dumpable(false)?;
     nix::sys::prctl::set_no_new_privs()?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;

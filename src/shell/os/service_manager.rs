@@ -9,10 +9,10 @@
 //! The protocol is a datagram of `NAME=value` lines. Crates for it wait until it is taken; the loop
 //! never waits: a datagram that cannot be sent is left out, and the next follows in a second.
 
-use crate::shell::event_loop::{BoardPlace, Daemon};
-use crate::time::{Mono, Now};
-use crate::watchdog::{Health, Pulse, Sight, Stall};
-use board::State;
+use crate::shell::event_loop::{Daemon, PolledBoard};
+use crate::time::{MonoTime, Now};
+use crate::watchdog::{BoardHealth, BoardProgress, ProgressWatchdog, StallError};
+use board::BoardState;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -20,91 +20,93 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 
 /// How often the box is looked at.
-const LOOK_MS: u64 = 1000;
+const CHECK_INTERVAL_MS: u64 = 1000;
 
 /// What is asked for at a time, while there is no watchdog: 15 s.
-const EXTEND: &str = "EXTEND_TIMEOUT_USEC=15000000";
+const EXTEND_TIMEOUT: &str = "EXTEND_TIMEOUT_USEC=15000000";
 
 /// What is asked for recovery, which does not count its steps: 10 min. A day's journal takes
 /// seconds.
-const EXTEND_LONG: &str = "EXTEND_TIMEOUT_USEC=600000000";
+const EXTEND_TIMEOUT_RECOVERY: &str = "EXTEND_TIMEOUT_USEC=600000000";
 
-const FEED: &str = "WATCHDOG=1";
+const WATCHDOG_PING: &str = "WATCHDOG=1";
 
 /// Where the unit leaves word how the run before ended; below the service's runtime folder.
-const ENDED: &str = "ended";
+const PREVIOUS_EXIT_FILE: &str = "ended";
 
 /// What the kernel says of the last start of the machine.
-const BOOT_STATUS: &str = "/sys/class/watchdog/watchdog0/bootstatus";
+const BOOT_STATUS_PATH: &str = "/sys/class/watchdog/watchdog0/bootstatus";
 
 /// `WDIOF_CARDRESET`: it was the watchdog's doing.
-const CARD_RESET: u32 = 0x20;
+const WDIOF_CARDRESET: u32 = 0x20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum ServiceState {
     Starting,
     Ready,
     Stopping,
 }
 
 /// What was told, and what is to be told next.
-pub struct BootService {
+pub struct ServiceManager {
     /// Its end, if there is one.
     socket: Option<UnixDatagram>,
-    stage: Stage,
+    state: ServiceState,
     /// `READY=1` is still to be told.
-    owes_ready: bool,
-    pulse: Pulse,
-    next: Mono,
+    is_ready_pending: bool,
+    watchdog: ProgressWatchdog,
+    next_check: MonoTime,
     status: String,
-    stall: Option<Stall>,
+    stall: Option<StallError>,
 }
 
-impl BootService {
+impl ServiceManager {
     /// Says in the log why the run before ended, as far as anybody knows.
     #[must_use]
-    pub fn start(now: Now, boards: usize) -> BootService {
-        say_how_it_ended();
-        let service = BootService {
+    pub fn start(now: Now, boards: usize) -> ServiceManager {
+        log_previous_exit();
+        let service = ServiceManager {
             socket: std::env::var_os("NOTIFY_SOCKET").and_then(|place| {
-                let socket = connect(place.as_bytes());
+                let socket = connect_notify_socket(place.as_bytes());
                 socket.inspect_err(|error| log::error!("no way to the boot service: {error}")).ok()
             }),
-            owes_ready: false,
-            stage: Stage::Starting,
-            pulse: Pulse::new(now, boards),
-            next: now.mono,
+            is_ready_pending: false,
+            state: ServiceState::Starting,
+            watchdog: ProgressWatchdog::new(now, boards),
+            next_check: now.mono,
             status: String::new(),
             stall: None,
         };
-        service.tell(&format!("STATUS=recovering what the disk holds\n{EXTEND_LONG}"));
+        service.send_notification(&format!(
+            "STATUS=recovering what the disk holds\n{EXTEND_TIMEOUT_RECOVERY}"
+        ));
         service
     }
 
     /// Capture runs, and the store is recovered.
-    pub fn ready(&mut self) {
-        if self.stage == Stage::Starting {
-            self.stage = Stage::Ready;
-            self.owes_ready = !self.tell("READY=1");
+    pub fn notify_ready(&mut self) {
+        if self.state == ServiceState::Starting {
+            self.state = ServiceState::Ready;
+            self.is_ready_pending = !self.send_notification("READY=1");
         }
     }
 
     /// It was asked to stop.
-    pub fn stopping(&mut self) {
-        self.stage = Stage::Stopping;
-        self.tell("STOPPING=1");
+    pub fn notify_stopping(&mut self) {
+        self.state = ServiceState::Stopping;
+        self.send_notification("STOPPING=1");
     }
 
-    fn look(&mut self, now: Now, boards: &[BoardPlace], behind_ms: u64) {
-        let sights = boards.iter().map(|place| Sight {
+    fn check_progress(&mut self, now: Now, boards: &[PolledBoard], behind_ms: u64) {
+        let sights = boards.iter().map(|place| BoardProgress {
             position: place.board.position(),
             health: match place.board.state() {
-                State::Running | State::Waiting => Health::In,
-                State::Failed { mute: false, .. } => Health::Out,
-                State::Failed { mute: true, .. } => Health::Mute,
+                BoardState::Running | BoardState::Waiting => BoardHealth::Running,
+                BoardState::Failed { mute: false, .. } => BoardHealth::Down,
+                BoardState::Failed { mute: true, .. } => BoardHealth::Silent,
             },
         });
-        let stall = self.pulse.look(now, sights, behind_ms).err();
+        let stall = self.watchdog.check_progress(now, sights, behind_ms).err();
         match (&stall, &self.stall) {
             (Some(why), None) if self.socket.is_some() => {
                 log::error!("{why}: the watchdog is not fed, so the box will be started again");
@@ -117,7 +119,7 @@ impl BootService {
     }
 
     /// False: it could not be told now.
-    fn tell(&self, what: &str) -> bool {
+    fn send_notification(&self, what: &str) -> bool {
         let Some(socket) = &self.socket else { return true };
         let told = socket.send(what.as_bytes());
         told.inspect_err(|error| log::debug!("the boot service was not told: {error}")).is_ok()
@@ -126,37 +128,39 @@ impl BootService {
 
 impl Daemon {
     /// Looks at the box once a second, and feeds the watchdog if audio moves.
-    pub(in crate::shell) fn tell_boot_service(&mut self, now: Now) {
-        if now.mono < self.boot_service.next {
+    pub(in crate::shell) fn notify_service_manager(&mut self, now: Now) {
+        if now.mono < self.service_manager.next_check {
             return;
         }
-        let Daemon { boot_service, boards, recorder, .. } = self;
-        boot_service.next = now.mono.after_ms(LOOK_MS);
-        boot_service.look(now, boards, recorder.behind_ms());
+        let Daemon { service_manager: boot_service, boards, recorder, .. } = self;
+        boot_service.next_check = now.mono.after_ms(CHECK_INTERVAL_MS);
+        boot_service.check_progress(now, boards, recorder.durability_lag_ms());
         let status = match &boot_service.stall {
-            Some(why) => format!("{why}; {}", recorder.in_a_line()),
-            None => match boot_service.stage {
-                Stage::Starting => format!("waiting for audio; {}", recorder.in_a_line()),
-                Stage::Ready | Stage::Stopping => recorder.in_a_line(),
+            Some(why) => format!("{why}; {}", recorder.status_line()),
+            None => match boot_service.state {
+                ServiceState::Starting => format!("waiting for audio; {}", recorder.status_line()),
+                ServiceState::Ready | ServiceState::Stopping => recorder.status_line(),
             },
         };
-        if boot_service.owes_ready {
-            boot_service.owes_ready = !boot_service.tell("READY=1");
+        if boot_service.is_ready_pending {
+            boot_service.is_ready_pending = !boot_service.send_notification("READY=1");
         }
-        if boot_service.status != status && boot_service.tell(&format!("STATUS={status}")) {
+        if boot_service.status != status
+            && boot_service.send_notification(&format!("STATUS={status}"))
+        {
             boot_service.status = status;
         }
         if boot_service.stall.is_none() {
-            boot_service.tell(match boot_service.stage {
-                Stage::Ready => FEED,
-                Stage::Starting | Stage::Stopping => EXTEND,
+            boot_service.send_notification(match boot_service.state {
+                ServiceState::Ready => WATCHDOG_PING,
+                ServiceState::Starting | ServiceState::Stopping => EXTEND_TIMEOUT,
             });
         }
     }
 }
 
 /// A socket that never waits. A place that begins with `@` is an abstract one.
-fn connect(place: &[u8]) -> io::Result<UnixDatagram> {
+fn connect_notify_socket(place: &[u8]) -> io::Result<UnixDatagram> {
     let address = match place.strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(Path::new(std::ffi::OsStr::from_bytes(place)))?,
@@ -168,23 +172,24 @@ fn connect(place: &[u8]) -> io::Result<UnixDatagram> {
 }
 
 /// What the unit wrote when the run before ended, or what the kernel says if the machine was reset.
-fn say_how_it_ended() {
+fn log_previous_exit() {
     let folder = std::env::var_os("RUNTIME_DIRECTORY");
-    let ended = folder.map(|folder| std::fs::read_to_string(Path::new(&folder).join(ENDED)));
+    let ended =
+        folder.map(|folder| std::fs::read_to_string(Path::new(&folder).join(PREVIOUS_EXIT_FILE)));
     match ended.and_then(Result::ok).as_deref().map(str::trim) {
         Some(word) if word.starts_with("watchdog") || word.starts_with("timeout") => {
             log::error!("the watchdog ended the run before: no audio moved");
         }
         Some("success exited 0") => {}
         Some(word) => log::warn!("the run before ended so: {word}"),
-        None => say_who_reset_the_machine(),
+        None => log_watchdog_reset(),
     }
 }
 
-fn say_who_reset_the_machine() {
-    let bits = std::fs::read_to_string(BOOT_STATUS).ok();
+fn log_watchdog_reset() {
+    let bits = std::fs::read_to_string(BOOT_STATUS_PATH).ok();
     let bits = bits.and_then(|text| text.trim().parse::<u32>().ok());
-    if bits.is_some_and(|bits| bits & CARD_RESET != 0) {
+    if bits.is_some_and(|bits| bits & WDIOF_CARDRESET != 0) {
         log::error!("the machine's watchdog reset it");
     }
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum SignalAction {
     Stop,
     Reload,
 }
@@ -35,12 +35,12 @@ impl Signals {
     }
 
     /// The next wish, if there is one.
-    pub fn next(&self) -> Option<Wish> {
+    pub fn next(&self) -> Option<SignalAction> {
         let info = self.0.read_signal().ok().flatten()?;
         let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());
         match signal {
-            Some(Signal::SIGHUP) => Some(Wish::Reload),
-            _ => Some(Wish::Stop),
+            Some(Signal::SIGHUP) => Some(SignalAction::Reload),
+            _ => Some(SignalAction::Stop),
         }
     }
 }

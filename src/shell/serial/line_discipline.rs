@@ -11,28 +11,28 @@ use std::collections::VecDeque;
 use zeroize::Zeroize;
 
 /// Lines that the arrow keys bring back.
-const REMEMBERED: usize = 16;
+const HISTORY_LINES_MAX: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
+enum LineMode {
     /// Nothing has been said; whether a lone CR came last.
-    Quiet {
+    Idle {
         returned: bool,
     },
     /// The first line is under way; whether a CR came last.
     FirstLine {
         returned: bool,
     },
-    Program,
+    Raw,
     /// Whether a CR came last, so that its LF is dropped.
-    Person {
+    Interactive {
         returned: bool,
     },
 }
 
 /// Where a key of several bytes is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Key {
+enum EscapeState {
     None,
     Escape,
     Sequence,
@@ -40,51 +40,57 @@ enum Key {
 
 /// One side of a serial line.
 #[derive(Debug)]
-pub struct Typist {
-    mode: Mode,
-    key: Key,
+pub struct LineDiscipline {
+    mode: LineMode,
+    escape_state: EscapeState,
     line: Vec<u8>,
-    before: VecDeque<Vec<u8>>,
+    history: VecDeque<Vec<u8>>,
     /// Which of `before` is shown, counted from the newest; 0: none.
-    back: usize,
+    history_index: usize,
 }
 
-impl Default for Typist {
-    fn default() -> Typist {
+impl Default for LineDiscipline {
+    fn default() -> LineDiscipline {
         let (line, before) = (Vec::with_capacity(LINE_BYTES), VecDeque::new());
-        Typist { mode: Mode::Quiet { returned: false }, key: Key::None, line, before, back: 0 }
+        LineDiscipline {
+            mode: LineMode::Idle { returned: false },
+            escape_state: EscapeState::None,
+            line,
+            history: before,
+            history_index: 0,
+        }
     }
 }
 
-impl Drop for Typist {
+impl Drop for LineDiscipline {
     fn drop(&mut self) {
         self.line.zeroize();
     }
 }
 
 /// Where bytes go: to the assembler, and back to the screen.
-pub struct Ends<'a> {
+pub struct TtyBuffers<'a> {
     pub input: &'a mut Vec<u8>,
     pub echo: &'a mut Vec<u8>,
 }
 
-impl Typist {
+impl LineDiscipline {
     /// Takes what came over the line. What goes to `input` is never longer than a line more.
-    pub fn take(&mut self, bytes: &[u8], ends: &mut Ends<'_>) {
+    pub fn process_input(&mut self, bytes: &[u8], ends: &mut TtyBuffers<'_>) {
         for byte in bytes {
-            self.byte(*byte, ends);
+            self.process_byte(*byte, ends);
         }
     }
 
     /// Whether bytes pass as they come.
     #[must_use]
-    pub fn is_program(&self) -> bool {
-        self.mode == Mode::Program
+    pub fn is_raw(&self) -> bool {
+        self.mode == LineMode::Raw
     }
 
     /// What is sent, as the other end wants it.
-    pub fn send(&self, bytes: &[u8], output: &mut Vec<u8>) {
-        if !matches!(self.mode, Mode::Person { .. }) {
+    pub fn process_output(&self, bytes: &[u8], output: &mut Vec<u8>) {
+        if !matches!(self.mode, LineMode::Interactive { .. }) {
             output.extend_from_slice(bytes);
             return;
         }
@@ -96,70 +102,70 @@ impl Typist {
         }
     }
 
-    fn byte(&mut self, byte: u8, ends: &mut Ends<'_>) {
+    fn process_byte(&mut self, byte: u8, ends: &mut TtyBuffers<'_>) {
         match self.mode {
-            Mode::Quiet { returned } => match byte {
+            LineMode::Idle { returned } => match byte {
                 b'!'..=b'~' if returned => {
-                    self.mode = Mode::Person { returned: false };
-                    self.typed(byte, ends);
+                    self.mode = LineMode::Interactive { returned: false };
+                    self.process_key(byte, ends);
                 }
                 b'!'..=b'~' => {
-                    self.mode = Mode::FirstLine { returned: false };
+                    self.mode = LineMode::FirstLine { returned: false };
                     ends.input.push(byte);
                 }
                 // Noise does not tell who is there.
-                b'\r' | b'\n' => self.mode = Mode::Quiet { returned: byte == b'\r' },
+                b'\r' | b'\n' => self.mode = LineMode::Idle { returned: byte == b'\r' },
                 _ => {}
             },
-            Mode::FirstLine { returned: true } if byte != b'\n' => {
+            LineMode::FirstLine { returned: true } if byte != b'\n' => {
                 ends.input.push(b'\n');
                 ends.echo.extend_from_slice(b"\r\n");
-                self.mode = Mode::Person { returned: byte == b'\r' };
-                self.typed(byte, ends);
+                self.mode = LineMode::Interactive { returned: byte == b'\r' };
+                self.process_key(byte, ends);
             }
-            Mode::FirstLine { .. } => match byte {
-                b'\r' => self.mode = Mode::FirstLine { returned: true },
+            LineMode::FirstLine { .. } => match byte {
+                b'\r' => self.mode = LineMode::FirstLine { returned: true },
                 b'\n' => {
-                    self.mode = Mode::Program;
+                    self.mode = LineMode::Raw;
                     ends.input.push(byte);
                 }
                 _ => ends.input.push(byte),
             },
-            Mode::Program => ends.input.push(byte),
-            Mode::Person { returned } => {
-                self.mode = Mode::Person { returned: byte == b'\r' };
+            LineMode::Raw => ends.input.push(byte),
+            LineMode::Interactive { returned } => {
+                self.mode = LineMode::Interactive { returned: byte == b'\r' };
                 if !(returned && byte == b'\n') {
-                    self.typed(byte, ends);
+                    self.process_key(byte, ends);
                 }
             }
         }
     }
 
-    fn typed(&mut self, byte: u8, ends: &mut Ends<'_>) {
-        match (self.key, byte) {
-            (Key::None, 0x1b) => self.key = Key::Escape,
-            (Key::Escape, b'[' | b'O') => self.key = Key::Sequence,
-            (Key::Escape, _) => self.key = Key::None,
-            (Key::Sequence, 0x40..=0x7e) => {
-                self.key = Key::None;
+    fn process_key(&mut self, byte: u8, ends: &mut TtyBuffers<'_>) {
+        match (self.escape_state, byte) {
+            (EscapeState::None, 0x1b) => self.escape_state = EscapeState::Escape,
+            (EscapeState::Escape, b'[' | b'O') => self.escape_state = EscapeState::Sequence,
+            (EscapeState::Escape, _) => self.escape_state = EscapeState::None,
+            (EscapeState::Sequence, 0x40..=0x7e) => {
+                self.escape_state = EscapeState::None;
                 match byte {
-                    b'A' => self.recall(self.back + 1, ends),
-                    b'B' => self.recall(self.back.saturating_sub(1), ends),
+                    b'A' => self.recall_history(self.history_index + 1, ends),
+                    b'B' => self.recall_history(self.history_index.saturating_sub(1), ends),
                     _ => {}
                 }
             }
-            (Key::Sequence, _) => {}
-            (Key::None, b'\r' | b'\n') => self.enter(ends),
-            (Key::None, 0x08 | 0x7f) => self.erase(ends),
+            (EscapeState::Sequence, _) => {}
+            (EscapeState::None, b'\r' | b'\n') => self.submit_line(ends),
+            (EscapeState::None, 0x08 | 0x7f) => self.erase_char(ends),
             // ^C and ^U: the line is given up.
-            (Key::None, 0x03 | 0x15) => self.give_up(ends),
-            (Key::None, 0..=0x1f) => {}
-            (Key::None, _) if self.line.len() + 2 > LINE_BYTES => ends.echo.push(0x07),
-            (Key::None, _) => {
-                let hidden = is_hidden(&self.line);
+            (EscapeState::None, 0x03 | 0x15) => self.kill_line(ends),
+            (EscapeState::None, 0..=0x1f) => {}
+            (EscapeState::None, _) if self.line.len() + 2 > LINE_BYTES => ends.echo.push(0x07),
+            (EscapeState::None, _) => {
+                let hidden = is_secret(&self.line);
                 self.line.push(byte);
                 match hidden && byte != b' ' {
-                    true if is_letter(byte) => ends.echo.push(b'*'),
+                    true if is_char_start(byte) => ends.echo.push(b'*'),
                     true => {}
                     false => ends.echo.push(byte),
                 }
@@ -167,27 +173,27 @@ impl Typist {
         }
     }
 
-    fn enter(&mut self, ends: &mut Ends<'_>) {
+    fn submit_line(&mut self, ends: &mut TtyBuffers<'_>) {
         ends.echo.extend_from_slice(b"\r\n");
-        self.back = 0;
+        self.history_index = 0;
         if self.line.is_empty() {
             return;
         }
         ends.input.extend_from_slice(&self.line);
         ends.input.push(b'\n');
         let secret = self.line.windows(4).any(|four| four == b"pin=");
-        if !secret && self.before.back() != Some(&self.line) {
-            if self.before.len() == REMEMBERED {
-                self.before.pop_front();
+        if !secret && self.history.back() != Some(&self.line) {
+            if self.history.len() == HISTORY_LINES_MAX {
+                self.history.pop_front();
             }
-            self.before.push_back(self.line.clone());
+            self.history.push_back(self.line.clone());
         }
         self.line.zeroize();
     }
 
     /// Takes the last letter back, on the screen too.
-    fn erase(&mut self, ends: &mut Ends<'_>) {
-        while self.line.last().is_some_and(|byte| !is_letter(*byte)) {
+    fn erase_char(&mut self, ends: &mut TtyBuffers<'_>) {
+        while self.line.last().is_some_and(|byte| !is_char_start(*byte)) {
             self.line.pop();
         }
         if self.line.pop().is_some() {
@@ -195,33 +201,33 @@ impl Typist {
         }
     }
 
-    fn give_up(&mut self, ends: &mut Ends<'_>) {
+    fn kill_line(&mut self, ends: &mut TtyBuffers<'_>) {
         ends.echo.extend_from_slice(b"\r\x1b[K");
         self.line.zeroize();
     }
 
-    fn recall(&mut self, back: usize, ends: &mut Ends<'_>) {
+    fn recall_history(&mut self, back: usize, ends: &mut TtyBuffers<'_>) {
         let line = match back {
             0 => Vec::new(),
-            back => match self.before.len().checked_sub(back) {
-                Some(index) => self.before[index].clone(),
+            back => match self.history.len().checked_sub(back) {
+                Some(index) => self.history[index].clone(),
                 None => return,
             },
         };
-        self.give_up(ends);
-        self.back = back;
+        self.kill_line(ends);
+        self.history_index = back;
         ends.echo.extend_from_slice(&line);
         self.line.extend_from_slice(&line);
     }
 }
 
 /// Whether a byte begins a letter (UTF-8).
-fn is_letter(byte: u8) -> bool {
+fn is_char_start(byte: u8) -> bool {
     byte & 0xc0 != 0x80
 }
 
 /// Whether what is typed next belongs to a PIN.
-fn is_hidden(line: &[u8]) -> bool {
+fn is_secret(line: &[u8]) -> bool {
     let word = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
     word.starts_with(b"pin=")
 }
@@ -231,10 +237,10 @@ mod tests {
     use super::*;
 
     /// What goes in and what is echoed, however the bytes are cut.
-    fn both(typist: &mut Typist, bytes: &[u8]) -> (String, String) {
+    fn process_bytewise(typist: &mut LineDiscipline, bytes: &[u8]) -> (String, String) {
         let (mut input, mut echo) = (Vec::new(), Vec::new());
         for byte in bytes {
-            typist.take(&[*byte], &mut Ends { input: &mut input, echo: &mut echo });
+            typist.process_input(&[*byte], &mut TtyBuffers { input: &mut input, echo: &mut echo });
         }
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         (text(input), text(echo))
@@ -242,49 +248,50 @@ mod tests {
 
     #[test]
     fn h2_a_programs_bytes_are_left_alone_after_its_first_word() {
-        let mut typist = Typist::default();
+        let mut typist = LineDiscipline::default();
         let bytes = b"\0\xff\r\n\n hello technician\r\ndata 4\n\r\r\x08\x03\n\n";
-        let (input, echo) = both(&mut typist, bytes);
+        let (input, echo) = process_bytewise(&mut typist, bytes);
         assert_eq!(input, "hello technician\ndata 4\n\r\r\u{8}\u{3}\n\n");
         assert_eq!(echo, "");
         let mut output = Vec::new();
-        typist.send(b"ok\n", &mut output);
+        typist.process_output(b"ok\n", &mut output);
         assert_eq!(output, b"ok\n");
     }
 
     #[test]
     fn h2_a_person_has_an_echo_and_can_take_letters_back() {
-        let mut typist = Typist::default();
-        assert_eq!(both(&mut typist, b"\r"), (String::new(), String::new()));
-        let (input, echo) = both(&mut typist, "hä\x7felx\x08p\r\n\r".as_bytes());
+        let mut typist = LineDiscipline::default();
+        assert_eq!(process_bytewise(&mut typist, b"\r"), (String::new(), String::new()));
+        let (input, echo) = process_bytewise(&mut typist, "hä\x7felx\x08p\r\n\r".as_bytes());
         assert_eq!(input, "help\n");
         assert_eq!(echo, "hä\x08 \x08elx\x08 \x08p\r\n\r\n");
         let mut output = Vec::new();
-        typist.send(b"ok\n", &mut output);
+        typist.process_output(b"ok\n", &mut output);
         assert_eq!(output, b"ok\r\n");
         // Who does not press Enter first is known by the second Enter.
-        assert_eq!(both(&mut Typist::default(), b"help\r\rx").0, "help\n");
+        assert_eq!(process_bytewise(&mut LineDiscipline::default(), b"help\r\rx").0, "help\n");
     }
 
     #[test]
     fn h2_a_pin_is_neither_shown_nor_remembered() {
-        let mut typist = Typist::default();
-        let (input, echo) = both(&mut typist, "\rhello technician pin=1ä3 user=x\r".as_bytes());
+        let mut typist = LineDiscipline::default();
+        let (input, echo) =
+            process_bytewise(&mut typist, "\rhello technician pin=1ä3 user=x\r".as_bytes());
         assert_eq!(input, "hello technician pin=1ä3 user=x\n");
         assert_eq!(echo, "hello technician pin=*** user=x\r\n");
-        both(&mut typist, b"disk\rcalls\r");
-        let (input, echo) = both(&mut typist, b"\x1b[A\x1b[A\x1b[A\r");
+        process_bytewise(&mut typist, b"disk\rcalls\r");
+        let (input, echo) = process_bytewise(&mut typist, b"\x1b[A\x1b[A\x1b[A\r");
         assert_eq!(input, "disk\n");
         assert!(!echo.contains("hello"), "{echo}");
-        assert_eq!(both(&mut typist, b"\x1bOA\x1b[Bping\x15status\r").0, "status\n");
+        assert_eq!(process_bytewise(&mut typist, b"\x1bOA\x1b[Bping\x15status\r").0, "status\n");
     }
 
     #[test]
     fn h2_a_line_without_an_end_takes_no_more_than_its_room() {
-        let mut typist = Typist::default();
-        both(&mut typist, b"\r");
-        let (input, _) = both(&mut typist, &[b'x'; 5000]);
+        let mut typist = LineDiscipline::default();
+        process_bytewise(&mut typist, b"\r");
+        let (input, _) = process_bytewise(&mut typist, &[b'x'; 5000]);
         assert_eq!(input, "");
-        assert_eq!(both(&mut typist, b"\r").0.len(), LINE_BYTES);
+        assert_eq!(process_bytewise(&mut typist, b"\r").0.len(), LINE_BYTES);
     }
 }

@@ -6,7 +6,7 @@
 //! it may be a technician, with a PIN, and nothing else. Nothing here understands a line.
 
 use crate::shell::net::listener::Listener;
-use crate::time::Mono;
+use crate::time::MonoTime;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
@@ -26,51 +26,51 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// A port that is not there is looked for so often.
-const AGAIN_MS: u64 = 1000;
+const REOPEN_MS: u64 = 1000;
 /// After a session the line rests, so that what was still under way wakes nobody, and two boxes
 /// that are plugged into each other do not greet each other all day at full speed.
-const REST_MS: u64 = 200;
+const COOLDOWN_MS: u64 = 200;
 /// What was said last before the box ends is given so long to leave.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why a port cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub enum SerialError {
+pub enum SerialPortError {
     #[error("{path} is not there; is the cable or the adapter plugged in?")]
-    Gone { path: PathBuf },
+    NotFound { path: PathBuf },
     #[error("{path} is in use by another program; stop it (a getty, perhaps)")]
     InUse { path: PathBuf },
     #[error("{path} is no serial port; see [[listen]] serial")]
-    NoTerminal { path: PathBuf },
+    NotATty { path: PathBuf },
     #[error("{path} does not do {baud} bit/s")]
-    Baud { path: PathBuf, baud: u32 },
+    UnsupportedBaud { path: PathBuf, baud: u32 },
     #[error("{path}: {error}")]
     System { path: PathBuf, error: io::Error },
 }
 
 /// An open port.
-pub struct Port {
+pub struct SerialPort {
     file: Flock<File>,
     /// The other end went away, for good.
-    hung: Cell<bool>,
+    is_hung_up: Cell<bool>,
     /// Nothing is still to be sent, and nothing more will be.
-    spent: Cell<bool>,
+    is_drained: Cell<bool>,
 }
 
-impl Port {
+impl SerialPort {
     /// Opens a port, raw and without waiting.
     ///
     /// # Errors
-    /// See `SerialError`.
-    pub fn open(path: &Path, baud: u32) -> Result<Port, SerialError> {
+    /// See `SerialPortError`.
+    pub fn open(path: &Path, baud: u32) -> Result<SerialPort, SerialPortError> {
         let system = |error: io::Error| {
             let path = path.to_path_buf();
             let gone = [Errno::ENOENT, Errno::ENXIO, Errno::ENODEV, Errno::EIO];
             match error.raw_os_error().map(Errno::from_raw) {
-                Some(errno) if gone.contains(&errno) => SerialError::Gone { path },
-                Some(Errno::EBUSY | Errno::EWOULDBLOCK) => SerialError::InUse { path },
-                Some(Errno::ENOTTY) => SerialError::NoTerminal { path },
-                _ => SerialError::System { path, error },
+                Some(errno) if gone.contains(&errno) => SerialPortError::NotFound { path },
+                Some(Errno::EBUSY | Errno::EWOULDBLOCK) => SerialPortError::InUse { path },
+                Some(Errno::ENOTTY) => SerialPortError::NotATty { path },
+                _ => SerialPortError::System { path, error },
             }
         };
         let flags = OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
@@ -78,7 +78,8 @@ impl Port {
         let file = file.map_err(system)?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
         let file = lock.map_err(|(_, errno)| system(errno.into()))?;
-        let speed = speed(baud).ok_or(SerialError::Baud { path: path.to_path_buf(), baud })?;
+        let speed = to_baud_rate(baud)
+            .ok_or(SerialPortError::UnsupportedBaud { path: path.to_path_buf(), baud })?;
         let mut modes = termios::tcgetattr(&*file).map_err(|errno| system(errno.into()))?;
         termios::cfmakeraw(&mut modes);
         // A break or a damaged byte is no letter. Three wires are enough: no modem lines.
@@ -90,7 +91,7 @@ impl Port {
         let set = termios::cfsetspeed(&mut modes, speed);
         set.and_then(|()| termios::tcsetattr(&*file, SetArg::TCSANOW, &modes))
             .map_err(|errno| system(errno.into()))?;
-        Ok(Port { file, hung: Cell::new(false), spent: Cell::new(false) })
+        Ok(SerialPort { file, is_hung_up: Cell::new(false), is_drained: Cell::new(false) })
     }
 
     /// Reads what is there.
@@ -98,7 +99,7 @@ impl Port {
     /// # Errors
     /// `WouldBlock`, or the other end is gone.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.noted((&*self.file).read(buffer))
+        self.note_hang_up((&*self.file).read(buffer))
     }
 
     /// Writes what there is room for.
@@ -106,14 +107,14 @@ impl Port {
     /// # Errors
     /// As `read`.
     pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.noted((&*self.file).write(bytes))
+        self.note_hang_up((&*self.file).write(bytes))
     }
 
-    fn noted(&self, result: io::Result<usize>) -> io::Result<usize> {
+    fn note_hang_up(&self, result: io::Result<usize>) -> io::Result<usize> {
         let passes = [ErrorKind::WouldBlock, ErrorKind::Interrupted];
         match &result {
-            Ok(0) => self.hung.set(true),
-            Err(error) if !passes.contains(&error.kind()) => self.hung.set(true),
+            Ok(0) => self.is_hung_up.set(true),
+            Err(error) if !passes.contains(&error.kind()) => self.is_hung_up.set(true),
             Ok(_) | Err(_) => {}
         }
         result
@@ -127,13 +128,13 @@ impl Port {
         }
         let found = wanted[0].revents().unwrap_or(PollFlags::empty());
         if found.intersects(PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL) {
-            self.hung.set(true);
+            self.is_hung_up.set(true);
         }
-        found.contains(PollFlags::POLLIN) && !self.hung.get()
+        found.contains(PollFlags::POLLIN) && !self.is_hung_up.get()
     }
 
     /// What is under way is not wanted any more.
-    fn discard(&self, what: termios::FlushArg) {
+    fn discard_pending(&self, what: termios::FlushArg) {
         if let Err(errno) = termios::tcflush(&*self.file, what) {
             log::debug!("a serial port could not be flushed: {errno}");
         }
@@ -141,11 +142,11 @@ impl Port {
 
     /// Waits, for a moment at most, until what was said last has left: a line that is stuck keeps
     /// no box from ending. Only for the end: it stops the loop.
-    fn spend(&self) {
+    fn drain(&self) {
         let Ok(copy) = self.file.as_fd().try_clone_to_owned() else { return };
         let (tell, told) = channel();
         std::thread::spawn(move || tell.send(termios::tcdrain(copy).is_ok()));
-        self.spent.set(told.recv_timeout(LAST_WORDS) == Ok(true));
+        self.is_drained.set(told.recv_timeout(DRAIN_TIMEOUT) == Ok(true));
     }
 
     #[must_use]
@@ -154,22 +155,22 @@ impl Port {
     }
 }
 
-impl Drop for Port {
+impl Drop for SerialPort {
     /// Closing a port waits for what is still to be sent, which nobody may: it is discarded.
     fn drop(&mut self) {
-        if !self.spent.get() {
-            self.discard(termios::FlushArg::TCIOFLUSH);
+        if !self.is_drained.get() {
+            self.discard_pending(termios::FlushArg::TCIOFLUSH);
         }
     }
 }
 
-impl AsFd for Port {
+impl AsFd for SerialPort {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
-fn speed(baud: u32) -> Option<BaudRate> {
+fn to_baud_rate(baud: u32) -> Option<BaudRate> {
     Some(match baud {
         1200 => BaudRate::B1200,
         2400 => BaudRate::B2400,
@@ -185,46 +186,53 @@ fn speed(baud: u32) -> Option<BaudRate> {
     })
 }
 
-enum State {
+enum PortState {
     /// Tried again then.
-    Lost { again: Mono },
+    Closed { again: MonoTime },
     /// Nobody is there; the port wakes the listener's token.
-    Quiet { port: Rc<Port> },
+    Idle { port: Rc<SerialPort> },
     /// A session has it, as long as it keeps its copy.
-    Busy { port: Rc<Port> },
+    Busy { port: Rc<SerialPort> },
     /// A session has just ended.
-    Resting { port: Rc<Port>, until: Mono },
+    Cooldown { port: Rc<SerialPort>, until: MonoTime },
 }
 
 /// One configured port.
-pub struct Console {
+pub struct SerialConsole {
     path: PathBuf,
     baud: u32,
     /// A session that says nothing for so long is over.
-    pub silent_ms: u64,
+    pub idle_timeout_ms: u64,
     token: Token,
-    state: State,
+    state: PortState,
     /// It was opened just now, and nobody has been greeted.
-    fresh: bool,
+    is_greeting_due: bool,
 }
 
 /// What became of a port.
 #[derive(Debug)]
-pub enum Tended {
+pub enum PortChange {
     /// Nothing new.
-    Same,
+    Unchanged,
     /// It is open.
-    Open,
+    Opened,
     /// It is not there.
-    Lost(SerialError),
+    Lost(SerialPortError),
 }
 
-impl Console {
+impl SerialConsole {
     /// A console that is opened by the first `tend`.
     #[must_use]
-    pub fn new((path, baud): (&Path, u32), silent_ms: u64, token: Token) -> Console {
-        let state = State::Lost { again: Mono(0) };
-        Console { path: path.to_path_buf(), baud, silent_ms, token, state, fresh: false }
+    pub fn new((path, baud): (&Path, u32), silent_ms: u64, token: Token) -> SerialConsole {
+        let state = PortState::Closed { again: MonoTime(0) };
+        SerialConsole {
+            path: path.to_path_buf(),
+            baud,
+            idle_timeout_ms: silent_ms,
+            token,
+            state,
+            is_greeting_due: false,
+        }
     }
 
     #[must_use]
@@ -234,115 +242,124 @@ impl Console {
 
     /// When `tend` has something to do.
     #[must_use]
-    pub fn deadline(&self) -> Option<Mono> {
+    pub fn deadline(&self) -> Option<MonoTime> {
         match &self.state {
-            State::Lost { again } => Some(*again),
-            State::Resting { until, .. } => Some(*until),
-            State::Quiet { .. } | State::Busy { .. } => None,
+            PortState::Closed { again } => Some(*again),
+            PortState::Cooldown { until, .. } => Some(*until),
+            PortState::Idle { .. } | PortState::Busy { .. } => None,
         }
     }
 
     /// Takes a port back from its session, and opens what is not open.
-    pub fn tend(&mut self, now: Mono, registry: &Registry) -> Tended {
+    pub fn poll_port(&mut self, now: MonoTime, registry: &Registry) -> PortChange {
         match &self.state {
-            State::Lost { again } if now >= *again => self.open(now, registry),
-            State::Busy { port } if Rc::strong_count(port) == 1 => {
+            PortState::Closed { again } if now >= *again => self.open_port(now, registry),
+            PortState::Busy { port } if Rc::strong_count(port) == 1 => {
                 let port = port.clone();
-                self.state = match port.hung.get() {
-                    true => return self.lost(now),
-                    false => State::Resting { port, until: now.after_ms(REST_MS) },
+                self.state = match port.is_hung_up.get() {
+                    true => return self.mark_closed(now),
+                    false => PortState::Cooldown { port, until: now.after_ms(COOLDOWN_MS) },
                 };
-                Tended::Same
+                PortChange::Unchanged
             }
-            State::Resting { port, until } if now >= *until => {
-                port.discard(termios::FlushArg::TCIFLUSH);
+            PortState::Cooldown { port, until } if now >= *until => {
+                port.discard_pending(termios::FlushArg::TCIFLUSH);
                 let port = port.clone();
-                self.wait_for_somebody(now, port, registry)
+                self.wait_for_input(now, port, registry)
             }
-            State::Lost { .. } | State::Busy { .. } | State::Resting { .. } => Tended::Same,
-            State::Quiet { port } if port.hung.get() => self.lost(now),
-            State::Quiet { .. } => Tended::Same,
+            PortState::Closed { .. } | PortState::Busy { .. } | PortState::Cooldown { .. } => {
+                PortChange::Unchanged
+            }
+            PortState::Idle { port } if port.is_hung_up.get() => self.mark_closed(now),
+            PortState::Idle { .. } => PortChange::Unchanged,
         }
     }
 
-    fn open(&mut self, now: Mono, registry: &Registry) -> Tended {
-        match Port::open(&self.path, self.baud) {
-            Ok(port) => match self.wait_for_somebody(now, Rc::new(port), registry) {
-                Tended::Same => {
-                    self.fresh = true;
-                    Tended::Open
+    fn open_port(&mut self, now: MonoTime, registry: &Registry) -> PortChange {
+        match SerialPort::open(&self.path, self.baud) {
+            Ok(port) => match self.wait_for_input(now, Rc::new(port), registry) {
+                PortChange::Unchanged => {
+                    self.is_greeting_due = true;
+                    PortChange::Opened
                 }
-                lost => lost,
+                mark_closed => mark_closed,
             },
             Err(error) => {
-                self.state = State::Lost { again: now.after_ms(AGAIN_MS) };
-                Tended::Lost(error)
+                self.state = PortState::Closed { again: now.after_ms(REOPEN_MS) };
+                PortChange::Lost(error)
             }
         }
     }
 
-    fn wait_for_somebody(&mut self, now: Mono, port: Rc<Port>, registry: &Registry) -> Tended {
+    fn wait_for_input(
+        &mut self,
+        now: MonoTime,
+        port: Rc<SerialPort>,
+        registry: &Registry,
+    ) -> PortChange {
         let interest = Interest::READABLE;
         if let Err(error) =
             registry.register(&mut SourceFd(&port.descriptor()), self.token, interest)
         {
-            self.state = State::Lost { again: now.after_ms(AGAIN_MS) };
-            return Tended::Lost(SerialError::System { path: self.path.clone(), error });
+            self.state = PortState::Closed { again: now.after_ms(REOPEN_MS) };
+            return PortChange::Lost(SerialPortError::System { path: self.path.clone(), error });
         }
-        self.state = State::Quiet { port };
-        Tended::Same
+        self.state = PortState::Idle { port };
+        PortChange::Unchanged
     }
 
-    fn lost(&mut self, now: Mono) -> Tended {
-        self.state = State::Lost { again: now.after_ms(AGAIN_MS) };
-        Tended::Lost(SerialError::Gone { path: self.path.clone() })
+    fn mark_closed(&mut self, now: MonoTime) -> PortChange {
+        self.state = PortState::Closed { again: now.after_ms(REOPEN_MS) };
+        PortChange::Lost(SerialPortError::NotFound { path: self.path.clone() })
     }
 
     /// The box ends: what it said last is still to arrive.
-    pub fn last_words(&self) {
+    pub fn drain_on_exit(&self) {
         match &self.state {
-            State::Quiet { port } | State::Busy { port } | State::Resting { port, .. } => {
-                port.spend();
+            PortState::Idle { port }
+            | PortState::Busy { port }
+            | PortState::Cooldown { port, .. } => {
+                port.drain();
             }
-            State::Lost { .. } => {}
+            PortState::Closed { .. } => {}
         }
     }
 
     /// The port, if somebody is there to be greeted.
-    pub fn accept(&mut self, registry: &Registry) -> Option<Rc<Port>> {
-        let State::Quiet { port } = &self.state else { return None };
-        if !port.has_input() && (!self.fresh || port.hung.get()) {
+    pub fn accept(&mut self, registry: &Registry) -> Option<Rc<SerialPort>> {
+        let PortState::Idle { port } = &self.state else { return None };
+        if !port.has_input() && (!self.is_greeting_due || port.is_hung_up.get()) {
             return None;
         }
-        self.fresh = false;
+        self.is_greeting_due = false;
         let port = port.clone();
         if let Err(error) = registry.deregister(&mut SourceFd(&port.descriptor())) {
             log::debug!("a serial port could not be deregistered: {error}");
         }
-        self.state = State::Busy { port: port.clone() };
+        self.state = PortState::Busy { port: port.clone() };
         Some(port)
     }
 }
 
 impl crate::shell::event_loop::Daemon {
     /// Looks after the serial consoles; what became of them is an alarm, or the end of one.
-    pub(in crate::shell) fn tend_consoles(&mut self) {
+    pub(in crate::shell) fn poll_serial_ports(&mut self) {
         let now = self.clock.now();
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             let Listener::Serial(console) = listener else { continue };
-            let trouble = match console.tend(now.mono, self.poll.registry()) {
-                Tended::Same => continue,
-                Tended::Open => None,
-                Tended::Lost(error) => Some(error.to_string()),
+            let trouble = match console.poll_port(now.mono, self.poll.registry()) {
+                PortChange::Unchanged => continue,
+                PortChange::Opened => None,
+                PortChange::Lost(error) => Some(error.to_string()),
             };
-            self.knocking[index] |= trouble.is_none();
+            self.accept_ready[index] |= trouble.is_none();
             let place = console.path().display().to_string();
-            self.recorder.handle(now, crate::recorder::Input::Console { place, trouble });
+            self.recorder.handle(now, crate::recorder::Input::ConsoleState { place, trouble });
         }
     }
 
     /// When a console must be looked after.
-    pub(in crate::shell) fn consoles_at(&self) -> Option<Mono> {
+    pub(in crate::shell) fn next_serial_poll_at(&self) -> Option<MonoTime> {
         let deadline = |listener: &Listener| match listener {
             Listener::Serial(console) => console.deadline(),
             Listener::Tcp { .. } | Listener::Unix { .. } => None,

@@ -3,82 +3,96 @@
 //! A configuration that was read again is taken over here, as far as the shell is concerned.
 //! Nothing here waits.
 
-use super::disk::Died;
-use crate::config::edit::Edit;
+use super::disk::WorkerExited;
+use crate::config::edit::ConfigChange;
 use crate::id::SessionId;
-use crate::recorder::{Edited, Input};
+use crate::recorder::{ConfigEditResult, Input};
 use crate::shell::event_loop::{Daemon, DaemonError};
-use crate::shell::workers::worker::{Answer, Fresh, ReadConfig, Request};
+use crate::shell::workers::worker::{
+    ReadConfigRequest, ReloadedConfig, WorkerReply, WorkerRequest,
+};
 use crate::time::Now;
 
 impl Daemon {
-    pub(in crate::shell) fn take_answers(&mut self, now: Now) -> Result<(), DaemonError> {
-        self.disk.push();
+    pub(in crate::shell) fn drain_completions(&mut self, now: Now) -> Result<(), DaemonError> {
+        self.disk.submit_waiting();
         loop {
-            match self.disk.done() {
-                Ok(Some(done)) => self.recorder.handle(now, Input::Done(done)),
+            match self.disk.next_completion() {
+                Ok(Some(done)) => self.recorder.handle(now, Input::JobDone(done)),
                 Ok(None) => break,
-                Err(Died) => return Err(DaemonError::Fatal("the disk thread died".to_string())),
+                Err(WorkerExited) => {
+                    return Err(DaemonError::Fatal("the disk thread died".to_string()));
+                }
             }
         }
-        while let Some(answer) = self.next_answer() {
+        while let Some(answer) = self.next_worker_reply() {
             match answer {
-                Answer::Pin { session, right } => {
-                    self.recorder.handle(now, Input::Pin { session, right });
+                WorkerReply::PinChecked { session, right } => {
+                    self.recorder.handle(now, Input::PinChecked { session, right });
                 }
-                Answer::Envelopes(envelopes) => {
+                WorkerReply::Envelopes(envelopes) => {
                     for envelope in envelopes {
                         self.recorder.handle(now, Input::Envelope(Box::new(envelope)));
                     }
                 }
-                Answer::Config { session, apply, result } => {
-                    self.config_came(now, session, (apply, result));
+                WorkerReply::ConfigRead { session, apply, result } => {
+                    self.finish_config_read(now, session, (apply, result));
                 }
-                Answer::Summarised(result) => {
+                WorkerReply::Summarised(result) => {
                     self.recorder.handle(now, Input::Summarised(result));
                 }
-                Answer::Code { session, random } => {
-                    self.recorder.handle(now, Input::CodeMade { session, random });
+                WorkerReply::CodeRandom { session, random } => {
+                    self.recorder.handle(now, Input::CodeRandom { session, random });
                 }
-                Answer::Signed { session, result } => {
+                WorkerReply::Signed { session, result } => {
                     self.recorder.handle(now, Input::Signed { session, result });
                 }
-                Answer::ConfigEdited { session, edit, by, result } => {
-                    let (what, restart) = (edit.told(), edit.needs_restart());
-                    let result = result.map(|fresh| self.take_over(now, fresh));
-                    let edited = Edited { session, what, by, restart, result };
+                WorkerReply::ConfigEdited { session, edit, by, result } => {
+                    let (what, restart) = (edit.describe(), edit.needs_restart());
+                    let result = result.map(|fresh| self.apply_config(now, fresh));
+                    let edited = ConfigEditResult { session, what, by, restart, result };
                     self.recorder.handle(now, Input::ConfigEdited(edited));
                 }
-                Answer::TrialKeys(result) => self.recorder.handle(now, Input::TrialKeys(result)),
-                Answer::Trial(found) => self.recorder.handle(now, Input::TrialFound(found)),
-                Answer::Renewed(made) => self.certificate_renewed(now, made),
-                Answer::CallKey(key) => self.recorder.handle(now, Input::CallKey(key)),
-                Answer::TimeSync(found) => self.time_sync_came(now, found),
-                Answer::Failed(text) => return Err(DaemonError::Fatal(text)),
-                Answer::Done | Answer::Free => {}
+                WorkerReply::SelfTestKeys(result) => {
+                    self.recorder.handle(now, Input::SelfTestKeys(result))
+                }
+                WorkerReply::SelfTestDone(found) => {
+                    self.recorder.handle(now, Input::SelfTestDone(found))
+                }
+                WorkerReply::CertificateRenewed(made) => self.handle_renewed_certificate(now, made),
+                WorkerReply::CallKey(key) => self.recorder.handle(now, Input::CallKey(key)),
+                WorkerReply::TimeSync(found) => self.handle_time_sync(now, found),
+                WorkerReply::Failed(text) => return Err(DaemonError::Fatal(text)),
+                WorkerReply::NoResult | WorkerReply::ThreadFinished => {}
             }
         }
         Ok(())
     }
 
-    fn next_answer(&mut self) -> Option<Answer> {
-        let answer = self.helper.answer().or_else(|| self.scribe.answer());
-        answer.or_else(|| self.tester.answer()).or_else(|| self.looker.answer())
+    fn next_worker_reply(&mut self) -> Option<WorkerReply> {
+        let answer = self.general_worker.next_reply().or_else(|| self.summary_worker.next_reply());
+        answer
+            .or_else(|| self.selftest_worker.next_reply())
+            .or_else(|| self.time_sync_worker.next_reply())
     }
 
-    pub(in crate::shell) fn read_config_again(&mut self, session: Option<SessionId>, apply: bool) {
+    pub(in crate::shell) fn reload_config(&mut self, session: Option<SessionId>, apply: bool) {
         let (path, data) = (self.config_path.clone(), self.data.path.clone());
         let stock = self.recorder.envelopes_wanted();
-        let wanted = ReadConfig { session, apply, path, data, stock };
-        self.helper.ask(Request::ReadConfig(wanted));
+        let wanted = ReadConfigRequest { session, apply, path, data, stock };
+        self.general_worker.submit(WorkerRequest::ReadConfig(wanted));
     }
 
     /// A configuration counts from now on, as far as that goes without a restart.
-    fn take_over(&mut self, now: Now, Fresh { config, sealed, local_ids }: Fresh) {
+    fn apply_config(
+        &mut self,
+        now: Now,
+        ReloadedConfig { config, new_recipients: sealed, local_ids }: ReloadedConfig,
+    ) {
         if let Some((recipients, envelopes)) = sealed {
             log::info!("recordings are sealed to {} keys now", recipients.len());
-            self.recorder.sealed_to(recipients.iter().map(ToString::to_string).collect());
-            self.helper.seal_to(recipients);
+            self.recorder.set_recipients(recipients.iter().map(ToString::to_string).collect());
+            self.general_worker.set_recipients(recipients);
             self.recorder.replace_envelopes(envelopes);
         }
         self.config.local = config.local.clone();
@@ -88,23 +102,28 @@ impl Daemon {
     }
 
     /// Has the configuration file changed.
-    pub(in crate::shell) fn edit_config(&mut self, session: SessionId, edit: Edit, by: String) {
+    pub(in crate::shell) fn edit_config(
+        &mut self,
+        session: SessionId,
+        edit: ConfigChange,
+        by: String,
+    ) {
         let (path, data) = (self.config_path.clone(), self.data.path.clone());
         let stock = self.recorder.envelopes_wanted();
-        let read = ReadConfig { session: None, apply: true, path, data, stock };
-        self.helper.ask(Request::EditConfig { session, edit, by, read });
+        let read = ReadConfigRequest { session: None, apply: true, path, data, stock };
+        self.general_worker.submit(WorkerRequest::EditConfig { session, edit, by, read });
     }
 
-    fn config_came(
+    fn finish_config_read(
         &mut self,
         now: Now,
         session: Option<SessionId>,
-        (apply, result): (bool, Result<Fresh, String>),
+        (apply, result): (bool, Result<ReloadedConfig, String>),
     ) {
         let result = match result {
             Ok(fresh) => {
                 if apply {
-                    self.take_over(now, fresh);
+                    self.apply_config(now, fresh);
                 }
                 Ok(())
             }

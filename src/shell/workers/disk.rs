@@ -10,7 +10,7 @@
 //! on: a file that could not be written or synced is never touched again, whatever is asked,
 //! because what the kernel then says of it is worth nothing.
 
-use crate::job::{DiskError, Done, FileId, Job};
+use crate::job::{Completion, DiskError, FileId, Job};
 use crate::store::layout;
 use mio::Waker;
 use nix::errno::Errno;
@@ -24,30 +24,30 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_cha
 use std::thread::JoinHandle;
 
 /// Jobs on their way; more wait in the loop.
-const QUEUE: usize = 1024;
+const QUEUE_TASKS_MAX: usize = 1024;
 
 /// Above so many dirty files the whole file system is synced instead.
 const SYNC_EACH_MAX: usize = 8;
 
 /// What the disk thread is sent.
-pub enum Task {
+pub enum DiskTask {
     Job(Job),
-    Log(crate::shell::os::log_writer::Line),
+    Log(crate::shell::os::log_writer::LogMessage),
 }
 
 /// The disk thread is gone, which only a broken invariant of its own can bring about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Died;
+pub struct WorkerExited;
 
 /// The loop's end.
-pub struct Disk {
-    tasks: SyncSender<Task>,
-    dones: Receiver<Done>,
-    waiting: VecDeque<Job>,
+pub struct DiskThread {
+    tasks: SyncSender<DiskTask>,
+    completions: Receiver<Completion>,
+    waiting_jobs: VecDeque<Job>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Disk {
+impl DiskThread {
     /// Starts the thread on a data directory. `print` takes log lines.
     ///
     /// # Errors
@@ -55,42 +55,47 @@ impl Disk {
     pub fn start(
         data: &Path,
         waker: Arc<Waker>,
-        (tasks, inbox): (SyncSender<Task>, Receiver<Task>),
-        print: crate::shell::os::log_writer::Printer,
-    ) -> io::Result<Disk> {
-        let (done_sender, dones) = sync_channel(QUEUE);
+        (tasks, inbox): (SyncSender<DiskTask>, Receiver<DiskTask>),
+        print: crate::shell::os::log_writer::LogWriter,
+    ) -> io::Result<DiskThread> {
+        let (done_sender, dones) = sync_channel(QUEUE_TASKS_MAX);
         let root = File::open(data)?;
-        let hands = Hands {
+        let hands = DiskWorker {
             data: data.to_path_buf(),
             root,
             files: HashMap::new(),
-            dirty: BTreeSet::new(),
-            folders: BTreeSet::new(),
+            dirty_files: BTreeSet::new(),
+            dirty_folders: BTreeSet::new(),
         };
-        let work = move || work(hands, &inbox, &done_sender, &waker, &print);
+        let work = move || run_disk_thread(hands, &inbox, &done_sender, &waker, &print);
         let thread = std::thread::Builder::new().name("disk".to_string()).spawn(work)?;
-        Ok(Disk { tasks, dones, waiting: VecDeque::new(), thread: Some(thread) })
+        Ok(DiskThread {
+            tasks,
+            completions: dones,
+            waiting_jobs: VecDeque::new(),
+            thread: Some(thread),
+        })
     }
 
     /// The queue of a thread to be started.
     #[must_use]
-    pub fn queue() -> (SyncSender<Task>, Receiver<Task>) {
-        sync_channel(QUEUE)
+    pub fn new_queue() -> (SyncSender<DiskTask>, Receiver<DiskTask>) {
+        sync_channel(QUEUE_TASKS_MAX)
     }
 
     /// Hands a job over; it never blocks.
-    pub fn ask(&mut self, job: Job) {
-        self.waiting.push_back(job);
-        self.push();
+    pub fn submit(&mut self, job: Job) {
+        self.waiting_jobs.push_back(job);
+        self.submit_waiting();
     }
 
     /// Hands over what waits, as far as the queue takes it.
-    pub fn push(&mut self) {
-        while let Some(job) = self.waiting.pop_front() {
-            match self.tasks.try_send(Task::Job(job)) {
+    pub fn submit_waiting(&mut self) {
+        while let Some(job) = self.waiting_jobs.pop_front() {
+            match self.tasks.try_send(DiskTask::Job(job)) {
                 Ok(()) => {}
-                Err(TrySendError::Full(Task::Job(job))) => {
-                    self.waiting.push_front(job);
+                Err(TrySendError::Full(DiskTask::Job(job))) => {
+                    self.waiting_jobs.push_front(job);
                     return;
                 }
                 Err(_) => return,
@@ -102,18 +107,18 @@ impl Disk {
     ///
     /// # Errors
     /// When the disk thread died.
-    pub fn done(&mut self) -> Result<Option<Done>, Died> {
-        match self.dones.try_recv() {
+    pub fn next_completion(&mut self) -> Result<Option<Completion>, WorkerExited> {
+        match self.completions.try_recv() {
             Ok(done) => Ok(Some(done)),
             Err(TryRecvError::Empty) => Ok(None),
-            Err(TryRecvError::Disconnected) => Err(Died),
+            Err(TryRecvError::Disconnected) => Err(WorkerExited),
         }
     }
 
     /// Lets the thread finish what it was given, log lines included.
     pub fn finish(mut self) {
-        self.push();
-        let Disk { tasks, dones, thread, .. } = self;
+        self.submit_waiting();
+        let DiskThread { tasks, completions: dones, thread, .. } = self;
         drop(tasks);
         log::logger().flush();
         while dones.recv().is_ok() {}
@@ -123,18 +128,18 @@ impl Disk {
     }
 }
 
-fn work(
-    mut hands: Hands,
-    inbox: &Receiver<Task>,
-    dones: &SyncSender<Done>,
+fn run_disk_thread(
+    mut hands: DiskWorker,
+    inbox: &Receiver<DiskTask>,
+    dones: &SyncSender<Completion>,
     waker: &Waker,
-    print: &crate::shell::os::log_writer::Printer,
+    print: &crate::shell::os::log_writer::LogWriter,
 ) {
     while let Ok(task) = inbox.recv() {
         let done = match task {
-            Task::Job(job) => hands.execute(job),
-            Task::Log(line) => {
-                if !print.print(&line) {
+            DiskTask::Job(job) => hands.execute_job(job),
+            DiskTask::Log(line) => {
+                if !print.write_message(&line) {
                     return;
                 }
                 continue;
@@ -152,17 +157,17 @@ fn work(
 }
 
 /// What executes jobs.
-struct Hands {
+struct DiskWorker {
     data: PathBuf,
     root: File,
     files: HashMap<FileId, File>,
     /// Files written to since the last sync.
-    dirty: BTreeSet<FileId>,
+    dirty_files: BTreeSet<FileId>,
     /// Folders with new names since then.
-    folders: BTreeSet<PathBuf>,
+    dirty_folders: BTreeSet<PathBuf>,
 }
 
-fn disk_error(error: &io::Error) -> DiskError {
+fn to_disk_error(error: &io::Error) -> DiskError {
     match error.raw_os_error() {
         Some(code) if code == Errno::ENOSPC as i32 || code == Errno::EDQUOT as i32 => {
             DiskError::Full
@@ -171,114 +176,114 @@ fn disk_error(error: &io::Error) -> DiskError {
     }
 }
 
-impl Hands {
-    fn execute(&mut self, job: Job) -> Option<Done> {
-        let told = |result: io::Result<()>| result.map_err(|error| disk_error(&error));
+impl DiskWorker {
+    fn execute_job(&mut self, job: Job) -> Option<Completion> {
+        let told = |result: io::Result<()>| result.map_err(|error| to_disk_error(&error));
         Some(match job {
             Job::Create { file, path } => {
-                Done::Opened { file, result: told(self.create(file, &path)) }
+                Completion::Opened { file, result: told(self.create_file(file, &path)) }
             }
             Job::Reopen { file, path } => {
-                Done::Opened { file, result: told(self.reopen(file, &path)) }
+                Completion::Opened { file, result: told(self.reopen_file(file, &path)) }
             }
             Job::Append { file, mut bytes } => {
-                let result = told(self.append(file, &bytes));
+                let result = told(self.append_to_file(file, &bytes));
                 zeroize::Zeroize::zeroize(&mut bytes);
-                Done::Appended { file, bytes, result }
+                Completion::Appended { file, bytes, result }
             }
             Job::Close { file } => {
-                self.close(file);
+                self.close_file(file);
                 return None;
             }
-            Job::Sync { ticket } => Done::Synced { ticket, result: told(self.sync()) },
+            Job::Sync { ticket } => Completion::Synced { ticket, result: told(self.sync_dirty()) },
             Job::Read { tag, path, offset, mut bytes } => {
-                let result = told(self.read(&path, offset, &mut bytes));
-                Done::Read { tag, bytes, result }
+                let result = told(self.read_file(&path, offset, &mut bytes));
+                Completion::Read { tag, bytes, result }
             }
             Job::Remove { path } => {
-                let result = told(self.remove(&path));
-                Done::Removed { path, result }
+                let result = told(self.remove_file(&path));
+                Completion::Removed { path, result }
             }
-            Job::Space => {
-                let (free, total) = space(&self.data);
-                Done::Space { free, total }
+            Job::QueryFreeSpace => {
+                let (free, total) = disk_space(&self.data);
+                Completion::FreeSpace { free, total }
             }
         })
     }
 
-    fn create(&mut self, file: FileId, path: &str) -> io::Result<()> {
-        self.find_root()?;
+    fn create_file(&mut self, file: FileId, path: &str) -> io::Result<()> {
+        self.reopen_moved_root()?;
         let path = self.data.join(path);
         let mut missing = path.parent();
         while let Some(folder) = missing.filter(|folder| !folder.exists()) {
             if let Some(above) = folder.parent() {
-                self.folders.insert(above.to_path_buf());
+                self.dirty_folders.insert(above.to_path_buf());
             }
             missing = folder.parent();
         }
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
-            self.folders.insert(folder.to_path_buf());
+            self.dirty_folders.insert(folder.to_path_buf());
         }
         let made = OpenOptions::new().append(true).create_new(true).mode(0o640).open(&path)?;
         self.files.insert(file, made);
-        self.dirty.insert(file);
+        self.dirty_files.insert(file);
         Ok(())
     }
 
-    fn reopen(&mut self, file: FileId, path: &str) -> io::Result<()> {
+    fn reopen_file(&mut self, file: FileId, path: &str) -> io::Result<()> {
         let opened = OpenOptions::new().append(true).open(self.data.join(path))?;
         self.files.insert(file, opened);
         Ok(())
     }
 
-    fn append(&mut self, file: FileId, bytes: &[u8]) -> io::Result<()> {
+    fn append_to_file(&mut self, file: FileId, bytes: &[u8]) -> io::Result<()> {
         let Some(open) = self.files.get_mut(&file) else {
             return Err(Errno::EBADF.into());
         };
-        self.dirty.insert(file);
+        self.dirty_files.insert(file);
         let written = open.write_all(bytes);
         if written.is_err() {
-            self.give_up(file);
+            self.abandon_file(file);
         }
         written
     }
 
     /// The file is suspect: nobody writes or syncs it any more.
-    fn give_up(&mut self, file: FileId) {
+    fn abandon_file(&mut self, file: FileId) {
         self.files.remove(&file);
-        self.dirty.remove(&file);
+        self.dirty_files.remove(&file);
     }
 
     /// A file that is closed before its sync is synced now.
-    fn close(&mut self, file: FileId) {
+    fn close_file(&mut self, file: FileId) {
         // It stays open until the next sync has covered it.
-        if !self.dirty.contains(&file) {
+        if !self.dirty_files.contains(&file) {
             self.files.remove(&file);
         } else if let Some(open) = self.files.remove(&file) {
-            self.files.insert(closed(file), open);
-            self.dirty.remove(&file);
-            self.dirty.insert(closed(file));
+            self.files.insert(closed_file_id(file), open);
+            self.dirty_files.remove(&file);
+            self.dirty_files.insert(closed_file_id(file));
         }
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        let dirty = std::mem::take(&mut self.dirty);
-        let folders = std::mem::take(&mut self.folders);
-        let synced = self.sync_these(&dirty, &folders);
+    fn sync_dirty(&mut self) -> io::Result<()> {
+        let dirty = std::mem::take(&mut self.dirty_files);
+        let folders = std::mem::take(&mut self.dirty_folders);
+        let synced = self.sync_files(&dirty, &folders);
         if synced.is_err() {
-            dirty.into_iter().for_each(|file| self.give_up(file));
+            dirty.into_iter().for_each(|file| self.abandon_file(file));
         }
-        self.files.retain(|file, _| file.0 < CLOSED);
+        self.files.retain(|file, _| file.0 < CLOSED_FILE_BIT);
         synced
     }
 
-    fn sync_these(
+    fn sync_files(
         &mut self,
         dirty: &BTreeSet<FileId>,
         folders: &BTreeSet<PathBuf>,
     ) -> io::Result<()> {
-        self.find_root()?;
+        self.reopen_moved_root()?;
         if dirty.len() > SYNC_EACH_MAX {
             nix::unistd::syncfs(&self.root)?;
             return Ok(());
@@ -291,7 +296,7 @@ impl Hands {
 
     /// The data directory may have gone and come back, mounted anew. An empty place where it is
     /// mounted otherwise is not it.
-    fn find_root(&mut self) -> io::Result<()> {
+    fn reopen_moved_root(&mut self) -> io::Result<()> {
         let (now, known) = (std::fs::metadata(&self.data)?, self.root.metadata()?);
         if (now.dev(), now.ino()) != (known.dev(), known.ino()) {
             if !self.data.join(layout::KEYS).is_dir() {
@@ -302,7 +307,7 @@ impl Hands {
         Ok(())
     }
 
-    fn read(&self, path: &str, offset: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
+    fn read_file(&self, path: &str, offset: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
         let mut file = File::open(self.data.join(path))?;
         file.seek(SeekFrom::Start(offset))?;
         let limit = bytes.capacity() as u64;
@@ -310,23 +315,23 @@ impl Hands {
         Ok(())
     }
 
-    fn remove(&mut self, path: &str) -> io::Result<()> {
+    fn remove_file(&mut self, path: &str) -> io::Result<()> {
         // What is not in an empty place is not gone.
-        self.find_root()?;
+        self.reopen_moved_root()?;
         let path = self.data.join(path);
         match std::fs::remove_file(&path) {
             // A removal that a cut interrupted is asked for again.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             removed => removed?,
         }
-        self.folders.extend(path.parent().map(Path::to_path_buf));
+        self.dirty_folders.extend(path.parent().map(Path::to_path_buf));
         Ok(())
     }
 }
 
 /// How much is free where a path is, and how much there is in all, in bytes; zeros: not known.
 #[must_use]
-pub fn space(at: &Path) -> (u64, u64) {
+pub fn disk_space(at: &Path) -> (u64, u64) {
     match nix::sys::statvfs::statvfs(at) {
         Ok(space) => {
             let block = space.fragment_size();
@@ -337,9 +342,9 @@ pub fn space(at: &Path) -> (u64, u64) {
 }
 
 /// Numbers from here on stand for files that are closed but not synced yet.
-const CLOSED: u32 = 1 << 31;
+const CLOSED_FILE_BIT: u32 = 1 << 31;
 
-fn closed(file: FileId) -> FileId {
-    assert!(file.0 < CLOSED);
-    FileId(file.0 + CLOSED)
+fn closed_file_id(file: FileId) -> FileId {
+    assert!(file.0 < CLOSED_FILE_BIT);
+    FileId(file.0 + CLOSED_FILE_BIT)
 }

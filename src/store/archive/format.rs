@@ -7,16 +7,16 @@
 mod front;
 mod page;
 
-pub use front::Front;
+pub use front::PageDirectory;
 pub use page::Page;
 
-use super::{Catalogue, DayEntry, NEVER, Row};
+use super::{Catalogue, DayEntry, FAR_FUTURE, RecordRow};
 use crate::id::RecordingId;
-use crate::store::bytes::{Fields, checksum, narrow, wide};
+use crate::store::bytes::{LeReader, checksum, len_to_u64, u64_to_len};
 use crate::store::day::Day;
-use crate::store::index::Carried;
+use crate::store::index::RetainedState;
 use crate::store::journal::JournalState;
-use crate::time::Wall;
+use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
 
 /// To be raised with every change of what is encoded, `Record` and its parts included.
@@ -34,20 +34,20 @@ type Sum = [u8; SUM_BYTES];
 
 /// What a summary says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
-    pub entry: DayEntry,
+pub struct SummaryHeader {
+    pub day_entry: DayEntry,
     /// Number of the last entry, of whatever day, that its rows take in.
-    pub through: u64,
+    pub through_sequence: u64,
     pub pages_bytes: u64,
-    pub closing_bytes: u64,
-    front_sum: Sum,
+    pub footer_bytes: u64,
+    directory_sum: Sum,
     ids_sum: Sum,
-    closing_sum: Sum,
+    footer_sum: Sum,
 }
 
-impl Header {
-    fn put(&self, out: &mut Vec<u8>) {
-        let (start, entry) = (out.len(), &self.entry);
+impl SummaryHeader {
+    fn append_to(&self, out: &mut Vec<u8>) {
+        let (start, entry) = (out.len(), &self.day_entry);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&[0; 2]);
@@ -55,16 +55,16 @@ impl Header {
             out.extend_from_slice(&value.to_le_bytes());
         }
         let sequences = [entry.first_sequence, entry.last_sequence];
-        for value in [self.through].into_iter().chain(sequences) {
+        for value in [self.through_sequence].into_iter().chain(sequences) {
             out.extend_from_slice(&value.to_le_bytes());
         }
         for at in [entry.first_at, entry.last_at, entry.oldest_kept, entry.expires] {
             out.extend_from_slice(&at.0.to_le_bytes());
         }
-        for value in [entry.front_bytes, self.pages_bytes, self.closing_bytes] {
+        for value in [entry.directory_bytes, self.pages_bytes, self.footer_bytes] {
             out.extend_from_slice(&value.to_le_bytes());
         }
-        for sum in [self.front_sum, self.ids_sum, self.closing_sum] {
+        for sum in [self.directory_sum, self.ids_sum, self.footer_sum] {
             out.extend_from_slice(&sum);
         }
         let sum: Sum = checksum(&[&out[start..]]);
@@ -74,20 +74,21 @@ impl Header {
 
     /// The header at the start of `bytes`.
     #[must_use]
-    pub fn take(bytes: &[u8]) -> Option<Header> {
+    pub fn from_bytes(bytes: &[u8]) -> Option<SummaryHeader> {
         let bytes = bytes.get(..HEADER_BYTES)?;
         let (before, sum) = bytes.split_at(HEADER_BYTES - SUM_BYTES);
-        let mut fields = Fields(before);
-        fields.array().filter(|magic| magic == MAGIC)?;
-        fields.u16().filter(|version| *version == VERSION)?;
-        fields.zeros(2)?;
-        let (day, rows, deleted) = (Day(fields.u32()?), fields.u32()?, fields.u32()?);
-        fields.zeros(4)?;
-        let through = fields.u64()?;
-        let (first_sequence, last_sequence) = (fields.u64()?, fields.u64()?);
-        let mut at = || fields.array().map(i64::from_le_bytes).map(Wall);
+        let mut fields = LeReader(before);
+        fields.read_array().filter(|magic| magic == MAGIC)?;
+        fields.read_u16().filter(|version| *version == VERSION)?;
+        fields.expect_zeros(2)?;
+        let (day, rows, deleted) =
+            (Day(fields.read_u32()?), fields.read_u32()?, fields.read_u32()?);
+        fields.expect_zeros(4)?;
+        let through = fields.read_u64()?;
+        let (first_sequence, last_sequence) = (fields.read_u64()?, fields.read_u64()?);
+        let mut at = || fields.read_array().map(i64::from_le_bytes).map(WallTime);
         let (first_at, last_at, oldest_kept, expires) = (at()?, at()?, at()?, at()?);
-        let front_bytes = fields.u64()?;
+        let front_bytes = fields.read_u64()?;
         let entry = DayEntry {
             day,
             rows,
@@ -98,56 +99,70 @@ impl Header {
             last_at,
             oldest_kept,
             expires,
-            front_bytes,
+            directory_bytes: front_bytes,
         };
-        let (pages_bytes, closing_bytes) = (fields.u64()?, fields.u64()?);
-        let (front_sum, ids_sum, closing_sum) = (fields.array()?, fields.array()?, fields.array()?);
-        let header =
-            Header { entry, through, pages_bytes, closing_bytes, front_sum, ids_sum, closing_sum };
+        let (pages_bytes, closing_bytes) = (fields.read_u64()?, fields.read_u64()?);
+        let (front_sum, ids_sum, closing_sum) =
+            (fields.read_array()?, fields.read_array()?, fields.read_array()?);
+        let header = SummaryHeader {
+            day_entry: entry,
+            through_sequence: through,
+            pages_bytes,
+            footer_bytes: closing_bytes,
+            directory_sum: front_sum,
+            ids_sum,
+            footer_sum: closing_sum,
+        };
         (sum == checksum::<SUM_BYTES>(&[before])).then_some(header)
     }
 
     /// Where the parts begin.
     #[must_use]
-    pub fn parts(&self) -> Parts {
-        let front = wide(HEADER_BYTES);
-        let ids = front.saturating_add(self.entry.front_bytes);
-        let pages = ids.saturating_add(ids_bytes(self.entry.rows));
+    pub fn offsets(&self) -> SummaryOffsets {
+        let front = len_to_u64(HEADER_BYTES);
+        let ids = front.saturating_add(self.day_entry.directory_bytes);
+        let pages = ids.saturating_add(ids_bytes(self.day_entry.rows));
         let closing = pages.saturating_add(self.pages_bytes);
-        Parts { front, ids, pages, closing, end: closing.saturating_add(self.closing_bytes) }
+        SummaryOffsets {
+            directory: front,
+            ids,
+            pages,
+            footer: closing,
+            end: closing.saturating_add(self.footer_bytes),
+        }
     }
 }
 
 fn ids_bytes(rows: u32) -> u64 {
-    u64::from(rows) * wide(ID_BYTES)
+    u64::from(rows) * len_to_u64(ID_BYTES)
 }
 
 /// Offsets in the file; each part ends where the next begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts {
-    pub front: u64,
+pub struct SummaryOffsets {
+    pub directory: u64,
     pub ids: u64,
     pub pages: u64,
-    pub closing: u64,
+    pub footer: u64,
     pub end: u64,
 }
 
 /// Where recordings are, by their ids.
 #[derive(Clone, Debug)]
-pub struct Ids(Vec<u8>);
+pub struct IdIndex(Vec<u8>);
 
-impl Ids {
+impl IdIndex {
     /// From the bytes of that part.
     #[must_use]
-    pub fn take(header: &Header, bytes: Vec<u8>) -> Option<Ids> {
-        let whole = wide(bytes.len()) == ids_bytes(header.entry.rows);
-        (whole && header.ids_sum == checksum::<SUM_BYTES>(&[&bytes])).then_some(Ids(bytes))
+    pub fn from_bytes(header: &SummaryHeader, bytes: Vec<u8>) -> Option<IdIndex> {
+        let whole = len_to_u64(bytes.len()) == ids_bytes(header.day_entry.rows);
+        (whole && header.ids_sum == checksum::<SUM_BYTES>(&[&bytes])).then_some(IdIndex(bytes))
     }
 
     /// The pages that may hold a recording, few or none.
-    pub fn pages(&self, id: RecordingId) -> impl Iterator<Item = usize> {
+    pub fn candidate_pages(&self, id: RecordingId) -> impl Iterator<Item = usize> {
         let mut prefix = [0; 4];
-        prefix.copy_from_slice(&id.bytes()[..4]);
+        prefix.copy_from_slice(&id.as_bytes()[..4]);
         let entries = self.0.as_chunks::<ID_BYTES>().0;
         let first = entries.partition_point(|entry| entry[..4] < prefix[..]);
         let same = entries[first..].iter().take_while(move |entry| entry[..4] == prefix[..]);
@@ -157,22 +172,22 @@ impl Ids {
 
 /// How a day closed: what the next one starts from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Closing {
+pub struct DayFooter {
     /// Where the journal goes on.
     pub journal: JournalState,
     /// The chain is known there.
-    pub linked: bool,
-    pub carried: Carried,
+    pub is_linked: bool,
+    pub retained: RetainedState,
     /// All earlier days.
     pub catalogue: Catalogue,
 }
 
-impl Closing {
+impl DayFooter {
     /// From the bytes of that part.
     #[must_use]
-    pub fn take(header: &Header, bytes: &[u8]) -> Option<Closing> {
-        let whole = wide(bytes.len()) == header.closing_bytes;
-        if !whole || header.closing_sum != checksum::<SUM_BYTES>(&[bytes]) {
+    pub fn from_bytes(header: &SummaryHeader, bytes: &[u8]) -> Option<DayFooter> {
+        let whole = len_to_u64(bytes.len()) == header.footer_bytes;
+        if !whole || header.footer_sum != checksum::<SUM_BYTES>(&[bytes]) {
             return None;
         }
         let (closing, after) = postcard::take_from_bytes(bytes).ok()?;
@@ -184,83 +199,83 @@ impl Closing {
 #[derive(Clone, Debug)]
 pub struct Summary {
     pub day: Day,
-    pub through: u64,
-    pub rows: Vec<Row>,
-    pub closing: Closing,
+    pub through_sequence: u64,
+    pub rows: Vec<RecordRow>,
+    pub footer: DayFooter,
 }
 
 impl Summary {
     /// Its bytes, and what the catalogue of later days says of it.
     #[must_use]
-    pub fn put(&self) -> (Vec<u8>, DayEntry) {
-        let (front, pages) = Front::put(self.day, &self.rows);
-        let front = encode(&front);
-        let closing = encode(&self.closing);
-        let ids = self.ids(&pages);
+    pub fn to_bytes(&self) -> (Vec<u8>, DayEntry) {
+        let (front, pages) = PageDirectory::from_rows(self.day, &self.rows);
+        let front = to_postcard(&front);
+        let closing = to_postcard(&self.footer);
+        let ids = self.id_index_bytes(&pages);
         let all_pages: Vec<u8> = pages.iter().flat_map(|page| page.bytes.iter().copied()).collect();
-        let header = Header {
-            entry: DayEntry { front_bytes: wide(front.len()), ..self.entry() },
-            through: self.through,
-            pages_bytes: wide(all_pages.len()),
-            closing_bytes: wide(closing.len()),
-            front_sum: checksum(&[&front]),
+        let header = SummaryHeader {
+            day_entry: DayEntry { directory_bytes: len_to_u64(front.len()), ..self.day_entry() },
+            through_sequence: self.through_sequence,
+            pages_bytes: len_to_u64(all_pages.len()),
+            footer_bytes: len_to_u64(closing.len()),
+            directory_sum: checksum(&[&front]),
             ids_sum: checksum(&[&ids]),
-            closing_sum: checksum(&[&closing]),
+            footer_sum: checksum(&[&closing]),
         };
-        let mut out = Vec::with_capacity(narrow(header.parts().end));
-        header.put(&mut out);
+        let mut out = Vec::with_capacity(u64_to_len(header.offsets().end));
+        header.append_to(&mut out);
         for part in [front, ids, all_pages, closing] {
             out.extend_from_slice(&part);
         }
-        assert_eq!(wide(out.len()), header.parts().end);
-        (out, header.entry)
+        assert_eq!(len_to_u64(out.len()), header.offsets().end);
+        (out, header.day_entry)
     }
 
     /// The whole of `bytes`, everything checked.
     #[must_use]
-    pub fn take(bytes: &[u8]) -> Option<Summary> {
-        let header = Header::take(bytes)?;
-        let parts = header.parts();
-        let part = |from: u64, to: u64| bytes.get(narrow(from)..narrow(to));
-        let front = Front::take(&header, part(parts.front, parts.ids)?)?;
-        Ids::take(&header, part(parts.ids, parts.pages)?.to_vec())?;
-        let closing = Closing::take(&header, part(parts.closing, parts.end)?)?;
+    pub fn from_bytes(bytes: &[u8]) -> Option<Summary> {
+        let header = SummaryHeader::from_bytes(bytes)?;
+        let parts = header.offsets();
+        let part = |from: u64, to: u64| bytes.get(u64_to_len(from)..u64_to_len(to));
+        let front = PageDirectory::from_bytes(&header, part(parts.directory, parts.ids)?)?;
+        IdIndex::from_bytes(&header, part(parts.ids, parts.pages)?.to_vec())?;
+        let closing = DayFooter::from_bytes(&header, part(parts.footer, parts.end)?)?;
         let mut rows = Vec::new();
         for number in 0..front.pages.len() {
-            let (from, to) = front.place(&header, number)?;
-            rows.extend(front.page(number, part(from, to)?)?.rows);
+            let (from, to) = front.page_range(&header, number)?;
+            rows.extend(front.decode_page(number, part(from, to)?)?.rows);
         }
-        let whole = wide(bytes.len()) == parts.end;
-        let Header { entry, through, .. } = header;
-        let summary = Summary { day: entry.day, through, rows, closing };
+        let whole = len_to_u64(bytes.len()) == parts.end;
+        let SummaryHeader { day_entry: entry, through_sequence: through, .. } = header;
+        let summary = Summary { day: entry.day, through_sequence: through, rows, footer: closing };
         whole.then_some(summary)
     }
 
-    fn entry(&self) -> DayEntry {
+    fn day_entry(&self) -> DayEntry {
         let rows = &self.rows;
-        let kept = || rows.iter().filter(|row| !row.deleted);
+        let kept = || rows.iter().filter(|row| !row.is_deleted);
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let mortal = kept().filter(|row| !row.running && !row.protected);
+        let mortal = kept().filter(|row| !row.is_running && !row.is_protected);
         DayEntry {
             day: self.day,
             rows: count(rows.len()),
             deleted: count(rows.len() - kept().count()),
             first_sequence: rows.first().map_or(0, |row| row.sequence),
             last_sequence: rows.last().map_or(0, |row| row.sequence),
-            first_at: rows.iter().map(|row| row.at).min().unwrap_or(NEVER),
-            last_at: rows.iter().map(|row| row.at).max().unwrap_or(NEVER),
-            oldest_kept: kept().map(|row| row.at).min().unwrap_or(NEVER),
-            expires: mortal.map(|row| row.retain_until).min().unwrap_or(NEVER),
-            front_bytes: 0,
+            first_at: rows.iter().map(|row| row.at).min().unwrap_or(FAR_FUTURE),
+            last_at: rows.iter().map(|row| row.at).max().unwrap_or(FAR_FUTURE),
+            oldest_kept: kept().map(|row| row.at).min().unwrap_or(FAR_FUTURE),
+            expires: mortal.map(|row| row.retain_until).min().unwrap_or(FAR_FUTURE),
+            directory_bytes: 0,
         }
     }
 
-    fn ids(&self, pages: &[page::Put]) -> Vec<u8> {
+    fn id_index_bytes(&self, pages: &[page::EncodedPage]) -> Vec<u8> {
         let numbers = pages.iter().enumerate();
         let numbers = numbers.flat_map(|(number, page)| std::iter::repeat_n(number, page.rows));
-        let entry = |(row, number): (&Row, usize)| {
+        let entry = |(row, number): (&RecordRow, usize)| {
             let mut entry = [0; ID_BYTES];
-            entry[..4].copy_from_slice(&row.id.bytes()[..4]);
+            entry[..4].copy_from_slice(&row.id.as_bytes()[..4]);
             let number = u16::try_from(number).unwrap_or(u16::MAX);
             entry[4..].copy_from_slice(&number.to_le_bytes());
             entry
@@ -271,7 +286,7 @@ impl Summary {
     }
 }
 
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+fn to_postcard<T: Serialize>(value: &T) -> Vec<u8> {
     // Writing values to memory has no way to fail.
     let bytes = postcard::to_stdvec(value).unwrap_or_default();
     assert!(!bytes.is_empty());

@@ -9,16 +9,16 @@
 use crate::config::Direction;
 use crate::id::RecordingId;
 use crate::store::day::Locator;
-use crate::store::fact::{CallFacts, Entry, Fact, Reasons};
-use crate::store::index::{BlackoutSpan, ENTRIES_FOR_FETCHES, Facets, Index, Late, Record};
-use crate::time::{Wall, ms_of_frames};
+use crate::store::fact::{CallFacts, Fact, JournalEntry, RecordReasons};
+use crate::store::index::{BlackoutSpan, FETCH_ENTRIES_MAX, Index, LateFact, Record, RecordFacets};
+use crate::time::{WallTime, ms_of_frames};
 
 /// One recording in a listing.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct RecordRow {
     pub sequence: u64,
     pub id: RecordingId,
-    pub at: Wall,
+    pub at: WallTime,
     pub boot: u32,
     /// From its first to its last frame; 0 while it runs.
     pub duration_ms: u64,
@@ -27,28 +27,28 @@ pub struct Row {
     pub call: String,
     pub direction: Option<Direction>,
     /// Why it ever ran.
-    pub reasons: Reasons,
+    pub reasons: RecordReasons,
     pub schedule: Option<String>,
     pub blackouts: Vec<BlackoutSpan>,
     /// Frames, for any reason.
     pub lost: u64,
     /// Of its media file, and of its screen's.
     pub size: u64,
-    pub retain_until: Wall,
-    pub running: bool,
-    pub protected: bool,
-    pub deleted: bool,
+    pub retain_until: WallTime,
+    pub is_running: bool,
+    pub is_protected: bool,
+    pub is_deleted: bool,
     /// Where its facts stand, but for those of blackouts.
     pub entries: Vec<Locator>,
 }
 
-impl Row {
+impl RecordRow {
     #[must_use]
-    pub fn of(record: &Record) -> Row {
+    pub fn from_record(record: &Record) -> RecordRow {
         let (began, call) = (&record.began, &record.began.call);
         let ended = record.ended.as_ref();
         let frames = ended.map_or(0, |ended| ended.to.0.saturating_sub(began.from.0));
-        Row {
+        RecordRow {
             sequence: record.sequence,
             id: began.id,
             at: record.at,
@@ -61,27 +61,27 @@ impl Row {
             reasons: record.reasons_ever,
             schedule: began.schedule.clone(),
             blackouts: record.blackouts.clone(),
-            lost: ended.map_or(0, |ended| ended.ledger.lost_all()),
-            size: record.bytes(),
+            lost: ended.map_or(0, |ended| ended.ledger.total_lost()),
+            size: record.total_bytes(),
             retain_until: began.retain_until,
-            running: ended.is_none(),
-            protected: record.protected,
-            deleted: record.deleted.is_some(),
+            is_running: ended.is_none(),
+            is_protected: record.is_protected,
+            is_deleted: record.deleted.is_some(),
             entries: record.entries.clone(),
         }
     }
 
     /// What a filter looks at.
     #[must_use]
-    pub fn facets(&self) -> Facets<'_> {
-        Facets {
+    pub fn facets(&self) -> RecordFacets<'_> {
+        RecordFacets {
             sequence: self.sequence,
             at: self.at,
             agent: self.agent.as_deref(),
             device: &self.device,
             call: &self.call,
-            running: self.running,
-            deleted: self.deleted,
+            is_running: self.is_running,
+            is_deleted: self.is_deleted,
         }
     }
 
@@ -93,13 +93,13 @@ impl Row {
 
     /// Whether it may be deleted at `now`, as `Index::expired` has it.
     #[must_use]
-    pub fn is_expired(&self, now: Wall) -> bool {
-        !self.deleted && !self.protected && !self.running && self.retain_until <= now
+    pub fn is_expired(&self, now: WallTime) -> bool {
+        !self.is_deleted && !self.is_protected && !self.is_running && self.retain_until <= now
     }
 
     /// Takes in what was said of it after its day was closed, as the index would have.
-    pub fn take(&mut self, late: &Late) {
-        if self.deleted {
+    pub fn apply_late(&mut self, late: &LateFact) {
+        if self.is_deleted {
             return;
         }
         match &late.entry.fact {
@@ -107,11 +107,11 @@ impl Row {
             Fact::RecordingReasons { reasons, .. } => self.reasons.0 |= reasons.0,
             Fact::RecordingRetention { retain_until, .. } => self.retain_until = *retain_until,
             Fact::FieldSet { .. } | Fact::ScreenBegan { .. } => {}
-            Fact::Fetched { .. } if self.entries.len() >= ENTRIES_FOR_FETCHES => return,
+            Fact::Fetched { .. } if self.entries.len() >= FETCH_ENTRIES_MAX => return,
             Fact::Fetched { .. } => {}
             Fact::ScreenEnded(ended) => self.size = self.size.saturating_add(ended.size),
-            Fact::Protected { on, .. } => self.protected = *on,
-            Fact::Deleted { .. } => self.deleted = true,
+            Fact::Protected { on, .. } => self.is_protected = *on,
+            Fact::Deleted { .. } => self.is_deleted = true,
             // A running one is carried from day to day, so this is not its first end.
             Fact::RecordingEnded(_) => return,
             _ => return,
@@ -135,8 +135,8 @@ fn duration_ms(frames: u64, rate: u32) -> u64 {
 /// The whole record of a row; `entries` are those that it points to, in order. `None` if they do
 /// not tell of it.
 #[must_use]
-pub fn unfold(row: &Row, entries: &[Entry]) -> Option<Record> {
-    let mut index = Index::of_boot(row.boot);
+pub fn rebuild_record(row: &RecordRow, entries: &[JournalEntry]) -> Option<Record> {
+    let mut index = Index::for_boot(row.boot);
     for (place, entry) in row.entries.iter().zip(entries) {
         index.apply_at(row.sequence, *place, entry);
     }

@@ -1,98 +1,104 @@
-//! Looking into the past where one may wait: `browse`'s machines, driven over `Files`.
+//! Looking into the past where one may wait: `browse`'s machines, driven over `StoreFs`.
 //!
 //! For programs beside the box, and for tests. Summaries that are missing are folded in memory,
-//! damaged ones are told of (`Damaged`). Nothing here writes.
+//! damaged ones are told of (`ArchiveError`). Nothing here writes.
 
-use super::{Browser, Catalogue, Damaged, Fetch, Finder, Known, Need, Past, Row, Step};
+use super::{
+    ArchiveError, ArchiveState, Catalogue, PointLookup, RangeScan, ReadRequest, ReadStep, ReadView,
+    RecordFetch, RecordRow,
+};
 use crate::id::RecordingId;
-use crate::store::bytes::wide;
-use crate::store::index::{Filter, Index, Record};
-use crate::store::journals::Journals;
-use crate::store::recover::{Files, RecoverError};
+use crate::store::bytes::len_to_u64;
+use crate::store::index::{Index, Record, RecordFilter};
+use crate::store::journals::JournalFiles;
+use crate::store::recover::{RecoverError, StoreFs};
 use std::io::Read;
 
 /// A store that is read.
-pub struct Shelf<F> {
+pub struct SummaryReader<F> {
     files: F,
-    past: Past,
+    state: ArchiveState,
 }
 
-impl<F: Files> Shelf<F> {
+impl<F: StoreFs> SummaryReader<F> {
     /// Reads what no summary says: the newest day, at least.
     ///
     /// # Errors
     /// When a journal cannot be read.
-    pub fn open(files: F) -> Result<Shelf<F>, RecoverError> {
-        let journals = Journals::read(&files)?;
+    pub fn open(files: F) -> Result<SummaryReader<F>, RecoverError> {
+        let journals = JournalFiles::scan_folder(&files)?;
         let mut days = journals.days();
         let last = days.pop();
-        let mut past = Past::read(&files, &journals, &days)?;
+        let mut past = ArchiveState::read_exactly(&files, &journals, &days)?;
         if let Some(day) = last {
-            past.fold(&files, &journals, day)?;
+            past.fold_day(&files, &journals, day)?;
         }
-        Ok(Shelf { files, past })
+        Ok(SummaryReader { files, state: past })
     }
 
     /// Reads all journals, and no summary.
     ///
     /// # Errors
     /// When a journal cannot be read.
-    pub fn from_journals(files: F) -> Result<Shelf<F>, RecoverError> {
-        let past = Past::of_journals(&files, &Journals::read(&files)?)?;
-        Ok(Shelf { files, past })
+    pub fn from_journals(files: F) -> Result<SummaryReader<F>, RecoverError> {
+        let past = ArchiveState::from_journals(&files, &JournalFiles::scan_folder(&files)?)?;
+        Ok(SummaryReader { files, state: past })
     }
 
     /// Of what a box has in memory.
     #[must_use]
-    pub fn of(files: F, index: Index, catalogue: Catalogue) -> Shelf<F> {
-        Shelf { files, past: Past { index, catalogue, ..Past::default() } }
+    pub fn from_memory(files: F, index: Index, catalogue: Catalogue) -> SummaryReader<F> {
+        SummaryReader { files, state: ArchiveState { index, catalogue, ..ArchiveState::default() } }
     }
 
     #[must_use]
     pub fn into_index(self) -> Index {
-        self.past.index
+        self.state.index
     }
 
     #[must_use]
     pub fn index(&self) -> &Index {
-        &self.past.index
+        &self.state.index
     }
 
     /// What was skipped of journals, one sentence each.
     #[must_use]
     pub fn damages(&self) -> &[String] {
-        &self.past.damages
+        &self.state.damages
     }
 
     #[must_use]
     pub fn catalogue(&self) -> &Catalogue {
-        &self.past.catalogue
+        &self.state.catalogue
     }
 
-    fn known(&self) -> Known<'_> {
-        Known { index: &self.past.index, catalogue: &self.past.catalogue }
+    fn view(&self) -> ReadView<'_> {
+        ReadView { index: &self.state.index, catalogue: &self.state.catalogue }
     }
 
-    fn read(&self, need: &Need) -> Vec<u8> {
+    fn read_bytes(&self, need: &ReadRequest) -> Vec<u8> {
         let mut bytes = Vec::new();
         // What cannot be read is not what it should be; that is told.
-        if let Ok(file) = self.files.open_at(&need.path, need.offset) {
-            let read = file.take(wide(need.bytes)).read_to_end(&mut bytes);
+        if let Ok(file) = self.files.open_file_at(&need.path, need.offset) {
+            let read = file.take(len_to_u64(need.bytes)).read_to_end(&mut bytes);
             drop(read);
         }
         bytes
     }
 
     /// The rows that `filter` admits, newest first; nothing more comes after a damage.
-    pub fn rows(&self, filter: Filter) -> impl Iterator<Item = Result<Row, Damaged>> {
-        let (mut browser, mut over) = (Browser::new(filter), false);
+    pub fn scan_rows(
+        &self,
+        filter: RecordFilter,
+    ) -> impl Iterator<Item = Result<RecordRow, ArchiveError>> {
+        let (mut browser, mut over) = (RangeScan::new(filter), false);
         std::iter::from_fn(move || {
             while !over {
-                match browser.step(self.known()) {
-                    Step::Found(row) => return Some(Ok(row)),
-                    Step::End => over = true,
-                    Step::Need(need) => {
-                        if let Err(damaged) = browser.give(&self.read(&need)) {
+                match browser.poll_row(self.view()) {
+                    ReadStep::Found(row) => return Some(Ok(row)),
+                    ReadStep::End => over = true,
+                    ReadStep::Read(need) => {
+                        if let Err(damaged) = browser.supply_bytes(&self.read_bytes(&need)) {
                             over = true;
                             return Some(Err(damaged));
                         }
@@ -107,14 +113,14 @@ impl<F: Files> Shelf<F> {
     ///
     /// # Errors
     /// When a summary is damaged.
-    pub fn find(&self, id: RecordingId) -> Result<Option<Row>, Damaged> {
-        let mut finder = Finder::new(id);
+    pub fn find_row(&self, id: RecordingId) -> Result<Option<RecordRow>, ArchiveError> {
+        let mut finder = PointLookup::new(id);
         loop {
-            match finder.step(self.known()) {
-                Step::Found(row) => return Ok(Some(row)),
-                Step::End => return Ok(None),
-                Step::Need(need) => {
-                    if let Some(row) = finder.give(self.known(), self.read(&need))? {
+            match finder.poll_row(self.view()) {
+                ReadStep::Found(row) => return Ok(Some(row)),
+                ReadStep::End => return Ok(None),
+                ReadStep::Read(need) => {
+                    if let Some(row) = finder.supply_bytes(self.view(), self.read_bytes(&need))? {
                         return Ok(Some(row));
                     }
                 }
@@ -126,14 +132,14 @@ impl<F: Files> Shelf<F> {
     ///
     /// # Errors
     /// When the journal is damaged where its entries stand.
-    pub fn record(&self, row: Row) -> Result<Record, Damaged> {
+    pub fn fetch_record(&self, row: RecordRow) -> Result<Record, ArchiveError> {
         let day = row.entries.first().map(|place| place.day).unwrap_or_default();
-        let mut fetch = Fetch::new(row);
+        let mut fetch = RecordFetch::new(row);
         loop {
-            match fetch.step(self.known())? {
-                Step::Found(record) => return Ok(record),
-                Step::End => return Err(Damaged::Journal(day)),
-                Step::Need(need) => fetch.give(&self.read(&need))?,
+            match fetch.poll_record(self.view())? {
+                ReadStep::Found(record) => return Ok(record),
+                ReadStep::End => return Err(ArchiveError::Journal(day)),
+                ReadStep::Read(need) => fetch.supply_bytes(&self.read_bytes(&need))?,
             }
         }
     }

@@ -3,16 +3,16 @@
 //! Only a certificate that stands here opens a door; what was revoked or replaced is simply gone.
 //! Nothing here knows what a certificate says, or who is connected.
 
-use crate::store::fact::Enrolment;
+use crate::store::fact::EnrolledWorkstation;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The enrolled workstations, by machine name in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Enrolments(BTreeMap<String, Enrolment>);
+pub struct Enrolments(BTreeMap<String, EnrolledWorkstation>);
 
 impl Enrolments {
-    pub(super) fn enrol(&mut self, enrolment: &Enrolment) {
+    pub(super) fn enrol(&mut self, enrolment: &EnrolledWorkstation) {
         self.0.insert(enrolment.machine.to_ascii_lowercase(), enrolment.clone());
     }
 
@@ -22,12 +22,12 @@ impl Enrolments {
     }
 
     #[must_use]
-    pub fn of_machine(&self, machine: &str) -> Option<&Enrolment> {
+    pub fn for_machine(&self, machine: &str) -> Option<&EnrolledWorkstation> {
         self.0.get(&machine.to_ascii_lowercase())
     }
 
     #[must_use]
-    pub fn of_certificate(&self, digest: &[u8; 32]) -> Option<&Enrolment> {
+    pub fn for_certificate(&self, digest: &[u8; 32]) -> Option<&EnrolledWorkstation> {
         self.0.values().find(|enrolment| enrolment.certificate == *digest)
     }
 

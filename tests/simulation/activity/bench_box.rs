@@ -7,16 +7,16 @@ use hushbox::audio::channel::ChannelIndex;
 use hushbox::audio::span::Run;
 use hushbox::config;
 use hushbox::id::SessionId;
-use hushbox::job::{Done, FileId, Job};
-use hushbox::recorder::{Boot, Input, Output, Peer, Recorder};
+use hushbox::job::{Completion, FileId, Job};
+use hushbox::recorder::{Input, Output, Peer, Recorder, RecoveredState};
 use hushbox::store::archive::Catalogue;
 use hushbox::store::fact::Fact;
 use hushbox::store::index::Index;
-use hushbox::store::journal::{Item, JournalReader, JournalWriter};
+use hushbox::store::journal::{JournalItem, JournalReader, JournalWriter};
 use hushbox::store::media;
 use hushbox::store::seal::Envelope;
-use hushbox::store::sign::BoxKey;
-use hushbox::time::{Mono, Now, Wall};
+use hushbox::store::sign::BoxSigningKey;
+use hushbox::time::{MonoTime, Now, WallTime};
 use protocol::Kind;
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub struct BenchBox {
     channels: usize,
     /// Frames since this start.
     pub at: u64,
-    began: Wall,
+    began: WallTime,
     envelopes: u8,
     pub stopped: bool,
 }
@@ -58,23 +58,23 @@ impl BenchBox {
         {
             let mut reader = JournalReader::open(bytes.as_slice()).unwrap();
             while let Some(item) = reader.next_item().unwrap() {
-                if let Item::Entry { sequence, entry, .. } = item {
+                if let JournalItem::Entry { sequence, entry, .. } = item {
                     index.apply(sequence, &entry);
                 }
             }
-            journal = JournalWriter::resume(reader.finish().state);
-            day = hushbox::store::layout::parse_journal(path).map(str::to_owned);
+            journal = JournalWriter::from_state(reader.finish().state);
+            day = hushbox::store::layout::parse_journal_day(path).map(str::to_owned);
         }
         let channels = config.boards.iter().map(|board| board.channels.len()).sum();
-        let began = Wall(1_795_348_800_000 + i64::from(index.boot()) * 600_000);
-        let boot = Boot {
+        let began = WallTime(1_795_348_800_000 + i64::from(index.boot()) * 600_000);
+        let boot = RecoveredState {
             config,
             index,
             catalogue: Catalogue::default(),
             journal,
             journal_bytes: 0,
             day,
-            box_key: BoxKey::from_seed(&[7; 32], "bench"),
+            box_key: BoxSigningKey::from_seed(&[7; 32], "bench"),
             old_call_keys: Vec::new(),
             call_key: None,
             identities: Vec::new(),
@@ -83,7 +83,7 @@ impl BenchBox {
             screens: Vec::new(),
         };
         let envelopes = u8::try_from(files.len()).unwrap() * 20;
-        let recorder = Recorder::new(Now { mono: Mono(0), wall: began }, boot).unwrap();
+        let recorder = Recorder::new(Now { mono: MonoTime(0), wall: began }, boot).unwrap();
         let mut bench = BenchBox {
             recorder,
             files,
@@ -101,8 +101,8 @@ impl BenchBox {
             (AGENT, Kind::Agent, "hello agent user=jdoe machine=WS-1"),
         ] {
             let peer = Peer { kinds: vec![kind], from: "bench".into(), portal: false };
-            bench.recorder.handle(bench.now(), Input::Opened { session, peer });
-            bench.recorder.handle(bench.now(), Input::Room { session, bytes: 64 * 1024 });
+            bench.recorder.handle(bench.now(), Input::Connected { session, peer });
+            bench.recorder.handle(bench.now(), Input::SendCapacity { session, bytes: 64 * 1024 });
             bench.say(session, hello);
         }
         bench
@@ -110,7 +110,7 @@ impl BenchBox {
 
     pub fn now(&self) -> Now {
         let ms = i64::try_from(self.at / 8).unwrap();
-        Now { mono: Mono(self.at * 125), wall: Wall(self.began.0 + ms) }
+        Now { mono: MonoTime(self.at * 125), wall: WallTime(self.began.0 + ms) }
     }
 
     /// One line; gives back everything that was said to the session since the last one.
@@ -171,39 +171,39 @@ impl BenchBox {
             }
             Output::Job(job) => {
                 if let Some(done) = self.job(job) {
-                    self.recorder.handle(now, Input::Done(done));
+                    self.recorder.handle(now, Input::JobDone(done));
                 }
             }
-            Output::Envelopes(count) => {
+            Output::MakeEnvelopes(count) => {
                 for _ in 0..count {
                     self.envelopes += 1;
-                    let envelope = Box::new(Envelope::unsealed([self.envelopes; 42]));
+                    let envelope = Box::new(Envelope::without_key([self.envelopes; 42]));
                     self.recorder.handle(now, Input::Envelope(envelope));
                 }
             }
             // Nobody deletes anything on the bench: the key of calls stays.
             Output::NewCallKey | Output::ForgetCallKeys => {}
-            Output::TrialKeys | Output::Trial(_) | Output::LoopBack { .. } => {}
+            Output::MakeSelfTestKeys | Output::SelfTest(_) | Output::LoopBack { .. } => {}
             Output::EditConfig { .. } => {}
             Output::Stopped => self.stopped = true,
             other => panic!("not asked on the bench: {other:?}"),
         }
     }
 
-    fn job(&mut self, job: Job) -> Option<Done> {
+    fn job(&mut self, job: Job) -> Option<Completion> {
         Some(match job {
             Job::Create { file, path } | Job::Reopen { file, path } => {
                 self.files.entry(path.clone()).or_default();
                 self.open.insert(file, path);
-                Done::Opened { file, result: Ok(()) }
+                Completion::Opened { file, result: Ok(()) }
             }
             Job::Append { file, mut bytes } => {
                 self.files.get_mut(&self.open[&file]).unwrap().append(&mut bytes);
-                Done::Appended { file, bytes, result: Ok(()) }
+                Completion::Appended { file, bytes, result: Ok(()) }
             }
             Job::Close { .. } => return None,
-            Job::Sync { ticket } => Done::Synced { ticket, result: Ok(()) },
-            Job::Space => Done::Space { free: 1 << 40, total: 1 << 41 },
+            Job::Sync { ticket } => Completion::Synced { ticket, result: Ok(()) },
+            Job::QueryFreeSpace => Completion::FreeSpace { free: 1 << 40, total: 1 << 41 },
             job @ (Job::Read { .. } | Job::Remove { .. }) => panic!("not on the bench: {job:?}"),
         })
     }
@@ -222,7 +222,7 @@ impl BenchBox {
         for (_, bytes) in self.files.iter().filter(|(path, _)| path.starts_with("journal/")) {
             let mut reader = JournalReader::open(bytes.as_slice()).unwrap();
             while let Some(item) = reader.next_item().unwrap() {
-                if let Item::Entry { entry, .. } = item {
+                if let JournalItem::Entry { entry, .. } = item {
                     facts.push(entry.fact);
                 }
             }

@@ -7,10 +7,10 @@
 use crate::Outcome;
 use crate::cli::AgentArgs;
 use crate::clock::now;
-use crate::error::Failure;
+use crate::error::Error;
 use crate::output::lines;
-use crate::server::{self, Entry, Servers};
-use crate::terminal::input::{Input, Typed};
+use crate::server::{self, LoginOutcome, ServerList};
+use crate::terminal::input::{StdinEvent, StdinReader};
 use client::{Connection, LinkError, Login, News, Next, RETRIES, Retry, RetryMode};
 use protocol::{AgentState, Code, Direction, Kind, ScreenMode};
 use std::fmt::Write as _;
@@ -22,84 +22,88 @@ use std::time::Duration;
 const PING_EVERY: Duration = Duration::from_secs(30);
 
 /// How a conversation ended.
-enum End {
+enum SessionEnd {
     /// The agent wants no more.
     Quit,
     /// The link dropped.
-    Lost(LinkError),
+    Disconnected(LinkError),
     /// The box does not want this agent.
     Refused,
 }
 
-pub fn run(args: &AgentArgs) -> Result<Outcome, Failure> {
-    let servers = Servers::find(&args.server)?;
-    let login = server::login(Kind::Agent, &args.user)?;
+pub fn run(args: &AgentArgs) -> Result<Outcome, Error> {
+    let servers = ServerList::from_args(&args.server)?;
+    let login = server::build_login(Kind::Agent, &args.user)?;
     let mode = if args.strict { RetryMode::Strict } else { RetryMode::SelfHealing };
     let mut retry = Retry::new(mode);
-    let mut input = Input::default();
+    let mut input = StdinReader::default();
     loop {
-        match attempt(&servers, &login, &mut retry, &mut input)? {
-            End::Quit => return Ok(Outcome::Done),
-            End::Refused => return Ok(Outcome::Unclean),
-            End::Lost(error) => say(&format!("not connected: {error}\n"))?,
+        match run_session(&servers, &login, &mut retry, &mut input)? {
+            SessionEnd::Quit => return Ok(Outcome::Done),
+            SessionEnd::Refused => return Ok(Outcome::Unclean),
+            SessionEnd::Disconnected(error) => print_text(&format!("not connected: {error}\n"))?,
         }
-        if !wait(&mut retry, &mut input)? {
+        if !wait_for_retry(&mut retry, &mut input)? {
             return Ok(Outcome::Done);
         }
     }
 }
 
 /// One conversation, from the attempt to connect to its end.
-fn attempt(
-    servers: &Servers,
+fn run_session(
+    servers: &ServerList,
     login: &Login,
     retry: &mut Retry,
-    input: &mut Input,
-) -> Result<End, Failure> {
-    match servers.enter(login) {
-        Ok(Entry::In(connection, pairs)) => {
+    input: &mut StdinReader,
+) -> Result<SessionEnd, Error> {
+    match servers.log_in(login) {
+        Ok(LoginOutcome::Accepted(connection, pairs)) => {
             retry.connected();
             let name = pairs.get("agent").or(login.user.as_deref()).unwrap_or("?").to_owned();
             let (place, greeting) = (connection.address(), connection.greeting());
-            say(&format!("connected to {} at {place} as {name}\n", greeting.name))?;
+            print_text(&format!("connected to {} at {place} as {name}\n", greeting.name))?;
             for (key, label) in pairs.0.iter().filter(|(key, _)| key.starts_with("field.")) {
-                say(&format!("  update {} \"…\" sets {label}\n", &key["field.".len()..]))?;
+                print_text(&format!("  update {} \"…\" sets {label}\n", &key["field.".len()..]))?;
             }
-            Session { connection, state: None }.talk(input)
+            AgentSession { connection, state: None }.run_until_end(input)
         }
-        Ok(Entry::Refused(reply)) => {
-            say(&lines::outcome(&reply.outcome))?;
+        Ok(LoginOutcome::Refused(reply)) => {
+            print_text(&lines::format_outcome(&reply.outcome))?;
             let code = reply.outcome.err().and_then(|failure| failure.code());
             // What passes by itself is tried again.
             let passes = [Code::Busy, Code::TooMany, Code::ShuttingDown, Code::Storage];
             let passes = code.is_some_and(|code| passes.contains(&code));
-            Ok(if passes { End::Lost(LinkError::Closed) } else { End::Refused })
+            Ok(if passes {
+                SessionEnd::Disconnected(LinkError::Closed)
+            } else {
+                SessionEnd::Refused
+            })
         }
-        Err(Failure::Link { error, .. }) => Ok(End::Lost(error)),
-        Err(Failure::NoBox(error)) => {
+        Err(Error::Connection { error, .. }) => Ok(SessionEnd::Disconnected(error)),
+        Err(Error::NoBox(error)) => {
             let io = std::io::Error::other(error.to_string());
-            Ok(End::Lost(LinkError::Io(io)))
+            Ok(SessionEnd::Disconnected(LinkError::Io(io)))
         }
         Err(other) => Err(other),
     }
 }
 
 /// Waits until the next attempt is due; whether there is to be one.
-fn wait(retry: &mut Retry, input: &mut Input) -> Result<bool, Failure> {
+fn wait_for_retry(retry: &mut Retry, input: &mut StdinReader) -> Result<bool, Error> {
     let mut bits = [0; 4];
     // Without random bits every pause is the shortest: no harm.
     let _ = getrandom::fill(&mut bits);
     let pause = match retry.failed(u32::from_le_bytes(bits)) {
         Next::Retry { retry, in_ms } => {
-            say(&format!("retry {retry} of {RETRIES} in {} s\n", in_ms / 1000))?;
+            print_text(&format!("retry {retry} of {RETRIES} in {} s\n", in_ms / 1000))?;
             Some(Duration::from_millis(in_ms))
         }
         Next::Probe { in_ms } => {
-            say("standby; type reconnect to try now\n")?;
+            print_text("standby; type reconnect to try now\n")?;
             Some(Duration::from_millis(in_ms))
         }
         Next::Standby => {
-            say("standby; type reconnect to try again\n")?;
+            print_text("standby; type reconnect to try again\n")?;
             None
         }
     };
@@ -109,19 +113,19 @@ fn wait(retry: &mut Retry, input: &mut Input) -> Result<bool, Failure> {
         if left.is_some_and(|left| left.is_zero()) {
             return Ok(true);
         }
-        if !input.wait(None, left.unwrap_or(Duration::from_secs(60)))?.stdin {
+        if !input.wait_ready(None, left.unwrap_or(Duration::from_secs(60)))?.stdin {
             continue;
         }
-        match input.take()? {
-            Some(Typed::End) => return Ok(false),
-            Some(Typed::Line(line)) => match line.trim() {
+        match input.try_read_line()? {
+            Some(StdinEvent::Eof) => return Ok(false),
+            Some(StdinEvent::Line(line)) => match line.trim() {
                 "reconnect" => {
                     retry.reconnect();
                     return Ok(true);
                 }
                 "quit" | "exit" => return Ok(false),
                 "" => {}
-                _ => say("not connected; only reconnect and quit work now\n")?,
+                _ => print_text("not connected; only reconnect and quit work now\n")?,
             },
             None => {}
         }
@@ -129,85 +133,85 @@ fn wait(retry: &mut Retry, input: &mut Input) -> Result<bool, Failure> {
 }
 
 /// A conversation that has begun.
-struct Session {
+struct AgentSession {
     connection: Box<Connection>,
     state: Option<AgentState>,
 }
 
-impl Session {
-    fn talk(mut self, input: &mut Input) -> Result<End, Failure> {
+impl AgentSession {
+    fn run_until_end(mut self, input: &mut StdinReader) -> Result<SessionEnd, Error> {
         let mut pinged = now();
         loop {
-            if let Err(error) = self.news() {
-                return Ok(End::Lost(error));
+            if let Err(error) = self.print_state_changes() {
+                return Ok(SessionEnd::Disconnected(error));
             }
-            say(&prompt(self.state.as_ref()))?;
+            print_text(&prompt_text(self.state.as_ref()))?;
             let left = PING_EVERY.saturating_sub(now().duration_since(pinged));
-            let ready = input.wait(Some(self.connection.as_fd()), left)?;
+            let ready = input.wait_ready(Some(self.connection.as_fd()), left)?;
             if ready.stdin {
-                match input.take()? {
-                    Some(Typed::End) => return Ok(End::Quit),
-                    Some(Typed::Line(line)) => match self.send(line.trim())? {
+                match input.try_read_line()? {
+                    Some(StdinEvent::Eof) => return Ok(SessionEnd::Quit),
+                    Some(StdinEvent::Line(line)) => match self.send_line(line.trim())? {
                         None => {}
                         Some(end) => return Ok(end),
                     },
                     None => {}
                 }
             } else {
-                say("\r")?;
+                print_text("\r")?;
             }
             if now().duration_since(pinged) >= PING_EVERY {
                 pinged = now();
                 if let Err(error) = self.connection.ask("ping") {
-                    return Ok(End::Lost(error));
+                    return Ok(SessionEnd::Disconnected(error));
                 }
             }
         }
     }
 
     /// Sends what was typed.
-    fn send(&mut self, line: &str) -> Result<Option<End>, Failure> {
+    fn send_line(&mut self, line: &str) -> Result<Option<SessionEnd>, Error> {
         if line.is_empty() {
             return Ok(None);
         }
         match self.connection.ask(line) {
             Ok(reply) => {
-                say(&lines::rows(&reply))?;
-                say(&lines::outcome(&reply.outcome))?;
+                print_text(&lines::format_rows(&reply))?;
+                print_text(&lines::format_outcome(&reply.outcome))?;
                 let quit = matches!(line, "quit") && reply.outcome.is_ok();
-                Ok(quit.then_some(End::Quit))
+                Ok(quit.then_some(SessionEnd::Quit))
             }
-            Err(error @ LinkError::Send(_)) => say(&format!("{error}\n")).map(|()| None),
-            Err(error) => Ok(Some(End::Lost(error))),
+            Err(error @ LinkError::Send(_)) => print_text(&format!("{error}\n")).map(|()| None),
+            Err(error) => Ok(Some(SessionEnd::Disconnected(error))),
         }
     }
 
     /// Tells all news there are.
-    fn news(&mut self) -> Result<(), LinkError> {
+    fn print_state_changes(&mut self) -> Result<(), LinkError> {
         while let Some(news) = self.connection.next_event(Duration::ZERO)? {
             let News::State(state) = news else { continue };
-            let text = describe(&state);
-            let unchanged = self.state.as_ref().is_some_and(|old| describe(old) == text);
+            let text = describe_state(&state);
+            let unchanged = self.state.as_ref().is_some_and(|old| describe_state(old) == text);
             self.state = Some(state);
             if !unchanged {
-                say(&format!("\r{text}\n")).map_err(|_| LinkError::Closed)?;
+                print_text(&format!("\r{text}\n")).map_err(|_| LinkError::Closed)?;
             }
         }
         Ok(())
     }
 }
 
-fn say(text: &str) -> Result<(), Failure> {
+fn print_text(text: &str) -> Result<(), Error> {
     let mut out = std::io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Stdout)
 }
 
 /// `1:05`
-fn minutes(ms: u64) -> String {
+fn format_minutes(ms: u64) -> String {
     format!("{}:{:02}", ms / 60_000, ms / 1000 % 60)
 }
 
-fn prompt(state: Option<&AgentState>) -> String {
+fn prompt_text(state: Option<&AgentState>) -> String {
     let Some(state) = state else { return "> ".to_owned() };
     let mut text = match (&state.call, state.recording) {
         (None, false) => "idle".to_owned(),
@@ -215,13 +219,13 @@ fn prompt(state: Option<&AgentState>) -> String {
         (_, true) => "recording".to_owned(),
     };
     if state.blackout {
-        let _ = write!(text, ", blackout {}", minutes(state.blackout_ms));
+        let _ = write!(text, ", blackout {}", format_minutes(state.blackout_ms));
     }
     text + "> "
 }
 
 /// The state in one line.
-fn describe(state: &AgentState) -> String {
+fn describe_state(state: &AgentState) -> String {
     let mut parts = vec![match (&state.call, state.direction) {
         (None, _) => "no call".to_owned(),
         (Some(call), Some(Direction::In)) => format!("call {call} (incoming)"),
@@ -237,14 +241,14 @@ fn describe(state: &AgentState) -> String {
         _ => "not recording".to_owned(),
     });
     if state.blackout {
-        parts.push(format!("blackout for {}", minutes(state.blackout_ms)));
+        parts.push(format!("blackout for {}", format_minutes(state.blackout_ms)));
     }
     match state.screen {
         ScreenMode::On => parts.push("screen recorded".to_owned()),
         ScreenMode::Off | ScreenMode::Disabled => {}
     }
     if let Some(note) = &state.note {
-        parts.push(crate::output::table::plain(note));
+        parts.push(crate::output::table::replace_controls(note));
     }
     let can = if state.can.is_empty() { "nothing now".to_owned() } else { state.can.to_string() };
     parts.push(format!("you may: {can}"));
@@ -259,8 +263,8 @@ mod tests {
     #[test]
     fn a12_the_state_is_one_readable_line() {
         let mut state = AgentState::default();
-        assert_eq!(describe(&state), "no call; not recording; you may: nothing now");
-        assert_eq!(prompt(Some(&state)), "idle> ");
+        assert_eq!(describe_state(&state), "no call; not recording; you may: nothing now");
+        assert_eq!(prompt_text(Some(&state)), "idle> ");
         state.call = Some("c1".to_owned());
         state.direction = Some(Direction::In);
         state.recording = true;
@@ -271,8 +275,8 @@ mod tests {
         state.can = Can::from_iter([Ability::BlackoutStop]);
         let wanted = "call c1 (incoming); recording abc for agent,schedule; \
             blackout for 1:05; you may: blackout.stop";
-        assert_eq!(describe(&state), wanted);
-        assert_eq!(prompt(Some(&state)), "recording, blackout 1:05> ");
-        assert_eq!(prompt(None), "> ");
+        assert_eq!(describe_state(&state), wanted);
+        assert_eq!(prompt_text(Some(&state)), "recording, blackout 1:05> ");
+        assert_eq!(prompt_text(None), "> ");
     }
 }

@@ -4,25 +4,25 @@
 
 use crate::Outcome;
 use crate::cli::CheckConfigArgs;
-use crate::config_file::judge;
-use crate::error::{Failure, line_of};
+use crate::config_file::check_file;
+use crate::error::{Error, format_diagnostic};
 use hushbox::config::Config;
 use std::io::Write;
 
-pub fn run(args: &CheckConfigArgs) -> Result<Outcome, Failure> {
+pub fn run(args: &CheckConfigArgs) -> Result<Outcome, Error> {
     let mut out = std::io::stdout().lock();
-    let mut say = |line: String| writeln!(out, "{line}").map_err(Failure::Output);
-    match judge(&args.file)? {
+    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::Stdout);
+    match check_file(&args.file)? {
         Ok((config, warnings)) => {
             for warning in &warnings {
-                say(line_of(&args.file, warning).replacen(": ", ": warning: ", 1))?;
+                say(format_diagnostic(&args.file, warning).replacen(": ", ": warning: ", 1))?;
             }
-            say(summary(&config, warnings.len()))?;
+            say(format_summary(&config, warnings.len()))?;
             Ok(Outcome::Done)
         }
         Err(errors) => {
             for error in &errors {
-                say(line_of(&args.file, error).replacen(": ", ": error: ", 1))?;
+                say(format_diagnostic(&args.file, error).replacen(": ", ": error: ", 1))?;
             }
             Ok(Outcome::Unclean)
         }
@@ -30,7 +30,7 @@ pub fn run(args: &CheckConfigArgs) -> Result<Outcome, Failure> {
 }
 
 /// `ok: 2 channels, 1 agent, …`
-fn summary(config: &Config, warnings: usize) -> String {
+fn format_summary(config: &Config, warnings: usize) -> String {
     let channels: usize = config.boards.iter().map(|board| board.channels.len()).sum();
     let counts = [
         (channels, "channel"),

@@ -7,14 +7,14 @@
 use crate::Outcome;
 use crate::cli::{ConsoleArgs, MetersArgs};
 use crate::commands::setup;
-use crate::error::Failure;
+use crate::error::Error;
 use crate::output::lines;
-use crate::server::{self, Entry, Servers};
+use crate::server::{self, LoginOutcome, ServerList};
 use crate::terminal::input;
-use crate::terminal::input::{Input, Typed};
+use crate::terminal::input::{StdinEvent, StdinReader};
 use crate::terminal::meters;
-use crate::terminal::pager::Screen;
-use crate::terminal::prompt::{Link, Prompt};
+use crate::terminal::pager::Pager;
+use crate::terminal::prompt::{LineEditor, SharedConnection};
 use crate::terminal::raw;
 use crate::terminal::serial;
 use client::{Address, Connection, LinkError, Login, News};
@@ -26,17 +26,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The box hears a session three times, then closes it.
-const LOGINS: u32 = 3;
+const LOGIN_ATTEMPTS_MAX: u32 = 3;
 /// The box closes a session that is silent for 90 s.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// For a greeting that is on its way already.
-const GREETS: Duration = Duration::from_secs(5);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Words that are ours, not the box's.
-const OWN: &[&str] = &["exit", "setup"];
+const CONSOLE_COMMANDS: &[&str] = &["exit", "setup"];
 
-pub fn run(args: &ConsoleArgs) -> Result<Outcome, Failure> {
-    let mut input = Input::default();
-    let mut door = Door::of(args)?;
+pub fn run(args: &ConsoleArgs) -> Result<Outcome, Error> {
+    let mut input = StdinReader::default();
+    let mut door = ConsoleTarget::from_args(args)?;
     let Some((connection, reply)) = log_in(args, &mut door, &mut input)? else {
         return Ok(Outcome::Unclean);
     };
@@ -45,58 +45,61 @@ pub fn run(args: &ConsoleArgs) -> Result<Outcome, Failure> {
     let ended = match looks {
         true => {
             let name = connection.greeting().name.clone();
-            say(&format!("connected to {name} at {place}\nhelp lists the commands, Tab helps\n"))?;
-            converse(connection, link_rate(args))
+            print_text(&format!(
+                "connected to {name} at {place}\nhelp lists the commands, Tab helps\n"
+            ))?;
+            run_interactive(connection, link_rate(args))
         }
         false => {
-            say(&lines::outcome(&reply.outcome))?;
+            print_text(&lines::format_outcome(&reply.outcome))?;
             let terminal = std::io::stdout().is_terminal();
-            Session { connection, terminal, refused: false }.talk(&mut input)
+            ConsoleSession { connection, is_terminal: terminal, has_refusal: false }
+                .run_until_end(&mut input)
         }
     };
-    ended.map_err(|stop| stop.into_failure(place))
+    ended.map_err(|stop| stop.into_error(place))
 }
 
 /// `hushbox meters`: logs in, and shows nothing else.
-pub fn meters(args: &MetersArgs) -> Result<Outcome, Failure> {
+pub fn run_meters(args: &MetersArgs) -> Result<Outcome, Error> {
     let args = &args.console;
-    let mut door = Door::of(args)?;
-    let Some((mut connection, _)) = log_in(args, &mut door, &mut Input::default())? else {
+    let mut door = ConsoleTarget::from_args(args)?;
+    let Some((mut connection, _)) = log_in(args, &mut door, &mut StdinReader::default())? else {
         return Ok(Outcome::Unclean);
     };
     let place = connection.address().to_string();
     let shown = show_meters(&mut connection, link_rate(args));
-    shown.map_err(|stop| stop.into_failure(place))
+    shown.map_err(|stop| stop.into_error(place))
 }
 
 /// Logs in, asks one thing, and leaves; none: nobody was let in.
-pub fn ask_once(args: &ConsoleArgs, command: &str) -> Result<Option<Reply>, Failure> {
-    let mut door = Door::of(args)?;
-    let Some((mut connection, _)) = log_in(args, &mut door, &mut Input::default())? else {
+pub fn request_once(args: &ConsoleArgs, command: &str) -> Result<Option<Reply>, Error> {
+    let mut door = ConsoleTarget::from_args(args)?;
+    let Some((mut connection, _)) = log_in(args, &mut door, &mut StdinReader::default())? else {
         return Ok(None);
     };
-    let reply = server::ask(&mut connection, command)?;
+    let reply = server::send_request(&mut connection, command)?;
     // Whoever is next on a cable finds it free; if it broke meanwhile, it is free as well.
     drop(connection.ask("quit"));
     Ok(Some(reply))
 }
 
 /// Live where that can be, else once.
-fn show_meters(connection: &mut Connection, link_rate: u64) -> Result<Outcome, Stop> {
-    if raw::paints() {
-        let closed = meters::run(connection, link_rate).map_err(Stop::from)?;
-        if let Some(text) = closed.text() {
+fn show_meters(connection: &mut Connection, link_rate: u64) -> Result<Outcome, ConsoleError> {
+    if raw::can_paint() {
+        let closed = meters::run_live(connection, link_rate).map_err(ConsoleError::from)?;
+        if let Some(text) = closed.message() {
             eprint!("{text}");
         }
         return Ok(if closed.is_refused() { Outcome::Unclean } else { Outcome::Done });
     }
-    match meters::once(connection)? {
+    match meters::query_table(connection)? {
         Ok(text) => {
-            say(&text)?;
+            print_text(&text)?;
             Ok(Outcome::Done)
         }
         Err(reply) => {
-            eprint!("{}", lines::outcome(&reply.outcome));
+            eprint!("{}", lines::format_outcome(&reply.outcome));
             Ok(Outcome::Unclean)
         }
     }
@@ -112,73 +115,75 @@ fn link_rate(args: &ConsoleArgs) -> u64 {
 }
 
 /// The way to the box.
-enum Door {
-    Servers(Servers),
+enum ConsoleTarget {
+    Servers(ServerList),
     /// A cable has one session; it is taken by the log-in that succeeds.
-    Cable(Option<Box<Connection>>),
+    Serial(Option<Box<Connection>>),
 }
 
-impl Door {
-    fn of(args: &ConsoleArgs) -> Result<Door, Failure> {
+impl ConsoleTarget {
+    fn from_args(args: &ConsoleArgs) -> Result<ConsoleTarget, Error> {
         let named = args.server.servers.iter().find_map(|address| match address {
             Address::Unix(path) if path.starts_with("/dev/") => Some(path.clone()),
             _ => None,
         });
         let Some(path) = args.tty.clone().or(named) else {
-            return Ok(Door::Servers(Servers::find(&args.server)?));
+            return Ok(ConsoleTarget::Servers(ServerList::from_args(&args.server)?));
         };
-        let socket = serial::attach(&path, args.rate);
-        let socket = socket.map_err(|error| Failure::Tty { path: path.clone(), error })?;
+        let socket = serial::connect_serial(&path, args.rate);
+        let socket = socket.map_err(|error| Error::Serial { path: path.clone(), error })?;
         let address = Address::Unix(path.clone());
-        let connection = Connection::over(socket, &address, GREETS);
-        Ok(Door::Cable(Some(Box::new(connection.map_err(|error| broke(&path, error))?))))
+        let connection = Connection::over(socket, &address, GREETING_TIMEOUT);
+        Ok(ConsoleTarget::Serial(Some(Box::new(
+            connection.map_err(|error| connection_error(&path, error))?,
+        ))))
     }
 
-    fn enter(&mut self, login: &Login) -> Result<(Option<Box<Connection>>, Reply), Failure> {
+    fn send_login(&mut self, login: &Login) -> Result<(Option<Box<Connection>>, Reply), Error> {
         match self {
-            Door::Servers(servers) => Ok(match servers.enter(login)? {
-                Entry::In(connection, pairs) => {
+            ConsoleTarget::Servers(servers) => Ok(match servers.log_in(login)? {
+                LoginOutcome::Accepted(connection, pairs) => {
                     let reply = Reply { rows: Vec::new(), data: Vec::new(), outcome: Ok(pairs) };
                     (Some(connection), reply)
                 }
-                Entry::Refused(reply) => (None, reply),
+                LoginOutcome::Refused(reply) => (None, reply),
             }),
-            Door::Cable(connection) => {
-                let Some(open) = connection else { return Err(Failure::NoInput) };
-                let reply = server::ask(open, &login.line())?;
+            ConsoleTarget::Serial(connection) => {
+                let Some(open) = connection else { return Err(Error::NoInput) };
+                let reply = server::send_request(open, &login.line())?;
                 Ok((connection.take_if(|_| reply.outcome.is_ok()), reply))
             }
         }
     }
 }
 
-fn broke(path: &Path, error: LinkError) -> Failure {
-    Failure::Link { address: PathBuf::from(path).display().to_string(), error }
+fn connection_error(path: &Path, error: LinkError) -> Error {
+    Error::Connection { address: PathBuf::from(path).display().to_string(), error }
 }
 
 /// Asks for user and PIN until the box is content, three times at most.
 fn log_in(
     args: &ConsoleArgs,
-    door: &mut Door,
-    input: &mut Input,
-) -> Result<Option<(Box<Connection>, Reply)>, Failure> {
-    for _ in 0..LOGINS {
+    door: &mut ConsoleTarget,
+    input: &mut StdinReader,
+) -> Result<Option<(Box<Connection>, Reply)>, Error> {
+    for _ in 0..LOGIN_ATTEMPTS_MAX {
         let user = match &args.user {
             Some(user) => user.clone(),
-            None => ask(input, "User: ")?,
+            None => read_answer(input, "User: ")?,
         };
-        let pin = input.secret("PIN: ")?;
+        let pin = input.read_secret("PIN: ")?;
         let login = Login {
             user: Some(user),
             pin: Some(pin.to_string()),
             client: Some(concat!("hushbox/", env!("CARGO_PKG_VERSION")).to_owned()),
             ..Login::new(Kind::Technician)
         };
-        match door.enter(&login)? {
+        match door.send_login(&login)? {
             (Some(connection), reply) => return Ok(Some((connection, reply))),
             (None, Reply { outcome, .. }) => {
                 let code = outcome.as_ref().err().and_then(|failure| failure.code());
-                eprint!("{}", lines::outcome(&outcome));
+                eprint!("{}", lines::format_outcome(&outcome));
                 let again = matches!(code, Some(Code::Denied | Code::UnknownUser));
                 if !again || !std::io::stdin().is_terminal() {
                     return Ok(None);
@@ -189,21 +194,21 @@ fn log_in(
     Ok(None)
 }
 
-fn ask(input: &mut Input, question: &str) -> Result<String, Failure> {
-    input::ask(question)?;
-    match input.line()? {
-        Typed::Line(line) => Ok(line),
-        Typed::End => Err(Failure::NoInput),
+fn read_answer(input: &mut StdinReader, question: &str) -> Result<String, Error> {
+    input::write_question(question)?;
+    match input.read_line()? {
+        StdinEvent::Line(line) => Ok(line),
+        StdinEvent::Eof => Err(Error::NoInput),
     }
 }
 
 /// With a line editor, for a person.
-fn converse(connection: Box<Connection>, link_rate: u64) -> Result<Outcome, Stop> {
-    let link = Link::new(connection);
-    let mut prompt = Prompt::start(&link, OWN)?;
-    while let Some(line) = prompt.line()? {
+fn run_interactive(connection: Box<Connection>, link_rate: u64) -> Result<Outcome, ConsoleError> {
+    let link = SharedConnection::new(connection);
+    let mut prompt = LineEditor::start(&link, CONSOLE_COMMANDS)?;
+    while let Some(line) = prompt.read_line()? {
         let line = if line.trim() == "exit" { "quit" } else { line.trim() };
-        let mut kept = link.take()?;
+        let mut kept = link.lock_for_command()?;
         if line.is_empty() {
             continue;
         }
@@ -215,11 +220,11 @@ fn converse(connection: Box<Connection>, link_rate: u64) -> Result<Outcome, Stop
             setup::run(&mut kept.connection)?;
             continue;
         }
-        let screen = Screen::of(prompt.size());
+        let screen = Pager::value_of(prompt.size());
         match kept.connection.ask(line) {
             Ok(reply) => {
                 // Whoever reads is not logged out meanwhile.
-                screen.show((line, &reply), &mut || -> Result<(), Stop> {
+                screen.show_reply((line, &reply), &mut || -> Result<(), ConsoleError> {
                     kept.connection.ask("ping")?;
                     Ok(())
                 })?;
@@ -235,76 +240,76 @@ fn converse(connection: Box<Connection>, link_rate: u64) -> Result<Outcome, Stop
 }
 
 /// Why talking stopped.
-enum Stop {
-    Tool(Failure),
-    Link(LinkError),
+enum ConsoleError {
+    Local(Error),
+    Connection(LinkError),
 }
 
-impl Stop {
-    fn into_failure(self, address: String) -> Failure {
+impl ConsoleError {
+    fn into_error(self, address: String) -> Error {
         match self {
-            Stop::Tool(failure) => failure,
-            Stop::Link(error) => Failure::Link { address, error },
+            ConsoleError::Local(failure) => failure,
+            ConsoleError::Connection(error) => Error::Connection { address, error },
         }
     }
 }
 
-impl From<meters::Trouble> for Stop {
-    fn from(trouble: meters::Trouble) -> Stop {
+impl From<meters::SessionError> for ConsoleError {
+    fn from(trouble: meters::SessionError) -> ConsoleError {
         match trouble {
-            meters::Trouble::Tool(failure) => Stop::Tool(failure),
-            meters::Trouble::Link(error) => Stop::Link(error),
+            meters::SessionError::Local(failure) => ConsoleError::Local(failure),
+            meters::SessionError::Connection(error) => ConsoleError::Connection(error),
         }
     }
 }
 
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Stop {
-        Stop::Tool(failure)
+impl From<Error> for ConsoleError {
+    fn from(failure: Error) -> ConsoleError {
+        ConsoleError::Local(failure)
     }
 }
 
-impl From<LinkError> for Stop {
-    fn from(error: LinkError) -> Stop {
-        Stop::Link(error)
+impl From<LinkError> for ConsoleError {
+    fn from(error: LinkError) -> ConsoleError {
+        ConsoleError::Connection(error)
     }
 }
 
-struct Session {
+struct ConsoleSession {
     connection: Box<Connection>,
     /// Somebody looks.
-    terminal: bool,
+    is_terminal: bool,
     /// A command was: a script hears of it by the exit status.
-    refused: bool,
+    has_refusal: bool,
 }
 
-impl Session {
-    fn talk(&mut self, input: &mut Input) -> Result<Outcome, Stop> {
+impl ConsoleSession {
+    fn run_until_end(&mut self, input: &mut StdinReader) -> Result<Outcome, ConsoleError> {
         loop {
-            self.news()?;
-            if self.terminal {
-                say("hushbox> ")?;
+            self.print_events()?;
+            if self.is_terminal {
+                print_text("hushbox> ")?;
             }
             let ready = loop {
-                let ready = input.wait(Some(self.connection.as_fd()), PING_EVERY)?;
-                if ready.stdin || ready.link {
+                let ready = input.wait_ready(Some(self.connection.as_fd()), PING_EVERY)?;
+                if ready.stdin || ready.connection {
                     break ready;
                 }
                 self.connection.ask("ping")?;
             };
             if !ready.stdin {
-                if self.terminal {
-                    say("\r")?;
+                if self.is_terminal {
+                    print_text("\r")?;
                 }
                 continue;
             }
-            match input.take()? {
+            match input.try_read_line()? {
                 None => {}
-                Some(Typed::End) => return Ok(self.outcome()),
-                Some(Typed::Line(line)) => {
-                    let over = self.obey(line.trim())?;
+                Some(StdinEvent::Eof) => return Ok(self.final_outcome()),
+                Some(StdinEvent::Line(line)) => {
+                    let over = self.execute_line(line.trim())?;
                     if over {
-                        return Ok(self.outcome());
+                        return Ok(self.final_outcome());
                     }
                 }
             }
@@ -312,7 +317,7 @@ impl Session {
     }
 
     /// Sends a command and shows the answer; whether the session is over.
-    fn obey(&mut self, line: &str) -> Result<bool, Stop> {
+    fn execute_line(&mut self, line: &str) -> Result<bool, ConsoleError> {
         let line = if line == "exit" { "quit" } else { line };
         if line.is_empty() {
             return Ok(false);
@@ -321,32 +326,36 @@ impl Session {
             Ok(reply) => reply,
             Err(error @ LinkError::Send(_)) => {
                 eprintln!("{error}");
-                self.refused = true;
+                self.has_refusal = true;
                 return Ok(false);
             }
             Err(error) => return Err(error.into()),
         };
-        self.refused |= reply.outcome.is_err();
-        let rows = if self.terminal { lines::tables(&reply) } else { lines::rows(&reply) };
-        say(&(rows + &lines::outcome(&reply.outcome)))?;
+        self.has_refusal |= reply.outcome.is_err();
+        let rows = if self.is_terminal {
+            lines::format_tables(&reply)
+        } else {
+            lines::format_rows(&reply)
+        };
+        print_text(&(rows + &lines::format_outcome(&reply.outcome)))?;
         Ok(line == "quit" && reply.outcome.is_ok())
     }
 
-    fn outcome(&self) -> Outcome {
-        if self.refused { Outcome::Unclean } else { Outcome::Done }
+    fn final_outcome(&self) -> Outcome {
+        if self.has_refusal { Outcome::Unclean } else { Outcome::Done }
     }
 
-    fn news(&mut self) -> Result<(), Stop> {
+    fn print_events(&mut self) -> Result<(), ConsoleError> {
         while let Some(news) = self.connection.next_event(Duration::ZERO)? {
             if let News::Event(pairs) = news {
-                say(&lines::line("event", &pairs))?;
+                print_text(&lines::format_line("event", &pairs))?;
             }
         }
         Ok(())
     }
 }
 
-fn say(text: &str) -> Result<(), Failure> {
+fn print_text(text: &str) -> Result<(), Error> {
     let mut out = std::io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Stdout)
 }

@@ -5,7 +5,7 @@
 
 use crate::Outcome;
 use crate::cli::EnrolArgs;
-use crate::error::Failure;
+use crate::error::Error;
 use client::{EnrolError, Keyring};
 use std::io::Write;
 use std::time::Duration;
@@ -13,23 +13,23 @@ use std::time::Duration;
 /// For the connection and the greeting.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-pub fn run(args: &EnrolArgs) -> Result<Outcome, Failure> {
+pub fn run(args: &EnrolArgs) -> Result<Outcome, Error> {
     let keyring = Keyring::of_user();
     // Before the code is used up: is there a place for what it brings?
-    keyring.path(&args.server).map_err(Failure::Keyring)?;
+    keyring.path(&args.server).map_err(Error::Keyring)?;
     let enrolled = match client::enrol(&args.server, &args.code, TIMEOUT) {
         Ok(enrolled) => enrolled,
         Err(EnrolError::Refused(refused)) => {
             eprintln!("hushbox: {}: {}", refused.word, refused.text);
             return Ok(Outcome::Unclean);
         }
-        Err(error) => return Err(Failure::Enrol { address: args.server.to_string(), error }),
+        Err(error) => return Err(Error::Enrol { address: args.server.to_string(), error }),
     };
-    let path = keyring.store(&args.server, &enrolled.pem).map_err(Failure::Keyring)?;
+    let path = keyring.store(&args.server, &enrolled.pem).map_err(Error::Keyring)?;
     let (machine, kinds) = (&enrolled.machine, &enrolled.kinds);
     eprintln!("hushbox: key and certificate are in {}", path.display());
     let mut out = std::io::stdout().lock();
     writeln!(out, "enrolled machine={machine} kinds={kinds} box={}", args.server)
-        .map_err(Failure::Output)?;
+        .map_err(Error::Stdout)?;
     Ok(Outcome::Done)
 }

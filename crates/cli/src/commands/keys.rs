@@ -5,11 +5,11 @@
 
 use crate::Outcome;
 use crate::cli::KeygenArgs;
-use crate::error::Failure;
-use crate::terminal::input::Input;
+use crate::error::Error;
+use crate::terminal::input::StdinReader;
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher;
-use hushbox::store::seal::make_identity;
+use hushbox::store::seal::generate_identity;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -19,51 +19,51 @@ const PIN_CHARS_MIN: usize = 4;
 const PIN_BYTES_MAX: usize = protocol::arg::WORD_BYTES;
 
 /// `hushbox pin`
-pub fn pin() -> Result<Outcome, Failure> {
-    let mut input = Input::default();
+pub fn run_pin() -> Result<Outcome, Error> {
+    let mut input = StdinReader::default();
     let pin = if std::io::stdin().is_terminal() {
-        let first = input.secret("PIN: ")?;
-        judge(&first)?;
-        let second = input.secret("The same again: ")?;
+        let first = input.read_secret("PIN: ")?;
+        check_pin(&first)?;
+        let second = input.read_secret("The same again: ")?;
         if first != second {
-            return Err(Failure::PinsDiffer);
+            return Err(Error::PinsDiffer);
         }
         first
     } else {
-        input.secret("")?
+        input.read_secret("")?
     };
-    judge(&pin)?;
+    check_pin(&pin)?;
     let hash = Argon2::default().hash_password(pin.as_bytes());
-    let hash = hash.map_err(|why| Failure::PinHash { why: why.to_string() })?;
-    writeln!(std::io::stdout(), "{hash}").map_err(Failure::Output)?;
+    let hash = hash.map_err(|why| Error::PinHash { why: why.to_string() })?;
+    writeln!(std::io::stdout(), "{hash}").map_err(Error::Stdout)?;
     Ok(Outcome::Done)
 }
 
-fn judge(pin: &str) -> Result<(), Failure> {
+fn check_pin(pin: &str) -> Result<(), Error> {
     let control = pin.chars().any(char::is_control);
     if pin.chars().count() >= PIN_CHARS_MIN && pin.len() <= PIN_BYTES_MAX && !control {
         return Ok(());
     }
-    Err(Failure::PinLength { min: PIN_CHARS_MIN, max: PIN_BYTES_MAX })
+    Err(Error::PinLength { min: PIN_CHARS_MIN, max: PIN_BYTES_MAX })
 }
 
 /// `hushbox keygen`
-pub fn keygen(args: &KeygenArgs) -> Result<Outcome, Failure> {
-    let (identity, public) = make_identity();
+pub fn run_keygen(args: &KeygenArgs) -> Result<Outcome, Error> {
+    let (identity, public) = generate_identity();
     let Some(path) = &args.out else {
-        std::io::stdout().write_all(identity.as_bytes()).map_err(Failure::Output)?;
+        std::io::stdout().write_all(identity.as_bytes()).map_err(Error::Stdout)?;
         eprintln!("public key: {public}");
         return Ok(Outcome::Done);
     };
     let failed = |error: std::io::Error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::Exists { path: path.clone() },
-        _ => Failure::Write { path: path.clone(), error },
+        ErrorKind::AlreadyExists => Error::Exists { path: path.clone() },
+        _ => Error::Write { path: path.clone(), error },
     };
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = file.map_err(failed)?;
     file.write_all(identity.as_bytes()).map_err(failed)?;
     file.sync_all().map_err(failed)?;
-    writeln!(std::io::stdout(), "{public}").map_err(Failure::Output)?;
+    writeln!(std::io::stdout(), "{public}").map_err(Error::Stdout)?;
     eprintln!(
         "{} holds the secret; put the public key above into the configuration:",
         path.display()

@@ -5,13 +5,13 @@
 
 use crate::Outcome;
 use crate::cli::RecordsArgs;
-use crate::error::Failure;
+use crate::error::Error;
 use crate::output::table::Table;
-use crate::store::record_json::Document;
+use crate::store::record_json::RecordJson;
 use crate::store::store_dir::StoreDir;
-use crate::store::unseal::{Closed, Keyring};
-use hushbox::store::index::{Filter, Record};
-use hushbox::time::{Wall, ms_of_frames};
+use crate::store::unseal::{IdentityKeyring, UnsealError};
+use hushbox::store::index::{Record, RecordFilter};
+use hushbox::time::{WallTime, ms_of_frames};
 use std::io::Write;
 
 const COLUMNS: [&str; 13] = [
@@ -30,110 +30,113 @@ const COLUMNS: [&str; 13] = [
     "BYTES",
 ];
 
-pub fn run(args: &RecordsArgs) -> Result<Outcome, Failure> {
+pub fn run(args: &RecordsArgs) -> Result<Outcome, Error> {
     let store = StoreDir::open(&args.config)?;
-    let keyring = Keyring::open(&store, args.identity.as_deref())?;
-    let filter = Filter {
+    let keyring = IdentityKeyring::open(&store, args.identity.as_deref())?;
+    let filter = RecordFilter {
         agent: args.agent.clone(),
         device: args.device.clone(),
         call: args.call.clone(),
-        from: moment("--from", args.from.as_deref())?,
-        until: moment("--to", args.to.as_deref())?,
-        ..Filter::default()
+        from: parse_time("--from", args.from.as_deref())?,
+        until: parse_time("--to", args.to.as_deref())?,
+        ..RecordFilter::default()
     };
     let limit = args.limit.unwrap_or(usize::MAX);
-    let mut listing = Listing::begin(args.json)?;
+    let mut listing = RecordListing::start(args.json)?;
     let mut closed = None;
-    store.each(filter, &mut |record| {
+    store.visit_records(filter, &mut |record| {
         if listing.count == limit {
             return Ok(false);
         }
-        let personal = keyring.personal(&store, record);
+        let personal = keyring.open_personal_facts(&store, record);
         if let Err(why) = &personal {
             closed = Some((record.id(), why.clone()));
         }
-        let scan = running_scan(&store, record);
-        let document = Document::make(&store, record, &personal, scan.as_ref());
-        if is(&args.ani, &document.ani) && is(&args.dnis, &document.dnis) {
-            listing.add(&document)?;
+        let scan = scan_running_media(&store, record);
+        let document = RecordJson::from_record(&store, record, &personal, scan.as_ref());
+        if matches_filter(&args.ani, &document.ani) && matches_filter(&args.dnis, &document.dnis) {
+            listing.add_record(&document)?;
         }
         Ok(true)
     })?;
     if let Some((id, why)) = closed.filter(|_| args.ani.is_some() || args.dnis.is_some()) {
-        tell_closed(&id.to_string(), &why);
+        warn_sealed_numbers(&id.to_string(), &why);
     }
-    listing.end()?;
+    listing.finish()?;
     Ok(Outcome::Done)
 }
 
 /// What is durable of a running recording.
-pub fn running_scan(store: &StoreDir, record: &Record) -> Option<hushbox::store::media::Scan> {
+pub fn scan_running_media(
+    store: &StoreDir,
+    record: &Record,
+) -> Option<hushbox::store::media::MediaScan> {
     let file = record.is_running().then(|| store.open_media(record).ok()).flatten()?;
     hushbox::store::media::scan(file).ok()
 }
 
 /// A record that could not be compared with the numbers asked for must not go unsaid.
-fn tell_closed(id: &str, why: &Closed) {
+fn warn_sealed_numbers(id: &str, why: &UnsealError) {
     eprintln!(
         "hushbox: the numbers of some records could not be compared, as those of {id}: {why}"
     );
     eprintln!("hushbox: name the identity that opens them with --identity FILE");
 }
 
-fn is(wanted: &Option<String>, found: &Option<String>) -> bool {
+fn matches_filter(wanted: &Option<String>, found: &Option<String>) -> bool {
     wanted.is_none() || wanted == found
 }
 
 /// RFC 3339, or a day, which is its first moment in UTC.
-fn moment(flag: &'static str, text: Option<&str>) -> Result<Option<Wall>, Failure> {
+fn parse_time(flag: &'static str, text: Option<&str>) -> Result<Option<WallTime>, Error> {
     let Some(text) = text else { return Ok(None) };
-    let wall = Wall::parse(text).or_else(|| Wall::parse(&format!("{text}T00:00:00Z")));
-    wall.map(Some).ok_or_else(|| Failure::Moment { flag, text: text.to_owned() })
+    let wall = WallTime::parse(text).or_else(|| WallTime::parse(&format!("{text}T00:00:00Z")));
+    wall.map(Some).ok_or_else(|| Error::InvalidTime { flag, text: text.to_owned() })
 }
 
 /// What is printed: JSON as it comes, or a table once its columns are known.
-struct Listing {
+struct RecordListing {
     count: usize,
     /// `None`: JSON.
     table: Option<Table>,
 }
 
-impl Listing {
-    fn begin(json: bool) -> Result<Listing, Failure> {
+impl RecordListing {
+    fn start(json: bool) -> Result<RecordListing, Error> {
         if json {
-            write!(std::io::stdout(), "[").map_err(Failure::Output)?;
+            write!(std::io::stdout(), "[").map_err(Error::Stdout)?;
         }
         let table = (!json).then(|| Table::new(COLUMNS.map(str::to_owned).to_vec()));
-        Ok(Listing { count: 0, table })
+        Ok(RecordListing { count: 0, table })
     }
 
-    fn add(&mut self, document: &Document) -> Result<(), Failure> {
+    fn add_record(&mut self, document: &RecordJson) -> Result<(), Error> {
         match &mut self.table {
-            Some(table) => table.row(row(document)),
+            Some(table) => table.push_row(format_row(document)),
             None => {
                 let text = serde_json::to_string_pretty(document);
-                let text = text.map_err(|error| Failure::Output(error.into()))?;
+                let text = text.map_err(|error| Error::Stdout(error.into()))?;
                 let comma = if self.count > 0 { "," } else { "" };
-                write!(std::io::stdout(), "{comma}\n{text}").map_err(Failure::Output)?;
+                write!(std::io::stdout(), "{comma}\n{text}").map_err(Error::Stdout)?;
             }
         }
         self.count += 1;
         Ok(())
     }
 
-    fn end(self) -> Result<(), Failure> {
+    fn finish(self) -> Result<(), Error> {
         match self.table {
-            None => writeln!(std::io::stdout(), "\n]").map_err(Failure::Output),
+            None => writeln!(std::io::stdout(), "\n]").map_err(Error::Stdout),
             Some(_) if self.count == 0 => {
                 eprintln!("hushbox: no record matches");
                 Ok(())
             }
-            Some(table) => write!(std::io::stdout(), "{table}").map_err(Failure::Output),
+            Some(table) => write!(std::io::stdout(), "{table}").map_err(Error::Stdout),
         }
     }
 }
 
-fn row(document: &Document) -> Vec<String> {
+fn format_row(document: &RecordJson) -> Vec<String> {
     let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let number = |text: &Option<String>| match document.sealed {
         Some(_) => "sealed".to_owned(),
@@ -144,7 +147,7 @@ fn row(document: &Document) -> Vec<String> {
     vec![
         document.recording.clone(),
         document.started.clone(),
-        format!("{}{running}", length(document.duration_ms)),
+        format!("{}{running}", format_duration(document.duration_ms)),
         dash(&document.agent),
         document.device.clone(),
         document.call.id.clone(),
@@ -159,7 +162,7 @@ fn row(document: &Document) -> Vec<String> {
 }
 
 /// `1:02:03` or `2:03`
-pub fn length(ms: u64) -> String {
+pub fn format_duration(ms: u64) -> String {
     let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
     if hours > 0 {
         return format!("{hours}:{minutes:02}:{seconds:02}");
@@ -173,14 +176,17 @@ mod tests {
 
     #[test]
     fn lengths_are_for_people() {
-        assert_eq!((length(0), length(61_999)), ("0:00".to_owned(), "1:01".to_owned()));
-        assert_eq!(length(3_723_000), "1:02:03");
+        assert_eq!(
+            (format_duration(0), format_duration(61_999)),
+            ("0:00".to_owned(), "1:01".to_owned())
+        );
+        assert_eq!(format_duration(3_723_000), "1:02:03");
     }
 
     #[test]
     fn a_day_is_its_first_moment() {
-        let day = moment("--from", Some("2026-11-22")).ok().flatten();
-        assert_eq!(day, Wall::parse("2026-11-22T00:00:00Z"));
-        assert!(moment("--to", Some("yesterday")).is_err());
+        let day = parse_time("--from", Some("2026-11-22")).ok().flatten();
+        assert_eq!(day, WallTime::parse("2026-11-22T00:00:00Z"));
+        assert!(parse_time("--to", Some("yesterday")).is_err());
     }
 }

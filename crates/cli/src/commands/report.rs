@@ -8,13 +8,13 @@
 use crate::Outcome;
 use crate::cli::{SelftestArgs, VerifyReportArgs};
 use crate::commands::console;
-use crate::error::Failure;
-use crate::output::atomic_file::Part;
+use crate::error::Error;
+use crate::output::atomic_file::AtomicFile;
 use crate::output::lines;
-use crate::output::table::{Table, wrap};
+use crate::output::table::{Table, wrap_text};
 use crate::store::store_dir::StoreDir;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
-use hushbox::store::sign::{BoxPublic, Purpose};
+use hushbox::store::sign::{BoxPublicKey, SignaturePurpose};
 use protocol::client::{Pairs, Reply};
 use protocol::{Line, Word};
 use std::fmt;
@@ -23,68 +23,77 @@ use std::path::{Path, PathBuf};
 
 /// What the page is no wider than.
 const COLUMNS: usize = 80;
-const SIGNED: &str = "Signed rows, from which all above follows (check: hushbox verify-report)";
+const SIGNED_HEADING: &str =
+    "Signed rows, from which all above follows (check: hushbox verify-report)";
 
 /// `hushbox selftest`
-pub fn selftest(args: &SelftestArgs) -> Result<Outcome, Failure> {
+pub fn run_selftest(args: &SelftestArgs) -> Result<Outcome, Error> {
     let place = args.report.clone();
     if let Some(path) = place.as_ref().filter(|path| path.exists()) {
-        return Err(Failure::Exists { path: path.clone() });
+        return Err(Error::Exists { path: path.clone() });
     }
     eprintln!("The self-test takes about ten seconds; recordings go on meanwhile.");
-    let Some(reply) = console::ask_once(&args.console, "selftest")? else {
+    let Some(reply) = console::request_once(&args.console, "selftest")? else {
         return Ok(Outcome::Unclean);
     };
     let ended = match &reply.outcome {
         Ok(ended) => ended,
         Err(_) => {
-            eprint!("{}", lines::outcome(&reply.outcome));
+            eprint!("{}", lines::format_outcome(&reply.outcome));
             return Ok(Outcome::Unclean);
         }
     };
     let mut out = std::io::stdout();
-    out.write_all(page(&reply.rows).as_bytes()).map_err(Failure::Output)?;
+    out.write_all(format_page(&reply.rows).as_bytes()).map_err(Error::Stdout)?;
     if let Some(path) = place {
-        let part = Part::begin(&path)?;
-        let written = part.file()?.write_all(whole(&reply.rows).as_bytes());
-        written.map_err(|error| Failure::Write { path: path.clone(), error })?;
-        part.keep()?;
-        writeln!(out, "\nreport: {}", path.display()).map_err(Failure::Output)?;
+        let part = AtomicFile::create(&path)?;
+        let written = part.try_clone_file()?.write_all(format_report(&reply.rows).as_bytes());
+        written.map_err(|error| Error::Write { path: path.clone(), error })?;
+        part.commit()?;
+        writeln!(out, "\nreport: {}", path.display()).map_err(Error::Stdout)?;
     }
     Ok(if ended.get("failed") == Some("0") { Outcome::Done } else { Outcome::Unclean })
 }
 
 /// The page for people, of a self-test that came to its end.
-pub fn shown(reply: &Reply) -> Option<String> {
-    reply.outcome.is_ok().then(|| page(&reply.rows))
+pub fn format_passed_page(reply: &Reply) -> Option<String> {
+    reply.outcome.is_ok().then(|| format_page(&reply.rows))
 }
 
-fn of<'a>(row: &'a Pairs, key: &str) -> &'a str {
+fn value_of<'a>(row: &'a Pairs, key: &str) -> &'a str {
     row.get(key).unwrap_or("-")
 }
 
-fn of_test<'a>(rows: &'a [Pairs], test: &str) -> impl Iterator<Item = &'a Pairs> {
+fn rows_of_test<'a>(rows: &'a [Pairs], test: &str) -> impl Iterator<Item = &'a Pairs> {
     let wanted = test.to_owned();
-    rows.iter().filter(move |row| of(row, "test") == wanted)
+    rows.iter().filter(move |row| value_of(row, "test") == wanted)
 }
 
 /// Everything that is written into the file.
-fn whole(rows: &[Pairs]) -> String {
-    let signed: String = rows.iter().map(|row| lines::line("row", row)).collect();
-    format!("{}\n{SIGNED}\n\n{signed}", page(rows))
+fn format_report(rows: &[Pairs]) -> String {
+    let signed: String = rows.iter().map(|row| lines::format_line("row", row)).collect();
+    format!("{}\n{SIGNED_HEADING}\n\n{signed}", format_page(rows))
 }
 
-fn page(rows: &[Pairs]) -> String {
-    let count = |result: &str| rows.iter().filter(|row| of(row, "result") == result).count();
+fn format_page(rows: &[Pairs]) -> String {
+    let count = |result: &str| rows.iter().filter(|row| value_of(row, "result") == result).count();
     let (passed, failed, skipped) = (count("pass"), count("fail"), count("skip"));
     let verdict = if failed == 0 { "PASSED" } else { "FAILED" };
     let mut text = String::from("Hushbox commissioning report\n\n");
-    for row in of_test(rows, "box") {
-        let up = of(row, "uptime_s");
-        text.push_str(&format!("  box      {}, version {}\n", of(row, "name"), of(row, "version")));
+    for row in rows_of_test(rows, "box") {
+        let up = value_of(row, "uptime_s");
+        text.push_str(&format!(
+            "  box      {}, version {}\n",
+            value_of(row, "name"),
+            value_of(row, "version")
+        ));
         let synced = row.get("time_sync").map(|word| format!(", synchronised: {word}"));
-        text.push_str(&format!("  time     {}{}\n", of(row, "time"), synced.unwrap_or_default()));
-        text.push_str(&format!("  boot     number {}, {up} s before\n", of(row, "boot")));
+        text.push_str(&format!(
+            "  time     {}{}\n",
+            value_of(row, "time"),
+            synced.unwrap_or_default()
+        ));
+        text.push_str(&format!("  boot     number {}, {up} s before\n", value_of(row, "boot")));
     }
     let not_tried = match skipped {
         0 => String::new(),
@@ -93,35 +102,35 @@ fn page(rows: &[Pairs]) -> String {
     text.push_str(&format!(
         "  verdict  {verdict}: {passed} passed, {failed} failed{not_tried}\n\n"
     ));
-    text.push_str(&channels(rows));
-    text.push_str(&others(rows));
-    for row in of_test(rows, "signature") {
-        text.push_str(&format!("\n  box key  {}\n", of(row, "key")));
+    text.push_str(&format_channels(rows));
+    text.push_str(&format_other_tests(rows));
+    for row in rows_of_test(rows, "signature") {
+        text.push_str(&format!("\n  box key  {}\n", value_of(row, "key")));
     }
     text
 }
 
-fn channels(rows: &[Pairs]) -> String {
+fn format_channels(rows: &[Pairs]) -> String {
     let head = ["channel", "device", "result", "level", "peak", "noise", "lost", "remark"];
     let mut table = Table::new(head.map(str::to_owned).to_vec());
     let keys = ["channel", "device", "result", "level_db", "peak_db", "noise_db", "lost", "text"];
-    for row in of_test(rows, "channel") {
-        table.row(keys.map(|key| of(row, key).to_owned()).to_vec());
+    for row in rows_of_test(rows, "channel") {
+        table.push_row(keys.map(|key| value_of(row, key).to_owned()).to_vec());
     }
-    format!("{}(levels in dB of full scale)\n\n", table.within(COLUMNS))
+    format!("{}(levels in dB of full scale)\n\n", table.format_within(COLUMNS))
 }
 
-fn others(rows: &[Pairs]) -> String {
+fn format_other_tests(rows: &[Pairs]) -> String {
     let mut text = String::new();
     for row in rows {
-        if ["box", "channel", "signature"].contains(&of(row, "test")) {
+        if ["box", "channel", "signature"].contains(&value_of(row, "test")) {
             continue;
         }
         let told = row.0.iter().filter(|(key, _)| !["test", "result", "text"].contains(&&**key));
         let told = told.map(|(key, value)| format!("{key} {}", value.replace(',', ", ")));
         let told = told.chain(row.get("text").map(str::to_owned)).collect::<Vec<_>>().join("; ");
-        let (test, result) = (of(row, "test"), of(row, "result"));
-        for (nth, part) in wrap(&told, COLUMNS - 19).iter().enumerate() {
+        let (test, result) = (value_of(row, "test"), value_of(row, "result"));
+        for (nth, part) in wrap_text(&told, COLUMNS - 19).iter().enumerate() {
             let (test, result) = if nth == 0 { (test, result) } else { ("", "") };
             text.push_str(format!("{test:<11}  {result:<4}  {part}").trim_end());
             text.push('\n');
@@ -132,110 +141,119 @@ fn others(rows: &[Pairs]) -> String {
 
 /// Why a report does not hold.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Broken {
+pub enum ReportError {
     NoReport,
-    Row(usize),
+    InvalidRow(usize),
     /// The page is not what the rows say, from this line on.
-    Page(usize),
-    Digest,
-    Signature(String),
-    OtherKey,
+    PageMismatch(usize),
+    DigestMismatch,
+    InvalidSignature(String),
+    WrongKey,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for ReportError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Broken::NoReport => out.write_str("it is no report of a self-test: rows are missing"),
-            Broken::Row(line) => write!(out, "line {line}: it is no row that a box writes"),
-            Broken::Page(line) => write!(out, "line {line}: edited; the signed rows say otherwise"),
-            Broken::Digest => out.write_str("edited: its rows do not have the digest it names"),
-            Broken::Signature(name) => {
+            ReportError::NoReport => {
+                out.write_str("it is no report of a self-test: rows are missing")
+            }
+            ReportError::InvalidRow(line) => {
+                write!(out, "line {line}: it is no row that a box writes")
+            }
+            ReportError::PageMismatch(line) => {
+                write!(out, "line {line}: edited; the signed rows say otherwise")
+            }
+            ReportError::DigestMismatch => {
+                out.write_str("edited: its rows do not have the digest it names")
+            }
+            ReportError::InvalidSignature(name) => {
                 write!(out, "its signature is not that of box {name}: edited, or of another box")
             }
-            Broken::OtherKey => out.write_str("signed with another key than this box's"),
+            ReportError::WrongKey => out.write_str("signed with another key than this box's"),
         }
     }
 }
 
 /// `hushbox verify-report`
-pub fn verify(args: &VerifyReportArgs) -> Result<Outcome, Failure> {
+pub fn run_verify(args: &VerifyReportArgs) -> Result<Outcome, Error> {
     let path = &args.file;
-    let failed = |error| Failure::Read { path: path.clone(), error };
+    let failed = |error| Error::Read { path: path.clone(), error };
     let text = std::fs::read(path).map_err(failed)?;
-    let key = key(args)?;
+    let key = load_box_key(args)?;
     let mut out = std::io::stdout();
     // A byte that is no text stands for itself in no report.
     let text = String::from_utf8_lossy(&text);
-    let (line, outcome) = match check(&text, &key) {
+    let (line, outcome) = match verify_report(&text, &key) {
         Ok(verdict) => (format!("authentic: {}: {verdict}", path.display()), Outcome::Done),
         Err(broken) => (format!("{}: {broken}", path.display()), Outcome::Unclean),
     };
-    writeln!(out, "{line}").map_err(Failure::Output)?;
+    writeln!(out, "{line}").map_err(Error::Stdout)?;
     Ok(outcome)
 }
 
 /// The key to hold it against: the one given, else this box's.
-fn key(args: &VerifyReportArgs) -> Result<[u8; 32], Failure> {
+fn load_box_key(args: &VerifyReportArgs) -> Result<[u8; 32], Error> {
     let Some(path) = &args.key else {
         let store = StoreDir::open(&args.config)?;
-        let key = store.box_public(None)?;
-        let key = key.ok_or_else(|| Failure::NoBoxKey { data: store.data.clone() })?;
-        return Ok(key.bytes());
+        let key = store.box_public_key(None)?;
+        let key = key.ok_or_else(|| Error::NoBoxKey { data: store.data.clone() })?;
+        return Ok(key.to_bytes());
     };
-    read_key(path)
+    read_key_file(path)
 }
 
-fn read_key(path: &Path) -> Result<[u8; 32], Failure> {
-    let failed = |error| Failure::Read { path: PathBuf::from(path), error };
+fn read_key_file(path: &Path) -> Result<[u8; 32], Error> {
+    let failed = |error| Error::Read { path: PathBuf::from(path), error };
     let text = std::fs::read_to_string(path).map_err(failed)?;
     let bytes = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok();
     let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    bytes.ok_or_else(|| Failure::BadBoxKey { path: PathBuf::from(path) })
+    bytes.ok_or_else(|| Error::BadBoxKey { path: PathBuf::from(path) })
 }
 
 /// Whether a report is as the box with this key wrote it; what it says then.
-fn check(text: &str, key: &[u8; 32]) -> Result<String, Broken> {
+fn verify_report(text: &str, key: &[u8; 32]) -> Result<String, ReportError> {
     let numbered = (1..).zip(text.lines()).filter(|(_, line)| line.starts_with("row "));
-    let rows: Vec<Pairs> = numbered.map(row).collect::<Result<_, _>>()?;
-    let Some((signature, signed)) = rows.split_last() else { return Err(Broken::NoReport) };
-    let boxes: Vec<&Pairs> = of_test(signed, "box").collect();
-    let [about] = boxes.as_slice() else { return Err(Broken::NoReport) };
-    let name = of(about, "name");
-    let whole = whole(&rows);
+    let rows: Vec<Pairs> = numbered.map(parse_row).collect::<Result<_, _>>()?;
+    let Some((signature, signed)) = rows.split_last() else { return Err(ReportError::NoReport) };
+    let boxes: Vec<&Pairs> = rows_of_test(signed, "box").collect();
+    let [about] = boxes.as_slice() else { return Err(ReportError::NoReport) };
+    let name = value_of(about, "name");
+    let whole = format_report(&rows);
     if whole != text {
         let same = whole.lines().zip(text.lines()).take_while(|(a, b)| a == b).count();
-        return Err(Broken::Page(same + 1));
+        return Err(ReportError::PageMismatch(same + 1));
     }
-    let bytes: String = signed.iter().map(|row| lines::line("row", row)).collect();
+    let bytes: String = signed.iter().map(|row| lines::format_line("row", row)).collect();
     let digest = blake3::hash(bytes.as_bytes());
-    if of(signature, "digest") != HEXLOWER.encode(digest.as_bytes()) {
-        return Err(Broken::Digest);
+    if value_of(signature, "digest") != HEXLOWER.encode(digest.as_bytes()) {
+        return Err(ReportError::DigestMismatch);
     }
-    if of(signature, "key") != HEXLOWER.encode(key) {
-        return Err(Broken::OtherKey);
+    if value_of(signature, "key") != HEXLOWER.encode(key) {
+        return Err(ReportError::WrongKey);
     }
-    let public = BoxPublic::from_bytes(key, name).ok_or(Broken::OtherKey)?;
-    let sig = HEXLOWER.decode(of(signature, "sig").as_bytes()).ok();
+    let public = BoxPublicKey::from_bytes(key, name).ok_or(ReportError::WrongKey)?;
+    let sig = HEXLOWER.decode(value_of(signature, "sig").as_bytes()).ok();
     let sig = sig.and_then(|sig| <[u8; 64]>::try_from(sig).ok());
-    let good = sig.is_some_and(|sig| public.verify(Purpose::Selftest, digest.as_bytes(), &sig));
+    let good =
+        sig.is_some_and(|sig| public.verify(SignaturePurpose::Selftest, digest.as_bytes(), &sig));
     if !good {
-        return Err(Broken::Signature(name.to_owned()));
+        return Err(ReportError::InvalidSignature(name.to_owned()));
     }
-    let failed = signed.iter().filter(|row| of(row, "result") == "fail").count();
+    let failed = signed.iter().filter(|row| value_of(row, "result") == "fail").count();
     let verdict = match failed {
         0 => "passed".to_owned(),
         count => format!("FAILED, {count} tests"),
     };
-    Ok(format!("box {name}, {}, {verdict}", of(about, "time")))
+    Ok(format!("box {name}, {}, {verdict}", value_of(about, "time")))
 }
 
-fn row((number, line): (usize, &str)) -> Result<Pairs, Broken> {
-    let parsed = Line::parse(line).map_err(|_| Broken::Row(number))?;
+fn parse_row((number, line): (usize, &str)) -> Result<Pairs, ReportError> {
+    let parsed = Line::parse(line).map_err(|_| ReportError::InvalidRow(number))?;
     let mut pairs = Vec::new();
     for word in parsed.into_words().into_iter().skip(1) {
         match word {
             Word::Pair { key, value } => pairs.push((key.to_owned(), value.into_owned())),
-            Word::Bare(_) | Word::Quoted(_) => return Err(Broken::Row(number)),
+            Word::Bare(_) | Word::Quoted(_) => return Err(ReportError::InvalidRow(number)),
         }
     }
     Ok(Pairs(pairs))

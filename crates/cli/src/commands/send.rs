@@ -4,10 +4,10 @@
 
 use crate::Outcome;
 use crate::cli::SendArgs;
-use crate::error::Failure;
+use crate::error::Error;
 use crate::output::lines;
-use crate::server::{self, Entry, Servers};
-use crate::terminal::input::Input;
+use crate::server::{self, LoginOutcome, ServerList};
+use crate::terminal::input::StdinReader;
 use client::{Connection, Login};
 use protocol::Kind;
 use protocol::client::Reply;
@@ -15,37 +15,37 @@ use std::fs::File;
 use std::io::{IsTerminal, Write};
 
 /// What becomes of data.
-enum Data<'a> {
+enum DataSink<'a> {
     /// It is counted.
-    Announce,
+    CountOnly,
     Stdout,
     File(&'a std::path::Path, File),
 }
 
-pub fn run(args: &SendArgs) -> Result<Outcome, Failure> {
-    let servers = Servers::find(&args.server)?;
-    let mut data = Data::of(args)?;
+pub fn run(args: &SendArgs) -> Result<Outcome, Error> {
+    let servers = ServerList::from_args(&args.server)?;
+    let mut data = DataSink::from_args(args)?;
     let mut connection: Option<Connection> = None;
-    let mut greeted = args.commands.iter().any(|command| verb(command) == "hello");
+    let mut greeted = args.commands.iter().any(|command| first_word(command) == "hello");
     let wanted = args.kind.is_some() || args.user.user.is_some();
     for command in &args.commands {
-        let before_hello = !wanted && matches!(verb(command), "help" | "ping" | "quit");
+        let before_hello = !wanted && matches!(first_word(command), "help" | "ping" | "quit");
         if !greeted && !before_hello {
             greeted = true;
-            match servers.enter(&login(args)?)? {
-                Entry::In(fresh, _) => connection = Some(*fresh),
-                Entry::Refused(reply) => {
-                    print(&reply, &mut data)?;
+            match servers.log_in(&build_login(args)?)? {
+                LoginOutcome::Accepted(fresh, _) => connection = Some(*fresh),
+                LoginOutcome::Refused(reply) => {
+                    print_reply(&reply, &mut data)?;
                     return Ok(Outcome::Unclean);
                 }
             }
         }
         let connection = match &mut connection {
             Some(connection) => connection,
-            none => none.insert(servers.open()?),
+            none => none.insert(servers.connect()?),
         };
-        let reply = server::ask(connection, command)?;
-        print(&reply, &mut data)?;
+        let reply = server::send_request(connection, command)?;
+        print_reply(&reply, &mut data)?;
         if reply.outcome.is_err() {
             return Ok(Outcome::Unclean);
         }
@@ -58,68 +58,68 @@ pub fn run(args: &SendArgs) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-fn verb(command: &str) -> &str {
+fn first_word(command: &str) -> &str {
     command.split_whitespace().next().unwrap_or_default()
 }
 
-fn login(args: &SendArgs) -> Result<Login, Failure> {
+fn build_login(args: &SendArgs) -> Result<Login, Error> {
     let kind = args.kind.unwrap_or(Kind::Agent);
-    let mut login = server::login(kind, &args.user)?;
+    let mut login = server::build_login(kind, &args.user)?;
     login.via_portal = args.via.is_some();
     login.pin = args.pin.clone();
     if kind == Kind::Technician && login.pin.is_none() && std::io::stdin().is_terminal() {
-        login.pin = Some(Input::default().secret("PIN: ")?.to_string());
+        login.pin = Some(StdinReader::default().read_secret("PIN: ")?.to_string());
     }
     Ok(login)
 }
 
-fn print(reply: &Reply, data: &mut Data<'_>) -> Result<(), Failure> {
-    let mut text = lines::rows(reply);
+fn print_reply(reply: &Reply, data: &mut DataSink<'_>) -> Result<(), Error> {
+    let mut text = lines::format_rows(reply);
     if !reply.data.is_empty() {
-        data.take(&reply.data)?;
+        data.write_data(&reply.data)?;
     }
-    text.push_str(&lines::outcome(&reply.outcome));
+    text.push_str(&lines::format_outcome(&reply.outcome));
     // Raw data has stdout to itself.
     let written = match data {
-        Data::Stdout => std::io::stderr().write_all(text.as_bytes()),
-        Data::Announce | Data::File(..) => std::io::stdout().write_all(text.as_bytes()),
+        DataSink::Stdout => std::io::stderr().write_all(text.as_bytes()),
+        DataSink::CountOnly | DataSink::File(..) => std::io::stdout().write_all(text.as_bytes()),
     };
-    written.map_err(Failure::Output)
+    written.map_err(Error::Stdout)
 }
 
-impl<'a> Data<'a> {
-    fn of(args: &'a SendArgs) -> Result<Data<'a>, Failure> {
+impl<'a> DataSink<'a> {
+    fn from_args(args: &'a SendArgs) -> Result<DataSink<'a>, Error> {
         match &args.out {
-            None if args.raw => Ok(Data::Stdout),
-            None => Ok(Data::Announce),
+            None if args.raw => Ok(DataSink::Stdout),
+            None => Ok(DataSink::CountOnly),
             Some(path) => {
-                let failed = |error| Failure::Write { path: path.clone(), error };
-                Ok(Data::File(path, File::create(path).map_err(failed)?))
+                let failed = |error| Error::Write { path: path.clone(), error };
+                Ok(DataSink::File(path, File::create(path).map_err(failed)?))
             }
         }
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    fn write_data(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self {
-            Data::Announce => {
+            DataSink::CountOnly => {
                 eprintln!("hushbox: {} bytes of data; --out FILE keeps them", bytes.len());
                 Ok(())
             }
-            Data::Stdout => std::io::stdout().write_all(bytes).map_err(Failure::Output),
-            Data::File(path, file) => {
-                let failed = |error| Failure::Write { path: path.to_path_buf(), error };
+            DataSink::Stdout => std::io::stdout().write_all(bytes).map_err(Error::Stdout),
+            DataSink::File(path, file) => {
+                let failed = |error| Error::Write { path: path.to_path_buf(), error };
                 file.write_all(bytes).map_err(failed)
             }
         }
     }
 
-    fn close(self) -> Result<(), Failure> {
+    fn close(self) -> Result<(), Error> {
         match self {
-            Data::File(path, file) => {
-                let failed = |error| Failure::Write { path: path.to_path_buf(), error };
+            DataSink::File(path, file) => {
+                let failed = |error| Error::Write { path: path.to_path_buf(), error };
                 file.sync_all().map_err(failed)
             }
-            Data::Announce | Data::Stdout => Ok(()),
+            DataSink::CountOnly | DataSink::Stdout => Ok(()),
         }
     }
 }

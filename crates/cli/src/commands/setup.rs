@@ -6,20 +6,20 @@
 
 use crate::output::lines;
 use crate::terminal::input;
-use crate::terminal::input::{Input, Typed};
-use crate::terminal::meters::Trouble;
+use crate::terminal::input::{StdinEvent, StdinReader};
+use crate::terminal::meters::SessionError;
 use client::Connection;
 use protocol::client::Reply;
 use protocol::reply;
 use std::time::Duration;
 
 /// The session is kept open so often, and so long: a quarter of an hour in all.
-const THINKS_FOR: Duration = Duration::from_secs(30);
-const LOOKS: u32 = 30;
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEP_ALIVES_MAX: u32 = 30;
 
 /// Asks everything.
-pub fn run(connection: &mut Connection) -> Result<(), Trouble> {
-    let mut input = Input::default();
+pub fn run(connection: &mut Connection) -> Result<(), SessionError> {
+    let mut input = StdinReader::default();
     eprintln!("Set-up. Enter alone leaves a thing as it is; ^D ends.");
     let about = connection.ask("status")?;
     let of = |key: &str| {
@@ -32,22 +32,25 @@ pub fn run(connection: &mut Connection) -> Result<(), Trouble> {
         (format!("Time zone of the site [{}]: ", of("time_zone")), "config set box.time_zone"),
     ];
     for (question, verb) in questions {
-        restart |=
-            until_taken(connection, &mut input, (&question, |answer| said(verb, &[answer])))?;
+        restart |= ask_until_accepted(
+            connection,
+            &mut input,
+            (&question, |answer| format_command(verb, &[answer])),
+        )?;
     }
     let question = "Address for the workstations, with TLS (as 0.0.0.0:7441): ";
-    let listen = |answer: &str| said("config listen", &[answer, "tls"]);
-    restart |= until_taken(connection, &mut input, (question, listen))?;
+    let listen = |answer: &str| format_command("config listen", &[answer, "tls"]);
+    restart |= ask_until_accepted(connection, &mut input, (question, listen))?;
     let question = "Technician who gets a new PIN: ";
-    while let Some(name) = ask((connection, &mut input), question)? {
-        let first = input.secret("PIN: ")?;
-        let second = input.secret("The same again: ")?;
+    while let Some(name) = ask_question((connection, &mut input), question)? {
+        let first = input.read_secret("PIN: ")?;
+        let second = input.read_secret("The same again: ")?;
         if first != second {
             eprintln!("The two are not the same.");
             continue;
         }
-        let reply = connection.ask(&pin_line(&name, &first))?;
-        tell(&reply);
+        let reply = connection.ask(&format_pin_command(&name, &first))?;
+        print_outcome(&reply);
     }
     if restart {
         eprintln!("Name and addresses count after a restart of the box: shutdown, or reboot.");
@@ -56,14 +59,14 @@ pub fn run(connection: &mut Connection) -> Result<(), Trouble> {
 }
 
 /// Asks until the box takes the answer, or there is none; whether it takes a restart.
-fn until_taken(
+fn ask_until_accepted(
     connection: &mut Connection,
-    input: &mut Input,
+    input: &mut StdinReader,
     (question, line): (&str, impl Fn(&str) -> String),
-) -> Result<bool, Trouble> {
-    while let Some(answer) = ask((connection, input), question)? {
+) -> Result<bool, SessionError> {
+    while let Some(answer) = ask_question((connection, input), question)? {
         let reply = connection.ask(&line(&answer))?;
-        tell(&reply);
+        print_outcome(&reply);
         if let Ok(pairs) = &reply.outcome {
             return Ok(pairs.get("restart") == Some("yes"));
         }
@@ -71,37 +74,37 @@ fn until_taken(
     Ok(false)
 }
 
-fn tell(reply: &Reply) {
+fn print_outcome(reply: &Reply) {
     match &reply.outcome {
         Ok(_) => eprintln!("  written"),
-        Err(_) => eprint!("  {}", lines::outcome(&reply.outcome)),
+        Err(_) => eprint!("  {}", lines::format_outcome(&reply.outcome)),
     }
 }
 
 /// What is typed; `None`: nothing. Whoever thinks about it is not logged out meanwhile.
-fn ask(
-    (connection, input): (&mut Connection, &mut Input),
+fn ask_question(
+    (connection, input): (&mut Connection, &mut StdinReader),
     question: &str,
-) -> Result<Option<String>, Trouble> {
-    input::ask(question)?;
-    for _ in 0..LOOKS {
-        if !input.wait(None, THINKS_FOR)?.stdin {
+) -> Result<Option<String>, SessionError> {
+    input::write_question(question)?;
+    for _ in 0..KEEP_ALIVES_MAX {
+        if !input.wait_ready(None, KEEP_ALIVE_INTERVAL)?.stdin {
             connection.ask("ping")?;
             continue;
         }
-        match input.take()? {
+        match input.try_read_line()? {
             None => {}
-            Some(Typed::Line(line)) if !line.trim().is_empty() => {
+            Some(StdinEvent::Line(line)) if !line.trim().is_empty() => {
                 return Ok(Some(line.trim().to_owned()));
             }
-            Some(Typed::Line(_) | Typed::End) => break,
+            Some(StdinEvent::Line(_) | StdinEvent::Eof) => break,
         }
     }
     Ok(None)
 }
 
 /// A command, quoted where that is needed.
-fn said(verb: &str, words: &[&str]) -> String {
+fn format_command(verb: &str, words: &[&str]) -> String {
     let mut bytes = Vec::new();
     let mut line = reply::line(&mut bytes, verb);
     for word in words {
@@ -111,7 +114,7 @@ fn said(verb: &str, words: &[&str]) -> String {
     String::from_utf8_lossy(&bytes).trim_end().to_owned()
 }
 
-fn pin_line(name: &str, pin: &str) -> String {
+fn format_pin_command(name: &str, pin: &str) -> String {
     let mut bytes = Vec::new();
     reply::line(&mut bytes, "config pin").word(name).pair("pin", pin).end();
     String::from_utf8_lossy(&bytes).trim_end().to_owned()

@@ -7,72 +7,76 @@
 
 use crate::Outcome;
 use crate::cli::VerifyArgs;
-use crate::commands::export::{digest, manifest_path};
-use crate::error::Failure;
+use crate::commands::export::{file_digest, manifest_path};
+use crate::error::Error;
 use crate::output::progress;
 use crate::store::manifest;
 use crate::store::store_dir::{Journal, StoreDir};
-use crate::store::witness::Witness;
+use crate::store::witness::WitnessFile;
 use hushbox::store::media;
-use hushbox::store::verify::{Basis, Finding, Note, Report, Verifier};
+use hushbox::store::verify::{Finding, Note, TrustAnchor, Verifier, VerifyReport};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::path::Path;
 
-pub fn run(args: &VerifyArgs) -> Result<Outcome, Failure> {
+pub fn run(args: &VerifyArgs) -> Result<Outcome, Error> {
     let store = StoreDir::open(&args.config)?;
-    let key = store.box_public(args.box_key.as_deref())?;
+    let key = store.box_public_key(args.box_key.as_deref())?;
     if let Some(path) = &args.export {
-        let key = key.ok_or_else(|| Failure::NoBoxKey { data: store.data.clone() })?;
-        return exported(path, &key);
+        let key = key.ok_or_else(|| Error::NoBoxKey { data: store.data.clone() })?;
+        return verify_export(path, &key);
     }
-    let witness = args.witness.as_deref().map(Witness::read).transpose()?.unwrap_or_default();
+    let witness =
+        args.witness.as_deref().map(WitnessFile::read_file).transpose()?.unwrap_or_default();
     let running = store.is_running();
-    let journal = match store.journal_quietly() {
+    let journal = match store.read_journals() {
         // A finding, which the verifier words.
-        Err(Failure::Journal { .. }) => Journal::default(),
+        Err(Error::Journal { .. }) => Journal::default(),
         other => other?,
     };
-    let records = journal.index.list(&Default::default()).count();
-    let mut report = verify(&store, Basis { key, running, witness: witness.checkpoints })?;
+    let records = journal.index.list_records(&Default::default()).count();
+    let mut report = verify_store(
+        &store,
+        TrustAnchor { key, is_running: running, witness: witness.checkpoints },
+    )?;
     if running {
-        forgive_deletions(&store, &mut report)?;
+        drop_deleted_findings(&store, &mut report)?;
     }
-    print(&report, records)
+    print_report(&report, records)
 }
 
-fn verify(store: &StoreDir, basis: Basis) -> Result<Report, Failure> {
+fn verify_store(store: &StoreDir, basis: TrustAnchor) -> Result<VerifyReport, Error> {
     let mut verifier = Verifier::new(basis);
     for (path, until) in store.journal_parts()? {
-        verifier.journal_until(&path, BufReader::new(store.file(&path)?), until);
+        verifier.add_journal_until(&path, BufReader::new(store.open_file(&path)?), until);
     }
-    let files = store.media()?;
-    let bar = progress::bar(files.iter().map(|(_, size)| size).sum());
+    let files = store.media_files()?;
+    let bar = progress::new_byte_bar(files.iter().map(|(_, size)| size).sum());
     for (path, _) in files {
-        let file = match File::open(store.path(&path)) {
+        let file = match File::open(store.path_of(&path)) {
             Ok(file) => file,
             // Deleted since the folder was read.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => {
                 let unreadable = media::MediaError::Read { kind: error.kind() };
-                verifier.media(&path, Err(&unreadable));
+                verifier.add_media(&path, Err(&unreadable));
                 continue;
             }
         };
         let bytes = verifier.media_bytes(&path).unwrap_or(u64::MAX);
         let scan = media::scan(bar.wrap_read(BufReader::new(file)).take(bytes));
-        verifier.media(&path, scan.as_ref());
+        verifier.add_media(&path, scan.as_ref());
     }
     bar.finish_and_clear();
     Ok(verifier.finish())
 }
 
 /// What the running box has deleted since the journal was read is not missing.
-fn forgive_deletions(store: &StoreDir, report: &mut Report) -> Result<(), Failure> {
+fn drop_deleted_findings(store: &StoreDir, report: &mut VerifyReport) -> Result<(), Error> {
     if !report.findings.iter().any(|finding| matches!(finding, Finding::MediaMissing { .. })) {
         return Ok(());
     }
-    let journal = store.journal_quietly()?;
+    let journal = store.read_journals()?;
     report.findings.retain(|finding| match finding {
         Finding::MediaMissing { id, .. } => {
             journal.index.record(*id).is_none_or(|record| record.deleted.is_none())
@@ -82,7 +86,7 @@ fn forgive_deletions(store: &StoreDir, report: &mut Report) -> Result<(), Failur
     Ok(())
 }
 
-fn print(report: &Report, records: usize) -> Result<Outcome, Failure> {
+fn print_report(report: &VerifyReport, records: usize) -> Result<Outcome, Error> {
     let mut out = std::io::stdout().lock();
     for note in &report.notes {
         eprintln!("note: {note}");
@@ -93,29 +97,29 @@ fn print(report: &Report, records: usize) -> Result<Outcome, Failure> {
     if report.is_clean() {
         let (facts, checkpoints) = (report.entries, report.checkpoints);
         writeln!(out, "clean: {records} records, {facts} facts, {checkpoints} checkpoints")
-            .map_err(Failure::Output)?;
+            .map_err(Error::Stdout)?;
         return Ok(Outcome::Done);
     }
     for finding in &report.findings {
-        writeln!(out, "{finding}").map_err(Failure::Output)?;
+        writeln!(out, "{finding}").map_err(Error::Stdout)?;
     }
     eprintln!("hushbox: not clean: {} found", report.findings.len());
     Ok(Outcome::Unclean)
 }
 
 /// An exported file and its manifest.
-fn exported(path: &Path, key: &hushbox::store::sign::BoxPublic) -> Result<Outcome, Failure> {
+fn verify_export(path: &Path, key: &hushbox::store::sign::BoxPublicKey) -> Result<Outcome, Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();
-        move |error| Failure::Read { path, error }
+        move |error| Error::Read { path, error }
     };
-    let (_, blake3) = File::open(path).and_then(digest).map_err(failed(path))?;
+    let (_, blake3) = File::open(path).and_then(file_digest).map_err(failed(path))?;
     let beside = manifest_path(path);
     let text = std::fs::read_to_string(&beside).map_err(failed(&beside))?;
-    let (line, outcome) = match manifest::check(&text, &blake3, key) {
+    let (line, outcome) = match manifest::verify_manifest(&text, &blake3, key) {
         Ok(()) => (format!("clean: {}", path.display()), Outcome::Done),
         Err(broken) => (format!("{}: {broken}", beside.display()), Outcome::Unclean),
     };
-    writeln!(std::io::stdout(), "{line}").map_err(Failure::Output)?;
+    writeln!(std::io::stdout(), "{line}").map_err(Error::Stdout)?;
     Ok(outcome)
 }

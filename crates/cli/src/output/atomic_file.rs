@@ -4,23 +4,23 @@
 //! it is removed. Only its owner may read it: exports hold speech in clear. Nothing here knows what
 //! is in it.
 
-use crate::error::Failure;
+use crate::error::Error;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// A file that is not yet under its name.
-pub struct Part {
+pub struct AtomicFile {
     target: PathBuf,
     path: PathBuf,
     file: File,
-    kept: bool,
+    is_committed: bool,
 }
 
-impl Part {
+impl AtomicFile {
     /// Begins the file that shall be called `target`.
-    pub fn begin(target: &Path) -> Result<Part, Failure> {
-        let failed = |error| Failure::Write { path: target.to_owned(), error };
+    pub fn create(target: &Path) -> Result<AtomicFile, Error> {
+        let failed = |error| Error::Write { path: target.to_owned(), error };
         let Some(name) = target.file_name() else {
             return Err(failed(std::io::ErrorKind::IsADirectory.into()));
         };
@@ -29,25 +29,25 @@ impl Part {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create_new(true).mode(0o600);
         let file = options.open(&path).map_err(failed)?;
-        Ok(Part { target: target.to_owned(), path, file, kept: false })
+        Ok(AtomicFile { target: target.to_owned(), path, file, is_committed: false })
     }
 
     /// To write to; the position is shared.
-    pub fn file(&self) -> Result<File, Failure> {
-        self.file.try_clone().map_err(|error| self.failed(error))
+    pub fn try_clone_file(&self) -> Result<File, Error> {
+        self.file.try_clone().map_err(|error| self.write_error(error))
     }
 
     /// Makes it durable under its name.
-    pub fn keep(mut self) -> Result<(), Failure> {
-        self.file.sync_all().map_err(|error| self.failed(error))?;
-        std::fs::rename(&self.path, &self.target).map_err(|error| self.failed(error))?;
-        self.kept = true;
+    pub fn commit(mut self) -> Result<(), Error> {
+        self.file.sync_all().map_err(|error| self.write_error(error))?;
+        std::fs::rename(&self.path, &self.target).map_err(|error| self.write_error(error))?;
+        self.is_committed = true;
         let folder = match self.target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let folder = File::open(folder).map_err(|error| self.failed(error))?;
-        folder.sync_all().map_err(|error| self.failed(error))
+        let folder = File::open(folder).map_err(|error| self.write_error(error))?;
+        folder.sync_all().map_err(|error| self.write_error(error))
     }
 
     /// What it shall be called.
@@ -56,14 +56,14 @@ impl Part {
     }
 
     /// The failure to write it.
-    pub fn failed(&self, error: std::io::Error) -> Failure {
-        Failure::Write { path: self.target.clone(), error }
+    pub fn write_error(&self, error: std::io::Error) -> Error {
+        Error::Write { path: self.target.clone(), error }
     }
 }
 
-impl Drop for Part {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if !self.kept {
+        if !self.is_committed {
             // If it cannot be removed either, the failure that led here has been said.
             let _ = std::fs::remove_file(&self.path);
         }

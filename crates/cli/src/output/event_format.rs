@@ -4,37 +4,37 @@
 //! second. Nothing here talks to a box.
 
 use crate::output::lines;
-use crate::output::table::plain;
+use crate::output::table::replace_controls;
 use protocol::client::Pairs;
 
 /// The longest words of `what`.
-const WIDTH: usize = 15;
+const WHAT_WIDTH: usize = 15;
 
-fn of<'a>(event: &'a Pairs, wanted: &str) -> &'a str {
+fn value_of<'a>(event: &'a Pairs, wanted: &str) -> &'a str {
     let found = event.0.iter().find(|(key, _)| key == wanted);
     found.map_or("", |(_, value)| value.as_str())
 }
 
 /// Whether people want to know: a checkpoint, which comes unasked, is for witnesses.
-pub fn is_told(event: &Pairs) -> bool {
-    of(event, "what") != "checkpoint"
+pub fn is_shown(event: &Pairs) -> bool {
+    value_of(event, "what") != "checkpoint"
 }
 
 /// One line, with its end.
-pub fn line(event: &Pairs) -> String {
+pub fn format_event(event: &Pairs) -> String {
     // Parts of a second would push the line over the edge of a terminal.
-    let time = match of(event, "time").split_once('.') {
+    let time = match value_of(event, "time").split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
-        None if of(event, "time").is_empty() => "-".to_owned(),
-        None => of(event, "time").to_owned(),
+        None if value_of(event, "time").is_empty() => "-".to_owned(),
+        None => value_of(event, "time").to_owned(),
     };
-    let what = of(event, "what").replace('-', " ");
-    let line = format!("{time:<20}  {what:<WIDTH$}  {}", words(event));
-    plain(line.trim_end()) + "\n"
+    let what = value_of(event, "what").replace('-', " ");
+    let line = format!("{time:<20}  {what:<WHAT_WIDTH$}  {}", describe_event(event));
+    replace_controls(line.trim_end()) + "\n"
 }
 
-fn words(event: &Pairs) -> String {
-    let get = |key| of(event, key);
+fn describe_event(event: &Pairs) -> String {
+    let get = |key| value_of(event, key);
     match get("what") {
         "log-in" | "log-out" if get("user") == get("kind") => get("kind").to_owned(),
         "log-in" | "log-out" => format!("{} ({})", get("user"), get("kind")),
@@ -51,7 +51,7 @@ fn words(event: &Pairs) -> String {
         _ => {
             let known = ["seq", "what", "time"];
             let rest = event.0.iter().filter(|(key, _)| !known.contains(&key.as_str()));
-            let rest = lines::line("", &Pairs(rest.cloned().collect()));
+            let rest = lines::format_line("", &Pairs(rest.cloned().collect()));
             rest.trim().to_owned()
         }
     }
@@ -65,7 +65,7 @@ mod tests {
     fn h2_what_happens_is_told_in_words_one_under_the_other() {
         let told = |pairs: &[(&str, &str)]| {
             let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-            line(&Pairs(pairs.iter().map(pair).collect()))
+            format_event(&Pairs(pairs.iter().map(pair).collect()))
         };
         let time = ("time", "2026-11-22T16:19:11.123Z");
         assert_eq!(

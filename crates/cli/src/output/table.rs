@@ -7,72 +7,73 @@
 use std::fmt;
 
 /// Between two columns.
-const GAP: usize = 2;
+const COLUMN_GAP: usize = 2;
 /// No column is wrapped to less.
-const NARROWEST: usize = 8;
+const COLUMN_WIDTH_MIN: usize = 8;
 
 /// Headings and rows.
 pub struct Table {
-    head: Vec<String>,
+    headings: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 /// The text without control characters.
-pub fn plain(text: &str) -> String {
+pub fn replace_controls(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 impl Table {
     /// A table without rows.
     pub fn new(head: Vec<String>) -> Table {
-        Table { head, rows: Vec::new() }
+        Table { headings: head, rows: Vec::new() }
     }
 
     /// Adds a row, one cell a column.
-    pub fn row(&mut self, cells: Vec<String>) {
-        assert_eq!(cells.len(), self.head.len(), "cells of a row");
-        self.rows.push(cells.iter().map(|cell| plain(cell)).collect());
+    pub fn push_row(&mut self, cells: Vec<String>) {
+        assert_eq!(cells.len(), self.headings.len(), "cells of a row");
+        self.rows.push(cells.iter().map(|cell| replace_controls(cell)).collect());
     }
 
     /// The table, no wider than `columns`.
-    pub fn within(&self, columns: usize) -> String {
-        let mut widths: Vec<usize> = self.columns().iter().map(|(width, _)| *width).collect();
-        let total = |widths: &[usize]| widths.iter().map(|width| width + GAP).sum::<usize>();
-        let fits = |widths: &[usize]| total(widths) <= columns.saturating_add(GAP);
+    pub fn format_within(&self, columns: usize) -> String {
+        let mut widths: Vec<usize> =
+            self.measure_columns().iter().map(|(width, _)| *width).collect();
+        let total = |widths: &[usize]| widths.iter().map(|width| width + COLUMN_GAP).sum::<usize>();
+        let fits = |widths: &[usize]| total(widths) <= columns.saturating_add(COLUMN_GAP);
         if fits(&widths) {
             return self.to_string();
         }
         while !fits(&widths) {
             let Some(widest) = widths.iter_mut().max() else { break };
-            if *widest <= NARROWEST {
-                return self.list(columns);
+            if *widest <= COLUMN_WIDTH_MIN {
+                return self.format_list(columns);
             }
             *widest -= 1;
         }
         let wrapped = |row: &Vec<String>| {
             let cells: Vec<Vec<String>> =
-                row.iter().zip(&widths).map(|(cell, width)| wrap(cell, *width)).collect();
+                row.iter().zip(&widths).map(|(cell, width)| wrap_text(cell, *width)).collect();
             let lines = cells.iter().map(Vec::len).max().unwrap_or(0);
             let cell =
                 |cell: &Vec<String>, line: usize| cell.get(line).cloned().unwrap_or_default();
             let line = |line: usize| cells.iter().map(|of| cell(of, line)).collect();
             (0..lines).map(line).collect::<Vec<Vec<String>>>()
         };
-        let mut narrow = Table { head: Vec::new(), rows: Vec::new() };
-        let mut head = wrapped(&self.head).into_iter();
-        narrow.head = head.next().unwrap_or_default();
+        let mut narrow = Table { headings: Vec::new(), rows: Vec::new() };
+        let mut head = wrapped(&self.headings).into_iter();
+        narrow.headings = head.next().unwrap_or_default();
         narrow.rows = head.chain(self.rows.iter().flat_map(wrapped)).collect();
         narrow.to_string()
     }
 
     /// One cell a line.
-    pub fn list(&self, columns: usize) -> String {
-        let widest = self.head.iter().map(|head| head.chars().count()).max().unwrap_or(0);
-        let room = columns.saturating_sub(widest + GAP).max(NARROWEST);
+    pub fn format_list(&self, columns: usize) -> String {
+        let widest = self.headings.iter().map(|head| head.chars().count()).max().unwrap_or(0);
+        let room = columns.saturating_sub(widest + COLUMN_GAP).max(COLUMN_WIDTH_MIN);
         let mut text = String::new();
         for row in &self.rows {
-            for (head, cell) in self.head.iter().zip(row) {
-                for (nth, part) in wrap(cell, room).iter().enumerate() {
+            for (head, cell) in self.headings.iter().zip(row) {
+                for (nth, part) in wrap_text(cell, room).iter().enumerate() {
                     let head = if nth == 0 { head.as_str() } else { "" };
                     text.push_str(format!("{head:widest$}  {part}").trim_end());
                     text.push('\n');
@@ -83,7 +84,7 @@ impl Table {
         text
     }
 
-    fn columns(&self) -> Vec<(usize, bool)> {
+    fn measure_columns(&self) -> Vec<(usize, bool)> {
         let width = |text: &String| text.chars().count();
         let column = |(index, head): (usize, &String)| {
             let cells = || self.rows.iter().filter_map(|row| row.get(index));
@@ -96,14 +97,14 @@ impl Table {
             let some = cells().any(|cell| cell.bytes().any(|byte| byte.is_ascii_digit()));
             (widest, some && cells().all(number))
         };
-        self.head.iter().enumerate().map(column).collect()
+        self.headings.iter().enumerate().map(column).collect()
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = self.columns();
-        for row in std::iter::once(&self.head).chain(&self.rows) {
+        let columns = self.measure_columns();
+        for row in std::iter::once(&self.headings).chain(&self.rows) {
             let mut line = String::new();
             for (cell, (width, right)) in row.iter().zip(&columns) {
                 let space = " ".repeat(width - cell.chars().count());
@@ -117,7 +118,7 @@ impl fmt::Display for Table {
 }
 
 /// A text in lines of at most `width` letters, broken between words where that goes.
-pub fn wrap(text: &str, width: usize) -> Vec<String> {
+pub fn wrap_text(text: &str, width: usize) -> Vec<String> {
     let (mut lines, mut line) = (Vec::new(), String::new());
     for word in text.split(' ') {
         let length = line.chars().count();
@@ -145,19 +146,19 @@ mod tests {
     fn h2_a_table_fits_and_loses_nothing() {
         let mut table = Table::new(["n", "text", "at"].map(str::to_owned).to_vec());
         let words = "one two three four five six seven eight nine ten eleven twelve";
-        table.row(["7", words, "2026-11-22T16:19:11.123Z"].map(str::to_owned).to_vec());
+        table.push_row(["7", words, "2026-11-22T16:19:11.123Z"].map(str::to_owned).to_vec());
         let letters = |text: &str| {
             let mut letters: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
             letters.sort_unstable();
             letters
         };
         let whole = table.to_string();
-        assert_eq!(table.within(200), whole);
+        assert_eq!(table.format_within(200), whole);
         for columns in [20, 30, 40, 60, 80] {
-            let text = table.within(columns);
+            let text = table.format_within(columns);
             assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}:\n{text}");
             assert_eq!(letters(&text), letters(&whole), "{columns}:\n{text}");
         }
-        assert_eq!(wrap("a  b", 8), ["a  b"]);
+        assert_eq!(wrap_text("a  b", 8), ["a  b"]);
     }
 }

@@ -6,11 +6,11 @@
 //! written anywhere else, and what was opened is wiped.
 
 use crate::Outcome;
-use crate::error::Failure;
-use crate::store::seekable::{Input, Output};
-use crate::store::unseal::Keyring;
+use crate::error::Error;
+use crate::store::seekable::{SeekableInput, SeekableOutput};
+use crate::store::unseal::IdentityKeyring;
 use data_encoding::BASE64;
-use hushbox::store::fact::{Numbers, Sealed};
+use hushbox::store::fact::{PhoneNumbers, SealedBytes};
 use hushbox::store::seal::{DataKey, open_field, open_numbers};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub enum FactsError {
     #[error("what show said is longer than {INPUT_BYTES} bytes")]
     TooLong,
     #[error("what show said is not as it should be: line {line}, column {column}")]
-    Form { line: usize, column: usize },
+    Malformed { line: usize, column: usize },
     #[error("{what}: this is no base64; it is cut off, or changed")]
     Base64 { what: &'static str },
 }
@@ -34,7 +34,7 @@ pub enum FactsError {
 /// What is sealed, in base64.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct SealedFacts {
     recording: String,
     key: String,
     numbers: String,
@@ -45,14 +45,14 @@ struct Asked {
 
 /// The same, opened.
 #[derive(Debug, Default, Serialize)]
-struct Told {
+struct OpenedFacts {
     /// Null: they do not open.
-    numbers: Option<Numbers>,
+    numbers: Option<PhoneNumbers>,
     fields: BTreeMap<u8, Option<String>>,
     history: Vec<Option<String>>,
 }
 
-impl Drop for Told {
+impl Drop for OpenedFacts {
     fn drop(&mut self) {
         if let Some(numbers) = &mut self.numbers {
             numbers.ani.zeroize();
@@ -63,39 +63,37 @@ impl Drop for Told {
     }
 }
 
-pub fn run(keyring: &Keyring) -> Result<Outcome, Failure> {
-    let input = Input::stdin().map_err(Failure::Input)?;
+pub fn decode_facts(keyring: &IdentityKeyring) -> Result<Outcome, Error> {
+    let input = SeekableInput::from_stdin().map_err(Error::Stdin)?;
     let mut text = Vec::new();
-    let mut reader = input.open().map_err(Failure::Input)?.take(INPUT_BYTES + 1);
-    reader.read_to_end(&mut text).map_err(Failure::Input)?;
-    let told = open(keyring, &text)?;
-    let mut out = Output::stdout();
-    serde_json::to_writer(&mut out, &told).map_err(|error| Failure::Output(error.into()))?;
-    writeln!(out).map_err(Failure::Output)?;
-    out.keep().map_err(Failure::Output)?;
+    let mut reader = input.open_reader().map_err(Error::Stdin)?.take(INPUT_BYTES + 1);
+    reader.read_to_end(&mut text).map_err(Error::Stdin)?;
+    let told = open_facts(keyring, &text)?;
+    let mut out = SeekableOutput::to_stdout();
+    serde_json::to_writer(&mut out, &told).map_err(|error| Error::Stdout(error.into()))?;
+    writeln!(out).map_err(Error::Stdout)?;
+    out.commit().map_err(Error::Stdout)?;
     Ok(Outcome::Done)
 }
 
-fn bytes(text: &str, what: &'static str) -> Result<Vec<u8>, FactsError> {
+fn decode_base64(text: &str, what: &'static str) -> Result<Vec<u8>, FactsError> {
     BASE64.decode(text.as_bytes()).map_err(|_| FactsError::Base64 { what })
 }
 
-fn open(keyring: &Keyring, text: &[u8]) -> Result<Told, Failure> {
+fn open_facts(keyring: &IdentityKeyring, text: &[u8]) -> Result<OpenedFacts, Error> {
     if text.len() as u64 > INPUT_BYTES {
         return Err(FactsError::TooLong.into());
     }
-    let asked: Asked = serde_json::from_slice(text)
-        .map_err(|error| FactsError::Form { line: error.line(), column: error.column() })?;
-    let key = keyring.open_key(&bytes(&asked.key, "key")?).map_err(|why| Failure::Closed {
-        id: asked.recording.clone(),
-        why,
-        recipients: Vec::new(),
+    let asked: SealedFacts = serde_json::from_slice(text)
+        .map_err(|error| FactsError::Malformed { line: error.line(), column: error.column() })?;
+    let key = keyring.unwrap_data_key(&decode_base64(&asked.key, "key")?).map_err(|why| {
+        Error::Unseal { id: asked.recording.clone(), why, recipients: Vec::new() }
     })?;
     let field = |text: &String| -> Result<Option<String>, FactsError> {
-        Ok(open_field(Some(&key), &Sealed(bytes(text, "field")?)).ok())
+        Ok(open_field(Some(&key), &SealedBytes(decode_base64(text, "field")?)).ok())
     };
-    let mut told = Told::default();
-    told.numbers = numbers(&key, &asked.numbers)?;
+    let mut told = OpenedFacts::default();
+    told.numbers = decode_numbers(&key, &asked.numbers)?;
     for (number, value) in &asked.fields {
         told.fields.insert(*number, field(value)?);
     }
@@ -105,31 +103,31 @@ fn open(keyring: &Keyring, text: &[u8]) -> Result<Told, Failure> {
     Ok(told)
 }
 
-fn numbers(key: &DataKey, text: &str) -> Result<Option<Numbers>, FactsError> {
-    Ok(open_numbers(Some(key), &Sealed(bytes(text, "numbers")?)).ok())
+fn decode_numbers(key: &DataKey, text: &str) -> Result<Option<PhoneNumbers>, FactsError> {
+    Ok(open_numbers(Some(key), &SealedBytes(decode_base64(text, "numbers")?)).ok())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use hushbox::store::seal::{
-        Envelope, make_identity, parse_recipients, seal_field, seal_numbers,
+        Envelope, generate_identity, parse_recipients, seal_field, seal_numbers,
     };
     use serde_json::{Value, json};
 
-    fn keyring(text: &str) -> Keyring {
+    fn test_keyring(text: &str) -> IdentityKeyring {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), text).expect("written");
-        Keyring::of(Some(file.path())).expect("an identity")
+        IdentityKeyring::from_file(Some(file.path())).expect("an identity")
     }
 
     /// A keyring, and what a box would say of a record that it opens.
-    fn asked() -> (Keyring, Value) {
-        let (secret, public) = make_identity();
+    fn sealed_example() -> (IdentityKeyring, Value) {
+        let (secret, public) = generate_identity();
         let recipients = parse_recipients(&public).expect("a key");
-        let envelope = Envelope::make([7; 42], &recipients).expect("made");
+        let envelope = Envelope::for_recipients([7; 42], &recipients).expect("made");
         let key = envelope.key.as_ref();
-        let numbers = Numbers { ani: Some("5551234".into()), dnis: None };
+        let numbers = PhoneNumbers { ani: Some("5551234".into()), dnis: None };
         let field = |n, value| BASE64.encode(&seal_field(key, n, value).0);
         let asked = json!({
             "recording": "abc",
@@ -138,41 +136,41 @@ mod tests {
             "fields": { "3": field(3, "Mr. Miller") },
             "history": [field(3, "Mr. Miller"), field(2, "Mr. Mill")],
         });
-        (keyring(&secret), asked)
+        (test_keyring(&secret), asked)
     }
 
-    fn told(keyring: &Keyring, asked: &Value) -> Result<Value, Failure> {
-        let told = open(keyring, asked.to_string().as_bytes())?;
+    fn open_as_json(keyring: &IdentityKeyring, asked: &Value) -> Result<Value, Error> {
+        let told = open_facts(keyring, asked.to_string().as_bytes())?;
         Ok(serde_json::to_value(&told).expect("JSON"))
     }
 
     #[test]
     fn what_show_said_is_opened_and_one_forged_value_hides_no_other() {
-        let (keyring, mut asked) = asked();
+        let (keyring, mut asked) = sealed_example();
         let mut wanted = json!({
             "numbers": { "ani": "5551234", "dnis": null },
             "fields": { "3": "Mr. Miller" },
             "history": ["Mr. Miller", "Mr. Mill"],
         });
-        assert_eq!(told(&keyring, &asked).expect("opens"), wanted);
+        assert_eq!(open_as_json(&keyring, &asked).expect("opens"), wanted);
         // A field in the place of the numbers, and one that was cut to whole base64.
         asked["numbers"] = asked["fields"]["3"].clone();
         let cut = asked["history"][1].as_str().expect("text")[..40].to_owned();
         asked["history"][1] = cut.into();
         wanted["numbers"] = Value::Null;
         wanted["history"][1] = Value::Null;
-        assert_eq!(told(&keyring, &asked).expect("opens"), wanted);
+        assert_eq!(open_as_json(&keyring, &asked).expect("opens"), wanted);
     }
 
     #[test]
     fn h5_another_identity_or_a_changed_key_opens_nothing_and_says_why() {
-        let (right, asked) = asked();
-        let said = |keyring: &Keyring, asked: &Value| {
-            told(keyring, asked).expect_err("closed").to_string()
+        let (right, asked) = sealed_example();
+        let said = |keyring: &IdentityKeyring, asked: &Value| {
+            open_as_json(keyring, asked).expect_err("closed").to_string()
         };
-        let wrong = keyring(&make_identity().0);
+        let wrong = test_keyring(&generate_identity().0);
         assert!(said(&wrong, &asked).contains("recording abc: sealed: wrong key"));
-        let none = Keyring::of(None).expect("no identity");
+        let none = IdentityKeyring::from_file(None).expect("no identity");
         assert!(said(&none, &asked).contains("there is no identity"));
         let with = |what: &str, value: Value| {
             let mut other = asked.clone();
@@ -191,7 +189,7 @@ mod tests {
         assert!(with("fields", json!({ "x": "" })).contains("not as it should be: line 1"));
         assert!(with("more", 1.into()).contains("not as it should be"));
         let long = format!("{}{}", " ".repeat(256 << 10), asked);
-        let failure = open(&right, long.as_bytes()).expect_err("too long");
+        let failure = open_facts(&right, long.as_bytes()).expect_err("too long");
         assert!(failure.to_string().contains("longer than"), "{failure}");
         assert_eq!(failure.exit_status(), 65);
     }

@@ -6,20 +6,20 @@
 //! recording. Nothing here decides who may see it.
 
 use crate::store::store_dir::StoreDir;
-use crate::store::unseal::{Closed, Personal};
+use crate::store::unseal::{PersonalFacts, UnsealError};
 use data_encoding::HEXLOWER;
-use hushbox::audio::span::{Fate, Ledger, Loss};
+use hushbox::audio::span::{Fate, Ledger, LossReason};
 use hushbox::config::Direction;
-use hushbox::store::fact::{FactSpan, Reason, Reasons};
-use hushbox::store::index::{BlackoutSpan, Fetch, Record};
-use hushbox::store::media::Scan;
+use hushbox::store::fact::{FactSpan, RecordReason, RecordReasons};
+use hushbox::store::index::{BlackoutSpan, FetchEntry, Record};
+use hushbox::store::media::MediaScan;
 use hushbox::time::{Position, ms_of_frames};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// All about one recording.
 #[derive(Debug, Serialize)]
-pub struct Document {
+pub struct RecordJson {
     pub recording: String,
     /// `running`, `ended` or `deleted`.
     pub state: &'static str,
@@ -32,7 +32,7 @@ pub struct Document {
     pub duration_ms: u64,
     pub agent: Option<String>,
     pub device: String,
-    pub call: Call,
+    pub call: CallJson,
     /// Every reason it ever had.
     pub reasons: Vec<&'static str>,
     pub schedule: Option<String>,
@@ -40,28 +40,28 @@ pub struct Document {
     pub retain_until: String,
     pub protected: bool,
     pub continues: Option<String>,
-    pub audio: Audio,
+    pub audio: AudioJson,
     /// Why numbers and fields are not here; `null` if they are.
     pub sealed: Option<String>,
     pub ani: Option<String>,
     pub dnis: Option<String>,
     /// By number, `1` to `15`.
-    pub fields: BTreeMap<u8, Field>,
-    pub history: Vec<Change>,
-    pub blackouts: Vec<Blackout>,
-    pub spans: Vec<Span>,
-    pub ledger: Account,
-    pub media: Media,
+    pub fields: BTreeMap<u8, FieldJson>,
+    pub history: Vec<FieldChangeJson>,
+    pub blackouts: Vec<BlackoutJson>,
+    pub spans: Vec<SpanJson>,
+    pub ledger: LedgerJson,
+    pub media: MediaJson,
     /// What of its call's screen is beside it.
-    pub screen: Option<Screen>,
+    pub screen: Option<ScreenJson>,
     /// Who was given its files, or what is sealed of it, over the line protocol.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub fetched: Vec<Fetched>,
-    pub deleted: Option<Deleted>,
+    pub fetched: Vec<FetchJson>,
+    pub deleted: Option<DeletionJson>,
 }
 
 #[derive(Debug, Serialize)]
-pub struct Fetched {
+pub struct FetchJson {
     pub at: String,
     pub by: String,
     /// `play`, `export`, `play-screen`, `export-screen`, `facts`.
@@ -69,7 +69,7 @@ pub struct Fetched {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Call {
+pub struct CallJson {
     pub id: String,
     pub began: String,
     pub of: Option<String>,
@@ -79,7 +79,7 @@ pub struct Call {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Audio {
+pub struct AudioJson {
     pub channel: u16,
     pub codec: &'static str,
     /// Samples a second.
@@ -92,13 +92,13 @@ pub struct Audio {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Field {
+pub struct FieldJson {
     pub label: Option<String>,
     pub value: String,
 }
 
 #[derive(Debug, Serialize)]
-pub struct Change {
+pub struct FieldChangeJson {
     pub at: String,
     pub field: u8,
     pub by: String,
@@ -107,7 +107,7 @@ pub struct Change {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Blackout {
+pub struct BlackoutJson {
     pub from: u64,
     pub to: Option<u64>,
     pub from_ms: u64,
@@ -122,7 +122,7 @@ pub struct Blackout {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Span {
+pub struct SpanJson {
     /// `masked`, `held` or `lost`.
     pub fate: &'static str,
     /// Why it was lost.
@@ -135,7 +135,7 @@ pub struct Span {
 
 /// Samples: `captured` = `stored` + `masked` + `held` + `lost`.
 #[derive(Debug, Serialize)]
-pub struct Account {
+pub struct LedgerJson {
     pub captured: u64,
     pub stored: u64,
     pub masked: u64,
@@ -145,7 +145,7 @@ pub struct Account {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Media {
+pub struct MediaJson {
     /// In the data directory.
     pub file: String,
     /// Bytes.
@@ -156,28 +156,28 @@ pub struct Media {
 
 /// Milliseconds, of the box's clock since the daemon started.
 #[derive(Debug, Serialize)]
-pub struct Screen {
+pub struct ScreenJson {
     pub complete: bool,
-    pub spans: Vec<Span>,
-    pub ledger: Account,
-    pub media: Media,
+    pub spans: Vec<SpanJson>,
+    pub ledger: LedgerJson,
+    pub media: MediaJson,
 }
 
 #[derive(Debug, Serialize)]
-pub struct Deleted {
+pub struct DeletionJson {
     pub at: String,
     pub why: String,
     pub by: String,
 }
 
-impl Document {
+impl RecordJson {
     /// `scan`: of the media file, while the recording runs.
-    pub fn make(
+    pub fn from_record(
         store: &StoreDir,
         record: &Record,
-        personal: &Result<Personal, Closed>,
-        scan: Option<&Scan>,
-    ) -> Document {
+        personal: &Result<PersonalFacts, UnsealError>,
+        scan: Option<&MediaScan>,
+    ) -> RecordJson {
         let (began, rate) = (&record.began, record.began.rate.max(1));
         let ended = record.ended.as_ref();
         let scan = scan.filter(|_| ended.is_none());
@@ -187,47 +187,47 @@ impl Document {
         let ms = |at: Position| ms_of_frames(at.0.saturating_sub(began.from.0), rate);
         let open = personal.as_ref().ok();
         let call = &began.call;
-        Document {
+        RecordJson {
             recording: record.id().to_string(),
-            state: state(record),
+            state: state_name(record),
             complete: ended.is_some(),
             started: record.at.to_string(),
             ended: record.ended_at.map(|at| at.to_string()),
-            end: ended.map(|ended| ended.end.word()),
-            duration_ms: ms_of_frames(ledger.captured(), rate),
+            end: ended.map(|ended| ended.end.as_str()),
+            duration_ms: ms_of_frames(ledger.total_captured(), rate),
             agent: call.agent.clone(),
             device: call.device.clone(),
-            call: Call {
+            call: CallJson {
                 id: call.call.clone(),
                 began: call.began.to_string(),
-                of: call.of.clone(),
-                direction: direction(call.direction),
+                of: call.consult_of.clone(),
+                direction: direction_name(call.direction),
                 group: call.group.clone(),
                 gate: call.gate.clone(),
             },
-            reasons: words(record.reasons_ever),
+            reasons: reason_names(record.reasons_ever),
             schedule: began.schedule.clone(),
             why: began.why.clone(),
             retain_until: began.retain_until.to_string(),
-            protected: record.protected,
+            protected: record.is_protected,
             continues: began.continues.map(|id| id.to_string()),
-            audio: audio(record, to),
-            sealed: personal.as_ref().err().map(Closed::to_string),
+            audio: audio_json(record, to),
+            sealed: personal.as_ref().err().map(UnsealError::to_string),
             ani: open.and_then(|open| open.numbers.ani.clone()),
             dnis: open.and_then(|open| open.numbers.dnis.clone()),
-            fields: open.map(|open| fields(store, open)).unwrap_or_default(),
-            history: history(record, open),
-            blackouts: record.blackouts.iter().map(|span| blackout(span, ms)).collect(),
-            spans: spans.iter().map(|one| span(one, ms)).collect(),
-            ledger: account(&ledger),
-            media: Media {
+            fields: open.map(|open| fields_json(store, open)).unwrap_or_default(),
+            history: history_json(record, open),
+            blackouts: record.blackouts.iter().map(|span| blackout_json(span, ms)).collect(),
+            spans: spans.iter().map(|one| span_json(one, ms)).collect(),
+            ledger: ledger_json(&ledger),
+            media: MediaJson {
                 file: record.media_path(),
                 size: ended.map(|e| e.size).or(scan.map(|s| s.good_bytes)).unwrap_or(0),
                 digest: ended.map(|ended| HEXLOWER.encode(&ended.digest)),
             },
-            screen: screen(record),
-            fetched: record.fetched.iter().map(fetched).collect(),
-            deleted: record.deleted.as_ref().map(|deletion| Deleted {
+            screen: screen_json(record),
+            fetched: record.fetches.iter().map(fetch_json).collect(),
+            deleted: record.deleted.as_ref().map(|deletion| DeletionJson {
                 at: deletion.at.to_string(),
                 why: deletion.why.clone(),
                 by: deletion.by.clone(),
@@ -236,16 +236,16 @@ impl Document {
     }
 }
 
-fn screen(record: &Record) -> Option<Screen> {
+fn screen_json(record: &Record) -> Option<ScreenJson> {
     let ended = record.screen.as_ref()?.ended.as_ref();
-    let spans = ended.map_or(&[][..], |ended| &ended.spans);
-    let from = ended.map_or(0, |e| e.to.0.saturating_sub(e.ledger.captured()));
+    let spans = ended.map_or(&[][..], |ended| &ended.blackout_spans);
+    let from = ended.map_or(0, |e| e.to.0.saturating_sub(e.ledger.total_captured()));
     let ms = |at: Position| at.0.saturating_sub(from);
-    Some(Screen {
+    Some(ScreenJson {
         complete: ended.is_some(),
-        spans: spans.iter().map(|one| span(one, ms)).collect(),
-        ledger: account(&ended.map(|ended| ended.ledger).unwrap_or_default()),
-        media: Media {
+        spans: spans.iter().map(|one| span_json(one, ms)).collect(),
+        ledger: ledger_json(&ended.map(|ended| ended.ledger).unwrap_or_default()),
+        media: MediaJson {
             file: record.screen_path(),
             size: ended.map_or(0, |ended| ended.size),
             digest: ended.map(|ended| HEXLOWER.encode(&ended.digest)),
@@ -254,7 +254,7 @@ fn screen(record: &Record) -> Option<Screen> {
 }
 
 /// `running`, `ended` or `deleted`.
-fn state(record: &Record) -> &'static str {
+fn state_name(record: &Record) -> &'static str {
     match (&record.deleted, &record.ended) {
         (Some(_), _) => "deleted",
         (None, Some(_)) => "ended",
@@ -262,37 +262,41 @@ fn state(record: &Record) -> &'static str {
     }
 }
 
-fn direction(of: Option<Direction>) -> Option<&'static str> {
+fn direction_name(of: Option<Direction>) -> Option<&'static str> {
     of.map(|direction| match direction {
         Direction::In => "in",
         Direction::Out => "out",
     })
 }
 
-fn words(reasons: Reasons) -> Vec<&'static str> {
-    Reason::ALL.into_iter().filter(|reason| reasons.has(*reason)).map(Reason::word).collect()
+fn reason_names(reasons: RecordReasons) -> Vec<&'static str> {
+    RecordReason::ALL
+        .into_iter()
+        .filter(|reason| reasons.contains(*reason))
+        .map(RecordReason::as_str)
+        .collect()
 }
 
-fn audio(record: &Record, to: Position) -> Audio {
+fn audio_json(record: &Record, to: Position) -> AudioJson {
     let began = &record.began;
-    let codec = began.codec.word();
+    let codec = began.codec.as_str();
     let (channel, rate, sides) = (began.channel, began.rate, began.sides);
-    Audio { channel, codec, rate, sides, boot: record.boot, from: began.from.0, to: to.0 }
+    AudioJson { channel, codec, rate, sides, boot: record.boot, from: began.from.0, to: to.0 }
 }
 
-fn fields(store: &StoreDir, open: &Personal) -> BTreeMap<u8, Field> {
+fn fields_json(store: &StoreDir, open: &PersonalFacts) -> BTreeMap<u8, FieldJson> {
     let labels = &store.config.fields;
     let label = |field: u8| labels.get(usize::from(field.saturating_sub(1))).cloned().flatten();
     let all = open.fields.iter();
-    all.map(|(n, value)| (*n, Field { label: label(*n), value: value.clone() })).collect()
+    all.map(|(n, value)| (*n, FieldJson { label: label(*n), value: value.clone() })).collect()
 }
 
-fn fetched(fetch: &Fetch) -> Fetched {
-    Fetched { at: fetch.at.to_string(), by: fetch.by.clone(), r#for: fetch.why.clone() }
+fn fetch_json(fetch: &FetchEntry) -> FetchJson {
+    FetchJson { at: fetch.at.to_string(), by: fetch.by.clone(), r#for: fetch.why.clone() }
 }
 
-fn history(record: &Record, open: Option<&Personal>) -> Vec<Change> {
-    let change = |(index, change): (usize, &hushbox::store::index::FieldChange)| Change {
+fn history_json(record: &Record, open: Option<&PersonalFacts>) -> Vec<FieldChangeJson> {
+    let change = |(index, change): (usize, &hushbox::store::index::FieldChange)| FieldChangeJson {
         at: change.at.to_string(),
         field: change.field,
         by: change.by.clone(),
@@ -301,39 +305,39 @@ fn history(record: &Record, open: Option<&Personal>) -> Vec<Change> {
     record.history.iter().enumerate().map(change).collect()
 }
 
-fn blackout(span: &BlackoutSpan, ms: impl Fn(Position) -> u64) -> Blackout {
-    Blackout {
+fn blackout_json(span: &BlackoutSpan, ms: impl Fn(Position) -> u64) -> BlackoutJson {
+    BlackoutJson {
         from: span.from.0,
         to: span.to.map(|to| to.0),
         from_ms: ms(span.from),
         to_ms: span.to.map(&ms),
         agent: span.agent.clone(),
         by: span.by.clone(),
-        holder: span.holder.word(),
-        ended: span.end.map(|end| end.word()),
+        holder: span.holder.as_str(),
+        ended: span.end.map(|end| end.as_str()),
         ended_by: span.ended_by.clone(),
     }
 }
 
-fn span(of: &FactSpan, ms: impl Fn(Position) -> u64) -> Span {
+fn span_json(of: &FactSpan, ms: impl Fn(Position) -> u64) -> SpanJson {
     let (fate, reason) = match of.fate {
         Fate::Stored => ("stored", None),
         Fate::Masked => ("masked", None),
         Fate::Held => ("held", None),
-        Fate::Lost(loss) => ("lost", Some(loss.word())),
+        Fate::Lost(loss) => ("lost", Some(loss.as_str())),
     };
     let (from_ms, to_ms) = (ms(of.from), ms(of.to));
-    Span { fate, reason, from: of.from.0, to: of.to.0, from_ms, to_ms }
+    SpanJson { fate, reason, from: of.from.0, to: of.to.0, from_ms, to_ms }
 }
 
-fn account(ledger: &Ledger) -> Account {
-    let lost_by = Loss::ALL.into_iter().map(Loss::word).zip(ledger.lost).collect();
-    Account {
-        captured: ledger.captured(),
+fn ledger_json(ledger: &Ledger) -> LedgerJson {
+    let lost_by = LossReason::ALL.into_iter().map(LossReason::as_str).zip(ledger.lost).collect();
+    LedgerJson {
+        captured: ledger.total_captured(),
         stored: ledger.stored,
         masked: ledger.masked,
         held: ledger.held,
-        lost: ledger.lost_all(),
+        lost: ledger.total_lost(),
         lost_by,
     }
 }

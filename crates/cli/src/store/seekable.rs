@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroize;
 
 /// What can be read again and again.
-pub enum Input {
+pub enum SeekableInput {
     Memory(Vec<u8>),
     File(PathBuf),
 }
@@ -18,62 +18,62 @@ pub enum Input {
 const STDIN: &str = "/proc/self/fd/0";
 const STDOUT: &str = "/proc/self/fd/1";
 
-impl Input {
+impl SeekableInput {
     /// What is not a file that can be opened anew is read to its end.
-    pub fn stdin() -> io::Result<Input> {
+    pub fn from_stdin() -> io::Result<SeekableInput> {
         let file = File::open(STDIN).and_then(|file| file.metadata());
         if file.is_ok_and(|meta| meta.is_file()) {
-            return Ok(Input::File(STDIN.into()));
+            return Ok(SeekableInput::File(STDIN.into()));
         }
         let mut bytes = Vec::new();
         io::stdin().lock().read_to_end(&mut bytes)?;
-        Ok(Input::Memory(bytes))
+        Ok(SeekableInput::Memory(bytes))
     }
 
     /// The same of what is named.
-    pub fn of(path: &Path) -> io::Result<Input> {
+    pub fn from_path(path: &Path) -> io::Result<SeekableInput> {
         let mut file = File::open(path)?;
         if file.metadata()?.is_file() {
-            return Ok(Input::File(path.to_owned()));
+            return Ok(SeekableInput::File(path.to_owned()));
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        Ok(Input::Memory(bytes))
+        Ok(SeekableInput::Memory(bytes))
     }
 
     /// Reads it from its beginning.
-    pub fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+    pub fn open_reader(&self) -> io::Result<Box<dyn Read + '_>> {
         match self {
-            Input::Memory(bytes) => Ok(Box::new(&bytes[..])),
+            SeekableInput::Memory(bytes) => Ok(Box::new(&bytes[..])),
             // By its path, so that it has a place of its own.
-            Input::File(path) => Ok(Box::new(BufReader::new(File::open(path)?))),
+            SeekableInput::File(path) => Ok(Box::new(BufReader::new(File::open(path)?))),
         }
     }
 }
 
 /// What can be written anywhere.
-pub enum Output {
+pub enum SeekableOutput {
     Memory(Cursor<Vec<u8>>),
     File(BufWriter<File>),
 }
 
-impl Output {
+impl SeekableOutput {
     /// A file that is still empty is written in place; anything else gets all of it at the end.
-    pub fn stdout() -> Output {
+    pub fn to_stdout() -> SeekableOutput {
         let file = OpenOptions::new().write(true).open(STDOUT);
         let empty =
             |file: &File| file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0);
         match file.ok().filter(empty) {
-            Some(file) => Output::File(BufWriter::new(file)),
-            None => Output::Memory(Cursor::default()),
+            Some(file) => SeekableOutput::File(BufWriter::new(file)),
+            None => SeekableOutput::Memory(Cursor::default()),
         }
     }
 
     /// It is complete.
-    pub fn keep(mut self) -> io::Result<()> {
+    pub fn commit(mut self) -> io::Result<()> {
         match &mut self {
-            Output::File(file) => file.flush(),
-            Output::Memory(bytes) => {
+            SeekableOutput::File(file) => file.flush(),
+            SeekableOutput::Memory(bytes) => {
                 let mut out = io::stdout().lock();
                 out.write_all(bytes.get_ref()).and_then(|()| out.flush())
             }
@@ -83,40 +83,40 @@ impl Output {
     /// Nothing of it is kept.
     pub fn discard(mut self) -> io::Result<()> {
         match &mut self {
-            Output::File(file) => file.flush().and_then(|()| file.get_ref().set_len(0)),
-            Output::Memory(_) => Ok(()),
+            SeekableOutput::File(file) => file.flush().and_then(|()| file.get_ref().set_len(0)),
+            SeekableOutput::Memory(_) => Ok(()),
         }
     }
 }
 
-impl Write for Output {
+impl Write for SeekableOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Output::Memory(cursor) => cursor.write(bytes),
-            Output::File(file) => file.write(bytes),
+            SeekableOutput::Memory(cursor) => cursor.write(bytes),
+            SeekableOutput::File(file) => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Output::Memory(_) => Ok(()),
-            Output::File(file) => file.flush(),
+            SeekableOutput::Memory(_) => Ok(()),
+            SeekableOutput::File(file) => file.flush(),
         }
     }
 }
 
-impl Seek for Output {
+impl Seek for SeekableOutput {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         match self {
-            Output::Memory(cursor) => cursor.seek(to),
-            Output::File(file) => file.seek(to),
+            SeekableOutput::Memory(cursor) => cursor.seek(to),
+            SeekableOutput::File(file) => file.seek(to),
         }
     }
 }
 
-impl Drop for Output {
+impl Drop for SeekableOutput {
     fn drop(&mut self) {
-        if let Output::Memory(bytes) = self {
+        if let SeekableOutput::Memory(bytes) = self {
             bytes.get_mut().zeroize();
         }
     }

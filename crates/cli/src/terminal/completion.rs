@@ -9,17 +9,17 @@ use protocol::table::{Entry, TABLE};
 use protocol::{Kind, Level};
 
 /// Where the word begins that is being typed, and what it may become.
-pub fn complete(typed: &str, own: &[&str]) -> (usize, Vec<String>) {
+pub fn complete_word(typed: &str, own: &[&str]) -> (usize, Vec<String>) {
     let start = typed.rfind(' ').map_or(0, |space| space + 1);
     let (before, word) = typed.split_at(start);
     let before: Vec<&str> = before.split(' ').filter(|word| !word.is_empty()).collect();
     let mut found = match before.as_slice() {
-        [] => verbs(0, &[], own),
-        ["help"] => verbs(0, &[], &[]),
-        ["help", first] => verbs(1, &[first], &[]),
+        [] => verb_words(0, &[], own),
+        ["help"] => verb_words(0, &[], &[]),
+        ["help", first] => verb_words(1, &[first], &[]),
         before => {
-            let mut found = verbs(before.len(), before, &[]);
-            found.extend(arguments(before, word));
+            let mut found = verb_words(before.len(), before, &[]);
+            found.extend(argument_words(before, word));
             found
         }
     };
@@ -29,32 +29,32 @@ pub fn complete(typed: &str, own: &[&str]) -> (usize, Vec<String>) {
     (start, found)
 }
 
-fn entries() -> impl Iterator<Item = &'static Entry> {
+fn technician_commands() -> impl Iterator<Item = &'static Entry> {
     TABLE.iter().filter(|entry| entry.is_for(Some(Kind::Technician)) && entry.verb != "hello")
 }
 
 /// The `nth` words of verbs that begin with the words `before`.
-fn verbs(nth: usize, before: &[&str], own: &[&str]) -> Vec<String> {
+fn verb_words(nth: usize, before: &[&str], own: &[&str]) -> Vec<String> {
     let word = |verb: &'static str| {
         let words: Vec<&str> = verb.split(' ').collect();
         let begins = words.len() > nth && words[..nth] == *before;
         begins.then(|| words[nth].to_owned())
     };
     let own = own.iter().map(|word| (*word).to_owned());
-    entries().filter_map(|entry| word(entry.verb)).chain(own).collect()
+    technician_commands().filter_map(|entry| word(entry.verb)).chain(own).collect()
 }
 
 /// What may follow the words `before`, if they are a command.
-fn arguments(before: &[&str], word: &str) -> Vec<String> {
+fn argument_words(before: &[&str], word: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for entry in entries() {
+    for entry in technician_commands() {
         let verb: Vec<&str> = entry.verb.split(' ').collect();
         let Some(given) = before.strip_prefix(verb.as_slice()) else { continue };
         let words = given.iter().filter(|word| !word.contains('=')).count();
         if let Some(arg) = entry.args.iter().filter(|arg| !arg.keyed).nth(words) {
             found.extend(match entry.verb {
-                "alarm clear" => events(),
-                _ => values(arg, word),
+                "alarm clear" => clearable_alarms(),
+                _ => argument_values(arg, word),
             });
         }
         for arg in entry.args.iter().filter(|arg| arg.keyed) {
@@ -64,7 +64,9 @@ fn arguments(before: &[&str], word: &str) -> Vec<String> {
             }
             match word.strip_prefix(&key) {
                 Some(typed) => {
-                    found.extend(values(arg, typed).iter().map(|value| format!("{key}{value}")));
+                    found.extend(
+                        argument_values(arg, typed).iter().map(|value| format!("{key}{value}")),
+                    );
                 }
                 None => found.push(key),
             }
@@ -74,13 +76,13 @@ fn arguments(before: &[&str], word: &str) -> Vec<String> {
 }
 
 /// Numbers of the alarms that somebody has to clear.
-fn events() -> Vec<String> {
-    let events = alarm::Code::all().filter(|code| !code.is_state());
+fn clearable_alarms() -> Vec<String> {
+    let events = alarm::AlarmCode::all().filter(|code| !code.is_state());
     events.map(|code| code.number().to_string()).collect()
 }
 
 /// The words an argument may be, where they are few; `typed` is what there is of it.
-fn values(arg: &Arg, typed: &str) -> Vec<String> {
+fn argument_values(arg: &Arg, typed: &str) -> Vec<String> {
     if arg.of == Type::Kinds {
         let (before, _) = typed.rsplit_once(',').map_or(("", typed), |(before, _)| (before, ""));
         let given: Vec<&str> = before.split(',').filter(|kind| !kind.is_empty()).collect();
@@ -104,29 +106,29 @@ fn values(arg: &Arg, typed: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn offered(typed: &str) -> Vec<String> {
-        complete(typed, &["exit"]).1
+    fn completions_of(typed: &str) -> Vec<String> {
+        complete_word(typed, &["exit"]).1
     }
 
     #[test]
     fn h2_tab_offers_what_a_technician_may_say() {
-        assert_eq!(offered("al"), ["alarm", "alarms"]);
-        assert_eq!(offered("alarm "), ["clear"]);
-        assert_eq!(offered("config r"), ["reload"]);
-        assert_eq!(offered("log level w"), ["warn"]);
-        assert_eq!(offered("enrol WS-1 k"), ["kinds="]);
-        assert_eq!(offered("enrol WS-1 kinds=m"), ["kinds=monitor"]);
-        assert_eq!(offered("enrol WS-1 kinds=cti k"), Vec::<String>::new());
-        assert_eq!(offered("enrol WS-1 kinds=agent,sc"), ["kinds=agent,screen"]);
-        assert_eq!(offered("enrol WS-1 kinds=agent,a"), Vec::<String>::new());
-        assert_eq!(offered("config set box.t"), ["box.time_zone"]);
-        assert_eq!(offered("config listen 0.0.0.0:7441 t"), ["tls"]);
-        assert_eq!(offered("alarm clear 10"), ["102", "103"]);
-        assert_eq!(offered("help log l"), ["level"]);
-        assert_eq!(offered("ex"), ["exit"]);
-        assert_eq!(offered("nonsense "), Vec::<String>::new());
-        assert_eq!(complete("log level w", &[]).0, 10);
+        assert_eq!(completions_of("al"), ["alarm", "alarms"]);
+        assert_eq!(completions_of("alarm "), ["clear"]);
+        assert_eq!(completions_of("config r"), ["reload"]);
+        assert_eq!(completions_of("log level w"), ["warn"]);
+        assert_eq!(completions_of("enrol WS-1 k"), ["kinds="]);
+        assert_eq!(completions_of("enrol WS-1 kinds=m"), ["kinds=monitor"]);
+        assert_eq!(completions_of("enrol WS-1 kinds=cti k"), Vec::<String>::new());
+        assert_eq!(completions_of("enrol WS-1 kinds=agent,sc"), ["kinds=agent,screen"]);
+        assert_eq!(completions_of("enrol WS-1 kinds=agent,a"), Vec::<String>::new());
+        assert_eq!(completions_of("config set box.t"), ["box.time_zone"]);
+        assert_eq!(completions_of("config listen 0.0.0.0:7441 t"), ["tls"]);
+        assert_eq!(completions_of("alarm clear 10"), ["102", "103"]);
+        assert_eq!(completions_of("help log l"), ["level"]);
+        assert_eq!(completions_of("ex"), ["exit"]);
+        assert_eq!(completions_of("nonsense "), Vec::<String>::new());
+        assert_eq!(complete_word("log level w", &[]).0, 10);
         // What is for agents and feeds is not offered.
-        assert!(!offered("").iter().any(|word| word == "blackout" || word == "call"));
+        assert!(!completions_of("").iter().any(|word| word == "blackout" || word == "call"));
     }
 }

@@ -4,81 +4,89 @@
 //! state or an event, and what to do. Nothing here asks the box.
 
 use crate::commands::report;
-use crate::error::Failure;
+use crate::error::Error;
 use crate::output::lines;
-use crate::output::table::{plain, wrap};
+use crate::output::table::{replace_controls, wrap_text};
 use crate::terminal::input;
-use crate::terminal::raw::{Key, Keys};
+use crate::terminal::raw::{KeyAction, RawMode};
 use hushbox::alarm;
 use protocol::client::{Pairs, Reply};
 use std::io::Write;
 use std::time::Duration;
 
 /// How much is seen at once, and how.
-pub struct Screen {
+pub struct Pager {
     columns: usize,
     rows: usize,
-    colour: bool,
+    has_colour: bool,
 }
 
 /// What keeps the session open while somebody reads is done so often.
-pub const READS_FOR: Duration = Duration::from_secs(30);
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 /// So often at most: then nobody reads any more.
-const LOOKS: u32 = 30;
+const KEEP_ALIVES_MAX: u32 = 30;
 /// Of these, no row means that there is none.
-const LISTS: [&str; 4] = ["alarms", "calls", "clients", "records"];
+const LIST_COMMANDS: [&str; 4] = ["alarms", "calls", "clients", "records"];
 /// What is shown of recordings where not all of it fits.
-const TOLD: [&str; 6] = ["recording", "start", "duration_ms", "agent", "device", "lost"];
+const BRIEF_COLUMNS: [&str; 6] = ["recording", "start", "duration_ms", "agent", "device", "lost"];
 /// The console's own words, in the box's list of commands.
-const OWN: [(&str, &str); 2] = [
+const CONSOLE_COMMAND_HELP: [(&str, &str); 2] = [
     ("exit", "ends the session, as quit"),
     ("setup", "asks for name, time zone, address and PINs, one by one"),
 ];
 const RED: &str = "\u{1b}[31m";
-const PLAIN: &str = "\u{1b}[0m";
+const RESET: &str = "\u{1b}[0m";
 
-impl Screen {
-    pub fn of((columns, rows): (usize, usize)) -> Screen {
+impl Pager {
+    pub fn value_of((columns, rows): (usize, usize)) -> Pager {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb" || term.is_empty());
-        Screen { columns: columns.max(20), rows: rows.max(4), colour: !is_set("NO_COLOR") && !dumb }
+        Pager {
+            columns: columns.max(20),
+            rows: rows.max(4),
+            has_colour: !is_set("NO_COLOR") && !dumb,
+        }
     }
 
     /// Shows an answer; a long one a page at a time. `meanwhile` is done now and then while a page
     /// is read.
-    pub fn show<E: From<Failure>>(
+    pub fn show_reply<E: From<Error>>(
         &self,
         (command, reply): (&str, &Reply),
         meanwhile: &mut dyn FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
         let mut text = match command {
-            _ if command.starts_with("help ") => lines::lists_within(reply, self.columns),
-            _ if reply.rows.is_empty() && LISTS.contains(&command) && reply.outcome.is_ok() => {
+            _ if command.starts_with("help ") => lines::format_lists_within(reply, self.columns),
+            _ if reply.rows.is_empty()
+                && LIST_COMMANDS.contains(&command)
+                && reply.outcome.is_ok() =>
+            {
                 "none\n".to_owned()
             }
-            "help" => lines::tables_within(&with_own(reply), self.columns),
-            "status" => lines::tables_within(&with_sizes(reply), self.columns),
-            "alarms" => alarms(reply, self.columns),
-            "selftest" => {
-                report::shown(reply).unwrap_or_else(|| lines::tables_within(reply, self.columns))
+            "help" => lines::format_tables_within(&with_console_commands(reply), self.columns),
+            "status" => lines::format_tables_within(&with_readable_sizes(reply), self.columns),
+            "alarms" => format_alarms(reply, self.columns),
+            "selftest" => report::format_passed_page(reply)
+                .unwrap_or_else(|| lines::format_tables_within(reply, self.columns)),
+            _ if command.split(' ').next() == Some("records") => {
+                format_records(reply, self.columns)
             }
-            _ if command.split(' ').next() == Some("records") => records(reply, self.columns),
-            _ => lines::tables_within(reply, self.columns),
+            _ => lines::format_tables_within(reply, self.columns),
         };
-        text.push_str(&self.outcome(reply));
-        self.page(&text, meanwhile)
+        text.push_str(&self.format_outcome(reply));
+        self.print_pages(&text, meanwhile)
     }
 
-    fn outcome(&self, reply: &Reply) -> String {
-        let line = lines::outcome(&with_sizes(reply).outcome);
-        let line = wrap(line.trim_end(), self.columns).join("\n");
-        match reply.outcome.is_err() && self.colour {
-            true => format!("{RED}{line}{PLAIN}\n"),
+    fn format_outcome(&self, reply: &Reply) -> String {
+        let line = lines::format_outcome(&with_readable_sizes(reply).outcome);
+        let line = wrap_text(line.trim_end(), self.columns).join("\n");
+        match reply.outcome.is_err() && self.has_colour {
+            true => format!("{RED}{line}{RESET}\n"),
             false => line + "\n",
         }
     }
 
-    fn page<E: From<Failure>>(
+    fn print_pages<E: From<Error>>(
         &self,
         text: &str,
         meanwhile: &mut dyn FnMut() -> Result<(), E>,
@@ -89,9 +97,9 @@ impl Screen {
             let last = left.len() < self.rows;
             let count = if last { left.len() } else { self.rows - 1 };
             let (now, later) = left.split_at(count);
-            say(&(now.join("\n") + "\n"))?;
+            print_text(&(now.join("\n") + "\n"))?;
             left = later;
-            if !last && !more(left.len(), meanwhile)? {
+            if !last && !ask_for_more(left.len(), meanwhile)? {
                 break;
             }
         }
@@ -99,39 +107,39 @@ impl Screen {
     }
 }
 
-fn say(text: &str) -> Result<(), Failure> {
+fn print_text(text: &str) -> Result<(), Error> {
     let mut out = std::io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Stdout)
 }
 
 /// Asks whether the rest is wanted, which a single key says; the question goes away again.
-fn more<E: From<Failure>>(
+fn ask_for_more<E: From<Error>>(
     lines: usize,
     meanwhile: &mut dyn FnMut() -> Result<(), E>,
 ) -> Result<bool, E> {
     let of = if lines == 1 { "line" } else { "lines" };
     let question = format!("-- {lines} more {of}: space or Enter; q ends -- ");
     // The echo goes first: whoever presses a key as soon as the question is seen is heard.
-    let keys = Keys::open()?;
-    input::ask(&question)?;
+    let keys = RawMode::enable()?;
+    input::write_question(&question)?;
     let mut answer = false;
-    for _ in 0..LOOKS {
-        match keys.key(READS_FOR)? {
-            Some(Key::Next) => {
+    for _ in 0..KEEP_ALIVES_MAX {
+        match keys.parse_key(KEEP_ALIVE_INTERVAL)? {
+            Some(KeyAction::Next) => {
                 answer = true;
                 break;
             }
-            Some(Key::Stop) => break,
-            Some(Key::Back | Key::Other) => {}
+            Some(KeyAction::Stop) => break,
+            Some(KeyAction::Back | KeyAction::Other) => {}
             None => meanwhile()?,
         }
     }
-    input::ask(&format!("\r{}\r", " ".repeat(question.len())))?;
+    input::write_question(&format!("\r{}\r", " ".repeat(question.len())))?;
     Ok(answer)
 }
 
 /// The list of commands, with those that are the console's own.
-fn with_own(reply: &Reply) -> Reply {
+fn with_console_commands(reply: &Reply) -> Reply {
     let mut whole = reply.clone();
     let keys = whole.rows.first().map(|row| row.0.clone()).unwrap_or_default();
     let own = |(usage, help): (&str, &str)| {
@@ -142,26 +150,26 @@ fn with_own(reply: &Reply) -> Reply {
         };
         Pairs(keys.iter().map(|(key, _)| (key.clone(), value(key))).collect())
     };
-    whole.rows.extend(OWN.map(own).into_iter().filter(|_| reply.outcome.is_ok()));
+    whole.rows.extend(CONSOLE_COMMAND_HELP.map(own).into_iter().filter(|_| reply.outcome.is_ok()));
     whole.rows.sort_by(|a, b| of(a, "usage").cmp(of(b, "usage")));
     whole
 }
 
 /// Bytes as people say them.
-fn with_sizes(reply: &Reply) -> Reply {
+fn with_readable_sizes(reply: &Reply) -> Reply {
     let mut told = reply.clone();
     let rows = told.rows.iter_mut().chain(told.outcome.as_mut().ok());
     for (key, value) in rows.flat_map(|row| row.0.iter_mut()) {
         let bytes = value.parse::<u64>().ok();
         let bytes = bytes.filter(|_| ["free", "total", "used"].contains(&key.as_str()));
         if let Some(bytes) = bytes {
-            *value = size(bytes);
+            *value = format_size(bytes);
         }
     }
     told
 }
 
-fn size(bytes: u64) -> String {
+fn format_size(bytes: u64) -> String {
     match bytes {
         0..10_000_000 => format!("{}kB", bytes / 1000),
         10_000_000..10_000_000_000 => format!("{}MB", bytes / 1_000_000),
@@ -170,19 +178,19 @@ fn size(bytes: u64) -> String {
 }
 
 /// A row each, and what it says under it: beside it there is no room.
-fn listed(reply: &Reply, columns: usize) -> String {
+fn format_list(reply: &Reply, columns: usize) -> String {
     let mut heads = reply.clone();
     heads.rows.iter_mut().for_each(|row| row.0.retain(|(key, _)| key != "text"));
-    let table = lines::tables_within(&heads, columns);
+    let table = lines::format_tables_within(&heads, columns);
     let lines: Vec<&str> = table.lines().collect();
     if lines.len() != reply.rows.len() + 1 {
-        return lines::tables_within(reply, columns);
+        return lines::format_tables_within(reply, columns);
     }
     let mut text = String::new();
     let says = std::iter::once("").chain(reply.rows.iter().map(|row| of(row, "text")));
     for (line, says) in lines.iter().zip(says) {
         text.push_str(&format!("{line}\n"));
-        for part in wrap(&plain(says), columns.saturating_sub(7).max(20)) {
+        for part in wrap_text(&replace_controls(says), columns.saturating_sub(7).max(20)) {
             let part = if part.is_empty() { part } else { format!("       {part}\n") };
             text.push_str(&part);
         }
@@ -191,47 +199,49 @@ fn listed(reply: &Reply, columns: usize) -> String {
 }
 
 /// A line each: all there is of them, else what tells them apart.
-fn records(reply: &Reply, columns: usize) -> String {
-    let whole = lines::tables_within(reply, columns);
+fn format_records(reply: &Reply, columns: usize) -> String {
+    let whole = lines::format_tables_within(reply, columns);
     if whole.lines().count() <= reply.rows.len() + 1 {
         return whole;
     }
     let mut brief = reply.clone();
     for row in &mut brief.rows {
-        row.0.retain(|(key, _)| TOLD.contains(&key.as_str()));
+        row.0.retain(|(key, _)| BRIEF_COLUMNS.contains(&key.as_str()));
         for (key, value) in row.0.iter_mut().filter(|(key, _)| key == "duration_ms") {
             if let Ok(ms) = value.parse::<u64>() {
-                (*key, *value) = ("length".to_owned(), length(ms / 1000));
+                (*key, *value) = ("length".to_owned(), format_duration(ms / 1000));
             }
         }
     }
-    lines::tables_within(&brief, columns)
+    lines::format_tables_within(&brief, columns)
 }
 
 /// Seconds as hours, minutes and seconds.
-fn length(seconds: u64) -> String {
+fn format_duration(seconds: u64) -> String {
     format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// The alarms, and what to do about those that are active.
-fn alarms(reply: &Reply, columns: usize) -> String {
-    let number = |row: &Pairs| of(row, "alarm").parse().ok().and_then(alarm::Code::of);
+fn format_alarms(reply: &Reply, columns: usize) -> String {
+    let number =
+        |row: &Pairs| of(row, "alarm").parse().ok().and_then(alarm::AlarmCode::from_number);
     let mut known = reply.clone();
     for row in &mut known.rows {
         let kind = number(row).map_or("-", |code| if code.is_state() { "state" } else { "event" });
         let at = row.0.iter().position(|(key, _)| key == "severity").unwrap_or(row.0.len());
         row.0.insert(at, ("kind".to_owned(), kind.to_owned()));
     }
-    let mut text = listed(&known, columns);
+    let mut text = format_list(&known, columns);
     let active = reply.rows.iter().filter(|row| of(row, "state") == "active");
-    let mut codes: Vec<alarm::Code> = active.filter_map(number).collect();
+    let mut codes: Vec<alarm::AlarmCode> = active.filter_map(number).collect();
     codes.sort();
     codes.dedup();
     for code in codes {
         let number = code.number();
         let clear = format!("; then: alarm clear {number}");
         let advice = code.advice().to_owned() + if code.is_state() { "" } else { &clear };
-        for (nth, line) in wrap(&advice, columns.saturating_sub(5).max(20)).iter().enumerate() {
+        for (nth, line) in wrap_text(&advice, columns.saturating_sub(5).max(20)).iter().enumerate()
+        {
             let head = if nth == 0 { format!("{number}: ") } else { " ".repeat(5) };
             text.push_str(&format!("{head}{line}\n"));
         }
@@ -264,7 +274,7 @@ mod tests {
         };
         let rows = vec![row("101", "active"), row("102", "resolved"), row("102", "active")];
         let reply = Reply { rows, data: Vec::new(), outcome: Ok(Pairs::default()) };
-        let text = alarms(&reply, 80);
+        let text = format_alarms(&reply, 80);
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(text.contains("101: A sound card delivers no audio"), "{text}");
         assert!(text.contains("state") && text.contains("event"), "{text}");
@@ -281,9 +291,13 @@ mod tests {
         let rows = vec![pairs(&[("usage", "quit"), ("help", "ends")])];
         let ok = Ok(pairs(&[("free", "26754539520"), ("used", "9999999"), ("oldest", "-")]));
         let reply = Reply { rows, data: Vec::new(), outcome: ok };
-        let told = lines::outcome(&with_sizes(&reply).outcome);
+        let told = lines::format_outcome(&with_readable_sizes(&reply).outcome);
         assert_eq!(told, "ok free=26GB used=9999kB oldest=-\n");
-        let usages = with_own(&reply).rows.iter().map(|row| of(row, "usage").to_owned()).collect();
+        let usages = with_console_commands(&reply)
+            .rows
+            .iter()
+            .map(|row| of(row, "usage").to_owned())
+            .collect();
         let usages: Vec<String> = usages;
         assert_eq!(usages, ["exit", "quit", "setup"]);
     }
@@ -302,10 +316,10 @@ mod tests {
         let row = Pairs(row.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec());
         let rows = vec![row.clone(), row];
         let reply = Reply { rows, data: Vec::new(), outcome: Ok(Pairs::default()) };
-        let brief = records(&reply, 80);
+        let brief = format_records(&reply, 80);
         assert_eq!(brief.lines().count(), 3, "{brief}");
         assert!(brief.contains("1:02:03") && brief.contains("lost"), "{brief}");
         assert!(brief.lines().all(|line| line.chars().count() <= 80), "{brief}");
-        assert!(records(&reply, 120).contains("everything"));
+        assert!(format_records(&reply, 120).contains("everything"));
     }
 }

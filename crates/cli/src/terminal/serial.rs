@@ -4,7 +4,7 @@
 //! woken until it greets. From then on bytes are carried both ways by a thread of their own. The
 //! port is opened as the box opens its own. Nothing here understands more than the greeting.
 
-use hushbox::shell::serial::port::{Port, SerialError};
+use hushbox::shell::serial::port::{SerialPort, SerialPortError};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,41 +12,41 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// How long the box may take to greet, once it is woken; it rests 200 ms after a session.
-const GREETS_MS: u16 = 700;
+const GREETING_TIMEOUT_MS: u16 = 700;
 /// So often it is woken.
-const WAKES: usize = 8;
+const WAKE_ATTEMPTS: usize = 8;
 const GREETING: &[u8] = b"hushbox ";
 
 /// Why there is no box.
 #[derive(Debug, thiserror::Error)]
-pub enum CableError {
+pub enum SerialError {
     #[error(transparent)]
-    Port(#[from] SerialError),
+    Port(#[from] SerialPortError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("nobody greets at the other end")]
-    Silent,
+    NoGreeting,
 }
 
 /// A socket that leads to the box, which greets there as on any other.
-pub fn attach(path: &Path, rate: u32) -> Result<UnixStream, CableError> {
-    let port = Port::open(path, rate)?;
-    let greeting = wake(&port)?;
+pub fn connect_serial(path: &Path, rate: u32) -> Result<UnixStream, SerialError> {
+    let port = SerialPort::open(path, rate)?;
+    let greeting = wait_for_greeting(&port)?;
     let (ours, mut theirs) = UnixStream::pair()?;
     theirs.write_all(&greeting)?;
     theirs.set_nonblocking(true)?;
     let carrier = std::thread::Builder::new().name("cable".to_owned());
-    carrier.spawn(move || carry(&port, &mut theirs))?;
+    carrier.spawn(move || forward_bytes(&port, &mut theirs))?;
     Ok(ours)
 }
 
 /// Ends what was before, and waits for a greeting; all that came from it on.
-fn wake(port: &Port) -> Result<Vec<u8>, CableError> {
+fn wait_for_greeting(port: &SerialPort) -> Result<Vec<u8>, SerialError> {
     let mut heard = Vec::new();
-    for attempt in 0..WAKES {
+    for attempt in 0..WAKE_ATTEMPTS {
         let words: &[u8] = if attempt % 2 == 0 { b"\n" } else { b"\nquit\n" };
-        send(port, words)?;
-        while ready(port.as_fd(), PollFlags::POLLIN, GREETS_MS) {
+        send_bytes(port, words)?;
+        while poll_ready(port.as_fd(), PollFlags::POLLIN, GREETING_TIMEOUT_MS) {
             let mut piece = [0; 256];
             let count = port.read(&mut piece)?;
             heard.extend_from_slice(&piece[..count]);
@@ -57,21 +57,21 @@ fn wake(port: &Port) -> Result<Vec<u8>, CableError> {
             }
         }
     }
-    Err(CableError::Silent)
+    Err(SerialError::NoGreeting)
 }
 
-fn ready(descriptor: BorrowedFd<'_>, what: PollFlags, timeout_ms: u16) -> bool {
+fn poll_ready(descriptor: BorrowedFd<'_>, what: PollFlags, timeout_ms: u16) -> bool {
     let mut wanted = [PollFd::new(descriptor, what)];
     poll(&mut wanted, PollTimeout::from(timeout_ms)).is_ok_and(|count| count > 0)
 }
 
-fn send(port: &Port, mut bytes: &[u8]) -> Result<(), std::io::Error> {
+fn send_bytes(port: &SerialPort, mut bytes: &[u8]) -> Result<(), std::io::Error> {
     while !bytes.is_empty() {
         match port.write(bytes) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(count) => bytes = &bytes[count..],
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                ready(port.as_fd(), PollFlags::POLLOUT, GREETS_MS);
+                poll_ready(port.as_fd(), PollFlags::POLLOUT, GREETING_TIMEOUT_MS);
             }
             Err(error) => return Err(error),
         }
@@ -80,7 +80,7 @@ fn send(port: &Port, mut bytes: &[u8]) -> Result<(), std::io::Error> {
 }
 
 /// Carries bytes until either end is gone; then the socket closes.
-fn carry(port: &Port, socket: &mut UnixStream) {
+fn forward_bytes(port: &SerialPort, socket: &mut UnixStream) {
     let mut bytes = [0; 1024];
     loop {
         let mut wanted = [
@@ -100,7 +100,7 @@ fn carry(port: &Port, socket: &mut UnixStream) {
         };
         let went = match socket.read(&mut bytes) {
             Ok(0) => return,
-            Ok(count) => send(port, &bytes[..count]),
+            Ok(count) => send_bytes(port, &bytes[..count]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
         };

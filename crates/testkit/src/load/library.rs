@@ -11,17 +11,17 @@ use hushbox::config::{CodecKind, Direction};
 use hushbox::id::RecordingId;
 use hushbox::store::day::Day;
 use hushbox::store::fact::{
-    CallFacts, CallNumber, Entry, Fact, Numbers, Reason, Reasons, RecordingBegan, RecordingEnd,
-    RecordingEnded,
+    CallFacts, CallNumber, Fact, JournalEntry, PhoneNumbers, RecordReason, RecordReasons,
+    RecordingBegan, RecordingEnd, RecordingEnded,
 };
 use hushbox::store::journal::JournalWriter;
 use hushbox::store::layout;
-use hushbox::store::media::{Finished, MediaHeader, MediaWriter};
+use hushbox::store::media::{FinishedFile, MediaHeader, MediaWriter};
 use hushbox::store::seal::{
-    DataKey, Envelope, Recipient, make_identity, parse_recipients, seal_field, seal_numbers,
+    DataKey, Envelope, Recipient, generate_identity, parse_recipients, seal_field, seal_numbers,
 };
-use hushbox::store::sign::BoxKey;
-use hushbox::time::{Position, Wall};
+use hushbox::store::sign::BoxSigningKey;
+use hushbox::time::{Position, WallTime};
 use std::path::{Path, PathBuf};
 
 const RATE: u32 = 8000;
@@ -65,7 +65,7 @@ pub fn ani(n: u32) -> String {
 
 impl Library {
     pub fn new(plan: Plan, data: &Path, wav: &Path) -> Library {
-        let (identity, public) = make_identity();
+        let (identity, public) = generate_identity();
         for folder in [layout::JOURNAL, layout::KEYS, layout::MEDIA] {
             std::fs::create_dir_all(data.join(folder)).unwrap();
         }
@@ -84,12 +84,12 @@ impl Library {
         let Plan { days, a_day, long_s } = self.plan;
         for nth in 0..days {
             let day = Day(today.0 - days + nth);
-            let midnight = Wall(i64::from(day.0) * DAY_MS);
+            let midnight = WallTime(i64::from(day.0) * DAY_MS);
             let mut bytes = Vec::new();
-            writer.roll(&day.to_string(), &mut bytes);
+            writer.begin_day(&day.to_string(), &mut bytes);
             if nth == 0 {
                 let fact = Fact::BoxStarted { boot: 1, version: "0".into(), rates: vec![RATE] };
-                writer.append(&Entry { at: midnight, fact }, &mut bytes);
+                writer.append(&JournalEntry { at: midnight, fact }, &mut bytes);
             }
             if nth == days - 1 {
                 let long = (days * a_day, midnight, long_s * 2);
@@ -97,11 +97,11 @@ impl Library {
             }
             for call in 0..a_day {
                 // Every five minutes from eight on, on the second and on the millisecond.
-                let at = Wall(midnight.0 + 28_800_000 + i64::from(call) * 300_007);
+                let at = WallTime(midnight.0 + 28_800_000 + i64::from(call) * 300_007);
                 self.record((nth * a_day + call, at, CALL_CHUNKS), &mut writer, &mut bytes);
             }
-            let at = Wall(midnight.0 + DAY_MS - 1000);
-            writer.checkpoint(&BoxKey::from_seed(&SEED, "library"), at, &mut bytes);
+            let at = WallTime(midnight.0 + DAY_MS - 1000);
+            writer.append_checkpoint(&BoxSigningKey::from_seed(&SEED, "library"), at, &mut bytes);
             let path = self.data.join(layout::journal_path(&day.to_string()));
             std::fs::write(path, bytes).unwrap();
         }
@@ -111,13 +111,14 @@ impl Library {
     /// One recording, and its file; its id.
     fn record(
         &self,
-        (n, at, chunks): (u32, Wall, usize),
+        (n, at, chunks): (u32, WallTime, usize),
         writer: &mut JournalWriter,
         journal: &mut Vec<u8>,
     ) -> String {
         let mut random = [0; 42];
         random.copy_from_slice(&[blake3::hash(&n.to_le_bytes()).as_bytes(), &SEED[..10]].concat());
-        let Envelope { id, key, wrapped } = Envelope::make(random, &self.recipients).unwrap();
+        let Envelope { id_from_random: id, key, wrapped } =
+            Envelope::for_recipients(random, &self.recipients).unwrap();
         let phone = 1001 + n % 64;
         let call = CallFacts {
             number: CallNumber(u64::from(n) + 1),
@@ -128,14 +129,15 @@ impl Library {
             began: at,
             ..CallFacts::default()
         };
-        let mut tell = |at: Wall, fact: Fact| writer.append(&Entry { at, fact }, journal);
+        let mut tell =
+            |at: WallTime, fact: Fact| writer.append(&JournalEntry { at, fact }, journal);
         let key = key.as_ref();
-        let numbers = Numbers { ani: Some(ani(n)), dnis: Some("0800123456".to_owned()) };
+        let numbers = PhoneNumbers { ani: Some(ani(n)), dnis: Some("0800123456".to_owned()) };
         let numbers = seal_numbers(key, u64::from(n), &numbers);
         tell(at, Fact::CallBegan { call: call.clone(), numbers: numbers.clone() });
         tell(at, began(id, call, numbers));
         let finished = self.media((id, at, chunks), key, wrapped);
-        let end = Wall(at.0 + i64::try_from(chunks).unwrap() * 500);
+        let end = WallTime(at.0 + i64::try_from(chunks).unwrap() * 500);
         let value = seal_field(key, u64::from(n), &format!("Customer {n}"));
         tell(end, Fact::FieldSet { id, field: 1, by: format!("u{phone}"), value });
         let number = CallNumber(u64::from(n) + 1);
@@ -147,7 +149,7 @@ impl Library {
                 end: finished.end,
                 to: finished.to,
                 ledger: finished.ledger,
-                spans: Vec::new(),
+                blackout_spans: Vec::new(),
                 digest: finished.digest,
                 size: finished.size,
             }),
@@ -157,10 +159,10 @@ impl Library {
 
     fn media(
         &self,
-        (id, at, chunks): (RecordingId, Wall, usize),
+        (id, at, chunks): (RecordingId, WallTime, usize),
         key: Option<&DataKey>,
         wrapped: Vec<u8>,
-    ) -> Finished {
+    ) -> FinishedFile {
         let header = MediaHeader {
             id,
             codec: CodecKind::Opus,
@@ -175,10 +177,10 @@ impl Library {
             wrapped,
         };
         let mut bytes = Vec::new();
-        let mut writer = MediaWriter::begin(&header, key.cloned(), &mut bytes);
+        let mut writer = MediaWriter::create(&header, key.cloned(), &mut bytes);
         let run = [Run { fate: Fate::Stored, frames: CHUNK_FRAMES }];
         for payload in self.coded.iter().cycle().take(chunks) {
-            writer.chunk(&run, &mut payload.clone(), &mut bytes);
+            writer.append_chunk(&run, &mut payload.clone(), &mut bytes);
         }
         let finished = writer.finish(RecordingEnd::CallEnd, &mut bytes);
         let path = self.data.join(layout::media_path(at, id));
@@ -188,10 +190,10 @@ impl Library {
     }
 }
 
-fn began(id: RecordingId, call: CallFacts, numbers: hushbox::store::fact::Sealed) -> Fact {
+fn began(id: RecordingId, call: CallFacts, numbers: hushbox::store::fact::SealedBytes) -> Fact {
     Fact::RecordingBegan(RecordingBegan {
         id,
-        retain_until: Wall(call.began.0 + 3650 * DAY_MS),
+        retain_until: WallTime(call.began.0 + 3650 * DAY_MS),
         call,
         numbers,
         channel: 1,
@@ -199,7 +201,7 @@ fn began(id: RecordingId, call: CallFacts, numbers: hushbox::store::fact::Sealed
         sides: 1,
         codec: CodecKind::Opus,
         from: Position(0),
-        reasons: Reasons::only(Reason::Agent),
+        reasons: RecordReasons::from_reason(RecordReason::Agent),
         schedule: Some("on demand".to_owned()),
         why: String::new(),
         continues: None,
@@ -218,7 +220,7 @@ fn code(wav: &Path) -> (Vec<Vec<u8>>, u16) {
         let mut payload = Vec::new();
         for _ in 0..usize::try_from(CHUNK_FRAMES).unwrap() / grid {
             let mut samples: Vec<i16> = sound.by_ref().take(grid).collect();
-            encoder.frame(&Cleared::for_tests(&mut samples, 1, &run), &mut payload);
+            encoder.encode_frame(&Cleared::for_tests(&mut samples, 1, &run), &mut payload);
         }
         payload
     };

@@ -7,18 +7,18 @@
 
 use crate::load::plan::{self, Plan, RATE};
 use hushbox::audio::channel::ChannelIndex;
-use hushbox::audio::span::Loss;
+use hushbox::audio::span::LossReason;
 use hushbox::config;
 use hushbox::id::SessionId;
-use hushbox::job::{Done, FileId, Job};
+use hushbox::job::{Completion, FileId, Job};
 use hushbox::limits;
-use hushbox::recorder::{Boot, Input, Output, Peer, Recorder};
+use hushbox::recorder::{Input, Output, Peer, Recorder, RecoveredState};
 use hushbox::store::archive::Catalogue;
 use hushbox::store::index::Index;
 use hushbox::store::journal::JournalWriter;
 use hushbox::store::seal::{DataKey, Envelope, Identity, Recipient};
-use hushbox::store::sign::BoxKey;
-use hushbox::time::{Mono, Now, Wall};
+use hushbox::store::sign::BoxSigningKey;
+use hushbox::time::{MonoTime, Now, WallTime};
 use protocol::Kind;
 use std::collections::VecDeque;
 
@@ -66,7 +66,7 @@ pub struct Turns {
     now: Now,
     /// Periods captured so far.
     pub turn: usize,
-    dones: VecDeque<Done>,
+    dones: VecDeque<Completion>,
     recipients: Vec<Recipient>,
     envelopes: u16,
     /// Everything that was said to anybody, since it was last asked for.
@@ -89,15 +89,15 @@ impl Turns {
     pub fn new(plan: Plan) -> Turns {
         let (config, _) = config::parse(&plan.config()).expect("a good configuration");
         let identity = Identity::generate();
-        let now = Now { mono: Mono(1), wall: Wall(1_795_348_800_000) };
-        let boot = Boot {
+        let now = Now { mono: MonoTime(1), wall: WallTime(1_795_348_800_000) };
+        let boot = RecoveredState {
             config,
             index: Index::default(),
             catalogue: Catalogue::default(),
             journal: JournalWriter::new(),
             journal_bytes: 0,
             day: None,
-            box_key: BoxKey::from_seed(&[7; 32], "bench"),
+            box_key: BoxSigningKey::from_seed(&[7; 32], "bench"),
             old_call_keys: Vec::new(),
             call_key: Some(DataKey::from_random([8; 32])),
             identities: Vec::new(),
@@ -132,7 +132,7 @@ impl Turns {
         for session in 0..=u32::from(plan.channels) {
             let session = SessionId(Turns::FEED.0 + session);
             let peer = Peer { kinds: kinds.clone(), from: "127.0.0.1".to_owned(), portal: false };
-            turns.recorder.handle(turns.now, Input::Opened { session, peer });
+            turns.recorder.handle(turns.now, Input::Connected { session, peer });
         }
         turns.line(Turns::FEED, "hello cti");
         for n in 0..plan.channels {
@@ -182,8 +182,8 @@ impl Turns {
 
     /// A period comes in on every channel.
     pub fn capture(&mut self) {
-        self.now.mono = Mono(self.now.mono.0 + PERIOD_US);
-        self.now.wall = Wall(self.now.wall.0 + 20);
+        self.now.mono = MonoTime(self.now.mono.0 + PERIOD_US);
+        self.now.wall = WallTime(self.now.wall.0 + 20);
         for n in 0..usize::from(self.plan.channels) {
             let samples = self.speech.period(n, self.turn);
             self.recorder.capture(self.now, ChannelIndex(n), samples);
@@ -192,8 +192,8 @@ impl Turns {
     }
 
     /// The board never had so many frames.
-    pub fn lose(&mut self, frames: u64, why: Loss) {
-        self.recorder.lose(self.now, 0, frames, why);
+    pub fn lose(&mut self, frames: u64, why: LossReason) {
+        self.recorder.skip_lost_on_board(self.now, 0, frames, why);
     }
 
     /// The disk's answers come in, and every session has room again.
@@ -201,11 +201,11 @@ impl Turns {
         while !self.stalled
             && let Some(done) = self.dones.pop_front()
         {
-            self.recorder.handle(self.now, Input::Done(done));
+            self.recorder.handle(self.now, Input::JobDone(done));
         }
         for session in 0..=u32::from(self.plan.channels) {
             let session = SessionId(Turns::FEED.0 + session);
-            let room = Input::Room { session, bytes: limits::OUTPUT_BYTES };
+            let room = Input::SendCapacity { session, bytes: limits::OUTPUT_BYTES_MAX };
             self.recorder.handle(self.now, room);
         }
     }
@@ -218,7 +218,7 @@ impl Turns {
                 Output::Send { bytes, .. } => {
                     self.said.push_str(&String::from_utf8(bytes).expect("lines are text"));
                 }
-                Output::Envelopes(count) => (0..count).for_each(|_| self.envelope()),
+                Output::MakeEnvelopes(count) => (0..count).for_each(|_| self.envelope()),
                 Output::Fatal(text) => panic!("the recorder gave up: {text}"),
                 _ => {}
             }
@@ -229,16 +229,16 @@ impl Turns {
         let result = Ok(());
         self.dones.extend(match job {
             Job::Create { file, .. } | Job::Reopen { file, .. } => {
-                Some(Done::Opened { file, result })
+                Some(Completion::Opened { file, result })
             }
             Job::Append { file, bytes } => {
                 if file != JOURNAL {
                     self.media_bytes += bytes.len() as u64;
                 }
-                Some(Done::Appended { file, bytes, result })
+                Some(Completion::Appended { file, bytes, result })
             }
-            Job::Sync { ticket } => Some(Done::Synced { ticket, result }),
-            Job::Space => Some(Done::Space { free: 1 << 40, total: 1 << 41 }),
+            Job::Sync { ticket } => Some(Completion::Synced { ticket, result }),
+            Job::QueryFreeSpace => Some(Completion::FreeSpace { free: 1 << 40, total: 1 << 41 }),
             Job::Close { .. } => {
                 self.closed += 1;
                 None
@@ -251,7 +251,7 @@ impl Turns {
         self.envelopes = self.envelopes.checked_add(1).expect("enough names for a bench");
         let mut random = [0; 42];
         random[..2].copy_from_slice(&self.envelopes.to_le_bytes());
-        let envelope = Envelope::make(random, &self.recipients).expect("an envelope");
+        let envelope = Envelope::for_recipients(random, &self.recipients).expect("an envelope");
         self.recorder.handle(self.now, Input::Envelope(Box::new(envelope)));
     }
 }

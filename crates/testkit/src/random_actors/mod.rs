@@ -140,7 +140,7 @@ impl RandomActors {
             let config = &self.sim.config;
             let known = config.agents.iter().find(|known| known.username == agent.name).unwrap();
             let right = hushbox::calls::permission::Permission::NotifyOnDemandOnly;
-            agent.only_own = known.permissions.has(right);
+            agent.only_own = known.permissions.contains(right);
         }
     }
 

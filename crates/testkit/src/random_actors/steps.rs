@@ -102,14 +102,14 @@ impl RandomActors {
     /// Says a line; if it is refused, nothing may have changed and nobody may have noticed.
     fn checked(&mut self, client: u32, line: &str) -> String {
         // Between two refusals in a row there is nothing to look at.
-        let before = self.print.take().unwrap_or_else(|| self.sim.recorder().fingerprint());
+        let before = self.print.take().unwrap_or_else(|| self.sim.recorder().state_fingerprint());
         let told = self.sim.sent.len();
         let said = self.sim.say(client, line);
         let reply = said.iter().find(|line| line.starts_with("ok") || line.starts_with("err "));
         let reply = reply.unwrap_or_else(|| panic!("{line}: no answer, but {said:?}")).clone();
         self.story.push(format!("{line} -> {reply}"));
         if reply.starts_with("err ") {
-            let after = self.sim.recorder().fingerprint();
+            let after = self.sim.recorder().state_fingerprint();
             assert_eq!(before, after, "{line} was refused ({reply}), but changed something");
             self.print = Some(after);
             let news = self.sim.sent[told..].iter().filter(|(_, to, _)| *to != client).count();
@@ -192,7 +192,7 @@ impl RandomActors {
         let report = self.sim.verify();
         assert!(report.is_clean(), "{report:#?}");
         let index = self.sim.journal();
-        assert_eq!(index.strays(), 0, "a fact that makes no sense");
+        assert_eq!(index.stray_count(), 0, "a fact that makes no sense");
         for id in self.sim.recordings() {
             let stored = self.sim.stored(&id.to_string());
             stored.check(&self.sim);

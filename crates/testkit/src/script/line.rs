@@ -130,7 +130,7 @@ impl Patterns {
     fn abstracted(&mut self, word: &str) -> String {
         let (key, value) = pair(word);
         let is_id = value.len() == 16 && hushbox::id::RecordingId::parse(value).is_some();
-        let is_time = hushbox::time::Wall::parse(value).is_some() && value.contains('T');
+        let is_time = hushbox::time::WallTime::parse(value).is_some() && value.contains('T');
         if is_time || key == "digest=" || key == "name=hushbox_" {
             return format!("{key}*");
         }

@@ -202,5 +202,5 @@ pub fn check_everything(sim: &SimBox, name: &str) {
     }
     let report = sim.verify();
     assert!(report.is_clean(), "{name}: {report:#?}");
-    assert_eq!(sim.journal().strays(), 0, "{name}: a fact that makes no sense");
+    assert_eq!(sim.journal().stray_count(), 0, "{name}: a fact that makes no sense");
 }

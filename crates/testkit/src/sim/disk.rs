@@ -4,8 +4,8 @@
 //! durable one and, if chance wants it, some of the bytes that came after.
 
 use crate::rng::Rng;
-use hushbox::job::{DiskError, Done, FileId, Job};
-use hushbox::store::recover::Files;
+use hushbox::job::{Completion, DiskError, FileId, Job};
+use hushbox::store::recover::StoreFs;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Cursor};
 
@@ -80,7 +80,7 @@ impl SimDisk {
     }
 
     /// Does the next job that is due; the inner `None` is an answer that needs no words.
-    pub fn work(&mut self, now_us: u64) -> Option<Option<Done>> {
+    pub fn work(&mut self, now_us: u64) -> Option<Option<Completion>> {
         if self.stuck || self.is_dead() || self.waiting.front().is_none_or(|(due, _)| *due > now_us)
         {
             return None;
@@ -108,13 +108,13 @@ impl SimDisk {
             Job::Create { path, .. } | Job::Reopen { path, .. } | Job::Read { path, .. } => path,
             Job::Append { file, .. } | Job::Close { file } => &self.open[file],
             Job::Remove { path } => path,
-            Job::Sync { .. } | Job::Space => "",
+            Job::Sync { .. } | Job::QueryFreeSpace => "",
         };
         let refuse = self.refuse.as_mut().and_then(|refuse| refuse(job, path));
         refuse.map_or(Ok(()), Err)
     }
 
-    fn execute(&mut self, job: Job) -> Option<Done> {
+    fn execute(&mut self, job: Job) -> Option<Completion> {
         let result = self.refused(&job);
         Some(match job {
             Job::Create { file, path } => {
@@ -123,12 +123,12 @@ impl SimDisk {
                     let old = self.live.insert(path, Vec::new());
                     assert!(old.is_none(), "a new file replaces one");
                 }
-                Done::Opened { file, result }
+                Completion::Opened { file, result }
             }
             Job::Reopen { file, path } => {
                 assert!(self.live.contains_key(&path), "{path} is not there");
                 self.open.insert(file, path);
-                Done::Opened { file, result }
+                Completion::Opened { file, result }
             }
             Job::Append { file, mut bytes } => {
                 let result = result.and_then(|()| self.append(file, &bytes));
@@ -139,7 +139,7 @@ impl SimDisk {
                     }
                 }
                 bytes.clear();
-                Done::Appended { file, bytes, result }
+                Completion::Appended { file, bytes, result }
             }
             Job::Close { file } => {
                 self.open.remove(&file);
@@ -151,7 +151,7 @@ impl SimDisk {
                 } else {
                     self.lose_pages();
                 }
-                Done::Synced { ticket, result }
+                Completion::Synced { ticket, result }
             }
             Job::Read { tag, path, offset, mut bytes } => {
                 let contents = self.live.get(&path);
@@ -160,15 +160,17 @@ impl SimDisk {
                     bytes.extend_from_slice(&rest[..rest.len().min(bytes.capacity())]);
                 }
                 let found = contents.map(|_| ()).ok_or(DiskError::Failed(2));
-                Done::Read { tag, bytes, result: result.and(found) }
+                Completion::Read { tag, bytes, result: result.and(found) }
             }
             Job::Remove { path } => {
                 if result.is_ok() {
                     self.live.remove(&path);
                 }
-                Done::Removed { path, result }
+                Completion::Removed { path, result }
             }
-            Job::Space => Done::Space { free: self.space.0, total: self.space.1 },
+            Job::QueryFreeSpace => {
+                Completion::FreeSpace { free: self.space.0, total: self.space.1 }
+            }
         })
     }
 
@@ -265,10 +267,10 @@ impl SimDisk {
     }
 }
 
-impl Files for SimDisk {
+impl StoreFs for SimDisk {
     type File = Cursor<Vec<u8>>;
 
-    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+    fn list_folder(&self, folder: &str) -> io::Result<Vec<String>> {
         let inside = |path: &String| {
             let name = path.strip_prefix(folder)?.strip_prefix('/')?;
             (!name.contains('/')).then(|| name.to_string())
@@ -276,18 +278,18 @@ impl Files for SimDisk {
         Ok(self.live.keys().filter_map(inside).collect())
     }
 
-    fn open(&self, path: &str) -> io::Result<Cursor<Vec<u8>>> {
+    fn open_file(&self, path: &str) -> io::Result<Cursor<Vec<u8>>> {
         let found = self.live.get(path).cloned().map(Cursor::new);
         found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
-    fn replace(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+    fn replace_file(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
         self.live.insert(path.to_string(), bytes.to_vec());
         self.durable.insert(path.to_string(), bytes.to_vec());
         Ok(())
     }
 
-    fn mend(&mut self, path: &str, good: u64, more: &[u8]) -> io::Result<()> {
+    fn truncate_and_append(&mut self, path: &str, good: u64, more: &[u8]) -> io::Result<()> {
         let good = usize::try_from(good).unwrap();
         let contents = self.live.get_mut(path).ok_or(io::ErrorKind::NotFound)?;
         let torn = self.mends_left == Some(0);
@@ -297,7 +299,7 @@ impl Files for SimDisk {
         if self.cut_in_recovery() { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
     }
 
-    fn remove(&mut self, path: &str) -> io::Result<()> {
+    fn remove_file(&mut self, path: &str) -> io::Result<()> {
         if self.cut_in_recovery() {
             return Err(io::ErrorKind::Other.into());
         }

@@ -15,22 +15,22 @@ use crate::rng::Rng;
 use audio::sample;
 use disk::SimDisk;
 use hushbox::audio::channel::ChannelIndex;
-use hushbox::audio::span::Loss;
+use hushbox::audio::span::LossReason;
 use hushbox::config::{self, Config};
-use hushbox::doors::Certificate;
+use hushbox::doors::IssuedCertificate;
 use hushbox::id::{RecordingId, SessionId};
 use hushbox::job::Job;
 use hushbox::limits;
-use hushbox::recorder::{Boot, Input, Output, Peer, Recorder};
+use hushbox::recorder::{Input, Output, Peer, Recorder, RecoveredState};
 use hushbox::store::seal::{DataKey, Envelope, Identity};
-use hushbox::store::sign::BoxKey;
+use hushbox::store::sign::BoxSigningKey;
 use hushbox::store::{archive, layout, recover};
-use hushbox::time::{Mono, Now, Wall};
+use hushbox::time::{MonoTime, Now, WallTime};
 use protocol::{Assembler, Kind, Piece, Refusal};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// 2026-11-22T12:00:00Z.
-const BEGAN: Wall = Wall(1_795_348_800_000);
+const BEGAN: WallTime = WallTime(1_795_348_800_000);
 /// The PIN of every technician.
 pub const PIN: &str = "2468";
 const PERIOD_MS: u64 = 20;
@@ -75,7 +75,7 @@ pub struct SimBox {
     /// What `config reload` finds; `None`: the file as it was.
     pub config_file: Option<String>,
     /// Everything that was ever sent: when, to whom, what.
-    pub sent: Vec<(Mono, u32, Vec<u8>)>,
+    pub sent: Vec<(MonoTime, u32, Vec<u8>)>,
     pub stopped: bool,
     /// Why the daemon had to end.
     pub fatal: Option<String>,
@@ -87,7 +87,7 @@ impl SimBox {
         let (config, _) = config::parse(config).unwrap_or_else(|errors| panic!("{errors:#?}"));
         let identities = vec![Identity::generate()];
         let mut disk = SimDisk::default();
-        let now = Now { mono: Mono(0), wall: BEGAN };
+        let now = Now { mono: MonoTime(0), wall: BEGAN };
         let call_keys = vec![[5; 32]];
         let recorder = start(&config, &mut disk, (&identities, &call_keys), now);
         let mut this = SimBox {
@@ -114,7 +114,7 @@ impl SimBox {
         this
     }
 
-    pub fn box_key(&self) -> BoxKey {
+    pub fn box_key(&self) -> BoxSigningKey {
         box_key(&self.config)
     }
 
@@ -129,18 +129,18 @@ impl SimBox {
     }
 
     pub fn client_of(&mut self, peer: Peer) -> u32 {
-        self.connect(|session| Input::Opened { session, peer })
+        self.connect(|session| Input::Connected { session, peer })
     }
 
     /// Connects a client over TLS that shows this certificate.
     pub fn knock(&mut self, certificate: Option<[u8; 32]>) -> u32 {
         let from = "10.0.0.1".to_owned();
-        self.connect(|session| Input::Knocked { session, from, certificate })
+        self.connect(|session| Input::TlsAccepted { session, from, certificate })
     }
 
     /// There is a TLS listener; to be said again after every start.
     pub fn serve_enrolment(&mut self) {
-        self.recorder.serve_enrolment([7; 10]);
+        self.recorder.enable_enrolment([7; 10]);
     }
 
     fn connect(&mut self, input: impl FnOnce(SessionId) -> Input<'static>) -> u32 {
@@ -163,7 +163,7 @@ impl SimBox {
     /// The client's link is gone.
     pub fn gone(&mut self, client: u32) {
         if self.clients.remove(&client).is_some_and(|client| !client.closed) {
-            self.recorder.handle(self.now, Input::Gone { session: SessionId(client) });
+            self.recorder.handle(self.now, Input::Disconnected { session: SessionId(client) });
         }
         self.settle();
     }
@@ -257,11 +257,11 @@ impl SimBox {
     /// Lets time pass without audio.
     pub fn pass_ms(&mut self, ms: u64) {
         self.now.mono = self.now.mono.after_ms(ms);
-        self.now.wall = Wall(self.now.wall.0 + i64::try_from(ms).unwrap());
+        self.now.wall = WallTime(self.now.wall.0 + i64::try_from(ms).unwrap());
     }
 
     /// A board gives nothing for so long, and says so; the others go on.
-    pub fn unplug_ms(&mut self, board: usize, ms: u64, why: Loss) {
+    pub fn unplug_ms(&mut self, board: usize, ms: u64, why: LossReason) {
         for _ in 0..ms / PERIOD_MS {
             self.pass_ms(PERIOD_MS);
             self.hear_but(PERIOD_MS, Some(board));
@@ -315,8 +315,8 @@ impl SimBox {
     }
 
     /// Frames of a board were never had.
-    pub fn lose(&mut self, board: usize, frames: u64, why: Loss) {
-        self.recorder.lose(self.now, board, frames, why);
+    pub fn lose(&mut self, board: usize, frames: u64, why: LossReason) {
+        self.recorder.skip_lost_on_board(self.now, board, frames, why);
         let first = self.recorder.first_channel(board).unwrap().0;
         let count = self.config.boards[board].channels.len();
         self.heads[first..first + count].iter_mut().for_each(|head| *head += frames);
@@ -339,7 +339,7 @@ impl SimBox {
             while let Some(done) = self.disk.work(self.now.mono.0) {
                 busy = true;
                 if let Some(done) = done {
-                    self.recorder.handle(self.now, Input::Done(done));
+                    self.recorder.handle(self.now, Input::JobDone(done));
                 }
             }
             let more = self.recorder.next_deadline(self.now) <= self.now.mono;
@@ -356,10 +356,10 @@ impl SimBox {
             let session = SessionId(*id);
             if client.reads && client.behind > 0 {
                 (client.behind, any) = (0, true);
-                let bytes = limits::OUTPUT_BYTES;
-                self.recorder.handle(self.now, Input::Room { session, bytes });
+                let bytes = limits::OUTPUT_BYTES_MAX;
+                self.recorder.handle(self.now, Input::SendCapacity { session, bytes });
             }
-            while !client.closed && self.recorder.takes_lines(session) {
+            while !client.closed && self.recorder.accepts_lines(session) {
                 let Some(line) = client.lines.pop_front() else { break };
                 let line = line.as_deref().map_err(Clone::clone);
                 let woke = self.now.mono;
@@ -378,10 +378,13 @@ impl SimBox {
                     assert!(!client.closed, "something is sent after the end");
                     client.inbox.extend_from_slice(&bytes);
                     client.behind += bytes.len();
-                    assert!(client.behind <= limits::OUTPUT_BYTES, "more than there is room for");
+                    assert!(
+                        client.behind <= limits::OUTPUT_BYTES_MAX,
+                        "more than there is room for"
+                    );
                 }
             }
-            Output::Close { session } | Output::Cut { session } => {
+            Output::Close { session } | Output::Abort { session } => {
                 if let Some(client) = self.clients.get_mut(&session.0) {
                     client.closed = true;
                 }
@@ -394,7 +397,7 @@ impl SimBox {
                 }
                 self.disk.ask(self.now.mono.0, job);
             }
-            Output::Envelopes(count) => {
+            Output::MakeEnvelopes(count) => {
                 for _ in 0..count {
                     let envelope = Box::new(self.envelope());
                     self.recorder.handle(self.now, Input::Envelope(envelope));
@@ -402,22 +405,23 @@ impl SimBox {
             }
             Output::CheckPin { session, pin, .. } => {
                 let right = *pin == PIN;
-                self.recorder.handle(self.now, Input::Pin { session, right });
+                self.recorder.handle(self.now, Input::PinChecked { session, right });
             }
             Output::ReadConfig { session, apply } => self.read_config(session, apply),
             Output::LogLevel(_) | Output::LoopBack { .. } | Output::EditConfig { .. } => {}
             Output::Summarise { today, damaged } => {
-                let done = archive::mend(&mut self.disk, today, damaged);
+                let done = archive::repair_summaries(&mut self.disk, today, damaged);
                 let done = done.map_err(|error| error.to_string());
                 self.recorder.handle(self.now, Input::Summarised(done));
             }
             Output::NewCode { session } => {
                 let random = zeroize::Zeroizing::new(self.random());
-                self.recorder.handle(self.now, Input::CodeMade { session, random });
+                self.recorder.handle(self.now, Input::CodeRandom { session, random });
             }
             Output::Sign { session, request, .. } => {
-                let (digest, until) = (*blake3::hash(&request).as_bytes(), Wall(i64::MAX));
-                let certificate = Certificate { chain: "PEM".to_owned(), digest, until };
+                let (digest, until) = (*blake3::hash(&request).as_bytes(), WallTime(i64::MAX));
+                let certificate =
+                    IssuedCertificate { chain: "PEM".to_owned(), digest, not_after: until };
                 self.recorder.handle(self.now, Input::Signed { session, result: Ok(certificate) });
             }
             Output::NewCallKey => {
@@ -427,13 +431,16 @@ impl SimBox {
                 self.recorder.handle(self.now, Input::CallKey(Some(key)));
             }
             Output::ForgetCallKeys => self.call_keys.truncate(1),
-            Output::TrialKeys => {
-                let keys = Input::TrialKeys(Err("not simulated".to_owned()));
+            Output::MakeSelfTestKeys => {
+                let keys = Input::SelfTestKeys(Err("not simulated".to_owned()));
                 self.recorder.handle(self.now, keys);
             }
-            Output::Trial(_) => {
+            Output::SelfTest(_) => {
                 let syncs_us = Err("not simulated".to_owned());
-                let found = Input::TrialFound(hushbox::selftest::Found { syncs_us, proof: None });
+                let found = Input::SelfTestDone(hushbox::selftest::DiskResult {
+                    syncs_us,
+                    read_back: None,
+                });
                 self.recorder.handle(self.now, found);
             }
             Output::Stopped => self.stopped = true,
@@ -448,10 +455,10 @@ impl SimBox {
     fn envelope(&mut self) -> Envelope {
         let random = self.random();
         if !self.config.store.seal {
-            return Envelope::unsealed(random);
+            return Envelope::without_key(random);
         }
         let recipients: Vec<_> = self.identities.iter().map(Identity::to_public).collect();
-        Envelope::make(random, &recipients).unwrap()
+        Envelope::for_recipients(random, &recipients).unwrap()
     }
 
     fn read_config(&mut self, session: Option<SessionId>, apply: bool) {
@@ -493,7 +500,7 @@ impl SimBox {
     /// The next start, from what the disk holds.
     pub fn start_again(&mut self) {
         self.disk.stop();
-        self.now.mono = Mono(0);
+        self.now.mono = MonoTime(0);
         let random = self.random();
         self.call_keys.insert(0, random);
         let keys = (self.identities.as_slice(), self.call_keys.as_slice());
@@ -507,8 +514,8 @@ impl SimBox {
     }
 }
 
-fn box_key(config: &Config) -> BoxKey {
-    BoxKey::from_seed(&[7; 32], &config.name)
+fn box_key(config: &Config) -> BoxSigningKey {
+    BoxSigningKey::from_seed(&[7; 32], &config.name)
 }
 
 /// What the shell does before the first turn.
@@ -518,10 +525,10 @@ fn start(
     (identities, call_keys): (&[Identity], &[[u8; 32]]),
     now: Now,
 ) -> Recorder {
-    let found = recover::recover(disk).unwrap();
+    let found = recover::recover_store(disk).unwrap();
     let (newest, older) = call_keys.split_first().expect("a call key");
     let call_key = config.store.seal.then(|| DataKey::from_random(*newest));
-    let boot = Boot {
+    let boot = RecoveredState {
         config: config.clone(),
         index: found.index,
         catalogue: found.catalogue,
@@ -532,9 +539,9 @@ fn start(
         old_call_keys: older.iter().map(|key| DataKey::from_random(*key)).collect(),
         call_key,
         identities: identities.to_vec(),
-        anchor: found.anchor,
-        closed: found.closed,
-        screens: found.screens,
+        anchor: found.needs_checkpoint,
+        closed: found.completed,
+        screens: found.completed_screens,
     };
     Recorder::new(now, boot).unwrap()
 }

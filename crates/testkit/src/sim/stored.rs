@@ -6,9 +6,9 @@ use hushbox::audio::span::{Fate, Ledger, Run};
 use hushbox::id::RecordingId;
 use hushbox::store::fact::FactSpan;
 use hushbox::store::index::{Index, Record};
-use hushbox::store::journal::{FIRST_SEQUENCE, Item, JournalReader, superseded};
+use hushbox::store::journal::{FIRST_SEQUENCE, JournalItem, JournalReader, superseded_limits};
 use hushbox::store::media::{self, MediaHeader};
-use hushbox::store::verify::{Basis, Report, Verifier};
+use hushbox::store::verify::{TrustAnchor, Verifier, VerifyReport};
 use hushbox::store::{layout, seal};
 use hushbox::time::Position;
 use std::io::Read;
@@ -76,11 +76,11 @@ impl Stored {
         let frames: u64 = self.runs.iter().map(|run| u64::from(run.frames)).sum();
         assert_eq!(self.samples.len() as u64, frames * sides as u64);
         let mut ledger = Ledger::default();
-        self.runs.iter().for_each(|run| ledger.add(*run));
+        self.runs.iter().for_each(|run| ledger.add_run(*run));
         assert_eq!(ledger, self.ledger, "the ledger adds up");
-        assert_eq!(self.to.since(self.header.from), frames, "the timeline keeps its length");
-        let spanned: u64 = self.spans.iter().map(|span| span.to.since(span.from)).sum();
-        assert_eq!(ledger.captured() - ledger.stored, spanned, "the spans add up");
+        assert_eq!(self.to.frames_since(self.header.from), frames, "the timeline keeps its length");
+        let spanned: u64 = self.spans.iter().map(|span| span.to.frames_since(span.from)).sum();
+        assert_eq!(ledger.total_captured() - ledger.stored, spanned, "the spans add up");
     }
 }
 
@@ -110,13 +110,13 @@ impl SimBox {
         let key = if header.wrapped.is_empty() {
             None
         } else {
-            Some(seal::unwrap(&header.wrapped, &self.identities).unwrap())
+            Some(seal::unwrap_key(&header.wrapped, &self.identities).unwrap())
         };
         let mut decoder =
             Decoder::new(header.codec, header.rate, header.sides, header.delay).unwrap();
         let (mut samples, mut all) = (Vec::new(), Vec::new());
         let read = media::chunks(bytes, key.as_ref(), |runs, payload| {
-            decoder.chunk(runs, payload, &mut samples).unwrap();
+            decoder.decode_chunk(runs, payload, &mut samples).unwrap();
             all.extend_from_slice(runs);
         });
         read.unwrap();
@@ -131,12 +131,12 @@ impl SimBox {
         let mut index = Index::default();
         let mut next = FIRST_SEQUENCE;
         for (path, bytes, until) in self.journals() {
-            let mut reader = JournalReader::open(bytes).unwrap().within(next, until);
+            let mut reader = JournalReader::open(bytes).unwrap().with_limits(next, until);
             while let Some(item) = reader.next_item().unwrap() {
                 match item {
-                    Item::Entry { sequence, entry, .. } => index.apply(sequence, &entry),
-                    Item::Checkpoint { .. } => {}
-                    Item::Damage { at, why } => panic!("{path}: damage at {at}: {why}"),
+                    JournalItem::Entry { sequence, entry, .. } => index.apply(sequence, &entry),
+                    JournalItem::Checkpoint { .. } => {}
+                    JournalItem::Damage { at, why } => panic!("{path}: damage at {at}: {why}"),
                 }
             }
             next = reader.finish().state.sequence.min(until);
@@ -145,24 +145,25 @@ impl SimBox {
     }
 
     /// What `hushbox verify` would say.
-    pub fn verify(&self) -> Report {
+    pub fn verify(&self) -> VerifyReport {
         self.verify_as(true)
     }
 
     /// The same of a box that is stopped.
-    pub fn verify_stopped(&self) -> Report {
+    pub fn verify_stopped(&self) -> VerifyReport {
         self.verify_as(false)
     }
 
-    fn verify_as(&self, running: bool) -> Report {
-        let key = Some(self.box_key().public());
-        let mut verifier = Verifier::new(Basis { key, running, witness: Vec::new() });
+    fn verify_as(&self, running: bool) -> VerifyReport {
+        let key = Some(self.box_key().public_key());
+        let mut verifier =
+            Verifier::new(TrustAnchor { key, is_running: running, witness: Vec::new() });
         for (path, bytes, until) in self.journals() {
-            verifier.journal_until(path, bytes, until);
+            verifier.add_journal_until(path, bytes, until);
         }
         for (path, bytes) in self.disk.live.iter().filter(|(path, _)| is_media(path)) {
             let certain = verifier.media_bytes(path).unwrap_or(u64::MAX);
-            verifier.media(path, media::scan(bytes.as_slice().take(certain)).as_ref());
+            verifier.add_media(path, media::scan(bytes.as_slice().take(certain)).as_ref());
         }
         verifier.finish()
     }
@@ -170,7 +171,7 @@ impl SimBox {
     /// Journal files in order, each with the number from which on a later one tells it again.
     fn journals(&self) -> Vec<(&str, &[u8], u64)> {
         let files = self.disk.live.iter().filter_map(|(path, bytes)| {
-            let (day, part) = layout::journal_part(path)?;
+            let (day, part) = layout::parse_journal_part(path)?;
             Some(((day, part), path.as_str(), bytes.as_slice()))
         });
         let mut files: Vec<_> = files.collect();
@@ -180,7 +181,7 @@ impl SimBox {
             reader.header().map(|header| header.start.sequence)
         };
         let starts: Vec<_> = files.iter().map(|((_, part), _, b)| (*part, start(*b))).collect();
-        let until = superseded(&starts).into_iter();
+        let until = superseded_limits(&starts).into_iter();
         files.into_iter().zip(until).map(|((_, path, bytes), until)| (path, bytes, until)).collect()
     }
 }

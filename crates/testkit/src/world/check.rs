@@ -2,9 +2,9 @@
 
 use super::{Masked, RATE, World};
 use crate::sim::disk::{Image, SimDisk};
-use hushbox::audio::span::{Fate, Loss};
+use hushbox::audio::span::{Fate, LossReason};
 use hushbox::id::RecordingId;
-use hushbox::store::index::{Filter, Index, Record};
+use hushbox::store::index::{Index, Record, RecordFilter};
 use hushbox::store::{layout, media, recover, seal};
 use std::collections::{BTreeSet, HashSet};
 
@@ -18,8 +18,8 @@ impl World {
             let mut disk = SimDisk::default();
             disk.mends_left = mends_left;
             disk.live.clone_from(image);
-            let found = recover::recover(&mut disk).ok();
-            (disk.live, found.map(|found| format!("{:?} {:?}", found.index, found.closed)))
+            let found = recover::recover_store(&mut disk).ok();
+            (disk.live, found.map(|found| format!("{:?} {:?}", found.index, found.completed)))
         };
         let (image, found) = once(&self.sim.disk.live, None);
         let (again, found_again) = once(&image, None);
@@ -42,10 +42,11 @@ impl World {
         let index = self.sim.journal();
         for (agent, call) in &self.known.calls {
             let device = format!("100{agent}");
-            let same = index.calls().any(|c| c.facts.device == device && c.facts.call == *call);
+            let same =
+                index.live_calls().any(|c| c.facts.device == device && c.facts.call == *call);
             assert!(same || unsure.contains(agent), "call {call} of {device} is not known");
         }
-        for live in index.calls() {
+        for live in index.live_calls() {
             let known = |(agent, call): (&usize, &String)| {
                 live.facts.device == format!("100{agent}") && live.facts.call == *call
             };
@@ -87,7 +88,7 @@ impl World {
         }
         let mut protected = Vec::new();
         for (id, on) in &self.known.protected {
-            let found = record(index, id).protected;
+            let found = record(index, id).is_protected;
             assert!(found == *on || unsure.contains(&channel(id)), "{id} protected");
             protected.push((id.clone(), found));
         }
@@ -97,7 +98,7 @@ impl World {
 
     fn key_of(&self, id: &str) -> Option<seal::DataKey> {
         let wrapped = self.sim.stored(id).header.wrapped;
-        let unwrap = |w: &[u8]| seal::unwrap(w, &self.sim.identities).unwrap();
+        let unwrap = |w: &[u8]| seal::unwrap_key(w, &self.sim.identities).unwrap();
         Some(wrapped).filter(|w| !w.is_empty()).map(|w| unwrap(&w))
     }
 
@@ -139,13 +140,15 @@ impl World {
                 Fate::Stored => {
                     assert_eq!(dark, 0, "{id}: masked frames of {from}..{to} are stored");
                 }
-                Fate::Lost(Loss::Board) => {
+                Fate::Lost(LossReason::Board) => {
                     let unplugged = &self.known.unplugged;
                     let here = |u: &&(u32, usize, u64, u64)| (u.0, u.1) == (boot, channel);
                     let covers = |u: &(u32, usize, u64, u64)| u.2 <= from && to <= u.3;
                     assert!(unplugged.iter().filter(here).any(covers), "{id}: {from}..{to} lost");
                 }
-                Fate::Lost(Loss::Ring | Loss::Disk) => assert!(troubled, "{id}: {from}..{to} lost"),
+                Fate::Lost(LossReason::Ring | LossReason::Disk) => {
+                    assert!(troubled, "{id}: {from}..{to} lost")
+                }
                 Fate::Lost(why) => panic!("{id}: {from}..{to} is lost ({why:?})"),
                 Fate::Held => {}
                 Fate::Masked => {
@@ -195,8 +198,8 @@ fn record<'a>(index: &'a Index, id: &str) -> &'a Record {
 /// The recording itself; or, where nothing of its file was ever durable, what goes on for it.
 fn heir<'a>(index: &'a Index, record: &'a Record) -> &'a Record {
     let next = || {
-        let all = Filter::default();
-        let heir = index.list(&all).find(|r| r.began.continues == Some(record.id()));
+        let all = RecordFilter::default();
+        let heir = index.list_records(&all).find(|r| r.began.continues == Some(record.id()));
         heir.unwrap_or_else(|| panic!("nothing goes on for {}", record.id()))
     };
     if record.certain_bytes() == Some(0) { heir(index, next()) } else { record }

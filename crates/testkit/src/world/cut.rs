@@ -2,7 +2,7 @@
 
 use super::{AGENTS, Masked, RATE, Told, World};
 use crate::sim::disk::Tail;
-use hushbox::store::fact::Reason;
+use hushbox::store::fact::RecordReason;
 use std::collections::BTreeSet;
 
 impl World {
@@ -118,10 +118,11 @@ impl World {
         let index = self.sim.journal();
         let number = |text: &str| usize::from(text.as_bytes()[text.len() - 1] - b'0');
         self.known.calls.clear();
-        for call in index.calls() {
+        for call in index.live_calls() {
             self.known.calls.insert(number(&call.facts.device), call.facts.call.clone());
         }
-        let dark: BTreeSet<usize> = index.blackouts().map(|open| number(&open.agent)).collect();
+        let dark: BTreeSet<usize> =
+            index.open_blackouts().map(|open| number(&open.agent)).collect();
         for agent in 1..=AGENTS {
             let same = dark.contains(&agent) == self.known.dark.contains(&agent);
             assert!(same || unsure.contains(&agent), "a{agent}: dark {dark:?} after a start");
@@ -134,7 +135,9 @@ impl World {
                 self.darken(*agent, 0);
             }
         }
-        for record in index.running().filter(|record| record.reasons.has(Reason::Agent)) {
+        for record in
+            index.running_records().filter(|record| record.reasons.contains(RecordReason::Agent))
+        {
             let channel = usize::from(record.began.channel);
             let told = Told { boot: self.sim.boot, channel, at: 0, over: false };
             self.known.recordings.insert(record.id().to_string(), told);

@@ -1,6 +1,6 @@
 //! The oracle: what people were told, kept apart from the box, and held against what it stores.
 //!
-//! A `World` is a simulated box with its people: three agents with a phone each, the PBX's feed and
+//! A `SimulatedBox` is a simulated box with its people: three agents with a phone each, the PBX's feed and
 //! a supervisor. It reads every line they are sent, and remembers what was promised: calls,
 //! recordings, fields, and which positions of which channel are blacked out. After a cut, and
 //! whenever asked, the image of the disk is held against that. It never looks into the recorder.
@@ -257,7 +257,7 @@ impl World {
         let from = self.sim.head(board);
         for _ in 0..ms / 20 {
             if !self.dead() {
-                let why = hushbox::audio::span::Loss::Board;
+                let why = hushbox::audio::span::LossReason::Board;
                 self.sim.unplug_ms(board, 20, why);
                 self.listen();
             }

@@ -5,7 +5,7 @@
 //! counted into positions, so they do not matter. Nothing here reads a clock.
 
 use crate::audio::channel::ChannelIndex;
-use crate::time::{Mono, Position};
+use crate::time::{MonoTime, Position};
 
 /// A look at the clock takes so long.
 const LOOK_US: u64 = 1_000_000;
@@ -16,30 +16,35 @@ const BEFORE_US: u64 = 1 << 40;
 
 /// The reading of a second that was the least late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Look {
+struct ClockReading {
     at_us: u64,
     late_us: u64,
 }
 
 /// One board's clock.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Drift {
+pub struct ClockDrift {
     leader: Option<ChannelIndex>,
-    first: Option<Look>,
-    last: Option<Look>,
+    first: Option<ClockReading>,
+    last: Option<ClockReading>,
     /// The second that is going on, and when it began.
-    looking: Option<(u64, Look)>,
+    looking: Option<(u64, ClockReading)>,
 }
 
-impl Drift {
+impl ClockDrift {
     /// A channel has got frames, of which the last is before `head`. One channel stands for all.
-    pub fn note(&mut self, now: Mono, (channel, head): (ChannelIndex, Position), rate: u32) {
+    pub fn add_reading(
+        &mut self,
+        now: MonoTime,
+        (channel, head): (ChannelIndex, Position),
+        rate: u32,
+    ) {
         if *self.leader.get_or_insert(channel) != channel {
             return;
         }
         let played_us = head.0.saturating_mul(1_000_000) / u64::from(rate.max(1));
         let late_us = (now.0 + BEFORE_US).saturating_sub(played_us);
-        let look = Look { at_us: now.0, late_us };
+        let look = ClockReading { at_us: now.0, late_us };
         self.looking = match self.looking {
             Some((began, least)) if now.0 < began + LOOK_US => {
                 Some((began, if late_us < least.late_us { look } else { least }))
@@ -58,7 +63,7 @@ impl Drift {
     /// Parts per million by which it is fast, and by how much that may be wrong; `None` before two
     /// seconds of audio came.
     #[must_use]
-    pub fn ppm(&self) -> Option<(i64, u64)> {
+    pub fn estimate_ppm(&self) -> Option<(i64, u64)> {
         let (first, last) = (self.first?, self.last?);
         let us = last.at_us.checked_sub(first.at_us).filter(|us| *us > 0)?;
         let slower = i64::try_from(last.late_us).ok()? - i64::try_from(first.late_us).ok()?;
@@ -73,15 +78,15 @@ mod tests {
 
     /// A card whose seconds last so many microseconds, read every 20 ms and up to 15 ms late.
     fn heard(second_us: u64, seconds: u64) -> Option<(i64, u64)> {
-        let mut drift = Drift::default();
+        let mut drift = ClockDrift::default();
         for period in 1..=seconds * 50 {
             let late_us = period * 7919 % 15_000 * u64::from(period % 10 != 0);
-            let at = Mono(period * second_us / 50 + late_us);
-            drift.note(at, (ChannelIndex(3), Position(period * 160)), 8000);
+            let at = MonoTime(period * second_us / 50 + late_us);
+            drift.add_reading(at, (ChannelIndex(3), Position(period * 160)), 8000);
             // Another channel of the same board says nothing new.
-            drift.note(at, (ChannelIndex(4), Position(0)), 8000);
+            drift.add_reading(at, (ChannelIndex(4), Position(0)), 8000);
         }
-        drift.ppm()
+        drift.estimate_ppm()
     }
 
     #[test]

@@ -4,12 +4,12 @@
 //! keys of their own, `text` says the rest. The last row signs all bytes before it. Nothing here
 //! measures anything.
 
-use super::{Tone, Trial};
+use super::{RunningSelfTest, ToneResult};
 use crate::alarm;
 use crate::audio::channel::Channel;
 use crate::recorder::Recorder;
-use crate::selftest::{Found, TONE_DB, histogram};
-use crate::store::sign::Purpose;
+use crate::selftest::{DiskResult, TONE_DB, latency_histogram};
+use crate::store::sign::SignaturePurpose;
 use crate::time::{Now, frames_of_ms};
 use data_encoding::HEXLOWER;
 use protocol::reply::{self, LineWriter};
@@ -24,44 +24,49 @@ const NOISE_DB: i32 = -40;
 const SYNC_WORST_US: u64 = 1_500_000;
 
 /// Rows so far, and how they ended.
-struct Rows {
+struct ReportRows {
     bytes: Vec<u8>,
     passed: u32,
     failed: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Result {
+enum RowResult {
     Pass,
     Fail,
     Skip,
 }
 
-impl Rows {
-    fn row(&mut self, test: &str, result: Result) -> LineWriter<'_> {
+impl ReportRows {
+    fn begin_row(&mut self, test: &str, result: RowResult) -> LineWriter<'_> {
         let word = match result {
-            Result::Pass => {
+            RowResult::Pass => {
                 self.passed += 1;
                 "pass"
             }
-            Result::Fail => {
+            RowResult::Fail => {
                 self.failed += 1;
                 "fail"
             }
-            Result::Skip => "skip",
+            RowResult::Skip => "skip",
         };
         reply::row(&mut self.bytes).pair("test", test).pair("result", word)
     }
 }
 
-fn judged(good: bool) -> Result {
-    if good { Result::Pass } else { Result::Fail }
+fn pass_or_fail(good: bool) -> RowResult {
+    if good { RowResult::Pass } else { RowResult::Fail }
 }
 
 impl Recorder {
     /// The whole answer, signed.
-    pub(super) fn trial_rows(&self, now: Now, trial: &Trial, found: &Found) -> Vec<u8> {
-        let mut rows = Rows { bytes: Vec::new(), passed: 0, failed: 0 };
+    pub(super) fn signed_report(
+        &self,
+        now: Now,
+        trial: &RunningSelfTest,
+        found: &DiskResult,
+    ) -> Vec<u8> {
+        let mut rows = ReportRows { bytes: Vec::new(), passed: 0, failed: 0 };
         self.box_row(now, &mut rows);
         self.clock_rows(&mut rows);
         for (index, channel) in self.channels.iter().enumerate() {
@@ -69,10 +74,10 @@ impl Recorder {
         }
         self.tone_rows(trial, found, &mut rows);
         match &trial.round_trip {
-            Ok(()) => {
-                rows.row("seal", Result::Pass).pair("text", "sealed, opened, refused to others")
-            }
-            Err(text) => rows.row("seal", Result::Fail).pair("text", text),
+            Ok(()) => rows
+                .begin_row("seal", RowResult::Pass)
+                .pair("text", "sealed, opened, refused to others"),
+            Err(text) => rows.begin_row("seal", RowResult::Fail).pair("text", text),
         }
         .end();
         disk_row(found, &mut rows);
@@ -81,89 +86,104 @@ impl Recorder {
         self.sign_rows(now, rows)
     }
 
-    fn box_row(&self, now: Now, rows: &mut Rows) {
-        let row = rows.row("box", Result::Pass).pair("name", self.storage.box_name());
+    fn box_row(&self, now: Now, rows: &mut ReportRows) {
+        let row = rows.begin_row("box", RowResult::Pass).pair("name", self.storage.box_name());
         let row = row.pair("version", env!("CARGO_PKG_VERSION")).pair("boot", self.boot);
-        let row = row.pair("time", now.wall).pair("time_sync", self.about.time_sync.word());
+        let row = row.pair("time", now.wall).pair("time_sync", self.about.time_sync.as_str());
         row.pair("uptime_s", now.mono.0 / 1_000_000).end();
     }
 
-    fn clock_rows(&self, rows: &mut Rows) {
-        for (board, drift) in self.config.boards.iter().zip(&self.trials.drift) {
-            match drift.ppm() {
+    fn clock_rows(&self, rows: &mut ReportRows) {
+        for (board, drift) in self.config.boards.iter().zip(&self.selftests.drift) {
+            match drift.estimate_ppm() {
                 Some((ppm, within)) => {
                     let good = ppm.unsigned_abs() <= DRIFT_PPM + within;
-                    let row = rows.row("clock", judged(good)).pair("board", &board.name);
+                    let row =
+                        rows.begin_row("clock", pass_or_fail(good)).pair("board", &board.name);
                     row.pair("ppm", ppm).pair("within_ppm", within).end();
                 }
                 None => {
-                    let row = rows.row("clock", Result::Fail).pair("board", &board.name);
+                    let row = rows.begin_row("clock", RowResult::Fail).pair("board", &board.name);
                     row.pair("text", "no audio has come from it").end();
                 }
             }
         }
     }
 
-    fn channel_row(&self, trial: &Trial, (index, channel): (usize, &Channel), rows: &mut Rows) {
-        let came = trial.heads_before.get(index).map_or(0, |before| channel.head().since(*before));
-        let lost = channel.lost - trial.lost_before.get(index).copied().unwrap_or(0);
-        let Some(heard) = trial.heard(index) else {
+    fn channel_row(
+        &self,
+        trial: &RunningSelfTest,
+        (index, channel): (usize, &Channel),
+        rows: &mut ReportRows,
+    ) {
+        let came =
+            trial.heads_before.get(index).map_or(0, |before| channel.head().frames_since(*before));
+        let lost = channel.lost_frames - trial.lost_before.get(index).copied().unwrap_or(0);
+        let Some(heard) = trial.heard_on(index) else {
             let text = "blacked out: not measured";
-            return named(rows.row("channel", Result::Skip), channel).pair("text", text).end();
+            return add_channel_name(rows.begin_row("channel", RowResult::Skip), channel)
+                .pair("text", text)
+                .end();
         };
         let failed = self.boards[channel.board].is_some() || came < frames_of_ms(500, channel.rate);
         let (good, text) = match () {
             () if failed => (false, "no audio: board, cable?"),
             () if lost > 0 => (false, "lost: is the machine busy?"),
-            () if !heard.moves => (false, "digital silence: connected?"),
-            () if heard.clips => (false, "clips: turn the input down"),
+            () if !heard.has_signal => (false, "digital silence: connected?"),
+            () if heard.is_clipping => (false, "clips: turn the input down"),
             () if heard.noise_db > NOISE_DB => (true, "noisy, or nobody paused"),
             () => (true, "clean"),
         };
-        let row =
-            named(rows.row("channel", judged(good)), channel).pair("level_db", heard.level_db);
+        let row = add_channel_name(rows.begin_row("channel", pass_or_fail(good)), channel)
+            .pair("level_db", heard.level_db);
         let row = row.pair("peak_db", heard.peak_db).pair("noise_db", heard.noise_db);
         row.pair("lost", lost).pair("text", text).end();
     }
 
-    fn tone_rows(&self, trial: &Trial, found: &Found, rows: &mut Rows) {
+    fn tone_rows(&self, trial: &RunningSelfTest, found: &DiskResult, rows: &mut ReportRows) {
         let (index, masked) = match &trial.tone {
-            Tone::Made { index, masked } => (*index, *masked),
-            Tone::None(why) => return skip_tone(why, rows),
-            Tone::Chosen(_) | Tone::Making(_) => return skip_tone("it was not finished", rows),
+            ToneResult::Made { index, masked } => (*index, *masked),
+            ToneResult::None(why) => return skip_tone_rows(why, rows),
+            ToneResult::Chosen(_) | ToneResult::Making(_) => {
+                return skip_tone_rows("it was not finished", rows);
+            }
         };
         let id = self.channels[index].id;
-        let proof = match &found.proof {
+        let proof = match &found.read_back {
             Some(Ok(proof)) => proof,
             Some(Err(text)) => {
-                return rows.row("tone", Result::Fail).pair("channel", id).pair("text", text).end();
+                return rows
+                    .begin_row("tone", RowResult::Fail)
+                    .pair("channel", id)
+                    .pair("text", text)
+                    .end();
             }
-            None => return skip_tone("it was not written", rows),
+            None => return skip_tone_rows("it was not written", rows),
         };
-        let good = (proof.open_db - TONE_DB).abs() <= 1;
+        let good = (proof.clear_tone_db - TONE_DB).abs() <= 1;
         let text =
             if good { "recorded, sealed, written, read back" } else { "not as it was fed in" };
-        let row = rows.row("tone", judged(good)).pair("channel", id);
-        row.pair("level_db", proof.open_db).pair("text", text).end();
+        let row = rows.begin_row("tone", pass_or_fail(good)).pair("channel", id);
+        row.pair("level_db", proof.clear_tone_db).pair("text", text).end();
         self.crosstalk_row(trial, index, rows);
-        let good = proof.leak.is_none() && masked > 0 && proof.masked == masked;
+        let good = proof.leak.is_none() && masked > 0 && proof.masked_frames == masked;
         let text = proof.leak.as_deref().unwrap_or(match good {
             true => "nothing of what was blacked out is in what was written",
             false => "the blackout is not as long as it was",
         });
-        let row = rows.row("blackout", judged(good)).pair("channel", id);
-        row.pair("masked_frames", proof.masked).pair("text", text).end();
+        let row = rows.begin_row("blackout", pass_or_fail(good)).pair("channel", id);
+        row.pair("masked_frames", proof.masked_frames).pair("text", text).end();
     }
 
     /// What the other channels of the tone's board heard of it: the worst.
-    fn crosstalk_row(&self, trial: &Trial, tone: usize, rows: &mut Rows) {
+    fn crosstalk_row(&self, trial: &RunningSelfTest, tone: usize, rows: &mut ReportRows) {
         let amplitude = f64::from(crate::selftest::TONE_PEAK) / 32768.0;
         let board = self.channels[tone].board;
         let others = self.channels.iter().enumerate();
         let others = others.filter(|(index, channel)| *index != tone && channel.board == board);
         let (mut heard, mut worst) = (0, None);
         for (index, channel) in others {
-            let Some(of) = trial.heard(index) else { continue };
+            let Some(of) = trial.heard_on(index) else { continue };
             heard += 1;
             let db = of.crosstalk_db(amplitude);
             worst = worst.max(db.map(|db| (db, channel.id)));
@@ -171,30 +191,35 @@ impl Recorder {
         match worst {
             _ if heard == 0 => {
                 let text = "there is no other channel to hear it";
-                rows.row("crosstalk", Result::Skip).pair("text", text).end();
+                rows.begin_row("crosstalk", RowResult::Skip).pair("text", text).end();
             }
             Some((db, id)) => {
-                let row = rows.row("crosstalk", judged(db <= CROSSTALK_DB)).pair("channel", id);
+                let row = rows
+                    .begin_row("crosstalk", pass_or_fail(db <= CROSSTALK_DB))
+                    .pair("channel", id);
                 row.pair("worst_db", db).pair("heard", heard).end();
             }
             None => {
-                let row = rows.row("crosstalk", Result::Pass).pair("heard", heard);
+                let row = rows.begin_row("crosstalk", RowResult::Pass).pair("heard", heard);
                 row.pair("text", "no other channel hears the tone").end();
             }
         }
     }
 
-    fn space_row(&self, rows: &mut Rows) {
+    fn space_row(&self, rows: &mut ReportRows) {
         let (free, total) = (self.storage.free_bytes, self.storage.total_bytes);
         let reserve = u64::from(self.config.store.reserve_mb) << 20;
         let days = |days: Option<u64>| days.map_or("-".to_string(), |days| days.to_string());
-        let full = free.saturating_sub(reserve).checked_div(self.bytes_a_day());
-        let row = rows.row("space", judged(free > reserve)).pair("free", free).pair("total", total);
+        let full = free.saturating_sub(reserve).checked_div(self.bytes_per_day());
+        let row = rows
+            .begin_row("space", pass_or_fail(free > reserve))
+            .pair("free", free)
+            .pair("total", total);
         row.pair("days_left", days(self.days_left())).pair("days_all_channels", days(full)).end();
     }
 
     /// What all channels together would fill in a day, recorded without a pause.
-    fn bytes_a_day(&self) -> u64 {
+    fn bytes_per_day(&self) -> u64 {
         use crate::config::CodecKind;
         let bits = |channel: &Channel| {
             let (rate, sides) = (u64::from(channel.rate), u64::from(channel.sides));
@@ -209,19 +234,20 @@ impl Recorder {
         self.channels.iter().map(bits).sum::<u64>() / 8 * 86_400
     }
 
-    fn alarms_row(&self, rows: &mut Rows) {
-        let active = || self.alarms.iter().filter(|alarm| alarm.active);
+    fn alarms_row(&self, rows: &mut ReportRows) {
+        let active = || self.alarms.iter().filter(|alarm| alarm.is_active);
         let bad = |alarm: &&alarm::Alarm| alarm.code.severity() == alarm::Severity::Critical;
         let critical = active().filter(bad).count();
-        let row = rows.row("alarms", judged(critical == 0)).pair("active", active().count());
+        let row =
+            rows.begin_row("alarms", pass_or_fail(critical == 0)).pair("active", active().count());
         row.pair("critical", critical).end();
     }
 
     /// Signs every byte so far, and ends.
-    fn sign_rows(&self, now: Now, rows: Rows) -> Vec<u8> {
-        let Rows { mut bytes, passed, failed } = rows;
+    fn sign_rows(&self, now: Now, rows: ReportRows) -> Vec<u8> {
+        let ReportRows { mut bytes, passed, failed } = rows;
         let digest = blake3::hash(&bytes);
-        let (sig, key) = self.storage.sign(Purpose::Selftest, digest.as_bytes());
+        let (sig, key) = self.storage.sign(SignaturePurpose::Selftest, digest.as_bytes());
         let row = reply::row(&mut bytes).pair("test", "signature").pair("result", "pass");
         let row = row.pair("digest", HEXLOWER.encode(digest.as_bytes()));
         row.pair("sig", HEXLOWER.encode(&sig)).pair("key", HEXLOWER.encode(&key)).end();
@@ -232,26 +258,32 @@ impl Recorder {
     }
 }
 
-fn named<'a>(row: LineWriter<'a>, channel: &Channel) -> LineWriter<'a> {
+fn add_channel_name<'a>(row: LineWriter<'a>, channel: &Channel) -> LineWriter<'a> {
     row.pair("channel", channel.id).pair("device", &channel.device)
 }
 
-fn skip_tone(why: &str, rows: &mut Rows) {
+fn skip_tone_rows(why: &str, rows: &mut ReportRows) {
     for test in ["tone", "crosstalk", "blackout"] {
-        rows.row(test, Result::Skip).pair("text", why).end();
+        rows.begin_row(test, RowResult::Skip).pair("text", why).end();
     }
 }
 
-fn disk_row(found: &Found, rows: &mut Rows) {
+fn disk_row(found: &DiskResult, rows: &mut ReportRows) {
     let us = match &found.syncs_us {
         Ok(us) if !us.is_empty() => us,
-        Ok(_) => return rows.row("disk", Result::Fail).pair("text", "nothing was written").end(),
-        Err(text) => return rows.row("disk", Result::Fail).pair("text", text).end(),
+        Ok(_) => {
+            return rows
+                .begin_row("disk", RowResult::Fail)
+                .pair("text", "nothing was written")
+                .end();
+        }
+        Err(text) => return rows.begin_row("disk", RowResult::Fail).pair("text", text).end(),
     };
     let at = |percent: usize| us[(us.len() - 1) * percent / 100];
     let classes: Vec<String> =
-        histogram(us).iter().map(|(ms, count)| format!("{ms}ms:{count}")).collect();
-    let row = rows.row("disk", judged(at(100) <= SYNC_WORST_US)).pair("syncs", us.len());
+        latency_histogram(us).iter().map(|(ms, count)| format!("{ms}ms:{count}")).collect();
+    let row =
+        rows.begin_row("disk", pass_or_fail(at(100) <= SYNC_WORST_US)).pair("syncs", us.len());
     let row = row.pair("p50_us", at(50)).pair("p99_us", at(99)).pair("max_us", at(100));
     row.pair("histogram", classes.join(",")).end();
 }

@@ -4,11 +4,11 @@
 
 use crate::config::Direction;
 use crate::id::RecordingId;
-use crate::store::archive::Row;
+use crate::store::archive::RecordRow;
 use crate::store::day::{Day, Locator};
-use crate::store::fact::Reasons;
+use crate::store::fact::RecordReasons;
 use crate::store::index::BlackoutSpan;
-use crate::time::Wall;
+use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -22,26 +22,26 @@ const DAY_MS: i64 = 86_400_000;
 const RUNNING: u8 = 1;
 const PROTECTED: u8 = 2;
 const DELETED: u8 = 4;
-const IN: u8 = 8;
-const OUT: u8 = 16;
+const DIRECTION_IN: u8 = 8;
+const DIRECTION_OUT: u8 = 16;
 /// The retention is counted in whole days.
 const WHOLE_DAYS: u8 = 32;
 
 /// Rows that were read together.
 #[derive(Clone, Debug)]
 pub struct Page {
-    pub rows: Vec<Row>,
+    pub rows: Vec<RecordRow>,
 }
 
 /// A page's bytes, and how many rows they are.
-pub struct Put {
+pub struct EncodedPage {
     pub rows: usize,
     pub bytes: Vec<u8>,
 }
 
 /// A row as it is packed.
 #[derive(Serialize, Deserialize)]
-struct Packed {
+struct PackedRow {
     sequence: u64,
     id: RecordingId,
     at: i64,
@@ -63,10 +63,10 @@ struct Packed {
 
 /// Texts and their numbers, from 1.
 #[derive(Default)]
-pub struct Texts(BTreeMap<String, u32>);
+pub struct StringTable(BTreeMap<String, u32>);
 
-impl Texts {
-    fn number(&mut self, text: Option<&str>) -> u32 {
+impl StringTable {
+    fn intern(&mut self, text: Option<&str>) -> u32 {
         let Some(text) = text else { return 0 };
         if let Some(number) = self.0.get(text) {
             return *number;
@@ -76,7 +76,7 @@ impl Texts {
         number
     }
 
-    pub fn finish(self) -> Vec<String> {
+    pub fn into_strings(self) -> Vec<String> {
         let mut texts: Vec<(u32, String)> =
             self.0.into_iter().map(|(text, number)| (number, text)).collect();
         texts.sort_unstable();
@@ -84,7 +84,7 @@ impl Texts {
     }
 }
 
-fn text(texts: &[String], number: u32) -> Option<Option<String>> {
+fn lookup_string(texts: &[String], number: u32) -> Option<Option<String>> {
     match usize::try_from(number).ok()?.checked_sub(1) {
         None => Some(None),
         Some(place) => texts.get(place).cloned().map(Some),
@@ -93,45 +93,45 @@ fn text(texts: &[String], number: u32) -> Option<Option<String>> {
 
 /// What the next row's differences are to.
 #[derive(Clone, Copy)]
-struct Base {
+struct DeltaBase {
     sequence: u64,
     at: i64,
     place: Locator,
 }
 
-impl Base {
-    fn of(day: Day) -> Base {
-        Base { sequence: 0, at: 0, place: Locator { day, part: 0, at: 0 } }
+impl DeltaBase {
+    fn for_day(day: Day) -> DeltaBase {
+        DeltaBase { sequence: 0, at: 0, place: Locator { day, part: 0, at: 0 } }
     }
 
-    fn after(row: &Row, day: Day) -> Base {
+    fn from_row(row: &RecordRow, day: Day) -> DeltaBase {
         let place = row.entries.first().copied().unwrap_or_default();
         let place = Locator { day, ..place };
-        Base { sequence: row.sequence, at: row.at.0, place }
+        DeltaBase { sequence: row.sequence, at: row.at.0, place }
     }
 }
 
 /// Day and part in one: mostly both are as before, which is one byte.
-fn file(place: &Locator) -> u64 {
+fn pack_file(place: &Locator) -> u64 {
     u64::from(place.part) << 32 | u64::from(place.day.0)
 }
 
-fn in_file(file: u64, at: u64) -> Locator {
+fn unpack_locator(file: u64, at: u64) -> Locator {
     let [d0, d1, d2, d3, part @ ..] = file.to_le_bytes();
     let day = Day(u32::from_le_bytes([d0, d1, d2, d3]));
     Locator { day, part: u32::from_le_bytes(part), at }
 }
 
 /// Packs rows from the front of `rows`, at least one.
-pub fn put(day: Day, rows: &[Row], texts: &mut Texts) -> Put {
-    let mut base = Base::of(day);
-    let mut page = Put { rows: 0, bytes: Vec::with_capacity(BYTES_WANTED) };
+pub fn encode_page(day: Day, rows: &[RecordRow], texts: &mut StringTable) -> EncodedPage {
+    let mut base = DeltaBase::for_day(day);
+    let mut page = EncodedPage { rows: 0, bytes: Vec::with_capacity(BYTES_WANTED) };
     for row in rows.iter().take(ROWS_MAX) {
-        let packed = pack(row, base, texts);
+        let packed = pack_row(row, base, texts);
         // Writing values to memory has no way to fail.
         page.bytes = postcard::to_extend(&packed, page.bytes).unwrap_or_default();
         page.rows += 1;
-        base = Base::after(row, day);
+        base = DeltaBase::from_row(row, day);
         if page.bytes.len() >= BYTES_WANTED {
             break;
         }
@@ -141,39 +141,39 @@ pub fn put(day: Day, rows: &[Row], texts: &mut Texts) -> Put {
 }
 
 /// The rows of a page.
-pub fn take(day: Day, count: usize, bytes: &[u8], texts: &[String]) -> Option<Page> {
+pub fn decode_page(day: Day, count: usize, bytes: &[u8], texts: &[String]) -> Option<Page> {
     if count > ROWS_MAX {
         return None;
     }
-    let (mut base, mut left) = (Base::of(day), bytes);
+    let (mut base, mut left) = (DeltaBase::for_day(day), bytes);
     let mut rows = Vec::with_capacity(count);
     for _ in 0..count {
-        let (packed, rest): (Packed, _) = postcard::take_from_bytes(left).ok()?;
-        let row = unpack(packed, base, texts)?;
-        (base, left) = (Base::after(&row, day), rest);
+        let (packed, rest): (PackedRow, _) = postcard::take_from_bytes(left).ok()?;
+        let row = unpack_row(packed, base, texts)?;
+        (base, left) = (DeltaBase::from_row(&row, day), rest);
         rows.push(row);
     }
     left.is_empty().then_some(Page { rows })
 }
 
-fn pack(row: &Row, base: Base, texts: &mut Texts) -> Packed {
+fn pack_row(row: &RecordRow, base: DeltaBase, texts: &mut StringTable) -> PackedRow {
     let retention_ms = row.retain_until.0.wrapping_sub(row.at.0);
     let whole_days = retention_ms % DAY_MS == 0;
     let flag = |is: bool, flag: u8| if is { flag } else { 0 };
-    let flags = flag(row.running, RUNNING)
-        | flag(row.protected, PROTECTED)
-        | flag(row.deleted, DELETED)
-        | flag(row.direction == Some(Direction::In), IN)
-        | flag(row.direction == Some(Direction::Out), OUT)
+    let flags = flag(row.is_running, RUNNING)
+        | flag(row.is_protected, PROTECTED)
+        | flag(row.is_deleted, DELETED)
+        | flag(row.direction == Some(Direction::In), DIRECTION_IN)
+        | flag(row.direction == Some(Direction::Out), DIRECTION_OUT)
         | flag(whole_days, WHOLE_DAYS);
     let mut from = base.place;
     let mut step = |place: &Locator| {
-        let file = file(place).wrapping_sub(file(&from));
+        let file = pack_file(place).wrapping_sub(pack_file(&from));
         let at = place.at.wrapping_sub(from.at).cast_signed();
         from = *place;
         (file, at)
     };
-    Packed {
+    PackedRow {
         sequence: row.sequence.wrapping_sub(base.sequence),
         id: row.id,
         at: row.at.0.wrapping_sub(base.at),
@@ -181,9 +181,9 @@ fn pack(row: &Row, base: Base, texts: &mut Texts) -> Packed {
         duration_ms: row.duration_ms,
         flags,
         reasons: row.reasons.0,
-        agent: texts.number(row.agent.as_deref()),
-        device: texts.number(Some(&row.device)),
-        schedule: texts.number(row.schedule.as_deref()),
+        agent: texts.intern(row.agent.as_deref()),
+        device: texts.intern(Some(&row.device)),
+        schedule: texts.intern(row.schedule.as_deref()),
         call: row.call.clone(),
         blackouts: row.blackouts.clone(),
         lost: row.lost,
@@ -193,38 +193,41 @@ fn pack(row: &Row, base: Base, texts: &mut Texts) -> Packed {
     }
 }
 
-fn unpack(packed: Packed, base: Base, texts: &[String]) -> Option<Row> {
+fn unpack_row(packed: PackedRow, base: DeltaBase, texts: &[String]) -> Option<RecordRow> {
     let is = |flag: u8| packed.flags & flag != 0;
     let at = base.at.wrapping_add(packed.at);
     let unit = if is(WHOLE_DAYS) { DAY_MS } else { 1 };
     let mut from = base.place;
     let step = |(step, at): (u64, i64)| {
-        from = in_file(file(&from).wrapping_add(step), from.at.wrapping_add(at.cast_unsigned()));
+        from = unpack_locator(
+            pack_file(&from).wrapping_add(step),
+            from.at.wrapping_add(at.cast_unsigned()),
+        );
         from
     };
-    Some(Row {
+    Some(RecordRow {
         sequence: base.sequence.wrapping_add(packed.sequence),
         id: packed.id,
-        at: Wall(at),
+        at: WallTime(at),
         boot: packed.boot,
         duration_ms: packed.duration_ms,
-        agent: text(texts, packed.agent)?,
-        device: text(texts, packed.device)??,
+        agent: lookup_string(texts, packed.agent)?,
+        device: lookup_string(texts, packed.device)??,
         call: packed.call,
-        direction: match (is(IN), is(OUT)) {
+        direction: match (is(DIRECTION_IN), is(DIRECTION_OUT)) {
             (true, _) => Some(Direction::In),
             (_, true) => Some(Direction::Out),
             (false, false) => None,
         },
-        reasons: Reasons(packed.reasons),
-        schedule: text(texts, packed.schedule)?,
+        reasons: RecordReasons(packed.reasons),
+        schedule: lookup_string(texts, packed.schedule)?,
         blackouts: packed.blackouts,
         lost: packed.lost,
         size: packed.size,
-        retain_until: Wall(at.wrapping_add(packed.retention.wrapping_mul(unit))),
-        running: is(RUNNING),
-        protected: is(PROTECTED),
-        deleted: is(DELETED),
+        retain_until: WallTime(at.wrapping_add(packed.retention.wrapping_mul(unit))),
+        is_running: is(RUNNING),
+        is_protected: is(PROTECTED),
+        is_deleted: is(DELETED),
         entries: packed.entries.into_iter().map(step).collect(),
     })
 }
