@@ -4,11 +4,11 @@
 //! before the first turn. Nothing here decides what the box does; nothing outside imports it but
 //! the two programs.
 
-pub mod board_model;
+pub mod board_config;
+mod config_file;
 pub mod event_loop;
 pub mod net;
 pub mod os;
 pub mod serial;
-mod setup;
 pub mod start;
 pub mod workers;

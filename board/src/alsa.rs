@@ -10,20 +10,20 @@
 //!
 //! No unsafe code, no waiting in `read`, and no allocation there while the card runs well.
 
-mod account;
-mod card;
+mod capture_pcm;
 mod setup;
 mod slots;
+mod timeline;
 
 use crate::backoff::Backoff;
+use crate::config::{BoardConfig, SourceKind};
 use crate::error::BoardError;
-use crate::model::{BoardConfig, SourceKind};
 use crate::{BoardState, CaptureEvent, GapReason, Period, to_index};
-use account::{FrameTimeline, Gap};
-use card::{CapturePcm, ReadError};
+use capture_pcm::{CapturePcm, ReadError};
 use slots::SlotMap;
 use std::io;
 use std::ops::Range;
+use timeline::{FrameTimeline, Gap};
 use zeroize::Zeroize;
 
 /// A card that gives nothing for this long is taken for dead, or four buffers if that is more.

@@ -12,17 +12,17 @@
 mod alsa;
 mod backoff;
 mod cards;
+mod config;
 mod error;
-mod model;
-mod pace;
 mod profile;
+mod sample_clock;
 mod sim;
 mod tone;
 
 pub use crate::alsa::AlsaBoard;
 pub use crate::cards::{CardInfo, list_cards};
+pub use crate::config::{BoardConfig, ChannelConfig, SourceKind};
 pub use crate::error::{BoardConfigError, BoardError, ExpectedFormat, WavError};
-pub use crate::model::{BoardConfig, ChannelConfig, SourceKind};
 pub use crate::profile::Profile;
 pub use crate::sim::SimBoard;
 pub use crate::tone::TestTone;

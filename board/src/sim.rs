@@ -10,9 +10,9 @@
 mod wav;
 
 use crate::backoff::Backoff;
+use crate::config::{BoardConfig, ChannelConfig};
 use crate::error::BoardError;
-use crate::model::{BoardConfig, ChannelConfig};
-use crate::pace::frames_of_us;
+use crate::sample_clock::frames_of_us;
 use crate::{BoardState, CaptureEvent, GapReason, Period, TestTone, to_count, to_index};
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};

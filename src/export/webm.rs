@@ -10,9 +10,9 @@
 
 mod black;
 mod ebml;
-mod piece;
+mod segment;
 
-pub use piece::{VideoFrame, VideoSegment, WebmSegmentError, parse_segment};
+pub use segment::{VideoFrame, VideoSegment, WebmSegmentError, parse_segment};
 
 use super::ExportError;
 use ebml::{ElementId, put_element, put_f64, put_text, put_uint};

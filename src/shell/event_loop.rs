@@ -186,7 +186,7 @@ pub fn run(config_path: &Path) -> Result<ExitReason, DaemonError> {
     let config = read_config(config_path)
         .map_err(|text| DaemonError::Config(format!("{}:\n{text}", config_path.display())))?;
     let signals = Signals::open().map_err(|e| system_error("signals")(e.into()))?;
-    let not_locked = crate::shell::os::secure::harden_process()
+    let not_locked = crate::shell::os::hardening::harden_process()
         .map_err(|e| system_error("hardening")(e.into()))?;
     let mut daemon = Daemon::start(config, config_path.to_path_buf(), signals)?;
     if let Some(text) = not_locked {

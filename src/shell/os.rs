@@ -2,9 +2,9 @@
 
 pub mod clock;
 pub mod data_dir;
+pub mod hardening;
 pub mod log_writer;
 pub mod recover;
-pub mod secure;
 pub mod service_manager;
 pub mod signal;
 pub(super) mod time_sync;

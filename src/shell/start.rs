@@ -168,7 +168,7 @@ impl Daemon {
     /// none is there, the box cannot start.
     fn open_boards(&self) -> Result<Vec<Board>, DaemonError> {
         let (mut boards, mut trouble) = (Vec::new(), Vec::new());
-        let models = self.config.boards.iter().map(super::board_model::to_board_config);
+        let models = self.config.boards.iter().map(crate::shell::board_config::to_board_config);
         let now_us = self.clock.now().mono.0;
         for model in models {
             let board = match Board::open(&model, now_us) {

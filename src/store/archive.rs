@@ -13,25 +13,25 @@
 //! and `shelf` does so over real files. Nothing here
 //! decides when a day is closed.
 
-mod browse;
 mod close;
 mod format;
+mod lookup;
+mod reader;
 mod row;
-mod shelf;
 #[cfg(test)]
 mod tests;
 
-pub use browse::{
-    ArchiveError, PointLookup, RangeScan, ReadRequest, ReadStep, ReadView, RecordFetch,
-};
 pub use close::{
     ArchiveState, close_days, find_deleted_start_times, may_contain, repair_summaries,
 };
 pub use format::{
     DayFooter, HEADER_BYTES, IdIndex, Page, PageDirectory, Summary, SummaryHeader, SummaryOffsets,
 };
+pub use lookup::{
+    ArchiveError, PointLookup, RangeScan, ReadRequest, ReadStep, ReadView, RecordFetch,
+};
+pub use reader::SummaryReader;
 pub use row::{RecordRow, rebuild_record};
-pub use shelf::SummaryReader;
 
 use crate::store::day::Day;
 use crate::time::WallTime;

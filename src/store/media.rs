@@ -8,18 +8,18 @@
 //! `write` makes the bytes, `read` checks, counts and opens them, `fold` adds runs up. Nothing here
 //! touches a disk, encodes audio, or decides what a frame's fate is.
 
-mod fold;
 mod format;
 mod read;
 mod screen;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod walk;
 mod write;
 
-pub use fold::SpanAccumulator;
 pub use read::{MediaReader, MediaScan, TrailerInfo, chunks, scan};
 pub use screen::{DERIVED_KEY_MARKER, SEGMENT_HEAD_BYTES, ScreenSegment};
+pub use spans::SpanAccumulator;
 pub use write::MediaWriter;
 
 use crate::audio::span::Ledger;

@@ -17,7 +17,7 @@ use crate::store::damage::Tail;
 use crate::store::fact::{RecordingEnd, RecordingEnded};
 use crate::store::index::{Index, Record};
 use crate::store::journal::{JournalError, JournalState, JournalWriter};
-use crate::store::journals::{JournalFiles, JournalPart};
+use crate::store::journal_files::{JournalFiles, JournalPart};
 use crate::store::{layout, media};
 use crate::time::Position;
 use std::io::{self, Read};

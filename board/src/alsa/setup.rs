@@ -4,9 +4,9 @@
 //! as near as the card has them. Every refusal says what the card or the box offers instead.
 //! Nothing is started and nothing is read here.
 
-use super::card::to_errno;
+use crate::alsa::capture_pcm::to_errno;
+use crate::config::{BoardConfig, SLOTS_MAX, SourceKind};
 use crate::error::BoardError;
-use crate::model::{BoardConfig, SLOTS_MAX, SourceKind};
 use alsa::pcm::{Access, Format, HwParams, PCM, TstampType};
 use alsa::{Direction, ValueOr};
 use nix::errno::Errno;

@@ -2,7 +2,7 @@
 
 pub mod agent;
 pub mod boards;
-pub mod check;
+pub mod check_config;
 pub mod console;
 pub mod decode;
 pub mod enrol;

@@ -53,7 +53,7 @@ fn run(word: Command) -> Result<Outcome, Error> {
         Command::Export(args) => commands::export::run(&args),
         Command::Decode(args) => commands::decode::run(&args),
         Command::Verify(args) => commands::verify::run(&args),
-        Command::CheckConfig(args) => commands::check::run(&args),
+        Command::CheckConfig(args) => commands::check_config::run(&args),
         Command::Pin => commands::keys::run_pin(),
         Command::Keygen(args) => commands::keys::run_keygen(&args),
         Command::Enrol(args) => commands::enrol::run(&args),

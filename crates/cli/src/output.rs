@@ -2,7 +2,7 @@
 
 pub mod atomic_file;
 pub mod event_format;
-pub mod lines;
 pub mod progress;
+pub mod reply_format;
 pub mod table;
 pub mod video;

@@ -244,7 +244,7 @@ fn execute_request(request: WorkerRequest, recipients: &[Recipient], seal: bool)
             WorkerReply::Summarised(done.map_err(|error| error.to_string()))
         }
         WorkerRequest::EditConfig { session, edit, by, read } => {
-            let result = crate::shell::setup::edit_config_file(&read.path, &edit);
+            let result = crate::shell::config_file::edit_config_file(&read.path, &edit);
             let result = result.and_then(|()| load_changed_config(&read, recipients, seal));
             WorkerReply::ConfigEdited { session, edit, by, result }
         }

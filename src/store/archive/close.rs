@@ -15,7 +15,7 @@ use crate::store::bytes::u64_to_len;
 use crate::store::day::Day;
 use crate::store::index::{Index, LateFact, Record};
 use crate::store::journal::JournalState;
-use crate::store::journals::JournalFiles;
+use crate::store::journal_files::JournalFiles;
 use crate::store::layout;
 use crate::store::recover::{RecoverError, StoreFs};
 use std::collections::{BTreeMap, BTreeSet};

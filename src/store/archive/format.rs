@@ -4,10 +4,10 @@
 //! directory say. Taking gives `None` for whatever is not whole, valid and of this version: it can
 //! always be made again. Nothing here reads a file.
 
-mod front;
+mod directory;
 mod page;
 
-pub use front::PageDirectory;
+pub use directory::PageDirectory;
 pub use page::Page;
 
 use super::{Catalogue, DayEntry, FAR_FUTURE, RecordRow};

@@ -1,6 +1,6 @@
 //! Random boxes over some days: what summaries say must be what the journal says.
 
-mod world;
+mod simulated_box;
 
 use super::*;
 use crate::id::RecordingId;
@@ -9,7 +9,7 @@ use crate::store::index::{Record, RecordFilter};
 use crate::store::layout;
 use crate::store::recover::StoreFs;
 use proptest::prelude::*;
-use world::{FIRST, MemoryFs, SimulatedBox};
+use simulated_box::{FIRST, MemoryFs, SimulatedBox};
 
 /// The same store, by its journals alone and by its summaries.
 fn open_both(shop: &MemoryFs) -> (SummaryReader<MemoryFs>, SummaryReader<MemoryFs>) {

@@ -10,7 +10,7 @@ use super::format::{
 use super::{FIRST_SEQUENCE, HEADER_BYTES, JournalError, JournalState};
 use crate::store::damage::{Damage, Tail};
 use crate::store::fact::JournalEntry;
-use crate::store::window::SlidingBuffer;
+use crate::store::sliding_buffer::SlidingBuffer;
 use std::io::Read;
 
 /// One thing that a journal file gives. `at` is its offset in the file.

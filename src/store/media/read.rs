@@ -4,7 +4,6 @@
 //! back and refuses what was forged. A file without a trailer was cut; `MediaScan::close_cut` makes the
 //! bytes that complete it. Bounded memory; nothing here writes or truncates a file.
 
-use super::fold::SpanAccumulator;
 use super::format::{self, Trailer};
 use super::walk::{DigestPoint, MediaWalker, WalkStep};
 use super::{FinishedFile, MediaError, MediaHeader};
@@ -13,6 +12,7 @@ use crate::limits;
 use crate::store::bytes::len_to_u64;
 use crate::store::damage::{Damage, Tail};
 use crate::store::fact::{FactSpan, RecordingEnd};
+use crate::store::media::spans::SpanAccumulator;
 use crate::store::seal::{ChunkSealer, DataKey};
 use crate::time::Position;
 use std::io::Read;

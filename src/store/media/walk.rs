@@ -9,7 +9,7 @@ use super::format::{self, ChunkHead, SYNC_START, TRAILER_BYTES, Trailer};
 use super::{MAX_CHUNK_BYTES, MediaError, MediaHeader};
 use crate::store::bytes::len_to_u64;
 use crate::store::damage::{Damage, Tail};
-use crate::store::window::SlidingBuffer;
+use crate::store::sliding_buffer::SlidingBuffer;
 use crate::time::Position;
 use std::io::Read;
 

@@ -8,9 +8,9 @@ use crate::Outcome;
 use crate::cli::AgentArgs;
 use crate::clock::now;
 use crate::error::Error;
-use crate::output::lines;
+use crate::output::reply_format;
 use crate::server::{self, LoginOutcome, ServerList};
-use crate::terminal::input::{StdinEvent, StdinReader};
+use crate::terminal::stdin::{StdinEvent, StdinReader};
 use client::{Connection, LinkError, Login, News, Next, RETRIES, Retry, RetryMode};
 use protocol::{AgentState, Code, Direction, Kind, ScreenMode};
 use std::fmt::Write as _;
@@ -68,7 +68,7 @@ fn run_session(
             AgentSession { connection, state: None }.run_until_end(input)
         }
         Ok(LoginOutcome::Refused(reply)) => {
-            print_text(&lines::format_outcome(&reply.outcome))?;
+            print_text(&reply_format::format_outcome(&reply.outcome))?;
             let code = reply.outcome.err().and_then(|failure| failure.code());
             // What passes by itself is tried again.
             let passes = [Code::Busy, Code::TooMany, Code::ShuttingDown, Code::Storage];
@@ -176,8 +176,8 @@ impl AgentSession {
         }
         match self.connection.ask(line) {
             Ok(reply) => {
-                print_text(&lines::format_rows(&reply))?;
-                print_text(&lines::format_outcome(&reply.outcome))?;
+                print_text(&reply_format::format_rows(&reply))?;
+                print_text(&reply_format::format_outcome(&reply.outcome))?;
                 let quit = matches!(line, "quit") && reply.outcome.is_ok();
                 Ok(quit.then_some(SessionEnd::Quit))
             }

@@ -8,15 +8,15 @@ use crate::Outcome;
 use crate::cli::{ConsoleArgs, MetersArgs};
 use crate::commands::setup;
 use crate::error::Error;
-use crate::output::lines;
+use crate::output::reply_format;
 use crate::server::{self, LoginOutcome, ServerList};
-use crate::terminal::input;
-use crate::terminal::input::{StdinEvent, StdinReader};
+use crate::terminal::line_editor::{LineEditor, SharedConnection};
 use crate::terminal::meters;
 use crate::terminal::pager::Pager;
-use crate::terminal::prompt::{LineEditor, SharedConnection};
-use crate::terminal::raw;
+use crate::terminal::raw_mode;
 use crate::terminal::serial;
+use crate::terminal::stdin;
+use crate::terminal::stdin::{StdinEvent, StdinReader};
 use client::{Address, Connection, LinkError, Login, News};
 use protocol::client::Reply;
 use protocol::{Code, Kind};
@@ -51,7 +51,7 @@ pub fn run(args: &ConsoleArgs) -> Result<Outcome, Error> {
             run_interactive(connection, link_rate(args))
         }
         false => {
-            print_text(&lines::format_outcome(&reply.outcome))?;
+            print_text(&reply_format::format_outcome(&reply.outcome))?;
             let terminal = std::io::stdout().is_terminal();
             ConsoleSession { connection, is_terminal: terminal, has_refusal: false }
                 .run_until_end(&mut input)
@@ -86,7 +86,7 @@ pub fn request_once(args: &ConsoleArgs, command: &str) -> Result<Option<Reply>, 
 
 /// Live where that can be, else once.
 fn show_meters(connection: &mut Connection, link_rate: u64) -> Result<Outcome, ConsoleError> {
-    if raw::can_paint() {
+    if raw_mode::can_paint() {
         let closed = meters::run_live(connection, link_rate).map_err(ConsoleError::from)?;
         if let Some(text) = closed.message() {
             eprint!("{text}");
@@ -99,7 +99,7 @@ fn show_meters(connection: &mut Connection, link_rate: u64) -> Result<Outcome, C
             Ok(Outcome::Done)
         }
         Err(reply) => {
-            eprint!("{}", lines::format_outcome(&reply.outcome));
+            eprint!("{}", reply_format::format_outcome(&reply.outcome));
             Ok(Outcome::Unclean)
         }
     }
@@ -183,7 +183,7 @@ fn log_in(
             (Some(connection), reply) => return Ok(Some((connection, reply))),
             (None, Reply { outcome, .. }) => {
                 let code = outcome.as_ref().err().and_then(|failure| failure.code());
-                eprint!("{}", lines::format_outcome(&outcome));
+                eprint!("{}", reply_format::format_outcome(&outcome));
                 let again = matches!(code, Some(Code::Denied | Code::UnknownUser));
                 if !again || !std::io::stdin().is_terminal() {
                     return Ok(None);
@@ -195,7 +195,7 @@ fn log_in(
 }
 
 fn read_answer(input: &mut StdinReader, question: &str) -> Result<String, Error> {
-    input::write_question(question)?;
+    stdin::write_question(question)?;
     match input.read_line()? {
         StdinEvent::Line(line) => Ok(line),
         StdinEvent::Eof => Err(Error::NoInput),
@@ -333,11 +333,11 @@ impl ConsoleSession {
         };
         self.has_refusal |= reply.outcome.is_err();
         let rows = if self.is_terminal {
-            lines::format_tables(&reply)
+            reply_format::format_tables(&reply)
         } else {
-            lines::format_rows(&reply)
+            reply_format::format_rows(&reply)
         };
-        print_text(&(rows + &lines::format_outcome(&reply.outcome)))?;
+        print_text(&(rows + &reply_format::format_outcome(&reply.outcome)))?;
         Ok(line == "quit" && reply.outcome.is_ok())
     }
 
@@ -348,7 +348,7 @@ impl ConsoleSession {
     fn print_events(&mut self) -> Result<(), ConsoleError> {
         while let Some(news) = self.connection.next_event(Duration::ZERO)? {
             if let News::Event(pairs) = news {
-                print_text(&lines::format_line("event", &pairs))?;
+                print_text(&reply_format::format_line("event", &pairs))?;
             }
         }
         Ok(())

@@ -6,7 +6,7 @@
 use crate::Outcome;
 use crate::cli::KeygenArgs;
 use crate::error::Error;
-use crate::terminal::input::StdinReader;
+use crate::terminal::stdin::StdinReader;
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher;
 use hushbox::store::seal::generate_identity;

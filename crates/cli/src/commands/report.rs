@@ -10,7 +10,7 @@ use crate::cli::{SelftestArgs, VerifyReportArgs};
 use crate::commands::console;
 use crate::error::Error;
 use crate::output::atomic_file::AtomicFile;
-use crate::output::lines;
+use crate::output::reply_format;
 use crate::output::table::{Table, wrap_text};
 use crate::store::store_dir::StoreDir;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
@@ -39,7 +39,7 @@ pub fn run_selftest(args: &SelftestArgs) -> Result<Outcome, Error> {
     let ended = match &reply.outcome {
         Ok(ended) => ended,
         Err(_) => {
-            eprint!("{}", lines::format_outcome(&reply.outcome));
+            eprint!("{}", reply_format::format_outcome(&reply.outcome));
             return Ok(Outcome::Unclean);
         }
     };
@@ -71,7 +71,7 @@ fn rows_of_test<'a>(rows: &'a [Pairs], test: &str) -> impl Iterator<Item = &'a P
 
 /// Everything that is written into the file.
 fn format_report(rows: &[Pairs]) -> String {
-    let signed: String = rows.iter().map(|row| lines::format_line("row", row)).collect();
+    let signed: String = rows.iter().map(|row| reply_format::format_line("row", row)).collect();
     format!("{}\n{SIGNED_HEADING}\n\n{signed}", format_page(rows))
 }
 
@@ -223,7 +223,7 @@ fn verify_report(text: &str, key: &[u8; 32]) -> Result<String, ReportError> {
         let same = whole.lines().zip(text.lines()).take_while(|(a, b)| a == b).count();
         return Err(ReportError::PageMismatch(same + 1));
     }
-    let bytes: String = signed.iter().map(|row| lines::format_line("row", row)).collect();
+    let bytes: String = signed.iter().map(|row| reply_format::format_line("row", row)).collect();
     let digest = blake3::hash(bytes.as_bytes());
     if value_of(signature, "digest") != HEXLOWER.encode(digest.as_bytes()) {
         return Err(ReportError::DigestMismatch);

@@ -5,9 +5,9 @@
 use crate::Outcome;
 use crate::cli::SendArgs;
 use crate::error::Error;
-use crate::output::lines;
+use crate::output::reply_format;
 use crate::server::{self, LoginOutcome, ServerList};
-use crate::terminal::input::StdinReader;
+use crate::terminal::stdin::StdinReader;
 use client::{Connection, Login};
 use protocol::Kind;
 use protocol::client::Reply;
@@ -74,11 +74,11 @@ fn build_login(args: &SendArgs) -> Result<Login, Error> {
 }
 
 fn print_reply(reply: &Reply, data: &mut DataSink<'_>) -> Result<(), Error> {
-    let mut text = lines::format_rows(reply);
+    let mut text = reply_format::format_rows(reply);
     if !reply.data.is_empty() {
         data.write_data(&reply.data)?;
     }
-    text.push_str(&lines::format_outcome(&reply.outcome));
+    text.push_str(&reply_format::format_outcome(&reply.outcome));
     // Raw data has stdout to itself.
     let written = match data {
         DataSink::Stdout => std::io::stderr().write_all(text.as_bytes()),

@@ -4,10 +4,10 @@
 //! and writes it; an empty answer leaves things as they are. PINs are not echoed. Nothing here
 //! touches a file.
 
-use crate::output::lines;
-use crate::terminal::input;
-use crate::terminal::input::{StdinEvent, StdinReader};
+use crate::output::reply_format;
 use crate::terminal::meters::SessionError;
+use crate::terminal::stdin;
+use crate::terminal::stdin::{StdinEvent, StdinReader};
 use client::Connection;
 use protocol::client::Reply;
 use protocol::reply;
@@ -77,7 +77,7 @@ fn ask_until_accepted(
 fn print_outcome(reply: &Reply) {
     match &reply.outcome {
         Ok(_) => eprintln!("  written"),
-        Err(_) => eprint!("  {}", lines::format_outcome(&reply.outcome)),
+        Err(_) => eprint!("  {}", reply_format::format_outcome(&reply.outcome)),
     }
 }
 
@@ -86,7 +86,7 @@ fn ask_question(
     (connection, input): (&mut Connection, &mut StdinReader),
     question: &str,
 ) -> Result<Option<String>, SessionError> {
-    input::write_question(question)?;
+    stdin::write_question(question)?;
     for _ in 0..KEEP_ALIVES_MAX {
         if !input.wait_ready(None, KEEP_ALIVE_INTERVAL)?.stdin {
             connection.ask("ping")?;

@@ -3,7 +3,7 @@
 //! Of what this program does not know it shows the keys as they came. Times are RFC 3339, to the
 //! second. Nothing here talks to a box.
 
-use crate::output::lines;
+use crate::output::reply_format;
 use crate::output::table::replace_controls;
 use protocol::client::Pairs;
 
@@ -51,7 +51,7 @@ fn describe_event(event: &Pairs) -> String {
         _ => {
             let known = ["seq", "what", "time"];
             let rest = event.0.iter().filter(|(key, _)| !known.contains(&key.as_str()));
-            let rest = lines::format_line("", &Pairs(rest.cloned().collect()));
+            let rest = reply_format::format_line("", &Pairs(rest.cloned().collect()));
             rest.trim().to_owned()
         }
     }

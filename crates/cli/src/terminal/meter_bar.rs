@@ -3,7 +3,7 @@
 //! The box says what there is (`meters`, `channels`); of a channel that is blacked out it says only
 //! that, and only that is drawn (G6). Nothing here asks the box.
 
-use crate::terminal::canvas::{ScreenBuffer, Style};
+use crate::terminal::screen_buffer::{ScreenBuffer, Style};
 use protocol::client::Pairs;
 use std::collections::BTreeMap;
 

@@ -7,13 +7,13 @@
 
 use crate::error::Error;
 use crate::output::event_format;
-use crate::output::lines;
+use crate::output::reply_format;
 use crate::output::table::Table;
-use crate::terminal::canvas::{ScreenBuffer, Style};
 use crate::terminal::meter_bar;
 use crate::terminal::meter_bar::MeterBaseline;
-use crate::terminal::raw;
-use crate::terminal::raw::{AlternateScreen, KeyAction};
+use crate::terminal::raw_mode;
+use crate::terminal::raw_mode::{AlternateScreen, KeyAction};
+use crate::terminal::screen_buffer::{ScreenBuffer, Style};
 use client::{Connection, LinkError, News};
 use protocol::client::Reply;
 use std::time::Duration;
@@ -94,7 +94,7 @@ pub fn query_table(connection: &mut Connection) -> Result<Result<String, Reply>,
 
 /// Shows them until somebody stops it. `link_rate`: bits a second to the box.
 pub fn run_live(connection: &mut Connection, link_rate: u64) -> Result<MetersExit, SessionError> {
-    let size = raw::screen_size();
+    let size = raw_mode::screen_size();
     let channels = connection.ask("channels")?;
     if channels.outcome.is_err() {
         return Ok(MetersExit::Refused(channels));
@@ -122,7 +122,7 @@ pub fn run_live(connection: &mut Connection, link_rate: u64) -> Result<MetersExi
         let painted = view.canvas.render_changes();
         page.write_text(&painted)?;
         let pause_ms =
-            pause_ms((painted.len(), raw::line_rate()), (reply_bytes(&reply), link_rate));
+            pause_ms((painted.len(), raw_mode::line_rate()), (reply_bytes(&reply), link_rate));
         let key = page.read_key(Duration::from_millis(pause_ms))?;
         match key {
             None => quiet_ms += pause_ms,
@@ -152,7 +152,7 @@ fn may_use_colour() -> bool {
 
 /// Bytes of an answer, as they come over the line.
 fn reply_bytes(reply: &Reply) -> usize {
-    lines::format_rows(reply).len() + lines::format_outcome(&reply.outcome).len()
+    reply_format::format_rows(reply).len() + reply_format::format_outcome(&reply.outcome).len()
 }
 
 /// How long both lines want to rest: they are used for four fifths of the time, so that a key or a
@@ -180,7 +180,7 @@ struct MetersView {
 impl MetersView {
     /// The window may have another size than before.
     fn resize(&mut self, page: &AlternateScreen) -> Result<PageLayout, Error> {
-        let size = raw::screen_size();
+        let size = raw_mode::screen_size();
         if size != self.size {
             self.size = size;
             self.canvas = ScreenBuffer::new(size, may_use_colour());
@@ -248,7 +248,7 @@ impl MetersExit {
             MetersExit::TimedOut => {
                 Some("meters stopped: no key was pressed for 15 minutes\n".to_owned())
             }
-            MetersExit::Refused(reply) => Some(lines::format_outcome(&reply.outcome)),
+            MetersExit::Refused(reply) => Some(reply_format::format_outcome(&reply.outcome)),
         }
     }
 }

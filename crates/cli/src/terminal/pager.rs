@@ -5,10 +5,10 @@
 
 use crate::commands::report;
 use crate::error::Error;
-use crate::output::lines;
+use crate::output::reply_format;
 use crate::output::table::{replace_controls, wrap_text};
-use crate::terminal::input;
-use crate::terminal::raw::{KeyAction, RawMode};
+use crate::terminal::raw_mode::{KeyAction, RawMode};
+use crate::terminal::stdin;
 use hushbox::alarm;
 use protocol::client::{Pairs, Reply};
 use std::io::Write;
@@ -56,29 +56,35 @@ impl Pager {
         meanwhile: &mut dyn FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
         let mut text = match command {
-            _ if command.starts_with("help ") => lines::format_lists_within(reply, self.columns),
+            _ if command.starts_with("help ") => {
+                reply_format::format_lists_within(reply, self.columns)
+            }
             _ if reply.rows.is_empty()
                 && LIST_COMMANDS.contains(&command)
                 && reply.outcome.is_ok() =>
             {
                 "none\n".to_owned()
             }
-            "help" => lines::format_tables_within(&with_console_commands(reply), self.columns),
-            "status" => lines::format_tables_within(&with_readable_sizes(reply), self.columns),
+            "help" => {
+                reply_format::format_tables_within(&with_console_commands(reply), self.columns)
+            }
+            "status" => {
+                reply_format::format_tables_within(&with_readable_sizes(reply), self.columns)
+            }
             "alarms" => format_alarms(reply, self.columns),
             "selftest" => report::format_passed_page(reply)
-                .unwrap_or_else(|| lines::format_tables_within(reply, self.columns)),
+                .unwrap_or_else(|| reply_format::format_tables_within(reply, self.columns)),
             _ if command.split(' ').next() == Some("records") => {
                 format_records(reply, self.columns)
             }
-            _ => lines::format_tables_within(reply, self.columns),
+            _ => reply_format::format_tables_within(reply, self.columns),
         };
         text.push_str(&self.format_outcome(reply));
         self.print_pages(&text, meanwhile)
     }
 
     fn format_outcome(&self, reply: &Reply) -> String {
-        let line = lines::format_outcome(&with_readable_sizes(reply).outcome);
+        let line = reply_format::format_outcome(&with_readable_sizes(reply).outcome);
         let line = wrap_text(line.trim_end(), self.columns).join("\n");
         match reply.outcome.is_err() && self.has_colour {
             true => format!("{RED}{line}{RESET}\n"),
@@ -121,7 +127,7 @@ fn ask_for_more<E: From<Error>>(
     let question = format!("-- {lines} more {of}: space or Enter; q ends -- ");
     // The echo goes first: whoever presses a key as soon as the question is seen is heard.
     let keys = RawMode::enable()?;
-    input::write_question(&question)?;
+    stdin::write_question(&question)?;
     let mut answer = false;
     for _ in 0..KEEP_ALIVES_MAX {
         match keys.parse_key(KEEP_ALIVE_INTERVAL)? {
@@ -134,7 +140,7 @@ fn ask_for_more<E: From<Error>>(
             None => meanwhile()?,
         }
     }
-    input::write_question(&format!("\r{}\r", " ".repeat(question.len())))?;
+    stdin::write_question(&format!("\r{}\r", " ".repeat(question.len())))?;
     Ok(answer)
 }
 
@@ -181,10 +187,10 @@ fn format_size(bytes: u64) -> String {
 fn format_list(reply: &Reply, columns: usize) -> String {
     let mut heads = reply.clone();
     heads.rows.iter_mut().for_each(|row| row.0.retain(|(key, _)| key != "text"));
-    let table = lines::format_tables_within(&heads, columns);
+    let table = reply_format::format_tables_within(&heads, columns);
     let lines: Vec<&str> = table.lines().collect();
     if lines.len() != reply.rows.len() + 1 {
-        return lines::format_tables_within(reply, columns);
+        return reply_format::format_tables_within(reply, columns);
     }
     let mut text = String::new();
     let says = std::iter::once("").chain(reply.rows.iter().map(|row| of(row, "text")));
@@ -200,7 +206,7 @@ fn format_list(reply: &Reply, columns: usize) -> String {
 
 /// A line each: all there is of them, else what tells them apart.
 fn format_records(reply: &Reply, columns: usize) -> String {
-    let whole = lines::format_tables_within(reply, columns);
+    let whole = reply_format::format_tables_within(reply, columns);
     if whole.lines().count() <= reply.rows.len() + 1 {
         return whole;
     }
@@ -213,7 +219,7 @@ fn format_records(reply: &Reply, columns: usize) -> String {
             }
         }
     }
-    lines::format_tables_within(&brief, columns)
+    reply_format::format_tables_within(&brief, columns)
 }
 
 /// Seconds as hours, minutes and seconds.
@@ -291,7 +297,7 @@ mod tests {
         let rows = vec![pairs(&[("usage", "quit"), ("help", "ends")])];
         let ok = Ok(pairs(&[("free", "26754539520"), ("used", "9999999"), ("oldest", "-")]));
         let reply = Reply { rows, data: Vec::new(), outcome: ok };
-        let told = lines::format_outcome(&with_readable_sizes(&reply).outcome);
+        let told = reply_format::format_outcome(&with_readable_sizes(&reply).outcome);
         assert_eq!(told, "ok free=26GB used=9999kB oldest=-\n");
         let usages = with_console_commands(&reply)
             .rows

@@ -8,9 +8,9 @@
 //! Positions, losses and when to try again are not decided here (see `alsa`).
 
 use super::setup::{self, PcmParams};
+use crate::config::BoardConfig;
 use crate::error::BoardError;
-use crate::model::BoardConfig;
-use crate::pace::frames_of_us;
+use crate::sample_clock::frames_of_us;
 use alsa::pcm::{PCM, Status};
 use alsa::poll::{Flags, pollfd};
 use alsa::{Output, PollDescriptors};

@@ -8,7 +8,7 @@
 //! Pure arithmetic: no card and no clock is touched here. Positions never go back.
 
 use crate::GapReason;
-use crate::pace::{SampleClock, us_of_frames};
+use crate::sample_clock::{SampleClock, us_of_frames};
 
 /// How far stamps may be from the clock and still be believed, besides one buffer.
 const STAMP_DOUBT_US: u64 = 100_000;

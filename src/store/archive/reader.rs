@@ -10,7 +10,7 @@ use super::{
 use crate::id::RecordingId;
 use crate::store::bytes::len_to_u64;
 use crate::store::index::{Index, Record, RecordFilter};
-use crate::store::journals::JournalFiles;
+use crate::store::journal_files::JournalFiles;
 use crate::store::recover::{RecoverError, StoreFs};
 use std::io::Read;
 
