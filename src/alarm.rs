@@ -43,11 +43,13 @@ pub enum AlarmCode {
     DiskFailed = 402,
     NotSealed = 403,
     EraseFailed = 404,
+    NoDataKey = 405,
     ClockStep = 501,
     NotLocked = 502,
     Insecure = 503,
     Certificate = 504,
     ConsoleDown = 505,
+    WorkerFailed = 506,
 }
 
 /// The table entry of one code.
@@ -78,7 +80,7 @@ const fn event_alarm(
     CodeInfo { code, word, severity, is_state: false, advice }
 }
 
-const TABLE: [CodeInfo; 18] = [
+const TABLE: [CodeInfo; 20] = [
     state_alarm(
         AlarmCode::BoardDown,
         "board-down",
@@ -169,6 +171,12 @@ const TABLE: [CodeInfo; 18] = [
         "A deleted recording is still on the disk, because its file cannot be removed. Find the \
          reason in the log; the box retries every 5 s",
     ),
+    state_alarm(
+        AlarmCode::NoDataKey,
+        "no-data-key",
+        Severity::Critical,
+        "no recording can begin; running ones go on. See 506 for why; it ends by itself",
+    ),
     event_alarm(
         AlarmCode::ClockStep,
         "clock-step",
@@ -203,6 +211,12 @@ const TABLE: [CodeInfo; 18] = [
         Severity::Warning,
         "A port for the serial console is missing or in use. Plug its adapter in, or stop the \
          program that holds the port (for example a getty)",
+    ),
+    state_alarm(
+        AlarmCode::WorkerFailed,
+        "worker-failed",
+        Severity::Major,
+        "the text says why: free memory, threads (`TasksMax`) or the disk; tried again by itself",
     ),
 ];
 

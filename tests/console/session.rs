@@ -88,7 +88,7 @@ fn h2_nobody_but_a_technician_comes_in_over_a_cable() {
     // Commands before hello close it too.
     assert!(cable.ask("channels").1.starts_with("err hello-first "));
     assert!(wake(&mut cable).starts_with("hushbox 1 "));
-    // Wrong PINs lock the door, for the socket as for the cable.
+    // Wrong PINs lock the cable out, and nobody at the socket.
     for _ in 0..2 {
         for _ in 0..2 {
             cable.ask("hello technician user=field pin=1111");
@@ -97,8 +97,7 @@ fn h2_nobody_but_a_technician_comes_in_over_a_cable() {
         wake(&mut cable);
     }
     assert!(cable.ask(HELLO).1.starts_with("err locked "));
-    let mut client = testkit::daemon::client::Client::unix(&story.socket());
-    client.err(HELLO, "locked");
+    story.client_over_unix(HELLO);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -181,13 +181,17 @@ fn enrol_by_hand(client: &mut Client, code: &str, request: &[u8]) -> Line {
 }
 
 #[test]
-fn guessing_a_code_locks_enrolment_and_raises_an_alarm() {
+fn h4_guessing_a_code_locks_out_the_guesser_and_nobody_else() {
     let the_box = Daemon::start_new(site());
     let code = code_for(&the_box, "WS-042");
     let wrong = code.replace(&code[..4], if code.starts_with("AAAA") { "BBBB" } else { "AAAA" });
+    let stranger = || {
+        let config = tls::config(&authority(&the_box), None);
+        Client::tls_from(Ipv4Addr::new(127, 0, 0, 2), the_box.tls_port, config)
+    };
     let mut tries = 0;
     while tries < 5 {
-        let mut guesser = over_tls(&the_box, None);
+        let mut guesser = stranger();
         for _ in 0..3.min(5 - tries) {
             assert_eq!(enrol_by_hand(&mut guesser, &wrong, b"x").code(), "denied");
             tries += 1;
@@ -196,11 +200,14 @@ fn guessing_a_code_locks_enrolment_and_raises_an_alarm() {
             assert!(guesser.until_closed().is_empty(), "three tries a session");
         }
     }
-    let mut late = over_tls(&the_box, None);
+    let mut late = stranger();
     assert_eq!(enrol_by_hand(&mut late, &code, b"x").code(), "locked", "even the right one");
     let mut technician = the_box.client_over_unix(TECHNICIAN);
     let alarms = technician.ask("alarms").rows;
-    assert!(alarms.iter().any(|row| row.is("code", "guessing")), "{alarms:?}");
+    let alarm = alarms.iter().find(|row| row.is("code", "guessing")).expect("an alarm");
+    assert!(alarm.get("text").contains("127.0.0.2"), "{alarm:?}");
+    let said = enrol(&the_box, "desk", &code);
+    assert_eq!(said.code, Some(0), "from another address: {said:?}");
     assert_eq!(counter(&the_box, "hushbox_refused_total{code=\"locked\"}"), 1);
 }
 

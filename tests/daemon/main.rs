@@ -18,3 +18,4 @@ mod service_manager;
 mod startup;
 mod syscall_filter;
 mod tls_stream;
+mod worker_failure;

@@ -20,3 +20,4 @@ mod screens;
 mod slow_disk;
 mod transcripts;
 mod watchdog;
+mod worker_failure;
