@@ -10,7 +10,7 @@ use testkit::vm::{until_closed, verify};
 /// The first boot: what the serial line tells, and a workstation that enrols with it.
 fn first_boot(bed: &Vm, machine: &mut Machine) {
     let told = machine.on_serial(0, "User:");
-    assert!(told.contains("fingerprint of its authority: "), "{told}");
+    assert!(told.contains("CA fingerprint: "), "{told}");
     assert!(told.contains("addresses: 10.0.2.15"), "{told}");
     // The line is written before the card has had its first period.
     assert!(told.contains("recording 0, calls 0; no alarm"), "{told}");
