@@ -154,7 +154,7 @@ fn upgrade(machine: &mut Machine) {
 
 #[test]
 #[ignore = "an emulated machine, for many minutes: make test-image"]
-fn h1_h3_the_appliance_lives() {
+fn h1_h3_image_survives_its_life_cycle() {
     let bed = Vm::new(Kind::Pc);
     let mut machine = bed.boot();
     first_boot(&bed, &mut machine);

@@ -87,7 +87,7 @@ fn days_pass(sim: &mut SimBox, days: u32) {
 }
 
 #[test]
-fn what_was_enrolled_stays_so_over_the_days_until_it_is_revoked() {
+fn enrolment_lasts_over_days_until_revoked() {
     let mut sim = a_box();
     let first = enrolled(&mut sim, b"first");
     assert_eq!(refusal(&mut sim, first), "");
@@ -106,7 +106,7 @@ fn what_was_enrolled_stays_so_over_the_days_until_it_is_revoked() {
 }
 
 #[test]
-fn h4_while_the_disk_is_away_nobody_enrols_and_revocation_acts_at_once() {
+fn h4_disk_away_refuses_enrolment_and_revokes_at_once() {
     let mut sim = a_box();
     let certificate = enrolled(&mut sim, b"request");
     let open = sim.knock(Some(certificate));

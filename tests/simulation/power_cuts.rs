@@ -216,12 +216,12 @@ fn every_script(pairs: bool) {
 }
 
 #[test]
-fn g1_g5_h3_the_plug_is_pulled_at_every_job_of_the_disk() {
+fn g1_g5_h3_cut_at_every_disk_job_keeps_promises() {
     every_script(false);
 }
 
 #[test]
 #[ignore = "long; `make power-cuts` runs it"]
-fn g1_g5_h3_the_plug_is_pulled_at_every_job_and_at_every_job_of_the_start_that_follows() {
+fn g1_g5_h3_cut_at_every_job_and_again_during_restart() {
     every_script(true);
 }

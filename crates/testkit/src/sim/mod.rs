@@ -35,6 +35,9 @@ const BEGAN: WallTime = WallTime(1_795_348_800_000);
 pub const PIN: &str = "2468";
 const PERIOD_MS: u64 = 20;
 
+/// The sample of a channel, by its index, at a position.
+type Wave = Box<dyn Fn(usize, u64) -> i16>;
+
 /// One client, as the shell sees it.
 struct Client {
     assembler: Assembler,
@@ -70,6 +73,8 @@ pub struct SimBox {
     pub call_keys: Vec<[u8; 32]>,
     /// The boards hear silence.
     pub silent: bool,
+    /// What the boards hear instead of the pattern.
+    pub wave: Option<Wave>,
     /// When they did: start of the daemon, and position on every channel.
     silences: BTreeSet<(u32, u64)>,
     /// What `config reload` finds; `None`: the file as it was.
@@ -109,6 +114,7 @@ impl SimBox {
             born: BTreeMap::new(),
             call_keys,
             silent: false,
+            wave: None,
             silences: BTreeSet::new(),
             config_file: None,
             sent: Vec::new(),
@@ -313,7 +319,10 @@ impl SimBox {
                     self.silences.extend((head..head + frames).map(|at| (self.boot, at)));
                 }
                 for position in head..head + frames {
-                    let sound = |side| self.heard(self.boot, channel.id, position, side);
+                    let sound = |side| match &self.wave {
+                        Some(wave) => wave(index, position),
+                        None => self.heard(self.boot, channel.id, position, side),
+                    };
                     samples.extend((0..usize::from(channel.sides)).map(sound));
                 }
                 assert!(samples.len() <= room);
