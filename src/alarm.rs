@@ -175,7 +175,8 @@ const TABLE: [CodeInfo; 20] = [
         AlarmCode::NoDataKey,
         "no-data-key",
         Severity::Critical,
-        "no recording can begin; running ones go on. See 506 for why; it ends by itself",
+        "The box cannot make data keys, so no recording can begin; running recordings continue. \
+         Act on alarm 506. New recordings begin automatically",
     ),
     event_alarm(
         AlarmCode::ClockStep,
@@ -216,7 +217,8 @@ const TABLE: [CodeInfo; 20] = [
         AlarmCode::WorkerFailed,
         "worker-failed",
         Severity::Major,
-        "the text says why: free memory, threads (`TasksMax`) or the disk; tried again by itself",
+        "A worker thread of the box fails; the box retries. Read the reason in the text of the \
+         alarm, and correct it: memory, threads (`TasksMax`) or the disk",
     ),
 ];
 
