@@ -27,8 +27,13 @@ PACKAGES_IMAGE := mmdebstrap mtools dosfstools fdisk e2fsprogs cpio binutils kmo
 PACKAGES_ARM := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static arch-test \
 	qemu-system-arm qemu-efi-aarch64
 
-# To test the portal and what plays exports: a browser and its driver, a font, a mail server; kill (procps).
-PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-aiosmtpd procps
+# To test the portal and what plays exports: a browser and its driver, a font, a mail server; kill (procps);
+# npm, where it is not there in another way, for the checker of accessibility.
+PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-aiosmtpd procps \
+	$(if $(shell command -v npm),,nodejs npm)
+
+# The checker of accessibility (axe-core), at the version and with the hash that package-lock.json names.
+AXE := portal/tests/node_modules/.package-lock.json
 
 # To test the agents' client on a screen made of air: an X server in memory with drawing in software
 # (libgl1-mesa-dri, libgl1, libegl1 and what windows load), a window manager, a panel with a tray, a
@@ -102,6 +107,11 @@ setup setup-build setup-image setup-scan setup-bench:
 	$$as_root apt-get update -q && \
 	$$as_root env DEBIAN_FRONTEND=noninteractive \
 		apt-get install -q -y --no-install-recommends $$missing
+	$(if $(filter setup,$@),@$(MAKE) --no-print-directory $(AXE))
+
+$(AXE): portal/tests/package-lock.json
+	@command -v npm >/dev/null || { echo 'setup: there is no npm; install Node.js' >&2; exit 1; }
+	npm ci --prefix portal/tests --ignore-scripts --no-audit --no-fund
 
 run: setup-build ## build the box and start it here, in the foreground; ctrl-c stops it
 	cargo build $(PROFILE) --bins
