@@ -32,7 +32,7 @@ use crate::serve::ServeError;
 use crate::talk::TalkError;
 use crate::throttle::Throttle;
 use crate::vault::Vault;
-use crate::{clock, sessions, token, tries};
+use crate::{clock, sessions, throttle, token, tries};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
@@ -76,7 +76,8 @@ pub struct Portal {
     pub mailer: Option<Mailer>,
     pub counters: Counters,
     pub happened: Happened,
-    throttle: Mutex<Throttle>,
+    guesses: Mutex<Throttle<IpAddr>>,
+    letters: Mutex<Throttle<String>>,
     rights: Mutex<BTreeMap<String, (Rights, Instant)>>,
     /// Ties forms of people who are not logged in to their browsers.
     secret: String,
@@ -100,7 +101,8 @@ impl Portal {
             config,
             counters: Counters::default(),
             happened: Happened::default(),
-            throttle: Mutex::default(),
+            guesses: Mutex::new(Throttle::new(throttle::GUESSES)),
+            letters: Mutex::new(Throttle::new(throttle::LETTERS)),
             rights: Mutex::default(),
             secret: token::new()?,
             ended: watch::Sender::new(0),
@@ -140,8 +142,14 @@ impl Portal {
 
     /// Whether this address may try something that could be guessed.
     fn may_try(&self, address: IpAddr) -> Result<(), Fault> {
-        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        if throttle.take(address, clock::seconds()) { Ok(()) } else { Err(Fault::TooMany) }
+        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        if guesses.take(address, clock::seconds()) { Ok(()) } else { Err(Fault::TooMany) }
+    }
+
+    /// Whether this account may be sent another letter now.
+    fn may_get_letter(&self, user: &str) -> bool {
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        letters.take(user.to_lowercase(), clock::seconds())
     }
 
     /// What somebody may do, for the look of a page; the box is asked again soon.
