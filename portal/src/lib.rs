@@ -26,6 +26,8 @@ pub mod db;
 pub mod desk;
 pub mod envelope;
 pub mod events;
+#[cfg(test)]
+mod fake_box;
 pub mod happened;
 pub mod hub;
 pub mod link;

@@ -6,7 +6,6 @@
 use super::guard::Member;
 use super::{Fault, Portal, assets};
 use crate::desk::Rights;
-use crate::talk::TalkError;
 use askama::Template;
 use axum::body::Bytes;
 use axum::http::header;
@@ -41,7 +40,6 @@ impl Frame {
         let session = &member.session;
         let (rights, lost) = match portal.rights(&session.user).await {
             Ok(rights) => (rights, None),
-            Err(TalkError::Refused(_)) => (Rights::default(), None),
             Err(error) => (Rights::default(), Some(error.to_string())),
         };
         Frame {
