@@ -29,6 +29,7 @@ use crate::hub::Hub;
 use crate::mail::Mailer;
 use crate::password::Hasher;
 use crate::serve::ServeError;
+use crate::sessions::Session;
 use crate::talk::TalkError;
 use crate::throttle::Throttle;
 use crate::vault::Vault;
@@ -51,6 +52,8 @@ use tokio::sync::watch;
 const FORM_BYTES: usize = 16 << 10;
 /// How long the box's word on somebody's rights is good for the look of pages.
 const RIGHTS: Duration = Duration::from_secs(10);
+/// How often it is looked whether what goes on may still go on: a stream, a playing recording.
+const LOOK: Duration = Duration::from_secs(10);
 /// Users whose rights are remembered.
 const RIGHTS_MAX: usize = 4096;
 
@@ -118,6 +121,12 @@ impl Portal {
         sessions::Rule { idle_s: idle, age_s: age * 3600 }
     }
 
+    /// A session while it is alive, by what is kept of its token.
+    async fn session(&self, key: &[u8]) -> Result<Option<Session>, DbError> {
+        let (key, now, rule) = (key.to_vec(), clock::seconds(), self.session_rule());
+        self.db.call(move |db| sessions::of_key(db, &key, now, rule)).await
+    }
+
     fn lock_rule(&self) -> tries::Rule {
         let login = &self.config.login;
         tries::Rule { tries: login.tries, lock_s: i64::from(login.lock_seconds) }
@@ -133,6 +142,13 @@ impl Portal {
         tokio::spawn(board::look(Arc::clone(self), self.board.clone()));
         let portal = Arc::clone(self);
         tokio::spawn(async move { portal.happened.listen(&portal.desk).await });
+        let portal = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                portal.vault.recheck().await;
+            }
+        });
     }
 
     /// Sessions may have ended.
@@ -155,17 +171,24 @@ impl Portal {
     /// What somebody may do, for the look of a page; the box is asked again soon.
     async fn rights(&self, user: &str) -> Result<Rights, TalkError> {
         let key = user.to_lowercase();
-        let lock = || self.rights.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = lock().get(&key).filter(|(_, at)| at.elapsed() < RIGHTS).cloned();
-        if let Some((rights, _)) = known {
-            return Ok(rights);
+        let known = {
+            let all = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
+            all.get(&key).filter(|(_, at)| at.elapsed() < RIGHTS).cloned()
+        };
+        match known {
+            Some((rights, _)) => Ok(rights),
+            None => self.rights_now(user).await,
         }
+    }
+
+    /// What somebody may do at this moment.
+    async fn rights_now(&self, user: &str) -> Result<Rights, TalkError> {
         let rights = self.desk.rights(user).await?;
-        let mut all = lock();
+        let mut all = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= RIGHTS_MAX {
             all.clear();
         }
-        all.insert(key, (rights.clone(), clock::now()));
+        all.insert(user.to_lowercase(), (rights.clone(), clock::now()));
         Ok(rights)
     }
 
@@ -256,3 +279,19 @@ const HEADERS: [(HeaderName, &str); 8] = [
         "camera=(), microphone=(), geolocation=(), usb=(), payment=()",
     ),
 ];
+
+#[cfg(test)]
+impl Portal {
+    /// A portal of which nothing runs yet, with its files in `folder`.
+    fn for_tests(folder: &std::path::Path, socket: &std::path::Path) -> Arc<Portal> {
+        let text = format!(
+            "[portal]\naddress = \"127.0.0.1:0\"\nurl = \"http://127.0.0.1:0\"\n\
+             data = \"data\"\nbox = {socket:?}\ntls = \"none\"\n"
+        );
+        let path = folder.join("portal.toml");
+        std::fs::write(&path, text).expect("a configuration");
+        let config = Config::read(&path).expect("a configuration");
+        let db = Db::open(&folder.join("db")).expect("a database");
+        Arc::new(Portal::new(config, db).expect("a portal"))
+    }
+}

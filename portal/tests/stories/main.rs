@@ -10,6 +10,7 @@ mod agent;
 mod browser;
 mod house;
 mod login;
+mod playback;
 mod scanner;
 mod screen;
 mod sealed;
