@@ -33,7 +33,7 @@ PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-ai
 	$(if $(shell command -v npm),,nodejs npm)
 
 # The checker of accessibility (axe-core), at the version and with the hash that package-lock.json names.
-AXE := portal/tests/node_modules/.package-lock.json
+AXE := crates/portal/tests/node_modules/.package-lock.json
 
 # To test the agents' client on a screen made of air: an X server in memory with drawing in software
 # (libgl1-mesa-dri, libgl1, libegl1 and what windows load), a window manager, a panel with a tray, a
@@ -109,12 +109,12 @@ setup setup-build setup-image setup-scan setup-bench:
 		apt-get install -q -y --no-install-recommends $$missing
 	$(if $(filter setup,$@),@$(MAKE) --no-print-directory $(AXE))
 
-$(AXE): portal/tests/package-lock.json
+$(AXE): crates/portal/tests/package-lock.json
 	@command -v npm >/dev/null || { echo 'setup: there is no npm; install Node.js' >&2; exit 1; }
-	npm ci --prefix portal/tests --ignore-scripts --no-audit --no-fund
+	npm ci --prefix crates/portal/tests --ignore-scripts --no-audit --no-fund
 
 run: setup-build ## build the box and start it here, in the foreground; ctrl-c stops it
-	cargo build $(PROFILE) --bins
+	cargo build $(PROFILE) -p hushbox -p hushbox-cli
 	@echo 'Try it from another terminal (export PATH="$$PWD/$(TARGET)/release:$$PATH" first):'
 	@echo '  hushbox send --kind cti "call start device=1001 call=c1 ani=5551234 direction=in"'
 	@echo '  hushbox send --user jdoe "record start"; hushbox records    # more in README.md'
@@ -132,10 +132,10 @@ test: setup ## run every test, then the independent checks where they are presen
 SEEDS ?= 1000
 
 sim: setup ## run the whole box by chance, SEEDS times, and say how much the cuts cost
-	SEEDS=$(SEEDS) cargo test $(PROFILE) --test simulation --test sim_screens -- --nocapture
+	SEEDS=$(SEEDS) cargo test $(PROFILE) --test simulation random_ -- --nocapture
 
 cuts: setup ## pull the plug at every job of the disk, and once more right after
-	cargo test $(PROFILE) --test cuts -- --include-ignored --nocapture
+	cargo test $(PROFILE) --test simulation power_cuts -- --include-ignored --nocapture
 
 check: setup ## formatting, lints and documentation, without a warning
 	@for part in fmt clippy; do cargo $$part --version >/dev/null 2>&1 && continue; \
@@ -147,7 +147,7 @@ check: setup ## formatting, lints and documentation, without a warning
 	cargo clippy --workspace --all-targets $(PROFILE) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(PROFILE)
 	@if command -v systemd-analyze >/dev/null; then \
-		for unit in board/service/hushboxd.service portal/service/hushbox-portal.service; do \
+		for unit in packaging/systemd/hushboxd.service packaging/systemd/hushbox-portal.service; do \
 			systemd-analyze security --offline=true --threshold=20 --no-pager $$unit | tail -n 1; \
 			systemd-analyze security --offline=true --threshold=20 --no-pager $$unit >/dev/null \
 				|| exit 1; \
@@ -155,8 +155,8 @@ check: setup ## formatting, lints and documentation, without a warning
 	else echo 'check: no systemd-analyze here: the ratings of the services were NOT checked'; fi
 
 deb: setup-build ## make the Debian package for this machine, in target/deb
-	cargo build $(PROFILE) --bins
-	board/deb/build $$(dpkg --print-architecture) $(TARGET)/release $(TARGET)/deb
+	cargo build $(PROFILE) -p hushbox -p hushbox-cli
+	packaging/deb/build $$(dpkg --print-architecture) $(TARGET)/release $(TARGET)/deb
 
 # With DESTDIR only the files, into that folder: no user, no service, no configuration of this machine.
 install: deb ## install it here, as a service (as root); again to upgrade; DESTDIR=… for files only
@@ -168,10 +168,10 @@ install: deb ## install it here, as a service (as root); again to upgrade; DESTD
 ARCH ?= amd64
 image: setup-image ## make the appliance's disk image (as root), in target/image; ARCH=arm64 too
 	if [ $(ARCH) = "$$(dpkg --print-architecture)" ]; then \
-		cargo build $(PROFILE) --bins && \
-		board/deb/build $(ARCH) $(TARGET)/release $(TARGET)/deb; \
-	else board/image/cross $(ARCH) $(TARGET); fi
-	board/image/build $(ARCH) $$(ls -t $(TARGET)/deb/hushbox_*_$(ARCH).deb | head -n 1) \
+		cargo build $(PROFILE) -p hushbox -p hushbox-cli && \
+		packaging/deb/build $(ARCH) $(TARGET)/release $(TARGET)/deb; \
+	else packaging/image/cross $(ARCH) $(TARGET); fi
+	packaging/image/build $(ARCH) $$(ls -t $(TARGET)/deb/hushbox_*_$(ARCH).deb | head -n 1) \
 		$(TARGET)/image/hushbox-$(ARCH).img
 
 # Emulated machines, without KVM: half an hour and more. What it showed last, with its date and
@@ -182,14 +182,14 @@ STORIES_amd64 := --skip arm64
 STORIES_arm64 := arm64
 PLAYER_arm64 := $(abspath $(TARGET))/alsa-utils-arm64/usr/bin/aplay
 test-image: image setup ## boot the image, live with it, and pull its plug CUTS times (as root)
-	[ $(ARCH) = amd64 ] || board/image/apt $(ARCH) /var/tmp/hushbox-image/$(ARCH)/apt \
+	[ $(ARCH) = amd64 ] || packaging/image/apt $(ARCH) /var/tmp/hushbox-image/$(ARCH)/apt \
 		fetch $(TARGET)/alsa-utils-$(ARCH) alsa-utils
-	[ $(ARCH) != amd64 ] || board/deb/build amd64 $(TARGET)/release $(TARGET)/deb-next 99.0.0
+	[ $(ARCH) != amd64 ] || packaging/deb/build amd64 $(TARGET)/release $(TARGET)/deb-next 99.0.0
 	CUTS=$(CUTS) HUSHBOX_IMAGE=$(abspath $(TARGET))/image/hushbox-$(ARCH).img \
 		HUSHBOX_PACKAGE=$(if $(filter amd64,$(ARCH)),$(abspath \
 			$(TARGET))/deb-next/hushbox_99.0.0_amd64.deb) \
 		HUSHBOX_PLAYER=$(PLAYER_$(ARCH)) HUSHBOX_REPORT=$(abspath $(TARGET))/image-tests.md \
-		cargo test --test appliance -- --ignored --nocapture --test-threads 1 \
+		cargo test --test image -- --ignored --nocapture --test-threads 1 \
 		$(STORIES_$(ARCH))
 
 deny: ## check licences and sources of what is depended on; advisories, where they can be reached
@@ -203,30 +203,30 @@ deny: ## check licences and sources of what is depended on; advisories, where th
 KILLS ?= 400
 SEED ?= $(shell date +%s)
 crash: setup ## kill the real box under load, again and again (KILLS=400 SEED=…)
-	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) cargo test $(PROFILE) --test crash -- --nocapture
+	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) cargo test $(PROFILE) --test daemon crash -- --nocapture
 
 # The bodies of fuzz/ under the mutation loop of `make test`, by the clock. With a nightly toolchain
 # and cargo-fuzz, libFuzzer does the same with sanitizers: cd fuzz; cargo +nightly fuzz run media
 FUZZ_SECONDS ?= 600
 fuzz: setup ## mutate what comes from outside (FUZZ_SECONDS=600)
-	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(PROFILE) --test fuzz_replay -- --nocapture
+	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(PROFILE) --test store fuzz -- --nocapture
 
 scan: setup-scan setup ## try at the real portal what attackers try, and let a scanner loose on it
 	cargo test $(PROFILE) -p portal --test stories security -- --nocapture
 	cargo test $(PROFILE) -p portal --test stories scanner -- --ignored --nocapture
 
 golden: setup ## make the data directory that tests open for ever (for a new format version)
-	cargo test $(PROFILE) --test golden -- --ignored make_the_golden_store
+	cargo test $(PROFILE) --test store -- --ignored make_the_golden_store
 
 bench: setup-bench ## measure what one core can carry
 	cargo bench --workspace --bench '*'
 
 pictures-desktop: setup ## take the pictures of docs/desktop.md anew
-	BLESS=1 cargo test $(PROFILE) --test desktop_display -- --nocapture
+	BLESS=1 cargo test $(PROFILE) --test desktop display:: -- --nocapture
 
 deb-desktop: setup-build ## make the package of the agents' client
 	cargo build $(PROFILE) -p desktop -p screen --bins
-	desktop/package/deb.sh $(TARGET)/release $(TARGET)
+	packaging/desktop/deb.sh $(TARGET)/release $(TARGET)
 
 test-deb-desktop: deb-desktop ## try that package in a Debian that has nothing else (root, mmdebstrap)
-	desktop/package/try.sh $(TARGET)/hushbox-desktop_*.deb
+	packaging/desktop/try.sh $(TARGET)/hushbox-desktop_*.deb

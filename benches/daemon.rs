@@ -4,22 +4,18 @@
 //! Here time is that of the clock on the wall: starting and syncing wait for the disk. A busy
 //! machine or a slow disk shows. No number is judged here.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 #[path = "rig/daemon.rs"]
 mod daemon;
 #[path = "rig/facts.rs"]
 mod facts;
 #[path = "rig/numbers.rs"]
 mod numbers;
-#[path = "rig/plan.rs"]
-mod plan;
 
 use daemon::{Client, Daemon, lay_out, pause_ms, value};
-use hushbox::shell::clock::Clock;
+use hushbox::shell::os::clock::Clock;
 use numbers::{Series, head, percentiles, row};
-use plan::{Plan, RATE, device};
 use std::path::Path;
+use testkit::load::plan::{Plan, RATE, device};
 
 const PLAN: Plan = Plan { channels: 64, codec: "opus" };
 const STARTS: usize = 7;

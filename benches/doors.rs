@@ -5,11 +5,7 @@
 //! Both servers are asked by the same driver, which counts lines, in one run on one machine. A busy
 //! machine shows; no number is judged here. Without redis-server its rows are left out.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, reason = "real time is what is measured")]
-
-#[path = "../tests/box/mod.rs"]
-mod the_box;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use the_box::client::Client;
-use the_box::site::Site;
-use the_box::{TheBox, tls};
+use testkit::daemon::client::Client;
+use testkit::daemon::site::Site;
+use testkit::daemon::{Daemon, tls};
 
 const SESSIONS: usize = 1000;
 const THREADS: usize = 8;
@@ -46,14 +42,14 @@ fn many_descriptors() {
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
 }
 
-fn started(handshakes_per_s: u32) -> (TheBox, PathBuf) {
+fn started(handshakes_per_s: u32) -> (Daemon, PathBuf) {
     let more = format!(
         "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = true\n[limits]\nsessions = 4000\n\
          handshakes_per_s = {handshakes_per_s}\n\
          [[technician]]\nname = \"field\"\npin = \"$argon2id$v=19$m=19456,t=2,p=1$\
          BtIvqaj9XY7ZBxJ22c5iVw$TyjQ7ygFTOcEHsXrsnq57JJbStAteqOOA0/cG+bNoiU\"\n"
     );
-    let the_box = TheBox::start_new(Site { more, ..Site::sim(&[1]) });
+    let the_box = Daemon::start_new(Site { more, ..Site::sim(&[1]) });
     let mut technician = the_box.client_over_unix("hello technician user=field pin=2468");
     let code = technician.ok("enrol WS-042 kinds=agent,monitor").get("code").to_owned();
     let address = format!("tls:127.0.0.1:{}", the_box.tls_port).parse().unwrap();
@@ -63,12 +59,12 @@ fn started(handshakes_per_s: u32) -> (TheBox, PathBuf) {
     (the_box, identity)
 }
 
-fn config(the_box: &TheBox, identity: &Path) -> Arc<rustls::ClientConfig> {
+fn config(the_box: &Daemon, identity: &Path) -> Arc<rustls::ClientConfig> {
     tls::config(&the_box.data().join("tls/ca.crt"), Some(identity))
 }
 
 /// Resident memory, kB.
-fn memory_kb(the_box: &TheBox) -> f64 {
+fn memory_kb(the_box: &Daemon) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", the_box.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
@@ -183,7 +179,7 @@ impl Redis {
         let mut command = Command::new("redis-server");
         command.args(words).arg(port.to_string()).stdout(Stdio::null());
         let redis = Redis(command.spawn().ok()?, port);
-        the_box::until("redis listens", || TcpStream::connect(("127.0.0.1", port)).ok());
+        testkit::daemon::until("redis listens", || TcpStream::connect(("127.0.0.1", port)).ok());
         Some(redis)
     }
 }
@@ -229,7 +225,7 @@ fn commands() {
 
 /// `update`s that are answered, which is after their sync, while 64 channels are recorded.
 fn updates() {
-    let the_box = TheBox::start_new(Site::sim(&[1; CHANNELS]));
+    let the_box = Daemon::start_new(Site::sim(&[1; CHANNELS]));
     let mut feed = the_box.client("hello cti");
     let mut agents = Vec::with_capacity(CHANNELS);
     for channel in 1..=CHANNELS {

@@ -6,23 +6,14 @@
 //! judged here but that the pages show every recording, each once. `PAGES_STAY=1` leaves both
 //! programs running until stdin ends, for who wants to look with a browser.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, reason = "real time is what is measured")]
 
-#[path = "rig/library.rs"]
-mod library;
-#[path = "../tests/programs/mod.rs"]
-mod programs;
-#[path = "rig/supervisor.rs"]
-mod supervisor;
-
 use hushbox::store::day::Day;
-use library::{Library, Plan, ani};
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
-use supervisor::{Answer, Hand, House, PASSWORD, WAV, between, listed, older};
+use testkit::load::library::{Library, Plan, ani};
+use testkit::load::supervisor::{Answer, Hand, PASSWORD, PortalStack, between, listed, older, wav};
 
 const PLAN: Plan = Plan { days: 100, a_day: 100, long_s: 8 * 3600 };
 
@@ -117,9 +108,9 @@ fn main() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let today = Day(u32::try_from(now.as_secs() / 86_400).unwrap());
     let began = Instant::now();
-    let long = Library::new(PLAN, &at.join("data"), Path::new(WAV)).write(today);
+    let long = Library::new(PLAN, &at.join("data"), &wav()).write(today);
     println!("{} recordings written in {:.1} s", PLAN.count(), began.elapsed().as_secs_f64());
-    let house = House::start(at);
+    let house = PortalStack::start(at);
     println!("the box is ready after {:.1} s", house.box_took.as_secs_f64());
     let hand = house.supervisor();
     leaf_through(&hand);

@@ -3,8 +3,8 @@
 //! Each period of 20 ms is written, half of the time blacked out, cleared and forgotten, as in the
 //! loop. Encoding is not measured here: it costs far more than this.
 
-use hushbox::blackout::Mask;
-use hushbox::ring::Ring;
+use hushbox::audio::mask::Mask;
+use hushbox::audio::ring::Ring;
 use hushbox::time::Position;
 use std::hint::black_box;
 
@@ -30,17 +30,17 @@ fn channels_per_core(sides: usize) -> f64 {
     while ring.head().0 < SECONDS * RATE {
         let second = ring.head().0 / RATE;
         if second.is_multiple_of(2) && mask.is_open() {
-            mask.close(ring.head());
+            mask.close_at(ring.head());
         } else if !second.is_multiple_of(2) && !mask.is_open() {
-            mask.open(ring.head());
+            mask.open_at(ring.head());
         }
         ring.write(&samples, mask.is_open());
         while cursor.plus(HOLDBACK_FRAMES) < ring.head() {
-            let cleared = ring.clear(cursor, PERIOD_FRAMES, [&mask, &Mask::EMPTY]);
+            let cleared = ring.read_cleared(cursor, PERIOD_FRAMES, [&mask, &Mask::EMPTY]);
             cursor = cursor.plus(black_box(cleared).frames() as u64);
-            ring.forget();
+            ring.wipe_scratch();
         }
-        mask.prune(cursor);
+        mask.prune_before(cursor);
     }
     #[allow(clippy::cast_precision_loss)]
     let seconds = SECONDS as f64;

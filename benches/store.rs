@@ -5,16 +5,12 @@
 //! writer and by SQLite in WAL mode with `synchronous=FULL`; a new box summarises it at its first
 //! start. No number is judged here.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 #[path = "rig/daemon.rs"]
 mod daemon;
 #[path = "rig/folder.rs"]
 mod folder;
 #[path = "rig/numbers.rs"]
 mod numbers;
-#[path = "rig/plan.rs"]
-mod plan;
 #[path = "rig/sqlite.rs"]
 mod sqlite;
 #[path = "rig/year.rs"]
@@ -22,17 +18,17 @@ mod year;
 
 use daemon::{Client, Daemon, lay_out};
 use folder::Folder;
-use hushbox::shell::clock::Clock;
+use hushbox::shell::os::clock::Clock;
+use hushbox::store::archive::{RecordRow, SummaryReader};
 use hushbox::store::day::Day;
-use hushbox::store::index::Filter;
-use hushbox::store::summary::{Row, Shelf};
-use hushbox::time::Wall;
+use hushbox::store::index::RecordFilter;
+use hushbox::time::WallTime;
 use numbers::{Series, head, row};
-use plan::{Plan, device};
 use rusqlite::Connection;
 use sqlite::Evidence;
 use std::path::{Path, PathBuf};
 use std::sync::{Barrier, Mutex};
+use testkit::load::plan::{Plan, device};
 use year::{DAYS, Year};
 
 const PLAN: Plan = Plan { channels: 64, codec: "opus" };
@@ -77,7 +73,7 @@ fn starts(stores: [PathBuf; 3]) {
             let daemon = Daemon::start(config);
             ready[n].push(daemon.ready_us as f64 / 1000.0);
             let mut feed = daemon.connect("hello cti");
-            feed.wait_for(plan::RATE);
+            feed.wait_for(testkit::load::plan::RATE);
             memory[n].push(daemon.memory_mb("VmRSS"));
         }
     }
@@ -121,8 +117,8 @@ fn timed<T>(series: &mut Series, work: impl FnOnce() -> T) -> T {
     result
 }
 
-fn shelf(store: &Path) -> Shelf<Folder> {
-    Shelf::open(Folder(store.join("data"))).expect("a store")
+fn shelf(store: &Path) -> SummaryReader<Folder> {
+    SummaryReader::open(Folder(store.join("data"))).expect("a store")
 }
 
 /// To know how things stand, without a box around it.
@@ -130,7 +126,7 @@ fn first_query(store: &Path, database: &Path) {
     let (mut ours, mut theirs) = (Series::default(), Series::default());
     for _ in 0..STARTS {
         let open = timed(&mut ours, || shelf(store));
-        assert_eq!(open.index().running().count(), 0);
+        assert_eq!(open.index().running_records().count(), 0);
         timed(&mut theirs, || sqlite::wake(database));
     }
     head("opened, and known what goes on, µs", &["median", "min", "max"]);
@@ -143,13 +139,15 @@ fn listings(year: Year, store: &Path, database: &Path) {
     let (mut ours, mut theirs, mut rows) = (Series::default(), Series::default(), 0);
     for n in 0..LISTINGS {
         let day = year.day(u32::try_from(n * 7 + 3).expect("small")).0;
-        let at = |day: u32| Wall(i64::from(day) * DAY_MS);
+        let at = |day: u32| WallTime(i64::from(day) * DAY_MS);
         let (from, until) = (at(day), at(day + 1));
-        let filter = Filter { from: Some(from), until: Some(until), ..Filter::default() };
-        let list = || shelf.rows(filter).collect::<Result<Vec<Row>, _>>().expect("whole");
+        let filter =
+            RecordFilter { from: Some(from), until: Some(until), ..RecordFilter::default() };
+        let list =
+            || shelf.scan_rows(filter).collect::<Result<Vec<RecordRow>, _>>().expect("whole");
         let a = timed(&mut ours, list);
         let b = timed(&mut theirs, || sqlite::list(&db, from, until));
-        let same = a.iter().zip(&b).all(|(a, b)| a.id.bytes()[..] == b.id[..]);
+        let same = a.iter().zip(&b).all(|(a, b)| a.id.as_bytes()[..] == b.id[..]);
         assert!(same && a.len() == b.len(), "the same records in the same order");
         rows = a.len();
     }

@@ -4,22 +4,16 @@
 //! take turns in short blocks on one thread, and what is measured is the thread's own processor
 //! time, so that a busy machine disturbs both alike and little. No number is judged here.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
 #[path = "rig/bare.rs"]
 mod bare;
 #[path = "rig/numbers.rs"]
 mod numbers;
-#[path = "rig/plan.rs"]
-mod plan;
-#[path = "rig/turns.rs"]
-mod turns;
 
 use bare::Bare;
 use nix::time::{ClockId, clock_gettime};
 use numbers::{Series, head, percentiles, row};
-use plan::Plan;
-use turns::{HOLDBACK_TURNS, Turns};
+use testkit::load::plan::Plan;
+use testkit::load::turns::{HOLDBACK_TURNS, Turns};
 
 const CHANNELS: u16 = 64;
 const BLACKOUTS: u16 = 16;

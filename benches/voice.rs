@@ -6,8 +6,8 @@
 //! detectors get the same line, the same attack and release times. Nothing is random: sox repeats
 //! its noise, and two runs print the same table.
 
-use hushbox::activity::VoiceDetector;
-use hushbox::config::Voice;
+use hushbox::audio::detect::VoiceDetector;
+use hushbox::config::VoiceSettings;
 use hushbox::time::{Position, ms_of_frames};
 use std::ops::Range;
 use std::path::Path;
@@ -91,9 +91,9 @@ fn measure(folder: &Path) -> Result<(), String> {
         "voice: {} sentences in {seconds} s, speech at {SPEECH_DB} dBFS; attack {} ms, \
          release {} ms, margin {} dB; fixed threshold {FIXED_DB} dBFS",
         speech.sentences.len(),
-        Voice::default().attack_ms,
-        Voice::default().release_ms,
-        Voice::default().margin_db,
+        VoiceSettings::default().attack_ms,
+        VoiceSettings::default().release_ms,
+        VoiceSettings::default().margin_db,
     );
     println!("                 calls            one with  false   cut in  clipped beginning, ms");
     println!("SNR   detector   found   missed   the last  starts  pieces     p50     max   >50");
@@ -222,12 +222,12 @@ fn read(path: &Path) -> Result<Vec<i16>, String> {
 
 /// The calls that the box's own detector finds.
 fn voice_calls(line: &[i16]) -> Vec<Stretch> {
-    let mut detector = VoiceDetector::new(Voice::default(), RATE, 1, HOLDBACK_MS);
+    let mut detector = VoiceDetector::new(VoiceSettings::default(), RATE, 1, HOLDBACK_MS);
     let (mut calls, mut head): (Vec<Stretch>, u64) = (Vec::new(), 0);
     for period in line.chunks(PERIOD_FRAMES) {
-        detector.hear(period);
+        detector.push_samples(period);
         head += period.len() as u64;
-        let Some(seizure) = detector.seizure(Position(head)) else { continue };
+        let Some(seizure) = detector.latest_seizure(Position(head)) else { continue };
         let to = seizure.to.map_or(line.len() as u64, |to| to.0);
         if u64::try_from(calls.len()) == Ok(seizure.number) {
             if let Some(last) = calls.last_mut() {
@@ -244,7 +244,8 @@ fn voice_calls(line: &[i16]) -> Vec<Stretch> {
 /// The calls that a fixed threshold finds, with the same attack and release: a call begins when it
 /// is noticed, as a recorder without a holdback must.
 fn fixed_calls(line: &[i16]) -> Vec<Stretch> {
-    let (attack, release) = (Voice::default().attack_ms, Voice::default().release_ms);
+    let (attack, release) =
+        (VoiceSettings::default().attack_ms, VoiceSettings::default().release_ms);
     let frames = |ms: u32| u64::from(ms) * u64::from(RATE) / 1000;
     let (mut calls, mut loud, mut quiet, mut head) = (Vec::new(), 0, None, 0);
     for period in line.chunks(PERIOD_FRAMES) {

@@ -1,13 +1,13 @@
 //! Numbered alarms: what is wrong with the box, since when, and whether it still is.
 //!
-//! A *state* alarm is active until what raised it is over; an *event* alarm until somebody clears
-//! it.
-//! Numbers are never reused for another meaning; `docs/operations.md` says what to do about each.
-//! Nothing here decides that something is wrong.
+//! A *state* alarm is active until its cause is over. An *event* alarm is active until a technician
+//! clears it. A number never changes its meaning. `docs/operations.md` lists the remedies.
+//!
+//! This module does not detect faults; the recorder raises and clears alarms.
 
-use crate::time::Wall;
+use crate::time::WallTime;
 
-/// How bad it is.
+/// How serious an alarm is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     Warning,
@@ -17,7 +17,7 @@ pub enum Severity {
 
 impl Severity {
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Severity::Warning => "warning",
             Severity::Major => "major",
@@ -26,10 +26,10 @@ impl Severity {
     }
 }
 
-/// What can be wrong. The discriminant is the alarm's number.
+/// The kinds of alarm. The discriminant is the alarm's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u16)]
-pub enum Code {
+pub enum AlarmCode {
     BoardDown = 101,
     Overrun = 102,
     RingFull = 103,
@@ -50,136 +50,163 @@ pub enum Code {
     ConsoleDown = 505,
 }
 
-/// Everything there is to know of a code.
-struct Row {
-    code: Code,
+/// The table entry of one code.
+struct CodeInfo {
+    code: AlarmCode,
     word: &'static str,
     severity: Severity,
     is_state: bool,
-    /// What a technician does about it.
+    /// What is wrong, and what a technician does about it.
     advice: &'static str,
 }
 
-const fn state(code: Code, word: &'static str, severity: Severity, advice: &'static str) -> Row {
-    Row { code, word, severity, is_state: true, advice }
+const fn state_alarm(
+    code: AlarmCode,
+    word: &'static str,
+    severity: Severity,
+    advice: &'static str,
+) -> CodeInfo {
+    CodeInfo { code, word, severity, is_state: true, advice }
 }
 
-const fn event(code: Code, word: &'static str, severity: Severity, advice: &'static str) -> Row {
-    Row { code, word, severity, is_state: false, advice }
+const fn event_alarm(
+    code: AlarmCode,
+    word: &'static str,
+    severity: Severity,
+    advice: &'static str,
+) -> CodeInfo {
+    CodeInfo { code, word, severity, is_state: false, advice }
 }
 
-const TABLE: [Row; 18] = [
-    state(
-        Code::BoardDown,
+const TABLE: [CodeInfo; 18] = [
+    state_alarm(
+        AlarmCode::BoardDown,
         "board-down",
         Severity::Critical,
-        "see that the card is plugged in and powered (`arecord -l`); it comes back by itself",
+        "A sound card delivers no audio, so its channels are not recorded. Check its cable and \
+         power, and that `arecord -l` lists it. Recording resumes automatically",
     ),
-    event(
-        Code::Overrun,
+    event_alarm(
+        AlarmCode::Overrun,
         "overrun",
         Severity::Major,
-        "the machine is too slow or too busy: see `stats`; raise `buffer_ms` of the board",
+        "Audio was lost: the machine was too busy to read a card, or the card was away (alarm \
+         101). See `stats`; stop other programs, or raise the board's `buffer_ms`",
     ),
-    event(
-        Code::RingFull,
+    event_alarm(
+        AlarmCode::RingFull,
         "ring-full",
         Severity::Critical,
-        "audio was lost because the disk did not keep up: see 104, 401, 402",
+        "The disk was too slow or not available, and audio was lost. Act on alarms 104, 401 and \
+         402 first",
     ),
-    state(
-        Code::DiskSlow,
+    state_alarm(
+        AlarmCode::DiskSlow,
         "disk-slow",
         Severity::Major,
-        "look for other programs that write, and at the disk's health (`smartctl`)",
+        "The disk is too slow; no audio is lost yet. Stop other programs that write to it, and \
+         check its health (`smartctl`)",
     ),
-    event(
-        Code::NoChannel,
+    event_alarm(
+        AlarmCode::NoChannel,
         "no-channel",
         Severity::Critical,
-        "a call has no channel: add its device to a `[[board]]`, or mend the feed",
+        "A call was not recorded, because no channel has its device. Add the device to a \
+         `[[board]]`, or correct the PBX feed",
     ),
-    state(
-        Code::CtiLost,
+    state_alarm(
+        AlarmCode::CtiLost,
         "cti-lost",
         Severity::Major,
-        "see that the PBX feed runs and reaches the box; calls go on meanwhile",
+        "The PBX feed is disconnected; calls in progress are still recorded. Check that the feed \
+         runs and reaches the box",
     ),
-    event(
-        Code::StaleCall,
+    event_alarm(
+        AlarmCode::StaleCall,
         "stale-call",
         Severity::Warning,
-        "the feed forgot to end a call; look at its log",
+        "The box ended a call that had no audio and whose `call stop` never came. Check the log of \
+         the PBX feed",
     ),
-    event(
-        Code::DuplicateUser,
+    event_alarm(
+        AlarmCode::DuplicateUser,
         "duplicate-user",
         Severity::Warning,
-        "give each `[[agent]]` a username of its own; `hushbox check-config` names them",
+        "Several agents share a username, and none of them can log in. Give each `[[agent]]` its \
+         own; `hushbox check-config` lists the duplicates",
     ),
-    event(
-        Code::Guessing,
+    event_alarm(
+        AlarmCode::Guessing,
         "guessing",
         Severity::Major,
-        "somebody guesses PINs or codes: see `clients` and the log; the lock ends by itself",
+        "Too many wrong PINs or enrolment codes; further attempts are locked out. Find the source \
+         in `clients` and the log. The lock ends automatically",
     ),
-    state(
-        Code::DiskFull,
+    state_alarm(
+        AlarmCode::DiskFull,
         "disk-full",
         Severity::Critical,
-        "free space, shorten retention, or fit a larger disk; nothing new is recorded",
+        "The disk is full, so new recordings are refused. Free space, shorten `retention_days`, or \
+         fit a larger disk",
     ),
-    state(
-        Code::DiskFailed,
+    state_alarm(
+        AlarmCode::DiskFailed,
         "disk-failed",
         Severity::Critical,
-        "copy the data away and replace the disk; the box records what it still can",
+        "The disk refuses to store data; the box retries and records what it can. Copy the data to \
+         another disk, then replace this one",
     ),
-    state(
-        Code::NotSealed,
+    state_alarm(
+        AlarmCode::NotSealed,
         "not-sealed",
         Severity::Warning,
-        "set `[store] seal = true`; without it recordings lie open on the disk",
+        "Recordings are not encrypted on the disk. Set `[store] seal = true`",
     ),
-    state(
-        Code::EraseFailed,
+    state_alarm(
+        AlarmCode::EraseFailed,
         "erase-failed",
         Severity::Major,
-        "a deleted recording is still on the disk: see the log for why; tried again by itself",
+        "A deleted recording is still on the disk, because its file cannot be removed. Find the \
+         reason in the log; the box retries every 5 s",
     ),
-    event(
-        Code::ClockStep,
+    event_alarm(
+        AlarmCode::ClockStep,
         "clock-step",
         Severity::Warning,
-        "see that time synchronisation runs; if the clock was just set, clear it",
+        "The clock jumped. Check that time synchronisation runs. If you have just set the clock, \
+         no other action is needed",
     ),
-    state(
-        Code::NotLocked,
+    state_alarm(
+        AlarmCode::NotLocked,
         "not-locked",
         Severity::Warning,
-        "raise the memory lock limit (`LimitMEMLOCK=infinity`), or switch swap off",
+        "Memory is not locked, so audio and keys may reach the swap space. Set \
+         `LimitMEMLOCK=infinity` in the service unit, or switch swap off",
     ),
-    state(
-        Code::Insecure,
+    state_alarm(
+        AlarmCode::Insecure,
         "insecure",
         Severity::Major,
-        "use `tls = true` and enrol the workstations",
+        "The box accepts unencrypted connections from the network. Set `tls = true` instead of \
+         `insecure = true`, and enrol the workstations",
     ),
-    state(
-        Code::Certificate,
+    state_alarm(
+        AlarmCode::Certificate,
         "certificate",
         Severity::Major,
-        "see that the disk is writable and the clock right; 30 days are left when it begins",
+        "The box cannot renew its certificate, which expires 30 days after this alarm began. Check \
+         that the disk is writable and the clock is right",
     ),
-    state(
-        Code::ConsoleDown,
+    state_alarm(
+        AlarmCode::ConsoleDown,
         "console-down",
         Severity::Warning,
-        "plug the adapter in, or stop the program that has the port (a getty, perhaps)",
+        "A port for the serial console is missing or in use. Plug its adapter in, or stop the \
+         program that holds the port (for example a getty)",
     ),
 ];
 
-impl Code {
+impl AlarmCode {
     #[must_use]
     pub fn number(self) -> u16 {
         self as u16
@@ -187,111 +214,111 @@ impl Code {
 
     /// The code with this number.
     #[must_use]
-    pub fn of(number: u16) -> Option<Code> {
+    pub fn from_number(number: u16) -> Option<AlarmCode> {
         TABLE.iter().find(|row| row.code.number() == number).map(|row| row.code)
     }
 
-    /// Every code there is, by number.
-    pub fn all() -> impl Iterator<Item = Code> {
+    /// All codes, in the order of their numbers.
+    pub fn all() -> impl Iterator<Item = AlarmCode> {
         TABLE.iter().map(|row| row.code)
     }
 
-    fn row(self) -> &'static Row {
+    fn info(self) -> &'static CodeInfo {
         let row = TABLE.iter().find(|row| row.code == self);
         row.unwrap_or(&TABLE[0])
     }
 
     #[must_use]
-    pub fn word(self) -> &'static str {
-        self.row().word
+    pub fn as_str(self) -> &'static str {
+        self.info().word
     }
 
     #[must_use]
     pub fn severity(self) -> Severity {
-        self.row().severity
+        self.info().severity
     }
 
-    /// Whether it ends by itself when its cause does.
+    /// Whether the alarm ends when its cause ends; otherwise a technician clears it.
     #[must_use]
     pub fn is_state(self) -> bool {
-        self.row().is_state
+        self.info().is_state
     }
 
-    /// What a technician does about it.
+    /// What is wrong, and what a technician does about it.
     #[must_use]
     pub fn advice(self) -> &'static str {
-        self.row().advice
+        self.info().advice
     }
 }
 
-/// All alarms there can be, as the rows of a table in Markdown: `docs/operations.md` has it.
+/// The rows of the alarm table in `docs/operations.md`, in Markdown.
 #[must_use]
-pub fn markdown() -> String {
-    let row = |row: &Row| {
+pub fn render_markdown_rows() -> String {
+    let row = |row: &CodeInfo| {
         let kind = if row.is_state { "state" } else { "event" };
-        let (number, word, severity) = (row.code.number(), row.word, row.severity.word());
+        let (number, word, severity) = (row.code.number(), row.word, row.severity.as_str());
         format!("| {number} | `{word}` | {severity} | {kind} | {} |\n", row.advice)
     };
     TABLE.iter().map(row).collect()
 }
 
-/// One alarm: the newest text of its code and subject.
+/// One alarm, with the newest text for its code and subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
-    pub code: Code,
-    /// What it is about: a board, a device, a user; empty for the box.
+    pub code: AlarmCode,
+    /// The board, device or user that the alarm is about; empty for the box as a whole.
     pub subject: String,
-    pub since: Wall,
-    pub active: bool,
+    pub since: WallTime,
+    pub is_active: bool,
     pub count: u64,
     pub text: String,
 }
 
-/// Alarms kept at once; the oldest resolved one makes room.
+/// Alarms in memory at most; a new alarm replaces the oldest resolved one.
 const ALARMS_MAX: usize = 128;
 
-/// All alarms, active ones and those resolved lately.
+/// The active alarms and the recently resolved ones.
 #[derive(Debug, Default)]
 pub struct Alarms {
     alarms: Vec<Alarm>,
 }
 
 impl Alarms {
-    /// Raises an alarm, or counts it once more. Returns whether it is new.
-    pub fn raise(&mut self, now: Wall, code: Code, subject: &str, text: String) -> bool {
+    /// Raises an alarm, or counts it again if it is active. Returns whether it was inactive.
+    pub fn raise(&mut self, now: WallTime, code: AlarmCode, subject: &str, text: String) -> bool {
         let same = |alarm: &&mut Alarm| alarm.code == code && alarm.subject == subject;
         if let Some(alarm) = self.alarms.iter_mut().find(same) {
-            let new = !alarm.active;
+            let new = !alarm.is_active;
             if new {
                 alarm.since = now;
             }
-            (alarm.active, alarm.text) = (true, text);
+            (alarm.is_active, alarm.text) = (true, text);
             alarm.count += 1;
             return new;
         }
         if self.alarms.len() >= ALARMS_MAX {
-            let oldest = self.alarms.iter().position(|alarm| !alarm.active).unwrap_or(0);
+            let oldest = self.alarms.iter().position(|alarm| !alarm.is_active).unwrap_or(0);
             self.alarms.remove(oldest);
         }
         let subject = subject.to_string();
-        self.alarms.push(Alarm { code, subject, since: now, active: true, count: 1, text });
+        self.alarms.push(Alarm { code, subject, since: now, is_active: true, count: 1, text });
         true
     }
 
-    /// The cause is over. Returns whether it was active.
-    pub fn resolve(&mut self, code: Code, subject: &str) -> bool {
+    /// Resolves an alarm because its cause is over. Returns whether it was active.
+    pub fn resolve(&mut self, code: AlarmCode, subject: &str) -> bool {
         let same = |alarm: &&mut Alarm| alarm.code == code && alarm.subject == subject;
         let Some(alarm) = self.alarms.iter_mut().find(same) else { return false };
-        std::mem::take(&mut alarm.active)
+        std::mem::take(&mut alarm.is_active)
     }
 
-    /// Resolves every event alarm of this number; a state alarm ends only with its cause.
-    /// Returns how many there were, or `None` when the number has no event alarm.
+    /// Resolves all event alarms of this number; a state alarm ends only with its cause.
+    /// Returns how many were active, or `None` if the number is not an event alarm.
     pub fn clear(&mut self, number: u16) -> Option<usize> {
-        let code = Code::of(number).filter(|code| !code.is_state())?;
+        let code = AlarmCode::from_number(number).filter(|code| !code.is_state())?;
         let mut count = 0;
-        for alarm in self.alarms.iter_mut().filter(|alarm| alarm.code == code && alarm.active) {
-            alarm.active = false;
+        for alarm in self.alarms.iter_mut().filter(|alarm| alarm.code == code && alarm.is_active) {
+            alarm.is_active = false;
             count += 1;
         }
         Some(count)
@@ -302,8 +329,8 @@ impl Alarms {
     }
 
     #[must_use]
-    pub fn active(&self) -> usize {
-        self.alarms.iter().filter(|alarm| alarm.active).count()
+    pub fn active_count(&self) -> usize {
+        self.alarms.iter().filter(|alarm| alarm.is_active).count()
     }
 }
 
@@ -314,7 +341,7 @@ mod tests {
     #[test]
     fn h2_operations_md_says_what_to_do_about_every_alarm() {
         let document = include_str!("../docs/operations.md");
-        let rows = markdown();
+        let rows = render_markdown_rows();
         assert!(document.contains(&rows), "docs/operations.md must have these rows:\n{rows}");
     }
 
@@ -325,12 +352,16 @@ mod tests {
         assert_eq!(numbers.len(), TABLE.len());
         assert!(numbers.is_sorted(), "a number twice, or out of order");
         let mut alarms = Alarms::default();
-        assert!(alarms.raise(Wall(1), Code::Overrun, "demo", "lost 5".into()));
-        assert!(!alarms.raise(Wall(2), Code::Overrun, "demo", "lost 9".into()));
-        assert!(alarms.raise(Wall(3), Code::BoardDown, "demo", "gone".into()));
-        assert_eq!(alarms.clear(Code::BoardDown.number()), None, "a state ends with its cause");
-        assert_eq!(alarms.clear(Code::Overrun.number()), Some(1));
-        assert_eq!(alarms.active(), 1);
-        assert!(alarms.resolve(Code::BoardDown, "demo") && alarms.active() == 0);
+        assert!(alarms.raise(WallTime(1), AlarmCode::Overrun, "demo", "lost 5".into()));
+        assert!(!alarms.raise(WallTime(2), AlarmCode::Overrun, "demo", "lost 9".into()));
+        assert!(alarms.raise(WallTime(3), AlarmCode::BoardDown, "demo", "gone".into()));
+        assert_eq!(
+            alarms.clear(AlarmCode::BoardDown.number()),
+            None,
+            "a state ends with its cause"
+        );
+        assert_eq!(alarms.clear(AlarmCode::Overrun.number()), Some(1));
+        assert_eq!(alarms.active_count(), 1);
+        assert!(alarms.resolve(AlarmCode::BoardDown, "demo") && alarms.active_count() == 0);
     }
 }

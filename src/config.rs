@@ -19,8 +19,8 @@ pub use error::ConfigError;
 pub use parse::parse;
 pub use script::ScriptStep;
 
-use crate::permission::Permissions;
-use crate::time::Wall;
+use crate::calls::permission::Permissions;
+use crate::time::WallTime;
 use core::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -34,21 +34,21 @@ pub struct Config {
     /// The folder of everything that is kept.
     pub data: PathBuf,
     /// Whether and for whom on-demand recording is switched on.
-    pub on_demand: OnDemand,
+    pub on_demand: OnDemandSettings,
     /// Where the box can be reached, in the order of the file.
-    pub listen: Vec<Listen>,
+    pub listen: Vec<ListenSettings>,
     /// Who may say hello without TLS.
-    pub local: Local,
+    pub local: LocalSettings,
     /// How many clients are served.
-    pub limits: Limits,
+    pub limits: SessionLimits,
     /// How audio waits and is encoded.
-    pub audio: Audio,
+    pub audio: AudioSettings,
     /// How far and how long a blackout reaches.
-    pub blackout: Blackout,
+    pub blackout: BlackoutSettings,
     /// How recordings are kept.
-    pub store: Store,
+    pub store: StoreSettings,
     /// The voice boards; channel ids and devices are unique over all of them.
-    pub boards: Vec<Board>,
+    pub boards: Vec<BoardSettings>,
     /// In the order of the file; no two share a phone, but usernames may clash (D2).
     pub agents: Vec<Agent>,
     /// PCs whose phone is known, unique by machine name.
@@ -58,7 +58,7 @@ pub struct Config {
     /// Labels of user-defined fields; index 0 is `user1`. A field without a label has none.
     pub fields: [Option<String>; 15],
     /// How screens are recorded.
-    pub screen: Screen,
+    pub screen: ScreenSettings,
     /// Who may log in at the console, unique by name.
     pub technicians: Vec<Technician>,
 }
@@ -66,13 +66,15 @@ pub struct Config {
 impl Config {
     /// The same with its paths relative to `folder`, the file's; absolute ones stay as they are.
     #[must_use]
-    pub fn resolve(mut self, folder: &Path) -> Config {
+    pub fn resolve_paths(mut self, folder: &Path) -> Config {
         let resolve = |path: &mut PathBuf| *path = folder.join(&path);
         resolve(&mut self.data);
         for listen in &mut self.listen {
             match listen {
-                Listen::Unix { path } | Listen::Serial { path, .. } => resolve(path),
-                Listen::Tcp { .. } => {}
+                ListenSettings::Unix { path } | ListenSettings::Serial { path, .. } => {
+                    resolve(path)
+                }
+                ListenSettings::Tcp { .. } => {}
             }
         }
         let channels = self.boards.iter_mut().flat_map(|board| &mut board.channels);
@@ -83,7 +85,7 @@ impl Config {
 
 /// Requirements D7 and C6.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OnDemand {
+pub struct OnDemandSettings {
     /// Off: `hello agent` is refused.
     pub enabled: bool,
     /// The desktop client may be used.
@@ -94,7 +96,7 @@ pub struct OnDemand {
 
 /// One place the box can be reached at.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Listen {
+pub enum ListenSettings {
     /// TCP; plain text only on loopback, or with `insecure`.
     Tcp {
         /// Port 0: any free one.
@@ -122,7 +124,7 @@ pub enum Listen {
 
 /// Who may say hello without TLS.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Local {
+pub struct LocalSettings {
     /// Kinds allowed over plain loopback TCP, as protocol words (`agent`, `cti`, …).
     pub kinds: Vec<String>,
     /// System user of the web portal, by the unix socket's peer uid.
@@ -135,7 +137,7 @@ pub struct Local {
 
 /// How many clients are served.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
+pub struct SessionLimits {
     /// Sessions at a time.
     pub sessions: u32,
     /// Sessions at a time from one address, at most `sessions`; not for loopback.
@@ -160,7 +162,7 @@ pub enum CodecKind {
 impl CodecKind {
     /// Its name.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             CodecKind::Opus => "opus",
             CodecKind::Ulaw => "ulaw",
@@ -172,7 +174,7 @@ impl CodecKind {
 
 /// How audio waits and is encoded.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Audio {
+pub struct AudioSettings {
     /// How long audio waits in RAM before it may leave, milliseconds.
     pub holdback_ms: u32,
     /// For all boards.
@@ -191,7 +193,7 @@ pub struct Audio {
 
 /// How long a blackout outlives its call (G3, G4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum BlackoutScope {
     /// It is the agent's: it goes on over call ends.
     Agent,
     /// It is the call's: it ends with it.
@@ -200,18 +202,18 @@ pub enum Scope {
 
 /// How far and how long a blackout reaches.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Blackout {
+pub struct BlackoutSettings {
     /// How far before the press it begins, milliseconds, at most the holdback.
     pub lead_ms: u32,
     /// The ceiling, seconds of captured audio.
     pub max_s: u32,
     /// What it belongs to.
-    pub scope: Scope,
+    pub scope: BlackoutScope,
 }
 
 /// How recordings are kept.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Store {
+pub struct StoreSettings {
     /// Whether media is sealed; off in test profiles only.
     pub seal: bool,
     /// age X25519 public keys, `age1…`.
@@ -222,7 +224,7 @@ pub struct Store {
 
 /// One voice board.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Board {
+pub struct BoardSettings {
     /// Unique, 1 to 32 bytes.
     pub name: String,
     /// Where its audio comes from.
@@ -232,11 +234,11 @@ pub struct Board {
     /// The kernel's (or the model's) buffer, milliseconds.
     pub buffer_ms: u32,
     /// What begins and ends its calls.
-    pub activity: Activity,
+    pub activity: ActivitySource,
     /// How voice is told from silence (`activity = "voice"`); the defaults otherwise.
-    pub voice: Voice,
+    pub voice: VoiceSettings,
     /// At least one.
-    pub channels: Vec<Channel>,
+    pub channels: Vec<ChannelSettings>,
 }
 
 /// Where a board's audio comes from.
@@ -255,10 +257,10 @@ pub enum BoardKind {
 
 /// What begins and ends calls on a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activity {
+pub enum ActivitySource {
     /// The PBX's feed (`call start`, `call stop`).
     Cti,
-    /// Speech and silence on the line: see `Voice`.
+    /// Speech and silence on the line: see `VoiceSettings`.
     Voice,
     /// A script per channel: see `ScriptStep`.
     Script,
@@ -266,7 +268,7 @@ pub enum Activity {
 
 /// Voice detection: when speech begins and ends a call on a line without signalling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Voice {
+pub struct VoiceSettings {
     /// Speech lasting this long begins a call, milliseconds.
     pub attack_ms: u32,
     /// Silence lasting this long ends it, milliseconds.
@@ -275,15 +277,15 @@ pub struct Voice {
     pub margin_db: u32,
 }
 
-impl Default for Voice {
-    fn default() -> Voice {
-        Voice { attack_ms: 200, release_ms: 4000, margin_db: 9 }
+impl Default for VoiceSettings {
+    fn default() -> VoiceSettings {
+        VoiceSettings { attack_ms: 200, release_ms: 4000, margin_db: 9 }
     }
 }
 
 /// One audio source of a board.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Channel {
+pub struct ChannelSettings {
     /// Unique over all boards.
     pub id: u16,
     /// The phone extension it is assigned to; no other channel has it.
@@ -318,7 +320,7 @@ pub struct Agent {
     /// The line of the file it stands on, for the log (D2).
     pub line: u32,
     /// Was in an earlier configuration of this run, and is not any more.
-    pub gone: bool,
+    pub is_removed: bool,
 }
 
 /// A PC and the phone beside it (the fallback of D1).
@@ -364,9 +366,9 @@ pub struct Schedule {
     /// How long its recordings are kept, days.
     pub retention_days: u32,
     /// Active from this moment on; `None`: always was.
-    pub from: Option<Wall>,
+    pub from: Option<WallTime>,
     /// Active before this moment; `None`: never expires.
-    pub until: Option<Wall>,
+    pub until: Option<WallTime>,
     /// Requirement: usernames, as written, compared without case.
     pub users: Vec<String>,
     /// Requirement: extensions.
@@ -381,7 +383,7 @@ pub struct Schedule {
 
 /// How screens are recorded.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Screen {
+pub struct ScreenSettings {
     /// Pictures per second.
     pub fps: u32,
     /// Size, percent of the screen's.

@@ -7,16 +7,16 @@
 //! Nothing here opens a file, unseals, or makes the manifest.
 
 pub mod ogg;
-pub mod shape;
 pub mod wav;
+pub mod waveform;
 pub mod webm;
 
-use crate::codec::{CodecError, Decoder};
+use crate::audio::codec::{CodecError, Decoder};
 use crate::config::CodecKind;
 
 /// How a recording is coded: what the header of its media file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sound {
+pub struct AudioFormat {
     pub codec: CodecKind,
     /// Frames per second.
     pub rate: u32,
@@ -26,8 +26,8 @@ pub struct Sound {
     pub delay_frames: u16,
 }
 
-impl Sound {
-    fn decoder(&self) -> Result<Decoder, CodecError> {
+impl AudioFormat {
+    fn new_decoder(&self) -> Result<Decoder, CodecError> {
         Decoder::new(self.codec, self.rate, self.sides, self.delay_frames)
     }
 }
@@ -44,13 +44,13 @@ pub enum ExportError {
     #[error("{rate} Hz is no rate of Opus: export to a .wav file instead")]
     OpusRate { rate: u32 },
     #[error("a .wav file ends at {limit} bytes of samples, here are {bytes}: use .opus")]
-    WavFull { bytes: u64, limit: u32 },
+    WavTooLarge { bytes: u64, limit: u32 },
     #[error("no black picture is known for {codec}, which a masked or lost span needs")]
-    NoBlack { codec: String },
+    NoBlackFrame { codec: String },
     #[error("{name:?} cannot be the name of a tag")]
     TagName { name: String },
     #[error("tags of {bytes} bytes, at most {limit} are allowed")]
-    Tags { bytes: usize, limit: usize },
+    TagsTooLong { bytes: usize, limit: usize },
 }
 
 impl From<hound::Error> for ExportError {

@@ -17,7 +17,7 @@ impl RecordingId {
     }
 
     #[must_use]
-    pub fn bytes(&self) -> &[u8; 10] {
+    pub fn as_bytes(&self) -> &[u8; 10] {
         &self.0
     }
 

@@ -1,4 +1,4 @@
-//! What the disk thread is asked (`Job`) and what it answers (`Done`).
+//! What the disk thread is asked (`Job`) and what it answers (`Completion`).
 //!
 //! The recorder only ever asks; `shell::disk` does it, in order, and a simulation can do it badly.
 //! Paths are relative to the data directory. Buffers travel with the job and come back with the
@@ -48,7 +48,7 @@ pub enum Job {
         path: String,
     },
     /// Tells the free space of the data file system.
-    Space,
+    QueryFreeSpace,
 }
 
 /// Why the disk refused.
@@ -62,7 +62,7 @@ pub enum DiskError {
 
 /// What became of a job.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Done {
+pub enum Completion {
     Opened {
         file: FileId,
         result: Result<(), DiskError>,
@@ -87,7 +87,7 @@ pub enum Done {
         result: Result<(), DiskError>,
     },
     /// Bytes free to us, and in all.
-    Space {
+    FreeSpace {
         free: u64,
         total: u64,
     },

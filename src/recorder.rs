@@ -13,64 +13,38 @@
 //! only), `doors` (who may come in), `news` (what to tell whom), `storage` (journal and jobs),
 //! `undurable` (what is told again), `checkpoints` (when to sign), `screens` (video, beside it).
 
-mod about;
-mod activity;
-mod agent;
+mod admin;
 mod audio;
-mod blackouts;
+mod blackout;
 mod boot;
-mod box_info;
 mod calls;
-mod checkpoints;
-mod command;
-mod cti;
-mod doors;
-mod envelope;
-mod expiry;
-mod fetch;
-mod files;
-mod fingerprint;
-mod hello;
-pub mod library;
-mod listing;
-mod meters;
-mod news;
-mod past;
-mod recall;
+mod journal;
 mod recording;
-mod retention;
-mod rights;
-mod screens;
-mod session;
-mod setup;
-mod stops;
-mod storage;
-mod tapes;
-mod trial;
-mod undurable;
+mod screen;
+pub mod session;
 
-pub use about::{About, TimeSync};
-pub use boot::{Boot, Cut};
-pub use doors::TurnedAway;
-pub use recording::{Chunk, Recording, Tape};
-pub use session::{Peer, Session, Who};
-pub use setup::Edited;
-pub use storage::Storage;
+pub use admin::about::{BoxInfo, TimeSync};
+pub use admin::enrolment::RejectReason;
+pub use admin::setup::ConfigEditResult;
+pub use boot::{InterruptedRecording, RecoveredState};
+pub use journal::Storage;
+pub use recording::{Chunk, Recording, RecordingWriter};
+pub use session::{Peer, Principal, Session};
 
 use crate::alarm::Alarms;
-use crate::call::Calls;
-use crate::channel::{Channel, ChannelIndex};
-use crate::codec::Encoder;
+use crate::audio::channel::{Channel, ChannelIndex};
+use crate::audio::codec::Encoder;
+use crate::calls::call::Calls;
+use crate::calls::directory::{AgentIndex, Directory};
 use crate::config::Config;
-use crate::directory::{AgentIndex, Directory};
 use crate::id::SessionId;
-use crate::job::{Done, Job};
+use crate::job::{Completion, Job};
 use crate::limits;
+use crate::store::archive::Catalogue;
 use crate::store::day::Day;
 use crate::store::index::Index;
 use crate::store::seal::{DataKey, Envelope, Identity};
-use crate::store::summary::Catalogue;
-use crate::time::{Mono, Now};
+use crate::time::{MonoTime, Now};
 use crate::trace::Trace;
 use protocol::Refusal;
 use session::Sessions;
@@ -79,24 +53,24 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// What the shell brings besides audio.
 #[derive(Debug)]
 pub enum Input<'a> {
-    Opened {
+    Connected {
         session: SessionId,
         peer: Peer,
     },
     /// Somebody is at a serial console; who says nothing for so long is logged out.
-    Plugged {
+    SerialOpened {
         session: SessionId,
         /// The port.
         place: String,
         silent_ms: u64,
     },
     /// How a serial console's port is: `None` while it is open.
-    Console {
+    ConsoleState {
         place: String,
         trouble: Option<String>,
     },
     /// Somebody came in over TLS, and showed this certificate.
-    Knocked {
+    TlsAccepted {
         session: SessionId,
         /// For people: an address.
         from: String,
@@ -109,44 +83,44 @@ pub enum Input<'a> {
         block: Result<&'a [u8], Refusal>,
     },
     /// The answer to `Output::NewCode`.
-    CodeMade {
+    CodeRandom {
         session: SessionId,
         random: zeroize::Zeroizing<[u8; protocol::one_time::SECRET_BYTES]>,
     },
-    /// The answer to `Output::Sign`; the error is for people.
+    /// The answer to `Output::SignRequest`; the error is for people.
     Signed {
         session: SessionId,
-        result: Result<crate::doors::Certificate, String>,
+        result: Result<crate::doors::IssuedCertificate, String>,
     },
     /// One line without its end, or why it was none.
     Line {
         session: SessionId,
         line: Result<&'a str, Refusal>,
-        woke: Mono,
+        woke: MonoTime,
     },
-    Gone {
+    Disconnected {
         session: SessionId,
     },
     /// The shell has so many bytes of room for this session.
-    Room {
+    SendCapacity {
         session: SessionId,
         bytes: usize,
     },
-    Done(Done),
+    JobDone(Completion),
     Envelope(Box<Envelope>),
     /// The answer to `Output::CheckPin`.
-    Pin {
+    PinChecked {
         session: SessionId,
         right: bool,
     },
     /// How a board is: `None` while it runs.
-    Board {
+    BoardState {
         board: usize,
         trouble: Option<String>,
     },
     /// A new configuration, already checked.
     Reload(Box<Config>),
-    /// What came of `Output::ReadConfig`; the error is for people.
+    /// What came of `Output::ReadConfigRequest`; the error is for people.
     ConfigRead {
         session: SessionId,
         result: Result<(), String>,
@@ -156,11 +130,11 @@ pub enum Input<'a> {
     /// What came of `Output::NewCallKey`; none if it could not be written.
     CallKey(Option<DataKey>),
     /// The answer to `Output::EditConfig`.
-    ConfigEdited(Edited),
+    ConfigEdited(ConfigEditResult),
     /// The answer to `Output::TrialKeys`.
-    TrialKeys(Result<Box<crate::trial::Keys>, String>),
-    /// The answer to `Output::Trial`.
-    TrialFound(crate::trial::Found),
+    SelfTestKeys(Result<Box<crate::selftest::SelfTestKeys>, String>),
+    /// The answer to `Output::RunningSelfTest`.
+    SelfTestDone(crate::selftest::DiskResult),
     /// Stop in order.
     Stop,
 }
@@ -176,7 +150,7 @@ pub enum Output {
         session: SessionId,
     },
     /// At once, whatever waits to be sent.
-    Cut {
+    Abort {
         session: SessionId,
     },
     /// Random bytes for a one-time code are wanted.
@@ -192,7 +166,7 @@ pub enum Output {
     },
     Job(Job),
     /// So many envelopes are wanted.
-    Envelopes(usize),
+    MakeEnvelopes(usize),
     /// Compare a PIN with its hash, outside the loop.
     CheckPin {
         session: SessionId,
@@ -218,13 +192,13 @@ pub enum Output {
     /// Change the configuration file, and take it over as far as that goes.
     EditConfig {
         session: SessionId,
-        edit: crate::config::edit::Edit,
+        edit: crate::config::edit::ConfigChange,
         by: String,
     },
     /// Keys for a self-test's recording are wanted.
-    TrialKeys,
+    MakeSelfTestKeys,
     /// Try the disk, and write, read and open this recording, if there is one.
-    Trial(Option<crate::trial::Tape>),
+    SelfTest(Option<crate::selftest::SelfTestRecording>),
     /// Feed a tone into a board's channel (its place on the board), or its line again.
     LoopBack {
         board: usize,
@@ -244,8 +218,8 @@ pub struct Recorder {
     boot: u32,
     channels: Vec<Channel>,
     boards: Vec<Option<String>>,
-    trials: trial::Trials,
-    lines: activity::Lines,
+    selftests: admin::selftest::SelfTests,
+    lines: calls::activity::LineStates,
     calls: Calls,
     /// Who sat last at the workstation of a device.
     seats: BTreeMap<String, AgentIndex>,
@@ -254,12 +228,12 @@ pub struct Recorder {
     spare_chunks: Vec<Chunk>,
     /// The payload that is being sealed.
     payload: Vec<u8>,
-    blackouts: blackouts::Blackouts,
+    blackouts: blackout::Blackouts,
     sessions: Sessions,
     storage: Storage,
     index: Index,
-    past: past::Past,
-    expiry: expiry::Expiry,
+    archive: session::archive::Archive,
+    expiry: journal::expiry::Expiry,
     identities: Vec<Identity>,
     envelopes: VecDeque<Envelope>,
     envelopes_asked: usize,
@@ -267,8 +241,8 @@ pub struct Recorder {
     encoders: Vec<Vec<Encoder>>,
     alarms: Alarms,
     trace: Trace,
-    counters: box_info::Counters,
-    stale_news: BTreeSet<AgentIndex>,
+    counters: admin::status::Counters,
+    stale_agents: BTreeSet<AgentIndex>,
     outputs: VecDeque<Output>,
     /// Where the round of releases goes on.
     next_release: usize,
@@ -276,26 +250,26 @@ pub struct Recorder {
     more_to_release: bool,
     /// Where the round of answers goes on.
     next_answer: usize,
-    reader: library::Reader,
-    recall: recall::Recall,
+    reader: session::library::ArchiveReader,
+    recall: recording::recall::RecallBuffers,
     call_key: Option<DataKey>,
-    retention: retention::Retention,
-    screens: screens::Screens,
-    next_call_tick: Mono,
+    retention: journal::retention::Retention,
+    screens: screen::Screens,
+    next_call_tick: MonoTime,
     /// Recordings that have to begin as soon as there is an envelope.
-    cut: Vec<Cut>,
+    to_resume: Vec<InterruptedRecording>,
     /// Losses are logged so often at most; every one is counted.
-    next_loss_log: Mono,
-    doors: doors::Doors,
+    next_loss_log: MonoTime,
+    enrolment: admin::enrolment::Enrolment,
     /// When the last turn was.
-    now: Mono,
+    now: MonoTime,
     /// Wall clock minus monotonic time, at the last turn.
     clock_offset_ms: i64,
     stopping: bool,
     /// And the machine starts anew.
     rebooting: bool,
-    about: About,
-    stop_asked: Mono,
+    about: BoxInfo,
+    stop_asked: MonoTime,
     stopped: bool,
 }
 
@@ -303,64 +277,68 @@ impl Recorder {
     /// One thing that happened. What follows from it comes out of `poll` after the next `turn`.
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         match input {
-            Input::Opened { session, peer } => self.opened(now, session, peer),
-            Input::Plugged { session, place, silent_ms } => {
-                self.plugged(now, session, (place, silent_ms));
+            Input::Connected { session, peer } => self.handle_connect(now, session, peer),
+            Input::SerialOpened { session, place, silent_ms } => {
+                self.handle_serial_open(now, session, (place, silent_ms));
             }
-            Input::Console { place, trouble } => self.console_state(now, &place, trouble),
-            Input::Knocked { session, from, certificate } => {
-                self.knocked(now, session, (from, certificate));
+            Input::ConsoleState { place, trouble } => self.set_console_state(now, &place, trouble),
+            Input::TlsAccepted { session, from, certificate } => {
+                self.accept_tls(now, session, (from, certificate));
             }
-            Input::Data { session, block } => self.data(now, session, block),
-            Input::CodeMade { session, random } => self.code_made(now, session, &random),
-            Input::Signed { session, result } => self.signed(now, session, result),
-            Input::Line { session, line, woke } => self.line(now, session, line, woke),
-            Input::Gone { session } => self.gone(now, session),
-            Input::Room { session, bytes } => {
+            Input::Data { session, block } => self.receive_block(now, session, block),
+            Input::CodeRandom { session, random } => {
+                self.store_enrolment_code(now, session, &random)
+            }
+            Input::Signed { session, result } => self.finish_signing(now, session, result),
+            Input::Line { session, line, woke } => self.handle_line(now, session, line, woke),
+            Input::Disconnected { session } => self.handle_disconnect(now, session),
+            Input::SendCapacity { session, bytes } => {
                 if let Some(session) = self.sessions.get_mut(session) {
                     session.room = bytes;
                 }
             }
-            Input::Done(done) => self.done(now, done),
+            Input::JobDone(done) => self.handle_job_done(now, done),
             Input::Envelope(envelope) => {
                 self.envelopes_asked = self.envelopes_asked.saturating_sub(1);
                 self.envelopes.push_back(*envelope);
-                self.resume_cut(now);
+                self.resume_interrupted(now);
             }
-            Input::Pin { session, right } => self.pin_checked(now, session, right),
-            Input::Board { board, trouble } => self.board_state(now, board, trouble),
-            Input::Reload(config) => self.reload(now, *config),
-            Input::ConfigRead { session, result } => self.config_read(session, result),
-            Input::ConfigEdited(edited) => self.config_edited(now, edited),
-            Input::Summarised(result) => self.summarised(result),
-            Input::CallKey(key) => self.new_call_key(now, key),
-            input @ (Input::TrialKeys(_) | Input::TrialFound(_)) => self.trial_came(now, input),
-            Input::Stop => self.stop(now),
+            Input::PinChecked { session, right } => self.handle_pin_result(now, session, right),
+            Input::BoardState { board, trouble } => self.set_board_state(now, board, trouble),
+            Input::Reload(config) => self.apply_config(now, *config),
+            Input::ConfigRead { session, result } => self.finish_config_read(session, result),
+            Input::ConfigEdited(edited) => self.finish_config_edit(now, edited),
+            Input::Summarised(result) => self.handle_archived_days(result),
+            Input::CallKey(key) => self.install_call_key(now, key),
+            input @ (Input::SelfTestKeys(_) | Input::SelfTestDone(_)) => {
+                self.handle_selftest_input(now, input)
+            }
+            Input::Stop => self.begin_stop(now),
         }
     }
 
     /// Ends a turn: serves deadlines, lets audio out of the rings, journals, tells the news.
     pub fn turn(&mut self, now: Now) {
         self.now = now.mono;
-        self.take_lines_again(now);
-        self.give_up_receipts(now);
+        self.retry_lines(now);
+        self.expire_receipts(now);
         self.tick_sessions(now);
-        self.tick_trial(now);
-        if !self.storage.closing() {
-            self.watch_clock(now);
-            self.follow_lines(now);
+        self.tick_selftest(now);
+        if !self.storage.is_closing() {
+            self.check_clock_step(now);
+            self.update_lines(now);
             self.tick_calls(now);
-            self.settle_stops(now);
+            self.settle_pending_stops(now);
             self.tick_blackouts(now);
-            self.release(now);
+            self.release_audio(now);
             self.tick_screens(now);
             self.tick_retention(now);
         }
-        self.tick_past();
+        self.tick_archive();
         self.tick_stop(now);
         self.storage.end_turn(now, &mut self.outputs);
         self.ask_for_envelopes();
-        self.say();
+        self.flush_replies();
         self.check_invariants();
     }
 
@@ -371,8 +349,8 @@ impl Recorder {
 
     /// Whether the next line of a session may be handed in.
     #[must_use]
-    pub fn takes_lines(&self, session: SessionId) -> bool {
-        self.sessions.get(session).is_some_and(Session::takes_lines)
+    pub fn accepts_lines(&self, session: SessionId) -> bool {
+        self.sessions.get(session).is_some_and(Session::accepts_lines)
     }
 
     /// Whether a session is one that may black out: its lines come before those of all others.
@@ -388,32 +366,32 @@ impl Recorder {
     pub fn block_bytes(&self, session: SessionId) -> usize {
         let kind = self.sessions.get(session).and_then(Session::kind);
         let screen = kind == Some(protocol::Kind::Screen);
-        if screen { protocol::DATA_BYTES } else { limits::REQUEST_BYTES }
+        if screen { protocol::DATA_BYTES } else { limits::CSR_BYTES_MAX }
     }
 
     /// When `turn` must be called again even if nothing happens.
     #[must_use]
-    pub fn next_deadline(&self, now: Now) -> Mono {
-        if self.more_to_release || self.has_lines_again() {
+    pub fn next_deadline(&self, now: Now) -> MonoTime {
+        if self.more_to_release || self.has_lines_to_retry() {
             return now.mono;
         }
         let mut next = now.mono.after_ms(1000);
         next = next.min(self.storage.next_deadline().unwrap_or(next));
         for session in self.sessions.iter() {
-            next = next.min(session.gives_up_at().unwrap_or(next));
+            next = next.min(session.receipt_deadline().unwrap_or(next));
         }
         next.max(now.mono)
     }
 
     /// Memory could not be locked: keys and audio might reach a swap device.
     pub fn memory_not_locked(&mut self, now: Now, text: String) {
-        self.raise(now, crate::alarm::Code::NotLocked, "", text);
+        self.raise_alarm(now, crate::alarm::AlarmCode::NotLocked, "", text);
     }
 
     /// Whether every fact noted so far is durable.
     #[must_use]
-    pub fn durable(&self) -> bool {
-        self.storage.durable() >= self.storage.settled()
+    pub fn is_durable(&self) -> bool {
+        self.storage.durable_ticket() >= self.storage.last_fact_ticket()
     }
 
     #[must_use]
@@ -428,17 +406,17 @@ impl Recorder {
     }
 
     /// A step of the wall clock is told; nothing but times for people and screens depends on it.
-    fn watch_clock(&mut self, now: Now) {
+    fn check_clock_step(&mut self, now: Now) {
         let mono_ms = i64::try_from(now.mono.0 / 1000).unwrap_or(i64::MAX);
         let offset_ms = now.wall.0.saturating_sub(mono_ms);
         let step_ms = offset_ms.saturating_sub(self.clock_offset_ms);
         if step_ms.unsigned_abs() >= limits::CLOCK_STEP_MS {
             let text = format!("the clock stepped by {step_ms} ms; positions are not affected");
-            self.raise(now, crate::alarm::Code::ClockStep, "", text);
+            self.raise_alarm(now, crate::alarm::AlarmCode::ClockStep, "", text);
         }
         self.clock_offset_ms = offset_ms;
         if step_ms.unsigned_abs() >= limits::SCREEN_STEP_MS {
-            self.cut_screen_clients(now);
+            self.abort_screen_clients(now);
         }
     }
 
@@ -458,21 +436,21 @@ impl Recorder {
         if have < self.envelopes_wanted && !self.stopping {
             let missing = self.envelopes_wanted - have;
             self.envelopes_asked += missing;
-            self.outputs.push_back(Output::Envelopes(missing));
+            self.outputs.push_back(Output::MakeEnvelopes(missing));
         }
     }
 
     /// Stops in order: rings are released through the mask, recordings close, facts are synced.
-    fn stop(&mut self, now: Now) {
+    fn begin_stop(&mut self, now: Now) {
         if self.stopping {
             return;
         }
         self.stopping = true;
         self.stop_asked = now.mono;
-        log::info!("stopping: closing {} recordings", self.running().count());
-        self.forget_all_recall();
-        self.end_all(now, crate::store::fact::RecordingEnd::Shutdown);
-        self.stale_news.extend(self.sessions.iter().filter_map(Session::on_duty));
+        log::info!("stopping: closing {} recordings", self.running_recordings().count());
+        self.discard_all_recall();
+        self.end_all_recordings(now, crate::store::fact::RecordingEnd::Shutdown);
+        self.stale_agents.extend(self.sessions.iter().filter_map(Session::logged_in_agent));
     }
 
     fn tick_stop(&mut self, now: Now) {
@@ -480,14 +458,17 @@ impl Recorder {
             return;
         }
         if self.storage.is_down() {
-            if now.mono.since_ms(self.stop_asked) >= limits::STOP_DOWN_MS {
+            if now.mono.since_ms(self.stop_asked) >= limits::PENDING_STOP_TIMEOUT_MS {
                 let text = "the disk has failed, and the box was asked to stop";
                 self.outputs.push_back(Output::Fatal(text.to_string()));
             }
             return;
         }
-        let open = self.recordings.iter().any(|recording| recording.tape.is_some());
-        if open || self.screens.at_work() || !self.storage.stopping_done(now, &mut self.index) {
+        let open = self.recordings.iter().any(|recording| recording.writer.is_some());
+        if open
+            || self.screens.has_open_files()
+            || !self.storage.stopping_done(now, &mut self.index)
+        {
             return;
         }
         self.stopped = true;
@@ -497,9 +478,9 @@ impl Recorder {
     /// What must hold after every turn, whatever others sent.
     fn check_invariants(&self) {
         assert!(self.recordings.len() <= limits::RECORDINGS_MAX);
-        self.screens.check();
-        let tapes = self.recordings.iter().filter_map(|recording| recording.tape.as_ref());
-        for reel in tapes.map(|tape| &tape.reel).chain(self.recall.reels()) {
+        self.screens.check_invariants();
+        let tapes = self.recordings.iter().filter_map(|recording| recording.writer.as_ref());
+        for reel in tapes.map(|tape| &tape.reel).chain(self.recall.streams()) {
             let ring = &self.channels[reel.channel.0].ring;
             assert!(reel.from <= reel.cursor && reel.cursor <= ring.head());
             assert!(reel.end == Some(reel.cursor) || reel.cursor >= ring.tail(), "overtaken");

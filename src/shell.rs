@@ -4,28 +4,11 @@
 //! before the first turn. Nothing here decides what the box does; nothing outside imports it but
 //! the two programs.
 
-pub mod admission;
-mod answers;
-pub mod arrivals;
-pub mod authority;
-pub mod board_model;
-pub mod clock;
-pub mod daemon;
-pub mod data_dir;
-pub mod disk;
-pub mod helper;
-pub mod listener;
-pub mod notify;
-pub mod peer;
-pub mod printer;
-pub mod recover;
-pub mod secure;
+pub mod board_config;
+mod config_file;
+pub mod event_loop;
+pub mod net;
+pub mod os;
 pub mod serial;
-pub mod session;
-mod setup;
-pub mod signal;
 pub mod start;
-mod time_sync;
-pub mod tls;
-mod trial;
-pub mod typist;
+pub mod workers;

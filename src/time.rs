@@ -1,6 +1,6 @@
 //! Three kinds of time, three types that do not mix.
 //!
-//! `Mono` measures durations and deadlines and never goes back. `Wall` is for people and for the
+//! `MonoTime` measures durations and deadlines and never goes back. `WallTime` is for people and for the
 //! record; it may step. `Position` counts samples on one channel since the daemon started; it never
 //! goes back, and samples that an overrun cost are counted in. Masks live in `Position` only.
 //!
@@ -10,24 +10,24 @@ use serde::{Deserialize, Serialize};
 
 /// Monotonic time in microseconds since an arbitrary start (the daemon's).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mono(pub u64);
+pub struct MonoTime(pub u64);
 
-impl Mono {
+impl MonoTime {
     /// This moment and `ms` milliseconds more.
     #[must_use]
-    pub fn after_ms(self, ms: u64) -> Mono {
-        Mono(self.0.saturating_add(ms.saturating_mul(1000)))
+    pub fn after_ms(self, ms: u64) -> MonoTime {
+        MonoTime(self.0.saturating_add(ms.saturating_mul(1000)))
     }
 
     /// Microseconds since `earlier`, 0 if that lies ahead.
     #[must_use]
-    pub fn since_us(self, earlier: Mono) -> u64 {
+    pub fn since_us(self, earlier: MonoTime) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
     /// Whole milliseconds since `earlier`, 0 if that lies ahead.
     #[must_use]
-    pub fn since_ms(self, earlier: Mono) -> u64 {
+    pub fn since_ms(self, earlier: MonoTime) -> u64 {
         self.since_us(earlier) / 1000
     }
 }
@@ -36,38 +36,38 @@ impl Mono {
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash,
 )]
-pub struct Wall(pub i64);
+pub struct WallTime(pub i64);
 
-impl Wall {
+impl WallTime {
     /// Parses RFC 3339, with any offset.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Wall> {
-        text.parse::<jiff::Timestamp>().ok().map(|t| Wall(t.as_millisecond()))
+    pub fn parse(text: &str) -> Option<WallTime> {
+        text.parse::<jiff::Timestamp>().ok().map(|t| WallTime(t.as_millisecond()))
     }
 
     /// The UTC day, `2026-11-22`: the name of a journal file.
     #[must_use]
-    pub fn day(self) -> String {
-        self.stamp().strftime("%Y-%m-%d").to_string()
+    pub fn utc_day(self) -> String {
+        self.to_timestamp().strftime("%Y-%m-%d").to_string()
     }
 
-    fn stamp(self) -> jiff::Timestamp {
+    fn to_timestamp(self) -> jiff::Timestamp {
         jiff::Timestamp::from_millisecond(self.0).unwrap_or_default()
     }
 }
 
-impl std::fmt::Display for Wall {
+impl std::fmt::Display for WallTime {
     /// RFC 3339 in UTC with milliseconds, `2026-11-22T12:00:00.000Z`.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{:.3}", self.stamp())
+        write!(out, "{:.3}", self.to_timestamp())
     }
 }
 
-impl Wall {
+impl WallTime {
     /// The same for people of a time zone, `2026-11-22T13:00:00+01:00`.
     #[must_use]
-    pub fn local(self, zone: &jiff::tz::TimeZone) -> String {
-        let local = self.stamp().to_zoned(zone.clone());
+    pub fn to_local(self, zone: &jiff::tz::TimeZone) -> String {
+        let local = self.to_timestamp().to_zoned(zone.clone());
         local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
 }
@@ -75,8 +75,8 @@ impl Wall {
 /// What time it is, read once per turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
-    pub mono: Mono,
-    pub wall: Wall,
+    pub mono: MonoTime,
+    pub wall: WallTime,
 }
 
 /// Samples (frames) on a channel since the daemon started.
@@ -93,13 +93,13 @@ impl Position {
 
     /// `frames` earlier, but never before the start of the channel.
     #[must_use]
-    pub fn back(self, frames: u64) -> Position {
+    pub fn saturating_sub(self, frames: u64) -> Position {
         Position(self.0.saturating_sub(frames))
     }
 
     /// Frames from `earlier` to here; `earlier` must not lie ahead.
     #[must_use]
-    pub fn since(self, earlier: Position) -> u64 {
+    pub fn frames_since(self, earlier: Position) -> u64 {
         assert!(earlier <= self, "position {} lies after {}", earlier.0, self.0);
         self.0 - earlier.0
     }
@@ -130,17 +130,17 @@ mod tests {
 
     #[test]
     fn wall_prints_and_parses_rfc_3339() {
-        let wall = Wall(1_795_348_800_123);
+        let wall = WallTime(1_795_348_800_123);
         assert_eq!(wall.to_string(), "2026-11-22T12:00:00.123Z");
-        assert_eq!(Wall::parse("2026-11-22T13:00:00.123+01:00"), Some(wall));
-        assert_eq!(wall.day(), "2026-11-22");
-        assert_eq!(Wall::parse("yesterday"), None);
+        assert_eq!(WallTime::parse("2026-11-22T13:00:00.123+01:00"), Some(wall));
+        assert_eq!(wall.utc_day(), "2026-11-22");
+        assert_eq!(WallTime::parse("yesterday"), None);
     }
 
     #[test]
     fn going_back_stops_at_the_start() {
-        assert_eq!(Position(5).back(8), Position(0));
-        assert_eq!(Position(5).plus(3).since(Position(2)), 6);
+        assert_eq!(Position(5).saturating_sub(8), Position(0));
+        assert_eq!(Position(5).plus(3).frames_since(Position(2)), 6);
         assert_eq!(frames_of_ms(500, 8000), 4000);
         assert_eq!(ms_of_frames(4001, 8000), 500);
     }

@@ -5,11 +5,11 @@
 
 use crate::id::RecordingId;
 use crate::limits;
-use crate::time::Wall;
+use crate::time::WallTime;
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum TraceEvent {
     LogIn { user: String, kind: protocol::Kind },
     LogOut { user: String, kind: protocol::Kind },
     CallBegan { device: String, call: String },
@@ -25,64 +25,64 @@ pub enum Event {
 
 /// A remembered event.
 #[derive(Clone, Debug)]
-pub struct Traced {
+pub struct TraceEntry {
     pub sequence: u64,
-    pub at: Wall,
-    pub event: Event,
+    pub at: WallTime,
+    pub event: TraceEvent,
 }
 
 /// The ring.
 #[derive(Debug)]
 pub struct Trace {
-    events: std::collections::VecDeque<Traced>,
-    next: u64,
-    told: u64,
+    events: std::collections::VecDeque<TraceEntry>,
+    next_sequence: u64,
+    delivered: u64,
 }
 
 impl Default for Trace {
     fn default() -> Trace {
         let events = std::collections::VecDeque::with_capacity(limits::EVENTS_MAX);
-        Trace { events, next: 1, told: 0 }
+        Trace { events, next_sequence: 1, delivered: 0 }
     }
 }
 
 impl Trace {
-    pub fn note(&mut self, at: Wall, event: Event) {
+    pub fn push_event(&mut self, at: WallTime, event: TraceEvent) {
         if self.events.len() == limits::EVENTS_MAX {
             self.events.pop_front();
         }
-        self.events.push_back(Traced { sequence: self.next, at, event });
-        self.next += 1;
+        self.events.push_back(TraceEntry { sequence: self.next_sequence, at, event });
+        self.next_sequence += 1;
     }
 
     /// Notes lost frames of a channel. Losses that follow each other are one event: a card that is
     /// away must not push everything else out of the ring.
-    pub fn note_lost(&mut self, at: Wall, (channel, frames, why): (u16, u64, &'static str)) {
-        let last = self.events.back_mut().filter(|last| last.sequence >= self.told);
-        if let Some(Event::Lost { channel: same, frames: sum, why: reason }) =
+    pub fn push_lost(&mut self, at: WallTime, (channel, frames, why): (u16, u64, &'static str)) {
+        let last = self.events.back_mut().filter(|last| last.sequence >= self.delivered);
+        if let Some(TraceEvent::Lost { channel: same, frames: sum, why: reason }) =
             last.map(|last| &mut last.event)
             && (*same, *reason) == (channel, why)
         {
             *sum += frames;
             return;
         }
-        self.note(at, Event::Lost { channel, frames, why });
+        self.push_event(at, TraceEvent::Lost { channel, frames, why });
     }
 
     /// Everything before this event has been told to somebody and must not change any more.
-    pub fn tell(&mut self, sequence: u64) {
-        self.told = self.told.max(sequence);
+    pub fn mark_delivered(&mut self, sequence: u64) {
+        self.delivered = self.delivered.max(sequence);
     }
 
     /// The number the next event will have.
     #[must_use]
-    pub fn next(&self) -> u64 {
-        self.next
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
     }
 
     /// The event numbered `from` or the oldest one after it that is still remembered.
     #[must_use]
-    pub fn since(&self, from: u64) -> Option<&Traced> {
+    pub fn first_since(&self, from: u64) -> Option<&TraceEntry> {
         self.events.iter().find(|traced| traced.sequence >= from)
     }
 }

@@ -3,9 +3,9 @@
 //! One encoder a channel, set as the box sets its own, fed with the very same grid frames. Input
 //! and output buffers are laid out beforehand: what is timed is `opus_encode` alone.
 
-use crate::turns::{PERIOD_FRAMES, Speech};
 use opusic_c::{Application, Bitrate, Channels, Encoder, SampleRate};
 use std::hint::black_box;
+use testkit::load::turns::{PERIOD_FRAMES, Speech};
 
 /// As `codec::opus` has it.
 const COMPLEXITY: u8 = 5;

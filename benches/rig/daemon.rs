@@ -3,8 +3,7 @@
 //! The process gets a port of its own choosing, logs to a file beside its configuration, and is
 //! stopped with SIGTERM when it is dropped. What the kernel knows of it is read from `/proc`.
 
-use crate::plan::Plan;
-use hushbox::shell::clock::Clock;
+use hushbox::shell::os::clock::Clock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Write};
@@ -12,6 +11,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use testkit::load::plan::Plan;
 
 /// Nothing that is waited for takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -3,17 +3,18 @@
 //! Every call in it was recorded, blacked out once, and has ended; its media files are gone, as
 //! after their retention. What a start reads is the journal, so that is what there is.
 
+use hushbox::audio::span::{Fate, Ledger};
 use hushbox::config::CodecKind;
 use hushbox::id::RecordingId;
-use hushbox::span::{Fate, Ledger};
 use hushbox::store::fact::{
-    BlackoutEnd, BlackoutNumber, CallFacts, CallNumber, Entry, Fact, FactSpan, Holder, Place,
-    Reason, Reasons, RecordingBegan, RecordingEnd, RecordingEnded, Sealed,
+    BlackoutEnd, BlackoutHolder, BlackoutNumber, CallFacts, CallNumber, ChannelPosition, Fact,
+    FactSpan, JournalEntry, RecordReason, RecordReasons, RecordingBegan, RecordingEnd,
+    RecordingEnded, SealedBytes,
 };
 use hushbox::store::journal::JournalWriter;
 use hushbox::store::layout;
-use hushbox::store::sign::BoxKey;
-use hushbox::time::{Position, Wall};
+use hushbox::store::sign::BoxSigningKey;
+use hushbox::time::{Position, WallTime};
 use std::path::Path;
 
 const SEED: [u8; 32] = [7; 32];
@@ -23,24 +24,24 @@ const DAY_MS: i64 = 86_400_000;
 const CHECKPOINT_FACTS: usize = 60;
 
 /// Writes a journal of `count` facts for a box of 64 channels into `data`.
-pub fn write(data: &Path, now: Wall, count: usize) {
+pub fn write(data: &Path, now: WallTime, count: usize) {
     for folder in [layout::JOURNAL, layout::KEYS] {
         std::fs::create_dir_all(data.join(folder)).expect("a folder");
     }
     std::fs::write(data.join(layout::BOX_KEY), SEED).expect("a key");
-    let key = BoxKey::from_seed(&SEED, "bench");
-    let at = Wall(now.0 - DAY_MS);
+    let key = BoxSigningKey::from_seed(&SEED, "bench");
+    let at = WallTime(now.0 - DAY_MS);
     let (mut writer, mut bytes) = (JournalWriter::new(), Vec::new());
-    writer.roll(&at.day(), &mut bytes);
+    writer.begin_day(&at.utc_day(), &mut bytes);
     let started = Fact::BoxStarted { boot: 1, version: "0".to_owned(), rates: vec![8000] };
     let facts = [started].into_iter().chain((1..).flat_map(call)).take(count);
     for (place, fact) in facts.enumerate() {
-        writer.append(&Entry { at, fact }, &mut bytes);
+        writer.append(&JournalEntry { at, fact }, &mut bytes);
         if place % CHECKPOINT_FACTS == 0 {
-            writer.checkpoint(&key, at, &mut bytes);
+            writer.append_checkpoint(&key, at, &mut bytes);
         }
     }
-    std::fs::write(data.join(layout::journal_path(&at.day())), bytes).expect("a journal");
+    std::fs::write(data.join(layout::journal_path(&at.utc_day())), bytes).expect("a journal");
 }
 
 /// The six facts of one call.
@@ -54,8 +55,8 @@ fn call(number: u64) -> [Fact; 6] {
         agent: Some(agent.clone()),
         ..CallFacts::default()
     };
-    let sealed = Sealed(vec![5; 48]);
-    let place = |at| vec![Place { channel, at: Position(at) }];
+    let sealed = SealedBytes(vec![5; 48]);
+    let place = |at| vec![ChannelPosition { channel, at: Position(at) }];
     let blackout = BlackoutNumber(number);
     [
         Fact::CallBegan { call: facts.clone(), numbers: sealed.clone() },
@@ -64,7 +65,7 @@ fn call(number: u64) -> [Fact; 6] {
             number: blackout,
             agent: agent.clone(),
             call: None,
-            holder: Holder::Agent,
+            holder: BlackoutHolder::Agent,
             by: agent.clone(),
             places: place(160_000),
         },
@@ -85,7 +86,7 @@ fn id(number: u64) -> RecordingId {
     RecordingId::from_random(bits)
 }
 
-fn began(number: u64, call: CallFacts, numbers: Sealed) -> RecordingBegan {
+fn began(number: u64, call: CallFacts, numbers: SealedBytes) -> RecordingBegan {
     RecordingBegan {
         id: id(number),
         channel: u16::try_from(number % 64).expect("a channel"),
@@ -95,10 +96,10 @@ fn began(number: u64, call: CallFacts, numbers: Sealed) -> RecordingBegan {
         sides: 1,
         codec: CodecKind::Opus,
         from: Position(0),
-        reasons: Reasons::only(Reason::Agent),
+        reasons: RecordReasons::from_reason(RecordReason::Agent),
         schedule: Some("on demand".to_owned()),
         why: String::new(),
-        retain_until: Wall(i64::MAX),
+        retain_until: WallTime(i64::MAX),
         continues: None,
     }
 }
@@ -110,7 +111,7 @@ fn ended(number: u64) -> RecordingEnded {
         end: RecordingEnd::CallEnd,
         to: Position(1_440_000),
         ledger: Ledger { stored: 1_280_000, masked: 160_000, ..Ledger::default() },
-        spans: vec![FactSpan { fate: Fate::Masked, from, to }],
+        blackout_spans: vec![FactSpan { fate: Fate::Masked, from, to }],
         digest: [9; 32],
         size: 300_000,
     }

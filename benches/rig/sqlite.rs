@@ -6,8 +6,8 @@
 //! the journal has it. State tables alone cannot be chained, as their rows are changed.
 
 use crate::year::{Call, SealedFacts, Year};
-use hushbox::store::fact::{Entry, Fact};
-use hushbox::time::Wall;
+use hushbox::store::fact::{Fact, JournalEntry};
+use hushbox::time::WallTime;
 use rusqlite::{Connection, params};
 use std::path::Path;
 
@@ -88,7 +88,7 @@ fn insert(db: &Connection, call: &Call, sealed: &SealedFacts) {
          ?9,?10,1,?11,?12,0,0,?14,?13,360000,0,NULL)",
         params![
             number,
-            &call.id.bytes()[..],
+            &call.id.as_bytes()[..],
             at,
             call.call,
             call.device,
@@ -115,8 +115,8 @@ fn insert(db: &Connection, call: &Call, sealed: &SealedFacts) {
     }
 }
 
-fn chain(db: &Connection, at: Wall, fact: Fact) {
-    let body = postcard::to_stdvec(&Entry { at, fact }).expect("in memory");
+fn chain(db: &Connection, at: WallTime, fact: Fact) {
+    let body = postcard::to_stdvec(&JournalEntry { at, fact }).expect("in memory");
     let tag = blake3::hash(&body);
     db.prepare_cached("INSERT INTO fact VALUES(NULL,?,?,?)")
         .and_then(|mut sql| sql.execute(params![at.0, body, &tag.as_bytes()[..16]]))
@@ -147,7 +147,7 @@ SELECT id, at, agent, device, call, direction, reasons, schedule, to_at - from_a
 FROM record WHERE at >= ?1 AND at < ?2 AND deleted IS NULL ORDER BY at DESC";
 
 /// What began from one time to another, newest first.
-pub fn list(db: &Connection, from: Wall, until: Wall) -> Vec<Listed> {
+pub fn list(db: &Connection, from: WallTime, until: WallTime) -> Vec<Listed> {
     let mut sql = db.prepare_cached(LIST).expect("SQL");
     let rows = sql.query_map([from.0, until.0], |row| {
         Ok(Listed {

@@ -4,19 +4,20 @@
 //! `write_journals` gives them to the store's own writer, a file a day. Recordings are retained for
 //! long, and their media files are not there: what is measured is what is known of them.
 
+use hushbox::audio::span::{Fate, Ledger};
 use hushbox::config::{CodecKind, Direction};
 use hushbox::id::RecordingId;
-use hushbox::span::{Fate, Ledger};
 use hushbox::store::day::Day;
 use hushbox::store::fact::{
-    BlackoutEnd, BlackoutNumber, CallFacts, CallNumber, Entry, Fact, FactSpan, Holder, Numbers,
-    Place, Reason, Reasons, RecordingBegan, RecordingEnd, RecordingEnded, Sealed,
+    BlackoutEnd, BlackoutHolder, BlackoutNumber, CallFacts, CallNumber, ChannelPosition, Fact,
+    FactSpan, JournalEntry, PhoneNumbers, RecordReason, RecordReasons, RecordingBegan,
+    RecordingEnd, RecordingEnded, SealedBytes,
 };
 use hushbox::store::journal::JournalWriter;
 use hushbox::store::layout;
 use hushbox::store::seal::{self, DataKey};
-use hushbox::store::sign::BoxKey;
-use hushbox::time::{Position, Wall};
+use hushbox::store::sign::BoxSigningKey;
+use hushbox::time::{Position, WallTime};
 use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::path::Path;
@@ -36,8 +37,8 @@ pub struct Year {
 /// One call and its recording.
 pub struct Call {
     pub number: u64,
-    pub at: Wall,
-    pub end: Wall,
+    pub at: WallTime,
+    pub end: WallTime,
     pub channel: u16,
     pub device: String,
     pub agent: String,
@@ -51,15 +52,15 @@ pub struct Call {
 
 /// What is sealed, in true lengths.
 pub struct SealedFacts {
-    pub numbers: Sealed,
-    pub field: Sealed,
+    pub numbers: SealedBytes,
+    pub field: SealedBytes,
 }
 
 impl SealedFacts {
     pub fn new() -> SealedFacts {
         let key = DataKey::from_random(SEED);
         let known = |text: &str| Some(text.to_owned());
-        let numbers = Numbers { ani: known("+4369912345678"), dnis: known("0800123456") };
+        let numbers = PhoneNumbers { ani: known("+4369912345678"), dnis: known("0800123456") };
         let field = seal::seal_field(Some(&key), 2, "Jane Roe, about the bill");
         SealedFacts { numbers: seal::seal_numbers(Some(&key), 1, &numbers), field }
     }
@@ -76,7 +77,7 @@ impl Year {
             let part = i64::try_from(number - first).expect("few");
             let all = i64::try_from(after - first).expect("few");
             let of_year_ms = i64::from(n) * DAY_MS + room * part / all;
-            Call::new(number + 1, (Wall(start + room * part / all), of_year_ms))
+            Call::new(number + 1, (WallTime(start + room * part / all), of_year_ms))
         })
     }
 
@@ -90,27 +91,27 @@ impl Year {
             std::fs::create_dir_all(data.join(folder)).expect("a folder");
         }
         std::fs::write(data.join(layout::BOX_KEY), SEED).expect("a key");
-        let (key, sealed) = (BoxKey::from_seed(&SEED, "bench"), SealedFacts::new());
+        let (key, sealed) = (BoxSigningKey::from_seed(&SEED, "bench"), SealedFacts::new());
         let (mut writer, mut written) = (JournalWriter::new(), 0);
         let first = days.start;
         for n in days {
             let path = data.join(layout::journal_path(&self.day(n).to_string()));
             let mut file = BufWriter::new(std::fs::File::create(path).expect("a journal"));
             let mut bytes = Vec::new();
-            writer.roll(&self.day(n).to_string(), &mut bytes);
+            writer.begin_day(&self.day(n).to_string(), &mut bytes);
             let mut minute = 0;
             for call in self.of_day(n) {
                 if n == first && minute == 0 {
                     let (version, rates) = ("0".to_owned(), vec![8000]);
                     let fact = Fact::BoxStarted { boot: 1, version, rates };
-                    writer.append(&Entry { at: call.at, fact }, &mut bytes);
+                    writer.append(&JournalEntry { at: call.at, fact }, &mut bytes);
                 }
                 for (at, fact) in call.facts(&sealed) {
-                    writer.append(&Entry { at, fact }, &mut bytes);
+                    writer.append(&JournalEntry { at, fact }, &mut bytes);
                 }
                 if call.at.0 / 60_000 != minute {
                     minute = call.at.0 / 60_000;
-                    writer.checkpoint(&key, call.at, &mut bytes);
+                    writer.append_checkpoint(&key, call.at, &mut bytes);
                 }
                 written += bytes.len() as u64;
                 file.write_all(&bytes).expect("room");
@@ -125,7 +126,7 @@ impl Year {
 }
 
 impl Call {
-    fn new(number: u64, (at, of_year_ms): (Wall, i64)) -> Call {
+    fn new(number: u64, (at, of_year_ms): (WallTime, i64)) -> Call {
         let channel = u16::try_from(number % 64).expect("a channel");
         let digest = *blake3::hash(&number.to_le_bytes()).as_bytes();
         let mut bits = [0; 10];
@@ -133,7 +134,7 @@ impl Call {
         Call {
             number,
             at,
-            end: Wall(at.0 + CALL_MS),
+            end: WallTime(at.0 + CALL_MS),
             channel,
             device: (1001 + channel).to_string(),
             agent: format!("u{}", 1001 + channel),
@@ -146,7 +147,7 @@ impl Call {
     }
 
     /// What the journal says of it, and when.
-    pub fn facts(&self, sealed: &SealedFacts) -> Vec<(Wall, Fact)> {
+    pub fn facts(&self, sealed: &SealedFacts) -> Vec<(WallTime, Fact)> {
         let number = CallNumber(self.number);
         let call = CallFacts {
             number,
@@ -181,10 +182,10 @@ impl Call {
             sides: 1,
             codec: CodecKind::Opus,
             from: Position(self.from),
-            reasons: Reasons::only(Reason::Agent),
+            reasons: RecordReasons::from_reason(RecordReason::Agent),
             schedule: Some("on demand".to_owned()),
             why: String::new(),
-            retain_until: Wall(self.at.0 + 3650 * DAY_MS),
+            retain_until: WallTime(self.at.0 + 3650 * DAY_MS),
             continues: None,
         }
     }
@@ -198,25 +199,26 @@ impl Call {
             end: RecordingEnd::CallEnd,
             to: Position(self.from + 1_440_000),
             ledger: Ledger { stored: 1_440_000 - masked, masked, ..Ledger::default() },
-            spans: if self.blackout { vec![span] } else { Vec::new() },
+            blackout_spans: if self.blackout { vec![span] } else { Vec::new() },
             digest: self.digest,
             size: 360_000,
         }
     }
 
-    fn blackout(&self) -> [(Wall, Fact); 2] {
+    fn blackout(&self) -> [(WallTime, Fact); 2] {
         let (number, by) = (BlackoutNumber(self.number), self.agent.clone());
-        let place = |at| vec![Place { channel: self.channel, at: Position(self.from + at) }];
+        let place =
+            |at| vec![ChannelPosition { channel: self.channel, at: Position(self.from + at) }];
         let opened = Fact::BlackoutOpened {
             number,
             agent: self.agent.clone(),
             call: Some(CallNumber(self.number)),
-            holder: Holder::Agent,
+            holder: BlackoutHolder::Agent,
             by: by.clone(),
             places: place(160_000),
         };
         let end = BlackoutEnd::Stop;
         let closed = Fact::BlackoutClosed { number, end, by, places: place(320_000) };
-        [(Wall(self.at.0 + 20_000), opened), (Wall(self.at.0 + 40_000), closed)]
+        [(WallTime(self.at.0 + 20_000), opened), (WallTime(self.at.0 + 40_000), closed)]
     }
 }

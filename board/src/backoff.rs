@@ -18,7 +18,7 @@ impl Backoff {
     }
 
     /// When to try again, in microseconds; lies after `now_us`.
-    pub(crate) fn after(&mut self, now_us: u64) -> u64 {
+    pub(crate) fn next_retry_us(&mut self, now_us: u64) -> u64 {
         let retry_us = now_us.saturating_add(self.next_us);
         self.next_us = (self.next_us * 2).min(LAST_US);
         retry_us
@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn waits_double_up_to_ten_seconds() {
         let mut backoff = Backoff::new();
-        let waits: Vec<u64> = (0..7).map(|_| backoff.after(1_000_000) / 100_000).collect();
+        let waits: Vec<u64> = (0..7).map(|_| backoff.next_retry_us(1_000_000) / 100_000).collect();
         assert_eq!(waits, [15, 20, 30, 50, 90, 110, 110]);
     }
 }

@@ -12,7 +12,7 @@ const DEVICES_MAX: u32 = 16;
 
 /// One device of a card that can capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Card {
+pub struct CardInfo {
     /// What to write as `pcm`; it names the card, not its number, which may change.
     pub pcm: String,
     /// The card's short name.
@@ -23,12 +23,12 @@ pub struct Card {
     /// Slots at most; 0 if it could not be asked.
     pub slots: u32,
     /// Why it could not be asked.
-    pub trouble: Option<String>,
+    pub error: Option<String>,
 }
 
 /// Every one there is. A card that vanishes meanwhile is left out.
 #[must_use]
-pub fn cards() -> Vec<Card> {
+pub fn list_cards() -> Vec<CardInfo> {
     let mut found = Vec::new();
     for card in card::Iter::new().filter_map(Result::ok) {
         let Ok(info) = Ctl::from_card(&card, false).and_then(|ctl| ctl.card_info()) else {
@@ -40,18 +40,18 @@ pub fn cards() -> Vec<Card> {
         for device in 0..DEVICES_MAX {
             let pcm = format!("hw:CARD={id},DEV={device}");
             let opened = PCM::new(&pcm, Direction::Capture, true);
-            let (slots, trouble) = match opened.as_ref().map(most_slots) {
+            let (slots, trouble) = match opened.as_ref().map(max_slots) {
                 Ok(slots) => (slots, None),
                 Err(error) if error.errno() == nix::errno::Errno::ENOENT as i32 => continue,
                 Err(error) => (0, Some(nix::errno::Errno::from_raw(error.errno()).to_string())),
             };
             let (id, name, driver) = (id.clone(), name.clone(), driver.clone());
-            found.push(Card { pcm, id, name, driver, slots, trouble });
+            found.push(CardInfo { pcm, id, name, driver, slots, error: trouble });
         }
     }
     found
 }
 
-fn most_slots(pcm: &PCM) -> u32 {
+fn max_slots(pcm: &PCM) -> u32 {
     HwParams::any(pcm).and_then(|params| params.get_channels_max()).unwrap_or(0)
 }

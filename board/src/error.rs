@@ -11,19 +11,19 @@ use thiserror::Error;
 pub enum BoardError {
     /// The model itself makes no sense.
     #[error("board `{board}`: {wrong}")]
-    Model { board: String, wrong: ModelWrong },
+    Config { board: String, wrong: BoardConfigError },
     /// A simulated board's WAV file cannot be played.
     #[error(
         "board `{board}`, channel {channel}: {}: {wrong}{}",
         path.display(),
-        wrong.way_out(path)
+        wrong.suggest_fix(path)
     )]
-    Wav { board: String, channel: u16, path: PathBuf, wrong: WavWrong },
+    Wav { board: String, channel: u16, path: PathBuf, wrong: WavError },
     /// The system gave no timer.
     #[error("board `{board}`: no timer from the system: {errno}")]
     Timer { board: String, errno: nix::errno::Errno },
     /// There is no capture PCM of that name, now.
-    #[error("board `{board}`: there is no capture PCM `{pcm}` ({reason}); {}", known_text(known))]
+    #[error("board `{board}`: there is no capture PCM `{pcm}` ({reason}); {}", list_known(known))]
     NoPcm { board: String, pcm: String, reason: String, known: Vec<String> },
     /// Somebody else has the PCM.
     #[error(
@@ -33,7 +33,7 @@ pub enum BoardError {
     Busy { board: String, pcm: String },
     /// The daemon's user may not open the PCM.
     #[error("board `{board}`: no right to open PCM `{pcm}`: put the user into group `audio`")]
-    Forbidden { board: String, pcm: String },
+    PermissionDenied { board: String, pcm: String },
     /// The card cannot run at the rate asked for.
     #[error(
         "board `{board}`: PCM `{pcm}` does not run at {wanted} Hz; it offers {offered}. Set `rate` \
@@ -60,11 +60,11 @@ pub enum BoardError {
 impl BoardError {
     /// Whether a card that is plugged in, or let go by another program, would make an end of it.
     #[must_use]
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             BoardError::NoPcm { .. } | BoardError::Busy { .. } | BoardError::Pcm { .. } => true,
-            BoardError::Model { .. } | BoardError::Wav { .. } | BoardError::Timer { .. } => false,
-            BoardError::Forbidden { .. } | BoardError::Rate { .. } => false,
+            BoardError::Config { .. } | BoardError::Wav { .. } | BoardError::Timer { .. } => false,
+            BoardError::PermissionDenied { .. } | BoardError::Rate { .. } => false,
             BoardError::Slots { .. } | BoardError::Format { .. } => false,
         }
     }
@@ -72,7 +72,7 @@ impl BoardError {
 
 /// What is wrong with a model.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum ModelWrong {
+pub enum BoardConfigError {
     /// No audio could come from it.
     #[error("it has no channels")]
     NoChannels,
@@ -101,49 +101,49 @@ pub enum ModelWrong {
 
 /// What is wrong with a WAV file.
 #[derive(Debug, Error)]
-pub enum WavWrong {
+pub enum WavError {
     /// It does not open or read.
     #[error("cannot be read: {0}")]
     Read(std::io::Error),
     /// It is no WAV file.
     #[error("is no WAV file ({reason}), wanted is {wanted}")]
-    Header { reason: String, wanted: Wanted },
+    Header { reason: String, wanted: ExpectedFormat },
     /// It is one of another kind.
     #[error("holds {found}, wanted is {wanted}")]
-    Form { found: String, wanted: Wanted },
+    WrongFormat { found: String, wanted: ExpectedFormat },
     /// It has no audio.
     #[error("holds no frame at all, wanted is {wanted}")]
-    Empty { wanted: Wanted },
+    Empty { wanted: ExpectedFormat },
     /// It ends before its header says.
     #[error("is cut: its header promises {promised} bytes of audio, {present} are there")]
-    Cut { promised: u64, present: u64, wanted: Wanted },
+    Truncated { promised: u64, present: u64, wanted: ExpectedFormat },
 }
 
 /// The one form a simulated channel plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ExpectedFormat {
     /// Frames per second.
     pub rate: u32,
     /// Samples per frame.
     pub sides: u8,
 }
 
-impl std::fmt::Display for Wanted {
+impl std::fmt::Display for ExpectedFormat {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let sides = if self.sides == 1 { "mono" } else { "stereo" };
         write!(out, "16-bit PCM, {sides}, {} Hz", self.rate)
     }
 }
 
-impl WavWrong {
+impl WavError {
     /// The command that makes a file right, as an end of the message.
-    fn way_out(&self, path: &std::path::Path) -> String {
+    fn suggest_fix(&self, path: &std::path::Path) -> String {
         let wanted = match self {
-            WavWrong::Read(_) => return String::new(),
-            WavWrong::Empty { .. } => return ": name a file with audio in it".to_owned(),
-            WavWrong::Header { wanted, .. }
-            | WavWrong::Form { wanted, .. }
-            | WavWrong::Cut { wanted, .. } => wanted,
+            WavError::Read(_) => return String::new(),
+            WavError::Empty { .. } => return ": name a file with audio in it".to_owned(),
+            WavError::Header { wanted, .. }
+            | WavError::WrongFormat { wanted, .. }
+            | WavError::Truncated { wanted, .. } => wanted,
         };
         format!(
             ": convert it with `sox '{}' -b 16 -e signed-integer -r {} -c {} converted.wav`",
@@ -154,7 +154,7 @@ impl WavWrong {
     }
 }
 
-fn known_text(known: &[String]) -> String {
+fn list_known(known: &[String]) -> String {
     if known.is_empty() {
         return "there is none at all: is the card plugged in and its driver loaded \
                 (`arecord -l`)?"
@@ -169,12 +169,15 @@ mod tests {
 
     #[test]
     fn a_wrong_wav_comes_with_the_command_that_mends_it() {
-        let wanted = Wanted { rate: 8000, sides: 1 };
+        let wanted = ExpectedFormat { rate: 8000, sides: 1 };
         let error = BoardError::Wav {
             board: "demo".to_owned(),
             channel: 3,
             path: PathBuf::from("a/b.wav"),
-            wrong: WavWrong::Form { found: "24-bit, 2 channels, 44100 Hz".to_owned(), wanted },
+            wrong: WavError::WrongFormat {
+                found: "24-bit, 2 channels, 44100 Hz".to_owned(),
+                wanted,
+            },
         };
         assert_eq!(
             error.to_string(),

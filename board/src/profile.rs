@@ -6,7 +6,7 @@
 //!
 //! Nothing here opens a card (see `cards`).
 
-use crate::cards::Card;
+use crate::cards::CardInfo;
 use toml::Table;
 
 /// Every profile, the one to propose first of all that suit first.
@@ -39,10 +39,10 @@ impl Profile {
     /// All there are. A file that is no profile is left out; a test sees to it that there is none.
     #[must_use]
     pub fn all() -> Vec<Profile> {
-        FILES.into_iter().filter_map(|(name, text)| Profile::read(name, text)).collect()
+        FILES.into_iter().filter_map(|(name, text)| Profile::parse_file(name, text)).collect()
     }
 
-    fn read(name: &'static str, text: &'static str) -> Option<Profile> {
+    fn parse_file(name: &'static str, text: &'static str) -> Option<Profile> {
         let file: Table = text.parse().ok()?;
         let profile = file.get("profile")?.as_table()?;
         let texts = |key: &str| -> Option<Vec<String>> {
@@ -67,7 +67,7 @@ impl Profile {
 
     /// The one to propose for a card.
     #[must_use]
-    pub fn of(card: &Card) -> Option<Profile> {
+    pub fn for_card(card: &CardInfo) -> Option<Profile> {
         let suits = |profile: &Profile| {
             let slots = i64::from(card.slots);
             let drivers = &profile.drivers;
@@ -82,7 +82,7 @@ impl Profile {
 
     /// A text of the profile, for this card.
     #[must_use]
-    pub fn fill(text: &str, card: &Card) -> String {
+    pub fn fill_template(text: &str, card: &CardInfo) -> String {
         text.replace("{pcm}", &card.pcm).replace("{card}", &card.id)
     }
 }
@@ -91,9 +91,9 @@ impl Profile {
 mod tests {
     use super::*;
 
-    fn card(driver: &str, slots: u32) -> Card {
+    fn test_card(driver: &str, slots: u32) -> CardInfo {
         let (pcm, id) = ("hw:CARD=X,DEV=0".to_owned(), "X".to_owned());
-        Card { pcm, id, name: "X".to_owned(), driver: driver.to_owned(), slots, trouble: None }
+        CardInfo { pcm, id, name: "X".to_owned(), driver: driver.to_owned(), slots, error: None }
     }
 
     #[test]
@@ -111,14 +111,17 @@ mod tests {
 
     #[test]
     fn a_card_gets_the_profile_of_its_driver_then_of_its_slots() {
-        let name = |driver, slots| Profile::of(&card(driver, slots)).map(|profile| profile.name);
+        let name = |driver, slots| {
+            Profile::for_card(&test_card(driver, slots)).map(|profile| profile.name)
+        };
         assert_eq!(name("Loopback", 32), Some("snd-aloop"));
         assert_eq!(name("USB-Audio", 2), Some("usb-stereo-tap"));
         assert_eq!(name("USB-Audio", 8), Some("alsa-multichannel"));
         assert_eq!(name("HifiberryAdc", 2), Some("raspberry-pi-i2s"));
         assert_eq!(name("HDA-Intel", 2), Some("usb-stereo-tap"));
         assert_eq!(name("ICE1712", 12), Some("alsa-multichannel"));
-        let filled = Profile::fill("pcm = \"plug{pcm}\" {card}", &card("USB-Audio", 2));
+        let filled =
+            Profile::fill_template("pcm = \"plug{pcm}\" {card}", &test_card("USB-Audio", 2));
         assert_eq!(filled, "pcm = \"plughw:CARD=X,DEV=0\" X");
     }
 }

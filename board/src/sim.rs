@@ -10,60 +10,61 @@
 mod wav;
 
 use crate::backoff::Backoff;
+use crate::config::{BoardConfig, ChannelConfig};
 use crate::error::BoardError;
-use crate::model::{ChannelModel, Model};
-use crate::pace::frames_of_us;
-use crate::{LostWhy, Period, Reading, State, Tone, count, index};
+use crate::sample_clock::frames_of_us;
+use crate::{BoardState, CaptureEvent, GapReason, Period, TestTone, to_count, to_index};
 use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
-use wav::Wav;
+use wav::WavFile;
 use zeroize::Zeroize;
 
 /// Length of a period, in milliseconds.
 const PERIOD_MS: u32 = 20;
 
 /// A simulated board.
-pub struct Sim {
+pub struct SimBoard {
     name: String,
     rate: u32,
-    channels: Vec<Channel>,
+    channels: Vec<SimChannel>,
     period_frames: u64,
     buffer_frames: u64,
     start_us: u64,
     position: u64,
-    lost: u64,
-    state: State,
+    lost_frames: u64,
+    state: BoardState,
     backoff: Backoff,
     retry_us: Option<u64>,
     timer: TimerFd,
     token: Option<usize>,
-    marked: bool,
+    is_ready: bool,
     /// A period of one channel as it is in the file.
     bytes: Vec<u8>,
 }
 
-struct Channel {
+struct SimChannel {
     id: u16,
     path: PathBuf,
-    wav: Wav,
+    wav: WavFile,
     /// What it hears in place of the file.
-    tone: Option<Tone>,
+    tone: Option<TestTone>,
     /// A period of this channel's samples.
     scratch: Vec<i16>,
 }
 
-impl Sim {
+impl SimBoard {
     /// Opens all files; position 0 is now.
-    pub(crate) fn open(model: &Model, now_us: u64) -> Result<Sim, BoardError> {
+    pub(crate) fn open(model: &BoardConfig, now_us: u64) -> Result<SimBoard, BoardError> {
         let period_frames = model.frames_of_ms(PERIOD_MS);
-        let open = |channel: &ChannelModel| Channel::open(model, channel, period_frames);
+        let open = |channel: &ChannelConfig| SimChannel::open(model, channel, period_frames);
         let channels = model.channels.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let timer = timer().map_err(|errno| BoardError::Timer { board: model.name.clone(), errno });
-        Ok(Sim {
+        let timer =
+            create_timer().map_err(|errno| BoardError::Timer { board: model.name.clone(), errno });
+        Ok(SimBoard {
             name: model.name.clone(),
             rate: model.rate,
             channels,
@@ -71,14 +72,14 @@ impl Sim {
             buffer_frames: model.frames_of_ms(model.buffer_ms),
             start_us: now_us,
             position: 0,
-            lost: 0,
-            state: State::Waiting,
+            lost_frames: 0,
+            state: BoardState::Waiting,
             backoff: Backoff::new(),
             retry_us: None,
             timer: timer?,
             token: None,
-            marked: false,
-            bytes: vec![0; index(period_frames) * wav::FRAME_BYTES_MAX],
+            is_ready: false,
+            bytes: vec![0; to_index(period_frames) * wav::FRAME_BYTES_MAX],
         })
     }
 
@@ -97,9 +98,9 @@ impl Sim {
         Ok(())
     }
 
-    pub(crate) fn ready(&mut self, token: usize) {
+    pub(crate) fn mark_ready(&mut self, token: usize) {
         if self.token == Some(token) {
-            self.marked = true;
+            self.is_ready = true;
         }
     }
 
@@ -107,9 +108,9 @@ impl Sim {
         &mut self,
         now_us: u64,
         budget_frames: u32,
-        visit: &mut dyn FnMut(Reading<'_>),
+        visit: &mut dyn FnMut(CaptureEvent<'_>),
     ) -> bool {
-        if std::mem::take(&mut self.marked) {
+        if std::mem::take(&mut self.is_ready) {
             // Only so that it wakes again; the clock, not the timer, says what is due.
             self.timer.wait().unwrap_or_default();
         }
@@ -118,14 +119,14 @@ impl Sim {
             if now_us < retry_us {
                 return false;
             }
-            if let Err(error) = self.reopen() {
-                self.fail(now_us, error.to_string());
+            if let Err(error) = self.reopen_files() {
+                self.schedule_retry(now_us, error.to_string());
                 return false;
             }
-            self.lose(due.saturating_sub(self.position), LostWhy::Board, visit);
+            self.skip_lost(due.saturating_sub(self.position), GapReason::Board, visit);
         }
         let waiting = due.saturating_sub(self.position);
-        self.lose(waiting.saturating_sub(self.buffer_frames), LostWhy::Overrun, visit);
+        self.skip_lost(waiting.saturating_sub(self.buffer_frames), GapReason::Overrun, visit);
         let mut budget = u64::from(budget_frames);
         let whole = due - due % self.period_frames;
         while self.position < whole {
@@ -133,8 +134,8 @@ impl Sim {
                 return true;
             }
             let frames = self.period_frames.min(budget).min(whole - self.position);
-            if let Err(text) = self.give(frames, visit) {
-                self.fail(now_us, text);
+            if let Err(text) = self.read_period(frames, visit) {
+                self.schedule_retry(now_us, text);
                 return false;
             }
             budget -= frames;
@@ -150,36 +151,40 @@ impl Sim {
         self.position
     }
 
-    pub(crate) fn state(&self) -> &State {
+    pub(crate) fn state(&self) -> &BoardState {
         &self.state
     }
 
-    pub(crate) fn lost(&self) -> u64 {
-        self.lost
+    pub(crate) fn lost_frames(&self) -> u64 {
+        self.lost_frames
     }
 
     pub(crate) fn rate(&self) -> u32 {
         self.rate
     }
 
-    pub(crate) fn loop_back(&mut self, channel: usize, tone: Option<Tone>) -> bool {
+    pub(crate) fn set_test_tone(&mut self, channel: usize, tone: Option<TestTone>) -> bool {
         let Some(channel) = self.channels.get_mut(channel) else { return false };
         channel.tone = tone;
         true
     }
 
     /// Reads a stretch of all files first, so that all channels have it or none.
-    fn give(&mut self, frames: u64, visit: &mut dyn FnMut(Reading<'_>)) -> Result<(), String> {
+    fn read_period(
+        &mut self,
+        frames: u64,
+        visit: &mut dyn FnMut(CaptureEvent<'_>),
+    ) -> Result<(), String> {
         assert!(frames <= self.period_frames, "{frames} frames do not fit the scratch");
         let (name, position) = (&self.name, self.position);
         let read = self.channels.iter_mut().try_for_each(|channel| {
-            let wanted = channel.wav.sides() * index(frames);
+            let wanted = channel.wav.sides() * to_index(frames);
             let samples = &mut channel.scratch[..wanted];
             let done = channel.wav.read(position, &mut self.bytes, samples);
             if let Some(tone) = channel.tone {
                 let frames = samples.chunks_exact_mut(channel.wav.sides());
                 for (at, frame) in (position..).zip(frames) {
-                    frame.fill(tone.at(at, self.rate));
+                    frame.fill(tone.sample_at(at, self.rate));
                 }
             }
             done.map_err(|error| {
@@ -189,58 +194,63 @@ impl Sim {
         });
         for (at, channel) in self.channels.iter_mut().enumerate() {
             if read.is_ok() {
-                let samples = &channel.scratch[..channel.wav.sides() * index(frames)];
-                visit(Reading::Period(Period { channel: at, position, samples }));
+                let samples = &channel.scratch[..channel.wav.sides() * to_index(frames)];
+                visit(CaptureEvent::Period(Period { channel: at, position, samples }));
             }
             channel.scratch.as_mut_slice().zeroize();
         }
         read?;
         self.position += frames;
-        if self.state != State::Running {
-            self.state = State::Running;
+        if self.state != BoardState::Running {
+            self.state = BoardState::Running;
             self.backoff = Backoff::new();
         }
         Ok(())
     }
 
-    fn lose(&mut self, frames: u64, why: LostWhy, visit: &mut dyn FnMut(Reading<'_>)) {
+    fn skip_lost(&mut self, frames: u64, why: GapReason, visit: &mut dyn FnMut(CaptureEvent<'_>)) {
         if frames > 0 {
-            visit(Reading::Lost { frames, position: self.position, why });
+            visit(CaptureEvent::Lost { frames, position: self.position, why });
             self.position += frames;
-            self.lost += frames;
+            self.lost_frames += frames;
         }
     }
 
-    fn fail(&mut self, now_us: u64, text: String) {
-        self.state = State::Failed { text, mute: false };
-        self.retry_us = Some(self.backoff.after(now_us));
+    fn schedule_retry(&mut self, now_us: u64, text: String) {
+        self.state = BoardState::Failed { text, mute: false };
+        self.retry_us = Some(self.backoff.next_retry_us(now_us));
     }
 
-    fn reopen(&mut self) -> Result<(), BoardError> {
+    fn reopen_files(&mut self) -> Result<(), BoardError> {
         for channel in &mut self.channels {
             let wanted = channel.wav.wanted();
-            channel.wav = Wav::open(&channel.path, wanted).map_err(|wrong| BoardError::Wav {
-                board: self.name.clone(),
-                channel: channel.id,
-                path: channel.path.clone(),
-                wrong,
-            })?;
+            channel.wav =
+                WavFile::open(&channel.path, wanted).map_err(|wrong| BoardError::Wav {
+                    board: self.name.clone(),
+                    channel: channel.id,
+                    path: channel.path.clone(),
+                    wrong,
+                })?;
         }
         self.retry_us = None;
-        self.state = State::Waiting;
+        self.state = BoardState::Waiting;
         Ok(())
     }
 }
 
-impl Channel {
-    fn open(model: &Model, channel: &ChannelModel, frames: u64) -> Result<Channel, BoardError> {
+impl SimChannel {
+    fn open(
+        model: &BoardConfig,
+        channel: &ChannelConfig,
+        frames: u64,
+    ) -> Result<SimChannel, BoardError> {
         let path = channel.source.clone().unwrap_or_default();
-        let wanted = crate::error::Wanted { rate: model.rate, sides: channel.sides };
-        match Wav::open(&path, wanted) {
+        let wanted = crate::error::ExpectedFormat { rate: model.rate, sides: channel.sides };
+        match WavFile::open(&path, wanted) {
             Ok(wav) => {
-                let scratch = vec![0; wav.sides() * index(frames)];
-                assert!(count(scratch.len()) >= frames);
-                Ok(Channel { id: channel.id, path, wav, tone: None, scratch })
+                let scratch = vec![0; wav.sides() * to_index(frames)];
+                assert!(to_count(scratch.len()) >= frames);
+                Ok(SimChannel { id: channel.id, path, wav, tone: None, scratch })
             }
             Err(wrong) => {
                 Err(BoardError::Wav { board: model.name.clone(), channel: channel.id, path, wrong })
@@ -249,7 +259,7 @@ impl Channel {
     }
 }
 
-fn timer() -> nix::Result<TimerFd> {
+fn create_timer() -> nix::Result<TimerFd> {
     let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
     let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
     let period = TimeSpec::milliseconds(i64::from(PERIOD_MS));

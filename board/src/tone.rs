@@ -5,17 +5,17 @@
 
 /// A sine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tone {
+pub struct TestTone {
     pub hz: u32,
     /// Its highest sample.
     pub peak: i16,
 }
 
-impl Tone {
+impl TestTone {
     /// Its value at a position, at `rate` frames a second.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "at most `peak`, which is an i16")]
-    pub fn at(&self, position: u64, rate: u32) -> i16 {
+    pub fn sample_at(&self, position: u64, rate: u32) -> i16 {
         let phase = u128::from(position) * u128::from(self.hz) % u128::from(rate.max(1));
         let phase = f64::from(u32::try_from(phase).unwrap_or(0)) / f64::from(rate.max(1));
         (f64::from(self.peak) * (std::f64::consts::TAU * phase).sin()).round() as i16

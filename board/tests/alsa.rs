@@ -1,13 +1,16 @@
 //! ALSA boards against a virtual card, in real time: what is played is what is captured.
 //!
-//! Each test starts the rig (`tests/rig/virtual-card.sh`) and then runs itself again in a process
+//! Each test starts the rig (`crates/testkit/virtual-card.sh`) and then runs itself again in a process
 //! of its own, because alsa-lib learns where the virtual card is from the environment. The
 //! virtual card knows neither unplugging nor overruns; what stands for them here is a server that
 //! dies and a reader that stalls.
 
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)]
 
-use board::{Board, BoardError, ChannelModel, Kind, LostWhy, Model, Reading, State, TOKENS_MAX};
+use board::{
+    Board, BoardConfig, BoardError, BoardState, CaptureEvent, ChannelConfig, GapReason, SourceKind,
+    TOKENS_MAX,
+};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,7 +22,8 @@ struct Rig(PathBuf);
 
 impl Rig {
     fn run(verb: &str, folder: &Path) -> bool {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/rig/virtual-card.sh");
+        let script =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/testkit/virtual-card.sh");
         Command::new(script).arg(verb).arg(folder).status().unwrap().success()
     }
 
@@ -54,16 +58,16 @@ fn in_rig(name: &str, body: impl FnOnce(&Path)) {
     assert!(status.success(), "{name} failed inside the rig");
 }
 
-fn model(pcm: &str) -> Model {
-    let channel = |id, slots: &[u16]| ChannelModel {
+fn model(pcm: &str) -> BoardConfig {
+    let channel = |id, slots: &[u16]| ChannelConfig {
         id,
         sides: u8::try_from(slots.len()).unwrap(),
         slots: slots.to_vec(),
         source: None,
     };
-    Model {
+    BoardConfig {
         name: "virtual".to_owned(),
-        kind: Kind::Alsa { pcm: pcm.to_owned(), period_ms: 20 },
+        kind: SourceKind::Alsa { pcm: pcm.to_owned(), period_ms: 20 },
         rate: 8000,
         buffer_ms: 200,
         channels: vec![channel(1, &[0, 1]), channel(2, &[1])],
@@ -77,7 +81,7 @@ struct Desk {
     start: Instant,
     stereo: Vec<i16>,
     mono: Vec<i16>,
-    lost: Vec<(u64, u64, LostWhy)>,
+    lost: Vec<(u64, u64, GapReason)>,
     last_position: u64,
     /// Events that came for the board's tokens.
     woken: u32,
@@ -104,18 +108,18 @@ impl Desk {
         let wait = Duration::from_micros(wake_us.saturating_sub(self.now_us()));
         let mut events = mio::Events::with_capacity(8);
         self.poll.poll(&mut events, Some(wait)).unwrap();
-        events.iter().for_each(|event| self.board.ready(event.token().0));
+        events.iter().for_each(|event| self.board.mark_ready(event.token().0));
         self.woken += u32::from(!events.is_empty());
         let now_us = self.now_us();
         let (stereo, mono, lost) = (&mut self.stereo, &mut self.mono, &mut self.lost);
-        let mut visit = |reading: Reading<'_>| match reading {
-            Reading::Period(period) => {
+        let mut visit = |reading: CaptureEvent<'_>| match reading {
+            CaptureEvent::Period(period) => {
                 let (heard, sides) =
                     if period.channel == 0 { (&mut *stereo, 2) } else { (&mut *mono, 1) };
                 assert_eq!(heard.len() as u64, period.position * sides, "no gap, no overlap");
                 heard.extend_from_slice(period.samples);
             }
-            Reading::Lost { frames, position, why } => {
+            CaptureEvent::Lost { frames, position, why } => {
                 assert_eq!(mono.len() as u64, position);
                 let end = mono.len() + usize::try_from(frames).unwrap();
                 stereo.resize(end * 2, 0);
@@ -147,7 +151,7 @@ impl Desk {
     }
 
     fn turn_until_running(&mut self) {
-        self.turn_until("running", |desk| desk.board.state() == &State::Running);
+        self.turn_until("running", |desk| desk.board.state() == &BoardState::Running);
     }
 
     fn lost_frames(&self) -> u64 {
@@ -194,7 +198,7 @@ fn play(path: &Path) -> Child {
 fn what_is_played_is_captured_sample_by_sample() {
     in_rig("what_is_played_is_captured_sample_by_sample", |folder| {
         let mut desk = Desk::open();
-        assert_eq!(desk.board.state(), &State::Waiting);
+        assert_eq!(desk.board.state(), &BoardState::Waiting);
         desk.turn_until_running();
         let (begin_us, begin) = (desk.now_us(), desk.board.position());
         let (path, sound) = noise_wav(folder, "a.wav", 1);
@@ -206,7 +210,7 @@ fn what_is_played_is_captured_sample_by_sample() {
         let at = desk.find(&sound).unwrap();
         let right: Vec<i16> = sound.chunks_exact(2).map(|frame| frame[1]).collect();
         assert_eq!(desk.mono[at..at + right.len()], right, "slot 1 alone, as a mono channel");
-        assert_eq!((desk.board.lost(), &desk.lost[..]), (0, &[][..]));
+        assert_eq!((desk.board.lost_frames(), &desk.lost[..]), (0, &[][..]));
         let (frames, us) = (desk.board.position() - begin, desk.now_us() - begin_us);
         assert!(frames.abs_diff(us * 8 / 1000) < 1600, "{frames} frames in {us} us");
     });
@@ -223,8 +227,8 @@ fn after_a_stall_all_is_heard_or_counted_and_what_is_heard_is_new() {
         desk.turn_for(1000);
         let (frames, us) = (desk.board.position() - begin, desk.now_us() - begin_us);
         assert!(frames.abs_diff(us * 8 / 1000) < 1600, "{frames} frames in {us} us");
-        assert_eq!(desk.board.lost(), desk.lost_frames());
-        assert!(desk.lost.iter().all(|(_, _, why)| *why == LostWhy::Overrun), "{:?}", desk.lost);
+        assert_eq!(desk.board.lost_frames(), desk.lost_frames());
+        assert!(desk.lost.iter().all(|(_, _, why)| *why == GapReason::Overrun), "{:?}", desk.lost);
         // And what is captured now is of now.
         let (path, sound) = noise_wav(folder, "b.wav", 2);
         let (played_us, position) = (desk.now_us(), desk.board.position());
@@ -246,8 +250,8 @@ fn a_card_that_goes_comes_back_and_what_it_missed_is_lost() {
         desk.turn_for(300);
         let (begin_us, begin) = (desk.now_us(), desk.board.position());
         assert!(Rig::run("stop", folder));
-        desk.turn_until("failed", |desk| matches!(desk.board.state(), State::Failed { .. }));
-        let State::Failed { text, .. } = desk.board.state().clone() else { unreachable!() };
+        desk.turn_until("failed", |desk| matches!(desk.board.state(), BoardState::Failed { .. }));
+        let BoardState::Failed { text, .. } = desk.board.state().clone() else { unreachable!() };
         assert!(text.contains("virtual") && text.contains("cap"), "{text}");
         desk.turn_for(700);
         assert_eq!(desk.lost, [], "told when it is back");
@@ -260,7 +264,7 @@ fn a_card_that_goes_comes_back_and_what_it_missed_is_lost() {
         let (frames, us) = (desk.board.position() - begin, desk.now_us() - begin_us);
         assert!(frames.abs_diff(us * 8 / 1000) < 1600, "{frames} frames in {us} us");
         let [(_, lost, why)] = desk.lost[..] else { panic!("{:?}", desk.lost) };
-        assert_eq!((why, lost), (LostWhy::Board, desk.board.lost()));
+        assert_eq!((why, lost), (GapReason::Board, desk.board.lost_frames()));
         assert!(lost >= 700 * 8, "{lost} frames");
         let (path, sound) = noise_wav(folder, "c.wav", 3);
         let mut aplay = play(&path);
@@ -280,16 +284,16 @@ fn a_silent_card_is_closed_and_tried_again() {
         let mut desk = Desk::open();
         desk.turn_until_running();
         suspend("1");
-        desk.turn_until("failed", |desk| matches!(desk.board.state(), State::Failed { .. }));
-        let State::Failed { text, .. } = desk.board.state().clone() else { unreachable!() };
+        desk.turn_until("failed", |desk| matches!(desk.board.state(), BoardState::Failed { .. }));
+        let BoardState::Failed { text, .. } = desk.board.state().clone() else { unreachable!() };
         assert!(text.contains("no audio for 10"), "{text}");
         suspend("0");
         desk.turn_until_running();
-        assert_eq!(desk.lost.last().map(|(_, _, why)| *why), Some(LostWhy::Board));
+        assert_eq!(desk.lost.last().map(|(_, _, why)| *why), Some(GapReason::Board));
     });
 }
 
-fn refusal(model: &Model) -> BoardError {
+fn refusal(model: &BoardConfig) -> BoardError {
     match Board::open(model, 0) {
         Err(error) => error,
         Ok(_) => panic!("it opened"),
@@ -308,7 +312,7 @@ fn what_does_not_open_says_what_there_is() {
         assert!(matches!(refusal(&model("a\0b")), BoardError::NoPcm { .. }));
         let mut fast = model("cap");
         fast.rate = 500_000;
-        assert!(matches!(refusal(&fast), BoardError::Model { .. }));
+        assert!(matches!(refusal(&fast), BoardError::Config { .. }));
         let mut wide = model("cap");
         wide.channels[1].slots = vec![200];
         let error = refusal(&wide);

@@ -5,7 +5,10 @@
 
 #![allow(clippy::disallowed_methods, clippy::expect_used, clippy::unwrap_used)]
 
-use board::{Board, BoardError, ChannelModel, Kind, LostWhy, Model, Reading, State, WavWrong};
+use board::{
+    Board, BoardConfig, BoardError, BoardState, CaptureEvent, ChannelConfig, GapReason, SourceKind,
+    WavError,
+};
 use std::path::{Path, PathBuf};
 
 /// A folder of its own for one test, removed at the end.
@@ -39,16 +42,16 @@ impl Drop for Folder {
     }
 }
 
-fn model(sources: &[(&Path, u8)]) -> Model {
-    let channels = sources.iter().zip(1..).map(|((path, sides), id)| ChannelModel {
+fn model(sources: &[(&Path, u8)]) -> BoardConfig {
+    let channels = sources.iter().zip(1..).map(|((path, sides), id)| ChannelConfig {
         id,
         sides: *sides,
         slots: Vec::new(),
         source: Some(path.to_path_buf()),
     });
-    Model {
+    BoardConfig {
         name: "demo".to_owned(),
-        kind: Kind::Sim,
+        kind: SourceKind::Sim,
         rate: 8000,
         buffer_ms: 200,
         channels: channels.collect(),
@@ -58,7 +61,7 @@ fn model(sources: &[(&Path, u8)]) -> Model {
 /// What came, by channel; lost frames as `None`.
 struct Heard {
     frames: Vec<Vec<Option<Vec<i16>>>>,
-    lost: Vec<(u64, u64, LostWhy)>,
+    lost: Vec<(u64, u64, GapReason)>,
 }
 
 impl Heard {
@@ -66,15 +69,15 @@ impl Heard {
         Heard { frames: vec![Vec::new(); channels], lost: Vec::new() }
     }
 
-    fn read(&mut self, board: &mut Board, model: &Model, now_us: u64, budget: u32) -> bool {
+    fn read(&mut self, board: &mut Board, model: &BoardConfig, now_us: u64, budget: u32) -> bool {
         board.read(now_us, budget, &mut |reading| match reading {
-            Reading::Period(period) => {
+            CaptureEvent::Period(period) => {
                 let frames = &mut self.frames[period.channel];
                 assert_eq!(period.position, frames.len() as u64, "no gap, no overlap");
                 let sides = usize::from(model.channels[period.channel].sides);
                 frames.extend(period.samples.chunks(sides).map(|frame| Some(frame.to_vec())));
             }
-            Reading::Lost { frames, position, why } => {
+            CaptureEvent::Lost { frames, position, why } => {
                 self.lost.push((position, frames, why));
                 for channel in &mut self.frames {
                     assert_eq!(position, channel.len() as u64);
@@ -113,7 +116,7 @@ fn files_of_any_length_loop_bit_exact_at_whatever_times_they_are_read() {
     let model = model(&[(&paths[0], 1), (&paths[1], 2), (&paths[2], 1)]);
     let mut board = Board::open(&model, 77_000).unwrap();
     let mut heard = Heard::new(3);
-    assert_eq!(board.state(), &State::Waiting);
+    assert_eq!(board.state(), &BoardState::Waiting);
     let mut now_us = 77_000;
     for step in noise(400, 4) {
         now_us += u64::from(step.unsigned_abs()) * 3;
@@ -122,7 +125,7 @@ fn files_of_any_length_loop_bit_exact_at_whatever_times_they_are_read() {
         assert!(due - board.position() < 160, "all whole periods that were due");
     }
     assert_eq!(heard.lost, []);
-    assert_eq!(board.state(), &State::Running);
+    assert_eq!(board.state(), &BoardState::Running);
     assert!(heard.frames[0].len() > 3 * 5001);
     heard.check(0, 1, &a);
     heard.check(1, 2, &b);
@@ -141,11 +144,11 @@ fn a_stalled_reader_loses_exactly_the_excess() {
     assert_eq!(board.position(), 800);
     // 200 ms more are just kept, ...
     heard.read(&mut board, &model, 300_000, 10_000);
-    assert_eq!((board.position(), board.lost()), (2400, 0));
+    assert_eq!((board.position(), board.lost_frames()), (2400, 0));
     // ... of 1.0005 s all but the last 200 ms are lost.
     heard.read(&mut board, &model, 1_300_500, 10_000);
-    assert_eq!(heard.lost, [(2400, 6404, LostWhy::Overrun)]);
-    assert_eq!((board.position(), board.lost()), (10_400, 6404));
+    assert_eq!(heard.lost, [(2400, 6404, GapReason::Overrun)]);
+    assert_eq!((board.position(), board.lost_frames()), (10_400, 6404));
     assert_eq!(heard.frames[1].len(), 10_400, "the rest is no whole period yet");
     heard.check(0, 1, &samples);
     heard.check(1, 1, &samples);
@@ -180,25 +183,25 @@ fn a_file_that_is_cut_while_it_plays_fails_the_board_until_it_is_mended() {
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(44 + 2 * 1000).unwrap();
     assert!(!heard.read(&mut board, &model, 200_000, 10_000));
     assert_eq!(board.position(), 960, "whole periods only");
-    let State::Failed { text, .. } = board.state() else { panic!("{:?}", board.state()) };
+    let BoardState::Failed { text, .. } = board.state() else { panic!("{:?}", board.state()) };
     assert!(text.contains("channel 1") && text.contains("cannot be read"), "{text}");
     assert_eq!(board.deadline_us(), Some(700_000));
 
     heard.read(&mut board, &model, 700_000, 10_000);
-    let State::Failed { text, .. } = board.state() else { panic!("{:?}", board.state()) };
+    let BoardState::Failed { text, .. } = board.state() else { panic!("{:?}", board.state()) };
     assert!(text.contains("16000 bytes of audio, 2000 are there"), "{text}");
     assert_eq!(board.deadline_us(), Some(1_700_000));
 
     folder.wav("a", 1, &samples);
     heard.read(&mut board, &model, 1_700_000, 10_000);
-    assert_eq!(heard.lost, [(960, 12_640, LostWhy::Board)]);
+    assert_eq!(heard.lost, [(960, 12_640, GapReason::Board)]);
     assert_eq!(board.deadline_us(), None);
     heard.read(&mut board, &model, 1_800_000, 10_000);
-    assert_eq!((board.state(), board.position()), (&State::Running, 14_400));
+    assert_eq!((board.state(), board.position()), (&BoardState::Running, 14_400));
     heard.check(0, 1, &samples);
 }
 
-fn refusal(path: &Path, sides: u8) -> (WavWrong, String) {
+fn refusal(path: &Path, sides: u8) -> (WavError, String) {
     match Board::open(&model(&[(path, sides)]), 0) {
         Err(error) => {
             let text = error.to_string();
@@ -213,23 +216,23 @@ fn refusal(path: &Path, sides: u8) -> (WavWrong, String) {
 fn a_bad_wav_is_refused_with_what_is_wrong_and_what_to_do() {
     let folder = Folder::new("bad");
     let (wrong, text) = refusal(&folder.0.join("missing.wav"), 1);
-    assert!(matches!(wrong, WavWrong::Read(_)), "{text}");
+    assert!(matches!(wrong, WavError::Read(_)), "{text}");
     assert!(text.contains("missing.wav"), "{text}");
 
     let path = folder.wav("mono.wav", 1, &noise(10, 8));
     let (wrong, text) = refusal(&path, 2);
-    assert!(matches!(wrong, WavWrong::Form { .. }));
+    assert!(matches!(wrong, WavError::WrongFormat { .. }));
     assert!(text.contains("holds 16-bit PCM, 1 channel(s), 8000 Hz"), "{text}");
     assert!(text.contains("-r 8000 -c 2 converted.wav`"), "{text}");
 
     let (wrong, _) = refusal(&folder.wav("empty.wav", 1, &[]), 1);
-    assert!(matches!(wrong, WavWrong::Empty { .. }));
+    assert!(matches!(wrong, WavError::Empty { .. }));
 
     let whole = std::fs::read(&path).unwrap();
     let cut = folder.0.join("cut.wav");
     std::fs::write(&cut, &whole[..whole.len() - 5]).unwrap();
     let (wrong, text) = refusal(&cut, 1);
-    assert!(matches!(wrong, WavWrong::Cut { promised: 20, present: 15, .. }), "{text}");
+    assert!(matches!(wrong, WavError::Truncated { promised: 20, present: 15, .. }), "{text}");
 
     // 16 bits of a 32-bit container: block align 4, twice the bytes per second.
     let mut wide = whole.clone();
@@ -265,7 +268,7 @@ fn the_timer_wakes_a_poll_again_and_again() {
     while heard.frames[0].len() < 4000 {
         poll.poll(&mut events, Some(std::time::Duration::from_secs(2))).unwrap();
         assert!(!events.is_empty(), "the timer stopped");
-        events.iter().for_each(|event| board.ready(event.token().0));
+        events.iter().for_each(|event| board.mark_ready(event.token().0));
         while heard.read(&mut board, &model, now_us(), 10_000) {}
         wakes += 1;
     }

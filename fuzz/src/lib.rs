@@ -8,16 +8,18 @@
 
 mod repair;
 
-use hushbox::codec::Decoder;
+use hushbox::audio::codec::Decoder;
 use hushbox::config;
 use hushbox::id::RecordingId;
+use hushbox::store::archive::{
+    Catalogue, PointLookup, RangeScan, ReadRequest, ReadStep, ReadView, Summary, SummaryHeader,
+};
 use hushbox::store::fact::RecordingEnd;
-use hushbox::store::index::{Filter, Index};
-use hushbox::store::journal::{Checkpoint, Item, JournalReader, JournalState};
+use hushbox::store::index::{Index, RecordFilter};
+use hushbox::store::journal::{Checkpoint, JournalItem, JournalReader, JournalState};
 use hushbox::store::media::{self, MediaReader};
 use hushbox::store::seal;
-use hushbox::store::summary::{Browser, Catalogue, Finder, Header, Known, Need, Step, Summary};
-use hushbox::store::verify::{Basis, Verifier};
+use hushbox::store::verify::{TrustAnchor, Verifier};
 use protocol::{Assembler, Client, Command, Kind, Line, Piece};
 
 /// One way in.
@@ -54,20 +56,22 @@ pub fn journal(data: &[u8]) {
 }
 
 fn read_journal(data: &[u8]) {
-    let mut verifier = Verifier::new(Basis::default());
-    verifier.journal("journal/2026-11-22.hbj", data);
+    let mut verifier = Verifier::new(TrustAnchor::default());
+    verifier.add_journal("journal/2026-11-22.hbj", data);
     // A later part may tell its end again.
-    verifier.journal_until("journal/2026-11-23.hbj", data, 7);
+    verifier.add_journal_until("journal/2026-11-23.hbj", data, 7);
     let _ = verifier.finish();
     if let Ok(reader) = JournalReader::open(data) {
-        let mut reader = reader.within(5, 7);
+        let mut reader = reader.with_limits(5, 7);
         while let Ok(Some(_)) = reader.next_item() {}
         let _ = reader.finish();
     }
     let Ok(mut reader) = JournalReader::open(data) else { return };
     let (mut items, mut last) = (0, 0);
     while let Ok(Some(item)) = reader.next_item() {
-        if let Item::Entry { sequence, at, .. } | Item::Checkpoint { sequence, at, .. } = item {
+        if let JournalItem::Entry { sequence, at, .. }
+        | JournalItem::Checkpoint { sequence, at, .. } = item
+        {
             assert!(sequence >= last && at < wide(data.len()));
             last = sequence;
         }
@@ -90,26 +94,26 @@ pub fn media(data: &[u8]) {
 fn read_media(data: &[u8]) {
     let Ok(scan) = media::scan(data) else { return };
     assert!(scan.good_bytes <= wide(data.len()));
-    if let Some(closing) = scan.close_cut(RecordingEnd::Power) {
+    if let Some(closing) = scan.build_trailer(RecordingEnd::Power) {
         // What was cut and completed is complete, and says what was promised of it.
         let good = usize::try_from(scan.good_bytes).unwrap_or(0);
         let whole = [&data[..good], &closing.bytes].concat();
         let again = media::scan(&whole[..]).expect("it was read before");
         assert_eq!(again.trailer, Some(closing.finished));
-        assert!(again.close_cut(RecordingEnd::Power).is_none(), "it is completed once");
+        assert!(again.build_trailer(RecordingEnd::Power).is_none(), "it is completed once");
     }
     let Ok(reader) = MediaReader::open(data) else { return };
     let header = reader.header().clone();
     let decoder = Decoder::new(header.codec, header.rate, header.sides, header.delay);
     let mut decoder = decoder.ok();
     let (mut samples, mut left) = (Vec::new(), 1_u64 << 22);
-    let _ = reader.chunks(None, |runs, payload| {
+    let _ = reader.for_each_chunk(None, |runs, payload| {
         let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
         assert!(frames <= media::MAX_CHUNK_FRAMES.max(u64::from(header.rate)));
         // Hours of forged silence take long and find nothing new.
         left = left.saturating_sub(frames);
         let read = decoder.as_mut().filter(|_| left > 0);
-        if read.is_some_and(|decoder| decoder.chunk(runs, payload, &mut samples).is_err()) {
+        if read.is_some_and(|decoder| decoder.decode_chunk(runs, payload, &mut samples).is_err()) {
             decoder = None;
         }
         samples.clear();
@@ -129,37 +133,38 @@ pub fn summary(data: &[u8]) {
 }
 
 fn read_summary(data: &[u8]) {
-    let Some(header) = Header::take(data) else { return };
-    let Some(whole) = Summary::take(data) else { return };
-    let again = Summary::take(&whole.put().0).expect("it was put");
+    let Some(header) = SummaryHeader::from_bytes(data) else { return };
+    let Some(whole) = Summary::from_bytes(data) else { return };
+    let again = Summary::from_bytes(&whole.to_bytes().0).expect("it was put");
     assert_eq!(again.rows, whole.rows);
     let mut catalogue = Catalogue::default();
-    catalogue.put(header.entry);
-    let index = Index::resume(whole.closing.carried);
-    let known = Known { index: &index, catalogue: &catalogue };
-    let piece = |need: &Need| {
+    catalogue.upsert_day(header.day_entry);
+    let index = Index::from_retained(whole.footer.retained);
+    let known = ReadView { index: &index, catalogue: &catalogue };
+    let piece = |need: &ReadRequest| {
         let from = usize::try_from(need.offset).unwrap_or(usize::MAX).min(data.len());
         &data[from..from.saturating_add(need.bytes).min(data.len())]
     };
-    let mut browser = Browser::new(Filter { deleted: true, ..Filter::default() });
+    let mut browser =
+        RangeScan::new(RecordFilter { include_deleted: true, ..RecordFilter::default() });
     let mut steps = 0;
     loop {
         steps += 1;
         assert!(steps < 16 * (data.len() + index.records().count()), "it comes to an end");
-        match browser.step(known) {
-            Step::Found(_) => {}
-            Step::End => break,
-            Step::Need(need) => match browser.give(piece(&need)) {
+        match browser.poll_row(known) {
+            ReadStep::Found(_) => {}
+            ReadStep::End => break,
+            ReadStep::Read(need) => match browser.supply_bytes(piece(&need)) {
                 Ok(()) => {}
                 Err(_) => break,
             },
         }
     }
     let wanted = whole.rows.last().map_or(RecordingId::from_random([7; 10]), |row| row.id);
-    let mut finder = Finder::new(wanted);
+    let mut finder = PointLookup::new(wanted);
     for _ in 0..16 * data.len() {
-        let Step::Need(need) = finder.step(known) else { return };
-        if !matches!(finder.give(known, piece(&need).to_vec()), Ok(None)) {
+        let ReadStep::Read(need) = finder.poll_row(known) else { return };
+        if !matches!(finder.supply_bytes(known, piece(&need).to_vec()), Ok(None)) {
             return;
         }
     }
@@ -179,11 +184,11 @@ pub fn keys(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let _ = seal::parse_recipients(&text);
     if let Ok(identities) = seal::parse_identities(&text) {
-        let _ = seal::unwrap(data, &identities);
+        let _ = seal::unwrap_key(data, &identities);
     }
     let stranger = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
     if let Ok(identities) = seal::parse_identities(stranger) {
-        let _ = seal::unwrap(data, &identities);
+        let _ = seal::unwrap_key(data, &identities);
     }
 }
 

@@ -6,7 +6,8 @@
 //! boot service starts it anew, and recovery closes what was open.
 
 use clap::{CommandFactory, Parser};
-use hushbox::shell::daemon::{self, Ended};
+use hushbox::shell::event_loop;
+use hushbox::shell::event_loop::ExitReason;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,7 +29,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(folder) = arguments.manual {
-        return manual(&folder);
+        return write_manual(&folder);
     }
     let config = arguments.config.unwrap_or_else(|| {
         let here = PathBuf::from("config.toml");
@@ -39,17 +40,17 @@ fn main() -> ExitCode {
         print(info);
         std::process::abort();
     }));
-    match daemon::run(&config) {
-        Ok(Ended::Stopped) => ExitCode::SUCCESS,
-        Ok(Ended::Reboot(code)) => ExitCode::from(code),
+    match event_loop::run(&config) {
+        Ok(ExitReason::Stopped) => ExitCode::SUCCESS,
+        Ok(ExitReason::Reboot(code)) => ExitCode::from(code),
         Err(error) => {
             eprintln!("hushboxd: {error}");
-            ExitCode::from(error.code())
+            ExitCode::from(error.exit_code())
         }
     }
 }
 
-fn manual(folder: &std::path::Path) -> ExitCode {
+fn write_manual(folder: &std::path::Path) -> ExitCode {
     let page = clap_mangen::Man::new(Arguments::command()).section("8");
     let made = std::fs::create_dir_all(folder).and_then(|()| page.generate_to(folder));
     match made {

@@ -104,72 +104,72 @@ pub const IDLE_S_DEFAULT: u32 = 90;
 pub const PIN_COST_MAX: (u32, u32, u32) = (256 << 10, 16, 16);
 
 /// What a text may be.
-pub(super) struct Rule {
-    pub fits: fn(&str) -> bool,
+pub(super) struct TextRule {
+    pub is_valid: fn(&str) -> bool,
     pub allowed: &'static str,
     /// Whether an error must not quote it.
-    pub secret: bool,
+    pub is_secret: bool,
 }
 
-fn plain(text: &str) -> bool {
+fn is_printable(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(char::is_control)
 }
 
-fn name(text: &str) -> bool {
-    plain(text) && text.len() <= NAME_BYTES_MAX && text.trim() == text
+fn is_name(text: &str) -> bool {
+    is_printable(text) && text.len() <= NAME_BYTES_MAX && text.trim() == text
 }
 
 /// Names, labels, devices, phones.
-pub(super) const NAME: Rule = Rule {
-    fits: name,
+pub(super) const NAME: TextRule = TextRule {
+    is_valid: is_name,
     allowed: "a text of 1 to 32 bytes without control characters or outer spaces",
-    secret: false,
+    is_secret: false,
 };
 
 /// A name of the time zone database; whether there is such a zone is looked up.
-pub(super) const TIME_ZONE: Rule = Rule {
-    fits: |text| name(text),
+pub(super) const TIME_ZONE: TextRule = TextRule {
+    is_valid: |text| is_name(text),
     allowed: "a time zone such as Europe/Berlin, or UTC",
-    secret: false,
+    is_secret: false,
 };
 
-pub(super) const BOX_NAME: Rule = Rule {
-    fits: |text| {
-        name(text) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+pub(super) const BOX_NAME: TextRule = TextRule {
+    is_valid: |text| {
+        is_name(text) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
     },
     allowed: "a text of 1 to 32 letters, digits and .-_",
-    secret: false,
+    is_secret: false,
 };
 
-pub(super) const USERNAME: Rule = Rule {
-    fits: |text| name(text) && !text.contains(['\\', '@', '/']) && !text.contains(' '),
+pub(super) const USERNAME: TextRule = TextRule {
+    is_valid: |text| is_name(text) && !text.contains(['\\', '@', '/']) && !text.contains(' '),
     allowed: "a network id of 1 to 32 bytes, not fully qualified: no \\ @ / or space \
               (the domain has a key of its own)",
-    secret: false,
+    is_secret: false,
 };
 
 /// Files, folders and PCM names. 1023 bytes and a NUL are what most systems take.
-pub(super) const PATH: Rule = Rule {
-    fits: |text| plain(text) && text.len() <= 1023,
+pub(super) const PATH: TextRule = TextRule {
+    is_valid: |text| is_printable(text) && text.len() <= 1023,
     allowed: "a path of 1 to 1023 bytes without control characters",
-    secret: false,
+    is_secret: false,
 };
 
 /// A unix socket's path: `sun_path` has 108 bytes, one of them a NUL.
-pub(super) const SOCKET_PATH: Rule = Rule {
-    fits: |text| plain(text) && text.len() <= 107,
+pub(super) const SOCKET_PATH: TextRule = TextRule {
+    is_valid: |text| is_printable(text) && text.len() <= 107,
     allowed: "a path of 1 to 107 bytes without control characters",
-    secret: false,
+    is_secret: false,
 };
 
 /// Anything that a reader of its own looks at afterwards.
-pub(super) const TEXT: Rule = Rule {
-    fits: |text| text.len() <= 4096,
+pub(super) const TEXT: TextRule = TextRule {
+    is_valid: |text| text.len() <= 4096,
     allowed: "a text of at most 4096 bytes",
-    secret: false,
+    is_secret: false,
 };
 
-pub(super) const SECRET: Rule = Rule { secret: true, ..TEXT };
+pub(super) const SECRET: TextRule = TextRule { is_secret: true, ..TEXT };
 
 #[cfg(test)]
 mod tests {
@@ -178,16 +178,22 @@ mod tests {
     #[test]
     fn texts_are_bounded_as_their_rules_say() {
         let long = "x".repeat(NAME_BYTES_MAX);
-        assert!((NAME.fits)(&long) && !(NAME.fits)(&format!("{long}x")));
+        assert!((NAME.is_valid)(&long) && !(NAME.is_valid)(&format!("{long}x")));
         assert!(NAME.allowed.contains(&NAME_BYTES_MAX.to_string()));
         for bad in ["", " x", "x ", "a\nb", "\u{7f}"] {
-            assert!(!(NAME.fits)(bad), "{bad:?}");
+            assert!(!(NAME.is_valid)(bad), "{bad:?}");
         }
-        assert!((BOX_NAME.fits)("box-01.a_b") && !(BOX_NAME.fits)("box 1") && (NAME.fits)("box 1"));
+        assert!(
+            (BOX_NAME.is_valid)("box-01.a_b")
+                && !(BOX_NAME.is_valid)("box 1")
+                && (NAME.is_valid)("box 1")
+        );
         for bad in ["ACME\\jdoe", "jdoe@acme", "a/b", "j doe", ""] {
-            assert!(!(USERNAME.fits)(bad), "{bad:?}");
+            assert!(!(USERNAME.is_valid)(bad), "{bad:?}");
         }
-        assert!((USERNAME.fits)("jane.doe-2") && (USERNAME.fits)("jürgen"));
-        assert!((SOCKET_PATH.fits)(&"s".repeat(107)) && !(SOCKET_PATH.fits)(&"s".repeat(108)));
+        assert!((USERNAME.is_valid)("jane.doe-2") && (USERNAME.is_valid)("jürgen"));
+        assert!(
+            (SOCKET_PATH.is_valid)(&"s".repeat(107)) && !(SOCKET_PATH.is_valid)(&"s".repeat(108))
+        );
     }
 }

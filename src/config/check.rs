@@ -7,20 +7,20 @@
 //!
 //! Nothing here changes a value, but for adding up the roles of each agent.
 
+use crate::calls::permission::Permissions;
 use crate::config::bounds::{CHANNELS_MAX, RINGS_MB_WARN};
-use crate::config::error::{Notes, hint, quote, short};
-use crate::config::parse::Draft;
-use crate::config::people::People;
-use crate::config::table::At;
-use crate::config::{Listen, ScheduleKind};
-use crate::permission::Permissions;
+use crate::config::error::{Diagnostics, quote_text, shorten_text, spelling_hint};
+use crate::config::parse::ConfigDraft;
+use crate::config::people::PeopleDraft;
+use crate::config::table::Located;
+use crate::config::{ListenSettings, ScheduleKind};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that stand in an error at most: 8 of 40 characters, 80 bytes, fit a line of the protocol.
 const NAMES_SHOWN_MAX: usize = 8;
 
 /// Looks at everything that spans more than one table.
-pub(super) fn check(draft: &mut Draft, notes: &mut Notes) {
+pub(super) fn check_draft(draft: &mut ConfigDraft, notes: &mut Diagnostics) {
     check_listen(&draft.listen, notes);
     check_boards(draft, notes);
     let people = &mut draft.people;
@@ -33,76 +33,85 @@ pub(super) fn check(draft: &mut Draft, notes: &mut Notes) {
     if let Some(at) = draft.on_demand_at.filter(|_| !any(ScheduleKind::OnDemand)) {
         let text = "found true, but no [[schedule]] is of type on-demand: every record start \
                     will be refused (no-schedule)";
-        notes.warning(at, "[on_demand] enabled", text.to_owned());
+        notes.push_warning(at, "[on_demand] enabled", text.to_owned());
     }
 }
 
 /// Notes every text that an earlier one has, as `fold` sees it. Empty ones are missing: no clash.
-fn unique<'a>(
-    found: impl Iterator<Item = &'a At<String>>,
+fn check_unique<'a>(
+    found: impl Iterator<Item = &'a Located<String>>,
     key: &str,
     fold: fn(&str) -> String,
-    notes: &mut Notes,
+    notes: &mut Diagnostics,
 ) {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     for text in found.filter(|text| !text.value.is_empty()) {
         match first.get(&fold(&text.value)) {
             Some(at) => {
-                let line = notes.line(*at);
-                let text_again =
-                    format!("found {} again, allowed once: line {line} has it", quote(&text.value));
-                notes.relation(text.at, key, text_again);
+                let line = notes.line_number(*at);
+                let text_again = format!(
+                    "found {} again, allowed once: line {line} has it",
+                    quote_text(&text.value)
+                );
+                notes.push_conflict(text.offset, key, text_again);
             }
             None => {
-                first.insert(fold(&text.value), text.at);
+                first.insert(fold(&text.value), text.offset);
             }
         }
     }
 }
 
-fn check_listen(listen: &[At<Listen>], notes: &mut Notes) {
+fn check_listen(listen: &[Located<ListenSettings>], notes: &mut Diagnostics) {
     if listen.is_empty() {
-        notes.warning(0, "[[listen]]", "found none: nobody can reach this box".to_owned());
+        notes.push_warning(0, "[[listen]]", "found none: nobody can reach this box".to_owned());
     }
     // Port 0 means any free port, so several of it do not clash.
-    let places: Vec<At<String>> = listen
+    let places: Vec<Located<String>> = listen
         .iter()
         .filter_map(|found| {
             let value = match &found.value {
-                Listen::Tcp { address, .. } if address.port() == 0 => return None,
-                Listen::Tcp { address, .. } => address.to_string(),
-                Listen::Unix { path } | Listen::Serial { path, .. } => path.display().to_string(),
+                ListenSettings::Tcp { address, .. } if address.port() == 0 => return None,
+                ListenSettings::Tcp { address, .. } => address.to_string(),
+                ListenSettings::Unix { path } | ListenSettings::Serial { path, .. } => {
+                    path.display().to_string()
+                }
             };
-            Some(At { at: found.at, value })
+            Some(Located { offset: found.offset, value })
         })
         .collect();
-    unique(places.iter(), "[[listen]]", str::to_owned, notes);
+    check_unique(places.iter(), "[[listen]]", str::to_owned, notes);
 }
 
-fn check_boards(draft: &Draft, notes: &mut Notes) {
-    unique(draft.boards.iter().map(|board| &board.name), "[[board]] name", str::to_owned, notes);
+fn check_boards(draft: &ConfigDraft, notes: &mut Diagnostics) {
+    check_unique(
+        draft.boards.iter().map(|board| &board.name),
+        "[[board]] name",
+        str::to_owned,
+        notes,
+    );
     let channels = || draft.boards.iter().flat_map(|board| &board.channels);
-    let ids: Vec<At<String>> = channels()
+    let ids: Vec<Located<String>> = channels()
         .filter_map(|channel| channel.id.as_ref())
-        .map(|id| At { at: id.at, value: id.value.to_string() })
+        .map(|id| Located { offset: id.offset, value: id.value.to_string() })
         .collect();
-    unique(ids.iter(), "[[board]] channels.id", str::to_owned, notes);
+    check_unique(ids.iter(), "[[board]] channels.id", str::to_owned, notes);
     let devices = channels().map(|channel| &channel.device);
-    unique(devices, "[[board]] channels.device", str::to_owned, notes);
+    check_unique(devices, "[[board]] channels.device", str::to_owned, notes);
     let count = channels().count();
     if let Some(one_more) = channels().nth(CHANNELS_MAX) {
         let text = format!("found {count} on all boards together, allowed {CHANNELS_MAX}");
-        notes.relation(one_more.device.at, "[[board]] channels", text);
+        notes.push_conflict(one_more.device.offset, "[[board]] channels", text);
     }
     for board in &draft.boards {
         let mut first: BTreeMap<u16, usize> = BTreeMap::new();
         for slot in board.channels.iter().flat_map(|channel| &channel.slots) {
             if let Some(at) = first.get(&slot.value) {
-                let line = notes.line(*at);
+                let line = notes.line_number(*at);
                 let text = format!("found {} again, line {line} has it: heard twice", slot.value);
-                notes.warning(slot.at, "[[board]] channels.slots", text);
+                notes.push_warning(slot.offset, "[[board]] channels.slots", text);
             }
-            first.entry(slot.value).or_insert(slot.at);
+            first.entry(slot.value).or_insert(slot.offset);
         }
     }
     let rings_bytes: u64 = draft.boards.iter().map(|b| b.ring_bytes(draft.holdback_ms())).sum();
@@ -112,21 +121,21 @@ fn check_boards(draft: &Draft, notes: &mut Notes) {
              {RINGS_MB_WARN} MiB of locked memory",
             rings_bytes >> 20
         );
-        notes.warning(last.name.at, "[[board]] channels", text);
+        notes.push_warning(last.name.offset, "[[board]] channels", text);
     }
 }
 
-fn add_up_roles(people: &mut People, notes: &mut Notes) {
+fn add_up_roles(people: &mut PeopleDraft, notes: &mut Diagnostics) {
     let names: Vec<&str> = people.roles.iter().map(|role| role.name.value.as_str()).collect();
     let rights: BTreeMap<&str, Permissions> =
         people.roles.iter().map(|role| (role.name.value.as_str(), role.permissions)).collect();
     for draft in &mut people.agents {
         for role in &draft.roles {
             match rights.get(role.value.as_str()) {
-                Some(permissions) => draft.agent.permissions.add(*permissions),
+                Some(permissions) => draft.agent.permissions.add_all(*permissions),
                 None => {
                     let text = unknown_role(&role.value, &names, notes);
-                    notes.relation(role.at, "[[agent]] roles", text);
+                    notes.push_conflict(role.offset, "[[agent]] roles", text);
                 }
             }
         }
@@ -134,28 +143,32 @@ fn add_up_roles(people: &mut People, notes: &mut Notes) {
 }
 
 /// `found "agnet" (did you mean agent?), allowed "agent", "supervisor"`
-fn unknown_role(word: &str, known: &[&str], notes: &Notes) -> String {
+fn unknown_role(word: &str, known: &[&str], notes: &Diagnostics) -> String {
     if known.is_empty() {
-        return format!("found {}, but there is no [[role]], allowed names of one", quote(word));
+        return format!(
+            "found {}, but there is no [[role]], allowed names of one",
+            quote_text(word)
+        );
     }
-    let hint = if notes.is_full() { String::new() } else { hint(word, known) };
-    let shown: Vec<String> = known.iter().take(NAMES_SHOWN_MAX).map(|name| quote(name)).collect();
+    let hint = if notes.is_full() { String::new() } else { spelling_hint(word, known) };
+    let shown: Vec<String> =
+        known.iter().take(NAMES_SHOWN_MAX).map(|name| quote_text(name)).collect();
     let more = if known.len() > NAMES_SHOWN_MAX { ", …" } else { "" };
-    format!("found {}{hint}, allowed {}{more}", quote(word), shown.join(", "))
+    format!("found {}{hint}, allowed {}{more}", quote_text(word), shown.join(", "))
 }
 
-fn check_unique_names(people: &People, notes: &mut Notes) {
-    unique(people.roles.iter().map(|role| &role.name), "[[role]] name", str::to_owned, notes);
+fn check_unique_names(people: &PeopleDraft, notes: &mut Diagnostics) {
+    check_unique(people.roles.iter().map(|role| &role.name), "[[role]] name", str::to_owned, notes);
     let machines = people.workstations.iter().map(|workstation| &workstation.machine);
-    unique(machines, "[[workstation]] machine", str::to_lowercase, notes);
+    check_unique(machines, "[[workstation]] machine", str::to_lowercase, notes);
     let schedules = people.schedules.iter().map(|schedule| &schedule.name);
-    unique(schedules, "[[schedule]] name", str::to_owned, notes);
+    check_unique(schedules, "[[schedule]] name", str::to_owned, notes);
     let technicians = people.technicians.iter().map(|technician| &technician.name);
-    unique(technicians, "[[technician]] name", str::to_lowercase, notes);
+    check_unique(technicians, "[[technician]] name", str::to_lowercase, notes);
 }
 
 /// D2: a username of several agents is named before it bites.
-fn check_usernames(people: &People, notes: &mut Notes) {
+fn check_usernames(people: &PeopleDraft, notes: &mut Diagnostics) {
     let mut all: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, draft) in people.agents.iter().enumerate() {
         if !draft.username.value.is_empty() {
@@ -174,37 +187,37 @@ fn check_usernames(people: &People, notes: &mut Notes) {
             let text = format!(
                 "found {} for several agents: {}{more}; allowed once over all domains, their \
                  log-in will fail (duplicate-user)",
-                quote(&draft.username.value),
+                quote_text(&draft.username.value),
                 who.join(", ")
             );
-            notes.warning(draft.username.at, "[[agent]] username", text);
+            notes.push_warning(draft.username.offset, "[[agent]] username", text);
         }
     }
 }
 
 /// Two agents with the same phone: nobody could tell whose call it is.
-fn check_phones(people: &People, notes: &mut Notes) {
+fn check_phones(people: &PeopleDraft, notes: &mut Diagnostics) {
     let mut owners: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
     for draft in &people.agents {
         for phone in &draft.phones {
             let Some((owner, at)) = owners.get(phone.value.as_str()) else {
-                owners.insert(&phone.value, (&draft.username.value, phone.at));
+                owners.insert(&phone.value, (&draft.username.value, phone.offset));
                 continue;
             };
             let text = format!(
                 "found {} on line {} and on line {} ({}), allowed for one agent only",
-                quote(&phone.value),
-                notes.line(phone.at),
-                notes.line(*at),
-                short(owner).escape_debug()
+                quote_text(&phone.value),
+                notes.line_number(phone.offset),
+                notes.line_number(*at),
+                shorten_text(owner).escape_debug()
             );
-            notes.relation(phone.at, "[[agent]] phones", text);
+            notes.push_conflict(phone.offset, "[[agent]] phones", text);
         }
     }
 }
 
 /// What is named but not known; a warning, for lists may be ahead of the file.
-fn check_references(draft: &Draft, notes: &mut Notes) {
+fn check_references(draft: &ConfigDraft, notes: &mut Diagnostics) {
     let people = &draft.people;
     let channels = draft.boards.iter().flat_map(|board| &board.channels);
     let on_boards: BTreeSet<&str> = channels.map(|channel| channel.device.value.as_str()).collect();
@@ -216,19 +229,19 @@ fn check_references(draft: &Draft, notes: &mut Notes) {
     for workstation in &people.workstations {
         let device = &workstation.device;
         if !device.value.is_empty() && !on_boards.contains(device.value.as_str()) {
-            let text = format!("found {}, which is on no channel", quote(&device.value));
-            notes.warning(device.at, "[[workstation]] device", text);
+            let text = format!("found {}, which is on no channel", quote_text(&device.value));
+            notes.push_warning(device.offset, "[[workstation]] device", text);
         }
     }
     for schedule in &people.schedules {
         for user in schedule.users.iter().filter(|u| !users.contains(&u.value.to_lowercase())) {
-            let text = format!("found {}, which is no agent's username", quote(&user.value));
-            notes.warning(user.at, "[[schedule]] users", text);
+            let text = format!("found {}, which is no agent's username", quote_text(&user.value));
+            notes.push_warning(user.offset, "[[schedule]] users", text);
         }
         for device in schedule.devices.iter().filter(|d| !devices.contains(d.value.as_str())) {
             let text =
-                format!("found {}, on no channel and no agent's phone", quote(&device.value));
-            notes.warning(device.at, "[[schedule]] devices", text);
+                format!("found {}, on no channel and no agent's phone", quote_text(&device.value));
+            notes.push_warning(device.offset, "[[schedule]] devices", text);
         }
     }
 }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 /// What is to be changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Edit {
+pub enum ConfigChange {
     /// `[section] key = "value"`.
     Set { section: String, key: String, value: String },
     /// Serve this address, with TLS or in plain; `None`: not any more.
@@ -22,23 +22,27 @@ pub enum Edit {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
     #[error("the file itself is wrong: {0}")]
-    Broken(String),
+    InvalidFile(String),
     #[error("{0}")]
     Refused(String),
     #[error("{address} is not listened on; the file has no such [[listen]]")]
-    NoListen { address: String },
+    NoListener { address: String },
 }
 
-impl Edit {
+impl ConfigChange {
     /// What is told of it, in the journal and to people: never a secret.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
-            Edit::Set { section, key, value } => format!("{section}.{key} = {value}"),
-            Edit::Listen { address, tls: Some(true) } => format!("listen {address} with TLS"),
-            Edit::Listen { address, tls: Some(false) } => format!("listen {address} in plain"),
-            Edit::Listen { address, tls: None } => format!("listen no more on {address}"),
-            Edit::Pin { name, .. } => format!("the PIN of technician {name}"),
+            ConfigChange::Set { section, key, value } => format!("{section}.{key} = {value}"),
+            ConfigChange::Listen { address, tls: Some(true) } => {
+                format!("listen {address} with TLS")
+            }
+            ConfigChange::Listen { address, tls: Some(false) } => {
+                format!("listen {address} in plain")
+            }
+            ConfigChange::Listen { address, tls: None } => format!("listen no more on {address}"),
+            ConfigChange::Pin { name, .. } => format!("the PIN of technician {name}"),
         }
     }
 
@@ -46,9 +50,9 @@ impl Edit {
     #[must_use]
     pub fn needs_restart(&self) -> bool {
         match self {
-            Edit::Set { key, .. } => key == "name",
-            Edit::Listen { .. } => true,
-            Edit::Pin { .. } => false,
+            ConfigChange::Set { key, .. } => key == "name",
+            ConfigChange::Listen { .. } => true,
+            ConfigChange::Pin { .. } => false,
         }
     }
 }
@@ -57,26 +61,27 @@ impl Edit {
 ///
 /// # Errors
 /// When the file cannot be read, or would be wrong afterwards.
-pub fn apply(
+pub fn apply_change(
     text: &str,
-    edit: &Edit,
+    edit: &ConfigChange,
     hash: impl FnOnce(&str) -> Result<String, String>,
 ) -> Result<String, EditError> {
-    let mut document: DocumentMut =
-        text.parse().map_err(|error: toml_edit::TomlError| EditError::Broken(error.to_string()))?;
+    let mut document: DocumentMut = text
+        .parse()
+        .map_err(|error: toml_edit::TomlError| EditError::InvalidFile(error.to_string()))?;
     match edit {
-        Edit::Set { section, key, value } => {
+        ConfigChange::Set { section, key, value } => {
             let section = document.entry(section).or_insert_with(toml_edit::table);
-            let wrong = || EditError::Broken(format!("[{key}] is in no section"));
-            put(section.as_table_mut().ok_or_else(wrong)?, key, value.as_str().into());
+            let wrong = || EditError::InvalidFile(format!("[{key}] is in no section"));
+            set_value(section.as_table_mut().ok_or_else(wrong)?, key, value.as_str().into());
         }
-        Edit::Listen { address, tls } => listen(&mut document, address, *tls)?,
-        Edit::Pin { name, pin } => {
+        ConfigChange::Listen { address, tls } => set_listener(&mut document, address, *tls)?,
+        ConfigChange::Pin { name, pin } => {
             let hashed = hash(pin).map_err(EditError::Refused)?;
-            let all = tables(&mut document, "technician")?;
-            let place = all.iter().position(|table| is(table, "name", name));
+            let all = table_array(&mut document, "technician")?;
+            let place = all.iter().position(|table| has_value(table, "name", name));
             match place.and_then(|place| all.get_mut(place)) {
-                Some(table) => put(table, "pin", hashed.into()),
+                Some(table) => set_value(table, "pin", hashed.into()),
                 None => {
                     let mut table = Table::new();
                     table.insert("name", value(name));
@@ -96,12 +101,12 @@ pub fn apply(
     }
 }
 
-fn is(table: &Table, key: &str, wanted: &str) -> bool {
+fn has_value(table: &Table, key: &str, wanted: &str) -> bool {
     table.get(key).and_then(Item::as_str) == Some(wanted)
 }
 
 /// Replaces a value; the comment beside it stays.
-fn put(table: &mut Table, key: &str, new: Value) {
+fn set_value(table: &mut Table, key: &str, new: Value) {
     match table.get_mut(key).and_then(Item::as_value_mut) {
         Some(old) => {
             let decor = old.decor().clone();
@@ -112,20 +117,24 @@ fn put(table: &mut Table, key: &str, new: Value) {
     }
 }
 
-fn tables<'a>(
+fn table_array<'a>(
     document: &'a mut DocumentMut,
     key: &str,
 ) -> Result<&'a mut ArrayOfTables, EditError> {
     let item = document.entry(key).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
-    let wrong = || EditError::Broken(format!("`{key}` is not written as [[{key}]]"));
+    let wrong = || EditError::InvalidFile(format!("`{key}` is not written as [[{key}]]"));
     item.as_array_of_tables_mut().ok_or_else(wrong)
 }
 
-fn listen(document: &mut DocumentMut, address: &str, tls: Option<bool>) -> Result<(), EditError> {
-    let all = tables(document, "listen")?;
-    let place = all.iter().position(|table| is(table, "address", address));
+fn set_listener(
+    document: &mut DocumentMut,
+    address: &str,
+    tls: Option<bool>,
+) -> Result<(), EditError> {
+    let all = table_array(document, "listen")?;
+    let place = all.iter().position(|table| has_value(table, "address", address));
     match (place.and_then(|place| all.get_mut(place)), tls) {
-        (Some(table), Some(true)) => put(table, "tls", true.into()),
+        (Some(table), Some(true)) => set_value(table, "tls", true.into()),
         (Some(table), Some(false)) => drop(table.remove("tls")),
         (Some(_), None) => drop(all.remove(place.unwrap_or(0))),
         (None, Some(tls)) => {
@@ -136,7 +145,7 @@ fn listen(document: &mut DocumentMut, address: &str, tls: Option<bool>) -> Resul
             }
             all.push(table);
         }
-        (None, None) => return Err(EditError::NoListen { address: address.to_owned() }),
+        (None, None) => return Err(EditError::NoListener { address: address.to_owned() }),
     }
     Ok(())
 }
@@ -152,9 +161,9 @@ mod tests {
         buffer_ms = 200\nactivity = \"cti\"\nchannels = [{ id = 1, device = \"1001\", sides = \
         \"mono\", source = \"x.wav\" }]\n";
 
-    fn set(key: &str, value: &str) -> Edit {
+    fn set_box_key(key: &str, value: &str) -> ConfigChange {
         let (section, key) = ("box".to_owned(), key.to_owned());
-        Edit::Set { section, key, value: value.to_owned() }
+        ConfigChange::Set { section, key, value: value.to_owned() }
     }
 
     fn no_hash(_: &str) -> Result<String, String> {
@@ -163,44 +172,45 @@ mod tests {
 
     #[test]
     fn h2_a_change_keeps_comments_and_everything_else() {
-        let changed = apply(FILE, &set("name", "box-02"), no_hash).unwrap();
+        let changed = apply_change(FILE, &set_box_key("name", "box-02"), no_hash).unwrap();
         assert_eq!(changed, FILE.replace("\"old\"", "\"box-02\""));
-        let changed = apply(FILE, &set("time_zone", "Europe/Berlin"), no_hash).unwrap();
+        let changed =
+            apply_change(FILE, &set_box_key("time_zone", "Europe/Berlin"), no_hash).unwrap();
         assert!(changed.contains("data = \"d\"\ntime_zone = \"Europe/Berlin\"\n"), "{changed}");
-        let door = |tls| Edit::Listen { address: "0.0.0.0:7441".to_owned(), tls };
-        let with = apply(FILE, &door(Some(true)), no_hash).unwrap();
+        let door = |tls| ConfigChange::Listen { address: "0.0.0.0:7441".to_owned(), tls };
+        let with = apply_change(FILE, &door(Some(true)), no_hash).unwrap();
         assert!(with.contains("# here") && with.contains("address = \"0.0.0.0:7441\"\ntls = true"));
-        assert_eq!(apply(&with, &door(None), no_hash).unwrap().trim(), FILE.trim());
-        let wrong = apply(FILE, &door(None), no_hash).unwrap_err();
-        assert!(matches!(wrong, EditError::NoListen { .. }));
+        assert_eq!(apply_change(&with, &door(None), no_hash).unwrap().trim(), FILE.trim());
+        let wrong = apply_change(FILE, &door(None), no_hash).unwrap_err();
+        assert!(matches!(wrong, EditError::NoListener { .. }));
     }
 
     #[test]
     fn h2_a_change_that_a_start_would_refuse_is_refused() {
         for (key, value) in [("name", "box 02"), ("time_zone", "Mars/Olympus")] {
-            let wrong = apply(FILE, &set(key, value), no_hash).unwrap_err();
+            let wrong = apply_change(FILE, &set_box_key(key, value), no_hash).unwrap_err();
             assert!(wrong.to_string().contains(key), "{wrong}");
         }
         // Plain text off loopback is refused here as it is at a start.
-        let open = Edit::Listen { address: "0.0.0.0:7440".to_owned(), tls: Some(false) };
-        assert!(apply(FILE, &open, no_hash).is_err());
+        let open = ConfigChange::Listen { address: "0.0.0.0:7440".to_owned(), tls: Some(false) };
+        assert!(apply_change(FILE, &open, no_hash).is_err());
     }
 
     #[test]
     fn h2_a_pin_is_written_as_its_hash_only() {
         let pin = |name: &str| {
             let (name, pin) = (name.to_owned(), Zeroizing::new("4711".to_owned()));
-            Edit::Pin { name, pin }
+            ConfigChange::Pin { name, pin }
         };
         let hash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$TyjQ7ygFTOcEHsXrsnq57JJb\
             StAteqOOA0/cG+bNoiU";
         let hashed = |_: &str| Ok(hash.to_owned());
-        let changed = apply(FILE, &pin("field"), hashed).unwrap();
+        let changed = apply_change(FILE, &pin("field"), hashed).unwrap();
         assert!(
             changed.contains(hash) && changed.contains("# theirs") && !changed.contains("4711")
         );
-        let changed = apply(FILE, &pin("second"), hashed).unwrap();
+        let changed = apply_change(FILE, &pin("second"), hashed).unwrap();
         assert_eq!(changed.matches("[[technician]]").count(), 2);
-        assert!(!pin("field").told().contains("4711"));
+        assert!(!pin("field").describe().contains("4711"));
     }
 }

@@ -6,45 +6,48 @@
 //!
 //! Nothing here binds or resolves; that an address is free shows when the box starts.
 
-use crate::config::Listen;
+use crate::config::ListenSettings;
 use crate::config::bounds::{BAUDS, IDLE_S, IDLE_S_DEFAULT, PATH, SOCKET_PATH};
-use crate::config::error::{Notes, quote};
-use crate::config::table::{At, Table};
+use crate::config::error::{Diagnostics, quote_text};
+use crate::config::table::{Located, TableReader};
 use core::net::SocketAddr;
 
 /// All keys that a listener can have.
-struct Parts {
-    address: Option<At<String>>,
-    unix: Option<At<String>>,
-    serial: Option<At<String>>,
-    tls: Option<At<bool>>,
-    insecure: Option<At<bool>>,
-    baud: Option<At<u32>>,
-    idle_s: Option<At<u32>>,
+struct ListenKeys {
+    address: Option<Located<String>>,
+    build_unix: Option<Located<String>>,
+    build_serial: Option<Located<String>>,
+    tls: Option<Located<bool>>,
+    insecure: Option<Located<bool>>,
+    baud: Option<Located<u32>>,
+    idle_s: Option<Located<u32>>,
 }
 
 /// One listener; `None` if there is none in it, which is noted.
-pub(super) fn read_listen(mut table: Table<'_>, notes: &mut Notes) -> Option<At<Listen>> {
-    let parts = Parts {
-        address: table.text("address", &PATH),
-        unix: table.text("unix", &SOCKET_PATH),
-        serial: table.text("serial", &PATH),
-        tls: table.flag("tls"),
-        insecure: table.flag("insecure"),
+pub(super) fn read_listen(
+    mut table: TableReader<'_>,
+    notes: &mut Diagnostics,
+) -> Option<Located<ListenSettings>> {
+    let parts = ListenKeys {
+        address: table.read_text("address", &PATH),
+        build_unix: table.read_text("unix", &SOCKET_PATH),
+        build_serial: table.read_text("serial", &PATH),
+        tls: table.read_flag("tls"),
+        insecure: table.read_flag("insecure"),
         baud: read_baud(&mut table),
-        idle_s: table.number("idle_s", IDLE_S),
+        idle_s: table.read_number("idle_s", IDLE_S),
     };
-    let listen = match (&parts.address, &parts.unix, &parts.serial) {
-        (Some(address), None, None) => parts.tcp(address, &mut table),
-        (None, Some(unix), None) => parts.unix(unix, &mut table),
-        (None, None, Some(serial)) => parts.serial(serial, &mut table),
+    let listen = match (&parts.address, &parts.build_unix, &parts.build_serial) {
+        (Some(address), None, None) => parts.build_tcp(address, &mut table),
+        (None, Some(unix), None) => parts.build_unix(unix, &mut table),
+        (None, None, Some(serial)) => parts.build_serial(serial, &mut table),
         (None, None, None) => {
-            table.missing("address", "one of address, unix, serial");
+            table.report_missing("address", "one of address, unix, serial");
             None
         }
         _ => {
             let text = "found several of address, unix and serial, allowed one a listener";
-            table.unfit(table.at, "address", text.to_owned());
+            table.report_conflict(table.offset, "address", text.to_owned());
             None
         }
     };
@@ -52,71 +55,99 @@ pub(super) fn read_listen(mut table: Table<'_>, notes: &mut Notes) -> Option<At<
     listen
 }
 
-fn read_baud(table: &mut Table<'_>) -> Option<At<u32>> {
-    let baud = table.number("baud", 0..=u32::MAX)?;
+fn read_baud(table: &mut TableReader<'_>) -> Option<Located<u32>> {
+    let baud = table.read_number("baud", 0..=u32::MAX)?;
     if !BAUDS.contains(&baud.value) {
-        table.wrong(baud.at, "baud", format!("found {}, allowed {}", baud.value, bauds()));
+        table.report_invalid(
+            baud.offset,
+            "baud",
+            format!("found {}, allowed {}", baud.value, allowed_bauds()),
+        );
     }
     Some(baud)
 }
 
-fn bauds() -> String {
+fn allowed_bauds() -> String {
     BAUDS.map(|baud| baud.to_string()).join(", ")
 }
 
 /// Notes a key that another kind of listener has.
-fn stray<T>(table: &mut Table<'_>, key: &str, found: Option<&At<T>>, owner: &str) {
+fn reject_misplaced_key<T>(
+    table: &mut TableReader<'_>,
+    key: &str,
+    found: Option<&Located<T>>,
+    owner: &str,
+) {
     if let Some(found) = found {
-        table.unfit(found.at, key, format!("found it without {owner}, allowed only with {owner}"));
+        table.report_conflict(
+            found.offset,
+            key,
+            format!("found it without {owner}, allowed only with {owner}"),
+        );
     }
 }
 
-impl Parts {
-    fn tcp(&self, found: &At<String>, table: &mut Table<'_>) -> Option<At<Listen>> {
-        stray(table, "baud", self.baud.as_ref(), "serial");
-        stray(table, "idle_s", self.idle_s.as_ref(), "serial");
+impl ListenKeys {
+    fn build_tcp(
+        &self,
+        found: &Located<String>,
+        table: &mut TableReader<'_>,
+    ) -> Option<Located<ListenSettings>> {
+        reject_misplaced_key(table, "baud", self.baud.as_ref(), "serial");
+        reject_misplaced_key(table, "idle_s", self.idle_s.as_ref(), "serial");
         let Ok(address) = found.value.parse::<SocketAddr>() else {
             let text = format!(
                 "found {}, allowed a numeric address and port, like 127.0.0.1:7440 or [::1]:7440",
-                quote(&found.value)
+                quote_text(&found.value)
             );
-            table.wrong(found.at, "address", text);
+            table.report_invalid(found.offset, "address", text);
             return None;
         };
         let tls = self.tls.as_ref().is_some_and(|flag| flag.value);
         let insecure = self.insecure.as_ref().is_some_and(|flag| flag.value);
         if let Some(flag) = self.insecure.as_ref().filter(|flag| flag.value && tls) {
             let text = "found true with tls = true, allowed one of them";
-            table.unfit(flag.at, "insecure", text.to_owned());
+            table.report_conflict(flag.offset, "insecure", text.to_owned());
         }
         if !tls && !insecure && !address.ip().to_canonical().is_loopback() {
             let text = format!(
                 "found {address} in plain text, allowed a loopback address, tls = true, \
                  or insecure = true (which raises an alarm)"
             );
-            table.unfit(found.at, "address", text);
+            table.report_conflict(found.offset, "address", text);
         }
-        Some(At { at: found.at, value: Listen::Tcp { address, tls, insecure } })
+        Some(Located {
+            offset: found.offset,
+            value: ListenSettings::Tcp { address, tls, insecure },
+        })
     }
 
-    fn unix(&self, found: &At<String>, table: &mut Table<'_>) -> Option<At<Listen>> {
-        stray(table, "tls", self.tls.as_ref(), "address");
-        stray(table, "insecure", self.insecure.as_ref(), "address");
-        stray(table, "baud", self.baud.as_ref(), "serial");
-        stray(table, "idle_s", self.idle_s.as_ref(), "serial");
+    fn build_unix(
+        &self,
+        found: &Located<String>,
+        table: &mut TableReader<'_>,
+    ) -> Option<Located<ListenSettings>> {
+        reject_misplaced_key(table, "tls", self.tls.as_ref(), "address");
+        reject_misplaced_key(table, "insecure", self.insecure.as_ref(), "address");
+        reject_misplaced_key(table, "baud", self.baud.as_ref(), "serial");
+        reject_misplaced_key(table, "idle_s", self.idle_s.as_ref(), "serial");
         let path = found.value.clone().into();
-        Some(At { at: found.at, value: Listen::Unix { path } })
+        Some(Located { offset: found.offset, value: ListenSettings::Unix { path } })
     }
 
-    fn serial(&self, found: &At<String>, table: &mut Table<'_>) -> Option<At<Listen>> {
-        stray(table, "tls", self.tls.as_ref(), "address");
-        stray(table, "insecure", self.insecure.as_ref(), "address");
+    fn build_serial(
+        &self,
+        found: &Located<String>,
+        table: &mut TableReader<'_>,
+    ) -> Option<Located<ListenSettings>> {
+        reject_misplaced_key(table, "tls", self.tls.as_ref(), "address");
+        reject_misplaced_key(table, "insecure", self.insecure.as_ref(), "address");
         let Some(baud) = &self.baud else {
-            table.missing("baud", &bauds());
+            table.report_missing("baud", &allowed_bauds());
             return None;
         };
         let (path, baud) = (found.value.clone().into(), baud.value);
         let idle_s = self.idle_s.as_ref().map_or(IDLE_S_DEFAULT, |idle| idle.value);
-        Some(At { at: found.at, value: Listen::Serial { path, baud, idle_s } })
+        Some(Located { offset: found.offset, value: ListenSettings::Serial { path, baud, idle_s } })
     }
 }

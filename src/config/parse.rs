@@ -9,11 +9,11 @@
 use crate::config::board::{BoardDraft, read_boards};
 use crate::config::bounds::*;
 use crate::config::check;
-use crate::config::error::{ConfigError, Note, Notes, Weight, quote};
+use crate::config::error::{ConfigError, Diagnostic, DiagnosticKind, Diagnostics, quote_text};
 use crate::config::listen::read_listen;
-use crate::config::people::People;
+use crate::config::people::PeopleDraft;
 use crate::config::script::parse_time_ms;
-use crate::config::table::{At, Table};
+use crate::config::table::{Located, TableReader};
 use crate::config::*;
 use jiff::tz::TimeZone;
 use toml::de::DeTable;
@@ -26,11 +26,11 @@ const FIELDS: [&str; 15] =
     ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"];
 
 /// A configuration as it stands in the file, before it is known to fit together.
-pub(super) struct Draft {
+pub(super) struct ConfigDraft {
     config: Config,
-    pub listen: Vec<At<Listen>>,
+    pub listen: Vec<Located<ListenSettings>>,
     pub boards: Vec<BoardDraft>,
-    pub people: People,
+    pub people: PeopleDraft,
     /// Where `[on_demand] enabled` stands, if on-demand is switched on.
     pub on_demand_at: Option<usize>,
 }
@@ -41,20 +41,25 @@ pub fn parse(text: &str) -> Result<(Config, Vec<ConfigError>), Vec<ConfigError>>
         let text = format!("found {} bytes, allowed at most {TEXT_BYTES_MAX}", text.len());
         return Err(vec![ConfigError { line: 1, column: 1, key: String::new(), text }]);
     }
-    let mut notes = Notes::new(text);
+    let mut notes = Diagnostics::new(text);
     let (root, broken) = DeTable::parse_recoverable(text);
     for error in broken {
         let at = error.span().map_or(text.len(), |span| span.start);
         let text = error.message().to_owned();
-        notes.push(Note { at, weight: Weight::Syntax, key: String::new(), text });
+        notes.push(Diagnostic {
+            offset: at,
+            kind: DiagnosticKind::Syntax,
+            key: String::new(),
+            text,
+        });
     }
-    let mut draft = read_all(Table::root(root.into_inner()), &mut notes);
-    check::check(&mut draft, &mut notes);
-    let warnings = notes.verdict()?;
+    let mut draft = read_all(TableReader::from_root(root.into_inner()), &mut notes);
+    check::check_draft(&mut draft, &mut notes);
+    let warnings = notes.into_result()?;
     Ok((draft.into_config(), warnings))
 }
 
-impl Draft {
+impl ConfigDraft {
     pub fn holdback_ms(&self) -> u32 {
         self.config.audio.holdback_ms
     }
@@ -72,48 +77,48 @@ impl Draft {
     }
 }
 
-fn read_all(mut root: Table<'_>, notes: &mut Notes) -> Draft {
-    let (name, data, time_zone) = read_box(root.section("box"), notes);
-    let (on_demand, on_demand_at) = read_on_demand(root.section("on_demand"), notes);
-    let listen = root.rows("listen", LISTENERS_MAX);
+fn read_all(mut root: TableReader<'_>, notes: &mut Diagnostics) -> ConfigDraft {
+    let (name, data, time_zone) = read_box(root.read_section("box"), notes);
+    let (on_demand, on_demand_at) = read_on_demand(root.read_section("on_demand"), notes);
+    let listen = root.read_rows("listen", LISTENERS_MAX);
     let listen = listen.into_iter().filter_map(|table| read_listen(table, notes)).collect();
-    let audio = read_audio(root.section("audio"), notes);
-    let blackout = read_blackout(root.section("blackout"), audio.holdback_ms, notes);
-    let boards = read_boards(root.rows("board", BOARDS_MAX), &audio, notes);
+    let audio = read_audio(root.read_section("audio"), notes);
+    let blackout = read_blackout(root.read_section("blackout"), audio.holdback_ms, notes);
+    let boards = read_boards(root.read_rows("board", BOARDS_MAX), &audio, notes);
     let config = Config {
         name,
         data,
         time_zone,
         on_demand,
         listen: Vec::new(),
-        local: read_local(root.section("local"), notes),
-        limits: read_limits(root.section("limits"), notes),
+        local: read_local(root.read_section("local"), notes),
+        limits: read_limits(root.read_section("limits"), notes),
         audio,
         blackout,
-        store: read_store(root.section("store"), notes),
+        store: read_store(root.read_section("store"), notes),
         boards: Vec::new(),
         agents: Vec::new(),
         workstations: Vec::new(),
         schedules: Vec::new(),
-        fields: read_fields(root.section("fields"), notes),
-        screen: read_screen(root.section("screen"), notes),
+        fields: read_fields(root.read_section("fields"), notes),
+        screen: read_screen(root.read_section("screen"), notes),
         technicians: Vec::new(),
     };
-    let people = People::read(&mut root, notes);
+    let people = PeopleDraft::from_root(&mut root, notes);
     root.finish(notes);
-    Draft { config, listen, boards, people, on_demand_at }
+    ConfigDraft { config, listen, boards, people, on_demand_at }
 }
 
-fn read_box(mut table: Table<'_>, notes: &mut Notes) -> (String, PathBuf, TimeZone) {
-    let name = table.text("name", &BOX_NAME).map_or("hushbox".to_owned(), |name| name.value);
-    let data = table.text("data", &PATH).map_or("data".to_owned(), |data| data.value);
+fn read_box(mut table: TableReader<'_>, notes: &mut Diagnostics) -> (String, PathBuf, TimeZone) {
+    let name = table.read_text("name", &BOX_NAME).map_or("hushbox".to_owned(), |name| name.value);
+    let data = table.read_text("data", &PATH).map_or("data".to_owned(), |data| data.value);
     let mut time_zone = TimeZone::UTC;
-    if let Some(zone) = table.text("time_zone", &TIME_ZONE) {
+    if let Some(zone) = table.read_text("time_zone", &TIME_ZONE) {
         match TimeZone::get(&zone.value) {
             Ok(found) => time_zone = found,
             Err(_) => {
                 let text = format!("{:?} is no time zone, such as Europe/Berlin", zone.value);
-                table.wrong(zone.at, "time_zone", text);
+                table.report_invalid(zone.offset, "time_zone", text);
             }
         }
     }
@@ -121,138 +126,151 @@ fn read_box(mut table: Table<'_>, notes: &mut Notes) -> (String, PathBuf, TimeZo
     (name, PathBuf::from(data), time_zone)
 }
 
-fn read_on_demand(mut table: Table<'_>, notes: &mut Notes) -> (OnDemand, Option<usize>) {
-    let enabled = table.flag("enabled");
-    let on_demand = OnDemand {
+fn read_on_demand(
+    mut table: TableReader<'_>,
+    notes: &mut Diagnostics,
+) -> (OnDemandSettings, Option<usize>) {
+    let enabled = table.read_flag("enabled");
+    let on_demand = OnDemandSettings {
         enabled: enabled.as_ref().is_some_and(|flag| flag.value),
-        desktop: table.flag_or("desktop", true),
-        web: table.flag_or("web", true),
+        desktop: table.read_flag_or("desktop", true),
+        web: table.read_flag_or("web", true),
     };
-    let at = enabled.filter(|flag| flag.value).map(|flag| flag.at);
+    let at = enabled.filter(|flag| flag.value).map(|flag| flag.offset);
     if let Some(at) = at.filter(|_| !on_demand.desktop && !on_demand.web) {
         let text = "found true, but neither desktop nor web is: nobody can use it".to_owned();
-        table.warn(at, "enabled", text);
+        table.report_warning(at, "enabled", text);
     }
     table.finish(notes);
     (on_demand, at)
 }
 
-fn read_local(mut table: Table<'_>, notes: &mut Notes) -> Local {
-    let kinds = table.texts("kinds", &TEXT, LIST_MAX);
+fn read_local(mut table: TableReader<'_>, notes: &mut Diagnostics) -> LocalSettings {
+    let kinds = table.read_texts("kinds", &TEXT, LIST_MAX);
     for kind in kinds.iter().filter(|kind| !KINDS.contains(&kind.value.as_str())) {
-        let text = format!("found {}, allowed {}", quote(&kind.value), KINDS.join(", "));
-        table.wrong(kind.at, "kinds", text);
+        let text = format!("found {}, allowed {}", quote_text(&kind.value), KINDS.join(", "));
+        table.report_invalid(kind.offset, "kinds", text);
     }
-    let local = Local {
+    let local = LocalSettings {
         kinds: kinds.into_iter().map(|kind| kind.value).collect(),
-        portal_user: table.text("portal_user", &NAME).map(|user| user.value),
-        cti_user: table.text("cti_user", &NAME).map(|user| user.value),
-        technician_group: table.text("technician_group", &NAME).map(|group| group.value),
+        portal_user: table.read_text("portal_user", &NAME).map(|user| user.value),
+        cti_user: table.read_text("cti_user", &NAME).map(|user| user.value),
+        technician_group: table.read_text("technician_group", &NAME).map(|group| group.value),
     };
     table.finish(notes);
     local
 }
 
-fn read_limits(mut table: Table<'_>, notes: &mut Notes) -> Limits {
-    let sessions = table.number_or("sessions", SESSIONS, 1000);
-    let per_address = table.number("sessions_per_address", SESSIONS);
+fn read_limits(mut table: TableReader<'_>, notes: &mut Diagnostics) -> SessionLimits {
+    let sessions = table.read_number_or("sessions", SESSIONS, 1000);
+    let per_address = table.read_number("sessions_per_address", SESSIONS);
     if let Some(found) = per_address.as_ref().filter(|found| found.value > sessions) {
         let text = format!("found {}, allowed 1 to {sessions}, the sessions", found.value);
-        table.unfit(found.at, "sessions_per_address", text);
+        table.report_conflict(found.offset, "sessions_per_address", text);
     }
-    let limits = Limits {
+    let limits = SessionLimits {
         sessions,
         sessions_per_address: per_address.map_or(64.min(sessions), |found| found.value),
-        handshakes_per_s: table.number_or("handshakes_per_s", HANDSHAKES_PER_S, 200),
+        handshakes_per_s: table.read_number_or("handshakes_per_s", HANDSHAKES_PER_S, 200),
     };
     table.finish(notes);
     limits
 }
 
 /// A stretch of the past in `key`; at most the holdback, for nothing older is in the ring.
-fn read_past_ms(table: &mut Table<'_>, key: &'static str, holdback_ms: u32) -> Option<u32> {
-    let past = table.number(key, 0..=*HOLDBACK_MS.end())?;
+fn read_lookback_ms(
+    table: &mut TableReader<'_>,
+    key: &'static str,
+    holdback_ms: u32,
+) -> Option<u32> {
+    let past = table.read_number(key, 0..=*HOLDBACK_MS.end())?;
     if past.value > holdback_ms {
         let text = format!("found {}, allowed 0 to {holdback_ms}, the holdback_ms", past.value);
-        table.unfit(past.at, key, text);
+        table.report_conflict(past.offset, key, text);
     }
     Some(past.value)
 }
 
-fn read_audio(mut table: Table<'_>, notes: &mut Notes) -> Audio {
+fn read_audio(mut table: TableReader<'_>, notes: &mut Diagnostics) -> AudioSettings {
     let codecs = [("opus", CodecKind::Opus), ("ulaw", CodecKind::Ulaw), ("pcm", CodecKind::Pcm)];
-    let holdback_ms = table.number_or("holdback_ms", HOLDBACK_MS, 3000);
-    let audio = Audio {
+    let holdback_ms = table.read_number_or("holdback_ms", HOLDBACK_MS, 3000);
+    let audio = AudioSettings {
         holdback_ms,
-        codec: table.word("codec", &codecs).map_or(CodecKind::Opus, |codec| codec.value),
-        bitrate: table.number_or("bitrate", BITRATE, 16_000),
-        preroll_ms: read_past_ms(&mut table, "preroll_ms", holdback_ms).unwrap_or(0),
+        codec: table.read_word("codec", &codecs).map_or(CodecKind::Opus, |codec| codec.value),
+        bitrate: table.read_number_or("bitrate", BITRATE, 16_000),
+        preroll_ms: read_lookback_ms(&mut table, "preroll_ms", holdback_ms).unwrap_or(0),
         recall_ms: read_recall_ms(&mut table),
-        wrapup_s: table.number_or("wrapup_s", WRAPUP_S, 30),
-        stale_call_s: table.number_or("stale_call_s", STALE_CALL_S, 7200),
+        wrapup_s: table.read_number_or("wrapup_s", WRAPUP_S, 30),
+        stale_call_s: table.read_number_or("stale_call_s", STALE_CALL_S, 7200),
     };
     table.finish(notes);
     audio
 }
 
-fn read_recall_ms(table: &mut Table<'_>) -> Option<u32> {
-    let recall = table.text("recall", &TEXT)?;
+fn read_recall_ms(table: &mut TableReader<'_>) -> Option<u32> {
+    let recall = table.read_text("recall", &TEXT)?;
     if recall.value == "off" {
         return None;
     }
     let ms = parse_time_ms(&recall.value);
     let ms = ms.filter(|ms| ms % 1000 == 0 && RECALL_S.contains(&(ms / 1000)));
     if ms.is_none() {
-        let text =
-            format!("found {}, allowed \"off\" or 1s to 4h, like \"60m\"", quote(&recall.value));
-        table.wrong(recall.at, "recall", text);
+        let text = format!(
+            "found {}, allowed \"off\" or 1s to 4h, like \"60m\"",
+            quote_text(&recall.value)
+        );
+        table.report_invalid(recall.offset, "recall", text);
     }
     ms
 }
 
-fn read_blackout(mut table: Table<'_>, holdback_ms: u32, notes: &mut Notes) -> Blackout {
-    let scopes = [("agent", Scope::Agent), ("call", Scope::Call)];
-    let lead_ms = read_past_ms(&mut table, "lead_ms", holdback_ms);
-    let blackout = Blackout {
+fn read_blackout(
+    mut table: TableReader<'_>,
+    holdback_ms: u32,
+    notes: &mut Diagnostics,
+) -> BlackoutSettings {
+    let scopes = [("agent", BlackoutScope::Agent), ("call", BlackoutScope::Call)];
+    let lead_ms = read_lookback_ms(&mut table, "lead_ms", holdback_ms);
+    let blackout = BlackoutSettings {
         lead_ms: lead_ms.unwrap_or(2000.min(holdback_ms)),
-        max_s: table.number_or("max_s", BLACKOUT_MAX_S, 300),
-        scope: table.word("scope", &scopes).map_or(Scope::Agent, |scope| scope.value),
+        max_s: table.read_number_or("max_s", BLACKOUT_MAX_S, 300),
+        scope: table.read_word("scope", &scopes).map_or(BlackoutScope::Agent, |scope| scope.value),
     };
     table.finish(notes);
     blackout
 }
 
-fn read_store(mut table: Table<'_>, notes: &mut Notes) -> Store {
-    let recipients = table.texts("recipients", &SECRET, RECIPIENTS_MAX);
+fn read_store(mut table: TableReader<'_>, notes: &mut Diagnostics) -> StoreSettings {
+    let recipients = table.read_texts("recipients", &SECRET, RECIPIENTS_MAX);
     for recipient in &recipients {
         // Never quoted: somebody may have put the identity, which is a secret, in its place.
         let good = recipient.value.starts_with("age1")
             && recipient.value.parse::<age::x25519::Recipient>().is_ok();
         if !good {
             let text = "found something else, allowed public keys, age1…, made by hushbox keygen";
-            table.wrong(recipient.at, "recipients", text.to_owned());
+            table.report_invalid(recipient.offset, "recipients", text.to_owned());
         }
     }
-    let store = Store {
-        seal: table.flag_or("seal", true),
+    let store = StoreSettings {
+        seal: table.read_flag_or("seal", true),
         recipients: recipients.into_iter().map(|recipient| recipient.value).collect(),
-        reserve_mb: table.number_or("reserve_mb", RESERVE_MB, 512),
+        reserve_mb: table.read_number_or("reserve_mb", RESERVE_MB, 512),
     };
     table.finish(notes);
     store
 }
 
-fn read_fields(mut table: Table<'_>, notes: &mut Notes) -> [Option<String>; 15] {
-    let labels = FIELDS.map(|field| table.text(field, &NAME).map(|label| label.value));
+fn read_fields(mut table: TableReader<'_>, notes: &mut Diagnostics) -> [Option<String>; 15] {
+    let labels = FIELDS.map(|field| table.read_text(field, &NAME).map(|label| label.value));
     table.finish(notes);
     labels
 }
 
-fn read_screen(mut table: Table<'_>, notes: &mut Notes) -> Screen {
-    let screen = Screen {
-        fps: table.number_or("fps", SCREEN_FPS, 5),
-        scale: table.number_or("scale", SCREEN_SCALE, 100),
-        kbps: table.number_or("kbps", SCREEN_KBPS, 100),
+fn read_screen(mut table: TableReader<'_>, notes: &mut Diagnostics) -> ScreenSettings {
+    let screen = ScreenSettings {
+        fps: table.read_number_or("fps", SCREEN_FPS, 5),
+        scale: table.read_number_or("scale", SCREEN_SCALE, 100),
+        kbps: table.read_number_or("kbps", SCREEN_KBPS, 100),
     };
     table.finish(notes);
     screen

@@ -7,7 +7,7 @@
 //! This module reads; nothing here waits or makes calls.
 
 use crate::config::Direction;
-use crate::config::error::short;
+use crate::config::error::shorten_text;
 use std::ops::RangeInclusive;
 
 /// A script has at most so many steps.
@@ -95,18 +95,18 @@ pub fn default_script() -> Vec<ScriptStep> {
 fn parse_step(step: usize, text: &str) -> Result<ScriptStep, ScriptError> {
     let time = |word: &str| {
         let ms = parse_time_ms(word).filter(|ms| STEP_MS.contains(ms));
-        ms.ok_or(ScriptError::Time { step, found: short(word) })
+        ms.ok_or(ScriptError::Time { step, found: shorten_text(word) })
     };
     let words: Vec<&str> = text.split_whitespace().collect();
     let (direction, length, rest) = match words.as_slice() {
         ["idle", length] => return Ok(ScriptStep::Idle { ms: time(length)? }),
         ["call", "in", length, rest @ ..] => (Direction::In, length, rest),
         ["call", "out", length, rest @ ..] => (Direction::Out, length, rest),
-        _ => return Err(ScriptError::Step { step, found: short(text.trim()) }),
+        _ => return Err(ScriptError::Step { step, found: shorten_text(text.trim()) }),
     };
     let (ms, mut ani, mut dnis) = (time(length)?, None, None);
     for word in rest {
-        let bad = || ScriptError::Number { step, found: short(word) };
+        let bad = || ScriptError::Number { step, found: shorten_text(word) };
         let (key, value) = word.split_once('=').ok_or_else(bad)?;
         let number = match key {
             "ani" => &mut ani,

@@ -9,11 +9,13 @@
 //!
 //! The stream's serial number follows from the tags: the same recording gives the same file.
 
-use super::{ExportError, Sound};
-use crate::codec::opus::{OpusEncoder, packets, sample_rate, take_entry};
-use crate::codec::{CodecError, Decoder, GRID_HZ, Grid, frames_of, grid_frames};
+use super::{AudioFormat, ExportError};
+use crate::audio::codec::opus::{OpusEncoder, entry_reader, sample_rate, take_entry};
+use crate::audio::codec::{
+    CodecError, Decoder, FrameLayout, GRID_HZ, checked_grid_frames, total_frames,
+};
+use crate::audio::span::{Fate, Run};
 use crate::config::CodecKind;
-use crate::span::{Fate, Run};
 use ogg::{PacketWriteEndInfo, PacketWriter};
 use std::io::Write;
 
@@ -26,52 +28,52 @@ const PACKETS_PER_PAGE: u64 = 50;
 const TAG_BYTES_MAX: usize = 60_000;
 
 /// Where packets come from.
-enum Source {
+enum PacketSource {
     /// The recording's own; silence stands where it has none.
     Remux,
     /// The recording's samples, coded here; those that do not fill a grid frame yet wait.
-    Code { decoder: Box<Decoder>, coder: Coder, samples: Vec<i16> },
+    Encode { decoder: Box<Decoder>, coder: DtxEncoder, samples: Vec<i16> },
 }
 
 /// An encoder that leaves silence out.
-struct Coder {
+struct DtxEncoder {
     encoder: Box<OpusEncoder>,
     /// The look-ahead holds sound.
-    owing: bool,
+    has_pending_tail: bool,
     /// The last grid frame was left out.
-    left_out: bool,
+    has_gap: bool,
 }
 
-impl Coder {
+impl DtxEncoder {
     /// Writes the packet of one grid frame. Zeros are coded only to let out what the look-ahead
     /// holds. What comes after left-out silence starts anew, as a player does there.
-    fn put<W: Write>(
+    fn write_frame<W: Write>(
         &mut self,
         piece: &[i16],
         sides: usize,
-        stream: &mut Stream<W>,
+        stream: &mut LogicalStream<W>,
     ) -> Result<(), ExportError> {
         let silent = |samples: &[i16]| samples.iter().all(|sample| *sample == 0);
-        let leave_out = silent(piece) && !self.owing;
-        if self.left_out && !leave_out {
+        let leave_out = silent(piece) && !self.has_pending_tail;
+        if self.has_gap && !leave_out {
             self.encoder.reset();
         }
-        self.left_out = leave_out;
+        self.has_gap = leave_out;
         let look_ahead = usize::from(self.encoder.delay_frames()) * sides;
-        self.owing = !silent(&piece[piece.len().saturating_sub(look_ahead)..]);
+        self.has_pending_tail = !silent(&piece[piece.len().saturating_sub(look_ahead)..]);
         if leave_out {
-            stream.put(&silence(sides))
+            stream.write_packet(&silent_packet(sides))
         } else {
-            stream.put(self.encoder.packet_of(piece))
+            stream.write_packet(self.encoder.encode_samples(piece))
         }
     }
 }
 
 /// An Ogg Opus file in the making.
 pub struct OggWriter<W: Write> {
-    stream: Stream<W>,
-    source: Source,
-    grid: Grid,
+    stream: LogicalStream<W>,
+    source: PacketSource,
+    layout: FrameLayout,
     rate: u32,
     /// The codec's look-ahead, in frames.
     delay: u64,
@@ -83,48 +85,52 @@ pub struct OggWriter<W: Write> {
 
 impl<W: Write> OggWriter<W> {
     /// Writes the headers. `tags`: names and values as players know them (`TITLE`, `DATE`, …).
-    pub fn new(out: W, sound: &Sound, tags: &[(&str, &str)]) -> Result<OggWriter<W>, ExportError> {
+    pub fn new(
+        out: W,
+        sound: &AudioFormat,
+        tags: &[(&str, &str)],
+    ) -> Result<OggWriter<W>, ExportError> {
         let rate = sound.rate;
         if sample_rate(rate).is_err() {
             return Err(ExportError::OpusRate { rate });
         }
-        let grid = Grid::new(rate, sound.sides)?;
-        let decoder = Box::new(sound.decoder()?);
+        let grid = FrameLayout::new(rate, sound.sides)?;
+        let decoder = Box::new(sound.new_decoder()?);
         let encoder = Box::new(OpusEncoder::new(rate, grid, BITRATE)?);
         let (source, delay) = match sound.codec {
-            CodecKind::Opus => (Source::Remux, sound.delay_frames),
+            CodecKind::Opus => (PacketSource::Remux, sound.delay_frames),
             CodecKind::Screen => return Err(CodecError::NoAudio.into()),
             CodecKind::Pcm | CodecKind::Ulaw => {
                 let delay = encoder.delay_frames();
-                let coder = Coder { encoder, owing: false, left_out: false };
-                (Source::Code { decoder, coder, samples: Vec::new() }, delay)
+                let coder = DtxEncoder { encoder, has_pending_tail: false, has_gap: false };
+                (PacketSource::Encode { decoder, coder, samples: Vec::new() }, delay)
             }
         };
-        let comments = comments(tags)?;
+        let comments = comment_header(tags)?;
         let digest = blake3::hash(&comments);
         let [a, b, c, d, ..] = *digest.as_bytes();
-        let mut stream = Stream::new(out, u32::from_le_bytes([a, b, c, d]));
-        stream.header(head(sound, delay))?;
-        stream.header(comments)?;
+        let mut stream = LogicalStream::new(out, u32::from_le_bytes([a, b, c, d]));
+        stream.write_header(id_header(sound, delay))?;
+        stream.write_header(comments)?;
         let delay = u64::from(delay);
-        Ok(OggWriter { stream, source, grid, rate, delay, frames: 0, ended: false })
+        Ok(OggWriter { stream, source, layout: grid, rate, delay, frames: 0, ended: false })
     }
 
     /// Takes the next chunk in. After an error the file is of no use.
-    pub fn chunk(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
-        let frames = frames_of(runs);
+    pub fn write_chunk(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
+        let frames = total_frames(runs);
         if self.ended && frames > 0 {
-            return Err(CodecError::Ended { grid_frames: self.grid.frames }.into());
+            return Err(CodecError::AfterEnd { grid_frames: self.layout.frame_count }.into());
         }
-        self.ended |= !frames.is_multiple_of(self.grid.frames);
+        self.ended |= !frames.is_multiple_of(self.layout.frame_count);
         match &mut self.source {
-            Source::Remux => self.remux(runs, payload)?,
-            Source::Code { decoder, coder, samples } => {
-                decoder.chunk(runs, payload, samples)?;
-                let whole = samples.chunks_exact(self.grid.samples());
+            PacketSource::Remux => self.remux_chunk(runs, payload)?,
+            PacketSource::Encode { decoder, coder, samples } => {
+                decoder.decode_chunk(runs, payload, samples)?;
+                let whole = samples.chunks_exact(self.layout.sample_count());
                 let left = whole.remainder().len();
                 for piece in whole {
-                    coder.put(piece, self.grid.sides, &mut self.stream)?;
+                    coder.write_frame(piece, self.layout.sides, &mut self.stream)?;
                 }
                 samples.drain(..samples.len() - left);
             }
@@ -135,60 +141,70 @@ impl<W: Write> OggWriter<W> {
 
     /// Ends the file. The last frames of a cut recording, which have no packet, are silence.
     pub fn finish(mut self) -> Result<(), ExportError> {
-        let sides = self.grid.sides;
-        if let Source::Code { decoder, coder, samples } = &mut self.source {
+        let sides = self.layout.sides;
+        if let PacketSource::Encode { decoder, coder, samples } = &mut self.source {
             decoder.finish(samples);
             if !samples.is_empty() {
-                coder.put(samples, sides, &mut self.stream)?;
+                coder.write_frame(samples, sides, &mut self.stream)?;
             }
         }
         // What the look-ahead holds of the last frames comes out of one more packet.
         let needed = self.frames + self.delay;
-        if self.stream.packets * (self.grid.frames as u64) < needed || self.stream.packets == 0 {
+        if self.stream.packet_count * (self.layout.frame_count as u64) < needed
+            || self.stream.packet_count == 0
+        {
             match &mut self.source {
-                Source::Remux => self.stream.put(&silence(sides))?,
-                Source::Code { coder, .. } => coder.put(&[], sides, &mut self.stream)?,
+                PacketSource::Remux => self.stream.write_packet(&silent_packet(sides))?,
+                PacketSource::Encode { coder, .. } => {
+                    coder.write_frame(&[], sides, &mut self.stream)?
+                }
             }
         }
-        let decoded = self.stream.packets * (self.grid.frames as u64);
+        let decoded = self.stream.packet_count * (self.layout.frame_count as u64);
         assert!(needed <= decoded, "{decoded} frames in packets, {needed} needed");
-        self.stream.end(needed * u64::from(GRANULE_HZ / self.rate))
+        self.stream.finish_at(needed * u64::from(GRANULE_HZ / self.rate))
     }
 
-    fn remux(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
+    fn remux_chunk(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
         let mut rest = payload;
-        let next = packets(runs, payload);
-        for stored in stored_grid_frames(runs, self.grid.frames) {
+        let next = entry_reader(runs, payload);
+        for stored in stored_grid_frames(runs, self.layout.frame_count) {
             let packet = next(&mut rest)?;
             if packet.is_empty() && stored {
-                return Err(CodecError::Missing { grid_frame: self.stream.packets }.into());
+                return Err(
+                    CodecError::MissingPacket { grid_frame: self.stream.packet_count }.into()
+                );
             }
             if !packet.is_empty() {
-                check_packet(packet, self.rate, self.stream.packets)?;
+                check_packet(packet, self.rate, self.stream.packet_count)?;
             }
-            let silence = silence(self.grid.sides);
-            self.stream.put(if packet.is_empty() { &silence } else { packet })?;
+            let silence = silent_packet(self.layout.sides);
+            self.stream.write_packet(if packet.is_empty() { &silence } else { packet })?;
         }
         if !rest.is_empty() {
             let packet = take_entry(&mut rest)?;
-            check_packet(packet, self.rate, self.stream.packets)?;
-            self.stream.put(packet)?;
+            check_packet(packet, self.rate, self.stream.packet_count)?;
+            self.stream.write_packet(packet)?;
             self.ended = true;
         }
-        if rest.is_empty() { Ok(()) } else { Err(CodecError::Surplus { bytes: rest.len() }.into()) }
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            Err(CodecError::TrailingBytes { bytes: rest.len() }.into())
+        }
     }
 }
 
 /// A packet that every decoder turns into zeros, and after which it starts anew: 20 ms of CELT at
 /// full band, the silence flag set (RFC 6716, 3.1 and 4.3).
-fn silence(sides: usize) -> [u8; 3] {
+fn silent_packet(sides: usize) -> [u8; 3] {
     let stereo = u8::from(sides > 1) << 2;
     [31 << 3 | stereo, 0xff, 0xfe]
 }
 
 /// For each grid frame of a chunk: is anything of it stored.
 fn stored_grid_frames(runs: &[Run], grid_frames: usize) -> Vec<bool> {
-    let mut stored = vec![false; frames_of(runs).div_ceil(grid_frames)];
+    let mut stored = vec![false; total_frames(runs).div_ceil(grid_frames)];
     let mut at = 0;
     for run in runs {
         let end = at + run.frames as usize;
@@ -202,7 +218,7 @@ fn stored_grid_frames(runs: &[Run], grid_frames: usize) -> Vec<bool> {
 
 /// A packet must be 20 ms, or everything behind it would be late.
 fn check_packet(packet: &[u8], rate: u32, grid_frame: u64) -> Result<(), CodecError> {
-    let wanted = grid_frames(rate)?;
+    let wanted = checked_grid_frames(rate)?;
     let found = opusic_c::utils::get_nb_samples(packet, sample_rate(rate)?)
         .map_err(|code| CodecError::Packet { grid_frame, code })?;
     if found == wanted {
@@ -212,7 +228,7 @@ fn check_packet(packet: &[u8], rate: u32, grid_frame: u64) -> Result<(), CodecEr
 }
 
 /// The identification header (RFC 7845, 5.1); `delay` in frames at the rate of the recording.
-fn head(sound: &Sound, delay: u16) -> Vec<u8> {
+fn id_header(sound: &AudioFormat, delay: u16) -> Vec<u8> {
     let pre_skip = u32::from(delay) * (GRANULE_HZ / sound.rate);
     let [low, high, ..] = pre_skip.to_le_bytes();
     assert!(pre_skip <= GRANULE_HZ / GRID_HZ, "the delay is below a grid frame");
@@ -225,71 +241,76 @@ fn head(sound: &Sound, delay: u16) -> Vec<u8> {
 }
 
 /// The comment header (RFC 7845, 5.2).
-fn comments(tags: &[(&str, &str)]) -> Result<Vec<u8>, ExportError> {
+fn comment_header(tags: &[(&str, &str)]) -> Result<Vec<u8>, ExportError> {
     let mut bytes = b"OpusTags".to_vec();
-    put_text(opusic_c::version(), &mut bytes)?;
-    bytes.extend(length(tags.len())?);
+    append_string(opusic_c::version(), &mut bytes)?;
+    bytes.extend(length_field(tags.len())?);
     for (name, value) in tags {
         let plain = |byte: u8| (0x20..=0x7d).contains(&byte) && byte != b'=';
         if name.is_empty() || !name.bytes().all(plain) {
             return Err(ExportError::TagName { name: (*name).to_owned() });
         }
-        put_text(&format!("{name}={value}"), &mut bytes)?;
+        append_string(&format!("{name}={value}"), &mut bytes)?;
     }
-    length(bytes.len())?;
+    length_field(bytes.len())?;
     Ok(bytes)
 }
 
-fn put_text(text: &str, bytes: &mut Vec<u8>) -> Result<(), ExportError> {
-    bytes.extend(length(text.len())?);
+fn append_string(text: &str, bytes: &mut Vec<u8>) -> Result<(), ExportError> {
+    bytes.extend(length_field(text.len())?);
     bytes.extend(text.as_bytes());
     Ok(())
 }
 
 /// A length as the header writes it, within the limit.
-fn length(bytes: usize) -> Result<[u8; 4], ExportError> {
+fn length_field(bytes: usize) -> Result<[u8; 4], ExportError> {
     let limit = TAG_BYTES_MAX;
     match u32::try_from(bytes) {
         Ok(length) if bytes <= limit => Ok(length.to_le_bytes()),
-        _ => Err(ExportError::Tags { bytes, limit }),
+        _ => Err(ExportError::TagsTooLong { bytes, limit }),
     }
 }
 
 /// One logical Ogg stream: packets of 20 ms, and where its pages end.
-struct Stream<W: Write> {
+struct LogicalStream<W: Write> {
     pages: PacketWriter<'static, W>,
     serial: u32,
     /// The newest packet: it waits, because the last one of all is marked.
-    held: Option<Vec<u8>>,
+    pending_packet: Option<Vec<u8>>,
     /// Packets so far, the held one included.
-    packets: u64,
+    packet_count: u64,
 }
 
-impl<W: Write> Stream<W> {
-    fn new(out: W, serial: u32) -> Stream<W> {
-        Stream { pages: PacketWriter::new(out), serial, held: None, packets: 0 }
+impl<W: Write> LogicalStream<W> {
+    fn new(out: W, serial: u32) -> LogicalStream<W> {
+        LogicalStream {
+            pages: PacketWriter::new(out),
+            serial,
+            pending_packet: None,
+            packet_count: 0,
+        }
     }
 
-    fn header(&mut self, packet: Vec<u8>) -> Result<(), ExportError> {
+    fn write_header(&mut self, packet: Vec<u8>) -> Result<(), ExportError> {
         let end = PacketWriteEndInfo::EndPage;
         Ok(self.pages.write_packet(packet, self.serial, end, 0)?)
     }
 
-    fn put(&mut self, packet: &[u8]) -> Result<(), ExportError> {
-        if let Some(packet) = self.held.replace(packet.to_vec()) {
-            let full = self.packets.is_multiple_of(PACKETS_PER_PAGE);
+    fn write_packet(&mut self, packet: &[u8]) -> Result<(), ExportError> {
+        if let Some(packet) = self.pending_packet.replace(packet.to_vec()) {
+            let full = self.packet_count.is_multiple_of(PACKETS_PER_PAGE);
             let end =
                 if full { PacketWriteEndInfo::EndPage } else { PacketWriteEndInfo::NormalPacket };
-            let granule = self.packets * u64::from(GRANULE_HZ / GRID_HZ);
+            let granule = self.packet_count * u64::from(GRANULE_HZ / GRID_HZ);
             self.pages.write_packet(packet, self.serial, end, granule)?;
         }
-        self.packets += 1;
+        self.packet_count += 1;
         Ok(())
     }
 
     /// Marks the last packet; of the audio what lies behind `granule` is cut off.
-    fn end(mut self, granule: u64) -> Result<(), ExportError> {
-        let packet = self.held.take();
+    fn finish_at(mut self, granule: u64) -> Result<(), ExportError> {
+        let packet = self.pending_packet.take();
         assert!(packet.is_some(), "a stream has a last packet");
         let end = PacketWriteEndInfo::EndStream;
         self.pages.write_packet(packet.unwrap_or_default(), self.serial, end, granule)?;
@@ -301,24 +322,25 @@ impl<W: Write> Stream<W> {
 mod tests {
     use super::*;
 
-    const SOUND: Sound = Sound { codec: CodecKind::Opus, rate: 8_000, sides: 2, delay_frames: 52 };
+    const SOUND: AudioFormat =
+        AudioFormat { codec: CodecKind::Opus, rate: 8_000, sides: 2, delay_frames: 52 };
 
     #[test]
     fn the_headers_are_as_rfc_7845_draws_them() {
         let wanted = b"OpusHead\x01\x02\x38\x01\x40\x1f\0\0\0\0\0";
-        assert_eq!(head(&SOUND, 52), wanted);
-        let tags = comments(&[("TITLE", "a=b")]).unwrap();
+        assert_eq!(id_header(&SOUND, 52), wanted);
+        let tags = comment_header(&[("TITLE", "a=b")]).unwrap();
         assert_eq!(tags[..8], *b"OpusTags");
         assert!(tags.ends_with(b"\x01\0\0\0\x09\0\0\0TITLE=a=b"));
     }
 
     #[test]
     fn impossible_files_are_refused_by_name() {
-        let new = |sound: &Sound, tags: &[(&str, &str)]| {
+        let new = |sound: &AudioFormat, tags: &[(&str, &str)]| {
             OggWriter::new(Vec::new(), sound, tags).map(|_| ()).map_err(|e| e.to_string())
         };
         assert_eq!(new(&SOUND, &[("TITLE", "x")]), Ok(()));
-        let pcm = Sound { codec: CodecKind::Pcm, rate: 44_100, ..SOUND };
+        let pcm = AudioFormat { codec: CodecKind::Pcm, rate: 44_100, ..SOUND };
         assert!(new(&pcm, &[]).is_err_and(|error| error.contains(".wav")));
         for name in ["", "A=B", "TÄG", "A\n"] {
             assert!(new(&SOUND, &[(name, "x")]).is_err(), "{name:?}");
@@ -331,12 +353,15 @@ mod tests {
         let run = Run { fate: Fate::Stored, frames: 160 };
         let new = || OggWriter::new(Vec::new(), &SOUND, &[]).unwrap();
         // Config 0 is 10 ms, 1 is 20 ms (RFC 6716, 3.1).
-        assert!(new().chunk(&[run], &[2, 1 << 3, 0]).is_ok());
-        assert!(new().chunk(&[run], &[2, 0, 0]).is_err());
-        assert!(new().chunk(&[run], &[0]).is_err());
-        assert!(new().chunk(&[run], &[]).is_err());
+        assert!(new().write_chunk(&[run], &[2, 1 << 3, 0]).is_ok());
+        assert!(new().write_chunk(&[run], &[2, 0, 0]).is_err());
+        assert!(new().write_chunk(&[run], &[0]).is_err());
+        assert!(new().write_chunk(&[run], &[]).is_err());
         let mut ended = new();
-        ended.chunk(&[run], &[2, 1 << 3, 0, 2, 1 << 3, 0]).unwrap();
-        assert!(ended.chunk(&[run], &[2, 1 << 3, 0]).is_err(), "after the look-ahead's packet");
+        ended.write_chunk(&[run], &[2, 1 << 3, 0, 2, 1 << 3, 0]).unwrap();
+        assert!(
+            ended.write_chunk(&[run], &[2, 1 << 3, 0]).is_err(),
+            "after the look-ahead's packet"
+        );
     }
 }

@@ -3,9 +3,9 @@
 //! The header is right only after `finish`, which is why the writer must seek. A file holds at
 //! most 4 GiB (37 hours of two sides at 8 kHz); a longer recording is refused, never wrapped.
 
-use super::{ExportError, Sound};
-use crate::codec::Decoder;
-use crate::span::Run;
+use super::{AudioFormat, ExportError};
+use crate::audio::codec::Decoder;
+use crate::audio::span::Run;
 use std::io::{Seek, Write};
 
 /// The sizes in the header are 32 bits and count up to 36 bytes of the header itself.
@@ -23,8 +23,8 @@ pub struct WavWriter<W: Write + Seek> {
 
 impl<W: Write + Seek> WavWriter<W> {
     /// Writes the header.
-    pub fn new(out: W, sound: &Sound) -> Result<WavWriter<W>, ExportError> {
-        let decoder = sound.decoder()?;
+    pub fn new(out: W, sound: &AudioFormat) -> Result<WavWriter<W>, ExportError> {
+        let decoder = sound.new_decoder()?;
         let spec = hound::WavSpec {
             channels: u16::from(sound.sides),
             sample_rate: sound.rate,
@@ -37,22 +37,22 @@ impl<W: Write + Seek> WavWriter<W> {
     }
 
     /// Writes the frames of the next chunk; with Opus a few of them only with the chunk after it.
-    pub fn chunk(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
-        self.decoder.chunk(runs, payload, &mut self.samples)?;
-        self.drain()
+    pub fn write_chunk(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
+        self.decoder.decode_chunk(runs, payload, &mut self.samples)?;
+        self.write_samples()
     }
 
     /// Completes file and header. The last frames of a cut recording are silence.
     pub fn finish(mut self) -> Result<(), ExportError> {
         self.decoder.finish(&mut self.samples);
-        self.drain()?;
+        self.write_samples()?;
         Ok(self.out.finalize()?)
     }
 
-    fn drain(&mut self) -> Result<(), ExportError> {
+    fn write_samples(&mut self) -> Result<(), ExportError> {
         let (bytes, limit) = (self.data_bytes + self.samples.len() as u64 * 2, self.data_bytes_max);
         if bytes > u64::from(limit) {
-            return Err(ExportError::WavFull { bytes, limit });
+            return Err(ExportError::WavTooLarge { bytes, limit });
         }
         for sample in self.samples.drain(..) {
             self.out.write_sample(sample)?;
@@ -65,18 +65,19 @@ impl<W: Write + Seek> WavWriter<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::span::Fate;
     use crate::config::CodecKind;
-    use crate::span::Fate;
     use std::io::Cursor;
 
-    const SOUND: Sound = Sound { codec: CodecKind::Pcm, rate: 8_000, sides: 2, delay_frames: 0 };
+    const SOUND: AudioFormat =
+        AudioFormat { codec: CodecKind::Pcm, rate: 8_000, sides: 2, delay_frames: 0 };
 
     #[test]
     fn h7_the_header_tells_rate_sides_and_length() {
         let mut file = Cursor::new(Vec::new());
         let mut writer = WavWriter::new(&mut file, &SOUND).unwrap();
         let runs = [Fate::Stored, Fate::Masked].map(|fate| Run { fate, frames: 1 });
-        writer.chunk(&runs, &[1, 2, 3, 4]).unwrap();
+        writer.write_chunk(&runs, &[1, 2, 3, 4]).unwrap();
         writer.finish().unwrap();
         let bytes = file.into_inner();
         assert_eq!(bytes.len(), 44 + 8);
@@ -93,8 +94,11 @@ mod tests {
         let mut writer = WavWriter::new(Cursor::new(Vec::new()), &SOUND).unwrap();
         writer.data_bytes_max = 640;
         let run = Run { fate: Fate::Masked, frames: 160 };
-        writer.chunk(&[run], &[]).unwrap();
-        let full = writer.chunk(&[run], &[]);
-        assert!(matches!(full, Err(ExportError::WavFull { bytes: 1_280, limit: 640 })), "{full:?}");
+        writer.write_chunk(&[run], &[]).unwrap();
+        let full = writer.write_chunk(&[run], &[]);
+        assert!(
+            matches!(full, Err(ExportError::WavTooLarge { bytes: 1_280, limit: 640 })),
+            "{full:?}"
+        );
     }
 }

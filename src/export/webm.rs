@@ -10,32 +10,32 @@
 
 mod black;
 mod ebml;
-mod piece;
+mod segment;
 
-pub use piece::{Picture, Pictures, PieceError, read};
+pub use segment::{VideoFrame, VideoSegment, WebmSegmentError, parse_segment};
 
 use super::ExportError;
-use ebml::{Element, put, put_f64, put_text, put_uint};
+use ebml::{ElementId, put_element, put_f64, put_text, put_uint};
 use std::io::{Seek, SeekFrom, Write};
 
 /// A cluster is closed after so many milliseconds: block times are relative to it, in 16 bits.
 const CLUSTER_MS: u64 = 2000;
 /// Length of an Opus packet.
 const PACKET_MS: u64 = 20;
-const VIDEO: u8 = 1;
-const AUDIO: u8 = 2;
+const VIDEO_TRACK: u8 = 1;
+const AUDIO_TRACK: u8 = 2;
 /// Bytes that are kept free in front for what is only known at the end.
 const SEEK_BYTES: usize = 64;
 
 /// The sound of a file: Opus packets of 20 ms, and the header that Ogg has, too.
-pub struct Packets {
-    pub head: Vec<u8>,
+pub struct OpusPackets {
+    pub id_header: Vec<u8>,
     pub packets: std::vec::IntoIter<Vec<u8>>,
 }
 
-impl Packets {
+impl OpusPackets {
     /// From an Ogg Opus file in memory.
-    pub fn of_ogg(file: &[u8]) -> Result<Packets, ExportError> {
+    pub fn from_ogg(file: &[u8]) -> Result<OpusPackets, ExportError> {
         let mut reader = ogg::PacketReader::new(std::io::Cursor::new(file));
         let mut all = Vec::new();
         loop {
@@ -49,23 +49,23 @@ impl Packets {
         let mut packets = all.into_iter();
         let head = packets.next().unwrap_or_default();
         packets.next();
-        Ok(Packets { head, packets })
+        Ok(OpusPackets { id_header: head, packets })
     }
 
     /// What a player leaves out at the start, in nanoseconds.
     fn delay_ns(&self) -> u64 {
-        let skip = self.head.get(10..12).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]));
+        let skip = self.id_header.get(10..12).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]));
         u64::from(skip) * 1_000_000_000 / 48_000
     }
 
     fn sides(&self) -> u64 {
-        self.head.get(9).copied().unwrap_or(1).into()
+        self.id_header.get(9).copied().unwrap_or(1).into()
     }
 }
 
 /// What the pictures are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Screen {
+pub struct VideoTrack {
     /// Matroska's name of the codec: `V_VP9`.
     pub codec: String,
     pub width: u64,
@@ -75,13 +75,13 @@ pub struct Screen {
 /// A file in the making.
 pub struct WebmWriter<W: Write + Seek> {
     out: W,
-    audio: Option<Packets>,
+    audio: Option<OpusPackets>,
     next_audio_ms: u64,
-    screen: Option<Screen>,
+    video: Option<VideoTrack>,
     /// Where the segment's contents begin.
     start: u64,
     /// Where its length, and what is found where, is written at the end.
-    holes: (u64, u64, u64),
+    placeholders: (u64, u64, u64),
     cluster: Option<Cluster>,
     /// Key pictures: when, and in which cluster.
     cues: Vec<(u64, u64)>,
@@ -100,20 +100,20 @@ impl<W: Write + Seek> WebmWriter<W> {
     pub fn new(
         mut out: W,
         kind: &str,
-        (audio, screen): (Option<Packets>, Option<Screen>),
+        (audio, screen): (Option<OpusPackets>, Option<VideoTrack>),
         title: &str,
     ) -> Result<WebmWriter<W>, ExportError> {
         let mut bytes = Vec::new();
-        put(&mut bytes, Element::Ebml, |body| {
-            put_uint(body, Element::EbmlVersion, 1);
-            put_uint(body, Element::EbmlReadVersion, 1);
-            put_uint(body, Element::EbmlMaxIdLength, 4);
-            put_uint(body, Element::EbmlMaxSizeLength, 8);
-            put_text(body, Element::DocType, kind);
-            put_uint(body, Element::DocTypeVersion, 4);
-            put_uint(body, Element::DocTypeReadVersion, 2);
+        put_element(&mut bytes, ElementId::Ebml, |body| {
+            put_uint(body, ElementId::EbmlVersion, 1);
+            put_uint(body, ElementId::EbmlReadVersion, 1);
+            put_uint(body, ElementId::EbmlMaxIdLength, 4);
+            put_uint(body, ElementId::EbmlMaxSizeLength, 8);
+            put_text(body, ElementId::DocType, kind);
+            put_uint(body, ElementId::DocTypeVersion, 4);
+            put_uint(body, ElementId::DocTypeReadVersion, 2);
         });
-        ebml::put_id(&mut bytes, Element::Segment);
+        ebml::put_id(&mut bytes, ElementId::Segment);
         let length_at = bytes.len() as u64;
         bytes.extend_from_slice(&ebml::UNKNOWN_SIZE);
         let start = bytes.len() as u64;
@@ -121,84 +121,89 @@ impl<W: Write + Seek> WebmWriter<W> {
         let info_at = bytes.len() as u64 - start;
         let mut duration_at = 0;
         let mut info = Vec::new();
-        put_uint(&mut info, Element::TimestampScale, 1_000_000);
-        put_text(&mut info, Element::Title, title);
-        put_text(&mut info, Element::MuxingApp, "hushbox");
-        put_text(&mut info, Element::WritingApp, concat!("hushbox ", env!("CARGO_PKG_VERSION")));
+        put_uint(&mut info, ElementId::TimestampScale, 1_000_000);
+        put_text(&mut info, ElementId::Title, title);
+        put_text(&mut info, ElementId::MuxingApp, "hushbox");
+        put_text(&mut info, ElementId::WritingApp, concat!("hushbox ", env!("CARGO_PKG_VERSION")));
         let within = info.len() as u64 + ebml::FLOAT_HEAD_BYTES;
-        put_f64(&mut info, Element::Duration, 0.0);
-        put(&mut bytes, Element::Info, |body| {
+        put_f64(&mut info, ElementId::Duration, 0.0);
+        put_element(&mut bytes, ElementId::Info, |body| {
             body.extend_from_slice(&info);
         });
         duration_at += bytes.len() as u64 - info.len() as u64 + within;
         let tracks_at = bytes.len() as u64 - start;
-        put(&mut bytes, Element::Tracks, |body| {
-            screen.iter().for_each(|screen| put_screen(body, screen));
-            audio.iter().for_each(|audio| put_audio(body, audio));
+        put_element(&mut bytes, ElementId::Tracks, |body| {
+            screen.iter().for_each(|screen| put_video_track(body, screen));
+            audio.iter().for_each(|audio| put_audio_track(body, audio));
         });
         out.write_all(&bytes)?;
         let mut writer = WebmWriter {
             out,
             audio,
             next_audio_ms: 0,
-            screen,
+            video: screen,
             start,
-            holes: (length_at, duration_at, 0),
+            placeholders: (length_at, duration_at, 0),
             cluster: None,
             cues: Vec::new(),
             last_ms: 0,
             end_ms: 0,
         };
-        writer.put_seek_later((info_at, tracks_at));
+        writer.set_seek_positions((info_at, tracks_at));
         Ok(writer)
     }
 
     /// Info and tracks are found from the start; the cues' place follows.
-    fn put_seek_later(&mut self, (info_at, tracks_at): (u64, u64)) {
-        self.holes.2 = info_at << 32 | tracks_at;
+    fn set_seek_positions(&mut self, (info_at, tracks_at): (u64, u64)) {
+        self.placeholders.2 = info_at << 32 | tracks_at;
     }
 
     /// A picture, and what is heard until then. Pictures come in order; one that comes too early
     /// is shown as soon as the one before.
-    pub fn picture(&mut self, ms: u64, picture: &Picture) -> Result<(), ExportError> {
+    pub fn write_frame(&mut self, ms: u64, picture: &VideoFrame) -> Result<(), ExportError> {
         let ms = ms.max(self.last_ms);
-        self.hear_until(ms)?;
-        self.block(ms, VIDEO, (picture.key, &picture.data))?;
+        self.write_audio_until(ms)?;
+        self.write_block(ms, VIDEO_TRACK, (picture.is_key, &picture.data))?;
         self.last_ms = ms;
         self.end_ms = self.end_ms.max(ms);
         Ok(())
     }
 
     /// Black from here on.
-    pub fn black(&mut self, ms: u64, made: Option<&[u8]>) -> Result<(), ExportError> {
-        let Some(screen) = &self.screen else { return Ok(()) };
-        let data = made.or_else(|| black::of(&screen.codec)).unwrap_or_default().to_vec();
+    pub fn write_black(&mut self, ms: u64, made: Option<&[u8]>) -> Result<(), ExportError> {
+        let Some(screen) = &self.video else { return Ok(()) };
+        let data = made.or_else(|| black::for_codec(&screen.codec)).unwrap_or_default().to_vec();
         if data.is_empty() {
-            return Err(ExportError::NoBlack { codec: screen.codec.clone() });
+            return Err(ExportError::NoBlackFrame { codec: screen.codec.clone() });
         }
-        self.picture(ms, &Picture { ms: 0, key: true, data })
+        self.write_frame(ms, &VideoFrame { ms: 0, is_key: true, data })
     }
 
     /// The file is at least so long.
-    pub fn lasts(&mut self, ms: u64) {
+    pub fn extend_to(&mut self, ms: u64) {
         self.end_ms = self.end_ms.max(ms);
     }
 
-    fn hear_until(&mut self, ms: u64) -> Result<(), ExportError> {
+    fn write_audio_until(&mut self, ms: u64) -> Result<(), ExportError> {
         while self.next_audio_ms <= ms {
             let Some(packet) = self.audio.as_mut().and_then(|audio| audio.packets.next()) else {
                 return Ok(());
             };
             let at = self.next_audio_ms;
-            self.block(at, AUDIO, (true, &packet))?;
+            self.write_block(at, AUDIO_TRACK, (true, &packet))?;
             self.next_audio_ms += PACKET_MS;
             self.end_ms = self.end_ms.max(self.next_audio_ms);
         }
         Ok(())
     }
 
-    fn block(&mut self, ms: u64, track: u8, (key, data): (bool, &[u8])) -> Result<(), ExportError> {
-        let jump = track == VIDEO && key;
+    fn write_block(
+        &mut self,
+        ms: u64,
+        track: u8,
+        (key, data): (bool, &[u8]),
+    ) -> Result<(), ExportError> {
+        let jump = track == VIDEO_TRACK && key;
         let old = self.cluster.as_ref().is_some_and(|cluster| {
             ms.saturating_sub(cluster.from_ms) >= CLUSTER_MS || jump && cluster.from_ms < ms
         });
@@ -210,11 +215,11 @@ impl<W: Write + Seek> WebmWriter<W> {
             self.cluster = Some(Cluster { from_ms: ms, at, bytes: Vec::new() });
         }
         let Some(cluster) = self.cluster.as_mut() else { return Ok(()) };
-        if jump || self.screen.is_none() && cluster.bytes.is_empty() {
+        if jump || self.video.is_none() && cluster.bytes.is_empty() {
             self.cues.push((ms, cluster.at));
         }
         let relative = i16::try_from(ms.saturating_sub(cluster.from_ms)).unwrap_or(i16::MAX);
-        put(&mut cluster.bytes, Element::SimpleBlock, |body| {
+        put_element(&mut cluster.bytes, ElementId::SimpleBlock, |body| {
             body.push(0x80 | track);
             body.extend_from_slice(&relative.to_be_bytes());
             body.push(u8::from(key) << 7);
@@ -226,8 +231,8 @@ impl<W: Write + Seek> WebmWriter<W> {
     fn close_cluster(&mut self) -> Result<(), ExportError> {
         let Some(cluster) = self.cluster.take() else { return Ok(()) };
         let mut bytes = Vec::with_capacity(cluster.bytes.len() + 32);
-        put(&mut bytes, Element::Cluster, |body| {
-            put_uint(body, Element::Timestamp, cluster.from_ms);
+        put_element(&mut bytes, ElementId::Cluster, |body| {
+            put_uint(body, ElementId::Timestamp, cluster.from_ms);
             body.extend_from_slice(&cluster.bytes);
         });
         Ok(self.out.write_all(&bytes)?)
@@ -235,18 +240,18 @@ impl<W: Write + Seek> WebmWriter<W> {
 
     /// Writes what is left of the sound, then what lies where and how long all is.
     pub fn finish(mut self) -> Result<(), ExportError> {
-        self.hear_until(u64::MAX)?;
+        self.write_audio_until(u64::MAX)?;
         self.close_cluster()?;
         let cues_at = self.out.stream_position()? - self.start;
-        let track = u64::from(if self.screen.is_some() { VIDEO } else { AUDIO });
+        let track = u64::from(if self.video.is_some() { VIDEO_TRACK } else { AUDIO_TRACK });
         let mut bytes = Vec::new();
-        put(&mut bytes, Element::Cues, |body| {
+        put_element(&mut bytes, ElementId::Cues, |body| {
             for (ms, at) in &self.cues {
-                put(body, Element::CuePoint, |point| {
-                    put_uint(point, Element::CueTime, *ms);
-                    put(point, Element::CueTrackPositions, |place| {
-                        put_uint(place, Element::CueTrack, track);
-                        put_uint(place, Element::CueClusterPosition, *at);
+                put_element(body, ElementId::CuePoint, |point| {
+                    put_uint(point, ElementId::CueTime, *ms);
+                    put_element(point, ElementId::CueTrackPositions, |place| {
+                        put_uint(place, ElementId::CueTrack, track);
+                        put_uint(place, ElementId::CueClusterPosition, *at);
                     });
                 });
             }
@@ -255,29 +260,31 @@ impl<W: Write + Seek> WebmWriter<W> {
             self.out.write_all(&bytes)?;
         }
         let end = self.out.stream_position()?;
-        let (length_at, duration_at, places) = self.holes;
+        let (length_at, duration_at, places) = self.placeholders;
         self.out.seek(SeekFrom::Start(length_at))?;
-        self.out.write_all(&ebml::size_of_8(end - self.start))?;
+        self.out.write_all(&ebml::eight_byte_size(end - self.start))?;
         self.out.seek(SeekFrom::Start(duration_at))?;
-        self.out.write_all(&ebml::float(self.end_ms))?;
+        self.out.write_all(&ebml::ms_to_float(self.end_ms))?;
         self.out.seek(SeekFrom::Start(self.start))?;
         let cues_at = (!self.cues.is_empty()).then_some(cues_at);
         let places = [Some(places >> 32), Some(places & 0xffff_ffff), cues_at];
-        self.out.write_all(&seek_head(places))?;
+        self.out.write_all(&build_seek_head(places))?;
         self.out.seek(SeekFrom::Start(end))?;
         Ok(self.out.flush()?)
     }
 }
 
 /// Where info, tracks and cues are, in exactly `SEEK_BYTES`.
-fn seek_head(places: [Option<u64>; 3]) -> Vec<u8> {
+fn build_seek_head(places: [Option<u64>; 3]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    put(&mut bytes, Element::SeekHead, |body| {
-        for (id, at) in [Element::Info, Element::Tracks, Element::Cues].into_iter().zip(places) {
+    put_element(&mut bytes, ElementId::SeekHead, |body| {
+        for (id, at) in
+            [ElementId::Info, ElementId::Tracks, ElementId::Cues].into_iter().zip(places)
+        {
             let Some(at) = at else { continue };
-            put(body, Element::Seek, |seek| {
-                put(seek, Element::SeekId, |named| ebml::put_id(named, id));
-                put_uint(seek, Element::SeekPosition, at);
+            put_element(body, ElementId::Seek, |seek| {
+                put_element(seek, ElementId::SeekId, |named| ebml::put_id(named, id));
+                put_uint(seek, ElementId::SeekPosition, at);
             });
         }
     });
@@ -287,33 +294,35 @@ fn seek_head(places: [Option<u64>; 3]) -> Vec<u8> {
     bytes
 }
 
-fn put_screen(body: &mut Vec<u8>, screen: &Screen) {
-    put(body, Element::TrackEntry, |track| {
-        put_uint(track, Element::TrackNumber, VIDEO.into());
-        put_uint(track, Element::TrackUid, VIDEO.into());
-        put_uint(track, Element::TrackType, 1);
-        put_uint(track, Element::FlagLacing, 0);
-        put_text(track, Element::CodecId, &screen.codec);
-        put(track, Element::Video, |video| {
-            put_uint(video, Element::PixelWidth, screen.width);
-            put_uint(video, Element::PixelHeight, screen.height);
+fn put_video_track(body: &mut Vec<u8>, screen: &VideoTrack) {
+    put_element(body, ElementId::TrackEntry, |track| {
+        put_uint(track, ElementId::TrackNumber, VIDEO_TRACK.into());
+        put_uint(track, ElementId::TrackUid, VIDEO_TRACK.into());
+        put_uint(track, ElementId::TrackType, 1);
+        put_uint(track, ElementId::FlagLacing, 0);
+        put_text(track, ElementId::CodecId, &screen.codec);
+        put_element(track, ElementId::Video, |video| {
+            put_uint(video, ElementId::PixelWidth, screen.width);
+            put_uint(video, ElementId::PixelHeight, screen.height);
         });
     });
 }
 
-fn put_audio(body: &mut Vec<u8>, audio: &Packets) {
-    put(body, Element::TrackEntry, |track| {
-        put_uint(track, Element::TrackNumber, AUDIO.into());
-        put_uint(track, Element::TrackUid, AUDIO.into());
-        put_uint(track, Element::TrackType, 2);
-        put_uint(track, Element::FlagLacing, 0);
-        put_text(track, Element::CodecId, "A_OPUS");
-        put_uint(track, Element::CodecDelay, audio.delay_ns());
-        put_uint(track, Element::SeekPreRoll, 80_000_000);
-        put(track, Element::CodecPrivate, |head| head.extend_from_slice(&audio.head));
-        put(track, Element::Audio, |sound| {
-            put_f64(sound, Element::SamplingFrequency, 48_000.0);
-            put_uint(sound, Element::Channels, audio.sides());
+fn put_audio_track(body: &mut Vec<u8>, audio: &OpusPackets) {
+    put_element(body, ElementId::TrackEntry, |track| {
+        put_uint(track, ElementId::TrackNumber, AUDIO_TRACK.into());
+        put_uint(track, ElementId::TrackUid, AUDIO_TRACK.into());
+        put_uint(track, ElementId::TrackType, 2);
+        put_uint(track, ElementId::FlagLacing, 0);
+        put_text(track, ElementId::CodecId, "A_OPUS");
+        put_uint(track, ElementId::CodecDelay, audio.delay_ns());
+        put_uint(track, ElementId::SeekPreRoll, 80_000_000);
+        put_element(track, ElementId::CodecPrivate, |head| {
+            head.extend_from_slice(&audio.id_header)
+        });
+        put_element(track, ElementId::Audio, |sound| {
+            put_f64(sound, ElementId::SamplingFrequency, 48_000.0);
+            put_uint(sound, ElementId::Channels, audio.sides());
         });
     });
 }

@@ -5,80 +5,80 @@
 //! a bounded number per turn, and half-second chunks go to the disk. What cannot leave stays; when
 //! a ring is full the new audio is lost, counted, and a span. Nothing here allocates.
 
-use super::recording::Written;
+use super::recording::UnsyncedChunk;
 use super::{Chunk, Recorder};
-use crate::channel::ChannelIndex;
+use crate::audio::channel::ChannelIndex;
+use crate::audio::encode_stream::{EncodeStream, Progress};
+use crate::audio::span::LossReason;
 use crate::job::Job;
 use crate::limits;
-use crate::reel::{Reel, Step};
-use crate::span::Loss;
 use crate::store::fact::RecordingEnd;
 use crate::time::{Now, Position, frames_of_ms, ms_of_frames};
 
 impl Recorder {
     /// One channel's frames of a period, interleaved.
     pub fn capture(&mut self, now: Now, channel: ChannelIndex, samples: &[i16]) {
-        let needed = self.needed(channel);
+        let needed = self.oldest_unread(channel);
         let place = &mut self.channels[channel.0];
-        let before = place.lost;
+        let before = place.lost_frames;
         place.capture(samples, needed);
         let frames = (samples.len() / usize::from(place.sides)) as u64;
-        let ring_lost = place.lost - before;
-        if place.masked() {
+        let ring_lost = place.lost_frames - before;
+        if place.is_masked() {
             let us = frames * 1_000_000 / u64::from(place.rate);
-            self.blackouts.count(channel, us);
+            self.blackouts.count_captured(channel, us);
         }
         let at = (channel, place.head());
-        self.trials.drift[place.board].note(now.mono, at, place.rate);
-        self.trial_hears(channel.0, samples);
+        self.selftests.drift[place.board].add_reading(now.mono, at, place.rate);
+        self.selftest_feed(channel.0, samples);
         self.counters.captured_frames += frames;
         if ring_lost > 0 {
-            self.lost(now, channel, ring_lost, Loss::Ring);
+            self.skip_lost(now, channel, ring_lost, LossReason::Ring);
         }
     }
 
     /// Frames of a whole board that were never had.
-    pub fn lose(&mut self, now: Now, board: usize, frames: u64, why: Loss) {
+    pub fn skip_lost_on_board(&mut self, now: Now, board: usize, frames: u64, why: LossReason) {
         for index in 0..self.channels.len() {
             if self.channels[index].board == board {
-                self.channels[index].lose(frames, why);
-                self.lost(now, ChannelIndex(index), frames, why);
+                self.channels[index].skip_lost(frames, why);
+                self.skip_lost(now, ChannelIndex(index), frames, why);
             }
         }
     }
 
-    fn lost(&mut self, now: Now, channel: ChannelIndex, frames: u64, why: Loss) {
+    fn skip_lost(&mut self, now: Now, channel: ChannelIndex, frames: u64, why: LossReason) {
         let id = self.channels[channel.0].id;
-        let recorded = self.recordings.iter().any(|r| r.channel == channel && r.tape.is_some());
+        let recorded = self.recordings.iter().any(|r| r.channel == channel && r.writer.is_some());
         self.counters.lost_frames += frames;
-        let why_word = why.word();
+        let why_word = why.as_str();
         if recorded && now.mono >= self.next_loss_log {
             self.next_loss_log = now.mono.after_ms(limits::LOSS_LOG_MS);
             let all = self.counters.lost_frames;
             log::warn!("channel {id}: {frames} frames lost ({why_word}), {all} since the start");
         }
-        self.trace.note_lost(now.wall, (id, frames, why_word));
+        self.trace.push_lost(now.wall, (id, frames, why_word));
         let code = match why {
-            Loss::Ring => crate::alarm::Code::RingFull,
-            _ => crate::alarm::Code::Overrun,
+            LossReason::Ring => crate::alarm::AlarmCode::RingFull,
+            _ => crate::alarm::AlarmCode::Overrun,
         };
         let text = format!("channel {id} lost {frames} frames ({why_word})");
-        self.raise(now, code, &id.to_string(), text);
+        self.raise_alarm(now, code, &id.to_string(), text);
     }
 
     /// The oldest position of a channel that somebody still has to read.
-    fn needed(&self, channel: ChannelIndex) -> Position {
+    fn oldest_unread(&self, channel: ChannelIndex) -> Position {
         let head = self.channels[channel.0].head();
-        let tapes = self.recordings.iter().filter_map(|recording| recording.tape.as_ref());
-        let reels = tapes.map(|tape| &tape.reel).chain(self.recall.reels());
+        let tapes = self.recordings.iter().filter_map(|recording| recording.writer.as_ref());
+        let reels = tapes.map(|tape| &tape.reel).chain(self.recall.streams());
         // One that has taken everything needs nothing more of the ring.
         let here = reels.filter(|reel| reel.channel == channel && reel.end != Some(reel.cursor));
         here.map(|reel| reel.cursor).min().unwrap_or(head)
     }
 
     /// Lets audio out of the rings, a bounded number of grid frames, each reel in its turn.
-    pub(super) fn release(&mut self, now: Now) {
-        let mut budget = limits::TURN_GRIDS;
+    pub(super) fn release_audio(&mut self, now: Now) {
+        let mut budget = limits::GRIDS_PER_TURN;
         let count = self.recordings.len() + self.recall.len();
         let mut resting = 0;
         while budget > 0 && resting < count {
@@ -86,7 +86,7 @@ impl Recorder {
             self.next_release = (index + 1) % count;
             let took = match index.checked_sub(self.recordings.len()) {
                 None => self.release_one(now, index),
-                Some(latent) => self.release_latent(latent),
+                Some(latent) => self.release_recall_frame(latent),
             };
             if took {
                 (resting, budget) = (0, budget - 1);
@@ -95,21 +95,21 @@ impl Recorder {
             }
         }
         self.more_to_release = budget == 0 && self.storage.has_block();
-        self.judge_slack(now);
+        self.update_backpressure(now);
         for index in 0..self.channels.len() {
-            let needed = self.needed(ChannelIndex(index));
-            self.channels[index].prune(needed);
+            let needed = self.oldest_unread(ChannelIndex(index));
+            self.channels[index].prune_masks(needed);
         }
     }
 
     /// No buffer comes back and half of the slack is gone: the disk is slow, and what can wait for
     /// it does.
-    fn judge_slack(&mut self, now: Now) {
+    fn update_backpressure(&mut self, now: Now) {
         let mut most_ms = 0;
-        for tape in self.recordings.iter().filter_map(|recording| recording.tape.as_ref()) {
+        for tape in self.recordings.iter().filter_map(|recording| recording.writer.as_ref()) {
             let channel = &self.channels[tape.reel.channel.0];
             let until = tape.reel.end.unwrap_or(channel.head());
-            let waits = until.since(tape.reel.cursor.min(until));
+            let waits = until.frames_since(tape.reel.cursor.min(until));
             let waits_ms = ms_of_frames(waits, channel.rate);
             most_ms = most_ms.max(waits_ms.saturating_sub(self.config.audio.holdback_ms.into()));
         }
@@ -120,9 +120,9 @@ impl Recorder {
         };
         if slow && !self.storage.slow {
             let text = format!("audio waits {most_ms} ms longer than it should for the disk");
-            self.raise(now, crate::alarm::Code::DiskSlow, "", text);
+            self.raise_alarm(now, crate::alarm::AlarmCode::DiskSlow, "", text);
         } else if !slow && self.storage.slow {
-            self.settle(now, crate::alarm::Code::DiskSlow, "");
+            self.clear_alarm(now, crate::alarm::AlarmCode::DiskSlow, "");
         }
         self.storage.slow = slow;
     }
@@ -130,15 +130,15 @@ impl Recorder {
     /// How much later than the holdback asks what is recorded becomes durable, the worst of all; 0
     /// while the disk refuses it, which is an alarm of its own. For the watchdog, see `pulse`.
     #[must_use]
-    pub fn behind_ms(&self) -> u64 {
+    pub fn durability_lag_ms(&self) -> u64 {
         if self.storage.is_down() || self.storage.full || self.storage.no_room {
             return 0;
         }
-        let tapes = self.recordings.iter().filter_map(|recording| recording.tape.as_ref());
-        let behind = tapes.filter(|tape| !tape.waits()).map(|tape| {
+        let tapes = self.recordings.iter().filter_map(|recording| recording.writer.as_ref());
+        let behind = tapes.filter(|tape| !tape.is_waiting_for_file()).map(|tape| {
             let channel = &self.channels[tape.reel.channel.0];
             let until = tape.reel.end.unwrap_or(channel.head()).min(channel.head());
-            let waits = until.since(tape.durable.to.min(until));
+            let waits = until.frames_since(tape.durable.to.min(until));
             ms_of_frames(waits, channel.rate)
         });
         behind.max().unwrap_or(0).saturating_sub(self.config.audio.holdback_ms.into())
@@ -152,7 +152,7 @@ impl Recorder {
     /// Moves one grid frame of one recording on, or closes its file. False: nothing to do now.
     fn release_one(&mut self, now: Now, index: usize) -> bool {
         let recording = &self.recordings[index];
-        let Some(tape) = recording.tape.as_ref() else { return false };
+        let Some(tape) = recording.writer.as_ref() else { return false };
         if tape.finished.is_some() || self.storage.is_down() {
             return false;
         }
@@ -161,93 +161,101 @@ impl Recorder {
             return false;
         }
         if !tape.backlog.is_empty() {
-            return self.drain(now, index);
+            return self.write_backlog_chunk(now, index);
         }
         let holdback = self.holdback_frames(recording.channel);
-        let Some(tape) = self.recordings[index].tape.as_mut() else { return false };
+        let Some(tape) = self.recordings[index].writer.as_mut() else { return false };
         let channel = &mut self.channels[tape.reel.channel.0];
-        match tape.reel.step(channel, holdback) {
-            Step::Took if tape.reel.full() => {
-                self.cut(now, index);
+        match tape.reel.encode_next(channel, holdback) {
+            Progress::Advanced if tape.reel.is_chunk_full() => {
+                self.flush_chunk(now, index);
                 true
             }
-            Step::Took => true,
-            Step::Full => self.cut(now, index),
-            Step::Ended => self.close(now, index),
-            Step::Rest => false,
+            Progress::Advanced => true,
+            Progress::ChunkFull => self.flush_chunk(now, index),
+            Progress::Ended => self.close_recording_file(now, index),
+            Progress::Waiting => false,
         }
     }
 
     /// Writes one chunk of the backlog. False: no free buffer.
-    fn drain(&mut self, now: Now, index: usize) -> bool {
+    fn write_backlog_chunk(&mut self, now: Now, index: usize) -> bool {
         let Some(block) = self.storage.take_block() else { return false };
-        let Some(tape) = self.recordings[index].tape.as_mut() else { return false };
+        let Some(tape) = self.recordings[index].writer.as_mut() else { return false };
         let Some(chunk) = tape.backlog.pop_front() else { return false };
-        self.write(now, index, (chunk, block));
+        self.write_chunk(now, index, (chunk, block));
         // It may be minutes, and was promised: it does not wait for the next sync of audio.
-        self.storage.urge();
+        self.storage.request_sync();
         true
     }
 
     /// Seals a chunk and gives it to the disk. False: no free buffer.
-    fn cut(&mut self, now: Now, index: usize) -> bool {
+    fn flush_chunk(&mut self, now: Now, index: usize) -> bool {
         let Some(block) = self.storage.take_block() else {
             self.counters.block_waits += 1;
             return false;
         };
-        let Some(tape) = self.recordings[index].tape.as_mut() else { return false };
+        let Some(tape) = self.recordings[index].writer.as_mut() else { return false };
         let mut chunk = self.spare_chunks.pop().unwrap_or_default();
         let from = tape.writer.to();
-        tape.reel.cut(|runs, payload| chunk.fill(from, runs, payload));
-        self.write(now, index, (chunk, block));
+        tape.reel.flush_chunk(|runs, payload| chunk.copy_from(from, runs, payload));
+        self.write_chunk(now, index, (chunk, block));
         true
     }
 
     /// Seals a chunk into a free buffer, gives that to the disk, and keeps the chunk until it is
     /// durable.
-    fn write(&mut self, now: Now, index: usize, (chunk, mut block): (Chunk, Vec<u8>)) {
-        let after = self.storage.ticket();
+    fn write_chunk(&mut self, now: Now, index: usize, (chunk, mut block): (Chunk, Vec<u8>)) {
+        let after = self.storage.next_ticket();
         let recording = &mut self.recordings[index];
-        let Some(tape) = recording.tape.as_mut() else { return };
+        let Some(tape) = recording.writer.as_mut() else { return };
         assert_eq!(chunk.from, tape.writer.to(), "chunks follow each other");
         self.payload.extend_from_slice(&chunk.payload);
-        tape.writer.chunk(&chunk.runs, &mut self.payload, &mut block);
-        let mark = tape.mark();
-        tape.unsynced.push_back(Written { after, mark, chunk: Some(chunk) });
-        self.storage.ask(now.mono, Job::Append { file: recording.file, bytes: block });
+        tape.writer.append_chunk(&chunk.runs, &mut self.payload, &mut block);
+        let mark = tape.written_end();
+        tape.unsynced.push_back(UnsyncedChunk { after, mark, chunk: Some(chunk) });
+        self.storage.submit(now.mono, Job::Append { file: recording.file, bytes: block });
     }
 
     /// Everything is taken: writes the last chunk and the trailer. The end is noted when they are
     /// durable.
-    fn close(&mut self, now: Now, index: usize) -> bool {
-        let Some(tape) = self.recordings[index].tape.as_mut() else { return false };
+    fn close_recording_file(&mut self, now: Now, index: usize) -> bool {
+        let Some(tape) = self.recordings[index].writer.as_mut() else { return false };
         assert!(tape.backlog.is_empty());
         tape.reel.finish();
         if !tape.reel.is_empty() {
-            return self.cut(now, index);
+            return self.flush_chunk(now, index);
         }
         let Some(mut block) = self.storage.take_block() else { return false };
-        let after = self.storage.ticket();
+        let after = self.storage.next_ticket();
         let recording = &mut self.recordings[index];
-        let Some(tape) = recording.tape.as_mut() else { return false };
-        let (to, end) = recording.end.unwrap_or((tape.reel.cursor, RecordingEnd::Stop));
+        let Some(tape) = recording.writer.as_mut() else { return false };
+        let (to, end) = recording.end_recording.unwrap_or((tape.reel.cursor, RecordingEnd::Stop));
         let finished = tape.writer.finish(end, &mut block);
         let spans = tape.reel.spans.iter();
-        assert_eq!(finished.ledger.captured(), to.since(recording.from), "the ledger adds up");
-        let spanned: u64 = spans.map(|span| span.to.since(span.from)).sum();
-        assert_eq!(finished.ledger.captured() - finished.ledger.stored, spanned, "spans add up");
-        let mark = tape.mark();
-        tape.unsynced.push_back(Written { after, mark, chunk: None });
+        assert_eq!(
+            finished.ledger.total_captured(),
+            to.frames_since(recording.from),
+            "the ledger adds up"
+        );
+        let spanned: u64 = spans.map(|span| span.to.frames_since(span.from)).sum();
+        assert_eq!(
+            finished.ledger.total_captured() - finished.ledger.stored,
+            spanned,
+            "spans add up"
+        );
+        let mark = tape.written_end();
+        tape.unsynced.push_back(UnsyncedChunk { after, mark, chunk: None });
         tape.finished = Some(finished);
         let file = recording.file;
-        self.storage.ask(now.mono, Job::Append { file, bytes: block });
-        self.storage.ask(now.mono, Job::Close { file });
-        self.storage.urge();
+        self.storage.submit(now.mono, Job::Append { file, bytes: block });
+        self.storage.submit(now.mono, Job::Close { file });
+        self.storage.request_sync();
         true
     }
 
     /// An encoder that is not needed any more waits for the next recording.
-    pub(super) fn put_back(&mut self, channel: ChannelIndex, reel: Reel) {
+    pub(super) fn release_encoder(&mut self, channel: ChannelIndex, reel: EncodeStream) {
         let board = self.channels[channel.0].board;
         let sides = usize::from(self.channels[channel.0].sides);
         self.encoders[board * 2 + sides - 1].push(reel.into_encoder());

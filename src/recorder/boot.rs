@@ -4,46 +4,50 @@
 //! were going on live on, open blackouts mask their channels from position 0 before any audio
 //! comes, and recordings that were cut begin anew as soon as there are envelopes (G5, H3).
 
-use super::blackouts::{Blackouts, Open, Receipt};
-use super::recall::Recall;
-use super::retention::Retention;
-use super::storage::Storage;
-use super::{Chunk, Recorder, box_info, library};
-use crate::activity::Detector;
+use super::{Chunk, Recorder};
 use crate::alarm::{self, Alarms};
-use crate::call::{Call, Calls};
-use crate::channel::Channel;
-use crate::codec::{CodecError, Encoder};
-use crate::config::{CodecKind, Config, Scope};
-use crate::directory::{AgentIndex, Directory};
+use crate::audio::channel::Channel;
+use crate::audio::codec::{CodecError, Encoder};
+use crate::audio::detect::ActivityDetector;
+use crate::audio::encode_stream::EncodeStream;
+use crate::calls::call::{Call, Calls};
+use crate::calls::directory::{AgentIndex, Directory};
+use crate::calls::schedule;
+use crate::config::{BlackoutScope, CodecKind, Config};
 use crate::id::RecordingId;
 use crate::job::Ticket;
-use crate::reel::Reel;
-use crate::schedule;
-use crate::store::fact::{CallNumber, Fact, Reason, Reasons, RecordingEnd, RecordingEnded};
+use crate::recorder::admin::status;
+use crate::recorder::blackout::{ActiveBlackout, Blackouts, Receipt};
+use crate::recorder::journal::Storage;
+use crate::recorder::journal::retention::Retention;
+use crate::recorder::recording::recall::RecallBuffers;
+use crate::recorder::session::library;
+use crate::store::archive::Catalogue;
+use crate::store::fact::{
+    CallNumber, Fact, RecordReason, RecordReasons, RecordingEnd, RecordingEnded,
+};
 use crate::store::index::{Index, LiveCall};
 use crate::store::journal::JournalWriter;
 use crate::store::layout;
 use crate::store::seal::{self, DataKey, Identity, SEAL_TAG_BYTES};
-use crate::store::sign::BoxKey;
-use crate::store::summary::Catalogue;
-use crate::time::{Mono, Now, Position};
+use crate::store::sign::BoxSigningKey;
+use crate::time::{MonoTime, Now, Position};
 use crate::trace::Trace;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A recording that has to begin anew.
 #[derive(Clone, Debug)]
-pub struct Cut {
+pub struct InterruptedRecording {
     /// The one it goes on from.
     pub id: Option<RecordingId>,
     pub call: CallNumber,
-    pub reasons: Reasons,
+    pub reasons: RecordReasons,
     pub agent: Option<AgentIndex>,
     pub schedule: Option<String>,
 }
 
 /// What the shell found on the disk.
-pub struct Boot {
+pub struct RecoveredState {
     pub config: Config,
     /// What no summary says.
     pub index: Index,
@@ -54,7 +58,7 @@ pub struct Boot {
     pub journal_bytes: u64,
     /// Day of the journal file to go on with; `None`: there is none for today.
     pub day: Option<String>,
-    pub box_key: BoxKey,
+    pub box_key: BoxSigningKey,
     /// Keys that the numbers of calls were sealed with before; none: not sealed, or gone.
     pub old_call_keys: Vec<DataKey>,
     /// The one from now on; `None` with `seal = false`.
@@ -78,24 +82,25 @@ const BLOCK_SPARE_BYTES: usize = crate::store::media::MAX_HEADER_BYTES;
 impl Recorder {
     /// # Errors
     /// When the codec refuses the configured rate or bitrate.
-    pub fn new(now: Now, boot: Boot) -> Result<Recorder, CodecError> {
-        let Boot { config, mut index, box_key, closed, screens, .. } = boot;
-        let channels = channels(&config);
-        let encoders = encoders(&config)?;
-        let longest = encoders.iter().flatten().map(Reel::chunk_bytes).max().unwrap_or(0);
+    pub fn new(now: Now, boot: RecoveredState) -> Result<Recorder, CodecError> {
+        let RecoveredState { config, mut index, box_key, closed, screens, .. } = boot;
+        let channels = make_channels(&config);
+        let encoders = make_encoders(&config)?;
+        let longest =
+            encoders.iter().flatten().map(EncodeStream::chunk_bytes_max).max().unwrap_or(0);
         let blocks = channels.len() * 2 + SPARE_BLOCKS;
         let usual = usual_chunk_bytes(&config).min(longest);
         let journal = (boot.journal, boot.day.map(|day| (day, boot.journal_bytes)));
         let mut storage = Storage::new(now, journal, box_key, blocks, longest + BLOCK_SPARE_BYTES);
-        boot.anchor.then(|| storage.anchor(now));
-        let (number, deleted) = (index.boot() + 1, deleted_files(&index).collect());
-        let facts = ends(closed, screens).chain([started(&config, number)]);
-        note_all(now, (&mut storage, &mut index), facts);
+        boot.anchor.then(|| storage.anchor_chain(now));
+        let (number, deleted) = (index.boot() + 1, files_of_deleted(&index).collect());
+        let facts = interrupted_ends(closed, screens).chain([box_started(&config, number)]);
+        append_all(now, (&mut storage, &mut index), facts);
         let mut recorder = Recorder {
             directory: Directory::new(&config.agents, &config.workstations),
             boot: number,
             boards: vec![None; config.boards.len()],
-            trials: super::trial::Trials::new(config.boards.len()),
+            selftests: crate::recorder::admin::selftest::SelfTests::new(config.boards.len()),
             calls: Calls::new(index.last_call().0),
             seats: BTreeMap::new(),
             recordings: Vec::with_capacity(64),
@@ -105,8 +110,8 @@ impl Recorder {
             sessions: super::session::Sessions::default(),
             storage,
             index,
-            past: super::past::Past::new(boot.catalogue),
-            expiry: super::expiry::Expiry::default(),
+            archive: crate::recorder::session::archive::Archive::new(boot.catalogue),
+            expiry: crate::recorder::journal::expiry::Expiry::default(),
             identities: boot.identities,
             call_key: boot.call_key,
             envelopes: VecDeque::new(),
@@ -115,36 +120,37 @@ impl Recorder {
             encoders,
             alarms: Alarms::default(),
             trace: Trace::default(),
-            counters: box_info::Counters::default(),
-            stale_news: BTreeSet::new(),
+            counters: status::Counters::default(),
+            stale_agents: BTreeSet::new(),
             outputs: VecDeque::with_capacity(256),
             next_release: 0,
             more_to_release: false,
             next_answer: 0,
-            next_call_tick: Mono(0),
-            reader: library::Reader::default(),
-            recall: Recall::default(),
+            next_call_tick: MonoTime(0),
+            reader: library::ArchiveReader::default(),
+            recall: RecallBuffers::default(),
             retention: Retention::default(),
-            screens: super::screens::Screens::default(),
-            cut: Vec::new(),
-            next_loss_log: Mono(0),
-            doors: super::doors::Doors::default(),
+            screens: crate::recorder::screen::Screens::default(),
+            to_resume: Vec::new(),
+            next_loss_log: MonoTime(0),
+            enrolment: crate::recorder::admin::enrolment::Enrolment::default(),
             now: now.mono,
             clock_offset_ms: now.wall.0 - i64::try_from(now.mono.0 / 1000).unwrap_or(0),
             stopping: false,
             rebooting: false,
-            about: super::About::default(),
-            stop_asked: Mono(0),
+            about: super::BoxInfo::default(),
+            stop_asked: MonoTime(0),
             stopped: false,
-            lines: super::activity::Lines::new(channels.len()),
+            lines: crate::recorder::calls::activity::LineStates::new(channels.len()),
             channels,
             config,
         };
-        recorder.calls_live_on(now, &boot.old_call_keys);
-        recorder.lines_stay_seized();
-        let (noted, key_from) = (recorder.storage.settled(), recorder.calls.first_live());
+        recorder.restore_calls(now, &boot.old_call_keys);
+        recorder.restore_line_states();
+        let (noted, key_from) =
+            (recorder.storage.last_fact_ticket(), recorder.calls.first_live_number());
         recorder.retention = Retention::new(deleted, noted, key_from);
-        recorder.blackouts_stay(now);
+        recorder.restore_blackouts(now);
         recorder.standing_alarms(now);
         Ok(recorder)
     }
@@ -152,74 +158,75 @@ impl Recorder {
     fn standing_alarms(&mut self, now: Now) {
         if !self.config.store.seal {
             let text = "recordings are not sealed (seal = false)".to_string();
-            self.raise(now, alarm::Code::NotSealed, "", text);
+            self.raise_alarm(now, alarm::AlarmCode::NotSealed, "", text);
         }
-        let open = |l: &crate::config::Listen| {
-            matches!(l, crate::config::Listen::Tcp { insecure: true, tls: false, address }
+        let open = |l: &crate::config::ListenSettings| {
+            matches!(l, crate::config::ListenSettings::Tcp { insecure: true, tls: false, address }
                 if !address.ip().is_loopback())
         };
         if self.config.listen.iter().any(open) {
             let text = "plain text is served off loopback (insecure = true)".to_string();
-            self.raise(now, alarm::Code::Insecure, "", text);
+            self.raise_alarm(now, alarm::AlarmCode::Insecure, "", text);
         }
     }
 
     /// Calls that were going on are known again; those without a channel, or too old, end.
-    fn calls_live_on(&mut self, now: Now, old_keys: &[DataKey]) {
-        let live: Vec<LiveCall> = self.index.calls().cloned().collect();
+    fn restore_calls(&mut self, now: Now, old_keys: &[DataKey]) {
+        let live: Vec<LiveCall> = self.index.live_calls().cloned().collect();
         for call in live {
             let number = call.facts.number;
             let stale_ms = i64::from(self.config.audio.stale_call_s) * 1000;
             let old = now.wall.0.saturating_sub(call.facts.began.0) > stale_ms.max(86_400_000);
             let Some(channel) = self.channel_of(&call.facts.device).filter(|_| !old) else {
                 let fact = Fact::CallEnded { number, why: "restart".to_string() };
-                self.storage.note(&mut self.index, now, fact);
+                self.storage.append(&mut self.index, now, fact);
                 continue;
             };
             let keys = old_keys.iter().map(Some).chain([None]);
             let opened = keys.filter_map(|key| seal::open_numbers(key, &call.numbers).ok()).next();
             let numbers = opened.unwrap_or_default();
-            let given = call.facts.agent.as_deref().and_then(|a| self.directory.by_username(a));
+            let given =
+                call.facts.agent.as_deref().and_then(|a| self.directory.find_by_username(a));
             let known = Call {
                 number,
                 id: call.facts.call.clone(),
                 device: call.facts.device.clone(),
                 channel,
-                of: call.facts.of.clone(),
-                given,
-                phone_owner: self.directory.by_phone(&call.facts.device),
-                sitter: None,
+                consult_of: call.facts.consult_of.clone(),
+                named_agent: given,
+                phone_owner: self.directory.find_by_phone(&call.facts.device),
+                workstation_agent: None,
                 direction: call.facts.direction,
                 group: call.facts.group.clone(),
                 gate: call.facts.gate.clone(),
                 numbers,
                 began: call.facts.began,
                 from: Position(0),
-                held: call.held,
-                turn: self.calls.next_turn(),
+                is_held: call.is_held,
+                start_order: self.calls.next_start_order(),
                 ended: None,
-                schedules: schedule::Match::default(),
-                heard: now.mono,
+                schedule_match: schedule::ScheduleMatch::default(),
+                last_audio: now.mono,
             };
             let sequence = self.storage.next_sequence();
             let numbers = seal::seal_numbers(self.call_key.as_ref(), sequence, &known.numbers);
             self.calls.push(known);
             let fact = Fact::CallChanged { call: call.facts.clone(), numbers };
-            self.storage.note(&mut self.index, now, fact);
+            self.storage.append(&mut self.index, now, fact);
             self.match_schedules(now, number);
-            self.cut_of(&call);
-            if !self.cut.iter().any(|cut| cut.call == number) {
-                self.keep_back(number);
+            self.interrupted_recording_of(&call);
+            if !self.to_resume.iter().any(|cut| cut.call == number) {
+                self.start_recall(number);
             }
         }
     }
 
     /// The recording of a live call that the last stop ended goes on.
-    fn cut_of(&mut self, call: &LiveCall) {
+    fn interrupted_recording_of(&mut self, call: &LiveCall) {
         let number = call.facts.number;
         let same = |record: &&crate::store::index::Record| record.began.call.number == number;
-        let all = crate::store::index::Filter::default();
-        let Some(last) = self.index.list(&all).find(same) else { return };
+        let all = crate::store::index::RecordFilter::default();
+        let Some(last) = self.index.list_records(&all).find(same) else { return };
         let stopped = |ended: &RecordingEnded| {
             matches!(
                 ended.end,
@@ -229,29 +236,38 @@ impl Recorder {
         if !last.ended.as_ref().is_some_and(stopped) || last.reasons.is_empty() {
             return;
         }
-        let agent = call.facts.agent.as_deref().and_then(|a| self.directory.by_username(a));
-        let agent = agent.filter(|_| last.reasons.has(Reason::Agent));
+        let agent = call.facts.agent.as_deref().and_then(|a| self.directory.find_by_username(a));
+        let agent = agent.filter(|_| last.reasons.contains(RecordReason::Agent));
         let (id, reasons, schedule) = (last.id(), last.reasons, last.began.schedule.clone());
-        self.cut.push(Cut { id: Some(id), call: number, reasons, agent, schedule });
+        self.to_resume.push(InterruptedRecording {
+            id: Some(id),
+            call: number,
+            reasons,
+            agent,
+            schedule,
+        });
     }
 
     /// Open blackouts mask from position 0, before any audio comes in (G5).
-    fn blackouts_stay(&mut self, now: Now) {
-        let open: Vec<_> = self.index.blackouts().cloned().collect();
+    fn restore_blackouts(&mut self, now: Now) {
+        let open: Vec<_> = self.index.open_blackouts().cloned().collect();
         for old in open {
-            let agent = self.directory.by_username(&old.agent);
-            let scope_call = old.call.filter(|_| self.config.blackout.scope == Scope::Call);
+            let agent = self.directory.find_by_username(&old.agent);
+            let scope_call = old.call.filter(|_| self.config.blackout.scope == BlackoutScope::Call);
             let call = scope_call.or(old.call);
-            let first = self.calls.live().find(|call| self.owner(call) == agent && agent.is_some());
+            let first = self
+                .calls
+                .live_calls()
+                .find(|call| self.call_owner(call) == agent && agent.is_some());
             let channel = first.map_or(0, |call| self.channels[call.channel.0].id);
             // An agent whom the configuration knows no more may still be heard.
             let masked = |c: &&Call| {
                 let id = self.channels[c.channel.0].id;
-                let theirs = agent.is_none() || self.owner(c).is_none();
+                let theirs = agent.is_none() || self.call_owner(c).is_none();
                 theirs && old.places.iter().any(|place| place.channel == id)
             };
-            let calls = self.calls.live().filter(masked).map(|call| call.number).collect();
-            self.blackouts.open.push(Open {
+            let calls = self.calls.live_calls().filter(masked).map(|call| call.number).collect();
+            self.blackouts.open.push(ActiveBlackout {
                 number: old.number,
                 agent,
                 agent_name: old.agent.clone(),
@@ -262,7 +278,7 @@ impl Recorder {
                 warned: false,
                 covered: Vec::new(),
                 screen_from: Position(0),
-                receipt: Receipt {
+                make_receipt: Receipt {
                     recording: None,
                     at: Position(0),
                     from: Position(0),
@@ -273,7 +289,7 @@ impl Recorder {
                 },
             });
         }
-        self.follow_calls(now);
+        self.update_coverage(now);
         let mut index = 0;
         while let Some(open) = self.blackouts.open.get(index) {
             if open.call.is_some_and(|call| self.calls.get(call).is_none()) {
@@ -290,7 +306,7 @@ impl Recorder {
     }
 
     /// A new configuration: people, rights and schedules change, what runs goes on unchanged.
-    pub(super) fn reload(&mut self, now: Now, new: Config) {
+    pub(super) fn apply_config(&mut self, now: Now, new: Config) {
         self.directory.update(&new.agents, &new.workstations);
         let kept = std::mem::replace(&mut self.config, new);
         // What the hardware and the memory were laid out for changes with a restart only.
@@ -305,20 +321,21 @@ impl Recorder {
         let lead_ms = self.config.blackout.lead_ms.min(kept.audio.holdback_ms);
         self.config.blackout.lead_ms = lead_ms;
         if self.config.audio.recall_ms.is_none() {
-            self.forget_all_recall();
+            self.discard_all_recall();
         }
-        let numbers: Vec<_> = self.calls.live().map(|call| call.number).collect();
+        let numbers: Vec<_> = self.calls.live_calls().map(|call| call.number).collect();
         for number in numbers {
             let device = self.calls.get(number).map(|call| call.device.clone());
-            let owner = device.and_then(|device| self.directory.by_phone(&device));
+            let owner = device.and_then(|device| self.directory.find_by_phone(&device));
             if let Some(call) = self.calls.get_mut(number) {
                 call.phone_owner = owner;
             }
             self.match_schedules(now, number);
         }
-        self.follow_calls(now);
-        let agents: Vec<_> = self.sessions.iter().filter_map(super::Session::on_duty).collect();
-        self.stale_news.extend(agents);
+        self.update_coverage(now);
+        let agents: Vec<_> =
+            self.sessions.iter().filter_map(super::Session::logged_in_agent).collect();
+        self.stale_agents.extend(agents);
         log::info!("the configuration was read again");
     }
 }
@@ -332,39 +349,42 @@ fn usual_chunk_bytes(config: &Config) -> usize {
 }
 
 /// What the run before deleted: its files may still be there.
-fn deleted_files(index: &Index) -> impl Iterator<Item = String> {
+fn files_of_deleted(index: &Index) -> impl Iterator<Item = String> {
     let both = |at, id| [layout::media_path(at, id), layout::screen_path(at, id)];
     index.deletions().filter_map(move |(id, at)| Some(both(at?, id))).flatten()
 }
 
 /// What the last stop cut, told at last.
-fn ends(closed: Vec<RecordingEnded>, screens: Vec<RecordingEnded>) -> impl Iterator<Item = Fact> {
+fn interrupted_ends(
+    closed: Vec<RecordingEnded>,
+    screens: Vec<RecordingEnded>,
+) -> impl Iterator<Item = Fact> {
     let screens = screens.into_iter().map(Fact::ScreenEnded);
     closed.into_iter().map(Fact::RecordingEnded).chain(screens)
 }
 
-fn note_all(
+fn append_all(
     now: Now,
     (storage, index): (&mut Storage, &mut Index),
     facts: impl Iterator<Item = Fact>,
 ) {
     for fact in facts {
-        storage.note(index, now, fact);
+        storage.append(index, now, fact);
     }
 }
 
-fn started(config: &Config, boot: u32) -> Fact {
+fn box_started(config: &Config, boot: u32) -> Fact {
     let rates = config.boards.iter().map(|board| board.rate).collect();
     Fact::BoxStarted { boot, version: env!("CARGO_PKG_VERSION").to_string(), rates }
 }
 
-fn channels(config: &Config) -> Vec<Channel> {
+fn make_channels(config: &Config) -> Vec<Channel> {
     let mut channels = Vec::new();
     for (index, board) in config.boards.iter().enumerate() {
         for model in &board.channels {
             let holdback_ms = config.audio.holdback_ms;
             let mut channel = Channel::new(index, board.rate, model, holdback_ms);
-            channel.activity = Detector::new(board, model, holdback_ms);
+            channel.detector = ActivityDetector::new(board, model, holdback_ms);
             channels.push(channel);
         }
     }
@@ -372,7 +392,7 @@ fn channels(config: &Config) -> Vec<Channel> {
 }
 
 /// One encoder per channel, made before the first call: libopus takes its memory now.
-fn encoders(config: &Config) -> Result<Vec<Vec<Encoder>>, CodecError> {
+fn make_encoders(config: &Config) -> Result<Vec<Vec<Encoder>>, CodecError> {
     let audio = &config.audio;
     let mut pools: Vec<Vec<Encoder>> = (0..config.boards.len() * 2).map(|_| Vec::new()).collect();
     for (index, board) in config.boards.iter().enumerate() {

@@ -4,20 +4,25 @@
 //! other calls get a `held` span meanwhile. Whenever calls change, masks follow first (blackouts),
 //! then held spans, then the news. Nothing here parses a command.
 
+pub(super) mod activity;
+pub(super) mod cti;
+
 use super::Recorder;
-use super::boot::Cut;
-use super::tapes::Wanted;
+use super::boot::InterruptedRecording;
 use crate::alarm;
-use crate::call::Call;
-use crate::channel::ChannelIndex;
-use crate::directory::AgentIndex;
+use crate::audio::channel::ChannelIndex;
+use crate::calls::call::Call;
+use crate::calls::directory::AgentIndex;
+use crate::calls::schedule;
 use crate::job::Ticket;
 use crate::limits;
-use crate::schedule;
-use crate::store::fact::{CallNumber, Fact, Numbers, Reason, Reasons, RecordingEnd};
+use crate::recorder::recording::lifecycle::RecordingRequest;
+use crate::store::fact::{
+    CallNumber, Fact, PhoneNumbers, RecordReason, RecordReasons, RecordingEnd,
+};
 use crate::store::seal;
-use crate::time::{Mono, Now};
-use crate::trace::Event;
+use crate::time::{MonoTime, Now};
+use crate::trace::TraceEvent;
 use protocol::{CallArgs, Code, Refusal};
 
 /// A channel that was louder than this, in dB of full scale, was heard.
@@ -25,55 +30,59 @@ const HEARD_DB: i32 = -60;
 
 impl Recorder {
     /// Whose call it is: named by the PBX, else by the phone, else by who sits there.
-    pub(super) fn owner(&self, call: &Call) -> Option<AgentIndex> {
-        call.given.or(call.phone_owner).or(call.sitter)
+    pub(super) fn call_owner(&self, call: &Call) -> Option<AgentIndex> {
+        call.named_agent.or(call.phone_owner).or(call.workstation_agent)
     }
 
     /// Whose a call on this device would be, if nobody says more of it.
     pub(super) fn device_owner(&self, device: &str) -> Option<AgentIndex> {
-        self.directory.by_phone(device).or_else(|| self.sits_at(device))
+        self.directory.find_by_phone(device).or_else(|| self.last_agent_at(device))
     }
 
-    fn sits_at(&self, device: &str) -> Option<AgentIndex> {
+    fn last_agent_at(&self, device: &str) -> Option<AgentIndex> {
         let sits = |session: &super::Session| {
             let machine = session.who.as_ref()?.machine.as_deref()?;
             let own = self.directory.workstation_device(machine)?;
-            session.on_duty().filter(|_| own == device)
+            session.logged_in_agent().filter(|_| own == device)
         };
         // Who left in a blackout is still meant by it (G5).
-        let masked = |agent: &&AgentIndex| self.blackouts.of(**agent).is_some();
+        let masked = |agent: &&AgentIndex| self.blackouts.active_of(**agent).is_some();
         let left = || self.seats.get(device).filter(masked).copied();
         self.sessions.iter().find_map(sits).or_else(left)
     }
 
     /// Somebody sits down at the workstation of a device: its calls of nobody are theirs.
-    pub(super) fn sit_down(&mut self, now: Now, agent: AgentIndex, device: &str) {
+    pub(super) fn agent_at_workstation(&mut self, now: Now, agent: AgentIndex, device: &str) {
         self.seats.insert(device.to_string(), agent);
-        let nobodys = |call: &&Call| call.device == device && self.owner(call).is_none();
-        let numbers: Vec<_> = self.calls.live().filter(nobodys).map(|call| call.number).collect();
+        let nobodys = |call: &&Call| call.device == device && self.call_owner(call).is_none();
+        let numbers: Vec<_> =
+            self.calls.live_calls().filter(nobodys).map(|call| call.number).collect();
         for number in numbers {
             if let Some(call) = self.calls.get_mut(number) {
-                call.sitter = Some(agent);
+                call.workstation_agent = Some(agent);
             }
             self.call_changed(now, number);
         }
     }
 
     pub(super) fn owner_name(&self, call: &Call) -> Option<String> {
-        self.owner(call).map(|agent| self.directory.agent(agent).username.clone())
+        self.call_owner(call).map(|agent| self.directory.test_agent(agent).username.clone())
     }
 
     /// The newest started or resumed, not held call over all devices of an agent.
     pub(super) fn current_call(&self, agent: AgentIndex) -> Option<&Call> {
-        let own = self.calls.live().filter(|call| !call.held && self.owner(call) == Some(agent));
-        own.max_by_key(|call| call.turn)
+        let own = self
+            .calls
+            .live_calls()
+            .filter(|call| !call.is_held && self.call_owner(call) == Some(agent));
+        own.max_by_key(|call| call.start_order)
     }
 
     /// The current call, or else the one in wrap-up: the newest, unless another began after it.
     pub(super) fn reachable_call(&self, agent: AgentIndex) -> Option<&Call> {
         let newest = || {
-            let own = self.calls.iter().filter(|call| self.owner(call) == Some(agent));
-            own.max_by_key(|call| call.turn).filter(|call| !call.live())
+            let own = self.calls.iter().filter(|call| self.call_owner(call) == Some(agent));
+            own.max_by_key(|call| call.start_order).filter(|call| !call.is_live())
         };
         self.current_call(agent).or_else(newest)
     }
@@ -91,25 +100,25 @@ impl Recorder {
         let Some(channel) = self.channel_of(&args.device) else {
             self.counters.calls_without_channel += 1;
             let text = format!("call {} on device {} has no channel", args.call, args.device);
-            self.raise(now, alarm::Code::NoChannel, &args.device, text);
+            self.raise_alarm(now, alarm::AlarmCode::NoChannel, &args.device, text);
             let text = format!("no channel records device {}; see `channels`", args.device);
             return Err(Refusal::new(Code::NoChannel, text));
         };
-        if let Some(known) = self.calls.find(&args.device, &args.call) {
+        if let Some(known) = self.calls.find_live(&args.device, &args.call) {
             let number = known.number;
             return self.call_update(now, number, args).map(|ticket| (number, ticket));
         }
-        let here = self.calls.live().filter(|call| call.channel == channel);
-        if self.calls.full() || here.count() >= limits::CALLS_PER_DEVICE_MAX {
+        let here = self.calls.live_calls().filter(|call| call.channel == channel);
+        if self.calls.is_full() || here.count() >= limits::CALLS_PER_DEVICE_MAX {
             return Err(Refusal::new(Code::TooMany, "too many calls are known of this device"));
         }
-        self.yield_line(now, channel);
+        self.end_detected_call(now, channel);
         if args.of.is_none() {
             self.replace_call(now, channel);
         }
         let mut call = self.new_call(now, channel);
         call.id = args.call.to_string();
-        self.learn(&mut call, args);
+        self.merge_cti_fields(&mut call, args);
         let number = call.number;
         Ok((number, self.call_begin(now, call)))
     }
@@ -119,14 +128,14 @@ impl Recorder {
         let (number, channel) = (call.number, call.channel);
         let (device, id) = (call.device.clone(), call.id.clone());
         self.calls.push(call);
-        self.trace.note(now.wall, Event::CallBegan { device, call: id });
-        let ticket = self.note_call(now, number, true);
+        self.trace.push_event(now.wall, TraceEvent::CallBegan { device, call: id });
+        let ticket = self.append_call_fact(now, number, true);
         self.match_schedules(now, number);
-        self.follow_calls_since(now, Some(number));
-        self.follow(now, channel);
+        self.update_coverage_since(now, Some(number));
+        self.update_masks_and_holds(now, channel);
         self.schedule_records(now, number);
-        self.keep_back(number);
-        self.news_of_call(number);
+        self.start_recall(number);
+        self.mark_call_owner(number);
         ticket
     }
 
@@ -138,46 +147,48 @@ impl Recorder {
             id: String::new(),
             device: place.device.clone(),
             channel,
-            of: None,
-            given: None,
-            phone_owner: self.directory.by_phone(&place.device),
-            sitter: self.sits_at(&place.device),
+            consult_of: None,
+            named_agent: None,
+            phone_owner: self.directory.find_by_phone(&place.device),
+            workstation_agent: self.last_agent_at(&place.device),
             direction: None,
             group: None,
             gate: None,
-            numbers: Numbers::default(),
+            numbers: PhoneNumbers::default(),
             began: now.wall,
             from: place.head(),
-            held: false,
-            turn: self.calls.next_turn(),
+            is_held: false,
+            start_order: self.calls.next_start_order(),
             ended: None,
-            schedules: schedule::Match::default(),
-            heard: now.mono,
+            schedule_match: schedule::ScheduleMatch::default(),
+            last_audio: now.mono,
         }
     }
 
     /// What the PBX says replaces what it said before; what it does not say stays.
-    fn learn(&self, call: &mut Call, args: &CallArgs<'_>) {
+    fn merge_cti_fields(&self, call: &mut Call, args: &CallArgs<'_>) {
         let text =
             |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
-        call.of = text(&args.of).or(call.of.take());
+        call.consult_of = text(&args.of).or(call.consult_of.take());
         call.group = text(&args.group).or(call.group.take());
         call.gate = text(&args.gate).or(call.gate.take());
         call.numbers.ani = text(&args.ani).or(call.numbers.ani.take());
         call.numbers.dnis = text(&args.dnis).or(call.numbers.dnis.take());
-        call.direction = args.direction.map(super::cti::direction).or(call.direction);
+        call.direction =
+            args.direction.map(crate::recorder::calls::cti::config_direction).or(call.direction);
         if let Some(word) = &args.agent {
-            let named = self.directory.by_username(word).or(self.directory.by_phone(word));
+            let named =
+                self.directory.find_by_username(word).or(self.directory.find_by_phone(word));
             if named.is_none() {
                 log::warn!("call {}: agent={word} is nobody's username or phone", call.id);
             }
-            call.given = named;
+            call.named_agent = named;
         }
     }
 
     /// Another call on the same device, which is no consult leg, ends the one that was heard there.
     fn replace_call(&mut self, now: Now, channel: ChannelIndex) {
-        if let Some(old) = self.calls.on_air(channel).map(|call| call.number) {
+        if let Some(old) = self.calls.active_call(channel).map(|call| call.number) {
             self.call_end(now, old, RecordingEnd::CallEnd, "replaced");
         }
     }
@@ -191,55 +202,55 @@ impl Recorder {
         let Some(mut call) = self.calls.get(number).cloned() else {
             return Err(Code::NoSuchCall.into());
         };
-        self.news_of_call(number);
-        self.learn(&mut call, args);
-        if args.agent.is_some() && call.given.is_some() {
-            self.blackouts.give_up(number, call.given);
+        self.mark_call_owner(number);
+        self.merge_cti_fields(&mut call, args);
+        if args.agent.is_some() && call.named_agent.is_some() {
+            self.blackouts.release_call(number, call.named_agent);
         }
         if let Some(place) = self.calls.get_mut(number) {
             *place = call;
         }
         self.call_changed(now, number);
-        Ok(self.storage.settled())
+        Ok(self.storage.last_fact_ticket())
     }
 
     /// More is known of a call, with all that follows from it.
     fn call_changed(&mut self, now: Now, number: CallNumber) {
-        self.note_call(now, number, false);
+        self.append_call_fact(now, number, false);
         self.match_schedules(now, number);
         let Some(call) = self.calls.get(number).cloned() else { return };
         let agent = self.owner_name(&call);
-        let running: Vec<_> = self.running().filter(|r| r.call == number).collect();
+        let running: Vec<_> = self.running_recordings().filter(|r| r.call == number).collect();
         let ids: Vec<_> = running.iter().map(|r| (r.id, r.key.clone())).collect();
         for (id, key) in ids {
             let sequence = self.storage.next_sequence();
             let numbers = seal::seal_numbers(key.as_ref(), sequence, &call.numbers);
-            let fact = Fact::RecordingChanged { id, call: call.facts(agent.clone()), numbers };
-            self.storage.note(&mut self.index, now, fact);
+            let fact = Fact::RecordingChanged { id, call: call.to_facts(agent.clone()), numbers };
+            self.storage.append(&mut self.index, now, fact);
         }
-        self.follow(now, call.channel);
+        self.update_masks_and_holds(now, call.channel);
         self.schedule_records(now, number);
-        self.keep_back(number);
-        self.news_of_call(number);
+        self.start_recall(number);
+        self.mark_call_owner(number);
     }
 
-    pub(super) fn note_call(&mut self, now: Now, number: CallNumber, new: bool) -> Ticket {
-        let Some(call) = self.calls.get(number) else { return self.storage.settled() };
+    pub(super) fn append_call_fact(&mut self, now: Now, number: CallNumber, new: bool) -> Ticket {
+        let Some(call) = self.calls.get(number) else { return self.storage.last_fact_ticket() };
         let sequence = self.storage.next_sequence();
         let numbers = seal::seal_numbers(self.call_key.as_ref(), sequence, &call.numbers);
-        let call = call.facts(self.owner_name(call));
+        let call = call.to_facts(self.owner_name(call));
         let fact = if new {
             Fact::CallBegan { call, numbers }
         } else {
             Fact::CallChanged { call, numbers }
         };
-        self.storage.note(&mut self.index, now, fact)
+        self.storage.append(&mut self.index, now, fact)
     }
 
     pub(super) fn match_schedules(&mut self, now: Now, number: CallNumber) {
         let Some(call) = self.calls.get(number) else { return };
-        let owner = self.owner(call).map(|agent| self.directory.agent(agent));
-        let facts = schedule::Facts {
+        let owner = self.call_owner(call).map(|agent| self.directory.test_agent(agent));
+        let facts = schedule::CallAttributes {
             user: owner.map(|agent| agent.username.as_str()),
             phones: owner.map_or(&[], |agent| agent.phones.as_slice()),
             device: &call.device,
@@ -247,65 +258,72 @@ impl Recorder {
             gate: call.gate.as_deref(),
             direction: call.direction,
         };
-        let found = schedule::matching(&self.config.schedules, facts, now.wall, &call.id);
+        let found = schedule::match_schedules(&self.config.schedules, facts, now.wall, &call.id);
         if let Some(call) = self.calls.get_mut(number) {
-            call.schedules = found;
+            call.schedule_match = found;
         }
     }
 
     /// A percentage schedule that took the call starts its recording.
     fn schedule_records(&mut self, now: Now, number: CallNumber) {
         let Some(call) = self.calls.get(number) else { return };
-        let Some((schedule, true)) = call.schedules.percentage else { return };
+        let Some((schedule, true)) = call.schedule_match.percentage else { return };
         let had = self.recordings.iter().any(|recording| {
-            recording.call == number && recording.reasons_ever.has(Reason::Schedule)
+            recording.call == number && recording.reasons_ever.contains(RecordReason::Schedule)
         });
         if had {
             return;
         }
         let from = call.from.max(self.channels[call.channel.0].ring.tail());
         if let Some(running) = self.running_of(number).map(|running| running.id) {
-            self.add_reason(now, running, Reason::Schedule, ("schedule", Some(schedule)));
+            self.add_reason(now, running, RecordReason::Schedule, ("schedule", Some(schedule)));
             return;
         }
-        let want = Wanted {
+        let want = RecordingRequest {
             call: number,
             from: from.max(self.release_floor(number)),
-            reasons: Reasons::only(Reason::Schedule),
+            reasons: RecordReasons::from_reason(RecordReason::Schedule),
             pressed: None,
             schedule: Some(schedule),
             continues: None,
         };
-        if let Err(refusal) = self.begin(now, want) {
+        if let Err(refusal) = self.begin_recording(now, want) {
             let name = self.config.schedules[schedule].name.clone();
             log::error!("schedule {name} could not record: {refusal}");
-            let (reasons, schedule) = (Reasons::only(Reason::Schedule), Some(name));
-            self.cut.push(Cut { id: None, call: number, reasons, agent: None, schedule });
+            let (reasons, schedule) =
+                (RecordReasons::from_reason(RecordReason::Schedule), Some(name));
+            self.to_resume.push(InterruptedRecording {
+                id: None,
+                call: number,
+                reasons,
+                agent: None,
+                schedule,
+            });
         }
     }
 
     /// A recording never begins before the end of the one before it in the same call.
     fn release_floor(&self, number: CallNumber) -> crate::time::Position {
-        let ended = self.last_of(number).and_then(|last| last.end);
+        let ended = self.newest_of(number).and_then(|last| last.end_recording);
         ended.map_or_else(crate::time::Position::default, |(to, _)| to)
     }
 
     /// The call is held, or heard again.
     pub(super) fn call_hold(&mut self, now: Now, number: CallNumber, held: bool) -> Ticket {
-        let turn = self.calls.next_turn();
-        let Some(call) = self.calls.get_mut(number) else { return self.storage.settled() };
-        if call.held == held {
-            return self.storage.settled();
+        let turn = self.calls.next_start_order();
+        let Some(call) = self.calls.get_mut(number) else { return self.storage.last_fact_ticket() };
+        if call.is_held == held {
+            return self.storage.last_fact_ticket();
         }
-        call.held = held;
-        call.heard = now.mono;
+        call.is_held = held;
+        call.last_audio = now.mono;
         if !held {
-            call.turn = turn;
+            call.start_order = turn;
         }
         let channel = call.channel;
-        let ticket = self.storage.note(&mut self.index, now, Fact::CallHeld { number, held });
-        self.follow(now, channel);
-        self.news_of_call(number);
+        let ticket = self.storage.append(&mut self.index, now, Fact::CallHeld { number, held });
+        self.update_masks_and_holds(now, channel);
+        self.mark_call_owner(number);
         ticket
     }
 
@@ -317,41 +335,41 @@ impl Recorder {
         end: RecordingEnd,
         why: &str,
     ) -> Ticket {
-        let Some(call) = self.calls.get(number) else { return self.storage.settled() };
+        let Some(call) = self.calls.get(number) else { return self.storage.last_fact_ticket() };
         let (channel, device, id) = (call.channel, call.device.clone(), call.id.clone());
-        self.news_of_call(number);
-        let open = self.recordings.iter().filter(|r| r.call == number && r.tape.is_some());
+        self.mark_call_owner(number);
+        let open = self.recordings.iter().filter(|r| r.call == number && r.writer.is_some());
         let ids: Vec<_> = open.map(|recording| recording.id).collect();
-        ids.into_iter().for_each(|id| self.end(id, end, true));
+        ids.into_iter().for_each(|id| self.end_recording(id, end, true));
         let head = self.channels[channel.0].head();
         if let Some(call) = self.calls.get_mut(number) {
             call.ended = Some((now.mono, head));
         }
-        self.cut.retain(|cut| cut.call != number);
-        self.recall.end(number, head);
-        self.lines.call_ended(channel, number, head);
+        self.to_resume.retain(|cut| cut.call != number);
+        self.recall.end_call(number, head);
+        self.lines.on_call_end(channel, number, head);
         self.end_blackouts_of(now, number);
-        self.follow(now, channel);
-        self.trace.note(now.wall, Event::CallEnded { device, call: id });
+        self.update_masks_and_holds(now, channel);
+        self.trace.push_event(now.wall, TraceEvent::CallEnded { device, call: id });
         let fact = Fact::CallEnded { number, why: why.to_string() };
-        self.storage.note(&mut self.index, now, fact)
+        self.storage.append(&mut self.index, now, fact)
     }
 
     /// After any change of a channel's calls: masks first, then held spans.
-    fn follow(&mut self, now: Now, channel: ChannelIndex) {
-        self.follow_calls(now);
+    fn update_masks_and_holds(&mut self, now: Now, channel: ChannelIndex) {
+        self.update_coverage(now);
         let head = self.channels[channel.0].head();
-        let on_air = self.calls.on_air(channel).map(|call| call.number);
-        let tapes = self.recordings.iter_mut().filter(|r| r.running());
-        let tapes = tapes.filter_map(|r| r.tape.as_mut().map(|tape| (r.call, &mut tape.reel)));
-        for (call, reel) in tapes.chain(self.recall.live_reels()) {
+        let on_air = self.calls.active_call(channel).map(|call| call.number);
+        let tapes = self.recordings.iter_mut().filter(|r| r.is_running());
+        let tapes = tapes.filter_map(|r| r.writer.as_mut().map(|tape| (r.call, &mut tape.reel)));
+        for (call, reel) in tapes.chain(self.recall.live_streams()) {
             if reel.channel != channel {
                 continue;
             }
             if on_air == Some(call) {
-                reel.held.close(head);
-            } else if !reel.held.is_open() {
-                reel.held.open(head);
+                reel.held_ranges.close_at(head);
+            } else if !reel.held_ranges.is_open() {
+                reel.held_ranges.open_at(head);
             }
         }
     }
@@ -366,20 +384,20 @@ impl Recorder {
         let mut stale = Vec::new();
         for index in 0..self.channels.len() {
             let channel = &self.channels[index];
-            let heard = channel.masked() || channel.meter.level_db() > HEARD_DB;
-            let on_air = self.calls.on_air(ChannelIndex(index)).map(|call| call.number);
+            let heard = channel.is_masked() || channel.meter.level_db() > HEARD_DB;
+            let on_air = self.calls.active_call(ChannelIndex(index)).map(|call| call.number);
             if let Some(call) = on_air.filter(|_| heard).and_then(|n| self.calls.get_mut(n)) {
-                call.heard = now.mono;
+                call.last_audio = now.mono;
             }
         }
-        for call in self.calls.live() {
-            if now.mono.since_ms(call.heard) >= stale_ms {
+        for call in self.calls.live_calls() {
+            if now.mono.since_ms(call.last_audio) >= stale_ms {
                 stale.push((call.number, call.device.clone(), call.id.clone()));
             }
         }
         for (number, device, id) in stale {
             let text = format!("call {id} on {device} had no stop and no audio for {stale_ms} ms");
-            self.raise(now, alarm::Code::StaleCall, &device, text);
+            self.raise_alarm(now, alarm::AlarmCode::StaleCall, &device, text);
             self.call_end(now, number, RecordingEnd::Stale, "stale");
         }
         self.forget_calls(now);
@@ -388,26 +406,26 @@ impl Recorder {
     /// When much is remembered the oldest wrap-ups are cut short: new calls come first.
     fn forget_calls(&mut self, now: Now) {
         let wrapup_ms = u64::from(self.config.audio.wrapup_s) * 1000;
-        let over = |ended: Mono| now.mono.since_ms(ended) >= wrapup_ms;
-        let crowd = self.calls.iter().count().saturating_sub(limits::CALLS_KEPT);
-        let crowd = crowd.max(self.recordings.len().saturating_sub(limits::RECORDINGS_KEPT));
+        let over = |ended: MonoTime| now.mono.since_ms(ended) >= wrapup_ms;
+        let crowd = self.calls.iter().count().saturating_sub(limits::CALLS_SOFT_MAX);
+        let crowd = crowd.max(self.recordings.len().saturating_sub(limits::RECORDINGS_SOFT_MAX));
         let closed = |call: &Call| {
             let mut own = self.recordings.iter().filter(|r| r.call == call.number);
             own.all(|recording| recording.closed)
         };
         let ended = self.calls.iter().filter(|call| closed(call));
         let ended = ended.filter_map(|call| call.ended.map(|(at, _)| (at, call.number)));
-        let mut ended: Vec<(Mono, CallNumber)> = ended.collect();
+        let mut ended: Vec<(MonoTime, CallNumber)> = ended.collect();
         ended.sort_unstable();
         for (index, (at, number)) in ended.into_iter().enumerate() {
             if index >= crowd && !over(at) {
                 break;
             }
-            let owner = self.calls.get(number).and_then(|call| self.owner(call));
+            let owner = self.calls.get(number).and_then(|call| self.call_owner(call));
             self.recordings.retain(|recording| recording.call != number);
-            self.forget_recall(number);
+            self.discard_recall(number);
             self.calls.retain(|call| call.number != number);
-            self.stale_news.extend(owner);
+            self.stale_agents.extend(owner);
         }
     }
 }

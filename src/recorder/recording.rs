@@ -5,16 +5,21 @@
 //! durable. When a recording may
 //! take audio, and when it ends, is decided by the recorder.
 
-use crate::channel::ChannelIndex;
-use crate::directory::AgentIndex;
+pub(super) mod files;
+pub(super) mod lifecycle;
+pub(super) mod recall;
+pub(super) mod sealed_facts;
+
+use crate::audio::channel::ChannelIndex;
+use crate::audio::encode_stream::EncodeStream;
+use crate::audio::span::Run;
+use crate::calls::directory::AgentIndex;
 use crate::id::RecordingId;
 use crate::job::{FileId, Ticket};
-use crate::reel::Reel;
-use crate::span::Run;
-use crate::store::fact::{CallNumber, Reasons, RecordingEnd};
-use crate::store::media::{Finished, MediaWriter};
+use crate::store::fact::{CallNumber, RecordReasons, RecordingEnd};
+use crate::store::media::{FinishedFile, MediaWriter};
 use crate::store::seal::DataKey;
-use crate::time::{Mono, Position, Wall};
+use crate::time::{MonoTime, Position, WallTime};
 use std::collections::VecDeque;
 use zeroize::Zeroize;
 
@@ -40,8 +45,8 @@ impl Chunk {
     }
 
     /// Takes a copy in, in place of what it held.
-    pub fn fill(&mut self, from: Position, runs: &[Run], payload: &[u8]) {
-        *self = std::mem::take(self).emptied();
+    pub fn copy_from(&mut self, from: Position, runs: &[Run], payload: &[u8]) {
+        *self = std::mem::take(self).into_cleared();
         self.from = from;
         self.runs.extend_from_slice(runs);
         self.payload.extend_from_slice(payload);
@@ -49,7 +54,7 @@ impl Chunk {
 
     /// Wiped, its room kept.
     #[must_use]
-    pub fn emptied(mut self) -> Chunk {
+    pub fn into_cleared(mut self) -> Chunk {
         self.runs.clear();
         self.payload.zeroize();
         self
@@ -64,7 +69,7 @@ impl Drop for Chunk {
 
 /// A place in a media file up to which it is certain, or will be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
+pub struct Watermark {
     /// Position after the last frame.
     pub to: Position,
     /// Bytes, and BLAKE3 of them.
@@ -73,62 +78,62 @@ pub struct Mark {
 }
 
 /// A piece of the file that a later sync will make durable.
-pub struct Written {
+pub struct UnsyncedChunk {
     pub after: Ticket,
     /// Behind it.
-    pub mark: Mark,
+    pub mark: Watermark,
     /// What it was made of; none for header and trailer.
     pub chunk: Option<Chunk>,
 }
 
 /// A file that is still to be made.
-pub struct Opening {
+pub struct PendingCreate {
     pub path: String,
     pub header: Vec<u8>,
     /// Not before.
-    pub at: Mono,
+    pub at: MonoTime,
     /// The disk was asked and has not answered.
     pub asked: bool,
 }
 
 /// What of a recording is still at work.
-pub struct Tape {
-    pub reel: Reel,
+pub struct RecordingWriter {
+    pub reel: EncodeStream,
     pub writer: MediaWriter,
     pub backlog: VecDeque<Chunk>,
     /// Until the file is there nothing is taken.
-    pub opening: Option<Opening>,
-    pub unsynced: VecDeque<Written>,
-    pub durable: Mark,
+    pub opening: Option<PendingCreate>,
+    pub unsynced: VecDeque<UnsyncedChunk>,
+    pub durable: Watermark,
     /// The trailer is written.
-    pub finished: Option<Finished>,
+    pub finished: Option<FinishedFile>,
 }
 
-impl Tape {
+impl RecordingWriter {
     /// A recording whose file is still to be made.
     #[must_use]
     pub fn new(
-        reel: Reel,
-        (writer, opening): (MediaWriter, Opening),
+        reel: EncodeStream,
+        (writer, opening): (MediaWriter, PendingCreate),
         backlog: VecDeque<Chunk>,
-    ) -> Tape {
-        let durable = Mark { to: writer.to(), ..Mark::default() };
+    ) -> RecordingWriter {
+        let durable = Watermark { to: writer.to(), ..Watermark::default() };
         let unsynced = VecDeque::with_capacity(16);
         let (opening, finished) = (Some(opening), None);
-        Tape { reel, writer, backlog, opening, unsynced, durable, finished }
+        RecordingWriter { reel, writer, backlog, opening, unsynced, durable, finished }
     }
 
     /// Its file could not be made yet.
     #[must_use]
-    pub fn waits(&self) -> bool {
+    pub fn is_waiting_for_file(&self) -> bool {
         self.opening.as_ref().is_some_and(|opening| !opening.asked)
     }
 
     /// Everything written so far.
     #[must_use]
-    pub fn mark(&self) -> Mark {
+    pub fn written_end(&self) -> Watermark {
         let writer = &self.writer;
-        Mark { to: writer.to(), size: writer.size(), digest: writer.digest() }
+        Watermark { to: writer.to(), size: writer.size(), digest: writer.digest() }
     }
 }
 
@@ -139,20 +144,20 @@ pub struct Recording {
     pub channel: ChannelIndex,
     pub from: Position,
     /// Where and why it ends, once that is known.
-    pub end: Option<(Position, RecordingEnd)>,
-    pub reasons: Reasons,
+    pub end_recording: Option<(Position, RecordingEnd)>,
+    pub reasons: RecordReasons,
     /// Every reason it ever had.
-    pub reasons_ever: Reasons,
+    pub reasons_ever: RecordReasons,
     /// The agent who began it, or joined it, and where that press was.
     pub pressed: Option<(AgentIndex, Position)>,
     pub schedule: Option<String>,
-    pub retain_until: Wall,
+    pub retain_until: WallTime,
     pub key: Option<DataKey>,
     pub file: FileId,
     /// Files of the same audio in a row that never came to anything.
     pub tries: u32,
     /// `None` once the file is complete and durable, or has failed.
-    pub tape: Option<Tape>,
+    pub writer: Option<RecordingWriter>,
     /// Its fact of the end is noted.
     pub closed: bool,
 }
@@ -160,19 +165,19 @@ pub struct Recording {
 impl Recording {
     /// Whether it still takes audio from a call, that is, no end is set.
     #[must_use]
-    pub fn running(&self) -> bool {
-        self.end.is_none()
+    pub fn is_running(&self) -> bool {
+        self.end_recording.is_none()
     }
 
     /// Sets its end, if it has none yet, but not before what it has taken; `flush`: what still
     /// waits leaves at once.
     pub fn set_end(&mut self, at: Position, why: RecordingEnd, flush: bool) {
-        let taken = self.tape.as_ref().map_or(self.from, |tape| tape.reel.cursor);
-        let (at, _) = *self.end.get_or_insert((at.max(taken), why));
-        if let Some(tape) = &mut self.tape {
+        let taken = self.writer.as_ref().map_or(self.from, |tape| tape.reel.cursor);
+        let (at, _) = *self.end_recording.get_or_insert((at.max(taken), why));
+        if let Some(tape) = &mut self.writer {
             tape.reel.end = Some(at);
-            tape.reel.flush |= flush;
-            tape.reel.held.close(at);
+            tape.reel.is_flushing |= flush;
+            tape.reel.held_ranges.close_at(at);
         }
     }
 }

@@ -4,13 +4,22 @@
 //! the client has room. News is never queued: a session remembers *that* something changed. Which
 //! words are said is decided elsewhere (`command`, `news`); nothing here touches a socket.
 
-use crate::directory::AgentIndex;
+pub(super) mod archive;
+pub(super) mod command;
+pub(super) mod fetch;
+pub(super) mod fingerprint;
+pub(super) mod hello;
+pub mod library;
+pub(super) mod listing;
+pub(super) mod notify;
+
+use crate::calls::directory::AgentIndex;
 use crate::id::{RecordingId, SessionId};
 use crate::job::Ticket;
 use crate::limits;
-use crate::recorder::library::Stream;
-use crate::store::fact::{Reason, Reasons};
-use crate::time::{Mono, Wall};
+use crate::recorder::session::library::ReplyStream;
+use crate::store::fact::{RecordReason, RecordReasons};
+use crate::time::{MonoTime, WallTime};
 use protocol::{AgentState, CaptureState, Kind};
 use std::collections::VecDeque;
 
@@ -27,7 +36,7 @@ pub struct Peer {
 
 /// Who said hello.
 #[derive(Clone, Debug)]
-pub struct Who {
+pub struct Principal {
     pub kind: Kind,
     /// Username, or the name a machine gave itself.
     pub user: String,
@@ -36,20 +45,20 @@ pub struct Who {
 }
 
 /// That a recording is kept, and for what new reasons.
-pub type Promise = (RecordingId, Reasons);
+pub type DurabilityDependency = (RecordingId, RecordReasons);
 
 /// No sync comes so late: the answer waits for something else.
 const NO_SYNC: Ticket = Ticket(u64::MAX);
 
 /// One answer, waiting.
 #[derive(Debug)]
-struct Answer {
+struct PendingReply {
     after: Ticket,
     bytes: Vec<u8>,
     /// When a blackout's receipt is given up for `masked=yes`.
-    give_up: Option<Mono>,
+    give_up: Option<MonoTime>,
     /// It promises this recording.
-    keeps: Option<Promise>,
+    keeps: Option<DurabilityDependency>,
 }
 
 /// One connection.
@@ -64,18 +73,18 @@ pub struct Session {
     /// The code it wants a certificate for; the request is still to come.
     pub enrols_with: Option<zeroize::Zeroizing<String>>,
     /// The piece of video whose block is to come.
-    pub piece: Option<super::screens::Announced>,
-    pub who: Option<Who>,
-    pub since: Wall,
-    pub opened: Mono,
-    pub last_line: Mono,
+    pub piece: Option<crate::recorder::screen::SegmentHeader>,
+    pub who: Option<Principal>,
+    pub since: WallTime,
+    pub opened: MonoTime,
+    pub last_line: MonoTime,
     /// Silent for so long, it is closed.
     pub silent_ms: u64,
     pub refused_hellos: u8,
     /// Its last line was one of those that may come before hello.
     pub trying: bool,
     /// Who it will be when the PIN is right.
-    pub claims: Option<Who>,
+    pub claims: Option<Principal>,
     /// A PIN is being checked; no line is taken meanwhile.
     pub checking: bool,
     /// Bytes that may still be handed to the shell.
@@ -87,7 +96,7 @@ pub struct Session {
     pub sent_checkpoint: u64,
     /// Something about its agent changed since.
     pub stale: bool,
-    pub stream: Option<Stream>,
+    pub stream: Option<ReplyStream>,
     /// The record that was looked for on behalf of the line to come.
     pub searched: Option<RecordingId>,
     /// Next event to be told, for `watch`.
@@ -96,7 +105,7 @@ pub struct Session {
     pub closing: bool,
     /// It took its leave: nobody has to be told that it is gone.
     pub quit: bool,
-    answers: VecDeque<Answer>,
+    answers: VecDeque<PendingReply>,
 }
 
 impl Session {
@@ -113,12 +122,12 @@ impl Session {
             since: now.wall,
             opened: now.mono,
             last_line: now.mono,
-            silent_ms: limits::SILENT_MS,
+            silent_ms: limits::SESSION_IDLE_MS,
             refused_hellos: 0,
             trying: false,
             claims: None,
             checking: false,
-            room: limits::OUTPUT_BYTES,
+            room: limits::OUTPUT_BYTES_MAX,
             sent_state: None,
             sent_capture: None,
             sent_checkpoint: 0,
@@ -139,53 +148,58 @@ impl Session {
 
     /// The agent who is logged in here, as an agent.
     #[must_use]
-    pub fn on_duty(&self) -> Option<AgentIndex> {
+    pub fn logged_in_agent(&self) -> Option<AgentIndex> {
         self.who.as_ref().filter(|who| who.kind == Kind::Agent).and_then(|who| who.agent)
     }
 
     /// The agent whose screen it captures.
     #[must_use]
-    pub fn captures(&self) -> Option<AgentIndex> {
+    pub fn captured_agent(&self) -> Option<AgentIndex> {
         self.who.as_ref().filter(|who| who.kind == Kind::Screen).and_then(|who| who.agent)
     }
 
     /// Whether its next line may be taken.
     #[must_use]
-    pub fn takes_lines(&self) -> bool {
+    pub fn accepts_lines(&self) -> bool {
         !self.closing
             && !self.checking
             && self.stream.is_none()
-            && self.answers.len() < limits::UNANSWERED_MAX
-            && self.room >= limits::REPLY_ROOM + self.waiting()
+            && self.answers.len() < limits::PENDING_REPLIES_MAX
+            && self.room >= limits::REPLY_RESERVE_BYTES + self.has_waiting_reply()
     }
 
-    fn waiting(&self) -> usize {
+    fn has_waiting_reply(&self) -> usize {
         self.answers.iter().map(|answer| answer.bytes.len()).sum()
     }
 
-    pub fn answer(&mut self, after: Ticket, bytes: Vec<u8>, give_up: Option<Mono>) {
-        assert!(self.answers.len() <= limits::UNANSWERED_MAX, "more answers than commands");
-        self.answers.push_back(Answer { after, bytes, give_up, keeps: None });
+    pub fn queue_reply(&mut self, after: Ticket, bytes: Vec<u8>, give_up: Option<MonoTime>) {
+        assert!(self.answers.len() <= limits::PENDING_REPLIES_MAX, "more answers than commands");
+        self.answers.push_back(PendingReply { after, bytes, give_up, keeps: None });
     }
 
     /// The newest answer is only true if this recording is.
-    pub fn hangs_on(&mut self, promise: Option<Promise>) {
+    pub fn bind_last(&mut self, promise: Option<DurabilityDependency>) {
         if let Some(last) = self.answers.back_mut() {
             last.keeps = promise;
         }
     }
 
-    fn promises(&mut self, recording: RecordingId) -> impl Iterator<Item = &mut Answer> {
+    fn dependencies(&mut self, recording: RecordingId) -> impl Iterator<Item = &mut PendingReply> {
         let answers = self.answers.iter_mut();
         answers.filter(move |answer| answer.keeps.is_some_and(|(id, _)| id == recording))
     }
 
     /// A recording could not be kept: what promised it and has not left yet becomes `refusal`;
     /// unless `all`, only what began it. Returns for which reasons it was promised.
-    pub fn refuse(&mut self, recording: RecordingId, refusal: &[u8], all: bool) -> Reasons {
-        let mut gone = Reasons::default();
-        for answer in self.promises(recording) {
-            let reasons = answer.keeps.map_or(Reasons::default(), |(_, reasons)| reasons);
+    pub fn fail_dependent_replies(
+        &mut self,
+        recording: RecordingId,
+        refusal: &[u8],
+        all: bool,
+    ) -> RecordReasons {
+        let mut gone = RecordReasons::default();
+        for answer in self.dependencies(recording) {
+            let reasons = answer.keeps.map_or(RecordReasons::default(), |(_, reasons)| reasons);
             if all || !reasons.is_empty() {
                 answer.bytes.clear();
                 answer.bytes.extend_from_slice(refusal);
@@ -198,9 +212,9 @@ impl Session {
 
     /// A recording goes on in another, or in the same: what promised the one waits until something
     /// of the other is durable; unless `all`, only what gave it a reason.
-    pub fn pass_on(&mut self, (old, new): (RecordingId, RecordingId), all: bool) {
-        for answer in self.promises(old) {
-            let reasons = answer.keeps.map_or(Reasons::default(), |(_, reasons)| reasons);
+    pub fn rebind(&mut self, (old, new): (RecordingId, RecordingId), all: bool) {
+        for answer in self.dependencies(old) {
+            let reasons = answer.keeps.map_or(RecordReasons::default(), |(_, reasons)| reasons);
             if all || !reasons.is_empty() {
                 answer.keeps = Some((new, reasons));
                 answer.after = NO_SYNC;
@@ -210,20 +224,20 @@ impl Session {
 
     /// Whether a recording is promised for this reason, and nobody has heard it yet.
     #[must_use]
-    pub fn promised(&self, recording: RecordingId, reason: Reason) -> bool {
+    pub fn has_unannounced(&self, recording: RecordingId, reason: RecordReason) -> bool {
         let promises = self.answers.iter().filter_map(|answer| answer.keeps);
-        promises.into_iter().any(|(id, reasons)| id == recording && reasons.has(reason))
+        promises.into_iter().any(|(id, reasons)| id == recording && reasons.contains(reason))
     }
 
     /// Something of this recording is durable now: its key, at least.
-    pub fn keeps(&mut self, recording: RecordingId, durable: Ticket) {
-        for answer in self.promises(recording).filter(|answer| answer.after == NO_SYNC) {
+    pub fn mark_recording_durable(&mut self, recording: RecordingId, durable: Ticket) {
+        for answer in self.dependencies(recording).filter(|answer| answer.after == NO_SYNC) {
             answer.after = durable;
         }
     }
 
     /// The next answer that may leave.
-    pub fn next_answer(&mut self, durable: Ticket) -> Option<Vec<u8>> {
+    pub fn next_reply(&mut self, durable: Ticket) -> Option<Vec<u8>> {
         let first = self.answers.front()?;
         if first.after > durable || first.bytes.len() > self.room {
             return None;
@@ -235,23 +249,23 @@ impl Session {
 
     /// Whether something was said that has not left yet.
     #[must_use]
-    pub fn has_answers(&self) -> bool {
+    pub fn has_replies(&self) -> bool {
         !self.answers.is_empty()
     }
 
     #[must_use]
-    pub fn idle(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         self.answers.is_empty() && self.stream.is_none() && !self.checking
     }
 
     /// Earliest moment at which a receipt is given up.
     #[must_use]
-    pub fn gives_up_at(&self) -> Option<Mono> {
+    pub fn receipt_deadline(&self) -> Option<MonoTime> {
         self.answers.iter().filter_map(|answer| answer.give_up).min()
     }
 
     /// Replaces receipts that waited too long by `refusal`; they no longer wait for a sync.
-    pub fn give_up(&mut self, now: Mono, durable: Ticket, refusal: &[u8]) {
+    pub fn expire_receipts(&mut self, now: MonoTime, durable: Ticket, refusal: &[u8]) {
         for answer in &mut self.answers {
             if answer.give_up.is_some_and(|at| at <= now) && answer.after > durable {
                 answer.bytes.clear();
@@ -279,20 +293,20 @@ impl Sessions {
 
     #[must_use]
     pub fn get(&self, id: SessionId) -> Option<&Session> {
-        self.place(id).map(|index| &self.sessions[index])
+        self.index_of(id).map(|index| &self.sessions[index])
     }
 
     #[must_use]
     pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.place(id).map(|index| &mut self.sessions[index])
+        self.index_of(id).map(|index| &mut self.sessions[index])
     }
 
     pub fn remove(&mut self, id: SessionId) -> Option<Session> {
-        let index = self.place(id)?;
+        let index = self.index_of(id)?;
         Some(self.sessions.remove(index))
     }
 
-    fn place(&self, id: SessionId) -> Option<usize> {
+    fn index_of(&self, id: SessionId) -> Option<usize> {
         self.sessions.binary_search_by_key(&id.0, |session| session.id.0).ok()
     }
 
@@ -311,7 +325,7 @@ impl Sessions {
 
     /// The `index`-th of them.
     #[must_use]
-    pub fn at(&self, index: usize) -> SessionId {
+    pub fn id_at(&self, index: usize) -> SessionId {
         self.sessions[index].id
     }
 }

@@ -4,27 +4,31 @@
 //! directory is locked first, recovery comes before the recorder, and listeners and boards are
 //! opened last, when there is somebody to serve them. Nothing here runs while the box serves.
 
-use super::admission::Admission;
-use super::authority::Authority;
-use super::clock::Clock;
-use super::daemon::{BOARDS, BoardPlace, Daemon, DaemonError, LISTENERS, SIGNALS, WAKER, system};
-use super::data_dir::DataDir;
-use super::disk::Disk;
-use super::helper::Helper;
-use super::listener::Listener;
-use super::notify::BootService;
-use super::peer::LocalIds;
-use super::printer::Printer;
-use super::signal::Signals;
-use super::tls::{Tls, TlsError};
-use super::{helper, recover};
-use crate::channel::ChannelIndex;
-use crate::config::{Config, Listen};
-use crate::job::Done;
-use crate::recorder::{About, Boot, Input, Recorder, TimeSync};
-use crate::store::sign::BoxKey;
-use crate::time::Mono;
-use board::{Board, State, TOKENS_MAX};
+use crate::audio::channel::ChannelIndex;
+use crate::config::{Config, ListenSettings};
+use crate::job::Completion;
+use crate::recorder::{BoxInfo, Input, Recorder, RecoveredState, TimeSync};
+use crate::shell::event_loop::{
+    Daemon, DaemonError, FIRST_BOARD_TOKEN, FIRST_LISTENER_TOKEN, PolledBoard, SIGNALS_TOKEN,
+    WAKER_TOKEN, system_error,
+};
+use crate::shell::net::admission::Admission;
+use crate::shell::net::ca::CertificateAuthority;
+use crate::shell::net::listener::Listener;
+use crate::shell::net::peer::LocalIds;
+use crate::shell::net::tls::{TlsError, TlsServer};
+use crate::shell::os::clock::Clock;
+use crate::shell::os::data_dir::DataDir;
+use crate::shell::os::log_writer::LogWriter;
+use crate::shell::os::recover;
+use crate::shell::os::service_manager::ServiceManager;
+use crate::shell::os::signal::Signals;
+use crate::shell::workers::disk::DiskThread;
+use crate::shell::workers::worker;
+use crate::shell::workers::worker::Worker;
+use crate::store::sign::BoxSigningKey;
+use crate::time::MonoTime;
+use board::{Board, BoardState, TOKENS_MAX};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token, Waker};
 use std::collections::BTreeMap;
@@ -32,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Envelopes that are made before the first turn: about 0.2 ms each.
-const FIRST_ENVELOPES: usize = 24;
+const INITIAL_ENVELOPES_MAX: usize = 24;
 
 impl Daemon {
     pub(super) fn start(
@@ -41,53 +45,53 @@ impl Daemon {
         signals: Signals,
     ) -> Result<Daemon, DaemonError> {
         let clock = Clock::start();
-        let poll = Poll::new().map_err(system("poll"))?;
-        let waker = Waker::new(poll.registry(), Token(WAKER)).map(Arc::new);
-        let waker = waker.map_err(system("waker"))?;
+        let poll = Poll::new().map_err(system_error("poll"))?;
+        let waker = Waker::new(poll.registry(), Token(WAKER_TOKEN)).map(Arc::new);
+        let waker = waker.map_err(system_error("waker"))?;
         let (data, box_key) = DataDir::open(&config)?;
-        let queue = Disk::queue();
-        super::printer::install(queue.0.clone(), log::LevelFilter::Info);
-        let disk = Disk::start(&data.path, waker.clone(), queue, Printer::new())
-            .map_err(system("the disk thread"))?;
+        let queue = DiskThread::new_queue();
+        crate::shell::os::log_writer::install_logger(queue.0.clone(), log::LevelFilter::Info);
+        let disk = DiskThread::start(&data.path, waker.clone(), queue, LogWriter::new())
+            .map_err(system_error("the disk thread"))?;
         if let Some(notice) = &data.notice {
             log::warn!("{notice}");
         }
-        let boot_service = BootService::start(clock.now(), config.boards.len());
-        let found = recover::recover(&data.path)?;
+        let boot_service = ServiceManager::start(clock.now(), config.boards.len());
+        let found = recover::recover_data_dir(&data.path)?;
         let recipients = data.recipients.clone();
-        let boot_reason = match (found.index.boot(), found.index.stopped_in_order()) {
+        let boot_reason = match (found.index.boot(), found.index.has_clean_stop()) {
             (0, _) => "first",
             (_, true) => "shutdown",
             (_, false) => "power",
         };
-        let boot = boot_of(&config, &data, (found, box_key));
+        let boot = to_recovered_state(&config, &data, (found, box_key));
         let mut recorder = Recorder::new(clock.now(), boot)?;
         let tls = open_tls(&config, &data.path, &clock)?;
         if let Some(tls) = &tls {
-            recorder.serve_enrolment(tls.authority().fingerprint());
+            recorder.enable_enrolment(tls.authority().fingerprint());
         }
         let mut daemon = Daemon {
             boards: Vec::new(),
             listeners: Vec::new(),
-            knocking: Vec::new(),
-            newcomers: BTreeMap::new(),
-            last_shaken: 0,
+            accept_ready: Vec::new(),
+            handshakes: BTreeMap::new(),
+            last_handshake: 0,
             connections: BTreeMap::new(),
-            last_heard: [0; 2],
+            last_served: [0; 2],
             admission: Admission::default(),
-            local_ids: LocalIds::look_up(&config.local),
-            rest_until: Mono(0),
-            boot_service,
+            local_ids: LocalIds::resolve_names(&config.local),
+            accept_paused_until: MonoTime(0),
+            service_manager: boot_service,
             tls,
-            next_session: 0,
-            announced: false,
-            stopped: false,
+            last_session: 0,
+            is_ready_announced: false,
+            is_stopped: false,
             config_path: path,
-            scribe: Helper::new(Vec::new(), false, waker.clone()),
-            tester: Helper::new(Vec::new(), false, waker.clone()),
-            looker: Helper::new(Vec::new(), false, waker.clone()),
-            time_sync_at: Some(Mono(0)),
-            helper: Helper::new(recipients, config.store.seal, waker),
+            summary_worker: Worker::new(Vec::new(), false, waker.clone()),
+            selftest_worker: Worker::new(Vec::new(), false, waker.clone()),
+            time_sync_worker: Worker::new(Vec::new(), false, waker.clone()),
+            next_time_sync: Some(MonoTime(0)),
+            general_worker: Worker::new(recipients, config.store.seal, waker),
             poll,
             clock,
             recorder,
@@ -96,61 +100,64 @@ impl Daemon {
             data,
             config,
         };
-        daemon.stock_up()?;
-        daemon.open_all()?;
-        daemon.introduce(boot_reason);
-        daemon.tend_consoles();
+        daemon.prime_recorder()?;
+        daemon.open_inputs()?;
+        daemon.publish_box_info(boot_reason);
+        daemon.poll_serial_ports();
         Ok(daemon)
     }
 
     /// What is told of the box.
-    fn introduce(&mut self, boot_reason: &'static str) {
-        let about = About {
-            places: self.listeners.iter().map(Listener::place).collect(),
+    fn publish_box_info(&mut self, boot_reason: &'static str) {
+        let about = BoxInfo {
+            places: self.listeners.iter().map(Listener::address_text).collect(),
             recipients: self.data.recipients.iter().map(ToString::to_string).collect(),
             boot_reason,
             time_sync: TimeSync::default(),
-            may_reboot: super::daemon::reboot_exit().is_some(),
+            may_reboot: crate::shell::event_loop::reboot_exit_code().is_some(),
         };
-        self.recorder.introduce(about);
+        self.recorder.set_box_info(about);
     }
 
     /// What the first turn must know: how much room there is, so that nobody is promised what the
     /// disk cannot hold; and envelopes, so that the first recordings do not wait for the helper,
     /// which fills the stock up later.
-    fn stock_up(&mut self) -> Result<(), DaemonError> {
-        let (free, total) = super::disk::space(&self.data.path);
-        self.recorder.handle(self.clock.now(), Input::Done(Done::Space { free, total }));
-        let count = (self.recorder.channel_count() + 2).min(FIRST_ENVELOPES);
+    fn prime_recorder(&mut self) -> Result<(), DaemonError> {
+        let (free, total) = crate::shell::workers::disk::disk_space(&self.data.path);
+        self.recorder
+            .handle(self.clock.now(), Input::JobDone(Completion::FreeSpace { free, total }));
+        let count = (self.recorder.channel_count() + 2).min(INITIAL_ENVELOPES_MAX);
         let (recipients, seal) = (&self.data.recipients, self.config.store.seal);
         let now = self.clock.now();
-        for envelope in helper::envelopes(count, recipients, seal).map_err(DaemonError::Fatal)? {
+        for envelope in
+            worker::generate_envelopes(count, recipients, seal).map_err(DaemonError::Fatal)?
+        {
             self.recorder.handle(now, Input::Envelope(Box::new(envelope)));
         }
         Ok(())
     }
 
-    fn open_all(&mut self) -> Result<(), DaemonError> {
+    fn open_inputs(&mut self) -> Result<(), DaemonError> {
         let registry = self.poll.registry();
         let descriptor = self.signals.descriptor();
         registry
-            .register(&mut SourceFd(&descriptor), Token(SIGNALS), Interest::READABLE)
-            .map_err(system("signals"))?;
+            .register(&mut SourceFd(&descriptor), Token(SIGNALS_TOKEN), Interest::READABLE)
+            .map_err(system_error("signals"))?;
         for (index, listen) in self.config.listen.iter().enumerate() {
-            let listener = Listener::open(listen, registry, Token(LISTENERS + index))?;
+            let listener = Listener::open(listen, registry, Token(FIRST_LISTENER_TOKEN + index))?;
             self.listeners.push(listener);
-            self.knocking.push(false);
+            self.accept_ready.push(false);
         }
         for (index, mut board) in self.open_boards()?.into_iter().enumerate() {
-            let first = BOARDS + index * TOKENS_MAX;
-            board.register(registry, first..first + TOKENS_MAX).map_err(system("board"))?;
-            self.recorder.board_loops_back(index, board.loops_back());
-            if let State::Failed { text, .. } = board.state() {
+            let first = FIRST_BOARD_TOKEN + index * TOKENS_MAX;
+            board.register(registry, first..first + TOKENS_MAX).map_err(system_error("board"))?;
+            self.recorder.set_board_loopback(index, board.can_loop_back());
+            if let BoardState::Failed { text, .. } = board.state() {
                 let trouble = Some(text.clone());
-                self.recorder.handle(self.clock.now(), Input::Board { board: index, trouble });
+                self.recorder.handle(self.clock.now(), Input::BoardState { board: index, trouble });
             }
             let first = self.recorder.first_channel(index).unwrap_or(ChannelIndex(0));
-            self.boards.push(BoardPlace { board, first, more: true });
+            self.boards.push(PolledBoard { board, first_channel: first, has_more: true });
         }
         Ok(())
     }
@@ -161,12 +168,12 @@ impl Daemon {
     /// none is there, the box cannot start.
     fn open_boards(&self) -> Result<Vec<Board>, DaemonError> {
         let (mut boards, mut trouble) = (Vec::new(), Vec::new());
-        let models = self.config.boards.iter().map(super::board_model::of);
+        let models = self.config.boards.iter().map(crate::shell::board_config::to_board_config);
         let now_us = self.clock.now().mono.0;
         for model in models {
             let board = match Board::open(&model, now_us) {
                 Ok(board) => board,
-                Err(error) => match Board::away(&model, &error, now_us) {
+                Err(error) => match Board::new_unavailable(&model, &error, now_us) {
                     Some(board) => {
                         trouble.push(error);
                         board
@@ -183,12 +190,12 @@ impl Daemon {
     }
 }
 
-fn boot_of(
+fn to_recovered_state(
     config: &Config,
     data: &DataDir,
-    (found, box_key): (crate::store::recover::Found, BoxKey),
-) -> Boot {
-    Boot {
+    (found, box_key): (crate::store::recover::RecoveredStore, BoxSigningKey),
+) -> RecoveredState {
+    RecoveredState {
         config: config.clone(),
         index: found.index,
         catalogue: found.catalogue,
@@ -199,18 +206,18 @@ fn boot_of(
         old_call_keys: data.old_call_keys.clone(),
         call_key: config.store.seal.then(|| data.call_key.clone()),
         identities: data.identities.clone(),
-        anchor: found.anchor,
-        closed: found.closed,
-        screens: found.screens,
+        anchor: found.needs_checkpoint,
+        closed: found.completed,
+        screens: found.completed_screens,
     }
 }
 
 /// With a TLS listener there is a CA, and a certificate to show.
-fn open_tls(config: &Config, data: &Path, clock: &Clock) -> Result<Option<Tls>, DaemonError> {
-    let wanted = |listen: &Listen| matches!(listen, Listen::Tcp { tls: true, .. });
+fn open_tls(config: &Config, data: &Path, clock: &Clock) -> Result<Option<TlsServer>, DaemonError> {
+    let wanted = |listen: &ListenSettings| matches!(listen, ListenSettings::Tcp { tls: true, .. });
     if !config.listen.iter().any(wanted) {
         return Ok(None);
     }
-    let authority = Authority::open(data, &config.name).map_err(TlsError::from)?;
-    Ok(Some(Tls::open(authority, clock.now().wall)?))
+    let authority = CertificateAuthority::open(data, &config.name).map_err(TlsError::from)?;
+    Ok(Some(TlsServer::open(authority, clock.now().wall)?))
 }

@@ -3,10 +3,10 @@
 //! Days order, count and pack better as numbers than as `2026-11-22`, which is how they are
 //! written. Nothing here knows what day it is.
 
-use crate::time::Wall;
+use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
 
-const MS: i64 = 86_400_000;
+const DAY_MS: i64 = 86_400_000;
 
 /// Days since 1970-01-01.
 #[derive(
@@ -18,16 +18,16 @@ impl Day {
     /// Reads `2026-11-22`; anything else is `None`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Day> {
-        let start = Wall::parse(&format!("{text}T00:00:00Z"))?;
-        let day = Day(u32::try_from(start.0 / MS).ok()?);
+        let start = WallTime::parse(&format!("{text}T00:00:00Z"))?;
+        let day = Day(u32::try_from(start.0 / DAY_MS).ok()?);
         (day.to_string() == text).then_some(day)
     }
 }
 
 impl std::fmt::Display for Day {
-    /// As `Wall::day` writes it.
+    /// As `WallTime::day` writes it.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str(&Wall(i64::from(self.0).saturating_mul(MS)).day())
+        out.write_str(&WallTime(i64::from(self.0).saturating_mul(DAY_MS)).utc_day())
     }
 }
 
@@ -42,7 +42,7 @@ pub struct Locator {
 
 impl Locator {
     /// The part of what is in no file yet.
-    pub const NOWHERE: u32 = u32::MAX;
+    pub const UNWRITTEN_PART: u32 = u32::MAX;
 }
 
 #[cfg(test)]
@@ -61,6 +61,6 @@ mod tests {
         {
             assert_eq!(Day::parse(bad), None, "{bad}");
         }
-        assert_eq!(Wall(1_795_348_800_123).day(), Day(20_779).to_string());
+        assert_eq!(WallTime(1_795_348_800_123).utc_day(), Day(20_779).to_string());
     }
 }

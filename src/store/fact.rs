@@ -1,21 +1,21 @@
 //! Facts: what the journal says, in order. Everything else about records follows from them.
 //!
 //! A fact is appended, never changed. Personal facts (numbers, field values) stand in it only as
-//! `Sealed` bytes, under the data key of the recording they belong to, or under the box's call key
+//! `SealedBytes` bytes, under the data key of the recording they belong to, or under the box's call key
 //! while a call has no recording; deleting those keys erases them while the chain stays whole (H6).
 //! Encoded with postcard; the variants' order is the format: append new ones at the end.
 //!
 //! Nothing here writes, folds (see `index`) or seals (see `seal`).
 
+use crate::audio::span::{Fate, Ledger};
 use crate::config::{CodecKind, Direction};
 use crate::id::RecordingId;
-use crate::span::{Fate, Ledger};
-use crate::time::{Position, Wall};
+use crate::time::{Position, WallTime};
 use serde::{Deserialize, Serialize};
 
 /// Ciphertext of a personal fact: see `seal::seal_fact`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sealed(pub Vec<u8>);
+pub struct SealedBytes(pub Vec<u8>);
 
 /// The box's own number of a call; unique in its journal, while a call id is only the PBX's.
 #[derive(
@@ -29,55 +29,56 @@ pub struct CallNumber(pub u64);
 )]
 pub struct BlackoutNumber(pub u64);
 
-/// Why a recording is kept running (B1). Bits of `Reasons`.
+/// Why a recording is kept running (B1). Bits of `RecordReasons`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Reason {
+pub enum RecordReason {
     Agent,
     Schedule,
     Supervisor,
     Api,
 }
 
-impl Reason {
-    pub const ALL: [Reason; 4] = [Reason::Agent, Reason::Schedule, Reason::Supervisor, Reason::Api];
+impl RecordReason {
+    pub const ALL: [RecordReason; 4] =
+        [RecordReason::Agent, RecordReason::Schedule, RecordReason::Supervisor, RecordReason::Api];
 
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Reason::Agent => "agent",
-            Reason::Schedule => "schedule",
-            Reason::Supervisor => "supervisor",
-            Reason::Api => "api",
+            RecordReason::Agent => "agent",
+            RecordReason::Schedule => "schedule",
+            RecordReason::Supervisor => "supervisor",
+            RecordReason::Api => "api",
         }
     }
 }
 
 /// A set of reasons; the recording runs while it is not empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reasons(pub u8);
+pub struct RecordReasons(pub u8);
 
-impl Reasons {
+impl RecordReasons {
     #[must_use]
-    pub fn only(reason: Reason) -> Reasons {
-        Reasons(1 << reason as u8)
+    pub fn from_reason(reason: RecordReason) -> RecordReasons {
+        RecordReasons(1 << reason as u8)
     }
 
     #[must_use]
-    pub fn has(self, reason: Reason) -> bool {
+    pub fn contains(self, reason: RecordReason) -> bool {
         self.0 & (1 << reason as u8) != 0
     }
 
     /// This reason, if it is not in here.
     #[must_use]
-    pub fn lacks(self, reason: Reason) -> Reasons {
-        Reasons(Reasons::only(reason).0 & !self.0)
+    pub fn only_if_missing(self, reason: RecordReason) -> RecordReasons {
+        RecordReasons(RecordReasons::from_reason(reason).0 & !self.0)
     }
 
-    pub fn insert(&mut self, reason: Reason) {
+    pub fn insert(&mut self, reason: RecordReason) {
         self.0 |= 1 << reason as u8;
     }
 
-    pub fn remove(&mut self, reason: Reason) {
+    pub fn remove(&mut self, reason: RecordReason) {
         self.0 &= !(1 << reason as u8);
     }
 
@@ -87,35 +88,36 @@ impl Reasons {
     }
 }
 
-impl std::fmt::Display for Reasons {
+impl std::fmt::Display for RecordReasons {
     /// Comma separated words, `-` when there are none.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut separator = "";
-        for reason in Reason::ALL.into_iter().filter(|reason| self.has(*reason)) {
-            write!(out, "{separator}{}", reason.word())?;
+        for reason in RecordReason::ALL.into_iter().filter(|reason| self.contains(*reason)) {
+            write!(out, "{separator}{}", reason.as_str())?;
             separator = ",";
         }
         if self.is_empty() { out.write_str("-") } else { Ok(()) }
     }
 }
 
-/// Who holds a blackout (G4). Bits of `Holders`, as in `Reasons`.
+/// Who holds a blackout (G4). Bits of `Holders`, as in `RecordReasons`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Holder {
+pub enum BlackoutHolder {
     Agent,
     Supervisor,
     Cti,
 }
 
-impl Holder {
-    pub const ALL: [Holder; 3] = [Holder::Agent, Holder::Supervisor, Holder::Cti];
+impl BlackoutHolder {
+    pub const ALL: [BlackoutHolder; 3] =
+        [BlackoutHolder::Agent, BlackoutHolder::Supervisor, BlackoutHolder::Cti];
 
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Holder::Agent => "agent",
-            Holder::Supervisor => "supervisor",
-            Holder::Cti => "cti",
+            BlackoutHolder::Agent => "agent",
+            BlackoutHolder::Supervisor => "supervisor",
+            BlackoutHolder::Cti => "cti",
         }
     }
 }
@@ -133,7 +135,7 @@ pub enum BlackoutEnd {
 
 impl BlackoutEnd {
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             BlackoutEnd::Stop => "stop",
             BlackoutEnd::CallEnd => "call-end",
@@ -161,7 +163,7 @@ pub enum RecordingEnd {
 
 impl RecordingEnd {
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             RecordingEnd::Stop => "stop",
             RecordingEnd::CallEnd => "call-end",
@@ -181,19 +183,19 @@ pub struct CallFacts {
     pub call: String,
     pub device: String,
     /// PBX id of the call this one is a consult leg of.
-    pub of: Option<String>,
+    pub consult_of: Option<String>,
     /// Username.
     pub agent: Option<String>,
     pub direction: Option<Direction>,
     pub group: Option<String>,
     pub gate: Option<String>,
     /// When it began.
-    pub began: Wall,
+    pub began: WallTime,
 }
 
 /// What is sealed of a call: its numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Numbers {
+pub struct PhoneNumbers {
     pub ani: Option<String>,
     pub dnis: Option<String>,
 }
@@ -208,7 +210,7 @@ pub struct FactSpan {
 
 /// A channel and a position on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct ChannelPosition {
     pub channel: u16,
     pub at: Position,
 }
@@ -219,19 +221,19 @@ pub struct Place {
 pub struct RecordingBegan {
     pub id: RecordingId,
     pub call: CallFacts,
-    /// `Numbers`, under the recording's data key.
-    pub numbers: Sealed,
+    /// `PhoneNumbers`, under the recording's data key.
+    pub numbers: SealedBytes,
     pub channel: u16,
     pub rate: u32,
     pub sides: u8,
     pub codec: CodecKind,
     pub from: Position,
-    pub reasons: Reasons,
+    pub reasons: RecordReasons,
     /// Name of the schedule that allows or causes it.
     pub schedule: Option<String>,
     /// What else matched, and why this one won; for people.
     pub why: String,
-    pub retain_until: Wall,
+    pub retain_until: WallTime,
     /// The recording that the last start of the daemon cut, which this one goes on from.
     pub continues: Option<RecordingId>,
 }
@@ -244,7 +246,7 @@ pub struct RecordingEnded {
     pub to: Position,
     pub ledger: Ledger,
     /// Masked, held and lost stretches, in order, without gaps between runs of one fate.
-    pub spans: Vec<FactSpan>,
+    pub blackout_spans: Vec<FactSpan>,
     /// BLAKE3 of the whole media file; zeros when there is no file.
     pub digest: [u8; 32],
     pub size: u64,
@@ -252,7 +254,7 @@ pub struct RecordingEnded {
 
 /// A workstation that may come in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Enrolment {
+pub struct EnrolledWorkstation {
     /// As the technician wrote it; compared without case.
     pub machine: String,
     /// What it may say hello as: words of the protocol.
@@ -260,7 +262,7 @@ pub struct Enrolment {
     /// BLAKE3 of its certificate (DER).
     pub certificate: [u8; 32],
     /// When the certificate runs out.
-    pub until: Wall,
+    pub until: WallTime,
     /// The technician who gave the code.
     pub by: String,
 }
@@ -275,14 +277,14 @@ pub enum Fact {
     },
     /// An orderly stop; without it the next start is after a cut.
     BoxStopped,
-    /// `numbers`: `Numbers` under the box's call key.
+    /// `numbers`: `PhoneNumbers` under the box's call key.
     CallBegan {
         call: CallFacts,
-        numbers: Sealed,
+        numbers: SealedBytes,
     },
     CallChanged {
         call: CallFacts,
-        numbers: Sealed,
+        numbers: SealedBytes,
     },
     CallHeld {
         number: CallNumber,
@@ -298,18 +300,18 @@ pub enum Fact {
     RecordingChanged {
         id: RecordingId,
         call: CallFacts,
-        numbers: Sealed,
+        numbers: SealedBytes,
     },
     /// `by`: username or kind of who changed them.
     RecordingReasons {
         id: RecordingId,
-        reasons: Reasons,
+        reasons: RecordReasons,
         by: String,
     },
     /// The longest retention of all reasons that held it (D6).
     RecordingRetention {
         id: RecordingId,
-        retain_until: Wall,
+        retain_until: WallTime,
     },
     RecordingEnded(RecordingEnded),
     /// From where on which channels. `agent`: whose blackout it is.
@@ -317,21 +319,21 @@ pub enum Fact {
         number: BlackoutNumber,
         agent: String,
         call: Option<CallNumber>,
-        holder: Holder,
+        holder: BlackoutHolder,
         by: String,
-        places: Vec<Place>,
+        places: Vec<ChannelPosition>,
     },
     /// More channels came under it (a later call, a consult leg).
     BlackoutSpread {
         number: BlackoutNumber,
-        places: Vec<Place>,
+        places: Vec<ChannelPosition>,
     },
     /// Fewer channels are under it (a call of the agent ended).
     BlackoutShrunk {
         number: BlackoutNumber,
-        places: Vec<Place>,
+        places: Vec<ChannelPosition>,
     },
-    /// Bits of `Holder` that hold it now.
+    /// Bits of `BlackoutHolder` that hold it now.
     BlackoutHolders {
         number: BlackoutNumber,
         holders: u8,
@@ -341,14 +343,14 @@ pub enum Fact {
         number: BlackoutNumber,
         end: BlackoutEnd,
         by: String,
-        places: Vec<Place>,
+        places: Vec<ChannelPosition>,
     },
     /// `value`: UTF-8 text under the recording's data key.
     FieldSet {
         id: RecordingId,
         field: u8,
         by: String,
-        value: Sealed,
+        value: SealedBytes,
     },
     Protected {
         id: RecordingId,
@@ -362,7 +364,7 @@ pub enum Fact {
         by: String,
     },
     /// A workstation got a certificate, which replaces any it had.
-    Enrolled(Enrolment),
+    Enrolled(EnrolledWorkstation),
     /// A workstation's certificate is worth nothing any more.
     Revoked {
         machine: String,
@@ -391,7 +393,7 @@ pub enum Fact {
 
 /// A fact and when it was noted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    pub at: Wall,
+pub struct JournalEntry {
+    pub at: WallTime,
     pub fact: Fact,
 }

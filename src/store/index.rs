@@ -5,35 +5,35 @@
 //! An entry that makes no sense (a recording nobody began) changes nothing and is counted.
 //!
 //! It need not hold the whole past: `carry` gives what a later day's entries may still change, and
-//! an index that is resumed from that keeps what it hears of other old records (`Late`) for those
+//! an index that is resumed from that keeps what it hears of other old records (`LateFact`) for those
 //! who have them (see `summary`). `retire` forgets what a summary has taken over.
 //!
 //! Nothing here opens sealed facts, reads files, or decides what becomes of what was cut.
 
 mod blackouts;
-mod doors;
+mod enrolments;
 mod filter;
-mod past;
 mod record;
+mod retire;
 #[cfg(test)]
 mod tests;
 
 pub use blackouts::OpenBlackout;
-pub use doors::Enrolments;
-pub use filter::{Facets, Filter};
-pub use past::{Carried, Late};
+pub use enrolments::Enrolments;
+pub use filter::{RecordFacets, RecordFilter};
 pub use record::{
-    BlackoutSpan, Deletion, ENTRIES_FOR_FETCHES, Fetch, FieldChange, Record, ScreenRecord,
+    BlackoutSpan, Deletion, FETCH_ENTRIES_MAX, FetchEntry, FieldChange, Record, ScreenRecord,
 };
+pub use retire::{LateFact, RetainedState};
 
 use crate::id::RecordingId;
 use crate::store::day::Locator;
 use crate::store::fact::{
-    BlackoutEnd, BlackoutNumber, CallFacts, CallNumber, Entry, Fact, Place, RecordingBegan,
-    RecordingEnded, Sealed,
+    BlackoutEnd, BlackoutNumber, CallFacts, CallNumber, ChannelPosition, Fact, JournalEntry,
+    RecordingBegan, RecordingEnded, SealedBytes,
 };
-use crate::time::Wall;
-use blackouts::Blackouts;
+use crate::time::WallTime;
+use blackouts::BlackoutIndex;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -41,9 +41,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveCall {
     pub facts: CallFacts,
-    /// `Numbers` under the box's call key.
-    pub numbers: Sealed,
-    pub held: bool,
+    /// `PhoneNumbers` under the box's call key.
+    pub numbers: SealedBytes,
+    pub is_held: bool,
 }
 
 /// All records, and how things stood at the last entry.
@@ -52,273 +52,277 @@ pub struct Index {
     records: BTreeMap<RecordingId, Record>,
     /// In the order they began, by their numbers.
     order: Vec<(u64, RecordingId)>,
-    running: BTreeSet<RecordingId>,
+    running_records: BTreeSet<RecordingId>,
     /// Those whose screen has no end.
-    screens: BTreeSet<RecordingId>,
-    calls: BTreeMap<CallNumber, LiveCall>,
-    blackouts: Blackouts,
+    running_screens: BTreeSet<RecordingId>,
+    live_calls: BTreeMap<CallNumber, LiveCall>,
+    open_blackouts: BlackoutIndex,
     enrolments: Enrolments,
     boot: u32,
-    stopped: bool,
+    is_stopped: bool,
     last_sequence: u64,
     last_call: CallNumber,
-    strays: u64,
+    stray_count: u64,
     /// Number and place of the entry that is taken in.
-    step: (u64, Locator),
+    current_entry: (u64, Locator),
     /// The last entry that summaries have taken in; 0: there is no past beyond this index.
-    summarised: u64,
+    summarised_through: u64,
     /// What was changed, and by which entry, since then.
     changed: BTreeMap<RecordingId, u64>,
     /// What was deleted, and by which entry, since then.
-    gone: BTreeMap<RecordingId, u64>,
+    deleted: BTreeMap<RecordingId, u64>,
     /// Old records that were looked up, the first to be forgotten first.
     adopted: VecDeque<RecordingId>,
     /// What was said since then of records that are not here.
-    late: BTreeMap<RecordingId, Vec<Late>>,
+    late_facts: BTreeMap<RecordingId, Vec<LateFact>>,
     /// Where entries stand that were told again, the last time that was done.
-    moved: BTreeMap<Locator, Locator>,
+    relocated: BTreeMap<Locator, Locator>,
     /// What will be deleted, and from when on: ended, neither protected nor deleted.
-    due: BTreeSet<(Wall, RecordingId)>,
+    due: BTreeSet<(WallTime, RecordingId)>,
     /// Deleted since the last start of the daemon, and when they began, as far as that is known
     /// here: their files may still be there.
-    deletions: BTreeMap<RecordingId, Option<Wall>>,
+    deletions: BTreeMap<RecordingId, Option<WallTime>>,
 }
 
 impl Index {
     /// Takes in the entry with this number, wherever it stands.
-    pub fn apply(&mut self, sequence: u64, entry: &Entry) {
+    pub fn apply(&mut self, sequence: u64, entry: &JournalEntry) {
         self.apply_at(sequence, Locator::default(), entry);
     }
 
     /// Takes in the entry with this number that stands at `place`.
-    pub fn apply_at(&mut self, sequence: u64, place: Locator, entry: &Entry) {
+    pub fn apply_at(&mut self, sequence: u64, place: Locator, entry: &JournalEntry) {
         self.last_sequence = self.last_sequence.max(sequence);
-        self.step = (sequence, place);
-        if self.is_late(entry) {
+        self.current_entry = (sequence, place);
+        if self.keep_if_late(entry) {
             return;
         }
         let at = entry.at;
         match &entry.fact {
-            Fact::BoxStarted { boot, .. } => self.start(*boot),
-            Fact::BoxStopped => self.stopped = true,
+            Fact::BoxStarted { boot, .. } => self.apply_started(*boot),
+            Fact::BoxStopped => self.is_stopped = true,
             Fact::CallBegan { call, numbers } | Fact::CallChanged { call, numbers } => {
-                self.call(call, numbers);
+                self.apply_call(call, numbers);
             }
-            Fact::CallHeld { number, held } => self.hold(*number, *held),
+            Fact::CallHeld { number, held } => self.apply_held(*number, *held),
             Fact::CallEnded { number, .. } => {
-                self.strays += u64::from(self.calls.remove(number).is_none());
+                self.stray_count += u64::from(self.live_calls.remove(number).is_none());
             }
-            Fact::RecordingBegan(began) => self.begin(sequence, at, began),
-            Fact::RecordingEnded(ended) => self.end(at, ended),
-            Fact::ScreenBegan { id } => self.screen(*id, None),
-            Fact::ScreenEnded(ended) => self.screen(ended.id, Some(ended)),
+            Fact::RecordingBegan(began) => self.apply_began(sequence, at, began),
+            Fact::RecordingEnded(ended) => self.apply_ended(at, ended),
+            Fact::ScreenBegan { id } => self.apply_screen(*id, None),
+            Fact::ScreenEnded(ended) => self.apply_screen(ended.id, Some(ended)),
             Fact::RecordingChanged { id, call, numbers } => {
-                self.with(*id, |record| record.change_call(call, numbers));
+                self.change_record(*id, |record| record.change_call(call, numbers));
             }
             Fact::RecordingReasons { id, reasons, .. } => {
-                self.with(*id, |record| record.set_reasons(*reasons));
+                self.change_record(*id, |record| record.set_reasons(*reasons));
             }
             Fact::RecordingRetention { id, retain_until } => {
-                self.keep(*id, |record| record.began.retain_until = *retain_until);
+                self.change_retention(*id, |record| record.began.retain_until = *retain_until);
             }
             Fact::FieldSet { id, field, by, value } => {
                 let (field, by, value) = (*field, by.clone(), value.clone());
-                self.with(*id, |record| record.set_field(FieldChange { at, field, by, value }));
+                self.change_record(*id, |record| {
+                    record.set_field(FieldChange { at, field, by, value })
+                });
             }
             Fact::Fetched { id, by, why } => {
-                self.fetch(*id, Fetch { at, by: by.clone(), why: why.clone() });
+                self.apply_fetched(*id, FetchEntry { at, by: by.clone(), why: why.clone() });
             }
-            Fact::Protected { id, on, .. } => self.keep(*id, |record| record.protected = *on),
+            Fact::Protected { id, on, .. } => {
+                self.change_retention(*id, |record| record.is_protected = *on)
+            }
             Fact::Deleted { id, why, by } => {
-                self.delete(*id, Deletion { at, why: why.clone(), by: by.clone() });
+                self.apply_deleted(*id, Deletion { at, why: why.clone(), by: by.clone() });
             }
             Fact::Enrolled(enrolment) => self.enrolments.enrol(enrolment),
             Fact::Revoked { machine, .. } => {
-                self.strays += u64::from(!self.enrolments.revoke(machine));
+                self.stray_count += u64::from(!self.enrolments.revoke(machine));
             }
             Fact::ConfigChanged { .. } => {}
             Fact::BlackoutOpened { number, agent, call, holder, by, places } => {
                 let mut blackout = OpenBlackout::new(*number, *holder, by, at);
                 (blackout.agent, blackout.call) = (agent.clone(), *call);
-                self.blackouts.open(blackout);
-                self.spread(*number, places);
+                self.open_blackouts.add_open(blackout);
+                self.extend_blackout(*number, places);
             }
-            Fact::BlackoutSpread { number, places } => self.spread(*number, places),
+            Fact::BlackoutSpread { number, places } => self.extend_blackout(*number, places),
             Fact::BlackoutShrunk { number, places } => {
-                self.shrink(*number, places, BlackoutEnd::CallEnd, None);
+                self.reduce_blackout(*number, places, BlackoutEnd::CallEnd, None);
             }
             Fact::BlackoutHolders { number, holders, .. } => {
-                match self.blackouts.open.get_mut(number) {
+                match self.open_blackouts.add_open.get_mut(number) {
                     Some(blackout) => blackout.holders = *holders,
-                    None => self.strays += 1,
+                    None => self.stray_count += 1,
                 }
             }
             Fact::BlackoutClosed { number, end, by, places } => {
-                self.shrink(*number, places, *end, Some(by));
-                self.close(*number, *end, by);
+                self.reduce_blackout(*number, places, *end, Some(by));
+                self.close_blackout(*number, *end, by);
             }
         }
     }
 
-    fn start(&mut self, boot: u32) {
-        self.blackouts.restart(self.boot);
+    fn apply_started(&mut self, boot: u32) {
+        self.open_blackouts.apply_restart(self.boot);
         self.boot = boot;
-        self.stopped = false;
+        self.is_stopped = false;
         self.deletions.clear();
     }
 
-    fn call(&mut self, facts: &CallFacts, numbers: &Sealed) {
+    fn apply_call(&mut self, facts: &CallFacts, numbers: &SealedBytes) {
         self.last_call = self.last_call.max(facts.number);
-        let held = self.calls.get(&facts.number).is_some_and(|call| call.held);
-        let call = LiveCall { facts: facts.clone(), numbers: numbers.clone(), held };
-        self.calls.insert(facts.number, call);
+        let held = self.live_calls.get(&facts.number).is_some_and(|call| call.is_held);
+        let call = LiveCall { facts: facts.clone(), numbers: numbers.clone(), is_held: held };
+        self.live_calls.insert(facts.number, call);
     }
 
-    fn hold(&mut self, number: CallNumber, held: bool) {
-        match self.calls.get_mut(&number) {
-            Some(call) => call.held = held,
-            None => self.strays += 1,
+    fn apply_held(&mut self, number: CallNumber, held: bool) {
+        match self.live_calls.get_mut(&number) {
+            Some(call) => call.is_held = held,
+            None => self.stray_count += 1,
         }
     }
 
-    fn begin(&mut self, sequence: u64, at: Wall, began: &RecordingBegan) {
+    fn apply_began(&mut self, sequence: u64, at: WallTime, began: &RecordingBegan) {
         if self.records.contains_key(&began.id) {
-            self.strays += 1;
+            self.stray_count += 1;
             return;
         }
         let mut record = Record::new(sequence, at, self.boot, began.clone());
-        record.blackouts = self.blackouts.reaching(began);
+        record.blackouts = self.open_blackouts.spans_for(began);
         self.last_call = self.last_call.max(began.call.number);
-        record.entries.push(self.step.1);
+        record.entries.push(self.current_entry.1);
         self.records.insert(began.id, record);
         self.order.push((sequence, began.id));
-        self.running.insert(began.id);
+        self.running_records.insert(began.id);
     }
 
-    fn end(&mut self, at: Wall, ended: &RecordingEnded) {
+    fn apply_ended(&mut self, at: WallTime, ended: &RecordingEnded) {
         let known = self.records.get_mut(&ended.id).filter(|record| record.is_running());
         let Some(record) = known else {
-            self.strays += 1;
+            self.stray_count += 1;
             return;
         };
-        self.blackouts.witness(record, ended, self.boot);
-        record.end(at, ended.clone());
-        record.entries.push(self.step.1);
-        self.running.remove(&ended.id);
-        self.changed.insert(ended.id, self.step.0);
+        self.open_blackouts.record_duration(record, ended, self.boot);
+        record.set_ended(at, ended.clone());
+        record.entries.push(self.current_entry.1);
+        self.running_records.remove(&ended.id);
+        self.changed.insert(ended.id, self.current_entry.0);
         self.set_due(ended.id);
     }
 
     /// Changes a record in what decides when it will be deleted.
-    fn keep(&mut self, id: RecordingId, change: impl FnOnce(&mut Record)) {
+    fn change_retention(&mut self, id: RecordingId, change: impl FnOnce(&mut Record)) {
         let until = self.records.get(&id).map(|record| record.began.retain_until);
         until.map(|until| self.due.remove(&(until, id)));
-        self.with(id, change);
+        self.change_record(id, change);
         self.set_due(id);
     }
 
     /// Remembers when a record will be deleted, if it will be.
     fn set_due(&mut self, id: RecordingId) {
         let Some(record) = self.records.get(&id) else { return };
-        if record.deleted.is_none() && !record.protected && !record.is_running() {
+        if record.deleted.is_none() && !record.is_protected && !record.is_running() {
             self.due.insert((record.began.retain_until, id));
         }
     }
 
-    fn delete(&mut self, id: RecordingId, deletion: Deletion) {
+    fn apply_deleted(&mut self, id: RecordingId, deletion: Deletion) {
         let known = self.records.get(&id).filter(|record| record.deleted.is_none());
         if let Some(at) = known.map(|record| record.at) {
-            self.gone.insert(id, self.step.0);
+            self.deleted.insert(id, self.current_entry.0);
             self.deletions.insert(id, Some(at));
         }
-        self.keep(id, |record| record.delete(deletion));
+        self.change_retention(id, |record| record.set_deleted(deletion));
     }
 
     /// Changes a record that is there and not deleted.
-    fn with(&mut self, id: RecordingId, change: impl FnOnce(&mut Record)) {
+    fn change_record(&mut self, id: RecordingId, change: impl FnOnce(&mut Record)) {
         match self.records.get_mut(&id).filter(|record| record.deleted.is_none()) {
             Some(record) => {
                 change(record);
-                record.entries.push(self.step.1);
-                self.changed.insert(id, self.step.0);
+                record.entries.push(self.current_entry.1);
+                self.changed.insert(id, self.current_entry.0);
             }
-            None => self.strays += 1,
+            None => self.stray_count += 1,
         }
     }
 
     /// Somebody was given a file of a record.
-    fn fetch(&mut self, id: RecordingId, fetch: Fetch) {
+    fn apply_fetched(&mut self, id: RecordingId, fetch: FetchEntry) {
         let entries = self.records.get(&id).map_or(0, |record| record.entries.len());
-        if entries < ENTRIES_FOR_FETCHES {
-            self.with(id, |record| record.fetched.push(fetch));
+        if entries < FETCH_ENTRIES_MAX {
+            self.change_record(id, |record| record.fetches.push(fetch));
         }
     }
 
     /// A record has a screen, or its account.
-    fn screen(&mut self, id: RecordingId, ended: Option<&RecordingEnded>) {
+    fn apply_screen(&mut self, id: RecordingId, ended: Option<&RecordingEnded>) {
         let screen = ScreenRecord { ended: ended.cloned() };
-        self.with(id, |record| record.screen = Some(screen));
+        self.change_record(id, |record| record.screen = Some(screen));
         let known = self.records.contains_key(&id);
         if known && ended.is_none() {
-            self.screens.insert(id)
+            self.running_screens.insert(id)
         } else {
-            self.screens.remove(&id)
+            self.running_screens.remove(&id)
         };
     }
 
     /// Changes what runs on a channel since the present start of the daemon.
-    fn on_channel(&mut self, channel: u16, mut change: impl FnMut(&mut Record)) {
-        for id in &self.running {
+    fn change_running_on(&mut self, channel: u16, mut change: impl FnMut(&mut Record)) {
+        for id in &self.running_records {
             let boot = self.boot;
             let here =
                 |record: &&mut Record| record.boot == boot && record.began.channel == channel;
             if let Some(record) = self.records.get_mut(id).filter(here) {
                 change(record);
-                self.changed.insert(*id, self.step.0);
+                self.changed.insert(*id, self.current_entry.0);
             }
         }
     }
 
-    fn spread(&mut self, number: BlackoutNumber, places: &[Place]) {
+    fn extend_blackout(&mut self, number: BlackoutNumber, places: &[ChannelPosition]) {
         let mut reached = Vec::new();
-        for (channel, span) in self.blackouts.spread(number, places) {
-            self.on_channel(channel, |record| {
+        for (channel, span) in self.open_blackouts.extend_to(number, places) {
+            self.change_running_on(channel, |record| {
                 reached.push(record.id());
                 record.open_blackout(span.clone());
             });
         }
-        match self.blackouts.open.get_mut(&number) {
-            Some(blackout) => blackout.reached.extend(reached),
-            None => self.strays += 1,
+        match self.open_blackouts.add_open.get_mut(&number) {
+            Some(blackout) => blackout.recordings.extend(reached),
+            None => self.stray_count += 1,
         }
     }
 
-    fn shrink(
+    fn reduce_blackout(
         &mut self,
         number: BlackoutNumber,
-        places: &[Place],
+        places: &[ChannelPosition],
         end: BlackoutEnd,
         by: Option<&str>,
     ) {
-        self.blackouts.shrink(number, places);
+        self.open_blackouts.remove_from(number, places);
         for place in places {
-            self.on_channel(place.channel, |record| {
+            self.change_running_on(place.channel, |record| {
                 record.close_blackout(number, place.at);
-                record.explain(number, end, by);
+                record.set_blackout_end(number, end, by);
             });
         }
-        self.blackouts.explain(number, end, by);
+        self.open_blackouts.set_end(number, end, by);
     }
 
-    fn close(&mut self, number: BlackoutNumber, end: BlackoutEnd, by: &str) {
-        let Some(blackout) = self.blackouts.open.remove(&number) else {
-            self.strays += 1;
+    fn close_blackout(&mut self, number: BlackoutNumber, end: BlackoutEnd, by: &str) {
+        let Some(blackout) = self.open_blackouts.add_open.remove(&number) else {
+            self.stray_count += 1;
             return;
         };
-        for id in blackout.reached {
+        for id in blackout.recordings {
             if let Some(record) = self.records.get_mut(&id).filter(|r| r.deleted.is_none()) {
-                record.explain(number, end, Some(by));
-                self.changed.insert(id, self.step.0);
+                record.set_blackout_end(number, end, Some(by));
+                self.changed.insert(id, self.current_entry.0);
             }
         }
     }
@@ -327,23 +331,23 @@ impl Index {
 /// What has been folded.
 impl Index {
     /// The records that `filter` admits, newest first.
-    pub fn list(&self, filter: &Filter) -> impl Iterator<Item = &Record> {
+    pub fn list_records(&self, filter: &RecordFilter) -> impl Iterator<Item = &Record> {
         let last = filter.before.unwrap_or(u64::MAX);
         let older = self.order.partition_point(|(sequence, _)| *sequence < last);
         let newest_first = self.order[..older].iter().rev();
         let records = newest_first.filter_map(|(_, id)| self.records.get(id));
-        records.filter(move |record| filter.admits(&record.facets()))
+        records.filter(move |record| filter.matches(&record.facets()))
     }
 
     /// The newest record that `filter` admits and no summary knows.
     #[must_use]
-    pub fn newest(&self, filter: &Filter) -> Option<&Record> {
+    pub fn newest_unsummarised(&self, filter: &RecordFilter) -> Option<&Record> {
         let last = filter.before.unwrap_or(u64::MAX);
         let older = self.order.partition_point(|(sequence, _)| *sequence < last);
-        let old = self.order.partition_point(|(sequence, _)| *sequence <= self.summarised);
+        let old = self.order.partition_point(|(sequence, _)| *sequence <= self.summarised_through);
         let new = self.order.get(old..older)?.iter().rev();
         let mut records = new.filter_map(|(_, id)| self.records.get(id));
-        records.find(|record| filter.admits(&record.facets()))
+        records.find(|record| filter.matches(&record.facets()))
     }
 
     /// Every record here, deleted ones too, in the order they began.
@@ -365,7 +369,7 @@ impl Index {
 
     /// When the oldest record here began.
     #[must_use]
-    pub fn oldest(&self) -> Option<Wall> {
+    pub fn oldest_record(&self) -> Option<WallTime> {
         let mut kept = self.records().filter(|record| record.deleted.is_none());
         kept.next().map(|record| record.at)
     }
@@ -377,30 +381,30 @@ impl Index {
     }
 
     /// Records without an end; those of an earlier `boot` than the present one were cut.
-    pub fn running(&self) -> impl Iterator<Item = &Record> {
-        self.running.iter().filter_map(|id| self.records.get(id))
+    pub fn running_records(&self) -> impl Iterator<Item = &Record> {
+        self.running_records.iter().filter_map(|id| self.records.get(id))
     }
 
     /// Records whose screen has no end.
-    pub fn screens(&self) -> impl Iterator<Item = &Record> {
-        self.screens.iter().filter_map(|id| self.records.get(id))
+    pub fn running_screens(&self) -> impl Iterator<Item = &Record> {
+        self.running_screens.iter().filter_map(|id| self.records.get(id))
     }
 
     /// What may be deleted at `now`, the longest overdue first: ended, past its retention, not
     /// protected.
-    pub fn expired(&self, now: Wall) -> impl Iterator<Item = &Record> {
+    pub fn expired_records(&self, now: WallTime) -> impl Iterator<Item = &Record> {
         let due = self.due.iter().take_while(move |(until, _)| *until <= now);
         due.filter_map(|(_, id)| self.records.get(id))
     }
 
     /// What was deleted since the last start of the daemon, as far as it is known when it began:
     /// files that may still be there.
-    pub fn deletions(&self) -> impl Iterator<Item = (RecordingId, Option<Wall>)> {
+    pub fn deletions(&self) -> impl Iterator<Item = (RecordingId, Option<WallTime>)> {
         self.deletions.iter().map(|(id, at)| (*id, *at))
     }
 
     /// When records began, for those of them that were deleted.
-    pub fn deleted_began_all(&mut self, known: &[(RecordingId, Wall)]) {
+    pub fn set_deleted_start_times(&mut self, known: &[(RecordingId, WallTime)]) {
         for (id, at) in known {
             if let Some(unknown) = self.deletions.get_mut(id) {
                 *unknown = Some(*at);
@@ -414,8 +418,8 @@ impl Index {
     }
 
     /// Calls that have not ended.
-    pub fn calls(&self) -> impl Iterator<Item = &LiveCall> {
-        self.calls.values()
+    pub fn live_calls(&self) -> impl Iterator<Item = &LiveCall> {
+        self.live_calls.values()
     }
 
     /// Workstations that may come in.
@@ -425,8 +429,8 @@ impl Index {
     }
 
     /// Blackouts that have not ended.
-    pub fn blackouts(&self) -> impl Iterator<Item = &OpenBlackout> {
-        self.blackouts.open.values()
+    pub fn open_blackouts(&self) -> impl Iterator<Item = &OpenBlackout> {
+        self.open_blackouts.add_open.values()
     }
 
     /// Number of the last start of the daemon, 0 before the first.
@@ -437,8 +441,8 @@ impl Index {
 
     /// The last run ended in order.
     #[must_use]
-    pub fn stopped_in_order(&self) -> bool {
-        self.stopped
+    pub fn has_clean_stop(&self) -> bool {
+        self.is_stopped
     }
 
     /// Journal number of the last entry, 0 before the first.
@@ -456,12 +460,12 @@ impl Index {
     /// The highest blackout number given so far.
     #[must_use]
     pub fn last_blackout(&self) -> BlackoutNumber {
-        self.blackouts.last
+        self.open_blackouts.last
     }
 
     /// Entries that made no sense.
     #[must_use]
-    pub fn strays(&self) -> u64 {
-        self.strays
+    pub fn stray_count(&self) -> u64 {
+        self.stray_count
     }
 }

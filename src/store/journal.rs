@@ -13,8 +13,8 @@ mod read;
 mod tests;
 mod write;
 
-pub use format::{Checkpoint, EntryAt, JournalHeader, MAX_ENTRY_BYTES, entry_at};
-pub use read::{Ending, Item, JournalReader};
+pub use format::{Checkpoint, JournalHeader, MAX_ENTRY_BYTES, ParsedEntry, parse_entry};
+pub use read::{JournalEnd, JournalItem, JournalReader};
 pub use write::JournalWriter;
 
 /// Bytes of an entry's body: its kind and its postcard.
@@ -33,7 +33,7 @@ pub const FIRST_SEQUENCE: u64 = 1;
 /// so nothing from its first number on counts in any file before it, torn or damaged as it may be.
 /// And a part without a whole header was never synced: when another follows, nothing of it counts.
 #[must_use]
-pub fn superseded(files: &[(u32, Option<u64>)]) -> Vec<u64> {
+pub fn superseded_limits(files: &[(u32, Option<u64>)]) -> Vec<u64> {
     let mut until = vec![u64::MAX; files.len()];
     let mut lowest = u64::MAX;
     for (place, (part, start)) in files.iter().enumerate().rev() {

@@ -4,7 +4,7 @@
 
 use crate::id::RecordingId;
 use crate::store::day::Day;
-use crate::time::Wall;
+use crate::time::WallTime;
 
 /// Folder of the journal files.
 pub const JOURNAL: &str = "journal";
@@ -52,13 +52,13 @@ pub fn journal_file(day: &str, part: u32) -> String {
 
 /// The day of a journal path; anything else is `None`.
 #[must_use]
-pub fn parse_journal(path: &str) -> Option<&str> {
-    journal_part(path).map(|(day, _)| day)
+pub fn parse_journal_day(path: &str) -> Option<&str> {
+    parse_journal_part(path).map(|(day, _)| day)
 }
 
 /// The day of a journal path, and which file of that day it is: the order in which they are read.
 #[must_use]
-pub fn journal_part(path: &str) -> Option<(&str, u32)> {
+pub fn parse_journal_part(path: &str) -> Option<(&str, u32)> {
     let name = path.strip_prefix(JOURNAL)?.strip_prefix('/')?.strip_suffix(".hbj")?;
     let (day, part) = match name.split_once('.') {
         None => (name, 0),
@@ -81,13 +81,13 @@ pub fn parse_summary(path: &str) -> Option<Day> {
 
 /// `media/2026/11/22`: the folder of what began on that UTC day.
 #[must_use]
-pub fn media_folder(began: Wall) -> String {
-    format!("{MEDIA}/{}", began.day().replace('-', "/"))
+pub fn media_folder(began: WallTime) -> String {
+    format!("{MEDIA}/{}", began.utc_day().replace('-', "/"))
 }
 
 /// `media/2026/11/22/ID.hbm`; `began` is the `Entry::at` of its `RecordingBegan`.
 #[must_use]
-pub fn media_path(began: Wall, id: RecordingId) -> String {
+pub fn media_path(began: WallTime, id: RecordingId) -> String {
     format!("{}/{id}.hbm", media_folder(began))
 }
 
@@ -104,7 +104,7 @@ pub fn parse_media(path: &str) -> Option<(String, RecordingId)> {
 /// `media/2026/11/22/ID.hbv`: the screen of a call's recording, beside its audio. Its key is only
 /// in the media file.
 #[must_use]
-pub fn screen_path(began: Wall, id: RecordingId) -> String {
+pub fn screen_path(began: WallTime, id: RecordingId) -> String {
     format!("{}/{id}.hbv", media_folder(began))
 }
 
@@ -114,7 +114,7 @@ pub fn parse_screen(path: &str) -> Option<(String, RecordingId)> {
     parse_media(&format!("{}.hbm", path.strip_suffix(".hbv")?))
 }
 
-/// Whether it is a day as `Wall::day` writes it.
+/// Whether it is a day as `WallTime::day` writes it.
 fn is_day(text: &str) -> bool {
     text.parse::<jiff::civil::Date>().is_ok_and(|date| date.to_string() == text)
 }
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn paths_read_back() {
-        let (began, id) = (Wall(1_795_348_800_123), RecordingId::from_random([7; 10]));
+        let (began, id) = (WallTime(1_795_348_800_123), RecordingId::from_random([7; 10]));
         let path = media_path(began, id);
         assert_eq!(path, "media/2026/11/22/a4dqobyha4dqobyh.hbm");
         assert_eq!(parse_media(&path), Some(("2026-11-22".into(), id)));
@@ -133,11 +133,11 @@ mod tests {
         assert_eq!(path, "media/2026/11/22/a4dqobyha4dqobyh.hbv");
         assert_eq!(parse_screen(&path), Some(("2026-11-22".into(), id)));
         assert_eq!((parse_media(&path), parse_screen("media/2026/11/22/x.hbm")), (None, None));
-        assert_eq!(journal_path(&began.day()), "journal/2026-11-22.hbj");
-        assert_eq!(parse_journal("journal/2026-11-22.hbj"), Some("2026-11-22"));
-        assert_eq!(journal_part("journal/2026-11-22.hbj"), Some(("2026-11-22", 0)));
+        assert_eq!(journal_path(&began.utc_day()), "journal/2026-11-22.hbj");
+        assert_eq!(parse_journal_day("journal/2026-11-22.hbj"), Some("2026-11-22"));
+        assert_eq!(parse_journal_part("journal/2026-11-22.hbj"), Some(("2026-11-22", 0)));
         assert_eq!(journal_file("2026-11-22", 12), "journal/2026-11-22.12.hbj");
-        assert_eq!(journal_part("journal/2026-11-22.12.hbj"), Some(("2026-11-22", 12)));
+        assert_eq!(parse_journal_part("journal/2026-11-22.12.hbj"), Some(("2026-11-22", 12)));
         assert_eq!(summary_path(Day(20_779)), "journal/2026-11-22.hbs");
         assert_eq!(parse_summary("journal/2026-11-22.hbs"), Some(Day(20_779)));
         assert_eq!(parse_summary("journal/2026-11-22.hbj"), None);
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn what_we_did_not_name_is_not_ours() {
         for bad in ["2026-13-22", "20261122", "x/2026-11-22", "2026-11-22.0", "2026-11-22.01"] {
-            assert_eq!(parse_journal(&format!("journal/{bad}.hbj")), None, "{bad}");
+            assert_eq!(parse_journal_day(&format!("journal/{bad}.hbj")), None, "{bad}");
         }
         let id = "a4dqobyha4dqobyh";
         for bad in ["2026-11-22", "2026/11", "2026/11/22/x", "../11/22"] {

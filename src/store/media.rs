@@ -8,26 +8,26 @@
 //! `write` makes the bytes, `read` checks, counts and opens them, `fold` adds runs up. Nothing here
 //! touches a disk, encodes audio, or decides what a frame's fate is.
 
-mod fold;
 mod format;
 mod read;
 mod screen;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod walk;
 mod write;
 
-pub use fold::SpanFold;
-pub use read::{Closing, MediaReader, Scan, chunks, scan};
-pub use screen::{KEY_ELSEWHERE, PIECE_HEAD_BYTES, Piece};
+pub use read::{MediaReader, MediaScan, TrailerInfo, chunks, scan};
+pub use screen::{DERIVED_KEY_MARKER, SEGMENT_HEAD_BYTES, ScreenSegment};
+pub use spans::SpanAccumulator;
 pub use write::MediaWriter;
 
+use crate::audio::span::Ledger;
 use crate::config::CodecKind;
 use crate::id::RecordingId;
-use crate::span::Ledger;
 use crate::store::fact::RecordingEnd;
 use crate::store::seal::SealError;
-use crate::time::{Position, Wall};
+use crate::time::{Position, WallTime};
 use serde::{Deserialize, Serialize};
 
 /// Runs in one chunk.
@@ -54,7 +54,7 @@ const _: () = assert!(MAX_PAYLOAD_BYTES + format::chunk_head_bytes(MAX_RUNS) <= 
 const _: () = assert!(MAX_HEADER_BYTES <= MAX_CHUNK_BYTES);
 const _: () = assert!(MAX_SPANS * 22 < crate::store::journal::MAX_BODY_BYTES - 2000);
 const _: () = assert!(
-    protocol::DATA_BYTES + PIECE_HEAD_BYTES + crate::store::seal::SEAL_TAG_BYTES
+    protocol::DATA_BYTES + SEGMENT_HEAD_BYTES + crate::store::seal::SEAL_TAG_BYTES
         <= MAX_PAYLOAD_BYTES
 );
 // Half a second of two sides at 96,000 frames/s, 16 bit, fits.
@@ -74,7 +74,7 @@ pub struct MediaHeader {
     pub channel: u16,
     /// Of the first frame.
     pub from: Position,
-    pub began: Wall,
+    pub began: WallTime,
     /// Which start of the daemon the positions belong to.
     pub boot: u32,
     /// Frames by which the codec's output lags behind its input.
@@ -85,7 +85,7 @@ pub struct MediaHeader {
 
 /// A file that is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Finished {
+pub struct FinishedFile {
     /// BLAKE3 of the whole file.
     pub digest: [u8; 32],
     /// Bytes.
@@ -108,7 +108,7 @@ pub enum MediaError {
     #[error("media format version {found}; this program reads version {}", format::VERSION)]
     Version { found: u16 },
     #[error("the header is nonsense: {rate} frames/s, {sides} sides")]
-    Nonsense { rate: u32, sides: u8 },
+    InvalidParameters { rate: u32, sides: u8 },
     #[error("the recording is sealed and no data key was given")]
     NoKey,
     #[error(transparent)]

@@ -13,7 +13,7 @@ mod chunk;
 mod facts;
 
 pub use age::x25519::{Identity, Recipient};
-pub use chunk::{SEAL_TAG_BYTES, Sealer};
+pub use chunk::{ChunkSealer, SEAL_TAG_BYTES};
 pub use facts::{
     FactKind, open_fact, open_field, open_numbers, seal_fact, seal_field, seal_numbers,
 };
@@ -67,12 +67,12 @@ impl DataKey {
 
     /// The key of the screen that belongs to this recording: another file, so another key.
     #[must_use]
-    pub fn of_screen(&self) -> DataKey {
+    pub fn derive_screen_key(&self) -> DataKey {
         DataKey(blake3::derive_key("hushbox v1 screen", &self.0))
     }
 
     /// The key for one use only; it does not lead back to this one or to its sisters.
-    fn subkey(&self, context: &str) -> Zeroizing<[u8; 32]> {
+    fn derive_subkey(&self, context: &str) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(blake3::derive_key(context, &self.0))
     }
 }
@@ -86,7 +86,7 @@ impl std::fmt::Debug for DataKey {
 /// What a new recording needs before it begins: its name, its key, and the key wrapped.
 #[derive(Debug)]
 pub struct Envelope {
-    pub id: RecordingId,
+    pub id_from_random: RecordingId,
     /// `None` with `seal = false`.
     pub key: Option<DataKey>,
     /// An age v1 file; empty with `seal = false`.
@@ -96,35 +96,42 @@ pub struct Envelope {
 impl Envelope {
     /// An envelope from 10 random bytes for the name and 32 for the key. Slow (two curve
     /// multiplications a recipient) and draws random bits of its own: for the shell only.
-    pub fn make(mut random: [u8; 42], recipients: &[Recipient]) -> Result<Envelope, SealError> {
+    pub fn for_recipients(
+        mut random: [u8; 42],
+        recipients: &[Recipient],
+    ) -> Result<Envelope, SealError> {
         if recipients.is_empty() {
             return Err(SealError::NoRecipient);
         }
         if recipients.len() > MAX_RECIPIENTS {
             return Err(SealError::TooManyRecipients { found: recipients.len() });
         }
-        let id = Envelope::id(&random);
+        let id = Envelope::id_from_random(&random);
         let mut key = DataKey([0; 32]);
         key.0.copy_from_slice(&random[10..]);
         random.zeroize();
-        let wrapped = wrap(&key, recipients)?;
-        Ok(Envelope { id, key: Some(key), wrapped })
+        let wrapped = wrap_key(&key, recipients)?;
+        Ok(Envelope { id_from_random: id, key: Some(key), wrapped })
     }
 
     /// An envelope that seals nothing, for `seal = false`.
     #[must_use]
-    pub fn unsealed(random: [u8; 42]) -> Envelope {
-        Envelope { id: Envelope::id(&random), key: None, wrapped: Vec::new() }
+    pub fn without_key(random: [u8; 42]) -> Envelope {
+        Envelope {
+            id_from_random: Envelope::id_from_random(&random),
+            key: None,
+            wrapped: Vec::new(),
+        }
     }
 
-    fn id(random: &[u8; 42]) -> RecordingId {
+    fn id_from_random(random: &[u8; 42]) -> RecordingId {
         let mut id = [0; 10];
         id.copy_from_slice(&random[..10]);
         RecordingId::from_random(id)
     }
 }
 
-fn wrap(key: &DataKey, recipients: &[Recipient]) -> Result<Vec<u8>, SealError> {
+fn wrap_key(key: &DataKey, recipients: &[Recipient]) -> Result<Vec<u8>, SealError> {
     let refused = |why: &dyn std::fmt::Display| SealError::Wrap { why: why.to_string() };
     let all = recipients.iter().map(|recipient| recipient as &dyn age::Recipient);
     let encryptor = age::Encryptor::with_recipients(all).map_err(|why| refused(&why))?;
@@ -136,7 +143,7 @@ fn wrap(key: &DataKey, recipients: &[Recipient]) -> Result<Vec<u8>, SealError> {
 }
 
 /// Opens the data key of a media header with any of `identities`.
-pub fn unwrap(wrapped: &[u8], identities: &[Identity]) -> Result<DataKey, SealError> {
+pub fn unwrap_key(wrapped: &[u8], identities: &[Identity]) -> Result<DataKey, SealError> {
     let not_age = |why: &dyn std::fmt::Display| SealError::NotAge { why: why.to_string() };
     let wrong_key = || SealError::WrongKey {
         sealed_to: wrapped.split(|byte| *byte == b'\n').filter(is_stanza).count(),
@@ -166,7 +173,7 @@ fn is_stanza(line: &&[u8]) -> bool {
 /// Makes a new pair: the text of the identity file (secret), in age-keygen's form, and the public
 /// key. Draws random bits: for the shell only.
 #[must_use]
-pub fn make_identity() -> (Zeroizing<String>, String) {
+pub fn generate_identity() -> (Zeroizing<String>, String) {
     let identity = Identity::generate();
     let public = identity.to_public().to_string();
     let secret = identity.to_string();
@@ -179,21 +186,21 @@ pub fn make_identity() -> (Zeroizing<String>, String) {
 }
 
 /// Lines that are neither blank nor comments, numbered from 1.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+fn content_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let numbered = (1..).zip(text.lines().map(str::trim));
     numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 
 /// Reads a recipients file: one `age1…` a line; blank lines and `#` comments are skipped.
 pub fn parse_recipients(text: &str) -> Result<Vec<Recipient>, SealError> {
-    lines(text)
+    content_lines(text)
         .map(|(line, key)| key.parse().map_err(|why| SealError::BadRecipient { line, why }))
         .collect()
 }
 
 /// Reads an identity file: one `AGE-SECRET-KEY-1…` a line; blank lines and comments are skipped.
 pub fn parse_identities(text: &str) -> Result<Vec<Identity>, SealError> {
-    lines(text)
+    content_lines(text)
         .map(|(line, key)| key.parse().map_err(|why| SealError::BadIdentity { line, why }))
         .collect()
 }
@@ -202,7 +209,7 @@ pub fn parse_identities(text: &str) -> Result<Vec<Identity>, SealError> {
 mod tests {
     use super::*;
 
-    fn random() -> [u8; 42] {
+    fn test_random() -> [u8; 42] {
         std::array::from_fn(|n| u8::try_from(n).unwrap_or(0))
     }
 
@@ -210,14 +217,14 @@ mod tests {
     fn h5_any_recipient_opens_the_envelope_and_nobody_else() {
         let pairs: Vec<Identity> = (0..3).map(|_| Identity::generate()).collect();
         let recipients = [pairs[0].to_public(), pairs[1].to_public()];
-        let envelope = Envelope::make(random(), &recipients).expect("made");
-        assert_eq!(envelope.id.bytes(), &random()[..10]);
+        let envelope = Envelope::for_recipients(test_random(), &recipients).expect("made");
+        assert_eq!(envelope.id_from_random.as_bytes(), &test_random()[..10]);
         assert!(envelope.wrapped.starts_with(b"age-encryption.org/v1\n"));
         for pair in &pairs[..2] {
-            let opened = unwrap(&envelope.wrapped, std::slice::from_ref(pair)).expect("opens");
+            let opened = unwrap_key(&envelope.wrapped, std::slice::from_ref(pair)).expect("opens");
             assert_eq!(Some(opened), envelope.key);
         }
-        let wrong = unwrap(&envelope.wrapped, &pairs[2..]).expect_err("wrong key");
+        let wrong = unwrap_key(&envelope.wrapped, &pairs[2..]).expect_err("wrong key");
         let offered = vec![pairs[2].to_public().to_string()];
         assert_eq!(wrong, SealError::WrongKey { sealed_to: 2, offered });
         assert!(wrong.to_string().contains("sealed to 2 recipient(s)"), "{wrong}");
@@ -226,22 +233,26 @@ mod tests {
     #[test]
     fn bad_wrapped_keys_are_refused_with_a_reason() {
         let pair = Identity::generate();
-        let mut wrapped = Envelope::make(random(), &[pair.to_public()]).expect("made").wrapped;
+        let mut wrapped =
+            Envelope::for_recipients(test_random(), &[pair.to_public()]).expect("made").wrapped;
         let pairs = [pair];
         for cut in 0..wrapped.len() {
-            assert!(unwrap(&wrapped[..cut], &pairs).is_err(), "cut at {cut}");
+            assert!(unwrap_key(&wrapped[..cut], &pairs).is_err(), "cut at {cut}");
         }
         let last = wrapped.len() - 1;
         wrapped[last] ^= 1;
-        assert!(matches!(unwrap(&wrapped, &pairs), Err(SealError::NotAge { .. })));
+        assert!(matches!(unwrap_key(&wrapped, &pairs), Err(SealError::NotAge { .. })));
         let short = age::encrypt(&pairs[0].to_public(), &[1; 31]).expect("encrypts");
-        assert_eq!(unwrap(&short, &pairs), Err(SealError::KeyLength { found: 31 }));
-        assert!(matches!(Envelope::make(random(), &[]), Err(SealError::NoRecipient)));
+        assert_eq!(unwrap_key(&short, &pairs), Err(SealError::KeyLength { found: 31 }));
+        assert!(matches!(
+            Envelope::for_recipients(test_random(), &[]),
+            Err(SealError::NoRecipient)
+        ));
     }
 
     #[test]
     fn a_made_identity_reads_back_and_errors_name_the_line() {
-        let (secret, public) = make_identity();
+        let (secret, public) = generate_identity();
         let identities = parse_identities(&secret).expect("reads");
         assert_eq!(identities[0].to_public().to_string(), public);
         let text = format!("# comment\n\n {public} \n");

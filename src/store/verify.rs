@@ -10,41 +10,43 @@ mod finding;
 mod tests;
 mod witness;
 
-pub use finding::{Differs, Finding, Note};
-pub use witness::Witnessed;
+pub use finding::{Finding, MediaDifference, Note};
+pub use witness::WitnessCheckpoint;
 
 use crate::id::RecordingId;
 use crate::store::damage::Tail;
 use crate::store::fact::{RecordingEnd, RecordingEnded};
 use crate::store::index::Index;
-use crate::store::journal::{Checkpoint, Ending, Item, JournalError, JournalReader, JournalState};
+use crate::store::journal::{
+    Checkpoint, JournalEnd, JournalError, JournalItem, JournalReader, JournalState,
+};
 use crate::store::layout;
-use crate::store::media::{Finished, MediaError, Scan};
-use crate::store::sign::BoxPublic;
+use crate::store::media::{FinishedFile, MediaError, MediaScan};
+use crate::store::sign::BoxPublicKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 /// What is known before.
 #[derive(Clone, Debug, Default)]
-pub struct Basis {
+pub struct TrustAnchor {
     /// Without it signatures are not checked, and a note says so.
-    pub key: Option<BoxPublic>,
+    pub key: Option<BoxPublicKey>,
     /// The box is running, so that recordings without an end are no fault, and neither is a tail
     /// that is just being written.
-    pub running: bool,
+    pub is_running: bool,
     /// Checkpoints that were kept outside the box.
-    pub witness: Vec<Witnessed>,
+    pub witness: Vec<WitnessCheckpoint>,
 }
 
 /// A store being verified.
 #[derive(Debug)]
 pub struct Verifier {
-    basis: Basis,
+    anchor: TrustAnchor,
     index: Index,
-    report: Report,
+    report: VerifyReport,
     /// Where the next journal file goes on, as the files so far say; not checked when unlinked.
     state: JournalState,
-    linked: bool,
+    is_linked: bool,
     /// A torn tail: no fault in the last file of a running box.
     torn: Option<Finding>,
     checkpoints: BTreeMap<u64, Checkpoint>,
@@ -56,7 +58,7 @@ pub struct Verifier {
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct VerifyReport {
     pub findings: Vec<Finding>,
     pub notes: Vec<Note>,
     pub journals: u64,
@@ -65,7 +67,7 @@ pub struct Report {
     pub media: u64,
 }
 
-impl Report {
+impl VerifyReport {
     /// Nothing is edited, missing or cut.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -76,13 +78,13 @@ impl Report {
 impl Verifier {
     /// Nothing seen yet.
     #[must_use]
-    pub fn new(basis: Basis) -> Verifier {
+    pub fn new(basis: TrustAnchor) -> Verifier {
         Verifier {
-            basis,
+            anchor: basis,
             index: Index::default(),
-            report: Report::default(),
+            report: VerifyReport::default(),
             state: JournalState::START,
-            linked: true,
+            is_linked: true,
             torn: None,
             checkpoints: BTreeMap::new(),
             unsigned: 0,
@@ -92,17 +94,17 @@ impl Verifier {
     }
 
     /// The next journal file, by day; `path` is relative to the data directory.
-    pub fn journal<R: Read>(&mut self, path: &str, source: R) {
-        self.journal_until(path, source, u64::MAX);
+    pub fn add_journal<R: Read>(&mut self, path: &str, source: R) {
+        self.add_journal_until(path, source, u64::MAX);
     }
 
     /// The same, of a file of which only entries before a number count: see `journal::superseded`.
-    pub fn journal_until<R: Read>(&mut self, path: &str, source: R, until: u64) {
+    pub fn add_journal_until<R: Read>(&mut self, path: &str, source: R, until: u64) {
         self.report.journals += 1;
         self.report.findings.extend(self.torn.take());
         if let Err(why) = self.read_journal(path, source, until) {
-            self.linked = false;
-            self.find(Finding::JournalUnreadable { path: path.to_owned(), why });
+            self.is_linked = false;
+            self.push_finding(Finding::JournalUnreadable { path: path.to_owned(), why });
         }
     }
 
@@ -112,20 +114,20 @@ impl Verifier {
         source: R,
         until: u64,
     ) -> Result<(), JournalError> {
-        let mut reader = JournalReader::open(source)?.within(self.state.sequence, until);
+        let mut reader = JournalReader::open(source)?.with_limits(self.state.sequence, until);
         if reader.header().map_or(0, |header| header.start.sequence) >= until {
             return Ok(());
         }
         if let Some(header) = reader.header() {
             let (day, start) = (header.day.clone(), header.start);
-            self.follow(path, &day, start);
+            self.check_continuity(path, &day, start);
         }
         while let Some(item) = reader.next_item()? {
-            self.item(path, item);
+            self.check_item(path, item);
         }
-        let Ending { tail, state, linked, good_bytes } = reader.finish();
+        let JournalEnd { tail, state, is_linked: linked, good_bytes } = reader.finish();
         if good_bytes > 0 {
-            (self.state, self.linked) = (state, linked);
+            (self.state, self.is_linked) = (state, linked);
         }
         if let Tail::Torn { at } = tail {
             self.torn = Some(Finding::JournalTorn { path: path.to_owned(), at });
@@ -134,41 +136,41 @@ impl Verifier {
     }
 
     /// Whether a file with this header goes on where the one before ended.
-    fn follow(&mut self, path: &str, day: &str, start: JournalState) {
+    fn check_continuity(&mut self, path: &str, day: &str, start: JournalState) {
         let path = path.to_owned();
-        if layout::parse_journal(&path) != Some(day) {
-            self.find(Finding::JournalMisnamed { path: path.clone(), day: day.to_owned() });
+        if layout::parse_journal_day(&path) != Some(day) {
+            self.push_finding(Finding::JournalMisnamed { path: path.clone(), day: day.to_owned() });
         }
-        if !self.linked {
+        if !self.is_linked {
             return;
         }
         let (expected, found) = (self.state.sequence, start.sequence);
         if expected != found {
-            self.find(Finding::JournalGap { path, expected, found });
+            self.push_finding(Finding::JournalGap { path, expected, found });
         } else if self.state.chain != start.chain {
-            self.find(Finding::JournalUnchained { path });
+            self.push_finding(Finding::JournalUnchained { path });
         }
     }
 
-    fn item(&mut self, path: &str, item: Item) {
+    fn check_item(&mut self, path: &str, item: JournalItem) {
         match item {
-            Item::Entry { sequence, entry, .. } => {
+            JournalItem::Entry { sequence, entry, .. } => {
                 self.report.entries += 1;
                 self.unsigned += 1;
                 self.index.apply(sequence, &entry);
             }
-            Item::Checkpoint { sequence, at, checkpoint } => {
+            JournalItem::Checkpoint { sequence, at, checkpoint } => {
                 self.report.checkpoints += 1;
                 self.unsigned = 0;
-                let signed = self.basis.key.as_ref().map(|key| checkpoint.is_signed_by(key));
+                let signed = self.anchor.key.as_ref().map(|key| checkpoint.is_signed_by(key));
                 if signed == Some(false) {
                     let path = path.to_owned();
-                    self.find(Finding::BadSignature { path, at, sequence });
+                    self.push_finding(Finding::BadSignature { path, at, sequence });
                 }
                 self.checkpoints.insert(checkpoint.sequence, checkpoint);
             }
-            Item::Damage { at, why } => {
-                self.find(Finding::JournalDamaged { path: path.to_owned(), at, why });
+            JournalItem::Damage { at, why } => {
+                self.push_finding(Finding::JournalDamaged { path: path.to_owned(), at, why });
             }
         }
     }
@@ -187,35 +189,35 @@ impl Verifier {
 
     /// One media file, after all journals, no more of it than `media_bytes` says; `path` is
     /// relative to the data directory.
-    pub fn media(&mut self, path: &str, scan: Result<&Scan, &MediaError>) {
+    pub fn add_media(&mut self, path: &str, scan: Result<&MediaScan, &MediaError>) {
         self.report.media += 1;
         let owned = path.to_owned();
         let screen = layout::parse_screen(path).is_some();
         let named = layout::parse_media(path).or_else(|| layout::parse_screen(path));
         let named = named.map(|(_, id)| id);
         let Some(record) = named.and_then(|id| self.index.record(id)) else {
-            return if self.basis.running && named.is_some() {
+            return if self.anchor.is_running && named.is_some() {
                 self.report.notes.push(Note::New { path: owned });
             } else {
-                self.find(Finding::MediaUnknown { path: owned });
+                self.push_finding(Finding::MediaUnknown { path: owned });
             };
         };
         let id = record.id();
         let expected = if screen { record.screen_path() } else { record.media_path() };
         if expected != path {
-            return self.find(Finding::MediaMisplaced { path: owned, expected });
+            return self.push_finding(Finding::MediaMisplaced { path: owned, expected });
         }
         if record.deleted.is_some() {
-            return self.find(Finding::MediaNotDeleted { path: owned, id });
+            return self.push_finding(Finding::MediaNotDeleted { path: owned, id });
         }
         if screen && record.screen.is_none() {
-            return self.find(Finding::MediaUnknown { path: owned });
+            return self.push_finding(Finding::MediaUnknown { path: owned });
         }
         let ended = if screen { record.screen_ended() } else { record.ended.as_ref() };
-        let running = self.basis.running && ended.is_none();
+        let running = self.anchor.is_running && ended.is_none();
         let never_durable = ended.is_some_and(|ended| ended.size == 0);
         let findings = match scan {
-            Ok(scan) => compare(path, scan, (id, ended), running),
+            Ok(scan) => compare_media(path, scan, (id, ended), running),
             Err(_) if running => Vec::new(),
             // Said by `finish`, as if the file were not there.
             Err(MediaError::HeaderTorn { .. }) if never_durable => return,
@@ -228,9 +230,9 @@ impl Verifier {
 
     /// What was found, once everything has been fed.
     #[must_use]
-    pub fn finish(mut self) -> Report {
-        self.report.findings.extend(self.torn.take().filter(|_| !self.basis.running));
-        for record in self.index.list(&crate::store::index::Filter::default()) {
+    pub fn finish(mut self) -> VerifyReport {
+        self.report.findings.extend(self.torn.take().filter(|_| !self.anchor.is_running));
+        for record in self.index.list_records(&crate::store::index::RecordFilter::default()) {
             let (id, path) = (record.id(), record.media_path());
             let screen = record.screen.as_ref();
             match (screen.map(|screen| &screen.ended), self.seen_screens.contains(&id)) {
@@ -238,7 +240,7 @@ impl Verifier {
                     let path = record.screen_path();
                     self.report.findings.push(Finding::MediaMissing { path, id });
                 }
-                (Some(None), _) if !self.basis.running => {
+                (Some(None), _) if !self.anchor.is_running => {
                     let path = record.screen_path();
                     self.report.findings.push(Finding::NotRecovered { path, id });
                 }
@@ -252,12 +254,12 @@ impl Verifier {
                     self.report.findings.push(Finding::MediaMissing { path, id });
                 }
                 (Some(_), true) => {}
-                (None, _) if self.basis.running => self.report.notes.push(Note::Running { id }),
+                (None, _) if self.anchor.is_running => self.report.notes.push(Note::Running { id }),
                 (None, _) => self.report.findings.push(Finding::NotRecovered { path, id }),
             }
         }
         self.compare_witness();
-        if self.basis.key.is_none() {
+        if self.anchor.key.is_none() {
             self.report.notes.push(Note::NoKey);
         }
         if self.unsigned > 0 {
@@ -267,21 +269,21 @@ impl Verifier {
     }
 
     fn compare_witness(&mut self) {
-        let Basis { key, witness, .. } = &self.basis;
+        let TrustAnchor { key, witness, .. } = &self.anchor;
         let last = self.state.sequence.saturating_sub(1);
-        let found = witness::compare(witness, key.as_ref(), (&self.checkpoints, last));
+        let found = witness::compare_witness(witness, key.as_ref(), (&self.checkpoints, last));
         self.report.findings.extend(found);
     }
 
-    fn find(&mut self, finding: Finding) {
+    fn push_finding(&mut self, finding: Finding) {
         self.report.findings.push(finding);
     }
 }
 
 /// What a media file and its record disagree in; `running` if the box is just writing it.
-fn compare(
+fn compare_media(
     path: &str,
-    scan: &Scan,
+    scan: &MediaScan,
     (id, ended): (RecordingId, Option<&RecordingEnded>),
     running: bool,
 ) -> Vec<Finding> {
@@ -296,40 +298,44 @@ fn compare(
         Tail::Torn { .. } | Tail::Clean => {}
     }
     if scan.header.id != id {
-        findings.push(differs(Differs::Id));
+        findings.push(differs(MediaDifference::Id));
     }
     let Some(ended) = ended else { return findings };
-    if let (RecordingEnd::Storage, Some(closing)) = (ended.end, scan.close_cut(ended.end)) {
-        findings.extend(compare_cut(scan, &closing.finished, ended).map(differs));
+    if let (RecordingEnd::Storage, Some(closing)) = (ended.end, scan.build_trailer(ended.end)) {
+        findings.extend(compare_interrupted(scan, &closing.finished, ended).map(differs));
         return findings;
     }
-    let Some(Finished { digest, size, ledger, end, .. }) = scan.trailer else {
+    let Some(FinishedFile { digest, size, ledger, end, .. }) = scan.trailer else {
         let (expected, found) = (ended.size, scan.good_bytes);
-        findings.push(differs(Differs::Size { expected, found }));
+        findings.push(differs(MediaDifference::Size { expected, found }));
         return findings;
     };
     if size != ended.size {
-        findings.push(differs(Differs::Size { expected: ended.size, found: size }));
+        findings.push(differs(MediaDifference::Size { expected: ended.size, found: size }));
     } else if digest != ended.digest {
-        findings.push(differs(Differs::Digest));
+        findings.push(differs(MediaDifference::Digest));
     }
-    if ledger != ended.ledger || ledger.captured() != scan.ledger.captured() {
-        findings.push(differs(Differs::Ledger));
+    if ledger != ended.ledger || ledger.total_captured() != scan.ledger.total_captured() {
+        findings.push(differs(MediaDifference::Ledger));
     }
     if end != ended.end {
-        findings.push(differs(Differs::End));
+        findings.push(differs(MediaDifference::End));
     }
     findings
 }
 
 /// The same for a file that failed: what was certain of it must be what it still holds.
-fn compare_cut(scan: &Scan, cut: &Finished, ended: &RecordingEnded) -> Option<Differs> {
+fn compare_interrupted(
+    scan: &MediaScan,
+    cut: &FinishedFile,
+    ended: &RecordingEnded,
+) -> Option<MediaDifference> {
     let (expected, found) = (ended.size, scan.good_bytes);
     if found != expected {
-        return Some(Differs::Size { expected, found });
+        return Some(MediaDifference::Size { expected, found });
     }
     if scan.digest != ended.digest {
-        return Some(Differs::Digest);
+        return Some(MediaDifference::Digest);
     }
-    (cut.ledger != ended.ledger).then_some(Differs::Ledger)
+    (cut.ledger != ended.ledger).then_some(MediaDifference::Ledger)
 }

@@ -4,9 +4,9 @@
 //! as near as the card has them. Every refusal says what the card or the box offers instead.
 //! Nothing is started and nothing is read here.
 
-use super::card::errno;
+use crate::alsa::capture_pcm::to_errno;
+use crate::config::{BoardConfig, SLOTS_MAX, SourceKind};
 use crate::error::BoardError;
-use crate::model::{Kind, Model, SLOTS_MAX};
 use alsa::pcm::{Access, Format, HwParams, PCM, TstampType};
 use alsa::{Direction, ValueOr};
 use nix::errno::Errno;
@@ -14,7 +14,7 @@ use std::ffi::CString;
 
 /// What a card agreed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Setup {
+pub(super) struct PcmParams {
     /// Frames per second.
     pub rate: u32,
     /// Samples in each of the card's frames.
@@ -26,19 +26,19 @@ pub(super) struct Setup {
 }
 
 /// Opens the capture PCM `name`, not to wait. `said` gives alsa-lib's own words.
-pub(super) fn open(
-    model: &Model,
+pub(super) fn open_pcm(
+    model: &BoardConfig,
     name: &str,
     said: &dyn Fn() -> String,
 ) -> Result<PCM, BoardError> {
     let (board, pcm) = (model.name.clone(), name.to_owned());
     let Ok(text) = CString::new(name) else {
         let reason = "the name has a zero byte".to_owned();
-        return Err(BoardError::NoPcm { board, pcm, reason, known: known() });
+        return Err(BoardError::NoPcm { board, pcm, reason, known: list_pcm_names() });
     };
     let error = match PCM::open(&text, Direction::Capture, true) {
         Ok(open) => return Ok(open),
-        Err(error) => errno(error),
+        Err(error) => to_errno(error),
     };
     let reason = match said().lines().next() {
         Some(line) => format!("{}, {line}", error.desc()),
@@ -46,16 +46,16 @@ pub(super) fn open(
     };
     Err(match error {
         Errno::EBUSY | Errno::EAGAIN => BoardError::Busy { board, pcm },
-        Errno::EACCES | Errno::EPERM => BoardError::Forbidden { board, pcm },
+        Errno::EACCES | Errno::EPERM => BoardError::PermissionDenied { board, pcm },
         Errno::ENOENT | Errno::ENODEV | Errno::ENXIO | Errno::EINVAL => {
-            BoardError::NoPcm { board, pcm, reason, known: known() }
+            BoardError::NoPcm { board, pcm, reason, known: list_pcm_names() }
         }
         _ => BoardError::Pcm { board, pcm, doing: "cannot be opened", reason },
     })
 }
 
 /// The capture PCMs this box has by name.
-fn known() -> Vec<String> {
+fn list_pcm_names() -> Vec<String> {
     let Ok(hints) = alsa::device_name::HintIter::new(None, c"pcm") else {
         return Vec::new();
     };
@@ -67,8 +67,12 @@ fn known() -> Vec<String> {
 }
 
 /// Sets hardware and software parameters.
-pub(super) fn apply(model: &Model, name: &str, pcm: &PCM) -> Result<Setup, BoardError> {
-    let refuse = |error| refused(model, name, "does not take the parameters", error);
+pub(super) fn apply_params(
+    model: &BoardConfig,
+    name: &str,
+    pcm: &PCM,
+) -> Result<PcmParams, BoardError> {
+    let refuse = |error| pcm_error(model, name, "does not take the parameters", error);
     let params = HwParams::any(pcm).map_err(refuse)?;
     let format =
         params.set_access(Access::RWInterleaved).and_then(|()| params.set_format(Format::s16()));
@@ -78,15 +82,15 @@ pub(super) fn apply(model: &Model, name: &str, pcm: &PCM) -> Result<Setup, Board
     let slots = choose_slots(model, name, &params)?;
     choose_rate(model, name, &params)?;
     let agreed = choose_sizes(model, pcm, &params, slots).map_err(refuse)?;
-    wake_by_period(pcm, &agreed).map_err(refuse)?;
+    set_sw_params(pcm, &agreed).map_err(refuse)?;
     Ok(agreed)
 }
 
 /// Takes the least number of slots that the card can give and that has all of the model's. One
 /// alone is the last resort: PCMs that convert (`plughw:`, pulse) would mix all of the card's
 /// slots into it, other people's lines too.
-fn choose_slots(model: &Model, name: &str, params: &HwParams<'_>) -> Result<u32, BoardError> {
-    let wanted = model.slots_wanted();
+fn choose_slots(model: &BoardConfig, name: &str, params: &HwParams<'_>) -> Result<u32, BoardError> {
+    let wanted = model.slots_needed();
     let offered = params.get_channels_max().unwrap_or(0);
     let last = offered.min(u32::from(SLOTS_MAX));
     let mut usable = (u32::from(wanted.max(2))..=last).chain([u32::from(wanted)]);
@@ -97,7 +101,7 @@ fn choose_slots(model: &Model, name: &str, params: &HwParams<'_>) -> Result<u32,
     })
 }
 
-fn choose_rate(model: &Model, name: &str, params: &HwParams<'_>) -> Result<(), BoardError> {
+fn choose_rate(model: &BoardConfig, name: &str, params: &HwParams<'_>) -> Result<(), BoardError> {
     if params.set_rate(model.rate, ValueOr::Nearest).is_ok() {
         return Ok(());
     }
@@ -118,14 +122,14 @@ fn choose_rate(model: &Model, name: &str, params: &HwParams<'_>) -> Result<(), B
 }
 
 fn choose_sizes(
-    model: &Model,
+    model: &BoardConfig,
     pcm: &PCM,
     params: &HwParams<'_>,
     slots: u32,
-) -> alsa::Result<Setup> {
+) -> alsa::Result<PcmParams> {
     let period_ms = match model.kind {
-        Kind::Alsa { period_ms, .. } => period_ms,
-        Kind::Sim => model.buffer_ms / 4,
+        SourceKind::Alsa { period_ms, .. } => period_ms,
+        SourceKind::Sim => model.buffer_ms / 4,
     };
     let frames = |ms| i64::try_from(model.frames_of_ms(ms)).unwrap_or(i64::MAX);
     params.set_period_size_near(frames(period_ms), ValueOr::Nearest)?;
@@ -133,11 +137,11 @@ fn choose_sizes(
     pcm.hw_params(params)?;
     let (buffer_frames, period_frames) = pcm.get_params()?;
     let slots = usize::try_from(slots).unwrap_or(usize::MAX);
-    Ok(Setup { rate: model.rate, slots, period_frames, buffer_frames })
+    Ok(PcmParams { rate: model.rate, slots, period_frames, buffer_frames })
 }
 
 /// Wakes once a period, stops when the buffer is full, stamps by the monotonic clock.
-fn wake_by_period(pcm: &PCM, agreed: &Setup) -> alsa::Result<()> {
+fn set_sw_params(pcm: &PCM, agreed: &PcmParams) -> alsa::Result<()> {
     let frames = |frames: u64| i64::try_from(frames).unwrap_or(i64::MAX);
     let params = pcm.sw_params_current()?;
     params.set_avail_min(frames(agreed.period_frames))?;
@@ -149,12 +153,12 @@ fn wake_by_period(pcm: &PCM, agreed: &Setup) -> alsa::Result<()> {
 }
 
 /// Any other refusal of alsa-lib.
-pub(super) fn refused(
-    model: &Model,
+pub(super) fn pcm_error(
+    model: &BoardConfig,
     name: &str,
     doing: &'static str,
     error: alsa::Error,
 ) -> BoardError {
-    let reason = format!("{} ({})", errno(error).desc(), error.func());
+    let reason = format!("{} ({})", to_errno(error).desc(), error.func());
     BoardError::Pcm { board: model.name.clone(), pcm: name.to_owned(), doing, reason }
 }

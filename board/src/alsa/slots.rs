@@ -5,14 +5,14 @@
 
 /// Where a channel's sides are in a card's frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Slots {
+pub(super) struct SlotMap {
     /// Byte offsets within a frame, one per side.
     offsets: Vec<usize>,
 }
 
-impl Slots {
-    pub(super) fn new(slots: &[u16]) -> Slots {
-        Slots { offsets: slots.iter().map(|slot| usize::from(*slot) * 2).collect() }
+impl SlotMap {
+    pub(super) fn new(slots: &[u16]) -> SlotMap {
+        SlotMap { offsets: slots.iter().map(|slot| usize::from(*slot) * 2).collect() }
     }
 
     /// Samples per frame.
@@ -22,7 +22,7 @@ impl Slots {
 
     /// Takes this channel's samples out of `frames` (native 16-bit, `frame_bytes` each) into the
     /// beginning of `samples`, and gives that.
-    pub(super) fn pick<'a>(
+    pub(super) fn extract_samples<'a>(
         &self,
         frames: &[u8],
         frame_bytes: usize,
@@ -47,17 +47,23 @@ mod tests {
     use super::*;
 
     /// Three slots: frame n is n, 100 + n, -n.
-    fn frames() -> Vec<u8> {
+    fn test_frames() -> Vec<u8> {
         (0..5_i16).flat_map(|n| [n, 100 + n, -n]).flat_map(i16::to_ne_bytes).collect()
     }
 
     #[test]
     fn mono_and_stereo_come_from_any_slots_in_any_order() {
         let mut samples = [0x5a5a; 16];
-        assert_eq!(Slots::new(&[1]).pick(&frames(), 6, &mut samples), [100, 101, 102, 103, 104]);
+        assert_eq!(
+            SlotMap::new(&[1]).extract_samples(&test_frames(), 6, &mut samples),
+            [100, 101, 102, 103, 104]
+        );
         assert_eq!(samples[5..], [0x5a5a; 11], "nothing beyond");
-        let crossed = Slots::new(&[2, 0]);
-        assert_eq!(crossed.pick(&frames(), 6, &mut samples), [0, 0, -1, 1, -2, 2, -3, 3, -4, 4]);
-        assert_eq!(crossed.pick(&[], 6, &mut samples), [0; 0]);
+        let crossed = SlotMap::new(&[2, 0]);
+        assert_eq!(
+            crossed.extract_samples(&test_frames(), 6, &mut samples),
+            [0, 0, -1, 1, -2, 2, -3, 3, -4, 4]
+        );
+        assert_eq!(crossed.extract_samples(&[], 6, &mut samples), [0; 0]);
     }
 }

@@ -4,8 +4,8 @@
 //! samples. Audio is read at computed offsets into the caller's scratch, which is wiped before
 //! `read` returns. Only 16-bit PCM of exactly the wanted form is taken; nothing is converted.
 
-use crate::error::{Wanted, WavWrong};
-use crate::{count, index};
+use crate::error::{ExpectedFormat, WavError};
+use crate::{to_count, to_index};
 use std::fs::File;
 use std::io::Seek;
 use std::os::unix::fs::FileExt;
@@ -16,46 +16,46 @@ use zeroize::Zeroize;
 pub(super) const FRAME_BYTES_MAX: usize = 4;
 
 /// An open WAV file of known form.
-pub(super) struct Wav {
+pub(super) struct WavFile {
     file: File,
-    wanted: Wanted,
+    expected: ExpectedFormat,
     /// Where frame 0 begins, in bytes.
     data_at: u64,
     /// Frames in the file, at least 1.
     frames: u64,
 }
 
-impl Wav {
-    pub(super) fn open(path: &Path, wanted: Wanted) -> Result<Wav, WavWrong> {
-        let file = File::open(path).map_err(WavWrong::Read)?;
-        let present = file.metadata().map_err(WavWrong::Read)?.len();
+impl WavFile {
+    pub(super) fn open(path: &Path, wanted: ExpectedFormat) -> Result<WavFile, WavError> {
+        let file = File::open(path).map_err(WavError::Read)?;
+        let present = file.metadata().map_err(WavError::Read)?.len();
         let mut reader = hound::WavReader::new(&file)
-            .map_err(|error| WavWrong::Header { reason: error.to_string(), wanted })?;
+            .map_err(|error| WavError::Header { reason: error.to_string(), wanted })?;
         let (spec, frames) = (reader.spec(), u64::from(reader.duration()));
         let wrong = spec.channels != u16::from(wanted.sides)
             || spec.sample_rate != wanted.rate
             || spec.bits_per_sample != 16
             || spec.sample_format != hound::SampleFormat::Int;
         if wrong {
-            return Err(WavWrong::Form { found: found(spec), wanted });
+            return Err(WavError::WrongFormat { found: describe_format(spec), wanted });
         }
         if frames == 0 {
-            return Err(WavWrong::Empty { wanted });
+            return Err(WavError::Empty { wanted });
         }
-        let data_at = (&file).stream_position().map_err(WavWrong::Read)?;
+        let data_at = (&file).stream_position().map_err(WavError::Read)?;
         // A sample may stand in more bytes than it has bits for; only reading one tells. A file
         // that ends before its first sample is found below.
         match reader.samples::<i16>().next() {
             None | Some(Ok(_) | Err(hound::Error::IoError(_))) => {}
             Some(Err(_)) => {
                 let found = "16 bits in wider containers".to_owned();
-                return Err(WavWrong::Form { found, wanted });
+                return Err(WavError::WrongFormat { found, wanted });
             }
         }
-        let wav = Wav { file, wanted, data_at, frames };
-        let promised = frames * count(wav.frame_bytes());
+        let wav = WavFile { file, expected: wanted, data_at, frames };
+        let promised = frames * to_count(wav.frame_bytes());
         if present < data_at + promised {
-            return Err(WavWrong::Cut {
+            return Err(WavError::Truncated {
                 promised,
                 present: present.saturating_sub(data_at),
                 wanted,
@@ -66,12 +66,12 @@ impl Wav {
 
     /// Samples per frame.
     pub(super) fn sides(&self) -> usize {
-        usize::from(self.wanted.sides)
+        usize::from(self.expected.sides)
     }
 
     /// The form it was opened with.
-    pub(super) fn wanted(&self) -> Wanted {
-        self.wanted
+    pub(super) fn wanted(&self) -> ExpectedFormat {
+        self.expected
     }
 
     /// Fills `samples` with the frames from `position` on, going round at the end of the file.
@@ -86,10 +86,10 @@ impl Wav {
         let mut at = position % self.frames;
         let mut rest = samples;
         while !rest.is_empty() {
-            let frames = (rest.len() / self.sides()).min(index(self.frames - at));
+            let frames = (rest.len() / self.sides()).min(to_index(self.frames - at));
             let (piece, after) = rest.split_at_mut(frames * self.sides());
             let raw = &mut bytes[..frames * self.frame_bytes()];
-            let offset = self.data_at + at * count(self.frame_bytes());
+            let offset = self.data_at + at * to_count(self.frame_bytes());
             let done = self.file.read_exact_at(raw, offset);
             for (sample, pair) in piece.iter_mut().zip(raw.chunks_exact(2)) {
                 *sample = i16::from_le_bytes([pair[0], pair[1]]);
@@ -107,7 +107,7 @@ impl Wav {
     }
 }
 
-fn found(spec: hound::WavSpec) -> String {
+fn describe_format(spec: hound::WavSpec) -> String {
     let kind = match spec.sample_format {
         hound::SampleFormat::Int => "PCM",
         hound::SampleFormat::Float => "float",

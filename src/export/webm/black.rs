@@ -4,7 +4,7 @@
 //! pictures of 64 by 64 that libvpx made; players stretch them.
 
 /// The black picture of a codec.
-pub fn of(codec: &str) -> Option<&'static [u8]> {
+pub fn for_codec(codec: &str) -> Option<&'static [u8]> {
     match codec {
         "V_VP8" => Some(&VP8),
         "V_VP9" => Some(&VP9),

@@ -5,7 +5,7 @@
 
 /// Elements by their identifiers (RFC 9559).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Element {
+pub enum ElementId {
     Ebml = 0x1a45_dfa3,
     EbmlVersion = 0x4286,
     EbmlReadVersion = 0x42f7,
@@ -65,14 +65,14 @@ pub const UNKNOWN_SIZE: [u8; 8] = [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xf
 /// Bytes of a float's identifier (two bytes) and length.
 pub const FLOAT_HEAD_BYTES: u64 = 3;
 
-pub fn put_id(out: &mut Vec<u8>, element: Element) {
+pub fn put_id(out: &mut Vec<u8>, element: ElementId) {
     let bytes = (element as u32).to_be_bytes();
     let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(3);
     out.extend_from_slice(&bytes[first..]);
 }
 
 /// An element with the contents that `fill` makes.
-pub fn put(out: &mut Vec<u8>, element: Element, fill: impl FnOnce(&mut Vec<u8>)) {
+pub fn put_element(out: &mut Vec<u8>, element: ElementId, fill: impl FnOnce(&mut Vec<u8>)) {
     let mut body = Vec::new();
     fill(&mut body);
     put_id(out, element);
@@ -80,22 +80,22 @@ pub fn put(out: &mut Vec<u8>, element: Element, fill: impl FnOnce(&mut Vec<u8>))
     out.extend_from_slice(&body);
 }
 
-pub fn put_uint(out: &mut Vec<u8>, element: Element, value: u64) {
+pub fn put_uint(out: &mut Vec<u8>, element: ElementId, value: u64) {
     let bytes = value.to_be_bytes();
     let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(7);
-    put(out, element, |body| body.extend_from_slice(&bytes[first..]));
+    put_element(out, element, |body| body.extend_from_slice(&bytes[first..]));
 }
 
-pub fn put_text(out: &mut Vec<u8>, element: Element, text: &str) {
-    put(out, element, |body| body.extend_from_slice(text.as_bytes()));
+pub fn put_text(out: &mut Vec<u8>, element: ElementId, text: &str) {
+    put_element(out, element, |body| body.extend_from_slice(text.as_bytes()));
 }
 
-pub fn put_f64(out: &mut Vec<u8>, element: Element, value: f64) {
-    put(out, element, |body| body.extend_from_slice(&value.to_be_bytes()));
+pub fn put_f64(out: &mut Vec<u8>, element: ElementId, value: f64) {
+    put_element(out, element, |body| body.extend_from_slice(&value.to_be_bytes()));
 }
 
 /// A whole number of milliseconds as a float.
-pub fn float(ms: u64) -> [u8; 8] {
+pub fn ms_to_float(ms: u64) -> [u8; 8] {
     // Exact up to two to the 32: seven weeks.
     f64::from(u32::try_from(ms).unwrap_or(u32::MAX)).to_be_bytes()
 }
@@ -103,7 +103,7 @@ pub fn float(ms: u64) -> [u8; 8] {
 /// So many bytes that mean nothing, at least two.
 pub fn put_void(out: &mut Vec<u8>, bytes: usize) {
     assert!((2..=128).contains(&bytes));
-    put(out, Element::Void, |body| body.resize(bytes - 2, 0));
+    put_element(out, ElementId::Void, |body| body.resize(bytes - 2, 0));
 }
 
 fn put_size(out: &mut Vec<u8>, size: u64) {
@@ -113,13 +113,13 @@ fn put_size(out: &mut Vec<u8>, size: u64) {
 }
 
 /// A length in eight bytes.
-pub fn size_of_8(size: u64) -> [u8; 8] {
+pub fn eight_byte_size(size: u64) -> [u8; 8] {
     (size | 1 << 56).to_be_bytes()
 }
 
 /// The first element of `bytes`: its identifier, its contents, and what follows. An element of
 /// unknown length, or one that is cut, has all the rest.
-pub fn take(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
+pub fn take_element(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
     let id_length = bytes.first()?.leading_zeros() as usize + 1;
     let id_bytes = bytes.get(..id_length).filter(|_| id_length <= 4)?;
     let id = id_bytes.iter().fold(0, |id, byte| id << 8 | u32::from(*byte));
@@ -135,16 +135,16 @@ pub fn take(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
 }
 
 /// The elements in `bytes`, as far as they hold.
-pub fn each(mut bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+pub fn iter_elements(mut bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     std::iter::from_fn(move || {
-        let (id, body, rest) = take(bytes)?;
+        let (id, body, rest) = take_element(bytes)?;
         bytes = rest;
         Some((id, body))
     })
 }
 
 /// An unsigned value.
-pub fn uint(body: &[u8]) -> Option<u64> {
+pub fn read_uint(body: &[u8]) -> Option<u64> {
     (body.len() <= 8).then(|| body.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
 }
 
@@ -155,29 +155,29 @@ mod tests {
     #[test]
     fn what_is_put_is_taken() {
         let mut out = Vec::new();
-        put(&mut out, Element::Cluster, |body| {
-            put_uint(body, Element::Timestamp, 70_000);
-            put_text(body, Element::TagName, &"x".repeat(200));
+        put_element(&mut out, ElementId::Cluster, |body| {
+            put_uint(body, ElementId::Timestamp, 70_000);
+            put_text(body, ElementId::TagName, &"x".repeat(200));
             put_void(body, 10);
         });
-        let (id, body, rest) = take(&out).expect("an element");
-        assert_eq!((id, rest.len()), (Element::Cluster as u32, 0));
-        let all: Vec<(u32, &[u8])> = each(body).collect();
-        assert_eq!((all.len(), all[0].0), (3, Element::Timestamp as u32));
-        assert_eq!((uint(all[0].1), all[1].1.len()), (Some(70_000), 200));
-        assert_eq!(all[2], (Element::Void as u32, &[0; 8][..]));
+        let (id, body, rest) = take_element(&out).expect("an element");
+        assert_eq!((id, rest.len()), (ElementId::Cluster as u32, 0));
+        let all: Vec<(u32, &[u8])> = iter_elements(body).collect();
+        assert_eq!((all.len(), all[0].0), (3, ElementId::Timestamp as u32));
+        assert_eq!((read_uint(all[0].1), all[1].1.len()), (Some(70_000), 200));
+        assert_eq!(all[2], (ElementId::Void as u32, &[0; 8][..]));
     }
 
     #[test]
     fn bytes_of_others_end_it_and_never_panic() {
         for bad in [&[0][..], &[0x1a], &[0xec, 0], &[0xec], &[0x08, 1, 2, 3], &[]] {
-            assert!(take(bad).is_none_or(|(_, body, _)| body.is_empty()), "{bad:?}");
+            assert!(take_element(bad).is_none_or(|(_, body, _)| body.is_empty()), "{bad:?}");
         }
-        let (_, body, rest) = take(&[0xec, 0x85, 1, 2]).expect("cut");
+        let (_, body, rest) = take_element(&[0xec, 0x85, 1, 2]).expect("cut");
         assert_eq!((body, rest.len()), (&[1, 2][..], 0));
         let mut unknown = vec![0xec];
         unknown.extend(UNKNOWN_SIZE);
         unknown.push(9);
-        assert_eq!(take(&unknown).map(|(_, body, _)| body), Some(&[9][..]));
+        assert_eq!(take_element(&unknown).map(|(_, body, _)| body), Some(&[9][..]));
     }
 }

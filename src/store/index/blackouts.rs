@@ -8,21 +8,22 @@ use super::Record;
 use super::record::BlackoutSpan;
 use crate::id::RecordingId;
 use crate::store::fact::{
-    BlackoutEnd, BlackoutNumber, CallNumber, Holder, Place, RecordingBegan, RecordingEnded,
+    BlackoutEnd, BlackoutHolder, BlackoutNumber, CallNumber, ChannelPosition, RecordingBegan,
+    RecordingEnded,
 };
-use crate::time::{Position, Wall, ms_of_frames};
+use crate::time::{Position, WallTime, ms_of_frames};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Ended stretches that are remembered for recordings that reach back.
-const MAX_PAST: usize = 1024;
+const MAX_ENDED_SPANS: usize = 1024;
 
 /// The holder's bit in `holders`.
-fn bit(holder: Holder) -> u8 {
+fn holder_bit(holder: BlackoutHolder) -> u8 {
     match holder {
-        Holder::Agent => 1,
-        Holder::Supervisor => 2,
-        Holder::Cti => 4,
+        BlackoutHolder::Agent => 1,
+        BlackoutHolder::Supervisor => 2,
+        BlackoutHolder::Cti => 4,
     }
 }
 
@@ -32,54 +33,59 @@ pub struct OpenBlackout {
     pub number: BlackoutNumber,
     pub agent: String,
     pub call: Option<CallNumber>,
-    /// Bits of `Holder`.
+    /// Bits of `BlackoutHolder`.
     pub holders: u8,
     /// Who opened it, and as what.
-    pub holder: Holder,
+    pub holder: BlackoutHolder,
     pub by: String,
-    pub opened: Wall,
+    pub opened: WallTime,
     /// From where on which channels, in positions of the present start of the daemon.
-    pub places: Vec<Place>,
+    pub places: Vec<ChannelPosition>,
     /// The same in earlier starts, with their numbers, and how long it lasted in each.
-    earlier: Vec<(u32, Place)>,
-    lasted_ms: BTreeMap<u32, u64>,
+    earlier_places: Vec<(u32, ChannelPosition)>,
+    duration_ms: BTreeMap<u32, u64>,
     /// Recordings that must be told how it ends.
-    pub(super) reached: BTreeSet<RecordingId>,
+    pub(super) recordings: BTreeSet<RecordingId>,
 }
 
 impl OpenBlackout {
     /// As opened by `by`, a `holder`, at `opened`; nowhere yet.
-    pub(super) fn new(number: BlackoutNumber, holder: Holder, by: &str, opened: Wall) -> Self {
+    pub(super) fn new(
+        number: BlackoutNumber,
+        holder: BlackoutHolder,
+        by: &str,
+        opened: WallTime,
+    ) -> Self {
         OpenBlackout {
             number,
             agent: String::new(),
             call: None,
-            holders: bit(holder),
+            holders: holder_bit(holder),
             holder,
             by: by.to_owned(),
             opened,
             places: Vec::new(),
-            earlier: Vec::new(),
-            lasted_ms: BTreeMap::new(),
-            reached: BTreeSet::new(),
+            earlier_places: Vec::new(),
+            duration_ms: BTreeMap::new(),
+            recordings: BTreeSet::new(),
         }
     }
 
     /// Whether `holder` holds it now.
     #[must_use]
-    pub fn is_held_by(&self, holder: Holder) -> bool {
-        self.holders & bit(holder) != 0
+    pub fn is_held_by(&self, holder: BlackoutHolder) -> bool {
+        self.holders & holder_bit(holder) != 0
     }
 
     /// Milliseconds of captured audio that it covered before the present start of the daemon:
     /// they count towards the ceiling. As far as recordings witness it.
     #[must_use]
     pub fn earlier_ms(&self) -> u64 {
-        let starts: BTreeSet<u32> = self.earlier.iter().map(|(boot, _)| *boot).collect();
-        starts.iter().filter_map(|boot| self.lasted_ms.get(boot)).sum()
+        let starts: BTreeSet<u32> = self.earlier_places.iter().map(|(boot, _)| *boot).collect();
+        starts.iter().filter_map(|boot| self.duration_ms.get(boot)).sum()
     }
 
-    fn span(&self, from: Position) -> BlackoutSpan {
+    fn span_from(&self, from: Position) -> BlackoutSpan {
         BlackoutSpan {
             number: self.number,
             agent: self.agent.clone(),
@@ -95,74 +101,78 @@ impl OpenBlackout {
 
 /// All blackouts that matter still.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct Blackouts {
-    pub open: BTreeMap<BlackoutNumber, OpenBlackout>,
+pub(super) struct BlackoutIndex {
+    pub add_open: BTreeMap<BlackoutNumber, OpenBlackout>,
     /// Ended stretches, with their channels.
-    past: VecDeque<(u16, BlackoutSpan)>,
+    ended_spans: VecDeque<(u16, BlackoutSpan)>,
     pub last: BlackoutNumber,
 }
 
-impl Blackouts {
+impl BlackoutIndex {
     /// Positions begin anew; `boot` is the start of the daemon that has ended.
-    pub fn restart(&mut self, boot: u32) {
-        self.past.clear();
-        for blackout in self.open.values_mut() {
-            blackout.earlier.extend(blackout.places.iter().map(|place| (boot, *place)));
+    pub fn apply_restart(&mut self, boot: u32) {
+        self.ended_spans.clear();
+        for blackout in self.add_open.values_mut() {
+            blackout.earlier_places.extend(blackout.places.iter().map(|place| (boot, *place)));
             blackout.places.iter_mut().for_each(|place| place.at = Position(0));
         }
     }
 
     /// A blackout begins, nowhere yet.
-    pub fn open(&mut self, blackout: OpenBlackout) {
+    pub fn add_open(&mut self, blackout: OpenBlackout) {
         self.last = self.last.max(blackout.number);
-        self.open.insert(blackout.number, blackout);
+        self.add_open.insert(blackout.number, blackout);
     }
 
     /// The blackout covers `places` too; gives the new ones, as the spans that begin there.
-    pub fn spread(&mut self, number: BlackoutNumber, places: &[Place]) -> Vec<(u16, BlackoutSpan)> {
-        let Some(blackout) = self.open.get_mut(&number) else { return Vec::new() };
+    pub fn extend_to(
+        &mut self,
+        number: BlackoutNumber,
+        places: &[ChannelPosition],
+    ) -> Vec<(u16, BlackoutSpan)> {
+        let Some(blackout) = self.add_open.get_mut(&number) else { return Vec::new() };
         let mut spans = Vec::new();
         for place in places {
             if blackout.places.iter().all(|old| old.channel != place.channel) {
                 blackout.places.push(*place);
-                spans.push((place.channel, blackout.span(place.at)));
+                spans.push((place.channel, blackout.span_from(place.at)));
             }
         }
         spans
     }
 
     /// The blackout leaves `places`.
-    pub fn shrink(&mut self, number: BlackoutNumber, places: &[Place]) {
-        let Some(blackout) = self.open.get_mut(&number) else { return };
+    pub fn remove_from(&mut self, number: BlackoutNumber, places: &[ChannelPosition]) {
+        let Some(blackout) = self.add_open.get_mut(&number) else { return };
         for place in places {
-            let here = |old: &Place| old.channel == place.channel;
+            let here = |old: &ChannelPosition| old.channel == place.channel;
             let Some(index) = blackout.places.iter().position(here) else { continue };
-            let mut span = blackout.span(blackout.places[index].at);
+            let mut span = blackout.span_from(blackout.places[index].at);
             blackout.places.swap_remove(index);
             span.to = Some(place.at);
-            self.past.push_back((place.channel, span));
+            self.ended_spans.push_back((place.channel, span));
         }
-        while self.past.len() > MAX_PAST {
-            self.past.pop_front();
+        while self.ended_spans.len() > MAX_ENDED_SPANS {
+            self.ended_spans.pop_front();
         }
     }
 
     /// Says how the blackout ended in the stretches that are remembered.
-    pub fn explain(&mut self, number: BlackoutNumber, end: BlackoutEnd, by: Option<&str>) {
-        let past = self.past.iter_mut().filter(|(_, span)| span.number == number);
-        past.for_each(|(_, span)| span.explain(end, by));
+    pub fn set_end(&mut self, number: BlackoutNumber, end: BlackoutEnd, by: Option<&str>) {
+        let past = self.ended_spans.iter_mut().filter(|(_, span)| span.number == number);
+        past.for_each(|(_, span)| span.set_end(end, by));
     }
 
     /// A recording begins: what reaches it, past and open, in order.
-    pub fn reaching(&mut self, began: &RecordingBegan) -> Vec<BlackoutSpan> {
-        let past = self.past.iter().filter(|(channel, _)| *channel == began.channel);
+    pub fn spans_for(&mut self, began: &RecordingBegan) -> Vec<BlackoutSpan> {
+        let past = self.ended_spans.iter().filter(|(channel, _)| *channel == began.channel);
         let mut spans: Vec<BlackoutSpan> = past.map(|(_, span)| span.clone()).collect();
         spans.retain(|span| span.to.is_some_and(|to| to > began.from));
-        for blackout in self.open.values_mut() {
-            let here = |place: &&Place| place.channel == began.channel;
+        for blackout in self.add_open.values_mut() {
+            let here = |place: &&ChannelPosition| place.channel == began.channel;
             if let Some(place) = blackout.places.iter().find(here) {
-                spans.push(blackout.span(place.at));
-                blackout.reached.insert(began.id);
+                spans.push(blackout.span_from(place.at));
+                blackout.recordings.insert(began.id);
             }
         }
         spans.iter_mut().for_each(|span| span.from = span.from.max(began.from));
@@ -172,17 +182,17 @@ impl Blackouts {
 
     /// A recording has ended: it witnesses how long the open blackouts lasted in its start of the
     /// daemon; `current` is the present one.
-    pub fn witness(&mut self, record: &Record, ended: &RecordingEnded, current: u32) {
-        for blackout in self.open.values_mut() {
+    pub fn record_duration(&mut self, record: &Record, ended: &RecordingEnded, current: u32) {
+        for blackout in self.add_open.values_mut() {
             let now = blackout.places.iter().map(|place| (current, *place));
-            let all = now.chain(blackout.earlier.iter().copied());
+            let all = now.chain(blackout.earlier_places.iter().copied());
             let here = all.filter(|(boot, place)| {
                 *boot == record.boot && place.channel == record.began.channel
             });
             let frames = here.map(|(_, place)| ended.to.0.saturating_sub(place.at.0)).max();
             let frames = frames.unwrap_or(0).min(u64::MAX / 1000);
             let lasted_ms = ms_of_frames(frames, record.began.rate.max(1));
-            let known = blackout.lasted_ms.entry(record.boot).or_default();
+            let known = blackout.duration_ms.entry(record.boot).or_default();
             *known = lasted_ms.max(*known);
         }
     }

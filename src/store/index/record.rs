@@ -2,20 +2,20 @@
 //!
 //! Nothing here reads the journal; `Index::apply` does and keeps these up to date.
 
-use super::Facets;
+use super::RecordFacets;
 use crate::id::RecordingId;
 use crate::store::day::Locator;
 use crate::store::fact::{
-    BlackoutEnd, BlackoutNumber, CallFacts, FactSpan, Holder, Reason, Reasons, RecordingBegan,
-    RecordingEnd, RecordingEnded, Sealed,
+    BlackoutEnd, BlackoutHolder, BlackoutNumber, CallFacts, FactSpan, RecordReason, RecordReasons,
+    RecordingBegan, RecordingEnd, RecordingEnded, SealedBytes,
 };
-use crate::time::{Position, Wall};
+use crate::time::{Position, WallTime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Of a record with so many facts no further fetch is noted in it, only in the journal: a listing
 /// names the place of each, and has to stay short.
-pub const ENTRIES_FOR_FETCHES: usize = 500;
+pub const FETCH_ENTRIES_MAX: usize = 500;
 
 /// A call record: everything the journal says of one recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,27 +23,27 @@ pub struct Record {
     /// Journal number of the fact that began it.
     pub sequence: u64,
     /// When it began; with the id it gives the media path.
-    pub at: Wall,
+    pub at: WallTime,
     /// The start of the daemon that its positions belong to.
     pub boot: u32,
     /// As it began, but with the newest call facts, numbers and retention.
     pub began: RecordingBegan,
     /// Why it runs now, or ran until its end; none when its last reason was taken away.
-    pub reasons: Reasons,
+    pub reasons: RecordReasons,
     /// Why it ever ran.
-    pub reasons_ever: Reasons,
+    pub reasons_ever: RecordReasons,
     pub ended: Option<RecordingEnded>,
     /// When the end was noted.
-    pub ended_at: Option<Wall>,
+    pub ended_at: Option<WallTime>,
     pub blackouts: Vec<BlackoutSpan>,
     /// Newest value of each user-defined field, 1 to 15.
-    pub fields: BTreeMap<u8, Sealed>,
+    pub fields: BTreeMap<u8, SealedBytes>,
     /// Every field update (F5), oldest first.
     pub history: Vec<FieldChange>,
-    pub protected: bool,
+    pub is_protected: bool,
     pub deleted: Option<Deletion>,
     /// Who was given its files, oldest first.
-    pub fetched: Vec<Fetch>,
+    pub fetches: Vec<FetchEntry>,
     /// Of a call's recording: the screen beside its audio.
     pub screen: Option<ScreenRecord>,
     /// Where the facts stand that it is folded from, but for those of blackouts.
@@ -58,7 +58,7 @@ pub struct BlackoutSpan {
     pub agent: String,
     /// Who opened it, and as what.
     pub by: String,
-    pub holder: Holder,
+    pub holder: BlackoutHolder,
     pub from: Position,
     /// `None` while it is open and the recording runs.
     pub to: Option<Position>,
@@ -77,18 +77,18 @@ pub struct ScreenRecord {
 /// One update of a user-defined field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FieldChange {
-    pub at: Wall,
+    pub at: WallTime,
     /// 1 to 15.
     pub field: u8,
     pub by: String,
     /// Empty once the recording is deleted.
-    pub value: Sealed,
+    pub value: SealedBytes,
 }
 
 /// Somebody was given a file of the recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fetch {
-    pub at: Wall,
+pub struct FetchEntry {
+    pub at: WallTime,
     pub by: String,
     /// What for: `play`, `export`, `play-screen`, `export-screen`, `facts`.
     pub why: String,
@@ -97,14 +97,14 @@ pub struct Fetch {
 /// When, why and by whom a recording was deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
-    pub at: Wall,
+    pub at: WallTime,
     pub why: String,
     pub by: String,
 }
 
 impl BlackoutSpan {
     /// Says how the blackout ended here, unless that is said already.
-    pub(super) fn explain(&mut self, end: BlackoutEnd, by: Option<&str>) {
+    pub(super) fn set_end(&mut self, end: BlackoutEnd, by: Option<&str>) {
         if self.end.is_none() {
             self.end = Some(end);
             self.ended_by = by.map(str::to_owned);
@@ -113,7 +113,7 @@ impl BlackoutSpan {
 }
 
 impl Record {
-    pub(super) fn new(sequence: u64, at: Wall, boot: u32, began: RecordingBegan) -> Record {
+    pub(super) fn new(sequence: u64, at: WallTime, boot: u32, began: RecordingBegan) -> Record {
         Record {
             sequence,
             at,
@@ -126,9 +126,9 @@ impl Record {
             blackouts: Vec::new(),
             fields: BTreeMap::new(),
             history: Vec::new(),
-            protected: false,
+            is_protected: false,
             deleted: None,
-            fetched: Vec::new(),
+            fetches: Vec::new(),
             screen: None,
             entries: Vec::new(),
         }
@@ -148,21 +148,21 @@ impl Record {
 
     /// It began by an agent's press.
     #[must_use]
-    pub fn agent_initiated(&self) -> bool {
-        self.began.reasons.has(Reason::Agent)
+    pub fn is_agent_initiated(&self) -> bool {
+        self.began.reasons.contains(RecordReason::Agent)
     }
 
     /// What a filter looks at.
     #[must_use]
-    pub fn facets(&self) -> Facets<'_> {
-        Facets {
+    pub fn facets(&self) -> RecordFacets<'_> {
+        RecordFacets {
             sequence: self.sequence,
             at: self.at,
             agent: self.began.call.agent.as_deref(),
             device: &self.began.call.device,
             call: &self.began.call.call,
-            running: self.is_running(),
-            deleted: self.deleted.is_some(),
+            is_running: self.is_running(),
+            is_deleted: self.deleted.is_some(),
         }
     }
 
@@ -186,7 +186,7 @@ impl Record {
 
     /// Bytes of all its files that are complete.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
+    pub fn total_bytes(&self) -> u64 {
         let audio = self.ended.as_ref().map_or(0, |ended| ended.size);
         audio.saturating_add(self.screen_ended().map_or(0, |ended| ended.size))
     }
@@ -201,15 +201,15 @@ impl Record {
     /// Masked, held and lost stretches; none before the end.
     #[must_use]
     pub fn spans(&self) -> &[FactSpan] {
-        self.ended.as_ref().map_or(&[], |ended| &ended.spans)
+        self.ended.as_ref().map_or(&[], |ended| &ended.blackout_spans)
     }
 
-    pub(super) fn change_call(&mut self, call: &CallFacts, numbers: &Sealed) {
+    pub(super) fn change_call(&mut self, call: &CallFacts, numbers: &SealedBytes) {
         self.began.call = call.clone();
         self.began.numbers = numbers.clone();
     }
 
-    pub(super) fn set_reasons(&mut self, reasons: Reasons) {
+    pub(super) fn set_reasons(&mut self, reasons: RecordReasons) {
         self.reasons = reasons;
         self.reasons_ever.0 |= reasons.0;
     }
@@ -238,12 +238,17 @@ impl Record {
     }
 
     /// Says how the blackout ended, in every span of it that does not say so yet.
-    pub(super) fn explain(&mut self, number: BlackoutNumber, end: BlackoutEnd, by: Option<&str>) {
+    pub(super) fn set_blackout_end(
+        &mut self,
+        number: BlackoutNumber,
+        end: BlackoutEnd,
+        by: Option<&str>,
+    ) {
         let spans = self.blackouts.iter_mut().filter(|span| span.number == number);
-        spans.for_each(|span| span.explain(end, by));
+        spans.for_each(|span| span.set_end(end, by));
     }
 
-    pub(super) fn end(&mut self, at: Wall, ended: RecordingEnded) {
+    pub(super) fn set_ended(&mut self, at: WallTime, ended: RecordingEnded) {
         for span in &mut self.blackouts {
             span.to = Some(span.to.map_or(ended.to, |to| to.min(ended.to)));
         }
@@ -253,10 +258,10 @@ impl Record {
     }
 
     /// With the key gone, the personal facts are only noise.
-    pub(super) fn delete(&mut self, deletion: Deletion) {
-        self.began.numbers = Sealed::default();
+    pub(super) fn set_deleted(&mut self, deletion: Deletion) {
+        self.began.numbers = SealedBytes::default();
         self.fields.clear();
-        self.history.iter_mut().for_each(|change| change.value = Sealed::default());
+        self.history.iter_mut().for_each(|change| change.value = SealedBytes::default());
         self.deleted = Some(deletion);
     }
 

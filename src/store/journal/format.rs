@@ -4,10 +4,10 @@
 //! entry follows from the one before is the reader's to see. Nothing here reads a whole file.
 
 use super::{HEADER_BYTES, JournalError, JournalState, MAX_BODY_BYTES};
-use crate::store::bytes::{Fields, checksum};
-use crate::store::fact::Entry;
-use crate::store::sign::{BoxKey, BoxPublic, Purpose};
-use crate::time::Wall;
+use crate::store::bytes::{LeReader, checksum};
+use crate::store::fact::JournalEntry;
+use crate::store::sign::{BoxPublicKey, BoxSigningKey, SignaturePurpose};
+use crate::time::WallTime;
 
 pub const VERSION: u16 = 1;
 const MAGIC: &[u8; 4] = b"HBJ1";
@@ -50,20 +50,20 @@ pub fn put_header(header: &JournalHeader, out: &mut Vec<u8>) {
 
 /// The header at the start of `bytes`, `None` if there is no whole, valid one.
 pub fn take_header(bytes: &[u8]) -> Option<Result<JournalHeader, JournalError>> {
-    let mut fields = Fields(bytes.get(..HEADER_BYTES)?);
-    fields.array().filter(|magic| magic == MAGIC)?;
+    let mut fields = LeReader(bytes.get(..HEADER_BYTES)?);
+    fields.read_array().filter(|magic| magic == MAGIC)?;
     if bytes[HEADER_BYTES - 8..HEADER_BYTES] != checksum::<8>(&[&bytes[..HEADER_BYTES - 8]]) {
         return None;
     }
-    let version = fields.u16()?;
+    let version = fields.read_u16()?;
     if version != VERSION {
         return Some(Err(JournalError::Version { found: version }));
     }
-    fields.zeros(2)?;
-    let sequence = fields.u64()?;
-    let day = std::str::from_utf8(fields.take(10)?).ok()?.to_owned();
-    fields.zeros(6)?;
-    let start = JournalState { sequence, chain: fields.array()? };
+    fields.expect_zeros(2)?;
+    let sequence = fields.read_u64()?;
+    let day = std::str::from_utf8(fields.read_bytes(10)?).ok()?.to_owned();
+    fields.expect_zeros(6)?;
+    let start = JournalState { sequence, chain: fields.read_array()? };
     Some(Ok(JournalHeader { day, start }))
 }
 
@@ -73,7 +73,7 @@ pub struct Checkpoint {
     pub sequence: u64,
     /// Hash chain up to the entry before it.
     pub chain: [u8; 32],
-    pub at: Wall,
+    pub at: WallTime,
     /// Ed25519.
     pub signature: [u8; 64],
 }
@@ -83,7 +83,7 @@ const CHECKPOINT_BYTES: usize = 8 + 32 + 8 + 64;
 
 impl Checkpoint {
     /// What is signed.
-    fn message(&self) -> [u8; 48] {
+    fn signed_message(&self) -> [u8; 48] {
         let mut message = [0; 48];
         message[..8].copy_from_slice(&self.sequence.to_le_bytes());
         message[8..40].copy_from_slice(&self.chain);
@@ -92,24 +92,24 @@ impl Checkpoint {
     }
 
     /// A checkpoint after all of `state`.
-    pub(super) fn sign(state: JournalState, key: &BoxKey, at: Wall) -> Checkpoint {
+    pub(super) fn sign(state: JournalState, key: &BoxSigningKey, at: WallTime) -> Checkpoint {
         let JournalState { sequence, chain } = state;
         let mut checkpoint = Checkpoint { sequence, chain, at, signature: [0; 64] };
-        checkpoint.signature = key.sign(Purpose::Checkpoint, &checkpoint.message());
+        checkpoint.signature = key.sign(SignaturePurpose::Checkpoint, &checkpoint.signed_message());
         checkpoint
     }
 
     /// Whether the box signed it.
     #[must_use]
-    pub fn is_signed_by(&self, key: &BoxPublic) -> bool {
-        key.verify(Purpose::Checkpoint, &self.message(), &self.signature)
+    pub fn is_signed_by(&self, key: &BoxPublicKey) -> bool {
+        key.verify(SignaturePurpose::Checkpoint, &self.signed_message(), &self.signature)
     }
 
-    fn take(bytes: &[u8]) -> Option<Checkpoint> {
-        let mut fields = Fields(bytes);
-        let (sequence, chain) = (fields.u64()?, fields.array()?);
-        let at = Wall(i64::from_le_bytes(fields.array()?));
-        let signature = fields.array()?;
+    fn from_bytes(bytes: &[u8]) -> Option<Checkpoint> {
+        let mut fields = LeReader(bytes);
+        let (sequence, chain) = (fields.read_u64()?, fields.read_array()?);
+        let at = WallTime(i64::from_le_bytes(fields.read_array()?));
+        let signature = fields.read_array()?;
         (bytes.len() == CHECKPOINT_BYTES).then_some(Checkpoint { sequence, chain, at, signature })
     }
 
@@ -131,7 +131,7 @@ impl Checkpoint {
         let hex = |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).ok();
         Some(Checkpoint {
             sequence: sequence.parse().ok()?,
-            at: Wall::parse(at)?,
+            at: WallTime::parse(at)?,
             chain: hex(chain)?.try_into().ok()?,
             signature: hex(signature)?.try_into().ok()?,
         })
@@ -139,7 +139,7 @@ impl Checkpoint {
 }
 
 /// The body of a fact.
-pub fn entry_body(entry: &Entry) -> Vec<u8> {
+pub fn entry_body(entry: &JournalEntry) -> Vec<u8> {
     // Writing facts to memory has no way to fail.
     let body = postcard::to_extend(entry, vec![KIND_ENTRY]).unwrap_or_default();
     assert!(body.len() > 1);
@@ -149,7 +149,7 @@ pub fn entry_body(entry: &Entry) -> Vec<u8> {
 /// The body of a checkpoint.
 pub fn checkpoint_body(checkpoint: &Checkpoint) -> Vec<u8> {
     let mut body = vec![KIND_CHECKPOINT];
-    body.extend_from_slice(&checkpoint.message());
+    body.extend_from_slice(&checkpoint.signed_message());
     body.extend_from_slice(&checkpoint.signature);
     body
 }
@@ -159,7 +159,7 @@ fn length_of(body: &[u8]) -> [u8; LENGTH_BYTES] {
 }
 
 /// The chain after an entry with this body.
-pub fn chained(chain: &[u8; 32], body: &[u8]) -> [u8; 32] {
+pub fn next_chain(chain: &[u8; 32], body: &[u8]) -> [u8; 32] {
     checksum(&[chain, &length_of(body), body])
 }
 
@@ -174,69 +174,75 @@ pub fn put_entry(body: &[u8], chain: &[u8; 32], out: &mut Vec<u8>) {
 }
 
 /// A whole entry whose checksum holds.
-pub struct Raw<'a> {
+pub struct RawEntry<'a> {
     pub body: &'a [u8],
     pub tag: &'a [u8],
 }
 
-impl Raw<'_> {
+impl RawEntry<'_> {
     pub fn entry_bytes(&self) -> usize {
         HEAD_BYTES + self.body.len() + TAG_BYTES
     }
 }
 
 /// The entry at the start of `bytes`, `None` if there is no whole one.
-pub fn take_entry(bytes: &[u8]) -> Option<Raw<'_>> {
-    let mut fields = Fields(bytes);
-    let length = fields.array::<LENGTH_BYTES>()?;
-    let sum = fields.array::<SUM_BYTES>()?;
+pub fn take_entry(bytes: &[u8]) -> Option<RawEntry<'_>> {
+    let mut fields = LeReader(bytes);
+    let length = fields.read_array::<LENGTH_BYTES>()?;
+    let sum = fields.read_array::<SUM_BYTES>()?;
     let body_bytes = usize::from(u16::from_le_bytes(length));
     if body_bytes > MAX_BODY_BYTES {
         return None;
     }
-    let (body, tag) = (fields.take(body_bytes)?, fields.take(TAG_BYTES)?);
+    let (body, tag) = (fields.read_bytes(body_bytes)?, fields.read_bytes(TAG_BYTES)?);
     // The kind first: it spares most of the hashing when garbage is searched.
     let known = matches!(body.first(), Some(&(KIND_ENTRY | KIND_CHECKPOINT)));
-    (known && sum == checksum(&[&length, body, tag])).then_some(Raw { body, tag })
+    (known && sum == checksum(&[&length, body, tag])).then_some(RawEntry { body, tag })
 }
 
 /// What an entry says.
 #[derive(Debug)]
-pub enum Body {
-    Entry(Entry),
+pub enum EntryBody {
+    Entry(JournalEntry),
     Checkpoint(Checkpoint),
 }
 
 /// Reads a body; `None` if this version does not know it.
-pub fn take_body(body: &[u8]) -> Option<Body> {
+pub fn take_body(body: &[u8]) -> Option<EntryBody> {
     let (kind, rest) = body.split_first()?;
     if *kind == KIND_CHECKPOINT {
-        return Checkpoint::take(rest).map(Body::Checkpoint);
+        return Checkpoint::from_bytes(rest).map(EntryBody::Checkpoint);
     }
     let (entry, after) = postcard::take_from_bytes(rest).ok()?;
-    after.is_empty().then_some(Body::Entry(entry))
+    after.is_empty().then_some(EntryBody::Entry(entry))
 }
 
 /// What stands at the start of some bytes of a journal.
 #[derive(Debug, PartialEq)]
-pub enum EntryAt {
-    Entry(Box<Entry>),
+pub enum ParsedEntry {
+    Entry(Box<JournalEntry>),
     /// So many bytes are needed to tell.
-    Longer(usize),
+    Incomplete(usize),
     /// No fact whose checksum holds.
-    Bad,
+    Invalid,
 }
 
 /// Reads one entry by itself, without the chain around it.
 #[must_use]
-pub fn entry_at(bytes: &[u8]) -> EntryAt {
-    let Some(length) = Fields(bytes).u16() else { return EntryAt::Longer(HEAD_BYTES) };
+pub fn parse_entry(bytes: &[u8]) -> ParsedEntry {
+    let Some(length) = LeReader(bytes).read_u16() else {
+        return ParsedEntry::Incomplete(HEAD_BYTES);
+    };
     let needed = HEAD_BYTES + usize::from(length) + TAG_BYTES;
     if needed > bytes.len() {
-        return if needed > MAX_ENTRY_BYTES { EntryAt::Bad } else { EntryAt::Longer(needed) };
+        return if needed > MAX_ENTRY_BYTES {
+            ParsedEntry::Invalid
+        } else {
+            ParsedEntry::Incomplete(needed)
+        };
     }
     match take_entry(bytes).and_then(|raw| take_body(raw.body)) {
-        Some(Body::Entry(entry)) => EntryAt::Entry(Box::new(entry)),
-        Some(Body::Checkpoint(_)) | None => EntryAt::Bad,
+        Some(EntryBody::Entry(entry)) => ParsedEntry::Entry(Box::new(entry)),
+        Some(EntryBody::Checkpoint(_)) | None => ParsedEntry::Invalid,
     }
 }

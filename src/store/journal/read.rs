@@ -4,20 +4,22 @@
 //! one, that was damage, and reading goes on there; if not, a torn tail. After damage the chain is
 //! unknown (entries carry only half of it) until the next checkpoint, and so is the count.
 
-use super::format::{self, Body, Checkpoint, JournalHeader, MAX_ENTRY_BYTES, Raw, TAG_BYTES};
+use super::format::{
+    self, Checkpoint, EntryBody, JournalHeader, MAX_ENTRY_BYTES, RawEntry, TAG_BYTES,
+};
 use super::{FIRST_SEQUENCE, HEADER_BYTES, JournalError, JournalState};
 use crate::store::damage::{Damage, Tail};
-use crate::store::fact::Entry;
-use crate::store::window::Window;
+use crate::store::fact::JournalEntry;
+use crate::store::sliding_buffer::SlidingBuffer;
 use std::io::Read;
 
 /// One thing that a journal file gives. `at` is its offset in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Item {
+pub enum JournalItem {
     Entry {
         sequence: u64,
         at: u64,
-        entry: Entry,
+        entry: JournalEntry,
     },
     Checkpoint {
         sequence: u64,
@@ -33,7 +35,7 @@ pub enum Item {
 
 /// How a journal file ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ending {
+pub struct JournalEnd {
     pub tail: Tail,
     /// Bytes up to the end of the last valid entry; a torn tail starts here.
     pub good_bytes: u64,
@@ -42,12 +44,12 @@ pub struct Ending {
     /// bytes go on from the file before instead.
     pub state: JournalState,
     /// The chain is known: nothing was damaged since the last checkpoint.
-    pub linked: bool,
+    pub is_linked: bool,
 }
 
 /// A journal file that is being read.
 pub struct JournalReader<R> {
-    window: Window<R>,
+    window: SlidingBuffer<R>,
     header: Option<JournalHeader>,
     /// Number of the next entry.
     sequence: u64,
@@ -58,7 +60,7 @@ pub struct JournalReader<R> {
     /// Where the bad bytes before the window start.
     bad_from: Option<u64>,
     /// Found together with a damage, and to be given after it.
-    next: Option<Item>,
+    queued: Option<JournalItem>,
     /// Entries from this number on are told in another file.
     until: u64,
 }
@@ -70,12 +72,12 @@ fn read_failed(kind: std::io::ErrorKind) -> JournalError {
 impl<R: Read> JournalReader<R> {
     /// Reads the header.
     pub fn open(source: R) -> Result<JournalReader<R>, JournalError> {
-        let mut window = Window::new(source, MAX_ENTRY_BYTES);
-        window.refill().map_err(read_failed)?;
-        let header = format::take_header(window.bytes()).transpose()?;
+        let mut window = SlidingBuffer::new(source, MAX_ENTRY_BYTES);
+        window.fill_buffer().map_err(read_failed)?;
+        let header = format::take_header(window.buffered()).transpose()?;
         let (bad_from, good_bytes) = match header {
             Some(_) => {
-                window.pass(HEADER_BYTES);
+                window.consume(HEADER_BYTES);
                 (None, window.offset())
             }
             None => (Some(0), 0),
@@ -89,7 +91,7 @@ impl<R: Read> JournalReader<R> {
             good_bytes,
             tail: Tail::Clean,
             bad_from,
-            next: None,
+            queued: None,
             until: u64::MAX,
         })
     }
@@ -97,7 +99,7 @@ impl<R: Read> JournalReader<R> {
     /// Reads only entries before `until`: see `superseded`. A file whose header does not hold is
     /// taken to go on at `next`, where the one before it ended.
     #[must_use]
-    pub fn within(mut self, next: u64, until: u64) -> JournalReader<R> {
+    pub fn with_limits(mut self, next: u64, until: u64) -> JournalReader<R> {
         if self.header.is_none() {
             self.sequence = next;
         }
@@ -112,34 +114,34 @@ impl<R: Read> JournalReader<R> {
     }
 
     /// The next entry, checkpoint or damage; `None` at the end.
-    pub fn next_item(&mut self) -> Result<Option<Item>, JournalError> {
-        if let Some(item) = self.next.take() {
+    pub fn next_item(&mut self) -> Result<Option<JournalItem>, JournalError> {
+        if let Some(item) = self.queued.take() {
             return Ok(Some(item));
         }
         if self.sequence >= self.until {
             return Ok(None);
         }
         loop {
-            self.window.refill().map_err(read_failed)?;
+            self.window.fill_buffer().map_err(read_failed)?;
             let at = self.window.offset();
-            if self.window.bytes().is_empty() {
+            if self.window.buffered().is_empty() {
                 if let (Some(at), Tail::Clean) = (self.bad_from, self.tail) {
                     self.tail = Tail::Torn { at };
                 }
                 return Ok(None);
             }
-            let Some(raw) = format::take_entry(self.window.bytes()) else {
+            let Some(raw) = format::take_entry(self.window.buffered()) else {
                 self.bad_from = self.bad_from.or(Some(at));
-                self.window.pass(1);
+                self.window.consume(1);
                 continue;
             };
-            let found = Found::from(&raw, self.chain.as_ref());
-            return Ok(Some(self.accept(at, found)));
+            let found = CheckedEntry::from_raw(&raw, self.chain.as_ref());
+            return Ok(Some(self.accept_entry(at, found)));
         }
     }
 
     /// Takes a whole entry in and says what to give for it.
-    fn accept(&mut self, at: u64, found: Found) -> Item {
+    fn accept_entry(&mut self, at: u64, found: CheckedEntry) -> JournalItem {
         let lost = self.bad_from.take();
         if lost.is_some() {
             self.chain = None;
@@ -149,26 +151,26 @@ impl<R: Read> JournalReader<R> {
         let damage = match (lost, self.chain, &found.body) {
             (Some(0), ..) => Some((0, Damage::Header)),
             (Some(from), ..) => Some((from, Damage::Checksum)),
-            (None, Some(_), _) if !found.links => Some((at, Damage::Chain)),
-            (None, Some(chain), Some(Body::Checkpoint(checkpoint))) => {
-                self.contradicts(&chain, checkpoint).map(|why| (at, why))
+            (None, Some(_), _) if !found.is_linked => Some((at, Damage::Chain)),
+            (None, Some(chain), Some(EntryBody::Checkpoint(checkpoint))) => {
+                self.check_checkpoint(&chain, checkpoint).map(|why| (at, why))
             }
             (None, _, None) => Some((at, Damage::Unknown)),
             (None, ..) => None,
         };
-        let item = self.advance(at, found);
+        let item = self.advance_past(at, found);
         let Some((from, why)) = damage else {
-            return item.unwrap_or(Item::Damage { at, why: Damage::Unknown });
+            return item.unwrap_or(JournalItem::Damage { at, why: Damage::Unknown });
         };
         if self.tail == Tail::Clean {
             self.tail = Tail::Damaged { at: from, why };
         }
-        self.next = item;
-        Item::Damage { at: from, why }
+        self.queued = item;
+        JournalItem::Damage { at: from, why }
     }
 
     /// What a checkpoint says that is not so.
-    fn contradicts(&self, chain: &[u8; 32], checkpoint: &Checkpoint) -> Option<Damage> {
+    fn check_checkpoint(&self, chain: &[u8; 32], checkpoint: &Checkpoint) -> Option<Damage> {
         let (expected, found) = (self.sequence, checkpoint.sequence);
         if checkpoint.chain != *chain {
             return Some(Damage::Chain);
@@ -177,8 +179,8 @@ impl<R: Read> JournalReader<R> {
     }
 
     /// Goes past the entry, with the chain and the count that follow from it.
-    fn advance(&mut self, at: u64, found: Found) -> Option<Item> {
-        let Found { body, chain, anchor, tag, entry_bytes, links } = found;
+    fn advance_past(&mut self, at: u64, found: CheckedEntry) -> Option<JournalItem> {
+        let CheckedEntry { body, chain, anchor, tag, entry_bytes, is_linked: links } = found;
         self.chain = match anchor {
             // After damage a checkpoint says where we are.
             Some((sequence, chain)) if self.chain.is_none() => {
@@ -189,33 +191,35 @@ impl<R: Read> JournalReader<R> {
             _ => None,
         };
         self.last_tag = tag;
-        self.window.pass(entry_bytes);
+        self.window.consume(entry_bytes);
         self.good_bytes = self.window.offset();
         let sequence = self.sequence;
         self.sequence = sequence.saturating_add(1);
         body.map(|body| match body {
-            Body::Entry(entry) => Item::Entry { sequence, at, entry },
-            Body::Checkpoint(checkpoint) => Item::Checkpoint { sequence, at, checkpoint },
+            EntryBody::Entry(entry) => JournalItem::Entry { sequence, at, entry },
+            EntryBody::Checkpoint(checkpoint) => {
+                JournalItem::Checkpoint { sequence, at, checkpoint }
+            }
         })
     }
 
     /// How the file ended, once `next_item` has given everything.
     #[must_use]
-    pub fn finish(self) -> Ending {
+    pub fn finish(self) -> JournalEnd {
         let mut made_up = [0; 32];
         made_up[..TAG_BYTES].copy_from_slice(&self.last_tag);
-        Ending {
+        JournalEnd {
             tail: self.tail,
             good_bytes: self.good_bytes,
             state: JournalState { sequence: self.sequence, chain: self.chain.unwrap_or(made_up) },
-            linked: self.chain.is_some(),
+            is_linked: self.chain.is_some(),
         }
     }
 }
 
 /// A whole entry, apart from the window it was found in.
-struct Found {
-    body: Option<Body>,
+struct CheckedEntry {
+    body: Option<EntryBody>,
     /// The chain after it, if the one before is known.
     chain: Option<[u8; 32]>,
     /// Of a checkpoint: its number, and the chain after it if its tag bears that out.
@@ -223,17 +227,17 @@ struct Found {
     tag: [u8; TAG_BYTES],
     entry_bytes: usize,
     /// The tag is that of `chain`.
-    links: bool,
+    is_linked: bool,
 }
 
-impl Found {
-    fn from(raw: &Raw, before: Option<&[u8; 32]>) -> Found {
+impl CheckedEntry {
+    fn from_raw(raw: &RawEntry, before: Option<&[u8; 32]>) -> CheckedEntry {
         let body = format::take_body(raw.body);
-        let chain = before.map(|before| format::chained(before, raw.body));
+        let chain = before.map(|before| format::next_chain(before, raw.body));
         let matches = |chain: &[u8; 32]| chain[..TAG_BYTES] == *raw.tag;
         let anchor = match &body {
-            Some(Body::Checkpoint(checkpoint)) => {
-                let after = format::chained(&checkpoint.chain, raw.body);
+            Some(EntryBody::Checkpoint(checkpoint)) => {
+                let after = format::next_chain(&checkpoint.chain, raw.body);
                 Some((checkpoint.sequence, Some(after).filter(matches)))
             }
             _ => None,
@@ -241,6 +245,6 @@ impl Found {
         let mut tag = [0; TAG_BYTES];
         tag.copy_from_slice(raw.tag);
         let links = chain.as_ref().is_some_and(matches);
-        Found { body, chain, anchor, tag, entry_bytes: raw.entry_bytes(), links }
+        CheckedEntry { body, chain, anchor, tag, entry_bytes: raw.entry_bytes(), is_linked: links }
     }
 }

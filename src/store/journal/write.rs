@@ -5,10 +5,10 @@
 
 use super::format::{self, Checkpoint, JournalHeader};
 use super::{JournalState, MAX_BODY_BYTES};
-use crate::store::fact::{Entry, Fact, RecordingEnded};
+use crate::store::fact::{Fact, JournalEntry, RecordingEnded};
 use crate::store::media::MAX_SPANS;
-use crate::store::sign::BoxKey;
-use crate::time::Wall;
+use crate::store::sign::BoxSigningKey;
+use crate::time::WallTime;
 
 /// Where the journal stands, and in which of the day's files.
 #[derive(Clone, Debug)]
@@ -29,13 +29,13 @@ impl JournalWriter {
 
     /// Goes on from what `JournalReader::finish` of the last file gave.
     #[must_use]
-    pub fn resume(state: JournalState) -> JournalWriter {
+    pub fn from_state(state: JournalState) -> JournalWriter {
         JournalWriter(state, 0)
     }
 
     /// Goes on in this file of the day: 0 is the first.
     #[must_use]
-    pub fn in_part(self, part: u32) -> JournalWriter {
+    pub fn with_part(self, part: u32) -> JournalWriter {
         JournalWriter(self.0, part)
     }
 
@@ -52,7 +52,7 @@ impl JournalWriter {
     }
 
     /// Begins the file of `day` (`2026-11-22`): its header.
-    pub fn roll(&mut self, day: &str, out: &mut Vec<u8>) {
+    pub fn begin_day(&mut self, day: &str, out: &mut Vec<u8>) {
         self.1 = 0;
         let header = JournalHeader { day: day.to_owned(), start: self.0 };
         format::put_header(&header, out);
@@ -60,7 +60,7 @@ impl JournalWriter {
 
     /// Begins the next file of the same day: its header. What was written after `base` follows,
     /// told again.
-    pub fn fork(&mut self, day: &str, base: JournalState, out: &mut Vec<u8>) {
+    pub fn begin_part(&mut self, day: &str, base: JournalState, out: &mut Vec<u8>) {
         assert!(base.sequence <= self.0.sequence);
         self.1 += 1;
         format::put_header(&JournalHeader { day: day.to_owned(), start: base }, out);
@@ -69,36 +69,41 @@ impl JournalWriter {
     /// Appends a fact and gives its number. The facts' texts are bounded by what lines can carry,
     /// the spans of a recording by `media::MAX_SPANS`; longer lists are cut there (the ledger
     /// counts all frames, and the media file lists all runs).
-    pub fn append(&mut self, entry: &Entry, out: &mut Vec<u8>) -> u64 {
+    pub fn append(&mut self, entry: &JournalEntry, out: &mut Vec<u8>) -> u64 {
         let shorter = |ended: &RecordingEnded| {
             let mut shorter = ended.clone();
-            shorter.spans.truncate(MAX_SPANS);
+            shorter.blackout_spans.truncate(MAX_SPANS);
             shorter
         };
         let fact = match &entry.fact {
-            Fact::RecordingEnded(ended) if ended.spans.len() > MAX_SPANS => {
+            Fact::RecordingEnded(ended) if ended.blackout_spans.len() > MAX_SPANS => {
                 Fact::RecordingEnded(shorter(ended))
             }
-            Fact::ScreenEnded(ended) if ended.spans.len() > MAX_SPANS => {
+            Fact::ScreenEnded(ended) if ended.blackout_spans.len() > MAX_SPANS => {
                 Fact::ScreenEnded(shorter(ended))
             }
-            _ => return self.put(&format::entry_body(entry), out),
+            _ => return self.append_body(&format::entry_body(entry), out),
         };
-        let body = format::entry_body(&Entry { at: entry.at, fact });
-        self.put(&body, out)
+        let body = format::entry_body(&JournalEntry { at: entry.at, fact });
+        self.append_body(&body, out)
     }
 
     /// Appends a signed checkpoint and gives it.
-    pub fn checkpoint(&mut self, key: &BoxKey, at: Wall, out: &mut Vec<u8>) -> Checkpoint {
+    pub fn append_checkpoint(
+        &mut self,
+        key: &BoxSigningKey,
+        at: WallTime,
+        out: &mut Vec<u8>,
+    ) -> Checkpoint {
         let checkpoint = Checkpoint::sign(self.0, key, at);
-        let sequence = self.put(&format::checkpoint_body(&checkpoint), out);
+        let sequence = self.append_body(&format::checkpoint_body(&checkpoint), out);
         assert_eq!(sequence, checkpoint.sequence);
         checkpoint
     }
 
-    fn put(&mut self, body: &[u8], out: &mut Vec<u8>) -> u64 {
+    fn append_body(&mut self, body: &[u8], out: &mut Vec<u8>) -> u64 {
         assert!(body.len() <= MAX_BODY_BYTES, "an entry of {} bytes", body.len());
-        self.0.chain = format::chained(&self.0.chain, body);
+        self.0.chain = format::next_chain(&self.0.chain, body);
         format::put_entry(body, &self.0.chain, out);
         let sequence = self.0.sequence;
         self.0.sequence += 1;

@@ -6,8 +6,8 @@
 use super::{
     MAX_CHUNK_FRAMES, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaError, MediaHeader,
 };
-use crate::span::{Fate, Ledger, Loss, Run};
-use crate::store::bytes::{Fields, checksum, narrow, wide};
+use crate::audio::span::{Fate, Ledger, LossReason, Run};
+use crate::store::bytes::{LeReader, checksum, len_to_u64, u64_to_len};
 use crate::store::fact::RecordingEnd;
 use crate::time::Position;
 
@@ -45,13 +45,13 @@ pub struct ChunkHead {
 
 impl ChunkHead {
     /// Frames on the timeline, whatever their fate.
-    pub fn frames(&self) -> u64 {
+    pub fn frame_count(&self) -> u64 {
         self.runs.iter().map(|run| u64::from(run.frames)).sum()
     }
 
     /// Bytes of head and payload.
     pub fn chunk_bytes(&self) -> usize {
-        chunk_head_bytes(self.runs.len()) + narrow(u64::from(self.payload_bytes))
+        chunk_head_bytes(self.runs.len()) + u64_to_len(u64::from(self.payload_bytes))
     }
 }
 
@@ -61,14 +61,14 @@ pub struct Trailer {
     pub chunks: u32,
     pub end: RecordingEnd,
     /// Written by whoever found the file cut: the codec was not flushed.
-    pub cut: bool,
+    pub is_interrupted: bool,
     pub to: Position,
     pub ledger: Ledger,
     /// BLAKE3 of all bytes before the trailer.
     pub digest: [u8; 32],
 }
 
-const ENDS: [RecordingEnd; 6] = [
+const END_CODES: [RecordingEnd; 6] = [
     RecordingEnd::Stop,
     RecordingEnd::CallEnd,
     RecordingEnd::Shutdown,
@@ -93,25 +93,25 @@ fn fate_code(fate: Fate) -> u8 {
         Fate::Stored => 0,
         Fate::Masked => 1,
         Fate::Held => 2,
-        Fate::Lost(Loss::Overrun) => 16,
-        Fate::Lost(Loss::Board) => 17,
-        Fate::Lost(Loss::Ring) => 18,
-        Fate::Lost(Loss::Disk) => 19,
-        Fate::Lost(Loss::Power) => 20,
+        Fate::Lost(LossReason::Overrun) => 16,
+        Fate::Lost(LossReason::Board) => 17,
+        Fate::Lost(LossReason::Ring) => 18,
+        Fate::Lost(LossReason::Disk) => 19,
+        Fate::Lost(LossReason::Power) => 20,
     }
 }
 
-fn fate_of(code: u8) -> Option<Fate> {
+fn fate_from_code(code: u8) -> Option<Fate> {
     match code {
         0 => Some(Fate::Stored),
         1 => Some(Fate::Masked),
         2 => Some(Fate::Held),
-        _ => Loss::ALL.get(usize::from(code.checked_sub(16)?)).map(|loss| Fate::Lost(*loss)),
+        _ => LossReason::ALL.get(usize::from(code.checked_sub(16)?)).map(|loss| Fate::Lost(*loss)),
     }
 }
 
 pub fn put_header(header: &MediaHeader, out: &mut Vec<u8>) {
-    assert!(sensible(header), "{} frames/s, {} sides", header.rate, header.sides);
+    assert!(is_plausible(header), "{} frames/s, {} sides", header.rate, header.sides);
     // Writing plain fields to memory has no way to fail.
     let body = postcard::to_stdvec(header).unwrap_or_default();
     let whole = HEADER_FIXED_BYTES + body.len() + SUM_BYTES;
@@ -126,20 +126,20 @@ pub fn put_header(header: &MediaHeader, out: &mut Vec<u8>) {
     out.extend_from_slice(&sum);
 }
 
-fn sensible(header: &MediaHeader) -> bool {
+fn is_plausible(header: &MediaHeader) -> bool {
     (1..=384_000).contains(&header.rate) && (1..=2).contains(&header.sides)
 }
 
 /// The header at the start of `bytes` and its length; `None` if there is no whole, valid one.
 pub fn take_header(bytes: &[u8]) -> Option<Result<(MediaHeader, usize), MediaError>> {
-    let mut fields = Fields(bytes);
-    fields.array().filter(|magic| magic == MAGIC)?;
-    let version = fields.u16()?;
-    fields.zeros(2)?;
-    let length = narrow(u64::from(fields.u32()?));
-    let body = fields.take(length.min(MAX_HEADER_BYTES))?;
+    let mut fields = LeReader(bytes);
+    fields.read_array().filter(|magic| magic == MAGIC)?;
+    let version = fields.read_u16()?;
+    fields.expect_zeros(2)?;
+    let length = u64_to_len(u64::from(fields.read_u32()?));
+    let body = fields.read_bytes(length.min(MAX_HEADER_BYTES))?;
     let end = HEADER_FIXED_BYTES + body.len();
-    fields.array::<SUM_BYTES>().filter(|sum| *sum == checksum(&[&bytes[..end]]))?;
+    fields.read_array::<SUM_BYTES>().filter(|sum| *sum == checksum(&[&bytes[..end]]))?;
     if version != VERSION {
         return Some(Err(MediaError::Version { found: version }));
     }
@@ -147,9 +147,9 @@ pub fn take_header(bytes: &[u8]) -> Option<Result<(MediaHeader, usize), MediaErr
     if !rest.is_empty() {
         return None;
     }
-    if !sensible(&header) {
+    if !is_plausible(&header) {
         let MediaHeader { rate, sides, .. } = header;
-        return Some(Err(MediaError::Nonsense { rate, sides }));
+        return Some(Err(MediaError::InvalidParameters { rate, sides }));
     }
     Some(Ok((header, end + SUM_BYTES)))
 }
@@ -178,29 +178,29 @@ pub fn put_chunk_sums(start: usize, payload: &[u8], out: &mut Vec<u8>) {
 
 /// The head of a whole, valid chunk at the start of `bytes`; both checksums hold.
 pub fn take_chunk(bytes: &[u8]) -> Option<ChunkHead> {
-    let mut fields = Fields(bytes);
-    fields.array().filter(|sync| sync == SYNC_CHUNK)?;
-    let (sequence, payload_bytes) = (fields.u32()?, fields.u32()?);
-    let count = usize::from(fields.u16()?);
-    fields.zeros(2)?;
-    let from = Position(fields.u64()?);
-    if count > MAX_RUNS || narrow(u64::from(payload_bytes)) > MAX_PAYLOAD_BYTES {
+    let mut fields = LeReader(bytes);
+    fields.read_array().filter(|sync| sync == SYNC_CHUNK)?;
+    let (sequence, payload_bytes) = (fields.read_u32()?, fields.read_u32()?);
+    let count = usize::from(fields.read_u16()?);
+    fields.expect_zeros(2)?;
+    let from = Position(fields.read_u64()?);
+    if count > MAX_RUNS || u64_to_len(u64::from(payload_bytes)) > MAX_PAYLOAD_BYTES {
         return None;
     }
     let mut head = ChunkHead { sequence, payload_bytes, from, runs: heapless::Vec::new() };
     for _ in 0..count {
-        let fate = fate_of(fields.u8()?)?;
-        fields.zeros(3)?;
-        head.runs.push(Run { fate, frames: fields.u32()? }).ok()?;
+        let fate = fate_from_code(fields.read_u8()?)?;
+        fields.expect_zeros(3)?;
+        head.runs.push(Run { fate, frames: fields.read_u32()? }).ok()?;
     }
-    from.0.checked_add(head.frames())?;
-    if head.frames() > MAX_CHUNK_FRAMES {
+    from.0.checked_add(head.frame_count())?;
+    if head.frame_count() > MAX_CHUNK_FRAMES {
         return None;
     }
-    let payload_sum = fields.array::<SUM_BYTES>()?;
+    let payload_sum = fields.read_array::<SUM_BYTES>()?;
     let covered = chunk_clear_bytes(count) + SUM_BYTES;
-    fields.array::<SUM_BYTES>().filter(|sum| *sum == checksum(&[&bytes[..covered]]))?;
-    let payload = fields.take(narrow(u64::from(payload_bytes)))?;
+    fields.read_array::<SUM_BYTES>().filter(|sum| *sum == checksum(&[&bytes[..covered]]))?;
+    let payload = fields.read_bytes(u64_to_len(u64::from(payload_bytes)))?;
     (payload_sum == checksum(&[payload])).then_some(head)
 }
 
@@ -208,7 +208,16 @@ pub fn put_trailer(trailer: &Trailer, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(SYNC_TRAILER);
     out.extend_from_slice(&trailer.chunks.to_le_bytes());
-    out.extend_from_slice(&[end_code(trailer.end), u8::from(trailer.cut), 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(&[
+        end_code(trailer.end),
+        u8::from(trailer.is_interrupted),
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ]);
     out.extend_from_slice(&trailer.to.0.to_le_bytes());
     let Ledger { stored, masked, held, lost } = trailer.ledger;
     for frames in [stored, masked, held].into_iter().chain(lost) {
@@ -222,37 +231,37 @@ pub fn put_trailer(trailer: &Trailer, out: &mut Vec<u8>) {
 
 /// The valid trailer at the start of `bytes`.
 pub fn take_trailer(bytes: &[u8]) -> Option<Trailer> {
-    let mut fields = Fields(bytes.get(..TRAILER_BYTES)?);
-    fields.array().filter(|sync| sync == SYNC_TRAILER)?;
+    let mut fields = LeReader(bytes.get(..TRAILER_BYTES)?);
+    fields.read_array().filter(|sync| sync == SYNC_TRAILER)?;
     let covered = TRAILER_BYTES - SUM_BYTES;
     if bytes[covered..TRAILER_BYTES] != checksum::<SUM_BYTES>(&[&bytes[..covered]]) {
         return None;
     }
-    let chunks = fields.u32()?;
-    let end = *ENDS.get(usize::from(fields.u8()?))?;
-    let cut = match fields.u8()? {
+    let chunks = fields.read_u32()?;
+    let end = *END_CODES.get(usize::from(fields.read_u8()?))?;
+    let cut = match fields.read_u8()? {
         0 => false,
         1 => true,
         _ => return None,
     };
-    fields.zeros(6)?;
-    let to = Position(fields.u64()?);
-    let mut ledger = Ledger { stored: fields.u64()?, ..Ledger::default() };
-    (ledger.masked, ledger.held) = (fields.u64()?, fields.u64()?);
+    fields.expect_zeros(6)?;
+    let to = Position(fields.read_u64()?);
+    let mut ledger = Ledger { stored: fields.read_u64()?, ..Ledger::default() };
+    (ledger.masked, ledger.held) = (fields.read_u64()?, fields.read_u64()?);
     for frames in &mut ledger.lost {
-        *frames = fields.u64()?;
+        *frames = fields.read_u64()?;
     }
-    Some(Trailer { chunks, end, cut, to, ledger, digest: fields.array()? })
+    Some(Trailer { chunks, end, is_interrupted: cut, to, ledger, digest: fields.read_array()? })
 }
 
 /// BLAKE3 so far, as bytes.
-pub fn digest(hasher: &blake3::Hasher) -> [u8; 32] {
+pub fn finalize_digest(hasher: &blake3::Hasher) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
 /// Bytes in `out` since `start`, for the running size.
-pub fn grown(start: usize, out: &[u8]) -> u64 {
-    wide(out.len() - start)
+pub fn bytes_since(start: usize, out: &[u8]) -> u64 {
+    len_to_u64(out.len() - start)
 }
 
 #[cfg(test)]
@@ -261,15 +270,15 @@ mod tests {
 
     #[test]
     fn codes_read_back() {
-        for (code, end) in (0_u8..).zip(ENDS) {
+        for (code, end) in (0_u8..).zip(END_CODES) {
             assert_eq!(end_code(end), code);
         }
-        let fates = Loss::ALL.into_iter().map(Fate::Lost);
+        let fates = LossReason::ALL.into_iter().map(Fate::Lost);
         for fate in fates.chain([Fate::Stored, Fate::Masked, Fate::Held]) {
-            assert_eq!(fate_of(fate_code(fate)), Some(fate));
+            assert_eq!(fate_from_code(fate_code(fate)), Some(fate));
         }
         for bad in [3, 15, 21, 255] {
-            assert_eq!(fate_of(bad), None, "{bad}");
+            assert_eq!(fate_from_code(bad), None, "{bad}");
         }
     }
 
@@ -285,7 +294,7 @@ mod tests {
         out.extend_from_slice(b"abcd\xa5\xa5");
         assert_eq!(out[..7], [0xa5; 7]);
         assert_eq!(take_chunk(&out[7..]), Some(head.clone()));
-        assert_eq!((head.frames(), head.chunk_bytes()), (12, out.len() - 9));
+        assert_eq!((head.frame_count(), head.chunk_bytes()), (12, out.len() - 9));
         assert_eq!(take_chunk(&out[7..out.len() - 3]), None);
     }
 }

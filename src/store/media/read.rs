@@ -1,25 +1,25 @@
 //! Reading a media file: checking and adding it up without the key, opening it with the key.
 //!
 //! `scan` needs no key and tells all that verifying and recovery need. `chunks` gives the audio
-//! back and refuses what was forged. A file without a trailer was cut; `Scan::close_cut` makes the
+//! back and refuses what was forged. A file without a trailer was cut; `MediaScan::close_cut` makes the
 //! bytes that complete it. Bounded memory; nothing here writes or truncates a file.
 
-use super::fold::SpanFold;
 use super::format::{self, Trailer};
-use super::walk::{Mark, Step, Walker};
-use super::{Finished, MediaError, MediaHeader};
+use super::walk::{DigestPoint, MediaWalker, WalkStep};
+use super::{FinishedFile, MediaError, MediaHeader};
+use crate::audio::span::{Fate, Ledger, LossReason, Run};
 use crate::limits;
-use crate::span::{Fate, Ledger, Loss, Run};
-use crate::store::bytes::wide;
+use crate::store::bytes::len_to_u64;
 use crate::store::damage::{Damage, Tail};
 use crate::store::fact::{FactSpan, RecordingEnd};
-use crate::store::seal::{DataKey, Sealer};
+use crate::store::media::spans::SpanAccumulator;
+use crate::store::seal::{ChunkSealer, DataKey};
 use crate::time::Position;
 use std::io::Read;
 
 /// What a media file holds, as far as can be told without the key.
 #[derive(Clone, Debug)]
-pub struct Scan {
+pub struct MediaScan {
     pub header: MediaHeader,
     /// The sum of all runs. Frames missing inside (damage) count as lost to the disk.
     pub ledger: Ledger,
@@ -32,38 +32,38 @@ pub struct Scan {
     /// Masked, held and lost stretches in order; the first `MAX_SPANS` of them.
     pub spans: Vec<FactSpan>,
     /// Of a complete file. Its digest and size are as found, its ledger as the trailer says.
-    pub trailer: Option<Finished>,
+    pub trailer: Option<FinishedFile>,
     pub tail: Tail,
     /// BLAKE3 of the good bytes.
     pub digest: [u8; 32],
-    cut: Cut,
+    trailer_state: TrailerState,
 }
 
 /// What completing a cut file takes.
 #[derive(Clone, Debug)]
-struct Cut {
-    fold: SpanFold,
+struct TrailerState {
+    spans: SpanAccumulator,
     hasher: blake3::Hasher,
     sequence: u32,
 }
 
-/// What completes a cut file, once it is truncated to `Scan::good_bytes`.
+/// What completes a cut file, once it is truncated to `MediaScan::good_bytes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closing {
+pub struct TrailerInfo {
     /// To be appended.
     pub bytes: Vec<u8>,
-    pub finished: Finished,
+    pub finished: FinishedFile,
     /// Masked, held and lost stretches, what the cut cost included.
     pub spans: Vec<FactSpan>,
 }
 
 /// A media file whose header has been read.
-pub struct MediaReader<R>(Walker<R>);
+pub struct MediaReader<R>(MediaWalker<R>);
 
 impl<R: Read> MediaReader<R> {
     /// Reads the header.
     pub fn open(source: R) -> Result<MediaReader<R>, MediaError> {
-        Walker::open(source).map(MediaReader)
+        MediaWalker::open(source).map(MediaReader)
     }
 
     /// What the file says of itself.
@@ -73,44 +73,48 @@ impl<R: Read> MediaReader<R> {
     }
 
     /// Reads the whole file without the key.
-    pub fn scan(mut self) -> Result<Scan, MediaError> {
+    pub fn scan_media(mut self) -> Result<MediaScan, MediaError> {
         let walker = &mut self.0;
-        let mut fold = SpanFold::new(walker.header.from, walker.header.delay);
-        let (mut chunks, mut trailer) = (0, None);
+        let mut fold = SpanAccumulator::new(walker.header.from, walker.header.delay);
+        let (mut for_each_chunk, mut trailer) = (0, None);
         loop {
-            match walker.step()? {
-                Step::Chunk { gap, head } => {
-                    fold.add(missing(gap));
-                    head.runs.iter().for_each(|run| fold.add(*run));
-                    chunks += 1;
-                    walker.pass_chunk(&head);
+            match walker.next_element()? {
+                WalkStep::Chunk { gap, head } => {
+                    fold.add_run(damaged_run(gap));
+                    head.runs.iter().for_each(|run| fold.add_run(*run));
+                    for_each_chunk += 1;
+                    walker.skip_chunk(&head);
                 }
-                Step::Trailer { gap, trailer: found } => {
-                    fold.add(missing(gap));
-                    trailer = Some(end(walker, &mut fold, &found)?);
+                WalkStep::Trailer { gap, trailer: found } => {
+                    fold.add_run(damaged_run(gap));
+                    trailer = Some(accept_trailer(walker, &mut fold, &found)?);
                     break;
                 }
-                Step::End => break,
+                WalkStep::End => break,
             }
         }
-        let Mark { offset: good_bytes, hasher } = walker.good.clone();
-        Ok(Scan {
+        let DigestPoint { offset: good_bytes, hasher } = walker.good.clone();
+        Ok(MediaScan {
             header: walker.header.clone(),
             ledger: fold.ledger(),
-            chunks,
+            chunks: for_each_chunk,
             good_bytes,
             to: fold.to(),
             spans: fold.spans().to_vec(),
             trailer,
             tail: walker.tail,
-            digest: format::digest(&hasher),
-            cut: Cut { fold, hasher, sequence: walker.sequence },
+            digest: format::finalize_digest(&hasher),
+            trailer_state: TrailerState { spans: fold, hasher, sequence: walker.sequence },
         })
     }
 
     /// Gives every chunk's runs and opened codec bytes to `visit`, in order. Stretches that damage
     /// has cost are given as lost, without bytes. A chunk that does not open is refused.
-    pub fn chunks<F>(mut self, key: Option<&DataKey>, mut visit: F) -> Result<Tail, MediaError>
+    pub fn for_each_chunk<F>(
+        mut self,
+        key: Option<&DataKey>,
+        mut visit: F,
+    ) -> Result<Tail, MediaError>
     where
         F: FnMut(&[Run], &[u8]),
     {
@@ -118,72 +122,72 @@ impl<R: Read> MediaReader<R> {
         let sealer = match key {
             _ if walker.header.wrapped.is_empty() => None,
             None => return Err(MediaError::NoKey),
-            Some(key) => Some(Sealer::new(key)),
+            Some(key) => Some(ChunkSealer::new(key)),
         };
         let mut payload = zeroize::Zeroizing::new(Vec::with_capacity(super::MAX_PAYLOAD_BYTES));
         loop {
-            let (gap, head) = match walker.step()? {
-                Step::Chunk { gap, head } => (gap, Some(head)),
-                Step::Trailer { gap, .. } => (gap, None),
-                Step::End => return Ok(walker.tail),
+            let (gap, head) = match walker.next_element()? {
+                WalkStep::Chunk { gap, head } => (gap, Some(head)),
+                WalkStep::Trailer { gap, .. } => (gap, None),
+                WalkStep::End => return Ok(walker.tail),
             };
             let grid = u32::try_from(limits::grid_frames(walker.header.rate)).unwrap_or(1);
-            for frames in parts(gap, grid.max(1) * limits::CHUNK_GRIDS) {
-                visit(&[missing(frames)], &[]);
+            for frames in split_frames(gap, grid.max(1) * limits::CHUNK_GRIDS) {
+                visit(&[damaged_run(frames)], &[]);
             }
             let Some(head) = head else {
-                walker.pass_trailer()?;
+                walker.skip_trailer()?;
                 return Ok(walker.tail);
             };
             payload.clear();
             payload.extend_from_slice(walker.payload(&head));
             if let Some(sealer) = &sealer {
-                sealer.open(head.sequence, walker.clear(&head), &mut payload)?;
+                sealer.open(head.sequence, walker.associated_data(&head), &mut payload)?;
             }
             visit(&head.runs, &payload);
-            walker.pass_chunk(&head);
+            walker.skip_chunk(&head);
         }
     }
 }
 
 /// `whole` in parts of `part`, and the rest: nobody has to take hours at once.
-fn parts(whole: u32, part: u32) -> impl Iterator<Item = u32> {
+fn split_frames(whole: u32, part: u32) -> impl Iterator<Item = u32> {
     let rest = whole % part;
     std::iter::repeat_n(part, (whole / part) as usize).chain((rest > 0).then_some(rest))
 }
 
 /// Frames that damage has cost.
-fn missing(frames: u32) -> Run {
-    Run { fate: Fate::Lost(Loss::Disk), frames }
+fn damaged_run(frames: u32) -> Run {
+    Run { fate: Fate::Lost(LossReason::Disk), frames }
 }
 
 /// What a cut costs is lost to what caused it.
-fn loss_of(end: RecordingEnd) -> Loss {
+fn loss_reason_of(end: RecordingEnd) -> LossReason {
     match end {
-        RecordingEnd::Storage => Loss::Disk,
+        RecordingEnd::Storage => LossReason::Disk,
         RecordingEnd::Stop
         | RecordingEnd::CallEnd
         | RecordingEnd::Shutdown
         | RecordingEnd::Power
-        | RecordingEnd::Stale => Loss::Power,
+        | RecordingEnd::Stale => LossReason::Power,
     }
 }
 
 /// Goes past the trailer and compares its account with the chunks'.
-fn end<R: Read>(
-    walker: &mut Walker<R>,
-    fold: &mut SpanFold,
+fn accept_trailer<R: Read>(
+    walker: &mut MediaWalker<R>,
+    fold: &mut SpanAccumulator,
     trailer: &Trailer,
-) -> Result<Finished, MediaError> {
-    if trailer.cut {
-        fold.cut(loss_of(trailer.end));
+) -> Result<FinishedFile, MediaError> {
+    if trailer.is_interrupted {
+        fold.mark_tail_lost(loss_reason_of(trailer.end));
     }
     if trailer.ledger != fold.ledger() {
-        walker.damage(walker.good.offset, Damage::Ledger);
+        walker.report_damage(walker.good.offset, Damage::Ledger);
     }
-    walker.pass_trailer()?;
-    Ok(Finished {
-        digest: format::digest(&walker.good.hasher),
+    walker.skip_trailer()?;
+    Ok(FinishedFile {
+        digest: format::finalize_digest(&walker.good.hasher),
         size: walker.good.offset,
         ledger: trailer.ledger,
         end: trailer.end,
@@ -191,21 +195,21 @@ fn end<R: Read>(
     })
 }
 
-impl Scan {
+impl MediaScan {
     /// What completes a file that was cut, `None` if it has its trailer. `end` is `Power`, or
     /// `Storage` if the disk refused the file. Of the last `delay` frames those that count as
     /// stored become lost: the codec had not given their bytes yet.
     #[must_use]
-    pub fn close_cut(&self, end: RecordingEnd) -> Option<Closing> {
+    pub fn build_trailer(&self, end: RecordingEnd) -> Option<TrailerInfo> {
         if self.trailer.is_some() {
             return None;
         }
-        let Cut { mut fold, mut hasher, sequence } = self.cut.clone();
-        fold.cut(loss_of(end));
+        let TrailerState { spans: mut fold, mut hasher, sequence } = self.trailer_state.clone();
+        fold.mark_tail_lost(loss_reason_of(end));
         let trailer = Trailer {
             chunks: sequence,
             end,
-            cut: true,
+            is_interrupted: true,
             to: fold.to(),
             ledger: fold.ledger(),
             digest: self.digest,
@@ -213,20 +217,20 @@ impl Scan {
         let mut bytes = Vec::new();
         format::put_trailer(&trailer, &mut bytes);
         hasher.update(&bytes);
-        let finished = Finished {
-            digest: format::digest(&hasher),
-            size: self.good_bytes + wide(bytes.len()),
+        let finished = FinishedFile {
+            digest: format::finalize_digest(&hasher),
+            size: self.good_bytes + len_to_u64(bytes.len()),
             ledger: trailer.ledger,
             end,
             to: trailer.to,
         };
-        Some(Closing { bytes, finished, spans: fold.spans().to_vec() })
+        Some(TrailerInfo { bytes, finished, spans: fold.spans().to_vec() })
     }
 }
 
 /// Reads a whole media file without the key.
-pub fn scan<R: Read>(source: R) -> Result<Scan, MediaError> {
-    MediaReader::open(source)?.scan()
+pub fn scan<R: Read>(source: R) -> Result<MediaScan, MediaError> {
+    MediaReader::open(source)?.scan_media()
 }
 
 /// Opens a whole media file: see `MediaReader::chunks`.
@@ -235,5 +239,5 @@ where
     R: Read,
     F: FnMut(&[Run], &[u8]),
 {
-    MediaReader::open(source)?.chunks(key, visit)
+    MediaReader::open(source)?.for_each_chunk(key, visit)
 }

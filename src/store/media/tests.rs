@@ -1,13 +1,13 @@
 //! Media files as stories: written, read, cut, flipped, forged.
 
 use super::*;
-use crate::span::{Fate, Loss, Run};
+use crate::audio::span::{Fate, LossReason, Run};
 use crate::store::damage::{Damage, Tail};
 use crate::store::seal::DataKey;
 
 const STORED: Fate = Fate::Stored;
 
-fn header(delay: u16, wrapped: &[u8]) -> MediaHeader {
+fn test_header(delay: u16, wrapped: &[u8]) -> MediaHeader {
     MediaHeader {
         id: RecordingId::from_random([7; 10]),
         codec: CodecKind::Opus,
@@ -16,39 +16,39 @@ fn header(delay: u16, wrapped: &[u8]) -> MediaHeader {
         bitrate: 16_000,
         channel: 2,
         from: Position(1000),
-        began: Wall(1_795_348_800_000),
+        began: WallTime(1_795_348_800_000),
         boot: 3,
         delay,
         wrapped: wrapped.to_vec(),
     }
 }
 
-fn key() -> DataKey {
+fn test_key() -> DataKey {
     DataKey::from_random([1; 32])
 }
 
 /// Runs, and the codec's bytes for them.
-type Piece = (&'static [(Fate, u32)], &'static [u8]);
+type TestChunk = (&'static [(Fate, u32)], &'static [u8]);
 
-const CHUNKS: [Piece; 4] = [
+const CHUNKS: [TestChunk; 4] = [
     (&[(STORED, 100), (Fate::Masked, 50)], b"first"),
     (&[(Fate::Masked, 20), (Fate::Held, 5), (STORED, 75)], b"second"),
-    (&[(STORED, 30), (Fate::Lost(Loss::Overrun), 9), (STORED, 40)], b"third"),
+    (&[(STORED, 30), (Fate::Lost(LossReason::Overrun), 9), (STORED, 40)], b"third"),
     (&[], b"flush"),
 ];
 
-fn runs(of: &[(Fate, u32)]) -> Vec<Run> {
+fn to_runs(of: &[(Fate, u32)]) -> Vec<Run> {
     of.iter().map(|(fate, frames)| Run { fate: *fate, frames: *frames }).collect()
 }
 
 /// A small file, where its elements end, and what `finish` said.
-fn file(delay: u16, key: Option<DataKey>) -> (Vec<u8>, Vec<usize>, Finished) {
+fn test_file(delay: u16, key: Option<DataKey>) -> (Vec<u8>, Vec<usize>, FinishedFile) {
     let wrapped: &[u8] = if key.is_some() { b"wrapped" } else { b"" };
     let mut out = Vec::new();
-    let mut writer = MediaWriter::begin(&header(delay, wrapped), key, &mut out);
+    let mut writer = MediaWriter::create(&test_header(delay, wrapped), key, &mut out);
     let mut ends = vec![out.len()];
     for (of, bytes) in CHUNKS {
-        writer.chunk(&runs(of), &mut bytes.to_vec(), &mut out);
+        writer.append_chunk(&to_runs(of), &mut bytes.to_vec(), &mut out);
         ends.push(out.len());
     }
     let finished = writer.finish(RecordingEnd::Stop, &mut out);
@@ -56,38 +56,38 @@ fn file(delay: u16, key: Option<DataKey>) -> (Vec<u8>, Vec<usize>, Finished) {
     (out, ends, finished)
 }
 
-fn offset(at: usize) -> u64 {
-    crate::store::bytes::wide(at)
+fn to_offset(at: usize) -> u64 {
+    crate::store::bytes::len_to_u64(at)
 }
 
 #[test]
 fn a_finished_file_scans_clean_and_adds_up() {
-    let (bytes, _, finished) = file(0, Some(key()));
+    let (bytes, _, finished) = test_file(0, Some(test_key()));
     let scan = scan(&bytes[..]).expect("scans");
     assert_eq!((scan.tail, scan.trailer, scan.chunks), (Tail::Clean, Some(finished), 4));
-    assert_eq!(scan.header, header(0, b"wrapped"));
+    assert_eq!(scan.header, test_header(0, b"wrapped"));
     assert_eq!(finished.digest, *blake3::hash(&bytes).as_bytes());
-    assert_eq!((finished.size, scan.good_bytes), (offset(bytes.len()), offset(bytes.len())));
+    assert_eq!((finished.size, scan.good_bytes), (to_offset(bytes.len()), to_offset(bytes.len())));
     assert_eq!(scan.ledger, finished.ledger);
     assert_eq!((scan.ledger.stored, scan.ledger.masked, scan.ledger.held), (245, 70, 5));
-    assert_eq!(scan.to.since(Position(1000)), scan.ledger.captured());
+    assert_eq!(scan.to.frames_since(Position(1000)), scan.ledger.total_captured());
     let spans: Vec<_> = scan.spans.iter().map(|span| (span.from.0, span.to.0)).collect();
     assert_eq!(spans, [(1100, 1170), (1170, 1175), (1280, 1289)]);
-    assert_eq!(scan.close_cut(RecordingEnd::Power), None);
+    assert_eq!(scan.build_trailer(RecordingEnd::Power), None);
 }
 
 #[test]
 fn the_key_opens_the_chunks_and_nothing_else_does() {
-    for key in [Some(key()), None] {
-        let (bytes, ..) = file(0, key.clone());
+    for key in [Some(test_key()), None] {
+        let (bytes, ..) = test_file(0, key.clone());
         let mut seen = Vec::new();
         let tail = chunks(&bytes[..], key.as_ref(), |runs, payload| {
             seen.push((runs.to_vec(), payload.to_vec()));
         });
         assert_eq!(tail, Ok(Tail::Clean));
-        assert_eq!(seen, CHUNKS.map(|(of, bytes)| (runs(of), bytes.to_vec())));
+        assert_eq!(seen, CHUNKS.map(|(of, bytes)| (to_runs(of), bytes.to_vec())));
     }
-    let (bytes, ..) = file(0, Some(key()));
+    let (bytes, ..) = test_file(0, Some(test_key()));
     assert!(!bytes.windows(5).any(|window| window == b"first"));
     assert_eq!(chunks(&bytes[..], None, |_, _| ()), Err(MediaError::NoKey));
     let wrong = DataKey::from_random([2; 32]);
@@ -98,20 +98,20 @@ fn the_key_opens_the_chunks_and_nothing_else_does() {
 #[test]
 fn h3_a_file_cut_at_any_byte_can_be_completed() {
     for delay in [0, 60] {
-        let (bytes, ends, _) = file(delay, Some(key()));
+        let (bytes, ends, _) = test_file(delay, Some(test_key()));
         for cut in ends[0]..bytes.len() {
             let torn = scan(&bytes[..cut]).expect("scans");
             let good = *ends.iter().rfind(|end| **end <= cut).expect("the header is whole");
-            let at = offset(good);
+            let at = to_offset(good);
             let tail = if good == cut { Tail::Clean } else { Tail::Torn { at } };
             assert_eq!((torn.tail, torn.good_bytes, torn.trailer), (tail, at, None), "{cut}");
-            let closing = torn.close_cut(RecordingEnd::Power).expect("has no trailer");
+            let closing = torn.build_trailer(RecordingEnd::Power).expect("has no trailer");
             let whole = [&bytes[..good], &closing.bytes[..]].concat();
             let scan = scan(&whole[..]).expect("scans");
             assert_eq!((scan.tail, scan.trailer), (Tail::Clean, Some(closing.finished)));
             assert_eq!(scan.spans, closing.spans);
             let ledger = closing.finished.ledger;
-            assert_eq!((ledger, ledger.captured()), (scan.ledger, scan.to.0 - 1000));
+            assert_eq!((ledger, ledger.total_captured()), (scan.ledger, scan.to.0 - 1000));
             assert_eq!(closing.finished.digest, *blake3::hash(&whole).as_bytes());
             let moved = torn.ledger.stored - ledger.stored;
             assert_eq!(moved, ledger.lost[4], "lost to the power, and to nothing else");
@@ -119,7 +119,7 @@ fn h3_a_file_cut_at_any_byte_can_be_completed() {
             assert_eq!(closing.finished.end, RecordingEnd::Power);
         }
         for cut in 0..ends[0] {
-            let have = offset(cut);
+            let have = to_offset(cut);
             assert_eq!(scan(&bytes[..cut]).err(), Some(MediaError::HeaderTorn { have }));
         }
     }
@@ -127,11 +127,11 @@ fn h3_a_file_cut_at_any_byte_can_be_completed() {
 
 #[test]
 fn zeros_and_garbage_after_a_cut_are_a_torn_tail() {
-    let (bytes, ends, _) = file(0, Some(key()));
+    let (bytes, ends, _) = test_file(0, Some(test_key()));
     for filler in [vec![0; 5000], vec![0xff; 9], b"HBMcHBMtHBM".to_vec()] {
         let torn = [&bytes[..ends[2]], &filler[..]].concat();
         let scan = scan(&torn[..]).expect("scans");
-        let at = offset(ends[2]);
+        let at = to_offset(ends[2]);
         assert_eq!((scan.tail, scan.good_bytes, scan.chunks), (Tail::Torn { at }, at, 2));
     }
     let zeros = scan(&[0; 5000][..]).expect_err("no header");
@@ -140,7 +140,7 @@ fn zeros_and_garbage_after_a_cut_are_a_torn_tail() {
 
 #[test]
 fn every_flipped_bit_is_found_where_it_is() {
-    let (bytes, ends, finished) = file(60, Some(key()));
+    let (bytes, ends, finished) = test_file(60, Some(test_key()));
     for bit in 0..bytes.len() * 8 {
         let mut bad = bytes.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
@@ -150,24 +150,27 @@ fn every_flipped_bit_is_found_where_it_is() {
         }
         let scan = scan(&bad[..]).expect("scans");
         let element = ends.iter().rposition(|end| *end <= bit / 8).expect("behind the header");
-        let at = offset(ends[element]);
+        let at = to_offset(ends[element]);
         if element == 4 {
             assert_eq!((scan.tail, scan.trailer), (Tail::Torn { at }, None), "bit {bit}");
             continue;
         }
         assert_eq!(scan.tail, Tail::Damaged { at, why: Damage::Checksum }, "bit {bit}");
         assert_eq!(scan.trailer.map(|found| found.ledger), Some(finished.ledger));
-        assert_eq!((scan.to, scan.ledger.captured()), (finished.to, finished.ledger.captured()));
+        assert_eq!(
+            (scan.to, scan.ledger.total_captured()),
+            (finished.to, finished.ledger.total_captured())
+        );
         let mut frames = 0;
-        let seen = chunks(&bad[..], Some(&key()), |runs, _| {
+        let seen = chunks(&bad[..], Some(&test_key()), |runs, _| {
             frames += runs.iter().map(|run| u64::from(run.frames)).sum::<u64>();
         });
-        assert_eq!((seen, frames), (Ok(scan.tail), finished.ledger.captured()));
+        assert_eq!((seen, frames), (Ok(scan.tail), finished.ledger.total_captured()));
     }
 }
 
 /// Puts other runs, and checksums that hold, over the first chunk.
-fn forge(bytes: &mut [u8], start: usize, change: impl Fn(&mut format::ChunkHead)) {
+fn forge_chunk(bytes: &mut [u8], start: usize, change: impl Fn(&mut format::ChunkHead)) {
     let mut head = format::take_chunk(&bytes[start..]).expect("a chunk");
     let payload_at = start + format::chunk_head_bytes(head.runs.len());
     let payload = bytes[payload_at..start + head.chunk_bytes()].to_vec();
@@ -180,63 +183,63 @@ fn forge(bytes: &mut [u8], start: usize, change: impl Fn(&mut format::ChunkHead)
 
 #[test]
 fn h5_a_forged_chunk_is_refused_even_if_its_checksums_hold() {
-    let (mut bytes, ends, _) = file(0, Some(key()));
-    forge(&mut bytes, ends[0], |head| head.runs[1].fate = STORED);
+    let (mut bytes, ends, _) = test_file(0, Some(test_key()));
+    forge_chunk(&mut bytes, ends[0], |head| head.runs[1].fate = STORED);
     let scan = scan(&bytes[..]).expect("scans");
-    let tail = Tail::Damaged { at: offset(ends[4]), why: Damage::Digest };
+    let tail = Tail::Damaged { at: to_offset(ends[4]), why: Damage::Digest };
     assert_eq!(scan.tail, tail);
-    let refused = chunks(&bytes[..], Some(&key()), |_, _| ());
+    let refused = chunks(&bytes[..], Some(&test_key()), |_, _| ());
     assert_eq!(refused, Err(MediaError::Seal(SealError::Chunk { sequence: 0 })));
 }
 
 #[test]
 fn chunks_that_do_not_follow_are_damage_and_never_cut_off() {
-    let (bytes, ends, _) = file(0, Some(key()));
+    let (bytes, ends, _) = test_file(0, Some(test_key()));
     let part = |n: usize| &bytes[ends[n]..ends[n + 1]];
     let start = &bytes[..ends[0]];
     let twice = [start, part(0), part(0)].concat();
     let scanned = scan(&twice[..]).expect("scans");
     let why = Damage::Sequence { expected: 1, found: 0 };
-    assert_eq!(scanned.tail, Tail::Damaged { at: offset(ends[1]), why });
-    assert_eq!((scanned.chunks, scanned.good_bytes), (1, offset(twice.len())));
+    assert_eq!(scanned.tail, Tail::Damaged { at: to_offset(ends[1]), why });
+    assert_eq!((scanned.chunks, scanned.good_bytes), (1, to_offset(twice.len())));
 
     let skipped = [start, part(1)].concat();
     let scanned = scan(&skipped[..]).expect("scans");
     let why = Damage::Sequence { expected: 0, found: 1 };
-    assert_eq!(scanned.tail, Tail::Damaged { at: offset(ends[0]), why });
-    assert_eq!((scanned.ledger.lost[3], scanned.ledger.captured()), (150, 250));
-    let closing = scanned.close_cut(RecordingEnd::Power).expect("no trailer");
+    assert_eq!(scanned.tail, Tail::Damaged { at: to_offset(ends[0]), why });
+    assert_eq!((scanned.ledger.lost[3], scanned.ledger.total_captured()), (150, 250));
+    let closing = scanned.build_trailer(RecordingEnd::Power).expect("no trailer");
     let closed = scan(&[skipped, closing.bytes].concat()[..]).expect("scans");
     assert_eq!((closed.tail, closed.trailer), (scanned.tail, Some(closing.finished)));
 
     let longer = [&bytes[..], &[0]].concat();
     let scanned = scan(&longer[..]).expect("scans");
-    let tail = Tail::Damaged { at: offset(bytes.len()), why: Damage::AfterTrailer };
+    let tail = Tail::Damaged { at: to_offset(bytes.len()), why: Damage::AfterTrailer };
     assert_eq!(scanned.tail, tail);
 
     let mut far = bytes.clone();
-    forge(&mut far, ends[1], |head| head.from = Position(u64::MAX - 100));
+    forge_chunk(&mut far, ends[1], |head| head.from = Position(u64::MAX - 100));
     assert!(matches!(scan(&far[..]).expect("scans").tail, Tail::Damaged { .. }));
 }
 
 #[test]
 fn a_chunk_allocates_nothing_when_there_is_room() {
     let mut out = Vec::with_capacity(10_000);
-    let mut writer = MediaWriter::begin(&header(0, b"wrapped"), Some(key()), &mut out);
+    let mut writer = MediaWriter::create(&test_header(0, b"wrapped"), Some(test_key()), &mut out);
     let mut payload = Vec::with_capacity(2000);
     let (out_at, payload_at) = (out.as_ptr(), payload.as_ptr());
     for _ in 0..3 {
         payload.resize(1000, 0xa5);
-        writer.chunk(&runs(CHUNKS[0].0), &mut payload, &mut out);
+        writer.append_chunk(&to_runs(CHUNKS[0].0), &mut payload, &mut out);
     }
     assert_eq!((out.as_ptr(), payload.as_ptr()), (out_at, payload_at));
-    assert_eq!((payload.len(), writer.size()), (0, offset(out.len())));
+    assert_eq!((payload.len(), writer.size()), (0, to_offset(out.len())));
 }
 
 #[test]
 fn a_header_of_another_version_or_of_nonsense_says_so() {
     let mut out = Vec::new();
-    let _ = MediaWriter::begin(&header(0, b""), None, &mut out);
+    let _ = MediaWriter::create(&test_header(0, b""), None, &mut out);
     let redo = |out: &mut Vec<u8>| {
         let end = out.len() - 8;
         let sum: [u8; 8] = crate::store::bytes::checksum(&[&out[..end]]);
@@ -249,19 +252,19 @@ fn a_header_of_another_version_or_of_nonsense_says_so() {
     let rate = out.windows(2).position(|two| two == [0xc0, 0x3e]).expect("8000 as a varint");
     out[rate + 2] = 9;
     redo(&mut out);
-    assert_eq!(scan(&out[..]).err(), Some(MediaError::Nonsense { rate: 8000, sides: 9 }));
+    assert_eq!(scan(&out[..]).err(), Some(MediaError::InvalidParameters { rate: 8000, sides: 9 }));
 }
 
 proptest::proptest! {
     #[test]
     fn random_bytes_never_panic(garbage: Vec<u8>, keep in 0_usize..2000) {
-        let (bytes, ..) = file(9, Some(key()));
+        let (bytes, ..) = test_file(9, Some(test_key()));
         let _ = scan(&garbage[..]);
         let mixed = [&bytes[..keep.min(bytes.len())], &garbage[..]].concat();
         if let Ok(scan) = scan(&mixed[..]) {
-            proptest::prop_assert_eq!(scan.ledger.captured(), scan.to.since(Position(1000)));
-            let _ = scan.close_cut(RecordingEnd::Power);
+            proptest::prop_assert_eq!(scan.ledger.total_captured(), scan.to.frames_since(Position(1000)));
+            let _ = scan.build_trailer(RecordingEnd::Power);
         }
-        let _ = chunks(&mixed[..], Some(&key()), |_, _| ());
+        let _ = chunks(&mixed[..], Some(&test_key()), |_, _| ());
     }
 }

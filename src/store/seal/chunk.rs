@@ -16,19 +16,19 @@ const CONTEXT: &str = "hushbox v1 audio chunks";
 const DOMAIN_AUDIO: u8 = 1;
 
 /// Seals and opens the chunks of one media file.
-pub struct Sealer(ChaCha20Poly1305);
+pub struct ChunkSealer(ChaCha20Poly1305);
 
-impl Sealer {
+impl ChunkSealer {
     /// The sealer of the recording that `key` belongs to.
     #[must_use]
-    pub fn new(key: &DataKey) -> Sealer {
-        let subkey = key.subkey(CONTEXT);
-        Sealer(ChaCha20Poly1305::new((&*subkey).into()))
+    pub fn new(key: &DataKey) -> ChunkSealer {
+        let subkey = key.derive_subkey(CONTEXT);
+        ChunkSealer(ChaCha20Poly1305::new((&*subkey).into()))
     }
 
     /// Seals `payload` in place and appends the tag. `clear` is bound in but not sealed.
     pub fn seal(&self, sequence: u32, clear: &[u8], payload: &mut Vec<u8>) {
-        let sealed = self.0.encrypt_in_place(&nonce(sequence), clear, payload);
+        let sealed = self.0.encrypt_in_place(&chunk_nonce(sequence), clear, payload);
         assert!(sealed.is_ok(), "chunk {sequence}: {} bytes cannot be sealed", payload.len());
     }
 
@@ -39,18 +39,18 @@ impl Sealer {
         clear: &[u8],
         payload: &mut Vec<u8>,
     ) -> Result<(), SealError> {
-        let opened = self.0.decrypt_in_place(&nonce(sequence), clear, payload);
+        let opened = self.0.decrypt_in_place(&chunk_nonce(sequence), clear, payload);
         opened.map_err(|_| SealError::Chunk { sequence })
     }
 }
 
-impl std::fmt::Debug for Sealer {
+impl std::fmt::Debug for ChunkSealer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("Sealer(…)")
     }
 }
 
-fn nonce(sequence: u32) -> Nonce {
+fn chunk_nonce(sequence: u32) -> Nonce {
     let [a, b, c, d] = sequence.to_le_bytes();
     Nonce::from([DOMAIN_AUDIO, 0, 0, 0, a, b, c, d, 0, 0, 0, 0])
 }
@@ -61,25 +61,25 @@ mod tests {
 
     #[test]
     fn a_chunk_opens_only_under_its_key_sequence_and_header() {
-        let sealer = Sealer::new(&DataKey::from_random([1; 32]));
+        let sealer = ChunkSealer::new(&DataKey::from_random([1; 32]));
         let mut sealed = b"payload".to_vec();
         sealer.seal(3, b"clear", &mut sealed);
         assert_eq!(sealed.len(), 7 + SEAL_TAG_BYTES);
         assert!(!sealed.windows(7).any(|window| window == b"payload"));
-        let open = |sealer: &Sealer, sequence, clear: &[u8]| {
+        let open = |sealer: &ChunkSealer, sequence, clear: &[u8]| {
             let mut copy = sealed.clone();
             sealer.open(sequence, clear, &mut copy).map(|()| copy)
         };
         assert_eq!(open(&sealer, 3, b"clear"), Ok(b"payload".to_vec()));
         assert_eq!(open(&sealer, 4, b"clear"), Err(SealError::Chunk { sequence: 4 }));
         assert_eq!(open(&sealer, 3, b"clean"), Err(SealError::Chunk { sequence: 3 }));
-        let other = Sealer::new(&DataKey::from_random([2; 32]));
+        let other = ChunkSealer::new(&DataKey::from_random([2; 32]));
         assert_eq!(open(&other, 3, b"clear"), Err(SealError::Chunk { sequence: 3 }));
     }
 
     #[test]
     fn sealing_allocates_nothing_when_there_is_room() {
-        let sealer = Sealer::new(&DataKey::from_random([1; 32]));
+        let sealer = ChunkSealer::new(&DataKey::from_random([1; 32]));
         let mut payload = Vec::with_capacity(100 + SEAL_TAG_BYTES);
         payload.resize(100, 7);
         let before = payload.as_ptr();

@@ -7,7 +7,7 @@
 //! audio.
 
 use super::{DataKey, SEAL_TAG_BYTES, SealError};
-use crate::store::fact::{Numbers, Sealed};
+use crate::store::fact::{PhoneNumbers, SealedBytes};
 use chacha20poly1305::{AeadInOut, KeyInit, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
@@ -21,14 +21,14 @@ const PAD_BYTES: usize = 16;
 /// What a sealed fact is; bound in, so that one kind cannot be passed off as another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FactKind {
-    /// `Numbers`, as postcard.
+    /// `PhoneNumbers`, as postcard.
     Numbers,
     /// The value of a user-defined field, UTF-8.
     Field,
 }
 
 impl FactKind {
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             FactKind::Numbers => "numbers",
             FactKind::Field => "field",
@@ -39,9 +39,14 @@ impl FactKind {
 /// Seals `plain` under `key`. `sequence` is the journal's next number, or any other that differs
 /// from fact to fact: it keeps equal facts from looking equal.
 #[must_use]
-pub fn seal_fact(key: Option<&DataKey>, kind: FactKind, sequence: u64, plain: &[u8]) -> Sealed {
+pub fn seal_fact(
+    key: Option<&DataKey>,
+    kind: FactKind,
+    sequence: u64,
+    plain: &[u8],
+) -> SealedBytes {
     let Some(key) = key else {
-        return Sealed(plain.to_vec());
+        return SealedBytes(plain.to_vec());
     };
     // Room for padding and tag at once: a growing vector would leave copies behind.
     let padded = (plain.len() + 1).next_multiple_of(PAD_BYTES);
@@ -49,19 +54,20 @@ pub fn seal_fact(key: Option<&DataKey>, kind: FactKind, sequence: u64, plain: &[
     body.extend_from_slice(plain);
     body.push(0x80);
     body.resize(padded, 0);
-    let nonce = nonce(key, kind, sequence, plain);
-    let cipher = XChaCha20Poly1305::new((&*key.subkey(CONTEXT_KEY)).into());
-    let sealed = cipher.encrypt_in_place(&XNonce::from(nonce), kind.word().as_bytes(), &mut *body);
+    let nonce = fact_nonce(key, kind, sequence, plain);
+    let cipher = XChaCha20Poly1305::new((&*key.derive_subkey(CONTEXT_KEY)).into());
+    let sealed =
+        cipher.encrypt_in_place(&XNonce::from(nonce), kind.as_str().as_bytes(), &mut *body);
     assert!(sealed.is_ok(), "{} bytes cannot be sealed", plain.len());
     let mut bytes = nonce.to_vec();
     bytes.extend_from_slice(&body);
-    Sealed(bytes)
+    SealedBytes(bytes)
 }
 
-fn nonce(key: &DataKey, kind: FactKind, sequence: u64, plain: &[u8]) -> [u8; NONCE_BYTES] {
-    let mut hasher = blake3::Hasher::new_keyed(&key.subkey(CONTEXT_NONCE));
+fn fact_nonce(key: &DataKey, kind: FactKind, sequence: u64, plain: &[u8]) -> [u8; NONCE_BYTES] {
+    let mut hasher = blake3::Hasher::new_keyed(&key.derive_subkey(CONTEXT_NONCE));
     hasher.update(&sequence.to_le_bytes());
-    hasher.update(kind.word().as_bytes());
+    hasher.update(kind.as_str().as_bytes());
     hasher.update(&[0]);
     hasher.update(plain);
     let mut nonce = [0; NONCE_BYTES];
@@ -73,9 +79,9 @@ fn nonce(key: &DataKey, kind: FactKind, sequence: u64, plain: &[u8]) -> [u8; NON
 pub fn open_fact(
     key: Option<&DataKey>,
     kind: FactKind,
-    sealed: &Sealed,
+    sealed: &SealedBytes,
 ) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    let refused = SealError::Fact { kind: kind.word() };
+    let refused = SealError::Fact { kind: kind.as_str() };
     let Some(key) = key else {
         return Ok(Zeroizing::new(sealed.0.clone()));
     };
@@ -83,9 +89,9 @@ pub fn open_fact(
         return Err(refused);
     };
     let mut plain = Zeroizing::new(body.to_vec());
-    let cipher = XChaCha20Poly1305::new((&*key.subkey(CONTEXT_KEY)).into());
+    let cipher = XChaCha20Poly1305::new((&*key.derive_subkey(CONTEXT_KEY)).into());
     let opened =
-        cipher.decrypt_in_place(&XNonce::from(*nonce), kind.word().as_bytes(), &mut *plain);
+        cipher.decrypt_in_place(&XNonce::from(*nonce), kind.as_str().as_bytes(), &mut *plain);
     let end = plain.iter().rposition(|byte| *byte != 0);
     match (opened, end) {
         (Ok(()), Some(end)) if plain[end] == 0x80 => {
@@ -98,72 +104,78 @@ pub fn open_fact(
 
 /// Seals the numbers of a call.
 #[must_use]
-pub fn seal_numbers(key: Option<&DataKey>, sequence: u64, numbers: &Numbers) -> Sealed {
+pub fn seal_numbers(key: Option<&DataKey>, sequence: u64, numbers: &PhoneNumbers) -> SealedBytes {
     // Writing two optional texts to memory has no way to fail.
     let plain = Zeroizing::new(postcard::to_stdvec(numbers).unwrap_or_default());
     assert!(!plain.is_empty());
     seal_fact(key, FactKind::Numbers, sequence, &plain)
 }
 
-/// Opens the numbers of a call. Nothing at all (`Sealed::default`) is no numbers.
-pub fn open_numbers(key: Option<&DataKey>, sealed: &Sealed) -> Result<Numbers, SealError> {
+/// Opens the numbers of a call. Nothing at all (`SealedBytes::default`) is no numbers.
+pub fn open_numbers(
+    key: Option<&DataKey>,
+    sealed: &SealedBytes,
+) -> Result<PhoneNumbers, SealError> {
     if sealed.0.is_empty() {
-        return Ok(Numbers::default());
+        return Ok(PhoneNumbers::default());
     }
     let plain = open_fact(key, FactKind::Numbers, sealed)?;
-    let refused = SealError::Fact { kind: FactKind::Numbers.word() };
+    let refused = SealError::Fact { kind: FactKind::Numbers.as_str() };
     postcard::from_bytes(&plain).map_err(|_| refused)
 }
 
 /// Seals the value of a user-defined field.
 #[must_use]
-pub fn seal_field(key: Option<&DataKey>, sequence: u64, value: &str) -> Sealed {
+pub fn seal_field(key: Option<&DataKey>, sequence: u64, value: &str) -> SealedBytes {
     seal_fact(key, FactKind::Field, sequence, value.as_bytes())
 }
 
 /// Opens the value of a user-defined field.
-pub fn open_field(key: Option<&DataKey>, sealed: &Sealed) -> Result<String, SealError> {
+pub fn open_field(key: Option<&DataKey>, sealed: &SealedBytes) -> Result<String, SealError> {
     let plain = open_fact(key, FactKind::Field, sealed)?;
     let text = std::str::from_utf8(&plain).map(str::to_owned);
-    text.map_err(|_| SealError::Fact { kind: FactKind::Field.word() })
+    text.map_err(|_| SealError::Fact { kind: FactKind::Field.as_str() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn key() -> DataKey {
+    fn test_key() -> DataKey {
         DataKey::from_random([5; 32])
     }
 
     #[test]
     fn h6_facts_open_only_as_what_they_are_under_their_key() {
-        let numbers = Numbers { ani: Some("+4930123".into()), dnis: None };
-        let sealed = seal_numbers(Some(&key()), 9, &numbers);
+        let numbers = PhoneNumbers { ani: Some("+4930123".into()), dnis: None };
+        let sealed = seal_numbers(Some(&test_key()), 9, &numbers);
         assert!(!sealed.0.windows(7).any(|window| window == b"4930123"));
-        assert_eq!(open_numbers(Some(&key()), &sealed), Ok(numbers.clone()));
-        assert_eq!(open_field(Some(&key()), &sealed), Err(SealError::Fact { kind: "field" }));
+        assert_eq!(open_numbers(Some(&test_key()), &sealed), Ok(numbers.clone()));
+        assert_eq!(open_field(Some(&test_key()), &sealed), Err(SealError::Fact { kind: "field" }));
         let other = DataKey::from_random([6; 32]);
         assert_eq!(open_numbers(Some(&other), &sealed), Err(SealError::Fact { kind: "numbers" }));
         for bit in 0..sealed.0.len() * 8 {
             let mut forged = sealed.clone();
             forged.0[bit / 8] ^= 1 << (bit % 8);
-            assert!(open_numbers(Some(&key()), &forged).is_err(), "bit {bit}");
+            assert!(open_numbers(Some(&test_key()), &forged).is_err(), "bit {bit}");
         }
         assert_eq!(open_numbers(None, &seal_numbers(None, 9, &numbers)), Ok(numbers));
-        assert_eq!(open_numbers(Some(&key()), &Sealed::default()), Ok(Numbers::default()));
+        assert_eq!(
+            open_numbers(Some(&test_key()), &SealedBytes::default()),
+            Ok(PhoneNumbers::default())
+        );
     }
 
     #[test]
     fn lengths_say_little_and_equal_facts_look_different() {
         for value in ["", "a", "exactly fifteen", "sixteen letters.", "ends in zeros\0\0", "ä"] {
-            let sealed = seal_field(Some(&key()), 1, value);
+            let sealed = seal_field(Some(&test_key()), 1, value);
             assert_eq!((sealed.0.len() - NONCE_BYTES) % PAD_BYTES, 0, "{value:?}");
-            assert_eq!(open_field(Some(&key()), &sealed).as_deref(), Ok(value));
-            assert_eq!(seal_field(Some(&key()), 1, value), sealed);
-            assert_ne!(seal_field(Some(&key()), 2, value), sealed);
+            assert_eq!(open_field(Some(&test_key()), &sealed).as_deref(), Ok(value));
+            assert_eq!(seal_field(Some(&test_key()), 1, value), sealed);
+            assert_ne!(seal_field(Some(&test_key()), 2, value), sealed);
         }
-        let length = |value| seal_field(Some(&key()), 1, value).0.len();
+        let length = |value| seal_field(Some(&test_key()), 1, value).0.len();
         assert_eq!(length(""), length("fifteen letters"));
     }
 }

@@ -1,6 +1,6 @@
 //! What a verification can find, in sentences for auditors.
 //!
-//! A `Finding` is something edited, missing or cut. A `Note` is worth telling but no fault. Both
+//! A `Finding` is something edited, missing or cut. A `Diagnostic` is worth telling but no fault. Both
 //! name the file and the place in it. Nothing here looks for them.
 
 use crate::id::RecordingId;
@@ -43,12 +43,12 @@ pub enum Finding {
     WitnessForged { sequence: u64 },
     #[error(
         "the journal ends with entry {last}, but the witness holds checkpoint {newest}: the end \
-         was cut off, or the data directory was put back to an older copy. {}", proven(*.common)
+         was cut off, or the data directory was put back to an older copy. {}", proven_text(*.common)
     )]
     WitnessBeyond { last: u64, newest: u64, common: u64 },
     #[error(
         "entry {sequence} is not the checkpoint that the witness holds (up to {newest}): the \
-         journal was rewritten, or goes on from an older copy. {}", proven(*.common)
+         journal was rewritten, or goes on from an older copy. {}", proven_text(*.common)
     )]
     WitnessDiffers { sequence: u64, newest: u64, common: u64 },
     #[error("{path}: is missing, and the journal does not say that recording {id} was deleted")]
@@ -60,7 +60,7 @@ pub enum Finding {
     #[error("{path}: from byte {at} on there is nothing valid: the tail is torn")]
     MediaTorn { path: String, at: u64 },
     #[error("{path}: {what} is not what the journal says")]
-    MediaDiffers { path: String, what: Differs },
+    MediaDiffers { path: String, what: MediaDifference },
     #[error("{path}: the journal knows no such recording")]
     MediaUnknown { path: String },
     #[error("{path}: lies where the journal does not put it; expected {expected}")]
@@ -75,7 +75,7 @@ pub enum Finding {
 }
 
 /// How far the witness bears the journal out.
-fn proven(common: u64) -> String {
+fn proven_text(common: u64) -> String {
     match common {
         0 => "No checkpoint of the witness is in it".to_owned(),
         _ => format!("Up to checkpoint {common} it is what it was"),
@@ -84,7 +84,7 @@ fn proven(common: u64) -> String {
 
 /// In what a media file and the journal disagree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Differs {
+pub enum MediaDifference {
     #[error("the recording named in its header")]
     Id,
     #[error("its size ({found} bytes, not {expected})")]

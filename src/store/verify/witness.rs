@@ -7,31 +7,31 @@
 
 use super::Finding;
 use crate::store::journal::Checkpoint;
-use crate::store::sign::BoxPublic;
-use crate::time::Wall;
+use crate::store::sign::BoxPublicKey;
+use crate::time::WallTime;
 use std::collections::BTreeMap;
 
 /// A checkpoint as somebody kept it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Witnessed {
+pub struct WitnessCheckpoint {
     pub sequence: u64,
     pub chain: [u8; 32],
     pub signature: [u8; 64],
     /// Without its time its signature cannot be checked, only compared.
-    pub at: Option<Wall>,
+    pub at: Option<WallTime>,
 }
 
-impl From<Checkpoint> for Witnessed {
-    fn from(checkpoint: Checkpoint) -> Witnessed {
+impl From<Checkpoint> for WitnessCheckpoint {
+    fn from(checkpoint: Checkpoint) -> WitnessCheckpoint {
         let Checkpoint { sequence, chain, at, signature } = checkpoint;
-        Witnessed { sequence, chain, signature, at: Some(at) }
+        WitnessCheckpoint { sequence, chain, signature, at: Some(at) }
     }
 }
 
-impl Witnessed {
+impl WitnessCheckpoint {
     /// Whether the box did not sign it, as far as can be said.
-    fn is_forged(&self, key: Option<&BoxPublic>, ours: Option<&Checkpoint>) -> bool {
-        let &Witnessed { sequence, chain, signature, at } = self;
+    fn is_forged(&self, key: Option<&BoxPublicKey>, ours: Option<&Checkpoint>) -> bool {
+        let &WitnessCheckpoint { sequence, chain, signature, at } = self;
         match (key, at, ours) {
             (Some(key), Some(at), _) => {
                 !Checkpoint { sequence, chain, at, signature }.is_signed_by(key)
@@ -44,9 +44,9 @@ impl Witnessed {
 
 /// What the witness finds wrong with a journal that has these checkpoints and ends with entry
 /// `last`.
-pub fn compare(
-    witness: &[Witnessed],
-    key: Option<&BoxPublic>,
+pub fn compare_witness(
+    witness: &[WitnessCheckpoint],
+    key: Option<&BoxPublicKey>,
     (checkpoints, last): (&BTreeMap<u64, Checkpoint>, u64),
 ) -> Vec<Finding> {
     let mut findings = Vec::new();

@@ -1,0 +1,154 @@
+//! What a board should be: the `[[board]]` part of the configuration as this crate wants it.
+//!
+//! A model is checked when a board is opened, because it may come from anywhere. Nothing here
+//! touches a file or a device.
+
+use crate::error::{BoardConfigError, BoardError};
+use std::path::PathBuf;
+
+/// Slots a card may have; bounds the scratch.
+pub(crate) const SLOTS_MAX: u16 = 256;
+
+/// One channel of a board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChannelConfig {
+    /// The channel's number in the configuration, for messages only.
+    pub id: u16,
+    /// 1 (mono) or 2 (agent left, customer right).
+    pub sides: u8,
+    /// `AlsaBoard`: the card's slots (from 0), one per side.
+    pub slots: Vec<u16>,
+    /// `SimBoard`: the WAV file to play.
+    pub source: Option<PathBuf>,
+}
+
+/// How a board gets its audio.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// An ALSA PCM by name (`hw:1,0`, `plughw:…`, any name of `asound.conf`), woken every
+    /// `period_ms` milliseconds or near.
+    Alsa { pcm: String, period_ms: u32 },
+    /// WAV files in a loop.
+    Sim,
+}
+
+/// One board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoardConfig {
+    /// Its name in the configuration, for messages only.
+    pub name: String,
+    /// Where the audio comes from.
+    pub kind: SourceKind,
+    /// Frames per second, exactly.
+    pub rate: u32,
+    /// How long audio may wait unread before it is lost, in milliseconds (or near, for a card).
+    pub buffer_ms: u32,
+    /// In the order of `Period::channel`.
+    pub channels: Vec<ChannelConfig>,
+}
+
+impl BoardConfig {
+    /// Frames in `ms` milliseconds, at least one.
+    pub(crate) fn frames_of_ms(&self, ms: u32) -> u64 {
+        (u64::from(ms) * u64::from(self.rate) / 1000).max(1)
+    }
+
+    /// Slots a card must have for these channels.
+    pub(crate) fn slots_needed(&self) -> u16 {
+        let last = self.channels.iter().flat_map(|channel| &channel.slots).max();
+        last.map_or(1, |slot| slot.saturating_add(1))
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), BoardError> {
+        self.find_error()
+            .map_or(Ok(()), |wrong| Err(BoardError::Config { board: self.name.clone(), wrong }))
+    }
+
+    fn find_error(&self) -> Option<BoardConfigError> {
+        if self.channels.is_empty() {
+            return Some(BoardConfigError::NoChannels);
+        }
+        if !(4_000..=192_000).contains(&self.rate) {
+            return Some(BoardConfigError::Rate { rate: self.rate });
+        }
+        if !(20..=10_000).contains(&self.buffer_ms) {
+            return Some(BoardConfigError::Buffer { buffer_ms: self.buffer_ms });
+        }
+        if let SourceKind::Alsa { period_ms, .. } = self.kind
+            && !(1..=self.buffer_ms / 2).contains(&period_ms)
+        {
+            return Some(BoardConfigError::Period { period_ms, buffer_ms: self.buffer_ms });
+        }
+        self.channels.iter().find_map(|channel| self.find_channel_error(channel))
+    }
+
+    fn find_channel_error(&self, channel: &ChannelConfig) -> Option<BoardConfigError> {
+        let (id, sides) = (channel.id, channel.sides);
+        if !(1..=2).contains(&sides) {
+            return Some(BoardConfigError::Sides { channel: id, sides });
+        }
+        match self.kind {
+            SourceKind::Sim if channel.source.is_none() => {
+                Some(BoardConfigError::NoSource { channel: id })
+            }
+            SourceKind::Sim => None,
+            SourceKind::Alsa { .. } if channel.slots.len() != usize::from(sides) => {
+                Some(BoardConfigError::Slots { channel: id, sides, slots: channel.slots.len() })
+            }
+            SourceKind::Alsa { .. } => {
+                channel.slots.iter().find(|slot| **slot >= SLOTS_MAX).map(|slot| {
+                    BoardConfigError::Slot { channel: id, slot: *slot, max: SLOTS_MAX - 1 }
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn test_config(slots: Vec<u16>, sides: u8) -> BoardConfig {
+        BoardConfig {
+            name: "b".to_owned(),
+            kind: SourceKind::Alsa { pcm: "hw:1,0".to_owned(), period_ms: 20 },
+            rate: 8000,
+            buffer_ms: 200,
+            channels: vec![ChannelConfig { id: 7, sides, slots, source: None }],
+        }
+    }
+
+    #[test]
+    fn a_sensible_model_passes_and_needs_as_many_slots_as_its_last() {
+        let good = test_config(vec![5, 2], 2);
+        assert_eq!(good.find_error(), None);
+        assert_eq!(good.slots_needed(), 6);
+        assert_eq!(good.frames_of_ms(20), 160);
+    }
+
+    #[test]
+    fn nonsense_is_named_with_its_channel() {
+        assert_eq!(
+            test_config(vec![0], 2).find_error(),
+            Some(BoardConfigError::Slots { channel: 7, sides: 2, slots: 1 })
+        );
+        assert_eq!(
+            test_config(vec![0], 3).find_error(),
+            Some(BoardConfigError::Sides { channel: 7, sides: 3 })
+        );
+        assert_eq!(
+            test_config(vec![256], 1).find_error(),
+            Some(BoardConfigError::Slot { channel: 7, slot: 256, max: 255 })
+        );
+        let mut late = test_config(vec![0], 1);
+        late.kind = SourceKind::Alsa { pcm: String::new(), period_ms: 101 };
+        assert_eq!(
+            late.find_error(),
+            Some(BoardConfigError::Period { period_ms: 101, buffer_ms: 200 })
+        );
+        late.kind = SourceKind::Sim;
+        assert_eq!(late.find_error(), Some(BoardConfigError::NoSource { channel: 7 }));
+        late.channels.clear();
+        assert_eq!(late.find_error(), Some(BoardConfigError::NoChannels));
+    }
+}

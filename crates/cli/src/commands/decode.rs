@@ -1,0 +1,209 @@
+//! `hushbox decode`: a media file from stdin, as sound, film or shape on stdout.
+//!
+//! For programs that fetched it with `media ID`, such as the web portal: no store is needed, and
+//! nothing touches a disk unless stdout is a file. What comes through a pipe is held in memory,
+//! sealed as it is; it is checked as far as can be told without the journal (`verify` and `export`
+//! hold it against that).
+
+use crate::Outcome;
+use crate::cli::{DecodeArgs, DecodeFormat};
+use crate::error::Error;
+use crate::output::video;
+use crate::output::video::{CheckedMedia, VideoSource};
+use crate::store::seekable::{SeekableInput, SeekableOutput};
+use crate::store::unseal::{IdentityKeyring, UnsealError};
+use hushbox::audio::span::Run;
+use hushbox::config::CodecKind;
+use hushbox::export::ogg::OggWriter;
+use hushbox::export::wav::WavWriter;
+use hushbox::export::waveform::{Waveform, WaveformWriter};
+use hushbox::export::{AudioFormat, ExportError};
+use hushbox::store::damage::Tail;
+use hushbox::store::media::{self, MediaError, MediaReader, MediaScan};
+use hushbox::store::seal::DataKey;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// What is made of chunks.
+enum DecodeSink<'a> {
+    Ogg(Box<OggWriter<&'a mut SeekableOutput>>),
+    Wav(Box<WavWriter<&'a mut SeekableOutput>>),
+    Waveform(Box<WaveformWriter>, &'a mut SeekableOutput),
+}
+
+/// A file that is decoded.
+struct DecodeSource {
+    input: SeekableInput,
+    scan: MediaScan,
+    path: PathBuf,
+}
+
+impl DecodeSource {
+    /// Of a file that is named, or of stdin.
+    fn scan_input(named: Option<&Path>, force: bool) -> Result<DecodeSource, Error> {
+        let path = named.unwrap_or(Path::new("stdin")).to_owned();
+        let read = |error| Error::Read { path: path.clone(), error };
+        let input =
+            named.map_or_else(SeekableInput::from_stdin, SeekableInput::from_path).map_err(read)?;
+        let scan = media::scan(input.open_reader().map_err(read)?);
+        let scan = scan.map_err(|error| Error::Media { path: path.clone(), error })?;
+        if matches!(scan.tail, Tail::Damaged { .. }) && !force {
+            return Err(Error::NotIntact { path });
+        }
+        Ok(DecodeSource { input, scan, path })
+    }
+
+    fn open_reader(&self) -> Result<Box<dyn Read + '_>, Error> {
+        let read = |error| Error::Read { path: self.path.clone(), error };
+        self.input.open_reader().map_err(read)
+    }
+
+    fn media_error(&self, error: MediaError) -> Error {
+        match error {
+            MediaError::Seal(error) => self.unseal_error(error.into()),
+            error => Error::Media { path: self.path.clone(), error },
+        }
+    }
+
+    fn unseal_error(&self, why: UnsealError) -> Error {
+        Error::Unseal { id: self.scan.header.id.to_string(), why, recipients: Vec::new() }
+    }
+}
+
+pub fn run(args: &DecodeArgs) -> Result<Outcome, Error> {
+    let keyring = IdentityKeyring::from_file(args.identity.as_deref())?;
+    if args.kind == DecodeFormat::Facts {
+        return crate::store::facts::decode_facts(&keyring);
+    }
+    let main = DecodeSource::scan_input(None, args.force)?;
+    let key = keyring.media_key(&main.scan.header).map_err(|why| main.unseal_error(why))?;
+    let mut out = SeekableOutput::to_stdout();
+    let made = match (args.kind, main.scan.header.codec) {
+        (DecodeFormat::Webm, _) => write_webm(args, &main, key.as_ref(), &mut out),
+        (DecodeFormat::Shape, CodecKind::Screen) => {
+            write_screen_waveform(&main, &mut out).map_err(export_error)
+        }
+        _ => write_audio(args, &main, key.as_ref(), &mut out),
+    };
+    if let Err(failure) = made {
+        out.discard().map_err(Error::Stdout)?;
+        return Err(failure);
+    }
+    out.commit().map_err(Error::Stdout)?;
+    Ok(Outcome::Done)
+}
+
+fn export_error(error: ExportError) -> Error {
+    match error {
+        ExportError::Io(error) => Error::Stdout(error),
+        error => Error::Export { path: "stdout".into(), error },
+    }
+}
+
+/// Sound, and the screen where there is one.
+fn write_webm(
+    args: &DecodeArgs,
+    main: &DecodeSource,
+    key: Option<&DataKey>,
+    out: &mut SeekableOutput,
+) -> Result<(), Error> {
+    let beside = args.screen.as_deref();
+    let beside = beside.map(|path| DecodeSource::scan_input(Some(path), args.force)).transpose()?;
+    let id = main.scan.header.id;
+    if let Some(other) = beside.as_ref().filter(|other| other.scan.header.id != id) {
+        return Err(Error::NotIntact { path: other.path.clone() });
+    }
+    let open = || main.open_reader();
+    let open_screen =
+        || beside.as_ref().map_or_else(|| main.open_reader(), DecodeSource::open_reader);
+    let reel = CheckedMedia { scan: &main.scan, open: &open, path: main.path.clone() };
+    let alone = main.scan.header.codec == CodecKind::Screen;
+    let screen = beside.as_ref().map(|other| CheckedMedia {
+        scan: &other.scan,
+        open: &open_screen,
+        path: other.path.clone(),
+    });
+    let (sound, screen) = if alone { (None, Some(reel)) } else { (Some(reel), screen) };
+    let (title, target) = (id.to_string(), "stdout".into());
+    let film = VideoSource { audio: sound, screen, key, doc_type: "webm", title, target };
+    video::write_video(&film, out)
+}
+
+/// The shape of a screen: nothing is heard.
+fn write_screen_waveform(main: &DecodeSource, out: &mut SeekableOutput) -> Result<(), ExportError> {
+    let shape = Waveform::for_screen(&main.scan.spans, main.scan.header.from, main.scan.to);
+    serde_json::to_writer(&mut *out, &shape).map_err(std::io::Error::from)?;
+    Ok(writeln!(out)?)
+}
+
+fn write_audio(
+    args: &DecodeArgs,
+    main: &DecodeSource,
+    key: Option<&DataKey>,
+    out: &mut SeekableOutput,
+) -> Result<(), Error> {
+    let mut sink = DecodeSink::new(args, &main.scan, out).map_err(export_error)?;
+    let reader = MediaReader::open(main.open_reader()?).map_err(|error| main.media_error(error))?;
+    let mut wrong = None;
+    let read = reader.for_each_chunk(key, |runs, payload| {
+        if wrong.is_none() {
+            wrong = sink.write_chunk(runs, payload).err();
+        }
+    });
+    if let Some(error) = wrong {
+        return Err(export_error(error));
+    }
+    read.map_err(|error| main.media_error(error))?;
+    sink.finish().map_err(export_error)
+}
+
+impl<'a> DecodeSink<'a> {
+    fn new(
+        args: &DecodeArgs,
+        scan: &MediaScan,
+        out: &'a mut SeekableOutput,
+    ) -> Result<DecodeSink<'a>, ExportError> {
+        let header = &scan.header;
+        let sound = AudioFormat {
+            codec: header.codec,
+            rate: header.rate,
+            sides: header.sides,
+            delay_frames: header.delay,
+        };
+        Ok(match args.kind {
+            DecodeFormat::Wav => DecodeSink::Wav(Box::new(WavWriter::new(out, &sound)?)),
+            DecodeFormat::Shape => {
+                let frames = scan.ledger.total_captured();
+                DecodeSink::Waveform(
+                    Box::new(WaveformWriter::new(&sound, frames, args.peaks)?),
+                    out,
+                )
+            }
+            DecodeFormat::Opus | DecodeFormat::Webm | DecodeFormat::Facts => {
+                let (id, encoder) =
+                    (header.id.to_string(), concat!("hushbox ", env!("CARGO_PKG_VERSION")));
+                let tags = [("ENCODER", encoder), ("TITLE", &*id)];
+                DecodeSink::Ogg(Box::new(OggWriter::new(out, &sound, &tags)?))
+            }
+        })
+    }
+
+    fn write_chunk(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
+        match self {
+            DecodeSink::Ogg(ogg) => ogg.write_chunk(runs, payload),
+            DecodeSink::Wav(wav) => wav.write_chunk(runs, payload),
+            DecodeSink::Waveform(shape, _) => shape.add_chunk(runs, payload),
+        }
+    }
+
+    fn finish(self) -> Result<(), ExportError> {
+        match self {
+            DecodeSink::Ogg(ogg) => ogg.finish(),
+            DecodeSink::Wav(wav) => wav.finish(),
+            DecodeSink::Waveform(shape, out) => {
+                serde_json::to_writer(&mut *out, &shape.finish()).map_err(std::io::Error::from)?;
+                Ok(writeln!(out)?)
+            }
+        }
+    }
+}

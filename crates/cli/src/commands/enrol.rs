@@ -1,0 +1,35 @@
+//! `hushbox enrol`: this workstation gets its certificate, with a technician's code.
+//!
+//! What was there for the box before is replaced only when the new one has come. Nothing here
+//! checks who may enrol: the box does.
+
+use crate::Outcome;
+use crate::cli::EnrolArgs;
+use crate::error::Error;
+use client::{EnrolError, Keyring};
+use std::io::Write;
+use std::time::Duration;
+
+/// For the connection and the greeting.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+pub fn run(args: &EnrolArgs) -> Result<Outcome, Error> {
+    let keyring = Keyring::of_user();
+    // Before the code is used up: is there a place for what it brings?
+    keyring.path(&args.server).map_err(Error::Keyring)?;
+    let enrolled = match client::enrol(&args.server, &args.code, TIMEOUT) {
+        Ok(enrolled) => enrolled,
+        Err(EnrolError::Refused(refused)) => {
+            eprintln!("hushbox: {}: {}", refused.word, refused.text);
+            return Ok(Outcome::Unclean);
+        }
+        Err(error) => return Err(Error::Enrol { address: args.server.to_string(), error }),
+    };
+    let path = keyring.store(&args.server, &enrolled.pem).map_err(Error::Keyring)?;
+    let (machine, kinds) = (&enrolled.machine, &enrolled.kinds);
+    eprintln!("hushbox: key and certificate are in {}", path.display());
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "enrolled machine={machine} kinds={kinds} box={}", args.server)
+        .map_err(Error::Stdout)?;
+    Ok(Outcome::Done)
+}

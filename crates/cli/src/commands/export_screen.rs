@@ -1,0 +1,85 @@
+//! `hushbox export ID --to FILE.webm`: the files of a store that make a film.
+//!
+//! The screen's file is checked before anything is written, like the audio's. How the two become
+//! one is in `film`; nothing here decodes.
+
+use crate::commands::export::ExportContext;
+use crate::error::Error;
+use crate::output::video;
+use crate::output::video::{CheckedMedia, VideoSource};
+use crate::store::store_dir::StoreDir;
+use hushbox::config::CodecKind;
+use hushbox::store::damage::Tail;
+use hushbox::store::index::Record;
+use hushbox::store::media::{self, MediaScan};
+use hushbox::store::seal::DataKey;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Take};
+
+/// A call's screen, checked.
+pub struct CheckedScreen {
+    pub scan: MediaScan,
+    /// It is what the journal tells of, or it goes on and is not damaged.
+    pub is_intact: bool,
+}
+
+type ScreenReader = Take<BufReader<File>>;
+
+fn open_screen(store: &StoreDir, record: &Record) -> Result<ScreenReader, Error> {
+    let file = store.open_file(&record.screen_path()).map(BufReader::new)?;
+    let ended = record.screen_ended();
+    let failed = ended.filter(|e| e.end == hushbox::store::fact::RecordingEnd::Storage);
+    Ok(file.take(failed.map_or(u64::MAX, |ended| ended.size)))
+}
+
+/// Reads the file of a call's screen without the key, if there is one.
+pub fn scan_screen(store: &StoreDir, record: &Record) -> Result<Option<CheckedScreen>, Error> {
+    let nothing = record.screen_ended().is_some_and(|ended| ended.size == 0);
+    if record.screen.is_none() || nothing {
+        return Ok(None);
+    }
+    let path = store.path_of(&record.screen_path());
+    let scan = media::scan(open_screen(store, record)?);
+    let scan = scan.map_err(|error| Error::Media { path, error })?;
+    let damaged = matches!(scan.tail, Tail::Damaged { .. });
+    let intact = record.screen_ended().is_none_or(|ended| {
+        let (digest, size) =
+            scan.trailer.map_or((scan.digest, scan.good_bytes), |found| (found.digest, found.size));
+        digest == ended.digest && size == ended.size
+    });
+    Ok(Some(CheckedScreen { is_intact: intact && !damaged && scan.header.id == record.id(), scan }))
+}
+
+/// Writes the file; `key`: of the recording.
+pub fn write_webm(
+    store: &StoreDir,
+    record: &Record,
+    (with, kind): (&ExportContext<'_>, &'static str),
+    key: Option<&DataKey>,
+) -> Result<(), Error> {
+    let good = with.scan.good_bytes;
+    let media = || {
+        let file = store.open_media(record)?.into_inner().take(good);
+        Ok(Box::new(file) as Box<dyn Read>)
+    };
+    let beside = || Ok(Box::new(open_screen(store, record)?) as Box<dyn Read>);
+    let alone = with.scan.header.codec == CodecKind::Screen;
+    let main =
+        CheckedMedia { scan: with.scan, open: &media, path: store.path_of(&record.media_path()) };
+    let screen = with.screen.map(|screen| CheckedMedia {
+        scan: &screen.scan,
+        open: &beside,
+        path: store.path_of(&record.screen_path()),
+    });
+    let (sound, screen) = if alone { (None, Some(main)) } else { (Some(main), screen) };
+    let target = with.file.target().to_owned();
+    let film = VideoSource {
+        audio: sound,
+        screen,
+        key,
+        doc_type: kind,
+        title: record.id().to_string(),
+        target,
+    };
+    video::write_video(&film, BufWriter::new(with.file.try_clone_file()?))
+}

@@ -1,0 +1,192 @@
+//! `hushbox records`: what there is, newest first.
+//!
+//! Numbers are shown, and can be asked for, where an identity opens them. Nothing of the audio is
+//! read but the header of each media file that holds the key.
+
+use crate::Outcome;
+use crate::cli::RecordsArgs;
+use crate::error::Error;
+use crate::output::table::Table;
+use crate::store::record_json::RecordJson;
+use crate::store::store_dir::StoreDir;
+use crate::store::unseal::{IdentityKeyring, UnsealError};
+use hushbox::store::index::{Record, RecordFilter};
+use hushbox::time::{WallTime, ms_of_frames};
+use std::io::Write;
+
+const COLUMNS: [&str; 13] = [
+    "RECORDING",
+    "STARTED",
+    "LENGTH",
+    "AGENT",
+    "DEVICE",
+    "CALL",
+    "DIR",
+    "REASONS",
+    "ANI",
+    "DNIS",
+    "BLACKOUTS",
+    "LOST_MS",
+    "BYTES",
+];
+
+pub fn run(args: &RecordsArgs) -> Result<Outcome, Error> {
+    let store = StoreDir::open(&args.config)?;
+    let keyring = IdentityKeyring::open(&store, args.identity.as_deref())?;
+    let filter = RecordFilter {
+        agent: args.agent.clone(),
+        device: args.device.clone(),
+        call: args.call.clone(),
+        from: parse_time("--from", args.from.as_deref())?,
+        until: parse_time("--to", args.to.as_deref())?,
+        ..RecordFilter::default()
+    };
+    let limit = args.limit.unwrap_or(usize::MAX);
+    let mut listing = RecordListing::start(args.json)?;
+    let mut closed = None;
+    store.visit_records(filter, &mut |record| {
+        if listing.count == limit {
+            return Ok(false);
+        }
+        let personal = keyring.open_personal_facts(&store, record);
+        if let Err(why) = &personal {
+            closed = Some((record.id(), why.clone()));
+        }
+        let scan = scan_running_media(&store, record);
+        let document = RecordJson::from_record(&store, record, &personal, scan.as_ref());
+        if matches_filter(&args.ani, &document.ani) && matches_filter(&args.dnis, &document.dnis) {
+            listing.add_record(&document)?;
+        }
+        Ok(true)
+    })?;
+    if let Some((id, why)) = closed.filter(|_| args.ani.is_some() || args.dnis.is_some()) {
+        warn_sealed_numbers(&id.to_string(), &why);
+    }
+    listing.finish()?;
+    Ok(Outcome::Done)
+}
+
+/// What is durable of a running recording.
+pub fn scan_running_media(
+    store: &StoreDir,
+    record: &Record,
+) -> Option<hushbox::store::media::MediaScan> {
+    let file = record.is_running().then(|| store.open_media(record).ok()).flatten()?;
+    hushbox::store::media::scan(file).ok()
+}
+
+/// A record that could not be compared with the numbers asked for must not go unsaid.
+fn warn_sealed_numbers(id: &str, why: &UnsealError) {
+    eprintln!(
+        "hushbox: the numbers of some records could not be compared, as those of {id}: {why}"
+    );
+    eprintln!("hushbox: name the identity that opens them with --identity FILE");
+}
+
+fn matches_filter(wanted: &Option<String>, found: &Option<String>) -> bool {
+    wanted.is_none() || wanted == found
+}
+
+/// RFC 3339, or a day, which is its first moment in UTC.
+fn parse_time(flag: &'static str, text: Option<&str>) -> Result<Option<WallTime>, Error> {
+    let Some(text) = text else { return Ok(None) };
+    let wall = WallTime::parse(text).or_else(|| WallTime::parse(&format!("{text}T00:00:00Z")));
+    wall.map(Some).ok_or_else(|| Error::InvalidTime { flag, text: text.to_owned() })
+}
+
+/// What is printed: JSON as it comes, or a table once its columns are known.
+struct RecordListing {
+    count: usize,
+    /// `None`: JSON.
+    table: Option<Table>,
+}
+
+impl RecordListing {
+    fn start(json: bool) -> Result<RecordListing, Error> {
+        if json {
+            write!(std::io::stdout(), "[").map_err(Error::Stdout)?;
+        }
+        let table = (!json).then(|| Table::new(COLUMNS.map(str::to_owned).to_vec()));
+        Ok(RecordListing { count: 0, table })
+    }
+
+    fn add_record(&mut self, document: &RecordJson) -> Result<(), Error> {
+        match &mut self.table {
+            Some(table) => table.push_row(format_row(document)),
+            None => {
+                let text = serde_json::to_string_pretty(document);
+                let text = text.map_err(|error| Error::Stdout(error.into()))?;
+                let comma = if self.count > 0 { "," } else { "" };
+                write!(std::io::stdout(), "{comma}\n{text}").map_err(Error::Stdout)?;
+            }
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Error> {
+        match self.table {
+            None => writeln!(std::io::stdout(), "\n]").map_err(Error::Stdout),
+            Some(_) if self.count == 0 => {
+                eprintln!("hushbox: no record matches");
+                Ok(())
+            }
+            Some(table) => write!(std::io::stdout(), "{table}").map_err(Error::Stdout),
+        }
+    }
+}
+
+fn format_row(document: &RecordJson) -> Vec<String> {
+    let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let number = |text: &Option<String>| match document.sealed {
+        Some(_) => "sealed".to_owned(),
+        None => dash(text),
+    };
+    let running = if document.complete { "" } else { "+" };
+    let lost_ms = ms_of_frames(document.ledger.lost, document.audio.rate.max(1));
+    vec![
+        document.recording.clone(),
+        document.started.clone(),
+        format!("{}{running}", format_duration(document.duration_ms)),
+        dash(&document.agent),
+        document.device.clone(),
+        document.call.id.clone(),
+        document.call.direction.unwrap_or("-").to_owned(),
+        document.reasons.join(","),
+        number(&document.ani),
+        number(&document.dnis),
+        document.blackouts.len().to_string(),
+        lost_ms.to_string(),
+        document.media.size.to_string(),
+    ]
+}
+
+/// `1:02:03` or `2:03`
+pub fn format_duration(ms: u64) -> String {
+    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    if hours > 0 {
+        return format!("{hours}:{minutes:02}:{seconds:02}");
+    }
+    format!("{minutes}:{seconds:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_for_people() {
+        assert_eq!(
+            (format_duration(0), format_duration(61_999)),
+            ("0:00".to_owned(), "1:01".to_owned())
+        );
+        assert_eq!(format_duration(3_723_000), "1:02:03");
+    }
+
+    #[test]
+    fn a_day_is_its_first_moment() {
+        let day = parse_time("--from", Some("2026-11-22")).ok().flatten();
+        assert_eq!(day, WallTime::parse("2026-11-22T00:00:00Z"));
+        assert!(parse_time("--to", Some("yesterday")).is_err());
+    }
+}

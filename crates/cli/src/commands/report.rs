@@ -1,0 +1,260 @@
+//! `hushbox selftest` and `hushbox verify-report`: proof on paper that a box does its work.
+//!
+//! A report is plain text: a page for people, and under it the rows as the box sent them, the last
+//! of which signs the bytes of all before. The page follows from the rows, so that a check makes it
+//! anew and compares: not a byte can be another without being noticed. The key that signed stays on
+//! the box. Nothing here tests anything.
+
+use crate::Outcome;
+use crate::cli::{SelftestArgs, VerifyReportArgs};
+use crate::commands::console;
+use crate::error::Error;
+use crate::output::atomic_file::AtomicFile;
+use crate::output::reply_format;
+use crate::output::table::{Table, wrap_text};
+use crate::store::store_dir::StoreDir;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use hushbox::store::sign::{BoxPublicKey, SignaturePurpose};
+use protocol::client::{Pairs, Reply};
+use protocol::{Line, Word};
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// What the page is no wider than.
+const COLUMNS: usize = 80;
+const SIGNED_HEADING: &str =
+    "Signed rows, from which all above follows (check: hushbox verify-report)";
+
+/// `hushbox selftest`
+pub fn run_selftest(args: &SelftestArgs) -> Result<Outcome, Error> {
+    let place = args.report.clone();
+    if let Some(path) = place.as_ref().filter(|path| path.exists()) {
+        return Err(Error::Exists { path: path.clone() });
+    }
+    eprintln!("The self-test takes about ten seconds; recordings go on meanwhile.");
+    let Some(reply) = console::request_once(&args.console, "selftest")? else {
+        return Ok(Outcome::Unclean);
+    };
+    let ended = match &reply.outcome {
+        Ok(ended) => ended,
+        Err(_) => {
+            eprint!("{}", reply_format::format_outcome(&reply.outcome));
+            return Ok(Outcome::Unclean);
+        }
+    };
+    let mut out = std::io::stdout();
+    out.write_all(format_page(&reply.rows).as_bytes()).map_err(Error::Stdout)?;
+    if let Some(path) = place {
+        let part = AtomicFile::create(&path)?;
+        let written = part.try_clone_file()?.write_all(format_report(&reply.rows).as_bytes());
+        written.map_err(|error| Error::Write { path: path.clone(), error })?;
+        part.commit()?;
+        writeln!(out, "\nreport: {}", path.display()).map_err(Error::Stdout)?;
+    }
+    Ok(if ended.get("failed") == Some("0") { Outcome::Done } else { Outcome::Unclean })
+}
+
+/// The page for people, of a self-test that came to its end.
+pub fn format_passed_page(reply: &Reply) -> Option<String> {
+    reply.outcome.is_ok().then(|| format_page(&reply.rows))
+}
+
+fn value_of<'a>(row: &'a Pairs, key: &str) -> &'a str {
+    row.get(key).unwrap_or("-")
+}
+
+fn rows_of_test<'a>(rows: &'a [Pairs], test: &str) -> impl Iterator<Item = &'a Pairs> {
+    let wanted = test.to_owned();
+    rows.iter().filter(move |row| value_of(row, "test") == wanted)
+}
+
+/// Everything that is written into the file.
+fn format_report(rows: &[Pairs]) -> String {
+    let signed: String = rows.iter().map(|row| reply_format::format_line("row", row)).collect();
+    format!("{}\n{SIGNED_HEADING}\n\n{signed}", format_page(rows))
+}
+
+fn format_page(rows: &[Pairs]) -> String {
+    let count = |result: &str| rows.iter().filter(|row| value_of(row, "result") == result).count();
+    let (passed, failed, skipped) = (count("pass"), count("fail"), count("skip"));
+    let verdict = if failed == 0 { "PASSED" } else { "FAILED" };
+    let mut text = String::from("Hushbox commissioning report\n\n");
+    for row in rows_of_test(rows, "box") {
+        let up = value_of(row, "uptime_s");
+        text.push_str(&format!(
+            "  box      {}, version {}\n",
+            value_of(row, "name"),
+            value_of(row, "version")
+        ));
+        let synced = row.get("time_sync").map(|word| format!(", synchronised: {word}"));
+        text.push_str(&format!(
+            "  time     {}{}\n",
+            value_of(row, "time"),
+            synced.unwrap_or_default()
+        ));
+        text.push_str(&format!("  boot     number {}, {up} s before\n", value_of(row, "boot")));
+    }
+    let not_tried = match skipped {
+        0 => String::new(),
+        count => format!(", {count} could not be tried"),
+    };
+    text.push_str(&format!(
+        "  verdict  {verdict}: {passed} passed, {failed} failed{not_tried}\n\n"
+    ));
+    text.push_str(&format_channels(rows));
+    text.push_str(&format_other_tests(rows));
+    for row in rows_of_test(rows, "signature") {
+        text.push_str(&format!("\n  box key  {}\n", value_of(row, "key")));
+    }
+    text
+}
+
+fn format_channels(rows: &[Pairs]) -> String {
+    let head = ["channel", "device", "result", "level", "peak", "noise", "lost", "remark"];
+    let mut table = Table::new(head.map(str::to_owned).to_vec());
+    let keys = ["channel", "device", "result", "level_db", "peak_db", "noise_db", "lost", "text"];
+    for row in rows_of_test(rows, "channel") {
+        table.push_row(keys.map(|key| value_of(row, key).to_owned()).to_vec());
+    }
+    format!("{}(levels in dB of full scale)\n\n", table.format_within(COLUMNS))
+}
+
+fn format_other_tests(rows: &[Pairs]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        if ["box", "channel", "signature"].contains(&value_of(row, "test")) {
+            continue;
+        }
+        let told = row.0.iter().filter(|(key, _)| !["test", "result", "text"].contains(&&**key));
+        let told = told.map(|(key, value)| format!("{key} {}", value.replace(',', ", ")));
+        let told = told.chain(row.get("text").map(str::to_owned)).collect::<Vec<_>>().join("; ");
+        let (test, result) = (value_of(row, "test"), value_of(row, "result"));
+        for (nth, part) in wrap_text(&told, COLUMNS - 19).iter().enumerate() {
+            let (test, result) = if nth == 0 { (test, result) } else { ("", "") };
+            text.push_str(format!("{test:<11}  {result:<4}  {part}").trim_end());
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Why a report does not hold.
+#[derive(Debug, PartialEq, Eq)]
+pub enum ReportError {
+    NoReport,
+    InvalidRow(usize),
+    /// The page is not what the rows say, from this line on.
+    PageMismatch(usize),
+    DigestMismatch,
+    InvalidSignature(String),
+    WrongKey,
+}
+
+impl fmt::Display for ReportError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReportError::NoReport => {
+                out.write_str("it is no report of a self-test: rows are missing")
+            }
+            ReportError::InvalidRow(line) => {
+                write!(out, "line {line}: it is no row that a box writes")
+            }
+            ReportError::PageMismatch(line) => {
+                write!(out, "line {line}: edited; the signed rows say otherwise")
+            }
+            ReportError::DigestMismatch => {
+                out.write_str("edited: its rows do not have the digest it names")
+            }
+            ReportError::InvalidSignature(name) => {
+                write!(out, "its signature is not that of box {name}: edited, or of another box")
+            }
+            ReportError::WrongKey => out.write_str("signed with another key than this box's"),
+        }
+    }
+}
+
+/// `hushbox verify-report`
+pub fn run_verify(args: &VerifyReportArgs) -> Result<Outcome, Error> {
+    let path = &args.file;
+    let failed = |error| Error::Read { path: path.clone(), error };
+    let text = std::fs::read(path).map_err(failed)?;
+    let key = load_box_key(args)?;
+    let mut out = std::io::stdout();
+    // A byte that is no text stands for itself in no report.
+    let text = String::from_utf8_lossy(&text);
+    let (line, outcome) = match verify_report(&text, &key) {
+        Ok(verdict) => (format!("authentic: {}: {verdict}", path.display()), Outcome::Done),
+        Err(broken) => (format!("{}: {broken}", path.display()), Outcome::Unclean),
+    };
+    writeln!(out, "{line}").map_err(Error::Stdout)?;
+    Ok(outcome)
+}
+
+/// The key to hold it against: the one given, else this box's.
+fn load_box_key(args: &VerifyReportArgs) -> Result<[u8; 32], Error> {
+    let Some(path) = &args.key else {
+        let store = StoreDir::open(&args.config)?;
+        let key = store.box_public_key(None)?;
+        let key = key.ok_or_else(|| Error::NoBoxKey { data: store.data.clone() })?;
+        return Ok(key.to_bytes());
+    };
+    read_key_file(path)
+}
+
+fn read_key_file(path: &Path) -> Result<[u8; 32], Error> {
+    let failed = |error| Error::Read { path: PathBuf::from(path), error };
+    let text = std::fs::read_to_string(path).map_err(failed)?;
+    let bytes = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok();
+    let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    bytes.ok_or_else(|| Error::BadBoxKey { path: PathBuf::from(path) })
+}
+
+/// Whether a report is as the box with this key wrote it; what it says then.
+fn verify_report(text: &str, key: &[u8; 32]) -> Result<String, ReportError> {
+    let numbered = (1..).zip(text.lines()).filter(|(_, line)| line.starts_with("row "));
+    let rows: Vec<Pairs> = numbered.map(parse_row).collect::<Result<_, _>>()?;
+    let Some((signature, signed)) = rows.split_last() else { return Err(ReportError::NoReport) };
+    let boxes: Vec<&Pairs> = rows_of_test(signed, "box").collect();
+    let [about] = boxes.as_slice() else { return Err(ReportError::NoReport) };
+    let name = value_of(about, "name");
+    let whole = format_report(&rows);
+    if whole != text {
+        let same = whole.lines().zip(text.lines()).take_while(|(a, b)| a == b).count();
+        return Err(ReportError::PageMismatch(same + 1));
+    }
+    let bytes: String = signed.iter().map(|row| reply_format::format_line("row", row)).collect();
+    let digest = blake3::hash(bytes.as_bytes());
+    if value_of(signature, "digest") != HEXLOWER.encode(digest.as_bytes()) {
+        return Err(ReportError::DigestMismatch);
+    }
+    if value_of(signature, "key") != HEXLOWER.encode(key) {
+        return Err(ReportError::WrongKey);
+    }
+    let public = BoxPublicKey::from_bytes(key, name).ok_or(ReportError::WrongKey)?;
+    let sig = HEXLOWER.decode(value_of(signature, "sig").as_bytes()).ok();
+    let sig = sig.and_then(|sig| <[u8; 64]>::try_from(sig).ok());
+    let good =
+        sig.is_some_and(|sig| public.verify(SignaturePurpose::Selftest, digest.as_bytes(), &sig));
+    if !good {
+        return Err(ReportError::InvalidSignature(name.to_owned()));
+    }
+    let failed = signed.iter().filter(|row| value_of(row, "result") == "fail").count();
+    let verdict = match failed {
+        0 => "passed".to_owned(),
+        count => format!("FAILED, {count} tests"),
+    };
+    Ok(format!("box {name}, {}, {verdict}", value_of(about, "time")))
+}
+
+fn parse_row((number, line): (usize, &str)) -> Result<Pairs, ReportError> {
+    let parsed = Line::parse(line).map_err(|_| ReportError::InvalidRow(number))?;
+    let mut pairs = Vec::new();
+    for word in parsed.into_words().into_iter().skip(1) {
+        match word {
+            Word::Pair { key, value } => pairs.push((key.to_owned(), value.into_owned())),
+            Word::Bare(_) | Word::Quoted(_) => return Err(ReportError::InvalidRow(number)),
+        }
+    }
+    Ok(Pairs(pairs))
+}

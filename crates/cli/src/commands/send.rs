@@ -1,0 +1,125 @@
+//! `hushbox send`: a one-shot client for scripts and for hands.
+//!
+//! Answers are printed as the box wrote them. News are not: they are for clients that stay.
+
+use crate::Outcome;
+use crate::cli::SendArgs;
+use crate::error::Error;
+use crate::output::reply_format;
+use crate::server::{self, LoginOutcome, ServerList};
+use crate::terminal::stdin::StdinReader;
+use client::{Connection, Login};
+use protocol::Kind;
+use protocol::client::Reply;
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+
+/// What becomes of data.
+enum DataSink<'a> {
+    /// It is counted.
+    CountOnly,
+    Stdout,
+    File(&'a std::path::Path, File),
+}
+
+pub fn run(args: &SendArgs) -> Result<Outcome, Error> {
+    let servers = ServerList::from_args(&args.server)?;
+    let mut data = DataSink::from_args(args)?;
+    let mut connection: Option<Connection> = None;
+    let mut greeted = args.commands.iter().any(|command| first_word(command) == "hello");
+    let wanted = args.kind.is_some() || args.user.user.is_some();
+    for command in &args.commands {
+        let before_hello = !wanted && matches!(first_word(command), "help" | "ping" | "quit");
+        if !greeted && !before_hello {
+            greeted = true;
+            match servers.log_in(&build_login(args)?)? {
+                LoginOutcome::Accepted(fresh, _) => connection = Some(*fresh),
+                LoginOutcome::Refused(reply) => {
+                    print_reply(&reply, &mut data)?;
+                    return Ok(Outcome::Unclean);
+                }
+            }
+        }
+        let connection = match &mut connection {
+            Some(connection) => connection,
+            none => none.insert(servers.connect()?),
+        };
+        let reply = server::send_request(connection, command)?;
+        print_reply(&reply, &mut data)?;
+        if reply.outcome.is_err() {
+            return Ok(Outcome::Unclean);
+        }
+    }
+    // A call feed that takes its leave is not missed; whether the box still answers matters not.
+    if let Some(mut connection) = connection.filter(|_| args.kind == Some(Kind::Cti)) {
+        drop(connection.ask("quit"));
+    }
+    data.close()?;
+    Ok(Outcome::Done)
+}
+
+fn first_word(command: &str) -> &str {
+    command.split_whitespace().next().unwrap_or_default()
+}
+
+fn build_login(args: &SendArgs) -> Result<Login, Error> {
+    let kind = args.kind.unwrap_or(Kind::Agent);
+    let mut login = server::build_login(kind, &args.user)?;
+    login.via_portal = args.via.is_some();
+    login.pin = args.pin.clone();
+    if kind == Kind::Technician && login.pin.is_none() && std::io::stdin().is_terminal() {
+        login.pin = Some(StdinReader::default().read_secret("PIN: ")?.to_string());
+    }
+    Ok(login)
+}
+
+fn print_reply(reply: &Reply, data: &mut DataSink<'_>) -> Result<(), Error> {
+    let mut text = reply_format::format_rows(reply);
+    if !reply.data.is_empty() {
+        data.write_data(&reply.data)?;
+    }
+    text.push_str(&reply_format::format_outcome(&reply.outcome));
+    // Raw data has stdout to itself.
+    let written = match data {
+        DataSink::Stdout => std::io::stderr().write_all(text.as_bytes()),
+        DataSink::CountOnly | DataSink::File(..) => std::io::stdout().write_all(text.as_bytes()),
+    };
+    written.map_err(Error::Stdout)
+}
+
+impl<'a> DataSink<'a> {
+    fn from_args(args: &'a SendArgs) -> Result<DataSink<'a>, Error> {
+        match &args.out {
+            None if args.raw => Ok(DataSink::Stdout),
+            None => Ok(DataSink::CountOnly),
+            Some(path) => {
+                let failed = |error| Error::Write { path: path.clone(), error };
+                Ok(DataSink::File(path, File::create(path).map_err(failed)?))
+            }
+        }
+    }
+
+    fn write_data(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        match self {
+            DataSink::CountOnly => {
+                eprintln!("hushbox: {} bytes of data; --out FILE keeps them", bytes.len());
+                Ok(())
+            }
+            DataSink::Stdout => std::io::stdout().write_all(bytes).map_err(Error::Stdout),
+            DataSink::File(path, file) => {
+                let failed = |error| Error::Write { path: path.to_path_buf(), error };
+                file.write_all(bytes).map_err(failed)
+            }
+        }
+    }
+
+    fn close(self) -> Result<(), Error> {
+        match self {
+            DataSink::File(path, file) => {
+                let failed = |error| Error::Write { path: path.to_path_buf(), error };
+                file.sync_all().map_err(failed)
+            }
+            DataSink::CountOnly | DataSink::Stdout => Ok(()),
+        }
+    }
+}

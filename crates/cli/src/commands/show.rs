@@ -1,0 +1,164 @@
+//! `hushbox show ID`: everything that is known of one recording.
+//!
+//! What is sealed and cannot be opened is said to be so. Nothing here opens audio.
+
+use crate::Outcome;
+use crate::cli::ShowArgs;
+use crate::commands::records::{format_duration, scan_running_media};
+use crate::error::Error;
+use crate::output::table::replace_controls;
+use crate::store::record_json::{BlackoutJson, RecordJson, SpanJson};
+use crate::store::store_dir::StoreDir;
+use crate::store::unseal::IdentityKeyring;
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+pub fn run(args: &ShowArgs) -> Result<Outcome, Error> {
+    let store = StoreDir::open(&args.config)?;
+    let keyring = IdentityKeyring::open(&store, args.identity.as_deref())?;
+    let record = store.find_record(&args.id)?;
+    let personal = keyring.open_personal_facts(&store, &record);
+    let scan = scan_running_media(&store, &record);
+    let document = RecordJson::from_record(&store, &record, &personal, scan.as_ref());
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &document)
+            .map_err(|error| Error::Stdout(error.into()))?;
+        writeln!(out).map_err(Error::Stdout)?;
+    } else {
+        out.write_all(format_text(&document).as_bytes()).map_err(Error::Stdout)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The document for people.
+fn format_text(document: &RecordJson) -> String {
+    let mut page = TextPage(String::new());
+    write_facts(&mut page, document);
+    write_personal(&mut page, document);
+    page.add_title("fetched", document.fetched.is_empty());
+    for fetch in &document.fetched {
+        page.add_item(&format!("{} by {} for {}", fetch.at, fetch.by, fetch.r#for));
+    }
+    page.add_title("blackouts", document.blackouts.is_empty());
+    document.blackouts.iter().for_each(|blackout| page.add_item(&format_blackout(blackout)));
+    page.add_title("not stored", document.spans.is_empty());
+    document.spans.iter().for_each(|span| page.add_item(&format_span(span)));
+    write_ledger(&mut page, document);
+    page.0
+}
+
+fn write_facts(page: &mut TextPage, document: &RecordJson) {
+    let state = match (document.state, document.end) {
+        ("ended", Some(end)) => format!("ended ({end})"),
+        ("running", _) => "running; what follows is what is durable so far".to_owned(),
+        (state, _) => state.to_owned(),
+    };
+    page.add_pair("recording", &document.recording);
+    page.add_pair("state", &state);
+    page.add_pair("started", &document.started);
+    page.add_optional("ended", &document.ended);
+    page.add_pair(
+        "length",
+        &format!("{} ({} ms)", format_duration(document.duration_ms), document.duration_ms),
+    );
+    page.add_optional("agent", &document.agent);
+    page.add_pair("device", &document.device);
+    page.add_pair("call", &format!("{}, since {}", document.call.id, document.call.began));
+    page.add_optional("consult of", &document.call.of);
+    page.add_optional("direction", &document.call.direction.map(str::to_owned));
+    page.add_optional("group", &document.call.group);
+    page.add_optional("gate", &document.call.gate);
+    page.add_pair("reasons", &document.reasons.join(", "));
+    page.add_optional("schedule", &document.schedule);
+    page.add_optional("why", &Some(document.why.clone()).filter(|why| !why.is_empty()));
+    let held = if document.protected { ", under legal hold" } else { "" };
+    page.add_pair("kept until", &format!("{}{held}", document.retain_until));
+    page.add_optional("continues", &document.continues);
+    let audio = &document.audio;
+    let sides = if audio.sides == 2 { "two sides" } else { "one side" };
+    let (codec, rate, channel) = (audio.codec, audio.rate, audio.channel);
+    page.add_pair("audio", &format!("{codec}, {rate} Hz, {sides}, channel {channel}"));
+    let (from, to, boot) = (audio.from, audio.to, audio.boot);
+    page.add_pair("positions", &format!("{from} to {to}, since start {boot} of the box"));
+    page.add_pair("file", &format!("{}, {} bytes", document.media.file, document.media.size));
+    page.add_optional("digest", &document.media.digest);
+    if let Some(deleted) = &document.deleted {
+        page.add_pair("deleted", &format!("{}, {}, by {}", deleted.at, deleted.why, deleted.by));
+    }
+}
+
+fn write_personal(page: &mut TextPage, document: &RecordJson) {
+    if let Some(why) = &document.sealed {
+        page.add_pair("personal", &format!("numbers and fields are not shown: {why}"));
+    }
+    page.add_optional("ani", &document.ani);
+    page.add_optional("dnis", &document.dnis);
+    page.add_title("fields", document.fields.is_empty());
+    for (number, field) in &document.fields {
+        let label = field.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
+        page.add_item(&format!("user{number}{label}: {}", field.value));
+    }
+    page.add_title("history", document.history.is_empty());
+    for change in &document.history {
+        let value = change.value.as_deref().unwrap_or("sealed");
+        page.add_item(&format!("{} user{} by {}: {value}", change.at, change.field, change.by));
+    }
+}
+
+fn write_ledger(page: &mut TextPage, document: &RecordJson) {
+    let ledger = &document.ledger;
+    page.add_title("ledger, in samples", false);
+    page.add_item(&format!(
+        "captured {} = stored {} + masked {} + held {} + lost {}",
+        ledger.captured, ledger.stored, ledger.masked, ledger.held, ledger.lost
+    ));
+    for (reason, frames) in ledger.lost_by.iter().filter(|(_, frames)| **frames > 0) {
+        page.add_item(&format!("lost {frames} to: {reason}"));
+    }
+}
+
+fn format_blackout(blackout: &BlackoutJson) -> String {
+    let to = blackout.to.map_or("still open".to_owned(), |to| to.to_string());
+    let to_ms = blackout.to_ms.map_or("…".to_owned(), |ms| ms.to_string());
+    let mut line = format!(
+        "{} to {to} ({} to {to_ms} ms), of {}, by {} as {}",
+        blackout.from, blackout.from_ms, blackout.agent, blackout.by, blackout.holder
+    );
+    if let Some(ended) = blackout.ended {
+        let by = blackout.ended_by.as_deref().unwrap_or("-");
+        let _ = write!(line, ", ended by {ended} ({by})");
+    }
+    line
+}
+
+fn format_span(span: &SpanJson) -> String {
+    let why = span.reason.map_or(String::new(), |reason| format!(" ({reason})"));
+    let SpanJson { fate, from, to, from_ms, to_ms, .. } = span;
+    format!("{fate}{why}: {from} to {to} ({from_ms} to {to_ms} ms)")
+}
+
+/// Text in the making; no control character gets into it.
+struct TextPage(String);
+
+impl TextPage {
+    fn add_pair(&mut self, name: &str, value: &str) {
+        let _ = writeln!(self.0, "{name:<12} {}", replace_controls(value));
+    }
+
+    fn add_optional(&mut self, name: &str, value: &Option<String>) {
+        if let Some(value) = value {
+            self.add_pair(name, value);
+        }
+    }
+
+    fn add_title(&mut self, name: &str, empty: bool) {
+        if !empty {
+            let _ = writeln!(self.0, "{name}:");
+        }
+    }
+
+    fn add_item(&mut self, text: &str) {
+        let _ = writeln!(self.0, "  {}", replace_controls(text));
+    }
+}

@@ -1,0 +1,85 @@
+//! What happens, as a log that people read: when, what, and the rest in words.
+//!
+//! Of what this program does not know it shows the keys as they came. Times are RFC 3339, to the
+//! second. Nothing here talks to a box.
+
+use crate::output::reply_format;
+use crate::output::table::replace_controls;
+use protocol::client::Pairs;
+
+/// The longest words of `what`.
+const WHAT_WIDTH: usize = 15;
+
+fn value_of<'a>(event: &'a Pairs, wanted: &str) -> &'a str {
+    let found = event.0.iter().find(|(key, _)| key == wanted);
+    found.map_or("", |(_, value)| value.as_str())
+}
+
+/// Whether people want to know: a checkpoint, which comes unasked, is for witnesses.
+pub fn is_shown(event: &Pairs) -> bool {
+    value_of(event, "what") != "checkpoint"
+}
+
+/// One line, with its end.
+pub fn format_event(event: &Pairs) -> String {
+    // Parts of a second would push the line over the edge of a terminal.
+    let time = match value_of(event, "time").split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None if value_of(event, "time").is_empty() => "-".to_owned(),
+        None => value_of(event, "time").to_owned(),
+    };
+    let what = value_of(event, "what").replace('-', " ");
+    let line = format!("{time:<20}  {what:<WHAT_WIDTH$}  {}", describe_event(event));
+    replace_controls(line.trim_end()) + "\n"
+}
+
+fn describe_event(event: &Pairs) -> String {
+    let get = |key| value_of(event, key);
+    match get("what") {
+        "log-in" | "log-out" if get("user") == get("kind") => get("kind").to_owned(),
+        "log-in" | "log-out" => format!("{} ({})", get("user"), get("kind")),
+        "call-began" | "call-ended" => format!("device {}, call {}", get("device"), get("call")),
+        "recording-began" => format!("device {}, recording {}", get("device"), get("recording")),
+        "recording-ended" => format!("recording {}: {}", get("recording"), get("why")),
+        "blackout" => format!("{} {}: {}", get("agent"), get("state"), get("why")),
+        "alarm" => format!("{} {}: {}", get("alarm"), get("code"), get("text")),
+        "alarm-over" => format!("{} {}", get("alarm"), get("code")),
+        "lost" => {
+            format!("channel {}: {} frames ({})", get("channel"), get("frames"), get("why"))
+        }
+        "" => format!("{} events were not told: the line was too slow", get("lost")),
+        _ => {
+            let known = ["seq", "what", "time"];
+            let rest = event.0.iter().filter(|(key, _)| !known.contains(&key.as_str()));
+            let rest = reply_format::format_line("", &Pairs(rest.cloned().collect()));
+            rest.trim().to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h2_what_happens_is_told_in_words_one_under_the_other() {
+        let told = |pairs: &[(&str, &str)]| {
+            let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            format_event(&Pairs(pairs.iter().map(pair).collect()))
+        };
+        let time = ("time", "2026-11-22T16:19:11.123Z");
+        assert_eq!(
+            told(&[("seq", "7"), ("what", "log-in"), time, ("kind", "agent"), ("user", "a1")]),
+            "2026-11-22T16:19:11Z  log in           a1 (agent)\n"
+        );
+        assert_eq!(
+            told(&[("what", "recording-ended"), time, ("recording", "ID"), ("why", "stop")]),
+            "2026-11-22T16:19:11Z  recording ended  recording ID: stop\n"
+        );
+        assert_eq!(
+            told(&[("what", "news\u{1b}"), ("a", "b c")]),
+            "-                     news             a=\"b c\"\n"
+        );
+        assert!(told(&[("lost", "3")]).contains("3 events were not told"));
+    }
+}

@@ -1,0 +1,354 @@
+//! The data directory of a box, read while the box runs or not.
+//!
+//! The journal files are append-only, so reading them beside the box is safe: a torn tail of the
+//! running one is only what is being written. Closed days are read from their summaries, of which
+//! the box makes whole new files and never changes one; without them, or if one is damaged, the
+//! journals alone tell. Nothing here writes, recovers or truncates; that is the box's.
+
+use crate::cli::ConfigArgs;
+use crate::config_file;
+use crate::error::Error;
+use hushbox::config::Config;
+use hushbox::id::RecordingId;
+use hushbox::store::archive::{ArchiveError, SummaryReader};
+use hushbox::store::index::{Index, Record, RecordFilter};
+use hushbox::store::journal::{
+    Checkpoint, FIRST_SEQUENCE, JournalItem, JournalReader, superseded_limits,
+};
+use hushbox::store::layout;
+use hushbox::store::recover::{RecoverError, StoreFs};
+use hushbox::store::sign::{BoxPublicKey, BoxSigningKey};
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom, Take};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// A data directory and the configuration that names it.
+pub struct StoreDir {
+    pub data: PathBuf,
+    pub config: Config,
+}
+
+/// What the journal says.
+#[derive(Default)]
+pub struct Journal {
+    pub index: Index,
+    /// By their numbers.
+    pub checkpoints: BTreeMap<u64, Checkpoint>,
+}
+
+/// Why the box's key does not sign.
+#[derive(Debug, thiserror::Error)]
+pub enum BoxKeyError {
+    #[error("the box's key {path} cannot be read here: {error}")]
+    Read { path: PathBuf, error: std::io::Error },
+    #[error("the box's key {path} has {found} bytes instead of 32")]
+    Length { path: PathBuf, found: usize },
+}
+
+impl StoreDir {
+    /// The data directory of the configuration; there must be one.
+    pub fn open(args: &ConfigArgs) -> Result<StoreDir, Error> {
+        let found = config_file::load_config(args.config.as_deref())?;
+        let data = found.config.data.clone();
+        match std::fs::read_dir(data.join(layout::JOURNAL)) {
+            Ok(_) => Ok(StoreDir { data, config: found.config }),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(Error::NoStore { data, config: found.path })
+            }
+            Err(error) => Err(Error::Read { path: data, error }),
+        }
+    }
+
+    /// A file of the data directory, by its path in it.
+    pub fn path_of(&self, inside: &str) -> PathBuf {
+        self.data.join(inside)
+    }
+
+    /// Opens a file of the data directory.
+    pub fn open_file(&self, inside: &str) -> Result<File, Error> {
+        let path = self.path_of(inside);
+        File::open(&path).map_err(|error| Error::Read { path, error })
+    }
+
+    /// Paths of the journal files in the data directory, oldest first.
+    pub fn journal_paths(&self) -> Result<Vec<String>, Error> {
+        let names = list(&self.path_of(layout::JOURNAL))?.into_iter();
+        let paths = names.map(|(name, _)| format!("{}/{name}", layout::JOURNAL));
+        let mut paths: Vec<String> =
+            paths.filter(|path| layout::parse_journal_day(path).is_some()).collect();
+        paths.sort_by(|a, b| layout::parse_journal_part(a).cmp(&layout::parse_journal_part(b)));
+        Ok(paths)
+    }
+
+    /// The same, each with the number from which on a later one tells it again.
+    pub fn journal_parts(&self) -> Result<Vec<(String, u64)>, Error> {
+        let paths = self.journal_paths()?;
+        let mut starts = Vec::with_capacity(paths.len());
+        for path in &paths {
+            let part = layout::parse_journal_part(path).map_or(0, |(_, part)| part);
+            let start = match part {
+                0 => None,
+                // What cannot be read is said by whoever reads all of it.
+                _ => JournalReader::open(self.open_file(path)?)
+                    .ok()
+                    .and_then(|reader| reader.header().map(|header| header.start.sequence)),
+            };
+            starts.push((part, start));
+        }
+        let until = superseded_limits(&starts);
+        Ok(paths.into_iter().zip(until).collect())
+    }
+
+    /// Paths of the media files in the data directory, and their sizes in bytes, oldest day first.
+    pub fn media_files(&self) -> Result<Vec<(String, u64)>, Error> {
+        let mut found = Vec::new();
+        let mut folders = vec![layout::MEDIA.to_owned()];
+        while let Some(folder) = folders.pop() {
+            for (name, kind) in list(&self.path_of(&folder))? {
+                let path = format!("{folder}/{name}");
+                match kind {
+                    EntryKind::Folder => folders.push(path),
+                    EntryKind::File(size) if name.ends_with(".hbm") || name.ends_with(".hbv") => {
+                        found.push((path, size));
+                    }
+                    EntryKind::File(_) | EntryKind::Other => {}
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Gives `visit` the records that `filter` admits, newest first, until it has had enough. What
+    /// is damaged is skipped and said on stderr.
+    pub fn visit_records(
+        &self,
+        mut filter: RecordFilter,
+        visit: &mut dyn FnMut(&Record) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        if let Some(why) =
+            walk_records(&self.summary_reader(SummaryReader::open)?, &mut filter, visit)?
+        {
+            eprintln!("hushbox: {why}; going on with the journals alone, which takes longer");
+            walk_records(&self.summary_reader(SummaryReader::from_journals)?, &mut filter, visit)?;
+        }
+        Ok(())
+    }
+
+    /// The record with this ID. What is damaged is skipped and said on stderr.
+    pub fn find_record(&self, id: &str) -> Result<Record, Error> {
+        let none = || Error::NoSuchRecord { id: id.to_owned() };
+        let wanted = RecordingId::parse(id.trim()).ok_or_else(none)?;
+        let shelf = self.summary_reader(SummaryReader::open)?;
+        let found = match shelf.find_row(wanted) {
+            Ok(None) => return Err(none()),
+            Ok(Some(row)) => shelf.fetch_record(row),
+            Err(damaged) => Err(damaged),
+        };
+        if let Ok(record) = found {
+            return Ok(record);
+        }
+        let shelf = self.summary_reader(SummaryReader::from_journals)?;
+        shelf.index().record(wanted).cloned().ok_or_else(none)
+    }
+
+    fn summary_reader<'a>(
+        &'a self,
+        open: impl FnOnce(ReadOnlyFs<'a>) -> Result<SummaryReader<ReadOnlyFs<'a>>, RecoverError>,
+    ) -> Result<SummaryReader<ReadOnlyFs<'a>>, Error> {
+        let shelf = open(ReadOnlyFs(&self.data)).map_err(|error| match error {
+            RecoverError::File { path, error } => Error::Read { path: self.path_of(&path), error },
+            RecoverError::Journal { path, error } => {
+                Error::Journal { path: self.path_of(&path), error }
+            }
+        })?;
+        for damaged in shelf.damages() {
+            eprintln!("hushbox: {damaged}; hushbox verify says more");
+        }
+        Ok(shelf)
+    }
+
+    /// The last signed checkpoint there is.
+    pub fn last_checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
+        for part in self.journal_parts()?.iter().rev() {
+            let mut journal = Journal::default();
+            journal.read_part(self, part, FIRST_SEQUENCE)?;
+            if let Some((_, checkpoint)) = journal.checkpoints.pop_last() {
+                return Ok(Some(checkpoint));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads all journal files, for those who want to believe nothing else.
+    pub fn read_journals(&self) -> Result<Journal, Error> {
+        let mut journal = Journal::default();
+        let mut next = FIRST_SEQUENCE;
+        for part in self.journal_parts()? {
+            next = journal.read_part(self, &part, next)?;
+        }
+        Ok(journal)
+    }
+
+    /// Opens the media file of a record, as far as it counts.
+    pub fn open_media(&self, record: &Record) -> Result<Take<BufReader<File>>, Error> {
+        let file = self.open_file(&record.media_path()).map(BufReader::new)?;
+        Ok(file.take(record.certain_bytes().unwrap_or(u64::MAX)))
+    }
+
+    /// The key that signs for the box, if this user may read it.
+    pub fn box_key(&self) -> Result<BoxSigningKey, BoxKeyError> {
+        let path = self.path_of(layout::BOX_KEY);
+        let seed = match std::fs::read(&path) {
+            Ok(bytes) => Zeroizing::new(bytes),
+            Err(error) => return Err(BoxKeyError::Read { path, error }),
+        };
+        match <&[u8; 32]>::try_from(seed.as_slice()) {
+            Ok(seed) => Ok(BoxSigningKey::from_seed(seed, &self.signing_name())),
+            Err(_) => Err(BoxKeyError::Length { path, found: seed.len() }),
+        }
+    }
+
+    /// The public key of the box: from `given`, else from the data directory, if it is there.
+    pub fn box_public_key(&self, given: Option<&Path>) -> Result<Option<BoxPublicKey>, Error> {
+        let path = given.map_or_else(|| self.path_of(layout::BOX_PUBLIC), Path::to_owned);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound && given.is_none() => {
+                return Ok(None);
+            }
+            Err(error) => return Err(Error::Read { path, error }),
+        };
+        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok();
+        let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let public = bytes.and_then(|bytes| BoxPublicKey::from_bytes(&bytes, &self.signing_name()));
+        public.map(Some).ok_or(Error::BadBoxKey { path })
+    }
+
+    /// The name that stands in the box's signatures.
+    fn signing_name(&self) -> String {
+        let known = std::fs::read_to_string(self.path_of(layout::BOX_NAME)).unwrap_or_default();
+        let known = known.trim();
+        if known.is_empty() { self.config.name.clone() } else { known.to_owned() }
+    }
+
+    /// Whether a daemon holds the directory just now.
+    pub fn is_running(&self) -> bool {
+        let lock = File::open(self.path_of(layout::LOCK));
+        let taken = lock.map(|lock| lock.try_lock_shared());
+        matches!(taken, Ok(Err(TryLockError::WouldBlock)))
+    }
+}
+
+impl Journal {
+    /// Takes a file in, up to where a later one tells it again; the one before it went up to
+    /// `next`. Gives where it ended.
+    fn read_part(
+        &mut self,
+        store: &StoreDir,
+        (path, until): &(String, u64),
+        next: u64,
+    ) -> Result<u64, Error> {
+        let bad = |error| Error::Journal { path: store.path_of(path), error };
+        let reader = JournalReader::open(store.open_file(path)?).map_err(bad)?;
+        let mut reader = reader.with_limits(next, *until);
+        while let Some(item) = reader.next_item().map_err(bad)? {
+            match item {
+                JournalItem::Entry { sequence, entry, .. } => self.index.apply(sequence, &entry),
+                JournalItem::Checkpoint { sequence, checkpoint, .. } => {
+                    self.checkpoints.insert(sequence, checkpoint);
+                }
+                JournalItem::Damage { .. } => {}
+            }
+        }
+        Ok(reader.finish().state.sequence.min(*until))
+    }
+}
+
+/// Visits records as far as they can be read; says why not further.
+fn walk_records(
+    shelf: &SummaryReader<ReadOnlyFs<'_>>,
+    filter: &mut RecordFilter,
+    visit: &mut dyn FnMut(&Record) -> Result<bool, Error>,
+) -> Result<Option<ArchiveError>, Error> {
+    for row in shelf.scan_rows(filter.clone()) {
+        let record = match row.and_then(|row| shelf.fetch_record(row)) {
+            Ok(record) => record,
+            Err(damaged) => return Ok(Some(damaged)),
+        };
+        filter.before = Some(record.sequence);
+        if !visit(&record)? {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+/// The files of a data directory, to be read only.
+struct ReadOnlyFs<'a>(&'a Path);
+
+impl StoreFs for ReadOnlyFs<'_> {
+    type File = BufReader<File>;
+
+    fn list_folder(&self, folder: &str) -> std::io::Result<Vec<String>> {
+        let entries = std::fs::read_dir(self.0.join(folder))?;
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn open_file(&self, path: &str) -> std::io::Result<BufReader<File>> {
+        File::open(self.0.join(path)).map(BufReader::new)
+    }
+
+    fn open_file_at(&self, path: &str, offset: u64) -> std::io::Result<BufReader<File>> {
+        let mut file = File::open(self.0.join(path))?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(BufReader::new(file))
+    }
+
+    fn truncate_and_append(
+        &mut self,
+        _path: &str,
+        _good: u64,
+        _more: &[u8],
+    ) -> std::io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    fn remove_file(&mut self, _path: &str) -> std::io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+}
+
+enum EntryKind {
+    Folder,
+    /// With its size in bytes.
+    File(u64),
+    Other,
+}
+
+/// Names and kinds in a folder; none where there is no such folder. Names that are no text are not
+/// ours and left out.
+fn list(folder: &Path) -> Result<Vec<(String, EntryKind)>, Error> {
+    let failed = |error| Error::Read { path: folder.to_owned(), error };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        // Gone since the folder was read: retention, beside us.
+        let Ok(meta) = entry.metadata() else { continue };
+        let kind = match meta.is_dir() {
+            true => EntryKind::Folder,
+            false if meta.is_file() => EntryKind::File(meta.len()),
+            false => EntryKind::Other,
+        };
+        names.push((name, kind));
+    }
+    Ok(names)
+}

@@ -1,0 +1,142 @@
+//! Who may read: identities, the data key of a record, and its personal facts in clear.
+//!
+//! Without an identity, or with the wrong one, a record is still listed; its numbers and fields are
+//! then `Closed`, with the reason. Nothing here writes a key or an opened fact anywhere.
+
+use crate::error::Error;
+use crate::store::store_dir::StoreDir;
+use hushbox::store::fact::PhoneNumbers;
+use hushbox::store::index::Record;
+use hushbox::store::layout;
+use hushbox::store::media::{MediaError, MediaHeader, MediaReader};
+use hushbox::store::seal::{
+    DataKey, Identity, SealError, open_field, open_numbers, parse_identities, unwrap_key,
+};
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// Why a record cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnsealError {
+    #[error("sealed, and there is no identity to open it with")]
+    NoIdentity,
+    #[error("sealed: {0}")]
+    Seal(#[from] SealError),
+    #[error("its media file, which holds the key, cannot be read: {why}")]
+    Media { why: String },
+    #[error("deleted, and its key with it")]
+    Deleted,
+}
+
+impl From<MediaError> for UnsealError {
+    fn from(error: MediaError) -> UnsealError {
+        match error {
+            MediaError::Seal(error) => UnsealError::Seal(error),
+            other => UnsealError::Media { why: other.to_string() },
+        }
+    }
+}
+
+/// The identities at hand.
+pub struct IdentityKeyring {
+    identities: Vec<Identity>,
+    /// What new recordings of this box are sealed to, for people.
+    recipients: Vec<String>,
+}
+
+/// Personal facts in clear.
+#[derive(Default)]
+pub struct PersonalFacts {
+    pub numbers: PhoneNumbers,
+    /// Newest value of each field.
+    pub fields: BTreeMap<u8, String>,
+    /// Values of all updates, as `Record::history`.
+    pub history: Vec<String>,
+}
+
+impl IdentityKeyring {
+    /// The identity file given, else the one that the owner left on the box, else none.
+    pub fn open(store: &StoreDir, given: Option<&Path>) -> Result<IdentityKeyring, Error> {
+        let path = given.map_or_else(|| store.path_of(layout::IDENTITY), Path::to_owned);
+        let identities = match std::fs::read_to_string(&path).map(Zeroizing::new) {
+            Ok(text) => parse_identities(&text).map_err(|error| Error::Key { path, error })?,
+            Err(error) if given.is_some() => return Err(Error::Read { path, error }),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                eprintln!("hushbox: {}: {error}; going on without", path.display());
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        };
+        let text = std::fs::read_to_string(store.path_of(layout::RECIPIENTS)).unwrap_or_default();
+        let lines = text.lines().map(str::trim);
+        let mut recipients: Vec<String> =
+            lines.filter(|line| line.starts_with("age1")).map(str::to_owned).collect();
+        recipients.extend(store.config.store.recipients.iter().cloned());
+        recipients.sort();
+        recipients.dedup();
+        Ok(IdentityKeyring { identities, recipients })
+    }
+
+    /// Those of a file, where one is given.
+    pub fn from_file(given: Option<&Path>) -> Result<IdentityKeyring, Error> {
+        let Some(path) = given.map(Path::to_owned) else {
+            return Ok(IdentityKeyring { identities: Vec::new(), recipients: Vec::new() });
+        };
+        let text = std::fs::read_to_string(&path).map(Zeroizing::new);
+        let text = text.map_err(|error| Error::Read { path: path.clone(), error })?;
+        let identities = parse_identities(&text).map_err(|error| Error::Key { path, error })?;
+        Ok(IdentityKeyring { identities, recipients: Vec::new() })
+    }
+
+    /// What new recordings of this box are sealed to.
+    pub fn recipients(&self) -> &[String] {
+        &self.recipients
+    }
+
+    /// The data key of a media file; `None`: nothing in it is sealed.
+    pub fn media_key(&self, header: &MediaHeader) -> Result<Option<DataKey>, UnsealError> {
+        if header.wrapped.is_empty() {
+            return Ok(None);
+        }
+        self.unwrap_data_key(&header.wrapped).map(Some)
+    }
+
+    /// A data key out of its envelope.
+    pub fn unwrap_data_key(&self, wrapped: &[u8]) -> Result<DataKey, UnsealError> {
+        if self.identities.is_empty() {
+            return Err(UnsealError::NoIdentity);
+        }
+        Ok(unwrap_key(wrapped, &self.identities)?)
+    }
+
+    /// The personal facts of a record, or why they stay closed.
+    pub fn open_personal_facts(
+        &self,
+        store: &StoreDir,
+        record: &Record,
+    ) -> Result<PersonalFacts, UnsealError> {
+        if record.deleted.is_some() {
+            return Err(UnsealError::Deleted);
+        }
+        let file = match store.open_media(record) {
+            Ok(file) => file,
+            Err(Error::Read { error, .. }) => {
+                return Err(UnsealError::Media { why: error.to_string() });
+            }
+            Err(other) => return Err(UnsealError::Media { why: other.to_string() }),
+        };
+        let reader = MediaReader::open(file)?;
+        let key = self.media_key(reader.header())?;
+        let key = key.as_ref();
+        let fields = record.fields.iter();
+        let fields = fields.map(|(field, value)| Ok((*field, open_field(key, value)?)));
+        let history = record.history.iter().map(|change| open_field(key, &change.value));
+        Ok(PersonalFacts {
+            numbers: open_numbers(key, &record.began.numbers)?,
+            fields: fields.collect::<Result<_, SealError>>()?,
+            history: history.collect::<Result<_, SealError>>()?,
+        })
+    }
+}

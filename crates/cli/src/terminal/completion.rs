@@ -1,0 +1,134 @@
+//! What the Tab key offers: verbs and arguments, from the protocol's table.
+//!
+//! Only what a technician may use is offered, and a key that stands in the line already is not.
+//! Nothing here reads a key or draws.
+
+use hushbox::alarm;
+use protocol::arg::{Arg, DOORS, SETTINGS, Type};
+use protocol::table::{Entry, TABLE};
+use protocol::{Kind, Level};
+
+/// Where the word begins that is being typed, and what it may become.
+pub fn complete_word(typed: &str, own: &[&str]) -> (usize, Vec<String>) {
+    let start = typed.rfind(' ').map_or(0, |space| space + 1);
+    let (before, word) = typed.split_at(start);
+    let before: Vec<&str> = before.split(' ').filter(|word| !word.is_empty()).collect();
+    let mut found = match before.as_slice() {
+        [] => verb_words(0, &[], own),
+        ["help"] => verb_words(0, &[], &[]),
+        ["help", first] => verb_words(1, &[first], &[]),
+        before => {
+            let mut found = verb_words(before.len(), before, &[]);
+            found.extend(argument_words(before, word));
+            found
+        }
+    };
+    found.retain(|one| one.starts_with(word) && one != word);
+    found.sort();
+    found.dedup();
+    (start, found)
+}
+
+fn technician_commands() -> impl Iterator<Item = &'static Entry> {
+    TABLE.iter().filter(|entry| entry.is_for(Some(Kind::Technician)) && entry.verb != "hello")
+}
+
+/// The `nth` words of verbs that begin with the words `before`.
+fn verb_words(nth: usize, before: &[&str], own: &[&str]) -> Vec<String> {
+    let word = |verb: &'static str| {
+        let words: Vec<&str> = verb.split(' ').collect();
+        let begins = words.len() > nth && words[..nth] == *before;
+        begins.then(|| words[nth].to_owned())
+    };
+    let own = own.iter().map(|word| (*word).to_owned());
+    technician_commands().filter_map(|entry| word(entry.verb)).chain(own).collect()
+}
+
+/// What may follow the words `before`, if they are a command.
+fn argument_words(before: &[&str], word: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in technician_commands() {
+        let verb: Vec<&str> = entry.verb.split(' ').collect();
+        let Some(given) = before.strip_prefix(verb.as_slice()) else { continue };
+        let words = given.iter().filter(|word| !word.contains('=')).count();
+        if let Some(arg) = entry.args.iter().filter(|arg| !arg.keyed).nth(words) {
+            found.extend(match entry.verb {
+                "alarm clear" => clearable_alarms(),
+                _ => argument_values(arg, word),
+            });
+        }
+        for arg in entry.args.iter().filter(|arg| arg.keyed) {
+            let key = format!("{}=", arg.name);
+            if given.iter().any(|word| word.starts_with(&key)) {
+                continue;
+            }
+            match word.strip_prefix(&key) {
+                Some(typed) => {
+                    found.extend(
+                        argument_values(arg, typed).iter().map(|value| format!("{key}{value}")),
+                    );
+                }
+                None => found.push(key),
+            }
+        }
+    }
+    found
+}
+
+/// Numbers of the alarms that somebody has to clear.
+fn clearable_alarms() -> Vec<String> {
+    let events = alarm::AlarmCode::all().filter(|code| !code.is_state());
+    events.map(|code| code.number().to_string()).collect()
+}
+
+/// The words an argument may be, where they are few; `typed` is what there is of it.
+fn argument_values(arg: &Arg, typed: &str) -> Vec<String> {
+    if arg.of == Type::Kinds {
+        let (before, _) = typed.rsplit_once(',').map_or(("", typed), |(before, _)| (before, ""));
+        let given: Vec<&str> = before.split(',').filter(|kind| !kind.is_empty()).collect();
+        let head = if before.is_empty() { String::new() } else { format!("{before},") };
+        let left = Kind::ALL.map(Kind::word).into_iter().filter(|kind| !given.contains(kind));
+        return left.map(|kind| format!("{head}{kind}")).collect();
+    }
+    let words: Vec<&str> = match arg.of {
+        Type::OnOff => vec!["on", "off"],
+        Type::Direction => vec!["in", "out"],
+        Type::Level => Level::ALL.map(Level::word).to_vec(),
+        Type::Setting => SETTINGS.to_vec(),
+        Type::Door => DOORS.to_vec(),
+        Type::Kind => Kind::ALL.map(Kind::word).to_vec(),
+        _ => Vec::new(),
+    };
+    words.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn completions_of(typed: &str) -> Vec<String> {
+        complete_word(typed, &["exit"]).1
+    }
+
+    #[test]
+    fn h2_tab_offers_what_a_technician_may_say() {
+        assert_eq!(completions_of("al"), ["alarm", "alarms"]);
+        assert_eq!(completions_of("alarm "), ["clear"]);
+        assert_eq!(completions_of("config r"), ["reload"]);
+        assert_eq!(completions_of("log level w"), ["warn"]);
+        assert_eq!(completions_of("enrol WS-1 k"), ["kinds="]);
+        assert_eq!(completions_of("enrol WS-1 kinds=m"), ["kinds=monitor"]);
+        assert_eq!(completions_of("enrol WS-1 kinds=cti k"), Vec::<String>::new());
+        assert_eq!(completions_of("enrol WS-1 kinds=agent,sc"), ["kinds=agent,screen"]);
+        assert_eq!(completions_of("enrol WS-1 kinds=agent,a"), Vec::<String>::new());
+        assert_eq!(completions_of("config set box.t"), ["box.time_zone"]);
+        assert_eq!(completions_of("config listen 0.0.0.0:7441 t"), ["tls"]);
+        assert_eq!(completions_of("alarm clear 10"), ["102", "103"]);
+        assert_eq!(completions_of("help log l"), ["level"]);
+        assert_eq!(completions_of("ex"), ["exit"]);
+        assert_eq!(completions_of("nonsense "), Vec::<String>::new());
+        assert_eq!(complete_word("log level w", &[]).0, 10);
+        // What is for agents and feeds is not offered.
+        assert!(!completions_of("").iter().any(|word| word == "blackout" || word == "call"));
+    }
+}

@@ -1,0 +1,189 @@
+//! Sessions of browsers: who is logged in, since when, and when he was last seen.
+//!
+//! A session ends by log-out, by idleness, by its age, with the account's password, or by an
+//! administrator. A restart of the portal ends none. Only the hash of its token is kept.
+
+use crate::accounts::token;
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+/// Written at most so often: how long somebody may have been seen without it being noted.
+const SEEN_STEP_S: i64 = 5;
+/// Of one account; the oldest ends when there is one more.
+const EACH: i64 = 20;
+/// Characters of a browser's name that are kept.
+const BROWSER_CHARS: usize = 120;
+
+/// When a session ends by itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    pub idle_s: i64,
+    pub age_s: i64,
+}
+
+/// A session that is alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Hash of its token.
+    pub key: Vec<u8>,
+    /// As the account has it.
+    pub user: String,
+    /// What its forms carry.
+    pub csrf: String,
+    pub began: i64,
+    pub seen: i64,
+    pub address: String,
+    pub browser: String,
+}
+
+impl Session {
+    /// Seconds that are left if nothing is done.
+    #[must_use]
+    pub fn left_s(&self, now: i64, rule: Rule) -> i64 {
+        (self.seen + rule.idle_s - now).min(self.began + rule.age_s - now)
+    }
+}
+
+/// Where a log-in comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    pub address: String,
+    pub browser: String,
+}
+
+const COLUMNS: &str = "token, user, csrf, began, seen, address, browser";
+
+fn session(row: &rusqlite::Row<'_>) -> Result<Session> {
+    Ok(Session {
+        key: row.get(0)?,
+        user: row.get(1)?,
+        csrf: row.get(2)?,
+        began: row.get(3)?,
+        seen: row.get(4)?,
+        address: row.get(5)?,
+        browser: row.get(6)?,
+    })
+}
+
+/// A new session of `user`; its token is `secret`, and `csrf` is for its forms.
+pub fn begin(
+    db: &Connection,
+    user: &str,
+    (secret, csrf): (&str, &str),
+    origin: &Origin,
+    now: i64,
+) -> Result<()> {
+    let said = format!("insert into sessions ({COLUMNS}) values (?1, ?2, ?3, ?4, ?4, ?5, ?6)");
+    let browser: String = origin.browser.chars().take(BROWSER_CHARS).collect();
+    let key = token::hash(secret);
+    db.execute(&said, params![key, user, csrf, now, origin.address, browser])?;
+    let said = "delete from sessions where token in
+        (select token from sessions where user = ?1 order by seen desc limit -1 offset ?2)";
+    db.execute(said, params![user, EACH]).map(drop)
+}
+
+/// The session of a token, if it is alive and its account may log in.
+pub fn find(db: &Connection, secret: &str, now: i64, rule: Rule) -> Result<Option<Session>> {
+    of_key(db, &token::hash(secret), now, rule)
+}
+
+/// The same, by what is kept of its token.
+pub fn of_key(db: &Connection, key: &[u8], now: i64, rule: Rule) -> Result<Option<Session>> {
+    let said = format!(
+        "select {COLUMNS} from sessions where token = ?1
+         and user in (select name from users where disabled = 0)"
+    );
+    let found = db.query_row(&said, [key], session).optional()?;
+    Ok(found.filter(|session| session.left_s(now, rule) > 0))
+}
+
+/// Somebody is there.
+pub fn touch(db: &Connection, session: &Session, now: i64) -> Result<()> {
+    if now - session.seen < SEEN_STEP_S {
+        return Ok(());
+    }
+    let said = "update sessions set seen = ?2 where token = ?1";
+    db.execute(said, params![session.key, now]).map(drop)
+}
+
+/// Ends one.
+pub fn end(db: &Connection, key: &[u8]) -> Result<()> {
+    db.execute("delete from sessions where token = ?1", [key]).map(drop)
+}
+
+/// Ends all of an account; how many there were.
+pub fn end_all(db: &Connection, user: &str) -> Result<usize> {
+    db.execute("delete from sessions where user = ?1", [user])
+}
+
+/// Ends what is idle or old.
+pub fn sweep(db: &Connection, now: i64, rule: Rule) -> Result<()> {
+    let said = "delete from sessions where seen <= ?1 or began <= ?2";
+    db.execute(said, [now - rule.idle_s, now - rule.age_s]).map(drop)
+}
+
+/// All that are alive, the last seen first.
+pub fn list(db: &Connection, now: i64, rule: Rule) -> Result<Vec<Session>> {
+    let said = format!("select {COLUMNS} from sessions order by seen desc");
+    let mut all = db.prepare(&said)?;
+    let mut all: Vec<Session> = all.query_map([], session)?.collect::<Result<_>>()?;
+    all.retain(|session| session.left_s(now, rule) > 0);
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::{self, Account};
+    use crate::db::Db;
+
+    const RULE: Rule = Rule { idle_s: 900, age_s: 3600 };
+
+    fn database() -> (tempfile::TempDir, Db) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = Db::open(&folder.path().join("db")).expect("a database");
+        let (hash, email) = ("x".to_owned(), String::new());
+        let jdoe = Account { name: "jdoe".into(), hash, email, disabled: false, made: 0 };
+        assert!(db.ask(|db| accounts::add(db, &jdoe)).expect("added"));
+        (folder, db)
+    }
+
+    fn at(db: &Db, secret: &str, now: i64) -> Option<Session> {
+        db.ask(|db| find(db, secret, now, RULE)).expect("answered")
+    }
+
+    #[test]
+    fn c5_a_session_ends_when_nobody_is_there() {
+        let (_folder, db) = database();
+        let begun = |db: &Connection| begin(db, "JDOE", ("one", "c"), &Origin::default(), 1000);
+        db.ask(begun).expect("begun");
+        let alive = at(&db, "one", 1899).expect("alive");
+        assert_eq!((alive.user.as_str(), alive.left_s(1899, RULE)), ("JDOE", 1));
+        assert!(at(&db, "one", 1900).is_none() && at(&db, "other", 1000).is_none());
+        db.ask(|db| touch(db, &alive, 1890)).expect("touched");
+        assert!(at(&db, "one", 2789).is_some() && at(&db, "one", 2790).is_none());
+        let seen = at(&db, "one", 2700).expect("alive");
+        db.ask(|db| touch(db, &seen, 4500)).expect("touched");
+        assert!(at(&db, "one", 4599).is_some() && at(&db, "one", 4600).is_none(), "its age");
+        db.ask(|db| sweep(db, 4600, RULE)).expect("swept");
+        assert!(at(&db, "one", 1000).is_none());
+    }
+
+    #[test]
+    fn c5_a_password_an_administrator_and_a_disabled_account_end_sessions() {
+        let (_folder, db) = database();
+        let begun = |secret: &'static str| {
+            let origin = Origin::default();
+            db.ask(|db| begin(db, "jdoe", (secret, "c"), &origin, 1000)).expect("begun");
+        };
+        begun("one");
+        begun("two");
+        assert_eq!(db.ask(|db| end_all(db, "jdoe")).expect("ended"), 2);
+        assert!(at(&db, "one", 1000).is_none());
+        begun("three");
+        assert!(db.ask(|db| accounts::set_hash(db, "jdoe", "y")).expect("set"));
+        assert!(at(&db, "three", 1000).is_none());
+        begun("four");
+        assert!(db.ask(|db| accounts::set_disabled(db, "jdoe", true)).expect("set"));
+        assert!(at(&db, "four", 1000).is_none());
+    }
+}

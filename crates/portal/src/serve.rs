@@ -1,0 +1,132 @@
+//! The portal as a server: from a configuration to an open door, and back in order.
+//!
+//! It listens, says so in one line on stdout, and serves until SIGTERM or ctrl-c; pages under way
+//! are finished, live state ends at once. Once a minute what is over is swept up. What a page says
+//! is in `web`.
+
+use crate::accounts::password::PasswordError;
+use crate::accounts::sessions;
+use crate::clock;
+use crate::config::{Config, Tls};
+use crate::db::{Db, DbError};
+use crate::mail::MailError;
+use crate::tls::TlsError;
+use crate::web::{self, Portal};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Pages under way may take so long when it is told to stop.
+const LAST_PAGES: Duration = Duration::from_secs(5);
+/// A connection that was made and asks nothing is closed.
+const FIRST_REQUEST: Duration = Duration::from_secs(15);
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Why it does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("{address}: {error}")]
+    Listen { address: SocketAddr, error: std::io::Error },
+    #[error("{0}")]
+    Db(#[from] DbError),
+    #[error("{0}")]
+    Tls(#[from] TlsError),
+    #[error("{0}")]
+    Mail(#[from] MailError),
+    #[error("{0}")]
+    Password(#[from] PasswordError),
+    #[error("{0}")]
+    Random(#[from] crate::accounts::token::NoRandom),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{path}: {error}")]
+    Folder { path: PathBuf, error: std::io::Error },
+}
+
+/// The database in the data folder, both made if they are not there.
+pub fn open_data(config: &Config) -> Result<Db, DbError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let folder = &config.portal.data;
+    // If it cannot be made, opening the database says so.
+    drop(std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder));
+    Db::open(&folder.join("portal.sqlite"))
+}
+
+/// Serves until it is told to stop.
+pub fn run(config: Config) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(serve(config));
+    // Questions to the box that wait for an answer hold nobody up.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
+}
+
+async fn serve(mut config: Config) -> Result<(), ServeError> {
+    let db = open_data(&config)?;
+    let listen = |error| ServeError::Listen { address: config.portal.address, error };
+    let listener = TcpListener::bind(config.portal.address).map_err(listen)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    config.took_port(address.port());
+    let tls = match config.portal.tls {
+        Tls::Own => Some(crate::tls::server(&config)?),
+        Tls::Proxy | Tls::None => None,
+    };
+    let portal = Arc::new(Portal::new(config, db)?);
+    let service = web::router(Arc::clone(&portal));
+    let service = service.into_make_service_with_connect_info::<SocketAddr>();
+    let handle = axum_server::Handle::new();
+    tokio::spawn(stop(handle.clone(), Arc::clone(&portal)));
+    portal.begin();
+    tokio::spawn(sweep(Arc::clone(&portal)));
+    let mut out = std::io::stdout();
+    writeln!(out, "ready listen={address} url={}", portal.config.portal.url)?;
+    out.flush()?;
+    log::info!("serving {} on {address}", portal.config.portal.url);
+    match tls {
+        Some(tls) => {
+            let tls = axum_server::tls_rustls::RustlsConfig::from_config(tls);
+            let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+            server.first_request_timeout(FIRST_REQUEST).serve(service).await?;
+        }
+        None => {
+            let server = axum_server::from_tcp(listener)?.handle(handle);
+            server.first_request_timeout(FIRST_REQUEST).serve(service).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn stop(handle: axum_server::Handle<SocketAddr>, portal: Arc<Portal>) {
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return log::error!("signals cannot be awaited: only SIGKILL stops the portal");
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    log::info!("stopping");
+    portal.stop();
+    handle.graceful_shutdown(Some(LAST_PAGES));
+}
+
+async fn sweep(portal: Arc<Portal>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        portal.hub.sweep();
+        let (now, rule) = (clock::seconds(), portal.session_rule());
+        let swept = portal.db.call(move |db| {
+            sessions::sweep(db, now, rule)?;
+            sessions::list(db, now, rule)
+        });
+        match swept.await {
+            Ok(alive) => portal.vault.keep_only(|key| alive.iter().any(|one| one.key == key)),
+            Err(error) => log::error!("{error}"),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Figures for machines: `/healthz` and `/metrics`.
+//!
+//! For the addresses in `monitors` only. `/metrics` is Prometheus' text: the portal's own counters,
+//! then the box's `stats` under the box's names. No name of a person is in it. docs/portal.md lists
+//! the names.
+
+use super::{Fault, Portal};
+use crate::box_client::connection::TalkError;
+use crate::web::extract;
+use crate::web::extract::Visitor;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+type Shared = State<Arc<Portal>>;
+
+/// 200 while portal, database and box answer, else 503 and which does not.
+pub async fn healthz(State(portal): Shared, visitor: Visitor) -> Result<Response, Fault> {
+    if !extract::is_monitor(&portal, &visitor) {
+        return Err(Fault::NotFound);
+    }
+    let boxed = portal.desk.monitor().await;
+    let db = portal.db.call(|db| db.query_row("select 1", [], |row| row.get::<_, i64>(0))).await;
+    let word = |ok: bool| if ok { "up" } else { "down" };
+    let good = boxed.is_ok() && db.is_ok();
+    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let said = serde_json::json!({
+        "portal": "up", "database": word(db.is_ok()), "box": word(boxed.is_ok()),
+    });
+    Ok((status, Json(said)).into_response())
+}
+
+pub async fn metrics(State(portal): Shared, visitor: Visitor) -> Result<Response, Fault> {
+    if !extract::is_monitor(&portal, &visitor) {
+        return Err(Fault::NotFound);
+    }
+    let mut text = own(&portal);
+    let boxed = stats(&portal).await;
+    let up = u8::from(boxed.is_ok());
+    // Writing into a string cannot fail.
+    let _ = writeln!(text, "# TYPE hushbox_portal_box_up gauge\nhushbox_portal_box_up {up}");
+    text.push_str(&boxed.unwrap_or_default());
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+fn own(portal: &Portal) -> String {
+    let counters = &portal.counters;
+    let lines = portal.hub.len();
+    let lines = u64::try_from(lines).unwrap_or(u64::MAX);
+    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let all = [
+        ("requests_total", "counter", load(&counters.requests)),
+        ("requests_refused_total", "counter", load(&counters.refused)),
+        ("log_ins_total", "counter", load(&counters.log_ins)),
+        ("log_ins_failed_total", "counter", load(&counters.log_ins_failed)),
+        ("streams", "gauge", load(&counters.streams)),
+        ("agents", "gauge", lines),
+    ];
+    let mut text = String::new();
+    for (name, kind, value) in all {
+        let name = format!("hushbox_portal_{name}");
+        let _ = writeln!(text, "# TYPE {name} {kind}\n{name} {value}");
+    }
+    text
+}
+
+/// The box's own figures, as it names them.
+async fn stats(portal: &Portal) -> Result<String, TalkError> {
+    let (rows, _) = portal.desk.monitor().await?.need("stats").await?;
+    let mut text = String::new();
+    for row in rows {
+        if let (Some(name), Some(value)) = (row.get("name"), row.get("value")) {
+            let _ = writeln!(text, "{name} {value}");
+        }
+    }
+    Ok(text)
+}

@@ -1,0 +1,172 @@
+//! Agents at their page: recording, blackout, fields, two tabs, two people, a box that goes.
+
+use super::browser::{Browser, Look};
+use super::house::{Plan, Stack};
+use super::wire::Hand;
+use thirtyfour::Key;
+
+fn house() -> Stack {
+    Stack::new(&Plan { tls: true, ..Plan::default() })
+}
+
+#[test]
+fn c1_c2_a_call_is_recorded_blacked_out_and_described_from_a_browser() {
+    let house = house();
+    let browser = Browser::new(&house);
+    browser.log_in("jdoe");
+    browser.sees("document.getElementById('agent').dataset.link === 'up'");
+    assert_eq!(browser.text("call"), "No call");
+    assert!(!browser.is_open("record.start"), "there is no call");
+    browser.assert_accessible("the agent's page");
+    let first = browser.tab();
+    let second = browser.new_tab();
+    browser.open("/agent");
+
+    house.pbx("call start device=1001 call=c-77 ani=5551234 direction=in");
+    browser.waits_for_text("call", "Incoming call");
+    browser.to(&first);
+    browser.press("record.start");
+    browser.waits_for_text("recording", "Recording");
+    browser.waits_for_text("said", "Recording.");
+    browser.sees("document.getElementById('agent').dataset.recording === 'true'");
+    browser.to(&second);
+    browser.sees("document.getElementById('agent').dataset.recording === 'true'");
+    browser.waits_open("record.stop");
+
+    // The second tab blacks out, by its key; the first one shows it and ends it.
+    browser.key(Key::F8);
+    browser.waits_for_text("blackout", "on");
+    browser.waits_for_text("said", "Nothing is kept from sample");
+    browser.sees("document.getElementById('timer').textContent !== '0:00'");
+    browser.to(&first);
+    browser.waits_for_text("blackout", "on");
+    browser.sees("document.getElementById('timer').textContent !== '0:00'");
+    browser.assert_accessible("the agent's page in a blackout");
+    browser.picture("agent-blackout");
+    browser.press("blackout.stop");
+    browser.waits_for_text("said", "The blackout is over");
+    browser.to(&second);
+    browser.waits_for_text("blackout", "off");
+
+    browser.types("#field-1", "Mr. \"Miller\" \\ Sons");
+    browser.press("save-1");
+    browser.waits_for_text("said-1", "Saved.");
+    browser.sees("document.getElementById('field-1').value === ''");
+    browser.types("#field-3", "a<b");
+    browser.press("save-3");
+    browser.sees("document.getElementById('said-3').classList.contains('bad')");
+    let said = browser.text("said-3");
+    assert!(said.contains("'<' is not allowed"), "F4: {said}");
+    browser.picture("agent-recording");
+    let page = browser.js("return document.documentElement.outerHTML").to_string();
+    assert!(!page.contains("screen.start") && !page.contains("Miller"), "C2 and F2");
+    browser.open("/agent");
+    let page = browser.js("return document.documentElement.outerHTML").to_string();
+    assert!(!page.contains("Miller"), "F2: what is stored is not shown");
+
+    browser.press("record.stop");
+    browser.waits_for_text("recording", "Not recording");
+    house.pbx("call stop device=1001 call=c-77");
+    browser.waits_for_text("call", "No call");
+
+    let records = house.tool(&["records", "--json"]);
+    let records: serde_json::Value = serde_json::from_str(&records).unwrap();
+    let id = records[0]["id"].as_str().or(records[0]["recording"].as_str()).unwrap();
+    let record = house.show(id).to_string();
+    assert!(record.contains(r#"Mr. \"Miller\" \\ Sons"#), "{record}");
+    assert!(!record.contains("a<b") && record.contains("\"blackouts\":[{"), "{record}");
+}
+
+#[test]
+fn b2_two_agents_see_each_their_own() {
+    let house = house();
+    let (jane, ann) = (Browser::new(&house), Browser::new(&house));
+    jane.log_in("jdoe");
+    ann.log_in("ASmith");
+    house.pbx("call start device=1001 call=c1 direction=out");
+    jane.waits_for_text("call", "Outgoing call");
+    jane.press("record.start");
+    jane.sees("document.getElementById('agent').dataset.recording === 'true'");
+    house.pbx("call start device=1002 call=c2 direction=in");
+    ann.waits_for_text("call", "Incoming call");
+    assert_eq!(ann.text("recording"), "Not recording");
+    assert_eq!((ann.text("device"), jane.text("device")), ("1002".into(), "1001".into()));
+    ann.press("record.start");
+    ann.press("blackout.start");
+    ann.waits_for_text("blackout", "on");
+    assert_eq!(jane.text("blackout"), "off");
+}
+
+#[test]
+fn a10_a_lost_box_is_a_disabled_page_that_comes_back_by_itself() {
+    let mut house = house();
+    let browser = Browser::with(&house, Look { dark: true, phone: true });
+    browser.log_in("jdoe");
+    house.pbx("call start device=1001 call=c1 direction=in");
+    browser.press("record.start");
+    browser.sees("document.getElementById('agent').dataset.recording === 'true'");
+    browser.picture("agent-dark-phone");
+    browser.assert_accessible("the agent's page, dark, on a phone");
+    house.kill_box();
+    browser.waits_for_text("down-title", "The box cannot be reached.");
+    browser.sees("!document.getElementById('down').hidden");
+    browser.sees("[...document.querySelectorAll('.act button')].every((b) => b.disabled)");
+    browser.assert_accessible("the agent's page without a box");
+    browser.picture("agent-lost");
+    house.start_box();
+    browser.sees("document.getElementById('down').hidden");
+    browser.sees("document.getElementById('agent').dataset.recording === 'true'");
+    browser.press("record.stop");
+    browser.waits_for_text("recording", "Not recording");
+
+    // The same with the portal: the page knows, and comes back with the same session.
+    house.stop_portal();
+    browser.waits_for_text("down-why", "The portal does not answer.");
+    house.start_portal();
+    browser.sees("document.getElementById('down').hidden");
+    browser.waits_open("record.start");
+}
+
+#[test]
+fn c1_every_button_is_a_form_that_needs_no_script() {
+    let house = Stack::new(&Plan::default());
+    let mut jane = Hand::of(&house, "jdoe");
+    let csrf = jane.get("/agent").csrf();
+    house.pbx("call start device=1001 call=c1 direction=in");
+    let mut press = |act: &str| {
+        let answer = jane.post("/agent/do", &[("csrf", &csrf), ("act", act)]);
+        (answer.status, answer.header("location").unwrap_or_default().to_owned())
+    };
+    let done = (303, "/agent?said=done".to_owned());
+    assert_eq!(press("record.start"), done);
+    assert_eq!(press("blackout.start"), done);
+    assert_eq!(press("blackout.stop"), done);
+    assert_eq!(press("record.stop"), done);
+    assert_eq!(press("screen.start").0, 400, "C2: there is no such button");
+    assert_eq!(press("record start\nquit").0, 400);
+    let set = |jane: &mut Hand, n: &str, value: &str| {
+        let answer = jane.post("/agent/field", &[("csrf", &csrf), ("n", n), ("value", value)]);
+        (answer.status, answer.header("location").unwrap_or_default().to_owned())
+    };
+    let saved = (303, "/agent?said=saved".to_owned());
+    let bad = (303, "/agent?said=characters".to_owned());
+    assert_eq!(set(&mut jane, "1", "Mr. Miller"), saved);
+    assert_eq!(set(&mut jane, "1", "a+b"), bad);
+    assert_eq!(set(&mut jane, "1", "a\nupdate 3 x"), bad);
+    assert_eq!(set(&mut jane, "2", "x").1, "/agent?said=no", "not this agent's field");
+    assert_eq!(set(&mut jane, "16", "x").0, 400);
+    assert_eq!(set(&mut jane, "1", &"x".repeat(257)).1, "/agent?said=no");
+    let page = jane.get("/agent?said=<script>").text();
+    assert!(!page.contains("<script>") && !page.contains("Miller"));
+}
+
+#[test]
+fn c6_a_site_that_has_no_portal_for_agents_says_so() {
+    let house = Stack::new(&Plan { web: false, ..Plan::default() });
+    let mut jane = Hand::of(&house, "jdoe");
+    let page = jane.get("/agent").text();
+    assert!(page.contains("You cannot record here.") && page.contains("switched off"), "{page}");
+    assert!(
+        page.contains("id=\"record.start\" class=\"record\" aria-keyshortcuts=\"F9\" disabled")
+    );
+}

@@ -1,0 +1,95 @@
+//! A supervisor leafs through more recordings than a page holds, and opens one that is long: the
+//! real box, on a store of days, and the real portal.
+
+#![allow(dead_code, reason = "a bench uses the rest of the rig")]
+
+use hushbox::store::day::Day;
+use std::collections::BTreeSet;
+use testkit::browser::Chromium;
+use testkit::load::library::{Library, Plan, ani};
+use testkit::load::supervisor::{Hand, PASSWORD, PortalStack, between, listed, older, wav};
+
+/// Longer than what is drawn at once: three quarters of an hour.
+const PLAN: Plan = Plan { days: 3, a_day: 90, long_s: 2700 };
+/// Long ago, so that no clock matters.
+const TODAY: Day = Day(20_000);
+
+/// From the newest to the oldest, by *Older*.
+fn leaf_through(hand: &Hand, first: &str) -> Vec<Vec<String>> {
+    let (mut path, mut pages) = (first.to_owned(), Vec::new());
+    loop {
+        let text = hand.get(&path).text();
+        pages.push(listed(&text));
+        assert!(pages.len() < 10, "it never ends: {path}");
+        match older(&text) {
+            Some(next) => path = next,
+            None => return pages,
+        }
+    }
+}
+
+#[test]
+fn older_pages_show_every_recording_and_a_long_one_plays_before_it_is_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = Library::new(PLAN, &folder.path().join("data"), &wav()).write(TODAY);
+    let house = PortalStack::start(folder.path());
+    let hand = house.supervisor();
+    let pages = leaf_through(&hand, "/records");
+    let all: BTreeSet<&String> = pages.iter().flatten().collect();
+    // What a page ends with is the next one's first, so that none is on no page.
+    let sizes: Vec<usize> = pages.iter().map(Vec::len).collect();
+    assert_eq!((all.len(), sizes), (271, vec![100, 100, 73]));
+    let again = leaf_through(&hand, "/records?agent=nobody");
+    assert_eq!(again, [Vec::<String>::new()], "an empty answer has no older one");
+    let oldest = pages.last().and_then(|page| page.last()).unwrap();
+    let asked = format!("/records?ani={}", ani(0).replace('+', "%2B"));
+    assert_eq!(listed(&hand.get(&asked).text()), [oldest.as_str()]);
+    let from = format!("/records?from={}T00:00&to={}T00:00", Day(TODAY.0 - 3), Day(TODAY.0 - 2));
+    assert_eq!(listed(&hand.get(&from).text()).len(), 90, "a day");
+    assert_long(&hand, &long);
+    watch(&house, &long);
+}
+
+/// It can be heard before all of it was looked at.
+fn assert_long(hand: &Hand, long: &str) {
+    let wave = format!("/records/{long}/wave");
+    let none = hand.ask(&format!("GET {wave}"), "", "");
+    assert!(none.head.starts_with("HTTP/1.1 404 "), "it is not open: {}", none.head);
+    let page = hand.get(&format!("/records/{long}?listen=yes")).text();
+    assert!(page.contains(&format!("data-wave=\"{wave}\"")) && !page.contains("class=\"loud"));
+    let sound = hand.ask(&format!("GET /records/{long}/sound"), "Range: bytes=0-3\r\n", "");
+    assert_eq!(sound.body, [0x1a, 0x45, 0xdf, 0xa3], "WebM: {}", sound.head);
+    assert!(between(&sound.head, "content-range: bytes 0-3/", "\r").is_some());
+    let drawn = hand.get(&wave).text();
+    let peaks = drawn.matches('M').count();
+    assert!(drawn.starts_with("[{\"class\":\"loud side-0\"") && peaks > 900, "{peaks} peaks");
+    let page = hand.get(&format!("/records/{long}?listen=yes")).text();
+    assert!(page.contains("class=\"loud") && !page.contains("data-wave="), "it is known now");
+}
+
+/// In a browser: it plays at once, near its end too, and its picture comes.
+fn watch(house: &PortalStack, long: &str) {
+    let browser = Chromium::start();
+    let url = house.ready.split("url=").nth(1).unwrap();
+    browser.open(&format!("{url}/login"));
+    browser.js(&format!(
+        "document.querySelector('[name=username]').value = 'boss';
+         document.querySelector('[name=password]').value = {PASSWORD:?};
+         document.querySelector('form button').click()"
+    ));
+    browser.sees("location.pathname === '/records'");
+    browser.open(&format!("{url}/records/{long}"));
+    assert_eq!(browser.js("return document.querySelectorAll('.loud').length"), 0);
+    browser.js("document.getElementById('listen').click()");
+    browser.sees("document.getElementById('player').readyState >= 1");
+    let place = PLAN.long_s - 60;
+    browser.js(&format!(
+        "window.place = 0;
+         const player = document.getElementById('player');
+         player.addEventListener('seeked', () => {{ window.place = player.currentTime; }});
+         player.currentTime = {place}"
+    ));
+    browser.sees(&format!("Math.abs(window.place - {place}) < 1"));
+    browser.sees("document.querySelectorAll('#wave path.loud').length === 1");
+    browser.sees("document.getElementById('drawing').textContent === ''");
+}

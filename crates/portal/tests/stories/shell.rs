@@ -1,0 +1,123 @@
+//! Accounts at a terminal: a password is asked for twice, and never shown.
+
+use super::house::{PASSWORD, Plan, Stack};
+use super::wire::Hand;
+use nix::pty::openpty;
+use nix::sys::termios::{LocalFlags, tcgetattr};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+/// Reads until something was said.
+fn hear(from: &mut impl Read, wanted: &str) {
+    let mut said = String::new();
+    let mut byte = [0];
+    while !said.ends_with(wanted) {
+        assert_eq!(from.read(&mut byte).unwrap(), 1, "{wanted:?} was awaited, but: {said}");
+        said.push(char::from(byte[0]));
+    }
+}
+
+/// Types two lines at a terminal when it is asked for them; whether that was well, what was said
+/// after them, and what the terminal showed.
+fn types(house: &Stack, words: &[&str], lines: [&str; 2]) -> (bool, String, String) {
+    let pty = openpty(None, None).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
+    command.arg("--config").arg(house.path("portal.toml")).arg("user").args(words);
+    command.stdin(Stdio::from(pty.slave)).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let (mut screen, mut said) = (File::from(pty.master), child.stderr.take().unwrap());
+    for (prompt, line) in [": ", ": "].into_iter().zip(lines) {
+        hear(&mut said, prompt);
+        writeln!(screen, "{line}").unwrap();
+    }
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    let well = child.wait().unwrap().success();
+    let mut shown = Vec::new();
+    // With nobody at its other end a terminal ends with an error.
+    drop(screen.read_to_end(&mut shown));
+    (well, rest, String::from_utf8_lossy(&shown).into_owned())
+}
+
+#[test]
+fn c3_a_password_that_is_typed_at_a_terminal_is_asked_for_twice_and_never_shown() {
+    let house = Stack::new(&Plan::default());
+    let other = "another horse battery";
+    let (well, said, shown) = types(&house, &["passwd", "boss"], [other, "another horse"]);
+    assert!(!well && said.contains("the two are not the same"), "{said}");
+    assert!(!shown.contains("horse"), "{shown}");
+    assert_eq!(Hand::of(&house, "boss").get("/records").status, 200, "{PASSWORD} is still good");
+    let (well, said, shown) = types(&house, &["passwd", "boss"], [other, other]);
+    assert!(well && !shown.contains("horse"), "{said} {shown}");
+    assert_eq!(Hand::new(&house).log_in("boss", other).status, 303);
+}
+
+#[test]
+fn c3_ctrl_c_at_the_password_gives_the_echo_back_and_ends() {
+    let house = Stack::new(&Plan::default());
+    let pty = openpty(None, None).unwrap();
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_hushbox-portal")]);
+    command.arg("--config").arg(house.path("portal.toml")).args(["user", "passwd", "boss"]);
+    let keyboard = pty.slave.try_clone().unwrap();
+    command.stdin(Stdio::from(keyboard)).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let (mut screen, mut said) = (File::from(pty.master), child.stderr.take().unwrap());
+    let echoes = || tcgetattr(&pty.slave).unwrap().local_flags.contains(LocalFlags::ECHO);
+    assert!(echoes());
+    hear(&mut said, ": ");
+    assert!(!echoes());
+    screen.write_all(b"half a pass\x03").unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert!(echoes(), "the shell that comes back shows what is typed");
+    assert_eq!(Hand::of(&house, "boss").get("/records").status, 200, "{PASSWORD} is still good");
+}
+
+#[test]
+fn c3_of_a_stranger_no_password_is_asked() {
+    let house = Stack::new(&Plan::default());
+    let said = refused(&house, &["user", "passwd", "nobodyx"]);
+    assert!(said.contains("there is no account nobodyx") && !said.contains("Password"), "{said}");
+}
+
+/// What a command says that cannot be done; nothing is typed.
+fn refused(house: &Stack, words: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
+    command.arg("--config").arg(house.path("portal.toml")).args(words).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// What `--check-config` ends with and says of a `[unseal]`.
+fn checked(unseal: &str) -> (Option<i32>, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("portal.toml");
+    let text = "[portal]\naddress = \"127.0.0.1:0\"\nurl = \"https://p:8443\"\n\
+        data = \"data\"\nbox = \"no.sock\"\n[unseal]\n";
+    std::fs::write(&path, format!("{text}{unseal}")).unwrap();
+    std::fs::write(folder.path().join("plain.txt"), "").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
+    let output = command.arg("--check-config").arg("--config").arg(&path).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_told_before_it_is_used() {
+    let (code, out, said) = checked("tool = \"/bin/true\"\nidentity = \"plain.txt\"\n");
+    assert_eq!((code, out.as_str()), (Some(0), "ok: https://p:8443, 1 warning\n"), "{said}");
+    assert!(said.contains("warning: portal.box: ") && said.contains("no.sock"), "{said}");
+    for (unseal, key) in [
+        ("tool = \"/no/such/tool\"\n", "unseal.tool: "),
+        ("tool = \"plain.txt\"\n", "unseal.tool: "),
+        ("tool = \"/bin\"\n", "unseal.tool: "),
+        ("tool = \"/bin/true\"\nidentity = \"gone.txt\"\n", "unseal.identity: "),
+    ] {
+        let (code, out, said) = checked(unseal);
+        assert_eq!((code, out.as_str()), (Some(78), ""), "{unseal}: {said}");
+        assert!(said.contains(key), "{unseal}: {said}");
+    }
+}

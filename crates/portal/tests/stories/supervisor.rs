@@ -1,0 +1,352 @@
+//! Supervisors and administrators: finding, hearing, exporting, holding, watching, looking after.
+
+use super::browser::Browser;
+use super::house::{PASSWORD, Plan, Stack, until};
+use super::wire::{Hand, raw};
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+/// Samples of a WAV file.
+fn samples(wav: &[u8]) -> Vec<i16> {
+    let data = wav.windows(4).position(|four| four == b"data").expect("a data chunk") + 8;
+    wav[data..].chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect()
+}
+
+/// What channel 1 plays, over and over.
+fn played() -> Vec<i16> {
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../../board/models/demo/1001.wav");
+    samples(&std::fs::read(demo).unwrap())
+}
+
+/// A call on 1001 with a blackout and a field, recorded by Jane; its recording.
+pub fn record(house: &Stack) -> String {
+    let mut jane = Hand::of(house, "jdoe");
+    let csrf = jane.get("/agent").csrf();
+    house.pbx("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
+    let mut act = |act: &str| {
+        let answer = jane.post("/agent/do", &[("csrf", &csrf), ("act", act)]);
+        assert_eq!(answer.header("location"), Some("/agent?said=done"), "{act}");
+    };
+    act("record.start");
+    wait_for_frames(house, 12_000);
+    act("blackout.start");
+    wait_for_frames(house, 8_000);
+    act("blackout.stop");
+    wait_for_frames(house, 12_000);
+    let fields = [("csrf", &*csrf), ("n", "1"), ("value", "Mr. Miller")];
+    assert_eq!(jane.post("/agent/field", &fields).header("location"), Some("/agent?said=saved"));
+    house.pbx("call stop device=1001 call=c-77");
+    let records: serde_json::Value =
+        serde_json::from_str(&house.tool(&["records", "--json"])).unwrap();
+    let id = records[0]["recording"].as_str().expect("a recording").to_owned();
+    until("the recording's end", || house.show(&id)["end"].as_str().map(str::to_owned));
+    id
+}
+
+/// Waits until the first channel has captured so many frames more.
+pub fn wait_for_frames(house: &Stack, frames: u64) {
+    let position = || {
+        let text = house.ask("monitor", "channels");
+        let row = text.lines().find(|row| row.contains("device=1001")).expect("the channel");
+        let after = row.split("position=").nth(1).expect("its position");
+        after.split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let wanted = position() + frames;
+    until("the audio", || (position() >= wanted).then_some(()));
+}
+
+#[test]
+fn a_supervisor_finds_hears_exports_and_holds_a_recording() {
+    let house = Stack::new(&Plan { tls: true, ..Plan::default() });
+    let id = record_over_tls(&house);
+    let manifest = house.show(&id);
+    let browser = Browser::new(&house);
+    browser.log_in("boss");
+    browser.sees("location.pathname === '/records'");
+    browser.types("#agent", "JDOE");
+    browser.types("#ani", "5551234");
+    browser.types("#field", "miller");
+    browser.click("form.search button");
+    browser.sees(&format!("document.querySelector('tbody a').href.endsWith({id:?})"));
+    browser.assert_accessible("the list of records");
+    browser.picture("records");
+    browser.click("tbody a");
+    browser.sees("document.querySelectorAll('rect.masked').length === 1");
+    let page = browser.js("return document.querySelector('main').innerText").to_string();
+    for wanted in ["Mr. Miller", "5551234", "Blackout began (agent)", "jdoe", "call-end"] {
+        assert!(page.contains(wanted), "{wanted}: {page}");
+    }
+    browser.assert_accessible("a record");
+    browser.click("#listen");
+    browser.sees("document.getElementById('player').readyState >= 1");
+    browser.assert_accessible("an opened record");
+    let seconds = browser.js("return document.getElementById('player').duration").as_f64().unwrap();
+    let frames =
+        manifest["audio"]["to"].as_u64().unwrap() - manifest["audio"]["from"].as_u64().unwrap();
+    let wanted = f64::from(u32::try_from(frames).unwrap()) / 8000.0;
+    assert!((seconds - wanted).abs() < 0.01, "{seconds} of {wanted}");
+    // A click in the picture goes there, and it plays on from there.
+    browser.js("const p = document.getElementById('player'); p.muted = true; return p.play() && 1");
+    browser.click("#wave");
+    browser.sees(&format!("document.getElementById('player').currentTime > {}", wanted * 0.45));
+    browser.sees("document.getElementById('now').getAttribute('d') !== 'M0 0V160'");
+    browser.picture("record");
+    assert_eq!(plays(&house, &id), 1, "all that the player has fetched is one play");
+    // What the player got is, sample by sample, what was played, and silence where it was masked.
+    let sound = browser.js_later(
+        "fetch(document.getElementById('player').src).then((a) => a.arrayBuffer()).then((b) => \
+         done(Array.from(new Int16Array(b, 44))))",
+    );
+    let sound: Vec<i16> = sound
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| i16::try_from(v.as_i64().unwrap()).unwrap())
+        .collect();
+    assert_sound(&sound, &manifest);
+    browser.click("form[action$='/protect'] button");
+    browser.sees("document.body.innerText.includes('It is under legal hold.')");
+    let records = house.tool(&["records", "--json"]);
+    let records: serde_json::Value = serde_json::from_str(&records).unwrap();
+    assert_eq!(records[0]["protected"], true, "{records}");
+}
+
+/// How many plays of a recording the box has journalled.
+pub fn plays(house: &Stack, id: &str) -> usize {
+    let record = house.show(id);
+    let fetched = record["fetched"].as_array().unwrap();
+    fetched.iter().filter(|fetch| fetch["for"] == "play").count()
+}
+
+/// The hand speaks plain HTTP: this one asks through the box instead.
+pub fn record_over_tls(house: &Stack) -> String {
+    let browser = Browser::new(house);
+    browser.log_in("jdoe");
+    house.pbx("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
+    browser.press("record.start");
+    browser.sees("document.getElementById('agent').dataset.recording === 'true'");
+    wait_for_frames(house, 12_000);
+    browser.press("blackout.start");
+    browser.waits_for_text("blackout", "on");
+    wait_for_frames(house, 8_000);
+    browser.press("blackout.stop");
+    browser.waits_for_text("blackout", "off");
+    browser.types("#field-1", "Mr. Miller");
+    browser.press("save-1");
+    browser.waits_for_text("said-1", "Saved.");
+    wait_for_frames(house, 12_000);
+    house.pbx("call stop device=1001 call=c-77");
+    let records: serde_json::Value =
+        serde_json::from_str(&house.tool(&["records", "--json"])).unwrap();
+    let id = records[0]["recording"].as_str().expect("a recording").to_owned();
+    until("the recording's end", || house.show(&id)["end"].as_str().map(str::to_owned));
+    id
+}
+
+/// Sample by sample what the channel played, and zero where it was blacked out.
+fn assert_sound(sound: &[i16], manifest: &serde_json::Value) {
+    let from = usize::try_from(manifest["audio"]["from"].as_u64().unwrap()).unwrap();
+    let masked: Vec<(usize, usize)> = manifest["spans"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|span| span["fate"] == "masked")
+        .map(|span| {
+            let at = |key: &str| usize::try_from(span[key].as_u64().unwrap()).unwrap() - from;
+            (at("from"), at("to"))
+        })
+        .collect();
+    assert!(masked.iter().map(|(from, to)| to - from).sum::<usize>() > 8_000, "{masked:?}");
+    let played = played();
+    assert!(sound.len() > 30_000, "{}", sound.len());
+    for (at, sample) in sound.iter().enumerate() {
+        let hidden = masked.iter().any(|(from, to)| (*from..*to).contains(&at));
+        let wanted = if hidden { 0 } else { played[(from + at) % played.len()] };
+        assert_eq!(*sample, wanted, "sample {at}");
+    }
+}
+
+#[test]
+fn exports_are_forms_ranges_are_exact_and_other_peoples_records_are_not_there() {
+    let house = Stack::new(&Plan::default());
+    let id = record(&house);
+    let manifest = house.show(&id);
+    let mut boss = Hand::of(&house, "boss");
+    let csrf = boss.get(&format!("/records/{id}")).csrf();
+    let export = |hand: &mut Hand, csrf: &str, kind: &str| {
+        hand.post(&format!("/records/{id}/export"), &[("csrf", csrf), ("kind", kind)])
+    };
+    let wav = export(&mut boss, &csrf, "wav");
+    assert_eq!(wav.header("content-type"), Some("audio/wav"));
+    let name = format!("attachment; filename=\"{id}.wav\"");
+    assert_eq!(wav.header("content-disposition"), Some(&*name));
+    assert_sound(&samples(&wav.body), &manifest);
+    let opus = export(&mut boss, &csrf, "opus");
+    assert!(opus.body.starts_with(b"OggS"));
+    let decoded = through("opusdec", &["--quiet", "--force-wav", "-", "-"], &opus.body);
+    assert!(samples(&decoded).len() > 30_000, "a player of others plays it");
+    // The player's ranges.
+    let path = format!("/records/{id}/sound");
+    let all = boss.get(&path);
+    assert_eq!((all.status, all.body.clone()), (200, wav.body));
+    let mut piece = boss.clone();
+    piece.headers = vec!["Range: bytes=1000-1999".to_owned()];
+    let some = piece.get(&path);
+    assert_eq!((some.status, &some.body[..]), (206, &all.body[1000..2000]));
+    let whole = format!("bytes 1000-1999/{}", all.body.len());
+    assert_eq!(some.header("content-range"), Some(&*whole));
+    piece.headers = vec!["Range: bytes=99999999-".to_owned()];
+    assert_eq!(piece.get(&path).status, 416);
+    // Who may not see it is told that there is none, or that he may not, whatever he asks.
+    let mut quiet = Hand::of(&house, "quiet");
+    let mut jane = Hand::of(&house, "jdoe");
+    for path in [format!("/records/{id}"), path, format!("/records/{id}?listen=yes")] {
+        assert_eq!(quiet.get(&path).status, 404, "{path}: the record of another");
+        assert_eq!(jane.get(&path).status, 403, "{path}: an agent");
+        assert_eq!(Hand::new(&house).get(&path).status, 303, "{path}: nobody");
+    }
+    let own = quiet.get("/records").csrf();
+    assert!([403, 404].contains(&export(&mut quiet, &own, "wav").status));
+    assert_eq!(export(&mut boss, "", "wav").status, 403);
+    for odd in ["/records/..%2f..", "/records/a%20b", "/records/x%0aquit/sound"] {
+        assert_eq!(boss.get(odd).status, 404, "{odd}");
+    }
+    // The journal knows who heard and who exported, and the page says so.
+    let page = boss.get(&format!("/records/{id}")).text();
+    assert!(page.contains("Listened to") && page.contains("Exported"), "{page}");
+    for path in ["/admin", "/board"] {
+        assert_eq!(jane.get(path).status, 403, "{path}");
+        assert_eq!(boss.get(path).status, 200, "{path}");
+    }
+    let folder = house.folder.path().to_owned();
+    let mut files = vec![folder];
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if let Ok(bytes) = std::fs::read(&path) {
+            // Silence is everywhere.
+            let mut parts = all.body[44..].chunks_exact(64);
+            let loud = |part: &&[u8]| part.iter().filter(|byte| **byte != 0).count() > 48;
+            let clear = parts.find(loud).expect("a part that is heard").to_vec();
+            let found = bytes.windows(64).any(|part| part == clear);
+            assert!(!found, "unsealed sound in {}", path.display());
+        }
+    }
+}
+
+/// What a program makes of bytes.
+fn through(program: &str, words: &[&str], bytes: &[u8]) -> Vec<u8> {
+    let mut command = Command::new(program);
+    command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap_or_else(|e| panic!("{program}: {e}: `make setup`"));
+    let mut stdin = child.stdin.take().unwrap();
+    let bytes = bytes.to_vec();
+    let giver = std::thread::spawn(move || drop(std::io::Write::write_all(&mut stdin, &bytes)));
+    let mut out = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut out).unwrap();
+    giver.join().unwrap();
+    assert!(child.wait().unwrap().success(), "{program}");
+    out
+}
+
+#[test]
+fn a_supervisor_without_an_identity_on_the_box_brings_one_along() {
+    let mut house = Stack::new(&Plan::default());
+    let id = record(&house);
+    let identity = std::fs::read_to_string(house.path("data/keys/identity.txt")).unwrap();
+    house.stop_portal();
+    let toml = std::fs::read_to_string(house.path("portal.toml")).unwrap();
+    let without: Vec<&str> = toml.lines().filter(|line| !line.starts_with("identity")).collect();
+    std::fs::write(house.path("portal.toml"), without.join("\n")).unwrap();
+    house.start_portal();
+    let mut boss = Hand::of(&house, "boss");
+    let page = boss.get(&format!("/records/{id}"));
+    assert!(page.text().contains("AGE-SECRET-KEY-1") && !page.text().contains("id=\"listen\""));
+    assert_eq!(boss.get(&format!("/records/{id}/sound")).status, 400, "it stays closed");
+    let path = format!("/records/{id}/identity");
+    let give = |hand: &mut Hand, text: &str| {
+        let csrf = hand.get(&format!("/records/{id}")).csrf();
+        hand.post(&path, &[("csrf", &csrf), ("identity", text)]).status
+    };
+    assert_eq!(give(&mut boss, "nonsense"), 400);
+    assert_eq!(give(&mut boss, &identity), 303);
+    let sound = boss.get(&format!("/records/{id}/sound"));
+    assert_sound(&samples(&sound.body), &house.show(&id));
+    // It is the session's, and goes with it.
+    let mut other = Hand::of(&house, "boss");
+    assert_eq!(other.get(&format!("/records/{id}/sound")).status, 400);
+    let csrf = boss.get("/records").csrf();
+    assert_eq!(boss.post("/logout", &[("csrf", &csrf)]).status, 303);
+    let mut again = Hand::of(&house, "boss");
+    assert_eq!(again.get(&format!("/records/{id}/sound")).status, 400);
+}
+
+#[test]
+fn what_is_sealed_to_the_box_itself_is_named_and_a_search_says_what_it_could_not_see() {
+    let mut house = Stack::new(&Plan::default());
+    let id = record(&house);
+    let mut boss = Hand::of(&house, "boss");
+    let open = boss.get(&format!("/records/{id}")).text();
+    assert!(open.contains("5551234") && open.contains("Mr. Miller") && !open.contains("sealed"));
+    let found = boss.get("/records?ani=5551234").text();
+    assert!(found.contains(&id) && !found.contains("id=\"sealed\""), "{found}");
+    // The owner takes the identity off the box.
+    house.kill_box();
+    let identity = house.path("data/keys/identity.txt");
+    std::fs::rename(identity, house.path("identity.txt")).unwrap();
+    house.start_box();
+    let page = boss.get(&format!("/records/{id}")).text();
+    assert!(page.contains("id=\"sealed\"") && page.contains("<dd>sealed</dd>"), "{page}");
+    assert!(!page.contains("5551234") && !page.contains("Mr. Miller"), "{page}");
+    for question in ["ani=5551234", "field=miller"] {
+        let found = boss.get(&format!("/records?{question}")).text();
+        assert!(found.contains("id=\"sealed\">1 that fit otherwise"), "{question}: {found}");
+        assert!(!found.contains(&id), "{question}: {found}");
+    }
+    assert!(boss.get("/records?agent=jdoe").text().contains(&id), "what is in clear is found");
+}
+
+#[test]
+fn the_live_board_follows_and_the_administrator_sees_and_looks_after() {
+    let house = Stack::new(&Plan { tls: true, ..Plan::default() });
+    let browser = Browser::new(&house);
+    browser.log_in("boss");
+    browser.open("/board");
+    browser.sees("document.querySelectorAll('#channels tbody tr').length === 2");
+    house.pbx("call start device=1002 call=c-9 ani=5550000 direction=out");
+    browser.sees("document.querySelector('#calls tbody').innerText.includes('c-9')");
+    browser.assert_accessible("the live board");
+    browser.picture("board");
+    house.pbx("call stop device=1002 call=c-9");
+    browser.sees("!document.querySelector('#calls tbody').innerText.includes('c-9')");
+    browser.open("/admin");
+    browser.sees("document.querySelector('#health').innerText.includes('days_left')");
+    let lately = "document.querySelector('#happened').innerText";
+    browser.sees(&format!("{lately}.includes('Call began') && {lately}.includes('c-9')"));
+    assert!(!browser.js(&format!("return {lately}")).to_string().contains("5550000"), "no number");
+    browser.assert_accessible("administration");
+    browser.picture("admin");
+    browser.types("#name", "newcomer");
+    browser.types("#password", PASSWORD);
+    browser.click("button[value=add]");
+    browser.sees("document.querySelector('#accounts').innerText.includes('newcomer')");
+    let list = house.user(&["list"], "");
+    assert!(list.contains("newcomer\tenabled"), "{list}");
+}
+
+#[test]
+fn figures_are_for_monitors_only_and_tell_whether_the_box_is_there() {
+    let mut house = Stack::new(&Plan::default());
+    let get = |house: &Stack, path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        raw(house.port, request.as_bytes())
+    };
+    assert_eq!(get(&house, "/healthz").status, 200);
+    let figures = get(&house, "/metrics").text();
+    assert!(figures.contains("hushbox_portal_box_up 1\nhushbox_"), "{figures}");
+    house.kill_box();
+    let health = get(&house, "/healthz");
+    assert_eq!(health.status, 503);
+    assert!(health.text().contains("\"box\":\"down\""));
+    assert!(get(&house, "/metrics").text().contains("hushbox_portal_box_up 0\n"));
+}

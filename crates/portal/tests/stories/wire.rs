@@ -1,0 +1,152 @@
+//! HTTP by hand: what a browser would never send.
+
+use super::house::{PASSWORD, Stack, TIMEOUT};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The first header of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let named = |line: &&str| {
+            line.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(name))
+        };
+        self.head.lines().find(named).and_then(|line| line.split_once(": ")).map(|(_, v)| v)
+    }
+
+    /// The value of a cookie that is set.
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        let lines = self.head.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
+        let mut pairs = lines.filter_map(|line| line.split(';').next()?.split_once('='));
+        pairs.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
+    }
+
+    /// The word that the page's forms carry.
+    pub fn csrf(&self) -> String {
+        let text = self.text();
+        let after = text.split("name=\"csrf\" value=\"").nth(1).expect("a form");
+        after.split('"').next().unwrap().to_owned()
+    }
+}
+
+/// Sends bytes as they are and reads until the server closes.
+pub fn raw(port: u16, bytes: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    // A server that refuses early may not read it all.
+    drop(stream.write_all(bytes));
+    let mut all = Vec::new();
+    drop(stream.read_to_end(&mut all));
+    let split = all.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(all.len());
+    let head = String::from_utf8_lossy(&all[..split]).into_owned();
+    let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+    let body = all.get(split + 4..).unwrap_or_default().to_vec();
+    Answer { status, head, body }
+}
+
+/// Somebody without a browser.
+#[derive(Clone, Default)]
+pub struct Hand {
+    port: u16,
+    pub origin: String,
+    pub cookies: Vec<(String, String)>,
+    pub headers: Vec<String>,
+}
+
+impl Hand {
+    pub fn new(house: &Stack) -> Hand {
+        Hand { port: house.port, origin: house.url.clone(), ..Hand::default() }
+    }
+
+    fn head(&self, first: &str) -> String {
+        let cookies: Vec<String> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let mut head = format!("{first} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n", self.port);
+        head += "Connection: close\r\n";
+        if !cookies.is_empty() {
+            head += &format!("Cookie: {}\r\n", cookies.join("; "));
+        }
+        for header in &self.headers {
+            head += &format!("{header}\r\n");
+        }
+        head
+    }
+
+    fn keep(&mut self, answer: &Answer) {
+        for name in ["hushbox", "hushbox-form", "hushbox-name"] {
+            if let Some(value) = answer.cookie(name) {
+                self.cookies.retain(|(known, _)| known != name);
+                self.cookies.push((name.to_owned(), value));
+            }
+        }
+    }
+
+    pub fn get(&mut self, path: &str) -> Answer {
+        let answer =
+            raw(self.port, format!("{}\r\n", self.head(&format!("GET {path}"))).as_bytes());
+        self.keep(&answer);
+        answer
+    }
+
+    /// Asks for a stream, which is the caller's to read.
+    pub fn open(&self, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        let head = format!("{}\r\n", self.head(&format!("GET {path}")));
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    }
+
+    pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let pairs: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+        let body = pairs.join("&");
+        let mut head = self.head(&format!("POST {path}"));
+        if !self.origin.is_empty() {
+            head += &format!("Origin: {}\r\n", self.origin);
+        }
+        head += "Content-Type: application/x-www-form-urlencoded\r\n";
+        head += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        let answer = raw(self.port, head.as_bytes());
+        self.keep(&answer);
+        answer
+    }
+
+    /// Fills in the log-in form.
+    pub fn log_in(&mut self, name: &str, password: &str) -> Answer {
+        let csrf = self.get("/login").csrf();
+        self.post("/login", &[("csrf", &csrf), ("username", name), ("password", password)])
+    }
+
+    /// Somebody who is logged in.
+    pub fn of(house: &Stack, name: &str) -> Hand {
+        let mut hand = Hand::new(house);
+        let answer = hand.log_in(name, PASSWORD);
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        hand
+    }
+
+    pub fn cookie(&self, name: &str) -> &str {
+        self.cookies.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+}
+
+/// As forms write it.
+pub fn escaped(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let one = |byte: u8| match plain(byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    text.bytes().map(one).collect()
+}

@@ -1,0 +1,395 @@
+//! A real box for the stories: `hushboxd` as a process, in a folder of its own, and the tool.
+//!
+//! A story makes a `Site`, starts a box on it, speaks to it as clients do, kills or stops it, and
+//! looks at what is left with `hushbox` and with its own eyes. Nothing waits longer than
+//! `TIMEOUT`; the folder goes with the box, however the story ends. Nothing here asserts what a
+//! story is about.
+
+#![allow(clippy::disallowed_methods, reason = "real boxes live in real time")]
+
+pub mod audio;
+pub mod client;
+pub mod site;
+pub mod tls;
+
+use crate::program;
+use client::{Client, Line};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use site::Site;
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// Longer than anything takes on a busy machine.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Frames per second of every story.
+pub const RATE: u64 = 8000;
+
+/// Looks again and again until there is something to see.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + TIMEOUT;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "not within {TIMEOUT:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Lets real time pass where time itself is the event: a box that is stopped tells nothing.
+pub fn let_pass(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// A program that came to its end.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// One box and its folder.
+pub struct Daemon {
+    pub folder: tempfile::TempDir,
+    pub site: Site,
+    /// What each sim channel plays, interleaved.
+    pub sounds: BTreeMap<u16, Vec<i16>>,
+    /// Where it listens, as its `ready` line says.
+    pub port: u16,
+    /// The same, of its TLS listener, if it has one.
+    pub tls_port: u16,
+    daemon: Option<Process>,
+}
+
+/// The running process.
+struct Process {
+    child: Child,
+    stdout: Receiver<String>,
+}
+
+impl Daemon {
+    /// Lays the folder out; nothing runs yet.
+    pub fn new(site: Site) -> Daemon {
+        let folder = tempfile::Builder::new().prefix("hushbox-story-").tempdir().unwrap();
+        let mut new =
+            Daemon { folder, site, sounds: BTreeMap::new(), port: 0, tls_port: 0, daemon: None };
+        new.play_new_sounds();
+        new.write_config();
+        new
+    }
+
+    /// A box that runs.
+    pub fn start_new(site: Site) -> Daemon {
+        let mut new = Daemon::new(site);
+        new.start();
+        new
+    }
+
+    /// Writes noise for every sim channel that was never heard before.
+    pub fn play_new_sounds(&mut self) {
+        for channel in self.site.channels.iter().filter(|_| self.site.alsa.is_none()) {
+            let count = self.site.seconds * RATE * u64::from(channel.sides);
+            let sound = audio::noise(count);
+            audio::write_wav(&self.path(&format!("{}.wav", channel.id)), channel.sides, &sound);
+            self.sounds.insert(channel.id, sound);
+        }
+    }
+
+    pub fn write_config(&self) {
+        std::fs::write(self.config(), self.site.toml(self.folder.path())).unwrap();
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.path("config.toml")
+    }
+
+    /// Everything it logged since the first start.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn spawn(&self, stderr: File) -> Child {
+        let program = program("hushbox", "hushboxd");
+        let words = [self.site.under, &[program.to_str().unwrap()]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
+        command.arg("--config").arg(self.config()).current_dir(self.folder.path());
+        command.envs(self.site.env.iter().cloned());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap()
+    }
+
+    /// Starts it and waits for `ready`.
+    pub fn start(&mut self) {
+        self.spawn_daemon();
+        let mut line = self.stdout_line().expect("it ended before it was ready");
+        // What it is started by may say something first.
+        while !self.site.under.is_empty() && !line.starts_with("ready ") {
+            line = self.stdout_line().expect("it ended before it was ready");
+        }
+        assert!(line.starts_with("ready box=story listen=127.0.0.1:"), "{line}");
+        let ready = Line::parse(&line);
+        let places: Vec<&str> = ready.get("listen").split(',').collect();
+        let port =
+            |place: &str| place.rsplit_once(':').map_or(0, |(_, port)| port.parse().unwrap());
+        self.port = port(places[0]);
+        self.tls_port = places.get(2).map_or(0, |place| port(place));
+    }
+
+    /// Starts one that is not ready soon, and waits for its socket.
+    pub fn start_unready(&mut self) {
+        self.spawn_daemon();
+        until("its socket", || is_there(&self.socket()).then_some(()));
+    }
+
+    fn spawn_daemon(&mut self) {
+        assert!(self.daemon.is_none(), "it runs already");
+        let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let mut child = self.spawn(log);
+        let (sender, stdout) = channel();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).all(|line| sender.send(line).is_ok());
+        });
+        self.daemon = Some(Process { child, stdout });
+    }
+
+    /// Its next line on stdout; `None` when there will be no more.
+    pub fn stdout_line(&self) -> Option<String> {
+        let daemon = self.daemon.as_ref().expect("it does not run");
+        match daemon.stdout.recv_timeout(TIMEOUT) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("nothing on stdout within {TIMEOUT:?}"),
+        }
+    }
+
+    /// Runs it to its end: for starts that are refused.
+    pub fn run_to_end(&self) -> Ended {
+        let name = format!("end-{}", audio::unique());
+        let child = self.spawn(File::create(self.path(&name)).unwrap());
+        let output = child.wait_with_output().unwrap();
+        let err = std::fs::read_to_string(self.path(&name)).unwrap();
+        let out = String::from_utf8(output.stdout).unwrap();
+        Ended { code: output.status.code(), out, err }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("it does not run").child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        let daemon = self.daemon.as_mut().expect("it does not run");
+        daemon.child.try_wait().unwrap().is_none()
+    }
+
+    /// Waits for its end; it says nothing on stdout before.
+    pub fn ends(&mut self) -> ExitStatus {
+        assert_eq!(self.stdout_line(), None, "stdout is for `ready` alone");
+        self.daemon.take().unwrap().child.wait().unwrap()
+    }
+
+    /// The plug is pulled.
+    pub fn kill(&mut self) {
+        self.signal(Signal::SIGKILL);
+        assert_eq!(self.ends().code(), None);
+    }
+
+    /// An orderly stop.
+    pub fn stop(&mut self) {
+        self.signal(Signal::SIGTERM);
+        let status = self.ends();
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.data().join("hushbox.sock")
+    }
+
+    /// A client over TCP that has said hello.
+    pub fn client(&self, hello: &str) -> Client {
+        let mut client = Client::tcp(self.port);
+        client.ok(hello);
+        client
+    }
+
+    /// Over the unix socket, where this user may be anybody.
+    pub fn client_over_unix(&self, hello: &str) -> Client {
+        let mut client = Client::unix(&self.socket());
+        client.ok(hello);
+        client
+    }
+
+    /// Runs `hushbox` on this box's configuration.
+    pub fn tool(&self, words: &[&str]) -> Ended {
+        let config = self.config();
+        self.tool_at("home", &[words, &["--config", config.to_str().unwrap()]].concat())
+    }
+
+    /// Runs `hushbox` on a workstation, whose user has this folder for a home.
+    pub fn tool_at(&self, home: &str, words: &[&str]) -> Ended {
+        let mut command = Command::new(program("hushbox-cli", "hushbox"));
+        command.args(words).env("XDG_CONFIG_HOME", self.path(home));
+        command.current_dir(self.folder.path());
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    fn tool_ok(&self, words: &[&str]) -> String {
+        let ended = self.tool(words);
+        assert_eq!(ended.code, Some(0), "hushbox {words:?}: {}{}", ended.out, ended.err);
+        ended.out
+    }
+
+    /// All about a recording, as JSON.
+    pub fn show(&self, recording: &str) -> Record {
+        Record(serde_json::from_str(&self.tool_ok(&["show", recording, "--json"])).unwrap())
+    }
+
+    /// All about a recording, for people.
+    pub fn show_text(&self, recording: &str) -> String {
+        self.tool_ok(&["show", recording])
+    }
+
+    pub fn assert_verified(&self) {
+        let ended = self.tool(&["verify"]);
+        assert_eq!(ended.code, Some(0), "{}{}\nlog:\n{}", ended.out, ended.err, self.log());
+    }
+
+    /// Exports into a file of the box's folder; the manifest beside it is the record.
+    pub fn export(&self, recording: &str, end: &str) -> (PathBuf, Record) {
+        let path = self.path(&format!("{recording}.{end}"));
+        self.tool_ok(&["export", recording, "--to", path.to_str().unwrap()]);
+        let manifest = std::fs::read(self.path(&format!("{recording}.{end}.json"))).unwrap();
+        (path, Record(serde_json::from_slice(&manifest).unwrap()))
+    }
+
+    /// Every file of the data directory.
+    pub fn data_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.data()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                let kind = entry.file_type().unwrap();
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                } else if kind.is_file() {
+                    files.push((entry.path(), std::fs::read(entry.path()).unwrap()));
+                }
+            }
+        }
+        files
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            drop(daemon.child.kill());
+            drop(daemon.child.wait());
+        }
+        if std::thread::panicking() {
+            eprintln!("the box's log:\n{}", self.log());
+        }
+    }
+}
+
+/// What `hushbox show --json` and a manifest say of a recording.
+#[derive(Clone, Debug)]
+pub struct Record(pub serde_json::Value);
+
+impl Record {
+    /// A text at a path such as `/end`.
+    pub fn text(&self, at: &str) -> &str {
+        self.0.pointer(at).and_then(|v| v.as_str()).unwrap_or_else(|| panic!("{at}: {self:?}"))
+    }
+
+    pub fn number(&self, at: &str) -> u64 {
+        self.0.pointer(at).and_then(|v| v.as_u64()).unwrap_or_else(|| panic!("{at}: {self:?}"))
+    }
+
+    fn stretches(&self, list: &str, of: impl Fn(&serde_json::Value) -> bool) -> Vec<(u64, u64)> {
+        let all = self.0[list].as_array().unwrap().iter().filter(|one| of(one));
+        all.map(|one| (one["from"].as_u64().unwrap(), one["to"].as_u64().unwrap_or(u64::MAX)))
+            .collect()
+    }
+
+    /// `(from, to)` of each blackout; one that is still open has no end.
+    pub fn blackouts(&self) -> Vec<(u64, u64)> {
+        self.stretches("blackouts", |_| true)
+    }
+
+    /// `(from, to)` of each span with this fate: `masked`, `held`, `lost`.
+    pub fn spans(&self, fate: &str) -> Vec<(u64, u64)> {
+        self.stretches("spans", |span| span["fate"] == fate)
+    }
+
+    pub fn from(&self) -> u64 {
+        self.number("/audio/from")
+    }
+
+    pub fn to(&self) -> u64 {
+        self.number("/audio/to")
+    }
+
+    /// The ledger adds up to the sample, and with the spans.
+    pub fn assert_ledger(&self) {
+        let of = |word: &str| self.number(&format!("/ledger/{word}"));
+        assert_eq!(of("captured"), self.to() - self.from(), "{self:?}");
+        let sum = of("stored") + of("masked") + of("held") + of("lost");
+        assert_eq!(of("captured"), sum, "{self:?}");
+        for fate in ["masked", "held", "lost"] {
+            let spans = self.spans(fate);
+            let frames: u64 = spans.iter().map(|(from, to)| to - from).sum();
+            assert_eq!(of(fate), frames, "{fate}: {self:?}");
+            assert!(spans.iter().all(|(from, to)| *from >= self.from() && *to <= self.to()));
+        }
+    }
+}
+
+/// Waits until a channel has captured everything before `position`.
+pub fn await_position(client: &mut Client, channel: u16, position: u64) {
+    until("the position", || (position_of(client, channel) >= position).then_some(()));
+}
+
+/// Waits until these recordings are closed; the client watches.
+pub fn await_ended(watcher: &mut Client, recordings: &[&str]) {
+    let mut left = recordings.to_vec();
+    while !left.is_empty() {
+        let ended =
+            watcher.await_news("the recordings' end", |line| line.is("what", "recording-ended"));
+        left.retain(|recording| *recording != ended.get("recording"));
+    }
+}
+
+pub fn position_of(client: &mut Client, channel: u16) -> u64 {
+    let reply = client.ask("channels");
+    let row = reply.rows.iter().find(|row| row.get("channel") == channel.to_string());
+    row.expect("the channel is listed").number("position")
+}
+
+/// A file or folder that is there.
+pub fn is_there(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}

@@ -1,0 +1,46 @@
+//! TLS for the stories, apart from the code that the box and its clients use.
+//!
+//! What is trusted and shown is given as PEM; a story that wants a wrong CA gives one.
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+
+pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+
+pub fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(pem).map(|found| found.unwrap()).collect()
+}
+
+/// Trusts one CA, and shows the key and certificate of `identity`, as `hushbox enrol` keeps them.
+pub fn config(authority: &Path, identity: Option<&Path>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&std::fs::read(authority).unwrap()) {
+        roots.add(certificate).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let pem = std::fs::read(path).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(&pem).unwrap();
+            builder.with_client_auth_cert(certificates(&pem)[..1].to_vec(), key).unwrap()
+        }
+    };
+    Arc::new(config)
+}
+
+pub fn connect(port: u16, config: Arc<ClientConfig>) -> TlsStream {
+    let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket.set_read_timeout(Some(super::TIMEOUT)).unwrap();
+    let name = "hushbox".try_into().unwrap();
+    StreamOwned::new(ClientConnection::new(config, name).unwrap(), socket)
+}

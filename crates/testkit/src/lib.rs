@@ -1,0 +1,33 @@
+//! Support for the tests and benches of every Hushbox crate.
+//!
+//! `Daemon` is the real box as a process, `SimBox` the recorder without hardware, `SimulatedBox` and
+//! `RandomActors` are people around it. `pty`, `browser`, `desktop`, `display` and `vm` are the
+//! places where people meet a box; `store_fixture` and `load` write stores and loads.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "support code fails its test by panicking"
+)]
+
+pub mod browser;
+pub mod daemon;
+pub mod desktop;
+pub mod display;
+pub mod livebox;
+pub mod load;
+pub mod load_client;
+mod programs;
+pub mod pty;
+pub mod random_actors;
+pub mod rng;
+pub mod screen_client;
+pub mod script;
+pub mod sim;
+pub mod store_fixture;
+pub mod svg;
+pub mod video_player;
+pub mod vm;
+pub mod world;
+
+pub use programs::{program, root};

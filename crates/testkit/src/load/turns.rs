@@ -1,0 +1,257 @@
+//! The real recorder, turn by turn, with everything around it in memory.
+//!
+//! Ring, mask, codec, seal and journal are the box's own. The disk takes every job, is always well,
+//! and gives the buffers back one turn later; the clock is a number that goes on by one period; the
+//! agents' lines come as if from sockets. A turn of this rig costs what a turn of the loop costs,
+//! but for system calls, which all belong to the shell.
+
+use crate::load::plan::{self, Plan, RATE};
+use hushbox::audio::channel::ChannelIndex;
+use hushbox::audio::span::LossReason;
+use hushbox::config;
+use hushbox::id::SessionId;
+use hushbox::job::{Completion, FileId, Job};
+use hushbox::limits;
+use hushbox::recorder::{Input, Output, Peer, Recorder, RecoveredState};
+use hushbox::store::archive::Catalogue;
+use hushbox::store::index::Index;
+use hushbox::store::journal::JournalWriter;
+use hushbox::store::seal::{DataKey, Envelope, Identity, Recipient};
+use hushbox::store::sign::BoxSigningKey;
+use hushbox::time::{MonoTime, Now, WallTime};
+use protocol::Kind;
+use std::collections::VecDeque;
+
+/// Frames of a period: 20 ms.
+pub const PERIOD_FRAMES: usize = 160;
+const PERIOD_US: u64 = 20_000;
+
+/// Channels play the same speech so many frames apart.
+const APART_FRAMES: usize = 2617;
+
+/// Turns until what a press lets out comes out: the default holdback.
+pub const HOLDBACK_TURNS: usize = 150;
+
+/// No loop is so far behind.
+const TURNS_AT_ONCE: usize = 1000;
+
+/// Speech in a loop: a period can be had from any place.
+pub struct Speech {
+    samples: Vec<i16>,
+    frames: usize,
+}
+
+impl Speech {
+    pub fn load() -> Speech {
+        let reader = hound::WavReader::open(plan::speech_path()).expect("demo speech");
+        assert_eq!(u64::from(reader.spec().sample_rate), RATE);
+        let mut samples: Vec<i16> = reader.into_samples().map(|s| s.expect("a sample")).collect();
+        let frames = samples.len();
+        samples.extend_from_within(..PERIOD_FRAMES);
+        Speech { samples, frames }
+    }
+
+    /// What channel `n` gives in the period numbered `turn`.
+    pub fn period(&self, n: usize, turn: usize) -> &[i16] {
+        let at = (n * APART_FRAMES + turn * PERIOD_FRAMES) % self.frames;
+        &self.samples[at..at + PERIOD_FRAMES]
+    }
+}
+
+/// The recorder and its surroundings.
+pub struct Turns {
+    pub recorder: Recorder,
+    pub speech: Speech,
+    plan: Plan,
+    now: Now,
+    /// Periods captured so far.
+    pub turn: usize,
+    dones: VecDeque<Completion>,
+    recipients: Vec<Recipient>,
+    envelopes: u16,
+    /// Everything that was said to anybody, since it was last asked for.
+    pub said: String,
+    /// Bytes of media appended so far.
+    pub media_bytes: u64,
+    /// Media files closed so far.
+    pub closed: usize,
+    /// The disk does not answer.
+    pub stalled: bool,
+}
+
+const JOURNAL: FileId = FileId(1);
+
+impl Turns {
+    /// The session of the call feed; agents have the numbers after it.
+    pub const FEED: SessionId = SessionId(1);
+
+    /// A box that has just started; nobody is connected.
+    pub fn new(plan: Plan) -> Turns {
+        let (config, _) = config::parse(&plan.config()).expect("a good configuration");
+        let identity = Identity::generate();
+        let now = Now { mono: MonoTime(1), wall: WallTime(1_795_348_800_000) };
+        let boot = RecoveredState {
+            config,
+            index: Index::default(),
+            catalogue: Catalogue::default(),
+            journal: JournalWriter::new(),
+            journal_bytes: 0,
+            day: None,
+            box_key: BoxSigningKey::from_seed(&[7; 32], "bench"),
+            old_call_keys: Vec::new(),
+            call_key: Some(DataKey::from_random([8; 32])),
+            identities: Vec::new(),
+            anchor: false,
+            closed: Vec::new(),
+            screens: Vec::new(),
+        };
+        let recorder = Recorder::new(now, boot).expect("a recorder");
+        let mut turns = Turns {
+            recorder,
+            speech: Speech::load(),
+            plan,
+            now,
+            turn: 0,
+            dones: VecDeque::with_capacity(1024),
+            recipients: vec![identity.to_public()],
+            envelopes: 0,
+            said: String::new(),
+            media_bytes: 0,
+            closed: 0,
+            stalled: false,
+        };
+        turns.turns(2);
+        turns
+    }
+
+    /// The same, with a recording on every channel that gives audio to its codec. Calls begin one
+    /// turn apart, so that chunks are cut in different turns, as in life.
+    pub fn recording(plan: Plan) -> Turns {
+        let mut turns = Turns::new(plan);
+        let kinds = vec![Kind::Cti, Kind::Agent];
+        for session in 0..=u32::from(plan.channels) {
+            let session = SessionId(Turns::FEED.0 + session);
+            let peer = Peer { kinds: kinds.clone(), from: "127.0.0.1".to_owned(), portal: false };
+            turns.recorder.handle(turns.now, Input::Connected { session, peer });
+        }
+        turns.line(Turns::FEED, "hello cti");
+        for n in 0..plan.channels {
+            let (device, agent) = (plan::device(n), Turns::agent(n));
+            turns.line(agent, &format!("hello agent user=u{device}"));
+            turns.line(Turns::FEED, &format!("call start device={device} call=c{device}"));
+            turns.line(agent, "record start");
+            turns.turns(1);
+        }
+        turns.turns(HOLDBACK_TURNS + 50);
+        let begun = turns.said.matches("state=on").count();
+        assert_eq!(begun, usize::from(plan.channels), "{}", turns.said);
+        turns.said.clear();
+        turns
+    }
+
+    /// The session of the agent at channel `n`.
+    pub fn agent(n: u16) -> SessionId {
+        SessionId(Turns::FEED.0 + 1 + u32::from(n))
+    }
+
+    /// One line of a session, taken in before the next turn.
+    pub fn line(&mut self, session: SessionId, line: &str) {
+        let woke = self.now.mono;
+        self.recorder.handle(self.now, Input::Line { session, line: Ok(line), woke });
+    }
+
+    pub fn turns(&mut self, count: usize) {
+        for _ in 0..count {
+            self.capture();
+            self.answer();
+            self.end_turn();
+            self.hand_out();
+        }
+    }
+
+    /// Ends the turn, and those after it that come at once because there is more to release.
+    pub fn end_turn(&mut self) {
+        self.recorder.turn(self.now);
+        for _ in 0..TURNS_AT_ONCE {
+            if self.recorder.next_deadline(self.now) > self.now.mono {
+                return;
+            }
+            self.recorder.turn(self.now);
+        }
+    }
+
+    /// A period comes in on every channel.
+    pub fn capture(&mut self) {
+        self.now.mono = MonoTime(self.now.mono.0 + PERIOD_US);
+        self.now.wall = WallTime(self.now.wall.0 + 20);
+        for n in 0..usize::from(self.plan.channels) {
+            let samples = self.speech.period(n, self.turn);
+            self.recorder.capture(self.now, ChannelIndex(n), samples);
+        }
+        self.turn += 1;
+    }
+
+    /// The board never had so many frames.
+    pub fn lose(&mut self, frames: u64, why: LossReason) {
+        self.recorder.skip_lost_on_board(self.now, 0, frames, why);
+    }
+
+    /// The disk's answers come in, and every session has room again.
+    pub fn answer(&mut self) {
+        while !self.stalled
+            && let Some(done) = self.dones.pop_front()
+        {
+            self.recorder.handle(self.now, Input::JobDone(done));
+        }
+        for session in 0..=u32::from(self.plan.channels) {
+            let session = SessionId(Turns::FEED.0 + session);
+            let room = Input::SendCapacity { session, bytes: limits::OUTPUT_BYTES_MAX };
+            self.recorder.handle(self.now, room);
+        }
+    }
+
+    /// What the recorder asks for is done, or given to the disk.
+    pub fn hand_out(&mut self) {
+        while let Some(output) = self.recorder.poll() {
+            match output {
+                Output::Job(job) => self.job(job),
+                Output::Send { bytes, .. } => {
+                    self.said.push_str(&String::from_utf8(bytes).expect("lines are text"));
+                }
+                Output::MakeEnvelopes(count) => (0..count).for_each(|_| self.envelope()),
+                Output::Fatal(text) => panic!("the recorder gave up: {text}"),
+                _ => {}
+            }
+        }
+    }
+
+    fn job(&mut self, job: Job) {
+        let result = Ok(());
+        self.dones.extend(match job {
+            Job::Create { file, .. } | Job::Reopen { file, .. } => {
+                Some(Completion::Opened { file, result })
+            }
+            Job::Append { file, bytes } => {
+                if file != JOURNAL {
+                    self.media_bytes += bytes.len() as u64;
+                }
+                Some(Completion::Appended { file, bytes, result })
+            }
+            Job::Sync { ticket } => Some(Completion::Synced { ticket, result }),
+            Job::QueryFreeSpace => Some(Completion::FreeSpace { free: 1 << 40, total: 1 << 41 }),
+            Job::Close { .. } => {
+                self.closed += 1;
+                None
+            }
+            Job::Read { .. } | Job::Remove { .. } => None,
+        });
+    }
+
+    fn envelope(&mut self) {
+        self.envelopes = self.envelopes.checked_add(1).expect("enough names for a bench");
+        let mut random = [0; 42];
+        random[..2].copy_from_slice(&self.envelopes.to_le_bytes());
+        let envelope = Envelope::for_recipients(random, &self.recipients).expect("an envelope");
+        self.recorder.handle(self.now, Input::Envelope(Box::new(envelope)));
+    }
+}

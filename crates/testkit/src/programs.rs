@@ -1,0 +1,67 @@
+//! Programs of other packages of this workspace, of the same build as the test that wants them.
+//!
+//! `cargo test --workspace` has built them. Where one package is tested alone, what is missing or
+//! older than its sources is built here, into the same folder.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What cargo tells the test of its own package would make another rebuild what looks at it.
+const SAID: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+
+/// The program `name` of `package`.
+pub fn program(package: &str, name: &str) -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    let folder = this.parent().and_then(Path::parent).unwrap().to_path_buf();
+    let path = folder.join(name);
+    if is_fresh(&path, package) {
+        return path;
+    }
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--package", package, "--bin", name]);
+    cargo.arg("--target-dir").arg(folder.parent().unwrap());
+    for (key, _) in std::env::vars_os() {
+        if key.to_str().is_some_and(|key| SAID.iter().any(|start| key.starts_with(start))) {
+            cargo.env_remove(key);
+        }
+    }
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo.current_dir(root()).status().unwrap();
+    assert!(built.success() && path.exists(), "{name} cannot be built: run `make setup`");
+    path
+}
+
+/// The workspace's folder.
+pub fn root() -> &'static Path {
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    above.into_iter().find(|folder| folder.join("Cargo.lock").exists()).expect("a workspace")
+}
+
+/// Whether it is newer than everything of ours that it is made of.
+fn is_fresh(path: &Path, package: &str) -> bool {
+    let time = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
+    let Some(built) = time(path) else { return false };
+    let own: &[&str] = match package {
+        "hushbox" => &["src", "board/src"],
+        "hushbox-cli" => &["src", "board/src", "crates/cli/src"],
+        "desktop" => &["crates/desktop/src", "crates/desktop/icons"],
+        "screen" => &["crates/screen/src"],
+        "portal" => &["crates/portal/src", "crates/portal/assets", "crates/portal/templates"],
+        other => panic!("what is {other} made of?"),
+    };
+    let folders = own.iter().chain(&["crates/client/src", "crates/protocol/src"]);
+    let mut left: Vec<PathBuf> = folders.map(|folder| root().join(folder)).collect();
+    while let Some(folder) = left.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path);
+            } else if time(&path).is_none_or(|time| time > built) {
+                return false;
+            }
+        }
+    }
+    true
+}

@@ -1,0 +1,191 @@
+//! What a simulated disk holds, read back: one recording's samples and account, or everything.
+
+use super::SimBox;
+use hushbox::audio::codec::Decoder;
+use hushbox::audio::span::{Fate, Ledger, Run};
+use hushbox::id::RecordingId;
+use hushbox::store::fact::FactSpan;
+use hushbox::store::index::{Index, Record};
+use hushbox::store::journal::{FIRST_SEQUENCE, JournalItem, JournalReader, superseded_limits};
+use hushbox::store::media::{self, MediaHeader};
+use hushbox::store::verify::{TrustAnchor, Verifier, VerifyReport};
+use hushbox::store::{layout, seal};
+use hushbox::time::Position;
+use std::io::Read;
+
+/// One recording, decoded.
+pub struct Stored {
+    pub header: MediaHeader,
+    /// Interleaved, every frame of it, zeros where nothing was stored.
+    pub samples: Vec<i16>,
+    pub runs: Vec<Run>,
+    pub ledger: Ledger,
+    pub spans: Vec<FactSpan>,
+    pub to: Position,
+    /// It has its trailer.
+    pub complete: bool,
+}
+
+impl Stored {
+    /// How many frames of a span are stored.
+    pub fn frames_stored(&self, from: Position, to: Position) -> u64 {
+        let (mut at, mut count) = (self.header.from, 0);
+        for run in &self.runs {
+            let end = at.plus(u64::from(run.frames));
+            if run.fate == Fate::Stored {
+                count += to.min(end).0.saturating_sub(from.max(at).0);
+            }
+            at = end;
+        }
+        count
+    }
+
+    /// Its stretches in words: `8000 stored, 16000 masked`.
+    pub fn stretches(&self) -> String {
+        let mut joined: Vec<(&str, u64)> = Vec::new();
+        for run in &self.runs {
+            let fate = match run.fate {
+                Fate::Stored => "stored",
+                Fate::Masked => "masked",
+                Fate::Held => "held",
+                Fate::Lost(_) => "lost",
+            };
+            match joined.last_mut() {
+                Some((last, frames)) if *last == fate => *frames += u64::from(run.frames),
+                _ => joined.push((fate, u64::from(run.frames))),
+            }
+        }
+        let words: Vec<String> = joined.iter().map(|(fate, n)| format!("{n} {fate}")).collect();
+        words.join(", ")
+    }
+
+    /// Whether every stored sample is what the board gave at its position, and all others are 0.
+    /// Exact for `codec = "pcm"` only.
+    pub fn check(&self, sim: &SimBox) {
+        let sides = usize::from(self.header.sides);
+        let fates = self.runs.iter().flat_map(|run| (0..run.frames).map(|_| run.fate));
+        let frames = self.samples.chunks(sides).zip(fates);
+        let boot = sim.born.get(&self.header.id).copied().unwrap_or(self.header.boot);
+        for (position, (frame, fate)) in (self.header.from.0..).zip(frames) {
+            for (side, found) in frame.iter().enumerate() {
+                let heard = sim.heard(boot, self.header.channel, position, side);
+                let wanted = if fate == Fate::Stored { heard } else { 0 };
+                assert_eq!(*found, wanted, "{} at {position} ({fate:?})", self.header.id);
+            }
+        }
+        let frames: u64 = self.runs.iter().map(|run| u64::from(run.frames)).sum();
+        assert_eq!(self.samples.len() as u64, frames * sides as u64);
+        let mut ledger = Ledger::default();
+        self.runs.iter().for_each(|run| ledger.add_run(*run));
+        assert_eq!(ledger, self.ledger, "the ledger adds up");
+        assert_eq!(self.to.frames_since(self.header.from), frames, "the timeline keeps its length");
+        let spanned: u64 = self.spans.iter().map(|span| span.to.frames_since(span.from)).sum();
+        assert_eq!(ledger.total_captured() - ledger.stored, spanned, "the spans add up");
+    }
+}
+
+impl SimBox {
+    /// Ids of every recording that has a file.
+    pub fn recordings(&self) -> Vec<RecordingId> {
+        let media = self.disk.live.keys().filter_map(|path| layout::parse_media(path));
+        media.map(|(_, id)| id).collect()
+    }
+
+    fn media_path(&self, id: RecordingId) -> &str {
+        let of = |path: &&String| layout::parse_media(path).is_some_and(|(_, found)| found == id);
+        self.disk.live.keys().find(of).expect("the recording has a file")
+    }
+
+    /// One recording as it lies on the disk; for tests with one media file each.
+    pub fn stored(&self, id: &str) -> Stored {
+        let id = RecordingId::parse(id).expect("an id");
+        let mut bytes = self.disk.live[self.media_path(id)].as_slice();
+        // Of a file that failed only so much counts.
+        let certain = self.journal().record(id).and_then(Record::certain_bytes);
+        if let Some(certain) = certain {
+            bytes = &bytes[..usize::try_from(certain).unwrap()];
+        }
+        let scan = media::scan(bytes).unwrap();
+        let header = scan.header.clone();
+        let key = if header.wrapped.is_empty() {
+            None
+        } else {
+            Some(seal::unwrap_key(&header.wrapped, &self.identities).unwrap())
+        };
+        let mut decoder =
+            Decoder::new(header.codec, header.rate, header.sides, header.delay).unwrap();
+        let (mut samples, mut all) = (Vec::new(), Vec::new());
+        let read = media::chunks(bytes, key.as_ref(), |runs, payload| {
+            decoder.decode_chunk(runs, payload, &mut samples).unwrap();
+            all.extend_from_slice(runs);
+        });
+        read.unwrap();
+        decoder.finish(&mut samples);
+        let (ledger, complete) = (scan.ledger, scan.trailer.is_some());
+        let (spans, to) = (scan.spans, scan.to);
+        Stored { header, samples, runs: all, ledger, spans, to, complete }
+    }
+
+    /// What the journal on the disk says.
+    pub fn journal(&self) -> Index {
+        let mut index = Index::default();
+        let mut next = FIRST_SEQUENCE;
+        for (path, bytes, until) in self.journals() {
+            let mut reader = JournalReader::open(bytes).unwrap().with_limits(next, until);
+            while let Some(item) = reader.next_item().unwrap() {
+                match item {
+                    JournalItem::Entry { sequence, entry, .. } => index.apply(sequence, &entry),
+                    JournalItem::Checkpoint { .. } => {}
+                    JournalItem::Damage { at, why } => panic!("{path}: damage at {at}: {why}"),
+                }
+            }
+            next = reader.finish().state.sequence.min(until);
+        }
+        index
+    }
+
+    /// What `hushbox verify` would say.
+    pub fn verify(&self) -> VerifyReport {
+        self.verify_as(true)
+    }
+
+    /// The same of a box that is stopped.
+    pub fn verify_stopped(&self) -> VerifyReport {
+        self.verify_as(false)
+    }
+
+    fn verify_as(&self, running: bool) -> VerifyReport {
+        let key = Some(self.box_key().public_key());
+        let mut verifier =
+            Verifier::new(TrustAnchor { key, is_running: running, witness: Vec::new() });
+        for (path, bytes, until) in self.journals() {
+            verifier.add_journal_until(path, bytes, until);
+        }
+        for (path, bytes) in self.disk.live.iter().filter(|(path, _)| is_media(path)) {
+            let certain = verifier.media_bytes(path).unwrap_or(u64::MAX);
+            verifier.add_media(path, media::scan(bytes.as_slice().take(certain)).as_ref());
+        }
+        verifier.finish()
+    }
+
+    /// Journal files in order, each with the number from which on a later one tells it again.
+    fn journals(&self) -> Vec<(&str, &[u8], u64)> {
+        let files = self.disk.live.iter().filter_map(|(path, bytes)| {
+            let (day, part) = layout::parse_journal_part(path)?;
+            Some(((day, part), path.as_str(), bytes.as_slice()))
+        });
+        let mut files: Vec<_> = files.collect();
+        files.sort();
+        let start = |bytes| {
+            let reader = JournalReader::open(bytes).unwrap();
+            reader.header().map(|header| header.start.sequence)
+        };
+        let starts: Vec<_> = files.iter().map(|((_, part), _, b)| (*part, start(*b))).collect();
+        let until = superseded_limits(&starts).into_iter();
+        files.into_iter().zip(until).map(|((_, path, bytes), until)| (path, bytes, until)).collect()
+    }
+}
+
+fn is_media(path: &str) -> bool {
+    layout::parse_media(path).or_else(|| layout::parse_screen(path)).is_some()
+}

@@ -1,0 +1,221 @@
+//! What must hold of the image of the disk, given what was promised.
+
+use super::{Masked, RATE, World};
+use crate::sim::disk::{Image, SimDisk};
+use hushbox::audio::span::{Fate, LossReason};
+use hushbox::id::RecordingId;
+use hushbox::store::index::{Index, Record, RecordFilter};
+use hushbox::store::{layout, media, recover, seal};
+use std::collections::{BTreeSet, HashSet};
+
+/// So many samples of a mask make a needle; a needle begins at every so manieth sample.
+const NEEDLE: usize = 4;
+
+impl World {
+    /// Recovery of recovery changes nothing; nor does one that was cut itself, at any step.
+    pub(super) fn assert_recovers(&self) {
+        let once = |image: &Image, mends_left: Option<u32>| {
+            let mut disk = SimDisk::default();
+            disk.mends_left = mends_left;
+            disk.live.clone_from(image);
+            let found = recover::recover_store(&mut disk).ok();
+            (disk.live, found.map(|found| format!("{:?} {:?}", found.index, found.completed)))
+        };
+        let (image, found) = once(&self.sim.disk.live, None);
+        let (again, found_again) = once(&image, None);
+        assert!(found.is_some(), "the box cannot recover");
+        assert!(image == again, "the second recovery changed a file");
+        assert_eq!(found, found_again, "the second recovery found something else");
+        for mends in 0.. {
+            let (torn, whole) = once(&self.sim.disk.live, Some(mends));
+            if whole.is_some() {
+                break;
+            }
+            let (again, found_again) = once(&torn, None);
+            assert!(image == again, "after a cut in step {mends} of a recovery a file differs");
+            assert_eq!(found, found_again, "after a cut in step {mends} of a recovery");
+        }
+    }
+
+    /// Every promise is in the journal; and no more is lost than may be.
+    pub(super) fn assert_kept(&mut self, (boot, head): (u32, u64), unsure: &BTreeSet<usize>) {
+        let index = self.sim.journal();
+        for (agent, call) in &self.known.calls {
+            let device = format!("100{agent}");
+            let same =
+                index.live_calls().any(|c| c.facts.device == device && c.facts.call == *call);
+            assert!(same || unsure.contains(agent), "call {call} of {device} is not known");
+        }
+        for live in index.live_calls() {
+            let known = |(agent, call): (&usize, &String)| {
+                live.facts.device == format!("100{agent}") && live.facts.call == *call
+            };
+            let agent = usize::from(live.facts.device.as_bytes()[3] - b'0');
+            let fine = self.known.calls.iter().any(known) || unsure.contains(&agent);
+            assert!(fine, "call {} goes on after its end", live.facts.call);
+        }
+        for (id, told) in &self.known.recordings {
+            let record = record(&index, id);
+            let Some(ended) = &record.ended else { panic!("{id} is still running") };
+            // What was kept back is written after a late press, in some turns and syncs.
+            let late = self.known.busy && self.site.recall != "off" && head < told.at + RATE;
+            if told.boot == boot && !told.over && !self.known.troubled && !late {
+                let lost = head.saturating_sub(ended.to.0);
+                self.losses.push(lost);
+                let bound = (self.site.holdback_ms + 1000) * RATE / 1000;
+                let (from, to, end) = (record.began.from.0, ended.to.0, ended.end);
+                assert!(
+                    lost <= bound,
+                    "{lost} frames of {id} are lost, {bound} may be: {from}..{to} {end:?}, {told:?}"
+                );
+            }
+        }
+        self.assert_fields(&index, unsure);
+    }
+
+    /// Fields and protection are as they were acknowledged, or as somebody was just setting them.
+    fn assert_fields(&mut self, index: &Index, unsure: &BTreeSet<usize>) {
+        let channel = |id: &String| self.known.recordings[id].channel;
+        let mut newest = Vec::new();
+        for ((id, field), value) in &self.known.fields {
+            let kept = heir(index, record(index, id));
+            let found = kept.fields.get(field).expect("the field was acknowledged");
+            let key = self.key_of(&kept.id().to_string());
+            let found = seal::open_field(key.as_ref(), found).unwrap();
+            let fine = found == *value || unsure.contains(&channel(id));
+            assert!(fine, "field {field} of {id}: {found}, not {value}");
+            newest.push(((id.clone(), *field), found));
+        }
+        let mut protected = Vec::new();
+        for (id, on) in &self.known.protected {
+            let found = record(index, id).is_protected;
+            assert!(found == *on || unsure.contains(&channel(id)), "{id} protected");
+            protected.push((id.clone(), found));
+        }
+        self.known.fields = newest.into_iter().collect();
+        self.known.protected = protected.into_iter().collect();
+    }
+
+    fn key_of(&self, id: &str) -> Option<seal::DataKey> {
+        let wrapped = self.sim.stored(id).header.wrapped;
+        let unwrap = |w: &[u8]| seal::unwrap_key(w, &self.sim.identities).unwrap();
+        Some(wrapped).filter(|w| !w.is_empty()).map(|w| unwrap(&w))
+    }
+
+    /// Nothing masked is anywhere; everything else is what was heard, or its loss is explained.
+    pub fn assert_image(&self) {
+        let report = self.sim.verify();
+        assert!(report.is_clean(), "verify: {:?}", report.findings);
+        if !self.site.seal {
+            self.assert_nowhere();
+        }
+        let index = self.sim.journal();
+        for id in self.sim.recordings() {
+            // Of a file that failed before anything of it was durable, nothing counts.
+            if index.record(id).and_then(Record::certain_bytes) == Some(0) {
+                continue;
+            }
+            let path = self.sim.disk.live.keys();
+            let path = path.into_iter().find(|p| layout::parse_media(p).is_some_and(|m| m.1 == id));
+            if media::scan(self.sim.disk.live[path.unwrap()].as_slice()).is_ok() {
+                self.assert_recording(id);
+            }
+        }
+    }
+
+    fn assert_recording(&self, id: RecordingId) {
+        let stored = self.sim.stored(&id.to_string());
+        stored.check(&self.sim);
+        let boot = self.sim.born[&id];
+        let channel = usize::from(stored.header.channel);
+        let here = |boot: u32| boot == self.sim.boot && self.known.troubled;
+        let troubled = here(boot) || self.known.troubles.contains(&boot);
+        let mut at = stored.header.from.0;
+        for run in &stored.runs {
+            let (from, to) = (at, at + u64::from(run.frames));
+            at = to;
+            let known = &self.known;
+            let dark = masked_of(&known.masked, (boot, channel), (from, to));
+            match run.fate {
+                Fate::Stored => {
+                    assert_eq!(dark, 0, "{id}: masked frames of {from}..{to} are stored");
+                }
+                Fate::Lost(LossReason::Board) => {
+                    let unplugged = &self.known.unplugged;
+                    let here = |u: &&(u32, usize, u64, u64)| (u.0, u.1) == (boot, channel);
+                    let covers = |u: &(u32, usize, u64, u64)| u.2 <= from && to <= u.3;
+                    assert!(unplugged.iter().filter(here).any(covers), "{id}: {from}..{to} lost");
+                }
+                Fate::Lost(LossReason::Ring | LossReason::Disk) => {
+                    assert!(troubled, "{id}: {from}..{to} lost")
+                }
+                Fate::Lost(why) => panic!("{id}: {from}..{to} is lost ({why:?})"),
+                Fate::Held => {}
+                Fate::Masked => {
+                    let all: Vec<Masked> =
+                        known.masked.iter().chain(&known.leads).cloned().collect();
+                    let dark = masked_of(&all, (boot, channel), (from, to));
+                    let vague = self.known.vague.contains(&(boot, channel));
+                    assert!(
+                        dark == to - from || vague,
+                        "{id}: {from}..{to} is masked, {dark} asked"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Looks for every few masked samples at every byte of every file.
+    fn assert_nowhere(&self) {
+        let mut needles: HashSet<[u8; NEEDLE * 2]> = HashSet::new();
+        for masked in &self.known.masked {
+            let to = masked.to.unwrap_or_else(|| self.sim.head(0));
+            let channel = u16::try_from(masked.channel).unwrap();
+            let sides = if masked.channel == 2 { 2 } else { 1 };
+            let mut sound = Vec::new();
+            for position in masked.from..to {
+                for side in 0..sides {
+                    let heard = self.sim.heard(masked.boot, channel, position, side);
+                    sound.extend_from_slice(&heard.to_le_bytes());
+                }
+            }
+            needles.extend(sound.chunks_exact(NEEDLE * 2).map(|n| <[u8; 8]>::try_from(n).unwrap()));
+        }
+        if needles.is_empty() {
+            return;
+        }
+        for (path, bytes) in &self.sim.disk.live {
+            let found = bytes.windows(NEEDLE * 2).position(|window| needles.contains(window));
+            assert_eq!(found, None, "masked audio in {path}");
+        }
+    }
+}
+
+fn record<'a>(index: &'a Index, id: &str) -> &'a Record {
+    index.record(RecordingId::parse(id).expect("an id")).expect("an acknowledged recording")
+}
+
+/// The recording itself; or, where nothing of its file was ever durable, what goes on for it.
+fn heir<'a>(index: &'a Index, record: &'a Record) -> &'a Record {
+    let next = || {
+        let all = RecordFilter::default();
+        let heir = index.list_records(&all).find(|r| r.began.continues == Some(record.id()));
+        heir.unwrap_or_else(|| panic!("nothing goes on for {}", record.id()))
+    };
+    if record.certain_bytes() == Some(0) { heir(index, next()) } else { record }
+}
+
+/// How many frames of a stretch must be dark.
+fn masked_of(all: &[Masked], place: (u32, usize), (from, to): (u64, u64)) -> u64 {
+    let here = |m: &&Masked| (m.boot, m.channel) == place;
+    let all = all.iter().filter(here);
+    let clip = |m: &Masked| (m.from.max(from), m.to.unwrap_or(u64::MAX).min(to));
+    let mut stretches: Vec<(u64, u64)> = all.map(clip).collect();
+    stretches.sort_unstable();
+    let (mut count, mut done) = (0, from);
+    for (from, to) in stretches {
+        count += to.saturating_sub(from.max(done));
+        done = done.max(to);
+    }
+    count
+}

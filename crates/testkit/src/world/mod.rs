@@ -1,0 +1,458 @@
+//! The oracle: what people were told, kept apart from the box, and held against what it stores.
+//!
+//! A `SimulatedBox` is a simulated box with its people: three agents with a phone each, the PBX's feed and
+//! a supervisor. It reads every line they are sent, and remembers what was promised: calls,
+//! recordings, fields, and which positions of which channel are blacked out. After a cut, and
+//! whenever asked, the image of the disk is held against that. It never looks into the recorder.
+
+pub mod check;
+pub mod cut;
+
+use crate::sim::SimBox;
+use protocol::Kind;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub const AGENTS: usize = 3;
+pub const RATE: u64 = 8000;
+
+/// What a site may choose.
+#[derive(Clone, Debug)]
+pub struct Site {
+    pub seal: bool,
+    pub scope: &'static str,
+    pub recall: &'static str,
+    pub holdback_ms: u64,
+    pub lead_ms: u64,
+    pub max_s: u64,
+}
+
+impl Default for Site {
+    fn default() -> Site {
+        let (seal, scope, recall) = (false, "agent", "off");
+        Site { seal, scope, recall, holdback_ms: 600, lead_ms: 400, max_s: 300 }
+    }
+}
+
+impl Site {
+    pub fn config(&self) -> String {
+        let Site { seal, scope, recall, holdback_ms, lead_ms, max_s } = self;
+        let mut text = format!(
+            "[box]\nname = \"box-01\"\ndata = \"data\"\n[on_demand]\nenabled = true\n\
+             [audio]\ncodec = \"pcm\"\nholdback_ms = {holdback_ms}\nrecall = \"{recall}\"\n\
+             [blackout]\nlead_ms = {lead_ms}\nmax_s = {max_s}\nscope = \"{scope}\"\n\
+             [store]\nseal = {seal}\n[[schedule]]\nname = \"all\"\ntype = \"on-demand\"\n\
+             [[role]]\nname = \"r\"\npermissions = [\"record.start\", \"record.stop\", \
+             \"blackout\", \"update.1\", \"update.3\", \"records.all\", \"protect\"]\n"
+        );
+        for (board, channels) in [("left", &[1, 2][..]), ("right", &[3])] {
+            let channel = |id: &i32| {
+                let sides = if *id == 2 { "stereo" } else { "mono" };
+                format!(
+                    "{{ id = {id}, device = \"100{id}\", sides = \"{sides}\", source = \"x.wav\" }}"
+                )
+            };
+            let channels: Vec<String> = channels.iter().map(channel).collect();
+            text += &format!(
+                "[[board]]\nname = \"{board}\"\nkind = \"sim\"\nrate = {RATE}\nbuffer_ms = 200\n\
+                 activity = \"cti\"\nchannels = [{}]\n",
+                channels.join(", ")
+            );
+        }
+        for n in 1..=AGENTS {
+            text += &format!(
+                "[[agent]]\nusername = \"a{n}\"\nphones = [\"100{n}\"]\nroles = [\"r\"]\n"
+            );
+        }
+        text
+    }
+}
+
+/// A stretch of a channel that is blacked out; `to` is not known while it goes on.
+#[derive(Clone, Debug)]
+pub struct Masked {
+    pub boot: u32,
+    pub channel: usize,
+    pub from: u64,
+    pub to: Option<u64>,
+}
+
+/// A command that has no answer yet, and where the boards were when it was said.
+#[derive(Clone, Debug)]
+struct Asked {
+    line: String,
+    head: u64,
+    /// The agent it is about.
+    agent: usize,
+    /// Commands are numbered as they were said; answers come in any order.
+    order: u64,
+    /// Its blackout ended with its call before it was answered.
+    moot: bool,
+}
+
+/// A recording that somebody was told of.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub boot: u32,
+    pub channel: usize,
+    /// Where the boards were when it was told.
+    pub at: u64,
+    /// Its agent or its call ended it.
+    pub over: bool,
+}
+
+/// Everything that was promised.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    pub masked: Vec<Masked>,
+    /// What a lead may have masked besides: of a recording before the one that its receipt names.
+    pub leads: Vec<Masked>,
+    /// Agents whose blackout is on.
+    pub dark: BTreeSet<usize>,
+    /// The call of each device.
+    pub calls: BTreeMap<usize, String>,
+    pub recordings: BTreeMap<String, Told>,
+    pub fields: BTreeMap<(String, u8), String>,
+    pub protected: BTreeMap<String, bool>,
+    /// Agents whose last state said that it is off.
+    pub off: BTreeSet<usize>,
+    /// The newest press for each agent, by its number.
+    pub pressed: BTreeMap<usize, u64>,
+    /// Agents who were told that their mask is in force but not on record.
+    pub shaky: BTreeSet<usize>,
+    /// Where more may be masked than was promised: start and channel of a press or a stop that was
+    /// never answered.
+    pub vague: BTreeSet<(u32, usize)>,
+    /// The plug was pulled in the middle of a job.
+    pub busy: bool,
+    /// The disk was slow or refused something, so audio may be lost.
+    pub troubled: bool,
+    /// Starts in which it was.
+    pub troubles: BTreeSet<u32>,
+    /// Stretches that a board did not give: start, channel, from, to.
+    pub unplugged: Vec<(u32, usize, u64, u64)>,
+}
+
+pub struct World {
+    pub sim: SimBox,
+    pub site: Site,
+    pub known: Known,
+    /// One session of each agent that only listens, one that commands; the feed; the supervisor.
+    eyes: Vec<u32>,
+    hands: Vec<u32>,
+    cti: u32,
+    boss: u32,
+    asked: BTreeMap<u32, VecDeque<Asked>>,
+    /// Commands said so far.
+    said: u64,
+    /// Frames lost per recording and cut.
+    pub losses: Vec<u64>,
+}
+
+/// A value of a line.
+pub fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    line.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
+
+impl World {
+    pub fn new(site: Site, seed: u64) -> World {
+        let sim = SimBox::new(&site.config(), seed);
+        let mut house = World {
+            sim,
+            site,
+            known: Known::default(),
+            eyes: Vec::new(),
+            hands: Vec::new(),
+            cti: 0,
+            boss: 0,
+            asked: BTreeMap::new(),
+            said: 0,
+            losses: Vec::new(),
+        };
+        house.arrive();
+        house
+    }
+
+    /// Everybody connects.
+    fn arrive(&mut self) {
+        (self.eyes, self.hands) = (Vec::new(), Vec::new());
+        (self.cti, self.boss) = (0, 0);
+        self.asked.clear();
+        self.cti = self.sim.client(&[Kind::Cti]);
+        self.ask(self.cti, "hello cti", 0);
+        self.boss = self.sim.client(&[Kind::Supervisor]);
+        self.ask(self.boss, "hello supervisor user=a1", 0);
+        for agent in 1..=AGENTS {
+            let eye = self.sim.client(&[Kind::Agent]);
+            self.eyes.push(eye);
+            self.ask(eye, &format!("hello agent user=a{agent}"), agent);
+            let hand = self.sim.client(&[Kind::Agent]);
+            self.hands.push(hand);
+            self.ask(hand, &format!("hello agent user=a{agent}"), agent);
+        }
+    }
+
+    /// An agent's client is gone, and another comes.
+    pub fn vanish(&mut self, agent: usize) {
+        let hand = self.hands[agent - 1];
+        if self.asked.get(&hand).is_none_or(VecDeque::is_empty) {
+            self.sim.gone(hand);
+            let hand = self.sim.client(&[Kind::Agent]);
+            self.hands[agent - 1] = hand;
+            self.ask(hand, &format!("hello agent user=a{agent}"), agent);
+        }
+    }
+
+    pub fn agent(&mut self, agent: usize, line: &str) {
+        self.ask(self.hands[agent - 1], line, agent);
+    }
+
+    pub fn feed(&mut self, agent: usize, line: &str) {
+        self.ask(self.cti, line, agent);
+    }
+
+    pub fn boss(&mut self, agent: usize, line: &str) {
+        self.ask(self.boss, line, agent);
+    }
+
+    pub fn dead(&self) -> bool {
+        self.sim.disk.is_dead() || self.sim.fatal.is_some()
+    }
+
+    fn ask(&mut self, client: u32, line: &str, agent: usize) {
+        if self.dead() || self.sim.is_closed(client) {
+            return;
+        }
+        if line.starts_with("blackout start") && self.stops(agent) {
+            // It takes a stop back that is still on its way, and masks what was heard meanwhile.
+            self.known.vague.insert((self.sim.boot, agent));
+        }
+        let asked = Asked {
+            line: line.to_string(),
+            head: self.sim.head(0),
+            agent,
+            order: self.said,
+            moot: false,
+        };
+        self.said += 1;
+        self.asked.entry(client).or_default().push_back(asked);
+        // In two pieces, wherever: a line may come split at any byte.
+        let bytes = format!("{line}\n").into_bytes();
+        let at = self.sim.rng.below(bytes.len());
+        self.sim.send(client, &bytes[..at]);
+        self.sim.send(client, &bytes[at..]);
+        self.listen();
+    }
+
+    /// Lets time pass and listens.
+    pub fn run_ms(&mut self, ms: u64) {
+        for _ in 0..ms / 20 {
+            if !self.dead() {
+                self.sim.run_ms(20);
+                self.listen();
+            }
+        }
+    }
+
+    pub fn unplug_ms(&mut self, board: usize, ms: u64) {
+        let from = self.sim.head(board);
+        for _ in 0..ms / 20 {
+            if !self.dead() {
+                let why = hushbox::audio::span::LossReason::Board;
+                self.sim.unplug_ms(board, 20, why);
+                self.listen();
+            }
+        }
+        let channels = if board == 0 { 1..=2 } else { 3..=3 };
+        let to = self.sim.head(board);
+        self.known.unplugged.extend(channels.map(|c| (self.sim.boot, c, from, to)));
+    }
+
+    /// Reads what everybody was sent.
+    fn listen(&mut self) {
+        let all = [self.cti, self.boss].into_iter().chain(self.hands.clone());
+        for client in all.chain(self.eyes.clone()).filter(|client| *client > 0) {
+            for line in self.sim.news(client) {
+                match line.split(' ').next() {
+                    Some("ok" | "err") => {
+                        let asked = self.asked.get_mut(&client).and_then(VecDeque::pop_front);
+                        let asked = asked.expect("an answer to nothing");
+                        self.learn(&asked, &line);
+                    }
+                    Some("state") => self.see(client, &line),
+                    _ => {}
+                }
+            }
+        }
+        for agent in 1..=AGENTS {
+            // It ended while something else about it was on its way; nobody said where.
+            let off = self.known.off.contains(&agent) && !self.stops(agent);
+            if off && self.known.dark.contains(&agent) {
+                self.known.shaky.insert(agent);
+                self.lighten(agent, 0);
+            }
+        }
+    }
+
+    /// A state line: a blackout that nobody stopped has ended.
+    fn see(&mut self, client: u32, line: &str) {
+        let Some(agent) = self.eyes.iter().position(|eye| *eye == client) else { return };
+        let agent = agent + 1;
+        match value(line, "blackout") {
+            Some("off") => self.known.off.insert(agent),
+            _ => self.known.off.remove(&agent),
+        };
+        if value(line, "blackout") == Some("off") && !self.stops(agent) {
+            // Told before it is on record: a cut may take it back.
+            self.known.shaky.extend(self.known.dark.get(&agent));
+            let presses = self.asked.values_mut().flatten().filter(|asked| asked.agent == agent);
+            presses.for_each(|asked| asked.moot = true);
+            self.lighten(agent, self.sim.head(0));
+        }
+    }
+
+    /// Whether somebody waits for the answer to the end of an agent's blackout, or of the call.
+    fn stops(&self, agent: usize) -> bool {
+        let ends = |asked: &Asked| {
+            asked.agent == agent
+                && ["blackout stop", "call st"].iter().any(|word| asked.line.starts_with(word))
+        };
+        self.asked.values().flatten().any(ends)
+    }
+
+    fn darken(&mut self, channel: usize, from: u64) {
+        let boot = self.sim.boot;
+        let open = |m: &Masked| m.boot == boot && m.channel == channel && m.to.is_none();
+        if !self.known.masked.iter().any(open) {
+            self.known.masked.push(Masked { boot, channel, from, to: None });
+        }
+    }
+
+    fn lighten_channel(&mut self, channel: usize, to: u64) {
+        let boot = self.sim.boot;
+        for masked in &mut self.known.masked {
+            if (masked.boot, masked.channel) == (boot, channel) && masked.to.is_none() {
+                masked.to = Some(to);
+            }
+        }
+    }
+
+    fn lighten(&mut self, agent: usize, to: u64) {
+        if self.known.dark.remove(&agent) {
+            self.lighten_channel(agent, to);
+        }
+    }
+
+    fn learn(&mut self, asked: &Asked, line: &str) {
+        let ok = line.starts_with("ok");
+        self.tell(&format!("a{} at {}: {} -> {line}", asked.agent, asked.head, asked.line));
+        let (agent, head) = (asked.agent, asked.head);
+        let words: Vec<&str> = asked.line.split(' ').collect();
+        let recording = value(line, "recording").filter(|id| *id != "-").map(str::to_string);
+        match (words[0], words.get(1).copied()) {
+            ("blackout", Some(word)) if ok || line.ends_with("masked=yes") => {
+                self.learn_blackout(asked, word, line);
+            }
+            ("call", Some("start")) if ok => {
+                let call = value(&asked.line, "call").unwrap().to_string();
+                let old = self.known.calls.insert(agent, call.clone());
+                if old.is_some_and(|old| old != call) {
+                    self.call_over(asked);
+                }
+                if self.known.dark.contains(&agent) {
+                    self.darken(agent, head);
+                }
+            }
+            ("call", Some("stop")) if ok => {
+                self.known.calls.remove(&agent);
+                self.call_over(asked);
+            }
+            ("record", Some("start")) if ok => {
+                let over = value(line, "state") == Some("off");
+                let told = Told { boot: self.sim.boot, channel: agent, at: self.sim.head(0), over };
+                self.known.recordings.entry(recording.expect("an id")).or_insert(told);
+            }
+            ("record", Some("stop")) if ok && value(line, "state") == Some("off") => {
+                if let Some(told) = recording.and_then(|id| self.known.recordings.get_mut(&id)) {
+                    told.over = true;
+                }
+            }
+            ("update", Some(field)) if ok => {
+                let field = field.parse().unwrap();
+                let value = asked.line.rsplit(' ').next().unwrap().trim_matches('"').to_string();
+                let id = recording.expect("an id");
+                // It may go on for one whose file failed, which nobody was told.
+                let told = Told { boot: 0, channel: agent, at: 0, over: true };
+                self.known.recordings.entry(id.clone()).or_insert(told);
+                self.known.fields.insert((id, field), value);
+            }
+            ("protect", Some(id)) if ok => {
+                self.known.protected.insert(id.to_string(), words[2] == "on");
+            }
+            _ => {}
+        }
+    }
+
+    fn learn_blackout(&mut self, asked: &Asked, word: &str, line: &str) {
+        let (ok, agent) = (line.starts_with("ok"), asked.agent);
+        match word {
+            "start" if ok && asked.moot => {
+                self.known.vague.insert((self.sim.boot, agent));
+            }
+            "start" if ok => {
+                let from: u64 = value(line, "from").unwrap().parse().unwrap();
+                self.known.dark.insert(agent);
+                self.known.shaky.remove(&agent);
+                self.known.pressed.insert(agent, asked.order);
+                let at: u64 = value(line, "at").unwrap().parse().unwrap();
+                let lead = at.saturating_sub(self.site.holdback_ms * RATE / 1000);
+                let (boot, channel) = (self.sim.boot, agent);
+                self.known.leads.push(Masked { boot, channel, from: lead, to: Some(from) });
+                self.darken(agent, from);
+            }
+            _ if !ok => {
+                if word == "start" && self.known.dark.insert(agent) {
+                    self.darken(agent, asked.head);
+                }
+                self.known.shaky.insert(agent);
+                self.known.vague.insert((self.sim.boot, agent));
+            }
+            _ => {
+                if let Some(Ok(to)) = value(line, "to").map(str::parse) {
+                    self.lighten(agent, to);
+                    // The end of the call, which came after, may have been answered before.
+                    let place = (self.sim.boot, agent);
+                    let here = |m: &&mut Masked| (m.boot, m.channel) == place && m.from <= to;
+                    let ends = self.known.masked.iter_mut().filter(here);
+                    ends.for_each(|m| m.to = m.to.map(|end| end.min(to.max(m.from))));
+                } else if value(line, "blackout") == Some("off")
+                    && self.known.pressed.get(&agent).is_none_or(|order| *order < asked.order)
+                {
+                    // It had ended at its ceiling, while this was on its way; nobody said where.
+                    self.lighten(agent, 0);
+                }
+            }
+        }
+    }
+
+    /// Tells what goes on, when one seed is replayed.
+    fn tell(&self, what: &str) {
+        if std::env::var_os("HUSHBOX_SEED").is_some() {
+            println!("start {} at {}: {what}", self.sim.boot, self.sim.head(0));
+        }
+    }
+
+    fn call_over(&mut self, asked: &Asked) {
+        let (agent, head) = (asked.agent, asked.head);
+        for other in self.asked.values_mut().flatten() {
+            let before = (other.agent, other.order < asked.order) == (agent, true);
+            other.moot |= self.site.scope == "call" && before;
+        }
+        self.lighten_channel(agent, head);
+        if self.site.scope == "call" {
+            self.known.dark.remove(&agent);
+        }
+        for told in self.known.recordings.values_mut().filter(|told| told.channel == agent) {
+            told.over = true;
+        }
+    }
+}

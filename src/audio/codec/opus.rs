@@ -1,0 +1,254 @@
+//! Opus at the board's own rate: 20 ms packets on the grid, with silence never coded.
+//!
+//! Payload: for each grid frame a length, laced as in Ogg (255 = 255 and the next byte too), then
+//! the packet. Length 0: nothing was coded.
+//!
+//! Opus looks ahead: packet k decodes to the frames from k × grid − delay on, so the last `delay`
+//! frames of a grid frame come out of the packet after it. Three rules keep secrets and samples
+//! apart, and both sides derive them from the runs alone:
+//!
+//! 1. A grid frame with nothing stored has no packet, but for a *flush* (coded zeros) where the
+//!    frame before it left stored frames in the look-ahead.
+//! 2. The first grid frame with stored audio after one without starts from a reset coder, with
+//!    prediction off, so that nothing bleeds across a masked stretch, and that a player that
+//!    knows nothing of resets goes on from silence as well.
+//! 3. Whatever is not stored goes in as zeros and comes out as exact zeros.
+//!
+//! A cut recording lacks the packet that holds its last `delay` frames; recovery counts them as
+//! lost, and here they are zeros.
+
+mod decoder;
+
+pub(super) use decoder::OpusDecoder;
+
+use super::{CodecError, FrameLayout};
+use crate::audio::ring::Cleared;
+use crate::audio::span::{Fate, Run};
+use opusic_c::{Application, Bitrate, Channels, ErrorCode, SampleRate};
+
+/// Least and most bit/s per side.
+const BITRATE_MIN: u32 = 6_000;
+const BITRATE_MAX: u32 = 255_000;
+/// RFC 6716, 3.2.1: one frame in a packet has at most 1275 bytes; one more for its header.
+const PACKET_BYTES_MAX: usize = 1276;
+/// A packet and its length.
+pub(super) const ENTRY_BYTES_MAX: usize = PACKET_BYTES_MAX + PACKET_BYTES_MAX / 255 + 1;
+/// Feasibility: at 5 one core codes some 300 channels of telephone speech.
+const COMPLEXITY: u8 = 5;
+
+/// The rate as libopus names it.
+pub(crate) fn sample_rate(rate: u32) -> Result<SampleRate, CodecError> {
+    match rate {
+        8_000 => Ok(SampleRate::Hz8000),
+        12_000 => Ok(SampleRate::Hz12000),
+        16_000 => Ok(SampleRate::Hz16000),
+        24_000 => Ok(SampleRate::Hz24000),
+        48_000 => Ok(SampleRate::Hz48000),
+        _ => Err(CodecError::Rate { rate }),
+    }
+}
+
+fn opus_channels(grid: FrameLayout) -> Channels {
+    if grid.sides == 1 { Channels::Mono } else { Channels::Stereo }
+}
+
+/// One libopus encoder; both sides of a channel are one stereo stream.
+pub(crate) struct OpusEncoder {
+    inner: opusic_c::Encoder,
+    layout: FrameLayout,
+    delay_frames: u16,
+    /// The grid frame that is coded: the bits of its samples, zeros where there are none.
+    samples: Vec<u16>,
+    packet: Vec<u8>,
+    /// `inner` has coded nothing since its reset.
+    is_reset: bool,
+    /// The last grid frame had stored audio.
+    had_audio: bool,
+    /// The look-ahead holds stored frames.
+    has_pending_tail: bool,
+}
+
+impl std::fmt::Debug for OpusEncoder {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "OpusEncoder({:?}, delay {})", self.layout, self.delay_frames)
+    }
+}
+
+impl OpusEncoder {
+    /// `rate` in frames per second, `bitrate` in bit/s per side.
+    pub fn new(rate: u32, grid: FrameLayout, bitrate: u32) -> Result<OpusEncoder, CodecError> {
+        let (min, max) = (BITRATE_MIN, BITRATE_MAX);
+        if !(min..=max).contains(&bitrate) {
+            return Err(CodecError::Bitrate { bitrate, min, max });
+        }
+        let total = if grid.sides == 1 { bitrate } else { 2 * bitrate };
+        let (inner, delay) = open_encoder(sample_rate(rate)?, opus_channels(grid), total)
+            .map_err(|code| CodecError::Settings { code })?;
+        let delay_frames = u16::try_from(delay).unwrap_or(u16::MAX);
+        check_delay(delay_frames, grid)?;
+        Ok(OpusEncoder {
+            inner,
+            layout: grid,
+            delay_frames,
+            samples: vec![0; grid.sample_count()],
+            packet: vec![0; PACKET_BYTES_MAX],
+            is_reset: true,
+            had_audio: false,
+            has_pending_tail: false,
+        })
+    }
+
+    /// The look-ahead in frames.
+    pub fn delay_frames(&self) -> u16 {
+        self.delay_frames
+    }
+
+    /// Appends the entry of one grid frame.
+    pub fn encode_frame(&mut self, audio: &Cleared<'_>, payload: &mut Vec<u8>) {
+        if audio.has_stored() {
+            if !self.had_audio {
+                self.reset_if_used();
+            }
+            self.had_audio = true;
+            self.has_pending_tail =
+                has_stored_from(audio.runs(), self.layout.frame_count - self.look_ahead());
+            let packet = self.encode_samples(audio.samples());
+            push_entry(packet, payload);
+        } else if self.has_pending_tail {
+            self.flush_look_ahead(payload);
+        } else {
+            self.had_audio = false;
+            push_entry(&[], payload);
+        }
+    }
+
+    /// Appends one more entry if the look-ahead owes stored frames.
+    pub fn finish(&mut self, payload: &mut Vec<u8>) {
+        if self.has_pending_tail {
+            self.flush_look_ahead(payload);
+        }
+    }
+
+    /// As new.
+    pub fn reset(&mut self) {
+        (self.had_audio, self.has_pending_tail) = (false, false);
+        self.samples.fill(0);
+        self.packet.fill(0);
+        self.reset_if_used();
+    }
+
+    /// The packet of up to a grid frame of samples (zeros follow), coded in one stream with the
+    /// packets before: for silence, and for audio that comes out of the store.
+    pub fn encode_samples(&mut self, samples: &[i16]) -> &[u8] {
+        assert!(samples.len() <= self.samples.len());
+        for (slot, sample) in self.samples.iter_mut().zip(samples) {
+            *slot = sample.cast_unsigned();
+        }
+        self.samples[samples.len()..].fill(0);
+        let packet = self.encode_packet();
+        assert!(packet.is_ok(), "libopus refused a grid frame: {packet:?}");
+        &self.packet[..packet.unwrap_or(0)]
+    }
+
+    /// Length of the packet. The first one after a reset leans on nothing before it.
+    fn encode_packet(&mut self) -> Result<usize, ErrorCode> {
+        if self.is_reset {
+            self.inner.set_prediction_disabled(true)?;
+        }
+        let bytes = self.inner.encode_to_slice(&self.samples, &mut self.packet)?;
+        if self.is_reset {
+            self.inner.set_prediction_disabled(false)?;
+        }
+        self.is_reset = false;
+        assert!(bytes > 0 && bytes <= PACKET_BYTES_MAX, "a packet of {bytes} bytes");
+        Ok(bytes)
+    }
+
+    fn flush_look_ahead(&mut self, payload: &mut Vec<u8>) {
+        (self.had_audio, self.has_pending_tail) = (false, false);
+        let packet = self.encode_samples(&[]);
+        push_entry(packet, payload);
+    }
+
+    fn reset_if_used(&mut self) {
+        if !self.is_reset {
+            let done = self.inner.reset();
+            assert!(done.is_ok(), "libopus cannot reset: {done:?}");
+            self.is_reset = true;
+        }
+    }
+
+    fn look_ahead(&self) -> usize {
+        usize::from(self.delay_frames)
+    }
+}
+
+fn open_encoder(
+    rate: SampleRate,
+    channels: Channels,
+    bitrate: u32,
+) -> Result<(opusic_c::Encoder, u32), ErrorCode> {
+    let mut inner = opusic_c::Encoder::new(channels, rate, Application::Voip)?;
+    inner.set_bitrate(Bitrate::Value(bitrate))?;
+    inner.set_vbr(true)?;
+    inner.set_vbr_constraint(true)?;
+    inner.set_complexity(COMPLEXITY)?;
+    inner.set_dtx(false)?;
+    let delay = inner.get_look_ahead()?;
+    Ok((inner, delay))
+}
+
+fn check_delay(delay_frames: u16, grid: FrameLayout) -> Result<(), CodecError> {
+    if usize::from(delay_frames) < grid.frame_count {
+        return Ok(());
+    }
+    Err(CodecError::Delay { delay_frames, grid_frames: grid.frame_count })
+}
+
+/// Whether any frame from `from` on is stored.
+fn has_stored_from(runs: &[Run], from: usize) -> bool {
+    let mut end = 0;
+    runs.iter().any(|run| {
+        end += run.frames as usize;
+        run.fate == Fate::Stored && run.frames > 0 && end > from
+    })
+}
+
+pub(super) fn push_entry(packet: &[u8], payload: &mut Vec<u8>) {
+    let mut left = packet.len();
+    while left >= 255 {
+        payload.push(255);
+        left -= 255;
+    }
+    payload.extend(u8::try_from(left));
+    payload.extend_from_slice(packet);
+}
+
+/// Takes one entry of a payload.
+type TakeEntry = for<'a> fn(&mut &'a [u8]) -> Result<&'a [u8], CodecError>;
+
+/// How the packets of a chunk are taken, one a grid frame. What damage has cost is a chunk without
+/// a byte, of which nothing is stored: all its packets are empty.
+pub(crate) fn entry_reader(runs: &[Run], payload: &[u8]) -> TakeEntry {
+    let gap = payload.is_empty() && runs.iter().all(|run| run.fate != Fate::Stored);
+    if gap { |_| Ok(&[]) } else { take_entry }
+}
+
+/// Takes the first packet off `payload`; empty: nothing was coded.
+pub(crate) fn take_entry<'a>(payload: &mut &'a [u8]) -> Result<&'a [u8], CodecError> {
+    let mut length = 0;
+    loop {
+        let Some((byte, rest)) = payload.split_first() else {
+            return Err(CodecError::Truncated { wanted: 1, found: 0 });
+        };
+        (length, *payload) = (length + usize::from(*byte), rest);
+        if *byte < 255 {
+            break;
+        }
+    }
+    let Some((packet, rest)) = payload.split_at_checked(length) else {
+        return Err(CodecError::Truncated { wanted: length, found: payload.len() });
+    };
+    *payload = rest;
+    Ok(packet)
+}

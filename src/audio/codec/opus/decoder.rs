@@ -1,0 +1,160 @@
+//! The way back: packets and runs to exactly the frames that the runs tell of.
+//!
+//! Packet k yields the last `delay` frames of the grid frame before, then all but the last `delay`
+//! of its own; what waits for its packet stands in `waiting` as fates only. The decoder is reset
+//! where the encoder was, by the same rule. Frames that are not stored become exact zeros,
+//! whatever the codec rang into them.
+
+use super::{
+    CodecError, FrameLayout, check_delay, entry_reader, opus_channels, sample_rate, take_entry,
+};
+use crate::audio::span::{Fate, Run};
+
+/// One libopus decoder and the fates that wait for their samples.
+pub(crate) struct OpusDecoder {
+    inner: opusic_c::Decoder,
+    layout: FrameLayout,
+    delay: usize,
+    /// Grid frames read.
+    count: u64,
+    /// What the last packet decoded to, as libopus gives it.
+    samples: Vec<u16>,
+    /// For each frame of the grid frame at hand: is it stored.
+    stored: Vec<bool>,
+    /// The same for the frames that the next packet will yield first.
+    waiting: Vec<bool>,
+    /// The last grid frame had stored audio.
+    had_audio: bool,
+    missing_frames: u64,
+}
+
+impl std::fmt::Debug for OpusDecoder {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "OpusDecoder({:?}, delay {})", self.layout, self.delay)
+    }
+}
+
+impl OpusDecoder {
+    /// `rate` in frames per second.
+    pub fn new(rate: u32, grid: FrameLayout, delay_frames: u16) -> Result<OpusDecoder, CodecError> {
+        check_delay(delay_frames, grid)?;
+        let inner = opusic_c::Decoder::new(opus_channels(grid), sample_rate(rate)?)
+            .map_err(|code| CodecError::Settings { code })?;
+        let delay = usize::from(delay_frames);
+        Ok(OpusDecoder {
+            inner,
+            layout: grid,
+            delay,
+            count: 0,
+            samples: vec![0; grid.sample_count()],
+            stored: Vec::with_capacity(grid.frame_count),
+            waiting: Vec::with_capacity(delay),
+            had_audio: false,
+            missing_frames: 0,
+        })
+    }
+
+    /// Frames called stored that no packet held.
+    pub fn missing_frames(&self) -> u64 {
+        self.missing_frames
+    }
+
+    /// Appends the frames of a chunk, `delay` behind. What follows the last grid frame is the
+    /// packet that `finish` of the encoder made; says whether it was there: nothing may follow it.
+    pub fn decode_chunk(
+        &mut self,
+        runs: &[Run],
+        payload: &[u8],
+        out: &mut Vec<i16>,
+    ) -> Result<bool, CodecError> {
+        let mut rest = payload;
+        let packet = entry_reader(runs, payload);
+        self.stored.clear();
+        for run in runs {
+            let mut left = run.frames as usize;
+            while left > 0 {
+                let part = left.min(self.layout.frame_count - self.stored.len());
+                let filled = self.stored.len() + part;
+                self.stored.resize(filled, run.fate == Fate::Stored);
+                left -= part;
+                if filled == self.layout.frame_count {
+                    self.decode_grid_frame(packet(&mut rest)?, out)?;
+                }
+            }
+        }
+        if !self.stored.is_empty() {
+            self.decode_grid_frame(packet(&mut rest)?, out)?;
+        }
+        let ending = !rest.is_empty() && !self.waiting.is_empty();
+        if ending {
+            self.decode_packet(take_entry(&mut rest)?)?;
+            self.append_waiting(true, out);
+        }
+        if rest.is_empty() {
+            Ok(ending)
+        } else {
+            Err(CodecError::TrailingBytes { bytes: rest.len() })
+        }
+    }
+
+    /// Appends zeros for what no packet will bring any more.
+    pub fn finish(&mut self, out: &mut Vec<i16>) {
+        self.append_waiting(false, out);
+    }
+
+    /// One grid frame, whose fates are in `stored`; leaves that empty.
+    fn decode_grid_frame(&mut self, packet: &[u8], out: &mut Vec<i16>) -> Result<(), CodecError> {
+        let any_stored = self.stored.contains(&true);
+        if packet.is_empty() && any_stored {
+            return Err(CodecError::MissingPacket { grid_frame: self.count });
+        }
+        if any_stored && !self.had_audio {
+            let done = self.inner.reset();
+            assert!(done.is_ok(), "libopus cannot reset: {done:?}");
+        }
+        self.had_audio = any_stored;
+        if !packet.is_empty() {
+            self.decode_packet(packet)?;
+        }
+        self.count += 1;
+        self.append_waiting(!packet.is_empty(), out);
+        let now = self.stored.len().min(self.layout.frame_count - self.delay);
+        let sides = self.layout.sides;
+        append_frames(&self.stored[..now], (&self.samples[self.delay * sides..], sides), out);
+        self.waiting.extend_from_slice(&self.stored[now..]);
+        self.stored.clear();
+        assert!(self.waiting.len() <= self.delay, "only the look-ahead waits");
+        Ok(())
+    }
+
+    fn append_waiting(&mut self, there: bool, out: &mut Vec<i16>) {
+        if !there {
+            let missing = self.waiting.iter().filter(|stored| **stored).count();
+            self.missing_frames += missing as u64;
+            self.samples.fill(0);
+        }
+        append_frames(&self.waiting, (&self.samples, self.layout.sides), out);
+        self.waiting.clear();
+    }
+
+    fn decode_packet(&mut self, packet: &[u8]) -> Result<(), CodecError> {
+        let (grid_frame, wanted) = (self.count, self.layout.frame_count);
+        let found = self
+            .inner
+            .decode_to_slice(packet, &mut self.samples, false)
+            .map_err(|code| CodecError::Packet { grid_frame, code })?;
+        if found == wanted {
+            return Ok(());
+        }
+        Err(CodecError::Length { grid_frame, wanted, found })
+    }
+}
+
+/// Appends the frames that are stored, and zeros for the others; `samples` may have more.
+fn append_frames(stored: &[bool], (samples, sides): (&[u16], usize), out: &mut Vec<i16>) {
+    assert!(samples.len() >= stored.len() * sides);
+    for (frame, stored) in samples.chunks_exact(sides).zip(stored) {
+        let mask = if *stored { u16::MAX } else { 0 };
+        out.extend(frame.iter().map(|sample| (sample & mask).cast_signed()));
+    }
+}

@@ -1,0 +1,241 @@
+//! A reel: what takes one call's audio from a ring, frame by frame, and encodes it.
+//!
+//! It goes in whole grid frames that have waited for the holdback, through the channel's mask and
+//! its own held spans, and gathers at most half a second before it is cut into a chunk: runs and
+//! codec bytes. Where a chunk goes, to a file (`recorder::recording`) or to memory only
+//! (`recorder::recall`), the reel does not know. Its buffers are made when it begins.
+
+use crate::audio::channel::{Channel, ChannelIndex};
+use crate::audio::codec::Encoder;
+use crate::audio::mask::Mask;
+use crate::audio::ring::RUNS_MAX;
+use crate::audio::span::{Fate, Run};
+use crate::limits;
+use crate::store::fact::FactSpan;
+use crate::time::Position;
+use zeroize::Zeroize;
+
+/// Takes audio from one ring.
+pub struct EncodeStream {
+    pub channel: ChannelIndex,
+    pub from: Position,
+    /// Next frame to be taken.
+    pub cursor: Position,
+    /// Where it ends, once that is known.
+    pub end: Option<Position>,
+    /// What still waits is taken at once, not after the holdback.
+    pub is_flushing: bool,
+    /// Stretches in which its call was held.
+    pub held_ranges: Mask,
+    /// Stretches that are not stored audio, in order.
+    pub spans: Vec<FactSpan>,
+    encoder: Encoder,
+    payload: Vec<u8>,
+    runs: heapless::Vec<Run, { limits::CHUNK_RUNS_MAX }>,
+    grid_count: u32,
+    finished: bool,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// A grid frame was taken.
+    Advanced,
+    /// A chunk must be cut before more can be taken.
+    ChunkFull,
+    /// Everything up to the end has been taken.
+    Ended,
+    /// Nothing has waited long enough.
+    Waiting,
+}
+
+impl EncodeStream {
+    /// A reel that begins at `from`.
+    #[must_use]
+    pub fn new(channel: ChannelIndex, from: Position, encoder: Encoder) -> EncodeStream {
+        let payload = Vec::with_capacity(EncodeStream::chunk_bytes_max(&encoder));
+        EncodeStream {
+            channel,
+            from,
+            cursor: from,
+            end: None,
+            is_flushing: false,
+            held_ranges: Mask::default(),
+            spans: Vec::with_capacity(64),
+            encoder,
+            payload,
+            runs: heapless::Vec::new(),
+            grid_count: 0,
+            finished: false,
+        }
+    }
+
+    /// Longest payload of one chunk, with what a codec owes at its end.
+    #[must_use]
+    pub fn chunk_bytes_max(encoder: &Encoder) -> usize {
+        (limits::CHUNK_GRIDS as usize + 2) * encoder.grid_bytes_max() + 64
+    }
+
+    /// Frames by which the codec lags.
+    #[must_use]
+    pub fn delay_frames(&self) -> u16 {
+        self.encoder.delay_frames()
+    }
+
+    /// Takes the next grid frame from its channel's ring, if it has waited `holdback_frames`.
+    pub fn encode_next(&mut self, channel: &mut Channel, holdback_frames: u64) -> Progress {
+        if self.is_chunk_full() {
+            return Progress::ChunkFull;
+        }
+        let head = channel.head();
+        let waited = head.saturating_sub(holdback_frames);
+        let limit = match self.end {
+            Some(end) if self.is_flushing => end,
+            Some(end) => end.min(waited),
+            None => waited,
+        };
+        let limit = channel.unreleased_from.map_or(limit, |waits| limit.min(waits));
+        if self.end == Some(self.cursor) {
+            return Progress::Ended;
+        }
+        let next = self.cursor.plus(limits::grid_frames(channel.rate));
+        let next = self.end.map_or(next, |end| end.min(next));
+        if next > limit {
+            return Progress::Waiting;
+        }
+        self.encode_until(channel, next);
+        Progress::Advanced
+    }
+
+    fn encode_until(&mut self, channel: &mut Channel, next: Position) {
+        let frames = usize::try_from(next.frames_since(self.cursor)).unwrap_or(0);
+        let cleared =
+            channel.ring.read_cleared(self.cursor, frames, [&channel.mask, &self.held_ranges]);
+        assert_eq!(cleared.frames(), frames, "a grid frame has few enough fates");
+        self.encoder.encode_frame(&cleared, &mut self.payload);
+        let mut at = self.cursor;
+        for run in cleared.runs() {
+            append_span(&mut self.spans, at, *run);
+            assert!(
+                Channel::append_run(&mut self.runs, *run),
+                "there was room for a grid frame's runs"
+            );
+            at = at.plus(u64::from(run.frames));
+        }
+        channel.ring.wipe_scratch();
+        assert_eq!(at, next);
+        self.cursor = next;
+        self.grid_count += 1;
+    }
+
+    /// Half a second, or as many fates as a chunk holds.
+    #[must_use]
+    pub fn is_chunk_full(&self) -> bool {
+        let left = self.runs.capacity() - self.runs.len();
+        self.grid_count >= limits::CHUNK_GRIDS || left < RUNS_MAX
+    }
+
+    /// Nothing more comes: what the codec still owes goes into the last chunk.
+    pub fn finish(&mut self) {
+        if !self.finished {
+            self.finished = true;
+            self.encoder.finish(&mut self.payload);
+        }
+    }
+
+    /// Whether there is nothing to cut.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.payload.is_empty()
+    }
+
+    /// Hands out what was taken since the last cut, and wipes it.
+    pub fn flush_chunk(&mut self, use_it: impl FnOnce(&[Run], &mut Vec<u8>)) {
+        use_it(&self.runs, &mut self.payload);
+        // However often its call is held, only what still waits is remembered.
+        self.held_ranges.prune_before(self.cursor);
+        self.runs.clear();
+        self.payload.zeroize();
+        self.grid_count = 0;
+    }
+
+    /// Gives the encoder back, as new.
+    #[must_use]
+    pub fn into_encoder(mut self) -> Encoder {
+        self.payload.zeroize();
+        self.encoder.reset();
+        self.encoder
+    }
+}
+
+/// Adds a run to an account of stretches that are not stored audio.
+pub fn append_span(spans: &mut Vec<FactSpan>, at: Position, run: Run) {
+    if run.fate == Fate::Stored || run.frames == 0 {
+        return;
+    }
+    let to = at.plus(u64::from(run.frames));
+    match spans.last_mut() {
+        Some(last) if last.fate == run.fate && last.to == at => last.to = to,
+        _ => spans.push(FactSpan { fate: run.fate, from: at, to }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, CodecKind};
+
+    fn test_channel() -> Channel {
+        let model = config::ChannelSettings {
+            id: 1,
+            device: "1001".into(),
+            sides: 1,
+            slots: Vec::new(),
+            source: None,
+            script: Vec::new(),
+        };
+        Channel::new(0, 8000, &model, 1000)
+    }
+
+    fn test_stream(from: u64) -> EncodeStream {
+        let encoder = Encoder::new(CodecKind::Pcm, 8000, 1, 16000).expect("pcm");
+        EncodeStream::new(ChannelIndex(0), Position(from), encoder)
+    }
+
+    #[test]
+    fn audio_waits_for_the_holdback_and_leaves_at_once_at_the_end() {
+        let (mut channel, mut reel) = (test_channel(), test_stream(0));
+        (0..60).for_each(|n| channel.capture(&[n + 1; 160], Position(0)));
+        let steps: Vec<Progress> = (0..11).map(|_| reel.encode_next(&mut channel, 8000)).collect();
+        assert!(steps[..10].iter().all(|step| *step == Progress::Advanced));
+        assert_eq!(steps[10], Progress::Waiting, "50 grid frames are held back");
+        (reel.end, reel.is_flushing) = (Some(Position(1690)), true);
+        assert_eq!(
+            reel.encode_next(&mut channel, 8000),
+            Progress::Advanced,
+            "the last one is shorter"
+        );
+        assert_eq!(reel.encode_next(&mut channel, 8000), Progress::Ended);
+        reel.finish();
+        reel.flush_chunk(|runs, payload| {
+            assert_eq!(runs, [Run { fate: Fate::Stored, frames: 1690 }]);
+            assert_eq!(payload.len(), 1690 * 2);
+        });
+        assert!(reel.is_empty());
+    }
+
+    #[test]
+    fn g1_spans_of_a_reel_are_exact() {
+        let (mut channel, mut reel) = (test_channel(), test_stream(0));
+        channel.capture(&[5; 320], Position(0));
+        channel.start_mask(Position(100));
+        channel.capture(&[6; 320], Position(0));
+        channel.stop_mask();
+        channel.capture(&[7; 320], Position(0));
+        (reel.end, reel.is_flushing) = (Some(channel.head()), true);
+        while reel.encode_next(&mut channel, 8000) == Progress::Advanced {}
+        let masked = FactSpan { fate: Fate::Masked, from: Position(100), to: Position(640) };
+        assert_eq!(reel.spans, [masked]);
+        reel.flush_chunk(|_, payload| assert_eq!(payload.len(), 2 * (100 + 320)));
+    }
+}

@@ -1,0 +1,176 @@
+//! Who is who: agents by username, phone and workstation.
+//!
+//! Made once from a configuration; look-ups ignore case, a missing domain matches any, a different
+//! one is an unknown user (D1). Usernames are unique across domains: a duplicate makes the log-in
+//! fail and names the entries (D2). Nothing here knows sessions or calls.
+
+use crate::calls::permission::Permissions;
+use crate::config::{Agent, Workstation};
+
+/// An agent's place in the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AgentIndex(pub usize);
+
+/// Everybody the configuration names.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    agents: Vec<Agent>,
+    workstations: Vec<Workstation>,
+}
+
+/// Why a log-in found nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LookupError {
+    /// No such username, or another domain, or not from this workstation.
+    UnknownUser,
+    /// Several agents were returned for that username: their names and lines, for the log (D2).
+    DuplicateUser(Vec<(String, u32)>),
+}
+
+impl Directory {
+    /// A directory of these people. Of two with the same username both are kept.
+    #[must_use]
+    pub fn new(agents: &[Agent], workstations: &[Workstation]) -> Directory {
+        Directory { agents: agents.to_vec(), workstations: workstations.to_vec() }
+    }
+
+    /// Takes a new configuration in. Everybody known keeps the place; who is gone keeps it too, but
+    /// has no rights, no phone, and cannot log in.
+    pub fn update(&mut self, agents: &[Agent], workstations: &[Workstation]) {
+        self.workstations = workstations.to_vec();
+        let mut new: Vec<Agent> = agents.to_vec();
+        for old in &mut self.agents {
+            let same = |a: &Agent| a.username.eq_ignore_ascii_case(&old.username);
+            match new.iter().position(same) {
+                Some(index) => *old = new.remove(index),
+                None => {
+                    old.permissions = Permissions::default();
+                    old.phones.clear();
+                    old.is_removed = true;
+                }
+            }
+        }
+        self.agents.append(&mut new);
+    }
+
+    /// Finds the one agent who logs in as `user`, with `domain` if the client knows it.
+    ///
+    /// # Errors
+    /// `LookupError` when there is none, or more than one.
+    pub fn find_for_log_in(
+        &self,
+        user: &str,
+        domain: Option<&str>,
+    ) -> Result<AgentIndex, LookupError> {
+        let same = |(_, agent): &(usize, &Agent)| {
+            agent.username.eq_ignore_ascii_case(user) && !agent.is_removed
+        };
+        let found: Vec<(usize, &Agent)> = self.agents.iter().enumerate().filter(same).collect();
+        let [(index, agent)] = found[..] else {
+            if found.is_empty() {
+                return Err(LookupError::UnknownUser);
+            }
+            let names = found.iter().map(|(_, agent)| (agent.name.clone(), agent.line));
+            return Err(LookupError::DuplicateUser(names.collect()));
+        };
+        match (domain, &agent.domain) {
+            (Some(asked), Some(known)) if !asked.eq_ignore_ascii_case(known) => {
+                Err(LookupError::UnknownUser)
+            }
+            _ => Ok(AgentIndex(index)),
+        }
+    }
+
+    /// The agent with this username, if it is one agent's alone.
+    #[must_use]
+    pub fn find_by_username(&self, user: &str) -> Option<AgentIndex> {
+        self.find_for_log_in(user, None).ok()
+    }
+
+    /// The agent one of whose phones (extension or agent number) this is.
+    #[must_use]
+    pub fn find_by_phone(&self, phone: &str) -> Option<AgentIndex> {
+        let has = |agent: &Agent| agent.phones.iter().any(|own| own == phone);
+        self.agents.iter().position(has).map(AgentIndex)
+    }
+
+    /// The phone of whoever sits at this machine (the fallback of D1).
+    #[must_use]
+    pub fn workstation_device(&self, machine: &str) -> Option<&str> {
+        let same = |w: &&Workstation| w.machine.eq_ignore_ascii_case(machine);
+        self.workstations.iter().find(same).map(|w| w.device.as_str())
+    }
+
+    /// # Panics
+    /// When the index is of another directory: our own mistake.
+    #[must_use]
+    pub fn test_agent(&self, index: AgentIndex) -> &Agent {
+        &self.agents[index.0]
+    }
+
+    #[must_use]
+    pub fn permissions(&self, index: AgentIndex) -> Permissions {
+        self.test_agent(index).permissions
+    }
+
+    /// Whether the agent may log in from `machine`; without a list, from any.
+    #[must_use]
+    pub fn may_log_in_from(&self, index: AgentIndex, machine: Option<&str>) -> bool {
+        let allowed = &self.test_agent(index).workstations;
+        let sits = |machine: &str| allowed.iter().any(|own| own.eq_ignore_ascii_case(machine));
+        allowed.is_empty() || machine.is_some_and(sits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(username: &str, domain: Option<&str>, phone: &str, line: u32) -> Agent {
+        Agent {
+            username: username.into(),
+            domain: domain.map(Into::into),
+            name: format!("Agent {username}"),
+            phones: vec![phone.into()],
+            permissions: Permissions::default(),
+            screen: false,
+            workstations: Vec::new(),
+            line,
+            is_removed: false,
+        }
+    }
+
+    #[test]
+    fn d1_look_up_is_by_username_alone_and_a_different_domain_is_unknown() {
+        let agents = [agent("jdoe", Some("ACME"), "1001", 3), agent("bob", None, "1002", 9)];
+        let directory = Directory::new(&agents, &[]);
+        assert_eq!(directory.find_for_log_in("JDoe", Some("acme")), Ok(AgentIndex(0)));
+        assert_eq!(directory.find_for_log_in("jdoe", None), Ok(AgentIndex(0)));
+        assert_eq!(directory.find_for_log_in("jdoe", Some("OTHER")), Err(LookupError::UnknownUser));
+        assert_eq!(directory.find_for_log_in("bob", Some("ANY")), Ok(AgentIndex(1)));
+        assert_eq!(directory.find_by_phone("1002"), Some(AgentIndex(1)));
+    }
+
+    #[test]
+    fn a_reload_keeps_everybodys_place() {
+        let two = [agent("jdoe", None, "1001", 3), agent("bob", None, "1002", 9)];
+        let mut directory = Directory::new(&two, &[]);
+        directory.update(&[agent("eve", None, "7", 1), agent("Bob", None, "1003", 2)], &[]);
+        assert_eq!(directory.find_by_username("bob"), Some(AgentIndex(1)));
+        assert_eq!(directory.find_by_phone("1003"), Some(AgentIndex(1)));
+        assert_eq!(directory.find_by_username("eve"), Some(AgentIndex(2)));
+        assert_eq!(directory.find_for_log_in("jdoe", None), Err(LookupError::UnknownUser));
+    }
+
+    #[test]
+    fn d2_a_duplicate_username_is_nobody_and_is_named() {
+        let agents = [agent("jdoe", Some("ACME"), "1", 3), agent("JDOE", Some("EMEA"), "2", 9)];
+        let directory = Directory::new(&agents, &[]);
+        let named = vec![("Agent jdoe".to_string(), 3), ("Agent JDOE".to_string(), 9)];
+        assert_eq!(
+            directory.find_for_log_in("jdoe", Some("ACME")),
+            Err(LookupError::DuplicateUser(named))
+        );
+        assert_eq!(directory.find_by_username("jdoe"), None);
+    }
+}

@@ -1,0 +1,8 @@
+//! What technicians and administrators ask of the box: status, self-test, setup, enrolment.
+
+pub(super) mod about;
+pub(super) mod enrolment;
+pub(super) mod meters;
+pub(super) mod selftest;
+pub(super) mod setup;
+pub(super) mod status;

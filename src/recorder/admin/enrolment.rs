@@ -1,0 +1,376 @@
+//! Enrolment and revocation, and who was turned away.
+//!
+//! A technician gives a code; a workstation turns it and a request into a certificate, over TLS and
+//! before any hello; the fact of it is durable before the certificate leaves. What a certificate
+//! opens stands in the index and nowhere else, so that a revoked one opens nothing from the moment
+//! of the fact, on open sessions too. Signing happens outside the loop.
+//!
+//! Nothing here touches a key, or trusts what a request says of itself.
+
+use crate::alarm;
+use crate::doors::{CodeError, EnrolmentCodes, IssuedCertificate, Lockout, PendingEnrolment};
+use crate::id::SessionId;
+use crate::job::Ticket;
+use crate::limits;
+use crate::recorder::session::command::Response;
+use crate::recorder::{Output, Peer, Recorder, Session};
+use crate::store::fact::{EnrolledWorkstation, Fact};
+use crate::time::Now;
+use protocol::one_time::{FINGERPRINT_BYTES, SECRET_BYTES};
+use protocol::{Code, Kind, OneTimeCode, Refusal, reply};
+use std::collections::BTreeMap;
+use zeroize::Zeroizing;
+
+/// Why somebody was turned away at a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectReason {
+    /// As many sessions as there may be.
+    Sessions,
+    /// As many from this address as there may be.
+    Address,
+    /// Handshakes from this address come too fast.
+    Rate,
+    /// The handshake took too long, or made room for others.
+    Unfinished,
+    /// The handshake failed: no TLS, an old version, a certificate of somebody else's.
+    Handshake,
+    /// No hello came in time.
+    Mute,
+    /// A session said nothing for too long.
+    Silent,
+    /// What was sent was not read for too long.
+    Slow,
+}
+
+impl RejectReason {
+    pub const ALL: [RejectReason; 8] = [
+        RejectReason::Sessions,
+        RejectReason::Address,
+        RejectReason::Rate,
+        RejectReason::Unfinished,
+        RejectReason::Handshake,
+        RejectReason::Mute,
+        RejectReason::Silent,
+        RejectReason::Slow,
+    ];
+
+    /// The label of its counter.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RejectReason::Sessions => "sessions",
+            RejectReason::Address => "address",
+            RejectReason::Rate => "rate",
+            RejectReason::Unfinished => "unfinished",
+            RejectReason::Handshake => "handshake",
+            RejectReason::Mute => "mute",
+            RejectReason::Silent => "silent",
+            RejectReason::Slow => "slow",
+        }
+    }
+}
+
+/// Codes, and what is under way.
+#[derive(Debug, Default)]
+pub(in crate::recorder) struct Enrolment {
+    /// Of the CA; `None`: there is no TLS listener.
+    fingerprint: Option<[u8; FINGERPRINT_BYTES]>,
+    codes: EnrolmentCodes,
+    /// Guesses of technicians' PINs.
+    pub pins: Lockout,
+    /// PINs that are being compared.
+    pub pins_under_way: u32,
+    /// Technicians who wait for random bits.
+    giving: BTreeMap<u32, PendingEnrolment>,
+    /// Requests that are being signed, with the code they used up.
+    signing: BTreeMap<u32, (OneTimeCode, PendingEnrolment)>,
+    turned_away: [u64; RejectReason::ALL.len()],
+}
+
+impl Enrolment {
+    /// The fingerprint of the box's certificate authority.
+    pub fn ca_fingerprint(&self) -> Option<[u8; FINGERPRINT_BYTES]> {
+        self.fingerprint
+    }
+
+    pub fn reject_counters(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        RejectReason::ALL.iter().map(|why| why.as_str()).zip(self.turned_away)
+    }
+}
+
+/// The kinds of a workstation for which none are named.
+const DEFAULT_KINDS: [Kind; 2] = [Kind::Agent, Kind::Screen];
+
+impl Recorder {
+    /// There is a TLS listener, and this is its CA's fingerprint.
+    pub fn enable_enrolment(&mut self, fingerprint: [u8; FINGERPRINT_BYTES]) {
+        self.enrolment.fingerprint = Some(fingerprint);
+    }
+
+    pub fn count_reject(&mut self, why: RejectReason) {
+        self.enrolment.turned_away[why as usize] += 1;
+    }
+
+    /// The box's certificate could not be renewed, or was.
+    pub fn certificate_state(&mut self, now: Now, trouble: Option<String>) {
+        match trouble {
+            Some(text) => {
+                let text = format!("the box's certificate is not renewed: {text}");
+                self.raise_alarm(now, alarm::AlarmCode::Certificate, "", text);
+            }
+            None => self.clear_alarm(now, alarm::AlarmCode::Certificate, ""),
+        }
+    }
+
+    /// Somebody came in over TLS, with or without a certificate of our CA's.
+    pub(in crate::recorder) fn accept_tls(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        (from, certificate): (String, Option<[u8; 32]>),
+    ) {
+        let known = certificate.and_then(|c| self.index.enrolments().for_certificate(&c));
+        let words = known.into_iter().flat_map(|enrolment| &enrolment.kinds);
+        let kinds = words.filter_map(|word| Kind::parse(word)).collect();
+        let machine = known.map(|enrolment| enrolment.machine.clone());
+        self.handle_connect(now, id, Peer { kinds, from, portal: false });
+        if let Some(session) = self.sessions.get_mut(id) {
+            (session.secure, session.enrolled) = (true, machine);
+        }
+    }
+
+    /// `enrol MACHINE`
+    pub(in crate::recorder) fn create_enrolment_code(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        (machine, kinds, by): (&str, Vec<Kind>, String),
+    ) -> Result<Response, Refusal> {
+        if self.enrolment.fingerprint.is_none() {
+            let text = "no [[listen]] has tls = true: there is nothing to enrol for";
+            return Err(Refusal::new(Code::Config, text));
+        }
+        let kinds = if kinds.is_empty() { DEFAULT_KINDS.to_vec() } else { kinds };
+        let until = now.mono.after_ms(limits::ENROLMENT_CODE_MS);
+        let pass = PendingEnrolment {
+            machine: machine.to_owned(),
+            kinds,
+            issued_by: by,
+            expires_at: until,
+        };
+        self.enrolment.giving.insert(id.0, pass);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.checking = true;
+        }
+        self.outputs.push_back(Output::NewCode { session: id });
+        Ok(Response::immediate(Vec::new()))
+    }
+
+    /// The random bits of a code came.
+    pub(in crate::recorder) fn store_enrolment_code(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        random: &Zeroizing<[u8; SECRET_BYTES]>,
+    ) {
+        let pass = self.enrolment.giving.remove(&id.0);
+        let (Some(pass), Some(fingerprint)) = (pass, self.enrolment.fingerprint) else { return };
+        if self.sessions.get(id).is_none() {
+            return;
+        }
+        let code = OneTimeCode::new(**random, fingerprint);
+        let mut bytes = Vec::new();
+        log::info!("{} gave a code for {}", pass.issued_by, pass.machine);
+        if self.enrolment.codes.register_code(now.mono, &code, pass) {
+            reply::ok(&mut bytes).pair("code", &code).end();
+        } else {
+            let text =
+                format!("{} codes wait to be used; let some run out", limits::ENROLMENT_CODES_MAX);
+            self.counters.count_refusal(Code::TooMany);
+            reply::err(&mut bytes, &Refusal::new(Code::TooMany, text)).end();
+        }
+        self.send_reply(id, bytes);
+    }
+
+    /// `enrol code=CODE`: its answer comes after the data block.
+    pub(in crate::recorder) fn redeem_enrolment_code(
+        &mut self,
+        id: SessionId,
+        code: &str,
+    ) -> Result<Response, Refusal> {
+        let Some(session) = self.sessions.get_mut(id) else { return Err(Code::Denied.into()) };
+        if !session.secure || self.enrolment.fingerprint.is_none() {
+            let text = "certificates are given on TLS listeners only";
+            return Err(Refusal::new(Code::Denied, text));
+        }
+        session.enrols_with = Some(Zeroizing::new(code.to_owned()));
+        Ok(Response::immediate(Vec::new()))
+    }
+
+    /// A line came where a data block should have come: that is the answer.
+    pub(in crate::recorder) fn refuse_missing_block(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.piece.take().is_some() {
+            let text = "a data block must follow: data BYTES, the video, LF";
+            return self.send_refusal(id, &Refusal::new(Code::BadArgument, text));
+        }
+        if session.enrols_with.take().is_some() {
+            let text = "a data block must follow: data BYTES, the request (CSR), LF";
+            self.send_refusal(id, &Refusal::new(Code::BadArgument, text));
+        }
+    }
+
+    /// A data block came; where nobody waits for one it is dropped.
+    pub(in crate::recorder) fn receive_block(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        block: Result<&[u8], Refusal>,
+    ) {
+        let Some(session) = self.sessions.get_mut(id).filter(|session| !session.closing) else {
+            return;
+        };
+        session.last_line = now.mono;
+        if let Some(piece) = session.piece.take() {
+            let taken = block.and_then(|video| self.accept_segment(now, id, (piece, video)));
+            match taken {
+                Ok(()) => {
+                    let mut bytes = Vec::new();
+                    reply::ok(&mut bytes).end();
+                    self.send_reply(id, bytes);
+                }
+                Err(refusal) => self.send_refusal(id, &refusal),
+            }
+            return;
+        }
+        let Some(code) = session.enrols_with.take() else { return };
+        match block.and_then(|request| self.begin_signing(now, id, (&code, request))) {
+            Ok(()) => {}
+            Err(refusal) => {
+                self.send_refusal(id, &refusal);
+                self.count_refused_hello(id);
+            }
+        }
+    }
+
+    fn begin_signing(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        (code, request): (&str, &[u8]),
+    ) -> Result<(), Refusal> {
+        if self.stopping || self.storage.is_closing() {
+            return Err(Code::ShuttingDown.into());
+        }
+        self.require_disk()?;
+        let (code, pass) =
+            self.enrolment.codes.redeem_code(now.mono, code).map_err(|why| match why {
+                CodeError::LockedOut => Refusal::from(Code::Locked),
+                CodeError::Invalid { locks_ms } => {
+                    if let Some(ms) = locks_ms {
+                        let text = format!("wrong enrolment codes; locked for {} s", ms / 1000);
+                        self.raise_alarm(now, alarm::AlarmCode::Guessing, "enrol", text);
+                    }
+                    let text =
+                        "the code is wrong, used, or too old; ask a technician for a new one";
+                    Refusal::new(Code::Denied, text)
+                }
+            })?;
+        let (machine, kinds) = (pass.machine.clone(), pass.kinds.clone());
+        self.enrolment.signing.insert(id.0, (code, pass));
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.checking = true;
+        }
+        let request = request.to_vec();
+        self.outputs.push_back(Output::Sign { session: id, request, machine, kinds });
+        Ok(())
+    }
+
+    /// What came of a request. A code whose certificate did not come about is good again.
+    pub(in crate::recorder) fn finish_signing(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        result: Result<IssuedCertificate, String>,
+    ) {
+        let Some((code, pass)) = self.enrolment.signing.remove(&id.0) else {
+            let text = "the machine was revoked meanwhile";
+            return self.send_refusal(id, &Refusal::new(Code::NotEnrolled, text));
+        };
+        let there = self.sessions.get(id).is_some();
+        let over = self.stopping || self.storage.is_closing();
+        let certificate = match result {
+            Ok(certificate) if there && !over => certificate,
+            other => {
+                let _is_kept = self.enrolment.codes.register_code(now.mono, &code, pass);
+                let refusal = match other {
+                    Ok(_) => Code::ShuttingDown.into(),
+                    Err(text) => Refusal::new(Code::BadArgument, text),
+                };
+                return self.send_refusal(id, &refusal);
+            }
+        };
+        let PendingEnrolment { machine, kinds, issued_by: by, .. } = pass;
+        let words: Vec<String> = kinds.iter().map(|kind| kind.word().to_owned()).collect();
+        let mut bytes = Vec::new();
+        reply::data(&mut bytes, certificate.chain.as_bytes());
+        let line = reply::ok(&mut bytes).pair("machine", &machine).pair("kinds", words.join(","));
+        line.pair("until", certificate.not_after).end();
+        log::info!("{machine} is enrolled as {}, with a code of {by}", words.join(","));
+        self.abort_sessions_of(now, &machine);
+        let (certificate, until) = (certificate.digest, certificate.not_after);
+        let enrolment = EnrolledWorkstation { machine, kinds: words, certificate, until, by };
+        let ticket = self.storage.append(&mut self.index, now, Fact::Enrolled(enrolment));
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.checking = false;
+            session.queue_reply(ticket, bytes, None);
+        }
+    }
+
+    /// `revoke MACHINE`: acts at once even while the disk is away, when only its answer waits.
+    pub(in crate::recorder) fn revoke_workstation(
+        &mut self,
+        now: Now,
+        machine: &str,
+        by: String,
+    ) -> Result<Response, Refusal> {
+        let codes = &mut self.enrolment.codes;
+        codes.revoke_code(machine);
+        self.enrolment.signing.retain(|_, (_, pass)| !pass.machine.eq_ignore_ascii_case(machine));
+        let Some(known) = self.index.enrolments().for_machine(machine) else {
+            let text = format!("{machine} is not enrolled; its code, if there was one, is void");
+            return Err(Refusal::new(Code::NotEnrolled, text));
+        };
+        let machine = known.machine.clone();
+        log::warn!("{machine} is revoked by {by}");
+        self.abort_sessions_of(now, &machine);
+        let fact = Fact::Revoked { machine, by };
+        Ok(Response::ok(self.storage.append(&mut self.index, now, fact)))
+    }
+
+    /// Closes every session that a machine's certificate let in, whatever it waits for.
+    fn abort_sessions_of(&mut self, now: Now, machine: &str) {
+        let of = |session: &&Session| {
+            session.enrolled.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(machine))
+        };
+        let all: Vec<SessionId> = self.sessions.iter().filter(of).map(|s| s.id).collect();
+        for id in all {
+            self.outputs.push_back(Output::Abort { session: id });
+            self.handle_disconnect(now, id);
+        }
+    }
+
+    fn send_refusal(&mut self, id: SessionId, refusal: &Refusal) {
+        self.counters.count_refusal(refusal.code);
+        let mut bytes = Vec::new();
+        reply::err(&mut bytes, refusal).end();
+        self.send_reply(id, bytes);
+    }
+
+    fn send_reply(&mut self, id: SessionId, bytes: Vec<u8>) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.checking = false;
+            session.queue_reply(Ticket(0), bytes, None);
+        }
+    }
+}

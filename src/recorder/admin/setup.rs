@@ -1,0 +1,79 @@
+//! `config set`, `config listen`, `config pin`: first set-up from a console, without a network.
+//!
+//! The shell changes the file and takes over what can be taken over; the fact of it, without any
+//! secret, is durable before the answer. What was refused changed nothing. Nothing here touches
+//! the file.
+
+use crate::config::edit::ConfigChange;
+use crate::id::SessionId;
+use crate::job::Ticket;
+use crate::recorder::session::command::Response;
+use crate::recorder::{Output, Recorder};
+use crate::store::fact::Fact;
+use crate::time::Now;
+use protocol::{Code, ConfigEdit, Refusal, reply};
+use zeroize::Zeroizing;
+
+/// A change that was tried.
+#[derive(Debug)]
+pub struct ConfigEditResult {
+    pub session: SessionId,
+    /// What was changed, without secrets.
+    pub what: String,
+    /// The technician.
+    pub by: String,
+    pub restart: bool,
+    /// The error is for people.
+    pub result: Result<(), String>,
+}
+
+impl Recorder {
+    pub(in crate::recorder) fn request_config_edit(
+        &mut self,
+        id: SessionId,
+        asked: ConfigEdit<'_>,
+        by: String,
+    ) -> Response {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.checking = true;
+        }
+        let edit = match asked {
+            ConfigEdit::Set { key, value } => {
+                let (section, key) = key.split_once('.').unwrap_or(("box", &key));
+                let (section, key) = (section.to_string(), key.to_string());
+                ConfigChange::Set { section, key, value: value.into_owned() }
+            }
+            ConfigEdit::Listen { address, door } => {
+                let tls = (door != "off").then_some(door == "tls");
+                ConfigChange::Listen { address: address.into_owned(), tls }
+            }
+            ConfigEdit::Pin { name, pin } => {
+                ConfigChange::Pin { name: name.into_owned(), pin: Zeroizing::new(pin.into_owned()) }
+            }
+        };
+        self.outputs.push_back(Output::EditConfig { session: id, edit, by });
+        Response::immediate(Vec::new())
+    }
+
+    /// The file is changed, or it is not.
+    pub(in crate::recorder) fn finish_config_edit(&mut self, now: Now, edited: ConfigEditResult) {
+        let ConfigEditResult { session, what, by, restart, result } = edited;
+        let mut bytes = Vec::new();
+        let after = match result {
+            Ok(()) => {
+                log::warn!("the configuration was changed by {by}: {what}");
+                let restart = if restart { "yes" } else { "no" };
+                reply::ok(&mut bytes).pair("restart", restart).end();
+                let fact = Fact::ConfigChanged { what, by };
+                self.storage.append(&mut self.index, now, fact)
+            }
+            Err(text) => {
+                reply::err(&mut bytes, &Refusal::new(Code::Config, text)).end();
+                Ticket(0)
+            }
+        };
+        let Some(session) = self.sessions.get_mut(session) else { return };
+        session.checking = false;
+        session.queue_reply(after, bytes, None);
+    }
+}

@@ -1,0 +1,355 @@
+//! Open blackouts: whose they are, who holds them, which channels they cover, and when they end.
+//!
+//! A blackout acts on masks the moment it is opened; its fact follows. It covers every channel that
+//! carries a call of its agent (scope agent) or of the call it was pressed in (scope call), the
+//! other legs of those calls included (G3), and follows them as calls come and go. It ends when its
+//! last holder stops it, at call end (scope call), or at the ceiling of *captured* audio (G4).
+//! Nothing here decides who may press.
+
+pub(super) mod commands;
+pub(super) mod pending_stop;
+pub(super) mod visibility;
+
+use super::Recorder;
+use crate::audio::channel::ChannelIndex;
+use crate::calls::call::Call;
+use crate::calls::directory::AgentIndex;
+use crate::config::BlackoutScope;
+use crate::id::RecordingId;
+use crate::job::Ticket;
+use crate::recorder::blackout::pending_stop::PendingStop;
+use crate::store::fact::{
+    BlackoutEnd, BlackoutHolder, BlackoutNumber, CallNumber, ChannelPosition, Fact,
+};
+use crate::time::{MonoTime, Now, Position, frames_of_ms};
+use crate::trace::TraceEvent;
+
+/// What a press really did; the first press's is given again for every later one.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    pub recording: Option<RecordingId>,
+    pub at: Position,
+    pub from: Position,
+    pub channel: u16,
+    /// Channels besides the agent's own, and from where.
+    pub others: Vec<(u16, Position)>,
+    pub took_us: u64,
+    pub ticket: Ticket,
+}
+
+/// One open blackout.
+#[derive(Clone, Debug)]
+pub struct ActiveBlackout {
+    pub number: BlackoutNumber,
+    pub agent: Option<AgentIndex>,
+    pub agent_name: String,
+    /// The call it was pressed in, for scope call.
+    pub call: Option<CallNumber>,
+    /// Calls of the agent that it has covered: it stays on them until they end, whoever the
+    /// configuration says they belong to by then (G5). Only the PBX gives them to somebody else.
+    pub calls: Vec<CallNumber>,
+    /// Bits of `BlackoutHolder`.
+    pub holders: u8,
+    /// Captured audio under it, in microseconds.
+    pub captured_us: u64,
+    pub warned: bool,
+    pub covered: Vec<ChannelIndex>,
+    /// From when on screens are hidden, in milliseconds since the daemon started.
+    pub screen_from: Position,
+    pub make_receipt: Receipt,
+}
+
+impl ActiveBlackout {
+    #[must_use]
+    pub fn held_by(&self, holder: BlackoutHolder) -> bool {
+        self.holders & (1 << holder as u8) != 0
+    }
+}
+
+/// All open blackouts.
+#[derive(Debug, Default)]
+pub struct Blackouts {
+    pub open: Vec<ActiveBlackout>,
+    /// Stops that are not durable yet.
+    pub stops: Vec<PendingStop>,
+    pub last: u64,
+}
+
+impl Blackouts {
+    /// Counts captured audio for every blackout whose first covered channel this is.
+    pub fn count_captured(&mut self, channel: ChannelIndex, us: u64) {
+        for open in &mut self.open {
+            if open.covered.first() == Some(&channel) {
+                open.captured_us += us;
+            }
+        }
+    }
+
+    /// After a start of the daemon a recording goes on under an open blackout: its receipt says so.
+    pub fn set_continued_recording(&mut self, channel: u16, recording: RecordingId) {
+        let here = |open: &&mut ActiveBlackout| {
+            open.make_receipt.channel == channel && open.make_receipt.ticket == Ticket::default()
+        };
+        for open in self.open.iter_mut().filter(here) {
+            open.make_receipt.recording.get_or_insert(recording);
+        }
+    }
+
+    /// The PBX says that a call is somebody's: blackouts of others let go of it.
+    pub fn release_call(&mut self, call: CallNumber, to: Option<AgentIndex>) {
+        let others = self.open.iter_mut().filter(|open| open.agent != to);
+        others.for_each(|open| open.calls.retain(|known| *known != call));
+    }
+
+    /// The blackout of an agent, as long as it is not durable that it ended.
+    #[must_use]
+    pub fn active_of(&self, agent: AgentIndex) -> Option<&ActiveBlackout> {
+        let stopping = self.stops.iter().filter(|stop| stop.over).map(|stop| &stop.before);
+        self.open.iter().chain(stopping).find(|open| open.agent == Some(agent))
+    }
+
+    /// Whether the agent's own hold on it is not durably given up.
+    #[must_use]
+    pub fn held_by_agent(&self, agent: AgentIndex) -> bool {
+        let stopping = self.stops.iter().map(|stop| &stop.before);
+        let mut own = self.open.iter().chain(stopping).filter(|open| open.agent == Some(agent));
+        own.any(|open| open.held_by(BlackoutHolder::Agent))
+    }
+}
+
+/// A press.
+pub(super) struct BlackoutRequest<'a> {
+    pub agent: AgentIndex,
+    pub call: CallNumber,
+    pub recording: Option<RecordingId>,
+    /// The receipt says no earlier position than this.
+    pub clip: Position,
+    pub holder: BlackoutHolder,
+    pub by: &'a str,
+    pub lead_ms: u32,
+    pub woke: MonoTime,
+}
+
+impl Recorder {
+    /// Opens a blackout; it is in force when this returns.
+    pub(super) fn open_blackout(&mut self, now: Now, press: &BlackoutRequest<'_>) -> Receipt {
+        self.blackouts.last += 1;
+        let number = BlackoutNumber(self.blackouts.last);
+        let scope_call = (self.config.blackout.scope == BlackoutScope::Call).then_some(press.call);
+        let calls = self.own_calls(Some(press.agent));
+        let channels = self.covered_channels(&calls, scope_call);
+        let mut places = Vec::with_capacity(channels.len());
+        for index in &channels {
+            let channel = &mut self.channels[index.0];
+            let lead = frames_of_ms(u64::from(press.lead_ms), channel.rate);
+            let from = channel.head().saturating_sub(lead);
+            channel.start_mask(from);
+            places.push(ChannelPosition { channel: channel.id, at: from });
+        }
+        let receipt = self.make_receipt(now, press, &places);
+        let agent = self.directory.test_agent(press.agent).username.clone();
+        let event =
+            TraceEvent::Blackout { agent: agent.clone(), on: true, why: press.holder.as_str() };
+        self.trace.push_event(now.wall, event);
+        self.blackouts.open.push(ActiveBlackout {
+            number,
+            agent: Some(press.agent),
+            agent_name: agent.clone(),
+            call: scope_call,
+            calls,
+            holders: 1 << press.holder as u8,
+            captured_us: 0,
+            warned: false,
+            covered: channels,
+            screen_from: Position(now.mono.0 / 1000).saturating_sub(u64::from(press.lead_ms)),
+            make_receipt: receipt.clone(),
+        });
+        let (holder, by) = (press.holder, press.by.to_string());
+        let fact = Fact::BlackoutOpened { number, agent, call: scope_call, holder, by, places };
+        let ticket = self.storage.append(&mut self.index, now, fact);
+        if let Some(open) = self.blackouts.open.last_mut() {
+            open.make_receipt.ticket = ticket;
+        }
+        self.stale_agents.insert(press.agent);
+        Receipt { ticket, ..receipt }
+    }
+
+    fn make_receipt(
+        &self,
+        now: Now,
+        press: &BlackoutRequest<'_>,
+        places: &[ChannelPosition],
+    ) -> Receipt {
+        let own = self.calls.get(press.call).map_or(ChannelIndex(0), |call| call.channel);
+        let own_id = self.channels[own.0].id;
+        let others = places.iter().filter(|place| place.channel != own_id);
+        let from = places.iter().find(|place| place.channel == own_id).map(|place| place.at);
+        Receipt {
+            recording: press.recording,
+            at: self.channels[own.0].head(),
+            from: from.unwrap_or_default().max(press.clip),
+            channel: own_id,
+            others: others.map(|place| (place.channel, place.at)).collect(),
+            took_us: now.mono.since_us(press.woke),
+            ticket: Ticket::default(),
+        }
+    }
+
+    fn own_calls(&self, agent: Option<AgentIndex>) -> Vec<CallNumber> {
+        let own =
+            self.calls.live_calls().filter(|c| agent.is_some() && self.call_owner(c) == agent);
+        own.map(|call| call.number).collect()
+    }
+
+    /// Channels that a blackout of these calls of an agent, or of this call, covers now.
+    fn covered_channels(
+        &self,
+        calls: &[CallNumber],
+        call: Option<CallNumber>,
+    ) -> Vec<ChannelIndex> {
+        let mine = |c: &Call| match call {
+            Some(number) => c.number == number,
+            None => calls.contains(&c.number),
+        };
+        let mut group: Vec<&Call> = self.calls.live_calls().filter(|c| mine(c)).collect();
+        let mut next = 0;
+        while next < group.len() {
+            let leg = group[next];
+            for other in self.calls.live_calls() {
+                let linked = other.id == leg.id
+                    || other.consult_of.as_deref() == Some(&leg.id)
+                    || leg.consult_of.as_deref() == Some(&other.id);
+                if linked && !group.iter().any(|known| known.number == other.number) {
+                    group.push(other);
+                }
+            }
+            next += 1;
+        }
+        let mut channels: Vec<ChannelIndex> = group.iter().map(|c| c.channel).collect();
+        channels.sort_unstable();
+        channels.dedup();
+        channels
+    }
+
+    /// Follows the calls: every open blackout covers what it reaches now, and nothing else.
+    pub(super) fn update_coverage(&mut self, now: Now) {
+        self.update_coverage_since(now, None);
+    }
+
+    /// The same when a call has just begun: it is covered from its beginning, which may lie before
+    /// now, and so wait in the ring.
+    pub(super) fn update_coverage_since(&mut self, now: Now, fresh: Option<CallNumber>) {
+        let fresh = fresh.and_then(|number| self.calls.get(number));
+        let fresh = fresh.map(|call| (call.channel, call.from));
+        for index in 0..self.blackouts.open.len() {
+            let mut calls = self.own_calls(self.blackouts.open[index].agent);
+            let open = &self.blackouts.open[index];
+            let stays = |call: &&CallNumber| {
+                self.calls.get(**call).is_some_and(Call::is_live) && !calls.contains(call)
+            };
+            let stay: Vec<_> = open.calls.iter().filter(stays).copied().collect();
+            calls.extend(stay);
+            let (number, wanted) = (open.number, self.covered_channels(&calls, open.call));
+            self.blackouts.open[index].calls = calls;
+            let open = &self.blackouts.open[index];
+            if wanted == open.covered {
+                continue;
+            }
+            let old = open.covered.clone();
+            let (mut more, mut fewer) = (Vec::new(), Vec::new());
+            for channel in wanted.iter().filter(|channel| !old.contains(channel)) {
+                let place = &mut self.channels[channel.0];
+                let begins = fresh.filter(|(own, _)| own == channel).map(|(_, from)| from);
+                let from = begins.unwrap_or(place.head()).min(place.head());
+                place.start_mask(from);
+                more.push(ChannelPosition { channel: place.id, at: from });
+            }
+            for channel in old.iter().filter(|channel| !wanted.contains(channel)) {
+                let place = &mut self.channels[channel.0];
+                place.stop_mask();
+                fewer.push(ChannelPosition { channel: place.id, at: place.head() });
+            }
+            self.blackouts.open[index].covered = wanted;
+            if !more.is_empty() {
+                let fact = Fact::BlackoutSpread { number, places: more };
+                self.storage.append(&mut self.index, now, fact);
+            }
+            if !fewer.is_empty() {
+                let fact = Fact::BlackoutShrunk { number, places: fewer };
+                self.storage.append(&mut self.index, now, fact);
+            }
+        }
+    }
+
+    /// One more holder of an open blackout.
+    pub(super) fn add_blackout_holder(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+        holder: BlackoutHolder,
+        by: &str,
+    ) {
+        let Some(open) = self.blackouts.open.iter_mut().find(|o| o.agent == Some(agent)) else {
+            return;
+        };
+        if open.held_by(holder) {
+            return;
+        }
+        open.holders |= 1 << holder as u8;
+        let (number, holders) = (open.number, open.holders);
+        let fact = Fact::BlackoutHolders { number, holders, by: by.to_string() };
+        self.storage.append(&mut self.index, now, fact);
+        self.stale_agents.insert(agent);
+    }
+
+    pub(super) fn close_blackout(
+        &mut self,
+        now: Now,
+        index: usize,
+        end: BlackoutEnd,
+        by: &str,
+    ) -> Ticket {
+        let open = self.blackouts.open.remove(index);
+        let mut places = Vec::with_capacity(open.covered.len());
+        for channel in &open.covered {
+            let place = &mut self.channels[channel.0];
+            place.stop_mask();
+            places.push(ChannelPosition { channel: place.id, at: place.head() });
+        }
+        self.stale_agents.extend(open.agent);
+        if let Some(agent) = open.agent {
+            self.forget_before(agent);
+        }
+        log::info!("blackout of {} ended ({})", open.agent_name, end.as_str());
+        let event = TraceEvent::Blackout { agent: open.agent_name, on: false, why: end.as_str() };
+        self.trace.push_event(now.wall, event);
+        let fact = Fact::BlackoutClosed { number: open.number, end, by: by.to_string(), places };
+        self.storage.append(&mut self.index, now, fact)
+    }
+
+    /// Scope call: the blackouts of a call that ended end with it.
+    pub(super) fn end_blackouts_of(&mut self, now: Now, call: CallNumber) {
+        while let Some(index) = self.blackouts.open.iter().position(|open| open.call == Some(call))
+        {
+            self.close_blackout(now, index, BlackoutEnd::CallEnd, "box");
+        }
+    }
+
+    /// The ceiling, and the warning before it.
+    pub(super) fn tick_blackouts(&mut self, now: Now) {
+        let ceiling_us = u64::from(self.config.blackout.max_s) * 1_000_000;
+        let mut index = 0;
+        while index < self.blackouts.open.len() {
+            let open = &mut self.blackouts.open[index];
+            if open.captured_us >= ceiling_us {
+                self.close_blackout(now, index, BlackoutEnd::Ceiling, "box");
+                continue;
+            }
+            if !open.warned && open.captured_us >= ceiling_us / 5 * 4 {
+                open.warned = true;
+                self.stale_agents.extend(open.agent);
+            }
+            index += 1;
+        }
+    }
+}

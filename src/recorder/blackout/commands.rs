@@ -1,0 +1,461 @@
+//! The agents' commands: record, black out, update. One short function each.
+//!
+//! Whether they may is asked of `rights`, always before anything is changed. A blackout acts first
+//! and is noted after; everything else is noted in the same breath. Also here: the same commands
+//! given by a supervisor or the CTI feed for somebody else.
+
+use crate::audio::channel::ChannelIndex;
+use crate::calls::call::Call;
+use crate::calls::directory::AgentIndex;
+use crate::id::RecordingId;
+use crate::job::Ticket;
+use crate::limits;
+use crate::recorder::blackout::pending_stop::PendingStop;
+use crate::recorder::blackout::{BlackoutRequest, Receipt};
+use crate::recorder::recording::lifecycle::RecordingRequest;
+use crate::recorder::recording::recall::RecallBuffer;
+use crate::recorder::session::command::Response;
+use crate::recorder::{Recorder, Recording};
+use crate::store::fact::{BlackoutHolder, CallNumber, Fact, RecordReason, RecordReasons};
+use crate::store::seal;
+use crate::time::{MonoTime, Now, Position};
+use protocol::command::bad_character;
+use protocol::{Code, Kind, Refusal, reply};
+
+/// Who commands, on whose behalf.
+#[derive(Clone, Debug)]
+pub(in crate::recorder) struct Actor {
+    pub kind: Kind,
+    /// Username, or the kind's word.
+    pub name: String,
+}
+
+impl Actor {
+    fn holder(&self) -> BlackoutHolder {
+        match self.kind {
+            Kind::Supervisor => BlackoutHolder::Supervisor,
+            Kind::Cti => BlackoutHolder::Cti,
+            Kind::Agent | Kind::Screen | Kind::Technician | Kind::Monitor => BlackoutHolder::Agent,
+        }
+    }
+
+    fn reason(&self) -> RecordReason {
+        if self.kind == Kind::Supervisor { RecordReason::Supervisor } else { RecordReason::Api }
+    }
+}
+
+impl Recorder {
+    pub(in crate::recorder) fn record_start(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+    ) -> Result<Response, Refusal> {
+        let number = self.may_record_start(agent)?;
+        let name = self.directory.test_agent(agent).username.clone();
+        if let Some(seen) = self.visible_running(agent, number) {
+            let (id, new) = (seen.id, self.unannounced_reason(seen, RecordReason::Agent));
+            let (schedule, from) = self.press_context(number);
+            let ticket = self.add_reason(now, id, RecordReason::Agent, (&name, schedule));
+            if let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) {
+                recording.pressed.get_or_insert((agent, from));
+            }
+            self.stale_agents.insert(agent);
+            return Ok(self.recording_reply_for(agent, id, ticket).depends_on(id, new));
+        }
+        let kept = self.calls.get(number).and_then(|call| self.recording_kept_by(agent, call));
+        if let Some(id) = kept.map(|kept| kept.id) {
+            return Ok(self.recording_reply_for(agent, id, self.storage.last_fact_ticket()));
+        }
+        let (schedule, from) = self.press_context(number);
+        let hidden = self.running_of(number);
+        let hidden = hidden.map(|hidden| (hidden.id, hidden.reasons, hidden.retain_until));
+        let mut reasons = RecordReasons::from_reason(RecordReason::Agent);
+        reasons.0 |= hidden.map_or(0, |(_, others, _)| others.0);
+        let from = from.max(self.earliest_press_start(agent, number));
+        let want = RecordingRequest {
+            call: number,
+            from,
+            reasons,
+            pressed: Some((agent, from)),
+            schedule,
+            continues: None,
+        };
+        let (id, ticket) = match hidden {
+            Some((old, _, until)) => {
+                let (id, _) = self.split_recording(now, old, from, want)?;
+                self.inherit_retention(now, id, until);
+                (id, self.storage.last_fact_ticket())
+            }
+            None => self.begin_recording(now, want)?,
+        };
+        Ok(self
+            .recording_reply_for(agent, id, ticket)
+            .depends_on(id, RecordReasons::from_reason(RecordReason::Agent)))
+    }
+
+    /// The reason, if a recording does not have it, or nobody was told yet that it has.
+    fn unannounced_reason(&self, recording: &Recording, reason: RecordReason) -> RecordReasons {
+        let promised = self.sessions.iter().any(|s| s.has_unannounced(recording.id, reason));
+        if promised {
+            RecordReasons::from_reason(reason)
+        } else {
+            recording.reasons.only_if_missing(reason)
+        }
+    }
+
+    /// The on-demand schedule of a call, and where a press on it begins.
+    fn press_context(&self, number: CallNumber) -> (Option<usize>, Position) {
+        let Some(call) = self.calls.get(number) else { return (None, Position(0)) };
+        (call.schedule_match.on_demand, self.press_start(call))
+    }
+
+    /// Where the newest recording of the call ended: a segment never overlaps the one before.
+    fn earliest_start(&self, number: CallNumber) -> Position {
+        let last = self.newest_of(number).and_then(|last| last.end_recording);
+        last.map_or(Position(0), |(to, _)| to)
+    }
+
+    /// The same as far as this agent may know: others' recordings move no own one (B2).
+    fn earliest_press_start(&self, agent: AgentIndex, number: CallNumber) -> Position {
+        if !self.sees_only_own(agent) {
+            return self.earliest_start(number);
+        }
+        let own = self.visible_newest(agent, number).and_then(|own| own.end_recording);
+        own.map_or(Position(0), |(to, _)| to)
+    }
+
+    pub(in crate::recorder) fn record_stop(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+    ) -> Result<Response, Refusal> {
+        let target = self.may_record_stop(agent)?;
+        let (id, call, running) = (target.id, target.call, target.is_running());
+        let (reasons, pressed) = (target.reasons, target.pressed);
+        if !running || !reasons.contains(RecordReason::Agent) && !self.may_stop_any(agent) {
+            return Ok(self.recording_reply_for(agent, id, self.storage.last_fact_ticket()));
+        }
+        let name = self.directory.test_agent(agent).username.clone();
+        let mut gone = RecordReasons::from_reason(RecordReason::Agent);
+        if self.may_stop_any(agent) {
+            gone = reasons;
+        }
+        let rest = RecordReasons(reasons.0 & !gone.0);
+        let own = pressed.is_some_and(|(by, _)| by == agent);
+        if self.sees_only_own(agent) && own && !rest.is_empty() {
+            // Others go on without the agent's notice: their recording begins where this one ends.
+            let head =
+                self.recording_by_id(id).map_or(Position(0), |r| self.channels[r.channel.0].head());
+            let schedule = self.calls.get(call).and_then(|call| call.schedule_match.percentage);
+            let want = RecordingRequest {
+                call,
+                from: head,
+                reasons: rest,
+                pressed: None,
+                schedule: schedule.map(|(index, _)| index),
+                continues: None,
+            };
+            if self.split_recording(now, id, head, want).is_err() {
+                // No room for another file: it goes on as theirs.
+                let ticket = self.drop_reasons(now, id, gone, &name);
+                let mut said = self.recording_reply_for(agent, id, ticket);
+                said.give_up = None;
+                return Ok(said);
+            }
+            if let Some(old) = self.recordings.iter_mut().find(|r| r.id == id) {
+                old.reasons = RecordReasons::default();
+            }
+            let fact = Fact::RecordingReasons { id, reasons: RecordReasons::default(), by: name };
+            let ticket = self.storage.append(&mut self.index, now, fact);
+            self.stale_agents.insert(agent);
+            return Ok(self.recording_reply_for(agent, id, ticket));
+        }
+        let ticket = self.drop_reasons(now, id, gone, &name);
+        Ok(self.recording_reply_for(agent, id, ticket))
+    }
+
+    fn may_stop_any(&self, agent: AgentIndex) -> bool {
+        self.agent_has(agent, crate::calls::permission::Permission::RecordStopAny)
+    }
+
+    /// The resulting state of a recording, as this agent may see it.
+    fn recording_reply_for(&self, agent: AgentIndex, id: RecordingId, after: Ticket) -> Response {
+        let Some(recording) = self.recording_by_id(id) else {
+            return Response::immediate(Vec::new());
+        };
+        let only_own = self.sees_only_own(agent);
+        let mut reasons = recording.reasons;
+        if only_own {
+            reasons.0 &= RecordReasons::from_reason(RecordReason::Agent).0;
+        }
+        let own_from = recording.pressed.filter(|_| only_own).map(|(_, from)| from);
+        let from = own_from.unwrap_or(recording.from);
+        Self::recording_reply(recording, reasons, from.max(recording.from), after)
+    }
+
+    fn recording_reply(
+        recording: &Recording,
+        reasons: RecordReasons,
+        from: Position,
+        after: Ticket,
+    ) -> Response {
+        let mut bytes = Vec::new();
+        let on = recording.is_running() && !reasons.is_empty();
+        let reasons = if on { reasons } else { RecordReasons::default() };
+        let line = reply::ok(&mut bytes).pair("recording", recording.id).pair("reasons", reasons);
+        line.pair("state", protocol::state::on_off(on)).pair("from", from).end();
+        Response::after_sync(after, bytes).depends_on(recording.id, RecordReasons::default())
+    }
+
+    /// `record start device=D` of a supervisor or the CTI feed.
+    pub(in crate::recorder) fn record_start_for(
+        &mut self,
+        now: Now,
+        device: &str,
+        by: &Actor,
+    ) -> Result<Response, Refusal> {
+        let number = self.call_on_device(device)?;
+        self.require_disk()?;
+        let call = self.calls.get(number).ok_or_else(|| Refusal::from(Code::NoCall))?;
+        let from = self.press_start(call);
+        let schedule = match by.reason() {
+            RecordReason::Api => call.schedule_match.api.or(call.schedule_match.on_demand),
+            _ => call.schedule_match.on_demand.or(call.schedule_match.api),
+        };
+        if schedule.is_none() {
+            return Err(Code::NoSchedule.into());
+        }
+        let running = self.running_of(number);
+        let running =
+            running.map(|running| (running.id, self.unannounced_reason(running, by.reason())));
+        let new = running.map_or(RecordReasons::from_reason(by.reason()), |(_, new)| new);
+        let (id, ticket) = match running {
+            Some((id, _)) => {
+                self.require_file(id)?;
+                (id, self.add_reason(now, id, by.reason(), (&by.name, schedule)))
+            }
+            None => {
+                self.require_disk_space()?;
+                let want = RecordingRequest {
+                    call: number,
+                    from: from.max(self.earliest_start(number)),
+                    reasons: RecordReasons::from_reason(by.reason()),
+                    pressed: None,
+                    schedule,
+                    continues: None,
+                };
+                self.begin_recording(now, want)?
+            }
+        };
+        Ok(self.recording_reply_to_actor(id, ticket).depends_on(id, new))
+    }
+
+    /// `record stop device=D`: the CTI feed takes its own reason away, a supervisor every one.
+    pub(in crate::recorder) fn record_stop_for(
+        &mut self,
+        now: Now,
+        device: &str,
+        by: &Actor,
+    ) -> Result<Response, Refusal> {
+        let number = self.call_on_device(device)?;
+        let api = by.reason() == RecordReason::Api;
+        let newest = self.running_of(number).or_else(|| self.newest_of(number));
+        let newest = newest.ok_or_else(|| Refusal::from(Code::NotRecording))?;
+        // What has been stopped already is answered with the resulting state.
+        if api && !newest.reasons_ever.contains(RecordReason::Api) {
+            let code = if newest.is_running() { Code::NotYours } else { Code::NotRecording };
+            return Err(code.into());
+        }
+        let (id, reasons) = (newest.id, newest.reasons);
+        let gone = if api { RecordReasons::from_reason(RecordReason::Api) } else { reasons };
+        self.require_disk()?;
+        let ticket = self.drop_reasons(now, id, gone, &by.name);
+        Ok(self.recording_reply_to_actor(id, ticket))
+    }
+
+    fn recording_reply_to_actor(&self, id: RecordingId, ticket: Ticket) -> Response {
+        match self.recording_by_id(id) {
+            Some(r) => Self::recording_reply(r, r.reasons, r.from, ticket),
+            None => Response::immediate(Vec::new()),
+        }
+    }
+
+    fn call_on_device(&self, device: &str) -> Result<CallNumber, Refusal> {
+        let channel = self.channel_of(device).ok_or_else(|| {
+            Refusal::new(Code::NoSuchDevice, format!("no channel records device {device}"))
+        })?;
+        let call = self.calls.active_call(channel).ok_or_else(|| Refusal::from(Code::NoCall))?;
+        Ok(call.number)
+    }
+
+    pub(in crate::recorder) fn find_agent(&self, user: &str) -> Result<AgentIndex, Refusal> {
+        let found = self.directory.find_by_username(user);
+        found.ok_or_else(|| Refusal::new(Code::UnknownUser, format!("no agent is called {user}")))
+    }
+
+    /// Opens a blackout for `agent`, or adds a holder to the one that is open.
+    pub(in crate::recorder) fn blackout_start(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+        by: &Actor,
+        (lead_ms, woke): (Option<u32>, MonoTime),
+    ) -> Result<Response, Refusal> {
+        let holdback_ms = self.config.audio.holdback_ms;
+        let lead_ms = lead_ms.unwrap_or(self.config.blackout.lead_ms);
+        if lead_ms > holdback_ms {
+            let text = format!("lead_ms={lead_ms}: allowed 0 to {holdback_ms} (holdback_ms)");
+            return Err(Refusal::new(Code::BadArgument, text));
+        }
+        let holder = by.holder();
+        let (call, recording) = match by.kind {
+            Kind::Agent => self.may_blackout_start(agent)?,
+            _ => self.blackout_target(agent)?,
+        };
+        let recording = recording.map(|r| (r.id, self.visible_start(agent, r)));
+        // What was heard before the call is not the agent's; it may be another's, and stored.
+        let kept_from = self.recall.buffer_of(call).map(RecallBuffer::start);
+        let kept_from = kept_from.or(self.calls.get(call).map(|call| call.from));
+        self.roll_back_stop_of(now, agent);
+        let receipt = match self.blackouts.active_of(agent) {
+            Some(open) => {
+                let receipt = open.make_receipt.clone();
+                self.add_blackout_holder(now, agent, holder, &by.name);
+                Receipt { ticket: self.storage.last_fact_ticket(), ..receipt }
+            }
+            // It ended with its call while its stop was on its way.
+            None if self.calls.get(call).is_none() => return Err(Code::NoCall.into()),
+            None => {
+                let press = BlackoutRequest {
+                    agent,
+                    call,
+                    recording: recording.map(|(id, _)| id),
+                    clip: recording.map(|(_, from)| from).or(kept_from).unwrap_or_default(),
+                    holder,
+                    by: &by.name,
+                    lead_ms,
+                    woke,
+                };
+                self.open_blackout(now, &press)
+            }
+        };
+        let mut said = Self::blackout_reply(now, &self.visible_receipt(agent, by, receipt));
+        if self.storage.is_down() {
+            said.give_up = Some(now.mono);
+        }
+        Ok(said)
+    }
+
+    /// What may be told of a blackout: an agent who sees own recordings only (B2) may have joined
+    /// one that somebody else opened in a recording of others.
+    fn visible_receipt(&self, agent: AgentIndex, by: &Actor, receipt: Receipt) -> Receipt {
+        let named = receipt.recording.and_then(|id| self.recording_by_id(id));
+        let own = named.is_some_and(|named| Self::was_started_by(named, agent));
+        if by.kind != Kind::Agent || !self.sees_only_own(agent) || own {
+            return receipt;
+        }
+        let here = |call: &&Call| self.channels[call.channel.0].id == receipt.channel;
+        let call = self.current_call(agent).filter(here);
+        let seen = call.and_then(|call| self.visible_running(agent, call.number));
+        let kept = call.and_then(|call| self.recall.buffer_of(call.number));
+        let from =
+            seen.map(|seen| self.visible_start(agent, seen)).or(kept.map(RecallBuffer::start));
+        Receipt {
+            recording: seen.map(|seen| seen.id),
+            from: from.map_or(receipt.from, |from| from.max(receipt.from)),
+            ..receipt
+        }
+    }
+
+    /// From where this agent knows of a recording.
+    fn visible_start(&self, agent: AgentIndex, recording: &Recording) -> Position {
+        let own = recording.pressed.filter(|(by, _)| *by == agent && self.sees_only_own(agent));
+        own.map_or(recording.from, |(_, from)| from.max(recording.from))
+    }
+
+    fn blackout_reply(now: Now, receipt: &Receipt) -> Response {
+        let mut bytes = Vec::new();
+        for (channel, from) in &receipt.others {
+            let row = reply::row(&mut bytes).pair("channel", channel).pair("from", from);
+            row.pair("to", "-").end();
+        }
+        let mut channels = receipt.channel.to_string();
+        for (other, _) in &receipt.others {
+            channels.push(',');
+            channels.push_str(&other.to_string());
+        }
+        let id = receipt.recording.map_or("-".to_string(), |id| id.to_string());
+        let line = reply::ok(&mut bytes).pair("blackout", "on").pair("recording", id);
+        let line = line.pair("at", receipt.at).pair("from", receipt.from);
+        line.pair("channels", channels).pair("took_us", receipt.took_us).end();
+        let mut said = Response::after_sync(receipt.ticket, bytes);
+        said.give_up = Some(now.mono.after_ms(limits::RECEIPT_TIMEOUT_MS));
+        said
+    }
+
+    /// A holder lets go of the blackout of `agent`.
+    pub(in crate::recorder) fn blackout_stop(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+        by: &Actor,
+    ) -> Result<Response, Refusal> {
+        let hidden = by.kind == Kind::Agent && !self.sees_blackout(agent);
+        if !hidden && self.storage.is_down() && self.blackouts.active_of(agent).is_some() {
+            let text = "the disk has failed: the blackout stays on, because its end cannot be kept";
+            return Err(Refusal::new(Code::Storage, text).masked());
+        }
+        let mut bytes = Vec::new();
+        let open =
+            if hidden { None } else { self.release_blackout(now, agent, by.holder(), &by.name) };
+        let Some(PendingStop { before: was, to, over, places, ticket, until, .. }) = open else {
+            let line = reply::ok(&mut bytes).pair("blackout", "off").pair("recording", "-");
+            line.pair("from", "-").pair("to", "-").end();
+            return Ok(Response::after_sync(self.storage.last_fact_ticket(), bytes));
+        };
+        let was = self.visible_receipt(agent, by, was.make_receipt);
+        let unseen = by.kind == Kind::Agent
+            && self.sees_only_own(agent)
+            && !self.has_visible_recording(agent);
+        let seen_over = over || unseen;
+        let ends = |at: Position| if seen_over { at.to_string() } else { "-".to_string() };
+        for (channel, from) in &was.others {
+            let index = self.channels.iter().position(|c| c.id == *channel).map(ChannelIndex);
+            let ended = places.iter().find(|(place, _)| Some(*place) == index).map(|(_, at)| *at);
+            let head = || index.map_or(Position(0), |index| self.channels[index.0].head());
+            let at = ended.unwrap_or_else(head);
+            let row = reply::row(&mut bytes).pair("channel", channel).pair("from", from);
+            row.pair("to", ends(at)).end();
+        }
+        let id = was.recording.map_or("-".to_string(), |id| id.to_string());
+        let state = protocol::state::on_off(!seen_over);
+        let line = reply::ok(&mut bytes).pair("blackout", state).pair("recording", id);
+        line.pair("from", was.from).pair("to", ends(to)).end();
+        let mut said = Response::after_sync(ticket, bytes);
+        said.give_up = Some(until);
+        Ok(said)
+    }
+
+    /// Sets a user-defined field; nobody who sets one ever sees what was there (F2).
+    pub(in crate::recorder) fn update_field(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+        field: u8,
+        value: &str,
+    ) -> Result<Response, Refusal> {
+        let target = self.may_update(agent, field)?;
+        let (id, key) = (target.id, target.key.clone());
+        if let Some(bad) = bad_character(value) {
+            let text = format!("{bad:?} is not allowed in a field; nothing was changed");
+            return Err(Refusal::new(Code::BadCharacters, text));
+        }
+        let by = self.directory.test_agent(agent).username.clone();
+        let value = seal::seal_field(key.as_ref(), self.storage.next_sequence(), value);
+        let fact = Fact::FieldSet { id, field, by, value };
+        let ticket = self.storage.append(&mut self.index, now, fact);
+        let mut bytes = Vec::new();
+        reply::ok(&mut bytes).pair("recording", id).end();
+        Ok(Response::after_sync(ticket, bytes).depends_on(id, RecordReasons::default()))
+    }
+}

@@ -1,0 +1,170 @@
+//! Stops of blackouts that are not durable yet (G5).
+//!
+//! A stop acts on the masks at the press, so that its positions are exact. But what is heard from
+//! then on leaves no ring and moves no meter before the stop is durable. When no sync comes in
+//! time the stop is refused and taken back: what waits is wiped, and the blackout goes on for those
+//! who held it. Until it is durable, everybody is told that the blackout is on.
+
+use crate::audio::channel::ChannelIndex;
+use crate::calls::directory::AgentIndex;
+use crate::job::Ticket;
+use crate::limits;
+use crate::recorder::Recorder;
+use crate::recorder::blackout::ActiveBlackout;
+use crate::store::fact::{BlackoutEnd, BlackoutHolder, BlackoutNumber, ChannelPosition, Fact};
+use crate::time::{MonoTime, Now, Position};
+use crate::trace::TraceEvent;
+
+/// One stop on its way to the disk.
+#[derive(Clone, Debug)]
+pub struct PendingStop {
+    /// The blackout as it was before.
+    pub before: ActiveBlackout,
+    /// Who lets go.
+    pub holder: BlackoutHolder,
+    /// Nobody else holds it.
+    pub over: bool,
+    /// Where it ends on the agent's own channel.
+    pub to: Position,
+    /// Where it ends on each channel that it covered; none if it goes on.
+    pub places: Vec<(ChannelIndex, Position)>,
+    pub ticket: Ticket,
+    /// When it is taken back.
+    pub until: MonoTime,
+}
+
+impl Recorder {
+    /// A holder lets go of the blackout of `agent`; it ends with the last one. A stop that is on
+    /// its way already is given again.
+    pub(in crate::recorder) fn release_blackout(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+        holder: BlackoutHolder,
+        by: &str,
+    ) -> Option<PendingStop> {
+        let Some(index) = self.blackouts.open.iter().position(|open| open.agent == Some(agent))
+        else {
+            let same = |stop: &&PendingStop| stop.before.agent == Some(agent) && stop.over;
+            return self.blackouts.stops.iter().find(same).cloned();
+        };
+        let before = self.blackouts.open[index].clone();
+        // One that a start found open without a call has no channel of its own yet.
+        let own = self.channels.iter().find(|channel| channel.id == before.make_receipt.channel);
+        let own = own.or(before.covered.first().map(|first| &self.channels[first.0]));
+        let to = own.map_or(Position(0), crate::audio::channel::Channel::head);
+        let holders = before.holders & !(1 << holder as u8);
+        let over = holders == 0;
+        let (mut places, number) = (Vec::new(), before.number);
+        let ticket = if over {
+            let head = |channel: &ChannelIndex| (*channel, self.channels[channel.0].head());
+            places.extend(before.covered.iter().map(head));
+            self.close_blackout(now, index, BlackoutEnd::Stop, by)
+        } else {
+            self.blackouts.open[index].holders = holders;
+            self.stale_agents.insert(agent);
+            let fact = Fact::BlackoutHolders { number, holders, by: by.to_string() };
+            self.storage.append(&mut self.index, now, fact)
+        };
+        let until = now.mono.after_ms(limits::RECEIPT_TIMEOUT_MS);
+        let stop = PendingStop { before, holder, over, to, places, ticket, until };
+        self.blackouts.stops.push(stop.clone());
+        self.limit_release_to_stops();
+        Some(stop)
+    }
+
+    /// Stops that are durable have happened; those that waited too long have not.
+    pub(in crate::recorder) fn settle_pending_stops(&mut self, now: Now) {
+        let durable = self.storage.durable_ticket();
+        let mut settled = false;
+        while let Some(index) = self.blackouts.stops.iter().position(|stop| stop.ticket <= durable)
+        {
+            let stop = self.blackouts.stops.remove(index);
+            self.stale_agents.extend(stop.before.agent);
+            settled = true;
+        }
+        if settled {
+            self.limit_release_to_stops();
+        }
+        while let Some(index) = self.blackouts.stops.iter().position(|s| s.until <= now.mono) {
+            self.roll_back_stop(now, index);
+        }
+    }
+
+    /// Somebody presses again before the stop is durable: it has not happened.
+    pub(in crate::recorder) fn roll_back_stop_of(&mut self, now: Now, agent: AgentIndex) {
+        let stops = &self.blackouts.stops;
+        let own = stops.iter().position(|stop| stop.before.agent == Some(agent) && stop.over);
+        if let Some(index) = own {
+            self.roll_back_stop(now, index);
+        }
+    }
+
+    fn roll_back_stop(&mut self, now: Now, index: usize) {
+        let stop = self.blackouts.stops.remove(index);
+        self.stale_agents.extend(stop.before.agent);
+        if stop.over {
+            self.reopen_blackout(now, stop);
+        } else {
+            self.restore_holder(now, &stop);
+        }
+        self.limit_release_to_stops();
+    }
+
+    /// The blackout goes on, and whoever could not let go holds it again.
+    fn restore_holder(&mut self, now: Now, stop: &PendingStop) {
+        let (number, bit) = (stop.before.number, 1 << stop.holder as u8);
+        for later in self.blackouts.stops.iter_mut().filter(|s| s.before.number == number) {
+            later.before.holders |= bit;
+        }
+        let Some(open) = self.blackouts.open.iter_mut().find(|open| open.number == number) else {
+            return;
+        };
+        open.holders |= bit;
+        let fact = Fact::BlackoutHolders { number, holders: open.holders, by: "box".to_string() };
+        self.storage.append(&mut self.index, now, fact);
+    }
+
+    /// From where it ended the blackout goes on, under a new number: its end may be on record.
+    fn reopen_blackout(&mut self, now: Now, stop: PendingStop) {
+        let PendingStop { before: mut open, holder, places, .. } = stop;
+        self.blackouts.last += 1;
+        open.number = BlackoutNumber(self.blackouts.last);
+        let mut facts = Vec::with_capacity(places.len());
+        for (index, at) in places {
+            let channel = &mut self.channels[index.0];
+            if open.covered.first() == Some(&index) {
+                let frames = channel.head().frames_since(at);
+                open.captured_us += frames * 1_000_000 / u64::from(channel.rate);
+            }
+            channel.start_mask(at);
+            facts.push(ChannelPosition { channel: channel.id, at });
+        }
+        log::warn!("the blackout of {} goes on: its stop is not on record", open.agent_name);
+        let agent = open.agent_name.clone();
+        let event = TraceEvent::Blackout { agent: agent.clone(), on: true, why: holder.as_str() };
+        self.trace.push_event(now.wall, event);
+        let (number, call, holders) = (open.number, open.call, open.holders);
+        let by = "box".to_string();
+        self.blackouts.open.push(open);
+        let fact = Fact::BlackoutOpened { number, agent, call, holder, by, places: facts };
+        self.storage.append(&mut self.index, now, fact);
+        if holders != 1 << holder as u8 {
+            let fact = Fact::BlackoutHolders { number, holders, by: "box".to_string() };
+            self.storage.append(&mut self.index, now, fact);
+        }
+        if let Some(call) = call.filter(|call| self.calls.get(*call).is_none_or(|c| !c.is_live())) {
+            self.end_blackouts_of(now, call);
+        }
+        self.update_coverage(now);
+    }
+
+    /// What may leave each ring: nothing that was heard after a stop that is not durable.
+    fn limit_release_to_stops(&mut self) {
+        self.channels.iter_mut().for_each(|channel| channel.unreleased_from = None);
+        for (index, at) in self.blackouts.stops.iter().flat_map(|stop| &stop.places) {
+            let waits = &mut self.channels[index.0].unreleased_from;
+            *waits = Some(waits.map_or(*at, |before| before.min(*at)));
+        }
+    }
+}

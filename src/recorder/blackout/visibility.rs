@@ -1,0 +1,271 @@
+//! Who may do what right now: one function per action, asked both by the command and by `can`.
+//!
+//! Because both ask here, what is in `can` is not refused and what is not in it is. The refusals
+//! come in the protocol's order. For an agent with `notify-on-demand-only` (B2) recordings begun by
+//! others do not exist here: only own ones are visible, and nothing else enters an answer.
+//!
+//! Nothing here changes anything.
+
+use crate::calls::call::Call;
+use crate::calls::directory::AgentIndex;
+use crate::calls::permission::Permission;
+use crate::id::RecordingId;
+use crate::recorder::{Recorder, Recording, RecordingWriter};
+use crate::store::fact::{CallNumber, RecordReason};
+use protocol::{Ability, Can, Code, Refusal};
+
+/// Fields that exist (F1).
+const FIELDS: u8 = 15;
+
+impl Recorder {
+    pub(in crate::recorder) fn agent_has(&self, agent: AgentIndex, permission: Permission) -> bool {
+        self.directory.permissions(agent).contains(permission)
+    }
+
+    /// Whether the agent only sees recordings of the own making (B2).
+    pub(in crate::recorder) fn sees_only_own(&self, agent: AgentIndex) -> bool {
+        self.agent_has(agent, Permission::NotifyOnDemandOnly)
+    }
+
+    pub(in crate::recorder) fn require_permission(
+        &self,
+        agent: AgentIndex,
+        permission: Permission,
+    ) -> Result<(), Refusal> {
+        if !self.agent_has(agent, permission) {
+            return Err(Code::Denied.into());
+        }
+        if self.config.on_demand.enabled { Ok(()) } else { Err(Code::OnDemandOff.into()) }
+    }
+
+    /// While the disk is failed nothing can be promised.
+    pub(in crate::recorder) fn require_disk(&self) -> Result<(), Refusal> {
+        if self.storage.is_down() { Err(disk_failed()) } else { Ok(()) }
+    }
+
+    /// A recording whose file could not be made yet is promised to nobody.
+    pub(in crate::recorder) fn require_file(&self, id: RecordingId) -> Result<(), Refusal> {
+        let waits = self
+            .recording_by_id(id)
+            .and_then(|r| r.writer.as_ref())
+            .is_some_and(RecordingWriter::is_waiting_for_file);
+        if waits { Err(disk_failed()) } else { Ok(()) }
+    }
+
+    /// The disk said that it was full: until the next look at it nobody is promised anything.
+    pub(in crate::recorder) fn require_disk_space(&self) -> Result<(), Refusal> {
+        if self.storage.no_room { Err(Code::DiskFull.into()) } else { Ok(()) }
+    }
+
+    fn require_call(&self, agent: AgentIndex) -> Result<&Call, Refusal> {
+        self.current_call(agent).ok_or_else(|| Code::NoCall.into())
+    }
+
+    /// Whether the agent began this recording, or joined it with a press.
+    pub(in crate::recorder) fn was_started_by(recording: &Recording, agent: AgentIndex) -> bool {
+        recording.pressed.is_some_and(|(by, _)| by == agent)
+    }
+
+    /// The running recording of a call, as far as this agent may know of it.
+    pub(in crate::recorder) fn visible_running(
+        &self,
+        agent: AgentIndex,
+        call: CallNumber,
+    ) -> Option<&Recording> {
+        let running = self.running_of(call)?;
+        let own =
+            Self::was_started_by(running, agent) && running.reasons.contains(RecordReason::Agent);
+        (own || !self.sees_only_own(agent)).then_some(running)
+    }
+
+    /// The newest recording of a call that this agent may know of, running or not.
+    pub(in crate::recorder) fn visible_newest(
+        &self,
+        agent: AgentIndex,
+        call: CallNumber,
+    ) -> Option<&Recording> {
+        let only_own = self.sees_only_own(agent);
+        let seen = |r: &&Recording| r.call == call && (!only_own || Self::was_started_by(r, agent));
+        self.recordings.iter().rev().find(seen)
+    }
+
+    /// The call that `record start` would record.
+    pub(in crate::recorder) fn may_record_start(
+        &self,
+        agent: AgentIndex,
+    ) -> Result<CallNumber, Refusal> {
+        self.require_permission(agent, Permission::RecordStart)?;
+        let call = self.current_call(agent).or_else(|| self.wrapup_call(agent));
+        let call = call.ok_or_else(|| Refusal::from(Code::NoCall))?;
+        if call.schedule_match.on_demand.is_none() {
+            return Err(Code::NoSchedule.into());
+        }
+        match self.visible_running(agent, call.number) {
+            Some(seen) => self.require_file(seen.id)?,
+            None if self.recording_kept_by(agent, call).is_some() => {}
+            None => self.can_begin().and_then(|()| self.require_disk_space())?,
+        }
+        self.require_disk()?;
+        Ok(call.number)
+    }
+
+    /// A call in wrap-up that is still kept back, or was kept by a press already. Without recall
+    /// nothing of an ended call can be kept any more.
+    fn wrapup_call(&self, agent: AgentIndex) -> Option<&Call> {
+        self.config.audio.recall_ms?;
+        let call = self.reachable_call(agent).filter(|call| !call.is_live())?;
+        let kept = self.recall.buffer_of(call.number).is_some();
+        (kept || self.recording_kept_by(agent, call).is_some()).then_some(call)
+    }
+
+    /// The recording of an ended call that this agent's press kept.
+    pub(in crate::recorder) fn recording_kept_by(
+        &self,
+        agent: AgentIndex,
+        call: &Call,
+    ) -> Option<&Recording> {
+        let last = self.visible_newest(agent, call.number).filter(|_| !call.is_live());
+        last.filter(|last| Self::was_started_by(last, agent))
+    }
+
+    /// The recording that `record stop` would stop, or has stopped already.
+    pub(in crate::recorder) fn may_record_stop(
+        &self,
+        agent: AgentIndex,
+    ) -> Result<&Recording, Refusal> {
+        let any = self.agent_has(agent, Permission::RecordStopAny);
+        if !any {
+            self.require_permission(agent, Permission::RecordStop)?;
+        }
+        if !self.config.on_demand.enabled {
+            return Err(Code::OnDemandOff.into());
+        }
+        let call = self.require_call(agent)?.number;
+        let Some(running) = self.visible_running(agent, call) else {
+            let stopped = self.visible_newest(agent, call);
+            let stopped = stopped.filter(|r| any || Self::was_started_by(r, agent));
+            let stopped = stopped.ok_or_else(|| Refusal::from(Code::NotRecording))?;
+            return self.require_disk().map(|()| stopped);
+        };
+        let own =
+            Self::was_started_by(running, agent) || running.reasons.contains(RecordReason::Agent);
+        if !own && !any {
+            return Err(Code::NotYours.into());
+        }
+        self.require_disk().map(|()| running)
+    }
+
+    /// The call in which `blackout start` would black out; with an open one, any.
+    pub(in crate::recorder) fn may_blackout_start(
+        &self,
+        agent: AgentIndex,
+    ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
+        self.require_permission(agent, Permission::Blackout)?;
+        if self.sees_blackout(agent) {
+            let call = self.current_call(agent);
+            return Ok((call.map_or(CallNumber(0), |call| call.number), None));
+        }
+        let call = self
+            .require_call(agent)
+            .map_err(|_| self.blackout_refusal(agent, Code::NoCall))?
+            .number;
+        match self.visible_running(agent, call) {
+            Some(running) => Ok((call, Some(running))),
+            // What is kept back can be blacked out before anybody presses record.
+            None if self.recall.buffer_of(call).is_some() => Ok((call, None)),
+            None => Err(self.blackout_refusal(agent, Code::NotRecording)),
+        }
+    }
+
+    /// Of an agent whose screen is recorded by itself "nothing is recorded" would not be true (E3).
+    fn blackout_refusal(&self, agent: AgentIndex, code: Code) -> Refusal {
+        if !self.screens.is_recorded_alone(agent) {
+            return code.into();
+        }
+        let text = "a blackout begins in a recorded call only, not in a recording of the screen by \
+                    itself; stop that instead";
+        Refusal::new(code, text)
+    }
+
+    /// The same for a supervisor or the CTI feed, who need no right of the agent's, and no
+    /// recording: what may be recorded a moment later can be blacked out now.
+    pub(in crate::recorder) fn blackout_target(
+        &self,
+        agent: AgentIndex,
+    ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
+        if self.blackouts.active_of(agent).is_some() {
+            let call = self.current_call(agent);
+            return Ok((call.map_or(CallNumber(0), |call| call.number), None));
+        }
+        let call = self.require_call(agent)?.number;
+        Ok((call, self.running_of(call)))
+    }
+
+    /// Whether the agent is told of the open blackout: an agent who sees own recordings only (B2)
+    /// is told of the own one, and of one that falls on an own recording.
+    pub(in crate::recorder) fn sees_blackout(&self, agent: AgentIndex) -> bool {
+        if self.blackouts.active_of(agent).is_none() {
+            return false;
+        }
+        !self.sees_only_own(agent)
+            || self.blackouts.held_by_agent(agent)
+            || self.has_visible_recording(agent)
+    }
+
+    /// Whether a recording that the agent may know of is running in the current call.
+    pub(in crate::recorder) fn has_visible_recording(&self, agent: AgentIndex) -> bool {
+        let call = self.current_call(agent);
+        call.is_some_and(|call| self.visible_running(agent, call.number).is_some())
+    }
+
+    pub(in crate::recorder) fn may_blackout_stop(&self, agent: AgentIndex) -> Result<(), Refusal> {
+        self.require_permission(agent, Permission::Blackout)
+    }
+
+    /// The recording whose field `update` would set.
+    pub(in crate::recorder) fn may_update(
+        &self,
+        agent: AgentIndex,
+        field: u8,
+    ) -> Result<&Recording, Refusal> {
+        if !(1..=FIELDS).contains(&field) {
+            let text = format!("there is no field {field}; fields are 1 to {FIELDS}");
+            return Err(Refusal::new(Code::NoSuchField, text));
+        }
+        self.require_permission(agent, Permission::Update(field))?;
+        let call = self.reachable_call(agent).ok_or_else(|| Refusal::from(Code::NoCall))?;
+        let last = self.visible_newest(agent, call.number);
+        let last = last.ok_or_else(|| Refusal::from(Code::NotRecording))?;
+        // A field is sealed under a key that must be on the disk first.
+        let waits = last.writer.as_ref().is_some_and(RecordingWriter::is_waiting_for_file);
+        if waits { Err(disk_failed()) } else { self.require_disk().map(|()| last) }
+    }
+
+    /// Everything the agent may do right now.
+    pub(in crate::recorder) fn allowed_commands(&self, agent: AgentIndex) -> Can {
+        let mut can = Can::default();
+        let stopping = self.stopping;
+        let mut add = |ability, allowed: bool| {
+            // While the box stops everything else is refused (`shutting-down`).
+            let masks = matches!(ability, Ability::BlackoutStart | Ability::BlackoutStop);
+            if allowed && (masks || !stopping) {
+                can.insert(ability);
+            }
+        };
+        add(Ability::RecordStart, self.may_record_start(agent).is_ok());
+        add(Ability::RecordStop, self.may_record_stop(agent).is_ok());
+        add(Ability::BlackoutStart, self.may_blackout_start(agent).is_ok());
+        let stop = self.may_blackout_stop(agent).and_then(|()| self.require_disk());
+        add(Ability::BlackoutStop, stop.is_ok());
+        add(Ability::ScreenStart, self.may_screen_start(agent).is_ok());
+        add(Ability::ScreenStop, self.may_screen_stop(agent).is_ok());
+        for field in 1..=FIELDS {
+            add(Ability::Update(field), self.may_update(agent, field).is_ok());
+        }
+        can
+    }
+}
+
+fn disk_failed() -> Refusal {
+    Refusal::new(Code::Storage, "the disk has failed; nothing was changed, a technician is told")
+}

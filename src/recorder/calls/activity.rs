@@ -1,0 +1,143 @@
+//! Calls that no PBX tells of: a seized line begins one, a released line ends it.
+//!
+//! Each turn looks at the newest seizure of every channel's line (see `crate::audio::detect`) and does
+//! what the PBX's feed would have said. Such a call is called `voice-17` or `script-17`, 17 being
+//! the box's own number of it, which no restart repeats. It begins where the seizure does, but
+//! never before the end of the call before it, nor before the end of a blackout of its agent.
+//!
+//! The feed goes first: its `call start` ends a call that was found so, and while a call of its own
+//! is going on, and until the line is released after it, nothing begins here.
+
+use crate::audio::channel::ChannelIndex;
+use crate::calls::call::Call;
+use crate::calls::directory::AgentIndex;
+use crate::limits;
+use crate::recorder::Recorder;
+use crate::store::fact::{CallNumber, RecordingEnd};
+use crate::time::{Now, Position, WallTime, ms_of_frames};
+
+/// One channel's line.
+#[derive(Clone, Debug, Default)]
+struct LineState {
+    /// The newest seizure that was followed, or passed over.
+    followed: u64,
+    /// The call it began, while it is going on.
+    call: Option<CallNumber>,
+    /// No call begins before: here the last one ended, or a blackout of its agent.
+    floor: Position,
+}
+
+/// The lines of all channels.
+#[derive(Debug)]
+pub(in crate::recorder) struct LineStates(Vec<LineState>);
+
+impl LineStates {
+    pub fn new(channels: usize) -> LineStates {
+        LineStates(vec![LineState::default(); channels])
+    }
+
+    /// A call has ended at `to`, whoever began or ended it.
+    pub fn on_call_end(&mut self, channel: ChannelIndex, number: CallNumber, to: Position) {
+        let line = &mut self.0[channel.0];
+        line.floor = to;
+        if line.call == Some(number) {
+            line.call = None;
+        }
+    }
+}
+
+impl Recorder {
+    /// What the lines are seen to do becomes calls.
+    pub(in crate::recorder) fn update_lines(&mut self, now: Now) {
+        for index in 0..self.channels.len() {
+            if self.stopping {
+                return;
+            }
+            self.update_line(now, ChannelIndex(index));
+        }
+    }
+
+    fn update_line(&mut self, now: Now, channel: ChannelIndex) {
+        let place = &self.channels[channel.0];
+        let line = &self.lines.0[channel.0];
+        let seizure = place.detector.latest_seizure(place.head());
+        let newest = seizure.map_or(0, |seizure| seizure.number);
+        let released = seizure.is_none_or(|seizure| seizure.to.is_some());
+        let new = newest != line.followed;
+        if let Some(number) = line.call.filter(|_| new || released) {
+            log::info!("device {}: the line was released", place.device);
+            self.call_end(now, number, RecordingEnd::CallEnd, "released");
+        }
+        if new {
+            self.lines.0[channel.0].followed = newest;
+            let busy = self.calls.live_calls().any(|call| call.channel == channel);
+            if !busy {
+                self.begin_detected_call(now, channel);
+            }
+        }
+    }
+
+    /// A line was seized, and nobody else says what call that is.
+    fn begin_detected_call(&mut self, now: Now, channel: ChannelIndex) {
+        let place = &self.channels[channel.0];
+        let Some(seizure) = place.detector.latest_seizure(place.head()) else { return };
+        let (device, rate, word) = (place.device.clone(), place.rate, place.detector.as_str());
+        if self.calls.is_full() {
+            let most = limits::CALLS_MAX;
+            log::error!("device {device}: seized, but {most} calls are already known");
+            return;
+        }
+        let from = seizure.from.max(self.lines.0[channel.0].floor);
+        let direction = seizure.direction;
+        let (ani, dnis) = (seizure.ani.map(str::to_owned), seizure.dnis.map(str::to_owned));
+        let mut call = self.new_call(now, channel);
+        call.id = detected_call_id(word, call.number);
+        call.direction = direction;
+        (call.numbers.ani, call.numbers.dnis) = (ani, dnis);
+        let since_ms = ms_of_frames(call.from.frames_since(from), rate);
+        call.began = WallTime(now.wall.0.saturating_sub(i64::try_from(since_ms).unwrap_or(0)));
+        call.from = from;
+        log::info!("device {device}: the line was seized, call {}", call.id);
+        self.lines.0[channel.0].call = Some(call.number);
+        self.call_begin(now, call);
+    }
+
+    /// The feed tells of a call on this channel: one that was found here is over.
+    pub(in crate::recorder) fn end_detected_call(&mut self, now: Now, channel: ChannelIndex) {
+        if let Some(number) = self.lines.0[channel.0].call {
+            self.call_end(now, number, RecordingEnd::CallEnd, "replaced");
+        }
+    }
+
+    /// A blackout of `agent` is over: calls that are found from now on do not reach back into it.
+    pub(in crate::recorder) fn forget_before(&mut self, agent: AgentIndex) {
+        for index in 0..self.channels.len() {
+            let place = &self.channels[index];
+            if self.device_owner(&place.device) == Some(agent) {
+                self.lines.0[index].floor = place.head();
+            }
+        }
+    }
+
+    /// After a start: calls that were found on a line before it go on until the line is released.
+    pub(in crate::recorder) fn restore_line_states(&mut self) {
+        let found = |call: &&Call| {
+            ["voice", "script"].iter().any(|word| call.id == detected_call_id(word, call.number))
+        };
+        let known: Vec<_> =
+            self.calls.live_calls().filter(found).map(|c| (c.channel, c.number)).collect();
+        for (channel, number) in known {
+            let place = &mut self.channels[channel.0];
+            place.detector.mark_seized();
+            let followed =
+                place.detector.latest_seizure(place.head()).map_or(0, |seizure| seizure.number);
+            self.lines.0[channel.0] =
+                LineState { followed, call: Some(number), floor: Position(0) };
+        }
+    }
+}
+
+/// The id of a call that was found on a line.
+fn detected_call_id(word: &str, number: CallNumber) -> String {
+    format!("{word}-{}", number.0)
+}

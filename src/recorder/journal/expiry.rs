@@ -1,0 +1,132 @@
+//! Looking for records of closed days that are past their retention.
+//!
+//! The catalogue says which days have any; their rows are gone through, a few reads at a time, and
+//! what has expired is taken into the index, where `retention` finds it like everything else.
+//! Nothing is deleted here.
+
+use crate::id::SessionId;
+use crate::limits;
+use crate::recorder::Recorder;
+use crate::store::archive::{ArchiveError, RangeScan, ReadStep, RecordFetch};
+use crate::store::day::Day;
+use crate::store::index::RecordFilter;
+use crate::time::{MonoTime, Now};
+
+/// Reads for nobody's session.
+pub(in crate::recorder) const NOBODY: SessionId = SessionId(0);
+
+/// Where the search stands.
+#[derive(Debug, Default)]
+pub(in crate::recorder) struct Expiry {
+    browser: Option<RangeScan>,
+    /// Number of the first row of the day that is gone through.
+    first: u64,
+    /// The day that is, or was last, gone through; none: a new round begins.
+    day: Option<Day>,
+    fetch: Option<RecordFetch>,
+    /// Before that no other round begins.
+    next: MonoTime,
+}
+
+/// How far a step came.
+enum SeekProgress {
+    Further,
+    Wait,
+    /// Every day has been gone through.
+    Round,
+}
+
+impl Recorder {
+    /// Whether there may be expired records that are not in the index.
+    pub(in crate::recorder) fn may_have_expired(&self, now: Now) -> bool {
+        let round = self.expiry.day.is_some() || now.mono >= self.expiry.next;
+        round && self.archive.catalogue.expired_days(now.wall).next().is_some()
+    }
+
+    /// Goes on looking, as long as there is not enough to delete already. A round begins when
+    /// `retention` looks too.
+    pub(in crate::recorder) fn seek_expired(&mut self, now: Now) {
+        let enough = self.index.expired_records(now.wall).nth(limits::EXPIRED_PREFETCH).is_some();
+        let begins = self.expiry.day.is_none();
+        let due = !begins || self.is_expiry_due(now);
+        if enough || !due || !self.may_have_expired(now) {
+            return self.forget_reader(NOBODY);
+        }
+        if begins {
+            self.expiry.next = now.mono.after_ms(limits::RETENTION_INTERVAL_MS);
+        }
+        for _ in 0..limits::ROWS_PER_TURN {
+            match self.seek_next_expired(now) {
+                Ok(SeekProgress::Further) => {}
+                Ok(SeekProgress::Wait) => return,
+                Ok(SeekProgress::Round) => {
+                    self.expiry.day = None;
+                    return;
+                }
+                Err(damaged) => {
+                    self.report_damage(damaged);
+                    (self.expiry.browser, self.expiry.fetch) = (None, None);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn seek_next_expired(&mut self, now: Now) -> Result<SeekProgress, ArchiveError> {
+        if let Some(mut fetch) = self.expiry.fetch.take() {
+            match fetch.poll_record(self.read_view())? {
+                ReadStep::Found(record) => {
+                    self.index.adopt_record(record);
+                    self.schedule_expiry(now);
+                }
+                ReadStep::End => {}
+                ReadStep::Read(need) => {
+                    let bytes = self.take_read(NOBODY, &need);
+                    let came =
+                        if bytes.is_some() { SeekProgress::Further } else { SeekProgress::Wait };
+                    bytes.map_or(Ok(()), |bytes| fetch.supply_bytes(&bytes))?;
+                    self.expiry.fetch = Some(fetch);
+                    return Ok(came);
+                }
+            }
+            return Ok(SeekProgress::Further);
+        }
+        let Some(mut browser) = self.expiry.browser.take() else {
+            return Ok(self.seek_next_day(now));
+        };
+        if browser.resume_before().is_some_and(|reached| reached <= self.expiry.first) {
+            return Ok(SeekProgress::Further);
+        }
+        match browser.poll_row(self.read_view()) {
+            ReadStep::Found(row) => {
+                if row.is_expired(now.wall) && self.index.record(row.id).is_none() {
+                    self.expiry.fetch = Some(RecordFetch::new(row));
+                }
+            }
+            ReadStep::End => return Ok(SeekProgress::Further),
+            ReadStep::Read(need) => match self.take_read(NOBODY, &need) {
+                Some(bytes) => browser.supply_bytes(&bytes)?,
+                None => {
+                    self.expiry.browser = Some(browser);
+                    return Ok(SeekProgress::Wait);
+                }
+            },
+        }
+        self.expiry.browser = Some(browser);
+        Ok(SeekProgress::Further)
+    }
+
+    /// Begins with the next day that has anything expired.
+    fn seek_next_day(&mut self, now: Now) -> SeekProgress {
+        let after = self.expiry.day;
+        let mut days = self.archive.catalogue.expired_days(now.wall);
+        let Some(day) = days.find(|day| after.is_none_or(|after| day.day > after)) else {
+            return SeekProgress::Round;
+        };
+        let before = Some(day.last_sequence.saturating_add(1));
+        (self.expiry.day, self.expiry.first) = (Some(day.day), day.first_sequence);
+        self.expiry.browser =
+            Some(RangeScan::new(RecordFilter { before, ..RecordFilter::default() }));
+        SeekProgress::Further
+    }
+}

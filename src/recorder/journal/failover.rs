@@ -1,0 +1,131 @@
+//! When the disk fails: what is given up, what is tried, and what takes over.
+//!
+//! A day's journal goes on in another file, which tells again what was not durable. Until that is
+//! synced, nobody knows where facts stand; then they are where `take_moved` says.
+
+use super::{Storage, StorageEvent};
+use crate::job::{DiskError, FileId, Job};
+use crate::limits;
+use crate::store::day::{Day, Locator};
+use crate::store::journal::HEADER_BYTES;
+use crate::store::layout;
+use crate::time::MonoTime;
+use std::collections::BTreeMap;
+
+/// The storage is down.
+pub(super) struct Outage {
+    /// When a new journal file is tried next.
+    pub next: MonoTime,
+    pub probe: Option<RecoveryAttempt>,
+}
+
+/// A journal file that is being tried.
+pub(super) struct RecoveryAttempt {
+    pub file: FileId,
+    pub path: String,
+    pub refused: Option<DiskError>,
+}
+
+impl Storage {
+    /// A new file holds, behind its header, all that was not durable.
+    pub(super) fn relocate_replayed(&mut self) {
+        let (day, part) = (Day::parse(&self.day).unwrap_or_default(), self.journal.part());
+        let header = HEADER_BYTES as u64;
+        let here = |behind| Locator { day, part, at: header + behind };
+        let places = self.undurable.positions();
+        self.moved = places.map(|(was, behind)| (was, here(behind))).collect();
+        self.file_bytes = header + self.undurable.bytes().len() as u64;
+    }
+
+    /// It takes over, with what was noted while it was tried.
+    pub(super) fn resume_on(&mut self, now: MonoTime, file: FileId) {
+        (self.file, self.down) = (file, None);
+        if !self.undurable.bytes().is_empty() {
+            let bytes = self.undurable.bytes().to_vec();
+            self.jobs.push_back(Job::Append { file, bytes });
+            self.urgent = true;
+            self.mark_dirty(now);
+        }
+    }
+
+    /// A file was opened or written, or not: is it the journal's?
+    pub(super) fn handle_recovery_answer(
+        &mut self,
+        now: MonoTime,
+        file: FileId,
+        result: Result<(), DiskError>,
+        text: &'static str,
+    ) -> StorageEvent {
+        let Err(error) = result else { return StorageEvent::Nothing };
+        match &mut self.down {
+            None if file == self.file || self.rolled == Some(file) => {
+                self.begin_outage(now, error, text)
+            }
+            Some(Outage { probe: Some(probe), .. }) if probe.file == file => {
+                probe.refused.get_or_insert(error);
+                StorageEvent::Nothing
+            }
+            _ => StorageEvent::Nothing,
+        }
+    }
+
+    pub(super) fn begin_outage(
+        &mut self,
+        now: MonoTime,
+        error: DiskError,
+        text: &'static str,
+    ) -> StorageEvent {
+        match self.rolled {
+            None => self.jobs.push_back(Job::Close { file: self.file }),
+            Some(_) => self.cancel_day_roll(),
+        }
+        self.down = Some(Outage { next: now, probe: None });
+        StorageEvent::Failed(error, text)
+    }
+
+    /// The new day's file is not to be begun: the probe will be the first of it.
+    fn cancel_day_roll(&mut self) {
+        let new = self.file;
+        for job in std::mem::take(&mut self.jobs) {
+            match job {
+                Job::Create { file, .. } | Job::Close { file } if file == new => {}
+                Job::Append { file, bytes } if file == new => self.release_block(bytes),
+                job => self.jobs.push_back(job),
+            }
+        }
+    }
+
+    /// Tries a new journal file, once nothing of the old ones is under way.
+    pub(super) fn attempt_recovery(&mut self, now: MonoTime) {
+        let Some(down) = &self.down else { return };
+        if down.probe.is_some() || self.in_flight.is_some() || now < down.next {
+            return;
+        }
+        let (file, mut bytes) = (self.next_file(), Vec::new());
+        self.journal.begin_part(&self.day, self.undurable.base(), &mut bytes);
+        let path = layout::journal_file(&self.day, self.journal.part());
+        bytes.extend_from_slice(self.undurable.bytes());
+        self.jobs.push_back(Job::Create { file, path: path.clone() });
+        self.jobs.push_back(Job::Append { file, bytes });
+        self.submit_sync(now);
+        let probe = Some(RecoveryAttempt { file, path, refused: None });
+        self.down = Some(Outage { next: now, probe });
+    }
+
+    /// The disk failed, and has not come back.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.down.is_some()
+    }
+
+    /// More waits in memory for the disk to come back than is good.
+    #[must_use]
+    pub fn is_overfull(&self) -> bool {
+        self.undurable.bytes().len() > limits::UNSYNCED_FACT_BYTES_MAX
+    }
+
+    /// Where facts stand now that were told again, after `Came::Back`, once.
+    pub fn take_relocated(&mut self) -> BTreeMap<Locator, Locator> {
+        std::mem::take(&mut self.moved)
+    }
+}

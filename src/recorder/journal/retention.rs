@@ -1,0 +1,297 @@
+//! Deleting: what is past its retention, and what somebody asks for (H6).
+//!
+//! A deletion is a fact first. When that is durable the media file goes, and with it the only copy
+//! of the data key that sealed audio, numbers and fields. The call's numbers stand in the journal a
+//! second time, under the box's call key; so that key is replaced, live calls are noted under the
+//! new one, and then the old one is forgotten. A cut in between is finished by the next start.
+//!
+//! Never deleted: what is protected, what runs, and what belongs to a call that is still known.
+//! Nothing here touches a file or makes a key: it asks.
+
+use crate::alarm;
+use crate::calls::permission::Permission;
+use crate::id::{RecordingId, SessionId};
+use crate::job::{DiskError, Job, Ticket};
+use crate::limits;
+use crate::recorder::session::command::Response;
+use crate::recorder::session::library::ActorName;
+use crate::recorder::{Output, Recorder};
+use crate::store::fact::{CallNumber, Fact};
+use crate::store::index::Record;
+use crate::store::seal::DataKey;
+use crate::time::{MonoTime, Now};
+use protocol::{Code, Refusal, reply};
+use std::collections::VecDeque;
+
+/// Where the replacement of the call key stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum CallKeyRotation {
+    #[default]
+    Idle,
+    /// A new key was asked for.
+    Asked,
+    /// Live calls are noted under the new key; the old ones go when this is durable.
+    Noted(Ticket),
+}
+
+/// What is being erased.
+#[derive(Debug, Default)]
+pub(in crate::recorder) struct Retention {
+    /// Files that must go, and after which sync.
+    waiting: VecDeque<(Ticket, String)>,
+    /// Removals the disk was asked for.
+    asked: usize,
+    /// When expired recordings are looked for, and when refused removals are tried again.
+    next: MonoTime,
+    again: MonoTime,
+    rotation: CallKeyRotation,
+    /// A deleted recording's numbers are still under the call key.
+    rotate: bool,
+    /// Calls with lower numbers have nothing under the present call key.
+    key_from: CallNumber,
+    /// The last turn's time, to see a clock that jumps.
+    last: Option<Now>,
+    /// The clock jumped ahead: until then nothing expires.
+    doubt: Option<MonoTime>,
+}
+
+impl Retention {
+    /// At the start of the daemon: `files` may be there although they were deleted, and live calls
+    /// are noted under a new call key with `noted`.
+    pub fn new(files: Vec<String>, noted: Ticket, key_from: CallNumber) -> Retention {
+        Retention {
+            waiting: files.into_iter().map(|path| (Ticket(0), path)).collect(),
+            rotation: CallKeyRotation::Noted(noted),
+            key_from,
+            ..Retention::default()
+        }
+    }
+
+    /// Nothing is left of what was deleted.
+    fn on_all_removed(&self) -> bool {
+        self.waiting.is_empty() && self.asked == 0
+    }
+
+    /// Removes what may be removed now.
+    fn next_removals(&mut self, now: MonoTime, durable: Ticket) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        while now >= self.again && jobs.len() < limits::DELETIONS_PER_TURN {
+            let ready = self.waiting.front().is_some_and(|(after, _)| *after <= durable);
+            let next = if ready { self.waiting.pop_front() } else { None };
+            let Some((_, path)) = next else { break };
+            self.asked += 1;
+            jobs.push(Job::Remove { path });
+        }
+        jobs
+    }
+
+    /// Whether the clock can be believed; a jump ahead must not delete what is not due.
+    fn is_clock_plausible(&mut self, now: Now) -> Result<bool, i64> {
+        let last = self.last.replace(now).unwrap_or(now);
+        let passed = i64::try_from(now.mono.since_ms(last.mono)).unwrap_or(i64::MAX);
+        let jump = now.wall.0.saturating_sub(last.wall.0).saturating_sub(passed);
+        let most = i64::try_from(limits::CLOCK_JUMP_MS).unwrap_or(i64::MAX);
+        if jump > most {
+            self.doubt = Some(now.mono.after_ms(limits::CLOCK_HOLDOFF_MS));
+            return Err(jump);
+        }
+        if jump < -most {
+            self.doubt = None;
+            return Err(jump);
+        }
+        self.doubt = self.doubt.filter(|until| *until > now.mono);
+        Ok(self.doubt.is_none())
+    }
+}
+
+impl Recorder {
+    /// Goes on with what is being erased, and looks for what has expired.
+    pub(in crate::recorder) fn tick_retention(&mut self, now: Now) {
+        let clear = match self.retention.is_clock_plausible(now) {
+            Ok(clear) => clear,
+            Err(jump) => {
+                let text = format!("the clock jumped by {} s", jump / 1000);
+                self.raise_alarm(now, alarm::AlarmCode::ClockStep, "", text);
+                false
+            }
+        };
+        if self.storage.is_down() {
+            return;
+        }
+        for job in self.retention.next_removals(now.mono, self.storage.durable_ticket()) {
+            self.storage.submit(now.mono, job);
+            self.storage.request_sync();
+        }
+        if self.retention.on_all_removed() {
+            self.index.forget_deletions();
+        }
+        self.rotate_call_key(now);
+        let may = clear && !self.storage.slow && !self.stopping;
+        if !may {
+            return self.forget_reader(super::expiry::NOBODY);
+        }
+        self.seek_expired(now);
+        if self.is_expiry_due(now) {
+            self.delete_expired(now);
+        }
+    }
+
+    /// Deletes some of what has expired.
+    fn delete_expired(&mut self, now: Now) {
+        let due =
+            self.index.expired_records(now.wall).filter(|record| !self.is_record_in_use(record));
+        let due = due.map(|record| (record.id(), record.began.retain_until));
+        let due: Vec<_> = due.take(limits::DELETIONS_PER_TURN).collect();
+        let more = due.len() == limits::DELETIONS_PER_TURN;
+        let pause = if more { limits::RETENTION_BACKLOG_MS } else { limits::RETENTION_INTERVAL_MS };
+        self.retention.next = now.mono.after_ms(pause);
+        for (id, until) in due {
+            log::info!("recording {id} is deleted: it was to be kept until {until}");
+            self.erase_record(now, id, "retention", "box");
+        }
+    }
+
+    /// Whether this turn looks for what has expired.
+    pub(in crate::recorder) fn is_expiry_due(&self, now: Now) -> bool {
+        now.mono >= self.retention.next
+    }
+
+    /// Something was found that has expired: it need not wait for the next round.
+    pub(in crate::recorder) fn schedule_expiry(&mut self, now: Now) {
+        let soon = now.mono.after_ms(limits::RETENTION_BACKLOG_MS);
+        self.retention.next = self.retention.next.min(soon);
+    }
+
+    /// Notes a deletion; all else follows from it, a sync later.
+    fn erase_record(&mut self, now: Now, id: RecordingId, why: &str, by: &str) -> Ticket {
+        let Some(record) = self.index.record(id) else { return self.storage.last_fact_ticket() };
+        let (path, call) = (record.media_path(), record.began.call.number);
+        let screen = record.screen.as_ref().map(|_| record.screen_path());
+        let (why, by) = (why.to_string(), by.to_string());
+        let ticket = self.storage.append(&mut self.index, now, Fact::Deleted { id, why, by });
+        // With the first goes the key, and with the key all that it sealed.
+        let files = [Some(path), screen].into_iter().flatten();
+        self.retention.waiting.extend(files.map(|path| (ticket, path)));
+        self.retention.rotate |= self.call_key.is_some() && call >= self.retention.key_from;
+        ticket
+    }
+
+    /// Something of it is still in memory, or goes on.
+    fn is_record_in_use(&self, record: &Record) -> bool {
+        let known = self.calls.get(record.began.call.number).is_some();
+        let held = self.recording_by_id(record.id()).is_some()
+            || self.screens.has_open_file_of(record.id());
+        known || record.is_running() || held
+    }
+
+    /// `delete ID`: on request, by somebody with permission `admin`.
+    pub(in crate::recorder) fn delete_record(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        word: &str,
+    ) -> Result<Response, Refusal> {
+        let (record, by) = self.record_with_right(id, word, Permission::Admin)?;
+        let ActorName(by) = by;
+        let (recording, protected) = (record.id(), record.is_protected);
+        if protected {
+            let text = "it is under legal hold; `protect ID off` ends that";
+            return Err(Refusal::new(Code::Denied, text));
+        }
+        if self.is_record_in_use(record) {
+            let text = "its call is not over; ask again when its wrap-up is";
+            return Err(Refusal::new(Code::Busy, text));
+        }
+        self.require_disk()?;
+        log::info!("recording {recording} is deleted on request of {by}");
+        let ticket = self.erase_record(now, recording, "request", &by);
+        let mut bytes = Vec::new();
+        reply::ok(&mut bytes).pair("recording", recording).end();
+        // The file goes when the fact is durable, and the next sync covers that.
+        Ok(Response::after_sync(Ticket(ticket.0 + 1), bytes))
+    }
+
+    /// The disk removed a file, or refused.
+    pub(in crate::recorder) fn handle_removal(
+        &mut self,
+        now: Now,
+        path: String,
+        result: Result<(), DiskError>,
+    ) {
+        self.retention.asked = self.retention.asked.saturating_sub(1);
+        match result {
+            Ok(()) => {
+                self.storage.request_space();
+                self.clear_alarm(now, alarm::AlarmCode::EraseFailed, "");
+            }
+            Err(error) => {
+                let text = format!("{path} is deleted but cannot be removed: {error}");
+                self.raise_alarm(now, alarm::AlarmCode::EraseFailed, "", text);
+                self.retention.waiting.push_back((Ticket(0), path));
+                self.retention.again = now.mono.after_ms(limits::REMOVE_RETRY_MS);
+            }
+        }
+    }
+
+    /// What the disk says of its space: below the reserve deletion hurries; when there is nothing
+    /// to delete, new recordings are refused.
+    pub(in crate::recorder) fn check_disk_space(&mut self, now: Now) {
+        let reserve = u64::from(self.config.store.reserve_mb) << 20;
+        let low = self.storage.total_bytes > 0 && self.storage.free_bytes < reserve;
+        let mut due =
+            self.index.expired_records(now.wall).filter(|record| !self.is_record_in_use(record));
+        let hope = low && self.retention.doubt.is_none() && !self.storage.slow;
+        let found = due.next().is_some();
+        drop(due);
+        let hope =
+            hope && (!self.retention.on_all_removed() || found || self.may_have_expired(now));
+        if hope {
+            self.retention.next = now.mono;
+        }
+        let full = low && !hope;
+        if full && !self.storage.full {
+            let text = format!("less than {} MB are free", self.config.store.reserve_mb);
+            self.raise_alarm(now, alarm::AlarmCode::DiskFull, "", text);
+        } else if !full && self.storage.full {
+            self.clear_alarm(now, alarm::AlarmCode::DiskFull, "");
+        }
+        let freed = self.storage.full && !full;
+        self.storage.full = full;
+        if freed {
+            self.resume_interrupted(now);
+        }
+    }
+
+    /// Replaces the call key when a deleted recording's numbers are under it.
+    fn rotate_call_key(&mut self, now: Now) {
+        match self.retention.rotation {
+            CallKeyRotation::Noted(ticket) if ticket <= self.storage.durable_ticket() => {
+                self.outputs.push_back(Output::ForgetCallKeys);
+                self.retention.rotation = CallKeyRotation::Idle;
+            }
+            CallKeyRotation::Idle if self.retention.rotate && now.mono >= self.retention.again => {
+                self.retention.rotate = false;
+                self.retention.rotation = CallKeyRotation::Asked;
+                self.outputs.push_back(Output::NewCallKey);
+            }
+            CallKeyRotation::Idle | CallKeyRotation::Asked | CallKeyRotation::Noted(_) => {}
+        }
+    }
+
+    /// The new call key is on the disk, beside the old ones; `None`: it could not be written.
+    pub(in crate::recorder) fn install_call_key(&mut self, now: Now, key: Option<DataKey>) {
+        let Some(key) = key else {
+            self.retention.rotation = CallKeyRotation::Idle;
+            self.retention.rotate = true;
+            self.retention.again = now.mono.after_ms(limits::REMOVE_RETRY_MS);
+            return;
+        };
+        self.call_key = Some(key);
+        let live: Vec<CallNumber> = self.calls.live_calls().map(|call| call.number).collect();
+        self.retention.key_from = self.calls.first_live_number();
+        for number in live {
+            self.append_call_fact(now, number, false);
+        }
+        self.retention.rotation = CallKeyRotation::Noted(self.storage.last_fact_ticket());
+    }
+}

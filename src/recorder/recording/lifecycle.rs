@@ -1,0 +1,376 @@
+//! Recordings begin and end here, and reasons come and go (B1).
+//!
+//! A recording runs while at least one reason holds it. For an agent who may only see recordings of
+//! the own making (B2), a press begins a recording of its own even while another runs: the other
+//! one ends at that very sample, so that nothing the agent sees depends on it.
+
+use crate::audio::channel::ChannelIndex;
+use crate::audio::codec::Encoder;
+use crate::audio::encode_stream::EncodeStream;
+use crate::calls::call::Call;
+use crate::calls::directory::AgentIndex;
+use crate::id::RecordingId;
+use crate::job::Ticket;
+use crate::limits;
+use crate::recorder::Recorder;
+use crate::recorder::recording::{Chunk, PendingCreate, Recording, RecordingWriter};
+use crate::store::fact::{
+    CallNumber, Fact, RecordReason, RecordReasons, RecordingBegan, RecordingEnd,
+};
+use crate::store::media::{MediaHeader, MediaWriter};
+use crate::store::seal::Envelope;
+use crate::store::{layout, seal};
+use crate::time::{Now, Position, WallTime, frames_of_ms};
+use crate::trace::TraceEvent;
+use protocol::{Code, Refusal};
+use std::collections::VecDeque;
+
+/// What a new recording is to be.
+pub(in crate::recorder) struct RecordingRequest {
+    pub call: CallNumber,
+    pub from: Position,
+    pub reasons: RecordReasons,
+    pub pressed: Option<(AgentIndex, Position)>,
+    /// Index of the schedule that allows or causes it.
+    pub schedule: Option<usize>,
+    pub continues: Option<RecordingId>,
+}
+
+const DAY_MS: i64 = 86_400_000;
+
+impl Recorder {
+    /// Recordings that still take audio.
+    pub(in crate::recorder) fn running_recordings(&self) -> impl Iterator<Item = &Recording> {
+        self.recordings.iter().filter(|recording| recording.is_running())
+    }
+
+    /// The running recording of a call.
+    pub(in crate::recorder) fn running_of(&self, call: CallNumber) -> Option<&Recording> {
+        self.running_recordings().find(|recording| recording.call == call)
+    }
+
+    /// The newest recording of a call, running or not.
+    pub(in crate::recorder) fn newest_of(&self, call: CallNumber) -> Option<&Recording> {
+        self.recordings.iter().rev().find(|recording| recording.call == call)
+    }
+
+    pub(in crate::recorder) fn recording_by_id(&self, id: RecordingId) -> Option<&Recording> {
+        self.recordings.iter().find(|recording| recording.id == id)
+    }
+
+    /// Whether a new recording can be begun now.
+    pub(in crate::recorder) fn can_begin(&self) -> Result<(), Refusal> {
+        if self.stopping {
+            return Err(Code::ShuttingDown.into());
+        }
+        self.require_disk()?;
+        if self.storage.full {
+            return Err(Code::DiskFull.into());
+        }
+        if self.recordings.len() >= limits::RECORDINGS_MAX || self.envelopes.is_empty() {
+            return Err(Code::Busy.into());
+        }
+        Ok(())
+    }
+
+    /// Begins a recording; the ticket makes it durable. What was kept back of the call goes into
+    /// it.
+    pub(in crate::recorder) fn begin_recording(
+        &mut self,
+        now: Now,
+        mut want: RecordingRequest,
+    ) -> Result<(RecordingId, Ticket), Refusal> {
+        self.can_begin()?;
+        let Some(call) = self.calls.get(want.call).cloned() else {
+            return Err(Code::NoCall.into());
+        };
+        let mut why = call.schedule_match.explanation.clone();
+        let kept = if want.pressed.is_some() { self.recall.take_buffer(want.call) } else { None };
+        let (mut reel, backlog) = match kept {
+            Some(kept) => {
+                kept.describe_reach(call.from, &mut why);
+                want.from = kept.start();
+                want.pressed = want.pressed.map(|(agent, _)| (agent, kept.start()));
+                (kept.reel, kept.chunks)
+            }
+            None => (
+                EncodeStream::new(call.channel, want.from, self.take_encoder(call.channel)?),
+                VecDeque::new(),
+            ),
+        };
+        let Some(envelope) = self.envelopes.pop_front() else { return Err(Code::Busy.into()) };
+        reel.from = want.from;
+        let on_air = self.calls.active_call(call.channel).map(|air| air.number);
+        if call.is_live() && on_air != Some(want.call) && !reel.held_ranges.is_open() {
+            reel.held_ranges.open_at(self.channels[call.channel.0].head());
+        }
+        let (recording, ticket) =
+            self.create_recording(now, &call, want, (reel, backlog, envelope, why));
+        let id = recording.id;
+        log::info!("recording {id} began on device {} ({})", call.device, recording.reasons);
+        let event = TraceEvent::RecordingBegan { recording: id, device: call.device.clone() };
+        self.trace.push_event(now.wall, event);
+        self.recordings.push(recording);
+        self.open_file(now, self.recordings.len() - 1);
+        if let Some((_, at)) = call.ended {
+            self.end_recording_at(id, at, RecordingEnd::CallEnd);
+        }
+        self.mark_call_owner(call.number);
+        Ok((id, ticket))
+    }
+
+    /// Makes a recording and its fact; its file is still to be made (see `files`).
+    pub(in crate::recorder) fn create_recording(
+        &mut self,
+        now: Now,
+        call: &Call,
+        want: RecordingRequest,
+        (reel, backlog, envelope, why): (EncodeStream, VecDeque<Chunk>, Envelope, String),
+    ) -> (Recording, Ticket) {
+        let file = self.storage.next_file();
+        let (id, key) = (envelope.id_from_random, envelope.key);
+        let place = &self.channels[call.channel.0];
+        let header = MediaHeader {
+            id,
+            codec: self.config.audio.codec,
+            rate: place.rate,
+            sides: place.sides,
+            bitrate: self.config.audio.bitrate,
+            channel: place.id,
+            from: want.from,
+            began: now.wall,
+            boot: self.boot,
+            delay: reel.delay_frames(),
+            wrapped: envelope.wrapped,
+        };
+        let mut first = Vec::new();
+        let writer = MediaWriter::create(&header, key.clone(), &mut first);
+        let opening = PendingCreate::new(layout::media_path(now.wall, id), first, now);
+        let (schedule, retain_until) = self.schedule_retention(now.wall, want.schedule);
+        let numbers = seal::seal_numbers(key.as_ref(), self.storage.next_sequence(), &call.numbers);
+        let began = RecordingBegan {
+            id,
+            call: call.to_facts(self.owner_name(call)),
+            numbers,
+            channel: header.channel,
+            rate: header.rate,
+            sides: header.sides,
+            codec: header.codec,
+            from: want.from,
+            reasons: want.reasons,
+            schedule: schedule.clone(),
+            why,
+            retain_until,
+            continues: want.continues,
+        };
+        let ticket = self.storage.append(&mut self.index, now, Fact::RecordingBegan(began));
+        let recording = Recording {
+            id,
+            call: want.call,
+            channel: call.channel,
+            from: want.from,
+            end_recording: None,
+            reasons: want.reasons,
+            reasons_ever: want.reasons,
+            pressed: want.pressed,
+            schedule,
+            retain_until,
+            key,
+            file,
+            tries: 0,
+            writer: Some(RecordingWriter::new(reel, (writer, opening), backlog)),
+            closed: false,
+        };
+        (recording, ticket)
+    }
+
+    pub(in crate::recorder) fn take_encoder(
+        &mut self,
+        channel: ChannelIndex,
+    ) -> Result<Encoder, Refusal> {
+        let place = &self.channels[channel.0];
+        let pool = &mut self.encoders[place.board * 2 + usize::from(place.sides) - 1];
+        if let Some(encoder) = pool.pop() {
+            return Ok(encoder);
+        }
+        let audio = &self.config.audio;
+        Encoder::new(audio.codec, place.rate, place.sides, audio.bitrate)
+            .map_err(|error| Refusal::new(Code::Busy, error.to_string()))
+    }
+
+    /// The name of a schedule and until when its recordings are kept.
+    pub(in crate::recorder) fn schedule_retention(
+        &self,
+        wall: WallTime,
+        schedule: Option<usize>,
+    ) -> (Option<String>, WallTime) {
+        let schedule = schedule.and_then(|index| self.config.schedules.get(index));
+        let days = schedule.map_or(limits::RETENTION_DEFAULT_DAYS, |s| s.retention_days);
+        let until = WallTime(wall.0.saturating_add(i64::from(days) * DAY_MS));
+        (schedule.map(|s| s.name.clone()), until)
+    }
+
+    /// Where a press begins a recording: some pre-roll back, never before the call.
+    pub(in crate::recorder) fn press_start(&self, call: &Call) -> Position {
+        let channel = &self.channels[call.channel.0];
+        let preroll = u64::from(self.config.audio.preroll_ms);
+        let from = channel.head().saturating_sub(frames_of_ms(preroll, channel.rate));
+        from.max(call.from).max(channel.ring.tail())
+    }
+
+    /// Adds a reason to a running recording, with its retention (the longest of all, D6).
+    pub(in crate::recorder) fn add_reason(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        reason: RecordReason,
+        (by, schedule): (&str, Option<usize>),
+    ) -> Ticket {
+        let (_, until) = self.schedule_retention(now.wall, schedule);
+        let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else {
+            return self.storage.durable_ticket();
+        };
+        let before = recording.reasons;
+        recording.reasons.insert(reason);
+        recording.reasons_ever.insert(reason);
+        let longer = until > recording.retain_until;
+        recording.retain_until = recording.retain_until.max(until);
+        let (call, reasons) = (recording.call, recording.reasons);
+        if longer {
+            let fact = Fact::RecordingRetention { id, retain_until: until };
+            self.storage.append(&mut self.index, now, fact);
+        }
+        if reasons == before {
+            return self.storage.last_fact_ticket();
+        }
+        self.mark_call_owner(call);
+        let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
+        self.storage.append(&mut self.index, now, fact)
+    }
+
+    /// A recording that others held is kept as long as they want it, in its new part too (D6).
+    pub(in crate::recorder) fn inherit_retention(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        until: WallTime,
+    ) {
+        let new = self.recordings.iter_mut().find(|r| r.id == id);
+        if let Some(new) = new.filter(|new| new.retain_until < until) {
+            new.retain_until = until;
+            let fact = Fact::RecordingRetention { id, retain_until: until };
+            self.storage.append(&mut self.index, now, fact);
+        }
+    }
+
+    /// Takes reasons away; with the last one the recording ends here.
+    pub(in crate::recorder) fn drop_reasons(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        gone: RecordReasons,
+        by: &str,
+    ) -> Ticket {
+        let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else {
+            return self.storage.durable_ticket();
+        };
+        let before = recording.reasons;
+        recording.reasons.0 &= !gone.0;
+        let (reasons, call) = (recording.reasons, recording.call);
+        if reasons == before {
+            return self.storage.last_fact_ticket();
+        }
+        self.mark_call_owner(call);
+        let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
+        let ticket = self.storage.append(&mut self.index, now, fact);
+        if reasons.is_empty() {
+            self.end_recording(id, RecordingEnd::Stop, false);
+        }
+        ticket
+    }
+
+    /// A running recording ends at the head of its channel, now.
+    pub(in crate::recorder) fn end_recording(
+        &mut self,
+        id: RecordingId,
+        why: RecordingEnd,
+        flush: bool,
+    ) {
+        let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else { return };
+        let head = self.channels[recording.channel.0].head();
+        recording.set_end(head, why, flush);
+        let call = recording.call;
+        self.mark_call_owner(call);
+    }
+
+    /// A recording ends at `at`; what of it still waits leaves at once.
+    fn end_recording_at(&mut self, id: RecordingId, at: Position, why: RecordingEnd) {
+        if let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) {
+            recording.set_end(at, why, true);
+        }
+    }
+
+    /// Ends what is running, and lets everything out that still waits.
+    pub(in crate::recorder) fn end_all_recordings(&mut self, _now: Now, why: RecordingEnd) {
+        let open = self.recordings.iter().filter(|recording| recording.writer.is_some());
+        let ids: Vec<RecordingId> = open.map(|recording| recording.id).collect();
+        ids.into_iter().for_each(|id| self.end_recording(id, why, true));
+    }
+
+    /// Ends a recording and begins another of the same call at `at`, without losing a sample (B2).
+    pub(in crate::recorder) fn split_recording(
+        &mut self,
+        now: Now,
+        id: RecordingId,
+        at: Position,
+        next: RecordingRequest,
+    ) -> Result<(RecordingId, Ticket), Refusal> {
+        self.can_begin()?;
+        let held = self.recording_by_id(id).and_then(|old| old.writer.as_ref());
+        let held = held.map(|tape| tape.reel.held_ranges.clone());
+        let (new, ticket) = self.begin_recording(now, next)?;
+        if let Some(old) = self.recordings.iter_mut().find(|r| r.id == id) {
+            old.set_end(at, RecordingEnd::Stop, false);
+        }
+        let place = self.recordings.iter_mut().find(|r| r.id == new);
+        let tape = place.and_then(|recording| recording.writer.as_mut());
+        if let (Some(tape), Some(held)) = (tape, held) {
+            tape.reel.held_ranges.merge(&held);
+        }
+        Ok((new, ticket))
+    }
+
+    /// Recordings cut by the last stop of the daemon begin anew, as envelopes allow.
+    pub(in crate::recorder) fn resume_interrupted(&mut self, now: Now) {
+        while !self.to_resume.is_empty() && self.can_begin().is_ok() {
+            let Some(cut) = self.to_resume.pop() else { return };
+            let Some(call) =
+                self.calls.iter().find(|call| call.number == cut.call && call.is_live())
+            else {
+                continue;
+            };
+            // It may have waited for room on the disk longer than the ring remembers.
+            let from = call.from.max(self.channels[call.channel.0].ring.tail());
+            let schedule = cut.schedule.as_deref();
+            let same = |s: &crate::config::Schedule| Some(s.name.as_str()) == schedule;
+            let want = RecordingRequest {
+                call: cut.call,
+                from,
+                reasons: cut.reasons,
+                pressed: cut.agent.map(|agent| (agent, from)),
+                schedule: self.config.schedules.iter().position(same),
+                continues: cut.id,
+            };
+            let channel = self.channels[call.channel.0].id;
+            let only_own = self.call_owner(call).is_some_and(|agent| self.sees_only_own(agent));
+            let seen = cut.agent.is_some() || !only_own;
+            match self.begin_recording(now, want) {
+                Ok((id, _)) if seen => self.blackouts.set_continued_recording(channel, id),
+                Ok(_) => {}
+                Err(refusal) => {
+                    log::error!("a recording that should go on was refused: {refusal}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What is sealed of a record, as it lies on the disk: for who holds what opens it.
+//!
+//! Where the owner took the identity off the box, a supervisor who has it can still read numbers
+//! and fields: `show ID sealed=on` gives them with their wrapped key, in base64, where the box
+//! itself cannot open them. A copy of a key leaves the box with them, so who asked is durable
+//! before the first row goes out, as for a file; once, since who has it has it, and asking again
+//! crowds nobody's listening out of the record. Nothing here opens anything.
+
+use crate::id::SessionId;
+use crate::limits;
+use crate::recorder::Recorder;
+use crate::recorder::session::command::Response;
+use crate::recorder::session::library::ReplyStream;
+use crate::store::fact::Fact;
+use crate::store::index::Record;
+use crate::time::Now;
+use crate::trace::TraceEvent;
+use data_encoding::BASE64;
+use protocol::{Code, Kind, Refusal, reply};
+
+/// Bytes of the wrapped key in a row: a line has room for them in base64.
+const PART: usize = 600;
+/// Updates of fields are given up to here; what follows them in the answer needs room, too.
+const HISTORY_BYTES: usize = limits::OUTPUT_BYTES_MAX * 3 / 8;
+/// What the journal calls it.
+const FACTS: &str = "facts";
+
+impl Recorder {
+    /// A record with what is sealed of it, which is noted like the fetching of a file.
+    pub(in crate::recorder) fn show_sealed(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        word: &str,
+    ) -> Result<Response, Refusal> {
+        let who = self.principal_of(id).ok_or_else(|| Refusal::from(Code::Denied))?;
+        if who.kind != Kind::Supervisor {
+            return Err(Refusal::new(Code::Denied, "sealed=on is for supervisors"));
+        }
+        self.require_listing(who)?;
+        let by = who.user.clone();
+        let record = self.visible_record(id, word)?;
+        let recording = record.id();
+        let has_it = record.fetches.iter().any(|fetch| fetch.by == by && fetch.why == FACTS);
+        self.require_disk()?;
+        if has_it {
+            let after = self.storage.last_fact_ticket();
+            return Ok(Response {
+                after_sync: after,
+                ..Response::stream(ReplyStream::Show { id: recording, sealed: true })
+            });
+        }
+        self.trace
+            .push_event(now.wall, TraceEvent::Fetched { recording, by: by.clone(), why: FACTS });
+        let fact = Fact::Fetched { id: recording, by, why: FACTS.to_owned() };
+        let after = self.storage.append(&mut self.index, now, fact);
+        Ok(Response {
+            after_sync: after,
+            ..Response::stream(ReplyStream::Show { id: recording, sealed: true })
+        })
+    }
+}
+
+/// The rows in place of fields and history; how many there was no room for.
+pub(in crate::recorder) fn write_sealed_rows(
+    record: &Record,
+    wrapped: &[u8],
+    out: &mut Vec<u8>,
+) -> usize {
+    for (part, bytes) in wrapped.chunks(PART).enumerate() {
+        let row = reply::row(out).pair("what", "key").pair("part", part);
+        row.pair("sealed", BASE64.encode(bytes)).end();
+    }
+    let row = reply::row(out).pair("what", "numbers");
+    row.pair("sealed", BASE64.encode(&record.began.numbers.0)).end();
+    for (field, value) in &record.fields {
+        let row = reply::row(out).pair("what", "field").pair("n", field).pair("value", "-");
+        row.pair("sealed", BASE64.encode(&value.0)).end();
+    }
+    let mut unsaid = 0;
+    for change in record.history.iter().rev().take(64) {
+        if out.len() > HISTORY_BYTES {
+            unsaid += 1;
+            continue;
+        }
+        let row = reply::row(out).pair("what", "history").pair("time", change.at);
+        let row = row.pair("n", change.field).pair("by", &change.by).pair("value", "-");
+        row.pair("sealed", BASE64.encode(&change.value.0)).end();
+    }
+    unsaid
+}

@@ -1,0 +1,330 @@
+//! Screens: which are captured, what is hidden of them, and what may leave memory for the disk.
+//!
+//! A screen goes with the audio that its agent began (E2), or is a recording by itself; one capture
+//! feeds both. Its time is milliseconds since the daemon started, by the box's clock. A blackout of
+//! the agent, or of the channel that it goes with, hides the whole screen from the press and its
+//! lead on (E3); what waits of it is wiped at once. A piece leaves memory when the holdback and a
+//! margin have passed, and only while nothing of audio waits for the disk.
+//!
+//! Below: `capture` (what waits), `tape` (what becomes of it), `files` (theirs, also when they
+//! fail), `verbs` (commands and pieces). Nothing here looks into video, or touches a disk.
+
+mod capture;
+mod commands;
+mod files;
+mod show;
+mod writer;
+
+use super::{Recorder, Recording};
+use crate::audio::channel::ChannelIndex;
+use crate::calls::directory::AgentIndex;
+use crate::id::{RecordingId, SessionId};
+use crate::job::{Job, Ticket};
+use crate::limits;
+use crate::store::fact::{RecordReason, RecordingEnd};
+use crate::time::{MonoTime, Now, Position, WallTime};
+use capture::ScreenCapture;
+pub(super) use commands::SegmentHeader;
+use protocol::{CaptureState, Kind};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All screens, by agent.
+#[derive(Default)]
+pub(super) struct Screens {
+    captures: BTreeMap<AgentIndex, ScreenCapture>,
+}
+
+impl Screens {
+    /// Whether something of a recording's screen is still at work.
+    pub fn has_open_file_of(&self, id: RecordingId) -> bool {
+        self.captures.values().any(|capture| capture.writer(id).is_some())
+    }
+
+    /// Whether any is.
+    pub fn has_open_files(&self) -> bool {
+        self.captures.values().any(|capture| !capture.tapes.is_empty())
+    }
+
+    /// Whether an agent's screen is recorded by itself.
+    pub fn is_recorded_alone(&self, agent: AgentIndex) -> bool {
+        self.captures.get(&agent).is_some_and(|capture| capture.running_alone().is_some())
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.captures.values().map(|capture| capture.held_bytes).sum()
+    }
+
+    /// Bytes that the disk was given and are not durable.
+    fn unsynced_bytes(&self) -> u64 {
+        let tapes = self.captures.values().flat_map(|capture| &capture.tapes);
+        tapes.map(|tape| tape.writer.size() - tape.durable.size).sum()
+    }
+
+    pub fn check_invariants(&self) {
+        assert!(self.held_bytes() <= limits::SCREENS_QUEUE_BYTES_MAX);
+        self.captures.values().for_each(ScreenCapture::check_invariants);
+    }
+}
+
+/// A screen's time.
+fn screen_ms(at: MonoTime) -> Position {
+    Position(at.0 / 1000)
+}
+
+impl Recorder {
+    /// Follows agents, calls and blackouts, and lets out what has waited long enough.
+    pub(super) fn tick_screens(&mut self, now: Now) {
+        let clients = self.sessions.iter().filter(|s| s.kind() == Some(Kind::Screen));
+        let mut agents: BTreeSet<AgentIndex> =
+            clients.filter_map(|session| session.who.as_ref()?.agent).collect();
+        agents.extend(self.screens.captures.keys());
+        for agent in agents {
+            let session = self.screen_client(agent);
+            let capture = self.screens.captures.entry(agent).or_default();
+            if std::mem::replace(&mut capture.session, session) != session {
+                self.stale_agents.insert(agent);
+            }
+            self.update_screen_mask(now, agent);
+            self.update_screen_files(now, agent);
+            self.write_screen(now, agent);
+        }
+        self.screens.captures.retain(|_, capture| {
+            capture.session.is_some() || !capture.tapes.is_empty() || capture.alone.is_some()
+        });
+    }
+
+    /// The clock stepped: what clients measured does not hold any more, and a blackout that they
+    /// are told of would not meet what they show. Without a link they forget everything seen.
+    pub(super) fn abort_screen_clients(&mut self, now: Now) {
+        let of = |session: &&super::Session| session.kind() == Some(Kind::Screen);
+        let all: Vec<SessionId> = self.sessions.iter().filter(of).map(|s| s.id).collect();
+        for id in all {
+            self.outputs.push_back(super::Output::Abort { session: id });
+            self.handle_disconnect(now, id);
+        }
+    }
+
+    /// The session that captures an agent's screen (E1): the one that does already, else one on a
+    /// machine where the agent is logged in, else the newest.
+    pub(super) fn screen_client(&self, agent: AgentIndex) -> Option<SessionId> {
+        if !self.directory.test_agent(agent).screen || !self.config.on_demand.enabled {
+            return None;
+        }
+        let machine = |session: &super::Session| session.who.as_ref()?.machine.clone();
+        let on_duty =
+            self.sessions.iter().filter(|session| session.logged_in_agent() == Some(agent));
+        let machines: Vec<String> = on_duty.filter_map(machine).collect();
+        let before = self.screens.captures.get(&agent).and_then(|capture| capture.session);
+        let clients = self.sessions.iter().filter(|session| {
+            let own = session.who.as_ref().is_some_and(|who| who.agent == Some(agent));
+            own && session.kind() == Some(Kind::Screen) && !session.closing
+        });
+        let rank = |session: &&super::Session| {
+            let here = machine(session);
+            let here = here.is_some_and(|m| machines.iter().any(|o| o.eq_ignore_ascii_case(&m)));
+            (Some(session.id) == before, here, session.id.0)
+        };
+        clients.max_by_key(rank).map(|session| session.id)
+    }
+
+    /// Opens and closes the mask over an agent's screen.
+    fn update_screen_mask(&mut self, now: Now, agent: AgentIndex) {
+        let Some(capture) = self.screens.captures.get(&agent) else { return };
+        let channels: Vec<ChannelIndex> = capture.tapes.iter().filter_map(|t| t.channel).collect();
+        let covers = |channel: &ChannelIndex| channels.contains(channel);
+        let reaches = self.blackouts.open.iter().filter(|open| open.covered.iter().any(covers));
+        let from = self.blackouts.active_of(agent).into_iter().chain(reaches);
+        let from = from.map(|open| open.screen_from).min();
+        let masked = channels.iter().any(|channel| self.channels[channel.0].is_masked());
+        let from = from.or(masked.then(|| screen_ms(now.mono)));
+        let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
+        match (from, capture.hidden.mask.is_open()) {
+            (Some(from), false) => {
+                // What lies further back has left memory, or there was no blackout of it.
+                let oldest = screen_ms(now.mono).saturating_sub(Self::screen_hold_ms(&self.config));
+                capture.start_mask(from.saturating_sub(limits::SCREEN_MARGIN_MS).max(oldest));
+            }
+            (None, true) => {
+                capture.hidden.mask.close_at(screen_ms(now.mono).plus(limits::SCREEN_MARGIN_MS));
+            }
+            _ => {}
+        }
+    }
+
+    /// How long a piece waits in memory.
+    fn screen_hold_ms(config: &crate::config::Config) -> u64 {
+        u64::from(config.audio.holdback_ms) + limits::SCREEN_MARGIN_MS
+    }
+
+    /// How old a piece may be when it comes.
+    fn screen_late_ms(&self) -> u64 {
+        2 * u64::from(self.config.audio.holdback_ms) + limits::SCREEN_LATE_MS
+    }
+
+    /// An agent's own recordings have the screen, as long as they run and the agent wants them.
+    fn update_screen_files(&mut self, now: Now, agent: AgentIndex) {
+        let own = |r: &&Recording| r.pressed.is_some_and(|(by, _)| by == agent);
+        let begin = |r: &&Recording| {
+            r.is_running()
+                && r.reasons.contains(RecordReason::Agent)
+                && !r.writer.as_ref().is_none_or(super::RecordingWriter::is_waiting_for_file)
+        };
+        let new = self.recordings.iter().filter(own).filter(begin);
+        let new =
+            new.filter(|r| self.index.record(r.id).is_some_and(|known| known.screen.is_none()));
+        let new: Vec<RecordingId> = new.map(|recording| recording.id).collect();
+        for id in new {
+            self.begin_screen(now, agent, id);
+        }
+        let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
+        let at = screen_ms(now.mono);
+        for tape in capture.tapes.iter_mut().filter(|tape| !tape.alone) {
+            let recording = self.recordings.iter().find(|recording| recording.id == tape.id);
+            match recording.map(|r| (r.end_recording, r.reasons.contains(RecordReason::Agent))) {
+                Some((None, true)) => {
+                    tape.idle.close_at(at);
+                }
+                Some((None, false)) if !tape.idle.is_open() => tape.idle.open_at(at),
+                Some((None, false)) => {}
+                Some((Some((_, why)), _)) => tape.set_end(at, why),
+                None => tape.set_end(at, RecordingEnd::Stop),
+            }
+        }
+        if self.stopping {
+            capture.tapes.iter_mut().for_each(|tape| tape.set_end(at, RecordingEnd::Shutdown));
+        }
+    }
+
+    /// Lets pieces out of memory, in order, and gives a fate to what never came.
+    fn write_screen(&mut self, now: Now, agent: AgentIndex) {
+        let at = screen_ms(now.mono);
+        let (hold, late) =
+            (Self::screen_hold_ms(&self.config), at.saturating_sub(self.screen_late_ms()));
+        while let Some(piece) = self.next_piece(agent, at.saturating_sub(hold)) {
+            let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
+            for index in 0..capture.tapes.len() {
+                let tape = &mut capture.tapes[index];
+                let audio = tape.channel.map(|channel| {
+                    let channel = &self.channels[channel.0];
+                    let back = at.frames_since(piece.from.min(at)) * u64::from(channel.rate) / 1000;
+                    channel.head().saturating_sub(back)
+                });
+                let mut out = Vec::new();
+                tape.append_segment(&piece, audio, &capture.hidden, &mut out);
+                let file = tape.file;
+                if !out.is_empty() {
+                    tape.unsynced.push_back((self.storage.next_ticket(), tape.written_end()));
+                    self.storage.submit(now.mono, Job::Append { file, bytes: out });
+                }
+            }
+        }
+        self.account_and_close(now, agent, (at, late));
+        let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
+        capture.prune(late);
+    }
+
+    /// The oldest piece, if it has waited and the disk has time for it.
+    fn next_piece(
+        &mut self,
+        agent: AgentIndex,
+        before: Position,
+    ) -> Option<writer::WaitingSegment> {
+        let most = limits::SCREENS_UNSYNCED_BYTES_MAX as u64;
+        let busy = self.storage.is_down() || self.storage.slow;
+        if busy || self.screens.unsynced_bytes() > most {
+            return None;
+        }
+        let capture = self.screens.captures.get_mut(&agent)?;
+        let ready = capture.oldest_span().is_some_and(|(_, to)| to <= before) || self.stopping;
+        let opened = capture.tapes.iter().all(|tape| tape.opening.is_none());
+        if ready && opened { capture.take_oldest() } else { None }
+    }
+
+    /// What never came is lost; a tape whose end is reached is closed.
+    fn account_and_close(&mut self, now: Now, agent: AgentIndex, (at, late): (Position, Position)) {
+        if self.storage.is_down() || self.storage.slow {
+            return;
+        }
+        let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
+        let first = capture.oldest_span().map(|(from, _)| from);
+        for index in 0..capture.tapes.len() {
+            // A last piece may be short, and comes when its lead is over; of a client that is gone
+            // nothing comes.
+            let heard = |end: Position| {
+                let last = end.saturating_sub(limits::SCREEN_MARGIN_MS);
+                capture.session.is_none() || capture.has_received_until(last)
+            };
+            let tape = &capture.tapes[index];
+            if tape.opening.is_some() || tape.finished.is_some() {
+                continue;
+            }
+            let over = tape.end.filter(|(end, _)| {
+                *end <= at && (*end <= late || self.stopping || first.is_none() && heard(*end))
+            });
+            let to = over.map_or(late, |(end, _)| end);
+            let to = first.map_or(to, |first| first.min(to));
+            let long = to.0.saturating_sub(tape.cursor().0) >= limits::SCREEN_GAP_FLUSH_MS;
+            let tape = &mut capture.tapes[index];
+            let mut out = Vec::new();
+            if long || over.is_some() {
+                tape.skip_to(to, &capture.hidden, &mut out);
+            }
+            let closes = over.is_some_and(|(end, _)| tape.cursor() == end);
+            if closes {
+                tape.finish(&mut out);
+            }
+            if out.is_empty() {
+                continue;
+            }
+            tape.unsynced.push_back((self.storage.next_ticket(), tape.written_end()));
+            let file = tape.file;
+            self.storage.submit(now.mono, Job::Append { file, bytes: out });
+            if closes {
+                self.storage.submit(now.mono, Job::Close { file });
+                self.storage.request_sync();
+            }
+        }
+    }
+
+    /// What a screen capture client is to do now.
+    pub(super) fn capture_state(&self, session: SessionId, agent: AgentIndex) -> CaptureState {
+        let capture = self.screens.captures.get(&agent);
+        let capture = capture.filter(|capture| capture.session == Some(session));
+        let wanted = capture.and_then(ScreenCapture::wanted_by);
+        let settings = &self.config.screen;
+        let blackout = capture.and_then(|capture| capture.hidden.mask.open_from());
+        let was = self.sessions.get(session).and_then(|session| session.sent_capture.as_ref());
+        let was_black = was.is_some_and(|was| was.blackout);
+        let since = match (blackout, was_black) {
+            (Some(from), false) => from,
+            (None, true) => screen_ms(self.now).plus(limits::SCREEN_MARGIN_MS),
+            _ => screen_ms(self.now),
+        };
+        CaptureState {
+            capture: wanted.is_some(),
+            recording: wanted.map(|tape| tape.id.to_string()),
+            fps: settings.fps.into(),
+            scale: settings.scale.into(),
+            kbps: settings.kbps.into(),
+            blackout: blackout.is_some(),
+            since: self.wall_at(since).to_string(),
+            hold_ms: u64::from(self.config.blackout.lead_ms) + limits::SCREEN_MARGIN_MS,
+        }
+    }
+
+    fn wall_at(&self, at: Position) -> WallTime {
+        WallTime(i64::try_from(at.0).unwrap_or(i64::MAX).saturating_add(self.clock_offset_ms))
+    }
+
+    /// Whether the agent's screen is recorded in something that the agent may know of.
+    pub(super) fn sees_screen_recording(&self, agent: AgentIndex) -> bool {
+        let Some(capture) = self.screens.captures.get(&agent) else { return false };
+        capture.wanted_by().is_some()
+    }
+
+    /// The sync that makes everything of a screen durable so far.
+    pub(super) fn last_screen_ticket(&mut self, now: Now, durable: Ticket) {
+        let agents: Vec<AgentIndex> = self.screens.captures.keys().copied().collect();
+        agents.into_iter().for_each(|agent| self.handle_screen_sync(now, agent, durable));
+    }
+}

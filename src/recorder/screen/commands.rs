@@ -1,0 +1,237 @@
+//! What agents and screen capture clients say of screens: start, stop, and the pieces themselves.
+//!
+//! Whether an agent may is asked of the same functions by the command and by `can`. A piece comes
+//! as a line and a data block; its answer waits for the block.
+
+use super::capture::SegmentError;
+use super::screen_ms;
+use crate::calls::directory::AgentIndex;
+use crate::calls::permission::Permission;
+use crate::calls::schedule;
+use crate::id::{RecordingId, SessionId};
+use crate::limits;
+use crate::recorder::Recorder;
+use crate::recorder::screen::writer::ScreenWriter;
+use crate::recorder::session::command::Response;
+use crate::store::fact::{RecordReasons, RecordingEnd};
+use crate::time::{Now, Position, WallTime};
+use protocol::{Code, Hello, Refusal, reply};
+
+/// A piece that a line announced; its block is to follow.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentHeader {
+    recording: RecordingId,
+    from: WallTime,
+    duration_ms: u32,
+}
+
+/// What `screen start` would do.
+enum ScreenStartPlan {
+    /// It runs, or the call's recording has it already (E4).
+    Runs(RecordingId),
+    /// A recording by itself, under this schedule.
+    Begins(usize),
+}
+
+impl Recorder {
+    fn plan_screen_start(
+        &self,
+        now: WallTime,
+        agent: AgentIndex,
+    ) -> Result<ScreenStartPlan, Refusal> {
+        self.require_permission(agent, Permission::Screen)?;
+        if self.screen_client(agent).is_none() {
+            return Err(Refusal::new(Code::DesktopDisabled, self.screen_disabled_reason(agent)));
+        }
+        let capture = self.screens.captures.get(&agent);
+        let call =
+            self.current_call(agent).and_then(|call| self.visible_running(agent, call.number));
+        let with_call = call.and_then(|recording| capture?.writer(recording.id));
+        let runs = with_call.filter(|tape| tape.is_active());
+        let runs = runs.or_else(|| capture.and_then(super::ScreenCapture::running_alone));
+        if let Some(tape) = runs {
+            return self.require_disk().map(|()| ScreenStartPlan::Runs(tape.id));
+        }
+        let user = &self.directory.test_agent(agent).username;
+        let schedule = schedule::match_user_schedule(&self.config.schedules, user, now);
+        let schedule = schedule.ok_or_else(|| Refusal::from(Code::NoSchedule))?;
+        self.can_begin().and_then(|()| self.require_disk_space())?;
+        Ok(ScreenStartPlan::Begins(schedule))
+    }
+
+    pub(in crate::recorder) fn may_screen_start(&self, agent: AgentIndex) -> Result<(), Refusal> {
+        self.plan_screen_start(self.wall_at(screen_ms(self.now)), agent).map(|_| ())
+    }
+
+    /// The recording by itself that `screen stop` would stop, or has stopped already.
+    pub(in crate::recorder) fn may_screen_stop(
+        &self,
+        agent: AgentIndex,
+    ) -> Result<RecordingId, Refusal> {
+        self.require_permission(agent, Permission::Screen)?;
+        let last = self.screens.captures.get(&agent).and_then(|capture| capture.alone);
+        if last.is_none() && self.screen_client(agent).is_none() {
+            return Err(Refusal::new(Code::DesktopDisabled, self.screen_disabled_reason(agent)));
+        }
+        let last = last.ok_or_else(|| Refusal::from(Code::NotRecording))?;
+        self.require_disk().map(|()| last)
+    }
+
+    pub(in crate::recorder) fn screen_start(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+    ) -> Result<Response, Refusal> {
+        let (id, ticket, new) = match self.plan_screen_start(now.wall, agent)? {
+            ScreenStartPlan::Runs(id) => (id, self.storage.last_fact_ticket(), false),
+            ScreenStartPlan::Begins(schedule) => {
+                let (id, ticket) = self.begin_screen_recording(now, agent, schedule)?;
+                self.screens.captures.entry(agent).or_default().alone = Some(id);
+                (id, ticket, true)
+            }
+        };
+        let mut bytes = Vec::new();
+        reply::ok(&mut bytes).pair("recording", id).pair("state", "on").end();
+        let reasons = if new {
+            RecordReasons::from_reason(crate::store::fact::RecordReason::Agent)
+        } else {
+            RecordReasons(0)
+        };
+        Ok(Response::after_sync(ticket, bytes).depends_on(id, reasons))
+    }
+
+    pub(in crate::recorder) fn screen_stop(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+    ) -> Result<Response, Refusal> {
+        let id = self.may_screen_stop(agent)?;
+        let tapes = self.screens.captures.get_mut(&agent).map(|capture| &mut capture.tapes);
+        let tape = tapes.and_then(|tapes| tapes.iter_mut().find(|tape| tape.id == id));
+        let mut ticket = self.storage.last_fact_ticket();
+        if let Some(tape) = tape.filter(|tape| tape.end.is_none()) {
+            tape.set_end(screen_ms(now.mono), RecordingEnd::Stop);
+            let by = self.directory.test_agent(agent).username.clone();
+            let fact = crate::store::fact::Fact::RecordingReasons {
+                id,
+                reasons: RecordReasons::default(),
+                by,
+            };
+            ticket = self.storage.append(&mut self.index, now, fact);
+            self.stale_agents.insert(agent);
+        }
+        let mut bytes = Vec::new();
+        reply::ok(&mut bytes).pair("recording", id).pair("state", "off").end();
+        Ok(Response::after_sync(ticket, bytes))
+    }
+
+    /// Why this agent's screen is not recorded, for people.
+    pub(in crate::recorder) fn screen_disabled_reason(&self, agent: AgentIndex) -> &'static str {
+        if self.directory.test_agent(agent).screen {
+            "no screen capture client is connected from your workstation"
+        } else {
+            "your account is not set for screen recording; ask your administrator"
+        }
+    }
+
+    /// A screen capture client is its user's, at a machine where that user may work.
+    pub(in crate::recorder) fn screen_hello(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        hello: &Hello<'_>,
+    ) -> Result<Response, Refusal> {
+        if !self.config.on_demand.enabled {
+            let text = "on-demand recording is switched off here";
+            return Err(Refusal::new(Code::OnDemandOff, text));
+        }
+        let agent = self.log_in(now, hello)?;
+        if !self.directory.may_log_in_from(agent, hello.machine.as_deref()) {
+            return Err(Refusal::new(Code::Denied, "this user may not work at this machine"));
+        }
+        if !self.directory.test_agent(agent).screen {
+            return Err(Refusal::new(Code::DesktopDisabled, self.screen_disabled_reason(agent)));
+        }
+        self.stale_agents.insert(agent);
+        Ok(self.hello_reply(now, id, hello, Some(agent)))
+    }
+
+    /// The line of a piece: what can be said of it before its block is there.
+    pub(in crate::recorder) fn announce_segment(
+        &mut self,
+        id: SessionId,
+        (recording, start): (&str, &str),
+        duration_ms: u32,
+    ) -> Result<Response, Refusal> {
+        let named = RecordingId::parse(recording);
+        let recording = named.ok_or_else(|| {
+            let text = format!("no record is called {recording}");
+            Refusal::new(Code::NoSuchRecord, text)
+        })?;
+        let bad = |text: String| Refusal::new(Code::BadArgument, text);
+        let from = WallTime::parse(start)
+            .ok_or_else(|| bad(format!("start={start}: a time as 2026-11-22T12:00:00.000Z")))?;
+        if !(1..=limits::SCREEN_SEGMENT_MS_MAX).contains(&duration_ms) {
+            let most = limits::SCREEN_SEGMENT_MS_MAX;
+            return Err(bad(format!("duration_ms={duration_ms}: allowed 1 to {most}")));
+        }
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.piece = Some(SegmentHeader { recording, from, duration_ms });
+        }
+        Ok(Response::immediate(Vec::new()))
+    }
+
+    /// The block of a piece: it waits in memory, or is refused.
+    pub(in crate::recorder) fn accept_segment(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        (piece, video): (SegmentHeader, &[u8]),
+    ) -> Result<(), Refusal> {
+        let SegmentHeader { recording, from, duration_ms } = piece;
+        let all = self.screens.held_bytes();
+        let oldest = screen_ms(now.mono).saturating_sub(self.screen_late_ms());
+        let offset =
+            now.wall.0.saturating_sub(i64::try_from(now.mono.0 / 1000).unwrap_or(i64::MAX));
+        let agent = self.principal_of(id).and_then(|who| who.agent);
+        let capture = agent.and_then(|agent| self.screens.captures.get_mut(&agent));
+        let capture = capture.filter(|capture| capture.session == Some(id));
+        let capture = capture.filter(|capture| capture.writer(recording).is_some());
+        let Some(capture) = capture else { return Err(Code::NotRecording.into()) };
+        if video.is_empty() {
+            return Err(Refusal::new(Code::BadArgument, "a piece without video"));
+        }
+        // By the box's clock: the client has measured how far its own is off. Nothing is taken from
+        // before this start of the box or before the recording: what was hidden then is forgotten.
+        let from = u64::try_from(from.0.saturating_sub(offset)).map(Position);
+        let began = capture.writer(recording).map_or(Position(0), ScreenWriter::start);
+        let oldest = oldest.max(began.saturating_sub(limits::SCREEN_AHEAD_MS));
+        let from = from.map_err(|_| segment_refusal(SegmentError::Late))?;
+        let to = Position(from.0.saturating_add(u64::from(duration_ms)));
+        let room = limits::SCREENS_QUEUE_BYTES_MAX.saturating_sub(all - capture.held_bytes);
+        let said = capture.accept_segment((screen_ms(now.mono), oldest), (from, to), video, room);
+        self.counters.screen_pieces += 1;
+        self.counters.screen_bytes += video.len() as u64;
+        said.map_err(|why| {
+            self.counters.screen_refused += 1;
+            segment_refusal(why)
+        })
+    }
+}
+
+fn segment_refusal(why: SegmentError) -> Refusal {
+    match why {
+        SegmentError::Ahead(ms) => {
+            let text = format!("it ends {ms} ms ahead of the box's clock; measure it with ping");
+            Refusal::new(Code::BadArgument, text)
+        }
+        SegmentError::Late => {
+            let text = "that time is over, or was told already; measure the clock with ping";
+            Refusal::new(Code::BadArgument, text)
+        }
+        SegmentError::Full => {
+            let text = "too much video waits for the disk; send fewer pictures";
+            Refusal::new(Code::Busy, text)
+        }
+    }
+}

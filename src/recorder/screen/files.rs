@@ -1,0 +1,221 @@
+//! The files of screens: begun, made durable, completed, and given up when they fail.
+//!
+//! A call's screen lies beside its audio under a key that follows from the audio's; a recording by
+//! itself is a media file like any other. A file that fails is never touched again: its account
+//! ends with what is certain, what was on its way is lost, and the audio goes on regardless.
+
+use super::screen_ms;
+use crate::calls::directory::AgentIndex;
+use crate::config::CodecKind;
+use crate::id::RecordingId;
+use crate::job::{DiskError, FileId, Job, Ticket};
+use crate::recorder::Recorder;
+use crate::recorder::recording::Watermark;
+use crate::recorder::screen::writer::ScreenWriter;
+use crate::store::fact::{
+    CallFacts, CallNumber, Fact, PhoneNumbers, RecordReason, RecordReasons, RecordingBegan,
+    RecordingEnd,
+};
+use crate::store::media::{DERIVED_KEY_MARKER, MediaHeader, MediaWriter};
+use crate::store::seal::DataKey;
+use crate::store::{layout, seal};
+use crate::time::Now;
+use crate::trace::TraceEvent;
+use protocol::{Code, Refusal};
+
+/// Frames a second of a screen's account.
+const RATE: u32 = 1000;
+/// A recording without audio has no channel.
+const NO_CHANNEL: u16 = 0;
+
+impl Recorder {
+    fn screen_header(&self, now: Now, id: RecordingId, wrapped: Vec<u8>) -> MediaHeader {
+        MediaHeader {
+            id,
+            codec: CodecKind::Screen,
+            rate: RATE,
+            sides: 1,
+            bitrate: self.config.screen.kbps * 1000,
+            channel: NO_CHANNEL,
+            from: screen_ms(now.mono),
+            began: now.wall,
+            boot: self.boot,
+            delay: 0,
+            wrapped,
+        }
+    }
+
+    /// A call's recording gets the screen of the agent who began it.
+    pub(super) fn begin_screen(&mut self, now: Now, agent: AgentIndex, id: RecordingId) {
+        let served = self.screens.captures.get(&agent).is_some_and(|c| c.session.is_some());
+        let full = self.storage.full || self.storage.no_room || self.storage.is_down();
+        if !served || full || self.stopping {
+            return;
+        }
+        let Some(recording) = self.recording_by_id(id) else { return };
+        let (key, channel) =
+            (recording.key.as_ref().map(DataKey::derive_screen_key), recording.channel);
+        let Some(began) = self.index.record(id).map(|record| record.at) else { return };
+        let wrapped = if key.is_some() { DERIVED_KEY_MARKER.to_vec() } else { Vec::new() };
+        let header = self.screen_header(now, id, wrapped);
+        let mut first = Vec::new();
+        let writer = MediaWriter::create(&header, key, &mut first);
+        let opening = (layout::screen_path(began, id), first);
+        self.storage.append(&mut self.index, now, Fact::ScreenBegan { id });
+        self.create_screen_file(now, agent, ScreenWriter::new(id, Some(channel), writer, opening));
+    }
+
+    /// A screen is recorded by itself.
+    pub(super) fn begin_screen_recording(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+        schedule: usize,
+    ) -> Result<(RecordingId, Ticket), Refusal> {
+        let Some(envelope) = self.envelopes.pop_front() else { return Err(Code::Busy.into()) };
+        let (id, key) = (envelope.id_from_random, envelope.key);
+        let header = self.screen_header(now, id, envelope.wrapped);
+        let person = self.directory.test_agent(agent);
+        let (name, phone) = (person.username.clone(), person.phones.first().cloned());
+        let sequence = self.storage.next_sequence();
+        let numbers = seal::seal_numbers(key.as_ref(), sequence, &PhoneNumbers::default());
+        let mut first = Vec::new();
+        let writer = MediaWriter::create(&header, key, &mut first);
+        let (schedule, retain_until) = self.schedule_retention(now.wall, Some(schedule));
+        let began = RecordingBegan {
+            id,
+            call: CallFacts {
+                number: CallNumber(0),
+                call: "-".to_string(),
+                device: phone.unwrap_or_else(|| "-".to_string()),
+                consult_of: None,
+                agent: Some(name),
+                direction: None,
+                group: None,
+                gate: None,
+                began: now.wall,
+            },
+            numbers,
+            channel: NO_CHANNEL,
+            rate: RATE,
+            sides: 1,
+            codec: CodecKind::Screen,
+            from: header.from,
+            reasons: RecordReasons::from_reason(RecordReason::Agent),
+            schedule,
+            why: "the screen by itself".to_string(),
+            retain_until,
+            continues: None,
+        };
+        let device = began.call.device.clone();
+        let ticket = self.storage.append(&mut self.index, now, Fact::RecordingBegan(began));
+        let opening = (layout::media_path(now.wall, id), first);
+        let mut tape = ScreenWriter::new(id, None, writer, opening);
+        tape.alone = true;
+        self.trace.push_event(now.wall, TraceEvent::RecordingBegan { recording: id, device });
+        self.create_screen_file(now, agent, tape);
+        Ok((id, ticket))
+    }
+
+    fn create_screen_file(&mut self, now: Now, agent: AgentIndex, mut tape: ScreenWriter) {
+        log::info!("recording {}: the screen is recorded", tape.id);
+        let file = self.storage.next_file();
+        tape.file = file;
+        if let Some((path, bytes)) = tape.opening.take() {
+            self.storage.submit(now.mono, Job::Create { file, path });
+            self.storage.submit(now.mono, Job::Append { file, bytes });
+        }
+        tape.unsynced.push_back((self.storage.next_ticket(), tape.written_end()));
+        self.screens.captures.entry(agent).or_default().tapes.push(tape);
+        self.stale_agents.insert(agent);
+    }
+
+    /// Moves marks on, and notes the ends of what is complete.
+    pub(super) fn handle_screen_sync(&mut self, now: Now, agent: AgentIndex, durable: Ticket) {
+        let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
+        for tape in &mut capture.tapes {
+            while tape.unsynced.front().is_some_and(|(after, _)| *after <= durable) {
+                let Some((_, mark)) = tape.unsynced.pop_front() else { break };
+                let (first, id) = (tape.durable.size == 0, tape.id);
+                if first && tape.alone {
+                    self.sessions
+                        .iter_mut()
+                        .for_each(|session| session.mark_recording_durable(id, durable));
+                }
+                tape.durable = mark;
+            }
+        }
+        let done = |tape: &mut ScreenWriter| tape.finished.is_some() && tape.unsynced.is_empty();
+        for mut tape in capture.tapes.extract_if(.., done).collect::<Vec<_>>() {
+            let Some(finished) = tape.finished else { continue };
+            let ended = tape.complete_summary(finished);
+            let (id, why) = (tape.id, finished.end.as_str());
+            log::info!("screen of recording {id} closed, {} ms stored", finished.ledger.stored);
+            self.append_screen_end(now, &tape, ended, why);
+        }
+        self.stale_agents.insert(agent);
+    }
+
+    fn append_screen_end(
+        &mut self,
+        now: Now,
+        tape: &ScreenWriter,
+        ended: crate::store::fact::RecordingEnded,
+        why: &'static str,
+    ) {
+        let fact = if tape.alone {
+            self.trace.push_event(now.wall, TraceEvent::RecordingEnded { recording: tape.id, why });
+            Fact::RecordingEnded(ended)
+        } else {
+            Fact::ScreenEnded(ended)
+        };
+        self.storage.append(&mut self.index, now, fact);
+    }
+
+    /// The disk refused a screen's file, to make it or to write it.
+    pub(in crate::recorder) fn handle_screen_failure(
+        &mut self,
+        now: Now,
+        file: FileId,
+        error: DiskError,
+    ) {
+        let has = |tape: &ScreenWriter| tape.file == file;
+        let place = self.screens.captures.iter().find(|(_, c)| c.tapes.iter().any(has));
+        let Some(agent) = place.map(|(agent, _)| *agent) else { return };
+        self.raise_write_alarm(now, error, "the file of a screen cannot be written");
+        self.abandon_screens(now, agent, error, has);
+    }
+
+    /// A sync failed: nothing that is not durable is trusted any more, in any file.
+    pub(in crate::recorder) fn handle_screens_failure(&mut self, now: Now, error: DiskError) {
+        let agents: Vec<AgentIndex> = self.screens.captures.keys().copied().collect();
+        agents.into_iter().for_each(|agent| self.abandon_screens(now, agent, error, |_| true));
+    }
+
+    fn abandon_screens(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+        error: DiskError,
+        mut which: impl FnMut(&ScreenWriter) -> bool,
+    ) {
+        let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
+        let gone: Vec<ScreenWriter> = capture.tapes.extract_if(.., |tape| which(tape)).collect();
+        for tape in gone {
+            let (id, durable): (RecordingId, Watermark) = (tape.id, tape.durable);
+            log::error!(
+                "screen of recording {id}: its file failed; {} bytes are kept",
+                durable.size
+            );
+            if tape.finished.is_none() {
+                self.storage.submit(now.mono, Job::Close { file: tape.file });
+            }
+            if tape.alone && durable.size == 0 {
+                self.fail_pending_replies(id, error, true);
+            }
+            let ended = tape.truncated_summary();
+            self.append_screen_end(now, &tape, ended, RecordingEnd::Storage.as_str());
+        }
+        self.stale_agents.insert(agent);
+    }
+}

@@ -1,0 +1,295 @@
+//! From a line to its answer: parse, authorise, do, and queue the answer behind its sync.
+//!
+//! `authorise` is the only way to an `Authorised` command, and `execute` takes nothing else. Each
+//! command is one short function in the files beside this one. A refused command changes nothing.
+
+use super::fetch::MediaPart;
+use super::library::ReplyStream;
+use crate::calls::directory::AgentIndex;
+use crate::id::{RecordingId, SessionId};
+use crate::job::Ticket;
+use crate::limits;
+use crate::recorder::blackout::commands::Actor;
+use crate::recorder::session::DurabilityDependency;
+use crate::recorder::{Output, Recorder, Session};
+use crate::store::fact::RecordReasons;
+use crate::time::{MonoTime, Now};
+use protocol::{Code, Command, Kind, Refusal, reply};
+
+/// What a command says, and after which sync.
+pub(in crate::recorder) struct Response {
+    pub bytes: Vec<u8>,
+    pub after_sync: Ticket,
+    /// Blackouts: when `masked=yes` is said instead.
+    pub give_up: Option<MonoTime>,
+    /// More rows than fit at once follow, then the `ok`.
+    pub stream: Option<ReplyStream>,
+    /// A promise that this recording is kept: refused if its file cannot be written.
+    pub depends_on: Option<DurabilityDependency>,
+}
+
+impl Response {
+    /// True at once.
+    pub fn immediate(bytes: Vec<u8>) -> Response {
+        Response::after_sync(Ticket(0), bytes)
+    }
+
+    pub fn after_sync(after: Ticket, bytes: Vec<u8>) -> Response {
+        Response { bytes, after_sync: after, give_up: None, stream: None, depends_on: None }
+    }
+
+    /// An `ok` that is only true if the recording is; it gave it these reasons.
+    pub fn depends_on(self, recording: RecordingId, new: RecordReasons) -> Response {
+        Response { depends_on: Some((recording, new)), ..self }
+    }
+
+    /// A bare `ok`.
+    pub fn ok(after: Ticket) -> Response {
+        let mut bytes = Vec::new();
+        reply::ok(&mut bytes).end();
+        Response::after_sync(after, bytes)
+    }
+
+    pub fn stream(stream: ReplyStream) -> Response {
+        Response { stream: Some(stream), ..Response::immediate(Vec::new()) }
+    }
+}
+
+/// A command that this session may give.
+pub(in crate::recorder) struct Authorised<'a> {
+    command: Command<'a>,
+    by: Actor,
+    agent: Option<AgentIndex>,
+}
+
+impl Recorder {
+    /// One line of a session, or why it was none.
+    pub(in crate::recorder) fn handle_line(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        line: Result<&str, Refusal>,
+        woke: MonoTime,
+    ) {
+        self.counters.lines += 1;
+        self.refuse_missing_block(id);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.closing {
+            return;
+        }
+        session.last_line = now.mono;
+        let first = line.as_ref().ok().and_then(|line| line.split(' ').next());
+        session.trying = matches!(first, Some("hello" | "help" | "ping" | "enrol" | "quit"));
+        self.execute_line(now, id, line, woke);
+    }
+
+    /// Does what a line says and queues its answer.
+    pub(in crate::recorder) fn execute_line(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        line: Result<&str, Refusal>,
+        woke: MonoTime,
+    ) {
+        let greeted = self.sessions.get(id).is_some_and(|session| session.who.is_some());
+        let result = line.and_then(|line| self.parse_and_execute(now, id, line, woke));
+        let said = match result {
+            Ok(said) => said,
+            Err(refusal) => {
+                self.counters.count_refusal(refusal.code);
+                if !greeted {
+                    self.count_refused_hello(id);
+                }
+                let mut bytes = Vec::new();
+                reply::err(&mut bytes, &refusal).end();
+                Response::after_sync(Ticket(0), bytes)
+            }
+        };
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if let Some(stream) = said.stream {
+            if said.after_sync != Ticket(0) {
+                // Nothing of it goes out before what it is told after is durable.
+                session.queue_reply(said.after_sync, Vec::new(), None);
+            }
+            session.stream = Some(stream);
+        } else if said.bytes.len() > limits::REPLY_RESERVE_BYTES && said.after_sync == Ticket(0) {
+            session.stream = Some(ReplyStream::Lines { bytes: said.bytes, said: 0 });
+        } else if !said.bytes.is_empty() {
+            session.queue_reply(said.after_sync, said.bytes, said.give_up);
+            session.bind_last(said.depends_on);
+        }
+    }
+
+    fn parse_and_execute(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        line: &str,
+        woke: MonoTime,
+    ) -> Result<Response, Refusal> {
+        let kind = self.sessions.get(id).and_then(Session::kind);
+        let command = Command::parse_for(line, kind)?;
+        match command {
+            Command::Hello(hello) => self.handle_hello(now, id, &hello),
+            Command::Ping => {
+                let mut bytes = Vec::new();
+                reply::ok(&mut bytes).pair("time", now.wall).end();
+                Ok(Response::immediate(bytes))
+            }
+            Command::Quit => {
+                if let Some(session) = self.sessions.get_mut(id) {
+                    (session.closing, session.quit) = (true, true);
+                }
+                Ok(Response::ok(Ticket(0)))
+            }
+            Command::Help { verb } => {
+                let mut bytes = Vec::new();
+                protocol::table::help(kind, verb.as_deref(), &mut bytes)?;
+                reply::ok(&mut bytes).end();
+                Ok(Response::immediate(bytes))
+            }
+            Command::EnrolCode { code } => self.redeem_enrolment_code(id, &code),
+            command => {
+                let command = self.require_session(id, command)?;
+                if let Some(search) = self.lookup_archived(id, &command.command, line) {
+                    return Ok(Response::stream(search));
+                }
+                self.execute(now, id, command, woke)
+            }
+        }
+    }
+
+    /// What the kind of session may not, `parse_for` has refused; here the box itself is asked.
+    fn require_session<'a>(
+        &self,
+        id: SessionId,
+        command: Command<'a>,
+    ) -> Result<Authorised<'a>, Refusal> {
+        let who = self.sessions.get(id).and_then(|session| session.who.as_ref());
+        let Some(who) = who else { return Err(Code::HelloFirst.into()) };
+        let reads = matches!(
+            command,
+            Command::Status
+                | Command::Channels
+                | Command::Keys
+                | Command::Meters { .. }
+                | Command::Calls
+                | Command::Clients
+                | Command::Alarms
+                | Command::Disk
+                | Command::Stats
+                | Command::Records(_)
+                | Command::Show { sealed: false, .. }
+                | Command::Shutdown
+        );
+        let masks = matches!(command, Command::BlackoutStart { .. } | Command::BlackoutStop { .. });
+        let over = self.storage.is_closing() && !reads;
+        if over || self.stopping && !reads && !masks {
+            return Err(Code::ShuttingDown.into());
+        }
+        let name = match who.kind {
+            Kind::Agent | Kind::Supervisor | Kind::Technician => who.user.clone(),
+            Kind::Cti | Kind::Screen | Kind::Monitor => who.kind.word().to_string(),
+        };
+        Ok(Authorised { command, by: Actor { kind: who.kind, name }, agent: who.agent })
+    }
+
+    fn execute(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        authorised: Authorised<'_>,
+        woke: MonoTime,
+    ) -> Result<Response, Refusal> {
+        let Authorised { command, by, agent } = authorised;
+        let own = || agent.ok_or_else(|| Refusal::from(Code::Denied));
+        match command {
+            Command::Status => self.report_status(now, id),
+            Command::RecordStart { device: None } => self.record_start(now, own()?),
+            Command::RecordStop { device: None } => self.record_stop(now, own()?),
+            Command::RecordStart { device: Some(device) } => {
+                self.record_start_for(now, &device, &by)
+            }
+            Command::RecordStop { device: Some(device) } => self.record_stop_for(now, &device, &by),
+            Command::ScreenStart => self.screen_start(now, own()?),
+            Command::ScreenStop => self.screen_stop(now, own()?),
+            Command::Segment { recording, start, duration_ms } => {
+                self.announce_segment(id, (&recording, &start), duration_ms)
+            }
+            Command::BlackoutStart { lead_ms, agent: None } => {
+                self.blackout_start(now, own()?, &by, (lead_ms, woke))
+            }
+            Command::BlackoutStart { lead_ms, agent: Some(user) } => {
+                let agent = self.find_agent(&user)?;
+                self.blackout_start(now, agent, &by, (lead_ms, woke))
+            }
+            Command::BlackoutStop { agent: None } => {
+                let agent = own()?;
+                self.may_blackout_stop(agent)?;
+                self.blackout_stop(now, agent, &by)
+            }
+            Command::BlackoutStop { agent: Some(user) } => {
+                let agent = self.find_agent(&user)?;
+                self.blackout_stop(now, agent, &by)
+            }
+            Command::Update { field, value } => self.update_field(now, own()?, field, &value),
+            Command::Records(query) => self.list_records(id, &query),
+            Command::Show { id: record, sealed: true } => self.show_sealed(now, id, &record),
+            Command::Show { id: record, sealed: false } => self.show_recording(id, &record),
+            Command::Media { id: record, from, purpose, part } => {
+                self.begin_media(now, id, &record, MediaPart { part, from, purpose })
+            }
+            Command::Protect { id: record, on } => self.set_protection(now, id, &record, on),
+            Command::Delete { id: record } => self.delete_record(now, id, &record),
+            Command::Enrol { machine, kinds } => {
+                self.create_enrolment_code(now, id, (&machine, kinds, by.name))
+            }
+            Command::Revoke { machine } => self.revoke_workstation(now, &machine, by.name),
+            Command::Reboot => self.request_reboot(now, &by.name),
+            Command::ConfigEdit(edit) => Ok(self.request_config_edit(id, edit, by.name)),
+            command => self.execute_admin(now, id, command),
+        }
+    }
+
+    /// Calls and the box itself.
+    fn execute_admin(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        command: Command<'_>,
+    ) -> Result<Response, Refusal> {
+        match command {
+            Command::CallStart(args) => self.cti_start(now, &args),
+            Command::CallUpdate(args) => self.cti_update(now, &args),
+            Command::CallHold { device, call } => self.cti_hold(now, &device, &call, true),
+            Command::CallResume { device, call } => self.cti_hold(now, &device, &call, false),
+            Command::CallStop { device, call } => self.cti_stop(now, &device, &call),
+            Command::Channels => Ok(self.list_channels()),
+            Command::Meters { from, limit } => Ok(self.list_meters(from, limit)),
+            Command::Calls => Ok(self.list_calls()),
+            Command::Clients => Ok(self.list_clients()),
+            Command::Alarms => Ok(self.list_alarms()),
+            Command::AlarmClear { number } => self.acknowledge_alarm(now, number),
+            Command::Disk => Ok(self.report_disk()),
+            Command::Keys => Ok(self.list_keys()),
+            Command::Stats => Ok(self.report_stats(now)),
+            Command::LogLevel { level } => {
+                self.outputs
+                    .push_back(Output::LogLevel(crate::recorder::admin::status::log_level(level)));
+                Ok(Response::ok(Ticket(0)))
+            }
+            Command::ConfigCheck => self.request_config_read(id, false),
+            Command::ConfigReload => self.request_config_read(id, true),
+            Command::Selftest => self.begin_selftest(now, id),
+            Command::Watch { from } => self.begin_watch(id, from),
+            Command::Shutdown => {
+                self.begin_stop(now);
+                Ok(Response::ok(Ticket(0)))
+            }
+            other => Err(Refusal::new(
+                Code::BadCommand,
+                format!("`{}` is answered elsewhere", other.verb()),
+            )),
+        }
+    }
+}

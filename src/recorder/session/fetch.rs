@@ -1,0 +1,118 @@
+//! Sending a recording's files as they lie on the disk: what `media` answers.
+//!
+//! Who gets which file, and what for, is durable before the first byte goes out. A file goes out in
+//! pieces, as the client has room, and never before it has its end. Nothing here opens what is
+//! sealed.
+
+use super::command::Response;
+use super::library::{ActorName, ReplyStream};
+use crate::calls::permission::Permission;
+use crate::config::CodecKind;
+use crate::id::SessionId;
+use crate::limits;
+use crate::recorder::Recorder;
+use crate::store::fact::{Fact, RecordingEnded};
+use crate::store::index::Record;
+use crate::time::Now;
+use crate::trace::TraceEvent;
+use protocol::{Code, Part, Purpose, Refusal, reply};
+
+/// Which file, from which byte on, and what for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::recorder) struct MediaPart {
+    pub part: Part,
+    pub from: u64,
+    pub purpose: Purpose,
+}
+
+impl MediaPart {
+    /// What the journal calls it.
+    fn as_str(self) -> &'static str {
+        match (self.part, self.purpose) {
+            (Part::Sound, purpose) => purpose.word(),
+            (Part::Screen, Purpose::Play) => "play-screen",
+            (Part::Screen, Purpose::Export) => "export-screen",
+        }
+    }
+}
+
+/// A file of a record, and how it ended.
+fn media_file(record: &Record, part: Part) -> Result<(String, &RecordingEnded), Refusal> {
+    let running = || Refusal::new(Code::Busy, "it is still being recorded; ask when it ended");
+    let sound = record.ended.as_ref().ok_or_else(running)?;
+    // One that was recorded by itself is the recording's only file.
+    if part == Part::Sound || record.began.codec == CodecKind::Screen {
+        return Ok((record.media_path(), sound));
+    }
+    let none = || Refusal::new(Code::NoSuchRecord, "this recording has no screen");
+    let screen = record.screen.as_ref().ok_or_else(none)?;
+    let screen = screen.ended.as_ref().ok_or_else(running)?;
+    if screen.size == 0 { Err(none()) } else { Ok((record.screen_path(), screen)) }
+}
+
+impl Recorder {
+    /// Who gets a file, and what for, is durable before the first byte goes out.
+    pub(in crate::recorder) fn begin_media(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        word: &str,
+        wanted: MediaPart,
+    ) -> Result<Response, Refusal> {
+        let right = match wanted.purpose {
+            Purpose::Play => Permission::Play,
+            Purpose::Export => Permission::Export,
+        };
+        let (record, ActorName(by)) = self.record_with_right(id, word, right)?;
+        let (path, ended) = media_file(record, wanted.part)?;
+        let from = wanted.from;
+        if from > ended.size {
+            let text = format!("from={from}: the file has {} bytes", ended.size);
+            return Err(Refusal::new(Code::BadArgument, text));
+        }
+        let (size, digest) = (ended.size, ended.digest);
+        let (recording, why) = (record.id(), wanted.as_str());
+        self.require_disk()?;
+        self.trace.push_event(now.wall, TraceEvent::Fetched { recording, by: by.clone(), why });
+        let fact = Fact::Fetched { id: recording, by, why: why.to_owned() };
+        let after = self.storage.append(&mut self.index, now, fact);
+        Ok(Response {
+            after_sync: after,
+            ..Response::stream(ReplyStream::Media { path, from, size, digest })
+        })
+    }
+
+    pub(in crate::recorder) fn feed_media(
+        &mut self,
+        session: SessionId,
+        path: &str,
+        (from, size, digest): (&mut u64, u64, [u8; 32]),
+        out: &mut Vec<u8>,
+    ) -> bool {
+        if *from >= size {
+            let digest = data_encoding::HEXLOWER.encode(&digest);
+            reply::ok(out).pair("size", size).pair("digest", digest).end();
+            return true;
+        }
+        if self.send_capacity(session) < limits::READ_BYTES + limits::REPLY_RESERVE_BYTES {
+            return false;
+        }
+        match self.take_arrived(session) {
+            None => self.request_read(session, path.to_string(), (*from, limits::READ_BYTES)),
+            Some(Some(mut bytes)) if !bytes.is_empty() => {
+                // Behind its end a file that failed holds what nobody vouches for.
+                let left = usize::try_from(size - *from).unwrap_or(usize::MAX);
+                bytes.truncate(left);
+                reply::data(out, &bytes);
+                *from += bytes.len() as u64;
+                self.recycle_buffer(bytes);
+            }
+            Some(_) => {
+                let text = "the file cannot be read; `hushbox verify` says more";
+                reply::err(out, &Refusal::new(Code::Storage, text)).end();
+                return true;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,48 @@
+//! Everything that decides anything, as one text: a test compares it before and after a refusal.
+//!
+//! What only counts (refusals, lines), what is only told (events, news) and alarms are not in it: a
+//! refusal may leave a trace there. No program looks at it.
+
+use crate::recorder::Recorder;
+use std::fmt::Write;
+
+impl Recorder {
+    /// See the module.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn state_fingerprint(&self) -> String {
+        let mut out = String::new();
+        let mut put = |what: &str, value: &dyn std::fmt::Debug| {
+            // Writing to a string does not fail.
+            let _ = writeln!(out, "{what} {value:?}");
+        };
+        put(
+            "journal",
+            &(self.storage.next_sequence(), self.storage.last_fact_ticket(), self.storage.full),
+        );
+        put("calls", &self.calls);
+        put("seats", &self.seats);
+        for r in &self.recordings {
+            let reel = r.writer.as_ref().map(|tape| (tape.reel.cursor, tape.reel.is_flushing));
+            let held = r.writer.as_ref().map(|tape| &tape.reel.held_ranges);
+            let reasons = (r.reasons, r.reasons_ever, &r.pressed, &r.schedule, r.retain_until);
+            put(
+                "recording",
+                &(r.id, r.call, r.channel, r.from, r.end_recording, reasons, reel, held),
+            );
+        }
+        for reel in self.recall.streams() {
+            put("recall", &(reel.channel, reel.from, reel.cursor, reel.end, &reel.held_ranges));
+        }
+        for channel in &self.channels {
+            let masked = (&channel.mask, channel.is_masked(), channel.unreleased_from);
+            put("channel", &(channel.id, channel.head(), masked, channel.ring.content_hash()));
+        }
+        put("blackouts", &self.blackouts);
+        put("stock", &(self.envelopes.len(), &self.to_resume, self.stopping));
+        for session in self.sessions.iter() {
+            put("session", &(session.id, &session.who));
+        }
+        out
+    }
+}

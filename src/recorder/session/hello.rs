@@ -1,0 +1,359 @@
+//! Sessions come, say who they are, and go.
+//!
+//! The shell says what a peer may be; the directory says who an agent is; a technician's PIN is
+//! compared outside the loop. A refused hello may be tried again, three times in all. Nothing here
+//! keeps a session alive: `tick_sessions` closes what is silent.
+
+use super::command::Response;
+use crate::alarm;
+use crate::calls::directory::{AgentIndex, LookupError};
+use crate::calls::permission::{Permission, Permissions};
+use crate::id::SessionId;
+use crate::limits;
+use crate::recorder::{Output, Peer, Principal, Recorder, RejectReason, Session};
+use crate::time::Now;
+use crate::trace::TraceEvent;
+use protocol::{Code, Hello, Kind, Refusal, reply};
+
+/// What makes a supervisor.
+const SUPERVISOR: [Permission; 7] = [
+    Permission::Monitor,
+    Permission::RecordsOwn,
+    Permission::RecordsAll,
+    Permission::Play,
+    Permission::Export,
+    Permission::Protect,
+    Permission::Admin,
+];
+
+/// One message for every technician who is not let in.
+const NOT_LET_IN: &str = "the name or the PIN is wrong";
+
+impl Recorder {
+    pub(in crate::recorder) fn handle_connect(&mut self, now: Now, id: SessionId, peer: Peer) {
+        let mut session = Session::new(id, peer, now);
+        let mut bytes = Vec::new();
+        reply::greeting(&mut bytes, &self.config.name, self.boot);
+        session.queue_reply(crate::job::Ticket(0), bytes, None);
+        self.sessions.push(session);
+        self.counters.sessions += 1;
+    }
+
+    /// The other end of a cable is nobody in particular: a technician, once the PIN is right.
+    pub(in crate::recorder) fn handle_serial_open(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        (place, silent_ms): (String, u64),
+    ) {
+        self.handle_connect(
+            now,
+            id,
+            Peer { kinds: vec![Kind::Technician], from: place, portal: false },
+        );
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.silent_ms = silent_ms;
+        }
+    }
+
+    pub(in crate::recorder) fn handle_disconnect(&mut self, now: Now, id: SessionId) {
+        let Some(session) = self.sessions.remove(id) else { return };
+        self.forget_reader(id);
+        let Some(who) = session.who else { return };
+        log::info!("session {} ({} {}) is gone", id.0, who.kind, who.user);
+        self.trace.push_event(now.wall, TraceEvent::LogOut { user: who.user, kind: who.kind });
+        let fed = self.sessions.iter().any(|other| other.kind() == Some(Kind::Cti));
+        let calls = self.calls.live_calls().next().is_some();
+        if who.kind == Kind::Cti && !session.quit && !fed && calls {
+            let text = "the call feed is gone; calls go on until it says otherwise".to_string();
+            self.raise_alarm(now, alarm::AlarmCode::CtiLost, "", text);
+        }
+    }
+
+    /// Lines before hello that are refused close the session; refused hellos do after the third.
+    pub(in crate::recorder) fn count_refused_hello(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        session.refused_hellos += 1;
+        if !session.trying || session.refused_hellos >= limits::HELLO_TRIES {
+            session.closing = true;
+        }
+    }
+
+    pub(in crate::recorder) fn handle_hello(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        hello: &Hello<'_>,
+    ) -> Result<Response, Refusal> {
+        let Some(session) = self.sessions.get(id) else { return Err(Code::Denied.into()) };
+        if session.who.is_some() {
+            return Err(Refusal::new(Code::BadArgument, "hello was said already"));
+        }
+        let proven = with_certified_machine(session, hello)?;
+        let hello = &proven;
+        if !session.peer.kinds.contains(&hello.kind) {
+            let text = format!("{} may not say hello from here; see [local]", hello.kind);
+            return Err(Refusal::new(Code::Denied, text));
+        }
+        if hello.via && !session.peer.portal {
+            return Err(Refusal::new(Code::Denied, "via=portal is for the portal's own user"));
+        }
+        match hello.kind {
+            Kind::Agent => {
+                let agent = self.authenticate_agent(now, hello)?;
+                Ok(self.agent_hello_reply(now, id, agent, hello))
+            }
+            Kind::Supervisor => {
+                let agent = self.log_in(now, hello)?;
+                let rights = self.directory.permissions(agent);
+                if !SUPERVISOR.iter().any(|right| rights.contains(*right)) {
+                    return Err(Refusal::new(Code::Denied, "this user has no supervisor's right"));
+                }
+                Ok(self.hello_reply(now, id, hello, Some(agent)))
+            }
+            Kind::Technician => self.technician_hello(now, id, hello),
+            Kind::Screen => self.screen_hello(now, id, hello),
+            Kind::Cti | Kind::Monitor => Ok(self.hello_reply(now, id, hello, None)),
+        }
+    }
+
+    fn authenticate_agent(&mut self, now: Now, hello: &Hello<'_>) -> Result<AgentIndex, Refusal> {
+        let off = || Refusal::new(Code::OnDemandOff, "on-demand recording is switched off here");
+        if !self.config.on_demand.enabled {
+            return Err(off());
+        }
+        let on = &self.config.on_demand;
+        let open = if hello.via { on.web } else { on.desktop };
+        if !open {
+            return Err(off());
+        }
+        let agent = self.log_in(now, hello)?;
+        if !self.directory.permissions(agent).has_on_demand() {
+            return Err(Refusal::new(Code::Denied, "this user has no on-demand right (D3)"));
+        }
+        if !self.directory.may_log_in_from(agent, hello.machine.as_deref()) {
+            return Err(Refusal::new(Code::Denied, "this user may not work at this machine"));
+        }
+        Ok(agent)
+    }
+
+    pub(in crate::recorder) fn log_in(
+        &mut self,
+        now: Now,
+        hello: &Hello<'_>,
+    ) -> Result<AgentIndex, Refusal> {
+        let user = hello.user.as_deref().unwrap_or_default();
+        match self.directory.find_for_log_in(user, hello.domain.as_deref()) {
+            Ok(agent) => Ok(agent),
+            Err(LookupError::UnknownUser) => {
+                let text = format!("no agent is called {user}; ask your administrator");
+                Err(Refusal::new(Code::UnknownUser, text))
+            }
+            Err(LookupError::DuplicateUser(found)) => {
+                let named: Vec<String> =
+                    found.iter().map(|(name, line)| format!("{name} (line {line})")).collect();
+                let text = format!("several agents were returned for {user}: {}", named.join(", "));
+                log::error!("{text}");
+                self.raise_alarm(now, alarm::AlarmCode::DuplicateUser, user, text);
+                let text = "several agents have this username; ask your administrator";
+                Err(Refusal::new(Code::DuplicateUser, text))
+            }
+        }
+    }
+
+    fn technician_hello(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        hello: &Hello<'_>,
+    ) -> Result<Response, Refusal> {
+        // What is being compared may turn out wrong: no more than would lock are let in at once.
+        let at_once = self.enrolment.pins.failure_count() + self.enrolment.pins_under_way;
+        if self.enrolment.pins.is_locked(now.mono) || at_once >= limits::LOCKOUT_ATTEMPTS {
+            let text = "too many wrong PINs; try again in a minute";
+            return Err(Refusal::new(Code::Locked, text));
+        }
+        let user = hello.user.as_deref().unwrap_or_default();
+        let known = self.config.technicians.iter().find(|technician| technician.name == user);
+        let (Some(known), Some(pin)) = (known, hello.pin.as_deref()) else {
+            self.handle_wrong_pin(now);
+            return Err(Refusal::new(Code::Denied, NOT_LET_IN));
+        };
+        let hash = known.pin.clone();
+        let pin = zeroize::Zeroizing::new(pin.to_string());
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.checking = true;
+            session.claims = Some(Self::claimed_principal(hello, None));
+        }
+        self.enrolment.pins_under_way += 1;
+        self.outputs.push_back(Output::CheckPin { session: id, hash, pin });
+        Ok(Response::immediate(Vec::new()))
+    }
+
+    fn handle_wrong_pin(&mut self, now: Now) {
+        if let Some(ms) = self.enrolment.pins.record_failure(now.mono) {
+            let text = format!("wrong technician PINs; locked for {} s", ms / 1000);
+            self.raise_alarm(now, alarm::AlarmCode::Guessing, "pin", text);
+        }
+    }
+
+    pub(in crate::recorder) fn handle_pin_result(&mut self, now: Now, id: SessionId, right: bool) {
+        self.enrolment.pins_under_way = self.enrolment.pins_under_way.saturating_sub(1);
+        // Whoever left without waiting has guessed all the same.
+        let Some(session) = self.sessions.get_mut(id) else {
+            if !right {
+                self.handle_wrong_pin(now);
+            }
+            return;
+        };
+        session.checking = false;
+        let Some(who) = session.claims.take() else { return };
+        let mut bytes = Vec::new();
+        if right {
+            self.enrolment.pins.record_success();
+            reply::ok(&mut bytes).pair("session", id.0).pair("technician", &who.user).end();
+            session.queue_reply(crate::job::Ticket(0), bytes, None);
+            self.log_in_session(now, id, who);
+            return;
+        }
+        self.handle_wrong_pin(now);
+        self.counters.count_refusal(Code::Denied);
+        reply::err(&mut bytes, &Refusal::new(Code::Denied, NOT_LET_IN)).end();
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.queue_reply(crate::job::Ticket(0), bytes, None);
+        }
+        self.count_refused_hello(id);
+    }
+
+    fn claimed_principal(hello: &Hello<'_>, agent: Option<AgentIndex>) -> Principal {
+        let text =
+            |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
+        let user = text(&hello.user).unwrap_or_else(|| hello.kind.word().to_string());
+        Principal { kind: hello.kind, user, agent, machine: text(&hello.machine) }
+    }
+
+    fn log_in_session(&mut self, now: Now, id: SessionId, who: Principal) {
+        log::info!("session {} is {} {}", id.0, who.kind, who.user);
+        self.trace
+            .push_event(now.wall, TraceEvent::LogIn { user: who.user.clone(), kind: who.kind });
+        if who.kind == Kind::Cti {
+            self.clear_alarm(now, alarm::AlarmCode::CtiLost, "");
+        }
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.who = Some(who);
+        }
+    }
+
+    pub(in crate::recorder) fn hello_reply(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        hello: &Hello<'_>,
+        agent: Option<AgentIndex>,
+    ) -> Response {
+        self.log_in_session(now, id, Self::claimed_principal(hello, agent));
+        let mut bytes = Vec::new();
+        let line = reply::ok(&mut bytes).pair("session", id.0);
+        match agent.map(|agent| self.directory.test_agent(agent)) {
+            Some(agent) => {
+                let line = line.pair(hello.kind.word(), &agent.name);
+                Self::rights_for_portal(line, hello, agent.permissions).end();
+            }
+            None => line.end(),
+        }
+        Response::immediate(bytes)
+    }
+
+    /// The portal has pages that one right or another opens; nobody else is told.
+    fn rights_for_portal<'a>(
+        line: reply::LineWriter<'a>,
+        hello: &Hello<'_>,
+        rights: Permissions,
+    ) -> reply::LineWriter<'a> {
+        if hello.via { line.pair("rights", rights.to_names()) } else { line }
+    }
+
+    fn agent_hello_reply(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        index: AgentIndex,
+        hello: &Hello<'_>,
+    ) -> Response {
+        let mut who = Self::claimed_principal(hello, Some(index));
+        let agent = self.directory.test_agent(index);
+        who.user.clone_from(&agent.username);
+        let sits = hello.machine.as_deref().and_then(|m| self.directory.workstation_device(m));
+        let phone = agent.phones.iter().find(|phone| self.channel_of(phone).is_some());
+        let device = phone.map(String::as_str).or(sits);
+        let seat = sits.map(str::to_string);
+        let device = device.or(agent.phones.first().map(String::as_str)).unwrap_or("-").to_string();
+        let mut bytes = Vec::new();
+        let line = reply::ok(&mut bytes).pair("session", id.0);
+        let line = line.pair("agent", &agent.name).pair("device", &device);
+        let mut line = Self::rights_for_portal(line, hello, agent.permissions);
+        for (field, label) in (1..).zip(&self.config.fields) {
+            if agent.permissions.contains(Permission::Update(field)) {
+                let standard = format!("User {field}");
+                let label = label.as_deref().unwrap_or(&standard);
+                line = line.pair(&format!("field.{field}"), label);
+            }
+        }
+        line.end();
+        self.log_in_session(now, id, who);
+        if let Some(seat) = seat {
+            self.agent_at_workstation(now, index, &seat);
+        }
+        let own = self.calls.live_calls().filter(|call| self.call_owner(call) == Some(index));
+        let own: Vec<_> = own.map(|call| call.number).collect();
+        own.into_iter().for_each(|number| self.start_recall(number));
+        self.stale_agents.insert(index);
+        Response::immediate(bytes)
+    }
+
+    /// Closes what is silent, what never said hello, and what has said its last word.
+    pub(in crate::recorder) fn tick_sessions(&mut self, now: Now) {
+        let mut gone = Vec::new();
+        let mut late = Vec::new();
+        for session in self.sessions.iter_mut() {
+            let silent = now.mono.since_ms(session.last_line) >= session.silent_ms;
+            let mute = session.who.is_none()
+                && !session.checking
+                && now.mono.since_ms(session.opened) >= limits::HELLO_TIMEOUT_MS;
+            if mute && !session.closing {
+                late.push(RejectReason::Mute);
+            } else if silent && session.who.is_some() {
+                late.push(RejectReason::Silent);
+            }
+            session.closing |= silent || mute;
+            if session.closing && session.is_idle() || silent {
+                gone.push(session.id);
+            }
+        }
+        late.into_iter().for_each(|why| self.count_reject(why));
+        for id in gone {
+            self.outputs.push_back(Output::Close { session: id });
+            self.handle_disconnect(now, id);
+        }
+    }
+}
+
+/// Over TLS a client is at the machine its certificate names, whether it says so or not.
+fn with_certified_machine<'a>(
+    session: &crate::recorder::Session,
+    hello: &Hello<'a>,
+) -> Result<Hello<'a>, Refusal> {
+    if !session.secure {
+        return Ok(hello.clone());
+    }
+    let Some(enrolled) = &session.enrolled else { return Err(Code::NotEnrolled.into()) };
+    let said = hello.machine.as_deref().unwrap_or(enrolled);
+    if !said.eq_ignore_ascii_case(enrolled) {
+        let text = format!(
+            "this workstation is enrolled as {enrolled}, not as {said}; say no machine=, or enrol \
+             it anew"
+        );
+        return Err(Refusal::new(Code::Denied, text));
+    }
+    Ok(Hello { machine: Some(enrolled.clone().into()), ..hello.clone() })
+}

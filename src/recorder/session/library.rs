@@ -1,0 +1,519 @@
+//! Showing and protecting records, and how long answers are given (see `listing`, `past`, `fetch`).
+//!
+//! Long answers are streams: rows or data blocks go out as the client has room, one record or one
+//! piece of a file at a time, and no further line of that session is taken meanwhile. At most one
+//! read is under way for all sessions, so that no reader delays an `ok`. A sealed record is opened
+//! only with an identity that its owner left on the box. What a session of kind agent gets never
+//! holds a field's value or its history (F2).
+
+use super::command::Response;
+use super::listing::Listing;
+use crate::audio::span::{Fate, LossReason};
+use crate::calls::permission::Permission;
+use crate::config::CodecKind;
+use crate::id::{RecordingId, SessionId};
+use crate::job::{Completion, Job};
+use crate::limits;
+use crate::recorder::session::archive::ArchiveLookup;
+use crate::recorder::{Principal, Recorder, Session};
+use crate::store::fact::{Fact, PhoneNumbers, RecordReason, RecordReasons};
+use crate::store::index::Record;
+use crate::store::media;
+use crate::store::seal::{self, DataKey};
+use crate::time::Now;
+use protocol::{Code, Kind, Refusal, reply};
+
+/// An answer that is too long to be given at once.
+#[derive(Debug)]
+pub enum ReplyStream {
+    Records(Box<Listing>),
+    /// The record that a line names is looked for.
+    Search(Box<ArchiveLookup>),
+    /// That is over, and the line is taken once more in the next turn.
+    Again {
+        line: String,
+    },
+    Show {
+        id: RecordingId,
+        /// What cannot be opened here goes along sealed.
+        sealed: bool,
+    },
+    /// A long listing that is there already.
+    Lines {
+        bytes: Vec<u8>,
+        said: usize,
+    },
+    Media {
+        path: String,
+        from: u64,
+        size: u64,
+        digest: [u8; 32],
+    },
+}
+
+/// The one read under way.
+#[derive(Debug, Default)]
+pub struct ArchiveReader {
+    tag: u64,
+    for_session: Option<SessionId>,
+    wanted: usize,
+    arrived: Option<(SessionId, Option<Vec<u8>>)>,
+    spare: Vec<u8>,
+}
+
+/// The username of who did something.
+pub(in crate::recorder) struct ActorName(pub String);
+
+/// What is known of a record's key.
+pub(in crate::recorder) enum RecordKey {
+    /// It is not sealed, or this is its key.
+    Open(Option<DataKey>),
+    /// It cannot be opened here; how it is wrapped, as far as that can be read.
+    Sealed(Vec<u8>),
+    /// Its media file has to be read first.
+    Wait,
+}
+
+impl Recorder {
+    pub(in crate::recorder) fn principal_of(&self, id: SessionId) -> Option<&Principal> {
+        self.sessions.get(id).and_then(|session| session.who.as_ref())
+    }
+
+    /// Whether the session may know of a record (`records.own`, `records.all`, B2).
+    pub(in crate::recorder) fn may_see_record(
+        &self,
+        who: &Principal,
+        (of, ever): (Option<&str>, RecordReasons),
+    ) -> bool {
+        if who.kind == Kind::Technician {
+            return true;
+        }
+        let Some(agent) = who.agent else { return false };
+        let rights = self.directory.permissions(agent);
+        let name = &self.directory.test_agent(agent).username;
+        let own = of.is_some_and(|of| of.eq_ignore_ascii_case(name));
+        let seen = !self.sees_only_own(agent) || ever.contains(RecordReason::Agent);
+        rights.contains(Permission::RecordsAll)
+            || rights.contains(Permission::RecordsOwn) && own && seen
+    }
+
+    pub(in crate::recorder) fn require_listing(&self, who: &Principal) -> Result<(), Refusal> {
+        let has = |right| who.agent.is_some_and(|agent| self.agent_has(agent, right));
+        let listed = has(Permission::RecordsAll) || has(Permission::RecordsOwn);
+        if who.kind == Kind::Technician || listed { Ok(()) } else { Err(Code::Denied.into()) }
+    }
+
+    /// A record that the session may know of; any other does not exist.
+    pub(in crate::recorder) fn visible_record(
+        &self,
+        id: SessionId,
+        word: &str,
+    ) -> Result<&Record, Refusal> {
+        let none = || Refusal::new(Code::NoSuchRecord, format!("no record is called {word}"));
+        let who = self.principal_of(id).ok_or_else(none)?;
+        let record = RecordingId::parse(word).and_then(|id| self.index.record(id));
+        let record = record.filter(|record| record.deleted.is_none());
+        let facets = |record: &Record| (record.began.call.agent.clone(), record.reasons_ever);
+        let seen = |record: &&Record| {
+            let (of, ever) = facets(record);
+            self.may_see_record(who, (of.as_deref(), ever))
+        };
+        record.filter(seen).ok_or_else(none)
+    }
+
+    pub(in crate::recorder) fn show_recording(
+        &self,
+        id: SessionId,
+        word: &str,
+    ) -> Result<Response, Refusal> {
+        self.require_listing(self.principal_of(id).ok_or_else(|| Refusal::from(Code::Denied))?)?;
+        let record = self.visible_record(id, word)?;
+        Ok(Response::stream(ReplyStream::Show { id: record.id(), sealed: false }))
+    }
+
+    /// A record that the session may do something to, and by whom it is done.
+    pub(in crate::recorder) fn record_with_right(
+        &self,
+        id: SessionId,
+        word: &str,
+        right: Permission,
+    ) -> Result<(&Record, ActorName), Refusal> {
+        let who = self.principal_of(id).ok_or_else(|| Refusal::from(Code::Denied))?;
+        if !who.agent.is_some_and(|agent| self.agent_has(agent, right)) {
+            return Err(Code::Denied.into());
+        }
+        self.visible_record(id, word).map(|record| (record, ActorName(who.user.clone())))
+    }
+
+    pub(in crate::recorder) fn set_protection(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        word: &str,
+        on: bool,
+    ) -> Result<Response, Refusal> {
+        let (record, ActorName(by)) = self.record_with_right(id, word, Permission::Protect)?;
+        let (record, changes) = (record.id(), record.is_protected != on);
+        self.require_disk()?;
+        let ticket = if changes {
+            self.storage.append(&mut self.index, now, Fact::Protected { id: record, on, by })
+        } else {
+            self.storage.last_fact_ticket()
+        };
+        let mut bytes = Vec::new();
+        let line = reply::ok(&mut bytes).pair("recording", record);
+        line.pair("protected", protocol::state::on_off(on)).end();
+        Ok(Response::after_sync(ticket, bytes))
+    }
+
+    /// Goes on with the session's stream as far as there is room.
+    pub(in crate::recorder) fn feed_stream(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.has_replies() {
+            return;
+        }
+        let Some(mut stream) = session.stream.take() else { return };
+        let mut bytes = Vec::new();
+        let over = self.feed_reply(id, &mut stream, &mut bytes);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if !bytes.is_empty() {
+            session.room = session.room.saturating_sub(bytes.len());
+            self.outputs.push_back(crate::recorder::Output::Send { session: id, bytes });
+        }
+        if !over {
+            session.stream = Some(stream);
+        }
+    }
+
+    fn feed_reply(&mut self, id: SessionId, stream: &mut ReplyStream, out: &mut Vec<u8>) -> bool {
+        match stream {
+            ReplyStream::Records(listing) => self.feed_records(id, listing, out),
+            ReplyStream::Search(search) => match self.continue_lookup(id, search) {
+                Ok(None) => false,
+                Ok(Some(line)) => {
+                    *stream = ReplyStream::Again { line };
+                    false
+                }
+                Err(damaged) => {
+                    reply::err(out, &self.report_damage(damaged)).end();
+                    true
+                }
+            },
+            ReplyStream::Again { .. } => false,
+            ReplyStream::Show { id: record, sealed } => self.feed_show(id, (*record, *sealed), out),
+            ReplyStream::Lines { bytes, said } => self.feed_lines(id, bytes, said, out),
+            ReplyStream::Media { path, from, size, digest } => {
+                let (path, digest) = (path.clone(), *digest);
+                self.feed_media(id, &path, (from, *size, digest), out)
+            }
+        }
+    }
+
+    pub(in crate::recorder) fn send_capacity(&self, id: SessionId) -> usize {
+        self.sessions.get(id).map_or(0, |session: &Session| session.room)
+    }
+
+    /// Whole lines, as many as there is room for.
+    fn feed_lines(&self, id: SessionId, bytes: &[u8], said: &mut usize, out: &mut Vec<u8>) -> bool {
+        let room = self.send_capacity(id);
+        let rest = &bytes[*said..];
+        let whole = if rest.len() <= room {
+            rest.len()
+        } else {
+            rest[..room].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
+        };
+        out.extend_from_slice(&rest[..whole]);
+        *said += whole;
+        *said == bytes.len()
+    }
+
+    /// Reasons as this session may know them (B2).
+    pub(in crate::recorder) fn visible_reasons(
+        &self,
+        who: &Principal,
+        mut reasons: RecordReasons,
+    ) -> RecordReasons {
+        if who.agent.is_some_and(|agent| self.sees_only_own(agent)) {
+            reasons.0 &= RecordReasons::from_reason(RecordReason::Agent).0;
+        }
+        reasons
+    }
+
+    pub(in crate::recorder) fn sealed_numbers(
+        &self,
+        id: RecordingId,
+        key: Option<&DataKey>,
+    ) -> Option<PhoneNumbers> {
+        let record = self.index.record(id)?;
+        seal::open_numbers(key, &record.began.numbers).ok()
+    }
+
+    fn feed_show(
+        &mut self,
+        session: SessionId,
+        (id, sealed): (RecordingId, bool),
+        out: &mut Vec<u8>,
+    ) -> bool {
+        if self.send_capacity(session) < limits::OUTPUT_BYTES_MAX / 4 * 3 {
+            return false;
+        }
+        let (key, wrapped) = match self.key_of(session, id) {
+            RecordKey::Wait => return false,
+            RecordKey::Sealed(wrapped) => (None, wrapped),
+            RecordKey::Open(key) => (Some(key), Vec::new()),
+        };
+        // It may have been deleted while its key was read.
+        let record = self.index.record(id).filter(|record| record.deleted.is_none());
+        let (Some(record), Some(who)) = (record, self.principal_of(session)) else {
+            reply::err(out, &Code::NoSuchRecord.into()).end();
+            return true;
+        };
+        self.show_record(who, record, key.as_ref(), out);
+        let room = limits::OUTPUT_BYTES_MAX / 2;
+        let mut unsaid = 0;
+        if who.kind == Kind::Supervisor {
+            Self::show_fetches(record, out);
+            if sealed && !wrapped.is_empty() {
+                unsaid += crate::recorder::recording::sealed_facts::write_sealed_rows(
+                    record, &wrapped, out,
+                );
+            } else {
+                Self::show_fields(record, key.as_ref(), out);
+            }
+        }
+        for blackout in &record.blackouts {
+            if out.len() > room {
+                unsaid += 1;
+                continue;
+            }
+            let row = reply::row(out).pair("what", "blackout").pair("from", blackout.from);
+            let to = blackout.to.map_or("-".to_string(), |to| to.to_string());
+            let row = row.pair("to", to).pair("by", &blackout.by);
+            let row = row.pair("holder", blackout.holder.as_str());
+            row.pair("ended", blackout.end.map_or("-", |end| end.as_str())).end();
+        }
+        for span in record.spans() {
+            if out.len() > room {
+                unsaid += 1;
+                continue;
+            }
+            let row = reply::row(out).pair("what", "span").pair("fate", fate_word(span.fate));
+            let row = row.pair("from", span.from).pair("to", span.to);
+            match span.fate {
+                Fate::Lost(why) => row.pair("why", why.as_str()).end(),
+                _ => row.end(),
+            }
+        }
+        if unsaid > 0 {
+            let text = "the rest is in what `hushbox show` and a manifest say";
+            reply::row(out).pair("what", "more").pair("rows", unsaid).pair("text", text).end();
+        }
+        Self::show_ledger(record, out);
+        Self::write_screen_rows(record, out);
+        reply::ok(out).end();
+        true
+    }
+
+    fn show_ledger(record: &Record, out: &mut Vec<u8>) {
+        let Some(ended) = &record.ended else { return };
+        let ledger = ended.ledger;
+        let row = reply::row(out).pair("what", "ledger").pair("captured", ledger.total_captured());
+        let row = row.pair("stored", ledger.stored).pair("masked", ledger.masked);
+        let mut row = row.pair("held", ledger.held).pair("lost", ledger.total_lost());
+        for why in LossReason::ALL {
+            if ledger.lost[why as usize] > 0 {
+                row = row.pair(&format!("lost_{}", why.as_str()), ledger.lost[why as usize]);
+            }
+        }
+        row.end();
+    }
+
+    fn show_record(
+        &self,
+        who: &Principal,
+        record: &Record,
+        key: Option<&Option<DataKey>>,
+        out: &mut Vec<u8>,
+    ) {
+        let began = &record.began;
+        let numbers = key.filter(|_| who.kind != Kind::Technician);
+        let numbers = numbers.and_then(|key| seal::open_numbers(key.as_ref(), &began.numbers).ok());
+        let numbers = numbers.unwrap_or_default();
+        let none = || "-".to_string();
+        let ended = record.ended.as_ref();
+        let row = reply::row(out).pair("what", "record").pair("recording", began.id);
+        let row = row.pair("start", record.at).pair("device", &began.call.device);
+        let row = row.pair("call", &began.call.call).pair("channel", began.channel);
+        let row = row.pair("agent", began.call.agent.as_deref().unwrap_or("-"));
+        let row = row.pair("direction", began.call.direction.map_or("-", direction_word));
+        let row = row.pair("group", began.call.group.as_deref().unwrap_or("-"));
+        let row = row.pair("gate", began.call.gate.as_deref().unwrap_or("-"));
+        let row = row.pair("ani", numbers.ani.unwrap_or_else(none));
+        let row = row.pair("dnis", numbers.dnis.unwrap_or_else(none));
+        let row = row.pair("reasons", self.visible_reasons(who, record.reasons_ever));
+        let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
+        // Why it is kept, and how long, tells of others' recording (B2).
+        let only_own = who.agent.is_some_and(|agent| self.sees_only_own(agent));
+        let row = if only_own {
+            row.pair("retain_until", "-")
+        } else {
+            row.pair("retain_until", began.retain_until)
+        };
+        // Nothing is heard in it, and its positions are milliseconds.
+        let alone = began.codec == CodecKind::Screen;
+        let row = if alone { row.pair("codec", began.codec.as_str()) } else { row };
+        let row = if record.is_protected { row.pair("protected", "on") } else { row };
+        let row = row.pair("rate", began.rate).pair("from", began.from);
+        let row = row.pair("to", ended.map_or_else(none, |ended| ended.to.to_string()));
+        let row = row.pair("ended", ended.map_or("-", |ended| ended.end.as_str()));
+        let row = row.pair("size", ended.map_or(0, |ended| ended.size));
+        let row = row.pair("sealed", if key.is_some() { "no" } else { "yes" });
+        row.pair("why", if only_own || began.why.is_empty() { "-" } else { &began.why }).end();
+    }
+
+    /// Who was given its files, or what is sealed of it: for supervisors only.
+    fn show_fetches(record: &Record, out: &mut Vec<u8>) {
+        for fetch in record.fetches.iter().rev().take(64) {
+            let row = reply::row(out).pair("what", "fetched").pair("time", fetch.at);
+            row.pair("by", &fetch.by).pair("for", &fetch.why).end();
+        }
+    }
+
+    /// Fields and their history: for supervisors only (F2, F5).
+    fn show_fields(record: &Record, key: Option<&Option<DataKey>>, out: &mut Vec<u8>) {
+        let open = |sealed| match key {
+            Some(key) => seal::open_field(key.as_ref(), sealed).unwrap_or_else(|_| "-".to_string()),
+            None => "-".to_string(),
+        };
+        for (field, value) in &record.fields {
+            let row = reply::row(out).pair("what", "field").pair("n", field);
+            row.pair("value", open(value)).end();
+        }
+        for change in record.history.iter().rev().take(64) {
+            let row = reply::row(out).pair("what", "history").pair("time", change.at);
+            let row = row.pair("n", change.field).pair("by", &change.by);
+            row.pair("value", open(&change.value)).end();
+        }
+    }
+
+    /// The key of a record: in memory while it is recorded, else from its media file's header.
+    pub(in crate::recorder) fn key_of(&mut self, session: SessionId, id: RecordingId) -> RecordKey {
+        if let Some(recording) = self.recording_by_id(id) {
+            return RecordKey::Open(recording.key.clone());
+        }
+        match self.take_arrived(session) {
+            Some(Some(bytes)) => {
+                let key = self.unwrap_key(&bytes);
+                self.recycle_buffer(bytes);
+                key
+            }
+            Some(None) => RecordKey::Sealed(Vec::new()),
+            None => {
+                let path = self.index.record(id).map(Record::media_path);
+                if let Some(path) = path {
+                    self.request_read(session, path, (0, limits::READ_BYTES));
+                    return RecordKey::Wait;
+                }
+                RecordKey::Sealed(Vec::new())
+            }
+        }
+    }
+
+    fn unwrap_key(&self, bytes: &[u8]) -> RecordKey {
+        let Ok(reader) = media::MediaReader::open(bytes) else {
+            return RecordKey::Sealed(Vec::new());
+        };
+        let header = reader.header();
+        if header.wrapped.is_empty() {
+            return RecordKey::Open(None);
+        }
+        match seal::unwrap_key(&header.wrapped, &self.identities) {
+            Ok(key) => RecordKey::Open(Some(key)),
+            Err(_) => RecordKey::Sealed(header.wrapped.clone()),
+        }
+    }
+
+    /// The bytes this session asked for, if they have come; `None` inside: the disk refused.
+    pub(in crate::recorder) fn take_arrived(
+        &mut self,
+        session: SessionId,
+    ) -> Option<Option<Vec<u8>>> {
+        let mine = self.reader.arrived.as_ref().is_some_and(|(whose, _)| *whose == session);
+        if mine { self.reader.arrived.take().map(|(_, bytes)| bytes) } else { None }
+    }
+
+    /// Whether a read of this session is under way or has arrived.
+    pub(in crate::recorder) fn is_reading(&self, session: SessionId) -> bool {
+        let arrived = self.reader.arrived.as_ref().map(|(whose, _)| *whose);
+        self.reader.for_session == Some(session) || arrived == Some(session)
+    }
+
+    /// Asks for a piece of a file, if nobody else is reading: from where, and how many bytes.
+    pub(in crate::recorder) fn request_read(
+        &mut self,
+        session: SessionId,
+        path: String,
+        (offset, wanted): (u64, usize),
+    ) {
+        let busy = self.reader.for_session.is_some() || self.reader.arrived.is_some();
+        if busy || self.storage.slow {
+            return;
+        }
+        self.reader.tag += 1;
+        self.reader.for_session = Some(session);
+        self.reader.wanted = wanted;
+        let mut bytes = std::mem::take(&mut self.reader.spare);
+        bytes.clear();
+        bytes.reserve_exact(wanted);
+        let job = Job::Read { tag: self.reader.tag, path, offset, bytes };
+        self.outputs.push_back(crate::recorder::Output::Job(job));
+    }
+
+    /// What the disk thread answers.
+    pub(in crate::recorder) fn handle_job_done(&mut self, now: Now, done: Completion) {
+        if let Completion::Read { tag, mut bytes, result } = done {
+            // The buffer may hold more than was wanted.
+            bytes.truncate(self.reader.wanted);
+            let Some(session) = self.reader.for_session.take() else { return };
+            assert_eq!(tag, self.reader.tag);
+            let streams = self.sessions.get(session).is_some_and(|s| s.stream.is_some());
+            if streams || session == crate::recorder::journal::expiry::NOBODY {
+                self.reader.arrived = Some((session, result.is_ok().then_some(bytes)));
+            } else {
+                self.recycle_buffer(bytes);
+            }
+            return;
+        }
+        self.handle_storage_event(now, done);
+    }
+
+    /// A buffer of the usual size is used again.
+    pub(in crate::recorder) fn recycle_buffer(&mut self, bytes: Vec<u8>) {
+        if bytes.capacity() <= 2 * limits::READ_BYTES {
+            self.reader.spare = bytes;
+        }
+    }
+
+    /// A read for a session that left is nobody's.
+    pub(in crate::recorder) fn forget_reader(&mut self, session: SessionId) {
+        if self.reader.arrived.as_ref().is_some_and(|(whose, _)| *whose == session) {
+            self.reader.arrived = None;
+        }
+    }
+}
+
+pub(in crate::recorder) fn direction_word(direction: crate::config::Direction) -> &'static str {
+    match direction {
+        crate::config::Direction::In => "in",
+        crate::config::Direction::Out => "out",
+    }
+}
+
+pub(in crate::recorder) fn fate_word(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Stored => "stored",
+        Fate::Masked => "masked",
+        Fate::Held => "held",
+        Fate::Lost(_) => "lost",
+    }
+}

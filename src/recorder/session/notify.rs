@@ -1,0 +1,271 @@
+//! What to tell whom: answers that may leave, the newest state to agents, events to watchers.
+//!
+//! News is never queued. A session remembers the state it was told last; when something about its
+//! agent changed and there is room, it gets the newest one, if that differs. For an agent who only
+//! sees own recordings (B2) the state is made from what that agent may know, so a change it may not
+//! know of makes no line at all.
+
+use crate::alarm;
+use crate::calls::directory::AgentIndex;
+use crate::limits;
+use crate::recorder::{Output, Recorder, Session};
+use crate::store::fact::{CallNumber, RecordReason, RecordReasons};
+use crate::time::Now;
+use crate::trace::TraceEvent;
+use protocol::{AgentState, CaptureState, Code, Refusal, ScreenMode, reply};
+
+impl Recorder {
+    /// Something about a call changed: its owner is told.
+    pub(in crate::recorder) fn mark_call_owner(&mut self, number: CallNumber) {
+        let Some(call) = self.calls.get(number) else { return };
+        let owner = self.call_owner(call);
+        self.stale_agents.extend(owner);
+    }
+
+    /// An agent's state, as that agent may know it.
+    pub(in crate::recorder) fn agent_state(&self, agent: AgentIndex) -> AgentState {
+        let call = self.current_call(agent);
+        let recording = call.and_then(|call| self.visible_running(agent, call.number));
+        let mut reasons = recording.map(|r| r.reasons).unwrap_or_default();
+        if self.sees_only_own(agent) {
+            reasons.0 &= RecordReasons::from_reason(RecordReason::Agent).0;
+        }
+        let open = self.blackouts.active_of(agent).filter(|_| self.sees_blackout(agent));
+        let left = open.filter(|open| open.warned).map(|open| {
+            let ceiling_us = u64::from(self.config.blackout.max_s) * 1_000_000;
+            ceiling_us.saturating_sub(open.captured_us).div_ceil(1_000_000)
+        });
+        AgentState {
+            call: call.map(|call| call.id.clone()),
+            direction: call.and_then(|call| call.direction).map(|direction| match direction {
+                crate::config::Direction::In => protocol::Direction::In,
+                crate::config::Direction::Out => protocol::Direction::Out,
+            }),
+            recording: recording.is_some(),
+            recording_id: recording.map(|recording| recording.id.to_string()),
+            reasons: if reasons.is_empty() { String::new() } else { reasons.to_string() },
+            blackout: open.is_some(),
+            blackout_ms: open.map_or(0, |open| open.captured_us / 1000),
+            screen: self.screen_mode(agent),
+            can: self.allowed_commands(agent),
+            note: left
+                .map(|s| format!("the blackout ends by itself in {s} s; press stop if done"))
+                .or_else(|| self.screen_note(agent)),
+        }
+    }
+
+    fn screen_mode(&self, agent: AgentIndex) -> ScreenMode {
+        match self.screen_client(agent) {
+            None => ScreenMode::Disabled,
+            Some(_) if self.sees_screen_recording(agent) => ScreenMode::On,
+            Some(_) => ScreenMode::Off,
+        }
+    }
+
+    /// Why the screen is not recorded, for an agent who could expect that it is (E1).
+    fn screen_note(&self, agent: AgentIndex) -> Option<String> {
+        let expects = self.directory.test_agent(agent).screen
+            || self.agent_has(agent, crate::calls::permission::Permission::Screen);
+        let disabled = self.screen_mode(agent) == ScreenMode::Disabled;
+        (expects && disabled).then(|| format!("screen: {}", self.screen_disabled_reason(agent)))
+    }
+
+    /// Whether two states differ in anything but the running time of a blackout: of a note, its
+    /// numbers are no news, another note is.
+    fn states_differ(old: &AgentState, new: &AgentState) -> bool {
+        let mut same_time = new.clone();
+        same_time.blackout_ms = old.blackout_ms;
+        let words = |note: &str| note.replace(|c: char| c.is_ascii_digit(), "");
+        if old.note.as_deref().map(words) == new.note.as_deref().map(words) {
+            same_time.note.clone_from(&old.note);
+        }
+        same_time != *old
+    }
+
+    /// Hands out everything that may be said now, to each session in its turn.
+    pub(in crate::recorder) fn flush_replies(&mut self) {
+        let stale = std::mem::take(&mut self.stale_agents);
+        for session in self.sessions.iter_mut() {
+            session.stale |= session.logged_in_agent().is_some_and(|agent| stale.contains(&agent));
+        }
+        let count = self.sessions.len();
+        for step in 0..count {
+            let id = self.sessions.id_at((self.next_answer + step) % count.max(1));
+            self.flush_session(id);
+        }
+        self.next_answer = self.next_answer.wrapping_add(1) % count.max(1);
+    }
+
+    fn flush_session(&mut self, id: crate::id::SessionId) {
+        self.feed_stream(id);
+        let durable = self.storage.durable_ticket();
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        while let Some(bytes) = session.next_reply(durable) {
+            self.outputs.push_back(Output::Send { session: id, bytes });
+        }
+        if session.closing {
+            return; // its last word has been said, or will be
+        }
+        if session.stale && session.stream.is_none() && session.room > limits::REPLY_RESERVE_BYTES {
+            session.stale = false;
+            if let Some(agent) = session.logged_in_agent() {
+                self.push_state(id, agent);
+            }
+        }
+        self.push_capture(id);
+        self.push_checkpoint(id);
+        self.push_events(id);
+    }
+
+    /// A screen capture client hears what it is to do, when that is something else.
+    fn push_capture(&mut self, id: crate::id::SessionId) {
+        let Some(session) = self.sessions.get(id) else { return };
+        let Some(agent) = session.captured_agent() else { return };
+        if session.room <= limits::REPLY_RESERVE_BYTES {
+            return;
+        }
+        let state = self.capture_state(id, agent);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let same =
+            |old: &CaptureState| CaptureState { since: old.since.clone(), ..state.clone() } == *old;
+        if session.sent_capture.as_ref().is_some_and(same) {
+            return;
+        }
+        let mut bytes = Vec::new();
+        state.write(&mut bytes);
+        session.sent_capture = Some(state);
+        session.room = session.room.saturating_sub(bytes.len());
+        self.outputs.push_back(Output::Send { session: id, bytes });
+    }
+
+    fn push_state(&mut self, id: crate::id::SessionId, agent: AgentIndex) {
+        let state = self.agent_state(agent);
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.sent_state.as_ref().is_some_and(|old| !Self::states_differ(old, &state)) {
+            return;
+        }
+        let mut bytes = Vec::new();
+        state.write(&mut bytes);
+        session.sent_state = Some(state);
+        session.room = session.room.saturating_sub(bytes.len());
+        self.outputs.push_back(Output::Send { session: id, bytes });
+    }
+
+    /// The newest checkpoint, once a session has said who it is. Not to agents who only see own
+    /// recordings: its number grows, and it comes, with what others record (B2).
+    fn push_checkpoint(&mut self, id: crate::id::SessionId) {
+        let Some(newest) = self.storage.newest_checkpoint() else { return };
+        let Some(session) = self.sessions.get(id) else { return };
+        let hidden = session.logged_in_agent().is_some_and(|agent| self.sees_only_own(agent));
+        let room = session.stream.is_none() && session.room > limits::REPLY_RESERVE_BYTES;
+        let known = session.who.is_none() || session.sent_checkpoint == newest.sequence;
+        if hidden || known || !room {
+            return;
+        }
+        let mut bytes = Vec::new();
+        let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
+        let line = reply::event(&mut bytes).pair("what", "checkpoint");
+        let line = line.pair("seq", newest.sequence).pair("digest", hex(&newest.chain));
+        line.pair("sig", hex(&newest.signature)).pair("at", newest.at).end();
+        let sequence = newest.sequence;
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.sent_checkpoint = sequence;
+            session.room = session.room.saturating_sub(bytes.len());
+            self.outputs.push_back(Output::Send { session: id, bytes });
+        }
+    }
+
+    fn push_events(&mut self, id: crate::id::SessionId) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        if session.stream.is_some() {
+            return;
+        }
+        let Some(mut next) = session.watch else { return };
+        while session.room > limits::REPLY_RESERVE_BYTES {
+            let Some(traced) = self.trace.first_since(next) else { break };
+            let mut bytes = Vec::new();
+            if traced.sequence > next {
+                reply::event(&mut bytes).pair("lost", traced.sequence - next).end();
+            }
+            crate::recorder::admin::status::write_event(traced, &mut bytes);
+            next = traced.sequence + 1;
+            let told = next;
+            session.room = session.room.saturating_sub(bytes.len());
+            self.outputs.push_back(Output::Send { session: id, bytes });
+            self.trace.mark_delivered(told);
+        }
+        session.watch = Some(next);
+    }
+
+    /// Receipts that waited too long for their sync say that the mask is in force all the same.
+    pub(in crate::recorder) fn expire_receipts(&mut self, now: Now) {
+        let late = |session: &Session| session.receipt_deadline().is_some_and(|at| at <= now.mono);
+        if !self.sessions.iter().any(late) {
+            return;
+        }
+        let durable = self.storage.durable_ticket();
+        let text = "the mask is in force, but the disk is slow: it is not on record yet";
+        let mut bytes = Vec::new();
+        reply::err(&mut bytes, &Refusal::new(Code::Storage, text).masked()).end();
+        for session in self.sessions.iter_mut().filter(|session| late(session)) {
+            session.expire_receipts(now.mono, durable, &bytes);
+        }
+    }
+
+    pub(in crate::recorder) fn raise_alarm(
+        &mut self,
+        now: Now,
+        code: alarm::AlarmCode,
+        subject: &str,
+        text: String,
+    ) {
+        if self.alarms.raise(now.wall, code, subject, text.clone()) {
+            log::warn!("alarm {} {}: {text}", code.number(), code.as_str());
+            let (number, word) = (code.number(), code.as_str());
+            self.trace.push_event(now.wall, TraceEvent::AlarmRaised { number, word, text });
+        }
+    }
+
+    /// The cause of a state alarm is over.
+    pub(in crate::recorder) fn clear_alarm(
+        &mut self,
+        now: Now,
+        code: alarm::AlarmCode,
+        subject: &str,
+    ) {
+        if self.alarms.resolve(code, subject) {
+            log::info!("alarm {} {} is over", code.number(), code.as_str());
+            let (number, word) = (code.number(), code.as_str());
+            self.trace.push_event(now.wall, TraceEvent::AlarmResolved { number, word });
+        }
+    }
+
+    /// Starts to tell events to a session, from one on that may have happened already.
+    pub(in crate::recorder) fn begin_watch(
+        &mut self,
+        id: crate::id::SessionId,
+        from: Option<u64>,
+    ) -> Result<super::command::Response, Refusal> {
+        let next = self.trace.next_sequence();
+        if let Some(session) = self.sessions.get_mut(id) {
+            let first = from.map_or(next, |from| from.clamp(1, next));
+            session.watch.get_or_insert(first);
+        }
+        Ok(super::command::Response::ok(crate::job::Ticket(0)))
+    }
+
+    pub(in crate::recorder) fn report_status(
+        &mut self,
+        now: Now,
+        id: crate::id::SessionId,
+    ) -> Result<super::command::Response, Refusal> {
+        let mut bytes = Vec::new();
+        let agent = self.sessions.get(id).and_then(Session::logged_in_agent);
+        match agent {
+            Some(agent) => self.agent_state(agent).write_to(reply::row(&mut bytes)).end(),
+            None => self.box_rows(now, &mut bytes),
+        }
+        reply::ok(&mut bytes).end();
+        Ok(super::command::Response::immediate(bytes))
+    }
+}

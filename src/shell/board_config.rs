@@ -1,0 +1,29 @@
+//! What a board of the configuration is to the crate `board`, which knows no configuration.
+//!
+//! Nothing here opens anything.
+
+use crate::config;
+
+/// What to open for a board of the configuration.
+#[must_use]
+pub fn to_board_config(model: &config::BoardSettings) -> board::BoardConfig {
+    let kind = match &model.kind {
+        config::BoardKind::Sim => board::SourceKind::Sim,
+        config::BoardKind::Alsa { pcm, period_ms } => {
+            board::SourceKind::Alsa { pcm: pcm.clone(), period_ms: *period_ms }
+        }
+    };
+    let channel = |channel: &config::ChannelSettings| board::ChannelConfig {
+        id: channel.id,
+        sides: channel.sides,
+        slots: channel.slots.clone(),
+        source: channel.source.clone(),
+    };
+    board::BoardConfig {
+        name: model.name.clone(),
+        kind,
+        rate: model.rate,
+        buffer_ms: model.buffer_ms,
+        channels: model.channels.iter().map(channel).collect(),
+    }
+}

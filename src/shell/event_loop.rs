@@ -1,0 +1,537 @@
+//! The loop: one thread, one poll.
+//!
+//! Events only mark what is ready. Then each turn does its work in its own order, bounded: boards,
+//! answers of the disk, lines, deadlines, outputs. mio is edge-triggered, so readiness that is left
+//! over is remembered and the next turn comes at once. Time is read here and passed down.
+//!
+//! Nothing here decides what a line means or what becomes of audio.
+
+use crate::audio::channel::ChannelIndex;
+use crate::audio::span::LossReason;
+use crate::config::Config;
+use crate::id::SessionId;
+use crate::limits;
+use crate::recorder::{Input, Output, Recorder, RejectReason};
+use crate::selftest::TONE_PEAK;
+use crate::shell::net::accept::PendingHandshake;
+use crate::shell::net::admission::Admission;
+use crate::shell::net::connection::{Connection, Incoming, ReadOutcome};
+use crate::shell::net::listener::Listener;
+use crate::shell::net::peer::LocalIds;
+use crate::shell::net::tls::TlsServer;
+use crate::shell::os::clock::Clock;
+use crate::shell::os::data_dir::DataDir;
+use crate::shell::os::service_manager::ServiceManager;
+use crate::shell::os::signal::{SignalAction, Signals};
+use crate::shell::workers::disk::DiskThread;
+use crate::shell::workers::worker::{Worker, WorkerRequest};
+use crate::time::{MonoTime, Now};
+use board::{Board, BoardState, CaptureEvent, GapReason, TestTone};
+use mio::{Events, Poll};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::ops::RangeBounds;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(super) const WAKER_TOKEN: usize = 0;
+pub(super) const SIGNALS_TOKEN: usize = 1;
+pub(super) const FIRST_LISTENER_TOKEN: usize = 2;
+pub(super) const FIRST_BOARD_TOKEN: usize = 64;
+pub(super) const FIRST_SESSION_TOKEN: usize = 1 << 16;
+
+/// Lines of one session that are taken before anybody has more.
+const SESSION_LINES_MAX: usize = 2;
+
+/// Lines that one session with a backlog may have taken in one turn.
+const BACKLOGGED_SESSION_LINES_MAX: usize = 16;
+
+/// Lines of one turn, of those who say little and of those with a backlog, over all sessions that
+/// may not black out: 256 × 20 µs are 5 ms.
+const NORMAL_TURN_LINES_MAX: usize = 192;
+const BACKLOGGED_TURN_LINES_MAX: usize = 64;
+
+/// In which order lines are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Priority {
+    Normal,
+    Backlogged,
+    /// It may black out, and has no backlog.
+    Mask,
+}
+
+/// Frames one board may give in one turn: half a second at 48 kHz.
+const BOARD_FRAMES_PER_TURN: u32 = 24_000;
+
+/// Why the daemon could not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    #[error("{0}")]
+    Config(String),
+    #[error(transparent)]
+    Data(#[from] crate::shell::os::data_dir::DataDirError),
+    #[error(transparent)]
+    Recover(#[from] crate::store::recover::RecoverError),
+    #[error(transparent)]
+    Tls(#[from] crate::shell::net::tls::TlsError),
+    #[error(transparent)]
+    Listen(#[from] crate::shell::net::listener::ListenError),
+    #[error(transparent)]
+    Board(#[from] board::BoardError),
+    #[error(transparent)]
+    Codec(#[from] crate::audio::codec::CodecError),
+    #[error("{what}: {error}")]
+    System { what: &'static str, error: std::io::Error },
+    /// The store cannot be trusted any more.
+    #[error("{0}; stopping, so that the next start recovers from what the disk really holds")]
+    Fatal(String),
+}
+
+impl DaemonError {
+    /// The exit code, after sysexits.h.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            DaemonError::Config(_) | DaemonError::Codec(_) => 78,
+            DaemonError::Data(_) | DaemonError::Recover(_) | DaemonError::Fatal(_) => 74,
+            DaemonError::Tls(_) => 74,
+            DaemonError::Listen(_) | DaemonError::Board(_) => 69,
+            DaemonError::System { .. } => 71,
+        }
+    }
+}
+
+pub(super) fn system_error(what: &'static str) -> impl FnOnce(std::io::Error) -> DaemonError {
+    move |error| DaemonError::System { what, error }
+}
+
+/// Reads and checks a configuration file; the error lists everything that is wrong with it.
+///
+/// # Errors
+/// In words, one line per error.
+pub fn read_config(path: &Path) -> Result<Config, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("{}: {error}; give one with --config FILE", path.display()))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    match crate::config::parse(&text) {
+        Ok((config, warnings)) => {
+            for warning in warnings {
+                log::warn!("{}: {warning}", path.display());
+            }
+            Ok(config.resolve_paths(folder))
+        }
+        Err(errors) => {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Err(lines.join("\n"))
+        }
+    }
+}
+
+/// The running daemon.
+pub struct Daemon {
+    pub(super) poll: Poll,
+    pub(super) clock: Clock,
+    pub(super) config: Config,
+    pub(super) config_path: PathBuf,
+    pub(super) recorder: Recorder,
+    pub(super) boards: Vec<PolledBoard>,
+    pub(super) disk: DiskThread,
+    pub(super) general_worker: Worker,
+    /// Another one, for closing days: that may take long, and nobody's key or PIN waits for it.
+    pub(super) summary_worker: Worker,
+    /// And one for self-tests, which wait for the disk.
+    pub(super) selftest_worker: Worker,
+    /// And one that looks at what others tell of the system, and may hang with them.
+    pub(super) time_sync_worker: Worker,
+    /// When it is to look again; `None`: it is looking.
+    pub(super) next_time_sync: Option<MonoTime>,
+    pub(super) signals: Signals,
+    pub(super) listeners: Vec<Listener>,
+    /// Listeners on which somebody may wait.
+    pub(super) accept_ready: Vec<bool>,
+    /// Connections that are no sessions yet.
+    pub(super) handshakes: BTreeMap<u32, PendingHandshake>,
+    /// Whose handshake went on last.
+    pub(super) last_handshake: u32,
+    pub(super) connections: BTreeMap<u32, Connection>,
+    /// Who of each rank that takes turns had the last one.
+    pub(super) last_served: [u32; 2],
+    pub(super) admission: Admission,
+    pub(super) local_ids: LocalIds,
+    /// Nothing can be accepted before this moment.
+    pub(super) accept_paused_until: MonoTime,
+    /// With a TLS listener.
+    pub(super) tls: Option<TlsServer>,
+    pub(super) service_manager: ServiceManager,
+    pub(super) last_session: u32,
+    pub(super) data: DataDir,
+    /// `ready` was said.
+    pub(super) is_ready_announced: bool,
+    pub(super) is_stopped: bool,
+}
+
+pub(super) struct PolledBoard {
+    pub(super) board: Board,
+    pub(super) first_channel: ChannelIndex,
+    /// More audio is waiting, although no event will come.
+    pub(super) has_more: bool,
+}
+
+/// Runs a box until it is stopped.
+///
+/// # Errors
+/// See `DaemonError`.
+pub fn run(config_path: &Path) -> Result<ExitReason, DaemonError> {
+    let config = read_config(config_path)
+        .map_err(|text| DaemonError::Config(format!("{}:\n{text}", config_path.display())))?;
+    let signals = Signals::open().map_err(|e| system_error("signals")(e.into()))?;
+    let not_locked = crate::shell::os::hardening::harden_process()
+        .map_err(|e| system_error("hardening")(e.into()))?;
+    let mut daemon = Daemon::start(config, config_path.to_path_buf(), signals)?;
+    if let Some(text) = not_locked {
+        let now = daemon.clock.now();
+        daemon.recorder.memory_not_locked(now, text);
+    }
+    let result = daemon.run_turns();
+    let exit = reboot_exit_code().filter(|_| daemon.recorder.reboot_after_stop());
+    let Daemon { disk, listeners, .. } = daemon;
+    listeners.iter().for_each(Listener::drain_on_exit);
+    drop(listeners);
+    disk.finish();
+    result.map(|()| exit.map_or(ExitReason::Stopped, ExitReason::Reboot))
+}
+
+/// How an orderly end is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitReason {
+    Stopped,
+    /// The machine is to start anew: whoever started the daemon knows it by this exit code.
+    Reboot(u8),
+}
+
+/// The exit code by which whoever started the daemon is told to start the machine anew.
+pub(super) fn reboot_exit_code() -> Option<u8> {
+    let code = std::env::var("HUSHBOX_REBOOT_EXIT").ok()?.parse().ok()?;
+    Some(code).filter(|code| *code > 0)
+}
+
+impl Daemon {
+    fn run_turns(&mut self) -> Result<(), DaemonError> {
+        let mut events = Events::with_capacity(1024);
+        while !self.is_stopped {
+            let timeout = self.poll_timeout();
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(system_error("poll")(error)),
+            }
+            let woke = self.clock.now().mono;
+            self.mark_ready(&events);
+            let now = self.clock.now();
+            self.read_boards(now);
+            self.drain_completions(now)?;
+            self.handle_signals(now);
+            self.accept_connections(now);
+            self.process_lines(woke);
+            self.drive_handshakes(now);
+            self.request_certificate_renewal(now);
+            self.poll_time_sync(now);
+            let now = self.clock.now();
+            self.recorder.turn(now);
+            self.dispatch_outputs()?;
+            self.flush_connections(now);
+            self.poll_serial_ports();
+            self.announce_ready();
+            self.notify_service_manager(now);
+        }
+        Ok(())
+    }
+
+    /// How long to sleep: not at all when anything is left over.
+    fn poll_timeout(&self) -> Duration {
+        let takes = |(id, connection): (&u32, &Connection)| {
+            connection.has_input() && self.recorder.accepts_lines(SessionId(*id))
+        };
+        let left_over = self.boards.iter().any(|place| place.has_more)
+            || self.handshakes.values().any(|newcomer| newcomer.connection.has_input())
+            || self.connections.iter().any(takes);
+        if left_over {
+            return Duration::ZERO;
+        }
+        let now = self.clock.now();
+        let mut next = self.recorder.next_deadline(now);
+        next = next.min(self.next_accept_at(now.mono).unwrap_or(next));
+        next = next.min(self.next_serial_poll_at().unwrap_or(next));
+        for place in &self.boards {
+            next = next.min(place.board.deadline_us().map_or(next, MonoTime));
+        }
+        Duration::from_micros(next.since_us(now.mono))
+    }
+
+    fn mark_ready(&mut self, events: &Events) {
+        for event in events {
+            match event.token().0 {
+                WAKER_TOKEN | SIGNALS_TOKEN => {}
+                token if token >= FIRST_SESSION_TOKEN => {
+                    let id = u32::try_from(token - FIRST_SESSION_TOKEN).unwrap_or(0);
+                    let newcomer = self.handshakes.get_mut(&id).map(|new| &mut new.connection);
+                    if let Some(connection) = self.connections.get_mut(&id).or(newcomer) {
+                        let over = event.is_read_closed() || event.is_error();
+                        connection.mark_ready(event.is_readable() || over, event.is_writable());
+                    }
+                }
+                token if token >= FIRST_BOARD_TOKEN => {
+                    self.boards.iter_mut().for_each(|place| place.board.mark_ready(token));
+                }
+                token => {
+                    if let Some(knocking) = self.accept_ready.get_mut(token - FIRST_LISTENER_TOKEN)
+                    {
+                        *knocking = true;
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_boards(&mut self, now: Now) {
+        let Daemon { boards, recorder, .. } = self;
+        for (index, place) in boards.iter_mut().enumerate() {
+            let first = place.first_channel.0;
+            let was = place.board.state().clone();
+            let mut visit = |reading: CaptureEvent<'_>| match reading {
+                CaptureEvent::Period(period) => {
+                    recorder.capture(now, ChannelIndex(first + period.channel), period.samples);
+                }
+                CaptureEvent::Lost { frames, why, .. } => {
+                    let why = match why {
+                        GapReason::Overrun => LossReason::Overrun,
+                        GapReason::Board => LossReason::Board,
+                    };
+                    recorder.skip_lost_on_board(now, index, frames, why);
+                }
+            };
+            place.has_more = place.board.read(now.mono.0, BOARD_FRAMES_PER_TURN, &mut visit);
+            if *place.board.state() != was {
+                // One that was opened again is in trouble until something comes from it.
+                let trouble = match place.board.state() {
+                    BoardState::Failed { text, .. } => Some(text.clone()),
+                    BoardState::Waiting => continue,
+                    BoardState::Running => None,
+                };
+                recorder.handle(now, Input::BoardState { board: index, trouble });
+            }
+        }
+    }
+
+    fn handle_signals(&mut self, now: Now) {
+        while let Some(wish) = self.signals.next() {
+            match wish {
+                SignalAction::Stop => {
+                    self.service_manager.notify_stopping();
+                    self.recorder.handle(now, Input::Stop);
+                }
+                SignalAction::Reload => {
+                    self.reload_config(None, true);
+                }
+            }
+        }
+    }
+
+    /// First a line or two of everybody who may black out, so that no blackout waits for a crowd;
+    /// then of the others, so many in all; then more of those with a backlog. Who is not reached
+    /// comes first in the next turn.
+    fn process_lines(&mut self, woke: MonoTime) {
+        let mut gone = Vec::new();
+        for id in self.ready_sessions(0.., Priority::Mask) {
+            self.process_lines_of(id, SESSION_LINES_MAX, (woke, &mut gone));
+        }
+        for (rank, most, all) in [
+            (Priority::Normal, SESSION_LINES_MAX, NORMAL_TURN_LINES_MAX),
+            (Priority::Backlogged, BACKLOGGED_SESSION_LINES_MAX, BACKLOGGED_TURN_LINES_MAX),
+        ] {
+            let last = self.last_served[rank as usize];
+            let mut order = self.ready_sessions(last.saturating_add(1).., rank);
+            order.extend(self.ready_sessions(..=last, rank));
+            let mut left = all;
+            for id in order {
+                if left == 0 {
+                    break;
+                }
+                self.last_served[rank as usize] = id;
+                left -= self.process_lines_of(id, most.min(left), (woke, &mut gone));
+            }
+        }
+        let now = self.clock.now();
+        gone.into_iter().for_each(|id| self.drop_connection(now, id));
+    }
+
+    /// Whose lines there are to take, of this rank.
+    fn ready_sessions(&self, range: impl RangeBounds<u32>, wanted: Priority) -> Vec<u32> {
+        let speaks = |(id, connection): (&u32, &Connection)| {
+            let rank = match connection.has_backlog {
+                true => Priority::Backlogged,
+                false if self.recorder.may_mask(SessionId(*id)) => Priority::Mask,
+                false => Priority::Normal,
+            };
+            (connection.has_input() && rank == wanted).then_some(*id)
+        };
+        self.connections.range(range).filter_map(speaks).collect()
+    }
+
+    /// Takes at most `most` lines of one client, and says how many it took.
+    fn process_lines_of(
+        &mut self,
+        id: u32,
+        most: usize,
+        (woke, gone): (MonoTime, &mut Vec<u32>),
+    ) -> usize {
+        let Daemon { connections, recorder, clock, .. } = self;
+        let Some(connection) = connections.get_mut(&id) else { return 0 };
+        let session = SessionId(id);
+        connection.block_bytes_max = recorder.block_bytes(session);
+        let mut taken = 0;
+        while taken < most && connection.has_input() && recorder.accepts_lines(session) {
+            let mut deliver = |heard: Incoming<'_>| {
+                let input = match heard {
+                    Incoming::Line(line) => Input::Line { session, line, woke },
+                    Incoming::Data(block) => Input::Data { session, block },
+                };
+                recorder.handle(clock.now(), input);
+            };
+            match connection.read_next(&mut deliver) {
+                ReadOutcome::Line => taken += 1,
+                ReadOutcome::WouldBlock => break,
+                ReadOutcome::Disconnected => {
+                    gone.push(id);
+                    break;
+                }
+            }
+        }
+        connection.has_backlog = taken == most && connection.has_input();
+        taken
+    }
+
+    fn drop_connection(&mut self, now: Now, id: u32) {
+        if let Some(mut connection) = self.connections.remove(&id) {
+            connection.deregister(self.poll.registry());
+            self.admission.remove_connection(connection.counted_address);
+            self.recorder.handle(now, Input::Disconnected { session: SessionId(id) });
+        }
+    }
+
+    fn dispatch_outputs(&mut self) -> Result<(), DaemonError> {
+        while let Some(output) = self.recorder.poll() {
+            match output {
+                Output::Send { session, bytes } => {
+                    if let Some(connection) = self.connections.get_mut(&session.0) {
+                        connection.queue_output(&bytes);
+                    }
+                }
+                Output::Close { session } => {
+                    if let Some(connection) = self.connections.get_mut(&session.0) {
+                        connection.is_closing = true;
+                    }
+                }
+                Output::Abort { session } => {
+                    if let Some(connection) = self.connections.get_mut(&session.0) {
+                        connection.is_aborted = true;
+                    }
+                }
+                Output::Job(job) => self.disk.submit(job),
+                Output::MakeEnvelopes(count) => {
+                    self.general_worker.submit(WorkerRequest::MakeEnvelopes { count })
+                }
+                Output::CheckPin { session, hash, pin } => {
+                    self.general_worker.submit(WorkerRequest::CheckPin { session, hash, pin });
+                }
+                Output::NewCode { session } => {
+                    self.general_worker.submit(WorkerRequest::NewCode { session })
+                }
+                Output::Sign { session, request, machine, kinds } => {
+                    self.request_workstation_certificate(session, request, (machine, kinds));
+                }
+                Output::LogLevel(level) => log::set_max_level(level),
+                Output::ReadConfig { session, apply } => {
+                    self.reload_config(session, apply);
+                }
+                Output::Summarise { today, damaged } => {
+                    let data = self.data.path.clone();
+                    self.summary_worker.submit(WorkerRequest::Summarise { data, today, damaged });
+                }
+                Output::NewCallKey => {
+                    self.general_worker
+                        .submit(WorkerRequest::NewCallKey { data: self.data.path.clone() });
+                }
+                Output::ForgetCallKeys => {
+                    self.general_worker
+                        .submit(WorkerRequest::ForgetCallKeys { data: self.data.path.clone() });
+                }
+                Output::EditConfig { session, edit, by } => self.edit_config(session, edit, by),
+                Output::MakeSelfTestKeys => {
+                    self.general_worker.submit(WorkerRequest::MakeSelfTestKeys)
+                }
+                Output::SelfTest(tape) => {
+                    let data = self.data.path.clone();
+                    self.selftest_worker.submit(WorkerRequest::SelfTest { data, tape });
+                }
+                Output::LoopBack { board, channel, hz } => self.set_test_tone(board, channel, hz),
+                Output::Stopped => self.is_stopped = true,
+                Output::Fatal(text) => return Err(DaemonError::Fatal(text)),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_test_tone(&mut self, board: usize, channel: usize, hz: Option<u32>) {
+        let tone = hz.map(|hz| TestTone { hz, peak: TONE_PEAK });
+        if let Some(place) = self.boards.get_mut(board) {
+            place.board.set_test_tone(channel, tone);
+        }
+    }
+
+    fn flush_connections(&mut self, now: Now) {
+        self.flush_handshakes(now.mono);
+        let mut gone = Vec::new();
+        for (id, connection) in &mut self.connections {
+            let drained = connection.flush(now.mono);
+            if !drained && !connection.is_disconnected() {
+                self.recorder.count_reject(RejectReason::Slow);
+            }
+            let mut alive = !connection.is_aborted && drained;
+            if alive && connection.is_closing {
+                connection.send_close_notify();
+                alive = connection.flush(now.mono);
+            }
+            if !alive || connection.is_closing && connection.is_flushed() {
+                gone.push(*id);
+                continue;
+            }
+            let bytes = connection.send_capacity();
+            if bytes == limits::OUTPUT_BYTES_MAX || bytes > limits::OUTPUT_BYTES_MAX / 2 {
+                let session = SessionId(*id);
+                self.recorder.handle(now, Input::SendCapacity { session, bytes });
+            }
+        }
+        gone.into_iter().for_each(|id| self.drop_connection(now, id));
+    }
+
+    /// Says `ready` once every board gives audio and the start is durable.
+    fn announce_ready(&mut self) {
+        let running = |place: &PolledBoard| *place.board.state() == BoardState::Running;
+        if self.is_ready_announced
+            || !self.boards.iter().all(running)
+            || !self.recorder.is_durable()
+        {
+            return;
+        }
+        self.is_ready_announced = true;
+        let places: Vec<String> = self.listeners.iter().map(Listener::address_text).collect();
+        let mut out = std::io::stdout().lock();
+        let line = format!("ready box={} listen={}\n", self.config.name, places.join(","));
+        if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
+            log::error!("`ready` could not be printed: {error}");
+        }
+        self.service_manager.notify_ready();
+    }
+}

@@ -1,0 +1,9 @@
+//! Sockets: accepting, admitting and serving connections, over TLS or the unix socket.
+
+pub mod accept;
+pub mod admission;
+pub mod ca;
+pub mod connection;
+pub mod listener;
+pub mod peer;
+pub mod tls;

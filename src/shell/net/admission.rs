@@ -1,0 +1,196 @@
+//! How many may come: sessions in all and per address, and how fast handshakes begin.
+//!
+//! Loopback may have as many as there are in all. TLS handshakes begin at most so many a second;
+//! who comes too fast waits in the kernel's queue, which costs nothing, and no address but loopback
+//! has more than a quarter of them. Nothing here accepts or closes anything.
+
+use crate::config::SessionLimits;
+use crate::recorder::RejectReason;
+use crate::time::MonoTime;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// An address may have so many connections more, while they are no sessions yet: whoever is one too
+/// many is told so after the handshake.
+const HANDSHAKES_PER_ADDRESS: u32 = 8;
+/// Kept for the unix socket: the PBX's feed and the technician come in however many have come over
+/// the network.
+const LOCAL_SESSIONS_RESERVED: usize = 32;
+/// Handshakes may come in bursts of a quarter of a second.
+const BURSTS_PER_SECOND: u64 = 4;
+/// No address has more than this part of the handshakes of a second.
+const ADDRESS_SHARE_DIVISOR: u32 = 4;
+const SECOND_US: u64 = 1_000_000;
+
+/// Who holds what.
+#[derive(Debug, Default)]
+pub struct Admission {
+    /// Connections by address, but for loopback.
+    connections: BTreeMap<IpAddr, u32>,
+    /// When the next handshake would be due if they came evenly.
+    theoretical_arrival: MonoTime,
+    /// Handshakes by address since `second` began; never more than fit into a second.
+    handshakes: BTreeMap<IpAddr, u32>,
+    second_start: MonoTime,
+}
+
+/// Whether an address is counted.
+#[must_use]
+pub fn counted_address(address: IpAddr) -> Option<IpAddr> {
+    let address = address.to_canonical();
+    (!address.is_loopback()).then_some(address)
+}
+
+impl Admission {
+    /// When the next handshake may begin, if not now.
+    #[must_use]
+    pub fn next_handshake_at(&self, limits: &SessionLimits, now: MonoTime) -> Option<MonoTime> {
+        let at = MonoTime(self.theoretical_arrival.0.saturating_sub(SECOND_US / BURSTS_PER_SECOND));
+        (limits.handshakes_per_s > 0 && at > now).then_some(at)
+    }
+
+    /// A connection that wants TLS came.
+    ///
+    /// # Errors
+    /// It is to be closed.
+    pub fn begin_handshake(
+        &mut self,
+        limits: &SessionLimits,
+        now: MonoTime,
+        address: Option<IpAddr>,
+    ) -> Result<(), RejectReason> {
+        if let Some(address) = address {
+            let held = self.connections.get(&address).copied().unwrap_or(0);
+            if held >= limits.sessions_per_address.saturating_add(HANDSHAKES_PER_ADDRESS) {
+                return Err(RejectReason::Address);
+            }
+            if now.since_us(self.second_start) >= SECOND_US {
+                self.second_start = now;
+                self.handshakes.clear();
+            }
+            let begun = self.handshakes.entry(address).or_default();
+            if *begun >= (limits.handshakes_per_s / ADDRESS_SHARE_DIVISOR).max(1) {
+                return Err(RejectReason::Rate);
+            }
+            *begun += 1;
+        }
+        let apart = SECOND_US / u64::from(limits.handshakes_per_s.max(1));
+        self.theoretical_arrival = MonoTime(self.theoretical_arrival.max(now).0 + apart);
+        Ok(())
+    }
+
+    /// Whether it may become a session, while there are so many. `local`: it came over the unix
+    /// socket.
+    ///
+    /// # Errors
+    /// It is to be told so, and closed.
+    pub fn admit_session(
+        &self,
+        limits: &SessionLimits,
+        sessions: usize,
+        (address, local): (Option<IpAddr>, bool),
+    ) -> Result<(), RejectReason> {
+        let most = usize::try_from(limits.sessions).unwrap_or(usize::MAX);
+        if sessions >= if local { most.saturating_add(LOCAL_SESSIONS_RESERVED) } else { most } {
+            return Err(RejectReason::Sessions);
+        }
+        let held = address.and_then(|address| self.connections.get(&address));
+        if held.is_some_and(|held| *held > limits.sessions_per_address) {
+            return Err(RejectReason::Address);
+        }
+        Ok(())
+    }
+
+    /// A connection is kept.
+    pub fn add_connection(&mut self, address: Option<IpAddr>) {
+        if let Some(address) = address {
+            *self.connections.entry(address).or_default() += 1;
+        }
+    }
+
+    /// A connection that was kept is over.
+    pub fn remove_connection(&mut self, address: Option<IpAddr>) {
+        let Some(address) = address else { return };
+        if let Some(held) = self.connections.get_mut(&address) {
+            *held = held.saturating_sub(1);
+            if *held == 0 {
+                self.connections.remove(&address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    const LIMITS: SessionLimits =
+        SessionLimits { sessions: 100, sessions_per_address: 3, handshakes_per_s: 40 };
+
+    fn test_address(last: u8) -> Option<IpAddr> {
+        counted_address(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)))
+    }
+
+    #[test]
+    fn h4_an_address_has_so_many_sessions_and_loopback_as_many_as_all() {
+        let mut admission = Admission::default();
+        for _ in 0..3 {
+            admission.add_connection(test_address(1));
+            assert_eq!(admission.admit_session(&LIMITS, 0, (test_address(1), false)), Ok(()));
+        }
+        admission.add_connection(test_address(1));
+        assert_eq!(
+            admission.admit_session(&LIMITS, 0, (test_address(1), false)),
+            Err(RejectReason::Address)
+        );
+        assert_eq!(admission.admit_session(&LIMITS, 0, (test_address(2), false)), Ok(()));
+        assert_eq!(
+            admission.admit_session(&LIMITS, 100, (test_address(2), false)),
+            Err(RejectReason::Sessions)
+        );
+        assert_eq!(admission.admit_session(&LIMITS, 131, (None, true)), Ok(()));
+        assert_eq!(
+            admission.admit_session(&LIMITS, 132, (None, true)),
+            Err(RejectReason::Sessions)
+        );
+        admission.remove_connection(test_address(1));
+        assert_eq!(admission.admit_session(&LIMITS, 0, (test_address(1), false)), Ok(()));
+        assert_eq!(counted_address("::ffff:127.0.0.1".parse().unwrap()), None);
+        for _ in 0..3 {
+            admission.remove_connection(test_address(1));
+        }
+        assert!(admission.connections.is_empty());
+    }
+
+    #[test]
+    fn h4_handshakes_come_no_faster_than_they_may() {
+        let mut admission = Admission::default();
+        let (mut now, mut begun) = (MonoTime(SECOND_US), 0);
+        while now.0 < 11 * SECOND_US {
+            match admission.next_handshake_at(&LIMITS, now) {
+                Some(at) => {
+                    assert!(at > now && at.since_ms(now) <= 1000 / 40 + 1);
+                    now = at;
+                }
+                None => {
+                    admission.begin_handshake(&LIMITS, now, None).unwrap();
+                    begun += 1;
+                }
+            }
+        }
+        assert!((400..=411).contains(&begun), "{begun} in ten seconds");
+    }
+
+    #[test]
+    fn h4_one_address_does_not_use_up_what_is_for_all() {
+        let mut admission = Admission::default();
+        let now = MonoTime(SECOND_US);
+        let all: Vec<_> =
+            (0..20).map(|_| admission.begin_handshake(&LIMITS, now, test_address(1))).collect();
+        assert_eq!(all.iter().filter(|one| one.is_ok()).count(), 10);
+        assert_eq!(all[19], Err(RejectReason::Rate));
+        assert_eq!(admission.begin_handshake(&LIMITS, now, test_address(2)), Ok(()));
+        assert_eq!(admission.begin_handshake(&LIMITS, now.after_ms(1000), test_address(1)), Ok(()));
+    }
+}

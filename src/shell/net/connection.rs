@@ -1,0 +1,456 @@
+//! One connection: bytes in, lines out, and a fixed amount of either; with TLS in between, or a
+//! typist on a serial line, or nothing.
+//!
+//! Lines are put together by the protocol's assembler. What the recorder does not take yet stays in
+//! the input buffer, and nothing more is read: back-pressure without a queue. A client that does
+//! not take what is sent is dropped. One call does a bounded amount of work, whatever is sent: what
+//! is left waits for the next turn. Nothing here knows what a line means.
+
+use super::tls::TlsSession;
+use crate::limits;
+use crate::shell::serial::line_discipline::{LineDiscipline, TtyBuffers};
+use crate::shell::serial::port::SerialPort;
+use crate::time::MonoTime;
+use mio::net::{TcpStream, UnixStream};
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use protocol::{Assembler, Code, Piece, Refusal};
+use std::io::{self, ErrorKind, Read, Write};
+use std::rc::Rc;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Bytes read at once.
+const READ_BYTES: usize = 4096;
+
+/// Times the socket is read for one line: two, since a line may begin in one read and end in the
+/// next.
+const READS_PER_LINE: usize = 2;
+
+/// Bytes read at once of what a person types: each may bring a line back, some 1 KiB in and out.
+const TERMINAL_READ_BYTES: usize = 16;
+
+/// A plain stream of either kind.
+pub enum Transport {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Serial(Rc<SerialPort>),
+}
+
+impl Read for Transport {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Transport::Tcp(tcp) => tcp.read(buffer),
+            Transport::Unix(unix) => unix.read(buffer),
+            Transport::Serial(port) => port.read(buffer),
+        }
+    }
+}
+
+impl Write for Transport {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Transport::Tcp(tcp) => tcp.write(bytes),
+            Transport::Unix(unix) => unix.write(bytes),
+            Transport::Serial(port) => port.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One connection.
+pub struct Connection {
+    stream: Transport,
+    tls: Option<TlsSession>,
+    line_discipline: Option<LineDiscipline>,
+    /// What came out of the typist, and is still to be looked at.
+    terminal_input: Zeroizing<Vec<u8>>,
+    assembler: Assembler,
+    input: Box<Zeroizing<[u8; READ_BYTES]>>,
+    /// What of `input` is still to be looked at.
+    input_from: usize,
+    input_to: usize,
+    /// The data block that is coming; `None`: none is, or it is too large to be kept. It may be a
+    /// piece of a screen, so it is wiped however it ends. It never grows: nothing is left behind.
+    block: Option<Zeroizing<Vec<u8>>>,
+    /// No larger one is kept.
+    pub block_bytes_max: usize,
+    output: Vec<u8>,
+    output_from: usize,
+    /// Readiness is told once only, so it is remembered.
+    is_readable: bool,
+    is_writable: bool,
+    is_disconnected: bool,
+    /// Since when the client has not taken anything.
+    stalled_since: Option<MonoTime>,
+    /// Closed when everything has been sent.
+    pub is_closing: bool,
+    /// Closed now, whatever waits.
+    pub is_aborted: bool,
+    /// It had more to say in the last turn than its share: others come first.
+    pub has_backlog: bool,
+    /// Where it counts; none for loopback and the unix socket.
+    pub counted_address: Option<std::net::IpAddr>,
+}
+
+/// What a connection gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOutcome {
+    Line,
+    /// Nothing for now.
+    WouldBlock,
+    /// The other end is gone.
+    Disconnected,
+}
+
+/// What a client said.
+#[derive(Debug)]
+pub enum Incoming<'a> {
+    /// A line without its end, or why it was none.
+    Line(Result<&'a str, Refusal>),
+    /// The data block that belongs to the line before, or why it is none.
+    Data(Result<&'a [u8], Refusal>),
+}
+
+impl Connection {
+    /// A connection that wakes `token`.
+    ///
+    /// # Errors
+    /// When it cannot be registered.
+    pub fn new(
+        mut stream: Transport,
+        tls: Option<TlsSession>,
+        (registry, token): (&Registry, Token),
+    ) -> io::Result<Connection> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match &mut stream {
+            Transport::Tcp(tcp) => {
+                tcp.set_nodelay(true)?;
+                registry.register(tcp, token, interest)?;
+            }
+            Transport::Unix(unix) => registry.register(unix, token, interest)?,
+            Transport::Serial(port) => {
+                registry.register(&mut SourceFd(&port.descriptor()), token, interest)?;
+            }
+        }
+        let typist = matches!(stream, Transport::Serial(_)).then(LineDiscipline::default);
+        Ok(Connection {
+            stream,
+            tls,
+            line_discipline: typist,
+            terminal_input: Zeroizing::new(Vec::new()),
+            assembler: Assembler::new(),
+            input: Box::new(Zeroizing::new([0; READ_BYTES])),
+            input_from: 0,
+            input_to: 0,
+            block: None,
+            block_bytes_max: limits::CSR_BYTES_MAX,
+            output: Vec::new(),
+            output_from: 0,
+            is_readable: true,
+            is_writable: true,
+            is_disconnected: false,
+            stalled_since: None,
+            is_closing: false,
+            is_aborted: false,
+            has_backlog: false,
+            counted_address: None,
+        })
+    }
+
+    /// An event came.
+    pub fn mark_ready(&mut self, readable: bool, writable: bool) {
+        self.is_readable |= readable;
+        self.is_writable |= writable;
+    }
+
+    /// Whether another line may be there without a new event.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        let waits = !self.terminal_input.is_empty() || self.is_readable && !self.is_disconnected;
+        self.input_from < self.input_to || waits && self.can_echo()
+    }
+
+    /// Whoever types has an echo, which needs room: half of it at least.
+    fn can_echo(&self) -> bool {
+        self.line_discipline.is_none() || self.send_capacity() > limits::OUTPUT_BYTES_MAX / 2
+    }
+
+    /// Whether its TLS handshake is not over.
+    #[must_use]
+    pub fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(TlsSession::is_handshaking)
+    }
+
+    /// The digest of the certificate that its client showed.
+    #[must_use]
+    pub fn client_certificate_digest(&self) -> Option<[u8; 32]> {
+        self.tls.as_ref().and_then(TlsSession::client_certificate_digest)
+    }
+
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
+        matches!(self.stream, Transport::Unix(_))
+    }
+
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Carries the handshake on, as far as one read goes. False: it failed, or the client is gone.
+    pub fn drive_handshake(&mut self) -> bool {
+        self.read_tls();
+        !self.is_disconnected
+    }
+
+    /// Hands the next line or data block to `deliver`, reading when it has to.
+    pub fn read_next(&mut self, deliver: &mut dyn FnMut(Incoming<'_>)) -> ReadOutcome {
+        let mut reads = READS_PER_LINE;
+        loop {
+            if self.input_from == self.input_to {
+                if reads == 0 {
+                    return ReadOutcome::WouldBlock;
+                }
+                reads -= 1;
+                if !self.fill_input() {
+                    return if self.is_disconnected {
+                        ReadOutcome::Disconnected
+                    } else {
+                        ReadOutcome::WouldBlock
+                    };
+                }
+            }
+            if self.deliver_piece(deliver) {
+                return ReadOutcome::Line;
+            }
+        }
+    }
+
+    /// Looks at one piece of the input; whether there was something to deliver.
+    fn deliver_piece(&mut self, deliver: &mut dyn FnMut(Incoming<'_>)) -> bool {
+        let mut rest = &self.input[self.input_from..self.input_to];
+        let before = rest.len();
+        let piece = self.assembler.take(&mut rest);
+        self.input_from += before - rest.len();
+        match piece {
+            None => return false,
+            Some(Piece::Line(line)) => deliver(Incoming::Line(Ok(line))),
+            Some(Piece::Refused(refusal)) => deliver(Incoming::Line(Err(refusal))),
+            Some(Piece::DataBegin(bytes)) => {
+                let fits = bytes <= self.block_bytes_max;
+                self.block = fits.then(|| Zeroizing::new(Vec::with_capacity(bytes)));
+                return false;
+            }
+            Some(Piece::Data(bytes)) => {
+                if let Some(block) = &mut self.block {
+                    assert!(block.len() + bytes.len() <= block.capacity(), "a block never grows");
+                    block.extend_from_slice(bytes);
+                }
+                return false;
+            }
+            Some(Piece::DataEnd) => match self.block.take() {
+                Some(block) => deliver(Incoming::Data(Ok(&block))),
+                None => deliver(Incoming::Data(Err(block_too_large(self.block_bytes_max)))),
+            },
+            Some(Piece::DataRefused(refusal)) => {
+                self.block = None;
+                deliver(Incoming::Data(Err(refusal)));
+            }
+        }
+        true
+    }
+
+    /// Reads; false when nothing came.
+    fn fill_input(&mut self) -> bool {
+        self.input.zeroize();
+        (self.input_from, self.input_to) = (0, 0);
+        if self.tls.is_some() {
+            return self.fill_from_tls();
+        }
+        if self.line_discipline.is_some() {
+            return self.fill_from_terminal();
+        }
+        while self.is_readable && !self.is_disconnected {
+            match self.stream.read(&mut self.input[..]) {
+                Ok(0) => self.is_disconnected = true,
+                Ok(count) => {
+                    self.input_to = count;
+                    return true;
+                }
+                Err(error) => self.handle_read_error(&error),
+            }
+        }
+        false
+    }
+
+    /// As `fill`: what the typist has left, or what it makes of one more read.
+    fn fill_from_terminal(&mut self) -> bool {
+        let may = self.can_echo();
+        let Some(typist) = self.line_discipline.as_mut().filter(|_| may) else { return false };
+        if self.terminal_input.is_empty() && self.is_readable && !self.is_disconnected {
+            let most = if typist.is_raw() { READ_BYTES } else { TERMINAL_READ_BYTES };
+            match self.stream.read(&mut self.input[..most]) {
+                Ok(0) => self.is_disconnected = true,
+                Ok(count) => {
+                    let mut ends =
+                        TtyBuffers { input: &mut self.terminal_input, echo: &mut self.output };
+                    typist.process_input(&self.input[..count], &mut ends);
+                }
+                Err(error) => self.handle_read_error(&error),
+            }
+        }
+        let count = self.terminal_input.len().min(READ_BYTES);
+        self.input[..count].copy_from_slice(&self.terminal_input[..count]);
+        self.terminal_input[..count].zeroize();
+        self.terminal_input.drain(..count);
+        self.input_to = count;
+        count > 0
+    }
+
+    /// As `fill`: what was opened already, or what one more read of the socket brings.
+    fn fill_from_tls(&mut self) -> bool {
+        for _ in 0..READS_PER_LINE {
+            let Some(tls) = &mut self.tls else { return false };
+            match tls.read_plain(&mut self.input[..]) {
+                Ok(0) => self.is_disconnected = true,
+                Ok(count) => {
+                    self.input_to = count;
+                    return true;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => self.is_disconnected = true,
+            }
+            if !self.read_tls() {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// Reads the socket once into the TLS layer; whether something came.
+    fn read_tls(&mut self) -> bool {
+        let Some(tls) = self.tls.as_mut().filter(|_| self.is_readable && !self.is_disconnected)
+        else {
+            return false;
+        };
+        match tls.read_tls(&mut self.stream) {
+            Ok(true) => return true,
+            Ok(false) => self.is_disconnected = true,
+            Err(error) => {
+                if error.kind() == ErrorKind::InvalidData {
+                    log::debug!("a TLS session failed: {error}");
+                    // The alert says why; nobody waits for it to arrive.
+                    drop(tls.write_tls(&mut self.stream));
+                }
+                self.handle_read_error(&error);
+            }
+        }
+        false
+    }
+
+    fn handle_read_error(&mut self, error: &io::Error) {
+        match error.kind() {
+            ErrorKind::WouldBlock => self.is_readable = false,
+            ErrorKind::Interrupted => {}
+            _ => self.is_disconnected = true,
+        }
+    }
+
+    /// Takes bytes to be sent.
+    pub fn queue_output(&mut self, bytes: &[u8]) {
+        match &self.line_discipline {
+            Some(typist) => typist.process_output(bytes, &mut self.output),
+            None => self.output.extend_from_slice(bytes),
+        }
+    }
+
+    /// Sends what it can. False: the other end is gone, or has not taken anything for too long.
+    pub fn flush(&mut self, now: MonoTime) -> bool {
+        while self.is_writable && !self.is_flushed() {
+            let result = match &mut self.tls {
+                None => self.stream.write(&self.output[self.output_from..]),
+                Some(tls) if tls.wants_write() => tls.write_tls(&mut self.stream),
+                Some(tls) => {
+                    match tls.write_plain(&self.output[self.output_from..]) {
+                        Ok(count) => self.output_from += count,
+                        Err(_) => return self.mark_disconnected(),
+                    }
+                    continue;
+                }
+            };
+            match result {
+                Ok(0) => return self.mark_disconnected(),
+                Ok(count) => {
+                    if self.tls.is_none() {
+                        self.output_from += count;
+                    }
+                    self.stalled_since = None;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_writable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.mark_disconnected(),
+            }
+        }
+        if self.output_from == self.output.len() {
+            self.output.clear();
+            self.output_from = 0;
+        }
+        if self.is_flushed() {
+            self.stalled_since = None;
+            return true;
+        }
+        let since = *self.stalled_since.get_or_insert(now);
+        now.since_ms(since) < limits::DRAIN_TIMEOUT_MS
+    }
+
+    fn mark_disconnected(&mut self) -> bool {
+        self.is_disconnected = true;
+        false
+    }
+
+    /// Whether the other end is gone; a client that only does not read is still there.
+    #[must_use]
+    pub fn is_disconnected(&self) -> bool {
+        self.is_disconnected
+    }
+
+    /// Everything has been sent.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
+        self.output_from == self.output.len()
+            && !self.tls.as_ref().is_some_and(TlsSession::wants_write)
+    }
+
+    /// Takes leave of the client, once everything has been said; nothing more can be said then.
+    pub fn send_close_notify(&mut self) {
+        if let Some(tls) = self.tls.as_mut().filter(|_| self.output_from == self.output.len()) {
+            tls.send_close_notify();
+        }
+    }
+
+    /// Bytes that may still be queued.
+    #[must_use]
+    pub fn send_capacity(&self) -> usize {
+        limits::OUTPUT_BYTES_MAX.saturating_sub(self.output.len() - self.output_from)
+    }
+
+    /// Takes it out of the poll.
+    pub fn deregister(&mut self, registry: &Registry) {
+        let result = match &mut self.stream {
+            Transport::Tcp(tcp) => registry.deregister(tcp),
+            Transport::Unix(unix) => registry.deregister(unix),
+            Transport::Serial(port) => registry.deregister(&mut SourceFd(&port.descriptor())),
+        };
+        if let Err(error) = result {
+            log::debug!("a connection could not be deregistered: {error}");
+        }
+    }
+}
+
+fn block_too_large(most: usize) -> Refusal {
+    let text = format!("a data block of more than {most} bytes here");
+    Refusal::new(Code::BadArgument, text)
+}

@@ -1,0 +1,113 @@
+//! Recovery on the real disk: the files of a data directory for `store::recover`.
+//!
+//! What is done to them, and why, stands there; here are only the system calls. At the start
+//! nothing else writes to the directory: its lock is held. Days are closed beside the running box.
+
+use crate::store::archive;
+use crate::store::archive::Catalogue;
+use crate::store::day::Day;
+use crate::store::recover::{self, RecoverError, RecoveredStore, StoreFs};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, ErrorKind, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Reads the journal below `data` and completes what was cut.
+///
+/// # Errors
+/// When a file cannot be read, or is of a newer version.
+pub fn recover_data_dir(data: &Path) -> Result<RecoveredStore, RecoverError> {
+    // A run that was killed may have left bytes that only the kernel has. What is read now counts
+    // as durable, and other files will build on it: so it is made durable.
+    let synced = File::open(data).and_then(|root| Ok(nix::unistd::syncfs(&root)?));
+    if let Err(error) = &synced {
+        log::error!("{}: what the last run wrote cannot be synced: {error}", data.display());
+    }
+    // Nothing is summarised that a power cut may still take away.
+    recover::recover_store(&mut DataDirFs { data, is_durable: synced.is_ok() })
+        .map_err(|error| with_full_path(data, error))
+}
+
+/// Closes the days before `today`: see `archive::mend`. Reads journals that are only appended to,
+/// and puts whole new files in place, so it may run beside the disk thread.
+///
+/// # Errors
+/// When a journal cannot be read or a summary cannot be written.
+pub fn summarise_days(
+    data: &Path,
+    today: Day,
+    damaged: Option<Day>,
+) -> Result<(Catalogue, u64), RecoverError> {
+    archive::repair_summaries(&mut DataDirFs { data, is_durable: true }, today, damaged)
+        .map_err(|error| with_full_path(data, error))
+}
+
+/// The error, with the whole path.
+fn with_full_path(data: &Path, error: RecoverError) -> RecoverError {
+    let whole = |path: String| data.join(path).display().to_string();
+    match error {
+        RecoverError::File { path, error } => RecoverError::File { path: whole(path), error },
+        RecoverError::Journal { path, error } => RecoverError::Journal { path: whole(path), error },
+    }
+}
+
+/// A data directory.
+struct DataDirFs<'a> {
+    data: &'a Path,
+    /// What is read there is durable, so other files may build on it.
+    is_durable: bool,
+}
+
+impl StoreFs for DataDirFs<'_> {
+    type File = BufReader<File>;
+
+    fn list_folder(&self, folder: &str) -> io::Result<Vec<String>> {
+        let entries = match std::fs::read_dir(self.data.join(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn open_file(&self, path: &str) -> io::Result<BufReader<File>> {
+        File::open(self.data.join(path)).map(BufReader::new)
+    }
+
+    fn open_file_at(&self, path: &str, offset: u64) -> io::Result<BufReader<File>> {
+        let mut file = File::open(self.data.join(path))?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(BufReader::new(file))
+    }
+
+    fn replace_file(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        if !self.is_durable {
+            return Err(ErrorKind::ReadOnlyFilesystem.into());
+        }
+        let path = self.data.join(path);
+        let mut new = path.clone().into_os_string();
+        new.push(".new");
+        let new = Path::new(&new);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o640);
+        let mut file = options.open(new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(new, &path)?;
+        File::open(path.parent().unwrap_or(self.data))?.sync_all()
+    }
+
+    fn truncate_and_append(&mut self, path: &str, good: u64, more: &[u8]) -> io::Result<()> {
+        let path = self.data.join(path);
+        let file = OpenOptions::new().write(true).open(&path)?;
+        file.set_len(good)?;
+        drop(file);
+        let mut file = OpenOptions::new().append(true).open(&path)?;
+        file.write_all(more)?;
+        file.sync_all()
+    }
+
+    fn remove_file(&mut self, path: &str) -> io::Result<()> {
+        std::fs::remove_file(self.data.join(path))
+    }
+}

@@ -1,0 +1,195 @@
+//! The boot service (systemd, or whoever gave `NOTIFY_SOCKET`): it is told when the box is ready,
+//! how it is, and, by the second, that audio moves.
+//!
+//! Whether audio moves is decided in `pulse`. While it does, the watchdog is fed; before `ready`
+//! and while the box stops there is no watchdog, and the time allowed is extended instead. When
+//! it does not, nothing is said but why, and the boot service does what its unit says. Without a
+//! boot service nothing is told to anybody.
+//!
+//! The protocol is a datagram of `NAME=value` lines. Crates for it wait until it is taken; the loop
+//! never waits: a datagram that cannot be sent is left out, and the next follows in a second.
+
+use crate::shell::event_loop::{Daemon, PolledBoard};
+use crate::time::{MonoTime, Now};
+use crate::watchdog::{BoardHealth, BoardProgress, ProgressWatchdog, StallError};
+use board::BoardState;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+
+/// How often the box is looked at.
+const CHECK_INTERVAL_MS: u64 = 1000;
+
+/// What is asked for at a time, while there is no watchdog: 15 s.
+const EXTEND_TIMEOUT: &str = "EXTEND_TIMEOUT_USEC=15000000";
+
+/// What is asked for recovery, which does not count its steps: 10 min. A day's journal takes
+/// seconds.
+const EXTEND_TIMEOUT_RECOVERY: &str = "EXTEND_TIMEOUT_USEC=600000000";
+
+const WATCHDOG_PING: &str = "WATCHDOG=1";
+
+/// Where the unit leaves word how the run before ended; below the service's runtime folder.
+const PREVIOUS_EXIT_FILE: &str = "ended";
+
+/// What the kernel says of the last start of the machine.
+const BOOT_STATUS_PATH: &str = "/sys/class/watchdog/watchdog0/bootstatus";
+
+/// `WDIOF_CARDRESET`: it was the watchdog's doing.
+const WDIOF_CARDRESET: u32 = 0x20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ServiceState {
+    Starting,
+    Ready,
+    Stopping,
+}
+
+/// What was told, and what is to be told next.
+pub struct ServiceManager {
+    /// Its end, if there is one.
+    socket: Option<UnixDatagram>,
+    state: ServiceState,
+    /// `READY=1` is still to be told.
+    is_ready_pending: bool,
+    watchdog: ProgressWatchdog,
+    next_check: MonoTime,
+    status: String,
+    stall: Option<StallError>,
+}
+
+impl ServiceManager {
+    /// Says in the log why the run before ended, as far as anybody knows.
+    #[must_use]
+    pub fn start(now: Now, boards: usize) -> ServiceManager {
+        log_previous_exit();
+        let service = ServiceManager {
+            socket: std::env::var_os("NOTIFY_SOCKET").and_then(|place| {
+                let socket = connect_notify_socket(place.as_bytes());
+                socket.inspect_err(|error| log::error!("no way to the boot service: {error}")).ok()
+            }),
+            is_ready_pending: false,
+            state: ServiceState::Starting,
+            watchdog: ProgressWatchdog::new(now, boards),
+            next_check: now.mono,
+            status: String::new(),
+            stall: None,
+        };
+        service.send_notification(&format!(
+            "STATUS=recovering what the disk holds\n{EXTEND_TIMEOUT_RECOVERY}"
+        ));
+        service
+    }
+
+    /// Capture runs, and the store is recovered.
+    pub fn notify_ready(&mut self) {
+        if self.state == ServiceState::Starting {
+            self.state = ServiceState::Ready;
+            self.is_ready_pending = !self.send_notification("READY=1");
+        }
+    }
+
+    /// It was asked to stop.
+    pub fn notify_stopping(&mut self) {
+        self.state = ServiceState::Stopping;
+        self.send_notification("STOPPING=1");
+    }
+
+    fn check_progress(&mut self, now: Now, boards: &[PolledBoard], behind_ms: u64) {
+        let sights = boards.iter().map(|place| BoardProgress {
+            position: place.board.position(),
+            health: match place.board.state() {
+                BoardState::Running | BoardState::Waiting => BoardHealth::Running,
+                BoardState::Failed { mute: false, .. } => BoardHealth::Down,
+                BoardState::Failed { mute: true, .. } => BoardHealth::Silent,
+            },
+        });
+        let stall = self.watchdog.check_progress(now, sights, behind_ms).err();
+        match (&stall, &self.stall) {
+            (Some(why), None) if self.socket.is_some() => {
+                log::error!("{why}: the watchdog is not fed, so the box will be started again");
+            }
+            (Some(why), None) => log::error!("{why}; there is no boot service to start it again"),
+            (None, Some(_)) => log::warn!("audio moves again"),
+            _ => {}
+        }
+        self.stall = stall;
+    }
+
+    /// False: it could not be told now.
+    fn send_notification(&self, what: &str) -> bool {
+        let Some(socket) = &self.socket else { return true };
+        let told = socket.send(what.as_bytes());
+        told.inspect_err(|error| log::debug!("the boot service was not told: {error}")).is_ok()
+    }
+}
+
+impl Daemon {
+    /// Looks at the box once a second, and feeds the watchdog if audio moves.
+    pub(in crate::shell) fn notify_service_manager(&mut self, now: Now) {
+        if now.mono < self.service_manager.next_check {
+            return;
+        }
+        let Daemon { service_manager: boot_service, boards, recorder, .. } = self;
+        boot_service.next_check = now.mono.after_ms(CHECK_INTERVAL_MS);
+        boot_service.check_progress(now, boards, recorder.durability_lag_ms());
+        let status = match &boot_service.stall {
+            Some(why) => format!("{why}; {}", recorder.status_line()),
+            None => match boot_service.state {
+                ServiceState::Starting => format!("waiting for audio; {}", recorder.status_line()),
+                ServiceState::Ready | ServiceState::Stopping => recorder.status_line(),
+            },
+        };
+        if boot_service.is_ready_pending {
+            boot_service.is_ready_pending = !boot_service.send_notification("READY=1");
+        }
+        if boot_service.status != status
+            && boot_service.send_notification(&format!("STATUS={status}"))
+        {
+            boot_service.status = status;
+        }
+        if boot_service.stall.is_none() {
+            boot_service.send_notification(match boot_service.state {
+                ServiceState::Ready => WATCHDOG_PING,
+                ServiceState::Starting | ServiceState::Stopping => EXTEND_TIMEOUT,
+            });
+        }
+    }
+}
+
+/// A socket that never waits. A place that begins with `@` is an abstract one.
+fn connect_notify_socket(place: &[u8]) -> io::Result<UnixDatagram> {
+    let address = match place.strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(Path::new(std::ffi::OsStr::from_bytes(place)))?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&address)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// What the unit wrote when the run before ended, or what the kernel says if the machine was reset.
+fn log_previous_exit() {
+    let folder = std::env::var_os("RUNTIME_DIRECTORY");
+    let ended =
+        folder.map(|folder| std::fs::read_to_string(Path::new(&folder).join(PREVIOUS_EXIT_FILE)));
+    match ended.and_then(Result::ok).as_deref().map(str::trim) {
+        Some(word) if word.starts_with("watchdog") || word.starts_with("timeout") => {
+            log::error!("the watchdog ended the run before: no audio moved");
+        }
+        Some("success exited 0") => {}
+        Some(word) => log::warn!("the run before ended so: {word}"),
+        None => log_watchdog_reset(),
+    }
+}
+
+fn log_watchdog_reset() {
+    let bits = std::fs::read_to_string(BOOT_STATUS_PATH).ok();
+    let bits = bits.and_then(|text| text.trim().parse::<u32>().ok());
+    if bits.is_some_and(|bits| bits & WDIOF_CARDRESET != 0) {
+        log::error!("the machine's watchdog reset it");
+    }
+}

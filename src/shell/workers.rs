@@ -1,0 +1,6 @@
+//! Threads beside the loop: the disk thread, short-lived workers, and their completions.
+
+pub(super) mod completions;
+pub mod disk;
+pub(super) mod selftest;
+pub mod worker;

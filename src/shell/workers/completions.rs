@@ -1,0 +1,139 @@
+//! What the disk thread and the helpers answer, handed on to the recorder.
+//!
+//! A configuration that was read again is taken over here, as far as the shell is concerned.
+//! Nothing here waits.
+
+use super::disk::WorkerExited;
+use crate::config::edit::ConfigChange;
+use crate::id::SessionId;
+use crate::recorder::{ConfigEditResult, Input};
+use crate::shell::event_loop::{Daemon, DaemonError};
+use crate::shell::workers::worker::{
+    ReadConfigRequest, ReloadedConfig, WorkerReply, WorkerRequest,
+};
+use crate::time::Now;
+
+impl Daemon {
+    pub(in crate::shell) fn drain_completions(&mut self, now: Now) -> Result<(), DaemonError> {
+        self.disk.submit_waiting();
+        loop {
+            match self.disk.next_completion() {
+                Ok(Some(done)) => self.recorder.handle(now, Input::JobDone(done)),
+                Ok(None) => break,
+                Err(WorkerExited) => {
+                    return Err(DaemonError::Fatal("the disk thread died".to_string()));
+                }
+            }
+        }
+        while let Some(answer) = self.next_worker_reply() {
+            match answer {
+                WorkerReply::PinChecked { session, right } => {
+                    self.recorder.handle(now, Input::PinChecked { session, right });
+                }
+                WorkerReply::Envelopes(envelopes) => {
+                    for envelope in envelopes {
+                        self.recorder.handle(now, Input::Envelope(Box::new(envelope)));
+                    }
+                }
+                WorkerReply::ConfigRead { session, apply, result } => {
+                    self.finish_config_read(now, session, (apply, result));
+                }
+                WorkerReply::Summarised(result) => {
+                    self.recorder.handle(now, Input::Summarised(result));
+                }
+                WorkerReply::CodeRandom { session, random } => {
+                    self.recorder.handle(now, Input::CodeRandom { session, random });
+                }
+                WorkerReply::Signed { session, result } => {
+                    self.recorder.handle(now, Input::Signed { session, result });
+                }
+                WorkerReply::ConfigEdited { session, edit, by, result } => {
+                    let (what, restart) = (edit.describe(), edit.needs_restart());
+                    let result = result.map(|fresh| self.apply_config(now, fresh));
+                    let edited = ConfigEditResult { session, what, by, restart, result };
+                    self.recorder.handle(now, Input::ConfigEdited(edited));
+                }
+                WorkerReply::SelfTestKeys(result) => {
+                    self.recorder.handle(now, Input::SelfTestKeys(result))
+                }
+                WorkerReply::SelfTestDone(found) => {
+                    self.recorder.handle(now, Input::SelfTestDone(found))
+                }
+                WorkerReply::CertificateRenewed(made) => self.handle_renewed_certificate(now, made),
+                WorkerReply::CallKey(key) => self.recorder.handle(now, Input::CallKey(key)),
+                WorkerReply::TimeSync(found) => self.handle_time_sync(now, found),
+                WorkerReply::Failed(text) => return Err(DaemonError::Fatal(text)),
+                WorkerReply::NoResult | WorkerReply::ThreadFinished => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn next_worker_reply(&mut self) -> Option<WorkerReply> {
+        let answer = self.general_worker.next_reply().or_else(|| self.summary_worker.next_reply());
+        answer
+            .or_else(|| self.selftest_worker.next_reply())
+            .or_else(|| self.time_sync_worker.next_reply())
+    }
+
+    pub(in crate::shell) fn reload_config(&mut self, session: Option<SessionId>, apply: bool) {
+        let (path, data) = (self.config_path.clone(), self.data.path.clone());
+        let stock = self.recorder.envelopes_wanted();
+        let wanted = ReadConfigRequest { session, apply, path, data, stock };
+        self.general_worker.submit(WorkerRequest::ReadConfig(wanted));
+    }
+
+    /// A configuration counts from now on, as far as that goes without a restart.
+    fn apply_config(
+        &mut self,
+        now: Now,
+        ReloadedConfig { config, new_recipients: sealed, local_ids }: ReloadedConfig,
+    ) {
+        if let Some((recipients, envelopes)) = sealed {
+            log::info!("recordings are sealed to {} keys now", recipients.len());
+            self.recorder.set_recipients(recipients.iter().map(ToString::to_string).collect());
+            self.general_worker.set_recipients(recipients);
+            self.recorder.replace_envelopes(envelopes);
+        }
+        self.config.local = config.local.clone();
+        self.local_ids = local_ids;
+        self.config.limits = config.limits.clone();
+        self.recorder.handle(now, Input::Reload(config));
+    }
+
+    /// Has the configuration file changed.
+    pub(in crate::shell) fn edit_config(
+        &mut self,
+        session: SessionId,
+        edit: ConfigChange,
+        by: String,
+    ) {
+        let (path, data) = (self.config_path.clone(), self.data.path.clone());
+        let stock = self.recorder.envelopes_wanted();
+        let read = ReadConfigRequest { session: None, apply: true, path, data, stock };
+        self.general_worker.submit(WorkerRequest::EditConfig { session, edit, by, read });
+    }
+
+    fn finish_config_read(
+        &mut self,
+        now: Now,
+        session: Option<SessionId>,
+        (apply, result): (bool, Result<ReloadedConfig, String>),
+    ) {
+        let result = match result {
+            Ok(fresh) => {
+                if apply {
+                    self.apply_config(now, fresh);
+                }
+                Ok(())
+            }
+            Err(text) => {
+                log::error!("the configuration is not taken over:\n{text}");
+                Err(text.lines().next().unwrap_or_default().to_string())
+            }
+        };
+        if let Some(session) = session {
+            self.recorder.handle(now, Input::ConfigRead { session, result });
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A row: what a listing says of one recording, and where the rest of it stands.
+//!
+//! Made from a record, or changed by facts that came after its day was closed; both ways must come
+//! to the same. The rest (numbers, fields, spans, digest, history) stays in the journal: `unfold`
+//! makes the whole record again from the entries that a row points to.
+//!
+//! Nothing here reads the journal or opens what is sealed.
+
+use crate::config::Direction;
+use crate::id::RecordingId;
+use crate::store::day::Locator;
+use crate::store::fact::{CallFacts, Fact, JournalEntry, RecordReasons};
+use crate::store::index::{BlackoutSpan, FETCH_ENTRIES_MAX, Index, LateFact, Record, RecordFacets};
+use crate::time::{WallTime, ms_of_frames};
+
+/// One recording in a listing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordRow {
+    pub sequence: u64,
+    pub id: RecordingId,
+    pub at: WallTime,
+    pub boot: u32,
+    /// From its first to its last frame; 0 while it runs.
+    pub duration_ms: u64,
+    pub agent: Option<String>,
+    pub device: String,
+    pub call: String,
+    pub direction: Option<Direction>,
+    /// Why it ever ran.
+    pub reasons: RecordReasons,
+    pub schedule: Option<String>,
+    pub blackouts: Vec<BlackoutSpan>,
+    /// Frames, for any reason.
+    pub lost: u64,
+    /// Of its media file, and of its screen's.
+    pub size: u64,
+    pub retain_until: WallTime,
+    pub is_running: bool,
+    pub is_protected: bool,
+    pub is_deleted: bool,
+    /// Where its facts stand, but for those of blackouts.
+    pub entries: Vec<Locator>,
+}
+
+impl RecordRow {
+    #[must_use]
+    pub fn from_record(record: &Record) -> RecordRow {
+        let (began, call) = (&record.began, &record.began.call);
+        let ended = record.ended.as_ref();
+        let frames = ended.map_or(0, |ended| ended.to.0.saturating_sub(began.from.0));
+        RecordRow {
+            sequence: record.sequence,
+            id: began.id,
+            at: record.at,
+            boot: record.boot,
+            duration_ms: duration_ms(frames, began.rate),
+            agent: call.agent.clone(),
+            device: call.device.clone(),
+            call: call.call.clone(),
+            direction: call.direction,
+            reasons: record.reasons_ever,
+            schedule: began.schedule.clone(),
+            blackouts: record.blackouts.clone(),
+            lost: ended.map_or(0, |ended| ended.ledger.total_lost()),
+            size: record.total_bytes(),
+            retain_until: began.retain_until,
+            is_running: ended.is_none(),
+            is_protected: record.is_protected,
+            is_deleted: record.deleted.is_some(),
+            entries: record.entries.clone(),
+        }
+    }
+
+    /// What a filter looks at.
+    #[must_use]
+    pub fn facets(&self) -> RecordFacets<'_> {
+        RecordFacets {
+            sequence: self.sequence,
+            at: self.at,
+            agent: self.agent.as_deref(),
+            device: &self.device,
+            call: &self.call,
+            is_running: self.is_running,
+            is_deleted: self.is_deleted,
+        }
+    }
+
+    /// Its media file, relative to the data directory.
+    #[must_use]
+    pub fn media_path(&self) -> String {
+        crate::store::layout::media_path(self.at, self.id)
+    }
+
+    /// Whether it may be deleted at `now`, as `Index::expired` has it.
+    #[must_use]
+    pub fn is_expired(&self, now: WallTime) -> bool {
+        !self.is_deleted && !self.is_protected && !self.is_running && self.retain_until <= now
+    }
+
+    /// Takes in what was said of it after its day was closed, as the index would have.
+    pub fn apply_late(&mut self, late: &LateFact) {
+        if self.is_deleted {
+            return;
+        }
+        match &late.entry.fact {
+            Fact::RecordingChanged { call, .. } => self.change_call(call),
+            Fact::RecordingReasons { reasons, .. } => self.reasons.0 |= reasons.0,
+            Fact::RecordingRetention { retain_until, .. } => self.retain_until = *retain_until,
+            Fact::FieldSet { .. } | Fact::ScreenBegan { .. } => {}
+            Fact::Fetched { .. } if self.entries.len() >= FETCH_ENTRIES_MAX => return,
+            Fact::Fetched { .. } => {}
+            Fact::ScreenEnded(ended) => self.size = self.size.saturating_add(ended.size),
+            Fact::Protected { on, .. } => self.is_protected = *on,
+            Fact::Deleted { .. } => self.is_deleted = true,
+            // A running one is carried from day to day, so this is not its first end.
+            Fact::RecordingEnded(_) => return,
+            _ => return,
+        }
+        self.entries.push(late.place);
+    }
+
+    fn change_call(&mut self, call: &CallFacts) {
+        self.agent.clone_from(&call.agent);
+        self.device.clone_from(&call.device);
+        self.call.clone_from(&call.call);
+        self.direction = call.direction;
+    }
+}
+
+fn duration_ms(frames: u64, rate: u32) -> u64 {
+    // Any bytes may stand in a journal: no sum may run over.
+    ms_of_frames(frames.min(u64::MAX / 1000), rate.max(1))
+}
+
+/// The whole record of a row; `entries` are those that it points to, in order. `None` if they do
+/// not tell of it.
+#[must_use]
+pub fn rebuild_record(row: &RecordRow, entries: &[JournalEntry]) -> Option<Record> {
+    let mut index = Index::for_boot(row.boot);
+    for (place, entry) in row.entries.iter().zip(entries) {
+        index.apply_at(row.sequence, *place, entry);
+    }
+    let mut record = index.take_record(row.id)?;
+    record.blackouts.clone_from(&row.blackouts);
+    (entries.len() == row.entries.len()).then_some(record)
+}

@@ -1,0 +1,270 @@
+//! What an index keeps, hands on and forgets when days are closed.
+//!
+//! `RetainedState` is all that a later entry may still change, beyond its own record: running recordings,
+//! those that an open blackout must still explain, those of live calls (a restart goes on with
+//! them), calls, blackouts, who may come in, and numbers. It is part of the summary's format: see
+//! `summary`.
+//!
+//! Nothing here knows files, or decides when a day is closed.
+
+use super::blackouts::BlackoutIndex;
+use super::{Enrolments, Index, LiveCall, Record, ScreenRecord};
+use crate::id::RecordingId;
+use crate::store::day::Locator;
+use crate::store::fact::{CallNumber, Fact, JournalEntry};
+use crate::time::WallTime;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Old records that were looked up and are kept for a while.
+const ADOPTED_MAX: usize = 256;
+
+/// How things stood at the end of a day.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct RetainedState {
+    /// In the order they began.
+    records: Vec<Record>,
+    calls: Vec<LiveCall>,
+    blackouts: BlackoutIndex,
+    enrolments: Enrolments,
+    boot: u32,
+    is_stopped: bool,
+    last_sequence: u64,
+    last_call: CallNumber,
+    /// Deleted recordings whose files may still be there, and when they began.
+    deletions: Vec<(RecordingId, WallTime)>,
+}
+
+/// What was said of a record that is not in the index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LateFact {
+    pub sequence: u64,
+    pub place: Locator,
+    pub entry: JournalEntry,
+}
+
+/// The record that a fact changes, if it is one that only changes a record.
+fn changed_record(fact: &Fact) -> Option<RecordingId> {
+    match fact {
+        Fact::RecordingEnded(ended) | Fact::ScreenEnded(ended) => Some(ended.id),
+        Fact::RecordingChanged { id, .. }
+        | Fact::RecordingReasons { id, .. }
+        | Fact::RecordingRetention { id, .. }
+        | Fact::FieldSet { id, .. }
+        | Fact::Protected { id, .. }
+        | Fact::ScreenBegan { id }
+        | Fact::Fetched { id, .. }
+        | Fact::Deleted { id, .. } => Some(*id),
+        Fact::BoxStarted { .. }
+        | Fact::BoxStopped
+        | Fact::CallBegan { .. }
+        | Fact::CallChanged { .. }
+        | Fact::CallHeld { .. }
+        | Fact::CallEnded { .. }
+        | Fact::Enrolled(_)
+        | Fact::Revoked { .. }
+        | Fact::ConfigChanged { .. }
+        | Fact::RecordingBegan(_)
+        | Fact::BlackoutOpened { .. }
+        | Fact::BlackoutSpread { .. }
+        | Fact::BlackoutShrunk { .. }
+        | Fact::BlackoutHolders { .. }
+        | Fact::BlackoutClosed { .. } => None,
+    }
+}
+
+impl Index {
+    /// Goes on from the end of a day that is summarised.
+    #[must_use]
+    pub fn from_retained(carried: RetainedState) -> Index {
+        let running = carried.records.iter().filter(|record| record.is_running());
+        let open = |screen: &ScreenRecord| screen.ended.is_none();
+        let screens = carried.records.iter().filter(|r| r.screen.as_ref().is_some_and(open));
+        let mut index = Index {
+            running_records: running.map(Record::id).collect(),
+            running_screens: screens.map(Record::id).collect(),
+            order: carried.records.iter().map(|record| (record.sequence, record.id())).collect(),
+            records: carried.records.into_iter().map(|record| (record.id(), record)).collect(),
+            live_calls: carried.calls.into_iter().map(|call| (call.facts.number, call)).collect(),
+            open_blackouts: carried.blackouts,
+            enrolments: carried.enrolments,
+            boot: carried.boot,
+            is_stopped: carried.is_stopped,
+            last_sequence: carried.last_sequence,
+            last_call: carried.last_call,
+            summarised_through: carried.last_sequence,
+            deletions: carried.deletions.into_iter().map(|(id, at)| (id, Some(at))).collect(),
+            ..Index::default()
+        };
+        let ids: Vec<RecordingId> = index.records.keys().copied().collect();
+        ids.into_iter().for_each(|id| index.set_due(id));
+        index
+    }
+
+    /// An index without a past, in this start of the daemon: to fold one record by itself.
+    pub(in crate::store) fn for_boot(boot: u32) -> Index {
+        Index { boot, ..Index::default() }
+    }
+
+    /// Takes one record out.
+    pub(in crate::store) fn take_record(mut self, id: RecordingId) -> Option<Record> {
+        self.records.remove(&id)
+    }
+
+    /// What the next day has to know.
+    #[must_use]
+    pub fn to_retained(&self) -> RetainedState {
+        let wanted = self.needed_records();
+        let records = self.records().filter(|record| wanted.contains(&record.id()));
+        // Of this day; a box that ran on has removed the files of those before.
+        let deletions = self.deletions.iter().filter(|(id, _)| self.deleted.contains_key(id));
+        RetainedState {
+            records: records.cloned().collect(),
+            calls: self.live_calls.values().cloned().collect(),
+            blackouts: self.open_blackouts.clone(),
+            enrolments: self.enrolments.clone(),
+            boot: self.boot,
+            is_stopped: self.is_stopped,
+            last_sequence: self.last_sequence,
+            last_call: self.last_call,
+            deletions: deletions.filter_map(|(id, at)| Some((*id, (*at)?))).collect(),
+        }
+    }
+
+    /// Records that entries to come may change without naming them.
+    fn needed_records(&self) -> BTreeSet<RecordingId> {
+        let mut wanted = self.running_records.clone();
+        wanted.extend(&self.running_screens);
+        wanted.extend(self.open_blackouts.add_open.values().flat_map(|open| &open.recordings));
+        let live = |record: &&Record| self.live_calls.contains_key(&record.began.call.number);
+        wanted.extend(self.records.values().filter(live).map(Record::id));
+        wanted
+    }
+
+    /// Summaries have taken in everything up to the entry `through`: what they know is forgotten,
+    /// but for what is still wanted or was changed since.
+    pub fn retire_through(&mut self, through: u64) {
+        assert!(self.summarised_through <= through && through <= self.last_sequence, "never back");
+        let wanted = self.needed_records();
+        self.summarised_through = through;
+        self.current_entry = <(u64, Locator)>::default(); // as if they had been all that was read
+        self.changed.retain(|_, sequence| *sequence > through);
+        self.deleted.retain(|_, sequence| *sequence > through);
+        let changed = &self.changed;
+        self.records.retain(|id, record| {
+            record.sequence > through || wanted.contains(id) || changed.contains_key(id)
+        });
+        self.order.retain(|(_, id)| self.records.contains_key(id));
+        self.due.retain(|(_, id)| self.records.contains_key(id));
+        self.adopted.retain(|id| self.records.contains_key(id));
+        self.late_facts.retain(|_, said| {
+            said.retain(|late| late.sequence > through);
+            !said.is_empty()
+        });
+    }
+
+    /// Takes in an old record that was looked up, so that it can be shown and changed like any
+    /// other. It is forgotten again when others were looked up, unless it was changed.
+    pub fn adopt_record(&mut self, record: Record) {
+        let (id, sequence) = (record.id(), record.sequence);
+        if self.records.contains_key(&id) || sequence > self.summarised_through {
+            return;
+        }
+        let place = self.order.partition_point(|(earlier, _)| *earlier < sequence);
+        self.order.insert(place, (sequence, id));
+        self.records.insert(id, record);
+        self.set_due(id);
+        // What was said of it is in it, but for what was said while it was looked up.
+        for late in self.late_facts.remove(&id).unwrap_or_default() {
+            self.changed.insert(id, late.sequence);
+            let known = self.records.get(&id).is_some_and(|r| r.entries.contains(&late.place));
+            if !known {
+                self.apply_at(late.sequence, late.place, &late.entry);
+            }
+        }
+        self.adopted.push_back(id);
+        if self.adopted.len() > ADOPTED_MAX {
+            self.evict_adopted();
+        }
+    }
+
+    fn evict_adopted(&mut self) {
+        let Some(id) = self.adopted.pop_front() else { return };
+        if self.changed.contains_key(&id) || self.needed_records().contains(&id) {
+            return;
+        }
+        if let Some(record) = self.records.remove(&id) {
+            self.due.remove(&(record.began.retain_until, id));
+            self.order.retain(|(sequence, _)| *sequence != record.sequence);
+        }
+    }
+
+    /// Keeps an entry about a record of the past that is not here.
+    pub(super) fn keep_if_late(&mut self, entry: &JournalEntry) -> bool {
+        let Some(id) = changed_record(&entry.fact).filter(|_| self.summarised_through > 0) else {
+            return false;
+        };
+        if self.records.contains_key(&id) {
+            return false;
+        }
+        let (sequence, place) = self.current_entry;
+        if matches!(entry.fact, Fact::Deleted { .. }) {
+            self.deleted.entry(id).or_insert(sequence);
+            self.deletions.entry(id).or_insert(None);
+        }
+        self.late_facts.entry(id).or_default().push(LateFact {
+            sequence,
+            place,
+            entry: entry.clone(),
+        });
+        true
+    }
+
+    /// Entries were told again in another file: where they stood, and where they stand now.
+    pub fn relocate_entries(&mut self, moved: BTreeMap<Locator, Locator>) {
+        let new = |place: &mut Locator| *place = moved.get(place).copied().unwrap_or(*place);
+        self.records.values_mut().flat_map(|record| &mut record.entries).for_each(new);
+        self.late_facts.values_mut().flatten().map(|late| &mut late.place).for_each(new);
+        self.relocated = moved;
+    }
+
+    /// Where an entry stands that stood at `place` before it was told again, the last time that
+    /// was done.
+    #[must_use]
+    pub fn current_locator(&self, place: Locator) -> Locator {
+        self.relocated.get(&place).copied().unwrap_or(place)
+    }
+
+    /// Records that summaries know and that were changed since.
+    pub fn changed_summarised(&self) -> impl Iterator<Item = &Record> {
+        let old = |record: &&Record| record.sequence <= self.summarised_through;
+        self.changed.keys().filter_map(|id| self.records.get(id)).filter(old)
+    }
+
+    /// Number of the last entry that summaries have taken in; 0: there are none.
+    #[must_use]
+    pub fn summarised_through(&self) -> u64 {
+        self.summarised_through
+    }
+
+    /// What was said since then of a record that is not here, in order.
+    #[must_use]
+    pub fn late_facts(&self, id: RecordingId) -> &[LateFact] {
+        self.late_facts.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// All of that, by record.
+    pub fn all_late_facts(&self) -> impl Iterator<Item = (RecordingId, &[LateFact])> {
+        self.late_facts.iter().map(|(id, said)| (*id, said.as_slice()))
+    }
+
+    /// How many records no summary knows, deleted ones not counted, and how many were deleted that
+    /// summaries still count.
+    #[must_use]
+    pub fn unsummarised_counts(&self) -> (usize, usize) {
+        let new = |record: &Record| record.sequence > self.summarised_through;
+        let fresh = self.records().filter(|record| new(record) && record.deleted.is_none());
+        let old = |id: &&RecordingId| !self.records.get(id).is_some_and(new);
+        (fresh.count(), self.deleted.keys().filter(old).count())
+    }
+}

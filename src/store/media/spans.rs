@@ -1,0 +1,198 @@
+//! Adding runs up: the ledger, the list of spans, and what a cut costs at the end.
+//!
+//! A `SpanAccumulator` is fed run after run. Neighbouring runs of one fate become one span. It keeps the
+//! last few stretches apart, for the *cut rule*: a codec that lags `delay` frames behind its input
+//! cannot decode the last `delay` frames of a file that was not flushed, so those of them that
+//! count as stored become lost. Nothing here reads bytes.
+
+use super::MAX_SPANS;
+use crate::audio::span::{Fate, Ledger, LossReason, Run};
+use crate::store::fact::FactSpan;
+use crate::time::Position;
+use std::collections::VecDeque;
+
+/// The account of a recording, so far.
+#[derive(Clone, Debug)]
+pub struct SpanAccumulator {
+    ledger: Ledger,
+    to: Position,
+    spans: Vec<FactSpan>,
+    /// The last stretches, together at least `delay` frames if there are so many.
+    recent: VecDeque<RecentRun>,
+    recent_frames: u64,
+    delay: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct RecentRun {
+    fate: Fate,
+    frames: u64,
+}
+
+impl SpanAccumulator {
+    /// Nothing yet; the first frame is at `from`, the codec's delay is `delay` frames.
+    #[must_use]
+    pub fn new(from: Position, delay: u16) -> SpanAccumulator {
+        SpanAccumulator {
+            ledger: Ledger::default(),
+            to: from,
+            spans: Vec::new(),
+            recent: VecDeque::new(),
+            recent_frames: 0,
+            delay: u64::from(delay),
+        }
+    }
+
+    /// Frames per fate.
+    #[must_use]
+    pub fn ledger(&self) -> Ledger {
+        self.ledger
+    }
+
+    /// Position after the last frame.
+    #[must_use]
+    pub fn to(&self) -> Position {
+        self.to
+    }
+
+    /// Masked, held and lost stretches in order; the first `MAX_SPANS` of them.
+    #[must_use]
+    pub fn spans(&self) -> &[FactSpan] {
+        &self.spans
+    }
+
+    /// The next `run.frames` frames met `run.fate`.
+    pub fn add_run(&mut self, run: Run) {
+        if run.frames == 0 {
+            return;
+        }
+        let frames = u64::from(run.frames);
+        self.ledger.add_run(run);
+        self.append_frames(run.fate, frames);
+        self.remember_recent(RecentRun { fate: run.fate, frames });
+    }
+
+    /// Moves on by `frames`; lists them if they are not stored.
+    fn append_frames(&mut self, fate: Fate, frames: u64) {
+        let (from, to) = (self.to, self.to.plus(frames));
+        self.to = to;
+        if fate == Fate::Stored {
+            return;
+        }
+        let room = self.spans.len() < MAX_SPANS;
+        match self.spans.last_mut() {
+            Some(last) if last.fate == fate && last.to == from => last.to = to,
+            _ if room => self.spans.push(FactSpan { fate, from, to }),
+            _ => {}
+        }
+    }
+
+    fn remember_recent(&mut self, next: RecentRun) {
+        self.recent_frames += next.frames;
+        match self.recent.back_mut() {
+            Some(last) if last.fate == next.fate => last.frames += next.frames,
+            _ => self.recent.push_back(next),
+        }
+        while let Some(first) = self.recent.front()
+            && self.recent_frames - first.frames >= self.delay
+        {
+            self.recent_frames -= first.frames;
+            self.recent.pop_front();
+        }
+    }
+
+    /// The cut rule: of the last `delay` frames, the stored ones become lost to `loss`.
+    pub fn mark_tail_lost(&mut self, loss: LossReason) {
+        let end = self.to;
+        let window = self.delay.min(self.recent_frames);
+        let start = end.saturating_sub(window);
+        while let Some(last) = self.spans.last_mut()
+            && last.to > start
+        {
+            if last.from < start {
+                last.to = start;
+            } else {
+                self.spans.pop();
+            }
+        }
+        self.to = start;
+        let mut skip = self.recent_frames - window;
+        for stretch in std::mem::take(&mut self.recent) {
+            let frames = stretch.frames - stretch.frames.min(skip);
+            skip -= stretch.frames - frames;
+            if stretch.fate == Fate::Stored {
+                self.ledger.stored -= frames;
+                let index = LossReason::ALL.iter().position(|each| *each == loss).unwrap_or(0);
+                self.ledger.lost[index] += frames;
+                self.append_frames(Fate::Lost(loss), frames);
+            } else if frames > 0 {
+                self.append_frames(stretch.fate, frames);
+            }
+        }
+        self.recent_frames = 0;
+        assert_eq!(self.to, end, "the cut rule keeps the timeline's length");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOST: Fate = Fate::Lost(LossReason::Power);
+
+    fn accumulate(delay: u16, runs: &[(Fate, u32)]) -> SpanAccumulator {
+        let mut fold = SpanAccumulator::new(Position(100), delay);
+        runs.iter().for_each(|(fate, frames)| fold.add_run(Run { fate: *fate, frames: *frames }));
+        fold
+    }
+
+    fn listed_spans(fold: &SpanAccumulator) -> Vec<(Fate, u64, u64)> {
+        fold.spans().iter().map(|span| (span.fate, span.from.0, span.to.0)).collect()
+    }
+
+    #[test]
+    fn neighbours_of_one_fate_are_one_span() {
+        let runs = [(Fate::Masked, 3), (Fate::Masked, 2), (Fate::Stored, 5), (Fate::Held, 1)];
+        let fold = accumulate(0, &runs);
+        assert_eq!(listed_spans(&fold), [(Fate::Masked, 100, 105), (Fate::Held, 110, 111)]);
+        assert_eq!((fold.ledger().total_captured(), fold.to()), (11, Position(111)));
+    }
+
+    #[test]
+    fn a_cut_costs_what_the_codec_had_not_given_yet() {
+        let mut plain = accumulate(4, &[(Fate::Stored, 10)]);
+        plain.mark_tail_lost(LossReason::Power);
+        assert_eq!(listed_spans(&plain), [(LOST, 106, 110)]);
+        assert_eq!((plain.ledger().stored, plain.ledger().total_lost()), (6, 4));
+
+        let mut mixed = accumulate(7, &[(Fate::Stored, 10), (Fate::Masked, 3), (Fate::Stored, 2)]);
+        mixed.mark_tail_lost(LossReason::Power);
+        let spans = [(LOST, 108, 110), (Fate::Masked, 110, 113), (LOST, 113, 115)];
+        assert_eq!(listed_spans(&mixed), spans);
+        assert_eq!((mixed.ledger().stored, mixed.ledger().total_captured()), (8, 15));
+
+        let mut masked = accumulate(4, &[(Fate::Stored, 10), (Fate::Masked, 9)]);
+        masked.mark_tail_lost(LossReason::Power);
+        assert_eq!(listed_spans(&masked), [(Fate::Masked, 110, 119)]);
+
+        let mut short = accumulate(100, &[(Fate::Held, 2), (Fate::Stored, 3)]);
+        short.mark_tail_lost(LossReason::Disk);
+        assert_eq!(
+            listed_spans(&short),
+            [(Fate::Held, 100, 102), (Fate::Lost(LossReason::Disk), 102, 105)]
+        );
+        accumulate(0, &[(Fate::Stored, 3)]).mark_tail_lost(LossReason::Power);
+        accumulate(9, &[]).mark_tail_lost(LossReason::Power);
+    }
+
+    #[test]
+    fn the_list_is_bounded_and_the_ledger_is_not() {
+        let mut fold = accumulate(10, &[]);
+        let pair = [Run { fate: Fate::Stored, frames: 1 }, Run { fate: LOST, frames: 1 }];
+        (0..MAX_SPANS + 50).for_each(|_| pair.into_iter().for_each(|run| fold.add_run(run)));
+        fold.mark_tail_lost(LossReason::Power);
+        assert_eq!(fold.spans().len(), MAX_SPANS);
+        assert_eq!(fold.ledger().total_captured(), 2 * (2500 + 50));
+        assert!(fold.recent.is_empty());
+    }
+}

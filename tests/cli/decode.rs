@@ -1,0 +1,105 @@
+//! `hushbox decode`: what a program does with a media file that it fetched, without a store.
+
+use hushbox::audio::span::{Fate, LossReason};
+use hushbox::config::CodecKind;
+use hushbox::store::layout;
+use serde_json::Value;
+use std::fs::File;
+use std::io::Cursor;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use testkit::store_fixture::{Plan, StoreFixture, Taken, run};
+
+/// A recording of each kind of fate.
+fn taken(made: &mut StoreFixture, codec: CodecKind, sides: u8) -> Taken {
+    let runs = vec![
+        run(Fate::Stored, 3000),
+        run(Fate::Masked, 2000),
+        run(Fate::Held, 777),
+        run(Fate::Lost(LossReason::Overrun), 23),
+        run(Fate::Stored, 6300),
+    ];
+    let taken = made.record(&Plan { n: 9, codec, sides, sealed: true, runs, ended: true });
+    made.save();
+    taken
+}
+
+fn media(folder: &Path) -> std::path::PathBuf {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "hbm") {
+                return path;
+            }
+        }
+    }
+    panic!("no media file in {}", folder.display());
+}
+
+/// In an empty folder, with nothing but the file on stdin.
+fn decode(input: &Path, words: &[&str]) -> Output {
+    let empty = tempfile::tempdir().unwrap();
+    let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
+    command.arg("decode").args(words).current_dir(empty.path());
+    command.stdin(Stdio::from(File::open(input).unwrap())).output().unwrap()
+}
+
+#[test]
+fn h7_g1_a_fetched_file_is_decoded_to_the_bit_and_drawn_without_a_store() {
+    let mut made = StoreFixture::new();
+    let taken = taken(&mut made, CodecKind::Pcm, 2);
+    let (input, key) = (media(&made.path("media")), made.path(layout::IDENTITY));
+    let key = key.to_str().unwrap();
+    let said = decode(&input, &["--as", "wav", "--identity", key]);
+    assert_eq!((said.status.code(), &said.stderr[..]), (Some(0), &b""[..]));
+    let mut wav = hound::WavReader::new(Cursor::new(said.stdout)).unwrap();
+    let samples: Vec<i16> = wav.samples().map(Result::unwrap).collect();
+    assert_eq!(samples, taken.samples);
+
+    let said = decode(&input, &["--as", "shape", "--peaks", "121", "--identity", key]);
+    let shape: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!((&shape["frames"], &shape["frames_per_peak"]), (&12_100.into(), &100.into()));
+    let expected: Value = serde_json::from_str(
+        r#"[{"fate":"masked","from":3000,"to":5000},
+            {"fate":"held","from":5000,"to":5777},
+            {"fate":"lost","from":5777,"to":5800,"why":"overrun"}]"#,
+    )
+    .unwrap();
+    assert_eq!(shape["spans"], expected);
+    for side in 0..2 {
+        let peaks = shape["peaks"][side].as_array().unwrap();
+        assert_eq!(peaks.len(), 121);
+        for (nth, peak) in peaks.iter().enumerate() {
+            let stretch = taken.samples[nth * 200..(nth + 1) * 200].iter().skip(side).step_by(2);
+            let loudest = stretch.map(|sample| sample.unsigned_abs()).max().unwrap();
+            assert_eq!(peak.as_u64(), Some(u64::from(loudest)), "side {side}, peak {nth}");
+            assert_eq!(loudest == 0, (30..58).contains(&nth), "peak {nth}");
+        }
+    }
+}
+
+#[test]
+fn h5_what_is_sealed_stays_sealed_and_what_is_damaged_is_refused() {
+    let mut made = StoreFixture::new();
+    taken(&mut made, CodecKind::Opus, 1);
+    let (input, key) = (media(&made.path("media")), made.path(layout::IDENTITY));
+    let key = key.to_str().unwrap();
+    let opus = decode(&input, &["--identity", key]);
+    assert_eq!((opus.status.code(), &opus.stdout[..4]), (Some(0), &b"OggS"[..]));
+    let closed = decode(&input, &[]);
+    assert_eq!((closed.status.code(), closed.stdout.len()), (Some(77), 0));
+    let mut bytes = std::fs::read(&input).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&input, &bytes).unwrap();
+    let damaged = decode(&input, &["--identity", key]);
+    assert_eq!((damaged.status.code(), damaged.stdout.len()), (Some(65), 0));
+    let forced = decode(&input, &["--identity", key, "--force"]);
+    assert_eq!((forced.status.code(), &forced.stdout[..4]), (Some(0), &b"OggS"[..]));
+    std::fs::write(&input, b"no media file").unwrap();
+    let other = decode(&input, &["--identity", key]);
+    assert_eq!((other.status.code(), other.stdout.len()), (Some(65), 0));
+}

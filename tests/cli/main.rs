@@ -1,0 +1,9 @@
+//! The tool `hushbox`, as a process, and what it exports.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod commands;
+mod config;
+mod decode;
+mod export;
+mod store;

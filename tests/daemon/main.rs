@@ -1,0 +1,20 @@
+//! The real `hushboxd`, as a process, with real sockets, disks and sound cards.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod alsa;
+mod archive;
+mod crash;
+mod disk;
+mod enrolment;
+mod flood;
+mod mischief;
+mod mount;
+mod playback_log;
+mod power;
+mod recording;
+mod selftest;
+mod service_manager;
+mod startup;
+mod syscall_filter;
+mod tls_stream;

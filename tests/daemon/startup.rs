@@ -1,0 +1,166 @@
+//! The story of starts that cannot be, and what the box says of them; and of a change of mind.
+//!
+//! Whoever starts a box that cannot run is told what is wrong, where, and what to do, on stderr,
+//! with an exit code after sysexits.h, and nothing on stdout. What another box left behind dead (a
+//! socket, a lock) is no obstacle; what is alive is left alone. A configuration can be read again
+//! while the box runs: a good one changes who may do what, a bad one changes nothing.
+
+use nix::sys::signal::Signal;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+use testkit::daemon::site::Site;
+use testkit::daemon::{Daemon, is_there, until};
+
+/// A box that does not start: its exit code, and what stderr must tell.
+fn assert_refused(story: &Daemon, code: i32, words: &[&str]) {
+    let ended = story.run_to_end();
+    assert_eq!(ended.code, Some(code), "{}", ended.err);
+    assert_eq!(ended.out, "", "stdout is for `ready` alone");
+    for word in words {
+        assert!(ended.err.contains(word), "no {word:?} in: {}", ended.err);
+    }
+    assert!(!ended.err.contains("panicked"), "{}", ended.err);
+}
+
+fn sim() -> Daemon {
+    Daemon::new(Site::sim(&[1]))
+}
+
+#[test]
+fn one_box_for_one_data_directory() {
+    let mut story = sim();
+    story.start();
+    let pid = story.pid().to_string();
+    assert_refused(&story, 74, &["another hushboxd", &pid, "stop it first", "[box] data"]);
+    // The first one noticed nothing, and its socket is where it was.
+    story.client_over_unix("hello monitor").ok("ping");
+    story.client("hello monitor").ok("ping");
+    // Killed, it leaves lock and socket behind: the next start takes both over.
+    story.kill();
+    assert!(is_there(&story.socket()) && is_there(&story.data().join("lock")));
+    story.start();
+    story.client_over_unix("hello monitor").ok("ping");
+    story.stop();
+    assert!(!is_there(&story.socket()), "an orderly stop leaves no socket");
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_and_left_alone() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    let story = Daemon::new(Site { address: address.clone(), ..Site::sim(&[1]) });
+    assert_refused(&story, 69, &[&address, "taken by another program", "another port"]);
+
+    let story = sim();
+    std::fs::create_dir(story.data()).unwrap();
+    let other = UnixListener::bind(story.socket()).unwrap();
+    assert_refused(&story, 69, &["hushbox.sock", "another program listens"]);
+    assert!(is_there(&story.socket()));
+    // The other one died: its socket is stale and is replaced.
+    drop(other);
+    let mut story = story;
+    story.start();
+    story.client_over_unix("hello monitor").ok("ping");
+    story.stop();
+    std::fs::write(story.socket(), "precious").unwrap();
+    assert_refused(&story, 69, &["hushbox.sock", "not a socket", "move it"]);
+    assert_eq!(std::fs::read(story.socket()).unwrap(), b"precious");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_used_is_named() {
+    let story = sim();
+    std::fs::write(story.data(), "a file").unwrap();
+    assert_refused(&story, 74, &["data", "make it writable", "[box] data"]);
+    let story = sim();
+    std::fs::create_dir_all(story.data().join("keys")).unwrap();
+    std::fs::write(story.data().join("keys/box.key"), "short").unwrap();
+    assert_refused(&story, 74, &["keys/box.key", "5 bytes", "backup"]);
+    let story = sim();
+    std::fs::create_dir_all(story.data().join("keys")).unwrap();
+    std::fs::write(story.data().join("keys/recipients.txt"), "age1nonsense\n").unwrap();
+    assert_refused(&story, 74, &["keys/recipients.txt"]);
+}
+
+#[test]
+fn a_board_that_cannot_capture_is_named_with_what_to_do() {
+    let site = Site { alsa: Some("hw:9,0"), ..Site::sim(&[]) };
+    let channels = vec![testkit::daemon::site::Channel { id: 1, sides: 1, slots: &[0] }];
+    let story = Daemon::new(Site { channels, ..site });
+    assert_refused(&story, 69, &["`board`", "hw:9,0", "arecord -L"]);
+
+    let story = sim();
+    std::fs::remove_file(story.path("1.wav")).unwrap();
+    assert_refused(&story, 69, &["1.wav", "channel 1", "No such file"]);
+    std::fs::write(story.path("1.wav"), "RIFF, they said").unwrap();
+    assert_refused(&story, 69, &["1.wav", "sox"]);
+    testkit::daemon::audio::write_wav(&story.path("1.wav"), 2, &[1; 400]);
+    assert_refused(&story, 69, &["1.wav", "2 channel", "sox"]);
+}
+
+#[test]
+fn a_bad_configuration_is_told_whole() {
+    let story = sim();
+    let text = std::fs::read_to_string(story.config()).unwrap();
+    let bad = text
+        .replace("codec = \"pcm\"", "codec = \"mp3\"")
+        .replace("holdback_ms = 600", "holdback_ms = 6\nhold_back = 1")
+        .replace("percent", "per_cent");
+    std::fs::write(story.config(), bad).unwrap();
+    let words =
+        ["config.toml", "found \"mp3\", allowed \"opus\"", "hold_back", "per_cent", "line 14"];
+    assert_refused(&story, 78, &words);
+    std::fs::write(story.config(), "[box\n").unwrap();
+    assert_refused(&story, 78, &["config.toml", "line 1"]);
+    std::fs::remove_file(story.config()).unwrap();
+    assert_refused(&story, 78, &["config.toml", "No such file", "--config"]);
+}
+
+#[test]
+fn help_and_wrong_usage() {
+    let run = |word| Command::new(env!("CARGO_BIN_EXE_hushboxd")).arg(word).output().unwrap();
+    let help = run("--help");
+    assert!(help.status.success());
+    let text = String::from_utf8(help.stdout).unwrap();
+    for word in ["--config", "SIGTERM", "SIGHUP", "Try it:"] {
+        assert!(text.contains(word), "no {word} in: {text}");
+    }
+    assert!(run("--version").status.success());
+    let wrong = run("--nonesuch");
+    assert!(!wrong.status.success() && wrong.stdout.is_empty() && !wrong.stderr.is_empty());
+}
+
+#[test]
+fn the_configuration_is_read_again_and_a_bad_one_changes_nothing() {
+    let mut story = sim();
+    story.start();
+    let mut agent = story.client("hello agent user=a1");
+    story.client("hello cti").ok("call start device=1001 call=c1");
+    agent.err("update 2 \"x\"", "denied");
+    let recording = agent.ok("record start").get("recording").to_owned();
+    let good = std::fs::read_to_string(story.config()).unwrap();
+    let more = good.replace("\"update.1\"", "\"update.1\", \"update.2\"");
+
+    std::fs::write(story.config(), more.replace("[audio]", "[audoi]")).unwrap();
+    story.signal(Signal::SIGHUP);
+    until("the complaint", || story.log().contains("audoi").then_some(()));
+    agent.err("update 2 \"x\"", "denied");
+
+    std::fs::write(story.config(), &more).unwrap();
+    story.signal(Signal::SIGHUP);
+    agent.await_news("update.2", |line| line.text.contains(",update.2"));
+    let update = agent.ok("update 2 \"x\"");
+    assert_eq!(update.get("recording"), recording, "what runs goes on");
+
+    // Without on-demand recording (D7) nobody is an agent any more; what runs goes on.
+    std::fs::write(story.config(), good.replace("enabled = true", "enabled = false")).unwrap();
+    story.signal(Signal::SIGHUP);
+    agent.await_news("can=-", |line| line.is("can", "-"));
+    agent.err("record stop", "on-demand-off");
+    let mut late = testkit::daemon::client::Client::tcp(story.port);
+    late.err("hello agent user=a1", "on-demand-off");
+    let calls = story.client("hello monitor").ask("calls").rows;
+    assert_eq!(calls[0].get("recording"), recording);
+    story.stop();
+}

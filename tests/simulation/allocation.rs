@@ -1,0 +1,34 @@
+//! A steady turn takes no memory: everything on the audio path is laid out before the first call.
+
+use testkit::load::plan::Plan;
+use testkit::load::turns::{HOLDBACK_TURNS, Turns};
+
+/// Ten seconds: every recording cuts twenty chunks, the disk is synced 25 times, and its free space
+/// is asked twice.
+const TURNS: usize = 500;
+
+fn allocations(turns: &mut Turns) -> u64 {
+    allocation_counter::measure(|| turns.turns(TURNS)).count_total
+}
+
+#[test]
+fn a_steady_turn_with_64_recordings_allocates_nothing() {
+    for codec in ["opus", "ulaw", "pcm"] {
+        let mut turns = Turns::recording(Plan { channels: 64, codec });
+        assert_eq!(allocations(&mut turns), 0, "{codec}, nothing masked");
+        for n in 0..16 {
+            turns.line(Turns::agent(n), "blackout start");
+        }
+        turns.turns(HOLDBACK_TURNS);
+        assert_eq!(turns.said.matches("ok blackout=on").count(), 16, "{}", turns.said);
+        assert_eq!(allocations(&mut turns), 0, "{codec}, 16 blackouts open");
+        assert!(turns.media_bytes > 0);
+    }
+}
+
+#[test]
+fn a_turn_that_is_not_steady_is_counted() {
+    let mut turns = Turns::recording(Plan { channels: 2, codec: "pcm" });
+    turns.line(Turns::agent(0), "blackout start");
+    assert!(allocations(&mut turns) > 0, "a press takes memory: the counter works");
+}

@@ -1,0 +1,128 @@
+//! Enrolments over the days: what opens a door is what the journal says, through power cuts, new
+//! days, and a disk that is away.
+
+use hushbox::id::SessionId;
+use hushbox::job::{DiskError, Job};
+use hushbox::recorder::Input;
+use protocol::Kind;
+use testkit::sim::SimBox;
+
+const CONFIG: &str = "
+[box]
+name = \"box-01\"
+data = \"data\"
+[[board]]
+name = \"demo\"
+kind = \"sim\"
+rate = 8000
+buffer_ms = 200
+activity = \"cti\"
+channels = [ { id = 1, device = \"1001\", sides = \"mono\", source = \"x.wav\" } ]
+[[technician]]
+name = \"field\"
+pin = \"$argon2id$v=19$m=19456,t=2,p=1$\
+BtIvqaj9XY7ZBxJ22c5iVw$TyjQ7ygFTOcEHsXrsnq57JJbStAteqOOA0/cG+bNoiU\"
+";
+
+const DAY_MS: i64 = 86_400_000;
+
+fn a_box() -> SimBox {
+    let mut sim = SimBox::new(CONFIG, 5);
+    sim.serve_enrolment();
+    sim
+}
+
+/// The last answer among what was said; empty: there is none.
+fn answer(said: &[String]) -> &str {
+    let answers = |line: &&String| line.starts_with("ok") || line.starts_with("err ");
+    said.iter().rev().find(answers).map_or("", String::as_str)
+}
+
+fn technician(sim: &mut SimBox) -> u32 {
+    let client = sim.client(&[Kind::Technician]);
+    let said = sim.say(client, "hello technician user=field pin=2468");
+    assert!(answer(&said).starts_with("ok "), "{said:?}");
+    client
+}
+
+/// What the technician's code and this request bring: an answer, or none yet.
+fn ask_for_certificate(sim: &mut SimBox, request: &[u8]) -> Vec<String> {
+    let technician = technician(sim);
+    let said = sim.say(technician, "enrol WS-042 kinds=monitor");
+    let code =
+        answer(&said).strip_prefix("ok code=").unwrap_or_else(|| panic!("{said:?}")).to_owned();
+    let station = sim.knock(None);
+    let said = sim.say(station, &format!("enrol code={code}"));
+    assert_eq!(answer(&said), "", "the answer comes after the block");
+    sim.input(Input::Data { session: SessionId(station), block: Ok(request) });
+    sim.news(station)
+}
+
+fn enrolled(sim: &mut SimBox, request: &[u8]) -> [u8; 32] {
+    let said = ask_for_certificate(sim, request);
+    assert!(said.contains(&"data 3".to_owned()), "{said:?}");
+    assert!(answer(&said).starts_with("ok machine=WS-042 kinds=monitor until="), "{said:?}");
+    *blake3::hash(request).as_bytes()
+}
+
+/// The code of the refusal to let this certificate in; empty: it is let in.
+fn refusal(sim: &mut SimBox, certificate: [u8; 32]) -> String {
+    let client = sim.knock(Some(certificate));
+    let said = sim.say(client, "hello monitor");
+    let last = said.last().unwrap();
+    last.strip_prefix("err ")
+        .map_or(String::new(), |rest| rest.split(' ').next().unwrap().to_owned())
+}
+
+/// Some days pass, a start on each.
+fn days_pass(sim: &mut SimBox, days: u32) {
+    for day in 0..days {
+        sim.now.wall.0 += DAY_MS;
+        sim.run_ms(2000);
+        sim.restart(day % 2 == 0);
+        sim.serve_enrolment();
+        sim.run_ms(2000);
+    }
+}
+
+#[test]
+fn what_was_enrolled_stays_so_over_the_days_until_it_is_revoked() {
+    let mut sim = a_box();
+    let first = enrolled(&mut sim, b"first");
+    assert_eq!(refusal(&mut sim, first), "");
+    days_pass(&mut sim, 4);
+    assert_eq!(refusal(&mut sim, first), "", "closed days are not forgotten");
+    let second = enrolled(&mut sim, b"second");
+    assert_eq!(refusal(&mut sim, first), "not-enrolled", "replaced");
+    days_pass(&mut sim, 3);
+    assert_eq!(refusal(&mut sim, second), "");
+    assert_eq!(refusal(&mut sim, first), "not-enrolled");
+    let technician = technician(&mut sim);
+    assert_eq!(answer(&sim.say(technician, "revoke ws-042")), "ok");
+    assert_eq!(refusal(&mut sim, second), "not-enrolled");
+    days_pass(&mut sim, 3);
+    assert_eq!(refusal(&mut sim, second), "not-enrolled", "for good");
+}
+
+#[test]
+fn h4_while_the_disk_is_away_nobody_enrols_and_revocation_acts_at_once() {
+    let mut sim = a_box();
+    let certificate = enrolled(&mut sim, b"request");
+    let open = sim.knock(Some(certificate));
+    sim.say(open, "hello monitor");
+    let technician = technician(&mut sim);
+    sim.disk.refuse = Some(Box::new(|job: &Job, _: &str| {
+        let reads = matches!(job, Job::Read { .. } | Job::QueryFreeSpace);
+        (!reads).then_some(DiskError::Failed(5))
+    }));
+    assert_eq!(answer(&sim.say(technician, "revoke WS-042")), "", "no ok that is not durable");
+    assert!(sim.is_closed(open));
+    assert_eq!(refusal(&mut sim, certificate), "not-enrolled");
+    let said = ask_for_certificate(&mut sim, b"another");
+    assert!(answer(&said).starts_with("err storage "), "{said:?}");
+    sim.disk.refuse = None;
+    sim.run_ms(4000);
+    assert_eq!(answer(&sim.news(technician)), "ok");
+    sim.restart(true);
+    assert_eq!(refusal(&mut sim, certificate), "not-enrolled");
+}

@@ -1,0 +1,143 @@
+//! The whole box from one seed: people, boards, disk and time do what chance wants.
+//!
+//! `HUSHBOX_SEED=n cargo test --test simulation` replays one seed and tells its story;
+//! `make sim SEEDS=n` runs many.
+//! After every step the oracle looks at what everybody was told, after every few and after every
+//! cut at the image of the disk. A failure names the seed, the step, and the command to replay it.
+
+use hushbox::job::{DiskError, Job};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use testkit::rng::Rng;
+use testkit::sim::disk::Tail;
+use testkit::world::{AGENTS, Site, World};
+
+const STEPS: usize = 60;
+
+/// Seeds that found something in the box, beyond those that always run. 220: a press, while a stop
+/// of an ended call was on its way, opened a blackout of nothing. 1519: the stop of a blackout that
+/// a start found open without a call said `to=0`.
+const FOUND: [u64; 2] = [220, 1519];
+
+fn site(rng: &mut Rng) -> Site {
+    let holdback_ms = *rng.pick(&[200, 600, 1500]);
+    Site {
+        seal: rng.one_in(3),
+        scope: ["agent", "call"][rng.below(2)],
+        recall: ["off", "off", "10m"][rng.below(3)],
+        holdback_ms,
+        lead_ms: *rng.pick(&[0, holdback_ms / 2, holdback_ms]),
+        max_s: *rng.pick(&[4, 300]),
+    }
+}
+
+/// Somebody does something.
+fn act(house: &mut World, rng: &mut Rng, step: usize) {
+    let agent = 1 + rng.below(AGENTS);
+    let recordings: Vec<String> = house.known.recordings.keys().cloned().collect();
+    match rng.below(16) {
+        0 | 1 => house.feed(agent, &format!("call start device=100{agent} call=c{step}")),
+        2 => {
+            if let Some(call) = house.known.calls.get(&agent).cloned() {
+                house.feed(agent, &format!("call stop device=100{agent} call={call}"));
+            }
+        }
+        3..=5 => house.agent(agent, "record start"),
+        6 => house.agent(agent, "record stop"),
+        7 | 8 => house.agent(agent, "blackout start"),
+        9 => house.agent(agent, "blackout stop"),
+        10 => house.boss(agent, &format!("blackout start agent=a{agent}")),
+        11 => house.boss(agent, &format!("blackout stop agent=a{agent}")),
+        12 => house.agent(agent, &format!("update 1 \"v{step}\"")),
+        13 if !recordings.is_empty() => {
+            let id = rng.pick(&recordings).clone();
+            let channel = house.known.recordings[&id].channel;
+            let on = *rng.pick(&["on", "off"]);
+            house.boss(channel, &format!("protect {id} {on}"));
+        }
+        _ => mischief(house, rng, agent),
+    }
+}
+
+fn mischief(house: &mut World, rng: &mut Rng, agent: usize) {
+    match rng.below(9) {
+        0 => house.vanish(agent),
+        1 => {
+            let step_ms = i64::try_from(rng.below(7_200_000)).unwrap() - 3_600_000;
+            house.sim.now.wall.0 += step_ms;
+        }
+        2 | 3 => {
+            // A slow disk may let a ring run over, and answers come late.
+            house.known.troubled = true;
+            house.sim.disk.delay_us = u64::from(rng.byte()) * 1000;
+        }
+        4 => house.sim.disk.delay_us = 0,
+        5 => house.unplug_ms(rng.below(2), 100),
+        6 => house.sim.input(hushbox::recorder::Input::Reload(Box::new(house.sim.config.clone()))),
+        7 => fail_once(house, rng, |job| matches!(job, Job::Sync { .. })),
+        _ => fail_once(house, rng, |job| matches!(job, Job::Append { .. })),
+    }
+}
+
+/// The next such job fails.
+fn fail_once(house: &mut World, rng: &mut Rng, which: fn(&Job) -> bool) {
+    let error = *rng.pick(&[DiskError::Full, DiskError::Failed(5)]);
+    let mut left = 1;
+    house.known.troubled = true;
+    house.sim.disk.refuse = Some(Box::new(move |job, _| {
+        let fails = left > 0 && which(job);
+        left -= u32::from(fails);
+        fails.then_some(error)
+    }));
+}
+
+/// Any part of what was not synced, file by file.
+fn cut(house: &mut World, rng: &mut Rng) {
+    if rng.one_in(2) {
+        house.sim.disk.begin_last();
+    }
+    house.cut(|_, bytes| {
+        let whole = if rng.one_in(3) { bytes } else { rng.below(bytes + 1) };
+        let zeros = if rng.one_in(3) { rng.below(bytes - whole + 1) } else { 0 };
+        (!rng.one_in(4)).then_some(Tail { whole, zeros })
+    });
+}
+
+fn run(seed: u64, step_now: &mut usize) -> Vec<u64> {
+    let mut rng = Rng::new(seed);
+    let mut house = World::new(site(&mut rng), seed);
+    for step in 0..STEPS {
+        *step_now = step;
+        act(&mut house, &mut rng, step);
+        let ms = *rng.pick(&[0, 20, 100, 500, 1200]);
+        house.run_ms(ms);
+        if house.dead() || rng.one_in(12) {
+            cut(&mut house, &mut rng);
+        } else if rng.one_in(25) {
+            let soon = 1 + rng.next_u64() % 20;
+            house.sim.disk.cut_at = Some(house.sim.disk.jobs + soon);
+        } else if rng.one_in(12) {
+            house.assert_image();
+        }
+    }
+    cut(&mut house, &mut rng);
+    house.losses
+}
+
+#[test]
+fn g1_g5_h3_h4_a_box_run_by_chance_keeps_its_promises() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let one: Option<u64> = number("HUSHBOX_SEED");
+    let seeds = one.map_or(0..number("SEEDS").unwrap_or(100), |seed| seed..seed + 1);
+    let mut losses = Vec::new();
+    let found = FOUND.into_iter().filter(|seed| one.is_none() && !seeds.contains(seed));
+    for seed in seeds.clone().chain(found) {
+        let mut step = 0;
+        match catch_unwind(AssertUnwindSafe(|| run(seed, &mut step))) {
+            Ok(mut more) => losses.append(&mut more),
+            Err(_) => panic!(
+                "seed {seed}, step {step}; replay: HUSHBOX_SEED={seed} cargo test --test simulation"
+            ),
+        }
+    }
+    testkit::world::cut::print_losses(&mut losses);
+}

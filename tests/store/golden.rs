@@ -1,0 +1,252 @@
+//! A data directory of format version 1, kept for ever: whatever reads the store must go on reading
+//! it, to the bit and to the word.
+//!
+//! It lies in `tests/store/golden/v1`, with its keys (made for it, and worth nothing) and what was said
+//! of it when it was made. A later version may say more, never less or otherwise. `make golden`
+//! makes the one of a new version; an old one is never made again.
+
+use hushbox::audio::span::{Fate, LossReason};
+use hushbox::config::CodecKind;
+use hushbox::id::RecordingId;
+use hushbox::store::fact::*;
+use hushbox::store::journal::{JournalItem, JournalReader};
+use hushbox::store::layout;
+use hushbox::time::{Position, WallTime};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use testkit::livebox::{LiveBox, Model, tool_in};
+use testkit::store_fixture::{NOON, Plan, StoreFixture, Taken, run};
+
+/// 2126-11-22: no retention ends before.
+const FAR: WallTime = WallTime(NOON.0 + 36_525 * 86_400_000);
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/golden/v1")
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &to),
+            false => std::fs::write(to, std::fs::read(path).unwrap()).unwrap(),
+        }
+    }
+}
+
+/// Runs the tool in a folder and gives its answer, which must be good.
+fn says(folder: &Path, words: &[&str]) -> String {
+    let said = tool_in(folder, words);
+    assert_eq!(said.status, 0, "{words:?}: {said:?}");
+    said.out
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// Whether all of `old` is in `new`, which may say more.
+fn holds(old: &Value, new: &Value) -> bool {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            old.iter().all(|(key, value)| new.get(key).is_some_and(|new| holds(value, new)))
+        }
+        (Value::Array(old), Value::Array(new)) => {
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| holds(old, new))
+        }
+        _ => old == new,
+    }
+}
+
+/// What is exported of a recording, and the digest of the file. Opus is taken as it is: what a
+/// decoder makes of it is the decoder's.
+fn exports(folder: &Path, record: &Value) -> Value {
+    let id = record["recording"].as_str().unwrap();
+    let codec = json(&says(folder, &["show", id, "--json"]))["codec"].clone();
+    let name = if codec == "opus" { "x.opus" } else { "x.wav" };
+    says(folder, &["export", id, "--force", "--to", name]);
+    let digest = blake3::hash(&std::fs::read(folder.join(name)).unwrap());
+    Value::from(vec![id.to_owned(), name.to_owned(), digest.to_hex().to_string()])
+}
+
+/// Everything that is said of a store.
+fn told(folder: &Path) -> Value {
+    let records = json(&says(folder, &["records", "--json"]));
+    let all = records.as_array().unwrap();
+    let show = |record: &Value| {
+        json(&says(folder, &["show", record["recording"].as_str().unwrap(), "--json"]))
+    };
+    serde_json::json!({
+        "shown": all.iter().map(show).collect::<Vec<_>>(),
+        "exported": all.iter().map(|record| exports(folder, record)).collect::<Vec<_>>(),
+        "records": records,
+    })
+}
+
+#[test]
+fn h5_h7_a_store_of_version_1_is_read_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    copy(&golden(), folder.path());
+    let expected = json(&std::fs::read_to_string(golden().join("expected.json")).unwrap());
+    let told = told(folder.path());
+    for part in ["records", "shown", "exported"] {
+        let (old, new) = (&expected[part], &told[part]);
+        assert!(holds(old, new), "{part}: was\n{old:#}\nis\n{new:#}");
+    }
+    let verified = says(folder.path(), &["verify", "--witness", "witness.txt"]);
+    assert!(verified.starts_with("clean: "), "{verified}");
+    assert_eq!(expected["records"].as_array().unwrap().len(), 6);
+}
+
+#[test]
+fn h5_a_box_goes_on_with_a_store_of_version_1() {
+    let mut live = LiveBox::new(Model::default());
+    copy(&golden().join("data"), &live.path(""));
+    let config = live.folder.path().join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("name = \"live\"", "name = \"box-01\"")).unwrap();
+    std::fs::copy(golden().join("witness.txt"), live.folder.path().join("witness.txt")).unwrap();
+    live.start();
+    live.verify_clean(&["--witness", "witness.txt"]);
+    live.stop();
+    live.verify_clean(&["--witness", "witness.txt"]);
+    let expected = json(&std::fs::read_to_string(golden().join("expected.json")).unwrap());
+    let records = json(&live.tool(&["records", "--json"]).out);
+    assert!(holds(&expected["records"], &records), "{records:#}");
+}
+
+#[test]
+fn every_kind_of_fact_is_in_the_store_of_version_1() {
+    let mut kinds = BTreeSet::new();
+    for entry in std::fs::read_dir(golden().join("data/journal")).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        let mut reader = JournalReader::open(&bytes[..]).unwrap();
+        while let Some(item) = reader.next_item().unwrap() {
+            if let JournalItem::Entry { entry, .. } = item {
+                let name = format!("{:?}", entry.fact);
+                kinds.insert(name.split([' ', '(', '{']).next().unwrap().to_owned());
+            }
+        }
+    }
+    let wanted = [
+        "BlackoutClosed BlackoutHolders BlackoutOpened BlackoutShrunk BlackoutSpread BoxStarted",
+        "BoxStopped CallBegan CallChanged CallEnded CallHeld Deleted FieldSet Protected",
+        "RecordingBegan RecordingChanged RecordingEnded RecordingReasons RecordingRetention",
+    ];
+    let wanted: BTreeSet<String> = wanted.join(" ").split(' ').map(str::to_owned).collect();
+    assert_eq!(kinds, wanted);
+}
+
+/// Every fate, and every reason of a loss, in a second and a half.
+fn plan(n: u8, codec: CodecKind, sides: u8, sealed: bool) -> Plan {
+    let mut runs = vec![run(Fate::Stored, 3000), run(Fate::Masked, 2000), run(Fate::Held, 777)];
+    for loss in LossReason::ALL {
+        runs.extend([run(Fate::Lost(loss), 40), run(Fate::Stored, 200)]);
+    }
+    runs.push(run(Fate::Stored, 4000));
+    Plan { n, codec, sides, sealed, runs, ended: true }
+}
+
+/// A call with everything that can happen to one, and to its recording.
+fn tell_the_rest(made: &mut StoreFixture, of: &Taken) {
+    let id = RecordingId::parse(&of.id).unwrap();
+    let number = CallNumber(90);
+    let call = CallFacts {
+        number,
+        call: "c90".into(),
+        device: "1002".into(),
+        consult_of: Some("c1".into()),
+        group: Some("sales".into()),
+        gate: Some("hotline".into()),
+        began: NOON,
+        ..CallFacts::default()
+    };
+    let numbers = SealedBytes::default();
+    let blackout = BlackoutNumber(90);
+    let by = || "boss".to_owned();
+    let places = |at| vec![ChannelPosition { channel: 3, at: Position(at) }];
+    let told = [
+        Fact::CallBegan { call: call.clone(), numbers: numbers.clone() },
+        Fact::CallHeld { number, held: true },
+        Fact::CallChanged { call: call.clone(), numbers: numbers.clone() },
+        Fact::BlackoutOpened {
+            number: blackout,
+            agent: "asmith".into(),
+            call: Some(number),
+            holder: BlackoutHolder::Supervisor,
+            by: by(),
+            places: places(5),
+        },
+        Fact::BlackoutSpread { number: blackout, places: places(6) },
+        Fact::BlackoutHolders { number: blackout, holders: 6, by: by() },
+        Fact::BlackoutShrunk { number: blackout, places: places(7) },
+        Fact::BlackoutClosed {
+            number: blackout,
+            end: BlackoutEnd::Ceiling,
+            by: by(),
+            places: places(8),
+        },
+        Fact::CallEnded { number, why: "stop".into() },
+        Fact::Protected { id, on: true, by: by() },
+    ];
+    told.into_iter().for_each(|fact| made.tell(fact));
+}
+
+#[test]
+#[ignore = "make golden runs it, once for every version of the format"]
+fn make_the_golden_store() {
+    assert!(!golden().exists(), "it is kept for ever: a new version takes a new folder");
+    let mut made = StoreFixture::new();
+    let plans = [
+        plan(1, CodecKind::Opus, 1, true),
+        plan(2, CodecKind::Opus, 2, false),
+        plan(3, CodecKind::Pcm, 1, true),
+        plan(4, CodecKind::Ulaw, 2, true),
+        plan(5, CodecKind::Ulaw, 1, false),
+        plan(6, CodecKind::Pcm, 1, true),
+        Plan { ended: false, ..plan(7, CodecKind::Opus, 1, true) },
+    ];
+    let taken: Vec<Taken> = plans.iter().map(|plan| made.record(plan)).collect();
+    for one in &taken {
+        let id = RecordingId::parse(&one.id).unwrap();
+        made.tell(Fact::RecordingRetention { id, retain_until: FAR });
+    }
+    tell_the_rest(&mut made, &taken[0]);
+    let cut = RecordingId::parse(&taken[6].id).unwrap();
+    let call = CallFacts { agent: Some("asmith".into()), ..CallFacts::default() };
+    made.tell(Fact::RecordingChanged { id: cut, call, numbers: SealedBytes::default() });
+    let reasons = RecordReasons::from_reason(RecordReason::Supervisor);
+    made.tell(Fact::RecordingReasons { id: cut, reasons, by: "boss".into() });
+    let gone = RecordingId::parse(&taken[5].id).unwrap();
+    made.tell(Fact::Deleted { id: gone, why: "request".into(), by: "boss".into() });
+    let (sequence, chain, signature) = made.checkpoint();
+    let at = NOON;
+    let line = format!("event what=checkpoint seq={sequence} digest={chain} sig={signature}");
+    made.save();
+    std::fs::remove_file(&taken[5].path).unwrap();
+    // A real box recovers the cut recording, and stops in order.
+    let mut live = LiveBox::new(Model::default());
+    let config = std::fs::read_to_string(live.folder.path().join("config.toml")).unwrap();
+    let config = config.replace("name = \"live\"", "name = \"box-01\"");
+    std::fs::write(live.folder.path().join("config.toml"), config).unwrap();
+    copy(&made.path(""), &live.path(""));
+    live.start();
+    live.stop();
+    for file in [layout::LOCK, layout::CALLS_KEY] {
+        let _ = std::fs::remove_file(live.path(file));
+    }
+    copy(&live.path(""), &golden().join("data"));
+    copy_config(made.folder.path());
+    std::fs::write(golden().join("witness.txt"), format!("{line} at={at}\n")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    copy(&golden(), folder.path());
+    let text = serde_json::to_string_pretty(&told(folder.path())).unwrap() + "\n";
+    std::fs::write(golden().join("expected.json"), text).unwrap();
+}
+
+fn copy_config(made: &Path) {
+    std::fs::copy(made.join("config.toml"), golden().join("config.toml")).unwrap();
+}

@@ -1,0 +1,236 @@
+//! Who can open what: the real box with the private key elsewhere, and with more than one reader.
+
+use protocol::client::Pairs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use testkit::livebox::{LiveBox, Model, RATE, noise, ok};
+
+/// Makes a pair with the tool, its private half as a file beside the box; the public half.
+fn keygen(live: &LiveBox, file: &str) -> String {
+    let said = live.tool(&["keygen", "--out", file]);
+    assert_eq!(said.status, 0, "{said:?}");
+    said.out.trim().to_owned()
+}
+
+/// A box that seals to what the tool made, and holds no private key.
+fn sealed_box(readers: &[&str]) -> LiveBox {
+    let mut live = LiveBox::new(Model::default());
+    live.model.recipients = readers.iter().map(|file| keygen(&live, file)).collect();
+    live.configure();
+    live.start();
+    live
+}
+
+/// Records a moment of a call, with a number and a field; the recording's ID.
+fn record(live: &LiveBox) -> String {
+    let mut cti = live.session("hello cti user=pbx");
+    let mut agent = live.session("hello agent user=a1");
+    ok(cti.ask("call start device=1001 call=c1 ani=5551234567").unwrap());
+    let id = ok(agent.ask("record start").unwrap()).get("recording").unwrap().to_owned();
+    ok(agent.ask("update 1 \"Jane Doe-Roe\"").unwrap());
+    live.hear(u64::from(RATE / 2));
+    ok(cti.ask("call stop device=1001 call=c1").unwrap());
+    ok(cti.ask("quit").unwrap());
+    id
+}
+
+fn export(live: &LiveBox, id: &str, key: &[&str]) -> testkit::livebox::Said {
+    live.tool(&[&["export", id, "--force", "--to", "x.wav"], key].concat())
+}
+
+/// Whether an export succeeds, and is the noise that was played.
+fn opens(live: &LiveBox, id: &str, key: &str) -> bool {
+    let said = export(live, id, &["--identity", key]);
+    if said.status == 77 {
+        assert!(said.err.contains("wrong key"), "{said:?}");
+        return false;
+    }
+    assert_eq!(said.status, 0, "{said:?}");
+    let path = live.folder.path().join("x.wav");
+    let samples: Vec<i16> =
+        hound::WavReader::open(path).unwrap().samples::<i16>().map(Result::unwrap).collect();
+    let played = noise(1, 10 * RATE as usize);
+    let here = played.windows(8).position(|window| window == &samples[..8]);
+    let here = here.expect("what was played");
+    assert_eq!(samples, played[here..here + samples.len()]);
+    true
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// The data directory holds this stretch of bytes somewhere.
+fn lies_open(live: &LiveBox, wanted: &[u8]) -> bool {
+    files(&live.path("")).iter().any(|path| {
+        std::fs::read(path).is_ok_and(|bytes| bytes.windows(wanted.len()).any(|w| w == wanted))
+    })
+}
+
+#[test]
+fn h5_without_the_private_key_a_box_records_and_verifies_and_lists_and_cannot_open() {
+    let mut live = sealed_box(&["reader.txt"]);
+    assert!(!live.path("keys/identity.txt").exists());
+    let id = record(&live);
+    // Until the wrap-up is over the box has the key in memory, to seal updates; then it is gone.
+    live.stop();
+    live.start();
+    let mut boss = live.session("hello supervisor user=boss");
+    let listed = boss.ask("records").unwrap().rows;
+    assert_eq!(listed[0].get("recording"), Some(id.as_str()));
+    let shown = boss.ask(&format!("show {id}")).unwrap();
+    let said: Vec<&str> = shown.rows.iter().flat_map(|row| &row.0).map(|(_, v)| &**v).collect();
+    assert!(!said.iter().any(|value| value.contains("Doe-Roe") || value.contains("5551234567")));
+    ok(boss.ask(&format!("protect {id} on")).unwrap());
+    live.stop();
+    live.verify_clean(&[]);
+    let listed = live.tool(&["records"]);
+    assert!(listed.out.contains(&id) && listed.out.contains("sealed"), "{listed:?}");
+    let refused = export(&live, &id, &[]);
+    assert!(refused.status == 77 && refused.err.contains("--identity"), "{refused:?}");
+    let public = &live.model.recipients[0];
+    assert!(refused.err.contains(public), "it says to whom it is sealed: {refused:?}");
+    for secret in [&b"Doe-Roe"[..], b"5551234567"] {
+        assert!(!lies_open(&live, secret));
+    }
+    let played: Vec<u8> =
+        noise(1, 10 * RATE as usize).iter().flat_map(|s| s.to_le_bytes()).collect();
+    let starts = (0..played.len() - 8).step_by(2);
+    let all: std::collections::BTreeSet<&[u8]> = starts.map(|n| &played[n..n + 8]).collect();
+    for path in files(&live.path("")) {
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(8).any(|window| all.contains(window)), "{}", path.display());
+    }
+    assert!(opens(&live, &id, "reader.txt"));
+    let _ = keygen(&live, "stranger.txt");
+    assert!(!opens(&live, &id, "stranger.txt"));
+    let shown = live.tool(&["show", &id, "--identity", "reader.txt"]);
+    assert!(shown.out.contains("Doe-Roe") && shown.out.contains("5551234567"), "{shown:?}");
+}
+
+#[test]
+fn h5_a_recipient_is_added_by_a_reload_or_a_restart_and_opens_what_is_recorded_from_then_on() {
+    let mut live = sealed_box(&["one.txt"]);
+    let first = record(&live);
+    let two = keygen(&live, "two.txt");
+    live.model.recipients.push(two);
+    live.configure();
+    let mut watcher = live.session("hello monitor");
+    live.hup();
+    // The reload is said in the log, and only there: the box answers a signal with nothing.
+    while !live.log().contains("recordings are sealed to 2 keys now") {
+        ok(watcher.ask("ping").unwrap());
+    }
+    let second = record(&live);
+    live.stop();
+    let three = keygen(&live, "three.txt");
+    live.model.recipients = vec![live.model.recipients[1].clone(), three];
+    live.configure();
+    live.start();
+    let third = record(&live);
+    live.stop();
+    live.verify_clean(&[]);
+    let who = |id: &str| ["one.txt", "two.txt", "three.txt"].map(|key| opens(&live, id, key));
+    assert_eq!(who(&first), [true, false, false]);
+    assert_eq!(who(&second), [true, true, false]);
+    assert_eq!(who(&third), [false, true, true]);
+}
+
+#[test]
+fn h5_the_identity_of_a_first_start_can_be_taken_off_the_box() {
+    let mut live = LiveBox::new(Model::default());
+    live.start();
+    let first = record(&live);
+    let (inside, outside) = (live.path("keys/identity.txt"), live.folder.path().join("mine.txt"));
+    std::fs::copy(&inside, &outside).unwrap();
+    std::fs::remove_file(&inside).unwrap();
+    live.stop();
+    live.start();
+    let second = record(&live);
+    assert!(!inside.exists(), "a restart does not make another");
+    live.stop();
+    live.verify_clean(&[]);
+    for id in [first, second] {
+        assert_eq!(export(&live, &id, &[]).status, 77);
+        assert!(opens(&live, &id, "mine.txt"));
+    }
+}
+
+/// What `hushbox decode --as facts` makes of rows of `show ID sealed=on`.
+fn facts(live: &LiveBox, rows: &[Pairs], key: &str) -> (Option<i32>, String) {
+    let all = |what: &'static str| rows.iter().filter(move |row| row.get("what") == Some(what));
+    let quoted = |row: &Pairs| format!("{:?}", row.get("sealed").unwrap());
+    let joined = |what| all(what).map(quoted).collect::<Vec<_>>().join(",");
+    let fields: Vec<String> =
+        all("field").map(|row| format!("{:?}:{}", row.get("n").unwrap(), quoted(row))).collect();
+    let (key_row, numbers) = (joined("key"), joined("numbers"));
+    let asked = format!(
+        "{{\"recording\":\"x\",\"key\":{key_row},\"numbers\":{numbers},\
+         \"fields\":{{{}}},\"history\":[{}]}}",
+        fields.join(","),
+        joined("history")
+    );
+    let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
+    command.args(["decode", "--as", "facts", "--identity", key]);
+    command.current_dir(live.folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(asked.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn f2_h5_what_a_box_cannot_open_it_hands_out_sealed_to_supervisors_and_the_journal_says_so() {
+    let mut live = sealed_box(&["reader.txt"]);
+    let id = record(&live);
+    live.stop();
+    live.model.roles = ", \"boss\"";
+    live.configure();
+    live.start();
+    let _ = keygen(&live, "stranger.txt");
+    let mut boss = live.session("hello supervisor user=boss");
+    let plain = boss.ask(&format!("show {id} sealed=off")).unwrap();
+    assert!(plain.rows.iter().all(|row| row.get("what") != Some("key")));
+    let shown = boss.ask(&format!("show {id} sealed=on")).unwrap();
+    let what: Vec<&str> = shown.rows.iter().filter_map(|row| row.get("what")).collect();
+    let wanted = ["record", "fetched", "key", "numbers", "field", "history", "ledger"];
+    assert_eq!(what, wanted, "{:?}", shown.rows);
+    let noted = &shown.rows[1];
+    assert_eq!((noted.get("by"), noted.get("for")), (Some("boss"), Some("facts")));
+    assert_eq!(facts(&live, &shown.rows, "stranger.txt"), (Some(77), String::new()));
+    let (status, told) = facts(&live, &shown.rows, "reader.txt");
+    let wanted = "{\"numbers\":{\"ani\":\"5551234567\",\"dnis\":null},\
+                  \"fields\":{\"1\":\"Jane Doe-Roe\"},\"history\":[\"Jane Doe-Roe\"]}\n";
+    assert_eq!((status, &*told), (Some(0), wanted));
+    // An agent gets none of it, whatever he may else; and what is refused is not noted.
+    let mut agent = live.session("hello agent user=a1");
+    for line in [format!("show {id} sealed=on"), "show none sealed=on".to_owned()] {
+        let refused = agent.ask(&line).unwrap();
+        let word = refused.outcome.map_err(|failure| failure.word).unwrap_err();
+        assert_eq!((word.as_str(), refused.rows.len()), ("denied", 0), "{line}");
+    }
+    assert!(boss.ask("show none sealed=on").unwrap().outcome.is_err());
+    // Who has it has it: that is noted once, and shown on the box.
+    let again = boss.ask(&format!("show {id} sealed=on")).unwrap();
+    assert!(again.rows.iter().any(|row| row.get("what") == Some("key")), "{:?}", again.rows);
+    assert_eq!(again.rows.iter().filter(|row| row.get("what") == Some("fetched")).count(), 1);
+    let told: serde_json::Value =
+        serde_json::from_str(&live.tool(&["show", &id, "--json"]).out).unwrap();
+    let [fetch] = &told["fetched"].as_array().unwrap()[..] else { panic!("{told}") };
+    assert_eq!((fetch["by"].as_str(), fetch["for"].as_str()), (Some("boss"), Some("facts")));
+    assert!(live.tool(&["show", &id]).out.contains("by boss for facts"));
+    live.stop();
+    live.verify_clean(&[]);
+    // With the identity on the box there is nothing sealed to hand out.
+    let identity = live.folder.path().join("reader.txt");
+    std::fs::copy(identity, live.path("keys/identity.txt")).unwrap();
+    live.start();
+    let mut boss = live.session("hello supervisor user=boss");
+    let shown = boss.ask(&format!("show {id} sealed=on")).unwrap();
+    assert!(shown.rows.iter().all(|row| row.get("what") != Some("key")));
+    let open = |row: &Pairs| row.get("what") == Some("field") && row.get("sealed").is_none();
+    assert!(shown.rows.iter().any(open), "{:?}", shown.rows);
+}
