@@ -289,7 +289,7 @@ mod tests {
 
     #[tokio::test]
     async fn a10_command_not_sent_is_told_from_one_not_answered() {
-        let fake = FakeBox::new();
+        let fake = FakeBox::listen();
         let (link, mut peer) = link(&fake).await;
         let link = Arc::new(link);
         let ask = |line: String| {
@@ -315,7 +315,7 @@ mod tests {
 
     #[tokio::test]
     async fn a10_busy_box_is_tried_again_and_does_not_refuse_the_agent() {
-        let fake = FakeBox::new();
+        let fake = FakeBox::listen();
         let link = Link::begin(fake.socket.clone(), "jdoe".to_owned());
         let mut peer = fake.accept().await;
         assert!(peer.line().await.is_some());

@@ -34,7 +34,7 @@ impl Peer {
 }
 
 impl FakeBox {
-    pub fn new() -> FakeBox {
+    pub fn listen() -> FakeBox {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("box.sock");
         FakeBox { listener: UnixListener::bind(&socket).unwrap(), socket, _folder: folder }
@@ -50,7 +50,7 @@ impl FakeBox {
 
     /// Answers every line of every connection, until the test is over.
     pub fn answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> PathBuf {
-        let (fake, answer) = (FakeBox::new(), Arc::new(answer));
+        let (fake, answer) = (FakeBox::listen(), Arc::new(answer));
         let socket = fake.socket.clone();
         tokio::spawn(async move {
             loop {
