@@ -28,8 +28,13 @@ PACKAGES_ARM := gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static arc
 	qemu-system-arm qemu-efi-aarch64
 
 # To test the portal and the playback of exports: a browser with its driver, a font, a mail server,
-# and kill (procps).
-PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-aiosmtpd procps
+# and kill (procps). npm, unless it is installed in another way, fetches the accessibility checker.
+PACKAGES_PORTAL := chromium chromium-driver fonts-dejavu-core python3 python3-aiosmtpd procps \
+	$(if $(shell command -v npm),,nodejs npm)
+
+# The accessibility checker axe-core, at the version and hash in package-lock.json.
+AXE := crates/portal/tests/node_modules/.package-lock.json
+
 
 # To test the desktop client on a virtual screen: an X server in memory with software rendering
 # (libgl1-mesa-dri, libgl1, libegl1 and the libraries that windows load), a window manager, a panel
@@ -103,6 +108,11 @@ setup setup-build setup-image setup-scan setup-bench:
 	$$as_root apt-get update -q && \
 	$$as_root env DEBIAN_FRONTEND=noninteractive \
 		apt-get install -q -y --no-install-recommends $$missing
+	$(if $(filter setup,$@),@$(MAKE) --no-print-directory $(AXE))
+
+$(AXE): crates/portal/tests/package-lock.json
+	@command -v npm >/dev/null || { echo 'setup: there is no npm; install Node.js' >&2; exit 1; }
+	npm ci --prefix crates/portal/tests --ignore-scripts --no-audit --no-fund
 
 run: setup-build ## build the box and start it here, in the foreground; Ctrl-C stops it
 	cargo build $(PROFILE) -p hushbox -p hushbox-cli

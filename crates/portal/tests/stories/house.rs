@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use testkit::process::Process;
@@ -23,11 +24,13 @@ pub struct Plan {
     pub mail: bool,
     /// `[on_demand] web`.
     pub web: bool,
+    /// More of `[audio]`.
+    pub audio: &'static str,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { tls: false, login: "", mail: false, web: true }
+        Plan { tls: false, login: "", mail: false, web: true, audio: "" }
     }
 }
 
@@ -160,6 +163,35 @@ impl Stack {
         lines[2..lines.len() - 1].join("\n")
     }
 
+    /// A supervisor says one line to the box itself.
+    pub fn supervise(&self, user: &str, line: &str) -> String {
+        let mut stream = UnixStream::connect(self.path("hushbox.sock")).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        let lines = format!("hello supervisor user={user}\n{line}\nquit\n");
+        stream.write_all(lines.as_bytes()).unwrap();
+        let lines = BufReader::new(stream).lines().map_while(Result::ok);
+        let lines: Vec<String> = lines.filter(|line| !line.starts_with("event")).collect();
+        assert!(lines[1].starts_with("ok session="), "{lines:?}");
+        lines[2..lines.len() - 1].join("\n")
+    }
+
+    /// How often something stands in a log.
+    pub fn logged(&self, log: &str, text: &str) -> usize {
+        let log = std::fs::read_to_string(self.path(log)).unwrap_or_default();
+        log.matches(text).count()
+    }
+
+    /// Changes the box's configuration while it runs.
+    pub fn reconfigure(&self, from: &str, to: &str) {
+        let toml = std::fs::read_to_string(self.path("config.toml")).unwrap();
+        assert!(toml.contains(from), "{from}");
+        self.write("config.toml", &toml.replace(from, to));
+        let read = "the configuration was read again";
+        let before = self.logged("box.log", read);
+        self.hushboxd.as_ref().unwrap().signal(nix::sys::signal::Signal::SIGHUP);
+        until("the new configuration", || (self.logged("box.log", read) > before).then_some(()));
+    }
+
     /// A connection over loopback that has said hello, for whoever needs more than a line.
     pub fn connect(&self, hello: &str) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.box_port)).unwrap();
@@ -234,6 +266,7 @@ kinds = ["cti", "monitor", "screen"]
 [audio]
 codec = "pcm"
 holdback_ms = 1000
+{}
 [blackout]
 lead_ms = 500
 [store]
@@ -246,7 +279,7 @@ buffer_ms = 2000
 activity = "cti"
 channels = [
 "#,
-        plan.web
+        plan.web, plan.audio
     );
     let demo = testkit::root().join("board/models/demo");
     for (id, sides) in [(1, "mono"), (2, "stereo")] {

@@ -106,6 +106,32 @@ fn c4_reset_for_unknown_user_answers_alike_sends_no_mail() {
 }
 
 #[test]
+fn c4_link_outlives_further_requests_which_send_no_letter() {
+    let house = Stack::new(&Plan { mail: true, ..Plan::default() });
+    let mut hand = Hand::new(&house);
+    let csrf = hand.get("/forgot").csrf();
+    let mut ask = |name: &str| {
+        let answer = hand.post("/forgot", &[("csrf", &csrf), ("username", name)]);
+        (answer.status, answer.text())
+    };
+    let first = ask("jdoe");
+    let (to, text) = house.letter();
+    assert_eq!(to, "jdoe@example.org");
+    for name in ["jdoe", "JDoe", "jdoe"] {
+        assert_eq!(ask(name), first, "the same answer");
+    }
+    let again = "jdoe: asked for a link again within a minute";
+    until("the requests", || (house.logged("portal.log", again) == 3).then_some(()));
+    assert_eq!(ask("asmith"), first);
+    assert_eq!(house.letter().0, "asmith@example.org", "the next letter is to another");
+    let token = text.split("token=").nth(1).unwrap().split_whitespace().next().unwrap();
+    let csrf = hand.get(&format!("/reset?token={token}")).csrf();
+    let wanted = "another good password";
+    let fields = [("csrf", &*csrf), ("token", token), ("password", wanted), ("again", wanted)];
+    assert_eq!(hand.post("/reset", &fields).status, 303, "the link in the first letter");
+}
+
+#[test]
 fn c5_login_failures_answer_alike_and_five_lock() {
     let house = Stack::new(&Plan { login: "lock_seconds = 3600", ..Plan::default() });
     house.user(&["disable", "quiet"], "");

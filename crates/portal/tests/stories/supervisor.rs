@@ -91,6 +91,7 @@ fn supervisor_finds_plays_exports_and_protects() {
     browser.sees(&format!("document.getElementById('player').currentTime > {}", wanted * 0.45));
     browser.sees("document.getElementById('now').getAttribute('d') !== 'M0 0V160'");
     browser.picture("record");
+    assert_eq!(plays(&house, &id), 1, "all that the player has fetched is one play");
     // What the player got is, sample by sample, what was played, and silence where it was masked.
     let sound = browser.js_later(
         "fetch(document.getElementById('player').src).then((a) => a.arrayBuffer()).then((b) => \
@@ -108,6 +109,13 @@ fn supervisor_finds_plays_exports_and_protects() {
     let records = house.tool(&["records", "--json"]);
     let records: serde_json::Value = serde_json::from_str(&records).unwrap();
     assert_eq!(records[0]["protected"], true, "{records}");
+}
+
+/// How many plays of a recording the box has journalled.
+pub fn plays(house: &Stack, id: &str) -> usize {
+    let record = house.show(id);
+    let fetched = record["fetched"].as_array().unwrap();
+    fetched.iter().filter(|fetch| fetch["for"] == "play").count()
 }
 
 /// The hand speaks plain HTTP: this one asks through the box instead.
