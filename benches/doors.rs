@@ -172,7 +172,7 @@ impl Redis {
         let mut command = Command::new("redis-server");
         command.args(words).arg(port.to_string()).stdout(Stdio::null());
         let redis = Redis(command.spawn().ok()?, port);
-        testkit::daemon::until("redis listens", || TcpStream::connect(("127.0.0.1", port)).ok());
+        testkit::daemon::wait_for("redis listens", || TcpStream::connect(("127.0.0.1", port)).ok());
         Some(redis)
     }
 }

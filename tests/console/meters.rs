@@ -9,7 +9,7 @@ use nix::sys::termios::BaudRate;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, await_ended, until};
+use testkit::daemon::{Daemon, await_ended, wait_for};
 use testkit::pty::Terminal;
 
 const TECHNICIAN: &str = "[[technician]]\nname = \"field\"\npin = \"$argon2id$v=19$m=19456,t=2,p=1$\
@@ -132,7 +132,7 @@ fn g6_masked_channel_reports_no_level() {
     feed.ok("call start device=1001 call=c1");
     feed.ok("record start device=1001");
     let heard = |row: &str| row.split(',').next().is_some_and(|level| level != "-96");
-    until("a level", || heard(watcher.ask("meters").rows[0].get("level_db")).then_some(()));
+    wait_for("a level", || heard(watcher.ask("meters").rows[0].get("level_db")).then_some(()));
     feed.ok("blackout start agent=a1");
     let end = Instant::now() + Duration::from_secs(1);
     while Instant::now() < end {
@@ -147,7 +147,7 @@ fn g6_masked_channel_reports_no_level() {
         assert_eq!((rows[0].get("state"), levels), ("masked", ["-96", "-96", "yes"]));
     }
     feed.ok("blackout stop agent=a1");
-    until("a level again", || heard(watcher.ask("meters").rows[0].get("hold_db")).then_some(()));
+    wait_for("a level again", || heard(watcher.ask("meters").rows[0].get("hold_db")).then_some(()));
     let row = &watcher.ask("meters from=2 limit=5").rows[0];
     assert_eq!((row.get("channels"), row.get("marks")), ("2", "-"));
     // Without a terminal the levels are told once.

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, until};
+use testkit::daemon::{Daemon, wait_for};
 use testkit::pty::{PtyLink, Terminal};
 
 const HELLO: &str = "hello technician user=field pin=2468";
@@ -67,7 +67,7 @@ fn h2_technician_logs_in_over_serial() {
 
 /// Enter, again and again, until the box greets: what comes while a line rests is dropped.
 fn wake(cable: &mut PtyLink) -> String {
-    until("a greeting", || {
+    wait_for("a greeting", || {
         cable.send(b"\n");
         cable.line_within(Duration::from_millis(200))
     })

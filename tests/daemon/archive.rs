@@ -16,7 +16,7 @@ use hushbox::store::{archive, layout};
 use hushbox::time::{Position, WallTime};
 use std::path::PathBuf;
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, is_there, until};
+use testkit::daemon::{Daemon, is_there, wait_for};
 
 const DAYS: [&str; 3] = ["2026-01-05", "2026-01-06", "2026-01-09"];
 
@@ -118,7 +118,7 @@ fn h3_unclosed_days_are_summarised_at_start() {
         assert!(is_there(&summary_path(&story, day)), "closed before the box was ready");
     }
     // The last day went on until this start; it is closed when the new day is on the disk.
-    until("the last day closed", || is_there(&summary_path(&story, DAYS[2])).then_some(()));
+    wait_for("the last day closed", || is_there(&summary_path(&story, DAYS[2])).then_some(()));
     assert_eq!(listed(&story, ""), ids);
     assert_eq!(listed(&story, "from=2026-01-06T00:00:00Z to=2026-01-07T00:00:00Z"), ids[10..20]);
     assert_eq!(listed(&story, "call=c3"), ids[27..28]);
@@ -138,8 +138,8 @@ fn h3_unclosed_days_are_summarised_at_start() {
     let reply = boss.ask("records");
     assert_eq!(reply.end.code(), "storage", "{}", reply.end.text);
     let mended = || std::fs::read(&path).is_ok_and(|now| now == good).then_some(());
-    until("the damaged summary made anew", mended);
-    until("the listing whole again", || (boss.ask("records").rows.len() == 30).then_some(()));
+    wait_for("the damaged summary made anew", mended);
+    wait_for("the listing whole again", || (boss.ask("records").rows.len() == 30).then_some(()));
     story.stop();
 
     // All of them gone: a start makes them again.

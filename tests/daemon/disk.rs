@@ -14,7 +14,7 @@ use testkit::daemon::audio::{Needles, read_wav};
 use testkit::daemon::client::{Client, Line};
 use testkit::daemon::site::Site;
 use testkit::daemon::{
-    Daemon, RATE, Record, await_ended, await_position, let_pass, position_of, until,
+    Daemon, RATE, Record, await_ended, await_position, let_pass, position_of, wait_for,
 };
 
 /// A small file system, and the place where a box looks for it.
@@ -191,7 +191,7 @@ fn g1_g5_h4_volume_detached_then_read_only_recovers() {
     volume.plug_in();
     volume.read_only(true);
     let refused = "the disk still fails: the disk failed (errno 30)";
-    until("a try on the read-only disk", || story.log().contains(refused).then_some(()));
+    wait_for("a try on the read-only disk", || story.log().contains(refused).then_some(()));
     agent.err("record stop", "storage");
     volume.read_only(false);
     watcher.await_news("the end of 402", |line| alarm(line, "alarm-over", "402"));
@@ -251,11 +251,11 @@ fn h4_full_volume_keeps_all_acknowledged_facts() {
     }
     watcher.await_news("alarm 401", |line| alarm(line, "alarm", "401"));
     let refused = "the journal cannot be written: the disk is full";
-    until("a journal that is refused", || story.log().contains(refused).then_some(()));
+    wait_for("a journal that is refused", || story.log().contains(refused).then_some(()));
     std::fs::remove_file(filler).unwrap();
     let (kept, value) = last_kept(&mut agent, UPDATES);
     watcher.await_news("the end of 401", |line| alarm(line, "alarm-over", "401"));
-    let last = until("a recording that can be stopped", || {
+    let last = wait_for("a recording that can be stopped", || {
         let end = agent.ask("record stop").end;
         (end.verb() == "ok").then(|| end.get("recording").to_owned())
     });

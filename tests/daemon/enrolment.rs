@@ -12,7 +12,7 @@ use std::sync::Arc;
 use testkit::ProgramOutput;
 use testkit::daemon::client::{Client, Line};
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, tls, until};
+use testkit::daemon::{Daemon, tls, wait_for};
 
 const TECHNICIAN: &str = "hello technician user=field pin=2468";
 
@@ -226,7 +226,7 @@ fn wrong_pins_lock_login_and_raise_an_alarm() {
         guesser.send(&format!("hello technician user=field pin={pin}"));
         drop(guesser);
     }
-    until("an alarm", || (alarms() == before + 1).then_some(()));
+    wait_for("an alarm", || (alarms() == before + 1).then_some(()));
     let mut technician = Client::unix(&the_box.socket());
     technician.err(TECHNICIAN, "locked");
 }
@@ -348,7 +348,7 @@ fn connection_without_tls_is_rejected_and_counted() {
     let mut heard = Vec::new();
     drop(noise.read_to_end(&mut heard));
     assert!(!heard.starts_with(b"hushbox"), "{heard:?}");
-    until("it is counted", || (turned_away(&the_box, "handshake") == 1).then_some(()));
+    wait_for("it is counted", || (turned_away(&the_box, "handshake") == 1).then_some(()));
     // A certificate of another CA does not even get through the handshake.
     let stranger = the_box.path("stranger.pem");
     let impostor = Impostor::new(None);
@@ -362,7 +362,7 @@ fn connection_without_tls_is_rejected_and_counted() {
     let mut stream = tls::connect(the_box.tls_port, config);
     let error = stream.read(&mut [0; 64]).expect_err("let in");
     assert!(error.to_string().contains("UnknownCA"), "{error}");
-    until("it is counted", || (turned_away(&the_box, "handshake") == 2).then_some(()));
+    wait_for("it is counted", || (turned_away(&the_box, "handshake") == 2).then_some(()));
 }
 
 #[test]
@@ -398,7 +398,7 @@ fn h4_session_limit_is_reported() {
     refused.read_to_string(&mut text).unwrap();
     assert!(text.starts_with("err too-many "), "{text}");
     drop(inside.pop());
-    until("a place is free", || {
+    wait_for("a place is free", || {
         let mut client = TcpStream::connect(("127.0.0.1", the_box.port)).unwrap();
         let mut first = [0; 7];
         client.read_exact(&mut first).unwrap();
@@ -453,7 +453,7 @@ fn server_certificate_is_renewed_at_run_time() {
     let mut open = over_tls(&the_box, Some(&identity));
     open.ok("hello agent user=a1");
     let new =
-        until("another certificate", || Some(shown(&the_box)).filter(|shown| *shown != short));
+        wait_for("another certificate", || Some(shown(&the_box)).filter(|shown| *shown != short));
     let stored = std::fs::read(the_box.data().join("tls/server.crt")).unwrap();
     let stored = tls::certificates(&stored);
     assert_eq!(stored, [new], "it outlives a restart");

@@ -7,7 +7,7 @@ use hushbox::time::WallTime;
 use std::process::{Command, Stdio};
 use testkit::daemon::client::Client;
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, let_pass, until};
+use testkit::daemon::{Daemon, let_pass, wait_for};
 
 /// Everything that was fetched, as the journal has it.
 fn fetched(story: &Daemon) -> Vec<(String, String, String)> {
@@ -98,7 +98,7 @@ fn fetched_screen_decodes_to_its_export_and_is_journalled() {
     }
     jane.ok("record stop");
     let screen_ended = || ask(&format!("media {id} part=screen")).outcome.is_ok().then_some(());
-    until("the screen's end", screen_ended);
+    wait_for("the screen's end", screen_ended);
     let sound = ask(&format!("media {id} for=export")).data;
     let seen = ask(&format!("media {id} for=export part=screen"));
     let (_, size) = seen.outcome.unwrap().0.remove(0);

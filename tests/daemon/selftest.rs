@@ -8,7 +8,7 @@
 use std::process::{Command, Stdio};
 use testkit::daemon::client::{Client, Line, Reply};
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, await_ended, until};
+use testkit::daemon::{Daemon, await_ended, wait_for};
 
 const TECHNICIAN: &str = "[[technician]]\nname = \"field\"\npin = \"$argon2id$v=19$m=19456,t=2,p=1$\
     BtIvqaj9XY7ZBxJ22c5iVw$TyjQ7ygFTOcEHsXrsnq57JJbStAteqOOA0/cG+bNoiU\"\n";
@@ -75,7 +75,7 @@ fn g1_h2_selftest_proves_blackout_and_spares_recordings() {
         // Who was recorded meanwhile lost nothing, and hears no tone.
         feed.ok("call stop device=1002 call=c1002");
         feed.ok("call stop device=1003 call=c1003");
-        until("the ends", || {
+        wait_for("the ends", || {
             let ended = |id: &String| !story.show(id).0["end"].is_null();
             recordings.iter().all(ended).then_some(())
         });
@@ -97,7 +97,7 @@ fn h2_selftest_second_is_busy_and_call_takes_channel() {
     let mut second = story.client_over_unix(HELLO);
     let mut feed = story.client("hello cti");
     first.send("selftest");
-    until("the tone", || {
+    wait_for("the tone", || {
         // The meters tell when the tone is on: it is louder than the line.
         let row = &second.ask("meters").rows[0];
         (row.get("level_db") == "-15").then_some(())

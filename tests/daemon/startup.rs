@@ -10,7 +10,7 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, is_there, until};
+use testkit::daemon::{Daemon, is_there, wait_for};
 
 /// A box that does not start: its exit code, and what stderr must tell.
 fn assert_refused(story: &Daemon, code: i32, words: &[&str]) {
@@ -144,7 +144,7 @@ fn reload_of_invalid_config_changes_nothing() {
 
     std::fs::write(story.config(), more.replace("[audio]", "[audoi]")).unwrap();
     story.signal(Signal::SIGHUP);
-    until("the complaint", || story.log().contains("audoi").then_some(()));
+    wait_for("the complaint", || story.log().contains("audoi").then_some(()));
     agent.err("update 2 \"x\"", "denied");
 
     std::fs::write(story.config(), &more).unwrap();

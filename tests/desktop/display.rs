@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use testkit::daemon::client::Client;
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, await_ended, until};
+use testkit::daemon::{Daemon, await_ended, wait_for};
 use testkit::desktop::DesktopHarness;
 use testkit::desktop::x11::{Pixels, Screen, TRAY};
 
@@ -63,12 +63,12 @@ impl Desk {
     /// What the box says of the only call.
     fn call_has(&mut self, key: &str, value: &str) {
         let cti = &mut self.cti;
-        until(value, || cti.ask("calls").rows[0].is(key, value).then_some(()));
+        wait_for(value, || cti.ask("calls").rows[0].is(key, value).then_some(()));
     }
 
     fn recording(&mut self) -> String {
         let cti = &mut self.cti;
-        until("a recording", || {
+        wait_for("a recording", || {
             let recording = cti.ask("calls").rows[0].get("recording").to_owned();
             (recording != "-").then_some(recording)
         })
@@ -207,10 +207,10 @@ fn windows_follow_dark_mode_and_text_size() {
         let greys = screen.greys(&window);
         Some(greys.iter().filter(|grey| **grey > 180).count() > greys.len() / 2)
     };
-    testkit::daemon::until("a light window", || is_light().filter(|light| *light));
+    testkit::daemon::wait_for("a light window", || is_light().filter(|light| *light));
     screen.picture_of_window("status-light", &window);
     portal.set_scheme(1);
-    testkit::daemon::until("a dark window", || is_light().filter(|light| !light));
+    testkit::daemon::wait_for("a dark window", || is_light().filter(|light| !light));
     screen.await_look("paper on a light panel", TRAY, |pixels| inked(pixels) == 0);
     assert_eq!(seat.run(&["--open", "about"]).code, Some(0));
     let usual = screen.width(&screen.await_window("About Hushbox"));
@@ -253,7 +253,7 @@ fn a2_e1_e3_agent_records_the_screen_from_the_menu() {
     assert!(refused.code == Some(1) && refused.err.contains(why), "{refused:?}");
     desk.screen.await_balloon("Refused: screen start");
     let station = CaptureClient::start(&desk);
-    let says = |text: &str| until(text, || desk.seat.status().contains(text).then_some(()));
+    let says = |text: &str| wait_for(text, || desk.seat.status().contains(text).then_some(()));
     says("Screen: not recorded");
     desk.by_letter("n");
     desk.icon_is("screen", |pixels| red(pixels) > 40);
@@ -271,7 +271,7 @@ fn a2_e1_e3_agent_records_the_screen_from_the_menu() {
     desk.by_letter("n");
     desk.screen.await_balloon("Screen recording stopped");
     says("Screen: not recorded");
-    let ended = until("the screen's end", || {
+    let ended = wait_for("the screen's end", || {
         Some(desk.the_box.show(&running)).filter(|shown| shown.0["complete"] == true)
     });
     assert_eq!(ended.text("/why"), "the screen by itself");

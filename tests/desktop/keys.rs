@@ -6,7 +6,7 @@
 
 use testkit::daemon::client::Client;
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, until};
+use testkit::daemon::{Daemon, wait_for};
 use testkit::desktop::DesktopHarness;
 use testkit::desktop::x11::Screen;
 
@@ -30,7 +30,7 @@ fn set_keys(seat: &DesktopHarness, blackout: &str, recording: &str) -> String {
 
 /// Whether a call is recorded, once it is so.
 fn await_recording(cti: &mut Client, call: usize, on: bool) {
-    until("the recording", || {
+    wait_for("the recording", || {
         let recording = cti.ask("calls").rows[call].get("recording").to_owned();
         ((recording != "-") == on).then_some(())
     });
@@ -79,7 +79,7 @@ fn hotkeys_are_changed_released_and_conflicts_shown() {
     let taken = || one.log().matches(letter).count();
     let before = taken();
     screen.layout("fr");
-    until("the keys are taken where they lie now", || (taken() > before).then_some(()));
+    wait_for("the keys are taken where they lie now", || (taken() > before).then_some(()));
     screen.key(&["ctrl+alt+a"]);
     await_recording(&mut cti, 0, true);
     screen.key(&["ctrl+alt+a"]);

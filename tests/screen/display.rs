@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 use testkit::daemon::client::Client;
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, RATE, Record, let_pass, until};
+use testkit::daemon::{Daemon, RATE, Record, let_pass, wait_for};
 use testkit::display::capture_client::CaptureClient;
 use testkit::display::tap::Tap;
 use testkit::display::{CARD, Display, Frame, frames};
@@ -66,7 +66,7 @@ impl Scene {
     /// Ends the recording, and exports it once its screen is complete.
     fn export(&mut self) -> (std::path::PathBuf, Record) {
         self.jane.ok("record stop");
-        until("the screen's end", || {
+        wait_for("the screen's end", || {
             let shown = self.story.show(&self.recording);
             let complete = shown.0.pointer("/screen/complete");
             complete.and_then(serde_json::Value::as_bool).filter(|is| *is)
@@ -78,7 +78,7 @@ impl Scene {
 
 /// Waits until Jane's state says this of her screen.
 fn await_screen(jane: &mut Client, is: &str) {
-    until("the screen can be recorded", || {
+    wait_for("the screen can be recorded", || {
         let state = jane.ask("status").rows.remove(0);
         state.is("screen", is).then_some(())
     });
@@ -263,12 +263,12 @@ fn display_that_ends_keeps_the_past_and_is_resumed() {
     let new = |name: &str| Display::start_changeable(Some(name), "1024x768");
     std::mem::replace(&mut scene.desktop, Display::start()).end();
     // It ends with its display, says so, and whoever started it starts it again.
-    let code = until("the client's end", || scene.station.ended());
+    let code = wait_for("the client's end", || scene.station.ended());
     assert_eq!(code, Some(1), "{}", scene.station.log());
     assert!(scene.station.log().contains("cannot be captured"), "{}", scene.station.log());
     await_screen(&mut scene.jane, "disabled");
     let mut early = CaptureClient::start(scene.story.folder.path(), scene.story.port, &name);
-    assert_eq!(until("no display, no client", || early.ended()), Some(1));
+    assert_eq!(wait_for("no display, no client", || early.ended()), Some(1));
     scene.desktop = new(&name);
     let back = scene.ms();
     // A blackout is on: how large black is must be known of a display that nobody looked at yet.
@@ -283,7 +283,7 @@ fn display_that_ends_keeps_the_past_and_is_resumed() {
     // The session ends in order; the call does not.
     let left = scene.ms();
     scene.station.ask_to_go();
-    assert_eq!(until("the client goes", || scene.station.ended()), Some(0));
+    assert_eq!(wait_for("the client goes", || scene.station.ended()), Some(0));
     let (file, manifest) = scene.export();
     println!("{}", manifest.0["screen"]);
     let seen = frames(&file);
@@ -306,9 +306,9 @@ fn session_end_does_not_wait_for_a_stopped_server() {
     scene.desktop.count(1);
     let_pass(STANDS);
     scene.station.ask_to_go();
-    until("it hands in", || scene.station.log().contains("handed in").then_some(()));
+    wait_for("it hands in", || scene.station.log().contains("handed in").then_some(()));
     scene.story.kill();
-    assert_eq!(until("the client goes", || scene.station.ended()), Some(0));
+    assert_eq!(wait_for("the client goes", || scene.station.ended()), Some(0));
     // The link, and what is lost with it; whoever tries again has more to warn of.
     let log = scene.station.log();
     assert!(log.matches("WARN  [hushbox_screen::station]").count() <= 2, "{log}");

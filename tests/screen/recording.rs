@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 use testkit::daemon::client::Client;
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, RATE, let_pass, until};
+use testkit::daemon::{Daemon, RATE, let_pass, wait_for};
 use testkit::display::capture_client::CaptureClient;
 use testkit::display::{CARD, Display, Seen, play};
 
@@ -48,7 +48,7 @@ fn tell(blackout: bool) -> Told {
     let mut pbx = story.client("hello cti user=pbx");
     let mut watcher = story.client("hello monitor");
     let mut jane = story.client("hello agent user=jane machine=WS-1");
-    until("the screen can be recorded", || {
+    wait_for("the screen can be recorded", || {
         let state = jane.ask("status").rows.remove(0);
         state.is("screen", "off").then_some(())
     });
@@ -79,7 +79,7 @@ fn tell(blackout: bool) -> Told {
         let_pass(Duration::from_millis(COUNT_MS));
     }
     jane.ok("record stop");
-    until("the screen's end", || {
+    wait_for("the screen's end", || {
         let shown = story.show(&recording);
         shown.0.pointer("/screen/complete").and_then(serde_json::Value::as_bool).filter(|is| *is)
     });

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 use testkit::daemon::client::Client;
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, let_pass, until};
+use testkit::daemon::{Daemon, let_pass, wait_for};
 
 const CHANNELS: usize = 64;
 const STATIONS: usize = 20;
@@ -76,13 +76,13 @@ fn h4_twenty_screens_cost_64_channels_no_sample() {
     }
     let screens: Vec<&str> = stations.iter().map(|station| station.recording.as_str()).collect();
     let mut watcher = story.client("hello monitor");
-    until("every recording's end", || {
+    wait_for("every recording's end", || {
         let running = watcher.ask("status").rows.iter().any(|row| row.is("recordings", "0"));
         let calls = watcher.ask("calls");
         (running || calls.rows.iter().all(|row| row.is("recording", "-"))).then_some(())
     });
     for id in screens {
-        let shown = until("a screen's end", || {
+        let shown = wait_for("a screen's end", || {
             let shown = story.show(id);
             let is = |at: &str| shown.0.pointer(at).and_then(serde_json::Value::as_bool);
             (is("/screen/complete") == Some(true) && is("/complete") == Some(true)).then_some(shown)

@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 use portal::accounts::sessions;
-use portal::accounts::sessions::Origin;
+use portal::accounts::sessions::LoginOrigin;
 use portal::accounts::{self, Account};
 use portal::db::Db;
 use std::fmt::Write as _;
@@ -23,9 +23,9 @@ const CHANNELS: usize = 64;
 const AGENTS: usize = 200;
 const PAGES: usize = 2000;
 
-struct Running(Child);
+struct ChildGuard(Child);
 
-impl Drop for Running {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
@@ -33,11 +33,11 @@ impl Drop for Running {
 }
 
 /// Starts a program and gives its first line.
-fn start(command: &mut Command) -> (Running, String) {
+fn start_program(command: &mut Command) -> (ChildGuard, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    (Running(child), line.trim().to_owned())
+    (ChildGuard(child), line.trim().to_owned())
 }
 
 fn box_config() -> String {
@@ -71,26 +71,30 @@ fn box_config() -> String {
 fn sessions_for_all(data: &Path) -> Vec<String> {
     std::fs::create_dir_all(data).unwrap();
     let db = Db::open(&data.join("portal.sqlite")).unwrap();
-    let now = portal::clock::seconds();
+    let now = portal::clock::unix_seconds();
     (1..=AGENTS)
         .map(|n| {
             let (name, secret) = (format!("a{n}"), portal::accounts::token::new().unwrap());
             let (hash, email) = ("-".to_owned(), String::new());
-            let account = Account { name: name.clone(), hash, email, disabled: false, made: now };
-            db.ask(|db| accounts::add(db, &account)).unwrap();
-            let origin = Origin::default();
-            db.ask(|db| sessions::begin(db, &name, (&secret, "c"), &origin, now)).unwrap();
+            let account =
+                Account { name: name.clone(), hash, email, is_disabled: false, created_at: now };
+            db.call_blocking(|db| accounts::add_account(db, &account)).unwrap();
+            let origin = LoginOrigin::default();
+            db.call_blocking(|db| {
+                sessions::create_session(db, &name, (&secret, "c"), &origin, now)
+            })
+            .unwrap();
             secret
         })
         .collect()
 }
 
-fn request(port: u16, path: &str, secret: &str) -> String {
+fn get_request(port: u16, path: &str, secret: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nCookie: hushbox={secret}\r\n\r\n")
 }
 
 /// Reads one good answer with a length.
-fn answer(stream: &mut BufReader<TcpStream>) -> usize {
+fn read_response(stream: &mut BufReader<TcpStream>) -> usize {
     let mut length = 0;
     let mut line = String::new();
     stream.read_line(&mut line).unwrap();
@@ -113,26 +117,26 @@ fn answer(stream: &mut BufReader<TcpStream>) -> usize {
 }
 
 /// How long each of many requests took, one after another on a kept connection.
-fn measure(port: u16, path: &str, secret: &str) -> (Vec<Duration>, usize) {
+fn measure_requests(port: u16, path: &str, secret: &str) -> (Vec<Duration>, usize) {
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_nodelay(true).unwrap();
     let mut writer = stream.try_clone().unwrap();
     let mut reader = BufReader::new(stream);
-    let asked = request(port, path, secret);
+    let asked = get_request(port, path, secret);
     let mut size = 0;
     let times = (0..PAGES).map(|_| {
         let began = Instant::now();
         writer.write_all(asked.as_bytes()).unwrap();
-        size = answer(&mut reader);
+        size = read_response(&mut reader);
         began.elapsed()
     });
     (times.collect(), size)
 }
 
 /// Holds a stream open and tells when an incoming call is shown.
-fn listen(port: u16, secret: &str) -> Receiver<Instant> {
+fn subscribe_to_calls(port: u16, secret: &str) -> Receiver<Instant> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.write_all(request(port, "/agent/events", secret).as_bytes()).unwrap();
+    stream.write_all(get_request(port, "/agent/events", secret).as_bytes()).unwrap();
     let (sender, calls) = channel();
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
@@ -154,13 +158,13 @@ fn listen(port: u16, secret: &str) -> Receiver<Instant> {
     calls
 }
 
-fn told(what: &str, mut times: Vec<Duration>) {
+fn print_percentiles(what: &str, mut times: Vec<Duration>) {
     times.sort();
     let at = |part: usize| times[(times.len() - 1) * part / 1000].as_micros();
     println!("{what:<44} p50 {:>7} us  p99 {:>7} us  p99.9 {:>7} us", at(500), at(990), at(999));
 }
 
-fn nginx(folder: &Path, size: usize) -> (Running, u16) {
+fn start_nginx(folder: &Path, size: usize) -> (ChildGuard, u16) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     std::fs::write(folder.join("page.html"), "x".repeat(size)).unwrap();
     let at = folder.display();
@@ -173,14 +177,14 @@ fn nginx(folder: &Path, size: usize) -> (Running, u16) {
     std::fs::write(folder.join("nginx.conf"), text).unwrap();
     let mut command = Command::new("nginx");
     command.arg("-c").arg(folder.join("nginx.conf")).stderr(Stdio::null());
-    let child = Running(command.spawn().expect("nginx: `make setup-bench` installs it"));
+    let child = ChildGuard(command.spawn().expect("nginx: `make setup-bench` installs it"));
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         std::thread::sleep(Duration::from_millis(20));
     }
     (child, port)
 }
 
-fn beside(name: &str) -> PathBuf {
+fn sibling_program(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_hushbox-portal")).with_file_name(name);
     assert!(path.exists(), "{} is missing: cargo build --bins first", path.display());
     path
@@ -194,13 +198,14 @@ fn main() {
     let toml = format!("[portal]\n{url}\ndata = \"portal\"\nbox = \"s.sock\"\n");
     std::fs::write(at.join("portal.toml"), toml).unwrap();
     let config = |name: &str| ["--config".into(), at.join(name).into_os_string()];
-    let (_box, ready) = start(Command::new(beside("hushboxd")).args(config("config.toml")));
+    let (_box, ready) =
+        start_program(Command::new(sibling_program("hushboxd")).args(config("config.toml")));
     let box_port = ready.split("127.0.0.1:").nth(1).unwrap().split(',').next().unwrap();
     let secrets = sessions_for_all(&at.join("portal"));
     let portal = env!("CARGO_BIN_EXE_hushbox-portal");
-    let (_portal, ready) = start(Command::new(portal).args(config("portal.toml")));
+    let (_portal, ready) = start_program(Command::new(portal).args(config("portal.toml")));
     let port: u16 = ready.rsplit(':').next().unwrap().parse().unwrap();
-    let streams: Vec<_> = secrets.iter().map(|secret| listen(port, secret)).collect();
+    let streams: Vec<_> = secrets.iter().map(|secret| subscribe_to_calls(port, secret)).collect();
     println!("{AGENTS} pages with live state are open");
 
     let mut pbx = TcpStream::connect(format!("127.0.0.1:{box_port}")).unwrap();
@@ -226,23 +231,26 @@ fn main() {
         let seen = streams[n - 1].recv_timeout(Duration::from_secs(30)).unwrap();
         shown.push(seen.saturating_duration_since(began));
     }
-    told("from the PBX's line to the agent's page", shown);
-    let (agent, size) = measure(port, "/agent", &secrets[0]);
-    told(&format!("the agent's page ({size} bytes)"), agent);
-    told("the log-in page", measure(port, "/login", "").0);
-    told("style sheet", measure(port, "/assets/x/style.css", "").0);
-    let (_nginx, static_port) = nginx(at, size);
-    told("nginx, a static page of that size", measure(static_port, "/page.html", "").0);
+    print_percentiles("from the PBX's line to the agent's page", shown);
+    let (agent, size) = measure_requests(port, "/agent", &secrets[0]);
+    print_percentiles(&format!("the agent's page ({size} bytes)"), agent);
+    print_percentiles("the log-in page", measure_requests(port, "/login", "").0);
+    print_percentiles("style sheet", measure_requests(port, "/assets/x/style.css", "").0);
+    let (_nginx, static_port) = start_nginx(at, size);
+    print_percentiles(
+        "nginx, a static page of that size",
+        measure_requests(static_port, "/page.html", "").0,
+    );
     // At least a quarter of a minute of recording, whatever the machine.
     std::thread::sleep(Duration::from_secs(15));
     let lost: u64 = (ask("channels").is_empty()).into();
-    let stats = stats(box_port);
+    let stats = query_stats(box_port);
     let frames = stats.iter().find(|(name, _)| name == "hushbox_lost_frames_total").unwrap();
     println!("{CHANNELS} channels recording: {} frames lost", frames.1);
     assert_eq!((lost, frames.1.as_str()), (0, "0"), "nothing is lost");
 }
 
-fn stats(port: &str) -> Vec<(String, String)> {
+fn query_stats(port: &str) -> Vec<(String, String)> {
     let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
     stream.write_all(b"hello monitor\nstats\nquit\n").unwrap();
     let mut text = String::new();

@@ -20,39 +20,39 @@ pub struct Account {
     pub name: String,
     pub hash: String,
     pub email: String,
-    pub disabled: bool,
-    pub made: i64,
+    pub is_disabled: bool,
+    pub created_at: i64,
 }
 
 const COLUMNS: &str = "name, hash, email, disabled, made";
 
-fn account(row: &rusqlite::Row<'_>) -> Result<Account> {
+fn account_from_row(row: &rusqlite::Row<'_>) -> Result<Account> {
     Ok(Account {
         name: row.get(0)?,
         hash: row.get(1)?,
         email: row.get(2)?,
-        disabled: row.get(3)?,
-        made: row.get(4)?,
+        is_disabled: row.get(3)?,
+        created_at: row.get(4)?,
     })
 }
 
 /// The account of this name.
-pub fn find(db: &Connection, name: &str) -> Result<Option<Account>> {
+pub fn find_account(db: &Connection, name: &str) -> Result<Option<Account>> {
     let question = format!("select {COLUMNS} from users where name = ?1");
-    db.query_row(&question, [name], account).optional()
+    db.query_row(&question, [name], account_from_row).optional()
 }
 
 /// All, by name.
-pub fn list(db: &Connection) -> Result<Vec<Account>> {
+pub fn list_accounts(db: &Connection) -> Result<Vec<Account>> {
     let mut all = db.prepare(&format!("select {COLUMNS} from users order by name"))?;
-    all.query_map([], account)?.collect()
+    all.query_map([], account_from_row)?.collect()
 }
 
 /// Makes one; false: there is one of this name.
-pub fn add(db: &Connection, new: &Account) -> Result<bool> {
+pub fn add_account(db: &Connection, new: &Account) -> Result<bool> {
     let said = "insert or ignore into users (name, hash, email, disabled, made)
         values (?1, ?2, ?3, ?4, ?5)";
-    let made = params![new.name, new.hash, new.email, new.disabled, new.made];
+    let made = params![new.name, new.hash, new.email, new.is_disabled, new.created_at];
     Ok(db.execute(said, made)? == 1)
 }
 

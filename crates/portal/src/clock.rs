@@ -9,7 +9,7 @@ use std::time::Instant;
 /// Seconds since 1970.
 #[must_use]
 #[allow(clippy::disallowed_methods, reason = "the one place that reads clocks")]
-pub fn seconds() -> i64 {
+pub fn unix_seconds() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
@@ -21,7 +21,7 @@ pub fn now() -> Instant {
 
 /// A moment for people, in UTC.
 #[must_use]
-pub fn text(seconds: i64) -> String {
+pub fn format_utc(seconds: i64) -> String {
     let moment = jiff::Timestamp::from_second(seconds).unwrap_or_default();
     moment.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }

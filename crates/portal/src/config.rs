@@ -12,7 +12,7 @@ const DAY_S: u32 = 86_400;
 /// How browsers reach the portal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Tls {
+pub enum TlsMode {
     /// The portal has a certificate; without one given it makes one for itself.
     #[default]
     Own,
@@ -25,7 +25,7 @@ pub enum Tls {
 /// How the mail server is spoken to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum MailTls {
+pub enum MailTlsMode {
     #[default]
     Starttls,
     Tls,
@@ -35,7 +35,7 @@ pub enum MailTls {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Portal {
+pub struct PortalConfig {
     pub address: SocketAddr,
     /// As people type it: links in e-mails begin with it, and forms must come from it.
     pub url: String,
@@ -44,7 +44,7 @@ pub struct Portal {
     /// The box's unix socket.
     pub r#box: PathBuf,
     #[serde(default)]
-    pub tls: Tls,
+    pub tls: TlsMode,
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
     /// Addresses that may read `/metrics` and `/healthz`.
@@ -54,7 +54,7 @@ pub struct Portal {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Login {
+pub struct LoginConfig {
     /// Failures that lock an account.
     pub tries: u32,
     pub lock_seconds: u32,
@@ -66,9 +66,9 @@ pub struct Login {
     pub reset_minutes: u32,
 }
 
-impl Default for Login {
-    fn default() -> Login {
-        Login {
+impl Default for LoginConfig {
+    fn default() -> LoginConfig {
+        LoginConfig {
             tries: 5,
             lock_seconds: 900,
             idle_seconds: 900,
@@ -81,11 +81,11 @@ impl Default for Login {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Mail {
+pub struct MailConfig {
     pub server: String,
     pub port: u16,
     #[serde(default)]
-    pub tls: MailTls,
+    pub tls: MailTlsMode,
     /// Who the letters are from.
     pub from: String,
     pub user: Option<String>,
@@ -95,7 +95,7 @@ pub struct Mail {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Unseal {
+pub struct UnsealConfig {
     /// The program `hushbox`.
     pub tool: PathBuf,
     /// What opens recordings; without it a supervisor brings it along.
@@ -104,9 +104,9 @@ pub struct Unseal {
     pub memory_mb: u32,
 }
 
-impl Default for Unseal {
-    fn default() -> Unseal {
-        Unseal { tool: "/usr/bin/hushbox".into(), identity: None, memory_mb: 256 }
+impl Default for UnsealConfig {
+    fn default() -> UnsealConfig {
+        UnsealConfig { tool: "/usr/bin/hushbox".into(), identity: None, memory_mb: 256 }
     }
 }
 
@@ -114,12 +114,12 @@ impl Default for Unseal {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    pub portal: Portal,
+    pub portal: PortalConfig,
     #[serde(default)]
-    pub login: Login,
-    pub mail: Option<Mail>,
+    pub login: LoginConfig,
+    pub mail: Option<MailConfig>,
     #[serde(default)]
-    pub unseal: Unseal,
+    pub unseal: UnsealConfig,
 }
 
 /// Why the file cannot be used.
@@ -132,9 +132,9 @@ pub enum ConfigError {
     #[error("{key}: {path}: {error}")]
     File { key: &'static str, path: PathBuf, error: std::io::Error },
     #[error("unseal.tool: {path} is not a program that can be run; name the program hushbox")]
-    NotTool { path: PathBuf },
+    NotExecutable { path: PathBuf },
     #[error("{path}: {}", .faults.join("\n"))]
-    Faults { path: PathBuf, faults: Vec<String> },
+    InvalidValues { path: PathBuf, faults: Vec<String> },
 }
 
 fn loopback() -> Vec<IpAddr> {
@@ -143,22 +143,22 @@ fn loopback() -> Vec<IpAddr> {
 
 impl Config {
     /// Reads the file and says everything that is wrong with its values.
-    pub fn read(path: &Path) -> Result<Config, ConfigError> {
+    pub fn read_config(path: &Path) -> Result<Config, ConfigError> {
         let owned = || path.to_owned();
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|error| ConfigError::Read { path: owned(), error })?;
         let mut config: Config = toml::from_str(&text)
             .map_err(|error| ConfigError::Toml { path: owned(), error: Box::new(error) })?;
-        let faults = config.faults();
+        let faults = config.find_faults();
         if !faults.is_empty() {
-            return Err(ConfigError::Faults { path: owned(), faults });
+            return Err(ConfigError::InvalidValues { path: owned(), faults });
         }
-        config.anchor(path.parent().unwrap_or(Path::new("")));
+        config.resolve_paths(path.parent().unwrap_or(Path::new("")));
         Ok(config)
     }
 
     /// Relative paths begin at `folder`.
-    fn anchor(&mut self, folder: &Path) {
+    fn resolve_paths(&mut self, folder: &Path) {
         let portal = &mut self.portal;
         let set = |path: &mut PathBuf| *path = folder.join(&path);
         set(&mut portal.data);
@@ -169,15 +169,16 @@ impl Config {
         given.chain(&mut self.unseal.identity).chain(mail).for_each(set);
     }
 
-    fn faults(&self) -> Vec<String> {
+    fn find_faults(&self) -> Vec<String> {
         let (portal, login) = (&self.portal, &self.login);
-        let secure = portal.tls != Tls::None;
+        let secure = portal.tls != TlsMode::None;
         let scheme = if secure { "https://" } else { "http://" };
         let host = portal.url.strip_prefix(scheme).unwrap_or("");
         let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
         let mail = self.mail.as_ref();
         let remote = mail.is_some_and(|mail| {
-            mail.tls == MailTls::None && !["localhost", "127.0.0.1", "::1"].contains(&&*mail.server)
+            mail.tls == MailTlsMode::None
+                && !["localhost", "127.0.0.1", "::1"].contains(&&*mail.server)
         });
         let keyed = portal.certificate.is_some() == portal.key.is_some();
         let from = mail.is_some_and(|mail| mail.from.parse::<lettre::message::Mailbox>().is_err());
@@ -214,7 +215,7 @@ impl Config {
 
     /// Looks at the files that it names: what cannot work is an error, what may come to be so, as
     /// the box that does not run yet, is a warning.
-    pub fn check(&self) -> Result<Vec<String>, ConfigError> {
+    pub fn check_files(&self) -> Result<Vec<String>, ConfigError> {
         let tool = &self.unseal.tool;
         let of = |key, path: &Path| {
             let path = path.to_owned();
@@ -223,7 +224,7 @@ impl Config {
         let found = std::fs::metadata(tool).map_err(of("unseal.tool", tool))?;
         let runs = nix::unistd::access(tool, nix::unistd::AccessFlags::X_OK).is_ok();
         if !found.is_file() || !runs {
-            return Err(ConfigError::NotTool { path: tool.clone() });
+            return Err(ConfigError::NotExecutable { path: tool.clone() });
         }
         if let Some(identity) = &self.unseal.identity {
             std::fs::File::open(identity).map_err(of("unseal.identity", identity))?;
@@ -242,7 +243,7 @@ impl Config {
     }
 
     /// Port 0 is whichever is free: `url` then names the one that was taken.
-    pub fn took_port(&mut self, port: u16) {
+    pub fn set_port(&mut self, port: u16) {
         if let Some(host) = self.portal.url.strip_suffix(":0") {
             self.portal.url = format!("{host}:{port}");
         }
@@ -251,7 +252,7 @@ impl Config {
     /// Whether browsers come over TLS.
     #[must_use]
     pub fn is_secure(&self) -> bool {
-        self.portal.tls != Tls::None
+        self.portal.tls != TlsMode::None
     }
 }
 
@@ -259,37 +260,37 @@ impl Config {
 mod tests {
     use super::*;
 
-    const LEAST: &str = "[portal]\naddress = \"127.0.0.1:8443\"\nurl = \"https://p:8443\"\n\
+    const MINIMAL_TOML: &str = "[portal]\naddress = \"127.0.0.1:8443\"\nurl = \"https://p:8443\"\n\
         data = \"data\"\nbox = \"/run/b.sock\"\n";
 
     fn read(text: &str) -> Result<Config, ConfigError> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("portal.toml");
         std::fs::write(&path, text).expect("written");
-        Config::read(&path)
+        Config::read_config(&path)
     }
 
     #[test]
     fn the_least_file_has_safe_defaults() {
-        let config = read(LEAST).expect("a configuration");
+        let config = read(MINIMAL_TOML).expect("a configuration");
         assert_eq!((config.host(), config.is_secure()), ("p:8443", true));
         assert_eq!((config.login.tries, config.login.reset_minutes), (5, 30));
         assert!(config.portal.data.is_absolute() && config.mail.is_none());
         let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/portal.toml");
-        Config::read(Path::new(shipped)).expect("the shipped file");
+        Config::read_config(Path::new(shipped)).expect("the shipped file");
     }
 
     #[test]
     fn wrong_values_are_named_all_at_once() {
-        let text = LEAST.replace("https", "ftp");
+        let text = MINIMAL_TOML.replace("https", "ftp");
         let text = format!("{text}certificate = \"a\"\n[login]\ntries = 0\nwarn_seconds = 900\n");
         let said = read(&text).expect_err("refused").to_string();
         for key in ["portal.url", "portal.certificate", "login.tries", "login.warn_seconds"] {
             assert!(said.contains(key), "{key}: {said}");
         }
-        let odd = read(&format!("{LEAST}colour = 1\n")).expect_err("refused").to_string();
+        let odd = read(&format!("{MINIMAL_TOML}colour = 1\n")).expect_err("refused").to_string();
         assert!(odd.contains("colour") && odd.contains("line 6"), "{odd}");
-        let plain = LEAST.replace("https", "http").replace("127.0.0.1", "0.0.0.0");
+        let plain = MINIMAL_TOML.replace("https", "http").replace("127.0.0.1", "0.0.0.0");
         let plain = read(&format!("{plain}tls = \"none\"\n")).expect_err("refused").to_string();
         assert!(plain.contains("loopback"), "{plain}");
     }

@@ -13,15 +13,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum DbError {
     #[error("{path}: {error}")]
     Open { path: PathBuf, error: rusqlite::Error },
-    #[error("{path} was written by a newer portal (version {found}, this one knows {VERSION})")]
-    Newer { path: PathBuf, found: i64 },
+    #[error("{path} was written by a newer portal (version {found}, this one knows {SCHEMA_VERSION})")]
+    NewerVersion { path: PathBuf, found: i64 },
     #[error("the database: {0}")]
     Sqlite(#[from] rusqlite::Error),
     #[error("the database's thread is gone: {0}")]
-    Gone(String),
+    ThreadFailed(String),
 }
 
-const VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 1;
 
 const SCHEMA: &str = "
 create table users (
@@ -70,7 +70,7 @@ impl Db {
     pub fn open(path: &Path) -> Result<Db, DbError> {
         let failed = |error| DbError::Open { path: path.to_owned(), error };
         let db = Connection::open(path).map_err(failed)?;
-        restrict(path);
+        restrict_permissions(path);
         db.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
         db.pragma_update(None, "synchronous", "full").map_err(failed)?;
         db.pragma_update(None, "foreign_keys", "on").map_err(failed)?;
@@ -78,18 +78,18 @@ impl Db {
         let found: i64 =
             db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
         match found {
-            VERSION => {}
+            SCHEMA_VERSION => {}
             0 => {
                 db.execute_batch(SCHEMA).map_err(failed)?;
-                db.pragma_update(None, "user_version", VERSION).map_err(failed)?;
+                db.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(failed)?;
             }
-            found => return Err(DbError::Newer { path: path.to_owned(), found }),
+            found => return Err(DbError::NewerVersion { path: path.to_owned(), found }),
         }
         Ok(Db(Arc::new(Mutex::new(db))))
     }
 
     /// Asks it on this thread, which waits.
-    pub fn ask<T>(
+    pub fn call_blocking<T>(
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, DbError> {
@@ -103,13 +103,13 @@ impl Db {
         question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, DbError> {
         let db = self.clone();
-        let answer = tokio::task::spawn_blocking(move || db.ask(question)).await;
-        answer.map_err(|error| DbError::Gone(error.to_string()))?
+        let answer = tokio::task::spawn_blocking(move || db.call_blocking(question)).await;
+        answer.map_err(|error| DbError::ThreadFailed(error.to_string()))?
     }
 }
 
 /// Hashes are in it: nobody else reads it. What cannot be changed is the administrator's choice.
-fn restrict(path: &Path) {
+fn restrict_permissions(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     drop(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)));
 }
@@ -126,8 +126,8 @@ mod tests {
         let db = Db::open(&path).expect("opened again");
         let mode = std::os::unix::fs::MetadataExt::mode(&path.metadata().expect("there"));
         assert_eq!(mode & 0o777, 0o600);
-        db.ask(|db| db.pragma_update(None, "user_version", 99)).expect("set");
+        db.call_blocking(|db| db.pragma_update(None, "user_version", 99)).expect("set");
         drop(db);
-        assert!(matches!(Db::open(&path), Err(DbError::Newer { found: 99, .. })));
+        assert!(matches!(Db::open(&path), Err(DbError::NewerVersion { found: 99, .. })));
     }
 }

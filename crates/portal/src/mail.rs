@@ -4,7 +4,7 @@
 //! cannot carry a header, and nothing a visitor typed is in the letter. A letter that cannot be
 //! sent is told to the log, never to the visitor.
 
-use crate::config::{Mail, MailTls};
+use crate::config::{MailConfig, MailTlsMode};
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::authentication::Credentials;
@@ -12,7 +12,7 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use std::time::Duration;
 
 /// A mail server may take so long.
-const PATIENCE: Duration = Duration::from_secs(20);
+const SMTP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Why a letter was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum MailError {
     #[error("{0} is no address")]
     Address(String),
     #[error("the letter cannot be written: {0}")]
-    Letter(#[from] lettre::error::Error),
+    Message(#[from] lettre::error::Error),
     #[error("the mail server: {0}")]
     Smtp(#[from] lettre::transport::smtp::Error),
 }
@@ -35,15 +35,15 @@ pub struct Mailer {
 }
 
 impl Mailer {
-    pub fn new(mail: &Mail) -> Result<Mailer, MailError> {
+    pub fn new(mail: &MailConfig) -> Result<Mailer, MailError> {
         let from = mail.from.parse().map_err(|_| MailError::Address(mail.from.clone()))?;
         type Smtp = AsyncSmtpTransport<Tokio1Executor>;
         let builder = match mail.tls {
-            MailTls::Starttls => Smtp::starttls_relay(&mail.server)?,
-            MailTls::Tls => Smtp::relay(&mail.server)?,
-            MailTls::None => Smtp::builder_dangerous(&mail.server),
+            MailTlsMode::Starttls => Smtp::starttls_relay(&mail.server)?,
+            MailTlsMode::Tls => Smtp::relay(&mail.server)?,
+            MailTlsMode::None => Smtp::builder_dangerous(&mail.server),
         };
-        let mut builder = builder.port(mail.port).timeout(Some(PATIENCE));
+        let mut builder = builder.port(mail.port).timeout(Some(SMTP_TIMEOUT));
         if let (Some(user), Some(path)) = (&mail.user, &mail.password_file) {
             let read = std::fs::read_to_string(path);
             let text = read.map_err(|error| MailError::Password { path: path.clone(), error })?;

@@ -5,7 +5,7 @@
 //! cannot be used. Nothing is decided here.
 
 use clap::{Parser, Subcommand};
-use portal::accounts::users::{self, UserWord};
+use portal::accounts::users::{self, UserCommand};
 use portal::config::Config;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,21 +22,21 @@ struct Cli {
     #[arg(long)]
     check_config: bool,
     #[command(subcommand)]
-    word: Option<Word>,
+    command: Option<CliCommand>,
 }
 
 #[derive(Debug, Subcommand)]
-enum Word {
+enum CliCommand {
     /// Accounts
     #[command(subcommand)]
-    User(UserWord),
+    User(UserCommand),
 }
 
 /// `sysexits.h`: the configuration is wrong.
-const BAD_CONFIG: u8 = 78;
+const EX_CONFIG: u8 = 78;
 
 /// The user's own file, else the machine's.
-fn usual() -> PathBuf {
+fn default_config_path() -> PathBuf {
     let base = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
     let base = base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".config")));
     let own = base.map(|base| base.join("hushbox/portal.toml"));
@@ -44,8 +44,8 @@ fn usual() -> PathBuf {
 }
 
 /// Says whether it can work.
-fn check(config: &Config) -> ExitCode {
-    match config.check() {
+fn check_config(config: &Config) -> ExitCode {
+    match config.check_files() {
         Ok(warnings) => {
             warnings.iter().for_each(|warning| eprintln!("hushbox-portal: warning: {warning}"));
             let (count, plural) = (warnings.len(), if warnings.len() == 1 { "" } else { "s" });
@@ -54,7 +54,7 @@ fn check(config: &Config) -> ExitCode {
         }
         Err(error) => {
             eprintln!("hushbox-portal: {error}");
-            ExitCode::from(BAD_CONFIG)
+            ExitCode::from(EX_CONFIG)
         }
     }
 }
@@ -64,18 +64,20 @@ fn main() -> ExitCode {
     let level = log::LevelFilter::Info;
     let logger = simple_logger::SimpleLogger::new().with_level(level).with_utc_timestamps();
     drop(logger.init());
-    let config = match Config::read(&cli.config.unwrap_or_else(usual)) {
+    let config = match Config::read_config(&cli.config.unwrap_or_else(default_config_path)) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("hushbox-portal: {error}");
-            return ExitCode::from(BAD_CONFIG);
+            return ExitCode::from(EX_CONFIG);
         }
     };
     if cli.check_config {
-        return check(&config);
+        return check_config(&config);
     }
-    let done = match cli.word {
-        Some(Word::User(word)) => users::run(&config, &word).map_err(|error| error.to_string()),
+    let done = match cli.command {
+        Some(CliCommand::User(word)) => {
+            users::run_user_command(&config, &word).map_err(|error| error.to_string())
+        }
         None => portal::serve::run(config).map_err(|error| error.to_string()),
     };
     match done {

@@ -7,11 +7,11 @@
 use crate::accounts::password::PasswordError;
 use crate::accounts::sessions;
 use crate::clock;
-use crate::config::{Config, Tls};
+use crate::config::{Config, TlsMode};
 use crate::db::{Db, DbError};
 use crate::mail::MailError;
 use crate::tls::TlsError;
-use crate::web::{self, Portal};
+use crate::web::{self, AppState};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -20,10 +20,10 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Pages under way may take so long when it is told to stop.
-const LAST_PAGES: Duration = Duration::from_secs(5);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that was made and asks nothing is closed.
-const FIRST_REQUEST: Duration = Duration::from_secs(15);
-const SWEEP: Duration = Duration::from_secs(60);
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why it does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum ServeError {
     #[error("{0}")]
     Password(#[from] PasswordError),
     #[error("{0}")]
-    Random(#[from] crate::accounts::token::NoRandom),
+    Random(#[from] crate::accounts::token::RandomError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("{path}: {error}")]
@@ -47,7 +47,7 @@ pub enum ServeError {
 }
 
 /// The database in the data folder, both made if they are not there.
-pub fn open_data(config: &Config) -> Result<Db, DbError> {
+pub fn open_database(config: &Config) -> Result<Db, DbError> {
     use std::os::unix::fs::DirBuilderExt;
     let folder = &config.portal.data;
     // If it cannot be made, opening the database says so.
@@ -58,30 +58,30 @@ pub fn open_data(config: &Config) -> Result<Db, DbError> {
 /// Serves until it is told to stop.
 pub fn run(config: Config) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let done = runtime.block_on(serve(config));
+    let done = runtime.block_on(serve_until_stopped(config));
     // Questions to the box that wait for an answer hold nobody up.
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
 }
 
-async fn serve(mut config: Config) -> Result<(), ServeError> {
-    let db = open_data(&config)?;
+async fn serve_until_stopped(mut config: Config) -> Result<(), ServeError> {
+    let db = open_database(&config)?;
     let listen = |error| ServeError::Listen { address: config.portal.address, error };
     let listener = TcpListener::bind(config.portal.address).map_err(listen)?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    config.took_port(address.port());
+    config.set_port(address.port());
     let tls = match config.portal.tls {
-        Tls::Own => Some(crate::tls::server(&config)?),
-        Tls::Proxy | Tls::None => None,
+        TlsMode::Own => Some(crate::tls::server_config(&config)?),
+        TlsMode::Proxy | TlsMode::None => None,
     };
-    let portal = Arc::new(Portal::new(config, db)?);
-    let service = web::router(Arc::clone(&portal));
+    let portal = Arc::new(AppState::new(config, db)?);
+    let service = web::build_router(Arc::clone(&portal));
     let service = service.into_make_service_with_connect_info::<SocketAddr>();
     let handle = axum_server::Handle::new();
-    tokio::spawn(stop(handle.clone(), Arc::clone(&portal)));
-    portal.begin();
-    tokio::spawn(sweep(Arc::clone(&portal)));
+    tokio::spawn(stop_on_signal(handle.clone(), Arc::clone(&portal)));
+    portal.spawn_background_tasks();
+    tokio::spawn(sweep_periodically(Arc::clone(&portal)));
     let mut out = std::io::stdout();
     writeln!(out, "ready listen={address} url={}", portal.config.portal.url)?;
     out.flush()?;
@@ -90,17 +90,17 @@ async fn serve(mut config: Config) -> Result<(), ServeError> {
         Some(tls) => {
             let tls = axum_server::tls_rustls::RustlsConfig::from_config(tls);
             let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
-            server.first_request_timeout(FIRST_REQUEST).serve(service).await?;
+            server.first_request_timeout(FIRST_REQUEST_TIMEOUT).serve(service).await?;
         }
         None => {
             let server = axum_server::from_tcp(listener)?.handle(handle);
-            server.first_request_timeout(FIRST_REQUEST).serve(service).await?;
+            server.first_request_timeout(FIRST_REQUEST_TIMEOUT).serve(service).await?;
         }
     }
     Ok(())
 }
 
-async fn stop(handle: axum_server::Handle<SocketAddr>, portal: Arc<Portal>) {
+async fn stop_on_signal(handle: axum_server::Handle<SocketAddr>, portal: Arc<AppState>) {
     let (Ok(mut term), Ok(mut int)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
@@ -111,21 +111,23 @@ async fn stop(handle: axum_server::Handle<SocketAddr>, portal: Arc<Portal>) {
         _ = int.recv() => {}
     }
     log::info!("stopping");
-    portal.stop();
-    handle.graceful_shutdown(Some(LAST_PAGES));
+    portal.close_streams();
+    handle.graceful_shutdown(Some(SHUTDOWN_TIMEOUT));
 }
 
-async fn sweep(portal: Arc<Portal>) {
+async fn sweep_periodically(portal: Arc<AppState>) {
     loop {
-        tokio::time::sleep(SWEEP).await;
-        portal.hub.sweep();
-        let (now, rule) = (clock::seconds(), portal.session_rule());
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        portal.agent_sessions.drop_unused();
+        let (now, rule) = (clock::unix_seconds(), portal.session_policy());
         let swept = portal.db.call(move |db| {
-            sessions::sweep(db, now, rule)?;
-            sessions::list(db, now, rule)
+            sessions::delete_expired(db, now, rule)?;
+            sessions::list_sessions(db, now, rule)
         });
         match swept.await {
-            Ok(alive) => portal.vault.keep_only(|key| alive.iter().any(|one| one.key == key)),
+            Ok(alive) => {
+                portal.decode_service.retain_sessions(|key| alive.iter().any(|one| one.key == key))
+            }
             Err(error) => log::error!("{error}"),
         }
     }

@@ -21,20 +21,20 @@ pub enum TlsError {
     #[error("{path}: {why}")]
     Pem { path: PathBuf, why: String },
     #[error("a certificate cannot be made: {0}")]
-    Made(#[from] rcgen::Error),
+    Generate(#[from] rcgen::Error),
     #[error("the certificate cannot be used: {0}")]
     Rustls(#[from] rustls::Error),
 }
 
 /// What the server shows; made on the first start if the configuration names none.
-pub fn server(config: &Config) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server_config(config: &Config) -> Result<Arc<ServerConfig>, TlsError> {
     let data = &config.portal.data;
     let own = || (data.join("portal.crt"), data.join("portal.key"));
     let given = config.portal.certificate.clone().zip(config.portal.key.clone());
     let is_given = given.is_some();
     let (certificate, key) = given.unwrap_or_else(own);
     if !is_given && !certificate.exists() {
-        make(config.host(), &certificate, &key)?;
+        create_self_signed(config.host(), &certificate, &key)?;
     }
     let bad = |path: &Path, why: String| TlsError::Pem { path: path.to_owned(), why };
     let read = CertificateDer::pem_file_iter(&certificate).and_then(Iterator::collect);
@@ -51,15 +51,15 @@ pub fn server(config: &Config) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(server))
 }
 
-fn make(host: &str, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+fn create_self_signed(host: &str, certificate: &Path, key: &Path) -> Result<(), TlsError> {
     let bare = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let name = bare.trim_matches(['[', ']']).to_owned();
     let made = rcgen::generate_simple_self_signed([name])?;
-    write(key, made.signing_key.serialize_pem().as_bytes())?;
-    write(certificate, made.cert.pem().as_bytes())
+    write_private_file(key, made.signing_key.serialize_pem().as_bytes())?;
+    write_private_file(certificate, made.cert.pem().as_bytes())
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), TlsError> {
+fn write_private_file(path: &Path, bytes: &[u8]) -> Result<(), TlsError> {
     let failed = |error| TlsError::File { path: path.to_owned(), error };
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     let mut file = file.map_err(failed)?;

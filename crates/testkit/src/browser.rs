@@ -1,7 +1,7 @@
 //! A headless Chromium, as a person uses it: types, clicks, presses keys, looks.
 
 use crate::process::Process;
-use crate::wait::{TIMEOUT, until, until_within};
+use crate::wait::{TIMEOUT, until_within, wait_for};
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -34,7 +34,7 @@ impl Browser {
     pub fn with(url: &str, look: Look) -> Browser {
         let chromedriver =
             Process::start(Command::new("chromedriver").arg("--port=0").stderr(Stdio::null()));
-        let port = until("chromedriver's port", || {
+        let port = wait_for("chromedriver's port", || {
             let line = chromedriver.line();
             let port = line.split("started successfully on port ").nth(1)?;
             port.trim_end_matches('.').parse::<u16>().ok()

@@ -11,7 +11,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Looks again and again until there is something to see.
-pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     until_within(TIMEOUT, what, look)
 }
 

@@ -6,32 +6,32 @@
 use rusqlite::{Connection, Result, params};
 
 /// So many are kept.
-const KEPT: i64 = 10_000;
+const EVENTS_MAX: i64 = 10_000;
 
 /// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct AuditEvent {
     pub at: i64,
     pub user: String,
-    pub what: String,
+    pub action: String,
     pub address: String,
 }
 
 /// Remembers one.
-pub fn note(db: &Connection, event: &Event) -> Result<()> {
+pub fn append_event(db: &Connection, event: &AuditEvent) -> Result<()> {
     let said = "insert into events (at, user, what, address) values (?1, ?2, ?3, ?4)";
-    db.execute(said, params![event.at, event.user, event.what, event.address])?;
+    db.execute(said, params![event.at, event.user, event.action, event.address])?;
     let said = "delete from events where number <= (select max(number) from events) - ?1";
-    db.execute(said, [KEPT]).map(drop)
+    db.execute(said, [EVENTS_MAX]).map(drop)
 }
 
 /// The newest.
-pub fn newest(db: &Connection, count: u32) -> Result<Vec<Event>> {
+pub fn newest_events(db: &Connection, count: u32) -> Result<Vec<AuditEvent>> {
     let said = "select at, user, what, address from events order by number desc limit ?1";
     let mut all = db.prepare(said)?;
     let rows = all.query_map([count], |row| {
         let (at, user, what) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Event { at, user, what, address: row.get(3)? })
+        Ok(AuditEvent { at, user, action: what, address: row.get(3)? })
     })?;
     rows.collect()
 }

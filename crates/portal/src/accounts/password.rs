@@ -16,7 +16,7 @@ pub const CHARS_MIN: usize = 12;
 /// Bytes that any password has at most.
 pub const BYTES_MAX: usize = 256;
 /// Computed at a time.
-const AT_ONCE: usize = 2;
+const CONCURRENT_HASHES_MAX: usize = 2;
 
 /// Why a password cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,13 +26,13 @@ pub enum PasswordError {
     #[error("a password has at most {BYTES_MAX} bytes")]
     TooLong,
     #[error("a password is not the username")]
-    Username,
+    IsUsername,
     #[error("the password cannot be hashed: {0}")]
     Hash(String),
 }
 
 /// Whether it may become somebody's password.
-pub fn judge(password: &str, user: &str) -> Result<(), PasswordError> {
+pub fn check_policy(password: &str, user: &str) -> Result<(), PasswordError> {
     if password.chars().count() < CHARS_MIN {
         return Err(PasswordError::TooShort);
     }
@@ -40,7 +40,7 @@ pub fn judge(password: &str, user: &str) -> Result<(), PasswordError> {
         return Err(PasswordError::TooLong);
     }
     if password.to_lowercase().replace(&user.to_lowercase(), "").chars().count() < CHARS_MIN / 2 {
-        return Err(PasswordError::Username);
+        return Err(PasswordError::IsUsername);
     }
     Ok(())
 }
@@ -51,7 +51,7 @@ pub fn hash(password: &str) -> Result<String, PasswordError> {
     hash.map(|hash| hash.to_string()).map_err(|why| PasswordError::Hash(why.to_string()))
 }
 
-fn is_right(hash: &str, password: &str) -> bool {
+fn is_match(hash: &str, password: &str) -> bool {
     let hash = PasswordHash::new(hash);
     hash.is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }
@@ -59,23 +59,23 @@ fn is_right(hash: &str, password: &str) -> bool {
 /// Hashes and compares, off the loop, a few at a time.
 #[derive(Clone, Debug)]
 pub struct Hasher {
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     /// Nobody's.
-    dummy: Arc<String>,
+    dummy_hash: Arc<String>,
 }
 
 impl Hasher {
     pub fn new() -> Result<Hasher, PasswordError> {
         let dummy = Arc::new(hash("nobody has this password")?);
-        Ok(Hasher { turns: Arc::new(Semaphore::new(AT_ONCE)), dummy })
+        Ok(Hasher { permits: Arc::new(Semaphore::new(CONCURRENT_HASHES_MAX)), dummy_hash: dummy })
     }
 
     /// Whether the password is that of `known`; without one it takes as long and is not.
     pub async fn verify(&self, known: Option<String>, password: Zeroizing<String>) -> bool {
-        let Ok(_turn) = self.turns.acquire().await else { return false };
-        let hash = known.clone().unwrap_or_else(|| (*self.dummy).clone());
+        let Ok(_turn) = self.permits.acquire().await else { return false };
+        let hash = known.clone().unwrap_or_else(|| (*self.dummy_hash).clone());
         let right = tokio::task::spawn_blocking(move || {
-            password.len() <= BYTES_MAX && is_right(&hash, &password)
+            password.len() <= BYTES_MAX && is_match(&hash, &password)
         });
         right.await.unwrap_or(false) && known.is_some()
     }
@@ -83,7 +83,7 @@ impl Hasher {
     /// The hash of a new password.
     pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, PasswordError> {
         let gone = |why: String| PasswordError::Hash(why);
-        let _turn = self.turns.acquire().await.map_err(|error| gone(error.to_string()))?;
+        let _turn = self.permits.acquire().await.map_err(|error| gone(error.to_string()))?;
         let made = tokio::task::spawn_blocking(move || hash(&password)).await;
         made.map_err(|error| gone(error.to_string()))?
     }
@@ -97,15 +97,15 @@ mod tests {
     fn c3_a_hash_is_argon2id_and_fits_one_password() {
         let made = hash("correct horse battery").expect("a hash");
         assert!(made.starts_with("$argon2id$v=19$m="), "{made}");
-        assert!(is_right(&made, "correct horse battery") && !is_right(&made, "correct horse"));
-        assert!(!is_right("not a hash", "x"));
+        assert!(is_match(&made, "correct horse battery") && !is_match(&made, "correct horse"));
+        assert!(!is_match("not a hash", "x"));
     }
 
     #[test]
     fn new_passwords_are_long_and_not_the_username() {
-        assert_eq!(judge("short", "jdoe"), Err(PasswordError::TooShort));
-        assert_eq!(judge(&"x".repeat(257), "jdoe"), Err(PasswordError::TooLong));
-        assert_eq!(judge("Johannes.Doe1", "johannes.doe"), Err(PasswordError::Username));
-        assert_eq!(judge("correct horse battery", "jdoe"), Ok(()));
+        assert_eq!(check_policy("short", "jdoe"), Err(PasswordError::TooShort));
+        assert_eq!(check_policy(&"x".repeat(257), "jdoe"), Err(PasswordError::TooLong));
+        assert_eq!(check_policy("Johannes.Doe1", "johannes.doe"), Err(PasswordError::IsUsername));
+        assert_eq!(check_policy("correct horse battery", "jdoe"), Ok(()));
     }
 }

@@ -7,15 +7,15 @@ use crate::accounts::token;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 /// Written at most so often: how long somebody may have been seen without it being noted.
-const SEEN_STEP_S: i64 = 5;
+const SEEN_UPDATE_S: i64 = 5;
 /// Of one account; the oldest ends when there is one more.
-const EACH: i64 = 20;
+const SESSIONS_PER_USER_MAX: i64 = 20;
 /// Characters of a browser's name that are kept.
-const BROWSER_CHARS: usize = 120;
+const BROWSER_CHARS_MAX: usize = 120;
 
 /// When a session ends by itself.
 #[derive(Clone, Copy, Debug)]
-pub struct Rule {
+pub struct SessionPolicy {
     pub idle_s: i64,
     pub age_s: i64,
 }
@@ -29,8 +29,8 @@ pub struct Session {
     pub user: String,
     /// What its forms carry.
     pub csrf: String,
-    pub began: i64,
-    pub seen: i64,
+    pub created_at: i64,
+    pub seen_at: i64,
     pub address: String,
     pub browser: String,
 }
@@ -38,67 +38,77 @@ pub struct Session {
 impl Session {
     /// Seconds that are left if nothing is done.
     #[must_use]
-    pub fn left_s(&self, now: i64, rule: Rule) -> i64 {
-        (self.seen + rule.idle_s - now).min(self.began + rule.age_s - now)
+    pub fn remaining_s(&self, now: i64, rule: SessionPolicy) -> i64 {
+        (self.seen_at + rule.idle_s - now).min(self.created_at + rule.age_s - now)
     }
 }
 
 /// Where a log-in comes from.
 #[derive(Clone, Debug, Default)]
-pub struct Origin {
+pub struct LoginOrigin {
     pub address: String,
     pub browser: String,
 }
 
 const COLUMNS: &str = "token, user, csrf, began, seen, address, browser";
 
-fn session(row: &rusqlite::Row<'_>) -> Result<Session> {
+fn session_from_row(row: &rusqlite::Row<'_>) -> Result<Session> {
     Ok(Session {
         key: row.get(0)?,
         user: row.get(1)?,
         csrf: row.get(2)?,
-        began: row.get(3)?,
-        seen: row.get(4)?,
+        created_at: row.get(3)?,
+        seen_at: row.get(4)?,
         address: row.get(5)?,
         browser: row.get(6)?,
     })
 }
 
 /// A new session of `user`; its token is `secret`, and `csrf` is for its forms.
-pub fn begin(
+pub fn create_session(
     db: &Connection,
     user: &str,
     (secret, csrf): (&str, &str),
-    origin: &Origin,
+    origin: &LoginOrigin,
     now: i64,
 ) -> Result<()> {
     let said = format!("insert into sessions ({COLUMNS}) values (?1, ?2, ?3, ?4, ?4, ?5, ?6)");
-    let browser: String = origin.browser.chars().take(BROWSER_CHARS).collect();
+    let browser: String = origin.browser.chars().take(BROWSER_CHARS_MAX).collect();
     let key = token::hash(secret);
     db.execute(&said, params![key, user, csrf, now, origin.address, browser])?;
     let said = "delete from sessions where token in
         (select token from sessions where user = ?1 order by seen desc limit -1 offset ?2)";
-    db.execute(said, params![user, EACH]).map(drop)
+    db.execute(said, params![user, SESSIONS_PER_USER_MAX]).map(drop)
 }
 
 /// The session of a token, if it is alive and its account may log in.
-pub fn find(db: &Connection, secret: &str, now: i64, rule: Rule) -> Result<Option<Session>> {
-    of_key(db, &token::hash(secret), now, rule)
+pub fn find_session(
+    db: &Connection,
+    secret: &str,
+    now: i64,
+    rule: SessionPolicy,
+) -> Result<Option<Session>> {
+    find_session_by_key(db, &token::hash(secret), now, rule)
 }
 
 /// The same, by what is kept of its token.
-pub fn of_key(db: &Connection, key: &[u8], now: i64, rule: Rule) -> Result<Option<Session>> {
+pub fn find_session_by_key(
+    db: &Connection,
+    key: &[u8],
+    now: i64,
+    rule: SessionPolicy,
+) -> Result<Option<Session>> {
     let said = format!(
         "select {COLUMNS} from sessions where token = ?1
          and user in (select name from users where disabled = 0)"
     );
-    let found = db.query_row(&said, [key], session).optional()?;
-    Ok(found.filter(|session| session.left_s(now, rule) > 0))
+    let found = db.query_row(&said, [key], session_from_row).optional()?;
+    Ok(found.filter(|session| session.remaining_s(now, rule) > 0))
 }
 
 /// Somebody is there.
-pub fn touch(db: &Connection, session: &Session, now: i64) -> Result<()> {
-    if now - session.seen < SEEN_STEP_S {
+pub fn mark_seen(db: &Connection, session: &Session, now: i64) -> Result<()> {
+    if now - session.seen_at < SEEN_UPDATE_S {
         return Ok(());
     }
     let said = "update sessions set seen = ?2 where token = ?1";
@@ -106,27 +116,27 @@ pub fn touch(db: &Connection, session: &Session, now: i64) -> Result<()> {
 }
 
 /// Ends one.
-pub fn end(db: &Connection, key: &[u8]) -> Result<()> {
+pub fn end_session(db: &Connection, key: &[u8]) -> Result<()> {
     db.execute("delete from sessions where token = ?1", [key]).map(drop)
 }
 
 /// Ends all of an account; how many there were.
-pub fn end_all(db: &Connection, user: &str) -> Result<usize> {
+pub fn end_sessions_of(db: &Connection, user: &str) -> Result<usize> {
     db.execute("delete from sessions where user = ?1", [user])
 }
 
 /// Ends what is idle or old.
-pub fn sweep(db: &Connection, now: i64, rule: Rule) -> Result<()> {
+pub fn delete_expired(db: &Connection, now: i64, rule: SessionPolicy) -> Result<()> {
     let said = "delete from sessions where seen <= ?1 or began <= ?2";
     db.execute(said, [now - rule.idle_s, now - rule.age_s]).map(drop)
 }
 
 /// All that are alive, the last seen first.
-pub fn list(db: &Connection, now: i64, rule: Rule) -> Result<Vec<Session>> {
+pub fn list_sessions(db: &Connection, now: i64, rule: SessionPolicy) -> Result<Vec<Session>> {
     let said = format!("select {COLUMNS} from sessions order by seen desc");
     let mut all = db.prepare(&said)?;
-    let mut all: Vec<Session> = all.query_map([], session)?.collect::<Result<_>>()?;
-    all.retain(|session| session.left_s(now, rule) > 0);
+    let mut all: Vec<Session> = all.query_map([], session_from_row)?.collect::<Result<_>>()?;
+    all.retain(|session| session.remaining_s(now, rule) > 0);
     Ok(all)
 }
 
@@ -136,54 +146,60 @@ mod tests {
     use crate::accounts::{self, Account};
     use crate::db::Db;
 
-    const RULE: Rule = Rule { idle_s: 900, age_s: 3600 };
+    const POLICY: SessionPolicy = SessionPolicy { idle_s: 900, age_s: 3600 };
 
-    fn database() -> (tempfile::TempDir, Db) {
+    fn create_database() -> (tempfile::TempDir, Db) {
         let folder = tempfile::tempdir().expect("a folder");
         let db = Db::open(&folder.path().join("db")).expect("a database");
         let (hash, email) = ("x".to_owned(), String::new());
-        let jdoe = Account { name: "jdoe".into(), hash, email, disabled: false, made: 0 };
-        assert!(db.ask(|db| accounts::add(db, &jdoe)).expect("added"));
+        let jdoe = Account { name: "jdoe".into(), hash, email, is_disabled: false, created_at: 0 };
+        assert!(db.call_blocking(|db| accounts::add_account(db, &jdoe)).expect("added"));
         (folder, db)
     }
 
-    fn at(db: &Db, secret: &str, now: i64) -> Option<Session> {
-        db.ask(|db| find(db, secret, now, RULE)).expect("answered")
+    fn session_at(db: &Db, secret: &str, now: i64) -> Option<Session> {
+        db.call_blocking(|db| find_session(db, secret, now, POLICY)).expect("answered")
     }
 
     #[test]
     fn c5_a_session_ends_when_nobody_is_there() {
-        let (_folder, db) = database();
-        let begun = |db: &Connection| begin(db, "JDOE", ("one", "c"), &Origin::default(), 1000);
-        db.ask(begun).expect("begun");
-        let alive = at(&db, "one", 1899).expect("alive");
-        assert_eq!((alive.user.as_str(), alive.left_s(1899, RULE)), ("JDOE", 1));
-        assert!(at(&db, "one", 1900).is_none() && at(&db, "other", 1000).is_none());
-        db.ask(|db| touch(db, &alive, 1890)).expect("touched");
-        assert!(at(&db, "one", 2789).is_some() && at(&db, "one", 2790).is_none());
-        let seen = at(&db, "one", 2700).expect("alive");
-        db.ask(|db| touch(db, &seen, 4500)).expect("touched");
-        assert!(at(&db, "one", 4599).is_some() && at(&db, "one", 4600).is_none(), "its age");
-        db.ask(|db| sweep(db, 4600, RULE)).expect("swept");
-        assert!(at(&db, "one", 1000).is_none());
+        let (_folder, db) = create_database();
+        let begun = |db: &Connection| {
+            create_session(db, "JDOE", ("one", "c"), &LoginOrigin::default(), 1000)
+        };
+        db.call_blocking(begun).expect("begun");
+        let alive = session_at(&db, "one", 1899).expect("alive");
+        assert_eq!((alive.user.as_str(), alive.remaining_s(1899, POLICY)), ("JDOE", 1));
+        assert!(session_at(&db, "one", 1900).is_none() && session_at(&db, "other", 1000).is_none());
+        db.call_blocking(|db| mark_seen(db, &alive, 1890)).expect("touched");
+        assert!(session_at(&db, "one", 2789).is_some() && session_at(&db, "one", 2790).is_none());
+        let seen = session_at(&db, "one", 2700).expect("alive");
+        db.call_blocking(|db| mark_seen(db, &seen, 4500)).expect("touched");
+        assert!(
+            session_at(&db, "one", 4599).is_some() && session_at(&db, "one", 4600).is_none(),
+            "its age"
+        );
+        db.call_blocking(|db| delete_expired(db, 4600, POLICY)).expect("swept");
+        assert!(session_at(&db, "one", 1000).is_none());
     }
 
     #[test]
     fn c5_a_password_an_administrator_and_a_disabled_account_end_sessions() {
-        let (_folder, db) = database();
+        let (_folder, db) = create_database();
         let begun = |secret: &'static str| {
-            let origin = Origin::default();
-            db.ask(|db| begin(db, "jdoe", (secret, "c"), &origin, 1000)).expect("begun");
+            let origin = LoginOrigin::default();
+            db.call_blocking(|db| create_session(db, "jdoe", (secret, "c"), &origin, 1000))
+                .expect("begun");
         };
         begun("one");
         begun("two");
-        assert_eq!(db.ask(|db| end_all(db, "jdoe")).expect("ended"), 2);
-        assert!(at(&db, "one", 1000).is_none());
+        assert_eq!(db.call_blocking(|db| end_sessions_of(db, "jdoe")).expect("ended"), 2);
+        assert!(session_at(&db, "one", 1000).is_none());
         begun("three");
-        assert!(db.ask(|db| accounts::set_hash(db, "jdoe", "y")).expect("set"));
-        assert!(at(&db, "three", 1000).is_none());
+        assert!(db.call_blocking(|db| accounts::set_hash(db, "jdoe", "y")).expect("set"));
+        assert!(session_at(&db, "three", 1000).is_none());
         begun("four");
-        assert!(db.ask(|db| accounts::set_disabled(db, "jdoe", true)).expect("set"));
-        assert!(at(&db, "four", 1000).is_none());
+        assert!(db.call_blocking(|db| accounts::set_disabled(db, "jdoe", true)).expect("set"));
+        assert!(session_at(&db, "four", 1000).is_none());
     }
 }

@@ -8,59 +8,60 @@ use std::collections::BTreeMap;
 
 /// How many attempts there are.
 #[derive(Clone, Copy, Debug)]
-pub struct Limit {
+pub struct RateLimit {
     /// So many at once.
-    pub at_once: u32,
+    pub burst: u32,
     /// One more after so many seconds.
-    pub seconds_each: i64,
+    pub refill_s: i64,
 }
 
 /// What one address may try that could be guessed.
-pub const GUESSES: Limit = Limit { at_once: 20, seconds_each: 6 };
+pub const GUESS_LIMIT: RateLimit = RateLimit { burst: 20, refill_s: 6 };
 /// Letters to one account. A flood would hide the one that the user asked for.
-pub const LETTERS: Limit = Limit { at_once: 1, seconds_each: 60 };
+pub const MAIL_LIMIT: RateLimit = RateLimit { burst: 1, refill_s: 60 };
 /// Buckets that are remembered.
-const BUCKETS: usize = 4096;
+const BUCKETS_MAX: usize = 4096;
 
 #[derive(Clone, Copy, Debug)]
-struct Bucket {
-    left: u32,
+struct TokenBucket {
+    tokens: u32,
     /// When the last one was added.
-    since: i64,
+    refilled_at: i64,
 }
 
 /// Everyone who tried lately, by what names them.
 #[derive(Debug)]
 pub struct Throttle<K> {
-    limit: Limit,
-    buckets: BTreeMap<K, Bucket>,
+    limit: RateLimit,
+    buckets: BTreeMap<K, TokenBucket>,
 }
 
 impl<K: Clone + Ord> Throttle<K> {
     #[must_use]
-    pub fn new(limit: Limit) -> Throttle<K> {
+    pub fn new(limit: RateLimit) -> Throttle<K> {
         Throttle { limit, buckets: BTreeMap::new() }
     }
 
     /// Takes one attempt of `key`; false: it has none left.
-    pub fn take(&mut self, key: K, now: i64) -> bool {
-        if self.buckets.len() >= BUCKETS && !self.buckets.contains_key(&key) {
-            let oldest = self.buckets.iter().min_by_key(|(_, bucket)| bucket.since);
+    pub fn try_acquire(&mut self, key: K, now: i64) -> bool {
+        if self.buckets.len() >= BUCKETS_MAX && !self.buckets.contains_key(&key) {
+            let oldest = self.buckets.iter().min_by_key(|(_, bucket)| bucket.refilled_at);
             if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
                 self.buckets.remove(&oldest);
             }
         }
-        let Limit { at_once, seconds_each } = self.limit;
-        let bucket = self.buckets.entry(key).or_insert(Bucket { left: at_once, since: now });
-        let more = (now - bucket.since).max(0) / seconds_each;
-        bucket.since += more * seconds_each;
-        bucket.left = bucket.left.saturating_add(u32::try_from(more).unwrap_or(at_once));
-        if bucket.left >= at_once {
+        let RateLimit { burst: at_once, refill_s: seconds_each } = self.limit;
+        let bucket =
+            self.buckets.entry(key).or_insert(TokenBucket { tokens: at_once, refilled_at: now });
+        let more = (now - bucket.refilled_at).max(0) / seconds_each;
+        bucket.refilled_at += more * seconds_each;
+        bucket.tokens = bucket.tokens.saturating_add(u32::try_from(more).unwrap_or(at_once));
+        if bucket.tokens >= at_once {
             // Nothing is saved up beyond that.
-            (bucket.left, bucket.since) = (at_once, bucket.since.max(now));
+            (bucket.tokens, bucket.refilled_at) = (at_once, bucket.refilled_at.max(now));
         }
-        let may = bucket.left > 0;
-        bucket.left = bucket.left.saturating_sub(1);
+        let may = bucket.tokens > 0;
+        bucket.tokens = bucket.tokens.saturating_sub(1);
         may
     }
 }
@@ -72,27 +73,30 @@ mod tests {
 
     #[test]
     fn c5_an_address_that_tries_too_often_waits() {
-        let mut throttle = Throttle::new(GUESSES);
+        let mut throttle = Throttle::new(GUESS_LIMIT);
         let address = |n: u32| IpAddr::V4(Ipv4Addr::from_bits(n));
-        let each = GUESSES.seconds_each;
-        assert!((0..GUESSES.at_once).all(|_| throttle.take(address(1), 100)));
-        assert!(!throttle.take(address(1), 100) && throttle.take(address(2), 100));
-        assert!(throttle.take(address(1), 100 + each));
-        assert!(!throttle.take(address(1), 100 + each));
-        assert!(!throttle.take(address(1), 50), "a clock that steps back gives nothing");
+        let each = GUESS_LIMIT.refill_s;
+        assert!((0..GUESS_LIMIT.burst).all(|_| throttle.try_acquire(address(1), 100)));
+        assert!(!throttle.try_acquire(address(1), 100) && throttle.try_acquire(address(2), 100));
+        assert!(throttle.try_acquire(address(1), 100 + each));
+        assert!(!throttle.try_acquire(address(1), 100 + each));
+        assert!(!throttle.try_acquire(address(1), 50), "a clock that steps back gives nothing");
         for n in 3..10_000 {
-            throttle.take(address(n), 200);
+            throttle.try_acquire(address(n), 200);
         }
-        assert!(throttle.buckets.len() <= BUCKETS);
+        assert!(throttle.buckets.len() <= BUCKETS_MAX);
     }
 
     #[test]
     fn c4_an_account_gets_one_letter_a_minute() {
-        let mut letters = Throttle::new(LETTERS);
-        assert!(letters.take("jdoe", 100) && letters.take("asmith", 100));
-        assert!((101..160).all(|now| !letters.take("jdoe", now)));
-        assert!(letters.take("jdoe", 160) && !letters.take("jdoe", 161));
-        assert!(letters.take("jdoe", 499) && !letters.take("jdoe", 520), "a full minute again");
-        assert!(!letters.take("jdoe", 558) && letters.take("jdoe", 559));
+        let mut letters = Throttle::new(MAIL_LIMIT);
+        assert!(letters.try_acquire("jdoe", 100) && letters.try_acquire("asmith", 100));
+        assert!((101..160).all(|now| !letters.try_acquire("jdoe", now)));
+        assert!(letters.try_acquire("jdoe", 160) && !letters.try_acquire("jdoe", 161));
+        assert!(
+            letters.try_acquire("jdoe", 499) && !letters.try_acquire("jdoe", 520),
+            "a full minute again"
+        );
+        assert!(!letters.try_acquire("jdoe", 558) && letters.try_acquire("jdoe", 559));
     }
 }

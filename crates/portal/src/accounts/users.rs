@@ -22,11 +22,11 @@ use std::os::fd::AsFd;
 use zeroize::Zeroizing;
 
 /// A line at a terminal is at most so long.
-const LINE_BYTES: usize = 4096;
+const LINE_BYTES_MAX: usize = 4096;
 
 /// What to do with an account.
 #[derive(Debug, Subcommand)]
-pub enum UserWord {
+pub enum UserCommand {
     /// Makes an account; its password is asked for, or is the first line of stdin
     Add {
         /// The box's username
@@ -59,51 +59,51 @@ pub enum UserError {
     #[error("{0}")]
     Password(#[from] PasswordError),
     #[error("the two are not the same; nothing was changed")]
-    Differ,
+    PasswordMismatch,
     #[error("what was typed is not UTF-8; nothing was changed")]
-    NotText,
+    NotUtf8,
     #[error("asked to end; nothing was changed")]
-    Asked,
+    Interrupted,
     #[error("stdin or stdout: {0}")]
     Io(#[from] std::io::Error),
     #[error("there is an account {0} already")]
-    Exists(String),
+    AccountExists(String),
     #[error("there is no account {0}")]
-    Unknown(String),
+    UnknownAccount(String),
     #[error("{0:?} is no username: 1 to 32 bytes without control characters")]
-    Name(String),
+    InvalidName(String),
     #[error("{0:?} is no e-mail address")]
-    Email(String),
+    InvalidEmail(String),
 }
 
 /// Whether it can be a username of the box.
 #[must_use]
-pub fn is_name(name: &str) -> bool {
+pub fn is_valid_username(name: &str) -> bool {
     (1..=32).contains(&name.len()) && name != "-" && !name.chars().any(char::is_control)
 }
 
 /// Whether letters can be sent there.
 #[must_use]
-pub fn is_email(email: &str) -> bool {
+pub fn is_valid_email(email: &str) -> bool {
     email.is_empty() || email.len() <= 254 && email.parse::<lettre::Address>().is_ok()
 }
 
 /// A terminal that shows nothing of what is typed, until this goes. Signals that would end us wait
 /// meanwhile, so that nobody is left with a terminal that does not echo.
-struct Hidden {
-    before: Termios,
-    mask: SigSet,
+struct EchoGuard {
+    saved_modes: Termios,
+    blocked_signals: SigSet,
     signals: SignalFd,
 }
 
-impl Hidden {
-    fn begin() -> Result<Hidden, std::io::Error> {
+impl EchoGuard {
+    fn disable_echo() -> Result<EchoGuard, std::io::Error> {
         let stdin = std::io::stdin();
         let before = tcgetattr(&stdin)?;
         let mask = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
         let signals = SignalFd::new(&mask)?;
         mask.thread_block()?;
-        let hidden = Hidden { before: before.clone(), mask, signals };
+        let hidden = EchoGuard { saved_modes: before.clone(), blocked_signals: mask, signals };
         let mut changed = before;
         changed.local_flags.remove(LocalFlags::ECHO);
         changed.local_flags.insert(LocalFlags::ECHONL);
@@ -112,12 +112,12 @@ impl Hidden {
     }
 
     /// Asks, and reads a line without its end.
-    fn line(&self, question: &str) -> Result<Zeroizing<String>, UserError> {
+    fn read_stdin_line(&self, question: &str) -> Result<Zeroizing<String>, UserError> {
         eprint!("{question}");
-        let mut line = Zeroizing::new(Vec::with_capacity(2 * LINE_BYTES));
-        while !line.ends_with(b"\n") && line.len() < LINE_BYTES {
-            self.wait()?;
-            let mut bytes = Zeroizing::new([0; LINE_BYTES]);
+        let mut line = Zeroizing::new(Vec::with_capacity(2 * LINE_BYTES_MAX));
+        while !line.ends_with(b"\n") && line.len() < LINE_BYTES_MAX {
+            self.wait_for_input()?;
+            let mut bytes = Zeroizing::new([0; LINE_BYTES_MAX]);
             match nix::unistd::read(std::io::stdin(), &mut *bytes) {
                 Ok(0) => break,
                 Ok(count) => line.extend_from_slice(&bytes[..count]),
@@ -125,12 +125,12 @@ impl Hidden {
                 Err(error) => return Err(UserError::Io(error.into())),
             }
         }
-        let text = str::from_utf8(&line).map_err(|_| UserError::NotText)?;
+        let text = str::from_utf8(&line).map_err(|_| UserError::NotUtf8)?;
         Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
     /// Until something was typed.
-    fn wait(&self) -> Result<(), UserError> {
+    fn wait_for_input(&self) -> Result<(), UserError> {
         let stdin = std::io::stdin();
         let wanted = [stdin.as_fd(), self.signals.as_fd()];
         let mut wanted = wanted.map(|from| PollFd::new(from, PollFlags::POLLIN));
@@ -139,15 +139,15 @@ impl Hidden {
             Err(error) => return Err(UserError::Io(error.into())),
         }
         let asked = wanted[1].revents().is_some_and(|events| !events.is_empty());
-        if asked { Err(UserError::Asked) } else { Ok(()) }
+        if asked { Err(UserError::Interrupted) } else { Ok(()) }
     }
 }
 
-impl Drop for Hidden {
+impl Drop for EchoGuard {
     fn drop(&mut self) {
         // There is nobody left to tell if it fails. A signal that waits gets us now.
-        let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, &self.before);
-        let _ = self.mask.thread_unblock();
+        let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, &self.saved_modes);
+        let _ = self.blocked_signals.thread_unblock();
     }
 }
 
@@ -160,81 +160,92 @@ fn line() -> Result<Zeroizing<String>, UserError> {
     Ok(line)
 }
 
-fn secret(name: &str) -> Result<String, UserError> {
+fn read_password_hash(name: &str) -> Result<String, UserError> {
     if !std::io::stdin().is_terminal() {
         let password = line()?;
-        password::judge(&password, name)?;
+        password::check_policy(&password, name)?;
         return Ok(password::hash(&password)?);
     }
-    let hidden = Hidden::begin()?;
-    let password = hidden.line(&format!("Password of {name}: "))?;
-    password::judge(&password, name)?;
-    let again = hidden.line("The same again: ")?;
-    if password == again { Ok(password::hash(&password)?) } else { Err(UserError::Differ) }
+    let hidden = EchoGuard::disable_echo()?;
+    let password = hidden.read_stdin_line(&format!("Password of {name}: "))?;
+    password::check_policy(&password, name)?;
+    let again = hidden.read_stdin_line("The same again: ")?;
+    if password == again {
+        Ok(password::hash(&password)?)
+    } else {
+        Err(UserError::PasswordMismatch)
+    }
 }
 
 /// Does it.
-pub fn run(config: &Config, word: &UserWord) -> Result<(), UserError> {
-    let db = crate::serve::open_data(config)?;
+pub fn run_user_command(config: &Config, word: &UserCommand) -> Result<(), UserError> {
+    let db = crate::serve::open_database(config)?;
     match word {
-        UserWord::List => return list(&db),
-        UserWord::Add { name, email } => add(&db, name, email)?,
-        UserWord::Passwd { name } => {
+        UserCommand::List => return print_users(&db),
+        UserCommand::Add { name, email } => add_user(&db, name, email)?,
+        UserCommand::Passwd { name } => {
             // Nobody types a password twice for nothing.
-            known(name, db.ask(|db| accounts::find(db, name))?.is_some())?;
-            let hash = secret(name)?;
-            known(name, db.ask(|db| accounts::set_hash(db, name, &hash))?)?;
+            require_account(
+                name,
+                db.call_blocking(|db| accounts::find_account(db, name))?.is_some(),
+            )?;
+            let hash = read_password_hash(name)?;
+            require_account(name, db.call_blocking(|db| accounts::set_hash(db, name, &hash))?)?;
         }
-        UserWord::Email { name, email } => {
-            if !is_email(email) {
-                return Err(UserError::Email(email.clone()));
+        UserCommand::Email { name, email } => {
+            if !is_valid_email(email) {
+                return Err(UserError::InvalidEmail(email.clone()));
             }
-            known(name, db.ask(|db| accounts::set_email(db, name, email))?)?;
+            require_account(name, db.call_blocking(|db| accounts::set_email(db, name, email))?)?;
         }
-        UserWord::Disable { name } => {
-            known(name, db.ask(|db| accounts::set_disabled(db, name, true))?)?;
+        UserCommand::Disable { name } => {
+            require_account(name, db.call_blocking(|db| accounts::set_disabled(db, name, true))?)?;
         }
-        UserWord::Enable { name } => {
-            known(name, db.ask(|db| accounts::set_disabled(db, name, false))?)?;
+        UserCommand::Enable { name } => {
+            require_account(name, db.call_blocking(|db| accounts::set_disabled(db, name, false))?)?;
         }
     }
     let (what, name) = match word {
-        UserWord::Add { name, .. } => ("account made", name),
-        UserWord::Passwd { name } => ("password set", name),
-        UserWord::Email { name, .. } => ("e-mail changed", name),
-        UserWord::Disable { name } => ("account disabled", name),
-        UserWord::Enable { name } => ("account enabled", name),
-        UserWord::List => return Ok(()),
+        UserCommand::Add { name, .. } => ("account made", name),
+        UserCommand::Passwd { name } => ("password set", name),
+        UserCommand::Email { name, .. } => ("e-mail changed", name),
+        UserCommand::Disable { name } => ("account disabled", name),
+        UserCommand::Enable { name } => ("account enabled", name),
+        UserCommand::List => return Ok(()),
     };
     let (user, what, address) = (name.clone(), what.to_owned(), "shell".to_owned());
-    let event = audit_log::Event { at: clock::seconds(), user, what, address };
-    Ok(db.ask(|db| audit_log::note(db, &event))?)
+    let event = audit_log::AuditEvent { at: clock::unix_seconds(), user, action: what, address };
+    Ok(db.call_blocking(|db| audit_log::append_event(db, &event))?)
 }
 
-fn known(name: &str, found: bool) -> Result<(), UserError> {
-    if found { Ok(()) } else { Err(UserError::Unknown(name.to_owned())) }
+fn require_account(name: &str, found: bool) -> Result<(), UserError> {
+    if found { Ok(()) } else { Err(UserError::UnknownAccount(name.to_owned())) }
 }
 
-fn add(db: &Db, name: &str, email: &str) -> Result<(), UserError> {
-    if !is_name(name) {
-        return Err(UserError::Name(name.to_owned()));
+fn add_user(db: &Db, name: &str, email: &str) -> Result<(), UserError> {
+    if !is_valid_username(name) {
+        return Err(UserError::InvalidName(name.to_owned()));
     }
-    if !is_email(email) {
-        return Err(UserError::Email(email.to_owned()));
+    if !is_valid_email(email) {
+        return Err(UserError::InvalidEmail(email.to_owned()));
     }
-    if db.ask(|db| accounts::find(db, name))?.is_some() {
-        return Err(UserError::Exists(name.to_owned()));
+    if db.call_blocking(|db| accounts::find_account(db, name))?.is_some() {
+        return Err(UserError::AccountExists(name.to_owned()));
     }
-    let (hash, made) = (secret(name)?, clock::seconds());
+    let (hash, made) = (read_password_hash(name)?, clock::unix_seconds());
     let (name, email) = (name.to_owned(), email.to_owned());
-    let account = Account { name: name.clone(), hash, email, disabled: false, made };
-    if db.ask(|db| accounts::add(db, &account))? { Ok(()) } else { Err(UserError::Exists(name)) }
+    let account = Account { name: name.clone(), hash, email, is_disabled: false, created_at: made };
+    if db.call_blocking(|db| accounts::add_account(db, &account))? {
+        Ok(())
+    } else {
+        Err(UserError::AccountExists(name))
+    }
 }
 
-fn list(db: &Db) -> Result<(), UserError> {
+fn print_users(db: &Db) -> Result<(), UserError> {
     let mut out = std::io::stdout().lock();
-    for account in db.ask(accounts::list)? {
-        let state = if account.disabled { "disabled" } else { "enabled" };
+    for account in db.call_blocking(accounts::list_accounts)? {
+        let state = if account.is_disabled { "disabled" } else { "enabled" };
         let email = if account.email.is_empty() { "-" } else { &account.email };
         writeln!(out, "{}\t{state}\t{email}", account.name)?;
     }

@@ -5,8 +5,8 @@
 //! and tries again by itself, soon and then less often. Nothing here decides what an agent may do:
 //! `can` comes from the box, and a refused command is answered with the box's own words.
 
-use crate::box_client::connection::{Talk, TalkError, is_decision};
-use crate::box_client::keep_alive::{Beat, Pulse};
+use crate::box_client::connection::{BoxConnection, ConnectionError, is_access_decision};
+use crate::box_client::keep_alive::{KeepAlive, KeepAliveAction};
 use crate::clock;
 use client::Login;
 use protocol::client::{ClientEvent, Failure, Pairs, Reply};
@@ -21,16 +21,16 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 /// The first pause before another attempt, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
-const RETRY_LAST: Duration = Duration::from_secs(5);
+const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Somebody whom the box does not want is asked for again only now and then: the configuration may
 /// have changed.
 const RETRY_REFUSED: Duration = Duration::from_secs(10);
 /// Commands that wait to be sent.
-const WAITING: usize = 16;
+const COMMANDS_MAX: usize = 16;
 
 /// Who the box says this is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Person {
+pub struct AgentInfo {
     pub name: String,
     pub device: String,
     /// Numbers and labels of the fields this agent may set.
@@ -39,11 +39,11 @@ pub struct Person {
 
 /// How things stand.
 #[derive(Clone, Debug)]
-pub enum View {
+pub enum LinkState {
     /// Nothing is known yet.
     Connecting,
     /// The box does not answer; it is tried again.
-    Lost {
+    Disconnected {
         why: String,
     },
     /// The box does not want this agent.
@@ -52,7 +52,7 @@ pub enum View {
         why: String,
     },
     Up {
-        person: Person,
+        person: AgentInfo,
         state: AgentState,
         since: Instant,
     },
@@ -60,22 +60,22 @@ pub enum View {
 
 /// A command and who waits for its reply.
 #[derive(Debug)]
-struct Asked {
+struct QueuedCommand {
     line: String,
-    reply: oneshot::Sender<Result<Reply, NoReply>>,
+    reply: oneshot::Sender<Result<Reply, CommandError>>,
 }
 
-impl Asked {
+impl QueuedCommand {
     /// The command was not sent, and will not be.
-    fn not_sent(self) {
+    fn fail_unsent(self) {
         // Who does not wait any more need not know.
-        drop(self.reply.send(Err(NoReply::NotSent)));
+        drop(self.reply.send(Err(CommandError::NotSent)));
     }
 }
 
 /// Why there was no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoReply {
+pub enum CommandError {
     /// The box never got the command.
     #[error("the box cannot be reached; what you did was not done")]
     NotSent,
@@ -88,90 +88,95 @@ pub enum NoReply {
 
 /// The line, as its users hold it. It ends when nobody does.
 #[derive(Debug)]
-pub struct Link {
-    commands: mpsc::Sender<Asked>,
-    view: watch::Receiver<Arc<View>>,
+pub struct AgentSession {
+    commands: mpsc::Sender<QueuedCommand>,
+    link_state: watch::Receiver<Arc<LinkState>>,
 }
 
-impl Link {
+impl AgentSession {
     /// Begins a line for `user` to the box behind `socket`.
     #[must_use]
-    pub fn begin(socket: PathBuf, user: String) -> Link {
-        let (commands, waiting) = mpsc::channel(WAITING);
-        let (set, view) = watch::channel(Arc::new(View::Connecting));
-        let task = Task { socket, user, waiting, set };
+    pub fn start(socket: PathBuf, user: String) -> AgentSession {
+        let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
+        let (set, view) = watch::channel(Arc::new(LinkState::Connecting));
+        let task = AgentSessionTask { socket, user, commands: waiting, link_state: set };
         tokio::spawn(task.run());
-        Link { commands, view }
+        AgentSession { commands, link_state: view }
     }
 
     /// How things stand, and a way to wait until they do not.
     #[must_use]
-    pub fn view(&self) -> watch::Receiver<Arc<View>> {
-        self.view.clone()
+    pub fn subscribe(&self) -> watch::Receiver<Arc<LinkState>> {
+        self.link_state.clone()
     }
 
     /// How things stand, once anything is known; `Connecting` if that takes too long.
-    pub async fn settled(&self) -> Arc<View> {
-        let mut view = self.view();
-        let known = view.wait_for(|view| !matches!(**view, View::Connecting));
+    pub async fn wait_until_known(&self) -> Arc<LinkState> {
+        let mut view = self.subscribe();
+        let known = view.wait_for(|view| !matches!(**view, LinkState::Connecting));
         let known = timeout(Duration::from_secs(3), known).await;
         match known {
             Ok(Ok(view)) => Arc::clone(&view),
-            _ => Arc::clone(&self.view.borrow()),
+            _ => Arc::clone(&self.link_state.borrow()),
         }
     }
 
     /// Sends a command and waits for its reply.
-    pub async fn ask(&self, line: String) -> Result<Reply, NoReply> {
-        if !matches!(**self.view.borrow(), View::Up { .. }) {
-            return Err(NoReply::NotSent);
+    pub async fn send_command(&self, line: String) -> Result<Reply, CommandError> {
+        if !matches!(**self.link_state.borrow(), LinkState::Up { .. }) {
+            return Err(CommandError::NotSent);
         }
         let (reply, answered) = oneshot::channel();
-        self.commands.try_send(Asked { line, reply }).map_err(|error| match error {
-            TrySendError::Full(_) => NoReply::Busy,
-            TrySendError::Closed(_) => NoReply::NotSent,
+        self.commands.try_send(QueuedCommand { line, reply }).map_err(|error| match error {
+            TrySendError::Full(_) => CommandError::Busy,
+            TrySendError::Closed(_) => CommandError::NotSent,
         })?;
-        answered.await.unwrap_or(Err(NoReply::NoAnswer))
+        answered.await.unwrap_or(Err(CommandError::NoAnswer))
     }
 }
 
 /// What the connection's task holds.
-struct Task {
+struct AgentSessionTask {
     socket: PathBuf,
     user: String,
-    waiting: mpsc::Receiver<Asked>,
-    set: watch::Sender<Arc<View>>,
+    commands: mpsc::Receiver<QueuedCommand>,
+    link_state: watch::Sender<Arc<LinkState>>,
 }
 
 /// Why a connection is over.
-enum End {
+enum SessionEnd {
     /// Nobody holds the line any more.
-    Unwanted,
-    Lost(TalkError),
+    Unused,
+    Disconnected(ConnectionError),
     Refused(Failure),
 }
 
-impl Task {
+impl AgentSessionTask {
     async fn run(mut self) {
-        let mut pause = RETRY_FIRST;
+        let mut wait_before_retry = RETRY_FIRST;
         loop {
-            match self.connection(&mut pause).await {
-                End::Unwanted => return,
-                End::Lost(why) => self.show(View::Lost { why: why.to_string() }),
-                End::Refused(failure) => {
-                    pause = RETRY_REFUSED;
-                    self.show(View::Refused { code: failure.word, why: failure.text });
+            match self.run_connection(&mut wait_before_retry).await {
+                SessionEnd::Unused => return,
+                SessionEnd::Disconnected(why) => {
+                    self.publish_state(LinkState::Disconnected { why: why.to_string() })
+                }
+                SessionEnd::Refused(failure) => {
+                    wait_before_retry = RETRY_REFUSED;
+                    self.publish_state(LinkState::Refused {
+                        code: failure.word,
+                        why: failure.text,
+                    });
                 }
             }
-            if !self.pause(pause).await {
+            if !self.pause(wait_before_retry).await {
                 return;
             }
-            pause = (pause * 2).min(RETRY_LAST);
+            wait_before_retry = (wait_before_retry * 2).min(RETRY_MAX);
         }
     }
 
-    fn show(&self, view: View) {
-        self.set.send_replace(Arc::new(view));
+    fn publish_state(&self, view: LinkState) {
+        self.link_state.send_replace(Arc::new(view));
     }
 
     /// Waits; commands that come meanwhile, or came as the connection ended, are not sent. False:
@@ -181,9 +186,9 @@ impl Task {
         tokio::pin!(end);
         loop {
             tokio::select! {
-                () = &mut end => return !self.waiting.is_closed(),
-                asked = self.waiting.recv() => match asked {
-                    Some(asked) => asked.not_sent(),
+                () = &mut end => return !self.commands.is_closed(),
+                asked = self.commands.recv() => match asked {
+                    Some(asked) => asked.fail_unsent(),
                     None => return false,
                 },
             }
@@ -191,27 +196,29 @@ impl Task {
     }
 
     /// One connection from its hello to its end.
-    async fn connection(&mut self, pause: &mut Duration) -> End {
-        let mut talk = match Talk::open(&self.socket).await {
+    async fn run_connection(&mut self, pause: &mut Duration) -> SessionEnd {
+        let mut talk = match BoxConnection::connect(&self.socket).await {
             Ok(talk) => talk,
-            Err(error) => return End::Lost(error),
+            Err(error) => return SessionEnd::Disconnected(error),
         };
         let user = Some(self.user.clone());
         let program = Some(concat!("portal/", env!("CARGO_PKG_VERSION")).to_owned());
         let login = Login { user, via_portal: true, client: program, ..Login::new(Kind::Agent) };
-        match talk.ask(&login.line()).await {
-            Err(error) => End::Lost(error),
-            Ok(Reply { outcome: Err(failure), .. }) if is_decision(&failure) => {
-                End::Refused(failure)
+        match talk.request(&login.line()).await {
+            Err(error) => SessionEnd::Disconnected(error),
+            Ok(Reply { outcome: Err(failure), .. }) if is_access_decision(&failure) => {
+                SessionEnd::Refused(failure)
             }
-            Ok(Reply { outcome: Err(failure), .. }) => End::Lost(TalkError::Refused(failure)),
+            Ok(Reply { outcome: Err(failure), .. }) => {
+                SessionEnd::Disconnected(ConnectionError::Refused(failure))
+            }
             Ok(Reply { outcome: Ok(pairs), .. }) => {
                 *pause = RETRY_FIRST;
-                match self.serve(&mut talk, &person(&pairs)).await {
-                    Err(error) => End::Lost(error),
+                match self.relay_commands(&mut talk, &parse_agent_info(&pairs)).await {
+                    Err(error) => SessionEnd::Disconnected(error),
                     Ok(()) => {
-                        drop(timeout(Duration::from_secs(1), talk.ask("quit")).await);
-                        End::Unwanted
+                        drop(timeout(Duration::from_secs(1), talk.request("quit")).await);
+                        SessionEnd::Unused
                     }
                 }
             }
@@ -219,36 +226,40 @@ impl Task {
     }
 
     /// Joins the agent and the box until nobody holds the line.
-    async fn serve(&mut self, talk: &mut Talk, person: &Person) -> Result<(), TalkError> {
+    async fn relay_commands(
+        &mut self,
+        talk: &mut BoxConnection,
+        person: &AgentInfo,
+    ) -> Result<(), ConnectionError> {
         let mut replies: VecDeque<Option<oneshot::Sender<_>>> = VecDeque::new();
-        let mut pulse = Pulse::new(clock::now());
+        let mut pulse = KeepAlive::new(clock::now());
         loop {
-            let room = talk.unanswered() < WAITING;
+            let room = talk.unanswered_commands() < COMMANDS_MAX;
             tokio::select! {
-                event = talk.event() => match event? {
+                event = talk.next_event() => match event? {
                     ClientEvent::State(state) => {
                         let (person, since) = (person.clone(), clock::now());
-                        self.show(View::Up { person, state, since });
+                        self.publish_state(LinkState::Up { person, state, since });
                     }
                     ClientEvent::Reply(reply) => match replies.pop_front().flatten() {
                         Some(waiting) => drop(waiting.send(Ok(reply))),
-                        None => pulse.answered(),
+                        None => pulse.on_pong(),
                     },
                     _ => {}
                 },
-                asked = self.waiting.recv(), if room => {
+                asked = self.commands.recv(), if room => {
                     let Some(asked) = asked else { return Ok(()) };
                     if let Err(error) = talk.send(&asked.line).await {
                         // Its end was not sent, so the box does nothing of it.
-                        asked.not_sent();
+                        asked.fail_unsent();
                         return Err(error);
                     }
                     replies.push_back(Some(asked.reply));
-                    pulse.sent(clock::now());
+                    pulse.on_sent(clock::now());
                 }
-                () = sleep_until(pulse.due().into()) => match pulse.beat(clock::now()) {
-                    Beat::Lost => return Err(TalkError::Silent),
-                    Beat::Ping => {
+                () = sleep_until(pulse.poll_timeout().into()) => match pulse.handle_timeout(clock::now()) {
+                    KeepAliveAction::TimedOut => return Err(ConnectionError::TimedOut),
+                    KeepAliveAction::SendPing => {
                         replies.push_back(None);
                         talk.send("ping").await?;
                     }
@@ -259,30 +270,30 @@ impl Task {
 }
 
 /// Reads the answer to hello.
-fn person(pairs: &Pairs) -> Person {
+fn parse_agent_info(pairs: &Pairs) -> AgentInfo {
     let text = |key| pairs.get(key).unwrap_or_default().to_owned();
     let number = |key: &str| key.strip_prefix("field.")?.parse().ok();
     let fields = pairs.0.iter().filter_map(|(key, label)| Some((number(key)?, label.clone())));
-    Person { name: text("agent"), device: text("device"), fields: fields.collect() }
+    AgentInfo { name: text("agent"), device: text("device"), fields: fields.collect() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::box_client::fake_box::{FakeBox, Peer};
+    use crate::box_client::fake_box::{FakeBox, FakeBoxConnection};
 
-    const STATE: &str = "state call=c1 direction=in recording=off recording_id=- reasons=- \
+    const STATE_LINE: &str = "state call=c1 direction=in recording=off recording_id=- reasons=- \
         blackout=off blackout_ms=0 screen=disabled can=record.start note=-\n";
 
     /// A link that is up, and the box's end of it.
-    async fn link(fake: &FakeBox) -> (Link, Peer) {
-        let link = Link::begin(fake.socket.clone(), "jdoe".to_owned());
+    async fn start_session(fake: &FakeBox) -> (AgentSession, FakeBoxConnection) {
+        let link = AgentSession::start(fake.socket.clone(), "jdoe".to_owned());
         let mut peer = fake.accept().await;
-        assert!(peer.line().await.unwrap().starts_with("hello agent user=jdoe"));
-        peer.say("ok session=1 agent=Jane device=1001\n").await;
-        peer.say(STATE).await;
-        let mut view = link.view();
-        let up = view.wait_for(|view| matches!(**view, View::Up { .. })).await;
+        assert!(peer.read_line().await.unwrap().starts_with("hello agent user=jdoe"));
+        peer.send_lines("ok session=1 agent=Jane device=1001\n").await;
+        peer.send_lines(STATE_LINE).await;
+        let mut view = link.subscribe();
+        let up = view.wait_for(|view| matches!(**view, LinkState::Up { .. })).await;
         drop(up.expect("a link"));
         (link, peer)
     }
@@ -290,44 +301,47 @@ mod tests {
     #[tokio::test]
     async fn a10_command_not_sent_is_told_from_one_not_answered() {
         let fake = FakeBox::listen();
-        let (link, mut peer) = link(&fake).await;
+        let (link, mut peer) = start_session(&fake).await;
         let link = Arc::new(link);
         let ask = |line: String| {
             let link = Arc::clone(&link);
-            tokio::spawn(async move { link.ask(line).await })
+            tokio::spawn(async move { link.send_command(line).await })
         };
         let mut sent = Vec::new();
-        for n in 0..WAITING {
+        for n in 0..COMMANDS_MAX {
             sent.push(ask(format!("update 1 {n}")));
-            assert_eq!(peer.line().await, Some(format!("update 1 {n}")));
+            assert_eq!(peer.read_line().await, Some(format!("update 1 {n}")));
         }
         // No more than these are sent before the box answers; this one waits its turn.
-        let queued = link.ask("record start".to_owned());
+        let queued = link.send_command("record start".to_owned());
         tokio::pin!(queued);
         assert!(timeout(Duration::from_millis(1), &mut queued).await.is_err());
         drop(peer);
-        assert_eq!(queued.await, Err(NoReply::NotSent));
+        assert_eq!(queued.await, Err(CommandError::NotSent));
         for ask in sent {
-            assert_eq!(ask.await.unwrap(), Err(NoReply::NoAnswer));
+            assert_eq!(ask.await.unwrap(), Err(CommandError::NoAnswer));
         }
-        assert_eq!(link.ask("record stop".to_owned()).await, Err(NoReply::NotSent));
+        assert_eq!(link.send_command("record stop".to_owned()).await, Err(CommandError::NotSent));
     }
 
     #[tokio::test]
     async fn a10_busy_box_is_tried_again_and_does_not_refuse_the_agent() {
         let fake = FakeBox::listen();
-        let link = Link::begin(fake.socket.clone(), "jdoe".to_owned());
+        let link = AgentSession::start(fake.socket.clone(), "jdoe".to_owned());
         let mut peer = fake.accept().await;
-        assert!(peer.line().await.is_some());
-        peer.say("err busy \"try again\"\n").await;
-        let view = link.settled().await;
-        assert!(matches!(&*view, View::Lost { why } if why == "try again"), "{view:?}");
+        assert!(peer.read_line().await.is_some());
+        peer.send_lines("err busy \"try again\"\n").await;
+        let view = link.wait_until_known().await;
+        assert!(
+            matches!(&*view, LinkState::Disconnected { why } if why == "try again"),
+            "{view:?}"
+        );
         // Soon, not in ten seconds.
         let mut peer = timeout(Duration::from_secs(5), fake.accept()).await.unwrap();
-        assert!(peer.line().await.is_some());
-        peer.say("err denied \"no right\"\n").await;
-        let mut view = link.view();
-        let refused = view.wait_for(|view| matches!(**view, View::Refused { .. }));
+        assert!(peer.read_line().await.is_some());
+        peer.send_lines("err denied \"no right\"\n").await;
+        let mut view = link.subscribe();
+        let refused = view.wait_for(|view| matches!(**view, LinkState::Refused { .. }));
         assert!(timeout(Duration::from_secs(5), refused).await.is_ok());
     }
 }

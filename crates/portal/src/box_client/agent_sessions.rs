@@ -3,7 +3,7 @@
 //! Tabs, forms and live state of one agent share one line. Pages come and go, so a line that nobody
 //! uses is kept for a minute. Nothing here talks to the box.
 
-use crate::box_client::agent_session::Link;
+use crate::box_client::agent_session::AgentSession;
 use crate::clock;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,41 +11,42 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long an unused line is kept.
-const LINGER: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// All lines.
 #[derive(Debug)]
-pub struct Hub {
+pub struct AgentSessions {
     socket: PathBuf,
-    links: Mutex<BTreeMap<String, (Arc<Link>, Instant)>>,
+    sessions: Mutex<BTreeMap<String, (Arc<AgentSession>, Instant)>>,
 }
 
-impl Hub {
+impl AgentSessions {
     #[must_use]
-    pub fn new(socket: PathBuf) -> Hub {
-        Hub { socket, links: Mutex::default() }
+    pub fn new(socket: PathBuf) -> AgentSessions {
+        AgentSessions { socket, sessions: Mutex::default() }
     }
 
     /// The line of this user, begun if there is none.
     #[must_use]
-    pub fn link(&self, user: &str) -> Arc<Link> {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        let begin = || Arc::new(Link::begin(self.socket.clone(), user.to_owned()));
+    pub fn get_or_start(&self, user: &str) -> Arc<AgentSession> {
+        let mut links = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = || Arc::new(AgentSession::start(self.socket.clone(), user.to_owned()));
         let entry = links.entry(user.to_lowercase()).or_insert_with(|| (begin(), clock::now()));
         entry.1 = clock::now();
         Arc::clone(&entry.0)
     }
 
     /// Lets go of lines that nobody uses.
-    pub fn sweep(&self) {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        links.retain(|_, (link, used)| Arc::strong_count(link) > 1 || used.elapsed() < LINGER);
+    pub fn drop_unused(&self) {
+        let mut links = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        links
+            .retain(|_, (link, used)| Arc::strong_count(link) > 1 || used.elapsed() < IDLE_TIMEOUT);
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Whether there is none.

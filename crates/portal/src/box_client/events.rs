@@ -4,9 +4,9 @@
 //! far as the box remembers them. The portal's own questions, which come and go all the time, are
 //! left out. Events name devices, people and recordings, never a number or a field.
 
-use crate::box_client::client::Desk;
-use crate::box_client::connection::{Talk, TalkError};
-use crate::box_client::keep_alive::{Beat, Pulse};
+use crate::box_client::client::BoxClient;
+use crate::box_client::connection::{BoxConnection, ConnectionError};
+use crate::box_client::keep_alive::{KeepAlive, KeepAliveAction};
 use crate::clock;
 use protocol::client::{ClientEvent, Pairs};
 use std::collections::VecDeque;
@@ -14,103 +14,106 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// So many are kept.
-const KEPT: usize = 200;
+const EVENTS_MAX: usize = 200;
 /// Before the box is tried again.
-const AGAIN: Duration = Duration::from_secs(2);
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
-struct Told {
+struct EventBuffer {
     events: VecDeque<Pairs>,
     /// The start of the box that tells, and the number of its next event.
     boot: u32,
-    next: u64,
+    next_seq: u64,
     /// Why nothing is heard just now.
-    lost: Option<String>,
+    connection_error: Option<String>,
 }
 
 /// What is known of them.
 #[derive(Debug, Default)]
-pub struct Happened(Mutex<Told>);
+pub struct BoxEvents(Mutex<EventBuffer>);
 
 /// Whether somebody wants to know.
-fn matters(event: &Pairs) -> bool {
+fn is_relevant(event: &Pairs) -> bool {
     let what = event.get("what").unwrap_or_default();
     let questions = matches!(event.get("kind"), Some("supervisor" | "monitor"));
     !(what.is_empty() || what == "checkpoint" || what.starts_with("log-") && questions)
 }
 
-impl Told {
-    fn take(&mut self, event: Pairs) {
+impl EventBuffer {
+    fn add_event(&mut self, event: Pairs) {
         let number = event.get("seq").and_then(|seq| seq.parse::<u64>().ok());
         let checkpoint = event.get("what") == Some("checkpoint");
         if let Some(number) = number.filter(|_| !checkpoint) {
-            self.next = number.saturating_add(1);
+            self.next_seq = number.saturating_add(1);
         }
-        if matters(&event) {
-            self.events.truncate(KEPT - 1);
+        if is_relevant(&event) {
+            self.events.truncate(EVENTS_MAX - 1);
             self.events.push_front(event);
         }
     }
 
     /// From which event on a box that has started so often is asked.
-    fn greet(&mut self, boot: u32) -> u64 {
+    fn start_watch(&mut self, boot: u32) -> u64 {
         if self.boot != boot {
-            (self.boot, self.next) = (boot, 1);
+            (self.boot, self.next_seq) = (boot, 1);
         }
-        self.lost = None;
-        self.next.max(1)
+        self.connection_error = None;
+        self.next_seq.max(1)
     }
 }
 
-impl Happened {
-    fn told(&self) -> MutexGuard<'_, Told> {
+impl BoxEvents {
+    fn lock_buffer(&self) -> MutexGuard<'_, EventBuffer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest first, and why there is nothing newer.
     #[must_use]
-    pub fn newest(&self, count: usize) -> (Vec<Pairs>, Option<String>) {
-        let told = self.told();
-        (told.events.iter().take(count).cloned().collect(), told.lost.clone())
+    pub fn newest_events(&self, count: usize) -> (Vec<Pairs>, Option<String>) {
+        let told = self.lock_buffer();
+        (told.events.iter().take(count).cloned().collect(), told.connection_error.clone())
     }
 
     /// Listens, for ever.
-    pub async fn listen(&self, desk: &Desk) {
+    pub async fn watch_forever(&self, desk: &BoxClient) {
         loop {
-            if let Err(error) = self.hear(desk).await {
-                self.told().lost = Some(error.to_string());
+            if let Err(error) = self.watch_once(desk).await {
+                self.lock_buffer().connection_error = Some(error.to_string());
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 
-    async fn hear(&self, desk: &Desk) -> Result<(), TalkError> {
-        let mut talk = desk.monitor().await?;
-        let from = self.told().greet(talk.greeting().boot);
-        talk.need(&format!("watch from={from}")).await?;
-        let mut pulse = Pulse::new(clock::now());
+    async fn watch_once(&self, desk: &BoxClient) -> Result<(), ConnectionError> {
+        let mut talk = desk.connect_monitor().await?;
+        let from = self.lock_buffer().start_watch(talk.greeting().boot);
+        talk.request_ok(&format!("watch from={from}")).await?;
+        let mut pulse = KeepAlive::new(clock::now());
         loop {
-            let due = tokio::time::Instant::from_std(pulse.due());
-            match tokio::time::timeout_at(due, talk.event()).await {
-                Ok(event) => self.heard(event?, &mut pulse),
-                Err(_) => beat(&mut talk, &mut pulse).await?,
+            let due = tokio::time::Instant::from_std(pulse.poll_timeout());
+            match tokio::time::timeout_at(due, talk.next_event()).await {
+                Ok(event) => self.handle_event(event?, &mut pulse),
+                Err(_) => send_keep_alive(&mut talk, &mut pulse).await?,
             }
         }
     }
 
-    fn heard(&self, event: ClientEvent, pulse: &mut Pulse) {
+    fn handle_event(&self, event: ClientEvent, pulse: &mut KeepAlive) {
         match event {
-            ClientEvent::Event(event) => self.told().take(event),
-            ClientEvent::Reply(_) => pulse.answered(),
+            ClientEvent::Event(event) => self.lock_buffer().add_event(event),
+            ClientEvent::Reply(_) => pulse.on_pong(),
             _ => {}
         }
     }
 }
 
-async fn beat(talk: &mut Talk, pulse: &mut Pulse) -> Result<(), TalkError> {
-    match pulse.beat(clock::now()) {
-        Beat::Ping => talk.send("ping").await,
-        Beat::Lost => Err(TalkError::Silent),
+async fn send_keep_alive(
+    talk: &mut BoxConnection,
+    pulse: &mut KeepAlive,
+) -> Result<(), ConnectionError> {
+    match pulse.handle_timeout(clock::now()) {
+        KeepAliveAction::SendPing => talk.send("ping").await,
+        KeepAliveAction::TimedOut => Err(ConnectionError::TimedOut),
     }
 }
 
@@ -118,27 +121,31 @@ async fn beat(talk: &mut Talk, pulse: &mut Pulse) -> Result<(), TalkError> {
 mod tests {
     use super::*;
 
-    fn event(seq: u64, what: &str, kind: &str) -> Pairs {
+    fn make_event(seq: u64, what: &str, kind: &str) -> Pairs {
         let pairs = [("seq", seq.to_string()), ("what", what.into()), ("kind", kind.into())];
         Pairs(pairs.map(|(key, value)| (key.to_owned(), value)).into())
     }
 
     #[test]
     fn the_newest_are_kept_and_a_box_that_starts_anew_counts_anew() {
-        let happened = Happened::default();
-        assert_eq!(happened.told().greet(4), 1);
+        let happened = BoxEvents::default();
+        assert_eq!(happened.lock_buffer().start_watch(4), 1);
         for seq in 1..=300 {
-            happened.told().take(event(seq, "call-began", "-"));
+            happened.lock_buffer().add_event(make_event(seq, "call-began", "-"));
         }
         // The portal's own questions and checkpoints, which have numbers of their own.
-        happened.told().take(event(301, "log-in", "supervisor"));
-        happened.told().take(event(9000, "checkpoint", "-"));
-        happened.told().take(event(302, "log-in", "technician"));
-        let (newest, lost) = happened.newest(1000);
-        assert_eq!((newest.len(), lost), (KEPT, None));
+        happened.lock_buffer().add_event(make_event(301, "log-in", "supervisor"));
+        happened.lock_buffer().add_event(make_event(9000, "checkpoint", "-"));
+        happened.lock_buffer().add_event(make_event(302, "log-in", "technician"));
+        let (newest, lost) = happened.newest_events(1000);
+        assert_eq!((newest.len(), lost), (EVENTS_MAX, None));
         assert_eq!([newest[0].get("seq"), newest[1].get("seq")], [Some("302"), Some("300")]);
-        assert_eq!(happened.told().greet(4), 303, "what was missed is asked for");
-        assert_eq!(happened.told().greet(5), 1);
-        assert_eq!(happened.newest(1000).0.len(), KEPT, "what happened before did happen");
+        assert_eq!(happened.lock_buffer().start_watch(4), 303, "what was missed is asked for");
+        assert_eq!(happened.lock_buffer().start_watch(5), 1);
+        assert_eq!(
+            happened.newest_events(1000).0.len(),
+            EVENTS_MAX,
+            "what happened before did happen"
+        );
     }
 }

@@ -15,18 +15,18 @@ pub struct FakeBox {
 }
 
 /// One connection, from the side of the box.
-pub struct Peer(BufStream<UnixStream>);
+pub struct FakeBoxConnection(BufStream<UnixStream>);
 
-impl Peer {
+impl FakeBoxConnection {
     /// The next line, without its end; `None`: the portal has hung up.
-    pub async fn line(&mut self) -> Option<String> {
+    pub async fn read_line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read = self.0.read_line(&mut line).await.unwrap_or(0);
         (read > 0).then(|| line.trim_end().to_owned())
     }
 
     /// Says lines, each with its end.
-    pub async fn say(&mut self, lines: &str) {
+    pub async fn send_lines(&mut self, lines: &str) {
         // The portal may have hung up.
         drop(self.0.write_all(lines.as_bytes()).await);
         drop(self.0.flush().await);
@@ -41,15 +41,15 @@ impl FakeBox {
     }
 
     /// The next connection, greeted.
-    pub async fn accept(&self) -> Peer {
+    pub async fn accept(&self) -> FakeBoxConnection {
         let (stream, _) = self.listener.accept().await.unwrap();
-        let mut peer = Peer(BufStream::new(stream));
-        peer.say("hushbox 1 box=fake boot=1\n").await;
+        let mut peer = FakeBoxConnection(BufStream::new(stream));
+        peer.send_lines("hushbox 1 box=fake boot=1\n").await;
         peer
     }
 
     /// Answers every line of every connection, until the test is over.
-    pub fn answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> PathBuf {
+    pub fn spawn_answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> PathBuf {
         let (fake, answer) = (FakeBox::listen(), Arc::new(answer));
         let socket = fake.socket.clone();
         tokio::spawn(async move {
@@ -57,8 +57,8 @@ impl FakeBox {
                 let mut peer = fake.accept().await;
                 let answer = Arc::clone(&answer);
                 tokio::spawn(async move {
-                    while let Some(line) = peer.line().await {
-                        peer.say(&answer(&line)).await;
+                    while let Some(line) = peer.read_line().await {
+                        peer.send_lines(&answer(&line)).await;
                     }
                 });
             }

@@ -4,7 +4,7 @@
 //! go. What nobody used for a while goes, and what was not used for longest goes first when room is
 //! needed. Time is given; nothing here waits, fetches or decodes.
 
-use crate::media::decode::Opened;
+use crate::media::decode::DecodedRecording;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,56 +12,61 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// How long an opened recording that nobody listens to is kept.
-const KEPT: Duration = Duration::from_secs(600);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Session and recording.
-pub type Name = (Vec<u8>, String);
+pub type CacheKey = (Vec<u8>, String);
 
 /// A part of the bound, taken until it is dropped.
 #[derive(Debug)]
-pub struct Kept {
-    all: Arc<AtomicU64>,
+pub struct MemoryReservation {
+    reserved_total: Arc<AtomicU64>,
     bytes: u64,
 }
 
-impl Drop for Kept {
+impl Drop for MemoryReservation {
     fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.reserved_total.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-impl Kept {
+impl MemoryReservation {
     /// It turned out to be less.
-    fn shrink(&mut self, bytes: u64) {
+    fn shrink_to(&mut self, bytes: u64) {
         let less = self.bytes.saturating_sub(bytes);
-        self.all.fetch_sub(less, Ordering::Relaxed);
+        self.reserved_total.fetch_sub(less, Ordering::Relaxed);
         self.bytes -= less;
     }
 }
 
-struct Lying {
-    opened: Arc<Opened>,
-    used: Instant,
-    kept: Kept,
+struct CacheEntry {
+    recording: Arc<DecodedRecording>,
+    last_used: Instant,
+    reservation: MemoryReservation,
 }
 
 /// All of it.
-pub struct Shelf {
-    most: u64,
-    taken: Arc<AtomicU64>,
-    opened: BTreeMap<Name, Lying>,
+pub struct RecordingCache {
+    capacity_bytes: u64,
+    reserved_bytes: Arc<AtomicU64>,
+    entries: BTreeMap<CacheKey, CacheEntry>,
     /// Identities that supervisors brought along.
     identities: BTreeMap<Vec<u8>, Zeroizing<String>>,
 }
 
-impl Shelf {
+impl RecordingCache {
     #[must_use]
-    pub fn new(most: u64) -> Shelf {
-        Shelf { most, taken: Arc::default(), opened: BTreeMap::new(), identities: BTreeMap::new() }
+    pub fn new(most: u64) -> RecordingCache {
+        RecordingCache {
+            capacity_bytes: most,
+            reserved_bytes: Arc::default(),
+            entries: BTreeMap::new(),
+            identities: BTreeMap::new(),
+        }
     }
 
     /// Keeps an identity with a session; false: it is none.
-    pub fn give(&mut self, session: &[u8], text: &str) -> bool {
+    pub fn add_identity(&mut self, session: &[u8], text: &str) -> bool {
         let line = text.split_whitespace().find(|word| word.starts_with("AGE-SECRET-KEY-1"));
         let formed = |line: &&str| {
             line.len() < 200 && line.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
@@ -79,101 +84,115 @@ impl Shelf {
     }
 
     /// Forgets what belongs to sessions that are over, and what nobody uses.
-    pub fn keep_only(&mut self, now: Instant, alive: impl Fn(&[u8]) -> bool) {
+    pub fn retain_sessions(&mut self, now: Instant, alive: impl Fn(&[u8]) -> bool) {
         self.identities.retain(|session, _| alive(session));
-        let used = |lying: &Lying| now.duration_since(lying.used) < KEPT;
-        self.opened.retain(|(session, _), lying| alive(session) && used(lying));
+        let used = |lying: &CacheEntry| now.duration_since(lying.last_used) < IDLE_TIMEOUT;
+        self.entries.retain(|(session, _), lying| alive(session) && used(lying));
     }
 
     /// What is open already.
-    pub fn known(&mut self, name: &Name, now: Instant) -> Option<Arc<Opened>> {
-        let lying = self.opened.get_mut(name)?;
-        lying.used = now;
-        Some(Arc::clone(&lying.opened))
+    pub fn get(&mut self, name: &CacheKey, now: Instant) -> Option<Arc<DecodedRecording>> {
+        let lying = self.entries.get_mut(name)?;
+        lying.last_used = now;
+        Some(Arc::clone(&lying.recording))
     }
 
     /// The same, without counting as a use.
     #[must_use]
-    pub fn peek(&self, name: &Name) -> Option<Arc<Opened>> {
-        self.opened.get(name).map(|lying| Arc::clone(&lying.opened))
+    pub fn peek(&self, name: &CacheKey) -> Option<Arc<DecodedRecording>> {
+        self.entries.get(name).map(|lying| Arc::clone(&lying.recording))
     }
 
     /// Everything that is open.
     #[must_use]
-    pub fn names(&self) -> Vec<Name> {
-        self.opened.keys().cloned().collect()
+    pub fn keys(&self) -> Vec<CacheKey> {
+        self.entries.keys().cloned().collect()
     }
 
     /// Forgets an opened recording; who is just being sent it holds it until that stops.
-    pub fn remove(&mut self, name: &Name) {
-        self.opened.remove(name);
+    pub fn remove(&mut self, name: &CacheKey) {
+        self.entries.remove(name);
     }
 
     /// Whether so much would fit if nothing else were here.
     #[must_use]
-    pub fn can_ever(&self, bytes: u64) -> bool {
-        bytes <= self.most
+    pub fn can_fit(&self, bytes: u64) -> bool {
+        bytes <= self.capacity_bytes
     }
 
     /// Room for so much. What somebody else is just being sent gives its room back later.
-    pub fn reserve(&mut self, bytes: u64) -> Option<Kept> {
-        while self.taken.load(Ordering::Relaxed).saturating_add(bytes) > self.most {
-            let oldest = self.opened.iter().min_by_key(|(_, lying)| lying.used);
+    pub fn reserve_bytes(&mut self, bytes: u64) -> Option<MemoryReservation> {
+        while self.reserved_bytes.load(Ordering::Relaxed).saturating_add(bytes)
+            > self.capacity_bytes
+        {
+            let oldest = self.entries.iter().min_by_key(|(_, lying)| lying.last_used);
             let oldest = oldest.map(|(name, _)| name.clone())?;
-            self.opened.remove(&oldest);
+            self.entries.remove(&oldest);
         }
-        self.taken.fetch_add(bytes, Ordering::Relaxed);
-        Some(Kept { all: Arc::clone(&self.taken), bytes })
+        self.reserved_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Some(MemoryReservation { reserved_total: Arc::clone(&self.reserved_bytes), bytes })
     }
 
     /// Gives back what an opened recording does not need any more.
-    pub fn shrink(&mut self, name: &Name) {
-        if let Some(lying) = self.opened.get_mut(name) {
-            lying.kept.shrink(lying.opened.bytes());
+    pub fn shrink_entry(&mut self, name: &CacheKey) {
+        if let Some(lying) = self.entries.get_mut(name) {
+            lying.reservation.shrink_to(lying.recording.memory_bytes());
         }
     }
 
     /// Keeps what was opened, of what was reserved for it only as much as it has.
-    pub fn put(&mut self, name: Name, opened: &Arc<Opened>, (mut kept, used): (Kept, Instant)) {
-        kept.shrink(opened.bytes());
+    pub fn insert(
+        &mut self,
+        name: CacheKey,
+        opened: &Arc<DecodedRecording>,
+        (mut kept, used): (MemoryReservation, Instant),
+    ) {
+        kept.shrink_to(opened.memory_bytes());
         let opened = Arc::clone(opened);
-        self.opened.insert(name, Lying { opened, used, kept });
+        self.entries
+            .insert(name, CacheEntry { recording: opened, last_used: used, reservation: kept });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::decode::{Kind, Shape};
-    use crate::media::memfile::Memory;
-    use crate::media::playback::Playback;
+    use crate::media::decode::{DecodeFormat, Waveform};
+    use crate::media::memfile::MemFile;
+    use crate::media::playback::PlaybackState;
 
-    fn opened(bytes: usize) -> Arc<Opened> {
-        let mut file = Memory::new().unwrap();
+    fn make_recording(bytes: usize) -> Arc<DecodedRecording> {
+        let mut file = MemFile::new().unwrap();
         file.append(&vec![1; bytes]).unwrap();
-        let playback = Playback::new(crate::clock::now());
-        Arc::new(Opened::new((file, Kind::Wav), Ok(Shape::default()), playback))
+        let playback = PlaybackState::new(crate::clock::now());
+        Arc::new(DecodedRecording::new(
+            (file, DecodeFormat::Wav),
+            Ok(Waveform::default()),
+            playback,
+        ))
     }
 
-    fn name(id: &str) -> Name {
+    fn cache_key(id: &str) -> CacheKey {
         (b"one".to_vec(), id.to_owned())
     }
 
     #[test]
     fn an_identity_is_the_sessions_and_goes_with_it() {
-        let mut shelf = Shelf::new(0);
+        let mut shelf = RecordingCache::new(0);
         let text = "# made by hushbox keygen\nAGE-SECRET-KEY-1QQQQ\n";
-        assert!(shelf.give(b"one", text) && shelf.give(b"two", "AGE-SECRET-KEY-1PPPP"));
+        assert!(
+            shelf.add_identity(b"one", text) && shelf.add_identity(b"two", "AGE-SECRET-KEY-1PPPP")
+        );
         for bad in ["", "age1public", "AGE-SECRET-KEY-1Q\u{e9}"] {
-            assert!(!shelf.give(b"bad", bad) && shelf.identity(b"bad").is_none(), "{bad}");
+            assert!(!shelf.add_identity(b"bad", bad) && shelf.identity(b"bad").is_none(), "{bad}");
         }
         let now = crate::clock::now();
-        shelf.keep_only(now, |session| session != b"one");
+        shelf.retain_sessions(now, |session| session != b"one");
         assert!(shelf.identity(b"one").is_none());
         assert_eq!(shelf.identity(b"two"), Some("AGE-SECRET-KEY-1PPPP\n"));
-        shelf.give(b"two", "AGE-SECRET-KEY-1RRRR");
+        shelf.add_identity(b"two", "AGE-SECRET-KEY-1RRRR");
         assert_eq!(shelf.identity(b"two"), Some("AGE-SECRET-KEY-1RRRR\n"), "another one");
-        shelf.keep_only(now, |_| false);
+        shelf.retain_sessions(now, |_| false);
         assert!(shelf.identity(b"two").is_none());
     }
 
@@ -181,23 +200,23 @@ mod tests {
     fn what_was_not_used_for_longest_makes_room_and_what_is_being_opened_does_not() {
         let now = crate::clock::now();
         let at = |s| now + Duration::from_secs(s);
-        let mut shelf = Shelf::new(1000);
-        assert!(!shelf.can_ever(1001) && shelf.can_ever(1000));
+        let mut shelf = RecordingCache::new(1000);
+        assert!(!shelf.can_fit(1001) && shelf.can_fit(1000));
         for (id, s) in [("a", 1), ("b", 2)] {
-            let kept = shelf.reserve(500).unwrap();
-            shelf.put(name(id), &opened(300), (kept, at(s)));
+            let kept = shelf.reserve_bytes(500).unwrap();
+            shelf.insert(cache_key(id), &make_recording(300), (kept, at(s)));
         }
-        assert!(shelf.known(&name("a"), at(3)).is_some());
-        let opening = shelf.reserve(600).unwrap();
-        assert!(shelf.known(&name("b"), at(4)).is_none(), "b was not used for longest");
-        assert!(shelf.known(&name("a"), at(4)).is_some());
-        assert!(shelf.reserve(500).is_none(), "600 of 1000 are being opened");
+        assert!(shelf.get(&cache_key("a"), at(3)).is_some());
+        let opening = shelf.reserve_bytes(600).unwrap();
+        assert!(shelf.get(&cache_key("b"), at(4)).is_none(), "b was not used for longest");
+        assert!(shelf.get(&cache_key("a"), at(4)).is_some());
+        assert!(shelf.reserve_bytes(500).is_none(), "600 of 1000 are being opened");
         drop(opening);
-        assert!(shelf.reserve(1000).is_some());
-        let kept = shelf.reserve(10).unwrap();
-        shelf.put(name("c"), &opened(10), (kept, at(5)));
-        shelf.keep_only(at(605), |_| true);
-        assert!(shelf.known(&name("c"), at(605)).is_none(), "nobody used it");
-        assert_eq!(shelf.taken.load(Ordering::Relaxed), 0);
+        assert!(shelf.reserve_bytes(1000).is_some());
+        let kept = shelf.reserve_bytes(10).unwrap();
+        shelf.insert(cache_key("c"), &make_recording(10), (kept, at(5)));
+        shelf.retain_sessions(at(605), |_| true);
+        assert!(shelf.get(&cache_key("c"), at(605)).is_none(), "nobody used it");
+        assert_eq!(shelf.reserved_bytes.load(Ordering::Relaxed), 0);
     }
 }

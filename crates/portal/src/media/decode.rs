@@ -8,62 +8,62 @@
 //! forgotten. What opens recordings is the identity that the site left on this machine, or one that
 //! the supervisor handed in: that is kept with the session and wiped at log-out.
 
-use crate::box_client::client::Desk;
-use crate::box_client::connection::TalkError;
+use crate::box_client::client::BoxClient;
+use crate::box_client::connection::ConnectionError;
 use crate::clock;
-use crate::config::Unseal;
-use crate::media::cache::{Kept, Name, Shelf};
-use crate::media::decoder::{Decoder, Input};
-use crate::media::facts::{Envelope, EnvelopeError, Letter};
+use crate::config::UnsealConfig;
+use crate::media::cache::{CacheKey, MemoryReservation, RecordingCache};
+use crate::media::decoder::{DecodeInput, Decoder};
+use crate::media::facts::{FactsError, OpenedFacts, SealedFacts};
 use crate::media::fetch;
-use crate::media::fetch::{Order, Reels};
-use crate::media::memfile::Memory;
-use crate::media::playback::{Duty, Playback, Request};
+use crate::media::fetch::{MediaRequest, SealedMedia};
+use crate::media::memfile::MemFile;
+use crate::media::playback::{PlaybackRequest, PlaybackState, RequiredAction};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OnceCell, Semaphore};
 
 /// Recordings that are opened at a time.
-const AT_ONCE: usize = 2;
+const CONCURRENT_DECODES_MAX: usize = 2;
 
 /// Why a recording was not opened.
 #[derive(Debug, thiserror::Error)]
-pub enum VaultError {
+pub enum MediaError {
     #[error("{0}")]
-    Box(#[from] TalkError),
+    Connection(#[from] ConnectionError),
     #[error("the tool {tool} cannot be run: {error}")]
-    Tool { tool: String, error: std::io::Error },
+    Spawn { tool: String, error: std::io::Error },
     #[error("there is no memory for it: {0}")]
-    Memory(#[from] std::io::Error),
+    MemFile(#[from] std::io::Error),
     #[error("This recording cannot be opened: {0}")]
-    Closed(String),
+    DecodeFailed(String),
     #[error("{0}")]
-    Envelope(#[from] EnvelopeError),
+    Facts(#[from] FactsError),
     #[error("What the tool said is not understood.")]
-    Nonsense,
+    UnexpectedOutput,
     #[error("This took too long.")]
-    Slow,
+    TimedOut,
     #[error(
         "This recording is too large to be opened here: it takes {mb} MB of memory. Export it on \
          the box, or raise memory_mb."
     )]
-    Large { mb: u64 },
+    TooLarge { mb: u64 },
     #[error("Too much is being opened at this moment. Try again in a minute.")]
-    Full,
+    MemoryFull,
 }
 
-impl VaultError {
+impl MediaError {
     /// Whether the box has decided that the user may not have the recording, or it is gone.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self, VaultError::Box(error) if error.is_refusal())
+        matches!(self, MediaError::Connection(error) if error.is_refusal())
     }
 }
 
 /// A stretch that is silent on purpose.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Stretch {
+pub struct Span {
     pub fate: String,
     pub from: u64,
     pub to: u64,
@@ -71,93 +71,102 @@ pub struct Stretch {
 
 /// What there is to draw, as the tool says it.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Shape {
+pub struct Waveform {
     pub rate: u32,
     pub frames: u64,
     pub peaks: Vec<Vec<u16>>,
-    pub spans: Vec<Stretch>,
+    pub spans: Vec<Span>,
 }
 
 /// An opened recording.
 #[derive(Debug)]
-pub struct Opened {
-    pub file: Memory,
-    pub kind: Kind,
+pub struct DecodedRecording {
+    pub file: MemFile,
+    pub format: DecodeFormat,
     /// In whose name it was fetched.
-    pub user: String,
+    pub fetched_for: String,
     /// It has a screen.
-    pub film: bool,
+    pub has_video: bool,
     /// Why the screen is not there, although there is one.
-    pub dark: Option<String>,
+    pub screen_error: Option<String>,
     /// Of a long one not before somebody asks for it.
-    shape: OnceCell<Shape>,
+    waveform: OnceCell<Waveform>,
     /// What it is drawn from until then.
-    reels: Mutex<Option<Arc<Reels>>>,
+    sealed_media: Mutex<Option<Arc<SealedMedia>>>,
     /// Held while the box is asked, so that requests that come together ask once.
-    playback: tokio::sync::Mutex<Playback>,
+    playback: tokio::sync::Mutex<PlaybackState>,
 }
 
-impl Opened {
+impl DecodedRecording {
     /// Opened, with all there is to draw; or with what that will be drawn from.
     #[must_use]
     pub fn new(
-        (file, kind): (Memory, Kind),
-        drawn: Result<Shape, Reels>,
-        playback: Playback,
-    ) -> Opened {
+        (file, kind): (MemFile, DecodeFormat),
+        drawn: Result<Waveform, SealedMedia>,
+        playback: PlaybackState,
+    ) -> DecodedRecording {
         let (shape, reels) = match drawn {
             Ok(shape) => (OnceCell::new_with(Some(shape)), None),
             Err(reels) => (OnceCell::new(), Some(Arc::new(reels))),
         };
         let (reels, playback) = (Mutex::new(reels), tokio::sync::Mutex::new(playback));
         let user = String::new();
-        Opened { file, kind, user, film: false, dark: None, shape, reels, playback }
+        DecodedRecording {
+            file,
+            format: kind,
+            fetched_for: user,
+            has_video: false,
+            screen_error: None,
+            waveform: shape,
+            sealed_media: reels,
+            playback,
+        }
     }
 
     /// What there is to draw, if that is known.
     #[must_use]
-    pub fn shape(&self) -> Option<&Shape> {
-        self.shape.get()
+    pub fn known_waveform(&self) -> Option<&Waveform> {
+        self.waveform.get()
     }
 
-    fn reels(&self) -> MutexGuard<'_, Option<Arc<Reels>>> {
-        self.reels.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_sealed_media(&self) -> MutexGuard<'_, Option<Arc<SealedMedia>>> {
+        self.sealed_media.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes of memory.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.file.size() + self.reels().as_ref().map_or(0, |reels| reels.bytes())
+    pub fn memory_bytes(&self) -> u64 {
+        self.file.size() + self.lock_sealed_media().as_ref().map_or(0, |reels| reels.memory_bytes())
     }
 }
 
 /// Who opens.
 #[derive(Clone, Debug)]
-pub struct Opener {
+pub struct Requester {
     /// Of the session.
-    pub key: Vec<u8>,
+    pub session_key: Vec<u8>,
     pub user: String,
 }
 
-impl Opener {
-    fn name(&self, id: &str) -> Name {
-        (self.key.clone(), id.to_owned())
+impl Requester {
+    fn cache_key(&self, id: &str) -> CacheKey {
+        (self.session_key.clone(), id.to_owned())
     }
 }
 
 /// All that is open.
-pub struct Vault {
-    desk: Desk,
+pub struct DecodeService {
+    box_client: BoxClient,
     decoder: Decoder,
-    turns: Semaphore,
+    decode_permits: Semaphore,
     /// Numbers and fields take milliseconds, and wait for no sound.
-    letters: Semaphore,
+    facts_permits: Semaphore,
     /// Of what is long.
-    pictures: Semaphore,
-    shelf: Mutex<Shelf>,
+    waveform_permits: Semaphore,
+    cache: Mutex<RecordingCache>,
 }
 
-impl std::fmt::Debug for Vault {
+impl std::fmt::Debug for DecodeService {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("Vault")
     }
@@ -165,38 +174,46 @@ impl std::fmt::Debug for Vault {
 
 /// What the tool makes of a media file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DecodeFormat {
     Opus,
     Wav,
     Webm,
-    Shape,
+    Waveform,
     Facts,
 }
 
-impl Kind {
+impl DecodeFormat {
     /// The tool's word, and the end of a file's name.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Kind::Opus => "opus",
-            Kind::Wav => "wav",
-            Kind::Webm => "webm",
-            Kind::Shape => "shape",
-            Kind::Facts => "facts",
+            DecodeFormat::Opus => "opus",
+            DecodeFormat::Wav => "wav",
+            DecodeFormat::Webm => "webm",
+            DecodeFormat::Waveform => "shape",
+            DecodeFormat::Facts => "facts",
         }
     }
 }
 
-impl Vault {
+impl DecodeService {
     #[must_use]
-    pub fn new(desk: Desk, unseal: Unseal) -> Vault {
-        let shelf = Mutex::new(Shelf::new(u64::from(unseal.memory_mb) << 20));
-        let [turns, letters, pictures] = [AT_ONCE, AT_ONCE, 1].map(Semaphore::new);
-        Vault { desk, decoder: Decoder::new(unseal), turns, letters, pictures, shelf }
+    pub fn new(desk: BoxClient, unseal: UnsealConfig) -> DecodeService {
+        let shelf = Mutex::new(RecordingCache::new(u64::from(unseal.memory_mb) << 20));
+        let [turns, letters, pictures] =
+            [CONCURRENT_DECODES_MAX, CONCURRENT_DECODES_MAX, 1].map(Semaphore::new);
+        DecodeService {
+            box_client: desk,
+            decoder: Decoder::new(unseal),
+            decode_permits: turns,
+            facts_permits: letters,
+            waveform_permits: pictures,
+            cache: shelf,
+        }
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_cache(&self) -> MutexGuard<'_, RecordingCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this machine holds what opens recordings.
@@ -207,148 +224,165 @@ impl Vault {
 
     /// Whether this session brought what opens recordings.
     #[must_use]
-    pub fn is_given(&self, session: &[u8]) -> bool {
-        self.shelf().identity(session).is_some()
+    pub fn has_session_identity(&self, session: &[u8]) -> bool {
+        self.lock_cache().identity(session).is_some()
     }
 
     /// Keeps an identity with a session; false: it is none.
-    pub fn give(&self, session: &[u8], text: &str) -> bool {
-        self.shelf().give(session, text)
+    pub fn add_session_identity(&self, session: &[u8], text: &str) -> bool {
+        self.lock_cache().add_identity(session, text)
     }
 
     /// Forgets everything of the sessions that are over.
-    pub fn keep_only(&self, alive: impl Fn(&[u8]) -> bool) {
-        self.shelf().keep_only(clock::now(), alive);
+    pub fn retain_sessions(&self, alive: impl Fn(&[u8]) -> bool) {
+        self.lock_cache().retain_sessions(clock::now(), alive);
     }
 
     /// Forgets everything of one session.
-    pub fn forget(&self, session: &[u8]) {
-        self.keep_only(|other| other != session);
+    pub fn forget_session(&self, session: &[u8]) {
+        self.retain_sessions(|other| other != session);
     }
 
     /// Whether there is something to try to open it with.
     #[must_use]
     pub fn can_open(&self, session: &[u8]) -> bool {
-        self.has_identity() || self.is_given(session)
+        self.has_identity() || self.has_session_identity(session)
     }
 
     /// Numbers and fields that the box cannot open.
-    pub async fn letter(&self, who: &Opener, envelope: &Envelope) -> Result<Letter, VaultError> {
-        let _turn = self.letters.acquire().await.map_err(|_| VaultError::Slow)?;
-        let mut asked = Memory::new()?;
-        asked.append(&serde_json::to_vec(envelope).map_err(|_| VaultError::Nonsense)?)?;
-        let told = self.run(who, (&asked, None), Kind::Facts).await?;
-        let size = usize::try_from(told.size()).map_err(|_| VaultError::Nonsense)?;
-        serde_json::from_slice(&told.read(0, size)?).map_err(|_| VaultError::Nonsense)
+    pub async fn open_facts(
+        &self,
+        who: &Requester,
+        envelope: &SealedFacts,
+    ) -> Result<OpenedFacts, MediaError> {
+        let _turn = self.facts_permits.acquire().await.map_err(|_| MediaError::TimedOut)?;
+        let mut asked = MemFile::new()?;
+        asked.append(&serde_json::to_vec(envelope).map_err(|_| MediaError::UnexpectedOutput)?)?;
+        let told = self.run_tool(who, (&asked, None), DecodeFormat::Facts).await?;
+        let size = usize::try_from(told.size()).map_err(|_| MediaError::UnexpectedOutput)?;
+        serde_json::from_slice(&told.read(0, size)?).map_err(|_| MediaError::UnexpectedOutput)
     }
 
     /// A recording to be heard. What was opened a while ago is still open, but the box decides,
     /// and journals, each play. `request` says what is asked of a file of so many bytes.
-    pub async fn open(
+    pub async fn open_recording(
         &self,
-        who: &Opener,
+        who: &Requester,
         id: &str,
-        request: impl Fn(u64) -> Request,
-    ) -> Result<Arc<Opened>, VaultError> {
-        let again = |opened: Arc<Opened>| {
+        request: impl Fn(u64) -> PlaybackRequest,
+    ) -> Result<Arc<DecodedRecording>, MediaError> {
+        let again = |opened: Arc<DecodedRecording>| {
             let request = request(opened.file.size());
-            self.permit(who, id, (opened, request))
+            self.check_playback(who, id, (opened, request))
         };
-        if let Some(opened) = self.known(who, id) {
+        if let Some(opened) = self.cached_recording(who, id) {
             return again(opened).await;
         }
-        let _turn = self.turns.acquire().await.map_err(|_| VaultError::Slow)?;
+        let _turn = self.decode_permits.acquire().await.map_err(|_| MediaError::TimedOut)?;
         // Picture and sound are asked for at once: who waited finds it open.
-        if let Some(opened) = self.known(who, id) {
+        if let Some(opened) = self.cached_recording(who, id) {
             return again(opened).await;
         }
-        let order = Order::ask(&self.desk, &who.user, id).await?;
-        let (kind, long) = (order.player(), order.is_long());
-        let kept = self.reserve(order.bytes(kind))?;
+        let order = MediaRequest::query(&self.box_client, &who.user, id).await?;
+        let (kind, long) = (order.player_format(), order.is_long());
+        let kept = self.reserve_memory(order.memory_bytes(kind))?;
         let fetched = clock::now();
-        let (reels, dark) = order.fetch(fetch::PLAY).await?;
+        let (reels, dark) = order.fetch_media(fetch::PURPOSE_PLAY).await?;
         let (file, film, closed, shape) = if long {
-            let (file, film, closed) = self.film(who, &reels, kind).await?;
+            let (file, film, closed) = self.decode_for_player(who, &reels, kind).await?;
             (file, film, closed, None)
         } else {
-            let (film, shape) = (self.film(who, &reels, kind), self.draw(who, &reels));
+            let (film, shape) =
+                (self.decode_for_player(who, &reels, kind), self.compute_waveform(who, &reels));
             let ((file, film, closed), shape) = tokio::try_join!(film, shape)?;
             (file, film, closed, Some(shape))
         };
         let (dark, user) = (dark.or(closed), who.user.clone());
-        let opened = Opened::new((file, kind), shape.ok_or(reels), Playback::new(fetched));
-        let opened = Arc::new(Opened { user, film, dark, ..opened });
-        self.shelf().put(who.name(id), &opened, (kept, clock::now()));
+        let opened =
+            DecodedRecording::new((file, kind), shape.ok_or(reels), PlaybackState::new(fetched));
+        let opened = Arc::new(DecodedRecording {
+            fetched_for: user,
+            has_video: film,
+            screen_error: dark,
+            ..opened
+        });
+        self.lock_cache().insert(who.cache_key(id), &opened, (kept, clock::now()));
         // The fetch was the play; but it may have been deleted while it was decoded.
         let request = match request(opened.file.size()) {
-            Request::Listen => Request::Continue,
+            PlaybackRequest::Listen => PlaybackRequest::Continue,
             request => request,
         };
-        self.permit(who, id, (opened, request)).await
+        self.check_playback(who, id, (opened, request)).await
     }
 
     /// Asks the box, as far as `request` takes that. What the box refuses is forgotten.
-    async fn permit(
+    async fn check_playback(
         &self,
-        who: &Opener,
+        who: &Requester,
         id: &str,
-        (opened, request): (Arc<Opened>, Request),
-    ) -> Result<Arc<Opened>, VaultError> {
+        (opened, request): (Arc<DecodedRecording>, PlaybackRequest),
+    ) -> Result<Arc<DecodedRecording>, MediaError> {
         let mut playback = opened.playback.lock().await;
-        let asked = match playback.duty(request, clock::now()) {
-            Duty::Nothing => None,
-            Duty::Ask => {
-                let asked = self.desk.may(&who.user, fetch::PLAY, id).await;
-                Some(asked.map_err(VaultError::from))
+        let asked = match playback.required_action(request, clock::now()) {
+            RequiredAction::NoAction => None,
+            RequiredAction::CheckAccess => {
+                let asked = self.box_client.check_access(&who.user, fetch::PURPOSE_PLAY, id).await;
+                Some(asked.map_err(MediaError::from))
             }
-            Duty::Journal => Some(self.journal(who, id, opened.film).await),
+            RequiredAction::JournalPlay => Some(self.journal_play(who, id, opened.has_video).await),
         };
         match asked {
-            Some(Ok(())) => playback.permitted(clock::now()),
+            Some(Ok(())) => playback.on_permitted(clock::now()),
             Some(Err(error)) => {
                 if error.is_refusal() {
                     log::info!("recording {id} is not played to {} any more: {error}", who.user);
-                    self.shelf().remove(&who.name(id));
+                    self.lock_cache().remove(&who.cache_key(id));
                 }
                 return Err(error);
             }
             None => {}
         }
-        playback.served(request, clock::now());
+        playback.on_served(request, clock::now());
         drop(playback);
         Ok(opened)
     }
 
     /// Has the box journal one more play.
-    async fn journal(&self, who: &Opener, id: &str, film: bool) -> Result<(), VaultError> {
-        Ok(Order::ask(&self.desk, &who.user, id).await?.journal(film).await?)
+    async fn journal_play(&self, who: &Requester, id: &str, film: bool) -> Result<(), MediaError> {
+        Ok(MediaRequest::query(&self.box_client, &who.user, id).await?.journal_play(film).await?)
     }
 
     /// Whether what is just being sent may still be sent. Only the box's refusal ends that, no
     /// trouble in asking.
-    pub async fn may_continue(&self, who: &Opener, id: &str, opened: &Arc<Opened>) -> bool {
-        let asked = self.permit(who, id, (Arc::clone(opened), Request::Continue)).await;
+    pub async fn may_continue(
+        &self,
+        who: &Requester,
+        id: &str,
+        opened: &Arc<DecodedRecording>,
+    ) -> bool {
+        let asked =
+            self.check_playback(who, id, (Arc::clone(opened), PlaybackRequest::Continue)).await;
         !asked.is_err_and(|error| error.is_refusal())
     }
 
     /// The same of an export.
-    pub async fn may_export(&self, who: &Opener, id: &str) -> bool {
-        let asked = self.desk.may(&who.user, fetch::EXPORT, id).await;
+    pub async fn may_export(&self, who: &Requester, id: &str) -> bool {
+        let asked = self.box_client.check_access(&who.user, fetch::PURPOSE_EXPORT, id).await;
         !asked.is_err_and(|error| error.is_refusal())
     }
 
     /// Asks the box about everything that is open, and forgets what it refuses.
-    pub async fn recheck(&self) {
-        let mut users: BTreeMap<String, Vec<Name>> = BTreeMap::new();
-        for name in self.shelf().names() {
-            let Some(opened) = self.shelf().peek(&name) else { continue };
-            users.entry(opened.user.clone()).or_default().push(name);
+    pub async fn recheck_access(&self) {
+        let mut users: BTreeMap<String, Vec<CacheKey>> = BTreeMap::new();
+        for name in self.lock_cache().keys() {
+            let Some(opened) = self.lock_cache().peek(&name) else { continue };
+            users.entry(opened.fetched_for.clone()).or_default().push(name);
         }
         for (user, names) in users {
-            match self.recheck_user(&user, &names).await {
+            match self.recheck_access_of(&user, &names).await {
                 Err(error) if error.is_refusal() => {
                     log::info!("recordings are not played to {user} any more: {error}");
-                    names.iter().for_each(|name| self.shelf().remove(name));
+                    names.iter().for_each(|name| self.lock_cache().remove(name));
                 }
                 Err(error) => log::warn!("what {user} has open was not asked about: {error}"),
                 Ok(()) => {}
@@ -356,13 +390,17 @@ impl Vault {
         }
     }
 
-    async fn recheck_user(&self, user: &str, names: &[Name]) -> Result<(), TalkError> {
-        let mut permit = self.desk.permit(user, fetch::PLAY).await?;
+    async fn recheck_access_of(
+        &self,
+        user: &str,
+        names: &[CacheKey],
+    ) -> Result<(), ConnectionError> {
+        let mut permit = self.box_client.connect_authorised(user, fetch::PURPOSE_PLAY).await?;
         for name in names {
-            match permit.see(&name.1).await {
+            match permit.check_visible(&name.1).await {
                 Err(error) if error.is_refusal() => {
                     log::info!("recording {} is not played to {user} any more: {error}", name.1);
-                    self.shelf().remove(name);
+                    self.lock_cache().remove(name);
                 }
                 asked => asked?,
             }
@@ -371,104 +409,124 @@ impl Vault {
     }
 
     /// The file for the player. A screen that cannot be shown takes no sound away.
-    async fn film(
+    async fn decode_for_player(
         &self,
-        who: &Opener,
-        reels: &Reels,
-        kind: Kind,
-    ) -> Result<(Memory, bool, Option<String>), VaultError> {
-        let film = reels.is_film();
-        match self.decode(who, reels, kind).await {
-            Err(VaultError::Closed(why)) if reels.screen.is_some() => {
-                let file = self.run(who, (&reels.main, None), kind).await?;
+        who: &Requester,
+        reels: &SealedMedia,
+        kind: DecodeFormat,
+    ) -> Result<(MemFile, bool, Option<String>), MediaError> {
+        let film = reels.has_video();
+        match self.decode_media(who, reels, kind).await {
+            Err(MediaError::DecodeFailed(why)) if reels.screen.is_some() => {
+                let file = self.run_tool(who, (&reels.main, None), kind).await?;
                 Ok((file, false, Some(why)))
             }
             file => Ok((file?, film, None)),
         }
     }
 
-    fn known(&self, who: &Opener, id: &str) -> Option<Arc<Opened>> {
-        self.shelf().known(&who.name(id), clock::now())
+    fn cached_recording(&self, who: &Requester, id: &str) -> Option<Arc<DecodedRecording>> {
+        self.lock_cache().get(&who.cache_key(id), clock::now())
     }
 
     /// Room for what is about to be opened; what was not used for longest makes it.
-    fn reserve(&self, bytes: u64) -> Result<Kept, VaultError> {
-        let mut shelf = self.shelf();
-        if !shelf.can_ever(bytes) {
-            return Err(VaultError::Large { mb: (bytes >> 20) + 1 });
+    fn reserve_memory(&self, bytes: u64) -> Result<MemoryReservation, MediaError> {
+        let mut shelf = self.lock_cache();
+        if !shelf.can_fit(bytes) {
+            return Err(MediaError::TooLarge { mb: (bytes >> 20) + 1 });
         }
-        shelf.reserve(bytes).ok_or(VaultError::Full)
+        shelf.reserve_bytes(bytes).ok_or(MediaError::MemoryFull)
     }
 
     /// A recording as a file for somebody to keep.
-    pub async fn export(
+    pub async fn export_recording(
         &self,
-        who: &Opener,
+        who: &Requester,
         id: &str,
-        kind: Kind,
-    ) -> Result<(Memory, Kept), VaultError> {
-        let _turn = self.turns.acquire().await.map_err(|_| VaultError::Slow)?;
-        let mut order = Order::ask(&self.desk, &who.user, id).await?;
-        if kind != Kind::Webm {
-            order.leave_screen();
+        kind: DecodeFormat,
+    ) -> Result<(MemFile, MemoryReservation), MediaError> {
+        let _turn = self.decode_permits.acquire().await.map_err(|_| MediaError::TimedOut)?;
+        let mut order = MediaRequest::query(&self.box_client, &who.user, id).await?;
+        if kind != DecodeFormat::Webm {
+            order.skip_screen();
         }
-        let kept = self.reserve(order.bytes(kind))?;
-        let (reels, dark) = order.fetch(fetch::EXPORT).await?;
+        let kept = self.reserve_memory(order.memory_bytes(kind))?;
+        let (reels, dark) = order.fetch_media(fetch::PURPOSE_EXPORT).await?;
         if let Some(why) = dark {
-            return Err(VaultError::Closed(why));
+            return Err(MediaError::DecodeFailed(why));
         }
-        let made = self.decode(who, &reels, kind).await?;
+        let made = self.decode_media(who, &reels, kind).await?;
         // It may have been deleted while it was decoded.
-        self.desk.may(&who.user, fetch::EXPORT, id).await?;
+        self.box_client.check_access(&who.user, fetch::PURPOSE_EXPORT, id).await?;
         Ok((made, kept))
     }
 
     /// The identity that was handed in, as a file in memory.
-    fn handed_in(&self, who: &Opener) -> Result<Option<Memory>, std::io::Error> {
-        let shelf = self.shelf();
-        let Some(text) = shelf.identity(&who.key) else { return Ok(None) };
-        let mut file = Memory::new()?;
+    fn session_identity_file(&self, who: &Requester) -> Result<Option<MemFile>, std::io::Error> {
+        let shelf = self.lock_cache();
+        let Some(text) = shelf.identity(&who.session_key) else { return Ok(None) };
+        let mut file = MemFile::new()?;
         file.append(text.as_bytes())?;
         Ok(Some(file))
     }
 
     /// All there is to draw of an opened recording; `None`: it is not open.
-    pub async fn shape(&self, who: &Opener, id: &str) -> Result<Option<Shape>, VaultError> {
-        let Some(opened) = self.known(who, id) else { return Ok(None) };
-        let opened = self.permit(who, id, (opened, Request::Continue)).await?;
-        let shape = opened.shape.get_or_try_init(|| self.draw_later(who, &opened)).await?;
-        self.shelf().shrink(&who.name(id));
+    pub async fn load_waveform(
+        &self,
+        who: &Requester,
+        id: &str,
+    ) -> Result<Option<Waveform>, MediaError> {
+        let Some(opened) = self.cached_recording(who, id) else { return Ok(None) };
+        let opened = self.check_playback(who, id, (opened, PlaybackRequest::Continue)).await?;
+        let shape = opened
+            .waveform
+            .get_or_try_init(|| self.compute_deferred_waveform(who, &opened))
+            .await?;
+        self.lock_cache().shrink_entry(&who.cache_key(id));
         Ok(Some(shape.clone()))
     }
 
-    async fn draw_later(&self, who: &Opener, opened: &Opened) -> Result<Shape, VaultError> {
+    async fn compute_deferred_waveform(
+        &self,
+        who: &Requester,
+        opened: &DecodedRecording,
+    ) -> Result<Waveform, MediaError> {
         // One after the other: nobody's sound waits for a picture.
-        let _turn = self.pictures.acquire().await.map_err(|_| VaultError::Slow)?;
-        let reels = opened.reels().clone().ok_or(VaultError::Nonsense)?;
-        let shape = self.draw(who, &reels).await?;
-        *opened.reels() = None;
+        let _turn = self.waveform_permits.acquire().await.map_err(|_| MediaError::TimedOut)?;
+        let reels = opened.lock_sealed_media().clone().ok_or(MediaError::UnexpectedOutput)?;
+        let shape = self.compute_waveform(who, &reels).await?;
+        *opened.lock_sealed_media() = None;
         Ok(shape)
     }
 
-    async fn draw(&self, who: &Opener, reels: &Reels) -> Result<Shape, VaultError> {
-        let shape = self.decode(who, reels, Kind::Shape).await?;
-        let size = usize::try_from(shape.size()).map_err(|_| VaultError::Nonsense)?;
-        serde_json::from_slice(&shape.read(0, size)?).map_err(|_| VaultError::Nonsense)
+    async fn compute_waveform(
+        &self,
+        who: &Requester,
+        reels: &SealedMedia,
+    ) -> Result<Waveform, MediaError> {
+        let shape = self.decode_media(who, reels, DecodeFormat::Waveform).await?;
+        let size = usize::try_from(shape.size()).map_err(|_| MediaError::UnexpectedOutput)?;
+        serde_json::from_slice(&shape.read(0, size)?).map_err(|_| MediaError::UnexpectedOutput)
     }
 
-    async fn decode(&self, who: &Opener, reels: &Reels, kind: Kind) -> Result<Memory, VaultError> {
-        let screen = reels.screen.as_ref().filter(|_| kind == Kind::Webm);
-        self.run(who, (&reels.main, screen), kind).await
+    async fn decode_media(
+        &self,
+        who: &Requester,
+        reels: &SealedMedia,
+        kind: DecodeFormat,
+    ) -> Result<MemFile, MediaError> {
+        let screen = reels.screen.as_ref().filter(|_| kind == DecodeFormat::Webm);
+        self.run_tool(who, (&reels.main, screen), kind).await
     }
 
     /// Runs the tool on the media file, and the screen's beside it.
-    async fn run(
+    async fn run_tool(
         &self,
-        who: &Opener,
-        (main, screen): (&Memory, Option<&Memory>),
-        kind: Kind,
-    ) -> Result<Memory, VaultError> {
-        let identity = self.handed_in(who)?;
-        self.decoder.run(Input { main, screen, identity: identity.as_ref() }, kind).await
+        who: &Requester,
+        (main, screen): (&MemFile, Option<&MemFile>),
+        kind: DecodeFormat,
+    ) -> Result<MemFile, MediaError> {
+        let identity = self.session_identity_file(who)?;
+        self.decoder.run(DecodeInput { main, screen, identity: identity.as_ref() }, kind).await
     }
 }

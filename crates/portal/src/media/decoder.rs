@@ -4,9 +4,9 @@
 //! that it is given, so no child holds the identity of another supervisor's job. The portal itself
 //! parses no media.
 
-use crate::config::Unseal;
-use crate::media::decode::{Kind, VaultError};
-use crate::media::memfile::Memory;
+use crate::config::UnsealConfig;
+use crate::media::decode::{DecodeFormat, MediaError};
+use crate::media::memfile::MemFile;
 use command_fds::{CommandFdExt, FdMapping};
 use std::io;
 use std::path::Path;
@@ -15,35 +15,35 @@ use std::time::Duration;
 use tokio::process::Command;
 
 /// The tool may take so long at most.
-const TIMEOUT: Duration = Duration::from_secs(300);
+const DECODE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Columns of a waveform.
-const PEAKS: &str = "1000";
+const WAVEFORM_PEAKS: &str = "1000";
 /// Characters of the tool's error message that are repeated to the user.
-const ERROR_CHARS: usize = 300;
+const ERROR_CHARS_MAX: usize = 300;
 /// The first descriptor that a child gets besides stdin, stdout and stderr.
-const FIRST_FD: i32 = 3;
+const FIRST_INHERITED_FD: i32 = 3;
 
 /// What the tool reads.
 #[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
+pub struct DecodeInput<'a> {
     /// The media file, or the sealed facts.
-    pub main: &'a Memory,
+    pub main: &'a MemFile,
     /// The screen's file beside it.
-    pub screen: Option<&'a Memory>,
+    pub screen: Option<&'a MemFile>,
     /// The identity that the supervisor handed in; without one the site's own is used.
-    pub identity: Option<&'a Memory>,
+    pub identity: Option<&'a MemFile>,
 }
 
 /// Files that one child inherits.
 #[derive(Default)]
-struct Inherited(Vec<FdMapping>);
+struct InheritedFiles(Vec<FdMapping>);
 
-impl Inherited {
+impl InheritedFiles {
     /// Adds a file; the path at which the child finds it.
-    fn add(&mut self, file: &Memory) -> io::Result<String> {
+    fn add_file(&mut self, file: &MemFile) -> io::Result<String> {
         let count = i32::try_from(self.0.len()).map_err(io::Error::other)?;
-        let child_fd = FIRST_FD + count;
-        self.0.push(FdMapping { parent_fd: file.handle()?, child_fd });
+        let child_fd = FIRST_INHERITED_FD + count;
+        self.0.push(FdMapping { parent_fd: file.try_clone_fd()?, child_fd });
         Ok(format!("/proc/self/fd/{child_fd}"))
     }
 }
@@ -51,12 +51,12 @@ impl Inherited {
 /// The tool, and the site's identity.
 #[derive(Debug)]
 pub struct Decoder {
-    config: Unseal,
+    config: UnsealConfig,
 }
 
 impl Decoder {
     #[must_use]
-    pub fn new(config: Unseal) -> Decoder {
+    pub fn new(config: UnsealConfig) -> Decoder {
         Decoder { config }
     }
 
@@ -67,37 +67,43 @@ impl Decoder {
     }
 
     /// Runs the tool on `input` and gives what it writes to stdout.
-    pub async fn run(&self, input: Input<'_>, kind: Kind) -> Result<Memory, VaultError> {
+    pub async fn run(
+        &self,
+        input: DecodeInput<'_>,
+        kind: DecodeFormat,
+    ) -> Result<MemFile, MediaError> {
         let tool = self.config.tool.display().to_string();
-        let failed = |error| VaultError::Tool { tool: tool.clone(), error };
-        let out = Memory::new()?;
-        let mut command = self.command(input, kind)?;
-        command.stdin(Stdio::from(input.main.handle()?)).stdout(Stdio::from(out.handle()?));
+        let failed = |error| MediaError::Spawn { tool: tool.clone(), error };
+        let out = MemFile::new()?;
+        let mut command = self.build_command(input, kind)?;
+        command
+            .stdin(Stdio::from(input.main.try_clone_fd()?))
+            .stdout(Stdio::from(out.try_clone_fd()?));
         let child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().map_err(failed)?;
         // The command holds the copies that the child has inherited.
         drop(command);
-        let output = tokio::time::timeout(TIMEOUT, child.wait_with_output()).await;
-        let output = output.map_err(|_| VaultError::Slow)?.map_err(failed)?;
+        let output = tokio::time::timeout(DECODE_TIMEOUT, child.wait_with_output()).await;
+        let output = output.map_err(|_| MediaError::TimedOut)?.map_err(failed)?;
         if output.status.success() {
             return Ok(out);
         }
         // The first line says why; the second is for people at a shell.
         let words = String::from_utf8_lossy(&output.stderr);
         let words = words.lines().next().unwrap_or_default().trim_start_matches("hushbox: ");
-        Err(VaultError::Closed(words.chars().take(ERROR_CHARS).collect()))
+        Err(MediaError::DecodeFailed(words.chars().take(ERROR_CHARS_MAX).collect()))
     }
 
-    fn command(&self, input: Input<'_>, kind: Kind) -> io::Result<Command> {
-        let mut inherited = Inherited::default();
+    fn build_command(&self, input: DecodeInput<'_>, kind: DecodeFormat) -> io::Result<Command> {
+        let mut inherited = InheritedFiles::default();
         let mut command = Command::new(&self.config.tool);
-        command.args(["decode", "--as", kind.word()]).env_clear();
-        if kind == Kind::Shape {
-            command.args(["--peaks", PEAKS]);
+        command.args(["decode", "--as", kind.as_str()]).env_clear();
+        if kind == DecodeFormat::Waveform {
+            command.args(["--peaks", WAVEFORM_PEAKS]);
         }
         if let Some(screen) = input.screen {
-            command.arg("--screen").arg(inherited.add(screen)?);
+            command.arg("--screen").arg(inherited.add_file(screen)?);
         }
-        let handed_in = input.identity.map(|file| inherited.add(file)).transpose()?;
+        let handed_in = input.identity.map(|file| inherited.add_file(file)).transpose()?;
         let identity = handed_in.as_deref().map(Path::new).or(self.config.identity.as_deref());
         if let Some(identity) = identity {
             command.arg("--identity").arg(identity);
@@ -114,7 +120,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     /// A tool that waits while it holds the first identity, and else prints what it inherited.
-    const TOOL: &str = r#"#!/bin/sh
+    const TOOL_SCRIPT: &str = r#"#!/bin/sh
 if grep -q FIRST "$5"; then echo >started; read -r line <release; fi
 for file in /proc/$$/fd/*; do
   case $file in */[012]) continue;; esac
@@ -122,8 +128,8 @@ for file in /proc/$$/fd/*; do
 done
 "#;
 
-    fn file(text: &str) -> Memory {
-        let mut file = Memory::new().unwrap();
+    fn mem_file(text: &str) -> MemFile {
+        let mut file = MemFile::new().unwrap();
         file.append(text.as_bytes()).unwrap();
         file
     }
@@ -135,25 +141,25 @@ done
         for name in ["started", "release"] {
             nix::unistd::mkfifo(&path(name), Mode::S_IRWXU).unwrap();
         }
-        let text = TOOL.replace("started", path("started").to_str().unwrap());
+        let text = TOOL_SCRIPT.replace("started", path("started").to_str().unwrap());
         let text = text.replace("release", path("release").to_str().unwrap());
         std::fs::write(path("tool"), text).unwrap();
         let mode = std::fs::Permissions::from_mode(0o700);
         std::fs::set_permissions(path("tool"), mode).unwrap();
         let tool = path("tool");
-        let decoder = Decoder::new(Unseal { tool, identity: None, memory_mb: 1 });
-        let (first, second, empty) = (file("FIRST"), file("SECOND"), file("media"));
-        let input = |identity| Input { main: &empty, screen: None, identity: Some(identity) };
+        let decoder = Decoder::new(UnsealConfig { tool, identity: None, memory_mb: 1 });
+        let (first, second, empty) = (mem_file("FIRST"), mem_file("SECOND"), mem_file("media"));
+        let input = |identity| DecodeInput { main: &empty, screen: None, identity: Some(identity) };
         let other = async {
             // The first child runs, and waits.
             let (started, release) = (path("started"), path("release"));
             tokio::task::spawn_blocking(|| std::fs::read(started)).await.unwrap().unwrap();
-            let seen = decoder.run(input(&second), Kind::Facts).await.unwrap();
+            let seen = decoder.run(input(&second), DecodeFormat::Facts).await.unwrap();
             std::fs::write(release, "go\n").unwrap();
             seen
         };
-        let (held, seen) = tokio::join!(decoder.run(input(&first), Kind::Facts), other);
-        let text = |memory: &Memory| {
+        let (held, seen) = tokio::join!(decoder.run(input(&first), DecodeFormat::Facts), other);
+        let text = |memory: &MemFile| {
             let bytes = memory.read(0, usize::try_from(memory.size()).unwrap()).unwrap();
             String::from_utf8(bytes.to_vec()).unwrap()
         };

@@ -13,26 +13,26 @@ use std::ops::Deref;
 use zeroize::Zeroize;
 
 /// What stands in place of a value that the recording's key does not open.
-const BROKEN: &str = "(does not open: forged or damaged)";
+const UNREADABLE_TEXT: &str = "(does not open: forged or damaged)";
 
 /// Why rows are no envelope, or an answer is none to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EnvelopeError {
+pub enum FactsError {
     #[error("The box cannot read the recording's key. `hushbox verify` on the box says more.")]
     NoKey,
     #[error("What the box gave of what is sealed is not whole. Try again.")]
-    Cut,
+    Incomplete,
     #[error("What was opened does not belong to what was asked.")]
-    Other,
+    Mismatch,
 }
 
 /// What `show` said of one record, wiped when it goes: the box may have opened it.
 #[derive(Debug)]
-pub struct Rows(Vec<Pairs>);
+pub struct RecordRows(Vec<Pairs>);
 
 /// What is sealed of a record, for the tool.
 #[derive(Debug, Serialize)]
-pub struct Envelope {
+pub struct SealedFacts {
     recording: String,
     key: String,
     numbers: String,
@@ -42,30 +42,30 @@ pub struct Envelope {
 
 /// What the tool says of it; null: it does not open.
 #[derive(Debug, Default, Deserialize)]
-pub struct Letter {
-    numbers: Option<Numbers>,
+pub struct OpenedFacts {
+    numbers: Option<OpenedNumbers>,
     fields: BTreeMap<String, Option<String>>,
     history: Vec<Option<String>>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Numbers {
+struct OpenedNumbers {
     ani: Option<String>,
     dnis: Option<String>,
 }
 
 /// Wipes the values of a row.
-pub fn wipe(row: &mut Pairs) {
+pub fn zeroize_row(row: &mut Pairs) {
     row.0.iter_mut().for_each(|(_, value)| value.zeroize());
 }
 
-impl Drop for Rows {
+impl Drop for RecordRows {
     fn drop(&mut self) {
-        self.0.iter_mut().for_each(wipe);
+        self.0.iter_mut().for_each(zeroize_row);
     }
 }
 
-impl Deref for Rows {
+impl Deref for RecordRows {
     type Target = [Pairs];
 
     fn deref(&self) -> &[Pairs] {
@@ -73,7 +73,7 @@ impl Deref for Rows {
     }
 }
 
-impl Drop for Letter {
+impl Drop for OpenedFacts {
     fn drop(&mut self) {
         if let Some(numbers) = &mut self.numbers {
             numbers.ani.zeroize();
@@ -84,11 +84,11 @@ impl Drop for Letter {
     }
 }
 
-fn is(row: &Pairs, what: &str) -> bool {
+fn is_row(row: &Pairs, what: &str) -> bool {
     row.get("what") == Some(what)
 }
 
-fn set(row: &mut Pairs, key: &str, value: &str) {
+fn set_value(row: &mut Pairs, key: &str, value: &str) {
     if let Some((_, old)) = row.0.iter_mut().find(|(known, _)| known == key) {
         old.zeroize();
         value.clone_into(old);
@@ -96,57 +96,59 @@ fn set(row: &mut Pairs, key: &str, value: &str) {
 }
 
 /// What is sealed in a row, which has to be base64.
-fn sealed(row: &Pairs) -> Result<String, EnvelopeError> {
-    let text = row.get("sealed").ok_or(EnvelopeError::Cut)?;
-    BASE64.decode(text.as_bytes()).map_err(|_| EnvelopeError::Cut)?;
+fn sealed_value(row: &Pairs) -> Result<String, FactsError> {
+    let text = row.get("sealed").ok_or(FactsError::Incomplete)?;
+    BASE64.decode(text.as_bytes()).map_err(|_| FactsError::Incomplete)?;
     Ok(text.to_owned())
 }
 
-impl Rows {
+impl RecordRows {
     #[must_use]
-    pub fn new(rows: Vec<Pairs>) -> Rows {
-        Rows(rows)
+    pub fn new(rows: Vec<Pairs>) -> RecordRows {
+        RecordRows(rows)
     }
 
     /// Whether the box could not open this record's numbers and fields.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
-        self.iter().any(|row| is(row, "record") && row.get("sealed") == Some("yes"))
+        self.iter().any(|row| is_row(row, "record") && row.get("sealed") == Some("yes"))
     }
 
-    fn all<'a>(&'a self, what: &'static str) -> impl Iterator<Item = &'a Pairs> {
-        self.iter().filter(move |row| is(row, what))
+    fn rows_named<'a>(&'a self, what: &'static str) -> impl Iterator<Item = &'a Pairs> {
+        self.iter().filter(move |row| is_row(row, what))
     }
 
     /// Puts what was opened where the box would have put it.
-    pub fn put(&mut self, letter: &Letter) -> Result<(), EnvelopeError> {
-        let fields = self.all("field").filter_map(|row| row.get("n"));
-        let asked = (fields.count(), self.all("history").count());
+    pub fn merge_opened(&mut self, letter: &OpenedFacts) -> Result<(), FactsError> {
+        let fields = self.rows_named("field").filter_map(|row| row.get("n"));
+        let asked = (fields.count(), self.rows_named("history").count());
         if asked != (letter.fields.len(), letter.history.len()) {
-            return Err(EnvelopeError::Other);
+            return Err(FactsError::Mismatch);
         }
-        let shown = |value: &Option<String>| value.clone().unwrap_or_else(|| BROKEN.to_owned());
+        let shown =
+            |value: &Option<String>| value.clone().unwrap_or_else(|| UNREADABLE_TEXT.to_owned());
         let mut history = letter.history.iter();
         for row in &mut self.0 {
             match row.get("what") {
                 Some("record") => {
-                    let number = |one: fn(&Numbers) -> &Option<String>| match &letter.numbers {
+                    let number = |one: fn(&OpenedNumbers) -> &Option<String>| match &letter.numbers
+                    {
                         Some(numbers) => one(numbers).as_deref().unwrap_or("-"),
-                        None => BROKEN,
+                        None => UNREADABLE_TEXT,
                     };
-                    set(row, "ani", number(|numbers| &numbers.ani));
-                    set(row, "dnis", number(|numbers| &numbers.dnis));
-                    set(row, "sealed", "no");
+                    set_value(row, "ani", number(|numbers| &numbers.ani));
+                    set_value(row, "dnis", number(|numbers| &numbers.dnis));
+                    set_value(row, "sealed", "no");
                 }
                 Some("field") => {
                     let value = row.get("n").and_then(|n| letter.fields.get(n));
-                    let mut value = shown(value.ok_or(EnvelopeError::Other)?);
-                    set(row, "value", &value);
+                    let mut value = shown(value.ok_or(FactsError::Mismatch)?);
+                    set_value(row, "value", &value);
                     value.zeroize();
                 }
                 Some("history") => {
-                    let mut value = shown(history.next().ok_or(EnvelopeError::Other)?);
-                    set(row, "value", &value);
+                    let mut value = shown(history.next().ok_or(FactsError::Mismatch)?);
+                    set_value(row, "value", &value);
                     value.zeroize();
                 }
                 _ => {}
@@ -156,31 +158,35 @@ impl Rows {
     }
 }
 
-impl Envelope {
+impl SealedFacts {
     /// Of what `show ID sealed=on` gave.
-    pub fn of(rows: &Rows) -> Result<Envelope, EnvelopeError> {
-        let record = rows.all("record").next().ok_or(EnvelopeError::Cut)?;
+    pub fn from_rows(rows: &RecordRows) -> Result<SealedFacts, FactsError> {
+        let record = rows.rows_named("record").next().ok_or(FactsError::Incomplete)?;
         let mut key = Vec::new();
-        for (place, row) in rows.all("key").enumerate() {
+        for (place, row) in rows.rows_named("key").enumerate() {
             if row.get("part") != Some(&*place.to_string()) {
-                return Err(EnvelopeError::Cut);
+                return Err(FactsError::Incomplete);
             }
-            let part = BASE64.decode(sealed(row)?.as_bytes());
-            key.extend(part.map_err(|_| EnvelopeError::Cut)?);
+            let part = BASE64.decode(sealed_value(row)?.as_bytes());
+            key.extend(part.map_err(|_| FactsError::Incomplete)?);
         }
         if key.is_empty() {
-            return Err(EnvelopeError::NoKey);
+            return Err(FactsError::NoKey);
         }
         let field = |row: &Pairs| {
-            let number = row.get("n").ok_or(EnvelopeError::Cut)?;
-            Ok((number.to_owned(), sealed(row)?))
+            let number = row.get("n").ok_or(FactsError::Incomplete)?;
+            Ok((number.to_owned(), sealed_value(row)?))
         };
-        Ok(Envelope {
+        Ok(SealedFacts {
             recording: record.get("recording").unwrap_or_default().to_owned(),
             key: BASE64.encode(&key),
-            numbers: rows.all("numbers").next().ok_or(EnvelopeError::Cut).and_then(sealed)?,
-            fields: rows.all("field").map(field).collect::<Result<_, EnvelopeError>>()?,
-            history: rows.all("history").map(sealed).collect::<Result<_, _>>()?,
+            numbers: rows
+                .rows_named("numbers")
+                .next()
+                .ok_or(FactsError::Incomplete)
+                .and_then(sealed_value)?,
+            fields: rows.rows_named("field").map(field).collect::<Result<_, FactsError>>()?,
+            history: rows.rows_named("history").map(sealed_value).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -189,12 +195,12 @@ impl Envelope {
 mod tests {
     use super::*;
 
-    fn row(text: &str) -> Pairs {
+    fn parse_row(text: &str) -> Pairs {
         let pairs = text.split(' ').map(|pair| pair.split_once('=').unwrap());
         Pairs(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
     }
 
-    const SHOWN: [&str; 6] = [
+    const SHOW_ROWS: [&str; 6] = [
         "what=record recording=abc ani=- dnis=- sealed=yes",
         "what=key part=0 sealed=YQ==",
         "what=key part=1 sealed=Yg==",
@@ -203,43 +209,49 @@ mod tests {
         "what=history n=3 by=jdoe value=- sealed=aA==",
     ];
 
-    fn rows(texts: &[&str]) -> Rows {
-        Rows::new(texts.iter().map(|text| row(text)).collect())
+    fn parse_rows(texts: &[&str]) -> RecordRows {
+        RecordRows::new(texts.iter().map(|text| parse_row(text)).collect())
     }
 
-    fn letter(text: &str) -> Letter {
+    fn parse_opened(text: &str) -> OpenedFacts {
         serde_json::from_str(text).unwrap()
     }
 
     #[test]
     fn what_was_opened_stands_where_the_box_would_have_put_it() {
-        let mut rows = rows(&SHOWN);
-        let envelope = serde_json::to_value(Envelope::of(&rows).unwrap()).unwrap();
+        let mut rows = parse_rows(&SHOW_ROWS);
+        let envelope = serde_json::to_value(SealedFacts::from_rows(&rows).unwrap()).unwrap();
         let wanted = r#"{"recording":"abc","key":"YWI=","numbers":"bg==","fields":{"3":"Zg=="},
             "history":["aA=="]}"#;
         assert_eq!(envelope, serde_json::from_str::<serde_json::Value>(wanted).unwrap());
         let told = r#"{"numbers":{"ani":"555","dnis":null},"fields":{"3":"Mr. M"},
             "history":["Mr. M"]}"#;
         assert!(rows.is_sealed());
-        rows.put(&letter(told)).unwrap();
+        rows.merge_opened(&parse_opened(told)).unwrap();
         assert!(!rows.is_sealed());
         assert_eq!((rows[0].get("ani"), rows[0].get("dnis")), (Some("555"), Some("-")));
         assert_eq!((rows[4].get("value"), rows[5].get("value")), (Some("Mr. M"), Some("Mr. M")));
         let torn = r#"{"numbers":null,"fields":{"3":null},"history":["Mr. M"]}"#;
-        rows.put(&letter(torn)).unwrap();
-        assert_eq!((rows[0].get("ani"), rows[4].get("value")), (Some(BROKEN), Some(BROKEN)));
+        rows.merge_opened(&parse_opened(torn)).unwrap();
+        assert_eq!(
+            (rows[0].get("ani"), rows[4].get("value")),
+            (Some(UNREADABLE_TEXT), Some(UNREADABLE_TEXT))
+        );
         assert_eq!(rows[5].get("value"), Some("Mr. M"), "the others are told");
     }
 
     #[test]
     fn what_is_not_whole_is_no_envelope_and_another_answer_is_none() {
         let without = |n: usize| {
-            let mut texts = SHOWN.to_vec();
+            let mut texts = SHOW_ROWS.to_vec();
             texts.remove(n);
-            Envelope::of(&rows(&texts)).err()
+            SealedFacts::from_rows(&parse_rows(&texts)).err()
         };
-        assert_eq!([0, 1, 3].map(without), [Some(EnvelopeError::Cut); 3]);
-        assert_eq!(Envelope::of(&rows(&[SHOWN[0], SHOWN[3]])).err(), Some(EnvelopeError::NoKey));
+        assert_eq!([0, 1, 3].map(without), [Some(FactsError::Incomplete); 3]);
+        assert_eq!(
+            SealedFacts::from_rows(&parse_rows(&[SHOW_ROWS[0], SHOW_ROWS[3]])).err(),
+            Some(FactsError::NoKey)
+        );
         for (n, text) in [
             (1, "what=key part=1 sealed=YQ=="),
             (1, "what=key part=0 sealed=YQ="),
@@ -248,16 +260,24 @@ mod tests {
             (4, "what=field value=- sealed=Zg=="),
             (5, "what=history n=3 value=- sealed=aA"),
         ] {
-            let mut texts = SHOWN;
+            let mut texts = SHOW_ROWS;
             texts[n] = text;
-            assert_eq!(Envelope::of(&rows(&texts)).err(), Some(EnvelopeError::Cut), "{text}");
+            assert_eq!(
+                SealedFacts::from_rows(&parse_rows(&texts)).err(),
+                Some(FactsError::Incomplete),
+                "{text}"
+            );
         }
         for text in [
             r#"{"numbers":null,"fields":{"4":"x"},"history":["x"]}"#,
             r#"{"numbers":null,"fields":{"3":"x"},"history":[]}"#,
             r#"{"numbers":null,"fields":{},"history":["x"]}"#,
         ] {
-            assert_eq!(rows(&SHOWN).put(&letter(text)), Err(EnvelopeError::Other), "{text}");
+            assert_eq!(
+                parse_rows(&SHOW_ROWS).merge_opened(&parse_opened(text)),
+                Err(FactsError::Mismatch),
+                "{text}"
+            );
         }
     }
 }

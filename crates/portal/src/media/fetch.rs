@@ -3,145 +3,156 @@
 //! First it is asked how large they are, so that room can be taken; then they are fetched, which
 //! the box journals in the name of who asked. Nothing here opens them.
 
-use crate::box_client::client::Desk;
-use crate::box_client::connection::{Talk, TalkError};
-use crate::media::decode::{Kind, VaultError};
-use crate::media::memfile::Memory;
+use crate::box_client::client::BoxClient;
+use crate::box_client::connection::{BoxConnection, ConnectionError};
+use crate::media::decode::{DecodeFormat, MediaError};
+use crate::media::memfile::MemFile;
 use protocol::client::Pairs;
 
 /// Up to so many bytes sound is played as WAV; above, coded.
-const WAV_MOST: u64 = 64 << 20;
+const WAV_BYTES_MAX: u64 = 64 << 20;
 /// A header, and what else is made once.
-const ONCE: u64 = 64 << 10;
+const OVERHEAD_BYTES: u64 = 64 << 10;
 /// What a frame of WAV takes at most: 16 bits of two sides.
 const FRAME_BYTES: u64 = 4;
 
 /// What files are fetched for.
-pub const PLAY: &str = "play";
-pub const EXPORT: &str = "export";
+pub const PURPOSE_PLAY: &str = "play";
+pub const PURPOSE_EXPORT: &str = "export";
 
 /// What is about to be fetched.
 #[derive(Debug)]
-pub struct Order {
-    talk: Talk,
+pub struct MediaRequest {
+    connection: BoxConnection,
     id: String,
     /// Bytes of the media file, and of the screen's beside it.
     sizes: (u64, u64),
     frames: u64,
     /// Nothing but a screen was recorded.
-    alone: bool,
+    is_screen_only: bool,
 }
 
 /// The files, sealed.
 #[derive(Debug)]
-pub struct Reels {
-    pub main: Memory,
-    pub screen: Option<Memory>,
-    alone: bool,
+pub struct SealedMedia {
+    pub main: MemFile,
+    pub screen: Option<MemFile>,
+    is_screen_only: bool,
 }
 
-fn number(row: &Pairs, key: &str) -> u64 {
+fn number_or_zero(row: &Pairs, key: &str) -> u64 {
     row.get(key).and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
 /// A command about one of the files.
-fn line(id: &str, purpose: &str, part: &str) -> String {
+fn media_command(id: &str, purpose: &str, part: &str) -> String {
     let mut line = Vec::new();
     let said = protocol::reply::line(&mut line, "media").word(id);
     said.pair("for", purpose).pair("part", part).end();
     String::from_utf8_lossy(&line).trim_end().to_owned()
 }
 
-impl Order {
+impl MediaRequest {
     /// Asks what there is.
-    pub async fn ask(desk: &Desk, user: &str, id: &str) -> Result<Order, VaultError> {
-        let mut talk = desk.supervisor(user).await?;
+    pub async fn query(desk: &BoxClient, user: &str, id: &str) -> Result<MediaRequest, MediaError> {
+        let mut talk = desk.connect_supervisor(user).await?;
         let mut line = Vec::new();
         protocol::reply::line(&mut line, "show").word(id).end();
-        let (rows, _) = talk.need(String::from_utf8_lossy(&line).trim_end()).await?;
+        let (rows, _) = talk.request_ok(String::from_utf8_lossy(&line).trim_end()).await?;
         let row = |what: &str| rows.iter().find(|row| row.get("what") == Some(what));
-        let record = row("record").ok_or(VaultError::Nonsense)?;
-        Ok(Order {
-            talk,
+        let record = row("record").ok_or(MediaError::UnexpectedOutput)?;
+        Ok(MediaRequest {
+            connection: talk,
             id: id.to_owned(),
-            sizes: (number(record, "size"), row("screen").map_or(0, |row| number(row, "size"))),
-            frames: number(record, "to").saturating_sub(number(record, "from")),
-            alone: record.get("codec") == Some("screen"),
+            sizes: (
+                number_or_zero(record, "size"),
+                row("screen").map_or(0, |row| number_or_zero(row, "size")),
+            ),
+            frames: number_or_zero(record, "to").saturating_sub(number_or_zero(record, "from")),
+            is_screen_only: record.get("codec") == Some("screen"),
         })
     }
 
     /// What the player gets.
     #[must_use]
-    pub fn player(&self) -> Kind {
-        let film = self.alone || self.sizes.1 > 0;
-        if film || self.is_long() { Kind::Webm } else { Kind::Wav }
+    pub fn player_format(&self) -> DecodeFormat {
+        let film = self.is_screen_only || self.sizes.1 > 0;
+        if film || self.is_long() { DecodeFormat::Webm } else { DecodeFormat::Wav }
     }
 
     /// Looking at all of its sound takes seconds.
     #[must_use]
     pub fn is_long(&self) -> bool {
-        self.frames.saturating_mul(FRAME_BYTES) > WAV_MOST
+        self.frames.saturating_mul(FRAME_BYTES) > WAV_BYTES_MAX
     }
 
     /// The screen is not wanted.
-    pub fn leave_screen(&mut self) {
+    pub fn skip_screen(&mut self) {
         self.sizes.1 = 0;
     }
 
     /// Bytes that it takes at most, sealed and as this kind.
     #[must_use]
-    pub fn bytes(&self, kind: Kind) -> u64 {
+    pub fn memory_bytes(&self, kind: DecodeFormat) -> u64 {
         let sealed = self.sizes.0.saturating_add(self.sizes.1);
         let made = match kind {
-            Kind::Wav => self.frames.saturating_mul(FRAME_BYTES),
+            DecodeFormat::Wav => self.frames.saturating_mul(FRAME_BYTES),
             // Packets of 20 ms get 10 bytes around them.
-            Kind::Opus | Kind::Webm => sealed.saturating_add(sealed / 2),
-            Kind::Shape | Kind::Facts => 0,
+            DecodeFormat::Opus | DecodeFormat::Webm => sealed.saturating_add(sealed / 2),
+            DecodeFormat::Waveform | DecodeFormat::Facts => 0,
         };
-        sealed.saturating_add(made).saturating_add(ONCE)
+        sealed.saturating_add(made).saturating_add(OVERHEAD_BYTES)
     }
 
     /// Has the box journal another play of what was fetched before, `film` with the screen beside
     /// it. The box refuses where the user may not, and sends nothing.
-    pub async fn journal(mut self, film: bool) -> Result<(), TalkError> {
+    pub async fn journal_play(mut self, film: bool) -> Result<(), ConnectionError> {
         let mut parts = vec![("sound", self.sizes.0)];
-        if film && self.sizes.1 > 0 && !self.alone {
+        if film && self.sizes.1 > 0 && !self.is_screen_only {
             parts.push(("screen", self.sizes.1));
         }
         for (part, size) in parts {
             // From its end on there is nothing to send.
-            self.talk.need(&format!("{} from={size}", line(&self.id, PLAY, part))).await?;
+            self.connection
+                .request_ok(&format!("{} from={size}", media_command(&self.id, PURPOSE_PLAY, part)))
+                .await?;
         }
         Ok(())
     }
 
     /// Fetches it; and why the screen stays away, if it does.
-    pub async fn fetch(mut self, purpose: &str) -> Result<(Reels, Option<String>), VaultError> {
-        let main = self.talk.fetch(&line(&self.id, purpose, "sound"), Memory::new()?).await?;
+    pub async fn fetch_media(
+        mut self,
+        purpose: &str,
+    ) -> Result<(SealedMedia, Option<String>), MediaError> {
+        let main = self
+            .connection
+            .fetch_file(&media_command(&self.id, purpose, "sound"), MemFile::new()?)
+            .await?;
         let (mut screen, mut dark) = (None, None);
-        if self.sizes.1 > 0 && !self.alone {
-            let wanted = line(&self.id, purpose, "screen");
-            match self.talk.fetch(&wanted, Memory::new()?).await {
+        if self.sizes.1 > 0 && !self.is_screen_only {
+            let wanted = media_command(&self.id, purpose, "screen");
+            match self.connection.fetch_file(&wanted, MemFile::new()?).await {
                 Ok(found) => screen = Some(found),
-                Err(TalkError::Refused(failure)) => dark = Some(failure.text),
+                Err(ConnectionError::Refused(failure)) => dark = Some(failure.text),
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok((Reels { main, screen, alone: self.alone }, dark))
+        Ok((SealedMedia { main, screen, is_screen_only: self.is_screen_only }, dark))
     }
 }
 
-impl Reels {
+impl SealedMedia {
     /// Bytes of them.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.main.size() + self.screen.as_ref().map_or(0, Memory::size)
+    pub fn memory_bytes(&self) -> u64 {
+        self.main.size() + self.screen.as_ref().map_or(0, MemFile::size)
     }
 
     /// Something is seen.
     #[must_use]
-    pub fn is_film(&self) -> bool {
-        self.alone || self.screen.is_some()
+    pub fn has_video(&self) -> bool {
+        self.is_screen_only || self.screen.is_some()
     }
 }
 
@@ -151,7 +162,10 @@ mod tests {
 
     #[test]
     fn a_file_is_asked_for_in_one_line() {
-        assert_eq!(line("abc", PLAY, "screen"), "media abc for=play part=screen");
-        assert_eq!(line("a\nquit", PLAY, "sound"), "media \"a quit\" for=play part=sound");
+        assert_eq!(media_command("abc", PURPOSE_PLAY, "screen"), "media abc for=play part=screen");
+        assert_eq!(
+            media_command("a\nquit", PURPOSE_PLAY, "sound"),
+            "media \"a quit\" for=play part=sound"
+        );
     }
 }

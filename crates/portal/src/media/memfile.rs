@@ -12,16 +12,16 @@ use std::os::unix::fs::FileExt;
 use zeroize::Zeroizing;
 
 /// What is written at a time to wipe.
-const BLOCK: usize = 64 << 10;
+const WIPE_BLOCK_BYTES: usize = 64 << 10;
 
 /// One of them.
 #[derive(Debug)]
-pub struct Memory(File);
+pub struct MemFile(File);
 
-impl Memory {
+impl MemFile {
     /// An empty one, which no program that is started inherits by itself.
-    pub fn new() -> Result<Memory> {
-        Ok(Memory(File::from(memfd_create("hushbox", MFdFlags::MFD_CLOEXEC)?)))
+    pub fn new() -> Result<MemFile> {
+        Ok(MemFile(File::from(memfd_create("hushbox", MFdFlags::MFD_CLOEXEC)?)))
     }
 
     /// Puts something at its end.
@@ -30,7 +30,7 @@ impl Memory {
     }
 
     /// Another descriptor of it, to hand to one program; it closes in all others, too.
-    pub fn handle(&self) -> Result<OwnedFd> {
+    pub fn try_clone_fd(&self) -> Result<OwnedFd> {
         Ok(self.0.try_clone()?.into())
     }
 
@@ -48,17 +48,18 @@ impl Memory {
     }
 }
 
-impl Drop for Memory {
+impl Drop for MemFile {
     fn drop(&mut self) {
-        let (zeros, size) = ([0; BLOCK], self.size());
+        let (zeros, size) = ([0; WIPE_BLOCK_BYTES], self.size());
         let mut at = 0;
         while at < size {
-            let count = usize::try_from(size - at).map_or(BLOCK, |left| left.min(BLOCK));
+            let count = usize::try_from(size - at)
+                .map_or(WIPE_BLOCK_BYTES, |left| left.min(WIPE_BLOCK_BYTES));
             if self.0.write_all_at(&zeros[..count], at).is_err() {
                 // Whoever holds it too has sealed it: the last one to let go frees it.
                 return;
             }
-            at += BLOCK as u64;
+            at += WIPE_BLOCK_BYTES as u64;
         }
     }
 }
@@ -69,13 +70,13 @@ mod tests {
 
     #[test]
     fn it_is_read_in_parts_and_wiped_when_it_goes() {
-        let mut memory = Memory::new().unwrap();
+        let mut memory = MemFile::new().unwrap();
         memory.append(&[7; 100_000]).unwrap();
         memory.append(b"end").unwrap();
         assert_eq!(memory.size(), 100_003);
         assert_eq!(memory.read(99_999, 4).unwrap()[..], *b"\x07end");
         assert!(memory.read(100_000, 4).is_err());
-        let mut held = Memory(File::from(memory.handle().unwrap()));
+        let mut held = MemFile(File::from(memory.try_clone_fd().unwrap()));
         drop(memory);
         assert!(held.read(0, 100_003).unwrap().iter().all(|byte| *byte == 0));
         assert!(held.append(b"more").is_ok() && held.size() == 100_007);

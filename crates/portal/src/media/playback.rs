@@ -8,13 +8,13 @@
 use std::time::{Duration, Instant};
 
 /// A permission that is older than this is not relied on.
-const FRESH: Duration = Duration::from_secs(5);
+const PERMISSION_AGE_MAX: Duration = Duration::from_secs(5);
 /// Browsers fetch the beginning more than once when a play begins: to look, then to play.
-const BEGINNING: Duration = Duration::from_secs(10);
+const START_WINDOW: Duration = Duration::from_secs(10);
 
 /// What a browser asks of an opened recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum PlaybackRequest {
     /// The user pressed *Listen*; the player on the page fetches the sound afterwards.
     Listen,
     /// The sound from its first byte on.
@@ -25,55 +25,60 @@ pub enum Request {
 
 /// What the portal must do before it serves a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Duty {
-    Nothing,
+pub enum RequiredAction {
+    NoAction,
     /// Ask the box whether the user may still play.
-    Ask,
+    CheckAccess,
     /// Have the box journal another play, which it refuses where the user may not.
-    Journal,
+    JournalPlay,
 }
 
 /// The plays of one opened recording in one session.
 #[derive(Clone, Copy, Debug)]
-pub struct Playback {
+pub struct PlaybackState {
     /// When the box last permitted a play.
-    permitted: Instant,
+    permitted_at: Instant,
     /// A play was journalled, and its player has not fetched the sound yet.
-    announced: bool,
+    is_announced: bool,
     /// When the sound was last fetched from its first byte.
-    began: Option<Instant>,
+    started_at: Option<Instant>,
 }
 
-impl Playback {
+impl PlaybackState {
     /// The recording was fetched at `fetched`, which the box has journalled as the first play.
     #[must_use]
-    pub fn new(fetched: Instant) -> Playback {
-        Playback { permitted: fetched, announced: true, began: None }
+    pub fn new(fetched: Instant) -> PlaybackState {
+        PlaybackState { permitted_at: fetched, is_announced: true, started_at: None }
     }
 
     /// What `request` takes at `now`.
     #[must_use]
-    pub fn duty(&self, request: Request, now: Instant) -> Duty {
-        let just_began = self.began.is_some_and(|began| now.duration_since(began) < BEGINNING);
+    pub fn required_action(&self, request: PlaybackRequest, now: Instant) -> RequiredAction {
+        let just_began =
+            self.started_at.is_some_and(|began| now.duration_since(began) < START_WINDOW);
         match request {
-            Request::Listen => Duty::Journal,
-            Request::FromStart if !self.announced && !just_began => Duty::Journal,
-            _ if now.duration_since(self.permitted) < FRESH => Duty::Nothing,
-            Request::FromStart | Request::Continue => Duty::Ask,
+            PlaybackRequest::Listen => RequiredAction::JournalPlay,
+            PlaybackRequest::FromStart if !self.is_announced && !just_began => {
+                RequiredAction::JournalPlay
+            }
+            _ if now.duration_since(self.permitted_at) < PERMISSION_AGE_MAX => {
+                RequiredAction::NoAction
+            }
+            PlaybackRequest::FromStart | PlaybackRequest::Continue => RequiredAction::CheckAccess,
         }
     }
 
     /// The box has permitted a play at `now`.
-    pub fn permitted(&mut self, now: Instant) {
-        self.permitted = now;
+    pub fn on_permitted(&mut self, now: Instant) {
+        self.permitted_at = now;
     }
 
     /// `request` is served at `now`, its duty done.
-    pub fn served(&mut self, request: Request, now: Instant) {
+    pub fn on_served(&mut self, request: PlaybackRequest, now: Instant) {
         match request {
-            Request::Listen => self.announced = true,
-            Request::FromStart => (self.announced, self.began) = (false, Some(now)),
-            Request::Continue => {}
+            PlaybackRequest::Listen => self.is_announced = true,
+            PlaybackRequest::FromStart => (self.is_announced, self.started_at) = (false, Some(now)),
+            PlaybackRequest::Continue => {}
         }
     }
 }
@@ -86,26 +91,42 @@ mod tests {
     fn playback_from_the_start_is_a_new_play_and_its_pieces_are_not() {
         let start = crate::clock::now();
         let at = |s: u64| start + Duration::from_secs(s);
-        let mut playback = Playback::new(at(0));
+        let mut playback = PlaybackState::new(at(0));
         let mut serve = |request, now| {
-            let duty = playback.duty(request, now);
-            if duty != Duty::Nothing {
-                playback.permitted(now);
+            let duty = playback.required_action(request, now);
+            if duty != RequiredAction::NoAction {
+                playback.on_permitted(now);
             }
-            playback.served(request, now);
+            playback.on_served(request, now);
             duty
         };
         // The player of the page that was opened, which looks first.
-        assert_eq!(serve(Request::FromStart, at(4)), Duty::Nothing);
-        assert_eq!(serve(Request::FromStart, at(6)), Duty::Ask, "the answer has aged");
-        assert_eq!(serve(Request::Continue, at(7)), Duty::Nothing);
-        assert_eq!(serve(Request::Continue, at(11)), Duty::Ask);
-        assert_eq!(serve(Request::Continue, at(300)), Duty::Ask, "a pause ends no play");
+        assert_eq!(serve(PlaybackRequest::FromStart, at(4)), RequiredAction::NoAction);
+        assert_eq!(
+            serve(PlaybackRequest::FromStart, at(6)),
+            RequiredAction::CheckAccess,
+            "the answer has aged"
+        );
+        assert_eq!(serve(PlaybackRequest::Continue, at(7)), RequiredAction::NoAction);
+        assert_eq!(serve(PlaybackRequest::Continue, at(11)), RequiredAction::CheckAccess);
+        assert_eq!(
+            serve(PlaybackRequest::Continue, at(300)),
+            RequiredAction::CheckAccess,
+            "a pause ends no play"
+        );
         // Played again: from the page that is open, by another page, by no page.
-        assert_eq!(serve(Request::FromStart, at(301)), Duty::Journal);
-        assert_eq!(serve(Request::Listen, at(302)), Duty::Journal);
-        assert_eq!(serve(Request::FromStart, at(400)), Duty::Ask, "that page's player");
-        assert_eq!(serve(Request::FromStart, at(401)), Duty::Nothing, "it looks first");
-        assert_eq!(serve(Request::FromStart, at(420)), Duty::Journal);
+        assert_eq!(serve(PlaybackRequest::FromStart, at(301)), RequiredAction::JournalPlay);
+        assert_eq!(serve(PlaybackRequest::Listen, at(302)), RequiredAction::JournalPlay);
+        assert_eq!(
+            serve(PlaybackRequest::FromStart, at(400)),
+            RequiredAction::CheckAccess,
+            "that page's player"
+        );
+        assert_eq!(
+            serve(PlaybackRequest::FromStart, at(401)),
+            RequiredAction::NoAction,
+            "it looks first"
+        );
+        assert_eq!(serve(PlaybackRequest::FromStart, at(420)), RequiredAction::JournalPlay);
     }
 }

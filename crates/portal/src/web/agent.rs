@@ -4,10 +4,10 @@
 //! (`events`). What is enabled is what the box's `can` says. There is no desktop-only recording
 //! here, and no field's value is ever shown, not even the one that was just set.
 
-use super::pages::{AgentPage, Button, FieldRow, Frame, html};
-use super::{Fault, Portal};
-use crate::box_client::agent_session::{NoReply, View};
-use crate::web::extract::{Member, Posted};
+use super::pages::{ActionButton, AgentPage, FieldRow, PageContext, render_html};
+use super::{AppError, AppState};
+use crate::box_client::agent_session::{CommandError, LinkState};
+use crate::web::extract::{AuthedForm, CurrentUser};
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -18,15 +18,15 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-type Shared = State<Arc<Portal>>;
+type SharedState = State<Arc<AppState>>;
 
 /// The most bytes of a field's value, as the box has it.
-const VALUE_BYTES: usize = protocol::arg::VALUE_BYTES;
+const VALUE_BYTES_MAX: usize = protocol::arg::VALUE_BYTES;
 /// Milliseconds of a minute.
 const MINUTE_MS: u64 = 60_000;
 
 /// What a button may ask for: its word in a form, the command, the word in `can`.
-const ACTS: [(&str, &str, Ability); 4] = [
+const ACTIONS: [(&str, &str, Ability); 4] = [
     ("record.start", "record start", Ability::RecordStart),
     ("record.stop", "record stop", Ability::RecordStop),
     ("blackout.start", "blackout start", Ability::BlackoutStart),
@@ -35,7 +35,7 @@ const ACTS: [(&str, &str, Ability); 4] = [
 
 /// The state as the page shows it, and as scripts get it.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Face {
+pub struct AgentView {
     /// `up`, `lost` or `refused`.
     pub link: &'static str,
     /// Why, when it is not up.
@@ -58,36 +58,37 @@ pub struct Face {
 
 /// What came of a button.
 #[derive(Clone, Debug, Serialize)]
-pub struct Said {
+pub struct ActionResult {
     pub ok: bool,
     pub text: String,
 }
 
-impl Face {
+impl AgentView {
     /// What is to be shown of this view.
-    pub fn of(view: &View) -> Face {
-        let down = |link, why: &str| Face { link, why: why.to_owned(), ..Face::default() };
+    pub fn from_link_state(view: &LinkState) -> AgentView {
+        let down =
+            |link, why: &str| AgentView { link, why: why.to_owned(), ..AgentView::default() };
         match view {
-            View::Connecting => down("lost", "The box is being called."),
-            View::Lost { why } => down("lost", why),
-            View::Refused { why, .. } => down("refused", why),
-            View::Up { person, state, since } => {
+            LinkState::Connecting => down("lost", "The box is being called."),
+            LinkState::Disconnected { why } => down("lost", why),
+            LinkState::Refused { why, .. } => down("refused", why),
+            LinkState::Up { person, state, since } => {
                 let since = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let on_for = state.blackout_ms.saturating_add(since);
-                Face {
+                AgentView {
                     link: "up",
                     name: person.name.clone(),
                     device: person.device.clone(),
                     fields: person.fields.clone(),
                     blackout_ms: if state.blackout { on_for } else { 0 },
-                    ..Face::of_state(state)
+                    ..AgentView::from_agent_state(state)
                 }
             }
         }
     }
 
-    fn of_state(state: &AgentState) -> Face {
-        Face {
+    fn from_agent_state(state: &AgentState) -> AgentView {
+        AgentView {
             call: state.call.clone().unwrap_or_default(),
             direction: state.direction.map_or("", protocol::Direction::word),
             recording: state.recording,
@@ -96,7 +97,7 @@ impl Face {
             screen: state.screen.word(),
             note: state.note.clone().unwrap_or_default(),
             can: Ability::all().filter(|can| state.can.has(*can)).map(|c| c.to_string()).collect(),
-            ..Face::default()
+            ..AgentView::default()
         }
     }
 
@@ -127,39 +128,40 @@ impl Face {
     }
 }
 
-fn buttons(face: &Face) -> [Button; 4] {
+fn action_buttons(face: &AgentView) -> [ActionButton; 4] {
     let texts = ["Start Recording", "Stop Recording", "Start Blackout", "Stop Blackout"];
     let keys = ["F9", "Shift+F9", "F8", "Shift+F8"];
     let button = |at: usize| {
-        let act = ACTS[at].0;
-        Button { act, text: texts[at], key: keys[at], open: face.can(act) }
+        let act = ACTIONS[at].0;
+        ActionButton { act, text: texts[at], key: keys[at], open: face.can(act) }
     };
     [button(0), button(1), button(2), button(3)]
 }
 
-pub async fn page(
-    State(portal): Shared,
-    member: Member,
+pub async fn agent_page(
+    State(portal): SharedState,
+    member: CurrentUser,
     Query(query): Query<BTreeMap<String, String>>,
-) -> Result<Response, Fault> {
-    let frame = Frame::of(&portal, &member, "On demand").await;
-    let link = portal.hub.link(&member.session.user);
-    let face = Face::of(&*link.settled().await);
-    let [start, stop, black, white] = buttons(&face);
+) -> Result<Response, AppError> {
+    let frame = PageContext::for_user(&portal, &member, "On demand").await;
+    let link = portal.agent_sessions.get_or_start(&member.session.user);
+    let face = AgentView::from_link_state(&*link.wait_until_known().await);
+    let [start, stop, black, white] = action_buttons(&face);
     let row = |(number, label): &(u8, String)| {
         let open = face.can(&format!("update.{number}"));
         FieldRow { number: *number, label: label.clone(), open }
     };
     let fields = face.fields.iter().map(row).collect();
     // What a form without scripts has to say comes back as a word of ours, never as free text.
-    let said = query.get("said").and_then(|word| done_text(word));
+    let said = query.get("said").and_then(|word| result_of_code(word));
     let (record, blackout) = ([start, stop], [black, white]);
-    Ok(html(&AgentPage { frame, face, record, blackout, fields, said })?.into_response())
+    Ok(render_html(&AgentPage { frame, face, record, blackout, fields, said })?.into_response())
 }
 
 /// What a page without scripts says after a form.
-fn done_text(word: &str) -> Option<Said> {
-    let unanswered = [NoReply::NotSent, NoReply::NoAnswer, NoReply::Busy].map(unanswered);
+fn result_of_code(word: &str) -> Option<ActionResult> {
+    let unanswered =
+        [CommandError::NotSent, CommandError::NoAnswer, CommandError::Busy].map(result_of_error);
     if let Some((said, _)) = unanswered.into_iter().find(|(_, known)| *known == word) {
         return Some(said);
     }
@@ -171,38 +173,41 @@ fn done_text(word: &str) -> Option<Said> {
         "characters" => (false, "Use no < > ! = + % and no control characters."),
         _ => return None,
     };
-    Some(Said { ok, text: text.to_owned() })
+    Some(ActionResult { ok, text: text.to_owned() })
 }
 
-pub async fn act(State(portal): Shared, posted: Posted) -> Result<Response, Fault> {
+pub async fn run_action(
+    State(portal): SharedState,
+    posted: AuthedForm,
+) -> Result<Response, AppError> {
     let wanted = posted.fields.get("act");
-    let known = ACTS.iter().find(|(word, ..)| *word == wanted);
+    let known = ACTIONS.iter().find(|(word, ..)| *word == wanted);
     let Some((word, command, _)) = known else {
-        return Err(Fault::Bad("There is no such button.".to_owned()));
+        return Err(AppError::BadRequest("There is no such button.".to_owned()));
     };
-    let link = portal.hub.link(&posted.member.session.user);
-    link.settled().await;
-    let reply = link.ask((*command).to_owned()).await;
+    let link = portal.agent_sessions.get_or_start(&posted.current_user.session.user);
+    link.wait_until_known().await;
+    let reply = link.send_command((*command).to_owned()).await;
     let said = match reply {
-        Ok(reply) => told(word, &reply),
-        Err(error) => unanswered(error),
+        Ok(reply) => result_of_reply(word, &reply),
+        Err(error) => result_of_error(error),
     };
-    Ok(answer(&posted.member, said))
+    Ok(action_response(&posted.current_user, said))
 }
 
 /// What there is to say where the box gave no reply.
-fn unanswered(error: NoReply) -> (Said, &'static str) {
+fn result_of_error(error: CommandError) -> (ActionResult, &'static str) {
     let word = match error {
-        NoReply::NotSent => "not-sent",
-        NoReply::NoAnswer => "no-answer",
-        NoReply::Busy => "busy",
+        CommandError::NotSent => "not-sent",
+        CommandError::NoAnswer => "no-answer",
+        CommandError::Busy => "busy",
     };
-    (Said { ok: false, text: sentence(&error.to_string()) }, word)
+    (ActionResult { ok: false, text: to_sentence(&error.to_string()) }, word)
 }
 
 /// To a script the whole, to a form the way back to the page.
-fn answer(member: &Member, (said, word): (Said, &'static str)) -> Response {
-    if !member.visitor.script {
+fn action_response(member: &CurrentUser, (said, word): (ActionResult, &'static str)) -> Response {
+    if !member.client.is_script {
         return Redirect::to(&format!("/agent?said={word}")).into_response();
     }
     let status = if said.ok { StatusCode::OK } else { StatusCode::CONFLICT };
@@ -210,28 +215,28 @@ fn answer(member: &Member, (said, word): (Said, &'static str)) -> Response {
 }
 
 /// What the box answered, in words.
-fn told(act: &str, reply: &Reply) -> (Said, &'static str) {
+fn result_of_reply(act: &str, reply: &Reply) -> (ActionResult, &'static str) {
     match &reply.outcome {
-        Ok(pairs) => (Said { ok: true, text: done(act, pairs) }, "done"),
+        Ok(pairs) => (ActionResult { ok: true, text: success_text(act, pairs) }, "done"),
         Err(failure) if failure.masked() => {
             let text = "The blackout is on, but the box could not store that yet: tell a \
                         technician.";
-            (Said { ok: false, text: text.to_owned() }, "masked")
+            (ActionResult { ok: false, text: text.to_owned() }, "masked")
         }
         Err(failure) => {
             let word = if failure.word == "bad-characters" { "characters" } else { "no" };
-            (Said { ok: false, text: sentence(&failure.text) }, word)
+            (ActionResult { ok: false, text: to_sentence(&failure.text) }, word)
         }
     }
 }
 
-fn sentence(text: &str) -> String {
+fn to_sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_uppercase().collect::<String>());
     format!("{}{}.", first.unwrap_or_default(), letters.as_str().trim_end_matches('.'))
 }
 
-fn done(act: &str, pairs: &Pairs) -> String {
+fn success_text(act: &str, pairs: &Pairs) -> String {
     let get = |key| pairs.get(key).unwrap_or("-");
     match act {
         "record.start" => "Recording. The box keeps it.".to_owned(),
@@ -239,7 +244,7 @@ fn done(act: &str, pairs: &Pairs) -> String {
             "Your recording is stopped; others still record this call.".to_owned()
         }
         "record.stop" => "The recording is stopped and kept.".to_owned(),
-        "blackout.start" => receipt(pairs),
+        "blackout.start" => blackout_receipt(pairs),
         "blackout.stop" if get("blackout") == "on" => {
             "Your blackout is taken back; somebody else holds one.".to_owned()
         }
@@ -253,7 +258,7 @@ fn done(act: &str, pairs: &Pairs) -> String {
 }
 
 /// What the box vouches for.
-fn receipt(pairs: &Pairs) -> String {
+fn blackout_receipt(pairs: &Pairs) -> String {
     let number = |key| pairs.get(key).and_then(|value| value.parse::<u64>().ok());
     let took = number("took_us").map_or_else(String::new, |us| format!(" It took {us} µs."));
     match (number("at"), number("from")) {
@@ -267,30 +272,38 @@ fn receipt(pairs: &Pairs) -> String {
     }
 }
 
-pub async fn field(State(portal): Shared, posted: Posted) -> Result<Response, Fault> {
+pub async fn set_field(
+    State(portal): SharedState,
+    posted: AuthedForm,
+) -> Result<Response, AppError> {
     let number = posted.fields.get("n").parse::<u8>().ok().filter(|n| (1..=15).contains(n));
     let Some(number) = number else {
-        return Err(Fault::Bad("There is no such field.".to_owned()));
+        return Err(AppError::BadRequest("There is no such field.".to_owned()));
     };
     let value = posted.fields.get("value");
-    if value.len() > VALUE_BYTES {
-        let text = format!("At most {VALUE_BYTES} bytes fit; this has {}.", value.len());
-        return Ok(answer(&posted.member, (Said { ok: false, text }, "no")));
+    if value.len() > VALUE_BYTES_MAX {
+        let text = format!("At most {VALUE_BYTES_MAX} bytes fit; this has {}.", value.len());
+        return Ok(action_response(&posted.current_user, (ActionResult { ok: false, text }, "no")));
     }
     // Characters that would end the line never reach the box, which would refuse them all the same.
     if value.chars().any(char::is_control) {
         let text = "Control characters cannot be stored.".to_owned();
-        return Ok(answer(&posted.member, (Said { ok: false, text }, "characters")));
+        return Ok(action_response(
+            &posted.current_user,
+            (ActionResult { ok: false, text }, "characters"),
+        ));
     }
     let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
-    let link = portal.hub.link(&posted.member.session.user);
-    link.settled().await;
-    let said = match link.ask(format!("update {number} \"{quoted}\"")).await {
-        Ok(Reply { outcome: Ok(_), .. }) => (Said { ok: true, text: "Saved.".to_owned() }, "saved"),
-        Ok(reply) => told("update", &reply),
-        Err(error) => unanswered(error),
+    let link = portal.agent_sessions.get_or_start(&posted.current_user.session.user);
+    link.wait_until_known().await;
+    let said = match link.send_command(format!("update {number} \"{quoted}\"")).await {
+        Ok(Reply { outcome: Ok(_), .. }) => {
+            (ActionResult { ok: true, text: "Saved.".to_owned() }, "saved")
+        }
+        Ok(reply) => result_of_reply("update", &reply),
+        Err(error) => result_of_error(error),
     };
-    Ok(answer(&posted.member, said))
+    Ok(action_response(&posted.current_user, said))
 }
 
 #[cfg(test)]
@@ -300,7 +313,7 @@ mod tests {
     #[test]
     fn c2_no_button_starts_a_desktop_only_recording() {
         assert!(
-            ACTS.iter().all(|(word, command, _)| {
+            ACTIONS.iter().all(|(word, command, _)| {
                 !word.contains("screen") && !command.contains("screen")
             })
         );
@@ -311,20 +324,20 @@ mod tests {
         let pairs = ["blackout=on", "at=176000", "from=160000", "channels=1", "took_us=210"];
         let pairs = pairs.map(|pair| pair.split_once('=').expect("a pair"));
         let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let text = receipt(&Pairs(pairs.to_vec()));
+        let text = blackout_receipt(&Pairs(pairs.to_vec()));
         assert!(text.contains("sample 160000 on, 16000 samples before") && text.contains("210 µs"));
-        assert_eq!(sentence("no call is on."), "No call is on.");
+        assert_eq!(to_sentence("no call is on."), "No call is on.");
     }
 
     #[test]
     fn agent_form_without_a_reply_says_whether_it_was_sent() {
         for (error, wanted) in [
-            (NoReply::NotSent, "what you did was not done"),
-            (NoReply::NoAnswer, "the box did not answer"),
-            (NoReply::Busy, "too much at once"),
+            (CommandError::NotSent, "what you did was not done"),
+            (CommandError::NoAnswer, "the box did not answer"),
+            (CommandError::Busy, "too much at once"),
         ] {
-            let (told, word) = unanswered(error);
-            let page = done_text(word).expect("a word of ours");
+            let (told, word) = result_of_error(error);
+            let page = result_of_code(word).expect("a word of ours");
             assert!(!page.ok && page.text.to_lowercase().contains(wanted), "{}", page.text);
             assert_eq!(page.text, told.text);
         }

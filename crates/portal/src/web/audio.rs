@@ -6,12 +6,12 @@
 //! asked for by a form, so that no link of another site makes one, and the box journals it as what
 //! it is.
 
-use super::{Fault, LOOK, Portal, records};
-use crate::media::cache::Kept;
-use crate::media::decode::{Kind, Opened, Opener, VaultError};
-use crate::media::memfile::Memory;
-use crate::media::playback::Request;
-use crate::web::extract::{Member, Posted};
+use super::{AppError, AppState, RECHECK_INTERVAL, records};
+use crate::media::cache::MemoryReservation;
+use crate::media::decode::{DecodeFormat, DecodedRecording, MediaError, Requester};
+use crate::media::memfile::MemFile;
+use crate::media::playback::PlaybackRequest;
+use crate::web::extract::{AuthedForm, CurrentUser};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -21,33 +21,33 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-type Shared = State<Arc<Portal>>;
+type SharedState = State<Arc<AppState>>;
 
 /// What is read at a time.
-const PIECE: usize = 64 << 10;
+const CHUNK_BYTES: usize = 64 << 10;
 
-impl From<VaultError> for Fault {
-    fn from(error: VaultError) -> Fault {
+impl From<MediaError> for AppError {
+    fn from(error: MediaError) -> AppError {
         match error {
-            VaultError::Box(error) => Fault::Box(error),
-            VaultError::Tool { .. }
-            | VaultError::Memory(_)
-            | VaultError::Envelope(_)
-            | VaultError::Nonsense => Fault::Inside(error.to_string()),
-            VaultError::Closed(_)
-            | VaultError::Slow
-            | VaultError::Large { .. }
-            | VaultError::Full => Fault::Bad(error.to_string()),
+            MediaError::Connection(error) => AppError::Connection(error),
+            MediaError::Spawn { .. }
+            | MediaError::MemFile(_)
+            | MediaError::Facts(_)
+            | MediaError::UnexpectedOutput => AppError::Internal(error.to_string()),
+            MediaError::DecodeFailed(_)
+            | MediaError::TimedOut
+            | MediaError::TooLarge { .. }
+            | MediaError::MemoryFull => AppError::BadRequest(error.to_string()),
         }
     }
 }
 
-fn opener(member: &Member) -> Opener {
-    Opener { key: member.session.key.clone(), user: member.session.user.clone() }
+fn to_requester(member: &CurrentUser) -> Requester {
+    Requester { session_key: member.session.key.clone(), user: member.session.user.clone() }
 }
 
 /// What a `Range` asks for of so many bytes: from and to, exclusive. `Err`: it cannot be given.
-fn range(text: &str, size: u64) -> Result<Option<(u64, u64)>, ()> {
+fn parse_range(text: &str, size: u64) -> Result<Option<(u64, u64)>, ()> {
     // Several ranges at once, or other units: all of it is a right answer too.
     let Some(text) = text.strip_prefix("bytes=").filter(|text| !text.contains(',')) else {
         return Ok(None);
@@ -63,52 +63,52 @@ fn range(text: &str, size: u64) -> Result<Option<(u64, u64)>, ()> {
 }
 
 /// What a browser calls it.
-fn media(kind: Kind, film: bool) -> &'static str {
+fn media_type(kind: DecodeFormat, film: bool) -> &'static str {
     match (kind, film) {
-        (Kind::Wav, _) => "audio/wav",
-        (Kind::Opus, _) => "audio/ogg",
-        (Kind::Webm, true) => "video/webm",
-        (Kind::Webm, false) => "audio/webm",
-        (Kind::Shape | Kind::Facts, _) => "application/json",
+        (DecodeFormat::Wav, _) => "audio/wav",
+        (DecodeFormat::Opus, _) => "audio/ogg",
+        (DecodeFormat::Webm, true) => "video/webm",
+        (DecodeFormat::Webm, false) => "audio/webm",
+        (DecodeFormat::Waveform | DecodeFormat::Facts, _) => "application/json",
     }
 }
 
 /// What is sent.
-enum Sent {
-    Played(Arc<Opened>),
+enum SentFile {
+    Played(Arc<DecodedRecording>),
     /// Its room is given back when it is sent.
     Exported {
-        file: Memory,
-        _room: Kept,
+        file: MemFile,
+        _room: MemoryReservation,
     },
 }
 
 /// A file on its way to a browser.
-struct Sending {
-    portal: Arc<Portal>,
-    who: Opener,
+struct FileTransfer {
+    portal: Arc<AppState>,
+    requester: Requester,
     id: String,
-    sent: Sent,
+    sent_file: SentFile,
 }
 
-type Pieces = mpsc::Sender<io::Result<Bytes>>;
+type ChunkSender = mpsc::Sender<io::Result<Bytes>>;
 
-impl Sending {
-    fn file(&self) -> &Memory {
-        match &self.sent {
-            Sent::Played(opened) => &opened.file,
-            Sent::Exported { file, .. } => file,
+impl FileTransfer {
+    fn file(&self) -> &MemFile {
+        match &self.sent_file {
+            SentFile::Played(opened) => &opened.file,
+            SentFile::Exported { file, .. } => file,
         }
     }
 
     /// A part of the file, piece by piece as the browser takes it; each is wiped once sent.
-    fn body(self, (from, to): (u64, u64)) -> Body {
+    fn into_body(self, (from, to): (u64, u64)) -> Body {
         let (out, pieces) = mpsc::channel(1);
         tokio::spawn(async move {
             tokio::select! {
-                () = self.send((from, to), &out) => {}
-                () = self.withdrawn() => {
-                    log::info!("recording {}: sending to {} stops", self.id, self.who.user);
+                () = self.start_transfer((from, to), &out) => {}
+                () = self.wait_for_withdrawal() => {
+                    log::info!("recording {}: sending to {} stops", self.id, self.requester.user);
                     let error = io::Error::from(io::ErrorKind::PermissionDenied);
                     // A browser that takes nothing is told by the end of the connection.
                     drop(out.try_send(Err(error)));
@@ -118,9 +118,9 @@ impl Sending {
         Body::from_stream(ReceiverStream::new(pieces))
     }
 
-    async fn send(&self, (mut at, to): (u64, u64), out: &Pieces) {
+    async fn start_transfer(&self, (mut at, to): (u64, u64), out: &ChunkSender) {
         while at < to {
-            let count = usize::try_from(to - at).unwrap_or(PIECE).min(PIECE);
+            let count = usize::try_from(to - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
             let piece = self.file().read(at, count).map(Bytes::from_owner);
             if out.send(piece).await.is_err() {
                 return;
@@ -130,21 +130,21 @@ impl Sending {
     }
 
     /// Returns when the session has ended, or the box does not permit this any more.
-    async fn withdrawn(&self) {
-        let mut ended = self.portal.ended.subscribe();
+    async fn wait_for_withdrawal(&self) {
+        let mut ended = self.portal.sessions_changed.subscribe();
         loop {
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(RECHECK_INTERVAL) => {}
                 _ = ended.changed() => {}
             }
-            if !self.is_alive().await || !self.is_permitted().await {
+            if !self.has_session().await || !self.is_permitted().await {
                 return;
             }
         }
     }
 
-    async fn is_alive(&self) -> bool {
-        match self.portal.session(&self.who.key).await {
+    async fn has_session(&self) -> bool {
+        match self.portal.find_session(&self.requester.session_key).await {
             Ok(session) => session.is_some(),
             Err(error) => {
                 log::error!("{error}");
@@ -154,29 +154,29 @@ impl Sending {
     }
 
     async fn is_permitted(&self) -> bool {
-        let vault = &self.portal.vault;
-        match &self.sent {
-            Sent::Played(opened) => vault.may_continue(&self.who, &self.id, opened).await,
-            Sent::Exported { .. } => vault.may_export(&self.who, &self.id).await,
+        let vault = &self.portal.decode_service;
+        match &self.sent_file {
+            SentFile::Played(opened) => vault.may_continue(&self.requester, &self.id, opened).await,
+            SentFile::Exported { .. } => vault.may_export(&self.requester, &self.id).await,
         }
     }
 }
 
-pub async fn get(
-    State(portal): Shared,
-    member: Member,
+pub async fn get_audio(
+    State(portal): SharedState,
+    member: CurrentUser,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, Fault> {
-    records::about("show", &id)?;
+) -> Result<Response, AppError> {
+    records::record_command("show", &id)?;
     let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
-    let piece = |size| asked.map_or(Ok(None), |text| range(text, size));
+    let piece = |size| asked.map_or(Ok(None), |text| parse_range(text, size));
     let request = |size| match piece(size) {
-        Ok(None | Some((0, _))) => Request::FromStart,
-        Ok(Some(_)) | Err(()) => Request::Continue,
+        Ok(None | Some((0, _))) => PlaybackRequest::FromStart,
+        Ok(Some(_)) | Err(()) => PlaybackRequest::Continue,
     };
-    let who = opener(&member);
-    let opened = portal.vault.open(&who, &id, request).await?;
+    let who = to_requester(&member);
+    let opened = portal.decode_service.open_recording(&who, &id, request).await?;
     let size = opened.file.size();
     let Ok(piece) = piece(size) else {
         let all = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
@@ -184,12 +184,12 @@ pub async fn get(
     };
     let (from, to) = piece.unwrap_or((0, size));
     let kind = [
-        (header::CONTENT_TYPE, media(opened.kind, opened.film).to_owned()),
+        (header::CONTENT_TYPE, media_type(opened.format, opened.has_video).to_owned()),
         (header::ACCEPT_RANGES, "bytes".to_owned()),
         (header::CONTENT_LENGTH, (to - from).to_string()),
     ];
-    let sending = Sending { portal, who, id, sent: Sent::Played(opened) };
-    let answer = (kind, sending.body((from, to)));
+    let sending = FileTransfer { portal, requester: who, id, sent_file: SentFile::Played(opened) };
+    let answer = (kind, sending.into_body((from, to)));
     if piece.is_none() {
         return Ok(answer.into_response());
     }
@@ -197,49 +197,50 @@ pub async fn get(
     Ok((StatusCode::PARTIAL_CONTENT, place, answer).into_response())
 }
 
-pub async fn export(
-    State(portal): Shared,
+pub async fn export_recording(
+    State(portal): SharedState,
     Path(id): Path<String>,
-    posted: Posted,
-) -> Result<Response, Fault> {
-    records::about("show", &id)?;
+    posted: AuthedForm,
+) -> Result<Response, AppError> {
+    records::record_command("show", &id)?;
     let kind = match posted.fields.get("kind") {
-        "wav" => Kind::Wav,
-        "webm" => Kind::Webm,
-        _ => Kind::Opus,
+        "wav" => DecodeFormat::Wav,
+        "webm" => DecodeFormat::Webm,
+        _ => DecodeFormat::Opus,
     };
-    let who = opener(&posted.member);
-    let (file, _room) = portal.vault.export(&who, &id, kind).await?;
+    let who = to_requester(&posted.current_user);
+    let (file, _room) = portal.decode_service.export_recording(&who, &id, kind).await?;
     let size = file.size();
     let headers = [
-        (header::CONTENT_TYPE, media(kind, true).to_owned()),
+        (header::CONTENT_TYPE, media_type(kind, true).to_owned()),
         (header::CONTENT_LENGTH, size.to_string()),
-        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.{}\"", kind.word())),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.{}\"", kind.as_str())),
     ];
-    let sending = Sending { portal, who, id, sent: Sent::Exported { file, _room } };
-    Ok((headers, sending.body((0, size))).into_response())
+    let sending =
+        FileTransfer { portal, requester: who, id, sent_file: SentFile::Exported { file, _room } };
+    Ok((headers, sending.into_body((0, size))).into_response())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::sessions::{self, Origin};
+    use crate::accounts::sessions::{self, LoginOrigin};
     use crate::accounts::{self, Account, token};
     use crate::box_client::fake_box::FakeBox;
     use crate::clock;
-    use crate::media::decode::Shape;
-    use crate::media::playback::Playback;
+    use crate::media::decode::Waveform;
+    use crate::media::playback::PlaybackState;
     use std::path::Path;
     use std::sync::Weak;
     use std::sync::atomic::{AtomicBool, Ordering};
     use tokio_stream::StreamExt;
 
-    const SIZE: u64 = 1 << 20;
+    const FILE_BYTES: u64 = 1 << 20;
 
     /// A portal beside a box that permits plays as long as this is true, and a session.
-    fn portal(folder: &Path, permitted: &Arc<AtomicBool>) -> (Arc<Portal>, Opener) {
+    fn create_portal(folder: &Path, permitted: &Arc<AtomicBool>) -> (Arc<AppState>, Requester) {
         let permitted = Arc::clone(permitted);
-        let socket = FakeBox::answering(move |line| {
+        let socket = FakeBox::spawn_answering(move |line| {
             let text = match line {
                 line if line.starts_with("hello") => "ok session=1 rights=records.all,play\n",
                 _ if permitted.load(Ordering::SeqCst) => "row what=record\nok\n",
@@ -247,31 +248,36 @@ mod tests {
             };
             text.to_owned()
         });
-        let portal = Portal::for_tests(folder, &socket);
+        let portal = AppState::new_for_tests(folder, &socket);
         let (name, hash, email) = ("boss".to_owned(), "x".to_owned(), String::new());
-        let boss = Account { name, hash, email, disabled: false, made: 0 };
-        portal.db.ask(|db| accounts::add(db, &boss)).unwrap();
-        let (origin, now) = (Origin::default(), clock::seconds());
-        let begin = |db: &_| sessions::begin(db, "boss", ("secret", "csrf"), &origin, now);
-        portal.db.ask(begin).unwrap();
-        (portal, Opener { key: token::hash("secret"), user: "boss".to_owned() })
+        let boss = Account { name, hash, email, is_disabled: false, created_at: 0 };
+        portal.db.call_blocking(|db| accounts::add_account(db, &boss)).unwrap();
+        let (origin, now) = (LoginOrigin::default(), clock::unix_seconds());
+        let begin = |db: &_| sessions::create_session(db, "boss", ("secret", "csrf"), &origin, now);
+        portal.db.call_blocking(begin).unwrap();
+        (portal, Requester { session_key: token::hash("secret"), user: "boss".to_owned() })
     }
 
     /// A recording that is being sent, and what the browser has not taken of it.
-    fn send(portal: &Arc<Portal>, who: &Opener) -> (Weak<Opened>, axum::body::BodyDataStream) {
-        let mut file = Memory::new().unwrap();
-        file.append(&vec![1; usize::try_from(SIZE).unwrap()]).unwrap();
-        let playback = Playback::new(clock::now());
-        let opened = Opened::new((file, Kind::Wav), Ok(Shape::default()), playback);
+    fn send(
+        portal: &Arc<AppState>,
+        who: &Requester,
+    ) -> (Weak<DecodedRecording>, axum::body::BodyDataStream) {
+        let mut file = MemFile::new().unwrap();
+        file.append(&vec![1; usize::try_from(FILE_BYTES).unwrap()]).unwrap();
+        let playback = PlaybackState::new(clock::now());
+        let opened =
+            DecodedRecording::new((file, DecodeFormat::Wav), Ok(Waveform::default()), playback);
         let opened = Arc::new(opened);
         let weak = Arc::downgrade(&opened);
         let (portal, who, id) = (Arc::clone(portal), who.clone(), "abc".to_owned());
-        let sending = Sending { portal, who, id, sent: Sent::Played(opened) };
-        (weak, sending.body((0, SIZE)).into_data_stream())
+        let sending =
+            FileTransfer { portal, requester: who, id, sent_file: SentFile::Played(opened) };
+        (weak, sending.into_body((0, FILE_BYTES)).into_data_stream())
     }
 
     /// How many bytes come, and whether they end in order.
-    async fn rest(mut pieces: axum::body::BodyDataStream) -> (u64, bool) {
+    async fn read_rest(mut pieces: axum::body::BodyDataStream) -> (u64, bool) {
         let mut bytes = 0;
         while let Some(piece) = pieces.next().await {
             match piece {
@@ -286,29 +292,29 @@ mod tests {
     async fn h6_sending_to_a_slow_browser_stops_with_the_permission() {
         let folder = tempfile::tempdir().unwrap();
         let permitted = Arc::new(AtomicBool::new(true));
-        let (portal, who) = portal(folder.path(), &permitted);
+        let (portal, who) = create_portal(folder.path(), &permitted);
         let (opened, pieces) = send(&portal, &who);
-        tokio::time::sleep(LOOK * 5).await;
+        tokio::time::sleep(RECHECK_INTERVAL * 5).await;
         assert!(opened.upgrade().is_some(), "a pause alone ends nothing");
-        assert_eq!(rest(pieces).await, (SIZE, true));
+        assert_eq!(read_rest(pieces).await, (FILE_BYTES, true));
         let (opened, pieces) = send(&portal, &who);
         permitted.store(false, Ordering::SeqCst);
-        tokio::time::sleep(LOOK * 2).await;
+        tokio::time::sleep(RECHECK_INTERVAL * 2).await;
         assert!(opened.upgrade().is_none(), "it is wiped though the browser took nothing");
-        assert!(rest(pieces).await.0 < SIZE);
+        assert!(read_rest(pieces).await.0 < FILE_BYTES);
     }
 
     #[tokio::test(start_paused = true)]
     async fn c5_sending_stops_with_the_session() {
         let folder = tempfile::tempdir().unwrap();
-        let (portal, who) = portal(folder.path(), &Arc::new(AtomicBool::new(true)));
+        let (portal, who) = create_portal(folder.path(), &Arc::new(AtomicBool::new(true)));
         let (opened, pieces) = send(&portal, &who);
-        tokio::time::sleep(LOOK / 2).await;
-        portal.db.ask(|db| sessions::end(db, &who.key)).unwrap();
-        portal.poke();
-        tokio::time::sleep(LOOK / 4).await;
+        tokio::time::sleep(RECHECK_INTERVAL / 2).await;
+        portal.db.call_blocking(|db| sessions::end_session(db, &who.session_key)).unwrap();
+        portal.notify_sessions_changed();
+        tokio::time::sleep(RECHECK_INTERVAL / 4).await;
         assert!(opened.upgrade().is_none(), "at once");
-        assert!(rest(pieces).await.0 < SIZE);
+        assert!(read_rest(pieces).await.0 < FILE_BYTES);
     }
 
     #[test]
@@ -327,7 +333,7 @@ mod tests {
             ("bytes=-0", Err(())),
             ("bytes=99999999999999999999-", Err(())),
         ] {
-            assert_eq!(range(text, 100), wanted, "{text}");
+            assert_eq!(parse_range(text, 100), wanted, "{text}");
         }
     }
 }

@@ -3,93 +3,95 @@
 //! People get a page, scripts get JSON with the same words. What went wrong inside is for the log
 //! alone. Nothing here repeats what was asked.
 
-use super::pages::{FaultPage, Frame};
-use crate::accounts::token::NoRandom;
-use crate::box_client::connection::TalkError;
+use super::pages::{ErrorPage, PageContext};
+use crate::accounts::token::RandomError;
+use crate::box_client::connection::ConnectionError;
 use crate::db::DbError;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub enum AppError {
     #[error("There is no such page.")]
     NotFound,
     #[error("Please log in.")]
     LoggedOut { was_in: bool },
     #[error("This form is too old, or was not made for you. Go back, reload the page, try again.")]
-    Forged,
+    CsrfRejected,
     #[error("You may not see this page.")]
-    Denied,
+    Forbidden,
     #[error("Too many attempts. Wait a minute, then try again.")]
-    TooMany,
+    TooManyAttempts,
     #[error("{0}")]
-    Bad(String),
+    BadRequest(String),
     #[error("This name leads to another server.")]
     Misdirected,
     #[error("{0}")]
-    Box(#[from] TalkError),
+    Connection(#[from] ConnectionError),
     #[error("The portal cannot do this now. Try again; if it stays so, tell an administrator.")]
-    Inside(String),
+    Internal(String),
 }
 
-impl From<DbError> for Fault {
-    fn from(error: DbError) -> Fault {
-        Fault::Inside(error.to_string())
+impl From<DbError> for AppError {
+    fn from(error: DbError) -> AppError {
+        AppError::Internal(error.to_string())
     }
 }
 
-impl From<NoRandom> for Fault {
-    fn from(error: NoRandom) -> Fault {
-        Fault::Inside(error.to_string())
+impl From<RandomError> for AppError {
+    fn from(error: RandomError) -> AppError {
+        AppError::Internal(error.to_string())
     }
 }
 
-impl From<askama::Error> for Fault {
-    fn from(error: askama::Error) -> Fault {
-        Fault::Inside(error.to_string())
+impl From<askama::Error> for AppError {
+    fn from(error: askama::Error) -> AppError {
+        AppError::Internal(error.to_string())
     }
 }
 
-impl Fault {
-    pub fn status(&self) -> StatusCode {
+impl AppError {
+    pub fn status_code(&self) -> StatusCode {
         match self {
-            Fault::NotFound => StatusCode::NOT_FOUND,
-            Fault::LoggedOut { .. } => StatusCode::UNAUTHORIZED,
-            Fault::Forged | Fault::Denied => StatusCode::FORBIDDEN,
-            Fault::TooMany => StatusCode::TOO_MANY_REQUESTS,
-            Fault::Bad(_) => StatusCode::BAD_REQUEST,
-            Fault::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Fault::Box(TalkError::Refused(failure)) => match failure.word.as_str() {
-                "no-such-record" => StatusCode::NOT_FOUND,
-                "denied" | "unknown-user" => StatusCode::FORBIDDEN,
-                "bad-argument" | "bad-characters" => StatusCode::BAD_REQUEST,
-                "too-many" | "shutting-down" => StatusCode::SERVICE_UNAVAILABLE,
-                _ => StatusCode::CONFLICT,
-            },
-            Fault::Box(_) | Fault::Inside(_) => StatusCode::SERVICE_UNAVAILABLE,
+            AppError::NotFound => StatusCode::NOT_FOUND,
+            AppError::LoggedOut { .. } => StatusCode::UNAUTHORIZED,
+            AppError::CsrfRejected | AppError::Forbidden => StatusCode::FORBIDDEN,
+            AppError::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+            AppError::BadRequest(_) => StatusCode::BAD_REQUEST,
+            AppError::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            AppError::Connection(ConnectionError::Refused(failure)) => {
+                match failure.word.as_str() {
+                    "no-such-record" => StatusCode::NOT_FOUND,
+                    "denied" | "unknown-user" => StatusCode::FORBIDDEN,
+                    "bad-argument" | "bad-characters" => StatusCode::BAD_REQUEST,
+                    "too-many" | "shutting-down" => StatusCode::SERVICE_UNAVAILABLE,
+                    _ => StatusCode::CONFLICT,
+                }
+            }
+            AppError::Connection(_) | AppError::Internal(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
     /// Who is not logged in is led to where that is done.
-    fn log_in(was_in: bool) -> Response {
+    fn redirect_to_login(was_in: bool) -> Response {
         let to = if was_in { "/login?why=over" } else { "/login" };
         Redirect::to(to).into_response()
     }
 }
 
-impl IntoResponse for Fault {
+impl IntoResponse for AppError {
     fn into_response(self) -> Response {
-        if let Fault::LoggedOut { was_in } = self {
-            return Fault::log_in(was_in);
+        if let AppError::LoggedOut { was_in } = self {
+            return AppError::redirect_to_login(was_in);
         }
-        if let Fault::Inside(why) = &self {
+        if let AppError::Internal(why) = &self {
             log::error!("{why}");
         }
-        let status = self.status();
+        let status = self.status_code();
         let said = self.to_string();
-        let page = FaultPage { frame: Frame::bare("Not this time"), said: said.clone() };
-        match super::pages::html(&page) {
+        let page = ErrorPage { frame: PageContext::anonymous("Not this time"), said: said.clone() };
+        match super::pages::render_html(&page) {
             Ok(page) => (status, page).into_response(),
             Err(_) => (status, said).into_response(),
         }

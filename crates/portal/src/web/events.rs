@@ -6,13 +6,13 @@
 //! what the box shows to that agent at any moment.) A stream is no sign of a user who is there, so
 //! it keeps no session alive.
 
-use super::agent::Face;
-use super::{LOOK, Portal};
+use super::agent::AgentView;
+use super::{AppState, RECHECK_INTERVAL};
 use crate::accounts::sessions::Session;
-use crate::box_client::agent_session::{Link, View};
+use crate::box_client::agent_session::{AgentSession, LinkState};
 use crate::clock;
-use crate::web::extract::Watcher;
-use crate::web::live_view::Board;
+use crate::web::extract::PassiveSession;
+use crate::web::live_view::LiveView;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -25,42 +25,48 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 /// A browser whose stream broke off comes back after so long.
-const RETRY: Duration = Duration::from_secs(1);
+const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
-type Out = mpsc::Sender<Result<Event, Infallible>>;
+type EventSender = mpsc::Sender<Result<Event, Infallible>>;
 
-pub async fn agent(State(portal): State<Arc<Portal>>, watcher: Watcher) -> impl IntoResponse {
-    let link = portal.hub.link(&watcher.0.user);
-    streamed(portal, move |portal, out| async move {
-        feed(&portal, &link, &watcher.0, &out).await;
+pub async fn stream_agent_state(
+    State(portal): State<Arc<AppState>>,
+    watcher: PassiveSession,
+) -> impl IntoResponse {
+    let link = portal.agent_sessions.get_or_start(&watcher.0.user);
+    sse_response(portal, move |portal, out| async move {
+        feed_agent_state(&portal, &link, &watcher.0, &out).await;
     })
 }
 
 /// The stream of a page that only asks whether somebody is there.
-pub async fn session(State(portal): State<Arc<Portal>>, watcher: Watcher) -> impl IntoResponse {
-    let never = watch::Sender::new(Arc::new(Board::default()));
+pub async fn stream_session_state(
+    State(portal): State<Arc<AppState>>,
+    watcher: PassiveSession,
+) -> impl IntoResponse {
+    let never = watch::Sender::new(Arc::new(LiveView::default()));
     let rest = never.subscribe();
-    streamed(portal, move |portal, out| async move {
+    sse_response(portal, move |portal, out| async move {
         let _kept = never;
-        feed_board(&portal, (rest, false), &watcher.0, &out).await;
+        feed_live_view(&portal, (rest, false), &watcher.0, &out).await;
     })
 }
 
 /// The stream of a live board.
-pub fn board(
-    portal: Arc<Portal>,
+pub fn stream_live_view(
+    portal: Arc<AppState>,
     session: Session,
-    board: watch::Receiver<Arc<Board>>,
+    board: watch::Receiver<Arc<LiveView>>,
 ) -> impl IntoResponse {
-    streamed(portal, move |portal, out| async move {
-        feed_board(&portal, (board, true), &session, &out).await;
+    sse_response(portal, move |portal, out| async move {
+        feed_live_view(&portal, (board, true), &session, &out).await;
     })
 }
 
 /// A stream, and the task that feeds it.
-fn streamed<F: Future<Output = ()> + Send + 'static>(
-    portal: Arc<Portal>,
-    feed: impl FnOnce(Arc<Portal>, Out) -> F + Send + 'static,
+fn sse_response<F: Future<Output = ()> + Send + 'static>(
+    portal: Arc<AppState>,
+    feed: impl FnOnce(Arc<AppState>, EventSender) -> F + Send + 'static,
 ) -> impl IntoResponse {
     let (out, events) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -73,22 +79,22 @@ fn streamed<F: Future<Output = ()> + Send + 'static>(
 }
 
 /// Tells of the board, if that is wanted, and of the session.
-async fn feed_board(
-    portal: &Arc<Portal>,
-    (mut board, wanted): (watch::Receiver<Arc<Board>>, bool),
+async fn feed_live_view(
+    portal: &Arc<AppState>,
+    (mut board, wanted): (watch::Receiver<Arc<LiveView>>, bool),
     session: &Session,
-    out: &Out,
+    out: &EventSender,
 ) {
-    let mut ended = portal.ended.subscribe();
-    let mut stopping = portal.stopping.subscribe();
-    let mut look = tokio::time::interval(LOOK);
+    let mut ended = portal.sessions_changed.subscribe();
+    let mut stopping = portal.shutdown.subscribe();
+    let mut look = tokio::time::interval(RECHECK_INTERVAL);
     loop {
         let alive = tokio::select! {
             changed = board.changed() => {
-                changed.is_ok() && (!wanted || tell(&mut board, out).await)
+                changed.is_ok() && (!wanted || send_live_view(&mut board, out).await)
             }
-            _ = look.tick() => goes_on(portal, session, wanted, out).await,
-            _ = ended.changed() => goes_on(portal, session, wanted, out).await,
+            _ = look.tick() => may_continue(portal, session, wanted, out).await,
+            _ = ended.changed() => may_continue(portal, session, wanted, out).await,
             _ = stopping.changed() => false,
             () = out.closed() => false,
         };
@@ -99,14 +105,19 @@ async fn feed_board(
 }
 
 /// Whether session and, for a board, right are still there; if not, the browser was told.
-async fn goes_on(portal: &Portal, session: &Session, board: bool, out: &Out) -> bool {
-    if !left(portal, session, out).await {
+async fn may_continue(
+    portal: &AppState,
+    session: &Session,
+    board: bool,
+    out: &EventSender,
+) -> bool {
+    if !send_time_left(portal, session, out).await {
         return false;
     }
     if !board {
         return true;
     }
-    match portal.rights_now(&session.user).await {
+    match portal.query_rights(&session.user).await {
         Ok(rights) if rights.has("monitor") => true,
         Ok(_) => {
             drop(out.send(Ok(Event::default().event("gone").data("denied"))).await);
@@ -120,7 +131,7 @@ async fn goes_on(portal: &Portal, session: &Session, board: bool, out: &Out) -> 
     }
 }
 
-async fn tell(board: &mut watch::Receiver<Arc<Board>>, out: &Out) -> bool {
+async fn send_live_view(board: &mut watch::Receiver<Arc<LiveView>>, out: &EventSender) -> bool {
     let now = Arc::clone(&board.borrow_and_update());
     match Event::default().event("board").json_data(&*now) {
         Ok(event) => out.send(Ok(event)).await.is_ok(),
@@ -129,18 +140,23 @@ async fn tell(board: &mut watch::Receiver<Arc<Board>>, out: &Out) -> bool {
 }
 
 /// Tells whoever listens, until nobody does or the session is over.
-async fn feed(portal: &Arc<Portal>, link: &Arc<Link>, session: &Session, out: &Out) {
-    let mut view = link.view();
-    let mut ended = portal.ended.subscribe();
-    let mut stopping = portal.stopping.subscribe();
-    let mut look = tokio::time::interval(LOOK);
+async fn feed_agent_state(
+    portal: &Arc<AppState>,
+    link: &Arc<AgentSession>,
+    session: &Session,
+    out: &EventSender,
+) {
+    let mut view = link.subscribe();
+    let mut ended = portal.sessions_changed.subscribe();
+    let mut stopping = portal.shutdown.subscribe();
+    let mut look = tokio::time::interval(RECHECK_INTERVAL);
     view.mark_changed();
     // Who comes when it is stopping already is told by the closed door.
     loop {
         let alive = tokio::select! {
-            changed = view.changed() => changed.is_ok() && state(&mut view, out).await,
-            _ = look.tick() => left(portal, session, out).await,
-            _ = ended.changed() => left(portal, session, out).await,
+            changed = view.changed() => changed.is_ok() && send_agent_state(&mut view, out).await,
+            _ = look.tick() => send_time_left(portal, session, out).await,
+            _ = ended.changed() => send_time_left(portal, session, out).await,
             _ = stopping.changed() => false,
             () = out.closed() => false,
         };
@@ -150,9 +166,9 @@ async fn feed(portal: &Arc<Portal>, link: &Arc<Link>, session: &Session, out: &O
     }
 }
 
-async fn state(view: &mut watch::Receiver<Arc<View>>, out: &Out) -> bool {
-    let face = Face::of(&view.borrow_and_update());
-    let event = Event::default().event("state").retry(RETRY).json_data(face);
+async fn send_agent_state(view: &mut watch::Receiver<Arc<LinkState>>, out: &EventSender) -> bool {
+    let face = AgentView::from_link_state(&view.borrow_and_update());
+    let event = Event::default().event("state").retry(RECONNECT_DELAY).json_data(face);
     match event {
         Ok(event) => out.send(Ok(event)).await.is_ok(),
         Err(_) => false,
@@ -160,10 +176,11 @@ async fn state(view: &mut watch::Receiver<Arc<View>>, out: &Out) -> bool {
 }
 
 /// Says how long the session lives; false: it does not, and the browser was told.
-async fn left(portal: &Portal, session: &Session, out: &Out) -> bool {
-    let event = match portal.session(&session.key).await {
+async fn send_time_left(portal: &AppState, session: &Session, out: &EventSender) -> bool {
+    let event = match portal.find_session(&session.key).await {
         Ok(Some(session)) => {
-            let left = session.left_s(clock::seconds(), portal.session_rule()).to_string();
+            let left =
+                session.remaining_s(clock::unix_seconds(), portal.session_policy()).to_string();
             return out.send(Ok(Event::default().event("session").data(left))).await.is_ok();
         }
         Ok(None) => Event::default().event("gone").data("over"),

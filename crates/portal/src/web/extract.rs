@@ -5,12 +5,12 @@
 //! session's, or, before log-in, one that is tied to the browser. Being asked by a person keeps a
 //! session alive; live state does not (`Watcher`). Nothing here knows what a user may do.
 
-use super::{Fault, Portal};
+use super::{AppError, AppState};
 use crate::accounts::sessions;
 use crate::accounts::sessions::Session;
 use crate::accounts::token;
 use crate::clock;
-use crate::config::Tls;
+use crate::config::TlsMode;
 use axum::extract::{ConnectInfo, Form, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
@@ -22,72 +22,72 @@ use time::Duration;
 
 /// A browser and where it is.
 #[derive(Clone, Debug)]
-pub struct Visitor {
+pub struct ClientInfo {
     pub address: IpAddr,
     pub browser: String,
     /// Asked by one of our scripts, which wants JSON.
-    pub script: bool,
+    pub is_script: bool,
     cookies: CookieJar,
 }
 
 /// Somebody who is logged in, and did something.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub struct CurrentUser {
     pub session: Session,
-    pub visitor: Visitor,
+    pub client: ClientInfo,
 }
 
 /// Somebody who is logged in; whether he is there is not known.
 #[derive(Clone, Debug)]
-pub struct Watcher(pub Session);
+pub struct PassiveSession(pub Session);
 
 /// A form of somebody who is logged in.
 #[derive(Debug)]
-pub struct Posted {
-    pub member: Member,
-    pub fields: Fields,
+pub struct AuthedForm {
+    pub current_user: CurrentUser,
+    pub fields: FormFields,
 }
 
 /// A form of anybody.
 #[derive(Debug)]
-pub struct Guest {
-    pub visitor: Visitor,
-    pub fields: Fields,
+pub struct AnonForm {
+    pub client: ClientInfo,
+    pub fields: FormFields,
 }
 
 /// What stands in a form; a field that is not there is empty.
 #[derive(Debug, Default)]
-pub struct Fields(BTreeMap<String, String>);
+pub struct FormFields(BTreeMap<String, String>);
 
-impl Fields {
+impl FormFields {
     pub fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    pub fn take(&mut self, name: &str) -> String {
+    pub fn take_field(&mut self, name: &str) -> String {
         self.0.remove(name).unwrap_or_default()
     }
 }
 
 /// Passwords may be among them.
-impl Drop for Fields {
+impl Drop for FormFields {
     fn drop(&mut self) {
         self.0.values_mut().for_each(zeroize::Zeroize::zeroize);
     }
 }
 
 /// The name of a cookie; `__Host-` makes browsers refuse one that another host set.
-fn cookie_name(portal: &Portal, name: &str) -> String {
+fn cookie_name(portal: &AppState, name: &str) -> String {
     if portal.config.is_secure() { format!("__Host-{name}") } else { name.to_owned() }
 }
 
-const SESSION: &str = "hushbox";
-const FORM: &str = "hushbox-form";
-const NAME: &str = "hushbox-name";
-const YEAR: Duration = Duration::days(365);
+const SESSION_COOKIE: &str = "hushbox";
+const FORM_COOKIE: &str = "hushbox-form";
+const NAME_COOKIE: &str = "hushbox-name";
+const NAME_COOKIE_AGE: Duration = Duration::days(365);
 
 /// A cookie of ours; an empty value takes it away.
-fn cookie(portal: &Portal, name: &str, value: String) -> Cookie<'static> {
+fn build_cookie(portal: &AppState, name: &str, value: String) -> Cookie<'static> {
     let gone = value.is_empty();
     let mut cookie = Cookie::new(cookie_name(portal, name), value);
     cookie.set_path("/");
@@ -99,63 +99,68 @@ fn cookie(portal: &Portal, name: &str, value: String) -> Cookie<'static> {
 }
 
 /// Sets, or with an empty token takes away, the session's cookie.
-pub fn session_cookie(portal: &Portal, secret: &str) -> Cookie<'static> {
-    cookie(portal, SESSION, secret.to_owned())
+pub fn session_cookie(portal: &AppState, secret: &str) -> Cookie<'static> {
+    build_cookie(portal, SESSION_COOKIE, secret.to_owned())
 }
 
 /// Remembers a username, or forgets it.
-pub fn name_cookie(portal: &Portal, name: &str) -> Cookie<'static> {
+pub fn name_cookie(portal: &AppState, name: &str) -> Cookie<'static> {
     let value = data_encoding::BASE64URL_NOPAD.encode(name.as_bytes());
-    let mut cookie = cookie(portal, NAME, value);
+    let mut cookie = build_cookie(portal, NAME_COOKIE, value);
     if !name.is_empty() {
-        cookie.set_max_age(YEAR);
+        cookie.set_max_age(NAME_COOKIE_AGE);
     }
     cookie
 }
 
 /// Ties a form to the browser that is about to get it.
-pub fn form_cookie(portal: &Portal, secret: &str) -> Cookie<'static> {
-    cookie(portal, FORM, secret.to_owned())
+pub fn form_cookie(portal: &AppState, secret: &str) -> Cookie<'static> {
+    build_cookie(portal, FORM_COOKIE, secret.to_owned())
 }
 
 /// The word that such a form carries.
-pub fn form_word(portal: &Portal, secret: &str) -> String {
-    blake3::hash(format!("{}{secret}", portal.secret).as_bytes()).to_hex().to_string()
+pub fn form_token(portal: &AppState, secret: &str) -> String {
+    blake3::hash(format!("{}{secret}", portal.form_key).as_bytes()).to_hex().to_string()
 }
 
-impl Visitor {
-    fn of(portal: &Portal, parts: &Parts) -> Visitor {
+impl ClientInfo {
+    fn from_parts(portal: &AppState, parts: &Parts) -> ClientInfo {
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let browser = text(header::USER_AGENT).unwrap_or_default();
         let browser = browser.chars().filter(|c| !c.is_control()).collect();
-        Visitor {
-            address: address(portal, parts),
+        ClientInfo {
+            address: client_address(portal, parts),
             browser,
-            script: text(header::ACCEPT).is_some_and(|types| types == "application/json"),
+            is_script: text(header::ACCEPT).is_some_and(|types| types == "application/json"),
             cookies: CookieJar::from_headers(&parts.headers),
         }
     }
 
-    fn cookie(&self, portal: &Portal, name: &str) -> Option<&str> {
+    fn cookie_value(&self, portal: &AppState, name: &str) -> Option<&str> {
         self.cookies.get(&cookie_name(portal, name)).map(Cookie::value)
     }
 
     /// The token of its session, if it has the form of one.
-    pub fn secret(&self, portal: &Portal) -> Option<&str> {
-        self.cookie(portal, SESSION).filter(|secret| token::is_formed(secret))
+    pub fn session_token(&self, portal: &AppState) -> Option<&str> {
+        self.cookie_value(portal, SESSION_COOKIE).filter(|secret| token::is_well_formed(secret))
     }
 
     /// The username that it remembers.
-    pub fn name(&self, portal: &Portal) -> String {
-        let value = self.cookie(portal, NAME).unwrap_or_default();
+    pub fn remembered_name(&self, portal: &AppState) -> String {
+        let value = self.cookie_value(portal, NAME_COOKIE).unwrap_or_default();
         let bytes = data_encoding::BASE64URL_NOPAD.decode(value.as_bytes()).unwrap_or_default();
         let name = String::from_utf8(bytes).unwrap_or_default();
-        if crate::accounts::users::is_name(&name) { name } else { String::new() }
+        if crate::accounts::users::is_valid_username(&name) { name } else { String::new() }
     }
 
     /// What ties its forms to it, and the cookie to set if there was none.
-    pub fn form_secret(&self, portal: &Portal) -> Result<(String, Option<Cookie<'static>>), Fault> {
-        if let Some(known) = self.cookie(portal, FORM).filter(|secret| token::is_formed(secret)) {
+    pub fn form_secret(
+        &self,
+        portal: &AppState,
+    ) -> Result<(String, Option<Cookie<'static>>), AppError> {
+        if let Some(known) =
+            self.cookie_value(portal, FORM_COOKIE).filter(|secret| token::is_well_formed(secret))
+        {
             return Ok((known.to_owned(), None));
         }
         let secret = token::new()?;
@@ -165,10 +170,10 @@ impl Visitor {
 }
 
 /// Where a request comes from: behind a proxy on this machine, what that says last.
-fn address(portal: &Portal, parts: &Parts) -> IpAddr {
+fn client_address(portal: &AppState, parts: &Parts) -> IpAddr {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
-    if portal.config.portal.tls != Tls::Proxy || !peer.is_loopback() {
+    if portal.config.portal.tls != TlsMode::Proxy || !peer.is_loopback() {
         return peer;
     }
     let said = parts.headers.get_all("x-forwarded-for").iter().next_back();
@@ -177,25 +182,25 @@ fn address(portal: &Portal, parts: &Parts) -> IpAddr {
 }
 
 /// Who reads figures of the portal.
-pub fn is_monitor(portal: &Portal, visitor: &Visitor) -> bool {
+pub fn is_monitor(portal: &AppState, visitor: &ClientInfo) -> bool {
     portal.config.portal.monitors.contains(&visitor.address)
 }
 
 /// What is not meant for us: another server's name, or a form of another site.
-pub fn foreign(portal: &Portal, request: &Request) -> Option<Fault> {
+pub fn reject_cross_site(portal: &AppState, request: &Request) -> Option<AppError> {
     let headers = request.headers();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = request.uri().authority().map(|host| host.as_str()).or(text(header::HOST));
     let machine = matches!(request.uri().path(), "/healthz" | "/metrics");
     if !machine && host != Some(portal.config.host()) {
-        return Some(Fault::Misdirected);
+        return Some(AppError::Misdirected);
     }
     let safe = [Method::GET, Method::HEAD].contains(request.method());
-    (!safe && !is_own(portal, headers)).then_some(Fault::Forged)
+    (!safe && !is_same_origin(portal, headers)).then_some(AppError::CsrfRejected)
 }
 
 /// Whether a form says that it comes from our own pages. Every browser of today says one or both.
-fn is_own(portal: &Portal, headers: &HeaderMap) -> bool {
+fn is_same_origin(portal: &AppState, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let origin = text("origin").is_none_or(|origin| origin == portal.config.portal.url);
     let site = text("sec-fetch-site").is_none_or(|site| site == "same-origin");
@@ -203,77 +208,90 @@ fn is_own(portal: &Portal, headers: &HeaderMap) -> bool {
     said && origin && site
 }
 
-async fn session(portal: &Arc<Portal>, visitor: &Visitor) -> Result<Session, Fault> {
-    let was_in = visitor.cookie(portal, SESSION).is_some_and(|secret| !secret.is_empty());
-    let Some(secret) = visitor.secret(portal).map(str::to_owned) else {
-        return Err(Fault::LoggedOut { was_in });
+async fn load_session(portal: &Arc<AppState>, visitor: &ClientInfo) -> Result<Session, AppError> {
+    let was_in =
+        visitor.cookie_value(portal, SESSION_COOKIE).is_some_and(|secret| !secret.is_empty());
+    let Some(secret) = visitor.session_token(portal).map(str::to_owned) else {
+        return Err(AppError::LoggedOut { was_in });
     };
-    let (now, rule) = (clock::seconds(), portal.session_rule());
-    let found = portal.db.call(move |db| sessions::find(db, &secret, now, rule)).await?;
-    found.ok_or(Fault::LoggedOut { was_in })
+    let (now, rule) = (clock::unix_seconds(), portal.session_policy());
+    let found = portal.db.call(move |db| sessions::find_session(db, &secret, now, rule)).await?;
+    found.ok_or(AppError::LoggedOut { was_in })
 }
 
-impl FromRequestParts<Arc<Portal>> for Visitor {
-    type Rejection = Fault;
+impl FromRequestParts<Arc<AppState>> for ClientInfo {
+    type Rejection = AppError;
 
-    async fn from_request_parts(parts: &mut Parts, portal: &Arc<Portal>) -> Result<Self, Fault> {
-        Ok(Visitor::of(portal, parts))
+    async fn from_request_parts(
+        parts: &mut Parts,
+        portal: &Arc<AppState>,
+    ) -> Result<Self, AppError> {
+        Ok(ClientInfo::from_parts(portal, parts))
     }
 }
 
-impl FromRequestParts<Arc<Portal>> for Member {
-    type Rejection = Fault;
+impl FromRequestParts<Arc<AppState>> for CurrentUser {
+    type Rejection = AppError;
 
-    async fn from_request_parts(parts: &mut Parts, portal: &Arc<Portal>) -> Result<Self, Fault> {
-        let visitor = Visitor::of(portal, parts);
-        let session = session(portal, &visitor).await?;
+    async fn from_request_parts(
+        parts: &mut Parts,
+        portal: &Arc<AppState>,
+    ) -> Result<Self, AppError> {
+        let visitor = ClientInfo::from_parts(portal, parts);
+        let session = load_session(portal, &visitor).await?;
         let seen = session.clone();
-        portal.db.call(move |db| sessions::touch(db, &seen, clock::seconds())).await?;
-        Ok(Member { session, visitor })
+        portal.db.call(move |db| sessions::mark_seen(db, &seen, clock::unix_seconds())).await?;
+        Ok(CurrentUser { session, client: visitor })
     }
 }
 
-impl FromRequestParts<Arc<Portal>> for Watcher {
-    type Rejection = Fault;
+impl FromRequestParts<Arc<AppState>> for PassiveSession {
+    type Rejection = AppError;
 
-    async fn from_request_parts(parts: &mut Parts, portal: &Arc<Portal>) -> Result<Self, Fault> {
-        let visitor = Visitor::of(portal, parts);
-        session(portal, &visitor).await.map(Watcher)
+    async fn from_request_parts(
+        parts: &mut Parts,
+        portal: &Arc<AppState>,
+    ) -> Result<Self, AppError> {
+        let visitor = ClientInfo::from_parts(portal, parts);
+        load_session(portal, &visitor).await.map(PassiveSession)
     }
 }
 
-async fn fields(request: Request, portal: &Arc<Portal>) -> Result<Fields, Fault> {
+async fn read_form(request: Request, portal: &Arc<AppState>) -> Result<FormFields, AppError> {
     let form = Form::<BTreeMap<String, String>>::from_request(request, portal).await;
-    form.map(|Form(fields)| Fields(fields))
-        .map_err(|error| Fault::Bad(format!("This form cannot be read: {}.", error.body_text())))
+    form.map(|Form(fields)| FormFields(fields)).map_err(|error| {
+        AppError::BadRequest(format!("This form cannot be read: {}.", error.body_text()))
+    })
 }
 
-impl FromRequest<Arc<Portal>> for Posted {
-    type Rejection = Fault;
+impl FromRequest<Arc<AppState>> for AuthedForm {
+    type Rejection = AppError;
 
-    async fn from_request(request: Request, portal: &Arc<Portal>) -> Result<Self, Fault> {
+    async fn from_request(request: Request, portal: &Arc<AppState>) -> Result<Self, AppError> {
         let (mut parts, body) = request.into_parts();
-        let member = Member::from_request_parts(&mut parts, portal).await?;
-        let fields = fields(Request::from_parts(parts, body), portal).await?;
-        if !token::same(fields.get("csrf"), &member.session.csrf) {
-            return Err(Fault::Forged);
+        let member = CurrentUser::from_request_parts(&mut parts, portal).await?;
+        let fields = read_form(Request::from_parts(parts, body), portal).await?;
+        if !token::ct_eq(fields.get("csrf"), &member.session.csrf) {
+            return Err(AppError::CsrfRejected);
         }
-        Ok(Posted { member, fields })
+        Ok(AuthedForm { current_user: member, fields })
     }
 }
 
-impl FromRequest<Arc<Portal>> for Guest {
-    type Rejection = Fault;
+impl FromRequest<Arc<AppState>> for AnonForm {
+    type Rejection = AppError;
 
-    async fn from_request(request: Request, portal: &Arc<Portal>) -> Result<Self, Fault> {
+    async fn from_request(request: Request, portal: &Arc<AppState>) -> Result<Self, AppError> {
         let (parts, body) = request.into_parts();
-        let visitor = Visitor::of(portal, &parts);
-        let fields = fields(Request::from_parts(parts, body), portal).await?;
-        let secret = visitor.cookie(portal, FORM).filter(|secret| token::is_formed(secret));
-        let word = secret.map(|secret| form_word(portal, secret));
-        if !word.is_some_and(|word| token::same(fields.get("csrf"), &word)) {
-            return Err(Fault::Forged);
+        let visitor = ClientInfo::from_parts(portal, &parts);
+        let fields = read_form(Request::from_parts(parts, body), portal).await?;
+        let secret = visitor
+            .cookie_value(portal, FORM_COOKIE)
+            .filter(|secret| token::is_well_formed(secret));
+        let word = secret.map(|secret| form_token(portal, secret));
+        if !word.is_some_and(|word| token::ct_eq(fields.get("csrf"), &word)) {
+            return Err(AppError::CsrfRejected);
         }
-        Ok(Guest { visitor, fields })
+        Ok(AnonForm { client: visitor, fields })
     }
 }

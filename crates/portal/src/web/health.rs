@@ -4,10 +4,10 @@
 //! then the box's `stats` under the box's names. No name of a person is in it. docs/portal.md lists
 //! the names.
 
-use super::{Fault, Portal};
-use crate::box_client::connection::TalkError;
+use super::{AppError, AppState};
+use crate::box_client::connection::ConnectionError;
 use crate::web::extract;
-use crate::web::extract::Visitor;
+use crate::web::extract::ClientInfo;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -16,14 +16,17 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-type Shared = State<Arc<Portal>>;
+type SharedState = State<Arc<AppState>>;
 
 /// 200 while portal, database and box answer, else 503 and which does not.
-pub async fn healthz(State(portal): Shared, visitor: Visitor) -> Result<Response, Fault> {
+pub async fn get_health(
+    State(portal): SharedState,
+    visitor: ClientInfo,
+) -> Result<Response, AppError> {
     if !extract::is_monitor(&portal, &visitor) {
-        return Err(Fault::NotFound);
+        return Err(AppError::NotFound);
     }
-    let boxed = portal.desk.monitor().await;
+    let boxed = portal.box_client.connect_monitor().await;
     let db = portal.db.call(|db| db.query_row("select 1", [], |row| row.get::<_, i64>(0))).await;
     let word = |ok: bool| if ok { "up" } else { "down" };
     let good = boxed.is_ok() && db.is_ok();
@@ -34,12 +37,15 @@ pub async fn healthz(State(portal): Shared, visitor: Visitor) -> Result<Response
     Ok((status, Json(said)).into_response())
 }
 
-pub async fn metrics(State(portal): Shared, visitor: Visitor) -> Result<Response, Fault> {
+pub async fn get_metrics(
+    State(portal): SharedState,
+    visitor: ClientInfo,
+) -> Result<Response, AppError> {
     if !extract::is_monitor(&portal, &visitor) {
-        return Err(Fault::NotFound);
+        return Err(AppError::NotFound);
     }
-    let mut text = own(&portal);
-    let boxed = stats(&portal).await;
+    let mut text = portal_metrics(&portal);
+    let boxed = box_metrics(&portal).await;
     let up = u8::from(boxed.is_ok());
     // Writing into a string cannot fail.
     let _ = writeln!(text, "# TYPE hushbox_portal_box_up gauge\nhushbox_portal_box_up {up}");
@@ -48,14 +54,14 @@ pub async fn metrics(State(portal): Shared, visitor: Visitor) -> Result<Response
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-fn own(portal: &Portal) -> String {
+fn portal_metrics(portal: &AppState) -> String {
     let counters = &portal.counters;
-    let lines = portal.hub.len();
+    let lines = portal.agent_sessions.len();
     let lines = u64::try_from(lines).unwrap_or(u64::MAX);
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     let all = [
         ("requests_total", "counter", load(&counters.requests)),
-        ("requests_refused_total", "counter", load(&counters.refused)),
+        ("requests_refused_total", "counter", load(&counters.requests_refused)),
         ("log_ins_total", "counter", load(&counters.log_ins)),
         ("log_ins_failed_total", "counter", load(&counters.log_ins_failed)),
         ("streams", "gauge", load(&counters.streams)),
@@ -70,8 +76,8 @@ fn own(portal: &Portal) -> String {
 }
 
 /// The box's own figures, as it names them.
-async fn stats(portal: &Portal) -> Result<String, TalkError> {
-    let (rows, _) = portal.desk.monitor().await?.need("stats").await?;
+async fn box_metrics(portal: &AppState) -> Result<String, ConnectionError> {
+    let (rows, _) = portal.box_client.connect_monitor().await?.request_ok("stats").await?;
     let mut text = String::new();
     for row in rows {
         if let (Some(name), Some(value)) = (row.get("name"), row.get("value")) {

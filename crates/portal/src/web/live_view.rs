@@ -4,10 +4,10 @@
 //! What is shown is what a read-only session of the box is told: no number, no field. Levels come
 //! from behind the mask (G6).
 
-use super::pages::{BoardPage, Frame, Table, html};
-use super::{Fault, Portal, events};
-use crate::box_client::connection::{Talk, TalkError};
-use crate::web::extract::{Member, Watcher};
+use super::pages::{LiveViewPage, PageContext, Table, render_html};
+use super::{AppError, AppState, events};
+use crate::box_client::connection::{BoxConnection, ConnectionError};
+use crate::web::extract::{CurrentUser, PassiveSession};
 use axum::extract::State;
 use axum::response::{Html, IntoResponse};
 use protocol::client::Pairs;
@@ -17,86 +17,100 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-type Shared = State<Arc<Portal>>;
+type SharedState = State<Arc<AppState>>;
 
 /// Between two looks at the box.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a board shows of one thing.
-type Row = BTreeMap<String, String>;
+type LiveViewRow = BTreeMap<String, String>;
 
 /// Calls and channels at a moment.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Board {
+pub struct LiveView {
     /// What is wrong.
     pub said: String,
-    pub calls: Vec<Row>,
-    pub channels: Vec<Row>,
+    pub calls: Vec<LiveViewRow>,
+    pub channels: Vec<LiveViewRow>,
 }
 
 /// Columns, by the box's own keys.
-const CALLS: [&str; 7] = ["device", "call", "agent", "since", "reasons", "blackout", "held"];
-const CHANNELS: [&str; 7] = ["channel", "board", "device", "state", "level_db", "peak_db", "lost"];
+const CALL_COLUMNS: [&str; 7] = ["device", "call", "agent", "since", "reasons", "blackout", "held"];
+const CHANNEL_COLUMNS: [&str; 7] =
+    ["channel", "board", "device", "state", "level_db", "peak_db", "lost"];
 
-fn rows(found: Vec<Pairs>) -> Vec<Row> {
+fn to_rows(found: Vec<Pairs>) -> Vec<LiveViewRow> {
     found.into_iter().map(|pairs| pairs.0.into_iter().collect()).collect()
 }
 
-async fn ask(talk: &mut Talk) -> Result<Board, TalkError> {
-    let (calls, _) = talk.need("calls").await?;
-    let (channels, _) = talk.need("channels").await?;
-    Ok(Board { said: String::new(), calls: rows(calls), channels: rows(channels) })
+async fn query_live_view(talk: &mut BoxConnection) -> Result<LiveView, ConnectionError> {
+    let (calls, _) = talk.request_ok("calls").await?;
+    let (channels, _) = talk.request_ok("channels").await?;
+    Ok(LiveView { said: String::new(), calls: to_rows(calls), channels: to_rows(channels) })
 }
 
 /// Looks at the box as long as somebody looks at the board.
-pub async fn look(portal: Arc<Portal>, board: watch::Sender<Arc<Board>>) {
+pub async fn update_live_view(portal: Arc<AppState>, board: watch::Sender<Arc<LiveView>>) {
     loop {
         while board.receiver_count() == 0 {
             board.closed().await;
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
-        if let Err(error) = looking(&portal, &board).await {
-            let lost = Board { said: error.to_string(), ..Board::default() };
+        if let Err(error) = poll_box(&portal, &board).await {
+            let lost = LiveView { said: error.to_string(), ..LiveView::default() };
             board.send_replace(Arc::new(lost));
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-async fn looking(portal: &Portal, board: &watch::Sender<Arc<Board>>) -> Result<(), TalkError> {
-    let mut talk = portal.desk.monitor().await?;
+async fn poll_box(
+    portal: &AppState,
+    board: &watch::Sender<Arc<LiveView>>,
+) -> Result<(), ConnectionError> {
+    let mut talk = portal.box_client.connect_monitor().await?;
     while board.receiver_count() > 0 {
-        board.send_replace(Arc::new(ask(&mut talk).await?));
-        tokio::time::sleep(LOOK).await;
+        board.send_replace(Arc::new(query_live_view(&mut talk).await?));
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }
 
-fn table((id, title): (&'static str, &'static str), keys: &[&'static str], rows: &[Row]) -> Table {
-    let shown = |row: &Row, key: &str| match row.get(key).map(String::as_str) {
+fn build_table(
+    (id, title): (&'static str, &'static str),
+    keys: &[&'static str],
+    rows: &[LiveViewRow],
+) -> Table {
+    let shown = |row: &LiveViewRow, key: &str| match row.get(key).map(String::as_str) {
         None | Some("-") => String::new(),
         Some(value) => value.to_owned(),
     };
-    let cells = |row: &Row| keys.iter().map(|key| shown(row, key)).collect();
+    let cells = |row: &LiveViewRow| keys.iter().map(|key| shown(row, key)).collect();
     Table { id, title, keys: keys.to_vec(), rows: rows.iter().map(cells).collect() }
 }
 
-pub async fn page(State(portal): Shared, member: Member) -> Result<Html<String>, Fault> {
-    let frame = Frame::of(&portal, &member, "Live board").await;
-    if !portal.rights(&member.session.user).await?.has("monitor") {
-        return Err(Fault::Denied);
+pub async fn live_view_page(
+    State(portal): SharedState,
+    member: CurrentUser,
+) -> Result<Html<String>, AppError> {
+    let frame = PageContext::for_user(&portal, &member, "Live board").await;
+    if !portal.cached_rights(&member.session.user).await?.has("monitor") {
+        return Err(AppError::Forbidden);
     }
-    let mut talk = portal.desk.monitor().await?;
-    let board = ask(&mut talk).await?;
-    let calls = table(("calls", "Calls"), &CALLS, &board.calls);
-    let channels = table(("channels", "Channels"), &CHANNELS, &board.channels);
-    html(&BoardPage { frame, said: String::new(), tables: vec![calls, channels] })
+    let mut talk = portal.box_client.connect_monitor().await?;
+    let board = query_live_view(&mut talk).await?;
+    let calls = build_table(("calls", "Calls"), &CALL_COLUMNS, &board.calls);
+    let channels = build_table(("channels", "Channels"), &CHANNEL_COLUMNS, &board.channels);
+    render_html(&LiveViewPage { frame, said: String::new(), tables: vec![calls, channels] })
 }
 
-pub async fn stream(State(portal): Shared, watcher: Watcher) -> Result<impl IntoResponse, Fault> {
-    if !portal.rights(&watcher.0.user).await?.has("monitor") {
-        return Err(Fault::Denied);
+pub async fn live_view_events(
+    State(portal): SharedState,
+    watcher: PassiveSession,
+) -> Result<impl IntoResponse, AppError> {
+    if !portal.cached_rights(&watcher.0.user).await?.has("monitor") {
+        return Err(AppError::Forbidden);
     }
-    let board = portal.board.subscribe();
-    Ok(events::board(portal, watcher.0, board))
+    let board = portal.live_view.subscribe();
+    Ok(events::stream_live_view(portal, watcher.0, board))
 }

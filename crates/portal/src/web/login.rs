@@ -4,13 +4,13 @@
 //! A log-in always begins a new session, so that nobody can lay one out for somebody else. The
 //! username is remembered in a cookie, if wanted; passwords are remembered by nobody.
 
-use super::pages::{Frame, LoginPage, html};
-use super::{Fault, Portal};
+use super::pages::{LoginPage, PageContext, render_html};
+use super::{AppError, AppState};
 use crate::accounts::sessions;
-use crate::accounts::sessions::Origin;
+use crate::accounts::sessions::LoginOrigin;
 use crate::accounts::{lockout, token};
 use crate::web::extract;
-use crate::web::extract::{Guest, Member, Posted, Visitor};
+use crate::web::extract::{AnonForm, AuthedForm, ClientInfo, CurrentUser};
 use crate::{accounts, clock};
 use axum::Json;
 use axum::extract::{Query, State};
@@ -23,14 +23,14 @@ use std::sync::atomic::Ordering;
 use zeroize::Zeroizing;
 
 /// The one message.
-const FAILED: &str = "This username and password do not let you in. After several wrong attempts \
+const LOGIN_FAILED_TEXT: &str = "This username and password do not let you in. After several wrong attempts \
                       an account is locked for a while.";
 
-type Shared = State<Arc<Portal>>;
+type SharedState = State<Arc<AppState>>;
 
 /// Leads to the first page that somebody has.
-pub async fn home(State(portal): Shared, member: Member) -> Redirect {
-    match portal.rights(&member.session.user).await {
+pub async fn redirect_home(State(portal): SharedState, member: CurrentUser) -> Redirect {
+    match portal.cached_rights(&member.session.user).await {
         Ok(rights) if !rights.agent && rights.lists() => Redirect::to("/records"),
         Ok(rights) if !rights.agent && rights.has("monitor") => Redirect::to("/board"),
         Ok(rights) if !rights.agent && rights.has("admin") => Redirect::to("/admin"),
@@ -38,66 +38,66 @@ pub async fn home(State(portal): Shared, member: Member) -> Redirect {
     }
 }
 
-pub async fn page(
-    State(portal): Shared,
-    visitor: Visitor,
+pub async fn login_page(
+    State(portal): SharedState,
+    visitor: ClientInfo,
     Query(query): Query<BTreeMap<String, String>>,
-) -> Result<Response, Fault> {
+) -> Result<Response, AppError> {
     let said = match query.get("why").map(String::as_str) {
         Some("over") => "You were logged out because nothing was done for a while.",
         Some("out") => "You are logged out.",
         Some("set") => "Your new password is set. Log in with it.",
         _ => "",
     };
-    form(&portal, &visitor, said, StatusCode::OK)
+    login_form(&portal, &visitor, said, StatusCode::OK)
 }
 
 /// The form, with what is to be said above it.
-fn form(
-    portal: &Portal,
-    visitor: &Visitor,
+fn login_form(
+    portal: &AppState,
+    visitor: &ClientInfo,
     said: &'static str,
     status: StatusCode,
-) -> Result<Response, Fault> {
+) -> Result<Response, AppError> {
     let (secret, cookie) = visitor.form_secret(portal)?;
-    let csrf = extract::form_word(portal, &secret);
-    let frame = Frame { csrf, ..Frame::bare("Log in") };
-    let name = visitor.name(portal);
-    let page = html(&LoginPage { frame, name, said, failed: status != StatusCode::OK })?;
-    Ok((status, cookies(cookie), page).into_response())
+    let csrf = extract::form_token(portal, &secret);
+    let frame = PageContext { csrf, ..PageContext::anonymous("Log in") };
+    let name = visitor.remembered_name(portal);
+    let page = render_html(&LoginPage { frame, name, said, failed: status != StatusCode::OK })?;
+    Ok((status, set_cookies(cookie), page).into_response())
 }
 
 /// Headers that set cookies.
-pub fn cookies(all: impl IntoIterator<Item = Cookie<'static>>) -> CookieJar {
+pub fn set_cookies(all: impl IntoIterator<Item = Cookie<'static>>) -> CookieJar {
     all.into_iter().fold(CookieJar::new(), CookieJar::add)
 }
 
-pub async fn log_in(State(portal): Shared, mut guest: Guest) -> Result<Response, Fault> {
-    portal.may_try(guest.visitor.address)?;
-    let name = guest.fields.take("username").trim().to_owned();
-    let password = Zeroizing::new(guest.fields.take("password"));
-    let Some(user) = check(&portal, &guest.visitor, name, password).await? else {
+pub async fn log_in(State(portal): SharedState, mut guest: AnonForm) -> Result<Response, AppError> {
+    portal.check_attempt_limit(guest.client.address)?;
+    let name = guest.fields.take_field("username").trim().to_owned();
+    let password = Zeroizing::new(guest.fields.take_field("password"));
+    let Some(user) = verify_credentials(&portal, &guest.client, name, password).await? else {
         portal.counters.log_ins_failed.fetch_add(1, Ordering::Relaxed);
-        return form(&portal, &guest.visitor, FAILED, StatusCode::UNAUTHORIZED);
+        return login_form(&portal, &guest.client, LOGIN_FAILED_TEXT, StatusCode::UNAUTHORIZED);
     };
     portal.counters.log_ins.fetch_add(1, Ordering::Relaxed);
     let (secret, csrf) = (token::new()?, token::new()?);
-    let origin = Origin {
-        address: guest.visitor.address.to_string(),
-        browser: guest.visitor.browser.clone(),
+    let origin = LoginOrigin {
+        address: guest.client.address.to_string(),
+        browser: guest.client.browser.clone(),
     };
-    let old = guest.visitor.secret(&portal).map(token::hash);
+    let old = guest.client.session_token(&portal).map(token::hash);
     let (key, who) = (secret.clone(), user.clone());
     let begin = move |db: &rusqlite::Connection| {
         if let Some(old) = old {
-            sessions::end(db, &old)?;
+            sessions::end_session(db, &old)?;
         }
-        sessions::begin(db, &who, (&key, &csrf), &origin, clock::seconds())
+        sessions::create_session(db, &who, (&key, &csrf), &origin, clock::unix_seconds())
     };
     portal.db.call(begin).await?;
-    portal.note(&user, "logged in", &guest.visitor.address.to_string()).await?;
+    portal.append_audit_event(&user, "logged in", &guest.client.address.to_string()).await?;
     let remember = if guest.fields.get("remember").is_empty() { "" } else { &user };
-    let cookies = cookies([
+    let cookies = set_cookies([
         extract::session_cookie(&portal, &secret),
         extract::name_cookie(&portal, remember),
     ]);
@@ -105,61 +105,70 @@ pub async fn log_in(State(portal): Shared, mut guest: Guest) -> Result<Response,
 }
 
 /// Whose name and password these are; `None`: nobody's, whatever is wrong.
-pub async fn check(
-    portal: &Portal,
-    visitor: &Visitor,
+pub async fn verify_credentials(
+    portal: &AppState,
+    visitor: &ClientInfo,
     name: String,
     password: Zeroizing<String>,
-) -> Result<Option<String>, Fault> {
+) -> Result<Option<String>, AppError> {
     let asked = name.clone();
-    let now = clock::seconds();
+    let now = clock::unix_seconds();
     let question = move |db: &rusqlite::Connection| {
-        Ok((accounts::find(db, &asked)?, lockout::is_locked(db, &asked, now)?))
+        Ok((accounts::find_account(db, &asked)?, lockout::is_locked(db, &asked, now)?))
     };
     let (account, locked) = portal.db.call(question).await?;
-    let account = account.filter(|account| !account.disabled);
+    let account = account.filter(|account| !account.is_disabled);
     let hash = account.as_ref().filter(|_| !locked).map(|account| account.hash.clone());
     let right = portal.hasher.verify(hash, password).await;
     let user = account.map(|account| account.name);
     if right {
-        portal.db.call(move |db| lockout::forgive(db, &name)).await?;
+        portal.db.call(move |db| lockout::clear_failures(db, &name)).await?;
         return Ok(user);
     }
     if !locked {
-        let rule = portal.lock_rule();
-        let locks = portal.db.call(move |db| lockout::failed(db, &name, now, rule)).await?;
+        let rule = portal.lockout_policy();
+        let locks = portal.db.call(move |db| lockout::count_failure(db, &name, now, rule)).await?;
         if let Some(user) = user {
             let what = if locks { "locked after wrong passwords" } else { "wrong password" };
-            portal.note(&user, what, &visitor.address.to_string()).await?;
+            portal.append_audit_event(&user, what, &visitor.address.to_string()).await?;
         }
     }
     Ok(None)
 }
 
-pub async fn log_out(State(portal): Shared, posted: Posted) -> Result<Response, Fault> {
-    let key = posted.member.session.key.clone();
-    portal.db.call(move |db| sessions::end(db, &key)).await?;
-    left(&portal, &posted.member, "logged out").await
+pub async fn log_out(State(portal): SharedState, posted: AuthedForm) -> Result<Response, AppError> {
+    let key = posted.current_user.session.key.clone();
+    portal.db.call(move |db| sessions::end_session(db, &key)).await?;
+    finish_log_out(&portal, &posted.current_user, "logged out").await
 }
 
-pub async fn log_out_everywhere(State(portal): Shared, posted: Posted) -> Result<Response, Fault> {
-    let user = posted.member.session.user.clone();
-    portal.db.call(move |db| sessions::end_all(db, &user)).await?;
-    left(&portal, &posted.member, "logged out everywhere").await
+pub async fn log_out_everywhere(
+    State(portal): SharedState,
+    posted: AuthedForm,
+) -> Result<Response, AppError> {
+    let user = posted.current_user.session.user.clone();
+    portal.db.call(move |db| sessions::end_sessions_of(db, &user)).await?;
+    finish_log_out(&portal, &posted.current_user, "logged out everywhere").await
 }
 
-async fn left(portal: &Portal, member: &Member, what: &str) -> Result<Response, Fault> {
-    portal.vault.forget(&member.session.key);
-    portal.poke();
-    portal.note(&member.session.user, what, &member.visitor.address.to_string()).await?;
-    let gone = cookies([extract::session_cookie(portal, "")]);
+async fn finish_log_out(
+    portal: &AppState,
+    member: &CurrentUser,
+    what: &str,
+) -> Result<Response, AppError> {
+    portal.decode_service.forget_session(&member.session.key);
+    portal.notify_sessions_changed();
+    portal
+        .append_audit_event(&member.session.user, what, &member.client.address.to_string())
+        .await?;
+    let gone = set_cookies([extract::session_cookie(portal, "")]);
     Ok((gone, Redirect::to("/login?why=out")).into_response())
 }
 
 /// Somebody is still there; the form itself has said so.
-pub async fn stay(State(portal): Shared, posted: Posted) -> Response {
-    portal.poke();
-    if posted.member.visitor.script {
+pub async fn extend_session(State(portal): SharedState, posted: AuthedForm) -> Response {
+    portal.notify_sessions_changed();
+    if posted.current_user.client.is_script {
         return Json(serde_json::json!({ "ok": true })).into_response();
     }
     Redirect::to("/").into_response()

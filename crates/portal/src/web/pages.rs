@@ -3,9 +3,9 @@
 //! Templates are compiled into the program and escape what is put into them. Nothing here asks the
 //! box or the database.
 
-use super::{Fault, Portal, assets};
+use super::{AppError, AppState, assets};
 use crate::box_client::client::Rights;
-use crate::web::extract::Member;
+use crate::web::extract::CurrentUser;
 use askama::Template;
 use axum::body::Bytes;
 use axum::http::header;
@@ -13,11 +13,11 @@ use axum::response::{Html, IntoResponse, Response};
 use zeroize::{Zeroize, Zeroizing};
 
 /// More than a record's page takes.
-const PAGE_BYTES: usize = 256 << 10;
+const PAGE_CAPACITY_BYTES: usize = 256 << 10;
 
 /// What stands around a page.
 #[derive(Clone, Debug, Default)]
-pub struct Frame {
+pub struct PageContext {
     pub title: &'static str,
     pub version: &'static str,
     /// Nobody: not logged in.
@@ -29,39 +29,43 @@ pub struct Frame {
     pub lost: Option<String>,
 }
 
-impl Frame {
+impl PageContext {
     /// For whoever is not logged in.
-    pub fn bare(title: &'static str) -> Frame {
-        Frame { title, version: assets::version(), ..Frame::default() }
+    pub fn anonymous(title: &'static str) -> PageContext {
+        PageContext { title, version: assets::assets_version(), ..PageContext::default() }
     }
 
     /// For whoever is.
-    pub async fn of(portal: &Portal, member: &Member, title: &'static str) -> Frame {
+    pub async fn for_user(
+        portal: &AppState,
+        member: &CurrentUser,
+        title: &'static str,
+    ) -> PageContext {
         let session = &member.session;
-        let (rights, lost) = match portal.rights(&session.user).await {
+        let (rights, lost) = match portal.cached_rights(&session.user).await {
             Ok(rights) => (rights, None),
             Err(error) => (Rights::default(), Some(error.to_string())),
         };
-        Frame {
+        PageContext {
             user: Some(session.user.clone()),
             csrf: session.csrf.clone(),
             rights,
             lost,
             warn_s: portal.config.login.warn_seconds,
-            ..Frame::bare(title)
+            ..PageContext::anonymous(title)
         }
     }
 }
 
 /// A page as an answer.
-pub fn html(page: &impl Template) -> Result<Html<String>, Fault> {
+pub fn render_html(page: &impl Template) -> Result<Html<String>, AppError> {
     Ok(Html(page.render()?))
 }
 
 /// A page with what was sealed: wiped once it is sent.
-pub fn html_wiped(page: &impl Template) -> Result<Response, Fault> {
+pub fn render_zeroizing(page: &impl Template) -> Result<Response, AppError> {
     // With room enough, so that no half of it is left behind where it grew.
-    let mut text = Zeroizing::new(String::with_capacity(PAGE_BYTES));
+    let mut text = Zeroizing::new(String::with_capacity(PAGE_CAPACITY_BYTES));
     page.render_into(&mut *text)?;
     let kind = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
     Ok((kind, Bytes::from_owner(text)).into_response())
@@ -69,15 +73,15 @@ pub fn html_wiped(page: &impl Template) -> Result<Response, Fault> {
 
 #[derive(Template)]
 #[template(path = "fault.html")]
-pub struct FaultPage {
-    pub frame: Frame,
+pub struct ErrorPage {
+    pub frame: PageContext,
     pub said: String,
 }
 
 #[derive(Template)]
 #[template(path = "login.html")]
 pub struct LoginPage {
-    pub frame: Frame,
+    pub frame: PageContext,
     pub name: String,
     pub said: &'static str,
     pub failed: bool,
@@ -86,14 +90,14 @@ pub struct LoginPage {
 #[derive(Template)]
 #[template(path = "forgot.html")]
 pub struct ForgotPage {
-    pub frame: Frame,
+    pub frame: PageContext,
     pub said: &'static str,
 }
 
 #[derive(Template)]
 #[template(path = "reset.html")]
 pub struct ResetPage {
-    pub frame: Frame,
+    pub frame: PageContext,
     /// Empty: the link is no good.
     pub secret: String,
     pub said: String,
@@ -102,7 +106,7 @@ pub struct ResetPage {
 #[derive(Template)]
 #[template(path = "password.html")]
 pub struct PasswordPage {
-    pub frame: Frame,
+    pub frame: PageContext,
     pub said: String,
 }
 
@@ -114,7 +118,7 @@ pub struct FieldRow {
 }
 
 /// A button of the agent's page.
-pub struct Button {
+pub struct ActionButton {
     pub act: &'static str,
     pub text: &'static str,
     pub key: &'static str,
@@ -124,12 +128,12 @@ pub struct Button {
 #[derive(Template)]
 #[template(path = "agent.html")]
 pub struct AgentPage {
-    pub frame: Frame,
-    pub face: super::agent::Face,
-    pub record: [Button; 2],
-    pub blackout: [Button; 2],
+    pub frame: PageContext,
+    pub face: super::agent::AgentView,
+    pub record: [ActionButton; 2],
+    pub blackout: [ActionButton; 2],
     pub fields: Vec<FieldRow>,
-    pub said: Option<super::agent::Said>,
+    pub said: Option<super::agent::ActionResult>,
 }
 
 /// A table of words.
@@ -143,8 +147,8 @@ pub struct Table {
 #[derive(Template)]
 #[template(path = "records.html")]
 pub struct RecordsPage {
-    pub frame: Frame,
-    pub rows: Vec<super::records::Row>,
+    pub frame: PageContext,
+    pub rows: Vec<super::records::RecordRow>,
     /// What was asked, in the order of the form.
     pub asked: [String; 8],
     pub said: String,
@@ -170,7 +174,7 @@ impl RecordsPage {
 #[derive(Template)]
 #[template(path = "record.html")]
 pub struct RecordPage {
-    pub frame: Frame,
+    pub frame: PageContext,
     pub id: String,
     pub start: String,
     pub length: String,
@@ -198,7 +202,7 @@ pub struct RecordPage {
     pub wave: String,
     pub facts: Vec<(&'static str, String)>,
     pub fields: Vec<(String, String)>,
-    pub steps: Vec<super::records::Step>,
+    pub steps: Vec<super::records::TimelineEvent>,
 }
 
 impl Drop for RecordPage {
@@ -211,8 +215,8 @@ impl Drop for RecordPage {
 
 #[derive(Template)]
 #[template(path = "board.html")]
-pub struct BoardPage {
-    pub frame: Frame,
+pub struct LiveViewPage {
+    pub frame: PageContext,
     pub said: String,
     pub tables: Vec<Table>,
 }
@@ -228,7 +232,7 @@ pub struct AccountRow {
 #[derive(Template)]
 #[template(path = "admin.html")]
 pub struct AdminPage {
-    pub frame: Frame,
+    pub frame: PageContext,
     pub said: &'static str,
     pub bad: bool,
     pub tables: Vec<Table>,

@@ -6,14 +6,14 @@
 //! for each record that fits the rest; what is sealed to the box itself is counted, and said. Where
 //! a page ends the next one goes on. Nothing here holds sound: see `sound`.
 
-use super::pages::{Frame, RecordPage, RecordsPage, html, html_wiped};
-use super::{Fault, Portal};
-use crate::box_client::connection::{Talk, TalkError};
-use crate::media::decode::{Opened, Opener, Shape, Stretch, VaultError};
+use super::pages::{PageContext, RecordPage, RecordsPage, render_html, render_zeroizing};
+use super::{AppError, AppState};
+use crate::box_client::connection::{BoxConnection, ConnectionError};
+use crate::media::decode::{DecodedRecording, MediaError, Requester, Span, Waveform};
 use crate::media::facts;
-use crate::media::facts::{Envelope, Rows};
-use crate::media::playback::Request;
-use crate::web::extract::{Member, Posted};
+use crate::media::facts::{RecordRows, SealedFacts};
+use crate::media::playback::PlaybackRequest;
+use crate::web::extract::{AuthedForm, CurrentUser};
 use crate::web::waveform;
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -24,22 +24,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-type Shared = State<Arc<Portal>>;
+type SharedState = State<Arc<AppState>>;
 
 /// What stands in place of what is not opened here.
-const SEALED: &str = "sealed";
+const SEALED_TEXT: &str = "sealed";
 /// Records of a page.
-const LIMIT: usize = 100;
+const PAGE_RECORDS: usize = 100;
 /// Records that are looked into for a field.
-const LOOKED: usize = 200;
+const FIELD_SEARCH_RECORDS: usize = 200;
 /// Numbers are sealed: the box opens record after record, some 2000 a second, and says nothing
 /// until one fits.
-const NUMBERS: Duration = Duration::from_secs(300);
+const NUMBER_SEARCH_TIMEOUT: Duration = Duration::from_secs(300);
 /// What a form may ask of the box, as it is.
-const KEYS: [&str; 5] = ["agent", "device", "call", "ani", "dnis"];
+const FILTER_KEYS: [&str; 5] = ["agent", "device", "call", "ani", "dnis"];
 
 /// One line of the list.
-pub struct Row {
+pub struct RecordRow {
     pub id: String,
     pub start: String,
     pub length: String,
@@ -53,45 +53,45 @@ pub struct Row {
 }
 
 /// Something that happened to a recording, and when.
-pub struct Step {
+pub struct TimelineEvent {
     pub at: String,
     pub by: String,
     pub what: String,
 }
 
-fn get(pairs: &Pairs, key: &str) -> String {
+fn value_or_empty(pairs: &Pairs, key: &str) -> String {
     let value = pairs.get(key).unwrap_or("-");
     if value == "-" { String::new() } else { value.to_owned() }
 }
 
 /// Milliseconds as people write lengths.
-pub fn length(ms: u64) -> String {
+pub fn format_duration(ms: u64) -> String {
     let s = ms / 1000;
     format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
 }
 
 /// A moment of the box without its fraction and its letters.
-pub fn moment(text: &str) -> String {
+pub fn format_time(text: &str) -> String {
     text.get(..19).unwrap_or(text).replace('T', " ")
 }
 
-fn row(pairs: &Pairs) -> Row {
-    Row {
-        id: get(pairs, "recording"),
-        start: moment(&get(pairs, "start")),
-        length: length(get(pairs, "duration_ms").parse().unwrap_or(0)),
-        agent: get(pairs, "agent"),
-        device: get(pairs, "device"),
-        call: get(pairs, "call"),
-        direction: get(pairs, "direction"),
-        blackouts: get(pairs, "blackouts"),
-        lost: get(pairs, "lost"),
+fn record_row(pairs: &Pairs) -> RecordRow {
+    RecordRow {
+        id: value_or_empty(pairs, "recording"),
+        start: format_time(&value_or_empty(pairs, "start")),
+        length: format_duration(value_or_empty(pairs, "duration_ms").parse().unwrap_or(0)),
+        agent: value_or_empty(pairs, "agent"),
+        device: value_or_empty(pairs, "device"),
+        call: value_or_empty(pairs, "call"),
+        direction: value_or_empty(pairs, "direction"),
+        blackouts: value_or_empty(pairs, "blackouts"),
+        lost: value_or_empty(pairs, "lost"),
         protected: pairs.get("protected") == Some("on"),
     }
 }
 
 /// A day or a moment as forms give it, in UTC.
-fn rfc3339(text: &str) -> String {
+fn to_rfc3339(text: &str) -> String {
     match text.len() {
         10 => format!("{text}T00:00:00Z"),
         16 => format!("{text}:00Z"),
@@ -101,18 +101,18 @@ fn rfc3339(text: &str) -> String {
 }
 
 /// The command that a search comes to.
-fn question(query: &BTreeMap<String, String>, limit: usize) -> String {
+fn records_command(query: &BTreeMap<String, String>, limit: usize) -> String {
     let given = |key: &str| query.get(key).map(|v| v.trim()).filter(|v| !v.is_empty());
     let mut bytes = Vec::new();
     let mut line = protocol::reply::line(&mut bytes, "records");
     if let Some(value) = given("from") {
-        line = line.pair("from", rfc3339(value));
+        line = line.pair("from", to_rfc3339(value));
     }
     // Where the page before ended.
     if let Some(value) = given("before").or(given("to")) {
-        line = line.pair("to", rfc3339(value));
+        line = line.pair("to", to_rfc3339(value));
     }
-    for key in KEYS {
+    for key in FILTER_KEYS {
         if let Some(value) = given(key) {
             line = line.pair(key, value);
         }
@@ -122,65 +122,67 @@ fn question(query: &BTreeMap<String, String>, limit: usize) -> String {
 }
 
 /// A command about one recording.
-pub fn about(verb: &str, id: &str) -> Result<String, Fault> {
+pub fn record_command(verb: &str, id: &str) -> Result<String, AppError> {
     let formed = !id.is_empty() && id.len() <= 32 && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    if formed { Ok(format!("{verb} {id}")) } else { Err(Fault::NotFound) }
+    if formed { Ok(format!("{verb} {id}")) } else { Err(AppError::NotFound) }
 }
 
-pub async fn list(
-    State(portal): Shared,
-    member: Member,
+pub async fn records_page(
+    State(portal): SharedState,
+    member: CurrentUser,
     Query(query): Query<BTreeMap<String, String>>,
-) -> Result<Html<String>, Fault> {
-    let frame = Frame::of(&portal, &member, "Records").await;
+) -> Result<Html<String>, AppError> {
+    let frame = PageContext::for_user(&portal, &member, "Records").await;
     let field = query.get("field").map(|v| v.trim().to_lowercase()).unwrap_or_default();
-    let limit = if field.is_empty() { LIMIT } else { LOOKED };
-    let mut talk = portal.desk.supervisor(&member.session.user).await?;
+    let limit = if field.is_empty() { PAGE_RECORDS } else { FIELD_SEARCH_RECORDS };
+    let mut talk = portal.box_client.connect_supervisor(&member.session.user).await?;
     let by_number =
         ["ani", "dnis"].iter().any(|key| query.get(*key).is_some_and(|v| !v.is_empty()));
-    let asked = question(&query, limit);
+    let asked = records_command(&query, limit);
     let reply = match by_number {
-        true => talk.ask_within(&asked, NUMBERS).await?,
-        false => talk.ask(&asked).await?,
+        true => talk.request_within(&asked, NUMBER_SEARCH_TIMEOUT).await?,
+        false => talk.request(&asked).await?,
     };
     let (found, sealed, said) = match reply.outcome {
-        Ok(ok) => (reply.rows, count(&ok, "sealed"), String::new()),
+        Ok(ok) => (reply.rows, count_or_zero(&ok, "sealed"), String::new()),
         Err(failure) => (Vec::new(), 0, failure.text),
     };
     let all = found.len();
-    let before = found.last().filter(|_| all == limit).and_then(just_after);
+    let before = found.last().filter(|_| all == limit).and_then(page_cursor);
     let (found, unread) = match field.is_empty() {
         true => (found, 0),
-        false => holding(&mut talk, found, &field).await?,
+        false => filter_by_field(&mut talk, found, &field).await?,
     };
-    let rows = found.iter().map(row).collect();
+    let rows = found.iter().map(record_row).collect();
     let value = |key: &str| query.get(key).cloned().unwrap_or_default();
     let asked = ["from", "to", "agent", "device", "call", "ani", "dnis", "field"].map(value);
     let later = query.contains_key("before");
     let sealed = sealed + unread;
-    html(&RecordsPage { frame, rows, asked, said, before, later, limit, sealed })
+    render_html(&RecordsPage { frame, rows, asked, said, before, later, limit, sealed })
 }
 
-fn count(pairs: &Pairs, key: &str) -> usize {
+fn count_or_zero(pairs: &Pairs, key: &str) -> usize {
     pairs.get(key).and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
 /// The moment after a record began: what began at the same one is on the next page once more,
 /// rather than on none.
-fn just_after(row: &Pairs) -> Option<String> {
+fn page_cursor(row: &Pairs) -> Option<String> {
     let start: jiff::Timestamp = row.get("start")?.parse().ok()?;
     start.checked_add(jiff::SignedDuration::from_millis(1)).ok().map(|at| at.to_string())
 }
 
 /// Those of which a field holds this text, and how many could not be looked into.
-async fn holding(
-    talk: &mut Talk,
+async fn filter_by_field(
+    talk: &mut BoxConnection,
     all: Vec<Pairs>,
     text: &str,
-) -> Result<(Vec<Pairs>, usize), Fault> {
+) -> Result<(Vec<Pairs>, usize), AppError> {
     let (mut found, mut sealed) = (Vec::new(), 0);
     for one in all {
-        let reply = talk.ask(&about("show", one.get("recording").unwrap_or_default())?).await?;
+        let reply = talk
+            .request(&record_command("show", one.get("recording").unwrap_or_default())?)
+            .await?;
         match reply.outcome {
             Ok(_) => {}
             Err(failure) if failure.code() == Some(Code::NoSuchRecord) => continue,
@@ -190,7 +192,7 @@ async fn holding(
                 continue;
             }
             // Not to have looked is not to have found nothing.
-            Err(failure) => return Err(TalkError::Refused(failure).into()),
+            Err(failure) => return Err(ConnectionError::Refused(failure).into()),
         }
         let holds = |row: &Pairs| {
             row.get("what") == Some("field")
@@ -205,7 +207,7 @@ async fn holding(
 }
 
 /// What `show` says, put in order.
-struct Told {
+struct RecordInfo {
     record: Pairs,
     rate: u64,
     from: u64,
@@ -213,56 +215,60 @@ struct Told {
     start_ms: i64,
 }
 
-impl Drop for Told {
+impl Drop for RecordInfo {
     fn drop(&mut self) {
-        facts::wipe(&mut self.record);
+        facts::zeroize_row(&mut self.record);
     }
 }
 
-impl Told {
-    fn of(rows: &[Pairs]) -> Option<Told> {
+impl RecordInfo {
+    fn from_rows(rows: &[Pairs]) -> Option<RecordInfo> {
         let record = rows.iter().find(|row| row.get("what") == Some("record"))?.clone();
         let number = |key| record.get(key).and_then(|v| v.parse::<u64>().ok());
         let (rate, from) = (number("rate")?.max(1), number("from")?);
         let start: jiff::Timestamp = record.get("start")?.parse().ok()?;
         let frames = number("to").unwrap_or(from).saturating_sub(from);
-        Some(Told { rate, from, frames, start_ms: start.as_millisecond(), record })
+        Some(RecordInfo { rate, from, frames, start_ms: start.as_millisecond(), record })
     }
 
     /// When a position was, on the recording's own clock.
-    fn at(&self, position: u64) -> String {
+    fn time_at(&self, position: u64) -> String {
         let ms = position.saturating_sub(self.from) * 1000 / self.rate;
         let ms = self.start_ms.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
         let at = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
         at.strftime("%Y-%m-%d %H:%M:%S").to_string()
     }
 
-    fn length_ms(&self) -> u64 {
+    fn duration_ms(&self) -> u64 {
         self.frames * 1000 / self.rate
     }
 }
 
-fn position(row: &Pairs, key: &str) -> Option<u64> {
+fn parse_position(row: &Pairs, key: &str) -> Option<u64> {
     row.get(key).and_then(|value| value.parse().ok())
 }
 
-fn steps(told: &Told, rows: &[Pairs]) -> Vec<Step> {
-    let mut steps = vec![Step {
-        at: told.at(told.from),
-        by: get(&told.record, "reasons"),
+fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
+    let mut steps = vec![TimelineEvent {
+        at: told.time_at(told.from),
+        by: value_or_empty(&told.record, "reasons"),
         what: "Recording began".to_owned(),
     }];
     for row in rows {
-        let by = get(row, "by");
+        let by = value_or_empty(row, "by");
         match row.get("what") {
             Some("blackout") => {
-                let (from, to) = (position(row, "from"), position(row, "to"));
-                let holder = get(row, "holder");
+                let (from, to) = (parse_position(row, "from"), parse_position(row, "to"));
+                let holder = value_or_empty(row, "holder");
                 let what = format!("Blackout began ({holder})");
-                steps.push(Step { at: told.at(from.unwrap_or(0)), by: by.clone(), what });
+                steps.push(TimelineEvent {
+                    at: told.time_at(from.unwrap_or(0)),
+                    by: by.clone(),
+                    what,
+                });
                 if let Some(to) = to {
-                    let what = format!("Blackout ended ({})", get(row, "ended"));
-                    steps.push(Step { at: told.at(to), by, what });
+                    let what = format!("Blackout ended ({})", value_or_empty(row, "ended"));
+                    steps.push(TimelineEvent { at: told.time_at(to), by, what });
                 }
             }
             Some("fetched") => {
@@ -274,42 +280,57 @@ fn steps(told: &Told, rows: &[Pairs]) -> Vec<Step> {
                     Some("facts") => "Given numbers and fields, sealed",
                     _ => "Fetched",
                 };
-                steps.push(Step { at: moment(&get(row, "time")), by, what: what.to_owned() });
+                steps.push(TimelineEvent {
+                    at: format_time(&value_or_empty(row, "time")),
+                    by,
+                    what: what.to_owned(),
+                });
             }
             Some("history") => {
                 let sealed = told.record.get("sealed") == Some("yes");
-                let value = if sealed { SEALED.to_owned() } else { get(row, "value") };
-                let what = format!("Field {}: {value}", get(row, "n"));
-                steps.push(Step { at: moment(&get(row, "time")), by, what });
+                let value =
+                    if sealed { SEALED_TEXT.to_owned() } else { value_or_empty(row, "value") };
+                let what = format!("Field {}: {value}", value_or_empty(row, "n"));
+                steps.push(TimelineEvent {
+                    at: format_time(&value_or_empty(row, "time")),
+                    by,
+                    what,
+                });
             }
             Some("span") if row.get("fate") != Some("masked") => {
-                let at = told.at(position(row, "from").unwrap_or(0));
-                let what = format!("{}: {}", get(row, "fate"), get(row, "why"));
-                steps.push(Step { at, by: String::new(), what });
+                let at = told.time_at(parse_position(row, "from").unwrap_or(0));
+                let what =
+                    format!("{}: {}", value_or_empty(row, "fate"), value_or_empty(row, "why"));
+                steps.push(TimelineEvent { at, by: String::new(), what });
             }
             _ => {}
         }
     }
-    let ended = get(&told.record, "ended");
+    let ended = value_or_empty(&told.record, "ended");
     if !ended.is_empty() {
-        let at = told.at(told.from + told.frames);
-        steps.push(Step { at, by: String::new(), what: format!("Recording ended ({ended})") });
+        let at = told.time_at(told.from + told.frames);
+        steps.push(TimelineEvent {
+            at,
+            by: String::new(),
+            what: format!("Recording ended ({ended})"),
+        });
     }
     steps.sort_by(|a, b| a.at.cmp(&b.at));
     if let Some(more) = rows.iter().find(|row| row.get("what") == Some("more")) {
-        let what = format!("{} more, which `hushbox show` on the box tells", get(more, "rows"));
-        steps.push(Step { at: String::new(), by: String::new(), what });
+        let what =
+            format!("{} more, which `hushbox show` on the box tells", value_or_empty(more, "rows"));
+        steps.push(TimelineEvent { at: String::new(), by: String::new(), what });
     }
     steps
 }
 
 /// Where it is silent on purpose, as the box says, in frames of the recording.
-fn spans(told: &Told, rows: &[Pairs]) -> Vec<Stretch> {
+fn silent_spans(told: &RecordInfo, rows: &[Pairs]) -> Vec<Span> {
     let spans = rows.iter().filter(|row| row.get("what") == Some("span"));
-    let place = |row: &Pairs, key| position(row, key).unwrap_or(0).saturating_sub(told.from);
+    let place = |row: &Pairs, key| parse_position(row, key).unwrap_or(0).saturating_sub(told.from);
     spans
-        .map(|row| Stretch {
-            fate: get(row, "fate"),
+        .map(|row| Span {
+            fate: value_or_empty(row, "fate"),
             from: place(row, "from"),
             to: place(row, "to"),
         })
@@ -317,7 +338,7 @@ fn spans(told: &Told, rows: &[Pairs]) -> Vec<Stretch> {
 }
 
 /// Facts of the head, in the order of the page.
-const FACTS: [(&str, &str); 12] = [
+const FACT_TITLES: [(&str, &str); 12] = [
     ("agent", "Agent"),
     ("device", "Device"),
     ("call", "Call"),
@@ -334,111 +355,121 @@ const FACTS: [(&str, &str); 12] = [
 
 /// All that `show` says, and why numbers and fields stay sealed although there is something here
 /// that should open them.
-async fn shown(portal: &Portal, who: &Opener, question: &str) -> Result<(Rows, String), Fault> {
-    let mut talk = portal.desk.supervisor(&who.user).await?;
-    let (rows, _) = talk.need(question).await?;
-    let rows = Rows::new(rows);
-    if !rows.is_sealed() || !portal.vault.can_open(&who.key) {
+async fn load_rows(
+    portal: &AppState,
+    who: &Requester,
+    question: &str,
+) -> Result<(RecordRows, String), AppError> {
+    let mut talk = portal.box_client.connect_supervisor(&who.user).await?;
+    let (rows, _) = talk.request_ok(question).await?;
+    let rows = RecordRows::new(rows);
+    if !rows.is_sealed() || !portal.decode_service.can_open(&who.session_key) {
         return Ok((rows, String::new()));
     }
-    match opened(portal, who, (&mut talk, question)).await {
+    match load_opened_rows(portal, who, (&mut talk, question)).await {
         Ok(opened) => Ok((opened, String::new())),
         Err(error) => Ok((rows, error.to_string())),
     }
 }
 
 /// The same, opened here. The box journals who asked.
-async fn opened(
-    portal: &Portal,
-    who: &Opener,
-    (talk, question): (&mut Talk, &str),
-) -> Result<Rows, VaultError> {
-    let (rows, _) = talk.need(&format!("{question} sealed=on")).await?;
-    let mut rows = Rows::new(rows);
+async fn load_opened_rows(
+    portal: &AppState,
+    who: &Requester,
+    (talk, question): (&mut BoxConnection, &str),
+) -> Result<RecordRows, MediaError> {
+    let (rows, _) = talk.request_ok(&format!("{question} sealed=on")).await?;
+    let mut rows = RecordRows::new(rows);
     if rows.is_sealed() {
-        let letter = portal.vault.letter(who, &Envelope::of(&rows)?).await?;
-        rows.put(&letter)?;
+        let letter = portal.decode_service.open_facts(who, &SealedFacts::from_rows(&rows)?).await?;
+        rows.merge_opened(&letter)?;
     }
     Ok(rows)
 }
 
 /// Opened, and looked at to its end if that is wanted.
-async fn listened(
-    portal: &Portal,
-    who: &Opener,
+async fn open_for_playback(
+    portal: &AppState,
+    who: &Requester,
     (id, drawn): (&str, bool),
-) -> Result<Arc<Opened>, VaultError> {
-    let opened = portal.vault.open(who, id, |_| Request::Listen).await?;
+) -> Result<Arc<DecodedRecording>, MediaError> {
+    let opened = portal.decode_service.open_recording(who, id, |_| PlaybackRequest::Listen).await?;
     // Without a drawing it plays all the same.
-    if drawn && let Err(error) = portal.vault.shape(who, id).await {
+    if drawn && let Err(error) = portal.decode_service.load_waveform(who, id).await {
         log::warn!("recording {id} is not drawn: {error}");
     }
     Ok(opened)
 }
 
-pub async fn page(
-    State(portal): Shared,
-    member: Member,
+pub async fn record_page(
+    State(portal): SharedState,
+    member: CurrentUser,
     Path(id): Path<String>,
     Query(query): Query<BTreeMap<String, String>>,
-) -> Result<Response, Fault> {
-    let frame = Frame::of(&portal, &member, "Record").await;
-    let question = about("show", &id)?;
-    let opener = Opener { key: member.session.key.clone(), user: member.session.user.clone() };
+) -> Result<Response, AppError> {
+    let frame = PageContext::for_user(&portal, &member, "Record").await;
+    let question = record_command("show", &id)?;
+    let opener =
+        Requester { session_key: member.session.key.clone(), user: member.session.user.clone() };
     // Opened first, so that the page tells of it.
     let opened = match query.contains_key("listen") {
-        true => Some(listened(&portal, &opener, (&id, query.contains_key("drawn"))).await),
+        true => Some(open_for_playback(&portal, &opener, (&id, query.contains_key("drawn"))).await),
         false => None,
     };
-    let (rows, closed) = shown(&portal, &opener, &question).await?;
-    let told = Told::of(&rows).ok_or_else(|| Fault::Inside("show without a record".to_owned()))?;
+    let (rows, closed) = load_rows(&portal, &opener, &question).await?;
+    let told = RecordInfo::from_rows(&rows)
+        .ok_or_else(|| AppError::Internal("show without a record".to_owned()))?;
     let (opened, said) = match opened {
         Some(Ok(opened)) => (Some(opened), String::new()),
         Some(Err(error)) => (None, error.to_string()),
         None => (None, String::new()),
     };
-    let drawn = || Shape { frames: told.frames, spans: spans(&told, &rows), ..Shape::default() };
-    let known = opened.as_ref().and_then(|opened| opened.shape().cloned());
+    let drawn = || Waveform {
+        frames: told.frames,
+        spans: silent_spans(&told, &rows),
+        ..Waveform::default()
+    };
+    let known = opened.as_ref().and_then(|opened| opened.known_waveform().cloned());
     let later = opened.is_some() && known.is_none();
     let shape = known.unwrap_or_else(drawn);
-    let has = |film: &dyn Fn(&Opened) -> bool| opened.as_deref().is_some_and(film);
+    let has = |film: &dyn Fn(&DecodedRecording) -> bool| opened.as_deref().is_some_and(film);
     let sealed = told.record.get("sealed") == Some("yes");
     let fact = |(key, label): (&'static str, &'static str)| {
-        let value = get(&told.record, key);
+        let value = value_or_empty(&told.record, key);
         if sealed && ["ani", "dnis"].contains(&key) {
-            return (label, SEALED.to_owned());
+            return (label, SEALED_TEXT.to_owned());
         }
-        let value = if key == "retain_until" { moment(&value) } else { value };
+        let value = if key == "retain_until" { format_time(&value) } else { value };
         (label, if value.is_empty() { "–".to_owned() } else { value })
     };
     let field = |row: &Pairs| {
-        let value = if sealed { SEALED.to_owned() } else { get(row, "value") };
-        (format!("Field {}", get(row, "n")), value)
+        let value = if sealed { SEALED_TEXT.to_owned() } else { value_or_empty(row, "value") };
+        (format!("Field {}", value_or_empty(row, "n")), value)
     };
     let fields = rows.iter().filter(|row| row.get("what") == Some("field")).map(field);
     let screen = rows.iter().any(|row| row.get("what") == Some("screen"))
         || told.record.get("codec") == Some("screen");
     // One that did not open this can be replaced by another.
     let opens = said.is_empty() && closed.is_empty();
-    let given = portal.vault.is_given(&opener.key) && opens;
-    let key = !portal.vault.has_identity() && !given;
-    html_wiped(&RecordPage {
-        facts: FACTS.into_iter().map(fact).collect(),
+    let given = portal.decode_service.has_session_identity(&opener.session_key) && opens;
+    let key = !portal.decode_service.has_identity() && !given;
+    render_zeroizing(&RecordPage {
+        facts: FACT_TITLES.into_iter().map(fact).collect(),
         fields: fields.collect(),
-        steps: steps(&told, &rows),
-        start: told.at(told.from),
-        length: length(told.length_ms()),
-        running: get(&told.record, "ended").is_empty(),
+        steps: timeline_events(&told, &rows),
+        start: told.time_at(told.from),
+        length: format_duration(told.duration_ms()),
+        running: value_or_empty(&told.record, "ended").is_empty(),
         hold: told.record.get("protected") == Some("on"),
         sealed,
         closed,
-        wave: waveform::draw(&shape),
+        wave: waveform::render_svg(&shape),
         frame,
         id,
         later,
         open: opened.is_some(),
-        film: has(&|opened| opened.film),
-        dark: opened.as_ref().and_then(|opened| opened.dark.clone()).unwrap_or_default(),
+        film: has(&|opened| opened.has_video),
+        dark: opened.as_ref().and_then(|opened| opened.screen_error.clone()).unwrap_or_default(),
         screen,
         key,
         said,
@@ -446,38 +477,43 @@ pub async fn page(
 }
 
 /// How loud an opened recording is, which takes seconds to find of a long one.
-pub async fn picture(
-    State(portal): Shared,
-    member: Member,
+pub async fn get_waveform(
+    State(portal): SharedState,
+    member: CurrentUser,
     Path(id): Path<String>,
-) -> Result<Json<Vec<waveform::Loud>>, Fault> {
-    about("show", &id)?;
-    let opener = Opener { key: member.session.key.clone(), user: member.session.user.clone() };
-    let shape = portal.vault.shape(&opener, &id).await?.ok_or(Fault::NotFound)?;
-    Ok(Json(waveform::loud(&shape)))
+) -> Result<Json<Vec<waveform::PeakPath>>, AppError> {
+    record_command("show", &id)?;
+    let opener =
+        Requester { session_key: member.session.key.clone(), user: member.session.user.clone() };
+    let shape =
+        portal.decode_service.load_waveform(&opener, &id).await?.ok_or(AppError::NotFound)?;
+    Ok(Json(waveform::peak_paths(&shape)))
 }
 
-pub async fn protect(
-    State(portal): Shared,
+pub async fn set_legal_hold(
+    State(portal): SharedState,
     Path(id): Path<String>,
-    posted: Posted,
-) -> Result<Redirect, Fault> {
+    posted: AuthedForm,
+) -> Result<Redirect, AppError> {
     let on = if posted.fields.get("on") == "on" { "on" } else { "off" };
-    let mut talk = portal.desk.supervisor(&posted.member.session.user).await?;
-    talk.need(&format!("{} {on}", about("protect", &id)?)).await?;
+    let mut talk = portal.box_client.connect_supervisor(&posted.current_user.session.user).await?;
+    talk.request_ok(&format!("{} {on}", record_command("protect", &id)?)).await?;
     Ok(Redirect::to(&format!("/records/{id}")))
 }
 
 /// An identity that a supervisor brought along, for as long as he is logged in.
-pub async fn identity(
-    State(portal): Shared,
+pub async fn add_identity(
+    State(portal): SharedState,
     Path(id): Path<String>,
-    posted: Posted,
-) -> Result<Response, Fault> {
-    about("show", &id)?;
-    if !portal.vault.give(&posted.member.session.key, posted.fields.get("identity")) {
+    posted: AuthedForm,
+) -> Result<Response, AppError> {
+    record_command("show", &id)?;
+    if !portal
+        .decode_service
+        .add_session_identity(&posted.current_user.session.key, posted.fields.get("identity"))
+    {
         let said = "This is no identity: it begins with AGE-SECRET-KEY-1.".to_owned();
-        return Err(Fault::Bad(said));
+        return Err(AppError::BadRequest(said));
     }
     let then = if posted.fields.get("then") == "read" { "" } else { "?listen=yes" };
     Ok(Redirect::to(&format!("/records/{id}{then}")).into_response())
@@ -490,7 +526,7 @@ mod tests {
 
     #[tokio::test]
     async fn search_that_a_busy_box_cut_short_is_no_short_list() {
-        let socket = FakeBox::answering(|line| {
+        let socket = FakeBox::spawn_answering(|line| {
             let text = match line {
                 "show one" => "row what=field n=1 value=Miller\nok\n",
                 "show gone" => "err no-such-record \"deleted\"\n",
@@ -499,14 +535,15 @@ mod tests {
             };
             text.to_owned()
         });
-        let mut talk = Talk::open(&socket).await.unwrap();
+        let mut talk = BoxConnection::connect(&socket).await.unwrap();
         let rows = |ids: &[&str]| {
             let row = |id: &&str| Pairs(vec![("recording".to_owned(), (*id).to_owned())]);
             ids.iter().map(row).collect::<Vec<_>>()
         };
-        let found = holding(&mut talk, rows(&["gone", "torn", "one"]), "miller").await.unwrap();
+        let found =
+            filter_by_field(&mut talk, rows(&["gone", "torn", "one"]), "miller").await.unwrap();
         assert_eq!((found.0.len(), found.1), (1, 1));
-        assert!(holding(&mut talk, rows(&["one", "two"]), "miller").await.is_err());
+        assert!(filter_by_field(&mut talk, rows(&["one", "two"]), "miller").await.is_err());
     }
 
     #[test]
@@ -514,14 +551,14 @@ mod tests {
         let asked =
             [("from", "2026-11-22T10:00"), ("agent", "j doe\nquit"), ("ani", " "), ("x", "y")];
         let query = asked.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let line = question(&query, 100);
+        let line = records_command(&query, 100);
         assert_eq!(line, "records from=2026-11-22T10:00:00Z agent=\"j doe quit\" limit=100");
-        assert!(about("show", "abc123").is_ok());
+        assert!(record_command("show", "abc123").is_ok());
         for bad in ["", "a b", "../x", "a\nb", &"a".repeat(33)] {
-            assert!(about("show", bad).is_err(), "{bad}");
+            assert!(record_command("show", bad).is_err(), "{bad}");
         }
         assert_eq!(
-            (length(3_723_000), rfc3339("2026-11-22")),
+            (format_duration(3_723_000), to_rfc3339("2026-11-22")),
             ("1:02:03".into(), "2026-11-22T00:00:00Z".into())
         );
     }

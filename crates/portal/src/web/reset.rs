@@ -5,11 +5,11 @@
 //! says who has the right `password`. Links begin with the configured address, never with what the
 //! browser calls us.
 
-use super::pages::{ForgotPage, Frame, PasswordPage, ResetPage, html};
-use super::{Fault, Portal, login};
+use super::pages::{ForgotPage, PageContext, PasswordPage, ResetPage, render_html};
+use super::{AppError, AppState, login};
 use crate::accounts::{password, resets, token};
 use crate::web::extract;
-use crate::web::extract::{Guest, Member, Posted, Visitor};
+use crate::web::extract::{AnonForm, AuthedForm, ClientInfo, CurrentUser};
 use crate::{accounts, clock};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -19,162 +19,190 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// The one answer.
-const SENT: &str = "If this account can get a new password by e-mail, a link is on its way. It \
+const LINK_SENT_TEXT: &str = "If this account can get a new password by e-mail, a link is on its way. It \
                     works once. If nothing comes, ask your administrator.";
 
-type Shared = State<Arc<Portal>>;
+type SharedState = State<Arc<AppState>>;
 
-pub async fn forgot_page(State(portal): Shared, visitor: Visitor) -> Result<Response, Fault> {
+pub async fn forgot_page(
+    State(portal): SharedState,
+    visitor: ClientInfo,
+) -> Result<Response, AppError> {
     forgot_form(&portal, &visitor, "")
 }
 
-fn forgot_form(portal: &Portal, visitor: &Visitor, said: &'static str) -> Result<Response, Fault> {
+fn forgot_form(
+    portal: &AppState,
+    visitor: &ClientInfo,
+    said: &'static str,
+) -> Result<Response, AppError> {
     let (secret, cookie) = visitor.form_secret(portal)?;
-    let csrf = extract::form_word(portal, &secret);
-    let frame = Frame { csrf, ..Frame::bare("Forgot your password?") };
-    Ok((login::cookies(cookie), html(&ForgotPage { frame, said })?).into_response())
+    let csrf = extract::form_token(portal, &secret);
+    let frame = PageContext { csrf, ..PageContext::anonymous("Forgot your password?") };
+    Ok((login::set_cookies(cookie), render_html(&ForgotPage { frame, said })?).into_response())
 }
 
-pub async fn forgot(State(portal): Shared, mut guest: Guest) -> Result<Response, Fault> {
-    portal.may_try(guest.visitor.address)?;
-    let name = guest.fields.take("username").trim().to_owned();
-    let address = guest.visitor.address.to_string();
+pub async fn request_link(
+    State(portal): SharedState,
+    mut guest: AnonForm,
+) -> Result<Response, AppError> {
+    portal.check_attempt_limit(guest.client.address)?;
+    let name = guest.fields.take_field("username").trim().to_owned();
+    let address = guest.client.address.to_string();
     let shared = Arc::clone(&portal);
     tokio::spawn(async move {
-        if let Err(error) = send(&shared, &name, &address).await {
+        if let Err(error) = send_reset_link(&shared, &name, &address).await {
             log::error!("no link was sent: {error}");
         }
     });
-    forgot_form(&portal, &guest.visitor, SENT)
+    forgot_form(&portal, &guest.client, LINK_SENT_TEXT)
 }
 
 /// Sends a link, if there is somebody who may have one.
-async fn send(portal: &Portal, name: &str, address: &str) -> Result<(), Fault> {
+async fn send_reset_link(portal: &AppState, name: &str, address: &str) -> Result<(), AppError> {
     let asked = name.to_owned();
-    let account = portal.db.call(move |db| accounts::find(db, &asked)).await?;
-    let able = account.filter(|account| !account.disabled && !account.email.is_empty());
+    let account = portal.db.call(move |db| accounts::find_account(db, &asked)).await?;
+    let able = account.filter(|account| !account.is_disabled && !account.email.is_empty());
     let (Some(account), Some(mailer)) = (able, &portal.mailer) else { return Ok(()) };
-    if !portal.may_get_letter(&account.name) {
+    if !portal.may_receive_mail(&account.name) {
         log::info!("{}: asked for a link again within a minute ({address})", account.name);
         return Ok(());
     }
-    if !portal.desk.rights(&account.name).await?.has("password") {
+    if !portal.box_client.query_rights_of(&account.name).await?.has("password") {
         return portal
-            .note(&account.name, "asked for a link without the right", address)
+            .append_audit_event(&account.name, "asked for a link without the right", address)
             .await
-            .map_err(Fault::from);
+            .map_err(AppError::from);
     }
     let minutes = portal.config.login.reset_minutes;
     let (secret, user) = (token::new()?, account.name.clone());
     let link = format!("{}/reset?token={secret}", portal.config.portal.url);
-    let until = clock::seconds() + i64::from(minutes) * 60;
-    portal.db.call(move |db| resets::make(db, &user, &secret, until)).await?;
+    let until = clock::unix_seconds() + i64::from(minutes) * 60;
+    portal.db.call(move |db| resets::create_link(db, &user, &secret, until)).await?;
     let sent = mailer.send_link(&account.email, &link, minutes).await;
-    sent.map_err(|error| Fault::Inside(error.to_string()))?;
-    Ok(portal.note(&account.name, "a link was sent", address).await?)
+    sent.map_err(|error| AppError::Internal(error.to_string()))?;
+    Ok(portal.append_audit_event(&account.name, "a link was sent", address).await?)
 }
 
 /// The account that a link is for, while it is good.
-async fn whose(portal: &Portal, secret: &str) -> Result<Option<String>, Fault> {
-    if !token::is_formed(secret) {
+async fn user_of_link(portal: &AppState, secret: &str) -> Result<Option<String>, AppError> {
+    if !token::is_well_formed(secret) {
         return Ok(None);
     }
-    let (secret, now) = (secret.to_owned(), clock::seconds());
-    Ok(portal.db.call(move |db| resets::find(db, &secret, now)).await?)
+    let (secret, now) = (secret.to_owned(), clock::unix_seconds());
+    Ok(portal.db.call(move |db| resets::find_link_user(db, &secret, now)).await?)
 }
 
-pub async fn page(
-    State(portal): Shared,
-    visitor: Visitor,
+pub async fn reset_page(
+    State(portal): SharedState,
+    visitor: ClientInfo,
     Query(query): Query<BTreeMap<String, String>>,
-) -> Result<Response, Fault> {
-    portal.may_try(visitor.address)?;
+) -> Result<Response, AppError> {
+    portal.check_attempt_limit(visitor.address)?;
     let secret = query.get("token").map(String::as_str).unwrap_or_default();
-    let good = whose(&portal, secret).await?.is_some();
-    form(&portal, &visitor, if good { secret } else { "" }, String::new())
+    let good = user_of_link(&portal, secret).await?.is_some();
+    reset_form(&portal, &visitor, if good { secret } else { "" }, String::new())
 }
 
-fn form(portal: &Portal, visitor: &Visitor, secret: &str, said: String) -> Result<Response, Fault> {
+fn reset_form(
+    portal: &AppState,
+    visitor: &ClientInfo,
+    secret: &str,
+    said: String,
+) -> Result<Response, AppError> {
     let (tied, cookie) = visitor.form_secret(portal)?;
-    let csrf = extract::form_word(portal, &tied);
-    let frame = Frame { csrf, ..Frame::bare("Set a new password") };
+    let csrf = extract::form_token(portal, &tied);
+    let frame = PageContext { csrf, ..PageContext::anonymous("Set a new password") };
     let bad = secret.is_empty() || !said.is_empty();
     let status = if bad { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    let page = html(&ResetPage { frame, secret: secret.to_owned(), said })?;
-    Ok((status, login::cookies(cookie), page).into_response())
+    let page = render_html(&ResetPage { frame, secret: secret.to_owned(), said })?;
+    Ok((status, login::set_cookies(cookie), page).into_response())
 }
 
-pub async fn set(State(portal): Shared, mut guest: Guest) -> Result<Response, Fault> {
-    portal.may_try(guest.visitor.address)?;
-    let secret = guest.fields.take("token");
-    let wanted = Zeroizing::new(guest.fields.take("password"));
-    let again = Zeroizing::new(guest.fields.take("again"));
-    let Some(user) = whose(&portal, &secret).await? else {
-        return form(&portal, &guest.visitor, "", String::new());
+pub async fn reset_password(
+    State(portal): SharedState,
+    mut guest: AnonForm,
+) -> Result<Response, AppError> {
+    portal.check_attempt_limit(guest.client.address)?;
+    let secret = guest.fields.take_field("token");
+    let wanted = Zeroizing::new(guest.fields.take_field("password"));
+    let again = Zeroizing::new(guest.fields.take_field("again"));
+    let Some(user) = user_of_link(&portal, &secret).await? else {
+        return reset_form(&portal, &guest.client, "", String::new());
     };
-    if let Err(said) = judge(&wanted, &again, &user) {
-        return form(&portal, &guest.visitor, &secret, said);
+    if let Err(said) = check_new_password(&wanted, &again, &user) {
+        return reset_form(&portal, &guest.client, &secret, said);
     }
     let hash = portal.hasher.hash(wanted).await;
-    let hash = hash.map_err(|error| Fault::Inside(error.to_string()))?;
+    let hash = hash.map_err(|error| AppError::Internal(error.to_string()))?;
     let name = user.clone();
     let taken = move |db: &rusqlite::Connection| {
-        let good = resets::take(db, &secret, clock::seconds())?;
+        let good = resets::consume_link(db, &secret, clock::unix_seconds())?;
         Ok(good && accounts::set_hash(db, &name, &hash)?)
     };
     if !portal.db.call(taken).await? {
-        return form(&portal, &guest.visitor, "", String::new());
+        return reset_form(&portal, &guest.client, "", String::new());
     }
-    portal.poke();
-    let address = guest.visitor.address.to_string();
-    portal.note(&user, "set a new password through a link", &address).await?;
-    let gone = login::cookies([extract::session_cookie(&portal, "")]);
+    portal.notify_sessions_changed();
+    let address = guest.client.address.to_string();
+    portal.append_audit_event(&user, "set a new password through a link", &address).await?;
+    let gone = login::set_cookies([extract::session_cookie(&portal, "")]);
     Ok((gone, Redirect::to("/login?why=set")).into_response())
 }
 
-fn judge(wanted: &str, again: &str, user: &str) -> Result<(), String> {
+fn check_new_password(wanted: &str, again: &str, user: &str) -> Result<(), String> {
     if wanted != again {
         return Err("The two passwords are not the same.".to_owned());
     }
-    password::judge(wanted, user).map_err(|error| format!("{error}."))
+    password::check_policy(wanted, user).map_err(|error| format!("{error}."))
 }
 
-pub async fn own_page(State(portal): Shared, member: Member) -> Result<Response, Fault> {
-    own_form(&portal, &member, String::new()).await
+pub async fn password_page(
+    State(portal): SharedState,
+    member: CurrentUser,
+) -> Result<Response, AppError> {
+    password_form(&portal, &member, String::new()).await
 }
 
-async fn own_form(portal: &Portal, member: &Member, said: String) -> Result<Response, Fault> {
-    let frame = Frame::of(portal, member, "Change your password").await;
+async fn password_form(
+    portal: &AppState,
+    member: &CurrentUser,
+    said: String,
+) -> Result<Response, AppError> {
+    let frame = PageContext::for_user(portal, member, "Change your password").await;
     if !frame.rights.has("password") {
-        return Err(Fault::Denied);
+        return Err(AppError::Forbidden);
     }
     let status = if said.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    Ok((status, html(&PasswordPage { frame, said })?).into_response())
+    Ok((status, render_html(&PasswordPage { frame, said })?).into_response())
 }
 
-pub async fn own(State(portal): Shared, mut posted: Posted) -> Result<Response, Fault> {
-    let visitor = &posted.member.visitor;
-    portal.may_try(visitor.address)?;
-    let user = posted.member.session.user.clone();
-    if !portal.rights(&user).await?.has("password") {
-        return Err(Fault::Denied);
+pub async fn change_password(
+    State(portal): SharedState,
+    mut posted: AuthedForm,
+) -> Result<Response, AppError> {
+    let visitor = &posted.current_user.client;
+    portal.check_attempt_limit(visitor.address)?;
+    let user = posted.current_user.session.user.clone();
+    if !portal.cached_rights(&user).await?.has("password") {
+        return Err(AppError::Forbidden);
     }
-    let old = Zeroizing::new(posted.fields.take("old"));
-    let wanted = Zeroizing::new(posted.fields.take("password"));
-    let again = Zeroizing::new(posted.fields.take("again"));
-    if login::check(&portal, visitor, user.clone(), old).await?.is_none() {
+    let old = Zeroizing::new(posted.fields.take_field("old"));
+    let wanted = Zeroizing::new(posted.fields.take_field("password"));
+    let again = Zeroizing::new(posted.fields.take_field("again"));
+    if login::verify_credentials(&portal, visitor, user.clone(), old).await?.is_none() {
         let said = "The old password is wrong, or this account is locked for a while.";
-        return own_form(&portal, &posted.member, said.to_owned()).await;
+        return password_form(&portal, &posted.current_user, said.to_owned()).await;
     }
-    if let Err(said) = judge(&wanted, &again, &user) {
-        return own_form(&portal, &posted.member, said).await;
+    if let Err(said) = check_new_password(&wanted, &again, &user) {
+        return password_form(&portal, &posted.current_user, said).await;
     }
     let hash = portal.hasher.hash(wanted).await;
-    let hash = hash.map_err(|error| Fault::Inside(error.to_string()))?;
+    let hash = hash.map_err(|error| AppError::Internal(error.to_string()))?;
     let name = user.clone();
     portal.db.call(move |db| accounts::set_hash(db, &name, &hash)).await?;
-    portal.poke();
-    portal.note(&user, "changed the password", &visitor.address.to_string()).await?;
-    let gone = login::cookies([extract::session_cookie(&portal, "")]);
+    portal.notify_sessions_changed();
+    portal.append_audit_event(&user, "changed the password", &visitor.address.to_string()).await?;
+    let gone = login::set_cookies([extract::session_cookie(&portal, "")]);
     Ok((gone, Redirect::to("/login?why=set")).into_response())
 }

@@ -4,25 +4,25 @@
 //! purpose is drawn over the whole height, so that it cannot be taken for a pause. Nothing here
 //! decodes anything.
 
-use crate::media::decode::Shape;
+use crate::media::decode::Waveform;
 use serde::Serialize;
 use std::fmt::Write;
 
 const WIDTH: u64 = 1000;
 const HEIGHT: u32 = 160;
 /// The largest magnitude of a sample.
-const LOUDEST: u32 = 32_768;
+const SAMPLE_MAX: u32 = 32_768;
 /// Nothing is drawn narrower.
-const NARROWEST: u64 = 2;
+const SPAN_WIDTH_MIN: u64 = 2;
 
 /// Where a frame is in the picture.
-fn place(frame: u64, frames: u64) -> u64 {
+fn frame_to_x(frame: u64, frames: u64) -> u64 {
     let frame = u128::from(frame.min(frames)) * u128::from(WIDTH);
     u64::try_from(frame / u128::from(frames.max(1))).unwrap_or(WIDTH)
 }
 
 /// The words of a picture, for those who do not see it.
-fn words(shape: &Shape) -> String {
+fn aria_label(shape: &Waveform) -> String {
     let count = |fate: &str| shape.spans.iter().filter(|span| span.fate == fate).count();
     format!(
         "Timeline: {} blacked out, {} held, {} lost stretches",
@@ -34,48 +34,48 @@ fn words(shape: &Shape) -> String {
 
 /// How loud one side is, as a path.
 #[derive(Debug, Serialize)]
-pub struct Loud {
+pub struct PeakPath {
     class: String,
     d: String,
 }
 
 /// How loud each side is. Of a long recording this comes later than the rest.
 #[must_use]
-pub fn loud(shape: &Shape) -> Vec<Loud> {
+pub fn peak_paths(shape: &Waveform) -> Vec<PeakPath> {
     let sides = u32::try_from(shape.peaks.len().max(1)).unwrap_or(1);
     let half = HEIGHT / sides / 2;
     let path = |(side, peaks): (u32, &Vec<u16>)| {
         let (middle, mut d) = (half * (2 * side + 1), String::new());
         let count = u64::try_from(peaks.len()).unwrap_or(1);
         for (at, peak) in (0..).zip(peaks) {
-            let x = place(at, count);
-            let high = (u32::from(*peak) * half / LOUDEST).max(1);
+            let x = frame_to_x(at, count);
+            let high = (u32::from(*peak) * half / SAMPLE_MAX).max(1);
             let _ = write!(d, "M{x} {}V{}", middle.saturating_sub(high), middle + high);
         }
-        Loud { class: format!("loud side-{side}"), d }
+        PeakPath { class: format!("loud side-{side}"), d }
     };
     (0..).zip(&shape.peaks).map(path).collect()
 }
 
 /// Draws it.
 #[must_use]
-pub fn draw(shape: &Shape) -> String {
+pub fn render_svg(shape: &Waveform) -> String {
     let mut svg = format!(
         "<svg id=\"wave\" class=\"wave\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
          preserveAspectRatio=\"none\" aria-label=\"{}\">",
-        words(shape)
+        aria_label(shape)
     );
-    for Loud { class, d } in loud(shape) {
+    for PeakPath { class, d } in peak_paths(shape) {
         let _ = write!(svg, "<path class=\"{class}\" d=\"{d}\"/>");
     }
     for span in &shape.spans {
-        let (from, to) = (place(span.from, shape.frames), place(span.to, shape.frames));
+        let (from, to) = (frame_to_x(span.from, shape.frames), frame_to_x(span.to, shape.frames));
         let class = match span.fate.as_str() {
             "masked" => "masked",
             "held" => "held",
             _ => "lost",
         };
-        let width = to.saturating_sub(from).max(NARROWEST);
+        let width = to.saturating_sub(from).max(SPAN_WIDTH_MIN);
         let _ = write!(
             svg,
             "<rect class=\"{class}\" x=\"{from}\" y=\"0\" width=\"{width}\" height=\"{HEIGHT}\"/>"
@@ -88,18 +88,18 @@ pub fn draw(shape: &Shape) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::decode::Stretch;
+    use crate::media::decode::Span;
 
     #[test]
     fn what_is_silent_on_purpose_is_drawn_where_it_is() {
-        let stretch = |fate: &str, from, to| Stretch { fate: fate.to_owned(), from, to };
+        let stretch = |fate: &str, from, to| Span { fate: fate.to_owned(), from, to };
         let spans = vec![stretch("masked", 2000, 4000), stretch("<b>", 7999, 8000)];
         let peaks = vec![vec![0, 32_768], vec![16_384, 0]];
-        let svg = draw(&Shape { rate: 8000, frames: 8000, peaks, spans });
+        let svg = render_svg(&Waveform { rate: 8000, frames: 8000, peaks, spans });
         assert!(svg.contains("class=\"masked\" x=\"250\" y=\"0\" width=\"250\""), "{svg}");
         assert!(svg.contains("class=\"lost\" x=\"999\" y=\"0\" width=\"2\""), "{svg}");
         assert!(svg.contains("M500 0V80") && svg.contains("1 blacked out"), "{svg}");
         assert!(!svg.contains("<b>") && !svg.contains("style"));
-        assert!(draw(&Shape::default()).contains("0 blacked out"));
+        assert!(render_svg(&Waveform::default()).contains("0 blacked out"));
     }
 }

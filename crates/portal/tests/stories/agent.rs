@@ -1,17 +1,17 @@
 //! Agents at their page: recording, blackout, fields, two tabs, two people, a box that goes.
 
 use super::browser::{AtPortal, Browser, Look};
-use super::house::{Plan, Stack};
-use super::wire::Hand;
+use super::house::{Stack, StackOptions};
+use super::wire::HttpClient;
 use testkit::browser::Key;
 
-fn house() -> Stack {
-    Stack::new(&Plan { tls: true, ..Plan::default() })
+fn tls_stack() -> Stack {
+    Stack::new(&StackOptions { has_tls: true, ..StackOptions::default() })
 }
 
 #[test]
 fn c1_c2_browser_records_masks_and_describes_a_call() {
-    let house = house();
+    let house = tls_stack();
     let browser = Browser::new(&house.url);
     browser.log_in("jdoe");
     browser.sees("document.getElementById('agent').dataset.link === 'up'");
@@ -22,7 +22,7 @@ fn c1_c2_browser_records_masks_and_describes_a_call() {
     let second = browser.new_tab();
     browser.open("/agent");
 
-    house.pbx("call start device=1001 call=c-77 ani=5551234 direction=in");
+    house.send_cti("call start device=1001 call=c-77 ani=5551234 direction=in");
     browser.waits_for_text("call", "Incoming call");
     browser.to(&first);
     browser.press("record.start");
@@ -42,7 +42,7 @@ fn c1_c2_browser_records_masks_and_describes_a_call() {
     browser.waits_for_text("blackout", "on");
     browser.sees("document.getElementById('timer').textContent !== '0:00'");
     browser.assert_accessible("the agent's page in a blackout");
-    browser.picture("agent-blackout");
+    browser.save_screenshot("agent-blackout");
     browser.press("blackout.stop");
     browser.waits_for_text("said", "The blackout is over");
     browser.to(&second);
@@ -57,7 +57,7 @@ fn c1_c2_browser_records_masks_and_describes_a_call() {
     browser.sees("document.getElementById('said-3').classList.contains('bad')");
     let said = browser.text("said-3");
     assert!(said.contains("'<' is not allowed"), "F4: {said}");
-    browser.picture("agent-recording");
+    browser.save_screenshot("agent-recording");
     let page = browser.js("return document.documentElement.outerHTML").to_string();
     assert!(!page.contains("screen.start") && !page.contains("Miller"), "C2 and F2");
     browser.open("/agent");
@@ -66,28 +66,28 @@ fn c1_c2_browser_records_masks_and_describes_a_call() {
 
     browser.press("record.stop");
     browser.waits_for_text("recording", "Not recording");
-    house.pbx("call stop device=1001 call=c-77");
+    house.send_cti("call stop device=1001 call=c-77");
     browser.waits_for_text("call", "No call");
 
-    let records = house.tool(&["records", "--json"]);
+    let records = house.run_tool(&["records", "--json"]);
     let records: serde_json::Value = serde_json::from_str(&records).unwrap();
     let id = records[0]["id"].as_str().or(records[0]["recording"].as_str()).unwrap();
-    let record = house.show(id).to_string();
+    let record = house.show_recording(id).to_string();
     assert!(record.contains(r#"Mr. \"Miller\" \\ Sons"#), "{record}");
     assert!(!record.contains("a<b") && record.contains("\"blackouts\":[{"), "{record}");
 }
 
 #[test]
 fn b2_two_agents_see_only_their_own_calls() {
-    let house = house();
+    let house = tls_stack();
     let (jane, ann) = (Browser::new(&house.url), Browser::new(&house.url));
     jane.log_in("jdoe");
     ann.log_in("ASmith");
-    house.pbx("call start device=1001 call=c1 direction=out");
+    house.send_cti("call start device=1001 call=c1 direction=out");
     jane.waits_for_text("call", "Outgoing call");
     jane.press("record.start");
     jane.sees("document.getElementById('agent').dataset.recording === 'true'");
-    house.pbx("call start device=1002 call=c2 direction=in");
+    house.send_cti("call start device=1002 call=c2 direction=in");
     ann.waits_for_text("call", "Incoming call");
     assert_eq!(ann.text("recording"), "Not recording");
     assert_eq!((ann.text("device"), jane.text("device")), ("1002".into(), "1001".into()));
@@ -99,20 +99,20 @@ fn b2_two_agents_see_only_their_own_calls() {
 
 #[test]
 fn a10_page_is_disabled_while_recorder_is_unreachable() {
-    let mut house = house();
+    let mut house = tls_stack();
     let browser = Browser::with(&house.url, Look { dark: true, phone: true });
     browser.log_in("jdoe");
-    house.pbx("call start device=1001 call=c1 direction=in");
+    house.send_cti("call start device=1001 call=c1 direction=in");
     browser.press("record.start");
     browser.sees("document.getElementById('agent').dataset.recording === 'true'");
-    browser.picture("agent-dark-phone");
+    browser.save_screenshot("agent-dark-phone");
     browser.assert_accessible("the agent's page, dark, on a phone");
     house.kill_box();
     browser.waits_for_text("down-title", "The box cannot be reached.");
     browser.sees("!document.getElementById('down').hidden");
     browser.sees("[...document.querySelectorAll('.act button')].every((b) => b.disabled)");
     browser.assert_accessible("the agent's page without a box");
-    browser.picture("agent-lost");
+    browser.save_screenshot("agent-lost");
     house.start_box();
     browser.sees("document.getElementById('down').hidden");
     browser.sees("document.getElementById('agent').dataset.recording === 'true'");
@@ -129,10 +129,10 @@ fn a10_page_is_disabled_while_recorder_is_unreachable() {
 
 #[test]
 fn c1_buttons_work_without_javascript() {
-    let house = Stack::new(&Plan::default());
-    let mut jane = Hand::of(&house, "jdoe");
-    let csrf = jane.get("/agent").csrf();
-    house.pbx("call start device=1001 call=c1 direction=in");
+    let house = Stack::new(&StackOptions::default());
+    let mut jane = HttpClient::logged_in(&house, "jdoe");
+    let csrf = jane.get("/agent").csrf_token();
+    house.send_cti("call start device=1001 call=c1 direction=in");
     let mut press = |act: &str| {
         let answer = jane.post("/agent/do", &[("csrf", &csrf), ("act", act)]);
         (answer.status, answer.header("location").unwrap_or_default().to_owned())
@@ -144,7 +144,7 @@ fn c1_buttons_work_without_javascript() {
     assert_eq!(press("record.stop"), done);
     assert_eq!(press("screen.start").0, 400, "C2: there is no such button");
     assert_eq!(press("record start\nquit").0, 400);
-    let set = |jane: &mut Hand, n: &str, value: &str| {
+    let set = |jane: &mut HttpClient, n: &str, value: &str| {
         let answer = jane.post("/agent/field", &[("csrf", &csrf), ("n", n), ("value", value)]);
         (answer.status, answer.header("location").unwrap_or_default().to_owned())
     };
@@ -162,8 +162,8 @@ fn c1_buttons_work_without_javascript() {
 
 #[test]
 fn c6_agent_page_reports_when_web_is_off() {
-    let house = Stack::new(&Plan { web: false, ..Plan::default() });
-    let mut jane = Hand::of(&house, "jdoe");
+    let house = Stack::new(&StackOptions { has_web: false, ..StackOptions::default() });
+    let mut jane = HttpClient::logged_in(&house, "jdoe");
     let page = jane.get("/agent").text();
     assert!(page.contains("You cannot record here.") && page.contains("switched off"), "{page}");
     assert!(

@@ -4,7 +4,8 @@ use super::house::PASSWORD;
 pub use testkit::browser::{Browser, Look};
 
 /// The accessibility checker, as its makers ship it.
-const AXE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node_modules/axe-core/axe.min.js");
+const AXE_SCRIPT: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node_modules/axe-core/axe.min.js");
 
 pub trait AtPortal {
     fn log_in(&self, name: &str);
@@ -13,7 +14,7 @@ pub trait AtPortal {
     fn assert_accessible(&self, what: &str);
 
     /// A picture for docs/, where BLESS=1 asks for it.
-    fn picture(&self, name: &str);
+    fn save_screenshot(&self, name: &str);
 }
 
 impl AtPortal for Browser {
@@ -27,8 +28,8 @@ impl AtPortal for Browser {
 
     fn assert_accessible(&self, what: &str) {
         // Nothing inline runs here; the driver's scripts do, outside of the page's rules.
-        let axe = std::fs::read_to_string(AXE);
-        let axe = axe.unwrap_or_else(|error| panic!("{AXE}: {error}: run `make setup`"));
+        let axe = std::fs::read_to_string(AXE_SCRIPT);
+        let axe = axe.unwrap_or_else(|error| panic!("{AXE_SCRIPT}: {error}: run `make setup`"));
         self.js(&format!("{axe}; window.axe = axe; return true;"));
         let found = self.js_later(
             "window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', \
@@ -38,7 +39,7 @@ impl AtPortal for Browser {
         assert_eq!(found, serde_json::json!([]), "{what}");
     }
 
-    fn picture(&self, name: &str) {
+    fn save_screenshot(&self, name: &str) {
         if std::env::var_os("BLESS").is_none() {
             return;
         }

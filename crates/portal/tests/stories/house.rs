@@ -9,28 +9,28 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use testkit::process::Process;
 use testkit::program;
-pub use testkit::wait::{TIMEOUT, until};
+pub use testkit::wait::{TIMEOUT, wait_for};
 
 /// Everybody's.
 pub const PASSWORD: &str = "correct horse battery";
 
 /// How a house differs from the usual one.
 #[derive(Clone)]
-pub struct Plan {
+pub struct StackOptions {
     /// TLS, as browsers come; without, for requests by hand.
-    pub tls: bool,
+    pub has_tls: bool,
     /// More of `[login]`.
-    pub login: &'static str,
-    pub mail: bool,
+    pub login_toml: &'static str,
+    pub has_mail: bool,
     /// `[on_demand] web`.
-    pub web: bool,
+    pub has_web: bool,
     /// More of `[audio]`.
     pub audio: &'static str,
 }
 
-impl Default for Plan {
-    fn default() -> Plan {
-        Plan { tls: false, login: "", mail: false, web: true, audio: "" }
+impl Default for StackOptions {
+    fn default() -> StackOptions {
+        StackOptions { has_tls: false, login_toml: "", has_mail: false, has_web: true, audio: "" }
     }
 }
 
@@ -46,10 +46,10 @@ pub struct Stack {
     pub url: String,
 }
 
-const PEOPLE: [&str; 5] = ["jdoe", "asmith", "quiet", "boss", "nomail"];
+const USERNAMES: [&str; 5] = ["jdoe", "asmith", "quiet", "boss", "nomail"];
 
 impl Stack {
-    pub fn new(plan: &Plan) -> Stack {
+    pub fn new(plan: &StackOptions) -> Stack {
         let folder = tempfile::Builder::new().prefix("hushbox-portal-").tempdir().unwrap();
         let mut house = Stack {
             folder,
@@ -60,13 +60,13 @@ impl Stack {
             box_port: 0,
             url: String::new(),
         };
-        house.write("config.toml", &box_config(plan));
+        house.write_file("config.toml", &box_config(plan));
         house.start_box();
-        let mail_port = if plan.mail { house.start_mail() } else { 0 };
-        house.write("portal.toml", &portal_config(plan, mail_port));
-        for name in PEOPLE {
+        let mail_port = if plan.has_mail { house.start_mail() } else { 0 };
+        house.write_file("portal.toml", &portal_config(plan, mail_port));
+        for name in USERNAMES {
             let email = if name == "nomail" { "" } else { &format!("{name}@example.org") };
-            house.user(&["add", name, "--email", email], PASSWORD);
+            house.run_user_command(&["add", name, "--email", email], PASSWORD);
         }
         house.start_portal();
         house
@@ -76,18 +76,18 @@ impl Stack {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    fn write_file(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).unwrap();
     }
 
-    fn log(&self, name: &str) -> std::fs::File {
+    fn open_log(&self, name: &str) -> std::fs::File {
         let mut file = std::fs::OpenOptions::new();
         file.create(true).append(true).open(self.path(name)).unwrap()
     }
 
     pub fn start_box(&mut self) {
         let mut command = Command::new(program("hushbox", "hushboxd"));
-        command.arg("--config").arg(self.path("config.toml")).stderr(self.log("box.log"));
+        command.arg("--config").arg(self.path("config.toml")).stderr(self.open_log("box.log"));
         let process = Process::start(&mut command);
         let ready = process.line();
         let port = ready.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(',').next());
@@ -101,7 +101,7 @@ impl Stack {
 
     pub fn start_portal(&mut self) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
-        command.arg("--config").arg(self.path("portal.toml")).stderr(self.log("portal.log"));
+        command.arg("--config").arg(self.path("portal.toml")).stderr(self.open_log("portal.log"));
         let process = Process::start(&mut command);
         let ready = process.line();
         self.url = ready.split("url=").nth(1).expect(&ready).to_owned();
@@ -109,7 +109,7 @@ impl Stack {
         // A portal that is started again keeps its address, as a real one does.
         let toml = std::fs::read_to_string(self.path("portal.toml")).unwrap();
         let toml = toml.replace("127.0.0.1:0", &format!("127.0.0.1:{}", self.port));
-        self.write("portal.toml", &toml);
+        self.write_file("portal.toml", &toml);
         self.portal = Some(process);
     }
 
@@ -119,7 +119,7 @@ impl Stack {
 
     fn start_mail(&mut self) -> u16 {
         let mut command = Command::new("/usr/bin/python3");
-        command.args(["-u", "-c", MAIL_SERVER]).stderr(self.log("mail.log"));
+        command.args(["-u", "-c", MAIL_SERVER]).stderr(self.open_log("mail.log"));
         let process = Process::start(&mut command);
         let port = process.line().parse().unwrap();
         self.mail = Some(process);
@@ -127,14 +127,14 @@ impl Stack {
     }
 
     /// The next letter, and to whom it went.
-    pub fn letter(&self) -> (String, String) {
+    pub fn next_mail(&self) -> (String, String) {
         let line = self.mail.as_ref().unwrap().line();
         let letter: BTreeMap<String, String> = serde_json::from_str(&line).unwrap();
         (letter["to"].clone(), letter["text"].clone())
     }
 
     /// Runs `hushbox-portal user …`.
-    pub fn user(&self, words: &[&str], input: &str) -> String {
+    pub fn run_user_command(&self, words: &[&str], input: &str) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
         command.arg("--config").arg(self.path("portal.toml")).arg("user").args(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -147,12 +147,12 @@ impl Stack {
     }
 
     /// The PBX says something.
-    pub fn pbx(&self, line: &str) -> String {
-        self.ask("cti", line)
+    pub fn send_cti(&self, line: &str) -> String {
+        self.send_command("cti", line)
     }
 
     /// A client over loopback says hello as `kind`, then one line.
-    pub fn ask(&self, kind: &str, line: &str) -> String {
+    pub fn send_command(&self, kind: &str, line: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.box_port)).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(format!("hello {kind}\n{line}\nquit\n").as_bytes()).unwrap();
@@ -164,7 +164,7 @@ impl Stack {
     }
 
     /// A supervisor says one line to the box itself.
-    pub fn supervise(&self, user: &str, line: &str) -> String {
+    pub fn send_as_supervisor(&self, user: &str, line: &str) -> String {
         let mut stream = UnixStream::connect(self.path("hushbox.sock")).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         let lines = format!("hello supervisor user={user}\n{line}\nquit\n");
@@ -176,24 +176,26 @@ impl Stack {
     }
 
     /// How often something stands in a log.
-    pub fn logged(&self, log: &str, text: &str) -> usize {
+    pub fn count_in_log(&self, log: &str, text: &str) -> usize {
         let log = std::fs::read_to_string(self.path(log)).unwrap_or_default();
         log.matches(text).count()
     }
 
     /// Changes the box's configuration while it runs.
-    pub fn reconfigure(&self, from: &str, to: &str) {
+    pub fn change_box_config(&self, from: &str, to: &str) {
         let toml = std::fs::read_to_string(self.path("config.toml")).unwrap();
         assert!(toml.contains(from), "{from}");
-        self.write("config.toml", &toml.replace(from, to));
+        self.write_file("config.toml", &toml.replace(from, to));
         let read = "the configuration was read again";
-        let before = self.logged("box.log", read);
+        let before = self.count_in_log("box.log", read);
         self.hushboxd.as_ref().unwrap().signal(nix::sys::signal::Signal::SIGHUP);
-        until("the new configuration", || (self.logged("box.log", read) > before).then_some(()));
+        wait_for("the new configuration", || {
+            (self.count_in_log("box.log", read) > before).then_some(())
+        });
     }
 
     /// A connection over loopback that has said hello, for whoever needs more than a line.
-    pub fn connect(&self, hello: &str) -> TcpStream {
+    pub fn connect_with_hello(&self, hello: &str) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.box_port)).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(format!("{hello}\n").as_bytes()).unwrap();
@@ -201,7 +203,7 @@ impl Stack {
     }
 
     /// Runs `hushbox` on the box's configuration.
-    pub fn tool(&self, words: &[&str]) -> String {
+    pub fn run_tool(&self, words: &[&str]) -> String {
         let mut command = Command::new(program("hushbox-cli", "hushbox"));
         command.args(words).arg("--config").arg(self.path("config.toml"));
         let output = command.output().unwrap();
@@ -211,8 +213,8 @@ impl Stack {
     }
 
     /// All about a recording.
-    pub fn show(&self, recording: &str) -> serde_json::Value {
-        serde_json::from_str(&self.tool(&["show", recording, "--json"])).unwrap()
+    pub fn show_recording(&self, recording: &str) -> serde_json::Value {
+        serde_json::from_str(&self.run_tool(&["show", recording, "--json"])).unwrap()
     }
 }
 
@@ -247,7 +249,7 @@ async def main():
 asyncio.run(main())
 "#;
 
-fn box_config(plan: &Plan) -> String {
+fn box_config(plan: &StackOptions) -> String {
     let mut text = format!(
         r#"
 [box]
@@ -279,7 +281,7 @@ buffer_ms = 2000
 activity = "cti"
 channels = [
 "#,
-        plan.web, plan.audio
+        plan.has_web, plan.audio
     );
     let demo = testkit::root().join("board/models/demo");
     for (id, sides) in [(1, "mono"), (2, "stereo")] {
@@ -287,11 +289,11 @@ channels = [
         let channel = format!("id = {id}, device = \"100{id}\", sides = \"{sides}\"");
         writeln!(text, "  {{ {channel}, source = {source:?} }},").unwrap();
     }
-    text + PEOPLE_OF_THE_BOX
+    text + BOX_CONFIG_TAIL
 }
 
 /// Roles, agents, and what may be recorded.
-const PEOPLE_OF_THE_BOX: &str = r#"]
+const BOX_CONFIG_TAIL: &str = r#"]
 [[role]]
 name = "agent"
 permissions = [
@@ -336,16 +338,16 @@ retention_days = 90
 3 = "Subject"
 "#;
 
-fn portal_config(plan: &Plan, mail_port: u16) -> String {
-    let (scheme, tls) = if plan.tls { ("https", "own") } else { ("http", "none") };
+fn portal_config(plan: &StackOptions, mail_port: u16) -> String {
+    let (scheme, tls) = if plan.has_tls { ("https", "own") } else { ("http", "none") };
     let tool = program("hushbox-cli", "hushbox");
     let mut text = format!(
         "[portal]\naddress = \"127.0.0.1:0\"\nurl = \"{scheme}://127.0.0.1:0\"\n\
          data = \"portal\"\nbox = \"hushbox.sock\"\ntls = \"{tls}\"\n\
          [login]\n{}\n[unseal]\ntool = {tool:?}\nidentity = \"data/keys/identity.txt\"\n",
-        plan.login
+        plan.login_toml
     );
-    if plan.mail {
+    if plan.has_mail {
         writeln!(
             text,
             "[mail]\nserver = \"127.0.0.1\"\nport = {mail_port}\ntls = \"none\"\n\

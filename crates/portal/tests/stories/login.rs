@@ -1,17 +1,17 @@
 //! Logging in: what the browser keeps, forgotten passwords, locks, idleness, log-out everywhere.
 
 use super::browser::{AtPortal, Browser};
-use super::house::{PASSWORD, Plan, Stack, until};
-use super::wire::{Hand, escaped};
+use super::house::{PASSWORD, Stack, StackOptions, wait_for};
+use super::wire::{HttpClient, form_encode};
 
 #[test]
 fn c3_login_saves_no_password_and_may_keep_username() {
-    let house = Stack::new(&Plan { tls: true, ..Plan::default() });
+    let house = Stack::new(&StackOptions { has_tls: true, ..StackOptions::default() });
     let browser = Browser::new(&house.url);
     browser.open("/agent");
     browser.sees("location.pathname === '/login'");
     browser.assert_accessible("the log-in page");
-    browser.picture("login");
+    browser.save_screenshot("login");
     // A password manager looks for a password field: there is none, only one whose letters are
     // hidden. Neither field is for auto-fill.
     assert_eq!(browser.js("return document.querySelectorAll('input[type=password]').length"), 0);
@@ -35,7 +35,7 @@ fn c3_login_saves_no_password_and_may_keep_username() {
     assert_eq!(browser.js("return document.getElementById('password').value"), "");
     // Chromium's own stores of passwords and of what was typed into forms know nothing of it.
     let profile = browser.profile.path().join("Default");
-    until("the profile", || profile.exists().then_some(()));
+    wait_for("the profile", || profile.exists().then_some(()));
     for name in ["Login Data", "Web Data", "Login Data For Account"] {
         let bytes = std::fs::read(profile.join(name)).unwrap_or_default();
         let holds = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
@@ -45,7 +45,8 @@ fn c3_login_saves_no_password_and_may_keep_username() {
 
 #[test]
 fn c4_reset_link_works_once() {
-    let house = Stack::new(&Plan { tls: true, mail: true, ..Plan::default() });
+    let house =
+        Stack::new(&StackOptions { has_tls: true, has_mail: true, ..StackOptions::default() });
     let browser = Browser::new(&house.url);
     browser.open("/login");
     browser.click("a[href='/forgot']");
@@ -54,7 +55,7 @@ fn c4_reset_link_works_once() {
     browser.types("#username", "jdoe");
     browser.click("form button.main");
     browser.sees("document.querySelector('.notice').textContent.includes('on its way')");
-    let (to, text) = house.letter();
+    let (to, text) = house.next_mail();
     assert_eq!(to, "jdoe@example.org");
     let link = text.split_whitespace().find(|word| word.contains("/reset?token=")).unwrap();
     let path = link.strip_prefix(&house.url).expect("our own address");
@@ -78,9 +79,9 @@ fn c4_reset_link_works_once() {
 
 #[test]
 fn c4_reset_for_unknown_user_answers_alike_sends_no_mail() {
-    let house = Stack::new(&Plan { mail: true, ..Plan::default() });
-    let mut hand = Hand::new(&house);
-    let csrf = hand.get("/forgot").csrf();
+    let house = Stack::new(&StackOptions { has_mail: true, ..StackOptions::default() });
+    let mut hand = HttpClient::new(&house);
+    let csrf = hand.get("/forgot").csrf_token();
     // Unknown; without the right; without an address; somebody who tries to add a header.
     let injected = "jdoe\r\nBcc: evil@example.org";
     let asked = ["nobody", "quiet", "nomail", injected, "jdoe"];
@@ -89,12 +90,12 @@ fn c4_reset_for_unknown_user_answers_alike_sends_no_mail() {
         (answer.status, answer.text())
     });
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
-    let (to, text) = house.letter();
+    let (to, text) = house.next_mail();
     assert_eq!(to, "jdoe@example.org", "the first and only letter");
     assert!(!text.contains("evil") && text.contains("Subject: Your new password"), "{text}");
     let token = text.split("token=").nth(1).unwrap().split_whitespace().next().unwrap();
-    let csrf = hand.get(&format!("/reset?token={token}")).csrf();
-    let set = |hand: &mut Hand, token: &str| {
+    let csrf = hand.get(&format!("/reset?token={token}")).csrf_token();
+    let set = |hand: &mut HttpClient, token: &str| {
         let wanted = "another good password";
         let fields = [("csrf", &*csrf), ("token", token), ("password", wanted), ("again", wanted)];
         hand.post("/reset", &fields).status
@@ -102,30 +103,30 @@ fn c4_reset_for_unknown_user_answers_alike_sends_no_mail() {
     assert_eq!(set(&mut hand, &"x".repeat(43)), 400);
     assert_eq!(set(&mut hand, token), 303);
     assert_eq!(set(&mut hand, token), 400, "once");
-    assert_eq!(hand.get(&format!("/reset?token={}", escaped("../x"))).status, 400);
+    assert_eq!(hand.get(&format!("/reset?token={}", form_encode("../x"))).status, 400);
 }
 
 #[test]
 fn c4_link_outlives_further_requests_which_send_no_letter() {
-    let house = Stack::new(&Plan { mail: true, ..Plan::default() });
-    let mut hand = Hand::new(&house);
-    let csrf = hand.get("/forgot").csrf();
+    let house = Stack::new(&StackOptions { has_mail: true, ..StackOptions::default() });
+    let mut hand = HttpClient::new(&house);
+    let csrf = hand.get("/forgot").csrf_token();
     let mut ask = |name: &str| {
         let answer = hand.post("/forgot", &[("csrf", &csrf), ("username", name)]);
         (answer.status, answer.text())
     };
     let first = ask("jdoe");
-    let (to, text) = house.letter();
+    let (to, text) = house.next_mail();
     assert_eq!(to, "jdoe@example.org");
     for name in ["jdoe", "JDoe", "jdoe"] {
         assert_eq!(ask(name), first, "the same answer");
     }
     let again = "jdoe: asked for a link again within a minute";
-    until("the requests", || (house.logged("portal.log", again) == 3).then_some(()));
+    wait_for("the requests", || (house.count_in_log("portal.log", again) == 3).then_some(()));
     assert_eq!(ask("asmith"), first);
-    assert_eq!(house.letter().0, "asmith@example.org", "the next letter is to another");
+    assert_eq!(house.next_mail().0, "asmith@example.org", "the next letter is to another");
     let token = text.split("token=").nth(1).unwrap().split_whitespace().next().unwrap();
-    let csrf = hand.get(&format!("/reset?token={token}")).csrf();
+    let csrf = hand.get(&format!("/reset?token={token}")).csrf_token();
     let wanted = "another good password";
     let fields = [("csrf", &*csrf), ("token", token), ("password", wanted), ("again", wanted)];
     assert_eq!(hand.post("/reset", &fields).status, 303, "the link in the first letter");
@@ -133,9 +134,10 @@ fn c4_link_outlives_further_requests_which_send_no_letter() {
 
 #[test]
 fn c5_login_failures_answer_alike_and_five_lock() {
-    let house = Stack::new(&Plan { login: "lock_seconds = 3600", ..Plan::default() });
-    house.user(&["disable", "quiet"], "");
-    let mut hand = Hand::new(&house);
+    let house =
+        Stack::new(&StackOptions { login_toml: "lock_seconds = 3600", ..StackOptions::default() });
+    house.run_user_command(&["disable", "quiet"], "");
+    let mut hand = HttpClient::new(&house);
     let mut fail = |name: &str, password: &str| {
         let answer = hand.log_in(name, password);
         assert_eq!(answer.status, 401);
@@ -150,15 +152,20 @@ fn c5_login_failures_answer_alike_and_five_lock() {
         assert_eq!(wrong, fail("JDOE", "wrong password here"));
     }
     assert_eq!(wrong, fail("jdoe", PASSWORD), "locked, and it does not say so");
-    assert_eq!(Hand::new(&house).log_in("asmith", PASSWORD).status, 303, "others are not");
-    house.user(&["passwd", "jdoe"], PASSWORD);
-    assert_eq!(Hand::new(&house).log_in("jdoe", PASSWORD).status, 303, "a new password unlocks");
+    assert_eq!(HttpClient::new(&house).log_in("asmith", PASSWORD).status, 303, "others are not");
+    house.run_user_command(&["passwd", "jdoe"], PASSWORD);
+    assert_eq!(
+        HttpClient::new(&house).log_in("jdoe", PASSWORD).status,
+        303,
+        "a new password unlocks"
+    );
 }
 
 #[test]
 fn c5_idle_session_is_warned_ends_and_logout_is_global() {
     let login = "idle_seconds = 24\nwarn_seconds = 12";
-    let house = Stack::new(&Plan { tls: true, login, ..Plan::default() });
+    let house =
+        Stack::new(&StackOptions { has_tls: true, login_toml: login, ..StackOptions::default() });
     let browser = Browser::new(&house.url);
     browser.log_in("jdoe");
     let mut other = Browser::new(&house.url);
@@ -166,7 +173,7 @@ fn c5_idle_session_is_warned_ends_and_logout_is_global() {
     // It warns; who stays, stays; who does not is logged out without touching anything.
     browser.sees("document.getElementById('idle').open");
     browser.assert_accessible("the question whether somebody is there");
-    browser.picture("idle");
+    browser.save_screenshot("idle");
     browser.click("#idle button");
     browser.sees("!document.getElementById('idle').open");
     other.sees("location.pathname === '/login' && location.search === '?why=over'");

@@ -13,7 +13,7 @@ const PLAN: Plan = Plan { days: 3, a_day: 90, long_s: 2700 };
 const TODAY: Day = Day(20_000);
 
 /// From the newest to the oldest, by *Older*.
-fn leaf_through(hand: &Hand, first: &str) -> Vec<Vec<String>> {
+fn list_all_pages(hand: &Hand, first: &str) -> Vec<Vec<String>> {
     let (mut path, mut pages) = (first.to_owned(), Vec::new());
     loop {
         let text = hand.get(&path).text();
@@ -32,24 +32,24 @@ fn pages_show_every_recording_and_long_ones_play_first() {
     let long = Library::new(PLAN, &folder.path().join("data"), &wav()).write(TODAY);
     let house = PortalStack::start(folder.path());
     let hand = house.supervisor();
-    let pages = leaf_through(&hand, "/records");
+    let pages = list_all_pages(&hand, "/records");
     let all: BTreeSet<&String> = pages.iter().flatten().collect();
     // What a page ends with is the next one's first, so that none is on no page.
     let sizes: Vec<usize> = pages.iter().map(Vec::len).collect();
     assert_eq!((all.len(), sizes), (271, vec![100, 100, 73]));
-    let again = leaf_through(&hand, "/records?agent=nobody");
+    let again = list_all_pages(&hand, "/records?agent=nobody");
     assert_eq!(again, [Vec::<String>::new()], "an empty answer has no older one");
     let oldest = pages.last().and_then(|page| page.last()).unwrap();
     let asked = format!("/records?ani={}", ani(0).replace('+', "%2B"));
     assert_eq!(listed(&hand.get(&asked).text()), [oldest.as_str()]);
     let from = format!("/records?from={}T00:00&to={}T00:00", Day(TODAY.0 - 3), Day(TODAY.0 - 2));
     assert_eq!(listed(&hand.get(&from).text()).len(), 90, "a day");
-    assert_long(&hand, &long);
-    watch(&house, &long);
+    assert_plays_before_waveform(&hand, &long);
+    play_in_browser(&house, &long);
 }
 
 /// It can be heard before all of it was looked at.
-fn assert_long(hand: &Hand, long: &str) {
+fn assert_plays_before_waveform(hand: &Hand, long: &str) {
     let wave = format!("/records/{long}/wave");
     let none = hand.ask(&format!("GET {wave}"), "", "");
     assert!(none.head.starts_with("HTTP/1.1 404 "), "it is not open: {}", none.head);
@@ -66,7 +66,7 @@ fn assert_long(hand: &Hand, long: &str) {
 }
 
 /// In a browser: it plays at once, near its end too, and its picture comes.
-fn watch(house: &PortalStack, long: &str) {
+fn play_in_browser(house: &PortalStack, long: &str) {
     let browser = Browser::new(house.ready.split("url=").nth(1).unwrap());
     browser.open("/login");
     browser.js(&format!(

@@ -2,39 +2,43 @@
 //! in: what it finds is a fault. Minutes long, so by `make scan` only.
 
 use super::browser::{AtPortal, Browser};
-use super::house::{Plan, Stack};
-use super::supervisor::record_over_tls;
+use super::house::{Stack, StackOptions};
+use super::supervisor::record_call_over_tls;
 use std::process::{Command, Stdio};
 
 /// What is tried. Left out: what needs a host elsewhere to call back.
 const MODULES: &str = "backup,blindsql,cookieflags,crlf,csp,csrf,exec,file,htaccess,http_headers,\
                        methods,permanentxss,redirect,shellshock,sql,xss";
 /// What ends the session that is scanned with, or makes its account another's.
-const LEFT_OUT: [&str; 3] = ["/logout", "/logout/everywhere", "/password"];
+const EXCLUDED_PATHS: [&str; 3] = ["/logout", "/logout/everywhere", "/password"];
 
 /// Debian 12's wapiti writes a pattern that its Python no longer takes, and so starts with nothing
 /// left out only; here it is told another way to read one.
-const WAPITI: &str = "import re\nfrom wapitiCore.net import crawler\n\
+const WAPITI_SCRIPT: &str = "import re\nfrom wapitiCore.net import crawler\n\
     crawler.wildcard_translate = lambda text: re.compile(re.escape(text) + '$')\n\
     from wapitiCore.main.wapiti import wapiti_main\nwapiti_main()";
 
 #[test]
 #[ignore = "minutes long: make scan"]
 fn scanner_finds_no_vulnerability() {
-    let house = Stack::new(&Plan { tls: true, login: "tries = 100", ..Plan::default() });
-    record_over_tls(&house);
+    let house = Stack::new(&StackOptions {
+        has_tls: true,
+        login_toml: "tries = 100",
+        ..StackOptions::default()
+    });
+    record_call_over_tls(&house);
     let browser = Browser::new(&house.url);
     browser.log_in("boss");
     let cookie = browser.cookie_header();
     drop(browser);
     let report = house.path("wapiti.json");
     let mut command = Command::new("/usr/bin/python3");
-    command.args(["-c", WAPITI]);
+    command.args(["-c", WAPITI_SCRIPT]);
     command.args(["--url", &format!("{}/records", house.url), "--scope", "domain"]);
     for path in ["/board", "/admin", "/login", "/forgot"] {
         command.args(["--start", &format!("{}{path}", house.url)]);
     }
-    for path in LEFT_OUT {
+    for path in EXCLUDED_PATHS {
         command.args(["--exclude", &format!("{}{path}", house.url)]);
     }
     command.args(["--header", &format!("Cookie: {cookie}")]);
@@ -58,5 +62,5 @@ fn scanner_finds_no_vulnerability() {
     // A header of old browsers whose filter made more holes than it closed; OWASP: not to be set.
     let found = found.filter(|one| one["info"] != "X-XSS-Protection is not set");
     assert_eq!(found.collect::<Vec<_>>(), Vec::<&serde_json::Value>::new());
-    assert!(house.user(&["list"], "").contains("boss\tenabled"), "it is still there");
+    assert!(house.run_user_command(&["list"], "").contains("boss\tenabled"), "it is still there");
 }

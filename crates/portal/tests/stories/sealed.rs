@@ -2,21 +2,21 @@
 //! supervisor hands in opens them, for that session, and the journal knows who read them.
 
 use super::browser::{AtPortal, Browser};
-use super::house::{Plan, Stack};
-use super::supervisor::record;
-use super::wire::Hand;
+use super::house::{Stack, StackOptions};
+use super::supervisor::record_call;
+use super::wire::HttpClient;
 use std::path::{Path, PathBuf};
 
 /// All files of a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
+fn list_files(folder: &Path) -> Vec<PathBuf> {
     let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    paths.flat_map(|path| if path.is_dir() { list_files(&path) } else { vec![path] }).collect()
 }
 
 /// A house with one recording whose owner keeps the identity elsewhere; the recording and it.
-fn sealed_house() -> (Stack, String, String) {
-    let mut house = Stack::new(&Plan::default());
-    let id = record(&house);
+fn sealed_stack() -> (Stack, String, String) {
+    let mut house = Stack::new(&StackOptions::default());
+    let id = record_call(&house);
     house.stop_portal();
     house.kill_box();
     let identity = house.path("data/keys/identity.txt");
@@ -31,7 +31,7 @@ fn sealed_house() -> (Stack, String, String) {
 }
 
 /// Another pair's private half.
-fn stranger(house: &Stack) -> String {
+fn other_identity(house: &Stack) -> String {
     let path = house.path("stranger.txt");
     let mut command = std::process::Command::new(testkit::program("hushbox-cli", "hushbox"));
     let made = command.args(["keygen", "--out"]).arg(&path).output().unwrap();
@@ -40,8 +40,8 @@ fn stranger(house: &Stack) -> String {
 }
 
 /// Hands an identity in, to read only; where that leads.
-fn give(hand: &mut Hand, id: &str, text: &str) -> Option<String> {
-    let csrf = hand.get("/records").csrf();
+fn post_identity(hand: &mut HttpClient, id: &str, text: &str) -> Option<String> {
+    let csrf = hand.get("/records").csrf_token();
     let fields = [("csrf", &*csrf), ("identity", text), ("then", "read")];
     let answer = hand.post(&format!("/records/{id}/identity"), &fields);
     answer.header("location").map(str::to_owned)
@@ -54,21 +54,21 @@ fn assert_sealed(page: &str) {
 
 #[test]
 fn f5_h5_identity_opens_numbers_fields_and_history() {
-    let (house, id, identity) = sealed_house();
+    let (house, id, identity) = sealed_stack();
     let path = format!("/records/{id}");
-    let mut boss = Hand::of(&house, "boss");
+    let mut boss = HttpClient::logged_in(&house, "boss");
     let page = boss.get(&path).text();
     assert_sealed(&page);
     assert!(page.contains("Only open numbers and fields"), "{page}");
     assert!(!page.contains("Given numbers and fields, sealed"), "nothing was handed out: {page}");
     // Another's identity opens nothing, and the page says so and asks again.
-    assert_eq!(give(&mut boss, &id, &stranger(&house)), Some(path.clone()));
+    assert_eq!(post_identity(&mut boss, &id, &other_identity(&house)), Some(path.clone()));
     let page = boss.get(&path).text();
     assert_sealed(&page);
     assert!(page.contains("wrong key") && page.contains("AGE-SECRET-KEY-1"), "{page}");
     assert!(!page.contains("--identity"), "advice for a shell is none here: {page}");
     // The right one does, without a sound being opened.
-    assert_eq!(give(&mut boss, &id, &identity), Some(path.clone()));
+    assert_eq!(post_identity(&mut boss, &id, &identity), Some(path.clone()));
     let page = boss.get(&path).text();
     for wanted in ["<dd>5551234</dd>", "<dd>800</dd>", "<dd>Mr. Miller</dd>"] {
         assert!(page.contains(wanted), "{wanted}: {page}");
@@ -78,17 +78,17 @@ fn f5_h5_identity_opens_numbers_fields_and_history() {
     assert!(!page.contains("Listened to") && page.contains("id=\"listen\""), "{page}");
     assert!(boss.get(&format!("{path}/sound")).body.starts_with(b"RIFF"));
     // It is this session's, and whoever may not see the record sees it no more than before.
-    assert_sealed(&Hand::of(&house, "boss").get(&path).text());
-    assert_eq!(Hand::of(&house, "jdoe").get(&path).status, 403);
-    let mut quiet = Hand::of(&house, "quiet");
-    assert!(give(&mut quiet, &id, &identity).is_some());
+    assert_sealed(&HttpClient::logged_in(&house, "boss").get(&path).text());
+    assert_eq!(HttpClient::logged_in(&house, "jdoe").get(&path).status, 403);
+    let mut quiet = HttpClient::logged_in(&house, "quiet");
+    assert!(post_identity(&mut quiet, &id, &identity).is_some());
     assert_eq!(quiet.get(&path).status, 404, "the record of another");
-    let csrf = boss.get("/records").csrf();
+    let csrf = boss.get("/records").csrf_token();
     assert_eq!(boss.post("/logout", &[("csrf", &csrf)]).status, 303);
-    assert_sealed(&Hand::of(&house, "boss").get(&path).text());
-    let verified = house.tool(&["verify"]);
+    assert_sealed(&HttpClient::logged_in(&house, "boss").get(&path).text());
+    let verified = house.run_tool(&["verify"]);
     assert!(verified.starts_with("clean: 1 records"), "{verified}");
-    for file in files(house.folder.path()) {
+    for file in list_files(house.folder.path()) {
         let bytes = std::fs::read(&file).unwrap_or_default();
         for clear in [&b"Mr. Miller"[..], b"5551234"] {
             let found = bytes.windows(clear.len()).any(|part| part == clear);
@@ -99,12 +99,12 @@ fn f5_h5_identity_opens_numbers_fields_and_history() {
 
 #[test]
 fn h5_tampered_key_file_opens_nothing_and_is_reported() {
-    let (house, id, identity) = sealed_house();
+    let (house, id, identity) = sealed_stack();
     let path = format!("/records/{id}");
-    let mut boss = Hand::of(&house, "boss");
-    assert!(give(&mut boss, &id, &identity).is_some());
+    let mut boss = HttpClient::logged_in(&house, "boss");
+    assert!(post_identity(&mut boss, &id, &identity).is_some());
     assert!(boss.get(&path).text().contains("Mr. Miller"));
-    let media = files(&house.path("data/media"));
+    let media = list_files(&house.path("data/media"));
     let media = media.iter().find(|path| path.extension().is_some_and(|end| end == "hbm"));
     let media = media.expect("a media file");
     let whole = std::fs::read(media).unwrap();
@@ -123,14 +123,14 @@ fn h5_tampered_key_file_opens_nothing_and_is_reported() {
 
 #[test]
 fn h5_identity_opens_facts_without_playing_audio() {
-    let (house, id, identity) = sealed_house();
+    let (house, id, identity) = sealed_stack();
     let browser = Browser::new(&house.url);
     browser.log_in("boss");
     browser.sees("location.pathname === '/records'");
     browser.open(&format!("/records/{id}"));
     browser.sees("document.getElementById('sealed').textContent.includes('Hand in your identity')");
     browser.assert_accessible("a sealed record");
-    browser.picture("sealed");
+    browser.save_screenshot("sealed");
     let key = identity.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
     browser.types("#identity", key);
     browser.click("button[name=then]");

@@ -1,7 +1,7 @@
 //! Accounts at a terminal: a password is asked for twice, and never shown.
 
-use super::house::{PASSWORD, Plan, Stack};
-use super::wire::Hand;
+use super::house::{PASSWORD, Stack, StackOptions};
+use super::wire::HttpClient;
 use nix::pty::openpty;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
 /// Reads until something was said.
-fn hear(from: &mut impl Read, wanted: &str) {
+fn read_until(from: &mut impl Read, wanted: &str) {
     let mut said = String::new();
     let mut byte = [0];
     while !said.ends_with(wanted) {
@@ -20,7 +20,7 @@ fn hear(from: &mut impl Read, wanted: &str) {
 
 /// Types two lines at a terminal when it is asked for them; whether that was well, what was said
 /// after them, and what the terminal showed.
-fn types(house: &Stack, words: &[&str], lines: [&str; 2]) -> (bool, String, String) {
+fn type_passwords(house: &Stack, words: &[&str], lines: [&str; 2]) -> (bool, String, String) {
     let pty = openpty(None, None).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
     command.arg("--config").arg(house.path("portal.toml")).arg("user").args(words);
@@ -29,7 +29,7 @@ fn types(house: &Stack, words: &[&str], lines: [&str; 2]) -> (bool, String, Stri
     drop(command);
     let (mut screen, mut said) = (File::from(pty.master), child.stderr.take().unwrap());
     for (prompt, line) in [": ", ": "].into_iter().zip(lines) {
-        hear(&mut said, prompt);
+        read_until(&mut said, prompt);
         writeln!(screen, "{line}").unwrap();
     }
     let mut rest = String::new();
@@ -43,20 +43,24 @@ fn types(house: &Stack, words: &[&str], lines: [&str; 2]) -> (bool, String, Stri
 
 #[test]
 fn c3_terminal_password_is_asked_twice_and_hidden() {
-    let house = Stack::new(&Plan::default());
+    let house = Stack::new(&StackOptions::default());
     let other = "another horse battery";
-    let (well, said, shown) = types(&house, &["passwd", "boss"], [other, "another horse"]);
+    let (well, said, shown) = type_passwords(&house, &["passwd", "boss"], [other, "another horse"]);
     assert!(!well && said.contains("the two are not the same"), "{said}");
     assert!(!shown.contains("horse"), "{shown}");
-    assert_eq!(Hand::of(&house, "boss").get("/records").status, 200, "{PASSWORD} is still good");
-    let (well, said, shown) = types(&house, &["passwd", "boss"], [other, other]);
+    assert_eq!(
+        HttpClient::logged_in(&house, "boss").get("/records").status,
+        200,
+        "{PASSWORD} is still good"
+    );
+    let (well, said, shown) = type_passwords(&house, &["passwd", "boss"], [other, other]);
     assert!(well && !shown.contains("horse"), "{said} {shown}");
-    assert_eq!(Hand::new(&house).log_in("boss", other).status, 303);
+    assert_eq!(HttpClient::new(&house).log_in("boss", other).status, 303);
 }
 
 #[test]
 fn c3_ctrl_c_at_password_restores_echo_and_exits() {
-    let house = Stack::new(&Plan::default());
+    let house = Stack::new(&StackOptions::default());
     let pty = openpty(None, None).unwrap();
     let mut command = Command::new("setsid");
     command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_hushbox-portal")]);
@@ -67,23 +71,27 @@ fn c3_ctrl_c_at_password_restores_echo_and_exits() {
     let (mut screen, mut said) = (File::from(pty.master), child.stderr.take().unwrap());
     let echoes = || tcgetattr(&pty.slave).unwrap().local_flags.contains(LocalFlags::ECHO);
     assert!(echoes());
-    hear(&mut said, ": ");
+    read_until(&mut said, ": ");
     assert!(!echoes());
     screen.write_all(b"half a pass\x03").unwrap();
     assert!(!child.wait().unwrap().success());
     assert!(echoes(), "the shell that comes back shows what is typed");
-    assert_eq!(Hand::of(&house, "boss").get("/records").status, 200, "{PASSWORD} is still good");
+    assert_eq!(
+        HttpClient::logged_in(&house, "boss").get("/records").status,
+        200,
+        "{PASSWORD} is still good"
+    );
 }
 
 #[test]
 fn c3_unknown_user_is_not_asked_for_a_password() {
-    let house = Stack::new(&Plan::default());
-    let said = refused(&house, &["user", "passwd", "nobodyx"]);
+    let house = Stack::new(&StackOptions::default());
+    let said = run_refused(&house, &["user", "passwd", "nobodyx"]);
     assert!(said.contains("there is no account nobodyx") && !said.contains("Password"), "{said}");
 }
 
 /// What a command says that cannot be done; nothing is typed.
-fn refused(house: &Stack, words: &[&str]) -> String {
+fn run_refused(house: &Stack, words: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
     command.arg("--config").arg(house.path("portal.toml")).args(words).stdin(Stdio::null());
     let output = command.output().unwrap();
@@ -92,7 +100,7 @@ fn refused(house: &Stack, words: &[&str]) -> String {
 }
 
 /// What `--check-config` ends with and says of a `[unseal]`.
-fn checked(unseal: &str) -> (Option<i32>, String, String) {
+fn check_config(unseal: &str) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("portal.toml");
     let text = "[portal]\naddress = \"127.0.0.1:0\"\nurl = \"https://p:8443\"\n\
@@ -107,7 +115,7 @@ fn checked(unseal: &str) -> (Option<i32>, String, String) {
 
 #[test]
 fn config_errors_are_reported_at_start() {
-    let (code, out, said) = checked("tool = \"/bin/true\"\nidentity = \"plain.txt\"\n");
+    let (code, out, said) = check_config("tool = \"/bin/true\"\nidentity = \"plain.txt\"\n");
     assert_eq!((code, out.as_str()), (Some(0), "ok: https://p:8443, 1 warning\n"), "{said}");
     assert!(said.contains("warning: portal.box: ") && said.contains("no.sock"), "{said}");
     for (unseal, key) in [
@@ -116,7 +124,7 @@ fn config_errors_are_reported_at_start() {
         ("tool = \"/bin\"\n", "unseal.tool: "),
         ("tool = \"/bin/true\"\nidentity = \"gone.txt\"\n", "unseal.identity: "),
     ] {
-        let (code, out, said) = checked(unseal);
+        let (code, out, said) = check_config(unseal);
         assert_eq!((code, out.as_str()), (Some(78), ""), "{unseal}: {said}");
         assert!(said.contains(key), "{unseal}: {said}");
     }

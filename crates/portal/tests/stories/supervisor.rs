@@ -1,28 +1,28 @@
 //! Supervisors and administrators: finding, hearing, exporting, holding, watching, looking after.
 
 use super::browser::{AtPortal, Browser};
-use super::house::{PASSWORD, Plan, Stack, until};
-use super::wire::{Hand, raw};
+use super::house::{PASSWORD, Stack, StackOptions, wait_for};
+use super::wire::{HttpClient, send_raw};
 use std::io::Read;
 use std::process::{Command, Stdio};
 
 /// Samples of a WAV file.
-fn samples(wav: &[u8]) -> Vec<i16> {
+fn wav_samples(wav: &[u8]) -> Vec<i16> {
     let data = wav.windows(4).position(|four| four == b"data").expect("a data chunk") + 8;
     wav[data..].chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect()
 }
 
 /// What channel 1 plays, over and over.
-fn played() -> Vec<i16> {
+fn source_samples() -> Vec<i16> {
     let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../../board/models/demo/1001.wav");
-    samples(&std::fs::read(demo).unwrap())
+    wav_samples(&std::fs::read(demo).unwrap())
 }
 
 /// A call on 1001 with a blackout and a field, recorded by Jane; its recording.
-pub fn record(house: &Stack) -> String {
-    let mut jane = Hand::of(house, "jdoe");
-    let csrf = jane.get("/agent").csrf();
-    house.pbx("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
+pub fn record_call(house: &Stack) -> String {
+    let mut jane = HttpClient::logged_in(house, "jdoe");
+    let csrf = jane.get("/agent").csrf_token();
+    house.send_cti("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
     let mut act = |act: &str| {
         let answer = jane.post("/agent/do", &[("csrf", &csrf), ("act", act)]);
         assert_eq!(answer.header("location"), Some("/agent?said=done"), "{act}");
@@ -35,31 +35,33 @@ pub fn record(house: &Stack) -> String {
     wait_for_frames(house, 12_000);
     let fields = [("csrf", &*csrf), ("n", "1"), ("value", "Mr. Miller")];
     assert_eq!(jane.post("/agent/field", &fields).header("location"), Some("/agent?said=saved"));
-    house.pbx("call stop device=1001 call=c-77");
+    house.send_cti("call stop device=1001 call=c-77");
     let records: serde_json::Value =
-        serde_json::from_str(&house.tool(&["records", "--json"])).unwrap();
+        serde_json::from_str(&house.run_tool(&["records", "--json"])).unwrap();
     let id = records[0]["recording"].as_str().expect("a recording").to_owned();
-    until("the recording's end", || house.show(&id)["end"].as_str().map(str::to_owned));
+    wait_for("the recording's end", || {
+        house.show_recording(&id)["end"].as_str().map(str::to_owned)
+    });
     id
 }
 
 /// Waits until the first channel has captured so many frames more.
 pub fn wait_for_frames(house: &Stack, frames: u64) {
     let position = || {
-        let text = house.ask("monitor", "channels");
+        let text = house.send_command("monitor", "channels");
         let row = text.lines().find(|row| row.contains("device=1001")).expect("the channel");
         let after = row.split("position=").nth(1).expect("its position");
         after.split(' ').next().unwrap().parse::<u64>().unwrap()
     };
     let wanted = position() + frames;
-    until("the audio", || (position() >= wanted).then_some(()));
+    wait_for("the audio", || (position() >= wanted).then_some(()));
 }
 
 #[test]
 fn supervisor_finds_plays_exports_and_protects() {
-    let house = Stack::new(&Plan { tls: true, ..Plan::default() });
-    let id = record_over_tls(&house);
-    let manifest = house.show(&id);
+    let house = Stack::new(&StackOptions { has_tls: true, ..StackOptions::default() });
+    let id = record_call_over_tls(&house);
+    let manifest = house.show_recording(&id);
     let browser = Browser::new(&house.url);
     browser.log_in("boss");
     browser.sees("location.pathname === '/records'");
@@ -69,7 +71,7 @@ fn supervisor_finds_plays_exports_and_protects() {
     browser.click("form.search button");
     browser.sees(&format!("document.querySelector('tbody a').href.endsWith({id:?})"));
     browser.assert_accessible("the list of records");
-    browser.picture("records");
+    browser.save_screenshot("records");
     browser.click("tbody a");
     browser.sees("document.querySelectorAll('rect.masked').length === 1");
     let page = browser.js("return document.querySelector('main').innerText").to_string();
@@ -90,8 +92,8 @@ fn supervisor_finds_plays_exports_and_protects() {
     browser.click("#wave");
     browser.sees(&format!("document.getElementById('player').currentTime > {}", wanted * 0.45));
     browser.sees("document.getElementById('now').getAttribute('d') !== 'M0 0V160'");
-    browser.picture("record");
-    assert_eq!(plays(&house, &id), 1, "all that the player has fetched is one play");
+    browser.save_screenshot("record");
+    assert_eq!(count_plays(&house, &id), 1, "all that the player has fetched is one play");
     // What the player got is, sample by sample, what was played, and silence where it was masked.
     let sound = browser.js_later(
         "fetch(document.getElementById('player').src).then((a) => a.arrayBuffer()).then((b) => \
@@ -106,23 +108,23 @@ fn supervisor_finds_plays_exports_and_protects() {
     assert_sound(&sound, &manifest);
     browser.click("form[action$='/protect'] button");
     browser.sees("document.body.innerText.includes('It is under legal hold.')");
-    let records = house.tool(&["records", "--json"]);
+    let records = house.run_tool(&["records", "--json"]);
     let records: serde_json::Value = serde_json::from_str(&records).unwrap();
     assert_eq!(records[0]["protected"], true, "{records}");
 }
 
 /// How many plays of a recording the box has journalled.
-pub fn plays(house: &Stack, id: &str) -> usize {
-    let record = house.show(id);
+pub fn count_plays(house: &Stack, id: &str) -> usize {
+    let record = house.show_recording(id);
     let fetched = record["fetched"].as_array().unwrap();
     fetched.iter().filter(|fetch| fetch["for"] == "play").count()
 }
 
 /// The hand speaks plain HTTP: this one asks through the box instead.
-pub fn record_over_tls(house: &Stack) -> String {
+pub fn record_call_over_tls(house: &Stack) -> String {
     let browser = Browser::new(&house.url);
     browser.log_in("jdoe");
-    house.pbx("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
+    house.send_cti("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
     browser.press("record.start");
     browser.sees("document.getElementById('agent').dataset.recording === 'true'");
     wait_for_frames(house, 12_000);
@@ -135,11 +137,13 @@ pub fn record_over_tls(house: &Stack) -> String {
     browser.press("save-1");
     browser.waits_for_text("said-1", "Saved.");
     wait_for_frames(house, 12_000);
-    house.pbx("call stop device=1001 call=c-77");
+    house.send_cti("call stop device=1001 call=c-77");
     let records: serde_json::Value =
-        serde_json::from_str(&house.tool(&["records", "--json"])).unwrap();
+        serde_json::from_str(&house.run_tool(&["records", "--json"])).unwrap();
     let id = records[0]["recording"].as_str().expect("a recording").to_owned();
-    until("the recording's end", || house.show(&id)["end"].as_str().map(str::to_owned));
+    wait_for("the recording's end", || {
+        house.show_recording(&id)["end"].as_str().map(str::to_owned)
+    });
     id
 }
 
@@ -157,7 +161,7 @@ fn assert_sound(sound: &[i16], manifest: &serde_json::Value) {
         })
         .collect();
     assert!(masked.iter().map(|(from, to)| to - from).sum::<usize>() > 8_000, "{masked:?}");
-    let played = played();
+    let played = source_samples();
     assert!(sound.len() > 30_000, "{}", sound.len());
     for (at, sample) in sound.iter().enumerate() {
         let hidden = masked.iter().any(|(from, to)| (*from..*to).contains(&at));
@@ -168,23 +172,23 @@ fn assert_sound(sound: &[i16], manifest: &serde_json::Value) {
 
 #[test]
 fn exports_need_post_ranges_exact_others_records_absent() {
-    let house = Stack::new(&Plan::default());
-    let id = record(&house);
-    let manifest = house.show(&id);
-    let mut boss = Hand::of(&house, "boss");
-    let csrf = boss.get(&format!("/records/{id}")).csrf();
-    let export = |hand: &mut Hand, csrf: &str, kind: &str| {
+    let house = Stack::new(&StackOptions::default());
+    let id = record_call(&house);
+    let manifest = house.show_recording(&id);
+    let mut boss = HttpClient::logged_in(&house, "boss");
+    let csrf = boss.get(&format!("/records/{id}")).csrf_token();
+    let export = |hand: &mut HttpClient, csrf: &str, kind: &str| {
         hand.post(&format!("/records/{id}/export"), &[("csrf", csrf), ("kind", kind)])
     };
     let wav = export(&mut boss, &csrf, "wav");
     assert_eq!(wav.header("content-type"), Some("audio/wav"));
     let name = format!("attachment; filename=\"{id}.wav\"");
     assert_eq!(wav.header("content-disposition"), Some(&*name));
-    assert_sound(&samples(&wav.body), &manifest);
+    assert_sound(&wav_samples(&wav.body), &manifest);
     let opus = export(&mut boss, &csrf, "opus");
     assert!(opus.body.starts_with(b"OggS"));
-    let decoded = through("opusdec", &["--quiet", "--force-wav", "-", "-"], &opus.body);
-    assert!(samples(&decoded).len() > 30_000, "a player of others plays it");
+    let decoded = pipe_through("opusdec", &["--quiet", "--force-wav", "-", "-"], &opus.body);
+    assert!(wav_samples(&decoded).len() > 30_000, "a player of others plays it");
     // The player's ranges.
     let path = format!("/records/{id}/sound");
     let all = boss.get(&path);
@@ -198,14 +202,14 @@ fn exports_need_post_ranges_exact_others_records_absent() {
     piece.headers = vec!["Range: bytes=99999999-".to_owned()];
     assert_eq!(piece.get(&path).status, 416);
     // Who may not see it is told that there is none, or that he may not, whatever he asks.
-    let mut quiet = Hand::of(&house, "quiet");
-    let mut jane = Hand::of(&house, "jdoe");
+    let mut quiet = HttpClient::logged_in(&house, "quiet");
+    let mut jane = HttpClient::logged_in(&house, "jdoe");
     for path in [format!("/records/{id}"), path, format!("/records/{id}?listen=yes")] {
         assert_eq!(quiet.get(&path).status, 404, "{path}: the record of another");
         assert_eq!(jane.get(&path).status, 403, "{path}: an agent");
-        assert_eq!(Hand::new(&house).get(&path).status, 303, "{path}: nobody");
+        assert_eq!(HttpClient::new(&house).get(&path).status, 303, "{path}: nobody");
     }
-    let own = quiet.get("/records").csrf();
+    let own = quiet.get("/records").csrf_token();
     assert!([403, 404].contains(&export(&mut quiet, &own, "wav").status));
     assert_eq!(export(&mut boss, "", "wav").status, 403);
     for odd in ["/records/..%2f..", "/records/a%20b", "/records/x%0aquit/sound"] {
@@ -235,7 +239,7 @@ fn exports_need_post_ranges_exact_others_records_absent() {
 }
 
 /// What a program makes of bytes.
-fn through(program: &str, words: &[&str], bytes: &[u8]) -> Vec<u8> {
+fn pipe_through(program: &str, words: &[&str], bytes: &[u8]) -> Vec<u8> {
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap_or_else(|e| panic!("{program}: {e}: `make setup`"));
@@ -251,41 +255,41 @@ fn through(program: &str, words: &[&str], bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn supervisor_uploads_the_missing_identity() {
-    let mut house = Stack::new(&Plan::default());
-    let id = record(&house);
+    let mut house = Stack::new(&StackOptions::default());
+    let id = record_call(&house);
     let identity = std::fs::read_to_string(house.path("data/keys/identity.txt")).unwrap();
     house.stop_portal();
     let toml = std::fs::read_to_string(house.path("portal.toml")).unwrap();
     let without: Vec<&str> = toml.lines().filter(|line| !line.starts_with("identity")).collect();
     std::fs::write(house.path("portal.toml"), without.join("\n")).unwrap();
     house.start_portal();
-    let mut boss = Hand::of(&house, "boss");
+    let mut boss = HttpClient::logged_in(&house, "boss");
     let page = boss.get(&format!("/records/{id}"));
     assert!(page.text().contains("AGE-SECRET-KEY-1") && !page.text().contains("id=\"listen\""));
     assert_eq!(boss.get(&format!("/records/{id}/sound")).status, 400, "it stays closed");
     let path = format!("/records/{id}/identity");
-    let give = |hand: &mut Hand, text: &str| {
-        let csrf = hand.get(&format!("/records/{id}")).csrf();
+    let give = |hand: &mut HttpClient, text: &str| {
+        let csrf = hand.get(&format!("/records/{id}")).csrf_token();
         hand.post(&path, &[("csrf", &csrf), ("identity", text)]).status
     };
     assert_eq!(give(&mut boss, "nonsense"), 400);
     assert_eq!(give(&mut boss, &identity), 303);
     let sound = boss.get(&format!("/records/{id}/sound"));
-    assert_sound(&samples(&sound.body), &house.show(&id));
+    assert_sound(&wav_samples(&sound.body), &house.show_recording(&id));
     // It is the session's, and goes with it.
-    let mut other = Hand::of(&house, "boss");
+    let mut other = HttpClient::logged_in(&house, "boss");
     assert_eq!(other.get(&format!("/records/{id}/sound")).status, 400);
-    let csrf = boss.get("/records").csrf();
+    let csrf = boss.get("/records").csrf_token();
     assert_eq!(boss.post("/logout", &[("csrf", &csrf)]).status, 303);
-    let mut again = Hand::of(&house, "boss");
+    let mut again = HttpClient::logged_in(&house, "boss");
     assert_eq!(again.get(&format!("/records/{id}/sound")).status, 400);
 }
 
 #[test]
 fn sealed_facts_are_named_and_search_reports_them() {
-    let mut house = Stack::new(&Plan::default());
-    let id = record(&house);
-    let mut boss = Hand::of(&house, "boss");
+    let mut house = Stack::new(&StackOptions::default());
+    let id = record_call(&house);
+    let mut boss = HttpClient::logged_in(&house, "boss");
     let open = boss.get(&format!("/records/{id}")).text();
     assert!(open.contains("5551234") && open.contains("Mr. Miller") && !open.contains("sealed"));
     let found = boss.get("/records?ani=5551234").text();
@@ -308,16 +312,16 @@ fn sealed_facts_are_named_and_search_reports_them() {
 
 #[test]
 fn live_view_follows_and_admin_manages_users() {
-    let house = Stack::new(&Plan { tls: true, ..Plan::default() });
+    let house = Stack::new(&StackOptions { has_tls: true, ..StackOptions::default() });
     let browser = Browser::new(&house.url);
     browser.log_in("boss");
     browser.open("/board");
     browser.sees("document.querySelectorAll('#channels tbody tr').length === 2");
-    house.pbx("call start device=1002 call=c-9 ani=5550000 direction=out");
+    house.send_cti("call start device=1002 call=c-9 ani=5550000 direction=out");
     browser.sees("document.querySelector('#calls tbody').innerText.includes('c-9')");
     browser.assert_accessible("the live board");
-    browser.picture("board");
-    house.pbx("call stop device=1002 call=c-9");
+    browser.save_screenshot("board");
+    house.send_cti("call stop device=1002 call=c-9");
     browser.sees("!document.querySelector('#calls tbody').innerText.includes('c-9')");
     browser.open("/admin");
     browser.sees("document.querySelector('#health').innerText.includes('days_left')");
@@ -325,21 +329,21 @@ fn live_view_follows_and_admin_manages_users() {
     browser.sees(&format!("{lately}.includes('Call began') && {lately}.includes('c-9')"));
     assert!(!browser.js(&format!("return {lately}")).to_string().contains("5550000"), "no number");
     browser.assert_accessible("administration");
-    browser.picture("admin");
+    browser.save_screenshot("admin");
     browser.types("#name", "newcomer");
     browser.types("#password", PASSWORD);
     browser.click("button[value=add]");
     browser.sees("document.querySelector('#accounts').innerText.includes('newcomer')");
-    let list = house.user(&["list"], "");
+    let list = house.run_user_command(&["list"], "");
     assert!(list.contains("newcomer\tenabled"), "{list}");
 }
 
 #[test]
 fn metrics_report_recorder_up_or_down() {
-    let mut house = Stack::new(&Plan::default());
+    let mut house = Stack::new(&StackOptions::default());
     let get = |house: &Stack, path: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        raw(house.port, request.as_bytes())
+        send_raw(house.port, request.as_bytes())
     };
     assert_eq!(get(&house, "/healthz").status, 200);
     let figures = get(&house, "/metrics").text();

@@ -6,13 +6,13 @@ use std::net::TcpStream;
 
 /// An answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     pub status: u16,
     pub head: String,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -33,7 +33,7 @@ impl Answer {
     }
 
     /// The word that the page's forms carry.
-    pub fn csrf(&self) -> String {
+    pub fn csrf_token(&self) -> String {
         let text = self.text();
         let after = text.split("name=\"csrf\" value=\"").nth(1).expect("a form");
         after.split('"').next().unwrap().to_owned()
@@ -41,7 +41,7 @@ impl Answer {
 }
 
 /// Sends bytes as they are and reads until the server closes.
-pub fn raw(port: u16, bytes: &[u8]) -> Answer {
+pub fn send_raw(port: u16, bytes: &[u8]) -> HttpResponse {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     // A server that refuses early may not read it all.
@@ -52,24 +52,24 @@ pub fn raw(port: u16, bytes: &[u8]) -> Answer {
     let head = String::from_utf8_lossy(&all[..split]).into_owned();
     let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
     let body = all.get(split + 4..).unwrap_or_default().to_vec();
-    Answer { status, head, body }
+    HttpResponse { status, head, body }
 }
 
 /// Somebody without a browser.
 #[derive(Clone, Default)]
-pub struct Hand {
+pub struct HttpClient {
     port: u16,
     pub origin: String,
     pub cookies: Vec<(String, String)>,
     pub headers: Vec<String>,
 }
 
-impl Hand {
-    pub fn new(house: &Stack) -> Hand {
-        Hand { port: house.port, origin: house.url.clone(), ..Hand::default() }
+impl HttpClient {
+    pub fn new(house: &Stack) -> HttpClient {
+        HttpClient { port: house.port, origin: house.url.clone(), ..HttpClient::default() }
     }
 
-    fn head(&self, first: &str) -> String {
+    fn request_head(&self, first: &str) -> String {
         let cookies: Vec<String> = self.cookies.iter().map(|(n, v)| format!("{n}={v}")).collect();
         let mut head = format!("{first} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n", self.port);
         head += "Connection: close\r\n";
@@ -82,7 +82,7 @@ impl Hand {
         head
     }
 
-    fn keep(&mut self, answer: &Answer) {
+    fn store_cookies(&mut self, answer: &HttpResponse) {
         for name in ["hushbox", "hushbox-form", "hushbox-name"] {
             if let Some(value) = answer.cookie(name) {
                 self.cookies.retain(|(known, _)| known != name);
@@ -91,46 +91,48 @@ impl Hand {
         }
     }
 
-    pub fn get(&mut self, path: &str) -> Answer {
-        let answer =
-            raw(self.port, format!("{}\r\n", self.head(&format!("GET {path}"))).as_bytes());
-        self.keep(&answer);
+    pub fn get(&mut self, path: &str) -> HttpResponse {
+        let answer = send_raw(
+            self.port,
+            format!("{}\r\n", self.request_head(&format!("GET {path}"))).as_bytes(),
+        );
+        self.store_cookies(&answer);
         answer
     }
 
     /// Asks for a stream, which is the caller's to read.
-    pub fn open(&self, path: &str) -> TcpStream {
+    pub fn open_stream(&self, path: &str) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-        let head = format!("{}\r\n", self.head(&format!("GET {path}")));
+        let head = format!("{}\r\n", self.request_head(&format!("GET {path}")));
         stream.write_all(head.as_bytes()).unwrap();
         stream
     }
 
-    pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> HttpResponse {
         let pairs: Vec<String> =
-            fields.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+            fields.iter().map(|(name, value)| format!("{name}={}", form_encode(value))).collect();
         let body = pairs.join("&");
-        let mut head = self.head(&format!("POST {path}"));
+        let mut head = self.request_head(&format!("POST {path}"));
         if !self.origin.is_empty() {
             head += &format!("Origin: {}\r\n", self.origin);
         }
         head += "Content-Type: application/x-www-form-urlencoded\r\n";
         head += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
-        let answer = raw(self.port, head.as_bytes());
-        self.keep(&answer);
+        let answer = send_raw(self.port, head.as_bytes());
+        self.store_cookies(&answer);
         answer
     }
 
     /// Fills in the log-in form.
-    pub fn log_in(&mut self, name: &str, password: &str) -> Answer {
-        let csrf = self.get("/login").csrf();
+    pub fn log_in(&mut self, name: &str, password: &str) -> HttpResponse {
+        let csrf = self.get("/login").csrf_token();
         self.post("/login", &[("csrf", &csrf), ("username", name), ("password", password)])
     }
 
     /// Somebody who is logged in.
-    pub fn of(house: &Stack, name: &str) -> Hand {
-        let mut hand = Hand::new(house);
+    pub fn logged_in(house: &Stack, name: &str) -> HttpClient {
+        let mut hand = HttpClient::new(house);
         let answer = hand.log_in(name, PASSWORD);
         assert_eq!(answer.status, 303, "{}", answer.text());
         hand
@@ -142,7 +144,7 @@ impl Hand {
 }
 
 /// As forms write it.
-pub fn escaped(text: &str) -> String {
+pub fn form_encode(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let one = |byte: u8| match plain(byte) {
         true => char::from(byte).to_string(),

@@ -13,7 +13,7 @@ pub mod tls;
 mod usage;
 
 use crate::process::Process;
-pub use crate::wait::{TIMEOUT, let_pass, until};
+pub use crate::wait::{TIMEOUT, let_pass, wait_for};
 use crate::{ProgramOutput, program};
 use client::{Client, Line};
 use nix::sys::signal::Signal;
@@ -144,7 +144,7 @@ impl Daemon {
     /// Starts one that is not ready soon, and waits for its socket.
     pub fn start_unready(&mut self) {
         self.spawn_daemon();
-        until("its socket", || is_there(&self.socket()).then_some(()));
+        wait_for("its socket", || is_there(&self.socket()).then_some(()));
     }
 
     fn spawn_daemon(&mut self) {
@@ -359,7 +359,7 @@ impl Record {
 
 /// Waits until a channel has captured everything before `position`.
 pub fn await_position(client: &mut Client, channel: u16, position: u64) {
-    until("the position", || (position_of(client, channel) >= position).then_some(()));
+    wait_for("the position", || (position_of(client, channel) >= position).then_some(()));
 }
 
 /// Waits until these recordings are closed; the client watches.

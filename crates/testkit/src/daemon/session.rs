@@ -1,6 +1,6 @@
 //! Sessions through the crate `client`, as the clients of the product have them.
 
-use super::{Daemon, TIMEOUT, until};
+use super::{Daemon, TIMEOUT, wait_for};
 use client::{Address, Connection};
 use protocol::client::{Pairs, Reply};
 
@@ -23,7 +23,7 @@ impl Daemon {
             rows[0].get("position").unwrap().parse().unwrap()
         };
         let end = position() + frames;
-        until("audio", || (position() >= end).then_some(()));
+        wait_for("audio", || (position() >= end).then_some(()));
     }
 }
 

@@ -8,7 +8,7 @@ pub mod screen_reader;
 pub mod settings_portal;
 pub mod x11;
 
-use crate::daemon::until;
+use crate::daemon::wait_for;
 use crate::{ProgramOutput, program};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -85,7 +85,7 @@ impl DesktopHarness {
         let mut command = self.program(&[]);
         command.stdout(output.try_clone().unwrap()).stderr(output);
         self.client = Some(command.spawn().unwrap());
-        until("the client answers", || (self.run(&["--status"]).code == Some(0)).then_some(()));
+        wait_for("the client answers", || (self.run(&["--status"]).code == Some(0)).then_some(()));
     }
 
     /// Runs the program to its end.
@@ -122,7 +122,7 @@ impl DesktopHarness {
 
     /// Waits until the icon is this one.
     pub fn await_icon(&self, icon: &str) {
-        until(icon, || (self.status_json()["icon"] == icon).then_some(()));
+        wait_for(icon, || (self.status_json()["icon"] == icon).then_some(()));
     }
 
     pub fn log(&self) -> String {
@@ -131,7 +131,7 @@ impl DesktopHarness {
 
     /// Waits until a balloon of this title, or something else that is logged, has come.
     pub fn await_log(&self, text: &str) {
-        until(text, || self.log().contains(text).then_some(()));
+        wait_for(text, || self.log().contains(text).then_some(()));
     }
 
     pub fn socket(&self) -> PathBuf {

@@ -3,7 +3,7 @@
 //! It switches accessibility on, as Orca does, and walks the tree of whoever registers, over
 //! AT-SPI's own message bus. Both come from `at-spi2-core`, started by the session's bus.
 
-use crate::daemon::until;
+use crate::daemon::wait_for;
 use zbus::blocking::{Connection, connection};
 use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 
@@ -68,7 +68,7 @@ impl Reader {
 
     /// Waits until all of these can be said.
     pub fn await_all(&self, wanted: &[&str]) {
-        until(&format!("{wanted:?}"), || {
+        wait_for(&format!("{wanted:?}"), || {
             let said = self.all();
             wanted.iter().all(|text| said.iter().any(|said| said == text)).then_some(())
         });

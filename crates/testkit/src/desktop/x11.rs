@@ -5,7 +5,7 @@
 //! missing one fails with what to do. All of them are killed with the value. With `BLESS` set,
 //! pictures go to `docs/pictures`.
 
-use crate::daemon::{let_pass, until};
+use crate::daemon::{let_pass, wait_for};
 use crate::programs::root;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -142,7 +142,7 @@ impl Screen {
 
     /// Waits until somebody on the bus has this name.
     fn await_name(&self, name: &str) {
-        until(name, || {
+        wait_for(name, || {
             let to = ["--session", "--print-reply", "--dest=org.freedesktop.DBus", "/"];
             let what = ["org.freedesktop.DBus.NameHasOwner".to_owned(), format!("string:{name}")];
             let words = [&to[..], &[what[0].as_str(), what[1].as_str()]].concat();
@@ -154,7 +154,7 @@ impl Screen {
     /// Waits until a balloon with this text was asked for on the bus.
     pub fn await_balloon(&self, text: &str) {
         let wanted = format!("string \"{text}");
-        until(text, || self.balloons().contains(&wanted).then_some(()));
+        wait_for(text, || self.balloons().contains(&wanted).then_some(()));
     }
 
     /// Everything the notification service was asked.
@@ -193,7 +193,7 @@ impl Screen {
 
     /// Waits until a part of the screen looks like this, and stays so for a moment.
     pub fn await_look(&self, what: &str, part: Part, is: impl Fn(&Pixels) -> bool) {
-        until(what, || {
+        wait_for(what, || {
             let pixels = self.pixels(part);
             (is(&pixels) && self.pixels(part) == pixels).then_some(())
         });
@@ -202,7 +202,7 @@ impl Screen {
     /// Opens the tray's menu and gives the lines of the screen between which it lies.
     pub fn open_menu(&self) -> (u32, u32) {
         let is_open = |pixels: &Pixels| lit_rows(pixels, MENU.0).len() > 100;
-        until("the menu", || {
+        wait_for("the menu", || {
             self.click("3", ICON);
             let look = || {
                 let pixels = self.pixels(MENU);
@@ -237,7 +237,7 @@ impl Screen {
 
     /// Waits for a window with this title that shows something; its number.
     pub fn await_window(&self, title: &str) -> String {
-        until(title, || {
+        wait_for(title, || {
             let found = self.output("xdotool", &["search", "--onlyvisible", "--name", title]);
             let found = String::from_utf8_lossy(&found);
             let window = found.lines().last()?.to_owned();
@@ -262,7 +262,7 @@ impl Screen {
     }
 
     pub fn await_no_window(&self, title: &str) {
-        until("the window is gone", || {
+        wait_for("the window is gone", || {
             let found = self.output("xdotool", &["search", "--onlyvisible", "--name", title]);
             found.is_empty().then_some(())
         });

@@ -8,11 +8,11 @@ pub mod supervisor;
 pub mod turns;
 
 use crate::daemon::client::{Client, Line};
-use crate::wait::until;
+use crate::wait::wait_for;
 
 /// Asks again until the box is no longer busy: the `ok`.
 pub fn ask_until_ok(client: &mut Client, command: &str) -> Line {
-    until(command, || Some(client.ask(command).end).filter(|end| end.verb() == "ok"))
+    wait_for(command, || Some(client.ask(command).end).filter(|end| end.verb() == "ok"))
 }
 
 /// Where the channel is that has captured least.
@@ -23,5 +23,5 @@ pub fn position_of_all(client: &mut Client) -> u64 {
 
 /// Waits until every channel has captured so many frames.
 pub fn await_all(client: &mut Client, position: u64) {
-    until("the position", || (position_of_all(client) >= position).then_some(()));
+    wait_for("the position", || (position_of_all(client) >= position).then_some(()));
 }
