@@ -1,40 +1,37 @@
-//! WebM (or Matroska): a call's sound and its screen in one file, as they were, nothing coded anew.
+//! WebM or Matroska export: the sound and the screen of a call in one file, without re-encoding.
 //!
-//! Sound is the packets of the Ogg file that the same recording would give; pictures are taken out
-//! of the pieces that a workstation sent. Where there is no picture (masked, lost, not wanted) a
-//! black one stands, so that no player goes on showing what was there before. Time is
-//! milliseconds from the recording's first sample; a piece says where in the sound it belongs.
+//! The sound is the packets of the Ogg file of the same recording. The frames come from the
+//! segments that a workstation sent. Where there is no frame (masked, lost, not wanted) the file
+//! has a black one, so that players do not keep showing the frame before. Time is milliseconds from
+//! the recording's first sample; a segment says where in the sound it belongs.
 //!
-//! `ebml` knows elements, `piece` reads what others made, `black` is what is shown instead. Nothing
-//! here decodes video.
+//! The crate `webm` has the elements and the segments, `black` the black frames. Nothing here
+//! decodes video.
 
 mod black;
-mod ebml;
-mod segment;
-
-pub use segment::{VideoFrame, VideoSegment, WebmSegmentError, parse_segment};
 
 use super::ExportError;
-use ebml::{ElementId, put_element, put_f64, put_text, put_uint};
 use std::io::{Seek, SeekFrom, Write};
+use webm::ebml::{self, ElementId, put_element, put_f64, put_text, put_uint};
+use webm::{VideoFrame, VideoTrack, put_block, put_header, put_video_track};
 
-/// A cluster is closed after so many milliseconds: block times are relative to it, in 16 bits.
+/// The length of a cluster in milliseconds. Block times are relative to it, in 16 bits.
 const CLUSTER_MS: u64 = 2000;
-/// Length of an Opus packet.
+/// The length of an Opus packet.
 const PACKET_MS: u64 = 20;
 const VIDEO_TRACK: u8 = 1;
 const AUDIO_TRACK: u8 = 2;
-/// Bytes that are kept free in front for what is only known at the end.
+/// The bytes reserved at the start for the seek head, which is known at the end.
 const SEEK_BYTES: usize = 64;
 
-/// The sound of a file: Opus packets of 20 ms, and the header that Ogg has, too.
+/// The sound of a file: Opus packets of 20 ms, and the identification header.
 pub struct OpusPackets {
     pub id_header: Vec<u8>,
     pub packets: std::vec::IntoIter<Vec<u8>>,
 }
 
 impl OpusPackets {
-    /// From an Ogg Opus file in memory.
+    /// Reads an Ogg Opus file in memory.
     pub fn from_ogg(file: &[u8]) -> Result<OpusPackets, ExportError> {
         let mut reader = ogg::PacketReader::new(std::io::Cursor::new(file));
         let mut all = Vec::new();
@@ -45,45 +42,36 @@ impl OpusPackets {
                 Err(error) => return Err(ExportError::Io(std::io::Error::other(error))),
             }
         }
-        // The second is the comments.
+        // The second packet is the comment header.
         let mut packets = all.into_iter();
-        let head = packets.next().unwrap_or_default();
+        let id_header = packets.next().unwrap_or_default();
         packets.next();
-        Ok(OpusPackets { id_header: head, packets })
+        Ok(OpusPackets { id_header, packets })
     }
 
-    /// What a player leaves out at the start, in nanoseconds.
+    /// The time that players skip at the start, in nanoseconds.
     fn delay_ns(&self) -> u64 {
         let skip = self.id_header.get(10..12).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]));
         u64::from(skip) * 1_000_000_000 / 48_000
     }
 
-    fn sides(&self) -> u64 {
+    fn channels(&self) -> u64 {
         self.id_header.get(9).copied().unwrap_or(1).into()
     }
 }
 
-/// What the pictures are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VideoTrack {
-    /// Matroska's name of the codec: `V_VP9`.
-    pub codec: String,
-    pub width: u64,
-    pub height: u64,
-}
-
-/// A file in the making.
+/// Writes a file.
 pub struct WebmWriter<W: Write + Seek> {
     out: W,
     audio: Option<OpusPackets>,
     next_audio_ms: u64,
     video: Option<VideoTrack>,
-    /// Where the segment's contents begin.
+    /// The position of the segment's contents.
     start: u64,
-    /// Where its length, and what is found where, is written at the end.
+    /// The positions of the segment's size and duration, and of info and tracks (32 bits each).
     placeholders: (u64, u64, u64),
     cluster: Option<Cluster>,
-    /// Key pictures: when, and in which cluster.
+    /// The key frames: the time, and the position of the cluster.
     cues: Vec<(u64, u64)>,
     last_ms: u64,
     end_ms: u64,
@@ -100,19 +88,11 @@ impl<W: Write + Seek> WebmWriter<W> {
     pub fn new(
         mut out: W,
         kind: &str,
-        (audio, screen): (Option<OpusPackets>, Option<VideoTrack>),
+        (audio, video): (Option<OpusPackets>, Option<VideoTrack>),
         title: &str,
     ) -> Result<WebmWriter<W>, ExportError> {
         let mut bytes = Vec::new();
-        put_element(&mut bytes, ElementId::Ebml, |body| {
-            put_uint(body, ElementId::EbmlVersion, 1);
-            put_uint(body, ElementId::EbmlReadVersion, 1);
-            put_uint(body, ElementId::EbmlMaxIdLength, 4);
-            put_uint(body, ElementId::EbmlMaxSizeLength, 8);
-            put_text(body, ElementId::DocType, kind);
-            put_uint(body, ElementId::DocTypeVersion, 4);
-            put_uint(body, ElementId::DocTypeReadVersion, 2);
-        });
+        put_header(&mut bytes, kind);
         ebml::put_id(&mut bytes, ElementId::Segment);
         let length_at = bytes.len() as u64;
         bytes.extend_from_slice(&ebml::UNKNOWN_SIZE);
@@ -133,7 +113,7 @@ impl<W: Write + Seek> WebmWriter<W> {
         duration_at += bytes.len() as u64 - info.len() as u64 + within;
         let tracks_at = bytes.len() as u64 - start;
         put_element(&mut bytes, ElementId::Tracks, |body| {
-            screen.iter().for_each(|screen| put_video_track(body, screen));
+            video.iter().for_each(|video| put_video_track(body, VIDEO_TRACK, video));
             audio.iter().for_each(|audio| put_audio_track(body, audio));
         });
         out.write_all(&bytes)?;
@@ -141,7 +121,7 @@ impl<W: Write + Seek> WebmWriter<W> {
             out,
             audio,
             next_audio_ms: 0,
-            video: screen,
+            video,
             start,
             placeholders: (length_at, duration_at, 0),
             cluster: None,
@@ -153,33 +133,33 @@ impl<W: Write + Seek> WebmWriter<W> {
         Ok(writer)
     }
 
-    /// Info and tracks are found from the start; the cues' place follows.
+    /// Stores the positions of info and tracks for the seek head.
     fn set_seek_positions(&mut self, (info_at, tracks_at): (u64, u64)) {
         self.placeholders.2 = info_at << 32 | tracks_at;
     }
 
-    /// A picture, and what is heard until then. Pictures come in order; one that comes too early
-    /// is shown as soon as the one before.
-    pub fn write_frame(&mut self, ms: u64, picture: &VideoFrame) -> Result<(), ExportError> {
+    /// Writes a frame, and the sound up to its time. Frames come in order; a frame with an earlier
+    /// time than the one before gets that time.
+    pub fn write_frame(&mut self, ms: u64, frame: &VideoFrame) -> Result<(), ExportError> {
         let ms = ms.max(self.last_ms);
         self.write_audio_until(ms)?;
-        self.write_block(ms, VIDEO_TRACK, (picture.is_key, &picture.data))?;
+        self.write_block(ms, VIDEO_TRACK, (frame.is_key, &frame.data))?;
         self.last_ms = ms;
         self.end_ms = self.end_ms.max(ms);
         Ok(())
     }
 
-    /// Black from here on.
-    pub fn write_black(&mut self, ms: u64, made: Option<&[u8]>) -> Result<(), ExportError> {
-        let Some(screen) = &self.video else { return Ok(()) };
-        let data = made.or_else(|| black::for_codec(&screen.codec)).unwrap_or_default().to_vec();
+    /// Writes a black frame. `own`: the black frame of the segment.
+    pub fn write_black(&mut self, ms: u64, own: Option<&[u8]>) -> Result<(), ExportError> {
+        let Some(video) = &self.video else { return Ok(()) };
+        let data = own.or_else(|| black::for_codec(&video.codec)).unwrap_or_default().to_vec();
         if data.is_empty() {
-            return Err(ExportError::NoBlackFrame { codec: screen.codec.clone() });
+            return Err(ExportError::NoBlackFrame { codec: video.codec.clone() });
         }
         self.write_frame(ms, &VideoFrame { ms: 0, is_key: true, data })
     }
 
-    /// The file is at least so long.
+    /// Makes the file at least this long.
     pub fn extend_to(&mut self, ms: u64) {
         self.end_ms = self.end_ms.max(ms);
     }
@@ -201,11 +181,12 @@ impl<W: Write + Seek> WebmWriter<W> {
         &mut self,
         ms: u64,
         track: u8,
-        (key, data): (bool, &[u8]),
+        (is_key, data): (bool, &[u8]),
     ) -> Result<(), ExportError> {
-        let jump = track == VIDEO_TRACK && key;
+        let is_seek_point = track == VIDEO_TRACK && is_key;
         let old = self.cluster.as_ref().is_some_and(|cluster| {
-            ms.saturating_sub(cluster.from_ms) >= CLUSTER_MS || jump && cluster.from_ms < ms
+            ms.saturating_sub(cluster.from_ms) >= CLUSTER_MS
+                || is_seek_point && cluster.from_ms < ms
         });
         if old {
             self.close_cluster()?;
@@ -215,16 +196,11 @@ impl<W: Write + Seek> WebmWriter<W> {
             self.cluster = Some(Cluster { from_ms: ms, at, bytes: Vec::new() });
         }
         let Some(cluster) = self.cluster.as_mut() else { return Ok(()) };
-        if jump || self.video.is_none() && cluster.bytes.is_empty() {
+        if is_seek_point || self.video.is_none() && cluster.bytes.is_empty() {
             self.cues.push((ms, cluster.at));
         }
-        let relative = i16::try_from(ms.saturating_sub(cluster.from_ms)).unwrap_or(i16::MAX);
-        put_element(&mut cluster.bytes, ElementId::SimpleBlock, |body| {
-            body.push(0x80 | track);
-            body.extend_from_slice(&relative.to_be_bytes());
-            body.push(u8::from(key) << 7);
-            body.extend_from_slice(data);
-        });
+        let relative_ms = ms.saturating_sub(cluster.from_ms);
+        put_block(&mut cluster.bytes, (track, relative_ms), is_key, data);
         Ok(())
     }
 
@@ -238,7 +214,7 @@ impl<W: Write + Seek> WebmWriter<W> {
         Ok(self.out.write_all(&bytes)?)
     }
 
-    /// Writes what is left of the sound, then what lies where and how long all is.
+    /// Writes the rest of the sound, then the cues, the sizes and the seek head.
     pub fn finish(mut self) -> Result<(), ExportError> {
         self.write_audio_until(u64::MAX)?;
         self.close_cluster()?;
@@ -274,7 +250,7 @@ impl<W: Write + Seek> WebmWriter<W> {
     }
 }
 
-/// Where info, tracks and cues are, in exactly `SEEK_BYTES`.
+/// Builds the seek head, in exactly `SEEK_BYTES`: the positions of info, tracks and cues.
 fn build_seek_head(places: [Option<u64>; 3]) -> Vec<u8> {
     let mut bytes = Vec::new();
     put_element(&mut bytes, ElementId::SeekHead, |body| {
@@ -294,20 +270,6 @@ fn build_seek_head(places: [Option<u64>; 3]) -> Vec<u8> {
     bytes
 }
 
-fn put_video_track(body: &mut Vec<u8>, screen: &VideoTrack) {
-    put_element(body, ElementId::TrackEntry, |track| {
-        put_uint(track, ElementId::TrackNumber, VIDEO_TRACK.into());
-        put_uint(track, ElementId::TrackUid, VIDEO_TRACK.into());
-        put_uint(track, ElementId::TrackType, 1);
-        put_uint(track, ElementId::FlagLacing, 0);
-        put_text(track, ElementId::CodecId, &screen.codec);
-        put_element(track, ElementId::Video, |video| {
-            put_uint(video, ElementId::PixelWidth, screen.width);
-            put_uint(video, ElementId::PixelHeight, screen.height);
-        });
-    });
-}
-
 fn put_audio_track(body: &mut Vec<u8>, audio: &OpusPackets) {
     put_element(body, ElementId::TrackEntry, |track| {
         put_uint(track, ElementId::TrackNumber, AUDIO_TRACK.into());
@@ -322,7 +284,7 @@ fn put_audio_track(body: &mut Vec<u8>, audio: &OpusPackets) {
         });
         put_element(track, ElementId::Audio, |sound| {
             put_f64(sound, ElementId::SamplingFrequency, 48_000.0);
-            put_uint(sound, ElementId::Channels, audio.sides());
+            put_uint(sound, ElementId::Channels, audio.channels());
         });
     });
 }

@@ -106,7 +106,7 @@ fn a1_a3_a4_a7_f2_f4_g1_agent_clicks_through_a_call() {
 
     desk.screen.choose(3, ITEMS);
     desk.call_has("blackout", "on");
-    desk.screen.await_balloon("Masked from sample");
+    desk.screen.await_balloon("Masked, including the moments before");
     desk.icon_is("blackout", |pixels| white(pixels) > 200);
     desk.screen.picture_of_part("balloons", BALLOONS);
 
@@ -141,7 +141,7 @@ fn update_with_the_keyboard(desk: &mut Desk) {
     desk.screen.type_text("Mr. Miller 50%");
     desk.screen.picture_of_window("update", &desk.screen.await_window("Update call record"));
     desk.screen.key(&["Return"]);
-    desk.seat.await_log("asked for: update 1");
+    desk.seat.await_log("request: update 1");
     desk.screen.key(&["Escape"]);
     desk.screen.await_no_window("Update call record");
 }
@@ -179,13 +179,13 @@ fn a8_a9_a10_g5_restart_of_recorder_is_shown_to_agent() {
     desk.screen.close_menu();
 
     desk.screen.key(&["ctrl+alt+b"]);
-    desk.screen.await_balloon("NOT masked: stop the customer");
+    desk.screen.await_balloon("NOT MASKED");
     desk.icon_is("attention", |pixels| amber(pixels) > 40);
     desk.screen.picture_of_part("not-masked", BALLOONS);
     desk.the_box.start();
     desk.cti = desk.the_box.client("hello cti");
     desk.call_has("blackout", "on");
-    desk.screen.await_balloon("Blackout on at last");
+    desk.screen.await_balloon("Blackout on, but late");
     desk.icon_is("blackout", |pixels| white(pixels) > 200);
     desk.by_letter("l");
     desk.call_has("blackout", "off");
@@ -251,14 +251,14 @@ fn a2_e1_e3_agent_records_the_screen_from_the_menu() {
     assert!(desk.seat.status().contains(&format!("Screen: cannot be recorded: {why}")));
     let refused = desk.seat.command("screen start");
     assert!(refused.code == Some(1) && refused.err.contains(why), "{refused:?}");
-    desk.screen.await_balloon("Refused: screen start");
+    desk.screen.await_balloon("Could not start the screen recording");
     let station = CaptureClient::start(&desk);
     let says = |text: &str| wait_for(text, || desk.seat.status().contains(text).then_some(()));
-    says("Screen: not recorded");
+    says("Screen: not recording");
     desk.by_letter("n");
     desk.icon_is("screen", |pixels| red(pixels) > 40);
     desk.screen.await_balloon("Screen recording started");
-    says("Screen: recorded");
+    says("Screen: recording");
     let mut jane = desk.the_box.client("hello agent user=jane machine=WS-2");
     let running = jane.ok("screen start").get("recording").to_owned();
     desk.seat.run(&["--open", "bar"]);
@@ -266,11 +266,11 @@ fn a2_e1_e3_agent_records_the_screen_from_the_menu() {
     desk.screen.picture_of_window("bar-screen", &bar);
     let dark = desk.seat.command("blackout start");
     assert!(dark.code == Some(1) && dark.err.contains("in a recorded call only"), "{dark:?}");
-    desk.screen.await_balloon("NOT masked: stop the customer");
+    desk.screen.await_balloon("NOT MASKED");
     desk.seat.await_icon("attention");
     desk.by_letter("n");
     desk.screen.await_balloon("Screen recording stopped");
-    says("Screen: not recorded");
+    says("Screen: not recording");
     let ended = wait_for("the screen's end", || {
         Some(desk.the_box.show(&running)).filter(|shown| shown.0["complete"] == true)
     });

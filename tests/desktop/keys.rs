@@ -24,7 +24,7 @@ fn keys(seat: &DesktopHarness) -> String {
 fn set_keys(seat: &DesktopHarness, blackout: &str, recording: &str) -> String {
     let wanted = serde_json::json!({ "blackout": blackout, "recording": recording });
     let saved = seat.save(|settings| settings["hotkeys"] = wanted);
-    assert_eq!(saved, (true, "saved".to_owned()));
+    assert_eq!(saved, (true, "Saved.".to_owned()));
     keys(seat)
 }
 
@@ -51,8 +51,8 @@ fn hotkeys_are_changed_released_and_conflicts_shown() {
     assert_eq!(keys(&one), "blackout: Ctrl+Alt+B; recording: Ctrl+Alt+R");
     other.start();
     other.await_icon("idle");
-    let none = "blackout: Ctrl+Alt+B cannot be had, another program has it; \
-                recording: Ctrl+Alt+R cannot be had, another program has it";
+    let none = "blackout: Ctrl+Alt+B does not work, another program uses it; \
+                recording: Ctrl+Alt+R does not work, another program uses it";
     assert_eq!(keys(&other), none);
     cti.ok("call start device=1001 call=c1");
     one.await_icon("call");
@@ -93,5 +93,5 @@ fn hotkeys_are_changed_released_and_conflicts_shown() {
     screen.key(&["super+F9"]);
     await_recording(&mut cti, 1, false);
     let told = set_keys(&other, "Super+F9", "Super+F9");
-    assert_eq!(told, "blackout: Super+F9; recording: Super+F9 is the other key already");
+    assert_eq!(told, "blackout: Super+F9; recording: Super+F9 is already used for the other key");
 }

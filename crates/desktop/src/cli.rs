@@ -1,34 +1,35 @@
 //! The command line of `hushbox-desktop`.
 //!
-//! Without a word it is the resident client. With one it speaks to the client that runs, opens a
-//! window, or enrols this workstation. Nothing here does any of it.
+//! Without an option the program is the resident client. With an option it sends a request to the
+//! running client, shows a window, or enrols this workstation.
 
 use clap::Parser;
 
-/// Hushbox's client for agents: an icon in the tray.
+/// Hushbox's desktop client for agents: an icon in the tray
 #[derive(Debug, Parser)]
 #[command(name = "hushbox-desktop", version, about)]
 pub struct Cli {
-    /// Print how it stands, as the running client knows it
+    /// Print the status of the running client
     #[arg(long, group = "what")]
     pub status: bool,
-    /// With --status: as JSON
+    /// With --status: print JSON
     #[arg(long, requires = "status")]
     pub json: bool,
-    /// Have the running client do something: "blackout start", "record stop", "update 1 \"…\"",
-    /// "toggle blackout", "reconnect"
+    /// Send a command through the running client: "record start", "record stop", "screen start",
+    /// "screen stop", "blackout start", "blackout stop", "update 1 \"VALUE\"", "toggle blackout",
+    /// "toggle recording" or "reconnect"
     #[arg(long, group = "what", value_name = "COMMAND")]
     pub command: Option<String>,
     /// Enrol this workstation with a technician's one-time code
     #[arg(long, group = "what", value_name = "CODE")]
     pub enrol: Option<String>,
-    /// With --enrol: the box; default: the first server of the settings
+    /// With --enrol: address of the box [default: the first server in the settings]
     #[arg(long, requires = "enrol", value_name = "ADDRESS")]
     pub to: Option<client::Address>,
-    /// Have the running client open a window: update, status, settings, about, bar
+    /// Open a window of the running client: update, status, settings, about or bar
     #[arg(long, group = "what", value_name = "WINDOW")]
     pub open: Option<String>,
-    /// End the running client
+    /// Quit the running client
     #[arg(long, group = "what")]
     pub quit: bool,
     /// Show one window in this process

@@ -1,62 +1,63 @@
-//! The client's mind: what was pressed and what the box said go in, what is to be done comes out.
+//! The state machine of the client: requests and lines of the box go in, actions come out.
 //!
-//! It owns the connection's story (requirements A7 to A9), the commands that wait for their answer,
-//! the newest state, and the balloons. It is pure: the time and random bits are arguments, and a
-//! socket is only an epoch, so that what a dead connection still had to say is told apart.
+//! `Core` owns the connection's phases (requirements A7 to A9), the commands that wait for a reply,
+//! the newest state, and the notifications. It is pure: time and random bits are arguments. A
+//! connection is known by its epoch, so that late events of an old connection are ignored.
 //!
-//! A blackout is never queued in silence (`core::wish`): while it is not in force the agent is told
-//! so, loudly. What the agent may do is never decided here: every press is sent, and the box
-//! answers (A13). No value of a field is kept, shown or logged.
+//! A blackout is never queued silently (`core::pending_blackout`): while it is not active the
+//! client warns the agent. The client sends every request, and the box decides (A13). The core
+//! keeps, shows and logs no value of a field.
 
 mod commands;
-mod messages;
+mod notifications;
 mod pending_blackout;
+mod snapshot;
 
 #[cfg(test)]
 mod tests;
 
-use crate::action::{Action, Press};
+use crate::agent_request::AgentRequest;
 use crate::settings::Settings;
-use crate::ui::model::{Facts, Link, Place};
-use crate::ui::notification::{Balloon, Balloons};
-use crate::ui::timeline::History;
+use crate::ui::client_state::{ClientState, Endpoint, LinkState};
+use crate::ui::notification::{Notification, NotificationQueue};
+use crate::ui::timeline::Timeline;
 use client::{Address, Login, Next, Retry};
-use pending_blackout::Wish;
+use pending_blackout::PendingBlackout;
 use protocol::client::{Pairs, Reply};
-use protocol::{AgentState, Kind};
+use protocol::{Ability, AgentState, Kind};
 use std::collections::{BTreeMap, VecDeque};
 
-/// The box closes a session that is silent for 90 s.
+/// The time between two pings. The box closes a session that is silent for 90 s.
 pub const PING_MS: u64 = 30_000;
-/// Who takes longer to answer is gone.
-pub const ANSWER_MS: u64 = 15_000;
+/// The time within which the box must reply.
+pub const REPLY_TIMEOUT_MS: u64 = 15_000;
 
-/// When, and what chance brings.
+/// The present time, and random bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// Milliseconds since the program started; never goes back.
+pub struct Now {
+    /// Milliseconds since the program started; monotonic.
     pub ms: u64,
     /// Any 32 random bits.
     pub random: u32,
 }
 
-/// Who logged in here.
+/// The user of this desktop session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Person {
+pub struct LoggedInUser {
     pub user: String,
     pub domain: Option<String>,
-    /// The host's name.
+    /// The host name.
     pub machine: Option<String>,
 }
 
-/// What a connection has to say.
+/// An event of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkEvent {
     /// No server answered.
     Failed {
-        why: String,
+        reason: String,
     },
-    /// A box greeted.
+    /// A box sent its greeting.
     Opened {
         name: String,
         server: String,
@@ -65,211 +66,207 @@ pub enum LinkEvent {
     },
     Reply(Reply),
     State(AgentState),
+    /// The connection is over.
     Lost {
-        why: String,
+        reason: String,
     },
 }
 
-/// What happened.
+/// An input of the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
+    /// The program starts.
     Launch,
-    /// Of the attempt with this number; others are history.
+    /// An event of the connection with this epoch.
     Link(u64, LinkEvent),
-    /// Somebody did something; who waits for an `Output::Answer`, if anybody.
-    Press(Press, Option<u64>),
+    /// A request of the agent, and the number for its `Output::Reply`, if the requester waits.
+    Request(AgentRequest, Option<u64>),
+    /// The settings have changed.
     Settings(Settings),
-    /// The bar was opened or closed.
-    Bar(bool),
-    /// A deadline passed.
+    /// The button bar was opened or closed.
+    BarOpen(bool),
+    /// The deadline has passed.
     Tick,
 }
 
-/// What is to be done.
+/// An action for the shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Drop the connection there is, and try these in order.
+    /// Close the connection, and connect to the first of these servers that answers.
     Connect(u64, Vec<Address>),
-    /// Drop the connection.
+    /// Close the connection.
     Close,
-    /// One line for the box.
+    /// Send a line to the box.
     Send(String),
-    Balloon(Balloon),
-    /// For whoever pressed.
-    Answer(u64, Result<String, String>),
+    /// Show a notification.
+    Notify(Notification),
+    /// Reply to the requester with this number.
+    Reply(u64, Result<String, String>),
 }
 
-/// Where the connection is.
+/// The phase of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
-    /// `behind`: why there is standby, while a quiet probe looks whether that is over.
+    /// `standby`: why the client is in standby, while it probes for the box.
     Connecting {
-        behind: Option<String>,
+        standby: Option<String>,
     },
-    /// `hello` was said.
-    Entering(Place),
-    Connected(Place),
+    /// `hello` was sent.
+    LoggingIn(Endpoint),
+    Connected(Endpoint),
+    /// The retry with this number starts at `at_ms`.
     Retrying {
-        why: String,
+        reason: String,
         retry: u32,
         at_ms: u64,
     },
-    /// `at_ms`: of the next quiet probe.
+    /// The next probe starts at `at_ms`.
     Standby {
-        why: String,
+        reason: String,
         at_ms: Option<u64>,
     },
 }
 
-/// A command that is not answered yet.
+/// A command that the box has not answered yet.
 #[derive(Clone, Debug)]
-struct Pending {
+struct PendingCommand {
     sent_ms: u64,
-    what: Asked,
+    kind: PendingKind,
 }
 
 #[derive(Clone, Debug)]
-enum Asked {
+enum PendingKind {
     Hello,
     Ping,
-    Act(Act, Option<u64>),
+    /// A command of the agent, and the number of the requester. The ability names the command
+    /// without any field's value.
+    Agent(Ability, Option<u64>),
 }
 
-/// What was asked for, without any field's value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
-    Do(Action),
-    Update(u8),
-}
-
-/// All that the client knows.
+/// The state machine.
 #[derive(Debug)]
 pub struct Core {
     settings: Settings,
-    person: Person,
+    logged_in_user: LoggedInUser,
     phase: Phase,
     epoch: u64,
     retry: Retry,
-    pending: VecDeque<Pending>,
-    /// With the moment it came.
-    state: Option<(AgentState, u64)>,
-    labels: BTreeMap<u8, String>,
-    boot: Option<(String, u32)>,
-    ping_ms: u64,
-    wish: Option<Wish>,
-    /// A blackout was refused: why, and until when that is shown.
-    denied: Option<(String, u64)>,
-    bar: bool,
-    history: History,
-    balloons: Balloons,
-    out: VecDeque<Output>,
+    pending: VecDeque<PendingCommand>,
+    /// The newest state, and when it came.
+    agent_state: Option<(AgentState, u64)>,
+    /// How long the last blackout was active.
+    last_blackout_ms: Option<u64>,
+    field_labels: BTreeMap<u8, String>,
+    /// The name and the boot number of the last box.
+    last_boot: Option<(String, u32)>,
+    next_ping_ms: u64,
+    pending_blackout: Option<PendingBlackout>,
+    /// Why the last blackout was refused, and until when that is shown.
+    blackout_refusal: Option<(String, u64)>,
+    bar_open: bool,
+    timeline: Timeline,
+    notifications: NotificationQueue,
+    outputs: VecDeque<Output>,
 }
 
 impl Core {
-    /// Before anything happened.
+    /// The state before `Input::Launch`.
     #[must_use]
-    pub fn new(settings: Settings, person: Person) -> Core {
+    pub fn new(settings: Settings, logged_in_user: LoggedInUser) -> Core {
         let retry = Retry::every(settings.mode.into(), settings.retry_ms);
         Core {
             settings,
-            person,
-            phase: Phase::Connecting { behind: None },
+            logged_in_user,
+            phase: Phase::Connecting { standby: None },
             epoch: 0,
             retry,
             pending: VecDeque::new(),
-            state: None,
-            labels: BTreeMap::new(),
-            boot: None,
-            ping_ms: 0,
-            wish: None,
-            denied: None,
-            bar: false,
-            history: History::default(),
-            balloons: Balloons::default(),
-            out: VecDeque::new(),
+            agent_state: None,
+            last_blackout_ms: None,
+            field_labels: BTreeMap::new(),
+            last_boot: None,
+            next_ping_ms: 0,
+            pending_blackout: None,
+            blackout_refusal: None,
+            bar_open: false,
+            timeline: Timeline::default(),
+            notifications: NotificationQueue::default(),
+            outputs: VecDeque::new(),
         }
     }
 
-    /// Takes in what happened.
-    pub fn handle(&mut self, now: Moment, input: Input) {
+    /// Handles an input, and everything that is due.
+    pub fn handle_input(&mut self, now: Now, input: Input) {
         match input {
-            Input::Launch => self.connect(now, true),
-            Input::Link(epoch, event) if epoch == self.epoch => self.link(now, event),
+            Input::Launch => self.start_connecting(now, true),
+            Input::Link(epoch, event) if epoch == self.epoch => self.handle_link_event(now, event),
             Input::Link(..) | Input::Tick => {}
-            Input::Press(press, asker) => self.press(now, press, asker),
-            Input::Settings(settings) => self.take_settings(now, settings),
-            Input::Bar(open) => self.bar = open,
+            Input::Request(request, requester) => self.handle_request(now, request, requester),
+            Input::Settings(settings) => self.apply_settings(now, settings),
+            Input::BarOpen(open) => self.bar_open = open,
         }
-        self.tick(now);
-        let facts = self.facts();
-        self.history.note(now.ms, &facts);
+        self.run_timers(now);
+        let client_state = self.client_state();
+        self.timeline.record_change(now.ms, &client_state);
     }
 
-    /// What is to be done next.
-    pub fn poll(&mut self) -> Option<Output> {
-        self.out.pop_front()
+    /// The next action for the shell.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
     }
 
-    /// When `Input::Tick` is due.
+    /// When the shell must send `Input::Tick`.
     #[must_use]
-    pub fn deadline_ms(&self) -> Option<u64> {
+    pub fn next_deadline_ms(&self) -> Option<u64> {
         let phase = match &self.phase {
-            Phase::Connecting { .. } | Phase::Entering(_) => None,
-            Phase::Connected(_) => Some(self.ping_ms),
+            Phase::Connecting { .. } | Phase::LoggingIn(_) => None,
+            Phase::Connected(_) => Some(self.next_ping_ms),
             Phase::Retrying { at_ms, .. } => Some(*at_ms),
             Phase::Standby { at_ms, .. } => *at_ms,
         };
-        let answer = self.pending.front().map(|pending| pending.sent_ms + ANSWER_MS);
-        let wish = self.wish.as_ref().map(Wish::deadline_ms);
-        let denied = self.denied.as_ref().map(|(_, until)| *until);
-        let all = [phase, answer, wish, denied, self.balloons.deadline_ms()];
+        let reply = self.pending.front().map(|command| command.sent_ms + REPLY_TIMEOUT_MS);
+        let blackout = self.pending_blackout.as_ref().map(PendingBlackout::deadline_ms);
+        let refusal = self.blackout_refusal.as_ref().map(|(_, until)| *until);
+        let all = [phase, reply, blackout, refusal, self.notifications.deadline_ms()];
         all.into_iter().flatten().min()
     }
 
-    /// What the look depends on.
+    /// What the client knows, for the views.
     #[must_use]
-    pub fn facts(&self) -> Facts {
+    pub fn client_state(&self) -> ClientState {
         let link = match &self.phase {
-            Phase::Connecting { behind: Some(why) } => {
-                Link::Standby { why: why.clone(), probing: true }
+            Phase::Connecting { standby: Some(reason) } => {
+                LinkState::Standby { reason: reason.clone(), probing: true }
             }
-            Phase::Connecting { behind: None } | Phase::Entering(_) => Link::Connecting,
-            Phase::Connected(place) => Link::Connected(place.clone()),
-            Phase::Retrying { why, retry, .. } => {
-                Link::Retrying { why: why.clone(), retry: *retry }
+            Phase::Connecting { standby: None } | Phase::LoggingIn(_) => LinkState::Connecting,
+            Phase::Connected(endpoint) => LinkState::Connected(endpoint.clone()),
+            Phase::Retrying { reason, retry, .. } => {
+                LinkState::Retrying { reason: reason.clone(), retry: *retry }
             }
-            Phase::Standby { why, at_ms } => {
-                Link::Standby { why: why.clone(), probing: at_ms.is_some() }
+            Phase::Standby { reason, at_ms } => {
+                LinkState::Standby { reason: reason.clone(), probing: at_ms.is_some() }
             }
         };
-        let wish = self.wish.as_ref().and_then(Wish::unmasked).map(str::to_owned);
-        let denied = || self.denied.as_ref().map(|(why, _)| why.clone());
-        let state = self.state.as_ref().map(|(state, _)| state.clone());
-        Facts { link, state, unmasked: wish.or_else(denied), bar: self.bar }
+        let warning = self.pending_blackout.as_ref().and_then(PendingBlackout::warning);
+        let refusal = || self.blackout_refusal.as_ref().map(|(reason, _)| reason.clone());
+        ClientState {
+            link,
+            agent_state: self.agent_state.as_ref().map(|(state, _)| state.clone()),
+            unmasked: warning.map(str::to_owned).or_else(refusal),
+            bar_open: self.bar_open,
+        }
     }
 
-    /// The labels of the fields, as the box told them.
-    #[must_use]
-    pub fn labels(&self) -> &BTreeMap<u8, String> {
-        &self.labels
-    }
-
-    /// What holds.
+    /// The effective settings.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// What happened lately.
-    #[must_use]
-    pub fn history(&self) -> &History {
-        &self.history
-    }
-
-    /// How long the blackout has been on, milliseconds.
+    /// How long the blackout has been active, in milliseconds.
     #[must_use]
     pub fn blackout_ms(&self, now_ms: u64) -> Option<u64> {
-        let (state, at_ms) = self.state.as_ref().filter(|(state, _)| state.blackout)?;
+        let (state, at_ms) = self.agent_state.as_ref().filter(|(state, _)| state.blackout)?;
         Some(state.blackout_ms + now_ms.saturating_sub(*at_ms))
     }
 
@@ -277,211 +274,219 @@ impl Core {
         matches!(self.phase, Phase::Connected(_))
     }
 
-    fn connect(&mut self, now: Moment, aloud: bool) {
+    fn start_connecting(&mut self, now: Now, notify: bool) {
         self.epoch += 1;
-        let behind = match &self.phase {
-            Phase::Standby { why, .. } if !aloud => Some(why.clone()),
+        let standby = match &self.phase {
+            Phase::Standby { reason, .. } if !notify => Some(reason.clone()),
             _ => None,
         };
-        self.phase = Phase::Connecting { behind };
-        if aloud {
-            self.say(now.ms, messages::connecting(&self.settings.servers));
+        self.phase = Phase::Connecting { standby };
+        if notify {
+            self.notify(now.ms, notifications::connecting_notification(&self.settings.servers));
         }
-        self.out.push_back(Output::Connect(self.epoch, self.settings.addresses()));
+        let servers = self.settings.server_addresses();
+        self.outputs.push_back(Output::Connect(self.epoch, servers));
     }
 
-    fn link(&mut self, now: Moment, event: LinkEvent) {
+    fn handle_link_event(&mut self, now: Now, event: LinkEvent) {
         match event {
-            LinkEvent::Failed { why } => self.failed(now, &why, false),
+            LinkEvent::Failed { reason } => self.on_link_failed(now, &reason, false),
             LinkEvent::Opened { name, server, boot, tls } => {
-                let restarted = matches!(&self.boot, Some((old, n)) if *old == name && *n != boot);
-                if restarted {
-                    log::info!("{name} was restarted");
+                let last = self.last_boot.replace((name.clone(), boot));
+                if matches!(&last, Some((old, number)) if *old == name && *number != boot) {
+                    log::info!("{name} has restarted");
                 }
-                self.boot = Some((name.clone(), boot));
-                let agent = self.user().to_owned();
-                self.phase = Phase::Entering(Place { name, server, agent });
-                let hello = self.login(tls).line();
-                self.send(now.ms, hello, Asked::Hello);
+                let agent = self.user_name().to_owned();
+                self.phase = Phase::LoggingIn(Endpoint { name, server, agent });
+                let hello = self.build_login(tls).line();
+                self.send_line(now.ms, hello, PendingKind::Hello);
             }
-            LinkEvent::Reply(reply) => self.replied(now, reply),
-            LinkEvent::State(state) => self.news(now, state),
-            LinkEvent::Lost { why } => self.failed(now, &why, true),
+            LinkEvent::Reply(reply) => self.handle_reply(now, reply),
+            LinkEvent::State(state) => self.on_agent_state(now, state),
+            LinkEvent::Lost { reason } => self.on_link_failed(now, &reason, true),
         }
     }
 
-    fn user(&self) -> &str {
-        self.settings.user.as_deref().unwrap_or(&self.person.user)
+    fn user_name(&self) -> &str {
+        self.settings.user.as_deref().unwrap_or(&self.logged_in_user.user)
     }
 
-    /// Requirement A11. Over TLS the machine is the certificate's, whatever the host is called;
-    /// only a name that somebody gave is said all the same.
-    fn login(&self, tls: bool) -> Login {
-        let host = self.person.machine.clone().filter(|_| !tls);
+    /// Builds the `hello` (requirement A11). Over TLS the certificate names the machine, so the
+    /// client sends a machine name only if the settings have one.
+    fn build_login(&self, tls: bool) -> Login {
+        let host = self.logged_in_user.machine.clone().filter(|_| !tls);
+        let domain = self.settings.domain.clone();
         Login {
-            user: Some(self.user().to_owned()),
-            domain: self.settings.domain.clone().or_else(|| self.person.domain.clone()),
+            user: Some(self.user_name().to_owned()),
+            domain: domain.or_else(|| self.logged_in_user.domain.clone()),
             machine: self.settings.machine.clone().or(host),
             client: Some(concat!("desk/", env!("CARGO_PKG_VERSION")).to_owned()),
             ..Login::new(Kind::Agent)
         }
     }
 
-    fn send(&mut self, now_ms: u64, line: String, what: Asked) {
-        self.pending.push_back(Pending { sent_ms: now_ms, what });
-        self.ping_ms = now_ms + PING_MS;
-        self.out.push_back(Output::Send(line));
+    fn send_line(&mut self, now_ms: u64, line: String, kind: PendingKind) {
+        self.pending.push_back(PendingCommand { sent_ms: now_ms, kind });
+        self.next_ping_ms = now_ms + PING_MS;
+        self.outputs.push_back(Output::Send(line));
     }
 
-    fn replied(&mut self, now: Moment, reply: Reply) {
-        let Some(Pending { what, .. }) = self.pending.pop_front() else { return };
-        match (what, reply.outcome) {
-            (Asked::Hello, Ok(pairs)) => self.entered(now, &pairs),
-            (Asked::Hello, Err(failure)) => {
-                self.out.push_back(Output::Close);
-                let why = format!("the box does not let you in: {}", failure.text);
-                self.failed(now, &why, false);
+    fn handle_reply(&mut self, now: Now, reply: Reply) {
+        let Some(PendingCommand { kind, .. }) = self.pending.pop_front() else { return };
+        match (kind, reply.outcome) {
+            (PendingKind::Hello, Ok(pairs)) => self.on_logged_in(now, &pairs),
+            (PendingKind::Hello, Err(failure)) => {
+                self.outputs.push_back(Output::Close);
+                let reason = format!("the recorder refused the login: {}", failure.text);
+                self.on_link_failed(now, &reason, false);
             }
-            (Asked::Ping, _) => {}
-            (Asked::Act(act, asker), Ok(pairs)) => {
-                self.act_done(now, (act, asker), &pairs, &reply.rows);
+            (PendingKind::Ping, _) => {}
+            (PendingKind::Agent(command, requester), Ok(pairs)) => {
+                self.on_command_confirmed(now, (command, requester), &pairs, &reply.rows);
             }
-            (Asked::Act(act, asker), Err(failure)) => self.act_refused(now, (act, asker), &failure),
+            (PendingKind::Agent(command, requester), Err(failure)) => {
+                self.on_command_refused(now, (command, requester), &failure);
+            }
         }
     }
 
-    fn entered(&mut self, now: Moment, pairs: &Pairs) {
-        let Phase::Entering(place) = &self.phase else { return };
-        let mut place = place.clone();
+    fn on_logged_in(&mut self, now: Now, pairs: &Pairs) {
+        let Phase::LoggingIn(endpoint) = &self.phase else { return };
+        let mut endpoint = endpoint.clone();
         if let Some(agent) = pairs.get("agent") {
-            agent.clone_into(&mut place.agent);
+            agent.clone_into(&mut endpoint.agent);
         }
         let labels = pairs.0.iter().filter_map(|(key, label)| {
             Some((key.strip_prefix("field.")?.parse().ok()?, label.clone()))
         });
-        self.labels = labels.collect();
+        self.field_labels = labels.collect();
         self.retry.connected();
-        self.say(now.ms, messages::connected(&place));
-        self.phase = Phase::Connected(place);
-        self.ping_ms = now.ms + PING_MS;
-        self.wish_again(now);
+        self.notify(now.ms, notifications::connected_notification(&endpoint));
+        self.phase = Phase::Connected(endpoint);
+        self.next_ping_ms = now.ms + PING_MS;
+        self.resend_blackout(now);
     }
 
-    /// No connection came to be, or the one there was is gone (`lost`).
-    fn failed(&mut self, now: Moment, why: &str, lost: bool) {
+    /// An attempt failed, or the connection is over (`lost`).
+    fn on_link_failed(&mut self, now: Now, reason: &str, lost: bool) {
         let was_connected = self.is_connected();
-        let was_dark = self.state.take().is_some_and(|(state, _)| state.blackout);
-        let pending = std::mem::take(&mut self.pending);
-        for Pending { what, .. } in pending {
-            if let Asked::Act(act, asker) = what {
-                self.act_lost(now, act, asker);
-            }
-        }
-        self.wish_unsent(now);
+        let had_blackout = self.agent_state.take().is_some_and(|(state, _)| state.blackout);
+        self.drop_pending_commands(now);
+        self.mark_blackout_unsent(now);
         let was_standby = self.retry.is_standby();
         let next = self.retry.failed(now.random);
-        let why = messages::plain(why);
+        let reason = notifications::strip_os_error(reason);
         let lost = lost && was_connected;
         match next {
             Next::Retry { retry, in_ms } => {
-                self.say(now.ms, messages::retrying(&why, (retry, in_ms), lost, was_dark));
-                self.phase = Phase::Retrying { why, retry, at_ms: now.ms + self.hurried(in_ms) };
+                let plan = (retry, in_ms);
+                let notification =
+                    notifications::retrying_notification(&reason, plan, lost, had_blackout);
+                self.notify(now.ms, notification);
+                let at_ms = now.ms + self.shorten_pause(in_ms);
+                self.phase = Phase::Retrying { reason, retry, at_ms };
             }
             Next::Probe { in_ms } => {
-                let at_ms = Some(now.ms + self.hurried(in_ms));
-                self.stand_by(now, why, at_ms, was_standby);
+                let at_ms = Some(now.ms + self.shorten_pause(in_ms));
+                self.enter_standby(now, reason, at_ms, was_standby);
             }
             Next::Standby => {
-                let at_ms = self.wish.is_some().then(|| now.ms + self.hurried(u64::MAX));
-                self.stand_by(now, why, at_ms, was_standby);
+                let has_blackout = self.pending_blackout.is_some();
+                let at_ms = has_blackout.then(|| now.ms + self.shorten_pause(u64::MAX));
+                self.enter_standby(now, reason, at_ms, was_standby);
             }
         }
     }
 
-    fn stand_by(&mut self, now: Moment, why: String, at_ms: Option<u64>, was_standby: bool) {
+    fn drop_pending_commands(&mut self, now: Now) {
+        for PendingCommand { kind, .. } in std::mem::take(&mut self.pending) {
+            if let PendingKind::Agent(command, requester) = kind {
+                self.on_command_lost(now, command, requester);
+            }
+        }
+    }
+
+    fn enter_standby(&mut self, now: Now, reason: String, at_ms: Option<u64>, was_standby: bool) {
         if !was_standby {
-            self.say(now.ms, messages::standby(&why, at_ms.is_some()));
+            self.notify(now.ms, notifications::standby_notification(&reason, at_ms.is_some()));
         }
-        self.phase = Phase::Standby { why, at_ms };
+        self.phase = Phase::Standby { reason, at_ms };
     }
 
-    /// A session has begun and its state came, or changed.
-    fn news(&mut self, now: Moment, state: AgentState) {
-        let old = self.state.replace((state.clone(), now.ms)).map(|(old, _)| old);
+    /// The box sent a state: the first of a session, or a changed one.
+    fn on_agent_state(&mut self, now: Now, state: AgentState) {
+        self.last_blackout_ms = self.blackout_ms(now.ms).or(self.last_blackout_ms);
+        let old = self.agent_state.replace((state.clone(), now.ms)).map(|(old, _)| old);
         if state.blackout || old.as_ref().is_some_and(|old| old.call != state.call) {
-            self.denied = None;
+            self.blackout_refusal = None;
         }
-        self.wish_news(now, &state);
-        for balloon in messages::changes(old.as_ref(), &state) {
-            self.say(now.ms, balloon);
+        self.on_blackout_state(now, &state);
+        for notification in notifications::state_change_notifications(old.as_ref(), &state) {
+            self.notify(now.ms, notification);
         }
     }
 
-    fn take_settings(&mut self, now: Moment, settings: Settings) {
-        let whom = |of: &Settings| (of.addresses(), of.user.clone(), of.domain.clone());
-        let how = |of: &Settings| (of.mode, of.retry_ms);
-        let same_box = whom(&settings) == whom(&self.settings);
-        let same_way = how(&settings) == how(&self.settings);
+    fn apply_settings(&mut self, now: Now, settings: Settings) {
+        let login = |s: &Settings| (s.server_addresses(), s.user.clone(), s.domain.clone());
+        let retry = |s: &Settings| (s.mode, s.retry_ms);
+        let same_login = login(&settings) == login(&self.settings);
+        let same_retry = retry(&settings) == retry(&self.settings);
         self.settings = settings;
-        if same_box && same_way {
+        if same_login && same_retry {
             return;
         }
         self.retry = Retry::every(self.settings.mode.into(), self.settings.retry_ms);
-        // How it is tried again is no reason to leave a box that is there.
-        if !same_box || !self.is_connected() {
-            self.leave(now);
-            self.connect(now, true);
+        // New retry settings do not end a session.
+        if !same_login || !self.is_connected() {
+            self.end_session(now);
+            self.start_connecting(now, true);
         }
     }
 
-    /// Ends the session there is, if any.
-    fn leave(&mut self, now: Moment) {
-        self.out.push_back(Output::Close);
-        self.state = None;
-        for Pending { what, .. } in std::mem::take(&mut self.pending) {
-            if let Asked::Act(act, asker) = what {
-                self.act_lost(now, act, asker);
-            }
-        }
-        self.wish_unsent(now);
+    fn end_session(&mut self, now: Now) {
+        self.outputs.push_back(Output::Close);
+        self.agent_state = None;
+        self.drop_pending_commands(now);
+        self.mark_blackout_unsent(now);
     }
 
-    fn tick(&mut self, now: Moment) {
-        let late = self.pending.front().is_some_and(|first| now.ms >= first.sent_ms + ANSWER_MS);
-        if late {
-            self.out.push_back(Output::Close);
-            let why = format!("the box does not answer within {} s", ANSWER_MS / 1000);
+    fn run_timers(&mut self, now: Now) {
+        let oldest = self.pending.front();
+        if oldest.is_some_and(|command| now.ms >= command.sent_ms + REPLY_TIMEOUT_MS) {
+            self.outputs.push_back(Output::Close);
+            let seconds = REPLY_TIMEOUT_MS / 1000;
             self.epoch += 1;
-            self.failed(now, &why, true);
+            let reason = format!("no reply from the recorder within {seconds} s");
+            self.on_link_failed(now, &reason, true);
         }
         match &self.phase {
-            Phase::Connected(_) if now.ms >= self.ping_ms => {
-                self.send(now.ms, "ping".to_owned(), Asked::Ping);
+            Phase::Connected(_) if now.ms >= self.next_ping_ms => {
+                self.send_line(now.ms, "ping".to_owned(), PendingKind::Ping);
             }
-            Phase::Retrying { at_ms, .. } if now.ms >= *at_ms => self.connect(now, false),
+            Phase::Retrying { at_ms, .. } if now.ms >= *at_ms => self.start_connecting(now, false),
             Phase::Standby { at_ms: Some(at_ms), .. } if now.ms >= *at_ms => {
-                self.connect(now, false);
+                self.start_connecting(now, false);
             }
             _ => {}
         }
-        self.wish_tick(now);
-        if self.denied.as_ref().is_some_and(|(_, until)| now.ms >= *until) {
-            self.denied = None;
+        self.check_blackout_timeout(now);
+        if self.blackout_refusal.as_ref().is_some_and(|(_, until)| now.ms >= *until) {
+            self.blackout_refusal = None;
         }
-        while let Some(balloon) = self.balloons.due(now.ms) {
-            self.out.push_back(Output::Balloon(balloon));
-        }
-    }
-
-    fn say(&mut self, now_ms: u64, balloon: Balloon) {
-        if let Some(balloon) = self.balloons.offer(now_ms, balloon) {
-            self.out.push_back(Output::Balloon(balloon));
+        while let Some(notification) = self.notifications.take_due(now.ms) {
+            self.outputs.push_back(Output::Notify(notification));
         }
     }
 
-    fn answer(&mut self, asker: Option<u64>, answer: Result<String, String>) {
-        if let Some(asker) = asker {
-            self.out.push_back(Output::Answer(asker, answer));
+    fn notify(&mut self, now_ms: u64, notification: Notification) {
+        if let Some(notification) = self.notifications.show_or_hold(now_ms, notification) {
+            self.outputs.push_back(Output::Notify(notification));
+        }
+    }
+
+    fn send_reply(&mut self, requester: Option<u64>, reply: Result<String, String>) {
+        if let Some(requester) = requester {
+            self.outputs.push_back(Output::Reply(requester, reply));
         }
     }
 }

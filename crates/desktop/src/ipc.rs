@@ -1,77 +1,67 @@
-//! What the windows, and scripts, say to the tray's process, and it to them: one JSON text a line.
+//! Messages between the resident process and its windows and scripts, one JSON text a line.
 //!
-//! Each `Asking` is answered by one `Tell::Answer` with its number; who asked to `watch` gets a
-//! `Tell::Snapshot` at once and after every change besides. A snapshot holds all a window shows and
-//! nothing that it must remember. Nothing here opens a socket.
+//! The resident process replies to each `Request` with one `Message::Reply` of the same number. A
+//! client that watches also gets a `Message::Snapshot` at once and after every change. A snapshot
+//! holds everything that a window shows, so a window stores nothing.
+//!
+//! This module opens no socket: see `shell::instance` and `shell::ipc_peer`.
 
+use crate::agent_request::AgentRequest;
 use crate::settings::Settings;
 use serde::{Deserialize, Serialize};
 
-/// The longest line.
+/// The most bytes of a line.
 pub const LINE_BYTES: u64 = 64 << 10;
 
-/// A wish with the number that its answer will have.
+/// A request with the number that its reply will have.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asking {
+pub struct Request {
     pub id: u64,
-    pub ask: Ask,
+    pub kind: RequestKind,
 }
 
-/// What a window or a script wants.
+/// What a window or a script asks the resident process for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Ask {
-    /// A window of this name is open and wants every change.
-    Watch {
-        window: String,
-    },
+pub enum RequestKind {
+    /// A snapshot now and after every change, for the window of this name.
+    Watch { window: String },
     /// One snapshot.
     Status,
-    /// A command in the words of the line protocol, as `--command` takes it.
-    Command {
-        text: String,
-    },
-    /// A field's new value.
-    Update {
-        field: u8,
-        value: String,
-    },
+    /// What the agent asks of the box.
+    Agent(AgentRequest),
     /// Open this window, or bring it to the front.
-    Open {
-        window: String,
-    },
-    /// New settings, and whether to start at log-in.
-    Settings {
-        settings: Box<Settings>,
-        autostart: bool,
-    },
+    Open { window: String },
+    /// Save these settings, and whether to start at login.
+    Settings { settings: Box<Settings>, autostart: bool },
+    /// Quit the resident process.
     Quit,
 }
 
-/// What is said to them.
+/// What the resident process sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Tell {
+pub enum Message {
     Snapshot(Box<Snapshot>),
-    Answer {
+    Reply {
         id: u64,
         ok: bool,
         text: String,
     },
-    /// Come to the front.
+    /// Bring the window to the front.
     Present,
 }
 
-/// Everything that can be shown.
+/// Everything that a window can show.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The icon's word.
+    /// The name of the icon, as `Icon::as_str` writes it.
     pub icon: String,
     pub headline: String,
-    /// Headings and words, for people.
+    /// The rows of *Check status*: headings and texts.
     pub status: Vec<(String, String)>,
     pub connected: bool,
-    /// As the box writes it; empty without a connection.
+    /// The agent's abilities as the box writes them; empty without a connection.
     pub can: String,
     /// Whether there is a call.
     pub call: bool,
@@ -79,25 +69,25 @@ pub struct Snapshot {
     /// Whether the screen is recorded.
     pub screen: bool,
     pub blackout: bool,
-    /// How long it has been on.
+    /// How long the blackout has been active.
     pub blackout_ms: u64,
-    /// A blackout was asked for and is not in force.
+    /// Why a requested blackout is not active.
     pub unmasked: Option<String>,
-    /// Fields that may be set now, with their labels; never what they hold.
+    /// The fields that may be set now, with their labels; never their values.
     pub fields: Vec<(u8, String)>,
-    /// For each lane its heading and when it was on: from and to, in milliseconds ago.
+    /// Each timeline row: its heading, and its active spans in milliseconds ago, from and to.
     pub timeline: Vec<(String, Vec<(u64, u64)>)>,
     pub settings: Option<Settings>,
     pub autostart: bool,
-    /// What became of the keys that work everywhere.
+    /// Which global hotkeys work.
     pub hotkeys: String,
-    /// Whether windows are to be dark.
+    /// Whether windows are dark.
     pub dark: bool,
-    /// Whether they need more contrast than usual.
+    /// Whether windows have high contrast.
     pub contrast: bool,
-    /// How large everything is, beyond what the toolkit does by itself; 0: as usual.
+    /// The text size beyond what the toolkit applies by itself, in per cent; 0 means 100.
     pub text_percent: u16,
-    /// The program's resident memory and more, for *About*.
+    /// The rows of *About*: headings and texts.
     pub about: Vec<(String, String)>,
 }
 
@@ -107,13 +97,14 @@ mod tests {
 
     #[test]
     fn every_message_is_one_line_and_reads_back() {
-        let text = "update 1 \"a\nb\"".to_owned();
-        let asking = Asking { id: 7, ask: Ask::Command { text } };
-        let line = serde_json::to_string(&asking).expect("JSON");
+        let update = AgentRequest::Update { field: 1, value: "a\nb".to_owned() };
+        let request = Request { id: 7, kind: RequestKind::Agent(update) };
+        let line = serde_json::to_string(&request).expect("JSON");
         assert!(!line.contains('\n'));
-        assert_eq!(serde_json::from_str::<Asking>(&line).ok(), Some(asking));
-        let tell = Tell::Snapshot(Box::new(Snapshot { connected: true, ..Snapshot::default() }));
-        let line = serde_json::to_string(&tell).expect("JSON");
-        assert_eq!(serde_json::from_str::<Tell>(&line).ok(), Some(tell));
+        assert_eq!(serde_json::from_str::<Request>(&line).ok(), Some(request));
+        let snapshot = Snapshot { connected: true, ..Snapshot::default() };
+        let message = Message::Snapshot(Box::new(snapshot));
+        let line = serde_json::to_string(&message).expect("JSON");
+        assert_eq!(serde_json::from_str::<Message>(&line).ok(), Some(message));
     }
 }

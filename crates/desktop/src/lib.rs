@@ -1,16 +1,17 @@
-//! The agents' client: a tray icon, balloons, and a few windows.
+//! The desktop client for agents: a tray icon, notifications and a few windows.
 //!
-//! `core` is its mind and `model` its face; both are pure, as is everything here but `shell`, which
-//! has the sockets, the desktop's own services and the processes of the windows. What an agent may
-//! do is decided by the box alone: `can` enables, and nothing else does (requirement A13).
+//! `core` is the state machine and `ui` holds the views as values. Both are pure and never import
+//! `shell` or `windows`. `shell` has the sockets, the desktop's services and the processes of the
+//! windows; `windows` draws. The box alone decides what an agent may do: `can` enables a command,
+//! and nothing else does (requirement A13).
 //!
-//! Nothing here imports anything of the box but `client` and `protocol`.
+//! This crate imports `client` and `protocol`, and no other crate of the box.
 
-pub mod action;
+pub mod agent_request;
 pub mod cli;
 pub mod core;
+pub mod hotkey;
 pub mod ipc;
-pub mod keys;
 pub mod settings;
 pub mod shell;
 pub mod ui;

@@ -1,38 +1,47 @@
-//! `hushbox-desktop`: the resident client, or a word to it.
+//! `hushbox-desktop`: the resident client, or a request to it.
 //!
-//! Exit codes: 0 done; 1 refused, or not done; 2 wrong usage.
+//! Exit status: 0 done; 1 failed or refused; 2 wrong usage.
 
-#![allow(clippy::print_stdout, reason = "a program for scripts, too")]
+#![allow(clippy::print_stdout, reason = "scripts read the output")]
 
 use clap::Parser;
 use client::{Address, Keyring};
+use desktop::agent_request::{AgentRequest, AgentRequestError};
 use desktop::cli::Cli;
-use desktop::ipc::{Ask, Tell};
-use desktop::shell::instance::{InstanceError, Place, Visit};
+use desktop::ipc::{Message, RequestKind};
+use desktop::shell::instance::{InstanceError, InstanceLock};
+use desktop::shell::ipc_client::{IpcClient, IpcClientError};
 use desktop::shell::log_file;
 use desktop::shell::paths::{self, PathError};
 use desktop::shell::resident::{self, ResidentError};
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// The time to wait for a certificate.
+const ENROL_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum RunError {
     #[error("{0}")]
     Path(#[from] PathError),
     #[error("{0}")]
     Instance(#[from] InstanceError),
     #[error("{0}")]
+    Client(#[from] IpcClientError),
+    #[error("{0}")]
     Resident(#[from] ResidentError),
     #[error("{0}")]
     Window(#[from] desktop::windows::WindowError),
-    #[error("the log cannot be written: {0}")]
+    #[error("cannot write the log: {0}")]
     Log(std::io::Error),
+    #[error("{0}")]
+    Request(#[from] AgentRequestError),
     #[error("{0}")]
     Enrol(#[from] client::EnrolError),
     #[error("{0}")]
     Keyring(#[from] client::KeyringError),
-    #[error("no server is set; say --to ADDRESS")]
+    #[error("the settings name no server; give one with --to ADDRESS")]
     NoServer,
     #[error("{0}")]
     Refused(String),
@@ -49,79 +58,80 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
+fn run(cli: Cli) -> Result<(), RunError> {
     if let Some(code) = cli.enrol {
-        return enrol(&code, cli.to);
+        return enrol_workstation(&code, cli.to);
     }
     if let Some(text) = cli.command {
-        return ask(Ask::Command { text });
+        return send_request(RequestKind::Agent(AgentRequest::parse(&text)?));
     }
     if let Some(window) = cli.open {
-        return ask(Ask::Open { window });
+        return send_request(RequestKind::Open { window });
     }
     if let Some(window) = cli.window {
-        return Ok(desktop::windows::show(&window)?);
+        return Ok(desktop::windows::run_window(&window)?);
     }
     if cli.quit {
-        return ask(Ask::Quit);
+        return send_request(RequestKind::Quit);
     }
     if cli.status {
-        return status(cli.json);
+        return print_status(cli.json);
     }
-    stay()
+    run_resident()
 }
 
-fn stay() -> Result<(), Failure> {
-    let Some(place) = Place::take()? else {
-        // Whoever starts it again wants to see it.
-        return ask(Ask::Open { window: "status".to_owned() });
+fn run_resident() -> Result<(), RunError> {
+    let Some(lock) = InstanceLock::try_acquire()? else {
+        // The client runs already: a second start shows its status.
+        return send_request(RequestKind::Open { window: "status".to_owned() });
     };
     let settings = paths::read_settings()?;
     let path = paths::state_home()?.join("desktop.log");
-    log_file::start(&path, false).map_err(Failure::Log)?;
-    log::info!("hushbox-desktop {} begins", env!("CARGO_PKG_VERSION"));
-    Ok(resident::run(&place, settings)?)
+    log_file::start_logging(&path).map_err(RunError::Log)?;
+    log::info!("hushbox-desktop {} starts", env!("CARGO_PKG_VERSION"));
+    Ok(resident::run_resident(&lock, settings)?)
 }
 
-fn ask(ask: Ask) -> Result<(), Failure> {
-    match Visit::begin()?.ask(ask)? {
-        Tell::Answer { ok: true, text, .. } => {
+fn send_request(kind: RequestKind) -> Result<(), RunError> {
+    match IpcClient::connect()?.request(kind)? {
+        Message::Reply { ok: true, text, .. } => {
             println!("{text}");
             Ok(())
         }
-        Tell::Answer { text, .. } => Err(Failure::Refused(text)),
-        Tell::Snapshot(_) | Tell::Present => Err(InstanceError::Silent.into()),
+        Message::Reply { text, .. } => Err(RunError::Refused(text)),
+        Message::Snapshot(_) | Message::Present => Err(IpcClientError::NoReply.into()),
     }
 }
 
-fn status(json: bool) -> Result<(), Failure> {
-    let Tell::Snapshot(snapshot) = Visit::begin()?.ask(Ask::Status)? else {
-        return Err(InstanceError::Silent.into());
+fn print_status(json: bool) -> Result<(), RunError> {
+    let Message::Snapshot(snapshot) = IpcClient::connect()?.request(RequestKind::Status)? else {
+        return Err(IpcClientError::NoReply.into());
     };
     if json {
-        let text = serde_json::to_string(&snapshot).map_err(|e| Failure::Refused(e.to_string()))?;
+        let text =
+            serde_json::to_string(&snapshot).map_err(|e| RunError::Refused(e.to_string()))?;
         println!("{text}");
         return Ok(());
     }
-    for (heading, words) in &snapshot.status {
-        println!("{heading}: {words}");
+    for (heading, text) in &snapshot.status {
+        println!("{heading}: {text}");
     }
     Ok(())
 }
 
-/// Gets a certificate, and keeps the machine's name that it is for.
-fn enrol(code: &str, to: Option<Address>) -> Result<(), Failure> {
+/// Gets a certificate, and saves the machine name that it is for.
+fn enrol_workstation(code: &str, to: Option<Address>) -> Result<(), RunError> {
     let settings = paths::read_settings()?;
-    let address = to.or_else(|| settings.addresses().into_iter().next());
-    let address = address.ok_or(Failure::NoServer)?;
-    let enrolled = client::enrol(&address, code, Duration::from_secs(20))?;
+    let address = to.or_else(|| settings.server_addresses().into_iter().next());
+    let address = address.ok_or(RunError::NoServer)?;
+    let enrolled = client::enrol(&address, code, ENROL_TIMEOUT)?;
     let path = Keyring::of_user().store(&address, &enrolled.pem)?;
-    let mut own = paths::read_own()?;
+    let mut own = paths::read_own_settings()?;
     own.machine = Some(enrolled.machine.clone());
-    if !settings.addresses().contains(&address) && !settings.is_locked("servers") {
+    if !settings.server_addresses().contains(&address) && !settings.is_locked("servers") {
         own.servers = Some(vec![address.to_string()]);
     }
-    paths::write_own(&own)?;
+    paths::write_own_settings(&own)?;
     println!(
         "enrolled at {address} as {} for {}; the key is in {}",
         enrolled.machine,

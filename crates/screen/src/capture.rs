@@ -1,47 +1,45 @@
-//! What can be captured: behind this trait there is X11 today.
+//! A display that can be captured: the trait of the X11 display.
 //!
-//! Whoever captures gives the whole display and says whether it changed; no picture is kept here.
-//! A display's size is its own business: it changes when a monitor comes or goes, at any moment.
+//! The display captures its whole area and says whether anything changed; it stores no old frames.
+//! Its size may change at any moment, when a monitor is connected or removed.
 
 use crate::picture::Canvas;
 
-/// Why nothing can be seen.
+/// Why the display cannot be captured.
 #[derive(Debug, thiserror::Error)]
-#[error("the display cannot be captured: {0}")]
+#[error("cannot capture the display: {0}")]
 pub struct CaptureError(pub String);
 
-/// What a look came to.
+/// What a capture has changed on the canvas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// The canvas is as it was.
-    Same,
-    /// There is something new on it.
+pub enum FrameChange {
+    Unchanged,
     Changed,
-    /// The display changes its size right now, and what is on the canvas is nothing: look again.
-    Unsettled,
+    /// The display changes its size now, and the canvas is invalid: capture again.
+    Resizing,
 }
 
 /// A display.
 pub trait Capture {
-    /// Looks at what changed since the last look. The canvas is the whole display, all monitors,
-    /// cursor included.
+    /// Captures what has changed since the last capture. The canvas holds the whole display, with
+    /// all monitors and the cursor.
     ///
     /// # Errors
-    /// When the display is gone.
-    fn look(&mut self) -> Result<Look, CaptureError>;
+    /// If the display is gone.
+    fn capture_frame(&mut self) -> Result<FrameChange, CaptureError>;
 
-    /// Hears what the display has to say while nobody looks.
+    /// Processes the display's events while nothing is captured.
     ///
     /// # Errors
-    /// When the display is gone.
-    fn hear(&mut self) -> Result<(), CaptureError>;
+    /// If the display is gone.
+    fn process_events(&mut self) -> Result<(), CaptureError>;
 
-    /// How large the display is, as far as was heard.
-    fn size(&self) -> (usize, usize);
+    /// The width and height of the display, as last reported.
+    fn display_size(&self) -> (usize, usize);
 
-    /// What was seen.
+    /// The last captured frame.
     fn canvas(&self) -> &Canvas;
 
-    /// Forgets everything seen: the next look sees all anew.
-    fn forget(&mut self);
+    /// Wipes the last frame. The next capture fetches everything.
+    fn wipe_frame(&mut self);
 }

@@ -1,9 +1,9 @@
-//! `hushbox-screen`: captures a workstation's screen while the box says so, and never otherwise.
+//! `hushbox-screen`: captures a workstation's screen while the box requests it.
 //!
-//! One thread looks at the screen and talks to the box (`station`), another codes (`coder`). What
-//! is seen waits in memory for the lead of a blackout, uncoded, so that a blackout can still take
-//! it out picture by picture (`film`). No file is ever made, nothing seen is logged, and the box
-//! decides everything: when, how many pictures, how large.
+//! One thread captures the screen and talks to the box (`session`), another encodes
+//! (`encoder_thread`). Frames wait in memory, unencoded, for the lead of a blackout, so that a
+//! blackout can still remove them one by one (`segment_builder`). The client writes no file and
+//! logs nothing of what it captures. The box decides when it captures, at which rate and size.
 
 mod capture;
 mod clock;
@@ -13,30 +13,29 @@ mod segment_builder;
 mod session;
 mod shutdown;
 mod vpx;
-mod webm;
 mod x11;
 
 use clap::Parser;
 use client::Address;
 use std::process::ExitCode;
 
-/// Captures this workstation's screen for Hushbox.
+/// Captures the screen of this workstation for Hushbox
 #[derive(Debug, Parser)]
 #[command(name = "hushbox-screen", version)]
 pub struct Args {
-    /// A server; give several to have them tried in order
+    /// Address of a box; repeat the option to name several, tried in this order
     #[arg(long = "to", required = true)]
     pub servers: Vec<Address>,
-    /// Whose screen it is [default: who is logged in]
+    /// User whose screen this is [default: the logged-in user]
     #[arg(long)]
     pub user: Option<String>,
-    /// Of the user
+    /// Domain of the user
     #[arg(long)]
     pub domain: Option<String>,
-    /// Name of this workstation [default: its host name]
+    /// Name of this workstation [default: its host name; over TLS the certificate's]
     #[arg(long)]
     pub machine: Option<String>,
-    /// The X display [default: $DISPLAY]
+    /// X display to capture [default: $DISPLAY]
     #[arg(long)]
     pub display: Option<String>,
 }
@@ -45,12 +44,12 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let logger = simple_logger::SimpleLogger::new().with_level(log::LevelFilter::Info);
     if let Err(error) = logger.init() {
-        eprintln!("hushbox-screen: no log: {error}");
+        eprintln!("hushbox-screen: cannot log: {error}");
     }
-    if let Err(error) = harden() {
-        log::warn!("what is seen might reach a core dump or a swap device: {error}");
+    if let Err(error) = protect_memory() {
+        log::warn!("captured frames may reach a core dump or a swap device: {error}");
     }
-    match session::run(&args) {
+    match session::run_client(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("hushbox-screen: {error}");
@@ -59,13 +58,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is seen never leaves memory: no core dumps, no debugger, and no swap where that is allowed.
-fn harden() -> Result<(), nix::Error> {
+/// Keeps captured frames in memory: no core dumps, no debugger, and no swap where permitted.
+fn protect_memory() -> Result<(), nix::Error> {
     nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)?;
     nix::sys::prctl::set_dumpable(false)?;
     let (soft, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_MEMLOCK)?;
     if soft != nix::sys::resource::RLIM_INFINITY {
-        // Where there is a limit, locking what is to come would make it fail.
+        // With a limit, later allocations would fail once it is reached.
         return Err(nix::Error::EPERM);
     }
     nix::sys::mman::mlockall(nix::sys::mman::MlockAllFlags::all())

@@ -1,56 +1,56 @@
-//! Being asked to go: SIGTERM, SIGINT and SIGHUP, as the end of a session brings them.
+//! Shutdown on SIGTERM, SIGINT and SIGHUP, which the end of a desktop session sends.
 //!
-//! Who has nothing in hand goes at once. Who captures is given time to hand in what was seen; it
-//! looks here, once a turn, whether it was asked. Nothing here knows what that is.
+//! An idle client exits at once. A capturing client gets time to send what it has captured; it
+//! checks once a turn whether a signal came.
 
-use crate::clock::rest;
+use crate::clock::sleep_for;
 use nix::sys::signal::{SigSet, Signal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// More than handing in takes; then the program ends, whatever it does.
+/// The time after which the process exits in any case; sending takes less.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// Whether somebody asked.
-pub struct Leave {
-    asked: Arc<AtomicBool>,
+/// Whether a signal has requested the shutdown.
+pub struct ShutdownSignal {
+    requested: Arc<AtomicBool>,
     busy: Arc<AtomicBool>,
 }
 
-impl Leave {
-    /// Starts a thread that is told. To be called before any other thread starts.
+impl ShutdownSignal {
+    /// Starts a thread that waits for the signals. Must be called before any other thread starts.
     ///
     /// # Errors
-    /// What the system says.
-    pub fn watch() -> std::io::Result<Leave> {
+    /// If the signals cannot be blocked, or the thread cannot start.
+    pub fn watch_signals() -> std::io::Result<ShutdownSignal> {
         let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
         signals.thread_block()?;
-        let (asked, busy) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-        let (tell, works) = (Arc::clone(&asked), Arc::clone(&busy));
+        let (requested, busy) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let (set_requested, is_busy) = (Arc::clone(&requested), Arc::clone(&busy));
         let wait = move || {
             if let Err(error) = signals.wait() {
-                log::error!("signals are not heard: {error}");
+                log::error!("cannot wait for signals: {error}");
                 return;
             }
-            // In one order for both threads: one of them sees what the other said.
-            tell.store(true, Ordering::SeqCst);
-            if works.load(Ordering::SeqCst) {
-                rest(GRACE);
+            // Sequentially consistent: at least one of the two threads sees the other's store.
+            set_requested.store(true, Ordering::SeqCst);
+            if is_busy.load(Ordering::SeqCst) {
+                sleep_for(GRACE);
             }
             std::process::exit(0);
         };
-        std::thread::Builder::new().name("leave".to_owned()).spawn(wait)?;
-        Ok(Leave { asked, busy })
+        std::thread::Builder::new().name("signals".to_owned()).spawn(wait)?;
+        Ok(ShutdownSignal { requested, busy })
     }
 
     #[must_use]
-    pub fn asked(&self) -> bool {
-        self.asked.load(Ordering::SeqCst)
+    pub fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::SeqCst)
     }
 
-    /// Says whether there is something in hand.
-    pub fn busy(&self, is: bool) {
-        self.busy.store(is, Ordering::SeqCst);
+    /// Sets whether there are captured frames to send.
+    pub fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, Ordering::SeqCst);
     }
 }

@@ -1,89 +1,87 @@
-//! VP9 by libvpx, behind a trait that any coder could stand behind.
+//! VP9 encoding by libvpx, behind a trait for any encoder.
 //!
-//! A run codes pictures so that they can be shown by themselves: its first is a key picture.
-//! Nothing is kept from one run to the next. The library works in a process of its own, its own
-//! program `vpxenc`: pictures go in and come out through pipes, never through a file, and what
-//! must not be kept is taken out before. What it is told matters: `--tune-content=screen` finds
-//! scrolled text again, a fixed quality saves coding the same letters better and better.
+//! An encoder process encodes the frames of one segment; its first frame is a key frame. The
+//! library runs in its own program `vpxenc`: pictures and frames pass through pipes, never through
+//! a file. `--tune-content=screen` finds scrolled text again. A fixed quality avoids encoding the
+//! same letters again and again at growing quality.
 
 use crate::picture::Picture;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use webm::VideoFrame;
 
-/// The program that codes.
+/// The program of libvpx that encodes.
 const PROGRAM: &str = "vpxenc";
-/// Bytes in front of what it gives, and in front of each picture of it.
-const IVF_HEAD_BYTES: usize = 32;
-const IVF_PICTURE_BYTES: usize = 12;
+/// The bytes of an IVF file's header, and of the header of each frame.
+const IVF_HEADER_BYTES: usize = 32;
+const IVF_FRAME_HEADER_BYTES: usize = 12;
 
-/// One coded picture.
-#[derive(Clone)]
-pub struct Coded {
-    /// Since the run's beginning.
-    pub ms: i64,
-    pub key: bool,
-    pub data: Vec<u8>,
-}
-
-/// Why pictures could not be coded.
+/// Why pictures could not be encoded.
 #[derive(Debug, thiserror::Error)]
-pub enum CodeError {
-    #[error("{PROGRAM} cannot be started: {0}; install the package vpx-tools")]
+pub enum EncodeError {
+    #[error("cannot start {PROGRAM}: {0}; install the package vpx-tools")]
     Start(std::io::Error),
-    #[error("pictures cannot be handed to {PROGRAM}: {0}")]
+    #[error("cannot write pictures to {PROGRAM}: {0}")]
     Write(std::io::Error),
-    #[error("{PROGRAM} coded {got} of {given} pictures: {said}")]
-    Short { given: usize, got: usize, said: String },
+    #[error("{PROGRAM} encoded only {encoded} of {given} pictures: {message}")]
+    Incomplete { given: usize, encoded: usize, message: String },
 }
 
-/// Something that codes pictures.
-pub trait Coder {
-    type Run: Run;
+/// A video encoder.
+pub trait Encoder {
+    type Process: EncoderProcess;
 
-    /// Matroska's name of what it makes.
-    fn codec(&self) -> &'static str;
+    /// Matroska's name of the codec.
+    fn codec_id(&self) -> &'static str;
 
-    /// Begins a run of pictures of this size. `quality` is libvpx's: 0 is the best, 63 the worst.
+    /// Starts a process for pictures of this size. `quality` is libvpx's: 0 is the best, 63 the
+    /// worst.
     ///
     /// # Errors
-    /// When there is no coder.
-    fn begin(&mut self, size: (usize, usize), quality: u32) -> Result<Self::Run, CodeError>;
+    /// If the process cannot start.
+    fn start_process(
+        &mut self,
+        size: (usize, usize),
+        quality: u32,
+    ) -> Result<Self::Process, EncodeError>;
 }
 
-/// Pictures that belong together.
-pub trait Run {
-    /// The next one, so long after the run's beginning.
+/// A process that encodes the pictures of one segment.
+pub trait EncoderProcess {
+    /// Adds a picture, at `ms` from the start of the segment.
     ///
     /// # Errors
-    /// When it is not taken.
-    fn add(&mut self, ms: i64, picture: &Picture) -> Result<(), CodeError>;
+    /// If the process does not read it.
+    fn add_picture(&mut self, ms: u64, picture: &Picture) -> Result<(), EncodeError>;
 
-    /// Bytes that are coded so far, at least.
-    fn bytes(&self) -> usize;
+    /// The bytes that were encoded so far, at least.
+    fn encoded_bytes(&self) -> usize;
 
-    /// Everything coded.
+    /// Ends the process, and returns all frames.
     ///
     /// # Errors
-    /// When something is missing.
-    fn end(self) -> Result<Vec<Coded>, CodeError>;
+    /// If a frame is missing.
+    fn finish_frames(self) -> Result<Vec<VideoFrame>, EncodeError>;
 }
 
-/// libvpx.
-pub struct Vp9;
+/// The VP9 encoder of libvpx.
+pub struct Vp9Encoder;
 
-impl Coder for Vp9 {
-    type Run = Vp9Run;
+impl Encoder for Vp9Encoder {
+    type Process = VpxencProcess;
 
-    fn codec(&self) -> &'static str {
+    fn codec_id(&self) -> &'static str {
         "V_VP9"
     }
 
-    fn begin(
+    fn start_process(
         &mut self,
         (width, height): (usize, usize),
         quality: u32,
-    ) -> Result<Vp9Run, CodeError> {
+    ) -> Result<VpxencProcess, EncodeError> {
         let mut command = Command::new(PROGRAM);
         command.args(["--codec=vp9", "--rt", "--cpu-used=6", "--threads=1", "--lag-in-frames=0"]);
         command.args(["--end-usage=q", "--tune-content=screen", "--disable-kf", "--quiet"]);
@@ -91,72 +89,74 @@ impl Coder for Vp9 {
         command.arg(format!("--cq-level={quality}"));
         command.arg(format!("--width={width}")).arg(format!("--height={height}"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(CodeError::Start)?;
-        let coded = child.stdout.take().map(drain);
-        let said = child.stderr.take().map(drain);
-        Ok(Vp9Run { child, coded, said, times: Vec::new() })
+        let mut child = command.spawn().map_err(EncodeError::Start)?;
+        let frames = child.stdout.take().map(PipeReader::start);
+        let messages = child.stderr.take().map(PipeReader::start);
+        Ok(VpxencProcess { child, frames, messages, times_ms: Vec::new() })
     }
 }
 
-/// What comes out of a pipe, taken by a thread so that the writer never waits for its reader.
-struct Drain {
+/// Reads a pipe in a thread, so that the process never waits for its reader.
+struct PipeReader {
     thread: JoinHandle<Vec<u8>>,
-    bytes: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    bytes: Arc<AtomicUsize>,
 }
 
-fn drain(mut pipe: impl Read + Send + 'static) -> Drain {
-    use std::sync::atomic::Ordering;
-    let bytes = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let counted = std::sync::Arc::clone(&bytes);
-    let take = move || {
-        let (mut all, mut part) = (Vec::new(), [0; 8192]);
-        while let Ok(count @ 1..) = pipe.read(&mut part) {
-            all.extend_from_slice(&part[..count]);
-            counted.store(all.len(), Ordering::Relaxed);
-        }
-        all
-    };
-    Drain { thread: std::thread::spawn(take), bytes }
+impl PipeReader {
+    fn start(mut pipe: impl Read + Send + 'static) -> PipeReader {
+        let bytes = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&bytes);
+        let read = move || {
+            let (mut all, mut part) = (Vec::new(), [0; 8192]);
+            while let Ok(count @ 1..) = pipe.read(&mut part) {
+                all.extend_from_slice(&part[..count]);
+                counted.store(all.len(), Ordering::Relaxed);
+            }
+            all
+        };
+        PipeReader { thread: std::thread::spawn(read), bytes }
+    }
 }
 
-/// A run under way: a process that ends when its input does.
-pub struct Vp9Run {
+/// A running `vpxenc`. It ends when its input ends.
+pub struct VpxencProcess {
     child: Child,
-    coded: Option<Drain>,
-    said: Option<Drain>,
-    /// When each picture was seen.
-    times: Vec<i64>,
+    frames: Option<PipeReader>,
+    messages: Option<PipeReader>,
+    /// The time of each picture.
+    times_ms: Vec<u64>,
 }
 
-impl Run for Vp9Run {
-    fn add(&mut self, ms: i64, picture: &Picture) -> Result<(), CodeError> {
-        let gone = || CodeError::Write(std::io::ErrorKind::BrokenPipe.into());
-        let pipe = self.child.stdin.as_mut().ok_or_else(gone)?;
-        pipe.write_all(&picture.planes).map_err(CodeError::Write)?;
-        self.times.push(ms);
+impl EncoderProcess for VpxencProcess {
+    fn add_picture(&mut self, ms: u64, picture: &Picture) -> Result<(), EncodeError> {
+        let closed = || EncodeError::Write(std::io::ErrorKind::BrokenPipe.into());
+        let pipe = self.child.stdin.as_mut().ok_or_else(closed)?;
+        pipe.write_all(&picture.planes).map_err(EncodeError::Write)?;
+        self.times_ms.push(ms);
         Ok(())
     }
 
-    fn bytes(&self) -> usize {
-        let count = |drain: &Drain| drain.bytes.load(std::sync::atomic::Ordering::Relaxed);
-        self.coded.as_ref().map_or(0, count)
+    fn encoded_bytes(&self) -> usize {
+        self.frames.as_ref().map_or(0, |reader| reader.bytes.load(Ordering::Relaxed))
     }
 
-    fn end(mut self) -> Result<Vec<Coded>, CodeError> {
+    fn finish_frames(mut self) -> Result<Vec<VideoFrame>, EncodeError> {
         drop(self.child.stdin.take());
-        let all = |drain: Option<Drain>| {
-            drain.and_then(|drain| drain.thread.join().ok()).unwrap_or_default()
+        let read_all = |reader: Option<PipeReader>| {
+            reader.and_then(|reader| reader.thread.join().ok()).unwrap_or_default()
         };
-        let coded = pictures(&all(self.coded.take()), &self.times);
-        if coded.len() == self.times.len() {
-            return Ok(coded);
+        let frames = parse_ivf(&read_all(self.frames.take()), &self.times_ms);
+        if frames.len() == self.times_ms.len() {
+            return Ok(frames);
         }
-        let said = String::from_utf8_lossy(&all(self.said.take())).trim().to_owned();
-        Err(CodeError::Short { given: self.times.len(), got: coded.len(), said })
+        let messages = read_all(self.messages.take());
+        let message = String::from_utf8_lossy(&messages).trim().to_owned();
+        let (given, encoded) = (self.times_ms.len(), frames.len());
+        Err(EncodeError::Incomplete { given, encoded, message })
     }
 }
 
-impl Drop for Vp9Run {
+impl Drop for VpxencProcess {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         drop(self.child.kill());
@@ -164,18 +164,18 @@ impl Drop for Vp9Run {
     }
 }
 
-/// The pictures of an IVF file, each with its time.
-fn pictures(file: &[u8], times: &[i64]) -> Vec<Coded> {
-    let (mut rest, mut coded) = (file.get(IVF_HEAD_BYTES..).unwrap_or_default(), Vec::new());
-    for ms in times {
-        let Some((head, after)) = rest.split_at_checked(IVF_PICTURE_BYTES) else { break };
-        let size = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+/// Parses the frames of an IVF file. `times_ms` has the time of each frame.
+fn parse_ivf(file: &[u8], times_ms: &[u64]) -> Vec<VideoFrame> {
+    let (mut rest, mut frames) = (file.get(IVF_HEADER_BYTES..).unwrap_or_default(), Vec::new());
+    for ms in times_ms {
+        let Some((header, after)) = rest.split_at_checked(IVF_FRAME_HEADER_BYTES) else { break };
+        let size = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let Some((data, next)) = after.split_at_checked(size) else { break };
-        coded.push(Coded { ms: *ms, key: coded.is_empty(), data: data.to_vec() });
+        frames.push(VideoFrame { ms: *ms, is_key: frames.is_empty(), data: data.to_vec() });
         rest = next;
     }
-    coded
+    frames
 }
 
 #[cfg(test)]
@@ -183,33 +183,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_picture_comes_out_in_order_and_the_first_is_a_key() {
-        let mut run = Vp9.begin((64, 48), 30).expect("vpxenc is in make setup");
+    fn every_picture_is_encoded_and_the_first_is_a_key_frame() {
+        let started = Vp9Encoder.start_process((64, 48), 30);
+        let mut process = started.expect("make setup installs vpxenc");
         for n in 0..7 {
             let mut picture = Picture::black(64, 48);
             picture.planes[..640].fill(20 * n);
-            run.add(i64::from(n) * 130, &picture).expect("taken");
+            process.add_picture(u64::from(n) * 130, &picture).expect("written");
         }
-        let coded = run.end().expect("all of them");
-        let times: Vec<i64> = coded.iter().map(|picture| picture.ms).collect();
+        let frames = process.finish_frames().expect("all frames");
+        let times: Vec<u64> = frames.iter().map(|frame| frame.ms).collect();
         assert_eq!(times, [0, 130, 260, 390, 520, 650, 780]);
-        assert!(coded.iter().all(|picture| !picture.data.is_empty()));
-        // A VP9 key picture says so in its fourth bit, and its size follows a sync code.
-        assert_eq!(coded[0].data[1..4], [0x49, 0x83, 0x42]);
-        assert!(coded[0].key && coded[1..].iter().all(|picture| !picture.key));
+        assert!(frames.iter().all(|frame| !frame.data.is_empty()));
+        // A VP9 key frame has a sync code before its size.
+        assert_eq!(frames[0].data[1..4], [0x49, 0x83, 0x42]);
+        assert!(frames[0].is_key && frames[1..].iter().all(|frame| !frame.is_key));
     }
 
     #[test]
-    fn a_file_that_is_cut_gives_what_is_whole() {
-        let mut file = vec![0; IVF_HEAD_BYTES];
+    fn a_truncated_file_gives_its_complete_frames() {
+        let mut file = vec![0; IVF_HEADER_BYTES];
         for size in [3_u32, 5] {
             file.extend(size.to_le_bytes());
             file.extend([0; 8]);
             file.resize(file.len() + 4, 7);
         }
-        let coded = pictures(&file, &[0, 200]);
-        assert_eq!(coded.len(), 1);
-        assert_eq!(coded[0].data, [7; 3]);
-        assert!(pictures(&[1, 2], &[0]).is_empty());
+        let frames = parse_ivf(&file, &[0, 200]);
+        assert_eq!(frames.len(), 1);
+        assert_eq!(frames[0].data, [7; 3]);
+        assert!(parse_ivf(&[1, 2], &[0]).is_empty());
     }
 }

@@ -1,14 +1,14 @@
-//! The program as people start it: what it says without a display, and without a server.
+//! The program without a display, and without a server.
 //!
-//! That it captures is told in the box's `tests/story_screen.rs`, which this builds it for.
+//! The screen tests of the repository's root show that it captures.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::process::{Command, Output};
 
-fn run(words: &[&str]) -> Output {
+fn run(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-screen"));
-    command.args(words).env_remove("DISPLAY").output().unwrap()
+    command.args(args).env_remove("DISPLAY").output().unwrap()
 }
 
 #[test]
@@ -16,7 +16,7 @@ fn start_without_display_is_refused() {
     let output = run(&["--to", "127.0.0.1:1", "--display", ":no-such-display"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("hushbox-screen: the display cannot be captured: "), "{said}");
+    assert!(said.contains("hushbox-screen: cannot capture the display: "), "{said}");
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! A black picture, for spans in which there is none.
+//! Black key frames, for spans without a frame.
 //!
-//! Usually a piece brings one along that has the screen's size. Where none did, these stand: key
-//! pictures of 64 by 64 that libvpx made; players stretch them.
+//! Usually a segment has a black frame of the screen's size. These are for segments without one:
+//! key frames of 64 by 64 pixels, encoded by libvpx; players scale them.
 
-/// The black picture of a codec.
+/// The black key frame of a codec.
 pub fn for_codec(codec: &str) -> Option<&'static [u8]> {
     match codec {
         "V_VP8" => Some(&VP8),

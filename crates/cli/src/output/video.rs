@@ -7,13 +7,14 @@
 use crate::error::Error;
 use hushbox::audio::span::{Fate, Run};
 use hushbox::export::ogg::OggWriter;
-use hushbox::export::webm::{self, OpusPackets, VideoSegment, WebmWriter};
+use hushbox::export::webm::{OpusPackets, WebmWriter};
 use hushbox::export::{AudioFormat, ExportError};
 use hushbox::store::media::{MediaReader, MediaScan, ScreenSegment};
 use hushbox::store::seal::DataKey;
 use hushbox::time::{Position, ms_of_frames};
 use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
+use webm::VideoSegment;
 
 /// Begins to read a file anew.
 pub type OpenMedia<'a> = dyn Fn() -> Result<Box<dyn Read + 'a>, Error> + 'a;
@@ -55,7 +56,7 @@ pub fn write_video<W: Write + Seek>(film: &VideoSource<'_>, out: W) -> Result<()
     if let Some(reel) = &film.screen {
         visit_runs(reel, key, &mut |_, _, piece| {
             if let (None, Some(piece)) = (&first, piece)
-                && let Ok(pictures) = webm::parse_segment(piece.video)
+                && let Ok(pictures) = VideoSegment::parse(piece.video)
             {
                 (first, black) = (Some(pictures.track), pictures.black_frame);
             }
@@ -195,7 +196,7 @@ impl<W: Write + Seek> ScreenTrackWriter<'_, W> {
     ) -> Result<(), ExportError> {
         let end = at.plus(run.frames.into());
         let pictures =
-            piece.and_then(|piece| Some((piece, webm::parse_segment(piece.video).ok()?)));
+            piece.and_then(|piece| Some((piece, VideoSegment::parse(piece.video).ok()?)));
         let Some((piece, VideoSegment { frames: pictures, black_frame: black, .. })) = pictures
         else {
             return self.write_black_from(self.timeline.to_ms(at).max(self.last_ms));

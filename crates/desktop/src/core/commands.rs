@@ -1,83 +1,100 @@
-//! Presses and what becomes of them: every one is sent, and the box's answer is told.
+//! The agent's requests: the client sends each one, and reports the box's reply.
 //!
-//! Without a connection the agent is told that nothing was done. Blackouts have rules of their own:
-//! see `wish`. Nothing here decides what is permitted.
+//! Without a connection the client reports that the command was not sent. Blackouts have their own
+//! rules: see `pending_blackout`. The box decides what is permitted.
 
-use super::{Act, Asked, Core, Moment, Phase};
-use crate::action::{Action, Press};
-use crate::core::messages;
+use super::{Core, Now, PendingKind, Phase};
+use crate::agent_request::{AgentCommand, AgentRequest};
+use crate::core::notifications;
+use protocol::Ability;
 use protocol::client::{Failure, Pairs};
 
 impl Core {
-    pub(super) fn press(&mut self, now: Moment, press: Press, asker: Option<u64>) {
-        let state = self.state.as_ref().map(|(state, _)| state);
-        match press.resolved(state) {
-            Press::Do(Action::BlackoutStart) => self.wish_for(now, asker),
-            Press::Do(action) => {
-                if action == Action::BlackoutStop {
-                    self.wish = None;
-                }
-                self.ask(now, action.line().to_owned(), Act::Do(action), asker);
+    pub(super) fn handle_request(
+        &mut self,
+        now: Now,
+        request: AgentRequest,
+        requester: Option<u64>,
+    ) {
+        let state = self.agent_state.as_ref().map(|(state, _)| state);
+        match request.resolve_toggle(state) {
+            AgentRequest::Command(AgentCommand::BlackoutStart) => {
+                self.request_blackout(now, requester);
             }
-            Press::Update { field, value } => match messages::update(field, &value) {
-                Ok(line) => self.ask(now, line, Act::Update(field), asker),
-                Err(why) => self.answer(asker, Err(why)),
-            },
-            Press::Reconnect => {
+            AgentRequest::Command(command) => {
+                if command == AgentCommand::BlackoutStop {
+                    self.pending_blackout = None;
+                }
+                let line = command.as_line().to_owned();
+                self.send_command(now, line, command.required_ability(), requester);
+            }
+            AgentRequest::Update { field, value } => {
+                match notifications::format_update_line(field, &value) {
+                    Ok(line) => self.send_command(now, line, Ability::Update(field), requester),
+                    Err(reason) => self.send_reply(requester, Err(reason)),
+                }
+            }
+            AgentRequest::Reconnect => {
                 if matches!(self.phase, Phase::Retrying { .. } | Phase::Standby { .. }) {
                     self.retry.reconnect();
-                    self.connect(now, true);
+                    self.start_connecting(now, true);
                 }
-                self.answer(asker, Ok("trying to connect".to_owned()));
+                self.send_reply(requester, Ok("connecting".to_owned()));
             }
-            Press::ToggleBlackout | Press::ToggleRecording => {}
+            AgentRequest::ToggleBlackout | AgentRequest::ToggleRecording => {}
         }
     }
 
-    /// Sends a command, or says that nobody hears it.
-    fn ask(&mut self, now: Moment, line: String, act: Act, asker: Option<u64>) {
+    /// Sends a command, or reports that there is no connection.
+    fn send_command(&mut self, now: Now, line: String, command: Ability, requester: Option<u64>) {
         if self.is_connected() {
-            self.send(now.ms, line, Asked::Act(act, asker));
+            self.send_line(now.ms, line, PendingKind::Agent(command, requester));
         } else {
-            self.act_lost(now, act, asker);
+            self.on_command_lost(now, command, requester);
         }
     }
 
-    /// A command that no box has answered, and none will.
-    pub(super) fn act_lost(&mut self, now: Moment, act: Act, asker: Option<u64>) {
-        if act != Act::Do(Action::BlackoutStart) {
-            self.say(now.ms, messages::nobody_hears(act));
+    /// The box has not answered a command, and will not.
+    pub(super) fn on_command_lost(&mut self, now: Now, command: Ability, requester: Option<u64>) {
+        if command != Ability::BlackoutStart {
+            self.notify(now.ms, notifications::not_sent_notification(command));
         }
-        self.answer(asker, Err("not connected: nothing was confirmed".to_owned()));
+        let text = "not connected to the box; the command was not confirmed";
+        self.send_reply(requester, Err(text.to_owned()));
     }
 
-    pub(super) fn act_done(
+    pub(super) fn on_command_confirmed(
         &mut self,
-        now: Moment,
-        (act, asker): (Act, Option<u64>),
+        now: Now,
+        (command, requester): (Ability, Option<u64>),
         pairs: &Pairs,
         rows: &[Pairs],
     ) {
-        log::info!("ok: {}", messages::name(act));
-        if act == Act::Do(Action::BlackoutStart) {
-            self.wish_granted(now, pairs, rows);
-        } else if let Some(balloon) = messages::done(act, pairs, rows, asker.is_some()) {
-            self.say(now.ms, balloon);
+        log::info!("confirmed: {command}");
+        if command == Ability::BlackoutStart {
+            self.on_blackout_confirmed(now, pairs, rows);
+        } else if command == Ability::BlackoutStop {
+            let length_ms = self.blackout_ms(now.ms).or(self.last_blackout_ms);
+            self.notify(now.ms, notifications::unmasked_notification(pairs, length_ms));
+        } else if requester.is_none()
+            && let Ability::Update(_) = command
+        {
+            self.notify(now.ms, notifications::updated_notification());
         }
-        self.answer(asker, Ok(messages::words(pairs)));
+        self.send_reply(requester, Ok(notifications::format_pairs(pairs)));
     }
 
-    pub(super) fn act_refused(
+    pub(super) fn on_command_refused(
         &mut self,
-        now: Moment,
-        (act, asker): (Act, Option<u64>),
+        now: Now,
+        (command, requester): (Ability, Option<u64>),
         failure: &Failure,
     ) {
-        if act == Act::Do(Action::BlackoutStart) {
-            self.wish_refused(now, failure);
+        if command == Ability::BlackoutStart {
+            self.on_blackout_refused(now, failure);
         } else {
-            self.say(now.ms, messages::refused(act, failure));
+            self.notify(now.ms, notifications::refused_notification(command, failure));
         }
-        self.answer(asker, Err(format!("{}: {}", failure.word, failure.text)));
+        self.send_reply(requester, Err(format!("{}: {}", failure.word, failure.text)));
     }
 }

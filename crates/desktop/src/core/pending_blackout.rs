@@ -1,149 +1,157 @@
-//! A blackout that was asked for and is not in force yet: shouted, retried, confirmed or denied.
+//! A requested blackout that is not active yet: retried, confirmed or refused, with a warning.
 //!
-//! While the box cannot be reached the agent is told at once that nothing is masked; the client
-//! tries again every second and says how it went. A press that the box does not confirm soon is
-//! shouted too. After `WISH_MS` it is denied: a mask that comes minutes late helps nobody. Nothing
-//! of this is ever only queued.
+//! While the box cannot be reached the client warns the agent at once that nothing is masked, and
+//! retries every second. It also warns when the box does not confirm a blackout soon. After
+//! `BLACKOUT_TIMEOUT_MS` it gives up: a mask that starts minutes late protects no card number. The
+//! client never only queues a blackout.
 
-use super::{Act, Asked, Core, Moment, Phase};
-use crate::action::Action;
-use crate::core::messages;
+use super::{Core, Now, PendingKind, Phase};
+use crate::agent_request::AgentCommand;
+use crate::core::notifications;
+use crate::ui::client_state::format_not_masked;
 use protocol::AgentState;
 use protocol::client::{Failure, Pairs};
 
-/// A confirmation takes so long at most, else it is shouted.
-pub const CONFIRM_MS: u64 = 1500;
-/// After so long it is denied.
-pub const WISH_MS: u64 = 60_000;
-/// Between two attempts while a blackout waits.
-pub const HURRY_MS: u64 = 1000;
-/// A denial is shown for so long.
-pub const DENIED_MS: u64 = 30_000;
+/// The time within which the box must confirm a blackout before the client warns.
+pub const CONFIRM_TIMEOUT_MS: u64 = 1500;
+/// The time after which the client gives up.
+pub const BLACKOUT_TIMEOUT_MS: u64 = 60_000;
+/// The time between two attempts to connect while a blackout is pending.
+pub const BLACKOUT_RETRY_MS: u64 = 1000;
+/// How long a refusal is shown.
+pub const REFUSAL_SHOWN_MS: u64 = 30_000;
 
-const UNREACHABLE: &str = "the box cannot be reached; it is tried again and again";
-const UNCONFIRMED: &str = "the box has not confirmed the blackout";
+const UNREACHABLE: &str = "recorder unreachable, retrying";
+const UNCONFIRMED: &str = "the recorder has not confirmed the blackout";
 
-/// A blackout that was asked for.
+/// A requested blackout that is not active yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wish {
-    since_ms: u64,
-    /// Sent over the connection there is.
+pub(super) struct PendingBlackout {
+    requested_ms: u64,
+    /// When it was sent over the present connection.
     sent_ms: Option<u64>,
-    /// Why it is not in force, once that was shouted.
-    shouted: Option<&'static str>,
+    /// Why it is not active, once the agent was warned.
+    warning: Option<&'static str>,
 }
 
-impl Wish {
+impl PendingBlackout {
     pub(super) fn deadline_ms(&self) -> u64 {
-        let end = self.since_ms + WISH_MS;
-        match (self.sent_ms, self.shouted) {
-            (Some(sent), None) => end.min(sent + CONFIRM_MS),
+        let end = self.requested_ms + BLACKOUT_TIMEOUT_MS;
+        match (self.sent_ms, self.warning) {
+            (Some(sent), None) => end.min(sent + CONFIRM_TIMEOUT_MS),
             _ => end,
         }
     }
 
-    /// Why nothing is masked, if the agent was told so.
-    pub(super) fn unmasked(&self) -> Option<&str> {
-        self.shouted
+    /// Why nothing is masked, if the agent was warned.
+    pub(super) fn warning(&self) -> Option<&str> {
+        self.warning
     }
 }
 
 impl Core {
-    /// Somebody wants a blackout.
-    pub(super) fn wish_for(&mut self, now: Moment, asker: Option<u64>) {
-        let since_ms = self.wish.as_ref().map_or(now.ms, |wish| wish.since_ms);
-        let shouted = self.wish.as_ref().and_then(|wish| wish.shouted);
-        self.denied = None;
-        self.wish = Some(Wish { since_ms, sent_ms: None, shouted });
+    /// Requests a blackout, and connects if necessary.
+    pub(super) fn request_blackout(&mut self, now: Now, requester: Option<u64>) {
+        let pending = self.pending_blackout.as_ref();
+        let requested_ms = pending.map_or(now.ms, |pending| pending.requested_ms);
+        let warning = pending.and_then(|pending| pending.warning);
+        self.blackout_refusal = None;
+        self.pending_blackout = Some(PendingBlackout { requested_ms, sent_ms: None, warning });
         if self.is_connected() {
-            self.wish_send(now, asker);
+            self.send_blackout(now, requester);
             return;
         }
-        self.shout(now, UNREACHABLE);
-        self.answer(asker, Err(format!("NOT masked: {UNREACHABLE}. Stop the customer.")));
-        // Trying is what was asked for, even in standby.
+        self.warn_not_masked(now, UNREACHABLE);
+        self.send_reply(requester, Err(format_not_masked(UNREACHABLE)));
+        // The agent's request counts as a reconnect, even in standby.
         if matches!(self.phase, Phase::Retrying { .. } | Phase::Standby { .. }) {
-            self.connect(now, false);
+            self.start_connecting(now, false);
         }
     }
 
-    fn wish_send(&mut self, now: Moment, asker: Option<u64>) {
-        if let Some(wish) = &mut self.wish {
-            wish.sent_ms = Some(now.ms);
+    fn send_blackout(&mut self, now: Now, requester: Option<u64>) {
+        if let Some(pending) = &mut self.pending_blackout {
+            pending.sent_ms = Some(now.ms);
         }
-        let action = Action::BlackoutStart;
-        self.send(now.ms, action.line().to_owned(), Asked::Act(Act::Do(action), asker));
+        let command = AgentCommand::BlackoutStart;
+        let kind = PendingKind::Agent(command.required_ability(), requester);
+        self.send_line(now.ms, command.as_line().to_owned(), kind);
     }
 
-    /// A new session has begun.
-    pub(super) fn wish_again(&mut self, now: Moment) {
-        if self.wish.is_some() {
-            self.wish_send(now, None);
-        }
-    }
-
-    /// The session is over, and with it what was sent.
-    pub(super) fn wish_unsent(&mut self, now: Moment) {
-        let Some(wish) = &mut self.wish else { return };
-        wish.sent_ms = None;
-        if wish.shouted != Some(UNREACHABLE) {
-            self.shout(now, UNREACHABLE);
+    /// Sends a pending blackout over a new session.
+    pub(super) fn resend_blackout(&mut self, now: Now) {
+        if self.pending_blackout.is_some() {
+            self.send_blackout(now, None);
         }
     }
 
-    /// The pause before the next attempt: short while a blackout waits.
-    pub(super) fn hurried(&self, in_ms: u64) -> u64 {
-        if self.wish.is_some() { in_ms.min(HURRY_MS) } else { in_ms }
+    /// The session is over, and the commands sent over it are lost.
+    pub(super) fn mark_blackout_unsent(&mut self, now: Now) {
+        let Some(pending) = &mut self.pending_blackout else { return };
+        pending.sent_ms = None;
+        if pending.warning != Some(UNREACHABLE) {
+            self.warn_not_masked(now, UNREACHABLE);
+        }
     }
 
-    pub(super) fn wish_news(&mut self, now: Moment, state: &AgentState) {
+    /// The pause before the next attempt to connect: short while a blackout is pending.
+    pub(super) fn shorten_pause(&self, in_ms: u64) -> u64 {
+        if self.pending_blackout.is_some() { in_ms.min(BLACKOUT_RETRY_MS) } else { in_ms }
+    }
+
+    /// A state confirms a pending blackout too.
+    pub(super) fn on_blackout_state(&mut self, now: Now, state: &AgentState) {
         if !state.blackout {
             return;
         }
-        if let Some(wish) = self.wish.take().filter(|wish| wish.shouted.is_some()) {
-            self.say(now.ms, messages::masked_late(now.ms - wish.since_ms));
+        if let Some(pending) = self.pending_blackout.take().filter(|p| p.warning.is_some()) {
+            let late_ms = now.ms - pending.requested_ms;
+            self.notify(now.ms, notifications::masked_late_notification(late_ms));
         }
     }
 
-    pub(super) fn wish_granted(&mut self, now: Moment, pairs: &Pairs, rows: &[Pairs]) {
-        self.denied = None;
-        let late = self.wish.take().filter(|wish| wish.shouted.is_some());
-        match late {
-            Some(wish) => self.say(now.ms, messages::masked_late(now.ms - wish.since_ms)),
-            None => self.say(now.ms, messages::masked(pairs, rows)),
-        }
+    pub(super) fn on_blackout_confirmed(&mut self, now: Now, pairs: &Pairs, rows: &[Pairs]) {
+        self.blackout_refusal = None;
+        let late = self.pending_blackout.take().filter(|pending| pending.warning.is_some());
+        let notification = match late {
+            Some(pending) => notifications::masked_late_notification(now.ms - pending.requested_ms),
+            None => notifications::masked_notification(pairs, rows),
+        };
+        self.notify(now.ms, notification);
     }
 
-    pub(super) fn wish_refused(&mut self, now: Moment, failure: &Failure) {
-        self.wish = None;
+    pub(super) fn on_blackout_refused(&mut self, now: Now, failure: &Failure) {
+        self.pending_blackout = None;
         if failure.masked() {
-            self.say(now.ms, messages::masked_not_stored(&failure.text));
+            self.notify(now.ms, notifications::masked_not_stored_notification(&failure.text));
             return;
         }
-        self.deny(now, &failure.text);
+        self.report_blackout_refused(now, &failure.text);
     }
 
-    pub(super) fn wish_tick(&mut self, now: Moment) {
-        let Some(wish) = &self.wish else { return };
-        if now.ms >= wish.since_ms + WISH_MS {
-            self.wish = None;
-            let text = format!("the box was not reached within {} s; press again", WISH_MS / 1000);
-            self.deny(now, &text);
-        } else if now.ms >= wish.deadline_ms() {
-            self.shout(now, UNCONFIRMED);
+    pub(super) fn check_blackout_timeout(&mut self, now: Now) {
+        let Some(pending) = &self.pending_blackout else { return };
+        if now.ms >= pending.requested_ms + BLACKOUT_TIMEOUT_MS {
+            self.pending_blackout = None;
+            let seconds = BLACKOUT_TIMEOUT_MS / 1000;
+            let reason = format!("recorder not reached within {seconds} s, press again");
+            self.report_blackout_refused(now, &reason);
+        } else if now.ms >= pending.deadline_ms() {
+            self.warn_not_masked(now, UNCONFIRMED);
         }
     }
 
-    fn deny(&mut self, now: Moment, text: &str) {
-        self.denied = Some((text.to_owned(), now.ms + DENIED_MS));
-        self.say(now.ms, messages::not_masked(text));
+    fn report_blackout_refused(&mut self, now: Now, reason: &str) {
+        self.blackout_refusal = Some((reason.to_owned(), now.ms + REFUSAL_SHOWN_MS));
+        log::warn!("the blackout was refused: {reason}");
+        self.notify(now.ms, notifications::not_masked_notification(reason));
     }
 
-    fn shout(&mut self, now: Moment, why: &'static str) {
-        if let Some(wish) = &mut self.wish {
-            wish.shouted = Some(why);
+    fn warn_not_masked(&mut self, now: Now, reason: &'static str) {
+        if let Some(pending) = &mut self.pending_blackout {
+            pending.warning = Some(reason);
         }
-        log::warn!("a blackout is not in force: {why}");
-        self.say(now.ms, messages::not_masked(why));
+        log::warn!("the blackout is not active: {reason}");
+        self.notify(now.ms, notifications::not_masked_notification(reason));
     }
 }

@@ -1,443 +1,532 @@
-//! The client's mind against a box that is only said to be there.
+//! Tests of the state machine against a simulated box.
 
 use super::*;
-use crate::core::pending_blackout::{CONFIRM_MS, DENIED_MS, WISH_MS};
-use crate::settings::{File, Mode};
-use crate::ui::model;
-use crate::ui::model::Icon;
+use crate::agent_request::AgentCommand;
+use crate::core::pending_blackout::{BLACKOUT_TIMEOUT_MS, CONFIRM_TIMEOUT_MS, REFUSAL_SHOWN_MS};
+use crate::settings::{SettingsFile, StandbyMode};
 use crate::ui::notification::{Topic, Urgency};
+use crate::ui::tray_view::Icon;
 use protocol::Can;
 use protocol::client::Failure;
 
-/// The core, its time, and what it wanted.
-struct Desk {
+/// The state machine, its time, and its outputs.
+struct Harness {
     core: Core,
     ms: u64,
-    balloons: Vec<Balloon>,
+    notifications: Vec<Notification>,
     sent: Vec<String>,
     connects: Vec<u64>,
-    answers: Vec<(u64, Result<String, String>)>,
+    replies: Vec<(u64, Result<String, String>)>,
 }
 
-impl Desk {
-    fn new(mode: Mode) -> Desk {
-        let settings = Settings { mode, ..Settings::merged(&File::default(), &File::default()) };
-        let person = Person {
+impl Harness {
+    fn new(mode: StandbyMode) -> Harness {
+        let settings = Settings {
+            mode,
+            ..Settings::merge_files(&SettingsFile::default(), &SettingsFile::default())
+        };
+        let user = LoggedInUser {
             user: "jdoe".to_owned(),
             domain: Some("ACME".to_owned()),
             machine: Some("WS-042".to_owned()),
         };
-        let core = Core::new(settings, person);
-        let (balloons, sent, connects, answers) = (vec![], vec![], vec![], vec![]);
-        Desk { core, ms: 1000, balloons, sent, connects, answers }
+        let core = Core::new(settings, user);
+        let (notifications, sent, connects, replies) = (vec![], vec![], vec![], vec![]);
+        Harness { core, ms: 1000, notifications, sent, connects, replies }
     }
 
-    fn give(&mut self, input: Input) {
-        self.core.handle(Moment { ms: self.ms, random: 7 }, input);
-        while let Some(output) = self.core.poll() {
+    fn handle_input(&mut self, input: Input) {
+        self.core.handle_input(Now { ms: self.ms, random: 7 }, input);
+        while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Connect(epoch, _) => self.connects.push(epoch),
                 Output::Close => {}
                 Output::Send(line) => self.sent.push(line),
-                Output::Balloon(balloon) => self.balloons.push(balloon),
-                Output::Answer(asker, answer) => self.answers.push((asker, answer)),
+                Output::Notify(notification) => self.notifications.push(notification),
+                Output::Reply(requester, reply) => self.replies.push((requester, reply)),
             }
         }
     }
 
-    fn link(&mut self, event: LinkEvent) {
+    fn send_link_event(&mut self, event: LinkEvent) {
         let epoch = self.core.epoch;
-        self.give(Input::Link(epoch, event));
+        self.handle_input(Input::Link(epoch, event));
     }
 
-    fn fail(&mut self) {
-        self.link(LinkEvent::Failed { why: "no route to host".to_owned() });
+    fn fail_attempt(&mut self) {
+        self.send_link_event(LinkEvent::Failed { reason: "no route to host".to_owned() });
     }
 
-    fn ok(&mut self, pairs: &[(&str, &str)]) {
+    fn reply_ok(&mut self, pairs: &[(&str, &str)]) {
         let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let outcome = Ok(Pairs(pairs));
-        self.link(LinkEvent::Reply(Reply { rows: Vec::new(), data: Vec::new(), outcome }));
+        self.send_link_event(LinkEvent::Reply(Reply {
+            rows: Vec::new(),
+            data: Vec::new(),
+            outcome,
+        }));
     }
 
-    fn err(&mut self, word: &str, text: &str, pairs: &[(&str, &str)]) {
+    fn reply_err(&mut self, word: &str, text: &str, pairs: &[(&str, &str)]) {
         let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let (word, text) = (word.to_owned(), text.to_owned());
         let outcome = Err(Failure { word, text, pairs: Pairs(pairs) });
-        self.link(LinkEvent::Reply(Reply { rows: Vec::new(), data: Vec::new(), outcome }));
+        self.send_link_event(LinkEvent::Reply(Reply {
+            rows: Vec::new(),
+            data: Vec::new(),
+            outcome,
+        }));
     }
 
-    fn opened(&mut self, tls: bool) {
+    fn open_link(&mut self, tls: bool) {
         let (name, server) = ("box-01".to_owned(), "box-01:7441".to_owned());
-        self.link(LinkEvent::Opened { name, server, boot: 1, tls });
+        self.send_link_event(LinkEvent::Opened { name, server, boot: 1, tls });
     }
 
     /// From launch to a session.
-    fn connected() -> Desk {
-        let mut desk = Desk::new(Mode::SelfHealing);
-        desk.give(Input::Launch);
-        desk.enter();
-        desk
+    fn connected() -> Harness {
+        let mut harness = Harness::new(StandbyMode::SelfHealing);
+        harness.handle_input(Input::Launch);
+        harness.log_in();
+        harness
     }
 
-    fn enter(&mut self) {
-        self.opened(false);
-        self.ok(&[("session", "1"), ("agent", "Jane Doe"), ("field.1", "Caller name")]);
+    fn log_in(&mut self) {
+        self.open_link(false);
+        self.reply_ok(&[("session", "1"), ("agent", "Jane Doe"), ("field.1", "Caller name")]);
     }
 
-    fn state(&mut self, change: impl FnOnce(&mut AgentState)) {
-        let mut state = self.core.facts().state.unwrap_or_default();
+    fn change_state(&mut self, change: impl FnOnce(&mut AgentState)) {
+        let mut state = self.core.client_state().agent_state.unwrap_or_default();
         change(&mut state);
-        self.link(LinkEvent::State(state));
+        self.send_link_event(LinkEvent::State(state));
     }
 
-    fn press(&mut self, action: Action) {
-        self.give(Input::Press(Press::Do(action), Some(9)));
+    fn request(&mut self, command: AgentCommand) {
+        self.handle_input(Input::Request(AgentRequest::Command(command), Some(9)));
     }
 
-    /// Lets time pass up to the next deadline, and says how much it was.
-    fn next_deadline(&mut self) -> u64 {
-        let due = self.core.deadline_ms().expect("something is due");
+    /// Advances to the next deadline, and returns the time that passed.
+    fn pass_deadline(&mut self) -> u64 {
+        let due = self.core.next_deadline_ms().expect("a deadline");
         let passed = due.saturating_sub(self.ms);
         self.ms = self.ms.max(due);
-        self.give(Input::Tick);
+        self.handle_input(Input::Tick);
         passed
     }
 
     fn icon(&self) -> Icon {
-        model::icon(&self.core.facts())
+        Icon::for_state(&self.core.client_state())
     }
 
-    fn last(&self) -> &Balloon {
-        self.balloons.last().expect("a balloon")
+    fn last_notification(&self) -> &Notification {
+        self.notifications.last().expect("a notification")
     }
 }
 
 #[test]
-fn a7_a8_a9_the_box_is_tried_ten_times_and_then_there_is_standby() {
-    for mode in [Mode::SelfHealing, Mode::Strict] {
-        let mut desk = Desk::new(mode);
-        desk.give(Input::Launch);
-        assert_eq!((desk.connects.len(), desk.last().title.as_str()), (1, "Connecting"));
+fn a7_a8_a9_ten_failed_retries_lead_to_standby() {
+    for mode in [StandbyMode::SelfHealing, StandbyMode::Strict] {
+        let mut harness = Harness::new(mode);
+        harness.handle_input(Input::Launch);
+        assert_eq!(
+            (harness.connects.len(), harness.last_notification().title.as_str()),
+            (1, "Connecting")
+        );
         for retry in 1..=10 {
-            desk.fail();
-            assert!(desk.last().body.contains(&format!("Retry {retry} of 10 in 10 s")));
-            assert_eq!(desk.icon(), Icon::Offline);
-            while desk.connects.len() <= retry {
-                desk.next_deadline();
+            harness.fail_attempt();
+            assert!(
+                harness.last_notification().body.contains(&format!("Retry {retry} of 10 in 10 s"))
+            );
+            assert_eq!(harness.icon(), Icon::Offline);
+            while harness.connects.len() <= retry {
+                harness.pass_deadline();
             }
-            assert_eq!(desk.ms, 1000 + 10_000 * u64::try_from(retry).expect("small"));
+            assert_eq!(harness.ms, 1000 + 10_000 * u64::try_from(retry).expect("small"));
         }
-        desk.fail();
-        assert_eq!((desk.icon(), desk.last().title.as_str()), (Icon::Standby, "Standby"));
-        if mode == Mode::Strict {
-            assert_eq!(desk.core.deadline_ms(), None, "nothing happens by itself");
+        harness.fail_attempt();
+        assert_eq!(
+            (harness.icon(), harness.last_notification().title.as_str()),
+            (Icon::Standby, "Standby")
+        );
+        if mode == StandbyMode::Strict {
+            assert_eq!(harness.core.next_deadline_ms(), None, "no automatic retry");
         } else {
-            let passed = desk.next_deadline();
+            let passed = harness.pass_deadline();
             assert!((15_000..=25_000).contains(&passed), "{passed}");
-            assert_eq!((desk.connects.len(), desk.icon()), (12, Icon::Standby));
-            let balloons = desk.balloons.len();
-            desk.fail();
-            assert_eq!((desk.icon(), desk.balloons.len()), (Icon::Standby, balloons), "quietly");
+            assert_eq!((harness.connects.len(), harness.icon()), (12, Icon::Standby));
+            let notifications = harness.notifications.len();
+            harness.fail_attempt();
+            assert_eq!(
+                (harness.icon(), harness.notifications.len()),
+                (Icon::Standby, notifications),
+                "without a notification"
+            );
         }
-        desk.give(Input::Press(Press::Reconnect, None));
-        assert_eq!(desk.icon(), Icon::Offline);
-        desk.enter();
-        assert_eq!(desk.icon(), Icon::Idle);
-        assert_eq!(desk.last().title, "Connected to box-01");
-        desk.link(LinkEvent::Lost { why: "gone".to_owned() });
-        assert!(desk.last().title == "Connection lost" && desk.last().body.contains("Retry 1 of"));
+        harness.handle_input(Input::Request(AgentRequest::Reconnect, None));
+        assert_eq!(harness.icon(), Icon::Offline);
+        harness.log_in();
+        assert_eq!(harness.icon(), Icon::Idle);
+        assert_eq!(harness.last_notification().title, "Connected to box-01");
+        harness.send_link_event(LinkEvent::Lost { reason: "gone".to_owned() });
+        assert!(
+            harness.last_notification().title == "Connection lost"
+                && harness.last_notification().body.contains("Retry 1 of")
+        );
     }
 }
 
 #[test]
-fn an_error_is_told_in_words_without_the_systems_number() {
-    assert_eq!(messages::plain("a: refused (os error 111); b: x (os error 1)"), "a: refused; b: x");
-    assert_eq!(messages::plain("gone (os error 1"), "gone");
-}
-
-#[test]
-fn a11_the_hello_says_who_is_there_and_over_tls_the_certificate_does() {
-    let mut desk = Desk::new(Mode::SelfHealing);
-    desk.give(Input::Launch);
-    desk.opened(false);
-    let line = &desk.sent[0];
-    assert!(line.starts_with("hello agent user=jdoe domain=ACME machine=WS-042 client=desk/"));
-    let mut desk = Desk::new(Mode::SelfHealing);
-    desk.give(Input::Launch);
-    desk.opened(true);
-    assert!(!desk.sent[0].contains("machine="), "{}", desk.sent[0]);
-    let mut desk = Desk::new(Mode::SelfHealing);
-    desk.core.settings.machine = Some("WS-7".to_owned());
-    desk.give(Input::Launch);
-    desk.opened(true);
-    assert!(desk.sent[0].contains("machine=WS-7"), "{}", desk.sent[0]);
-}
-
-#[test]
-fn a_refused_hello_is_told_and_tried_again() {
-    let mut desk = Desk::new(Mode::SelfHealing);
-    desk.give(Input::Launch);
-    desk.opened(false);
-    desk.err("unknown-user", "no agent is called jdoe", &[]);
-    assert_eq!(desk.icon(), Icon::Offline);
-    assert!(desk.last().body.contains("no agent is called jdoe"), "{:?}", desk.last());
-    desk.next_deadline();
-    assert_eq!(desk.connects.len(), 2);
-}
-
-#[test]
-fn a13_every_press_is_sent_and_the_box_answers() {
-    for action in Action::ALL {
-        let mut desk = Desk::connected();
-        desk.state(|state| state.can = Can::default());
-        desk.press(action);
-        assert_eq!(desk.sent.last().map(String::as_str), Some(action.line()));
-        desk.err("denied", "this is not permitted", &[]);
-        assert!(desk.last().body.contains("not permitted"), "{:?}", desk.last());
-        assert_eq!(desk.answers, [(9, Err("denied: this is not permitted".to_owned()))]);
-    }
-}
-
-#[test]
-fn g1_a_blackout_is_confirmed_with_its_receipt() {
-    let mut desk = Desk::connected();
-    desk.state(|state| (state.call, state.recording) = (Some("c1".to_owned()), true));
-    assert_eq!(desk.icon(), Icon::Recording);
-    desk.press(Action::BlackoutStart);
-    desk.state(|state| state.blackout = true);
-    desk.ok(&[("blackout", "on"), ("at", "9000"), ("from", "8000"), ("channels", "3,4")]);
-    assert_eq!((desk.icon(), desk.last().topic), (Icon::Blackout, Topic::Blackout));
-    let wanted = "Masked from sample 8000, 1000 samples before the press, on channels 3,4.";
-    assert_eq!(desk.last().body, wanted);
-    desk.press(Action::BlackoutStop);
-    desk.state(|state| state.blackout = false);
-    desk.ok(&[("blackout", "off"), ("from", "8000"), ("to", "20000")]);
-    assert_eq!(desk.last().body, "Masked from sample 8000 to 20000.");
-    assert_eq!(desk.answers.len(), 2);
-}
-
-#[test]
-fn g5_a_blackout_without_a_link_is_shouted_retried_and_confirmed() {
-    let mut desk = Desk::new(Mode::Strict);
-    desk.give(Input::Launch);
-    for _ in 0..11 {
-        desk.fail();
-        desk.next_deadline_or_nothing();
-    }
-    let tries = desk.connects.len();
-    desk.press(Action::BlackoutStart);
-    assert_eq!(desk.icon(), Icon::Attention);
-    let shout = desk.last().clone();
+fn os_error_numbers_are_removed() {
     assert_eq!(
-        (shout.urgency, shout.title.as_str()),
-        (Urgency::Urgent, "NOT masked: stop the customer")
+        notifications::strip_os_error("a: refused (os error 111); b: x (os error 1)"),
+        "a: refused; b: x"
     );
-    assert!(matches!(&desk.answers[..], [(9, Err(text))] if text.contains("NOT masked")));
-    assert_eq!(desk.connects.len(), tries + 1, "tried at once, even in strict standby");
-    desk.fail();
-    assert_eq!(desk.next_deadline(), 1000, "and again every second");
-    assert_eq!(desk.connects.len(), tries + 2);
-    desk.enter();
-    assert_eq!(desk.sent.last().map(String::as_str), Some("blackout start"));
-    assert_eq!(desk.icon(), Icon::Attention, "not before the box says so");
-    desk.state(|state| state.blackout = true);
-    assert_eq!(desk.icon(), Icon::Blackout);
-    assert_eq!(desk.last().title, "The blackout is on");
-    assert!(desk.balloons.iter().any(|b| b.title == "Blackout on at last"), "{:?}", desk.balloons);
+    assert_eq!(notifications::strip_os_error("gone (os error 1"), "gone");
 }
 
 #[test]
-fn g5_a_blackout_that_cannot_be_had_is_denied() {
-    let mut desk = Desk::new(Mode::SelfHealing);
-    desk.give(Input::Launch);
-    desk.fail();
-    desk.press(Action::BlackoutStart);
-    while desk.core.facts().unmasked.is_some_and(|why| why.contains("again and again")) {
-        desk.fail();
-        desk.next_deadline();
-        assert!(desk.ms <= 1000 + WISH_MS);
+fn a11_hello_over_tls_omits_the_host_name() {
+    let mut harness = Harness::new(StandbyMode::SelfHealing);
+    harness.handle_input(Input::Launch);
+    harness.open_link(false);
+    let line = &harness.sent[0];
+    assert!(line.starts_with("hello agent user=jdoe domain=ACME machine=WS-042 client=desk/"));
+    let mut harness = Harness::new(StandbyMode::SelfHealing);
+    harness.handle_input(Input::Launch);
+    harness.open_link(true);
+    assert!(!harness.sent[0].contains("machine="), "{}", harness.sent[0]);
+    let mut harness = Harness::new(StandbyMode::SelfHealing);
+    harness.core.settings.machine = Some("WS-7".to_owned());
+    harness.handle_input(Input::Launch);
+    harness.open_link(true);
+    assert!(harness.sent[0].contains("machine=WS-7"), "{}", harness.sent[0]);
+}
+
+#[test]
+fn a_refused_login_is_shown_and_retried() {
+    let mut harness = Harness::new(StandbyMode::SelfHealing);
+    harness.handle_input(Input::Launch);
+    harness.open_link(false);
+    harness.reply_err("unknown-user", "no agent is called jdoe", &[]);
+    assert_eq!(harness.icon(), Icon::Offline);
+    assert!(
+        harness.last_notification().body.contains("no agent is called jdoe"),
+        "{:?}",
+        harness.last_notification()
+    );
+    harness.pass_deadline();
+    assert_eq!(harness.connects.len(), 2);
+}
+
+#[test]
+fn a13_every_request_is_sent_and_the_box_decides() {
+    for command in AgentCommand::ALL {
+        let mut harness = Harness::connected();
+        harness.change_state(|state| state.can = Can::default());
+        harness.request(command);
+        assert_eq!(harness.sent.last().map(String::as_str), Some(command.as_line()));
+        harness.reply_err("denied", "this is not permitted", &[]);
+        assert!(
+            harness.last_notification().body.contains("not permitted"),
+            "{:?}",
+            harness.last_notification()
+        );
+        assert_eq!(harness.replies, [(9, Err("denied: this is not permitted".to_owned()))]);
     }
-    assert!(desk.last().body.contains("press again"), "{:?}", desk.last());
-    assert_eq!(desk.icon(), Icon::Attention);
-    desk.enter();
-    assert_ne!(desk.sent.last().map(String::as_str), Some("blackout start"), "never queued");
-
-    let mut desk = Desk::connected();
-    desk.press(Action::BlackoutStart);
-    desk.err("no-call", "you have no call", &[]);
-    assert_eq!((desk.icon(), desk.last().urgency), (Icon::Attention, Urgency::Urgent));
-    assert_eq!(desk.last().body, "You have no call.");
-    desk.ms += DENIED_MS;
-    desk.give(Input::Tick);
-    assert_eq!(desk.icon(), Icon::Idle);
 }
 
 #[test]
-fn g5_a_blackout_that_is_not_confirmed_soon_is_shouted() {
-    let mut desk = Desk::connected();
-    desk.press(Action::BlackoutStart);
-    assert_eq!(desk.icon(), Icon::Idle);
-    assert_eq!(desk.next_deadline(), CONFIRM_MS);
-    assert_eq!((desk.icon(), desk.last().urgency), (Icon::Attention, Urgency::Urgent));
-    desk.ok(&[("blackout", "on"), ("at", "9"), ("from", "8"), ("channels", "1")]);
-    assert_eq!(desk.last().title, "Blackout on at last");
-
-    let mut desk = Desk::connected();
-    desk.press(Action::BlackoutStart);
-    desk.link(LinkEvent::Lost { why: "gone".to_owned() });
-    assert!(desk.balloons.iter().any(|b| b.title == "NOT masked: stop the customer"));
-    assert_eq!(desk.icon(), Icon::Attention);
-    desk.next_deadline();
-    desk.enter();
-    assert_eq!(desk.sent.iter().filter(|line| *line == "blackout start").count(), 2);
+fn g1_blackout_receipt_is_shown() {
+    let mut harness = Harness::connected();
+    harness.change_state(|state| (state.call, state.recording) = (Some("c1".to_owned()), true));
+    assert_eq!(harness.icon(), Icon::Recording);
+    harness.request(AgentCommand::BlackoutStart);
+    harness.change_state(|state| state.blackout = true);
+    harness.reply_ok(&[("blackout", "on"), ("at", "9000"), ("from", "8000"), ("channels", "3,4")]);
+    assert_eq!(
+        (harness.icon(), harness.last_notification().topic),
+        (Icon::Blackout, Topic::Blackout)
+    );
+    let body = "Masked, including the moments before you pressed. Channels 3, 4.";
+    assert_eq!(harness.last_notification().body, body);
+    harness.ms += 65_000;
+    harness.request(AgentCommand::BlackoutStop);
+    harness.change_state(|state| state.blackout = false);
+    harness.reply_ok(&[("blackout", "off"), ("from", "8000"), ("to", "20000")]);
+    assert_eq!(
+        harness.last_notification().body,
+        "Masked for 1:05 minutes. Speech is no longer masked."
+    );
+    assert_eq!(harness.replies.len(), 2);
 }
 
 #[test]
-fn g5_a_blackout_that_is_in_force_but_not_stored_is_told_apart() {
-    let mut desk = Desk::connected();
-    desk.press(Action::BlackoutStart);
-    desk.err("storage", "the disk did not take it", &[("masked", "yes")]);
-    assert_eq!(desk.last().title, "Blackout on, with a fault");
-    assert_eq!(desk.core.facts().unmasked, None);
-    desk.state(|state| state.blackout = true);
-    desk.press(Action::BlackoutStop);
-    desk.err("storage", "the disk did not take it", &[("masked", "yes")]);
-    assert_eq!(desk.last().title, "The blackout stays on");
+fn g5_blackout_offline_warns_retries_and_confirms() {
+    let mut harness = Harness::new(StandbyMode::Strict);
+    harness.handle_input(Input::Launch);
+    for _ in 0..11 {
+        harness.fail_attempt();
+        harness.pass_deadline_if_any();
+    }
+    let tries = harness.connects.len();
+    harness.request(AgentCommand::BlackoutStart);
+    assert_eq!(harness.icon(), Icon::Attention);
+    let warning = harness.last_notification().clone();
+    assert_eq!((warning.urgency, warning.title.as_str()), (Urgency::Urgent, "NOT MASKED"));
+    let body = "Recorder unreachable, retrying. Ask the customer to stop speaking.";
+    assert_eq!(warning.body, body);
+    assert!(matches!(&harness.replies[..], [(9, Err(text))] if text.contains("NOT MASKED")));
+    assert_eq!(harness.connects.len(), tries + 1, "at once, even in strict standby");
+    harness.fail_attempt();
+    assert_eq!(harness.pass_deadline(), 1000, "and again every second");
+    assert_eq!(harness.connects.len(), tries + 2);
+    harness.log_in();
+    assert_eq!(harness.sent.last().map(String::as_str), Some("blackout start"));
+    assert_eq!(harness.icon(), Icon::Attention, "only the box confirms");
+    harness.change_state(|state| state.blackout = true);
+    assert_eq!(harness.icon(), Icon::Blackout);
+    assert_eq!(harness.last_notification().title, "The blackout is on");
+    assert!(
+        harness.notifications.iter().any(|b| b.title == "Blackout on, but late"),
+        "{:?}",
+        harness.notifications
+    );
+}
+
+#[test]
+fn g5_blackout_that_fails_is_reported_and_never_queued() {
+    let mut harness = Harness::new(StandbyMode::SelfHealing);
+    harness.handle_input(Input::Launch);
+    harness.fail_attempt();
+    harness.request(AgentCommand::BlackoutStart);
+    while harness.core.client_state().unmasked.is_some_and(|reason| reason.contains("retrying")) {
+        harness.fail_attempt();
+        harness.pass_deadline();
+        assert!(harness.ms <= 1000 + BLACKOUT_TIMEOUT_MS);
+    }
+    assert!(
+        harness.last_notification().body.contains("press again"),
+        "{:?}",
+        harness.last_notification()
+    );
+    assert_eq!(harness.icon(), Icon::Attention);
+    harness.log_in();
+    assert_ne!(harness.sent.last().map(String::as_str), Some("blackout start"), "never queued");
+
+    let mut harness = Harness::connected();
+    harness.request(AgentCommand::BlackoutStart);
+    harness.reply_err("no-call", "you have no call", &[]);
+    assert_eq!(
+        (harness.icon(), harness.last_notification().urgency),
+        (Icon::Attention, Urgency::Urgent)
+    );
+    assert_eq!(
+        harness.last_notification().body,
+        "You have no call. Ask the customer to stop speaking."
+    );
+    harness.ms += REFUSAL_SHOWN_MS;
+    harness.handle_input(Input::Tick);
+    assert_eq!(harness.icon(), Icon::Idle);
+}
+
+#[test]
+fn g5_unconfirmed_blackout_warns_the_agent() {
+    let mut harness = Harness::connected();
+    harness.request(AgentCommand::BlackoutStart);
+    assert_eq!(harness.icon(), Icon::Idle);
+    assert_eq!(harness.pass_deadline(), CONFIRM_TIMEOUT_MS);
+    assert_eq!(
+        (harness.icon(), harness.last_notification().urgency),
+        (Icon::Attention, Urgency::Urgent)
+    );
+    harness.reply_ok(&[("blackout", "on"), ("at", "9"), ("from", "8"), ("channels", "1")]);
+    assert_eq!(harness.last_notification().title, "Blackout on, but late");
+
+    let mut harness = Harness::connected();
+    harness.request(AgentCommand::BlackoutStart);
+    harness.send_link_event(LinkEvent::Lost { reason: "gone".to_owned() });
+    assert!(harness.notifications.iter().any(|b| b.title == "NOT MASKED"));
+    assert_eq!(harness.icon(), Icon::Attention);
+    harness.pass_deadline();
+    harness.log_in();
+    assert_eq!(harness.sent.iter().filter(|line| *line == "blackout start").count(), 2);
+}
+
+#[test]
+fn g4_blackout_that_others_hold_is_not_called_off() {
+    let mut harness = Harness::connected();
+    harness.change_state(|state| state.blackout = true);
+    harness.request(AgentCommand::BlackoutStop);
+    harness.reply_ok(&[("blackout", "on"), ("from", "8000"), ("to", "-")]);
+    assert_eq!(harness.last_notification().title, "Blackout stays on");
+    assert_eq!(harness.icon(), Icon::Blackout);
+}
+
+#[test]
+fn g5_masked_but_not_stored_blackout_has_its_own_text() {
+    let mut harness = Harness::connected();
+    harness.request(AgentCommand::BlackoutStart);
+    harness.reply_err("storage", "the disk did not take it", &[("masked", "yes")]);
+    assert_eq!(harness.last_notification().title, "Blackout on, with an error");
+    assert_eq!(harness.core.client_state().unmasked, None);
+    harness.change_state(|state| state.blackout = true);
+    harness.request(AgentCommand::BlackoutStop);
+    harness.reply_err("storage", "the disk did not take it", &[("masked", "yes")]);
+    assert_eq!(harness.last_notification().title, "Blackout stays on");
 }
 
 #[test]
 fn g4_the_warning_before_the_ceiling_is_shown_once() {
-    let mut desk = Desk::connected();
-    desk.state(|state| (state.recording, state.blackout) = (true, true));
+    let mut harness = Harness::connected();
+    harness.change_state(|state| (state.recording, state.blackout) = (true, true));
     for left in [60, 59, 58] {
-        desk.state(|state| state.note = Some(format!("the blackout ends by itself in {left} s")));
+        harness.change_state(|state| {
+            state.note = Some(format!("the blackout ends by itself in {left} s"))
+        });
     }
     let warnings: Vec<_> =
-        desk.balloons.iter().filter(|b| b.title == "The blackout ends soon").collect();
+        harness.notifications.iter().filter(|b| b.title == "The blackout ends soon").collect();
     assert_eq!(warnings.len(), 1);
-    assert_eq!((warnings[0].urgency, desk.icon()), (Urgency::Urgent, Icon::Blackout));
+    assert_eq!((warnings[0].urgency, harness.icon()), (Urgency::Urgent, Icon::Blackout));
 }
 
 #[test]
-fn g4_a_note_about_the_screen_is_no_warning_and_hides_none() {
-    let mut desk = Desk::connected();
-    let warnings = |desk: &Desk| {
-        let warns = |balloon: &&Balloon| balloon.title == "The blackout ends soon";
-        desk.balloons.iter().filter(warns).count()
+fn g4_screen_note_neither_is_nor_hides_a_warning() {
+    let mut harness = Harness::connected();
+    let warnings = |harness: &Harness| {
+        let warns = |notification: &&Notification| notification.title == "The blackout ends soon";
+        harness.notifications.iter().filter(warns).count()
     };
-    desk.state(|state| (state.recording, state.blackout) = (true, true));
-    desk.state(|state| state.note = Some("screen: no client".to_owned()));
-    assert_eq!(warnings(&desk), 0);
-    desk.state(|state| state.note = Some("the blackout ends by itself in 60 s".to_owned()));
-    assert_eq!(warnings(&desk), 1);
-    // Who comes back in the last fifth is told, too.
-    desk.link(LinkEvent::Lost { why: "gone".to_owned() });
-    desk.next_deadline();
-    desk.enter();
-    desk.state(|state| {
+    harness.change_state(|state| (state.recording, state.blackout) = (true, true));
+    harness.change_state(|state| state.note = Some("screen: no client".to_owned()));
+    assert_eq!(warnings(&harness), 0);
+    harness
+        .change_state(|state| state.note = Some("the blackout ends by itself in 60 s".to_owned()));
+    assert_eq!(warnings(&harness), 1);
+    // The warning is shown again after a reconnect.
+    harness.send_link_event(LinkEvent::Lost { reason: "gone".to_owned() });
+    harness.pass_deadline();
+    harness.log_in();
+    harness.change_state(|state| {
         (state.recording, state.blackout) = (true, true);
         state.note = Some("the blackout ends by itself in 9 s".to_owned());
     });
-    assert_eq!(warnings(&desk), 2);
+    assert_eq!(warnings(&harness), 2);
 }
 
 #[test]
-fn g5_a_link_lost_in_a_blackout_says_that_it_stays_on() {
-    let mut desk = Desk::connected();
-    desk.state(|state| (state.recording, state.blackout) = (true, true));
-    desk.link(LinkEvent::Lost { why: "gone".to_owned() });
-    assert!(desk.last().body.contains("blackout stays on"), "{:?}", desk.last());
-    assert_eq!(desk.icon(), Icon::Offline);
-    desk.next_deadline();
-    desk.enter();
-    desk.state(|state| state.blackout = true);
-    assert_eq!((desk.icon(), desk.last().title.as_str()), (Icon::Blackout, "The blackout is on"));
+fn g5_lost_link_in_a_blackout_says_that_it_stays_on() {
+    let mut harness = Harness::connected();
+    harness.change_state(|state| (state.recording, state.blackout) = (true, true));
+    harness.send_link_event(LinkEvent::Lost { reason: "gone".to_owned() });
+    assert!(
+        harness.last_notification().body.contains("keeps the blackout on"),
+        "{:?}",
+        harness.last_notification()
+    );
+    assert_eq!(harness.icon(), Icon::Offline);
+    harness.pass_deadline();
+    harness.log_in();
+    harness.change_state(|state| state.blackout = true);
+    assert_eq!(
+        (harness.icon(), harness.last_notification().title.as_str()),
+        (Icon::Blackout, "The blackout is on")
+    );
 }
 
 #[test]
-fn what_an_old_connection_had_to_say_does_not_count() {
-    let mut desk = Desk::connected();
-    let old = desk.core.epoch;
-    desk.link(LinkEvent::Lost { why: "gone".to_owned() });
-    desk.next_deadline();
+fn events_of_an_old_connection_are_ignored() {
+    let mut harness = Harness::connected();
+    let old = harness.core.epoch;
+    harness.send_link_event(LinkEvent::Lost { reason: "gone".to_owned() });
+    harness.pass_deadline();
     let recording = AgentState { recording: true, ..AgentState::default() };
-    desk.give(Input::Link(old, LinkEvent::State(recording)));
-    desk.give(Input::Link(old, LinkEvent::Lost { why: "gone again".to_owned() }));
-    assert_eq!(desk.core.facts().state, None);
-    assert!(matches!(desk.core.phase, Phase::Connecting { .. }));
+    harness.handle_input(Input::Link(old, LinkEvent::State(recording)));
+    harness.handle_input(Input::Link(old, LinkEvent::Lost { reason: "gone again".to_owned() }));
+    assert_eq!(harness.core.client_state().agent_state, None);
+    assert!(matches!(harness.core.phase, Phase::Connecting { .. }));
 }
 
 #[test]
-fn a_quiet_session_is_kept_alive_and_a_silent_box_is_given_up() {
-    let mut desk = Desk::connected();
-    while desk.sent.last().map(String::as_str) != Some("ping") {
-        desk.next_deadline();
+fn a_quiet_session_is_pinged_and_a_silent_box_is_left() {
+    let mut harness = Harness::connected();
+    while harness.sent.last().map(String::as_str) != Some("ping") {
+        harness.pass_deadline();
     }
-    assert_eq!(desk.ms, 1000 + PING_MS);
-    desk.ok(&[("time", "now")]);
-    assert_eq!(desk.next_deadline(), PING_MS, "nothing else is due meanwhile");
-    assert_eq!(desk.next_deadline(), ANSWER_MS);
-    assert!(desk.last().body.contains("does not answer"), "{:?}", desk.last());
-    assert_eq!(desk.icon(), Icon::Offline);
+    assert_eq!(harness.ms, 1000 + PING_MS);
+    harness.reply_ok(&[("time", "now")]);
+    assert_eq!(harness.pass_deadline(), PING_MS, "no other deadline");
+    assert_eq!(harness.pass_deadline(), REPLY_TIMEOUT_MS);
+    assert!(
+        harness.last_notification().body.contains("No reply"),
+        "{:?}",
+        harness.last_notification()
+    );
+    assert_eq!(harness.icon(), Icon::Offline);
 }
 
 #[test]
-fn a4_f2_f4_an_update_is_sent_judged_and_never_told() {
-    let mut desk = Desk::connected();
-    let update = |value: &str| Press::Update { field: 1, value: value.to_owned() };
-    desk.give(Input::Press(update("Mr. \"Miller\" \\"), Some(1)));
-    assert_eq!(desk.sent.last().map(String::as_str), Some(r#"update 1 "Mr. \"Miller\" \\""#));
-    desk.ok(&[("recording", "r1")]);
-    let sent = desk.sent.len();
+fn a4_f2_f4_update_is_sent_checked_and_never_shown() {
+    let mut harness = Harness::connected();
+    let update = |value: &str| AgentRequest::Update { field: 1, value: value.to_owned() };
+    harness.handle_input(Input::Request(update("Mr. \"Miller\" \\"), Some(1)));
+    assert_eq!(harness.sent.last().map(String::as_str), Some(r#"update 1 "Mr. \"Miller\" \\""#));
+    harness.reply_ok(&[("recording", "r1")]);
+    let sent = harness.sent.len();
     for bad in ["a<b", "50%", "a=b", "tab\there"] {
-        desk.give(Input::Press(update(bad), Some(2)));
-        assert!(matches!(desk.answers.last(), Some((2, Err(why))) if why.contains("not taken")));
+        harness.handle_input(Input::Request(update(bad), Some(2)));
+        let reply = harness.replies.last().expect("a reply");
+        assert!(reply.1.as_ref().is_err_and(|reason| reason.contains("not allowed")), "{reply:?}");
     }
-    assert_eq!(desk.sent.len(), sent, "nothing of it was sent");
-    desk.give(Input::Press(update("secret"), None));
-    desk.ok(&[("recording", "r1")]);
-    assert_eq!(desk.last().title, "Call record updated");
-    let told = format!("{:?}{:?}{:?}", desk.balloons, desk.core, desk.answers);
-    assert!(!told.contains("Miller") && !told.contains("secret"));
+    assert_eq!(harness.sent.len(), sent, "nothing was sent");
+    harness.handle_input(Input::Request(update("secret"), None));
+    harness.reply_ok(&[("recording", "r1")]);
+    assert_eq!(harness.last_notification().title, "Call record updated");
+    let shown = format!("{:?}{:?}{:?}", harness.notifications, harness.core, harness.replies);
+    assert!(!shown.contains("Miller") && !shown.contains("secret"));
 }
 
 #[test]
 fn changed_servers_are_tried_at_once() {
-    let mut desk = Desk::connected();
+    let mut harness = Harness::connected();
     let servers = vec!["box-02".to_owned()];
-    let settings = Settings { servers, ..desk.core.settings().clone() };
-    desk.give(Input::Settings(settings));
-    assert_eq!((desk.connects.len(), desk.icon()), (2, Icon::Offline));
-    let settings = Settings { bar: true, ..desk.core.settings().clone() };
-    desk.give(Input::Settings(settings));
-    assert_eq!(desk.connects.len(), 2);
+    let settings = Settings { servers, ..harness.core.settings().clone() };
+    harness.handle_input(Input::Settings(settings));
+    assert_eq!((harness.connects.len(), harness.icon()), (2, Icon::Offline));
+    let settings = Settings { bar: true, ..harness.core.settings().clone() };
+    harness.handle_input(Input::Settings(settings));
+    assert_eq!(harness.connects.len(), 2);
 }
 
 #[test]
-fn another_way_of_trying_does_not_end_a_session_and_holds_from_the_next_loss_on() {
-    let mut desk = Desk::connected();
-    desk.state(|state| (state.recording, state.blackout) = (true, true));
-    let settings = Settings { mode: Mode::Strict, ..desk.core.settings().clone() };
-    desk.give(Input::Settings(settings));
-    assert_eq!((desk.connects.len(), desk.icon()), (1, Icon::Blackout));
-    desk.link(LinkEvent::Lost { why: "gone".to_owned() });
+fn new_retry_settings_apply_from_the_next_loss() {
+    let mut harness = Harness::connected();
+    harness.change_state(|state| (state.recording, state.blackout) = (true, true));
+    let settings = Settings { mode: StandbyMode::Strict, ..harness.core.settings().clone() };
+    harness.handle_input(Input::Settings(settings));
+    assert_eq!((harness.connects.len(), harness.icon()), (1, Icon::Blackout));
+    harness.send_link_event(LinkEvent::Lost { reason: "gone".to_owned() });
     for _ in 0..10 {
-        desk.next_deadline();
-        desk.fail();
+        harness.pass_deadline();
+        harness.fail_attempt();
     }
-    assert_eq!(desk.icon(), Icon::Standby);
-    assert!(desk.last().body.contains("Choose Reconnect"), "{:?}", desk.last());
-    let settings = Settings { mode: Mode::SelfHealing, ..desk.core.settings().clone() };
-    let tries = desk.connects.len();
-    desk.give(Input::Settings(settings));
-    assert_eq!(desk.connects.len(), tries + 1, "in standby it is tried at once");
+    assert_eq!(harness.icon(), Icon::Standby);
+    assert!(
+        harness.last_notification().body.contains("Choose Reconnect"),
+        "{:?}",
+        harness.last_notification()
+    );
+    let settings = Settings { mode: StandbyMode::SelfHealing, ..harness.core.settings().clone() };
+    let tries = harness.connects.len();
+    harness.handle_input(Input::Settings(settings));
+    assert_eq!(harness.connects.len(), tries + 1, "standby retries at once");
 }
 
-impl Desk {
-    fn next_deadline_or_nothing(&mut self) {
-        if self.core.deadline_ms().is_some() {
-            self.next_deadline();
+impl Harness {
+    fn pass_deadline_if_any(&mut self) {
+        if self.core.next_deadline_ms().is_some() {
+            self.pass_deadline();
         }
     }
 }

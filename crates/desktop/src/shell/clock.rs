@@ -1,8 +1,8 @@
-//! The only clock and the only dice of the client.
+//! The client's clock and its source of random bits.
 //!
-//! Time is counted from the first look, in milliseconds. Nothing here waits.
+//! Time is counted in milliseconds from the first call.
 
-use crate::core::Moment;
+use crate::core::Now;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -15,11 +15,11 @@ pub fn now_ms() -> u64 {
     u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Now, with random bits.
+/// The present time with random bits.
 #[must_use]
-pub fn moment() -> Moment {
+pub fn read_now() -> Now {
     let mut bits = [0; 4];
-    // Without random bits every pause is the shortest: no harm.
+    // Without random bits the retries have no jitter.
     let _ = getrandom::fill(&mut bits);
-    Moment { ms: now_ms(), random: u32::from_le_bytes(bits) }
+    Now { ms: now_ms(), random: u32::from_le_bytes(bits) }
 }

@@ -1,11 +1,10 @@
-//! What the desktop tells of its looks: the settings portal, and XSETTINGS.
+//! Reads the desktop's theme: from the settings portal, and from XSETTINGS.
 //!
-//! A thread for each waits for changes and reads everything anew. A desktop without the one or the
-//! other, or without both, is told of in the log and is no error. Nothing here decides what follows
-//! (`appearance`).
+//! A thread for each source waits for changes and reads all settings again. A desktop without a
+//! source is logged and is no error. `ui::appearance` decides what follows.
 
-use super::Event;
-use crate::ui::appearance::{Portal, XSettings, percent, xsettings};
+use super::event::Event;
+use crate::ui::appearance::{PortalSettings, XSettings, parse_xsettings, to_percent};
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use x11rb::connection::Connection as _;
@@ -21,75 +20,76 @@ use zbus::zvariant::OwnedValue;
 const SERVICE: &str = "org.freedesktop.portal.Desktop";
 const PATH: &str = "/org/freedesktop/portal/desktop";
 const INTERFACE: &str = "org.freedesktop.portal.Settings";
-const LOOKS: &str = "org.freedesktop.appearance";
+const APPEARANCE: &str = "org.freedesktop.appearance";
 const GNOME: &str = "org.gnome.desktop.interface";
 
-/// Properties are read up to so many words of four bytes.
-const WORDS: u32 = 1 << 16;
+/// The most words of four bytes that are read of a property.
+const PROPERTY_WORDS_MAX: u32 = 1 << 16;
 
-/// Starts to wait for both.
-pub fn start(events: &Sender<Event>) {
-    let portal = events.clone();
-    spawn("portal", move || {
-        if let Err(error) = watch_portal(&portal) {
+/// Starts the threads that watch both sources.
+pub fn watch_desktop_theme(events: &Sender<Event>) {
+    let portal_events = events.clone();
+    spawn_thread("portal", move || {
+        if let Err(error) = watch_portal(&portal_events) {
             log::info!("the desktop has no settings portal: {error}");
         }
     });
-    // On Wayland the windows are Wayland's, and what an X server says does not hold for them.
+    // On Wayland the windows ignore an X server's settings.
     if std::env::var_os("WAYLAND_DISPLAY").is_none() && std::env::var_os("DISPLAY").is_some() {
-        let x = events.clone();
-        spawn("xsettings", move || {
-            if let Err(error) = watch_x(&x) {
-                log::info!("XSETTINGS cannot be read: {error}");
+        let x_events = events.clone();
+        spawn_thread("xsettings", move || {
+            if let Err(error) = watch_xsettings(&x_events) {
+                log::info!("cannot read XSETTINGS: {error}");
             }
         });
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) {
+fn spawn_thread(name: &str, work: impl FnOnce() + Send + 'static) {
     if let Err(error) = std::thread::Builder::new().name(name.to_owned()).spawn(work) {
-        log::error!("no thread for the desktop's looks: {error}");
+        log::error!("cannot follow the desktop's theme, no thread: {error}");
     }
 }
 
-/// Says how it is, and again after every change.
+/// Sends the portal's settings now and after every change.
 fn watch_portal(events: &Sender<Event>) -> zbus::Result<()> {
     let bus = Connection::session()?;
     let portal = Proxy::new(&bus, SERVICE, PATH, INTERFACE)?;
-    // Before it is read, so that no change falls between.
+    // Subscribed before the first read, so that no change is missed.
     let changes = portal.receive_signal("SettingChanged")?;
-    if events.send(Event::Portal(read_portal(&portal)?)).is_err() {
+    if events.send(Event::PortalSettings(read_portal(&portal)?)).is_err() {
         return Ok(());
     }
     for change in changes {
-        let (space, _, _): (String, String, OwnedValue) = change.body().deserialize()?;
-        let ours = space == LOOKS || space == GNOME;
-        if ours && events.send(Event::Portal(read_portal(&portal)?)).is_err() {
+        let (namespace, _, _): (String, String, OwnedValue) = change.body().deserialize()?;
+        let concerns_us = namespace == APPEARANCE || namespace == GNOME;
+        if concerns_us && events.send(Event::PortalSettings(read_portal(&portal)?)).is_err() {
             return Ok(());
         }
     }
     Ok(())
 }
 
-fn read_portal(portal: &Proxy<'_>) -> zbus::Result<Portal> {
-    type Spaces = BTreeMap<String, BTreeMap<String, OwnedValue>>;
-    let spaces: Spaces = portal.call("ReadAll", &[LOOKS, GNOME].as_slice())?;
-    let value = |space: &str, key: &str| spaces.get(space).and_then(|keys| keys.get(key));
-    let number = |key| value(LOOKS, key).and_then(|value| u32::try_from(value).ok());
+fn read_portal(portal: &Proxy<'_>) -> zbus::Result<PortalSettings> {
+    type Namespaces = BTreeMap<String, BTreeMap<String, OwnedValue>>;
+    let namespaces: Namespaces = portal.call("ReadAll", &[APPEARANCE, GNOME].as_slice())?;
+    let value = |name: &str, key: &str| namespaces.get(name).and_then(|keys| keys.get(key));
+    let number = |key| value(APPEARANCE, key).and_then(|value| u32::try_from(value).ok());
     let factor = value(GNOME, "text-scaling-factor").and_then(|value| f64::try_from(value).ok());
-    Ok(Portal {
+    Ok(PortalSettings {
         color_scheme: number("color-scheme"),
         contrast: number("contrast"),
-        text_percent: factor.and_then(percent),
+        text_percent: factor.and_then(to_percent),
     })
 }
 
-/// The same for the X server. Its settings have a manager that may come and go.
-fn watch_x(events: &Sender<Event>) -> Result<(), ReplyOrIdError> {
+/// Sends the X server's settings now and after every change. Their manager may start, stop and
+/// restart.
+fn watch_xsettings(events: &Sender<Event>) -> Result<(), ReplyOrIdError> {
     let (display, screen) = match x11rb::connect(None) {
         Ok(opened) => opened,
         Err(error) => {
-            log::info!("there is no X server: {error}");
+            log::info!("cannot connect to the X server: {error}");
             return Ok(());
         }
     };
@@ -99,51 +99,61 @@ fn watch_x(events: &Sender<Event>) -> Result<(), ReplyOrIdError> {
     };
     let (selection, property) =
         (atom(&format!("_XSETTINGS_S{screen}"))?, atom("_XSETTINGS_SETTINGS")?);
-    // A manager that begins says so to the root.
-    listen(&display, root, EventMask::STRUCTURE_NOTIFY)?;
+    // A manager that starts sends a message to the root window.
+    select_events(&display, root, EventMask::STRUCTURE_NOTIFY)?;
     let mut last = None;
     loop {
         let owner = display.get_selection_owner(selection)?.reply()?.owner;
         if owner != x11rb::NONE {
-            // It may be gone by now; the next turn sees that.
-            let _ =
-                listen(&display, owner, EventMask::PROPERTY_CHANGE | EventMask::STRUCTURE_NOTIFY);
+            let mask = EventMask::PROPERTY_CHANGE | EventMask::STRUCTURE_NOTIFY;
+            // The manager may have stopped since; the next turn finds that out.
+            let _ = select_events(&display, owner, mask);
         }
-        let told = read_x(&display, (root, owner), property).unwrap_or_default();
-        if last.as_ref() != Some(&told) {
-            last = Some(told.clone());
-            if events.send(Event::XSettings(told)).is_err() {
+        let settings = read_xsettings(&display, (root, owner), property).unwrap_or_default();
+        if last.as_ref() != Some(&settings) {
+            last = Some(settings.clone());
+            if events.send(Event::XSettings(settings)).is_err() {
                 return Ok(());
             }
         }
-        wait_x(&display, owner, property)?;
+        wait_for_change(&display, owner, property)?;
     }
 }
 
-fn listen(display: &RustConnection, window: Window, mask: EventMask) -> Result<(), ReplyError> {
+fn select_events(
+    display: &RustConnection,
+    window: Window,
+    mask: EventMask,
+) -> Result<(), ReplyError> {
     let mask = ChangeWindowAttributesAux::new().event_mask(mask);
     display.change_window_attributes(window, &mask)?.check()
 }
 
-fn read_x(
+fn read_xsettings(
     display: &RustConnection,
     (root, owner): (Window, Window),
     property: u32,
 ) -> Result<XSettings, ReplyError> {
-    let resources = AtomEnum::RESOURCE_MANAGER;
-    let kept = display.get_property(false, root, resources, AtomEnum::STRING, 0, WORDS)?.reply()?;
-    let xft = kept.value.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"Xft.dpi"));
-    let mut told = XSettings::default();
+    let read = |window, name: u32, kind: u32| {
+        display.get_property(false, window, name, kind, 0, PROPERTY_WORDS_MAX)?.reply()
+    };
+    let resources = read(root, AtomEnum::RESOURCE_MANAGER.into(), AtomEnum::STRING.into())?;
+    let mut lines = resources.value.split(|byte| *byte == b'\n');
+    let has_xft_dpi = lines.any(|line| line.starts_with(b"Xft.dpi"));
+    let mut settings = XSettings::default();
     if owner != x11rb::NONE {
-        let value = display.get_property(false, owner, property, property, 0, WORDS)?.reply()?;
-        told = xsettings(&value.value);
+        settings = parse_xsettings(&read(owner, property, property)?.value);
     }
-    told.dpi |= xft;
-    Ok(told)
+    settings.has_dpi |= has_xft_dpi;
+    Ok(settings)
 }
 
-/// Waits until the settings are others, or their manager is.
-fn wait_x(display: &RustConnection, owner: Window, property: u32) -> Result<(), ReplyOrIdError> {
+/// Waits until the settings or their manager change.
+fn wait_for_change(
+    display: &RustConnection,
+    owner: Window,
+    property: u32,
+) -> Result<(), ReplyOrIdError> {
     loop {
         match display.wait_for_event()? {
             XEvent::PropertyNotify(event) if event.atom == property => return Ok(()),

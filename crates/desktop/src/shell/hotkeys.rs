@@ -1,14 +1,13 @@
-//! Keys that work in every program, where the desktop allows that: X11.
+//! Global hotkeys: keys that work in every program, on X11.
 //!
-//! The server is asked for exactly these keys, with and without Caps Lock and Num Lock, and a
-//! thread waits for them. Wayland lets no program take keys; there the agent binds `hushbox-desktop
-//! --command "toggle blackout"` in the desktop's own keyboard settings, and `Hotkeys::words` says
-//! so.
+//! The client grabs each key with and without Caps Lock and Num Lock, and a thread waits for them.
+//! Wayland lets no program grab keys. There the agent binds `hushbox-desktop --command "toggle
+//! blackout"` in the desktop's keyboard settings, and `GlobalHotkeys::summary` says so.
 
-use super::Event;
-use crate::action::Press;
-use crate::keys::Key;
-use crate::settings;
+use super::event::Event;
+use crate::agent_request::AgentRequest;
+use crate::hotkey::Hotkey;
+use crate::settings::HotkeySettings;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use x11rb::connection::Connection;
@@ -18,25 +17,26 @@ use x11rb::protocol::xproto::{ConnectionExt, GrabMode, ModMask};
 use x11rb::rust_connection::RustConnection;
 use x11rb::wrapper::ConnectionExt as _;
 
-/// Caps Lock, Num Lock, both, none.
-const LOCKS: [u16; 4] = [0, 2, 16, 18];
+/// The modifiers of the lock keys: none, Caps Lock, Num Lock, both.
+const LOCK_MASKS: [u16; 4] = [0, 2, 16, 18];
 
-/// Keycode, modifiers, and what is meant.
-type Table = Arc<Mutex<Vec<(u8, u16, Press)>>>;
+/// The grabbed keys: keycode, modifiers, and the request.
+type GrabTable = Arc<Mutex<Vec<(u8, u16, AgentRequest)>>>;
 
-/// The keys that are taken now.
-pub struct Hotkeys {
+/// The grabbed hotkeys.
+pub struct GlobalHotkeys {
+    /// The connection and its root window; `None` without X11.
     display: Option<(Arc<RustConnection>, u32)>,
-    table: Table,
-    /// Where the keys lie on the keyboard, whether they can be had or not.
-    places: Vec<(u8, u16)>,
-    words: String,
+    table: GrabTable,
+    /// The keycodes and modifiers of the configured keys, grabbed or not.
+    keycodes: Vec<(u8, u16)>,
+    summary: String,
 }
 
-impl Hotkeys {
-    /// Takes the keys, if there is an X server that gives them.
-    pub fn start(wanted: &settings::Hotkeys, events: Sender<Event>) -> Hotkeys {
-        let table = Table::default();
+impl GlobalHotkeys {
+    /// Grabs the keys, if there is an X server.
+    pub fn start(settings: &HotkeySettings, events: Sender<Event>) -> GlobalHotkeys {
+        let table = GrabTable::default();
         let wayland = std::env::var_os("WAYLAND_DISPLAY").is_some();
         let opened = if wayland { None } else { x11rb::connect(None).ok() };
         let display = opened.map(|(display, screen)| {
@@ -45,132 +45,134 @@ impl Hotkeys {
         });
         if let Some((display, _)) = &display {
             let (display, table) = (Arc::clone(display), Arc::clone(&table));
-            let wait = move || wait(&display, &table, &events);
+            let wait = move || wait_for_keys(&display, &table, &events);
             if let Err(error) = std::thread::Builder::new().name("keys".to_owned()).spawn(wait) {
-                log::error!("no thread for keys: {error}");
+                log::error!("no global hotkeys, cannot start their thread: {error}");
             }
         }
-        let mut hotkeys = Hotkeys { display, table, places: Vec::new(), words: String::new() };
-        hotkeys.take(wanted);
+        let (keycodes, summary) = (Vec::new(), String::new());
+        let mut hotkeys = GlobalHotkeys { display, table, keycodes, summary };
+        hotkeys.grab_keys(settings);
         hotkeys
     }
 
-    /// Takes the keys where they lie now, if the keyboard is another one.
-    pub fn follow(&mut self, wanted: &settings::Hotkeys) {
+    /// Grabs the keys again if a new keyboard layout has moved them.
+    pub fn follow_keyboard(&mut self, settings: &HotkeySettings) {
         let Some((display, _)) = &self.display else { return };
-        if places(display, wanted) != self.places {
-            self.take(wanted);
+        if find_keycodes(display, settings) != self.keycodes {
+            self.grab_keys(settings);
         }
     }
 
-    /// Takes these keys instead.
-    pub fn take(&mut self, wanted: &settings::Hotkeys) {
+    /// Releases all keys, and grabs these.
+    pub fn grab_keys(&mut self, settings: &HotkeySettings) {
         let Some((display, root)) = self.display.clone() else {
-            self.words = "This desktop gives keys to no program. Bind hushbox-desktop --command \
-                          \"toggle blackout\" in its own keyboard settings instead."
+            self.summary = "This desktop does not support global hotkeys. Bind hushbox-desktop \
+                            --command \"toggle blackout\" in the desktop's keyboard settings."
                 .to_owned();
             return;
         };
-        self.places = places(&display, wanted);
+        self.keycodes = find_keycodes(&display, settings);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         for (code, modifiers, _) in table.drain(..) {
-            for locks in LOCKS {
+            for locks in LOCK_MASKS {
                 let mask = ModMask::from(modifiers | locks);
-                // What cannot be given back goes with the connection.
+                // The server releases the remaining grabs when the connection closes.
                 let _ = display.ungrab_key(code, root, mask);
             }
         }
-        let mut words: Vec<String> = Vec::new();
+        let mut summary: Vec<String> = Vec::new();
         let all = [
-            ("blackout", &wanted.blackout, Press::ToggleBlackout),
-            ("recording", &wanted.recording, Press::ToggleRecording),
+            ("blackout", &settings.blackout, AgentRequest::ToggleBlackout),
+            ("recording", &settings.recording, AgentRequest::ToggleRecording),
         ];
-        for (name, text, press) in all {
-            match Key::parse(text) {
-                Ok(None) => words.push(format!("{name}: no key")),
-                Ok(Some(key)) => match grab(&display, root, key) {
-                    // The server gives us what is ours a second time.
-                    Ok(code) if is_in(&table, code, key.modifiers) => {
-                        words.push(format!("{name}: {text} is the other key already"));
+        for (name, text, request) in all {
+            match Hotkey::parse(text) {
+                Ok(None) => summary.push(format!("{name}: no key")),
+                Ok(Some(key)) => match grab_key(&display, root, key) {
+                    // The server grants a second grab to the same client.
+                    Ok(code) if is_grabbed(&table, code, key.modifiers) => {
+                        summary.push(format!("{name}: {text} is already used for the other key"));
                     }
                     Ok(code) => {
-                        table.push((code, key.modifiers, press));
-                        words.push(format!("{name}: {text}"));
+                        table.push((code, key.modifiers, request));
+                        summary.push(format!("{name}: {text}"));
                     }
-                    Err(why) => words.push(format!("{name}: {text} cannot be had, {why}")),
+                    Err(reason) => summary.push(format!("{name}: {text} does not work, {reason}")),
                 },
-                Err(why) => words.push(format!("{name}: {why}")),
+                Err(error) => summary.push(format!("{name}: {error}")),
             }
         }
-        // Keys that were given back are free for others when this returns.
+        // After this, other programs can grab the released keys.
         if let Err(error) = display.sync() {
-            log::warn!("keys may still be taken: {error}");
+            log::warn!("old hotkeys may still be grabbed: {error}");
         }
-        self.words = words.join("; ");
-        log::info!("keys: {}", self.words);
+        self.summary = summary.join("; ");
+        log::info!("hotkeys: {}", self.summary);
     }
 
-    /// What became of them, for people.
+    /// Which keys work, for the agent.
     #[must_use]
-    pub fn words(&self) -> &str {
-        &self.words
+    pub fn summary(&self) -> &str {
+        &self.summary
     }
 }
 
-fn places(display: &RustConnection, wanted: &settings::Hotkeys) -> Vec<(u8, u16)> {
-    let place = |text: &String| {
-        let key = Key::parse(text).ok().flatten()?;
-        Some((keycode(display, key.keysym).ok().flatten()?, key.modifiers))
+fn find_keycodes(display: &RustConnection, settings: &HotkeySettings) -> Vec<(u8, u16)> {
+    let find = |text: &String| {
+        let key = Hotkey::parse(text).ok().flatten()?;
+        Some((find_keycode(display, key.keysym).ok().flatten()?, key.modifiers))
     };
-    [&wanted.blackout, &wanted.recording].into_iter().filter_map(place).collect()
+    [&settings.blackout, &settings.recording].into_iter().filter_map(find).collect()
 }
 
-fn is_in(table: &[(u8, u16, Press)], code: u8, modifiers: u16) -> bool {
+fn is_grabbed(table: &[(u8, u16, AgentRequest)], code: u8, modifiers: u16) -> bool {
     table.iter().any(|(other, mods, _)| *other == code && *mods == modifiers)
 }
 
-/// Takes a key with all locks, or not at all.
-fn grab(display: &RustConnection, root: u32, key: Key) -> Result<u8, String> {
-    let code = keycode(display, key.keysym).map_err(|error| error.to_string())?;
+/// Grabs a key with all lock masks, or not at all.
+fn grab_key(display: &RustConnection, root: u32, key: Hotkey) -> Result<u8, String> {
+    let code = find_keycode(display, key.keysym).map_err(|error| error.to_string())?;
     let code = code.ok_or("this keyboard has no such key")?;
-    for (had, locks) in LOCKS.into_iter().enumerate() {
+    for (grabbed, locks) in LOCK_MASKS.into_iter().enumerate() {
         let mask = ModMask::from(key.modifiers | locks);
-        let grabbed = display.grab_key(false, root, mask, code, GrabMode::ASYNC, GrabMode::ASYNC);
-        let checked = grabbed.map_err(|error| error.to_string())?.check();
+        let grab = display.grab_key(false, root, mask, code, GrabMode::ASYNC, GrabMode::ASYNC);
+        let checked = grab.map_err(|error| error.to_string())?.check();
         if checked.is_err() {
-            for locks in &LOCKS[..had] {
-                // What cannot be given back goes with the connection.
+            for locks in &LOCK_MASKS[..grabbed] {
+                // The server releases the remaining grabs when the connection closes.
                 let _ = display.ungrab_key(code, root, ModMask::from(key.modifiers | locks));
             }
-            return Err("another program has it".to_owned());
+            return Err("another program uses it".to_owned());
         }
     }
     Ok(code)
 }
 
-fn keycode(display: &RustConnection, keysym: u32) -> Result<Option<u8>, ReplyError> {
+fn find_keycode(display: &RustConnection, keysym: u32) -> Result<Option<u8>, ReplyError> {
     let (min, max) = (display.setup().min_keycode, display.setup().max_keycode);
     let count = max.saturating_sub(min).saturating_add(1);
     let mapping = display.get_keyboard_mapping(min, count)?.reply()?;
-    let per = usize::from(mapping.keysyms_per_keycode).max(1);
-    let found = mapping.keysyms.chunks(per).position(|syms| syms.first() == Some(&keysym));
-    Ok(found.and_then(|at| u8::try_from(at).ok()).and_then(|at| min.checked_add(at)))
+    let per_keycode = usize::from(mapping.keysyms_per_keycode).max(1);
+    let mut keysyms = mapping.keysyms.chunks(per_keycode);
+    let index = keysyms.position(|keysyms| keysyms.first() == Some(&keysym));
+    Ok(index.and_then(|at| u8::try_from(at).ok()).and_then(|at| min.checked_add(at)))
 }
 
-fn wait(display: &RustConnection, table: &Table, events: &Sender<Event>) {
+fn wait_for_keys(display: &RustConnection, table: &GrabTable, events: &Sender<Event>) {
     while let Ok(event) = display.wait_for_event() {
-        // Another keyboard, or another layout: the same letters may be other keys.
+        // A new keyboard or layout may have the same letters on other keycodes.
         if let XEvent::MappingNotify(_) = event {
-            let _ = events.send(Event::Keyboard);
+            let _ = events.send(Event::KeyboardChanged);
         }
         let XEvent::KeyPress(key) = event else { continue };
-        let locks: u16 = LOCKS[3];
-        let modifiers = u16::from(key.state) & 0xff & !locks;
+        let all_locks: u16 = LOCK_MASKS[3];
+        let modifiers = u16::from(key.state) & 0xff & !all_locks;
         let table = table.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = table.iter().find(|(code, mods, _)| *code == key.detail && *mods == modifiers);
-        if let Some((_, _, press)) = found {
-            // Nobody hears us when the program ends.
-            let _ = events.send(Event::Key(press.clone()));
+        let grab = table.iter().find(|(code, mods, _)| *code == key.detail && *mods == modifiers);
+        if let Some((_, _, request)) = grab {
+            // The resident thread may have ended.
+            let _ = events.send(Event::Hotkey(request.clone()));
         }
     }
 }

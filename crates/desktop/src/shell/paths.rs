@@ -1,65 +1,69 @@
-//! Where the files are, as the XDG base directory specification says.
+//! The client's files, in the places of the XDG base directory specification.
 //!
 //! The administrator's `hushbox/desktop.toml` is the first of that name in `XDG_CONFIG_DIRS`; the
-//! agent's own lies in `XDG_CONFIG_HOME`. Files are replaced whole or not at all; one that somebody
-//! made read-only stays, and where a link leads the file behind it is replaced.
-//!
-//! Nothing here knows what is in a file but for settings and the autostart entry.
+//! agent's own file is in `XDG_CONFIG_HOME`. Files are replaced atomically. A read-only file is
+//! never replaced; where a path is a symbolic link, its target is replaced.
 
-use crate::settings::{File, Settings, SettingsError};
+use crate::settings::{Settings, SettingsError, SettingsFile};
+use atomic_write_file::AtomicWriteFile;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 const SETTINGS: &str = "hushbox/desktop.toml";
 const AUTOSTART: &str = "autostart/hushbox-desktop.desktop";
 
-/// What the packaged autostart entry says; the agent's own has `Hidden` besides.
-const ENTRY: &str = include_str!("../../../../packaging/desktop/hushbox-desktop.desktop");
+/// The packaged autostart entry. The agent's own entry may add `Hidden`.
+const AUTOSTART_ENTRY: &str = include_str!("../../../../packaging/desktop/hushbox-desktop.desktop");
 
-/// Why settings or an entry could not be read or written.
+/// Why settings or an autostart entry could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum PathError {
-    #[error("neither {0} nor HOME says where files belong")]
+    #[error("no folder for the client's files: set {0} or HOME")]
     NoFolder(&'static str),
-    #[error("{path}: {error}")]
-    Io { path: PathBuf, error: std::io::Error },
-    #[error("{} is read-only, nothing is saved; ask whoever made it so", path.display())]
+    #[error("cannot read {}: {error}", path.display())]
+    Read { path: PathBuf, error: std::io::Error },
+    #[error("cannot write {}: {error}", path.display())]
+    Write { path: PathBuf, error: std::io::Error },
+    #[error(
+        "{} is read-only, nothing was saved; ask your administrator to make it writable",
+        path.display()
+    )]
     ReadOnly { path: PathBuf },
-    #[error("{path}: {error}")]
+    #[error("{}: {error}", path.display())]
     Settings { path: PathBuf, error: SettingsError },
 }
 
-fn named(name: &str) -> Option<PathBuf> {
+fn env_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     path.filter(|path| path.is_absolute())
 }
 
-fn of_home(name: &'static str, default: &str) -> Result<PathBuf, PathError> {
+fn env_or_home(name: &'static str, default: &str) -> Result<PathBuf, PathError> {
     let home = || std::env::home_dir().filter(|home| home.is_absolute());
-    named(name).or_else(|| Some(home()?.join(default))).ok_or(PathError::NoFolder(name))
+    env_path(name).or_else(|| Some(home()?.join(default))).ok_or(PathError::NoFolder(name))
 }
 
-/// Of the agent's configuration.
+/// The folder of the agent's configuration.
 pub fn config_home() -> Result<PathBuf, PathError> {
-    of_home("XDG_CONFIG_HOME", ".config")
+    env_or_home("XDG_CONFIG_HOME", ".config")
 }
 
-/// A path for people: `~` stands for their home.
+/// Formats a path for the agent, with `~` for the home folder.
 #[must_use]
-pub fn shown(path: &Path) -> String {
+pub fn display_path(path: &Path) -> String {
     let home = std::env::home_dir().filter(|home| home.is_absolute());
     let below = home.and_then(|home| path.strip_prefix(home).ok().map(Path::to_path_buf));
     below.map_or_else(|| path.display().to_string(), |below| format!("~/{}", below.display()))
 }
 
-/// Of logs.
+/// The folder of the log.
 pub fn state_home() -> Result<PathBuf, PathError> {
-    Ok(of_home("XDG_STATE_HOME", ".local/state")?.join("hushbox"))
+    Ok(env_or_home("XDG_STATE_HOME", ".local/state")?.join("hushbox"))
 }
 
-/// Of the socket: gone when the agent logs out, if the desktop has such a folder.
-pub fn runtime() -> Result<PathBuf, PathError> {
-    named("XDG_RUNTIME_DIR").map_or_else(state_home, Ok)
+/// The folder of the socket. `XDG_RUNTIME_DIR` is removed when the agent logs out.
+pub fn runtime_dir() -> Result<PathBuf, PathError> {
+    env_path("XDG_RUNTIME_DIR").map_or_else(state_home, Ok)
 }
 
 fn config_dirs() -> Vec<PathBuf> {
@@ -68,71 +72,72 @@ fn config_dirs() -> Vec<PathBuf> {
     std::env::split_paths(&list).filter(|path| path.is_absolute()).collect()
 }
 
-/// The agent's own settings.
-pub fn own_settings() -> Result<PathBuf, PathError> {
+/// The path of the agent's own settings.
+pub fn own_settings_path() -> Result<PathBuf, PathError> {
     Ok(config_home()?.join(SETTINGS))
 }
 
-/// Reads the agent's own file alone.
-pub fn read_own() -> Result<File, PathError> {
-    read(&own_settings()?)
+/// Reads the agent's own settings file.
+pub fn read_own_settings() -> Result<SettingsFile, PathError> {
+    read_settings_file(&own_settings_path()?)
 }
 
-/// What holds, from both files.
+/// Reads the effective settings from both files.
 pub fn read_settings() -> Result<Settings, PathError> {
     let sites = config_dirs().into_iter().map(|folder| folder.join(SETTINGS));
     let site = match sites.into_iter().find(|path| path.exists()) {
-        Some(path) => read(&path)?,
-        None => File::default(),
+        Some(path) => read_settings_file(&path)?,
+        None => SettingsFile::default(),
     };
-    Ok(Settings::merged(&site, &read_own()?))
+    Ok(Settings::merge_files(&site, &read_own_settings()?))
 }
 
-fn read(path: &Path) -> Result<File, PathError> {
+fn read_settings_file(path: &Path) -> Result<SettingsFile, PathError> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(File::default()),
-        Err(error) => return Err(PathError::Io { path: path.to_owned(), error }),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(SettingsFile::default()),
+        Err(error) => return Err(PathError::Read { path: path.to_owned(), error }),
     };
-    File::parse(&text).map_err(|error| PathError::Settings { path: path.to_owned(), error })
+    SettingsFile::parse(&text).map_err(|error| PathError::Settings { path: path.to_owned(), error })
 }
 
-/// Writes the agent's own file.
-pub fn write_own(file: &File) -> Result<(), PathError> {
-    let path = own_settings()?;
-    let text = file.text();
+/// Writes the agent's own settings file.
+pub fn write_own_settings(file: &SettingsFile) -> Result<(), PathError> {
+    let path = own_settings_path()?;
+    let text = file.to_toml();
     let text = text.map_err(|error| PathError::Settings { path: path.clone(), error })?;
-    replace(&path, &text)
+    replace_file(&path, &text)
 }
 
-fn replace(path: &Path, text: &str) -> Result<(), PathError> {
-    let wrong = |error| PathError::Io { path: path.to_owned(), error };
+fn replace_file(path: &Path, text: &str) -> Result<(), PathError> {
     let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if std::fs::metadata(path).is_ok_and(|there| there.permissions().readonly()) {
+    if std::fs::metadata(path).is_ok_and(|present| present.permissions().readonly()) {
         return Err(PathError::ReadOnly { path: path.clone() });
     }
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(wrong)?;
-    }
-    let new = path.with_extension("new");
-    let mut file = std::fs::File::create(&new).map_err(wrong)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(wrong)?;
-    std::fs::rename(&new, path).map_err(wrong)
+    let write = || {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut file = AtomicWriteFile::open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.commit()
+    };
+    write().map_err(|error| PathError::Write { path: path.clone(), error })
 }
 
 /// Whether the client starts when the agent logs in.
-pub fn autostarts() -> bool {
+pub fn is_autostart_on() -> bool {
     let own = config_home().map(|folder| folder.join(AUTOSTART)).ok();
     let site = config_dirs().into_iter().map(|folder| folder.join(AUTOSTART));
     let texts = own.into_iter().chain(site).filter_map(|path| std::fs::read_to_string(path).ok());
     texts.into_iter().next().is_some_and(|text| !text.lines().any(|line| line == "Hidden=true"))
 }
 
-/// Makes it so.
+/// Sets whether the client starts when the agent logs in.
 pub fn set_autostart(on: bool) -> Result<(), PathError> {
-    if autostarts() == on {
+    if is_autostart_on() == on {
         return Ok(());
     }
     let hidden = if on { "" } else { "Hidden=true\n" };
-    replace(&config_home()?.join(AUTOSTART), &format!("{ENTRY}{hidden}"))
+    replace_file(&config_home()?.join(AUTOSTART), &format!("{AUTOSTART_ENTRY}{hidden}"))
 }

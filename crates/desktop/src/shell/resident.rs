@@ -1,26 +1,26 @@
-//! The resident process: waits for events, asks the mind, and does what it says.
+//! The resident process: waits for events, feeds the state machine, and carries out its outputs.
 //!
-//! One thread owns everything here. It sleeps until something happens or a deadline of `core`
-//! passes. Nothing here decides what an event means.
+//! One thread owns everything here. It sleeps until an event comes or a deadline of `core` passes.
+//! The state machine decides what an event means.
 
-use super::hotkeys::Hotkeys;
-use super::instance::{Guest, InstanceError, Place};
+use super::event::Event;
+use super::hotkeys::GlobalHotkeys;
+use super::instance::{InstanceError, InstanceLock};
+use super::ipc_peer::{self, IpcPeer};
 use super::link::Link;
 use super::tray::Tray;
-use super::{Event, clock, notify, paths};
-use crate::action::{self, Press};
+use super::window_processes::WindowProcesses;
+use super::{clock, desktop_theme, notifier, paths, user};
+use crate::agent_request::AgentRequest;
 use crate::core::{Core, Input, Output};
-use crate::ipc::{Ask, Asking, Snapshot, Tell};
+use crate::ipc::{Message, Request, RequestKind, Snapshot};
 use crate::settings::Settings;
-use crate::shell::window_processes::Children;
-use crate::shell::{desktop_theme, user};
-use crate::ui::appearance;
-use crate::ui::appearance::{Appearance, Told};
-use crate::ui::model;
-use crate::ui::model::{Choice, Look, Window};
-use crate::ui::notification::Balloon;
-use crate::ui::snapshot;
+use crate::ui::appearance::{Appearance, DesktopSettings, choose_appearance};
+use crate::ui::notification::Notification;
+use crate::ui::tray_view::{MenuAction, TrayView};
+use crate::ui::window_kind::WindowKind;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -29,357 +29,333 @@ use std::time::Duration;
 pub enum ResidentError {
     #[error("{0}")]
     Instance(#[from] InstanceError),
-    #[error("a thread or a socket cannot be made: {0}")]
+    #[error("cannot create a thread or a socket: {0}")]
     Io(#[from] std::io::Error),
 }
 
-/// Somebody at the socket.
-struct Visitor {
-    guest: Guest,
-    /// The window that it is, if it wants every change.
-    window: Option<Window>,
+/// A window or a script that is connected.
+struct ConnectedPeer {
+    peer: IpcPeer,
+    /// The window that the peer is, if it watches.
+    window: Option<WindowKind>,
 }
 
 struct Resident {
     core: Core,
     link: Link,
-    tray: Option<Tray>,
-    hotkeys: Hotkeys,
-    balloons: Sender<Balloon>,
-    visitors: BTreeMap<u64, Visitor>,
-    /// Who waits for the answer to a press: visitor, and the number of the wish.
-    askers: BTreeMap<u64, (u64, u64)>,
-    last_asker: u64,
-    children: Children,
+    tray: Tray,
+    hotkeys: GlobalHotkeys,
+    notifier: Sender<Notification>,
+    peers: BTreeMap<u64, ConnectedPeer>,
+    /// The requesters that wait for a reply: the peer, and the number of its request.
+    requesters: BTreeMap<u64, (u64, u64)>,
+    last_requester: u64,
+    windows: WindowProcesses,
     events: Sender<Event>,
-    /// What the desktop says of its looks.
-    desktop: Told,
+    desktop: DesktopSettings,
     /// What the tray shows, and whether for a dark panel.
-    shown: (Look, bool),
-    told: Option<Snapshot>,
-    over: bool,
+    shown_view: (TrayView, bool),
+    /// The last snapshot that the windows got.
+    sent_snapshot: Option<Snapshot>,
+    quitting: bool,
 }
 
-/// Runs until somebody quits.
-pub fn run(place: &Place, settings: Settings) -> Result<(), ResidentError> {
+/// Runs until the agent quits the client.
+pub fn run_resident(lock: &InstanceLock, settings: Settings) -> Result<(), ResidentError> {
     let (sender, receiver) = channel();
-    place.serve(sender.clone())?;
+    lock.serve_peers(sender.clone())?;
     let mut resident = Resident::start(settings, sender)?;
-    resident.handle(Input::Launch);
+    resident.handle_input(Input::Launch);
     if resident.core.settings().bar {
-        resident.open(Window::Bar);
+        resident.open_window(WindowKind::Bar);
     }
-    resident.turn(&receiver);
-    for visitor in resident.visitors.values() {
-        visitor.guest.dismiss();
-    }
-    log::info!("ended");
+    resident.run_loop(&receiver);
+    let peers = std::mem::take(&mut resident.peers);
+    ipc_peer::close_all(peers.into_values().map(|connected| connected.peer));
+    log::info!("stopped");
     Ok(())
 }
 
 impl Resident {
     fn start(settings: Settings, events: Sender<Event>) -> Result<Resident, ResidentError> {
         let link = Link::start(events.clone())?;
-        let hotkeys = Hotkeys::start(&settings.hotkeys, events.clone());
-        let core = Core::new(settings, user::here());
-        let look = model::look(&core.facts());
-        let names = std::env::var("XDG_CURRENT_DESKTOP").unwrap_or_default();
-        let desktop = Told { desktop: names, ..Told::default() };
-        desktop_theme::start(&events);
-        let dark = looks_of(&core, &desktop).dark_panel;
-        let tray = match Tray::start(look.clone(), dark, events.clone()) {
-            Ok(tray) => Some(tray),
-            Err(error) => {
-                log::error!("there is no icon in the tray: {error}");
-                None
-            }
-        };
+        let hotkeys = GlobalHotkeys::start(&settings.hotkeys, events.clone());
+        let core = Core::new(settings, user::read_logged_in_user());
+        let view = TrayView::new(&core.client_state());
+        let desktop_names = std::env::var("XDG_CURRENT_DESKTOP").unwrap_or_default();
+        let desktop = DesktopSettings { desktop_names, ..DesktopSettings::default() };
+        desktop_theme::watch_desktop_theme(&events);
+        let dark = appearance_for(&core, &desktop).dark_panel;
+        let tray = Tray::start(view.clone(), dark, events.clone())?;
         Ok(Resident {
             core,
             link,
             tray,
             hotkeys,
-            balloons: notify::start()?,
-            visitors: BTreeMap::new(),
-            askers: BTreeMap::new(),
-            last_asker: 0,
-            children: Children::default(),
+            notifier: notifier::start_notifier()?,
+            peers: BTreeMap::new(),
+            requesters: BTreeMap::new(),
+            last_requester: 0,
+            windows: WindowProcesses::default(),
             events,
             desktop,
-            shown: (look, dark),
-            told: None,
-            over: false,
+            shown_view: (view, dark),
+            sent_snapshot: None,
+            quitting: false,
         })
     }
 
-    fn turn(&mut self, events: &Receiver<Event>) {
-        while !self.over {
-            let event = match self.core.deadline_ms() {
+    fn run_loop(&mut self, events: &Receiver<Event>) {
+        while !self.quitting {
+            let event = match self.core.next_deadline_ms() {
                 None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(due_ms) => {
-                    let left = due_ms.saturating_sub(clock::now_ms());
-                    events.recv_timeout(Duration::from_millis(left))
+                Some(deadline_ms) => {
+                    let left_ms = deadline_ms.saturating_sub(clock::now_ms());
+                    events.recv_timeout(Duration::from_millis(left_ms))
                 }
             };
             match event {
-                Ok(event) => self.event(event),
-                Err(RecvTimeoutError::Timeout) => self.handle(Input::Tick),
+                Ok(event) => self.handle_event(event),
+                Err(RecvTimeoutError::Timeout) => self.handle_input(Input::Tick),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn event(&mut self, event: Event) {
+    fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Link(epoch, event) => self.handle(Input::Link(epoch, event)),
-            Event::Choice(choice) => self.choice(choice),
-            Event::Key(press) => self.press(press, None),
-            Event::Keyboard => {
-                self.hotkeys.follow(&self.core.settings().hotkeys);
-                self.show();
+            Event::Link(epoch, event) => self.handle_input(Input::Link(epoch, event)),
+            Event::Menu(action) => self.perform_menu_action(action),
+            Event::Hotkey(request) => self.submit_request(request, None),
+            Event::KeyboardChanged => {
+                self.hotkeys.follow_keyboard(&self.core.settings().hotkeys);
+                self.update_views();
             }
-            Event::Portal(portal) => {
+            Event::PortalSettings(portal) => {
                 self.desktop.portal = portal;
-                self.dress();
+                self.apply_theme();
             }
-            Event::XSettings(x) => {
-                self.desktop.x = x;
-                self.dress();
+            Event::XSettings(xsettings) => {
+                self.desktop.xsettings = xsettings;
+                self.apply_theme();
             }
-            Event::Came(number, guest) => {
-                self.visitors.insert(number, Visitor { guest, window: None });
+            Event::PeerConnected(number, peer) => {
+                self.peers.insert(number, ConnectedPeer { peer, window: None });
             }
-            Event::Asked(number, asking) => self.asked(number, asking),
-            Event::Left(number) => {
-                self.visitors.remove(&number);
-                self.askers.retain(|_, (visitor, _)| *visitor != number);
+            Event::PeerRequest(number, request) => self.handle_peer_request(number, request),
+            Event::PeerDisconnected(number) => {
+                self.peers.remove(&number);
+                self.requesters.retain(|_, (peer, _)| *peer != number);
             }
-            Event::Closed(window) => {
-                self.children.closed(window);
-                if window == Window::Bar {
-                    self.handle(Input::Bar(false));
+            Event::WindowClosed(window) => {
+                self.windows.mark_closed(window);
+                if window == WindowKind::Bar {
+                    self.handle_input(Input::BarOpen(false));
                 }
             }
-            Event::End => self.over = true,
         }
     }
 
-    fn choice(&mut self, choice: Choice) {
-        match choice {
-            Choice::Press(press) => self.press(press, None),
-            Choice::Open(window) => self.open(window),
-            Choice::Bar if self.children.has(Window::Bar) => self.dismiss(Window::Bar),
-            Choice::Bar => self.open(Window::Bar),
-            Choice::Quit => self.over = true,
+    fn perform_menu_action(&mut self, action: MenuAction) {
+        match action {
+            MenuAction::Request(request) => self.submit_request(request, None),
+            MenuAction::Open(window) => self.open_window(window),
+            MenuAction::ToggleBar if self.windows.is_open(WindowKind::Bar) => {
+                self.close_window(WindowKind::Bar);
+            }
+            MenuAction::ToggleBar => self.open_window(WindowKind::Bar),
+            MenuAction::Quit => self.quitting = true,
         }
     }
 
-    fn press(&mut self, press: Press, asker: Option<(u64, u64)>) {
-        log::info!("asked for: {}", verb(&press));
-        let asker = asker.map(|asker| {
-            self.last_asker += 1;
-            self.askers.insert(self.last_asker, asker);
-            self.last_asker
+    fn submit_request(&mut self, request: AgentRequest, requester: Option<(u64, u64)>) {
+        log::info!("request: {}", request.name_without_value());
+        let requester = requester.map(|requester| {
+            self.last_requester += 1;
+            self.requesters.insert(self.last_requester, requester);
+            self.last_requester
         });
-        self.handle(Input::Press(press, asker));
+        self.handle_input(Input::Request(request, requester));
     }
 
-    /// Gives the mind something, and does all it wants.
-    fn handle(&mut self, input: Input) {
-        let now = clock::moment();
-        self.core.handle(now, input);
-        while let Some(output) = self.core.poll() {
+    /// Feeds the state machine, and carries out its outputs.
+    fn handle_input(&mut self, input: Input) {
+        self.core.handle_input(clock::read_now(), input);
+        while let Some(output) = self.core.poll_output() {
             match output {
                 Output::Connect(epoch, servers) => self.link.connect(epoch, servers),
                 Output::Close => self.link.close(),
-                Output::Send(line) => self.link.send(line),
-                Output::Balloon(balloon) => {
-                    log::info!("{}", balloon.title);
-                    // Without a desktop's service there are no balloons.
-                    let _ = self.balloons.send(balloon);
+                Output::Send(line) => self.link.send_line(line),
+                Output::Notify(notification) => {
+                    log::info!("notification: {}", notification.title);
+                    // The notifier may have ended; the log has the title.
+                    let _ = self.notifier.send(notification);
                 }
-                Output::Answer(asker, answer) => {
-                    let Some((visitor, id)) = self.askers.remove(&asker) else { continue };
-                    self.answer(visitor, id, answer);
+                Output::Reply(requester, reply) => {
+                    let Some((peer, id)) = self.requesters.remove(&requester) else { continue };
+                    self.send_reply(peer, id, reply);
                 }
             }
         }
-        self.show();
+        self.update_views();
     }
 
-    /// Brings tray and windows up to date.
-    fn show(&mut self) {
-        self.show_tray();
-        if !self.visitors.values().any(|visitor| visitor.window.is_some()) {
-            self.told = None;
+    /// Updates the tray and the windows.
+    fn update_views(&mut self) {
+        self.update_tray();
+        if !self.peers.values().any(|connected| connected.window.is_some()) {
+            self.sent_snapshot = None;
             return;
         }
-        let snapshot = self.snapshot();
-        // The blackout's time runs in the windows by itself; it is no reason to tell them again.
+        let snapshot = self.build_snapshot();
+        // Windows count the blackout's time by themselves: a new time alone is not sent.
         let timeless = |snapshot: &Snapshot| Snapshot {
             blackout_ms: 0,
             timeline: Vec::new(),
             about: Vec::new(),
             ..snapshot.clone()
         };
-        if self.told.as_ref().map(timeless) == Some(timeless(&snapshot)) {
+        if self.sent_snapshot.as_ref().map(timeless) == Some(timeless(&snapshot)) {
             return;
         }
-        let tell = Tell::Snapshot(Box::new(snapshot.clone()));
-        self.told = Some(snapshot);
-        for visitor in self.visitors.values_mut().filter(|visitor| visitor.window.is_some()) {
-            if !visitor.guest.tell(&tell) {
-                visitor.guest.dismiss();
-            }
+        let message = Message::Snapshot(Box::new(snapshot.clone()));
+        self.sent_snapshot = Some(snapshot);
+        for connected in self.peers.values_mut().filter(|connected| connected.window.is_some()) {
+            connected.peer.send_message(message.clone());
         }
     }
 
-    fn show_tray(&mut self) {
-        let shown = (model::look(&self.core.facts()), self.appearance().dark_panel);
-        if self.shown != shown {
-            if self.shown.0.icon != shown.0.icon {
-                log::info!("icon: {}", shown.0.icon.word());
+    fn update_tray(&mut self) {
+        let view = (TrayView::new(&self.core.client_state()), self.appearance().dark_panel);
+        if self.shown_view != view {
+            if self.shown_view.0.icon != view.0.icon {
+                log::info!("icon: {}", view.0.icon.as_str());
             }
-            if let Some(tray) = &self.tray {
-                tray.show(shown.0.clone(), shown.1);
-            }
-            self.shown = shown;
+            self.tray.show_view(view.0.clone(), view.1);
+            self.shown_view = view;
         }
     }
 
     fn appearance(&self) -> Appearance {
-        looks_of(&self.core, &self.desktop)
+        appearance_for(&self.core, &self.desktop)
     }
 
-    /// The desktop has other looks now.
-    fn dress(&mut self) {
-        log::info!("looks: {:?}", self.appearance());
-        self.show();
+    /// The desktop's theme has changed.
+    fn apply_theme(&mut self) {
+        log::info!("appearance: {:?}", self.appearance());
+        self.update_views();
     }
 
-    fn snapshot(&self) -> Snapshot {
-        let text = |path: Result<std::path::PathBuf, paths::PathError>| {
-            path.map_or_else(|error| error.to_string(), |path| paths::shown(&path))
+    fn build_snapshot(&self) -> Snapshot {
+        let display = |path: Result<PathBuf, paths::PathError>| {
+            path.map_or_else(|error| error.to_string(), |path| paths::display_path(&path))
         };
         let log = paths::state_home().map(|folder| folder.join("desktop.log"));
         let about = [
             ("Version", env!("CARGO_PKG_VERSION").to_owned()),
             ("Licence", "MIT or Apache-2.0".to_owned()),
-            ("Settings", text(paths::own_settings())),
-            ("Log", text(log)),
+            ("Settings", display(paths::own_settings_path())),
+            ("Log", display(log)),
         ];
-        let looks = self.appearance();
+        let appearance = self.appearance();
         Snapshot {
-            autostart: paths::autostarts(),
-            hotkeys: self.hotkeys.words().to_owned(),
-            dark: looks.dark,
-            contrast: looks.contrast,
-            text_percent: looks.text_percent,
-            about: about.map(|(heading, words)| (heading.to_owned(), words)).into(),
-            ..snapshot::of(&self.core, clock::now_ms())
+            autostart: paths::is_autostart_on(),
+            hotkeys: self.hotkeys.summary().to_owned(),
+            dark: appearance.dark,
+            contrast: appearance.contrast,
+            text_percent: appearance.text_percent,
+            about: about.map(|(heading, text)| (heading.to_owned(), text)).into(),
+            ..self.core.build_snapshot(clock::now_ms())
         }
     }
 
-    fn answer(&mut self, visitor: u64, id: u64, answer: Result<String, String>) {
-        let (ok, text) = match answer {
+    fn send_reply(&mut self, peer: u64, id: u64, reply: Result<String, String>) {
+        let (ok, text) = match reply {
             Ok(text) => (true, text),
             Err(text) => (false, text),
         };
-        if let Some(visitor) = self.visitors.get_mut(&visitor) {
-            visitor.guest.tell(&Tell::Answer { id, ok, text });
+        if let Some(connected) = self.peers.get_mut(&peer) {
+            connected.peer.send_message(Message::Reply { id, ok, text });
         }
     }
 
-    fn asked(&mut self, number: u64, Asking { id, ask }: Asking) {
-        match ask {
-            Ask::Watch { window } => self.watch(number, &window),
-            Ask::Status => {
-                let snapshot = Box::new(self.snapshot());
-                if let Some(visitor) = self.visitors.get_mut(&number) {
-                    visitor.guest.tell(&Tell::Snapshot(snapshot));
+    fn handle_peer_request(&mut self, number: u64, Request { id, kind }: Request) {
+        match kind {
+            RequestKind::Watch { window } => self.start_watching(number, &window),
+            RequestKind::Status => {
+                let snapshot = Box::new(self.build_snapshot());
+                if let Some(connected) = self.peers.get_mut(&number) {
+                    connected.peer.send_message(Message::Snapshot(snapshot));
                 }
             }
-            Ask::Command { text } => match action::parse(&text) {
-                Ok(press) => self.press(press, Some((number, id))),
-                Err(error) => self.answer(number, id, Err(error.to_string())),
-            },
-            Ask::Update { field, value } => {
-                self.press(Press::Update { field, value }, Some((number, id)));
-            }
-            Ask::Open { window } => {
-                let known = Window::parse(&window);
+            RequestKind::Agent(request) => self.submit_request(request, Some((number, id))),
+            RequestKind::Open { window } => {
+                let known = WindowKind::parse(&window);
                 if let Some(window) = known {
-                    self.open(window);
+                    self.open_window(window);
                 }
-                let answer = known.map(|_| "opened".to_owned());
-                self.answer(number, id, answer.ok_or(format!("there is no window {window}")));
+                let reply = known.map(|_| "opened".to_owned());
+                self.send_reply(number, id, reply.ok_or(format!("unknown window {window:?}")));
             }
-            Ask::Settings { settings, autostart } => {
-                let answer = self.take_settings(&settings, autostart);
-                self.answer(number, id, answer.map_err(|error| error.to_string()));
+            RequestKind::Settings { settings, autostart } => {
+                let reply = self.save_settings(&settings, autostart);
+                self.send_reply(number, id, reply.map_err(|error| error.to_string()));
             }
-            Ask::Quit => {
-                self.answer(number, id, Ok("ended".to_owned()));
-                self.over = true;
+            RequestKind::Quit => {
+                self.send_reply(number, id, Ok("stopped".to_owned()));
+                self.quitting = true;
             }
         }
     }
 
-    fn watch(&mut self, number: u64, window: &str) {
-        let window = Window::parse(window);
-        let snapshot = Box::new(self.snapshot());
-        let Some(visitor) = self.visitors.get_mut(&number) else { return };
-        visitor.window = window;
-        visitor.guest.tell(&Tell::Snapshot(snapshot));
-        if window == Some(Window::Bar) {
-            self.handle(Input::Bar(true));
+    fn start_watching(&mut self, number: u64, window: &str) {
+        let window = WindowKind::parse(window);
+        let snapshot = Box::new(self.build_snapshot());
+        let Some(connected) = self.peers.get_mut(&number) else { return };
+        connected.window = window;
+        connected.peer.send_message(Message::Snapshot(snapshot));
+        if window == Some(WindowKind::Bar) {
+            self.handle_input(Input::BarOpen(true));
         }
     }
 
-    fn take_settings(&mut self, wanted: &Settings, on: bool) -> Result<String, paths::PathError> {
-        let file = wanted.own(&paths::read_own()?);
-        paths::write_own(&file)?;
-        // What is written holds, whatever becomes of the rest.
-        let autostart = paths::set_autostart(on);
+    fn save_settings(
+        &mut self,
+        settings: &Settings,
+        autostart: bool,
+    ) -> Result<String, paths::PathError> {
+        let file = settings.to_own_file(&paths::read_own_settings()?);
+        paths::write_own_settings(&file)?;
+        // The written settings apply even if the autostart entry cannot be written.
+        let autostart = paths::set_autostart(autostart);
         let settings = paths::read_settings()?;
-        self.hotkeys.take(&settings.hotkeys);
-        self.handle(Input::Settings(settings));
-        self.told = None;
-        self.show();
-        autostart.map(|()| "saved".to_owned())
+        self.hotkeys.grab_keys(&settings.hotkeys);
+        self.handle_input(Input::Settings(settings));
+        self.sent_snapshot = None;
+        self.update_views();
+        autostart.map(|()| "Saved.".to_owned())
     }
 
-    fn open(&mut self, window: Window) {
-        if self.children.has(window) {
-            let mut open = self.visitors.values_mut();
-            if let Some(visitor) = open.find(|visitor| visitor.window == Some(window)) {
-                visitor.guest.tell(&Tell::Present);
+    fn open_window(&mut self, window: WindowKind) {
+        if self.windows.is_open(window) {
+            let mut open = self.peers.values_mut();
+            if let Some(connected) = open.find(|connected| connected.window == Some(window)) {
+                connected.peer.send_message(Message::Present);
             }
             return;
         }
-        if let Err(error) = self.children.open(window, &self.events) {
-            log::error!("the window {} cannot be opened: {error}", window.word());
+        if let Err(error) = self.windows.open_window(window, &self.events) {
+            log::error!("cannot open the window {}: {error}", window.as_str());
         }
     }
 
-    fn dismiss(&self, window: Window) {
-        let open = self.visitors.values().filter(|visitor| visitor.window == Some(window));
-        open.for_each(|visitor| visitor.guest.dismiss());
+    fn close_window(&mut self, window: WindowKind) {
+        let open = self.peers.values_mut().filter(|connected| connected.window == Some(window));
+        open.for_each(|connected| connected.peer.disconnect());
     }
 }
 
-/// What was asked for, for the log: never a value.
-fn verb(press: &Press) -> String {
-    match press {
-        Press::Do(action) => action.line().to_owned(),
-        Press::ToggleBlackout => "toggle blackout".to_owned(),
-        Press::ToggleRecording => "toggle recording".to_owned(),
-        Press::Update { field, .. } => format!("update {field}"),
-        Press::Reconnect => "reconnect".to_owned(),
-    }
-}
-
-fn looks_of(core: &Core, desktop: &Told) -> Appearance {
+fn appearance_for(core: &Core, desktop: &DesktopSettings) -> Appearance {
     let settings = core.settings();
-    appearance::decide(desktop, settings.theme, settings.panel)
+    choose_appearance(desktop, settings.theme, settings.panel)
 }

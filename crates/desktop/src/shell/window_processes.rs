@@ -1,31 +1,34 @@
-//! The windows, each a process of its own of the same program.
+//! The processes of the windows. Each window is a process of the same program.
 //!
-//! So the resident process stays small, and a window that crashes takes nothing with it. Nothing
-//! here knows what a window shows.
+//! The resident process stays small, and survives a window that crashes.
 
-use super::Event;
-use crate::ui::model::Window;
+use super::event::Event;
+use crate::ui::window_kind::WindowKind;
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::Sender;
 
-/// Which windows are open.
+/// The windows that are open.
 #[derive(Debug, Default)]
-pub struct Children {
-    open: BTreeSet<Window>,
+pub struct WindowProcesses {
+    open: BTreeSet<WindowKind>,
 }
 
-impl Children {
-    /// Whether this one is.
+impl WindowProcesses {
+    /// Whether this window is open.
     #[must_use]
-    pub fn has(&self, window: Window) -> bool {
+    pub fn is_open(&self, window: WindowKind) -> bool {
         self.open.contains(&window)
     }
 
-    /// Opens one; its end will be told.
-    pub fn open(&mut self, window: Window, events: &Sender<Event>) -> Result<(), std::io::Error> {
+    /// Starts the process of a window. `Event::WindowClosed` reports its end.
+    pub fn open_window(
+        &mut self,
+        window: WindowKind,
+        events: &Sender<Event>,
+    ) -> Result<(), std::io::Error> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--window", window.word()]);
+        command.args(["--window", window.as_str()]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let mut child = command.spawn()?;
         self.open.insert(window);
@@ -33,18 +36,20 @@ impl Children {
         let wait = move || {
             match child.wait() {
                 Ok(status) if status.success() => {}
-                Ok(status) => log::warn!("the window {} ended with {status}", window.word()),
-                Err(error) => log::warn!("the window {} was lost: {error}", window.word()),
+                Ok(status) => log::warn!("the window {} ended with {status}", window.as_str()),
+                Err(error) => {
+                    log::warn!("cannot wait for the window {}: {error}", window.as_str());
+                }
             }
-            // Nobody hears us when the program ends.
-            let _ = events.send(Event::Closed(window));
+            // The resident thread may have ended.
+            let _ = events.send(Event::WindowClosed(window));
         };
         std::thread::Builder::new().name("window".to_owned()).spawn(wait)?;
         Ok(())
     }
 
-    /// One has ended.
-    pub fn closed(&mut self, window: Window) {
+    /// The process of a window has ended.
+    pub fn mark_closed(&mut self, window: WindowKind) {
         self.open.remove(&window);
     }
 }

@@ -1,21 +1,20 @@
-//! How windows and the tray's icon are to look: from what the desktop tells to dark or light,
-//! contrast and text size.
+//! The appearance of windows and of the tray's icon, derived from the desktop's settings.
 //!
-//! Two tell of it: the desktop's settings portal (freedesktop's `color-scheme` and `contrast`,
-//! GNOME's `text-scaling-factor`), and where there is none XSETTINGS, whose theme's name says
-//! whether it is dark. What the agent or the administrator has chosen stands over both. A panel is
-//! not a window: some desktops have a dark one whatever their windows are.
+//! Two sources describe the desktop: the settings portal (freedesktop's `color-scheme` and
+//! `contrast`, GNOME's `text-scaling-factor`), and XSETTINGS, whose theme name shows whether the
+//! theme is dark. The client's own settings override both. Some desktops have a dark panel with
+//! light windows, so the panel has its own rule.
 //!
-//! Nothing here asks a desktop, or draws.
+//! This module is pure: `shell::desktop_theme` reads the sources.
 
 use crate::settings::Theme;
 
-/// The sizes that text may have, per cent.
+/// The permitted text sizes, in per cent.
 pub const TEXT_PERCENT: std::ops::RangeInclusive<u16> = 50..=300;
 
-/// What the settings portal says; `None`: nothing.
+/// The answer of the settings portal; `None` where it has no value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Portal {
+pub struct PortalSettings {
     /// 0 no preference, 1 dark, 2 light.
     pub color_scheme: Option<u32>,
     /// 1: high.
@@ -23,56 +22,58 @@ pub struct Portal {
     pub text_percent: Option<u16>,
 }
 
-/// What an X server's settings say.
+/// The settings of an X server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct XSettings {
-    /// The name of the theme of GTK programs.
+    /// The theme name of GTK programs.
     pub theme: Option<String>,
-    /// Whether they say how large text is. Then the toolkit follows that by itself.
-    pub dpi: bool,
+    /// Whether a text size is set. The toolkit then applies it by itself.
+    pub has_dpi: bool,
 }
 
-/// All that a desktop tells.
+/// Everything known about the desktop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
-    pub portal: Portal,
-    pub x: XSettings,
-    /// `XDG_CURRENT_DESKTOP`: names with colons between them.
-    pub desktop: String,
+pub struct DesktopSettings {
+    pub portal: PortalSettings,
+    pub xsettings: XSettings,
+    /// `XDG_CURRENT_DESKTOP`: names separated by colons.
+    pub desktop_names: String,
 }
 
-/// What follows.
+/// How windows and the icon are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appearance {
     pub dark: bool,
-    /// Whether the panel is, in which the icon stands.
+    /// Whether the panel that shows the icon is dark.
     pub dark_panel: bool,
     pub contrast: bool,
-    /// Beyond what the toolkit does by itself.
+    /// The text size beyond what the toolkit applies by itself.
     pub text_percent: u16,
 }
 
-/// Desktops whose panel is dark, whatever their windows are.
+/// Desktops whose panel is dark even with light windows.
 const DARK_PANELS: [&str; 6] = ["gnome", "unity", "xfce", "x-cinnamon", "cinnamon", "budgie"];
 
-/// How it is to look. `windows` and `panel`: as the settings have them.
+/// Derives the appearance. `windows` and `panel` are the client's own settings.
 #[must_use]
-pub fn decide(told: &Told, windows: Theme, panel: Theme) -> Appearance {
-    let dark = chosen(windows).unwrap_or_else(|| is_dark(told));
-    let own_panel = told.desktop.split(':').any(|name| {
+pub fn choose_appearance(desktop: &DesktopSettings, windows: Theme, panel: Theme) -> Appearance {
+    let dark = explicit_choice(windows).unwrap_or_else(|| prefers_dark(desktop));
+    let has_dark_panel = desktop.desktop_names.split(':').any(|name| {
         let name = name.to_ascii_lowercase();
         DARK_PANELS.contains(&name.as_str())
     });
-    // Before there was a setting for the panel, that for windows held for it, too.
-    let dark_panel =
-        chosen(panel).or_else(|| chosen(windows)).unwrap_or(own_panel || is_dark(told));
-    let contrast = told.portal.contrast == Some(1) || theme_has(told, &["highcontrast"]);
-    let larger = told.portal.text_percent.filter(|_| !told.x.dpi).unwrap_or(100);
-    let text_percent = larger.clamp(*TEXT_PERCENT.start(), *TEXT_PERCENT.end());
+    // Before the setting for the panel existed, the setting for windows applied to it too.
+    let dark_panel = explicit_choice(panel)
+        .or_else(|| explicit_choice(windows))
+        .unwrap_or(has_dark_panel || prefers_dark(desktop));
+    let contrast =
+        desktop.portal.contrast == Some(1) || theme_name_contains(desktop, &["highcontrast"]);
+    let scaled = desktop.portal.text_percent.filter(|_| !desktop.xsettings.has_dpi);
+    let text_percent = scaled.unwrap_or(100).clamp(*TEXT_PERCENT.start(), *TEXT_PERCENT.end());
     Appearance { dark, dark_panel, contrast, text_percent }
 }
 
-fn chosen(theme: Theme) -> Option<bool> {
+fn explicit_choice(theme: Theme) -> Option<bool> {
     match theme {
         Theme::System => None,
         Theme::Dark => Some(true),
@@ -80,96 +81,96 @@ fn chosen(theme: Theme) -> Option<bool> {
     }
 }
 
-fn is_dark(told: &Told) -> bool {
-    match (told.portal.color_scheme, &told.x.theme) {
+fn prefers_dark(desktop: &DesktopSettings) -> bool {
+    match (desktop.portal.color_scheme, &desktop.xsettings.theme) {
         (Some(1), _) => true,
         (Some(2), _) => false,
-        (_, Some(_)) => theme_has(told, &["dark", "inverse"]),
+        (_, Some(_)) => theme_name_contains(desktop, &["dark", "inverse"]),
         (Some(_), None) => false,
-        // Nobody says anything, as where there is no desktop but a window manager.
+        // A window manager without a desktop has neither source.
         (None, None) => true,
     }
 }
 
-fn theme_has(told: &Told, words: &[&str]) -> bool {
-    let name = told.x.theme.as_deref().unwrap_or_default().to_ascii_lowercase();
-    words.iter().any(|word| name.contains(word))
+fn theme_name_contains(desktop: &DesktopSettings, parts: &[&str]) -> bool {
+    let name = desktop.xsettings.theme.as_deref().unwrap_or_default().to_ascii_lowercase();
+    parts.iter().any(|part| name.contains(part))
 }
 
-/// A factor of text in per cent, if it is one.
+/// Converts a text scaling factor to per cent; `None` for a factor that is not a number.
 #[must_use]
-pub fn percent(factor: f64) -> Option<u16> {
+pub fn to_percent(factor: f64) -> Option<u16> {
     let (start, end) = (f64::from(*TEXT_PERCENT.start()), f64::from(*TEXT_PERCENT.end()));
     let wanted = (factor * 100.0).clamp(start, end);
     TEXT_PERCENT.into_iter().find(|percent| f64::from(*percent) + 0.5 > wanted)
 }
 
-/// Reads what an XSETTINGS manager keeps on the X server (freedesktop's XSETTINGS protocol, 0.5).
-/// Whatever is cut short counts as far as it goes.
+/// Parses the property of an XSETTINGS manager (freedesktop's XSETTINGS protocol, 0.5). Truncated
+/// bytes give the settings before the cut.
 #[must_use]
-pub fn xsettings(bytes: &[u8]) -> XSettings {
-    let mut found = XSettings::default();
-    // Nothing but `break` from `read` on: a manager that writes nonsense has said nothing more.
-    let _ = read(bytes, &mut found);
-    found
+pub fn parse_xsettings(bytes: &[u8]) -> XSettings {
+    let mut settings = XSettings::default();
+    // `None`: the bytes end early or are invalid. What was read before is kept.
+    let _ = read_settings(bytes, &mut settings);
+    settings
 }
 
-fn read(bytes: &[u8], found: &mut XSettings) -> Option<()> {
-    let mut cursor = Cursor { bytes, big: *bytes.first()? == 1 };
-    cursor.skip(8)?;
-    for _ in 0..cursor.number(4)? {
-        let kind = cursor.number(1)?;
-        cursor.skip(1)?;
-        let length = cursor.number(2)?;
-        let name = cursor.padded(length)?.to_vec();
-        cursor.skip(4)?;
+fn read_settings(bytes: &[u8], settings: &mut XSettings) -> Option<()> {
+    let mut cursor = Cursor { bytes, big_endian: *bytes.first()? == 1 };
+    cursor.skip_bytes(8)?;
+    for _ in 0..cursor.read_number(4)? {
+        let kind = cursor.read_number(1)?;
+        cursor.skip_bytes(1)?;
+        let length = cursor.read_number(2)?;
+        let name = cursor.read_padded(length)?.to_vec();
+        cursor.skip_bytes(4)?;
         match kind {
             0 => {
-                let value = cursor.number(4)?;
-                found.dpi |= name == b"Xft/DPI" && value > 0;
+                let value = cursor.read_number(4)?;
+                settings.has_dpi |= name == b"Xft/DPI" && value > 0;
             }
             1 => {
-                let length = cursor.number(4)?;
-                let value = cursor.padded(length)?;
+                let length = cursor.read_number(4)?;
+                let value = cursor.read_padded(length)?;
                 if name == b"Net/ThemeName" && !value.is_empty() {
-                    found.theme = Some(String::from_utf8_lossy(value).into_owned());
+                    settings.theme = Some(String::from_utf8_lossy(value).into_owned());
                 }
             }
-            2 => cursor.skip(8)?,
+            2 => cursor.skip_bytes(8)?,
             _ => return None,
         }
     }
     Some(())
 }
 
-/// What is left to be read.
+/// The bytes that are not read yet.
 struct Cursor<'a> {
     bytes: &'a [u8],
-    big: bool,
+    big_endian: bool,
 }
 
 impl<'a> Cursor<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+    fn take_bytes(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.bytes.split_at_checked(length)?;
         self.bytes = rest;
         Some(taken)
     }
 
-    fn skip(&mut self, length: usize) -> Option<()> {
-        self.take(length).map(|_| ())
+    fn skip_bytes(&mut self, length: usize) -> Option<()> {
+        self.take_bytes(length).map(|_| ())
     }
 
-    fn number(&mut self, length: usize) -> Option<usize> {
-        let big = self.big;
-        let bytes = self.take(length)?;
+    fn read_number(&mut self, length: usize) -> Option<usize> {
+        let big_endian = self.big_endian;
+        let bytes = self.take_bytes(length)?;
         let add = |sum: usize, byte: &u8| sum << 8 | usize::from(*byte);
-        Some(if big { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) })
+        Some(if big_endian { bytes.iter().fold(0, add) } else { bytes.iter().rev().fold(0, add) })
     }
 
-    /// Texts are filled up to a multiple of four.
-    fn padded(&mut self, length: usize) -> Option<&'a [u8]> {
-        let text = self.take(length)?;
-        self.skip(length.next_multiple_of(4) - length)?;
+    /// Reads a text, which is padded to a multiple of four bytes.
+    fn read_padded(&mut self, length: usize) -> Option<&'a [u8]> {
+        let text = self.take_bytes(length)?;
+        self.skip_bytes(length.next_multiple_of(4) - length)?;
         Some(text)
     }
 }
@@ -178,83 +179,89 @@ impl<'a> Cursor<'a> {
 mod tests {
     use super::*;
 
-    fn portal(color_scheme: u32) -> Told {
-        let portal = Portal { color_scheme: Some(color_scheme), ..Portal::default() };
-        Told { portal, ..Told::default() }
+    fn portal(color_scheme: u32) -> DesktopSettings {
+        let portal =
+            PortalSettings { color_scheme: Some(color_scheme), ..PortalSettings::default() };
+        DesktopSettings { portal, ..DesktopSettings::default() }
     }
 
-    fn theme(name: &str) -> Told {
-        let x = XSettings { theme: Some(name.to_owned()), dpi: false };
-        Told { x, ..Told::default() }
+    fn theme(name: &str) -> DesktopSettings {
+        let xsettings = XSettings { theme: Some(name.to_owned()), has_dpi: false };
+        DesktopSettings { xsettings, ..DesktopSettings::default() }
     }
 
-    fn looks(told: &Told) -> (bool, bool) {
-        let looks = decide(told, Theme::System, Theme::System);
-        (looks.dark, looks.dark_panel)
+    fn themes(desktop: &DesktopSettings) -> (bool, bool) {
+        let appearance = choose_appearance(desktop, Theme::System, Theme::System);
+        (appearance.dark, appearance.dark_panel)
     }
 
     #[test]
-    fn the_portal_counts_then_the_themes_name() {
-        assert_eq!(looks(&portal(1)), (true, true));
-        assert_eq!(looks(&portal(2)), (false, false));
-        assert_eq!(looks(&portal(0)), (false, false), "no preference is light");
-        assert_eq!(looks(&theme("Adwaita-dark")), (true, true));
-        assert_eq!(looks(&theme("Greybird")), (false, false));
-        assert_eq!(looks(&Told::default()), (true, true));
-        let both = |scheme| Told { x: theme("Yaru-dark").x, ..portal(scheme) };
-        assert_eq!(looks(&both(2)), (false, false));
-        assert_eq!(looks(&both(0)), (true, true), "no preference, but a dark theme");
+    fn the_portal_comes_before_the_theme_name() {
+        assert_eq!(themes(&portal(1)), (true, true));
+        assert_eq!(themes(&portal(2)), (false, false));
+        assert_eq!(themes(&portal(0)), (false, false), "no preference is light");
+        assert_eq!(themes(&theme("Adwaita-dark")), (true, true));
+        assert_eq!(themes(&theme("Greybird")), (false, false));
+        assert_eq!(themes(&DesktopSettings::default()), (true, true));
+        let both =
+            |scheme| DesktopSettings { xsettings: theme("Yaru-dark").xsettings, ..portal(scheme) };
+        assert_eq!(themes(&both(2)), (false, false));
+        assert_eq!(themes(&both(0)), (true, true), "no preference, but a dark theme");
     }
 
     #[test]
     fn a_panel_may_be_dark_over_light_windows() {
-        let told = Told { desktop: "ubuntu:GNOME".to_owned(), ..portal(2) };
-        assert_eq!(looks(&told), (false, true));
-        let told = Told { desktop: "KDE".to_owned(), ..portal(2) };
-        assert_eq!(looks(&told), (false, false));
-        let looks = decide(&portal(2), Theme::System, Theme::Dark);
-        assert_eq!((looks.dark, looks.dark_panel), (false, true));
+        let desktop = DesktopSettings { desktop_names: "ubuntu:GNOME".to_owned(), ..portal(2) };
+        assert_eq!(themes(&desktop), (false, true));
+        let desktop = DesktopSettings { desktop_names: "KDE".to_owned(), ..portal(2) };
+        assert_eq!(themes(&desktop), (false, false));
+        let appearance = choose_appearance(&portal(2), Theme::System, Theme::Dark);
+        assert_eq!((appearance.dark, appearance.dark_panel), (false, true));
     }
 
     #[test]
-    fn what_was_chosen_stands_over_the_desktop() {
+    fn own_settings_override_the_desktop() {
         for (windows, panel, expected) in [
             (Theme::Dark, Theme::System, (true, true)),
             (Theme::Light, Theme::System, (false, false)),
             (Theme::Light, Theme::Dark, (false, true)),
             (Theme::System, Theme::Light, (true, false)),
         ] {
-            let looks = decide(&portal(1), windows, panel);
-            assert_eq!((looks.dark, looks.dark_panel), expected, "{windows:?} {panel:?}");
+            let appearance = choose_appearance(&portal(1), windows, panel);
+            assert_eq!((appearance.dark, appearance.dark_panel), expected, "{windows:?} {panel:?}");
         }
     }
 
     #[test]
-    fn text_grows_once() {
-        let mut told = portal(0);
-        let size = |told: &Told| decide(told, Theme::System, Theme::System).text_percent;
-        assert_eq!(size(&told), 100);
-        told.portal.text_percent = percent(1.25);
-        assert_eq!(size(&told), 125);
-        told.x.dpi = true;
-        assert_eq!(size(&told), 100, "the toolkit follows Xft/DPI, which holds it already");
+    fn text_is_scaled_once() {
+        let mut desktop = portal(0);
+        let size = |desktop: &DesktopSettings| {
+            choose_appearance(desktop, Theme::System, Theme::System).text_percent
+        };
+        assert_eq!(size(&desktop), 100);
+        desktop.portal.text_percent = to_percent(1.25);
+        assert_eq!(size(&desktop), 125);
+        desktop.xsettings.has_dpi = true;
+        assert_eq!(size(&desktop), 100, "the toolkit applies Xft/DPI by itself");
         for (factor, expected) in [(1.0, 100), (1.5, 150), (0.1, 50), (9.0, 300), (1.333, 133)] {
-            assert_eq!(percent(factor), Some(expected), "{factor}");
+            assert_eq!(to_percent(factor), Some(expected), "{factor}");
         }
-        assert_eq!(percent(f64::NAN), None);
+        assert_eq!(to_percent(f64::NAN), None);
     }
 
     #[test]
-    fn high_contrast_is_asked_for_or_is_a_theme() {
-        let contrast = |told: &Told| decide(told, Theme::System, Theme::System).contrast;
+    fn high_contrast_comes_from_portal_or_theme() {
+        let contrast = |desktop: &DesktopSettings| {
+            choose_appearance(desktop, Theme::System, Theme::System).contrast
+        };
         assert!(!contrast(&portal(1)) && contrast(&theme("HighContrastInverse")));
-        assert_eq!(looks(&theme("HighContrastInverse")), (true, true));
-        let mut told = portal(1);
-        told.portal.contrast = Some(1);
-        assert!(contrast(&told));
+        assert_eq!(themes(&theme("HighContrastInverse")), (true, true));
+        let mut desktop = portal(1);
+        desktop.portal.contrast = Some(1);
+        assert!(contrast(&desktop));
     }
 
-    /// As a manager writes them: a colour, a number, a text.
+    /// The bytes of a manager: a colour, a number, a text.
     fn written(big: bool) -> Vec<u8> {
         let four = |n: u32| if big { n.to_be_bytes() } else { n.to_le_bytes() };
         let two = |n: u16| if big { n.to_be_bytes() } else { n.to_le_bytes() };
@@ -277,17 +284,17 @@ mod tests {
     }
 
     #[test]
-    fn xsettings_are_read_whole_or_as_far_as_they_go() {
-        let whole = XSettings { theme: Some("Dusky".to_owned()), dpi: true };
+    fn truncated_xsettings_are_read_up_to_the_cut() {
+        let whole = XSettings { theme: Some("Dusky".to_owned()), has_dpi: true };
         for big in [false, true] {
             let bytes = written(big);
-            assert_eq!(xsettings(&bytes), whole);
+            assert_eq!(parse_xsettings(&bytes), whole);
             for length in 0..bytes.len() {
-                let cut = xsettings(&bytes[..length]);
+                let cut = parse_xsettings(&bytes[..length]);
                 assert!(cut.theme.is_none(), "{length}");
             }
         }
-        assert_eq!(xsettings(&[]), XSettings::default());
-        assert_eq!(xsettings(&[255; 64]), XSettings::default());
+        assert_eq!(parse_xsettings(&[]), XSettings::default());
+        assert_eq!(parse_xsettings(&[255; 64]), XSettings::default());
     }
 }

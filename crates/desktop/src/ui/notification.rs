@@ -1,19 +1,20 @@
-//! Balloons: what is said to the agent in passing, one per topic, never a flood.
+//! Notifications to the agent, which users call balloons: one for each topic, never a flood.
 //!
-//! A balloon replaces the last one of its topic, it is not stacked on it. Urgent ones, and all
-//! about the blackout, are always shown at once; of the others at most `BURST` come in a row and
-//! then one per `PAUSE_MS`, and what is held back is replaced by what is newer.
+//! A notification replaces the previous one of its topic. Urgent ones, and all about a blackout,
+//! are shown at once. Of the others, at most `BURST` are shown in a row and then one for each
+//! `PAUSE_MS`; a newer notification replaces one of its topic that waits.
 //!
-//! Nothing here shows anything, or knows a clock: the time is an argument, milliseconds.
+//! This module is pure: `shell::notifier` shows the notifications, and the caller passes the time
+//! in milliseconds.
 
 use std::collections::BTreeMap;
 
-/// So many may come in a row.
+/// The most notifications in a row.
 pub const BURST: u32 = 4;
-/// Then one comes after so many milliseconds.
+/// The time between two notifications after a burst.
 pub const PAUSE_MS: u64 = 1500;
 
-/// What a balloon is about; each topic has one place on the screen.
+/// The subject of a notification. Each topic shows one notification at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Topic {
     /// The connection to the box.
@@ -21,116 +22,115 @@ pub enum Topic {
     Recording,
     Blackout,
     Screen,
-    /// Field updates, and commands that were refused.
+    /// A field update, or a command that was refused.
     Answer,
 }
 
 impl Topic {
-    /// Each of them.
+    /// Every topic.
     pub const ALL: [Topic; 5] =
         [Topic::Link, Topic::Recording, Topic::Blackout, Topic::Screen, Topic::Answer];
 }
 
-/// How much it matters.
+/// The urgency of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Urgency {
     Low,
     Normal,
-    /// It stays until it is replaced or clicked away, and is never held back.
+    /// Stays until it is replaced or closed, and is never held back.
     Urgent,
 }
 
-/// One balloon.
+/// A notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Balloon {
+pub struct Notification {
     pub topic: Topic,
     pub urgency: Urgency,
     pub title: String,
     pub body: String,
 }
 
-impl Balloon {
-    /// A usual one.
+impl Notification {
+    /// A notification of normal urgency.
     #[must_use]
-    pub fn new(topic: Topic, title: impl Into<String>, body: impl Into<String>) -> Balloon {
+    pub fn new(topic: Topic, title: impl Into<String>, body: impl Into<String>) -> Notification {
         let (title, body) = (title.into(), body.into());
-        Balloon { topic, urgency: Urgency::Normal, title, body }
+        Notification { topic, urgency: Urgency::Normal, title, body }
     }
 
-    /// The same, that may go by unseen.
+    /// The same notification with another urgency.
     #[must_use]
-    pub fn low(self) -> Balloon {
-        Balloon { urgency: Urgency::Low, ..self }
-    }
-
-    /// The same, that must be seen.
-    #[must_use]
-    pub fn urgent(self) -> Balloon {
-        Balloon { urgency: Urgency::Urgent, ..self }
+    pub fn with_urgency(self, urgency: Urgency) -> Notification {
+        Notification { urgency, ..self }
     }
 }
 
-/// What was shown and what waits.
+/// Limits how often notifications are shown, and stores those that wait.
 #[derive(Clone, Debug)]
-pub struct Balloons {
-    /// How many may still come in a row.
-    left: u32,
-    /// When the last of `left` was given back.
-    since_ms: u64,
-    held: BTreeMap<Topic, Balloon>,
+pub struct NotificationQueue {
+    /// How many more may be shown in a row.
+    allowance: u32,
+    /// When `allowance` last grew.
+    refilled_ms: u64,
+    waiting: BTreeMap<Topic, Notification>,
 }
 
-impl Default for Balloons {
-    fn default() -> Balloons {
-        Balloons { left: BURST, since_ms: 0, held: BTreeMap::new() }
+impl Default for NotificationQueue {
+    fn default() -> NotificationQueue {
+        NotificationQueue { allowance: BURST, refilled_ms: 0, waiting: BTreeMap::new() }
     }
 }
 
-impl Balloons {
-    /// Takes one; gives it back if it is to be shown now, else keeps it for `due`.
-    pub fn offer(&mut self, now_ms: u64, balloon: Balloon) -> Option<Balloon> {
-        self.refill(now_ms);
-        self.held.remove(&balloon.topic);
-        if balloon.urgency == Urgency::Urgent || balloon.topic == Topic::Blackout {
-            return Some(balloon);
+impl NotificationQueue {
+    /// Returns the notification if it may be shown now, else stores it for `take_due`.
+    pub fn show_or_hold(
+        &mut self,
+        now_ms: u64,
+        notification: Notification,
+    ) -> Option<Notification> {
+        self.refill_allowance(now_ms);
+        self.waiting.remove(&notification.topic);
+        let is_urgent = notification.urgency == Urgency::Urgent;
+        if is_urgent || notification.topic == Topic::Blackout {
+            return Some(notification);
         }
-        if self.left == 0 {
-            self.held.insert(balloon.topic, balloon);
+        if self.allowance == 0 {
+            self.waiting.insert(notification.topic, notification);
             return None;
         }
-        self.left -= 1;
-        Some(balloon)
+        self.allowance -= 1;
+        Some(notification)
     }
 
-    /// One that was held back and may be shown now.
-    pub fn due(&mut self, now_ms: u64) -> Option<Balloon> {
-        self.refill(now_ms);
-        if self.left == 0 {
+    /// A notification that waited and may be shown now.
+    pub fn take_due(&mut self, now_ms: u64) -> Option<Notification> {
+        self.refill_allowance(now_ms);
+        if self.allowance == 0 {
             return None;
         }
-        let (_, balloon) = self.held.pop_first()?;
-        self.left -= 1;
-        Some(balloon)
+        let (_, notification) = self.waiting.pop_first()?;
+        self.allowance -= 1;
+        Some(notification)
     }
 
-    /// When `due` has something.
+    /// When `take_due` returns the next notification.
     #[must_use]
     pub fn deadline_ms(&self) -> Option<u64> {
-        (!self.held.is_empty()).then(|| self.since_ms + PAUSE_MS)
+        (!self.waiting.is_empty()).then(|| self.refilled_ms + PAUSE_MS)
     }
 
-    fn refill(&mut self, now_ms: u64) {
-        if self.left == BURST {
-            self.since_ms = now_ms;
+    fn refill_allowance(&mut self, now_ms: u64) {
+        if self.allowance == BURST {
+            self.refilled_ms = now_ms;
             return;
         }
-        let back = now_ms.saturating_sub(self.since_ms) / PAUSE_MS;
-        let taken = u64::from(BURST - self.left);
-        if back >= taken {
-            (self.left, self.since_ms) = (BURST, now_ms);
+        let earned = now_ms.saturating_sub(self.refilled_ms) / PAUSE_MS;
+        let used = u64::from(BURST - self.allowance);
+        if earned >= used {
+            (self.allowance, self.refilled_ms) = (BURST, now_ms);
         } else {
-            self.left += u32::try_from(back).unwrap_or(BURST);
-            self.since_ms += back * PAUSE_MS;
+            self.allowance += u32::try_from(earned).unwrap_or(BURST);
+            self.refilled_ms += earned * PAUSE_MS;
         }
     }
 }
@@ -139,48 +139,54 @@ impl Balloons {
 mod tests {
     use super::*;
 
-    fn one(topic: Topic, n: u32) -> Balloon {
-        Balloon::new(topic, n.to_string(), "")
+    fn numbered(topic: Topic, n: u32) -> Notification {
+        Notification::new(topic, n.to_string(), "")
     }
 
     #[test]
     fn a_flood_is_held_back_and_only_the_newest_of_a_topic_comes() {
-        let mut balloons = Balloons::default();
-        let shown = (0..100).filter(|n| balloons.offer(1000, one(Topic::Link, *n)).is_some());
+        let mut queue = NotificationQueue::default();
+        let shown =
+            (0..100).filter(|n| queue.show_or_hold(1000, numbered(Topic::Link, *n)).is_some());
         assert_eq!(shown.count(), 4);
-        assert_eq!(balloons.due(1000), None);
-        let next = balloons.deadline_ms().expect("something waits");
+        assert_eq!(queue.take_due(1000), None);
+        let next = queue.deadline_ms().expect("something waits");
         assert_eq!(next, 2500);
-        assert_eq!(balloons.due(next - 1), None);
-        assert_eq!(balloons.due(next), Some(one(Topic::Link, 99)));
-        assert_eq!((balloons.due(next), balloons.deadline_ms()), (None, None));
+        assert_eq!(queue.take_due(next - 1), None);
+        assert_eq!(queue.take_due(next), Some(numbered(Topic::Link, 99)));
+        assert_eq!((queue.take_due(next), queue.deadline_ms()), (None, None));
     }
 
     #[test]
     fn urgent_ones_are_never_held_back() {
-        let mut balloons = Balloons::default();
+        let mut queue = NotificationQueue::default();
         for n in 0..100 {
-            let urgent = one(Topic::Blackout, n).urgent();
-            assert_eq!(balloons.offer(5, urgent.clone()), Some(urgent));
+            let urgent = numbered(Topic::Blackout, n).with_urgency(Urgency::Urgent);
+            assert_eq!(queue.show_or_hold(5, urgent.clone()), Some(urgent));
         }
         for n in 0..5 {
-            balloons.offer(5, one(Topic::Recording, n));
+            queue.show_or_hold(5, numbered(Topic::Recording, n));
         }
-        assert!(balloons.deadline_ms().is_some());
-        assert!(balloons.offer(5, one(Topic::Recording, 9).urgent()).is_some());
-        assert_eq!(balloons.deadline_ms(), None, "what is older than what was shown is dropped");
+        assert!(queue.deadline_ms().is_some());
+        assert!(
+            queue
+                .show_or_hold(5, numbered(Topic::Recording, 9).with_urgency(Urgency::Urgent))
+                .is_some()
+        );
+        assert_eq!(queue.deadline_ms(), None, "what is older than what was shown is dropped");
     }
 
     #[test]
     fn after_a_pause_a_burst_is_allowed_again() {
-        let mut balloons = Balloons::default();
+        let mut queue = NotificationQueue::default();
         for n in 0..4 {
-            assert!(balloons.offer(0, one(Topic::Link, n)).is_some());
+            assert!(queue.show_or_hold(0, numbered(Topic::Link, n)).is_some());
         }
-        assert!(balloons.offer(PAUSE_MS, one(Topic::Link, 5)).is_some());
-        assert!(balloons.offer(PAUSE_MS, one(Topic::Link, 6)).is_none());
+        assert!(queue.show_or_hold(PAUSE_MS, numbered(Topic::Link, 5)).is_some());
+        assert!(queue.show_or_hold(PAUSE_MS, numbered(Topic::Link, 6)).is_none());
         let later = PAUSE_MS * 100;
-        let shown = (0..9).filter(|n| balloons.offer(later, one(Topic::Screen, *n)).is_some());
+        let shown =
+            (0..9).filter(|n| queue.show_or_hold(later, numbered(Topic::Screen, *n)).is_some());
         assert_eq!(shown.count(), 4);
     }
 }

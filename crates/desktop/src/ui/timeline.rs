@@ -1,18 +1,18 @@
-//! What happened lately: the timeline of *Check status*.
+//! The timeline of *Check status*: what was active when (requirement A12).
 //!
-//! One entry per change, at most `ENTRIES`, each holding what was so from then on. The client knows
-//! no sound level: a box does not tell agents one. Nothing here draws.
+//! A timeline stores one entry for each change, at most `ENTRIES_MAX`. It has no sound level,
+//! because the box sends agents none.
 
-use crate::ui::model::{Facts, Link};
+use super::client_state::{ClientState, LinkState};
 use protocol::ScreenMode;
 use std::collections::VecDeque;
 
-/// The oldest go first.
-pub const ENTRIES: usize = 200;
+/// The most entries; the oldest entry is dropped first.
+pub const ENTRIES_MAX: usize = 200;
 
-/// What is shown in a lane of its own.
+/// A row of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lane {
+pub enum TimelineRow {
     Connected,
     Call,
     Recording,
@@ -20,62 +20,68 @@ pub enum Lane {
     Screen,
 }
 
-impl Lane {
-    /// Each of them, from top to bottom.
-    pub const ALL: [Lane; 5] =
-        [Lane::Connected, Lane::Call, Lane::Recording, Lane::Blackout, Lane::Screen];
+impl TimelineRow {
+    /// Every row, from top to bottom.
+    pub const ALL: [TimelineRow; 5] = [
+        TimelineRow::Connected,
+        TimelineRow::Call,
+        TimelineRow::Recording,
+        TimelineRow::Blackout,
+        TimelineRow::Screen,
+    ];
 
-    /// Its heading.
+    /// The heading of the row.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn heading(self) -> &'static str {
         match self {
-            Lane::Connected => "Connection",
-            Lane::Call => "Call",
-            Lane::Recording => "Recording",
-            Lane::Blackout => "Blackout",
-            Lane::Screen => "Screen",
+            TimelineRow::Connected => "Connection",
+            TimelineRow::Call => "Call",
+            TimelineRow::Recording => "Recording",
+            TimelineRow::Blackout => "Blackout",
+            TimelineRow::Screen => "Screen",
         }
     }
 
-    fn is_on(self, facts: &Facts) -> bool {
-        let state = facts.state.as_ref();
+    fn is_active(self, client_state: &ClientState) -> bool {
+        let state = client_state.agent_state.as_ref();
         match self {
-            Lane::Connected => matches!(facts.link, Link::Connected(_)),
-            Lane::Call => state.is_some_and(|state| state.call.is_some()),
-            Lane::Recording => state.is_some_and(|state| state.recording),
-            Lane::Blackout => state.is_some_and(|state| state.blackout),
-            Lane::Screen => state.is_some_and(|state| state.screen == ScreenMode::On),
+            TimelineRow::Connected => matches!(client_state.link, LinkState::Connected(_)),
+            TimelineRow::Call => state.is_some_and(|state| state.call.is_some()),
+            TimelineRow::Recording => state.is_some_and(|state| state.recording),
+            TimelineRow::Blackout => state.is_some_and(|state| state.blackout),
+            TimelineRow::Screen => state.is_some_and(|state| state.screen == ScreenMode::On),
         }
     }
 }
 
-/// The changes, oldest first.
+/// The recent changes, oldest first: when, and which rows are active from then on.
 #[derive(Clone, Debug, Default)]
-pub struct History {
+pub struct Timeline {
     entries: VecDeque<(u64, [bool; 5])>,
 }
 
-impl History {
-    /// Notes how it stands, if that is new.
-    pub fn note(&mut self, now_ms: u64, facts: &Facts) {
-        let on = Lane::ALL.map(|lane| lane.is_on(facts));
-        if self.entries.back().is_some_and(|(_, last)| *last == on) {
+impl Timeline {
+    /// Adds an entry if a row has changed.
+    pub fn record_change(&mut self, now_ms: u64, client_state: &ClientState) {
+        let active = TimelineRow::ALL.map(|row| row.is_active(client_state));
+        if self.entries.back().is_some_and(|(_, last)| *last == active) {
             return;
         }
-        if self.entries.len() == ENTRIES {
+        if self.entries.len() == ENTRIES_MAX {
             self.entries.pop_front();
         }
-        self.entries.push_back((now_ms, on));
+        self.entries.push_back((now_ms, active));
     }
 
-    /// When a lane was on: from and to, in milliseconds before now, oldest first.
+    /// The spans in which a row was active: from and to in milliseconds ago, oldest first.
     #[must_use]
-    pub fn spans(&self, lane: Lane, now_ms: u64) -> Vec<(u64, u64)> {
-        let at = Lane::ALL.iter().position(|other| *other == lane).unwrap_or(0);
+    pub fn active_spans(&self, row: TimelineRow, now_ms: u64) -> Vec<(u64, u64)> {
+        let index = TimelineRow::ALL.iter().position(|other| *other == row).unwrap_or(0);
         let mut spans: Vec<(u64, u64)> = Vec::new();
         let ends = self.entries.iter().skip(1).map(|(ms, _)| *ms).chain([now_ms]);
-        for ((from, on), to) in self.entries.iter().zip(ends).filter(|((_, on), _)| on[at]) {
-            debug_assert!(on[at]);
+        let entries = self.entries.iter().zip(ends);
+        for ((from, active), to) in entries.filter(|((_, active), _)| active[index]) {
+            debug_assert!(active[index]);
             let (from, to) = (now_ms.saturating_sub(*from), now_ms.saturating_sub(to));
             match spans.last_mut() {
                 Some(last) if last.1 == from => last.1 = to,
@@ -89,18 +95,18 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::model::Place;
+    use crate::ui::client_state::Endpoint;
     use protocol::AgentState;
 
-    fn facts(recording: bool, blackout: bool) -> Facts {
+    fn client_state(recording: bool, blackout: bool) -> ClientState {
         let state = AgentState { recording, blackout, ..AgentState::default() };
-        let link = Link::Connected(Place::default());
-        Facts { link, state: Some(state), unmasked: None, bar: false }
+        let link = LinkState::Connected(Endpoint::default());
+        ClientState { link, agent_state: Some(state), unmasked: None, bar_open: false }
     }
 
     #[test]
-    fn a12_the_timeline_tells_when_what_was_so() {
-        let mut history = History::default();
+    fn a12_timeline_shows_what_was_active_when() {
+        let mut timeline = Timeline::default();
         for (ms, recording, blackout) in [
             (0, false, false),
             (10, true, false),
@@ -109,20 +115,20 @@ mod tests {
             (30, true, false),
             (40, false, false),
         ] {
-            history.note(ms, &facts(recording, blackout));
+            timeline.record_change(ms, &client_state(recording, blackout));
         }
-        assert_eq!(history.spans(Lane::Recording, 100), [(90, 60)]);
-        assert_eq!(history.spans(Lane::Blackout, 100), [(80, 70)]);
-        assert_eq!(history.spans(Lane::Connected, 100), [(100, 0)]);
-        assert_eq!(history.spans(Lane::Call, 100), []);
+        assert_eq!(timeline.active_spans(TimelineRow::Recording, 100), [(90, 60)]);
+        assert_eq!(timeline.active_spans(TimelineRow::Blackout, 100), [(80, 70)]);
+        assert_eq!(timeline.active_spans(TimelineRow::Connected, 100), [(100, 0)]);
+        assert_eq!(timeline.active_spans(TimelineRow::Call, 100), []);
     }
 
     #[test]
-    fn it_forgets_what_is_old() {
-        let mut history = History::default();
+    fn the_oldest_entries_are_dropped() {
+        let mut timeline = Timeline::default();
         for ms in 0..1000 {
-            history.note(ms, &facts(ms % 2 == 0, false));
+            timeline.record_change(ms, &client_state(ms % 2 == 0, false));
         }
-        assert_eq!(history.entries.len(), ENTRIES);
+        assert_eq!(timeline.entries.len(), ENTRIES_MAX);
     }
 }

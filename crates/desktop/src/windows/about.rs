@@ -1,21 +1,21 @@
-//! *About*: version, licence, and where files are.
+//! *About*: version, licence, and the paths of the files.
 //!
-//! What a person is asked for by support. Nothing here can be changed.
+//! Support asks an agent for these. The page changes nothing.
 
-use super::{Desk, Page};
+use super::page::{Page, WindowContext};
 use eframe::egui::{self, RichText};
 
-pub(super) struct About;
+pub(super) struct AboutPage;
 
-impl Page for About {
-    fn draw(&mut self, ui: &mut egui::Ui, desk: &mut Desk) -> bool {
+impl Page for AboutPage {
+    fn draw_page(&mut self, ui: &mut egui::Ui, context: &mut WindowContext) -> bool {
         ui.heading("Hushbox");
-        ui.label("Records a call when you say so, and never keeps what you black out.");
+        ui.label("Records your calls, and never stores what you black out.");
         ui.separator();
         egui::Grid::new("about").num_columns(2).spacing([16.0, 8.0]).show(ui, |ui| {
-            for (heading, words) in &desk.snapshot.about {
+            for (heading, text) in &context.snapshot.about {
                 ui.label(RichText::new(heading).strong());
-                ui.add(egui::Label::new(words).wrap());
+                ui.add(egui::Label::new(text).wrap());
                 ui.end_row();
             }
         });

@@ -1,48 +1,47 @@
-//! The bar: two big buttons and the blackout's time, above all other windows.
+//! The button bar: two large buttons above all other windows, with the blackout's time.
 //!
-//! What they say and do is `button`'s. What is on is said in words, not in colour alone. Nothing
-//! here decides anything.
+//! `ui::button` decides their texts and actions. Each state is shown as text, not by colour alone.
 
-use super::{Desk, Page};
-use crate::action::Action;
-use crate::ui::button;
-use crate::ui::button::Tone;
+use super::page::{Page, WindowContext};
+use crate::agent_request::{AgentCommand, AgentRequest};
+use crate::ui::button::{BarButton, Tone, blackout_button, recording_button};
 use eframe::egui::{self, Button, Color32, RichText, vec2};
 
 #[derive(Default)]
-pub(super) struct Bar {
-    told: String,
+pub(super) struct BarPage {
+    /// The error of the last request.
+    error: String,
 }
 
-impl Page for Bar {
-    fn draw(&mut self, ui: &mut egui::Ui, desk: &mut Desk) -> bool {
-        for (_, answer) in desk.answers.drain(..) {
-            self.told = answer.err().unwrap_or_default();
+impl Page for BarPage {
+    fn draw_page(&mut self, ui: &mut egui::Ui, context: &mut WindowContext) -> bool {
+        for (_, reply) in context.replies.drain(..) {
+            self.error = reply.err().unwrap_or_default();
         }
         let size = vec2((ui.available_width() - 10.0) / 2.0, ui.available_height());
         let buttons = [
-            button::recording(&desk.snapshot),
-            button::blackout(&desk.snapshot, desk.blackout_ms()),
+            recording_button(&context.snapshot),
+            blackout_button(&context.snapshot, context.blackout_ms()),
         ];
         let row = ui.horizontal(|ui| {
-            let pressed = buttons.iter().filter(|button| draw(ui, button, size));
-            pressed.map(|button| button.does).collect::<Vec<Action>>()
+            let pressed = buttons.iter().filter(|button| draw_button(ui, button, size));
+            pressed.map(|button| button.command).collect::<Vec<AgentCommand>>()
         });
-        for action in row.inner {
-            desk.command(action.line());
+        for command in row.inner {
+            context.send_agent_request(AgentRequest::Command(command));
         }
-        let told = if self.told.is_empty() { &desk.snapshot.headline } else { &self.told };
-        row.response.on_hover_text(told);
+        let hover = if self.error.is_empty() { &context.snapshot.headline } else { &self.error };
+        row.response.on_hover_text(hover);
         true
     }
 
-    fn margin(&self) -> i8 {
+    fn inner_margin(&self) -> i8 {
         8
     }
 }
 
-/// Whether it was pressed.
-fn draw(ui: &mut egui::Ui, button: &button::Button, size: egui::Vec2) -> bool {
+/// Draws a button. Returns whether it was pressed.
+fn draw_button(ui: &mut egui::Ui, button: &BarButton, size: egui::Vec2) -> bool {
     let text = RichText::new(&button.text).strong();
     let (ink, fill) = match button.tone {
         Tone::Plain => (None, None),

@@ -1,26 +1,26 @@
-//! The windows, each a process of its own that speaks to the resident client.
+//! The windows. Each runs as a process of its own that is connected to the resident process.
 //!
-//! A window shows the newest `Snapshot` and sends what was pressed; it remembers nothing and draws
-//! only when something changes, or once a second while a blackout's time runs. All of it can be
-//! used with the keyboard alone; names and roles reach screen readers through AccessKit. When the
-//! resident client ends, so do its windows.
-//!
-//! Nothing here speaks to a box.
+//! A window shows the newest `Snapshot` and sends requests. It stores nothing, and draws only when
+//! something changes, or once a second during a blackout. The keyboard alone can use all of it, and
+//! names and roles reach screen readers through AccessKit. A window closes when the resident
+//! process ends. Windows never connect to a box.
 
 mod about;
 mod bar;
 mod fallback_fonts;
+mod page;
 mod settings;
 mod status;
 mod update;
 
-use crate::ipc::{Ask, Snapshot, Tell};
+use crate::ipc::{Message, RequestKind, Snapshot};
 use crate::shell::clock;
-use crate::shell::instance::{InstanceError, Visit};
+use crate::shell::ipc_client::{IpcClient, IpcClientError};
 use crate::ui::icons;
-use crate::ui::model::Window;
-use eframe::egui::{self, Color32, IconData, RichText, Theme, ViewportBuilder, ViewportCommand};
-use fallback_fonts::Letters;
+use crate::ui::window_kind::WindowKind;
+use eframe::egui::{self, Color32, IconData, Theme, ViewportBuilder, ViewportCommand};
+use fallback_fonts::FallbackFonts;
+use page::{Page, WindowContext};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -28,72 +28,36 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum WindowError {
     #[error("{0}")]
-    Instance(#[from] InstanceError),
-    #[error("there is no window {0}; there are update, status, settings, about and bar")]
+    Client(#[from] IpcClientError),
+    #[error("unknown window {0:?}; use update, status, settings, about or bar")]
     Unknown(String),
-    #[error("the window cannot be shown: {0}")]
+    #[error("cannot show the window: {0}")]
     Toolkit(String),
 }
 
-/// What every window has at hand.
-struct Desk {
-    visit: Visit,
-    snapshot: Snapshot,
-    /// When the snapshot came.
-    came_ms: u64,
-    /// Answers that were not looked at yet: number, and what was said.
-    answers: Vec<(u64, Result<String, String>)>,
-}
-
-impl Desk {
-    /// Sends a wish; the number of its answer. Without a resident client the window ends anyhow.
-    fn send(&mut self, ask: Ask) -> u64 {
-        self.visit.send(ask).unwrap_or(0)
-    }
-
-    fn command(&mut self, text: &str) -> u64 {
-        self.send(Ask::Command { text: text.to_owned() })
-    }
-
-    /// How long the blackout has been on by now.
-    fn blackout_ms(&self) -> u64 {
-        self.snapshot.blackout_ms + clock::now_ms().saturating_sub(self.came_ms)
-    }
-}
-
-/// What a window shows.
-trait Page {
-    /// Draws it; `false`: it is done and closes.
-    fn draw(&mut self, ui: &mut egui::Ui, desk: &mut Desk) -> bool;
-
-    /// Around it.
-    fn margin(&self) -> i8 {
-        14
-    }
-}
-
 /// Shows one window until it is closed.
-pub fn show(name: &str) -> Result<(), WindowError> {
-    let window = Window::parse(name).ok_or_else(|| WindowError::Unknown(name.to_owned()))?;
-    let mut visit = Visit::begin()?;
-    visit.send(Ask::Watch { window: name.to_owned() })?;
-    // The first snapshot is awaited, so that a window is never empty.
-    let first = loop {
-        match visit.hear() {
-            Some(Tell::Snapshot(snapshot)) => break *snapshot,
+pub fn run_window(name: &str) -> Result<(), WindowError> {
+    let window = WindowKind::parse(name).ok_or_else(|| WindowError::Unknown(name.to_owned()))?;
+    let mut receiver = IpcClient::connect()?;
+    receiver.send_request(RequestKind::Watch { window: name.to_owned() })?;
+    // Waits for the first snapshot, so that the window is never empty.
+    let snapshot = loop {
+        match receiver.recv_message() {
+            Some(Message::Snapshot(snapshot)) => break *snapshot,
             Some(_) => {}
-            None => return Err(InstanceError::Silent.into()),
+            None => return Err(IpcClientError::NoReply.into()),
         }
     };
-    let page = page(window);
-    let sender = visit.twin()?;
-    let native = eframe::NativeOptions { viewport: viewport(window, &first), ..Default::default() };
-    let creator: eframe::AppCreator<'_> = Box::new(move |context| {
-        let (news, heard) = channel();
-        let egui = context.egui_ctx.clone();
-        std::thread::Builder::new().name("visit".to_owned()).spawn(move || {
-            while let Some(tell) = visit.hear() {
-                if news.send(tell).is_err() {
+    let page = create_page(window);
+    let client = receiver.try_clone()?;
+    let viewport = build_viewport(window, &snapshot);
+    let native = eframe::NativeOptions { viewport, ..Default::default() };
+    let creator: eframe::AppCreator<'_> = Box::new(move |creation| {
+        let (sender, messages) = channel();
+        let egui = creation.egui_ctx.clone();
+        std::thread::Builder::new().name("ipc".to_owned()).spawn(move || {
+            while let Some(message) = receiver.recv_message() {
+                if sender.send(message).is_err() {
                     return;
                 }
                 egui.request_repaint();
@@ -101,63 +65,63 @@ pub fn show(name: &str) -> Result<(), WindowError> {
             egui.send_viewport_cmd(ViewportCommand::Close);
             egui.request_repaint();
         })?;
-        let (came_ms, answers) = (clock::now_ms(), Vec::new());
-        let desk = Desk { visit: sender, snapshot: first, came_ms, answers };
-        dress(&context.egui_ctx, &desk.snapshot);
-        Ok(Box::new(Shown { desk, page, heard, letters: Letters::default() }))
+        let (received_ms, replies) = (clock::now_ms(), Vec::new());
+        let context = WindowContext { client, snapshot, received_ms, replies };
+        apply_theme(&creation.egui_ctx, &context.snapshot);
+        Ok(Box::new(WindowApp { context, page, messages, fonts: FallbackFonts::default() }))
     });
-    let app = format!("hushbox-{}", window.word());
+    let app = format!("hushbox-{}", window.as_str());
     eframe::run_native(&app, native, creator)
         .map_err(|error| WindowError::Toolkit(error.to_string()))
 }
 
-fn page(window: Window) -> Box<dyn Page> {
+fn create_page(window: WindowKind) -> Box<dyn Page> {
     match window {
-        Window::Update => Box::new(update::Update::default()),
-        Window::Status => Box::new(status::Status),
-        Window::Settings => Box::new(settings::Settings::default()),
-        Window::About => Box::new(about::About),
-        Window::Bar => Box::new(bar::Bar::default()),
+        WindowKind::Update => Box::new(update::UpdatePage::default()),
+        WindowKind::Status => Box::new(status::StatusPage),
+        WindowKind::Settings => Box::new(settings::SettingsPage::default()),
+        WindowKind::About => Box::new(about::AboutPage),
+        WindowKind::Bar => Box::new(bar::BarPage::default()),
     }
 }
 
-/// How large everything is drawn.
-fn zoom(snapshot: &Snapshot) -> f32 {
+/// The scale of the contents.
+fn zoom_factor(snapshot: &Snapshot) -> f32 {
     f32::from(if snapshot.text_percent == 0 { 100 } else { snapshot.text_percent }) / 100.0
 }
 
-fn viewport(window: Window, snapshot: &Snapshot) -> ViewportBuilder {
+fn build_viewport(window: WindowKind, snapshot: &Snapshot) -> ViewportBuilder {
     let (title, size): (_, [f32; 2]) = match window {
-        Window::Update => ("Update call record", [460.0, 320.0]),
-        Window::Status => ("Hushbox status", [560.0, 520.0]),
-        Window::Settings => ("Hushbox settings", [520.0, 640.0]),
-        Window::About => ("About Hushbox", [460.0, 300.0]),
-        Window::Bar => ("Hushbox bar", [470.0, 76.0]),
+        WindowKind::Update => ("Update call record", [460.0, 320.0]),
+        WindowKind::Status => ("Hushbox status", [560.0, 520.0]),
+        WindowKind::Settings => ("Hushbox settings", [520.0, 640.0]),
+        WindowKind::About => ("About Hushbox", [460.0, 300.0]),
+        WindowKind::Bar => ("Hushbox bar", [470.0, 76.0]),
     };
-    // The window comes before its contents are enlarged.
-    let size = size.map(|length| length * zoom(snapshot));
+    // The window is created before its contents are scaled.
+    let size = size.map(|length| length * zoom_factor(snapshot));
     let viewport = ViewportBuilder::default().with_title(title).with_inner_size(size);
     let viewport = viewport.with_app_id("hushbox-desktop").with_min_inner_size([320.0, 70.0]);
-    let icon = icons::draw_svg(icons::PROGRAM, 64);
+    let icon = icons::draw_svg(icons::PROGRAM_SVG, 64);
     let viewport = match icon {
         Some(icon) => viewport.with_icon(IconData { rgba: icon.rgba, width: 64, height: 64 }),
         None => viewport,
     };
     match window {
-        Window::Bar => viewport.with_always_on_top().with_resizable(false),
+        WindowKind::Bar => viewport.with_always_on_top().with_resizable(false),
         _ => viewport,
     }
 }
 
-/// Dark or light, with more contrast than the toolkit has by itself, and as large as it is to be.
-fn dress(context: &egui::Context, snapshot: &Snapshot) {
+/// Sets dark or light colours, more contrast than the toolkit's own, and the text size.
+fn apply_theme(context: &egui::Context, snapshot: &Snapshot) {
     context.set_theme(if snapshot.dark { Theme::Dark } else { Theme::Light });
-    context.set_zoom_factor(zoom(snapshot));
+    context.set_zoom_factor(zoom_factor(snapshot));
     let contrast = snapshot.contrast;
     for theme in [Theme::Dark, Theme::Light] {
         let mut style = theme.default_style();
         let dark = style.visuals.dark_mode;
-        let [text, line, paper] = match (dark, contrast) {
+        let [text, line, background] = match (dark, contrast) {
             (true, false) => [235, 130, 27],
             (true, true) => [255, 255, 0],
             (false, false) => [20, 110, 248],
@@ -165,7 +129,7 @@ fn dress(context: &egui::Context, snapshot: &Snapshot) {
         }
         .map(Color32::from_gray);
         style.visuals.override_text_color = Some(text);
-        style.visuals.panel_fill = paper;
+        style.visuals.panel_fill = background;
         let width = if contrast { 2.0 } else { 1.0 };
         style.visuals.widgets.inactive.bg_stroke = (width, line).into();
         style.visuals.widgets.noninteractive.bg_stroke = (width, line).into();
@@ -178,51 +142,57 @@ fn dress(context: &egui::Context, snapshot: &Snapshot) {
     }
 }
 
-struct Shown {
-    desk: Desk,
+/// The window's program, as the toolkit runs it.
+struct WindowApp {
+    context: WindowContext,
     page: Box<dyn Page>,
-    heard: Receiver<Tell>,
-    letters: Letters,
+    messages: Receiver<Message>,
+    fonts: FallbackFonts,
 }
 
-impl eframe::App for Shown {
+impl eframe::App for WindowApp {
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
-        for tell in self.heard.try_iter() {
-            match tell {
-                Tell::Snapshot(snapshot) => {
-                    let looks = |of: &Snapshot| (of.dark, of.contrast, of.text_percent);
-                    if looks(&snapshot) != looks(&self.desk.snapshot) {
-                        dress(ui.ctx(), &snapshot);
-                    }
-                    (self.desk.snapshot, self.desk.came_ms) = (*snapshot, clock::now_ms());
-                }
-                Tell::Answer { id, ok, text } => {
-                    let answer = if ok { Ok(text) } else { Err(text) };
-                    self.desk.answers.push((id, answer));
-                }
-                Tell::Present => ui.ctx().send_viewport_cmd(ViewportCommand::Focus),
-            }
-        }
-        self.find_letters(ui.ctx());
+        self.handle_messages(ui.ctx());
+        self.load_missing_fonts(ui.ctx());
         let mut stays = true;
-        let frame = egui::Frame::central_panel(ui.style()).inner_margin(self.page.margin());
+        let frame = egui::Frame::central_panel(ui.style()).inner_margin(self.page.inner_margin());
         egui::CentralPanel::default_margins().frame(frame).show(ui, |ui| {
-            stays = self.page.draw(ui, &mut self.desk);
+            stays = self.page.draw_page(ui, &mut self.context);
         });
         let escaped = ui.input(|input| input.key_pressed(egui::Key::Escape));
         if !stays || escaped {
             ui.ctx().send_viewport_cmd(ViewportCommand::Close);
         }
-        if self.desk.snapshot.blackout {
+        if self.context.snapshot.blackout {
             ui.ctx().request_repaint_after(Duration::from_secs(1));
         }
     }
 }
 
-impl Shown {
-    /// Looks for fonts for what is shown, and for what is being typed.
-    fn find_letters(&mut self, context: &egui::Context) {
-        let typed = context.input(|input| {
+impl WindowApp {
+    fn handle_messages(&mut self, egui: &egui::Context) {
+        for message in self.messages.try_iter() {
+            match message {
+                Message::Snapshot(snapshot) => {
+                    let theme = |s: &Snapshot| (s.dark, s.contrast, s.text_percent);
+                    if theme(&snapshot) != theme(&self.context.snapshot) {
+                        apply_theme(egui, &snapshot);
+                    }
+                    self.context.snapshot = *snapshot;
+                    self.context.received_ms = clock::now_ms();
+                }
+                Message::Reply { id, ok, text } => {
+                    let reply = if ok { Ok(text) } else { Err(text) };
+                    self.context.replies.push((id, reply));
+                }
+                Message::Present => egui.send_viewport_cmd(ViewportCommand::Focus),
+            }
+        }
+    }
+
+    /// Loads fonts for the texts that are shown, and for the text that is being typed.
+    fn load_missing_fonts(&mut self, egui: &egui::Context) {
+        let typed = egui.input(|input| {
             let text = |event: &egui::Event| match event {
                 egui::Event::Text(text) | egui::Event::Paste(text) => Some(text.clone()),
                 egui::Event::Ime(egui::ImeEvent::Commit(text)) => Some(text.clone()),
@@ -230,17 +200,12 @@ impl Shown {
             };
             input.events.iter().filter_map(text).collect::<String>()
         });
-        let snapshot = &self.desk.snapshot;
+        let snapshot = &self.context.snapshot;
         let labels = snapshot.fields.iter().map(|(_, label)| label.as_str());
-        let words = snapshot.status.iter().map(|(_, words)| words.as_str());
-        let shown = labels.chain(words).chain([snapshot.headline.as_str(), typed.as_str()]);
-        if self.letters.cover(context, shown) {
-            context.request_repaint();
+        let texts = snapshot.status.iter().map(|(_, text)| text.as_str());
+        let shown = labels.chain(texts).chain([snapshot.headline.as_str(), typed.as_str()]);
+        if self.fonts.load_missing(egui, shown) {
+            egui.request_repaint();
         }
     }
-}
-
-/// A complaint, told apart by more than its colour.
-fn complaint(text: &str) -> RichText {
-    RichText::new(format!("Refused: {text}")).strong()
 }

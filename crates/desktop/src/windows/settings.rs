@@ -1,45 +1,49 @@
-//! *Settings*: servers, mode, keys, looks, and start at log-in.
+//! *Settings*: servers, standby mode, hotkeys, theme, and start at login.
 //!
-//! What the administrator has locked is shown and cannot be changed. Everything is looked at before
-//! it is sent. Nothing here writes a file: the resident client does.
+//! Keys that the administrator has locked are shown and cannot be changed. The page checks all
+//! values before it sends them; the resident process writes the file.
 
-use super::{Desk, Page, complaint};
-use crate::ipc::Ask;
-use crate::keys::Key;
-use crate::settings::{Mode, Settings as Values, Theme};
+use super::page::{Page, WindowContext, format_error};
+use crate::hotkey::Hotkey;
+use crate::ipc::RequestKind;
+use crate::settings::{Settings, StandbyMode, Theme};
 use eframe::egui::{self, RichText, TextEdit};
 
 #[derive(Default)]
-pub(super) struct Settings {
-    edited: Option<(Values, bool)>,
+pub(super) struct SettingsPage {
+    /// The edited settings, and whether to start at login.
+    edited: Option<(Settings, bool)>,
+    /// The servers, one on each line.
     servers: String,
-    told: Option<Result<String, String>>,
-    due: Option<u64>,
+    /// The result of the last save.
+    result: Option<Result<String, String>>,
+    /// The number of the reply that is expected.
+    expected_reply: Option<u64>,
 }
 
-impl Page for Settings {
-    fn draw(&mut self, ui: &mut egui::Ui, desk: &mut Desk) -> bool {
-        for (id, answer) in desk.answers.drain(..) {
-            if self.due == Some(id) {
-                self.told = Some(answer);
+impl Page for SettingsPage {
+    fn draw_page(&mut self, ui: &mut egui::Ui, context: &mut WindowContext) -> bool {
+        for (id, reply) in context.replies.drain(..) {
+            if self.expected_reply == Some(id) {
+                self.result = Some(reply);
             }
         }
         if self.edited.is_none() {
-            let Some(values) = desk.snapshot.settings.clone() else { return true };
-            self.servers = values.servers.join("\n");
-            self.edited = Some((values, desk.snapshot.autostart));
+            let Some(settings) = context.snapshot.settings.clone() else { return true };
+            self.servers = settings.servers.join("\n");
+            self.edited = Some((settings, context.snapshot.autostart));
         }
         let mut stays = true;
         let bottom = ui.available_height() - 76.0;
-        egui::ScrollArea::vertical().max_height(bottom).show(ui, |ui| self.form(ui, desk));
-        match &self.told {
+        egui::ScrollArea::vertical().max_height(bottom).show(ui, |ui| self.draw_form(ui, context));
+        match &self.result {
             Some(Ok(text)) => drop(ui.label(text.clone())),
-            Some(Err(text)) => drop(ui.label(complaint(text))),
+            Some(Err(text)) => drop(ui.label(format_error(text))),
             None => drop(ui.label("")),
         }
         ui.horizontal(|ui| {
             if ui.button("Save").clicked() {
-                self.save(desk);
+                self.save_settings(context);
             }
             stays = !ui.button("Close (Esc)").clicked();
         });
@@ -47,26 +51,30 @@ impl Page for Settings {
     }
 }
 
-impl Settings {
-    fn form(&mut self, ui: &mut egui::Ui, desk: &Desk) {
-        let Some((values, autostart)) = &mut self.edited else { return };
-        let open = |key: &str| !values.locked.iter().any(|locked| locked == key);
-        let locks = ["servers", "mode", "theme", "bar", "hotkeys", "panel"].map(open);
-        let heading = heading(ui, "Servers, one a line, tried in this order", locks[0]);
-        ui.add_enabled_ui(locks[0], |ui| {
+impl SettingsPage {
+    fn draw_form(&mut self, ui: &mut egui::Ui, context: &WindowContext) {
+        let Some((settings, autostart)) = &mut self.edited else { return };
+        let is_open = |key: &str| !settings.is_locked(key);
+        let open = ["servers", "mode", "theme", "bar", "hotkeys", "panel"].map(is_open);
+        let heading = draw_heading(ui, "Servers, one on each line, tried in this order", open[0]);
+        ui.add_enabled_ui(open[0], |ui| {
             let edit = TextEdit::multiline(&mut self.servers).desired_rows(3);
             ui.add(edit.desired_width(f32::INFINITY)).labelled_by(heading.id);
         });
-        self::heading(ui, "When the box cannot be reached", locks[1]);
-        ui.add_enabled_ui(locks[1], |ui| {
-            let text = "Come back by itself, even after standby";
-            ui.radio_value(&mut values.mode, Mode::SelfHealing, text);
-            ui.radio_value(&mut values.mode, Mode::Strict, "Strict: in standby only Reconnect");
+        draw_heading(ui, "When the recorder cannot be reached", open[1]);
+        ui.add_enabled_ui(open[1], |ui| {
+            let text = "Keep retrying, even in standby";
+            ui.radio_value(&mut settings.mode, StandbyMode::SelfHealing, text);
+            ui.radio_value(
+                &mut settings.mode,
+                StandbyMode::Strict,
+                "Strict: in standby only Reconnect retries",
+            );
         });
-        self::heading(ui, "Keys that work in every program", locks[4]);
-        ui.add_enabled_ui(locks[4], |ui| {
+        draw_heading(ui, "Keys that work in every program", open[4]);
+        ui.add_enabled_ui(open[4], |ui| {
             egui::Grid::new("keys").num_columns(2).show(ui, |ui| {
-                let keys = &mut values.hotkeys;
+                let keys = &mut settings.hotkeys;
                 for (name, key) in
                     [("Blackout", &mut keys.blackout), ("Recording", &mut keys.recording)]
                 {
@@ -75,51 +83,52 @@ impl Settings {
                     ui.end_row();
                 }
             });
-            ui.add(egui::Label::new(RichText::new(&desk.snapshot.hotkeys).small()).wrap());
+            ui.add(egui::Label::new(RichText::new(&context.snapshot.hotkeys).small()).wrap());
         });
-        self::heading(ui, "Looks", locks[2]);
-        ui.add_enabled_ui(locks[2], |ui| {
+        draw_heading(ui, "Theme", open[2]);
+        ui.add_enabled_ui(open[2], |ui| {
             ui.horizontal(|ui| {
-                ui.radio_value(&mut values.theme, Theme::System, "As the desktop");
-                ui.radio_value(&mut values.theme, Theme::Dark, "Dark");
-                ui.radio_value(&mut values.theme, Theme::Light, "Light");
+                ui.radio_value(&mut settings.theme, Theme::System, "Same as the desktop");
+                ui.radio_value(&mut settings.theme, Theme::Dark, "Dark");
+                ui.radio_value(&mut settings.theme, Theme::Light, "Light");
             });
         });
-        self::heading(ui, "The panel with the icon", locks[5]);
-        ui.add_enabled_ui(locks[5], |ui| {
+        draw_heading(ui, "Panel that shows the icon", open[5]);
+        ui.add_enabled_ui(open[5], |ui| {
             ui.horizontal(|ui| {
-                ui.radio_value(&mut values.panel, Theme::System, "As the desktop");
-                ui.radio_value(&mut values.panel, Theme::Dark, "Dark");
-                ui.radio_value(&mut values.panel, Theme::Light, "Light");
+                ui.radio_value(&mut settings.panel, Theme::System, "Same as the desktop");
+                ui.radio_value(&mut settings.panel, Theme::Dark, "Dark");
+                ui.radio_value(&mut settings.panel, Theme::Light, "Light");
             });
         });
-        ui.add_enabled_ui(locks[3], |ui| {
-            ui.checkbox(&mut values.bar, "Open the button bar at start");
+        ui.add_enabled_ui(open[3], |ui| {
+            ui.checkbox(&mut settings.bar, "Open the button bar at start");
         });
         ui.checkbox(autostart, "Start when I log in");
     }
 
-    /// Looks at everything and sends it.
-    fn save(&mut self, desk: &mut Desk) {
-        let Some((values, autostart)) = &mut self.edited else { return };
+    /// Checks all values, and sends them.
+    fn save_settings(&mut self, context: &mut WindowContext) {
+        let Some((settings, autostart)) = &mut self.edited else { return };
         let lines = self.servers.lines().map(str::trim).filter(|line| !line.is_empty());
-        values.servers = lines.map(str::to_owned).collect();
-        let servers = values.servers.iter().map(|server| server.parse::<client::Address>());
+        settings.servers = lines.map(str::to_owned).collect();
+        let servers = settings.servers.iter().map(|server| server.parse::<client::Address>());
         let bad_server = servers.filter_map(Result::err).map(|error| error.to_string()).next();
-        let keys = [&values.hotkeys.blackout, &values.hotkeys.recording];
-        let bad_key = keys.into_iter().filter_map(|key| Key::parse(key).err()).next();
-        let none = values.servers.is_empty().then(|| "name at least one server".to_owned());
+        let keys = [&settings.hotkeys.blackout, &settings.hotkeys.recording];
+        let bad_key = keys.into_iter().filter_map(|key| Hotkey::parse(key).err()).next();
+        let none = settings.servers.is_empty().then(|| "enter at least one server".to_owned());
         let bad = none.or(bad_server).or(bad_key.map(|error| error.to_string()));
         if let Some(bad) = bad {
-            self.told = Some(Err(bad));
+            self.result = Some(Err(bad));
             return;
         }
-        let settings = Box::new(values.clone());
-        self.due = Some(desk.send(Ask::Settings { settings, autostart: *autostart }));
+        let settings = Box::new(settings.clone());
+        let kind = RequestKind::Settings { settings, autostart: *autostart };
+        self.expected_reply = Some(context.send_request(kind));
     }
 }
 
-fn heading(ui: &mut egui::Ui, text: &str, open: bool) -> egui::Response {
+fn draw_heading(ui: &mut egui::Ui, text: &str, open: bool) -> egui::Response {
     ui.add_space(6.0);
     let text = if open { text.to_owned() } else { format!("{text} (set by your administrator)") };
     ui.label(RichText::new(text).strong())

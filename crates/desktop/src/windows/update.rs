@@ -1,47 +1,50 @@
-//! *Update call record*: one row per field that may be set now, empty until somebody types.
+//! *Update call record*: one row for each field that may be set now, empty at first.
 //!
-//! What the box would refuse is refused while it is typed, with the reason (requirement F4); what
-//! the record holds is never shown (F2). Tab goes on, Enter sends. The form itself is `fields`.
+//! The form refuses what the box would refuse as the agent types, with the reason (requirement F4).
+//! Stored values are never shown (F2). Tab moves to the next field, Enter sends. The form itself is
+//! `ui::field_form`.
 
-use super::{Desk, Page, complaint};
-use crate::ipc::Ask;
-use crate::ui::fields::Form;
+use super::page::{Page, WindowContext, format_error};
+use crate::agent_request::AgentRequest;
+use crate::ui::field_form::FieldForm;
+use crate::ui::text::capitalize_first;
 use eframe::egui::{self, Key, RichText, TextEdit};
 
 #[derive(Default)]
-pub(super) struct Update {
-    form: Form,
-    /// Numbers of answers that are due, each with its field.
-    due: Vec<(u64, u8)>,
+pub(super) struct UpdatePage {
+    form: FieldForm,
+    /// The numbers of the replies that are expected, each with its field.
+    expected_replies: Vec<(u64, u8)>,
     focused: bool,
 }
 
-impl Page for Update {
-    fn draw(&mut self, ui: &mut egui::Ui, desk: &mut Desk) -> bool {
-        self.form.offer(&desk.snapshot.fields);
-        for (id, answer) in desk.answers.drain(..) {
-            if let Some(at) = self.due.iter().position(|(due, _)| *due == id) {
-                let (_, field) = self.due.swap_remove(at);
-                self.form.answered(field, &answer);
+impl Page for UpdatePage {
+    fn draw_page(&mut self, ui: &mut egui::Ui, context: &mut WindowContext) -> bool {
+        self.form.set_fields(&context.snapshot.fields);
+        for (id, reply) in context.replies.drain(..) {
+            if let Some(at) = self.expected_replies.iter().position(|(n, _)| *n == id) {
+                let (_, field) = self.expected_replies.swap_remove(at);
+                self.form.apply_reply(field, &reply);
             }
         }
         if self.form.rows.is_empty() {
-            ui.label("Nothing can be updated now.");
-            ui.label(desk.snapshot.headline.clone());
+            ui.label("No field can be updated now.");
+            ui.label(capitalize_first(&context.snapshot.headline));
             return true;
         }
-        ui.label("What you type replaces what the record holds. What it holds is not shown.");
+        ui.label("Your text replaces the stored value. Stored values are not shown.");
         let mut sends = false;
         egui::ScrollArea::vertical().max_height(ui.available_height() - 48.0).show(ui, |ui| {
-            sends = self.rows(ui);
+            sends = self.draw_rows(ui);
         });
         ui.horizontal(|ui| {
-            let filled = !self.form.filled().is_empty();
+            let filled = !self.form.filled_values().is_empty();
             sends |= ui.add_enabled(filled, egui::Button::new("Send (Enter)")).clicked();
             let closes = ui.button("Close (Esc)").clicked();
             if sends {
-                for (field, value) in self.form.filled() {
-                    self.due.push((desk.send(Ask::Update { field, value }), field));
+                for (field, value) in self.form.filled_values() {
+                    let request = AgentRequest::Update { field, value };
+                    self.expected_replies.push((context.send_agent_request(request), field));
                 }
             }
             !closes
@@ -50,9 +53,9 @@ impl Page for Update {
     }
 }
 
-impl Update {
-    /// The rows; whether Enter was pressed in one.
-    fn rows(&mut self, ui: &mut egui::Ui) -> bool {
+impl UpdatePage {
+    /// Draws the rows. Returns whether Enter was pressed in one.
+    fn draw_rows(&mut self, ui: &mut egui::Ui) -> bool {
         let mut sends = false;
         for row in &mut self.form.rows {
             let label = ui.label(RichText::new(&row.label).strong());
@@ -63,16 +66,16 @@ impl Update {
                 edit.request_focus();
             }
             if edit.changed() {
-                row.edited();
+                row.check_edit();
             }
             if edit.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter)) {
                 sends = true;
                 edit.request_focus();
             }
-            match (row.is_bad, row.told.as_str()) {
+            match (row.is_error, row.message.as_str()) {
                 (_, "") => ui.add_space(4.0),
-                (true, told) => drop(ui.label(complaint(told))),
-                (false, told) => drop(ui.label(told.to_owned())),
+                (true, message) => drop(ui.label(format_error(message))),
+                (false, message) => drop(ui.label(message.to_owned())),
             }
         }
         sends

@@ -112,11 +112,11 @@ impl DesktopHarness {
         change(&mut settings);
         let ask = serde_json::json!({ "settings": { "settings": settings, "autostart": false } });
         let mut stream = UnixStream::connect(self.socket()).unwrap();
-        writeln!(stream, "{}", serde_json::json!({ "id": 1, "ask": ask })).unwrap();
+        writeln!(stream, "{}", serde_json::json!({ "id": 1, "kind": ask })).unwrap();
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).unwrap();
         let told: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let answer = &told["answer"];
+        let answer = &told["reply"];
         (answer["ok"].as_bool().unwrap(), answer["text"].as_str().unwrap().to_owned())
     }
 

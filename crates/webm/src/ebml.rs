@@ -1,9 +1,9 @@
-//! EBML: identifiers, lengths and values, written and read (RFC 8794).
+//! EBML elements: writes and reads identifiers, sizes and values (RFC 8794).
 //!
-//! Reading takes elements off the front of bytes that anybody may have sent; what does not hold is
-//! `None`, never a panic. Only what WebM needs is here.
+//! The reader accepts any bytes: invalid ones give `None`, never a panic. The module has only what
+//! WebM needs.
 
-/// Elements by their identifiers (RFC 9559).
+/// The identifiers of the elements (RFC 9559).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElementId {
     Ebml = 0x1a45_dfa3,
@@ -47,6 +47,7 @@ pub enum ElementId {
     SimpleBlock = 0xa3,
     BlockGroup = 0xa0,
     Block = 0xa1,
+    ReferenceBlock = 0xfb,
     Cues = 0x1c53_bb6b,
     CuePoint = 0xbb,
     CueTime = 0xb3,
@@ -54,53 +55,63 @@ pub enum ElementId {
     CueTrack = 0xf7,
     CueClusterPosition = 0xf1,
     Tags = 0x1254_c367,
+    Tag = 0x7373,
+    Targets = 0x63c0,
     SimpleTag = 0x67c8,
     TagName = 0x45a3,
     TagBinary = 0x4485,
 }
 
-/// A length that is not known: all that follows.
+/// An unknown size: the element contains everything that follows.
 pub const UNKNOWN_SIZE: [u8; 8] = [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 
-/// Bytes of a float's identifier (two bytes) and length.
+/// The bytes of a float's identifier (two bytes) and size.
 pub const FLOAT_HEAD_BYTES: u64 = 3;
 
-pub fn put_id(out: &mut Vec<u8>, element: ElementId) {
-    let bytes = (element as u32).to_be_bytes();
+/// Writes an identifier.
+pub fn put_id(out: &mut Vec<u8>, id: ElementId) {
+    let bytes = (id as u32).to_be_bytes();
     let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(3);
     out.extend_from_slice(&bytes[first..]);
 }
 
-/// An element with the contents that `fill` makes.
-pub fn put_element(out: &mut Vec<u8>, element: ElementId, fill: impl FnOnce(&mut Vec<u8>)) {
+/// Writes an element with the contents that `fill` writes.
+pub fn put_element(out: &mut Vec<u8>, id: ElementId, fill: impl FnOnce(&mut Vec<u8>)) {
     let mut body = Vec::new();
     fill(&mut body);
-    put_id(out, element);
+    put_id(out, id);
     put_size(out, body.len() as u64);
     out.extend_from_slice(&body);
 }
 
-pub fn put_uint(out: &mut Vec<u8>, element: ElementId, value: u64) {
+/// Writes an element with an unsigned number.
+pub fn put_uint(out: &mut Vec<u8>, id: ElementId, value: u64) {
     let bytes = value.to_be_bytes();
     let first = bytes.iter().position(|byte| *byte != 0).unwrap_or(7);
-    put_element(out, element, |body| body.extend_from_slice(&bytes[first..]));
+    put_element(out, id, |body| body.extend_from_slice(&bytes[first..]));
 }
 
-pub fn put_text(out: &mut Vec<u8>, element: ElementId, text: &str) {
-    put_element(out, element, |body| body.extend_from_slice(text.as_bytes()));
+/// Writes an element with a text.
+pub fn put_text(out: &mut Vec<u8>, id: ElementId, text: &str) {
+    put_element(out, id, |body| body.extend_from_slice(text.as_bytes()));
 }
 
-pub fn put_f64(out: &mut Vec<u8>, element: ElementId, value: f64) {
-    put_element(out, element, |body| body.extend_from_slice(&value.to_be_bytes()));
+/// Writes an element with a float.
+pub fn put_f64(out: &mut Vec<u8>, id: ElementId, value: f64) {
+    put_element(out, id, |body| body.extend_from_slice(&value.to_be_bytes()));
 }
 
-/// A whole number of milliseconds as a float.
+/// Formats whole milliseconds as a float.
+#[must_use]
 pub fn ms_to_float(ms: u64) -> [u8; 8] {
-    // Exact up to two to the 32: seven weeks.
+    // Exact up to two to the power of 32, which is seven weeks.
     f64::from(u32::try_from(ms).unwrap_or(u32::MAX)).to_be_bytes()
 }
 
-/// So many bytes that mean nothing, at least two.
+/// Writes a `Void` element of this many bytes in all.
+///
+/// # Panics
+/// Unless `bytes` is 2 to 128.
 pub fn put_void(out: &mut Vec<u8>, bytes: usize) {
     assert!((2..=128).contains(&bytes));
     put_element(out, ElementId::Void, |body| body.resize(bytes - 2, 0));
@@ -112,13 +123,15 @@ fn put_size(out: &mut Vec<u8>, size: u64) {
     out.extend_from_slice(&marked.to_be_bytes()[8 - length..]);
 }
 
-/// A length in eight bytes.
+/// Formats a size in eight bytes.
+#[must_use]
 pub fn eight_byte_size(size: u64) -> [u8; 8] {
     (size | 1 << 56).to_be_bytes()
 }
 
-/// The first element of `bytes`: its identifier, its contents, and what follows. An element of
-/// unknown length, or one that is cut, has all the rest.
+/// Splits the first element off `bytes`: its identifier, its contents, and the rest. An element of
+/// unknown size, or a truncated one, contains everything that follows.
+#[must_use]
 pub fn take_element(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
     let id_length = bytes.first()?.leading_zeros() as usize + 1;
     let id_bytes = bytes.get(..id_length).filter(|_| id_length <= 4)?;
@@ -134,7 +147,7 @@ pub fn take_element(bytes: &[u8]) -> Option<(u32, &[u8], &[u8])> {
     Some((id, &rest[..size], &rest[size..]))
 }
 
-/// The elements in `bytes`, as far as they hold.
+/// Iterates over the elements in `bytes`, up to the first invalid one.
 pub fn iter_elements(mut bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     std::iter::from_fn(move || {
         let (id, body, rest) = take_element(bytes)?;
@@ -143,7 +156,8 @@ pub fn iter_elements(mut bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     })
 }
 
-/// An unsigned value.
+/// Reads an unsigned number.
+#[must_use]
 pub fn read_uint(body: &[u8]) -> Option<u64> {
     (body.len() <= 8).then(|| body.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
 }
@@ -153,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_put_is_taken() {
+    fn written_elements_read_back() {
         let mut out = Vec::new();
         put_element(&mut out, ElementId::Cluster, |body| {
             put_uint(body, ElementId::Timestamp, 70_000);
@@ -169,11 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_others_end_it_and_never_panic() {
+    fn invalid_bytes_never_panic() {
         for bad in [&[0][..], &[0x1a], &[0xec, 0], &[0xec], &[0x08, 1, 2, 3], &[]] {
             assert!(take_element(bad).is_none_or(|(_, body, _)| body.is_empty()), "{bad:?}");
         }
-        let (_, body, rest) = take_element(&[0xec, 0x85, 1, 2]).expect("cut");
+        let (_, body, rest) = take_element(&[0xec, 0x85, 1, 2]).expect("a truncated element");
         assert_eq!((body, rest.len()), (&[1, 2][..], 0));
         let mut unknown = vec![0xec];
         unknown.extend(UNKNOWN_SIZE);
