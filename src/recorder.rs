@@ -28,7 +28,7 @@ mod worker_failures;
 pub use admin::about::{BoxInfo, TimeSync};
 pub use admin::enrolment::RejectReason;
 pub use admin::setup::ConfigEditResult;
-pub use boot::{InterruptedRecording, RecoveredState};
+pub use boot::RecoveredState;
 pub use journal::Storage;
 pub use recording::{Chunk, Recording, RecordingWriter};
 pub use session::{Peer, Principal, Session};
@@ -263,8 +263,8 @@ pub struct Recorder {
     retention: journal::retention::Retention,
     screens: screen::Screens,
     next_call_tick: MonoTime,
-    /// Recordings that have to begin as soon as there is an envelope.
-    to_resume: Vec<InterruptedRecording>,
+    /// Recordings that have to begin as soon as there is room and an envelope.
+    to_resume: recording::interrupted::ToResume,
     /// Losses are logged so often at most; every one is counted.
     next_loss_log: MonoTime,
     enrolment: admin::enrolment::Enrolment,
@@ -462,6 +462,7 @@ impl Recorder {
     /// What must hold after every turn, whatever others sent.
     fn check_invariants(&self) {
         assert!(self.recordings.len() <= limits::RECORDINGS_MAX);
+        assert!(self.to_resume.len() <= limits::CALLS_MAX, "one for each call that is live");
         self.screens.check_invariants();
         let tapes = self.recordings.iter().filter_map(|recording| recording.writer.as_ref());
         for reel in tapes.map(|tape| &tape.reel).chain(self.recall.streams()) {

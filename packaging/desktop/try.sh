@@ -23,7 +23,7 @@ ldd /usr/bin/hushbox-desktop | grep 'not found' && fail 'a library is missing'
 hushbox-desktop --version
 hushbox-desktop --help | grep -q -- '--enrol' || fail '--help'
 says 'start it first' hushbox-desktop --status
-says 'this is no code' hushbox-desktop --enrol AAAA-BBBB --to tls:127.0.0.1:1
+says 'invalid enrolment code' hushbox-desktop --enrol AAAA-BBBB --to tls:127.0.0.1:1
 hushbox-screen --version
 hushbox-screen --help | grep -q -- '--display' || fail 'hushbox-screen --help'
 test -s /usr/lib/systemd/user/hushbox-screen.service || fail 'no unit for the screen'

@@ -104,19 +104,19 @@ impl Directory {
     /// # Panics
     /// When the index is of another directory: our own mistake.
     #[must_use]
-    pub fn test_agent(&self, index: AgentIndex) -> &Agent {
+    pub fn agent_at(&self, index: AgentIndex) -> &Agent {
         &self.agents[index.0]
     }
 
     #[must_use]
     pub fn permissions(&self, index: AgentIndex) -> Permissions {
-        self.test_agent(index).permissions
+        self.agent_at(index).permissions
     }
 
     /// Whether the agent may log in from `machine`; without a list, from any.
     #[must_use]
     pub fn may_log_in_from(&self, index: AgentIndex, machine: Option<&str>) -> bool {
-        let allowed = &self.test_agent(index).workstations;
+        let allowed = &self.agent_at(index).workstations;
         let sits = |machine: &str| allowed.iter().any(|own| own.eq_ignore_ascii_case(machine));
         allowed.is_empty() || machine.is_some_and(sits)
     }

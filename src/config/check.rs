@@ -7,11 +7,11 @@
 //!
 //! Nothing here changes a value, but for adding up the roles of each agent.
 
-use crate::calls::permission::Permissions;
+use crate::calls::permission::{Permission, Permissions};
 use crate::config::bounds::{CHANNELS_MAX, RINGS_MB_WARN};
 use crate::config::error::{Diagnostics, quote_text, shorten_text, spelling_hint};
 use crate::config::parse::ConfigDraft;
-use crate::config::people::PeopleDraft;
+use crate::config::people::{PeopleDraft, RoleDraft};
 use crate::config::table::Located;
 use crate::config::{ListenSettings, ScheduleKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +25,7 @@ pub(super) fn check_draft(draft: &mut ConfigDraft, notes: &mut Diagnostics) {
     check_boards(draft, notes);
     let people = &mut draft.people;
     add_up_roles(people, notes);
+    check_supervisors(people, notes);
     check_unique_names(people, notes);
     check_usernames(people, notes);
     check_phones(people, notes);
@@ -139,6 +140,31 @@ fn add_up_roles(people: &mut PeopleDraft, notes: &mut Diagnostics) {
                 }
             }
         }
+    }
+}
+
+/// A supervisor's commands for other people need permissions of their own. A file that names none
+/// of them may rely on the time when every supervisor could give these commands. Once a role has
+/// one of them, the others are without it on purpose.
+fn check_supervisors(people: &PeopleDraft, notes: &mut Diagnostics) {
+    let for_others = |role: &RoleDraft| {
+        let others = [Permission::RecordOthers, Permission::BlackoutOthers];
+        others.iter().any(|permission| role.permissions.contains(*permission))
+    };
+    if people.roles.iter().any(for_others) {
+        return;
+    }
+    let supervises = |role: &&RoleDraft| {
+        let mut some = Permission::all().filter(|permission| permission.is_supervisors());
+        some.any(|permission| role.permissions.contains(permission))
+    };
+    for role in people.roles.iter().filter(supervises) {
+        let text = format!(
+            "found {} without record.others and blackout.others, as in every other role: its \
+             supervisors can neither record nor black out calls of other people",
+            quote_text(&role.name.value)
+        );
+        notes.push_warning(role.name.offset, "[[role]] permissions", text);
     }
 }
 

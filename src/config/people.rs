@@ -6,7 +6,7 @@
 //!
 //! Nothing here looks an agent up for a session (see `directory`), and no error quotes a PIN.
 
-use crate::calls::permission::{Permission, Permissions};
+use crate::calls::permission::{self, Permission, Permissions};
 use crate::config::bounds::*;
 use crate::config::error::{Diagnostics, quote_text, spelling_hint};
 use crate::config::table::{Located, TableReader};
@@ -94,14 +94,14 @@ fn clone_values(found: &[Located<String>]) -> Vec<String> {
 fn read_role(mut table: TableReader<'_>, notes: &mut Diagnostics) -> RoleDraft {
     let name = table.require_text("name", &NAME);
     if !table.has_key("permissions") {
-        table.report_missing("permissions", &format!("a list of {}", Permission::all_names()));
+        table.report_missing("permissions", &format!("a list of {}", permission::words()));
     }
     let mut permissions = Permissions::default();
     for word in table.read_texts("permissions", &TEXT, LIST_MAX) {
         match Permission::parse(&word.value) {
             Some(permission) => permissions.insert(permission),
             None => {
-                let words = Permission::all_names();
+                let words = permission::words();
                 let known: Vec<&str> = words.split(", ").collect();
                 let hint = if notes.is_full() {
                     String::new()

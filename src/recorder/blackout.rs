@@ -147,7 +147,7 @@ impl Recorder {
             places.push(ChannelPosition { channel: channel.id, at: from });
         }
         let receipt = self.make_receipt(now, press, &places);
-        let agent = self.directory.test_agent(press.agent).username.clone();
+        let agent = self.directory.agent_at(press.agent).username.clone();
         let event =
             TraceEvent::Blackout { agent: agent.clone(), on: true, why: press.holder.as_str() };
         self.trace.push_event(now.wall, event);

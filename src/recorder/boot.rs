@@ -11,21 +11,19 @@ use crate::audio::codec::{CodecError, Encoder};
 use crate::audio::detect::ActivityDetector;
 use crate::audio::encode_stream::EncodeStream;
 use crate::calls::call::{Call, Calls};
-use crate::calls::directory::{AgentIndex, Directory};
+use crate::calls::directory::Directory;
 use crate::calls::schedule;
 use crate::config::{BlackoutScope, CodecKind, Config};
-use crate::id::RecordingId;
 use crate::job::Ticket;
 use crate::recorder::admin::status;
 use crate::recorder::blackout::{ActiveBlackout, Blackouts, Receipt};
 use crate::recorder::journal::Storage;
 use crate::recorder::journal::retention::Retention;
+use crate::recorder::recording::interrupted::InterruptedRecording;
 use crate::recorder::recording::recall::RecallBuffers;
 use crate::recorder::session::library;
 use crate::store::archive::Catalogue;
-use crate::store::fact::{
-    CallNumber, Fact, RecordReason, RecordReasons, RecordingEnd, RecordingEnded,
-};
+use crate::store::fact::{Fact, RecordReason, RecordingEnd, RecordingEnded};
 use crate::store::index::{Index, LiveCall};
 use crate::store::journal::JournalWriter;
 use crate::store::layout;
@@ -34,17 +32,6 @@ use crate::store::sign::BoxSigningKey;
 use crate::time::{MonoTime, Now, Position};
 use crate::trace::Trace;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// A recording that has to begin anew.
-#[derive(Clone, Debug)]
-pub struct InterruptedRecording {
-    /// The one it goes on from.
-    pub id: Option<RecordingId>,
-    pub call: CallNumber,
-    pub reasons: RecordReasons,
-    pub agent: Option<AgentIndex>,
-    pub schedule: Option<String>,
-}
 
 /// What the shell found on the disk.
 pub struct RecoveredState {
@@ -130,7 +117,7 @@ impl Recorder {
             recall: RecallBuffers::default(),
             retention: Retention::default(),
             screens: crate::recorder::screen::Screens::default(),
-            to_resume: Vec::new(),
+            to_resume: crate::recorder::recording::interrupted::ToResume::default(),
             next_loss_log: MonoTime(0),
             enrolment: crate::recorder::admin::enrolment::Enrolment::default(),
             now: now.mono,
@@ -213,15 +200,15 @@ impl Recorder {
             let fact = Fact::CallChanged { call: call.facts.clone(), numbers };
             self.storage.append(&mut self.index, now, fact);
             self.match_schedules(now, number);
-            self.interrupted_recording_of(&call);
-            if !self.to_resume.iter().any(|cut| cut.call == number) {
+            self.resume_after_start(&call);
+            if !self.to_resume.contains(number) {
                 self.start_recall(number);
             }
         }
     }
 
     /// The recording of a live call that the last stop ended goes on.
-    fn interrupted_recording_of(&mut self, call: &LiveCall) {
+    fn resume_after_start(&mut self, call: &LiveCall) {
         let number = call.facts.number;
         let same = |record: &&crate::store::index::Record| record.began.call.number == number;
         let all = crate::store::index::RecordFilter::default();
@@ -238,13 +225,8 @@ impl Recorder {
         let agent = call.facts.agent.as_deref().and_then(|a| self.directory.find_by_username(a));
         let agent = agent.filter(|_| last.reasons.contains(RecordReason::Agent));
         let (id, reasons, schedule) = (last.id(), last.reasons, last.began.schedule.clone());
-        self.to_resume.push(InterruptedRecording {
-            id: Some(id),
-            call: number,
-            reasons,
-            agent,
-            schedule,
-        });
+        let waiting = InterruptedRecording { id: Some(id), reasons, agent, schedule };
+        self.to_resume.add(number, waiting);
     }
 
     /// Open blackouts mask from position 0, before any audio comes in (G5).

@@ -8,7 +8,6 @@ pub(super) mod activity;
 pub(super) mod cti;
 
 use super::Recorder;
-use super::boot::InterruptedRecording;
 use crate::alarm;
 use crate::audio::channel::ChannelIndex;
 use crate::calls::call::Call;
@@ -16,6 +15,7 @@ use crate::calls::directory::AgentIndex;
 use crate::calls::schedule;
 use crate::job::Ticket;
 use crate::limits;
+use crate::recorder::recording::interrupted::InterruptedRecording;
 use crate::recorder::recording::lifecycle::RecordingRequest;
 use crate::store::fact::{
     CallNumber, Fact, PhoneNumbers, RecordReason, RecordReasons, RecordingEnd,
@@ -66,7 +66,7 @@ impl Recorder {
     }
 
     pub(super) fn owner_name(&self, call: &Call) -> Option<String> {
-        self.call_owner(call).map(|agent| self.directory.test_agent(agent).username.clone())
+        self.call_owner(call).map(|agent| self.directory.agent_at(agent).username.clone())
     }
 
     /// The newest started or resumed, not held call over all devices of an agent.
@@ -249,7 +249,7 @@ impl Recorder {
 
     pub(super) fn match_schedules(&mut self, now: Now, number: CallNumber) {
         let Some(call) = self.calls.get(number) else { return };
-        let owner = self.call_owner(call).map(|agent| self.directory.test_agent(agent));
+        let owner = self.call_owner(call).map(|agent| self.directory.agent_at(agent));
         let facts = schedule::CallAttributes {
             user: owner.map(|agent| agent.username.as_str()),
             phones: owner.map_or(&[], |agent| agent.phones.as_slice()),
@@ -289,21 +289,18 @@ impl Recorder {
         };
         if let Err(refusal) = self.begin_recording(now, want) {
             let name = self.config.schedules[schedule].name.clone();
-            log::error!("schedule {name} could not record: {refusal}");
+            let text = format!("schedule {name} could not record yet: {refusal}");
             let (reasons, schedule) =
                 (RecordReasons::from_reason(RecordReason::Schedule), Some(name));
-            self.to_resume.push(InterruptedRecording {
-                id: None,
-                call: number,
-                reasons,
-                agent: None,
-                schedule,
-            });
+            let waiting = InterruptedRecording { reasons, schedule, ..Default::default() };
+            if self.to_resume.add(number, waiting) {
+                log::error!("{text}");
+            }
         }
     }
 
     /// A recording never begins before the end of the one before it in the same call.
-    fn release_floor(&self, number: CallNumber) -> crate::time::Position {
+    pub(super) fn release_floor(&self, number: CallNumber) -> crate::time::Position {
         let ended = self.newest_of(number).and_then(|last| last.end_recording);
         ended.map_or_else(crate::time::Position::default, |(to, _)| to)
     }
@@ -345,7 +342,7 @@ impl Recorder {
         if let Some(call) = self.calls.get_mut(number) {
             call.ended = Some((now.mono, head));
         }
-        self.to_resume.retain(|cut| cut.call != number);
+        self.to_resume.remove(number);
         self.recall.end_call(number, head);
         self.lines.on_call_end(channel, number, head);
         self.end_blackouts_of(now, number);
@@ -401,6 +398,7 @@ impl Recorder {
             self.call_end(now, number, RecordingEnd::Stale, "stale");
         }
         self.forget_calls(now);
+        self.resume_interrupted(now);
     }
 
     /// When much is remembered the oldest wrap-ups are cut short: new calls come first.

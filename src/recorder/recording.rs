@@ -6,6 +6,7 @@
 //! take audio, and when it ends, is decided by the recorder.
 
 pub(super) mod files;
+pub(super) mod interrupted;
 pub(super) mod lifecycle;
 pub(super) mod recall;
 pub(super) mod sealed_facts;

@@ -107,7 +107,7 @@ impl Recorder {
     /// The session that captures an agent's screen (E1): the one that does already, else one on a
     /// machine where the agent is logged in, else the newest.
     pub(super) fn screen_client(&self, agent: AgentIndex) -> Option<SessionId> {
-        if !self.directory.test_agent(agent).screen || !self.config.on_demand.enabled {
+        if !self.directory.agent_at(agent).screen || !self.config.on_demand.enabled {
             return None;
         }
         let machine = |session: &super::Session| session.who.as_ref()?.machine.clone();

@@ -63,6 +63,14 @@ impl RecordReasons {
         RecordReasons(1 << reason as u8)
     }
 
+    /// Every reason there is.
+    #[must_use]
+    pub fn all() -> RecordReasons {
+        RecordReason::ALL.into_iter().fold(RecordReasons::default(), |all, reason| {
+            RecordReasons(all.0 | RecordReasons::from_reason(reason).0)
+        })
+    }
+
     #[must_use]
     pub fn contains(self, reason: RecordReason) -> bool {
         self.0 & (1 << reason as u8) != 0

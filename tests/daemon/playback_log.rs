@@ -41,7 +41,7 @@ fn plays_and_exports_are_journalled_refusals_are_not() {
     testkit::daemon::await_ended(&mut watcher, &[&id]);
     let mut boss =
         Connection::open(&[Address::Unix(story.socket())], testkit::daemon::TIMEOUT).unwrap();
-    let mut ask = |line: &str| boss.ask(line).unwrap();
+    let mut ask = |line: &str| boss.request(line).unwrap();
     assert!(ask("hello supervisor user=boss").outcome.is_ok());
     let play = ask(&format!("media {id}"));
     let export = ask(&format!("media {id} for=export"));
@@ -89,7 +89,7 @@ fn fetched_screen_decodes_to_its_export_and_is_journalled() {
     let id = jane.ok("record start").get("recording").to_owned();
     let mut boss =
         Connection::open(&[Address::Unix(story.socket())], testkit::daemon::TIMEOUT).unwrap();
-    let mut ask = |line: &str| boss.ask(line).unwrap();
+    let mut ask = |line: &str| boss.request(line).unwrap();
     assert!(ask("hello supervisor user=boss").outcome.is_ok());
     assert_eq!(ask(&format!("media {id} part=screen")).outcome.unwrap_err().word, "busy");
     for colour in ["red", "lime", "blue"] {

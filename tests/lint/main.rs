@@ -1,9 +1,11 @@
-//! Rules of style and structure.
+//! Structure and style: what may import what, cycles, file headers, and which requirement has which
+//! test. Run by `make check`, not by `make test`; clippy and rustfmt check the rest.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-mod law;
-mod rules;
-mod tidy;
-mod tree;
-mod words;
+mod cycles;
+mod files;
+mod imports;
+mod paths;
+mod requirements;
+mod sources;

@@ -9,6 +9,8 @@ mod disk;
 mod enrolment;
 mod harness;
 mod hostile;
+mod interrupted;
+mod permissions;
 mod power_cuts;
 mod random_actors;
 mod random_screens;

@@ -29,12 +29,12 @@ fn sealed_box(readers: &[&str]) -> Daemon {
 fn record(live: &Daemon) -> String {
     let mut cti = live.session("hello cti user=pbx");
     let mut agent = live.session("hello agent user=a1");
-    ok(cti.ask("call start device=1001 call=c1 ani=5551234567").unwrap());
-    let id = ok(agent.ask("record start").unwrap()).get("recording").unwrap().to_owned();
-    ok(agent.ask("update 1 \"Jane Doe-Roe\"").unwrap());
+    ok(cti.request("call start device=1001 call=c1 ani=5551234567").unwrap());
+    let id = ok(agent.request("record start").unwrap()).get("recording").unwrap().to_owned();
+    ok(agent.request("update 1 \"Jane Doe-Roe\"").unwrap());
     live.await_frames(RATE / 2);
-    ok(cti.ask("call stop device=1001 call=c1").unwrap());
-    ok(cti.ask("quit").unwrap());
+    ok(cti.request("call stop device=1001 call=c1").unwrap());
+    ok(cti.request("quit").unwrap());
     id
 }
 
@@ -82,12 +82,12 @@ fn h5_box_without_identity_records_and_cannot_open() {
     live.stop();
     live.start();
     let mut boss = live.session("hello supervisor user=boss");
-    let listed = boss.ask("records").unwrap().rows;
+    let listed = boss.request("records").unwrap().rows;
     assert_eq!(listed[0].get("recording"), Some(id.as_str()));
-    let shown = boss.ask(&format!("show {id}")).unwrap();
+    let shown = boss.request(&format!("show {id}")).unwrap();
     let said: Vec<&str> = shown.rows.iter().flat_map(|row| &row.0).map(|(_, v)| &**v).collect();
     assert!(!said.iter().any(|value| value.contains("Doe-Roe") || value.contains("5551234567")));
-    ok(boss.ask(&format!("protect {id} on")).unwrap());
+    ok(boss.request(&format!("protect {id} on")).unwrap());
     live.stop();
     live.assert_verified();
     let listed = live.tool(&["records"]);
@@ -124,7 +124,7 @@ fn h5_added_recipient_opens_later_recordings() {
     live.signal(nix::sys::signal::Signal::SIGHUP);
     // The reload is said in the log, and only there: the box answers a signal with nothing.
     while !live.log().contains("recordings are sealed to 2 keys now") {
-        ok(watcher.ask("ping").unwrap());
+        ok(watcher.request("ping").unwrap());
     }
     let second = record(&live);
     live.stop();
@@ -194,9 +194,9 @@ fn f2_h5_sealed_facts_reach_supervisors_and_are_journalled() {
     live.start();
     let _ = keygen(&live, "stranger.txt");
     let mut boss = live.session("hello supervisor user=boss");
-    let plain = boss.ask(&format!("show {id} sealed=off")).unwrap();
+    let plain = boss.request(&format!("show {id} sealed=off")).unwrap();
     assert!(plain.rows.iter().all(|row| row.get("what") != Some("key")));
-    let shown = boss.ask(&format!("show {id} sealed=on")).unwrap();
+    let shown = boss.request(&format!("show {id} sealed=on")).unwrap();
     let what: Vec<&str> = shown.rows.iter().filter_map(|row| row.get("what")).collect();
     let wanted = ["record", "fetched", "key", "numbers", "field", "history", "ledger"];
     assert_eq!(what, wanted, "{:?}", shown.rows);
@@ -210,13 +210,13 @@ fn f2_h5_sealed_facts_reach_supervisors_and_are_journalled() {
     // An agent gets none of it, whatever he may else; and what is refused is not noted.
     let mut agent = live.session("hello agent user=a1");
     for line in [format!("show {id} sealed=on"), "show none sealed=on".to_owned()] {
-        let refused = agent.ask(&line).unwrap();
+        let refused = agent.request(&line).unwrap();
         let word = refused.outcome.map_err(|failure| failure.word).unwrap_err();
         assert_eq!((word.as_str(), refused.rows.len()), ("denied", 0), "{line}");
     }
-    assert!(boss.ask("show none sealed=on").unwrap().outcome.is_err());
+    assert!(boss.request("show none sealed=on").unwrap().outcome.is_err());
     // Who has it has it: that is noted once, and shown on the box.
-    let again = boss.ask(&format!("show {id} sealed=on")).unwrap();
+    let again = boss.request(&format!("show {id} sealed=on")).unwrap();
     assert!(again.rows.iter().any(|row| row.get("what") == Some("key")), "{:?}", again.rows);
     assert_eq!(again.rows.iter().filter(|row| row.get("what") == Some("fetched")).count(), 1);
     let told: serde_json::Value =
@@ -231,7 +231,7 @@ fn f2_h5_sealed_facts_reach_supervisors_and_are_journalled() {
     std::fs::copy(identity, live.data().join("keys/identity.txt")).unwrap();
     live.start();
     let mut boss = live.session("hello supervisor user=boss");
-    let shown = boss.ask(&format!("show {id} sealed=on")).unwrap();
+    let shown = boss.request(&format!("show {id} sealed=on")).unwrap();
     assert!(shown.rows.iter().all(|row| row.get("what") != Some("key")));
     let open = |row: &Pairs| row.get("what") == Some("field") && row.get("sealed").is_none();
     assert!(shown.rows.iter().any(open), "{:?}", shown.rows);

@@ -3,7 +3,7 @@
 //! A real box records a few calls while a client keeps the checkpoints it is told; then the data
 //! directory is tampered with, in one way per story, and what is said is compared word for word.
 
-use client::{Connection, News};
+use client::{Connection, Notification};
 use hushbox::store::fact::{Fact, JournalEntry};
 use hushbox::store::journal::{JournalItem, JournalReader, JournalWriter};
 use hushbox::store::sign::BoxSigningKey;
@@ -29,8 +29,8 @@ fn number_of(checkpoint: &Pairs) -> u64 {
 /// The next checkpoint a client is told, as the line it was.
 fn next_checkpoint(connection: &mut Connection) -> (u64, String) {
     loop {
-        let news = connection.next_event(TIMEOUT).unwrap().expect("a checkpoint");
-        let News::Event(pairs) = news else { continue };
+        let news = connection.next_notification(TIMEOUT).unwrap().expect("a checkpoint");
+        let Notification::Event(pairs) = news else { continue };
         assert_eq!(pairs.get("what"), Some("checkpoint"), "{pairs:?}");
         return (number_of(&pairs), line_of(&pairs));
     }
@@ -40,12 +40,12 @@ fn next_checkpoint(connection: &mut Connection) -> (u64, String) {
 fn record(live: &Daemon, call: &str) -> String {
     let mut cti = live.session("hello cti user=pbx");
     let mut agent = live.session("hello agent user=a1");
-    ok(cti.ask(&format!("call start device=1001 call={call} ani=5551234")).unwrap());
-    let id = ok(agent.ask("record start").unwrap()).get("recording").unwrap().to_owned();
-    ok(agent.ask("update 1 \"Jane Doe\"").unwrap());
+    ok(cti.request(&format!("call start device=1001 call={call} ani=5551234")).unwrap());
+    let id = ok(agent.request("record start").unwrap()).get("recording").unwrap().to_owned();
+    ok(agent.request("update 1 \"Jane Doe\"").unwrap());
     live.await_frames(4000);
-    ok(cti.ask(&format!("call stop device=1001 call={call}")).unwrap());
-    ok(cti.ask("quit").unwrap());
+    ok(cti.request(&format!("call stop device=1001 call={call}")).unwrap());
+    ok(cti.request("quit").unwrap());
     id
 }
 
@@ -77,7 +77,7 @@ impl Stage {
         let (mut last, mut kept) = next_checkpoint(&mut client);
         self.ids.push(record(&self.live, call));
         self.live.signal(Signal::SIGTERM);
-        while let Ok(Some(News::Event(pairs))) = client.next_event(TIMEOUT) {
+        while let Ok(Some(Notification::Event(pairs))) = client.next_notification(TIMEOUT) {
             last = number_of(&pairs);
             kept += &line_of(&pairs);
         }
@@ -358,11 +358,11 @@ fn h5_checkpoints_reach_all_but_own_only_sessions() {
     assert!(closed > started, "{line}");
     let mut late = live.session("hello supervisor user=boss");
     assert_eq!(next_checkpoint(&mut late), (closed, line), "who comes late is told it too");
-    let shown = late.ask(&format!("show {id}")).unwrap();
+    let shown = late.request(&format!("show {id}")).unwrap();
     assert!(shown.rows.iter().any(|row| row.get("what") == Some("ledger")), "it has ended");
-    let mut waits = || blind.next_event(std::time::Duration::ZERO).unwrap();
+    let mut waits = || blind.next_notification(std::time::Duration::ZERO).unwrap();
     while let Some(news) = waits() {
-        assert!(matches!(news, News::State(_)), "{news:?}");
+        assert!(matches!(news, Notification::State(_)), "{news:?}");
     }
     live.stop();
 }

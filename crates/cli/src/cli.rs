@@ -140,7 +140,7 @@ pub struct SendArgs {
 }
 
 fn parse_kind(word: &str) -> Result<Kind, String> {
-    let words = Kind::ALL.map(Kind::word).join(", ");
+    let words = Kind::ALL.map(Kind::as_str).join(", ");
     Kind::parse(word).ok_or_else(|| format!("allowed: {words}"))
 }
 

@@ -6,7 +6,7 @@
 use crate::store::facts::FactsError;
 use crate::store::unseal::{IdentityKeyring, UnsealError};
 use crate::terminal::serial::SerialError;
-use client::{EnrolError, KeyringError, LinkError, OpenError};
+use client::{ConnectionError, EnrolError, KeyringError, OpenError};
 use hushbox::config::ConfigError;
 use hushbox::export::ExportError;
 use hushbox::store::index::Record;
@@ -36,13 +36,13 @@ pub enum Error {
     #[error("no box answers: {0}")]
     NoBox(#[from] OpenError),
     #[error("the connection to {address} broke: {error}")]
-    Connection { address: String, error: LinkError },
+    Connection { address: String, error: ConnectionError },
     #[error("not enrolled at {address}: {error}")]
     Enrol { address: String, error: EnrolError },
     #[error("{0}")]
     Keyring(KeyringError),
     #[error("{command:?} was {error}")]
-    NotSent { command: String, error: LinkError },
+    NotSent { command: String, error: ConnectionError },
     #[error("no box over the serial port {path}: {error}")]
     Serial { path: PathBuf, error: SerialError },
     #[error("nobody is logged in here by a name: --user is needed")]
@@ -140,7 +140,7 @@ impl Error {
             Error::NoSuchRecord { .. } | Error::Deleted { .. } => 66,
             Error::NoMedia { .. } => 66,
             Error::NoBox(_) | Error::Connection { .. } | Error::Serial { .. } => 69,
-            Error::Enrol { error: EnrolError::NoCode, .. } => 64,
+            Error::Enrol { error: EnrolError::InvalidCode, .. } => 64,
             Error::Enrol { .. } => 69,
             Error::Keyring(_) => 73,
             Error::PinHash { .. } => 70,
@@ -160,7 +160,9 @@ impl Error {
             // Each says itself what to do.
             Error::NoBox(OpenError { attempts })
                 if !attempts.is_empty()
-                    && attempts.iter().all(|one| matches!(one.error, LinkError::Keyring(_))) =>
+                    && attempts
+                        .iter()
+                        .all(|one| matches!(one.error, ConnectionError::Keyring(_))) =>
             {
                 return None;
             }

@@ -2,7 +2,7 @@
 //!
 //! Addresses from the command line are taken as they are. From a configuration come its unix socket
 //! first, then its plain TCP listeners; because each lets in different kinds of sessions, a hello
-//! that one denies is tried at the next. Nothing here retries later: see `client::Retry`.
+//! that one denies is tried at the next. Nothing here retries later: see `client::RetryPolicy`.
 
 use crate::cli::{ServerArgs, UserArgs};
 use crate::config_file;
@@ -83,15 +83,15 @@ impl ServerList {
 /// called; only a name that somebody gave is said all the same.
 fn hello_line(login: &Login, connection: &Connection) -> String {
     if connection.is_tls() && login.machine == current_machine() {
-        return Login { machine: None, ..login.clone() }.line();
+        return Login { machine: None, ..login.clone() }.to_line();
     }
-    login.line()
+    login.to_line()
 }
 
 /// Asks, and names the command or the box if that fails.
 pub fn send_request(connection: &mut Connection, line: &str) -> Result<Reply, Error> {
-    connection.ask(line).map_err(|error| match error {
-        client::LinkError::Send(_) => Error::NotSent { command: line.to_owned(), error },
+    connection.request(line).map_err(|error| match error {
+        client::ConnectionError::Send(_) => Error::NotSent { command: line.to_owned(), error },
         error => Error::Connection { address: connection.address().to_string(), error },
     })
 }

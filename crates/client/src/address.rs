@@ -1,32 +1,32 @@
-//! Where a box is: a host and a port, or a unix socket on this machine.
+//! Addresses of boxes: a host and a port, or a unix socket on this machine.
 //!
-//! `unix:PATH`, and anything with a `/` in it, is a socket's path; all else is `HOST`, `HOST:PORT`,
-//! or an IPv6 address, which takes brackets where a port follows. With `tls:` before it, or with
-//! the port 7441, the box is spoken to in TLS. Nothing here resolves a name.
+//! `unix:PATH`, and any text with a `/`, is the path of a socket. Any other text is `HOST`,
+//! `HOST:PORT`, or an IPv6 address, in brackets if a port follows. TLS is used with the prefix
+//! `tls:` or the port 7441. Host names are looked up in `stream`, not here.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The port of a box that names none.
+/// The port where an address names none.
 pub const DEFAULT_PORT: u16 = 7440;
-/// The port of a box that is spoken to in TLS.
+/// The port for TLS where an address names none.
 pub const DEFAULT_TLS_PORT: u16 = 7441;
 
-/// Where a box can be reached.
+/// The address of a box.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
-    /// A name or an IP address (without brackets), and a port.
+    /// TCP without TLS.
     Tcp {
-        /// As written.
+        /// A host name or an IP address without brackets, as written.
         host: String,
         /// 1 to 65535.
         port: u16,
     },
-    /// The same, in TLS.
+    /// TLS over TCP.
     Tls {
-        /// As written.
+        /// A host name or an IP address without brackets, as written.
         host: String,
         /// 1 to 65535.
         port: u16,
@@ -35,33 +35,33 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// What is wrong with an address.
+/// Why a text is not an address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
-    /// Nothing, or no host before the port.
-    #[error("{text:?} names no host; write HOST:PORT, as in 127.0.0.1:{DEFAULT_PORT}")]
+    /// The text is empty, or has no host before the port.
+    #[error("{text:?} has no host; write HOST:PORT, for example 127.0.0.1:{DEFAULT_PORT}")]
     NoHost {
-        /// What was given.
+        /// The whole text.
         text: String,
     },
-    /// Not a number from 1 to 65535.
-    #[error("{text:?} has the port {port:?}; a port is a number from 1 to 65535")]
+    /// The port is not a number from 1 to 65535.
+    #[error("{text:?} has the invalid port {port:?}; write a number from 1 to 65535")]
     Port {
-        /// What was given.
+        /// The whole text.
         text: String,
-        /// The part of it that should be a port.
+        /// The part where a port is expected.
         port: String,
     },
-    /// Brackets that do not enclose an IPv6 address, or colons without brackets.
-    #[error("{text:?} is no address; write an IPv6 address with a port as [ADDRESS]:PORT")]
+    /// Brackets do not enclose an IPv6 address, or several colons have no brackets.
+    #[error("{text:?} is not an address; write an IPv6 address with a port as [ADDRESS]:PORT")]
     Ipv6 {
-        /// What was given.
+        /// The whole text.
         text: String,
     },
-    /// `unix:` and nothing after it.
-    #[error("{text:?} names no socket; write unix:/path/to/hushbox.sock")]
+    /// No path follows `unix:`.
+    #[error("{text:?} has no socket path; write unix:/path/to/hushbox.sock")]
     NoPath {
-        /// What was given.
+        /// The whole text.
         text: String,
     },
 }
@@ -71,7 +71,7 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Address, AddressError> {
         if let Some(rest) = text.strip_prefix("tls:") {
-            let (host, port) = host_and_port(rest)?;
+            let (host, port) = parse_host_and_port(rest)?;
             return Ok(Address::Tls { host, port: port.unwrap_or(DEFAULT_TLS_PORT) });
         }
         let path = text.strip_prefix("unix:").or_else(|| text.contains('/').then_some(text));
@@ -79,19 +79,19 @@ impl FromStr for Address {
             let missing = || AddressError::NoPath { text: text.to_owned() };
             return if path.is_empty() { Err(missing()) } else { Ok(Address::Unix(path.into())) };
         }
-        Ok(match host_and_port(text)? {
+        Ok(match parse_host_and_port(text)? {
             (host, Some(port @ DEFAULT_TLS_PORT)) => Address::Tls { host, port },
             (host, port) => Address::Tcp { host, port: port.unwrap_or(DEFAULT_PORT) },
         })
     }
 }
 
-/// A host without its brackets, and its port.
-fn host_and_port(text: &str) -> Result<(String, Option<u16>), AddressError> {
+/// Parses `HOST` or `HOST:PORT`; the host is returned without brackets.
+fn parse_host_and_port(text: &str) -> Result<(String, Option<u16>), AddressError> {
     if text.parse::<Ipv6Addr>().is_ok() {
         return Ok((text.to_owned(), None));
     }
-    let (host, port) = split(text)?;
+    let (host, port) = split_port(text)?;
     if host.is_empty() || host.contains(char::is_whitespace) || host.contains('/') {
         return Err(AddressError::NoHost { text: text.to_owned() });
     }
@@ -103,8 +103,8 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), AddressError> {
     }
 }
 
-/// Host and port as written; brackets taken off.
-fn split(text: &str) -> Result<(&str, Option<&str>), AddressError> {
+/// Splits a text at its port and removes the brackets of an IPv6 address.
+fn split_port(text: &str) -> Result<(&str, Option<&str>), AddressError> {
     let bad = || AddressError::Ipv6 { text: text.to_owned() };
     if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest.split_once(']').ok_or_else(bad)?;
@@ -123,7 +123,7 @@ fn split(text: &str) -> Result<(&str, Option<&str>), AddressError> {
 }
 
 impl fmt::Display for Address {
-    /// As `from_str` reads it.
+    /// Writes the form that `from_str` parses.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Tcp { host, port } if host.contains(':') => write!(out, "[{host}]:{port}"),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a6_an_address_is_a_host_and_port_or_a_path() {
+    fn a6_addresses_are_a_host_and_port_or_a_path() {
         assert_eq!("127.0.0.1:7440".parse(), tcp("127.0.0.1", 7440));
         assert_eq!("box-01".parse(), tcp("box-01", DEFAULT_PORT));
         assert_eq!("box-01:1".parse(), tcp("box-01", 1));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_reads_back() {
+    fn printed_addresses_parse_to_the_same() {
         for text in [
             "127.0.0.1:7440",
             "[::1]:80",
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_address_says_what_to_write() {
+    fn invalid_addresses_are_rejected_with_the_right_form() {
         let error = |text: &str| text.parse::<Address>().map_err(|error| error.to_string());
         for (text, says) in [
             ("", "HOST:PORT"),

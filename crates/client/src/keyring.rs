@@ -1,10 +1,10 @@
-//! The boxes this workstation is enrolled at: for each one file, `HOST_PORT.pem`, mode 0600.
+//! The keys and certificates of this workstation: one file `HOST_PORT.pem`, mode 0600, per box.
 //!
-//! It holds the workstation's private key, its certificate, and the certificate of the box's CA,
-//! the only one that is trusted for that box. The folder is `hushbox/boxes` in the user's
-//! configuration folder (XDG). A file is replaced whole or not at all.
+//! A file holds the workstation's private key, its certificate, and the box's CA certificate, the
+//! only CA trusted for that box. The folder is `hushbox/boxes` in the user's configuration folder
+//! (XDG). A file is replaced atomically.
 //!
-//! Nothing here connects, or makes a key.
+//! Nothing here connects or makes a key.
 
 use crate::address::Address;
 use rustls::pki_types::pem::PemObject;
@@ -14,84 +14,87 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Why the keys for a box cannot be used or kept.
+/// Why the keys for a box cannot be loaded or stored.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyringError {
-    /// There is no place for keys.
-    #[error("neither XDG_CONFIG_HOME nor HOME says where keys are kept")]
+    /// The user has no configuration folder.
+    #[error("there is no folder for keys; set HOME or XDG_CONFIG_HOME")]
     NoFolder,
     /// This workstation has no certificate for the box.
-    #[error("this workstation is not enrolled at {address}: hushbox enrol --to {address} --code …")]
+    #[error(
+        "this workstation is not enrolled at {address}; get a code from a technician and run: \
+         hushbox enrol --to {address} --code CODE"
+    )]
     NotEnrolled {
-        /// The box.
+        /// The address of the box.
         address: Address,
     },
-    /// A file cannot be read or written.
+    /// A key file cannot be read or written.
     #[error("{path}: {error}")]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// What the system reports.
         error: std::io::Error,
     },
-    /// A file is not what `store` writes.
-    #[error("{path} does not hold a key, a certificate and a CA; enrol again")]
+    /// A key file has other contents than `store` writes.
+    #[error("{path} does not contain a key, a certificate and a CA certificate; enrol again")]
     Broken {
-        /// Which.
+        /// The file.
         path: PathBuf,
     },
 }
 
-/// What proves who this workstation is to a box, and the box to it.
+/// What a TLS session with a box needs.
 #[derive(Debug)]
 pub struct Credentials {
-    /// Of this workstation; the CA's comes last.
+    /// The certificates of this workstation; the last one is the CA's.
     pub chain: Vec<CertificateDer<'static>>,
-    /// Its private key.
+    /// The private key of this workstation.
     pub key: PrivateKeyDer<'static>,
 }
 
-/// The folder of all of them.
+/// The folder of key files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keyring {
     folder: Option<PathBuf>,
 }
 
 impl Keyring {
-    /// That of the user who runs this.
+    /// The keyring of the user who runs this program.
     #[must_use]
-    pub fn of_user() -> Keyring {
+    pub fn for_current_user() -> Keyring {
         let named = |name| std::env::var_os(name).filter(|path| !path.is_empty());
         let xdg = named("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let home = || named("HOME").map(|home| Path::new(&home).join(".config"));
         Keyring { folder: xdg.or_else(home).map(|folder| folder.join("hushbox/boxes")) }
     }
 
-    /// The one in this folder.
+    /// A keyring in another folder.
     #[must_use]
-    pub fn at(folder: &Path) -> Keyring {
+    pub fn in_folder(folder: &Path) -> Keyring {
         Keyring { folder: Some(folder.to_path_buf()) }
     }
 
-    /// Where the keys for a box are, or would be.
-    pub fn path(&self, address: &Address) -> Result<PathBuf, KeyringError> {
+    /// The key file of a box, whether it exists or not.
+    pub fn key_file(&self, address: &Address) -> Result<PathBuf, KeyringError> {
         let folder = self.folder.as_ref().ok_or(KeyringError::NoFolder)?;
         let (Address::Tcp { host, port } | Address::Tls { host, port }) = address else {
             return Err(KeyringError::NotEnrolled { address: address.clone() });
         };
-        // A host has no `/` in it: it would have been a path.
+        // A host contains no `/`; `Address` parses such a text as a path.
         Ok(folder.join(format!("{}_{port}.pem", host.to_ascii_lowercase().replace(':', "."))))
     }
 
-    /// Whether this workstation is enrolled at a box: then it is never spoken to in plain text.
+    /// Whether this workstation is enrolled at a box. Such a box is never contacted without TLS.
     #[must_use]
-    pub fn knows(&self, address: &Address) -> bool {
-        self.path(address).is_ok_and(|path| path.exists())
+    pub fn is_enrolled_at(&self, address: &Address) -> bool {
+        self.key_file(address).is_ok_and(|path| path.exists())
     }
 
-    /// What there is for a box.
+    /// Loads the credentials for a box.
     pub fn load(&self, address: &Address) -> Result<Credentials, KeyringError> {
-        let path = self.path(address)?;
+        let path = self.key_file(address)?;
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -106,9 +109,9 @@ impl Keyring {
         }
     }
 
-    /// Keeps what enrolment brought, instead of what there was; says where.
+    /// Stores the outcome of an enrolment and replaces an earlier one. Returns the key file.
     pub fn store(&self, address: &Address, pem: &str) -> Result<PathBuf, KeyringError> {
-        let path = self.path(address)?;
+        let path = self.key_file(address)?;
         let wrong = |error| KeyringError::File { path: path.clone(), error };
         let folder = path.parent().unwrap_or(&path);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(wrong)?;

@@ -1,17 +1,19 @@
-//! What every program that talks to a box shares: addresses, one connection, and when to try again.
+//! What every client of a box shares: addresses, connections, certificates and the retry policy.
 //!
-//! `Connection` is blocking and small: it carries bytes between a socket and `protocol::client`,
-//! which understands them. `Retry` decides when a lost box is tried again (requirements A7 to A9).
+//! `Connection` is blocking. It carries bytes between a socket and `protocol::client`, which parses
+//! them. `RetryPolicy` decides when a client connects again (requirements A7 to A9). `Keyring`
+//! holds the certificates of this workstation, and `enrol` obtains one. Over TLS a client trusts
+//! only the CA that was pinned at enrolment.
 //!
-//! `Keyring` holds the certificates of this workstation, `enrol` gets one; over TLS nothing is
-//! trusted but what was pinned then.
-//!
-//! Nothing here decides what a person may do (the box says so in every `state`), draws a menu, or
-//! imports anything of the box.
+//! Nothing here decides what a user may do (the box says so in every `state`), draws a menu, or
+//! imports a crate of the box.
 
 mod address;
+mod clock;
 mod connection;
 mod enrol;
+mod error;
+mod happy_eyeballs;
 mod keyring;
 mod login;
 mod retry;
@@ -19,8 +21,12 @@ mod stream;
 mod tls;
 
 pub use address::{Address, AddressError, DEFAULT_PORT, DEFAULT_TLS_PORT};
-pub use connection::{Attempt, Connection, Heard, LinkError, NEWS_MAX, News, OpenError};
-pub use enrol::{EnrolError, Enrolled, enrol};
+pub use connection::{
+    Connection, FailedAttempt, Incoming, NOTIFICATIONS_MAX, Notification, OpenError,
+};
+pub use enrol::{EnrolError, Enrolment, enrol};
+pub use error::ConnectionError;
+pub use happy_eyeballs::ConnectError;
 pub use keyring::{Credentials, Keyring, KeyringError};
 pub use login::Login;
-pub use retry::{Next, RETRIES, RETRY_MS, Retry, RetryMode};
+pub use retry::{RETRIES_MAX, RETRY_INTERVAL_MS, RetryAction, RetryMode, RetryPolicy};

@@ -1,45 +1,45 @@
-//! The `hello` of a client: who it is, as one line.
+//! The `hello` command of a client.
 //!
-//! Names stand in it as they were given; the box judges them. Nothing here knows a password store
-//! or asks a person.
+//! Names are sent as given; the box checks them. Nothing here reads a password store or asks a
+//! user.
 
 use protocol::Kind;
 use protocol::reply;
 
-/// Who says hello (requirement A11). What is `None` is not sent. It may hold a PIN, so it cannot be
-/// printed for debugging.
+/// The arguments of `hello` (requirement A11). A `None` is not sent. There is no `Debug`, because
+/// a login may hold a PIN.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Login {
-    /// What the session is.
+    /// The kind of session.
     pub kind: Kind,
-    /// System username, not fully qualified.
+    /// The system username, without domain.
     pub user: Option<String>,
-    /// Of the user.
+    /// The domain of the user.
     pub domain: Option<String>,
-    /// Name of this workstation.
+    /// The name of this workstation.
     pub machine: Option<String>,
-    /// Of a technician.
+    /// The PIN of a technician.
     pub pin: Option<String>,
-    /// On behalf of somebody at the web portal.
+    /// Whether the web portal logs in for a user.
     pub via_portal: bool,
-    /// Name and version of the program, `desk/0.1`.
+    /// Name and version of the client program, such as `desk/0.1`.
     pub client: Option<String>,
 }
 
 impl Login {
-    /// A login without anything but its kind.
+    /// A login with only a kind.
     #[must_use]
     pub fn new(kind: Kind) -> Login {
         let (user, domain, machine, pin, client) = (None, None, None, None, None);
         Login { kind, user, domain, machine, pin, via_portal: false, client }
     }
 
-    /// The command, one line without its end. A text too long for a line is cut; the box refuses
-    /// it then.
+    /// Formats the command as one line without its end. A value too long for a line is truncated,
+    /// and the box then refuses the command.
     #[must_use]
-    pub fn line(&self) -> String {
+    pub fn to_line(&self) -> String {
         let mut bytes = Vec::new();
-        let mut line = reply::line(&mut bytes, "hello").word(self.kind);
+        let mut line = reply::begin_line(&mut bytes, "hello").word(self.kind);
         let pairs = [
             ("user", &self.user),
             ("domain", &self.domain),
@@ -74,11 +74,11 @@ mod tests {
             ..Login::new(Kind::Agent)
         };
         let wanted = "hello agent user=\"j doe\" domain=ACME machine=WS-042 client=desk/0.1";
-        assert_eq!(login.line(), wanted);
-        assert_eq!(Login::new(Kind::Monitor).line(), "hello monitor");
+        assert_eq!(login.to_line(), wanted);
+        assert_eq!(Login::new(Kind::Monitor).to_line(), "hello monitor");
         let portal = Login { via_portal: true, ..login };
-        assert!(portal.line().ends_with(" via=portal"));
-        let text = portal.line();
+        assert!(portal.to_line().ends_with(" via=portal"));
+        let text = portal.to_line();
         assert!(matches!(Command::parse(&text), Ok(Command::Hello(hello)) if hello.via));
     }
 }

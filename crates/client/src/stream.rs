@@ -1,51 +1,89 @@
-//! A blocking socket of any kind, with time limits: TCP, TLS on TCP, or a unix socket.
+//! A blocking socket with timeouts: TCP, TLS over TCP, or a unix socket.
 //!
-//! A box that this workstation is enrolled at is never spoken to in plain text, whatever the
-//! address says. Nothing here knows a line, or tries again.
+//! A box where this workstation is enrolled is never contacted without TLS, even if the address has
+//! no `tls:`. Nothing here parses a line or retries.
 
 use crate::address::Address;
-use crate::connection::LinkError;
+use crate::clock::{WAIT_MIN, remaining};
+use crate::error::ConnectionError;
+use crate::happy_eyeballs;
 use crate::keyring::Keyring;
 use crate::tls::{self, TlsSocket};
+use nix::errno::Errno;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 use protocol::one_time::FINGERPRINT_BYTES;
+use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
-use rustls::{AlertDescription, CertificateError, Error};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The shortest wait; a socket takes zero for "for ever".
-pub(crate) const WAIT_MIN: Duration = Duration::from_millis(1);
-
-/// By what a box is known.
+/// How the client checks that it talks to the right box.
 pub(crate) enum Trust<'a> {
-    /// The CA that was pinned when this workstation was enrolled.
+    /// By the CA that was pinned at enrolment.
     Keyring(&'a Keyring),
-    /// The beginning of its CA's fingerprint, out of a code.
-    Code([u8; FINGERPRINT_BYTES]),
+    /// During enrolment: by the beginning of the CA's fingerprint, from the enrolment code.
+    Fingerprint([u8; FINGERPRINT_BYTES]),
 }
 
-/// What to do about a TLS session that failed, for people.
-pub(crate) fn tls_text(error: &std::io::Error) -> String {
-    let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
-        return error.to_string();
-    };
-    match inner {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "this is not the box that is trusted here: its certificate is of another CA; somebody \
-             may be in between"
-                .to_owned()
+/// By when each phase of opening a connection must be over. No phase can use up the time of the
+/// next: a TCP connection that succeeds late still leaves a sixth of the whole for TLS, and a late
+/// TLS handshake as much for the greeting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    /// The socket is connected.
+    pub connected: Instant,
+    /// The TLS handshake is complete.
+    pub secured: Instant,
+    /// The box has sent its greeting.
+    pub greeted: Instant,
+}
+
+impl Deadlines {
+    /// Divides `timeout`. With 5 s, two thirds for TCP cover the SYNs that are sent again after 1 s
+    /// and 3 s.
+    pub fn new(start: Instant, timeout: Duration) -> Deadlines {
+        let sixth = timeout / 6;
+        Deadlines {
+            connected: start + sixth * 4,
+            secured: start + sixth * 5,
+            greeted: start + timeout,
         }
-        Error::InvalidCertificate(error) => {
-            format!("the box's certificate is not good ({error}); is the clock right here?")
-        }
-        Error::AlertReceived(AlertDescription::UnknownCA) => {
-            "the box does not know this workstation's certificate; enrol it again".to_owned()
-        }
-        Error::InvalidMessage(_) => format!("this is not TLS ({inner}); is the port right?"),
-        other => format!("TLS: {other}"),
+    }
+}
+
+/// What to connect to, with everything that is looked up beforehand.
+pub(crate) enum Target {
+    Unix(PathBuf),
+    Tcp {
+        /// In the resolver's order.
+        addresses: Vec<SocketAddr>,
+        tls: Option<Box<ClientConfig>>,
+    },
+}
+
+impl Target {
+    /// Looks up the host name and loads the certificates. The name lookup has its own time limits,
+    /// those of the system's resolver.
+    pub fn resolve(address: &Address, trust: &Trust<'_>) -> Result<Target, ConnectionError> {
+        let (host, port) = match address {
+            Address::Unix(path) => return Ok(Target::Unix(path.clone())),
+            Address::Tcp { host, port } | Address::Tls { host, port } => (host.as_str(), *port),
+        };
+        let config = match (address, trust) {
+            (_, Trust::Fingerprint(prefix)) => Some(tls::build_enrolment_config(*prefix)),
+            (Address::Tcp { .. }, Trust::Keyring(keyring)) if !keyring.is_enrolled_at(address) => {
+                None
+            }
+            (_, Trust::Keyring(keyring)) => Some(tls::build_config(keyring.load(address)?)),
+        };
+        let config =
+            config.transpose().map_err(|error| ConnectionError::Tls(tls::invalid_data(error)))?;
+        let addresses = (host, port).to_socket_addrs().map_err(ConnectionError::Name)?.collect();
+        Ok(Target::Tcp { addresses, tls: config.map(Box::new) })
     }
 }
 
@@ -59,58 +97,40 @@ enum Socket {
 #[derive(Debug)]
 pub(crate) struct Stream {
     socket: Socket,
-    /// Nothing came during the last read.
+    /// The last read brought nothing within its timeout.
     pub is_silent: bool,
 }
 
 impl Stream {
-    /// A socket that is connected already.
-    pub fn over(socket: UnixStream) -> Stream {
+    /// Wraps a connected socket.
+    pub fn from_unix(socket: UnixStream) -> Stream {
         Stream { socket: Socket::Unix(socket), is_silent: false }
     }
 
-    /// Whether there is TLS in between.
+    /// Whether the connection uses TLS.
     pub fn is_tls(&self) -> bool {
         matches!(self.socket, Socket::Tls(_))
     }
 
-    /// Tries every address that the name has.
-    pub fn connect(
-        address: &Address,
-        trust: &Trust<'_>,
-        deadline: Instant,
-    ) -> Result<Stream, LinkError> {
-        let (host, port) = match address {
-            Address::Unix(path) => {
-                let socket = Socket::Unix(UnixStream::connect(path)?);
-                return Ok(Stream { socket, is_silent: false });
-            }
-            Address::Tcp { host, port } | Address::Tls { host, port } => (host.as_str(), *port),
-        };
-        let config = match (address, trust) {
-            (_, Trust::Code(fingerprint)) => Some(tls::enrolling(*fingerprint)),
-            (Address::Tcp { .. }, Trust::Keyring(keyring)) if !keyring.knows(address) => None,
-            (_, Trust::Keyring(keyring)) => Some(tls::enrolled(keyring.load(address)?)),
-        };
-        let config = config.transpose().map_err(|error| LinkError::Tls(invalid(error)))?;
-        let mut last = LinkError::Name(ErrorKind::NotFound.into());
-        for address in (host, port).to_socket_addrs().map_err(LinkError::Name)? {
-            match TcpStream::connect_timeout(&address, left(deadline).max(WAIT_MIN)) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    let socket = match config {
-                        None => Socket::Tcp(stream),
-                        Some(config) => Socket::Tls(shake_hands(stream, config, deadline)?),
-                    };
-                    return Ok(Stream { socket, is_silent: false });
+    /// Connects and, where there is TLS, completes the handshake.
+    pub fn connect(target: Target, deadlines: &Deadlines) -> Result<Stream, ConnectionError> {
+        let socket = match target {
+            Target::Unix(path) => Socket::Unix(connect_unix(&path, deadlines.connected)?),
+            Target::Tcp { addresses, tls } => {
+                let stream = happy_eyeballs::connect(&addresses, deadlines.connected)?;
+                stream.set_nodelay(true)?;
+                match tls {
+                    None => Socket::Tcp(stream),
+                    Some(config) => {
+                        Socket::Tls(complete_handshake(stream, *config, deadlines.secured)?)
+                    }
                 }
-                Err(error) => last = LinkError::Io(error),
             }
-        }
-        Err(last)
+        };
+        Ok(Stream { socket, is_silent: false })
     }
 
-    /// One read; `None`: nothing came within `timeout`.
+    /// Reads once; `None`: nothing came within `timeout`.
     pub fn read_within(
         &mut self,
         buffer: &mut [u8],
@@ -156,15 +176,15 @@ impl Stream {
         }
     }
 
-    /// Whether a read brings something although the socket has nothing.
-    pub fn has_opened(&self) -> bool {
-        matches!(&self.socket, Socket::Tls(stream) if stream.has_opened())
+    /// Whether decrypted bytes wait to be read. A poll of the socket does not show them.
+    pub fn has_decrypted(&self) -> bool {
+        matches!(&self.socket, Socket::Tls(stream) if stream.has_decrypted())
     }
 
-    /// The CA that the box showed.
-    pub fn authority(&self) -> Option<CertificateDer<'static>> {
+    /// The CA certificate that the box showed.
+    pub fn server_ca(&self) -> Option<CertificateDer<'static>> {
         match &self.socket {
-            Socket::Tls(stream) => stream.authority(),
+            Socket::Tls(stream) => stream.server_ca(),
             Socket::Tcp(_) | Socket::Unix(_) => None,
         }
     }
@@ -180,35 +200,42 @@ impl AsFd for Stream {
     }
 }
 
-fn shake_hands(
-    socket: TcpStream,
-    config: rustls::ClientConfig,
-    deadline: Instant,
-) -> Result<TlsSocket, LinkError> {
-    let mut socket = TlsSocket::new(socket, config)?;
-    while socket.is_handshaking() {
-        if left(deadline).is_zero() {
-            return Err(LinkError::Io(ErrorKind::TimedOut.into()));
+/// Connects to a unix socket. While the queue of the listener is full, the kernel lets the caller
+/// wait as long as a write may take.
+fn connect_unix(path: &Path, deadline: Instant) -> Result<UnixStream, ConnectionError> {
+    let socket =
+        socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
+    let stream = UnixStream::from(socket.map_err(std::io::Error::from)?);
+    let address = UnixAddr::new(path).map_err(std::io::Error::from)?;
+    loop {
+        stream.set_write_timeout(Some(remaining(deadline).max(WAIT_MIN)))?;
+        match socket::connect(stream.as_raw_fd(), &address) {
+            Ok(()) => return Ok(stream),
+            Err(Errno::EINTR) if !remaining(deadline).is_zero() => {}
+            Err(Errno::EINTR | Errno::EAGAIN) => {
+                return Err(ConnectionError::Io(ErrorKind::TimedOut.into()));
+            }
+            Err(error) => return Err(ConnectionError::Io(error.into())),
         }
-        match socket.step(left(deadline).max(WAIT_MIN)) {
+    }
+}
+
+fn complete_handshake(
+    socket: TcpStream,
+    config: ClientConfig,
+    deadline: Instant,
+) -> Result<TlsSocket, ConnectionError> {
+    let mut socket = TlsSocket::new(socket, config)?;
+    socket.socket.set_write_timeout(Some(remaining(deadline).max(WAIT_MIN)))?;
+    while socket.is_handshaking() {
+        if remaining(deadline).is_zero() {
+            return Err(ConnectionError::Io(ErrorKind::TimedOut.into()));
+        }
+        match socket.receive_records(remaining(deadline).max(WAIT_MIN)) {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             done => done?,
         }
     }
     socket.flush()?;
     Ok(socket)
-}
-
-fn invalid(error: Error) -> std::io::Error {
-    std::io::Error::new(ErrorKind::InvalidData, error)
-}
-
-#[allow(clippy::disallowed_methods, reason = "a client is outside of the box: it has its clock")]
-pub(crate) fn now() -> Instant {
-    Instant::now()
-}
-
-/// Until `deadline`, zero if it is past.
-pub(crate) fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(now())
 }

@@ -1,10 +1,10 @@
-//! The client's side of TLS 1.3: a pinned CA, a certificate of its own, and nothing else trusted.
+//! The client's side of TLS 1.3: it trusts one pinned CA and shows its own certificate.
 //!
-//! A box is known by its CA, not by its name: whatever address it has, its certificate must be one
-//! of the CA that was pinned when this workstation was enrolled. While it is being enrolled it has
-//! no pinned CA yet; then the code says what the CA's fingerprint begins with.
+//! A box is identified by its CA, not by its address: its certificate must be signed by the CA that
+//! was pinned at enrolment. During enrolment no CA is pinned yet; the enrolment code then holds the
+//! beginning of the CA's fingerprint.
 //!
-//! Nothing here decides where to connect, or knows a line.
+//! Nothing here decides where to connect or parses a line.
 
 use crate::keyring::Credentials;
 use protocol::one_time::FINGERPRINT_BYTES;
@@ -21,32 +21,35 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The name in every box's certificate.
+/// The name in the certificate of every box.
 const SERVER_NAME: &str = "hushbox";
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn trusting(authority: CertificateDer<'static>) -> Result<Arc<WebPkiServerVerifier>, Error> {
+/// Makes a verifier that trusts only this CA.
+fn build_verifier(authority: CertificateDer<'static>) -> Result<Arc<WebPkiServerVerifier>, Error> {
     let mut roots = RootCertStore::empty();
     roots.add(authority)?;
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
     verifier.build().map_err(|error| Error::General(error.to_string()))
 }
 
-/// For a box that this workstation is enrolled at.
-pub(crate) fn enrolled(mut credentials: Credentials) -> Result<ClientConfig, Error> {
+/// Makes the configuration for a box where this workstation is enrolled.
+pub(crate) fn build_config(mut credentials: Credentials) -> Result<ClientConfig, Error> {
     let authority = credentials.chain.pop().ok_or(Error::NoCertificatesPresented)?;
     ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_webpki_verifier(trusting(authority)?)
+        .with_webpki_verifier(build_verifier(authority)?)
         .with_client_auth_cert(credentials.chain, credentials.key)
 }
 
-/// For a box that gives a certificate to whoever has a code; it must be the one the code is of.
-pub(crate) fn enrolling(fingerprint: [u8; FINGERPRINT_BYTES]) -> Result<ClientConfig, Error> {
-    let verifier = Arc::new(OfCode { fingerprint, provider: provider() });
+/// Makes the configuration for enrolment at the box whose CA has this fingerprint.
+pub(crate) fn build_enrolment_config(
+    fingerprint: [u8; FINGERPRINT_BYTES],
+) -> Result<ClientConfig, Error> {
+    let verifier = Arc::new(FingerprintVerifier { fingerprint, provider: provider() });
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -54,14 +57,14 @@ pub(crate) fn enrolling(fingerprint: [u8; FINGERPRINT_BYTES]) -> Result<ClientCo
     Ok(config.with_no_client_auth())
 }
 
-/// Trusts the CA that the box shows, if the code names it.
+/// Trusts the CA that the box shows if its fingerprint begins with the one in the code.
 #[derive(Debug)]
-struct OfCode {
+struct FingerprintVerifier {
     fingerprint: [u8; FINGERPRINT_BYTES],
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for OfCode {
+impl ServerCertVerifier for FingerprintVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -76,7 +79,7 @@ impl ServerCertVerifier for OfCode {
         if digest.as_ref()[..FINGERPRINT_BYTES] != self.fingerprint {
             return Err(CertificateError::UnknownIssuer.into());
         }
-        let verifier = trusting(authority.clone().into_owned())?;
+        let verifier = build_verifier(authority.clone().into_owned())?;
         verifier.verify_server_cert(end_entity, rest, server_name, ocsp_response, now)
     }
 
@@ -105,37 +108,37 @@ impl ServerCertVerifier for OfCode {
     }
 }
 
-/// A socket with TLS on it.
+/// A TCP socket with a TLS session.
 #[derive(Debug)]
 pub(crate) struct TlsSocket {
     pub socket: TcpStream,
     tls: Box<ClientConnection>,
-    /// Plaintext that was opened and not read yet.
-    opened: usize,
+    /// Decrypted bytes that were not read yet.
+    decrypted: usize,
 }
 
 impl TlsSocket {
     pub fn new(socket: TcpStream, config: ClientConfig) -> Result<TlsSocket, std::io::Error> {
         let name = ServerName::try_from(SERVER_NAME).map_err(std::io::Error::other)?;
-        let tls = ClientConnection::new(Arc::new(config), name).map_err(invalid)?;
-        Ok(TlsSocket { socket, tls: Box::new(tls), opened: 0 })
+        let tls = ClientConnection::new(Arc::new(config), name).map_err(invalid_data)?;
+        Ok(TlsSocket { socket, tls: Box::new(tls), decrypted: 0 })
     }
 
     pub fn is_handshaking(&self) -> bool {
         self.tls.is_handshaking()
     }
 
-    /// The CA that the box showed.
-    pub fn authority(&self) -> Option<CertificateDer<'static>> {
+    /// The CA certificate that the box showed.
+    pub fn server_ca(&self) -> Option<CertificateDer<'static>> {
         self.tls.peer_certificates()?.last().cloned()
     }
 
-    /// Whether a read brings something without waiting, although the socket has nothing.
-    pub fn has_opened(&self) -> bool {
-        self.opened > 0
+    /// Whether decrypted bytes wait to be read. A poll of the socket does not show them.
+    pub fn has_decrypted(&self) -> bool {
+        self.decrypted > 0
     }
 
-    /// Sends what waits.
+    /// Writes pending TLS records to the socket.
     pub fn flush(&mut self) -> Result<(), std::io::Error> {
         while self.tls.wants_write() {
             self.tls.write_tls(&mut self.socket)?;
@@ -143,17 +146,17 @@ impl TlsSocket {
         Ok(())
     }
 
-    /// Waits once for the socket; what it brings is for the next `read`.
-    pub fn step(&mut self, timeout: Duration) -> Result<(), std::io::Error> {
+    /// Reads from the socket once and decrypts what it brings, for the next `read`.
+    pub fn receive_records(&mut self, timeout: Duration) -> Result<(), std::io::Error> {
         self.flush()?;
         self.socket.set_read_timeout(Some(timeout))?;
         let ended = self.tls.read_tls(&mut self.socket)? == 0;
         match self.tls.process_new_packets() {
-            Ok(state) => self.opened = state.plaintext_bytes_to_read(),
+            Ok(state) => self.decrypted = state.plaintext_bytes_to_read(),
             Err(error) => {
-                // The alert tells the box why; nobody waits for it to arrive.
+                // The alert tells the box why; whether it arrives does not matter.
                 drop(self.flush());
-                return Err(invalid(error));
+                return Err(invalid_data(error));
             }
         }
         if ended && self.is_handshaking() {
@@ -162,15 +165,17 @@ impl TlsSocket {
         Ok(())
     }
 
-    /// One read; 0: the box is gone.
+    /// Reads once; 0: the box closed the connection.
     pub fn read(&mut self, buffer: &mut [u8], timeout: Duration) -> Result<usize, std::io::Error> {
         loop {
             match self.tls.reader().read(buffer) {
                 Ok(count) => {
-                    self.opened = self.opened.saturating_sub(count);
+                    self.decrypted = self.decrypted.saturating_sub(count);
                     return Ok(count);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.step(timeout)?,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.receive_records(timeout)?
+                }
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(0),
                 Err(error) => return Err(error),
             }
@@ -188,6 +193,7 @@ impl TlsSocket {
     }
 }
 
-fn invalid(error: Error) -> std::io::Error {
+/// Wraps an error as `ErrorKind::InvalidData`, from which `ConnectionError` recognises it.
+pub(crate) fn invalid_data(error: Error) -> std::io::Error {
     std::io::Error::new(ErrorKind::InvalidData, error)
 }

@@ -109,7 +109,7 @@ impl AgentRequest {
             }
             AgentRequest::ToggleBlackout => AgentCommand::BlackoutStart,
             AgentRequest::ToggleRecording
-                if state.is_some_and(|s| s.recording && s.can.has(Ability::RecordStop)) =>
+                if state.is_some_and(|s| s.recording && s.can.contains(Ability::RecordStop)) =>
             {
                 AgentCommand::RecordStop
             }
@@ -148,7 +148,7 @@ pub enum AgentRequestError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::Can;
+    use protocol::AbilitySet;
 
     #[test]
     fn a_script_asks_in_the_words_of_the_protocol() {
@@ -172,7 +172,8 @@ mod tests {
         let start = AgentRequest::Command(AgentCommand::BlackoutStart);
         let toggle = AgentRequest::ToggleBlackout;
         assert_eq!(toggle.clone().resolve_toggle(None), start);
-        let mut state = AgentState { can: Can::parse("blackout.stop"), ..AgentState::default() };
+        let mut state =
+            AgentState { can: AbilitySet::parse("blackout.stop"), ..AgentState::default() };
         assert_eq!(toggle.clone().resolve_toggle(Some(&state)), start);
         state.blackout = true;
         let stop = AgentRequest::Command(AgentCommand::BlackoutStop);
@@ -186,7 +187,7 @@ mod tests {
         let toggle = AgentRequest::ToggleRecording;
         let mut state = AgentState { recording: true, ..AgentState::default() };
         assert_eq!(toggle.clone().resolve_toggle(Some(&state)), start);
-        state.can = Can::parse("record.stop");
+        state.can = AbilitySet::parse("record.stop");
         assert_eq!(toggle.clone().resolve_toggle(Some(&state)), stop);
         assert_eq!(toggle.resolve_toggle(None), start);
     }

@@ -21,7 +21,7 @@ use crate::settings::Settings;
 use crate::ui::client_state::{ClientState, Endpoint, LinkState};
 use crate::ui::notification::{Notification, NotificationQueue};
 use crate::ui::timeline::Timeline;
-use client::{Address, Login, Next, Retry};
+use client::{Address, Login, RetryAction, RetryPolicy};
 use pending_blackout::PendingBlackout;
 use protocol::client::{Pairs, Reply};
 use protocol::{Ability, AgentState, Kind};
@@ -150,7 +150,7 @@ pub struct Core {
     logged_in_user: LoggedInUser,
     phase: Phase,
     epoch: u64,
-    retry: Retry,
+    retry: RetryPolicy,
     pending: VecDeque<PendingCommand>,
     /// The newest state, and when it came.
     agent_state: Option<(AgentState, u64)>,
@@ -173,7 +173,7 @@ impl Core {
     /// The state before `Input::Launch`.
     #[must_use]
     pub fn new(settings: Settings, logged_in_user: LoggedInUser) -> Core {
-        let retry = Retry::every(settings.mode.into(), settings.retry_ms);
+        let retry = RetryPolicy::with_interval(settings.mode.into(), settings.retry_ms);
         Core {
             settings,
             logged_in_user,
@@ -298,7 +298,7 @@ impl Core {
                 }
                 let agent = self.user_name().to_owned();
                 self.phase = Phase::LoggingIn(Endpoint { name, server, agent });
-                let hello = self.build_login(tls).line();
+                let hello = self.build_login(tls).to_line();
                 self.send_line(now.ms, hello, PendingKind::Hello);
             }
             LinkEvent::Reply(reply) => self.handle_reply(now, reply),
@@ -360,7 +360,7 @@ impl Core {
             Some((key.strip_prefix("field.")?.parse().ok()?, label.clone()))
         });
         self.field_labels = labels.collect();
-        self.retry.connected();
+        self.retry.record_success();
         self.notify(now.ms, notifications::connected_notification(&endpoint));
         self.phase = Phase::Connected(endpoint);
         self.next_ping_ms = now.ms + PING_MS;
@@ -374,11 +374,11 @@ impl Core {
         self.drop_pending_commands(now);
         self.mark_blackout_unsent(now);
         let was_standby = self.retry.is_standby();
-        let next = self.retry.failed(now.random);
+        let next = self.retry.record_failure(now.random);
         let reason = notifications::strip_os_error(reason);
         let lost = lost && was_connected;
         match next {
-            Next::Retry { retry, in_ms } => {
+            RetryAction::Retry { retry, in_ms } => {
                 let plan = (retry, in_ms);
                 let notification =
                     notifications::retrying_notification(&reason, plan, lost, had_blackout);
@@ -386,11 +386,11 @@ impl Core {
                 let at_ms = now.ms + self.shorten_pause(in_ms);
                 self.phase = Phase::Retrying { reason, retry, at_ms };
             }
-            Next::Probe { in_ms } => {
+            RetryAction::Probe { in_ms } => {
                 let at_ms = Some(now.ms + self.shorten_pause(in_ms));
                 self.enter_standby(now, reason, at_ms, was_standby);
             }
-            Next::Standby => {
+            RetryAction::Standby => {
                 let has_blackout = self.pending_blackout.is_some();
                 let at_ms = has_blackout.then(|| now.ms + self.shorten_pause(u64::MAX));
                 self.enter_standby(now, reason, at_ms, was_standby);
@@ -435,7 +435,7 @@ impl Core {
         if same_login && same_retry {
             return;
         }
-        self.retry = Retry::every(self.settings.mode.into(), self.settings.retry_ms);
+        self.retry = RetryPolicy::with_interval(self.settings.mode.into(), self.settings.retry_ms);
         // New retry settings do not end a session.
         if !same_login || !self.is_connected() {
             self.end_session(now);

@@ -125,7 +125,7 @@ fn enrol_workstation(code: &str, to: Option<Address>) -> Result<(), RunError> {
     let address = to.or_else(|| settings.server_addresses().into_iter().next());
     let address = address.ok_or(RunError::NoServer)?;
     let enrolled = client::enrol(&address, code, ENROL_TIMEOUT)?;
-    let path = Keyring::of_user().store(&address, &enrolled.pem)?;
+    let path = Keyring::for_current_user().store(&address, &enrolled.pem)?;
     let mut own = paths::read_own_settings()?;
     own.machine = Some(enrolled.machine.clone());
     if !settings.server_addresses().contains(&address) && !settings.is_locked("servers") {

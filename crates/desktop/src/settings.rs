@@ -6,7 +6,7 @@
 //!
 //! This module converts text to values and back; `shell::paths` reads and writes the files.
 
-use client::{Address, RETRY_MS, RetryMode};
+use client::{Address, RETRY_INTERVAL_MS, RetryMode};
 use serde::{Deserialize, Serialize};
 
 /// The shortest time between two retries, in milliseconds.
@@ -176,7 +176,7 @@ impl Settings {
             theme: own.theme.filter(|_| is_unlocked("theme")).or(site.theme).unwrap_or_default(),
             panel: own.panel.filter(|_| is_unlocked("panel")).or(site.panel).unwrap_or_default(),
             bar: own.bar.filter(|_| is_unlocked("bar")).or(site.bar).unwrap_or_default(),
-            retry_ms: retry_ms.or(site.retry_ms).unwrap_or(RETRY_MS),
+            retry_ms: retry_ms.or(site.retry_ms).unwrap_or(RETRY_INTERVAL_MS),
             hotkeys: hotkeys.or_else(|| site.hotkeys.clone()).unwrap_or_default(),
             locked: site.locked.clone(),
         }

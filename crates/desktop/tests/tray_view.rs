@@ -7,7 +7,7 @@ use desktop::ui::client_state::{ClientState, Endpoint, LinkState};
 use desktop::ui::status_rows::build_status_rows;
 use desktop::ui::tray_view::{Icon, MenuAction, MenuItem, TrayView};
 use desktop::ui::window_kind::WindowKind;
-use protocol::{Ability, AgentState, Can, ScreenMode};
+use protocol::{Ability, AbilitySet, AgentState, ScreenMode};
 
 fn endpoint() -> Endpoint {
     let (name, server) = ("box-01".to_owned(), "tls:box-01".to_owned());
@@ -15,7 +15,7 @@ fn endpoint() -> Endpoint {
 }
 
 /// A client state for each icon.
-fn client_state(icon: Icon, can: Can) -> ClientState {
+fn client_state(icon: Icon, can: AbilitySet) -> ClientState {
     let reason = || "no route to host".to_owned();
     let call = Some("c1".to_owned());
     let mut state = AgentState { can, ..AgentState::default() };
@@ -41,7 +41,7 @@ fn client_state(icon: Icon, can: Can) -> ClientState {
 }
 
 /// Every subset of the abilities, with two fields for all fields.
-fn all_cans() -> impl Iterator<Item = Can> {
+fn all_cans() -> impl Iterator<Item = AbilitySet> {
     let abilities: Vec<Ability> = Ability::all().take(8).collect();
     (0_u32..1 << abilities.len()).map(move |bits| {
         let has = |n: &usize| bits & (1 << n) != 0;
@@ -79,12 +79,12 @@ fn a5_a13_only_can_enables_menu_items() {
             for (action, enabled) in commands(&view) {
                 assert_eq!(
                     enabled,
-                    can.has(action.required_ability()),
+                    can.contains(action.required_ability()),
                     "{icon:?} {can} {action:?}"
                 );
             }
             let update = MenuAction::Open(WindowKind::Update);
-            let may_update = (1..=15).any(|n| can.has(Ability::Update(n)));
+            let may_update = (1..=15).any(|n| can.contains(Ability::Update(n)));
             let offered = enabled(&view).iter().any(|(_, action)| **action == update);
             assert_eq!(offered, may_update, "{icon:?} {can}");
         }
@@ -93,7 +93,7 @@ fn a5_a13_only_can_enables_menu_items() {
 
 #[test]
 fn a1_a3_menu_offers_only_what_changes_something() {
-    let all: Can = Ability::all().collect();
+    let all: AbilitySet = Ability::all().collect();
     let offered = |icon| -> Vec<AgentCommand> {
         let view = TrayView::new(&client_state(icon, all));
         commands(&view).into_iter().map(|(command, _)| command).collect()
@@ -103,7 +103,7 @@ fn a1_a3_menu_offers_only_what_changes_something() {
     assert_eq!(offered(Icon::Recording), [RecordStop, ScreenStart, BlackoutStart]);
     // A recording of others can be held too, or stopped with the right ability.
     assert_eq!(offered(Icon::Blackout), [RecordStart, RecordStop, ScreenStart, BlackoutStop]);
-    let start_only: Can = [Ability::RecordStart].into_iter().collect();
+    let start_only: AbilitySet = [Ability::RecordStart].into_iter().collect();
     let view = TrayView::new(&client_state(Icon::Blackout, start_only));
     assert!(!commands(&view).iter().any(|(action, _)| *action == RecordStop));
 }
@@ -133,7 +133,7 @@ fn a10_offline_menu_has_no_commands() {
 
 #[test]
 fn icons_have_titles_and_items_have_access_keys() {
-    let all: Can = Ability::all().collect();
+    let all: AbilitySet = Ability::all().collect();
     let mut titles = Vec::new();
     for icon in Icon::ALL {
         let view = TrayView::new(&client_state(icon, all));
@@ -169,7 +169,7 @@ fn has_shared_key(action: &MenuAction) -> bool {
 fn g5_not_masked_warning_comes_first() {
     for icon in Icon::ALL {
         let unmasked = Some("recorder unreachable, retrying".to_owned());
-        let client_state = ClientState { unmasked, ..client_state(icon, Can::default()) };
+        let client_state = ClientState { unmasked, ..client_state(icon, AbilitySet::default()) };
         let view = TrayView::new(&client_state);
         assert_eq!(view.icon, Icon::Attention);
         let warning = "NOT MASKED. Recorder unreachable, retrying. Ask the customer to stop \
@@ -180,7 +180,7 @@ fn g5_not_masked_warning_comes_first() {
 
 #[test]
 fn a12_check_status_shows_everything_as_text() {
-    let recording = client_state(Icon::Recording, Can::parse("record.stop,update.1"));
+    let recording = client_state(Icon::Recording, AbilitySet::parse("record.stop,update.1"));
     let mut state = recording.agent_state.clone().unwrap();
     state.screen = ScreenMode::Disabled;
     state.note = Some("screen: no capture client".to_owned());
@@ -199,14 +199,14 @@ fn a12_check_status_shows_everything_as_text() {
             "You may: stop recording, update field 1",
         ]
     );
-    let rows = build_status_rows(&client_state(Icon::Standby, Can::default()));
+    let rows = build_status_rows(&client_state(Icon::Standby, AbilitySet::default()));
     assert!(rows[0].1.contains("standby: no route to host"), "{rows:?}");
 }
 
 #[test]
 fn b2_hidden_recordings_are_not_shown() {
     // The box hides recordings of others from some agents; the view must be that of a plain call.
-    let plain = client_state(Icon::Call, Can::parse("record.start"));
+    let plain = client_state(Icon::Call, AbilitySet::parse("record.start"));
     let view = TrayView::new(&plain);
     assert_eq!(view.icon, Icon::Call);
     let shown = format!("{view:?} {:?}", build_status_rows(&plain));

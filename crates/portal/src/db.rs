@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum DbError {
     #[error("{path}: {error}")]
     Open { path: PathBuf, error: rusqlite::Error },
-    #[error("{path} was written by a newer portal (version {found}, this one knows {SCHEMA_VERSION})")]
+    #[error(
+        "{path} was written by a newer portal (version {found}, this one knows {SCHEMA_VERSION})"
+    )]
     NewerVersion { path: PathBuf, found: i64 },
     #[error("the database: {0}")]
     Sqlite(#[from] rusqlite::Error),

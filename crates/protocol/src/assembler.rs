@@ -1,11 +1,12 @@
 //! From a stream of bytes to whole lines and data blocks, in fixed memory.
 //!
-//! One `Assembler` per connection, for either side. A line is put together in a buffer of
-//! `LINE_BYTES`; a longer one is refused once and swallowed up to its LF. A line `data N` switches
-//! to raw bytes by itself, whether or not anybody asked for the block, so that what a client sent
-//! ahead of a refusal is never taken for commands. Data is not buffered but passed on as it comes.
+//! Each side has one `Assembler` per connection. It assembles a line in a buffer of `LINE_BYTES`. A
+//! longer line is refused once and skipped up to its LF. A line `data N` always starts a data
+//! block, even if no command expects one: a client may have sent the block before it received a
+//! refusal, and the bytes must not be parsed as commands. Data is not buffered but passed on as it
+//! comes.
 //!
-//! This module answers nothing and does not know which command a block belongs to.
+//! This module sends no answer and does not know which command a block belongs to.
 
 use crate::code::{Code, Refusal};
 use crate::line::LINE_BYTES;
@@ -13,37 +14,37 @@ use crate::line::LINE_BYTES;
 /// The most bytes of one data block.
 pub const DATA_BYTES: usize = 1 << 20;
 
-/// What came out of the stream next.
+/// A part of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// A line without its end.
     Line(&'a str),
-    /// A line that is none (`too-long`, `not-utf8`): it counts as a command and gets this answer.
+    /// An invalid line (`too-long`, `not-utf8`). It counts as a command, and this is its answer.
     Refused(Refusal),
-    /// A block of so many bytes begins; `Data` pieces and a `DataEnd` or a `DataRefused` follow.
+    /// A block of this many bytes begins. `Data` pieces follow, then `DataEnd` or `DataRefused`.
     DataBegin(usize),
-    /// Some of the block's bytes, never none.
+    /// One or more bytes of the block.
     Data(&'a [u8]),
-    /// The block is complete, its LF seen.
+    /// The block is complete, with its LF.
     DataEnd,
-    /// The block is too large or is not followed by LF. Answers the command that waits for the
-    /// block; where none waits it is dropped. No `DataEnd` follows.
+    /// The block is too large or is not followed by LF. This is the answer to the command that
+    /// expects the block; if no command does, drop it. No `DataEnd` follows.
     DataRefused(Refusal),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Line,
-    /// Everything up to the next LF belongs to something refused.
-    Swallow,
-    /// Bytes of a block still to come; `keep` is off for a block that was refused.
+    /// Skips everything up to the next LF, after a refused line or block.
+    Skip,
+    /// `left` bytes of a block are still to come; `keep` is false for a refused block.
     Data {
         left: usize,
         keep: bool,
     },
 }
 
-/// Puts lines together. Holds at most one line.
+/// Assembles lines and data blocks. Holds at most one line.
 #[derive(Clone, Debug)]
 pub struct Assembler {
     buffer: [u8; LINE_BYTES],
@@ -64,9 +65,9 @@ impl Assembler {
         Assembler { buffer: [0; LINE_BYTES], length: 0, mode: Mode::Line }
     }
 
-    /// Takes from `input` until one piece is there; `None` when all of `input` is used up.
-    pub fn take<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Option<Piece<'a>> {
-        if self.mode == Mode::Swallow {
+    /// Consumes `input` up to the end of the next piece; `None` when all of `input` is consumed.
+    pub fn next_piece<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Option<Piece<'a>> {
+        if self.mode == Mode::Skip {
             match end_of_line(input) {
                 None => *input = &[],
                 Some(end) => {
@@ -79,25 +80,25 @@ impl Assembler {
             return None;
         }
         match self.mode {
-            Mode::Line => self.line(input),
-            Mode::Data { left, keep } => self.data(input, left, keep),
-            Mode::Swallow => None,
+            Mode::Line => self.next_line(input),
+            Mode::Data { left, keep } => self.next_data(input, left, keep),
+            Mode::Skip => None,
         }
     }
 
-    /// Forgets the unfinished line, with whatever personal facts are in it.
+    /// Forgets the unfinished line, which may contain personal data.
     pub fn reset(&mut self) {
         *self = Assembler::new();
     }
 
-    fn line<'a>(&'a mut self, input: &mut &[u8]) -> Option<Piece<'a>> {
+    fn next_line<'a>(&'a mut self, input: &mut &[u8]) -> Option<Piece<'a>> {
         let end = end_of_line(input);
         let taken = end.unwrap_or(input.len());
         let (bytes, rest) = input.split_at(taken);
         *input = rest.get(1..).unwrap_or(&[]);
         if self.length + taken + 1 > LINE_BYTES {
             self.length = 0;
-            self.mode = if end.is_some() { Mode::Line } else { Mode::Swallow };
+            self.mode = if end.is_some() { Mode::Line } else { Mode::Skip };
             return Some(Piece::Refused(Code::TooLong.into()));
         }
         self.buffer[self.length..self.length + taken].copy_from_slice(bytes);
@@ -106,19 +107,19 @@ impl Assembler {
         let whole = std::mem::take(&mut self.length);
         let line = &self.buffer[..whole];
         match std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)) {
-            Err(error) => Some(Piece::Refused(not_utf8(error.valid_up_to()))),
-            Ok(text) => match data_bytes(text) {
+            Err(error) => Some(Piece::Refused(refuse_encoding(error.valid_up_to()))),
+            Ok(text) => match parse_data_size(text) {
                 None => Some(Piece::Line(text)),
                 Some(bytes) => {
                     let keep = bytes <= DATA_BYTES;
                     self.mode = Mode::Data { left: bytes, keep };
-                    Some(if keep { Piece::DataBegin(bytes) } else { too_large(bytes) })
+                    Some(if keep { Piece::DataBegin(bytes) } else { refuse_size(bytes) })
                 }
             },
         }
     }
 
-    fn data<'a, 'i: 'a>(
+    fn next_data<'a, 'i: 'a>(
         &'a mut self,
         input: &mut &'i [u8],
         left: usize,
@@ -126,18 +127,18 @@ impl Assembler {
     ) -> Option<Piece<'a>> {
         if left == 0 {
             let lf = input.first() == Some(&b'\n');
-            self.mode = if lf { Mode::Line } else { Mode::Swallow };
+            self.mode = if lf { Mode::Line } else { Mode::Skip };
             *input = if lf { &input[1..] } else { input };
             return match (keep, lf) {
                 (true, true) => Some(Piece::DataEnd),
-                (true, false) => Some(no_line_end()),
-                (false, _) => self.take(input),
+                (true, false) => Some(refuse_end()),
+                (false, _) => self.next_piece(input),
             };
         }
         let (bytes, rest) = input.split_at(left.min(input.len()));
         *input = rest;
         self.mode = Mode::Data { left: left - bytes.len(), keep };
-        if keep { Some(Piece::Data(bytes)) } else { self.take(input) }
+        if keep { Some(Piece::Data(bytes)) } else { self.next_piece(input) }
     }
 }
 
@@ -145,26 +146,26 @@ fn end_of_line(input: &[u8]) -> Option<usize> {
     input.iter().position(|byte| *byte == b'\n')
 }
 
-/// The size announced by a line `data N`; a number beyond all measure is a very large one.
-fn data_bytes(text: &str) -> Option<usize> {
+/// Parses the size in a line `data N`. A number beyond `usize` becomes `usize::MAX`.
+fn parse_data_size(text: &str) -> Option<usize> {
     let mut words = text.split(' ').filter(|word| !word.is_empty());
     let number = words.next().filter(|word| *word == "data").and(words.next())?;
     let plain = number.bytes().all(|byte| byte.is_ascii_digit());
     (plain && words.next().is_none()).then(|| number.parse().unwrap_or(usize::MAX))
 }
 
-fn not_utf8(at: usize) -> Refusal {
+fn refuse_encoding(at: usize) -> Refusal {
     let text = format!("byte {} is not UTF-8; check the client's encoding", at + 1);
     Refusal::new(Code::NotUtf8, text)
 }
 
-fn too_large(bytes: usize) -> Piece<'static> {
-    let text = format!("a data block of {bytes} bytes; at most {DATA_BYTES}, send it in pieces");
+fn refuse_size(bytes: usize) -> Piece<'static> {
+    let text = format!("the data block has {bytes} bytes; send at most {DATA_BYTES} at once");
     Piece::DataRefused(Refusal::new(Code::BadArgument, text))
 }
 
-fn no_line_end() -> Piece<'static> {
-    let text = "the data block is not followed by a line end; is its size right?";
+fn refuse_end() -> Piece<'static> {
+    let text = "the data block is not followed by a line end; check its size";
     Piece::DataRefused(Refusal::new(Code::BadArgument, text))
 }
 
@@ -172,12 +173,12 @@ fn no_line_end() -> Piece<'static> {
 mod tests {
     use super::*;
 
-    /// Everything that comes out of `bytes`, fed in pieces of `step`; data runs together.
+    /// All pieces of `bytes`, received in parts of `step` bytes. Data pieces are joined.
     fn pieces(bytes: &[u8], step: usize) -> Vec<String> {
         let mut assembler = Assembler::new();
         let (mut out, mut data) = (Vec::new(), Vec::new());
         for mut input in bytes.chunks(step) {
-            while let Some(piece) = assembler.take(&mut input) {
+            while let Some(piece) = assembler.next_piece(&mut input) {
                 match piece {
                     Piece::Line(text) => out.push(format!("line {text}")),
                     Piece::Refused(refusal) => out.push(format!("refused {}", refusal.code)),
@@ -187,12 +188,12 @@ mod tests {
                     Piece::DataRefused(refusal) => out.push(format!("data {}", refusal.code)),
                 }
             }
-            assert!(input.is_empty(), "all input is taken");
+            assert!(input.is_empty(), "all input is consumed");
         }
         out
     }
 
-    fn same_at_any_split(bytes: &[u8], expected: &[&str]) {
+    fn assert_at_any_split(bytes: &[u8], expected: &[&str]) {
         for step in 1..=bytes.len().max(1) {
             assert_eq!(pieces(bytes, step), expected, "in steps of {step}");
         }
@@ -200,7 +201,7 @@ mod tests {
 
     #[test]
     fn lines_end_with_lf_or_cr_lf() {
-        same_at_any_split(
+        assert_at_any_split(
             b"ping\nquit\r\n\n a \r\r\nrest",
             &["line ping", "line quit", "line ", "line  a \r"],
         );
@@ -226,8 +227,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf8_is_refused_and_the_next_line_is_read() {
-        same_at_any_split(
+    fn lines_that_are_not_utf8_are_refused_once() {
+        assert_at_any_split(
             b"a\xff\nping\n\xc3\n",
             &["refused not-utf8", "line ping", "refused not-utf8"],
         );
@@ -235,20 +236,23 @@ mod tests {
 
     #[test]
     fn data_blocks_are_raw_bytes_of_the_announced_size() {
-        same_at_any_split(
+        assert_at_any_split(
             b"data 5\na\n\0\xffb\nping\n",
             &["begin 5", "end [97, 10, 0, 255, 98]", "line ping"],
         );
-        same_at_any_split(b"data 0\n\nping\n", &["begin 0", "end []", "line ping"]);
-        same_at_any_split(b"data 2\nabcd\nping\n", &["begin 2", "data bad-argument", "line ping"]);
-        same_at_any_split(
+        assert_at_any_split(b"data 0\n\nping\n", &["begin 0", "end []", "line ping"]);
+        assert_at_any_split(
+            b"data 2\nabcd\nping\n",
+            &["begin 2", "data bad-argument", "line ping"],
+        );
+        assert_at_any_split(
             b"data x\ndata\ndata 1 2\ndata +1\n\"data\" 1\n",
             &["line data x", "line data", "line data 1 2", "line data +1", "line \"data\" 1"],
         );
     }
 
     #[test]
-    fn too_large_a_block_is_refused_and_skipped() {
+    fn blocks_that_are_too_large_are_refused_and_skipped() {
         let size = DATA_BYTES + 1;
         let block =
             [format!("data {size}\n").into_bytes(), vec![b'\n'; size], b"\nping\n".to_vec()];

@@ -1,37 +1,31 @@
-//! Commands: one line of a client as a typed value that cannot be nonsense.
+//! Commands of a client, as validated types.
 //!
-//! `Command::parse` applies what of the order of refusals concerns the text: `bad-command`, then
-//! `bad-argument`. `Command::parse_for` knows who asks and puts `hello-first` and `denied` (by
-//! kind) in their places between and after. Texts are borrowed where that is possible.
+//! `parse` makes them from lines. Texts are borrowed from the line where that is possible.
 //!
-//! Nothing here decides about permissions, or whether what a command names exists.
+//! A `Request` is a command with its entry in the table, which defines the permissions that it
+//! requires. Nothing here knows who has them, or whether the things that a command names exist.
 
-pub(crate) mod make;
-
-use crate::arg::Args;
-use crate::code::Refusal;
-use crate::kind::{Direction, Kind, Level, Part, Purpose};
-use crate::line::Line;
-use crate::table;
+use crate::code::{Code, Refusal};
+use crate::kind::{Direction, Kind, Level, MediaPart, Purpose};
+use crate::permission::Permission;
+use crate::table::Entry;
 use std::borrow::Cow;
-
-pub use crate::arg::VALUE_BYTES;
 
 /// A text of a command, usually borrowed from its line.
 pub type Text<'a> = Cow<'a, str>;
 
-/// What a client asks for.
+/// A command of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
     Hello(Hello<'a>),
-    /// The verb is one or two words, as given.
+    /// `verb` is one or two words, as sent.
     Help {
         verb: Option<Text<'a>>,
     },
     Ping,
     Quit,
     Status,
-    /// Without a device: the own current call.
+    /// Without a device, the agent's current call is recorded.
     RecordStart {
         device: Option<Text<'a>>,
     },
@@ -40,7 +34,8 @@ pub enum Command<'a> {
     },
     ScreenStart,
     ScreenStop,
-    /// Without an agent: the own. `lead_ms`: milliseconds before the press; `None`: as configured.
+    /// Without an agent, the call of the agent who sent the command. `lead_ms`: how many
+    /// milliseconds before the command the blackout begins; `None`: as configured.
     BlackoutStart {
         lead_ms: Option<u32>,
         agent: Option<Text<'a>>,
@@ -48,8 +43,8 @@ pub enum Command<'a> {
     BlackoutStop {
         agent: Option<Text<'a>>,
     },
-    /// `field` is any number; the box decides whether there is such a field. `value` has at most
-    /// `VALUE_BYTES` bytes and is judged with `bad_character`.
+    /// `field` is any number; the box checks whether the field exists. `value` has at most
+    /// `arg::VALUE_BYTES` bytes; the box checks it with `find_bad_character`.
     Update {
         field: u8,
         value: Text<'a>,
@@ -69,7 +64,7 @@ pub enum Command<'a> {
         call: Text<'a>,
     },
     Channels,
-    /// From channel number `from` on, at most `limit` of them.
+    /// At most `limit` channels, beginning with number `from`.
     Meters {
         from: u32,
         limit: Option<u32>,
@@ -79,15 +74,15 @@ pub enum Command<'a> {
     Records(RecordsQuery<'a>),
     Show {
         id: Text<'a>,
-        /// What the box cannot open goes along as it is.
+        /// Whether facts that the box cannot open are sent sealed.
         sealed: bool,
     },
-    /// `from`: first byte of the file to send.
+    /// `from`: the first byte of the file to send.
     Media {
         id: Text<'a>,
         from: u64,
         purpose: Purpose,
-        part: Part,
+        part: MediaPart,
     },
     Protect {
         id: Text<'a>,
@@ -104,7 +99,7 @@ pub enum Command<'a> {
     Disk,
     /// Public keys and fingerprints.
     Keys,
-    /// An orderly stop, then the machine starts anew.
+    /// Shut down the box, then reboot the machine.
     Reboot,
     Stats,
     LogLevel {
@@ -114,24 +109,24 @@ pub enum Command<'a> {
     ConfigReload,
     ConfigEdit(ConfigEdit<'a>),
     Selftest,
-    /// `kinds`: as asked for, without repetition; empty: the box's default.
+    /// `kinds`: the requested kinds without duplicates; empty: the default of the box.
     Enrol {
         machine: Text<'a>,
         kinds: Vec<Kind>,
     },
-    /// A data block follows.
+    /// A data block with the signing request follows.
     EnrolCode {
         code: Text<'a>,
     },
     Revoke {
         machine: Text<'a>,
     },
-    /// `from`: the first event to be told, as far as it is remembered.
+    /// `from`: the number of the first event to send, if the box still has it.
     Watch {
         from: Option<u64>,
     },
     Shutdown,
-    /// A data block follows. `start`: RFC 3339, not yet parsed. `duration_ms`: milliseconds.
+    /// A data block with the video follows. `start` is RFC 3339, not yet parsed.
     Segment {
         recording: Text<'a>,
         start: Text<'a>,
@@ -139,17 +134,17 @@ pub enum Command<'a> {
     },
 }
 
-/// Who a session says it is. For `agent`, `supervisor` and `technician` the user is there.
+/// The arguments of `hello`. For `agent`, `supervisor` and `technician` the user is never `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello<'a> {
     pub kind: Kind,
     pub user: Option<Text<'a>>,
     pub domain: Option<Text<'a>>,
     pub machine: Option<Text<'a>>,
-    /// Name and version of the program.
+    /// Name and version of the client program.
     pub client: Option<Text<'a>>,
     pub pin: Option<Text<'a>>,
-    /// `via=portal` was said.
+    /// Whether `via=portal` was sent.
     pub via: bool,
 }
 
@@ -158,29 +153,29 @@ pub struct Hello<'a> {
 pub enum ConfigEdit<'a> {
     /// `key` is one of `arg::SETTINGS`.
     Set { key: Text<'a>, value: Text<'a> },
-    /// `door` is one of `arg::DOORS`.
-    Listen { address: Text<'a>, door: Text<'a> },
-    /// A technician's PIN, in clear.
+    /// `mode` is one of `arg::LISTEN_MODES`.
+    Listen { address: Text<'a>, mode: Text<'a> },
+    /// The PIN of a technician, not hashed.
     Pin { name: Text<'a>, pin: Text<'a> },
 }
 
-/// What a PBX knows of a call. `None`: not said; an empty text: said to be unknown.
+/// What a PBX reports about a call. `None`: not reported; an empty text: reported as unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallArgs<'a> {
     pub device: Text<'a>,
     pub call: Text<'a>,
-    /// The call this one is a consult leg of.
+    /// The call that this consultation call belongs to.
     pub of: Option<Text<'a>>,
     pub ani: Option<Text<'a>>,
     pub dnis: Option<Text<'a>>,
     pub direction: Option<Direction>,
     pub group: Option<Text<'a>>,
     pub gate: Option<Text<'a>>,
-    /// A username, or one of somebody's phones.
+    /// A username, or the number of an agent's phone.
     pub agent: Option<Text<'a>>,
 }
 
-/// Which recordings to list. Times are as sent; the caller parses them (RFC 3339).
+/// The filter of `records`. Times are RFC 3339, not yet parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordsQuery<'a> {
     pub from: Option<Text<'a>>,
@@ -190,34 +185,37 @@ pub struct RecordsQuery<'a> {
     pub call: Option<Text<'a>>,
     pub ani: Option<Text<'a>>,
     pub dnis: Option<Text<'a>>,
-    /// At most so many.
+    /// The most recordings to list.
     pub limit: Option<u32>,
 }
 
+/// A command of a session, with the entry of the table that defines who may use it.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    pub command: Command<'a>,
+    pub entry: &'static Entry,
+}
+
+impl Request<'_> {
+    /// Refuses with `denied` if a session of this kind may not use the command, or its user lacks a
+    /// permission that the entry requires. `has` reports which permissions the user has. Every
+    /// command of a session is checked here.
+    ///
+    /// # Errors
+    /// Also `no-such-field` for a field that no permission exists for.
+    pub fn check_permissions(
+        &self,
+        kind: Kind,
+        has: &dyn Fn(Permission) -> bool,
+    ) -> Result<(), Refusal> {
+        self.entry.check_kind(Some(kind))?;
+        let requires = self.entry.requires(kind).ok_or_else(|| Refusal::from(Code::Denied))?;
+        requires.check(&self.command, has)
+    }
+}
+
 impl<'a> Command<'a> {
-    /// Reads one line without its end: `bad-command` or `bad-argument` where it is none.
-    pub fn parse(line: &'a str) -> Result<Command<'a>, Refusal> {
-        let line = Line::parse(line)?;
-        let (entry, verb_words) = table::find(&line)?;
-        let words = line.into_words().into_iter().skip(verb_words);
-        (entry.make)(Args::bind(entry, words)?)
-    }
-
-    /// Reads one line of a session of this kind (`None`: before `hello`), with the refusals in the
-    /// contract's order: `bad-command` `hello-first` `bad-argument` `denied`.
-    pub fn parse_for(line: &'a str, kind: Option<Kind>) -> Result<Command<'a>, Refusal> {
-        let line = Line::parse(line)?;
-        let (entry, verb_words) = table::find(&line)?;
-        if kind.is_none() {
-            entry.check_kind(kind)?;
-        }
-        let words = line.into_words().into_iter().skip(verb_words);
-        let command = (entry.make)(Args::bind(entry, words)?)?;
-        entry.check_kind(kind)?;
-        Ok(command)
-    }
-
-    /// The verb, for logs and counters, where nothing that was said may appear.
+    /// The verb, for logs and counters, which may not contain arguments.
     #[must_use]
     pub fn verb(&self) -> &'static str {
         match self {
@@ -268,15 +266,15 @@ impl<'a> Command<'a> {
         }
     }
 
-    /// Whether `data BYTES` and a block follow the line; the reply comes after the block.
+    /// Whether a data block follows the line. The reply then comes after the block.
     #[must_use]
     pub fn wants_data(&self) -> bool {
         matches!(self, Command::Segment { .. } | Command::EnrolCode { .. })
     }
 }
 
-/// The first character of a field's value that is not taken (requirement F4).
+/// Finds the first character that a field's value may not contain (requirement F4).
 #[must_use]
-pub fn bad_character(value: &str) -> Option<char> {
+pub fn find_bad_character(value: &str) -> Option<char> {
     value.chars().find(|c| matches!(c, '<' | '>' | '!' | '=' | '+' | '%') || c.is_control())
 }

@@ -1,33 +1,35 @@
-//! The small vocabularies: who a session is, which way a call goes, how much is logged.
+//! The small vocabularies: kinds of session, call directions, log levels and others.
 //!
-//! Each is a closed list of lower-case words; a word once given keeps its meaning. Nothing here
-//! says who may be what: that is for the box (certificate, peer, `[local]`) to decide.
+//! Each is a fixed list of lower-case words whose meaning never changes. Nothing here decides which
+//! kind of session a client may open; the box does (by certificate, peer and `[local]`).
 
 use std::fmt;
 
-/// What a session says it is in `hello`.
+/// The kind of a session, an argument of `hello`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// An agent's desktop client, or the portal for an agent.
     Agent,
     /// A screen capture client.
     Screen,
-    /// The PBX's feed of call events.
+    /// The call events of a PBX (computer telephony integration).
     Cti,
+    /// A supervisor, or the portal for a supervisor.
     Supervisor,
+    /// An administrator of the box.
     Technician,
-    /// Read-only status.
+    /// A program that reads the status.
     Monitor,
 }
 
 impl Kind {
-    /// Every kind, in the order of the documentation.
+    /// All kinds, in the order of the manual.
     pub const ALL: [Kind; 6] =
         [Kind::Agent, Kind::Screen, Kind::Cti, Kind::Supervisor, Kind::Technician, Kind::Monitor];
 
-    /// The word on the wire.
+    /// The word in a line.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Kind::Agent => "agent",
             Kind::Screen => "screen",
@@ -38,20 +40,20 @@ impl Kind {
         }
     }
 
-    /// Reads the word; anything else is `None`.
+    /// Parses the word; `None` for any other.
     #[must_use]
     pub fn parse(word: &str) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.word() == word)
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
 impl fmt::Display for Kind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.word())
+        out.write_str(self.as_str())
     }
 }
 
-/// Which way a call goes, seen from the contact centre.
+/// The direction of a call, from the view of the contact centre.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     In,
@@ -59,83 +61,83 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The word on the wire.
+    /// The word in a line.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Direction::In => "in",
             Direction::Out => "out",
         }
     }
 
-    /// Reads the word; anything else is `None`.
+    /// Parses the word; `None` for any other.
     #[must_use]
     pub fn parse(word: &str) -> Option<Direction> {
-        [Direction::In, Direction::Out].into_iter().find(|direction| direction.word() == word)
+        [Direction::In, Direction::Out].into_iter().find(|direction| direction.as_str() == word)
     }
 }
 
 impl fmt::Display for Direction {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.word())
+        out.write_str(self.as_str())
     }
 }
 
-/// What a media file is fetched for (`media`).
+/// The purpose of fetching a media file (`media`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
-    /// To be heard at once.
+    /// To play it.
     #[default]
     Play,
-    /// To be kept by somebody else.
+    /// To store it outside the box.
     Export,
 }
 
 impl Purpose {
-    /// The word on the wire.
+    /// The word in a line.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Purpose::Play => "play",
             Purpose::Export => "export",
         }
     }
 
-    /// Reads the word; anything else is `None`.
+    /// Parses the word; `None` for any other.
     #[must_use]
     pub fn parse(word: &str) -> Option<Purpose> {
-        [Purpose::Play, Purpose::Export].into_iter().find(|purpose| purpose.word() == word)
+        [Purpose::Play, Purpose::Export].into_iter().find(|purpose| purpose.as_str() == word)
     }
 }
 
-/// Which file of a recording is fetched (`media`).
+/// A media file of a recording (`media`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
-    /// What was heard, or a screen that was recorded by itself.
+pub enum MediaPart {
+    /// The audio, or the video of a screen that was recorded without a call.
     #[default]
-    Sound,
-    /// What was seen.
+    Audio,
+    /// The video of the screen during a call.
     Screen,
 }
 
-impl Part {
-    /// The word on the wire.
+impl MediaPart {
+    /// The word in a line.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Part::Sound => "sound",
-            Part::Screen => "screen",
+            MediaPart::Audio => "sound",
+            MediaPart::Screen => "screen",
         }
     }
 
-    /// Reads the word; anything else is `None`.
+    /// Parses the word; `None` for any other.
     #[must_use]
-    pub fn parse(word: &str) -> Option<Part> {
-        [Part::Sound, Part::Screen].into_iter().find(|part| part.word() == word)
+    pub fn parse(word: &str) -> Option<MediaPart> {
+        [MediaPart::Audio, MediaPart::Screen].into_iter().find(|part| part.as_str() == word)
     }
 }
 
-/// How much the log says (`log level`), from least to most.
+/// The verbosity of the log (`log level`), from least to most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     Error,
@@ -146,13 +148,13 @@ pub enum Level {
 }
 
 impl Level {
-    /// Every level, from least to most.
+    /// All levels, from least to most.
     pub const ALL: [Level; 5] =
         [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
 
-    /// The word on the wire.
+    /// The word in a line.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Level::Error => "error",
             Level::Warn => "warn",
@@ -162,16 +164,16 @@ impl Level {
         }
     }
 
-    /// Reads the word; anything else is `None`.
+    /// Parses the word; `None` for any other.
     #[must_use]
     pub fn parse(word: &str) -> Option<Level> {
-        Level::ALL.into_iter().find(|level| level.word() == word)
+        Level::ALL.into_iter().find(|level| level.as_str() == word)
     }
 }
 
 impl fmt::Display for Level {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.word())
+        out.write_str(self.as_str())
     }
 }
 
@@ -180,22 +182,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_word_reads_back_and_nothing_else_does() {
+    fn every_word_parses_and_no_other_does() {
         for kind in Kind::ALL {
-            assert_eq!(Kind::parse(kind.word()), Some(kind));
+            assert_eq!(Kind::parse(kind.as_str()), Some(kind));
         }
         for level in Level::ALL {
-            assert_eq!(Level::parse(level.word()), Some(level));
+            assert_eq!(Level::parse(level.as_str()), Some(level));
         }
         for direction in [Direction::In, Direction::Out] {
-            assert_eq!(Direction::parse(direction.word()), Some(direction));
+            assert_eq!(Direction::parse(direction.as_str()), Some(direction));
         }
         assert_eq!(
             (Kind::parse("Agent"), Kind::parse(""), Direction::parse("-")),
             (None, None, None)
         );
         for purpose in [Purpose::Play, Purpose::Export] {
-            assert_eq!(Purpose::parse(purpose.word()), Some(purpose));
+            assert_eq!(Purpose::parse(purpose.as_str()), Some(purpose));
         }
         assert_eq!((Level::parse("warning"), Purpose::parse("Play")), (None, None));
     }

@@ -1,12 +1,14 @@
-//! The line protocol, version 1: what the box and everybody who talks to it say to each other.
+//! The line protocol between a box and its clients, version 1.
 //!
-//! Bytes become lines (`assembler`), lines become words (`line`), words become a typed `Command`
-//! (`command`, by way of the one `table`); answers are written by `reply` and `state`, and read by
-//! the `client` state machine. `code` and `kind` hold the frozen vocabularies.
-//! `docs/protocol.md` is the manual; its list of commands is made from `table`.
+//! `assembler` splits bytes into lines, `line` splits lines into words, and `parse` makes a typed
+//! `Command` from them, with the help of `table`. `reply` and `state` write the answers of a box,
+//! and the `client` state machine reads them. `code`, `kind` and `permission` hold the words that
+//! never change; `access` defines what an entry of the table requires of a session.
+//! `docs/protocol.md` is the manual; its list of commands is generated from `table`.
 //!
-//! Nothing here does I/O, reads a clock, starts a thread or imports anything of Hushbox.
+//! Nothing here does I/O, reads a clock, starts a thread or imports another crate of Hushbox.
 
+pub mod access;
 pub mod arg;
 pub mod assembler;
 pub mod client;
@@ -15,18 +17,22 @@ pub mod command;
 pub mod kind;
 pub mod line;
 pub mod one_time;
+mod parse;
+pub mod permission;
 pub mod reply;
 pub mod state;
 pub mod table;
 
+pub use access::{Access, Requires, Rule};
 pub use assembler::{Assembler, DATA_BYTES, Piece};
 pub use client::{Client, ClientEvent};
 pub use code::{Code, Refusal};
-pub use command::{CallArgs, Command, ConfigEdit, Hello, RecordsQuery};
-pub use kind::{Direction, Kind, Level, Part, Purpose};
+pub use command::{CallArgs, Command, ConfigEdit, Hello, RecordsQuery, Request};
+pub use kind::{Direction, Kind, Level, MediaPart, Purpose};
 pub use line::{Line, Word};
 pub use one_time::OneTimeCode;
-pub use state::{Ability, AgentState, Can, CaptureState, ScreenMode};
+pub use permission::Permission;
+pub use state::{Ability, AbilitySet, AgentState, CaptureState, ScreenMode};
 
 /// The version of the protocol, the second word of the greeting.
 pub const VERSION: u32 = 1;

@@ -1,9 +1,9 @@
-//! Lines: words between spaces, each bare, quoted, or `key=value`.
+//! Lines: words separated by spaces. A word is bare, quoted, or `key=value`.
 //!
-//! `Line::parse` splits one line (without its end) into words and undoes the quoting; it borrows
-//! from the line unless an escape makes that impossible. Words are judged here for their form only.
-//! NUL, CR and LF are refused everywhere; other control characters are refused outside quotes but
-//! pass inside them, because a field value is judged later, by its own rule (`bad-characters`).
+//! `Line::parse` splits one line without its end into words and removes quotes and escapes. A word
+//! is borrowed from the line unless it has escapes. Only the form of words is checked here. NUL, CR
+//! and LF are always refused. Other control characters are refused outside quotes only, because the
+//! box checks field values later (`bad-characters`).
 //!
 //! This module knows no command and no key.
 
@@ -12,17 +12,17 @@ use std::borrow::Cow;
 
 /// The most bytes of a line, with its end.
 pub const LINE_BYTES: usize = 1024;
-/// The most words of a line. The longest line of ours, the `ok` of `hello` with 15 labels, has 20.
+/// The most words of a line. The longest line of a box, the `ok` of `hello` with 15 labels, has 20.
 pub const WORDS: usize = 40;
 
-/// Whether a byte may stand in a bare word.
+/// Whether a byte may be part of a bare word.
 #[must_use]
 pub const fn is_bare(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'.' | b'_' | b':' | b'/' | b'@' | b',' | b'*' | b'+' | b'-')
 }
 
-/// One word of a line, its quotes and escapes undone.
+/// One word of a line, without quotes and escapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word<'a> {
     Bare(&'a str),
@@ -37,7 +37,7 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Splits a line into words; what is not made of words is `bad-command`.
+    /// Splits a line into words. Refuses a malformed line with `bad-command`.
     pub fn parse(text: &'a str) -> Result<Line<'a>, Refusal> {
         let mut words = Vec::new();
         let mut at = 0;
@@ -47,13 +47,13 @@ impl<'a> Line<'a> {
                 return Ok(Line { words });
             }
             if words.len() == WORDS {
-                return Err(bad(at, &format!("a line has at most {WORDS} words")));
+                return Err(refuse_at(at, &format!("too many words; a line has at most {WORDS}")));
             }
-            let (word, length) = word(text, at)?;
+            let (word, length) = parse_word(text, at)?;
             words.push(word);
             at += length;
             if !matches!(text.as_bytes().get(at), None | Some(b' ')) {
-                return Err(bad(at, &unexpected(text, at)));
+                return Err(refuse_at(at, &describe_unexpected(text, at)));
             }
         }
     }
@@ -64,13 +64,13 @@ impl<'a> Line<'a> {
         &self.words
     }
 
-    /// The words in order, to keep.
+    /// Converts the line into its words, in order.
     #[must_use]
     pub fn into_words(self) -> Vec<Word<'a>> {
         self.words
     }
 
-    /// The bare word at `index`.
+    /// The bare word at `index`, if there is one.
     #[must_use]
     pub fn bare(&self, index: usize) -> Option<&'a str> {
         match self.words.get(index) {
@@ -94,11 +94,11 @@ impl<'a> Line<'a> {
     }
 }
 
-/// The word that begins at `at`, and its length in bytes as written.
-fn word(text: &str, at: usize) -> Result<(Word<'_>, usize), Refusal> {
+/// Parses the word that begins at `at`; returns the word and its length in bytes as written.
+fn parse_word(text: &str, at: usize) -> Result<(Word<'_>, usize), Refusal> {
     let rest = &text[at..];
     if rest.starts_with('"') {
-        return quoted(text, at).map(|(value, length)| (Word::Quoted(value), length));
+        return parse_quoted(text, at).map(|(value, length)| (Word::Quoted(value), length));
     }
     let key = bare_prefix(rest);
     match rest.as_bytes().get(key.len()) {
@@ -106,14 +106,14 @@ fn word(text: &str, at: usize) -> Result<(Word<'_>, usize), Refusal> {
         Some(b'=') if !key.is_empty() => {
             let begin = key.len() + 1;
             let (value, length) = match rest.as_bytes().get(begin) {
-                Some(b'"') => quoted(text, at + begin)?,
+                Some(b'"') => parse_quoted(text, at + begin)?,
                 _ => {
                     (Cow::Borrowed(bare_prefix(&rest[begin..])), bare_prefix(&rest[begin..]).len())
                 }
             };
             Ok((Word::Pair { key, value }, begin + length))
         }
-        Some(_) => Err(bad(at + key.len(), &unexpected(text, at + key.len()))),
+        Some(_) => Err(refuse_at(at + key.len(), &describe_unexpected(text, at + key.len()))),
     }
 }
 
@@ -121,8 +121,9 @@ fn bare_prefix(text: &str) -> &str {
     &text[..text.bytes().take_while(|byte| is_bare(*byte)).count()]
 }
 
-/// The quoted text that begins with the quote at `at`, and its length as written.
-fn quoted(text: &str, at: usize) -> Result<(Cow<'_, str>, usize), Refusal> {
+/// Parses the quoted text that begins with the quote at `at`; returns the text and its length in
+/// bytes as written.
+fn parse_quoted(text: &str, at: usize) -> Result<(Cow<'_, str>, usize), Refusal> {
     let inside = &text[at + 1..];
     let mut value = String::new();
     let mut copied = 0;
@@ -136,28 +137,30 @@ fn quoted(text: &str, at: usize) -> Result<(Cow<'_, str>, usize), Refusal> {
             }
             b'\\' => {
                 let Some((next, b'"' | b'\\')) = bytes.next() else {
-                    return Err(bad(at + 1 + index, "only \\\" and \\\\ are escapes"));
+                    return Err(refuse_at(at + 1 + index, "the only escapes are \\\" and \\\\"));
                 };
                 value.push_str(&inside[copied..index]);
                 value.push_str(&inside[next..=next]);
                 copied = next + 1;
             }
-            0 | b'\r' | b'\n' => return Err(bad(at + 1 + index, "a control character")),
+            0 | b'\r' | b'\n' => {
+                return Err(refuse_at(at + 1 + index, "a control character; remove it"));
+            }
             _ => {}
         }
     }
-    Err(bad(at, "a quote is opened and never closed"))
+    Err(refuse_at(at, "the closing quote is missing"))
 }
 
-fn unexpected(text: &str, at: usize) -> String {
+fn describe_unexpected(text: &str, at: usize) -> String {
     match text[at..].chars().next() {
-        Some(c) if c.is_control() => format!("control character U+{:04X}", u32::from(c)),
+        Some(c) if c.is_control() => format!("control character U+{:04X}; remove it", u32::from(c)),
         Some(c) => format!("unexpected {c}; put text in \"quotes\""),
-        None => "the line ends too early".to_owned(),
+        None => "the line ends inside a word".to_owned(),
     }
 }
 
-fn bad(at: usize, why: &str) -> Refusal {
+fn refuse_at(at: usize, why: &str) -> Refusal {
     Refusal::new(Code::BadCommand, format!("column {}: {why}", at + 1))
 }
 
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_word_is_refused_with_its_column() {
+    fn malformed_words_are_refused_with_their_column() {
         let cases = [
             ("a=b=c", 4),
             ("=x", 1),
@@ -220,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_pass_inside_quotes_only() {
+    fn control_characters_are_accepted_inside_quotes_only() {
         assert_eq!(words("\"a\u{7}\t\"")[0], Word::Quoted(Cow::Borrowed("a\u{7}\t")));
         assert!(Line::parse("a \u{7}").is_err());
     }

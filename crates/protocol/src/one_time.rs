@@ -1,26 +1,26 @@
-//! The one-time code that a workstation enrols with: a secret, and whom to tell it to.
+//! The enrolment code of a workstation: a secret and the fingerprint of the box's CA.
 //!
-//! 28 letters and digits in groups of four, as base32 has them. The first twelve are the secret:
-//! 60 random bits that the box knows for a quarter of an hour. The others are the first 80 bits of
-//! the SHA-256 of the box's CA certificate: a client tells the secret to nobody who cannot show
-//! that certificate, so that a man in the middle learns nothing. Case, spaces and hyphens do not
-//! matter; `0` is read as `O` and `1` as `I`, which the code does not have.
+//! A code is 28 base32 characters in groups of four. The first twelve are the secret: 60 random
+//! bits that the box accepts for 15 minutes. The others are the first 80 bits of the SHA-256 of the
+//! box's CA certificate. A client sends the secret only to a server that shows this certificate, so
+//! that a man in the middle cannot read it. Case, spaces and hyphens are ignored. `0` is parsed as
+//! `O` and `1` as `I`, because base32 has neither digit.
 //!
-//! Nothing here makes random bits, compares secrets, or knows what a certificate is.
+//! Nothing here makes random bits, compares secrets or parses a certificate.
 
 use std::fmt;
 
-/// Random bytes that a code is made of; of the last only half is used.
+/// The random bytes for a secret. Only half of the last byte is used.
 pub const SECRET_BYTES: usize = 8;
-/// Bytes of the CA's fingerprint in a code.
+/// The bytes of the CA's fingerprint in a code.
 pub const FINGERPRINT_BYTES: usize = 10;
 
 const SECRET_CHARS: usize = 12;
 const ALL_CHARS: usize = SECRET_CHARS + FINGERPRINT_BYTES * 8 / 5;
-const GROUP: usize = 4;
+const GROUP_CHARS: usize = 4;
 const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/// A code. Debugging does not print it.
+/// An enrolment code. `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OneTimeCode {
     secret: String,
@@ -28,15 +28,15 @@ pub struct OneTimeCode {
 }
 
 impl OneTimeCode {
-    /// A new code out of random bytes.
+    /// Makes a code from random bytes.
     #[must_use]
     pub fn new(random: [u8; SECRET_BYTES], fingerprint: [u8; FINGERPRINT_BYTES]) -> OneTimeCode {
-        let mut secret = base32(&random);
+        let mut secret = encode_base32(&random);
         secret.truncate(SECRET_CHARS);
         OneTimeCode { secret, fingerprint }
     }
 
-    /// Reads what somebody typed; `None`: this is no code.
+    /// Parses a code that a user typed; `None` if it is not a code.
     #[must_use]
     pub fn parse(text: &str) -> Option<OneTimeCode> {
         let typed = text.chars().filter(|c| !matches!(c, '-' | ' '));
@@ -52,16 +52,16 @@ impl OneTimeCode {
             return None;
         }
         let (secret, rest) = plain.split_at(SECRET_CHARS);
-        Some(OneTimeCode { secret: secret.to_owned(), fingerprint: bytes(rest)? })
+        Some(OneTimeCode { secret: secret.to_owned(), fingerprint: decode_base32(rest)? })
     }
 
-    /// What only the box and whoever was given the code know.
+    /// The secret part, known only to the box and the recipient of the code.
     #[must_use]
     pub fn secret(&self) -> &str {
         &self.secret
     }
 
-    /// The beginning of the SHA-256 of the CA's certificate.
+    /// The beginning of the SHA-256 of the CA certificate.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; FINGERPRINT_BYTES] {
         self.fingerprint
@@ -69,11 +69,11 @@ impl OneTimeCode {
 }
 
 impl fmt::Display for OneTimeCode {
-    /// In groups of four, `7QF4-K2MD-…`.
+    /// Writes groups of four characters, `7QF4-K2MD-…`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = format!("{}{}", self.secret, base32(&self.fingerprint));
+        let all = format!("{}{}", self.secret, encode_base32(&self.fingerprint));
         for (at, letter) in all.chars().enumerate() {
-            if at > 0 && at % GROUP == 0 {
+            if at > 0 && at % GROUP_CHARS == 0 {
                 out.write_str("-")?;
             }
             write!(out, "{letter}")?;
@@ -88,7 +88,7 @@ impl fmt::Debug for OneTimeCode {
     }
 }
 
-fn base32(bytes: &[u8]) -> String {
+fn encode_base32(bytes: &[u8]) -> String {
     let (mut text, mut held, mut bits) = (String::new(), 0_u32, 0_u32);
     for byte in bytes {
         held = (held << 8 | u32::from(*byte)) & 0xffff;
@@ -104,7 +104,7 @@ fn base32(bytes: &[u8]) -> String {
     text
 }
 
-fn bytes(text: &str) -> Option<[u8; FINGERPRINT_BYTES]> {
+fn decode_base32(text: &str) -> Option<[u8; FINGERPRINT_BYTES]> {
     let (mut out, mut held, mut bits) = (Vec::new(), 0_u32, 0_u32);
     for letter in text.bytes() {
         let value = ALPHABET.iter().position(|known| *known == letter)?;
@@ -125,7 +125,7 @@ mod tests {
     const PRINT: [u8; FINGERPRINT_BYTES] = [0, 1, 2, 0xff, 0xfe, 0x80, 7, 8, 9, 0x55];
 
     #[test]
-    fn a_code_reads_back_however_it_is_typed() {
+    fn codes_parse_in_any_case_and_grouping() {
         let code = OneTimeCode::new([0xff, 0, 1, 2, 3, 4, 5, 6], PRINT);
         let text = code.to_string();
         assert_eq!(text, "74AA-CAQD-AQCQ-AAAQ-F776-QADQ-QCKV");
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn every_secret_bit_counts() {
+    fn every_bit_of_the_secret_changes_the_code() {
         let code = |random| OneTimeCode::new(random, PRINT).secret().to_owned();
         let mut secrets = vec![code([0; 8])];
         for bit in 0..60 {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_code_is_refused() {
+    fn invalid_codes_are_refused() {
         let good = OneTimeCode::new([1; 8], PRINT).to_string();
         let bad = ["", "7QF4-K2MD", &good[1..], &format!("{good}A"), &good.replace('A', "9"), "ä"];
         for text in bad {

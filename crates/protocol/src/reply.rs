@@ -1,13 +1,13 @@
-//! Writing lines: replies and news of the box, commands of a client, straight into a byte buffer.
+//! Writers of lines into a byte buffer: replies and notifications of a box, commands of a client.
 //!
-//! A line is begun (`ok`, `row`, `event`, …), gets words and pairs, and must be ended with `end`.
-//! Values are formatted in place, then looked at: what is not bare is quoted. Nothing is allocated
-//! but the room in the caller's buffer. Control characters in a value become spaces, so that no
-//! value can break a line or reach a terminal.
+//! A caller begins a line (`begin_ok`, `begin_row`, …), adds words and pairs, and calls `end`. A
+//! value is formatted in place and then quoted if it is not a bare word. Only the caller's buffer
+//! allocates memory. Control characters in a value become spaces, so that no value can break a line
+//! or reach a terminal.
 //!
-//! A line never exceeds `LINE_BYTES`: a value that is too long is cut at a character, and a pair
-//! for which there is no room at all is left out. The bounds on names keep our own lines far from
-//! that; it is the last resort, not a way to write.
+//! A line never exceeds `LINE_BYTES`. A value that is too long is truncated between characters, and
+//! a pair without any room is left out. The limits on names keep the lines of a box far below; the
+//! truncation is a last resort.
 
 use crate::VERSION;
 use crate::assembler::DATA_BYTES;
@@ -15,10 +15,10 @@ use crate::code::Refusal;
 use crate::line::{LINE_BYTES, is_bare};
 use std::fmt::{self, Display, Write};
 
-/// The most bytes of a refusal's text on the wire, so that the pairs after it have room.
+/// The most bytes of a refusal's text in a line, so that the pairs after it have room.
 pub const TEXT_BYTES: usize = 512;
 
-/// A line that is being written.
+/// An unfinished line.
 #[must_use = "a line is not complete without `end`"]
 #[derive(Debug)]
 pub struct LineWriter<'a> {
@@ -27,53 +27,57 @@ pub struct LineWriter<'a> {
     start: usize,
 }
 
-/// Begins `ok`.
-pub fn ok(out: &mut Vec<u8>) -> LineWriter<'_> {
-    line(out, "ok")
+/// Begins an `ok` line.
+pub fn begin_ok(out: &mut Vec<u8>) -> LineWriter<'_> {
+    begin_line(out, "ok")
 }
 
-/// Begins `row`.
-pub fn row(out: &mut Vec<u8>) -> LineWriter<'_> {
-    line(out, "row")
+/// Begins a `row` line.
+pub fn begin_row(out: &mut Vec<u8>) -> LineWriter<'_> {
+    begin_line(out, "row")
 }
 
-/// Begins `state`.
-pub fn state(out: &mut Vec<u8>) -> LineWriter<'_> {
-    line(out, "state")
+/// Begins a `state` line.
+pub fn begin_state(out: &mut Vec<u8>) -> LineWriter<'_> {
+    begin_line(out, "state")
 }
 
-/// Begins `event`.
-pub fn event(out: &mut Vec<u8>) -> LineWriter<'_> {
-    line(out, "event")
+/// Begins an `event` line.
+pub fn begin_event(out: &mut Vec<u8>) -> LineWriter<'_> {
+    begin_line(out, "event")
 }
 
-/// Begins `err CODE "text"`, with `masked=yes` where the mask is in force all the same.
-pub fn err<'a>(out: &'a mut Vec<u8>, refusal: &Refusal) -> LineWriter<'a> {
-    let mut writer = line(out, "err");
+/// Begins an `err CODE "text"` line, with `masked=yes` if the call is masked although the command
+/// failed.
+pub fn begin_err<'a>(out: &'a mut Vec<u8>, refusal: &Refusal) -> LineWriter<'a> {
+    let mut writer = begin_line(out, "err");
     writer.out.push(b' ');
-    writer.out.extend_from_slice(refusal.code.word().as_bytes());
+    writer.out.extend_from_slice(refusal.code.as_str().as_bytes());
     writer.out.push(b' ');
     let room = writer.room().min(TEXT_BYTES);
     writer.value(&refusal.text, room, true);
     if refusal.masked { writer.pair("masked", "yes") } else { writer }
 }
 
-/// Writes the greeting. `name`: of the box; `boot`: how many times it has started.
-pub fn greeting(out: &mut Vec<u8>, name: &str, boot: u32) {
-    line(out, "hushbox").word(VERSION).pair("box", name).pair("boot", boot).end();
+/// Writes the greeting. `name` is the name of the box, `boot` how many times it has started.
+pub fn write_greeting(out: &mut Vec<u8>, name: &str, boot: u32) {
+    begin_line(out, "hushbox").word(VERSION).pair("box", name).pair("boot", boot).end();
 }
 
-/// Writes a data block: its announcement, the bytes, LF. At most `assembler::DATA_BYTES`.
-pub fn data(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Writes a data block: the line `data N`, the bytes, LF. At most `assembler::DATA_BYTES`.
+pub fn write_data(out: &mut Vec<u8>, bytes: &[u8]) {
     assert!(bytes.len() <= DATA_BYTES, "{} bytes of data", bytes.len());
-    line(out, "data").word(bytes.len()).end();
+    begin_line(out, "data").word(bytes.len()).end();
     out.extend_from_slice(bytes);
     out.push(b'\n');
 }
 
-/// Begins any line with these words of ours, such as the verb of a command.
-pub fn line<'a>(out: &'a mut Vec<u8>, words: &str) -> LineWriter<'a> {
-    debug_assert!(words.bytes().all(|byte| is_bare(byte) || byte == b' '), "{words:?} is not bare");
+/// Begins a line with constant words, such as the verb of a command.
+pub fn begin_line<'a>(out: &'a mut Vec<u8>, words: &str) -> LineWriter<'a> {
+    debug_assert!(
+        words.bytes().all(|byte| is_bare(byte) || byte == b' '),
+        "{words:?} are not bare words"
+    );
     let start = out.len();
     out.extend_from_slice(words.as_bytes());
     LineWriter { out, start }
@@ -92,7 +96,7 @@ impl LineWriter<'_> {
 
     /// Adds `key=value`.
     pub fn pair(mut self, key: &str, value: impl Display) -> Self {
-        debug_assert!(!key.is_empty() && key.bytes().all(is_bare), "{key:?} is no key");
+        debug_assert!(!key.is_empty() && key.bytes().all(is_bare), "{key:?} is not a key");
         let (room, taken) = (self.room(), key.len() + 2);
         if room >= taken + 2 {
             self.out.push(b' ');
@@ -110,30 +114,30 @@ impl LineWriter<'_> {
         debug_assert!(!self.out[self.start..self.out.len() - 1].contains(&b'\n'));
     }
 
-    /// How many bytes more fit before the LF.
+    /// The number of bytes that still fit before the LF.
     fn room(&self) -> usize {
         (LINE_BYTES - 1).saturating_sub(self.out.len() - self.start)
     }
 
-    /// Writes a value in at most `room` bytes, quoted where it must or shall be.
+    /// Writes a value in at most `room` bytes, quoted if `quoted` or if it is not a bare word.
     fn value(&mut self, value: &dyn Display, room: usize, quoted: bool) {
         debug_assert!(room >= 2);
         let start = self.out.len();
         let mut bounded = Bounded { out: self.out, end: start + LINE_BYTES };
-        // The writer itself never fails; a value that says it cannot be printed ends where it is.
+        // The writer itself never fails. A value whose `Display` fails ends where it failed.
         let _ = write!(bounded, "{value}");
-        blank_controls(&mut self.out[start..]);
+        replace_controls(&mut self.out[start..]);
         let bytes = &self.out[start..];
         let bare = !quoted && !bytes.is_empty() && bytes.iter().all(|byte| is_bare(*byte));
         if bare {
             self.out.truncate(start + room);
         } else {
-            quote(self.out, start, room);
+            quote_in_place(self.out, start, room);
         }
     }
 }
 
-/// Takes no more text than could ever fit, whatever is printed.
+/// Accepts no more text than could ever fit into a line.
 struct Bounded<'a> {
     out: &'a mut Vec<u8>,
     end: usize,
@@ -153,8 +157,8 @@ impl Write for Bounded<'_> {
     }
 }
 
-/// Control characters become spaces, byte for byte: C0 and DEL are one, C1 two.
-fn blank_controls(bytes: &mut [u8]) {
+/// Replaces control characters by spaces, byte for byte: C0 and DEL are one byte, C1 are two.
+fn replace_controls(bytes: &mut [u8]) {
     for byte in bytes.iter_mut().filter(|byte| byte.is_ascii_control()) {
         *byte = b' ';
     }
@@ -165,8 +169,8 @@ fn blank_controls(bytes: &mut [u8]) {
     }
 }
 
-/// Quotes what lies from `start` to the end, in place, cut so that it takes at most `room` bytes.
-fn quote(out: &mut Vec<u8>, start: usize, room: usize) {
+/// Quotes the bytes from `start` to the end in place, truncated to at most `room` bytes.
+fn quote_in_place(out: &mut Vec<u8>, start: usize, room: usize) {
     let escaped = |byte: u8| matches!(byte, b'"' | b'\\');
     let (mut end, mut length) = (start, 2);
     for (at, byte) in out.iter().enumerate().skip(start) {
@@ -210,10 +214,10 @@ mod tests {
     }
 
     #[test]
-    fn values_are_quoted_where_they_are_not_bare() {
+    fn values_are_quoted_if_they_are_not_bare() {
         let line = text(|out| {
             let writer =
-                ok(out).pair("a", 5).pair("b", "Jane Doe").pair("c", "").pair("d", "x.y,z");
+                begin_ok(out).pair("a", 5).pair("b", "Jane Doe").pair("c", "").pair("d", "x.y,z");
             writer.pair("e", r#"a"b\"#).pair("f", "é").pair("g", "a=b").end();
         });
         assert_eq!(
@@ -223,31 +227,32 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_line_has_its_first_word() {
-        assert_eq!(text(|out| greeting(out, "box-01", 37)), "hushbox 1 box=box-01 boot=37\n");
-        assert_eq!(text(|out| row(out).pair("k", "v").end()), "row k=v\n");
-        assert_eq!(text(|out| state(out).end()), "state\n");
-        assert_eq!(text(|out| event(out).pair("seq", 1).end()), "event seq=1\n");
-        assert_eq!(text(|out| data(out, b"a\nb")), "data 3\na\nb\n");
-        let refusal = Refusal::new(Code::Storage, "no").masked();
-        assert_eq!(text(|out| err(out, &refusal).end()), "err storage \"no\" masked=yes\n");
-        let update = text(|out| line(out, "update 1").word("a b").end());
+    fn every_kind_of_line_begins_with_its_word() {
+        assert_eq!(text(|out| write_greeting(out, "box-01", 37)), "hushbox 1 box=box-01 boot=37\n");
+        assert_eq!(text(|out| begin_row(out).pair("k", "v").end()), "row k=v\n");
+        assert_eq!(text(|out| begin_state(out).end()), "state\n");
+        assert_eq!(text(|out| begin_event(out).pair("seq", 1).end()), "event seq=1\n");
+        assert_eq!(text(|out| write_data(out, b"a\nb")), "data 3\na\nb\n");
+        let refusal = Refusal::new(Code::Storage, "no").with_masked();
+        assert_eq!(text(|out| begin_err(out, &refusal).end()), "err storage \"no\" masked=yes\n");
+        let update = text(|out| begin_line(out, "update 1").word("a b").end());
         assert_eq!(update, "update 1 \"a b\"\n");
     }
 
     #[test]
-    fn control_characters_cannot_leave_the_box() {
-        let line = text(|out| ok(out).pair("k", "a\nb\r\0\u{1b}[2J\u{7f}\u{9b}x\u{a0}").end());
+    fn control_characters_become_spaces() {
+        let line =
+            text(|out| begin_ok(out).pair("k", "a\nb\r\0\u{1b}[2J\u{7f}\u{9b}x\u{a0}").end());
         assert_eq!(line, "ok k=\"a b   [2J   x\u{a0}\"\n");
     }
 
     #[test]
-    fn too_long_a_value_is_cut_so_that_the_line_fits() {
+    fn long_values_are_truncated_to_fit_the_line() {
         for (value, last) in
             [("x", "x"), ("é", "é\""), ("\"", "\\\"\""), ("a ", "\""), ("€", "€\"")]
         {
             let long = value.repeat(2000);
-            let line = text(|out| row(out).pair("key", &long).pair("more", 1).end());
+            let line = text(|out| begin_row(out).pair("key", &long).pair("more", 1).end());
             assert!((LINE_BYTES - 3..=LINE_BYTES).contains(&line.len()), "{value} {}", line.len());
             let line = line.trim_end_matches('\n').trim_end_matches(" more=1");
             assert!(line.ends_with(last), "{value}: {line}");
@@ -257,16 +262,16 @@ mod tests {
     }
 
     #[test]
-    fn a_long_refusal_keeps_its_masked() {
-        let refusal = Refusal::new(Code::Storage, "\\".repeat(3000)).masked();
-        let line = text(|out| err(out, &refusal).end());
+    fn long_refusals_keep_masked() {
+        let refusal = Refusal::new(Code::Storage, "\\".repeat(3000)).with_masked();
+        let line = text(|out| begin_err(out, &refusal).end());
         assert!(line.ends_with("\\\" masked=yes\n") && line.len() < 600, "{line}");
     }
 
     #[test]
-    fn a_full_line_leaves_out_what_has_no_room() {
+    fn pairs_without_room_are_left_out() {
         let line = text(|out| {
-            let mut writer = row(out);
+            let mut writer = begin_row(out);
             for n in 0..1000 {
                 writer = writer.pair("k", n).word(n);
             }
@@ -276,10 +281,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn written_values_parse_to_the_same() {
         for value in ["", "a", "a b", "\"", "\\", "\\\"\\\"", "k=v", "é€😀", "-", "  ", "a\\"]
         {
-            let line = text(|out| ok(out).word(value).pair("k", value).end());
+            let line = text(|out| begin_ok(out).word(value).pair("k", value).end());
             let parsed = Line::parse(line.trim_end_matches('\n')).expect("a line");
             assert_eq!(parsed.get("k"), Some(value), "{line}");
             assert_eq!(parsed.words().len(), 3, "{line}");

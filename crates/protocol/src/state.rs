@@ -1,9 +1,9 @@
-//! The `state` line: what an agent's or a screen client is told whenever something changed.
+//! The `state` line, which the box sends to agents' and screen clients after every change.
 //!
-//! `AgentState` is the whole of what an agent sees, always all keys, in the contract's order; there
-//! is no part of it that a client must remember from an earlier line. `Can` lists what the agent
-//! may do right now. Both are written by the box and read by clients; unknown keys and abilities
-//! are skipped, so that a newer box can talk to an older client.
+//! `AgentState` is all that an agent sees. The line always has every key, in the contract's order,
+//! so that a client need not remember earlier lines. `AbilitySet` lists what the agent may do at
+//! the moment. The box writes both and clients parse them. Unknown keys and abilities are skipped,
+//! so that an older client can talk to a newer box.
 //!
 //! Nothing here decides what an agent may see or do.
 
@@ -12,7 +12,7 @@ use crate::line::Line;
 use crate::reply::{self, LineWriter};
 use std::fmt;
 
-/// One thing that an agent can do.
+/// An action that an agent may be allowed to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ability {
     RecordStart,
@@ -21,11 +21,11 @@ pub enum Ability {
     BlackoutStop,
     ScreenStart,
     ScreenStop,
-    /// Setting a user-defined field, 1 to 15.
+    /// Setting the user-defined field of this number, 1 to 15.
     Update(u8),
 }
 
-/// The words without `update.N`, in the order of their bits.
+/// The words of all abilities but `update.N`, in the order of their bits.
 const ABILITIES: [(&str, Ability); 6] = [
     ("record.start", Ability::RecordStart),
     ("record.stop", Ability::RecordStop),
@@ -36,12 +36,12 @@ const ABILITIES: [(&str, Ability); 6] = [
 ];
 
 impl Ability {
-    /// Every ability, in the contract's order.
+    /// All abilities, in the contract's order.
     pub fn all() -> impl Iterator<Item = Ability> {
         ABILITIES.iter().map(|(_, ability)| *ability).chain((1..=15).map(Ability::Update))
     }
 
-    /// Reads `record.start`, `update.3`, …; anything else is `None`.
+    /// Parses `record.start`, `update.3`, …; `None` for any other word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Ability> {
         match word.strip_prefix("update.") {
@@ -78,53 +78,53 @@ impl fmt::Display for Ability {
     }
 }
 
-/// What the agent may do right now: what is in it is not refused, what is not in it is.
+/// The abilities of an agent at the moment. The box refuses all other actions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Can(u32);
+pub struct AbilitySet(u32);
 
-impl Can {
-    /// Adds one.
+impl AbilitySet {
+    /// Adds an ability.
     pub fn insert(&mut self, ability: Ability) {
         self.0 |= ability.bit();
     }
 
-    /// Takes one away.
+    /// Removes an ability.
     pub fn remove(&mut self, ability: Ability) {
         self.0 &= !ability.bit();
     }
 
-    /// Whether this one is in it.
+    /// Whether the set contains this ability.
     #[must_use]
-    pub fn has(self, ability: Ability) -> bool {
+    pub fn contains(self, ability: Ability) -> bool {
         self.0 & ability.bit() != 0
     }
 
-    /// Whether nothing is in it.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Reads the printed form; words it does not know are skipped.
+    /// Parses the printed form. Unknown words are skipped.
     #[must_use]
-    pub fn parse(list: &str) -> Can {
+    pub fn parse(list: &str) -> AbilitySet {
         list.split(',').filter_map(Ability::parse).collect()
     }
 }
 
-impl FromIterator<Ability> for Can {
-    fn from_iter<I: IntoIterator<Item = Ability>>(items: I) -> Can {
-        let mut can = Can::default();
+impl FromIterator<Ability> for AbilitySet {
+    fn from_iter<I: IntoIterator<Item = Ability>>(items: I) -> AbilitySet {
+        let mut can = AbilitySet::default();
         items.into_iter().for_each(|ability| can.insert(ability));
         can
     }
 }
 
-impl fmt::Display for Can {
-    /// Comma separated words in the contract's order, `-` when there are none.
+impl fmt::Display for AbilitySet {
+    /// Writes comma separated words in the contract's order, or `-` for the empty set.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        for ability in Ability::all().filter(|ability| self.has(*ability)) {
+        for ability in Ability::all().filter(|ability| self.contains(*ability)) {
             write!(out, "{separator}{ability}")?;
             separator = ",";
         }
@@ -132,20 +132,20 @@ impl fmt::Display for Can {
     }
 }
 
-/// Whether the agent's screen is recorded.
+/// Whether the screen of an agent is recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ScreenMode {
     On,
     #[default]
     Off,
-    /// It cannot be recorded (requirement E1); `note` says why.
+    /// The screen cannot be recorded (requirement E1); `note` gives the reason.
     Disabled,
 }
 
 impl ScreenMode {
-    /// The word on the wire.
+    /// The word in a line.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             ScreenMode::On => "on",
             ScreenMode::Off => "off",
@@ -154,60 +154,60 @@ impl ScreenMode {
     }
 }
 
-/// Why a state line could not be read.
+/// Why a `state` line is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    #[error("the state has no {key}=")]
+    #[error("the box sent a state without {key}=")]
     Missing { key: &'static str },
-    #[error("the state has {key}={value}")]
+    #[error("the box sent a state with the unknown value {key}={value}")]
     Unknown { key: &'static str, value: String },
 }
 
-/// What an agent's client shows.
+/// The state of an agent's call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentState {
     pub call: Option<String>,
     pub direction: Option<Direction>,
     pub recording: bool,
     pub recording_id: Option<String>,
-    /// Comma separated; empty when there are none.
+    /// The reasons of the recording, comma separated; empty if there are none.
     pub reasons: String,
     pub blackout: bool,
-    /// How long the blackout has been on, milliseconds of captured audio.
+    /// How long the blackout has been on, in milliseconds of captured audio.
     pub blackout_ms: u64,
     pub screen: ScreenMode,
-    pub can: Can,
-    /// Something the agent should know, such as why the screen is not recorded.
+    pub can: AbilitySet,
+    /// A message for the agent, such as the reason why the screen is not recorded.
     pub note: Option<String>,
 }
 
 impl AgentState {
     /// Writes the `state` line.
     pub fn write(&self, out: &mut Vec<u8>) {
-        self.write_to(reply::state(out)).end();
+        self.write_to(reply::begin_state(out)).end();
     }
 
-    /// Adds all keys to a line, which may be a `row` (the answer to `status`).
+    /// Adds all keys to a line: a `state`, or the `row` of `status`.
     pub fn write_to<'a>(&self, line: LineWriter<'a>) -> LineWriter<'a> {
         let reasons = if self.reasons.is_empty() { "-" } else { &self.reasons };
         line.pair("call", or_dash(&self.call))
-            .pair("direction", self.direction.map_or("-", Direction::word))
-            .pair("recording", on_off(self.recording))
+            .pair("direction", self.direction.map_or("-", Direction::as_str))
+            .pair("recording", format_on_off(self.recording))
             .pair("recording_id", or_dash(&self.recording_id))
             .pair("reasons", reasons)
-            .pair("blackout", on_off(self.blackout))
+            .pair("blackout", format_on_off(self.blackout))
             .pair("blackout_ms", self.blackout_ms)
-            .pair("screen", self.screen.word())
+            .pair("screen", self.screen.as_str())
             .pair("can", self.can)
             .pair("note", or_dash(&self.note))
     }
 
-    /// Reads the `state` line.
+    /// Parses the `state` line.
     pub fn parse(line: &Line<'_>) -> Result<AgentState, StateError> {
         AgentState::from_pairs(|key| line.get(key))
     }
 
-    /// Reads the pairs of a `state` line or of the row of `status`.
+    /// Parses the pairs of a `state` line or of the `row` of `status`.
     pub fn from_pairs<'a>(
         get: impl Fn(&'static str) -> Option<&'a str>,
     ) -> Result<AgentState, StateError> {
@@ -216,28 +216,28 @@ impl AgentState {
             "on" => ScreenMode::On,
             "off" => ScreenMode::Off,
             "disabled" => ScreenMode::Disabled,
-            value => return Err(unknown("screen", value)),
+            value => return Err(unknown_value("screen", value)),
         };
         let direction = match need("direction")? {
             "-" => None,
-            word => Some(Direction::parse(word).ok_or_else(|| unknown("direction", word))?),
+            word => Some(Direction::parse(word).ok_or_else(|| unknown_value("direction", word))?),
         };
         Ok(AgentState {
-            call: text(need("call")?),
+            call: parse_text(need("call")?),
             direction,
-            recording: is_on("recording", need("recording")?)?,
-            recording_id: text(need("recording_id")?),
-            reasons: text(need("reasons")?).unwrap_or_default(),
-            blackout: is_on("blackout", need("blackout")?)?,
-            blackout_ms: count("blackout_ms", need("blackout_ms")?)?,
+            recording: parse_on_off("recording", need("recording")?)?,
+            recording_id: parse_text(need("recording_id")?),
+            reasons: parse_text(need("reasons")?).unwrap_or_default(),
+            blackout: parse_on_off("blackout", need("blackout")?)?,
+            blackout_ms: parse_number("blackout_ms", need("blackout_ms")?)?,
             screen,
-            can: Can::parse(need("can")?),
-            note: text(need("note")?),
+            can: AbilitySet::parse(need("can")?),
+            note: parse_text(need("note")?),
         })
     }
 }
 
-/// What a screen capture client is to do.
+/// The instructions for a screen capture client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CaptureState {
     pub capture: bool,
@@ -248,49 +248,49 @@ pub struct CaptureState {
     pub scale: u64,
     /// Kilobit per second.
     pub kbps: u64,
-    /// The picture is to be black.
+    /// Whether to record a black picture.
     pub blackout: bool,
-    /// From when on this holds, RFC 3339; wall-clock time, so that audio and screen agree.
+    /// The wall-clock time when this state begins, RFC 3339, so that audio and screen agree.
     pub since: String,
-    /// How long the client holds video back before it sends it, milliseconds.
+    /// How long the client holds video back before sending it, in milliseconds.
     pub hold_ms: u64,
 }
 
 impl CaptureState {
     /// Writes the `state` line.
     pub fn write(&self, out: &mut Vec<u8>) {
-        reply::state(out)
-            .pair("capture", on_off(self.capture))
+        reply::begin_state(out)
+            .pair("capture", format_on_off(self.capture))
             .pair("recording", or_dash(&self.recording))
             .pair("fps", self.fps)
             .pair("scale", self.scale)
             .pair("kbps", self.kbps)
-            .pair("blackout", on_off(self.blackout))
+            .pair("blackout", format_on_off(self.blackout))
             .pair("since", &self.since)
             .pair("hold_ms", self.hold_ms)
             .end();
     }
 
-    /// Reads the `state` line.
+    /// Parses the `state` line.
     pub fn parse(line: &Line<'_>) -> Result<CaptureState, StateError> {
         let need = |key| line.get(key).ok_or(StateError::Missing { key });
         Ok(CaptureState {
-            capture: is_on("capture", need("capture")?)?,
-            recording: text(need("recording")?),
-            fps: count("fps", need("fps")?)?,
-            scale: count("scale", need("scale")?)?,
-            kbps: count("kbps", need("kbps")?)?,
-            blackout: is_on("blackout", need("blackout")?)?,
+            capture: parse_on_off("capture", need("capture")?)?,
+            recording: parse_text(need("recording")?),
+            fps: parse_number("fps", need("fps")?)?,
+            scale: parse_number("scale", need("scale")?)?,
+            kbps: parse_number("kbps", need("kbps")?)?,
+            blackout: parse_on_off("blackout", need("blackout")?)?,
             since: need("since")?.to_owned(),
-            // Boxes before it did not say.
-            hold_ms: line.get("hold_ms").map_or(Ok(0), |value| count("hold_ms", value))?,
+            // Older boxes do not send this key.
+            hold_ms: line.get("hold_ms").map_or(Ok(0), |value| parse_number("hold_ms", value))?,
         })
     }
 }
 
-/// `on` or `off`.
+/// Formats a flag as `on` or `off`.
 #[must_use]
-pub fn on_off(on: bool) -> &'static str {
+pub fn format_on_off(on: bool) -> &'static str {
     if on { "on" } else { "off" }
 }
 
@@ -298,23 +298,23 @@ fn or_dash(text: &Option<String>) -> &str {
     text.as_deref().unwrap_or("-")
 }
 
-fn text(value: &str) -> Option<String> {
+fn parse_text(value: &str) -> Option<String> {
     (value != "-").then(|| value.to_owned())
 }
 
-fn is_on(key: &'static str, value: &str) -> Result<bool, StateError> {
+fn parse_on_off(key: &'static str, value: &str) -> Result<bool, StateError> {
     match value {
         "on" => Ok(true),
         "off" => Ok(false),
-        _ => Err(unknown(key, value)),
+        _ => Err(unknown_value(key, value)),
     }
 }
 
-fn count(key: &'static str, value: &str) -> Result<u64, StateError> {
-    value.parse().map_err(|_| unknown(key, value))
+fn parse_number(key: &'static str, value: &str) -> Result<u64, StateError> {
+    value.parse().map_err(|_| unknown_value(key, value))
 }
 
-fn unknown(key: &'static str, value: &str) -> StateError {
+fn unknown_value(key: &'static str, value: &str) -> StateError {
     StateError::Unknown { key, value: value.to_owned() }
 }
 
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_state_is_the_contracts_line() {
+    fn the_empty_state_is_the_line_of_the_contract() {
         let line = written(|out| AgentState::default().write(out));
         let expected = "state call=- direction=- recording=off recording_id=- reasons=- \
             blackout=off blackout_ms=0 screen=off can=- note=-";
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_state_reads_back() {
+    fn full_states_parse_to_the_same() {
         let state = AgentState {
             call: Some("c \"7\"".to_owned()),
             direction: Some(Direction::In),
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_lacks_something_is_told_apart() {
+    fn states_with_missing_or_unknown_values_are_refused() {
         let line = written(|out| AgentState::default().write(out));
         for word in line.split(' ').skip(1) {
             let without = line.replace(word, "");
@@ -368,27 +368,30 @@ mod tests {
         }
         let odd = line.replace("blackout=off", "blackout=maybe").replace("can=-", "can=fly");
         let parsed = AgentState::parse(&Line::parse(&odd).expect("a line"));
-        assert_eq!(parsed, Err(unknown("blackout", "maybe")));
+        assert_eq!(parsed, Err(unknown_value("blackout", "maybe")));
     }
 
     #[test]
-    fn every_ability_has_a_bit_and_a_word_of_its_own() {
+    fn every_ability_has_its_own_bit_and_word() {
         let mut seen = 0;
         for ability in Ability::all() {
             assert_eq!(seen & ability.bit(), 0, "{ability}");
             seen |= ability.bit();
             assert_eq!(Ability::parse(&ability.to_string()), Some(ability));
-            assert_eq!(Can::parse(&Can(ability.bit()).to_string()), Can(ability.bit()));
+            assert_eq!(
+                AbilitySet::parse(&AbilitySet(ability.bit()).to_string()),
+                AbilitySet(ability.bit())
+            );
         }
         assert_eq!(seen.count_ones(), 21);
         for bad in ["update.0", "update.16", "update.03", "record", "-", ""] {
             assert_eq!(Ability::parse(bad), None, "{bad}");
         }
-        assert_eq!(Can::parse("fly,record.stop,update.99"), Can(2));
+        assert_eq!(AbilitySet::parse("fly,record.stop,update.99"), AbilitySet(2));
     }
 
     #[test]
-    fn a_capture_state_reads_back() {
+    fn capture_states_parse_to_the_same() {
         let state = CaptureState {
             capture: true,
             recording: Some("abc".to_owned()),

@@ -1,4 +1,4 @@
-//! The command table keeps its own rules, and the manual is in step with it.
+//! The command table is consistent, and the manual matches it.
 
 #![allow(clippy::expect_used)]
 
@@ -15,14 +15,14 @@ fn table_is_sorted_and_complete() {
         assert!((1..=2).contains(&verb.split(' ').count()), "{verb}");
         assert!(verb.bytes().all(|b| b.is_ascii_lowercase() || b == b' '), "{verb}");
         assert!(!entry.help.is_empty() && !entry.help.ends_with('.'), "{verb}: {}", entry.help);
-        assert!(!entry.who.is_empty() || entry.before_hello, "{verb} is for nobody");
+        assert!(!entry.access.is_empty() || entry.before_hello, "{verb} is for no session");
         for (index, arg) in entry.args.iter().enumerate() {
             let others = &entry.args[..index];
             assert!(others.iter().all(|other| other.name != arg.name), "{verb} {}", arg.name);
             let after_optional = others.iter().any(|other| !other.keyed && !other.required);
             assert!(
                 arg.keyed || !arg.required || !after_optional,
-                "{verb}: {} cannot be told",
+                "{verb}: {} follows an optional word",
                 arg.name
             );
         }
@@ -42,9 +42,9 @@ fn table_offers_each_kind_one_form_of_a_verb() {
     }
 }
 
-fn help(kind: Option<Kind>, verb: Option<&str>) -> Vec<String> {
+fn help_rows(kind: Option<Kind>, verb: Option<&str>) -> Vec<String> {
     let mut out = Vec::new();
-    table::help(kind, verb, &mut out).expect("help");
+    table::write_help(kind, verb, &mut out).expect("help");
     let text = String::from_utf8(out).expect("UTF-8");
     text.lines().map(str::to_owned).collect()
 }
@@ -52,7 +52,7 @@ fn help(kind: Option<Kind>, verb: Option<&str>) -> Vec<String> {
 #[test]
 fn help_lists_commands_of_the_session_kind() {
     let usages = |kind| -> Vec<String> {
-        let rows = help(kind, None);
+        let rows = help_rows(kind, None);
         rows.iter()
             .map(|row| Line::parse(row).expect(row).get("usage").expect(row).to_owned())
             .collect()
@@ -77,28 +77,29 @@ fn help_lists_commands_of_the_session_kind() {
 
 #[test]
 fn help_of_a_verb_lists_all_forms() {
-    assert_eq!(help(None, Some("record")).len(), 4);
-    assert_eq!(help(None, Some("record start")).len(), 2);
-    assert_eq!(help(None, Some("records")).len(), 1);
+    assert_eq!(help_rows(None, Some("record")).len(), 4);
+    assert_eq!(help_rows(None, Some("record start")).len(), 2);
+    assert_eq!(help_rows(None, Some("records")).len(), 1);
     let mut out = Vec::new();
-    let refusal = table::help(None, Some("recrod start"), &mut out).expect_err("no such verb");
+    let refusal =
+        table::write_help(None, Some("recrod start"), &mut out).expect_err("no such verb");
     assert_eq!((refusal.code, out.len()), (protocol::Code::BadArgument, 0));
     assert!(refusal.text.contains("record start"), "{refusal}");
-    assert!(table::help(None, Some("RECORD START"), &mut out).is_err());
+    assert!(table::write_help(None, Some("RECORD START"), &mut out).is_err());
 }
 
 #[test]
 fn help_rows_fit_a_line() {
     for entry in table::TABLE {
-        for row in help(None, Some(entry.verb)) {
+        for row in help_rows(None, Some(entry.verb)) {
             let line = Line::parse(&row).expect(&row);
-            let whole = table::TABLE.iter().any(|e| {
+            let complete = table::TABLE.iter().any(|e| {
                 line.get("usage") == Some(&e.usage().to_string())
                     && line.get("reply") == Some(e.reply)
                     && line.get("help") == Some(e.help)
-                    && line.get("who") == Some(&e.who_words())
+                    && line.get("who") == Some(&e.kind_words())
             });
-            assert!(whole, "{row}");
+            assert!(complete, "{row}");
         }
     }
 }
@@ -114,14 +115,14 @@ fn manual_lists_every_command_of_the_table() {
     let manual = std::fs::read_to_string(MANUAL).expect("docs/protocol.md");
     let (before, rest) = manual.split_once(BEGIN).expect("the first marker");
     let (_, after) = rest.split_once(END).expect("the second marker");
-    let fresh = format!("{before}{BEGIN}\n{}{END}{after}", table::markdown());
+    let fresh = format!("{before}{BEGIN}\n{}{END}{after}", table::format_markdown());
     if std::env::var_os("BLESS").is_some() {
-        // By way of another file: the other tests read this one at the same time.
+        // Replaced atomically, because other tests read the manual at the same time.
         let draft = format!("{MANUAL}.new");
         std::fs::write(&draft, &fresh).expect("the manual is written");
         std::fs::rename(&draft, MANUAL).expect("the manual is replaced");
     } else {
-        assert!(manual == fresh, "docs/protocol.md is behind; BLESS=1 cargo test -p protocol");
+        assert!(manual == fresh, "docs/protocol.md is out of date; BLESS=1 cargo test -p protocol");
     }
     for code in protocol::Code::ALL {
         assert!(
@@ -131,19 +132,19 @@ fn manual_lists_every_command_of_the_table() {
     }
 }
 
-/// The kind of session that a speaker of a transcript has.
-fn kind_of(speaker: &str) -> Option<Kind> {
+/// The kind of session of a speaker in a transcript.
+fn speaker_kind(speaker: &str) -> Option<Kind> {
     match speaker {
         "pbx" => Some(Kind::Cti),
         "technician" => Some(Kind::Technician),
         "station" => None,
         "" | "agent" => Some(Kind::Agent),
-        other => panic!("who is {other}?"),
+        other => panic!("unknown speaker {other}"),
     }
 }
 
-/// Every command in a transcript of the manual is one, and what the text alone refuses is refused
-/// in the very words that the manual shows.
+/// Every command in a transcript of the manual parses. A refusal that depends only on the line has
+/// the text that the manual shows.
 #[test]
 fn manual_transcripts_parse() {
     let manual = std::fs::read_to_string(MANUAL).expect("docs/protocol.md");
@@ -156,7 +157,7 @@ fn manual_transcripts_parse() {
             Some((speaker, rest)) => (speaker, rest.trim_start()),
             None => continue,
         };
-        assert!(marked(rest), "{text}: neither side says this");
+        assert!(marked(rest), "{text}: neither side sends this");
         let (sent, said) = (rest.starts_with('>'), &rest[2..]);
         if said.starts_with('(') {
             continue;
@@ -166,13 +167,13 @@ fn manual_transcripts_parse() {
         let is_hello = said.starts_with("hello ");
         if !sent {
             let wrong = refused.take().is_some_and(|refusal| refusal != said);
-            assert!(!wrong, "{said} is not what is answered");
+            assert!(!wrong, "{said} is not the answer");
         } else if !said.starts_with("data ") {
             commands += 1;
-            let kind = kind_of(speaker).filter(|_| !is_hello);
+            let kind = speaker_kind(speaker).filter(|_| !is_hello);
             if let Err(refusal) = Command::parse_for(said, kind) {
                 let mut out = Vec::new();
-                reply::err(&mut out, &refusal).end();
+                reply::begin_err(&mut out, &refusal).end();
                 refused = Some(String::from_utf8(out).expect("UTF-8").trim().to_owned());
                 refusals += 1;
             }

@@ -15,7 +15,9 @@ use crate::segment_builder::SegmentBuilder;
 use crate::shutdown::ShutdownSignal;
 use crate::vpx::Vp9Encoder;
 use crate::x11::X11Display;
-use client::{Connection, LinkError, Login, News, Next, Retry, RetryMode};
+use client::{
+    Connection, ConnectionError, Login, Notification, RetryAction, RetryMode, RetryPolicy,
+};
 use protocol::{CaptureState, Code, Kind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +50,7 @@ pub enum SessionError {
 #[derive(Debug, thiserror::Error)]
 enum SessionEnd {
     #[error(transparent)]
-    Link(#[from] LinkError),
+    Link(#[from] ConnectionError),
     #[error("the box refused the login: {word}: {text}")]
     Refused { word: String, text: String },
     #[error(transparent)]
@@ -61,7 +63,7 @@ enum SessionEnd {
 pub fn run_client(args: &Args) -> Result<(), SessionError> {
     let shutdown = ShutdownSignal::watch_signals()?;
     let mut display = X11Display::open(args.display.as_deref())?;
-    let mut retry = Retry::new(RetryMode::SelfHealing);
+    let mut retry = RetryPolicy::new(RetryMode::SelfHealing);
     let failure = "the display does not answer";
     let watchdog = Watchdog::start(DISPLAY_TIMEOUT, failure)?;
     loop {
@@ -93,9 +95,9 @@ pub fn run_client(args: &Args) -> Result<(), SessionError> {
             log::warn!("terminated by signal; frames that were not sent yet are lost");
             return Ok(());
         }
-        let pause_ms = match retry.failed(std::process::id()) {
-            Next::Retry { in_ms, .. } | Next::Probe { in_ms } => in_ms,
-            Next::Standby => STANDBY_PAUSE_MS,
+        let pause_ms = match retry.record_failure(std::process::id()) {
+            RetryAction::Retry { in_ms, .. } | RetryAction::Probe { in_ms } => in_ms,
+            RetryAction::Standby => STANDBY_PAUSE_MS,
         };
         sleep_for(Duration::from_millis(pause_ms));
     }
@@ -125,13 +127,13 @@ impl Session<'_> {
         link: &mut Connection,
         args: &Args,
         display: &mut impl Capture,
-        retry: &mut Retry,
+        retry: &mut RetryPolicy,
     ) -> SessionEnd {
         if let Err(end) = send_hello(link, args) {
             return end;
         }
         log::info!("connected to {} at {}", link.greeting().name, link.address());
-        retry.connected();
+        retry.record_success();
         loop {
             match self.run_turn(link, display) {
                 Ok(()) => {}
@@ -178,12 +180,12 @@ impl Session<'_> {
 
     /// Waits for the box, and applies all states that have come before the next capture.
     fn receive_states(&mut self, link: &mut Connection, wait: Duration) -> Result<(), SessionEnd> {
-        let mut event = link.next_event(wait)?;
+        let mut event = link.next_notification(wait)?;
         while let Some(received) = event {
-            if let News::Capture(state) = received {
+            if let Notification::Capture(state) = received {
                 self.apply_state(state);
             }
-            event = link.next_event(Duration::ZERO)?;
+            event = link.next_notification(Duration::ZERO)?;
         }
         Ok(())
     }
@@ -219,7 +221,7 @@ impl Session<'_> {
         let since = state.since.parse::<jiff::Timestamp>();
         let since_ms = since.map_or(now_ms, jiff::Timestamp::as_millisecond);
         let capture = if state.capture { "capturing" } else { "not capturing" };
-        log::info!("{capture}, blackout {}", protocol::state::on_off(state.blackout));
+        log::info!("{capture}, blackout {}", protocol::state::format_on_off(state.blackout));
         self.builder.apply_state(state, since_ms, now_ms);
     }
 
@@ -236,7 +238,7 @@ impl Session<'_> {
         let count = if self.box_clock.to_box_ms(0).is_none() { FIRST_PINGS } else { 1 };
         for _ in 0..count {
             let sent_ms = self.now_ms();
-            let reply = link.ask("ping")?;
+            let reply = link.request("ping")?;
             let time = reply.outcome.ok().and_then(|pairs| pairs.get("time").map(str::to_owned));
             let time = time.and_then(|time| time.parse::<jiff::Timestamp>().ok());
             if let Some(time) = time {
@@ -299,9 +301,9 @@ impl Session<'_> {
             let line =
                 format!("segment recording={recording} start={start:.3} duration_ms={length}");
             let file = zeroize::Zeroizing::new(segment.file);
-            match link.ask_with_data(&line, &file) {
+            match link.request_with_data(&line, &file) {
                 Ok(reply) => self.note_segment_reply(reply.outcome.err()),
-                Err(LinkError::Send(error)) => log::warn!("a segment is lost: {error}"),
+                Err(ConnectionError::Send(error)) => log::warn!("a segment is lost: {error}"),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -332,7 +334,7 @@ fn send_hello(link: &mut Connection, args: &Args) -> Result<(), SessionEnd> {
         client: Some(concat!("screen/", env!("CARGO_PKG_VERSION")).to_owned()),
         ..Login::new(Kind::Screen)
     };
-    let reply = link.ask(&login.line())?;
+    let reply = link.request(&login.to_line())?;
     let refused = |failure: protocol::client::Failure| SessionEnd::Refused {
         word: failure.word,
         text: failure.text,

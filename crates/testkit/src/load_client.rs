@@ -7,7 +7,7 @@
 use crate::daemon::TIMEOUT;
 use crate::daemon::session::{ok, session};
 use crate::rng::Rng;
-use client::{Address, Connection, News};
+use client::{Address, Connection, Notification};
 use protocol::AgentState;
 use protocol::client::{Pairs, Reply};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +75,7 @@ impl LoadClient {
             let (line, for_agent) = self.line(&act);
             let connection = if for_agent { &mut agent } else { &mut cti };
             self.known.under_way = Some(act.clone());
-            let Ok(reply) = connection.ask(&line) else { return };
+            let Ok(reply) = connection.request(&line) else { return };
             self.known.under_way = None;
             self.commands += 1;
             if let Ok(pairs) = &reply.outcome {
@@ -88,7 +88,7 @@ impl LoadClient {
         let open = |hello: &str| -> Result<Connection, ()> {
             let servers = std::slice::from_ref(address);
             let mut connection = Connection::open(servers, Duration::from_secs(5)).map_err(drop)?;
-            ok(connection.ask(hello).map_err(drop)?);
+            ok(connection.request(hello).map_err(drop)?);
             Ok(connection)
         };
         Ok((open(&format!("hello agent user=a{}", self.n))?, open("hello cti user=pbx")?))
@@ -200,7 +200,7 @@ impl LoadClient {
     /// Every field that was acknowledged is in its record, in its order, and the last one counts.
     pub fn check_fields(&self, boss: &mut Connection) {
         for ((id, field), values) in &self.known.fields {
-            let reply: Reply = boss.ask(&format!("show {id}")).unwrap();
+            let reply: Reply = boss.request(&format!("show {id}")).unwrap();
             let field = field.to_string();
             let of = |what: &str| -> Vec<&str> {
                 let rows = reply.rows.iter().filter(|row| {
@@ -223,8 +223,8 @@ impl LoadClient {
 /// The first state, or with `recording` the first that says so.
 fn settled(agent: &mut Connection, recording: bool) -> AgentState {
     let mut last = None;
-    while let Some(news) = agent.next_event(TIMEOUT).unwrap() {
-        let News::State(state) = news else { continue };
+    while let Some(news) = agent.next_notification(TIMEOUT).unwrap() {
+        let Notification::State(state) = news else { continue };
         if state.recording || !recording {
             return state;
         }

@@ -115,20 +115,22 @@ impl Recorder {
     pub(in crate::recorder) fn list_keys(&self) -> Response {
         let mut bytes = Vec::new();
         let public = HEXLOWER.encode(&self.storage.box_public_key());
-        let row =
-            reply::row(&mut bytes).pair("key", "box").pair("signs", "journal,exports,reports");
+        let row = reply::begin_row(&mut bytes)
+            .pair("key", "box")
+            .pair("signs", "journal,exports,reports");
         row.pair("fingerprint", key_fingerprint(&public)).pair("public", &public).end();
         for recipient in &self.about.recipients {
             let here = self.identities.iter().any(|own| own.to_public().to_string() == *recipient);
-            let row = reply::row(&mut bytes).pair("key", "recipient");
+            let row = reply::begin_row(&mut bytes).pair("key", "recipient");
             let row = row.pair("private", if here { "on-this-box" } else { "elsewhere" });
             row.pair("fingerprint", key_fingerprint(recipient)).pair("public", recipient).end();
         }
         if let Some(authority) = self.enrolment.ca_fingerprint() {
-            let row = reply::row(&mut bytes).pair("key", "authority").pair("signs", "certificates");
+            let row =
+                reply::begin_row(&mut bytes).pair("key", "authority").pair("signs", "certificates");
             row.pair("fingerprint", HEXLOWER.encode(&authority)).end();
         }
-        reply::ok(&mut bytes).end();
+        reply::begin_ok(&mut bytes).end();
         Response::immediate(bytes)
     }
 

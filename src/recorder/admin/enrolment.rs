@@ -215,12 +215,12 @@ impl Recorder {
         let mut bytes = Vec::new();
         log::info!("{} gave a code for {}", pass.issued_by, pass.machine);
         if self.enrolment.codes.register_code(now.mono, &code, pass) {
-            reply::ok(&mut bytes).pair("code", &code).end();
+            reply::begin_ok(&mut bytes).pair("code", &code).end();
         } else {
             let text =
                 format!("{} codes wait to be used; let some run out", limits::ENROLMENT_CODES_MAX);
             self.counters.count_refusal(Code::TooMany);
-            reply::err(&mut bytes, &Refusal::new(Code::TooMany, text)).end();
+            reply::begin_err(&mut bytes, &Refusal::new(Code::TooMany, text)).end();
         }
         self.send_reply(id, bytes);
     }
@@ -269,7 +269,7 @@ impl Recorder {
             match taken {
                 Ok(()) => {
                     let mut bytes = Vec::new();
-                    reply::ok(&mut bytes).end();
+                    reply::begin_ok(&mut bytes).end();
                     self.send_reply(id, bytes);
                 }
                 Err(refusal) => self.send_refusal(id, &refusal),
@@ -351,10 +351,11 @@ impl Recorder {
             }
         };
         let PendingEnrolment { machine, kinds, issued_by: by, .. } = pass;
-        let words: Vec<String> = kinds.iter().map(|kind| kind.word().to_owned()).collect();
+        let words: Vec<String> = kinds.iter().map(|kind| kind.as_str().to_owned()).collect();
         let mut bytes = Vec::new();
-        reply::data(&mut bytes, certificate.chain.as_bytes());
-        let line = reply::ok(&mut bytes).pair("machine", &machine).pair("kinds", words.join(","));
+        reply::write_data(&mut bytes, certificate.chain.as_bytes());
+        let line =
+            reply::begin_ok(&mut bytes).pair("machine", &machine).pair("kinds", words.join(","));
         line.pair("until", certificate.not_after).end();
         log::info!("{machine} is enrolled as {}, with a code of {by}", words.join(","));
         self.abort_sessions_of(now, &machine);
@@ -412,7 +413,7 @@ impl Recorder {
     pub(in crate::recorder) fn send_refusal(&mut self, id: SessionId, refusal: &Refusal) {
         self.counters.count_refusal(refusal.code);
         let mut bytes = Vec::new();
-        reply::err(&mut bytes, refusal).end();
+        reply::begin_err(&mut bytes, refusal).end();
         self.send_reply(id, bytes);
     }
 

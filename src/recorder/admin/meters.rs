@@ -45,7 +45,7 @@ impl Recorder {
         let wanted: Vec<&(usize, &Channel)> = wanted.take(limit).collect();
         let mut bytes = Vec::new();
         for eight in wanted.chunks(ROW) {
-            let row = reply::row(&mut bytes);
+            let row = reply::begin_row(&mut bytes);
             let row = row.pair("channels", join_column(eight, |_, channel| channel.id));
             let level = |channel: &Channel| channel.meter.level_db().to_string();
             let row =
@@ -62,7 +62,7 @@ impl Recorder {
             )
             .end();
         }
-        reply::ok(&mut bytes).end();
+        reply::begin_ok(&mut bytes).end();
         Response::immediate(bytes)
     }
 

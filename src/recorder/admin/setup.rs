@@ -43,8 +43,8 @@ impl Recorder {
                 let (section, key) = (section.to_string(), key.to_string());
                 ConfigChange::Set { section, key, value: value.into_owned() }
             }
-            ConfigEdit::Listen { address, door } => {
-                let tls = (door != "off").then_some(door == "tls");
+            ConfigEdit::Listen { address, mode } => {
+                let tls = (mode != "off").then_some(mode == "tls");
                 ConfigChange::Listen { address: address.into_owned(), tls }
             }
             ConfigEdit::Pin { name, pin } => {
@@ -63,12 +63,12 @@ impl Recorder {
             Ok(()) => {
                 log::warn!("the configuration was changed by {by}: {what}");
                 let restart = if restart { "yes" } else { "no" };
-                reply::ok(&mut bytes).pair("restart", restart).end();
+                reply::begin_ok(&mut bytes).pair("restart", restart).end();
                 let fact = Fact::ConfigChanged { what, by };
                 self.storage.append(&mut self.index, now, fact)
             }
             Err(text) => {
-                reply::err(&mut bytes, &Refusal::new(Code::Config, text)).end();
+                reply::begin_err(&mut bytes, &Refusal::new(Code::Config, text)).end();
                 Ticket(0)
             }
         };

@@ -51,7 +51,7 @@ pub(in crate::recorder) fn log_level(level: protocol::Level) -> log::LevelFilter
 
 /// One `event` line of `watch`.
 pub(in crate::recorder) fn write_event(traced: &TraceEntry, out: &mut Vec<u8>) {
-    let line = reply::event(out).pair("seq", traced.sequence);
+    let line = reply::begin_event(out).pair("seq", traced.sequence);
     let line = |what: &str| line.pair("what", what).pair("time", traced.at);
     match &traced.event {
         TraceEvent::LogIn { user, kind } => {
@@ -76,7 +76,7 @@ pub(in crate::recorder) fn write_event(traced: &TraceEntry, out: &mut Vec<u8>) {
             line("fetched").pair("recording", recording).pair("by", by).pair("why", why).end();
         }
         TraceEvent::Blackout { agent, on, why } => {
-            let on = protocol::state::on_off(*on);
+            let on = protocol::state::format_on_off(*on);
             line("blackout").pair("agent", agent).pair("state", on).pair("why", why).end();
         }
         TraceEvent::AlarmRaised { number, word, text } => {
@@ -167,14 +167,14 @@ impl Recorder {
                 (None, false, false) => "idle",
             };
             let board = self.config.boards.get(channel.board).map_or("-", |b| b.name.as_str());
-            let row = reply::row(&mut bytes).pair("channel", channel.id).pair("board", board);
+            let row = reply::begin_row(&mut bytes).pair("channel", channel.id).pair("board", board);
             let row = row.pair("device", &channel.device).pair("state", state);
             let row = row.pair("level_db", channel.meter.level_db());
             let row = row.pair("peak_db", channel.meter.peak_db());
             let row = row.pair("lost", channel.lost_frames).pair("position", channel.head());
             row.pair("recording", as_yes_no(recording)).end();
         }
-        reply::ok(&mut bytes).end();
+        reply::begin_ok(&mut bytes).end();
         Response::immediate(bytes)
     }
 
@@ -186,13 +186,14 @@ impl Recorder {
             let reasons = running.map(|r| r.reasons).unwrap_or_default();
             let masked = self.channels[call.channel.0].is_masked();
             let agent = self.owner_name(call);
-            let row = reply::row(&mut bytes).pair("device", &call.device).pair("call", &call.id);
+            let row =
+                reply::begin_row(&mut bytes).pair("device", &call.device).pair("call", &call.id);
             let row = row.pair("agent", agent.as_deref().unwrap_or("-")).pair("since", call.began);
             let row = row.pair("recording", id).pair("reasons", reasons);
-            let row = row.pair("blackout", protocol::state::on_off(masked));
+            let row = row.pair("blackout", protocol::state::format_on_off(masked));
             row.pair("held", as_yes_no(call.is_held)).end();
         }
-        reply::ok(&mut bytes).end();
+        reply::begin_ok(&mut bytes).end();
         Response::immediate(bytes)
     }
 
@@ -200,14 +201,14 @@ impl Recorder {
         let mut bytes = Vec::new();
         for session in self.sessions.iter() {
             let who = session.who.as_ref();
-            let kind = who.map_or("-", |who| who.kind.word());
+            let kind = who.map_or("-", |who| who.kind.as_str());
             let user = who.map_or("-", |who| who.user.as_str());
             let machine = who.and_then(|who| who.machine.as_deref()).unwrap_or("-");
-            let row = reply::row(&mut bytes).pair("session", session.id.0).pair("kind", kind);
+            let row = reply::begin_row(&mut bytes).pair("session", session.id.0).pair("kind", kind);
             let row = row.pair("user", user).pair("machine", machine);
             row.pair("from", &session.peer.from).pair("since", session.since).end();
         }
-        reply::ok(&mut bytes).end();
+        reply::begin_ok(&mut bytes).end();
         Response::immediate(bytes)
     }
 
@@ -217,13 +218,13 @@ impl Recorder {
         all.sort_by_key(|alarm| std::cmp::Reverse(alarm.since));
         for alarm in all {
             let state = if alarm.is_active { "active" } else { "resolved" };
-            let row = reply::row(&mut bytes).pair("alarm", alarm.code.number());
+            let row = reply::begin_row(&mut bytes).pair("alarm", alarm.code.number());
             let row = row.pair("code", alarm.code.as_str());
             let row = row.pair("severity", alarm.code.severity().as_str());
             let row = row.pair("since", alarm.since).pair("state", state);
             row.pair("text", &alarm.text).end();
         }
-        reply::ok(&mut bytes).end();
+        reply::begin_ok(&mut bytes).end();
         Response::immediate(bytes)
     }
 
@@ -247,7 +248,7 @@ impl Recorder {
         let (records, oldest) = self.count_records();
         let oldest = oldest.map_or("-".to_string(), |at| at.to_string());
         let line =
-            reply::ok(&mut bytes).pair("free", free).pair("used", total.saturating_sub(free));
+            reply::begin_ok(&mut bytes).pair("free", free).pair("used", total.saturating_sub(free));
         let line = line.pair("records", records).pair("oldest", oldest);
         match self.days_left() {
             Some(days) => line.pair("days_left", days).end(),
@@ -267,7 +268,7 @@ impl Recorder {
     }
 
     pub(in crate::recorder) fn box_rows(&self, now: Now, bytes: &mut Vec<u8>) {
-        let row = reply::row(bytes).pair("what", "box").pair("name", &self.config.name);
+        let row = reply::begin_row(bytes).pair("what", "box").pair("name", &self.config.name);
         let row = row.pair("version", env!("CARGO_PKG_VERSION")).pair("boot", self.boot);
         let row = row.pair("time", now.wall).pair("uptime_s", now.mono.0 / 1_000_000);
         let row = self.add_box_info(now, row);
@@ -280,14 +281,18 @@ impl Recorder {
             let trouble = self.boards[index].as_deref();
             let channels = self.channels.iter().filter(|c| c.board == index);
             let position = channels.clone().map(|c| c.head().0).max().unwrap_or(0);
-            let row = reply::row(bytes).pair("what", "board").pair("name", &board.name);
+            let row = reply::begin_row(bytes).pair("what", "board").pair("name", &board.name);
             let row = row.pair("state", if trouble.is_some() { "failed" } else { "running" });
             let row = row.pair("channels", channels.count()).pair("rate", board.rate);
             row.pair("position", position).pair("trouble", trouble.unwrap_or("-")).end();
         }
-        let row = reply::row(bytes).pair("what", "disk").pair("free", self.storage.free_bytes);
+        let row =
+            reply::begin_row(bytes).pair("what", "disk").pair("free", self.storage.free_bytes);
         row.pair("total", self.storage.total_bytes).pair("records", self.count_records().0).end();
-        reply::row(bytes).pair("what", "alarms").pair("active", self.alarms.active_count()).end();
+        reply::begin_row(bytes)
+            .pair("what", "alarms")
+            .pair("active", self.alarms.active_count())
+            .end();
     }
 
     pub(in crate::recorder) fn report_stats(&self, now: Now) -> Response {
@@ -323,21 +328,21 @@ impl Recorder {
             ("hushbox_alarms_active", self.alarms.active_count() as u64),
         ];
         for (name, value) in rows {
-            reply::row(&mut bytes).pair("name", name).pair("value", value).end();
+            reply::begin_row(&mut bytes).pair("name", name).pair("value", value).end();
         }
         if let Some(synced) = self.is_time_synced() {
-            let row = reply::row(&mut bytes).pair("name", "hushbox_time_synchronised");
+            let row = reply::begin_row(&mut bytes).pair("name", "hushbox_time_synchronised");
             row.pair("value", u8::from(synced)).end();
         }
         for (why, count) in self.enrolment.reject_counters() {
             let name = format!("hushbox_turned_away_total{{why=\"{why}\"}}");
-            reply::row(&mut bytes).pair("name", name).pair("value", count).end();
+            reply::begin_row(&mut bytes).pair("name", name).pair("value", count).end();
         }
         for (code, count) in &counters.refused {
-            let name = format!("hushbox_refused_total{{code=\"{}\"}}", code.word());
-            reply::row(&mut bytes).pair("name", name).pair("value", count).end();
+            let name = format!("hushbox_refused_total{{code=\"{}\"}}", code.as_str());
+            reply::begin_row(&mut bytes).pair("name", name).pair("value", count).end();
         }
-        reply::ok(&mut bytes).end();
+        reply::begin_ok(&mut bytes).end();
         Response::immediate(bytes)
     }
 
@@ -364,8 +369,8 @@ impl Recorder {
         session.checking = false;
         let mut bytes = Vec::new();
         match result {
-            Ok(()) => reply::ok(&mut bytes).end(),
-            Err(text) => reply::err(&mut bytes, &Refusal::new(Code::Config, text)).end(),
+            Ok(()) => reply::begin_ok(&mut bytes).end(),
+            Err(text) => reply::begin_err(&mut bytes, &Refusal::new(Code::Config, text)).end(),
         }
         session.queue_reply(Ticket(0), bytes, None);
     }

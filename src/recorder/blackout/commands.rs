@@ -1,8 +1,8 @@
 //! The agents' commands: record, black out, update. One short function each.
 //!
-//! Whether they may is asked of `rights`, always before anything is changed. A blackout acts first
-//! and is noted after; everything else is noted in the same breath. Also here: the same commands
-//! given by a supervisor or the CTI feed for somebody else.
+//! Whether it is possible is asked of `rights`, always before anything is changed. A blackout acts
+//! first and is noted after; everything else is noted in the same breath. Also here: the same
+//! commands given by a supervisor or the CTI feed for somebody else.
 
 use crate::audio::channel::ChannelIndex;
 use crate::calls::call::Call;
@@ -19,7 +19,7 @@ use crate::recorder::{Recorder, Recording};
 use crate::store::fact::{BlackoutHolder, CallNumber, Fact, RecordReason, RecordReasons};
 use crate::store::seal;
 use crate::time::{MonoTime, Now, Position};
-use protocol::command::bad_character;
+use protocol::command::find_bad_character;
 use protocol::{Code, Kind, Refusal, reply};
 
 /// Who commands, on whose behalf.
@@ -50,8 +50,8 @@ impl Recorder {
         now: Now,
         agent: AgentIndex,
     ) -> Result<Response, Refusal> {
-        let number = self.may_record_start(agent)?;
-        let name = self.directory.test_agent(agent).username.clone();
+        let number = self.record_start_target(agent)?;
+        let name = self.directory.agent_at(agent).username.clone();
         if let Some(seen) = self.visible_running(agent, number) {
             let (id, new) = (seen.id, self.unannounced_reason(seen, RecordReason::Agent));
             let (schedule, from) = self.press_context(number);
@@ -129,13 +129,18 @@ impl Recorder {
         now: Now,
         agent: AgentIndex,
     ) -> Result<Response, Refusal> {
-        let target = self.may_record_stop(agent)?;
+        let target = self.record_stop_target(agent)?;
         let (id, call, running) = (target.id, target.call, target.is_running());
         let (reasons, pressed) = (target.reasons, target.pressed);
+        if !running {
+            let own = RecordReasons::from_reason(RecordReason::Agent);
+            let gone = if self.may_stop_any(agent) { RecordReasons::all() } else { own };
+            self.to_resume.drop_reasons(call, gone);
+        }
         if !running || !reasons.contains(RecordReason::Agent) && !self.may_stop_any(agent) {
             return Ok(self.recording_reply_for(agent, id, self.storage.last_fact_ticket()));
         }
-        let name = self.directory.test_agent(agent).username.clone();
+        let name = self.directory.agent_at(agent).username.clone();
         let mut gone = RecordReasons::from_reason(RecordReason::Agent);
         if self.may_stop_any(agent) {
             gone = reasons;
@@ -174,10 +179,6 @@ impl Recorder {
         Ok(self.recording_reply_for(agent, id, ticket))
     }
 
-    fn may_stop_any(&self, agent: AgentIndex) -> bool {
-        self.agent_has(agent, crate::calls::permission::Permission::RecordStopAny)
-    }
-
     /// The resulting state of a recording, as this agent may see it.
     fn recording_reply_for(&self, agent: AgentIndex, id: RecordingId, after: Ticket) -> Response {
         let Some(recording) = self.recording_by_id(id) else {
@@ -202,8 +203,9 @@ impl Recorder {
         let mut bytes = Vec::new();
         let on = recording.is_running() && !reasons.is_empty();
         let reasons = if on { reasons } else { RecordReasons::default() };
-        let line = reply::ok(&mut bytes).pair("recording", recording.id).pair("reasons", reasons);
-        line.pair("state", protocol::state::on_off(on)).pair("from", from).end();
+        let line =
+            reply::begin_ok(&mut bytes).pair("recording", recording.id).pair("reasons", reasons);
+        line.pair("state", protocol::state::format_on_off(on)).pair("from", from).end();
         Response::after_sync(after, bytes).depends_on(recording.id, RecordReasons::default())
     }
 
@@ -266,9 +268,13 @@ impl Recorder {
             let code = if newest.is_running() { Code::NotYours } else { Code::NotRecording };
             return Err(code.into());
         }
-        let (id, reasons) = (newest.id, newest.reasons);
-        let gone = if api { RecordReasons::from_reason(RecordReason::Api) } else { reasons };
+        let (id, running) = (newest.id, newest.is_running());
+        let gone =
+            if api { RecordReasons::from_reason(RecordReason::Api) } else { RecordReasons::all() };
         self.require_disk()?;
+        if !running {
+            self.to_resume.drop_reasons(number, gone);
+        }
         let ticket = self.drop_reasons(now, id, gone, &by.name);
         Ok(self.recording_reply_to_actor(id, ticket))
     }
@@ -301,16 +307,11 @@ impl Recorder {
         by: &Actor,
         (lead_ms, woke): (Option<u32>, MonoTime),
     ) -> Result<Response, Refusal> {
-        let holdback_ms = self.config.audio.holdback_ms;
         let lead_ms = lead_ms.unwrap_or(self.config.blackout.lead_ms);
-        if lead_ms > holdback_ms {
-            let text = format!("lead_ms={lead_ms}: allowed 0 to {holdback_ms} (holdback_ms)");
-            return Err(Refusal::new(Code::BadArgument, text));
-        }
         let holder = by.holder();
         let (call, recording) = match by.kind {
-            Kind::Agent => self.may_blackout_start(agent)?,
-            _ => self.blackout_target(agent)?,
+            Kind::Agent => self.blackout_start_target(agent)?,
+            _ => self.blackout_start_target_for(agent)?,
         };
         let recording = recording.map(|r| (r.id, self.visible_start(agent, r)));
         // What was heard before the call is not the agent's; it may be another's, and stored.
@@ -376,7 +377,7 @@ impl Recorder {
     fn blackout_reply(now: Now, receipt: &Receipt) -> Response {
         let mut bytes = Vec::new();
         for (channel, from) in &receipt.others {
-            let row = reply::row(&mut bytes).pair("channel", channel).pair("from", from);
+            let row = reply::begin_row(&mut bytes).pair("channel", channel).pair("from", from);
             row.pair("to", "-").end();
         }
         let mut channels = receipt.channel.to_string();
@@ -385,7 +386,7 @@ impl Recorder {
             channels.push_str(&other.to_string());
         }
         let id = receipt.recording.map_or("-".to_string(), |id| id.to_string());
-        let line = reply::ok(&mut bytes).pair("blackout", "on").pair("recording", id);
+        let line = reply::begin_ok(&mut bytes).pair("blackout", "on").pair("recording", id);
         let line = line.pair("at", receipt.at).pair("from", receipt.from);
         line.pair("channels", channels).pair("took_us", receipt.took_us).end();
         let mut said = Response::after_sync(receipt.ticket, bytes);
@@ -403,13 +404,13 @@ impl Recorder {
         let hidden = by.kind == Kind::Agent && !self.sees_blackout(agent);
         if !hidden && self.storage.is_down() && self.blackouts.active_of(agent).is_some() {
             let text = "the disk has failed: the blackout stays on, because its end cannot be kept";
-            return Err(Refusal::new(Code::Storage, text).masked());
+            return Err(Refusal::new(Code::Storage, text).with_masked());
         }
         let mut bytes = Vec::new();
         let open =
             if hidden { None } else { self.release_blackout(now, agent, by.holder(), &by.name) };
         let Some(PendingStop { before: was, to, over, places, ticket, until, .. }) = open else {
-            let line = reply::ok(&mut bytes).pair("blackout", "off").pair("recording", "-");
+            let line = reply::begin_ok(&mut bytes).pair("blackout", "off").pair("recording", "-");
             line.pair("from", "-").pair("to", "-").end();
             return Ok(Response::after_sync(self.storage.last_fact_ticket(), bytes));
         };
@@ -424,12 +425,12 @@ impl Recorder {
             let ended = places.iter().find(|(place, _)| Some(*place) == index).map(|(_, at)| *at);
             let head = || index.map_or(Position(0), |index| self.channels[index.0].head());
             let at = ended.unwrap_or_else(head);
-            let row = reply::row(&mut bytes).pair("channel", channel).pair("from", from);
+            let row = reply::begin_row(&mut bytes).pair("channel", channel).pair("from", from);
             row.pair("to", ends(at)).end();
         }
         let id = was.recording.map_or("-".to_string(), |id| id.to_string());
-        let state = protocol::state::on_off(!seen_over);
-        let line = reply::ok(&mut bytes).pair("blackout", state).pair("recording", id);
+        let state = protocol::state::format_on_off(!seen_over);
+        let line = reply::begin_ok(&mut bytes).pair("blackout", state).pair("recording", id);
         line.pair("from", was.from).pair("to", ends(to)).end();
         let mut said = Response::after_sync(ticket, bytes);
         said.give_up = Some(until);
@@ -444,18 +445,18 @@ impl Recorder {
         field: u8,
         value: &str,
     ) -> Result<Response, Refusal> {
-        let target = self.may_update(agent, field)?;
+        let target = self.update_target(agent)?;
         let (id, key) = (target.id, target.key.clone());
-        if let Some(bad) = bad_character(value) {
+        if let Some(bad) = find_bad_character(value) {
             let text = format!("{bad:?} is not allowed in a field; nothing was changed");
             return Err(Refusal::new(Code::BadCharacters, text));
         }
-        let by = self.directory.test_agent(agent).username.clone();
+        let by = self.directory.agent_at(agent).username.clone();
         let value = seal::seal_field(key.as_ref(), self.storage.next_sequence(), value);
         let fact = Fact::FieldSet { id, field, by, value };
         let ticket = self.storage.append(&mut self.index, now, fact);
         let mut bytes = Vec::new();
-        reply::ok(&mut bytes).pair("recording", id).end();
+        reply::begin_ok(&mut bytes).pair("recording", id).end();
         Ok(Response::after_sync(ticket, bytes).depends_on(id, RecordReasons::default()))
     }
 }

@@ -1,8 +1,11 @@
-//! Who may do what right now: one function per action, asked both by the command and by `can`.
+//! What is possible right now: permissions, and one function per action that finds its target.
 //!
-//! Because both ask here, what is in `can` is not refused and what is not in it is. The refusals
-//! come in the protocol's order. For an agent with `notify-on-demand-only` (B2) recordings begun by
-//! others do not exist here: only own ones are visible, and nothing else enters an answer.
+//! `check_permissions` is the one place where a user's permissions decide about a command; the row
+//! of the command says which it requires. The `…_target` functions find what an action would act
+//! on. The command and `can` ask the same two, so what is in `can` is not refused and what is not
+//! in it is. The refusals come in the protocol's order. For an agent with `notify-on-demand-only`
+//! (B2) recordings begun by others do not exist here: only own ones are visible, and nothing else
+//! enters an answer.
 //!
 //! Nothing here changes anything.
 
@@ -12,10 +15,8 @@ use crate::calls::permission::Permission;
 use crate::id::RecordingId;
 use crate::recorder::{Recorder, Recording, RecordingWriter};
 use crate::store::fact::{CallNumber, RecordReason};
-use protocol::{Ability, Can, Code, Refusal};
-
-/// Fields that exist (F1).
-const FIELDS: u8 = 15;
+use protocol::permission::FIELDS;
+use protocol::{Ability, AbilitySet, Code, Command, Kind, Refusal, Request, table};
 
 impl Recorder {
     pub(in crate::recorder) fn agent_has(&self, agent: AgentIndex, permission: Permission) -> bool {
@@ -27,20 +28,31 @@ impl Recorder {
         self.agent_has(agent, Permission::NotifyOnDemandOnly)
     }
 
-    pub(in crate::recorder) fn require_permission(
+    /// Checks what the row of a command requires of a session of this kind and its user. A session
+    /// without a user has no permission at all.
+    pub(in crate::recorder) fn check_permissions(
         &self,
-        agent: AgentIndex,
-        permission: Permission,
+        request: &Request<'_>,
+        (kind, user): (Kind, Option<AgentIndex>),
     ) -> Result<(), Refusal> {
-        if !self.agent_has(agent, permission) {
-            return Err(Code::Denied.into());
-        }
+        let granted = user.map(|agent| self.directory.permissions(agent)).unwrap_or_default();
+        request.check_permissions(kind, &|permission| granted.contains(permission))
+    }
+
+    /// On-demand recording can be switched off as a whole (D7).
+    pub(in crate::recorder) fn need_on_demand(&self) -> Result<(), Refusal> {
         if self.config.on_demand.enabled { Ok(()) } else { Err(Code::OnDemandOff.into()) }
     }
 
     /// While the disk is failed nothing can be promised.
     pub(in crate::recorder) fn require_disk(&self) -> Result<(), Refusal> {
         if self.storage.is_down() { Err(disk_failed()) } else { Ok(()) }
+    }
+
+    /// Calls go on while the disk is failed or stuck, and their answers wait for it, but only as
+    /// long as there is memory for what it has to be told.
+    pub(in crate::recorder) fn need_memory(&self) -> Result<(), Refusal> {
+        if self.storage.is_overfull() { Err(disk_failed()) } else { Ok(()) }
     }
 
     /// A recording whose file could not be made yet is promised to nobody.
@@ -90,11 +102,11 @@ impl Recorder {
     }
 
     /// The call that `record start` would record.
-    pub(in crate::recorder) fn may_record_start(
+    pub(in crate::recorder) fn record_start_target(
         &self,
         agent: AgentIndex,
     ) -> Result<CallNumber, Refusal> {
-        self.require_permission(agent, Permission::RecordStart)?;
+        self.need_on_demand()?;
         let call = self.current_call(agent).or_else(|| self.wrapup_call(agent));
         let call = call.ok_or_else(|| Refusal::from(Code::NoCall))?;
         if call.schedule_match.on_demand.is_none() {
@@ -129,17 +141,12 @@ impl Recorder {
     }
 
     /// The recording that `record stop` would stop, or has stopped already.
-    pub(in crate::recorder) fn may_record_stop(
+    pub(in crate::recorder) fn record_stop_target(
         &self,
         agent: AgentIndex,
     ) -> Result<&Recording, Refusal> {
-        let any = self.agent_has(agent, Permission::RecordStopAny);
-        if !any {
-            self.require_permission(agent, Permission::RecordStop)?;
-        }
-        if !self.config.on_demand.enabled {
-            return Err(Code::OnDemandOff.into());
-        }
+        self.need_on_demand()?;
+        let any = self.may_stop_any(agent);
         let call = self.require_call(agent)?.number;
         let Some(running) = self.visible_running(agent, call) else {
             let stopped = self.visible_newest(agent, call);
@@ -156,11 +163,11 @@ impl Recorder {
     }
 
     /// The call in which `blackout start` would black out; with an open one, any.
-    pub(in crate::recorder) fn may_blackout_start(
+    pub(in crate::recorder) fn blackout_start_target(
         &self,
         agent: AgentIndex,
     ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
-        self.require_permission(agent, Permission::Blackout)?;
+        self.need_on_demand()?;
         if self.sees_blackout(agent) {
             let call = self.current_call(agent);
             return Ok((call.map_or(CallNumber(0), |call| call.number), None));
@@ -187,9 +194,9 @@ impl Recorder {
         Refusal::new(code, text)
     }
 
-    /// The same for a supervisor or the CTI feed, who need no right of the agent's, and no
-    /// recording: what may be recorded a moment later can be blacked out now.
-    pub(in crate::recorder) fn blackout_target(
+    /// The same for a supervisor or the CTI feed, who need no recording: what may be recorded a
+    /// moment later can be blacked out now.
+    pub(in crate::recorder) fn blackout_start_target_for(
         &self,
         agent: AgentIndex,
     ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
@@ -218,21 +225,12 @@ impl Recorder {
         call.is_some_and(|call| self.visible_running(agent, call.number).is_some())
     }
 
-    pub(in crate::recorder) fn may_blackout_stop(&self, agent: AgentIndex) -> Result<(), Refusal> {
-        self.require_permission(agent, Permission::Blackout)
-    }
-
     /// The recording whose field `update` would set.
-    pub(in crate::recorder) fn may_update(
+    pub(in crate::recorder) fn update_target(
         &self,
         agent: AgentIndex,
-        field: u8,
     ) -> Result<&Recording, Refusal> {
-        if !(1..=FIELDS).contains(&field) {
-            let text = format!("there is no field {field}; fields are 1 to {FIELDS}");
-            return Err(Refusal::new(Code::NoSuchField, text));
-        }
-        self.require_permission(agent, Permission::Update(field))?;
+        self.need_on_demand()?;
         let call = self.reachable_call(agent).ok_or_else(|| Refusal::from(Code::NoCall))?;
         let last = self.visible_newest(agent, call.number);
         let last = last.ok_or_else(|| Refusal::from(Code::NotRecording))?;
@@ -241,28 +239,55 @@ impl Recorder {
         if waits { Err(disk_failed()) } else { self.require_disk().map(|()| last) }
     }
 
+    /// Whether the stop of an agent takes every reason away, not only the own (B1).
+    pub(in crate::recorder) fn may_stop_any(&self, agent: AgentIndex) -> bool {
+        self.agent_has(agent, Permission::RecordStopAny)
+    }
+
     /// Everything the agent may do right now.
-    pub(in crate::recorder) fn allowed_commands(&self, agent: AgentIndex) -> Can {
-        let mut can = Can::default();
-        let stopping = self.stopping;
-        let mut add = |ability, allowed: bool| {
+    pub(in crate::recorder) fn allowed_commands(&self, agent: AgentIndex) -> AbilitySet {
+        let mut can = AbilitySet::default();
+        let mut add = |ability, possible: bool| {
             // While the box stops everything else is refused (`shutting-down`).
             let masks = matches!(ability, Ability::BlackoutStart | Ability::BlackoutStop);
-            if allowed && (masks || !stopping) {
+            if possible && (masks || !self.stopping) && self.is_permitted(agent, ability) {
                 can.insert(ability);
             }
         };
-        add(Ability::RecordStart, self.may_record_start(agent).is_ok());
-        add(Ability::RecordStop, self.may_record_stop(agent).is_ok());
-        add(Ability::BlackoutStart, self.may_blackout_start(agent).is_ok());
-        let stop = self.may_blackout_stop(agent).and_then(|()| self.require_disk());
+        add(Ability::RecordStart, self.record_start_target(agent).is_ok());
+        add(Ability::RecordStop, self.record_stop_target(agent).is_ok());
+        add(Ability::BlackoutStart, self.blackout_start_target(agent).is_ok());
+        let stop = self.need_on_demand().and_then(|()| self.require_disk());
         add(Ability::BlackoutStop, stop.is_ok());
-        add(Ability::ScreenStart, self.may_screen_start(agent).is_ok());
-        add(Ability::ScreenStop, self.may_screen_stop(agent).is_ok());
+        add(Ability::ScreenStart, self.screen_start_target(agent).is_ok());
+        add(Ability::ScreenStop, self.screen_stop_target(agent).is_ok());
+        let update = self.update_target(agent).is_ok();
         for field in 1..=FIELDS {
-            add(Ability::Update(field), self.may_update(agent, field).is_ok());
+            add(Ability::Update(field), update);
         }
         can
+    }
+
+    /// Whether the agent's permissions are enough for an ability: those that the row of its command
+    /// requires.
+    fn is_permitted(&self, agent: AgentIndex, ability: Ability) -> bool {
+        let command = command_of(ability);
+        let Some(entry) = table::form_for(command.verb(), Kind::Agent) else { return false };
+        let request = Request { command, entry };
+        self.check_permissions(&request, (Kind::Agent, Some(agent))).is_ok()
+    }
+}
+
+/// The command that an agent gives to do this.
+fn command_of(ability: Ability) -> Command<'static> {
+    match ability {
+        Ability::RecordStart => Command::RecordStart { device: None },
+        Ability::RecordStop => Command::RecordStop { device: None },
+        Ability::BlackoutStart => Command::BlackoutStart { lead_ms: None, agent: None },
+        Ability::BlackoutStop => Command::BlackoutStop { agent: None },
+        Ability::ScreenStart => Command::ScreenStart,
+        Ability::ScreenStop => Command::ScreenStop,
+        Ability::Update(field) => Command::Update { field, value: "".into() },
     }
 }
 

@@ -68,7 +68,7 @@ impl Recorder {
             log::info!("device {}: the line was released", place.device);
             self.call_end(now, number, RecordingEnd::CallEnd, "released");
         }
-        if new {
+        if new && self.need_memory().is_ok() {
             self.lines.0[channel.0].followed = newest;
             let busy = self.calls.live_calls().any(|call| call.channel == channel);
             if !busy {

@@ -23,7 +23,7 @@ impl Recorder {
         now: Now,
         args: &CallArgs<'_>,
     ) -> Result<Response, Refusal> {
-        self.require_journal_memory()?;
+        self.need_memory()?;
         let (number, _) = self.call_start(now, args)?;
         let mut bytes = Vec::new();
         let running = self.running_of(number);
@@ -31,7 +31,7 @@ impl Recorder {
             running.filter(|recording| recording.reasons.contains(RecordReason::Schedule));
         let schedule = scheduled.and_then(|recording| recording.schedule.clone());
         let id = running.map_or("-".to_string(), |recording| recording.id.to_string());
-        let line = reply::ok(&mut bytes).pair("call", &args.call).pair("recording", id);
+        let line = reply::begin_ok(&mut bytes).pair("call", &args.call).pair("recording", id);
         line.pair("schedule", schedule.as_deref().unwrap_or("-")).end();
         Ok(Response::after_sync(self.storage.last_fact_ticket(), bytes))
     }
@@ -42,10 +42,10 @@ impl Recorder {
         args: &CallArgs<'_>,
     ) -> Result<Response, Refusal> {
         let number = self.find_call(&args.device, &args.call)?;
-        self.require_journal_memory()?;
+        self.need_memory()?;
         let ticket = self.call_update(now, number, args)?;
         let mut bytes = Vec::new();
-        reply::ok(&mut bytes).pair("call", &args.call).end();
+        reply::begin_ok(&mut bytes).pair("call", &args.call).end();
         Ok(Response::after_sync(ticket, bytes))
     }
 
@@ -57,10 +57,10 @@ impl Recorder {
         held: bool,
     ) -> Result<Response, Refusal> {
         let number = self.find_call(device, call)?;
-        self.require_journal_memory()?;
+        self.need_memory()?;
         let ticket = self.call_hold(now, number, held);
         let mut bytes = Vec::new();
-        reply::ok(&mut bytes).pair("call", call).end();
+        reply::begin_ok(&mut bytes).pair("call", call).end();
         Ok(Response::after_sync(ticket, bytes))
     }
 
@@ -74,13 +74,8 @@ impl Recorder {
         let ticket = self.call_end(now, number, RecordingEnd::CallEnd, "stop");
         let count = self.recordings.iter().filter(|r| r.call == number).count();
         let mut bytes = Vec::new();
-        reply::ok(&mut bytes).pair("call", call).pair("recordings", count).end();
+        reply::begin_ok(&mut bytes).pair("call", call).pair("recordings", count).end();
         Ok(Response::after_sync(ticket, bytes))
-    }
-
-    /// Calls go on while the disk is failed, and their answers wait for it, but not for ever.
-    fn require_journal_memory(&self) -> Result<(), Refusal> {
-        if self.storage.is_overfull() { self.require_disk() } else { Ok(()) }
     }
 
     fn find_call(&self, device: &str, call: &str) -> Result<CallNumber, Refusal> {

@@ -9,7 +9,6 @@
 //! Nothing here touches a file or makes a key: it asks.
 
 use crate::alarm;
-use crate::calls::permission::Permission;
 use crate::id::{RecordingId, SessionId};
 use crate::job::{DiskError, Job, Ticket};
 use crate::limits;
@@ -184,15 +183,14 @@ impl Recorder {
         known || record.is_running() || held
     }
 
-    /// `delete ID`: on request, by somebody with permission `admin`.
+    /// `delete ID`: on request, by a supervisor.
     pub(in crate::recorder) fn delete_record(
         &mut self,
         now: Now,
         id: SessionId,
         word: &str,
     ) -> Result<Response, Refusal> {
-        let (record, by) = self.record_with_right(id, word, Permission::Admin)?;
-        let ActorName(by) = by;
+        let (record, ActorName(by)) = self.record_and_user(id, word)?;
         let (recording, protected) = (record.id(), record.is_protected);
         if protected {
             let text = "it is under legal hold; `protect ID off` ends that";
@@ -206,7 +204,7 @@ impl Recorder {
         log::info!("recording {recording} is deleted on request of {by}");
         let ticket = self.erase_record(now, recording, "request", &by);
         let mut bytes = Vec::new();
-        reply::ok(&mut bytes).pair("recording", recording).end();
+        reply::begin_ok(&mut bytes).pair("recording", recording).end();
         // The file goes when the fact is durable, and the next sync covers that.
         Ok(Response::after_sync(Ticket(ticket.0 + 1), bytes))
     }

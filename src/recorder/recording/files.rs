@@ -14,6 +14,7 @@ use crate::id::RecordingId;
 use crate::job::{Completion, DiskError, FileId, Job};
 use crate::limits;
 use crate::recorder::journal::StorageEvent;
+use crate::recorder::recording::interrupted::InterruptedRecording;
 use crate::recorder::recording::lifecycle::RecordingRequest;
 use crate::recorder::recording::{PendingCreate, UnsyncedChunk, Watermark};
 use crate::recorder::{Recorder, Recording};
@@ -127,7 +128,7 @@ impl Recorder {
         let code = if error == DiskError::Full { Code::DiskFull } else { Code::Storage };
         let text = format!("nothing is recorded: {error}; tell a technician");
         let (mut bytes, mut gone) = (Vec::new(), RecordReasons::default());
-        reply::err(&mut bytes, &Refusal::new(code, text)).end();
+        reply::begin_err(&mut bytes, &Refusal::new(code, text)).end();
         for session in self.sessions.iter_mut() {
             gone.0 |= session.fail_dependent_replies(id, &bytes, all).0;
         }
@@ -336,8 +337,9 @@ impl Recorder {
         let was = &self.recordings[index];
         let (tries, reasons_ever, pressed) = (was.tries, was.reasons_ever, was.pressed);
         let retain_until = was.retain_until;
-        let name = was.schedule.as_deref();
-        let schedule = self.config.schedules.iter().position(|s| Some(s.name.as_str()) == name);
+        let name = was.schedule.clone();
+        let same = |s: &crate::config::Schedule| Some(&s.name) == name.as_ref();
+        let schedule = self.config.schedules.iter().position(same);
         let want = RecordingRequest {
             call: was.call,
             from: old.from,
@@ -351,7 +353,14 @@ impl Recorder {
         let envelope = if room { self.envelopes.pop_front() } else { None };
         let (Some(call), Some(envelope)) = (call, envelope) else {
             log::error!("recording {}: no new one can take over; its audio is lost", old.id);
-            self.fail_pending_replies(old.id, DiskError::Failed(0), true);
+            let refused = self.fail_pending_replies(old.id, DiskError::Failed(0), true);
+            let reasons = RecordReasons(want.reasons.0 & !refused.0);
+            if old.end.is_none() && !reasons.is_empty() {
+                let (id, agent) = (Some(old.id), pressed.map(|(agent, _)| agent));
+                let agent = agent.filter(|_| reasons.contains(RecordReason::Agent));
+                let waiting = InterruptedRecording { id, reasons, agent, schedule: name };
+                self.to_resume.add(want.call, waiting);
+            }
             return self.release_encoder(tape.reel.channel, tape.reel);
         };
         let mut backlog: std::collections::VecDeque<_> =

@@ -339,38 +339,4 @@ impl Recorder {
         }
         Ok((new, ticket))
     }
-
-    /// Recordings cut by the last stop of the daemon begin anew, as envelopes allow.
-    pub(in crate::recorder) fn resume_interrupted(&mut self, now: Now) {
-        while !self.to_resume.is_empty() && self.can_begin().is_ok() {
-            let Some(cut) = self.to_resume.pop() else { return };
-            let Some(call) =
-                self.calls.iter().find(|call| call.number == cut.call && call.is_live())
-            else {
-                continue;
-            };
-            // It may have waited for room on the disk longer than the ring remembers.
-            let from = call.from.max(self.channels[call.channel.0].ring.tail());
-            let schedule = cut.schedule.as_deref();
-            let same = |s: &crate::config::Schedule| Some(s.name.as_str()) == schedule;
-            let want = RecordingRequest {
-                call: cut.call,
-                from,
-                reasons: cut.reasons,
-                pressed: cut.agent.map(|agent| (agent, from)),
-                schedule: self.config.schedules.iter().position(same),
-                continues: cut.id,
-            };
-            let channel = self.channels[call.channel.0].id;
-            let only_own = self.call_owner(call).is_some_and(|agent| self.sees_only_own(agent));
-            let seen = cut.agent.is_some() || !only_own;
-            match self.begin_recording(now, want) {
-                Ok((id, _)) if seen => self.blackouts.set_continued_recording(channel, id),
-                Ok(_) => {}
-                Err(refusal) => {
-                    log::error!("a recording that should go on was refused: {refusal}");
-                }
-            }
-        }
-    }
 }

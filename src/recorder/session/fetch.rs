@@ -6,7 +6,6 @@
 
 use super::command::Response;
 use super::library::{ActorName, ReplyStream};
-use crate::calls::permission::Permission;
 use crate::config::CodecKind;
 use crate::id::SessionId;
 use crate::limits;
@@ -15,33 +14,33 @@ use crate::store::fact::{Fact, RecordingEnded};
 use crate::store::index::Record;
 use crate::time::Now;
 use crate::trace::TraceEvent;
-use protocol::{Code, Part, Purpose, Refusal, reply};
+use protocol::{Code, MediaPart, Purpose, Refusal, reply};
 
 /// Which file, from which byte on, and what for.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::recorder) struct MediaPart {
-    pub part: Part,
+pub(in crate::recorder) struct MediaRequest {
+    pub part: MediaPart,
     pub from: u64,
     pub purpose: Purpose,
 }
 
-impl MediaPart {
+impl MediaRequest {
     /// What the journal calls it.
     fn as_str(self) -> &'static str {
         match (self.part, self.purpose) {
-            (Part::Sound, purpose) => purpose.word(),
-            (Part::Screen, Purpose::Play) => "play-screen",
-            (Part::Screen, Purpose::Export) => "export-screen",
+            (MediaPart::Audio, purpose) => purpose.as_str(),
+            (MediaPart::Screen, Purpose::Play) => "play-screen",
+            (MediaPart::Screen, Purpose::Export) => "export-screen",
         }
     }
 }
 
 /// A file of a record, and how it ended.
-fn media_file(record: &Record, part: Part) -> Result<(String, &RecordingEnded), Refusal> {
+fn media_file(record: &Record, part: MediaPart) -> Result<(String, &RecordingEnded), Refusal> {
     let running = || Refusal::new(Code::Busy, "it is still being recorded; ask when it ended");
     let sound = record.ended.as_ref().ok_or_else(running)?;
     // One that was recorded by itself is the recording's only file.
-    if part == Part::Sound || record.began.codec == CodecKind::Screen {
+    if part == MediaPart::Audio || record.began.codec == CodecKind::Screen {
         return Ok((record.media_path(), sound));
     }
     let none = || Refusal::new(Code::NoSuchRecord, "this recording has no screen");
@@ -57,13 +56,9 @@ impl Recorder {
         now: Now,
         id: SessionId,
         word: &str,
-        wanted: MediaPart,
+        wanted: MediaRequest,
     ) -> Result<Response, Refusal> {
-        let right = match wanted.purpose {
-            Purpose::Play => Permission::Play,
-            Purpose::Export => Permission::Export,
-        };
-        let (record, ActorName(by)) = self.record_with_right(id, word, right)?;
+        let (record, ActorName(by)) = self.record_and_user(id, word)?;
         let (path, ended) = media_file(record, wanted.part)?;
         let from = wanted.from;
         if from > ended.size {
@@ -91,7 +86,7 @@ impl Recorder {
     ) -> bool {
         if *from >= size {
             let digest = data_encoding::HEXLOWER.encode(&digest);
-            reply::ok(out).pair("size", size).pair("digest", digest).end();
+            reply::begin_ok(out).pair("size", size).pair("digest", digest).end();
             return true;
         }
         if self.send_capacity(session) < limits::READ_BYTES + limits::REPLY_RESERVE_BYTES {
@@ -103,13 +98,13 @@ impl Recorder {
                 // Behind its end a file that failed holds what nobody vouches for.
                 let left = usize::try_from(size - *from).unwrap_or(usize::MAX);
                 bytes.truncate(left);
-                reply::data(out, &bytes);
+                reply::write_data(out, &bytes);
                 *from += bytes.len() as u64;
                 self.recycle_buffer(bytes);
             }
             Some(_) => {
                 let text = "the file cannot be read; `hushbox verify` says more";
-                reply::err(out, &Refusal::new(Code::Storage, text)).end();
+                reply::begin_err(out, &Refusal::new(Code::Storage, text)).end();
                 return true;
             }
         }

@@ -14,18 +14,7 @@ use crate::recorder::admin::enrolment::PinSource;
 use crate::recorder::{Output, Peer, Principal, Recorder, RejectReason, Session};
 use crate::time::Now;
 use crate::trace::TraceEvent;
-use protocol::{Code, Hello, Kind, Refusal, reply};
-
-/// What makes a supervisor.
-const SUPERVISOR: [Permission; 7] = [
-    Permission::Monitor,
-    Permission::RecordsOwn,
-    Permission::RecordsAll,
-    Permission::Play,
-    Permission::Export,
-    Permission::Protect,
-    Permission::Admin,
-];
+use protocol::{Code, Hello, Kind, Refusal, Request, reply};
 
 /// One message for every technician who is not let in.
 const NOT_LET_IN: &str = "the name or the PIN is wrong";
@@ -34,7 +23,7 @@ impl Recorder {
     pub(in crate::recorder) fn handle_connect(&mut self, now: Now, id: SessionId, peer: Peer) {
         let mut session = Session::new(id, peer, now);
         let mut bytes = Vec::new();
-        reply::greeting(&mut bytes, &self.config.name, self.boot);
+        reply::write_greeting(&mut bytes, &self.config.name, self.boot);
         session.queue_reply(crate::job::Ticket(0), bytes, None);
         self.sessions.push(session);
         self.counters.sessions += 1;
@@ -84,7 +73,7 @@ impl Recorder {
         &mut self,
         now: Now,
         id: SessionId,
-        hello: &Hello<'_>,
+        (request, hello): (&Request<'_>, &Hello<'_>),
     ) -> Result<Response, Refusal> {
         let Some(session) = self.sessions.get(id) else { return Err(Code::Denied.into()) };
         if session.who.is_some() {
@@ -101,15 +90,12 @@ impl Recorder {
         }
         match hello.kind {
             Kind::Agent => {
-                let agent = self.authenticate_agent(now, hello)?;
+                let agent = self.authenticate_agent(now, (request, hello))?;
                 Ok(self.agent_hello_reply(now, id, agent, hello))
             }
             Kind::Supervisor => {
                 let agent = self.log_in(now, hello)?;
-                let rights = self.directory.permissions(agent);
-                if !SUPERVISOR.iter().any(|right| rights.contains(*right)) {
-                    return Err(Refusal::new(Code::Denied, "this user has no supervisor's right"));
-                }
+                self.check_permissions(request, (hello.kind, Some(agent)))?;
                 Ok(self.hello_reply(now, id, hello, Some(agent)))
             }
             Kind::Technician => self.technician_hello(now, id, hello),
@@ -118,7 +104,11 @@ impl Recorder {
         }
     }
 
-    fn authenticate_agent(&mut self, now: Now, hello: &Hello<'_>) -> Result<AgentIndex, Refusal> {
+    fn authenticate_agent(
+        &mut self,
+        now: Now,
+        (request, hello): (&Request<'_>, &Hello<'_>),
+    ) -> Result<AgentIndex, Refusal> {
         let off = || Refusal::new(Code::OnDemandOff, "on-demand recording is switched off here");
         if !self.config.on_demand.enabled {
             return Err(off());
@@ -129,9 +119,7 @@ impl Recorder {
             return Err(off());
         }
         let agent = self.log_in(now, hello)?;
-        if !self.directory.permissions(agent).has_on_demand() {
-            return Err(Refusal::new(Code::Denied, "this user has no on-demand right (D3)"));
-        }
+        self.check_permissions(request, (hello.kind, Some(agent)))?;
         if !self.directory.may_log_in_from(agent, hello.machine.as_deref()) {
             return Err(Refusal::new(Code::Denied, "this user may not work at this machine"));
         }
@@ -217,14 +205,14 @@ impl Recorder {
         let mut bytes = Vec::new();
         if right {
             self.enrolment.pins.right(&source);
-            reply::ok(&mut bytes).pair("session", id.0).pair("technician", &who.user).end();
+            reply::begin_ok(&mut bytes).pair("session", id.0).pair("technician", &who.user).end();
             session.queue_reply(crate::job::Ticket(0), bytes, None);
             self.log_in_session(now, id, who);
             return;
         }
         self.handle_wrong_pin(now, &source);
         self.counters.count_refusal(Code::Denied);
-        reply::err(&mut bytes, &Refusal::new(Code::Denied, NOT_LET_IN)).end();
+        reply::begin_err(&mut bytes, &Refusal::new(Code::Denied, NOT_LET_IN)).end();
         if let Some(session) = self.sessions.get_mut(id) {
             session.queue_reply(crate::job::Ticket(0), bytes, None);
         }
@@ -234,7 +222,7 @@ impl Recorder {
     fn claimed_principal(hello: &Hello<'_>, agent: Option<AgentIndex>) -> Principal {
         let text =
             |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
-        let user = text(&hello.user).unwrap_or_else(|| hello.kind.word().to_string());
+        let user = text(&hello.user).unwrap_or_else(|| hello.kind.as_str().to_string());
         Principal { kind: hello.kind, user, agent, machine: text(&hello.machine) }
     }
 
@@ -259,10 +247,10 @@ impl Recorder {
     ) -> Response {
         self.log_in_session(now, id, Self::claimed_principal(hello, agent));
         let mut bytes = Vec::new();
-        let line = reply::ok(&mut bytes).pair("session", id.0);
-        match agent.map(|agent| self.directory.test_agent(agent)) {
+        let line = reply::begin_ok(&mut bytes).pair("session", id.0);
+        match agent.map(|agent| self.directory.agent_at(agent)) {
             Some(agent) => {
-                let line = line.pair(hello.kind.word(), &agent.name);
+                let line = line.pair(hello.kind.as_str(), &agent.name);
                 Self::rights_for_portal(line, hello, agent.permissions).end();
             }
             None => line.end(),
@@ -287,7 +275,7 @@ impl Recorder {
         hello: &Hello<'_>,
     ) -> Response {
         let mut who = Self::claimed_principal(hello, Some(index));
-        let agent = self.directory.test_agent(index);
+        let agent = self.directory.agent_at(index);
         who.user.clone_from(&agent.username);
         let sits = hello.machine.as_deref().and_then(|m| self.directory.workstation_device(m));
         let phone = agent.phones.iter().find(|phone| self.channel_of(phone).is_some());
@@ -295,7 +283,7 @@ impl Recorder {
         let seat = sits.map(str::to_string);
         let device = device.or(agent.phones.first().map(String::as_str)).unwrap_or("-").to_string();
         let mut bytes = Vec::new();
-        let line = reply::ok(&mut bytes).pair("session", id.0);
+        let line = reply::begin_ok(&mut bytes).pair("session", id.0);
         let line = line.pair("agent", &agent.name).pair("device", &device);
         let mut line = Self::rights_for_portal(line, hello, agent.permissions);
         for (field, label) in (1..).zip(&self.config.fields) {

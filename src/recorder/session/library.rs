@@ -79,8 +79,10 @@ impl Recorder {
         self.sessions.get(id).and_then(|session| session.who.as_ref())
     }
 
-    /// Whether the session may know of a record (`records.own`, `records.all`, B2).
-    pub(in crate::recorder) fn may_see_record(
+    /// Whether a record is one that the session may know of: with `records.own` those of the own
+    /// calls, with `records.all` every one; for an agent who sees own recordings only, those that
+    /// an agent wanted (B2).
+    pub(in crate::recorder) fn record_is_visible_to(
         &self,
         who: &Principal,
         (of, ever): (Option<&str>, RecordReasons),
@@ -90,17 +92,11 @@ impl Recorder {
         }
         let Some(agent) = who.agent else { return false };
         let rights = self.directory.permissions(agent);
-        let name = &self.directory.test_agent(agent).username;
+        let name = &self.directory.agent_at(agent).username;
         let own = of.is_some_and(|of| of.eq_ignore_ascii_case(name));
         let seen = !self.sees_only_own(agent) || ever.contains(RecordReason::Agent);
         rights.contains(Permission::RecordsAll)
             || rights.contains(Permission::RecordsOwn) && own && seen
-    }
-
-    pub(in crate::recorder) fn require_listing(&self, who: &Principal) -> Result<(), Refusal> {
-        let has = |right| who.agent.is_some_and(|agent| self.agent_has(agent, right));
-        let listed = has(Permission::RecordsAll) || has(Permission::RecordsOwn);
-        if who.kind == Kind::Technician || listed { Ok(()) } else { Err(Code::Denied.into()) }
     }
 
     /// A record that the session may know of; any other does not exist.
@@ -116,7 +112,7 @@ impl Recorder {
         let facets = |record: &Record| (record.began.call.agent.clone(), record.reasons_ever);
         let seen = |record: &&Record| {
             let (of, ever) = facets(record);
-            self.may_see_record(who, (of.as_deref(), ever))
+            self.record_is_visible_to(who, (of.as_deref(), ever))
         };
         record.filter(seen).ok_or_else(none)
     }
@@ -126,22 +122,17 @@ impl Recorder {
         id: SessionId,
         word: &str,
     ) -> Result<Response, Refusal> {
-        self.require_listing(self.principal_of(id).ok_or_else(|| Refusal::from(Code::Denied))?)?;
         let record = self.visible_record(id, word)?;
         Ok(Response::stream(ReplyStream::Show { id: record.id(), sealed: false }))
     }
 
-    /// A record that the session may do something to, and by whom it is done.
-    pub(in crate::recorder) fn record_with_right(
+    /// A record that the session may know of, and by whom something is done to it.
+    pub(in crate::recorder) fn record_and_user(
         &self,
         id: SessionId,
         word: &str,
-        right: Permission,
     ) -> Result<(&Record, ActorName), Refusal> {
         let who = self.principal_of(id).ok_or_else(|| Refusal::from(Code::Denied))?;
-        if !who.agent.is_some_and(|agent| self.agent_has(agent, right)) {
-            return Err(Code::Denied.into());
-        }
         self.visible_record(id, word).map(|record| (record, ActorName(who.user.clone())))
     }
 
@@ -152,7 +143,7 @@ impl Recorder {
         word: &str,
         on: bool,
     ) -> Result<Response, Refusal> {
-        let (record, ActorName(by)) = self.record_with_right(id, word, Permission::Protect)?;
+        let (record, ActorName(by)) = self.record_and_user(id, word)?;
         let (record, changes) = (record.id(), record.is_protected != on);
         self.require_disk()?;
         let ticket = if changes {
@@ -161,8 +152,8 @@ impl Recorder {
             self.storage.last_fact_ticket()
         };
         let mut bytes = Vec::new();
-        let line = reply::ok(&mut bytes).pair("recording", record);
-        line.pair("protected", protocol::state::on_off(on)).end();
+        let line = reply::begin_ok(&mut bytes).pair("recording", record);
+        line.pair("protected", protocol::state::format_on_off(on)).end();
         Ok(Response::after_sync(ticket, bytes))
     }
 
@@ -195,7 +186,7 @@ impl Recorder {
                     false
                 }
                 Err(damaged) => {
-                    reply::err(out, &self.report_damage(damaged)).end();
+                    reply::begin_err(out, &self.report_damage(damaged)).end();
                     true
                 }
             },
@@ -265,7 +256,7 @@ impl Recorder {
         // It may have been deleted while its key was read.
         let record = self.index.record(id).filter(|record| record.deleted.is_none());
         let (Some(record), Some(who)) = (record, self.principal_of(session)) else {
-            reply::err(out, &Code::NoSuchRecord.into()).end();
+            reply::begin_err(out, &Code::NoSuchRecord.into()).end();
             return true;
         };
         self.show_record(who, record, key.as_ref(), out);
@@ -286,7 +277,7 @@ impl Recorder {
                 unsaid += 1;
                 continue;
             }
-            let row = reply::row(out).pair("what", "blackout").pair("from", blackout.from);
+            let row = reply::begin_row(out).pair("what", "blackout").pair("from", blackout.from);
             let to = blackout.to.map_or("-".to_string(), |to| to.to_string());
             let row = row.pair("to", to).pair("by", &blackout.by);
             let row = row.pair("holder", blackout.holder.as_str());
@@ -297,7 +288,7 @@ impl Recorder {
                 unsaid += 1;
                 continue;
             }
-            let row = reply::row(out).pair("what", "span").pair("fate", fate_word(span.fate));
+            let row = reply::begin_row(out).pair("what", "span").pair("fate", fate_word(span.fate));
             let row = row.pair("from", span.from).pair("to", span.to);
             match span.fate {
                 Fate::Lost(why) => row.pair("why", why.as_str()).end(),
@@ -306,18 +297,23 @@ impl Recorder {
         }
         if unsaid > 0 {
             let text = "the rest is in what `hushbox show` and a manifest say";
-            reply::row(out).pair("what", "more").pair("rows", unsaid).pair("text", text).end();
+            reply::begin_row(out)
+                .pair("what", "more")
+                .pair("rows", unsaid)
+                .pair("text", text)
+                .end();
         }
         Self::show_ledger(record, out);
         Self::write_screen_rows(record, out);
-        reply::ok(out).end();
+        reply::begin_ok(out).end();
         true
     }
 
     fn show_ledger(record: &Record, out: &mut Vec<u8>) {
         let Some(ended) = &record.ended else { return };
         let ledger = ended.ledger;
-        let row = reply::row(out).pair("what", "ledger").pair("captured", ledger.total_captured());
+        let row =
+            reply::begin_row(out).pair("what", "ledger").pair("captured", ledger.total_captured());
         let row = row.pair("stored", ledger.stored).pair("masked", ledger.masked);
         let mut row = row.pair("held", ledger.held).pair("lost", ledger.total_lost());
         for why in LossReason::ALL {
@@ -341,7 +337,7 @@ impl Recorder {
         let numbers = numbers.unwrap_or_default();
         let none = || "-".to_string();
         let ended = record.ended.as_ref();
-        let row = reply::row(out).pair("what", "record").pair("recording", began.id);
+        let row = reply::begin_row(out).pair("what", "record").pair("recording", began.id);
         let row = row.pair("start", record.at).pair("device", &began.call.device);
         let row = row.pair("call", &began.call.call).pair("channel", began.channel);
         let row = row.pair("agent", began.call.agent.as_deref().unwrap_or("-"));
@@ -374,7 +370,7 @@ impl Recorder {
     /// Who was given its files, or what is sealed of it: for supervisors only.
     fn show_fetches(record: &Record, out: &mut Vec<u8>) {
         for fetch in record.fetches.iter().rev().take(64) {
-            let row = reply::row(out).pair("what", "fetched").pair("time", fetch.at);
+            let row = reply::begin_row(out).pair("what", "fetched").pair("time", fetch.at);
             row.pair("by", &fetch.by).pair("for", &fetch.why).end();
         }
     }
@@ -386,11 +382,11 @@ impl Recorder {
             None => "-".to_string(),
         };
         for (field, value) in &record.fields {
-            let row = reply::row(out).pair("what", "field").pair("n", field);
+            let row = reply::begin_row(out).pair("what", "field").pair("n", field);
             row.pair("value", open(value)).end();
         }
         for change in record.history.iter().rev().take(64) {
-            let row = reply::row(out).pair("what", "history").pair("time", change.at);
+            let row = reply::begin_row(out).pair("what", "history").pair("time", change.at);
             let row = row.pair("n", change.field).pair("by", &change.by);
             row.pair("value", open(&change.value)).end();
         }

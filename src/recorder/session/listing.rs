@@ -64,23 +64,27 @@ fn parse_time(key: &str, word: &Option<Cow<'_, str>>) -> Result<Option<WallTime>
     })
 }
 
+/// Which records a query asks for; `bad-argument` for times that are none.
+pub(in crate::recorder) fn filter(query: &RecordsQuery<'_>) -> Result<RecordFilter, Refusal> {
+    Ok(RecordFilter {
+        agent: owned_text(&query.agent),
+        device: owned_text(&query.device),
+        call: owned_text(&query.call),
+        from: parse_time("from", &query.from)?,
+        until: parse_time("to", &query.to)?,
+        ..RecordFilter::default()
+    })
+}
+
 impl Recorder {
     pub(in crate::recorder) fn list_records(
         &self,
         id: SessionId,
         query: &RecordsQuery<'_>,
     ) -> Result<Response, Refusal> {
-        let filter = RecordFilter {
-            agent: owned_text(&query.agent),
-            device: owned_text(&query.device),
-            call: owned_text(&query.call),
-            from: parse_time("from", &query.from)?,
-            until: parse_time("to", &query.to)?,
-            ..RecordFilter::default()
-        };
+        let filter = filter(query)?;
         let left = query.limit.map_or(limits::RECORDS_DEFAULT, |n| n as usize);
         let who = self.principal_of(id).ok_or_else(|| Refusal::from(Code::Denied))?;
-        self.require_listing(who)?;
         let listing = Listing {
             browser: RangeScan::new(filter),
             judged: NumberMatch::Nothing,
@@ -120,12 +124,12 @@ impl Recorder {
                 Ok(ListingProgress::Wait) => return false,
                 Ok(ListingProgress::End) => break,
                 Err(damaged) => {
-                    reply::err(out, &self.report_damage(damaged)).end();
+                    reply::begin_err(out, &self.report_damage(damaged)).end();
                     return true;
                 }
             }
         }
-        let ok = reply::ok(out);
+        let ok = reply::begin_ok(out);
         let ok = if listing.sealed > 0 { ok.pair("sealed", listing.sealed) } else { ok };
         ok.end();
         true
@@ -180,7 +184,7 @@ impl Recorder {
         };
         let seen = self
             .principal_of(session)
-            .is_some_and(|who| self.may_see_record(who, (row.agent.as_deref(), row.reasons)));
+            .is_some_and(|who| self.record_is_visible_to(who, (row.agent.as_deref(), row.reasons)));
         if !seen {
             return Ok(ListingProgress::More);
         }
@@ -229,7 +233,7 @@ impl Recorder {
         let direction = row.direction.map_or("-", direction_word);
         let so_far = self.index.record(row.id).filter(|record| record.is_running());
         let duration_ms = so_far.map_or(row.duration_ms, |record| self.running_ms(record));
-        let line = reply::row(out).pair("recording", row.id).pair("start", row.at);
+        let line = reply::begin_row(out).pair("recording", row.id).pair("start", row.at);
         let line = line.pair("duration_ms", duration_ms);
         let line = line.pair("agent", row.agent.as_deref().unwrap_or("-"));
         let line = line.pair("device", &row.device).pair("call", &row.call);
@@ -237,7 +241,7 @@ impl Recorder {
         let line = line.pair("reasons", self.visible_reasons(who, row.reasons));
         let line = line.pair("schedule", row.schedule.as_deref().unwrap_or("-"));
         let line = line.pair("blackouts", row.blackouts.len()).pair("lost", row.lost);
-        let line = line.pair("protected", protocol::state::on_off(row.is_protected));
+        let line = line.pair("protected", protocol::state::format_on_off(row.is_protected));
         line.pair("size", row.size).end();
     }
 

@@ -64,7 +64,7 @@ impl Recorder {
 
     /// Why the screen is not recorded, for an agent who could expect that it is (E1).
     fn screen_note(&self, agent: AgentIndex) -> Option<String> {
-        let expects = self.directory.test_agent(agent).screen
+        let expects = self.directory.agent_at(agent).screen
             || self.agent_has(agent, crate::calls::permission::Permission::Screen);
         let disabled = self.screen_mode(agent) == ScreenMode::Disabled;
         (expects && disabled).then(|| format!("screen: {}", self.screen_disabled_reason(agent)))
@@ -164,7 +164,7 @@ impl Recorder {
         }
         let mut bytes = Vec::new();
         let hex = |bytes: &[u8]| data_encoding::HEXLOWER.encode(bytes);
-        let line = reply::event(&mut bytes).pair("what", "checkpoint");
+        let line = reply::begin_event(&mut bytes).pair("what", "checkpoint");
         let line = line.pair("seq", newest.sequence).pair("digest", hex(&newest.chain));
         line.pair("sig", hex(&newest.signature)).pair("at", newest.at).end();
         let sequence = newest.sequence;
@@ -185,7 +185,7 @@ impl Recorder {
             let Some(traced) = self.trace.first_since(next) else { break };
             let mut bytes = Vec::new();
             if traced.sequence > next {
-                reply::event(&mut bytes).pair("lost", traced.sequence - next).end();
+                reply::begin_event(&mut bytes).pair("lost", traced.sequence - next).end();
             }
             crate::recorder::admin::status::write_event(traced, &mut bytes);
             next = traced.sequence + 1;
@@ -206,7 +206,7 @@ impl Recorder {
         let durable = self.storage.durable_ticket();
         let text = "the mask is in force, but the disk is slow: it is not on record yet";
         let mut bytes = Vec::new();
-        reply::err(&mut bytes, &Refusal::new(Code::Storage, text).masked()).end();
+        reply::begin_err(&mut bytes, &Refusal::new(Code::Storage, text).with_masked()).end();
         for session in self.sessions.iter_mut().filter(|session| late(session)) {
             session.expire_receipts(now.mono, durable, &bytes);
         }
@@ -262,10 +262,10 @@ impl Recorder {
         let mut bytes = Vec::new();
         let agent = self.sessions.get(id).and_then(Session::logged_in_agent);
         match agent {
-            Some(agent) => self.agent_state(agent).write_to(reply::row(&mut bytes)).end(),
+            Some(agent) => self.agent_state(agent).write_to(reply::begin_row(&mut bytes)).end(),
             None => self.box_rows(now, &mut bytes),
         }
-        reply::ok(&mut bytes).end();
+        reply::begin_ok(&mut bytes).end();
         Ok(super::command::Response::immediate(bytes))
     }
 }

@@ -165,7 +165,7 @@ impl Daemon {
         if let Err(why) = self.admission.admit_session(limits, sessions, whence) {
             let mut bytes = Vec::new();
             let refusal = protocol::Refusal::from(protocol::Code::TooMany);
-            protocol::reply::err(&mut bytes, &refusal).end();
+            protocol::reply::begin_err(&mut bytes, &refusal).end();
             connection.queue_output(&bytes);
             return self.reject_connection(now.mono, connection, why);
         }

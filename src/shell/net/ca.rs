@@ -232,7 +232,7 @@ impl CertificateAuthority {
         let until = WallTime(now.0.saturating_add(CLIENT_VALIDITY_MS));
         let life = Validity { not_before: WallTime(0), not_after: until };
         let mut params = leaf_params(machine, life, ExtendedKeyUsagePurpose::ClientAuth);
-        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
+        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
         params.distinguished_name.push(DnType::OrganizationalUnitName, kinds.join(","));
         let made = params.signed_by(&request.public_key, &self.issuer).map_err(SignError::Make)?;
         let authority = to_pem(&self.certificate);

@@ -26,6 +26,10 @@ const READ_BYTES: usize = 4096;
 /// next.
 const READS_PER_LINE: usize = 2;
 
+/// Bytes of the output that are kept at most after they were sent: taking them away moves what
+/// waits behind them.
+const SENT_BYTES_MAX: usize = 32 * 1024;
+
 /// Bytes read at once of what a person types: each may bring a line back, some 1 KiB in and out.
 const TERMINAL_READ_BYTES: usize = 16;
 
@@ -233,7 +237,7 @@ impl Connection {
     fn deliver_piece(&mut self, deliver: &mut dyn FnMut(Incoming<'_>)) -> bool {
         let mut rest = &self.input[self.input_from..self.input_to];
         let before = rest.len();
-        let piece = self.assembler.take(&mut rest);
+        let piece = self.assembler.next_piece(&mut rest);
         self.input_from += before - rest.len();
         match piece {
             None => return false,
@@ -394,16 +398,21 @@ impl Connection {
                 Err(_) => return self.mark_disconnected(),
             }
         }
-        if self.output_from == self.output.len() {
-            self.output.clear();
-            self.output_from = 0;
-        }
+        self.forget_sent();
         if self.is_flushed() {
             self.stalled_since = None;
             return true;
         }
         let since = *self.stalled_since.get_or_insert(now);
         now.since_ms(since) < limits::DRAIN_TIMEOUT_MS
+    }
+
+    /// Frees the front of the output, also for a client that never takes all of it.
+    fn forget_sent(&mut self) {
+        if self.output_from == self.output.len() || self.output_from >= SENT_BYTES_MAX {
+            self.output.drain(..self.output_from);
+            self.output_from = 0;
+        }
     }
 
     fn mark_disconnected(&mut self) -> bool {
@@ -453,4 +462,31 @@ impl Connection {
 fn block_too_large(most: usize) -> Refusal {
     let text = format!("a data block of more than {most} bytes here");
     Refusal::new(Code::BadArgument, text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// A client that reads less than it is sent: what it has read must not pile up behind it.
+    #[test]
+    fn slow_client_that_is_always_behind_costs_a_bounded_output() {
+        let poll = mio::Poll::new().unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let stream = Transport::Unix(ours);
+        let mut connection = Connection::new(stream, None, (poll.registry(), Token(1))).unwrap();
+        let (line, mut read, mut longest) = ([b'x'; 1024], 0, 0);
+        while read < 1 << 20 {
+            while connection.send_capacity() >= line.len() {
+                connection.queue_output(&line);
+            }
+            connection.mark_ready(false, true);
+            assert!(connection.flush(MonoTime(0)) && !connection.is_flushed());
+            longest = longest.max(connection.output.len());
+            read += theirs.read(&mut [0; 4096]).unwrap();
+        }
+        assert!(longest <= limits::OUTPUT_BYTES_MAX + SENT_BYTES_MAX, "{longest} bytes");
+    }
 }

@@ -358,3 +358,18 @@ fn boards_may_carry_warnings() {
     let (_, warnings) = good(&text);
     same("50 channels", &warnings, &[(6, 8, "[[board]] channels", "rings of 549 MiB in all")]);
 }
+
+#[test]
+fn d3_supervisor_role_without_rights_for_others_is_warned_of() {
+    let text = "[[listen]]\nunix = \"s\"\n[[role]]\nname = \"boss\"\npermissions = [\"records.own\"]\n\
+                [[role]]\nname = \"agent\"\npermissions = [\"blackout\", \"password\"]\n";
+    let (_, warnings) = good(text);
+    let wanted = "found \"boss\" without record.others and blackout.others";
+    same(text, &warnings, &[(4, 8, "[[role]] permissions", wanted)]);
+    for knows in ["record.others", "blackout.others"] {
+        for before in ["records.own\"", "password\""] {
+            let text = text.replace(before, &format!("{before}, \"{knows}\""));
+            assert_eq!(good(&text).1, [], "{text}");
+        }
+    }
+}

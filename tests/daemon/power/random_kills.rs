@@ -10,7 +10,7 @@
 //! `CRASH_SEED=N` replays the commands of one seed (not the microsecond of the kill), `CRASH_KILLS=N`
 //! runs for longer: `make crash`.
 
-use client::{Connection, News};
+use client::{Connection, Notification};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
@@ -104,8 +104,8 @@ impl Noise {
 /// Keeps what a client is told of checkpoints, until the box is gone.
 fn keep_checkpoints(mut connection: Connection) -> String {
     let mut kept = String::new();
-    while let Ok(Some(news)) = connection.next_event(TIMEOUT) {
-        if let News::Event(pairs) = news {
+    while let Ok(Some(news)) = connection.next_notification(TIMEOUT) {
+        if let Notification::Event(pairs) = news {
             let words = pairs.0.iter().map(|(key, value)| format!(" {key}={value}"));
             kept += &format!("event{}\n", words.collect::<String>());
         }
@@ -195,7 +195,7 @@ impl Story {
         self.live.start();
         let mut boss = self.live.session("hello supervisor user=boss");
         self.desks.iter().for_each(|desk| desk.check_fields(&mut boss));
-        let rows = boss.ask("records limit=100000").unwrap().rows;
+        let rows = boss.request("records limit=100000").unwrap().rows;
         let listed: HashSet<&str> = rows.iter().filter_map(|row| row.get("recording")).collect();
         for id in self.desks.iter().flat_map(|desk| &desk.known.recordings) {
             assert!(listed.contains(id.as_str()), "{id} is not listed");

@@ -1,8 +1,8 @@
 //! `hushbox agent`: an agent's client for a terminal.
 //!
 //! Lines are sent as they are typed; the prompt tells the state, and every change of it is one
-//! readable line. When the box is lost, `client::Retry` says when to try again. What the agent may
-//! do is what the box says in `can`; nothing is decided here.
+//! readable line. When the box is lost, `client::RetryPolicy` says when to try again. What the
+//! agent may do is what the box says in `can`; nothing is decided here.
 
 use crate::Outcome;
 use crate::cli::AgentArgs;
@@ -11,7 +11,10 @@ use crate::error::Error;
 use crate::output::reply_format;
 use crate::server::{self, LoginOutcome, ServerList};
 use crate::terminal::stdin::{StdinEvent, StdinReader};
-use client::{Connection, LinkError, Login, News, Next, RETRIES, Retry, RetryMode};
+use client::{
+    Connection, ConnectionError, Login, Notification, RETRIES_MAX, RetryAction, RetryMode,
+    RetryPolicy,
+};
 use protocol::{AgentState, Code, Direction, Kind, ScreenMode};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -26,7 +29,7 @@ enum SessionEnd {
     /// The agent wants no more.
     Quit,
     /// The link dropped.
-    Disconnected(LinkError),
+    Disconnected(ConnectionError),
     /// The box does not want this agent.
     Refused,
 }
@@ -35,7 +38,7 @@ pub fn run(args: &AgentArgs) -> Result<Outcome, Error> {
     let servers = ServerList::from_args(&args.server)?;
     let login = server::build_login(Kind::Agent, &args.user)?;
     let mode = if args.strict { RetryMode::Strict } else { RetryMode::SelfHealing };
-    let mut retry = Retry::new(mode);
+    let mut retry = RetryPolicy::new(mode);
     let mut input = StdinReader::default();
     loop {
         match run_session(&servers, &login, &mut retry, &mut input)? {
@@ -53,12 +56,12 @@ pub fn run(args: &AgentArgs) -> Result<Outcome, Error> {
 fn run_session(
     servers: &ServerList,
     login: &Login,
-    retry: &mut Retry,
+    retry: &mut RetryPolicy,
     input: &mut StdinReader,
 ) -> Result<SessionEnd, Error> {
     match servers.log_in(login) {
         Ok(LoginOutcome::Accepted(connection, pairs)) => {
-            retry.connected();
+            retry.record_success();
             let name = pairs.get("agent").or(login.user.as_deref()).unwrap_or("?").to_owned();
             let (place, greeting) = (connection.address(), connection.greeting());
             print_text(&format!("connected to {} at {place} as {name}\n", greeting.name))?;
@@ -74,7 +77,7 @@ fn run_session(
             let passes = [Code::Busy, Code::TooMany, Code::ShuttingDown, Code::Storage];
             let passes = code.is_some_and(|code| passes.contains(&code));
             Ok(if passes {
-                SessionEnd::Disconnected(LinkError::Closed)
+                SessionEnd::Disconnected(ConnectionError::Closed)
             } else {
                 SessionEnd::Refused
             })
@@ -82,27 +85,27 @@ fn run_session(
         Err(Error::Connection { error, .. }) => Ok(SessionEnd::Disconnected(error)),
         Err(Error::NoBox(error)) => {
             let io = std::io::Error::other(error.to_string());
-            Ok(SessionEnd::Disconnected(LinkError::Io(io)))
+            Ok(SessionEnd::Disconnected(ConnectionError::Io(io)))
         }
         Err(other) => Err(other),
     }
 }
 
 /// Waits until the next attempt is due; whether there is to be one.
-fn wait_for_retry(retry: &mut Retry, input: &mut StdinReader) -> Result<bool, Error> {
+fn wait_for_retry(retry: &mut RetryPolicy, input: &mut StdinReader) -> Result<bool, Error> {
     let mut bits = [0; 4];
     // Without random bits every pause is the shortest: no harm.
     let _ = getrandom::fill(&mut bits);
-    let pause = match retry.failed(u32::from_le_bytes(bits)) {
-        Next::Retry { retry, in_ms } => {
-            print_text(&format!("retry {retry} of {RETRIES} in {} s\n", in_ms / 1000))?;
+    let pause = match retry.record_failure(u32::from_le_bytes(bits)) {
+        RetryAction::Retry { retry, in_ms } => {
+            print_text(&format!("retry {retry} of {RETRIES_MAX} in {} s\n", in_ms / 1000))?;
             Some(Duration::from_millis(in_ms))
         }
-        Next::Probe { in_ms } => {
+        RetryAction::Probe { in_ms } => {
             print_text("standby; type reconnect to try now\n")?;
             Some(Duration::from_millis(in_ms))
         }
-        Next::Standby => {
+        RetryAction::Standby => {
             print_text("standby; type reconnect to try again\n")?;
             None
         }
@@ -120,7 +123,7 @@ fn wait_for_retry(retry: &mut Retry, input: &mut StdinReader) -> Result<bool, Er
             Some(StdinEvent::Eof) => return Ok(false),
             Some(StdinEvent::Line(line)) => match line.trim() {
                 "reconnect" => {
-                    retry.reconnect();
+                    retry.restart();
                     return Ok(true);
                 }
                 "quit" | "exit" => return Ok(false),
@@ -162,7 +165,7 @@ impl AgentSession {
             }
             if now().duration_since(pinged) >= PING_EVERY {
                 pinged = now();
-                if let Err(error) = self.connection.ask("ping") {
+                if let Err(error) = self.connection.request("ping") {
                     return Ok(SessionEnd::Disconnected(error));
                 }
             }
@@ -174,27 +177,29 @@ impl AgentSession {
         if line.is_empty() {
             return Ok(None);
         }
-        match self.connection.ask(line) {
+        match self.connection.request(line) {
             Ok(reply) => {
                 print_text(&reply_format::format_rows(&reply))?;
                 print_text(&reply_format::format_outcome(&reply.outcome))?;
                 let quit = matches!(line, "quit") && reply.outcome.is_ok();
                 Ok(quit.then_some(SessionEnd::Quit))
             }
-            Err(error @ LinkError::Send(_)) => print_text(&format!("{error}\n")).map(|()| None),
+            Err(error @ ConnectionError::Send(_)) => {
+                print_text(&format!("{error}\n")).map(|()| None)
+            }
             Err(error) => Ok(Some(SessionEnd::Disconnected(error))),
         }
     }
 
     /// Tells all news there are.
-    fn print_state_changes(&mut self) -> Result<(), LinkError> {
-        while let Some(news) = self.connection.next_event(Duration::ZERO)? {
-            let News::State(state) = news else { continue };
+    fn print_state_changes(&mut self) -> Result<(), ConnectionError> {
+        while let Some(news) = self.connection.next_notification(Duration::ZERO)? {
+            let Notification::State(state) = news else { continue };
             let text = describe_state(&state);
             let unchanged = self.state.as_ref().is_some_and(|old| describe_state(old) == text);
             self.state = Some(state);
             if !unchanged {
-                print_text(&format!("\r{text}\n")).map_err(|_| LinkError::Closed)?;
+                print_text(&format!("\r{text}\n")).map_err(|_| ConnectionError::Closed)?;
             }
         }
         Ok(())
@@ -258,7 +263,7 @@ fn describe_state(state: &AgentState) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::{Ability, Can};
+    use protocol::{Ability, AbilitySet};
 
     #[test]
     fn a12_the_state_is_one_readable_line() {
@@ -272,7 +277,7 @@ mod tests {
         state.reasons = "agent,schedule".to_owned();
         state.blackout = true;
         state.blackout_ms = 65_999;
-        state.can = Can::from_iter([Ability::BlackoutStop]);
+        state.can = AbilitySet::from_iter([Ability::BlackoutStop]);
         let wanted = "call c1 (incoming); recording abc for agent,schedule; \
             blackout for 1:05; you may: blackout.stop";
         assert_eq!(describe_state(&state), wanted);

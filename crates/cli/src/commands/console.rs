@@ -17,7 +17,7 @@ use crate::terminal::raw_mode;
 use crate::terminal::serial;
 use crate::terminal::stdin;
 use crate::terminal::stdin::{StdinEvent, StdinReader};
-use client::{Address, Connection, LinkError, Login, News};
+use client::{Address, Connection, ConnectionError, Login, Notification};
 use protocol::client::Reply;
 use protocol::{Code, Kind};
 use std::io::{IsTerminal, Write};
@@ -80,7 +80,7 @@ pub fn request_once(args: &ConsoleArgs, command: &str) -> Result<Option<Reply>, 
     };
     let reply = server::send_request(&mut connection, command)?;
     // Whoever is next on a cable finds it free; if it broke meanwhile, it is free as well.
-    drop(connection.ask("quit"));
+    drop(connection.request("quit"));
     Ok(Some(reply))
 }
 
@@ -133,7 +133,7 @@ impl ConsoleTarget {
         let socket = serial::connect_serial(&path, args.rate);
         let socket = socket.map_err(|error| Error::Serial { path: path.clone(), error })?;
         let address = Address::Unix(path.clone());
-        let connection = Connection::over(socket, &address, GREETING_TIMEOUT);
+        let connection = Connection::from_stream(socket, &address, GREETING_TIMEOUT);
         Ok(ConsoleTarget::Serial(Some(Box::new(
             connection.map_err(|error| connection_error(&path, error))?,
         ))))
@@ -150,14 +150,14 @@ impl ConsoleTarget {
             }),
             ConsoleTarget::Serial(connection) => {
                 let Some(open) = connection else { return Err(Error::NoInput) };
-                let reply = server::send_request(open, &login.line())?;
+                let reply = server::send_request(open, &login.to_line())?;
                 Ok((connection.take_if(|_| reply.outcome.is_ok()), reply))
             }
         }
     }
 }
 
-fn connection_error(path: &Path, error: LinkError) -> Error {
+fn connection_error(path: &Path, error: ConnectionError) -> Error {
     Error::Connection { address: PathBuf::from(path).display().to_string(), error }
 }
 
@@ -220,19 +220,19 @@ fn run_interactive(connection: Box<Connection>, link_rate: u64) -> Result<Outcom
             setup::run(&mut kept.connection)?;
             continue;
         }
-        let screen = Pager::value_of(prompt.size());
-        match kept.connection.ask(line) {
+        let screen = Pager::with_size(prompt.size());
+        match kept.connection.request(line) {
             Ok(reply) => {
                 // Whoever reads is not logged out meanwhile.
                 screen.show_reply((line, &reply), &mut || -> Result<(), ConsoleError> {
-                    kept.connection.ask("ping")?;
+                    kept.connection.request("ping")?;
                     Ok(())
                 })?;
                 if line == "quit" && reply.outcome.is_ok() {
                     return Ok(Outcome::Done);
                 }
             }
-            Err(error @ LinkError::Send(_)) => eprintln!("{error}"),
+            Err(error @ ConnectionError::Send(_)) => eprintln!("{error}"),
             Err(error) => return Err(error.into()),
         }
     }
@@ -242,7 +242,7 @@ fn run_interactive(connection: Box<Connection>, link_rate: u64) -> Result<Outcom
 /// Why talking stopped.
 enum ConsoleError {
     Local(Error),
-    Connection(LinkError),
+    Connection(ConnectionError),
 }
 
 impl ConsoleError {
@@ -269,8 +269,8 @@ impl From<Error> for ConsoleError {
     }
 }
 
-impl From<LinkError> for ConsoleError {
-    fn from(error: LinkError) -> ConsoleError {
+impl From<ConnectionError> for ConsoleError {
+    fn from(error: ConnectionError) -> ConsoleError {
         ConsoleError::Connection(error)
     }
 }
@@ -295,7 +295,7 @@ impl ConsoleSession {
                 if ready.stdin || ready.connection {
                     break ready;
                 }
-                self.connection.ask("ping")?;
+                self.connection.request("ping")?;
             };
             if !ready.stdin {
                 if self.is_terminal {
@@ -322,9 +322,9 @@ impl ConsoleSession {
         if line.is_empty() {
             return Ok(false);
         }
-        let reply = match self.connection.ask(line) {
+        let reply = match self.connection.request(line) {
             Ok(reply) => reply,
-            Err(error @ LinkError::Send(_)) => {
+            Err(error @ ConnectionError::Send(_)) => {
                 eprintln!("{error}");
                 self.has_refusal = true;
                 return Ok(false);
@@ -346,8 +346,8 @@ impl ConsoleSession {
     }
 
     fn print_events(&mut self) -> Result<(), ConsoleError> {
-        while let Some(news) = self.connection.next_event(Duration::ZERO)? {
-            if let News::Event(pairs) = news {
+        while let Some(news) = self.connection.next_notification(Duration::ZERO)? {
+            if let Notification::Event(pairs) = news {
                 print_text(&reply_format::format_line("event", &pairs))?;
             }
         }

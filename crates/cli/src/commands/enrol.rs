@@ -14,9 +14,9 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub fn run(args: &EnrolArgs) -> Result<Outcome, Error> {
-    let keyring = Keyring::of_user();
+    let keyring = Keyring::for_current_user();
     // Before the code is used up: is there a place for what it brings?
-    keyring.path(&args.server).map_err(Error::Keyring)?;
+    keyring.key_file(&args.server).map_err(Error::Keyring)?;
     let enrolled = match client::enrol(&args.server, &args.code, TIMEOUT) {
         Ok(enrolled) => enrolled,
         Err(EnrolError::Refused(refused)) => {

@@ -52,7 +52,7 @@ pub fn run(args: &SendArgs) -> Result<Outcome, Error> {
     }
     // A call feed that takes its leave is not missed; whether the box still answers matters not.
     if let Some(mut connection) = connection.filter(|_| args.kind == Some(Kind::Cti)) {
-        drop(connection.ask("quit"));
+        drop(connection.request("quit"));
     }
     data.close()?;
     Ok(Outcome::Done)

@@ -21,7 +21,7 @@ const KEEP_ALIVES_MAX: u32 = 30;
 pub fn run(connection: &mut Connection) -> Result<(), SessionError> {
     let mut input = StdinReader::default();
     eprintln!("Set-up. Enter alone leaves a thing as it is; ^D ends.");
-    let about = connection.ask("status")?;
+    let about = connection.request("status")?;
     let of = |key: &str| {
         let row = about.rows.iter().find(|row| row.get("what") == Some("box"));
         row.and_then(|row| row.get(key)).unwrap_or("-").to_owned()
@@ -49,7 +49,7 @@ pub fn run(connection: &mut Connection) -> Result<(), SessionError> {
             eprintln!("The two are not the same.");
             continue;
         }
-        let reply = connection.ask(&format_pin_command(&name, &first))?;
+        let reply = connection.request(&format_pin_command(&name, &first))?;
         print_outcome(&reply);
     }
     if restart {
@@ -65,7 +65,7 @@ fn ask_until_accepted(
     (question, line): (&str, impl Fn(&str) -> String),
 ) -> Result<bool, SessionError> {
     while let Some(answer) = ask_question((connection, input), question)? {
-        let reply = connection.ask(&line(&answer))?;
+        let reply = connection.request(&line(&answer))?;
         print_outcome(&reply);
         if let Ok(pairs) = &reply.outcome {
             return Ok(pairs.get("restart") == Some("yes"));
@@ -89,7 +89,7 @@ fn ask_question(
     stdin::write_question(question)?;
     for _ in 0..KEEP_ALIVES_MAX {
         if !input.wait_ready(None, KEEP_ALIVE_INTERVAL)?.stdin {
-            connection.ask("ping")?;
+            connection.request("ping")?;
             continue;
         }
         match input.try_read_line()? {
@@ -106,7 +106,7 @@ fn ask_question(
 /// A command, quoted where that is needed.
 fn format_command(verb: &str, words: &[&str]) -> String {
     let mut bytes = Vec::new();
-    let mut line = reply::line(&mut bytes, verb);
+    let mut line = reply::begin_line(&mut bytes, verb);
     for word in words {
         line = line.word(word);
     }
@@ -116,6 +116,6 @@ fn format_command(verb: &str, words: &[&str]) -> String {
 
 fn format_pin_command(name: &str, pin: &str) -> String {
     let mut bytes = Vec::new();
-    reply::line(&mut bytes, "config pin").word(name).pair("pin", pin).end();
+    reply::begin_line(&mut bytes, "config pin").word(name).pair("pin", pin).end();
     String::from_utf8_lossy(&bytes).trim_end().to_owned()
 }

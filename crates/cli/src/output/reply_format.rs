@@ -19,7 +19,7 @@ fn into_text(bytes: Vec<u8>) -> String {
 /// `WORD key=value…` with its end.
 pub fn format_line(word: &str, of: &Pairs) -> String {
     let mut bytes = Vec::new();
-    append_pairs(reply::line(&mut bytes, word), of).end();
+    append_pairs(reply::begin_line(&mut bytes, word), of).end();
     into_text(bytes)
 }
 
@@ -34,8 +34,8 @@ pub fn format_outcome(of: &Result<Pairs, Failure>) -> String {
 fn format_refusal(failure: &Failure) -> String {
     let mut bytes = Vec::new();
     let line = match failure.code() {
-        Some(code) => reply::err(&mut bytes, &Refusal::new(code, failure.text.as_str())),
-        None => reply::line(&mut bytes, "err").word(&failure.word).word(&failure.text),
+        Some(code) => reply::begin_err(&mut bytes, &Refusal::new(code, failure.text.as_str())),
+        None => reply::begin_line(&mut bytes, "err").word(&failure.word).word(&failure.text),
     };
     append_pairs(line, &failure.pairs).end();
     into_text(bytes)

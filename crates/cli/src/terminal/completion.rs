@@ -4,7 +4,7 @@
 //! Nothing here reads a key or draws.
 
 use hushbox::alarm;
-use protocol::arg::{Arg, DOORS, SETTINGS, Type};
+use protocol::arg::{Arg, ArgType, LISTEN_MODES, SETTINGS};
 use protocol::table::{Entry, TABLE};
 use protocol::{Kind, Level};
 
@@ -83,20 +83,20 @@ fn clearable_alarms() -> Vec<String> {
 
 /// The words an argument may be, where they are few; `typed` is what there is of it.
 fn argument_values(arg: &Arg, typed: &str) -> Vec<String> {
-    if arg.of == Type::Kinds {
+    if arg.value_type == ArgType::Kinds {
         let (before, _) = typed.rsplit_once(',').map_or(("", typed), |(before, _)| (before, ""));
         let given: Vec<&str> = before.split(',').filter(|kind| !kind.is_empty()).collect();
         let head = if before.is_empty() { String::new() } else { format!("{before},") };
-        let left = Kind::ALL.map(Kind::word).into_iter().filter(|kind| !given.contains(kind));
+        let left = Kind::ALL.map(Kind::as_str).into_iter().filter(|kind| !given.contains(kind));
         return left.map(|kind| format!("{head}{kind}")).collect();
     }
-    let words: Vec<&str> = match arg.of {
-        Type::OnOff => vec!["on", "off"],
-        Type::Direction => vec!["in", "out"],
-        Type::Level => Level::ALL.map(Level::word).to_vec(),
-        Type::Setting => SETTINGS.to_vec(),
-        Type::Door => DOORS.to_vec(),
-        Type::Kind => Kind::ALL.map(Kind::word).to_vec(),
+    let words: Vec<&str> = match arg.value_type {
+        ArgType::OnOff => vec!["on", "off"],
+        ArgType::Direction => vec!["in", "out"],
+        ArgType::Level => Level::ALL.map(Level::as_str).to_vec(),
+        ArgType::Setting => SETTINGS.to_vec(),
+        ArgType::ListenMode => LISTEN_MODES.to_vec(),
+        ArgType::Kind => Kind::ALL.map(Kind::as_str).to_vec(),
         _ => Vec::new(),
     };
     words.into_iter().map(str::to_owned).collect()

@@ -7,7 +7,7 @@
 use crate::error::Error;
 use crate::output::event_format;
 use crate::terminal::completion::complete_word;
-use client::{Connection, LinkError, News};
+use client::{Connection, ConnectionError, Notification};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustyline::error::ReadlineError;
 use rustyline::history::MemHistory;
@@ -32,7 +32,7 @@ pub struct SharedState {
     /// So often the keeper may still keep the session open.
     pings_left: u32,
     /// Why it is over.
-    error: Option<LinkError>,
+    error: Option<ConnectionError>,
 }
 
 impl SharedConnection {
@@ -49,7 +49,7 @@ impl SharedConnection {
     }
 
     /// The connection, for a command.
-    pub fn lock_for_command(&self) -> Result<MutexGuard<'_, SharedState>, LinkError> {
+    pub fn lock_for_command(&self) -> Result<MutexGuard<'_, SharedState>, ConnectionError> {
         let mut kept = self.lock();
         if let Some(error) = kept.error.take() {
             return Err(error);
@@ -175,13 +175,13 @@ fn poll_connection(
     kept: &mut SharedState,
     silent: bool,
     text: &mut String,
-) -> Result<(), LinkError> {
+) -> Result<(), ConnectionError> {
     if silent && kept.pings_left > 0 {
         kept.pings_left -= 1;
-        kept.connection.ask("ping")?;
+        kept.connection.request("ping")?;
     }
-    while let Some(news) = kept.connection.next_event(Duration::ZERO)? {
-        if let News::Event(pairs) = news
+    while let Some(news) = kept.connection.next_notification(Duration::ZERO)? {
+        if let Notification::Event(pairs) = news
             && event_format::is_shown(&pairs)
         {
             text.push_str(&event_format::format_event(&pairs));

@@ -14,7 +14,7 @@ use crate::terminal::meter_bar::MeterBaseline;
 use crate::terminal::raw_mode;
 use crate::terminal::raw_mode::{AlternateScreen, KeyAction};
 use crate::terminal::screen_buffer::{ScreenBuffer, Style};
-use client::{Connection, LinkError, News};
+use client::{Connection, ConnectionError, Notification};
 use protocol::client::Reply;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub enum MetersExit {
 #[derive(Debug)]
 pub enum SessionError {
     Local(Error),
-    Connection(LinkError),
+    Connection(ConnectionError),
 }
 
 impl From<Error> for SessionError {
@@ -51,8 +51,8 @@ impl From<Error> for SessionError {
     }
 }
 
-impl From<LinkError> for SessionError {
-    fn from(error: LinkError) -> SessionError {
+impl From<ConnectionError> for SessionError {
+    fn from(error: ConnectionError) -> SessionError {
         SessionError::Connection(error)
     }
 }
@@ -80,9 +80,9 @@ impl PageLayout {
 }
 
 /// One look at the levels, as a table.
-pub fn query_table(connection: &mut Connection) -> Result<Result<String, Reply>, LinkError> {
-    let channels = connection.ask("channels")?;
-    let meters = connection.ask("meters")?;
+pub fn query_table(connection: &mut Connection) -> Result<Result<String, Reply>, ConnectionError> {
+    let channels = connection.request("channels")?;
+    let meters = connection.request("meters")?;
     if meters.outcome.is_err() {
         return Ok(Err(meters));
     }
@@ -95,7 +95,7 @@ pub fn query_table(connection: &mut Connection) -> Result<Result<String, Reply>,
 /// Shows them until somebody stops it. `link_rate`: bits a second to the box.
 pub fn run_live(connection: &mut Connection, link_rate: u64) -> Result<MetersExit, SessionError> {
     let size = raw_mode::screen_size();
-    let channels = connection.ask("channels")?;
+    let channels = connection.request("channels")?;
     if channels.outcome.is_err() {
         return Ok(MetersExit::Refused(channels));
     }
@@ -113,7 +113,8 @@ pub fn run_live(connection: &mut Connection, link_rate: u64) -> Result<MetersExi
     while quiet_ms < IDLE_TIMEOUT_MS {
         let layout = view.resize(&page)?;
         let from = view.ids.get(view.first_index).copied().unwrap_or(0);
-        let reply = connection.ask(&format!("meters from={from} limit={}", layout.page_size()))?;
+        let reply =
+            connection.request(&format!("meters from={from} limit={}", layout.page_size()))?;
         if reply.outcome.is_err() {
             return Ok(MetersExit::Refused(reply));
         }
@@ -189,9 +190,9 @@ impl MetersView {
         Ok(PageLayout::for_count(self.ids.len(), size))
     }
 
-    fn read_events(&mut self, connection: &mut Connection) -> Result<(), LinkError> {
-        while let Some(news) = connection.next_event(Duration::ZERO)? {
-            if let News::Event(pairs) = news
+    fn read_events(&mut self, connection: &mut Connection) -> Result<(), ConnectionError> {
+        while let Some(news) = connection.next_notification(Duration::ZERO)? {
+            if let Notification::Event(pairs) = news
                 && event_format::is_shown(&pairs)
             {
                 self.last_event = event_format::format_event(&pairs).trim_end().to_owned();

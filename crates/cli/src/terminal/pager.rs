@@ -38,7 +38,7 @@ const RED: &str = "\u{1b}[31m";
 const RESET: &str = "\u{1b}[0m";
 
 impl Pager {
-    pub fn value_of((columns, rows): (usize, usize)) -> Pager {
+    pub fn with_size((columns, rows): (usize, usize)) -> Pager {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb" || term.is_empty());
         Pager {

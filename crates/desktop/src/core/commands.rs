@@ -36,7 +36,7 @@ impl Core {
             }
             AgentRequest::Reconnect => {
                 if matches!(self.phase, Phase::Retrying { .. } | Phase::Standby { .. }) {
-                    self.retry.reconnect();
+                    self.retry.restart();
                     self.start_connecting(now, true);
                 }
                 self.send_reply(requester, Ok("connecting".to_owned()));

@@ -30,7 +30,7 @@ pub(super) fn retrying_notification(
     let title = if lost { "Connection lost" } else { "Not connected" };
     let blackout = if had_blackout { " The recorder keeps the blackout on." } else { "" };
     let pause = if in_ms < 1000 { format!("{in_ms} ms") } else { format!("{} s", in_ms / 1000) };
-    let plan = format!("Retry {retry} of {} in {pause}.", client::RETRIES);
+    let plan = format!("Retry {retry} of {} in {pause}.", client::RETRIES_MAX);
     Notification::new(Topic::Link, title, format!("{}{blackout} {plan}", to_sentence(reason)))
 }
 
@@ -103,7 +103,7 @@ pub(super) fn updated_notification() -> Notification {
 
 pub(super) fn refused_notification(command: Ability, failure: &Failure) -> Notification {
     let body = to_sentence(&failure.text);
-    if failure.masked() && command == Ability::BlackoutStop {
+    if failure.is_masked() && command == Ability::BlackoutStop {
         return Notification::new(Topic::Blackout, "Blackout stays on", body)
             .with_urgency(Urgency::Urgent);
     }
@@ -132,7 +132,7 @@ fn describe_command(command: Ability) -> String {
 pub(super) fn format_update_line(field: u8, value: &str) -> Result<String, String> {
     check_value(value).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
-    reply::line(&mut bytes, "update").word(field).word(value).end();
+    reply::begin_line(&mut bytes, "update").word(field).word(value).end();
     bytes.pop();
     String::from_utf8(bytes).map_err(|error| error.to_string())
 }
@@ -209,7 +209,7 @@ fn recording_notification(old: &AgentState, new: &AgentState) -> Option<Notifica
 /// Formats the reply for a script: the pairs of the box's `ok`.
 pub(super) fn format_pairs(pairs: &Pairs) -> String {
     let mut bytes = Vec::new();
-    let line = reply::ok(&mut bytes);
+    let line = reply::begin_ok(&mut bytes);
     pairs.0.iter().fold(line, |line, (key, value)| line.pair(key, value)).end();
     bytes.pop();
     String::from_utf8_lossy(&bytes).into_owned()

@@ -122,7 +122,7 @@ impl Core {
 
     pub(super) fn on_blackout_refused(&mut self, now: Now, failure: &Failure) {
         self.pending_blackout = None;
-        if failure.masked() {
+        if failure.is_masked() {
             self.notify(now.ms, notifications::masked_not_stored_notification(&failure.text));
             return;
         }

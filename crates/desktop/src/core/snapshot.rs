@@ -18,7 +18,7 @@ impl Core {
         let client_state = self.client_state();
         let state = client_state.agent_state.clone().unwrap_or_default();
         let label = |n: u8| self.field_labels.get(&n).cloned();
-        let fields = (1..=15).filter(|n| state.can.has(Ability::Update(*n)));
+        let fields = (1..=15).filter(|n| state.can.contains(Ability::Update(*n)));
         let status = build_status_rows(&client_state).into_iter();
         let timeline = TimelineRow::ALL
             .into_iter()

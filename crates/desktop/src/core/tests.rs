@@ -6,7 +6,7 @@ use crate::core::pending_blackout::{BLACKOUT_TIMEOUT_MS, CONFIRM_TIMEOUT_MS, REF
 use crate::settings::{SettingsFile, StandbyMode};
 use crate::ui::notification::{Topic, Urgency};
 use crate::ui::tray_view::Icon;
-use protocol::Can;
+use protocol::AbilitySet;
 use protocol::client::Failure;
 
 /// The state machine, its time, and its outputs.
@@ -223,7 +223,7 @@ fn a_refused_login_is_shown_and_retried() {
 fn a13_every_request_is_sent_and_the_box_decides() {
     for command in AgentCommand::ALL {
         let mut harness = Harness::connected();
-        harness.change_state(|state| state.can = Can::default());
+        harness.change_state(|state| state.can = AbilitySet::default());
         harness.request(command);
         assert_eq!(harness.sent.last().map(String::as_str), Some(command.as_line()));
         harness.reply_err("denied", "this is not permitted", &[]);

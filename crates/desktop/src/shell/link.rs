@@ -8,7 +8,7 @@
 
 use super::event::Event;
 use crate::core::LinkEvent;
-use client::{Address, Connection, Heard, LinkError, News};
+use client::{Address, Connection, ConnectionError, Incoming, Notification};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{ErrorKind, Read, Write};
@@ -146,13 +146,15 @@ impl LinkWorker {
     }
 
     /// Receives everything that the box has sent.
-    fn receive_all(&mut self) -> Result<(), LinkError> {
+    fn receive_all(&mut self) -> Result<(), ConnectionError> {
         let Some((epoch, connection)) = &mut self.session else { return Ok(()) };
-        while let Some(incoming) = connection.hear(Duration::ZERO)? {
+        while let Some(incoming) = connection.recv(Duration::ZERO)? {
             let event = match incoming {
-                Heard::Reply(reply) => LinkEvent::Reply(reply),
-                Heard::News(News::State(state)) => LinkEvent::State(state),
-                Heard::News(News::Capture(_) | News::Event(_)) => continue,
+                Incoming::Reply(reply) => LinkEvent::Reply(reply),
+                Incoming::Notification(Notification::State(state)) => LinkEvent::State(state),
+                Incoming::Notification(Notification::Capture(_) | Notification::Event(_)) => {
+                    continue;
+                }
             };
             // The resident thread may have ended.
             let _ = self.events.send(Event::Link(*epoch, event));
@@ -160,7 +162,7 @@ impl LinkWorker {
         Ok(())
     }
 
-    fn report_lost(&mut self, error: &LinkError) {
+    fn report_lost(&mut self, error: &ConnectionError) {
         if let Some((epoch, _)) = self.session.take() {
             self.send_event(epoch, LinkEvent::Lost { reason: error.to_string() });
         }

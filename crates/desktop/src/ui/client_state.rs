@@ -30,7 +30,7 @@ pub enum LinkState {
     /// The last attempt failed, or the connection was lost; a retry is scheduled.
     Retrying {
         reason: String,
-        /// The number of the next retry, of `client::RETRIES`.
+        /// The number of the next retry, of `client::RETRIES_MAX`.
         retry: u32,
     },
     /// All retries failed. `probing`: the client still tries, at growing intervals.
@@ -59,7 +59,7 @@ impl ClientState {
         match (&self.link, &self.agent_state) {
             (LinkState::Connecting, _) => "connecting to the recorder".to_owned(),
             (LinkState::Retrying { retry, .. }, _) => {
-                format!("not connected, retry {retry} of {}", client::RETRIES)
+                format!("not connected, retry {retry} of {}", client::RETRIES_MAX)
             }
             (LinkState::Standby { .. }, _) => "not connected (standby)".to_owned(),
             (LinkState::Connected(_), Some(state)) => describe_activity(state).to_owned(),

@@ -4,7 +4,8 @@
 //! stored value (requirement F2). The form refuses what the box would refuse (F4) as the agent
 //! types, by the rule of the protocol, with the reason.
 
-use protocol::command::{VALUE_BYTES, bad_character};
+use protocol::arg::VALUE_BYTES;
+use protocol::command::find_bad_character;
 
 /// Why a value is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,7 +29,7 @@ fn describe_character(c: char) -> String {
 
 /// Checks whether the box accepts this value.
 pub fn check_value(value: &str) -> Result<(), FieldError> {
-    if let Some(bad) = bad_character(value) {
+    if let Some(bad) = find_bad_character(value) {
         return Err(FieldError::Character(bad));
     }
     if value.len() > VALUE_BYTES {

@@ -31,7 +31,7 @@ fn describe_connection(link: &LinkState) -> (String, String) {
     let connection = match link {
         LinkState::Connecting => "connecting".to_owned(),
         LinkState::Retrying { reason, retry } => {
-            format!("not connected: {reason} (retry {retry} of {})", client::RETRIES)
+            format!("not connected: {reason} (retry {retry} of {})", client::RETRIES_MAX)
         }
         LinkState::Standby { reason, probing: true } => {
             format!("standby: {reason}; retries automatically, Reconnect retries now")
@@ -84,14 +84,16 @@ fn describe_abilities(state: &AgentState) -> String {
         return "nothing at the moment".to_owned();
     }
     let texts =
-        Ability::all().filter(|ability| state.can.has(*ability)).map(|ability| match ability {
-            Ability::RecordStart => "start recording".to_owned(),
-            Ability::RecordStop => "stop recording".to_owned(),
-            Ability::BlackoutStart => "start a blackout".to_owned(),
-            Ability::BlackoutStop => "stop a blackout".to_owned(),
-            Ability::ScreenStart => "start screen recording".to_owned(),
-            Ability::ScreenStop => "stop screen recording".to_owned(),
-            Ability::Update(field) => format!("update field {field}"),
-        });
+        Ability::all().filter(|ability| state.can.contains(*ability)).map(
+            |ability| match ability {
+                Ability::RecordStart => "start recording".to_owned(),
+                Ability::RecordStop => "stop recording".to_owned(),
+                Ability::BlackoutStart => "start a blackout".to_owned(),
+                Ability::BlackoutStop => "stop a blackout".to_owned(),
+                Ability::ScreenStart => "start screen recording".to_owned(),
+                Ability::ScreenStop => "stop screen recording".to_owned(),
+                Ability::Update(field) => format!("update field {field}"),
+            },
+        );
     texts.collect::<Vec<_>>().join(", ")
 }

@@ -162,7 +162,7 @@ fn build_menu(client_state: &ClientState) -> Vec<MenuItem> {
     if connected {
         let state = client_state.agent_state.clone().unwrap_or_default();
         menu.extend(build_command_items(&state));
-        let updates = (1..=15).any(|n| state.can.has(Ability::Update(n)));
+        let updates = (1..=15).any(|n| state.can.contains(Ability::Update(n)));
         menu.push(window_item("_Update Call Record…", WindowKind::Update, updates));
         menu.push(MenuItem::Separator);
     }
@@ -201,7 +201,7 @@ fn build_command_items(state: &AgentState) -> Vec<MenuItem> {
     if !state.recording || held_by_others {
         items.push(command_item("Start _Recording", state, AgentCommand::RecordStart));
     }
-    if state.recording && (own || state.can.has(Ability::RecordStop)) {
+    if state.recording && (own || state.can.contains(Ability::RecordStop)) {
         items.push(command_item("Stop _Recording", state, AgentCommand::RecordStop));
     }
     items.push(match screen {
@@ -216,7 +216,7 @@ fn build_command_items(state: &AgentState) -> Vec<MenuItem> {
 }
 
 fn command_item(label: &str, state: &AgentState, command: AgentCommand) -> MenuItem {
-    let enabled = state.can.has(command.required_ability());
+    let enabled = state.can.contains(command.required_ability());
     action_item(label, enabled, MenuAction::Request(AgentRequest::Command(command)))
 }
 

@@ -204,7 +204,7 @@ impl AgentSessionTask {
         let user = Some(self.user.clone());
         let program = Some(concat!("portal/", env!("CARGO_PKG_VERSION")).to_owned());
         let login = Login { user, via_portal: true, client: program, ..Login::new(Kind::Agent) };
-        match talk.request(&login.line()).await {
+        match talk.request(&login.to_line()).await {
             Err(error) => SessionEnd::Disconnected(error),
             Ok(Reply { outcome: Err(failure), .. }) if is_access_decision(&failure) => {
                 SessionEnd::Refused(failure)

@@ -48,7 +48,7 @@ fn hello_line(kind: Kind, user: Option<&str>) -> String {
     let program = Some(concat!("portal/", env!("CARGO_PKG_VERSION")).to_owned());
     let via_portal = user.is_some();
     let user = user.map(str::to_owned);
-    Login { user, via_portal, client: program, ..Login::new(kind) }.line()
+    Login { user, via_portal, client: program, ..Login::new(kind) }.to_line()
 }
 
 impl BoxClient {
@@ -84,7 +84,7 @@ impl BoxClient {
         if parse_rights(&said, false).has(right) {
             return Ok(AuthorisedConnection(talk));
         }
-        let (word, text) = (Code::Denied.word().to_owned(), Code::Denied.advice().to_owned());
+        let (word, text) = (Code::Denied.as_str().to_owned(), Code::Denied.advice().to_owned());
         Err(ConnectionError::Refused(Failure { word, text, pairs: Pairs::default() }))
     }
 
@@ -138,7 +138,7 @@ impl AuthorisedConnection {
     /// Whether the supervisor may know of a recording, and it is there.
     pub async fn check_visible(&mut self, id: &str) -> Result<(), ConnectionError> {
         let mut line = Vec::new();
-        protocol::reply::line(&mut line, "show").word(id).end();
+        protocol::reply::begin_line(&mut line, "show").word(id).end();
         let (rows, _) = self.0.request_ok(String::from_utf8_lossy(&line).trim_end()).await?;
         // The box may have opened numbers and fields.
         drop(RecordRows::new(rows));

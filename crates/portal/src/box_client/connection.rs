@@ -8,7 +8,7 @@ use crate::clock;
 use crate::media::memfile::MemFile;
 use protocol::Code;
 use protocol::client::{
-    Client, ClientEvent, Failure, Greeting, Pairs, Reply, SendError, Violation,
+    Client, ClientEvent, Failure, Greeting, Pairs, ProtocolError, Reply, SendError,
 };
 use std::collections::VecDeque;
 use std::path::Path;
@@ -37,7 +37,7 @@ pub enum ConnectionError {
     #[error("the box says nothing")]
     TimedOut,
     #[error("{0}")]
-    Protocol(#[from] Violation),
+    Protocol(#[from] ProtocolError),
     #[error("not sent: {0}")]
     Send(#[from] SendError),
     #[error("{}", .0.text)]
@@ -121,16 +121,16 @@ impl BoxConnection {
     /// How many commands wait for their reply.
     #[must_use]
     pub fn unanswered_commands(&self) -> usize {
-        self.client.unanswered()
+        self.client.count_unanswered()
     }
 
     /// Sends a command, a line without its end; its reply is an event.
     pub async fn send(&mut self, line: &str) -> Result<(), ConnectionError> {
-        self.client.send(line)?;
-        while !self.client.to_send().is_empty() {
-            let sent = timeout(REPLY_TIMEOUT, self.stream.write(self.client.to_send())).await;
+        self.client.queue_command(line)?;
+        while !self.client.bytes_to_send().is_empty() {
+            let sent = timeout(REPLY_TIMEOUT, self.stream.write(self.client.bytes_to_send())).await;
             let sent = sent.map_err(|_| ConnectionError::TimedOut)??;
-            self.client.sent(sent);
+            self.client.mark_sent(sent);
         }
         Ok(())
     }
@@ -145,11 +145,13 @@ impl BoxConnection {
 
     async fn read_event(&mut self) -> Result<ClientEvent, ConnectionError> {
         loop {
-            match self.client.poll() {
+            match self.client.poll_event() {
                 Some(ClientEvent::Farewell(failure)) => {
                     return Err(ConnectionError::Farewell(failure));
                 }
-                Some(ClientEvent::Violation(why)) => return Err(ConnectionError::Protocol(why)),
+                Some(ClientEvent::ProtocolError(why)) => {
+                    return Err(ConnectionError::Protocol(why));
+                }
                 Some(event) => return Ok(event),
                 None => {}
             }

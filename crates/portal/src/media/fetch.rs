@@ -47,7 +47,7 @@ fn number_or_zero(row: &Pairs, key: &str) -> u64 {
 /// A command about one of the files.
 fn media_command(id: &str, purpose: &str, part: &str) -> String {
     let mut line = Vec::new();
-    let said = protocol::reply::line(&mut line, "media").word(id);
+    let said = protocol::reply::begin_line(&mut line, "media").word(id);
     said.pair("for", purpose).pair("part", part).end();
     String::from_utf8_lossy(&line).trim_end().to_owned()
 }
@@ -57,7 +57,7 @@ impl MediaRequest {
     pub async fn query(desk: &BoxClient, user: &str, id: &str) -> Result<MediaRequest, MediaError> {
         let mut talk = desk.connect_supervisor(user).await?;
         let mut line = Vec::new();
-        protocol::reply::line(&mut line, "show").word(id).end();
+        protocol::reply::begin_line(&mut line, "show").word(id).end();
         let (rows, _) = talk.request_ok(String::from_utf8_lossy(&line).trim_end()).await?;
         let row = |what: &str| rows.iter().find(|row| row.get("what") == Some(what));
         let record = row("record").ok_or(MediaError::UnexpectedOutput)?;

@@ -90,13 +90,16 @@ impl AgentView {
     fn from_agent_state(state: &AgentState) -> AgentView {
         AgentView {
             call: state.call.clone().unwrap_or_default(),
-            direction: state.direction.map_or("", protocol::Direction::word),
+            direction: state.direction.map_or("", protocol::Direction::as_str),
             recording: state.recording,
             reasons: state.reasons.clone(),
             blackout: state.blackout,
-            screen: state.screen.word(),
+            screen: state.screen.as_str(),
             note: state.note.clone().unwrap_or_default(),
-            can: Ability::all().filter(|can| state.can.has(*can)).map(|c| c.to_string()).collect(),
+            can: Ability::all()
+                .filter(|can| state.can.contains(*can))
+                .map(|c| c.to_string())
+                .collect(),
             ..AgentView::default()
         }
     }
@@ -218,7 +221,7 @@ fn action_response(member: &CurrentUser, (said, word): (ActionResult, &'static s
 fn result_of_reply(act: &str, reply: &Reply) -> (ActionResult, &'static str) {
     match &reply.outcome {
         Ok(pairs) => (ActionResult { ok: true, text: success_text(act, pairs) }, "done"),
-        Err(failure) if failure.masked() => {
+        Err(failure) if failure.is_masked() => {
             let text = "The blackout is on, but the box could not store that yet: tell a \
                         technician.";
             (ActionResult { ok: false, text: text.to_owned() }, "masked")

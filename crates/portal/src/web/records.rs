@@ -104,7 +104,7 @@ fn to_rfc3339(text: &str) -> String {
 fn records_command(query: &BTreeMap<String, String>, limit: usize) -> String {
     let given = |key: &str| query.get(key).map(|v| v.trim()).filter(|v| !v.is_empty());
     let mut bytes = Vec::new();
-    let mut line = protocol::reply::line(&mut bytes, "records");
+    let mut line = protocol::reply::begin_line(&mut bytes, "records");
     if let Some(value) = given("from") {
         line = line.pair("from", to_rfc3339(value));
     }

@@ -1,59 +1,112 @@
 //! The entries of the command table, sorted by verb and form.
 //!
-//! To add a command, add its entry here, its variant in `command`, and let the test rewrite the
-//! documentation. The replies and notes are for people; the arguments are what is checked.
+//! To add a command, add its entry here, its variant in `command` and its parser in `parse_args`,
+//! and let the test rewrite the manual. Only the arguments are checked; the replies and the help
+//! are for users.
 
-use super::{Entry, Make};
-use crate::arg::{Arg, Type, key, word};
-use crate::command::{Command, make};
+use super::{Entry, Parser, parse_args};
+use crate::access::{Access, Rule};
+use crate::arg::{Arg, ArgType, keyed, positional};
+use crate::command::Command;
 use crate::kind::Kind;
+use crate::permission::Permission;
 
-const ALL: &[Kind] = &Kind::ALL;
-const AGENT: &[Kind] = &[Kind::Agent];
-const CTI: &[Kind] = &[Kind::Cti];
-const SCREEN: &[Kind] = &[Kind::Screen];
-const TECHNICIAN: &[Kind] = &[Kind::Technician];
-const OTHERS: &[Kind] = &[Kind::Supervisor, Kind::Cti];
-const WATCHERS: &[Kind] = &[Kind::Technician, Kind::Supervisor, Kind::Monitor];
-const METERS: &[Kind] = &[Kind::Technician, Kind::Monitor];
-const LINES: &[Kind] = &[Kind::Technician, Kind::Monitor, Kind::Cti];
-const READERS: &[Kind] = &[Kind::Agent, Kind::Supervisor, Kind::Technician];
-const SUPERVISOR: &[Kind] = &[Kind::Supervisor];
-const PLAYERS: &[Kind] = &[Kind::Agent, Kind::Supervisor];
+/// What every command about records requires of users.
+const RECORDS: Rule = Rule::AnyOf(&[Permission::RecordsOwn, Permission::RecordsAll]);
 
-const DEVICE: Arg = key("device", "D", Type::Name);
-const CALL: Arg = key("call", "ID", Type::Call);
-const RECORDING: Arg = word("ID", Type::Name);
+// Kinds of session, each with what it requires.
+const ALL: &[Access] = &[
+    Access::kind(Kind::Agent),
+    Access::kind(Kind::Screen),
+    Access::kind(Kind::Cti),
+    Access::kind(Kind::Supervisor),
+    Access::kind(Kind::Technician),
+    Access::kind(Kind::Monitor),
+];
+/// What `hello` requires of the user it names, by the kind of session.
+const HELLO: &[Access] = &[
+    Access::user(Kind::Agent, &[Rule::AnyOnDemand]),
+    Access::kind(Kind::Screen),
+    Access::kind(Kind::Cti),
+    Access::user(Kind::Supervisor, &[Rule::AnySupervisors]),
+    Access::kind(Kind::Technician),
+    Access::kind(Kind::Monitor),
+];
+const CTI: &[Access] = &[Access::kind(Kind::Cti)];
+const SCREEN: &[Access] = &[Access::kind(Kind::Screen)];
+const TECHNICIAN: &[Access] = &[Access::kind(Kind::Technician)];
+const WATCHERS: &[Access] =
+    &[Access::kind(Kind::Technician), Access::kind(Kind::Supervisor), Access::kind(Kind::Monitor)];
+const METERS: &[Access] = &[Access::kind(Kind::Technician), Access::kind(Kind::Monitor)];
+const LINES: &[Access] =
+    &[Access::kind(Kind::Technician), Access::kind(Kind::Monitor), Access::kind(Kind::Cti)];
+const READERS: &[Access] = &[
+    Access::user(Kind::Agent, &[RECORDS]),
+    Access::user(Kind::Supervisor, &[RECORDS]),
+    Access::kind(Kind::Technician),
+];
+const AGENT_BLACKOUT: &[Access] =
+    &[Access::user(Kind::Agent, &[Rule::AnyOf(&[Permission::Blackout])])];
+const AGENT_RECORD_START: &[Access] =
+    &[Access::user(Kind::Agent, &[Rule::AnyOf(&[Permission::RecordStart])])];
+const AGENT_RECORD_STOP: &[Access] = &[Access::user(
+    Kind::Agent,
+    &[Rule::AnyOf(&[Permission::RecordStop, Permission::RecordStopAny])],
+)];
+const AGENT_SCREEN: &[Access] = &[Access::user(Kind::Agent, &[Rule::AnyOf(&[Permission::Screen])])];
+const AGENT_UPDATE: &[Access] = &[Access::user(Kind::Agent, &[Rule::UpdateOfField])];
+const DELETERS: &[Access] =
+    &[Access::user(Kind::Supervisor, &[Rule::AnyOf(&[Permission::Admin]), RECORDS])];
+const PLAYERS: &[Access] = &[
+    Access::user(Kind::Agent, &[Rule::PlayOrExport, RECORDS]),
+    Access::user(Kind::Supervisor, &[Rule::PlayOrExport, RECORDS]),
+];
+const PROTECTORS: &[Access] = &[
+    Access::user(Kind::Agent, &[Rule::AnyOf(&[Permission::Protect]), RECORDS]),
+    Access::user(Kind::Supervisor, &[Rule::AnyOf(&[Permission::Protect]), RECORDS]),
+];
+const RECORDERS_OF_OTHERS: &[Access] = &[
+    Access::user(Kind::Supervisor, &[Rule::AnyOf(&[Permission::RecordOthers])]),
+    Access::kind(Kind::Cti),
+];
+const MASKERS_OF_OTHERS: &[Access] = &[
+    Access::user(Kind::Supervisor, &[Rule::AnyOf(&[Permission::BlackoutOthers])]),
+    Access::kind(Kind::Cti),
+];
+
+const DEVICE: Arg = keyed("device", "D", ArgType::Name);
+const CALL: Arg = keyed("call", "ID", ArgType::Call);
+const RECORDING: Arg = positional("ID", ArgType::Name);
 const CALL_ARGS: &[Arg] = &[
     DEVICE,
     CALL,
-    key("of", "CALL", Type::Call).optional(),
-    key("ani", "NUMBER", Type::Known).optional(),
-    key("dnis", "NUMBER", Type::Known).optional(),
-    key("direction", "in|out", Type::Direction).optional(),
-    key("group", "NAME", Type::Known).optional(),
-    key("gate", "NAME", Type::Known).optional(),
-    key("agent", "USER", Type::Name).optional(),
+    keyed("of", "CALL", ArgType::Call).optional(),
+    keyed("ani", "NUMBER", ArgType::NameOrUnknown).optional(),
+    keyed("dnis", "NUMBER", ArgType::NameOrUnknown).optional(),
+    keyed("direction", "in|out", ArgType::Direction).optional(),
+    keyed("group", "NAME", ArgType::NameOrUnknown).optional(),
+    keyed("gate", "NAME", ArgType::NameOrUnknown).optional(),
+    keyed("agent", "USER", ArgType::Name).optional(),
 ];
 const MEDIA: &[Arg] = &[
     RECORDING,
-    key("from", "BYTE", Type::U64).optional(),
-    key("for", "play|export", Type::Purpose).optional(),
-    key("part", "sound|screen", Type::Part).optional(),
+    keyed("from", "BYTE", ArgType::U64).optional(),
+    keyed("for", "play|export", ArgType::Purpose).optional(),
+    keyed("part", "sound|screen", ArgType::MediaPart).optional(),
 ];
-const SHOW: &[Arg] = &[RECORDING, key("sealed", "on|off", Type::OnOff).optional()];
+const SHOW: &[Arg] = &[RECORDING, keyed("sealed", "on|off", ArgType::OnOff).optional()];
 const BLACKOUT_ON: &str = "ok blackout=on recording=ID at=POS from=POS channels=3,4 took_us=N";
 const BLACKOUT_OFF: &str = "ok blackout=off recording=ID from=POS to=POS";
 const RECORD: &str = "ok recording=ID reasons=LIST state=on|off from=POS";
 
 const fn entry(
     verb: &'static str,
-    who: &'static [Kind],
+    access: &'static [Access],
     args: &'static [Arg],
-    make: Make,
+    parser: Parser,
 ) -> Entry {
     let (by, before_hello, data) = (None, false, false);
-    Entry { verb, by, who, before_hello, args, data, right: "", reply: "ok", help: "", make }
+    Entry { verb, by, access, before_hello, args, data, reply: "ok", help: "", parser }
 }
 
 impl Entry {
@@ -69,11 +122,7 @@ impl Entry {
         self.data = true;
         self
     }
-    const fn right(mut self, right: &'static str) -> Entry {
-        self.right = right;
-        self
-    }
-    const fn says(mut self, reply: &'static str, help: &'static str) -> Entry {
+    const fn describe(mut self, reply: &'static str, help: &'static str) -> Entry {
         self.reply = reply;
         self.help = help;
         self
@@ -82,235 +131,264 @@ impl Entry {
 
 /// Every command, sorted.
 pub const TABLE: &[Entry] = &[
-    entry("alarm clear", TECHNICIAN, &[word("N", Type::U32)], make::alarm_clear)
-        .says("ok", "takes an alarm off the list; it comes back if its cause does"),
-    entry("alarms", TECHNICIAN, &[], |_| Ok(Command::Alarms)).says(
+    entry("alarm clear", TECHNICIAN, &[positional("N", ArgType::U32)], parse_args::alarm_clear)
+        .describe("ok", "clears an alarm; it is raised again if its cause remains"),
+    entry("alarms", TECHNICIAN, &[], |_| Ok(Command::Alarms)).describe(
         "row alarm=N code=WORD severity=WORD since=T state=active|resolved text=TEXT",
         "lists the alarms, newest first",
     ),
     entry(
         "blackout start",
-        AGENT,
-        &[key("lead_ms", "N", Type::U32).optional()],
-        make::blackout_start,
+        AGENT_BLACKOUT,
+        &[keyed("lead_ms", "N", ArgType::U32).optional()],
+        parse_args::blackout_start,
     )
-    .right("blackout")
-    .says(BLACKOUT_ON, "silences the own call from N ms ago until it is stopped"),
+    .describe(
+        BLACKOUT_ON,
+        "masks the agent's call from N ms before the command until blackout stop",
+    ),
     entry(
         "blackout start",
-        OTHERS,
-        &[key("agent", "USER", Type::Name), key("lead_ms", "N", Type::U32).optional()],
-        make::blackout_start_of,
+        MASKERS_OF_OTHERS,
+        &[keyed("agent", "USER", ArgType::Name), keyed("lead_ms", "N", ArgType::U32).optional()],
+        parse_args::blackout_start_of,
     )
     .by("agent")
-    .says(BLACKOUT_ON, "silences the call of any agent"),
-    entry("blackout stop", AGENT, &[], |_| Ok(Command::BlackoutStop { agent: None }))
-        .right("blackout")
-        .says(BLACKOUT_OFF, "ends the own blackout; it goes on while somebody else holds it"),
-    entry("blackout stop", OTHERS, &[key("agent", "USER", Type::Name)], make::blackout_stop_of)
-        .by("agent")
-        .says(BLACKOUT_OFF, "takes back a blackout of this kind for any agent"),
-    entry("call hold", CTI, &[DEVICE, CALL], make::call_hold)
-        .says("ok call=ID", "the call is put on hold: its audio is not kept until it is resumed"),
-    entry("call resume", CTI, &[DEVICE, CALL], make::call_resume)
-        .says("ok call=ID", "the call is heard again"),
-    entry("call start", CTI, CALL_ARGS, make::call_start)
-        .says("ok call=ID recording=ID|- schedule=NAME|-", "a call begins on a device"),
-    entry("call stop", CTI, &[DEVICE, CALL], make::call_stop)
-        .says("ok call=ID recordings=N", "the call ends"),
-    entry("call update", CTI, CALL_ARGS, make::call_update)
-        .says("ok call=ID", "changes what is known of a call; keys left out stay as they are"),
-    entry("calls", LINES, &[], |_| Ok(Command::Calls)).says(
+    .describe(BLACKOUT_ON, "masks the call of any agent"),
+    entry("blackout stop", AGENT_BLACKOUT, &[], |_| Ok(Command::BlackoutStop { agent: None }))
+        .describe(
+            BLACKOUT_OFF,
+            "ends the agent's blackout; the call stays masked while another client holds one",
+        ),
+    entry(
+        "blackout stop",
+        MASKERS_OF_OTHERS,
+        &[keyed("agent", "USER", ArgType::Name)],
+        parse_args::blackout_stop_of,
+    )
+    .by("agent")
+    .describe(BLACKOUT_OFF, "ends a blackout that a session of this kind started, for any agent"),
+    entry("call hold", CTI, &[DEVICE, CALL], parse_args::call_hold).describe(
+        "ok call=ID",
+        "puts the call on hold; its audio is not recorded until call resume",
+    ),
+    entry("call resume", CTI, &[DEVICE, CALL], parse_args::call_resume)
+        .describe("ok call=ID", "resumes a call on hold"),
+    entry("call start", CTI, CALL_ARGS, parse_args::call_start).describe(
+        "ok call=ID recording=ID|- schedule=NAME|-",
+        "reports that a call begins on a device",
+    ),
+    entry("call stop", CTI, &[DEVICE, CALL], parse_args::call_stop)
+        .describe("ok call=ID recordings=N", "reports that a call has ended"),
+    entry("call update", CTI, CALL_ARGS, parse_args::call_update).describe(
+        "ok call=ID",
+        "changes the data of a call; keys that are left out stay unchanged",
+    ),
+    entry("calls", LINES, &[], |_| Ok(Command::Calls)).describe(
         "row device=D call=ID agent=USER since=T recording=ID reasons=LIST blackout=on|off \
          held=yes|no",
-        "lists the calls that are going on",
+        "lists the current calls",
     ),
-    entry("channels", LINES, &[], |_| Ok(Command::Channels)).says(
+    entry("channels", LINES, &[], |_| Ok(Command::Channels)).describe(
         "row channel=N board=NAME device=D state=WORD level_db=N peak_db=N lost=N position=POS",
-        "lists the channels with their levels, which a blackout silences too",
+        "lists the channels with their levels; a blackout hides the level, too",
     ),
-    entry("clients", TECHNICIAN, &[], |_| Ok(Command::Clients)).says(
+    entry("clients", TECHNICIAN, &[], |_| Ok(Command::Clients)).describe(
         "row session=N kind=KIND user=NAME machine=NAME from=ADDRESS since=T",
         "lists the sessions",
     ),
     entry("config check", TECHNICIAN, &[], |_| Ok(Command::ConfigCheck))
-        .says("ok", "reads the configuration file and says what is wrong; changes nothing"),
+        .describe("ok", "checks the configuration file and reports its errors; changes nothing"),
     entry(
         "config listen",
         TECHNICIAN,
-        &[word("ADDRESS", Type::Word), word("plain|tls|off", Type::Door)],
-        make::config_listen,
+        &[positional("ADDRESS", ArgType::Word), positional("plain|tls|off", ArgType::ListenMode)],
+        parse_args::config_listen,
     )
-    .says("ok restart=yes", "writes into the configuration file where the box can be reached"),
+    .describe("ok restart=yes", "sets in the configuration file how the box listens at an address"),
     entry(
         "config pin",
         TECHNICIAN,
-        &[word("NAME", Type::Name), key("pin", "PIN", Type::Word)],
-        make::config_pin,
+        &[positional("NAME", ArgType::Name), keyed("pin", "PIN", ArgType::Word)],
+        parse_args::config_pin,
     )
-    .says(
+    .describe(
         "ok restart=no",
-        "sets a technician's PIN; the file gets its hash, and it counts at once",
+        "sets a technician's PIN at once; the configuration file stores its hash",
     ),
     entry("config reload", TECHNICIAN, &[], |_| Ok(Command::ConfigReload))
-        .says("ok", "takes the configuration file over; a bad file changes nothing"),
+        .describe("ok", "loads the configuration file; a file with errors changes nothing"),
     entry(
         "config set",
         TECHNICIAN,
-        &[word("KEY", Type::Setting), word("VALUE", Type::Word)],
-        make::config_set,
+        &[positional("KEY", ArgType::Setting), positional("VALUE", ArgType::Word)],
+        parse_args::config_set,
     )
-    .says("ok restart=yes|no", "writes a key into the configuration file; comments stay"),
-    entry("delete", SUPERVISOR, &[RECORDING], make::delete)
-        .right("admin, and records.own or records.all")
-        .says(
-            "ok recording=ID",
-            "erases a recording for ever: its audio, its numbers and its fields; not one that is \
-             under legal hold, nor one whose call is not over",
-        ),
-    entry("disk", METERS, &[], |_| Ok(Command::Disk)).says(
+    .describe("ok restart=yes|no", "sets a key in the configuration file; comments stay"),
+    entry("delete", DELETERS, &[RECORDING], parse_args::delete).describe(
+        "ok recording=ID",
+        "erases a recording permanently: its audio, its numbers and its fields; not \
+             under legal hold, and not before its call has ended",
+    ),
+    entry("disk", METERS, &[], |_| Ok(Command::Disk)).describe(
         "ok free=BYTES used=BYTES records=N oldest=T days_left=N",
-        "says how full the disk is",
+        "reports how full the disk is",
     ),
     entry(
         "enrol",
         TECHNICIAN,
-        &[word("MACHINE", Type::Name), key("kinds", "KIND,KIND", Type::Kinds).optional()],
-        make::enrol,
+        &[
+            positional("MACHINE", ArgType::Name),
+            keyed("kinds", "KIND,KIND", ArgType::Kinds).optional(),
+        ],
+        parse_args::enrol,
     )
-    .says("ok code=CODE", "gives a one-time code (15 minutes) for a workstation's certificate"),
-    entry("enrol", &[], &[key("code", "CODE", Type::Word)], make::enrol_code)
+    .describe("ok code=CODE", "makes an enrolment code for a workstation, valid for 15 minutes"),
+    entry("enrol", &[], &[keyed("code", "CODE", ArgType::Word)], parse_args::enrol_code)
         .by("code")
         .before_hello()
         .with_data()
-        .says(
+        .describe(
             "data BYTES, then ok machine=NAME kinds=LIST until=T",
-            "turns a code and a request (CSR) into a certificate chain, over TLS only",
+            "exchanges a code and a signing request (CSR) for a certificate chain; only over TLS",
         ),
-    entry("hello", ALL, HELLO, make::hello)
-        .before_hello()
-        .right("an agent needs one on-demand permission")
-        .says("ok session=N agent=NAME device=D field.N=LABEL", "says who this session is"),
-    entry("help", ALL, HELP, make::help).before_hello().says(
+    entry("hello", HELLO, HELLO_ARGS, parse_args::hello).before_hello().describe(
+        "ok session=N agent=NAME device=D field.N=LABEL",
+        "opens the session as a kind and a user",
+    ),
+    entry("help", ALL, HELP_ARGS, parse_args::help).before_hello().describe(
         "row usage=TEXT help=TEXT",
-        "lists commands; with a verb, all there is to know of it",
+        "lists commands; with a verb, describes all its forms",
     ),
-    entry("keys", TECHNICIAN, &[], |_| Ok(Command::Keys)).says(
+    entry("keys", TECHNICIAN, &[], |_| Ok(Command::Keys)).describe(
         "row key=box|recipient|authority fingerprint=HEX public=KEY …",
-        "lists what signs, and to whom recordings are sealed; never a secret",
+        "lists the public keys that sign and that recordings are sealed to; no private key",
     ),
-    entry("log level", TECHNICIAN, &[word("LEVEL", Type::Level)], make::log_level)
-        .says("ok", "changes how much is logged, until the next start"),
-    entry("media", PLAYERS, MEDIA, make::media)
-        .right("play, or export where that is what it is for, and records.own or records.all")
-        .says(
-            "data BYTES, then ok size=BYTES digest=HEX",
-            "sends a recording's media file, or its screen's; the journal keeps who, and what for",
-        ),
+    entry("log level", TECHNICIAN, &[positional("LEVEL", ArgType::Level)], parse_args::log_level)
+        .describe("ok", "sets the log level until the next start"),
+    entry("media", PLAYERS, MEDIA, parse_args::media).describe(
+        "data BYTES, then ok size=BYTES digest=HEX",
+        "sends the media file of a recording or of its screen; the journal records who \
+             fetched it, and for what",
+    ),
     entry(
         "meters",
         METERS,
-        &[key("from", "N", Type::U32).optional(), key("limit", "N", Type::U32).optional()],
-        make::meters,
+        &[
+            keyed("from", "N", ArgType::U32).optional(),
+            keyed("limit", "N", ArgType::U32).optional(),
+        ],
+        parse_args::meters,
     )
-    .says(
+    .describe(
         "row channels=N,N level_db=N,N hold_db=N,N lost=N,N marks=WORD,WORD",
-        "levels of eight channels a row, small enough for a slow line; of a masked one only that",
+        "lists the levels of eight channels per row, for slow lines; a masked channel has no level",
     ),
     entry("ping", ALL, &[], |_| Ok(Command::Ping))
         .before_hello()
-        .says("ok time=T", "keeps the session open and tells the time"),
-    entry("protect", PLAYERS, &[RECORDING, word("on|off", Type::OnOff)], make::protect)
-        .right("protect")
-        .says(
-            "ok recording=ID protected=on|off",
-            "puts a recording under legal hold, or ends that",
-        ),
+        .describe("ok time=T", "keeps the session open and returns the time"),
+    entry(
+        "protect",
+        PROTECTORS,
+        &[RECORDING, positional("on|off", ArgType::OnOff)],
+        parse_args::protect,
+    )
+    .describe(
+        "ok recording=ID protected=on|off",
+        "puts a recording under legal hold, or ends the hold",
+    ),
     entry("quit", ALL, &[], |_| Ok(Command::Quit))
         .before_hello()
-        .says("ok", "ends the session; a blackout stays on"),
+        .describe("ok", "ends the session; a blackout stays on"),
     entry("reboot", TECHNICIAN, &[], |_| Ok(Command::Reboot))
-        .says("ok", "stops the box in order, then starts the machine anew"),
-    entry("record start", AGENT, &[], |_| Ok(Command::RecordStart { device: None }))
-        .right("record.start")
-        .says(RECORD, "records the own current call"),
-    entry("record start", OTHERS, &[DEVICE], make::record_start)
+        .describe("ok", "shuts down the box, then reboots the machine"),
+    entry("record start", AGENT_RECORD_START, &[], |_| Ok(Command::RecordStart { device: None }))
+        .describe(RECORD, "records the agent's current call"),
+    entry("record start", RECORDERS_OF_OTHERS, &[DEVICE], parse_args::record_start)
         .by("device")
-        .says(RECORD, "records the current call of any device"),
-    entry("record stop", AGENT, &[], |_| Ok(Command::RecordStop { device: None }))
-        .right("record.stop, record.stop-any")
-        .says(RECORD, "takes the own reason away; the recording ends when none is left"),
-    entry("record stop", OTHERS, &[DEVICE], make::record_stop)
+        .describe(RECORD, "records the current call of any device"),
+    entry("record stop", AGENT_RECORD_STOP, &[], |_| Ok(Command::RecordStop { device: None }))
+        .describe(RECORD, "removes the agent's reason; the recording ends when no reason is left"),
+    entry("record stop", RECORDERS_OF_OTHERS, &[DEVICE], parse_args::record_stop)
         .by("device")
-        .says(RECORD, "takes the PBX's reason away on any device; a supervisor takes every one"),
-    entry("records", READERS, RECORDS, make::records).right("records.own or records.all").says(
+        .describe(
+            RECORD,
+            "removes the PBX's reason on any device; for a supervisor, removes every reason",
+        ),
+    entry("records", READERS, RECORDS_ARGS, parse_args::records).describe(
         "row recording=ID start=T duration_ms=N agent=USER device=D call=ID direction=in|out \
          reasons=LIST schedule=NAME blackouts=N lost=N protected=on|off size=BYTES",
         "lists recordings, newest first",
     ),
-    entry("revoke", TECHNICIAN, &[word("MACHINE", Type::Name)], make::revoke)
-        .says("ok", "takes a workstation's certificate back and closes its sessions at once"),
-    entry("screen start", AGENT, &[], |_| Ok(Command::ScreenStart))
-        .right("screen")
-        .says("ok recording=ID state=on", "records the own screen, with or without a call"),
-    entry("screen stop", AGENT, &[], |_| Ok(Command::ScreenStop))
-        .right("screen")
-        .says("ok recording=ID state=off", "ends the recording of the own screen"),
-    entry("segment", SCREEN, SEGMENT, make::segment)
+    entry("revoke", TECHNICIAN, &[positional("MACHINE", ArgType::Name)], parse_args::revoke)
+        .describe("ok", "revokes a workstation's certificate and closes its sessions at once"),
+    entry("screen start", AGENT_SCREEN, &[], |_| Ok(Command::ScreenStart))
+        .describe("ok recording=ID state=on", "records the agent's screen, with or without a call"),
+    entry("screen stop", AGENT_SCREEN, &[], |_| Ok(Command::ScreenStop))
+        .describe("ok recording=ID state=off", "ends the recording of the agent's screen"),
+    entry("segment", SCREEN, SEGMENT, parse_args::segment)
         .with_data()
-        .says("ok", "hands in one piece of screen video"),
-    entry("selftest", TECHNICIAN, &[], |_| Ok(Command::Selftest)).says(
+        .describe("ok", "uploads one segment of screen video"),
+    entry("selftest", TECHNICIAN, &[], |_| Ok(Command::Selftest)).describe(
         "row test=NAME result=pass|fail|skip …, the last with digest=HEX sig=HEX key=HEX, then ok \
          passed=N failed=N",
         "tests channels, clocks, blackout, keys and disk in ten seconds; disturbs no recording",
     ),
-    entry("show", READERS, SHOW, make::show).right("records.own or records.all").says(
+    entry("show", READERS, SHOW, parse_args::show).describe(
         "row what=record|field|history|fetched|blackout|span|ledger|screen …",
-        "shows one recording; an agent sees no field and no history; sealed=on (supervisor) gives \
-         along what the box cannot open",
+        "shows one recording; agents see no fields and no history; with sealed=on, supervisors \
+         also get the facts that the box cannot open",
     ),
-    entry("shutdown", TECHNICIAN, &[], |_| Ok(Command::Shutdown))
-        .says("ok", "stops the box in order: rings are released through the mask, recordings end"),
-    entry("stats", METERS, &[], |_| Ok(Command::Stats)).says(
+    entry("shutdown", TECHNICIAN, &[], |_| Ok(Command::Shutdown)).describe(
+        "ok",
+        "shuts down the box: buffered audio is stored through the mask, recordings end",
+    ),
+    entry("stats", METERS, &[], |_| Ok(Command::Stats)).describe(
         "row name=NAME value=N",
-        "lists the counters and histograms, by their Prometheus names",
+        "lists the counters and histograms by their Prometheus names",
     ),
     entry("status", ALL, &[], |_| Ok(Command::Status))
-        .says("row …", "agents: the state as one row; others: box, boards, disk, alarms"),
-    entry("update", AGENT, &[word("N", Type::U8), word("VALUE", Type::Value)], make::update)
-        .right("update.N")
-        .says("ok recording=ID", "sets user-defined field N, 1 to 15, of the own recording"),
-    entry("watch", WATCHERS, &[key("from", "SEQ", Type::U64).optional()], make::watch).says(
-        "ok",
-        "from now on event lines tell what happens; with from, also what did since, if remembered",
-    ),
+        .describe("row …", "agents: the state as one row; others: box, boards, disk, alarms"),
+    entry(
+        "update",
+        AGENT_UPDATE,
+        &[positional("N", ArgType::U8), positional("VALUE", ArgType::Value)],
+        parse_args::update,
+    )
+    .describe("ok recording=ID", "sets user-defined field N, 1 to 15, of the agent's recording"),
+    entry("watch", WATCHERS, &[keyed("from", "SEQ", ArgType::U64).optional()], parse_args::watch)
+        .describe(
+            "ok",
+            "sends event lines from now on; with from, also earlier ones that the box still has",
+        ),
 ];
 
-const HELLO: &[Arg] = &[
-    word("KIND", Type::Kind),
-    key("user", "NAME", Type::Name).optional(),
-    key("domain", "NAME", Type::Name).optional(),
-    key("machine", "NAME", Type::Name).optional(),
-    key("client", "NAME", Type::Name).optional(),
-    key("pin", "PIN", Type::Word).optional(),
-    key("via", "portal", Type::Portal).optional(),
+const HELLO_ARGS: &[Arg] = &[
+    positional("KIND", ArgType::Kind),
+    keyed("user", "NAME", ArgType::Name).optional(),
+    keyed("domain", "NAME", ArgType::Name).optional(),
+    keyed("machine", "NAME", ArgType::Name).optional(),
+    keyed("client", "NAME", ArgType::Name).optional(),
+    keyed("pin", "PIN", ArgType::Word).optional(),
+    keyed("via", "portal", ArgType::Portal).optional(),
 ];
 
-const HELP: &[Arg] = &[word("VERB", Type::Verb).optional(), word("VERB2", Type::Verb).optional()];
+const HELP_ARGS: &[Arg] =
+    &[positional("VERB", ArgType::Verb).optional(), positional("VERB2", ArgType::Verb).optional()];
 
-const RECORDS: &[Arg] = &[
-    key("from", "T", Type::Word).optional(),
-    key("to", "T", Type::Word).optional(),
-    key("agent", "USER", Type::Name).optional(),
-    key("device", "D", Type::Name).optional(),
-    key("call", "ID", Type::Call).optional(),
-    key("ani", "NUMBER", Type::Name).optional(),
-    key("dnis", "NUMBER", Type::Name).optional(),
-    key("limit", "N", Type::U32).optional(),
+const RECORDS_ARGS: &[Arg] = &[
+    keyed("from", "T", ArgType::Word).optional(),
+    keyed("to", "T", ArgType::Word).optional(),
+    keyed("agent", "USER", ArgType::Name).optional(),
+    keyed("device", "D", ArgType::Name).optional(),
+    keyed("call", "ID", ArgType::Call).optional(),
+    keyed("ani", "NUMBER", ArgType::Name).optional(),
+    keyed("dnis", "NUMBER", ArgType::Name).optional(),
+    keyed("limit", "N", ArgType::U32).optional(),
 ];
 
 const SEGMENT: &[Arg] = &[
-    key("recording", "ID", Type::Name),
-    key("start", "T", Type::Word),
-    key("duration_ms", "N", Type::U32),
+    keyed("recording", "ID", ArgType::Name),
+    keyed("start", "T", ArgType::Word),
+    keyed("duration_ms", "N", ArgType::U32),
 ];

@@ -19,7 +19,7 @@ impl Daemon {
     pub fn await_frames(&self, frames: u64) {
         let mut monitor = self.session("hello monitor");
         let mut position = || -> u64 {
-            let rows = monitor.ask("channels").unwrap().rows;
+            let rows = monitor.request("channels").unwrap().rows;
             rows[0].get("position").unwrap().parse().unwrap()
         };
         let end = position() + frames;
@@ -30,7 +30,7 @@ impl Daemon {
 /// A session that has said hello.
 pub fn session(address: &Address, hello: &str) -> Connection {
     let mut connection = Connection::open(std::slice::from_ref(address), TIMEOUT).unwrap();
-    ok(connection.ask(hello).unwrap());
+    ok(connection.request(hello).unwrap());
     connection
 }
 

@@ -207,7 +207,7 @@ pub fn line(data: &[u8]) {
         assert!(line.words().len() <= text.len());
     }
     let (mut assembler, mut rest) = (Assembler::new(), data);
-    while let Some(piece) = assembler.take(&mut rest) {
+    while let Some(piece) = assembler.next_piece(&mut rest) {
         if let Piece::Line(text) = piece {
             assert!(!text.contains('\n') && text.len() < 1024);
         }
@@ -230,15 +230,15 @@ pub fn client(data: &[u8]) {
     let at = usize::from(*first).min(data.len());
     let mut client = Client::new();
     for line in ["hello agent user=a1", "status", "records", "media x"] {
-        let _ = client.send(line);
+        let _ = client.queue_command(line);
     }
     for piece in [&data[..at], &data[at..]] {
         client.receive(piece);
-        while let Some(event) = client.poll() {
+        while let Some(event) = client.poll_event() {
             drop(event);
         }
     }
-    assert!(client.unanswered() <= 4);
+    assert!(client.count_unanswered() <= 4);
 }
 
 fn wide(count: usize) -> u64 {

@@ -86,7 +86,8 @@ pub fn config(rng: &mut Rng) -> String {
         .unwrap();
     }
     text.push_str(
-        "[[role]]\nname = \"sup\"\npermissions = [\"records.all\"]\n\
+        "[[role]]\nname = \"sup\"\npermissions = [\"records.all\", \"record.others\", \
+         \"blackout.others\"]\n\
          [[agent]]\nusername = \"sup\"\nphones = []\nroles = [\"sup\"]\n\
          [[workstation]]\nmachine = \"desk\"\ndevice = \"1004\"\n\
          [[technician]]\nname = \"field\"\npin = \"$argon2id$v=19$m=19456,t=2,p=1$\

@@ -71,6 +71,8 @@ pub struct SimBox {
     heads: Vec<u64>,
     /// What `keys/calls.key` holds, the newest first.
     pub call_keys: Vec<[u8; 32]>,
+    /// Envelopes that were asked for are not made; then so many are owed.
+    pub no_envelopes: bool,
     /// The boards hear silence.
     pub silent: bool,
     /// What the boards hear instead of the pattern.
@@ -113,6 +115,7 @@ impl SimBox {
             boot: 1,
             born: BTreeMap::new(),
             call_keys,
+            no_envelopes: false,
             silent: false,
             wave: None,
             silences: BTreeSet::new(),
@@ -213,7 +216,7 @@ impl SimBox {
     /// Sends raw bytes.
     pub fn send(&mut self, client: u32, mut bytes: &[u8]) {
         let place = self.client_mut(client);
-        while let Some(piece) = place.assembler.take(&mut bytes) {
+        while let Some(piece) = place.assembler.next_piece(&mut bytes) {
             match piece {
                 Piece::Line(line) => place.lines.push_back(Ok(line.to_string())),
                 Piece::Refused(refusal) => place.lines.push_back(Err(refusal)),
@@ -492,7 +495,7 @@ impl SimBox {
     }
 
     fn make_envelopes(&mut self) {
-        while self.envelopes_asked > 0 && !self.workers_fail {
+        while self.envelopes_asked > 0 && !self.workers_fail && !self.no_envelopes {
             self.envelopes_asked -= 1;
             let envelope = Box::new(self.envelope());
             self.recorder.handle(self.now, Input::Envelope(envelope));
@@ -510,6 +513,12 @@ impl SimBox {
         }
         let recipients: Vec<_> = self.identities.iter().map(Identity::to_public).collect();
         Envelope::for_recipients(random, &recipients).unwrap()
+    }
+
+    /// Ends `no_envelopes`, and makes the envelopes that the recorder waits for.
+    pub fn release_envelopes(&mut self) {
+        self.no_envelopes = false;
+        self.make_envelopes();
     }
 
     fn read_config(&mut self, session: Option<SessionId>, apply: bool) {

@@ -42,7 +42,8 @@ impl Site {
              [blackout]\nlead_ms = {lead_ms}\nmax_s = {max_s}\nscope = \"{scope}\"\n\
              [store]\nseal = {seal}\n[[schedule]]\nname = \"all\"\ntype = \"on-demand\"\n\
              [[role]]\nname = \"r\"\npermissions = [\"record.start\", \"record.stop\", \
-             \"blackout\", \"update.1\", \"update.3\", \"records.all\", \"protect\"]\n"
+             \"blackout\", \"update.1\", \"update.3\", \"records.all\", \"protect\", \
+             \"blackout.others\"]\n"
         );
         for (board, channels) in [("left", &[1, 2][..]), ("right", &[3])] {
             let channel = |id: &i32| {

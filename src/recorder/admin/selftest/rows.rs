@@ -50,7 +50,7 @@ impl ReportRows {
             }
             RowResult::Skip => "skip",
         };
-        reply::row(&mut self.bytes).pair("test", test).pair("result", word)
+        reply::begin_row(&mut self.bytes).pair("test", test).pair("result", word)
     }
 }
 
@@ -248,11 +248,11 @@ impl Recorder {
         let ReportRows { mut bytes, passed, failed } = rows;
         let digest = blake3::hash(&bytes);
         let (sig, key) = self.storage.sign(SignaturePurpose::Selftest, digest.as_bytes());
-        let row = reply::row(&mut bytes).pair("test", "signature").pair("result", "pass");
+        let row = reply::begin_row(&mut bytes).pair("test", "signature").pair("result", "pass");
         let row = row.pair("digest", HEXLOWER.encode(digest.as_bytes()));
         row.pair("sig", HEXLOWER.encode(&sig)).pair("key", HEXLOWER.encode(&key)).end();
         let passed = passed + 1;
-        reply::ok(&mut bytes).pair("passed", passed).pair("failed", failed).end();
+        reply::begin_ok(&mut bytes).pair("passed", passed).pair("failed", failed).end();
         log::info!("the self-test ended at {}: {passed} passed, {failed} failed", now.wall);
         bytes
     }

@@ -1,9 +1,4 @@
-//! The project's own sources, for the tests that judge them.
-//!
-//! Every `.rs` file below the root counts, whether it is tracked yet or not, so that a file is
-//! judged before it is committed. Hidden folders and whatever cargo builds are left out.
-//!
-//! Nothing here judges anything (see `tidy.rs` and `rules.rs`).
+//! The project's own Rust files. Hidden folders and what cargo builds are left out.
 
 use std::path::Path;
 
@@ -16,6 +11,13 @@ pub struct Source {
 impl Source {
     pub fn new(path: &str, text: &str) -> Source {
         Source { path: path.to_owned(), text: text.to_owned() }
+    }
+
+    /// Whether nothing of the file is compiled outside of tests and benches.
+    pub fn is_test(&self) -> bool {
+        let mut folders = self.path.split('/').rev();
+        folders.next() == Some("tests.rs")
+            || folders.any(|name| ["tests", "benches", "testkit", "fuzz"].contains(&name))
     }
 }
 
@@ -49,4 +51,10 @@ fn walk(folder: &Path, found: &mut Vec<Source>) {
             found.push(Source { path, text });
         }
     }
+}
+
+/// Fails with every complaint of a check about the sources.
+pub fn assert_all(check: impl Fn(&Source) -> Vec<String>) {
+    let complaints: Vec<String> = sources().iter().flat_map(check).collect();
+    assert!(complaints.is_empty(), "{} found:\n{}", complaints.len(), complaints.join("\n"));
 }
