@@ -374,7 +374,9 @@ impl DecodeService {
     /// Asks the box about everything that is open, and forgets what it refuses.
     pub async fn recheck_access(&self) {
         let mut users: BTreeMap<String, Vec<CacheKey>> = BTreeMap::new();
-        for name in self.lock_cache().keys() {
+        // A statement of its own, so that the loop does not hold the lock.
+        let names = self.lock_cache().keys();
+        for name in names {
             let Some(opened) = self.lock_cache().peek(&name) else { continue };
             users.entry(opened.fetched_for.clone()).or_default().push(name);
         }
