@@ -66,7 +66,7 @@ endif
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-build setup-image setup-scan setup-bench run test sim power-cuts check deny bench crash golden \
-	fuzz scan deb install image test-image deb-desktop test-deb-desktop pictures-desktop
+	fuzz scan requirements-coverage deb install image test-image deb-desktop test-deb-desktop pictures-desktop
 
 help: ## list the targets
 	@echo 'Usage: make TARGET, where TARGET is one of:'
@@ -146,6 +146,8 @@ check: setup ## check formatting, lints, documentation and service hardening
 	done
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets $(PROFILE) -- -D warnings
+	cargo clippy $(PROFILE) --test lint -- -D warnings
+	cargo test $(PROFILE) --test lint
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(PROFILE)
 	@if command -v systemd-analyze >/dev/null; then \
 		for unit in packaging/systemd/hushboxd.service packaging/systemd/hushbox-portal.service; do \
@@ -204,7 +206,7 @@ deny: ## check licences, sources and security advisories of the dependencies
 KILLS ?= 400
 SEED ?= $(shell date +%s)
 crash: setup ## kill the real box repeatedly under load (KILLS=400 SEED=…)
-	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) cargo test $(PROFILE) --test daemon crash -- --nocapture
+	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) cargo test $(PROFILE) --test daemon random_kills -- --nocapture
 
 # Runs the targets of fuzz/ in the mutation loop of `make test`, for a fixed time. With a nightly
 # toolchain and cargo-fuzz, libFuzzer runs them with sanitizers: cd fuzz; cargo +nightly fuzz run media
@@ -215,6 +217,9 @@ fuzz: setup ## feed mutated input to every parser (FUZZ_SECONDS=600)
 scan: setup-scan setup ## attack a real portal with tests and a vulnerability scanner
 	cargo test $(PROFILE) -p portal --test stories security -- --nocapture
 	cargo test $(PROFILE) -p portal --test stories scanner -- --ignored --nocapture
+
+requirements-coverage: ## list each requirement with its tests, in target/requirements-coverage.md
+	cargo test $(PROFILE) --test lint every_requirement_has_a_test -- --nocapture
 
 golden: setup ## create the data directory that compatibility tests open (for a new format version)
 	cargo test $(PROFILE) --test store -- --ignored make_the_golden_store

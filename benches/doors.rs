@@ -5,6 +5,7 @@
 //! Both servers are asked by the same driver, which counts lines, in one run on one machine. A busy
 //! machine shows; no number is judged here. Without redis-server its rows are left out.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, reason = "real time is what is measured")]
 
 use std::io::{Read, Write};

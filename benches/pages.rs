@@ -6,6 +6,7 @@
 //! judged here but that the pages show every recording, each once. `PAGES_STAY=1` leaves both
 //! programs running until stdin ends, for who wants to look with a browser.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, reason = "real time is what is measured")]
 
 use hushbox::store::day::Day;

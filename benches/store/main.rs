@@ -5,6 +5,8 @@
 //! writer and by SQLite in WAL mode with `synchronous=FULL`; a new box summarises it at its first
 //! start. No number is judged here.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod folder;
 mod sqlite;
 mod year;

@@ -4,6 +4,8 @@
 //! take turns in short blocks on one thread, and what is measured is the thread's own processor
 //! time, so that a busy machine disturbs both alike and little. No number is judged here.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod bare;
 
 use bare::Bare;

@@ -1,7 +1,7 @@
 //! ALSA boards against a virtual card, in real time: what is played is what is captured.
 //!
-//! Each test starts the rig (`crates/testkit/virtual-card.sh`) and then runs itself again in a process
-//! of its own, because alsa-lib learns where the virtual card is from the environment. The
+//! Each test starts the rig (`crates/testkit/virtual-card.sh`) and then runs itself again in a
+//! process of its own, because alsa-lib learns where the virtual card is from the environment. The
 //! virtual card knows neither unplugging nor overruns; what stands for them here is a server that
 //! dies and a reader that stalls.
 

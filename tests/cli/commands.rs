@@ -1,4 +1,5 @@
-//! The tool without a store: its help, configurations, secrets, and its talk with a scripted box.
+//! The tool without a store: its help, configurations, secrets, and its talk with a scripted
+//! server.
 
 use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::PasswordHash;

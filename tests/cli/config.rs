@@ -1,4 +1,4 @@
-//! The configuration as a technician meets it: the shipped file, good files, bad files, damage.
+//! The configuration: the shipped file, valid files, invalid files, damaged files.
 
 use hushbox::calls::permission::Permission;
 use hushbox::config::{

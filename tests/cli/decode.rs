@@ -1,4 +1,4 @@
-//! `hushbox decode`: what a program does with a media file that it fetched, without a store.
+//! `hushbox decode`: a media file that a program fetched, decoded without a store.
 
 use hushbox::audio::span::{Fate, LossReason};
 use hushbox::config::CodecKind;

@@ -1,6 +1,6 @@
-//! Exported files, as the tools of others see them (H7): `opusinfo` finds nothing to warn about,
-//! `ffprobe` tells the right length, and `ffmpeg` plays the frames of the recording, all of them,
-//! in their place, and silence where nothing was stored.
+//! Exported files, checked with independent tools (H7): `opusinfo` warns of nothing, `ffprobe`
+//! reports the right length, and `ffmpeg` plays all frames of the recording in their place, with
+//! silence where nothing was stored.
 //!
 //! `opusdec` agrees. Needs opus-tools and ffmpeg (`make setup`); without them these tests fail.
 

@@ -1,6 +1,6 @@
-//! The tool on a store: what it lists, shows, exports and finds, by stories.
+//! The tool on a store: what it lists, shows, exports and finds.
 //!
-//! The store is made with the library's own writers (`made`); the tool is the real program.
+//! The store is made with the library's own writers (`StoreFixture`); the tool is the real program.
 
 use hushbox::audio::span::{Fate, LossReason};
 use hushbox::config::CodecKind;

@@ -1,7 +1,7 @@
-//! The story of the live level meters: real box, real tool, terminals made of air.
+//! The live level meters: real daemon, real tool, pseudo-terminals.
 //!
-//! Sixty-four channels are recorded while two technicians look, and nothing is lost. A slow line is
-//! not flooded. Of a channel that is blacked out only that is seen.
+//! Sixty-four channels are recorded while two technicians look, and no frame is lost. A slow line
+//! is not flooded. Of a masked channel the console shows only that it is masked.
 
 #![allow(clippy::disallowed_methods, reason = "real boxes live in real time")]
 

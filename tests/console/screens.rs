@@ -1,8 +1,8 @@
-//! What a technician sees: the real console at a terminal of 80 × 24, against committed screens.
+//! The real console at a terminal of 80 × 24, compared with committed screens.
 //!
-//! A box with steady sounds runs, the tool runs at a terminal in memory, and what stands there is
-//! compared with `tests/console/screens`; figures that differ from run to run are masked. With `BLESS=1`
-//! the screens are written anew, and so are the pictures of `docs/operations.md`.
+//! A daemon with steady sounds runs, the tool runs at a terminal in memory, and the screen is
+//! compared with `tests/console/screens`; figures that differ from run to run are replaced. With
+//! `BLESS=1` the screens are written again, and so are the pictures of `docs/operations.md`.
 
 #![allow(clippy::disallowed_methods, reason = "real boxes live in real time")]
 

@@ -1,8 +1,8 @@
-//! The story of a technician with a serial cable: over a pseudo-terminal, to a box that runs.
+//! A technician at a serial line, over a pseudo-terminal, with a running daemon.
 //!
-//! The port is set as configured and speaks the protocol; a program is served as over any socket,
-//! a person besides has an echo. Cables are pulled out and plugged in again, lines are noisy, and
-//! nobody but a technician with the right PIN gets in.
+//! The port is set as configured and speaks the protocol; a program is served as over any socket, a
+//! person also gets an echo. Lines are unplugged and plugged in again, lines are noisy, and only a
+//! technician with the right PIN gets in.
 
 use nix::sys::termios::{BaudRate, ControlFlags, cfgetospeed};
 use std::io::Write;

@@ -1,7 +1,7 @@
-//! The story of a box without a network: named, addressed and given PINs from a serial console.
+//! A daemon without a network: named, addressed and given PINs from a serial console.
 //!
-//! The file keeps its comments, its owner and its mode; a PIN is nowhere but as a hash; what a
-//! start would refuse is refused; and what was signed under the old name is still the box's own.
+//! The file keeps its comments, its owner and its mode; a PIN is stored only as a hash; what a
+//! start would refuse is refused; and what was signed under the old name still belongs to the box.
 
 #![allow(clippy::disallowed_methods, reason = "real boxes live in real time")]
 

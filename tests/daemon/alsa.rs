@@ -1,12 +1,12 @@
-//! The story of one call on a sound card: the real way in, the real codecs, real speech.
+//! One call on a sound card: the real capture, the real codecs, real speech.
 //!
-//! A virtual card plays speech that espeak-ng spoke; three boxes capture it through ALSA at the
-//! same time, one for each codec, mono and with two sides. A call feed begins the call, the agent
-//! records, blacks out in the middle of a sentence, names the caller, stops the blackout and,
-//! later, the recording. Each export is then laid beside the speech: before and after the blackout
-//! it is the speech, at the same distance, so that the timeline kept its length; inside there is
-//! digital silence, from the receipt's first sample to its last. Opus is decoded by opus-tools,
-//! not by us; around the silence it has one packet, 20 ms, to fade.
+//! A virtual card plays speech of espeak-ng; three daemons capture it through ALSA at the same
+//! time, one for each codec, mono and stereo. The feed starts the call. The agent records, starts a
+//! blackout in the middle of a sentence, names the caller, stops the blackout and, later, the
+//! recording. Each export is compared with the speech: before and after the blackout it is the
+//! speech, at the same distance, so the timeline kept its length; inside there is digital silence,
+//! from the receipt's first sample to its last. opus-tools decodes the Opus file; around the
+//! silence it has one packet, 20 ms, to fade.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

@@ -1,7 +1,7 @@
-//! The story of a box with a past: days that somebody else closed, or nobody.
+//! A daemon on old days that were never closed.
 //!
-//! The journals of three days were written long ago, by the store's own writer. The real box closes
-//! them when it starts, lists them like the present, and makes anew what is damaged meanwhile.
+//! The store's own writer made the journals of three days. The real daemon closes them when it
+//! starts, lists them like today's records, and repairs what is damaged meanwhile.
 
 use hushbox::audio::span::Ledger;
 use hushbox::config::CodecKind;

@@ -1,4 +1,4 @@
-//! The doors of a real box: TLS, enrolment, revocation, who is turned away, and renewal.
+//! Connections and enrolment of a real daemon: TLS, enrolment, revocation, rejections, and renewal.
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;

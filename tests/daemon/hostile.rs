@@ -2,9 +2,9 @@
 //!
 //! The clients send garbage, lines without end, NUL bytes, half lines, half UTF-8 sequences, single
 //! bytes and a hundred commands at once; some read nothing; some connect and leave by the hundred.
-//! Each gets an `err` or a close. The agent's recording equals what was played, and no frame is lost.
-//! Only when the whole process is stopped for longer than the sound card's buffer lasts are frames
-//! lost; then the recorder reports how many, and where.
+//! Each gets an `err` or a close. The agent's recording equals what was played, and no frame is
+//! lost. Only when the whole process is stopped for longer than the sound card's buffer lasts are
+//! frames lost; then the recorder reports how many, and where.
 
 mod flood;
 mod tls_stream;

@@ -1,4 +1,4 @@
-//! Every play and every export is in the journal: who, what, and what for, before a byte goes out.
+//! Each play and each export is journalled, with user and purpose, before a byte is sent.
 
 use client::{Address, Connection};
 use hushbox::store::fact::Fact;

@@ -1,11 +1,11 @@
 //! What a daemon still knows after it was killed, stopped, and killed again.
 //!
-//! An agent records and starts a blackout; in the middle of the blackout the daemon is killed. After
-//! the restart the recording is closed (`power`) with an exact ledger, no more than the holdback and
-//! one second of it is lost, the call is recorded again, and the blackout is on from the first sample,
-//! although no client has connected. The same after an orderly stop, which loses nothing, and after a
-//! kill during the start. Last, a daemon is killed twenty times right after an `ok`, or between a
-//! command and its `ok`: everything that was acknowledged is there.
+//! An agent records and starts a blackout; in the middle of the blackout the daemon is killed.
+//! After the restart the recording is closed (`power`) with an exact ledger, no more than the
+//! holdback and one second of it is lost, the call is recorded again, and the blackout is on from
+//! the first sample, although no client has connected. The same after an orderly stop, which loses
+//! nothing, and after a kill during the start. Last, a daemon is killed twenty times right after an
+//! `ok`, or between a command and its `ok`: everything that was acknowledged is there.
 
 mod random_kills;
 

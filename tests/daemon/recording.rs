@@ -1,12 +1,11 @@
-//! The story of two calls, on a box whose lines play noise that is known to the last bit.
+//! Two calls, on a daemon whose channels play known noise.
 //!
-//! Two phones are in a call each, one recorded mono, one with two sides. Both agents record. The
-//! first blacks out, names the caller, blacks out again only for a moment, and stops recording; the
-//! second blacks out with a short reach back, and her caller hangs up. Then the exports are
-//! compared with what was played, sample by sample: the same outside of the blackouts, zeros
-//! inside, where the receipts said. And every byte the box left on its disk is searched: of what
-//! was said under a blackout there is no stretch of 16 samples anywhere. What was said outside is
-//! found there, so the search can find; unless recordings are sealed, then not even that.
+//! Two phones are in a call each, one recorded mono, one stereo. Both agents record. The first
+//! starts a blackout, names the caller, starts another short blackout, and stops recording; the
+//! second uses a short lead, and her caller hangs up. The exports are compared with what was
+//! played, sample by sample: equal outside of the blackouts, zeros inside, where the receipts said.
+//! Every byte on the disk is searched: no stretch of 16 masked samples is found. The search does
+//! find audio outside of the blackouts, unless recordings are sealed.
 
 use std::path::PathBuf;
 use testkit::daemon::audio::{self, Needles, STRETCH, bytes_of, noise};

@@ -1,7 +1,7 @@
-//! The story of a commissioning: the self-test of a real box, its report, and who may doubt it.
+//! The self-test of a real daemon, its report, and the report's signature.
 //!
-//! The tone goes through the whole way of a recording while others record; the report is signed by
-//! the box, and a changed byte is noticed. A call takes the tone's channel back.
+//! The tone takes the whole path of a recording while others record; the daemon signs the report,
+//! and a changed byte is detected. A call takes the tone's channel back.
 
 #![allow(clippy::disallowed_methods, reason = "real boxes live in real time")]
 

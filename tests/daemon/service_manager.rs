@@ -1,8 +1,8 @@
-//! The story of a box and its boot service: what is told over a real `NOTIFY_SOCKET`, and when.
+//! What the daemon reports to the service manager over a real `NOTIFY_SOCKET`, and when.
 //!
-//! `READY=1` comes with the first audio and not before; then the watchdog is fed for as long as
-//! audio moves, and the status line tells how the box is. A stop is told too. Why the run before
-//! ended, which the unit leaves in the runtime folder, stands in the log.
+//! `READY=1` comes with the first audio and not before; then watchdog pings continue as long as
+//! audio moves, and the status line reports health. A stop is reported too. The log says why the
+//! last run ended, which the unit leaves in the runtime folder.
 
 use nix::sys::signal::Signal;
 use std::collections::VecDeque;

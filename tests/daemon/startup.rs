@@ -1,9 +1,9 @@
-//! The story of starts that cannot be, and what the box says of them; and of a change of mind.
+//! Starts that are refused, and reloads of the configuration.
 //!
-//! Whoever starts a box that cannot run is told what is wrong, where, and what to do, on stderr,
-//! with an exit code after sysexits.h, and nothing on stdout. What another box left behind dead (a
-//! socket, a lock) is no obstacle; what is alive is left alone. A configuration can be read again
-//! while the box runs: a good one changes who may do what, a bad one changes nothing.
+//! A daemon that cannot run reports what is wrong, where, and what to do, on stderr, with an exit
+//! code from sysexits.h, and prints nothing on stdout. Stale files of another daemon (a socket, a
+//! lock) are no obstacle; live ones are left alone. A valid configuration that is reloaded changes
+//! permissions; an invalid one changes nothing.
 
 use nix::sys::signal::Signal;
 use std::net::TcpListener;

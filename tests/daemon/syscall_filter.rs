@@ -1,10 +1,10 @@
-//! The story of a box under its unit's filter of system calls, with no privileges.
+//! A daemon under its unit's filter of system calls, without privileges.
 //!
-//! `packaging/systemd/hushboxd.service` says which sets of system calls the box may use; systemd's own
-//! words say what is in them. Here the same filter is put on a real box, which then does what a
-//! box does in a day. Without it a call that the unit forbids is found in the field: once, `setup`
-//! was refused on the appliance by an `fchown` that changed nothing. And as on the appliance, there
-//! are no time zones but those that the box brings.
+//! `packaging/systemd/hushboxd.service` names the sets of system calls that are allowed; systemd
+//! says what is in them. The same filter is applied to a real daemon, which then does what it does
+//! in a day. Otherwise a forbidden call is found in the field: once, `setup` was refused on the
+//! appliance because of an `fchown` that changed nothing. As on the appliance, there are no time
+//! zones but those that the program contains.
 
 #![allow(clippy::disallowed_methods, reason = "real boxes live in real time")]
 

@@ -1,5 +1,5 @@
-//! The agents' client, the real program, against the real box, without a display: it connects by
-//! itself, does what scripts ask for, shouts when it cannot, and comes back.
+//! The real desktop client with a real daemon, without a display: it connects, executes what
+//! scripts request, warns when it cannot, and reconnects.
 
 #![allow(clippy::disallowed_methods, reason = "real programs live in real time")]
 

@@ -1,6 +1,5 @@
-//! The agents' client as an agent meets it: an icon in a real tray, a menu that is clicked,
-//! balloons, windows, keys, and a box that dies and comes back. `make pictures-desktop` keeps
-//! pictures of it.
+//! The desktop client on a display: an icon in a real tray, a menu, notifications, windows, keys,
+//! and a daemon that dies and comes back. `make pictures-desktop` keeps pictures of it.
 
 #![allow(clippy::disallowed_methods, reason = "real programs live in real time")]
 

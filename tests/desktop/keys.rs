@@ -1,6 +1,6 @@
-//! The agents' client and the keys it takes in every program: changed while it runs, given back,
-//! and told where another has them. Two agents' clients share one display, as on a machine where a
-//! second session was opened inside the first.
+//! The global keys of the desktop client: changed at run time, released, and reported when another
+//! program has them. Two clients share one display, as when a second session was opened inside the
+//! first.
 
 #![allow(clippy::disallowed_methods, reason = "real programs live in real time")]
 

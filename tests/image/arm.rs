@@ -1,6 +1,7 @@
 //! The image for 64-bit ARM: it boots, and records what its kernel's sound card hears.
 //!
-//! Short, because an emulated processor of another kind is slow: `life` and `power` have the rest.
+//! This test is short, because emulating another kind of processor is slow: `life` and `serial`
+//! have the rest.
 
 use std::time::Duration;
 use testkit::daemon::audio::Needles;

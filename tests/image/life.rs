@@ -1,4 +1,5 @@
-//! A box's life: its first boot, a call, a card that is pulled, a box that hangs, an upgrade.
+//! The life of an appliance: first boot, a call, a card that is removed, a daemon that hangs, an
+//! upgrade.
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! A card that is there, opens, and gives nothing: the kernel's loopback card, driven by the clock
-//! of a second card that stops.
+//! A card that opens and delivers no frames: the kernel's loopback card, driven by the clock of a
+//! second card that stops.
 //!
-//! snd-aloop with `timer_source=` moves its positions only while the other card plays; so a player
-//! on snd-dummy is the clock, and to kill it makes the capture device hang without an error.
+//! snd-aloop with `timer_source=` moves its positions only while the other card plays. A player on
+//! snd-dummy is the clock; killing it makes the capture device hang without an error.
 
 use testkit::vm::qemu::{Kind, Machine};
 use testkit::vm::{RATE, Vm, await_alarm, client, report, show, until_closed, verify};

@@ -1,7 +1,7 @@
-//! The package: what it holds, that what it ships is right, and what it leaves alone.
+//! The Debian package: its contents, the configuration it ships, and what it leaves alone.
 //!
-//! StoreFixture here from the programs under test, and looked at with Debian's own tools. Installing it,
-//! upgrading over a running box and what becomes of a call meanwhile is `make test-image`.
+//! It is built here from the programs under test, and examined with Debian's own tools. Installing
+//! it, upgrading a running daemon and what happens to a call meanwhile is `make test-image`.
 
 use board::Profile;
 use hushbox::config;

@@ -1,11 +1,7 @@
-//! The appliance's own stories: `make test-image` boots the image and lives with it.
+//! Repeated power cuts of the appliance under load (`make test-image`).
 //!
-//! `life` has what happens to a box in its life, `mute` a card that gives nothing, and `power` what
-//! a technician does with a serial cable; here the plug is pulled again and again. Last, the raw
-//! disk is searched for what was blacked out, and for what was not, so that the search is known to
-//! find. `arm` is the image for 64-bit ARM.
-//!
-//! The test profile is in `site`. Everything else is as shipped (see `bed`).
+//! At the end the raw disk is searched for masked audio, and for audio that was kept, which shows
+//! that the search can find.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

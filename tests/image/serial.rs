@@ -1,6 +1,6 @@
-//! What a technician does with a serial cable alone: first settings, and a start of the machine.
+//! The appliance at a serial line alone: first settings, and a reboot.
 //!
-//! The configuration is the shipped one, with its telephone made of air.
+//! The configuration is the shipped one, with its simulated telephone.
 
 use testkit::vm::qemu::{Kind, Machine};
 use testkit::vm::{Vm, log_in, pin, report, show, verify};

@@ -94,7 +94,7 @@ fn target(from: &Module, path: &str, files: &BTreeMap<Module, String>) -> Option
             names.next();
         }
         "self" | "super" => {
-            while let Some(name) = names.next_if(|name| ["self", "super"].contains(name)) {
+            while let Some(name) = names.next_if(|name| *name == "self" || *name == "super") {
                 if name == "super" {
                     at.pop();
                 }
@@ -120,7 +120,8 @@ fn roots(sources: &[Source]) -> BTreeSet<String> {
 #[test]
 fn files_of_different_folders_form_no_cycle() {
     let sources = sources();
-    let cycles = roots(&sources).iter().flat_map(|root| Crate::new(root, &sources).cycles());
+    let roots = roots(&sources);
+    let cycles = roots.iter().flat_map(|root| Crate::new(root, &sources).cycles());
     let cycles: BTreeSet<String> = cycles.collect();
     let known: BTreeSet<String> = KNOWN.into_iter().map(str::to_owned).collect();
     let new: Vec<_> = cycles.difference(&known).collect();

@@ -1,5 +1,5 @@
-//! What each file and each dependency must have: a header, a length that fits a reader, short lines,
-//! and a reason.
+//! What each file and each dependency must have: a header, a length that fits a reader, short
+//! lines, and a reason.
 
 use crate::paths::{begins, tokens};
 use crate::sources::{Source, assert_all, root};

@@ -1,9 +1,9 @@
 //! Which layer may name which crate and which part of the standard library
 //! (`docs/architecture.md`, dependency rules).
 //!
-//! The check looks at paths wherever they stand, not only after `use`. Code that is only compiled for
-//! tests is exempt. What a file declares itself (`mod board;`, or a `use` that ends in that name) is
-//! not mistaken for a crate of the same name.
+//! The check looks at paths wherever they stand, not only after `use`. Code that is only compiled
+//! for tests is exempt. What a file declares itself (`mod board;`, or a `use` that ends in that
+//! name) is not mistaken for a crate of the same name.
 
 use crate::paths::{NamedPath, paths, tokens, without_tests};
 use crate::sources::{Source, assert_all};

@@ -1,5 +1,5 @@
-//! The paths that Rust source names, read from its tokens, so that strings and comments do not count.
-//! `use` trees are spelled out.
+//! The paths that Rust source names, read from its tokens, so that strings and comments do not
+//! count. `use` trees are spelled out.
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 

@@ -41,8 +41,8 @@ fn walk(folder: &Path, found: &mut Vec<Source>) {
         let name = path.file_name().unwrap().to_str().expect("a file name that is not UTF-8");
         if path.is_dir() {
             let built = path.join("CACHEDIR.TAG").exists();
-            let data = folder == root() && name == "data";
-            if !built && !data && !name.starts_with('.') {
+            let other = folder == root() && ["data", "target"].contains(&name);
+            if !built && !other && !name.starts_with('.') {
                 walk(&path, found);
             }
         } else if name.ends_with(".rs") {

@@ -1,10 +1,9 @@
-//! The story of a display that does not stay as it is: real X servers, the real capture client, a
-//! real box, and players.
+//! A display that changes: real X servers, the real capture client, a real daemon, and players.
 //!
-//! A laptop is docked and taken away: the display grows, shrinks, gets a second monitor and loses
-//! it, a blackout lasts meanwhile, and the export shows every size as it was. Then a display ends
-//! and starts anew while it is recorded, and a session ends in order: what was seen before is
-//! there, what was not is told. And the box goes as a session ends, which holds nobody up.
+//! The display grows, shrinks, gets a second monitor and loses it, a blackout lasts meanwhile, and
+//! the export shows each size as it was. Then a display ends and starts again while it is recorded,
+//! and a session ends in order: what was captured before is kept, what was not is reported. Last,
+//! the daemon is stopped while a session ends, which delays nothing.
 
 #![allow(clippy::disallowed_methods, reason = "a display and its clock are real")]
 

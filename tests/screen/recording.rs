@@ -1,10 +1,10 @@
-//! The story of a screen: a real X display, the real capture client, a real box, and a player.
+//! A recorded screen: a real X display, the real capture client, a real daemon, and a player.
 //!
-//! A desktop shows a counter, as a row of squares, and, while the agent blacks out, a card number,
-//! as another. Afterwards the export is played by ffmpeg: the counter agrees with the sound, no
-//! picture shows the number, and what was dark was silent. Every file the box left is searched for
-//! video, by its first bytes, and whatever is found is played, too: the number is in none. Without
-//! the blackout the same search finds it.
+//! A desktop shows a counter, as a row of squares, and, during the blackout, a card number, as
+//! another. Afterwards ffmpeg plays the export: the counter agrees with the audio, no picture shows
+//! the number, and what was dark was silent. Every file of the daemon is searched for video, by its
+//! first bytes, and each video found is played: none shows the number. Without the blackout the
+//! same search finds it.
 
 #![allow(clippy::disallowed_methods, reason = "a display and its clock are real")]
 

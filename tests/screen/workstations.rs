@@ -1,5 +1,5 @@
-//! Twenty workstations send their screens to one box that records sixty-four channels: audio pays
-//! nothing for it, not one sample, and every screen is stored.
+//! Twenty workstations send their screens to one daemon that records sixty-four channels: no audio
+//! frame is lost, and each screen is stored.
 
 use std::fmt::Write;
 use std::time::Duration;

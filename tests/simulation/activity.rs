@@ -1,7 +1,7 @@
-//! Boxes without a PBX: lines that are seized and released begin and end calls, and everything
-//! else follows as if a feed had said so.
+//! Boxes without a PBX: a detector finds calls on the phone lines, and everything else follows as
+//! if a feed had reported them.
 //!
-//! The line is silent but for tones, so that every stored sample is known (codec pcm).
+//! The lines are silent except for tones, so that every stored sample is known (codec pcm).
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,7 @@
-//! A steady turn takes no memory: everything on the audio path is laid out before the first call.
+//! A steady turn allocates nothing: all memory of the audio path is allocated before the first
+//! call.
+//!
+//! The counter counts one thread, so other tests of this process do not disturb it.
 
 use testkit::load::plan::Plan;
 use testkit::load::turns::{HOLDBACK_TURNS, Turns};

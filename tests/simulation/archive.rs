@@ -1,5 +1,5 @@
-//! A box over some midnights: what lies in the past is listed, shown and changed like the present,
-//! and takes no memory and no start-up.
+//! A box over several midnights: archived records are listed, shown and changed like today's, and
+//! cost neither memory nor start-up time.
 
 use hushbox::id::RecordingId;
 use hushbox::job::{DiskError, Job};

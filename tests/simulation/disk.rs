@@ -1,5 +1,5 @@
-//! Slow and stalled disks, and a sound card that is away: each step from the first missing buffer to
-//! lost audio, and back.
+//! Slow and stalled disks, and a sound card that is away: each step from the first missing buffer
+//! to lost audio, and back.
 
 mod failure;
 

@@ -1,5 +1,5 @@
-//! Enrolments over the days: what opens a door is what the journal says, through power cuts, new
-//! days, and a disk that is away.
+//! Enrolments over several days: the journal decides who may connect, through power cuts, new days,
+//! and a disk that is away.
 
 use hushbox::id::SessionId;
 use hushbox::job::{DiskError, Job};

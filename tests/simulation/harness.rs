@@ -1,4 +1,4 @@
-//! The simulated box itself: what it stores is what it heard, and it comes back from a cut.
+//! The simulated box itself: it stores what it heard, and comes back from a cut.
 
 use testkit::sim::SimBox;
 use testkit::sim::site::{Site, pair};

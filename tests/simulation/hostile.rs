@@ -1,6 +1,5 @@
-//! What people do who mean no good, or click too fast: the box stays, and keeps what it promised.
-//!
-//! Each test is one bad day, on the simulated box.
+//! Clients that press too fast or send too much: the recorder keeps running, and keeps its
+//! promises.
 
 use hushbox::job::{DiskError, Job};
 use protocol::Kind;

@@ -1,10 +1,9 @@
-//! The plug is pulled at every single job of the disk, and what was not synced is gone, whole, or
-//! torn.
+//! A power cut at every single job of the disk; what was not synced is gone, whole, or torn.
 //!
-//! A handful of short scripts. Each is told anew for every job, up to that job, and then the box
-//! has to come back from each kind of remains with everything that was promised. `make power-cuts`
-//! pulls the plug a second time, at every job of the start that follows. That a recovery may be cut
-//! in each of its steps is tried with every cut (see `oracle::check`).
+//! There are a few short scripts. Each is run again for each job, up to that job; then the box must
+//! come back from each kind of remains with everything that was acknowledged. `make power-cuts`
+//! cuts a second time, at each job of the start that follows. Each cut also interrupts the recovery
+//! in each of its steps (see `testkit::world::check`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use testkit::sim::disk::Tail;
@@ -204,15 +203,23 @@ fn every_cut(name: &str, script: Script, pairs: bool) -> Tally {
     tally
 }
 
+/// All scripts, each in a thread of its own.
 fn every_script(pairs: bool) {
-    let mut all = Tally::default();
-    for (name, script) in SCRIPTS {
-        let mut tally = every_cut(name, script, pairs);
+    let tallies: Vec<(&str, Tally)> = std::thread::scope(|scope| {
+        let start = |(name, script)| (name, scope.spawn(move || every_cut(name, script, pairs)));
+        let threads: Vec<_> = SCRIPTS.into_iter().map(start).collect();
+        let join = |(name, thread): (_, std::thread::ScopedJoinHandle<Tally>)| {
+            (name, thread.join().unwrap_or_else(|_| panic!("{name} failed, see above")))
+        };
+        threads.into_iter().map(join).collect()
+    });
+    let mut losses = Vec::new();
+    for (name, mut tally) in tallies {
         println!("{name}: {} cuts", tally.cuts);
-        assert!(tally.cuts > 50, "{name} has hardly any job");
-        all.losses.append(&mut tally.losses);
+        assert!(tally.cuts > 50, "{name} has too few jobs");
+        losses.append(&mut tally.losses);
     }
-    testkit::world::cut::print_losses(&mut all.losses);
+    testkit::world::cut::print_losses(&mut losses);
 }
 
 #[test]

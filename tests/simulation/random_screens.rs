@@ -1,11 +1,13 @@
-//! Screens by rng: one workstation, its agent, and whatever may happen to both, from one seed.
+//! Random screens: one workstation, its agent, and faults on both, from one seed.
 //!
-//! Pieces come in time and late, overlap, lie about their time, are huge or of another recording;
-//! the client dies, the box loses power, its clock steps, its disk is slow; and the agent blacks
-//! out. Held against the disk: no piece that says it shows a moment that was hidden is on it,
-//! every millisecond of every screen has a fate, what is stored was sent, and all verifies. The
-//! recorder itself asserts after every turn that memory for video is bounded.
-//! `HUSHBOX_SEED=n cargo test --test sim_screens` replays one seed; `make sim` runs many.
+//! Segments come in time and late, overlap, carry wrong times, are huge or name another recording.
+//! The client dies, the power fails, the clock steps, the disk is slow; and the agent starts
+//! blackouts. Compared with the disk: no segment that claims a masked moment is on it, each
+//! millisecond of each screen has a fate, what is stored was sent, and all verifies. The recorder
+//! itself asserts after each turn that memory for video is bounded.
+//!
+//! `HUSHBOX_SEED=n cargo test --test simulation random_screens` replays one seed; `make sim` runs
+//! many.
 
 use hushbox::limits;
 use hushbox::time::WallTime;
@@ -170,7 +172,7 @@ fn g1_h3_h4_random_screens_never_show_masked_video() {
     let mut taken = 0;
     for seed in seeds.clone() {
         taken += catch_unwind(AssertUnwindSafe(|| run(seed))).unwrap_or_else(|_| {
-            panic!("seed {seed}; replay: HUSHBOX_SEED={seed} cargo test --test sim_screens")
+            panic!("seed {seed}; replay: HUSHBOX_SEED={seed} cargo test random_screens")
         });
     }
     println!("{taken} pieces were taken");

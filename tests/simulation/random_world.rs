@@ -1,9 +1,11 @@
-//! The whole box from one seed: people, boards, disk and time do what chance wants.
+//! The whole box from one seed: clients, boards, disk and time act at random.
 //!
-//! `HUSHBOX_SEED=n cargo test --test simulation` replays one seed and tells its story;
-//! `make sim SEEDS=n` runs many.
-//! After every step the oracle looks at what everybody was told, after every few and after every
-//! cut at the image of the disk. A failure names the seed, the step, and the command to replay it.
+//! `HUSHBOX_SEED=n cargo test --test simulation random_world` replays one seed and prints its
+//! steps; `make sim SEEDS=n` runs many.
+//!
+//! After each step the `World` checks what each client was told; after some steps and after each
+//! cut it checks the image of the disk. A failure names the seed, the step, and the command to
+//! replay it.
 
 use hushbox::job::{DiskError, Job};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -62,7 +64,7 @@ fn mischief(house: &mut World, rng: &mut Rng, agent: usize) {
     match rng.below(9) {
         0 => house.vanish(agent),
         1 => {
-            let step_ms = i64::try_from(rng.below(7_200_000)).unwrap() - 3_600_000;
+            let step_ms = rng.below(7_200_000_i64) - 3_600_000;
             house.sim.now.wall.0 += step_ms;
         }
         2 | 3 => {
@@ -135,7 +137,7 @@ fn g1_g5_h3_h4_random_world_keeps_every_promise() {
         match catch_unwind(AssertUnwindSafe(|| run(seed, &mut step))) {
             Ok(mut more) => losses.append(&mut more),
             Err(_) => panic!(
-                "seed {seed}, step {step}; replay: HUSHBOX_SEED={seed} cargo test --test simulation"
+                "seed {seed}, step {step}; replay: HUSHBOX_SEED={seed} cargo test random_world"
             ),
         }
     }

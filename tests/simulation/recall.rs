@@ -1,9 +1,9 @@
-//! Recall: a late press keeps the whole call, and what nobody wanted is nowhere.
+//! Recall: a late press keeps the whole call, and an unrecorded call leaves no trace.
 //!
-//! With `recall` on, every call that could be recorded on demand is kept back in RAM, masked and
-//! encoded. These stories press late, press in the wrap-up, press too late, press for calls that
-//! were longer than the recall, black out before anybody pressed, and search the disk and the whole
-//! memory of this very process for a call that nobody wanted.
+//! With `recall` on, each call that could be recorded on demand is kept in RAM, masked and encoded.
+//! These tests press late, in the wrap-up, too late, for calls longer than the recall, and after a
+//! blackout; and they search the disk and the memory of the process for a call that was not
+//! recorded.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::FileExt;

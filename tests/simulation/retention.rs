@@ -1,4 +1,4 @@
-//! Deleting: what is past its retention, what is asked for, and what is left of it: nothing.
+//! Deletion: expired recordings, requested deletions, and what remains of them: nothing.
 
 use hushbox::id::RecordingId;
 use hushbox::store::fact::{Fact, SealedBytes};

@@ -1,5 +1,5 @@
-//! Screens on the simulated box: what starts them, what is stored, what a blackout hides, and what
-//! becomes of them when a client, the disk or the power fails.
+//! Screens on the simulated box: what starts them, what is stored, what a blackout masks, and what
+//! happens when a client, the disk or the power fails.
 
 use hushbox::job::{DiskError, Job};
 use testkit::screen_client::{ScreenClient, site};

@@ -1,7 +1,8 @@
-//! The transcripts in `tests/transcripts`, which are the manual too: each is run as a test.
+//! The transcripts in `tests/simulation/transcripts`, which are also part of the manual, run as
+//! tests.
 //!
-//! What the files mean is told in `script`. Every one of them is run by a test that is named after
-//! the rules it shows.
+//! `testkit::script` explains the format. Each transcript is run by a test that is named after the
+//! requirements it shows.
 
 use testkit::script::run;
 

@@ -1,5 +1,5 @@
-//! The watchdog's food, over the whole box with simulated boards and disk: what is recorded must
-//! become durable; a disk that says why it does not take it is an alarm and no reason to restart.
+//! The progress watchdog, with simulated boards and disk: what is recorded must become durable; a
+//! disk that reports an error raises an alarm and causes no restart.
 
 use hushbox::job::{DiskError, Job};
 use hushbox::watchdog::{BoardHealth, BoardProgress, ProgressWatchdog, STORE_LAG_MS, StallError};

@@ -1,9 +1,9 @@
-//! The bodies of the fuzz targets on the committed corpus, and on what mutation makes of it.
+//! The fuzz targets on the committed corpus, and on mutations of it.
 //!
-//! No fuzzer is needed: a fixed seed makes the same inputs every time, and the memory that a body
-//! takes at its peak is counted against the bound in its row. `FUZZ_SECONDS=N` goes on for longer
-//! with a seed of the time (`make fuzz`), and `FUZZ_SEED=N` replays one. An input that fails lies
-//! in `fuzz/artifacts` afterwards; put it into the corpus together with the mend.
+//! No fuzzer is needed: a fixed seed makes the same inputs each time, and the peak memory of a
+//! target is compared with the bound in its row. `FUZZ_SECONDS=N` runs for longer with a seed of
+//! the time (`make fuzz`), and `FUZZ_SEED=N` replays one. An input that fails is left in
+//! `fuzz/artifacts`; add it to the corpus together with the fix.
 
 #![allow(clippy::disallowed_methods, reason = "the clock ends a longer run")]
 

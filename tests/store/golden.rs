@@ -1,9 +1,9 @@
-//! A data directory of format version 1, kept for ever: whatever reads the store must go on reading
-//! it, to the bit and to the word.
+//! A data directory of format version 1, kept for ever: every later version must read it, bit for
+//! bit and word for word.
 //!
-//! It lies in `tests/store/golden/v1`, with its keys (made for it, and worth nothing) and what was said
-//! of it when it was made. A later version may say more, never less or otherwise. `make golden`
-//! makes the one of a new version; an old one is never made again.
+//! It is in `tests/store/golden/v1`, with its keys (made for it, and of no other use) and what was
+//! reported of it when it was made. A later version may report more, never less and nothing else.
+//! `make golden` makes the one of a new version; an old one is never made again.
 
 use hushbox::audio::span::{Fate, LossReason};
 use hushbox::config::CodecKind;

@@ -1,4 +1,5 @@
-//! Who can open what: the real box with the private key elsewhere, and with more than one reader.
+//! Who can open recordings: the real daemon with the private key elsewhere, and with several
+//! recipients.
 
 use protocol::client::Pairs;
 use std::io::Write;

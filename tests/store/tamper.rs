@@ -1,7 +1,8 @@
-//! Somebody was at the store: what `hushbox verify` says, with and without a witness outside.
+//! A store that was tampered with: what `hushbox verify` reports, with and without an outside
+//! witness.
 //!
-//! A real box records a few calls while a client keeps the checkpoints it is told; then the data
-//! directory is tampered with, in one way per story, and what is said is compared word for word.
+//! A real daemon records a few calls while a client keeps the checkpoints it is sent; then the data
+//! directory is tampered with, in one way per test, and the report is compared word for word.
 
 use client::{Connection, Notification};
 use hushbox::store::fact::{Fact, JournalEntry};

@@ -1,4 +1,4 @@
-//! A headless Chromium, as a person uses it: types, clicks, presses keys, looks.
+//! A headless Chromium, driven through WebDriver: it types, clicks, presses keys and looks.
 
 use crate::process::Process;
 use crate::wait::{TIMEOUT, until_within, wait_for};

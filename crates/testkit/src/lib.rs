@@ -1,8 +1,9 @@
 //! Support for the tests and benches of every Hushbox crate.
 //!
-//! `Daemon` is the real box as a process, `SimBox` the recorder without hardware, `SimulatedBox` and
-//! `RandomActors` are people around it. `pty`, `browser`, `desktop`, `display` and `vm` are the
-//! places where people meet a box; `store_fixture` and `load` write stores and loads.
+//! `Daemon` is the real daemon as a process, `SimBox` the recorder without hardware. `World` and
+//! `RandomActors` are clients around a `SimBox`. `pty`, `browser`, `desktop`, `display` and `vm`
+//! stand for terminals, browsers, desktops, workstations and the appliance; `store_fixture` and
+//! `load` write stores and loads.
 
 #![allow(
     clippy::unwrap_used,

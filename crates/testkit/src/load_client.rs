@@ -1,8 +1,8 @@
-//! A desk under load: one agent and the call feed of one device, and what they may rely on.
+//! One agent and the call feed of one device under load, and what they may rely on.
 //!
-//! A desk gives rng commands, one after the other, until its box dies. Every answer goes into a
-//! small model; the one command that was under way may have happened or not. After the restart the
-//! box must show what the model says. Nothing here starts or kills a box.
+//! The client sends random commands, one after the other, until the daemon dies. Each reply updates
+//! a small model; the command in flight may have been executed or not. After the restart the daemon
+//! must show what the model says.
 
 use crate::daemon::TIMEOUT;
 use crate::daemon::session::{ok, session};

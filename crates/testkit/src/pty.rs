@@ -1,8 +1,7 @@
-//! A serial cable made of air: a pseudo-terminal, one end of which is a port's path.
+//! A serial line without hardware: a pseudo-terminal whose other end is a port's path.
 //!
-//! The path is a link, so that a cable can be pulled out and another one plugged in under the same
-//! name, as USB adapters do. Whatever does not come within `TIMEOUT` fails. Nothing here knows
-//! the box.
+//! The path is a link, so that a line can be unplugged and another one plugged in under the same
+//! name, as with USB adapters. What does not arrive within `TIMEOUT` fails.
 
 #![allow(clippy::disallowed_methods, reason = "real boxes live in real time")]
 

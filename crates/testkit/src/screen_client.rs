@@ -1,5 +1,5 @@
-//! A box with a workstation whose screen is captured: pieces of video that name themselves, so that
-//! each can be found on the disk, and what the file of a screen tells when it is read back.
+//! A simulated box with a workstation whose screen is captured. Each video segment names itself, so
+//! that it can be found on the disk.
 
 use crate::sim::SimBox;
 use crate::sim::site::{Site, value};

@@ -1,6 +1,6 @@
-//! A data directory as a box would have left it, made from the store's own writers.
+//! A data directory as a daemon would have left it, made with the store's own writers.
 //!
-//! Recordings are coded from a known signal, so that an export can be compared sample by sample.
+//! Recordings are encoded from a known signal, so that an export can be compared sample by sample.
 
 use crate::{ProgramOutput, run_tool};
 use hushbox::audio::codec::Encoder;
@@ -66,6 +66,12 @@ pub fn signal(samples: usize, seed: u32) -> Vec<i16> {
         i16::try_from(state >> 18).unwrap() - 8192
     };
     (0..samples).map(|_| next() | 1).collect()
+}
+
+impl Default for StoreFixture {
+    fn default() -> StoreFixture {
+        StoreFixture::new()
+    }
 }
 
 impl StoreFixture {

@@ -1,7 +1,4 @@
-//! A terminal's screen as a picture: SVG, which every browser shows and git can compare.
-//!
-//! Letters stand on a grid, in the colours that the program asked for. Nothing here decides what is
-//! shown.
+//! A terminal's screen as an SVG picture, which every browser shows and git can compare.
 
 use std::fmt::Write;
 use vt100::{Cell, Color, Screen};

@@ -1,9 +1,9 @@
 //! Calls that no PBX tells of: a seized line begins one, a released line ends it.
 //!
-//! Each turn looks at the newest seizure of every channel's line (see `crate::audio::detect`) and does
-//! what the PBX's feed would have said. Such a call is called `voice-17` or `script-17`, 17 being
-//! the box's own number of it, which no restart repeats. It begins where the seizure does, but
-//! never before the end of the call before it, nor before the end of a blackout of its agent.
+//! Each turn looks at the newest seizure of every channel's line (see `crate::audio::detect`) and
+//! does what the PBX's feed would have said. Such a call is called `voice-17` or `script-17`, 17
+//! being the box's own number of it, which no restart repeats. It begins where the seizure does,
+//! but never before the end of the call before it, nor before the end of a blackout of its agent.
 //!
 //! The feed goes first: its `call start` ends a call that was found so, and while a call of its own
 //! is going on, and until the line is released after it, nothing begins here.

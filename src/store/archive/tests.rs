@@ -9,6 +9,7 @@ use crate::store::index::{Record, RecordFilter};
 use crate::store::layout;
 use crate::store::recover::StoreFs;
 use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
 use simulated_box::{FIRST, MemoryFs, SimulatedBox};
 
 /// The same store, by its journals alone and by its summaries.
@@ -133,7 +134,12 @@ fn summary_paths(shop: &MemoryFs) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource(
+            "proptest-regressions",
+        ))),
+        ..ProptestConfig::with_cases(64)
+    })]
 
     #[test]
     fn summaries_say_what_the_journal_says(seed: u64) {

@@ -242,6 +242,13 @@ fn a_header_in_a_poisoned_buffer_and_a_list_too_long_for_an_entry() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config {
+        failure_persistence: Some(Box::new(
+            proptest::test_runner::FileFailurePersistence::WithSource("proptest-regressions"),
+        )),
+        ..Default::default()
+    })]
+
     #[test]
     fn random_bytes_never_panic(garbage: Vec<u8>, keep in 0_usize..500) {
         let (bytes, ..) = test_file();

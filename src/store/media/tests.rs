@@ -256,6 +256,13 @@ fn a_header_of_another_version_or_of_nonsense_says_so() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config {
+        failure_persistence: Some(Box::new(
+            proptest::test_runner::FileFailurePersistence::WithSource("proptest-regressions"),
+        )),
+        ..Default::default()
+    })]
+
     #[test]
     fn random_bytes_never_panic(garbage: Vec<u8>, keep in 0_usize..2000) {
         let (bytes, ..) = test_file(9, Some(test_key()));

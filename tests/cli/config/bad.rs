@@ -1,4 +1,4 @@
-//! Bad files, each with exactly what must be said of it.
+//! Invalid files, each with the exact errors that must be reported.
 
 use super::{Wanted, errors, good, same};
 

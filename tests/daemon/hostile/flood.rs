@@ -1,8 +1,8 @@
 //! 2,000 hostile connections at a time, while 64 channels are recorded.
 //!
 //! They send garbage, half handshakes and commands without end, or read no reply, and connect again
-//! when they are closed. No sample is lost, and each blackout of the other agents is acknowledged and
-//! exact. Response times are printed, not checked.
+//! when they are closed. No sample is lost, and each blackout of the other agents is acknowledged
+//! and exact. Response times are printed, not checked.
 
 #![allow(clippy::disallowed_methods, reason = "what an honest agent waits is measured")]
 

@@ -1,5 +1,5 @@
-//! Bytes of a true TLS session, damaged or said again, into a real box: nothing gets in, nothing
-//! falls over.
+//! Bytes of a real TLS session, damaged or replayed, sent to a real daemon: all are refused, and
+//! the daemon keeps running.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -2,13 +2,13 @@
 //! found on the disk.
 //!
 //! Four clients send commands as fast as they are answered. SIGKILL comes at a random moment, also
-//! during the start; now and then the daemon is stopped in order instead. After each restart `verify`
-//! is clean (with the checkpoints that a client kept), and each client finds what was acknowledged.
-//! Each start plays other noise, stored unsealed as plain samples, so that masked audio can be
-//! searched for.
+//! during the start; now and then the daemon is stopped in order instead. After each restart
+//! `verify` is clean (with the checkpoints that a client kept), and each client finds what was
+//! acknowledged. Each start plays other noise, stored unsealed as plain samples, so that masked
+//! audio can be searched for.
 //!
-//! `CRASH_SEED=N` replays the commands of one seed (not the microsecond of the kill), `CRASH_KILLS=N`
-//! runs for longer: `make crash`.
+//! `CRASH_SEED=N` replays the commands of one seed (not the microsecond of the kill),
+//! `CRASH_KILLS=N` runs for longer: `make crash`.
 
 use client::{Connection, Notification};
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -1,6 +1,6 @@
-//! A disk that fails: a file that refuses, a sync that fails and takes pages with it, a data
-//! directory that is read-only or gone. The box goes on in memory, says so, promises nothing it
-//! cannot keep, and when the disk is back nothing is missing that the ring could hold.
+//! Disks that fail: a write that is refused, a sync that fails and loses pages, a data directory
+//! that is read-only or gone. The recorder continues in memory, raises alarms, acknowledges nothing
+//! it cannot keep, and when the disk is back nothing is missing that the ring could hold.
 
 use hushbox::audio::span::{Fate, LossReason};
 use hushbox::id::RecordingId;

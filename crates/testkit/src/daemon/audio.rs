@@ -1,7 +1,7 @@
-//! Sounds for the stories, and what finds them again: noise, WAV files, a search, a likeness.
+//! Audio for tests of the real daemon: noise, WAV files, a search, and a measure of likeness.
 //!
-//! Noise has no zero byte, and four samples of it are unlike any others, so that it can be found
-//! wherever it lies. The search looks at every byte, aligned or not.
+//! Noise has no zero byte, and four samples of it occur nowhere else, so that it can be found in
+//! any file. The search looks at every byte, aligned or not.
 
 use crate::rng::Rng;
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
-//! A client of the line protocol, over TCP or the unix socket, one line at a time.
+//! A client of the line protocol over TCP, TLS or the unix socket, one line at a time.
 //!
-//! It has a parser of its own, so that what the box writes is not only read by the box's crates.
-//! News that comes before an answer is kept. Whatever does not come within `TIMEOUT` fails.
+//! It has its own parser, so that the daemon's output is not only read by the daemon's crates. It
+//! keeps notifications that come before a reply. What does not arrive within `TIMEOUT` fails.
 
 use super::TIMEOUT;
 use super::tls::TlsStream;

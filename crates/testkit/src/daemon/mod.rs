@@ -1,9 +1,8 @@
-//! A real box for the stories: `hushboxd` as a process, in a folder of its own, and the tool.
+//! The real daemon as a process, in a folder of its own, and the command-line tool.
 //!
-//! A story makes a `Site`, starts a box on it, speaks to it as clients do, kills or stops it, and
-//! looks at what is left with `hushbox` and with its own eyes. Nothing waits longer than
-//! `TIMEOUT`; the folder goes with the box, however the story ends. Nothing here asserts what a
-//! story is about.
+//! A test makes a `Site`, starts a daemon on it, talks to it as clients do, kills or stops it, and
+//! examines what is left with `hushbox` and directly. No wait is longer than `TIMEOUT`; the folder
+//! is removed with the value.
 
 pub mod audio;
 pub mod client;

@@ -1,7 +1,7 @@
-//! What a story's box is made of: the configuration, as a value that a story changes.
+//! The configuration of a daemon under test, as a value that the test changes.
 //!
-//! Channel N records device 100N, the phone of agent aN; `boss` is a supervisor. Sim channels play
-//! `N.wav` from the box's folder.
+//! Channel N records device 100N, the phone of agent aN; `boss` is a supervisor. Simulated channels
+//! play `N.wav` from the daemon's folder.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! TLS for the stories, apart from the code that the box and its clients use.
+//! TLS clients that share no code with the product.
 //!
-//! What is trusted and shown is given as PEM; a story that wants a wrong CA gives one.
+//! Trust anchors and identities are given as PEM; a test of a wrong CA gives one.
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
 use rustls::pki_types::pem::PemObject;

@@ -1,8 +1,7 @@
-//! An agent's seat: the real `hushbox-desktop` with a home, settings and a runtime folder of its
-//! own.
+//! The real `hushbox-desktop`, with a home, settings and a runtime folder of its own.
 //!
-//! Without a display it has no tray and no balloons; everything else is the same. It is killed with
-//! the seat, however the story ends.
+//! Without a display it has no tray and shows no notifications; everything else is the same. It is
+//! killed when the value is dropped.
 
 pub mod screen_reader;
 pub mod settings_portal;

@@ -1,7 +1,7 @@
-//! A screen reader for one story: what it could say of the windows that are open.
+//! What a screen reader could say of the open windows.
 //!
-//! It switches accessibility on, as Orca does, and walks the tree of whoever registers, over
-//! AT-SPI's own message bus. Both come from `at-spi2-core`, started by the session's bus.
+//! It switches accessibility on, as Orca does, and walks the tree of each program that registers,
+//! over AT-SPI's own message bus. Both come from `at-spi2-core`, started by the session's bus.
 
 use crate::daemon::wait_for;
 use zbus::blocking::{Connection, connection};

@@ -1,8 +1,8 @@
-//! The settings portal of a desktop, on a story's own message bus: what it says is what a story
-//! wants, and whoever listens is told of every change.
+//! A desktop settings portal on the test's own message bus: it reports what the test sets, and
+//! signals each change.
 //!
-//! It speaks `org.freedesktop.portal.Settings` as `xdg-desktop-portal` does, but for the keys that
-//! nobody here asks for.
+//! It speaks `org.freedesktop.portal.Settings` as `xdg-desktop-portal` does, for the keys that the
+//! client reads.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,9 +1,9 @@
-//! A desktop of its own for one story: an X server in memory, a message bus, a window manager, a
-//! panel with a tray, a notification service, and ears on the bus.
+//! A desktop for one test: an X server in memory, a message bus, a window manager, a panel with a
+//! tray, a notification service, and a monitor of the bus.
 //!
-//! Fingers are `xdotool`, the camera is ImageMagick's `import`. Every program is the real one; a
-//! missing one fails with what to do. All of them are killed with the value. With `BLESS` set,
-//! pictures go to `docs/pictures`.
+//! `xdotool` presses keys and buttons, ImageMagick's `import` takes pictures. A missing program
+//! fails with the remedy. All programs are killed with the value. With `BLESS` set, pictures go to
+//! `docs/pictures`.
 
 use crate::daemon::{let_pass, wait_for};
 use crate::programs::root;

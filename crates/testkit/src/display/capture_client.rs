@@ -1,4 +1,4 @@
-//! The capture client of a workstation, as whoever starts sessions would run it.
+//! The capture client of a workstation, as a session manager would run it.
 
 use crate::program;
 use nix::sys::signal::{Signal, kill};

@@ -1,8 +1,8 @@
-//! An X display of its own with squares on it that say a number, and ffmpeg to read them back from
-//! a video. Xvfb is one that never changes its size, Xvnc one that does.
+//! An X display with squares on it that encode a number, and ffmpeg to read them back from a video.
+//! Xvfb never changes its size, Xvnc does.
 //!
-//! A row is a white square, a black one, and sixteen that are the number's bits: whoever finds the
-//! first two, and every other one plainly black or white, has read a number.
+//! A row is a white square, a black one, and sixteen for the bits of the number. A reader that
+//! finds the first two, and each other one clearly black or white, has read a number.
 
 pub mod capture_client;
 pub mod tap;

@@ -1,5 +1,4 @@
-//! A tap on the line between a workstation and its box: everything that leaves the workstation is
-//! kept, and goes on.
+//! A proxy between a workstation and the daemon that keeps everything the workstation sends.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -1,10 +1,8 @@
-//! What is done with bytes that somebody else made: one plain function for each way in.
+//! What the product does with bytes from outside: one plain function for each entry point.
 //!
-//! A body must not panic, and must keep within the memory that its row in `TARGETS` allows; what it
-//! asserts beyond that is said where it stands. `fuzz/fuzz_targets` gives the bodies to libFuzzer,
-//! `tests/store/fuzz.rs` to a mutation loop with a fixed seed, which counts the memory.
-//!
-//! Nothing here reads a file, makes bytes, or judges what they mean.
+//! A function must not panic, and must keep within the memory that its row in `TARGETS` allows.
+//! `fuzz/fuzz_targets` passes these functions to libFuzzer; `tests/store/fuzz.rs` passes them to a
+//! mutation loop with a fixed seed, which counts the memory.
 
 mod repair;
 

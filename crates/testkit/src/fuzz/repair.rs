@@ -1,7 +1,7 @@
-//! Checksums made to hold again in a file that was mutated, so that a fuzzer gets past them.
+//! Repairs the checksums of a mutated file, so that a fuzzer gets past them.
 //!
-//! Walks by the lengths that stand in the bytes and gives up where they lead nowhere. It knows the
-//! layout from `docs/record-format.md`, not from the code that it tests.
+//! It follows the lengths in the bytes and gives up where they lead outside. It knows the layout
+//! from `docs/record-format.md`, not from the code under test.
 
 const JOURNAL_HEADER: usize = 72;
 const MEDIA_TRAILER: usize = 128;

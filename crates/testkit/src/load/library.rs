@@ -1,8 +1,7 @@
-//! A store with days of recordings and one that is long, written with the store's own writers:
-//! journals, and media files that open.
+//! A store with days of recordings and one long recording, written with the store's own writers.
 //!
-//! Every recording has numbers of its own and a field. The sound is the demonstration's, coded
-//! once and repeated: what is measured is how it is found and fetched, not how it sounds.
+//! Each recording has its own numbers and a field. The audio is the demonstration's, encoded once
+//! and repeated: tests measure how a recording is found and fetched, not how it sounds.
 
 use hushbox::audio::codec::Encoder;
 use hushbox::audio::ring::Cleared;

@@ -1,5 +1,5 @@
-//! Loads for tests and benches that measure: a planned box, its turns, a library of recordings, and
-//! a supervisor at a portal; and the tables that benches print.
+//! Loads for tests and benches that measure: a planned recorder, its turns, a library of
+//! recordings, a supervisor at the portal; and the tables that benches print.
 
 pub mod library;
 pub mod numbers;

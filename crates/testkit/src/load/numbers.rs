@@ -1,6 +1,4 @@
-//! Series of measurements, and how they are told.
-//!
-//! Nothing here judges a number: a bench only shows what it saw.
+//! Series of measurements, and how they are printed.
 
 /// Measurements of one thing.
 #[derive(Clone, Debug, Default)]

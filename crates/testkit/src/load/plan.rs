@@ -1,7 +1,7 @@
-//! The box that is measured: so many mono channels of speech, one agent on each.
+//! The recorder that is measured: some mono channels of speech, one agent on each.
 //!
-//! Everything that is not said here is as the configuration has it by default, so that what is
-//! measured is what ships: Opus at 16 kbit/s, 3 s of holdback, 2 s of lead, sealed.
+//! Everything else is the configuration's default, so that what ships is measured: Opus at 16
+//! kbit/s, 3 s of holdback, 2 s of lead, sealed.
 
 use crate::daemon::site::Site;
 use std::fmt::Write;

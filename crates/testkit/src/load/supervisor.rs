@@ -1,4 +1,4 @@
-//! A box on a store that is there, the portal beside it, and a supervisor without a browser.
+//! A daemon on an existing store, the portal beside it, and a supervisor without a browser.
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures how long a page takes")]
 

@@ -1,9 +1,8 @@
 //! The real recorder, turn by turn, with everything around it in memory.
 //!
-//! Ring, mask, codec, seal and journal are the box's own. The disk takes every job, is always well,
-//! and gives the buffers back one turn later; the clock is a number that goes on by one period; the
-//! agents' lines come as if from sockets. A turn of this rig costs what a turn of the loop costs,
-//! but for system calls, which all belong to the shell.
+//! Ring, mask, codec, seal and journal are the product's own. The disk accepts every job and
+//! returns buffers one turn later; the clock advances by one period; lines of agents arrive as if
+//! from sockets. A turn costs what a turn of the event loop costs, except for system calls.
 
 use crate::load::plan::{self, Plan, RATE};
 use hushbox::audio::channel::ChannelIndex;

@@ -1,10 +1,11 @@
-//! A crowd around a simulated box: three agents with any permissions, a PBX and a supervisor, who
-//! do at random what may be sensible or not. After every step it is asked what must always hold.
+//! Random clients around a simulated box: three agents with any permissions, a PBX and a
+//! supervisor. After each step the invariants are checked.
 //!
-//! - A refused command leaves the state bit for bit as it was.
-//! - What is in `can` is not refused, what is not in it is; the last `state` is the newest.
-//! - No agent is sent a byte of a call, recording or number that was never theirs; who sees own
-//!   recordings only is sent no recording that others began; and no field's value at all (F2).
+//! - A refused command leaves the state unchanged, bit for bit.
+//! - Commands in `can` are not refused, others are; the last `state` is the newest.
+//! - No agent is sent a byte of a call, recording or number that was never theirs. An agent who
+//!   sees own recordings only is sent no recording that others began, and no field's value at all
+//!   (F2).
 
 pub mod steps;
 

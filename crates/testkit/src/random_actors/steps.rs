@@ -1,4 +1,4 @@
-//! What a crowd does: one step at random, and after it every question that must have its answer.
+//! The steps of the random clients, and the questions after each step.
 
 use super::{RandomActors, config, value};
 
@@ -28,7 +28,7 @@ impl RandomActors {
             14 => self.agent_leaves(),
             15 if self.rng.one_in(4) => self.rights_change(),
             _ => {
-                let ms = 20 * (1 + self.rng.below(150) as u64);
+                let ms = 20 * (1 + self.rng.below(150_u64));
                 self.story.push(format!("wait {ms}ms"));
                 self.sim.run_ms(ms);
             }

@@ -1,4 +1,4 @@
-//! Expected lines: whether a line fits, and how a line would be written down as expected.
+//! Expected lines: whether a line fits, and how a line is written down as expected.
 
 use std::collections::BTreeMap;
 

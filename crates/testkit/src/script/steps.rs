@@ -1,4 +1,4 @@
-//! The steps of a transcript: what people, the clock, the lines and the disk do.
+//! The steps of a transcript: what clients, the clock, the phone lines and the disk do.
 
 use super::{Block, Said, Script, is_client};
 use crate::sim::SimBox;

@@ -1,4 +1,4 @@
-//! What the simulated boards hear: a pattern from which boot, channel and position can be told.
+//! What the simulated boards hear: a pattern that tells start, channel and position.
 
 use crate::rng::mix;
 

@@ -1,7 +1,7 @@
-//! A disk in memory that does jobs late, refuses them on demand, and loses what was not synced.
+//! A disk in memory that delays jobs, refuses them on request, and loses what was not synced.
 //!
-//! Every file has two images: what was written, and what a sync has made durable. A cut leaves the
-//! durable one and, if chance wants it, some of the bytes that came after.
+//! Each file has two images: what was written, and what a sync has made durable. A power cut leaves
+//! the durable one and, if the random numbers say so, some of the bytes after it.
 
 use crate::rng::Rng;
 use hushbox::job::{Completion, DiskError, FileId, Job};

@@ -1,10 +1,10 @@
-//! The whole box without its hardware: the real `Recorder` between simulated boards and a
-//! simulated disk, people as lines of text, and a clock that stands still until it is told to go.
+//! The recorder without hardware: the real `Recorder` between simulated boards and a simulated
+//! disk, clients as lines of text, and a clock that only moves when told.
 //!
-//! Pure and deterministic: no thread, no real time, and one seed for every random bit. A test says
-//! a line (`say`), lets time pass (`run_ms`), pulls the plug (`restart`), and reads back what the
-//! disk holds (`stored`). While a line is answered no time passes: with a disk that takes its time
-//! the answer comes with `run_ms`, and `news` gives it.
+//! Pure and deterministic: no thread, no real time, and one seed for every random bit. A test sends
+//! a line (`say`), lets time pass (`run_ms`), cuts the power (`restart`), and reads back what the
+//! disk holds (`stored`). While a line is answered no time passes: with a slow disk the reply comes
+//! with `run_ms`, and `news` returns it.
 
 pub mod audio;
 pub mod disk;

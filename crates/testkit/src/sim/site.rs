@@ -1,7 +1,7 @@
-//! The configuration of a simulated box, as a value that a story changes; and what lines say.
+//! The configuration of a simulated box, as a value that a test changes; and values in reply lines.
 //!
-//! Two channels, on devices 1001 and 1002, bit-exact; whatever is on demand may be recorded. A
-//! story names its people, and what else is otherwise. Nothing here decides what a box does.
+//! There are two channels, on devices 1001 and 1002, bit-exact. A test adds agents and what else
+//! differs.
 
 use super::SimBox;
 use protocol::Kind;
@@ -16,6 +16,12 @@ pub struct Site {
     sides: [&'static str; 2],
     schedule: String,
     more: String,
+}
+
+impl Default for Site {
+    fn default() -> Site {
+        Site::new()
+    }
 }
 
 impl Site {

@@ -1,4 +1,4 @@
-//! What a simulated disk holds, read back: one recording's samples and account, or everything.
+//! What a simulated disk holds, read back: the samples and ledger of one recording, or everything.
 
 use super::SimBox;
 use hushbox::audio::codec::Decoder;

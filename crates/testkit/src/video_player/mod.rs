@@ -1,7 +1,7 @@
-//! A real browser, headless, that plays a file and tells what there was to see and to hear.
+//! A headless browser that plays a video file and reports what it showed.
 //!
-//! The page and the film come from a small server of ours, which gives any range that is asked for
-//! as a portal would; the page leaves what it saw in `window.told`. Nothing of it is kept.
+//! Page and video come from a small HTTP server that serves byte ranges, as the portal does. The
+//! page leaves its report in `window.told`.
 
 use crate::browser::Browser;
 use serde_json::Value;

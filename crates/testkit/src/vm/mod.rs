@@ -1,7 +1,8 @@
-//! What the appliance's stories share: the test profile, what is played, and looks into the box.
+//! What the tests of the appliance share: the test profile, what is played, and looks into the
+//! machine.
 //!
 //! Sealing is off and the codec is `pcm`, so that the raw disk can be searched; plain text is
-//! served off loopback. Nothing here asserts what a story is about.
+//! served off loopback.
 
 pub mod qemu;
 

@@ -1,10 +1,8 @@
-//! The bed: the appliance in an emulated machine, seen from where people are: its serial line, its
-//! network, its power switch.
+//! The appliance in an emulated machine, with its serial lines, its network and its power switch.
 //!
-//! The image is the shipped one but for one unit, `bed.service`, that takes commands over a second
-//! serial line and reads what it needs (a player, sounds, a configuration) from a drive of its own.
-//! The machine is pure emulation (no KVM), and killed like a plug is pulled. Nothing here asserts
-//! what a story is about.
+//! The image is the shipped one with one more unit, `bed.service`, that takes commands over a
+//! second serial line and reads what it needs (a player, sounds, a configuration) from a drive of
+//! its own. The machine is fully emulated (no KVM); killing it stands for a power cut.
 
 #![allow(clippy::disallowed_methods, reason = "real machines live in real time")]
 

@@ -1,4 +1,4 @@
-//! What must hold of the image of the disk, given what was promised.
+//! What must hold of the image of the disk, given what was acknowledged.
 
 use super::{Masked, RATE, World};
 use crate::sim::disk::{Image, SimDisk};

@@ -1,4 +1,4 @@
-//! Pulling the plug, and coming back.
+//! Power cuts, and the start after them.
 
 use super::{AGENTS, Masked, RATE, Told, World};
 use crate::sim::disk::Tail;

@@ -1,9 +1,9 @@
-//! The oracle: what people were told, kept apart from the box, and held against what it stores.
+//! A simulated box with clients that remember what was acknowledged, and compare it with the disk.
 //!
-//! A `SimulatedBox` is a simulated box with its people: three agents with a phone each, the PBX's feed and
-//! a supervisor. It reads every line they are sent, and remembers what was promised: calls,
-//! recordings, fields, and which positions of which channel are blacked out. After a cut, and
-//! whenever asked, the image of the disk is held against that. It never looks into the recorder.
+//! A `World` has three agents with a phone each, the PBX's feed and a supervisor. It reads each
+//! line they are sent, and remembers calls, recordings, fields, and the masked positions of each
+//! channel. After a cut, and when asked, it compares the image of the disk with that. It never
+//! looks into the recorder.
 
 pub mod check;
 pub mod cut;
