@@ -133,10 +133,10 @@ test: setup ## run all tests, and the independent checks if present
 SEEDS ?= 1000
 
 sim: setup ## simulate the whole box with random events and power cuts (SEEDS=1000)
-	SEEDS=$(SEEDS) cargo test $(PROFILE) --test simulation random_ -- --nocapture
+	SEEDS=$(SEEDS) cargo test --workspace $(PROFILE) --test simulation random_ -- --nocapture
 
 power-cuts: setup ## cut the power at every disk operation, and again during recovery
-	cargo test $(PROFILE) --test simulation power_cuts -- --include-ignored --nocapture
+	cargo test --workspace $(PROFILE) --test simulation power_cuts -- --include-ignored --nocapture
 
 check: setup ## check formatting, lints, documentation and service hardening
 	@for part in fmt clippy; do cargo $$part --version >/dev/null 2>&1 && continue; \
@@ -146,8 +146,8 @@ check: setup ## check formatting, lints, documentation and service hardening
 	done
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets $(PROFILE) -- -D warnings
-	cargo clippy $(PROFILE) --test lint -- -D warnings
-	cargo test $(PROFILE) --test lint
+	cargo clippy --workspace $(PROFILE) --test lint -- -D warnings
+	cargo test --workspace $(PROFILE) --test lint
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps $(PROFILE)
 	@if command -v systemd-analyze >/dev/null; then \
 		for unit in packaging/systemd/hushboxd.service packaging/systemd/hushbox-portal.service; do \
@@ -206,29 +206,29 @@ deny: ## check licences, sources and security advisories of the dependencies
 KILLS ?= 400
 SEED ?= $(shell date +%s)
 crash: setup ## kill the real box repeatedly under load (KILLS=400 SEED=…)
-	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) cargo test $(PROFILE) --test daemon random_kills -- --nocapture
+	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) cargo test --workspace $(PROFILE) --test daemon random_kills -- --nocapture
 
 # Runs the targets of fuzz/ in the mutation loop of `make test`, for a fixed time. With a nightly
 # toolchain and cargo-fuzz, libFuzzer runs them with sanitizers: cd fuzz; cargo +nightly fuzz run media
 FUZZ_SECONDS ?= 600
 fuzz: setup ## feed mutated input to every parser (FUZZ_SECONDS=600)
-	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test $(PROFILE) --test store fuzz -- --nocapture
+	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --workspace $(PROFILE) --test store fuzz -- --nocapture
 
 scan: setup-scan setup ## attack a real portal with tests and a vulnerability scanner
 	cargo test $(PROFILE) -p portal --test stories security -- --nocapture
 	cargo test $(PROFILE) -p portal --test stories scanner -- --ignored --nocapture
 
 requirements-coverage: ## list each requirement with its tests, in target/requirements-coverage.md
-	cargo test $(PROFILE) --test lint every_requirement_has_a_test -- --nocapture
+	cargo test --workspace $(PROFILE) --test lint every_requirement_has_a_test -- --nocapture
 
 golden: setup ## create the data directory that compatibility tests open (for a new format version)
-	cargo test $(PROFILE) --test store -- --ignored make_the_golden_store
+	cargo test --workspace $(PROFILE) --test store -- --ignored make_the_golden_store
 
 bench: setup-bench ## measure the load that one core can carry
 	cargo bench --workspace --bench '*'
 
 pictures-desktop: setup ## retake the pictures of docs/desktop.md
-	BLESS=1 cargo test $(PROFILE) --test desktop display:: -- --nocapture
+	BLESS=1 cargo test --workspace $(PROFILE) --test desktop display:: -- --nocapture
 
 deb-desktop: setup-build ## build the Debian package of the desktop client
 	cargo build $(PROFILE) -p desktop -p screen --bins

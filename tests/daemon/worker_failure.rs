@@ -25,9 +25,10 @@ const AS_NOBODY: [&str; 6] = [
 fn limit_threads(the_box: &Daemon, most: Option<u64>) {
     let before = getrlimit(Resource::RLIMIT_NPROC).unwrap().0;
     let soft = format!("--nproc={}:", most.unwrap_or(before));
-    let status =
-        Command::new("prlimit").args(["--pid", &the_box.pid().to_string(), &soft]).status();
-    assert!(status.expect("prlimit: run `make setup`").success());
+    let words = [the_box.site.under, &["prlimit"]].concat();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).args(["--pid", &the_box.pid().to_string(), &soft]);
+    assert!(command.status().expect("run `make setup`").success());
 }
 
 /// The kernel itself refuses threads to a box that runs.

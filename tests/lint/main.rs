@@ -7,5 +7,6 @@ mod cycles;
 mod files;
 mod imports;
 mod paths;
+mod profile;
 mod requirements;
 mod sources;
