@@ -275,7 +275,7 @@ impl Recorder {
         let row = row.pair("calls", self.calls.live_calls().count());
         let row = row.pair("recordings", self.running_recordings().count());
         row.pair("blackouts", self.blackouts.open.len())
-            .pair("sessions", self.sessions.len())
+            .pair("sessions", self.sessions.count())
             .end();
         for (index, board) in self.config.boards.iter().enumerate() {
             let trouble = self.boards[index].as_deref();
@@ -310,7 +310,7 @@ impl Recorder {
             ("hushbox_lost_frames_total", counters.lost_frames),
             ("hushbox_lines_total", counters.lines),
             ("hushbox_sessions_total", counters.sessions),
-            ("hushbox_sessions", self.sessions.len() as u64),
+            ("hushbox_sessions", self.sessions.count() as u64),
             ("hushbox_agents", agents as u64),
             ("hushbox_calls", self.calls.live_calls().count() as u64),
             ("hushbox_calls_without_channel_total", counters.calls_without_channel),

@@ -88,7 +88,7 @@ impl Recorder {
         for session in self.sessions.iter_mut() {
             session.stale |= session.logged_in_agent().is_some_and(|agent| stale.contains(&agent));
         }
-        let count = self.sessions.len();
+        let count = self.sessions.count();
         for step in 0..count {
             let id = self.sessions.id_at((self.next_answer + step) % count.max(1));
             self.flush_session(id);

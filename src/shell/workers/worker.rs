@@ -387,6 +387,21 @@ fn serve_safely(
     }
 }
 
+/// Changes the configuration file and reads it again. The error is for people.
+fn edit_config(
+    read: &ReadConfigRequest,
+    edit: &crate::config::edit::ConfigChange,
+    tools: &Tools,
+) -> Result<ReloadedConfig, String> {
+    crate::shell::config_file::edit_config_file(&read.path, edit)?;
+    load_changed_config(read, tools).map_err(|failure| match failure {
+        ReadFailure::File(text) => text,
+        ReadFailure::Keys(why) => {
+            format!("the file is changed, but not in force ({why}); config reload")
+        }
+    })
+}
+
 /// Serves a request. The error is for people; what is left of the request can be tried again then.
 fn execute_request(
     request: &mut WorkerRequest,
@@ -411,15 +426,7 @@ fn execute_request(
             WorkerReply::Summarised(done.map_err(|error| error.to_string()))
         }
         WorkerRequest::EditConfig { session, edit, by, read } => {
-            let result = crate::shell::config_file::edit_config_file(&read.path, edit);
-            let result = result.and_then(|()| {
-                load_changed_config(read, tools).map_err(|failure| match failure {
-                    ReadFailure::File(text) => text,
-                    ReadFailure::Keys(why) => {
-                        format!("the file is changed, but not in force ({why}); config reload")
-                    }
-                })
-            });
+            let result = edit_config(read, edit, tools);
             WorkerReply::ConfigEdited {
                 session: *session,
                 edit: edit.clone(),

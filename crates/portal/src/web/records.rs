@@ -248,6 +248,18 @@ fn parse_position(row: &Pairs, key: &str) -> Option<u64> {
     row.get(key).and_then(|value| value.parse().ok())
 }
 
+/// What a user fetched of a recording, by the purpose that the box noted.
+fn describe_fetch(purpose: Option<&str>) -> &'static str {
+    match purpose {
+        Some("play") => "Listened to",
+        Some("export") => "Exported",
+        Some("play-screen") => "Screen watched",
+        Some("export-screen") => "Screen exported",
+        Some("facts") => "Given numbers and fields, sealed",
+        _ => "Fetched",
+    }
+}
+
 fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
     let mut steps = vec![TimelineEvent {
         at: told.time_at(told.from),
@@ -272,14 +284,7 @@ fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
                 }
             }
             Some("fetched") => {
-                let what = match row.get("for") {
-                    Some("play") => "Listened to",
-                    Some("export") => "Exported",
-                    Some("play-screen") => "Screen watched",
-                    Some("export-screen") => "Screen exported",
-                    Some("facts") => "Given numbers and fields, sealed",
-                    _ => "Fetched",
-                };
+                let what = describe_fetch(row.get("for"));
                 steps.push(TimelineEvent {
                     at: format_time(&value_or_empty(row, "time")),
                     by,

@@ -10,6 +10,7 @@ pub mod audio;
 pub mod disk;
 pub mod site;
 pub mod stored;
+mod workers;
 
 use crate::rng::Rng;
 use audio::sample;
@@ -24,7 +25,7 @@ use hushbox::limits;
 use hushbox::recorder::{Input, Output, Peer, Recorder, RecoveredState};
 use hushbox::store::seal::{DataKey, Envelope, Identity};
 use hushbox::store::sign::BoxSigningKey;
-use hushbox::store::{archive, layout, recover};
+use hushbox::store::{layout, recover};
 use hushbox::time::{MonoTime, Now, WallTime};
 use protocol::{Assembler, Kind, Piece, Refusal};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -398,6 +399,10 @@ impl SimBox {
     }
 
     fn serve(&mut self, output: Output) {
+        if let Some(session) = workers::waiting_session(&output).filter(|_| self.workers_fail) {
+            let why = "no thread can be started".to_owned();
+            return self.recorder.handle(self.now, Input::GivenUp { session, why });
+        }
         match output {
             Output::Send { session, bytes } => {
                 self.sent.push((self.now.mono, number(session), bytes.clone()));
@@ -428,16 +433,6 @@ impl SimBox {
                 self.envelopes_asked += count;
                 self.make_envelopes();
             }
-            Output::CheckPin { session, .. }
-            | Output::NewCode { session }
-            | Output::Sign { session, .. }
-            | Output::EditConfig { session, .. }
-            | Output::ReadConfig { session: Some(session), .. }
-                if self.workers_fail =>
-            {
-                let why = "no thread can be started".to_owned();
-                self.recorder.handle(self.now, Input::GivenUp { session, why });
-            }
             Output::CheckPin { session, pin, .. } => {
                 let right = *pin == PIN;
                 self.recorder.handle(self.now, Input::PinChecked { session, right });
@@ -445,12 +440,7 @@ impl SimBox {
             Output::ReadConfig { session, apply } => self.read_config(session, apply),
             Output::LogLevel(_) | Output::LoopBack { .. } | Output::EditConfig { .. } => {}
             Output::Summarise { today, damaged } => {
-                self.summaries += 1;
-                let done = match self.workers_fail {
-                    true => Err("no memory".to_owned()),
-                    false => archive::repair_summaries(&mut self.disk, today, damaged)
-                        .map_err(|error| error.to_string()),
-                };
+                let done = self.close_days(today, damaged);
                 self.recorder.handle(self.now, Input::Summarised(done));
             }
             Output::NewCode { session } => {
@@ -487,21 +477,6 @@ impl SimBox {
         }
     }
 
-    /// Worker threads fail at everything from now on, or do their work again.
-    pub fn workers_fail(&mut self, fail: bool) {
-        self.workers_fail = fail;
-        self.make_envelopes();
-        self.settle();
-    }
-
-    fn make_envelopes(&mut self) {
-        while self.envelopes_asked > 0 && !self.workers_fail && !self.no_envelopes {
-            self.envelopes_asked -= 1;
-            let envelope = Box::new(self.envelope());
-            self.recorder.handle(self.now, Input::Envelope(envelope));
-        }
-    }
-
     fn random<const N: usize>(&mut self) -> [u8; N] {
         std::array::from_fn(|_| self.rng.byte())
     }
@@ -513,12 +488,6 @@ impl SimBox {
         }
         let recipients: Vec<_> = self.identities.iter().map(Identity::to_public).collect();
         Envelope::for_recipients(random, &recipients).unwrap()
-    }
-
-    /// Ends `no_envelopes`, and makes the envelopes that the recorder waits for.
-    pub fn release_envelopes(&mut self) {
-        self.no_envelopes = false;
-        self.make_envelopes();
     }
 
     fn read_config(&mut self, session: Option<SessionId>, apply: bool) {
