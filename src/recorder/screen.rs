@@ -104,8 +104,8 @@ impl Recorder {
         }
     }
 
-    /// The session that captures an agent's screen (E1): the present one, or else one on a machine
-    /// where the agent is logged in, or else the newest.
+    /// The session that captures an agent's screen (E1). The present one has priority, then one on
+    /// a machine where the agent is logged in, then the newest.
     pub(super) fn screen_client(&self, agent: AgentIndex) -> Option<SessionId> {
         if !self.directory.agent_at(agent).screen || !self.config.on_demand.enabled {
             return None;

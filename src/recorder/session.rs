@@ -56,7 +56,7 @@ const NO_SYNC: Ticket = Ticket(u64::MAX);
 struct PendingReply {
     after: Ticket,
     bytes: Vec<u8>,
-    /// When a blackout's receipt is replaced by `masked=yes`.
+    /// When a blackout's receipt is replaced by `masked=yes`, if no sync came.
     give_up: Option<MonoTime>,
     /// The recording that the reply promises.
     keeps: Option<DurabilityDependency>,
@@ -88,7 +88,7 @@ pub struct Session {
     pub trying: bool,
     /// The principal that the session gets if the PIN is correct.
     pub claims: Option<Principal>,
-    /// Whether a PIN is being checked; the session accepts no line meanwhile.
+    /// Whether a worker handles a request of the session, which accepts no line meanwhile.
     pub checking: bool,
     /// Bytes that the shell can still accept.
     pub room: usize,
@@ -104,7 +104,7 @@ pub struct Session {
     pub searched: Option<RecordingId>,
     /// Sequence of the next event to send, for `watch`.
     pub watch: Option<u64>,
-    /// Closes the session once all replies are sent.
+    /// Whether to close the session once all replies are sent.
     pub closing: bool,
     /// Whether the client sent `quit`: its departure raises no alarm.
     pub quit: bool,
@@ -195,7 +195,7 @@ impl Session {
     }
 
     /// Replaces pending replies that promise a failed recording by `refusal`. Unless `all`, only
-    /// those replies that started it. Returns the reasons they promised.
+    /// those that added a reason. Returns the reasons they promised.
     pub fn fail_dependent_replies(
         &mut self,
         recording: RecordingId,

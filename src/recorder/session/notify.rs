@@ -102,7 +102,7 @@ impl Recorder {
             self.outputs.push_back(Output::Send { session: id, bytes });
         }
         if session.closing {
-            return; // its last word has been said, or will be
+            return; // nothing follows the last reply
         }
         if session.stale && session.stream.is_none() && session.room > limits::REPLY_RESERVE_BYTES {
             session.stale = false;
