@@ -192,7 +192,7 @@ pub enum Output {
         session: Option<SessionId>,
         apply: bool,
     },
-    /// Summarise the days before `today` (`summary::mend`), outside the loop and the disk thread.
+    /// Summarise the days before `today`, outside the loop and the disk thread.
     Summarise {
         today: Day,
         damaged: Option<Day>,
