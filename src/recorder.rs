@@ -1,18 +1,17 @@
-//! The recorder: the one owner of every fact about channels, calls, masks, people and records.
+//! The recorder: sole owner of all state about channels, calls, masks, agents and records.
 //!
-//! It is pure: periods, lines, answers of the disk and the time go in; lines to send, jobs for the
-//! disk and a few wishes come out. There is no socket, file, clock, thread or random number in it;
-//! recording ids and data keys come ready-made in envelopes. A mask acts the moment its line is
-//! read; every `ok` leaves after the sync that makes it true.
+//! The recorder is a pure state machine. The shell passes in audio periods, command lines, disk
+//! completions and the time. The recorder returns replies, disk jobs and requests to the shell. It
+//! has no socket, file, clock, thread or random number; recording ids and data keys arrive in
+//! envelopes. A mask takes effect as soon as its line is read. Every `ok` leaves after the sync
+//! that makes it true.
 //!
-//! State lives here, in tables that are addressed by ids; the files below hold the verbs:
-//! `audio` (in and out of the rings), `tapes` (begin and end recordings), `files` (theirs, also
-//! when they fail), `calls`, `activity` (calls that no PBX tells of), `blackouts`, `stops`,
-//! `retention` and `expiry` (deleting), `rights` (who may do what right now), `command` (one short
-//! function per command), `library` (reading records), `listing`, `past` (what is on the disk
-//! only), `doors` (who may come in), `news` (what to tell whom), `storage` (journal and jobs),
-//! `undurable` (what is told again), `checkpoints` (when to sign), `screens` (video, beside it),
-//! `worker_failures` (what becomes of it when the shell cannot do what it was asked).
+//! The tables live here, addressed by ids. The modules below hold the operations: `boot` (restore
+//! from the journal), `audio` (capture into the rings, release to the encoders), `recording`
+//! (recordings, their files and recall), `blackout` (masks, agents' commands, permissions), `calls`
+//! (the CTI feed and detected calls), `screen` (video), `session` (clients, commands, replies,
+//! records), `journal` (storage, checkpoints, retention), `admin` (status, self-test, setup,
+//! enrolment), `worker_failures` (data keys and failed workers).
 
 mod admin;
 mod audio;
@@ -52,120 +51,125 @@ use protocol::Refusal;
 use session::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// What the shell brings besides audio.
+/// An event that the shell reports to the recorder. Audio arrives through [`Recorder::capture`].
 #[derive(Debug)]
 pub enum Input<'a> {
+    /// A client connected over the unix socket or plain TCP.
     Connected {
         session: SessionId,
         peer: Peer,
     },
-    /// Somebody is at a serial console; who says nothing for so long is logged out.
+    /// A terminal opened a serial console; the recorder logs it out after `silent_ms` of silence.
     SerialOpened {
         session: SessionId,
-        /// The port.
+        /// The serial port.
         place: String,
         silent_ms: u64,
     },
-    /// How a serial console's port is: `None` while it is open.
+    /// State of a serial console's port: `None` while it is open.
     ConsoleState {
         place: String,
         trouble: Option<String>,
     },
-    /// Somebody came in over TLS, and showed this certificate.
+    /// A client completed a TLS handshake.
     TlsAccepted {
         session: SessionId,
-        /// For people: an address.
+        /// The client's address, for messages.
         from: String,
-        /// Its digest.
+        /// Digest of the client's certificate, if it presented one.
         certificate: Option<[u8; 32]>,
     },
-    /// The data block that belongs to the line before, or why it is none.
+    /// The data block that follows a line, or the reason it was rejected.
     Data {
         session: SessionId,
         block: Result<&'a [u8], Refusal>,
     },
-    /// The answer to `Output::NewCode`.
+    /// Reply to `Output::NewCode`.
     CodeRandom {
         session: SessionId,
         random: zeroize::Zeroizing<[u8; protocol::one_time::SECRET_BYTES]>,
     },
-    /// The answer to `Output::SignRequest`; the error is for people.
+    /// Reply to `Output::Sign`; the error is text for people.
     Signed {
         session: SessionId,
         result: Result<crate::doors::IssuedCertificate, String>,
     },
-    /// One line without its end, or why it was none.
+    /// One line without its terminator, or the reason it was rejected.
     Line {
         session: SessionId,
         line: Result<&'a str, Refusal>,
         woke: MonoTime,
     },
+    /// The connection closed.
     Disconnected {
         session: SessionId,
     },
-    /// The shell has so many bytes of room for this session.
+    /// The shell's free send buffer for this session, in bytes.
     SendCapacity {
         session: SessionId,
         bytes: usize,
     },
     JobDone(Completion),
+    /// A worker made a data key, wrapped in its envelope.
     Envelope(Box<Envelope>),
-    /// The answer to `Output::CheckPin`.
+    /// Reply to `Output::CheckPin`.
     PinChecked {
         session: SessionId,
         right: bool,
     },
-    /// What was asked for on behalf of this session (a PIN, a code, a certificate, the
-    /// configuration) could not be done in time; `why` is for people.
+    /// A worker could not complete this session's request in time (a PIN, a code, a certificate,
+    /// the configuration). `why` is text for people.
     GivenUp {
         session: SessionId,
         why: String,
     },
-    /// How a board is: `None` while it runs.
+    /// State of a board: `None` while it runs.
     BoardState {
         board: usize,
         trouble: Option<String>,
     },
-    /// A new configuration, already checked.
+    /// A new configuration, already validated.
     Reload(Box<Config>),
-    /// What came of `Output::ReadConfigRequest`; the error is for people.
+    /// Reply to `Output::ReadConfig`; the error is text for people.
     ConfigRead {
         session: SessionId,
         result: Result<(), String>,
     },
-    /// The answer to `Output::Summarise`: what is summarised, and through which entry.
+    /// Reply to `Output::Summarise`: the catalogue, and the last journal entry that it covers.
     Summarised(Result<(Catalogue, u64), String>),
-    /// What came of `Output::NewCallKey`; none if it could not be written.
+    /// Reply to `Output::NewCallKey`; `None` if the key could not be written.
     CallKey(Option<DataKey>),
-    /// The answer to `Output::EditConfig`.
+    /// Reply to `Output::EditConfig`.
     ConfigEdited(ConfigEditResult),
-    /// The answer to `Output::TrialKeys`.
+    /// Reply to `Output::MakeSelfTestKeys`.
     SelfTestKeys(Result<Box<crate::selftest::SelfTestKeys>, String>),
-    /// The answer to `Output::RunningSelfTest`.
+    /// Reply to `Output::SelfTest`.
     SelfTestDone(crate::selftest::DiskResult),
-    /// Stop in order.
+    /// Shut down in order.
     Stop,
 }
 
-/// What the shell is asked to do.
+/// A request from the recorder to the shell.
 #[derive(Debug)]
 pub enum Output {
+    /// Send bytes to a client.
     Send {
         session: SessionId,
         bytes: Vec<u8>,
     },
+    /// Close a session after its pending bytes are sent.
     Close {
         session: SessionId,
     },
-    /// At once, whatever waits to be sent.
+    /// Close a session at once and drop its pending bytes.
     Abort {
         session: SessionId,
     },
-    /// Random bytes for a one-time code are wanted.
+    /// Make random bytes for a one-time code.
     NewCode {
         session: SessionId,
     },
-    /// Sign a workstation's request, outside the loop.
+    /// Sign a workstation's certificate request outside the loop.
     Sign {
         session: SessionId,
         request: Vec<u8>,
@@ -173,53 +177,53 @@ pub enum Output {
         kinds: Vec<protocol::Kind>,
     },
     Job(Job),
-    /// So many envelopes are wanted.
+    /// Make this number of envelopes.
     MakeEnvelopes(usize),
-    /// Compare a PIN with its hash, outside the loop.
+    /// Compare a PIN with its hash outside the loop.
     CheckPin {
         session: SessionId,
         hash: String,
         pin: zeroize::Zeroizing<String>,
     },
+    /// Change the log level.
     LogLevel(log::LevelFilter),
-    /// Read the configuration again; answered by `Reload` or not at all.
+    /// Read the configuration file again.
     ReadConfig {
         session: Option<SessionId>,
         apply: bool,
     },
-    /// Close the days before `today` (`summary::mend`), outside the loop and outside the disk
-    /// thread.
+    /// Summarise the days before `today`, outside the loop and the disk thread.
     Summarise {
         today: Day,
         damaged: Option<Day>,
     },
-    /// Make a new call key, and write it beside the old ones.
+    /// Make a new call key and write it beside the old ones.
     NewCallKey,
-    /// Every live call is noted under the newest call key: no other is needed any more.
+    /// Delete the old call keys: every live call is noted under the newest.
     ForgetCallKeys,
-    /// Change the configuration file, and take it over as far as that goes.
+    /// Change the configuration file and apply what can change without a restart.
     EditConfig {
         session: SessionId,
         edit: crate::config::edit::ConfigChange,
         by: String,
     },
-    /// Keys for a self-test's recording are wanted.
+    /// Make keys for a self-test's recording.
     MakeSelfTestKeys,
-    /// Try the disk, and write, read and open this recording, if there is one.
+    /// Test the disk; write, read and open this recording, if there is one.
     SelfTest(Option<crate::selftest::SelfTestRecording>),
-    /// Feed a tone into a board's channel (its place on the board), or its line again.
+    /// Feed a tone of `hz` into a board's channel, or restore its line (`None`).
     LoopBack {
         board: usize,
         channel: usize,
         hz: Option<u32>,
     },
-    /// Everything is closed and durable: the daemon may end.
+    /// Everything is closed and durable: the daemon may exit.
     Stopped,
-    /// The daemon must end with this reason, without an orderly stop.
+    /// The daemon must exit for this reason, without an orderly stop.
     Fatal(String),
 }
 
-/// The box, without its hardware.
+/// The recorder's state, without hardware.
 pub struct Recorder {
     config: Config,
     directory: Directory,
@@ -229,12 +233,12 @@ pub struct Recorder {
     selftests: admin::selftest::SelfTests,
     lines: calls::activity::LineStates,
     calls: Calls,
-    /// Who sat last at the workstation of a device.
+    /// The agent who last logged in at each workstation's device.
     seats: BTreeMap<String, AgentIndex>,
     recordings: Vec<Recording>,
-    /// Room for copies of chunks that are not durable yet.
+    /// Reusable copies for chunks that are not durable yet.
     spare_chunks: Vec<Chunk>,
-    /// The payload that is being sealed.
+    /// Scratch buffer for the payload being sealed.
     payload: Vec<u8>,
     blackouts: blackout::Blackouts,
     sessions: Sessions,
@@ -251,11 +255,11 @@ pub struct Recorder {
     counters: admin::status::Counters,
     stale_agents: BTreeSet<AgentIndex>,
     outputs: VecDeque<Output>,
-    /// Where the round of releases goes on.
+    /// Where the next round of audio release starts.
     next_release: usize,
-    /// Some audio could leave its ring, but the turn's budget was used.
+    /// The turn's release budget ran out before all audio left its ring.
     more_to_release: bool,
-    /// Where the round of answers goes on.
+    /// Where the next round of replies starts.
     next_answer: usize,
     reader: session::library::ArchiveReader,
     recall: recording::recall::RecallBuffers,
@@ -263,17 +267,17 @@ pub struct Recorder {
     retention: journal::retention::Retention,
     screens: screen::Screens,
     next_call_tick: MonoTime,
-    /// Recordings that have to begin as soon as there is room and an envelope.
+    /// Recordings that start once there is disk space and an envelope.
     to_resume: recording::interrupted::ToResume,
-    /// Losses are logged so often at most; every one is counted.
+    /// When the next loss may be logged; every loss is counted.
     next_loss_log: MonoTime,
     enrolment: admin::enrolment::Enrolment,
-    /// When the last turn was.
+    /// Time of the last turn.
     now: MonoTime,
-    /// Wall clock minus monotonic time, at the last turn.
+    /// Wall clock minus monotonic time at the last turn.
     clock_offset_ms: i64,
     stopping: bool,
-    /// And the machine starts anew.
+    /// Reboot the machine after shutdown.
     rebooting: bool,
     about: BoxInfo,
     stop_asked: MonoTime,
@@ -281,7 +285,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// One thing that happened. What follows from it comes out of `poll` after the next `turn`.
+    /// Handles one event. Its effects come out of `poll` after the next `turn`.
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
         match input {
             Input::Connected { session, peer } => self.handle_connect(now, session, peer),
@@ -321,7 +325,7 @@ impl Recorder {
         }
     }
 
-    /// Ends a turn: serves deadlines, lets audio out of the rings, journals, tells the news.
+    /// Ends a turn: serves deadlines, releases audio, appends facts, sends notifications.
     pub fn turn(&mut self, now: Now) {
         self.now = now.mono;
         self.retry_lines(now);
@@ -346,18 +350,18 @@ impl Recorder {
         self.check_invariants();
     }
 
-    /// What the shell has to do now; to be drained after every `turn`.
+    /// The next request to the shell; drain after every `turn`.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// Whether the next line of a session may be handed in.
+    /// Whether the shell may pass in the session's next line.
     #[must_use]
     pub fn accepts_lines(&self, session: SessionId) -> bool {
         self.sessions.get(session).is_some_and(Session::accepts_lines)
     }
 
-    /// Whether a session is one that may black out: its lines come before those of all others.
+    /// Whether a session may black out: its lines come before those of all others.
     #[must_use]
     pub fn may_mask(&self, session: SessionId) -> bool {
         use protocol::Kind;
@@ -365,7 +369,7 @@ impl Recorder {
         matches!(kind, Some(Kind::Agent | Kind::Supervisor | Kind::Cti))
     }
 
-    /// Bytes of the longest data block that a session may send.
+    /// Longest data block that a session may send, in bytes.
     #[must_use]
     pub fn block_bytes(&self, session: SessionId) -> usize {
         let kind = self.sessions.get(session).and_then(Session::kind);
@@ -373,7 +377,7 @@ impl Recorder {
         if screen { protocol::DATA_BYTES } else { limits::CSR_BYTES_MAX }
     }
 
-    /// When `turn` must be called again even if nothing happens.
+    /// When the shell must call `turn` again even if nothing happens.
     #[must_use]
     pub fn next_deadline(&self, now: Now) -> MonoTime {
         if self.more_to_release || self.has_lines_to_retry() {
@@ -387,12 +391,12 @@ impl Recorder {
         next.max(now.mono)
     }
 
-    /// Memory could not be locked: keys and audio might reach a swap device.
+    /// Raises an alarm: memory could not be locked, so keys and audio may reach a swap device.
     pub fn memory_not_locked(&mut self, now: Now, text: String) {
         self.raise_alarm(now, crate::alarm::AlarmCode::NotLocked, "", text);
     }
 
-    /// Whether every fact noted so far is durable.
+    /// Whether every fact appended so far is durable.
     #[must_use]
     pub fn is_durable(&self) -> bool {
         self.storage.durable_ticket() >= self.storage.last_fact_ticket()
@@ -403,13 +407,13 @@ impl Recorder {
         self.channels.len()
     }
 
-    /// The lowest and highest place of a board's channels in the recorder's table.
+    /// A board's first channel in the recorder's table.
     #[must_use]
     pub fn first_channel(&self, board: usize) -> Option<ChannelIndex> {
         self.channels.iter().position(|channel| channel.board == board).map(ChannelIndex)
     }
 
-    /// A step of the wall clock is told; nothing but times for people and screens depends on it.
+    /// Raises an alarm when the wall clock steps. Only displayed times and screens depend on it.
     fn check_clock_step(&mut self, now: Now) {
         let mono_ms = i64::try_from(now.mono.0 / 1000).unwrap_or(i64::MAX);
         let offset_ms = now.wall.0.saturating_sub(mono_ms);
@@ -424,7 +428,7 @@ impl Recorder {
         }
     }
 
-    /// Stops in order: rings are released through the mask, recordings close, facts are synced.
+    /// Starts an orderly stop: rings drain through the mask, recordings close, facts are synced.
     fn begin_stop(&mut self, now: Now) {
         if self.stopping {
             return;
@@ -459,7 +463,7 @@ impl Recorder {
         self.outputs.push_back(Output::Stopped);
     }
 
-    /// What must hold after every turn, whatever others sent.
+    /// Asserts the invariants that hold after every turn, whatever clients sent.
     fn check_invariants(&self) {
         assert!(self.recordings.len() <= limits::RECORDINGS_MAX);
         assert!(self.to_resume.len() <= limits::CALLS_MAX, "one for each call that is live");

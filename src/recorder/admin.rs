@@ -1,4 +1,4 @@
-//! What technicians and administrators ask of the box: status, self-test, setup, enrolment.
+//! Commands of technicians and administrators: status, self-test, setup, enrolment.
 
 pub(super) mod about;
 pub(super) mod enrolment;

@@ -1,9 +1,9 @@
-//! In and out of the rings: periods come in, cleared audio leaves for the encoders.
+//! Audio capture into the rings, and release from the rings to the encoders.
 //!
-//! Coming in, a period is written (zeros under a mask) and every open blackout of its channel is
-//! counted on. Going out, each recording takes whole grid frames that have waited for the holdback,
-//! a bounded number per turn, and half-second chunks go to the disk. What cannot leave stays; when
-//! a ring is full the new audio is lost, counted, and a span. Nothing here allocates.
+//! Capture writes each period (zeros under a mask) and advances the counters of open blackouts.
+//! Release gives each recording whole grid frames that are older than the holdback, a bounded
+//! number per turn. Half-second chunks then go to the disk. When a ring is full, new audio is lost,
+//! counted and noted as a span. This module does not allocate.
 
 use super::recording::UnsyncedChunk;
 use super::{Chunk, Recorder};
@@ -16,7 +16,7 @@ use crate::store::fact::RecordingEnd;
 use crate::time::{Now, Position, frames_of_ms, ms_of_frames};
 
 impl Recorder {
-    /// One channel's frames of a period, interleaved.
+    /// Captures one channel's frames of a period, interleaved.
     pub fn capture(&mut self, now: Now, channel: ChannelIndex, samples: &[i16]) {
         let needed = self.oldest_unread(channel);
         let place = &mut self.channels[channel.0];
@@ -37,7 +37,7 @@ impl Recorder {
         }
     }
 
-    /// Frames of a whole board that were never had.
+    /// Skips frames that a whole board lost before capture.
     pub fn skip_lost_on_board(&mut self, now: Now, board: usize, frames: u64, why: LossReason) {
         for index in 0..self.channels.len() {
             if self.channels[index].board == board {
@@ -66,17 +66,17 @@ impl Recorder {
         self.raise_alarm(now, code, &id.to_string(), text);
     }
 
-    /// The oldest position of a channel that somebody still has to read.
+    /// The oldest position of a channel that a reader still needs.
     fn oldest_unread(&self, channel: ChannelIndex) -> Position {
         let head = self.channels[channel.0].head();
         let tapes = self.recordings.iter().filter_map(|recording| recording.writer.as_ref());
         let reels = tapes.map(|tape| &tape.reel).chain(self.recall.streams());
-        // One that has taken everything needs nothing more of the ring.
+        // A stream that reached its end needs no more of the ring.
         let here = reels.filter(|reel| reel.channel == channel && reel.end != Some(reel.cursor));
         here.map(|reel| reel.cursor).min().unwrap_or(head)
     }
 
-    /// Lets audio out of the rings, a bounded number of grid frames, each reel in its turn.
+    /// Releases audio from the rings: a bounded number of grid frames, streams in turn.
     pub(super) fn release_audio(&mut self, now: Now) {
         let mut budget = limits::GRIDS_PER_TURN;
         let count = self.recordings.len() + self.recall.len();
@@ -102,8 +102,8 @@ impl Recorder {
         }
     }
 
-    /// No buffer comes back and half of the slack is gone: the disk is slow, and what can wait for
-    /// it does.
+    /// Marks the disk as slow when no buffer is free and half of the slack is used. Reads and
+    /// deletion then pause.
     fn update_backpressure(&mut self, now: Now) {
         let mut most_ms = 0;
         for tape in self.recordings.iter().filter_map(|recording| recording.writer.as_ref()) {
@@ -127,8 +127,8 @@ impl Recorder {
         self.storage.slow = slow;
     }
 
-    /// How much later than the holdback asks what is recorded becomes durable, the worst of all; 0
-    /// while the disk refuses it, which is an alarm of its own. For the watchdog, see `pulse`.
+    /// The largest durability delay of any recording beyond the holdback, in milliseconds. It is 0
+    /// while the disk is failed or full, which has its own alarm. The watchdog reads it.
     #[must_use]
     pub fn durability_lag_ms(&self) -> u64 {
         if self.storage.is_down() || self.storage.full || self.storage.no_room {
@@ -149,7 +149,7 @@ impl Recorder {
         frames_of_ms(u64::from(self.config.audio.holdback_ms), rate)
     }
 
-    /// Moves one grid frame of one recording on, or closes its file. False: nothing to do now.
+    /// Releases one grid frame of a recording, or closes its file. False: nothing to do now.
     fn release_one(&mut self, now: Now, index: usize) -> bool {
         let recording = &self.recordings[index];
         let Some(tape) = recording.writer.as_ref() else { return false };
@@ -184,12 +184,12 @@ impl Recorder {
         let Some(tape) = self.recordings[index].writer.as_mut() else { return false };
         let Some(chunk) = tape.backlog.pop_front() else { return false };
         self.write_chunk(now, index, (chunk, block));
-        // It may be minutes, and was promised: it does not wait for the next sync of audio.
+        // The backlog may hold minutes of promised audio, so it does not wait for the audio sync.
         self.storage.request_sync();
         true
     }
 
-    /// Seals a chunk and gives it to the disk. False: no free buffer.
+    /// Seals the current chunk and submits it to the disk thread. False: no free buffer.
     fn flush_chunk(&mut self, now: Now, index: usize) -> bool {
         let Some(block) = self.storage.take_block() else {
             self.counters.block_waits += 1;
@@ -203,7 +203,7 @@ impl Recorder {
         true
     }
 
-    /// Seals a chunk into a free buffer, gives that to the disk, and keeps the chunk until it is
+    /// Seals a chunk into a free buffer, submits the buffer, and keeps the chunk until it is
     /// durable.
     fn write_chunk(&mut self, now: Now, index: usize, (chunk, mut block): (Chunk, Vec<u8>)) {
         let after = self.storage.next_ticket();
@@ -217,8 +217,7 @@ impl Recorder {
         self.storage.submit(now.mono, Job::Append { file: recording.file, bytes: block });
     }
 
-    /// Everything is taken: writes the last chunk and the trailer. The end is noted when they are
-    /// durable.
+    /// Writes the last chunk and the trailer. The end is noted once they are durable.
     fn close_recording_file(&mut self, now: Now, index: usize) -> bool {
         let Some(tape) = self.recordings[index].writer.as_mut() else { return false };
         assert!(tape.backlog.is_empty());
@@ -254,7 +253,7 @@ impl Recorder {
         true
     }
 
-    /// An encoder that is not needed any more waits for the next recording.
+    /// Returns an encoder to its pool.
     pub(super) fn release_encoder(&mut self, channel: ChannelIndex, reel: EncodeStream) {
         let board = self.channels[channel.0].board;
         let sides = usize::from(self.channels[channel.0].sides);

@@ -1,10 +1,10 @@
-//! Open blackouts: whose they are, who holds them, which channels they cover, and when they end.
+//! Open blackouts: their agents, holders, covered channels and ends.
 //!
-//! A blackout acts on masks the moment it is opened; its fact follows. It covers every channel that
-//! carries a call of its agent (scope agent) or of the call it was pressed in (scope call), the
-//! other legs of those calls included (G3), and follows them as calls come and go. It ends when its
-//! last holder stops it, at call end (scope call), or at the ceiling of *captured* audio (G4).
-//! Nothing here decides who may press.
+//! A blackout masks at once; its fact follows. It covers every channel that carries a call of its
+//! agent (scope agent), or the call it was pressed in (scope call). Other legs of those calls are
+//! included (G3). It follows calls as they start and end. It ends when its last holder stops it, at
+//! call end (scope call), or at the ceiling of *captured* audio (G4). `visibility` decides who may
+//! press.
 
 pub(super) mod commands;
 pub(super) mod pending_stop;
@@ -24,14 +24,14 @@ use crate::store::fact::{
 use crate::time::{MonoTime, Now, Position, frames_of_ms};
 use crate::trace::TraceEvent;
 
-/// What a press really did; the first press's is given again for every later one.
+/// The effect of a press; later presses get the receipt of the first.
 #[derive(Clone, Debug)]
 pub struct Receipt {
     pub recording: Option<RecordingId>,
     pub at: Position,
     pub from: Position,
     pub channel: u16,
-    /// Channels besides the agent's own, and from where.
+    /// Other covered channels, and their first masked positions.
     pub others: Vec<(u16, Position)>,
     pub took_us: u64,
     pub ticket: Ticket,
@@ -45,16 +45,16 @@ pub struct ActiveBlackout {
     pub agent_name: String,
     /// The call it was pressed in, for scope call.
     pub call: Option<CallNumber>,
-    /// Calls of the agent that it has covered: it stays on them until they end, whoever the
-    /// configuration says they belong to by then (G5). Only the PBX gives them to somebody else.
+    /// The agent's calls that the blackout has covered. It stays on them until they end, even if
+    /// the configuration changes their owner (G5). Only the PBX can assign them to another agent.
     pub calls: Vec<CallNumber>,
     /// Bits of `BlackoutHolder`.
     pub holders: u8,
-    /// Captured audio under it, in microseconds.
+    /// Captured audio under the blackout, in microseconds.
     pub captured_us: u64,
     pub warned: bool,
     pub covered: Vec<ChannelIndex>,
-    /// From when on screens are hidden, in milliseconds since the daemon started.
+    /// Start of the screen mask, in milliseconds since the daemon started.
     pub screen_from: Position,
     pub make_receipt: Receipt,
 }
@@ -76,7 +76,7 @@ pub struct Blackouts {
 }
 
 impl Blackouts {
-    /// Counts captured audio for every blackout whose first covered channel this is.
+    /// Adds captured audio to every blackout whose first covered channel this is.
     pub fn count_captured(&mut self, channel: ChannelIndex, us: u64) {
         for open in &mut self.open {
             if open.covered.first() == Some(&channel) {
@@ -85,7 +85,7 @@ impl Blackouts {
         }
     }
 
-    /// After a start of the daemon a recording goes on under an open blackout: its receipt says so.
+    /// Names the recording that resumed under an open blackout in its receipt.
     pub fn set_continued_recording(&mut self, channel: u16, recording: RecordingId) {
         let here = |open: &&mut ActiveBlackout| {
             open.make_receipt.channel == channel && open.make_receipt.ticket == Ticket::default()
@@ -95,20 +95,20 @@ impl Blackouts {
         }
     }
 
-    /// The PBX says that a call is somebody's: blackouts of others let go of it.
+    /// Removes a call from other agents' blackouts after the PBX assigned it to an agent.
     pub fn release_call(&mut self, call: CallNumber, to: Option<AgentIndex>) {
         let others = self.open.iter_mut().filter(|open| open.agent != to);
         others.for_each(|open| open.calls.retain(|known| *known != call));
     }
 
-    /// The blackout of an agent, as long as it is not durable that it ended.
+    /// The blackout of an agent, until its end is durable.
     #[must_use]
     pub fn active_of(&self, agent: AgentIndex) -> Option<&ActiveBlackout> {
         let stopping = self.stops.iter().filter(|stop| stop.over).map(|stop| &stop.before);
         self.open.iter().chain(stopping).find(|open| open.agent == Some(agent))
     }
 
-    /// Whether the agent's own hold on it is not durably given up.
+    /// Whether the agent holds the blackout, until the release is durable.
     #[must_use]
     pub fn held_by_agent(&self, agent: AgentIndex) -> bool {
         let stopping = self.stops.iter().map(|stop| &stop.before);
@@ -117,12 +117,12 @@ impl Blackouts {
     }
 }
 
-/// A press.
+/// A request to open a blackout.
 pub(super) struct BlackoutRequest<'a> {
     pub agent: AgentIndex,
     pub call: CallNumber,
     pub recording: Option<RecordingId>,
-    /// The receipt says no earlier position than this.
+    /// Earliest position that the receipt may state.
     pub clip: Position,
     pub holder: BlackoutHolder,
     pub by: &'a str,
@@ -131,7 +131,7 @@ pub(super) struct BlackoutRequest<'a> {
 }
 
 impl Recorder {
-    /// Opens a blackout; it is in force when this returns.
+    /// Opens a blackout; the mask is in force on return.
     pub(super) fn open_blackout(&mut self, now: Now, press: &BlackoutRequest<'_>) -> Receipt {
         self.blackouts.last += 1;
         let number = BlackoutNumber(self.blackouts.last);
@@ -201,7 +201,7 @@ impl Recorder {
         own.map(|call| call.number).collect()
     }
 
-    /// Channels that a blackout of these calls of an agent, or of this call, covers now.
+    /// Channels that a blackout of these calls, or of this call, covers now.
     fn covered_channels(
         &self,
         calls: &[CallNumber],
@@ -231,13 +231,12 @@ impl Recorder {
         channels
     }
 
-    /// Follows the calls: every open blackout covers what it reaches now, and nothing else.
+    /// Updates the covered channels of every open blackout to the current calls.
     pub(super) fn update_coverage(&mut self, now: Now) {
         self.update_coverage_since(now, None);
     }
 
-    /// The same when a call has just begun: it is covered from its beginning, which may lie before
-    /// now, and so wait in the ring.
+    /// Updates coverage for a call that just started: its earlier audio may still be in the ring.
     pub(super) fn update_coverage_since(&mut self, now: Now, fresh: Option<CallNumber>) {
         let fresh = fresh.and_then(|number| self.calls.get(number));
         let fresh = fresh.map(|call| (call.channel, call.from));
@@ -281,7 +280,7 @@ impl Recorder {
         }
     }
 
-    /// One more holder of an open blackout.
+    /// Adds a holder to an open blackout.
     pub(super) fn add_blackout_holder(
         &mut self,
         now: Now,
@@ -327,7 +326,7 @@ impl Recorder {
         self.storage.append(&mut self.index, now, fact)
     }
 
-    /// Scope call: the blackouts of a call that ended end with it.
+    /// Ends the blackouts of a call that ended (scope call).
     pub(super) fn end_blackouts_of(&mut self, now: Now, call: CallNumber) {
         while let Some(index) = self.blackouts.open.iter().position(|open| open.call == Some(call))
         {
@@ -335,7 +334,7 @@ impl Recorder {
         }
     }
 
-    /// The ceiling, and the warning before it.
+    /// Enforces the ceiling, and warns before it.
     pub(super) fn tick_blackouts(&mut self, now: Now) {
         let ceiling_us = u64::from(self.config.blackout.max_s) * 1_000_000;
         let mut index = 0;

@@ -1,8 +1,8 @@
-//! How the recorder begins: what the journal says is going on, and what was cut.
+//! Start of the recorder: restores the state in the journal.
 //!
-//! The shell has read the journal and completed the media files that were cut; here the calls that
-//! were going on live on, open blackouts mask their channels from position 0 before any audio
-//! comes, and recordings that were cut begin anew as soon as there are envelopes (G5, H3).
+//! The shell has read the journal and completed the interrupted media files. Live calls continue,
+//! and open blackouts mask their channels from position 0, before any audio arrives. Interrupted
+//! recordings resume as soon as there are envelopes (G5, H3).
 
 use super::{Chunk, Recorder};
 use crate::alarm::{self, Alarms};
@@ -33,42 +33,45 @@ use crate::time::{MonoTime, Now, Position};
 use crate::trace::Trace;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// What the shell found on the disk.
+/// The state that the shell read from the disk.
 pub struct RecoveredState {
     pub config: Config,
-    /// What no summary says.
+    /// Records and calls that are in no summary.
     pub index: Index,
-    /// What the summaries of closed days say.
+    /// Catalogue of the summaries of closed days.
     pub catalogue: Catalogue,
     pub journal: JournalWriter,
-    /// Length of its newest file.
+    /// Length of the newest journal file, in bytes.
     pub journal_bytes: u64,
-    /// Day of the journal file to go on with; `None`: there is none for today.
+    /// Day of the journal file to continue; `None` if there is none for today.
     pub day: Option<String>,
     pub box_key: BoxSigningKey,
-    /// Keys that the numbers of calls were sealed with before; none: not sealed, or gone.
+    /// Earlier call keys that sealed calls' numbers; empty if unsealed or deleted.
     pub old_call_keys: Vec<DataKey>,
-    /// The one from now on; `None` with `seal = false`.
+    /// The call key for new facts; `None` with `seal = false`.
     pub call_key: Option<DataKey>,
     pub identities: Vec<Identity>,
-    /// The journal was damaged: a checkpoint must come first.
+    /// Whether the journal was damaged: a checkpoint must come first.
     pub anchor: bool,
-    /// Ends of recordings that were cut; their media files are complete now.
+    /// Ends of interrupted recordings, whose media files are complete now.
     pub closed: Vec<RecordingEnded>,
-    /// The same of the screens beside them.
+    /// Ends of interrupted screen files.
     pub screens: Vec<RecordingEnded>,
 }
 
-/// Free buffers for chunks: two per channel and some for facts.
+/// Free buffers beyond two per channel, for facts.
 const SPARE_BLOCKS: usize = 16;
 
-/// Room in a buffer beside a chunk's payload: for its head and the trailer, or for a header, or for
-/// the facts of a busy turn. It is locked memory, two buffers a channel.
+/// Bytes in a buffer beyond a chunk's payload: for its head and the trailer, a file header, or a
+/// busy turn's facts. Buffers are locked memory, two per channel.
 const BLOCK_SPARE_BYTES: usize = crate::store::media::MAX_HEADER_BYTES;
 
 impl Recorder {
+    /// Restores the recorder from the state on the disk.
+    ///
     /// # Errors
-    /// When the codec refuses the configured rate or bitrate.
+    ///
+    /// When the codec rejects the configured rate or bitrate.
     pub fn new(now: Now, boot: RecoveredState) -> Result<Recorder, CodecError> {
         let RecoveredState { config, mut index, box_key, closed, screens, .. } = boot;
         let channels = make_channels(&config);
@@ -156,7 +159,7 @@ impl Recorder {
         }
     }
 
-    /// Calls that were going on are known again; those without a channel, or too old, end.
+    /// Restores live calls; ends those that are too old or whose channel is gone.
     fn restore_calls(&mut self, now: Now, old_keys: &[DataKey]) {
         let live: Vec<LiveCall> = self.index.live_calls().cloned().collect();
         for call in live {
@@ -207,7 +210,7 @@ impl Recorder {
         }
     }
 
-    /// The recording of a live call that the last stop ended goes on.
+    /// Resumes the recording that the last stop ended, if its call is still live.
     fn resume_after_start(&mut self, call: &LiveCall) {
         let number = call.facts.number;
         let same = |record: &&crate::store::index::Record| record.began.call.number == number;
@@ -229,7 +232,7 @@ impl Recorder {
         self.to_resume.add(number, waiting);
     }
 
-    /// Open blackouts mask from position 0, before any audio comes in (G5).
+    /// Restores open blackouts, masking from position 0 before any audio arrives (G5).
     fn restore_blackouts(&mut self, now: Now) {
         let open: Vec<_> = self.index.open_blackouts().cloned().collect();
         for old in open {
@@ -241,7 +244,7 @@ impl Recorder {
                 .live_calls()
                 .find(|call| self.call_owner(call) == agent && agent.is_some());
             let channel = first.map_or(0, |call| self.channels[call.channel.0].id);
-            // An agent whom the configuration knows no more may still be heard.
+            // An agent who was removed from the configuration may still be audible.
             let masked = |c: &&Call| {
                 let id = self.channels[c.channel.0].id;
                 let theirs = agent.is_none() || self.call_owner(c).is_none();
@@ -286,11 +289,12 @@ impl Recorder {
         }
     }
 
-    /// A new configuration: people, rights and schedules change, what runs goes on unchanged.
+    /// Applies a new configuration: users, permissions and schedules change, running work
+    /// continues.
     pub(super) fn apply_config(&mut self, now: Now, new: Config) {
         self.directory.update(&new.agents, &new.workstations);
         let kept = std::mem::replace(&mut self.config, new);
-        // What the hardware and the memory were laid out for changes with a restart only.
+        // Settings that determine hardware and memory layout change only with a restart.
         self.config.boards = kept.boards;
         self.config.listen = kept.listen;
         self.config.data = kept.data;
@@ -321,7 +325,7 @@ impl Recorder {
     }
 }
 
-/// What half a second usually takes, twice: room for the copies of chunks, which grow if they must.
+/// Room for a chunk's copy: twice the usual bytes of half a second. Copies grow if needed.
 fn usual_chunk_bytes(config: &Config) -> usize {
     match config.audio.codec {
         CodecKind::Opus => config.audio.bitrate as usize / 8 * 2,
@@ -329,13 +333,13 @@ fn usual_chunk_bytes(config: &Config) -> usize {
     }
 }
 
-/// What the run before deleted: its files may still be there.
+/// Files of records deleted in the previous run, which may still exist.
 fn files_of_deleted(index: &Index) -> impl Iterator<Item = String> {
     let both = |at, id| [layout::media_path(at, id), layout::screen_path(at, id)];
     index.deletions().filter_map(move |(id, at)| Some(both(at?, id))).flatten()
 }
 
-/// What the last stop cut, told at last.
+/// Notes the ends of recordings that the last stop interrupted.
 fn interrupted_ends(
     closed: Vec<RecordingEnded>,
     screens: Vec<RecordingEnded>,
@@ -372,7 +376,7 @@ fn make_channels(config: &Config) -> Vec<Channel> {
     channels
 }
 
-/// One encoder per channel, made before the first call: libopus takes its memory now.
+/// Makes one encoder per channel before the first call, so that libopus allocates now.
 fn make_encoders(config: &Config) -> Result<Vec<Vec<Encoder>>, CodecError> {
     let audio = &config.audio;
     let mut pools: Vec<Vec<Encoder>> = (0..config.boards.len() * 2).map(|_| Vec::new()).collect();

@@ -1,8 +1,8 @@
-//! Calls come, change, are held, and go; whose they are; and what follows for audio and masks.
+//! Calls: start, change, hold and end; their owners; and the effects on audio and masks.
 //!
-//! A channel's audio belongs to its newest started or resumed, not held call; recordings of its
-//! other calls get a `held` span meanwhile. Whenever calls change, masks follow first (blackouts),
-//! then held spans, then the news. Nothing here parses a command.
+//! A channel's audio belongs to its newest started or resumed call that is not held. Recordings of
+//! its other calls get a `held` span meanwhile. After every change, blackout masks are updated
+//! first, then held spans, then agents' states. `cti` handles the commands.
 
 pub(super) mod activity;
 pub(super) mod cti;
@@ -25,16 +25,17 @@ use crate::time::{MonoTime, Now};
 use crate::trace::TraceEvent;
 use protocol::{CallArgs, Code, Refusal};
 
-/// A channel that was louder than this, in dB of full scale, was heard.
+/// Level above which a channel counts as heard, in dBFS.
 const HEARD_DB: i32 = -60;
 
 impl Recorder {
-    /// Whose call it is: named by the PBX, else by the phone, else by who sits there.
+    /// The owner of a call: named by the PBX, or else by the phone, or else by the workstation
+    /// login.
     pub(super) fn call_owner(&self, call: &Call) -> Option<AgentIndex> {
         call.named_agent.or(call.phone_owner).or(call.workstation_agent)
     }
 
-    /// Whose a call on this device would be, if nobody says more of it.
+    /// The owner that a call on this device would have without a PBX agent.
     pub(super) fn device_owner(&self, device: &str) -> Option<AgentIndex> {
         self.directory.find_by_phone(device).or_else(|| self.last_agent_at(device))
     }
@@ -45,13 +46,13 @@ impl Recorder {
             let own = self.directory.workstation_device(machine)?;
             session.logged_in_agent().filter(|_| own == device)
         };
-        // Who left in a blackout is still meant by it (G5).
+        // An agent who logged out during a blackout still owns it (G5).
         let masked = |agent: &&AgentIndex| self.blackouts.active_of(**agent).is_some();
         let left = || self.seats.get(device).filter(masked).copied();
         self.sessions.iter().find_map(sits).or_else(left)
     }
 
-    /// Somebody sits down at the workstation of a device: its calls of nobody are theirs.
+    /// Assigns a device's calls without an owner to the agent who logged in at its workstation.
     pub(super) fn agent_at_workstation(&mut self, now: Now, agent: AgentIndex, device: &str) {
         self.seats.insert(device.to_string(), agent);
         let nobodys = |call: &&Call| call.device == device && self.call_owner(call).is_none();
@@ -69,7 +70,7 @@ impl Recorder {
         self.call_owner(call).map(|agent| self.directory.agent_at(agent).username.clone())
     }
 
-    /// The newest started or resumed, not held call over all devices of an agent.
+    /// The agent's newest started or resumed call that is not held, over all devices.
     pub(super) fn current_call(&self, agent: AgentIndex) -> Option<&Call> {
         let own = self
             .calls
@@ -78,7 +79,7 @@ impl Recorder {
         own.max_by_key(|call| call.start_order)
     }
 
-    /// The current call, or else the one in wrap-up: the newest, unless another began after it.
+    /// The current call, or the newest call if it is in wrap-up.
     pub(super) fn reachable_call(&self, agent: AgentIndex) -> Option<&Call> {
         let newest = || {
             let own = self.calls.iter().filter(|call| self.call_owner(call) == Some(agent));
@@ -91,7 +92,7 @@ impl Recorder {
         self.channels.iter().position(|channel| channel.device == device).map(ChannelIndex)
     }
 
-    /// A call begins, or one that is known becomes better known.
+    /// Starts a call, or updates a known one.
     pub(super) fn call_start(
         &mut self,
         now: Now,
@@ -123,7 +124,7 @@ impl Recorder {
         Ok((number, self.call_begin(now, call)))
     }
 
-    /// A call that is new begins, with all that follows from it.
+    /// Adds a new call and applies all effects.
     pub(super) fn call_begin(&mut self, now: Now, call: Call) -> Ticket {
         let (number, channel) = (call.number, call.channel);
         let (device, id) = (call.device.clone(), call.id.clone());
@@ -139,7 +140,7 @@ impl Recorder {
         ticket
     }
 
-    /// A call on a channel of which nothing is known yet, not even its id.
+    /// A call on a channel, with default values and no id.
     pub(super) fn new_call(&mut self, now: Now, channel: ChannelIndex) -> Call {
         let place = &self.channels[channel.0];
         Call {
@@ -165,7 +166,7 @@ impl Recorder {
         }
     }
 
-    /// What the PBX says replaces what it said before; what it does not say stays.
+    /// Replaces the fields that the PBX states; the others stay.
     fn merge_cti_fields(&self, call: &mut Call, args: &CallArgs<'_>) {
         let text =
             |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
@@ -186,7 +187,7 @@ impl Recorder {
         }
     }
 
-    /// Another call on the same device, which is no consult leg, ends the one that was heard there.
+    /// Ends the active call of a device when another starts that is not its consult leg.
     fn replace_call(&mut self, now: Now, channel: ChannelIndex) {
         if let Some(old) = self.calls.active_call(channel).map(|call| call.number) {
             self.call_end(now, old, RecordingEnd::CallEnd, "replaced");
@@ -214,7 +215,7 @@ impl Recorder {
         Ok(self.storage.last_fact_ticket())
     }
 
-    /// More is known of a call, with all that follows from it.
+    /// Applies the effects of new information about a call.
     fn call_changed(&mut self, now: Now, number: CallNumber) {
         self.append_call_fact(now, number, false);
         self.match_schedules(now, number);
@@ -264,7 +265,7 @@ impl Recorder {
         }
     }
 
-    /// A percentage schedule that took the call starts its recording.
+    /// Starts a recording if a percentage schedule selected the call.
     fn schedule_records(&mut self, now: Now, number: CallNumber) {
         let Some(call) = self.calls.get(number) else { return };
         let Some((schedule, true)) = call.schedule_match.percentage else { return };
@@ -299,13 +300,13 @@ impl Recorder {
         }
     }
 
-    /// A recording never begins before the end of the one before it in the same call.
+    /// The end of the call's previous recording, before which the next one never starts.
     pub(super) fn release_floor(&self, number: CallNumber) -> crate::time::Position {
         let ended = self.newest_of(number).and_then(|last| last.end_recording);
         ended.map_or_else(crate::time::Position::default, |(to, _)| to)
     }
 
-    /// The call is held, or heard again.
+    /// Holds a call, or resumes it.
     pub(super) fn call_hold(&mut self, now: Now, number: CallNumber, held: bool) -> Ticket {
         let turn = self.calls.next_start_order();
         let Some(call) = self.calls.get_mut(number) else { return self.storage.last_fact_ticket() };
@@ -324,7 +325,7 @@ impl Recorder {
         ticket
     }
 
-    /// The call is over; what was recorded of it leaves its ring at once, through the mask.
+    /// Ends a call; its recorded audio leaves the ring at once, through the mask.
     pub(super) fn call_end(
         &mut self,
         now: Now,
@@ -352,7 +353,7 @@ impl Recorder {
         self.storage.append(&mut self.index, now, fact)
     }
 
-    /// After any change of a channel's calls: masks first, then held spans.
+    /// Updates masks, then held spans, after a change of a channel's calls.
     fn update_masks_and_holds(&mut self, now: Now, channel: ChannelIndex) {
         self.update_coverage(now);
         let head = self.channels[channel.0].head();
@@ -371,7 +372,7 @@ impl Recorder {
         }
     }
 
-    /// Gives stale calls up, and forgets calls whose wrap-up is over, with their keys.
+    /// Ends stale calls; removes calls whose wrap-up is over, with their keys.
     pub(super) fn tick_calls(&mut self, now: Now) {
         if now.mono < self.next_call_tick {
             return;
@@ -401,7 +402,7 @@ impl Recorder {
         self.resume_interrupted(now);
     }
 
-    /// When much is remembered the oldest wrap-ups are cut short: new calls come first.
+    /// Shortens the oldest wrap-ups when many calls are in memory, to make room for new calls.
     fn forget_calls(&mut self, now: Now) {
         let wrapup_ms = u64::from(self.config.audio.wrapup_s) * 1000;
         let over = |ended: MonoTime| now.mono.since_ms(ended) >= wrapup_ms;

@@ -1,15 +1,12 @@
-//! Journal and jobs: what the disk thread is asked, and what is durable.
+//! Journal, disk jobs and durability.
 //!
-//! Facts of a turn go into one append; one sync answers everybody who waits (group commit), and
-//! only one sync is under way. Audio alone is synced every `SYNC_MS`.
+//! The facts of a turn go into one append. One sync confirms all waiting replies (group commit),
+//! and only one sync is in flight. Audio alone is synced every `SYNC_MS`.
 //!
-//! A sync that fails, or a journal that refuses, takes the storage *down*: the page cache cannot be
-//! trusted any more, so those files are never touched again. Facts gather in memory, and once a
-//! second a new journal file is tried with everything that is not durable yet, told again from the
-//! last good sync on. When that file is synced, the storage is up, and everybody is answered.
-//!
-//! `failover` has the verbs of that. Nothing here decides what is a fact, and nothing touches a
-//! disk.
+//! A failed sync or journal write takes the storage *down*. The page cache is no longer trusted, so
+//! open files are never written again. Facts gather in memory. Once a second the recorder tries a
+//! new journal file with all facts since the last good sync. When that file is synced, the storage
+//! is up again and the waiting replies leave. See `failover`.
 
 pub(super) mod checkpoints;
 pub(super) mod expiry;
@@ -35,93 +32,94 @@ use std::collections::{BTreeMap, VecDeque};
 
 const SYNC_FAILED: &str = "a sync of the data directory failed";
 
-/// The sync between two days, for which nobody waits.
+/// Ticket of the sync between two days; no reply waits for it.
 const DAY_END: Ticket = Ticket(0);
 
-/// What an answer of the disk means for the store.
+/// What a completion means for the storage.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StorageEvent {
-    /// Nothing.
+    /// No change.
     Nothing,
-    /// A sync is done: more is durable.
+    /// A sync finished: more is durable.
     Durable,
-    /// The storage went down, for this reason, or still is.
+    /// The storage went down for this reason, or is still down.
     Failed(DiskError, &'static str),
-    /// It is up again, and everything noted before its last sync is durable.
+    /// The storage is up again, and everything noted before its last sync is durable.
     Back,
 }
 
-/// Journal, jobs and buffers.
+/// The journal, the disk jobs and the chunk buffers.
 pub struct Storage {
     journal: JournalWriter,
     box_key: BoxSigningKey,
     file: FileId,
-    /// The file of the day before, until `DAY_END` has covered its end.
+    /// The previous day's file, until the `DAY_END` sync has covered its end.
     rolled: Option<FileId>,
     day: String,
-    /// Bytes of the journal file so far, but for the facts of this turn.
+    /// Size of the journal file in bytes, without this turn's facts.
     file_bytes: u64,
-    /// The sync that makes a new day's journal durable: then the days before can be closed.
+    /// The sync that makes a new day's journal durable; then earlier days can be closed.
     closes: Option<Ticket>,
     last_file: u64,
-    /// Facts of this turn.
+    /// Encoded facts of this turn.
     facts: Vec<u8>,
-    /// Free buffers; each holds a chunk and a trailer.
+    /// Free buffers; each fits a chunk and a trailer.
     blocks: Vec<Vec<u8>>,
     block_bytes: usize,
     block_count: usize,
     undurable: UnsyncedJournal,
-    /// Facts that stand elsewhere since the disk came back.
+    /// New locations of facts that were replayed into another file.
     moved: BTreeMap<Locator, Locator>,
     down: Option<Outage>,
     jobs: VecDeque<Job>,
     last_ticket: Ticket,
     in_flight: Option<(Ticket, MonoTime)>,
     durable_ticket: Ticket,
-    /// Something was appended since the last sync was asked, at the earliest then.
+    /// Time of the first append that no sync was requested for.
     dirty_since: Option<MonoTime>,
-    /// Somebody waits for the next sync.
+    /// Whether a reply waits for the next sync.
     urgent: bool,
     checkpoints: CheckpointSchedule,
     /// The sync that makes the newest fact durable.
     last_fact_ticket: Ticket,
     is_closing: bool,
     pub full: bool,
-    /// A write was refused for want of room since the last look at the disk.
+    /// Whether a write failed with disk-full since the last free-space check.
     pub no_room: bool,
-    /// Half of the slack is gone and no buffer comes back: reads and deletion pause.
+    /// Whether the disk is slow: half of the slack is used and no buffer is free. Reads and
+    /// deletion pause.
     pub slow: bool,
     pub free_bytes: u64,
     pub total_bytes: u64,
     space_asked: Option<MonoTime>,
-    /// The worst time from asking to durable since the start, in microseconds.
+    /// Longest time from request to durable since the start, in microseconds.
     pub sync_us_max: u64,
     pub syncs: u64,
     pub appended_bytes: u64,
 }
 
 impl Storage {
-    /// The name that stands in the box's signatures.
+    /// The key name in the recorder's signatures.
     #[must_use]
     pub fn box_name(&self) -> String {
         self.box_key.public_key().name().to_string()
     }
 
-    /// The public key to the box's signatures.
+    /// The public key of the recorder's signatures.
     #[must_use]
     pub fn box_public_key(&self) -> [u8; 32] {
         self.box_key.public_key().to_bytes()
     }
 
-    /// Signs with the box's key; gives the signature and the public key.
+    /// Signs with the recorder's key; returns the signature and the public key.
     #[must_use]
     pub fn sign(&self, purpose: SignaturePurpose, message: &[u8]) -> ([u8; 64], [u8; 32]) {
         (self.box_key.sign(purpose, message), self.box_key.public_key().to_bytes())
     }
 
-    /// `blocks` buffers of `block_bytes` each. The journal goes on in its newest file, if that is
-    /// today's (its day, and its length), or in a new one; a clock that is behind does not bring
-    /// an earlier day back.
+    /// Opens the storage with `blocks` buffers of `block_bytes` each. The journal continues in its
+    /// newest file (day and length in bytes) if that is today's or later, or else in a new file. A
+    /// clock that is behind does not reopen an earlier day.
     #[must_use]
     pub fn new(
         now: Now,
@@ -193,20 +191,20 @@ impl Storage {
         &self.day
     }
 
-    /// Whether a new day's journal has become durable, once.
+    /// Returns true once after a new day's journal became durable.
     pub fn take_day_change(&mut self) -> bool {
         let durable = self.durable_ticket;
         self.closes.take_if(|ticket| *ticket <= durable).is_some()
     }
 
-    /// Whether nothing of the days before `day` can change any more: the new day's journal is
-    /// durable, so no later file will tell the end of the one before again; and the disk is there.
+    /// Whether earlier days are final: the new day's journal is durable and the disk is up, so no
+    /// later file replays their end.
     #[must_use]
     pub fn are_past_days_final(&self) -> bool {
         self.closes.is_none_or(|ticket| ticket <= self.durable_ticket) && self.down.is_none()
     }
 
-    /// Notes a fact. The ticket is the sync after which it is durable.
+    /// Appends a fact. Returns the ticket of the sync that makes it durable.
     pub fn append(&mut self, index: &mut Index, now: Now, fact: Fact) -> Ticket {
         assert!(!self.is_closing, "a fact after the last one");
         self.roll_day(now);
@@ -222,7 +220,7 @@ impl Storage {
         self.last_fact_ticket
     }
 
-    /// Where the next fact will stand; nobody knows while the disk is down, see `moved`.
+    /// The location of the next fact; provisional while the disk is down, see `moved`.
     fn next_locator(&self) -> Locator {
         let (day, pending) = (Day::parse(&self.day).unwrap_or_default(), self.facts.len());
         match self.down {
@@ -238,19 +236,19 @@ impl Storage {
         }
     }
 
-    /// The sync after which every fact noted so far is durable.
+    /// The sync after which all facts so far are durable.
     #[must_use]
     pub fn last_fact_ticket(&self) -> Ticket {
         self.last_fact_ticket
     }
 
-    /// The number the next fact will have: the nonce of what is sealed in it.
+    /// Sequence of the next fact, which is the nonce of data sealed in it.
     #[must_use]
     pub fn next_sequence(&self) -> u64 {
         self.journal.state().sequence
     }
 
-    /// The sync after which everything asked so far is durable.
+    /// The sync after which all jobs so far are durable.
     #[must_use]
     pub fn next_ticket(&self) -> Ticket {
         Ticket(self.last_ticket.0 + 1)
@@ -261,13 +259,13 @@ impl Storage {
         self.durable_ticket
     }
 
-    /// A number for a new file.
+    /// A new file id.
     pub fn next_file(&mut self) -> FileId {
         self.last_file += 1;
         FileId(self.last_file)
     }
 
-    /// A free buffer, empty. `None`: the disk is slow; try again next turn.
+    /// An empty buffer. `None`: the disk is slow; try again next turn.
     pub fn take_block(&mut self) -> Option<Vec<u8>> {
         let block = self.blocks.pop()?;
         assert!(block.is_empty());
@@ -289,12 +287,12 @@ impl Storage {
         self.jobs.push_back(job);
     }
 
-    /// Somebody waits for the next sync.
+    /// Requests a sync because a reply waits for it.
     pub fn request_sync(&mut self) {
         self.urgent = true;
     }
 
-    /// Asks for the free space in this turn.
+    /// Requests the free space in this turn.
     pub fn request_space(&mut self) {
         self.space_asked = None;
     }
@@ -303,7 +301,7 @@ impl Storage {
         self.dirty_since.get_or_insert(now);
     }
 
-    /// A new day, a new file.
+    /// Starts a new journal file for a new day.
     fn roll_day(&mut self, now: Now) {
         let day = now.wall.utc_day();
         if day <= self.day || self.down.is_some() {
@@ -313,7 +311,7 @@ impl Storage {
             self.append_checkpoint(now);
         }
         self.flush_facts();
-        // A cut must not leave the new file without the end of the old one: that would be a gap.
+        // The old file's end must be durable before the new file, or a power cut would leave a gap.
         self.jobs.push_back(Job::Sync { ticket: DAY_END });
         self.jobs.push_back(Job::Close { file: self.file });
         let (file, mut header) = (self.next_file(), Vec::new());
@@ -327,7 +325,7 @@ impl Storage {
         (self.file, self.day) = (file, day);
     }
 
-    /// Anchors a chain that damage broke: a checkpoint before anything else.
+    /// Anchors a chain broken by damage: a checkpoint comes before anything else.
     pub fn anchor_chain(&mut self, now: Now) {
         self.append_checkpoint(now);
     }
@@ -338,7 +336,7 @@ impl Storage {
         self.checkpoints.on_checkpoint(now.mono, self.next_ticket(), made);
     }
 
-    /// The newest checkpoint that is durable.
+    /// The newest durable checkpoint.
     #[must_use]
     pub fn newest_checkpoint(&self) -> Option<&Checkpoint> {
         self.checkpoints.newest()
@@ -361,7 +359,7 @@ impl Storage {
         self.jobs.push_back(Job::Append { file: self.file, bytes });
     }
 
-    /// Puts the turn's facts into one append, asks for a sync if one is due, and hands all out.
+    /// Appends the turn's facts, requests a sync if one is due, and outputs all jobs.
     pub fn end_turn(&mut self, now: Now, outputs: &mut VecDeque<Output>) {
         if self.checkpoints.is_due(now.mono) {
             self.append_checkpoint(now);
@@ -375,7 +373,7 @@ impl Storage {
         } else if free && self.dirty_since.is_some() && (due || self.urgent) {
             self.submit_sync(now.mono);
         }
-        // Nothing of a new day is begun before the end of the old one is durable.
+        // Nothing of a new day starts before the end of the old one is durable.
         let day_end = |job: &Job| matches!(job, Job::Sync { ticket: DAY_END });
         let until = self.jobs.iter().position(day_end).map_or(0, |last| last + 1);
         let count = if self.rolled.is_some() { until } else { self.jobs.len() };
@@ -385,7 +383,7 @@ impl Storage {
     fn submit_space_query(&mut self, now: MonoTime) {
         if self.space_asked.is_none_or(|at| now.since_ms(at) >= 5000) {
             self.space_asked = Some(now);
-            // Before everything else: a start knows how much is free before it is ready.
+            // First job: the recorder must know the free space before it is ready.
             self.jobs.push_front(Job::QueryFreeSpace);
         }
     }
@@ -398,7 +396,7 @@ impl Storage {
         (self.dirty_since, self.urgent) = (None, false);
     }
 
-    /// Takes an answer in that concerns the store itself.
+    /// Handles a completion that concerns the storage.
     pub fn handle_completion(&mut self, now: Now, done: Completion) -> StorageEvent {
         match done {
             Completion::Synced { ticket, result } => self.handle_sync(now.mono, ticket, result),
@@ -473,7 +471,7 @@ impl Storage {
         }
     }
 
-    /// When the next sync of audio is due.
+    /// When the next audio sync is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<MonoTime> {
         if let Some(down) = &self.down {
@@ -486,19 +484,20 @@ impl Storage {
         self.dirty_since.map(|since| since.after_ms(limits::SYNC_MS))
     }
 
-    /// How long the sync under way has taken already, in milliseconds.
+    /// Age of the sync in flight, in milliseconds.
     #[must_use]
     pub fn sync_age_ms(&self, now: MonoTime) -> u64 {
         self.in_flight.map_or(0, |(_, since)| now.since_ms(since))
     }
 
-    /// The last fact is noted: nothing may follow.
+    /// Whether the last fact is appended; no fact may follow.
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.is_closing
     }
 
-    /// Called every turn once everything is closed: notes the stop, and tells when it is durable.
+    /// Appends the stop, once all files are closed. Called every turn; returns true when it is
+    /// durable.
     pub fn stopping_done(&mut self, now: Now, index: &mut Index) -> bool {
         if !self.is_closing {
             self.append(index, now, Fact::BoxStopped);

@@ -1,9 +1,8 @@
-//! One recording: a reel and the file that its chunks go to.
+//! One recording: its encode stream and its media file.
 //!
-//! Chunks wait in `backlog` when they came before the file (recall, a file that failed); usually
-//! one goes straight from the reel into a buffer, and a copy of it waits in `unsynced` until it is
-//! durable. When a recording may
-//! take audio, and when it ends, is decided by the recorder.
+//! A chunk usually goes straight from the stream into a buffer, and its copy stays in `unsynced`
+//! until it is durable. Chunks older than the file (recall, or a failed file) wait in `backlog`.
+//! The recorder decides when a recording takes audio and when it ends.
 
 pub(super) mod files;
 pub(super) mod interrupted;
@@ -24,7 +23,7 @@ use crate::time::{MonoTime, Position, WallTime};
 use std::collections::VecDeque;
 use zeroize::Zeroize;
 
-/// Half a second that waits in memory: its fates, and the codec's bytes for it.
+/// Half a second of encoded audio in memory, with the fates of its frames.
 #[derive(Default)]
 pub struct Chunk {
     pub from: Position,
@@ -33,19 +32,19 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// Frames it stands for.
+    /// Number of frames in the chunk.
     #[must_use]
     pub fn frames(&self) -> u64 {
         self.runs.iter().map(|run| u64::from(run.frames)).sum()
     }
 
-    /// Nothing, with room for this many bytes.
+    /// An empty chunk with capacity for `bytes` of payload.
     #[must_use]
     pub fn with_room(bytes: usize) -> Chunk {
         Chunk { from: Position(0), runs: Vec::with_capacity(8), payload: Vec::with_capacity(bytes) }
     }
 
-    /// Takes a copy in, in place of what it held.
+    /// Replaces the contents by a copy.
     pub fn copy_from(&mut self, from: Position, runs: &[Run], payload: &[u8]) {
         *self = std::mem::take(self).into_cleared();
         self.from = from;
@@ -53,7 +52,7 @@ impl Chunk {
         self.payload.extend_from_slice(payload);
     }
 
-    /// Wiped, its room kept.
+    /// Wipes the chunk and keeps its capacity.
     #[must_use]
     pub fn into_cleared(mut self) -> Chunk {
         self.runs.clear();
@@ -68,50 +67,50 @@ impl Drop for Chunk {
     }
 }
 
-/// A place in a media file up to which it is certain, or will be.
+/// A point in a media file up to which it is durable, or will be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Watermark {
     /// Position after the last frame.
     pub to: Position,
-    /// Bytes, and BLAKE3 of them.
+    /// File size in bytes, and the BLAKE3 digest of those bytes.
     pub size: u64,
     pub digest: [u8; 32],
 }
 
-/// A piece of the file that a later sync will make durable.
+/// A part of the file that a later sync makes durable.
 pub struct UnsyncedChunk {
     pub after: Ticket,
-    /// Behind it.
+    /// The watermark after this part.
     pub mark: Watermark,
-    /// What it was made of; none for header and trailer.
+    /// The chunk in this part; `None` for header and trailer.
     pub chunk: Option<Chunk>,
 }
 
-/// A file that is still to be made.
+/// A media file that is not created yet.
 pub struct PendingCreate {
     pub path: String,
     pub header: Vec<u8>,
-    /// Not before.
+    /// Earliest time to create the file.
     pub at: MonoTime,
-    /// The disk was asked and has not answered.
+    /// Whether the disk thread was asked and has not answered.
     pub asked: bool,
 }
 
-/// What of a recording is still at work.
+/// The active part of a recording: stream, file and unsynced chunks.
 pub struct RecordingWriter {
     pub reel: EncodeStream,
     pub writer: MediaWriter,
     pub backlog: VecDeque<Chunk>,
-    /// Until the file is there nothing is taken.
+    /// The file's creation; no audio is taken until it succeeds.
     pub opening: Option<PendingCreate>,
     pub unsynced: VecDeque<UnsyncedChunk>,
     pub durable: Watermark,
-    /// The trailer is written.
+    /// The finished file, once its trailer is written.
     pub finished: Option<FinishedFile>,
 }
 
 impl RecordingWriter {
-    /// A recording whose file is still to be made.
+    /// A recording whose file is not created yet.
     #[must_use]
     pub fn new(
         reel: EncodeStream,
@@ -124,13 +123,13 @@ impl RecordingWriter {
         RecordingWriter { reel, writer, backlog, opening, unsynced, durable, finished }
     }
 
-    /// Its file could not be made yet.
+    /// Whether the file could not be created yet.
     #[must_use]
     pub fn is_waiting_for_file(&self) -> bool {
         self.opening.as_ref().is_some_and(|opening| !opening.asked)
     }
 
-    /// Everything written so far.
+    /// The watermark after everything written so far.
     #[must_use]
     pub fn written_end(&self) -> Watermark {
         let writer = &self.writer;
@@ -138,40 +137,40 @@ impl RecordingWriter {
     }
 }
 
-/// One recording, from its beginning until its wrap-up is over.
+/// One recording, from its start until its call's wrap-up ends.
 pub struct Recording {
     pub id: RecordingId,
     pub call: CallNumber,
     pub channel: ChannelIndex,
     pub from: Position,
-    /// Where and why it ends, once that is known.
+    /// Where and why the recording ends, once known.
     pub end_recording: Option<(Position, RecordingEnd)>,
     pub reasons: RecordReasons,
-    /// Every reason it ever had.
+    /// Every reason that the recording ever had.
     pub reasons_ever: RecordReasons,
-    /// The agent who began it, or joined it, and where that press was.
+    /// The agent who started or joined the recording, and the position of that press.
     pub pressed: Option<(AgentIndex, Position)>,
     pub schedule: Option<String>,
     pub retain_until: WallTime,
     pub key: Option<DataKey>,
     pub file: FileId,
-    /// Files of the same audio in a row that never came to anything.
+    /// Consecutive files of the same audio that failed before anything was durable.
     pub tries: u32,
     /// `None` once the file is complete and durable, or has failed.
     pub writer: Option<RecordingWriter>,
-    /// Its fact of the end is noted.
+    /// Whether the fact of its end is noted.
     pub closed: bool,
 }
 
 impl Recording {
-    /// Whether it still takes audio from a call, that is, no end is set.
+    /// Whether no end is set, so the recording still takes audio.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.end_recording.is_none()
     }
 
-    /// Sets its end, if it has none yet, but not before what it has taken; `flush`: what still
-    /// waits leaves at once.
+    /// Sets the end, unless one is set. The end is never before audio already taken. `flush`
+    /// releases the rest at once.
     pub fn set_end(&mut self, at: Position, why: RecordingEnd, flush: bool) {
         let taken = self.writer.as_ref().map_or(self.from, |tape| tape.reel.cursor);
         let (at, _) = *self.end_recording.get_or_insert((at.max(taken), why));

@@ -1,13 +1,13 @@
-//! Screens: which are captured, what is hidden of them, and what may leave memory for the disk.
+//! Screens: which are captured, what is masked, and what may leave memory for the disk.
 //!
-//! A screen goes with the audio that its agent began (E2), or is a recording by itself; one capture
-//! feeds both. Its time is milliseconds since the daemon started, by the box's clock. A blackout of
-//! the agent, or of the channel that it goes with, hides the whole screen from the press and its
-//! lead on (E3); what waits of it is wiped at once. A piece leaves memory when the holdback and a
-//! margin have passed, and only while nothing of audio waits for the disk.
+//! A screen belongs to the recording that its agent started (E2), or is a screen-only recording.
+//! One capture feeds both. Screen positions are milliseconds since the daemon started, by the
+//! recorder's clock. A blackout of the agent, or of the recorded channel, masks the whole screen
+//! from the start of its lead (E3). Waiting video under the mask is wiped at once. A segment leaves
+//! memory after the holdback and a margin, and only while no audio waits for the disk.
 //!
-//! Below: `capture` (what waits), `tape` (what becomes of it), `files` (theirs, also when they
-//! fail), `verbs` (commands and pieces). Nothing here looks into video, or touches a disk.
+//! Modules: `capture` (segments in memory), `writer` (one screen file), `files` (creation and
+//! failures), `commands` (commands and segments), `show` (rows). Video is never decoded.
 
 mod capture;
 mod commands;
@@ -28,24 +28,24 @@ pub(super) use commands::SegmentHeader;
 use protocol::{CaptureState, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All screens, by agent.
+/// All screen captures, by agent.
 #[derive(Default)]
 pub(super) struct Screens {
     captures: BTreeMap<AgentIndex, ScreenCapture>,
 }
 
 impl Screens {
-    /// Whether something of a recording's screen is still at work.
+    /// Whether a recording has an open screen file.
     pub fn has_open_file_of(&self, id: RecordingId) -> bool {
         self.captures.values().any(|capture| capture.writer(id).is_some())
     }
 
-    /// Whether any is.
+    /// Whether any screen file is open.
     pub fn has_open_files(&self) -> bool {
         self.captures.values().any(|capture| !capture.tapes.is_empty())
     }
 
-    /// Whether an agent's screen is recorded by itself.
+    /// Whether an agent has a running screen-only recording.
     pub fn is_recorded_alone(&self, agent: AgentIndex) -> bool {
         self.captures.get(&agent).is_some_and(|capture| capture.running_alone().is_some())
     }
@@ -54,7 +54,7 @@ impl Screens {
         self.captures.values().map(|capture| capture.held_bytes).sum()
     }
 
-    /// Bytes that the disk was given and are not durable.
+    /// Bytes submitted to the disk that are not durable yet.
     fn unsynced_bytes(&self) -> u64 {
         let tapes = self.captures.values().flat_map(|capture| &capture.tapes);
         tapes.map(|tape| tape.writer.size() - tape.durable.size).sum()
@@ -66,13 +66,13 @@ impl Screens {
     }
 }
 
-/// A screen's time.
+/// A time as a screen position, in milliseconds.
 fn screen_ms(at: MonoTime) -> Position {
     Position(at.0 / 1000)
 }
 
 impl Recorder {
-    /// Follows agents, calls and blackouts, and lets out what has waited long enough.
+    /// Updates captures from agents, calls and blackouts; writes segments that waited long enough.
     pub(super) fn tick_screens(&mut self, now: Now) {
         let clients = self.sessions.iter().filter(|s| s.kind() == Some(Kind::Screen));
         let mut agents: BTreeSet<AgentIndex> =
@@ -93,8 +93,8 @@ impl Recorder {
         });
     }
 
-    /// The clock stepped: what clients measured does not hold any more, and a blackout that they
-    /// are told of would not meet what they show. Without a link they forget everything seen.
+    /// Disconnects screen clients after a clock step. Their measured offset is wrong, so a blackout
+    /// would hide the wrong moment. Disconnected clients discard all buffered video.
     pub(super) fn abort_screen_clients(&mut self, now: Now) {
         let of = |session: &&super::Session| session.kind() == Some(Kind::Screen);
         let all: Vec<SessionId> = self.sessions.iter().filter(of).map(|s| s.id).collect();
@@ -104,8 +104,8 @@ impl Recorder {
         }
     }
 
-    /// The session that captures an agent's screen (E1): the one that does already, else one on a
-    /// machine where the agent is logged in, else the newest.
+    /// The session that captures an agent's screen (E1). The present one has priority, then one on
+    /// a machine where the agent is logged in, then the newest.
     pub(super) fn screen_client(&self, agent: AgentIndex) -> Option<SessionId> {
         if !self.directory.agent_at(agent).screen || !self.config.on_demand.enabled {
             return None;
@@ -140,7 +140,7 @@ impl Recorder {
         let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
         match (from, capture.hidden.mask.is_open()) {
             (Some(from), false) => {
-                // What lies further back has left memory, or there was no blackout of it.
+                // Older video has left memory, or was under no blackout.
                 let oldest = screen_ms(now.mono).saturating_sub(Self::screen_hold_ms(&self.config));
                 capture.start_mask(from.saturating_sub(limits::SCREEN_MARGIN_MS).max(oldest));
             }
@@ -151,17 +151,17 @@ impl Recorder {
         }
     }
 
-    /// How long a piece waits in memory.
+    /// Time that a segment waits in memory, in milliseconds.
     fn screen_hold_ms(config: &crate::config::Config) -> u64 {
         u64::from(config.audio.holdback_ms) + limits::SCREEN_MARGIN_MS
     }
 
-    /// How old a piece may be when it comes.
+    /// Maximum age of an arriving segment, in milliseconds.
     fn screen_late_ms(&self) -> u64 {
         2 * u64::from(self.config.audio.holdback_ms) + limits::SCREEN_LATE_MS
     }
 
-    /// An agent's own recordings have the screen, as long as they run and the agent wants them.
+    /// Starts and ends screen files with the agent's own recordings.
     fn update_screen_files(&mut self, now: Now, agent: AgentIndex) {
         let own = |r: &&Recording| r.pressed.is_some_and(|(by, _)| by == agent);
         let begin = |r: &&Recording| {
@@ -195,7 +195,7 @@ impl Recorder {
         }
     }
 
-    /// Lets pieces out of memory, in order, and gives a fate to what never came.
+    /// Writes waiting segments in order, and gives missing time its fate.
     fn write_screen(&mut self, now: Now, agent: AgentIndex) {
         let at = screen_ms(now.mono);
         let (hold, late) =
@@ -223,7 +223,7 @@ impl Recorder {
         capture.prune(late);
     }
 
-    /// The oldest piece, if it has waited and the disk has time for it.
+    /// The oldest segment, if it waited long enough and the disk is not busy.
     fn next_piece(
         &mut self,
         agent: AgentIndex,
@@ -240,7 +240,7 @@ impl Recorder {
         if ready && opened { capture.take_oldest() } else { None }
     }
 
-    /// What never came is lost; a tape whose end is reached is closed.
+    /// Marks missing time as lost, and closes files that reached their end.
     fn account_and_close(&mut self, now: Now, agent: AgentIndex, (at, late): (Position, Position)) {
         if self.storage.is_down() || self.storage.slow {
             return;
@@ -248,8 +248,8 @@ impl Recorder {
         let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
         let first = capture.oldest_span().map(|(from, _)| from);
         for index in 0..capture.tapes.len() {
-            // A last piece may be short, and comes when its lead is over; of a client that is gone
-            // nothing comes.
+            // The last segment may be short and arrives after its lead. A disconnected client sends
+            // none.
             let heard = |end: Position| {
                 let last = end.saturating_sub(limits::SCREEN_MARGIN_MS);
                 capture.session.is_none() || capture.has_received_until(last)
@@ -286,7 +286,7 @@ impl Recorder {
         }
     }
 
-    /// What a screen capture client is to do now.
+    /// The state that a screen capture client should be in.
     pub(super) fn capture_state(&self, session: SessionId, agent: AgentIndex) -> CaptureState {
         let capture = self.screens.captures.get(&agent);
         let capture = capture.filter(|capture| capture.session == Some(session));
@@ -316,13 +316,13 @@ impl Recorder {
         WallTime(i64::try_from(at.0).unwrap_or(i64::MAX).saturating_add(self.clock_offset_ms))
     }
 
-    /// Whether the agent's screen is recorded in something that the agent may know of.
+    /// Whether the agent's screen is in a recording that the agent may see.
     pub(super) fn sees_screen_recording(&self, agent: AgentIndex) -> bool {
         let Some(capture) = self.screens.captures.get(&agent) else { return false };
         capture.wanted_by().is_some()
     }
 
-    /// The sync that makes everything of a screen durable so far.
+    /// Advances all screens to the durable sync.
     pub(super) fn last_screen_ticket(&mut self, now: Now, durable: Ticket) {
         let agents: Vec<AgentIndex> = self.screens.captures.keys().copied().collect();
         agents.into_iter().for_each(|agent| self.handle_screen_sync(now, agent, durable));

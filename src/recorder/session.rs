@@ -1,8 +1,8 @@
-//! Sessions: who is connected, what they may be, and which answers still wait.
+//! Sessions: the connected clients, their principals and their pending replies.
 //!
-//! Answers leave in the order of the commands, each when the sync that makes it true is done and
-//! the client has room. News is never queued: a session remembers *that* something changed. Which
-//! words are said is decided elsewhere (`command`, `news`); nothing here touches a socket.
+//! Replies leave in command order, each once its sync is done and the client has room.
+//! Notifications are never queued: a session only remembers *that* something changed. `command` and
+//! `notify` write the texts.
 
 pub(super) mod archive;
 pub(super) mod command;
@@ -24,41 +24,41 @@ use protocol::{AgentState, CaptureState, Kind};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-/// What the shell knows of a peer when it connects.
+/// What the shell knows of a peer at connect.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
-    /// What it may say hello as.
+    /// Kinds that the peer may claim in `hello`.
     pub kinds: Vec<Kind>,
-    /// For people: an address, or `unix:UID`.
+    /// Address or `unix:UID`, for messages.
     pub from: String,
-    /// May say hello for any user (`via=portal`).
+    /// Whether the peer may say hello for any user (`via=portal`).
     pub portal: bool,
 }
 
-/// Who said hello.
+/// The authenticated identity of a session.
 #[derive(Clone, Debug)]
 pub struct Principal {
     pub kind: Kind,
-    /// Username, or the name a machine gave itself.
+    /// Username, or the name that a machine client gave itself.
     pub user: String,
     pub agent: Option<AgentIndex>,
     pub machine: Option<String>,
 }
 
-/// That a recording is kept, and for what new reasons.
+/// A recording that a reply depends on, and the reasons that the command added to it.
 pub type DurabilityDependency = (RecordingId, RecordReasons);
 
-/// No sync comes so late: the answer waits for something else.
+/// Ticket of a reply that waits for something other than a sync.
 const NO_SYNC: Ticket = Ticket(u64::MAX);
 
-/// One answer, waiting.
+/// A reply that waits for its sync.
 #[derive(Debug)]
 struct PendingReply {
     after: Ticket,
     bytes: Vec<u8>,
-    /// When a blackout's receipt is given up for `masked=yes`.
+    /// When a blackout's receipt is replaced by `masked=yes`, if no sync came.
     give_up: Option<MonoTime>,
-    /// It promises this recording.
+    /// The recording that the reply promises.
     keeps: Option<DurabilityDependency>,
 }
 
@@ -67,46 +67,46 @@ struct PendingReply {
 pub struct Session {
     pub id: SessionId,
     pub peer: Peer,
-    /// Its address; none over the unix socket and a serial console.
+    /// Client address; `None` for the unix socket and serial consoles.
     pub address: Option<IpAddr>,
-    /// It came in over TLS.
+    /// Whether the client connected over TLS.
     pub secure: bool,
-    /// The machine that its certificate is for.
+    /// The machine named in the client's certificate.
     pub enrolled: Option<String>,
-    /// The code it wants a certificate for; the request is still to come.
+    /// The enrolment code of an announced request whose data block has not arrived.
     pub enrols_with: Option<zeroize::Zeroizing<String>>,
-    /// The piece of video whose block is to come.
+    /// The announced video segment whose data block has not arrived.
     pub piece: Option<crate::recorder::screen::SegmentHeader>,
     pub who: Option<Principal>,
     pub since: WallTime,
     pub opened: MonoTime,
     pub last_line: MonoTime,
-    /// Silent for so long, it is closed.
+    /// Silence after which the session is closed, in milliseconds.
     pub silent_ms: u64,
     pub refused_hellos: u8,
-    /// Its last line was one of those that may come before hello.
+    /// Whether the last line was one that is allowed before hello.
     pub trying: bool,
-    /// Who it will be when the PIN is right.
+    /// The principal that the session gets if the PIN is correct.
     pub claims: Option<Principal>,
-    /// A PIN is being checked; no line is taken meanwhile.
+    /// Whether a worker handles a request of the session, which accepts no line meanwhile.
     pub checking: bool,
-    /// Bytes that may still be handed to the shell.
+    /// Bytes that the shell can still accept.
     pub room: usize,
     pub sent_state: Option<AgentState>,
-    /// The same, of a screen capture client.
+    /// The last state sent to a screen capture client.
     pub sent_capture: Option<CaptureState>,
-    /// Number of the checkpoint it was told last.
+    /// Number of the last checkpoint sent.
     pub sent_checkpoint: u64,
-    /// Something about its agent changed since.
+    /// Whether the agent's state changed since the last one sent.
     pub stale: bool,
     pub stream: Option<ReplyStream>,
-    /// The record that was looked for on behalf of the line to come.
+    /// The archived record that was looked up for the line to be retried.
     pub searched: Option<RecordingId>,
-    /// Next event to be told, for `watch`.
+    /// Sequence of the next event to send, for `watch`.
     pub watch: Option<u64>,
-    /// Closed as soon as everything has been said.
+    /// Whether to close the session once all replies are sent.
     pub closing: bool,
-    /// It took its leave: nobody has to be told that it is gone.
+    /// Whether the client sent `quit`: its departure raises no alarm.
     pub quit: bool,
     answers: VecDeque<PendingReply>,
 }
@@ -151,19 +151,19 @@ impl Session {
         self.who.as_ref().map(|who| who.kind)
     }
 
-    /// The agent who is logged in here, as an agent.
+    /// The agent logged in by a session of kind agent.
     #[must_use]
     pub fn logged_in_agent(&self) -> Option<AgentIndex> {
         self.who.as_ref().filter(|who| who.kind == Kind::Agent).and_then(|who| who.agent)
     }
 
-    /// The agent whose screen it captures.
+    /// The agent whose screen this session captures.
     #[must_use]
     pub fn captured_agent(&self) -> Option<AgentIndex> {
         self.who.as_ref().filter(|who| who.kind == Kind::Screen).and_then(|who| who.agent)
     }
 
-    /// Whether its next line may be taken.
+    /// Whether the session accepts its next line.
     #[must_use]
     pub fn accepts_lines(&self) -> bool {
         !self.closing
@@ -182,7 +182,7 @@ impl Session {
         self.answers.push_back(PendingReply { after, bytes, give_up, keeps: None });
     }
 
-    /// The newest answer is only true if this recording is.
+    /// Makes the newest reply depend on this recording.
     pub fn bind_last(&mut self, promise: Option<DurabilityDependency>) {
         if let Some(last) = self.answers.back_mut() {
             last.keeps = promise;
@@ -194,8 +194,8 @@ impl Session {
         answers.filter(move |answer| answer.keeps.is_some_and(|(id, _)| id == recording))
     }
 
-    /// A recording could not be kept: what promised it and has not left yet becomes `refusal`;
-    /// unless `all`, only what began it. Returns for which reasons it was promised.
+    /// Replaces pending replies that promise a failed recording by `refusal`. Unless `all`, only
+    /// those that added a reason. Returns the reasons they promised.
     pub fn fail_dependent_replies(
         &mut self,
         recording: RecordingId,
@@ -215,8 +215,8 @@ impl Session {
         gone
     }
 
-    /// A recording goes on in another, or in the same: what promised the one waits until something
-    /// of the other is durable; unless `all`, only what gave it a reason.
+    /// Makes replies that promise recording `old` wait until part of `new` is durable. Unless
+    /// `all`, only those that added a reason.
     pub fn rebind(&mut self, (old, new): (RecordingId, RecordingId), all: bool) {
         for answer in self.dependencies(old) {
             let reasons = answer.keeps.map_or(RecordReasons::default(), |(_, reasons)| reasons);
@@ -227,21 +227,21 @@ impl Session {
         }
     }
 
-    /// Whether a recording is promised for this reason, and nobody has heard it yet.
+    /// Whether a pending reply promises this recording for this reason.
     #[must_use]
     pub fn has_unannounced(&self, recording: RecordingId, reason: RecordReason) -> bool {
         let promises = self.answers.iter().filter_map(|answer| answer.keeps);
         promises.into_iter().any(|(id, reasons)| id == recording && reasons.contains(reason))
     }
 
-    /// Something of this recording is durable now: its key, at least.
+    /// Releases the replies that wait for this recording: its key is durable.
     pub fn mark_recording_durable(&mut self, recording: RecordingId, durable: Ticket) {
         for answer in self.dependencies(recording).filter(|answer| answer.after == NO_SYNC) {
             answer.after = durable;
         }
     }
 
-    /// The next answer that may leave.
+    /// The next reply that may leave.
     pub fn next_reply(&mut self, durable: Ticket) -> Option<Vec<u8>> {
         let first = self.answers.front()?;
         if first.after > durable || first.bytes.len() > self.room {
@@ -252,7 +252,7 @@ impl Session {
         Some(bytes)
     }
 
-    /// Whether something was said that has not left yet.
+    /// Whether any reply is pending.
     #[must_use]
     pub fn has_replies(&self) -> bool {
         !self.answers.is_empty()
@@ -263,13 +263,13 @@ impl Session {
         self.answers.is_empty() && self.stream.is_none() && !self.checking
     }
 
-    /// Earliest moment at which a receipt is given up.
+    /// Earliest time at which a receipt times out.
     #[must_use]
     pub fn receipt_deadline(&self) -> Option<MonoTime> {
         self.answers.iter().filter_map(|answer| answer.give_up).min()
     }
 
-    /// Replaces receipts that waited too long by `refusal`; they no longer wait for a sync.
+    /// Replaces receipts that timed out by `refusal`; they no longer wait for a sync.
     pub fn expire_receipts(&mut self, now: MonoTime, durable: Ticket, refusal: &[u8]) {
         for answer in &mut self.answers {
             if answer.give_up.is_some_and(|at| at <= now) && answer.after > durable {
@@ -282,7 +282,7 @@ impl Session {
     }
 }
 
-/// All connections, by id: each is looked up several times a line.
+/// All connections, ordered by id for binary search.
 #[derive(Debug, Default)]
 pub struct Sessions {
     sessions: Vec<Session>,
@@ -290,7 +290,7 @@ pub struct Sessions {
 
 impl Sessions {
     pub fn push(&mut self, session: Session) {
-        // Mostly the last: who shook hands for longer than others came before them.
+        // Usually the last place, except after a handshake longer than a later client's.
         assert!(self.get(session.id).is_none(), "an id is given once");
         let place = self.sessions.partition_point(|other| other.id.0 < session.id.0);
         self.sessions.insert(place, session);
@@ -328,7 +328,7 @@ impl Sessions {
         self.sessions.len()
     }
 
-    /// The `index`-th of them.
+    /// The id of the `index`-th session.
     #[must_use]
     pub fn id_at(&self, index: usize) -> SessionId {
         self.sessions[index].id

@@ -1,11 +1,9 @@
-//! What becomes of the recorder when a worker thread fails: alarms, refusals, and patience.
+//! Handling of failed worker threads: alarms, refusals and the stock of data keys.
 //!
-//! A worker makes data keys, compares PINs, closes days. The shell tries its failures again; here
-//! they are told. Without data keys nothing new is recorded, but what is being recorded goes on:
-//! so the recorder never ends for want of one. What should be recorded meanwhile waits, and begins
-//! with the first key that comes (see `resume_cut`).
-//!
-//! Nothing here starts anything again: that is for the shell (see `shell::workers::queue`).
+//! Workers make data keys, compare PINs and close days; the shell retries their failures (see
+//! `shell::workers::queue`). Without data keys no recording can start, but running recordings
+//! continue. Calls that should be recorded wait, and start with the next key (see
+//! `resume_interrupted`).
 
 use super::{Output, Recorder};
 use crate::alarm;
@@ -18,13 +16,13 @@ use protocol::{Code, Refusal};
 /// The stock of data keys, each in its envelope.
 #[derive(Debug, Default)]
 pub(super) struct KeyStock {
-    /// Envelopes that were asked for and did not come yet.
+    /// Envelopes requested but not yet received.
     asked: usize,
-    /// How many are kept in stock.
+    /// Target size of the stock.
     wanted: usize,
-    /// Since when there is none.
+    /// When the stock ran empty.
     empty_since: Option<MonoTime>,
-    /// That is an alarm already.
+    /// Whether the `NoDataKey` alarm is raised.
     told: bool,
 }
 
@@ -35,7 +33,7 @@ impl KeyStock {
 }
 
 impl Recorder {
-    /// What a worker thread keeps failing at; `None`: it fails no more.
+    /// Raises or clears the alarm about a worker that keeps failing; `None`: it works again.
     pub fn worker_state(&mut self, now: Now, trouble: Option<&str>) {
         match trouble {
             Some(text) => {
@@ -46,8 +44,8 @@ impl Recorder {
         }
     }
 
-    /// What the shell was asked for on behalf of a session could not be done in time. Nothing has
-    /// changed: the client may ask again.
+    /// Refuses a session's request that a worker could not complete in time. Nothing has changed,
+    /// so the client may retry.
     pub(super) fn given_up(&mut self, now: Now, id: SessionId, why: &str) {
         self.take_back_enrolment(now, id);
         let Some(session) = self.sessions.get_mut(id) else { return };
@@ -56,7 +54,7 @@ impl Recorder {
         self.send_refusal(id, &Refusal::new(Code::Busy, text));
     }
 
-    /// How many envelopes are kept in stock.
+    /// Target number of envelopes in stock.
     #[must_use]
     pub fn envelopes_wanted(&self) -> usize {
         self.key_stock.wanted
@@ -68,13 +66,13 @@ impl Recorder {
         self.resume_interrupted(now);
     }
 
-    /// The public keys changed: the stock is wrapped for the ones before, and makes place for this.
+    /// Replaces the stock after a change of the public keys, which the old envelopes do not match.
     pub fn replace_envelopes(&mut self, now: Now, envelopes: Vec<Envelope>) {
         self.envelopes = envelopes.into();
         self.resume_interrupted(now);
     }
 
-    /// Asks for what is missing of the stock, and tells when there has been none for long.
+    /// Requests missing envelopes; raises an alarm when the stock stays empty too long.
     pub(super) fn ask_for_envelopes(&mut self, now: Now) {
         let have = self.envelopes.len() + self.key_stock.asked;
         if have < self.key_stock.wanted && !self.stopping {

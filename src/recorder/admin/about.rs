@@ -1,8 +1,8 @@
-//! What the shell knows of the box and the recorder does not: addresses, keys, how the last run
-//! ended; and what is told of it (`status`, `keys`, `reboot`).
+//! Facts about the machine that only the shell knows, and their replies (`status`, `keys`,
+//! `reboot`).
 //!
-//! Of keys only what is public is here. Nothing here changes anything but for `reboot`, which is an
-//! orderly stop with another end.
+//! They include addresses, public keys and how the last run ended. `reboot` is an orderly stop
+//! after which the machine restarts.
 
 use crate::job::Ticket;
 use crate::recorder::Recorder;
@@ -12,29 +12,29 @@ use data_encoding::HEXLOWER;
 use protocol::reply::{self, LineWriter};
 use protocol::{Code, Refusal};
 
-/// Letters of a fingerprint: 64 bits are more than anybody makes to match.
+/// Hexadecimal digits of a fingerprint: 64 bits, too many to forge a match.
 const FINGERPRINT: usize = 16;
 
-/// What the shell tells.
+/// Facts about the machine, from the shell.
 #[derive(Clone, Debug, Default)]
 pub struct BoxInfo {
-    /// Where it listens.
+    /// Addresses that the recorder listens on.
     pub places: Vec<String>,
     /// Public keys that recordings are sealed to.
     pub recipients: Vec<String>,
     /// How the last run ended: `first`, `shutdown` or `power`.
     pub boot_reason: &'static str,
     pub time_sync: TimeSync,
-    /// Whoever started the daemon starts the machine anew, if it is told to.
+    /// Whether the service manager can reboot the machine on request.
     pub may_reboot: bool,
 }
 
-/// Whether the system's clock is set by a time server, or by somebody else who knows.
+/// Whether the system clock is synchronised to a time source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimeSync {
     Yes,
     No,
-    /// Nobody tells.
+    /// The operating system does not report it.
     #[default]
     Unknown,
 }
@@ -58,17 +58,17 @@ fn key_fingerprint(of: &str) -> String {
 }
 
 impl Recorder {
-    /// To be called before the first turn.
+    /// Sets the machine's facts; call before the first turn.
     pub fn set_box_info(&mut self, about: BoxInfo) {
         self.about = about;
     }
 
-    /// Recordings are sealed to other keys from now on.
+    /// Sets the public keys that recordings are sealed to from now on.
     pub fn set_recipients(&mut self, recipients: Vec<String>) {
         self.about.recipients = recipients;
     }
 
-    /// How the system's clock is; it is told again and again.
+    /// Updates the clock's synchronisation state; the shell calls this repeatedly.
     pub fn set_time_sync(&mut self, found: TimeSync) {
         if found != self.about.time_sync {
             log::info!("the system's clock is synchronised: {}", found.as_str());
@@ -76,7 +76,7 @@ impl Recorder {
         self.about.time_sync = found;
     }
 
-    /// The same for counters; none: nobody tells.
+    /// Whether the clock is synchronised, for counters; `None` if unknown.
     pub(in crate::recorder) fn is_time_synced(&self) -> Option<bool> {
         match self.about.time_sync {
             TimeSync::Yes => Some(true),
@@ -85,13 +85,13 @@ impl Recorder {
         }
     }
 
-    /// The stop that was asked for is to be followed by a start of the machine.
+    /// Whether to reboot the machine after the stop.
     #[must_use]
     pub fn reboot_after_stop(&self) -> bool {
         self.stopping && self.rebooting
     }
 
-    /// More of the row that tells of the box.
+    /// Adds the machine's facts to the `status` row.
     pub(in crate::recorder) fn add_box_info<'a>(
         &self,
         now: Now,

@@ -1,11 +1,11 @@
-//! Enrolment and revocation, and who was turned away.
+//! Enrolment and revocation of workstations, and counts of rejected connections.
 //!
-//! A technician gives a code; a workstation turns it and a request into a certificate, over TLS and
-//! before any hello; the fact of it is durable before the certificate leaves. What a certificate
-//! opens stands in the index and nowhere else, so that a revoked one opens nothing from the moment
-//! of the fact, on open sessions too. Signing happens outside the loop.
+//! A technician issues a code. A workstation sends the code and a certificate request over TLS,
+//! before hello. The fact is durable before the certificate leaves. Only the index says what a
+//! certificate allows, so a revocation takes effect at once, on open sessions too. Signing happens
+//! outside the loop.
 //!
-//! Nothing here touches a key, or trusts what a request says of itself.
+//! The recorder ignores all names in the request.
 
 use crate::alarm;
 use crate::doors::{
@@ -23,24 +23,24 @@ use protocol::{Code, Kind, OneTimeCode, Refusal, reply};
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
-/// Why somebody was turned away at a door.
+/// Why a connection or session was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectReason {
-    /// As many sessions as there may be.
+    /// The maximum number of sessions is open.
     Sessions,
-    /// As many from this address as there may be.
+    /// The maximum number of sessions from this address is open.
     Address,
     /// Handshakes from this address come too fast.
     Rate,
-    /// The handshake took too long, or made room for others.
+    /// The handshake timed out, or made room for others.
     Unfinished,
-    /// The handshake failed: no TLS, an old version, a certificate of somebody else's.
+    /// The handshake failed: no TLS, an old version, or a certificate of another CA.
     Handshake,
     /// No hello came in time.
     Mute,
-    /// A session said nothing for too long.
+    /// The session was silent for too long.
     Silent,
-    /// What was sent was not read for too long.
+    /// The client did not read its replies for too long.
     Slow,
 }
 
@@ -56,7 +56,7 @@ impl RejectReason {
         RejectReason::Slow,
     ];
 
-    /// The label of its counter.
+    /// Label of the counter.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -72,15 +72,15 @@ impl RejectReason {
     }
 }
 
-/// Whose wrong PINs are counted together: what a guesser cannot choose. A PIN is short, so that
-/// addresses, of which one machine may have many, do not count.
+/// The source that wrong PINs are counted for, which a guesser cannot choose. A machine can have
+/// many addresses and PINs are short, so addresses do not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::recorder) enum PinSource {
-    /// A machine that is enrolled.
+    /// An enrolled machine.
     Machine(String),
     /// A user at the unix socket, or a serial port.
     Local(String),
-    /// Plain TCP: on loopback every process of the machine, with `insecure` every host.
+    /// Plain TCP: all processes of this machine, or with `insecure` all hosts.
     PlainTcp,
 }
 
@@ -103,25 +103,25 @@ impl std::fmt::Display for PinSource {
     }
 }
 
-/// Codes, and what is under way.
+/// Enrolment codes and pending requests.
 #[derive(Debug, Default)]
 pub(in crate::recorder) struct Enrolment {
-    /// Of the CA; `None`: there is no TLS listener.
+    /// Fingerprint of the CA; `None` without a TLS listener.
     fingerprint: Option<[u8; FINGERPRINT_BYTES]>,
     codes: EnrolmentCodes,
-    /// Wrong PINs of technicians.
+    /// Counts of technicians' wrong PINs.
     pub pins: Lockouts<PinSource>,
-    /// PINs that are being compared, by session, and where they came from.
+    /// Sources of the PINs being compared, by session.
     pub comparing: BTreeMap<u64, PinSource>,
-    /// Technicians who wait for random bits.
+    /// Code requests that wait for random bits, by session.
     giving: BTreeMap<u64, PendingEnrolment>,
-    /// Requests that are being signed, with the code they used up.
+    /// Certificate requests being signed, by session, with the code they used.
     signing: BTreeMap<u64, (OneTimeCode, PendingEnrolment)>,
     turned_away: [u64; RejectReason::ALL.len()],
 }
 
 impl Enrolment {
-    /// The fingerprint of the box's certificate authority.
+    /// The fingerprint of the recorder's certificate authority.
     pub fn ca_fingerprint(&self) -> Option<[u8; FINGERPRINT_BYTES]> {
         self.fingerprint
     }
@@ -131,11 +131,11 @@ impl Enrolment {
     }
 }
 
-/// The kinds of a workstation for which none are named.
+/// Kinds of a workstation enrolled without named kinds.
 const DEFAULT_KINDS: [Kind; 2] = [Kind::Agent, Kind::Screen];
 
 impl Recorder {
-    /// There is a TLS listener, and this is its CA's fingerprint.
+    /// Enables enrolment for the TLS listener's CA.
     pub fn enable_enrolment(&mut self, fingerprint: [u8; FINGERPRINT_BYTES]) {
         self.enrolment.fingerprint = Some(fingerprint);
     }
@@ -144,7 +144,7 @@ impl Recorder {
         self.enrolment.turned_away[why as usize] += 1;
     }
 
-    /// The box's certificate could not be renewed, or was.
+    /// Raises or clears the alarm about renewal of the recorder's certificate.
     pub fn certificate_state(&mut self, now: Now, trouble: Option<String>) {
         match trouble {
             Some(text) => {
@@ -155,7 +155,7 @@ impl Recorder {
         }
     }
 
-    /// Somebody came in over TLS, with or without a certificate of our CA's.
+    /// Opens a session for a TLS client, with or without a certificate of our CA.
     pub(in crate::recorder) fn accept_tls(
         &mut self,
         now: Now,
@@ -199,7 +199,7 @@ impl Recorder {
         Ok(Response::immediate(Vec::new()))
     }
 
-    /// The random bits of a code came.
+    /// Completes a code with its random bits.
     pub(in crate::recorder) fn store_enrolment_code(
         &mut self,
         now: Now,
@@ -225,7 +225,7 @@ impl Recorder {
         self.send_reply(id, bytes);
     }
 
-    /// `enrol code=CODE`: its answer comes after the data block.
+    /// `enrol code=CODE`: the reply follows the data block.
     pub(in crate::recorder) fn redeem_enrolment_code(
         &mut self,
         id: SessionId,
@@ -240,7 +240,7 @@ impl Recorder {
         Ok(Response::immediate(Vec::new()))
     }
 
-    /// A line came where a data block should have come: that is the answer.
+    /// Refuses a command that got a line in place of its data block.
     pub(in crate::recorder) fn refuse_missing_block(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.piece.take().is_some() {
@@ -253,7 +253,7 @@ impl Recorder {
         }
     }
 
-    /// A data block came; where nobody waits for one it is dropped.
+    /// Handles a data block, or drops it if no command waits for one.
     pub(in crate::recorder) fn receive_block(
         &mut self,
         now: Now,
@@ -296,7 +296,7 @@ impl Recorder {
             return Err(Code::ShuttingDown.into());
         }
         self.require_disk()?;
-        // Only TLS comes here, and that has an address.
+        // Only TLS clients reach this, and they have an address.
         let from = self.sessions.get(id).and_then(|session| session.address);
         let Some(from) = from else { return Err(Code::Denied.into()) };
         let (code, pass) =
@@ -326,7 +326,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// What came of a request. A code whose certificate did not come about is good again.
+    /// Handles a signed request. The code of a failed request is valid again.
     pub(in crate::recorder) fn finish_signing(
         &mut self,
         now: Now,
@@ -368,7 +368,7 @@ impl Recorder {
         }
     }
 
-    /// `revoke MACHINE`: acts at once even while the disk is away, when only its answer waits.
+    /// `revoke MACHINE`: takes effect at once; if the disk is down, only the reply waits.
     pub(in crate::recorder) fn revoke_workstation(
         &mut self,
         now: Now,
@@ -389,7 +389,7 @@ impl Recorder {
         Ok(Response::ok(self.storage.append(&mut self.index, now, fact)))
     }
 
-    /// Closes every session that a machine's certificate let in, whatever it waits for.
+    /// Aborts every session that was admitted with the machine's certificate.
     fn abort_sessions_of(&mut self, now: Now, machine: &str) {
         let of = |session: &&Session| {
             session.enrolled.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(machine))
@@ -401,7 +401,7 @@ impl Recorder {
         }
     }
 
-    /// What a session waited for could not be done: a code it used up is good again.
+    /// Cancels a session's pending enrolment: the used code is valid again.
     pub(in crate::recorder) fn take_back_enrolment(&mut self, now: Now, id: SessionId) {
         self.enrolment.comparing.remove(&id.0);
         self.enrolment.giving.remove(&id.0);

@@ -1,7 +1,7 @@
-//! `meters`: the levels of all channels in few bytes, for who asks several times a second.
+//! `meters`: compact levels of all channels, for clients that poll several times a second.
 //!
-//! Eight channels share a row, so that a page of them passes a line of 9600 baud in a second. Of
-//! a channel that is hidden nothing is said but that (G6). Nothing here changes anything.
+//! Eight channels share a row, so that a page takes one second at 9600 baud. A hidden channel shows
+//! no level (G6).
 
 use crate::audio::channel::Channel;
 use crate::recorder::Recorder;
@@ -9,10 +9,10 @@ use crate::recorder::session::command::Response;
 use protocol::reply;
 use std::fmt::Write;
 
-/// Channels of one row: a row of eight is 300 bytes at most.
+/// Channels per row; a row of eight takes at most 300 bytes.
 const ROW: usize = 8;
 
-/// One column of a row: values, comma separated.
+/// One column of a row: comma-separated values.
 fn join_column<T: std::fmt::Display>(
     of: &[&(usize, &Channel)],
     value: impl Fn(usize, &Channel) -> T,
@@ -26,13 +26,13 @@ fn join_column<T: std::fmt::Display>(
     text
 }
 
-/// A level, or that there is none to be told.
+/// A level, or `-` if the channel is hidden.
 fn format_level(channel: &Channel, of: impl Fn(&Channel) -> String) -> String {
     if channel.is_hidden() { "-".to_string() } else { of(channel) }
 }
 
 impl Recorder {
-    /// Whether a recording is being made of a channel.
+    /// Whether a channel is being recorded.
     pub(in crate::recorder) fn is_recorded(&self, index: usize) -> bool {
         self.running_recordings().any(|recording| recording.channel.0 == index)
     }
@@ -66,7 +66,7 @@ impl Recorder {
         Response::immediate(bytes)
     }
 
-    /// `f` its board fails, `r` it is recorded, `b` it is blacked out; `-` nothing of that.
+    /// `f` if the board failed, `r` if recorded, `b` if blacked out, otherwise `-`.
     fn channel_marks(&self, index: usize, channel: &Channel) -> &'static str {
         let failed = self.boards[channel.board].is_some();
         match (failed, self.is_recorded(index), channel.is_hidden()) {

@@ -1,11 +1,12 @@
-//! `selftest`: proves that the box does what it is there for, beside everything it does.
+//! `selftest`: tests the whole recording path during normal operation.
 //!
-//! For four seconds it listens to every channel. Where a board can loop back it feeds a tone into
-//! one idle channel, takes that through ring, mask, reel and seal into a media file in memory, and
-//! blacks another tone out in its middle; the shell writes, reads and opens the file. A call on
-//! that channel takes it back at once, within the turn. Rows are signed, and make a report.
+//! For four seconds the test listens to every channel. On a board that can loop back, it feeds a
+//! tone into one idle channel. The tone passes through ring, mask, encode stream and seal into a
+//! media file in memory, with a blackout of another tone in the middle. The shell writes, reads and
+//! opens that file. A call on the channel takes it back within the turn. The report rows are
+//! signed.
 //!
-//! One test runs at a time. Nothing here is recorded, journaled, or waits.
+//! One test runs at a time. It leaves no recording and no journal entry.
 
 mod drift;
 mod rows;
@@ -27,30 +28,30 @@ use crate::store::media::{MediaHeader, MediaWriter};
 use crate::time::{MonoTime, Now, Position, frames_of_ms};
 use protocol::{Code, Refusal};
 
-/// How long each part of listening takes.
+/// Length of each part of the test, in milliseconds.
 const PART_MS: u64 = 1000;
-/// The blackout reaches back so far, if the holdback allows.
+/// Lead of the test's blackout in milliseconds, if the holdback allows.
 const LEAD_MS: u64 = 300;
-/// The keys, or the disk, take no longer, or they are said to have failed. Clients wait for 60 s.
+/// Time after which keys or disk count as failed, in milliseconds. Clients wait 60 s.
 const GIVE_UP_MS: u64 = 30_000;
 
-/// How far it came.
+/// Stage of a self-test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum SelfTestStage {
-    /// The keys are being made.
+    /// The shell is making keys.
     Keys,
-    /// Only listening.
+    /// The test only listens.
     Listen,
-    /// The tone that is kept.
+    /// The recorded tone plays.
     Open,
-    /// Blacked out, with another tone.
+    /// A blackout covers another tone.
     Dark,
     OpenAgain,
-    /// The disk is at work.
+    /// The shell is testing the disk.
     Disk,
 }
 
-/// A recording of the tone, while it is made.
+/// The tone's recording in progress.
 struct ToneRecording {
     index: usize,
     reel: EncodeStream,
@@ -61,25 +62,25 @@ struct ToneRecording {
     dark: (Position, Position),
 }
 
-/// What became of the tone.
+/// State of the tone's recording.
 enum ToneResult {
-    /// No channel takes part, and why not.
+    /// No channel takes part, for this reason.
     None(String),
-    /// This one will.
+    /// The channel at this index takes part.
     Chosen(usize),
     Making(Box<ToneRecording>),
-    /// It is on its way through the disk.
+    /// The recording is complete and passes through the disk.
     Made {
         index: usize,
         masked: u64,
     },
 }
 
-/// What self-tests need, and the one that runs.
+/// The self-test's settings and the running test.
 pub struct SelfTests {
-    /// Boards that a tone can be fed into.
+    /// Whether each board can loop a tone back.
     loops_back: Vec<bool>,
-    /// How the boards' clocks go.
+    /// Clock drift of each board.
     pub(in crate::recorder) drift: Vec<ClockDrift>,
     running: Option<Box<RunningSelfTest>>,
 }
@@ -91,7 +92,7 @@ impl SelfTests {
     }
 }
 
-/// A self-test under way.
+/// A running self-test.
 struct RunningSelfTest {
     session: SessionId,
     stage: SelfTestStage,
@@ -105,7 +106,7 @@ struct RunningSelfTest {
 }
 
 impl Recorder {
-    /// Whether a board can feed a tone into its own inputs.
+    /// Sets whether a board can feed a tone into its own inputs.
     pub fn set_board_loopback(&mut self, board: usize, loops_back: bool) {
         if let Some(place) = self.selftests.loops_back.get_mut(board) {
             *place = loops_back;
@@ -140,7 +141,7 @@ impl Recorder {
         Ok(Response::immediate(Vec::new()))
     }
 
-    /// The keys are made: listening begins.
+    /// Starts listening once the keys are made.
     pub(in crate::recorder) fn begin_listening(
         &mut self,
         now: Now,
@@ -192,7 +193,7 @@ impl Recorder {
             || reels.into_iter().any(|reel| reel.channel.0 == index)
     }
 
-    /// Audio of a channel, as it is captured.
+    /// Feeds a channel's captured audio to the test.
     pub(in crate::recorder) fn selftest_feed(&mut self, index: usize, samples: &[i16]) {
         let Some(trial) = self.selftests.running.as_mut() else { return };
         let own = match &trial.tone {
@@ -209,12 +210,12 @@ impl Recorder {
         }
     }
 
-    /// Goes on with a self-test, if one runs.
+    /// Advances the running self-test.
     pub(in crate::recorder) fn tick_selftest(&mut self, now: Now) {
         let Some(mut trial) = self.selftests.running.take() else { return };
         let in_use = match &trial.tone {
             ToneResult::Chosen(index) => self.is_in_use(*index),
-            // Its own blackout hides it.
+            // The test's own blackout hides the channel.
             ToneResult::Making(making) => {
                 let index = making.index;
                 let dark = trial.stage == SelfTestStage::Dark;
@@ -343,7 +344,7 @@ impl Recorder {
         self.outputs.push_back(Output::SelfTest(tape));
     }
 
-    /// The channel is wanted: it has its line back before any more of it is captured.
+    /// Gives the channel back before any more of its audio is captured.
     fn release_tone_channel(&mut self, trial: &mut RunningSelfTest, why: &str) {
         match std::mem::replace(&mut trial.tone, ToneResult::None(why.to_string())) {
             ToneResult::Making(making) => {
@@ -359,7 +360,7 @@ impl Recorder {
         }
     }
 
-    /// Takes what has waited for the holdback, as a recording does.
+    /// Encodes audio older than the holdback, as a recording does.
     fn drain_tone_recording(&mut self, trial: &mut RunningSelfTest) {
         let ToneResult::Making(making) = &mut trial.tone else { return };
         let holdback = self.holdback_frames(ChannelIndex(making.index));
@@ -371,7 +372,7 @@ impl Recorder {
         while making.encode_next(&mut self.channels, holdback) {}
     }
 
-    /// Everything is known: the answer.
+    /// Completes the test and sends the report.
     pub(in crate::recorder) fn finish_selftest(&mut self, now: Now, found: DiskResult) {
         let Some(trial) =
             self.selftests.running.take_if(|trial| trial.stage == SelfTestStage::Disk)
@@ -390,7 +391,7 @@ impl Recorder {
         }
     }
 
-    /// Something of a self-test came from the shell.
+    /// Handles the shell's replies for a self-test.
     pub(in crate::recorder) fn handle_selftest_input(&mut self, now: Now, input: Input<'_>) {
         match input {
             Input::SelfTestKeys(result) => self.begin_listening(now, result),
@@ -401,7 +402,7 @@ impl Recorder {
 }
 
 impl ToneRecording {
-    /// One step of the reel; false: there is nothing to do now.
+    /// Runs one step of the encode stream; false: nothing to do now.
     fn encode_next(
         &mut self,
         channels: &mut [crate::audio::channel::Channel],

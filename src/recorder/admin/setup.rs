@@ -1,8 +1,7 @@
-//! `config set`, `config listen`, `config pin`: first set-up from a console, without a network.
+//! `config set`, `config listen`, `config pin`: first setup from a console, without a network.
 //!
-//! The shell changes the file and takes over what can be taken over; the fact of it, without any
-//! secret, is durable before the answer. What was refused changed nothing. Nothing here touches
-//! the file.
+//! The shell edits the file and applies what can change at runtime. The fact, without secrets, is
+//! durable before the reply. A refused edit changes nothing.
 
 use crate::config::edit::ConfigChange;
 use crate::id::SessionId;
@@ -14,16 +13,16 @@ use crate::time::Now;
 use protocol::{Code, ConfigEdit, Refusal, reply};
 use zeroize::Zeroizing;
 
-/// A change that was tried.
+/// The result of a configuration edit.
 #[derive(Debug)]
 pub struct ConfigEditResult {
     pub session: SessionId,
-    /// What was changed, without secrets.
+    /// The change, without secrets.
     pub what: String,
-    /// The technician.
+    /// Username of the technician.
     pub by: String,
     pub restart: bool,
-    /// The error is for people.
+    /// The error is text for people.
     pub result: Result<(), String>,
 }
 
@@ -55,7 +54,7 @@ impl Recorder {
         Response::immediate(Vec::new())
     }
 
-    /// The file is changed, or it is not.
+    /// Notes the edit and replies, or refuses the command.
     pub(in crate::recorder) fn finish_config_edit(&mut self, now: Now, edited: ConfigEditResult) {
         let ConfigEditResult { session, what, by, restart, result } = edited;
         let mut bytes = Vec::new();

@@ -1,7 +1,7 @@
-//! What the box says of itself: channels, calls, clients, alarms, disk, counters, events.
+//! Status replies: channels, calls, clients, alarms, disk, counters, events.
 //!
-//! Levels and events never carry masked audio, numbers or field values (G6). Nothing here changes
-//! anything, but for `alarm clear` and the configuration's requests.
+//! Levels and events never contain masked audio, numbers or field values (G6). Only `alarm clear`
+//! and the configuration requests change anything.
 
 use crate::id::SessionId;
 use crate::job::Ticket;
@@ -12,7 +12,7 @@ use crate::trace::{TraceEntry, TraceEvent};
 use protocol::{Code, Kind, Refusal, reply};
 use std::collections::BTreeSet;
 
-/// Counted since the daemon started.
+/// Counters since the daemon started.
 #[derive(Debug, Default)]
 pub struct Counters {
     pub captured_frames: u64,
@@ -20,9 +20,9 @@ pub struct Counters {
     pub lines: u64,
     pub sessions: u64,
     pub calls_without_channel: u64,
-    /// Times a chunk had to wait because the disk was slow.
+    /// Times that a chunk waited for a buffer because the disk was slow.
     pub block_waits: u64,
-    /// Pieces of video that came, their bytes, and how many were refused.
+    /// Video segments received, their bytes, and segments refused.
     pub screen_pieces: u64,
     pub screen_bytes: u64,
     pub screen_refused: u64,
@@ -38,7 +38,7 @@ impl Counters {
     }
 }
 
-/// The protocol's log level as the log's.
+/// Converts the protocol's log level to the `log` crate's.
 pub(in crate::recorder) fn log_level(level: protocol::Level) -> log::LevelFilter {
     match level {
         protocol::Level::Error => log::LevelFilter::Error,
@@ -49,7 +49,7 @@ pub(in crate::recorder) fn log_level(level: protocol::Level) -> log::LevelFilter
     }
 }
 
-/// One `event` line of `watch`.
+/// Writes one `event` line of `watch`.
 pub(in crate::recorder) fn write_event(traced: &TraceEntry, out: &mut Vec<u8>) {
     let line = reply::begin_event(out).pair("seq", traced.sequence);
     let line = |what: &str| line.pair("what", what).pair("time", traced.at);
@@ -96,7 +96,7 @@ fn as_yes_no(yes: bool) -> &'static str {
 }
 
 impl Recorder {
-    /// A serial console's port is not there, or is there again.
+    /// Raises or clears the alarm about a serial console's port.
     pub(in crate::recorder) fn set_console_state(
         &mut self,
         now: Now,
@@ -111,7 +111,7 @@ impl Recorder {
         }
     }
 
-    /// A board fails, or runs again.
+    /// Raises or clears the alarm about a board.
     pub(in crate::recorder) fn set_board_state(
         &mut self,
         now: Now,
@@ -134,7 +134,7 @@ impl Recorder {
         self.boards[board] = trouble;
     }
 
-    /// How the box is, in a line for people: the status line of the boot service.
+    /// The recorder's state in one line, for the service manager.
     #[must_use]
     pub fn status_line(&self) -> String {
         let running = self.running_recordings().count();
@@ -257,7 +257,7 @@ impl Recorder {
         Response::immediate(bytes)
     }
 
-    /// How long the free space lasts at the rate of this run; `None` before a minute has passed.
+    /// Days until the disk is full at the rate of this run; `None` in the first minute.
     pub(in crate::recorder) fn days_left(&self) -> Option<u64> {
         let ran_ms = self.now.since_ms(MonoTime(0));
         if ran_ms < 60_000 || self.storage.appended_bytes == 0 {
@@ -346,7 +346,7 @@ impl Recorder {
         Response::immediate(bytes)
     }
 
-    /// The shell reads the file; the answer comes with what it found.
+    /// Asks the shell to read the configuration file; its result is the reply.
     pub(in crate::recorder) fn request_config_read(
         &mut self,
         id: SessionId,
@@ -359,7 +359,7 @@ impl Recorder {
         Ok(Response::immediate(Vec::new()))
     }
 
-    /// What came of `read_config`: `Err` holds the file's errors, for people.
+    /// Replies to `read_config`; `Err` holds the file's errors as text for people.
     pub(in crate::recorder) fn finish_config_read(
         &mut self,
         id: SessionId,

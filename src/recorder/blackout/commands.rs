@@ -1,8 +1,8 @@
-//! The agents' commands: record, black out, update. One short function each.
+//! Agents' commands: record, black out, update; also on their behalf by supervisors and the CTI
+//! feed.
 //!
-//! Whether it is possible is asked of `rights`, always before anything is changed. A blackout acts
-//! first and is noted after; everything else is noted in the same breath. Also here: the same
-//! commands given by a supervisor or the CTI feed for somebody else.
+//! `visibility` checks whether a command is possible before anything changes. A blackout masks
+//! first and is noted after; other commands note their fact as they act.
 
 use crate::audio::channel::ChannelIndex;
 use crate::calls::call::Call;
@@ -22,11 +22,11 @@ use crate::time::{MonoTime, Now, Position};
 use protocol::command::find_bad_character;
 use protocol::{Code, Kind, Refusal, reply};
 
-/// Who commands, on whose behalf.
+/// The user who gives a command.
 #[derive(Clone, Debug)]
 pub(in crate::recorder) struct Actor {
     pub kind: Kind,
-    /// Username, or the kind's word.
+    /// Username, or the name of the kind.
     pub name: String,
 }
 
@@ -93,7 +93,7 @@ impl Recorder {
             .depends_on(id, RecordReasons::from_reason(RecordReason::Agent)))
     }
 
-    /// The reason, if a recording does not have it, or nobody was told yet that it has.
+    /// The reason, if it is new to the recording or no client was told of it yet.
     fn unannounced_reason(&self, recording: &Recording, reason: RecordReason) -> RecordReasons {
         let promised = self.sessions.iter().any(|s| s.has_unannounced(recording.id, reason));
         if promised {
@@ -103,19 +103,19 @@ impl Recorder {
         }
     }
 
-    /// The on-demand schedule of a call, and where a press on it begins.
+    /// The on-demand schedule of a call, and where a press on it starts.
     fn press_context(&self, number: CallNumber) -> (Option<usize>, Position) {
         let Some(call) = self.calls.get(number) else { return (None, Position(0)) };
         (call.schedule_match.on_demand, self.press_start(call))
     }
 
-    /// Where the newest recording of the call ended: a segment never overlaps the one before.
+    /// The end of the call's newest recording, since segments never overlap.
     fn earliest_start(&self, number: CallNumber) -> Position {
         let last = self.newest_of(number).and_then(|last| last.end_recording);
         last.map_or(Position(0), |(to, _)| to)
     }
 
-    /// The same as far as this agent may know: others' recordings move no own one (B2).
+    /// The earliest start that this agent may know of: others' recordings do not move it (B2).
     fn earliest_press_start(&self, agent: AgentIndex, number: CallNumber) -> Position {
         if !self.sees_only_own(agent) {
             return self.earliest_start(number);
@@ -148,7 +148,8 @@ impl Recorder {
         let rest = RecordReasons(reasons.0 & !gone.0);
         let own = pressed.is_some_and(|(by, _)| by == agent);
         if self.sees_only_own(agent) && own && !rest.is_empty() {
-            // Others go on without the agent's notice: their recording begins where this one ends.
+            // For the other reasons, a new recording starts where this one ends, hidden from the
+            // agent.
             let head =
                 self.recording_by_id(id).map_or(Position(0), |r| self.channels[r.channel.0].head());
             let schedule = self.calls.get(call).and_then(|call| call.schedule_match.percentage);
@@ -161,7 +162,7 @@ impl Recorder {
                 continues: None,
             };
             if self.split_recording(now, id, head, want).is_err() {
-                // No room for another file: it goes on as theirs.
+                // Without room for another file, the recording continues for the other reasons.
                 let ticket = self.drop_reasons(now, id, gone, &name);
                 let mut said = self.recording_reply_for(agent, id, ticket);
                 said.give_up = None;
@@ -179,7 +180,7 @@ impl Recorder {
         Ok(self.recording_reply_for(agent, id, ticket))
     }
 
-    /// The resulting state of a recording, as this agent may see it.
+    /// The reply with a recording's state, as this agent may see it.
     fn recording_reply_for(&self, agent: AgentIndex, id: RecordingId, after: Ticket) -> Response {
         let Some(recording) = self.recording_by_id(id) else {
             return Response::immediate(Vec::new());
@@ -252,7 +253,7 @@ impl Recorder {
         Ok(self.recording_reply_to_actor(id, ticket).depends_on(id, new))
     }
 
-    /// `record stop device=D`: the CTI feed takes its own reason away, a supervisor every one.
+    /// `record stop device=D`: the CTI feed removes its own reason, a supervisor every reason.
     pub(in crate::recorder) fn record_stop_for(
         &mut self,
         now: Now,
@@ -263,7 +264,7 @@ impl Recorder {
         let api = by.reason() == RecordReason::Api;
         let newest = self.running_of(number).or_else(|| self.newest_of(number));
         let newest = newest.ok_or_else(|| Refusal::from(Code::NotRecording))?;
-        // What has been stopped already is answered with the resulting state.
+        // A recording that already stopped gives the resulting state.
         if api && !newest.reasons_ever.contains(RecordReason::Api) {
             let code = if newest.is_running() { Code::NotYours } else { Code::NotRecording };
             return Err(code.into());
@@ -299,7 +300,7 @@ impl Recorder {
         found.ok_or_else(|| Refusal::new(Code::UnknownUser, format!("no agent is called {user}")))
     }
 
-    /// Opens a blackout for `agent`, or adds a holder to the one that is open.
+    /// Opens a blackout for `agent`, or adds a holder to the open one.
     pub(in crate::recorder) fn blackout_start(
         &mut self,
         now: Now,
@@ -314,7 +315,7 @@ impl Recorder {
             _ => self.blackout_start_target_for(agent)?,
         };
         let recording = recording.map(|r| (r.id, self.visible_start(agent, r)));
-        // What was heard before the call is not the agent's; it may be another's, and stored.
+        // Audio before the call may belong to another agent, and be stored.
         let kept_from = self.recall.buffer_of(call).map(RecallBuffer::start);
         let kept_from = kept_from.or(self.calls.get(call).map(|call| call.from));
         self.roll_back_stop_of(now, agent);
@@ -324,7 +325,7 @@ impl Recorder {
                 self.add_blackout_holder(now, agent, holder, &by.name);
                 Receipt { ticket: self.storage.last_fact_ticket(), ..receipt }
             }
-            // It ended with its call while its stop was on its way.
+            // The blackout ended with its call while its stop was pending.
             None if self.calls.get(call).is_none() => return Err(Code::NoCall.into()),
             None => {
                 let press = BlackoutRequest {
@@ -347,8 +348,8 @@ impl Recorder {
         Ok(said)
     }
 
-    /// What may be told of a blackout: an agent who sees own recordings only (B2) may have joined
-    /// one that somebody else opened in a recording of others.
+    /// The receipt as this agent may see it. An agent who sees only own recordings (B2) may have
+    /// joined a blackout that another user opened.
     fn visible_receipt(&self, agent: AgentIndex, by: &Actor, receipt: Receipt) -> Receipt {
         let named = receipt.recording.and_then(|id| self.recording_by_id(id));
         let own = named.is_some_and(|named| Self::was_started_by(named, agent));
@@ -368,7 +369,7 @@ impl Recorder {
         }
     }
 
-    /// From where this agent knows of a recording.
+    /// The start of a recording, as this agent may see it.
     fn visible_start(&self, agent: AgentIndex, recording: &Recording) -> Position {
         let own = recording.pressed.filter(|(by, _)| *by == agent && self.sees_only_own(agent));
         own.map_or(recording.from, |(_, from)| from.max(recording.from))
@@ -394,7 +395,7 @@ impl Recorder {
         said
     }
 
-    /// A holder lets go of the blackout of `agent`.
+    /// Releases one holder of the blackout of `agent`.
     pub(in crate::recorder) fn blackout_stop(
         &mut self,
         now: Now,
@@ -437,7 +438,7 @@ impl Recorder {
         Ok(said)
     }
 
-    /// Sets a user-defined field; nobody who sets one ever sees what was there (F2).
+    /// Sets a user-defined field; the reply never shows the old value (F2).
     pub(in crate::recorder) fn update_field(
         &mut self,
         now: Now,

@@ -1,9 +1,9 @@
-//! Stops of blackouts that are not durable yet (G5).
+//! Blackout stops that are not durable yet (G5).
 //!
-//! A stop acts on the masks at the press, so that its positions are exact. But what is heard from
-//! then on leaves no ring and moves no meter before the stop is durable. When no sync comes in
-//! time the stop is refused and taken back: what waits is wiped, and the blackout goes on for those
-//! who held it. Until it is durable, everybody is told that the blackout is on.
+//! A stop closes the masks at the press, so its positions are exact. Later audio stays in the ring
+//! and out of the meters until the stop is durable. If no sync comes in time, the stop is refused
+//! and rolled back. The waiting audio is wiped, and the blackout continues for its holders. Until
+//! the stop is durable, all clients see the blackout as on.
 
 use crate::audio::channel::ChannelIndex;
 use crate::calls::directory::AgentIndex;
@@ -15,27 +15,27 @@ use crate::store::fact::{BlackoutEnd, BlackoutHolder, BlackoutNumber, ChannelPos
 use crate::time::{MonoTime, Now, Position};
 use crate::trace::TraceEvent;
 
-/// One stop on its way to the disk.
+/// A stop that waits for its sync.
 #[derive(Clone, Debug)]
 pub struct PendingStop {
-    /// The blackout as it was before.
+    /// The blackout before the stop.
     pub before: ActiveBlackout,
-    /// Who lets go.
+    /// The holder that releases the blackout.
     pub holder: BlackoutHolder,
-    /// Nobody else holds it.
+    /// Whether no other holder is left.
     pub over: bool,
-    /// Where it ends on the agent's own channel.
+    /// Where the blackout ends on the agent's own channel.
     pub to: Position,
-    /// Where it ends on each channel that it covered; none if it goes on.
+    /// Where the blackout ends on each covered channel; empty if it continues.
     pub places: Vec<(ChannelIndex, Position)>,
     pub ticket: Ticket,
-    /// When it is taken back.
+    /// When the stop is rolled back.
     pub until: MonoTime,
 }
 
 impl Recorder {
-    /// A holder lets go of the blackout of `agent`; it ends with the last one. A stop that is on
-    /// its way already is given again.
+    /// Releases one holder of the blackout of `agent`, which ends with its last holder. A stop that
+    /// is already pending is returned again.
     pub(in crate::recorder) fn release_blackout(
         &mut self,
         now: Now,
@@ -49,7 +49,7 @@ impl Recorder {
             return self.blackouts.stops.iter().find(same).cloned();
         };
         let before = self.blackouts.open[index].clone();
-        // One that a start found open without a call has no channel of its own yet.
+        // A blackout restored at start without a call has no own channel yet.
         let own = self.channels.iter().find(|channel| channel.id == before.make_receipt.channel);
         let own = own.or(before.covered.first().map(|first| &self.channels[first.0]));
         let to = own.map_or(Position(0), crate::audio::channel::Channel::head);
@@ -73,7 +73,7 @@ impl Recorder {
         Some(stop)
     }
 
-    /// Stops that are durable have happened; those that waited too long have not.
+    /// Completes stops that are durable and rolls back those that timed out.
     pub(in crate::recorder) fn settle_pending_stops(&mut self, now: Now) {
         let durable = self.storage.durable_ticket();
         let mut settled = false;
@@ -91,7 +91,7 @@ impl Recorder {
         }
     }
 
-    /// Somebody presses again before the stop is durable: it has not happened.
+    /// Rolls back a pending stop because the agent pressed again.
     pub(in crate::recorder) fn roll_back_stop_of(&mut self, now: Now, agent: AgentIndex) {
         let stops = &self.blackouts.stops;
         let own = stops.iter().position(|stop| stop.before.agent == Some(agent) && stop.over);
@@ -111,7 +111,7 @@ impl Recorder {
         self.limit_release_to_stops();
     }
 
-    /// The blackout goes on, and whoever could not let go holds it again.
+    /// Restores a holder whose release was rolled back.
     fn restore_holder(&mut self, now: Now, stop: &PendingStop) {
         let (number, bit) = (stop.before.number, 1 << stop.holder as u8);
         for later in self.blackouts.stops.iter_mut().filter(|s| s.before.number == number) {
@@ -125,7 +125,7 @@ impl Recorder {
         self.storage.append(&mut self.index, now, fact);
     }
 
-    /// From where it ended the blackout goes on, under a new number: its end may be on record.
+    /// Reopens a blackout from its end under a new number, because the end may be in the journal.
     fn reopen_blackout(&mut self, now: Now, stop: PendingStop) {
         let PendingStop { before: mut open, holder, places, .. } = stop;
         self.blackouts.last += 1;
@@ -159,7 +159,7 @@ impl Recorder {
         self.update_coverage(now);
     }
 
-    /// What may leave each ring: nothing that was heard after a stop that is not durable.
+    /// Keeps audio after a pending stop in its ring.
     fn limit_release_to_stops(&mut self) {
         self.channels.iter_mut().for_each(|channel| channel.unreleased_from = None);
         for (index, at) in self.blackouts.stops.iter().flat_map(|stop| &stop.places) {

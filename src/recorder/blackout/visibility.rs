@@ -1,13 +1,12 @@
-//! What is possible right now: permissions, and one function per action that finds its target.
+//! Which commands are possible now: permissions, and one target function per action.
 //!
-//! `check_permissions` is the one place where a user's permissions decide about a command; the row
-//! of the command says which it requires. The `…_target` functions find what an action would act
-//! on. The command and `can` ask the same two, so what is in `can` is not refused and what is not
-//! in it is. The refusals come in the protocol's order. For an agent with `notify-on-demand-only`
-//! (B2) recordings begun by others do not exist here: only own ones are visible, and nothing else
-//! enters an answer.
+//! `check_permissions` is the only place where a user's permissions decide about a command, by the
+//! command's row in the table. The `…_target` functions find what an action would act on. Commands
+//! and `can` ask the same functions, so `can` lists exactly the commands that succeed. Refusals
+//! follow the protocol's order. For an agent with `notify-on-demand-only` (B2), recordings started
+//! by others do not exist here.
 //!
-//! Nothing here changes anything.
+//! All functions are read-only.
 
 use crate::calls::call::Call;
 use crate::calls::directory::AgentIndex;
@@ -23,13 +22,13 @@ impl Recorder {
         self.directory.permissions(agent).contains(permission)
     }
 
-    /// Whether the agent only sees recordings of the own making (B2).
+    /// Whether the agent sees only own recordings (B2).
     pub(in crate::recorder) fn sees_only_own(&self, agent: AgentIndex) -> bool {
         self.agent_has(agent, Permission::NotifyOnDemandOnly)
     }
 
-    /// Checks what the row of a command requires of a session of this kind and its user. A session
-    /// without a user has no permission at all.
+    /// Checks what a command requires of this kind of session and its user. A session without a
+    /// user has no permissions.
     pub(in crate::recorder) fn check_permissions(
         &self,
         request: &Request<'_>,
@@ -39,23 +38,23 @@ impl Recorder {
         request.check_permissions(kind, &|permission| granted.contains(permission))
     }
 
-    /// On-demand recording can be switched off as a whole (D7).
+    /// Refuses on-demand recording if it is disabled in the configuration (D7).
     pub(in crate::recorder) fn need_on_demand(&self) -> Result<(), Refusal> {
         if self.config.on_demand.enabled { Ok(()) } else { Err(Code::OnDemandOff.into()) }
     }
 
-    /// While the disk is failed nothing can be promised.
+    /// Refuses promises while the disk is failed.
     pub(in crate::recorder) fn require_disk(&self) -> Result<(), Refusal> {
         if self.storage.is_down() { Err(disk_failed()) } else { Ok(()) }
     }
 
-    /// Calls go on while the disk is failed or stuck, and their answers wait for it, but only as
-    /// long as there is memory for what it has to be told.
+    /// Refuses calls only when memory for unsynced facts runs out. During an outage calls continue
+    /// and their replies wait.
     pub(in crate::recorder) fn need_memory(&self) -> Result<(), Refusal> {
         if self.storage.is_overfull() { Err(disk_failed()) } else { Ok(()) }
     }
 
-    /// A recording whose file could not be made yet is promised to nobody.
+    /// Refuses promises for a recording whose file could not be created yet.
     pub(in crate::recorder) fn require_file(&self, id: RecordingId) -> Result<(), Refusal> {
         let waits = self
             .recording_by_id(id)
@@ -64,7 +63,7 @@ impl Recorder {
         if waits { Err(disk_failed()) } else { Ok(()) }
     }
 
-    /// The disk said that it was full: until the next look at it nobody is promised anything.
+    /// Refuses promises after a disk-full error, until the next free-space check.
     pub(in crate::recorder) fn require_disk_space(&self) -> Result<(), Refusal> {
         if self.storage.no_room { Err(Code::DiskFull.into()) } else { Ok(()) }
     }
@@ -73,12 +72,12 @@ impl Recorder {
         self.current_call(agent).ok_or_else(|| Code::NoCall.into())
     }
 
-    /// Whether the agent began this recording, or joined it with a press.
+    /// Whether the agent started or joined this recording.
     pub(in crate::recorder) fn was_started_by(recording: &Recording, agent: AgentIndex) -> bool {
         recording.pressed.is_some_and(|(by, _)| by == agent)
     }
 
-    /// The running recording of a call, as far as this agent may know of it.
+    /// The running recording of a call, if this agent may see it.
     pub(in crate::recorder) fn visible_running(
         &self,
         agent: AgentIndex,
@@ -90,7 +89,7 @@ impl Recorder {
         (own || !self.sees_only_own(agent)).then_some(running)
     }
 
-    /// The newest recording of a call that this agent may know of, running or not.
+    /// The newest recording of a call that this agent may see, running or not.
     pub(in crate::recorder) fn visible_newest(
         &self,
         agent: AgentIndex,
@@ -121,8 +120,8 @@ impl Recorder {
         Ok(call.number)
     }
 
-    /// A call in wrap-up that is still kept back, or was kept by a press already. Without recall
-    /// nothing of an ended call can be kept any more.
+    /// A call in wrap-up with a recall buffer, or one that a press already kept. Without recall, an
+    /// ended call cannot be recorded.
     fn wrapup_call(&self, agent: AgentIndex) -> Option<&Call> {
         self.config.audio.recall_ms?;
         let call = self.reachable_call(agent).filter(|call| !call.is_live())?;
@@ -140,7 +139,7 @@ impl Recorder {
         last.filter(|last| Self::was_started_by(last, agent))
     }
 
-    /// The recording that `record stop` would stop, or has stopped already.
+    /// The recording that `record stop` would stop, or has already stopped.
     pub(in crate::recorder) fn record_stop_target(
         &self,
         agent: AgentIndex,
@@ -162,7 +161,7 @@ impl Recorder {
         self.require_disk().map(|()| running)
     }
 
-    /// The call in which `blackout start` would black out; with an open one, any.
+    /// The call in which `blackout start` would black out; any call if a blackout is open.
     pub(in crate::recorder) fn blackout_start_target(
         &self,
         agent: AgentIndex,
@@ -178,13 +177,13 @@ impl Recorder {
             .number;
         match self.visible_running(agent, call) {
             Some(running) => Ok((call, Some(running))),
-            // What is kept back can be blacked out before anybody presses record.
+            // A recall buffer can be blacked out before the agent presses record.
             None if self.recall.buffer_of(call).is_some() => Ok((call, None)),
             None => Err(self.blackout_refusal(agent, Code::NotRecording)),
         }
     }
 
-    /// Of an agent whose screen is recorded by itself "nothing is recorded" would not be true (E3).
+    /// The refusal for a blackout; it must not deny a running screen-only recording (E3).
     fn blackout_refusal(&self, agent: AgentIndex, code: Code) -> Refusal {
         if !self.screens.is_recorded_alone(agent) {
             return code.into();
@@ -194,8 +193,8 @@ impl Recorder {
         Refusal::new(code, text)
     }
 
-    /// The same for a supervisor or the CTI feed, who need no recording: what may be recorded a
-    /// moment later can be blacked out now.
+    /// The call that a supervisor or the CTI feed would black out. They need no recording, because
+    /// one may start a moment later.
     pub(in crate::recorder) fn blackout_start_target_for(
         &self,
         agent: AgentIndex,
@@ -208,8 +207,8 @@ impl Recorder {
         Ok((call, self.running_of(call)))
     }
 
-    /// Whether the agent is told of the open blackout: an agent who sees own recordings only (B2)
-    /// is told of the own one, and of one that falls on an own recording.
+    /// Whether the agent sees the open blackout. An agent who sees only own recordings (B2) sees
+    /// own blackouts, and those that cover an own recording.
     pub(in crate::recorder) fn sees_blackout(&self, agent: AgentIndex) -> bool {
         if self.blackouts.active_of(agent).is_none() {
             return false;
@@ -219,7 +218,7 @@ impl Recorder {
             || self.has_visible_recording(agent)
     }
 
-    /// Whether a recording that the agent may know of is running in the current call.
+    /// Whether the current call has a running recording that the agent may see.
     pub(in crate::recorder) fn has_visible_recording(&self, agent: AgentIndex) -> bool {
         let call = self.current_call(agent);
         call.is_some_and(|call| self.visible_running(agent, call.number).is_some())
@@ -239,16 +238,16 @@ impl Recorder {
         if waits { Err(disk_failed()) } else { self.require_disk().map(|()| last) }
     }
 
-    /// Whether the stop of an agent takes every reason away, not only the own (B1).
+    /// Whether the agent's stop removes every reason, not only the agent's own (B1).
     pub(in crate::recorder) fn may_stop_any(&self, agent: AgentIndex) -> bool {
         self.agent_has(agent, Permission::RecordStopAny)
     }
 
-    /// Everything the agent may do right now.
+    /// The commands that the agent can give now.
     pub(in crate::recorder) fn allowed_commands(&self, agent: AgentIndex) -> AbilitySet {
         let mut can = AbilitySet::default();
         let mut add = |ability, possible: bool| {
-            // While the box stops everything else is refused (`shutting-down`).
+            // During shutdown all other commands are refused (`shutting-down`).
             let masks = matches!(ability, Ability::BlackoutStart | Ability::BlackoutStop);
             if possible && (masks || !self.stopping) && self.is_permitted(agent, ability) {
                 can.insert(ability);
@@ -268,8 +267,7 @@ impl Recorder {
         can
     }
 
-    /// Whether the agent's permissions are enough for an ability: those that the row of its command
-    /// requires.
+    /// Whether the agent has the permissions that the ability's command requires.
     fn is_permitted(&self, agent: AgentIndex, ability: Ability) -> bool {
         let command = command_of(ability);
         let Some(entry) = table::form_for(command.verb(), Kind::Agent) else { return false };
@@ -278,7 +276,7 @@ impl Recorder {
     }
 }
 
-/// The command that an agent gives to do this.
+/// The command that an agent gives for this ability.
 fn command_of(ability: Ability) -> Command<'static> {
     match ability {
         Ability::RecordStart => Command::RecordStart { device: None },

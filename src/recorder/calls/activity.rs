@@ -1,12 +1,12 @@
-//! Calls that no PBX tells of: a seized line begins one, a released line ends it.
+//! Calls detected on the line, without a PBX: a seized line starts a call, a released line ends it.
 //!
-//! Each turn looks at the newest seizure of every channel's line (see `crate::audio::detect`) and
-//! does what the PBX's feed would have said. Such a call is called `voice-17` or `script-17`, 17
-//! being the box's own number of it, which no restart repeats. It begins where the seizure does,
-//! but never before the end of the call before it, nor before the end of a blackout of its agent.
+//! Each turn reads the newest seizure of every channel's line (see `crate::audio::detect`) and acts
+//! as the PBX's feed would. Such a call is named `voice-17` or `script-17`, where 17 is the
+//! recorder's call number, unique across restarts. It starts at the seizure, but never before the
+//! end of the previous call or of a blackout of its agent.
 //!
-//! The feed goes first: its `call start` ends a call that was found so, and while a call of its own
-//! is going on, and until the line is released after it, nothing begins here.
+//! The feed has priority. Its `call start` ends a detected call. No call is detected during a call
+//! of the feed, or after it until the line is released.
 
 use crate::audio::channel::ChannelIndex;
 use crate::calls::call::Call;
@@ -16,18 +16,18 @@ use crate::recorder::Recorder;
 use crate::store::fact::{CallNumber, RecordingEnd};
 use crate::time::{Now, Position, WallTime, ms_of_frames};
 
-/// One channel's line.
+/// The line state of one channel.
 #[derive(Clone, Debug, Default)]
 struct LineState {
-    /// The newest seizure that was followed, or passed over.
+    /// Number of the newest seizure that was handled or ignored.
     followed: u64,
-    /// The call it began, while it is going on.
+    /// The detected call, while it is live.
     call: Option<CallNumber>,
-    /// No call begins before: here the last one ended, or a blackout of its agent.
+    /// Earliest start of the next call: the end of the last call or of a blackout of its agent.
     floor: Position,
 }
 
-/// The lines of all channels.
+/// The line states of all channels.
 #[derive(Debug)]
 pub(in crate::recorder) struct LineStates(Vec<LineState>);
 
@@ -36,7 +36,7 @@ impl LineStates {
         LineStates(vec![LineState::default(); channels])
     }
 
-    /// A call has ended at `to`, whoever began or ended it.
+    /// Records that a call ended at `to`, whether detected or from the feed.
     pub fn on_call_end(&mut self, channel: ChannelIndex, number: CallNumber, to: Position) {
         let line = &mut self.0[channel.0];
         line.floor = to;
@@ -47,7 +47,7 @@ impl LineStates {
 }
 
 impl Recorder {
-    /// What the lines are seen to do becomes calls.
+    /// Starts and ends calls according to the lines.
     pub(in crate::recorder) fn update_lines(&mut self, now: Now) {
         for index in 0..self.channels.len() {
             if self.stopping {
@@ -77,7 +77,7 @@ impl Recorder {
         }
     }
 
-    /// A line was seized, and nobody else says what call that is.
+    /// Starts a call on a seized line that the feed reported no call for.
     fn begin_detected_call(&mut self, now: Now, channel: ChannelIndex) {
         let place = &self.channels[channel.0];
         let Some(seizure) = place.detector.latest_seizure(place.head()) else { return };
@@ -102,14 +102,14 @@ impl Recorder {
         self.call_begin(now, call);
     }
 
-    /// The feed tells of a call on this channel: one that was found here is over.
+    /// Ends a detected call because the feed reports one on its channel.
     pub(in crate::recorder) fn end_detected_call(&mut self, now: Now, channel: ChannelIndex) {
         if let Some(number) = self.lines.0[channel.0].call {
             self.call_end(now, number, RecordingEnd::CallEnd, "replaced");
         }
     }
 
-    /// A blackout of `agent` is over: calls that are found from now on do not reach back into it.
+    /// Keeps calls detected from now on from starting before the end of a blackout of `agent`.
     pub(in crate::recorder) fn forget_before(&mut self, agent: AgentIndex) {
         for index in 0..self.channels.len() {
             let place = &self.channels[index];
@@ -119,7 +119,7 @@ impl Recorder {
         }
     }
 
-    /// After a start: calls that were found on a line before it go on until the line is released.
+    /// After a start, continues detected calls until their line is released.
     pub(in crate::recorder) fn restore_line_states(&mut self) {
         let found = |call: &&Call| {
             ["voice", "script"].iter().any(|word| call.id == detected_call_id(word, call.number))
@@ -137,7 +137,7 @@ impl Recorder {
     }
 }
 
-/// The id of a call that was found on a line.
+/// The id of a detected call.
 fn detected_call_id(word: &str, number: CallNumber) -> String {
     format!("{word}-{}", number.0)
 }

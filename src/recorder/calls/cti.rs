@@ -1,6 +1,6 @@
-//! The call feed's commands: a call begins, changes, is held, is heard again, ends.
+//! The CTI feed's commands and their replies: start, update, hold, resume and end a call.
 //!
-//! What follows from them is in `calls`; here is only what is answered.
+//! `calls` applies the effects.
 
 use crate::config;
 use crate::recorder::Recorder;
@@ -9,7 +9,7 @@ use crate::store::fact::{CallNumber, RecordReason, RecordingEnd};
 use crate::time::Now;
 use protocol::{CallArgs, Code, Refusal, reply};
 
-/// The wire's word for a direction in ours.
+/// Converts the protocol's direction to the configuration's.
 pub(in crate::recorder) fn config_direction(word: protocol::Direction) -> config::Direction {
     match word {
         protocol::Direction::In => config::Direction::In,

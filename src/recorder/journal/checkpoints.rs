@@ -1,72 +1,72 @@
-//! Checkpoints: when the journal is signed, and what of it may be told.
+//! Schedule of checkpoints: when the journal is signed, and which checkpoint may be sent.
 //!
-//! One is due a minute after the last if there were facts, soon after a recording closed or the
-//! daemon started, and (at once) where a journal file ends. Only what is durable is told: a witness
-//! must never hold a checkpoint that a power cut took back. Of those only the newest counts; each
-//! session remembers which one it was told (`news`). Nothing here signs or appends.
+//! A checkpoint is due one minute after the last if there are new facts. It is due sooner after a
+//! recording closes or the daemon starts, and at once at the end of a journal file. Only durable
+//! checkpoints are sent, because a witness must never hold one that a power cut removed. Only the
+//! newest counts; each session remembers which it was sent (`notify`).
 
 use crate::job::Ticket;
 use crate::store::fact::Fact;
 use crate::store::journal::Checkpoint;
 use crate::time::MonoTime;
 
-/// After so long with activity one is due.
+/// Interval between checkpoints while there are new facts, in milliseconds.
 const ACTIVE_MS: u64 = 60_000;
 
-/// After a recording closed one is due, but not more often than this.
+/// Shortest interval between checkpoints after a recording closed, in milliseconds.
 const CLOSED_MS: u64 = 10_000;
 
 const _: () = assert!(CLOSED_MS < ACTIVE_MS);
 
-/// Which are due, and the newest.
+/// The checkpoints that are due, and the newest one.
 #[derive(Debug, Default)]
 pub struct CheckpointSchedule {
-    /// There are facts since the newest one.
+    /// Whether there are facts since the newest checkpoint.
     on_append: bool,
-    /// One of them should be signed soon.
+    /// Whether one of those facts should be signed soon.
     soon: bool,
-    /// When the newest one was made.
+    /// When the newest checkpoint was made.
     last: Option<MonoTime>,
-    /// The newest one, until the sync that makes it durable.
+    /// The newest checkpoint, until its sync is done.
     waiting: Option<(Ticket, Checkpoint)>,
-    /// The newest durable one.
+    /// The newest durable checkpoint.
     told: Option<Checkpoint>,
 }
 
 impl CheckpointSchedule {
-    /// A fact was noted.
+    /// Records that a fact was appended.
     pub fn on_append(&mut self, fact: &Fact) {
         self.on_append = true;
         self.soon |= matches!(fact, Fact::RecordingEnded(_) | Fact::BoxStarted { .. });
     }
 
-    /// Whether there is anything to sign.
+    /// Whether there are unsigned facts.
     #[must_use]
     pub fn has_unsigned(&self) -> bool {
         self.on_append
     }
 
-    /// Whether one should be made now.
+    /// Whether a checkpoint is due.
     #[must_use]
     pub fn is_due(&self, now: MonoTime) -> bool {
         let pause = if self.soon { CLOSED_MS } else { ACTIVE_MS };
         self.on_append && self.last.is_none_or(|last| now.since_ms(last) >= pause)
     }
 
-    /// One was appended; it is durable after `ticket`.
+    /// Records a checkpoint that becomes durable with `ticket`.
     pub fn on_checkpoint(&mut self, now: MonoTime, ticket: Ticket, checkpoint: Checkpoint) {
         (self.on_append, self.soon, self.last) = (false, false, Some(now));
         self.waiting = Some((ticket, checkpoint));
     }
 
-    /// Everything up to `ticket` is durable.
+    /// Records that everything up to `durable` is durable.
     pub fn on_sync(&mut self, durable: Ticket) {
         if let Some((_, checkpoint)) = self.waiting.take_if(|(ticket, _)| *ticket <= durable) {
             self.told = Some(checkpoint);
         }
     }
 
-    /// The newest one that may be told.
+    /// The newest durable checkpoint.
     #[must_use]
     pub fn newest(&self) -> Option<&Checkpoint> {
         self.told.as_ref()

@@ -1,8 +1,7 @@
-//! Looking for records of closed days that are past their retention.
+//! Search for expired records of closed days.
 //!
-//! The catalogue says which days have any; their rows are gone through, a few reads at a time, and
-//! what has expired is taken into the index, where `retention` finds it like everything else.
-//! Nothing is deleted here.
+//! The catalogue names the days that have any. The search reads their rows, a few reads at a time,
+//! and adds expired records to the index, where `retention` deletes them.
 
 use crate::id::SessionId;
 use crate::limits;
@@ -12,39 +11,39 @@ use crate::store::day::Day;
 use crate::store::index::RecordFilter;
 use crate::time::{MonoTime, Now};
 
-/// Reads for nobody's session.
+/// Session id of reads that belong to no session.
 pub(in crate::recorder) const NOBODY: SessionId = SessionId(0);
 
-/// Where the search stands.
+/// Position of the search.
 #[derive(Debug, Default)]
 pub(in crate::recorder) struct Expiry {
     browser: Option<RangeScan>,
-    /// Number of the first row of the day that is gone through.
+    /// Number of the day's first row.
     first: u64,
-    /// The day that is, or was last, gone through; none: a new round begins.
+    /// The day being searched, or searched last; `None` starts a new round.
     day: Option<Day>,
     fetch: Option<RecordFetch>,
-    /// Before that no other round begins.
+    /// Earliest time of the next round.
     next: MonoTime,
 }
 
-/// How far a step came.
+/// Result of one step of the search.
 enum SeekProgress {
     Further,
     Wait,
-    /// Every day has been gone through.
+    /// All days were searched.
     Round,
 }
 
 impl Recorder {
-    /// Whether there may be expired records that are not in the index.
+    /// Whether closed days may have expired records that are not in the index.
     pub(in crate::recorder) fn may_have_expired(&self, now: Now) -> bool {
         let round = self.expiry.day.is_some() || now.mono >= self.expiry.next;
         round && self.archive.catalogue.expired_days(now.wall).next().is_some()
     }
 
-    /// Goes on looking, as long as there is not enough to delete already. A round begins when
-    /// `retention` looks too.
+    /// Continues the search until enough expired records are in the index. A round starts together
+    /// with that of `retention`.
     pub(in crate::recorder) fn seek_expired(&mut self, now: Now) {
         let enough = self.index.expired_records(now.wall).nth(limits::EXPIRED_PREFETCH).is_some();
         let begins = self.expiry.day.is_none();
@@ -116,7 +115,7 @@ impl Recorder {
         Ok(SeekProgress::Further)
     }
 
-    /// Begins with the next day that has anything expired.
+    /// Starts on the next day that has expired records.
     fn seek_next_day(&mut self, now: Now) -> SeekProgress {
         let after = self.expiry.day;
         let mut days = self.archive.catalogue.expired_days(now.wall);

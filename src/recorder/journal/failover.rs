@@ -1,7 +1,7 @@
-//! When the disk fails: what is given up, what is tried, and what takes over.
+//! Failover to a new journal file after a disk failure.
 //!
-//! A day's journal goes on in another file, which tells again what was not durable. Until that is
-//! synced, nobody knows where facts stand; then they are where `take_moved` says.
+//! A new file of the day replays all entries that were not durable. Until it is synced, the
+//! locations of those facts are unknown; `take_relocated` then returns them.
 
 use super::{Storage, StorageEvent};
 use crate::job::{DiskError, FileId, Job};
@@ -12,14 +12,14 @@ use crate::store::layout;
 use crate::time::MonoTime;
 use std::collections::BTreeMap;
 
-/// The storage is down.
+/// State of the storage while it is down.
 pub(super) struct Outage {
-    /// When a new journal file is tried next.
+    /// When the next journal file is tried.
     pub next: MonoTime,
     pub probe: Option<RecoveryAttempt>,
 }
 
-/// A journal file that is being tried.
+/// A new journal file that is being tried.
 pub(super) struct RecoveryAttempt {
     pub file: FileId,
     pub path: String,
@@ -27,7 +27,7 @@ pub(super) struct RecoveryAttempt {
 }
 
 impl Storage {
-    /// A new file holds, behind its header, all that was not durable.
+    /// Records the new locations of replayed facts, which follow the new file's header.
     pub(super) fn relocate_replayed(&mut self) {
         let (day, part) = (Day::parse(&self.day).unwrap_or_default(), self.journal.part());
         let header = HEADER_BYTES as u64;
@@ -37,7 +37,7 @@ impl Storage {
         self.file_bytes = header + self.undurable.bytes().len() as u64;
     }
 
-    /// It takes over, with what was noted while it was tried.
+    /// Switches to the new file and appends the facts noted while it was tried.
     pub(super) fn resume_on(&mut self, now: MonoTime, file: FileId) {
         (self.file, self.down) = (file, None);
         if !self.undurable.bytes().is_empty() {
@@ -48,7 +48,7 @@ impl Storage {
         }
     }
 
-    /// A file was opened or written, or not: is it the journal's?
+    /// Handles the result of a file operation, if the file is the journal's.
     pub(super) fn handle_recovery_answer(
         &mut self,
         now: MonoTime,
@@ -83,7 +83,7 @@ impl Storage {
         StorageEvent::Failed(error, text)
     }
 
-    /// The new day's file is not to be begun: the probe will be the first of it.
+    /// Cancels the new day's file: the recovery attempt creates the day's first file.
     fn cancel_day_roll(&mut self) {
         let new = self.file;
         for job in std::mem::take(&mut self.jobs) {
@@ -95,7 +95,7 @@ impl Storage {
         }
     }
 
-    /// Tries a new journal file, once nothing of the old ones is under way.
+    /// Tries a new journal file, once no sync of the old ones is in flight.
     pub(super) fn attempt_recovery(&mut self, now: MonoTime) {
         let Some(down) = &self.down else { return };
         if down.probe.is_some() || self.in_flight.is_some() || now < down.next {
@@ -112,19 +112,19 @@ impl Storage {
         self.down = Some(Outage { next: now, probe });
     }
 
-    /// The disk failed, and has not come back.
+    /// Whether the disk has failed and not recovered.
     #[must_use]
     pub fn is_down(&self) -> bool {
         self.down.is_some()
     }
 
-    /// More waits in memory for the disk to come back than is good.
+    /// Whether unsynced facts exceed their memory limit.
     #[must_use]
     pub fn is_overfull(&self) -> bool {
         self.undurable.bytes().len() > limits::UNSYNCED_FACT_BYTES_MAX
     }
 
-    /// Where facts stand now that were told again, after `Came::Back`, once.
+    /// The new locations of replayed facts, once, after `StorageEvent::Back`.
     pub fn take_relocated(&mut self) -> BTreeMap<Locator, Locator> {
         std::mem::take(&mut self.moved)
     }

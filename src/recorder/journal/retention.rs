@@ -1,12 +1,11 @@
-//! Deleting: what is past its retention, and what somebody asks for (H6).
+//! Deletion of records: expired, or on request (H6).
 //!
-//! A deletion is a fact first. When that is durable the media file goes, and with it the only copy
-//! of the data key that sealed audio, numbers and fields. The call's numbers stand in the journal a
-//! second time, under the box's call key; so that key is replaced, live calls are noted under the
-//! new one, and then the old one is forgotten. A cut in between is finished by the next start.
+//! A deletion is a fact first. When that is durable, the media file is removed, and with it the
+//! only copy of the data key for audio, numbers and fields. The call's numbers are also in the
+//! journal, under the recorder's call key. That key is therefore replaced: live calls are noted
+//! under a new key, then the old key is deleted. The next start finishes an interrupted deletion.
 //!
-//! Never deleted: what is protected, what runs, and what belongs to a call that is still known.
-//! Nothing here touches a file or makes a key: it asks.
+//! Protected records, running recordings, and records of calls still in memory are never deleted.
 
 use crate::alarm;
 use crate::id::{RecordingId, SessionId};
@@ -22,41 +21,42 @@ use crate::time::{MonoTime, Now};
 use protocol::{Code, Refusal, reply};
 use std::collections::VecDeque;
 
-/// Where the replacement of the call key stands.
+/// Progress of the replacement of the call key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum CallKeyRotation {
     #[default]
     Idle,
-    /// A new key was asked for.
+    /// A new key was requested.
     Asked,
-    /// Live calls are noted under the new key; the old ones go when this is durable.
+    /// Live calls are noted under the new key; the old ones are deleted once this is durable.
     Noted(Ticket),
 }
 
-/// What is being erased.
+/// Deletions in progress.
 #[derive(Debug, Default)]
 pub(in crate::recorder) struct Retention {
-    /// Files that must go, and after which sync.
+    /// Files to remove, and the sync to wait for.
     waiting: VecDeque<(Ticket, String)>,
-    /// Removals the disk was asked for.
+    /// Removals in flight.
     asked: usize,
-    /// When expired recordings are looked for, and when refused removals are tried again.
+    /// When to look for expired recordings next (`next`) and when to retry refused removals
+    /// (`again`).
     next: MonoTime,
     again: MonoTime,
     rotation: CallKeyRotation,
-    /// A deleted recording's numbers are still under the call key.
+    /// Whether a deleted recording's numbers are still under the call key.
     rotate: bool,
     /// Calls with lower numbers have nothing under the present call key.
     key_from: CallNumber,
-    /// The last turn's time, to see a clock that jumps.
+    /// Time of the last turn, to detect clock jumps.
     last: Option<Now>,
-    /// The clock jumped ahead: until then nothing expires.
+    /// After a clock jump ahead, nothing expires until then.
     doubt: Option<MonoTime>,
 }
 
 impl Retention {
-    /// At the start of the daemon: `files` may be there although they were deleted, and live calls
-    /// are noted under a new call key with `noted`.
+    /// State after a start. `files` may still exist although they were deleted. `noted` is the
+    /// ticket of the live calls under a new call key.
     pub fn new(files: Vec<String>, noted: Ticket, key_from: CallNumber) -> Retention {
         Retention {
             waiting: files.into_iter().map(|path| (Ticket(0), path)).collect(),
@@ -66,12 +66,12 @@ impl Retention {
         }
     }
 
-    /// Nothing is left of what was deleted.
+    /// Whether all deleted files are removed.
     fn on_all_removed(&self) -> bool {
         self.waiting.is_empty() && self.asked == 0
     }
 
-    /// Removes what may be removed now.
+    /// Jobs that remove the files whose deletion is durable.
     fn next_removals(&mut self, now: MonoTime, durable: Ticket) -> Vec<Job> {
         let mut jobs = Vec::new();
         while now >= self.again && jobs.len() < limits::DELETIONS_PER_TURN {
@@ -84,7 +84,7 @@ impl Retention {
         jobs
     }
 
-    /// Whether the clock can be believed; a jump ahead must not delete what is not due.
+    /// Whether the clock is plausible: a jump ahead must not delete records early.
     fn is_clock_plausible(&mut self, now: Now) -> Result<bool, i64> {
         let last = self.last.replace(now).unwrap_or(now);
         let passed = i64::try_from(now.mono.since_ms(last.mono)).unwrap_or(i64::MAX);
@@ -104,7 +104,7 @@ impl Retention {
 }
 
 impl Recorder {
-    /// Goes on with what is being erased, and looks for what has expired.
+    /// Continues deletions in progress, and looks for expired records.
     pub(in crate::recorder) fn tick_retention(&mut self, now: Now) {
         let clear = match self.retention.is_clock_plausible(now) {
             Ok(clear) => clear,
@@ -135,7 +135,7 @@ impl Recorder {
         }
     }
 
-    /// Deletes some of what has expired.
+    /// Deletes some of the expired records.
     fn delete_expired(&mut self, now: Now) {
         let due =
             self.index.expired_records(now.wall).filter(|record| !self.is_record_in_use(record));
@@ -150,32 +150,32 @@ impl Recorder {
         }
     }
 
-    /// Whether this turn looks for what has expired.
+    /// Whether this turn looks for expired records.
     pub(in crate::recorder) fn is_expiry_due(&self, now: Now) -> bool {
         now.mono >= self.retention.next
     }
 
-    /// Something was found that has expired: it need not wait for the next round.
+    /// Schedules deletion soon, because the search found an expired record.
     pub(in crate::recorder) fn schedule_expiry(&mut self, now: Now) {
         let soon = now.mono.after_ms(limits::RETENTION_BACKLOG_MS);
         self.retention.next = self.retention.next.min(soon);
     }
 
-    /// Notes a deletion; all else follows from it, a sync later.
+    /// Appends a deletion; file and key follow after its sync.
     fn erase_record(&mut self, now: Now, id: RecordingId, why: &str, by: &str) -> Ticket {
         let Some(record) = self.index.record(id) else { return self.storage.last_fact_ticket() };
         let (path, call) = (record.media_path(), record.began.call.number);
         let screen = record.screen.as_ref().map(|_| record.screen_path());
         let (why, by) = (why.to_string(), by.to_string());
         let ticket = self.storage.append(&mut self.index, now, Fact::Deleted { id, why, by });
-        // With the first goes the key, and with the key all that it sealed.
+        // The media file holds the key of everything sealed in the record.
         let files = [Some(path), screen].into_iter().flatten();
         self.retention.waiting.extend(files.map(|path| (ticket, path)));
         self.retention.rotate |= self.call_key.is_some() && call >= self.retention.key_from;
         ticket
     }
 
-    /// Something of it is still in memory, or goes on.
+    /// Whether a record is still in memory, or its call continues.
     fn is_record_in_use(&self, record: &Record) -> bool {
         let known = self.calls.get(record.began.call.number).is_some();
         let held = self.recording_by_id(record.id()).is_some()
@@ -183,7 +183,7 @@ impl Recorder {
         known || record.is_running() || held
     }
 
-    /// `delete ID`: on request, by a supervisor.
+    /// `delete ID`: on request of a supervisor.
     pub(in crate::recorder) fn delete_record(
         &mut self,
         now: Now,
@@ -205,11 +205,11 @@ impl Recorder {
         let ticket = self.erase_record(now, recording, "request", &by);
         let mut bytes = Vec::new();
         reply::begin_ok(&mut bytes).pair("recording", recording).end();
-        // The file goes when the fact is durable, and the next sync covers that.
+        // The file is removed after the fact is durable; the next sync covers the removal.
         Ok(Response::after_sync(Ticket(ticket.0 + 1), bytes))
     }
 
-    /// The disk removed a file, or refused.
+    /// Handles the result of a file's removal.
     pub(in crate::recorder) fn handle_removal(
         &mut self,
         now: Now,
@@ -231,8 +231,8 @@ impl Recorder {
         }
     }
 
-    /// What the disk says of its space: below the reserve deletion hurries; when there is nothing
-    /// to delete, new recordings are refused.
+    /// Handles the free space. Below the reserve, deletion speeds up. With nothing left to delete,
+    /// new recordings are refused.
     pub(in crate::recorder) fn check_disk_space(&mut self, now: Now) {
         let reserve = u64::from(self.config.store.reserve_mb) << 20;
         let low = self.storage.total_bytes > 0 && self.storage.free_bytes < reserve;
@@ -260,7 +260,7 @@ impl Recorder {
         }
     }
 
-    /// Replaces the call key when a deleted recording's numbers are under it.
+    /// Replaces the call key after a recording with numbers under it was deleted.
     fn rotate_call_key(&mut self, now: Now) {
         match self.retention.rotation {
             CallKeyRotation::Noted(ticket) if ticket <= self.storage.durable_ticket() => {
@@ -276,7 +276,7 @@ impl Recorder {
         }
     }
 
-    /// The new call key is on the disk, beside the old ones; `None`: it could not be written.
+    /// Installs the new call key, stored beside the old ones; `None` if it could not be written.
     pub(in crate::recorder) fn install_call_key(&mut self, now: Now, key: Option<DataKey>) {
         let Some(key) = key else {
             self.retention.rotation = CallKeyRotation::Idle;

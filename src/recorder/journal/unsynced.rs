@@ -1,47 +1,47 @@
-//! What of the journal is not durable yet, kept to be told again in another file.
+//! Journal entries that are not durable yet, kept to be replayed into another file.
 //!
-//! A sync covers what was there when it was asked for; what is noted meanwhile waits for the next.
-//! When a sync fails nothing is known of the journal's file any more, so everything after the last
-//! good one is written anew, byte by byte the same, behind a header that says where it begins.
+//! A sync covers the entries appended before it was requested; later ones wait for the next. After
+//! a failed sync the state of the journal's file is unknown. All entries since the last good sync
+//! are then written again unchanged, after a header with their start.
 
 use crate::store::day::Locator;
 use crate::store::journal::JournalState;
 use std::collections::VecDeque;
 
-/// Bytes of entries, and where in the journal they begin.
+/// Encoded entries, and their place in the journal.
 #[derive(Debug)]
 pub struct UnsyncedJournal {
     bytes: Vec<u8>,
-    /// Before the first of them.
+    /// Journal state before the first entry.
     base: JournalState,
-    /// How many bytes the sync under way covers, and the state behind them.
+    /// Bytes that the sync in flight covers, and the journal state after them.
     covered: usize,
     next: JournalState,
-    /// How many bytes were durable before the first of them, since the start.
+    /// Bytes that were durable before the first entry, since the start.
     durable: u64,
-    /// Facts among the bytes, by how many bytes came before since the start, and where they stood.
+    /// Facts among the entries: bytes before each since the start, and its original location.
     positions: VecDeque<(u64, Locator)>,
 }
 
 impl UnsyncedJournal {
-    /// Nothing yet.
+    /// An empty journal tail at `base`.
     #[must_use]
     pub fn new(base: JournalState) -> UnsyncedJournal {
         let (bytes, places) = (Vec::with_capacity(64 * 1024), VecDeque::new());
         UnsyncedJournal { bytes, base, covered: 0, next: base, durable: 0, positions: places }
     }
 
-    /// Entries were appended.
+    /// Adds appended entries.
     pub fn append(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// A sync is asked for that covers everything so far.
+    /// Records that a sync of all entries so far was requested.
     pub fn on_sync_requested(&mut self, state: JournalState) {
         (self.covered, self.next) = (self.bytes.len(), state);
     }
 
-    /// It succeeded.
+    /// Drops the entries that a successful sync covered.
     pub fn on_sync(&mut self) {
         self.bytes.drain(..self.covered);
         self.durable += self.covered as u64;
@@ -51,18 +51,18 @@ impl UnsyncedJournal {
         (self.covered, self.base) = (0, self.next);
     }
 
-    /// How many bytes there were since the start, and so many more that are still to be appended.
+    /// Bytes since the start, including `pending` bytes that are not appended yet.
     #[must_use]
     pub fn end_offset(&self, pending: usize) -> u64 {
         self.durable + (self.bytes.len() + pending) as u64
     }
 
-    /// A fact stands at `place`, behind so many bytes that are still to be appended.
+    /// Records the location of a fact that follows `pending` bytes not appended yet.
     pub fn record_position(&mut self, pending: usize, place: Locator) {
         self.positions.push_back((self.end_offset(pending), place));
     }
 
-    /// Where the facts stood when they were noted, and how far behind the first byte they stand.
+    /// Original locations of the facts, and their offsets from the first byte.
     pub fn positions(&self) -> impl Iterator<Item = (Locator, u64)> {
         self.positions.iter().map(|(before, place)| (*place, before - self.durable))
     }
@@ -72,7 +72,7 @@ impl UnsyncedJournal {
         &self.bytes
     }
 
-    /// Where the journal stands before the first byte.
+    /// Journal state before the first byte.
     #[must_use]
     pub fn base(&self) -> JournalState {
         self.base
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!((undurable.bytes(), undurable.base()), (&b"onetwo"[..], state(1)));
         undurable.on_sync();
         assert_eq!((undurable.bytes(), undurable.base()), (&b"two"[..], state(2)));
-        // A sync that fails changes nothing; the next covers more.
+        // A failed sync changes nothing; the next one covers more.
         undurable.on_sync_requested(state(3));
         undurable.append(b"three");
         undurable.on_sync_requested(state(4));

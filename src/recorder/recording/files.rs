@@ -1,11 +1,10 @@
-//! The files of recordings: opened, written, closed; and what becomes of a recording whose file
-//! fails.
+//! Media files of recordings: create, write, close, and replace after a failure.
 //!
-//! What a file holds is certain up to its last `Mark`, the chunk that a sync has covered. Chunks
-//! after it are kept in memory until then. When a file fails it is never touched again: its record
-//! ends with the mark (`storage`), and everything after it, masks and held spans included, goes on
-//! in a new recording of the same call, under a new data key. So a recording's end is only noted
-//! when its trailer is durable. Nothing here decides that a disk has failed (see `storage`).
+//! A file is certain up to its last `Watermark`, the last chunk that a sync covered. Later chunks
+//! stay in memory until then. A failed file is never written again: its record ends at the
+//! watermark. Everything after it, masks and held spans included, moves to a new recording of the
+//! call under a new data key. A recording's end is therefore noted only when its trailer is
+//! durable. `journal` decides when the disk has failed.
 
 use crate::alarm::{self, Alarm};
 use crate::audio::encode_stream::EncodeStream;
@@ -28,11 +27,11 @@ use crate::time::{Now, Position, ms_of_frames};
 use crate::trace::TraceEvent;
 use protocol::{Code, Refusal, reply};
 
-/// The subject of alarms about writing, as against those about free space.
+/// Subject of alarms about writing, as opposed to free space.
 const WRITING: &str = "write";
 
 impl Recorder {
-    /// Makes the file of a recording, when the disk is well and it is time.
+    /// Creates a recording's file when the disk is up and the retry time has come.
     pub(in crate::recorder) fn open_file(&mut self, now: Now, index: usize) {
         let recording = &mut self.recordings[index];
         let Some(tape) = recording.writer.as_mut() else { return };
@@ -54,7 +53,7 @@ impl Recorder {
         });
     }
 
-    /// A file that was to be made is there, or not.
+    /// Handles the result of creating a file.
     fn handle_file_created(&mut self, now: Now, file: FileId, result: Result<(), DiskError>) {
         let Some(index) = self.recording_of_file(file) else { return };
         let Err(error) = result else {
@@ -69,7 +68,7 @@ impl Recorder {
         }
         let id = self.recordings[index].id;
         self.sessions.iter_mut().for_each(|session| session.rebind((id, id), true));
-        // Nothing of it was ever written: the very same file is tried again.
+        // Nothing was written yet, so the same file is retried.
         let recording = &mut self.recordings[index];
         let Some(tape) = recording.writer.as_mut() else { return };
         tape.unsynced.clear();
@@ -80,7 +79,7 @@ impl Recorder {
         recording.file = self.storage.next_file();
     }
 
-    /// A file refused what was to be written: the recording goes on in another.
+    /// Moves the recording to a new file after a write error.
     fn handle_file_failure(&mut self, now: Now, file: FileId, error: DiskError) {
         let Some(index) = self.recording_of_file(file) else { return };
         self.raise_write_alarm(now, error, "the file of a recording cannot be written");
@@ -92,8 +91,8 @@ impl Recorder {
         self.abandon_file(now, index, limits::DISK_RETRY_MS << tries.min(5));
     }
 
-    /// No disk takes the recording: who began it, and has not been told yet, is refused, and it is
-    /// not held for them any more. True: nobody else wants it.
+    /// Removes the reasons of commands that were not confirmed, and refuses those commands. True:
+    /// no reason is left.
     fn withdraw_reasons(&mut self, now: Now, index: usize, error: DiskError) -> bool {
         let recording = &self.recordings[index];
         let (id, call) = (recording.id, recording.call);
@@ -118,7 +117,7 @@ impl Recorder {
         reasons.is_empty()
     }
 
-    /// Tells those who were to hear that a recording is kept that it is not.
+    /// Refuses the pending replies that promise a recording.
     pub(in crate::recorder) fn fail_pending_replies(
         &mut self,
         id: RecordingId,
@@ -135,7 +134,7 @@ impl Recorder {
         gone
     }
 
-    /// What the disk answered, but for reads.
+    /// Handles completions other than reads.
     pub(in crate::recorder) fn handle_storage_event(&mut self, now: Now, done: Completion) {
         let media = match &done {
             Completion::Removed { path, .. } if layout::parse_journal_day(path).is_some() => return,
@@ -171,7 +170,7 @@ impl Recorder {
         }
     }
 
-    /// Journal or sync failed: nothing that is not durable is trusted any more, in any file.
+    /// Abandons every open file after a failed journal write or sync: unsynced data is not trusted.
     fn handle_store_failure(&mut self, now: Now, error: DiskError, text: &str) {
         self.raise_write_alarm(now, error, text);
         let open = self.recordings.iter().filter(|recording| recording.writer.is_some());
@@ -185,7 +184,7 @@ impl Recorder {
         self.mark_all_agents();
     }
 
-    /// A new journal file has taken everything in: what waited goes on.
+    /// Resumes after an outage: a new journal file holds everything that waited.
     fn resume_after_outage(&mut self, now: Now) {
         log::warn!("the disk is back; what waited in memory is durable");
         self.index.relocate_entries(self.storage.take_relocated());
@@ -195,7 +194,7 @@ impl Recorder {
         self.resume_interrupted(now);
     }
 
-    /// What agents may do has changed.
+    /// Marks all agents for a new state, because their available commands changed.
     fn mark_all_agents(&mut self) {
         let agents: Vec<_> =
             self.sessions.iter().filter_map(crate::recorder::Session::logged_in_agent).collect();
@@ -220,7 +219,7 @@ impl Recorder {
         let other =
             |a: &Alarm| a.code == code && a.subject == WRITING && a.is_active && a.text != text;
         if self.alarms.iter().any(other) {
-            // An alarm is logged once; another reason is news to who mends the disk.
+            // An alarm is logged once; a different cause helps the administrator.
             log::warn!("{text}");
         }
         self.raise_alarm(now, code, WRITING, text);
@@ -230,7 +229,7 @@ impl Recorder {
         self.recordings.iter().position(|r| r.file == file && r.writer.is_some())
     }
 
-    /// A sync is done: moves marks on, and notes the ends of what is complete.
+    /// Advances watermarks after a sync, and notes the ends of completed recordings.
     fn handle_sync(&mut self, now: Now) {
         let durable = self.storage.durable_ticket();
         let mut opening = false;
@@ -263,7 +262,7 @@ impl Recorder {
         }
     }
 
-    /// The whole file is durable: its end is a fact.
+    /// Notes the end of a recording whose whole file is durable.
     fn append_recording_end(&mut self, now: Now, index: usize) {
         let recording = &mut self.recordings[index];
         let Some(mut tape) = recording.writer.take() else { return };
@@ -287,8 +286,8 @@ impl Recorder {
         self.release_encoder(channel, tape.reel);
     }
 
-    /// The record ends with what is certain of its file; the rest goes on in a new recording, whose
-    /// file is made after `wait_ms`.
+    /// Ends the record at its watermark. The rest moves to a new recording, whose file is created
+    /// after `wait_ms`.
     fn abandon_file(&mut self, now: Now, index: usize, wait_ms: u64) {
         let recording = &mut self.recordings[index];
         let Some(tape) = recording.writer.as_mut() else { return };
@@ -322,11 +321,11 @@ impl Recorder {
         } else {
             self.release_encoder(channel, tape.reel);
         }
-        // If its key is nowhere, nothing more can be said of it.
+        // Without a durable key, the old recording has nothing to show.
         self.recordings.retain(|recording| recording.id != id || durable.size > 0);
     }
 
-    /// A new recording takes over what the old one held, to the sample.
+    /// Moves the unsynced part of a recording to a new one, exact to the sample.
     fn continue_in_new_file(
         &mut self,
         now: Now,
@@ -395,8 +394,8 @@ impl Recorder {
         self.open_file(now, self.recordings.len() - 1);
     }
 
-    /// What people did to the old record, and only it would know: a hold, and, if its key never
-    /// reached the disk, its fields.
+    /// Copies facts that only the old record holds: its protection and, if its key is not durable,
+    /// its fields.
     fn carry_over_facts(
         &mut self,
         now: Now,
@@ -423,19 +422,19 @@ impl Recorder {
     }
 }
 
-/// A recording that goes on in another.
+/// A recording that continues in a new one.
 struct ContinuedRecording {
     id: RecordingId,
-    /// Where and why it was to end, if that was known.
+    /// Where and why it ends, if known.
     end: Option<(Position, RecordingEnd)>,
     key: Option<DataKey>,
-    /// What follows belongs to the other.
+    /// First position that belongs to the new recording.
     from: Position,
-    /// Nothing of it is on the disk for certain, its key included.
+    /// Whether nothing of the recording is durable, its key included.
     never_durable: bool,
 }
 
-/// The account of what is certain of a file without a trailer: whoever reads it comes to the same.
+/// The end fact of a file without a trailer, as a reader of the file would derive it.
 fn truncated_summary(
     recording: &Recording,
     durable: Watermark,
@@ -467,7 +466,7 @@ fn truncated_summary(
     }
 }
 
-/// What of an account lies behind `from`.
+/// The spans after `from`.
 fn ledger_after(spans: &[FactSpan], from: Position) -> Vec<FactSpan> {
     let behind = spans.iter().filter(|span| span.to > from);
     behind.map(|span| FactSpan { from: span.from.max(from), ..*span }).collect()

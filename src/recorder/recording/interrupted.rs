@@ -1,10 +1,9 @@
-//! Recordings that wait: their call goes on, but they could not begin, or could not go on.
+//! Recordings that wait to start or resume while their call continues.
 //!
-//! A schedule asks for a recording while the disk is away or full, or while no data key is in
-//! stock; a file fails and no other can take over; a stop of the daemon ended a recording. Each
-//! such call has one entry, however often it is asked for, so there are never more entries than
-//! live calls. When there is room again, the recording begins; if one of that call runs by then, it
-//! gets the reasons instead. Nothing here decides that a call is to be recorded.
+//! Causes are a failed or full disk, an empty stock of data keys, a failed file without a
+//! successor, and a stop of the daemon. Each call has one entry, so there are never more entries
+//! than live calls. When there is room, the recording starts. If a recording of that call already
+//! runs, it gets the reasons instead.
 
 use crate::calls::directory::AgentIndex;
 use crate::id::RecordingId;
@@ -14,25 +13,24 @@ use crate::store::fact::{CallNumber, RecordReason, RecordReasons};
 use crate::time::Now;
 use std::collections::BTreeMap;
 
-/// What a recording is to be once it can begin.
+/// The parameters of a recording that waits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterruptedRecording {
-    /// The one it goes on from.
+    /// The recording that it continues.
     pub id: Option<RecordingId>,
     pub reasons: RecordReasons,
-    /// Who pressed, if an agent did.
+    /// The agent who pressed, if any.
     pub agent: Option<AgentIndex>,
     /// Name of the schedule.
     pub schedule: Option<String>,
 }
 
-/// All recordings that wait, by call.
+/// All waiting recordings, by call.
 #[derive(Debug, Default)]
 pub(in crate::recorder) struct ToResume(BTreeMap<CallNumber, InterruptedRecording>);
 
 impl ToResume {
-    /// Adds a recording. Where one of that call waits already, it gets the reasons too, and what
-    /// is not known of it yet. Returns whether anything is new.
+    /// Adds a recording, or merges it into the call's entry. Returns whether the entry changed.
     pub fn add(&mut self, call: CallNumber, new: InterruptedRecording) -> bool {
         let waiting = self.0.entry(call).or_default();
         let before = waiting.clone();
@@ -43,7 +41,7 @@ impl ToResume {
         *waiting != before
     }
 
-    /// These reasons are given up; without any the recording is not wanted any more.
+    /// Removes reasons; removes the entry with the last one.
     pub fn drop_reasons(&mut self, call: CallNumber, gone: RecordReasons) {
         if let Some(waiting) = self.0.get_mut(&call) {
             waiting.reasons.0 &= !gone.0;
@@ -67,7 +65,7 @@ impl ToResume {
 }
 
 impl Recorder {
-    /// Begins the recordings that wait, the oldest call first, as far as there is room.
+    /// Starts waiting recordings, oldest call first, while there is room.
     pub(in crate::recorder) fn resume_interrupted(&mut self, now: Now) {
         let waiting: Vec<CallNumber> = self.to_resume.0.keys().copied().collect();
         for call in waiting {
@@ -81,13 +79,13 @@ impl Recorder {
         }
     }
 
-    /// Begins one recording that waits, or adds its reasons to the one that runs. False: it still
-    /// has to wait.
+    /// Starts one waiting recording, or adds its reasons to the running one. False: it must still
+    /// wait.
     fn resume(&mut self, now: Now, number: CallNumber, wanted: &InterruptedRecording) -> bool {
         let Some(call) = self.calls.get(number).filter(|call| call.is_live()) else { return true };
         let only_own = self.call_owner(call).is_some_and(|agent| self.sees_only_own(agent));
         let channel = &self.channels[call.channel.0];
-        // It may have waited for room on the disk longer than the ring remembers.
+        // The recording may have waited longer than the ring holds audio.
         let from = call.from.max(channel.ring.tail()).max(self.release_floor(number));
         let channel = channel.id;
         let same = |s: &crate::config::Schedule| Some(&s.name) == wanted.schedule.as_ref();
@@ -101,7 +99,8 @@ impl Recorder {
         };
         if let Some(running) = self.running_of(number) {
             let (id, missing) = (running.id, RecordReasons(want.reasons.0 & !running.reasons.0));
-            // An agent must not see what others began (B2): the own recording waits until it ends.
+            // An agent must not see others' recordings (B2), so the agent's own one waits for their
+            // end.
             let hidden = only_own && missing.contains(RecordReason::Agent);
             if !hidden {
                 self.add_reasons(now, (id, missing), &want);
@@ -121,7 +120,7 @@ impl Recorder {
         true
     }
 
-    /// The recording of a call runs already: it only gets the reasons that it lacks.
+    /// Adds the missing reasons to the call's running recording.
     fn add_reasons(
         &mut self,
         now: Now,

@@ -1,8 +1,8 @@
-//! Recordings begin and end here, and reasons come and go (B1).
+//! Starting and ending recordings, and adding and removing their reasons (B1).
 //!
-//! A recording runs while at least one reason holds it. For an agent who may only see recordings of
-//! the own making (B2), a press begins a recording of its own even while another runs: the other
-//! one ends at that very sample, so that nothing the agent sees depends on it.
+//! A recording runs while it has a reason. An agent who may see only own recordings (B2) starts a
+//! separate recording even while another runs. The other one ends at that sample, so the agent's
+//! view does not depend on it.
 
 use crate::audio::channel::ChannelIndex;
 use crate::audio::codec::Encoder;
@@ -25,7 +25,7 @@ use crate::trace::TraceEvent;
 use protocol::{Code, Refusal};
 use std::collections::VecDeque;
 
-/// What a new recording is to be.
+/// The parameters of a new recording.
 pub(in crate::recorder) struct RecordingRequest {
     pub call: CallNumber,
     pub from: Position,
@@ -58,7 +58,7 @@ impl Recorder {
         self.recordings.iter().find(|recording| recording.id == id)
     }
 
-    /// Whether a new recording can be begun now.
+    /// Whether a new recording can start now.
     pub(in crate::recorder) fn can_begin(&self) -> Result<(), Refusal> {
         if self.stopping {
             return Err(Code::ShuttingDown.into());
@@ -73,8 +73,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Begins a recording; the ticket makes it durable. What was kept back of the call goes into
-    /// it.
+    /// Starts a recording, including the call's recall buffer. The ticket makes it durable.
     pub(in crate::recorder) fn begin_recording(
         &mut self,
         now: Now,
@@ -119,7 +118,7 @@ impl Recorder {
         Ok((id, ticket))
     }
 
-    /// Makes a recording and its fact; its file is still to be made (see `files`).
+    /// Makes a recording and its fact; `files` creates the file.
     pub(in crate::recorder) fn create_recording(
         &mut self,
         now: Now,
@@ -198,7 +197,7 @@ impl Recorder {
             .map_err(|error| Refusal::new(Code::Busy, error.to_string()))
     }
 
-    /// The name of a schedule and until when its recordings are kept.
+    /// The name of a schedule, and the retention date of its recordings.
     pub(in crate::recorder) fn schedule_retention(
         &self,
         wall: WallTime,
@@ -210,7 +209,7 @@ impl Recorder {
         (schedule.map(|s| s.name.clone()), until)
     }
 
-    /// Where a press begins a recording: some pre-roll back, never before the call.
+    /// The position where a press starts a recording: the pre-roll, but not before the call.
     pub(in crate::recorder) fn press_start(&self, call: &Call) -> Position {
         let channel = &self.channels[call.channel.0];
         let preroll = u64::from(self.config.audio.preroll_ms);
@@ -218,7 +217,7 @@ impl Recorder {
         from.max(call.from).max(channel.ring.tail())
     }
 
-    /// Adds a reason to a running recording, with its retention (the longest of all, D6).
+    /// Adds a reason to a running recording, with the longest retention of all its reasons (D6).
     pub(in crate::recorder) fn add_reason(
         &mut self,
         now: Now,
@@ -248,7 +247,7 @@ impl Recorder {
         self.storage.append(&mut self.index, now, fact)
     }
 
-    /// A recording that others held is kept as long as they want it, in its new part too (D6).
+    /// Carries the retention of the other reasons over to the new part (D6).
     pub(in crate::recorder) fn inherit_retention(
         &mut self,
         now: Now,
@@ -263,7 +262,7 @@ impl Recorder {
         }
     }
 
-    /// Takes reasons away; with the last one the recording ends here.
+    /// Removes reasons; ends the recording with the last one.
     pub(in crate::recorder) fn drop_reasons(
         &mut self,
         now: Now,
@@ -289,7 +288,7 @@ impl Recorder {
         ticket
     }
 
-    /// A running recording ends at the head of its channel, now.
+    /// Ends a running recording at the head of its channel.
     pub(in crate::recorder) fn end_recording(
         &mut self,
         id: RecordingId,
@@ -303,21 +302,21 @@ impl Recorder {
         self.mark_call_owner(call);
     }
 
-    /// A recording ends at `at`; what of it still waits leaves at once.
+    /// Ends a recording at `at` and releases its remaining audio at once.
     fn end_recording_at(&mut self, id: RecordingId, at: Position, why: RecordingEnd) {
         if let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) {
             recording.set_end(at, why, true);
         }
     }
 
-    /// Ends what is running, and lets everything out that still waits.
+    /// Ends all running recordings and releases their remaining audio.
     pub(in crate::recorder) fn end_all_recordings(&mut self, _now: Now, why: RecordingEnd) {
         let open = self.recordings.iter().filter(|recording| recording.writer.is_some());
         let ids: Vec<RecordingId> = open.map(|recording| recording.id).collect();
         ids.into_iter().for_each(|id| self.end_recording(id, why, true));
     }
 
-    /// Ends a recording and begins another of the same call at `at`, without losing a sample (B2).
+    /// Ends a recording and starts another of the same call at `at`, without losing a sample (B2).
     pub(in crate::recorder) fn split_recording(
         &mut self,
         now: Now,

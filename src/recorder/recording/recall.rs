@@ -1,12 +1,11 @@
-//! Recall: the running call, masked and encoded, kept back in RAM only.
+//! Recall: running calls, masked and encoded, buffered in RAM only.
 //!
-//! Every call that an on-demand schedule matches, of an agent who may start recordings, has a reel
-//! of its own from the call's beginning; its chunks wait here and never reach the disk unless the
-//! agent presses, in the call or within its wrap-up. What is given up, because it is older than
-//! `recall` or because there is no room, is the oldest; the record then says how far it reaches
-//! back. What nobody wanted is zeroized when the wrap-up ends.
+//! Each call that matches an on-demand schedule has its own encode stream, if its agent may start
+//! recordings. The chunks reach the disk only if the agent presses record during the call or its
+//! wrap-up. The oldest chunks are dropped when they exceed `recall` or memory runs out; the record
+//! then states how far it reaches. Unused audio is zeroized when the wrap-up ends.
 //!
-//! Masks act on the ring before a reel takes anything, so a blackout covers the recall too.
+//! Masks act on the ring before the stream reads it, so a blackout covers recall too.
 
 use crate::audio::encode_stream::{EncodeStream, Progress};
 use crate::calls::call::Call;
@@ -18,7 +17,7 @@ use crate::store::fact::CallNumber;
 use crate::time::{Position, frames_of_ms, ms_of_frames};
 use std::collections::VecDeque;
 
-/// One call that is kept back.
+/// The recall buffer of one call.
 pub struct RecallBuffer {
     pub call: CallNumber,
     pub reel: EncodeStream,
@@ -26,23 +25,23 @@ pub struct RecallBuffer {
     rate: u32,
 }
 
-/// All calls that are kept back.
+/// The recall buffers of all calls.
 #[derive(Default)]
 pub struct RecallBuffers {
     latents: Vec<RecallBuffer>,
     bytes: usize,
-    /// Chunks given up for want of room, since the daemon started.
+    /// Chunks dropped for lack of memory since the daemon started.
     pub dropped: u64,
 }
 
 impl RecallBuffer {
-    /// Where what is kept begins.
+    /// First position in the buffer.
     #[must_use]
     pub fn start(&self) -> Position {
         self.chunks.front().map_or(self.reel.from, |chunk| chunk.from)
     }
 
-    /// Says in the record how far it reaches.
+    /// Appends to `why` how far the buffer reaches.
     pub fn describe_reach(&self, call_from: Position, why: &mut String) {
         let separator = if why.is_empty() { "" } else { "; " };
         let missing_ms =
@@ -83,7 +82,7 @@ impl RecallBuffers {
         self.latents.iter().map(|latent| &latent.reel)
     }
 
-    /// Reels whose call has not ended, with their calls.
+    /// Streams whose call has not ended, with their calls.
     pub fn live_streams(&mut self) -> impl Iterator<Item = (CallNumber, &mut EncodeStream)> {
         let live = self.latents.iter_mut().filter(|latent| latent.reel.end.is_none());
         live.map(|latent| (latent.call, &mut latent.reel))
@@ -94,7 +93,7 @@ impl RecallBuffers {
         self.latents.iter().find(|latent| latent.call == call)
     }
 
-    /// The call's audio is wanted: it is nobody's here any more.
+    /// Removes and returns the buffer of a call.
     pub fn take_buffer(&mut self, call: CallNumber) -> Option<RecallBuffer> {
         let index = self.latents.iter().position(|latent| latent.call == call)?;
         let latent = self.latents.swap_remove(index);
@@ -102,7 +101,7 @@ impl RecallBuffers {
         Some(latent)
     }
 
-    /// The call ended; what still waits in its ring is taken at once.
+    /// Ends the call's stream; its audio still in the ring is released at once.
     pub fn end_call(&mut self, call: CallNumber, at: Position) {
         if let Some(latent) = self.latents.iter_mut().find(|latent| latent.call == call) {
             let at = at.max(latent.reel.cursor);
@@ -142,7 +141,7 @@ impl RecallBuffers {
 }
 
 impl Recorder {
-    /// Begins to keep a call back, if that is configured and its agent could want it.
+    /// Starts the recall buffer of a call, if configured and if its agent may record.
     pub(in crate::recorder) fn start_recall(&mut self, number: CallNumber) {
         let Some(call) = self.calls.get(number) else { return };
         let could = |agent| self.agent_has(agent, Permission::RecordStart);
@@ -172,13 +171,13 @@ impl Recorder {
         });
     }
 
-    /// A recording that the agent's press would only join has the call from its beginning.
+    /// Whether the call's whole audio is in a recording that the agent's press would join.
     fn is_recorded_from_start(&self, call: &Call) -> bool {
         let seen = self.call_owner(call).and_then(|agent| self.visible_running(agent, call.number));
         seen.is_some_and(|running| running.from <= call.from)
     }
 
-    /// Moves one grid frame of one kept-back call on. False: nothing to do now.
+    /// Releases one grid frame into a recall buffer. False: nothing to do now.
     pub(in crate::recorder) fn release_recall_frame(&mut self, index: usize) -> bool {
         let Some(recall_ms) = self.config.audio.recall_ms else { return false };
         let Some(latent) = self.recall.latents.get(index) else { return false };
@@ -200,7 +199,7 @@ impl Recorder {
         }
     }
 
-    /// Nobody wanted it: gone, and zeroized.
+    /// Discards and zeroizes the call's buffer.
     pub(in crate::recorder) fn discard_recall(&mut self, number: CallNumber) {
         if let Some(latent) = self.recall.take_buffer(number) {
             let channel = latent.reel.channel;
@@ -209,7 +208,7 @@ impl Recorder {
         }
     }
 
-    /// At the stop of the daemon nothing kept back survives.
+    /// Discards all buffers when the daemon stops.
     pub(in crate::recorder) fn discard_all_recall(&mut self) {
         while let Some(call) = self.recall.latents.first().map(|latent| latent.call) {
             self.discard_recall(call);

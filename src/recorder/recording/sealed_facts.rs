@@ -1,10 +1,9 @@
-//! What is sealed of a record, as it lies on the disk: for who holds what opens it.
+//! Sealed numbers and fields of a record, as stored, for holders of the identity.
 //!
-//! Where the owner took the identity off the box, a supervisor who has it can still read numbers
-//! and fields: `show ID sealed=on` gives them with their wrapped key, in base64, where the box
-//! itself cannot open them. A copy of a key leaves the box with them, so who asked is durable
-//! before the first row goes out, as for a file; once, since who has it has it, and asking again
-//! crowds nobody's listening out of the record. Nothing here opens anything.
+//! The owner may keep the identity off the recorder. A supervisor who has it can still read numbers
+//! and fields: `show ID sealed=on` sends them in base64 with their wrapped key. As for a file, the
+//! fact of who asked is durable before the first row leaves. It is noted once per user, so repeated
+//! requests do not displace other entries from the record.
 
 use crate::id::SessionId;
 use crate::limits;
@@ -18,15 +17,15 @@ use crate::trace::TraceEvent;
 use data_encoding::BASE64;
 use protocol::{Code, Kind, Refusal, reply};
 
-/// Bytes of the wrapped key in a row: a line has room for them in base64.
+/// Bytes of the wrapped key per row, so that base64 fits a line.
 const PART: usize = 600;
-/// Updates of fields are given up to here; what follows them in the answer needs room, too.
+/// Limit on the history of fields, in bytes; the rest of the reply needs room too.
 const HISTORY_BYTES: usize = limits::OUTPUT_BYTES_MAX * 3 / 8;
-/// What the journal calls it.
+/// The purpose as the journal names it.
 const FACTS: &str = "facts";
 
 impl Recorder {
-    /// A record with what is sealed of it, which is noted like the fetching of a file.
+    /// Shows a record with its sealed data, noted like the fetch of a file.
     pub(in crate::recorder) fn show_sealed(
         &mut self,
         now: Now,
@@ -60,7 +59,7 @@ impl Recorder {
     }
 }
 
-/// The rows in place of fields and history; how many there was no room for.
+/// Writes the sealed rows in place of fields and history; returns how many did not fit.
 pub(in crate::recorder) fn write_sealed_rows(
     record: &Record,
     wrapped: &[u8],

@@ -1,8 +1,8 @@
-//! One agent's screen: who captures it, what waits, what is hidden of it, and where it goes.
+//! One agent's screen capture: its session, waiting segments, masks and files.
 //!
-//! Video waits here as audio waits in a ring, for the holdback and a margin, so that a blackout
-//! that reaches back finds it in memory. All times are milliseconds since the daemon started, by
-//! the box's own clock. Several tapes may take the same video: a call's and one by itself.
+//! Video waits here for the holdback and a margin, as audio waits in a ring, so that a blackout
+//! with lead finds it in memory. All times are milliseconds since the daemon started, by the
+//! recorder's clock. A call's recording and a screen-only recording may use the same video.
 
 use crate::id::{RecordingId, SessionId};
 use crate::limits;
@@ -10,34 +10,34 @@ use crate::recorder::screen::writer::{ScreenMask, ScreenWriter, WaitingSegment};
 use crate::time::Position;
 use std::collections::VecDeque;
 
-/// An agent's screen.
+/// The screen capture of one agent.
 #[derive(Default)]
 pub struct ScreenCapture {
     /// The session that captures.
     pub session: Option<SessionId>,
     held: VecDeque<WaitingSegment>,
     pub held_bytes: usize,
-    /// Behind the newest piece.
+    /// End of the newest segment.
     heard: Position,
     pub hidden: ScreenMask,
     pub tapes: Vec<ScreenWriter>,
-    /// The recording by itself that was begun last, whether it runs or not.
+    /// The last screen-only recording, running or not.
     pub alone: Option<RecordingId>,
 }
 
-/// Why a piece is not taken.
+/// Why a segment is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SegmentError {
-    /// So many milliseconds ahead of the box's clock.
+    /// The segment is this many milliseconds ahead of the recorder's clock.
     Ahead(u64),
-    /// It was heard already, is too old to be sorted in, or from before the recording.
+    /// The segment was already received, is too old, or precedes the recording.
     Late,
-    /// Too much waits.
+    /// Too many bytes are waiting.
     Full,
 }
 
 impl ScreenCapture {
-    /// Takes a piece in. What a mask meets is not even kept in memory.
+    /// Accepts a segment. Masked video is wiped at once.
     pub fn accept_segment(
         &mut self,
         (now, oldest): (Position, Position),
@@ -49,7 +49,7 @@ impl ScreenCapture {
         if to > soonest {
             return Err(SegmentError::Ahead(to.frames_since(soonest)));
         }
-        // What was told is told: a piece that reaches back might show what was hidden then.
+        // Received time stays settled: a segment that reaches back might show masked video.
         let again = from.plus(limits::SCREEN_MARGIN_MS) < self.heard || to <= self.heard;
         if again || from < oldest {
             return Err(SegmentError::Late);
@@ -68,7 +68,7 @@ impl ScreenCapture {
         Ok(())
     }
 
-    /// Hides everything from `from` on, and wipes what waits of it.
+    /// Starts the mask at `from`, and wipes waiting video under it.
     pub fn start_mask(&mut self, from: Position) {
         self.hidden.mask.open_at(from);
         let mut bytes = 0;
@@ -81,32 +81,32 @@ impl ScreenCapture {
         self.held_bytes = bytes;
     }
 
-    /// Where the oldest piece that waits begins and ends.
+    /// Start and end of the oldest waiting segment.
     #[must_use]
     pub fn oldest_span(&self) -> Option<(Position, Position)> {
         self.held.front().map(|piece| (piece.from, piece.to))
     }
 
-    /// Takes that piece out.
+    /// Removes the oldest waiting segment.
     pub fn take_oldest(&mut self) -> Option<WaitingSegment> {
         let piece = self.held.pop_front()?;
         self.held_bytes -= piece.video.len();
         Some(piece)
     }
 
-    /// Whether everything up to `at` has been heard.
+    /// Whether everything up to `at` was received.
     #[must_use]
     pub fn has_received_until(&self, at: Position) -> bool {
         self.heard >= at
     }
 
-    /// Forgets what nobody will ask for again; without a tape what waits is nobody's.
+    /// Drops old masks; without a file, also the waiting segments.
     pub fn prune(&mut self, oldest: Position) {
         if self.tapes.is_empty() {
             (self.held, self.held_bytes) = (VecDeque::new(), 0);
         }
         let oldest = self.tapes.iter().map(ScreenWriter::cursor).min().unwrap_or(oldest);
-        // A piece may begin a little before.
+        // A segment may start slightly earlier.
         let oldest = oldest.saturating_sub(limits::SCREEN_AHEAD_MS);
         self.hidden.mask.prune_before(oldest);
         self.hidden.dropped.prune_before(oldest);
@@ -117,19 +117,19 @@ impl ScreenCapture {
         self.tapes.iter().find(|tape| tape.id == id)
     }
 
-    /// The newest recording that wants the screen now.
+    /// The newest recording that uses the screen now.
     #[must_use]
     pub fn wanted_by(&self) -> Option<&ScreenWriter> {
         self.tapes.iter().rev().find(|tape| tape.is_active())
     }
 
-    /// The running recording by itself.
+    /// The running screen-only recording.
     #[must_use]
     pub fn running_alone(&self) -> Option<&ScreenWriter> {
         self.tapes.iter().find(|tape| tape.alone && tape.end.is_none())
     }
 
-    /// What must hold after every turn.
+    /// Asserts the invariants that hold after every turn.
     pub fn check_invariants(&self) {
         let bytes: usize = self.held.iter().map(|piece| piece.video.len()).sum();
         assert!(bytes == self.held_bytes && bytes <= limits::SCREEN_QUEUE_BYTES_MAX);

@@ -1,7 +1,7 @@
-//! What agents and screen capture clients say of screens: start, stop, and the pieces themselves.
+//! Screen commands of agents and capture clients: start, stop, and video segments.
 //!
-//! Whether it is possible is asked of the same functions by the command and by `can`. A piece comes
-//! as a line and a data block; its answer waits for the block.
+//! Commands and `can` ask the same target functions. A segment is a line and a data block, and its
+//! reply waits for the block.
 
 use super::capture::SegmentError;
 use super::screen_ms;
@@ -16,7 +16,7 @@ use crate::store::fact::{RecordReasons, RecordingEnd};
 use crate::time::{Now, Position, WallTime};
 use protocol::{Code, Hello, Refusal, reply};
 
-/// A piece that a line announced; its block is to follow.
+/// An announced segment whose block has not arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct SegmentHeader {
     recording: RecordingId,
@@ -26,9 +26,9 @@ pub struct SegmentHeader {
 
 /// What `screen start` would do.
 enum ScreenStartPlan {
-    /// It runs, or the call's recording has it already (E4).
+    /// It runs already, or the call's recording includes the screen (E4).
     Runs(RecordingId),
-    /// A recording by itself, under this schedule.
+    /// A screen-only recording starts under this schedule.
     Begins(usize),
 }
 
@@ -66,7 +66,7 @@ impl Recorder {
         self.screen_start_at(self.wall_at(screen_ms(self.now)), agent).map(|_| ())
     }
 
-    /// The recording by itself that `screen stop` would stop, or has stopped already.
+    /// The screen-only recording that `screen stop` would stop, or has already stopped.
     pub(in crate::recorder) fn screen_stop_target(
         &self,
         agent: AgentIndex,
@@ -128,7 +128,7 @@ impl Recorder {
         Ok(Response::after_sync(ticket, bytes))
     }
 
-    /// Why this agent's screen is not recorded, for people.
+    /// Why this agent's screen is not recorded, as text for people.
     pub(in crate::recorder) fn screen_disabled_reason(&self, agent: AgentIndex) -> &'static str {
         if self.directory.agent_at(agent).screen {
             "no screen capture client is connected from your workstation"
@@ -137,7 +137,7 @@ impl Recorder {
         }
     }
 
-    /// A screen capture client is its user's, at a machine where that user may work.
+    /// Accepts a screen capture client for its user, on a machine where that user may work.
     pub(in crate::recorder) fn screen_hello(
         &mut self,
         now: Now,
@@ -159,7 +159,7 @@ impl Recorder {
         Ok(self.hello_reply(now, id, hello, Some(agent)))
     }
 
-    /// The line of a piece: what can be said of it before its block is there.
+    /// Checks a segment's line before its block arrives.
     pub(in crate::recorder) fn announce_segment(
         &mut self,
         id: SessionId,
@@ -184,7 +184,7 @@ impl Recorder {
         Ok(Response::immediate(Vec::new()))
     }
 
-    /// The block of a piece: it waits in memory, or is refused.
+    /// Accepts a segment's block into memory, or refuses it.
     pub(in crate::recorder) fn accept_segment(
         &mut self,
         now: Now,
@@ -204,8 +204,8 @@ impl Recorder {
         if video.is_empty() {
             return Err(Refusal::new(Code::BadArgument, "a piece without video"));
         }
-        // By the box's clock: the client has measured how far its own is off. Nothing is taken from
-        // before this start of the box or before the recording: what was hidden then is forgotten.
+        // Convert to the recorder's clock with the offset that the client measured. Refuse video
+        // from before this start or before the recording, whose masks are gone.
         let from = u64::try_from(from.0.saturating_sub(offset)).map(Position);
         let began = capture.writer(recording).map_or(Position(0), ScreenWriter::start);
         let oldest = oldest.max(began.saturating_sub(limits::SCREEN_AHEAD_MS));

@@ -1,8 +1,8 @@
-//! The files of screens: begun, made durable, completed, and given up when they fail.
+//! Screen files: create, sync, complete, and abandon after a failure.
 //!
-//! A call's screen lies beside its audio under a key that follows from the audio's; a recording by
-//! itself is a media file like any other. A file that fails is never touched again: its account
-//! ends with what is certain, what was on its way is lost, and the audio goes on regardless.
+//! A call's screen is stored beside its audio under a key derived from the audio's. A screen-only
+//! recording is an ordinary media file. A failed file is never written again: its record ends at
+//! the last durable point, later video is lost, and the audio continues.
 
 use super::screen_ms;
 use crate::calls::directory::AgentIndex;
@@ -23,9 +23,9 @@ use crate::time::Now;
 use crate::trace::TraceEvent;
 use protocol::{Code, Refusal};
 
-/// Frames a second of a screen's account.
+/// Positions per second in a screen's record.
 const RATE: u32 = 1000;
-/// A recording without audio has no channel.
+/// Channel number of a recording without audio.
 const NO_CHANNEL: u16 = 0;
 
 impl Recorder {
@@ -45,7 +45,7 @@ impl Recorder {
         }
     }
 
-    /// A call's recording gets the screen of the agent who began it.
+    /// Adds the agent's screen to the call's recording.
     pub(super) fn begin_screen(&mut self, now: Now, agent: AgentIndex, id: RecordingId) {
         let served = self.screens.captures.get(&agent).is_some_and(|c| c.session.is_some());
         let full = self.storage.full || self.storage.no_room || self.storage.is_down();
@@ -65,7 +65,7 @@ impl Recorder {
         self.create_screen_file(now, agent, ScreenWriter::new(id, Some(channel), writer, opening));
     }
 
-    /// A screen is recorded by itself.
+    /// Starts a screen-only recording.
     pub(super) fn begin_screen_recording(
         &mut self,
         now: Now,
@@ -130,7 +130,7 @@ impl Recorder {
         self.stale_agents.insert(agent);
     }
 
-    /// Moves marks on, and notes the ends of what is complete.
+    /// Advances watermarks after a sync, and notes the ends of completed files.
     pub(super) fn handle_screen_sync(&mut self, now: Now, agent: AgentIndex, durable: Ticket) {
         let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
         for tape in &mut capture.tapes {
@@ -172,7 +172,7 @@ impl Recorder {
         self.storage.append(&mut self.index, now, fact);
     }
 
-    /// The disk refused a screen's file, to make it or to write it.
+    /// Abandons a screen file after a create or write error.
     pub(in crate::recorder) fn handle_screen_failure(
         &mut self,
         now: Now,
@@ -186,7 +186,7 @@ impl Recorder {
         self.abandon_screens(now, agent, error, has);
     }
 
-    /// A sync failed: nothing that is not durable is trusted any more, in any file.
+    /// Abandons every open screen file after a failed sync: unsynced data is not trusted.
     pub(in crate::recorder) fn handle_screens_failure(&mut self, now: Now, error: DiskError) {
         let agents: Vec<AgentIndex> = self.screens.captures.keys().copied().collect();
         agents.into_iter().for_each(|agent| self.abandon_screens(now, agent, error, |_| true));

@@ -1,7 +1,7 @@
-//! What `show` says of a screen: its account in milliseconds, and what of it is not stored.
+//! Rows of `show` about a screen: its times in milliseconds, and what is not stored.
 //!
-//! Positions are milliseconds since the daemon started. A recording by itself says the same in the
-//! rows that every recording has. Nothing here decides who may see it.
+//! Positions are milliseconds since the daemon started. A screen-only recording uses the rows of
+//! every recording instead.
 
 use crate::limits;
 use crate::recorder::Recorder;
@@ -10,7 +10,7 @@ use crate::store::index::Record;
 use protocol::reply;
 
 impl Recorder {
-    /// The rows of a call's screen, if it has one: `what=screen`, and `what=span kind=screen`.
+    /// Writes the rows of a call's screen, if any: `what=screen`, and `what=span kind=screen`.
     pub(in crate::recorder) fn write_screen_rows(record: &Record, out: &mut Vec<u8>) {
         let Some(screen) = &record.screen else { return };
         let Some(ended) = &screen.ended else {

@@ -1,10 +1,8 @@
-//! One file of a screen: which milliseconds of it are stored, masked, not wanted, or lost.
+//! One screen file: which milliseconds are stored, masked, idle or lost.
 //!
-//! A tape goes forward only. A piece of video is taken whole or not at all: what a mask meets is
-//! dropped whole, because nobody here can look into it. Before a piece, what is missing gets its
-//! fate; a short gap is none, since the picture from before still stands.
-//!
-//! When something may be taken is decided by `screens`; nothing here touches a disk.
+//! Writing only moves forward. A segment is stored whole or dropped whole, because video is never
+//! decoded. Missing time before a segment gets its fate. A short gap is stored time, because the
+//! previous picture is still shown. `screen` decides when to write.
 
 use crate::audio::channel::ChannelIndex;
 use crate::audio::encode_stream::append_span;
@@ -20,17 +18,17 @@ use crate::time::Position;
 use std::collections::VecDeque;
 use zeroize::Zeroize;
 
-/// A piece of video that waits in memory; wiped when it goes.
+/// A video segment that waits in memory; wiped on drop.
 pub struct WaitingSegment {
     pub from: Position,
     pub to: Position,
     pub video: Vec<u8>,
-    /// It met a mask: there is no video any more.
+    /// Whether the segment was masked and its video wiped.
     pub blank: bool,
 }
 
 impl WaitingSegment {
-    /// What was seen is not to be kept.
+    /// Wipes the video.
     pub fn wipe(&mut self) {
         self.video.zeroize();
         self.video = Vec::new();
@@ -44,26 +42,26 @@ impl Drop for WaitingSegment {
     }
 }
 
-/// What is hidden of a screen, and what there was no room for.
+/// Masked time, and time dropped for lack of memory.
 #[derive(Default)]
 pub struct ScreenMask {
     pub mask: Mask,
     pub dropped: Mask,
 }
 
-/// A file of one screen.
+/// The writer of one screen file.
 pub struct ScreenWriter {
     pub id: RecordingId,
-    /// A recording by itself, without a call.
+    /// Whether this is a screen-only recording, without a call.
     pub alone: bool,
-    /// Whose audio it goes with.
+    /// The channel of the recorded audio.
     pub channel: Option<ChannelIndex>,
     pub file: FileId,
-    /// Path and header, until the disk was asked.
+    /// Path and header, until the disk thread is asked to create the file.
     pub opening: Option<(String, Vec<u8>)>,
     pub writer: MediaWriter,
     start: Position,
-    /// While it is not wanted.
+    /// Times when the screen is not wanted.
     pub idle: Mask,
     pub end: Option<(Position, RecordingEnd)>,
     spans: Vec<FactSpan>,
@@ -98,32 +96,32 @@ impl ScreenWriter {
         }
     }
 
-    /// Where it begins.
+    /// Start position.
     #[must_use]
     pub fn start(&self) -> Position {
         self.start
     }
 
-    /// Up to where every millisecond has its fate.
+    /// Position up to which every millisecond has its fate.
     #[must_use]
     pub fn cursor(&self) -> Position {
         self.writer.to()
     }
 
-    /// Everything written so far.
+    /// The watermark after everything written so far.
     #[must_use]
     pub fn written_end(&self) -> Watermark {
         let writer = &self.writer;
         Watermark { to: writer.to(), size: writer.size(), digest: writer.digest() }
     }
 
-    /// Whether it is to be filled now.
+    /// Whether the file takes video now.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.end.is_none() && !self.idle.is_open()
     }
 
-    /// Sets its end, if it has none yet, but not before what it has taken.
+    /// Sets the end, unless one is set; never before video already taken.
     pub fn set_end(&mut self, at: Position, why: RecordingEnd) {
         let at = at.max(self.cursor());
         let (at, _) = *self.end.get_or_insert((at, why));
@@ -134,7 +132,7 @@ impl ScreenWriter {
         self.end.map_or(to, |(end, _)| end.min(to))
     }
 
-    /// What became of `from..to` without video.
+    /// Fates of `from..to`, which has no video.
     fn fates_without_video(&self, from: Position, to: Position, hidden: &ScreenMask) -> Vec<Run> {
         let (mut at, mut runs) = (from, Vec::new());
         while at < to {
@@ -156,7 +154,7 @@ impl ScreenWriter {
         runs
     }
 
-    /// Gives everything up to `to` a fate, without video.
+    /// Gives everything up to `to` its fate, without video.
     pub fn skip_to(&mut self, to: Position, hidden: &ScreenMask, out: &mut Vec<u8>) {
         let to = self.end_limit(to);
         while self.cursor() < to {
@@ -168,7 +166,7 @@ impl ScreenWriter {
         }
     }
 
-    /// Takes a piece; `audio` is where on its channel the piece begins.
+    /// Appends a segment; `audio` is the position on its channel where the segment starts.
     pub fn append_segment(
         &mut self,
         piece: &WaitingSegment,
@@ -220,7 +218,7 @@ impl ScreenWriter {
         assert_eq!(self.cursor(), at, "chunks follow each other");
     }
 
-    /// Writes the trailer, at the end.
+    /// Writes the trailer at the end.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         let (to, why) = self.end.unwrap_or((self.cursor(), RecordingEnd::Stop));
         assert!(self.cursor() == to && self.finished.is_none(), "at its end, once");
@@ -233,7 +231,7 @@ impl ScreenWriter {
         self.finished = Some(finished);
     }
 
-    /// The account of a complete file.
+    /// The end fact of a complete file.
     #[must_use]
     pub fn complete_summary(&mut self, finished: FinishedFile) -> RecordingEnded {
         assert_eq!(self.durable.size, finished.size, "the trailer is durable");
@@ -248,7 +246,7 @@ impl ScreenWriter {
         }
     }
 
-    /// The account of what is certain of a file that failed: whoever reads it comes to the same.
+    /// The end fact of a failed file, as a reader of the file would derive it.
     #[must_use]
     pub fn truncated_summary(&self) -> RecordingEnded {
         let durable = self.durable;

@@ -1,11 +1,11 @@
-//! The past: records of closed days, which are on the disk only.
+//! The archive: records of closed days, which are on the disk only.
 //!
-//! A record that somebody names and that is not in memory is looked up first, in the summaries and
-//! then in the journal; then it is in the index, and the line is taken once more, as if it had just
-//! come. A day is closed outside the loop, once the first sync of the next day is done; what its
-//! summary knows is then forgotten here.
+//! A command may name a record that is not in memory. The recorder then looks it up in the
+//! summaries and the journal, adds it to the index, and executes the line again. A day is closed
+//! outside the loop, after the first sync of the next day. Its summarised records then leave
+//! memory.
 //!
-//! Nothing here reads a file: it asks.
+//! File reads go to the disk thread as jobs.
 
 use super::library::ReplyStream;
 use crate::alarm;
@@ -21,24 +21,24 @@ use crate::store::index::Record;
 use crate::time::Now;
 use protocol::{Code, Command, Refusal};
 
-/// What an alarm is about when days cannot be closed.
+/// Subject of the alarm raised when days cannot be closed.
 const SUMMARIES: &str = "summaries";
 
-/// What is known of closed days, and what is being done about them.
+/// The catalogue of closed days, and the state of the work on it.
 #[derive(Debug)]
 pub(in crate::recorder) struct Archive {
     pub catalogue: Catalogue,
-    /// Days are being closed, or summaries mended.
+    /// A worker is closing days or rebuilding summaries.
     busy: bool,
-    /// Days are to be closed.
+    /// Days are waiting to be closed.
     closes: bool,
-    /// When that is tried again after it failed.
+    /// Retry delay after a failure.
     backoff: Backoff,
-    /// A summary that has to be made anew.
+    /// The first day whose summary must be rebuilt.
     damaged: Option<Day>,
-    /// From this day on that is being done: until then some are missing.
+    /// The first day whose summary is being rebuilt.
     mending: Option<Day>,
-    /// Some session's line has to be taken once more.
+    /// Lines are waiting to be retried.
     again: bool,
 }
 
@@ -50,7 +50,7 @@ impl Archive {
     }
 }
 
-/// A line that waits for the record it names.
+/// A line that waits for the archived record it names.
 #[derive(Debug)]
 pub struct ArchiveLookup {
     line: String,
@@ -59,7 +59,7 @@ pub struct ArchiveLookup {
     fetch: Option<RecordFetch>,
 }
 
-/// The record that a command is about.
+/// The record id that a command names.
 fn record_named_by<'a>(command: &'a Command<'_>) -> Option<&'a str> {
     match command {
         Command::Show { id, .. }
@@ -75,7 +75,7 @@ impl Recorder {
         ReadView { index: &self.index, catalogue: &self.archive.catalogue }
     }
 
-    /// If the command names a record that may be in the past only: the search for it.
+    /// The lookup that a command needs if its record may only be in the archive.
     pub(in crate::recorder) fn lookup_archived(
         &mut self,
         session: SessionId,
@@ -93,7 +93,8 @@ impl Recorder {
         Some(ReplyStream::Search(Box::new(search)))
     }
 
-    /// Goes on with a search; gives the line once it is over, whether the record is there or not.
+    /// Continues a lookup. Returns the line when the lookup ends, whether or not it found the
+    /// record.
     pub(in crate::recorder) fn continue_lookup(
         &mut self,
         session: SessionId,
@@ -134,8 +135,8 @@ impl Recorder {
         Ok(Some(std::mem::take(&mut search.line)))
     }
 
-    /// Bytes that were needed, if they have come; else they are asked for. None at all where they
-    /// cannot be read, or where nobody can have meant so many.
+    /// The requested bytes, if they have arrived; otherwise requests them. Returns no bytes if the
+    /// file cannot be read or the request is implausibly large.
     pub(in crate::recorder) fn take_read(
         &mut self,
         session: SessionId,
@@ -153,7 +154,7 @@ impl Recorder {
         }
     }
 
-    /// Lines whose records have been looked for are taken now.
+    /// Executes again the lines whose lookups have ended.
     pub(in crate::recorder) fn retry_lines(&mut self, now: Now) {
         if !std::mem::take(&mut self.archive.again) {
             return;
@@ -170,12 +171,12 @@ impl Recorder {
         }
     }
 
-    /// Whether lines wait to be taken once more.
+    /// Whether lines are waiting to be retried.
     pub(in crate::recorder) fn has_lines_to_retry(&self) -> bool {
         self.archive.again
     }
 
-    /// Has days closed and summaries mended, one after the other.
+    /// Starts closing days and rebuilding summaries, one request at a time.
     pub(in crate::recorder) fn tick_archive(&mut self, now: Now) {
         let rests = self.archive.busy || !self.archive.backoff.is_due(now.mono);
         if rests || self.stopping || !self.storage.are_past_days_final() {
@@ -191,7 +192,7 @@ impl Recorder {
         }
     }
 
-    /// Days were closed: what is summarised now, and through which entry.
+    /// Installs the new catalogue of closed days, or schedules a retry.
     pub(in crate::recorder) fn handle_archived_days(
         &mut self,
         now: Now,
@@ -204,7 +205,7 @@ impl Recorder {
             self.clear_alarm(now, alarm::AlarmCode::WorkerFailed, SUMMARIES);
         }
         match result {
-            // Never back: a journal that was shortened meanwhile is for the next start.
+            // Never moves back: the next start handles a journal that was shortened.
             Ok((_, through))
                 if through < self.index.summarised_through()
                     || through > self.index.last_sequence() =>
@@ -216,7 +217,7 @@ impl Recorder {
                 self.index.retire_through(through);
                 log::info!("closed days are summarised through entry {through}");
             }
-            // Nothing is lost: the records stay in memory, and the days are closed later.
+            // The records stay in memory, so a later retry loses nothing.
             Err(text) => {
                 self.archive.closes = true;
                 self.archive.damaged = self.archive.damaged.into_iter().chain(mending).min();
@@ -228,7 +229,7 @@ impl Recorder {
         }
     }
 
-    /// What is said of a summary or a journal that cannot be read; the former is made anew.
+    /// The refusal for an unreadable summary or journal; schedules a damaged summary's rebuild.
     pub(in crate::recorder) fn report_damage(&mut self, damaged: ArchiveError) -> Refusal {
         log::error!("{damaged}");
         match damaged {
@@ -247,19 +248,19 @@ impl Recorder {
         }
     }
 
-    /// How many records are in memory.
+    /// Number of records in memory.
     #[must_use]
     pub fn records_in_memory(&self) -> usize {
         self.index.records().count()
     }
 
-    /// One of them.
+    /// A record, if it is in memory.
     #[must_use]
     pub fn record_in_memory(&self, id: RecordingId) -> Option<&Record> {
         self.index.record(id)
     }
 
-    /// How many records there are, and when the oldest of them began.
+    /// Number of records, and the start time of the oldest.
     pub(in crate::recorder) fn count_records(&self) -> (usize, Option<crate::time::WallTime>) {
         let (fresh, gone) = self.index.unsummarised_counts();
         let count = (self.archive.catalogue.record_count() + fresh).saturating_sub(gone);

@@ -1,8 +1,7 @@
-//! From a line to its answer: parse, authorise, do, and queue the answer behind its sync.
+//! Runs a command line: parse, authorise, execute, and queue the reply behind its sync.
 //!
-//! `authorise` is the only way to an `Authorised` command, and `execute` takes nothing else. It asks
-//! the command's row of the table what it requires, so that no command can do without. Each command
-//! is one short function in the files beside this one. A refused command changes nothing.
+//! Only `authorise` makes an `Authorised` command, and `execute` accepts nothing else. `authorise`
+//! checks what the command's row in the table requires. A refused command changes nothing.
 
 use super::fetch::MediaRequest;
 use super::library::ReplyStream;
@@ -17,20 +16,20 @@ use crate::store::fact::RecordReasons;
 use crate::time::{MonoTime, Now};
 use protocol::{Code, Command, Kind, Refusal, Request, reply};
 
-/// What a command says, and after which sync.
+/// A command's reply, and the sync it waits for.
 pub(in crate::recorder) struct Response {
     pub bytes: Vec<u8>,
     pub after_sync: Ticket,
-    /// Blackouts: when `masked=yes` is said instead.
+    /// When a blackout's reply becomes `masked=yes`.
     pub give_up: Option<MonoTime>,
-    /// More rows than fit at once follow, then the `ok`.
+    /// Rows that are streamed before the final `ok`.
     pub stream: Option<ReplyStream>,
-    /// A promise that this recording is kept: refused if its file cannot be written.
+    /// The recording that the reply promises; the command is refused if its file cannot be written.
     pub depends_on: Option<DurabilityDependency>,
 }
 
 impl Response {
-    /// True at once.
+    /// A reply that waits for no sync.
     pub fn immediate(bytes: Vec<u8>) -> Response {
         Response::after_sync(Ticket(0), bytes)
     }
@@ -39,7 +38,7 @@ impl Response {
         Response { bytes, after_sync: after, give_up: None, stream: None, depends_on: None }
     }
 
-    /// An `ok` that is only true if the recording is; it gave it these reasons.
+    /// Makes the reply depend on a recording and the reasons that the command added to it.
     pub fn depends_on(self, recording: RecordingId, new: RecordReasons) -> Response {
         Response { depends_on: Some((recording, new)), ..self }
     }
@@ -56,7 +55,7 @@ impl Response {
     }
 }
 
-/// A command that this session may give.
+/// A command that passed authorisation for its session.
 pub(in crate::recorder) struct Authorised<'a> {
     command: Command<'a>,
     by: Actor,
@@ -64,7 +63,7 @@ pub(in crate::recorder) struct Authorised<'a> {
 }
 
 impl Recorder {
-    /// One line of a session, or why it was none.
+    /// Handles one line of a session, or the reason it was rejected.
     pub(in crate::recorder) fn handle_line(
         &mut self,
         now: Now,
@@ -84,7 +83,7 @@ impl Recorder {
         self.execute_line(now, id, line, woke);
     }
 
-    /// Does what a line says and queues its answer.
+    /// Executes a line and queues its reply.
     pub(in crate::recorder) fn execute_line(
         &mut self,
         now: Now,
@@ -109,7 +108,7 @@ impl Recorder {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if let Some(stream) = said.stream {
             if said.after_sync != Ticket(0) {
-                // Nothing of it goes out before what it is told after is durable.
+                // Sends nothing of the stream before its fact is durable.
                 session.queue_reply(said.after_sync, Vec::new(), None);
             }
             session.stream = Some(stream);
@@ -161,8 +160,8 @@ impl Recorder {
         }
     }
 
-    /// `bad-argument` where the text alone was good, but does not fit this box. It comes before
-    /// `denied`, as the contract has it.
+    /// Refuses arguments that parse but do not fit this recorder's configuration (`bad-argument`).
+    /// The protocol orders this before `denied`.
     fn check_arguments(&self, command: &Command<'_>) -> Result<(), Refusal> {
         match command {
             Command::BlackoutStart { lead_ms: Some(lead_ms), .. } => {
@@ -178,8 +177,7 @@ impl Recorder {
         }
     }
 
-    /// Checks what the row of a command requires of the session and its user, and whether the box
-    /// is too far on its way down for it.
+    /// Checks what a command requires of the session, its user and the recorder's shutdown state.
     fn require_session<'a>(
         &self,
         id: SessionId,
@@ -273,7 +271,7 @@ impl Recorder {
         }
     }
 
-    /// Calls and the box itself.
+    /// Executes commands about calls and the recorder itself.
     fn execute_admin(
         &mut self,
         now: Now,

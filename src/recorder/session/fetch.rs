@@ -1,8 +1,7 @@
-//! Sending a recording's files as they lie on the disk: what `media` answers.
+//! Sending a recording's files as stored on the disk: the reply to `media`.
 //!
-//! Who gets which file, and what for, is durable before the first byte goes out. A file goes out in
-//! pieces, as the client has room, and never before it has its end. Nothing here opens what is
-//! sealed.
+//! The fact of who fetched which file, and why, is durable before the first byte leaves. Files go
+//! out in pieces as the client has room, and only once complete. Sealed data stays sealed.
 
 use super::command::Response;
 use super::library::{ActorName, ReplyStream};
@@ -16,7 +15,7 @@ use crate::time::Now;
 use crate::trace::TraceEvent;
 use protocol::{Code, MediaPart, Purpose, Refusal, reply};
 
-/// Which file, from which byte on, and what for.
+/// The file part, the start offset in bytes, and the purpose.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::recorder) struct MediaRequest {
     pub part: MediaPart,
@@ -25,7 +24,7 @@ pub(in crate::recorder) struct MediaRequest {
 }
 
 impl MediaRequest {
-    /// What the journal calls it.
+    /// The purpose as the journal names it.
     fn as_str(self) -> &'static str {
         match (self.part, self.purpose) {
             (MediaPart::Audio, purpose) => purpose.as_str(),
@@ -35,11 +34,11 @@ impl MediaRequest {
     }
 }
 
-/// A file of a record, and how it ended.
+/// The path of a record's file, and its end fact.
 fn media_file(record: &Record, part: MediaPart) -> Result<(String, &RecordingEnded), Refusal> {
     let running = || Refusal::new(Code::Busy, "it is still being recorded; ask when it ended");
     let sound = record.ended.as_ref().ok_or_else(running)?;
-    // One that was recorded by itself is the recording's only file.
+    // A screen-only recording has a single file.
     if part == MediaPart::Audio || record.began.codec == CodecKind::Screen {
         return Ok((record.media_path(), sound));
     }
@@ -50,7 +49,7 @@ fn media_file(record: &Record, part: MediaPart) -> Result<(String, &RecordingEnd
 }
 
 impl Recorder {
-    /// Who gets a file, and what for, is durable before the first byte goes out.
+    /// Notes the fetch and starts the stream after its sync.
     pub(in crate::recorder) fn begin_media(
         &mut self,
         now: Now,
@@ -95,7 +94,7 @@ impl Recorder {
         match self.take_arrived(session) {
             None => self.request_read(session, path.to_string(), (*from, limits::READ_BYTES)),
             Some(Some(mut bytes)) if !bytes.is_empty() => {
-                // Behind its end a file that failed holds what nobody vouches for.
+                // Bytes after the recorded end of a failed file are not certain.
                 let left = usize::try_from(size - *from).unwrap_or(usize::MAX);
                 bytes.truncate(left);
                 reply::write_data(out, &bytes);

@@ -1,19 +1,18 @@
-//! Everything that decides anything, as one text: a test compares it before and after a refusal.
+//! The recorder's deciding state as one text, for a test that a refusal changes nothing.
 //!
-//! What only counts (refusals, lines), what is only told (events, news) and alarms are not in it: a
-//! refusal may leave a trace there. No program looks at it.
+//! Counters, events, notifications and alarms are left out, because a refusal may change them.
 
 use crate::recorder::Recorder;
 use std::fmt::Write;
 
 impl Recorder {
-    /// See the module.
+    /// The state as text, one line per item.
     #[doc(hidden)]
     #[must_use]
     pub fn state_fingerprint(&self) -> String {
         let mut out = String::new();
         let mut put = |what: &str, value: &dyn std::fmt::Debug| {
-            // Writing to a string does not fail.
+            // Writing to a string cannot fail.
             let _ = writeln!(out, "{what} {value:?}");
         };
         put(

@@ -1,8 +1,8 @@
-//! Sessions come, say who they are, and go.
+//! Connecting, logging in and disconnecting.
 //!
-//! The shell says what a peer may be; the directory says who an agent is; a technician's PIN is
-//! compared outside the loop. A refused hello may be tried again, three times in all. Nothing here
-//! keeps a session alive: `tick_sessions` closes what is silent.
+//! The shell states what kinds a peer may claim; the directory identifies agents. Technicians' PINs
+//! are compared outside the loop. A client may try hello three times. `tick_sessions` closes silent
+//! sessions.
 
 use super::command::Response;
 use crate::alarm;
@@ -16,7 +16,7 @@ use crate::time::Now;
 use crate::trace::TraceEvent;
 use protocol::{Code, Hello, Kind, Refusal, Request, reply};
 
-/// One message for every technician who is not let in.
+/// One message for every refused technician, so that it reveals nothing.
 const NOT_LET_IN: &str = "the name or the PIN is wrong";
 
 impl Recorder {
@@ -29,7 +29,7 @@ impl Recorder {
         self.counters.sessions += 1;
     }
 
-    /// The other end of a cable is nobody in particular: a technician, once the PIN is right.
+    /// Opens a session for a serial port; it becomes a technician's after a correct PIN.
     pub(in crate::recorder) fn handle_serial_open(
         &mut self,
         now: Now,
@@ -60,7 +60,7 @@ impl Recorder {
         }
     }
 
-    /// Lines before hello that are refused close the session; refused hellos do after the third.
+    /// Closes a session after a refused line before hello, or after the third refused hello.
     pub(in crate::recorder) fn count_refused_hello(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         session.refused_hellos = session.refused_hellos.saturating_add(1);
@@ -158,7 +158,8 @@ impl Recorder {
     ) -> Result<Response, Refusal> {
         let Some(session) = self.sessions.get(id) else { return Err(Code::Denied.into()) };
         let source = PinSource::of(session);
-        // What is being compared may turn out wrong: no more than would lock are let in at once.
+        // Counts running comparisons as wrong: never more attempts in parallel than cause a
+        // lockout.
         let comparing = self.enrolment.comparing.values().filter(|other| **other == source).count();
         let wrong = self.enrolment.pins.wrong_so_far(&source) as usize + comparing;
         if self.enrolment.pins.is_locked(now.mono, &source)
@@ -193,7 +194,7 @@ impl Recorder {
 
     pub(in crate::recorder) fn handle_pin_result(&mut self, now: Now, id: SessionId, right: bool) {
         let Some(source) = self.enrolment.comparing.remove(&id.0) else { return };
-        // Whoever left without waiting has guessed all the same.
+        // A client that disconnected early still used an attempt.
         let Some(session) = self.sessions.get_mut(id) else {
             if !right {
                 self.handle_wrong_pin(now, &source);
@@ -258,7 +259,7 @@ impl Recorder {
         Response::immediate(bytes)
     }
 
-    /// The portal has pages that one right or another opens; nobody else is told.
+    /// Adds the user's permissions for the portal only, which shows pages by permission.
     fn rights_for_portal<'a>(
         line: reply::LineWriter<'a>,
         hello: &Hello<'_>,
@@ -305,7 +306,7 @@ impl Recorder {
         Response::immediate(bytes)
     }
 
-    /// Closes what is silent, what never said hello, and what has said its last word.
+    /// Closes sessions that are silent, never said hello, or have sent their last reply.
     pub(in crate::recorder) fn tick_sessions(&mut self, now: Now) {
         let mut gone = Vec::new();
         let mut late = Vec::new();
@@ -332,7 +333,7 @@ impl Recorder {
     }
 }
 
-/// Over TLS a client is at the machine its certificate names, whether it says so or not.
+/// Sets the machine of a TLS client to the one in its certificate; refuses any other.
 fn with_certified_machine<'a>(
     session: &crate::recorder::Session,
     hello: &Hello<'a>,

@@ -1,10 +1,9 @@
-//! Showing and protecting records, and how long answers are given (see `listing`, `past`, `fetch`).
+//! Showing and protecting records, and streaming long replies (see `listing`, `archive`, `fetch`).
 //!
-//! Long answers are streams: rows or data blocks go out as the client has room, one record or one
-//! piece of a file at a time, and no further line of that session is taken meanwhile. At most one
-//! read is under way for all sessions, so that no reader delays an `ok`. A sealed record is opened
-//! only with an identity that its owner left on the box. What a session of kind agent gets never
-//! holds a field's value or its history (F2).
+//! A stream sends rows or data blocks as the client has room, and its session accepts no line
+//! meanwhile. At most one read is in flight for all sessions, so readers never delay an `ok`. A
+//! sealed record is opened only with an identity that its owner left on the recorder. Replies to
+//! agents never contain a field's value or history (F2).
 
 use super::command::Response;
 use super::listing::Listing;
@@ -23,22 +22,22 @@ use crate::store::seal::{self, DataKey};
 use crate::time::Now;
 use protocol::{Code, Kind, Refusal, reply};
 
-/// An answer that is too long to be given at once.
+/// A reply too long to send at once.
 #[derive(Debug)]
 pub enum ReplyStream {
     Records(Box<Listing>),
-    /// The record that a line names is looked for.
+    /// An archived record is being looked up.
     Search(Box<ArchiveLookup>),
-    /// That is over, and the line is taken once more in the next turn.
+    /// The lookup ended; the next turn executes the line again.
     Again {
         line: String,
     },
     Show {
         id: RecordingId,
-        /// What cannot be opened here goes along sealed.
+        /// Whether to include sealed data that the recorder cannot open.
         sealed: bool,
     },
-    /// A long listing that is there already.
+    /// Rows that are already formatted.
     Lines {
         bytes: Vec<u8>,
         said: usize,
@@ -51,7 +50,7 @@ pub enum ReplyStream {
     },
 }
 
-/// The one read under way.
+/// The single read in flight.
 #[derive(Debug, Default)]
 pub struct ArchiveReader {
     tag: u64,
@@ -61,16 +60,16 @@ pub struct ArchiveReader {
     spare: Vec<u8>,
 }
 
-/// The username of who did something.
+/// Username of the user who gave a command.
 pub(in crate::recorder) struct ActorName(pub String);
 
-/// What is known of a record's key.
+/// The key of a record, as far as the recorder can open it.
 pub(in crate::recorder) enum RecordKey {
-    /// It is not sealed, or this is its key.
+    /// The key, or `None` for a record that is not sealed.
     Open(Option<DataKey>),
-    /// It cannot be opened here; how it is wrapped, as far as that can be read.
+    /// The recorder cannot open the key; holds the wrapped key, as far as it is readable.
     Sealed(Vec<u8>),
-    /// Its media file has to be read first.
+    /// The media file's header must be read first.
     Wait,
 }
 
@@ -79,9 +78,8 @@ impl Recorder {
         self.sessions.get(id).and_then(|session| session.who.as_ref())
     }
 
-    /// Whether a record is one that the session may know of: with `records.own` those of the own
-    /// calls, with `records.all` every one; for an agent who sees own recordings only, those that
-    /// an agent wanted (B2).
+    /// Whether the principal may see a record. `records.own` allows own calls, `records.all` every
+    /// call. An agent who sees only own recordings sees those that an agent requested (B2).
     pub(in crate::recorder) fn record_is_visible_to(
         &self,
         who: &Principal,
@@ -99,7 +97,7 @@ impl Recorder {
             || rights.contains(Permission::RecordsOwn) && own && seen
     }
 
-    /// A record that the session may know of; any other does not exist.
+    /// A record that the session may see; any other record does not exist for it.
     pub(in crate::recorder) fn visible_record(
         &self,
         id: SessionId,
@@ -126,7 +124,7 @@ impl Recorder {
         Ok(Response::stream(ReplyStream::Show { id: record.id(), sealed: false }))
     }
 
-    /// A record that the session may know of, and by whom something is done to it.
+    /// A record that the session may see, and the user who acts on it.
     pub(in crate::recorder) fn record_and_user(
         &self,
         id: SessionId,
@@ -157,7 +155,7 @@ impl Recorder {
         Ok(Response::after_sync(ticket, bytes))
     }
 
-    /// Goes on with the session's stream as far as there is room.
+    /// Feeds the session's stream as far as the client has room.
     pub(in crate::recorder) fn feed_stream(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.has_replies() {
@@ -204,7 +202,7 @@ impl Recorder {
         self.sessions.get(id).map_or(0, |session: &Session| session.room)
     }
 
-    /// Whole lines, as many as there is room for.
+    /// Sends as many whole lines as fit.
     fn feed_lines(&self, id: SessionId, bytes: &[u8], said: &mut usize, out: &mut Vec<u8>) -> bool {
         let room = self.send_capacity(id);
         let rest = &bytes[*said..];
@@ -218,7 +216,7 @@ impl Recorder {
         *said == bytes.len()
     }
 
-    /// Reasons as this session may know them (B2).
+    /// The reasons of a recording that the principal may see (B2).
     pub(in crate::recorder) fn visible_reasons(
         &self,
         who: &Principal,
@@ -253,7 +251,7 @@ impl Recorder {
             RecordKey::Sealed(wrapped) => (None, wrapped),
             RecordKey::Open(key) => (Some(key), Vec::new()),
         };
-        // It may have been deleted while its key was read.
+        // The record may have been deleted while its key was read.
         let record = self.index.record(id).filter(|record| record.deleted.is_none());
         let (Some(record), Some(who)) = (record, self.principal_of(session)) else {
             reply::begin_err(out, &Code::NoSuchRecord.into()).end();
@@ -348,14 +346,14 @@ impl Recorder {
         let row = row.pair("dnis", numbers.dnis.unwrap_or_else(none));
         let row = row.pair("reasons", self.visible_reasons(who, record.reasons_ever));
         let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
-        // Why it is kept, and how long, tells of others' recording (B2).
+        // Retention would reveal that others record (B2).
         let only_own = who.agent.is_some_and(|agent| self.sees_only_own(agent));
         let row = if only_own {
             row.pair("retain_until", "-")
         } else {
             row.pair("retain_until", began.retain_until)
         };
-        // Nothing is heard in it, and its positions are milliseconds.
+        // A screen-only recording has no audio; its positions are milliseconds.
         let alone = began.codec == CodecKind::Screen;
         let row = if alone { row.pair("codec", began.codec.as_str()) } else { row };
         let row = if record.is_protected { row.pair("protected", "on") } else { row };
@@ -367,7 +365,7 @@ impl Recorder {
         row.pair("why", if only_own || began.why.is_empty() { "-" } else { &began.why }).end();
     }
 
-    /// Who was given its files, or what is sealed of it: for supervisors only.
+    /// Rows of who fetched the files or sealed data; for supervisors only.
     fn show_fetches(record: &Record, out: &mut Vec<u8>) {
         for fetch in record.fetches.iter().rev().take(64) {
             let row = reply::begin_row(out).pair("what", "fetched").pair("time", fetch.at);
@@ -375,7 +373,7 @@ impl Recorder {
         }
     }
 
-    /// Fields and their history: for supervisors only (F2, F5).
+    /// Rows of fields and their history; for supervisors only (F2, F5).
     fn show_fields(record: &Record, key: Option<&Option<DataKey>>, out: &mut Vec<u8>) {
         let open = |sealed| match key {
             Some(key) => seal::open_field(key.as_ref(), sealed).unwrap_or_else(|_| "-".to_string()),
@@ -392,7 +390,8 @@ impl Recorder {
         }
     }
 
-    /// The key of a record: in memory while it is recorded, else from its media file's header.
+    /// The key of a record: from memory while it is recorded, otherwise from its media file's
+    /// header.
     pub(in crate::recorder) fn key_of(&mut self, session: SessionId, id: RecordingId) -> RecordKey {
         if let Some(recording) = self.recording_by_id(id) {
             return RecordKey::Open(recording.key.clone());
@@ -429,7 +428,7 @@ impl Recorder {
         }
     }
 
-    /// The bytes this session asked for, if they have come; `None` inside: the disk refused.
+    /// The bytes that arrived for this session; the inner `None` means that the disk refused.
     pub(in crate::recorder) fn take_arrived(
         &mut self,
         session: SessionId,
@@ -438,13 +437,13 @@ impl Recorder {
         if mine { self.reader.arrived.take().map(|(_, bytes)| bytes) } else { None }
     }
 
-    /// Whether a read of this session is under way or has arrived.
+    /// Whether a read for this session is in flight or has arrived.
     pub(in crate::recorder) fn is_reading(&self, session: SessionId) -> bool {
         let arrived = self.reader.arrived.as_ref().map(|(whose, _)| *whose);
         self.reader.for_session == Some(session) || arrived == Some(session)
     }
 
-    /// Asks for a piece of a file, if nobody else is reading: from where, and how many bytes.
+    /// Requests a read of (offset, bytes), if no other read is in flight.
     pub(in crate::recorder) fn request_read(
         &mut self,
         session: SessionId,
@@ -465,10 +464,10 @@ impl Recorder {
         self.outputs.push_back(crate::recorder::Output::Job(job));
     }
 
-    /// What the disk thread answers.
+    /// Handles a completion from the disk thread.
     pub(in crate::recorder) fn handle_job_done(&mut self, now: Now, done: Completion) {
         if let Completion::Read { tag, mut bytes, result } = done {
-            // The buffer may hold more than was wanted.
+            // The buffer may be larger than the request.
             bytes.truncate(self.reader.wanted);
             let Some(session) = self.reader.for_session.take() else { return };
             assert_eq!(tag, self.reader.tag);
@@ -483,14 +482,14 @@ impl Recorder {
         self.handle_storage_event(now, done);
     }
 
-    /// A buffer of the usual size is used again.
+    /// Keeps a buffer of the usual size for reuse.
     pub(in crate::recorder) fn recycle_buffer(&mut self, bytes: Vec<u8>) {
         if bytes.capacity() <= 2 * limits::READ_BYTES {
             self.reader.spare = bytes;
         }
     }
 
-    /// A read for a session that left is nobody's.
+    /// Drops the read of a session that left.
     pub(in crate::recorder) fn forget_reader(&mut self, session: SessionId) {
         if self.reader.arrived.as_ref().is_some_and(|(whose, _)| *whose == session) {
             self.reader.arrived = None;

@@ -1,8 +1,8 @@
-//! Listing records: rows, newest first, from memory and from the summaries of closed days.
+//! Listing records, newest first, from memory and from the summaries of closed days.
 //!
-//! A listing holds no list: it knows how far it came, and asks for the next page of rows when the
-//! client has room for more. Numbers are sealed, so asking for one opens record after record; that
-//! takes as long as it takes, and nobody else waits for it but other readers.
+//! A listing keeps only its position and reads the next page of rows when the client has room.
+//! Numbers are sealed, so filtering by number opens every record. This may take long, but delays
+//! only other readers.
 
 use super::command::Response;
 use super::library::{RecordKey, ReplyStream, direction_word};
@@ -15,33 +15,37 @@ use crate::time::{WallTime, ms_of_frames};
 use protocol::{Code, Kind, RecordsQuery, Refusal, reply};
 use std::borrow::Cow;
 
-/// A listing under way.
+/// A listing in progress.
 #[derive(Debug)]
 pub struct Listing {
     browser: RangeScan,
-    /// The next row, while its numbers are compared.
+    /// The comparison of the next row's numbers.
     judged: NumberMatch,
     left: usize,
     ani: Option<String>,
     dnis: Option<String>,
-    /// Records whose numbers could not be compared, because they are sealed here.
+    /// Count of records whose numbers the recorder could not open.
     sealed: usize,
 }
 
 #[derive(Debug)]
 enum NumberMatch {
+    /// No comparison is in progress.
     Nothing,
     /// The whole record is being read.
     Fetch(Box<RecordFetch>),
-    /// It is in the index; its key is being read.
+    /// The record is in the index; its key is being read.
     Key(RecordingId),
 }
 
-/// How far a listing came.
+/// The result of one step of a listing.
 enum ListingProgress {
+    /// The next row to send.
     Row(Box<RecordRow>),
-    /// Somewhat further.
+    /// The step advanced without a row.
+    /// The listing waits for a read.
     More,
+    /// No records are left.
     Wait,
     End,
 }
@@ -64,7 +68,7 @@ fn parse_time(key: &str, word: &Option<Cow<'_, str>>) -> Result<Option<WallTime>
     })
 }
 
-/// Which records a query asks for; `bad-argument` for times that are none.
+/// The filter of a query; `bad-argument` for invalid times.
 pub(in crate::recorder) fn filter(query: &RecordsQuery<'_>) -> Result<RecordFilter, Refusal> {
     Ok(RecordFilter {
         agent: owned_text(&query.agent),
@@ -198,7 +202,7 @@ impl Recorder {
         Ok(ListingProgress::More)
     }
 
-    /// Whether a record has the numbers that are asked for, as far as its key can be had.
+    /// Compares a record's numbers with the query, if the recorder can open its key.
     fn match_numbers(
         &mut self,
         session: SessionId,
@@ -245,7 +249,7 @@ impl Recorder {
         line.pair("size", row.size).end();
     }
 
-    /// How long a recording runs already.
+    /// Duration of a running recording so far, in milliseconds.
     fn running_ms(&self, record: &Record) -> u64 {
         let began = &record.began;
         let running = self.recording_by_id(began.id).and_then(|running| running.writer.as_ref());

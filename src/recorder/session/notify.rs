@@ -1,9 +1,8 @@
-//! What to tell whom: answers that may leave, the newest state to agents, events to watchers.
+//! Sending replies, agents' states and events.
 //!
-//! News is never queued. A session remembers the state it was told last; when something about its
-//! agent changed and there is room, it gets the newest one, if that differs. For an agent who only
-//! sees own recordings (B2) the state is made from what that agent may know, so a change it may not
-//! know of makes no line at all.
+//! Notifications are never queued. A session remembers the last state it was sent; when the agent's
+//! state changed and the client has room, the session sends the newest. An agent who sees only own
+//! recordings (B2) gets a state made from those alone. Hidden changes therefore cause no line.
 
 use crate::alarm;
 use crate::calls::directory::AgentIndex;
@@ -15,14 +14,14 @@ use crate::trace::TraceEvent;
 use protocol::{AgentState, CaptureState, Code, Refusal, ScreenMode, reply};
 
 impl Recorder {
-    /// Something about a call changed: its owner is told.
+    /// Marks the owner of a call for a new state.
     pub(in crate::recorder) fn mark_call_owner(&mut self, number: CallNumber) {
         let Some(call) = self.calls.get(number) else { return };
         let owner = self.call_owner(call);
         self.stale_agents.extend(owner);
     }
 
-    /// An agent's state, as that agent may know it.
+    /// An agent's state, as that agent may see it.
     pub(in crate::recorder) fn agent_state(&self, agent: AgentIndex) -> AgentState {
         let call = self.current_call(agent);
         let recording = call.and_then(|call| self.visible_running(agent, call.number));
@@ -62,7 +61,7 @@ impl Recorder {
         }
     }
 
-    /// Why the screen is not recorded, for an agent who could expect that it is (E1).
+    /// The reason an agent's screen is not recorded, for agents who expect it to be (E1).
     fn screen_note(&self, agent: AgentIndex) -> Option<String> {
         let expects = self.directory.agent_at(agent).screen
             || self.agent_has(agent, crate::calls::permission::Permission::Screen);
@@ -70,8 +69,7 @@ impl Recorder {
         (expects && disabled).then(|| format!("screen: {}", self.screen_disabled_reason(agent)))
     }
 
-    /// Whether two states differ in anything but the running time of a blackout: of a note, its
-    /// numbers are no news, another note is.
+    /// Whether two states differ apart from a blackout's running time and the numbers in a note.
     fn states_differ(old: &AgentState, new: &AgentState) -> bool {
         let mut same_time = new.clone();
         same_time.blackout_ms = old.blackout_ms;
@@ -82,7 +80,7 @@ impl Recorder {
         same_time != *old
     }
 
-    /// Hands out everything that may be said now, to each session in its turn.
+    /// Sends every reply and notification that may leave now, session by session.
     pub(in crate::recorder) fn flush_replies(&mut self) {
         let stale = std::mem::take(&mut self.stale_agents);
         for session in self.sessions.iter_mut() {
@@ -104,7 +102,7 @@ impl Recorder {
             self.outputs.push_back(Output::Send { session: id, bytes });
         }
         if session.closing {
-            return; // its last word has been said, or will be
+            return; // nothing follows the last reply
         }
         if session.stale && session.stream.is_none() && session.room > limits::REPLY_RESERVE_BYTES {
             session.stale = false;
@@ -117,7 +115,7 @@ impl Recorder {
         self.push_events(id);
     }
 
-    /// A screen capture client hears what it is to do, when that is something else.
+    /// Sends a screen capture client its new state, if it changed.
     fn push_capture(&mut self, id: crate::id::SessionId) {
         let Some(session) = self.sessions.get(id) else { return };
         let Some(agent) = session.captured_agent() else { return };
@@ -151,8 +149,8 @@ impl Recorder {
         self.outputs.push_back(Output::Send { session: id, bytes });
     }
 
-    /// The newest checkpoint, once a session has said who it is. Not to agents who only see own
-    /// recordings: its number grows, and it comes, with what others record (B2).
+    /// Sends the newest checkpoint after login. Agents who see only own recordings get none: its
+    /// number would reveal others' recordings (B2).
     fn push_checkpoint(&mut self, id: crate::id::SessionId) {
         let Some(newest) = self.storage.newest_checkpoint() else { return };
         let Some(session) = self.sessions.get(id) else { return };
@@ -197,7 +195,7 @@ impl Recorder {
         session.watch = Some(next);
     }
 
-    /// Receipts that waited too long for their sync say that the mask is in force all the same.
+    /// Replaces receipts that waited too long for their sync: the mask is in force regardless.
     pub(in crate::recorder) fn expire_receipts(&mut self, now: Now) {
         let late = |session: &Session| session.receipt_deadline().is_some_and(|at| at <= now.mono);
         if !self.sessions.iter().any(late) {
@@ -226,7 +224,7 @@ impl Recorder {
         }
     }
 
-    /// The cause of a state alarm is over.
+    /// Clears a state alarm.
     pub(in crate::recorder) fn clear_alarm(
         &mut self,
         now: Now,
@@ -240,7 +238,7 @@ impl Recorder {
         }
     }
 
-    /// Starts to tell events to a session, from one on that may have happened already.
+    /// Starts sending events to a session, beginning with event `from`.
     pub(in crate::recorder) fn begin_watch(
         &mut self,
         id: crate::id::SessionId,

@@ -1,38 +1,38 @@
-//! How a board's clock goes against the system's, from how late its frames are at the least.
+//! Drift of a board's clock against the system clock, from the delay of its frames.
 //!
-//! Reading is late now and then, but never early, so of a second's readings the one that was the
-//! least late tells the most. The first such second is held against the last one. Lost frames are
-//! counted into positions, so they do not matter. Nothing here reads a clock.
+//! A reading may be late but never early, so the least delayed reading of each second is the most
+//! exact. The estimate compares the first second with the last. Lost frames count in positions and
+//! cause no error.
 
 use crate::audio::channel::ChannelIndex;
 use crate::time::{MonoTime, Position};
 
-/// A look at the clock takes so long.
+/// Length of one measurement, in microseconds.
 const LOOK_US: u64 = 1_000_000;
-/// What both looks together may be wrong by, on a busy machine.
+/// Combined error of both measurements on a busy machine, in microseconds.
 const WRONG_US: u64 = 5000;
-/// Lateness is counted from long before the daemon's start, so that it cannot be negative.
+/// Offset added to delays to keep them positive, in microseconds.
 const BEFORE_US: u64 = 1 << 40;
 
-/// The reading of a second that was the least late.
+/// The least delayed reading of a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ClockReading {
     at_us: u64,
     late_us: u64,
 }
 
-/// One board's clock.
+/// The clock of one board.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClockDrift {
     leader: Option<ChannelIndex>,
     first: Option<ClockReading>,
     last: Option<ClockReading>,
-    /// The second that is going on, and when it began.
+    /// Start of the current second, and its best reading so far.
     looking: Option<(u64, ClockReading)>,
 }
 
 impl ClockDrift {
-    /// A channel has got frames, of which the last is before `head`. One channel stands for all.
+    /// Adds a reading: a channel's next frame is `head`. One channel stands for its board.
     pub fn add_reading(
         &mut self,
         now: MonoTime,
@@ -60,8 +60,8 @@ impl ClockDrift {
         };
     }
 
-    /// Parts per million by which it is fast, and by how much that may be wrong; `None` before two
-    /// seconds of audio came.
+    /// How fast the clock is in parts per million, and the possible error. `None` before two
+    /// seconds of audio.
     #[must_use]
     pub fn estimate_ppm(&self) -> Option<(i64, u64)> {
         let (first, last) = (self.first?, self.last?);
@@ -76,14 +76,14 @@ impl ClockDrift {
 mod tests {
     use super::*;
 
-    /// A card whose seconds last so many microseconds, read every 20 ms and up to 15 ms late.
+    /// A card with seconds of `second_us` microseconds, read every 20 ms and up to 15 ms late.
     fn heard(second_us: u64, seconds: u64) -> Option<(i64, u64)> {
         let mut drift = ClockDrift::default();
         for period in 1..=seconds * 50 {
             let late_us = period * 7919 % 15_000 * u64::from(period % 10 != 0);
             let at = MonoTime(period * second_us / 50 + late_us);
             drift.add_reading(at, (ChannelIndex(3), Position(period * 160)), 8000);
-            // Another channel of the same board says nothing new.
+            // Another channel of the same board adds no information.
             drift.add_reading(at, (ChannelIndex(4), Position(0)), 8000);
         }
         drift.estimate_ppm()

@@ -1,8 +1,7 @@
-//! What a self-test found, as rows, and the box's signature over them.
+//! Report rows of a self-test, and the recorder's signature over them.
 //!
-//! One row a test, `result=pass`, `fail`, or `skip` for what could not be tried here; figures have
-//! keys of their own, `text` says the rest. The last row signs all bytes before it. Nothing here
-//! measures anything.
+//! One row per test: `result=pass`, `fail`, or `skip` for a test that is impossible here. Figures
+//! have their own keys; `text` explains. The last row signs all bytes before it.
 
 use super::{RunningSelfTest, ToneResult};
 use crate::alarm;
@@ -14,16 +13,16 @@ use crate::time::{Now, frames_of_ms};
 use data_encoding::HEXLOWER;
 use protocol::reply::{self, LineWriter};
 
-/// A sound card's crystal is good to 100 ppm; half a second a day more is a fault.
+/// Largest drift that passes, in ppm. Crystals are good to 100 ppm each.
 const DRIFT_PPM: u64 = 200;
-/// More than this of a neighbour is heard.
+/// Highest crosstalk that passes, in dB.
 const CROSSTALK_DB: i32 = -40;
-/// A line whose quietest moment is louder has noise, or nobody was silent.
+/// Level of a line's quietest moment, in dBFS, above which the row reports noise.
 const NOISE_DB: i32 = -40;
-/// Half of the slack for a slow disk.
+/// Longest sync that passes, in microseconds: half of the slack for a slow disk.
 const SYNC_WORST_US: u64 = 1_500_000;
 
-/// Rows so far, and how they ended.
+/// The rows so far, and the counts of results.
 struct ReportRows {
     bytes: Vec<u8>,
     passed: u32,
@@ -59,7 +58,7 @@ fn pass_or_fail(good: bool) -> RowResult {
 }
 
 impl Recorder {
-    /// The whole answer, signed.
+    /// The complete report, signed.
     pub(super) fn signed_report(
         &self,
         now: Now,
@@ -175,7 +174,7 @@ impl Recorder {
         row.pair("masked_frames", proof.masked_frames).pair("text", text).end();
     }
 
-    /// What the other channels of the tone's board heard of it: the worst.
+    /// The loudest crosstalk of the tone on the board's other channels.
     fn crosstalk_row(&self, trial: &RunningSelfTest, tone: usize, rows: &mut ReportRows) {
         let amplitude = f64::from(crate::selftest::TONE_PEAK) / 32768.0;
         let board = self.channels[tone].board;
@@ -218,7 +217,7 @@ impl Recorder {
         row.pair("days_left", days(self.days_left())).pair("days_all_channels", days(full)).end();
     }
 
-    /// What all channels together would fill in a day, recorded without a pause.
+    /// Bytes per day if all channels were recorded without a pause.
     fn bytes_per_day(&self) -> u64 {
         use crate::config::CodecKind;
         let bits = |channel: &Channel| {
@@ -243,7 +242,7 @@ impl Recorder {
         row.pair("critical", critical).end();
     }
 
-    /// Signs every byte so far, and ends.
+    /// Signs all bytes so far and ends the reply.
     fn sign_rows(&self, now: Now, rows: ReportRows) -> Vec<u8> {
         let ReportRows { mut bytes, passed, failed } = rows;
         let digest = blake3::hash(&bytes);
