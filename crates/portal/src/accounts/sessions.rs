@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 /// Minimum seconds between two updates of a session's last activity.
 const SEEN_UPDATE_S: i64 = 5;
-/// Sessions per account; a further login ends the oldest.
+/// Sessions per account; a further login ends the least recently active one.
 const SESSIONS_PER_USER_MAX: i64 = 20;
 /// Characters of the `User-Agent` header that are stored.
 const BROWSER_CHARS_MAX: usize = 120;

@@ -331,7 +331,7 @@ fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
     steps
 }
 
-/// Masked and held spans in frames of the recording.
+/// Masked, held and lost spans in frames of the recording.
 fn silent_spans(told: &RecordInfo, rows: &[Pairs]) -> Vec<Span> {
     let spans = rows.iter().filter(|row| row.get("what") == Some("span"));
     let place = |row: &Pairs, key| parse_position(row, key).unwrap_or(0).saturating_sub(told.from);
