@@ -14,7 +14,6 @@ pub mod users;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-/// A portal account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     pub name: String,
@@ -36,7 +35,6 @@ fn account_from_row(row: &rusqlite::Row<'_>) -> Result<Account> {
     })
 }
 
-/// Finds the account with this name.
 pub fn find_account(db: &Connection, name: &str) -> Result<Option<Account>> {
     let question = format!("select {COLUMNS} from users where name = ?1");
     db.query_row(&question, [name], account_from_row).optional()

@@ -86,7 +86,6 @@ pub struct MailConfig {
     pub port: u16,
     #[serde(default)]
     pub tls: MailTlsMode,
-    /// Sender address.
     pub from: String,
     pub user: Option<String>,
     /// File whose first line is the SMTP password.
@@ -96,7 +95,6 @@ pub struct MailConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UnsealConfig {
-    /// Path of the `hushbox` program.
     pub tool: PathBuf,
     /// Identity that opens recordings; without it each supervisor supplies one.
     pub identity: Option<PathBuf>,

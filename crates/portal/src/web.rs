@@ -144,7 +144,6 @@ impl AppState {
         self.shutdown.send_replace(true);
     }
 
-    /// Spawns the background tasks.
     pub fn spawn_background_tasks(self: &Arc<AppState>) {
         tokio::spawn(live_view::update_live_view(Arc::clone(self), self.live_view.clone()));
         let portal = Arc::clone(self);
@@ -192,7 +191,6 @@ impl AppState {
         }
     }
 
-    /// Queries a user's rights now.
     async fn query_rights(&self, user: &str) -> Result<Rights, ConnectionError> {
         let rights = self.box_client.query_rights_of(user).await?;
         let mut all = self.rights_cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,7 +215,6 @@ impl AppState {
     }
 }
 
-/// Builds the router with all pages.
 pub fn build_router(portal: Arc<AppState>) -> Router {
     Router::new()
         .route("/", get(login::redirect_home))

@@ -8,7 +8,6 @@ use std::fmt;
 /// Number of user-defined fields, numbered from 1 (requirement F1).
 pub const FIELDS: u8 = 15;
 
-/// One permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
     RecordStart,
@@ -59,7 +58,6 @@ impl Permission {
         WORDS.into_iter().map(|(_, permission)| permission)
     }
 
-    /// Every permission.
     pub fn all() -> impl Iterator<Item = Permission> {
         Permission::without_fields().chain((1..=FIELDS).map(Permission::Update))
     }

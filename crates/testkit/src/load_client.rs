@@ -38,7 +38,6 @@ pub struct Acknowledged {
     pub fields: BTreeMap<(String, u8), Vec<String>>,
     /// Masked positions of this start.
     pub hidden: Vec<(u64, u64)>,
-    /// The command in flight.
     pub under_way: Option<Act>,
 }
 

@@ -7,7 +7,6 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
-/// A running program.
 pub struct Process {
     child: Child,
     lines: Receiver<String>,
@@ -50,7 +49,6 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for the exit status.
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
@@ -61,7 +59,6 @@ impl Process {
         assert_eq!(self.wait().code(), Some(0), "an orderly end");
     }
 
-    /// Sends SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -20,7 +20,6 @@ pub struct ProgramOutput {
 }
 
 impl ProgramOutput {
-    /// Exit code of a program that no signal ended.
     pub fn status(&self) -> i32 {
         self.code.expect("an exit code")
     }

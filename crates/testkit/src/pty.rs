@@ -229,7 +229,6 @@ impl Terminal {
         seen
     }
 
-    /// The current screen.
     pub fn emulated(&self) -> &vt100::Screen {
         self.emulator.screen()
     }

@@ -232,7 +232,6 @@ impl StoreFixture {
         }
     }
 
-    /// Runs the tool in the folder.
     pub fn tool(&self, words: &[&str]) -> ProgramOutput {
         run_tool(self.folder.path(), words)
     }

@@ -10,7 +10,6 @@ const MARGIN: usize = 12;
 const PAPER: &str = "#10151c";
 const INK: &str = "#d6dde6";
 
-/// Renders the whole screen.
 pub fn svg(screen: &Screen) -> String {
     let (rows, columns) = screen.size();
     let (wide, high) = (usize::from(columns) * WIDTH, usize::from(rows) * HEIGHT);

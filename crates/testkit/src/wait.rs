@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 /// Time limit for anything on a busy machine.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Poll interval.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Polls until `look` returns a value.

@@ -5,10 +5,8 @@
 
 use rusqlite::{Connection, Result, params};
 
-/// Number of events kept.
 const EVENTS_MAX: i64 = 10_000;
 
-/// One audit event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEvent {
     pub at: i64,
@@ -17,7 +15,6 @@ pub struct AuditEvent {
     pub address: String,
 }
 
-/// Appends an event.
 pub fn append_event(db: &Connection, event: &AuditEvent) -> Result<()> {
     let said = "insert into events (at, user, what, address) values (?1, ?2, ?3, ?4)";
     db.execute(said, params![event.at, event.user, event.action, event.address])?;

@@ -81,7 +81,6 @@ impl Hasher {
         right.await.unwrap_or(false) && known.is_some()
     }
 
-    /// Hashes a new password.
     pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, PasswordError> {
         let gone = |why: String| PasswordError::Hash(why);
         let _turn = self.permits.acquire().await.map_err(|error| gone(error.to_string()))?;

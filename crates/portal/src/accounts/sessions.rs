@@ -21,7 +21,6 @@ pub struct SessionPolicy {
     pub age_s: i64,
 }
 
-/// A live session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Hash of the session token.
@@ -116,7 +115,6 @@ pub fn mark_seen(db: &Connection, session: &Session, now: i64) -> Result<()> {
     db.execute(said, params![session.key, now]).map(drop)
 }
 
-/// Ends one session.
 pub fn end_session(db: &Connection, key: &[u8]) -> Result<()> {
     db.execute("delete from sessions where token = ?1", [key]).map(drop)
 }
@@ -126,7 +124,6 @@ pub fn end_sessions_of(db: &Connection, user: &str) -> Result<usize> {
     db.execute("delete from sessions where user = ?1", [user])
 }
 
-/// Deletes idle and expired sessions.
 pub fn delete_expired(db: &Connection, now: i64, rule: SessionPolicy) -> Result<()> {
     let said = "delete from sessions where seen <= ?1 or began <= ?2";
     db.execute(said, [now - rule.idle_s, now - rule.age_s]).map(drop)

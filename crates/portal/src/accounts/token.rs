@@ -5,7 +5,6 @@
 
 use data_encoding::BASE64URL_NOPAD;
 
-/// Random bytes of a token.
 const TOKEN_BYTES: usize = 32;
 /// Characters of an encoded token.
 const TOKEN_CHARS: usize = 43;

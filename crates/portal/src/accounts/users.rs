@@ -51,7 +51,6 @@ pub enum UserCommand {
     List,
 }
 
-/// Why a user command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
     #[error("{0}")]
@@ -129,7 +128,6 @@ impl EchoGuard {
         Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
-    /// Waits until a line was typed.
     fn wait_for_input(&self) -> Result<(), UserError> {
         let stdin = std::io::stdin();
         let wanted = [stdin.as_fd(), self.signals.as_fd()];
@@ -177,7 +175,6 @@ fn read_password_hash(name: &str) -> Result<String, UserError> {
     }
 }
 
-/// Runs a user command.
 pub fn run_user_command(config: &Config, word: &UserCommand) -> Result<(), UserError> {
     let db = crate::serve::open_database(config)?;
     match word {

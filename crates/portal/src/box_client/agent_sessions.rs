@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 /// How long an unused session stays open.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// All agent sessions.
 #[derive(Debug)]
 pub struct AgentSessions {
     socket: PathBuf,
@@ -43,13 +42,11 @@ impl AgentSessions {
             .retain(|_, (link, used)| Arc::strong_count(link) > 1 || used.elapsed() < IDLE_TIMEOUT);
     }
 
-    /// Number of open sessions.
     #[must_use]
     pub fn len(&self) -> usize {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Whether no session is open.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

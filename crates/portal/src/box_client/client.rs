@@ -19,7 +19,6 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Whether the user has this right.
     #[must_use]
     pub fn has(&self, word: &str) -> bool {
         self.names.iter().any(|has| has == word)

@@ -111,7 +111,6 @@ impl BoxConnection {
         }
     }
 
-    /// The recorder's greeting.
     #[must_use]
     pub fn greeting(&self) -> &Greeting {
         &self.greeting
@@ -134,7 +133,6 @@ impl BoxConnection {
         Ok(())
     }
 
-    /// Receives the next event.
     pub async fn next_event(&mut self) -> Result<ClientEvent, ConnectionError> {
         match self.pending_events.pop_front() {
             Some(news) => Ok(news),

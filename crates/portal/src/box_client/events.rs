@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Number of events kept.
 const EVENTS_MAX: usize = 200;
 /// Pause before a reconnect.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);

@@ -82,7 +82,6 @@ pub struct Waveform {
     pub spans: Vec<Span>,
 }
 
-/// An opened recording.
 #[derive(Debug)]
 pub struct DecodedRecording {
     pub file: MemFile,
@@ -242,7 +241,6 @@ impl DecodeService {
         self.lock_cache().retain_sessions(clock::now(), alive);
     }
 
-    /// Drops all entries of one session.
     pub fn forget_session(&self, session: &[u8]) {
         self.retain_sessions(|other| other != session);
     }
@@ -352,7 +350,6 @@ impl DecodeService {
         Ok(opened)
     }
 
-    /// Has the recorder journal another play.
     async fn journal_play(&self, who: &Requester, id: &str, film: bool) -> Result<(), MediaError> {
         Ok(MediaRequest::query(&self.box_client, &who.user, id).await?.journal_play(film).await?)
     }
@@ -369,7 +366,6 @@ impl DecodeService {
         !asked.is_err_and(|error| error.is_refusal())
     }
 
-    /// Whether an export may continue.
     pub async fn may_export(&self, who: &Requester, id: &str) -> bool {
         let asked = self.box_client.check_access(&who.user, fetch::PURPOSE_EXPORT, id).await;
         !asked.is_err_and(|error| error.is_refusal())

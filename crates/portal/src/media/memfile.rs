@@ -13,7 +13,6 @@ use zeroize::Zeroizing;
 /// Block size of the wipe, in bytes.
 const WIPE_BLOCK_BYTES: usize = 64 << 10;
 
-/// A memory file.
 #[derive(Debug)]
 pub struct MemFile(File);
 
@@ -23,7 +22,6 @@ impl MemFile {
         Ok(MemFile(File::from(memfd_create("hushbox", MFdFlags::MFD_CLOEXEC)?)))
     }
 
-    /// Appends bytes.
     pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.0.write_all(bytes)
     }
@@ -33,7 +31,6 @@ impl MemFile {
         Ok(self.0.try_clone()?.into())
     }
 
-    /// Size in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.0.metadata().map_or(0, |meta| meta.len())

@@ -69,7 +69,6 @@ fn sessions_table(all: &[Session]) -> Table {
     Table { id: "sessions", title: "Sessions", keys, rows: all.iter().map(row).collect() }
 }
 
-/// Titles of the recorder's events.
 const EVENT_TITLES: [(&str, &str); 11] = [
     ("log-in", "Log-in"),
     ("log-out", "Log-out"),

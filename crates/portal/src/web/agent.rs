@@ -22,7 +22,6 @@ type SharedState = State<Arc<AppState>>;
 
 /// Size limit of a field's value in bytes, as in the protocol.
 const VALUE_BYTES_MAX: usize = protocol::arg::VALUE_BYTES;
-/// Milliseconds per minute.
 const MINUTE_MS: u64 = 60_000;
 
 /// Actions: form value, command, and ability in `can`.
@@ -56,7 +55,6 @@ pub struct AgentView {
     pub fields: Vec<(u8, String)>,
 }
 
-/// Result of an action.
 #[derive(Clone, Debug, Serialize)]
 pub struct ActionResult {
     pub ok: bool,

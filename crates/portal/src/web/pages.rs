@@ -117,7 +117,6 @@ pub struct FieldRow {
     pub open: bool,
 }
 
-/// A button of the agent's page.
 pub struct ActionButton {
     pub act: &'static str,
     pub text: &'static str,
@@ -136,7 +135,6 @@ pub struct AgentPage {
     pub said: Option<super::agent::ActionResult>,
 }
 
-/// A table of strings.
 pub struct Table {
     pub id: &'static str,
     pub title: &'static str,

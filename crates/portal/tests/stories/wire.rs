@@ -4,7 +4,6 @@ use super::house::{PASSWORD, Stack, TIMEOUT};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-/// An HTTP response.
 #[derive(Clone, Debug)]
 pub struct HttpResponse {
     pub status: u16,

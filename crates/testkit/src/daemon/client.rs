@@ -70,7 +70,6 @@ impl Line {
     }
 }
 
-/// A complete reply.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub rows: Vec<Line>,
@@ -83,7 +82,6 @@ enum Stream {
     Unix(UnixStream),
 }
 
-/// One connection.
 pub struct Client {
     stream: Stream,
     buffer: Vec<u8>,

@@ -167,12 +167,10 @@ impl Screen {
         self.output("xdotool", &[&["key"], keys].concat());
     }
 
-    /// Sets the keyboard layout.
     pub fn layout(&self, name: &str) {
         self.output("setxkbmap", &[name]);
     }
 
-    /// Types a text.
     pub fn type_text(&self, text: &str) {
         self.output("xdotool", &["type", "--delay", "20", text]);
     }
@@ -182,7 +180,6 @@ impl Screen {
         self.output("xdotool", &["mousemove", &x, &y, "click", button]);
     }
 
-    /// The pixels of a region.
     pub fn pixels(&self, part: Part) -> Pixels {
         let (width, height, x, y) = part;
         let crop = format!("{width}x{height}+{x}+{y}");
@@ -268,7 +265,6 @@ impl Screen {
         });
     }
 
-    /// Focuses a window.
     pub fn focus(&self, window: &str) {
         self.output("xdotool", &["windowfocus", "--sync", window]);
     }

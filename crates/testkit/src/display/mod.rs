@@ -105,7 +105,6 @@ impl Display {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Moves the window.
     pub fn place(&self, (x, y): (u16, u16)) {
         let to = ConfigureWindowAux::new().x(i32::from(x)).y(i32::from(y));
         self.connection.configure_window(self.window, &to).unwrap();

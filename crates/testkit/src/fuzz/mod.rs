@@ -20,7 +20,6 @@ use hushbox::store::seal;
 use hushbox::store::verify::{TrustAnchor, Verifier};
 use protocol::{Assembler, Client, Command, Kind, Line, Piece};
 
-/// One fuzz target.
 pub struct Target {
     pub name: &'static str,
     pub body: fn(&[u8]),

@@ -41,7 +41,6 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Number of recordings.
     pub fn count(&self) -> u32 {
         self.days * self.a_day + 1
     }
@@ -52,7 +51,6 @@ pub struct Library {
     plan: Plan,
     data: PathBuf,
     recipients: Vec<Recipient>,
-    /// Encoded chunks.
     coded: Vec<Vec<u8>>,
     delay: u16,
 }

@@ -43,7 +43,6 @@ impl PortalStack {
         PortalStack { portal, _hushboxd: hushboxd, ready, box_took }
     }
 
-    /// Logs a supervisor in.
     pub fn supervisor(&self) -> Hand {
         let port = self.ready.rsplit(':').next().unwrap().parse().unwrap();
         let mut hand = Hand { port, cookies: String::new() };

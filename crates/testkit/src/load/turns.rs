@@ -72,9 +72,7 @@ pub struct Turns {
     pub said: String,
     /// Bytes of media appended so far.
     pub media_bytes: u64,
-    /// Media files closed so far.
     pub closed: usize,
-    /// Whether the disk is stalled.
     pub stalled: bool,
 }
 

@@ -18,7 +18,6 @@ const TRIES: [(&str, &str); 9] = [
 ];
 
 impl RandomActors {
-    /// Runs one step and all checks.
     pub fn step(&mut self) {
         self.print = None;
         match self.rng.below(20) {

@@ -24,7 +24,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// A transcript being run.
 pub struct Script {
     name: String,
     config: toml::Table,

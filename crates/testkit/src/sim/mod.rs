@@ -39,7 +39,6 @@ const PERIOD_MS: u64 = 20;
 /// Sample of a channel, by its index, at a position.
 type Wave = Box<dyn Fn(usize, u64) -> i16>;
 
-/// One client connection.
 struct Client {
     assembler: Assembler,
     /// Lines that the recorder has not accepted yet.
@@ -53,7 +52,6 @@ struct Client {
     closed: bool,
 }
 
-/// A simulated recorder.
 pub struct SimBox {
     pub config: Config,
     recorder: Recorder,
@@ -214,7 +212,6 @@ impl SimBox {
         self.news(client)
     }
 
-    /// Sends raw bytes.
     pub fn send(&mut self, client: u32, mut bytes: &[u8]) {
         let place = self.client_mut(client);
         while let Some(piece) = place.assembler.next_piece(&mut bytes) {
@@ -544,7 +541,6 @@ impl SimBox {
     }
 }
 
-/// Number of a client.
 fn number(session: SessionId) -> u32 {
     u32::try_from(session.0).unwrap()
 }

@@ -13,7 +13,6 @@ use hushbox::store::{layout, seal};
 use hushbox::time::Position;
 use std::io::Read;
 
-/// A decoded recording.
 pub struct Stored {
     pub header: MediaHeader,
     /// All frames, interleaved; zero where nothing is stored.

@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 /// Time limit for an emulated machine on a busy host.
 pub const TIMEOUT: Duration = Duration::from_secs(900);
 
-/// Machine architecture.
 #[derive(Clone, Copy)]
 pub enum Kind {
     Pc,
@@ -62,7 +61,6 @@ impl Kind {
         }
     }
 
-    /// Image under test.
     fn image(self) -> PathBuf {
         let place = format!("target/image/hushbox-{}.img", self.debian());
         let given = std::env::var_os("HUSHBOX_IMAGE").map(PathBuf::from);
@@ -177,7 +175,6 @@ impl Wire {
     }
 }
 
-/// A running machine.
 pub struct Machine {
     child: Child,
     serial: Wire,

@@ -16,7 +16,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub const AGENTS: usize = 3;
 pub const RATE: u64 = 8000;
 
-/// Settings of a site.
 #[derive(Clone, Debug)]
 pub struct Site {
     pub seal: bool,
