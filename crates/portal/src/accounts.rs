@@ -1,7 +1,7 @@
-//! Accounts: who may log in at the portal, with which password.
+//! Portal accounts: usernames, password hashes and e-mail addresses.
 //!
-//! A name is the box's username, whatever its case. What the person may do is not here: the box
-//! says, each time. Nothing here hashes, or knows a password.
+//! An account name is a recorder username, compared without case. The recorder decides on each
+//! request what a user may do. This module neither hashes nor verifies passwords.
 
 pub mod audit_log;
 pub mod lockout;
@@ -14,7 +14,6 @@ pub mod users;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-/// One account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     pub name: String,
@@ -36,19 +35,18 @@ fn account_from_row(row: &rusqlite::Row<'_>) -> Result<Account> {
     })
 }
 
-/// The account of this name.
 pub fn find_account(db: &Connection, name: &str) -> Result<Option<Account>> {
     let question = format!("select {COLUMNS} from users where name = ?1");
     db.query_row(&question, [name], account_from_row).optional()
 }
 
-/// All, by name.
+/// Lists all accounts by name.
 pub fn list_accounts(db: &Connection) -> Result<Vec<Account>> {
     let mut all = db.prepare(&format!("select {COLUMNS} from users order by name"))?;
     all.query_map([], account_from_row)?.collect()
 }
 
-/// Makes one; false: there is one of this name.
+/// Creates an account. Returns false if the name is taken.
 pub fn add_account(db: &Connection, new: &Account) -> Result<bool> {
     let said = "insert or ignore into users (name, hash, email, disabled, made)
         values (?1, ?2, ?3, ?4, ?5)";
@@ -56,8 +54,8 @@ pub fn add_account(db: &Connection, new: &Account) -> Result<bool> {
     Ok(db.execute(said, made)? == 1)
 }
 
-/// Gives it another password; false: there is none of this name. Every session of it ends, links
-/// that were sent are worth nothing any more, and a lock is taken off.
+/// Sets a password hash, ends the account's sessions, revokes its reset links and clears its
+/// lockout. Returns false if the account does not exist.
 pub fn set_hash(db: &Connection, name: &str, hash: &str) -> Result<bool> {
     let all = db.unchecked_transaction()?;
     let found = all.execute("update users set hash = ?2 where name = ?1", [name, hash])? == 1;
@@ -68,7 +66,7 @@ pub fn set_hash(db: &Connection, name: &str, hash: &str) -> Result<bool> {
     Ok(found)
 }
 
-/// Lets it in no more, or again; false: there is none of this name. Its sessions end.
+/// Disables or enables an account and ends its sessions. Returns false if it does not exist.
 pub fn set_disabled(db: &Connection, name: &str, disabled: bool) -> Result<bool> {
     let said = "update users set disabled = ?2 where name = ?1";
     let found = db.execute(said, params![name, disabled])? == 1;
@@ -79,7 +77,7 @@ pub fn set_disabled(db: &Connection, name: &str, disabled: bool) -> Result<bool>
     Ok(found)
 }
 
-/// Where its letters go; false: there is none of this name.
+/// Sets the address for reset links. Returns false if the account does not exist.
 pub fn set_email(db: &Connection, name: &str, email: &str) -> Result<bool> {
     Ok(db.execute("update users set email = ?2 where name = ?1", [name, email])? == 1)
 }

@@ -1,4 +1,4 @@
-//! The line protocol to the recorder: connections, agent sessions, single requests, events.
+//! The line protocol to the recorder: connections, agent sessions, requests and events.
 
 pub mod agent_session;
 pub mod agent_sessions;

@@ -1,25 +1,24 @@
-//! The one place of the portal that reads clocks.
+//! The only module of the portal that reads clocks.
 //!
-//! Whole seconds since 1970 are enough for sessions and locks; `Instant` serves pauses, and stands
-//! still where a test of tokio's pauses the time. Everybody else takes the time as an argument or
-//! asks here.
+//! Sessions and lockouts use whole Unix seconds. `Instant` serves timeouts and stops when a test
+//! pauses tokio's time. Other modules take the time as an argument or call this one.
 
 use std::time::Instant;
 
-/// Seconds since 1970.
+/// Current Unix time in seconds.
 #[must_use]
 #[allow(clippy::disallowed_methods, reason = "the one place that reads clocks")]
 pub fn unix_seconds() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-/// For durations.
+/// Monotonic time for durations.
 #[must_use]
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// A moment for people, in UTC.
+/// Formats a Unix time for display, in UTC.
 #[must_use]
 pub fn format_utc(seconds: i64) -> String {
     let moment = jiff::Timestamp::from_second(seconds).unwrap_or_default();

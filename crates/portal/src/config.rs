@@ -1,7 +1,7 @@
-//! `portal.toml`, read into values that cannot be nonsense.
+//! `portal.toml`, parsed into validated types.
 //!
-//! Relative paths begin at the file's own folder. Unknown keys are errors with their line. Secrets
-//! are not in it: the mail password lies in a file of its own. Nothing here opens a socket.
+//! Relative paths start at the file's folder. Unknown keys are errors with a line number. Secrets
+//! stay outside: the mail password is in its own file.
 
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
@@ -13,23 +13,23 @@ const DAY_S: u32 = 86_400;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsMode {
-    /// The portal has a certificate; without one given it makes one for itself.
+    /// The portal terminates TLS, with a self-signed certificate if none is configured.
     #[default]
     Own,
-    /// A proxy on this machine has it, and tells who asks in `X-Forwarded-For`.
+    /// A proxy on this machine terminates TLS and sends `X-Forwarded-For`.
     Proxy,
-    /// Nobody has: only on loopback, to try it out.
+    /// Plain HTTP, on loopback only, for trials.
     None,
 }
 
-/// How the mail server is spoken to.
+/// How the portal connects to the mail server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MailTlsMode {
     #[default]
     Starttls,
     Tls,
-    /// In plain text: only to this machine.
+    /// Plain text, to loopback only.
     None,
 }
 
@@ -37,11 +37,11 @@ pub enum MailTlsMode {
 #[serde(deny_unknown_fields)]
 pub struct PortalConfig {
     pub address: SocketAddr,
-    /// As people type it: links in e-mails begin with it, and forms must come from it.
+    /// Public address: prefix of e-mailed links and required origin of forms.
     pub url: String,
-    /// Folder of the database and the certificate; made on the first start.
+    /// Folder of the database and the certificate, created on the first start.
     pub data: PathBuf,
-    /// The box's unix socket.
+    /// Path of the recorder's unix socket.
     pub r#box: PathBuf,
     #[serde(default)]
     pub tls: TlsMode,
@@ -59,10 +59,10 @@ pub struct LoginConfig {
     pub tries: u32,
     pub lock_seconds: u32,
     pub idle_seconds: u32,
-    /// So long before the end of an idle session it is warned of.
+    /// How many seconds before the idle timeout the page warns the user.
     pub warn_seconds: u32,
     pub session_hours: u32,
-    /// How long a link in an e-mail is good.
+    /// Minutes for which a reset link is valid.
     pub reset_minutes: u32,
 }
 
@@ -86,21 +86,19 @@ pub struct MailConfig {
     pub port: u16,
     #[serde(default)]
     pub tls: MailTlsMode,
-    /// Who the letters are from.
     pub from: String,
     pub user: Option<String>,
-    /// First line: the password.
+    /// File whose first line is the SMTP password.
     pub password_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UnsealConfig {
-    /// The program `hushbox`.
     pub tool: PathBuf,
-    /// What opens recordings; without it a supervisor brings it along.
+    /// Identity that opens recordings; without it each supervisor supplies one.
     pub identity: Option<PathBuf>,
-    /// Opened recordings that are kept in memory, all together.
+    /// Memory limit of all opened recordings together, in MiB.
     pub memory_mb: u32,
 }
 
@@ -110,7 +108,7 @@ impl Default for UnsealConfig {
     }
 }
 
-/// The whole file.
+/// The whole configuration file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -122,7 +120,7 @@ pub struct Config {
     pub unseal: UnsealConfig,
 }
 
-/// Why the file cannot be used.
+/// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("{path}: {error}")]
@@ -142,7 +140,7 @@ fn loopback() -> Vec<IpAddr> {
 }
 
 impl Config {
-    /// Reads the file and says everything that is wrong with its values.
+    /// Reads the file and reports all invalid values.
     pub fn read_config(path: &Path) -> Result<Config, ConfigError> {
         let owned = || path.to_owned();
         let text = std::fs::read_to_string(path);
@@ -157,7 +155,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Relative paths begin at `folder`.
+    /// Resolves relative paths against `folder`.
     fn resolve_paths(&mut self, folder: &Path) {
         let portal = &mut self.portal;
         let set = |path: &mut PathBuf| *path = folder.join(&path);
@@ -213,8 +211,8 @@ impl Config {
         broken.map(|(_, key, allowed)| format!("{key}: {allowed}")).collect()
     }
 
-    /// Looks at the files that it names: what cannot work is an error, what may come to be so, as
-    /// the box that does not run yet, is a warning.
+    /// Checks the files that the configuration names. A fatal problem is an error; one that may
+    /// resolve itself, such as a stopped recorder, is a warning.
     pub fn check_files(&self) -> Result<Vec<String>, ConfigError> {
         let tool = &self.unseal.tool;
         let of = |key, path: &Path| {
@@ -236,20 +234,20 @@ impl Config {
         })
     }
 
-    /// Host and port as browsers send them.
+    /// Host and port, as browsers send them.
     #[must_use]
     pub fn host(&self) -> &str {
         self.portal.url.split_once("://").map_or("", |(_, host)| host)
     }
 
-    /// Port 0 is whichever is free: `url` then names the one that was taken.
+    /// Replaces port 0 in `url` with the port that was bound.
     pub fn set_port(&mut self, port: u16) {
         if let Some(host) = self.portal.url.strip_suffix(":0") {
             self.portal.url = format!("{host}:{port}");
         }
     }
 
-    /// Whether browsers come over TLS.
+    /// Whether browsers connect over TLS.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.portal.tls != TlsMode::None

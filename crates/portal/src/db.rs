@@ -1,14 +1,13 @@
-//! The portal's own memory: one SQLite file.
+//! The portal's SQLite database.
 //!
-//! Accounts, sessions, reset tokens, failed log-ins and what happened lately. The database waits
-//! for a disk, so it is asked on threads that may wait (`call`). Nothing of the box is in it: no
-//! recording, no call, no number.
+//! It holds accounts, sessions, reset tokens, lockouts and the audit log, and no data of the
+//! recorder. SQLite blocks on the disk, so `call` runs each query on a blocking thread.
 
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Why the database does not answer.
+/// Why a database call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     #[error("{path}: {error}")]
@@ -63,12 +62,12 @@ create table events (
 ) strict;
 ";
 
-/// The file, open.
+/// Handle of the open database.
 #[derive(Clone, Debug)]
 pub struct Db(Arc<Mutex<Connection>>);
 
 impl Db {
-    /// Opens the file, or makes it, for this user alone.
+    /// Opens or creates the file with access for this user only.
     pub fn open(path: &Path) -> Result<Db, DbError> {
         let failed = |error| DbError::Open { path: path.to_owned(), error };
         let db = Connection::open(path).map_err(failed)?;
@@ -90,7 +89,7 @@ impl Db {
         Ok(Db(Arc::new(Mutex::new(db))))
     }
 
-    /// Asks it on this thread, which waits.
+    /// Runs a query on the calling thread, which blocks.
     pub fn call_blocking<T>(
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -99,7 +98,7 @@ impl Db {
         question(&db).map_err(DbError::Sqlite)
     }
 
-    /// Asks it on a thread that may wait.
+    /// Runs a query on a blocking thread.
     pub async fn call<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -110,7 +109,8 @@ impl Db {
     }
 }
 
-/// Hashes are in it: nobody else reads it. What cannot be changed is the administrator's choice.
+/// Removes access for other users, because the file holds password hashes. A failure to change the
+/// mode is left to the administrator.
 fn restrict_permissions(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     drop(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)));

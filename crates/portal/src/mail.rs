@@ -1,8 +1,8 @@
-//! The one letter the portal writes: a link that sets a new password.
+//! The password reset e-mail.
 //!
-//! Through an SMTP server, over TLS unless it is on this machine. Addresses are parsed into what
-//! cannot carry a header, and nothing a visitor typed is in the letter. A letter that cannot be
-//! sent is told to the log, never to the visitor.
+//! Sent over SMTP, with TLS unless the server is on this machine. Addresses are parsed, so they
+//! cannot inject headers, and the e-mail contains no visitor input. A delivery failure is logged
+//! and never shown to the visitor.
 
 use crate::config::{MailConfig, MailTlsMode};
 use lettre::message::Mailbox;
@@ -11,10 +11,10 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use std::time::Duration;
 
-/// A mail server may take so long.
+/// Time limit of an SMTP command.
 const SMTP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Why a letter was not sent.
+/// Why an e-mail was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum MailError {
     #[error("{path}: {error}")]
@@ -27,7 +27,7 @@ pub enum MailError {
     Smtp(#[from] lettre::transport::smtp::Error),
 }
 
-/// Whoever carries letters away.
+/// SMTP client and sender address.
 #[derive(Clone, Debug)]
 pub struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
@@ -53,7 +53,7 @@ impl Mailer {
         Ok(Mailer { transport: builder.build(), from })
     }
 
-    /// Sends a link to somebody's address.
+    /// Sends a reset link to an address.
     pub async fn send_link(&self, to: &str, link: &str, minutes: u32) -> Result<(), MailError> {
         let to: Mailbox = to.parse().map_err(|_| MailError::Address(to.to_owned()))?;
         let text = format!(

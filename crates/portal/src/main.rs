@@ -1,8 +1,8 @@
-//! `hushbox-portal`: the web portal as a program.
+//! The `hushbox-portal` program.
 //!
-//! Without a word it serves until SIGTERM; with `user …` it changes accounts. It prints one line to
-//! stdout when it is ready, everything logged goes to stderr. Exit status 78: the configuration
-//! cannot be used. Nothing is decided here.
+//! Without a subcommand it serves until SIGTERM; `user …` manages accounts. It prints one line to
+//! stdout when it is ready and logs to stderr. Exit status 78 means that the configuration cannot
+//! be used.
 
 use clap::{Parser, Subcommand};
 use portal::accounts::users::{self, UserCommand};
@@ -32,10 +32,10 @@ enum CliCommand {
     User(UserCommand),
 }
 
-/// `sysexits.h`: the configuration is wrong.
+/// `sysexits.h`: configuration error.
 const EX_CONFIG: u8 = 78;
 
-/// The user's own file, else the machine's.
+/// Path of the user's configuration, or else of the system's.
 fn default_config_path() -> PathBuf {
     let base = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
     let base = base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".config")));
@@ -43,7 +43,7 @@ fn default_config_path() -> PathBuf {
     own.filter(|own| own.exists()).unwrap_or_else(|| Path::new("/etc/hushbox/portal.toml").into())
 }
 
-/// Says whether it can work.
+/// Reports problems of the configuration.
 fn check_config(config: &Config) -> ExitCode {
     match config.check_files() {
         Ok(warnings) => {

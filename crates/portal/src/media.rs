@@ -1,4 +1,5 @@
-//! Recordings in memory only: fetched sealed, decoded by `hushbox decode`, cached within a bound.
+//! Recordings in memory only: fetched encrypted, decoded by `hushbox decode`, and cached with a
+//! bound.
 
 pub mod cache;
 pub mod decode;

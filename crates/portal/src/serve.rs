@@ -1,8 +1,7 @@
-//! The portal as a server: from a configuration to an open door, and back in order.
+//! The portal's HTTP server, from configuration to shutdown.
 //!
-//! It listens, says so in one line on stdout, and serves until SIGTERM or ctrl-c; pages under way
-//! are finished, live state ends at once. Once a minute what is over is swept up. What a page says
-//! is in `web`.
+//! It listens, prints one line to stdout, and serves until SIGTERM or ctrl-c. Requests in progress
+//! are finished, live streams end at once. Expired data is deleted once a minute.
 
 use crate::accounts::password::PasswordError;
 use crate::accounts::sessions;
@@ -19,13 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Pages under way may take so long when it is told to stop.
+/// Time limit for requests in progress at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that was made and asks nothing is closed.
+/// Time limit for the first request of a connection.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Why it does not serve.
+/// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("{address}: {error}")]
@@ -46,20 +45,20 @@ pub enum ServeError {
     Folder { path: PathBuf, error: std::io::Error },
 }
 
-/// The database in the data folder, both made if they are not there.
+/// Opens the database, creating it and the data folder if needed.
 pub fn open_database(config: &Config) -> Result<Db, DbError> {
     use std::os::unix::fs::DirBuilderExt;
     let folder = &config.portal.data;
-    // If it cannot be made, opening the database says so.
+    // If this fails, opening the database reports the error.
     drop(std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder));
     Db::open(&folder.join("portal.sqlite"))
 }
 
-/// Serves until it is told to stop.
+/// Serves until a shutdown signal.
 pub fn run(config: Config) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let done = runtime.block_on(serve_until_stopped(config));
-    // Questions to the box that wait for an answer hold nobody up.
+    // Requests to the recorder that still wait do not delay the shutdown.
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
 }

@@ -1,7 +1,7 @@
-//! The portal's certificate: the one it is given, or one it makes for itself.
+//! The portal's TLS certificate: configured, or self-signed.
 //!
-//! A self-signed pair is made on the first start and kept; browsers warn of it until a real one is
-//! put in its place. TLS 1.3 by `rustls`. Nothing here opens a socket.
+//! A self-signed pair is created on the first start and kept. Browsers warn about it until the
+//! administrator replaces it. TLS 1.3 only, with `rustls`.
 
 use crate::config::Config;
 use rustls::ServerConfig;
@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Why there is no certificate.
+/// Why the certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("{path}: {error}")]
@@ -26,7 +26,7 @@ pub enum TlsError {
     Rustls(#[from] rustls::Error),
 }
 
-/// What the server shows; made on the first start if the configuration names none.
+/// Builds the TLS configuration; creates a self-signed certificate if none is configured.
 pub fn server_config(config: &Config) -> Result<Arc<ServerConfig>, TlsError> {
     let data = &config.portal.data;
     let own = || (data.join("portal.crt"), data.join("portal.key"));

@@ -1,9 +1,11 @@
-//! Pages, forms and live state: what a browser sees.
+//! Pages, forms and live state.
 //!
-//! `guard` knows who asks and whether a form is one of ours; everything else is a page or a stream
-//! of one noun. Pages are made here, on the server, and work without scripts where that makes
-//! sense. Every answer carries the same headers: nothing is loaded from elsewhere, nothing inline
-//! is run, nothing is kept by the browser. No page decides what somebody may do: the box does.
+//! `extract` authenticates requests and rejects cross-site forms; every other submodule serves the
+//! pages or streams of one topic. Pages are rendered on the server and work without scripts where
+//! practical.
+//!
+//! Every response carries the same security headers: no external resources, no inline scripts, no
+//! caching. The recorder decides what a user may do, not a page.
 
 mod admin;
 mod agent;
@@ -49,16 +51,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// The most bytes of a form.
+/// Size limit of a form in bytes.
 const FORM_BYTES_MAX: usize = 16 << 10;
-/// How long the box's word on somebody's rights is good for the look of pages.
+/// How long a user's rights are cached for rendering pages.
 const RIGHTS_TTL: Duration = Duration::from_secs(10);
-/// How often it is looked whether what goes on may still go on: a stream, a playing recording.
+/// Interval at which streams and transfers check that they may continue.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(10);
-/// Users whose rights are remembered.
+/// Number of users whose rights are cached.
 const CACHED_RIGHTS_MAX: usize = 4096;
 
-/// What is counted, for `/metrics`.
+/// Counters for `/metrics`.
 #[derive(Debug, Default)]
 pub struct Counters {
     pub requests: AtomicU64,
@@ -68,7 +70,7 @@ pub struct Counters {
     pub streams: AtomicU64,
 }
 
-/// Everything that pages share.
+/// State shared by all request handlers.
 #[derive(Debug)]
 pub struct AppState {
     pub config: Config,
@@ -83,9 +85,10 @@ pub struct AppState {
     guess_throttle: Mutex<Throttle<IpAddr>>,
     mail_throttle: Mutex<Throttle<String>>,
     rights_cache: Mutex<BTreeMap<String, (Rights, Instant)>>,
-    /// Ties forms of people who are not logged in to their browsers.
+    /// Key that binds login forms to browsers without a session.
     form_key: String,
-    /// Moves when sessions may have ended: live state looks again. At its end so does live state.
+    /// Changes when sessions may have ended, so that streams check again. Streams end when it
+    /// closes.
     sessions_changed: watch::Sender<u64>,
     shutdown: watch::Sender<bool>,
     live_view: watch::Sender<Arc<live_view::LiveView>>,
@@ -125,7 +128,7 @@ impl AppState {
         sessions::SessionPolicy { idle_s: idle, age_s: age * 3600 }
     }
 
-    /// A session while it is alive, by what is kept of its token.
+    /// Finds a live session by the hash of its token.
     async fn find_session(&self, key: &[u8]) -> Result<Option<Session>, DbError> {
         let (key, now, rule) = (key.to_vec(), clock::unix_seconds(), self.session_policy());
         self.db.call(move |db| sessions::find_session_by_key(db, &key, now, rule)).await
@@ -136,12 +139,11 @@ impl AppState {
         lockout::LockoutPolicy { failures_max: login.tries, lock_s: i64::from(login.lock_seconds) }
     }
 
-    /// Live state ends, so that the server can.
+    /// Ends all live streams, so that the server can stop.
     pub fn close_streams(&self) {
         self.shutdown.send_replace(true);
     }
 
-    /// Work that goes on beside the pages.
     pub fn spawn_background_tasks(self: &Arc<AppState>) {
         tokio::spawn(live_view::update_live_view(Arc::clone(self), self.live_view.clone()));
         let portal = Arc::clone(self);
@@ -155,12 +157,12 @@ impl AppState {
         });
     }
 
-    /// Sessions may have ended.
+    /// Tells streams that sessions may have ended.
     fn notify_sessions_changed(&self) {
         self.sessions_changed.send_modify(|count| *count += 1);
     }
 
-    /// Whether this address may try something that could be guessed.
+    /// Applies the rate limit of an address.
     fn check_attempt_limit(&self, address: IpAddr) -> Result<(), AppError> {
         let mut guesses = self.guess_throttle.lock().unwrap_or_else(PoisonError::into_inner);
         if guesses.try_acquire(address, clock::unix_seconds()) {
@@ -170,13 +172,13 @@ impl AppState {
         }
     }
 
-    /// Whether this account may be sent another letter now.
+    /// Applies the e-mail rate limit of an account.
     fn may_receive_mail(&self, user: &str) -> bool {
         let mut letters = self.mail_throttle.lock().unwrap_or_else(PoisonError::into_inner);
         letters.try_acquire(user.to_lowercase(), clock::unix_seconds())
     }
 
-    /// What somebody may do, for the look of a page; the box is asked again soon.
+    /// Returns a user's cached rights, for rendering a page.
     async fn cached_rights(&self, user: &str) -> Result<Rights, ConnectionError> {
         let key = user.to_lowercase();
         let known = {
@@ -189,7 +191,6 @@ impl AppState {
         }
     }
 
-    /// What somebody may do at this moment.
     async fn query_rights(&self, user: &str) -> Result<Rights, ConnectionError> {
         let rights = self.box_client.query_rights_of(user).await?;
         let mut all = self.rights_cache.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,7 +201,7 @@ impl AppState {
         Ok(rights)
     }
 
-    /// Remembers what happened, for administrators.
+    /// Appends an event to the audit log.
     async fn append_audit_event(
         &self,
         user: &str,
@@ -214,7 +215,6 @@ impl AppState {
     }
 }
 
-/// Every page there is.
 pub fn build_router(portal: Arc<AppState>) -> Router {
     Router::new()
         .route("/", get(login::redirect_home))
@@ -250,7 +250,7 @@ pub fn build_router(portal: Arc<AppState>) -> Router {
         .with_state(portal)
 }
 
-/// What is true of every request and every answer.
+/// Checks every request and sets headers on every response.
 async fn apply_middleware(
     State(portal): State<Arc<AppState>>,
     request: Request,
@@ -277,7 +277,7 @@ async fn apply_middleware(
     answer
 }
 
-/// Nothing from elsewhere, nothing inline, no frame around us, nothing kept.
+/// Blocks external resources, inline scripts, framing and caching.
 const SECURITY_HEADERS: [(HeaderName, &str); 8] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -299,7 +299,7 @@ const SECURITY_HEADERS: [(HeaderName, &str); 8] = [
 
 #[cfg(test)]
 impl AppState {
-    /// A portal of which nothing runs yet, with its files in `folder`.
+    /// Creates a portal with its files in `folder` and no tasks running.
     fn new_for_tests(folder: &std::path::Path, socket: &std::path::Path) -> Arc<AppState> {
         let text = format!(
             "[portal]\naddress = \"127.0.0.1:0\"\nurl = \"http://127.0.0.1:0\"\n\

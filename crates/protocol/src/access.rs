@@ -1,11 +1,10 @@
-//! Access: for which kinds of session a command is, and what each of them requires of its user.
+//! Access rules: which kinds of session may use a command, and what each requires of its user.
 //!
-//! A row of the command table lists its `Access`es. A kind cannot be listed without saying what it
-//! requires, and a kind that is not listed is refused: nothing is open because it was forgotten.
-//! Agents and supervisors are users with permissions. The other kinds have no permissions: what
-//! they may do follows from their certificate, PIN or system user, which `hello` has checked.
+//! A row of the command table lists its `Access`es. Each states its requirement, and a kind that is
+//! not listed is refused. Agents and supervisors are users with permissions. Other kinds have none:
+//! `hello` has already checked their certificate, PIN or system user.
 //!
-//! Nothing here knows who was given what: the box says so, permission by permission.
+//! The recorder stores which user has which permission.
 
 use crate::code::{Code, Refusal};
 use crate::command::Command;
@@ -13,30 +12,30 @@ use crate::kind::{Kind, Purpose};
 use crate::permission::{FIELDS, Permission};
 use std::fmt;
 
-/// One kind of session that a command is for, and what it requires.
+/// Access of one kind of session, with its requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
     pub kind: Kind,
     pub requires: Requires,
 }
 
-/// What a command requires, besides a session of the right kind.
+/// Requirement of a command, in addition to the kind of session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requires {
-    /// Nothing: every session of that kind may.
+    /// Every session of that kind may use the command.
     KindOnly,
-    /// All of these, of the session's user.
+    /// The session's user must meet all these rules.
     Permissions(&'static [Rule]),
 }
 
-/// One requirement on the permissions of a user.
+/// One rule about a user's permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
-    /// At least one of these.
+    /// At least one of these permissions.
     AnyOf(&'static [Permission]),
     /// At least one on-demand permission.
     AnyOnDemand,
-    /// At least one permission of a supervisor.
+    /// At least one supervisor permission.
     AnySupervisors,
     /// `update.N` of the field that the command sets.
     UpdateOfField,
@@ -45,22 +44,22 @@ pub enum Rule {
 }
 
 impl Access {
-    /// Every session of this kind may.
+    /// Admits every session of this kind.
     pub(crate) const fn kind(kind: Kind) -> Access {
         Access { kind, requires: Requires::KindOnly }
     }
 
-    /// Sessions of this kind may whose user meets all these rules.
+    /// Admits sessions of this kind whose user meets all these rules.
     pub(crate) const fn user(kind: Kind, rules: &'static [Rule]) -> Access {
         Access { kind, requires: Requires::Permissions(rules) }
     }
 }
 
 impl Requires {
-    /// `denied` where the user lacks a permission; `has` tells which ones there are.
+    /// Checks these rules; `has` tells whether the user holds a permission.
     ///
     /// # Errors
-    /// Also `no-such-field` for a field that no permission can be given for.
+    /// `denied` if a permission is missing; `no-such-field` if no permission exists for the field.
     pub fn check(
         self,
         command: &Command<'_>,

@@ -1,15 +1,13 @@
-//! Permissions: the single rights that roles give to users (requirement D3).
+//! Permissions: the rights that roles grant to users (requirement D3).
 //!
-//! The words are those of the configuration and of `rights=` in the answer to `hello`; a word once
-//! given keeps its meaning. Which command requires which permission is said by the rows of `table`.
-//! Nothing here knows who was given what.
+//! The words are those of the configuration and of `rights=` in the reply to `hello`; a published
+//! word keeps its meaning. The rows of `table` state which command requires which permission.
 
 use std::fmt;
 
-/// User-defined fields that exist, from 1 on (requirement F1).
+/// Number of user-defined fields, numbered from 1 (requirement F1).
 pub const FIELDS: u8 = 15;
 
-/// One right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
     RecordStart,
@@ -17,7 +15,7 @@ pub enum Permission {
     RecordStopAny,
     Blackout,
     Screen,
-    /// The right to set one user-defined field, 1 to `FIELDS`.
+    /// Set one user-defined field, 1 to `FIELDS`.
     Update(u8),
     NotifyOnDemandOnly,
     Password,
@@ -28,13 +26,13 @@ pub enum Permission {
     Export,
     Protect,
     Admin,
-    /// A supervisor starts and stops recordings of other people's calls.
+    /// Start and stop recordings of other users' calls, as a supervisor.
     RecordOthers,
-    /// A supervisor starts and stops blackouts in other people's calls.
+    /// Start and stop blackouts in other users' calls, as a supervisor.
     BlackoutOthers,
 }
 
-/// The words without `update.N`, in the order of the documentation.
+/// Words without `update.N`, in the order of the documentation.
 const WORDS: [(&str, Permission); 16] = [
     ("record.start", Permission::RecordStart),
     ("record.stop", Permission::RecordStop),
@@ -55,29 +53,28 @@ const WORDS: [(&str, Permission); 16] = [
 ];
 
 impl Permission {
-    /// Every permission but `update.N`, in the order of the documentation.
+    /// Every permission except `update.N`, in the order of the documentation.
     pub fn without_fields() -> impl Iterator<Item = Permission> {
         WORDS.into_iter().map(|(_, permission)| permission)
     }
 
-    /// Every permission.
     pub fn all() -> impl Iterator<Item = Permission> {
         Permission::without_fields().chain((1..=FIELDS).map(Permission::Update))
     }
 
-    /// Reads `record.start`, `update.3`, …; anything else is `None`.
+    /// Parses `record.start`, `update.3`, …; returns `None` for any other text.
     #[must_use]
     pub fn parse(word: &str) -> Option<Permission> {
         Permission::all().find(|permission| permission.to_string() == word)
     }
 
-    /// The permission to set this field, if there is such a field.
+    /// Permission to set this field, or `None` if the field does not exist.
     #[must_use]
     pub fn of_field(field: u8) -> Option<Permission> {
         (1..=FIELDS).contains(&field).then_some(Permission::Update(field))
     }
 
-    /// Whether it is one of the on-demand permissions: an agent needs one to say `hello` (D3).
+    /// Whether this is an on-demand permission; an agent needs at least one to say `hello` (D3).
     #[must_use]
     pub fn is_on_demand(self) -> bool {
         matches!(
@@ -91,7 +88,7 @@ impl Permission {
         )
     }
 
-    /// Whether it is one of a supervisor's permissions: a supervisor needs one to say `hello`.
+    /// Whether this is a supervisor permission; a supervisor needs at least one to say `hello`.
     #[must_use]
     pub fn is_supervisors(self) -> bool {
         matches!(

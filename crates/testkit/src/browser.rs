@@ -1,4 +1,4 @@
-//! A headless Chromium, driven through WebDriver: it types, clicks, presses keys and looks.
+//! A headless Chromium driven through WebDriver.
 
 use crate::process::Process;
 use crate::wait::{TIMEOUT, until_within, wait_for};
@@ -18,7 +18,7 @@ pub struct Browser {
     _chromedriver: Process,
 }
 
-/// How a browser differs from the usual one.
+/// Options of a browser.
 #[derive(Clone, Copy, Default)]
 pub struct Look {
     pub dark: bool,
@@ -26,7 +26,7 @@ pub struct Look {
 }
 
 impl Browser {
-    /// For the pages below this address.
+    /// Starts a browser for the site at `url`.
     pub fn new(url: &str) -> Browser {
         Browser::with(url, Look::default())
     }
@@ -79,30 +79,30 @@ impl Browser {
         self.runtime.block_on(self.driver().goto(format!("{}{path}", self.url))).unwrap();
     }
 
-    /// What a script returns.
+    /// Runs a script and returns its result.
     pub fn js(&self, script: &str) -> Value {
         let ran = self.runtime.block_on(self.driver().execute(script, Vec::new()));
         ran.unwrap_or_else(|error| panic!("{script}: {error}")).json().clone()
     }
 
-    /// What a script hands to `done`.
+    /// Runs a script and returns what it passes to `done`.
     pub fn js_later(&self, script: &str) -> Value {
         let script = format!("const done = arguments[arguments.length - 1]; {script}");
         let ran = self.runtime.block_on(self.driver().execute_async(script, Vec::new()));
         ran.unwrap().json().clone()
     }
 
-    /// Waits until an expression is true.
+    /// Waits until a JavaScript expression is true.
     pub fn sees(&self, expression: &str) {
         self.sees_within(TIMEOUT, expression);
     }
 
-    /// The same with another time limit.
+    /// Waits until an expression is true, with another time limit.
     pub fn sees_within(&self, limit: Duration, expression: &str) {
         let script = format!("try {{ return !!({expression}); }} catch {{ return false; }}");
         until_within(limit, expression, || {
             let ran = self.runtime.block_on(self.driver().execute(&*script, Vec::new()));
-            // In the middle of a page change there is nothing to ask.
+            // During a navigation the script fails.
             ran.is_ok_and(|value| value.json() == &Value::Bool(true)).then_some(())
         });
     }
@@ -143,7 +143,7 @@ impl Browser {
         self.runtime.block_on(field.send_keys(text)).unwrap();
     }
 
-    /// A key, wherever the focus is.
+    /// Presses a key in the focused element.
     pub fn key(&self, keys: impl Into<TypingData>) {
         let keys = self.driver().action_chain().send_keys(keys);
         self.runtime.block_on(keys.perform()).unwrap();
@@ -163,20 +163,20 @@ impl Browser {
         self.runtime.block_on(self.driver().switch_to_window(tab.clone())).unwrap();
     }
 
-    /// Cookies that a script can see: none of ours.
+    /// Cookies visible to scripts.
     pub fn cookies(&self) -> Vec<String> {
         let all = self.runtime.block_on(self.driver().get_all_cookies()).unwrap();
         all.iter().map(|cookie| cookie.name.clone()).collect()
     }
 
-    /// What it sends along with every request.
+    /// The `Cookie` header it sends.
     pub fn cookie_header(&self) -> String {
         let all = self.runtime.block_on(self.driver().get_all_cookies()).unwrap();
         let all = all.iter().map(|cookie| format!("{}={}", cookie.name, cookie.value));
         all.collect::<Vec<_>>().join("; ")
     }
 
-    /// A picture of the page.
+    /// Saves a screenshot of the page.
     pub fn screenshot(&self, path: &Path) {
         self.runtime.block_on(self.driver().screenshot(path)).unwrap();
     }
@@ -185,7 +185,7 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         if let Some(driver) = self.driver.take() {
-            // Without an answer its processes end with the driver.
+            // If the request fails, the browser ends with the driver.
             drop(self.runtime.block_on(driver.quit()));
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! `Daemon` is the real daemon as a process, `SimBox` the recorder without hardware. `World` and
 //! `RandomActors` are clients around a `SimBox`. `pty`, `browser`, `desktop`, `display` and `vm`
-//! stand for terminals, browsers, desktops, workstations and the appliance; `store_fixture` and
-//! `load` write stores and loads.
+//! provide terminals, browsers, desktops, workstations and the appliance. `store_fixture` and
+//! `load` write stores and generate loads.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,8 +1,8 @@
-//! One agent and the call feed of one device under load, and what they may rely on.
+//! One agent and the call feed of one device under load, with a model of what was acknowledged.
 //!
-//! The client sends random commands, one after the other, until the daemon dies. Each reply updates
-//! a small model; the command in flight may have been executed or not. After the restart the daemon
-//! must show what the model says.
+//! The client sends random commands until the daemon dies. Each reply updates the model; the
+//! command in flight may or may not have been executed. After the restart the daemon must match the
+//! model.
 
 use crate::daemon::TIMEOUT;
 use crate::daemon::session::{ok, session};
@@ -13,7 +13,7 @@ use protocol::client::{Pairs, Reply};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// What a desk does.
+/// A random command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
     CallStart(String),
@@ -25,28 +25,27 @@ pub enum Act {
     Update(u8, String),
 }
 
-/// What was acknowledged, and so must be there after any restart.
+/// Acknowledged state, which must survive any restart.
 #[derive(Debug, Default)]
 pub struct Acknowledged {
     pub call: Option<String>,
     pub recording: bool,
-    /// From which position of this start on everything is hidden.
+    /// First masked position of the active blackout, in this start.
     pub blackout: Option<u64>,
-    /// Every recording that was named.
+    /// Every recording named in a reply.
     pub recordings: BTreeSet<String>,
-    /// The values of a field in the order they were set.
+    /// Values of a field in the order they were set.
     pub fields: BTreeMap<(String, u8), Vec<String>>,
-    /// What was hidden in this start, in positions.
+    /// Masked positions of this start.
     pub hidden: Vec<(u64, u64)>,
-    /// The command whose answer did not come.
     pub under_way: Option<Act>,
 }
 
-/// Rows of a record's history that are told at most, over all fields.
+/// Most history rows of a record in one reply, over all fields.
 const HISTORY_ROWS: usize = 64;
 
 pub struct LoadClient {
-    /// Of the device, and of the agent.
+    /// Number of the device and of the agent.
     pub n: u8,
     pub known: Acknowledged,
     rng: Rng,
@@ -55,7 +54,7 @@ pub struct LoadClient {
     pub commands: u64,
 }
 
-/// The number behind a key; anything that is none is `None`.
+/// The number at a key; `None` for anything else.
 fn number(pairs: &Pairs, key: &str) -> Option<u64> {
     pairs.get(key)?.parse().ok()
 }
@@ -67,7 +66,7 @@ impl LoadClient {
         LoadClient { n, known, rng, calls: 0, values: 0, commands: 0 }
     }
 
-    /// Works until the box is gone.
+    /// Sends commands until the connection ends.
     pub fn work(&mut self, address: &Address) {
         let Ok((mut agent, mut cti)) = self.sit_down(address) else { return };
         loop {
@@ -114,7 +113,7 @@ impl LoadClient {
         }
     }
 
-    /// The act as a line, and whether it is the agent who says it.
+    /// The command line, and whether the agent sends it.
     fn line(&self, act: &Act) -> (String, bool) {
         let device = 1000 + u32::from(self.n);
         match act {
@@ -159,7 +158,7 @@ impl LoadClient {
         }
     }
 
-    /// The box died: what of the blackout is certain is hidden.
+    /// Updates the model after the daemon died.
     pub fn died(&mut self) {
         let known = &mut self.known;
         let stopping = known.under_way == Some(Act::BlackoutStop);
@@ -168,7 +167,7 @@ impl LoadClient {
         }
     }
 
-    /// After the restart the box must say so. Takes over what the command under way left open.
+    /// Compares the restarted daemon with the model, including the command in flight.
     pub fn check(&mut self, address: &Address) {
         let mut agent = session(address, &format!("hello agent user=a{}", self.n));
         let known = &mut self.known;
@@ -177,7 +176,7 @@ impl LoadClient {
         let calls = open(&|act| matches!(act, Act::CallStart(_) | Act::CallStop(_)));
         let records = calls || open(&|act| matches!(act, Act::RecordStart | Act::RecordStop));
         let hides = open(&|act| matches!(act, Act::BlackoutStart | Act::BlackoutStop));
-        // A recording that was cut begins anew as soon as it can.
+        // An interrupted recording resumes as soon as it can.
         let waits = known.recording && !records;
         let n = self.n;
         let state = settled(&mut agent, waits);
@@ -197,7 +196,8 @@ impl LoadClient {
         known.hidden.clear();
     }
 
-    /// Every field that was acknowledged is in its record, in its order, and the last one counts.
+    /// Asserts that every acknowledged field value is in its record, in order, and that the last
+    /// one is current.
     pub fn check_fields(&self, boss: &mut Connection) {
         for ((id, field), values) in &self.known.fields {
             let reply: Reply = boss.request(&format!("show {id}")).unwrap();
@@ -208,7 +208,7 @@ impl LoadClient {
                 });
                 rows.filter_map(|row| row.get("value")).collect()
             };
-            // The history is told from the newest on, and not without end.
+            // The history starts with the newest value and is limited in length.
             let (now, mut history) = (of("field"), of("history").into_iter());
             assert!(now.first().copied() == history.clone().next(), "{id}: {reply:?}");
             let all = history.len() < HISTORY_ROWS;
@@ -220,7 +220,7 @@ impl LoadClient {
     }
 }
 
-/// The first state, or with `recording` the first that says so.
+/// The first state, or with `recording` the first that shows a recording.
 fn settled(agent: &mut Connection, recording: bool) -> AgentState {
     let mut last = None;
     while let Some(news) = agent.next_notification(TIMEOUT).unwrap() {

@@ -1,11 +1,11 @@
-//! Tests that need a process of their own run themselves again.
+//! Runs a test again in a process of its own.
 
 use std::process::Command;
 
-/// Says to the test that it is alone in its process.
+/// Set in the process in which the test runs alone.
 const ALONE: &str = "HUSHBOX_TEST_ALONE";
 
-/// Runs a test again, alone in another process; false in the process that only watches.
+/// Runs a test again in another process; returns false in the process that only watches.
 ///
 /// `module` is the test's `module_path!()`, `name` its name.
 pub fn is_alone(module: &str, name: &str) -> bool {

@@ -1,4 +1,4 @@
-//! A process that prints what it does, and ends with its owner.
+//! A child process whose stdout is read line by line, killed on drop.
 
 use crate::wait::TIMEOUT;
 use nix::sys::signal::{Signal, kill};
@@ -7,7 +7,6 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
-/// A running program whose stdout is read line by line.
 pub struct Process {
     child: Child,
     lines: Receiver<String>,
@@ -24,7 +23,7 @@ impl Process {
         Process { child, lines }
     }
 
-    /// Its next line; `None` when there will be no more.
+    /// Reads the next line; `None` at the end of stdout.
     pub fn next_line(&self) -> Option<String> {
         match self.lines.recv_timeout(TIMEOUT) {
             Ok(line) => Some(line),
@@ -33,7 +32,7 @@ impl Process {
         }
     }
 
-    /// Its next line, which must come.
+    /// Reads the next line, which must exist.
     pub fn line(&self) -> String {
         self.next_line().expect("the program ended")
     }
@@ -50,18 +49,16 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 
-    /// Ends it with SIGTERM, which must be an orderly end.
+    /// Sends SIGTERM and asserts an orderly exit.
     pub fn terminate(&mut self) {
         self.signal(Signal::SIGTERM);
         assert_eq!(self.wait().code(), Some(0), "an orderly end");
     }
 
-    /// Ends it with SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

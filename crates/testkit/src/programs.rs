@@ -1,17 +1,17 @@
-//! Programs of other packages of this workspace, of the same build as the test that wants them.
+//! Programs of other workspace packages, in the same build profile as the calling test.
 //!
-//! `cargo test --workspace` has built them. Where one package is tested alone, what is missing or
-//! older than its sources is built here, into the same folder.
+//! `cargo test --workspace` builds them. If one package is tested alone, missing or outdated
+//! programs are built here, into the same target folder.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 
-/// What cargo tells the test of its own package would make another rebuild what looks at it.
+/// Prefixes of cargo's variables that would change the fingerprint of the other package's build.
 const SAID: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
 
-/// What a program printed, and how it ended.
+/// Output and exit status of a program.
 #[derive(Debug)]
 pub struct ProgramOutput {
     pub code: Option<i32>,
@@ -20,7 +20,6 @@ pub struct ProgramOutput {
 }
 
 impl ProgramOutput {
-    /// The exit code of a program that no signal ended.
     pub fn status(&self) -> i32 {
         self.code.expect("an exit code")
     }
@@ -40,7 +39,7 @@ pub fn run_tool(folder: &Path, words: &[&str]) -> ProgramOutput {
     command.args(words).current_dir(folder).output().unwrap().into()
 }
 
-/// The program `name` of `package`. It is looked for once in each process.
+/// Path of program `name` of `package`, looked up once per process.
 pub fn program(package: &str, name: &str) -> PathBuf {
     static FOUND: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +76,7 @@ pub fn root() -> &'static Path {
     above.into_iter().find(|folder| folder.join("Cargo.lock").exists()).expect("a workspace")
 }
 
-/// Whether it is newer than everything of ours that it is made of.
+/// Whether the program is newer than all its workspace sources.
 fn is_fresh(path: &Path, package: &str) -> bool {
     let time = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
     let Some(built) = time(path) else { return false };

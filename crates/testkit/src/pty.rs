@@ -1,7 +1,7 @@
-//! A serial line without hardware: a pseudo-terminal whose other end is a port's path.
+//! A serial line without hardware: a pseudo-terminal whose other end is linked at a port's path.
 //!
-//! The path is a link, so that a line can be unplugged and another one plugged in under the same
-//! name, as with USB adapters. What does not arrive within `TIMEOUT` fails.
+//! The path is a symbolic link, so a line can be replaced under the same name, as with USB
+//! adapters. A wait longer than `TIMEOUT` fails the test.
 
 #![allow(clippy::disallowed_methods, reason = "real boxes live in real time")]
 
@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// The technician's end.
+/// The technician's end of the line.
 pub struct PtyLink {
     file: File,
     port: PathBuf,
@@ -28,15 +28,15 @@ pub struct PtyLink {
 }
 
 impl PtyLink {
-    /// Plugs a cable in; the box finds it at `port`.
+    /// Connects a line; the recorder opens it at `port`.
     pub fn plug(port: &Path) -> PtyLink {
-        // No program that is started meanwhile may hold on to it.
+        // Child processes must not inherit it.
         let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let master = posix_openpt(flags).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let name = ptsname_r(&master).unwrap();
-        // Until the box opens it, nothing is echoed, and nothing is sent as a signal.
+        // Raw mode, until the recorder opens the port: no echo, no signals.
         let slave = File::options().read(true).write(true).custom_flags(flags.bits()).open(&name);
         let slave = slave.unwrap();
         let mut modes = tcgetattr(&slave).unwrap();
@@ -48,7 +48,7 @@ impl PtyLink {
         PtyLink { file, port: port.to_path_buf(), buffer: Vec::new() }
     }
 
-    /// A null modem: what is sent here comes out at `other`, and the other way round.
+    /// Joins two lines as a null modem.
     pub fn join(&self, other: &PtyLink) {
         for (from, to) in [(self, other), (other, self)] {
             let (from, to) = (from.file.try_clone().unwrap(), to.file.try_clone().unwrap());
@@ -56,7 +56,7 @@ impl PtyLink {
         }
     }
 
-    /// How the port is set.
+    /// Terminal modes of the port.
     pub fn modes(&self) -> Termios {
         tcgetattr(&self.file).unwrap()
     }
@@ -65,7 +65,7 @@ impl PtyLink {
         !self.modes().output_flags.contains(OutputFlags::OPOST)
     }
 
-    /// Pulls it out.
+    /// Disconnects the line.
     pub fn pull(self) {
         drop(self);
     }
@@ -74,7 +74,7 @@ impl PtyLink {
         self.file.write_all(bytes).unwrap();
     }
 
-    /// Waits for more; false when nothing came in time.
+    /// Waits for more bytes; returns false on timeout.
     fn more(&mut self, end: Instant) -> bool {
         let mut piece = [0; 1024];
         loop {
@@ -93,7 +93,7 @@ impl PtyLink {
                     self.buffer.extend_from_slice(&piece[..count]);
                     return true;
                 }
-                // Nobody has opened the other end yet.
+                // The other end is not open yet.
                 Err(error) if error.raw_os_error() == Some(5) => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
@@ -103,13 +103,13 @@ impl PtyLink {
         }
     }
 
-    /// The next line, without its LF.
+    /// Reads the next line, without its LF.
     pub fn line(&mut self) -> String {
         let line = self.line_within(TIMEOUT);
         line.unwrap_or_else(|| panic!("no line within {TIMEOUT:?}, only {:?}", self.buffer))
     }
 
-    /// The same, if it comes so soon.
+    /// Reads the next line if it arrives within `time`.
     pub fn line_within(&mut self, time: Duration) -> Option<String> {
         let end = Instant::now() + time;
         loop {
@@ -123,7 +123,7 @@ impl PtyLink {
         }
     }
 
-    /// Everything up to and with `text`.
+    /// Reads up to and including `text`.
     pub fn until(&mut self, text: &str) -> String {
         let end = Instant::now() + TIMEOUT;
         loop {
@@ -136,13 +136,13 @@ impl PtyLink {
         }
     }
 
-    /// The rows of an answer and its last line.
+    /// Sends a command and returns the rows of the reply and its last line.
     pub fn ask(&mut self, command: &str) -> (Vec<String>, String) {
         self.send(format!("{command}\n").as_bytes());
         self.answer()
     }
 
-    /// The same, of a command that was sent; news is passed over.
+    /// Reads the reply to a command that was sent, skipping notifications.
     pub fn answer(&mut self) -> (Vec<String>, String) {
         let mut rows = Vec::new();
         loop {
@@ -156,13 +156,13 @@ impl PtyLink {
     }
 }
 
-/// Byte by byte, until the test is over.
+/// Copies byte by byte until the test ends.
 fn carry(mut from: File, mut to: File) {
     let mut byte = [0];
     loop {
         match from.read(&mut byte) {
             Ok(_) if to.write_all(&byte).is_ok() => {}
-            // Nobody has opened the other end yet.
+            // The other end is not open yet.
             Err(error) if error.raw_os_error() == Some(5) => {
                 std::thread::sleep(Duration::from_millis(10));
             }
@@ -171,22 +171,22 @@ fn carry(mut from: File, mut to: File) {
     }
 }
 
-/// A program at a terminal.
+/// A program on a terminal.
 pub struct Terminal {
     screen: PtyLink,
     child: std::process::Child,
     emulator: vt100::Parser,
-    /// Bytes that were shown so far.
+    /// Bytes read from the program so far.
     pub shown: u64,
 }
 
 impl Terminal {
-    /// At one of 80 × 24.
+    /// Runs a program on a terminal of 80 × 24.
     pub fn run(program: &mut std::process::Command) -> Terminal {
         Terminal::run_at(program, (80, 24), BaudRate::B38400)
     }
 
-    /// At one of so many columns and rows, behind a line of this speed.
+    /// Runs a program on a terminal of this size, behind a line of this speed.
     pub fn run_at(
         program: &mut std::process::Command,
         (columns, rows): (u16, u16),
@@ -206,8 +206,8 @@ impl Terminal {
         Terminal { screen, child: child.unwrap(), emulator, shown: 0 }
     }
 
-    /// Looks at the screen, as a person would see it, until there is what is looked for. Not to be
-    /// mixed with `when`, which looks at what is sent.
+    /// Waits until the screen satisfies `look`. Not to be mixed with `when`, which matches the byte
+    /// stream.
     pub fn sees(&mut self, what: &str, mut look: impl FnMut(&vt100::Screen) -> bool) -> String {
         let end = Instant::now() + TIMEOUT;
         loop {
@@ -229,7 +229,6 @@ impl Terminal {
         seen
     }
 
-    /// The screen as it is now.
     pub fn emulated(&self) -> &vt100::Screen {
         self.emulator.screen()
     }
@@ -238,14 +237,14 @@ impl Terminal {
         self.screen.send(typed.as_bytes());
     }
 
-    /// Waits for `text` on the screen, then types; what was shown up to it.
+    /// Waits for `text` in the byte stream, then types; returns the output up to it.
     pub fn when(&mut self, text: &str, typed: &str) -> String {
         let shown = self.screen.until(text);
         self.screen.send(typed.as_bytes());
         shown
     }
 
-    /// Its exit code; what it still shows is read, so that it can end.
+    /// Waits for the exit code, reading the remaining output so that the program can end.
     pub fn ends(&mut self) -> Option<i32> {
         let end = Instant::now() + TIMEOUT;
         loop {
@@ -266,7 +265,7 @@ impl Drop for Terminal {
 }
 
 impl Drop for PtyLink {
-    /// The port goes first: its number may be somebody else's soon.
+    /// Removes the port first: its device number may soon be reused.
     fn drop(&mut self) {
         drop(std::fs::remove_file(&self.port));
     }

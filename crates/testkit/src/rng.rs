@@ -1,4 +1,4 @@
-//! The one source of random numbers of the tests. A seed replays a run. Not for secrets.
+//! The tests' only source of random numbers. A seed replays a run. Not for secrets.
 
 /// A generator with 64 bits of state (SplitMix64).
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ impl Rng {
         self.next_u64().to_le_bytes()[0]
     }
 
-    /// 0 to `end` - 1.
+    /// Returns a number from 0 to `end` - 1.
     pub fn below<N>(&mut self, end: N) -> N
     where
         N: TryFrom<u64>,
@@ -28,7 +28,7 @@ impl Rng {
         N::try_from(self.next_u64() % end).ok().expect("a number below one of its type")
     }
 
-    /// True once in `n` times, on average.
+    /// Returns true once in `n` times, on average.
     pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
@@ -38,7 +38,7 @@ impl Rng {
     }
 }
 
-/// The finish of SplitMix64.
+/// Final mixing function of SplitMix64.
 pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

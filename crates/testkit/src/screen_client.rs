@@ -1,5 +1,5 @@
-//! A simulated box with a workstation whose screen is captured. Each video segment names itself, so
-//! that it can be found on the disk.
+//! A simulated recorder with a workstation whose screen is captured. Each video segment is unique,
+//! so that a search finds it on the disk.
 
 use crate::sim::SimBox;
 use crate::sim::site::{Site, value};
@@ -18,18 +18,18 @@ pub fn site() -> Site {
     site.agent("chief", "", "chief")
 }
 
-/// A box with an agent, a call feed, and the agent's screen.
+/// A recorder with an agent, a call feed and the agent's workstation.
 pub struct ScreenClient {
     pub sim: SimBox,
     pub agent: u32,
     pub feed: u32,
     pub screen: u32,
-    /// What the screen was told last.
+    /// Last state sent to the workstation.
     pub state: String,
     pieces: u64,
 }
 
-/// How long the workstation's pieces are.
+/// Length of a video segment in ms.
 pub const PIECE_MS: u64 = 1000;
 
 impl ScreenClient {
@@ -46,7 +46,7 @@ impl ScreenClient {
         desk
     }
 
-    /// Everybody connects, as after a start.
+    /// Connects all clients, as after a start.
     pub fn connect(&mut self) {
         let sim = &mut self.sim;
         self.agent = sim.hello("agent user=jdoe machine=WS-1");
@@ -67,14 +67,14 @@ impl ScreenClient {
         }
     }
 
-    /// What the screen is told now.
+    /// Reads the workstation's current state.
     pub fn state(&mut self) -> String {
         let lines = self.sim.news(self.screen);
         self.hear(&lines);
         self.state.clone()
     }
 
-    /// A value of what the screen was told last.
+    /// A value of the last state.
     pub fn told(&mut self, key: &str) -> String {
         let state = self.state();
         value(&state, key)
@@ -90,7 +90,7 @@ impl ScreenClient {
         self.sim.say(feed, line);
     }
 
-    /// The workstation hands in a piece of what it saw until now.
+    /// Sends the segment that ends now.
     pub fn piece(&mut self) -> Vec<String> {
         let id = self.told("recording");
         self.piece_of(&id, PIECE_MS)
@@ -100,7 +100,7 @@ impl ScreenClient {
         self.piece_from(id, length_ms, length_ms)
     }
 
-    /// A piece that begins so long ago.
+    /// Sends a segment that began `ago_ms` ago.
     pub fn piece_from(&mut self, id: &str, ago_ms: u64, length_ms: u64) -> Vec<String> {
         self.pieces += 1;
         let from = WallTime(self.sim.now.wall.0 - i64::try_from(ago_ms).unwrap());
@@ -112,25 +112,25 @@ impl ScreenClient {
         said
     }
 
-    /// A number for a piece that somebody else makes.
+    /// Takes the number of a segment that the caller builds.
     pub fn next_number(&mut self) -> u64 {
         self.pieces += 1;
         self.pieces
     }
 
-    /// Every recording that has a screen on the disk.
+    /// Every recording with a screen file on the disk.
     pub fn recordings(&self) -> Vec<String> {
         let screens = self.sim.disk.live.keys();
         let found = screens.filter_map(|path| layout::parse_screen(path));
         found.map(|(_, id)| id.to_string()).collect()
     }
 
-    /// The number of the last piece.
+    /// Number of the last segment.
     pub fn last(&self) -> u64 {
         self.pieces
     }
 
-    /// So many pieces, each when its time is over.
+    /// Sends `count` segments, each at its end.
     pub fn watch(&mut self, count: u64) {
         for _ in 0..count {
             self.sim.run_ms(PIECE_MS);
@@ -140,7 +140,7 @@ impl ScreenClient {
         }
     }
 
-    /// Numbers of pieces whose video is anywhere on the disk, synced or not.
+    /// Numbers of segments whose video is anywhere on the disk, synced or not.
     pub fn on_disk(&self) -> Vec<u64> {
         let disk = &self.sim.disk;
         let has = |n: &u64| {
@@ -151,7 +151,7 @@ impl ScreenClient {
         (1..=self.pieces).filter(has).collect()
     }
 
-    /// The screen of a recording as it lies on the disk: its account, and the pieces in it.
+    /// The screen file of a recording: its spans and segments.
     pub fn screen_of(&self, id: &str) -> Seen {
         let wanted = RecordingId::parse(id).unwrap();
         let of = |path: &&String, parse: fn(&str) -> Option<(String, RecordingId)>| {
@@ -179,16 +179,16 @@ impl ScreenClient {
     }
 }
 
-/// What the file of a screen holds.
+/// Content of a screen file.
 pub struct Seen {
     pub scan: MediaScan,
     pub runs: Vec<Run>,
-    /// When, where in the audio, and the video.
+    /// Time, audio position and video of each segment.
     pub pieces: Vec<(u64, Option<u64>, Vec<u8>)>,
 }
 
 impl Seen {
-    /// In words: `4000 stored, 2000 masked`.
+    /// The spans as text: `4000 stored, 2000 masked`.
     pub fn stretches(&self) -> String {
         let mut joined: Vec<(&str, u64)> = Vec::new();
         for run in &self.runs {
@@ -213,7 +213,7 @@ impl Seen {
     }
 }
 
-/// The video of a piece: bytes that are nowhere else, and its number.
+/// The unique video bytes of a segment.
 pub fn video(number: u64) -> Vec<u8> {
     let mut bytes = blake3::derive_key("hushbox test video", &number.to_le_bytes()).to_vec();
     bytes[16..24].copy_from_slice(&number.to_le_bytes());

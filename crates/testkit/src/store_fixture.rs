@@ -1,4 +1,4 @@
-//! A data directory as a daemon would have left it, made with the store's own writers.
+//! A data directory as a daemon leaves it, written with the store's own writers.
 //!
 //! Recordings are encoded from a known signal, so that an export can be compared sample by sample.
 
@@ -25,18 +25,18 @@ pub const NOON: WallTime = WallTime(1_795_348_800_000);
 pub const DAY: &str = "2026-11-22";
 pub const FROM: Position = Position(1000);
 
-/// What a recording is made of.
+/// Content of a recording.
 pub struct Plan {
     pub n: u8,
     pub codec: CodecKind,
     pub sides: u8,
     pub sealed: bool,
     pub runs: Vec<Run>,
-    /// Without it the recording is cut there: no end, and a torn chunk.
+    /// If false, the recording is interrupted: no end, and a torn chunk.
     pub ended: bool,
 }
 
-/// A box's folder: `config.toml` and `data`.
+/// A recorder's folder: `config.toml` and `data`.
 pub struct StoreFixture {
     pub folder: TempDir,
     pub public: String,
@@ -45,12 +45,12 @@ pub struct StoreFixture {
     media: Vec<(String, Vec<u8>)>,
 }
 
-/// What a finished recording is known by.
+/// A finished recording and its expected content.
 pub struct Taken {
     pub id: String,
     pub path: PathBuf,
     pub ledger: Ledger,
-    /// Interleaved; zeros where nothing is stored.
+    /// Interleaved; zero where nothing is stored.
     pub samples: Vec<i16>,
 }
 
@@ -118,7 +118,7 @@ impl StoreFixture {
         self.writer.append(&JournalEntry { at: NOON, fact }, &mut self.journal);
     }
 
-    /// A checkpoint, and its number, chain and signature in hexadecimal.
+    /// Writes a checkpoint and returns its number, chain and signature in hexadecimal.
     pub fn checkpoint(&mut self) -> (u64, String, String) {
         let key = self.key();
         let made = self.writer.append_checkpoint(&key, NOON, &mut self.journal);
@@ -126,7 +126,7 @@ impl StoreFixture {
         (made.sequence, hex.encode(&made.chain), hex.encode(&made.signature))
     }
 
-    /// Writes everything to the disk.
+    /// Writes all files to the disk.
     pub fn save(&self) {
         self.put(&layout::journal_path(DAY), &self.journal);
         self.media.iter().for_each(|(path, bytes)| self.put(path, bytes));
@@ -142,7 +142,7 @@ impl StoreFixture {
         }
     }
 
-    /// One recording, from its beginning to its end, with a blackout, numbers and two updates.
+    /// Writes one recording with a blackout, numbers and two updates.
     pub fn record(&mut self, plan: &Plan) -> Taken {
         let Envelope { id_from_random: id, key, wrapped } = self.envelope(plan);
         self.begin(plan, id, key.as_ref());
@@ -232,13 +232,12 @@ impl StoreFixture {
         }
     }
 
-    /// Runs the tool in the folder.
     pub fn tool(&self, words: &[&str]) -> ProgramOutput {
         run_tool(self.folder.path(), words)
     }
 }
 
-/// Codes the signal in chunks of half a second; what an export must hold of it.
+/// Encodes the signal in chunks of half a second; also returns the expected export.
 fn encode(
     plan: &Plan,
     encoder: &mut Encoder,
@@ -272,7 +271,7 @@ fn encode(
     samples
 }
 
-/// Neighbouring runs of one fate as one.
+/// Merges adjacent runs of equal fate.
 fn merged(runs: &[Run]) -> Vec<Run> {
     let same = runs.chunk_by(|a, b| a.fate == b.fate);
     same.map(|same| run(same[0].fate, same.iter().map(|run| run.frames).sum())).collect()

@@ -1,16 +1,15 @@
-//! A terminal's screen as an SVG picture, which every browser shows and git can compare.
+//! A terminal's screen as an SVG picture, which browsers show and git can diff.
 
 use std::fmt::Write;
 use vt100::{Cell, Color, Screen};
 
-/// One letter, in pixels.
+/// Width of a character in pixels.
 const WIDTH: usize = 9;
 const HEIGHT: usize = 18;
 const MARGIN: usize = 12;
 const PAPER: &str = "#10151c";
 const INK: &str = "#d6dde6";
 
-/// The whole screen.
 pub fn svg(screen: &Screen) -> String {
     let (rows, columns) = screen.size();
     let (wide, high) = (usize::from(columns) * WIDTH, usize::from(rows) * HEIGHT);

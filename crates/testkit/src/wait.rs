@@ -4,18 +4,17 @@
 
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes on a busy machine.
+/// Time limit for anything on a busy machine.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long to wait before the next look at something that tells no event.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Looks again and again until there is something to see.
+/// Polls until `look` returns a value.
 pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     until_within(TIMEOUT, what, look)
 }
 
-/// The same with another time limit.
+/// Polls with another time limit.
 pub fn until_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + limit;
     loop {
@@ -27,7 +26,7 @@ pub fn until_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Op
     }
 }
 
-/// Lets real time pass where time itself is the event: a stopped program tells nothing.
+/// Sleeps where time itself is the event, as for a stopped program.
 pub fn let_pass(time: Duration) {
     std::thread::sleep(time);
 }

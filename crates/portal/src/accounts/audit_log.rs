@@ -1,14 +1,12 @@
-//! What happened at the portal lately: log-ins, locks, passwords, who was made or disabled.
+//! Audit log of the portal: logins, lockouts, password and account changes.
 //!
-//! For administrators. Plays and exports are in the box's journal, where nobody can edit them.
-//! Never a password, a token, or the name of somebody who does not exist.
+//! Administrators read it. Plays and exports are in the recorder's journal, which no user can edit.
+//! An event never holds a password, a token or the name of an unknown user.
 
 use rusqlite::{Connection, Result, params};
 
-/// So many are kept.
 const EVENTS_MAX: i64 = 10_000;
 
-/// One of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEvent {
     pub at: i64,
@@ -17,7 +15,6 @@ pub struct AuditEvent {
     pub address: String,
 }
 
-/// Remembers one.
 pub fn append_event(db: &Connection, event: &AuditEvent) -> Result<()> {
     let said = "insert into events (at, user, what, address) values (?1, ?2, ?3, ?4)";
     db.execute(said, params![event.at, event.user, event.action, event.address])?;
@@ -25,7 +22,7 @@ pub fn append_event(db: &Connection, event: &AuditEvent) -> Result<()> {
     db.execute(said, [EVENTS_MAX]).map(drop)
 }
 
-/// The newest.
+/// Returns the newest `count` events.
 pub fn newest_events(db: &Connection, count: u32) -> Result<Vec<AuditEvent>> {
     let said = "select at, user, what, address from events order by number desc limit ?1";
     let mut all = db.prepare(said)?;

@@ -1,19 +1,19 @@
-//! Failed log-ins, by the name that was given, and the lock that follows (requirement C5).
+//! Lockout after failed logins, by submitted username (requirement C5).
 //!
-//! A name that nobody has is counted and locked like any other, so that a lock tells nothing. A
-//! lock outlives a restart. Nothing here says anything to the person: there is one message for all.
+//! Unknown names are counted and locked like known ones, so a lockout does not reveal which names
+//! exist. Lockouts survive a restart.
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-/// Names longer than this are counted together.
+/// Length limit in characters; longer names share a counter if they begin alike.
 const NAME_CHARS_MAX: usize = 64;
-/// Names that are remembered; the oldest are forgotten first.
+/// Number of names remembered; the oldest are dropped first.
 const NAMES_MAX: i64 = 10_000;
 
 /// When a name is locked, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct LockoutPolicy {
-    /// Failures that lock it.
+    /// Failures that lock a name.
     pub failures_max: u32,
     pub lock_s: i64,
 }
@@ -22,7 +22,7 @@ fn normalise_name(name: &str) -> String {
     name.chars().take(NAME_CHARS_MAX).collect::<String>().to_lowercase()
 }
 
-/// Whether this name may not try now.
+/// Whether this name is locked at `now`.
 pub fn is_locked(db: &Connection, name: &str, now: i64) -> Result<bool> {
     let said = "select locked_until from tries where name = ?1";
     let until: Option<i64> =
@@ -30,7 +30,7 @@ pub fn is_locked(db: &Connection, name: &str, now: i64) -> Result<bool> {
     Ok(until.is_some_and(|until| now < until))
 }
 
-/// Counts a failure; true: it has locked the name.
+/// Counts a failed login. Returns true if this failure locks the name.
 pub fn count_failure(db: &Connection, name: &str, now: i64, rule: LockoutPolicy) -> Result<bool> {
     let name = normalise_name(name);
     let forget = now - rule.lock_s.max(3600);
@@ -50,7 +50,7 @@ pub fn count_failure(db: &Connection, name: &str, now: i64, rule: LockoutPolicy)
     Ok(locks)
 }
 
-/// The right password was given.
+/// Clears the failures of a name after a successful login.
 pub fn clear_failures(db: &Connection, name: &str) -> Result<()> {
     db.execute("delete from tries where name = ?1", [normalise_name(name)]).map(drop)
 }

@@ -1,8 +1,8 @@
-//! Passwords: argon2id hashes, and what a new one must be.
+//! Password hashing with argon2id, and the policy for new passwords.
 //!
-//! Hashing takes some ten milliseconds and 19 MiB on purpose; at most two are computed at a time.
-//! For a user who does not exist as much is computed, so that the time tells nothing. Nothing here
-//! keeps a password.
+//! A hash deliberately costs about 10 ms and 19 MiB, so at most two run at a time. Verifying an
+//! unknown user costs the same, so response time does not reveal which names exist. This module
+//! stores no password.
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
@@ -11,14 +11,14 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-/// Characters that a new password has at least.
+/// Minimum length of a new password, in characters.
 pub const CHARS_MIN: usize = 12;
-/// Bytes that any password has at most.
+/// Maximum length of any password, in bytes.
 pub const BYTES_MAX: usize = 256;
-/// Computed at a time.
+/// Maximum number of hashes computed at a time.
 const CONCURRENT_HASHES_MAX: usize = 2;
 
-/// Why a password cannot be taken.
+/// Why a password was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
     #[error("a password has at least {CHARS_MIN} characters; a few words are easy to remember")]
@@ -31,7 +31,7 @@ pub enum PasswordError {
     Hash(String),
 }
 
-/// Whether it may become somebody's password.
+/// Checks whether `user` may set this password.
 pub fn check_policy(password: &str, user: &str) -> Result<(), PasswordError> {
     if password.chars().count() < CHARS_MIN {
         return Err(PasswordError::TooShort);
@@ -45,7 +45,7 @@ pub fn check_policy(password: &str, user: &str) -> Result<(), PasswordError> {
     Ok(())
 }
 
-/// Its hash, as the database keeps it.
+/// Hashes a password into the PHC string that the database stores.
 pub fn hash(password: &str) -> Result<String, PasswordError> {
     let hash = Argon2::default().hash_password(password.as_bytes());
     hash.map(|hash| hash.to_string()).map_err(|why| PasswordError::Hash(why.to_string()))
@@ -56,11 +56,11 @@ fn is_match(hash: &str, password: &str) -> bool {
     hash.is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }
 
-/// Hashes and compares, off the loop, a few at a time.
+/// Hashes and verifies passwords on worker threads, with a concurrency limit.
 #[derive(Clone, Debug)]
 pub struct Hasher {
     permits: Arc<Semaphore>,
-    /// Nobody's.
+    /// Hash to verify against when the account does not exist.
     dummy_hash: Arc<String>,
 }
 
@@ -70,7 +70,8 @@ impl Hasher {
         Ok(Hasher { permits: Arc::new(Semaphore::new(CONCURRENT_HASHES_MAX)), dummy_hash: dummy })
     }
 
-    /// Whether the password is that of `known`; without one it takes as long and is not.
+    /// Verifies `password` against the hash `known`. Without a hash it takes as long and returns
+    /// false.
     pub async fn verify(&self, known: Option<String>, password: Zeroizing<String>) -> bool {
         let Ok(_turn) = self.permits.acquire().await else { return false };
         let hash = known.clone().unwrap_or_else(|| (*self.dummy_hash).clone());
@@ -80,7 +81,6 @@ impl Hasher {
         right.await.unwrap_or(false) && known.is_some()
     }
 
-    /// The hash of a new password.
     pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, PasswordError> {
         let gone = |why: String| PasswordError::Hash(why);
         let _turn = self.permits.acquire().await.map_err(|error| gone(error.to_string()))?;

@@ -1,20 +1,19 @@
-//! Links that set a new password: sent by e-mail, good once and not for long (requirement C4).
+//! Password reset links: sent by e-mail, valid once and for a limited time (requirement C4).
 //!
-//! Looking at a link does not use it up, since mail programs look at links; setting the password
-//! does. A new link leaves the earlier ones as they are: the user may be reading one, and who asks
-//! is not known. A password that is set ends them all. Only the hash of a token is kept. Nothing
-//! here sends anything.
+//! Opening a link does not consume it, because mail scanners open links; setting the password does.
+//! A new link does not revoke earlier ones, because anyone can request one. Setting a password
+//! revokes all of them. The database stores only the token's hash.
 
 use crate::accounts::token;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-/// A new link for an account.
+/// Stores a new link for an account.
 pub fn create_link(db: &Connection, user: &str, secret: &str, until: i64) -> Result<()> {
     let said = "insert into resets (token, user, until) values (?1, ?2, ?3)";
     db.execute(said, params![token::hash(secret), user, until]).map(drop)
 }
 
-/// Whose password it may set, if it is still good.
+/// Returns the user whose password this link may set, if the link is still valid.
 pub fn find_link_user(db: &Connection, secret: &str, now: i64) -> Result<Option<String>> {
     db.execute("delete from resets where until <= ?1", [now])?;
     let said = "select user from resets where token = ?1
@@ -22,7 +21,7 @@ pub fn find_link_user(db: &Connection, secret: &str, now: i64) -> Result<Option<
     db.query_row(said, [token::hash(secret)], |row| row.get(0)).optional()
 }
 
-/// Uses it up; true: it was still there, and nobody else has used it.
+/// Consumes a link. Returns false if it was already consumed or has expired.
 pub fn consume_link(db: &Connection, secret: &str, now: i64) -> Result<bool> {
     let said = "delete from resets where token = ?1 and until > ?2";
     Ok(db.execute(said, params![token::hash(secret), now])? == 1)

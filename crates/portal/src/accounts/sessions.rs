@@ -1,33 +1,33 @@
-//! Sessions of browsers: who is logged in, since when, and when he was last seen.
+//! Browser sessions: the user, the start time and the last activity.
 //!
-//! A session ends by log-out, by idleness, by its age, with the account's password, or by an
-//! administrator. A restart of the portal ends none. Only the hash of its token is kept.
+//! A session ends at logout, on idle timeout, at its maximum age, on a password change, or when an
+//! administrator ends it. Sessions survive a restart of the portal. The database stores only the
+//! token's hash.
 
 use crate::accounts::token;
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-/// Written at most so often: how long somebody may have been seen without it being noted.
+/// Minimum seconds between two updates of a session's last activity.
 const SEEN_UPDATE_S: i64 = 5;
-/// Of one account; the oldest ends when there is one more.
+/// Sessions per account; a further login ends the least recently active one.
 const SESSIONS_PER_USER_MAX: i64 = 20;
-/// Characters of a browser's name that are kept.
+/// Characters of the `User-Agent` header that are stored.
 const BROWSER_CHARS_MAX: usize = 120;
 
-/// When a session ends by itself.
+/// When a session expires.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionPolicy {
     pub idle_s: i64,
     pub age_s: i64,
 }
 
-/// A session that is alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Hash of its token.
+    /// Hash of the session token.
     pub key: Vec<u8>,
-    /// As the account has it.
+    /// Username, spelled as in the account.
     pub user: String,
-    /// What its forms carry.
+    /// CSRF token of the session's forms.
     pub csrf: String,
     pub created_at: i64,
     pub seen_at: i64,
@@ -36,14 +36,14 @@ pub struct Session {
 }
 
 impl Session {
-    /// Seconds that are left if nothing is done.
+    /// Seconds until the session expires without activity.
     #[must_use]
     pub fn remaining_s(&self, now: i64, rule: SessionPolicy) -> i64 {
         (self.seen_at + rule.idle_s - now).min(self.created_at + rule.age_s - now)
     }
 }
 
-/// Where a log-in comes from.
+/// Origin of a login.
 #[derive(Clone, Debug, Default)]
 pub struct LoginOrigin {
     pub address: String,
@@ -64,7 +64,7 @@ fn session_from_row(row: &rusqlite::Row<'_>) -> Result<Session> {
     })
 }
 
-/// A new session of `user`; its token is `secret`, and `csrf` is for its forms.
+/// Creates a session of `user` with token `secret` and CSRF token `csrf`.
 pub fn create_session(
     db: &Connection,
     user: &str,
@@ -81,7 +81,7 @@ pub fn create_session(
     db.execute(said, params![user, SESSIONS_PER_USER_MAX]).map(drop)
 }
 
-/// The session of a token, if it is alive and its account may log in.
+/// Finds the live session of a token whose account is enabled.
 pub fn find_session(
     db: &Connection,
     secret: &str,
@@ -91,7 +91,7 @@ pub fn find_session(
     find_session_by_key(db, &token::hash(secret), now, rule)
 }
 
-/// The same, by what is kept of its token.
+/// Finds a live session by the hash of its token.
 pub fn find_session_by_key(
     db: &Connection,
     key: &[u8],
@@ -106,7 +106,7 @@ pub fn find_session_by_key(
     Ok(found.filter(|session| session.remaining_s(now, rule) > 0))
 }
 
-/// Somebody is there.
+/// Records user activity in a session.
 pub fn mark_seen(db: &Connection, session: &Session, now: i64) -> Result<()> {
     if now - session.seen_at < SEEN_UPDATE_S {
         return Ok(());
@@ -115,23 +115,21 @@ pub fn mark_seen(db: &Connection, session: &Session, now: i64) -> Result<()> {
     db.execute(said, params![session.key, now]).map(drop)
 }
 
-/// Ends one.
 pub fn end_session(db: &Connection, key: &[u8]) -> Result<()> {
     db.execute("delete from sessions where token = ?1", [key]).map(drop)
 }
 
-/// Ends all of an account; how many there were.
+/// Ends all sessions of an account and returns how many there were.
 pub fn end_sessions_of(db: &Connection, user: &str) -> Result<usize> {
     db.execute("delete from sessions where user = ?1", [user])
 }
 
-/// Ends what is idle or old.
 pub fn delete_expired(db: &Connection, now: i64, rule: SessionPolicy) -> Result<()> {
     let said = "delete from sessions where seen <= ?1 or began <= ?2";
     db.execute(said, [now - rule.idle_s, now - rule.age_s]).map(drop)
 }
 
-/// All that are alive, the last seen first.
+/// Lists live sessions, most recently active first.
 pub fn list_sessions(db: &Connection, now: i64, rule: SessionPolicy) -> Result<Vec<Session>> {
     let said = format!("select {COLUMNS} from sessions order by seen desc");
     let mut all = db.prepare(&said)?;

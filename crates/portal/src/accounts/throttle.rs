@@ -1,35 +1,34 @@
-//! Limits on attempts: a bucket of them for each address, or for each account.
+//! Rate limits: a token bucket for each address or account.
 //!
-//! An address may guess so many times at once, and so often again; an account gets so many letters.
-//! Locks of accounts are `tries`, in the database. This is arithmetic over the time it is given;
-//! the table is bounded, and the bucket that was not used for longest is forgotten first.
+//! Login attempts are limited by address, e-mails by account. Account lockouts are in `lockout`.
+//! The caller passes the time. The table is bounded and drops the least recently used bucket first.
 
 use std::collections::BTreeMap;
 
-/// How many attempts there are.
+/// Parameters of a token bucket.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
-    /// So many at once.
+    /// Attempts allowed in a burst.
     pub burst: u32,
-    /// One more after so many seconds.
+    /// Seconds until one more attempt is allowed.
     pub refill_s: i64,
 }
 
-/// What one address may try that could be guessed.
+/// Limit of login and token attempts per address.
 pub const GUESS_LIMIT: RateLimit = RateLimit { burst: 20, refill_s: 6 };
-/// Letters to one account. A flood would hide the one that the user asked for.
+/// Limit of e-mails per account. A flood would hide the e-mail that the user asked for.
 pub const MAIL_LIMIT: RateLimit = RateLimit { burst: 1, refill_s: 60 };
-/// Buckets that are remembered.
+/// Number of buckets kept.
 const BUCKETS_MAX: usize = 4096;
 
 #[derive(Clone, Copy, Debug)]
 struct TokenBucket {
     tokens: u32,
-    /// When the last one was added.
+    /// Time of the last refill.
     refilled_at: i64,
 }
 
-/// Everyone who tried lately, by what names them.
+/// Token buckets by key.
 #[derive(Debug)]
 pub struct Throttle<K> {
     limit: RateLimit,
@@ -42,7 +41,7 @@ impl<K: Clone + Ord> Throttle<K> {
         Throttle { limit, buckets: BTreeMap::new() }
     }
 
-    /// Takes one attempt of `key`; false: it has none left.
+    /// Takes one attempt of `key`. Returns false if its bucket is empty.
     pub fn try_acquire(&mut self, key: K, now: i64) -> bool {
         if self.buckets.len() >= BUCKETS_MAX && !self.buckets.contains_key(&key) {
             let oldest = self.buckets.iter().min_by_key(|(_, bucket)| bucket.refilled_at);
@@ -57,7 +56,7 @@ impl<K: Clone + Ord> Throttle<K> {
         bucket.refilled_at += more * seconds_each;
         bucket.tokens = bucket.tokens.saturating_add(u32::try_from(more).unwrap_or(at_once));
         if bucket.tokens >= at_once {
-            // Nothing is saved up beyond that.
+            // A full bucket does not accumulate more.
             (bucket.tokens, bucket.refilled_at) = (at_once, bucket.refilled_at.max(now));
         }
         let may = bucket.tokens > 0;

@@ -1,41 +1,40 @@
-//! Random words: what a cookie, a form or a link carries, and what is kept of it.
+//! Random tokens for cookies, forms and links.
 //!
-//! A token has 256 random bits. Only its hash is stored, so that whoever reads the database cannot
-//! use what stands there. Nothing here compares in a way that tells how much was right.
+//! A token has 256 random bits. Only its hash is stored, so a reader of the database cannot use it.
+//! Comparison takes constant time.
 
 use data_encoding::BASE64URL_NOPAD;
 
-/// Random bytes of a token.
 const TOKEN_BYTES: usize = 32;
-/// Characters of its text.
+/// Characters of an encoded token.
 const TOKEN_CHARS: usize = 43;
 
-/// The system has no random bits to give.
+/// The system's random number generator failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the system gives no random bits: {0}")]
 pub struct RandomError(String);
 
-/// A new one, as text for a cookie or a link.
+/// Creates a token, encoded for a cookie or a link.
 pub fn new() -> Result<String, RandomError> {
     let mut bytes = [0; TOKEN_BYTES];
     getrandom::fill(&mut bytes).map_err(|error| RandomError(error.to_string()))?;
     Ok(BASE64URL_NOPAD.encode(&bytes))
 }
 
-/// What is kept of a token.
+/// Hashes a token for storage.
 #[must_use]
 pub fn hash(token: &str) -> Vec<u8> {
     blake3::hash(token.as_bytes()).as_bytes().to_vec()
 }
 
-/// Whether it could be one.
+/// Whether the text has the form of a token.
 #[must_use]
 pub fn is_well_formed(token: &str) -> bool {
     token.len() == TOKEN_CHARS
         && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
 }
 
-/// Whether two are the same, in a time that tells nothing.
+/// Compares two tokens in constant time.
 #[must_use]
 pub fn ct_eq(one: &str, other: &str) -> bool {
     blake3::hash(one.as_bytes()) == blake3::hash(other.as_bytes())

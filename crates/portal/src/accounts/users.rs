@@ -1,8 +1,8 @@
-//! `hushbox-portal user add|passwd|email|disable|enable|list`: accounts, from a shell on the box.
+//! `hushbox-portal user add|passwd|email|disable|enable|list`: account management from a shell.
 //!
-//! A password comes from stdin, one line, never as an argument; at a terminal it is asked for twice
-//! and not shown. Works beside the running portal.
-//! What the person may do stands in the box's configuration, under the same username.
+//! Passwords are read from stdin, one line, never from arguments. On a terminal the command asks
+//! twice and does not echo. The commands work while the portal runs. The recorder's configuration
+//! holds the user's permissions under the same username.
 
 use crate::accounts::audit_log;
 use crate::accounts::password;
@@ -21,7 +21,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::os::fd::AsFd;
 use zeroize::Zeroizing;
 
-/// A line at a terminal is at most so long.
+/// Longest line accepted from stdin, in bytes.
 const LINE_BYTES_MAX: usize = 4096;
 
 /// What to do with an account.
@@ -51,7 +51,6 @@ pub enum UserCommand {
     List,
 }
 
-/// Why it was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum UserError {
     #[error("{0}")]
@@ -76,20 +75,20 @@ pub enum UserError {
     InvalidEmail(String),
 }
 
-/// Whether it can be a username of the box.
+/// Whether the name is a valid recorder username.
 #[must_use]
 pub fn is_valid_username(name: &str) -> bool {
     (1..=32).contains(&name.len()) && name != "-" && !name.chars().any(char::is_control)
 }
 
-/// Whether letters can be sent there.
+/// Whether the text is a valid e-mail address.
 #[must_use]
 pub fn is_valid_email(email: &str) -> bool {
     email.is_empty() || email.len() <= 254 && email.parse::<lettre::Address>().is_ok()
 }
 
-/// A terminal that shows nothing of what is typed, until this goes. Signals that would end us wait
-/// meanwhile, so that nobody is left with a terminal that does not echo.
+/// Turns terminal echo off until dropped. Terminating signals are blocked meanwhile, so that the
+/// terminal is not left without echo.
 struct EchoGuard {
     saved_modes: Termios,
     blocked_signals: SigSet,
@@ -111,7 +110,7 @@ impl EchoGuard {
         Ok(hidden)
     }
 
-    /// Asks, and reads a line without its end.
+    /// Prints a prompt and reads a line, without its line end.
     fn read_stdin_line(&self, question: &str) -> Result<Zeroizing<String>, UserError> {
         eprint!("{question}");
         let mut line = Zeroizing::new(Vec::with_capacity(2 * LINE_BYTES_MAX));
@@ -129,7 +128,6 @@ impl EchoGuard {
         Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
     }
 
-    /// Until something was typed.
     fn wait_for_input(&self) -> Result<(), UserError> {
         let stdin = std::io::stdin();
         let wanted = [stdin.as_fd(), self.signals.as_fd()];
@@ -145,13 +143,13 @@ impl EchoGuard {
 
 impl Drop for EchoGuard {
     fn drop(&mut self) {
-        // There is nobody left to tell if it fails. A signal that waits gets us now.
+        // A failure cannot be reported here. A blocked signal is delivered now.
         let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, &self.saved_modes);
         let _ = self.blocked_signals.thread_unblock();
     }
 }
 
-/// A line of stdin without its end.
+/// Reads a line from stdin, without its line end.
 fn line() -> Result<Zeroizing<String>, UserError> {
     let mut line = Zeroizing::new(String::new());
     std::io::stdin().lock().read_line(&mut line)?;
@@ -177,14 +175,13 @@ fn read_password_hash(name: &str) -> Result<String, UserError> {
     }
 }
 
-/// Does it.
 pub fn run_user_command(config: &Config, word: &UserCommand) -> Result<(), UserError> {
     let db = crate::serve::open_database(config)?;
     match word {
         UserCommand::List => return print_users(&db),
         UserCommand::Add { name, email } => add_user(&db, name, email)?,
         UserCommand::Passwd { name } => {
-            // Nobody types a password twice for nothing.
+            // Check the account before asking for a password twice.
             require_account(
                 name,
                 db.call_blocking(|db| accounts::find_account(db, name))?.is_some(),

@@ -1,9 +1,9 @@
-//! One agent's line to the box, which all tabs of that agent share.
+//! One agent's session with the recorder, shared by all browser tabs of that agent.
 //!
-//! A task holds the connection: it says hello for the agent, keeps the newest state where everybody
-//! sees it, and sends the agent's commands in their order. When the box is gone it says so at once
-//! and tries again by itself, soon and then less often. Nothing here decides what an agent may do:
-//! `can` comes from the box, and a refused command is answered with the box's own words.
+//! A task owns the connection. It sends hello for the agent, publishes the newest state and sends
+//! the agent's commands in order. When the connection is lost, it publishes that at once and
+//! retries with backoff. The recorder decides what the agent may do: `can` and refusals are passed
+//! on.
 
 use crate::box_client::connection::{BoxConnection, ConnectionError, is_access_decision};
 use crate::box_client::keep_alive::{KeepAlive, KeepAliveAction};
@@ -19,16 +19,15 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
-/// The first pause before another attempt, and the longest.
+/// First pause before a retry; it doubles up to `RETRY_MAX`.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// Somebody whom the box does not want is asked for again only now and then: the configuration may
-/// have changed.
+/// Pause before a retry after the recorder refused the agent. The configuration may change.
 const RETRY_REFUSED: Duration = Duration::from_secs(10);
-/// Commands that wait to be sent.
+/// Commands that may wait to be sent.
 const COMMANDS_MAX: usize = 16;
 
-/// Who the box says this is.
+/// Identity of the agent, from the reply to hello.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentInfo {
     pub name: String,
@@ -37,16 +36,16 @@ pub struct AgentInfo {
     pub fields: Vec<(u8, String)>,
 }
 
-/// How things stand.
+/// State of the link to the recorder.
 #[derive(Clone, Debug)]
 pub enum LinkState {
-    /// Nothing is known yet.
+    /// No reply yet.
     Connecting,
-    /// The box does not answer; it is tried again.
+    /// The recorder is unreachable; the task retries.
     Disconnected {
         why: String,
     },
-    /// The box does not want this agent.
+    /// The recorder refused this agent.
     Refused {
         code: String,
         why: String,
@@ -58,7 +57,7 @@ pub enum LinkState {
     },
 }
 
-/// A command and who waits for its reply.
+/// A command and the channel for its reply.
 #[derive(Debug)]
 struct QueuedCommand {
     line: String,
@@ -66,27 +65,27 @@ struct QueuedCommand {
 }
 
 impl QueuedCommand {
-    /// The command was not sent, and will not be.
+    /// Replies that the command was not sent and will not be.
     fn fail_unsent(self) {
-        // Who does not wait any more need not know.
+        // The caller may no longer be waiting.
         drop(self.reply.send(Err(CommandError::NotSent)));
     }
 }
 
-/// Why there was no reply.
+/// Why a command got no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
-    /// The box never got the command.
+    /// The recorder never received the command.
     #[error("the box cannot be reached; what you did was not done")]
     NotSent,
-    /// The box got the command, or most of it, and the connection ended before its answer.
+    /// The connection ended after the command was sent, fully or in part, and before its reply.
     #[error("the box did not answer; look at the state before you try again")]
     NoAnswer,
     #[error("too much at once; try again")]
     Busy,
 }
 
-/// The line, as its users hold it. It ends when nobody does.
+/// Handle of an agent session. The session ends when the last handle is dropped.
 #[derive(Debug)]
 pub struct AgentSession {
     commands: mpsc::Sender<QueuedCommand>,
@@ -94,7 +93,7 @@ pub struct AgentSession {
 }
 
 impl AgentSession {
-    /// Begins a line for `user` to the box behind `socket`.
+    /// Opens a session for `user` with the recorder at `socket`.
     #[must_use]
     pub fn start(socket: PathBuf, user: String) -> AgentSession {
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
@@ -104,13 +103,13 @@ impl AgentSession {
         AgentSession { commands, link_state: view }
     }
 
-    /// How things stand, and a way to wait until they do not.
+    /// Returns a receiver of the link state, to read it and to wait for changes.
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Arc<LinkState>> {
         self.link_state.clone()
     }
 
-    /// How things stand, once anything is known; `Connecting` if that takes too long.
+    /// Waits until the link state is known; returns `Connecting` on timeout.
     pub async fn wait_until_known(&self) -> Arc<LinkState> {
         let mut view = self.subscribe();
         let known = view.wait_for(|view| !matches!(**view, LinkState::Connecting));
@@ -135,7 +134,7 @@ impl AgentSession {
     }
 }
 
-/// What the connection's task holds.
+/// State of the connection task.
 struct AgentSessionTask {
     socket: PathBuf,
     user: String,
@@ -143,9 +142,9 @@ struct AgentSessionTask {
     link_state: watch::Sender<Arc<LinkState>>,
 }
 
-/// Why a connection is over.
+/// Why a connection ended.
 enum SessionEnd {
-    /// Nobody holds the line any more.
+    /// The last handle was dropped.
     Unused,
     Disconnected(ConnectionError),
     Refused(Failure),
@@ -179,8 +178,8 @@ impl AgentSessionTask {
         self.link_state.send_replace(Arc::new(view));
     }
 
-    /// Waits; commands that come meanwhile, or came as the connection ended, are not sent. False:
-    /// nobody holds the line.
+    /// Waits for `pause` and rejects all commands queued meanwhile. Returns false when the last
+    /// handle was dropped.
     async fn pause(&mut self, pause: Duration) -> bool {
         let end = sleep(pause);
         tokio::pin!(end);
@@ -195,7 +194,7 @@ impl AgentSessionTask {
         }
     }
 
-    /// One connection from its hello to its end.
+    /// Runs one connection from hello to its end.
     async fn run_connection(&mut self, pause: &mut Duration) -> SessionEnd {
         let mut talk = match BoxConnection::connect(&self.socket).await {
             Ok(talk) => talk,
@@ -225,7 +224,7 @@ impl AgentSessionTask {
         }
     }
 
-    /// Joins the agent and the box until nobody holds the line.
+    /// Relays commands and state until the last handle is dropped.
     async fn relay_commands(
         &mut self,
         talk: &mut BoxConnection,
@@ -250,7 +249,7 @@ impl AgentSessionTask {
                 asked = self.commands.recv(), if room => {
                     let Some(asked) = asked else { return Ok(()) };
                     if let Err(error) = talk.send(&asked.line).await {
-                        // Its end was not sent, so the box does nothing of it.
+                        // The line was not sent completely, so the recorder does not execute it.
                         asked.fail_unsent();
                         return Err(error);
                     }
@@ -269,7 +268,7 @@ impl AgentSessionTask {
     }
 }
 
-/// Reads the answer to hello.
+/// Parses the reply to hello.
 fn parse_agent_info(pairs: &Pairs) -> AgentInfo {
     let text = |key| pairs.get(key).unwrap_or_default().to_owned();
     let number = |key: &str| key.strip_prefix("field.")?.parse().ok();
@@ -285,7 +284,7 @@ mod tests {
     const STATE_LINE: &str = "state call=c1 direction=in recording=off recording_id=- reasons=- \
         blackout=off blackout_ms=0 screen=disabled can=record.start note=-\n";
 
-    /// A link that is up, and the box's end of it.
+    /// Starts a session that is connected; returns it and the recorder's end.
     async fn start_session(fake: &FakeBox) -> (AgentSession, FakeBoxConnection) {
         let link = AgentSession::start(fake.socket.clone(), "jdoe".to_owned());
         let mut peer = fake.accept().await;
@@ -312,7 +311,7 @@ mod tests {
             sent.push(ask(format!("update 1 {n}")));
             assert_eq!(peer.read_line().await, Some(format!("update 1 {n}")));
         }
-        // No more than these are sent before the box answers; this one waits its turn.
+        // The queue in flight is full: this command waits.
         let queued = link.send_command("record start".to_owned());
         tokio::pin!(queued);
         assert!(timeout(Duration::from_millis(1), &mut queued).await.is_err());
@@ -336,7 +335,7 @@ mod tests {
             matches!(&*view, LinkState::Disconnected { why } if why == "try again"),
             "{view:?}"
         );
-        // Soon, not in ten seconds.
+        // The retry comes soon, not after ten seconds.
         let mut peer = timeout(Duration::from_secs(5), fake.accept()).await.unwrap();
         assert!(peer.read_line().await.is_some());
         peer.send_lines("err denied \"no right\"\n").await;

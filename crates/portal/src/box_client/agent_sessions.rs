@@ -1,7 +1,7 @@
-//! Every agent's line to the box, by username.
+//! All agent sessions, by username.
 //!
-//! Tabs, forms and live state of one agent share one line. Pages come and go, so a line that nobody
-//! uses is kept for a minute. Nothing here talks to the box.
+//! Browser tabs, forms and live state of one agent share one session. Pages come and go, so an
+//! unused session stays open for a minute.
 
 use crate::box_client::agent_session::AgentSession;
 use crate::clock;
@@ -10,10 +10,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long an unused line is kept.
+/// How long an unused session stays open.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// All lines.
 #[derive(Debug)]
 pub struct AgentSessions {
     socket: PathBuf,
@@ -26,7 +25,7 @@ impl AgentSessions {
         AgentSessions { socket, sessions: Mutex::default() }
     }
 
-    /// The line of this user, begun if there is none.
+    /// Returns this user's session, and opens it if there is none.
     #[must_use]
     pub fn get_or_start(&self, user: &str) -> Arc<AgentSession> {
         let mut links = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -36,20 +35,18 @@ impl AgentSessions {
         Arc::clone(&entry.0)
     }
 
-    /// Lets go of lines that nobody uses.
+    /// Closes sessions that were unused for `IDLE_TIMEOUT`.
     pub fn drop_unused(&self) {
         let mut links = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         links
             .retain(|_, (link, used)| Arc::strong_count(link) > 1 || used.elapsed() < IDLE_TIMEOUT);
     }
 
-    /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -1,8 +1,7 @@
-//! Single questions to the box: what a supervisor, an administrator or a page wants to know.
+//! Single requests to the recorder for supervisors, administrators and pages.
 //!
-//! Each has a connection of its own, which ends with the answer, so that a long answer delays
-//! nobody. The box authorises every one of them; what a user may is remembered nowhere but in the
-//! page that is being made.
+//! Each request has its own connection, so a long reply delays no other request. The recorder
+//! authorises every request; the portal caches rights only for the page it renders.
 
 use crate::box_client::connection::{BoxConnection, ConnectionError, is_access_decision};
 use crate::media::facts::RecordRows;
@@ -11,29 +10,28 @@ use protocol::client::{Failure, Pairs, Reply};
 use protocol::{Code, Kind};
 use std::path::PathBuf;
 
-/// What a user may do, as the box says.
+/// Rights of a user, as the recorder reports them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rights {
-    /// Has some right of on-demand recording.
+    /// Whether the user has any on-demand permission.
     pub agent: bool,
     names: Vec<String>,
 }
 
 impl Rights {
-    /// Whether this right is among them.
     #[must_use]
     pub fn has(&self, word: &str) -> bool {
         self.names.iter().any(|has| has == word)
     }
 
-    /// Whether records can be listed at all.
+    /// Whether the user may list records.
     #[must_use]
     pub fn lists(&self) -> bool {
         self.has("records.all") || self.has("records.own")
     }
 }
 
-/// Where questions are asked.
+/// Client for single requests.
 #[derive(Clone, Debug)]
 pub struct BoxClient {
     socket: PathBuf,
@@ -57,12 +55,12 @@ impl BoxClient {
         BoxClient { socket }
     }
 
-    /// A conversation in a supervisor's name.
+    /// Opens a connection as a supervisor.
     pub async fn connect_supervisor(&self, user: &str) -> Result<BoxConnection, ConnectionError> {
         self.connect_with_hello(&hello_line(Kind::Supervisor, Some(user))).await
     }
 
-    /// A conversation that may look at the box.
+    /// Opens a read-only monitor connection.
     pub async fn connect_monitor(&self) -> Result<BoxConnection, ConnectionError> {
         self.connect_with_hello(&hello_line(Kind::Monitor, None)).await
     }
@@ -73,7 +71,7 @@ impl BoxClient {
         Ok(talk)
     }
 
-    /// A conversation of a supervisor who has the right `right` now.
+    /// Opens a connection as a supervisor who has the right `right` now.
     pub async fn connect_authorised(
         &self,
         user: &str,
@@ -88,7 +86,7 @@ impl BoxClient {
         Err(ConnectionError::Refused(Failure { word, text, pairs: Pairs::default() }))
     }
 
-    /// Whether a supervisor has the right `right` now, and may know of a recording that is there.
+    /// Checks that a supervisor has the right `right` now and may see an existing recording.
     pub async fn check_access(
         &self,
         user: &str,
@@ -98,15 +96,14 @@ impl BoxClient {
         self.connect_authorised(user, right).await?.check_visible(id).await
     }
 
-    /// What this user may. Whom the box does not know at all may nothing; a box that is busy has
-    /// not answered the question.
+    /// Queries a user's rights. An unknown user has none; a busy recorder is an error.
     pub async fn query_rights_of(&self, user: &str) -> Result<Rights, ConnectionError> {
         let mut talk = BoxConnection::connect(&self.socket).await?;
         let first = talk.request(&hello_line(Kind::Supervisor, Some(user))).await?;
         let as_agent = hello_line(Kind::Agent, Some(user));
         match first.outcome {
             Ok(pairs) => {
-                // The same session cannot become another: one more, to see whether he records too.
+                // A session cannot say hello twice: ask for the agent rights over a second one.
                 let mut talk = BoxConnection::connect(&self.socket).await?;
                 let agent = pairs_if_granted(talk.request(&as_agent).await?)?.is_some();
                 Ok(Rights { agent, ..parse_rights(&pairs, false) })
@@ -121,7 +118,7 @@ impl BoxClient {
     }
 }
 
-/// What the box answers to a hello; `None`: it does not let this user in.
+/// Interprets a reply to hello; `None` if the recorder refuses the user.
 fn pairs_if_granted(reply: Reply) -> Result<Option<Pairs>, ConnectionError> {
     match reply.outcome {
         Ok(pairs) => Ok(Some(pairs)),
@@ -130,17 +127,17 @@ fn pairs_if_granted(reply: Reply) -> Result<Option<Pairs>, ConnectionError> {
     }
 }
 
-/// A supervisor's conversation, begun with a right that was asked for.
+/// A supervisor's connection, opened with a required right.
 #[derive(Debug)]
 pub struct AuthorisedConnection(BoxConnection);
 
 impl AuthorisedConnection {
-    /// Whether the supervisor may know of a recording, and it is there.
+    /// Checks that the recording exists and the supervisor may see it.
     pub async fn check_visible(&mut self, id: &str) -> Result<(), ConnectionError> {
         let mut line = Vec::new();
         protocol::reply::begin_line(&mut line, "show").word(id).end();
         let (rows, _) = self.0.request_ok(String::from_utf8_lossy(&line).trim_end()).await?;
-        // The box may have opened numbers and fields.
+        // Wipe numbers and fields that the recorder may have opened.
         drop(RecordRows::new(rows));
         Ok(())
     }
@@ -154,7 +151,7 @@ mod tests {
     const SUPERVISOR_REPLY: &str = "ok session=1 rights=records.all,play\n";
     const AGENT_REPLY: &str = "ok session=2 agent=Jane device=1001 rights=record.start\n";
 
-    /// A box that answers a supervisor's and an agent's hello like this.
+    /// Queries rights from a fake recorder with these replies to the two hellos.
     async fn rights(supervisor: &str, agent: &str) -> Result<Rights, ConnectionError> {
         let (supervisor, agent) = (supervisor.to_owned(), agent.to_owned());
         let socket = FakeBox::spawn_answering(move |line| match line {

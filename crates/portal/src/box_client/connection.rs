@@ -1,8 +1,7 @@
-//! One conversation with the box: bytes between its unix socket and `protocol::client`.
+//! One connection to the recorder: bytes between its unix socket and `protocol::client`.
 //!
-//! Every wait has an end. `event` may be given up at any point without losing anything, so that a
-//! task can wait for news and for something else at once. Nothing here says hello by itself, or
-//! tries again.
+//! Every wait has a timeout. `next_event` is cancel-safe, so a task can wait for an event and for
+//! something else at once. Callers send hello and retry themselves.
 
 use crate::clock;
 use crate::media::memfile::MemFile;
@@ -17,13 +16,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-/// Connecting and the greeting take so long at most.
+/// Time limit for connecting and the greeting.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
-/// An answer that is due may be silent for so long.
+/// Longest silence while a reply is due.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 const READ_BYTES: usize = 16 << 10;
 
-/// Why there is no conversation, or none any more.
+/// Why connecting failed or a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectionError {
     #[error("the box cannot be reached: {0}")]
@@ -44,8 +43,8 @@ pub enum ConnectionError {
     Refused(Failure),
 }
 
-/// Refusals that are a decision about this user and what was asked for. Any other refusal says
-/// something about the box at this moment.
+/// Refusals that are a decision about the user and the request. Any other refusal describes the
+/// recorder's condition.
 const ACCESS_DECISIONS: [Code; 6] = [
     Code::Denied,
     Code::UnknownUser,
@@ -55,32 +54,32 @@ const ACCESS_DECISIONS: [Code; 6] = [
     Code::NoSuchRecord,
 ];
 
-/// Whether the box has decided against the user, rather than being busy or about to stop.
+/// Whether the recorder decided against the user, rather than being busy or stopping.
 #[must_use]
 pub fn is_access_decision(failure: &Failure) -> bool {
     failure.code().is_some_and(|code| ACCESS_DECISIONS.contains(&code))
 }
 
 impl ConnectionError {
-    /// Whether the box has decided against the user: asking again soon gives the same answer.
+    /// Whether the recorder decided against the user: a retry gets the same reply.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, ConnectionError::Refused(failure) if is_access_decision(failure))
     }
 }
 
-/// Past the greeting.
+/// A connection after the greeting.
 #[derive(Debug)]
 pub struct BoxConnection {
     stream: UnixStream,
     client: Client,
     buffer: Vec<u8>,
     greeting: Greeting,
-    /// What came while an answer was awaited.
+    /// Events received while waiting for a reply.
     pending_events: VecDeque<ClientEvent>,
-    /// Where data goes while a file is fetched.
+    /// Target of the data while a file is fetched.
     download: Option<MemFile>,
-    /// When the box said something last.
+    /// Time of the last received byte.
     last_received: Instant,
 }
 
@@ -112,19 +111,18 @@ impl BoxConnection {
         }
     }
 
-    /// What the box said first.
     #[must_use]
     pub fn greeting(&self) -> &Greeting {
         &self.greeting
     }
 
-    /// How many commands wait for their reply.
+    /// Number of commands without a reply.
     #[must_use]
     pub fn unanswered_commands(&self) -> usize {
         self.client.count_unanswered()
     }
 
-    /// Sends a command, a line without its end; its reply is an event.
+    /// Sends a command line; the line end is added. Its reply arrives as an event.
     pub async fn send(&mut self, line: &str) -> Result<(), ConnectionError> {
         self.client.queue_command(line)?;
         while !self.client.bytes_to_send().is_empty() {
@@ -135,7 +133,6 @@ impl BoxConnection {
         Ok(())
     }
 
-    /// What the box says next.
     pub async fn next_event(&mut self) -> Result<ClientEvent, ConnectionError> {
         match self.pending_events.pop_front() {
             Some(news) => Ok(news),
@@ -167,7 +164,7 @@ impl BoxConnection {
         }
     }
 
-    /// Sends a command whose reply is a file, which goes to memory of its own as it comes.
+    /// Sends a command whose reply is a file, and streams the file into a memory file.
     pub async fn fetch_file(
         &mut self,
         line: &str,
@@ -178,7 +175,7 @@ impl BoxConnection {
         let store = self.download.take();
         let (reply, mut store) = (reply?, store.ok_or(ConnectionError::Closed)?);
         let said = reply.outcome.map_err(ConnectionError::Refused)?;
-        // What came together with the `ok` is in the reply.
+        // The reply holds the data that arrived together with the `ok`.
         store.append(&reply.data)?;
         match said.get("size").and_then(|size| size.parse::<u64>().ok()) {
             Some(size) if store.size() == size => Ok(store),
@@ -191,7 +188,7 @@ impl BoxConnection {
         self.request_within(line, REPLY_TIMEOUT).await
     }
 
-    /// The same, where the box may have to think for so long before it says anything.
+    /// Like `request`, with the longest silence that is allowed before the reply.
     pub async fn request_within(
         &mut self,
         line: &str,
@@ -205,14 +202,14 @@ impl BoxConnection {
                     ClientEvent::Reply(reply) => return Ok(reply),
                     news => self.pending_events.push_back(news),
                 },
-                // A long answer may take its time, as long as more of it comes.
+                // A long reply may take its time while data keeps arriving.
                 Err(_) if self.last_received.elapsed() < silent => {}
                 Err(_) => return Err(ConnectionError::TimedOut),
             }
         }
     }
 
-    /// The same, where only a good answer is of use.
+    /// Like `request`, but a refusal is an error.
     pub async fn request_ok(&mut self, line: &str) -> Result<(Vec<Pairs>, Pairs), ConnectionError> {
         let reply = self.request(line).await?;
         let said = reply.outcome.map_err(ConnectionError::Refused)?;

@@ -1,8 +1,8 @@
-//! What happened at the box lately: its events, as it tells them to a read-only session.
+//! Recent events of the recorder, as a read-only session receives them.
 //!
-//! One connection listens all the time and keeps the newest, those from before it came included, as
-//! far as the box remembers them. The portal's own questions, which come and go all the time, are
-//! left out. Events name devices, people and recordings, never a number or a field.
+//! One permanent connection keeps the newest events, including earlier ones that the recorder still
+//! remembers. Log-ins of the portal's own short connections are filtered out. Events name devices,
+//! users and recordings, never a number or a field.
 
 use crate::box_client::client::BoxClient;
 use crate::box_client::connection::{BoxConnection, ConnectionError};
@@ -13,26 +13,25 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// So many are kept.
 const EVENTS_MAX: usize = 200;
-/// Before the box is tried again.
+/// Pause before a reconnect.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 struct EventBuffer {
     events: VecDeque<Pairs>,
-    /// The start of the box that tells, and the number of its next event.
+    /// Boot number of the recorder, and the number of its next event.
     boot: u32,
     next_seq: u64,
-    /// Why nothing is heard just now.
+    /// Why no events arrive at present.
     connection_error: Option<String>,
 }
 
-/// What is known of them.
+/// Shared buffer of recent events.
 #[derive(Debug, Default)]
 pub struct BoxEvents(Mutex<EventBuffer>);
 
-/// Whether somebody wants to know.
+/// Whether an event is worth showing.
 fn is_relevant(event: &Pairs) -> bool {
     let what = event.get("what").unwrap_or_default();
     let questions = matches!(event.get("kind"), Some("supervisor" | "monitor"));
@@ -52,7 +51,7 @@ impl EventBuffer {
         }
     }
 
-    /// From which event on a box that has started so often is asked.
+    /// Returns the first event number to request from this boot of the recorder.
     fn start_watch(&mut self, boot: u32) -> u64 {
         if self.boot != boot {
             (self.boot, self.next_seq) = (boot, 1);
@@ -67,14 +66,14 @@ impl BoxEvents {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest first, and why there is nothing newer.
+    /// Returns the events, newest first, and the connection error if there is one.
     #[must_use]
     pub fn newest_events(&self, count: usize) -> (Vec<Pairs>, Option<String>) {
         let told = self.lock_buffer();
         (told.events.iter().take(count).cloned().collect(), told.connection_error.clone())
     }
 
-    /// Listens, for ever.
+    /// Watches the recorder's events forever.
     pub async fn watch_forever(&self, desk: &BoxClient) {
         loop {
             if let Err(error) = self.watch_once(desk).await {
@@ -133,7 +132,7 @@ mod tests {
         for seq in 1..=300 {
             happened.lock_buffer().add_event(make_event(seq, "call-began", "-"));
         }
-        // The portal's own questions and checkpoints, which have numbers of their own.
+        // The portal's own log-ins and checkpoints use up event numbers too.
         happened.lock_buffer().add_event(make_event(301, "log-in", "supervisor"));
         happened.lock_buffer().add_event(make_event(9000, "checkpoint", "-"));
         happened.lock_buffer().add_event(make_event(302, "log-in", "technician"));

@@ -1,7 +1,7 @@
-//! A box for tests: a unix socket that greets, and says what the test lets it say.
+//! A fake recorder for tests: a unix socket that greets and sends what the test dictates.
 //!
-//! `answering` serves any number of connections by a function from lines to answers; `accept` gives
-//! the test one connection to lead by itself. It keeps no state and knows no right.
+//! `spawn_answering` serves any number of connections with a function from lines to replies.
+//! `accept` gives the test one connection to drive. The fake keeps no state and checks no right.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,20 +14,20 @@ pub struct FakeBox {
     _folder: tempfile::TempDir,
 }
 
-/// One connection, from the side of the box.
+/// The recorder's end of one connection.
 pub struct FakeBoxConnection(BufStream<UnixStream>);
 
 impl FakeBoxConnection {
-    /// The next line, without its end; `None`: the portal has hung up.
+    /// Reads the next line, without its end; `None` when the portal has disconnected.
     pub async fn read_line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read = self.0.read_line(&mut line).await.unwrap_or(0);
         (read > 0).then(|| line.trim_end().to_owned())
     }
 
-    /// Says lines, each with its end.
+    /// Sends lines, each with its line end.
     pub async fn send_lines(&mut self, lines: &str) {
-        // The portal may have hung up.
+        // The portal may have disconnected.
         drop(self.0.write_all(lines.as_bytes()).await);
         drop(self.0.flush().await);
     }
@@ -40,7 +40,7 @@ impl FakeBox {
         FakeBox { listener: UnixListener::bind(&socket).unwrap(), socket, _folder: folder }
     }
 
-    /// The next connection, greeted.
+    /// Accepts the next connection and greets it.
     pub async fn accept(&self) -> FakeBoxConnection {
         let (stream, _) = self.listener.accept().await.unwrap();
         let mut peer = FakeBoxConnection(BufStream::new(stream));
@@ -48,7 +48,7 @@ impl FakeBox {
         peer
     }
 
-    /// Answers every line of every connection, until the test is over.
+    /// Answers every line of every connection until the test ends.
     pub fn spawn_answering(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> PathBuf {
         let (fake, answer) = (FakeBox::listen(), Arc::new(answer));
         let socket = fake.socket.clone();

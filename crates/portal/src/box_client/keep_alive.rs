@@ -1,23 +1,23 @@
-//! When a connection to the box is kept alive, and when it is given up.
+//! Keep-alive of a connection to the recorder.
 //!
-//! The box closes a session that says nothing for 90 s, however much it says itself: so only what
-//! is sent counts, and news put nothing off. A ping that is not answered before the next one is due
-//! is a box that is lost. This is arithmetic over the time it is given.
+//! The recorder closes a session that sends nothing for 90 s, so only sent data postpones a ping.
+//! If a ping is unanswered when the next one is due, the recorder is considered lost. The caller
+//! passes the time.
 
 use std::time::{Duration, Instant};
 
-/// Something is said at least so often.
+/// Longest pause between two sent lines.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What is due.
+/// Action to take when the timer fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeepAliveAction {
     SendPing,
-    /// The last one was not answered.
+    /// The last ping was not answered.
     TimedOut,
 }
 
-/// The keeping alive of one connection.
+/// Keep-alive state of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct KeepAlive {
     deadline: Instant,
@@ -30,25 +30,25 @@ impl KeepAlive {
         KeepAlive { deadline: now + PING_INTERVAL, is_ping_pending: false }
     }
 
-    /// When `beat` is to be asked.
+    /// When to call `handle_timeout`.
     #[must_use]
     pub fn poll_timeout(&self) -> Instant {
         self.deadline
     }
 
-    /// Something was sent. While a ping waits for its answer that changes nothing.
+    /// Postpones the next ping after data was sent, unless a ping is unanswered.
     pub fn on_sent(&mut self, now: Instant) {
         if !self.is_ping_pending {
             self.deadline = now + PING_INTERVAL;
         }
     }
 
-    /// The ping was answered.
+    /// Records the reply to a ping.
     pub fn on_pong(&mut self) {
         self.is_ping_pending = false;
     }
 
-    /// What to do now that it is due.
+    /// Returns the action that is due.
     pub fn handle_timeout(&mut self, now: Instant) -> KeepAliveAction {
         if self.is_ping_pending {
             return KeepAliveAction::TimedOut;
@@ -68,17 +68,17 @@ mod tests {
         let start = crate::clock::now();
         let at = |s: u64| start + Duration::from_secs(s);
         let mut pulse = KeepAlive::new(start);
-        // Nothing is said but by the box, all the time: a ping goes out every 30 s all the same.
+        // Only the recorder sends: a ping still goes out every 30 s.
         for n in 1..=10 {
             assert_eq!(pulse.poll_timeout(), at(30 * n));
             assert_eq!(pulse.handle_timeout(at(30 * n)), KeepAliveAction::SendPing);
             pulse.on_pong();
         }
-        // What is sent puts it off.
+        // Sent data postpones the ping.
         pulse.on_sent(at(310));
         assert_eq!(pulse.poll_timeout(), at(340));
         assert_eq!(pulse.handle_timeout(at(340)), KeepAliveAction::SendPing);
-        // An agent who presses again and again does not hide that the box is gone.
+        // Repeated commands do not hide that the recorder is gone.
         pulse.on_sent(at(360));
         assert_eq!(pulse.poll_timeout(), at(370));
         assert_eq!(pulse.handle_timeout(at(370)), KeepAliveAction::TimedOut);

@@ -1,8 +1,8 @@
-//! What the vault keeps: opened recordings and identities, by session, within a bound.
+//! Cache of opened recordings and identities, by session, with a memory bound.
 //!
-//! Whoever is about to open something takes a part of the bound first, and gives it back by letting
-//! go. What nobody used for a while goes, and what was not used for longest goes first when room is
-//! needed. Time is given; nothing here waits, fetches or decodes.
+//! A caller reserves bytes before it opens a recording and releases them by dropping the
+//! reservation. Entries expire when unused; when memory is short, the least recently used entry is
+//! evicted. The caller passes the time and fetches and decodes.
 
 use crate::media::decode::DecodedRecording;
 use std::collections::BTreeMap;
@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// How long an opened recording that nobody listens to is kept.
+/// How long an unused opened recording stays cached.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Session and recording.
+/// Session key and recording id.
 pub type CacheKey = (Vec<u8>, String);
 
-/// A part of the bound, taken until it is dropped.
+/// Reserved part of the memory bound, released on drop.
 #[derive(Debug)]
 pub struct MemoryReservation {
     reserved_total: Arc<AtomicU64>,
@@ -31,7 +31,7 @@ impl Drop for MemoryReservation {
 }
 
 impl MemoryReservation {
-    /// It turned out to be less.
+    /// Shrinks the reservation to the actual size.
     fn shrink_to(&mut self, bytes: u64) {
         let less = self.bytes.saturating_sub(bytes);
         self.reserved_total.fetch_sub(less, Ordering::Relaxed);
@@ -45,12 +45,12 @@ struct CacheEntry {
     reservation: MemoryReservation,
 }
 
-/// All of it.
+/// Opened recordings and the identities of sessions.
 pub struct RecordingCache {
     capacity_bytes: u64,
     reserved_bytes: Arc<AtomicU64>,
     entries: BTreeMap<CacheKey, CacheEntry>,
-    /// Identities that supervisors brought along.
+    /// Identities that supervisors supplied, by session.
     identities: BTreeMap<Vec<u8>, Zeroizing<String>>,
 }
 
@@ -65,7 +65,7 @@ impl RecordingCache {
         }
     }
 
-    /// Keeps an identity with a session; false: it is none.
+    /// Stores a session's identity. Returns false if the text is not an identity.
     pub fn add_identity(&mut self, session: &[u8], text: &str) -> bool {
         let line = text.split_whitespace().find(|word| word.starts_with("AGE-SECRET-KEY-1"));
         let formed = |line: &&str| {
@@ -77,50 +77,51 @@ impl RecordingCache {
         true
     }
 
-    /// What a session brought.
+    /// The identity that a session supplied.
     #[must_use]
     pub fn identity(&self, session: &[u8]) -> Option<&str> {
         self.identities.get(session).map(|text| text.as_str())
     }
 
-    /// Forgets what belongs to sessions that are over, and what nobody uses.
+    /// Drops the entries of ended sessions and entries that expired.
     pub fn retain_sessions(&mut self, now: Instant, alive: impl Fn(&[u8]) -> bool) {
         self.identities.retain(|session, _| alive(session));
         let used = |lying: &CacheEntry| now.duration_since(lying.last_used) < IDLE_TIMEOUT;
         self.entries.retain(|(session, _), lying| alive(session) && used(lying));
     }
 
-    /// What is open already.
+    /// Returns an opened recording and marks it used.
     pub fn get(&mut self, name: &CacheKey, now: Instant) -> Option<Arc<DecodedRecording>> {
         let lying = self.entries.get_mut(name)?;
         lying.last_used = now;
         Some(Arc::clone(&lying.recording))
     }
 
-    /// The same, without counting as a use.
+    /// Returns an opened recording without marking it used.
     #[must_use]
     pub fn peek(&self, name: &CacheKey) -> Option<Arc<DecodedRecording>> {
         self.entries.get(name).map(|lying| Arc::clone(&lying.recording))
     }
 
-    /// Everything that is open.
+    /// Keys of all opened recordings.
     #[must_use]
     pub fn keys(&self) -> Vec<CacheKey> {
         self.entries.keys().cloned().collect()
     }
 
-    /// Forgets an opened recording; who is just being sent it holds it until that stops.
+    /// Removes an opened recording. A transfer in progress keeps it alive until it stops.
     pub fn remove(&mut self, name: &CacheKey) {
         self.entries.remove(name);
     }
 
-    /// Whether so much would fit if nothing else were here.
+    /// Whether `bytes` would fit into an empty cache.
     #[must_use]
     pub fn can_fit(&self, bytes: u64) -> bool {
         bytes <= self.capacity_bytes
     }
 
-    /// Room for so much. What somebody else is just being sent gives its room back later.
+    /// Reserves `bytes`, evicting entries if needed. An entry in transfer releases its memory
+    /// later.
     pub fn reserve_bytes(&mut self, bytes: u64) -> Option<MemoryReservation> {
         while self.reserved_bytes.load(Ordering::Relaxed).saturating_add(bytes)
             > self.capacity_bytes
@@ -133,14 +134,14 @@ impl RecordingCache {
         Some(MemoryReservation { reserved_total: Arc::clone(&self.reserved_bytes), bytes })
     }
 
-    /// Gives back what an opened recording does not need any more.
+    /// Releases memory that an opened recording no longer needs.
     pub fn shrink_entry(&mut self, name: &CacheKey) {
         if let Some(lying) = self.entries.get_mut(name) {
             lying.reservation.shrink_to(lying.recording.memory_bytes());
         }
     }
 
-    /// Keeps what was opened, of what was reserved for it only as much as it has.
+    /// Inserts an opened recording and shrinks its reservation to its size.
     pub fn insert(
         &mut self,
         name: CacheKey,

@@ -1,12 +1,16 @@
-//! Opened recordings, in memory only.
+//! Opens recordings in memory.
 //!
-//! A recording's files are fetched from the box in the supervisor's name (which the box journals
-//! before the first byte) and handed to `hushbox decode` as files that exist in memory only; what
-//! it makes of them is one more, kept for a while, and wiped when it goes. All of them together
-//! have a bound. What is open is served only while the box permits it: the box is asked before each
-//! play, which it journals, and every few seconds meanwhile (see `playback`); what it refuses is
-//! forgotten. What opens recordings is the identity that the site left on this machine, or one that
-//! the supervisor handed in: that is kept with the session and wiped at log-out.
+//! The portal fetches a recording's files in the supervisor's name, which the recorder journals
+//! before the first byte. `hushbox decode` turns these memory files into one playable memory file,
+//! which is cached for a while and wiped when dropped. All opened recordings share one memory
+//! bound.
+//!
+//! An opened recording is served only while the recorder permits it. The recorder is asked before
+//! each play, which it journals, and every few seconds during a play (see `playback`). A refusal
+//! drops the recording from the cache.
+//!
+//! The identity is the site's, on this machine, or one that the supervisor supplied. A supplied
+//! identity stays with the session and is wiped at logout.
 
 use crate::box_client::client::BoxClient;
 use crate::box_client::connection::ConnectionError;
@@ -24,7 +28,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OnceCell, Semaphore};
 
-/// Recordings that are opened at a time.
+/// Maximum number of recordings decoded at a time.
 const CONCURRENT_DECODES_MAX: usize = 2;
 
 /// Why a recording was not opened.
@@ -54,14 +58,14 @@ pub enum MediaError {
 }
 
 impl MediaError {
-    /// Whether the box has decided that the user may not have the recording, or it is gone.
+    /// Whether the recorder refused the user, or the recording is gone.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
         matches!(self, MediaError::Connection(error) if error.is_refusal())
     }
 }
 
-/// A stretch that is silent on purpose.
+/// A masked, held or lost span.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Span {
     pub fate: String,
@@ -69,7 +73,7 @@ pub struct Span {
     pub to: u64,
 }
 
-/// What there is to draw, as the tool says it.
+/// Waveform data, as the tool prints it.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Waveform {
     pub rate: u32,
@@ -78,27 +82,26 @@ pub struct Waveform {
     pub spans: Vec<Span>,
 }
 
-/// An opened recording.
 #[derive(Debug)]
 pub struct DecodedRecording {
     pub file: MemFile,
     pub format: DecodeFormat,
-    /// In whose name it was fetched.
+    /// User for whom it was fetched.
     pub fetched_for: String,
-    /// It has a screen.
+    /// Whether it has a screen recording.
     pub has_video: bool,
-    /// Why the screen is not there, although there is one.
+    /// Why the screen recording cannot be shown.
     pub screen_error: Option<String>,
-    /// Of a long one not before somebody asks for it.
+    /// Waveform; for a long recording computed on the first request.
     waveform: OnceCell<Waveform>,
-    /// What it is drawn from until then.
+    /// Source of the waveform until it is computed.
     sealed_media: Mutex<Option<Arc<SealedMedia>>>,
-    /// Held while the box is asked, so that requests that come together ask once.
+    /// Held while the recorder is asked, so that concurrent requests ask once.
     playback: tokio::sync::Mutex<PlaybackState>,
 }
 
 impl DecodedRecording {
-    /// Opened, with all there is to draw; or with what that will be drawn from.
+    /// Builds an opened recording with its waveform, or with the media to compute it from.
     #[must_use]
     pub fn new(
         (file, kind): (MemFile, DecodeFormat),
@@ -123,7 +126,7 @@ impl DecodedRecording {
         }
     }
 
-    /// What there is to draw, if that is known.
+    /// The waveform, if it is computed.
     #[must_use]
     pub fn known_waveform(&self) -> Option<&Waveform> {
         self.waveform.get()
@@ -133,17 +136,17 @@ impl DecodedRecording {
         self.sealed_media.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes of memory.
+    /// Memory used, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.file.size() + self.lock_sealed_media().as_ref().map_or(0, |reels| reels.memory_bytes())
     }
 }
 
-/// Who opens.
+/// User and session that request a recording.
 #[derive(Clone, Debug)]
 pub struct Requester {
-    /// Of the session.
+    /// Hash of the session token.
     pub session_key: Vec<u8>,
     pub user: String,
 }
@@ -154,14 +157,14 @@ impl Requester {
     }
 }
 
-/// All that is open.
+/// Opens, caches and exports recordings.
 pub struct DecodeService {
     box_client: BoxClient,
     decoder: Decoder,
     decode_permits: Semaphore,
-    /// Numbers and fields take milliseconds, and wait for no sound.
+    /// Limits decoding of numbers and fields, separately from audio, because it takes milliseconds.
     facts_permits: Semaphore,
-    /// Of what is long.
+    /// Limits waveform rendering of long recordings to one at a time.
     waveform_permits: Semaphore,
     cache: Mutex<RecordingCache>,
 }
@@ -172,7 +175,7 @@ impl std::fmt::Debug for DecodeService {
     }
 }
 
-/// What the tool makes of a media file.
+/// Output format of `hushbox decode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeFormat {
     Opus,
@@ -183,7 +186,7 @@ pub enum DecodeFormat {
 }
 
 impl DecodeFormat {
-    /// The tool's word, and the end of a file's name.
+    /// Format argument of the tool, and file name extension.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -216,40 +219,39 @@ impl DecodeService {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this machine holds what opens recordings.
+    /// Whether this machine holds an identity.
     #[must_use]
     pub fn has_identity(&self) -> bool {
         self.decoder.has_identity()
     }
 
-    /// Whether this session brought what opens recordings.
+    /// Whether this session supplied an identity.
     #[must_use]
     pub fn has_session_identity(&self, session: &[u8]) -> bool {
         self.lock_cache().identity(session).is_some()
     }
 
-    /// Keeps an identity with a session; false: it is none.
+    /// Stores a session's identity. Returns false if the text is not an identity.
     pub fn add_session_identity(&self, session: &[u8], text: &str) -> bool {
         self.lock_cache().add_identity(session, text)
     }
 
-    /// Forgets everything of the sessions that are over.
+    /// Drops all entries of ended sessions.
     pub fn retain_sessions(&self, alive: impl Fn(&[u8]) -> bool) {
         self.lock_cache().retain_sessions(clock::now(), alive);
     }
 
-    /// Forgets everything of one session.
     pub fn forget_session(&self, session: &[u8]) {
         self.retain_sessions(|other| other != session);
     }
 
-    /// Whether there is something to try to open it with.
+    /// Whether an identity is available to this requester.
     #[must_use]
     pub fn can_open(&self, session: &[u8]) -> bool {
         self.has_identity() || self.has_session_identity(session)
     }
 
-    /// Numbers and fields that the box cannot open.
+    /// Opens numbers and fields that the recorder has no key to.
     pub async fn open_facts(
         &self,
         who: &Requester,
@@ -263,8 +265,8 @@ impl DecodeService {
         serde_json::from_slice(&told.read(0, size)?).map_err(|_| MediaError::UnexpectedOutput)
     }
 
-    /// A recording to be heard. What was opened a while ago is still open, but the box decides,
-    /// and journals, each play. `request` says what is asked of a file of so many bytes.
+    /// Opens a recording for playback. A cached one is reused, but the recorder decides on and
+    /// journals each play. `request` maps a file size to what the browser asks for.
     pub async fn open_recording(
         &self,
         who: &Requester,
@@ -279,7 +281,7 @@ impl DecodeService {
             return again(opened).await;
         }
         let _turn = self.decode_permits.acquire().await.map_err(|_| MediaError::TimedOut)?;
-        // Picture and sound are asked for at once: who waited finds it open.
+        // Concurrent requests for video and audio: the second finds the recording open.
         if let Some(opened) = self.cached_recording(who, id) {
             return again(opened).await;
         }
@@ -307,7 +309,8 @@ impl DecodeService {
             ..opened
         });
         self.lock_cache().insert(who.cache_key(id), &opened, (kept, clock::now()));
-        // The fetch was the play; but it may have been deleted while it was decoded.
+        // The fetch was journalled as the play, but the recording may have been deleted during
+        // decoding.
         let request = match request(opened.file.size()) {
             PlaybackRequest::Listen => PlaybackRequest::Continue,
             request => request,
@@ -315,7 +318,7 @@ impl DecodeService {
         self.check_playback(who, id, (opened, request)).await
     }
 
-    /// Asks the box, as far as `request` takes that. What the box refuses is forgotten.
+    /// Asks the recorder as far as `request` requires. A refusal drops the recording.
     async fn check_playback(
         &self,
         who: &Requester,
@@ -347,13 +350,11 @@ impl DecodeService {
         Ok(opened)
     }
 
-    /// Has the box journal one more play.
     async fn journal_play(&self, who: &Requester, id: &str, film: bool) -> Result<(), MediaError> {
         Ok(MediaRequest::query(&self.box_client, &who.user, id).await?.journal_play(film).await?)
     }
 
-    /// Whether what is just being sent may still be sent. Only the box's refusal ends that, no
-    /// trouble in asking.
+    /// Whether a transfer may continue. Only a refusal ends it; a failed query does not.
     pub async fn may_continue(
         &self,
         who: &Requester,
@@ -365,16 +366,15 @@ impl DecodeService {
         !asked.is_err_and(|error| error.is_refusal())
     }
 
-    /// The same of an export.
     pub async fn may_export(&self, who: &Requester, id: &str) -> bool {
         let asked = self.box_client.check_access(&who.user, fetch::PURPOSE_EXPORT, id).await;
         !asked.is_err_and(|error| error.is_refusal())
     }
 
-    /// Asks the box about everything that is open, and forgets what it refuses.
+    /// Asks the recorder about every opened recording and drops what it refuses.
     pub async fn recheck_access(&self) {
         let mut users: BTreeMap<String, Vec<CacheKey>> = BTreeMap::new();
-        // A statement of its own, so that the loop does not hold the lock.
+        // A separate statement, so that the loop does not hold the lock.
         let names = self.lock_cache().keys();
         for name in names {
             let Some(opened) = self.lock_cache().peek(&name) else { continue };
@@ -410,7 +410,7 @@ impl DecodeService {
         Ok(())
     }
 
-    /// The file for the player. A screen that cannot be shown takes no sound away.
+    /// Decodes the file for the player. If the screen recording fails, the audio is still played.
     async fn decode_for_player(
         &self,
         who: &Requester,
@@ -431,7 +431,7 @@ impl DecodeService {
         self.lock_cache().get(&who.cache_key(id), clock::now())
     }
 
-    /// Room for what is about to be opened; what was not used for longest makes it.
+    /// Reserves memory for a recording, evicting the least recently used ones.
     fn reserve_memory(&self, bytes: u64) -> Result<MemoryReservation, MediaError> {
         let mut shelf = self.lock_cache();
         if !shelf.can_fit(bytes) {
@@ -440,7 +440,7 @@ impl DecodeService {
         shelf.reserve_bytes(bytes).ok_or(MediaError::MemoryFull)
     }
 
-    /// A recording as a file for somebody to keep.
+    /// Decodes a recording into a file for download.
     pub async fn export_recording(
         &self,
         who: &Requester,
@@ -458,12 +458,12 @@ impl DecodeService {
             return Err(MediaError::DecodeFailed(why));
         }
         let made = self.decode_media(who, &reels, kind).await?;
-        // It may have been deleted while it was decoded.
+        // The recording may have been deleted during decoding.
         self.box_client.check_access(&who.user, fetch::PURPOSE_EXPORT, id).await?;
         Ok((made, kept))
     }
 
-    /// The identity that was handed in, as a file in memory.
+    /// The supplied identity as a memory file.
     fn session_identity_file(&self, who: &Requester) -> Result<Option<MemFile>, std::io::Error> {
         let shelf = self.lock_cache();
         let Some(text) = shelf.identity(&who.session_key) else { return Ok(None) };
@@ -472,7 +472,7 @@ impl DecodeService {
         Ok(Some(file))
     }
 
-    /// All there is to draw of an opened recording; `None`: it is not open.
+    /// Computes the waveform of an opened recording; `None` if it is not open.
     pub async fn load_waveform(
         &self,
         who: &Requester,
@@ -493,7 +493,7 @@ impl DecodeService {
         who: &Requester,
         opened: &DecodedRecording,
     ) -> Result<Waveform, MediaError> {
-        // One after the other: nobody's sound waits for a picture.
+        // One at a time, so that waveforms do not delay playback.
         let _turn = self.waveform_permits.acquire().await.map_err(|_| MediaError::TimedOut)?;
         let reels = opened.lock_sealed_media().clone().ok_or(MediaError::UnexpectedOutput)?;
         let shape = self.compute_waveform(who, &reels).await?;
@@ -521,7 +521,7 @@ impl DecodeService {
         self.run_tool(who, (&reels.main, screen), kind).await
     }
 
-    /// Runs the tool on the media file, and the screen's beside it.
+    /// Runs the tool on the media file and its screen recording.
     async fn run_tool(
         &self,
         who: &Requester,

@@ -1,8 +1,8 @@
-//! Running `hushbox decode`: sealed files in, something to play, draw or read out, in memory only.
+//! Runs `hushbox decode`: encrypted files in, playable audio, a waveform or facts out, in memory
+//! only.
 //!
-//! Every file in memory closes when a program starts. A child inherits copies of exactly the files
-//! that it is given, so no child holds the identity of another supervisor's job. The portal itself
-//! parses no media.
+//! All memory files are close-on-exec. A child inherits copies of exactly the files it is given, so
+//! no child holds the identity of another supervisor's job. The portal itself parses no media.
 
 use crate::config::UnsealConfig;
 use crate::media::decode::{DecodeFormat, MediaError};
@@ -14,23 +14,23 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
 
-/// The tool may take so long at most.
+/// Time limit of one run of the tool.
 const DECODE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Columns of a waveform.
 const WAVEFORM_PEAKS: &str = "1000";
-/// Characters of the tool's error message that are repeated to the user.
+/// Characters of the tool's error message that are shown to the user.
 const ERROR_CHARS_MAX: usize = 300;
-/// The first descriptor that a child gets besides stdin, stdout and stderr.
+/// First descriptor that a child inherits after stdin, stdout and stderr.
 const FIRST_INHERITED_FD: i32 = 3;
 
-/// What the tool reads.
+/// Input files of the tool.
 #[derive(Clone, Copy, Debug)]
 pub struct DecodeInput<'a> {
-    /// The media file, or the sealed facts.
+    /// Media file or sealed facts.
     pub main: &'a MemFile,
-    /// The screen's file beside it.
+    /// Screen recording of the media file.
     pub screen: Option<&'a MemFile>,
-    /// The identity that the supervisor handed in; without one the site's own is used.
+    /// Identity that the supervisor supplied; without one the site's identity is used.
     pub identity: Option<&'a MemFile>,
 }
 
@@ -39,7 +39,7 @@ pub struct DecodeInput<'a> {
 struct InheritedFiles(Vec<FdMapping>);
 
 impl InheritedFiles {
-    /// Adds a file; the path at which the child finds it.
+    /// Adds a file and returns its path inside the child.
     fn add_file(&mut self, file: &MemFile) -> io::Result<String> {
         let count = i32::try_from(self.0.len()).map_err(io::Error::other)?;
         let child_fd = FIRST_INHERITED_FD + count;
@@ -48,7 +48,7 @@ impl InheritedFiles {
     }
 }
 
-/// The tool, and the site's identity.
+/// Paths of the tool and of the site's identity.
 #[derive(Debug)]
 pub struct Decoder {
     config: UnsealConfig,
@@ -66,7 +66,7 @@ impl Decoder {
         self.config.identity.is_some()
     }
 
-    /// Runs the tool on `input` and gives what it writes to stdout.
+    /// Runs the tool on `input` and returns its stdout.
     pub async fn run(
         &self,
         input: DecodeInput<'_>,
@@ -80,14 +80,14 @@ impl Decoder {
             .stdin(Stdio::from(input.main.try_clone_fd()?))
             .stdout(Stdio::from(out.try_clone_fd()?));
         let child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().map_err(failed)?;
-        // The command holds the copies that the child has inherited.
+        // The command holds the descriptor copies that the child inherited.
         drop(command);
         let output = tokio::time::timeout(DECODE_TIMEOUT, child.wait_with_output()).await;
         let output = output.map_err(|_| MediaError::TimedOut)?.map_err(failed)?;
         if output.status.success() {
             return Ok(out);
         }
-        // The first line says why; the second is for people at a shell.
+        // The first line states the reason; the second is for shell users.
         let words = String::from_utf8_lossy(&output.stderr);
         let words = words.lines().next().unwrap_or_default().trim_start_matches("hushbox: ");
         Err(MediaError::DecodeFailed(words.chars().take(ERROR_CHARS_MAX).collect()))
@@ -119,7 +119,7 @@ mod tests {
     use nix::sys::stat::Mode;
     use std::os::unix::fs::PermissionsExt;
 
-    /// A tool that waits while it holds the first identity, and else prints what it inherited.
+    /// A tool that waits while it holds the first identity, and otherwise prints what it inherited.
     const TOOL_SCRIPT: &str = r#"#!/bin/sh
 if grep -q FIRST "$5"; then echo >started; read -r line <release; fi
 for file in /proc/$$/fd/*; do
@@ -151,7 +151,7 @@ done
         let (first, second, empty) = (mem_file("FIRST"), mem_file("SECOND"), mem_file("media"));
         let input = |identity| DecodeInput { main: &empty, screen: None, identity: Some(identity) };
         let other = async {
-            // The first child runs, and waits.
+            // The first child runs and waits.
             let (started, release) = (path("started"), path("release"));
             tokio::task::spawn_blocking(|| std::fs::read(started)).await.unwrap().unwrap();
             let seen = decoder.run(input(&second), DecodeFormat::Facts).await.unwrap();

@@ -1,9 +1,8 @@
-//! Numbers and fields that the box has no key to: from its rows to what the tool opens, and back.
+//! Sealed numbers and fields: from the recorder's rows to the tool's input, and back.
 //!
-//! Rows are changed in place, so that whoever shows them need not know whether the box opened them
-//! or the portal did. Rows and what the tool told are wiped when they go; the buffers of the line
-//! to the box, which may have opened them itself, are not. Nothing here runs the tool or asks the
-//! box.
+//! Opened values replace the sealed ones in place, so a page need not know whether the recorder or
+//! the portal opened them. Rows and tool output are wiped on drop. The connection buffers, which
+//! may hold values that the recorder opened, are not.
 
 use data_encoding::BASE64;
 use protocol::client::Pairs;
@@ -12,10 +11,10 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use zeroize::Zeroize;
 
-/// What stands in place of a value that the recording's key does not open.
+/// Text shown for a value that the recording's key does not open.
 const UNREADABLE_TEXT: &str = "(does not open: forged or damaged)";
 
-/// Why rows are no envelope, or an answer is none to it.
+/// Why rows hold no envelope, or a tool output does not match it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FactsError {
     #[error("The box cannot read the recording's key. `hushbox verify` on the box says more.")]
@@ -26,11 +25,11 @@ pub enum FactsError {
     Mismatch,
 }
 
-/// What `show` said of one record, wiped when it goes: the box may have opened it.
+/// The rows of a `show` reply, wiped on drop because the recorder may have opened them.
 #[derive(Debug)]
 pub struct RecordRows(Vec<Pairs>);
 
-/// What is sealed of a record, for the tool.
+/// Sealed facts of one record: input of the tool.
 #[derive(Debug, Serialize)]
 pub struct SealedFacts {
     recording: String,
@@ -40,7 +39,7 @@ pub struct SealedFacts {
     history: Vec<String>,
 }
 
-/// What the tool says of it; null: it does not open.
+/// Opened facts: output of the tool. Null marks a value that does not open.
 #[derive(Debug, Default, Deserialize)]
 pub struct OpenedFacts {
     numbers: Option<OpenedNumbers>,
@@ -95,7 +94,7 @@ fn set_value(row: &mut Pairs, key: &str, value: &str) {
     }
 }
 
-/// What is sealed in a row, which has to be base64.
+/// The sealed value of a row, checked to be base64.
 fn sealed_value(row: &Pairs) -> Result<String, FactsError> {
     let text = row.get("sealed").ok_or(FactsError::Incomplete)?;
     BASE64.decode(text.as_bytes()).map_err(|_| FactsError::Incomplete)?;
@@ -108,7 +107,7 @@ impl RecordRows {
         RecordRows(rows)
     }
 
-    /// Whether the box could not open this record's numbers and fields.
+    /// Whether the recorder could not open this record's numbers and fields.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
         self.iter().any(|row| is_row(row, "record") && row.get("sealed") == Some("yes"))
@@ -118,7 +117,7 @@ impl RecordRows {
         self.iter().filter(move |row| is_row(row, what))
     }
 
-    /// Puts what was opened where the box would have put it.
+    /// Puts opened values where the recorder would have put them.
     pub fn merge_opened(&mut self, letter: &OpenedFacts) -> Result<(), FactsError> {
         let fields = self.rows_named("field").filter_map(|row| row.get("n"));
         let asked = (fields.count(), self.rows_named("history").count());
@@ -159,7 +158,7 @@ impl RecordRows {
 }
 
 impl SealedFacts {
-    /// Of what `show ID sealed=on` gave.
+    /// Collects the sealed facts from the reply to `show ID sealed=on`.
     pub fn from_rows(rows: &RecordRows) -> Result<SealedFacts, FactsError> {
         let record = rows.rows_named("record").next().ok_or(FactsError::Incomplete)?;
         let mut key = Vec::new();

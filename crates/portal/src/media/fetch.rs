@@ -1,7 +1,7 @@
-//! A recording's files as the box keeps them: sealed, fetched into memory of their own.
+//! Fetches a recording's encrypted files from the recorder into memory files.
 //!
-//! First it is asked how large they are, so that room can be taken; then they are fetched, which
-//! the box journals in the name of who asked. Nothing here opens them.
+//! A first query returns the file sizes, so that memory can be reserved. The fetch itself is
+//! journalled in the user's name.
 
 use crate::box_client::client::BoxClient;
 use crate::box_client::connection::{BoxConnection, ConnectionError};
@@ -9,30 +9,30 @@ use crate::media::decode::{DecodeFormat, MediaError};
 use crate::media::memfile::MemFile;
 use protocol::client::Pairs;
 
-/// Up to so many bytes sound is played as WAV; above, coded.
+/// Largest audio in bytes that is played as WAV; larger audio is played encoded.
 const WAV_BYTES_MAX: u64 = 64 << 20;
-/// A header, and what else is made once.
+/// Allowance in bytes for headers.
 const OVERHEAD_BYTES: u64 = 64 << 10;
-/// What a frame of WAV takes at most: 16 bits of two sides.
+/// Largest WAV frame in bytes: two 16-bit channels.
 const FRAME_BYTES: u64 = 4;
 
-/// What files are fetched for.
+/// Purpose `play` of a fetch.
 pub const PURPOSE_PLAY: &str = "play";
 pub const PURPOSE_EXPORT: &str = "export";
 
-/// What is about to be fetched.
+/// A recording that is about to be fetched.
 #[derive(Debug)]
 pub struct MediaRequest {
     connection: BoxConnection,
     id: String,
-    /// Bytes of the media file, and of the screen's beside it.
+    /// Bytes of the media file and of the screen recording.
     sizes: (u64, u64),
     frames: u64,
-    /// Nothing but a screen was recorded.
+    /// Whether only a screen was recorded.
     is_screen_only: bool,
 }
 
-/// The files, sealed.
+/// The encrypted files of a recording.
 #[derive(Debug)]
 pub struct SealedMedia {
     pub main: MemFile,
@@ -44,7 +44,7 @@ fn number_or_zero(row: &Pairs, key: &str) -> u64 {
     row.get(key).and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
-/// A command about one of the files.
+/// Builds a command about one of the files.
 fn media_command(id: &str, purpose: &str, part: &str) -> String {
     let mut line = Vec::new();
     let said = protocol::reply::begin_line(&mut line, "media").word(id);
@@ -53,7 +53,7 @@ fn media_command(id: &str, purpose: &str, part: &str) -> String {
 }
 
 impl MediaRequest {
-    /// Asks what there is.
+    /// Queries the sizes and format of a recording's files.
     pub async fn query(desk: &BoxClient, user: &str, id: &str) -> Result<MediaRequest, MediaError> {
         let mut talk = desk.connect_supervisor(user).await?;
         let mut line = Vec::new();
@@ -73,46 +73,46 @@ impl MediaRequest {
         })
     }
 
-    /// What the player gets.
+    /// Format that the player gets.
     #[must_use]
     pub fn player_format(&self) -> DecodeFormat {
         let film = self.is_screen_only || self.sizes.1 > 0;
         if film || self.is_long() { DecodeFormat::Webm } else { DecodeFormat::Wav }
     }
 
-    /// Looking at all of its sound takes seconds.
+    /// Whether computing the waveform takes seconds.
     #[must_use]
     pub fn is_long(&self) -> bool {
         self.frames.saturating_mul(FRAME_BYTES) > WAV_BYTES_MAX
     }
 
-    /// The screen is not wanted.
+    /// Excludes the screen recording.
     pub fn skip_screen(&mut self) {
         self.sizes.1 = 0;
     }
 
-    /// Bytes that it takes at most, sealed and as this kind.
+    /// Upper bound of memory in bytes: the encrypted files and the output of this kind.
     #[must_use]
     pub fn memory_bytes(&self, kind: DecodeFormat) -> u64 {
         let sealed = self.sizes.0.saturating_add(self.sizes.1);
         let made = match kind {
             DecodeFormat::Wav => self.frames.saturating_mul(FRAME_BYTES),
-            // Packets of 20 ms get 10 bytes around them.
+            // Each 20 ms packet gets about 10 bytes of container overhead.
             DecodeFormat::Opus | DecodeFormat::Webm => sealed.saturating_add(sealed / 2),
             DecodeFormat::Waveform | DecodeFormat::Facts => 0,
         };
         sealed.saturating_add(made).saturating_add(OVERHEAD_BYTES)
     }
 
-    /// Has the box journal another play of what was fetched before, `film` with the screen beside
-    /// it. The box refuses where the user may not, and sends nothing.
+    /// Has the recorder journal another play of a fetched recording, `film` with its screen. The
+    /// recorder refuses if the user may not play it, and sends no data.
     pub async fn journal_play(mut self, film: bool) -> Result<(), ConnectionError> {
         let mut parts = vec![("sound", self.sizes.0)];
         if film && self.sizes.1 > 0 && !self.is_screen_only {
             parts.push(("screen", self.sizes.1));
         }
         for (part, size) in parts {
-            // From its end on there is nothing to send.
+            // An offset at the end of the file requests no data.
             self.connection
                 .request_ok(&format!("{} from={size}", media_command(&self.id, PURPOSE_PLAY, part)))
                 .await?;
@@ -120,7 +120,7 @@ impl MediaRequest {
         Ok(())
     }
 
-    /// Fetches it; and why the screen stays away, if it does.
+    /// Fetches the files. Also returns why the screen recording is missing, if it is.
     pub async fn fetch_media(
         mut self,
         purpose: &str,
@@ -143,13 +143,13 @@ impl MediaRequest {
 }
 
 impl SealedMedia {
-    /// Bytes of them.
+    /// Size of the files in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.main.size() + self.screen.as_ref().map_or(0, MemFile::size)
     }
 
-    /// Something is seen.
+    /// Whether there is a picture to show.
     #[must_use]
     pub fn has_video(&self) -> bool {
         self.is_screen_only || self.screen.is_some()

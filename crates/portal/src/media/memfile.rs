@@ -1,8 +1,7 @@
-//! Files that exist in memory only: recordings, sealed as they come and opened as they are heard.
+//! Anonymous memory files (memfd) for encrypted and opened recordings.
 //!
-//! A program that is given one reads and writes it like any file, so that a large recording is held
-//! once. It has no name anywhere, closes when another program starts, and is wiped when it goes.
-//! Nothing here knows what is in it.
+//! A child process reads and writes one like any file, so a large recording is in memory once. A
+//! memory file has no path, is close-on-exec, and is wiped on drop.
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
@@ -11,36 +10,33 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use zeroize::Zeroizing;
 
-/// What is written at a time to wipe.
+/// Block size of the wipe, in bytes.
 const WIPE_BLOCK_BYTES: usize = 64 << 10;
 
-/// One of them.
 #[derive(Debug)]
 pub struct MemFile(File);
 
 impl MemFile {
-    /// An empty one, which no program that is started inherits by itself.
+    /// Creates an empty memory file that is close-on-exec.
     pub fn new() -> Result<MemFile> {
         Ok(MemFile(File::from(memfd_create("hushbox", MFdFlags::MFD_CLOEXEC)?)))
     }
 
-    /// Puts something at its end.
     pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
         self.0.write_all(bytes)
     }
 
-    /// Another descriptor of it, to hand to one program; it closes in all others, too.
+    /// Duplicates the descriptor for one child process; the duplicate is close-on-exec too.
     pub fn try_clone_fd(&self) -> Result<OwnedFd> {
         Ok(self.0.try_clone()?.into())
     }
 
-    /// How many bytes it holds.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.0.metadata().map_or(0, |meta| meta.len())
     }
 
-    /// A part of it.
+    /// Reads `size` bytes at `from`.
     pub fn read(&self, from: u64, size: usize) -> Result<Zeroizing<Vec<u8>>> {
         let mut bytes = Zeroizing::new(vec![0; size]);
         self.0.read_exact_at(&mut bytes, from)?;
@@ -56,7 +52,7 @@ impl Drop for MemFile {
             let count = usize::try_from(size - at)
                 .map_or(WIPE_BLOCK_BYTES, |left| left.min(WIPE_BLOCK_BYTES));
             if self.0.write_all_at(&zeros[..count], at).is_err() {
-                // Whoever holds it too has sealed it: the last one to let go frees it.
+                // Another holder sealed the file: the kernel frees it with the last descriptor.
                 return;
             }
             at += WIPE_BLOCK_BYTES as u64;

@@ -1,25 +1,27 @@
-//! When a request for an opened recording asks the box again, and when it is a play of its own.
+//! Decides when a request for an opened recording asks the recorder, and when it is a new play.
 //!
-//! A player fetches one recording in many pieces. All of them are one play, which the box has
-//! journalled once; the box is asked again every few seconds whether the user may still play.
-//! *Listen* is always a new play, and so is sound from its first byte, unless it belongs to a play
-//! that has just begun. This is arithmetic over the time it is given; nothing here asks the box.
+//! A player fetches one recording in many ranges. All of them are one play, which the recorder
+//! journals once. During a play the recorder is asked every few seconds whether the user may
+//! continue.
+//!
+//! *Listen* always starts a new play. So does a request for the first byte, unless it belongs to a
+//! play that has just started. The caller passes the time and asks the recorder.
 
 use std::time::{Duration, Instant};
 
-/// A permission that is older than this is not relied on.
+/// Maximum age of a permission.
 const PERMISSION_AGE_MAX: Duration = Duration::from_secs(5);
-/// Browsers fetch the beginning more than once when a play begins: to look, then to play.
+/// Browsers fetch the beginning more than once at the start of a play: to probe, then to play.
 const START_WINDOW: Duration = Duration::from_secs(10);
 
 /// What a browser asks of an opened recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlaybackRequest {
-    /// The user pressed *Listen*; the player on the page fetches the sound afterwards.
+    /// The user pressed *Listen*; the page's player fetches the audio afterwards.
     Listen,
-    /// The sound from its first byte on.
+    /// The audio from its first byte.
     FromStart,
-    /// A later piece of the sound, or the waveform.
+    /// A later range of the audio, or the waveform.
     Continue,
 }
 
@@ -27,31 +29,31 @@ pub enum PlaybackRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequiredAction {
     NoAction,
-    /// Ask the box whether the user may still play.
+    /// Ask the recorder whether the user may still play.
     CheckAccess,
-    /// Have the box journal another play, which it refuses where the user may not.
+    /// Have the recorder journal another play, which it refuses if the user may not play.
     JournalPlay,
 }
 
 /// The plays of one opened recording in one session.
 #[derive(Clone, Copy, Debug)]
 pub struct PlaybackState {
-    /// When the box last permitted a play.
+    /// When the recorder last permitted a play.
     permitted_at: Instant,
-    /// A play was journalled, and its player has not fetched the sound yet.
+    /// Whether a play was journalled whose player has not fetched the audio yet.
     is_announced: bool,
-    /// When the sound was last fetched from its first byte.
+    /// When the audio was last fetched from its first byte.
     started_at: Option<Instant>,
 }
 
 impl PlaybackState {
-    /// The recording was fetched at `fetched`, which the box has journalled as the first play.
+    /// State after a fetch at `fetched`, which the recorder journalled as the first play.
     #[must_use]
     pub fn new(fetched: Instant) -> PlaybackState {
         PlaybackState { permitted_at: fetched, is_announced: true, started_at: None }
     }
 
-    /// What `request` takes at `now`.
+    /// Returns what `request` requires at `now`.
     #[must_use]
     pub fn required_action(&self, request: PlaybackRequest, now: Instant) -> RequiredAction {
         let just_began =
@@ -68,12 +70,12 @@ impl PlaybackState {
         }
     }
 
-    /// The box has permitted a play at `now`.
+    /// Records that the recorder permitted a play at `now`.
     pub fn on_permitted(&mut self, now: Instant) {
         self.permitted_at = now;
     }
 
-    /// `request` is served at `now`, its duty done.
+    /// Records that `request` was served at `now`.
     pub fn on_served(&mut self, request: PlaybackRequest, now: Instant) {
         match request {
             PlaybackRequest::Listen => self.is_announced = true,
@@ -100,7 +102,7 @@ mod tests {
             playback.on_served(request, now);
             duty
         };
-        // The player of the page that was opened, which looks first.
+        // The player of the opened page, which probes first.
         assert_eq!(serve(PlaybackRequest::FromStart, at(4)), RequiredAction::NoAction);
         assert_eq!(
             serve(PlaybackRequest::FromStart, at(6)),
@@ -114,7 +116,7 @@ mod tests {
             RequiredAction::CheckAccess,
             "a pause ends no play"
         );
-        // Played again: from the page that is open, by another page, by no page.
+        // Played again from the open page, from another page, and without a page.
         assert_eq!(serve(PlaybackRequest::FromStart, at(301)), RequiredAction::JournalPlay);
         assert_eq!(serve(PlaybackRequest::Listen, at(302)), RequiredAction::JournalPlay);
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Administration: the box's health, accounts, sessions, what happened lately.
+//! Administration: recorder health, accounts, sessions and the audit log.
 //!
-//! For who has the permission `admin`, which the box is asked for each time. The box's figures are
-//! what a read-only session is told. Passwords are set here, and never shown.
+//! Requires the permission `admin`, which the recorder is asked for on each request. Recorder
+//! figures come from a read-only session. Passwords can be set here and are never shown.
 
 use super::pages::{AccountRow, AdminPage, PageContext, Table, render_html};
 use super::{AppError, AppState};
@@ -21,11 +21,11 @@ use zeroize::Zeroizing;
 
 type SharedState = State<Arc<AppState>>;
 
-/// Events of a page.
+/// Audit events on a page.
 const AUDIT_EVENTS_MAX: u32 = 50;
 const BOX_EVENTS_MAX: usize = 50;
 
-/// What a form comes back with.
+/// Messages shown after a form, by result code.
 const RESULT_TEXTS: [(&str, &str); 7] = [
     ("done", "Done."),
     ("exists", "There is an account of this name already."),
@@ -36,7 +36,7 @@ const RESULT_TEXTS: [(&str, &str); 7] = [
     ("self", "You cannot disable your own account."),
 ];
 
-/// Only who may; asked anew each time.
+/// Rejects users without the permission `admin`; asks the recorder each time.
 async fn require_admin(portal: &AppState, member: &CurrentUser) -> Result<(), AppError> {
     let rights = portal.box_client.query_rights_of(&member.session.user).await?;
     if rights.has("admin") { Ok(()) } else { Err(AppError::Forbidden) }
@@ -47,7 +47,7 @@ fn format_pairs(pairs: &Pairs) -> String {
     shown.map(|(key, value)| format!("{key} {value}")).collect::<Vec<_>>().join(", ")
 }
 
-/// What the box says of itself.
+/// Table of the recorder's health figures.
 async fn health_table(portal: &AppState) -> Result<Table, ConnectionError> {
     let mut talk = portal.box_client.connect_monitor().await?;
     let (rows, _) = talk.request_ok("status").await?;
@@ -69,7 +69,6 @@ fn sessions_table(all: &[Session]) -> Table {
     Table { id: "sessions", title: "Sessions", keys, rows: all.iter().map(row).collect() }
 }
 
-/// What the box's events are called.
 const EVENT_TITLES: [(&str, &str); 11] = [
     ("log-in", "Log-in"),
     ("log-out", "Log-out"),
@@ -84,7 +83,7 @@ const EVENT_TITLES: [(&str, &str); 11] = [
     ("lost", "Audio lost"),
 ];
 
-/// The box's own events.
+/// Table of the recorder's recent events.
 fn box_events_table(portal: &AppState) -> Table {
     let (all, lost) = portal.box_events.newest_events(BOX_EVENTS_MAX);
     let named = |what: &str| {
@@ -183,7 +182,7 @@ fn result_code(found: bool) -> &'static str {
     if found { "done" } else { "unknown" }
 }
 
-/// Makes an account, or sets its password.
+/// Creates an account or sets its password.
 async fn save_account(
     portal: &AppState,
     name: &str,

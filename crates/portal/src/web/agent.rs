@@ -1,8 +1,8 @@
 //! The agent's page: state, recording, blackout, fields (requirements C1, C2, A13, B2, F2).
 //!
-//! Every button is a form that works without scripts; with them the page follows the box by itself
-//! (`events`). What is enabled is what the box's `can` says. There is no desktop-only recording
-//! here, and no field's value is ever shown, not even the one that was just set.
+//! Every button is a form that works without scripts; with scripts the page updates itself
+//! (`events`). The recorder's `can` decides which buttons are enabled. Desktop-only recording is
+//! not offered. Field values are never shown, not even one that was just set.
 
 use super::pages::{ActionButton, AgentPage, FieldRow, PageContext, render_html};
 use super::{AppError, AppState};
@@ -20,12 +20,11 @@ use std::sync::Arc;
 
 type SharedState = State<Arc<AppState>>;
 
-/// The most bytes of a field's value, as the box has it.
+/// Size limit of a field's value in bytes, as in the protocol.
 const VALUE_BYTES_MAX: usize = protocol::arg::VALUE_BYTES;
-/// Milliseconds of a minute.
 const MINUTE_MS: u64 = 60_000;
 
-/// What a button may ask for: its word in a form, the command, the word in `can`.
+/// Actions: form value, command, and ability in `can`.
 const ACTIONS: [(&str, &str, Ability); 4] = [
     ("record.start", "record start", Ability::RecordStart),
     ("record.stop", "record stop", Ability::RecordStop),
@@ -33,12 +32,12 @@ const ACTIONS: [(&str, &str, Ability); 4] = [
     ("blackout.stop", "blackout stop", Ability::BlackoutStop),
 ];
 
-/// The state as the page shows it, and as scripts get it.
+/// State shown by the page and sent to scripts.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct AgentView {
     /// `up`, `lost` or `refused`.
     pub link: &'static str,
-    /// Why, when it is not up.
+    /// Reason when the link is not up.
     pub why: String,
     pub name: String,
     pub device: String,
@@ -50,13 +49,12 @@ pub struct AgentView {
     pub blackout_ms: u64,
     pub screen: &'static str,
     pub note: String,
-    /// What may be done right now.
+    /// Abilities the agent has now.
     pub can: Vec<String>,
-    /// The fields there are: a page that shows others is made anew.
+    /// Fields on offer; a script reloads the page when they change.
     pub fields: Vec<(u8, String)>,
 }
 
-/// What came of a button.
 #[derive(Clone, Debug, Serialize)]
 pub struct ActionResult {
     pub ok: bool,
@@ -64,7 +62,7 @@ pub struct ActionResult {
 }
 
 impl AgentView {
-    /// What is to be shown of this view.
+    /// Converts a link state for display.
     pub fn from_link_state(view: &LinkState) -> AgentView {
         let down =
             |link, why: &str| AgentView { link, why: why.to_owned(), ..AgentView::default() };
@@ -104,7 +102,7 @@ impl AgentView {
         }
     }
 
-    /// Whether this may be done now.
+    /// Whether the agent has this ability now.
     pub fn can(&self, word: &str) -> bool {
         self.can.iter().any(|can| can == word)
     }
@@ -124,7 +122,7 @@ impl AgentView {
         }
     }
 
-    /// The blackout's timer.
+    /// Text of the blackout timer.
     pub fn timer(&self) -> String {
         let (minutes, rest) = (self.blackout_ms / MINUTE_MS, self.blackout_ms % MINUTE_MS);
         format!("{minutes}:{:02}", rest / 1000)
@@ -155,13 +153,13 @@ pub async fn agent_page(
         FieldRow { number: *number, label: label.clone(), open }
     };
     let fields = face.fields.iter().map(row).collect();
-    // What a form without scripts has to say comes back as a word of ours, never as free text.
+    // A redirect after a form carries a result code, never free text.
     let said = query.get("said").and_then(|word| result_of_code(word));
     let (record, blackout) = ([start, stop], [black, white]);
     Ok(render_html(&AgentPage { frame, face, record, blackout, fields, said })?.into_response())
 }
 
-/// What a page without scripts says after a form.
+/// Message for a result code.
 fn result_of_code(word: &str) -> Option<ActionResult> {
     let unanswered =
         [CommandError::NotSent, CommandError::NoAnswer, CommandError::Busy].map(result_of_error);
@@ -198,7 +196,7 @@ pub async fn run_action(
     Ok(action_response(&posted.current_user, said))
 }
 
-/// What there is to say where the box gave no reply.
+/// Message and result code for a command that got no reply.
 fn result_of_error(error: CommandError) -> (ActionResult, &'static str) {
     let word = match error {
         CommandError::NotSent => "not-sent",
@@ -208,7 +206,7 @@ fn result_of_error(error: CommandError) -> (ActionResult, &'static str) {
     (ActionResult { ok: false, text: to_sentence(&error.to_string()) }, word)
 }
 
-/// To a script the whole, to a form the way back to the page.
+/// Sends a script the result as JSON and redirects a form to the page.
 fn action_response(member: &CurrentUser, (said, word): (ActionResult, &'static str)) -> Response {
     if !member.client.is_script {
         return Redirect::to(&format!("/agent?said={word}")).into_response();
@@ -217,7 +215,7 @@ fn action_response(member: &CurrentUser, (said, word): (ActionResult, &'static s
     (status, Json(said)).into_response()
 }
 
-/// What the box answered, in words.
+/// Message and result code for the recorder's reply.
 fn result_of_reply(act: &str, reply: &Reply) -> (ActionResult, &'static str) {
     match &reply.outcome {
         Ok(pairs) => (ActionResult { ok: true, text: success_text(act, pairs) }, "done"),
@@ -260,7 +258,7 @@ fn success_text(act: &str, pairs: &Pairs) -> String {
     }
 }
 
-/// What the box vouches for.
+/// Text of a blackout receipt.
 fn blackout_receipt(pairs: &Pairs) -> String {
     let number = |key| pairs.get(key).and_then(|value| value.parse::<u64>().ok());
     let took = number("took_us").map_or_else(String::new, |us| format!(" It took {us} µs."));
@@ -288,7 +286,7 @@ pub async fn set_field(
         let text = format!("At most {VALUE_BYTES_MAX} bytes fit; this has {}.", value.len());
         return Ok(action_response(&posted.current_user, (ActionResult { ok: false, text }, "no")));
     }
-    // Characters that would end the line never reach the box, which would refuse them all the same.
+    // The recorder would refuse control characters too, but they must not end the line.
     if value.chars().any(char::is_control) {
         let text = "Control characters cannot be stored.".to_owned();
         return Ok(action_response(

@@ -1,7 +1,7 @@
-//! Style and scripts, in the program itself.
+//! Style sheets and scripts, compiled into the program.
 //!
-//! The address of each carries a hash of all of them, so that browsers keep them for good and get
-//! new ones with a new portal. Nothing is read from a disk, so no path leads anywhere else.
+//! Each URL carries a hash of all assets, so browsers cache them permanently and load new ones with
+//! a new portal. Nothing is read from disk, so path traversal is impossible.
 
 use super::AppError;
 use axum::extract::Path;
@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
 const STYLE_TYPE: &str = "text/css; charset=utf-8";
 
-/// Name, type, text.
+/// Name, media type and content.
 const ASSETS: [(&str, &str, &str); 8] = [
     ("style.css", STYLE_TYPE, include_str!("../../assets/style.css")),
     ("agent.js", SCRIPT_TYPE, include_str!("../../assets/agent.js")),
@@ -24,7 +24,7 @@ const ASSETS: [(&str, &str, &str); 8] = [
     ("icon.svg", "image/svg+xml", include_str!("../../assets/icon.svg")),
 ];
 
-/// Changes with any of them.
+/// Hash over all assets.
 pub fn assets_version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {

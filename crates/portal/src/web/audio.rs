@@ -1,10 +1,11 @@
-//! Sound for the player, in any piece it asks for, and exports.
+//! Audio for the player, by byte range, and exports.
 //!
-//! A player seeks by asking for ranges of bytes; what is opened once is served from memory, a piece
-//! at a time, and each piece is wiped. Sending stops when the session ends or the box withdraws its
-//! permission, also where the browser takes its time. Nothing is kept by the browser. An export is
-//! asked for by a form, so that no link of another site makes one, and the box journals it as what
-//! it is.
+//! An opened recording is served from memory in chunks, and each chunk is wiped after use. A
+//! transfer stops when the session ends or the recorder withdraws permission, even if the browser
+//! reads slowly. Responses are not cached.
+//!
+//! An export is a form, so that a link on another site cannot start one. The recorder journals it
+//! as an export.
 
 use super::{AppError, AppState, RECHECK_INTERVAL, records};
 use crate::media::cache::MemoryReservation;
@@ -23,7 +24,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 type SharedState = State<Arc<AppState>>;
 
-/// What is read at a time.
+/// Bytes read at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 
 impl From<MediaError> for AppError {
@@ -46,9 +47,10 @@ fn to_requester(member: &CurrentUser) -> Requester {
     Requester { session_key: member.session.key.clone(), user: member.session.user.clone() }
 }
 
-/// What a `Range` asks for of so many bytes: from and to, exclusive. `Err`: it cannot be given.
+/// Parses a `Range` header for a file of `size` bytes into start and exclusive end. `Err` means
+/// that the range cannot be satisfied.
 fn parse_range(text: &str, size: u64) -> Result<Option<(u64, u64)>, ()> {
-    // Several ranges at once, or other units: all of it is a right answer too.
+    // Several ranges or other units: the whole file is a valid response.
     let Some(text) = text.strip_prefix("bytes=").filter(|text| !text.contains(',')) else {
         return Ok(None);
     };
@@ -62,7 +64,7 @@ fn parse_range(text: &str, size: u64) -> Result<Option<(u64, u64)>, ()> {
     if from < to && to <= size { Ok(Some((from, to))) } else { Err(()) }
 }
 
-/// What a browser calls it.
+/// Media type of a format.
 fn media_type(kind: DecodeFormat, film: bool) -> &'static str {
     match (kind, film) {
         (DecodeFormat::Wav, _) => "audio/wav",
@@ -73,17 +75,17 @@ fn media_type(kind: DecodeFormat, film: bool) -> &'static str {
     }
 }
 
-/// What is sent.
+/// File to send.
 enum SentFile {
     Played(Arc<DecodedRecording>),
-    /// Its room is given back when it is sent.
+    /// Its memory is released after the transfer.
     Exported {
         file: MemFile,
         _room: MemoryReservation,
     },
 }
 
-/// A file on its way to a browser.
+/// Transfer of a file to a browser.
 struct FileTransfer {
     portal: Arc<AppState>,
     requester: Requester,
@@ -101,7 +103,7 @@ impl FileTransfer {
         }
     }
 
-    /// A part of the file, piece by piece as the browser takes it; each is wiped once sent.
+    /// Streams a range of the file at the browser's pace and wipes each chunk after sending.
     fn into_body(self, (from, to): (u64, u64)) -> Body {
         let (out, pieces) = mpsc::channel(1);
         tokio::spawn(async move {
@@ -110,7 +112,7 @@ impl FileTransfer {
                 () = self.wait_for_withdrawal() => {
                     log::info!("recording {}: sending to {} stops", self.id, self.requester.user);
                     let error = io::Error::from(io::ErrorKind::PermissionDenied);
-                    // A browser that takes nothing is told by the end of the connection.
+                    // If the channel is full, closing the connection signals the error.
                     drop(out.try_send(Err(error)));
                 }
             }
@@ -129,7 +131,7 @@ impl FileTransfer {
         }
     }
 
-    /// Returns when the session has ended, or the box does not permit this any more.
+    /// Returns when the session has ended or the recorder withdraws permission.
     async fn wait_for_withdrawal(&self) {
         let mut ended = self.portal.sessions_changed.subscribe();
         loop {
@@ -237,7 +239,7 @@ mod tests {
 
     const FILE_BYTES: u64 = 1 << 20;
 
-    /// A portal beside a box that permits plays as long as this is true, and a session.
+    /// Creates a portal with a session. Its fake recorder permits plays while `permitted` is true.
     fn create_portal(folder: &Path, permitted: &Arc<AtomicBool>) -> (Arc<AppState>, Requester) {
         let permitted = Arc::clone(permitted);
         let socket = FakeBox::spawn_answering(move |line| {
@@ -258,7 +260,7 @@ mod tests {
         (portal, Requester { session_key: token::hash("secret"), user: "boss".to_owned() })
     }
 
-    /// A recording that is being sent, and what the browser has not taken of it.
+    /// Starts a transfer and returns the stream that the browser reads.
     fn send(
         portal: &Arc<AppState>,
         who: &Requester,
@@ -276,7 +278,7 @@ mod tests {
         (weak, sending.into_body((0, FILE_BYTES)).into_data_stream())
     }
 
-    /// How many bytes come, and whether they end in order.
+    /// Reads to the end. Returns the number of bytes and whether the stream ended without error.
     async fn read_rest(mut pieces: axum::body::BodyDataStream) -> (u64, bool) {
         let mut bytes = 0;
         while let Some(piece) = pieces.next().await {

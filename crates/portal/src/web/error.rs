@@ -1,7 +1,7 @@
-//! What a browser is told when a page cannot be given.
+//! Error responses.
 //!
-//! People get a page, scripts get JSON with the same words. What went wrong inside is for the log
-//! alone. Nothing here repeats what was asked.
+//! Browsers get a page; scripts get JSON with the same text. Internal causes are only logged.
+//! Responses never repeat request content.
 
 use super::pages::{ErrorPage, PageContext};
 use crate::accounts::token::RandomError;
@@ -10,7 +10,7 @@ use crate::db::DbError;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 
-/// Why there is no page.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     #[error("There is no such page.")]
@@ -73,7 +73,7 @@ impl AppError {
         }
     }
 
-    /// Who is not logged in is led to where that is done.
+    /// Redirects to the login page.
     fn redirect_to_login(was_in: bool) -> Response {
         let to = if was_in { "/login?why=over" } else { "/login" };
         Redirect::to(to).into_response()

@@ -1,10 +1,9 @@
-//! Live state: server-sent events.
+//! Live state as server-sent events.
 //!
-//! A stream of an agent carries the newest state, and nothing that was missed: whoever is slow gets
-//! fewer. Now and then it says how long the session still lives if nothing is done. It ends with
-//! the session, and that of a live board with the right `monitor`. (What an agent's stream shows is
-//! what the box shows to that agent at any moment.) A stream is no sign of a user who is there, so
-//! it keeps no session alive.
+//! An agent's stream carries the newest state and skips states that a slow browser missed. It also
+//! reports how long the session still lives without activity. It ends with the session. A live
+//! view's stream also ends when the user loses the right `monitor`. A stream is not user activity
+//! and does not extend a session.
 
 use super::agent::AgentView;
 use super::{AppState, RECHECK_INTERVAL};
@@ -24,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
-/// A browser whose stream broke off comes back after so long.
+/// Delay before a browser reconnects.
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
 
 type EventSender = mpsc::Sender<Result<Event, Infallible>>;
@@ -39,7 +38,7 @@ pub async fn stream_agent_state(
     })
 }
 
-/// The stream of a page that only asks whether somebody is there.
+/// Streams only the session state.
 pub async fn stream_session_state(
     State(portal): State<Arc<AppState>>,
     watcher: PassiveSession,
@@ -52,7 +51,7 @@ pub async fn stream_session_state(
     })
 }
 
-/// The stream of a live board.
+/// Streams the live view.
 pub fn stream_live_view(
     portal: Arc<AppState>,
     session: Session,
@@ -63,7 +62,7 @@ pub fn stream_live_view(
     })
 }
 
-/// A stream, and the task that feeds it.
+/// Builds a stream response and spawns the task that feeds it.
 fn sse_response<F: Future<Output = ()> + Send + 'static>(
     portal: Arc<AppState>,
     feed: impl FnOnce(Arc<AppState>, EventSender) -> F + Send + 'static,
@@ -78,7 +77,7 @@ fn sse_response<F: Future<Output = ()> + Send + 'static>(
     ([(header::CACHE_CONTROL, "no-store")], events.keep_alive(KeepAlive::default()))
 }
 
-/// Tells of the board, if that is wanted, and of the session.
+/// Sends live views, if requested, and the session state.
 async fn feed_live_view(
     portal: &Arc<AppState>,
     (mut board, wanted): (watch::Receiver<Arc<LiveView>>, bool),
@@ -104,7 +103,7 @@ async fn feed_live_view(
     }
 }
 
-/// Whether session and, for a board, right are still there; if not, the browser was told.
+/// Checks the session and, for a live view, the right. If either is gone, tells the browser.
 async fn may_continue(
     portal: &AppState,
     session: &Session,
@@ -123,7 +122,7 @@ async fn may_continue(
             drop(out.send(Ok(Event::default().event("gone").data("denied"))).await);
             false
         }
-        // The board itself says that the box is away.
+        // The live view itself reports that the recorder is unreachable.
         Err(error) => {
             log::warn!("whether {} may still watch was not asked: {error}", session.user);
             true
@@ -139,7 +138,7 @@ async fn send_live_view(board: &mut watch::Receiver<Arc<LiveView>>, out: &EventS
     }
 }
 
-/// Tells whoever listens, until nobody does or the session is over.
+/// Sends agent states until the browser disconnects or the session ends.
 async fn feed_agent_state(
     portal: &Arc<AppState>,
     link: &Arc<AgentSession>,
@@ -151,7 +150,7 @@ async fn feed_agent_state(
     let mut stopping = portal.shutdown.subscribe();
     let mut look = tokio::time::interval(RECHECK_INTERVAL);
     view.mark_changed();
-    // Who comes when it is stopping already is told by the closed door.
+    // A stream that opens during shutdown ends because the channel is closed.
     loop {
         let alive = tokio::select! {
             changed = view.changed() => changed.is_ok() && send_agent_state(&mut view, out).await,
@@ -175,7 +174,8 @@ async fn send_agent_state(view: &mut watch::Receiver<Arc<LinkState>>, out: &Even
     }
 }
 
-/// Says how long the session lives; false: it does not, and the browser was told.
+/// Sends the session's remaining time. If the session has ended, tells the browser and returns
+/// false.
 async fn send_time_left(portal: &AppState, session: &Session, out: &EventSender) -> bool {
     let event = match portal.find_session(&session.key).await {
         Ok(Some(session)) => {

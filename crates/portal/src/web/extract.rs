@@ -1,9 +1,11 @@
-//! Who asks, and whether what is asked was meant.
+//! Request extractors: client, session and form.
 //!
-//! A session is a random word in a cookie that scripts cannot read and other sites cannot send. A
-//! form counts only if it comes from our own address and carries the word that was put into it: the
-//! session's, or, before log-in, one that is tied to the browser. Being asked by a person keeps a
-//! session alive; live state does not (`Watcher`). Nothing here knows what a user may do.
+//! A session token is in a cookie that scripts cannot read and other sites cannot send. A form is
+//! accepted only from the portal's own origin and with a CSRF token. The token belongs to the
+//! session or, before login, to the browser.
+//!
+//! A user's request extends the session; a stream's does not (`PassiveSession`). Rights are not
+//! checked here.
 
 use super::{AppError, AppState};
 use crate::accounts::sessions;
@@ -20,42 +22,42 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use time::Duration;
 
-/// A browser and where it is.
+/// Browser and address of a request.
 #[derive(Clone, Debug)]
 pub struct ClientInfo {
     pub address: IpAddr,
     pub browser: String,
-    /// Asked by one of our scripts, which wants JSON.
+    /// Whether the request comes from a portal script, which expects JSON.
     pub is_script: bool,
     cookies: CookieJar,
 }
 
-/// Somebody who is logged in, and did something.
+/// Logged-in user; extends the session.
 #[derive(Clone, Debug)]
 pub struct CurrentUser {
     pub session: Session,
     pub client: ClientInfo,
 }
 
-/// Somebody who is logged in; whether he is there is not known.
+/// Logged-in user; does not extend the session.
 #[derive(Clone, Debug)]
 pub struct PassiveSession(pub Session);
 
-/// A form of somebody who is logged in.
+/// Form of a logged-in user.
 #[derive(Debug)]
 pub struct AuthedForm {
     pub current_user: CurrentUser,
     pub fields: FormFields,
 }
 
-/// A form of anybody.
+/// Form of a user who may not be logged in.
 #[derive(Debug)]
 pub struct AnonForm {
     pub client: ClientInfo,
     pub fields: FormFields,
 }
 
-/// What stands in a form; a field that is not there is empty.
+/// Form fields; a missing field is empty.
 #[derive(Debug, Default)]
 pub struct FormFields(BTreeMap<String, String>);
 
@@ -69,14 +71,14 @@ impl FormFields {
     }
 }
 
-/// Passwords may be among them.
+/// Wipes the fields, which may hold passwords.
 impl Drop for FormFields {
     fn drop(&mut self) {
         self.0.values_mut().for_each(zeroize::Zeroize::zeroize);
     }
 }
 
-/// The name of a cookie; `__Host-` makes browsers refuse one that another host set.
+/// Name of a cookie; with the prefix `__Host-` browsers reject one that another host set.
 fn cookie_name(portal: &AppState, name: &str) -> String {
     if portal.config.is_secure() { format!("__Host-{name}") } else { name.to_owned() }
 }
@@ -86,7 +88,7 @@ const FORM_COOKIE: &str = "hushbox-form";
 const NAME_COOKIE: &str = "hushbox-name";
 const NAME_COOKIE_AGE: Duration = Duration::days(365);
 
-/// A cookie of ours; an empty value takes it away.
+/// Builds a cookie; an empty value deletes it.
 fn build_cookie(portal: &AppState, name: &str, value: String) -> Cookie<'static> {
     let gone = value.is_empty();
     let mut cookie = Cookie::new(cookie_name(portal, name), value);
@@ -98,12 +100,12 @@ fn build_cookie(portal: &AppState, name: &str, value: String) -> Cookie<'static>
     cookie
 }
 
-/// Sets, or with an empty token takes away, the session's cookie.
+/// Session cookie; an empty token deletes it.
 pub fn session_cookie(portal: &AppState, secret: &str) -> Cookie<'static> {
     build_cookie(portal, SESSION_COOKIE, secret.to_owned())
 }
 
-/// Remembers a username, or forgets it.
+/// Cookie that remembers a username; an empty name deletes it.
 pub fn name_cookie(portal: &AppState, name: &str) -> Cookie<'static> {
     let value = data_encoding::BASE64URL_NOPAD.encode(name.as_bytes());
     let mut cookie = build_cookie(portal, NAME_COOKIE, value);
@@ -113,12 +115,12 @@ pub fn name_cookie(portal: &AppState, name: &str) -> Cookie<'static> {
     cookie
 }
 
-/// Ties a form to the browser that is about to get it.
+/// Cookie that binds login forms to the browser.
 pub fn form_cookie(portal: &AppState, secret: &str) -> Cookie<'static> {
     build_cookie(portal, FORM_COOKIE, secret.to_owned())
 }
 
-/// The word that such a form carries.
+/// CSRF token for a login form.
 pub fn form_token(portal: &AppState, secret: &str) -> String {
     blake3::hash(format!("{}{secret}", portal.form_key).as_bytes()).to_hex().to_string()
 }
@@ -140,12 +142,12 @@ impl ClientInfo {
         self.cookies.get(&cookie_name(portal, name)).map(Cookie::value)
     }
 
-    /// The token of its session, if it has the form of one.
+    /// Session token, if the cookie has the form of one.
     pub fn session_token(&self, portal: &AppState) -> Option<&str> {
         self.cookie_value(portal, SESSION_COOKIE).filter(|secret| token::is_well_formed(secret))
     }
 
-    /// The username that it remembers.
+    /// Remembered username.
     pub fn remembered_name(&self, portal: &AppState) -> String {
         let value = self.cookie_value(portal, NAME_COOKIE).unwrap_or_default();
         let bytes = data_encoding::BASE64URL_NOPAD.decode(value.as_bytes()).unwrap_or_default();
@@ -153,7 +155,7 @@ impl ClientInfo {
         if crate::accounts::users::is_valid_username(&name) { name } else { String::new() }
     }
 
-    /// What ties its forms to it, and the cookie to set if there was none.
+    /// Secret that binds forms to the browser, and the cookie to set if it is new.
     pub fn form_secret(
         &self,
         portal: &AppState,
@@ -169,7 +171,7 @@ impl ClientInfo {
     }
 }
 
-/// Where a request comes from: behind a proxy on this machine, what that says last.
+/// Client address; behind a local proxy, the last entry of its header.
 fn client_address(portal: &AppState, parts: &Parts) -> IpAddr {
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
@@ -181,12 +183,12 @@ fn client_address(portal: &AppState, parts: &Parts) -> IpAddr {
     said.unwrap_or(peer)
 }
 
-/// Who reads figures of the portal.
+/// Whether the client may read the portal's metrics.
 pub fn is_monitor(portal: &AppState, visitor: &ClientInfo) -> bool {
     portal.config.portal.monitors.contains(&visitor.address)
 }
 
-/// What is not meant for us: another server's name, or a form of another site.
+/// Rejects requests for another host name and forms from another site.
 pub fn reject_cross_site(portal: &AppState, request: &Request) -> Option<AppError> {
     let headers = request.headers();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -199,7 +201,7 @@ pub fn reject_cross_site(portal: &AppState, request: &Request) -> Option<AppErro
     (!safe && !is_same_origin(portal, headers)).then_some(AppError::CsrfRejected)
 }
 
-/// Whether a form says that it comes from our own pages. Every browser of today says one or both.
+/// Whether the headers state the portal's own origin. Current browsers send at least one of them.
 fn is_same_origin(portal: &AppState, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let origin = text("origin").is_none_or(|origin| origin == portal.config.portal.url);

@@ -1,8 +1,8 @@
-//! Figures for machines: `/healthz` and `/metrics`.
+//! `/healthz` and `/metrics`.
 //!
-//! For the addresses in `monitors` only. `/metrics` is Prometheus' text: the portal's own counters,
-//! then the box's `stats` under the box's names. No name of a person is in it. docs/portal.md lists
-//! the names.
+//! Only addresses in `monitors` may read them. `/metrics` is Prometheus text: the portal's
+//! counters, then the recorder's `stats` under the recorder's names. It contains no user names.
+//! docs/portal.md lists the names.
 
 use super::{AppError, AppState};
 use crate::box_client::connection::ConnectionError;
@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 
 type SharedState = State<Arc<AppState>>;
 
-/// 200 while portal, database and box answer, else 503 and which does not.
+/// Returns 200 while portal, database and recorder answer, or 503 with the part that does not.
 pub async fn get_health(
     State(portal): SharedState,
     visitor: ClientInfo,
@@ -75,7 +75,7 @@ fn portal_metrics(portal: &AppState) -> String {
     text
 }
 
-/// The box's own figures, as it names them.
+/// The recorder's metrics under its own names.
 async fn box_metrics(portal: &AppState) -> Result<String, ConnectionError> {
     let (rows, _) = portal.box_client.connect_monitor().await?.request_ok("stats").await?;
     let mut text = String::new();

@@ -1,8 +1,7 @@
-//! The live board: calls and channels as they are, for who has the permission `monitor`.
+//! Live view of calls and channels, for users with the permission `monitor`.
 //!
-//! One question a second to the box serves everybody who looks, and nobody asks while nobody looks.
-//! What is shown is what a read-only session of the box is told: no number, no field. Levels come
-//! from behind the mask (G6).
+//! One query per second serves all viewers; without viewers nothing is queried. The data comes from
+//! a read-only session and contains no number or field. Levels are measured behind the mask (G6).
 
 use super::pages::{LiveViewPage, PageContext, Table, render_html};
 use super::{AppError, AppState, events};
@@ -19,22 +18,22 @@ use tokio::sync::watch;
 
 type SharedState = State<Arc<AppState>>;
 
-/// Between two looks at the box.
+/// Interval between two queries.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a board shows of one thing.
+/// Values of one call or channel, by key.
 type LiveViewRow = BTreeMap<String, String>;
 
-/// Calls and channels at a moment.
+/// Calls and channels at one moment.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct LiveView {
-    /// What is wrong.
+    /// Error message, or empty.
     pub said: String,
     pub calls: Vec<LiveViewRow>,
     pub channels: Vec<LiveViewRow>,
 }
 
-/// Columns, by the box's own keys.
+/// Columns, by the recorder's keys.
 const CALL_COLUMNS: [&str; 7] = ["device", "call", "agent", "since", "reasons", "blackout", "held"];
 const CHANNEL_COLUMNS: [&str; 7] =
     ["channel", "board", "device", "state", "level_db", "peak_db", "lost"];
@@ -49,7 +48,7 @@ async fn query_live_view(talk: &mut BoxConnection) -> Result<LiveView, Connectio
     Ok(LiveView { said: String::new(), calls: to_rows(calls), channels: to_rows(channels) })
 }
 
-/// Looks at the box as long as somebody looks at the board.
+/// Queries the recorder while there are viewers.
 pub async fn update_live_view(portal: Arc<AppState>, board: watch::Sender<Arc<LiveView>>) {
     loop {
         while board.receiver_count() == 0 {

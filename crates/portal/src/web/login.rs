@@ -1,8 +1,8 @@
-//! Logging in and out (requirements C3 and C5).
+//! Login and logout (requirements C3 and C5).
 //!
-//! There is one message for every log-in that fails: wrong name, wrong password, locked, disabled.
-//! A log-in always begins a new session, so that nobody can lay one out for somebody else. The
-//! username is remembered in a cookie, if wanted; passwords are remembered by nobody.
+//! Every failed login gets the same message: unknown name, wrong password, locked or disabled. Each
+//! login creates a new session, which prevents session fixation. A cookie may remember the
+//! username, never the password.
 
 use super::pages::{LoginPage, PageContext, render_html};
 use super::{AppError, AppState};
@@ -22,13 +22,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use zeroize::Zeroizing;
 
-/// The one message.
+/// Message for every failed login.
 const LOGIN_FAILED_TEXT: &str = "This username and password do not let you in. After several wrong attempts \
                       an account is locked for a while.";
 
 type SharedState = State<Arc<AppState>>;
 
-/// Leads to the first page that somebody has.
+/// Redirects to the user's first page.
 pub async fn redirect_home(State(portal): SharedState, member: CurrentUser) -> Redirect {
     match portal.cached_rights(&member.session.user).await {
         Ok(rights) if !rights.agent && rights.lists() => Redirect::to("/records"),
@@ -52,7 +52,7 @@ pub async fn login_page(
     login_form(&portal, &visitor, said, StatusCode::OK)
 }
 
-/// The form, with what is to be said above it.
+/// Renders the login form with a message.
 fn login_form(
     portal: &AppState,
     visitor: &ClientInfo,
@@ -104,7 +104,7 @@ pub async fn log_in(State(portal): SharedState, mut guest: AnonForm) -> Result<R
     Ok((cookies, Redirect::to("/")).into_response())
 }
 
-/// Whose name and password these are; `None`: nobody's, whatever is wrong.
+/// Verifies credentials and returns the account's username, or `None` for any failure.
 pub async fn verify_credentials(
     portal: &AppState,
     visitor: &ClientInfo,
@@ -165,7 +165,7 @@ async fn finish_log_out(
     Ok((gone, Redirect::to("/login?why=out")).into_response())
 }
 
-/// Somebody is still there; the form itself has said so.
+/// Extends the session; extracting the form has already done so.
 pub async fn extend_session(State(portal): SharedState, posted: AuthedForm) -> Response {
     portal.notify_sessions_changed();
     if posted.current_user.client.is_script {

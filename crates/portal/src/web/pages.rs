@@ -1,7 +1,7 @@
-//! The pages' templates, and what stands around every page.
+//! Page templates and the frame around every page.
 //!
-//! Templates are compiled into the program and escape what is put into them. Nothing here asks the
-//! box or the database.
+//! Templates are compiled in and escape their values. Rendering queries neither the recorder nor
+//! the database.
 
 use super::{AppError, AppState, assets};
 use crate::box_client::client::Rights;
@@ -12,30 +12,30 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use zeroize::{Zeroize, Zeroizing};
 
-/// More than a record's page takes.
+/// Initial buffer size in bytes, larger than any page of a record.
 const PAGE_CAPACITY_BYTES: usize = 256 << 10;
 
-/// What stands around a page.
+/// Data of the frame around a page.
 #[derive(Clone, Debug, Default)]
 pub struct PageContext {
     pub title: &'static str,
     pub version: &'static str,
-    /// Nobody: not logged in.
+    /// Logged-in user.
     pub user: Option<String>,
     pub csrf: String,
     pub rights: Rights,
     pub warn_s: u32,
-    /// The box does not answer.
+    /// Reason why the recorder is unreachable.
     pub lost: Option<String>,
 }
 
 impl PageContext {
-    /// For whoever is not logged in.
+    /// Frame for a visitor without a session.
     pub fn anonymous(title: &'static str) -> PageContext {
         PageContext { title, version: assets::assets_version(), ..PageContext::default() }
     }
 
-    /// For whoever is.
+    /// Frame for a logged-in user.
     pub async fn for_user(
         portal: &AppState,
         member: &CurrentUser,
@@ -57,14 +57,14 @@ impl PageContext {
     }
 }
 
-/// A page as an answer.
+/// Renders a page.
 pub fn render_html(page: &impl Template) -> Result<Html<String>, AppError> {
     Ok(Html(page.render()?))
 }
 
-/// A page with what was sealed: wiped once it is sent.
+/// Renders a page that shows unsealed values and wipes it after sending.
 pub fn render_zeroizing(page: &impl Template) -> Result<Response, AppError> {
-    // With room enough, so that no half of it is left behind where it grew.
+    // Reserve enough, so that reallocation leaves no unwiped copy.
     let mut text = Zeroizing::new(String::with_capacity(PAGE_CAPACITY_BYTES));
     page.render_into(&mut *text)?;
     let kind = [(header::CONTENT_TYPE, "text/html; charset=utf-8")];
@@ -98,7 +98,7 @@ pub struct ForgotPage {
 #[template(path = "reset.html")]
 pub struct ResetPage {
     pub frame: PageContext,
-    /// Empty: the link is no good.
+    /// Empty if the link is invalid.
     pub secret: String,
     pub said: String,
 }
@@ -117,7 +117,6 @@ pub struct FieldRow {
     pub open: bool,
 }
 
-/// A button of the agent's page.
 pub struct ActionButton {
     pub act: &'static str,
     pub text: &'static str,
@@ -136,7 +135,6 @@ pub struct AgentPage {
     pub said: Option<super::agent::ActionResult>,
 }
 
-/// A table of words.
 pub struct Table {
     pub id: &'static str,
     pub title: &'static str,
@@ -149,21 +147,20 @@ pub struct Table {
 pub struct RecordsPage {
     pub frame: PageContext,
     pub rows: Vec<super::records::RecordRow>,
-    /// What was asked, in the order of the form.
+    /// Search values in the order of the form.
     pub asked: [String; 8],
     pub said: String,
-    /// There may be more.
-    /// From where on older ones are found; none if these are all.
+    /// Cursor of the next page; `None` on the last page.
     pub before: Option<String>,
-    /// This is no first page.
+    /// Whether this is not the first page.
     pub later: bool,
-    /// So many could not be looked into.
+    /// Number of records whose fields could not be searched.
     pub sealed: usize,
     pub limit: usize,
 }
 
 impl RecordsPage {
-    /// What was asked for, for the next page.
+    /// Search values that the next page's link repeats.
     fn kept(&self) -> Vec<(&'static str, &str)> {
         let names = ["from", "to", "agent", "device", "call", "ani", "dnis", "field"];
         let all = names.into_iter().zip(self.asked.iter().map(String::as_str));
@@ -179,26 +176,26 @@ pub struct RecordPage {
     pub start: String,
     pub length: String,
     pub running: bool,
-    /// Opened, so that it can be heard.
+    /// Opened for playback.
     pub open: bool,
-    /// How loud it is comes by itself, later.
+    /// A script loads the waveform later.
     pub later: bool,
-    /// It has pictures that can be seen.
+    /// A screen recording can be shown.
     pub film: bool,
-    /// Why it has none, although there are some.
+    /// Why an existing screen recording cannot be shown.
     pub dark: String,
     /// A screen was recorded.
     pub screen: bool,
-    /// An identity has to be brought along first.
+    /// The supervisor must supply an identity first.
     pub key: bool,
     /// Under legal hold.
     pub hold: bool,
-    /// Numbers and fields are not opened.
+    /// Numbers and fields are still sealed.
     pub sealed: bool,
-    /// Why the identity at hand does not open them.
+    /// Why the available identity does not open them.
     pub closed: String,
     pub said: String,
-    /// SVG, made of numbers.
+    /// SVG generated from numbers only.
     pub wave: String,
     pub facts: Vec<(&'static str, String)>,
     pub fields: Vec<(String, String)>,
@@ -221,7 +218,7 @@ pub struct LiveViewPage {
     pub tables: Vec<Table>,
 }
 
-/// An account, for who looks after them.
+/// An account on the administration page.
 pub struct AccountRow {
     pub name: String,
     pub email: String,

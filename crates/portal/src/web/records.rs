@@ -1,10 +1,11 @@
-//! Records: searching, and one with all that is known of it.
+//! Record search and record details.
 //!
-//! The box decides which records somebody sees. A record's page tells what the box can open; where
-//! it cannot and an identity is at hand, numbers and fields are opened here. Only who presses
-//! *Listen* opens the sound. The box journals both. Fields are searched by asking the box
-//! for each record that fits the rest; what is sealed to the box itself is counted, and said. Where
-//! a page ends the next one goes on. Nothing here holds sound: see `sound`.
+//! The recorder decides which records a user sees, and journals every access. If it cannot open a
+//! record's numbers and fields, the portal opens them with an available identity. Audio is opened
+//! only when the user presses *Listen*.
+//!
+//! A field search queries each record that matches the other criteria. Records whose fields are
+//! sealed to the recorder are counted and reported. Audio is served by `audio`.
 
 use super::pages::{PageContext, RecordPage, RecordsPage, render_html, render_zeroizing};
 use super::{AppError, AppState};
@@ -26,19 +27,19 @@ use std::time::Duration;
 
 type SharedState = State<Arc<AppState>>;
 
-/// What stands in place of what is not opened here.
+/// Text in place of a sealed value.
 const SEALED_TEXT: &str = "sealed";
-/// Records of a page.
+/// Records per page.
 const PAGE_RECORDS: usize = 100;
-/// Records that are looked into for a field.
+/// Number of records searched for a field value.
 const FIELD_SEARCH_RECORDS: usize = 200;
-/// Numbers are sealed: the box opens record after record, some 2000 a second, and says nothing
-/// until one fits.
+/// Time limit of a number search. The recorder opens about 2000 records per second and sends
+/// nothing until one matches.
 const NUMBER_SEARCH_TIMEOUT: Duration = Duration::from_secs(300);
-/// What a form may ask of the box, as it is.
+/// Form fields passed to the recorder unchanged.
 const FILTER_KEYS: [&str; 5] = ["agent", "device", "call", "ani", "dnis"];
 
-/// One line of the list.
+/// A row of the list.
 pub struct RecordRow {
     pub id: String,
     pub start: String,
@@ -52,7 +53,7 @@ pub struct RecordRow {
     pub protected: bool,
 }
 
-/// Something that happened to a recording, and when.
+/// An event of a recording, with its time.
 pub struct TimelineEvent {
     pub at: String,
     pub by: String,
@@ -64,13 +65,13 @@ fn value_or_empty(pairs: &Pairs, key: &str) -> String {
     if value == "-" { String::new() } else { value.to_owned() }
 }
 
-/// Milliseconds as people write lengths.
+/// Formats milliseconds as a duration.
 pub fn format_duration(ms: u64) -> String {
     let s = ms / 1000;
     format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
 }
 
-/// A moment of the box without its fraction and its letters.
+/// Formats a recorder timestamp without fraction, `T` and `Z`.
 pub fn format_time(text: &str) -> String {
     text.get(..19).unwrap_or(text).replace('T', " ")
 }
@@ -90,7 +91,7 @@ fn record_row(pairs: &Pairs) -> RecordRow {
     }
 }
 
-/// A day or a moment as forms give it, in UTC.
+/// Converts a date or time from a form, in UTC.
 fn to_rfc3339(text: &str) -> String {
     match text.len() {
         10 => format!("{text}T00:00:00Z"),
@@ -100,7 +101,7 @@ fn to_rfc3339(text: &str) -> String {
     }
 }
 
-/// The command that a search comes to.
+/// Builds the `records` command of a search.
 fn records_command(query: &BTreeMap<String, String>, limit: usize) -> String {
     let given = |key: &str| query.get(key).map(|v| v.trim()).filter(|v| !v.is_empty());
     let mut bytes = Vec::new();
@@ -108,7 +109,7 @@ fn records_command(query: &BTreeMap<String, String>, limit: usize) -> String {
     if let Some(value) = given("from") {
         line = line.pair("from", to_rfc3339(value));
     }
-    // Where the page before ended.
+    // The cursor where the previous page ended.
     if let Some(value) = given("before").or(given("to")) {
         line = line.pair("to", to_rfc3339(value));
     }
@@ -121,7 +122,7 @@ fn records_command(query: &BTreeMap<String, String>, limit: usize) -> String {
     String::from_utf8_lossy(&bytes).trim_end().to_owned()
 }
 
-/// A command about one recording.
+/// Builds a command about one recording.
 pub fn record_command(verb: &str, id: &str) -> Result<String, AppError> {
     let formed = !id.is_empty() && id.len() <= 32 && id.bytes().all(|b| b.is_ascii_alphanumeric());
     if formed { Ok(format!("{verb} {id}")) } else { Err(AppError::NotFound) }
@@ -165,14 +166,15 @@ fn count_or_zero(pairs: &Pairs, key: &str) -> usize {
     pairs.get(key).and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
-/// The moment after a record began: what began at the same one is on the next page once more,
-/// rather than on none.
+/// Cursor one millisecond after a record's start. Records with the same start appear on both pages
+/// rather than on neither.
 fn page_cursor(row: &Pairs) -> Option<String> {
     let start: jiff::Timestamp = row.get("start")?.parse().ok()?;
     start.checked_add(jiff::SignedDuration::from_millis(1)).ok().map(|at| at.to_string())
 }
 
-/// Those of which a field holds this text, and how many could not be looked into.
+/// Keeps the records of which a field contains the text. Also returns how many could not be
+/// searched.
 async fn filter_by_field(
     talk: &mut BoxConnection,
     all: Vec<Pairs>,
@@ -186,12 +188,12 @@ async fn filter_by_field(
         match reply.outcome {
             Ok(_) => {}
             Err(failure) if failure.code() == Some(Code::NoSuchRecord) => continue,
-            // One that the disk does not give takes nothing from the others.
+            // A record that cannot be read from disk does not fail the others.
             Err(failure) if failure.code() == Some(Code::Storage) => {
                 sealed += 1;
                 continue;
             }
-            // Not to have looked is not to have found nothing.
+            // An unsearched record must not count as a non-match.
             Err(failure) => return Err(ConnectionError::Refused(failure).into()),
         }
         let holds = |row: &Pairs| {
@@ -206,7 +208,7 @@ async fn filter_by_field(
     Ok((found, sealed))
 }
 
-/// What `show` says, put in order.
+/// Sorted rows of a `show` reply.
 struct RecordInfo {
     record: Pairs,
     rate: u64,
@@ -231,7 +233,7 @@ impl RecordInfo {
         Some(RecordInfo { rate, from, frames, start_ms: start.as_millisecond(), record })
     }
 
-    /// When a position was, on the recording's own clock.
+    /// Time of a position on the recording's own clock.
     fn time_at(&self, position: u64) -> String {
         let ms = position.saturating_sub(self.from) * 1000 / self.rate;
         let ms = self.start_ms.saturating_add(i64::try_from(ms).unwrap_or(i64::MAX));
@@ -248,7 +250,7 @@ fn parse_position(row: &Pairs, key: &str) -> Option<u64> {
     row.get(key).and_then(|value| value.parse().ok())
 }
 
-/// What a user fetched of a recording, by the purpose that the box noted.
+/// Describes a fetch by its journalled purpose.
 fn describe_fetch(purpose: Option<&str>) -> &'static str {
     match purpose {
         Some("play") => "Listened to",
@@ -329,7 +331,7 @@ fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
     steps
 }
 
-/// Where it is silent on purpose, as the box says, in frames of the recording.
+/// Masked, held and lost spans in frames of the recording.
 fn silent_spans(told: &RecordInfo, rows: &[Pairs]) -> Vec<Span> {
     let spans = rows.iter().filter(|row| row.get("what") == Some("span"));
     let place = |row: &Pairs, key| parse_position(row, key).unwrap_or(0).saturating_sub(told.from);
@@ -342,7 +344,7 @@ fn silent_spans(told: &RecordInfo, rows: &[Pairs]) -> Vec<Span> {
         .collect()
 }
 
-/// Facts of the head, in the order of the page.
+/// Facts at the head of the page, in order.
 const FACT_TITLES: [(&str, &str); 12] = [
     ("agent", "Agent"),
     ("device", "Device"),
@@ -358,8 +360,8 @@ const FACT_TITLES: [(&str, &str); 12] = [
     ("retain_until", "Kept until"),
 ];
 
-/// All that `show` says, and why numbers and fields stay sealed although there is something here
-/// that should open them.
+/// Loads all rows of `show`. Also returns why the available identity leaves numbers and fields
+/// sealed.
 async fn load_rows(
     portal: &AppState,
     who: &Requester,
@@ -377,7 +379,7 @@ async fn load_rows(
     }
 }
 
-/// The same, opened here. The box journals who asked.
+/// Loads the rows with numbers and fields opened. The recorder journals the access.
 async fn load_opened_rows(
     portal: &AppState,
     who: &Requester,
@@ -392,14 +394,14 @@ async fn load_opened_rows(
     Ok(rows)
 }
 
-/// Opened, and looked at to its end if that is wanted.
+/// Opens a recording for playback and, if `drawn`, computes its waveform.
 async fn open_for_playback(
     portal: &AppState,
     who: &Requester,
     (id, drawn): (&str, bool),
 ) -> Result<Arc<DecodedRecording>, MediaError> {
     let opened = portal.decode_service.open_recording(who, id, |_| PlaybackRequest::Listen).await?;
-    // Without a drawing it plays all the same.
+    // Playback works without a waveform.
     if drawn && let Err(error) = portal.decode_service.load_waveform(who, id).await {
         log::warn!("recording {id} is not drawn: {error}");
     }
@@ -416,7 +418,7 @@ pub async fn record_page(
     let question = record_command("show", &id)?;
     let opener =
         Requester { session_key: member.session.key.clone(), user: member.session.user.clone() };
-    // Opened first, so that the page tells of it.
+    // Opened first, so that the page lists the play.
     let opened = match query.contains_key("listen") {
         true => Some(open_for_playback(&portal, &opener, (&id, query.contains_key("drawn"))).await),
         false => None,
@@ -454,7 +456,7 @@ pub async fn record_page(
     let fields = rows.iter().filter(|row| row.get("what") == Some("field")).map(field);
     let screen = rows.iter().any(|row| row.get("what") == Some("screen"))
         || told.record.get("codec") == Some("screen");
-    // One that did not open this can be replaced by another.
+    // An identity that did not open this record may be replaced.
     let opens = said.is_empty() && closed.is_empty();
     let given = portal.decode_service.has_session_identity(&opener.session_key) && opens;
     let key = !portal.decode_service.has_identity() && !given;
@@ -481,7 +483,7 @@ pub async fn record_page(
     })
 }
 
-/// How loud an opened recording is, which takes seconds to find of a long one.
+/// Serves the waveform of an opened recording. A long one takes seconds to compute.
 pub async fn get_waveform(
     State(portal): SharedState,
     member: CurrentUser,
@@ -506,7 +508,7 @@ pub async fn set_legal_hold(
     Ok(Redirect::to(&format!("/records/{id}")))
 }
 
-/// An identity that a supervisor brought along, for as long as he is logged in.
+/// Stores an identity that a supervisor supplied, until logout.
 pub async fn add_identity(
     State(portal): SharedState,
     Path(id): Path<String>,

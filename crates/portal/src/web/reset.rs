@@ -1,9 +1,9 @@
-//! Passwords: forgotten, set anew through a link, and changed (requirement C4).
+//! Forgotten passwords, reset links and password changes (requirement C4).
 //!
-//! Whoever asks for a link gets the same answer at once, whether or not the name is known, may have
-//! one, got one a moment ago, or has an address; what is done about it is done afterwards. The box
-//! says who has the right `password`. Links begin with the configured address, never with what the
-//! browser calls us.
+//! Every request for a link gets the same immediate answer, whether or not the name is known,
+//! permitted, rate limited or has an address. The work happens afterwards. The recorder decides who
+//! has the right `password`. Links start with the configured address, never with the request's
+//! `Host`.
 
 use super::pages::{ForgotPage, PageContext, PasswordPage, ResetPage, render_html};
 use super::{AppError, AppState, login};
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// The one answer.
+/// Answer to every request for a link.
 const LINK_SENT_TEXT: &str = "If this account can get a new password by e-mail, a link is on its way. It \
                     works once. If nothing comes, ask your administrator.";
 
@@ -58,7 +58,7 @@ pub async fn request_link(
     forgot_form(&portal, &guest.client, LINK_SENT_TEXT)
 }
 
-/// Sends a link, if there is somebody who may have one.
+/// Sends a link, if the account exists and may have one.
 async fn send_reset_link(portal: &AppState, name: &str, address: &str) -> Result<(), AppError> {
     let asked = name.to_owned();
     let account = portal.db.call(move |db| accounts::find_account(db, &asked)).await?;
@@ -84,7 +84,7 @@ async fn send_reset_link(portal: &AppState, name: &str, address: &str) -> Result
     Ok(portal.append_audit_event(&account.name, "a link was sent", address).await?)
 }
 
-/// The account that a link is for, while it is good.
+/// Returns the user of a valid link.
 async fn user_of_link(portal: &AppState, secret: &str) -> Result<Option<String>, AppError> {
     if !token::is_well_formed(secret) {
         return Ok(None);

@@ -1,8 +1,7 @@
-//! A recording as a picture: how loud it is, where it is blacked out, held or lost.
+//! Waveform of a recording as SVG: level, and masked, held and lost spans.
 //!
-//! Plain SVG from numbers alone; colours and patterns are the style sheet's. What is silent on
-//! purpose is drawn over the whole height, so that it cannot be taken for a pause. Nothing here
-//! decodes anything.
+//! The SVG contains numbers only; the style sheet sets colours and patterns. A span that is silent
+//! on purpose fills the whole height, so that it is not mistaken for silence.
 
 use crate::media::decode::Waveform;
 use serde::Serialize;
@@ -10,18 +9,18 @@ use std::fmt::Write;
 
 const WIDTH: u64 = 1000;
 const HEIGHT: u32 = 160;
-/// The largest magnitude of a sample.
+/// Largest magnitude of a sample.
 const SAMPLE_MAX: u32 = 32_768;
-/// Nothing is drawn narrower.
+/// Minimum width of a span in SVG units.
 const SPAN_WIDTH_MIN: u64 = 2;
 
-/// Where a frame is in the picture.
+/// Horizontal position of a frame.
 fn frame_to_x(frame: u64, frames: u64) -> u64 {
     let frame = u128::from(frame.min(frames)) * u128::from(WIDTH);
     u64::try_from(frame / u128::from(frames.max(1))).unwrap_or(WIDTH)
 }
 
-/// The words of a picture, for those who do not see it.
+/// Text alternative for screen readers.
 fn aria_label(shape: &Waveform) -> String {
     let count = |fate: &str| shape.spans.iter().filter(|span| span.fate == fate).count();
     format!(
@@ -32,14 +31,14 @@ fn aria_label(shape: &Waveform) -> String {
     )
 }
 
-/// How loud one side is, as a path.
+/// Level of one side, as an SVG path.
 #[derive(Debug, Serialize)]
 pub struct PeakPath {
     class: String,
     d: String,
 }
 
-/// How loud each side is. Of a long recording this comes later than the rest.
+/// Level paths of all sides. For a long recording they are loaded later than the page.
 #[must_use]
 pub fn peak_paths(shape: &Waveform) -> Vec<PeakPath> {
     let sides = u32::try_from(shape.peaks.len().max(1)).unwrap_or(1);
@@ -57,7 +56,7 @@ pub fn peak_paths(shape: &Waveform) -> Vec<PeakPath> {
     (0..).zip(&shape.peaks).map(path).collect()
 }
 
-/// Draws it.
+/// Renders the SVG.
 #[must_use]
 pub fn render_svg(shape: &Waveform) -> String {
     let mut svg = format!(

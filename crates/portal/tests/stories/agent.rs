@@ -1,4 +1,4 @@
-//! Agents at their page: recording, blackout, fields, two tabs, two people, a box that goes.
+//! The agent's page: recording, blackout, fields, two tabs, two agents, a lost recorder.
 
 use super::browser::{AtPortal, Browser, Look};
 use super::house::{Stack, StackOptions};
@@ -33,7 +33,7 @@ fn c1_c2_browser_records_masks_and_describes_a_call() {
     browser.sees("document.getElementById('agent').dataset.recording === 'true'");
     browser.waits_open("record.stop");
 
-    // The second tab blacks out, by its key; the first one shows it and ends it.
+    // The second tab blacks out by hotkey; the first one shows it and ends it.
     browser.key(Key::F8);
     browser.waits_for_text("blackout", "on");
     browser.waits_for_text("said", "Nothing is kept from sample");
@@ -119,7 +119,7 @@ fn a10_page_is_disabled_while_recorder_is_unreachable() {
     browser.press("record.stop");
     browser.waits_for_text("recording", "Not recording");
 
-    // The same with the portal: the page knows, and comes back with the same session.
+    // After a restart of the portal the page reconnects with the same session.
     house.stop_portal();
     browser.waits_for_text("down-why", "The portal does not answer.");
     house.start_portal();

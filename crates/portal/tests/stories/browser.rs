@@ -1,19 +1,19 @@
-//! What a browser does at the portal, beyond any page: logs in, looks for faults, takes pictures.
+//! Browser helpers for the portal: login, accessibility checks, screenshots.
 
 use super::house::PASSWORD;
 pub use testkit::browser::{Browser, Look};
 
-/// The accessibility checker, as its makers ship it.
+/// Script of the accessibility checker, as shipped.
 const AXE_SCRIPT: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node_modules/axe-core/axe.min.js");
 
 pub trait AtPortal {
     fn log_in(&self, name: &str);
 
-    /// The page has no fault that axe knows, by WCAG 2.2 AA.
+    /// Asserts that axe finds no fault by WCAG 2.2 AA.
     fn assert_accessible(&self, what: &str);
 
-    /// A picture for docs/, where BLESS=1 asks for it.
+    /// Saves a screenshot for docs/ when BLESS=1 is set.
     fn save_screenshot(&self, name: &str);
 }
 
@@ -27,7 +27,7 @@ impl AtPortal for Browser {
     }
 
     fn assert_accessible(&self, what: &str) {
-        // Nothing inline runs here; the driver's scripts do, outside of the page's rules.
+        // The page's policy blocks inline scripts; WebDriver's scripts are exempt.
         let axe = std::fs::read_to_string(AXE_SCRIPT);
         let axe = axe.unwrap_or_else(|error| panic!("{AXE_SCRIPT}: {error}: run `make setup`"));
         self.js(&format!("{axe}; window.axe = axe; return true;"));

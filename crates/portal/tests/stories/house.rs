@@ -1,4 +1,4 @@
-//! A box, the portal beside it, and a mail server, as processes in a folder of their own.
+//! A recorder, the portal and a mail server, as processes in their own folder.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,13 +11,13 @@ use testkit::process::Process;
 use testkit::program;
 pub use testkit::wait::{TIMEOUT, wait_for};
 
-/// Everybody's.
+/// Password of every account.
 pub const PASSWORD: &str = "correct horse battery";
 
-/// How a house differs from the usual one.
+/// Options of a stack.
 #[derive(Clone)]
 pub struct StackOptions {
-    /// TLS, as browsers come; without, for requests by hand.
+    /// TLS, as browsers use; off for requests by hand.
     pub has_tls: bool,
     /// More of `[login]`.
     pub login_toml: &'static str,
@@ -34,14 +34,14 @@ impl Default for StackOptions {
     }
 }
 
-/// All of it.
+/// All processes and their folder.
 pub struct Stack {
     pub folder: tempfile::TempDir,
     hushboxd: Option<Process>,
     portal: Option<Process>,
     mail: Option<Process>,
     pub port: u16,
-    /// Of the box's loopback listener.
+    /// Port of the recorder's loopback listener.
     box_port: u16,
     pub url: String,
 }
@@ -106,7 +106,7 @@ impl Stack {
         let ready = process.line();
         self.url = ready.split("url=").nth(1).expect(&ready).to_owned();
         self.port = self.url.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap();
-        // A portal that is started again keeps its address, as a real one does.
+        // A restarted portal keeps its address, as in production.
         let toml = std::fs::read_to_string(self.path("portal.toml")).unwrap();
         let toml = toml.replace("127.0.0.1:0", &format!("127.0.0.1:{}", self.port));
         self.write_file("portal.toml", &toml);
@@ -126,7 +126,7 @@ impl Stack {
         port
     }
 
-    /// The next letter, and to whom it went.
+    /// Waits for the next e-mail and returns its recipient too.
     pub fn next_mail(&self) -> (String, String) {
         let line = self.mail.as_ref().unwrap().line();
         let letter: BTreeMap<String, String> = serde_json::from_str(&line).unwrap();
@@ -139,19 +139,19 @@ impl Stack {
         command.arg("--config").arg(self.path("portal.toml")).arg("user").args(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // One that reads no password may have ended already.
+        // A command that reads no password may have ended already.
         drop(writeln!(child.stdin.take().unwrap(), "{input}"));
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "user {words:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The PBX says something.
+    /// Sends a line as the PBX.
     pub fn send_cti(&self, line: &str) -> String {
         self.send_command("cti", line)
     }
 
-    /// A client over loopback says hello as `kind`, then one line.
+    /// Says hello as `kind` over loopback and sends one line.
     pub fn send_command(&self, kind: &str, line: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.box_port)).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -163,7 +163,7 @@ impl Stack {
         lines[2..lines.len() - 1].join("\n")
     }
 
-    /// A supervisor says one line to the box itself.
+    /// Sends one line to the recorder as a supervisor.
     pub fn send_as_supervisor(&self, user: &str, line: &str) -> String {
         let mut stream = UnixStream::connect(self.path("hushbox.sock")).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -175,13 +175,13 @@ impl Stack {
         lines[2..lines.len() - 1].join("\n")
     }
 
-    /// How often something stands in a log.
+    /// Number of occurrences of a text in a log.
     pub fn count_in_log(&self, log: &str, text: &str) -> usize {
         let log = std::fs::read_to_string(self.path(log)).unwrap_or_default();
         log.matches(text).count()
     }
 
-    /// Changes the box's configuration while it runs.
+    /// Changes the recorder's configuration while it runs.
     pub fn change_box_config(&self, from: &str, to: &str) {
         let toml = std::fs::read_to_string(self.path("config.toml")).unwrap();
         assert!(toml.contains(from), "{from}");
@@ -194,7 +194,7 @@ impl Stack {
         });
     }
 
-    /// A connection over loopback that has said hello, for whoever needs more than a line.
+    /// Connects over loopback and says hello, for tests that send several lines.
     pub fn connect_with_hello(&self, hello: &str) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.box_port)).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -202,7 +202,7 @@ impl Stack {
         stream
     }
 
-    /// Runs `hushbox` on the box's configuration.
+    /// Runs `hushbox` with the recorder's configuration.
     pub fn run_tool(&self, words: &[&str]) -> String {
         let mut command = Command::new(program("hushbox-cli", "hushbox"));
         command.args(words).arg("--config").arg(self.path("config.toml"));
@@ -212,7 +212,7 @@ impl Stack {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// All about a recording.
+    /// Runs `hushbox show` on a recording.
     pub fn show_recording(&self, recording: &str) -> serde_json::Value {
         serde_json::from_str(&self.run_tool(&["show", recording, "--json"])).unwrap()
     }
@@ -229,7 +229,7 @@ impl Drop for Stack {
     }
 }
 
-/// A mail server that takes every letter and tells of it, one line of JSON each.
+/// A mail server that accepts every e-mail and prints it as one line of JSON.
 const MAIL_SERVER: &str = r#"
 import asyncio, json
 from email import message_from_bytes, policy
@@ -292,7 +292,7 @@ channels = [
     text + BOX_CONFIG_TAIL
 }
 
-/// Roles, agents, and what may be recorded.
+/// Roles, agents and recording rules.
 const BOX_CONFIG_TAIL: &str = r#"]
 [[role]]
 name = "agent"

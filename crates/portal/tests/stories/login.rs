@@ -1,4 +1,4 @@
-//! Logging in: what the browser keeps, forgotten passwords, locks, idleness, log-out everywhere.
+//! Login: browser storage, forgotten passwords, lockouts, idle timeout, logout everywhere.
 
 use super::browser::{AtPortal, Browser};
 use super::house::{PASSWORD, Stack, StackOptions, wait_for};
@@ -12,8 +12,8 @@ fn c3_login_saves_no_password_and_may_keep_username() {
     browser.sees("location.pathname === '/login'");
     browser.assert_accessible("the log-in page");
     browser.save_screenshot("login");
-    // A password manager looks for a password field: there is none, only one whose letters are
-    // hidden. Neither field is for auto-fill.
+    // Password managers look for a password field: the page has a masked text field instead.
+    // Neither field allows autofill.
     assert_eq!(browser.js("return document.querySelectorAll('input[type=password]').length"), 0);
     let hidden = "getComputedStyle(document.getElementById('password')).webkitTextSecurity";
     assert_eq!(browser.js(&format!("return {hidden}")), "disc");
@@ -33,7 +33,7 @@ fn c3_login_saves_no_password_and_may_keep_username() {
     browser.sees("location.pathname === '/login'");
     assert_eq!(browser.js("return document.getElementById('username').value"), "jdoe");
     assert_eq!(browser.js("return document.getElementById('password').value"), "");
-    // Chromium's own stores of passwords and of what was typed into forms know nothing of it.
+    // Chromium's password and autofill stores hold nothing of it.
     let profile = browser.profile.path().join("Default");
     wait_for("the profile", || profile.exists().then_some(()));
     for name in ["Login Data", "Web Data", "Login Data For Account"] {
@@ -82,7 +82,7 @@ fn c4_reset_for_unknown_user_answers_alike_sends_no_mail() {
     let house = Stack::new(&StackOptions { has_mail: true, ..StackOptions::default() });
     let mut hand = HttpClient::new(&house);
     let csrf = hand.get("/forgot").csrf_token();
-    // Unknown; without the right; without an address; somebody who tries to add a header.
+    // An unknown name, no permission, no address, and a header injection.
     let injected = "jdoe\r\nBcc: evil@example.org";
     let asked = ["nobody", "quiet", "nomail", injected, "jdoe"];
     let answers = asked.map(|name| {
@@ -170,7 +170,7 @@ fn c5_idle_session_is_warned_ends_and_logout_is_global() {
     browser.log_in("jdoe");
     let mut other = Browser::new(&house.url);
     other.log_in("jdoe");
-    // It warns; who stays, stays; who does not is logged out without touching anything.
+    // The page warns. Activity keeps the session; without it the user is logged out.
     browser.sees("document.getElementById('idle').open");
     browser.assert_accessible("the question whether somebody is there");
     browser.save_screenshot("idle");

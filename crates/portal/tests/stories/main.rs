@@ -1,8 +1,7 @@
-//! Stories about the portal: the real program beside a real box, a real browser, a mail server.
+//! Tests of the real portal with a real recorder, a real browser and a mail server.
 //!
-//! `house` starts and stops them, `wire` speaks HTTP by hand where a browser is too polite. Nothing
-//! waits longer than `house::TIMEOUT`, each story has folders and ports of its own, and everything
-//! that was started ends with it.
+//! `house` starts and stops them; `wire` sends raw HTTP that a browser would not send. No wait
+//! exceeds `house::TIMEOUT`. Each test has its own folders and ports and ends all its processes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,5 +1,5 @@
-//! A supervisor leafs through more recordings than a page holds, and opens one that is long: the
-//! real box, on a store of days, and the real portal.
+//! A supervisor pages through more recordings than fit on a page and opens a long one. The real
+//! recorder and portal run on a store of several days.
 
 use hushbox::store::day::Day;
 use std::collections::BTreeSet;
@@ -9,10 +9,10 @@ use testkit::load::supervisor::{Hand, PASSWORD, PortalStack, between, listed, ol
 
 /// Longer than what is drawn at once: three quarters of an hour.
 const PLAN: Plan = Plan { days: 3, a_day: 90, long_s: 2700 };
-/// Long ago, so that no clock matters.
+/// A fixed day, independent of the clock.
 const TODAY: Day = Day(20_000);
 
-/// From the newest to the oldest, by *Older*.
+/// Pages from the newest to the oldest recording by *Older*.
 fn list_all_pages(hand: &Hand, first: &str) -> Vec<Vec<String>> {
     let (mut path, mut pages) = (first.to_owned(), Vec::new());
     loop {
@@ -34,7 +34,7 @@ fn pages_show_every_recording_and_long_ones_play_first() {
     let hand = house.supervisor();
     let pages = list_all_pages(&hand, "/records");
     let all: BTreeSet<&String> = pages.iter().flatten().collect();
-    // What a page ends with is the next one's first, so that none is on no page.
+    // The last record of a page is the first of the next, so that none is skipped.
     let sizes: Vec<usize> = pages.iter().map(Vec::len).collect();
     assert_eq!((all.len(), sizes), (271, vec![100, 100, 73]));
     let again = list_all_pages(&hand, "/records?agent=nobody");
@@ -48,7 +48,7 @@ fn pages_show_every_recording_and_long_ones_play_first() {
     play_in_browser(&house, &long);
 }
 
-/// It can be heard before all of it was looked at.
+/// Asserts that playback works before the waveform is computed.
 fn assert_plays_before_waveform(hand: &Hand, long: &str) {
     let wave = format!("/records/{long}/wave");
     let none = hand.ask(&format!("GET {wave}"), "", "");
@@ -65,7 +65,7 @@ fn assert_plays_before_waveform(hand: &Hand, long: &str) {
     assert!(page.contains("class=\"loud") && !page.contains("data-wave="), "it is known now");
 }
 
-/// In a browser: it plays at once, near its end too, and its picture comes.
+/// Asserts in a browser that it plays at once, also near its end, and that the waveform appears.
 fn play_in_browser(house: &PortalStack, long: &str) {
     let browser = Browser::new(house.ready.split("url=").nth(1).unwrap());
     browser.open("/login");

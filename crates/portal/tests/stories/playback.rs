@@ -1,15 +1,15 @@
-//! Opened recordings: each play is the box's to permit and to journal, until the last byte.
+//! Opened recordings: the recorder permits and journals each play, until the last byte.
 
 use super::house::{Stack, StackOptions, wait_for};
 use super::supervisor::{count_plays, record_call};
 use super::wire::HttpClient;
 use std::io::{BufRead, BufReader};
 
-/// Permissions of the house's supervisors, as its configuration has them.
+/// Permissions of the supervisors in the test configuration.
 const SUPERVISOR_PERMISSIONS: &str =
     r#"["records.all", "play", "export", "protect", "monitor", "admin", "password"]"#;
 
-/// The pieces of a record that are sound, or are made of it.
+/// Paths of a record's audio and what is derived from it.
 fn media_paths(id: &str) -> [String; 3] {
     let path = format!("/records/{id}");
     [format!("{path}?listen=yes"), format!("{path}/sound"), format!("{path}/wave")]
@@ -33,7 +33,7 @@ fn playback_again_is_journalled_and_its_ranges_are_not() {
     };
     pieces(&boss);
     assert_eq!(count_plays(&house, &id), 1, "pieces of one play");
-    // Listened to again, while it is still open.
+    // Played again while it is still open.
     assert_eq!(boss.get(&listen).status, 200);
     assert_eq!(count_plays(&house, &id), 2);
     pieces(&boss);
@@ -49,7 +49,7 @@ fn h6_opened_recording_is_gone_with_its_record() {
     let house = Stack::new(&StackOptions { audio: "wrapup_s = 0", ..StackOptions::default() });
     let id = record_call(&house);
     let [listen, sound, wave] = media_paths(&id);
-    // One plays it, in two sessions; of the other's nobody asks any more.
+    // Opened in two sessions; the idle one makes no further request.
     let mut boss = HttpClient::logged_in(&house, "boss");
     let mut idle = HttpClient::logged_in(&house, "boss");
     for hand in [&mut boss, &mut idle] {
@@ -68,7 +68,7 @@ fn h6_opened_recording_is_gone_with_its_record() {
     let csrf = boss.get("/records").csrf_token();
     let export = boss.post(&format!("/records/{id}/export"), &[("csrf", &csrf), ("kind", "wav")]);
     assert_eq!(export.status, 404);
-    // What lies in memory goes by itself.
+    // The opened copy is dropped without a request.
     let gone = format!("recording {id} is not played to boss any more");
     wait_for("its end in memory", || (house.count_in_log("portal.log", &gone) == 2).then_some(()));
     assert_eq!(idle.get(&sound).status, 404);
@@ -83,7 +83,7 @@ fn d3_playback_ends_when_the_right_to_play_is_withdrawn() {
     assert_eq!(boss.get(&listen).status, 200);
     assert_eq!(boss.get(&sound).status, 200);
     house.change_box_config(SUPERVISOR_PERMISSIONS, r#"["records.all", "protect"]"#);
-    // A play that goes on is asked about every few seconds.
+    // A play in progress is checked every few seconds.
     let mut player = boss.clone();
     player.headers = vec!["Range: bytes=1000-1999".to_owned()];
     wait_for("the end of the play", || (player.get(&sound).status == 403).then_some(()));
@@ -97,11 +97,11 @@ fn d3_playback_ends_when_the_right_to_play_is_withdrawn() {
     assert_eq!(export.status, 403);
 }
 
-/// Whether a stream of events ends with this one.
+/// Asserts that an event stream ends with this event.
 fn assert_last_event(stream: impl std::io::Read, wanted: &str) {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let mut last = (String::new(), String::new());
-    // A board sends every second; it is told of the session every ten.
+    // A live view sends every second and checks the session every ten.
     for _ in 0..1000 {
         let Some(line) = lines.next() else { break };
         if line.starts_with("event: ") {
@@ -121,7 +121,7 @@ fn d3_board_stream_ends_when_the_right_to_watch_is_withdrawn() {
     house.change_box_config(SUPERVISOR_PERMISSIONS, r#"["records.all", "play"]"#);
     assert_last_event(stream, "event: gone data: denied");
     assert_eq!(boss.get("/board/events").status, 403);
-    // A page that only asks whether somebody is there needs no right; it ends with the session.
+    // A stream of the session state needs no right; it ends with the session.
     let stream = boss.open_stream("/session/events");
     let csrf = boss.get("/records").csrf_token();
     assert_eq!(boss.post("/logout", &[("csrf", &csrf)]).status, 303);

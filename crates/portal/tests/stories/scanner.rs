@@ -1,19 +1,19 @@
-//! A scanner that is not ours (wapiti) goes over the real portal, as an administrator who is logged
-//! in: what it finds is a fault. Minutes long, so by `make scan` only.
+//! The scanner wapiti tests the real portal as a logged-in administrator; any finding fails the
+//! test. It takes minutes, so only `make scan` runs it.
 
 use super::browser::{AtPortal, Browser};
 use super::house::{Stack, StackOptions};
 use super::supervisor::record_call_over_tls;
 use std::process::{Command, Stdio};
 
-/// What is tried. Left out: what needs a host elsewhere to call back.
+/// Modules to run, without those that need a host elsewhere to call back.
 const MODULES: &str = "backup,blindsql,cookieflags,crlf,csp,csrf,exec,file,htaccess,http_headers,\
                        methods,permanentxss,redirect,shellshock,sql,xss";
-/// What ends the session that is scanned with, or makes its account another's.
+/// Paths that would end the scan's session or change its account's password.
 const EXCLUDED_PATHS: [&str; 3] = ["/logout", "/logout/everywhere", "/password"];
 
-/// Debian 12's wapiti writes a pattern that its Python no longer takes, and so starts with nothing
-/// left out only; here it is told another way to read one.
+/// Debian 12's wapiti has a pattern that its Python rejects when paths are excluded; this replaces
+/// the parser.
 const WAPITI_SCRIPT: &str = "import re\nfrom wapitiCore.net import crawler\n\
     crawler.wildcard_translate = lambda text: re.compile(re.escape(text) + '$')\n\
     from wapitiCore.main.wapiti import wapiti_main\nwapiti_main()";
@@ -59,7 +59,7 @@ fn scanner_finds_no_vulnerability() {
     let kinds = ["vulnerabilities", "anomalies"].into_iter();
     let found = kinds.flat_map(|kind| report[kind].as_object().unwrap().values());
     let found = found.flat_map(|found| found.as_array().unwrap());
-    // A header of old browsers whose filter made more holes than it closed; OWASP: not to be set.
+    // An obsolete header that OWASP advises against.
     let found = found.filter(|one| one["info"] != "X-XSS-Protection is not set");
     assert_eq!(found.collect::<Vec<_>>(), Vec::<&serde_json::Value>::new());
     assert!(house.run_user_command(&["list"], "").contains("boss\tenabled"), "it is still there");

@@ -1,4 +1,4 @@
-//! A screen beside the sound: sent by a workstation, watched in a real browser.
+//! A screen recording next to the audio: sent by a workstation, played in a real browser.
 
 use super::browser::{AtPortal, Browser};
 use super::house::{Stack, StackOptions, wait_for};
@@ -8,12 +8,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-/// What a second of film shows.
+/// Colour of one second of video.
 const RED: (&str, [u8; 3]) = ("red", [255, 0, 0]);
 const LIME: (&str, [u8; 3]) = ("lime", [0, 255, 0]);
 const BLUE: (&str, [u8; 3]) = ("blue", [0, 0, 255]);
 const BLACK: [u8; 3] = [0, 0, 0];
-/// What nobody may see: it shows while the agent has blacked out.
+/// Colour on the screen during the blackout, which must not be recorded.
 const MASKED_COLOUR: &str = "yellow";
 
 /// A workstation whose screen is recorded.
@@ -22,7 +22,7 @@ struct ScreenClient {
     recording: String,
 }
 
-/// A value in a line.
+/// A value of a line.
 fn value_of(line: &str, key: &str) -> String {
     let after = line.split(&format!(" {key}=")).nth(1).expect(line);
     after.split_whitespace().next().unwrap().to_owned()
@@ -37,7 +37,7 @@ impl ScreenClient {
         station
     }
 
-    /// The next line that begins so.
+    /// Reads the next line with this prefix.
     fn next_line(&mut self, first: &str) -> String {
         loop {
             let mut line = String::new();
@@ -54,7 +54,7 @@ impl ScreenClient {
         self.next_line("ok")
     }
 
-    /// Waits until it is to record, and for what.
+    /// Waits until the recorder requests capture; returns the recording.
     fn wait_for_capture(&mut self) -> String {
         while self.recording.is_empty() {
             let state = self.next_line("state");
@@ -65,7 +65,7 @@ impl ScreenClient {
         self.recording.clone()
     }
 
-    /// Hands in the last second, by the box's clock; gives when it began.
+    /// Sends the last second, by the recorder's clock, and returns its start.
     fn send_segment(&mut self, colour: &str) -> jiff::Timestamp {
         let now: jiff::Timestamp = value_of(&self.request(b"ping\n"), "time").parse().unwrap();
         let from = now - jiff::SignedDuration::from_secs(1);
@@ -79,7 +79,7 @@ impl ScreenClient {
     }
 }
 
-/// A second of one colour.
+/// Encodes a second of one colour.
 fn encode_video(colour: &str) -> Vec<u8> {
     let mut command = Command::new("ffmpeg");
     command.args(["-loglevel", "error", "-f", "lavfi", "-i"]);
@@ -90,7 +90,7 @@ fn encode_video(colour: &str) -> Vec<u8> {
     output.stdout
 }
 
-/// The middle of the picture at a moment.
+/// Colour at the centre of the picture at a time.
 fn centre_pixel(browser: &Browser, seconds: f64) -> [u8; 3] {
     let script = format!(
         "const v = document.getElementById('player'); v.pause(); \
@@ -108,14 +108,14 @@ fn is_near(seen: [u8; 3], wanted: [u8; 3]) -> bool {
     seen.iter().zip(wanted).all(|(seen, wanted)| seen.abs_diff(wanted) < 48)
 }
 
-/// What was recorded, and what was on the screen when, in seconds of the recording.
+/// A recording with the colours on the screen, by seconds of the recording.
 struct ScreenRecording {
     id: String,
     shown: Vec<(f64, [u8; 3])>,
     masked: Vec<f64>,
 }
 
-/// Ann records a call; while she blacks out, her screen shows a card.
+/// Records a call of Ann; during her blackout the screen shows a card.
 fn record_screen(house: &Stack) -> ScreenRecording {
     let mut station = ScreenClient::new(house, "asmith");
     let mut ann = HttpClient::logged_in(house, "asmith");
@@ -132,12 +132,12 @@ fn record_screen(house: &Stack) -> ScreenRecording {
         station.send_segment(colour)
     };
     let first = [RED, LIME].map(|(name, rgb)| (send(name), rgb));
-    // The lead of the blackout reaches into this second.
+    // The blackout's lead reaches into this second.
     send(BLUE.0);
     act("blackout.start");
     let card = [MASKED_COLOUR, MASKED_COLOUR, MASKED_COLOUR].map(&mut send);
     act("blackout.stop");
-    // The blackout's margin reaches into this one.
+    // The blackout's margin reaches into this second.
     send(BLUE.0);
     let last = [RED, BLUE].map(|(name, rgb)| (send(name), rgb));
     house.send_cti("call stop device=1002 call=c-9");
@@ -181,8 +181,8 @@ fn c1_g1_screen_plays_in_sync_and_black_where_masked() {
     let steps = browser.js("return document.querySelector('main').innerText").to_string();
     assert!(steps.contains("Listened to") && steps.contains("Screen watched"), "{steps}");
     assert_fetched(&house, id);
-    // Neither the portal nor the tool nor the browser left any of it on a disk: every film begins
-    // with these bytes, and the box keeps it sealed.
+    // Neither portal, tool nor browser left video on disk: every video file starts with these
+    // bytes, and the recorder stores it sealed.
     let mut files = vec![house.folder.path().to_owned(), browser.profile.path().to_owned()];
     while let Some(path) = files.pop() {
         if path.is_dir() {
@@ -194,7 +194,7 @@ fn c1_g1_screen_plays_in_sync_and_black_where_masked() {
     }
 }
 
-/// Sound and picture come from one file, on one clock: it is silent where it is black.
+/// Asserts that audio and video share one clock: it is silent where the picture is black.
 fn assert_heard(browser: &Browser, told: &ScreenRecording) {
     let loud = |from: f64, to: f64| {
         let script = format!(
@@ -211,7 +211,7 @@ fn assert_heard(browser: &Browser, told: &ScreenRecording) {
     assert!(open > 0.01 && hidden < 0.001, "open {open}, blacked out {hidden}");
 }
 
-/// While it plays, every picture that is shown is the one of its time.
+/// Asserts that every displayed frame belongs to its time.
 fn assert_played(browser: &Browser, told: &ScreenRecording) {
     let script = format!(
         "const v = document.getElementById('player'); v.muted = true; const all = []; \
@@ -237,7 +237,7 @@ fn assert_played(browser: &Browser, told: &ScreenRecording) {
     assert!(found >= 2, "{all}");
 }
 
-/// By hand: ranges are exact, and an export is what the owner's tool makes.
+/// Asserts that byte ranges are exact and that an export equals the tool's output.
 fn assert_fetched(house: &Stack, id: &str) {
     let mut boss = HttpClient::logged_in(house, "boss");
     let all = boss.get(&format!("/records/{id}/sound"));

@@ -1,5 +1,6 @@
-//! Numbers and fields where neither the box nor the portal holds a key: only an identity that a
-//! supervisor hands in opens them, for that session, and the journal knows who read them.
+//! Sealed numbers and fields to which neither the recorder nor the portal holds a key. Only an
+//! identity that a supervisor supplies opens them, for that session, and the journal records the
+//! access.
 
 use super::browser::{AtPortal, Browser};
 use super::house::{Stack, StackOptions};
@@ -7,13 +8,14 @@ use super::supervisor::record_call;
 use super::wire::HttpClient;
 use std::path::{Path, PathBuf};
 
-/// All files of a folder.
+/// All files below a folder.
 fn list_files(folder: &Path) -> Vec<PathBuf> {
     let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     paths.flat_map(|path| if path.is_dir() { list_files(&path) } else { vec![path] }).collect()
 }
 
-/// A house with one recording whose owner keeps the identity elsewhere; the recording and it.
+/// A stack with one recording whose owner keeps the identity elsewhere; returns recording and
+/// identity.
 fn sealed_stack() -> (Stack, String, String) {
     let mut house = Stack::new(&StackOptions::default());
     let id = record_call(&house);
@@ -30,7 +32,7 @@ fn sealed_stack() -> (Stack, String, String) {
     (house, id, text)
 }
 
-/// Another pair's private half.
+/// Private half of another key pair.
 fn other_identity(house: &Stack) -> String {
     let path = house.path("stranger.txt");
     let mut command = std::process::Command::new(testkit::program("hushbox-cli", "hushbox"));
@@ -39,7 +41,7 @@ fn other_identity(house: &Stack) -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// Hands an identity in, to read only; where that leads.
+/// Supplies an identity for reading only; returns the redirect target.
 fn post_identity(hand: &mut HttpClient, id: &str, text: &str) -> Option<String> {
     let csrf = hand.get("/records").csrf_token();
     let fields = [("csrf", &*csrf), ("identity", text), ("then", "read")];
@@ -61,13 +63,13 @@ fn f5_h5_identity_opens_numbers_fields_and_history() {
     assert_sealed(&page);
     assert!(page.contains("Only open numbers and fields"), "{page}");
     assert!(!page.contains("Given numbers and fields, sealed"), "nothing was handed out: {page}");
-    // Another's identity opens nothing, and the page says so and asks again.
+    // Another identity opens nothing; the page says so and asks again.
     assert_eq!(post_identity(&mut boss, &id, &other_identity(&house)), Some(path.clone()));
     let page = boss.get(&path).text();
     assert_sealed(&page);
     assert!(page.contains("wrong key") && page.contains("AGE-SECRET-KEY-1"), "{page}");
     assert!(!page.contains("--identity"), "advice for a shell is none here: {page}");
-    // The right one does, without a sound being opened.
+    // The right identity opens them without opening the audio.
     assert_eq!(post_identity(&mut boss, &id, &identity), Some(path.clone()));
     let page = boss.get(&path).text();
     for wanted in ["<dd>5551234</dd>", "<dd>800</dd>", "<dd>Mr. Miller</dd>"] {
@@ -77,7 +79,7 @@ fn f5_h5_identity_opens_numbers_fields_and_history() {
     assert_eq!(page.matches("Given numbers and fields, sealed").count(), 1, "{page}");
     assert!(!page.contains("Listened to") && page.contains("id=\"listen\""), "{page}");
     assert!(boss.get(&format!("{path}/sound")).body.starts_with(b"RIFF"));
-    // It is this session's, and whoever may not see the record sees it no more than before.
+    // It is valid for this session only, and other users see no more than before.
     assert_sealed(&HttpClient::logged_in(&house, "boss").get(&path).text());
     assert_eq!(HttpClient::logged_in(&house, "jdoe").get(&path).status, 403);
     let mut quiet = HttpClient::logged_in(&house, "quiet");

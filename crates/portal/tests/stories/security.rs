@@ -1,4 +1,4 @@
-//! What attackers try: forged forms, laid-out sessions, guessing, other people's things, odd bytes.
+//! Attacks: forged forms, session fixation, guessing, access to other users' data, malformed input.
 
 use super::house::{PASSWORD, Stack, StackOptions};
 use super::wire::{HttpClient, send_raw};

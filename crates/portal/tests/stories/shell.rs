@@ -1,4 +1,4 @@
-//! Accounts at a terminal: a password is asked for twice, and never shown.
+//! Account commands on a terminal: the password is asked for twice and never shown.
 
 use super::house::{PASSWORD, Stack, StackOptions};
 use super::wire::HttpClient;
@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
-/// Reads until something was said.
+/// Reads until `wanted` appears.
 fn read_until(from: &mut impl Read, wanted: &str) {
     let mut said = String::new();
     let mut byte = [0];
@@ -18,8 +18,8 @@ fn read_until(from: &mut impl Read, wanted: &str) {
     }
 }
 
-/// Types two lines at a terminal when it is asked for them; whether that was well, what was said
-/// after them, and what the terminal showed.
+/// Types two lines at the prompts. Returns success, the output after them, and the terminal's
+/// content.
 fn type_passwords(house: &Stack, words: &[&str], lines: [&str; 2]) -> (bool, String, String) {
     let pty = openpty(None, None).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
@@ -36,7 +36,7 @@ fn type_passwords(house: &Stack, words: &[&str], lines: [&str; 2]) -> (bool, Str
     said.read_to_string(&mut rest).unwrap();
     let well = child.wait().unwrap().success();
     let mut shown = Vec::new();
-    // With nobody at its other end a terminal ends with an error.
+    // A terminal without a program reports an error.
     drop(screen.read_to_end(&mut shown));
     (well, rest, String::from_utf8_lossy(&shown).into_owned())
 }
@@ -90,7 +90,7 @@ fn c3_unknown_user_is_not_asked_for_a_password() {
     assert!(said.contains("there is no account nobodyx") && !said.contains("Password"), "{said}");
 }
 
-/// What a command says that cannot be done; nothing is typed.
+/// Error message of a refused command; nothing is typed.
 fn run_refused(house: &Stack, words: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
     command.arg("--config").arg(house.path("portal.toml")).args(words).stdin(Stdio::null());
@@ -99,7 +99,7 @@ fn run_refused(house: &Stack, words: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// What `--check-config` ends with and says of a `[unseal]`.
+/// Exit code and output of `--check-config` with this `[unseal]`.
 fn check_config(unseal: &str) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("portal.toml");

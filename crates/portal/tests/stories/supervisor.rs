@@ -1,4 +1,4 @@
-//! Supervisors and administrators: finding, hearing, exporting, holding, watching, looking after.
+//! Supervisors and administrators: search, playback, export, legal hold, live view, administration.
 
 use super::browser::{AtPortal, Browser};
 use super::house::{PASSWORD, Stack, StackOptions, wait_for};
@@ -12,13 +12,13 @@ fn wav_samples(wav: &[u8]) -> Vec<i16> {
     wav[data..].chunks_exact(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect()
 }
 
-/// What channel 1 plays, over and over.
+/// Looped audio of channel 1.
 fn source_samples() -> Vec<i16> {
     let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../../board/models/demo/1001.wav");
     wav_samples(&std::fs::read(demo).unwrap())
 }
 
-/// A call on 1001 with a blackout and a field, recorded by Jane; its recording.
+/// Records a call on 1001 as Jane, with a blackout and a field; returns the recording.
 pub fn record_call(house: &Stack) -> String {
     let mut jane = HttpClient::logged_in(house, "jdoe");
     let csrf = jane.get("/agent").csrf_token();
@@ -45,7 +45,7 @@ pub fn record_call(house: &Stack) -> String {
     id
 }
 
-/// Waits until the first channel has captured so many frames more.
+/// Waits until the first channel has captured `frames` more frames.
 pub fn wait_for_frames(house: &Stack, frames: u64) {
     let position = || {
         let text = house.send_command("monitor", "channels");
@@ -87,14 +87,14 @@ fn supervisor_finds_plays_exports_and_protects() {
         manifest["audio"]["to"].as_u64().unwrap() - manifest["audio"]["from"].as_u64().unwrap();
     let wanted = f64::from(u32::try_from(frames).unwrap()) / 8000.0;
     assert!((seconds - wanted).abs() < 0.01, "{seconds} of {wanted}");
-    // A click in the picture goes there, and it plays on from there.
+    // A click in the waveform seeks, and playback continues from there.
     browser.js("const p = document.getElementById('player'); p.muted = true; return p.play() && 1");
     browser.click("#wave");
     browser.sees(&format!("document.getElementById('player').currentTime > {}", wanted * 0.45));
     browser.sees("document.getElementById('now').getAttribute('d') !== 'M0 0V160'");
     browser.save_screenshot("record");
     assert_eq!(count_plays(&house, &id), 1, "all that the player has fetched is one play");
-    // What the player got is, sample by sample, what was played, and silence where it was masked.
+    // The player's audio equals the source sample by sample, and is silent where it was masked.
     let sound = browser.js_later(
         "fetch(document.getElementById('player').src).then((a) => a.arrayBuffer()).then((b) => \
          done(Array.from(new Int16Array(b, 44))))",
@@ -113,14 +113,14 @@ fn supervisor_finds_plays_exports_and_protects() {
     assert_eq!(records[0]["protected"], true, "{records}");
 }
 
-/// How many plays of a recording the box has journalled.
+/// Number of journalled plays of a recording.
 pub fn count_plays(house: &Stack, id: &str) -> usize {
     let record = house.show_recording(id);
     let fetched = record["fetched"].as_array().unwrap();
     fetched.iter().filter(|fetch| fetch["for"] == "play").count()
 }
 
-/// The hand speaks plain HTTP: this one asks through the box instead.
+/// Records a call through the browser, for a stack with TLS, which the HTTP client lacks.
 pub fn record_call_over_tls(house: &Stack) -> String {
     let browser = Browser::new(&house.url);
     browser.log_in("jdoe");
@@ -147,7 +147,7 @@ pub fn record_call_over_tls(house: &Stack) -> String {
     id
 }
 
-/// Sample by sample what the channel played, and zero where it was blacked out.
+/// Asserts that the samples equal the channel's, and zero in blackouts.
 fn assert_sound(sound: &[i16], manifest: &serde_json::Value) {
     let from = usize::try_from(manifest["audio"]["from"].as_u64().unwrap()).unwrap();
     let masked: Vec<(usize, usize)> = manifest["spans"]
@@ -189,7 +189,7 @@ fn exports_need_post_ranges_exact_others_records_absent() {
     assert!(opus.body.starts_with(b"OggS"));
     let decoded = pipe_through("opusdec", &["--quiet", "--force-wav", "-", "-"], &opus.body);
     assert!(wav_samples(&decoded).len() > 30_000, "a player of others plays it");
-    // The player's ranges.
+    // Byte ranges of the player.
     let path = format!("/records/{id}/sound");
     let all = boss.get(&path);
     assert_eq!((all.status, all.body.clone()), (200, wav.body));
@@ -201,7 +201,7 @@ fn exports_need_post_ranges_exact_others_records_absent() {
     assert_eq!(some.header("content-range"), Some(&*whole));
     piece.headers = vec!["Range: bytes=99999999-".to_owned()];
     assert_eq!(piece.get(&path).status, 416);
-    // Who may not see it is told that there is none, or that he may not, whatever he asks.
+    // A user without access gets the same refusal for every path.
     let mut quiet = HttpClient::logged_in(&house, "quiet");
     let mut jane = HttpClient::logged_in(&house, "jdoe");
     for path in [format!("/records/{id}"), path, format!("/records/{id}?listen=yes")] {
@@ -215,7 +215,7 @@ fn exports_need_post_ranges_exact_others_records_absent() {
     for odd in ["/records/..%2f..", "/records/a%20b", "/records/x%0aquit/sound"] {
         assert_eq!(boss.get(odd).status, 404, "{odd}");
     }
-    // The journal knows who heard and who exported, and the page says so.
+    // The journal has every play and export, and the page lists them.
     let page = boss.get(&format!("/records/{id}")).text();
     assert!(page.contains("Listened to") && page.contains("Exported"), "{page}");
     for path in ["/admin", "/board"] {
@@ -228,7 +228,7 @@ fn exports_need_post_ranges_exact_others_records_absent() {
         if path.is_dir() {
             files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
         } else if let Ok(bytes) = std::fs::read(&path) {
-            // Silence is everywhere.
+            // Silence occurs everywhere: skip it.
             let mut parts = all.body[44..].chunks_exact(64);
             let loud = |part: &&[u8]| part.iter().filter(|byte| **byte != 0).count() > 48;
             let clear = parts.find(loud).expect("a part that is heard").to_vec();
@@ -238,7 +238,7 @@ fn exports_need_post_ranges_exact_others_records_absent() {
     }
 }
 
-/// What a program makes of bytes.
+/// Pipes bytes through a program.
 fn pipe_through(program: &str, words: &[&str], bytes: &[u8]) -> Vec<u8> {
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -276,7 +276,7 @@ fn supervisor_uploads_the_missing_identity() {
     assert_eq!(give(&mut boss, &identity), 303);
     let sound = boss.get(&format!("/records/{id}/sound"));
     assert_sound(&wav_samples(&sound.body), &house.show_recording(&id));
-    // It is the session's, and goes with it.
+    // The identity belongs to the session and ends with it.
     let mut other = HttpClient::logged_in(&house, "boss");
     assert_eq!(other.get(&format!("/records/{id}/sound")).status, 400);
     let csrf = boss.get("/records").csrf_token();
@@ -294,7 +294,7 @@ fn sealed_facts_are_named_and_search_reports_them() {
     assert!(open.contains("5551234") && open.contains("Mr. Miller") && !open.contains("sealed"));
     let found = boss.get("/records?ani=5551234").text();
     assert!(found.contains(&id) && !found.contains("id=\"sealed\""), "{found}");
-    // The owner takes the identity off the box.
+    // The owner removes the identity from the machine.
     house.kill_box();
     let identity = house.path("data/keys/identity.txt");
     std::fs::rename(identity, house.path("identity.txt")).unwrap();

@@ -1,10 +1,9 @@
-//! HTTP by hand: what a browser would never send.
+//! Raw HTTP: requests that a browser would never send.
 
 use super::house::{PASSWORD, Stack, TIMEOUT};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-/// An answer.
 #[derive(Clone, Debug)]
 pub struct HttpResponse {
     pub status: u16,
@@ -25,14 +24,14 @@ impl HttpResponse {
         self.head.lines().find(named).and_then(|line| line.split_once(": ")).map(|(_, v)| v)
     }
 
-    /// The value of a cookie that is set.
+    /// The value of a cookie that the response sets.
     pub fn cookie(&self, name: &str) -> Option<String> {
         let lines = self.head.lines().filter_map(|line| line.strip_prefix("set-cookie: "));
         let mut pairs = lines.filter_map(|line| line.split(';').next()?.split_once('='));
         pairs.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
     }
 
-    /// The word that the page's forms carry.
+    /// The CSRF token of the page's forms.
     pub fn csrf_token(&self) -> String {
         let text = self.text();
         let after = text.split("name=\"csrf\" value=\"").nth(1).expect("a form");
@@ -40,11 +39,11 @@ impl HttpResponse {
     }
 }
 
-/// Sends bytes as they are and reads until the server closes.
+/// Sends raw bytes and reads until the server closes.
 pub fn send_raw(port: u16, bytes: &[u8]) -> HttpResponse {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-    // A server that refuses early may not read it all.
+    // A server that rejects early may not read everything.
     drop(stream.write_all(bytes));
     let mut all = Vec::new();
     drop(stream.read_to_end(&mut all));
@@ -55,7 +54,7 @@ pub fn send_raw(port: u16, bytes: &[u8]) -> HttpResponse {
     HttpResponse { status, head, body }
 }
 
-/// Somebody without a browser.
+/// An HTTP client without a browser.
 #[derive(Clone, Default)]
 pub struct HttpClient {
     port: u16,
@@ -100,7 +99,7 @@ impl HttpClient {
         answer
     }
 
-    /// Asks for a stream, which is the caller's to read.
+    /// Opens a stream that the caller reads.
     pub fn open_stream(&self, path: &str) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(TIMEOUT)).unwrap();
@@ -124,13 +123,13 @@ impl HttpClient {
         answer
     }
 
-    /// Fills in the log-in form.
+    /// Submits the login form.
     pub fn log_in(&mut self, name: &str, password: &str) -> HttpResponse {
         let csrf = self.get("/login").csrf_token();
         self.post("/login", &[("csrf", &csrf), ("username", name), ("password", password)])
     }
 
-    /// Somebody who is logged in.
+    /// Creates a logged-in client.
     pub fn logged_in(house: &Stack, name: &str) -> HttpClient {
         let mut hand = HttpClient::new(house);
         let answer = hand.log_in(name, PASSWORD);
@@ -143,7 +142,7 @@ impl HttpClient {
     }
 }
 
-/// As forms write it.
+/// Encodes a form value.
 pub fn form_encode(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     let one = |byte: u8| match plain(byte) {

@@ -1,31 +1,31 @@
-//! Audio for tests of the real daemon: noise, WAV files, a search, and a measure of likeness.
+//! Audio for tests of the real daemon: noise, WAV files, search and similarity.
 //!
-//! Noise has no zero byte, and four samples of it occur nowhere else, so that it can be found in
-//! any file. The search looks at every byte, aligned or not.
+//! Noise has no zero byte, and every four samples of it are unique, so a search finds it in any
+//! file. The search covers every byte offset.
 
 use crate::rng::Rng;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 
-/// The shortest stretch of samples that counts as audio.
+/// Fewest consecutive samples that count as found audio.
 pub const STRETCH: usize = 16;
 const STRETCH_BYTES: usize = STRETCH * 2;
 const KEY_BYTES: usize = 8;
 
-/// A number that no other call of this process got.
+/// Returns a number that is unique in this process.
 pub fn unique() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// So many samples of noise, new each time.
+/// Returns `count` samples of new noise.
 pub fn noise(count: u64) -> Vec<i16> {
     seeded_noise(RandomState::new().hash_one(unique()), count)
 }
 
-/// The noise of a seed.
+/// Returns the noise of a seed.
 pub fn seeded_noise(seed: u64, count: u64) -> Vec<i16> {
     let mut rng = Rng::new(seed);
     let mut next = |_| {
@@ -53,7 +53,7 @@ pub fn write_wav(path: &Path, sides: u8, samples: &[i16]) {
     writer.finalize().unwrap();
 }
 
-/// The samples of a WAV file, interleaved, and its rate and sides.
+/// Reads a WAV file: interleaved samples, sample rate and number of sides.
 pub fn read_wav(path: &Path) -> (Vec<i16>, u32, u16) {
     let mut reader = hound::WavReader::open(path).unwrap();
     let spec = reader.spec();
@@ -61,16 +61,16 @@ pub fn read_wav(path: &Path) -> (Vec<i16>, u32, u16) {
     (samples, spec.sample_rate, spec.channels)
 }
 
-/// Stretches of audio to be searched for.
+/// Sample runs to search for.
 #[derive(Default)]
 pub struct Needles {
     bytes: Vec<u8>,
-    /// Where stretches that begin with these bytes begin.
+    /// Offsets of the runs that start with these bytes.
     places: HashMap<[u8; KEY_BYTES], Vec<usize>>,
 }
 
 impl Needles {
-    /// Every stretch of this audio: as it lies interleaved, and of each side alone.
+    /// Every run of this audio, interleaved and for each side alone.
     pub fn of(samples: &[i16], sides: u8) -> Needles {
         let mut needles = Needles::default();
         needles.add(samples, sides);
@@ -99,7 +99,7 @@ impl Needles {
         self.places.values().map(Vec::len).sum()
     }
 
-    /// How many bytes of `hay` some stretch begins at.
+    /// Number of offsets in `hay` at which a run starts.
     pub fn found_in(&self, hay: &[u8]) -> usize {
         let stretches = hay.windows(STRETCH_BYTES);
         stretches.filter(|stretch| self.holds(stretch)).count()
@@ -116,14 +116,14 @@ fn product(a: &[i16], b: &[i16]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(i32::from(*a) * i32::from(*b))).sum()
 }
 
-/// How alike two sounds of the same length are: 1 the same, 0 nothing in common.
+/// Correlation of two sounds of equal length: 1 for identical, 0 for unrelated.
 pub fn likeness(a: &[i16], b: &[i16]) -> f64 {
     assert_eq!(a.len(), b.len());
     let powers = product(a, a) * product(b, b);
     if powers == 0.0 { 0.0 } else { product(a, b) / powers.sqrt() }
 }
 
-/// Where in `source` the piece is found best.
+/// Offset in `source` at which the piece correlates best.
 pub fn best_place(piece: &[i16], source: &[i16]) -> usize {
     let power = |sample: i16| f64::from(sample).powi(2);
     let mut window_power: f64 = source[..piece.len()].iter().map(|sample| power(*sample)).sum();
@@ -140,7 +140,7 @@ pub fn best_place(piece: &[i16], source: &[i16]) -> usize {
     best.0
 }
 
-/// How loud a sound is: the root of its mean square.
+/// Root mean square of the samples.
 pub fn loudness(samples: &[i16]) -> f64 {
     let power: f64 = samples.iter().map(|sample| f64::from(*sample).powi(2)).sum();
     (power / f64::from(u32::try_from(samples.len().max(1)).unwrap())).sqrt()

@@ -1,7 +1,7 @@
 //! A client of the line protocol over TCP, TLS or the unix socket, one line at a time.
 //!
-//! It has its own parser, so that the daemon's output is not only read by the daemon's crates. It
-//! keeps notifications that come before a reply. What does not arrive within `TIMEOUT` fails.
+//! It has its own parser, so that tests do not rely on the product's parser. Notifications that
+//! arrive before a reply are kept. A wait longer than `TIMEOUT` fails the test.
 
 use super::TIMEOUT;
 use super::tls::TlsStream;
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One line of the box.
+/// One line from the recorder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     pub text: String,
@@ -22,7 +22,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Words as the protocol has them: bare, quoted, or a key with either.
+    /// Parses the words of a line: bare, quoted, or a key with either.
     pub fn parse(text: &str) -> Line {
         let mut pairs = BTreeMap::new();
         let mut chars = text.chars().peekable();
@@ -70,7 +70,6 @@ impl Line {
     }
 }
 
-/// A whole answer.
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub rows: Vec<Line>,
@@ -83,12 +82,11 @@ enum Stream {
     Unix(UnixStream),
 }
 
-/// One connection.
 pub struct Client {
     stream: Stream,
     buffer: Vec<u8>,
     pub greeting: Line,
-    /// News that came unasked, oldest first, and was not looked at yet.
+    /// Unread notifications, oldest first.
     pub news: Vec<Line>,
 }
 
@@ -99,12 +97,12 @@ impl Client {
         Client::greet(Stream::Tcp(stream))
     }
 
-    /// Over TLS; the box is let in by `config`, and lets us in, or nobody is.
+    /// Connects over TLS with mutual authentication by `config`.
     pub fn tls(port: u16, config: Arc<ClientConfig>) -> Client {
         Client::greet(Stream::Tls(Box::new(super::tls::connect(port, config))))
     }
 
-    /// The same, from another address of this machine.
+    /// Connects over TLS from another local address.
     pub fn tls_from(from: Ipv4Addr, port: u16, config: Arc<ClientConfig>) -> Client {
         Client::greet(Stream::Tls(Box::new(super::tls::connect_from(from, port, config))))
     }
@@ -130,7 +128,7 @@ impl Client {
         }
     }
 
-    /// How long sending may wait for the box to take it.
+    /// Sets the write timeout.
     pub fn set_write_patience(&self, patience: Duration) {
         match &self.stream {
             Stream::Tcp(tcp) => tcp.set_write_timeout(Some(patience)).unwrap(),
@@ -150,7 +148,7 @@ impl Client {
         Ok(count)
     }
 
-    /// The next line; `None` when the box closed the connection.
+    /// Reads the next line; `None` when the recorder closed the connection.
     pub fn line(&mut self) -> Option<Line> {
         loop {
             if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
@@ -175,7 +173,7 @@ impl Client {
         }
     }
 
-    /// Sends bytes as they are. The box may have closed already: that is no failure here.
+    /// Sends raw bytes. Returns false if the recorder has closed the connection.
     pub fn send_raw(&mut self, bytes: &[u8]) -> bool {
         let sent = match &mut self.stream {
             Stream::Tcp(tcp) => tcp.write_all(bytes),
@@ -189,7 +187,7 @@ impl Client {
         assert!(self.send_raw(format!("{command}\n").as_bytes()), "the box is gone: {command}");
     }
 
-    /// The next whole answer; `None` when the box closed the connection instead.
+    /// Reads the next reply; `None` when the recorder closed the connection.
     pub fn try_reply(&mut self) -> Option<Reply> {
         let mut rows = Vec::new();
         loop {
@@ -226,7 +224,7 @@ impl Client {
         assert_eq!(end.code(), code, "{command}: {}", end.text);
     }
 
-    /// The first news that fits, come or to come; what came before it is forgotten.
+    /// Waits for the first matching notification and discards those before it.
     pub fn await_news(&mut self, what: &str, fits: impl Fn(&Line) -> bool) -> Line {
         loop {
             while !self.news.is_empty() {
@@ -241,12 +239,12 @@ impl Client {
         }
     }
 
-    /// Reads until the box closes the connection; gives the lines that came.
+    /// Reads until the recorder closes the connection and returns the lines.
     pub fn until_closed(&mut self) -> Vec<Line> {
         std::iter::from_fn(|| self.line()).collect()
     }
 
-    /// Says no more, but still listens; the box may have closed already.
+    /// Shuts down the sending side. The recorder may have closed already.
     pub fn end_sending(&self) {
         let ended = match &self.stream {
             Stream::Tcp(tcp) => tcp.shutdown(Shutdown::Write),

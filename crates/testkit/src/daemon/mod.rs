@@ -1,8 +1,7 @@
-//! The real daemon as a process, in a folder of its own, and the command-line tool.
+//! The real daemon as a process in its own folder, and the command-line tool.
 //!
-//! A test makes a `Site`, starts a daemon on it, talks to it as clients do, kills or stops it, and
-//! examines what is left with `hushbox` and directly. No wait is longer than `TIMEOUT`; the folder
-//! is removed with the value.
+//! A test builds a `Site`, starts a daemon on it, acts as its clients, stops or kills it, and
+//! examines the files. No wait exceeds `TIMEOUT`. The folder is removed on drop.
 
 pub mod audio;
 pub mod client;
@@ -23,31 +22,31 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// Frames per second of every story.
+/// Sample rate of all tests, in frames per second.
 pub const RATE: u64 = 8000;
 
-/// One box and its folder.
+/// A recorder process and its folder.
 pub struct Daemon {
     pub folder: tempfile::TempDir,
     pub site: Site,
-    /// What each sim channel plays, interleaved.
+    /// Audio of each sim channel, interleaved.
     pub sounds: BTreeMap<u16, Vec<i16>>,
-    /// Where it listens, as its `ready` line says.
+    /// TCP port from the `ready` line.
     pub port: u16,
-    /// The same, of its TLS listener, if it has one.
+    /// TLS port from the `ready` line, if there is a TLS listener.
     pub tls_port: u16,
-    /// How long the last start took until its `ready` line.
+    /// Time from the last start to its `ready` line.
     pub ready_in: Duration,
     process: Option<Process>,
 }
 
 impl Daemon {
-    /// Lays the folder out; nothing runs yet.
+    /// Creates the folder without starting the daemon.
     pub fn new(site: Site) -> Daemon {
         Daemon::new_in(&std::env::temp_dir(), site)
     }
 
-    /// The same in a folder below `parent`.
+    /// Creates the folder below `parent`.
     pub fn new_in(parent: &Path, site: Site) -> Daemon {
         let folder = tempfile::Builder::new().prefix("hushbox-story-").tempdir_in(parent).unwrap();
         let mut new = Daemon {
@@ -64,14 +63,14 @@ impl Daemon {
         new
     }
 
-    /// A box that runs.
+    /// Creates and starts a daemon.
     pub fn start_new(site: Site) -> Daemon {
         let mut new = Daemon::new(site);
         new.start();
         new
     }
 
-    /// Writes noise for every sim channel that was never heard before.
+    /// Writes new noise for every sim channel.
     pub fn play_new_sounds(&mut self) {
         for channel in self.site.channels.iter().filter(|_| self.site.alsa.is_none()) {
             let count = self.site.seconds * RATE * u64::from(channel.sides);
@@ -81,7 +80,7 @@ impl Daemon {
         }
     }
 
-    /// What a sim channel plays from the next start on.
+    /// Sets the audio of a sim channel from the next start on.
     pub fn play(&mut self, channel: u16, sound: Vec<i16>) {
         audio::write_wav(&self.path(&format!("{channel}.wav")), 1, &sound);
         self.sounds.insert(channel, sound);
@@ -103,7 +102,7 @@ impl Daemon {
         self.path("config.toml")
     }
 
-    /// Everything it logged since the first start.
+    /// The log since the first start.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
@@ -119,13 +118,13 @@ impl Daemon {
         command
     }
 
-    /// Starts it and waits for `ready`.
+    /// Starts the daemon and waits for `ready`.
     #[allow(clippy::disallowed_methods, reason = "real programs live in real time")]
     pub fn start(&mut self) {
         let began = Instant::now();
         self.spawn_daemon();
         let mut line = self.stdout_line().expect("it ended before it was ready");
-        // What it is started by may say something first.
+        // The wrapper program may print lines first.
         while !self.site.under.is_empty() && !line.starts_with("ready ") {
             line = self.stdout_line().expect("it ended before it was ready");
         }
@@ -140,7 +139,7 @@ impl Daemon {
         self.tls_port = places.get(2).map_or(0, |place| port(place));
     }
 
-    /// Starts one that is not ready soon, and waits for its socket.
+    /// Starts the daemon without waiting for `ready`, and waits for its socket.
     pub fn start_unready(&mut self) {
         self.spawn_daemon();
         wait_for("its socket", || is_there(&self.socket()).then_some(()));
@@ -152,7 +151,7 @@ impl Daemon {
         self.process = Some(Process::start(&mut self.command(log)));
     }
 
-    /// Starts it and kills it after `wait`, ready or not.
+    /// Starts the daemon and kills it after `wait`, ready or not.
     pub fn start_and_kill(&mut self, wait: impl FnOnce()) {
         self.spawn_daemon();
         wait();
@@ -160,7 +159,7 @@ impl Daemon {
         process.kill();
     }
 
-    /// Its next line on stdout; `None` when there will be no more.
+    /// Reads the next line of stdout; `None` at its end.
     pub fn stdout_line(&self) -> Option<String> {
         self.running().next_line()
     }
@@ -169,7 +168,7 @@ impl Daemon {
         self.process.as_ref().expect("it does not run")
     }
 
-    /// Runs it to its end: for starts that are refused.
+    /// Runs the daemon to its end, for a start that it refuses.
     pub fn run_to_end(&self) -> ProgramOutput {
         let name = format!("end-{}", audio::unique());
         let output = self.command(File::create(self.path(&name)).unwrap()).output().unwrap();
@@ -190,19 +189,19 @@ impl Daemon {
         self.process.as_mut().expect("it does not run").is_alive()
     }
 
-    /// Waits for its end; it says nothing on stdout before.
+    /// Waits for the daemon to exit without further output on stdout.
     pub fn ends(&mut self) -> ExitStatus {
         assert_eq!(self.stdout_line(), None, "stdout is for `ready` alone");
         self.process.take().unwrap().wait()
     }
 
-    /// The plug is pulled.
+    /// Kills the daemon with SIGKILL.
     pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
         assert_eq!(self.ends().code(), None);
     }
 
-    /// An orderly stop.
+    /// Stops the daemon with SIGTERM.
     pub fn stop(&mut self) {
         self.signal(Signal::SIGTERM);
         let status = self.ends();
@@ -213,27 +212,27 @@ impl Daemon {
         self.data().join("hushbox.sock")
     }
 
-    /// A client over TCP that has said hello.
+    /// Connects over TCP and says hello.
     pub fn client(&self, hello: &str) -> Client {
         let mut client = Client::tcp(self.port);
         client.ok(hello);
         client
     }
 
-    /// Over the unix socket, where this user may be anybody.
+    /// Connects over the unix socket, which admits every kind of session, and says hello.
     pub fn client_over_unix(&self, hello: &str) -> Client {
         let mut client = Client::unix(&self.socket());
         client.ok(hello);
         client
     }
 
-    /// Runs `hushbox` on this box's configuration.
+    /// Runs `hushbox` with this recorder's configuration.
     pub fn tool(&self, words: &[&str]) -> ProgramOutput {
         let config = self.config();
         self.tool_at("home", &[words, &["--config", config.to_str().unwrap()]].concat())
     }
 
-    /// Runs `hushbox` on a workstation, whose user has this folder for a home.
+    /// Runs `hushbox` as a workstation user with this home folder.
     pub fn tool_at(&self, home: &str, words: &[&str]) -> ProgramOutput {
         let mut command = Command::new(program("hushbox-cli", "hushbox"));
         command.args(words).env("XDG_CONFIG_HOME", self.path(home));
@@ -247,12 +246,12 @@ impl Daemon {
         ended.out
     }
 
-    /// All about a recording, as JSON.
+    /// Runs `hushbox show --json`.
     pub fn show(&self, recording: &str) -> Record {
         Record(serde_json::from_str(&self.tool_ok(&["show", recording, "--json"])).unwrap())
     }
 
-    /// All about a recording, for people.
+    /// Runs `hushbox show`.
     pub fn show_text(&self, recording: &str) -> String {
         self.tool_ok(&["show", recording])
     }
@@ -261,13 +260,13 @@ impl Daemon {
         self.assert_verified_with(&[]);
     }
 
-    /// The same with more words, for a witness.
+    /// Runs `hushbox verify` with more arguments, such as a witness, and asserts success.
     pub fn assert_verified_with(&self, words: &[&str]) {
         let ended = self.tool(&[&["verify"], words].concat());
         assert_eq!(ended.code, Some(0), "{}{}\nlog:\n{}", ended.out, ended.err, self.log());
     }
 
-    /// Exports into a file of the box's folder; the manifest beside it is the record.
+    /// Exports a recording into the folder and returns the file and its manifest.
     pub fn export(&self, recording: &str, end: &str) -> (PathBuf, Record) {
         let path = self.path(&format!("{recording}.{end}"));
         self.tool_ok(&["export", recording, "--to", path.to_str().unwrap()]);
@@ -275,7 +274,7 @@ impl Daemon {
         (path, Record(serde_json::from_slice(&manifest).unwrap()))
     }
 
-    /// Every file of the data directory.
+    /// Reads every file of the data directory.
     pub fn data_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let mut files = Vec::new();
         let mut folders = vec![self.data()];
@@ -303,12 +302,12 @@ impl Drop for Daemon {
     }
 }
 
-/// What `hushbox show --json` and a manifest say of a recording.
+/// Output of `hushbox show --json`, or a manifest.
 #[derive(Clone, Debug)]
 pub struct Record(pub serde_json::Value);
 
 impl Record {
-    /// A text at a path such as `/end`.
+    /// The text at a JSON pointer such as `/end`.
     pub fn text(&self, at: &str) -> &str {
         self.0.pointer(at).and_then(|v| v.as_str()).unwrap_or_else(|| panic!("{at}: {self:?}"))
     }
@@ -323,7 +322,7 @@ impl Record {
             .collect()
     }
 
-    /// `(from, to)` of each blackout; one that is still open has no end.
+    /// `(from, to)` of each blackout; an open one has no end.
     pub fn blackouts(&self) -> Vec<(u64, u64)> {
         self.stretches("blackouts", |_| true)
     }
@@ -341,7 +340,7 @@ impl Record {
         self.number("/audio/to")
     }
 
-    /// The ledger adds up to the sample, and with the spans.
+    /// Asserts that the ledger adds up to the sample and agrees with the spans.
     pub fn assert_ledger(&self) {
         let of = |word: &str| self.number(&format!("/ledger/{word}"));
         assert_eq!(of("captured"), self.to() - self.from(), "{self:?}");
@@ -361,7 +360,7 @@ pub fn await_position(client: &mut Client, channel: u16, position: u64) {
     wait_for("the position", || (position_of(client, channel) >= position).then_some(()));
 }
 
-/// Waits until these recordings are closed; the client watches.
+/// Waits until these recordings are closed, as reported to the watching client.
 pub fn await_ended(watcher: &mut Client, recordings: &[&str]) {
     let mut left = recordings.to_vec();
     while !left.is_empty() {
@@ -377,7 +376,7 @@ pub fn position_of(client: &mut Client, channel: u16) -> u64 {
     row.expect("the channel is listed").number("position")
 }
 
-/// A file or folder that is there.
+/// Whether the path exists.
 pub fn is_there(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }

@@ -1,21 +1,21 @@
-//! Sessions through the crate `client`, as the clients of the product have them.
+//! Sessions through the crate `client`.
 
 use super::{Daemon, TIMEOUT, wait_for};
 use client::{Address, Connection};
 use protocol::client::{Pairs, Reply};
 
 impl Daemon {
-    /// Where it serves plain TCP.
+    /// TCP address of the daemon.
     pub fn address(&self) -> Address {
         format!("127.0.0.1:{}", self.port).parse().unwrap()
     }
 
-    /// A session that has said hello.
+    /// Connects and says hello.
     pub fn session(&self, hello: &str) -> Connection {
         session(&self.address(), hello)
     }
 
-    /// Waits until the first channel has captured so many more frames.
+    /// Waits until the first channel has captured `frames` more frames.
     pub fn await_frames(&self, frames: u64) {
         let mut monitor = self.session("hello monitor");
         let mut position = || -> u64 {
@@ -27,14 +27,14 @@ impl Daemon {
     }
 }
 
-/// A session that has said hello.
+/// Connects and says hello.
 pub fn session(address: &Address, hello: &str) -> Connection {
     let mut connection = Connection::open(std::slice::from_ref(address), TIMEOUT).unwrap();
     ok(connection.request(hello).unwrap());
     connection
 }
 
-/// The pairs of a reply that must be an `ok`.
+/// Pairs of a reply that must be `ok`.
 pub fn ok(reply: Reply) -> Pairs {
     reply.outcome.expect("refused")
 }

@@ -1,12 +1,12 @@
-//! The configuration of a daemon under test, as a value that the test changes.
+//! The configuration of a daemon under test, as a value.
 //!
-//! Channel N records device 100N, the phone of agent aN; `boss` is a supervisor. Simulated channels
-//! play `N.wav` from the daemon's folder.
+//! Channel N records device 100N, the phone of agent aN; `boss` is a supervisor. Sim channels play
+//! `N.wav` from the daemon's folder.
 
 use std::fmt::Write;
 use std::path::Path;
 
-/// One channel; `slots` are for cards only.
+/// One channel; `slots` apply to cards only.
 #[derive(Clone, Debug)]
 pub struct Channel {
     pub id: u16,
@@ -19,35 +19,35 @@ pub struct Site {
     pub name: &'static str,
     pub codec: &'static str,
     pub seal: bool,
-    /// Public keys that recordings are sealed to; the box's own if there is none.
+    /// Public keys that recordings are sealed to; if empty, the recorder's own.
     pub recipients: Vec<String>,
     pub holdback_ms: u32,
     pub lead_ms: u32,
-    /// How long the card waits for a box that is kept from it.
+    /// How long a sim card buffers audio for a stopped daemon, in ms.
     pub buffer_ms: u32,
     pub address: String,
-    /// What must stay free on the disk.
+    /// Free disk space to keep, in MB.
     pub reserve_mb: u32,
-    /// How much noise the sim channels play before they begin anew.
+    /// Seconds of noise before a sim channel repeats.
     pub seconds: u64,
     pub channels: Vec<Channel>,
-    /// Further roles of every agent, quoted, each after a comma.
+    /// More roles of every agent: quoted words, each after a comma.
     pub roles: &'static str,
-    /// The PCM of an ALSA board; without it the board is a sim.
+    /// PCM name of an ALSA board; without it the board is simulated.
     pub alsa: Option<&'static str>,
-    /// Of the daemon's process.
+    /// Environment of the daemon.
     pub env: Vec<(String, String)>,
-    /// The words that the daemon is started by, if it is not started directly.
+    /// Command that wraps the daemon, if any.
     pub under: &'static [&'static str],
-    /// More of the file, at its end.
+    /// Text appended to the file.
     pub more: String,
-    /// The whole file, instead of what all fields but the name say.
+    /// The whole file, replacing all fields except the name.
     pub text: Option<String>,
 }
 
 impl Site {
-    /// Sim channels with so many sides each; bit-exact, sealed, and a short holdback. The card is
-    /// patient, so that a busy machine loses nothing.
+    /// Sim channels with these numbers of sides: bit-exact, sealed, with a short holdback. The card
+    /// buffers enough that a busy machine loses nothing.
     pub fn sim(sides: &[u8]) -> Site {
         let channel = |(id, sides): (u16, &u8)| Channel { id, sides: *sides, slots: &[] };
         Site {
@@ -71,7 +71,7 @@ impl Site {
         }
     }
 
-    /// One mono channel and short delays, for tests that only need a store with recordings in it.
+    /// One mono channel with short delays, for tests that only need a store with recordings.
     pub fn short() -> Site {
         Site { holdback_ms: 200, lead_ms: 100, seconds: 10, ..Site::sim(&[1]) }
     }

@@ -1,6 +1,6 @@
-//! TLS clients that share no code with the product.
+//! TLS client configuration that shares no code with the product.
 //!
-//! Trust anchors and identities are given as PEM; a test of a wrong CA gives one.
+//! Trust anchors and identities are PEM files; a test of a wrong CA passes another file.
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
 use rustls::pki_types::pem::PemObject;
@@ -17,7 +17,8 @@ pub fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_slice_iter(pem).map(|found| found.unwrap()).collect()
 }
 
-/// Trusts one CA, and shows the key and certificate of `identity`, as `hushbox enrol` keeps them.
+/// Trusts one CA and presents the key and certificate of `identity`, a file written by `hushbox
+/// enrol`.
 pub fn config(authority: &Path, identity: Option<&Path>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&std::fs::read(authority).unwrap()) {
@@ -43,7 +44,7 @@ pub fn connect(port: u16, config: Arc<ClientConfig>) -> TlsStream {
     connect_from(Ipv4Addr::LOCALHOST, port, config)
 }
 
-/// Connects from this address of the machine.
+/// Connects from this local address.
 pub fn connect_from(from: Ipv4Addr, port: u16, config: Arc<ClientConfig>) -> TlsStream {
     let flags = SockFlag::SOCK_CLOEXEC;
     let plain = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();

@@ -1,9 +1,9 @@
-//! What the kernel knows of a running daemon.
+//! Resource usage of a running daemon, from `/proc`.
 
 use super::Daemon;
 
 impl Daemon {
-    /// A number of `/proc/PID/status`, in MB.
+    /// A value of `/proc/PID/status`, in MB.
     pub fn memory_mb(&self, name: &str) -> f64 {
         let status = self.proc_file("status");
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -11,7 +11,7 @@ impl Daemon {
         kb.expect("a number of kB") / 1024.0
     }
 
-    /// Processor time it has used, all threads, in seconds.
+    /// CPU time of all threads, in seconds.
     pub fn processor_s(&self) -> f64 {
         let stat = self.proc_file("stat");
         let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");

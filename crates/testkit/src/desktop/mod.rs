@@ -1,7 +1,6 @@
-//! The real `hushbox-desktop`, with a home, settings and a runtime folder of its own.
+//! The real `hushbox-desktop` with its own home, settings and runtime folder.
 //!
-//! Without a display it has no tray and shows no notifications; everything else is the same. It is
-//! killed when the value is dropped.
+//! Without a display it has no tray and shows no notifications. It is killed on drop.
 
 pub mod screen_reader;
 pub mod settings_portal;
@@ -15,17 +14,17 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// One seat.
+/// A workstation with a desktop client.
 pub struct DesktopHarness {
     pub folder: tempfile::TempDir,
     program: PathBuf,
-    /// Of its processes.
+    /// Environment of its processes.
     pub env: Vec<(String, String)>,
     client: Option<Child>,
 }
 
 impl DesktopHarness {
-    /// A seat with these settings; nothing runs yet.
+    /// Creates a workstation with these settings without starting the client.
     pub fn new(settings: &str) -> DesktopHarness {
         let folder = tempfile::Builder::new().prefix("hushbox-seat-").tempdir().unwrap();
         let program = program("desktop", "hushbox-desktop");
@@ -41,7 +40,7 @@ impl DesktopHarness {
         self.folder.path().join(name)
     }
 
-    /// The agent's own settings.
+    /// Writes the agent's settings.
     pub fn set_settings(&self, text: &str) {
         std::fs::write(self.path("config/hushbox/desktop.toml"), text).unwrap();
     }
@@ -52,7 +51,7 @@ impl DesktopHarness {
         std::fs::write(path, format!("{text}{old}")).unwrap();
     }
 
-    /// The administrator's settings.
+    /// Writes the administrator's settings.
     pub fn seed(&self, text: &str) {
         std::fs::write(self.path("site/hushbox/desktop.toml"), text).unwrap();
     }
@@ -77,7 +76,7 @@ impl DesktopHarness {
         command
     }
 
-    /// Starts the client and waits until it can be found.
+    /// Starts the client and waits until it accepts commands.
     pub fn start(&mut self) {
         assert!(self.client.is_none(), "it runs already");
         let output = File::create(self.path("output")).unwrap();
@@ -92,7 +91,7 @@ impl DesktopHarness {
         self.program(words).output().unwrap().into()
     }
 
-    /// Has the running client do something.
+    /// Sends a command to the running client.
     pub fn command(&self, text: &str) -> ProgramOutput {
         self.run(&["--command", text])
     }
@@ -105,7 +104,7 @@ impl DesktopHarness {
         serde_json::from_str(&self.run(&["--status", "--json"]).out).unwrap()
     }
 
-    /// Saves settings as the window does, changed in this way; whether they were, and what is said.
+    /// Saves changed settings as the window does. Returns whether they were saved, and the message.
     pub fn save(&self, change: impl FnOnce(&mut serde_json::Value)) -> (bool, String) {
         let mut settings = self.status_json()["settings"].clone();
         change(&mut settings);
@@ -119,7 +118,7 @@ impl DesktopHarness {
         (answer["ok"].as_bool().unwrap(), answer["text"].as_str().unwrap().to_owned())
     }
 
-    /// Waits until the icon is this one.
+    /// Waits for this tray icon.
     pub fn await_icon(&self, icon: &str) {
         wait_for(icon, || (self.status_json()["icon"] == icon).then_some(()));
     }
@@ -128,7 +127,7 @@ impl DesktopHarness {
         std::fs::read_to_string(self.path("state/hushbox/desktop.log")).unwrap_or_default()
     }
 
-    /// Waits until a balloon of this title, or something else that is logged, has come.
+    /// Waits for a notification title or another text in the log.
     pub fn await_log(&self, text: &str) {
         wait_for(text, || self.log().contains(text).then_some(()));
     }
@@ -141,14 +140,14 @@ impl DesktopHarness {
         self.client.as_ref().expect("it does not run").id()
     }
 
-    /// It crashes.
+    /// Kills the client with SIGKILL.
     pub fn kill(&mut self) {
         let mut client = self.client.take().expect("it does not run");
         client.kill().unwrap();
         client.wait().unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for the client to exit.
     pub fn ends(&mut self) {
         let status = self.client.take().expect("it does not run").wait().unwrap();
         assert_eq!(status.code(), Some(0), "{}", self.log());

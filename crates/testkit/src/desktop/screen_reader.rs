@@ -1,23 +1,23 @@
 //! What a screen reader could say of the open windows.
 //!
-//! It switches accessibility on, as Orca does, and walks the tree of each program that registers,
-//! over AT-SPI's own message bus. Both come from `at-spi2-core`, started by the session's bus.
+//! It enables accessibility, as Orca does, and walks the tree of each registered program over the
+//! AT-SPI bus. Both are part of `at-spi2-core`, which the session bus starts.
 
 use crate::daemon::wait_for;
 use zbus::blocking::{Connection, connection};
 use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 
-/// An object: whose, and which.
+/// An object: bus name and path.
 type Object = (String, OwnedObjectPath);
 
-/// Roles of AT-SPI that matter here, by number.
+/// AT-SPI role numbers used by the client.
 const ROLES: [(u32, &str); 5] =
     [(7, "check box"), (29, "label"), (43, "button"), (44, "radio button"), (79, "entry")];
 
 pub struct Reader(Connection);
 
 impl Reader {
-    /// Begins to read on this session's bus.
+    /// Starts reading on this session bus.
     pub fn start(env: &[(String, String)]) -> Reader {
         let address = env.iter().find(|(name, _)| name == "DBUS_SESSION_BUS_ADDRESS").unwrap();
         let session = connection::Builder::address(address.1.as_str()).unwrap().build().unwrap();
@@ -40,7 +40,7 @@ impl Reader {
         told.body().deserialize().ok()
     }
 
-    /// What an object is, and its name; an entry's is that of its label.
+    /// Role and name of an object; an entry has its label's name.
     fn says(&self, (owner, path): &Object) -> Option<String> {
         let accessible = "org.a11y.atspi.Accessible";
         let to = Some(owner.as_str());
@@ -59,14 +59,14 @@ impl Reader {
         let mut left = vec![("org.a11y.atspi.Registry".to_owned(), root)];
         let mut said = Vec::new();
         while let Some(object) = left.pop() {
-            // A window that closes meanwhile says nothing.
+            // A window that closes meanwhile has no children.
             left.extend(self.children(&object).unwrap_or_default());
             said.extend(self.says(&object));
         }
         said
     }
 
-    /// Waits until all of these can be said.
+    /// Waits until all these texts are on the screen.
     pub fn await_all(&self, wanted: &[&str]) {
         wait_for(&format!("{wanted:?}"), || {
             let said = self.all();

@@ -1,8 +1,7 @@
-//! A desktop settings portal on the test's own message bus: it reports what the test sets, and
-//! signals each change.
+//! A desktop settings portal on the test's message bus.
 //!
-//! It speaks `org.freedesktop.portal.Settings` as `xdg-desktop-portal` does, for the keys that the
-//! client reads.
+//! It implements `org.freedesktop.portal.Settings` for the keys that the client reads, and signals
+//! each change.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -32,7 +31,7 @@ pub struct Portal {
 }
 
 impl Portal {
-    /// One that prefers dark (1), light (2), or nothing (0).
+    /// Starts a portal that prefers dark (1), light (2), or neither (0).
     pub fn start(env: &[(String, String)], color_scheme: u32) -> Portal {
         let address = env.iter().find(|(name, _)| name == "DBUS_SESSION_BUS_ADDRESS");
         let spaces = Arc::default();
@@ -49,7 +48,7 @@ impl Portal {
         self.set(LOOKS, "color-scheme", color_scheme.into());
     }
 
-    /// How large text is, beside what is usual.
+    /// Sets the text scaling factor.
     pub fn set_text(&self, factor: f64) {
         self.set(GNOME, "text-scaling-factor", factor.into());
     }

@@ -1,8 +1,8 @@
-//! A desktop for one test: an X server in memory, a message bus, a window manager, a panel with a
-//! tray, a notification service, and a monitor of the bus.
+//! A desktop for one test: X server, message bus, window manager, panel with a tray, notification
+//! service, and a bus monitor.
 //!
-//! `xdotool` presses keys and buttons, ImageMagick's `import` takes pictures. A missing program
-//! fails with the remedy. All programs are killed with the value. With `BLESS` set, pictures go to
+//! `xdotool` sends input, ImageMagick's `import` takes screenshots. A missing program fails the
+//! test with the remedy. All programs are killed on drop. With `BLESS` set, screenshots go to
 //! `docs/pictures`.
 
 use crate::daemon::{let_pass, wait_for};
@@ -36,36 +36,36 @@ const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </channel>
 "#;
 
-/// The screen; the panel is at its lower edge.
+/// Screen size in pixels; the panel is at the lower edge.
 const SIZE: (u32, u32) = (1280, 800);
-/// The middle of the first icon in the tray.
+/// Centre of the first tray icon.
 const ICON: (u32, u32) = (12, 784);
 
-/// A part of the screen: width, height, left, top.
+/// A screen region: width, height, left, top.
 pub type Part = (u32, u32, u32, u32);
 
-/// The icon in the tray.
+/// Region of the tray icon.
 pub const TRAY: Part = (24, 32, 0, 768);
-/// Where the menu opens.
+/// Region in which the menu opens.
 const MENU: Part = (420, 440, 0, 327);
 
-/// Red, green and blue of each pixel, rows from top to bottom.
+/// Red, green and blue of each pixel, row by row from the top.
 pub type Pixels = Vec<[u8; 3]>;
 
 pub struct Screen {
     folder: PathBuf,
     programs: Vec<Child>,
-    /// What its programs need to be told.
+    /// Environment for programs on this desktop.
     pub env: Vec<(String, String)>,
 }
 
 impl Screen {
-    /// Starts all of it, with a dark panel; files go below `folder`.
+    /// Starts the desktop with a dark panel; files go below `folder`.
     pub fn new(folder: &Path) -> Screen {
         Screen::with_panel(folder, PANEL)
     }
 
-    /// The same with a light one.
+    /// Starts the desktop with a light panel.
     pub fn light(folder: &Path) -> Screen {
         let dark = r#"name="dark-mode" type="bool" value="#;
         let (on, off) = (format!("{dark}\"true\""), format!("{dark}\"false\""));
@@ -124,7 +124,7 @@ impl Screen {
         self.spawn(program, command);
     }
 
-    /// Starts a program and gives the first line it prints.
+    /// Starts a program and returns the first line it prints.
     fn start_and_read(&mut self, program: &str, words: &[&str]) -> String {
         let mut command = self.command(program, words);
         command.stdout(Stdio::piped());
@@ -140,7 +140,7 @@ impl Screen {
         output.unwrap_or_else(|error| panic!("{program}: {error}; run: make setup")).stdout
     }
 
-    /// Waits until somebody on the bus has this name.
+    /// Waits until this bus name is owned.
     fn await_name(&self, name: &str) {
         wait_for(name, || {
             let to = ["--session", "--print-reply", "--dest=org.freedesktop.DBus", "/"];
@@ -151,28 +151,26 @@ impl Screen {
         });
     }
 
-    /// Waits until a balloon with this text was asked for on the bus.
+    /// Waits until a notification with this text was requested on the bus.
     pub fn await_balloon(&self, text: &str) {
         let wanted = format!("string \"{text}");
         wait_for(text, || self.balloons().contains(&wanted).then_some(()));
     }
 
-    /// Everything the notification service was asked.
+    /// All requests to the notification service.
     pub fn balloons(&self) -> String {
         std::fs::read_to_string(self.folder.join("dbus-monitor.out")).unwrap_or_default()
     }
 
-    /// Keys, as xdotool calls them.
+    /// Presses keys, by their xdotool names.
     pub fn key(&self, keys: &[&str]) {
         self.output("xdotool", &[&["key"], keys].concat());
     }
 
-    /// Gives the keyboard another layout.
     pub fn layout(&self, name: &str) {
         self.output("setxkbmap", &[name]);
     }
 
-    /// Types a text.
     pub fn type_text(&self, text: &str) {
         self.output("xdotool", &["type", "--delay", "20", text]);
     }
@@ -182,7 +180,6 @@ impl Screen {
         self.output("xdotool", &["mousemove", &x, &y, "click", button]);
     }
 
-    /// The pixels of a part of the screen.
     pub fn pixels(&self, part: Part) -> Pixels {
         let (width, height, x, y) = part;
         let crop = format!("{width}x{height}+{x}+{y}");
@@ -191,7 +188,7 @@ impl Screen {
         bytes.chunks_exact(3).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
     }
 
-    /// Waits until a part of the screen looks like this, and stays so for a moment.
+    /// Waits until a region matches and stays so for a moment.
     pub fn await_look(&self, what: &str, part: Part, is: impl Fn(&Pixels) -> bool) {
         wait_for(what, || {
             let pixels = self.pixels(part);
@@ -199,7 +196,7 @@ impl Screen {
         });
     }
 
-    /// Opens the tray's menu and gives the lines of the screen between which it lies.
+    /// Opens the tray menu and returns its first and last screen row.
     pub fn open_menu(&self) -> (u32, u32) {
         let is_open = |pixels: &Pixels| lit_rows(pixels, MENU.0).len() > 100;
         wait_for("the menu", || {
@@ -208,14 +205,14 @@ impl Screen {
                 let pixels = self.pixels(MENU);
                 (is_open(&pixels) && self.pixels(MENU) == pixels).then_some(pixels)
             };
-            // Some looks for each click: a panel that has just begun may miss one.
+            // Several looks for each click: a panel that has just started may miss one.
             (0..20).find_map(|_| look())
         });
         let rows = lit_rows(&self.pixels(MENU), MENU.0);
         (MENU.3 + rows[0], MENU.3 + rows[rows.len() - 1])
     }
 
-    /// Clicks the item at `index` of a menu that has so many, the heading counted.
+    /// Clicks item `index` of a menu with `count` items, the heading included.
     pub fn choose(&self, index: u32, count: u32) {
         let (top, bottom) = self.open_menu();
         let y = top + (bottom - top) * (2 * index + 1) / (2 * count);
@@ -223,8 +220,8 @@ impl Screen {
         self.await_no_menu();
     }
 
-    /// Puts the menu away: while it is there it has the keyboard. The pointer goes, too: where it
-    /// stays, the tooltip lies over the icon.
+    /// Closes the menu, which holds the keyboard. Moves the pointer away, because its tooltip would
+    /// cover the icon.
     pub fn close_menu(&self) {
         self.key(&["Escape"]);
         self.await_no_menu();
@@ -235,7 +232,7 @@ impl Screen {
         self.await_look("the menu is gone", MENU, |pixels| lit_rows(pixels, MENU.0).len() < 100);
     }
 
-    /// Waits for a window with this title that shows something; its number.
+    /// Waits for a window with this title and content, and returns its id.
     pub fn await_window(&self, title: &str) -> String {
         wait_for(title, || {
             let found = self.output("xdotool", &["search", "--onlyvisible", "--name", title]);
@@ -248,12 +245,12 @@ impl Screen {
         })
     }
 
-    /// The grey of a window's pixels, 0 to 255.
+    /// Grey values of a window's pixels, 0 to 255.
     pub fn greys(&self, window: &str) -> Vec<u8> {
         self.output("import", &["-window", window, "-depth", "8", "-colorspace", "gray", "gray:-"])
     }
 
-    /// How wide a window is.
+    /// Width of a window in pixels.
     pub fn width(&self, window: &str) -> u32 {
         let told = self.output("xdotool", &["getwindowgeometry", "--shell", window]);
         let told = String::from_utf8(told).unwrap();
@@ -268,17 +265,16 @@ impl Screen {
         });
     }
 
-    /// Gives a window the keyboard.
     pub fn focus(&self, window: &str) {
         self.output("xdotool", &["windowfocus", "--sync", window]);
     }
 
-    /// Keeps a picture of a window, if pictures are wanted.
+    /// Saves a screenshot of a window, with `BLESS`.
     pub fn picture_of_window(&self, name: &str, window: &str) {
         self.picture(name, &["-window", window]);
     }
 
-    /// The same of a part of the screen.
+    /// Saves a screenshot of a region, with `BLESS`.
     pub fn picture_of_part(&self, name: &str, (width, height, x, y): Part) {
         let crop = format!("{width}x{height}+{x}+{y}");
         self.picture(name, &["-window", "root", "-crop", &crop, "+repage"]);
@@ -296,7 +292,7 @@ impl Screen {
     }
 }
 
-/// The rows that are not black.
+/// Rows with a pixel that is not black.
 fn lit_rows(pixels: &Pixels, width: u32) -> Vec<u32> {
     let rows = pixels.chunks(usize::try_from(width).unwrap());
     let lit = (0..).zip(rows).filter(|(_, row)| row.iter().filter(|p| p[0] > 20).count() > 100);
@@ -304,7 +300,7 @@ fn lit_rows(pixels: &Pixels, width: u32) -> Vec<u32> {
 }
 
 impl Screen {
-    /// Everything that was started here or by what was started here, and still runs.
+    /// Descendant processes that are still running.
     fn left(&self) -> Vec<Pid> {
         let folder = self.folder.to_str().unwrap().as_bytes();
         let is_ours = |path: PathBuf| {
@@ -325,14 +321,14 @@ impl Drop for Screen {
             drop(program.kill());
             drop(program.wait());
         }
-        // What the bus and the panel have started writes into the folder as long as it lives.
+        // Children of the bus and the panel write into the folder as long as they run.
         for _ in 0..1000 {
             let left = self.left();
             if left.is_empty() {
                 return;
             }
             for pid in left {
-                // It may have ended meanwhile.
+                // The process may have ended meanwhile.
                 let _ = kill(pid, Signal::SIGKILL);
             }
             let_pass(Duration::from_millis(10));

@@ -1,4 +1,4 @@
-//! The capture client of a workstation, as a session manager would run it.
+//! The screen capture client of a workstation, run as a session manager would.
 
 use crate::program;
 use nix::sys::signal::{Signal, kill};
@@ -7,14 +7,14 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-/// The client, ended with the story.
+/// A running capture client, ended on drop.
 pub struct CaptureClient {
     child: Child,
     log: PathBuf,
 }
 
 impl CaptureClient {
-    /// Jane's, of this display, connected to the box at `port`.
+    /// Starts Jane's client on this display, connected to the recorder at `port`.
     pub fn start(folder: &Path, port: u16, display: &str) -> CaptureClient {
         let log = folder.join("station.log");
         let mut command = Command::new(program("screen", "hushbox-screen"));
@@ -32,13 +32,13 @@ impl CaptureClient {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Asks it to go, as the end of a session does.
+    /// Sends SIGTERM, as the end of a session does.
     pub fn ask_to_go(&self) {
         let id = i32::try_from(self.child.id()).unwrap();
         kill(Pid::from_raw(id), Signal::SIGTERM).unwrap();
     }
 
-    /// Its exit code, once it has ended by itself.
+    /// Exit code, once the client has ended by itself.
     pub fn ended(&mut self) -> Option<Option<i32>> {
         self.child.try_wait().unwrap().map(|status| status.code())
     }

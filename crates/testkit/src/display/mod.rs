@@ -1,8 +1,8 @@
-//! An X display with squares on it that encode a number, and ffmpeg to read them back from a video.
-//! Xvfb never changes its size, Xvnc does.
+//! An X display with squares that encode a number, and ffmpeg to read them back from a video. Xvfb
+//! has a fixed size, Xvnc can be resized.
 //!
-//! A row is a white square, a black one, and sixteen for the bits of the number. A reader that
-//! finds the first two, and each other one clearly black or white, has read a number.
+//! A row is a white square, a black one, and sixteen for the bits of the number. A number is read
+//! when the first two match and every bit is clearly black or white.
 
 pub mod capture_client;
 pub mod tap;
@@ -20,7 +20,7 @@ use x11rb::protocol::xproto::{
 use x11rb::rust_connection::RustConnection;
 use x11rb::wrapper::ConnectionExt as _;
 
-/// The number that nobody may see.
+/// The number that must never be recorded.
 pub const CARD: u64 = 0b1011_0011_1000_1101;
 
 const WIDTH: u16 = 640;
@@ -29,12 +29,12 @@ const SIDE: u16 = 32;
 const LEFT: u16 = 24;
 const COUNT_TOP: u16 = 60;
 const CARD_TOP: u16 = 220;
-/// Pictures a second that a video is read with.
+/// Frames per second at which a video is read.
 const READ_FPS: u64 = 20;
 
 const GREY: u32 = 0x0080_8080;
 
-/// A display with a window on it.
+/// An X display with a window on it.
 pub struct Display {
     server: Child,
     name: String,
@@ -44,17 +44,17 @@ pub struct Display {
 }
 
 impl Display {
-    /// One of 640 by 360.
+    /// Starts a display of 640 × 360 pixels.
     pub fn start() -> Display {
         let mut server = Command::new("Xvfb");
         server.args(["-screen", "0", "640x360x24"]);
         Display::of(server)
     }
 
-    /// One that changes its size, on a display of this name or the next that is free.
+    /// Starts a resizable display with this name, or the next free one.
     pub fn start_changeable(name: Option<&str>, size: &str) -> Display {
         let mut server = Command::new("Xvnc");
-        // Nobody looks at it over the network.
+        // No VNC client connects.
         server.args(name).args(["-geometry", size, "-depth", "24", "-SecurityTypes", "None"]);
         server.args(["-rfbport", "-1"]);
         Display::of(server)
@@ -90,13 +90,13 @@ impl Display {
         self.name.clone()
     }
 
-    /// Ends the server, as the end of a session does.
+    /// Stops the server, as the end of a session does.
     pub fn end(mut self) {
         kill(Pid::from_raw(i32::try_from(self.server.id()).unwrap()), Signal::SIGTERM).unwrap();
         self.server.wait().unwrap();
     }
 
-    /// Asks the server for another size, or other monitors; it has them when this returns.
+    /// Changes the size or the monitors and returns when the change is applied.
     pub fn xrandr(&self, words: &str) {
         let mut xrandr = Command::new("xrandr");
         let words = words.split_whitespace();
@@ -105,7 +105,6 @@ impl Display {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Moves the window with the squares.
     pub fn place(&self, (x, y): (u16, u16)) {
         let to = ConfigureWindowAux::new().x(i32::from(x)).y(i32::from(y));
         self.connection.configure_window(self.window, &to).unwrap();
@@ -134,12 +133,12 @@ impl Display {
         self.connection.sync().unwrap();
     }
 
-    /// Shows a count; it is on the display when this returns.
+    /// Shows a count and returns when it is on the display.
     pub fn count(&mut self, count: u64) {
         self.row(COUNT_TOP, Some(count));
     }
 
-    /// Shows the number, or takes it away.
+    /// Shows or hides the number.
     pub fn card(&mut self, on: bool) {
         self.row(CARD_TOP, on.then_some(CARD));
     }
@@ -152,17 +151,17 @@ impl Drop for Display {
     }
 }
 
-/// What a picture of a video shows.
+/// Content of a video frame.
 #[derive(Clone, Debug)]
 pub struct Seen {
     pub ms: u64,
     pub count: Option<u64>,
     pub card: Option<u64>,
-    /// All of it is.
+    /// Whether the whole frame is black.
     pub black: bool,
 }
 
-/// Plays a video, twenty pictures a second.
+/// Decodes a video at 20 frames per second.
 pub fn play(file: &Path) -> Vec<Seen> {
     let fps = READ_FPS.to_string();
     let output = Command::new("ffmpeg")
@@ -187,7 +186,7 @@ pub fn play(file: &Path) -> Vec<Seen> {
     (0..).zip(pictures).map(seen).collect()
 }
 
-/// A picture of a video as it was coded.
+/// A video frame as encoded.
 #[derive(Clone)]
 pub struct Frame {
     pub ms: u64,
@@ -197,7 +196,7 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The count in a window that stands there.
+    /// The count in a window at this position.
     pub fn count(&self, window: (u16, u16)) -> Option<u64> {
         self.read(window, COUNT_TOP)
     }
@@ -227,7 +226,7 @@ impl Frame {
     }
 }
 
-/// Every picture of a video, each in its own size.
+/// Decodes every frame of a video in its own size.
 pub fn frames(file: &Path) -> Vec<Frame> {
     let probe = Command::new("ffprobe")
         .args(["-loglevel", "error", "-select_streams", "v", "-of", "csv=p=0"])

@@ -5,13 +5,13 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 pub struct Tap {
-    /// Where the workstation finds the box.
+    /// Port for the workstation.
     pub port: u16,
     heard: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Tap {
-    /// On the line to the box at `port`.
+    /// Starts a proxy to the recorder at `port`.
     pub fn new(port: u16) -> Tap {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let heard = Arc::<Mutex<Vec<u8>>>::default();
@@ -28,7 +28,7 @@ impl Tap {
         tap
     }
 
-    /// Everything so far.
+    /// Bytes the workstation has sent so far.
     pub fn heard(&self) -> Vec<u8> {
         self.heard.lock().unwrap().clone()
     }
@@ -44,6 +44,6 @@ fn carry(mut from: TcpStream, mut to: TcpStream, heard: Option<&Mutex<Vec<u8>>>)
             break;
         }
     }
-    // One of them has hung up, and the other is told.
+    // One side has disconnected: disconnect the other.
     drop(to.shutdown(Shutdown::Both));
 }

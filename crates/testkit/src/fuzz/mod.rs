@@ -1,8 +1,8 @@
-//! What the product does with bytes from outside: one plain function for each entry point.
+//! Fuzz entry points: one function for each parser of external input.
 //!
-//! A function must not panic, and must keep within the memory that its row in `TARGETS` allows.
-//! `fuzz/fuzz_targets` passes these functions to libFuzzer; `tests/store/fuzz.rs` passes them to a
-//! mutation loop with a fixed seed, which counts the memory.
+//! A function must not panic and must stay within the memory limit of its row in `TARGETS`.
+//! `fuzz/fuzz_targets` passes these functions to libFuzzer. `tests/store/fuzz.rs` runs them in a
+//! mutation loop with a fixed seed and measures memory.
 
 mod repair;
 
@@ -20,20 +20,19 @@ use hushbox::store::seal;
 use hushbox::store::verify::{TrustAnchor, Verifier};
 use protocol::{Assembler, Client, Command, Kind, Line, Piece};
 
-/// One way in.
 pub struct Target {
     pub name: &'static str,
     pub body: fn(&[u8]),
-    /// Memory it may take at once: so many bytes, and so many for each byte of the input.
+    /// Memory limit: a fixed part plus a part for each input byte.
     pub fixed_bytes: usize,
     pub bytes_per_byte: usize,
 }
 
-/// Every way in. Windows and buffers are fixed; what is kept of an input grows with it.
+/// All fuzz targets. Windows and buffers are fixed; retained data grows with the input.
 pub const TARGETS: [Target; 9] = [
     Target { name: "journal", body: journal, fixed_bytes: 1 << 18, bytes_per_byte: 64 },
-    // A chunk may have a million frames of two sides: 4 MB when it is decoded. The window of the
-    // reader and the opened chunk are 1 MiB each, for a piece of a screen's video.
+    // A chunk may hold a million stereo frames, which decode to 4 MB. The reader's window and the
+    // opened chunk of screen video take 1 MiB each.
     Target { name: "media", body: media, fixed_bytes: 8 << 20, bytes_per_byte: 64 },
     Target { name: "summary", body: summary, fixed_bytes: 1 << 18, bytes_per_byte: 1024 },
     Target { name: "checkpoint", body: checkpoint, fixed_bytes: 1 << 12, bytes_per_byte: 16 },
@@ -44,8 +43,7 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "client", body: client, fixed_bytes: 1 << 16, bytes_per_byte: 128 },
 ];
 
-/// A journal file: read, verified, and gone on from. Then the same with its checksums made to
-/// hold, so that what they guard is reached.
+/// A journal file: read, verified and continued; then again with repaired checksums.
 pub fn journal(data: &[u8]) {
     read_journal(data);
     let mut mended = data.to_vec();
@@ -56,7 +54,7 @@ pub fn journal(data: &[u8]) {
 fn read_journal(data: &[u8]) {
     let mut verifier = Verifier::new(TrustAnchor::default());
     verifier.add_journal("journal/2026-11-22.hbj", data);
-    // A later part may tell its end again.
+    // A later part may repeat the end of this one.
     verifier.add_journal_until("journal/2026-11-23.hbj", data, 7);
     let _ = verifier.finish();
     if let Ok(reader) = JournalReader::open(data) {
@@ -80,8 +78,8 @@ fn read_journal(data: &[u8]) {
     assert!(ending.state.sequence >= JournalState::START.sequence || ending.good_bytes > 0);
 }
 
-/// A media file: added up without a key, completed if it was cut, and decoded if it is not sealed.
-/// Then the same with its checksums made to hold.
+/// A media file: scanned without a key, completed if truncated, and decoded if not sealed; then
+/// again with repaired checksums.
 pub fn media(data: &[u8]) {
     read_media(data);
     let mut mended = data.to_vec();
@@ -93,7 +91,7 @@ fn read_media(data: &[u8]) {
     let Ok(scan) = media::scan(data) else { return };
     assert!(scan.good_bytes <= wide(data.len()));
     if let Some(closing) = scan.build_trailer(RecordingEnd::Power) {
-        // What was cut and completed is complete, and says what was promised of it.
+        // A completed file is complete and keeps what the scan promised.
         let good = usize::try_from(scan.good_bytes).unwrap_or(0);
         let whole = [&data[..good], &closing.bytes].concat();
         let again = media::scan(&whole[..]).expect("it was read before");
@@ -108,7 +106,7 @@ fn read_media(data: &[u8]) {
     let _ = reader.for_each_chunk(None, |runs, payload| {
         let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
         assert!(frames <= media::MAX_CHUNK_FRAMES.max(u64::from(header.rate)));
-        // Hours of forged silence take long and find nothing new.
+        // Hours of forged silence take long and reach no new code.
         left = left.saturating_sub(frames);
         let read = decoder.as_mut().filter(|_| left > 0);
         if read.is_some_and(|decoder| decoder.decode_chunk(runs, payload, &mut samples).is_err()) {
@@ -121,8 +119,8 @@ fn read_media(data: &[u8]) {
     }
 }
 
-/// The summary of a closed day: taken whole, listed and searched piece by piece. Then the same with
-/// its checksums made to hold, but for those of pages, which stand inside a checked part.
+/// The summary of a closed day: read whole, listed and searched; then again with repaired
+/// checksums. Page checksums are not repaired: pages are inside a checked part.
 pub fn summary(data: &[u8]) {
     read_summary(data);
     let mut mended = data.to_vec();
@@ -169,7 +167,7 @@ fn read_summary(data: &[u8]) {
     panic!("a search does not end");
 }
 
-/// A checkpoint as text: what is read is written back as it was, but for its spaces.
+/// A checkpoint as text: writing the parsed value reproduces it, except for spaces.
 pub fn checkpoint(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Some(read) = Checkpoint::parse_line(text) {
@@ -190,7 +188,7 @@ pub fn keys(data: &[u8]) {
     }
 }
 
-/// A configuration: taken, or refused with a place for every error.
+/// A configuration: accepted, or rejected with a position for every error.
 pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Err(errors) = config::parse(text) {
@@ -198,7 +196,7 @@ pub fn config(data: &[u8]) {
     }
 }
 
-/// A line, and the bytes of a whole connection put together into lines.
+/// A line, and the bytes of a connection split into lines.
 pub fn line(data: &[u8]) {
     let text = std::str::from_utf8(data).unwrap_or_default();
     if let Ok(line) = Line::parse(text) {
@@ -213,7 +211,7 @@ pub fn line(data: &[u8]) {
     assert!(rest.is_empty(), "everything is taken");
 }
 
-/// A command, for everybody: nobody gets one that is not for their kind.
+/// A command, for every kind of session: no kind gets a command that is not listed for it.
 pub fn command(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let known = Command::parse(text).is_ok();
@@ -222,7 +220,7 @@ pub fn command(data: &[u8]) {
     }
 }
 
-/// What a client is sent, in two pieces; the first byte says where they part.
+/// Bytes to a client in two pieces; the first byte gives the split.
 pub fn client(data: &[u8]) {
     let Some((first, data)) = data.split_first() else { return };
     let at = usize::from(*first).min(data.len());

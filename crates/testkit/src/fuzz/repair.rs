@@ -1,7 +1,7 @@
-//! Repairs the checksums of a mutated file, so that a fuzzer gets past them.
+//! Repairs the checksums of a mutated file, so that a fuzzer reaches the code behind them.
 //!
-//! It follows the lengths in the bytes and gives up where they lead outside. It knows the layout
-//! from `docs/record-format.md`, not from the code under test.
+//! It follows the lengths in the file and gives up where they lead outside. The layout comes from
+//! `docs/record-format.md`, not from the code under test.
 
 const JOURNAL_HEADER: usize = 72;
 const MEDIA_TRAILER: usize = 128;
@@ -13,14 +13,14 @@ fn word(bytes: &[u8], at: usize, size: usize) -> Option<usize> {
     usize::try_from(u64::from_le_bytes(wide)).ok()
 }
 
-/// Writes the first bytes of BLAKE3 over `from..to` to `at`.
+/// Writes the first `size` bytes of BLAKE3 over `from..to` to `at`.
 fn sum(bytes: &mut [u8], (from, to): (usize, usize), (at, size): (usize, usize)) -> Option<()> {
     let sum = blake3::hash(bytes.get(from..to)?);
     bytes.get_mut(at..at.checked_add(size)?)?.copy_from_slice(&sum.as_bytes()[..size]);
     Some(())
 }
 
-/// The header's checksum, and every entry's tag and checksum.
+/// Repairs the header's checksum, and the tag and checksum of every entry.
 pub fn journal(bytes: &mut [u8]) {
     let _ = mend_journal(bytes);
 }
@@ -42,7 +42,7 @@ fn mend_journal(bytes: &mut [u8]) -> Option<()> {
     }
 }
 
-/// The header's checksum, both of every chunk, digest and checksum of the trailer.
+/// Repairs the checksums of header and chunks, and the trailer's digest and checksum.
 pub fn media(bytes: &mut [u8]) {
     let _ = mend_media(bytes);
 }
@@ -63,7 +63,7 @@ fn mend_media(bytes: &mut [u8]) -> Option<()> {
     sum(bytes, (at, at + MEDIA_TRAILER - 8), (at + MEDIA_TRAILER - 8, 8))
 }
 
-/// The checksums of directory, ids and closing, and the header's.
+/// Repairs the checksums of directory, ids, closing and header.
 pub fn summary(bytes: &mut [u8]) {
     let _ = mend_summary(bytes);
 }

@@ -1,7 +1,7 @@
 //! A store with days of recordings and one long recording, written with the store's own writers.
 //!
-//! Each recording has its own numbers and a field. The audio is the demonstration's, encoded once
-//! and repeated: tests measure how a recording is found and fetched, not how it sounds.
+//! Each recording has its own numbers and a field. The demonstration audio is encoded once and
+//! repeated: tests measure search and transfer, not sound.
 
 use hushbox::audio::codec::Encoder;
 use hushbox::audio::ring::Cleared;
@@ -25,14 +25,14 @@ use std::path::{Path, PathBuf};
 
 const RATE: u32 = 8000;
 const DAY_MS: i64 = 86_400_000;
-/// Chunks of half a second.
+/// Chunks of half a second per call.
 const CALL_CHUNKS: usize = 4;
-/// Half a minute of sound.
+/// Encoded chunks to repeat: half a minute.
 const CODED_CHUNKS: usize = 60;
 const CHUNK_FRAMES: u32 = RATE / 2;
 const SEED: [u8; 32] = [9; 32];
 
-/// How much there is.
+/// Size of the library.
 #[derive(Clone, Copy)]
 pub struct Plan {
     pub days: u32,
@@ -41,23 +41,21 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// All recordings.
     pub fn count(&self) -> u32 {
         self.days * self.a_day + 1
     }
 }
 
-/// Where it is written, and what the files are made of.
+/// Target folder and prepared audio.
 pub struct Library {
     plan: Plan,
     data: PathBuf,
     recipients: Vec<Recipient>,
-    /// Payloads of chunks.
     coded: Vec<Vec<u8>>,
     delay: u16,
 }
 
-/// The number that called in the `n`-th recording, from 0.
+/// Caller number of the `n`-th recording, from 0.
 pub fn ani(n: u32) -> String {
     format!("+43699{n:06}")
 }
@@ -76,8 +74,8 @@ impl Library {
         Library { plan, data: data.to_path_buf(), recipients, coded, delay }
     }
 
-    /// Writes days of recordings that end the day before `today`; gives the id of the long one,
-    /// which began at that day's midnight.
+    /// Writes days of recordings that end the day before `today`. Returns the id of the long one,
+    /// which starts at that day's midnight.
     pub fn write(&self, today: Day) -> String {
         let (mut writer, mut id) = (JournalWriter::new(), String::new());
         let Plan { days, a_day, long_s } = self.plan;
@@ -95,7 +93,7 @@ impl Library {
                 id = self.record(long, &mut writer, &mut bytes);
             }
             for call in 0..a_day {
-                // Every five minutes from eight on, on the second and on the millisecond.
+                // Every five minutes from 8:00, plus 7 ms per call.
                 let at = WallTime(midnight.0 + 28_800_000 + i64::from(call) * 300_007);
                 self.record((nth * a_day + call, at, CALL_CHUNKS), &mut writer, &mut bytes);
             }
@@ -107,7 +105,7 @@ impl Library {
         id
     }
 
-    /// One recording, and its file; its id.
+    /// Writes one recording with its file and returns its id.
     fn record(
         &self,
         (n, at, chunks): (u32, WallTime, usize),
@@ -207,7 +205,7 @@ fn began(id: RecordingId, call: CallFacts, numbers: hushbox::store::fact::Sealed
     })
 }
 
-/// The sound, coded in chunks, and by how much the coder lags.
+/// Encodes the audio in chunks; also returns the encoder's delay.
 fn code(wav: &Path) -> (Vec<Vec<u8>>, u16) {
     let mut reader = hound::WavReader::open(wav).unwrap();
     let sound: Vec<i16> = reader.samples::<i16>().map(Result::unwrap).collect();

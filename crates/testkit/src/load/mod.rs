@@ -1,5 +1,5 @@
-//! Loads for tests and benches that measure: a planned recorder, its turns, a library of
-//! recordings, a supervisor at the portal; and the tables that benches print.
+//! Load generators for tests and benches: a planned recorder, its turns, a library of recordings, a
+//! supervisor at the portal, and tables for results.
 
 pub mod library;
 pub mod numbers;
@@ -10,18 +10,18 @@ pub mod turns;
 use crate::daemon::client::{Client, Line};
 use crate::wait::wait_for;
 
-/// Asks again until the box is no longer busy: the `ok`.
+/// Repeats a command until the recorder is no longer busy; returns the `ok`.
 pub fn ask_until_ok(client: &mut Client, command: &str) -> Line {
     wait_for(command, || Some(client.ask(command).end).filter(|end| end.verb() == "ok"))
 }
 
-/// Where the channel is that has captured least.
+/// Position of the channel that has captured least.
 pub fn position_of_all(client: &mut Client) -> u64 {
     let rows = client.ask("channels").rows;
     rows.iter().map(|row| row.number("position")).min().expect("a channel")
 }
 
-/// Waits until every channel has captured so many frames.
+/// Waits until every channel has captured up to `position`.
 pub fn await_all(client: &mut Client, position: u64) {
     wait_for("the position", || (position_of_all(client) >= position).then_some(()));
 }

@@ -1,6 +1,6 @@
-//! Series of measurements, and how they are printed.
+//! Series of measurements, and their output.
 
-/// Measurements of one thing.
+/// Measurements of one quantity.
 #[derive(Clone, Debug, Default)]
 pub struct Series(Vec<f64>);
 
@@ -9,7 +9,7 @@ impl Series {
         self.0.push(value);
     }
 
-    /// The smallest value that so many percent of all do not exceed.
+    /// The smallest value that at least `percent` of all values do not exceed.
     pub fn percentile(&self, percent: usize) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -18,25 +18,25 @@ impl Series {
     }
 }
 
-/// The head of a table: what is measured, in which unit, and what the columns are.
+/// Prints the head of a table.
 pub fn head(title: &str, columns: &[&str]) {
     let columns: String = columns.iter().map(|column| format!("{column:>10}")).collect();
     println!("\n{title:<44}{columns}");
     println!("{}", "-".repeat(44 + columns.len()));
 }
 
-/// One row: median, least and most.
+/// Prints a row with median, minimum and maximum.
 pub fn row(name: &str, series: &Series) {
     percentiles(name, series, &[50, 0, 100]);
 }
 
-/// One row: a column for each percentile.
+/// Prints a row with a column for each percentile.
 pub fn percentiles(name: &str, series: &Series, which: &[usize]) {
     let columns: String = which.iter().map(|p| cell(series.percentile(*p))).collect();
     println!("{name:<44}{columns}");
 }
 
-/// Three digits that count.
+/// Formats a value with three significant digits.
 fn cell(value: f64) -> String {
     let decimals = match value.abs() {
         v if v >= 100.0 => 0,

@@ -1,39 +1,38 @@
-//! The recorder that is measured: some mono channels of speech, one agent on each.
+//! The measured recorder: mono channels of speech with one agent each.
 //!
-//! Everything else is the configuration's default, so that what ships is measured: Opus at 16
-//! kbit/s, 3 s of holdback, 2 s of lead, sealed.
+//! Everything else is the shipped default: Opus at 16 kbit/s, 3 s of holdback, 2 s of lead, sealed.
 
 use crate::daemon::site::Site;
 use std::fmt::Write;
 
-/// Frames per second of every channel.
+/// Sample rate of every channel, in frames per second.
 pub const RATE: u64 = 8000;
 
-/// What kind of box.
+/// Size and codec of the recorder.
 #[derive(Clone, Copy)]
 pub struct Plan {
     pub channels: u16,
-    /// As the configuration says it.
+    /// Codec as in the configuration.
     pub codec: &'static str,
 }
 
-/// The phone at the `n`-th channel, from 0.
+/// Phone at the `n`-th channel, from 0.
 pub fn device(n: u16) -> u16 {
     1001 + n
 }
 
-/// The speech that every channel plays, each from another place on.
+/// Speech that every channel plays, each from another offset.
 pub fn speech_path() -> std::path::PathBuf {
     crate::programs::root().join("board/models/demo/1001.wav")
 }
 
 impl Plan {
-    /// The same for a real daemon.
+    /// The same plan for a real daemon.
     pub fn site(&self) -> Site {
         Site { name: "bench", text: Some(self.config()), ..Site::sim(&[]) }
     }
 
-    /// Its configuration. Agent `u1001` has phone 1001, and so on.
+    /// Configuration text. Agent `u1001` has phone 1001, and so on.
     pub fn config(&self) -> String {
         let mut text = format!(
             "[box]\nname = \"bench\"\ndata = \"data\"\n[on_demand]\nenabled = true\n\

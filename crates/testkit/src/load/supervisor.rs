@@ -1,4 +1,4 @@
-//! A daemon on an existing store, the portal beside it, and a supervisor without a browser.
+//! A daemon on an existing store, the portal, and a supervisor without a browser.
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures how long a page takes")]
 
@@ -10,22 +10,22 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 pub const PASSWORD: &str = "correct horse battery";
-/// What the channel plays.
+/// Audio of the channel.
 pub fn wav() -> PathBuf {
     root().join("board/models/demo/1001.wav")
 }
 
-/// Both programs.
+/// The daemon and the portal.
 pub struct PortalStack {
     pub portal: Running,
     _hushboxd: Running,
-    /// What the portal said when it was ready.
+    /// The portal's `ready` line.
     pub ready: String,
     pub box_took: Duration,
 }
 
 impl PortalStack {
-    /// In a folder with the box's `data`.
+    /// Starts both in a folder that holds the recorder's `data`.
     pub fn start(at: &Path) -> PortalStack {
         write_configs(at);
         let config = |name: &str| ["--config".into(), at.join(name).into_os_string()];
@@ -43,7 +43,6 @@ impl PortalStack {
         PortalStack { portal, _hushboxd: hushboxd, ready, box_took }
     }
 
-    /// A supervisor who is logged in.
     pub fn supervisor(&self) -> Hand {
         let port = self.ready.rsplit(':').next().unwrap().parse().unwrap();
         let mut hand = Hand { port, cookies: String::new() };
@@ -52,7 +51,7 @@ impl PortalStack {
     }
 }
 
-/// Ends with its owner.
+/// A child process, killed on drop.
 pub struct Running(pub Child);
 
 impl Drop for Running {
@@ -62,7 +61,7 @@ impl Drop for Running {
     }
 }
 
-/// Starts a program and gives its first line.
+/// Starts a program and returns its first line.
 fn start(command: &mut Command) -> (Running, String) {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
@@ -93,7 +92,7 @@ fn write_configs(at: &Path) {
     std::fs::write(at.join("portal.toml"), text).unwrap();
 }
 
-/// A supervisor without a browser.
+/// HTTP client of a supervisor.
 pub struct Hand {
     pub port: u16,
     pub cookies: String,
@@ -111,7 +110,7 @@ impl Answer {
     }
 }
 
-/// What stands between two texts.
+/// The text between two texts.
 pub fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     text.split_once(before)?.1.split_once(after).map(|(found, _)| found)
 }
@@ -154,13 +153,13 @@ impl Hand {
     }
 }
 
-/// Where the page's *Older* leads.
+/// Link behind the page's *Older*.
 pub fn older(page: &str) -> Option<String> {
     let before = between(page, "name=\"before\" value=\"", "\"")?;
     Some(format!("/records?before={}", before.replace(':', "%3A")))
 }
 
-/// The recordings of a page, in its order.
+/// Recordings of a page, in order.
 pub fn listed(page: &str) -> Vec<String> {
     let links = page.split("<a href=\"/records/").skip(1);
     links.filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()

@@ -1,8 +1,8 @@
-//! The real recorder, turn by turn, with everything around it in memory.
+//! The real recorder, turn by turn, with its surroundings in memory.
 //!
-//! Ring, mask, codec, seal and journal are the product's own. The disk accepts every job and
-//! returns buffers one turn later; the clock advances by one period; lines of agents arrive as if
-//! from sockets. A turn costs what a turn of the event loop costs, except for system calls.
+//! Ring, mask, codec, sealing and journal are the product's. The disk accepts every job and returns
+//! buffers one turn later. The clock advances by one period a turn, and agents' lines arrive as if
+//! from sockets. A turn costs the same as in the event loop, except for system calls.
 
 use crate::load::plan::{self, Plan, RATE};
 use hushbox::audio::channel::ChannelIndex;
@@ -25,16 +25,16 @@ use std::collections::VecDeque;
 pub const PERIOD_FRAMES: usize = 160;
 const PERIOD_US: u64 = 20_000;
 
-/// Channels play the same speech so many frames apart.
+/// Offset in frames between the speech of two channels.
 const APART_FRAMES: usize = 2617;
 
-/// Turns until what a press lets out comes out: the default holdback.
+/// Turns from a press until its audio is released: the default holdback.
 pub const HOLDBACK_TURNS: usize = 150;
 
-/// No loop is so far behind.
+/// Upper bound of consecutive turns.
 const TURNS_AT_ONCE: usize = 1000;
 
-/// Speech in a loop: a period can be had from any place.
+/// Looped speech that yields a period from any offset.
 pub struct Speech {
     samples: Vec<i16>,
     frames: usize,
@@ -50,7 +50,7 @@ impl Speech {
         Speech { samples, frames }
     }
 
-    /// What channel `n` gives in the period numbered `turn`.
+    /// The period numbered `turn` of channel `n`.
     pub fn period(&self, n: usize, turn: usize) -> &[i16] {
         let at = (n * APART_FRAMES + turn * PERIOD_FRAMES) % self.frames;
         &self.samples[at..at + PERIOD_FRAMES]
@@ -68,23 +68,21 @@ pub struct Turns {
     dones: VecDeque<Completion>,
     recipients: Vec<Recipient>,
     envelopes: u16,
-    /// Everything that was said to anybody, since it was last asked for.
+    /// Lines sent to any session since the test last cleared them.
     pub said: String,
     /// Bytes of media appended so far.
     pub media_bytes: u64,
-    /// Media files closed so far.
     pub closed: usize,
-    /// The disk does not answer.
     pub stalled: bool,
 }
 
 const JOURNAL: FileId = FileId(1);
 
 impl Turns {
-    /// The session of the call feed; agents have the numbers after it.
+    /// Session of the call feed; agents have the following numbers.
     pub const FEED: SessionId = SessionId(1);
 
-    /// A box that has just started; nobody is connected.
+    /// Starts a recorder without clients.
     pub fn new(plan: Plan) -> Turns {
         let (config, _) = config::parse(&plan.config()).expect("a good configuration");
         let identity = Identity::generate();
@@ -123,8 +121,8 @@ impl Turns {
         turns
     }
 
-    /// The same, with a recording on every channel that gives audio to its codec. Calls begin one
-    /// turn apart, so that chunks are cut in different turns, as in life.
+    /// Starts a recorder that records on every channel. Calls start one turn apart, so that chunks
+    /// end in different turns.
     pub fn recording(plan: Plan) -> Turns {
         let mut turns = Turns::new(plan);
         let kinds = vec![Kind::Cti, Kind::Agent];
@@ -148,12 +146,12 @@ impl Turns {
         turns
     }
 
-    /// The session of the agent at channel `n`.
+    /// Session of the agent at channel `n`.
     pub fn agent(n: u16) -> SessionId {
         SessionId(Turns::FEED.0 + 1 + u64::from(n))
     }
 
-    /// One line of a session, taken in before the next turn.
+    /// Delivers one line of a session before the next turn.
     pub fn line(&mut self, session: SessionId, line: &str) {
         let woke = self.now.mono;
         self.recorder.handle(self.now, Input::Line { session, line: Ok(line), woke });
@@ -168,7 +166,7 @@ impl Turns {
         }
     }
 
-    /// Ends the turn, and those after it that come at once because there is more to release.
+    /// Ends the turn, and those that follow at once because more audio can be released.
     pub fn end_turn(&mut self) {
         self.recorder.turn(self.now);
         for _ in 0..TURNS_AT_ONCE {
@@ -179,7 +177,7 @@ impl Turns {
         }
     }
 
-    /// A period comes in on every channel.
+    /// Captures one period on every channel.
     pub fn capture(&mut self) {
         self.now.mono = MonoTime(self.now.mono.0 + PERIOD_US);
         self.now.wall = WallTime(self.now.wall.0 + 20);
@@ -190,12 +188,12 @@ impl Turns {
         self.turn += 1;
     }
 
-    /// The board never had so many frames.
+    /// Reports frames that the board lost.
     pub fn lose(&mut self, frames: u64, why: LossReason) {
         self.recorder.skip_lost_on_board(self.now, 0, frames, why);
     }
 
-    /// The disk's answers come in, and every session has room again.
+    /// Delivers disk completions and frees every session's send capacity.
     pub fn answer(&mut self) {
         while !self.stalled
             && let Some(done) = self.dones.pop_front()
@@ -209,7 +207,7 @@ impl Turns {
         }
     }
 
-    /// What the recorder asks for is done, or given to the disk.
+    /// Performs the recorder's outputs or passes them to the disk.
     pub fn hand_out(&mut self) {
         while let Some(output) = self.recorder.poll() {
             match output {

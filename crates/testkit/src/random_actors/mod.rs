@@ -1,11 +1,10 @@
-//! Random clients around a simulated box: three agents with any permissions, a PBX and a
+//! Random clients around a simulated recorder: three agents with random permissions, a PBX and a
 //! supervisor. After each step the invariants are checked.
 //!
 //! - A refused command leaves the state unchanged, bit for bit.
 //! - Commands in `can` are not refused, others are; the last `state` is the newest.
-//! - No agent is sent a byte of a call, recording or number that was never theirs. An agent who
-//!   sees own recordings only is sent no recording that others began, and no field's value at all
-//!   (F2).
+//! - No agent is sent a byte of a call, recording or number that never was theirs. An agent limited
+//!   to own recordings is sent no recording that others started, and no field value at all (F2).
 
 pub mod steps;
 
@@ -27,7 +26,7 @@ const RIGHTS: [&str; 9] = [
     "records.own",
 ];
 
-/// What an agent may know: the words that were ever theirs.
+/// An agent, with everything it may know.
 #[derive(Default)]
 pub struct Agent {
     pub name: String,
@@ -35,7 +34,7 @@ pub struct Agent {
     pub only_own: bool,
     /// Calls, recordings and numbers.
     pub own: BTreeSet<String>,
-    /// Recordings of own presses.
+    /// Recordings that the agent started.
     pub pressed: BTreeSet<String>,
     /// `can` of the last state.
     pub can: String,
@@ -50,16 +49,16 @@ pub struct RandomActors {
     pub technician: u32,
     /// Live calls: device and id.
     pub calls: Vec<(String, String)>,
-    /// Every call id, number and recording id there ever was.
+    /// Every call id, number and recording id that ever existed.
     pub secrets: BTreeSet<String>,
     pub count: u64,
-    /// The state after the last refusal, if nothing happened since.
+    /// State fingerprint after the last refusal, if nothing happened since.
     pub print: Option<String>,
-    /// What was done, for people.
+    /// Log of the steps, for a failing test's output.
     pub story: Vec<String>,
 }
 
-/// Two sentences in TOML: any rights for three agents, any schedules.
+/// Random TOML configuration: permissions of three agents, and schedules.
 pub fn config(rng: &mut Rng) -> String {
     let mut text = String::from(include_str!("../../../../tests/simulation/transcripts/box.toml"));
     let at = text.find("[[role]]").unwrap();
@@ -157,7 +156,7 @@ impl RandomActors {
         self.listen_all(Some((index, &said, "")));
     }
 
-    /// Takes in what everybody was sent, and looks that it is theirs to know.
+    /// Reads every client's lines and asserts that each agent may know them.
     pub fn listen_all(&mut self, first: Option<(usize, &[String], &str)>) {
         self.ask_whose();
         if let Some((index, lines, command)) = first {
@@ -171,7 +170,7 @@ impl RandomActors {
         }
     }
 
-    /// Whose calls and recordings there are, as the supervisor and the PBX are told.
+    /// Asks the supervisor and the PBX who owns which calls and recordings.
     fn ask_whose(&mut self) {
         let calls = self.sim.say(self.pbx, "calls");
         let records = self.sim.say(self.supervisor, "records limit=100000");
@@ -211,7 +210,7 @@ impl RandomActors {
     }
 }
 
-/// A value of a line; none for `-`.
+/// A value of a line; `None` for `-`.
 pub fn value(line: &str, key: &str) -> Option<String> {
     let at = line.find(&format!(" {key}="))? + key.len() + 2;
     let value = line[at..].split(' ').next().unwrap();

@@ -1,10 +1,10 @@
-//! The steps of the random clients, and the questions after each step.
+//! Steps of the random clients, and the checks after each step.
 
 use super::{RandomActors, config, value};
 
 const DEVICES: [&str; 5] = ["1001", "1002", "1003", "1004", "9999"];
 
-/// What an agent may try, by the word in `can`.
+/// Commands an agent may try, by their word in `can`.
 const TRIES: [(&str, &str); 9] = [
     ("record.start", "record start"),
     ("record.stop", "record stop"),
@@ -18,7 +18,6 @@ const TRIES: [(&str, &str); 9] = [
 ];
 
 impl RandomActors {
-    /// One step, and every question.
     pub fn step(&mut self) {
         self.print = None;
         match self.rng.below(20) {
@@ -99,9 +98,9 @@ impl RandomActors {
         self.checked(self.supervisor, &line);
     }
 
-    /// Says a line; if it is refused, nothing may have changed and nobody may have noticed.
+    /// Sends a line. A refusal must change no state and notify no client.
     fn checked(&mut self, client: u32, line: &str) -> String {
-        // Between two refusals in a row there is nothing to look at.
+        // Consecutive refusals share one fingerprint.
         let before = self.print.take().unwrap_or_else(|| self.sim.recorder().state_fingerprint());
         let told = self.sim.sent.len();
         let said = self.sim.say(client, line);
@@ -156,7 +155,7 @@ impl RandomActors {
         self.learn_rights();
     }
 
-    /// Asks an agent's state, and tries everything that is not in `can`.
+    /// Asks for an agent's state and tries everything that is not in `can`.
     fn question(&mut self, index: usize) {
         let Some(client) = self.agents[index].client else { return };
         let status = self.sim.say(client, "status");
@@ -182,7 +181,7 @@ impl RandomActors {
         }
     }
 
-    /// Everything ends; what is on the disk must be what was heard, and nothing that was masked.
+    /// Ends everything. The disk must hold what was captured and nothing that was masked.
     pub fn finish(&mut self) {
         for (device, call) in std::mem::take(&mut self.calls) {
             let line = format!("call stop device={device} call={call}");
@@ -205,7 +204,7 @@ impl RandomActors {
         }
     }
 
-    /// No file holds a stretch of 16 samples of this span.
+    /// Asserts that no file holds 16 consecutive samples of this span.
     fn nowhere(&self, stored: &crate::sim::stored::Stored, from: u64, to: u64) {
         let header = &stored.header;
         if let Some(at) = Some(from.midpoint(to)).filter(|at| at + 16 <= to) {

@@ -1,15 +1,15 @@
-//! Expected lines: whether a line fits, and how a line is written down as expected.
+//! Matches lines against expected patterns, and writes lines as patterns.
 
 use std::collections::BTreeMap;
 
-/// What is bound so far, and the last state of every client.
+/// Bound names, and the last state of every client.
 #[derive(Clone, Default)]
 pub struct Patterns {
     bound: BTreeMap<String, String>,
     states: BTreeMap<String, Vec<String>>,
 }
 
-/// Words of a line; a quoted value keeps its spaces and quotes.
+/// Splits a line into words; a quoted value keeps its spaces and quotes.
 pub fn words(line: &str) -> Vec<String> {
     let (mut words, mut quoted, mut escaped) = (vec![String::new()], false, false);
     for letter in line.chars() {
@@ -25,7 +25,7 @@ pub fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// `key=value`, the key with its sign; a word without one has an empty key.
+/// Splits `key=value`; the key keeps its `=`. A bare word has an empty key.
 fn pair(word: &str) -> (&str, &str) {
     match word.find('=') {
         Some(at) if !word.starts_with('"') => word.split_at(at + 1),
@@ -34,12 +34,12 @@ fn pair(word: &str) -> (&str, &str) {
 }
 
 impl Patterns {
-    /// The value that `$name` stands for.
+    /// The value of `$name`.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.bound.get(name.strip_prefix('$')?).map(String::as_str)
     }
 
-    /// A text with every `$name` replaced.
+    /// Replaces every `$name` in a text.
     pub fn spelled(&self, text: &str) -> String {
         let mut names: Vec<_> = self.bound.iter().collect();
         names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
@@ -63,7 +63,7 @@ impl Patterns {
         key == found && self.bind(wanted, value)
     }
 
-    /// Whether a line is what `pattern` expects of it.
+    /// Whether a line matches `pattern`.
     pub fn fits(&mut self, client: &str, pattern: &str, line: &str) -> bool {
         let (mut wanted, found) = (words(pattern), words(line));
         let open = wanted.last().is_some_and(|word| word == "...");
@@ -88,24 +88,24 @@ impl Patterns {
         next.next().is_none()
     }
 
-    /// Keeps a state for the next one.
+    /// Remembers a state for the next one.
     pub fn remember(&mut self, client: &str, line: &str) {
         if line.starts_with("state ") {
             self.states.insert(client.to_string(), words(line));
         }
     }
 
-    /// A client's session is gone; the next begins anew.
+    /// Forgets the state of a client whose session ended.
     pub fn forget(&mut self, client: &str) {
         self.states.remove(client);
     }
 
-    /// Every session is gone.
+    /// Forgets the states of all clients.
     pub fn forget_all(&mut self) {
         self.states.clear();
     }
 
-    /// How a line is written down as expected.
+    /// Writes a line as a pattern.
     pub fn describe(&mut self, client: &str, line: &str) -> String {
         let found = words(line);
         let before = self.states.get(client).cloned();

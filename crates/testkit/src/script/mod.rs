@@ -1,19 +1,18 @@
-//! Transcripts: a text that is at once a page of the manual and a test.
+//! Transcripts: texts that are both manual pages and tests.
 //!
 //! ```text
 //! # Prose.
-//! config: blackout.max_s = 10        the box of `box.toml`, but …; `config+:` adds to a list
-//! a> record start                    client a says; it connects with its first line
-//! a< ok recording=$one from=* ...    what a is sent: all of it, in order, before the next step
-//! wait 500ms                         time passes, audio comes in; who is connected sends `ping`s
-//! a!                                 the link of a is gone
-//! restart  cut                       the box is stopped and started; its plug is pulled
+//! config: blackout.max_s = 10        `box.toml` with this change; `config+:` adds to a list
+//! a> record start                    client a sends; it connects with its first line
+//! a< ok recording=$one from=* ...    all that a receives, in order, before the next step
+//! wait 500ms                         time passes, audio is captured; connected clients send `ping`
+//! a!                                 client a disconnects
+//! restart  cut                       the recorder stops and starts; its power is cut
 //! ```
 //!
-//! In an expected line `*` is any word or value, `$name` a value that is the same everywhere, and
-//! a last `...` leaves the other pairs open; in a `state` line it means: as they were. A box starts
-//! at the first step. `BLESS=1` writes what was really said; it is to be read before it is
-//! believed.
+//! In an expected line `*` matches any word or value, and `$name` a value that is the same
+//! everywhere. A final `...` leaves the other pairs open; in a `state` line they are as before. A
+//! recorder starts at the first step. `BLESS=1` writes the actual lines; review them before commit.
 
 pub mod line;
 pub mod steps;
@@ -25,24 +24,23 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
-/// One transcript on its way.
 pub struct Script {
     name: String,
     config: toml::Table,
     sim: Option<SimBox>,
-    /// Sessions by their letter.
+    /// Sessions by letter.
     clients: BTreeMap<String, u32>,
     patterns: Patterns,
     seed: u64,
 }
 
-/// What one run of a transcript said, for comparing runs.
+/// Lines of one run of a transcript, for comparing runs.
 pub struct Run {
     pub sim: SimBox,
     pub clients: BTreeMap<String, u32>,
 }
 
-/// The line of a step, and the lines expected after it.
+/// The line of a step and the lines expected after it.
 struct Block<'a> {
     number: usize,
     step: &'a str,
@@ -58,7 +56,7 @@ pub fn run(name: &str) -> Run {
     run_with(name, "", 1)
 }
 
-/// Runs it on a box with more configuration; what is said is not compared then.
+/// Runs a transcript with more configuration and without comparing its lines.
 pub fn run_with(name: &str, config: &str, seed: u64) -> Run {
     let path = folder().join(format!("{name}.txt"));
     let text = std::fs::read_to_string(&path).unwrap();
@@ -91,7 +89,7 @@ fn is_step(line: &str) -> bool {
     !line.starts_with('#') && !line.trim().is_empty() && !is_expected(line)
 }
 
-/// `a< …`
+/// Recognises `a< …`.
 fn is_expected(line: &str) -> bool {
     line.split_once('<').is_some_and(|(client, _)| is_client(client))
 }
@@ -112,11 +110,11 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-/// What each client was sent, in the order in which it is told.
+/// Lines sent to each client, in the order of output.
 type Said = Vec<(String, Vec<String>)>;
 
 impl Script {
-    /// Compares what was said with what is expected, and writes the block anew where it differs.
+    /// Compares the lines with the expected ones and rewrites the block if they differ.
     fn judge(&mut self, block: &Block, said: &Said, written: Option<&mut String>) -> String {
         let mut expected: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for line in block.rest.iter().filter(|line| is_expected(line)) {

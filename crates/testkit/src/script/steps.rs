@@ -1,15 +1,15 @@
-//! The steps of a transcript: what clients, the clock, the phone lines and the disk do.
+//! Steps of a transcript: clients, clock, phone lines and disk.
 
 use super::{Block, Said, Script, is_client};
 use crate::sim::SimBox;
 use hushbox::recorder::Peer;
 use protocol::Kind;
 
-/// Between two `ping`s of those who are connected.
+/// Interval of `ping`s from connected clients, in ms.
 const PING_MS: u64 = 80_000;
 
 impl Script {
-    /// Does a step and gives what everybody was sent.
+    /// Runs a step and returns the lines of all clients.
     pub(super) fn take_step(&mut self, block: &Block) -> Said {
         let line = block.step;
         let place = format!("{}.txt:{}: {line}", self.name, block.number);
@@ -45,13 +45,13 @@ impl Script {
         self.sim.get_or_insert_with(|| SimBox::new(&toml::to_string(config).unwrap(), seed))
     }
 
-    /// What everybody was sent, first the one who spoke.
+    /// The lines of all clients, starting with the sender.
     fn everybody(&mut self, first: &str) -> Said {
         let Some(sim) = &mut self.sim else { return Said::new() };
         let mut said: Said = Vec::new();
         for (client, session) in &self.clients {
             let mut lines = sim.news(*session);
-            // Signatures, in the middle of anything: no page of a manual.
+            // Checkpoints arrive at arbitrary points: leave them out of the manual.
             lines.retain(|line| !line.starts_with("event what=checkpoint "));
             let at = if client == first { 0 } else { said.len() };
             said.insert(at, (client.clone(), lines));
@@ -83,7 +83,7 @@ impl Script {
         self.everybody(client)
     }
 
-    /// Time, power, lines and the disk.
+    /// Runs a step of time, power, phone lines or the disk.
     fn happens(&mut self, line: &str) -> Option<()> {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
@@ -124,7 +124,7 @@ impl Script {
         self.sim().run_ms(ms);
     }
 
-    /// Compares a recording's stretches: `$one holds 8000 stored, 16000 masked`.
+    /// Compares a recording's spans: `$one holds 8000 stored, 16000 masked`.
     fn holds(&mut self, id: &str, wanted: &str, number: usize) {
         let id = self.patterns.spelled(id);
         let stored = self.sim().stored(&id);
@@ -133,7 +133,7 @@ impl Script {
         assert_eq!(found, wanted, "{}.txt:{number}", self.name);
     }
 
-    /// Merges configuration in; lists are replaced, or added to with `add`.
+    /// Merges configuration; lists are replaced, or extended with `add`.
     pub(super) fn merge(&mut self, text: &str, add: bool) {
         let more: toml::Table = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
         merge(&mut self.config, more, add);
@@ -156,13 +156,13 @@ fn merge(into: &mut toml::Table, more: toml::Table, add: bool) {
     }
 }
 
-/// `a> …`
+/// Splits `a> …`.
 fn spoken(line: &str) -> Option<(&str, &str)> {
     let (client, said) = line.split_once('>')?;
     is_client(client).then_some((client, said.strip_prefix(' ').unwrap_or(said)))
 }
 
-/// `20ms`, `5s`, `2m`
+/// Parses `20ms`, `5s`, `2m`.
 fn milliseconds(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
     let factor = match unit {
@@ -174,7 +174,7 @@ fn milliseconds(text: &str) -> Option<u64> {
     Some(number.parse::<u64>().ok()? * factor)
 }
 
-/// The bytes of a line: `{x*1100}` is so many x, `{ff}` a byte, `{}` no end of the line.
+/// Bytes of a line: `{x*1100}` repeats x, `{ff}` is a byte, `{}` omits the line end.
 fn unescaped(said: &str) -> Vec<u8> {
     let (mut bytes, mut rest, mut end) = (Vec::new(), said, true);
     while let Some((before, after)) = rest.split_once('{') {
@@ -194,8 +194,8 @@ fn unescaped(said: &str) -> Vec<u8> {
     bytes
 }
 
-/// What must be true at the end of every transcript: what is stored is what was heard, masked
-/// samples are nowhere, ledgers add up, the chain holds.
+/// Asserts the invariants at the end of every transcript: stored audio is as captured, masked
+/// samples are nowhere, ledgers add up, the chain verifies.
 pub fn check_everything(sim: &SimBox, name: &str) {
     for id in sim.recordings() {
         sim.stored(&id.to_string()).check(sim);

@@ -1,7 +1,7 @@
-//! A disk in memory that delays jobs, refuses them on request, and loses what was not synced.
+//! A disk in memory that delays jobs, fails them on request, and loses unsynced data.
 //!
-//! Each file has two images: what was written, and what a sync has made durable. A power cut leaves
-//! the durable one and, if the random numbers say so, some of the bytes after it.
+//! Each file has two images: the written and the durable one. A power cut leaves the durable image
+//! and, at random, some of the bytes after it.
 
 use crate::rng::Rng;
 use hushbox::job::{Completion, DiskError, FileId, Job};
@@ -9,13 +9,13 @@ use hushbox::store::recover::StoreFs;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Cursor};
 
-/// Decides which jobs fail; the path is that of the file, where the job has one.
+/// Decides which jobs fail; the argument is the file's path, if the job has one.
 pub type Refuse = Box<dyn FnMut(&Job, &str) -> Option<DiskError>>;
 
 /// Paths and contents.
 pub type Image = BTreeMap<String, Vec<u8>>;
 
-/// What a cut left of a file's unsynced bytes: so many as they were, then so many zeros.
+/// Unsynced bytes of a file after a power cut: some intact ones, then zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tail {
     pub whole: usize,
@@ -26,21 +26,21 @@ pub struct SimDisk {
     pub live: Image,
     pub durable: Image,
     open: BTreeMap<FileId, String>,
-    /// Files of which a failed sync has lost pages.
+    /// Files that lost pages in a failed sync.
     suspect: BTreeSet<String>,
     waiting: VecDeque<(u64, Job)>,
-    /// How long a job takes.
+    /// Duration of a job, in microseconds.
     pub delay_us: u64,
-    /// Nothing is done while this is set.
+    /// While set, no job completes.
     pub stuck: bool,
     pub refuse: Option<Refuse>,
-    /// Jobs done since the disk was made.
+    /// Jobs completed since the disk was created.
     pub jobs: u64,
-    /// The plug is pulled when so many are done: the next one is never done, nor any after it.
+    /// Power is cut after this many jobs: no later job completes.
     pub cut_at: Option<u64>,
-    /// A recovery mends or removes so many more files; the next mend is cut in its middle.
+    /// Repairs left before a cut during recovery; the next repair is torn.
     pub mends_left: Option<u32>,
-    /// Reads it was asked for.
+    /// Read jobs so far.
     pub reads: usize,
     /// Free and total bytes.
     pub space: (u64, u64),
@@ -67,19 +67,19 @@ impl Default for SimDisk {
 }
 
 impl SimDisk {
-    /// Another disk with the same files.
+    /// Creates another disk with the same files.
     pub fn copy(&self) -> SimDisk {
         SimDisk { live: self.live.clone(), durable: self.durable.clone(), ..SimDisk::default() }
     }
 
-    /// Takes a job, to be done after the delay and after every job before it.
+    /// Queues a job, which completes after the delay and after every earlier job.
     pub fn ask(&mut self, now_us: u64, job: Job) {
         self.reads += usize::from(matches!(job, Job::Read { .. }));
         let before = self.waiting.back().map_or(0, |(due, _)| *due);
         self.waiting.push_back((before.max(now_us + self.delay_us), job));
     }
 
-    /// Does the next job that is due; the inner `None` is an answer that needs no words.
+    /// Completes the next due job. The inner `None` is a completion without a report.
     pub fn work(&mut self, now_us: u64) -> Option<Option<Completion>> {
         if self.stuck || self.is_dead() || self.waiting.front().is_none_or(|(due, _)| *due > now_us)
         {
@@ -89,12 +89,12 @@ impl SimDisk {
         self.waiting.pop_front().map(|(_, job)| self.execute(job))
     }
 
-    /// The plug is out.
+    /// Whether the power is cut.
     pub fn is_dead(&self) -> bool {
         self.cut_at.is_some_and(|at| self.jobs >= at)
     }
 
-    /// The job that the cut caught begins all the same, as it may: of an append all is written.
+    /// Starts the job that the cut interrupted; an append is written completely.
     pub fn begin_last(&mut self) {
         if let Some((_, job)) = self.waiting.pop_front()
             && !matches!(job, Job::Sync { .. })
@@ -133,7 +133,8 @@ impl SimDisk {
             Job::Append { file, mut bytes } => {
                 let result = result.and_then(|()| self.append(file, &bytes));
                 if let (Err(_), Some(contents)) = (result, self.live.get_mut(&self.open[&file])) {
-                    // As the disk thread does: what failed, half written, is not touched again.
+                    // Like the disk thread: a file with a failed, partial write is not touched
+                    // again.
                     if self.suspect.insert(self.open[&file].clone()) {
                         contents.extend_from_slice(&bytes[..bytes.len() / 2]);
                     }
@@ -181,7 +182,7 @@ impl SimDisk {
         Ok(())
     }
 
-    /// A sync reaches every file but those that nobody syncs any more.
+    /// Makes written data durable, except in files that lost pages.
     fn make_durable(&mut self) {
         let before = std::mem::replace(&mut self.durable, self.live.clone());
         for path in &self.suspect {
@@ -192,8 +193,8 @@ impl SimDisk {
         }
     }
 
-    /// What a failed sync does: pages that were to be written are clean, and gone. The file keeps
-    /// its length; nobody may write to it again.
+    /// Models a failed sync: dirty pages are marked clean and lost. The file keeps its length and
+    /// must not be written again.
     fn lose_pages(&mut self) {
         for (path, contents) in &mut self.live {
             let durable = self.durable.get(path).map_or(0, Vec::len);
@@ -205,14 +206,13 @@ impl SimDisk {
         }
     }
 
-    /// The plug is pulled. With `tails`, some of what was written after the last sync is there all
-    /// the same, as it can be on a real disk.
+    /// Cuts the power. With `tails`, some unsynced bytes survive, as on a real disk.
     pub fn cut(&mut self, tails: Option<&mut Rng>) {
         if let Some(rng) = tails {
             for (path, contents) in &self.live {
                 let durable = self.durable.get(path).map_or(0, Vec::len);
-                // Holes look like damage, which is told and stays (see the format's assumptions);
-                // the simulated disk keeps them out of what a cut leaves.
+                // A hole looks like damage, which is reported and stays (see the format's
+                // assumptions), so the simulated cut leaves none.
                 let whole = !self.suspect.contains(path);
                 if contents.len() > durable && whole && !rng.one_in(3) {
                     let kept = durable + rng.below(contents.len() - durable + 1);
@@ -225,14 +225,14 @@ impl SimDisk {
         self.stop();
     }
 
-    /// Files that hold, or are, more than what was synced.
+    /// Files with unsynced bytes or an unsynced name.
     pub fn unsynced(&self) -> Vec<String> {
         let changed = |path: &&String| self.durable.get(*path) != self.live.get(*path);
         self.live.keys().filter(changed).cloned().collect()
     }
 
-    /// The plug is pulled, and for every file with unsynced bytes `tail` says what of them is there
-    /// all the same, of how many; `None`: not even the file's name, if that is new.
+    /// Cuts the power. For every file with unsynced bytes `tail` receives their number and returns
+    /// what survives; `None` also drops the name of a new file.
     pub fn cut_as(&mut self, mut tail: impl FnMut(&str, usize) -> Option<Tail>) {
         for path in self.unsynced() {
             if self.suspect.contains(&path) {
@@ -250,7 +250,7 @@ impl SimDisk {
         self.stop();
     }
 
-    /// Nobody asks any more.
+    /// Drops all queued jobs.
     pub fn stop(&mut self) {
         self.waiting.clear();
         self.open.clear();
@@ -259,7 +259,7 @@ impl SimDisk {
 }
 
 impl SimDisk {
-    /// Whether the plug is pulled in this step of a recovery.
+    /// Whether the power is cut in this step of a recovery.
     fn cut_in_recovery(&mut self) -> bool {
         let over = self.mends_left == Some(0);
         self.mends_left = self.mends_left.map(|left| left.saturating_sub(1));

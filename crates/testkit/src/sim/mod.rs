@@ -1,10 +1,10 @@
 //! The recorder without hardware: the real `Recorder` between simulated boards and a simulated
-//! disk, clients as lines of text, and a clock that only moves when told.
+//! disk, with clients as lines of text and a manual clock.
 //!
-//! Pure and deterministic: no thread, no real time, and one seed for every random bit. A test sends
-//! a line (`say`), lets time pass (`run_ms`), cuts the power (`restart`), and reads back what the
-//! disk holds (`stored`). While a line is answered no time passes: with a slow disk the reply comes
-//! with `run_ms`, and `news` returns it.
+//! Deterministic: no threads, no real time, and one seed for all random bits. A test sends a line
+//! (`say`), lets time pass (`run_ms`), cuts the power (`restart`) and reads the disk (`stored`). No
+//! time passes while a line is answered. With a slow disk the reply arrives during `run_ms`, and
+//! `news` returns it.
 
 pub mod audio;
 pub mod disk;
@@ -32,28 +32,26 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// 2026-11-22T12:00:00Z.
 const BEGAN: WallTime = WallTime(1_795_348_800_000);
-/// The PIN of every technician.
+/// PIN of every technician.
 pub const PIN: &str = "2468";
 const PERIOD_MS: u64 = 20;
 
-/// The sample of a channel, by its index, at a position.
+/// Sample of a channel, by its index, at a position.
 type Wave = Box<dyn Fn(usize, u64) -> i16>;
 
-/// One client, as the shell sees it.
 struct Client {
     assembler: Assembler,
-    /// Lines that the recorder has not taken yet.
+    /// Lines that the recorder has not accepted yet.
     lines: VecDeque<Result<String, Refusal>>,
-    /// What it was sent and nobody has read.
+    /// Received bytes that the test has not read.
     inbox: Vec<u8>,
-    /// It takes what it is sent.
+    /// Whether the client reads what it is sent.
     reads: bool,
-    /// Bytes it was sent and has not taken.
+    /// Bytes sent but not yet read.
     behind: usize,
     closed: bool,
 }
 
-/// A box.
 pub struct SimBox {
     pub config: Config,
     recorder: Recorder,
@@ -63,40 +61,40 @@ pub struct SimBox {
     pub identities: Vec<Identity>,
     clients: BTreeMap<u32, Client>,
     next_session: u32,
-    /// Starts of the daemon. Not the number in the journal: a start that was cut before it was
-    /// durable gives its number to the next one, but heard other audio.
+    /// Starts of the daemon. Differs from the number in the journal: a start that was cut before it
+    /// was durable leaves its number to the next one, but captured other audio.
     pub boot: u32,
-    /// In which start a recording's file was made.
+    /// Start in which a recording's file was created.
     pub born: BTreeMap<RecordingId, u32>,
-    /// Frames the boards have given since the start, by channel.
+    /// Frames captured since the start, by channel.
     heads: Vec<u64>,
-    /// What `keys/calls.key` holds, the newest first.
+    /// Content of `keys/calls.key`, newest first.
     pub call_keys: Vec<[u8; 32]>,
-    /// Envelopes that were asked for are not made; then so many are owed.
+    /// Holds envelope requests back until `release_envelopes`.
     pub no_envelopes: bool,
-    /// The boards hear silence.
+    /// Whether the boards capture silence.
     pub silent: bool,
-    /// What the boards hear instead of the pattern.
+    /// Audio of the boards instead of the pattern.
     pub wave: Option<Wave>,
-    /// When they did: start of the daemon, and position on every channel.
+    /// Start and position of every silent frame.
     silences: BTreeSet<(u32, u64)>,
-    /// What `config reload` finds; `None`: the file as it was.
+    /// File that `config reload` reads; `None` for the unchanged one.
     pub config_file: Option<String>,
-    /// Everything that was ever sent: when, to whom, what.
+    /// Everything sent: time, client and bytes.
     pub sent: Vec<(MonoTime, u32, Vec<u8>)>,
-    /// Worker threads fail at everything.
+    /// Whether worker threads fail at every job.
     workers_fail: bool,
-    /// Envelopes that are still to be made.
+    /// Envelopes held back.
     envelopes_asked: usize,
-    /// How often days were to be closed.
+    /// Number of summary jobs so far.
     pub summaries: u32,
     pub stopped: bool,
-    /// Why the daemon had to end.
+    /// Why the daemon had to exit.
     pub fatal: Option<String>,
 }
 
 impl SimBox {
-    /// A box that has just started for the first time.
+    /// Creates a recorder that has just started for the first time.
     pub fn new(config: &str, seed: u64) -> SimBox {
         let (config, _) = config::parse(config).unwrap_or_else(|errors| panic!("{errors:#?}"));
         let identities = vec![Identity::generate()];
@@ -137,12 +135,12 @@ impl SimBox {
         box_key(&self.config)
     }
 
-    /// Everything of the recorder's state that decides anything.
+    /// The recorder, with all state that affects its decisions.
     pub fn recorder(&self) -> &Recorder {
         &self.recorder
     }
 
-    /// Connects a client that may say hello as these; it has read the greeting.
+    /// Connects a client that may say hello as these kinds and has read the greeting.
     pub fn client(&mut self, kinds: &[Kind]) -> u32 {
         self.client_of(Peer { kinds: kinds.to_vec(), from: "127.0.0.1".into(), portal: false })
     }
@@ -151,18 +149,18 @@ impl SimBox {
         self.connect(|session| Input::Connected { session, peer })
     }
 
-    /// Connects a client over TLS that shows this certificate.
+    /// Connects a client over TLS with this certificate.
     pub fn knock(&mut self, certificate: Option<[u8; 32]>) -> u32 {
         self.knock_from("10.0.0.1", certificate)
     }
 
-    /// The same, from this address.
+    /// Connects a client over TLS from this address.
     pub fn knock_from(&mut self, from: &str, certificate: Option<[u8; 32]>) -> u32 {
         let from = from.to_owned();
         self.connect(|session| Input::TlsAccepted { session, from, certificate })
     }
 
-    /// There is a TLS listener; to be said again after every start.
+    /// Announces a TLS listener; needed again after every start.
     pub fn serve_enrolment(&mut self) {
         self.recorder.enable_enrolment([7; 10]);
     }
@@ -184,7 +182,7 @@ impl SimBox {
         self.next_session
     }
 
-    /// The client's link is gone.
+    /// Disconnects a client.
     pub fn gone(&mut self, client: u32) {
         if self.clients.remove(&client).is_some_and(|client| !client.closed) {
             self.recorder
@@ -193,12 +191,12 @@ impl SimBox {
         self.settle();
     }
 
-    /// The box has closed the link, or it is gone.
+    /// Whether the connection is closed.
     pub fn is_closed(&self, client: u32) -> bool {
         self.clients.get(&client).is_none_or(|client| client.closed)
     }
 
-    /// Whether the client takes what it is sent.
+    /// Sets whether the client reads what it is sent.
     pub fn reads(&mut self, client: u32, reads: bool) {
         self.client_mut(client).reads = reads;
         self.settle();
@@ -208,13 +206,12 @@ impl SimBox {
         self.clients.get_mut(&client).expect("a client that is there")
     }
 
-    /// Sends one line and gives everything that the client is sent until all is quiet.
+    /// Sends one line and returns everything the client receives until the recorder is idle.
     pub fn say(&mut self, client: u32, line: &str) -> Vec<String> {
         self.send(client, format!("{line}\n").as_bytes());
         self.news(client)
     }
 
-    /// Sends raw bytes.
     pub fn send(&mut self, client: u32, mut bytes: &[u8]) {
         let place = self.client_mut(client);
         while let Some(piece) = place.assembler.next_piece(&mut bytes) {
@@ -227,7 +224,7 @@ impl SimBox {
         self.settle();
     }
 
-    /// Sends a line and the data block that belongs to it, and gives the answer.
+    /// Sends a line with its data block and returns the reply.
     pub fn say_with(&mut self, client: u32, line: &str, block: &[u8]) -> Vec<String> {
         self.send(client, format!("{line}\n").as_bytes());
         let before = self.news(client);
@@ -236,7 +233,7 @@ impl SimBox {
         before.into_iter().chain(self.news(client)).collect()
     }
 
-    /// Says `ping` and takes the answer, but nothing else, off what the client was sent.
+    /// Sends `ping` and removes only its reply from the inbox.
     pub fn ping(&mut self, client: u32) {
         let before = self.client_mut(client).inbox.len();
         self.send(client, b"ping\n");
@@ -247,7 +244,7 @@ impl SimBox {
         inbox.extend_from_slice(&said[rest..]);
     }
 
-    /// The lines a client was sent since it last looked; a data block is one line of its size.
+    /// Takes the received lines; a data block is one line that states its size.
     pub fn news(&mut self, client: u32) -> Vec<String> {
         let bytes = self.take(client);
         let mut rest = bytes.as_slice();
@@ -264,12 +261,12 @@ impl SimBox {
         lines
     }
 
-    /// The bytes a client was sent since it last looked.
+    /// Takes the received bytes.
     pub fn take(&mut self, client: u32) -> Vec<u8> {
         std::mem::take(&mut self.client_mut(client).inbox)
     }
 
-    /// Lets time pass and audio come in, in periods of 20 ms.
+    /// Lets time pass and captures audio, in periods of 20 ms.
     pub fn run_ms(&mut self, ms: u64) {
         assert_eq!(ms % PERIOD_MS, 0, "whole periods");
         for _ in 0..ms / PERIOD_MS {
@@ -285,7 +282,7 @@ impl SimBox {
         self.now.wall = WallTime(self.now.wall.0 + i64::try_from(ms).unwrap());
     }
 
-    /// A board gives nothing for so long, and says so; the others go on.
+    /// Lets a board report lost frames for this time; the others capture.
     pub fn unplug_ms(&mut self, board: usize, ms: u64, why: LossReason) {
         for _ in 0..ms / PERIOD_MS {
             self.pass_ms(PERIOD_MS);
@@ -296,7 +293,7 @@ impl SimBox {
         }
     }
 
-    /// Where the channels of a board are.
+    /// Position of a board's channels.
     pub fn head(&self, board: usize) -> u64 {
         self.heads[self.recorder.first_channel(board).unwrap().0]
     }
@@ -306,8 +303,8 @@ impl SimBox {
     }
 
     fn hear_but(&mut self, ms: u64, unplugged: Option<usize>) {
-        // Wiped, as a board wipes its scratch, and with room, so that growing leaves no copy: tests
-        // search the memory for what was heard.
+        // Wiped as a board wipes its scratch buffer, and never reallocated: tests search memory for
+        // captured audio.
         let room = usize::try_from(2 * 96 * ms).unwrap();
         let mut samples = zeroize::Zeroizing::new(Vec::with_capacity(room));
         for (board, model) in self.config.boards.iter().enumerate() {
@@ -336,13 +333,13 @@ impl SimBox {
         }
     }
 
-    /// What a board gave, or gives.
+    /// The sample that a board captured or will capture.
     pub fn heard(&self, boot: u32, channel: u16, position: u64, side: usize) -> i16 {
         let silent = self.silences.contains(&(boot, position));
         if silent { 0 } else { sample(boot, channel, position, side) }
     }
 
-    /// Frames of a board were never had.
+    /// Reports frames that a board lost.
     pub fn lose(&mut self, board: usize, frames: u64, why: LossReason) {
         self.recorder.skip_lost_on_board(self.now, board, frames, why);
         let first = self.recorder.first_channel(board).unwrap().0;
@@ -355,7 +352,7 @@ impl SimBox {
         self.settle();
     }
 
-    /// Turns until nothing is left to do at this moment.
+    /// Runs turns until nothing is left to do now.
     pub fn settle(&mut self) {
         loop {
             self.recorder.turn(self.now);
@@ -377,7 +374,7 @@ impl SimBox {
         }
     }
 
-    /// Hands waiting lines in, as far as the recorder takes them.
+    /// Delivers waiting lines as far as the recorder accepts them.
     fn deliver(&mut self) -> bool {
         let mut any = false;
         for (id, client) in &mut self.clients {
@@ -508,7 +505,7 @@ impl SimBox {
         }
     }
 
-    /// Stops the box in order, or pulls its plug, and starts it again; every link is gone.
+    /// Stops the recorder in order, or cuts its power, and starts it again without clients.
     pub fn restart(&mut self, cut: bool) {
         if cut {
             self.disk.cut(None);
@@ -526,7 +523,7 @@ impl SimBox {
         self.start_again();
     }
 
-    /// The next start, from what the disk holds.
+    /// Starts the recorder from the content of the disk.
     pub fn start_again(&mut self) {
         self.disk.stop();
         self.now.mono = MonoTime(0);
@@ -544,7 +541,6 @@ impl SimBox {
     }
 }
 
-/// The number of a client.
 fn number(session: SessionId) -> u32 {
     u32::try_from(session.0).unwrap()
 }
@@ -553,7 +549,7 @@ fn box_key(config: &Config) -> BoxSigningKey {
     BoxSigningKey::from_seed(&[7; 32], &config.name)
 }
 
-/// What the shell does before the first turn.
+/// Prepares a start as the shell does before the first turn.
 fn start(
     config: &Config,
     disk: &mut SimDisk,

@@ -1,12 +1,12 @@
-//! The configuration of a simulated box, as a value that a test changes; and values in reply lines.
+//! Configuration of a simulated recorder, as a value; and helpers for values in reply lines.
 //!
-//! There are two channels, on devices 1001 and 1002, bit-exact. A test adds agents and what else
-//! differs.
+//! There are two bit-exact channels, on devices 1001 and 1002. A test adds agents and other
+//! settings.
 
 use super::SimBox;
 use protocol::Kind;
 
-/// What a simulated box is made of.
+/// Parts of the configuration.
 #[derive(Clone, Debug)]
 pub struct Site {
     codec: &'static str,
@@ -42,25 +42,25 @@ impl Site {
         self
     }
 
-    /// More of `[audio]`.
+    /// Adds keys to `[audio]`.
     pub fn audio(mut self, keys: &str) -> Site {
         self.audio = format!("{}{keys}\n", self.audio);
         self
     }
 
-    /// What `[store]` says.
+    /// Adds keys to `[store]`.
     pub fn store(mut self, keys: &str) -> Site {
         self.store = format!("[store]\n{keys}");
         self
     }
 
-    /// Numbers of the channels.
+    /// Sets the channel numbers.
     pub fn ids(mut self, ids: [u16; 2]) -> Site {
         self.ids = ids;
         self
     }
 
-    /// `mono` or `stereo`, of each channel.
+    /// Sets `mono` or `stereo` for each channel.
     pub fn sides(mut self, sides: [&'static str; 2]) -> Site {
         self.sides = sides;
         self
@@ -71,25 +71,25 @@ impl Site {
         self.more(&format!("[[role]]\nname = \"{name}\"\npermissions = [{words}]"))
     }
 
-    /// Somebody with these phones and roles, a word each.
+    /// Adds an agent with these space-separated phones and roles.
     pub fn agent(self, username: &str, phones: &str, roles: &str) -> Site {
         let (phones, roles) = (words(phones), words(roles));
         let phones = if phones.is_empty() { phones } else { format!("phones = [{phones}]\n") };
         self.more(&format!("[[agent]]\nusername = \"{username}\"\n{phones}roles = [{roles}]"))
     }
 
-    /// More of the schedule.
+    /// Adds keys to the schedule.
     pub fn schedule(mut self, keys: &str) -> Site {
         self.schedule = keys.to_owned();
         self
     }
 
-    /// Every call is recorded besides.
+    /// Also records every call full-time.
     pub fn full_time(self) -> Site {
         self.more("[[schedule]]\nname = \"all\"\ntype = \"percentage\"\npercent = 100")
     }
 
-    /// More of the file; what is said of the last table goes on there.
+    /// Appends text to the file, after the last table.
     pub fn more(mut self, text: &str) -> Site {
         self.more = format!("{}{text}\n", self.more);
         self
@@ -128,7 +128,7 @@ type = "on-demand"
 }
 
 impl SimBox {
-    /// Connects somebody who says hello as these words say, and is let in.
+    /// Connects a client that says hello with these words and is accepted.
     pub fn hello(&mut self, words: &str) -> u32 {
         let kind = words.split(' ').next().and_then(Kind::parse).expect("a kind");
         let client = self.client(&[kind]);
@@ -137,8 +137,7 @@ impl SimBox {
         client
     }
 
-    /// Numbers of the alarms that somebody who watches was told of since the last look; of those
-    /// that are over, below zero.
+    /// Alarms sent to `watcher` since the last call; a cleared alarm is negative.
     pub fn alarms(&mut self, watcher: u32) -> Vec<i32> {
         let lines = self.news(watcher);
         let told = lines.iter().filter_map(|line| {
@@ -155,7 +154,7 @@ impl SimBox {
     }
 }
 
-/// Quoted, with commas between them.
+/// Quotes words and joins them with commas.
 fn words(text: &str) -> String {
     let words: Vec<String> = text.split_whitespace().map(|word| format!("\"{word}\"")).collect();
     words.join(", ")
@@ -173,7 +172,7 @@ pub fn pair(lines: &[String], key: &str) -> String {
     value(line.unwrap_or_else(|| panic!("{lines:?}")), key)
 }
 
-/// The answer among what was sent.
+/// The reply among these lines.
 pub fn answer(lines: &[String]) -> &str {
     let is = |line: &&String| line.starts_with("ok") || line.starts_with("err");
     lines.iter().rfind(is).map_or("", String::as_str)

@@ -1,4 +1,4 @@
-//! What a simulated disk holds, read back: the samples and ledger of one recording, or everything.
+//! Reads a simulated disk back: samples and ledger of one recording, or the whole store.
 
 use super::SimBox;
 use hushbox::audio::codec::Decoder;
@@ -13,21 +13,20 @@ use hushbox::store::{layout, seal};
 use hushbox::time::Position;
 use std::io::Read;
 
-/// One recording, decoded.
 pub struct Stored {
     pub header: MediaHeader,
-    /// Interleaved, every frame of it, zeros where nothing was stored.
+    /// All frames, interleaved; zero where nothing is stored.
     pub samples: Vec<i16>,
     pub runs: Vec<Run>,
     pub ledger: Ledger,
     pub spans: Vec<FactSpan>,
     pub to: Position,
-    /// It has its trailer.
+    /// Whether the file has its trailer.
     pub complete: bool,
 }
 
 impl Stored {
-    /// How many frames of a span are stored.
+    /// Number of stored frames in a span.
     pub fn frames_stored(&self, from: Position, to: Position) -> u64 {
         let (mut at, mut count) = (self.header.from, 0);
         for run in &self.runs {
@@ -40,7 +39,7 @@ impl Stored {
         count
     }
 
-    /// Its stretches in words: `8000 stored, 16000 masked`.
+    /// The spans as text: `8000 stored, 16000 masked`.
     pub fn stretches(&self) -> String {
         let mut joined: Vec<(&str, u64)> = Vec::new();
         for run in &self.runs {
@@ -59,8 +58,8 @@ impl Stored {
         words.join(", ")
     }
 
-    /// Whether every stored sample is what the board gave at its position, and all others are 0.
-    /// Exact for `codec = "pcm"` only.
+    /// Asserts that every stored sample is the board's at that position, and all others are 0. For
+    /// `codec = "pcm"` only.
     pub fn check(&self, sim: &SimBox) {
         let sides = usize::from(self.header.sides);
         let fates = self.runs.iter().flat_map(|run| (0..run.frames).map(|_| run.fate));
@@ -85,7 +84,7 @@ impl Stored {
 }
 
 impl SimBox {
-    /// Ids of every recording that has a file.
+    /// Ids of all recordings that have a file.
     pub fn recordings(&self) -> Vec<RecordingId> {
         let media = self.disk.live.keys().filter_map(|path| layout::parse_media(path));
         media.map(|(_, id)| id).collect()
@@ -96,11 +95,11 @@ impl SimBox {
         self.disk.live.keys().find(of).expect("the recording has a file")
     }
 
-    /// One recording as it lies on the disk; for tests with one media file each.
+    /// Decodes a recording with a single media file.
     pub fn stored(&self, id: &str) -> Stored {
         let id = RecordingId::parse(id).expect("an id");
         let mut bytes = self.disk.live[self.media_path(id)].as_slice();
-        // Of a file that failed only so much counts.
+        // Of a failed file only the durable bytes count.
         let certain = self.journal().record(id).and_then(Record::certain_bytes);
         if let Some(certain) = certain {
             bytes = &bytes[..usize::try_from(certain).unwrap()];
@@ -126,7 +125,7 @@ impl SimBox {
         Stored { header, samples, runs: all, ledger, spans, to, complete }
     }
 
-    /// What the journal on the disk says.
+    /// Reads the journal on the disk.
     pub fn journal(&self) -> Index {
         let mut index = Index::default();
         let mut next = FIRST_SEQUENCE;
@@ -144,7 +143,7 @@ impl SimBox {
         index
     }
 
-    /// Every fact of the journal on the disk, in order.
+    /// All facts in the journal on the disk, in order.
     pub fn facts(&self) -> Vec<Fact> {
         let mut facts = Vec::new();
         for (_, bytes, _) in self.journals() {
@@ -158,12 +157,12 @@ impl SimBox {
         facts
     }
 
-    /// What `hushbox verify` would say.
+    /// Runs the checks of `hushbox verify`.
     pub fn verify(&self) -> VerifyReport {
         self.verify_as(true)
     }
 
-    /// The same of a box that is stopped.
+    /// Runs the checks of `hushbox verify` for a stopped recorder.
     pub fn verify_stopped(&self) -> VerifyReport {
         self.verify_as(false)
     }
@@ -182,7 +181,7 @@ impl SimBox {
         verifier.finish()
     }
 
-    /// Journal files in order, each with the number from which on a later one tells it again.
+    /// Journal files in order, each with the entry number from which a later file repeats it.
     fn journals(&self) -> Vec<(&str, &[u8], u64)> {
         let files = self.disk.live.iter().filter_map(|(path, bytes)| {
             let (day, part) = layout::parse_journal_part(path)?;

@@ -1,4 +1,4 @@
-//! Worker threads of a simulated box: each finishes at once, or all of them fail.
+//! Worker threads of a simulated recorder: each job completes at once, or all jobs fail.
 
 use super::SimBox;
 use hushbox::id::SessionId;
@@ -7,14 +7,14 @@ use hushbox::store::archive::{self, Catalogue};
 use hushbox::store::day::Day;
 
 impl SimBox {
-    /// Worker threads fail from now on, or work again.
+    /// Makes worker jobs fail or succeed from now on.
     pub fn workers_fail(&mut self, fail: bool) {
         self.workers_fail = fail;
         self.make_envelopes();
         self.settle();
     }
 
-    /// Ends `no_envelopes`, and makes the envelopes that the recorder waits for.
+    /// Completes the envelopes that `no_envelopes` held back, and clears it.
     pub fn release_envelopes(&mut self) {
         self.no_envelopes = false;
         self.make_envelopes();
@@ -41,7 +41,7 @@ impl SimBox {
     }
 }
 
-/// The session that waits for a worker thread to answer this request.
+/// The session that waits for a worker to complete this output.
 pub(super) fn waiting_session(output: &Output) -> Option<SessionId> {
     match output {
         Output::CheckPin { session, .. }

@@ -1,7 +1,7 @@
 //! A headless browser that plays a video file and reports what it showed.
 //!
-//! Page and video come from a small HTTP server that serves byte ranges, as the portal does. The
-//! page leaves its report in `window.told`.
+//! A small HTTP server serves the page and the video by byte range, as the portal does. The page
+//! stores its report in `window.told`.
 
 use crate::browser::Browser;
 use serde_json::Value;
@@ -13,10 +13,10 @@ use std::time::Duration;
 
 const PAGE: &str = include_str!("page.html");
 
-/// A slow machine has started a browser and played the film by then.
+/// Time limit for a slow machine to start the browser and play the video.
 const PLAYED: Duration = Duration::from_secs(90);
 
-/// Plays a file and stops at these moments, in seconds.
+/// Plays a file and pauses at these times, in seconds.
 pub fn watch(film: &Path, moments: &[f64]) -> Value {
     let film = Arc::new(std::fs::read(film).unwrap());
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -24,7 +24,7 @@ pub fn watch(film: &Path, moments: &[f64]) -> Value {
     std::thread::spawn(move || {
         for stream in server.incoming().flatten() {
             let film = Arc::clone(&film);
-            // Whoever hangs up has what it wanted.
+            // The browser may disconnect once it has enough.
             std::thread::spawn(move || drop(serve(stream, &film)));
         }
     });

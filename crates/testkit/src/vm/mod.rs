@@ -1,8 +1,7 @@
-//! What the tests of the appliance share: the test profile, what is played, and looks into the
-//! machine.
+//! Shared parts of the appliance tests: the test profile, the audio, and checks inside the machine.
 //!
-//! Sealing is off and the codec is `pcm`, so that the raw disk can be searched; plain text is
-//! served off loopback.
+//! The test profile disables sealing and uses the codec `pcm`, so that the raw disk can be
+//! searched. It also serves the plain-text protocol beyond loopback.
 
 pub mod qemu;
 
@@ -62,15 +61,15 @@ type = "on-demand"
 1 = "Caller name"
 "#;
 
-/// The folder, the disk, and what is played: nobody hears any of it twice.
+/// The folder, the disk and the audio; no sound is played twice.
 pub struct Vm {
     kind: Kind,
     pub folder: tempfile::TempDir,
     disk: PathBuf,
     drive: PathBuf,
-    /// Played while nothing is masked.
+    /// Sounds played while nothing is masked.
     pub open: Vec<Vec<i16>>,
-    /// Played only inside blackouts.
+    /// Sounds played only inside blackouts.
     pub secret: Vec<Vec<i16>>,
 }
 
@@ -87,7 +86,7 @@ impl Vm {
             write_wav(&path, 2, sound);
             files.push((name, std::fs::read(path).unwrap()));
         }
-        // To upgrade to; not every story does.
+        // Upgrade image; not every test needs one.
         let given = |word: &str| std::env::var(word).ok().filter(|path| !path.is_empty());
         if let Some(package) = given("HUSHBOX_PACKAGE") {
             files.push(("new.deb", std::fs::read(package).unwrap()));
@@ -102,7 +101,7 @@ impl Vm {
         Machine::boot(self.kind, &self.disk, &self.drive, self.folder.path())
     }
 
-    /// What the raw disk holds of these sounds, in stretches found.
+    /// Number of runs of these sounds found on the raw disk.
     pub fn on_disk(&self, sounds: &[Vec<i16>]) -> usize {
         let mut needles = Needles::of(&sounds[0], 2);
         sounds[1..].iter().for_each(|sound| needles.add(sound, 2));
@@ -110,14 +109,14 @@ impl Vm {
     }
 }
 
-/// The test profile: the kernel's own card, and the configuration for the search.
+/// Switches to the test profile: the kernel's loopback card, and the configuration for the search.
 pub fn change_profile(machine: &mut Machine) {
     machine.inside("modprobe snd-aloop pcm_substreams=2");
     machine.inside("cat /run/bed/config.toml >/data/etc/config.toml && sync");
     machine.inside("systemctl restart hushboxd");
 }
 
-/// After a start of the machine the card is made by hand: no shipped image has one.
+/// Creates the card after a start of the machine, because no shipped image has one.
 pub fn start_card(machine: &mut Machine) {
     machine.await_bed();
     machine.inside("modprobe snd-aloop pcm_substreams=2");
@@ -134,7 +133,7 @@ pub fn play(machine: &mut Machine, name: &str) {
     machine.inside(&format!("aplay -q -D hw:Loopback,0,0 /run/bed/{name}"));
 }
 
-/// A sound that goes on by itself.
+/// Plays a sound in a loop.
 pub fn play_on(machine: &mut Machine, name: &str) {
     machine.inside(&format!(
         "setsid sh -c 'while :; do aplay -q -D hw:Loopback,0,0 /run/bed/{name}; done' >/dev/null \
@@ -143,7 +142,7 @@ pub fn play_on(machine: &mut Machine, name: &str) {
 }
 
 pub fn stop_playing(machine: &mut Machine) {
-    // The shells first, or they start another player.
+    // Kill the shells first, or they start another player.
     let kill = "for p in $(grep -las Loopback /proc/[0-9]*/cmdline | tr -dc '0-9\\n'); do \
                 [ $p = $$ ] || kill $p; done";
     machine.try_inside(kill);
@@ -172,7 +171,7 @@ pub fn until_closed(machine: &mut Machine, recording: &str) {
     panic!("{recording} does not end");
 }
 
-/// Waits until the status line of the boot service names an alarm, or does not any more.
+/// Waits until the service's status line shows or no longer shows an alarm.
 pub fn await_alarm(machine: &mut Machine, alarm: &str, active: bool) {
     qemu::until(&format!("{alarm}: {active}"), || {
         let line = machine.inside("systemctl show -P StatusText hushboxd");
@@ -189,12 +188,12 @@ pub fn report(text: &str) {
     }
 }
 
-/// The PIN that the first boot tells.
+/// The PIN printed by the first boot.
 pub fn pin(told: &str) -> String {
     told.split("PIN ").nth(1).expect("a PIN").split(':').next().unwrap().to_owned()
 }
 
-/// A technician logs in on the serial line, which asks for a name.
+/// Logs a technician in on the serial line.
 pub fn log_in(machine: &mut Machine, pin: &str) {
     let from = machine.serial_length();
     machine.type_on_serial("field");

@@ -1,8 +1,8 @@
-//! The appliance in an emulated machine, with its serial lines, its network and its power switch.
+//! The appliance in an emulated machine, with its serial lines, network and power switch.
 //!
-//! The image is the shipped one with one more unit, `bed.service`, that takes commands over a
-//! second serial line and reads what it needs (a player, sounds, a configuration) from a drive of
-//! its own. The machine is fully emulated (no KVM); killing it stands for a power cut.
+//! The image is the shipped one with an extra unit, `bed.service`. It executes commands from a
+//! second serial line and reads its files (player, sounds, configuration) from its own drive. The
+//! machine is fully emulated (no KVM); killing it is a power cut.
 
 #![allow(clippy::disallowed_methods, reason = "real machines live in real time")]
 
@@ -18,10 +18,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes on an emulated machine beside a build.
+/// Time limit for an emulated machine on a busy host.
 pub const TIMEOUT: Duration = Duration::from_secs(900);
 
-/// Which machine.
 #[derive(Clone, Copy)]
 pub enum Kind {
     Pc,
@@ -36,7 +35,7 @@ impl Kind {
         }
     }
 
-    /// The bed's serial line, as the machine inside calls it.
+    /// Device name of the test unit's serial line inside the machine.
     fn line(self) -> &'static str {
         match self {
             Kind::Pc => "/dev/ttyS1",
@@ -44,7 +43,7 @@ impl Kind {
         }
     }
 
-    /// QEMU with the machine's parts; the firmware's code, and its variables as they are shipped.
+    /// QEMU binary, machine options, and firmware: code and initial variables.
     fn parts(self) -> (&'static str, &'static [&'static str], &'static str, &'static str) {
         match self {
             Kind::Pc => (
@@ -62,7 +61,6 @@ impl Kind {
         }
     }
 
-    /// The image under test.
     fn image(self) -> PathBuf {
         let place = format!("target/image/hushbox-{}.img", self.debian());
         let given = std::env::var_os("HUSHBOX_IMAGE").map(PathBuf::from);
@@ -76,7 +74,7 @@ const UNIT: &str = "[Unit]\nDescription=The bed of the tests\n[Service]\n\
     ExecStart=/bin/sh -c 'mkdir -p /run/bed && mount -o ro LABEL=bed /run/bed && \
     exec bash /run/bed/agent'\n";
 
-/// Reads commands, a line each, and says after each how it ended.
+/// Reads commands, one a line, and prints each exit status.
 const AGENT: &str = "stty raw -echo <LINE\nexec <LINE >LINE 2>&1\n\
     export PATH=/run/bed/bin:$PATH\necho BED-READY\n\
     while IFS= read -r line; do eval \"$line\"; echo \"BED-DONE $?\"; done\n";
@@ -90,12 +88,12 @@ pub fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Looks again and again until there is something to see.
+/// Polls until `look` returns a value.
 pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     until_within(TIMEOUT, what, look)
 }
 
-/// Copies an image with so many megabytes of free space behind it, and puts the bed's unit in.
+/// Copies an image, adds `more_mb` of free space, and installs the test unit.
 pub fn prepare(kind: Kind, to: &Path, more_mb: u64) {
     run(Command::new("cp").arg("--sparse=always").arg(kind.image()).arg(to));
     let table = run(Command::new("sfdisk").arg("-d").arg(to));
@@ -128,7 +126,7 @@ pub fn prepare(kind: Kind, to: &Path, more_mb: u64) {
     std::fs::remove_file(&part).unwrap();
 }
 
-/// Makes the bed's drive: the agent, a player, and these files.
+/// Creates the test unit's drive: the command loop, a player, and these files.
 pub fn drive(kind: Kind, folder: &Path, to: &Path, files: &[(&str, Vec<u8>)]) {
     let root = folder.join("drive");
     std::fs::create_dir_all(root.join("bin")).unwrap();
@@ -148,7 +146,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A line to the machine, with everything that came over it.
+/// A serial line of the machine, with all its output.
 struct Wire {
     stream: UnixStream,
     came: Arc<Mutex<Vec<u8>>>,
@@ -177,7 +175,6 @@ impl Wire {
     }
 }
 
-/// A machine that runs.
 pub struct Machine {
     child: Child,
     serial: Wire,
@@ -187,7 +184,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Switches it on. `folder` is for sockets; `more` are further words for QEMU.
+    /// Boots the machine. `folder` is for sockets; `more` are extra QEMU arguments.
     pub fn boot(kind: Kind, disk: &Path, drive: &Path, folder: &Path) -> Machine {
         let (plain_port, tls_port) = (free_port(), free_port());
         let (program, parts, code, shipped) = kind.parts();
@@ -229,7 +226,8 @@ impl Machine {
         Machine { child, serial, bed, plain_port, tls_port }
     }
 
-    /// Waits for a text on the technician's serial line, from `from` on; gives all up to its end.
+    /// Waits for a text on the technician's serial line after `from`; returns the output up to its
+    /// end.
     pub fn on_serial(&self, from: usize, text: &str) -> String {
         let find = || {
             let all = self.serial.text();
@@ -246,7 +244,7 @@ impl Machine {
         panic!("no {text:?} on the serial line:\n{}", self.serial.text());
     }
 
-    /// The code that stands there, from `from` on: groups of four with hyphens.
+    /// The code printed after `from`: groups of four with hyphens.
     pub fn code_on_serial(&self, from: usize) -> String {
         until("a code on the serial line", || {
             let all = self.serial.text();
@@ -257,7 +255,7 @@ impl Machine {
         })
     }
 
-    /// How much came over it so far.
+    /// Length of the serial output so far.
     pub fn serial_length(&self) -> usize {
         self.serial.text().len()
     }
@@ -266,17 +264,17 @@ impl Machine {
         self.serial.send(&format!("{line}\r"));
     }
 
-    /// Waits until the bed inside takes commands.
+    /// Waits until the test unit accepts commands.
     pub fn await_bed(&self) {
         until("the bed inside", || self.bed.text().contains("BED-READY").then_some(()));
     }
 
-    /// How often the machine has started.
+    /// Number of times the machine has started.
     pub fn starts(&self) -> usize {
         self.bed.text().matches("BED-READY").count()
     }
 
-    /// Runs a command inside as root: what it said, and whether it went well.
+    /// Runs a command as root; returns its output and whether it succeeded.
     pub fn try_inside(&mut self, command: &str) -> (String, bool) {
         let from = self.bed.text().len();
         self.bed.send(&format!("{command}\n"));
@@ -296,7 +294,7 @@ impl Machine {
         said
     }
 
-    /// Waits until the box inside is ready.
+    /// Waits until the recorder is ready.
     pub fn await_ready(&mut self) {
         self.await_bed();
         let end = Instant::now() + TIMEOUT;
@@ -309,13 +307,13 @@ impl Machine {
         panic!("{}", self.inside("systemctl status hushboxd; journalctl -n 60 --no-pager"));
     }
 
-    /// The plug.
+    /// Cuts the power.
     pub fn pull_plug(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// An orderly end.
+    /// Powers off in order.
     pub fn power_off(mut self) {
         self.bed.send("systemctl --no-block poweroff\n");
         until("the end of the machine", || self.child.try_wait().unwrap());

@@ -1,4 +1,4 @@
-//! What must hold of the image of the disk, given what was acknowledged.
+//! Invariants of the disk image, given what was acknowledged.
 
 use super::{Masked, RATE, World};
 use crate::sim::disk::{Image, SimDisk};
@@ -8,11 +8,11 @@ use hushbox::store::index::{Index, Record, RecordFilter};
 use hushbox::store::{layout, media, recover, seal};
 use std::collections::{BTreeSet, HashSet};
 
-/// So many samples of a mask make a needle; a needle begins at every so manieth sample.
+/// Length in samples of a search needle, and distance between two needles.
 const NEEDLE: usize = 4;
 
 impl World {
-    /// Recovery of recovery changes nothing; nor does one that was cut itself, at any step.
+    /// Asserts that a second recovery changes nothing, even after a cut at any step of the first.
     pub(super) fn assert_recovers(&self) {
         let once = |image: &Image, mends_left: Option<u32>| {
             let mut disk = SimDisk::default();
@@ -37,7 +37,8 @@ impl World {
         }
     }
 
-    /// Every promise is in the journal; and no more is lost than may be.
+    /// Asserts that every acknowledged fact is in the journal, and that no more audio is lost than
+    /// allowed.
     pub(super) fn assert_kept(&mut self, (boot, head): (u32, u64), unsure: &BTreeSet<usize>) {
         let index = self.sim.journal();
         for (agent, call) in &self.known.calls {
@@ -57,7 +58,7 @@ impl World {
         for (id, told) in &self.known.recordings {
             let record = record(&index, id);
             let Some(ended) = &record.ended else { panic!("{id} is still running") };
-            // What was kept back is written after a late press, in some turns and syncs.
+            // Audio held back is written after a late press, over several turns and syncs.
             let late = self.known.busy && self.site.recall != "off" && head < told.at + RATE;
             if told.boot == boot && !told.over && !self.known.troubled && !late {
                 let lost = head.saturating_sub(ended.to.0);
@@ -73,7 +74,8 @@ impl World {
         self.assert_fields(&index, unsure);
     }
 
-    /// Fields and protection are as they were acknowledged, or as somebody was just setting them.
+    /// Asserts that fields and protection have the acknowledged values, or those of a command in
+    /// flight.
     fn assert_fields(&mut self, index: &Index, unsure: &BTreeSet<usize>) {
         let channel = |id: &String| self.known.recordings[id].channel;
         let mut newest = Vec::new();
@@ -102,7 +104,8 @@ impl World {
         Some(wrapped).filter(|w| !w.is_empty()).map(|w| unwrap(&w))
     }
 
-    /// Nothing masked is anywhere; everything else is what was heard, or its loss is explained.
+    /// Asserts that nothing masked is on the disk, and that all other audio is intact or its loss
+    /// explained.
     pub fn assert_image(&self) {
         let report = self.sim.verify();
         assert!(report.is_clean(), "verify: {:?}", report.findings);
@@ -111,7 +114,7 @@ impl World {
         }
         let index = self.sim.journal();
         for id in self.sim.recordings() {
-            // Of a file that failed before anything of it was durable, nothing counts.
+            // A file that failed before any of it was durable does not count.
             if index.record(id).and_then(Record::certain_bytes) == Some(0) {
                 continue;
             }
@@ -165,7 +168,7 @@ impl World {
         }
     }
 
-    /// Looks for every few masked samples at every byte of every file.
+    /// Searches every byte offset of every file for samples of each mask.
     fn assert_nowhere(&self) {
         let mut needles: HashSet<[u8; NEEDLE * 2]> = HashSet::new();
         for masked in &self.known.masked {
@@ -195,7 +198,7 @@ fn record<'a>(index: &'a Index, id: &str) -> &'a Record {
     index.record(RecordingId::parse(id).expect("an id")).expect("an acknowledged recording")
 }
 
-/// The recording itself; or, where nothing of its file was ever durable, what goes on for it.
+/// The recording, or its continuation if none of its file was ever durable.
 fn heir<'a>(index: &'a Index, record: &'a Record) -> &'a Record {
     let next = || {
         let all = RecordFilter::default();
@@ -205,7 +208,7 @@ fn heir<'a>(index: &'a Index, record: &'a Record) -> &'a Record {
     if record.certain_bytes() == Some(0) { heir(index, next()) } else { record }
 }
 
-/// How many frames of a stretch must be dark.
+/// Number of frames of a span that must be masked.
 fn masked_of(all: &[Masked], place: (u32, usize), (from, to): (u64, u64)) -> u64 {
     let here = |m: &&Masked| (m.boot, m.channel) == place;
     let all = all.iter().filter(here);

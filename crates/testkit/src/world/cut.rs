@@ -6,15 +6,15 @@ use hushbox::store::fact::RecordReason;
 use std::collections::BTreeSet;
 
 impl World {
-    /// Pulls the plug; `tail` says what is left of each file's unsynced bytes. Then the box starts
-    /// again, everybody comes back, and everything that was promised is looked for.
+    /// Cuts the power; `tail` decides which unsynced bytes of each file survive. Then starts the
+    /// recorder, reconnects all clients and checks everything acknowledged.
     pub fn cut(&mut self, tail: impl FnMut(&str, usize) -> Option<Tail>) {
         self.cut_again(tail, None);
     }
 
-    /// The same, and the plug is pulled a second time after so many jobs of the disk. If the box
-    /// comes as far as to serve people, that second cut is still to come. A cut that was to come
-    /// anyway stays to come, and if it comes in the start, the box is left dead.
+    /// Cuts the power, and again `soon` jobs later. If the start needs fewer jobs, the second cut
+    /// happens after it. An already armed cut stays armed; if it happens during the start, the
+    /// recorder stays dead.
     pub fn cut_again(
         &mut self,
         mut tail: impl FnMut(&str, usize) -> Option<Tail>,
@@ -29,8 +29,8 @@ impl World {
         self.known.vague.extend(dark.iter().map(|agent| (boot, *agent)));
         dark.append(&mut self.known.shaky);
         dark.extend((1..=AGENTS).filter(|agent| self.near_ceiling(*agent)));
-        // What was being ended with a call may be over, and what is heard from then on is nobody's
-        // promise. But a stop that is not on record has let nothing out (G5).
+        // A blackout that was ending with its call may have ended, and later audio is not
+        // guaranteed. A stop that is not journalled has released nothing (G5).
         for (agent, at) in self.stopping("call st") {
             self.lighten_channel(agent, at);
         }
@@ -49,7 +49,7 @@ impl World {
             return;
         }
         if self.dead() {
-            // The box had not found its feet yet.
+            // The second cut came during the start.
             self.sim.disk.begin_last();
             self.sim.disk.cut_as(&mut tail);
             self.assert_recovers();
@@ -69,7 +69,7 @@ impl World {
         self.assert_image();
     }
 
-    /// Stops the box in order, unless the plug comes first, and starts it again: nothing is lost.
+    /// Stops the recorder in order, unless the power cut comes first, and starts it without loss.
     pub fn restart(&mut self) {
         if self.dead() {
             return;
@@ -98,10 +98,10 @@ impl World {
         all.filter(move |asked| asked.line.starts_with(word)).map(|asked| asked.agent)
     }
 
-    /// Whether an agent's blackout may just have ended at its ceiling.
+    /// Whether an agent's blackout may just have reached its maximum length.
     fn near_ceiling(&self, agent: usize) -> bool {
         let (boot, head) = (self.sim.boot, self.sim.head(0));
-        // One that has gone on since before the start may end sooner.
+        // A blackout from before the start may end sooner.
         let open = |m: &&Masked| (m.boot, m.channel, m.to) == (boot, agent, None);
         let due = |m: &Masked| m.from == 0 || head - m.from + RATE / 10 >= self.site.max_s * RATE;
         self.site.max_s < 60 && self.known.masked.iter().filter(open).any(due)
@@ -112,8 +112,8 @@ impl World {
         all.map(|asked| (asked.agent, asked.head)).collect()
     }
 
-    /// After a start: calls go on, blackouts mask from the first position; what nobody was told
-    /// before the cut is learnt from the journal. Gives the agents whose blackout is on.
+    /// Updates the model after a start from the journal. Calls continue, and blackouts mask from
+    /// the first position. Returns the agents with an active blackout.
     fn adopt(&mut self, unsure: &BTreeSet<usize>) -> BTreeSet<usize> {
         let index = self.sim.journal();
         let number = |text: &str| usize::from(text.as_bytes()[text.len() - 1] - b'0');
@@ -146,7 +146,7 @@ impl World {
     }
 }
 
-/// How much a cut cost, over many.
+/// Prints the audio lost over many cuts.
 pub fn print_losses(losses: &mut [u64]) {
     losses.sort_unstable();
     if let Some(last) = losses.len().checked_sub(1) {

@@ -1,9 +1,10 @@
-//! A simulated box with clients that remember what was acknowledged, and compare it with the disk.
+//! A simulated recorder with clients that remember what was acknowledged and compare it with the
+//! disk.
 //!
-//! A `World` has three agents with a phone each, the PBX's feed and a supervisor. It reads each
-//! line they are sent, and remembers calls, recordings, fields, and the masked positions of each
-//! channel. After a cut, and when asked, it compares the image of the disk with that. It never
-//! looks into the recorder.
+//! A `World` has three agents with a phone each, the PBX feed and a supervisor. It reads every line
+//! they receive and remembers calls, recordings, fields and the masked positions of each channel.
+//! After a cut, and on request, it compares the disk image with this model. It never inspects the
+//! recorder.
 
 pub mod check;
 pub mod cut;
@@ -15,7 +16,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub const AGENTS: usize = 3;
 pub const RATE: u64 = 8000;
 
-/// What a site may choose.
 #[derive(Clone, Debug)]
 pub struct Site {
     pub seal: bool,
@@ -68,7 +68,7 @@ impl Site {
     }
 }
 
-/// A stretch of a channel that is blacked out; `to` is not known while it goes on.
+/// A masked span of a channel; `to` is `None` while the blackout is active.
 #[derive(Clone, Debug)]
 pub struct Masked {
     pub boot: u32,
@@ -77,59 +77,59 @@ pub struct Masked {
     pub to: Option<u64>,
 }
 
-/// A command that has no answer yet, and where the boards were when it was said.
+/// A command in flight, and the boards' position when it was sent.
 #[derive(Clone, Debug)]
 struct Asked {
     line: String,
     head: u64,
-    /// The agent it is about.
+    /// The agent it concerns.
     agent: usize,
-    /// Commands are numbered as they were said; answers come in any order.
+    /// Order of sending; replies arrive in any order.
     order: u64,
-    /// Its blackout ended with its call before it was answered.
+    /// Whether its blackout ended with the call before the reply.
     moot: bool,
 }
 
-/// A recording that somebody was told of.
+/// A recording named to a client.
 #[derive(Clone, Debug)]
 pub struct Told {
     pub boot: u32,
     pub channel: usize,
-    /// Where the boards were when it was told.
+    /// Position of the boards at that time.
     pub at: u64,
-    /// Its agent or its call ended it.
+    /// Whether its agent or call ended it.
     pub over: bool,
 }
 
-/// Everything that was promised.
+/// The model: everything acknowledged.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     pub masked: Vec<Masked>,
-    /// What a lead may have masked besides: of a recording before the one that its receipt names.
+    /// Spans that a lead may also have masked, before the recording that its receipt names.
     pub leads: Vec<Masked>,
-    /// Agents whose blackout is on.
+    /// Agents with an active blackout.
     pub dark: BTreeSet<usize>,
     /// The call of each device.
     pub calls: BTreeMap<usize, String>,
     pub recordings: BTreeMap<String, Told>,
     pub fields: BTreeMap<(String, u8), String>,
     pub protected: BTreeMap<String, bool>,
-    /// Agents whose last state said that it is off.
+    /// Agents whose last `state` reported no blackout.
     pub off: BTreeSet<usize>,
-    /// The newest press for each agent, by its number.
+    /// Order of each agent's newest acknowledged press.
     pub pressed: BTreeMap<usize, u64>,
-    /// Agents who were told that their mask is in force but not on record.
+    /// Agents whose mask is active but not journalled.
     pub shaky: BTreeSet<usize>,
-    /// Where more may be masked than was promised: start and channel of a press or a stop that was
-    /// never answered.
+    /// Start and channel of unanswered presses and stops, where more may be masked than was
+    /// acknowledged.
     pub vague: BTreeSet<(u32, usize)>,
-    /// The plug was pulled in the middle of a job.
+    /// Whether the power was cut in the middle of a job.
     pub busy: bool,
-    /// The disk was slow or refused something, so audio may be lost.
+    /// Whether the disk was slow or refused a job, so that audio may be lost.
     pub troubled: bool,
-    /// Starts in which it was.
+    /// Starts with such disk trouble.
     pub troubles: BTreeSet<u32>,
-    /// Stretches that a board did not give: start, channel, from, to.
+    /// Spans that a board lost: start, channel, from, to.
     pub unplugged: Vec<(u32, usize, u64, u64)>,
 }
 
@@ -137,13 +137,14 @@ pub struct World {
     pub sim: SimBox,
     pub site: Site,
     pub known: Known,
-    /// One session of each agent that only listens, one that commands; the feed; the supervisor.
+    /// Sessions: for each agent one that only listens (`eyes`) and one that commands (`hands`), the
+    /// feed and the supervisor.
     eyes: Vec<u32>,
     hands: Vec<u32>,
     cti: u32,
     boss: u32,
     asked: BTreeMap<u32, VecDeque<Asked>>,
-    /// Commands said so far.
+    /// Number of commands sent so far.
     said: u64,
     /// Frames lost per recording and cut.
     pub losses: Vec<u64>,
@@ -173,7 +174,7 @@ impl World {
         house
     }
 
-    /// Everybody connects.
+    /// Connects all clients.
     fn arrive(&mut self) {
         (self.eyes, self.hands) = (Vec::new(), Vec::new());
         (self.cti, self.boss) = (0, 0);
@@ -192,7 +193,7 @@ impl World {
         }
     }
 
-    /// An agent's client is gone, and another comes.
+    /// Replaces an agent's client by a new one.
     pub fn vanish(&mut self, agent: usize) {
         let hand = self.hands[agent - 1];
         if self.asked.get(&hand).is_none_or(VecDeque::is_empty) {
@@ -224,7 +225,7 @@ impl World {
             return;
         }
         if line.starts_with("blackout start") && self.stops(agent) {
-            // It takes a stop back that is still on its way, and masks what was heard meanwhile.
+            // The press revokes a stop in flight and masks the audio since then.
             self.known.vague.insert((self.sim.boot, agent));
         }
         let asked = Asked {
@@ -236,7 +237,7 @@ impl World {
         };
         self.said += 1;
         self.asked.entry(client).or_default().push_back(asked);
-        // In two pieces, wherever: a line may come split at any byte.
+        // Split at a random byte, as a stream may be.
         let bytes = format!("{line}\n").into_bytes();
         let at = self.sim.rng.below(bytes.len());
         self.sim.send(client, &bytes[..at]);
@@ -244,7 +245,7 @@ impl World {
         self.listen();
     }
 
-    /// Lets time pass and listens.
+    /// Lets time pass and reads all lines.
     pub fn run_ms(&mut self, ms: u64) {
         for _ in 0..ms / 20 {
             if !self.dead() {
@@ -268,7 +269,7 @@ impl World {
         self.known.unplugged.extend(channels.map(|c| (self.sim.boot, c, from, to)));
     }
 
-    /// Reads what everybody was sent.
+    /// Reads every client's lines.
     fn listen(&mut self) {
         let all = [self.cti, self.boss].into_iter().chain(self.hands.clone());
         for client in all.chain(self.eyes.clone()).filter(|client| *client > 0) {
@@ -285,7 +286,7 @@ impl World {
             }
         }
         for agent in 1..=AGENTS {
-            // It ended while something else about it was on its way; nobody said where.
+            // The blackout ended while another command was in flight; its end is unknown.
             let off = self.known.off.contains(&agent) && !self.stops(agent);
             if off && self.known.dark.contains(&agent) {
                 self.known.shaky.insert(agent);
@@ -294,7 +295,7 @@ impl World {
         }
     }
 
-    /// A state line: a blackout that nobody stopped has ended.
+    /// Reads a `state` line; a blackout without a stop in flight has ended.
     fn see(&mut self, client: u32, line: &str) {
         let Some(agent) = self.eyes.iter().position(|eye| *eye == client) else { return };
         let agent = agent + 1;
@@ -303,7 +304,7 @@ impl World {
             _ => self.known.off.remove(&agent),
         };
         if value(line, "blackout") == Some("off") && !self.stops(agent) {
-            // Told before it is on record: a cut may take it back.
+            // Sent before it is journalled: a cut may undo it.
             self.known.shaky.extend(self.known.dark.get(&agent));
             let presses = self.asked.values_mut().flatten().filter(|asked| asked.agent == agent);
             presses.for_each(|asked| asked.moot = true);
@@ -311,7 +312,7 @@ impl World {
         }
     }
 
-    /// Whether somebody waits for the answer to the end of an agent's blackout, or of the call.
+    /// Whether the end of an agent's blackout or call is in flight.
     fn stops(&self, agent: usize) -> bool {
         let ends = |asked: &Asked| {
             asked.agent == agent
@@ -381,7 +382,7 @@ impl World {
                 let field = field.parse().unwrap();
                 let value = asked.line.rsplit(' ').next().unwrap().trim_matches('"').to_string();
                 let id = recording.expect("an id");
-                // It may go on for one whose file failed, which nobody was told.
+                // The recording may continue one whose file failed, which no client was told about.
                 let told = Told { boot: 0, channel: agent, at: 0, over: true };
                 self.known.recordings.entry(id.clone()).or_insert(told);
                 self.known.fields.insert((id, field), value);
@@ -420,7 +421,7 @@ impl World {
             _ => {
                 if let Some(Ok(to)) = value(line, "to").map(str::parse) {
                     self.lighten(agent, to);
-                    // The end of the call, which came after, may have been answered before.
+                    // The later end of the call may have been answered earlier.
                     let place = (self.sim.boot, agent);
                     let here = |m: &&mut Masked| (m.boot, m.channel) == place && m.from <= to;
                     let ends = self.known.masked.iter_mut().filter(here);
@@ -428,14 +429,15 @@ impl World {
                 } else if value(line, "blackout") == Some("off")
                     && self.known.pressed.get(&agent).is_none_or(|order| *order < asked.order)
                 {
-                    // It had ended at its ceiling, while this was on its way; nobody said where.
+                    // The blackout reached its maximum length while the stop was in flight; its end
+                    // is unknown.
                     self.lighten(agent, 0);
                 }
             }
         }
     }
 
-    /// Tells what goes on, when one seed is replayed.
+    /// Prints a step when a single seed is replayed.
     fn tell(&self, what: &str) {
         if std::env::var_os("HUSHBOX_SEED").is_some() {
             println!("start {} at {}: {what}", self.sim.boot, self.sim.head(0));
