@@ -1,7 +1,4 @@
-//! A UTC day as a number, and where in a day's journal an entry stands.
-//!
-//! Days order, count and pack better as numbers than as `2026-11-22`, which is how they are
-//! written. Nothing here knows what day it is.
+//! UTC days as numbers, and the location of an entry in a day's journal.
 
 use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
