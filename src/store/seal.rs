@@ -121,11 +121,7 @@ impl Envelope {
     /// Creates an envelope without a key, for `seal = false`.
     #[must_use]
     pub fn without_key(random: [u8; 42]) -> Envelope {
-        Envelope {
-            id: Envelope::id_from_random(&random),
-            key: None,
-            wrapped: Vec::new(),
-        }
+        Envelope { id: Envelope::id_from_random(&random), key: None, wrapped: Vec::new() }
     }
 
     fn id_from_random(random: &[u8; 42]) -> RecordingId {
@@ -205,7 +201,7 @@ pub fn parse_recipients(text: &str) -> Result<Vec<Recipient>, SealError> {
         .collect()
 }
 
-/// Parses an identity file: one `AGE-SECRET-KEY-1…` per line; blank lines and comments are skipped.
+/// Parses an identity file: one `AGE-SECRET-KEY-1…` per line; the rest as for recipients.
 pub fn parse_identities(text: &str) -> Result<Vec<Identity>, SealError> {
     content_lines(text)
         .map(|(line, key)| key.parse().map_err(|why| SealError::BadIdentity { line, why }))
@@ -225,7 +221,7 @@ mod tests {
         let pairs: Vec<Identity> = (0..3).map(|_| Identity::generate()).collect();
         let recipients = [pairs[0].to_public(), pairs[1].to_public()];
         let envelope = Envelope::for_recipients(test_random(), &recipients).expect("made");
-        assert_eq!(envelope.id_from_random.as_bytes(), &test_random()[..10]);
+        assert_eq!(envelope.id.as_bytes(), &test_random()[..10]);
         assert!(envelope.wrapped.starts_with(b"age-encryption.org/v1\n"));
         for pair in &pairs[..2] {
             let opened = unwrap_key(&envelope.wrapped, std::slice::from_ref(pair)).expect("opens");

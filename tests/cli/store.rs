@@ -256,7 +256,11 @@ fn a_running_recording_is_exported_as_far_as_it_is_durable() {
         assert_eq!(wav(&made.folder.path().join("x.wav")).1.len(), 12_100);
         assert!(made.tool(&["records"]).out.contains("0:01+"));
         let found = made.tool(&["verify"]);
-        assert!(found.status == 1 && found.out.contains("has not recovered it"), "{}", found.out);
+        assert!(
+            found.status == 1 && found.out.contains("the daemon completes it"),
+            "{}",
+            found.out
+        );
         made.put(layout::LOCK, b"");
         let lock = std::fs::File::open(made.path(layout::LOCK)).unwrap();
         lock.lock().unwrap();

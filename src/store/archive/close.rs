@@ -303,7 +303,7 @@ pub fn close_days<F: StoreFs>(
                 let place = days.iter().position(|known| *known == day);
                 let Some(earlier) = place.filter(|place| *place < from) else {
                     log::error!(
-                        "the summary of {day} is damaged and cannot be rebuilt; reading the journals instead"
+                        "the summary of {day} is damaged and cannot be rebuilt; reading journals"
                     );
                     return ArchiveState::read_exactly(files, journals, days);
                 };

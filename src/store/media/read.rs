@@ -104,7 +104,7 @@ impl<R: Read> MediaReader<R> {
             trailer,
             tail: walker.tail,
             digest: format::finalize_digest(&hasher),
-            trailer_state: TrailerState { spans: spans, hasher, sequence: walker.sequence },
+            trailer_state: TrailerState { spans, hasher, sequence: walker.sequence },
         })
     }
 

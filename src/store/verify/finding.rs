@@ -37,13 +37,13 @@ pub enum Finding {
     #[error("{path}: at byte {at}: checkpoint {sequence} is not signed by this recorder's key")]
     BadSignature { path: String, at: u64, sequence: u64 },
     #[error(
-        "witness: checkpoint {sequence} is not signed by this recorder's key: another recorder signed it, it is \
-         forged, or the recorder's key was replaced"
+        "witness: checkpoint {sequence} is not signed by this recorder's key: it is \
+         forged or another recorder's, or the recorder's key was replaced"
     )]
     WitnessForged { sequence: u64 },
     #[error(
         "the journal ends with entry {last}, but the witness holds checkpoint {newest}: the end \
-         was cut off, or the data directory was replaced with an older copy. {}", proven_text(*.common)
+         was cut off, or the data directory was replaced by an older copy. {}", proven_text(*.common)
     )]
     WitnessBeyond { last: u64, newest: u64, common: u64 },
     #[error(

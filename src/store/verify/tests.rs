@@ -329,5 +329,5 @@ fn findings_are_sentences_that_name_the_place() {
     assert!(said.starts_with(expected), "{said}");
     let differs = MediaDifference::Size { expected: 10, found: 9 };
     let said = Finding::MediaDiffers { path: "x".into(), what: differs }.to_string();
-    assert_eq!(said, "x: its size (9 bytes, not 10) is not what the journal says");
+    assert_eq!(said, "x: its size (9 bytes, not 10) does not match the journal");
 }
