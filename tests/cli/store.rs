@@ -229,7 +229,7 @@ fn f5_show_tells_fields_history_blackouts_and_the_ledger() {
         "  masked: 4000 to 6000 (375 to 625 ms)",
         "  lost (overrun): 6777 to 6800",
         "  captured 12100 = stored 9300 + masked 2000 + held 777 + lost 23",
-        "  lost 23 to: overrun",
+        "  lost 23: overrun",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }

@@ -43,7 +43,8 @@ pub enum Finding {
     WitnessForged { sequence: u64 },
     #[error(
         "the journal ends with entry {last}, but the witness holds checkpoint {newest}: the end \
-         was cut off, or the data directory was replaced by an older copy. {}", proven_text(*.common)
+         was cut off, or the data directory was replaced by an older copy. {}",
+        proven_text(*.common)
     )]
     WitnessBeyond { last: u64, newest: u64, common: u64 },
     #[error(

@@ -23,7 +23,7 @@ const PAUSE_MS_MIN: u64 = 250;
 const IDLE_TIMEOUT_MS: u64 = 900_000;
 /// Bits per byte on a serial line.
 const BITS_PER_BYTE: u64 = 10;
-const LEGEND: &str = "R recorded  | peak  ! clipping  ~ silent  x lost";
+const LEGEND: &str = "R recorded  | peak  ! clips  ~ silent  x lost";
 const KEY_HELP: &str = "n p page  q quits";
 
 /// The reason why the page was closed.

@@ -162,8 +162,8 @@ fn with_console_commands(reply: &Reply) -> Reply {
 
 /// Replaces byte counts by readable sizes.
 fn with_readable_sizes(reply: &Reply) -> Reply {
-    let mut told = reply.clone();
-    let rows = told.rows.iter_mut().chain(told.outcome.as_mut().ok());
+    let mut shown = reply.clone();
+    let rows = shown.rows.iter_mut().chain(shown.outcome.as_mut().ok());
     for (key, value) in rows.flat_map(|row| row.0.iter_mut()) {
         let bytes = value.parse::<u64>().ok();
         let bytes = bytes.filter(|_| ["free", "total", "used"].contains(&key.as_str()));
@@ -171,7 +171,7 @@ fn with_readable_sizes(reply: &Reply) -> Reply {
             *value = format_size(bytes);
         }
     }
-    told
+    shown
 }
 
 fn format_size(bytes: u64) -> String {
@@ -296,8 +296,8 @@ mod tests {
         let rows = vec![pairs(&[("usage", "quit"), ("help", "ends")])];
         let ok = Ok(pairs(&[("free", "26754539520"), ("used", "9999999"), ("oldest", "-")]));
         let reply = Reply { rows, data: Vec::new(), outcome: ok };
-        let told = reply_format::format_outcome(&with_readable_sizes(&reply).outcome);
-        assert_eq!(told, "ok free=26GB used=9999kB oldest=-\n");
+        let shown = reply_format::format_outcome(&with_readable_sizes(&reply).outcome);
+        assert_eq!(shown, "ok free=26GB used=9999kB oldest=-\n");
         let usages = with_console_commands(&reply)
             .rows
             .iter()
