@@ -63,13 +63,6 @@ fn config(the_box: &Daemon, identity: &Path) -> Arc<rustls::ClientConfig> {
     tls::config(&the_box.data().join("tls/ca.crt"), Some(identity))
 }
 
-/// Resident memory, kB.
-fn memory_kb(the_box: &Daemon) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", the_box.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 /// So many sessions that have said hello, opened by some threads at once.
 fn come_in(port: u16, config: &Arc<rustls::ClientConfig>) -> Vec<Client> {
     let thread = |_| {
@@ -90,9 +83,9 @@ fn come_in(port: u16, config: &Arc<rustls::ClientConfig>) -> Vec<Client> {
 fn idle_sessions() {
     let (the_box, identity) = started(10_000);
     let config = config(&the_box, &identity);
-    let before = memory_kb(&the_box);
+    let before = the_box.memory_mb("VmRSS") * 1024.0;
     let clients = come_in(the_box.tls_port, &config);
-    let each = (memory_kb(&the_box) - before) / clients.len() as f64;
+    let each = (the_box.memory_mb("VmRSS") * 1024.0 - before) / clients.len() as f64;
     println!("{} idle TLS sessions: {each:.1} kB each", clients.len());
 }
 

@@ -43,11 +43,13 @@ pub enum AlarmCode {
     DiskFailed = 402,
     NotSealed = 403,
     EraseFailed = 404,
+    NoDataKey = 405,
     ClockStep = 501,
     NotLocked = 502,
     Insecure = 503,
     Certificate = 504,
     ConsoleDown = 505,
+    WorkerFailed = 506,
 }
 
 /// The table entry of one code.
@@ -78,7 +80,7 @@ const fn event_alarm(
     CodeInfo { code, word, severity, is_state: false, advice }
 }
 
-const TABLE: [CodeInfo; 18] = [
+const TABLE: [CodeInfo; 20] = [
     state_alarm(
         AlarmCode::BoardDown,
         "board-down",
@@ -169,6 +171,13 @@ const TABLE: [CodeInfo; 18] = [
         "A deleted recording is still on the disk, because its file cannot be removed. Find the \
          reason in the log; the box retries every 5 s",
     ),
+    state_alarm(
+        AlarmCode::NoDataKey,
+        "no-data-key",
+        Severity::Critical,
+        "The box cannot make data keys, so no recording can begin; running recordings continue. \
+         Act on alarm 506. New recordings begin automatically",
+    ),
     event_alarm(
         AlarmCode::ClockStep,
         "clock-step",
@@ -203,6 +212,13 @@ const TABLE: [CodeInfo; 18] = [
         Severity::Warning,
         "A port for the serial console is missing or in use. Plug its adapter in, or stop the \
          program that holds the port (for example a getty)",
+    ),
+    state_alarm(
+        AlarmCode::WorkerFailed,
+        "worker-failed",
+        Severity::Major,
+        "A worker thread of the box fails; the box retries. Read the reason in the text of the \
+         alarm, and correct it: memory, threads (`TasksMax`) or the disk",
     ),
 ];
 

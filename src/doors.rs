@@ -2,54 +2,121 @@
 //!
 //! A code lives in RAM only, for a quarter of an hour, for one use; a restart voids it. Only a
 //! digest of its secret is kept, and digests are compared in constant time, all of them whichever
-//! fits. Wrong guesses in a row lock the door for a minute, then two, then four, up to an hour; a
-//! right one makes up for them. Whoever is locked out may try again afterwards with what is right.
+//! fits.
+//!
+//! Wrong guesses in a row lock out their source for a minute, then two, then four, up to an hour; a
+//! right one makes up for them. Nobody else is locked out: a stranger who guesses keeps no honest
+//! client away.
 //!
 //! Nothing here makes random bits, signs anything, or knows who is connected.
 
 use crate::limits;
 use crate::time::{MonoTime, WallTime};
+use heapless::LinearMap;
 use protocol::{Kind, OneTimeCode};
+use std::net::{IpAddr, Ipv6Addr};
 
-/// Counts wrong guesses of one secret, and locks.
-#[derive(Debug, Default)]
-pub struct Lockout {
+/// Bits of an IPv6 address that say which network it is in; the others a host chooses freely.
+const NETWORK_BITS: u32 = 64;
+
+/// What an address counts as: an IPv4 address itself, an IPv6 address as its network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network(IpAddr);
+
+impl Network {
+    #[must_use]
+    pub fn of(address: IpAddr) -> Network {
+        Network(match address.to_canonical() {
+            IpAddr::V6(v6) => {
+                let network = v6.to_bits() & u128::MAX << (128 - NETWORK_BITS);
+                IpAddr::V6(Ipv6Addr::from_bits(network))
+            }
+            v4 => v4,
+        })
+    }
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            IpAddr::V4(v4) => write!(out, "{v4}"),
+            IpAddr::V6(v6) => write!(out, "{v6}/{NETWORK_BITS}"),
+        }
+    }
+}
+
+/// Wrong guesses of one source.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lockout {
     failures: u32,
     lock_count: u32,
     locked_until: MonoTime,
+    last: MonoTime,
 }
 
 impl Lockout {
-    /// Whether nothing is to be compared now.
+    /// Since when nothing has been wrong or locked; ahead while it is locked.
+    fn quiet_since(&self) -> MonoTime {
+        self.last.max(self.locked_until)
+    }
+}
+
+/// Counts wrong guesses by source, and locks sources out. It is bounded: the source that has been
+/// quiet for longest makes room for a new one.
+#[derive(Debug)]
+pub struct Lockouts<S: Eq> {
+    sources: LinearMap<S, Lockout, { limits::GUESSERS_MAX }>,
+}
+
+impl<S: Eq> Default for Lockouts<S> {
+    fn default() -> Lockouts<S> {
+        Lockouts { sources: LinearMap::new() }
+    }
+}
+
+impl<S: Clone + Eq> Lockouts<S> {
+    /// Whether no guess of this source is to be compared now.
     #[must_use]
-    pub fn is_locked(&self, now: MonoTime) -> bool {
-        now < self.locked_until
+    pub fn is_locked(&self, now: MonoTime, source: &S) -> bool {
+        self.sources.get(source).is_some_and(|guesses| now < guesses.locked_until)
     }
 
-    /// Wrong guesses since the last right one, or the last lock.
+    /// Wrong guesses of this source since its last right one, or its last lock.
     #[must_use]
-    pub fn failure_count(&self) -> u32 {
-        self.failures
+    pub fn wrong_so_far(&self, source: &S) -> u32 {
+        self.sources.get(source).map_or(0, |guesses| guesses.failures)
     }
 
-    /// A guess was wrong. `Some`: that locks the door for so many milliseconds.
-    pub fn record_failure(&mut self, now: MonoTime) -> Option<u64> {
-        self.failures += 1;
-        if self.failures < limits::LOCKOUT_ATTEMPTS {
+    /// Counts a wrong guess. `Some`: that locks its source out for so many milliseconds.
+    pub fn wrong(&mut self, now: MonoTime, source: &S) -> Option<u64> {
+        let is_old = |guesses: &Lockout| now.since_ms(guesses.quiet_since()) >= limits::GUESSER_MS;
+        self.sources.retain(|_, guesses| !is_old(guesses));
+        if self.sources.is_full() && !self.sources.contains_key(source) {
+            let quietest = self.sources.iter().min_by_key(|(_, guesses)| guesses.quiet_since());
+            if let Some(quietest) = quietest.map(|(source, _)| source.clone()) {
+                self.sources.remove(&quietest);
+            }
+        }
+        if !self.sources.contains_key(source) {
+            drop(self.sources.insert(source.clone(), Lockout::default()));
+        }
+        let guesses = self.sources.get_mut(source)?;
+        guesses.last = now;
+        guesses.failures += 1;
+        if guesses.failures < limits::LOCKOUT_ATTEMPTS {
             return None;
         }
-        let ms = limits::LOCKOUT_MS
-            .saturating_mul(1 << self.lock_count.min(16))
-            .min(limits::LOCKOUT_MS_MAX);
-        self.lock_count += 1;
-        self.failures = 0;
-        self.locked_until = now.after_ms(ms);
+        let ms = limits::LOCKOUT_MS.saturating_mul(1 << guesses.lock_count.min(16));
+        let ms = ms.min(limits::LOCKOUT_MS_MAX);
+        guesses.lock_count = guesses.lock_count.saturating_add(1);
+        guesses.failures = 0;
+        guesses.locked_until = now.after_ms(ms);
         Some(ms)
     }
 
-    /// A guess was right.
-    pub fn record_success(&mut self) {
-        (self.failures, self.lock_count) = (0, 0);
+    /// A guess was right: its source begins anew.
+    pub fn right(&mut self, source: &S) {
+        self.sources.remove(source);
     }
 }
 
@@ -79,19 +146,19 @@ struct PendingCode {
     enrolment: PendingEnrolment,
 }
 
-/// The codes that were given and not used.
+/// The codes that were given and not used, and who guessed wrong ones.
 #[derive(Default)]
 pub struct EnrolmentCodes {
     pending: Vec<PendingCode>,
-    pub lockout: Lockout,
+    lockouts: Lockouts<Network>,
 }
 
 /// Why a code opens nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeError {
-    /// Too many wrong ones; nothing was compared.
+    /// Too many wrong ones from this network; nothing was compared.
     LockedOut,
-    /// Never given, used, replaced, or too old. `locks_ms`: and the door is locked now.
+    /// Never given, used, replaced, or too old. `locks_ms`: and its network is locked out now.
     Invalid { locks_ms: Option<u64> },
 }
 
@@ -120,7 +187,7 @@ impl EnrolmentCodes {
         self.pending.retain(|pending| !pending.enrolment.machine.eq_ignore_ascii_case(machine));
     }
 
-    /// Uses a code up.
+    /// Uses up a code that came from an address.
     ///
     /// # Errors
     /// See `CodeError`.
@@ -128,8 +195,10 @@ impl EnrolmentCodes {
         &mut self,
         now: MonoTime,
         typed: &str,
+        from: IpAddr,
     ) -> Result<(OneTimeCode, PendingEnrolment), CodeError> {
-        if self.lockout.is_locked(now) {
+        let network = Network::of(from);
+        if self.lockouts.is_locked(now, &network) {
             return Err(CodeError::LockedOut);
         }
         self.pending.retain(|pending| now < pending.enrolment.expires_at);
@@ -144,10 +213,10 @@ impl EnrolmentCodes {
         }
         match (code, found) {
             (Some(code), Some(at)) => {
-                self.lockout.record_success();
+                self.lockouts.right(&network);
                 Ok((code, self.pending.remove(at).enrolment))
             }
-            _ => Err(CodeError::Invalid { locks_ms: self.lockout.record_failure(now) }),
+            _ => Err(CodeError::Invalid { locks_ms: self.lockouts.wrong(now, &network) }),
         }
     }
 }
@@ -178,47 +247,46 @@ mod tests {
         }
     }
 
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
     #[test]
     fn a_code_opens_once_and_for_a_quarter_of_an_hour() {
         let mut codes = EnrolmentCodes::default();
+        let from = address("10.0.0.1");
         assert!(codes.register_code(MonoTime(0), &test_code(1), test_enrolment("WS-1")));
         assert!(codes.register_code(MonoTime(0), &test_code(2), test_enrolment("WS-2")));
         let (_, found) =
-            codes.redeem_code(MonoTime(1), &test_code(1).to_string().to_lowercase()).unwrap();
+            codes.redeem_code(MonoTime(1), &test_code(1).to_string().to_lowercase(), from).unwrap();
         assert_eq!(found.machine, "WS-1");
         let wrong = Err(CodeError::Invalid { locks_ms: None });
         assert_eq!(
-            codes.redeem_code(MonoTime(2), &test_code(1).to_string()).map(|_| ()),
+            codes.redeem_code(MonoTime(2), &test_code(1).to_string(), from).map(|_| ()),
             wrong,
             "used"
         );
         let late = MonoTime(15 * MINUTE_US);
         assert_eq!(
-            codes.redeem_code(late, &test_code(2).to_string()).map(|_| ()),
+            codes.redeem_code(late, &test_code(2).to_string(), from).map(|_| ()),
             wrong,
             "too old"
         );
         assert!(codes.register_code(MonoTime(0), &test_code(3), test_enrolment("WS-3")));
         assert!(codes.register_code(MonoTime(0), &test_code(4), test_enrolment("ws-3")));
         assert_eq!(
-            codes.redeem_code(MonoTime(1), &test_code(3).to_string()).map(|_| ()),
+            codes.redeem_code(MonoTime(1), &test_code(3).to_string(), from).map(|_| ()),
             wrong,
             "replaced"
         );
-        assert!(
-            codes
-                .redeem_code(
-                    MonoTime(MonoTime(0).after_ms(limits::ENROLMENT_CODE_MS).0 - 1),
-                    &test_code(4).to_string()
-                )
-                .is_ok()
-        );
+        let last = MonoTime(MonoTime(0).after_ms(limits::ENROLMENT_CODE_MS).0 - 1);
+        assert!(codes.redeem_code(last, &test_code(4).to_string(), from).is_ok());
     }
 
     #[test]
     fn guessing_locks_for_longer_and_longer() {
         let mut codes = EnrolmentCodes::default();
-        let mut now = MonoTime(0);
+        let (mut now, from) = (MonoTime(0), address("10.0.0.1"));
         for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
             let pass = PendingEnrolment {
                 expires_at: now.after_ms(limits::ENROLMENT_CODE_MS),
@@ -228,11 +296,14 @@ mod tests {
             for guess in 1..=limits::LOCKOUT_ATTEMPTS {
                 let locks_ms = (guess == limits::LOCKOUT_ATTEMPTS).then_some(minutes * 60_000);
                 let wrong = Err(CodeError::Invalid { locks_ms });
-                assert_eq!(codes.redeem_code(now, "guessed").map(|_| ()), wrong);
+                assert_eq!(codes.redeem_code(now, "guessed", from).map(|_| ()), wrong);
             }
             let locked = MonoTime(now.0 + minutes * MINUTE_US - 1);
             let right = test_code(1).to_string();
-            assert_eq!(codes.redeem_code(locked, &right).map(|_| ()), Err(CodeError::LockedOut));
+            assert_eq!(
+                codes.redeem_code(locked, &right, from).map(|_| ()),
+                Err(CodeError::LockedOut)
+            );
             now = MonoTime(locked.0 + 1);
         }
         assert!(codes.register_code(
@@ -241,10 +312,77 @@ mod tests {
             PendingEnrolment { expires_at: now.after_ms(1), ..test_enrolment("WS-1") }
         ));
         assert!(
-            codes.redeem_code(now, &test_code(5).to_string()).is_ok(),
+            codes.redeem_code(now, &test_code(5).to_string(), from).is_ok(),
             "what is right opens again"
         );
-        assert_eq!(codes.lockout.failure_count(), 0);
+        assert_eq!(codes.lockouts.wrong_so_far(&Network::of(from)), 0);
+    }
+
+    #[test]
+    fn h4_a_stranger_who_guesses_locks_out_no_other_network() {
+        let mut codes = EnrolmentCodes::default();
+        let stranger = |host: u32| address(&format!("2001:db8:0:1::{host:x}"));
+        assert!(codes.register_code(MonoTime(0), &test_code(1), test_enrolment("WS-1")));
+        let mut locked = false;
+        for host in 0..limits::LOCKOUT_ATTEMPTS {
+            let said = codes.redeem_code(MonoTime(0), "guessed", stranger(host)).map(|_| ());
+            locked = matches!(said, Err(CodeError::Invalid { locks_ms: Some(_) }));
+        }
+        assert!(locked, "all hosts of a network count together");
+        let right = test_code(1).to_string();
+        let same = codes.redeem_code(MonoTime(0), &right, stranger(99)).map(|_| ());
+        assert_eq!(same, Err(CodeError::LockedOut));
+        for other in ["2001:db8:0:2::1", "10.0.0.1", "::ffff:10.0.0.2"] {
+            let said = codes.redeem_code(MonoTime(0), "mistyped", address(other)).map(|_| ());
+            assert_eq!(said, Err(CodeError::Invalid { locks_ms: None }), "{other}");
+        }
+        assert!(codes.redeem_code(MonoTime(0), &right, address("10.0.0.1")).is_ok());
+    }
+
+    #[test]
+    fn h4_any_number_of_networks_guess_and_the_worst_stay_locked() {
+        let mut lockouts = Lockouts::default();
+        let mut now = MonoTime(1);
+        let worst = "worst".to_owned();
+        let guess = |lockouts: &mut Lockouts<String>, now, source: &String| {
+            (0..limits::LOCKOUT_ATTEMPTS).filter_map(|_| lockouts.wrong(now, source)).last()
+        };
+        for minutes in [1, 2, 4, 8, 16, 32, 60] {
+            assert_eq!(guess(&mut lockouts, now, &worst), Some(minutes * 60_000));
+            now = now.after_ms(minutes * 60_000);
+        }
+        assert_eq!(guess(&mut lockouts, now, &worst), Some(3_600_000));
+        for number in 0..4 * limits::GUESSERS_MAX {
+            now = MonoTime(now.0 + 1);
+            assert_eq!(lockouts.wrong(now, &format!("passer-by {number}")), None);
+        }
+        assert_eq!(lockouts.sources.len(), limits::GUESSERS_MAX);
+        assert!(lockouts.is_locked(now, &worst), "who is locked out makes no room for others");
+        assert_eq!(lockouts.wrong_so_far(&"passer-by 0".to_owned()), 0, "forgotten");
+    }
+
+    #[test]
+    fn a_source_is_forgotten_after_a_day_of_quiet() {
+        let mut lockouts = Lockouts::default();
+        assert_eq!(lockouts.wrong(MonoTime(0), &1), None);
+        let day = MonoTime(0).after_ms(limits::GUESSER_MS);
+        assert_eq!(lockouts.wrong(MonoTime(day.0 - 1), &2), None);
+        assert_eq!(lockouts.wrong_so_far(&1), 1);
+        assert_eq!(lockouts.wrong(day, &2), None);
+        assert_eq!((lockouts.wrong_so_far(&1), lockouts.wrong_so_far(&2)), (0, 2));
+    }
+
+    #[test]
+    fn addresses_count_by_network() {
+        for (text, shown) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+            ("fe80::1", "fe80::/64"),
+            ("::1", "::/64"),
+        ] {
+            assert_eq!(Network::of(address(text)).to_string(), shown);
+        }
     }
 
     #[test]

@@ -45,9 +45,10 @@ impl std::fmt::Debug for RecordingId {
     }
 }
 
-/// One client connection, counted from 1 since the daemon started.
+/// One client connection, counted from 1 since the daemon started. It has 64 bits, so that no
+/// client can connect often enough for a number to come again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub u32);
+pub struct SessionId(pub u64);
 
 #[cfg(test)]
 mod tests {

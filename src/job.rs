@@ -6,7 +6,7 @@
 
 /// An open file, numbered by the recorder; never reused while the daemon runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FileId(pub u32);
+pub struct FileId(pub u64);
 
 /// A sync, numbered from 1. What was appended before the sync was asked is durable after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

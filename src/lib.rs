@@ -10,6 +10,7 @@
 
 pub mod alarm;
 pub mod audio;
+pub mod backoff;
 pub mod calls;
 pub mod config;
 pub mod doors;

@@ -91,15 +91,27 @@ pub fn grid_frames(rate: u32) -> u64 {
 /// How long a recording is kept when no schedule says.
 pub const RETENTION_DEFAULT_DAYS: u32 = 90;
 
-/// Wrong PINs, or wrong codes, in a row before the door is locked, and for how long: each lock
-/// twice the one before. At five tries an hour a PIN of four digits stands for months.
+/// Wrong PINs, or wrong codes, in a row before their source is locked out, and for how long: each
+/// lock twice the one before. At five tries an hour a PIN of four digits stands for months.
 pub const LOCKOUT_ATTEMPTS: u32 = 5;
 pub const LOCKOUT_MS: u64 = 60_000;
 pub const LOCKOUT_MS_MAX: u64 = 3_600_000;
 
+/// A source that has been quiet for so long, locks included, is forgotten. Waiting for it gains
+/// nothing: the six locks below an hour allow 30 guesses, and 24 locks of an hour allow 120.
+pub const GUESSER_MS: u64 = 24 * 3_600_000;
+
+/// Sources of wrong guesses that are known at once; the one that has been quiet for longest makes
+/// room. Sources of PINs are users, machines and ports, which a guesser cannot add to. Networks a
+/// guesser can change, but a code has 60 secret bits and 15 minutes: at a million guesses a second
+/// one of 64 codes is found with a chance of 10^-7.
+pub const GUESSERS_MAX: usize = 256;
+
 /// How long an enrolment code can be used (protocol), and how many wait at once.
 pub const ENROLMENT_CODE_MS: u64 = 15 * 60_000;
 pub const ENROLMENT_CODES_MAX: usize = 64;
+const _: () =
+    assert!(ENROLMENT_CODES_MAX as u128 * ENROLMENT_CODE_MS as u128 * 1000 * 10_000_000 < 1 << 60);
 
 /// A request for a certificate: a key of any usual kind and some names, in PEM.
 pub const CSR_BYTES_MAX: usize = 8 * 1024;
@@ -193,3 +205,24 @@ pub const SCREENS_QUEUE_BYTES_MAX: usize = 64 << 20;
 
 /// Video that the disk was given and has not made durable; more waits, so that audio never does.
 pub const SCREENS_UNSYNCED_BYTES_MAX: usize = 16 << 20;
+
+/// A request to a worker thread that fails, or for which no thread can be started, is tried again
+/// after a pause, each twice the one before.
+pub const WORKER_AGAIN_MS: u64 = 100;
+pub const WORKER_AGAIN_MS_MAX: u64 = 10_000;
+
+/// A session waits for such a request so long, then it is refused: the client is still there, and a
+/// technician has time to say hello once more.
+pub const WORKER_WAIT_MS: u64 = 5000;
+const _: () = assert!(WORKER_WAIT_MS < HELLO_TIMEOUT_MS);
+
+/// Failures in a row from which on there is an alarm: after 0.7 s.
+pub const WORKER_FAILURES: u32 = 3;
+
+/// Closing days that failed is tried again after a pause, each twice the one before: it reads whole
+/// days from a disk that may be the reason.
+pub const SUMMARY_AGAIN_MS: u64 = 5000;
+pub const SUMMARY_AGAIN_MS_MAX: u64 = 600_000;
+
+/// No data key in stock for so long is an alarm. A burst of calls empties the stock for less.
+pub const NO_KEY_MS: u64 = 2000;

@@ -11,7 +11,8 @@
 //! `retention` and `expiry` (deleting), `rights` (who may do what right now), `command` (one short
 //! function per command), `library` (reading records), `listing`, `past` (what is on the disk
 //! only), `doors` (who may come in), `news` (what to tell whom), `storage` (journal and jobs),
-//! `undurable` (what is told again), `checkpoints` (when to sign), `screens` (video, beside it).
+//! `undurable` (what is told again), `checkpoints` (when to sign), `screens` (video, beside it),
+//! `worker_failures` (what becomes of it when the shell cannot do what it was asked).
 
 mod admin;
 mod audio;
@@ -22,6 +23,7 @@ mod journal;
 mod recording;
 mod screen;
 pub mod session;
+mod worker_failures;
 
 pub use admin::about::{BoxInfo, TimeSync};
 pub use admin::enrolment::RejectReason;
@@ -112,6 +114,12 @@ pub enum Input<'a> {
     PinChecked {
         session: SessionId,
         right: bool,
+    },
+    /// What was asked for on behalf of this session (a PIN, a code, a certificate, the
+    /// configuration) could not be done in time; `why` is for people.
+    GivenUp {
+        session: SessionId,
+        why: String,
     },
     /// How a board is: `None` while it runs.
     BoardState {
@@ -236,8 +244,7 @@ pub struct Recorder {
     expiry: journal::expiry::Expiry,
     identities: Vec<Identity>,
     envelopes: VecDeque<Envelope>,
-    envelopes_asked: usize,
-    envelopes_wanted: usize,
+    key_stock: worker_failures::KeyStock,
     encoders: Vec<Vec<Encoder>>,
     alarms: Alarms,
     trace: Trace,
@@ -298,17 +305,14 @@ impl Recorder {
                 }
             }
             Input::JobDone(done) => self.handle_job_done(now, done),
-            Input::Envelope(envelope) => {
-                self.envelopes_asked = self.envelopes_asked.saturating_sub(1);
-                self.envelopes.push_back(*envelope);
-                self.resume_interrupted(now);
-            }
+            Input::Envelope(envelope) => self.envelope_came(now, *envelope),
             Input::PinChecked { session, right } => self.handle_pin_result(now, session, right),
+            Input::GivenUp { session, why } => self.given_up(now, session, &why),
             Input::BoardState { board, trouble } => self.set_board_state(now, board, trouble),
             Input::Reload(config) => self.apply_config(now, *config),
             Input::ConfigRead { session, result } => self.finish_config_read(session, result),
             Input::ConfigEdited(edited) => self.finish_config_edit(now, edited),
-            Input::Summarised(result) => self.handle_archived_days(result),
+            Input::Summarised(result) => self.handle_archived_days(now, result),
             Input::CallKey(key) => self.install_call_key(now, key),
             input @ (Input::SelfTestKeys(_) | Input::SelfTestDone(_)) => {
                 self.handle_selftest_input(now, input)
@@ -334,10 +338,10 @@ impl Recorder {
             self.tick_screens(now);
             self.tick_retention(now);
         }
-        self.tick_archive();
+        self.tick_archive(now);
         self.tick_stop(now);
         self.storage.end_turn(now, &mut self.outputs);
-        self.ask_for_envelopes();
+        self.ask_for_envelopes(now);
         self.flush_replies();
         self.check_invariants();
     }
@@ -417,26 +421,6 @@ impl Recorder {
         self.clock_offset_ms = offset_ms;
         if step_ms.unsigned_abs() >= limits::SCREEN_STEP_MS {
             self.abort_screen_clients(now);
-        }
-    }
-
-    /// How many envelopes are kept in stock.
-    #[must_use]
-    pub fn envelopes_wanted(&self) -> usize {
-        self.envelopes_wanted
-    }
-
-    /// The public keys changed: the stock is wrapped for the ones before, and makes place for this.
-    pub fn replace_envelopes(&mut self, envelopes: Vec<Envelope>) {
-        self.envelopes = envelopes.into();
-    }
-
-    fn ask_for_envelopes(&mut self) {
-        let have = self.envelopes.len() + self.envelopes_asked;
-        if have < self.envelopes_wanted && !self.stopping {
-            let missing = self.envelopes_wanted - have;
-            self.envelopes_asked += missing;
-            self.outputs.push_back(Output::MakeEnvelopes(missing));
         }
     }
 

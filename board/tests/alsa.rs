@@ -195,8 +195,8 @@ fn play(path: &Path) -> Child {
 }
 
 #[test]
-fn what_is_played_is_captured_sample_by_sample() {
-    in_rig("what_is_played_is_captured_sample_by_sample", |folder| {
+fn capture_equals_what_was_played() {
+    in_rig("capture_equals_what_was_played", |folder| {
         let mut desk = Desk::open();
         assert_eq!(desk.board.state(), &BoardState::Waiting);
         desk.turn_until_running();
@@ -217,8 +217,8 @@ fn what_is_played_is_captured_sample_by_sample() {
 }
 
 #[test]
-fn after_a_stall_all_is_heard_or_counted_and_what_is_heard_is_new() {
-    in_rig("after_a_stall_all_is_heard_or_counted_and_what_is_heard_is_new", |folder| {
+fn capture_after_a_stall_counts_every_missing_frame() {
+    in_rig("capture_after_a_stall_counts_every_missing_frame", |folder| {
         let mut desk = Desk::open();
         desk.turn_until_running();
         desk.turn_for(500);
@@ -243,8 +243,8 @@ fn after_a_stall_all_is_heard_or_counted_and_what_is_heard_is_new() {
 }
 
 #[test]
-fn a_card_that_goes_comes_back_and_what_it_missed_is_lost() {
-    in_rig("a_card_that_goes_comes_back_and_what_it_missed_is_lost", |folder| {
+fn card_removed_and_back_counts_the_gap_as_lost() {
+    in_rig("card_removed_and_back_counts_the_gap_as_lost", |folder| {
         let mut desk = Desk::open();
         desk.turn_until_running();
         desk.turn_for(300);
@@ -275,8 +275,8 @@ fn a_card_that_goes_comes_back_and_what_it_missed_is_lost() {
 }
 
 #[test]
-fn a_silent_card_is_closed_and_tried_again() {
-    in_rig("a_silent_card_is_closed_and_tried_again", |_| {
+fn card_without_frames_is_closed_and_reopened() {
+    in_rig("card_without_frames_is_closed_and_reopened", |_| {
         let suspend = |on: &str| {
             let pactl = Command::new("pactl").args(["suspend-sink", "vcard", on]).status();
             assert!(pactl.unwrap().success());
@@ -301,8 +301,8 @@ fn refusal(model: &BoardConfig) -> BoardError {
 }
 
 #[test]
-fn what_does_not_open_says_what_there_is() {
-    in_rig("what_does_not_open_says_what_there_is", |_| {
+fn pcm_that_fails_to_open_lists_available_cards() {
+    in_rig("pcm_that_fails_to_open_lists_available_cards", |_| {
         let error = refusal(&model("hw:9,0"));
         assert!(matches!(error, BoardError::NoPcm { .. }), "{error}");
         let text = error.to_string();

@@ -108,7 +108,7 @@ fn noise(count: usize, mut seed: u32) -> Vec<i16> {
 }
 
 #[test]
-fn files_of_any_length_loop_bit_exact_at_whatever_times_they_are_read() {
+fn sim_files_of_any_length_loop_bit_exact() {
     let folder = Folder::new("loop");
     // Longer than a period, shorter than one, and a single frame.
     let (a, b, c) = (noise(5001, 1), noise(2 * 93, 2), noise(1, 3));
@@ -133,7 +133,7 @@ fn files_of_any_length_loop_bit_exact_at_whatever_times_they_are_read() {
 }
 
 #[test]
-fn a_stalled_reader_loses_exactly_the_excess() {
+fn sim_stalled_reader_loses_exactly_the_excess() {
     let folder = Folder::new("stall");
     let samples = noise(4096, 5);
     let path = folder.wav("a", 1, &samples);
@@ -155,7 +155,7 @@ fn a_stalled_reader_loses_exactly_the_excess() {
 }
 
 #[test]
-fn a_budget_is_kept_and_what_is_left_is_told() {
+fn sim_read_keeps_its_budget_and_reports_the_rest() {
     let folder = Folder::new("budget");
     let path = folder.wav("a", 1, &noise(999, 6));
     let model = model(&[(&path, 1)]);
@@ -173,7 +173,7 @@ fn a_budget_is_kept_and_what_is_left_is_told() {
 }
 
 #[test]
-fn a_file_that_is_cut_while_it_plays_fails_the_board_until_it_is_mended() {
+fn sim_truncated_file_fails_the_board_until_repaired() {
     let folder = Folder::new("cut");
     let samples = noise(8000, 7);
     let path = folder.wav("a", 1, &samples);
@@ -213,7 +213,7 @@ fn refusal(path: &Path, sides: u8) -> (WavError, String) {
 }
 
 #[test]
-fn a_bad_wav_is_refused_with_what_is_wrong_and_what_to_do() {
+fn sim_invalid_wav_is_refused_with_cause_and_remedy() {
     let folder = Folder::new("bad");
     let (wrong, text) = refusal(&folder.0.join("missing.wav"), 1);
     assert!(matches!(wrong, WavError::Read(_)), "{text}");
@@ -253,7 +253,7 @@ fn a_bad_wav_is_refused_with_what_is_wrong_and_what_to_do() {
 }
 
 #[test]
-fn the_timer_wakes_a_poll_again_and_again() {
+fn sim_timer_wakes_every_poll() {
     let folder = Folder::new("wake");
     let path = folder.wav("a", 1, &noise(700, 9));
     let model = model(&[(&path, 1)]);
@@ -277,7 +277,7 @@ fn the_timer_wakes_a_poll_again_and_again() {
 }
 
 #[test]
-fn the_demo_speech_plays() {
+fn sim_demo_files_play() {
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/demo");
     let (one, two) = (demo.join("1001.wav"), demo.join("1002.wav"));
     let model = model(&[(&one, 1), (&two, 2)]);

@@ -1,5 +1,5 @@
-//! `cargo +nightly fuzz run client`: the body is `hushbox_fuzz::client`.
+//! `cargo +nightly fuzz run client`: the body is `testkit::fuzz::client`.
 //! What must hold is said there, so that the same body runs without a fuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| hushbox_fuzz::client(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::fuzz::client(data));

@@ -1,5 +1,5 @@
-//! `cargo +nightly fuzz run command`: the body is `hushbox_fuzz::command`.
+//! `cargo +nightly fuzz run command`: the body is `testkit::fuzz::command`.
 //! What must hold is said there, so that the same body runs without a fuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| hushbox_fuzz::command(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::fuzz::command(data));

@@ -1,5 +1,5 @@
-//! `cargo +nightly fuzz run journal`: the body is `hushbox_fuzz::journal`.
+//! `cargo +nightly fuzz run journal`: the body is `testkit::fuzz::journal`.
 //! What must hold is said there, so that the same body runs without a fuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| hushbox_fuzz::journal(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::fuzz::journal(data));

@@ -1,5 +1,5 @@
-//! `cargo +nightly fuzz run keys`: the body is `hushbox_fuzz::keys`.
+//! `cargo +nightly fuzz run keys`: the body is `testkit::fuzz::keys`.
 //! What must hold is said there, so that the same body runs without a fuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| hushbox_fuzz::keys(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::fuzz::keys(data));

@@ -1,5 +1,5 @@
-//! `cargo +nightly fuzz run line`: the body is `hushbox_fuzz::line`.
+//! `cargo +nightly fuzz run line`: the body is `testkit::fuzz::line`.
 //! What must hold is said there, so that the same body runs without a fuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| hushbox_fuzz::line(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::fuzz::line(data));

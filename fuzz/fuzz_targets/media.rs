@@ -1,5 +1,5 @@
-//! `cargo +nightly fuzz run media`: the body is `hushbox_fuzz::media`.
+//! `cargo +nightly fuzz run media`: the body is `testkit::fuzz::media`.
 //! What must hold is said there, so that the same body runs without a fuzzer.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| hushbox_fuzz::media(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::fuzz::media(data));

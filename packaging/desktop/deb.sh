@@ -1,9 +1,10 @@
 #!/bin/sh
-# The package of the agents' client: deb.sh PROGRAMS FOLDER writes FOLDER/hushbox-desktop_*.deb.
+# Builds the package of the desktop client: deb.sh PROGRAMS FOLDER writes
+# FOLDER/hushbox-desktop_*.deb.
 #
-# It holds the programs hushbox-desktop and hushbox-screen, which lie in the folder PROGRAMS, icons,
-# the menu and autostart entries, a unit for the screen that an administrator switches on, and
-# settings to fill in. Needs dpkg-deb, which every Debian has.
+# The package contains the programs hushbox-desktop and hushbox-screen from the folder PROGRAMS,
+# icons, the menu and autostart entries, a disabled unit for screen capture, and settings for the
+# administrator. The script needs dpkg-deb.
 set -eu
 programs=$1
 folder=$2
@@ -31,7 +32,7 @@ done
 for text in LICENSE-APACHE LICENSE-MIT; do
 	install -D -m 644 "$here/../../$text" "$tree/usr/share/doc/hushbox-desktop/$text"
 done
-printf 'Hushbox: MIT or Apache-2.0, as you like; the texts are in this folder.\n' \
+printf 'Hushbox is licensed under MIT or Apache-2.0; the texts are in this folder.\n' \
 	>"$tree/usr/share/doc/hushbox-desktop/copyright"
 chmod 644 "$tree/usr/share/doc/hushbox-desktop/copyright"
 
@@ -46,10 +47,12 @@ Priority: optional
 Depends: libc6 (>= 2.36), libgcc-s1
 Recommends: fontconfig, libgl1, libegl1, libxkbcommon-x11-0, libx11-xcb1, libxcursor1, libxi6, libxrandr2,
  libwayland-client0, libwayland-cursor0, libwayland-egl1, libxkbcommon0, vpx-tools
-Description: Hushbox's client for agents
- An icon in the tray that says whether a call is recorded and whether what is
- said is being kept, with a menu to start and stop recording and blackouts;
- and the program that records the workstation's screen, where that is wanted.
+Description: Hushbox desktop client for agents
+ A tray icon shows whether the call is recorded and whether a blackout is active.
+ Its menu and hotkeys start and stop recordings and blackouts.
+ .
+ The package also contains hushbox-screen, which captures the screen of the
+ workstation. It is disabled by default.
 CONTROL
 printf '/etc/xdg/%s\n' hushbox/desktop.toml hushbox/screen.conf autostart/hushbox-desktop.desktop \
 	>"$tree/DEBIAN/conffiles"

@@ -1,8 +1,9 @@
 #!/bin/sh
-# The package of the agents' client in a Debian that has nothing else: try.sh PACKAGE.
+# Tests the package of the desktop client in a minimal Debian: try.sh PACKAGE.
 #
-# Installs it, runs what runs without a desktop, looks at what it left where, removes it and purges
-# it. Needs root, mmdebstrap and a Debian mirror; leaves nothing behind. Exit code 0: all was well.
+# Installs the package, runs what works without a desktop, checks the installed files, removes the
+# package and purges it. Needs root, mmdebstrap and a Debian mirror, and leaves nothing behind. Exit
+# status 0: all checks passed.
 set -eu
 package=$(realpath "$1")
 inside=$(mktemp)
@@ -10,11 +11,11 @@ trap 'rm -f "$inside"' EXIT
 cat >"$inside" <<'INSIDE'
 set -eu
 fail() { echo "try.sh: $1" >&2; exit 1; }
-says() { # TEXT COMMAND...: it fails and says TEXT
+says() { # TEXT COMMAND...: checks that COMMAND fails and prints TEXT
 	text=$1
 	shift
-	if output=$("$@" 2>&1); then fail "$*: was to fail"; fi
-	case $output in *"$text"*) ;; *) fail "$*: said: $output" ;; esac
+	if output=$("$@" 2>&1); then fail "$*: succeeded, but must fail"; fi
+	case $output in *"$text"*) ;; *) fail "$*: printed: $output" ;; esac
 }
 export DEBIAN_FRONTEND=noninteractive HOME=/root
 apt-get install -q -y --no-install-recommends /tmp/package.deb desktop-file-utils >/dev/null
@@ -31,7 +32,7 @@ desktop-file-validate /etc/xdg/autostart/hushbox-desktop.desktop
 test -s /usr/share/doc/hushbox-desktop/copyright || fail 'no copyright'
 test -s /usr/share/icons/hicolor/scalable/apps/hushbox.svg || fail 'no icon'
 
-# Without a display or a bus it runs all the same: scripts can use it.
+# Without a display or a message bus the client still runs, so that scripts can use it.
 hushbox-desktop 2>/tmp/said &
 for _ in $(seq 100); do
 	hushbox-desktop --status >/tmp/status 2>/dev/null && break
@@ -41,14 +42,14 @@ grep -q 'Connection:' /tmp/status || fail "no status: $(cat /tmp/said)"
 hushbox-desktop --quit
 wait
 
-# What the administrator wrote stays when it is removed, and goes when it is purged.
+# A removal keeps the administrator's settings; a purge deletes them.
 echo 'servers = ["tls:box-01"]' >>/etc/xdg/hushbox/desktop.toml
 apt-get remove -q -y hushbox-desktop >/dev/null
-test -e /etc/xdg/hushbox/desktop.toml || fail 'settings did not outlive removal'
+test -e /etc/xdg/hushbox/desktop.toml || fail 'the removal deleted the settings'
 apt-get purge -q -y hushbox-desktop >/dev/null
 left=$(find /etc /usr /var/lib/dpkg -name '*hushbox*')
-test -z "$left" || fail "purged, and left: $left"
-echo 'try.sh: installed, run, removed and purged'
+test -z "$left" || fail "the purge left: $left"
+echo 'try.sh: installed, ran, removed and purged the package'
 INSIDE
 mmdebstrap --quiet --variant=minbase --format=null \
 	--customize-hook="copy-in $inside /tmp" \

@@ -3,7 +3,8 @@
 //! Reads its configuration, runs until it is stopped, and ends with an exit code after sysexits.h:
 //! 0 in order, 69 a device or address is missing, 71 the system, 74 the disk, 78 the configuration.
 //! stdout carries one line, `ready`; everything else goes to stderr. A broken invariant aborts: the
-//! boot service starts it anew, and recovery closes what was open.
+//! boot service starts it anew, and recovery closes what was open. In a worker thread, which owns
+//! nothing of the recordings, it fails that thread's request instead.
 
 use clap::{CommandFactory, Parser};
 use hushbox::shell::event_loop;
@@ -38,7 +39,9 @@ fn main() -> ExitCode {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         print(info);
-        std::process::abort();
+        if !hushbox::shell::workers::worker::is_worker_thread() {
+            std::process::abort();
+        }
     }));
     match event_loop::run(&config) {
         Ok(ExitReason::Stopped) => ExitCode::SUCCESS,

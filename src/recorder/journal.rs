@@ -63,7 +63,7 @@ pub struct Storage {
     file_bytes: u64,
     /// The sync that makes a new day's journal durable: then the days before can be closed.
     closes: Option<Ticket>,
-    last_file: u32,
+    last_file: u64,
     /// Facts of this turn.
     facts: Vec<u8>,
     /// Free buffers; each holds a chunk and a trailer.

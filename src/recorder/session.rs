@@ -22,6 +22,7 @@ use crate::store::fact::{RecordReason, RecordReasons};
 use crate::time::{MonoTime, WallTime};
 use protocol::{AgentState, CaptureState, Kind};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 /// What the shell knows of a peer when it connects.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +67,8 @@ struct PendingReply {
 pub struct Session {
     pub id: SessionId,
     pub peer: Peer,
+    /// Its address; none over the unix socket and a serial console.
+    pub address: Option<IpAddr>,
     /// It came in over TLS.
     pub secure: bool,
     /// The machine that its certificate is for.
@@ -111,9 +114,11 @@ pub struct Session {
 impl Session {
     #[must_use]
     pub fn new(id: SessionId, peer: Peer, now: crate::time::Now) -> Session {
+        let address = peer.from.parse().ok();
         Session {
             id,
             peer,
+            address,
             secure: false,
             enrolled: None,
             enrols_with: None,

@@ -13,7 +13,7 @@ use crate::id::SessionId;
 use crate::limits;
 use crate::recorder::{Input, Output, Recorder, RejectReason};
 use crate::selftest::TONE_PEAK;
-use crate::shell::net::accept::PendingHandshake;
+use crate::shell::net::accept::{PendingHandshake, SessionNumbers};
 use crate::shell::net::admission::Admission;
 use crate::shell::net::connection::{Connection, Incoming, ReadOutcome};
 use crate::shell::net::listener::Listener;
@@ -82,9 +82,12 @@ pub enum DaemonError {
     Codec(#[from] crate::audio::codec::CodecError),
     #[error("{what}: {error}")]
     System { what: &'static str, error: std::io::Error },
-    /// The store cannot be trusted any more.
-    #[error("{0}; stopping, so that the next start recovers from what the disk really holds")]
-    Fatal(String),
+    /// No recording could begin, and no later try is made before the first turn.
+    #[error("{0}; recordings need data keys: nothing is started")]
+    NoDataKey(String),
+    /// The disk takes nothing any more, so that there can be no orderly stop.
+    #[error("{0}; stopping at once: the next start closes what is still open in the journal")]
+    Disk(String),
 }
 
 impl DaemonError {
@@ -93,8 +96,8 @@ impl DaemonError {
     pub fn exit_code(&self) -> u8 {
         match self {
             DaemonError::Config(_) | DaemonError::Codec(_) => 78,
-            DaemonError::Data(_) | DaemonError::Recover(_) | DaemonError::Fatal(_) => 74,
-            DaemonError::Tls(_) => 74,
+            DaemonError::Data(_) | DaemonError::Recover(_) | DaemonError::Disk(_) => 74,
+            DaemonError::Tls(_) | DaemonError::NoDataKey(_) => 74,
             DaemonError::Listen(_) | DaemonError::Board(_) => 69,
             DaemonError::System { .. } => 71,
         }
@@ -144,6 +147,8 @@ pub struct Daemon {
     pub(super) selftest_worker: Worker,
     /// And one that looks at what others tell of the system, and may hang with them.
     pub(super) time_sync_worker: Worker,
+    /// What one of them keeps failing at, as the recorder was told.
+    pub(super) worker_trouble: Option<String>,
     /// When it is to look again; `None`: it is looking.
     pub(super) next_time_sync: Option<MonoTime>,
     pub(super) signals: Signals,
@@ -151,12 +156,12 @@ pub struct Daemon {
     /// Listeners on which somebody may wait.
     pub(super) accept_ready: Vec<bool>,
     /// Connections that are no sessions yet.
-    pub(super) handshakes: BTreeMap<u32, PendingHandshake>,
+    pub(super) handshakes: BTreeMap<u64, PendingHandshake>,
     /// Whose handshake went on last.
-    pub(super) last_handshake: u32,
-    pub(super) connections: BTreeMap<u32, Connection>,
+    pub(super) last_handshake: u64,
+    pub(super) connections: BTreeMap<u64, Connection>,
     /// Who of each rank that takes turns had the last one.
-    pub(super) last_served: [u32; 2],
+    pub(super) last_served: [u64; 2],
     pub(super) admission: Admission,
     pub(super) local_ids: LocalIds,
     /// Nothing can be accepted before this moment.
@@ -164,7 +169,7 @@ pub struct Daemon {
     /// With a TLS listener.
     pub(super) tls: Option<TlsServer>,
     pub(super) service_manager: ServiceManager,
-    pub(super) last_session: u32,
+    pub(super) session_numbers: SessionNumbers,
     pub(super) data: DataDir,
     /// `ready` was said.
     pub(super) is_ready_announced: bool,
@@ -239,7 +244,7 @@ impl Daemon {
             self.poll_time_sync(now);
             let now = self.clock.now();
             self.recorder.turn(now);
-            self.dispatch_outputs()?;
+            self.dispatch_outputs(now)?;
             self.flush_connections(now);
             self.poll_serial_ports();
             self.announce_ready();
@@ -250,7 +255,7 @@ impl Daemon {
 
     /// How long to sleep: not at all when anything is left over.
     fn poll_timeout(&self) -> Duration {
-        let takes = |(id, connection): (&u32, &Connection)| {
+        let takes = |(id, connection): (&u64, &Connection)| {
             connection.has_input() && self.recorder.accepts_lines(SessionId(*id))
         };
         let left_over = self.boards.iter().any(|place| place.has_more)
@@ -263,6 +268,9 @@ impl Daemon {
         let mut next = self.recorder.next_deadline(now);
         next = next.min(self.next_accept_at(now.mono).unwrap_or(next));
         next = next.min(self.next_serial_poll_at().unwrap_or(next));
+        for helper in self.helpers() {
+            next = next.min(helper.next_deadline().unwrap_or(next));
+        }
         for place in &self.boards {
             next = next.min(place.board.deadline_us().map_or(next, MonoTime));
         }
@@ -274,7 +282,7 @@ impl Daemon {
             match event.token().0 {
                 WAKER_TOKEN | SIGNALS_TOKEN => {}
                 token if token >= FIRST_SESSION_TOKEN => {
-                    let id = u32::try_from(token - FIRST_SESSION_TOKEN).unwrap_or(0);
+                    let id = SessionNumbers::of(token);
                     let newcomer = self.handshakes.get_mut(&id).map(|new| &mut new.connection);
                     if let Some(connection) = self.connections.get_mut(&id).or(newcomer) {
                         let over = event.is_read_closed() || event.is_error();
@@ -332,7 +340,7 @@ impl Daemon {
                     self.recorder.handle(now, Input::Stop);
                 }
                 SignalAction::Reload => {
-                    self.reload_config(None, true);
+                    self.reload_config(now, None, true);
                 }
             }
         }
@@ -367,8 +375,8 @@ impl Daemon {
     }
 
     /// Whose lines there are to take, of this rank.
-    fn ready_sessions(&self, range: impl RangeBounds<u32>, wanted: Priority) -> Vec<u32> {
-        let speaks = |(id, connection): (&u32, &Connection)| {
+    fn ready_sessions(&self, range: impl RangeBounds<u64>, wanted: Priority) -> Vec<u64> {
+        let speaks = |(id, connection): (&u64, &Connection)| {
             let rank = match connection.has_backlog {
                 true => Priority::Backlogged,
                 false if self.recorder.may_mask(SessionId(*id)) => Priority::Mask,
@@ -382,9 +390,9 @@ impl Daemon {
     /// Takes at most `most` lines of one client, and says how many it took.
     fn process_lines_of(
         &mut self,
-        id: u32,
+        id: u64,
         most: usize,
-        (woke, gone): (MonoTime, &mut Vec<u32>),
+        (woke, gone): (MonoTime, &mut Vec<u64>),
     ) -> usize {
         let Daemon { connections, recorder, clock, .. } = self;
         let Some(connection) = connections.get_mut(&id) else { return 0 };
@@ -412,7 +420,7 @@ impl Daemon {
         taken
     }
 
-    fn drop_connection(&mut self, now: Now, id: u32) {
+    fn drop_connection(&mut self, now: Now, id: u64) {
         if let Some(mut connection) = self.connections.remove(&id) {
             connection.deregister(self.poll.registry());
             self.admission.remove_connection(connection.counted_address);
@@ -420,7 +428,7 @@ impl Daemon {
         }
     }
 
-    fn dispatch_outputs(&mut self) -> Result<(), DaemonError> {
+    fn dispatch_outputs(&mut self, now: Now) -> Result<(), DaemonError> {
         while let Some(output) = self.recorder.poll() {
             match output {
                 Output::Send { session, bytes } => {
@@ -440,44 +448,48 @@ impl Daemon {
                 }
                 Output::Job(job) => self.disk.submit(job),
                 Output::MakeEnvelopes(count) => {
-                    self.general_worker.submit(WorkerRequest::MakeEnvelopes { count })
+                    self.general_worker.submit(now.mono, WorkerRequest::MakeEnvelopes { count });
                 }
                 Output::CheckPin { session, hash, pin } => {
-                    self.general_worker.submit(WorkerRequest::CheckPin { session, hash, pin });
+                    self.general_worker
+                        .submit(now.mono, WorkerRequest::CheckPin { session, hash, pin });
                 }
                 Output::NewCode { session } => {
-                    self.general_worker.submit(WorkerRequest::NewCode { session })
+                    self.general_worker.submit(now.mono, WorkerRequest::NewCode { session });
                 }
                 Output::Sign { session, request, machine, kinds } => {
                     self.request_workstation_certificate(session, request, (machine, kinds));
                 }
                 Output::LogLevel(level) => log::set_max_level(level),
                 Output::ReadConfig { session, apply } => {
-                    self.reload_config(session, apply);
+                    self.reload_config(now, session, apply);
                 }
                 Output::Summarise { today, damaged } => {
                     let data = self.data.path.clone();
-                    self.summary_worker.submit(WorkerRequest::Summarise { data, today, damaged });
+                    self.summary_worker
+                        .submit(now.mono, WorkerRequest::Summarise { data, today, damaged });
                 }
                 Output::NewCallKey => {
-                    self.general_worker
-                        .submit(WorkerRequest::NewCallKey { data: self.data.path.clone() });
+                    let data = self.data.path.clone();
+                    self.general_worker.submit(now.mono, WorkerRequest::NewCallKey { data });
                 }
                 Output::ForgetCallKeys => {
-                    self.general_worker
-                        .submit(WorkerRequest::ForgetCallKeys { data: self.data.path.clone() });
+                    let data = self.data.path.clone();
+                    self.general_worker.submit(now.mono, WorkerRequest::ForgetCallKeys { data });
                 }
-                Output::EditConfig { session, edit, by } => self.edit_config(session, edit, by),
+                Output::EditConfig { session, edit, by } => {
+                    self.edit_config(now, session, (edit, by));
+                }
                 Output::MakeSelfTestKeys => {
-                    self.general_worker.submit(WorkerRequest::MakeSelfTestKeys)
+                    self.general_worker.submit(now.mono, WorkerRequest::MakeSelfTestKeys)
                 }
                 Output::SelfTest(tape) => {
                     let data = self.data.path.clone();
-                    self.selftest_worker.submit(WorkerRequest::SelfTest { data, tape });
+                    self.selftest_worker.submit(now.mono, WorkerRequest::SelfTest { data, tape });
                 }
                 Output::LoopBack { board, channel, hz } => self.set_test_tone(board, channel, hz),
                 Output::Stopped => self.is_stopped = true,
-                Output::Fatal(text) => return Err(DaemonError::Fatal(text)),
+                Output::Fatal(text) => return Err(DaemonError::Disk(text)),
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ use crate::shell::event_loop::{
     Daemon, DaemonError, FIRST_BOARD_TOKEN, FIRST_LISTENER_TOKEN, PolledBoard, SIGNALS_TOKEN,
     WAKER_TOKEN, system_error,
 };
+use crate::shell::net::accept::SessionNumbers;
 use crate::shell::net::admission::Admission;
 use crate::shell::net::ca::CertificateAuthority;
 use crate::shell::net::listener::Listener;
@@ -24,8 +25,7 @@ use crate::shell::os::recover;
 use crate::shell::os::service_manager::ServiceManager;
 use crate::shell::os::signal::Signals;
 use crate::shell::workers::disk::DiskThread;
-use crate::shell::workers::worker;
-use crate::shell::workers::worker::Worker;
+use crate::shell::workers::worker::{self, Kernel, Worker};
 use crate::store::sign::BoxSigningKey;
 use crate::time::MonoTime;
 use board::{Board, BoardState, TOKENS_MAX};
@@ -58,7 +58,7 @@ impl Daemon {
         }
         let boot_service = ServiceManager::start(clock.now(), config.boards.len());
         let found = recover::recover_data_dir(&data.path)?;
-        let recipients = data.recipients.clone();
+        let new_helper = |keys| Worker::new(Arc::new(Kernel), keys, waker.clone());
         let boot_reason = match (found.index.boot(), found.index.has_clean_stop()) {
             (0, _) => "first",
             (_, true) => "shutdown",
@@ -83,15 +83,16 @@ impl Daemon {
             accept_paused_until: MonoTime(0),
             service_manager: boot_service,
             tls,
-            last_session: 0,
+            session_numbers: SessionNumbers::default(),
             is_ready_announced: false,
             is_stopped: false,
             config_path: path,
-            summary_worker: Worker::new(Vec::new(), false, waker.clone()),
-            selftest_worker: Worker::new(Vec::new(), false, waker.clone()),
-            time_sync_worker: Worker::new(Vec::new(), false, waker.clone()),
+            summary_worker: new_helper((Vec::new(), false)),
+            selftest_worker: new_helper((Vec::new(), false)),
+            time_sync_worker: new_helper((Vec::new(), false)),
+            worker_trouble: None,
             next_time_sync: Some(MonoTime(0)),
-            general_worker: Worker::new(recipients, config.store.seal, waker),
+            general_worker: new_helper((data.recipients.clone(), config.store.seal)),
             poll,
             clock,
             recorder,
@@ -127,11 +128,11 @@ impl Daemon {
         self.recorder
             .handle(self.clock.now(), Input::JobDone(Completion::FreeSpace { free, total }));
         let count = (self.recorder.channel_count() + 2).min(INITIAL_ENVELOPES_MAX);
-        let (recipients, seal) = (&self.data.recipients, self.config.store.seal);
+        let keys = (self.data.recipients.as_slice(), self.config.store.seal);
+        let made =
+            worker::generate_envelopes(&Kernel, count, keys).map_err(DaemonError::NoDataKey)?;
         let now = self.clock.now();
-        for envelope in
-            worker::generate_envelopes(count, recipients, seal).map_err(DaemonError::Fatal)?
-        {
+        for envelope in made {
             self.recorder.handle(now, Input::Envelope(Box::new(envelope)));
         }
         Ok(())

@@ -2,5 +2,6 @@
 
 pub(super) mod completions;
 pub mod disk;
+pub mod queue;
 pub(super) mod selftest;
 pub mod worker;

@@ -9,14 +9,14 @@ use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 use tempfile::TempDir;
-use testkit::store_fixture::{Said, said, tool_in};
+use testkit::{ProgramOutput, run_tool};
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
 /// Runs the tool with something on stdin.
-fn tool_with(words: &[&str], stdin: &str) -> Said {
+fn tool_with(words: &[&str], stdin: &str) -> ProgramOutput {
     let mut child = Command::new(testkit::program("hushbox-cli", "hushbox"))
         .args(words)
         .stdin(Stdio::piped())
@@ -27,7 +27,7 @@ fn tool_with(words: &[&str], stdin: &str) -> Said {
         .unwrap();
     // It may have ended without reading.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-    said(child.wait_with_output().unwrap())
+    child.wait_with_output().unwrap().into()
 }
 
 /// A box that greets and answers each line of one connection after the other with the next of
@@ -56,49 +56,49 @@ fn scripted_box(
 }
 
 #[test]
-fn help_teaches_every_word() {
-    let said = tool_in(folder().path(), &["--help"]);
-    assert_eq!((said.status, said.err.as_str()), (0, ""));
+fn help_covers_every_subcommand() {
+    let said = run_tool(folder().path(), &["--help"]);
+    assert_eq!((said.status(), said.err.as_str()), (0, ""));
     let words = ["send", "agent", "console", "records", "show", "export", "decode", "verify"];
     for word in words.into_iter().chain(["check-config", "pin", "keygen", "enrol"]) {
         assert!(said.out.contains(word), "{word}");
-        let help = tool_in(folder().path(), &[word, "--help"]).out;
+        let help = run_tool(folder().path(), &[word, "--help"]).out;
         assert!(help.contains("Example"), "{word}: {help}");
         assert!(help.lines().all(|line| line.chars().count() <= 100), "{word}");
     }
     assert!(!said.out.contains('\u{1b}'));
-    let version = tool_in(folder().path(), &["--version"]).out;
+    let version = run_tool(folder().path(), &["--version"]).out;
     assert_eq!(version, format!("hushbox {}\n", env!("CARGO_PKG_VERSION")));
     for wrong in [vec![], vec!["nonsense"], vec!["show"], vec!["send", "--kind", "x", "ping"]] {
-        assert_eq!(tool_in(folder().path(), &wrong).status, 2, "{wrong:?}");
+        assert_eq!(run_tool(folder().path(), &wrong).status(), 2, "{wrong:?}");
     }
 }
 
 #[test]
-fn check_config_names_file_line_and_column_of_every_error() {
+fn check_config_reports_file_line_and_column() {
     let folder = folder();
     let check = |text: &str| {
         std::fs::write(folder.path().join("c.toml"), text).unwrap();
-        tool_in(folder.path(), &["check-config", "c.toml"])
+        run_tool(folder.path(), &["check-config", "c.toml"])
     };
     let bad = check("[box]\nname = 5\n[audio]\n  holdbak_ms = 7\n");
-    assert_eq!(bad.status, 1);
+    assert_eq!(bad.status(), 1);
     let lines: Vec<&str> = bad.out.lines().collect();
     assert_eq!(lines.len(), 2, "{}", bad.out);
     assert!(lines[0].starts_with("c.toml:2:8: error: [box] name: "), "{}", bad.out);
     assert!(lines[1].starts_with("c.toml:4:3: error: [audio] holdbak_ms"), "{}", bad.out);
     let good = check("[box]\nname = \"b\"\n[[agent]]\nusername = \"jdoe\"\n");
-    assert_eq!(good.status, 0, "{}", good.out);
+    assert_eq!(good.status(), 0, "{}", good.out);
     let last = good.out.lines().last().unwrap();
     assert!(last.starts_with("ok: 0 channels, 1 agent, 0 schedules"), "{last}");
-    let none = tool_in(folder.path(), &["check-config", "none.toml"]);
-    assert!(none.status == 66 && none.err.contains("none.toml"), "{}", none.err);
+    let none = run_tool(folder.path(), &["check-config", "none.toml"]);
+    assert!(none.status() == 66 && none.err.contains("none.toml"), "{}", none.err);
 }
 
 #[test]
-fn pin_makes_a_hash_that_the_configuration_takes() {
+fn pin_prints_a_hash_that_the_config_accepts() {
     let hashed = tool_with(&["pin"], "4711-field\n");
-    assert_eq!((hashed.status, hashed.err.as_str()), (0, ""));
+    assert_eq!((hashed.status(), hashed.err.as_str()), (0, ""));
     let hash = hashed.out.trim_end();
     let parsed = PasswordHash::new(hash).unwrap();
     let verify = |pin: &str| argon2::Argon2::default().verify_password(pin.as_bytes(), &parsed);
@@ -108,30 +108,30 @@ fn pin_makes_a_hash_that_the_configuration_takes() {
     assert!(hushbox::config::parse(&config).is_ok());
     for (pin, status) in [("123\n", 64), ("\n", 64), ("", 66), (&*"9".repeat(65), 64)] {
         let said = tool_with(&["pin"], pin);
-        assert_eq!((said.status, said.out.as_str()), (status, ""), "{pin:?}");
+        assert_eq!((said.status(), said.out.as_str()), (status, ""), "{pin:?}");
     }
 }
 
 #[test]
-fn keygen_makes_an_identity_for_its_owner_only() {
+fn keygen_writes_an_identity_with_owner_mode() {
     let folder = folder();
-    let made = tool_in(folder.path(), &["keygen", "--out", "id.txt"]);
-    assert_eq!(made.status, 0, "{}", made.err);
+    let made = run_tool(folder.path(), &["keygen", "--out", "id.txt"]);
+    assert_eq!(made.status(), 0, "{}", made.err);
     let path = folder.path().join("id.txt");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let text = std::fs::read_to_string(&path).unwrap();
     let identity = &hushbox::store::seal::parse_identities(&text).unwrap()[0];
     assert_eq!(made.out.trim_end(), identity.to_public().to_string());
     assert!(!made.out.contains("SECRET") && !made.err.contains("SECRET"));
-    let again = tool_in(folder.path(), &["keygen", "--out", "id.txt"]);
-    assert!(again.status == 73 && again.err.contains("exists"), "{}", again.err);
+    let again = run_tool(folder.path(), &["keygen", "--out", "id.txt"]);
+    assert!(again.status() == 73 && again.err.contains("exists"), "{}", again.err);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-    let printed = tool_in(folder.path(), &["keygen"]);
+    let printed = run_tool(folder.path(), &["keygen"]);
     assert!(printed.out.contains("AGE-SECRET-KEY-1") && printed.err.contains("age1"));
 }
 
 #[test]
-fn send_says_hello_and_prints_the_answers_as_they_are() {
+fn send_says_hello_and_prints_raw_replies() {
     let (address, server) = scripted_box(&[&[
         "ok session=1\nstate call=- direction=- recording=off recording_id=- reasons=- \
          blackout=off blackout_ms=0 screen=off can=- note=-\n",
@@ -141,30 +141,30 @@ fn send_says_hello_and_prints_the_answers_as_they_are() {
     let words = ["send", "--to", &address, "--machine", "WS-1", "--domain", "ACME"];
     let said = tool_with(&[&words[..], &["status", "shutdown", "ping"]].concat(), "");
     let wanted = "row a=1 b=\"x y\"\nrow c=\"\"\nok n=2\nerr denied \"not permitted\" masked=yes\n";
-    assert_eq!((said.out.as_str(), said.status), (wanted, 1), "{}", said.err);
+    assert_eq!((said.out.as_str(), said.status()), (wanted, 1), "{}", said.err);
     let version = env!("CARGO_PKG_VERSION");
     let hello = format!("hello agent user=jdoe domain=ACME machine=WS-1 client=hushbox/{version}");
     assert_eq!(server.join().unwrap(), [&hello, "status", "shutdown"], "nothing after an err");
 }
 
 #[test]
-fn send_greets_only_where_it_must_and_keeps_data() {
+fn send_without_hello_keeps_data_blocks() {
     let (address, server) =
         scripted_box(&[&["ok time=T\n"], &["ok\n", "data 3\na\nb\nok size=3\n"]]);
     let ping = tool_with(&["send", "--to", &address, "ping"], "");
-    assert_eq!((ping.out.as_str(), ping.status), ("ok time=T\n", 0));
+    assert_eq!((ping.out.as_str(), ping.status()), ("ok time=T\n", 0));
     let folder = folder();
     let out = folder.path().join("x.hbm");
     let path = out.to_str().unwrap();
     let words = ["send", "--to", &address, "--out", path, "hello cti user=pbx", "media x"];
     let media = tool_with(&words, "");
-    assert_eq!((media.out.as_str(), media.status), ("ok\nok size=3\n", 0), "{}", media.err);
+    assert_eq!((media.out.as_str(), media.status()), ("ok\nok size=3\n", 0), "{}", media.err);
     assert_eq!(std::fs::read(out).unwrap(), b"a\nb");
     assert_eq!(server.join().unwrap(), ["ping", "hello cti user=pbx", "media x"]);
 }
 
 #[test]
-fn send_tries_the_next_door_of_the_box_when_one_denies() {
+fn send_tries_the_next_listener_when_denied() {
     let folder = folder();
     let unix = UnixListener::bind(folder.path().join("x.sock")).unwrap();
     let first = std::thread::spawn(move || {
@@ -178,32 +178,32 @@ fn send_tries_the_next_door_of_the_box_when_one_denies() {
     let (tcp, second) = scripted_box(&[&["ok\n", "ok time=T\n"]]);
     let listen = format!("[[listen]]\naddress = \"{tcp}\"\n[[listen]]\nunix = \"x.sock\"\n");
     std::fs::write(folder.path().join("config.toml"), listen).unwrap();
-    let said = tool_in(folder.path(), &["send", "--user", "a1", "ping"]);
-    assert_eq!((said.out.as_str(), said.status), ("ok time=T\n", 0), "{}", said.err);
+    let said = run_tool(folder.path(), &["send", "--user", "a1", "ping"]);
+    assert_eq!((said.out.as_str(), said.status()), ("ok time=T\n", 0), "{}", said.err);
     let (first, second) = (first.join().unwrap(), second.join().unwrap());
     assert!(first.starts_with("hello agent user=a1 "), "{first}");
     assert_eq!((second[0].as_str(), second[1].as_str()), (first.trim_end(), "ping"));
 }
 
 #[test]
-fn without_a_box_it_says_what_to_do() {
+fn send_without_server_names_the_remedy() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     for words in [vec!["send", "--to", &nobody, "ping"], vec!["console", "--to", &nobody]] {
         let said = tool_with(&words, "field\n4711\n");
-        assert!(said.status == 69 && said.err.contains("hushboxd"), "{}", said.err);
+        assert!(said.status() == 69 && said.err.contains("hushboxd"), "{}", said.err);
         assert!(said.err.contains(&nobody), "{}", said.err);
     }
     let stranger = tool_with(&["send", "--to", "tls:box.invalid", "ping"], "");
-    assert!(stranger.status == 69 && stranger.err.contains("not enrolled"), "{}", stranger.err);
+    assert!(stranger.status() == 69 && stranger.err.contains("not enrolled"), "{}", stranger.err);
     assert!(!stranger.err.contains("hushboxd"), "{}", stranger.err);
     for words in [vec!["console", "--to", "/dev/ttyNONE"], vec!["console", "/dev/ttyNONE"]] {
         let tty = tool_with(&words, "");
-        assert!(tty.status == 69 && tty.err.contains("serial port /dev/ttyNONE"), "{}", tty.err);
+        assert!(tty.status() == 69 && tty.err.contains("serial port /dev/ttyNONE"), "{}", tty.err);
     }
 }
 
 #[test]
-fn a8_agent_tells_the_state_and_tries_again_when_asked() {
+fn a8_agent_shows_state_and_reconnects_on_request() {
     let (address, server) = scripted_box(&[&[
         "ok session=1 agent=\"Jane Doe\" field.1=\"Caller name\"\n",
         "ok recording=abc\nstate call=c1 direction=in recording=on recording_id=abc \
@@ -211,7 +211,7 @@ fn a8_agent_tells_the_state_and_tries_again_when_asked() {
         "ok\n",
     ]]);
     let said = tool_with(&["agent", "--to", &address, "--user", "jdoe"], "record start\nstatus\n");
-    assert_eq!(said.status, 0, "{}", said.err);
+    assert_eq!(said.status(), 0, "{}", said.err);
     for part in [
         "connected to box-01",
         "as Jane Doe",
@@ -227,16 +227,16 @@ fn a8_agent_tells_the_state_and_tries_again_when_asked() {
     let said =
         tool_with(&["agent", "--to", &nobody, "--user", "jdoe"], "status\nreconnect\nquit\n");
     assert_eq!(said.out.matches("retry 1 of 10 in 10 s").count(), 2, "{}", said.out);
-    assert!(said.status == 0 && said.out.contains("only reconnect and quit"), "{}", said.out);
+    assert!(said.status() == 0 && said.out.contains("only reconnect and quit"), "{}", said.out);
 }
 
 #[test]
-fn console_logs_in_and_prints_lines_where_nobody_looks() {
+fn console_without_terminal_logs_in_and_prints_lines() {
     let (address, server) =
         scripted_box(&[&["ok session=2\n", "row alarm=1 text=\"a b\"\nok\n", "ok\n"]]);
     let said = tool_with(&["console", "--to", &address], "field\n4711\nalarms\nexit\n");
     let wanted = "ok session=2\nrow alarm=1 text=\"a b\"\nok\nok\n";
-    assert_eq!((said.out.as_str(), said.status), (wanted, 0), "{}", said.err);
+    assert_eq!((said.out.as_str(), said.status()), (wanted, 0), "{}", said.err);
     let heard = server.join().unwrap();
     assert!(heard[0].starts_with("hello technician user=field pin=4711 "), "{heard:?}");
     assert_eq!(heard[1..], ["alarms", "quit"]);

@@ -39,7 +39,7 @@ fn same(text: &str, found: &[ConfigError], wanted: &[Wanted]) {
 }
 
 #[test]
-fn the_shipped_file_runs_as_it_is() {
+fn shipped_config_is_valid() {
     let (config, warnings) = good(SHIPPED);
     assert_eq!(warnings, []);
     assert!(config.on_demand.enabled && config.store.seal);
@@ -68,7 +68,7 @@ fn the_shipped_file_runs_as_it_is() {
 }
 
 #[test]
-fn the_shipped_pin_is_the_one_its_comment_names() {
+fn shipped_pin_hash_matches_its_comment() {
     use argon2::PasswordVerifier;
     let (config, _) = good(SHIPPED);
     let hash = argon2::password_hash::phc::PasswordHash::new(&config.technicians[0].pin);
@@ -104,7 +104,7 @@ const KEYS: [(&str, &str); 18] = [
 ];
 
 #[test]
-fn every_key_is_in_the_shipped_file_and_in_the_reference() {
+fn every_key_is_documented_and_in_the_shipped_config() {
     for (table, keys) in KEYS {
         for key in keys.split(' ') {
             assert!(SHIPPED.contains(&format!("{key} = ")), "[{table}] {key} is not shipped");
@@ -116,7 +116,7 @@ fn every_key_is_in_the_shipped_file_and_in_the_reference() {
 
 /// Asks the reader itself for its keys, so that the list above cannot fall behind.
 #[test]
-fn the_list_of_keys_is_whole() {
+fn list_of_keys_is_complete() {
     for (table, keys) in KEYS.into_iter().filter(|(table, _)| *table != "fields") {
         let text = match table {
             "channels" => "[[board]]\nchannels = [{ zzz = 1 }]".to_owned(),
@@ -135,7 +135,7 @@ fn the_list_of_keys_is_whole() {
 }
 
 #[test]
-fn an_empty_file_means_the_defaults() {
+fn empty_config_means_defaults() {
     let (config, warnings) = good("");
     same("", &warnings, &[(1, 1, "[[listen]]", "found none")]);
     assert_eq!((config.name.as_str(), config.data.as_path()), ("hushbox", Path::new("data")));
@@ -158,7 +158,7 @@ fn an_empty_file_means_the_defaults() {
 }
 
 #[test]
-fn an_attack_longer_than_the_holdback_is_warned_of() {
+fn attack_longer_than_holdback_is_a_warning() {
     let long = FULL.replace("attack_ms = 300", "attack_ms = 9999");
     let (config, warnings) = good(&long);
     assert_eq!(config.boards[0].voice.attack_ms, 9999);
@@ -169,7 +169,7 @@ fn an_attack_longer_than_the_holdback_is_warned_of() {
 }
 
 #[test]
-fn a_full_file_is_read_whole() {
+fn full_config_is_read_completely() {
     let (config, warnings) = good(FULL);
     assert_eq!(warnings, [], "{}", listed(&warnings));
     assert_eq!(config.audio.recall_ms, Some(3_600_000));
@@ -264,7 +264,7 @@ directions = ["in"]
 "#;
 
 #[test]
-fn paths_are_resolved_from_the_files_folder() {
+fn paths_resolve_from_the_config_folder() {
     let (config, _) = good(FULL);
     let config = config.resolve_paths(Path::new("/etc/hushbox"));
     assert_eq!(config.data, Path::new("/srv/hushbox"));
@@ -275,7 +275,7 @@ fn paths_are_resolved_from_the_files_folder() {
 }
 
 #[test]
-fn an_error_reads_as_a_sentence_with_its_place() {
+fn error_message_names_its_place() {
     let found = errors("[audio]\ncodec = \"pcm\"\nholdback_ms = 90000\n");
     let wanted = "line 3, column 15: [audio] holdback_ms: found 90000, allowed 200 to 60000\n";
     assert_eq!(listed(&found), wanted);
@@ -283,7 +283,7 @@ fn an_error_reads_as_a_sentence_with_its_place() {
 
 /// A default never makes a file wrong whose author wrote less.
 #[test]
-fn defaults_follow_the_bounds_they_are_under() {
+fn defaults_follow_their_bounds() {
     let text = "[audio]\nholdback_ms = 1000\n[limits]\nsessions = 10\n[[listen]]\nunix = \"s\"";
     let (config, warnings) = good(text);
     assert_eq!(warnings, []);
@@ -292,7 +292,7 @@ fn defaults_follow_the_bounds_they_are_under() {
 
 /// No secret that stands in the wrong place may end up in a log.
 #[test]
-fn secrets_are_never_quoted() {
+fn secrets_are_never_quoted_in_errors() {
     let text = "[[technician]]\nname = \"a\"\npin = \"246813\"\n[[technician]]\nname = \"b\"\n\
                 pin = 246813\n[store]\nrecipients = [\"AGE-SECRET-KEY-246813\", 246813]\n";
     let found = errors(text);
@@ -304,7 +304,7 @@ fn secrets_are_never_quoted() {
 const WIRE_BYTES: usize = 960;
 
 #[test]
-fn no_error_outgrows_a_line_of_the_protocol() {
+fn errors_fit_a_protocol_line() {
     let long = "\u{e9}".repeat(2000);
     let roles: String = (0..40).map(|n| format!("[[role]]\nname = \"{n}{long}\"\n")).collect();
     let twins: String = (0..40)
@@ -352,7 +352,7 @@ fn damage(text: &str, rng: &mut Rng) -> String {
 }
 
 #[test]
-fn damage_never_panics_and_always_has_a_place() {
+fn damaged_config_never_panics_and_errors_have_places() {
     let mut refused = 0;
     for seed in 1..=4000_u64 {
         let mut rng = Rng::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));

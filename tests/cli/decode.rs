@@ -48,7 +48,7 @@ fn decode(input: &Path, words: &[&str]) -> Output {
 }
 
 #[test]
-fn h7_g1_a_fetched_file_is_decoded_to_the_bit_and_drawn_without_a_store() {
+fn h7_g1_decode_of_fetched_file_is_bit_exact() {
     let mut made = StoreFixture::new();
     let taken = taken(&mut made, CodecKind::Pcm, 2);
     let (input, key) = (media(&made.path("media")), made.path(layout::IDENTITY));
@@ -82,7 +82,7 @@ fn h7_g1_a_fetched_file_is_decoded_to_the_bit_and_drawn_without_a_store() {
 }
 
 #[test]
-fn h5_what_is_sealed_stays_sealed_and_what_is_damaged_is_refused() {
+fn h5_decode_of_sealed_or_damaged_file_is_refused() {
     let mut made = StoreFixture::new();
     taken(&mut made, CodecKind::Opus, 1);
     let (input, key) = (media(&made.path("media")), made.path(layout::IDENTITY));

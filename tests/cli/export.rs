@@ -149,7 +149,7 @@ fn check_ogg(recording: &Recording) -> Vec<i16> {
     let folder = tempfile::tempdir().unwrap();
     let path = recording.to_ogg(folder.path());
     let (words, out) = tool("opusinfo", &[], &path, &[]);
-    let said = words + &String::from_utf8_lossy(&out);
+    let said = words + String::from_utf8_lossy(&out).as_ref();
     assert!(!said.to_lowercase().contains("warning"), "{said}");
     assert!(!said.to_lowercase().contains("error"), "{said}");
     let AudioFormat { rate, sides, .. } = recording.sound;
@@ -186,7 +186,7 @@ fn thin(played: &[i16], sides: usize, step: usize, shift: isize) -> Vec<i16> {
 }
 
 #[test]
-fn h7_ogg_plays_what_was_stored_where_it_was() {
+fn h7_ogg_decodes_to_stored_frames_in_place() {
     for codec in [CodecKind::Opus, CodecKind::Ulaw, CodecKind::Pcm] {
         for rate in [8_000, 12_000, 16_000, 24_000, 48_000] {
             for sides in [1_u8, 2] {
@@ -211,7 +211,7 @@ fn h7_ogg_plays_what_was_stored_where_it_was() {
 }
 
 #[test]
-fn h7_ogg_has_the_length_of_the_recording_to_the_sample() {
+fn h7_ogg_length_equals_the_recording() {
     let stored = |frames| runs(&[(Fate::Stored, frames)]);
     let masked = |frames| runs(&[(Fate::Stored, 200), (Fate::Masked, frames)]);
     for codec in [CodecKind::Opus, CodecKind::Pcm] {
@@ -229,7 +229,7 @@ fn h7_ogg_has_the_length_of_the_recording_to_the_sample() {
 }
 
 #[test]
-fn h7_wav_is_what_the_decoder_gives() {
+fn h7_wav_equals_decoder_output() {
     for codec in [CodecKind::Opus, CodecKind::Ulaw, CodecKind::Pcm] {
         for (rate, sides) in [(8_000, 2_u8), (16_000, 1)] {
             let recording = record(codec, rate, sides, &story(rate));
@@ -243,7 +243,7 @@ fn h7_wav_is_what_the_decoder_gives() {
 }
 
 #[test]
-fn h7_the_same_recording_gives_the_same_file() {
+fn h7_repeated_export_gives_the_same_file() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let recording = record(CodecKind::Pcm, 8_000, 1, &story(8_000));
     let read = |folder: &Path| std::fs::read(recording.to_ogg(folder)).unwrap();

@@ -39,14 +39,14 @@ fn at<'a>(value: &'a Value, pointer: &str) -> &'a Value {
 }
 
 #[test]
-fn h7_an_exported_wav_is_the_recording_to_the_bit() {
+fn h7_exported_wav_equals_the_recording() {
     for sealed in [true, false] {
         let mut made = StoreFixture::new();
         let taken = made.record(&plan(7, CodecKind::Pcm, 1, sealed));
         made.checkpoint();
         made.save();
         let said = made.tool(&["export", &taken.id, "--to", "x.wav"]);
-        assert_eq!((said.status, said.err.as_str()), (0, ""), "{}", said.out);
+        assert_eq!((said.status(), said.err.as_str()), (0, ""), "{}", said.out);
         let file = made.folder.path().join("x.wav");
         let (spec, samples) = wav(&file);
         assert_eq!((spec.channels, spec.sample_rate, spec.bits_per_sample), (1, 8000, 16));
@@ -78,30 +78,30 @@ fn h7_an_exported_wav_is_the_recording_to_the_bit() {
 }
 
 #[test]
-fn h7_a_manifest_is_checked_against_its_file_and_the_boxs_key() {
+fn h7_manifest_is_verified_against_file_and_key() {
     let mut made = StoreFixture::new();
     let taken = made.record(&plan(7, CodecKind::Ulaw, 2, true));
     made.save();
     let out = made.folder.path().join("x.wav");
-    assert_eq!(made.tool(&["export", &taken.id, "--to", "x.wav"]).status, 0);
+    assert_eq!(made.tool(&["export", &taken.id, "--to", "x.wav"]).status(), 0);
     let good = made.tool(&["verify", "--export", "x.wav"]);
-    assert_eq!((good.status, good.out.as_str()), (0, "clean: x.wav\n"), "{}", good.err);
+    assert_eq!((good.status(), good.out.as_str()), (0, "clean: x.wav\n"), "{}", good.err);
     let manifest = made.folder.path().join("x.wav.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
     std::fs::write(&manifest, text.replace("Jane Roe", "Jane Poe")).unwrap();
     let edited = made.tool(&["verify", "--export", "x.wav"]);
-    assert!(edited.status == 1 && edited.out.contains("signature"), "{}", edited.out);
+    assert!(edited.status() == 1 && edited.out.contains("signature"), "{}", edited.out);
     std::fs::write(&manifest, text).unwrap();
     let mut bytes = std::fs::read(&out).unwrap();
     bytes[100] ^= 1;
     std::fs::write(&out, bytes).unwrap();
     let changed = made.tool(&["verify", "--export", "x.wav"]);
-    assert!(changed.status == 1 && changed.out.contains("digest"), "{}", changed.out);
+    assert!(changed.status() == 1 && changed.out.contains("digest"), "{}", changed.out);
     let again = made.tool(&["export", &taken.id, "--to", "x.wav"]);
-    assert!(again.status == 73 && again.err.contains("--force"), "{}", again.err);
+    assert!(again.status() == 73 && again.err.contains("--force"), "{}", again.err);
     std::fs::remove_file(made.path(layout::BOX_KEY)).unwrap();
     let unsigned = made.tool(&["export", &taken.id, "--to", "x.wav", "--force"]);
-    assert!(unsigned.status == 0 && unsigned.err.contains("not signed"), "{}", unsigned.err);
+    assert!(unsigned.status() == 0 && unsigned.err.contains("not signed"), "{}", unsigned.err);
     assert_eq!(at(&json(&manifest), "/signature"), &Value::Null);
     assert!(at(&json(&manifest), "/unsigned").as_str().unwrap().contains("box.key"));
     let names = std::fs::read_dir(made.folder.path()).unwrap();
@@ -111,26 +111,26 @@ fn h7_a_manifest_is_checked_against_its_file_and_the_boxs_key() {
 }
 
 #[test]
-fn h7_opus_is_remuxed_and_every_other_name_is_refused() {
+fn h7_opus_is_remuxed_and_other_suffixes_refused() {
     let mut made = StoreFixture::new();
     let taken = made.record(&plan(7, CodecKind::Opus, 2, true));
     made.save();
     let said = made.tool(&["export", &taken.id, "--to", "x.opus"]);
-    assert_eq!(said.status, 0, "{}", said.err);
+    assert_eq!(said.status(), 0, "{}", said.err);
     let bytes = std::fs::read(made.folder.path().join("x.opus")).unwrap();
     assert_eq!((&bytes[..4], &bytes[28..36]), (&b"OggS"[..], &b"OpusHead"[..]));
     assert_eq!(at(&json(&made.folder.path().join("x.opus.json")), "/export/format"), "opus");
     let said = made.tool(&["export", &taken.id, "--to", "y.wav"]);
-    assert_eq!(said.status, 0, "{}", said.err);
+    assert_eq!(said.status(), 0, "{}", said.err);
     let (spec, samples) = wav(&made.folder.path().join("y.wav"));
     assert_eq!((spec.channels, samples.len()), (2, 2 * 12_100));
     assert!(samples[6000..11_600].iter().all(|sample| *sample == 0), "digital silence");
     let said = made.tool(&["export", &taken.id, "--to", "x.mp3"]);
-    assert!(said.status == 64 && said.err.contains(".opus"), "{}", said.err);
+    assert!(said.status() == 64 && said.err.contains(".opus"), "{}", said.err);
 }
 
 #[test]
-fn h7_a_damaged_recording_is_exported_by_force_and_silent_where_it_is_damaged() {
+fn h7_forced_export_of_damage_is_silent_there() {
     for codec in [CodecKind::Opus, CodecKind::Pcm, CodecKind::Ulaw] {
         let mut made = StoreFixture::new();
         let runs = vec![run(Fate::Stored, 16_000)];
@@ -143,9 +143,9 @@ fn h7_a_damaged_recording_is_exported_by_force_and_silent_where_it_is_damaged() 
         std::fs::write(&taken.path, bytes).unwrap();
         for name in ["x.wav", "x.opus"] {
             let refused = made.tool(&["export", &taken.id, "--to", name]);
-            assert_eq!(refused.status, 65, "{}", refused.err);
+            assert_eq!(refused.status(), 65, "{}", refused.err);
             let said = made.tool(&["export", &taken.id, "--force", "--to", name]);
-            assert_eq!(said.status, 0, "{codec:?} {name}: {}", said.err);
+            assert_eq!(said.status(), 0, "{codec:?} {name}: {}", said.err);
         }
         let (_, samples) = wav(&made.folder.path().join("x.wav"));
         assert_eq!(samples.len(), 16_000, "the length is exact all the same");
@@ -155,34 +155,34 @@ fn h7_a_damaged_recording_is_exported_by_force_and_silent_where_it_is_damaged() 
 }
 
 #[test]
-fn h5_a_wrong_identity_opens_nothing_and_says_so() {
+fn h5_wrong_identity_opens_nothing() {
     let mut made = StoreFixture::new();
     let taken = made.record(&plan(7, CodecKind::Pcm, 1, true));
     made.save();
-    assert_eq!(made.tool(&["keygen", "--out", "other.txt"]).status, 0);
+    assert_eq!(made.tool(&["keygen", "--out", "other.txt"]).status(), 0);
     let wrong = ["export", &taken.id, "--to", "x.wav", "--identity", "other.txt"];
     let said = made.tool(&wrong);
-    assert_eq!(said.status, 77, "{}", said.err);
+    assert_eq!(said.status(), 77, "{}", said.err);
     assert!(said.err.contains("wrong key") && said.err.contains(&made.public), "{}", said.err);
     assert!(!made.folder.path().join("x.wav").exists());
     let shown = made.tool(&["show", &taken.id, "--identity", "other.txt"]);
-    assert!(shown.status == 0 && shown.out.contains("not shown: sealed"), "{}", shown.out);
+    assert!(shown.status() == 0 && shown.out.contains("not shown: sealed"), "{}", shown.out);
     assert!(!shown.out.contains("Jane Roe") && !shown.out.contains("5551234"));
     let kept = made.folder.path().join("kept.txt");
     std::fs::rename(made.path(layout::IDENTITY), &kept).unwrap();
     let said = made.tool(&["export", &taken.id, "--to", "x.wav"]);
-    assert!(said.status == 77 && said.err.contains("--identity"), "{}", said.err);
+    assert!(said.status() == 77 && said.err.contains("--identity"), "{}", said.err);
     let listed = made.tool(&["records", "--ani", "5551234"]);
     assert!(listed.out.is_empty() && listed.err.contains("could not be compared"));
     assert!(made.tool(&["records"]).out.contains("sealed"));
     let listed = made.tool(&["records", "--ani", "5551234", "--identity", "kept.txt"]);
     assert!(listed.out.contains(&taken.id), "{}", listed.err);
     let said = made.tool(&["export", &taken.id, "--to", "x.wav", "--identity", "kept.txt"]);
-    assert_eq!(said.status, 0, "{}", said.err);
+    assert_eq!(said.status(), 0, "{}", said.err);
 }
 
 #[test]
-fn records_are_listed_newest_first_and_filtered() {
+fn records_are_filtered_and_listed_newest_first() {
     let mut made = StoreFixture::new();
     let first = made.record(&plan(1, CodecKind::Pcm, 1, true)).id;
     let second = made.record(&plan(2, CodecKind::Pcm, 1, false)).id;
@@ -196,7 +196,7 @@ fn records_are_listed_newest_first_and_filtered() {
     let with = |words: &[&str]| -> Vec<String> {
         let words = [&["records", "--json"], words].concat();
         let said = made.tool(&words);
-        assert_eq!(said.status, 0, "{}", said.err);
+        assert_eq!(said.status(), 0, "{}", said.err);
         let list: Value = serde_json::from_str(&said.out).unwrap();
         let list = list.as_array().unwrap();
         list.iter().map(|one| at(one, "/recording").as_str().unwrap().to_owned()).collect()
@@ -211,11 +211,11 @@ fn records_are_listed_newest_first_and_filtered() {
         assert_eq!(with(&words), none, "{words:?}");
     }
     let bad = made.tool(&["records", "--from", "yesterday"]);
-    assert!(bad.status == 64 && bad.err.contains("2026-11-22"), "{}", bad.err);
+    assert!(bad.status() == 64 && bad.err.contains("2026-11-22"), "{}", bad.err);
 }
 
 #[test]
-fn f5_show_tells_fields_history_blackouts_and_the_ledger() {
+fn f5_show_prints_fields_history_blackouts_ledger() {
     let mut made = StoreFixture::new();
     let taken = made.record(&plan(7, CodecKind::Pcm, 1, true));
     made.save();
@@ -237,18 +237,18 @@ fn f5_show_tells_fields_history_blackouts_and_the_ledger() {
     assert_eq!(at(&json, "/ledger/stored"), taken.ledger.stored);
     for id in ["aaaaaaaaaaaaaaaa", "nonsense"] {
         let said = made.tool(&["show", id]);
-        assert!(said.status == 66 && said.err.contains("hushbox records"), "{}", said.err);
+        assert!(said.status() == 66 && said.err.contains("hushbox records"), "{}", said.err);
     }
 }
 
 #[test]
-fn a_running_recording_is_exported_as_far_as_it_is_durable() {
+fn running_recording_is_exported_up_to_durable_end() {
     for codec in [CodecKind::Pcm, CodecKind::Opus] {
         let mut made = StoreFixture::new();
         let taken = made.record(&Plan { ended: false, ..plan(7, codec, 1, true) });
         made.save();
         let said = made.tool(&["export", &taken.id, "--to", "x.wav"]);
-        assert!(said.status == 0 && said.out.contains("still running"), "{}", said.err);
+        assert!(said.status() == 0 && said.out.contains("still running"), "{}", said.err);
         let manifest = json(&made.folder.path().join("x.wav.json"));
         assert_eq!(at(&manifest, "/complete"), false);
         assert_eq!(at(&manifest, "/ledger/captured"), 12_100);
@@ -257,7 +257,7 @@ fn a_running_recording_is_exported_as_far_as_it_is_durable() {
         assert!(made.tool(&["records"]).out.contains("0:01+"));
         let found = made.tool(&["verify"]);
         assert!(
-            found.status == 1 && found.out.contains("the daemon completes it"),
+            found.status() == 1 && found.out.contains("the daemon completes it"),
             "{}",
             found.out
         );
@@ -265,12 +265,12 @@ fn a_running_recording_is_exported_as_far_as_it_is_durable() {
         let lock = std::fs::File::open(made.path(layout::LOCK)).unwrap();
         lock.lock().unwrap();
         let clean = made.tool(&["verify"]);
-        assert!(clean.status == 0 && clean.err.contains("is running"), "{}", clean.out);
+        assert!(clean.status() == 0 && clean.err.contains("is running"), "{}", clean.out);
     }
 }
 
 #[test]
-fn h5_verify_is_clean_until_one_bit_changes() {
+fn h5_verify_finds_one_changed_bit() {
     let mut made = StoreFixture::new();
     let taken = made.record(&plan(7, CodecKind::Pcm, 1, true));
     made.record(&plan(8, CodecKind::Opus, 2, false));
@@ -278,7 +278,7 @@ fn h5_verify_is_clean_until_one_bit_changes() {
     made.save();
     let said = made.tool(&["verify"]);
     assert_eq!(said.out, "clean: 2 records, 13 facts, 1 checkpoints\n", "{}", said.err);
-    assert_eq!((said.status, said.err.as_str()), (0, ""));
+    assert_eq!((said.status(), said.err.as_str()), (0, ""));
     let journal = made.path(&layout::journal_path(testkit::store_fixture::DAY));
     for path in [&taken.path, &journal] {
         let good = std::fs::read(path).unwrap();
@@ -287,21 +287,21 @@ fn h5_verify_is_clean_until_one_bit_changes() {
         std::fs::write(path, bad).unwrap();
         let said = made.tool(&["verify"]);
         let name = path.file_name().unwrap().to_str().unwrap();
-        assert!(said.status == 1 && said.out.contains(name), "{}", said.out);
+        assert!(said.status() == 1 && said.out.contains(name), "{}", said.out);
         std::fs::write(path, good).unwrap();
     }
     let mut bad = std::fs::read(&taken.path).unwrap();
     bad[2000] ^= 1;
     std::fs::write(&taken.path, bad).unwrap();
     let refused = made.tool(&["export", &taken.id, "--to", "x.wav"]);
-    assert!(refused.status == 65 && refused.err.contains("hushbox verify"), "{}", refused.err);
+    assert!(refused.status() == 65 && refused.err.contains("hushbox verify"), "{}", refused.err);
     std::fs::remove_file(&taken.path).unwrap();
     let said = made.tool(&["verify"]);
-    assert!(said.status == 1 && said.out.contains("is missing"), "{}", said.out);
+    assert!(said.status() == 1 && said.out.contains("is missing"), "{}", said.out);
 }
 
 #[test]
-fn h5_a_witness_outside_the_box_proves_a_cut_or_rewritten_journal() {
+fn h5_witness_proves_truncated_or_rewritten_journal() {
     let mut made = StoreFixture::new();
     made.record(&plan(7, CodecKind::Pcm, 1, false));
     made.save();
@@ -310,22 +310,22 @@ fn h5_a_witness_outside_the_box_proves_a_cut_or_rewritten_journal() {
     let witness = made.folder.path().join("witness.txt");
     std::fs::write(&witness, format!("ok session=1\n{line}")).unwrap();
     let cut = made.tool(&["verify", "--witness", "witness.txt"]);
-    assert!(cut.status == 1 && cut.out.contains("the end was cut off"), "{}", cut.out);
+    assert!(cut.status() == 1 && cut.out.contains("the end was cut off"), "{}", cut.out);
     made.save();
     let good = made.tool(&["verify", "--witness", "witness.txt"]);
-    assert_eq!(good.status, 0, "{}", good.out);
+    assert_eq!(good.status(), 0, "{}", good.out);
     let timed = line.replace('\n', " at=2026-11-22T12:00:00.000Z\n");
     std::fs::write(&witness, timed).unwrap();
-    assert_eq!(made.tool(&["verify", "--witness", "witness.txt"]).status, 0);
+    assert_eq!(made.tool(&["verify", "--witness", "witness.txt"]).status(), 0);
     std::fs::write(&witness, line.replace(&chain[..4], "0000")).unwrap();
     let other = made.tool(&["verify", "--witness", "witness.txt"]);
-    assert!(other.status == 1 && other.out.contains("rewritten"), "{}", other.out);
+    assert!(other.status() == 1 && other.out.contains("rewritten"), "{}", other.out);
     std::fs::write(&witness, "ok\n").unwrap();
-    assert_eq!(made.tool(&["verify", "--witness", "witness.txt"]).status, 66);
+    assert_eq!(made.tool(&["verify", "--witness", "witness.txt"]).status(), 66);
 }
 
 #[test]
-fn h6_a_deleted_recording_is_gone_and_said_to_be() {
+fn h6_deleted_recording_is_reported_as_deleted() {
     let mut made = StoreFixture::new();
     let taken = made.record(&plan(7, CodecKind::Pcm, 1, true));
     let id = hushbox::id::RecordingId::parse(&taken.id).unwrap();
@@ -336,19 +336,18 @@ fn h6_a_deleted_recording_is_gone_and_said_to_be() {
     let shown = made.tool(&["show", &taken.id]).out;
     assert!(shown.contains("request, by boss") && !shown.contains("Jane Roe"), "{shown}");
     let said = made.tool(&["export", &taken.id, "--to", "x.wav"]);
-    assert!(said.status == 66 && said.err.contains("was deleted"), "{}", said.err);
-    assert_eq!(made.tool(&["verify"]).status, 0);
+    assert!(said.status() == 66 && said.err.contains("was deleted"), "{}", said.err);
+    assert_eq!(made.tool(&["verify"]).status(), 0);
 }
 
 #[test]
-fn without_a_store_it_says_what_to_do() {
+fn missing_store_names_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
-    let said =
-        testkit::store_fixture::tool_in(folder.path(), &["records", "--config", "none.toml"]);
-    assert!(said.status == 66 && said.err.contains("none.toml"), "{}", said.err);
+    let said = testkit::run_tool(folder.path(), &["records", "--config", "none.toml"]);
+    assert!(said.status() == 66 && said.err.contains("none.toml"), "{}", said.err);
     std::fs::write(folder.path().join("config.toml"), "[box]\nname = \"b\"\n").unwrap();
     for words in [vec!["records"], vec!["verify"], vec!["show", "x"]] {
-        let said = testkit::store_fixture::tool_in(folder.path(), &words);
-        assert!(said.status == 66 && said.err.contains("no store in"), "{}", said.err);
+        let said = testkit::run_tool(folder.path(), &words);
+        assert!(said.status() == 66 && said.err.contains("no store in"), "{}", said.err);
     }
 }

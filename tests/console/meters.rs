@@ -48,7 +48,7 @@ fn meters(story: &Daemon, speed: BaudRate) -> Terminal {
 }
 
 #[test]
-fn g6_h2_sixty_four_channels_lose_nothing_while_two_consoles_show_meters() {
+fn g6_h2_meters_on_two_consoles_cost_64_channels_nothing() {
     let story = with_channels(64);
     let mut feed = story.client("hello cti");
     let mut watcher = story.client_over_unix("hello technician user=field pin=2468");
@@ -125,7 +125,7 @@ fn h2_meters_of_64_channels_are_usable_at_9600_baud() {
 }
 
 #[test]
-fn g6_the_box_says_no_level_of_a_masked_channel() {
+fn g6_masked_channel_reports_no_level() {
     let story = with_channels(2);
     let mut watcher = story.client_over_unix("hello technician user=field pin=2468");
     let mut feed = story.client("hello cti");

@@ -114,7 +114,7 @@ fn compare(name: &str, terminal: &Terminal) {
 }
 
 #[test]
-fn h2_a_technician_sees_these_screens() {
+fn h2_console_screens_equal_the_committed_ones() {
     let story = steady();
     let mut feed = story.client("hello cti");
     let mut terminal = console(&story);

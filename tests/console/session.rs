@@ -39,7 +39,7 @@ fn plugged_in() -> (Daemon, PtyLink) {
 }
 
 #[test]
-fn h2_a_technician_logs_in_over_a_serial_cable() {
+fn h2_technician_logs_in_over_serial() {
     let (mut story, mut cable) = plugged_in();
     let modes = cable.modes();
     assert_eq!(cfgetospeed(&modes), BaudRate::B9600);
@@ -74,7 +74,7 @@ fn wake(cable: &mut PtyLink) -> String {
 }
 
 #[test]
-fn h2_nobody_but_a_technician_comes_in_over_a_cable() {
+fn h2_serial_login_needs_a_technician() {
     let (story, mut cable) = plugged_in();
     for kind in ["agent user=a1", "monitor", "cti", "supervisor user=boss"] {
         let (_, end) = cable.ask(&format!("hello {kind}"));
@@ -88,7 +88,7 @@ fn h2_nobody_but_a_technician_comes_in_over_a_cable() {
     // Commands before hello close it too.
     assert!(cable.ask("channels").1.starts_with("err hello-first "));
     assert!(wake(&mut cable).starts_with("hushbox 1 "));
-    // Wrong PINs lock the door, for the socket as for the cable.
+    // Wrong PINs lock the cable out, and nobody at the socket.
     for _ in 0..2 {
         for _ in 0..2 {
             cable.ask("hello technician user=field pin=1111");
@@ -97,12 +97,11 @@ fn h2_nobody_but_a_technician_comes_in_over_a_cable() {
         wake(&mut cable);
     }
     assert!(cable.ask(HELLO).1.starts_with("err locked "));
-    let mut client = testkit::daemon::client::Client::unix(&story.socket());
-    client.err(HELLO, "locked");
+    story.client_over_unix(HELLO);
 }
 
 #[test]
-fn h2_a_cable_is_pulled_out_and_plugged_in_again() {
+fn h2_serial_port_removed_and_back_is_reopened() {
     let (mut story, mut cable) = plugged_in();
     assert!(cable.ask(HELLO).1.starts_with("ok session="));
     let mut watcher = story.client_over_unix(HELLO);
@@ -125,7 +124,7 @@ fn h2_a_cable_is_pulled_out_and_plugged_in_again() {
 }
 
 #[test]
-fn h2_ports_that_are_not_there_keep_no_box_from_starting() {
+fn h2_missing_serial_port_does_not_prevent_start() {
     let mut story = with_consoles(&["tty0", "tty1", "tty2"]);
     let mut second = PtyLink::plug(&story.path("tty1"));
     std::fs::write(story.path("tty2"), "a file").unwrap();
@@ -148,7 +147,7 @@ fn h2_ports_that_are_not_there_keep_no_box_from_starting() {
 }
 
 #[test]
-fn h2_noise_on_the_line_is_refused_and_survived() {
+fn h2_line_noise_is_refused() {
     let (story, mut cable) = plugged_in();
     cable.send(b"\xff\xfe\0\x80\x1b");
     assert!(cable.ask(HELLO).1.starts_with("ok session="), "noise before the first word");
@@ -162,7 +161,7 @@ fn h2_noise_on_the_line_is_refused_and_survived() {
 }
 
 #[test]
-fn h2_a_person_at_a_bare_terminal_sees_what_is_typed_but_for_the_pin() {
+fn h2_bare_terminal_echoes_all_but_the_pin() {
     let (story, mut cable) = plugged_in();
     cable.send(b"\rhello tecc\x7fhnician user=field pin=2468\r");
     let shown = cable.until("technician=field\r\n");
@@ -186,7 +185,7 @@ fn console(story: &Daemon, words: &[&str]) -> Command {
 }
 
 #[test]
-fn h2_the_console_completes_explains_and_tells_the_news() {
+fn h2_console_completes_explains_and_shows_events() {
     let mut story = with_consoles(&["tty0"]);
     story.start();
     let mut terminal = Terminal::run(&mut console(&story, &["--config", "config.toml"]));
@@ -213,7 +212,7 @@ fn h2_the_console_completes_explains_and_tells_the_news() {
 }
 
 #[test]
-fn h2_the_console_takes_over_a_cable_whatever_was_left_on_it() {
+fn h2_console_takes_over_a_port_with_leftovers() {
     let (story, mut cable) = plugged_in();
     let laptop = PtyLink::plug(&story.path("ttyUSB0"));
     // Somebody else's session, and half a line.
@@ -234,7 +233,7 @@ fn h2_the_console_takes_over_a_cable_whatever_was_left_on_it() {
 }
 
 #[test]
-fn h2_a_script_hears_by_the_exit_status_that_something_was_refused() {
+fn h2_console_script_exits_nonzero_on_refusal() {
     let mut story = with_consoles(&[]);
     story.start();
     for (script, status) in [("channels\n", 0), ("nonsense\nchannels\n", 1)] {

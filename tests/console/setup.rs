@@ -32,7 +32,7 @@ fn config(story: &Daemon) -> String {
 }
 
 #[test]
-fn h2_a_box_is_set_up_over_a_serial_cable() {
+fn h2_setup_over_serial_writes_the_config() {
     let mut story = with_console(true);
     let mode = Permissions::from_mode(0o640);
     std::fs::set_permissions(story.config(), mode).unwrap();
@@ -99,7 +99,7 @@ fn h2_a_box_is_set_up_over_a_serial_cable() {
 
 /// As the unit runs it: a user who owns the folder, but may give no file away.
 #[test]
-fn h2_a_service_without_privileges_sets_itself_up() {
+fn h2_setup_works_without_privileges() {
     const NOBODY: u32 = 65534;
     let mut story = with_console(false);
     story.site.under =
@@ -127,7 +127,7 @@ fn h2_a_service_without_privileges_sets_itself_up() {
 }
 
 #[test]
-fn h2_the_console_asks_for_the_first_settings() {
+fn h2_console_asks_for_the_first_settings() {
     let mut story = with_console(false);
     story.start();
     let mut command = Command::new(testkit::program("hushbox-cli", "hushbox"));
@@ -158,7 +158,7 @@ fn h2_the_console_asks_for_the_first_settings() {
 }
 
 #[test]
-fn h2_reboot_is_refused_unless_somebody_acts_on_it() {
+fn h2_reboot_needs_a_supervising_service() {
     let mut story = with_console(false);
     story.start();
     let mut client = story.client_over_unix(HELLO);

@@ -245,7 +245,7 @@ fn loudest_piece(heard: &[i16], start: usize) -> usize {
 }
 
 #[test]
-fn a1_a3_a4_g1_g2_h7_a_call_on_a_sound_card_is_the_speech_but_for_the_blackout() {
+fn a1_a3_a4_g1_g2_h7_alsa_call_equals_speech_except_blackout() {
     let folder = tempfile::Builder::new().prefix("hushbox-card-").tempdir().unwrap();
     let card = Card::start(folder.path());
     let wav = speak(folder.path());
@@ -279,7 +279,7 @@ fn a1_a3_a4_g1_g2_h7_a_call_on_a_sound_card_is_the_speech_but_for_the_blackout()
 }
 
 #[test]
-fn likeness_tells_speech_from_other_speech() {
+fn likeness_separates_different_speech() {
     let noise = testkit::daemon::audio::noise(8000);
     assert_eq!(best_place(&noise[2000..3000], &noise), 2000);
     assert!(likeness(&noise[..4000], &noise[..4000]) > 0.99);

@@ -109,7 +109,7 @@ fn listed(story: &Daemon, words: &str) -> Vec<String> {
 }
 
 #[test]
-fn h3_days_that_nobody_closed_are_closed_and_mended() {
+fn h3_unclosed_days_are_summarised_at_start() {
     let mut story = Daemon::new(Site::sim(&[1]));
     let ids = write_past(&story);
     assert_eq!(told(&story), ids, "without a box, the journals tell");

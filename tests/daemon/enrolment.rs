@@ -5,13 +5,14 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use testkit::ProgramOutput;
 use testkit::daemon::client::{Client, Line};
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, Ended, tls, until};
+use testkit::daemon::{Daemon, tls, until};
 
 const TECHNICIAN: &str = "hello technician user=field pin=2468";
 
@@ -28,7 +29,7 @@ fn code_for(the_box: &Daemon, words: &str) -> String {
     technician.ok(&format!("enrol {words}")).get("code").to_owned()
 }
 
-fn enrol(the_box: &Daemon, home: &str, code: &str) -> Ended {
+fn enrol(the_box: &Daemon, home: &str, code: &str) -> ProgramOutput {
     let to = format!("127.0.0.1:{}", the_box.tls_port);
     the_box.tool_at(home, &["enrol", "--to", &to, "--code", code])
 }
@@ -70,7 +71,7 @@ fn turned_away(the_box: &Daemon, why: &str) -> u64 {
 }
 
 #[test]
-fn a_workstation_enrols_works_and_is_revoked() {
+fn workstation_enrols_works_and_is_revoked() {
     let mut the_box = Daemon::start_new(site());
     for file in ["ca.crt", "ca.key", "server.crt", "server.key"] {
         let mode = std::fs::metadata(the_box.data().join("tls").join(file)).unwrap();
@@ -136,7 +137,7 @@ fn a_workstation_enrols_works_and_is_revoked() {
 }
 
 #[test]
-fn a_new_certificate_replaces_the_one_before_on_open_sessions_too() {
+fn new_certificate_closes_sessions_of_the_old_one() {
     let the_box = Daemon::start_new(site());
     let first = enrolled(&the_box, "desk", "WS-042 kinds=agent,monitor");
     let mut open = over_tls(&the_box, Some(&first));
@@ -150,7 +151,7 @@ fn a_new_certificate_replaces_the_one_before_on_open_sessions_too() {
 }
 
 #[test]
-fn without_a_certificate_only_enrolment_is_served() {
+fn client_without_certificate_may_only_enrol() {
     let the_box = Daemon::start_new(site());
     let mut client = over_tls(&the_box, None);
     client.ok("ping");
@@ -181,13 +182,17 @@ fn enrol_by_hand(client: &mut Client, code: &str, request: &[u8]) -> Line {
 }
 
 #[test]
-fn guessing_a_code_locks_enrolment_and_raises_an_alarm() {
+fn h4_wrong_codes_lock_out_their_sender_only() {
     let the_box = Daemon::start_new(site());
     let code = code_for(&the_box, "WS-042");
     let wrong = code.replace(&code[..4], if code.starts_with("AAAA") { "BBBB" } else { "AAAA" });
+    let stranger = || {
+        let config = tls::config(&authority(&the_box), None);
+        Client::tls_from(Ipv4Addr::new(127, 0, 0, 2), the_box.tls_port, config)
+    };
     let mut tries = 0;
     while tries < 5 {
-        let mut guesser = over_tls(&the_box, None);
+        let mut guesser = stranger();
         for _ in 0..3.min(5 - tries) {
             assert_eq!(enrol_by_hand(&mut guesser, &wrong, b"x").code(), "denied");
             tries += 1;
@@ -196,16 +201,19 @@ fn guessing_a_code_locks_enrolment_and_raises_an_alarm() {
             assert!(guesser.until_closed().is_empty(), "three tries a session");
         }
     }
-    let mut late = over_tls(&the_box, None);
+    let mut late = stranger();
     assert_eq!(enrol_by_hand(&mut late, &code, b"x").code(), "locked", "even the right one");
     let mut technician = the_box.client_over_unix(TECHNICIAN);
     let alarms = technician.ask("alarms").rows;
-    assert!(alarms.iter().any(|row| row.is("code", "guessing")), "{alarms:?}");
+    let alarm = alarms.iter().find(|row| row.is("code", "guessing")).expect("an alarm");
+    assert!(alarm.get("text").contains("127.0.0.2"), "{alarm:?}");
+    let said = enrol(&the_box, "desk", &code);
+    assert_eq!(said.code, Some(0), "from another address: {said:?}");
     assert_eq!(counter(&the_box, "hushbox_refused_total{code=\"locked\"}"), 1);
 }
 
 #[test]
-fn guessing_a_pin_locks_log_in_and_raises_an_alarm() {
+fn wrong_pins_lock_login_and_raise_an_alarm() {
     let the_box = Daemon::start_new(site());
     let mut monitor = the_box.client_over_unix("hello monitor");
     let mut alarms = || {
@@ -224,7 +232,7 @@ fn guessing_a_pin_locks_log_in_and_raises_an_alarm() {
 }
 
 #[test]
-fn a_bad_request_does_not_use_the_code_up() {
+fn invalid_signing_request_keeps_the_code_valid() {
     let the_box = Daemon::start_new(site());
     let code = code_for(&the_box, "WS-042");
     let mut client = over_tls(&the_box, None);
@@ -296,7 +304,7 @@ impl Impostor {
 }
 
 #[test]
-fn a_man_in_the_middle_learns_nothing() {
+fn man_in_the_middle_learns_nothing() {
     let the_box = Daemon::start_new(site());
     let identity = enrolled(&the_box, "desk", "WS-042");
     let shown = tls::certificates(&std::fs::read(authority(&the_box)).unwrap()).remove(0);
@@ -333,7 +341,7 @@ fn a_man_in_the_middle_learns_nothing() {
 }
 
 #[test]
-fn what_is_no_tls_is_turned_away_and_counted() {
+fn connection_without_tls_is_rejected_and_counted() {
     let the_box = Daemon::start_new(site());
     let mut noise = TcpStream::connect(("127.0.0.1", the_box.tls_port)).unwrap();
     noise.write_all(b"hello agent user=a1\n").unwrap();
@@ -349,7 +357,7 @@ fn what_is_no_tls_is_turned_away_and_counted() {
         format!("-----BEGIN {tag}-----\n{text}\n-----END {tag}-----\n")
     };
     let key = pem("PRIVATE KEY", impostor.key.secret_der());
-    std::fs::write(&stranger, key + &pem("CERTIFICATE", &impostor.chain[0])).unwrap();
+    std::fs::write(&stranger, key + pem("CERTIFICATE", &impostor.chain[0]).as_str()).unwrap();
     let config = tls::config(&authority(&the_box), Some(&stranger));
     let mut stream = tls::connect(the_box.tls_port, config);
     let error = stream.read(&mut [0; 64]).expect_err("let in");
@@ -358,7 +366,7 @@ fn what_is_no_tls_is_turned_away_and_counted() {
 }
 
 #[test]
-fn who_shakes_hands_slowly_comes_in_after_others() {
+fn slow_handshakes_wait_behind_others() {
     let the_box = Daemon::start_new(site());
     let config = tls::config(&authority(&the_box), None);
     let mut slow = tls::connect(the_box.tls_port, config);
@@ -374,7 +382,7 @@ fn who_shakes_hands_slowly_comes_in_after_others() {
 }
 
 #[test]
-fn h4_too_many_sessions_are_told_so() {
+fn h4_session_limit_is_reported() {
     let site = site();
     let more = format!("{}[limits]\nsessions = 4\n", site.more);
     let the_box = Daemon::start_new(Site { more, ..site });
@@ -399,7 +407,7 @@ fn h4_too_many_sessions_are_told_so() {
 }
 
 #[test]
-fn an_unfinished_handshake_is_given_up() {
+fn unfinished_handshake_times_out() {
     let the_box = Daemon::start_new(site());
     let mut slow = TcpStream::connect(("127.0.0.1", the_box.tls_port)).unwrap();
     slow.write_all(&[22, 3, 1, 2, 0]).unwrap();
@@ -425,7 +433,7 @@ fn replace_certificate(the_box: &Daemon, due_s: i64) -> CertificateDer<'static> 
 }
 
 #[test]
-fn the_boxs_certificate_is_renewed_while_it_runs() {
+fn server_certificate_is_renewed_at_run_time() {
     let mut the_box = Daemon::start_new(site());
     let identity = enrolled(&the_box, "desk", "WS-042");
     let config = tls::config(&authority(&the_box), Some(&identity));
@@ -453,7 +461,7 @@ fn the_boxs_certificate_is_renewed_while_it_runs() {
 }
 
 /// Runs the tool as another user; `None` where only root could.
-fn as_user(the_box: &Daemon, (uid, gid): (u32, u32), words: &[&str]) -> Option<Ended> {
+fn as_user(the_box: &Daemon, (uid, gid): (u32, u32), words: &[&str]) -> Option<ProgramOutput> {
     use std::os::unix::process::CommandExt;
     if !nix::unistd::geteuid().is_root() {
         eprintln!("not tried: only root can be somebody else");
@@ -464,11 +472,15 @@ fn as_user(the_box: &Daemon, (uid, gid): (u32, u32), words: &[&str]) -> Option<E
     command.args(["send", "--to", &to]).args(words).uid(uid).gid(gid).current_dir("/");
     let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Some(Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) })
+    Some(ProgramOutput {
+        code: output.status.code(),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    })
 }
 
 #[test]
-fn local_processes_are_what_their_user_and_group_say() {
+fn local_clients_are_known_by_user_and_group() {
     let mut the_box = Daemon::new(site());
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(the_box.folder.path(), open).unwrap();

@@ -4,12 +4,9 @@
 
 mod alsa;
 mod archive;
-mod crash;
 mod disk;
 mod enrolment;
-mod flood;
-mod mischief;
-mod mount;
+mod hostile;
 mod playback_log;
 mod power;
 mod recording;
@@ -17,4 +14,4 @@ mod selftest;
 mod service_manager;
 mod startup;
 mod syscall_filter;
-mod tls_stream;
+mod worker_failure;

@@ -29,7 +29,7 @@ fn fetched(story: &Daemon) -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn every_play_and_export_is_journalled_and_refused_ones_are_not() {
+fn plays_and_exports_are_journalled_refusals_are_not() {
     let mut story = Daemon::start_new(Site::sim(&[1]));
     let mut pbx = story.client("hello cti");
     let mut agent = story.client("hello agent user=a1");
@@ -79,7 +79,7 @@ fn send(screen: &mut Client, recording: &str, video: &[u8]) {
 }
 
 #[test]
-fn a_screen_is_fetched_beside_its_sound_decoded_to_what_an_export_is_and_journalled() {
+fn fetched_screen_decodes_to_its_export_and_is_journalled() {
     let more = "[[agent]]\nusername = \"jane\"\nroles = [\"agent\"]\nscreen = true\n".to_owned();
     let story = Daemon::start_new(Site { more, codec: "opus", ..Site::sim(&[1]) });
     let mut pbx = story.client("hello cti");

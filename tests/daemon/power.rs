@@ -1,12 +1,13 @@
-//! The story of the plug: what a box still knows after it was pulled, stopped, and pulled again.
+//! What a daemon still knows after it was killed, stopped, and killed again.
 //!
-//! An agent records and blacks out; in the middle of the blackout the box is killed. When it is
-//! back, the recording is closed (`power`) with an exact account, no more than the holdback and a
-//! second of it is gone, the call is recorded anew, and the blackout is on from the first sample,
-//! although nobody has connected yet. The same after an orderly stop, which loses nothing at all,
-//! and after a kill that comes before the box has found its feet. Last, a box is killed twenty
-//! times right after an `ok`, or between a command and its `ok`: everything that was acknowledged
-//! is there.
+//! An agent records and starts a blackout; in the middle of the blackout the daemon is killed. After
+//! the restart the recording is closed (`power`) with an exact ledger, no more than the holdback and
+//! one second of it is lost, the call is recorded again, and the blackout is on from the first sample,
+//! although no client has connected. The same after an orderly stop, which loses nothing, and after a
+//! kill during the start. Last, a daemon is killed twenty times right after an `ok`, or between a
+//! command and its `ok`: everything that was acknowledged is there.
+
+mod random_kills;
 
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
@@ -65,7 +66,7 @@ fn recording_box(seal: bool) -> (Daemon, Client, String) {
 }
 
 #[test]
-fn g1_g5_h3_the_plug_is_pulled_in_the_middle_of_a_blackout_and_again_right_after() {
+fn g1_g5_h3_kill_during_blackout_keeps_mask_and_ledger() {
     let (mut story, mut agent, first) = recording_box(false);
     let mut watcher = story.client("hello monitor");
     watcher.ok("watch");
@@ -145,7 +146,7 @@ fn finished_recording(story: &Daemon, watcher: &mut Client) -> (String, Record) 
 }
 
 #[test]
-fn g5_h1_an_orderly_stop_loses_nothing_and_what_was_going_on_goes_on() {
+fn g5_h1_orderly_stop_resumes_without_loss() {
     let (mut story, mut agent, first) = recording_box(true);
     let mut watcher = story.client("hello monitor");
     await_position(&mut watcher, 1, RATE / 2);
@@ -197,7 +198,7 @@ fn g5_h1_an_orderly_stop_loses_nothing_and_what_was_going_on_goes_on() {
 }
 
 #[test]
-fn h4_a_recording_that_was_cut_goes_on_as_soon_as_the_disk_has_room_again() {
+fn h4_interrupted_recording_resumes_when_disk_has_room() {
     let (mut story, _, first) = recording_box(true);
     story.kill();
     story.site.reserve_mb = 1 << 20;
@@ -321,7 +322,7 @@ impl Acknowledged {
 }
 
 #[test]
-fn h3_killed_twenty_times_right_after_an_ok_everything_acknowledged_is_there() {
+fn h3_twenty_kills_after_ok_lose_nothing_acknowledged() {
     let mut story = Daemon::new(Site { holdback_ms: 200, lead_ms: 100, ..Site::sim(&[1]) });
     let mut rng = Rng::new(20);
     let mut known = Acknowledged::default();

@@ -207,7 +207,7 @@ fn files_with(story: &Daemon, text: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a1_a3_a4_f1_f4_g1_g2_h7_a_session_is_kept_bit_for_bit_but_for_the_blackouts() {
+fn a1_a3_a4_f1_f4_g1_g2_h7_calls_are_bit_exact_except_blackouts() {
     let (story, _, found, count) = one_session(false);
     // A stretch over the seam of two chunks lies apart; the sides of stereo lie interleaved.
     assert!(found * 2 > count, "{found} of {count} open stretches found: the search is blind");
@@ -215,7 +215,7 @@ fn a1_a3_a4_f1_f4_g1_g2_h7_a_session_is_kept_bit_for_bit_but_for_the_blackouts()
 }
 
 #[test]
-fn g1_h5_h6_sealed_the_disk_shows_not_even_what_was_kept() {
+fn g1_h5_h6_sealed_store_shows_no_audio() {
     let (story, told, found, _) = one_session(true);
     assert_eq!(found, 0, "open audio lies on the disk of a sealed box");
     for personal in ["Jane Roe", "5551234"] {
@@ -231,7 +231,7 @@ fn g1_h5_h6_sealed_the_disk_shows_not_even_what_was_kept() {
 }
 
 #[test]
-fn the_search_finds_what_is_there_and_nothing_else() {
+fn search_finds_only_what_is_there() {
     let sound = noise(4000);
     let needles = Needles::of(&sound[..2000], 2);
     let mut hay = vec![7];

@@ -45,7 +45,7 @@ fn assert_nothing_stays(story: &Daemon) {
 }
 
 #[test]
-fn g1_h2_a_self_test_proves_a_blackout_and_disturbs_no_recording() {
+fn g1_h2_selftest_proves_blackout_and_spares_recordings() {
     for seal in [true, false] {
         let mut site = Site::sim(&[1, 2, 1, 1]);
         site.seal = seal;
@@ -91,7 +91,7 @@ fn g1_h2_a_self_test_proves_a_blackout_and_disturbs_no_recording() {
 }
 
 #[test]
-fn h2_a_second_self_test_is_busy_and_a_call_takes_the_tone_back() {
+fn h2_selftest_second_is_busy_and_call_takes_channel() {
     let story = started(Site::sim(&[1]));
     let mut first = story.client_over_unix(HELLO);
     let mut second = story.client_over_unix(HELLO);
@@ -137,7 +137,7 @@ fn tool(story: &Daemon, words: &[&str], typed: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn h2_h5_a_report_is_signed_by_the_box_and_a_changed_byte_is_noticed() {
+fn h2_h5_selftest_report_signature_detects_changes() {
     let story = started(Site::sim(&[1, 1]));
     let words = ["selftest", "--user", "field", "--report", "report.txt"];
     let (code, said) = tool(&story, &words, "2468\n");
@@ -172,7 +172,7 @@ fn h2_h5_a_report_is_signed_by_the_box_and_a_changed_byte_is_noticed() {
 }
 
 #[test]
-fn g6_h2_a_self_test_says_nothing_of_a_channel_that_is_blacked_out() {
+fn g6_h2_selftest_reports_nothing_of_masked_channel() {
     let story = started(Site::sim(&[1, 1]));
     let mut technician = story.client_over_unix(HELLO);
     let mut feed = story.client("hello cti");

@@ -68,7 +68,7 @@ fn supervised(site: Site) -> (Daemon, BootService) {
 }
 
 #[test]
-fn h1_the_boot_service_hears_of_ready_of_progress_of_the_state_and_of_the_stop() {
+fn h1_service_manager_gets_ready_watchdog_status_stop() {
     let (mut story, mut boot_service) = supervised(Site::sim(&[1]));
     story.start();
     let before = boot_service.until("READY=1");
@@ -93,7 +93,7 @@ fn h1_the_boot_service_hears_of_ready_of_progress_of_the_state_and_of_the_stop()
 }
 
 #[test]
-fn h1_a_box_that_does_not_turn_does_not_feed_its_watchdog() {
+fn h1_stopped_process_sends_no_watchdog_ping() {
     let (mut story, mut boot_service) = supervised(Site::sim(&[1]));
     story.start();
     boot_service.until("WATCHDOG=1");
@@ -109,7 +109,7 @@ fn h1_a_box_that_does_not_turn_does_not_feed_its_watchdog() {
 }
 
 #[test]
-fn h1_a_card_that_is_missing_holds_ready_back_but_not_the_others() {
+fn h1_missing_card_delays_ready_not_other_boards() {
     let missing = "[[board]]\nname = \"gone\"\nkind = \"alsa\"\npcm = \"hw:9,0\"\nrate = 8000\n\
                    channels = [{ id = 9, device = \"1009\", slots = [0] }]\n";
     let site = Site { more: missing.to_owned(), ..Site::sim(&[1]) };
@@ -131,7 +131,7 @@ fn h1_a_card_that_is_missing_holds_ready_back_but_not_the_others() {
 }
 
 #[test]
-fn h1_the_log_tells_why_the_run_before_ended() {
+fn h1_log_reports_why_the_last_run_ended() {
     let (mut story, _boot_service) = supervised(Site::sim(&[1]));
     for (ended, told) in [
         ("watchdog killed ABRT\n", "watchdog ended the run before"),

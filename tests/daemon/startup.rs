@@ -28,7 +28,7 @@ fn sim() -> Daemon {
 }
 
 #[test]
-fn one_box_for_one_data_directory() {
+fn second_daemon_on_a_data_directory_is_refused() {
     let mut story = sim();
     story.start();
     let pid = story.pid().to_string();
@@ -46,7 +46,7 @@ fn one_box_for_one_data_directory() {
 }
 
 #[test]
-fn an_address_that_is_taken_is_named_and_left_alone() {
+fn address_in_use_is_named_and_left_alone() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap().to_string();
     let story = Daemon::new(Site { address: address.clone(), ..Site::sim(&[1]) });
@@ -69,7 +69,7 @@ fn an_address_that_is_taken_is_named_and_left_alone() {
 }
 
 #[test]
-fn a_data_directory_that_cannot_be_used_is_named() {
+fn unusable_data_directory_is_named() {
     let story = sim();
     std::fs::write(story.data(), "a file").unwrap();
     assert_refused(&story, 74, &["data", "make it writable", "[box] data"]);
@@ -84,7 +84,7 @@ fn a_data_directory_that_cannot_be_used_is_named() {
 }
 
 #[test]
-fn a_board_that_cannot_capture_is_named_with_what_to_do() {
+fn unusable_board_is_named_with_its_remedy() {
     let site = Site { alsa: Some("hw:9,0"), ..Site::sim(&[]) };
     let channels = vec![testkit::daemon::site::Channel { id: 1, sides: 1, slots: &[0] }];
     let story = Daemon::new(Site { channels, ..site });
@@ -100,7 +100,7 @@ fn a_board_that_cannot_capture_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_bad_configuration_is_told_whole() {
+fn invalid_config_reports_every_error() {
     let story = sim();
     let text = std::fs::read_to_string(story.config()).unwrap();
     let bad = text
@@ -118,7 +118,7 @@ fn a_bad_configuration_is_told_whole() {
 }
 
 #[test]
-fn help_and_wrong_usage() {
+fn usage_and_help_exit_codes() {
     let run = |word| Command::new(env!("CARGO_BIN_EXE_hushboxd")).arg(word).output().unwrap();
     let help = run("--help");
     assert!(help.status.success());
@@ -132,7 +132,7 @@ fn help_and_wrong_usage() {
 }
 
 #[test]
-fn the_configuration_is_read_again_and_a_bad_one_changes_nothing() {
+fn reload_of_invalid_config_changes_nothing() {
     let mut story = sim();
     story.start();
     let mut agent = story.client("hello agent user=a1");

@@ -153,7 +153,7 @@ fn visit(story: &Daemon) {
 }
 
 #[test]
-fn h1_h2_the_box_needs_no_system_call_that_its_unit_forbids() {
+fn h1_h2_daemon_needs_no_system_call_its_unit_forbids() {
     let mut site = Site::sim(&[2]);
     site.codec = "opus";
     site.more.push_str("[[listen]]\naddress = \"127.0.0.1:0\"\ntls = true\n");

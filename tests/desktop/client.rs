@@ -20,7 +20,7 @@ fn a_seat(the_box: &Daemon) -> DesktopHarness {
 }
 
 #[test]
-fn a1_a3_a4_a7_a11_f2_g1_the_client_does_in_the_box_what_it_is_asked_for() {
+fn a1_a3_a4_a7_a11_f2_g1_client_commands_reach_the_recorder() {
     let the_box = a_box();
     let mut seat = a_seat(&the_box);
     seat.start();
@@ -66,7 +66,7 @@ fn a1_a3_a4_a7_a11_f2_g1_the_client_does_in_the_box_what_it_is_asked_for() {
 }
 
 #[test]
-fn a8_a9_a10_g5_a_lost_box_is_retried_and_a_blackout_is_shouted_and_then_had() {
+fn a8_a9_a10_g5_lost_connection_warns_then_masks() {
     let mut the_box = a_box();
     let mut seat = a_seat(&the_box);
     seat.start();
@@ -96,7 +96,7 @@ fn a8_a9_a10_g5_a_lost_box_is_retried_and_a_blackout_is_shouted_and_then_had() {
 }
 
 #[test]
-fn a9_in_strict_standby_only_reconnect_tries_again() {
+fn a9_strict_standby_reconnects_only_on_request() {
     let mut the_box = a_box();
     let mut seat = a_seat(&the_box);
     seat.add_settings("mode = \"strict\"\n");
@@ -112,7 +112,7 @@ fn a9_in_strict_standby_only_reconnect_tries_again() {
 }
 
 #[test]
-fn there_is_one_client_per_agent_and_scripts_find_it() {
+fn one_client_per_agent_answers_scripts() {
     let the_box = a_box();
     let mut seat = a_seat(&the_box);
     let nobody = seat.run(&["--status"]);
@@ -134,7 +134,7 @@ fn there_is_one_client_per_agent_and_scripts_find_it() {
 }
 
 #[test]
-fn a_wrong_setting_says_where_and_what() {
+fn invalid_setting_is_reported_with_its_place() {
     let seat = DesktopHarness::new("servers = [\"box-01\"]\nmodus = \"strict\"\n");
     let ended = seat.run(&[]);
     assert_eq!(ended.code, Some(1));
@@ -142,7 +142,7 @@ fn a_wrong_setting_says_where_and_what() {
 }
 
 #[test]
-fn a6_an_administrator_seeds_the_servers_and_may_lock_them() {
+fn a6_administrator_presets_and_locks_servers() {
     let the_box = a_box();
     let mut seat = a_seat(&the_box);
     seat.seed(&format!("servers = [\"127.0.0.1:{}\"]\nlocked = [\"servers\"]\n", the_box.port));
@@ -152,7 +152,7 @@ fn a6_an_administrator_seeds_the_servers_and_may_lock_them() {
 }
 
 #[test]
-fn a9_of_two_boxes_the_one_that_is_there_is_taken() {
+fn a9_of_two_servers_the_reachable_one_is_used() {
     let start = || {
         let mut the_box = a_box();
         // Its port must stay the same for it to be found again.
@@ -185,7 +185,7 @@ fn a9_of_two_boxes_the_one_that_is_there_is_taken() {
 }
 
 #[test]
-fn settings_that_cannot_be_saved_are_told_and_change_nothing() {
+fn settings_that_cannot_be_saved_change_nothing() {
     use std::os::unix::fs::PermissionsExt;
     let mut seat =
         DesktopHarness::new("servers = [\"127.0.0.1:1\"]\nuser = \"a1\"\nretry_ms = 100\n");
@@ -220,7 +220,7 @@ fn settings_that_cannot_be_saved_are_told_and_change_nothing() {
 }
 
 #[test]
-fn a_box_that_goes_and_comes_is_seen_by_the_client_without_a_press() {
+fn reconnection_needs_no_user_action() {
     let mut the_box = a_box();
     let mut seat = a_seat(&the_box);
     seat.start();
@@ -234,7 +234,7 @@ fn a_box_that_goes_and_comes_is_seen_by_the_client_without_a_press() {
 }
 
 #[test]
-fn a6_a11_a_workstation_enrols_itself_and_works_over_tls_as_the_machine_it_is_enrolled_as() {
+fn a6_a11_workstation_enrols_and_works_over_tls() {
     let more = "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = true\n\
          [[technician]]\nname = \"field\"\npin = \"$argon2id$v=19$m=19456,t=2,p=1$\
          BtIvqaj9XY7ZBxJ22c5iVw$TyjQ7ygFTOcEHsXrsnq57JJbStAteqOOA0/cG+bNoiU\"\n";

@@ -87,7 +87,7 @@ impl Desk {
 }
 
 #[test]
-fn a1_a3_a4_a7_f2_f4_g1_an_agent_clicks_through_a_call() {
+fn a1_a3_a4_a7_f2_f4_g1_agent_clicks_through_a_call() {
     let mut desk = Desk::new();
     let mut watcher = desk.the_box.client("hello monitor");
     watcher.ok("watch");
@@ -127,7 +127,7 @@ fn a1_a3_a4_a7_f2_f4_g1_an_agent_clicks_through_a_call() {
     record.assert_ledger();
     let shown = desk.the_box.show_text(&recording);
     assert!(shown.contains("Mr. Miller 50"), "{shown}");
-    let told = desk.screen.balloons() + &desk.seat.log();
+    let told = desk.screen.balloons() + desk.seat.log().as_str();
     assert!(!told.contains("Miller"), "no field's value is shown or kept");
     desk.by_letter("q");
     desk.seat.ends();
@@ -160,7 +160,7 @@ fn windows(desk: &Desk) {
 }
 
 #[test]
-fn a8_a9_a10_g5_the_box_dies_and_comes_back_before_the_agents_eyes() {
+fn a8_a9_a10_g5_restart_of_recorder_is_shown_to_agent() {
     let mut desk = Desk::new();
     desk.cti.ok("call start device=1001 call=c1");
     desk.icon_is("call", |pixels| white(pixels) > 60);
@@ -193,7 +193,7 @@ fn a8_a9_a10_g5_the_box_dies_and_comes_back_before_the_agents_eyes() {
 }
 
 #[test]
-fn windows_and_icon_follow_the_desktops_dark_mode_and_text_size() {
+fn windows_follow_dark_mode_and_text_size() {
     let mut seat = DesktopHarness::new("servers = [\"127.0.0.1:1\"]\n");
     let screen = Screen::light(seat.folder.path());
     let portal = testkit::desktop::settings_portal::Portal::start(&screen.env, 2);
@@ -242,7 +242,7 @@ impl Drop for CaptureClient {
 }
 
 #[test]
-fn a2_e1_e3_an_agent_records_the_screen_from_the_menu() {
+fn a2_e1_e3_agent_records_the_screen_from_the_menu() {
     let more = "[[agent]]\nusername = \"jane\"\nname = \"Jane\"\nroles = [\"agent\"]\n\
                 screen = true\n";
     let desk = Desk::of(Site { more: more.to_owned(), ..Site::sim(&[1]) }, "jane");
@@ -280,7 +280,7 @@ fn a2_e1_e3_an_agent_records_the_screen_from_the_menu() {
 }
 
 #[test]
-fn a_screen_reader_can_say_what_is_in_the_windows() {
+fn screen_reader_names_every_control() {
     let mut desk = Desk::new();
     let reader = testkit::desktop::screen_reader::Reader::start(&desk.screen.env);
     desk.cti.ok("call start device=1001 call=c1");
@@ -298,7 +298,7 @@ fn a_screen_reader_can_say_what_is_in_the_windows() {
 }
 
 #[test]
-fn the_resident_program_is_small_and_a_window_that_crashes_takes_nothing_with_it() {
+fn resident_is_small_and_survives_window_crash() {
     let mut desk = Desk::new();
     desk.seat.await_icon("idle");
     assert_eq!(desk.seat.run(&["--open", "status"]).code, Some(0));

@@ -37,7 +37,7 @@ fn await_recording(cti: &mut Client, call: usize, on: bool) {
 }
 
 #[test]
-fn keys_are_changed_given_back_and_told_where_another_has_them() {
+fn hotkeys_are_changed_released_and_conflicts_shown() {
     let the_box = Daemon::start_new(Site::sim(&[1, 1]));
     let (mut one, mut other) = (seat(&the_box, "a1"), seat(&the_box, "a2"));
     let screen = Screen::new(one.folder.path());

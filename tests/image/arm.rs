@@ -10,7 +10,7 @@ use testkit::vm::{Vm, change_profile, client, log_in, pin, play, report, show, u
 
 #[test]
 #[ignore = "an emulated machine, for many minutes: make test-image ARCH=arm64"]
-fn h1_the_appliance_for_arm64_boots_and_records() {
+fn h1_arm64_image_boots_and_records() {
     let bed = Vm::new(Kind::Arm);
     let mut machine = bed.boot();
     let told = machine.on_serial(0, "User:");

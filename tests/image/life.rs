@@ -10,7 +10,7 @@ use testkit::vm::{until_closed, verify};
 /// The first boot: what the serial line tells, and a workstation that enrols with it.
 fn first_boot(bed: &Vm, machine: &mut Machine) {
     let told = machine.on_serial(0, "User:");
-    assert!(told.contains("fingerprint of its authority: "), "{told}");
+    assert!(told.contains("CA fingerprint: "), "{told}");
     assert!(told.contains("addresses: 10.0.2.15"), "{told}");
     // The line is written before the card has had its first period.
     assert!(told.contains("recording 0, calls 0; no alarm"), "{told}");
@@ -154,7 +154,7 @@ fn upgrade(machine: &mut Machine) {
 
 #[test]
 #[ignore = "an emulated machine, for many minutes: make test-image"]
-fn h1_h3_the_appliance_lives() {
+fn h1_h3_image_survives_its_life_cycle() {
     let bed = Vm::new(Kind::Pc);
     let mut machine = bed.boot();
     first_boot(&bed, &mut machine);

@@ -6,5 +6,5 @@ mod arm;
 mod life;
 mod mute;
 mod package;
-mod plug;
+mod power_cuts;
 mod serial;

@@ -31,7 +31,7 @@ fn stop_clock(machine: &mut Machine) {
 
 #[test]
 #[ignore = "an emulated machine, for many minutes: make test-image"]
-fn h1_a_card_that_is_there_but_mute_is_said_and_taken_up_again() {
+fn h1_card_without_frames_is_reported_and_reopened() {
     let bed = Vm::new(Kind::Pc);
     let mut machine = bed.boot();
     machine.await_ready();

@@ -33,7 +33,7 @@ fn build(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn the_configuration_of_the_package_is_right_and_lies_where_the_unit_may_write() {
+fn package_config_is_valid_and_writable_by_the_unit() {
     let (parsed, warnings) = config::parse(&text("packaging/deb/config.toml")).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(parsed.data, Path::new("/var/lib/hushbox"));
@@ -50,7 +50,7 @@ fn the_configuration_of_the_package_is_right_and_lies_where_the_unit_may_write()
 }
 
 #[test]
-fn every_profile_is_a_board_that_the_configuration_takes() {
+fn board_profiles_are_valid_configuration() {
     let base = text("packaging/deb/config.toml");
     let (before, rest) = base.split_once("[[board]]").unwrap();
     let after = &rest[rest.find("[[role]]").unwrap()..];
@@ -66,7 +66,7 @@ fn every_profile_is_a_board_that_the_configuration_takes() {
 }
 
 #[test]
-fn the_package_has_its_parts_and_leaves_recordings_alone() {
+fn package_is_complete_and_keeps_recordings() {
     let folder = tempfile::tempdir().unwrap();
     let package = build(folder.path());
     let root = folder.path().join("root");
@@ -104,7 +104,7 @@ fn the_package_has_its_parts_and_leaves_recordings_alone() {
 }
 
 #[test]
-fn scripts_are_clean() {
+fn packaging_scripts_pass_shellcheck() {
     let scripts = [
         "packaging/deb/build",
         "packaging/deb/postinst",

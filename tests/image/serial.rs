@@ -60,7 +60,7 @@ fn rebooted(machine: &mut Machine, pin: &str) {
 
 #[test]
 #[ignore = "an emulated machine, for many minutes: make test-image"]
-fn h1_h2_the_appliance_is_set_up_and_started_anew_from_the_serial_line() {
+fn h1_h2_image_is_set_up_and_rebooted_over_serial() {
     let bed = Vm::new(Kind::Pc);
     let mut machine = bed.boot();
     let pin = pin(&machine.on_serial(0, "User:"));

@@ -142,7 +142,7 @@ fn flicker(desktop: &Display) {
 }
 
 #[test]
-fn g1_a_display_that_changes_is_shown_as_it_was_and_a_blackout_stays_black() {
+fn g1_resized_display_is_exported_and_blackout_is_black() {
     let mut scene = Scene::new("1280x720");
     scene.record();
     let mut shown = Vec::new();
@@ -251,7 +251,7 @@ fn in_a_browser(file: &Path, (shown, dark): (&[u64], u64)) {
 }
 
 #[test]
-fn a_display_that_ends_leaves_what_was_seen_and_is_recorded_again_when_it_is_back() {
+fn display_that_ends_keeps_the_past_and_is_resumed() {
     let mut scene = Scene::new("1280x720");
     scene.record();
     scene.desktop.count(1);
@@ -300,7 +300,7 @@ fn a_display_that_ends_leaves_what_was_seen_and_is_recorded_again_when_it_is_bac
 }
 
 #[test]
-fn a_session_that_ends_as_the_box_goes_does_not_wait_for_it() {
+fn session_end_does_not_wait_for_a_stopped_server() {
     let mut scene = Scene::new("1280x720");
     scene.record();
     scene.desktop.count(1);

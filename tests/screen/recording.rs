@@ -106,7 +106,7 @@ fn search(story: &Daemon) -> Vec<Seen> {
 }
 
 #[test]
-fn g1_h7_a_screen_is_in_step_with_the_sound_and_a_blackout_hides_it_everywhere() {
+fn g1_h7_screen_is_in_sync_and_masked_everywhere() {
     let told = tell(true);
     let story = &told.story;
     story.assert_verified();

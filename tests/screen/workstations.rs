@@ -40,7 +40,7 @@ impl CaptureClient {
 }
 
 #[test]
-fn h4_twenty_screens_cost_sixty_four_channels_not_one_sample() {
+fn h4_twenty_screens_cost_64_channels_no_sample() {
     let mut more = String::new();
     for n in 1..=STATIONS {
         writeln!(more, "[[agent]]\nusername = \"s{n}\"\nroles = [\"agent\"]\nscreen = true")

@@ -12,7 +12,7 @@ fn allocations(turns: &mut Turns) -> u64 {
 }
 
 #[test]
-fn a_steady_turn_with_64_recordings_allocates_nothing() {
+fn steady_turn_with_64_recordings_allocates_nothing() {
     for codec in ["opus", "ulaw", "pcm"] {
         let mut turns = Turns::recording(Plan { channels: 64, codec });
         assert_eq!(allocations(&mut turns), 0, "{codec}, nothing masked");
@@ -27,7 +27,7 @@ fn a_steady_turn_with_64_recordings_allocates_nothing() {
 }
 
 #[test]
-fn a_turn_that_is_not_steady_is_counted() {
+fn unsteady_turn_counts_its_allocations() {
     let mut turns = Turns::recording(Plan { channels: 2, codec: "pcm" });
     turns.line(Turns::agent(0), "blackout start");
     assert!(allocations(&mut turns) > 0, "a press takes memory: the counter works");

@@ -197,7 +197,7 @@ impl Story {
 }
 
 #[test]
-fn what_is_past_is_listed_and_shown_like_the_present() {
+fn archived_records_are_listed_and_shown_like_todays() {
     let mut story = Story::new();
     let mut all: Vec<String> = story.two_calls().into();
     let shown = |story: &mut Story, id: &str| story.ask(story.boss, &format!("show {id}"));
@@ -245,7 +245,7 @@ fn what_is_past_is_listed_and_shown_like_the_present() {
 }
 
 #[test]
-fn what_is_said_of_old_records_is_remembered_until_their_day_is_mended() {
+fn facts_on_old_records_last_until_summary_is_repaired() {
     let mut story = Story::new();
     let [old, _] = story.two_calls();
     let spanning = story.begin("1002", "5553");
@@ -278,7 +278,7 @@ fn what_is_said_of_old_records_is_remembered_until_their_day_is_mended() {
 }
 
 #[test]
-fn a_damaged_summary_is_said_to_be_so_and_made_anew() {
+fn damaged_summary_is_reported_and_rebuilt() {
     let mut story = Story::new();
     let [old, _] = story.two_calls();
     story.days_later(1);
@@ -302,7 +302,7 @@ fn a_damaged_summary_is_said_to_be_so_and_made_anew() {
 }
 
 #[test]
-fn a_clock_that_is_behind_at_the_start_changes_no_day() {
+fn clock_behind_at_start_changes_no_day() {
     let mut story = Story::new();
     story.two_calls();
     story.days_later(1);
@@ -317,7 +317,7 @@ fn a_clock_that_is_behind_at_the_start_changes_no_day() {
 }
 
 #[test]
-fn h6_what_expires_on_days_that_are_closed_is_erased() {
+fn h6_expired_records_of_closed_days_are_erased() {
     let mut story = Story::new();
     let mut all: Vec<String> = story.two_calls().into();
     for _ in 0..3 {
@@ -355,7 +355,7 @@ fn h6_what_expires_on_days_that_are_closed_is_erased() {
 }
 
 #[test]
-fn h6_an_old_record_is_deleted_on_request() {
+fn h6_old_record_is_deleted_on_request() {
     let mut story = Story::new();
     let [old, other] = story.two_calls();
     story.days_later(1);
@@ -379,7 +379,7 @@ fn h6_an_old_record_is_deleted_on_request() {
 }
 
 #[test]
-fn f5_a_field_that_is_set_in_the_wrap_up_after_midnight_is_in_the_old_record() {
+fn f5_field_set_after_midnight_is_in_the_old_record() {
     let mut story = Story::new();
     let old = story.begin("1001", "5551");
     story.sim.run_ms(300);
@@ -407,7 +407,7 @@ fn f5_a_field_that_is_set_in_the_wrap_up_after_midnight_is_in_the_old_record() {
 }
 
 #[test]
-fn h4_a_day_of_several_files_is_summarised_as_they_say_together() {
+fn h4_day_of_several_files_is_summarised_once() {
     let mut story = Story::new();
     let [old, _] = story.two_calls();
     story.failing_call(1);

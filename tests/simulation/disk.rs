@@ -1,9 +1,12 @@
-//! A disk that is slow: each rung of the ladder, from the first buffer that is missing to audio
-//! that is lost, and back.
+//! Slow and stalled disks, and a sound card that is away: each step from the first missing buffer to
+//! lost audio, and back.
+
+mod failure;
 
 use hushbox::audio::span::LossReason;
+use hushbox::time::Position;
 use testkit::sim::SimBox;
-use testkit::sim::site::{Site, pair};
+use testkit::sim::site::{Site, pair, value};
 
 fn config() -> String {
     let site = Site::new().audio("wrapup_s = 5");
@@ -38,13 +41,34 @@ impl Story {
         pair(&self.sim.say(self.agent, "record start"), "recording")
     }
 
+    /// Records a call on both channels.
+    fn record_both(&mut self) -> [String; 2] {
+        let first = self.record();
+        self.sim.say(self.feed, "call start device=1002 call=c2");
+        [first, pair(&self.sim.say(self.agent, "record start"), "recording")]
+    }
+
+    fn stop_both(&mut self) {
+        for n in [1, 2] {
+            self.sim.say(self.feed, &format!("call stop device=100{n} call=c{n}"));
+        }
+        self.sim.run_ms(1000);
+    }
+
+    /// Frames lost on each channel, as the recorder counts them.
+    fn lost(&mut self) -> Vec<u64> {
+        let rows = self.sim.say(self.watcher, "channels");
+        let rows = rows.iter().filter(|line| line.starts_with("row "));
+        rows.map(|row| value(row, "lost").parse().unwrap()).collect()
+    }
+
     fn alarms(&mut self) -> Vec<i32> {
         self.sim.alarms(self.watcher)
     }
 }
 
 #[test]
-fn h4_a_slow_disk_costs_buffers_then_slack_then_new_audio_and_says_so() {
+fn h4_slow_disk_uses_buffers_then_slack_then_loses_audio() {
     let mut story = Story::new();
     let id = story.record();
     story.sim.run_ms(5000);
@@ -98,5 +122,52 @@ fn h4_reads_wait_for_a_slow_disk() {
     assert!(story.sim.disk.reads > reads);
     assert!(story.sim.news(other).contains(&format!("ok recording={old}")));
     assert!(!story.sim.recordings().iter().any(|id| id.to_string() == old));
+    story.sim.assert_clean();
+}
+
+#[test]
+fn stalled_disk_loses_only_new_audio() {
+    let mut story = Story::new();
+    let ids = story.record_both();
+    story.sim.run_ms(5000);
+    story.sim.disk.stuck = true;
+    story.sim.run_ms(BUFFERS_MS + 10_000);
+    story.sim.disk.stuck = false;
+    story.sim.run_ms(1000);
+    let lost = story.lost();
+    assert!(lost.len() == 2 && lost.iter().all(|lost| (1..160_000).contains(lost)), "{lost:?}");
+    story.sim.run_ms(4000);
+    assert_eq!(story.lost(), lost, "nothing more is lost");
+    story.stop_both();
+    for (id, lost) in ids.iter().zip(lost) {
+        let stored = story.sim.stored(id);
+        stored.check(&story.sim);
+        assert!(stored.complete);
+        assert_eq!(stored.ledger.lost[LossReason::Ring as usize], lost);
+        assert_eq!(stored.ledger.stored, stored.ledger.total_captured() - lost);
+        let end = stored.to.0;
+        assert_eq!(stored.frames_stored(Position(end - 32_000), Position(end)), 32_000);
+    }
+    story.sim.assert_clean();
+}
+
+#[test]
+fn board_away_is_a_lost_span_in_the_recording() {
+    let mut story = Story::new();
+    let ids = story.record_both();
+    story.sim.run_ms(5000);
+    story.sim.lose(0, 80_000, LossReason::Board);
+    story.sim.run_ms(10_000);
+    assert_eq!(story.lost(), [80_000; 2]);
+    story.sim.run_ms(4000);
+    assert_eq!(story.lost(), [80_000; 2], "nothing more is lost");
+    story.stop_both();
+    for id in &ids {
+        let stored = story.sim.stored(id);
+        stored.check(&story.sim);
+        assert!(stored.complete);
+        assert_eq!(stored.ledger.lost[LossReason::Board as usize], 80_000);
+        assert_eq!(stored.spans.len(), 1, "{:?}", stored.spans);
+    }
     story.sim.assert_clean();
 }

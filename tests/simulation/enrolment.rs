@@ -3,7 +3,8 @@
 
 use hushbox::id::SessionId;
 use hushbox::job::{DiskError, Job};
-use hushbox::recorder::Input;
+use hushbox::limits;
+use hushbox::recorder::{Input, Peer};
 use protocol::Kind;
 use testkit::sim::SimBox;
 
@@ -54,7 +55,7 @@ fn ask_for_certificate(sim: &mut SimBox, request: &[u8]) -> Vec<String> {
     let station = sim.knock(None);
     let said = sim.say(station, &format!("enrol code={code}"));
     assert_eq!(answer(&said), "", "the answer comes after the block");
-    sim.input(Input::Data { session: SessionId(station), block: Ok(request) });
+    sim.input(Input::Data { session: SessionId(station.into()), block: Ok(request) });
     sim.news(station)
 }
 
@@ -86,7 +87,7 @@ fn days_pass(sim: &mut SimBox, days: u32) {
 }
 
 #[test]
-fn what_was_enrolled_stays_so_over_the_days_until_it_is_revoked() {
+fn enrolment_lasts_over_days_until_revoked() {
     let mut sim = a_box();
     let first = enrolled(&mut sim, b"first");
     assert_eq!(refusal(&mut sim, first), "");
@@ -105,7 +106,7 @@ fn what_was_enrolled_stays_so_over_the_days_until_it_is_revoked() {
 }
 
 #[test]
-fn h4_while_the_disk_is_away_nobody_enrols_and_revocation_acts_at_once() {
+fn h4_disk_away_refuses_enrolment_and_revokes_at_once() {
     let mut sim = a_box();
     let certificate = enrolled(&mut sim, b"request");
     let open = sim.knock(Some(certificate));
@@ -125,4 +126,54 @@ fn h4_while_the_disk_is_away_nobody_enrols_and_revocation_acts_at_once() {
     assert_eq!(answer(&sim.news(technician)), "ok");
     sim.restart(true);
     assert_eq!(refusal(&mut sim, certificate), "not-enrolled");
+}
+
+/// A technician's answer to a PIN, from one who comes in by this way.
+fn said_to_pin(sim: &mut SimBox, from: &str, pin: &str) -> String {
+    let kinds = vec![Kind::Technician];
+    let client = sim.client_of(Peer { kinds, from: from.to_owned(), portal: false });
+    let said = sim.say(client, &format!("hello technician user=field pin={pin}"));
+    sim.gone(client);
+    answer(&said).to_owned()
+}
+
+#[test]
+fn h4_wrong_pins_lock_out_their_way_in_and_no_other() {
+    let mut sim = a_box();
+    for guess in 0..limits::LOCKOUT_ATTEMPTS {
+        // On loopback every process has all the addresses of 127.0.0.0/8.
+        let said = said_to_pin(&mut sim, &format!("127.0.0.{}", guess + 1), "1111");
+        assert!(said.starts_with("err denied "), "{said}");
+        let said = said_to_pin(&mut sim, "/dev/ttyS0", "1111");
+        assert!(said.starts_with("err denied "), "{said}");
+    }
+    for locked in ["127.0.0.9", "10.0.0.1", "/dev/ttyS0"] {
+        let said = said_to_pin(&mut sim, locked, "2468");
+        assert!(said.starts_with("err locked "), "{locked}: {said}");
+    }
+    for other in ["unix:0", "/dev/ttyS1"] {
+        let said = said_to_pin(&mut sim, other, "2468");
+        assert!(said.starts_with("ok "), "{other}: {said}");
+    }
+    sim.run_ms(60_000);
+    assert!(said_to_pin(&mut sim, "10.0.0.1", "2468").starts_with("ok "));
+}
+
+#[test]
+fn h4_wrong_codes_of_a_stranger_keep_no_workstation_out() {
+    let mut sim = a_box();
+    let technician = technician(&mut sim);
+    let said = sim.say(technician, "enrol WS-042 kinds=monitor");
+    let code = answer(&said).strip_prefix("ok code=").unwrap().to_owned();
+    for _ in 0..limits::LOCKOUT_ATTEMPTS {
+        let stranger = sim.knock_from("2001:db8::1", None);
+        let said = sim.say_with(stranger, "enrol code=AAAA", b"request");
+        assert!(answer(&said).starts_with("err denied "), "{said:?}");
+    }
+    let neighbour = sim.knock_from("2001:db8::2", None);
+    let said = sim.say_with(neighbour, &format!("enrol code={code}"), b"request");
+    assert!(answer(&said).starts_with("err locked "), "{said:?}");
+    let station = sim.knock_from("2001:db8:0:1::2", None);
+    let said = sim.say_with(station, &format!("enrol code={code}"), b"request");
+    assert!(answer(&said).starts_with("ok machine=WS-042 "), "{said:?}");
 }

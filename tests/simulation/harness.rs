@@ -10,7 +10,7 @@ fn sealed(seal: bool) -> String {
 }
 
 #[test]
-fn g1_what_is_stored_is_what_was_heard_and_a_blackout_is_silence() {
+fn g1_stored_audio_equals_capture_and_blackout_is_silent() {
     for seal in [false, true] {
         let mut sim = SimBox::new(&sealed(seal), 1);
         let (a, b) = (sim.hello("agent user=jdoe"), sim.hello("cti"));
@@ -37,7 +37,7 @@ fn g1_what_is_stored_is_what_was_heard_and_a_blackout_is_silence() {
 }
 
 #[test]
-fn h3_a_cut_box_comes_back_with_what_was_durable() {
+fn h3_cut_box_restarts_with_what_was_durable() {
     let mut sim = SimBox::new(&sealed(false), 2);
     let (a, b) = (sim.hello("agent user=jdoe"), sim.hello("cti"));
     sim.say(b, "call start device=1001 call=c1");

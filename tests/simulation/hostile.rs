@@ -25,7 +25,7 @@ fn recording(seed: u64) -> (SimBox, u32, u32, String) {
 }
 
 #[test]
-fn g1_pressing_faster_than_a_mask_can_remember_hides_too_much_and_breaks_nothing() {
+fn g1_presses_beyond_mask_capacity_mask_more_not_less() {
     let (mut sim, jane, pbx, id) = recording(1);
     for _ in 0..150 {
         sim.say(jane, "blackout start lead_ms=0");
@@ -43,7 +43,7 @@ fn g1_pressing_faster_than_a_mask_can_remember_hides_too_much_and_breaks_nothing
 }
 
 #[test]
-fn a_call_that_is_held_again_and_again_loses_no_word() {
+fn repeated_holds_lose_no_audio() {
     let (mut sim, _, pbx, id) = recording(2);
     for turn in 0..100 {
         sim.run_ms(if turn == 90 { 20 } else { 400 });
@@ -59,7 +59,7 @@ fn a_call_that_is_held_again_and_again_loses_no_word() {
 }
 
 #[test]
-fn h4_a_long_wrap_up_and_many_calls_never_cost_a_recording() {
+fn h4_long_wrapup_and_many_calls_cost_no_recording() {
     let config = include_str!("transcripts/box.toml")
         .replace("codec = \"pcm\"", "codec = \"pcm\"\nwrapup_s = 3600");
     let all = "\n[[schedule]]\nname = \"all\"\ntype = \"percentage\"\n";
@@ -75,7 +75,7 @@ fn h4_a_long_wrap_up_and_many_calls_never_cost_a_recording() {
 }
 
 #[test]
-fn h4_a_recording_that_no_disk_takes_is_never_acknowledged() {
+fn h4_recording_without_file_is_never_acknowledged() {
     let (mut sim, jane, pbx, _) = recording(4);
     sim.say(pbx, "call stop device=1001 call=c1");
     sim.say(pbx, "call start device=1001 call=c2");
@@ -97,7 +97,7 @@ fn h4_a_recording_that_no_disk_takes_is_never_acknowledged() {
 }
 
 #[test]
-fn a_session_is_told_nothing_after_it_quit() {
+fn session_gets_nothing_after_quit() {
     let (mut sim, jane, _, _) = recording(5);
     sim.send(jane, b"blackout start\nblackout stop\nrecord stop\nquit\nstatus\n");
     let said = sim.news(jane);
@@ -107,7 +107,7 @@ fn a_session_is_told_nothing_after_it_quit() {
 }
 
 #[test]
-fn a_record_with_a_thousand_blackouts_is_shown_in_the_room_there_is() {
+fn show_of_a_thousand_blackouts_fits_the_output() {
     let (mut sim, jane, pbx, id) = recording(6);
     for turn in 0..1000 {
         if turn % 200 == 0 {

@@ -2,9 +2,9 @@
 //! torn.
 //!
 //! A handful of short scripts. Each is told anew for every job, up to that job, and then the box
-//! has to come back from each kind of remains with everything that was promised. `make cuts` pulls
-//! the plug a second time, at every job of the start that follows. That a recovery may be cut in
-//! each of its steps is tried with every cut (see `oracle::check`).
+//! has to come back from each kind of remains with everything that was promised. `make power-cuts`
+//! pulls the plug a second time, at every job of the start that follows. That a recovery may be cut
+//! in each of its steps is tried with every cut (see `oracle::check`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use testkit::sim::disk::Tail;
@@ -216,12 +216,12 @@ fn every_script(pairs: bool) {
 }
 
 #[test]
-fn g1_g5_h3_the_plug_is_pulled_at_every_job_of_the_disk() {
+fn g1_g5_h3_cut_at_every_disk_job_keeps_promises() {
     every_script(false);
 }
 
 #[test]
-#[ignore = "long; `make cuts` runs it"]
-fn g1_g5_h3_the_plug_is_pulled_at_every_job_and_at_every_job_of_the_start_that_follows() {
+#[ignore = "long; `make power-cuts` runs it"]
+fn g1_g5_h3_cut_at_every_job_and_again_during_restart() {
     every_script(true);
 }

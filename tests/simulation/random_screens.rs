@@ -163,7 +163,7 @@ fn run(seed: u64) -> usize {
 }
 
 #[test]
-fn g1_h3_h4_screens_by_chance_never_show_what_was_hidden() {
+fn g1_h3_h4_random_screens_never_show_masked_video() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let one: Option<u64> = number("HUSHBOX_SEED");
     let seeds = one.map_or(0..number("SEEDS").unwrap_or(60), |seed| seed..seed + 1);

@@ -124,7 +124,7 @@ fn run(seed: u64, step_now: &mut usize) -> Vec<u64> {
 }
 
 #[test]
-fn g1_g5_h3_h4_a_box_run_by_chance_keeps_its_promises() {
+fn g1_g5_h3_h4_random_world_keeps_every_promise() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let one: Option<u64> = number("HUSHBOX_SEED");
     let seeds = one.map_or(0..number("SEEDS").unwrap_or(100), |seed| seed..seed + 1);

@@ -154,7 +154,7 @@ impl Story {
 }
 
 #[test]
-fn h6_after_deletion_nothing_of_a_recording_can_be_read_any_more() {
+fn h6_deleted_recording_cannot_be_read() {
     let mut story = Story::new(&site());
     let kept = story.record("555100", "Kept Name");
     let gone = story.record("555200", "Gone Name");
@@ -188,7 +188,7 @@ fn h6_after_deletion_nothing_of_a_recording_can_be_read_any_more() {
 }
 
 #[test]
-fn h6_after_deletion_no_stretch_of_its_audio_is_on_the_disk() {
+fn h6_deleted_audio_is_not_on_the_disk() {
     let mut story = Story::new(&site().store("seal = false\nreserve_mb = 512"));
     story.sim.run_ms(1000);
     let id = story.record("555100", "Name");
@@ -200,7 +200,7 @@ fn h6_after_deletion_no_stretch_of_its_audio_is_on_the_disk() {
 }
 
 #[test]
-fn h6_what_is_past_its_retention_goes_within_an_hour_but_not_what_is_protected() {
+fn h6_expired_goes_within_an_hour_unless_protected() {
     let mut story = Story::new(&site());
     let first = story.record("555100", "One");
     let held = story.record("555200", "Two");
@@ -225,7 +225,7 @@ fn h6_what_is_past_its_retention_goes_within_an_hour_but_not_what_is_protected()
 }
 
 #[test]
-fn h4_a_clock_that_jumps_ahead_deletes_nothing_for_an_hour() {
+fn h4_clock_jump_ahead_deletes_nothing_for_an_hour() {
     let mut story = Story::new(&site());
     let id = story.record("555100", "One");
     story.sim.now.wall = WallTime(story.sim.now.wall.0 + 30 * 86_400_000);
@@ -249,7 +249,7 @@ fn h4_a_clock_that_jumps_ahead_deletes_nothing_for_an_hour() {
 }
 
 #[test]
-fn h6_only_an_admin_deletes_and_nothing_protected_or_unfinished() {
+fn h6_delete_needs_admin_and_a_finished_unprotected_one() {
     let mut story = Story::new(&site());
     let id = story.record("555100", "One");
     let lead = story.sim.hello("supervisor user=lead");
@@ -281,7 +281,7 @@ fn h6_only_an_admin_deletes_and_nothing_protected_or_unfinished() {
 }
 
 #[test]
-fn h6_a_cut_between_the_fact_and_the_removal_is_finished_by_the_next_start() {
+fn h6_cut_before_removal_is_finished_at_next_start() {
     let mut story = Story::new(&site());
     let id = story.record("555100", "One");
     // The disk stands still just before it would remove the file.
@@ -301,7 +301,7 @@ fn h6_a_cut_between_the_fact_and_the_removal_is_finished_by_the_next_start() {
 }
 
 #[test]
-fn h4_a_refused_removal_is_an_alarm_and_is_tried_again() {
+fn h4_failed_removal_raises_an_alarm_and_is_retried() {
     let mut story = Story::new(&site());
     let id = story.record("555100", "One");
     story.sim.disk.refuse = Some(Box::new(|job, _| {
@@ -322,7 +322,7 @@ fn h4_a_refused_removal_is_an_alarm_and_is_tried_again() {
 }
 
 #[test]
-fn h4_below_the_reserve_deletion_hurries_before_anything_is_refused() {
+fn h4_below_reserve_deletes_before_refusing() {
     let mut story = Story::new(&site());
     let old = story.record("555100", "One");
     story.sim.pass_ms(2 * DAY_MS - 100_000);
@@ -350,7 +350,7 @@ fn h4_below_the_reserve_deletion_hurries_before_anything_is_refused() {
 }
 
 #[test]
-fn h6_a_record_that_is_deleted_while_somebody_waits_to_see_it_is_gone() {
+fn h6_record_deleted_during_show_is_gone() {
     let mut story = Story::new(&site());
     let id = story.record("5551234", "Mr. Miller");
     let lead = story.sim.hello("supervisor user=lead");

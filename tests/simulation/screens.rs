@@ -12,7 +12,7 @@ fn told(lines: &[String]) -> String {
 }
 
 #[test]
-fn e2_audio_on_demand_records_the_screen_too() {
+fn e2_on_demand_audio_records_the_screen_too() {
     for seal in [false, true] {
         let mut desk = ScreenClient::new(&site().store(&format!("seal = {seal}")));
         assert_eq!(desk.told("capture"), "off");
@@ -44,7 +44,7 @@ fn e2_audio_on_demand_records_the_screen_too() {
 }
 
 #[test]
-fn a_last_piece_is_taken_however_short_it_is() {
+fn last_segment_may_be_short() {
     let mut desk = ScreenClient::new(&site());
     desk.call("call start device=1001 call=c1");
     let id = pair(&desk.say("record start"), "recording");
@@ -73,7 +73,7 @@ fn a_last_piece_is_taken_however_short_it_is() {
 }
 
 #[test]
-fn g1_a_blackout_hides_the_screen_from_the_lead_on() {
+fn g1_blackout_masks_the_screen_from_its_lead() {
     let mut found = Vec::new();
     for hides in [true, false] {
         let mut desk = ScreenClient::new(&site());
@@ -109,7 +109,7 @@ fn g1_a_blackout_hides_the_screen_from_the_lead_on() {
 }
 
 #[test]
-fn g1_a_press_under_the_holdback_finds_everything_in_memory() {
+fn g1_blackout_within_holdback_masks_all_in_memory() {
     // Whatever the lead, up to the holdback: nothing that it reaches has left memory.
     for lead_ms in [0, 500, 2000, 3000] {
         let mut desk = ScreenClient::new(&site());
@@ -129,7 +129,7 @@ fn g1_a_press_under_the_holdback_finds_everything_in_memory() {
 }
 
 #[test]
-fn a2_e3_a_screen_by_itself_and_a_call_that_blacks_it_out() {
+fn a2_e3_screen_only_recording_is_masked_by_a_call() {
     let mut desk = ScreenClient::new(&site());
     assert!(told(&desk.say("blackout start")).starts_with("err no-call"));
     let said = desk.say("screen start");
@@ -169,7 +169,7 @@ fn a2_e3_a_screen_by_itself_and_a_call_that_blacks_it_out() {
 }
 
 #[test]
-fn e4_a_call_that_has_the_screen_already_answers_for_it() {
+fn e4_call_that_records_the_screen_answers_screen_start() {
     let mut desk = ScreenClient::new(&site());
     desk.call("call start device=1001 call=c1");
     let call = pair(&desk.say("record start"), "recording");
@@ -183,7 +183,7 @@ fn e4_a_call_that_has_the_screen_already_answers_for_it() {
 }
 
 #[test]
-fn e1_without_a_client_or_the_account_the_screen_is_disabled_and_says_why() {
+fn e1_screen_without_client_is_disabled_with_reason() {
     let mut desk = ScreenClient::new(&site());
     let bob = desk.sim.client(&[protocol::Kind::Agent]);
     let said = desk.sim.say(bob, "hello agent user=bob");
@@ -209,7 +209,7 @@ fn e1_without_a_client_or_the_account_the_screen_is_disabled_and_says_why() {
 }
 
 #[test]
-fn g4_the_warning_at_80_per_cent_comes_to_an_agent_who_has_a_note_already() {
+fn g4_ceiling_warning_reaches_agent_with_other_notes() {
     let mut desk = ScreenClient::new(&site().more("[blackout]\nmax_s = 10"));
     let gone = desk.screen;
     desk.sim.gone(gone);
@@ -226,7 +226,7 @@ fn g4_the_warning_at_80_per_cent_comes_to_an_agent_who_has_a_note_already() {
 }
 
 #[test]
-fn d4_a_screen_by_itself_needs_a_schedule_that_matches_by_user_alone() {
+fn d4_screen_only_needs_a_schedule_by_user() {
     for (requires, allowed) in [("users = [\"jdoe\"]", true), ("devices = [\"1001\"]", false)] {
         let said = told(&ScreenClient::new(&site().schedule(requires)).say("screen start"));
         assert_eq!(said.starts_with("ok "), allowed, "{said}");
@@ -235,7 +235,7 @@ fn d4_a_screen_by_itself_needs_a_schedule_that_matches_by_user_alone() {
 }
 
 #[test]
-fn a_client_that_dies_is_a_lost_span() {
+fn screen_client_that_dies_leaves_a_lost_span() {
     let mut desk = ScreenClient::new(&site());
     desk.call("call start device=1001 call=c1");
     let id = pair(&desk.say("record start"), "recording");
@@ -255,7 +255,7 @@ fn a_client_that_dies_is_a_lost_span() {
 }
 
 #[test]
-fn pieces_that_do_not_fit_are_refused_by_name() {
+fn segments_that_do_not_fit_are_refused_by_name() {
     let mut desk = ScreenClient::new(&site());
     let (screen, wall) = (desk.screen, desk.sim.now.wall);
     let line = format!("segment recording=aaaaaaaaaaaaaaaa start={wall} duration_ms=10");
@@ -283,7 +283,7 @@ fn pieces_that_do_not_fit_are_refused_by_name() {
 }
 
 #[test]
-fn g1_a_piece_that_reaches_back_behind_its_recording_is_refused() {
+fn g1_segment_before_its_recording_is_refused() {
     let mut desk = ScreenClient::new(&site());
     desk.call("call start device=1001 call=c1");
     let id = pair(&desk.say("record start"), "recording");
@@ -307,7 +307,7 @@ fn g1_a_piece_that_reaches_back_behind_its_recording_is_refused() {
 }
 
 #[test]
-fn memory_for_video_is_bounded_and_audio_pays_nothing() {
+fn video_memory_is_bounded_and_costs_no_audio() {
     let mut desk = ScreenClient::new(&site());
     desk.call("call start device=1001 call=c1");
     let id = pair(&desk.say("record start"), "recording");
@@ -330,7 +330,7 @@ fn memory_for_video_is_bounded_and_audio_pays_nothing() {
 }
 
 #[test]
-fn h4_a_disk_that_fails_ends_the_screen_and_audio_goes_on() {
+fn h4_disk_failure_ends_the_screen_and_audio_continues() {
     let mut desk = ScreenClient::new(&site());
     desk.call("call start device=1001 call=c1");
     let first = pair(&desk.say("record start"), "recording");
@@ -365,7 +365,7 @@ fn h4_a_disk_that_fails_ends_the_screen_and_audio_goes_on() {
 }
 
 #[test]
-fn h6_a_deletion_takes_the_screen_too() {
+fn h6_delete_removes_the_screen_too() {
     let mut desk = ScreenClient::new(&site());
     desk.call("call start device=1001 call=c1");
     let id = pair(&desk.say("record start"), "recording");
@@ -409,7 +409,7 @@ fn script(desk: &mut ScreenClient) {
 }
 
 #[test]
-fn h3_g1_the_plug_is_pulled_at_every_job() {
+fn h3_g1_screen_cut_at_every_disk_job_keeps_promises() {
     let mut whole = ScreenClient::new(&site());
     script(&mut whole);
     let jobs = whole.sim.disk.jobs;

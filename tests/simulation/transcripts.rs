@@ -6,47 +6,47 @@
 use testkit::script::run;
 
 #[test]
-fn a11_d1_hello_says_who_is_there_and_what_one_may_be() {
+fn a11_d1_hello_names_agent_and_allowed_kinds() {
     run("hello");
 }
 
 #[test]
-fn d2_two_agents_with_one_username_are_nobody() {
+fn d2_duplicate_username_is_refused() {
     run("hello_duplicate");
 }
 
 #[test]
-fn d7_on_demand_is_off_unless_it_is_switched_on() {
+fn d7_on_demand_is_off_by_default() {
     run("hello_off");
 }
 
 #[test]
-fn a5_d3_any_subset_of_permissions_can_be_offered() {
+fn a5_d3_any_subset_of_permissions_is_offered() {
     run("hello_rights");
 }
 
 #[test]
-fn the_rules_of_a_session() {
+fn session_follows_its_rules() {
     run("session");
 }
 
 #[test]
-fn a1_d4_an_agent_records_the_own_call() {
+fn a1_d4_agent_records_their_own_call() {
     run("record");
 }
 
 #[test]
-fn b1_a_recording_runs_while_somebody_wants_it() {
+fn b1_recording_runs_while_a_reason_remains() {
     run("reasons");
 }
 
 #[test]
-fn a3_g1_g2_a_blackout_and_its_receipt() {
+fn a3_g1_g2_blackout_start_and_stop_return_receipts() {
     run("blackout");
 }
 
 #[test]
-fn g4_a_blackout_ends_with_its_last_holder() {
+fn g4_blackout_ends_with_its_last_holder() {
     run("holders");
 }
 
@@ -61,82 +61,82 @@ fn g3_g4_scope_call_ends_with_the_call() {
 }
 
 #[test]
-fn g3_a_consult_leg_is_masked_with_its_call() {
+fn g3_consult_leg_is_masked_with_its_call() {
     run("consult");
 }
 
 #[test]
-fn g4_a_forgotten_blackout_ends_at_its_ceiling() {
+fn g4_forgotten_blackout_ends_at_its_ceiling() {
     run("ceiling");
 }
 
 #[test]
-fn g5_what_breaks_inside_a_blackout_leaves_it_on() {
+fn g5_failures_inside_a_blackout_keep_it_on() {
     run("dark");
 }
 
 #[test]
-fn g5_a_disk_that_hangs_does_not_stop_the_mask() {
+fn g5_hung_disk_does_not_stop_the_mask() {
     run("masked");
 }
 
 #[test]
-fn a4_f1_f2_f3_f4_f5_fields_are_written_and_not_read() {
+fn a4_f1_f2_f3_f4_f5_fields_are_written_not_read_by_agents() {
     run("fields");
 }
 
 #[test]
-fn calls_come_change_are_held_and_go() {
+fn calls_start_update_hold_and_stop() {
     run("calls");
 }
 
 #[test]
-fn an_update_reaches_the_recording_in_wrap_up() {
+fn update_in_wrapup_reaches_the_recording() {
     run("wrapup");
 }
 
 #[test]
-fn a_stale_call_ends_by_itself() {
+fn stale_call_ends_by_itself() {
     run("stale");
 }
 
 #[test]
-fn a_late_press_keeps_the_whole_call() {
+fn late_press_keeps_the_whole_call() {
     run("recall");
 }
 
 #[test]
-fn d4_d5_d6_schedules_decide() {
+fn d4_d5_d6_schedules_decide_what_is_recorded() {
     run("schedules");
 }
 
 #[test]
-fn supervisors_and_the_pbx_act_for_others() {
+fn supervisors_and_pbx_act_for_others() {
     run("others");
 }
 
 #[test]
-fn records_are_listed_shown_read_and_protected() {
+fn records_are_listed_shown_fetched_and_protected() {
     run("library");
 }
 
 #[test]
-fn g6_the_box_says_how_it_is() {
+fn g6_status_reports_health() {
     run("box");
 }
 
 #[test]
-fn every_refusal_in_its_order() {
+fn refusals_follow_their_order() {
     run("refusals");
 }
 
 #[test]
-fn h4_a_full_disk_refuses_what_is_new() {
+fn h4_full_disk_refuses_new_recordings() {
     run("full");
 }
 
 #[test]
-fn every_transcript_is_run() {
+fn every_transcript_has_a_test() {
     let source = include_str!("transcripts.rs");
     for entry in std::fs::read_dir(testkit::script::folder()).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
@@ -168,7 +168,7 @@ fn told(run: &testkit::script::Run) -> Vec<(u64, String)> {
 }
 
 #[test]
-fn b2_own_only_agents_are_told_the_same_whether_or_not_others_record() {
+fn b2_own_only_agents_see_no_trace_of_others() {
     let full_time = "schedule = [{ name = \"all\", type = \"percentage\", retention_days = 999 }]";
     for page in ["own", "own_blackout"] {
         let alone = told(&testkit::script::run(page));
@@ -183,6 +183,6 @@ fn b2_own_only_agents_are_told_the_same_whether_or_not_others_record() {
 }
 
 #[test]
-fn g5_a_reload_changes_nothing_of_a_blackout_that_is_on() {
+fn g5_reload_keeps_open_blackouts() {
     run("reload");
 }

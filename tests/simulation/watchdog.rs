@@ -67,7 +67,7 @@ impl Story {
 }
 
 #[test]
-fn h1_recorded_masked_and_held_audio_all_become_durable_in_time() {
+fn h1_recorded_masked_and_held_audio_becomes_durable() {
     let mut story = Story::new();
     for line in ["", "blackout start", "blackout stop", "record stop", "record start"] {
         if !line.is_empty() {
@@ -84,7 +84,7 @@ fn h1_recorded_masked_and_held_audio_all_become_durable_in_time() {
 }
 
 #[test]
-fn h1_a_disk_that_never_answers_starves_the_watchdog() {
+fn h1_disk_that_never_answers_stops_the_watchdog() {
     let mut story = Story::new();
     assert_eq!(story.seconds(5), None);
     story.sim.disk.stuck = true;
@@ -96,7 +96,7 @@ fn h1_a_disk_that_never_answers_starves_the_watchdog() {
 }
 
 #[test]
-fn h1_a_disk_that_refuses_is_an_alarm_and_no_reason_to_restart() {
+fn h1_disk_errors_raise_an_alarm_not_a_restart() {
     let mut story = Story::new();
     assert_eq!(story.seconds(5), None);
     story.sim.disk.refuse = Some(Box::new(|job, _| {

@@ -5,15 +5,12 @@
 //! with a seed of the time (`make fuzz`), and `FUZZ_SEED=N` replays one. An input that fails lies
 //! in `fuzz/artifacts` afterwards; put it into the corpus together with the mend.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods, reason = "the clock ends a longer run")]
 
-#[path = "../../fuzz/src/lib.rs"]
-mod bodies;
-
-use bodies::{TARGETS, Target};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use testkit::fuzz::{TARGETS, Target};
 use testkit::rng::Rng;
 
 /// Bytes of all inputs that one target is given.
@@ -125,7 +122,7 @@ fn from_env(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn whatever_comes_from_outside_nothing_panics_and_memory_is_bounded() {
+fn mutated_input_never_panics_and_memory_is_bounded() {
     let seconds = from_env("FUZZ_SECONDS");
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let seed = from_env("FUZZ_SEED").unwrap_or(if seconds.is_some() { now } else { 1 });
@@ -144,7 +141,7 @@ fn whatever_comes_from_outside_nothing_panics_and_memory_is_bounded() {
 }
 
 #[test]
-fn a_panic_and_too_much_memory_are_noticed() {
+fn harness_detects_panics_and_excess_memory() {
     let target = |body, fixed_bytes| Target { name: "x", body, fixed_bytes, bytes_per_byte: 1 };
     let panics = target(|_| panic!("on purpose"), 1 << 20);
     assert!(feed(&panics, b"x").is_err());

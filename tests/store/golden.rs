@@ -15,7 +15,9 @@ use hushbox::time::{Position, WallTime};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use testkit::livebox::{LiveBox, Model, tool_in};
+use testkit::daemon::Daemon;
+use testkit::daemon::site::Site;
+use testkit::run_tool;
 use testkit::store_fixture::{NOON, Plan, StoreFixture, Taken, run};
 
 /// 2126-11-22: no retention ends before.
@@ -39,8 +41,8 @@ fn copy(from: &Path, to: &Path) {
 
 /// Runs the tool in a folder and gives its answer, which must be good.
 fn says(folder: &Path, words: &[&str]) -> String {
-    let said = tool_in(folder, words);
-    assert_eq!(said.status, 0, "{words:?}: {said:?}");
+    let said = run_tool(folder, words);
+    assert_eq!(said.status(), 0, "{words:?}: {said:?}");
     said.out
 }
 
@@ -87,7 +89,7 @@ fn told(folder: &Path) -> Value {
 }
 
 #[test]
-fn h5_h7_a_store_of_version_1_is_read_for_ever() {
+fn h5_h7_store_of_version_1_is_readable() {
     let folder = tempfile::tempdir().unwrap();
     copy(&golden(), folder.path());
     let expected = json(&std::fs::read_to_string(golden().join("expected.json")).unwrap());
@@ -102,24 +104,21 @@ fn h5_h7_a_store_of_version_1_is_read_for_ever() {
 }
 
 #[test]
-fn h5_a_box_goes_on_with_a_store_of_version_1() {
-    let mut live = LiveBox::new(Model::default());
-    copy(&golden().join("data"), &live.path(""));
-    let config = live.folder.path().join("config.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("name = \"live\"", "name = \"box-01\"")).unwrap();
-    std::fs::copy(golden().join("witness.txt"), live.folder.path().join("witness.txt")).unwrap();
+fn h5_daemon_continues_a_store_of_version_1() {
+    let mut live = Daemon::new(Site { name: "box-01", ..Site::short() });
+    copy(&golden().join("data"), &live.data());
+    std::fs::copy(golden().join("witness.txt"), live.path("witness.txt")).unwrap();
     live.start();
-    live.verify_clean(&["--witness", "witness.txt"]);
+    live.assert_verified_with(&["--witness", "witness.txt"]);
     live.stop();
-    live.verify_clean(&["--witness", "witness.txt"]);
+    live.assert_verified_with(&["--witness", "witness.txt"]);
     let expected = json(&std::fs::read_to_string(golden().join("expected.json")).unwrap());
     let records = json(&live.tool(&["records", "--json"]).out);
     assert!(holds(&expected["records"], &records), "{records:#}");
 }
 
 #[test]
-fn every_kind_of_fact_is_in_the_store_of_version_1() {
+fn store_of_version_1_has_every_kind_of_fact() {
     let mut kinds = BTreeSet::new();
     for entry in std::fs::read_dir(golden().join("data/journal")).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
@@ -228,17 +227,14 @@ fn make_the_golden_store() {
     made.save();
     std::fs::remove_file(&taken[5].path).unwrap();
     // A real box recovers the cut recording, and stops in order.
-    let mut live = LiveBox::new(Model::default());
-    let config = std::fs::read_to_string(live.folder.path().join("config.toml")).unwrap();
-    let config = config.replace("name = \"live\"", "name = \"box-01\"");
-    std::fs::write(live.folder.path().join("config.toml"), config).unwrap();
-    copy(&made.path(""), &live.path(""));
+    let mut live = Daemon::new(Site { name: "box-01", ..Site::short() });
+    copy(&made.path(""), &live.data());
     live.start();
     live.stop();
     for file in [layout::LOCK, layout::CALLS_KEY] {
-        let _ = std::fs::remove_file(live.path(file));
+        let _ = std::fs::remove_file(live.data().join(file));
     }
-    copy(&live.path(""), &golden().join("data"));
+    copy(&live.data(), &golden().join("data"));
     copy_config(made.folder.path());
     std::fs::write(golden().join("witness.txt"), format!("{line} at={at}\n")).unwrap();
     let folder = tempfile::tempdir().unwrap();

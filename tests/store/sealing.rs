@@ -4,53 +4,56 @@ use protocol::client::Pairs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use testkit::livebox::{LiveBox, Model, RATE, noise, ok};
+use testkit::ProgramOutput;
+use testkit::daemon::session::ok;
+use testkit::daemon::site::Site;
+use testkit::daemon::{Daemon, RATE};
 
 /// Makes a pair with the tool, its private half as a file beside the box; the public half.
-fn keygen(live: &LiveBox, file: &str) -> String {
+fn keygen(live: &Daemon, file: &str) -> String {
     let said = live.tool(&["keygen", "--out", file]);
-    assert_eq!(said.status, 0, "{said:?}");
+    assert_eq!(said.status(), 0, "{said:?}");
     said.out.trim().to_owned()
 }
 
 /// A box that seals to what the tool made, and holds no private key.
-fn sealed_box(readers: &[&str]) -> LiveBox {
-    let mut live = LiveBox::new(Model::default());
-    live.model.recipients = readers.iter().map(|file| keygen(&live, file)).collect();
-    live.configure();
+fn sealed_box(readers: &[&str]) -> Daemon {
+    let mut live = Daemon::new(Site::short());
+    live.site.recipients = readers.iter().map(|file| keygen(&live, file)).collect();
+    live.write_config();
     live.start();
     live
 }
 
 /// Records a moment of a call, with a number and a field; the recording's ID.
-fn record(live: &LiveBox) -> String {
+fn record(live: &Daemon) -> String {
     let mut cti = live.session("hello cti user=pbx");
     let mut agent = live.session("hello agent user=a1");
     ok(cti.ask("call start device=1001 call=c1 ani=5551234567").unwrap());
     let id = ok(agent.ask("record start").unwrap()).get("recording").unwrap().to_owned();
     ok(agent.ask("update 1 \"Jane Doe-Roe\"").unwrap());
-    live.hear(u64::from(RATE / 2));
+    live.await_frames(RATE / 2);
     ok(cti.ask("call stop device=1001 call=c1").unwrap());
     ok(cti.ask("quit").unwrap());
     id
 }
 
-fn export(live: &LiveBox, id: &str, key: &[&str]) -> testkit::livebox::Said {
+fn export(live: &Daemon, id: &str, key: &[&str]) -> ProgramOutput {
     live.tool(&[&["export", id, "--force", "--to", "x.wav"], key].concat())
 }
 
 /// Whether an export succeeds, and is the noise that was played.
-fn opens(live: &LiveBox, id: &str, key: &str) -> bool {
+fn opens(live: &Daemon, id: &str, key: &str) -> bool {
     let said = export(live, id, &["--identity", key]);
-    if said.status == 77 {
+    if said.status() == 77 {
         assert!(said.err.contains("wrong key"), "{said:?}");
         return false;
     }
-    assert_eq!(said.status, 0, "{said:?}");
-    let path = live.folder.path().join("x.wav");
+    assert_eq!(said.status(), 0, "{said:?}");
+    let path = live.path("x.wav");
     let samples: Vec<i16> =
         hound::WavReader::open(path).unwrap().samples::<i16>().map(Result::unwrap).collect();
-    let played = noise(1, 10 * RATE as usize);
+    let played = &live.sounds[&1];
     let here = played.windows(8).position(|window| window == &samples[..8]);
     let here = here.expect("what was played");
     assert_eq!(samples, played[here..here + samples.len()]);
@@ -64,16 +67,16 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 /// The data directory holds this stretch of bytes somewhere.
-fn lies_open(live: &LiveBox, wanted: &[u8]) -> bool {
-    files(&live.path("")).iter().any(|path| {
+fn lies_open(live: &Daemon, wanted: &[u8]) -> bool {
+    files(&live.data()).iter().any(|path| {
         std::fs::read(path).is_ok_and(|bytes| bytes.windows(wanted.len()).any(|w| w == wanted))
     })
 }
 
 #[test]
-fn h5_without_the_private_key_a_box_records_and_verifies_and_lists_and_cannot_open() {
+fn h5_box_without_identity_records_and_cannot_open() {
     let mut live = sealed_box(&["reader.txt"]);
-    assert!(!live.path("keys/identity.txt").exists());
+    assert!(!live.data().join("keys/identity.txt").exists());
     let id = record(&live);
     // Until the wrap-up is over the box has the key in memory, to seal updates; then it is gone.
     live.stop();
@@ -86,21 +89,20 @@ fn h5_without_the_private_key_a_box_records_and_verifies_and_lists_and_cannot_op
     assert!(!said.iter().any(|value| value.contains("Doe-Roe") || value.contains("5551234567")));
     ok(boss.ask(&format!("protect {id} on")).unwrap());
     live.stop();
-    live.verify_clean(&[]);
+    live.assert_verified();
     let listed = live.tool(&["records"]);
     assert!(listed.out.contains(&id) && listed.out.contains("sealed"), "{listed:?}");
     let refused = export(&live, &id, &[]);
-    assert!(refused.status == 77 && refused.err.contains("--identity"), "{refused:?}");
-    let public = &live.model.recipients[0];
+    assert!(refused.status() == 77 && refused.err.contains("--identity"), "{refused:?}");
+    let public = &live.site.recipients[0];
     assert!(refused.err.contains(public), "it says to whom it is sealed: {refused:?}");
     for secret in [&b"Doe-Roe"[..], b"5551234567"] {
         assert!(!lies_open(&live, secret));
     }
-    let played: Vec<u8> =
-        noise(1, 10 * RATE as usize).iter().flat_map(|s| s.to_le_bytes()).collect();
+    let played: Vec<u8> = live.sounds[&1].iter().flat_map(|s| s.to_le_bytes()).collect();
     let starts = (0..played.len() - 8).step_by(2);
     let all: std::collections::BTreeSet<&[u8]> = starts.map(|n| &played[n..n + 8]).collect();
-    for path in files(&live.path("")) {
+    for path in files(&live.data()) {
         let bytes = std::fs::read(&path).unwrap();
         assert!(!bytes.windows(8).any(|window| all.contains(window)), "{}", path.display());
     }
@@ -112,14 +114,14 @@ fn h5_without_the_private_key_a_box_records_and_verifies_and_lists_and_cannot_op
 }
 
 #[test]
-fn h5_a_recipient_is_added_by_a_reload_or_a_restart_and_opens_what_is_recorded_from_then_on() {
+fn h5_added_recipient_opens_later_recordings() {
     let mut live = sealed_box(&["one.txt"]);
     let first = record(&live);
     let two = keygen(&live, "two.txt");
-    live.model.recipients.push(two);
-    live.configure();
+    live.site.recipients.push(two);
+    live.write_config();
     let mut watcher = live.session("hello monitor");
-    live.hup();
+    live.signal(nix::sys::signal::Signal::SIGHUP);
     // The reload is said in the log, and only there: the box answers a signal with nothing.
     while !live.log().contains("recordings are sealed to 2 keys now") {
         ok(watcher.ask("ping").unwrap());
@@ -127,12 +129,12 @@ fn h5_a_recipient_is_added_by_a_reload_or_a_restart_and_opens_what_is_recorded_f
     let second = record(&live);
     live.stop();
     let three = keygen(&live, "three.txt");
-    live.model.recipients = vec![live.model.recipients[1].clone(), three];
-    live.configure();
+    live.site.recipients = vec![live.site.recipients[1].clone(), three];
+    live.write_config();
     live.start();
     let third = record(&live);
     live.stop();
-    live.verify_clean(&[]);
+    live.assert_verified();
     let who = |id: &str| ["one.txt", "two.txt", "three.txt"].map(|key| opens(&live, id, key));
     assert_eq!(who(&first), [true, false, false]);
     assert_eq!(who(&second), [true, true, false]);
@@ -140,11 +142,11 @@ fn h5_a_recipient_is_added_by_a_reload_or_a_restart_and_opens_what_is_recorded_f
 }
 
 #[test]
-fn h5_the_identity_of_a_first_start_can_be_taken_off_the_box() {
-    let mut live = LiveBox::new(Model::default());
+fn h5_first_identity_can_be_moved_off_the_box() {
+    let mut live = Daemon::new(Site::short());
     live.start();
     let first = record(&live);
-    let (inside, outside) = (live.path("keys/identity.txt"), live.folder.path().join("mine.txt"));
+    let (inside, outside) = (live.data().join("keys/identity.txt"), live.path("mine.txt"));
     std::fs::copy(&inside, &outside).unwrap();
     std::fs::remove_file(&inside).unwrap();
     live.stop();
@@ -152,15 +154,15 @@ fn h5_the_identity_of_a_first_start_can_be_taken_off_the_box() {
     let second = record(&live);
     assert!(!inside.exists(), "a restart does not make another");
     live.stop();
-    live.verify_clean(&[]);
+    live.assert_verified();
     for id in [first, second] {
-        assert_eq!(export(&live, &id, &[]).status, 77);
+        assert_eq!(export(&live, &id, &[]).status(), 77);
         assert!(opens(&live, &id, "mine.txt"));
     }
 }
 
 /// What `hushbox decode --as facts` makes of rows of `show ID sealed=on`.
-fn facts(live: &LiveBox, rows: &[Pairs], key: &str) -> (Option<i32>, String) {
+fn facts(live: &Daemon, rows: &[Pairs], key: &str) -> (Option<i32>, String) {
     let all = |what: &'static str| rows.iter().filter(move |row| row.get("what") == Some(what));
     let quoted = |row: &Pairs| format!("{:?}", row.get("sealed").unwrap());
     let joined = |what| all(what).map(quoted).collect::<Vec<_>>().join(",");
@@ -183,12 +185,12 @@ fn facts(live: &LiveBox, rows: &[Pairs], key: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn f2_h5_what_a_box_cannot_open_it_hands_out_sealed_to_supervisors_and_the_journal_says_so() {
+fn f2_h5_sealed_facts_reach_supervisors_and_are_journalled() {
     let mut live = sealed_box(&["reader.txt"]);
     let id = record(&live);
     live.stop();
-    live.model.roles = ", \"boss\"";
-    live.configure();
+    live.site.roles = ", \"supervisor\"";
+    live.write_config();
     live.start();
     let _ = keygen(&live, "stranger.txt");
     let mut boss = live.session("hello supervisor user=boss");
@@ -223,10 +225,10 @@ fn f2_h5_what_a_box_cannot_open_it_hands_out_sealed_to_supervisors_and_the_journ
     assert_eq!((fetch["by"].as_str(), fetch["for"].as_str()), (Some("boss"), Some("facts")));
     assert!(live.tool(&["show", &id]).out.contains("by boss for facts"));
     live.stop();
-    live.verify_clean(&[]);
+    live.assert_verified();
     // With the identity on the box there is nothing sealed to hand out.
-    let identity = live.folder.path().join("reader.txt");
-    std::fs::copy(identity, live.path("keys/identity.txt")).unwrap();
+    let identity = live.path("reader.txt");
+    std::fs::copy(identity, live.data().join("keys/identity.txt")).unwrap();
     live.start();
     let mut boss = live.session("hello supervisor user=boss");
     let shown = boss.ask(&format!("show {id} sealed=on")).unwrap();

@@ -8,9 +8,13 @@ use hushbox::store::fact::{Fact, JournalEntry};
 use hushbox::store::journal::{JournalItem, JournalReader, JournalWriter};
 use hushbox::store::sign::BoxSigningKey;
 use hushbox::time::WallTime;
+use nix::sys::signal::Signal;
 use protocol::client::Pairs;
 use std::path::{Path, PathBuf};
-use testkit::livebox::{LiveBox, Model, Said, TIMEOUT, ok};
+use testkit::ProgramOutput;
+use testkit::daemon::session::ok;
+use testkit::daemon::site::Site;
+use testkit::daemon::{Daemon, TIMEOUT};
 
 /// An event as the line it was.
 fn line_of(pairs: &Pairs) -> String {
@@ -33,13 +37,13 @@ fn next_checkpoint(connection: &mut Connection) -> (u64, String) {
 }
 
 /// A call on the first device, recorded for a moment; the recording's ID.
-fn record(live: &LiveBox, call: &str) -> String {
+fn record(live: &Daemon, call: &str) -> String {
     let mut cti = live.session("hello cti user=pbx");
     let mut agent = live.session("hello agent user=a1");
     ok(cti.ask(&format!("call start device=1001 call={call} ani=5551234")).unwrap());
     let id = ok(agent.ask("record start").unwrap()).get("recording").unwrap().to_owned();
     ok(agent.ask("update 1 \"Jane Doe\"").unwrap());
-    live.hear(4000);
+    live.await_frames(4000);
     ok(cti.ask(&format!("call stop device=1001 call={call}")).unwrap());
     ok(cti.ask("quit").unwrap());
     id
@@ -47,7 +51,7 @@ fn record(live: &LiveBox, call: &str) -> String {
 
 /// A box that has recorded two calls over two starts, stopped in order; its files lie still.
 struct Stage {
-    live: LiveBox,
+    live: Daemon,
     /// Numbers of the checkpoints the client was told, the last of each start.
     told: Vec<u64>,
     ids: Vec<String>,
@@ -55,14 +59,14 @@ struct Stage {
 
 impl Stage {
     fn new() -> Stage {
-        let live = LiveBox::new(Model::default());
+        let live = Daemon::new(Site::short());
         let mut stage = Stage { live, told: Vec::new(), ids: Vec::new() };
         for call in ["c1", "c2"] {
             stage.run(call);
         }
         let kept = stage.witness();
         assert!(kept.lines().count() >= 2, "{kept}");
-        stage.live.verify_clean(&["--witness", "witness.txt"]);
+        stage.live.assert_verified_with(&["--witness", "witness.txt"]);
         stage
     }
 
@@ -72,47 +76,47 @@ impl Stage {
         let mut client = self.live.session("hello monitor");
         let (mut last, mut kept) = next_checkpoint(&mut client);
         self.ids.push(record(&self.live, call));
-        self.live.ask_to_stop();
+        self.live.signal(Signal::SIGTERM);
         while let Ok(Some(News::Event(pairs))) = client.next_event(TIMEOUT) {
             last = number_of(&pairs);
             kept += &line_of(&pairs);
         }
-        self.live.stop();
+        assert_eq!(self.live.ends().code(), Some(0), "{}", self.live.log());
         self.told.push(last);
-        let path = self.live.folder.path().join("witness.txt");
+        let path = self.live.path("witness.txt");
         let before = std::fs::read_to_string(&path).unwrap_or_default();
-        std::fs::write(path, before + &kept).unwrap();
+        std::fs::write(path, before + kept.as_str()).unwrap();
     }
 
     fn witness(&self) -> String {
-        std::fs::read_to_string(self.live.folder.path().join("witness.txt")).unwrap()
+        std::fs::read_to_string(self.live.path("witness.txt")).unwrap()
     }
 
-    fn verify(&self) -> Said {
+    fn verify(&self) -> ProgramOutput {
         let said = self.live.tool(&["verify"]);
-        assert!(said.status <= 1, "{said:?}");
+        assert!(said.status() <= 1, "{said:?}");
         said
     }
 
-    fn verify_with_witness(&self) -> Said {
+    fn verify_with_witness(&self) -> ProgramOutput {
         let said = self.live.tool(&["verify", "--witness", "witness.txt"]);
-        assert!(said.status <= 1, "{said:?}");
+        assert!(said.status() <= 1, "{said:?}");
         said
     }
 
     /// The only journal file; a test that runs over midnight has two and takes the last.
     fn journal(&self) -> PathBuf {
-        let folder = std::fs::read_dir(self.live.path("journal")).unwrap();
+        let folder = std::fs::read_dir(self.live.data().join("journal")).unwrap();
         folder.map(|entry| entry.unwrap().path()).max().unwrap()
     }
 
     fn media(&self, n: usize) -> PathBuf {
-        find(&self.live.path("media"), &format!("{}.hbm", self.ids[n])).expect("is there")
+        find(&self.live.data().join("media"), &format!("{}.hbm", self.ids[n])).expect("is there")
     }
 
     fn key(&self) -> BoxSigningKey {
-        let seed = std::fs::read(self.live.path("keys/box.key")).unwrap();
-        BoxSigningKey::from_seed(&seed.try_into().unwrap(), "live")
+        let seed = std::fs::read(self.live.data().join("keys/box.key")).unwrap();
+        BoxSigningKey::from_seed(&seed.try_into().unwrap(), "story")
     }
 }
 
@@ -127,7 +131,7 @@ fn find(folder: &Path, name: &str) -> Option<PathBuf> {
 
 /// Name of a file within the data directory, as findings name it.
 fn inside(stage: &Stage, path: &Path) -> String {
-    path.strip_prefix(stage.live.path("")).unwrap().to_str().unwrap().to_owned()
+    path.strip_prefix(stage.live.data()).unwrap().to_str().unwrap().to_owned()
 }
 
 /// All items of a journal file with their offsets.
@@ -179,7 +183,7 @@ fn offset_of(path: &Path, wanted: u64) -> usize {
 }
 
 #[test]
-fn h5_a_cut_off_end_is_found_by_the_witness_alone() {
+fn h5_truncated_end_is_found_by_witness_only() {
     let stage = Stage::new();
     let [first, last] = stage.told[..] else { panic!("{:?}", stage.told) };
     let path = stage.journal();
@@ -187,18 +191,18 @@ fn h5_a_cut_off_end_is_found_by_the_witness_alone() {
     // Cut right after the first start's last checkpoint, with what it recorded later.
     std::fs::write(&path, &good[..offset_of(&path, first + 1)]).unwrap();
     std::fs::remove_file(stage.media(1)).unwrap();
-    assert_eq!(stage.verify().status, 0, "without a witness it is a shorter story, and whole");
+    assert_eq!(stage.verify().status(), 0, "without a witness it is a shorter story, and whole");
     let said = stage.verify_with_witness();
     let wanted = format!(
         "the journal ends with entry {first}, but the witness holds checkpoint {last}: the end was \
          cut off, or the data directory was replaced by an older copy. Up to checkpoint {first} \
          the journal is unchanged\n"
     );
-    assert_eq!((said.out.as_str(), said.status), (wanted.as_str(), 1));
+    assert_eq!((said.out.as_str(), said.status()), (wanted.as_str(), 1));
 }
 
 #[test]
-fn h5_a_shorter_history_signed_with_the_boxs_own_key_is_found_by_the_witness() {
+fn h5_history_resigned_with_own_key_is_found_by_witness() {
     let stage = Stage::new();
     let hidden = stage.ids[0].clone();
     let of = |fact: &Fact| match fact {
@@ -209,7 +213,7 @@ fn h5_a_shorter_history_signed_with_the_boxs_own_key_is_found_by_the_witness() {
     };
     forge(&stage, |fact| !of(fact));
     std::fs::remove_file(stage.media(0)).unwrap();
-    assert_eq!(stage.verify().status, 0, "whoever holds the key can sign another story");
+    assert_eq!(stage.verify().status(), 0, "whoever holds the key can sign another story");
     let said = stage.verify_with_witness();
     let witness = stage.witness();
     let first = witness.strip_prefix("event what=checkpoint seq=").unwrap();
@@ -220,32 +224,32 @@ fn h5_a_shorter_history_signed_with_the_boxs_own_key_is_found_by_the_witness() {
          was rewritten, or continued from an older copy. The journal contains no checkpoint of the \
          witness\n"
     );
-    assert_eq!((said.out.as_str(), said.status), (wanted.as_str(), 1));
+    assert_eq!((said.out.as_str(), said.status()), (wanted.as_str(), 1));
 }
 
 #[test]
-fn h5_a_rollback_to_an_old_copy_is_found_by_the_witness_even_after_the_box_went_on() {
+fn h5_rollback_is_found_by_witness_after_continuing() {
     let mut stage = Stage::new();
-    let old = stage.live.folder.path().join("old");
-    copy(&stage.live.path(""), &old);
+    let old = stage.live.path("old");
+    copy(&stage.live.data(), &old);
     stage.run("c3");
     let [.., common, newest] = stage.told[..] else { panic!("{:?}", stage.told) };
-    stage.live.verify_clean(&["--witness", "witness.txt"]);
-    std::fs::remove_dir_all(stage.live.path("")).unwrap();
-    copy(&old, &stage.live.path(""));
-    assert_eq!(stage.verify().status, 0);
+    stage.live.assert_verified_with(&["--witness", "witness.txt"]);
+    std::fs::remove_dir_all(stage.live.data()).unwrap();
+    copy(&old, &stage.live.data());
+    assert_eq!(stage.verify().status(), 0);
     let said = stage.verify_with_witness();
     let wanted = format!(
         "the journal ends with entry {common}, but the witness holds checkpoint {newest}: the end \
          was cut off, or the data directory was replaced by an older copy. Up to checkpoint \
          {common} the journal is unchanged\n"
     );
-    assert_eq!((said.out.as_str(), said.status), (wanted.as_str(), 1));
+    assert_eq!((said.out.as_str(), said.status()), (wanted.as_str(), 1));
     // The box goes on from the old copy, until its journal is longer than it ever was.
     let kept = stage.witness();
     stage.run("c4");
     stage.run("c5");
-    std::fs::write(stage.live.folder.path().join("witness.txt"), kept).unwrap();
+    std::fs::write(stage.live.path("witness.txt"), kept).unwrap();
     let said = stage.verify_with_witness();
     let start = "is not the checkpoint that the witness holds";
     let end = format!(
@@ -253,24 +257,24 @@ fn h5_a_rollback_to_an_old_copy_is_found_by_the_witness_even_after_the_box_went_
          checkpoint {common} the journal is unchanged\n"
     );
     assert!(said.out.contains(start) && said.out.ends_with(&end), "{said:?}");
-    assert_eq!((said.out.lines().count(), said.status), (1, 1), "{said:?}");
+    assert_eq!((said.out.lines().count(), said.status()), (1, 1), "{said:?}");
 }
 
 #[test]
-fn h5_an_exchanged_box_key_is_found_by_the_witness() {
+fn h5_exchanged_box_key_is_found_by_witness() {
     let mut stage = Stage::new();
     let (kept, first) = (stage.witness(), stage.witness().lines().count());
-    std::fs::remove_dir_all(stage.live.path("")).unwrap();
+    std::fs::remove_dir_all(stage.live.data()).unwrap();
     stage.run("c6");
-    std::fs::write(stage.live.folder.path().join("witness.txt"), kept).unwrap();
-    assert_eq!(stage.verify().status, 0, "another box, and a whole story");
+    std::fs::write(stage.live.path("witness.txt"), kept).unwrap();
+    assert_eq!(stage.verify().status(), 0, "another box, and a whole story");
     let said = stage.verify_with_witness();
     assert_eq!(said.out.matches("is not signed by this recorder's key").count(), first, "{said:?}");
-    assert_eq!(said.status, 1);
+    assert_eq!(said.status(), 1);
 }
 
 #[test]
-fn h5_edits_gaps_and_deletions_are_found_without_a_witness() {
+fn h5_edits_gaps_and_deletions_are_found() {
     let stage = Stage::new();
     let path = stage.journal();
     let name = inside(&stage, &path);
@@ -279,7 +283,7 @@ fn h5_edits_gaps_and_deletions_are_found_without_a_witness() {
         std::fs::write(&path, bytes).unwrap();
         let said = stage.verify();
         std::fs::write(&path, &good).unwrap();
-        assert!(said.out.starts_with(wanted) && said.status == 1, "{wanted}\n{said:?}");
+        assert!(said.out.starts_with(wanted) && said.status() == 1, "{wanted}\n{said:?}");
     };
     let (third, fourth) = (offset_of(&path, 3), offset_of(&path, 4));
     let mut edited = good.clone();
@@ -295,11 +299,11 @@ fn h5_edits_gaps_and_deletions_are_found_without_a_witness() {
     let said = stage.verify();
     assert_eq!(said.out.matches("this recording is not in the journal").count(), 2, "{said:?}");
     std::fs::write(&path, &good).unwrap();
-    assert_eq!(stage.verify().status, 0);
+    assert_eq!(stage.verify().status(), 0);
 }
 
 #[test]
-fn h5_media_that_is_gone_swapped_or_edited_is_found_without_a_witness() {
+fn h5_missing_swapped_or_edited_media_is_found() {
     let stage = Stage::new();
     let (one, two) = (stage.media(0), stage.media(1));
     let name = inside(&stage, &one);
@@ -309,7 +313,7 @@ fn h5_media_that_is_gone_swapped_or_edited_is_found_without_a_witness() {
         let said = stage.verify();
         std::fs::write(&one, &good).unwrap();
         for wanted in wanted {
-            assert!(said.out.contains(wanted) && said.status == 1, "{wanted}\n{said:?}");
+            assert!(said.out.contains(wanted) && said.status() == 1, "{wanted}\n{said:?}");
         }
     };
     let id = &stage.ids[0];
@@ -333,7 +337,7 @@ fn h5_media_that_is_gone_swapped_or_edited_is_found_without_a_witness() {
     says(&|| std::fs::write(&one, &flipped).unwrap(), &[damaged]);
     let cut = format!("{name}: its size ({} bytes, not {})", good.len() - 128, good.len());
     says(&|| std::fs::write(&one, &good[..trailer]).unwrap(), &[cut]);
-    assert_eq!(stage.verify().status, 0);
+    assert_eq!(stage.verify().status(), 0);
     let foreign = one.with_file_name("aaaaaaaaaaaaaaaa.hbm");
     std::fs::copy(&one, &foreign).unwrap();
     let said = stage.verify();
@@ -342,8 +346,8 @@ fn h5_media_that_is_gone_swapped_or_edited_is_found_without_a_witness() {
 }
 
 #[test]
-fn h5_every_session_is_told_the_newest_checkpoint_but_not_who_sees_only_own_recordings() {
-    let mut live = LiveBox::new(Model { roles: ", \"own\"", ..Model::default() });
+fn h5_checkpoints_reach_all_but_own_only_sessions() {
+    let mut live = Daemon::new(Site { roles: ", \"own\"", ..Site::short() });
     live.start();
     let mut early = live.session("hello monitor");
     let (started, _) = next_checkpoint(&mut early);

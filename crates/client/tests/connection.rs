@@ -40,7 +40,7 @@ fn serve(mut stream: TcpStream, answers: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn a_command_is_answered_and_news_wait() {
+fn request_returns_reply_and_queues_notifications() {
     let answers: &[&str] = &[
         "ok session=1\nevent what=checkpoint seq=9\n",
         concat!(
@@ -73,7 +73,7 @@ fn a_command_is_answered_and_news_wait() {
 }
 
 #[test]
-fn commands_may_be_sent_ahead_and_are_answered_in_their_order() {
+fn pipelined_commands_are_answered_in_order() {
     let answers: &[&str] = &["", "event seq=1\nok n=1\nerr denied \"no\"\n"];
     let (address, server) = box_that_says(GREETING, answers);
     let mut connection = Connection::open(&[address], TIMEOUT).unwrap();
@@ -112,7 +112,7 @@ fn a7_servers_are_tried_in_order() {
 }
 
 #[test]
-fn what_is_no_box_is_told_apart() {
+fn server_that_is_not_hushbox_is_reported() {
     let open = |begin| {
         let (address, server) = box_that_says(begin, &[]);
         let mut error = Connection::open(&[address], SHORT).unwrap_err();
@@ -127,7 +127,7 @@ fn what_is_no_box_is_told_apart() {
 }
 
 #[test]
-fn a_silent_box_is_given_up() {
+fn silent_server_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string().parse().unwrap();
     let error = Connection::open(&[address], SHORT).unwrap_err();
@@ -135,7 +135,7 @@ fn a_silent_box_is_given_up() {
 }
 
 #[test]
-fn a_box_that_goes_away_says_why() {
+fn server_that_closes_reports_the_reason() {
     let answers: &[&str] = &["ok\n", "err shutting-down \"connect again later\"\n"];
     let (address, server) = box_that_says(GREETING, answers);
     let mut connection = Connection::open(&[address], TIMEOUT).unwrap();
@@ -148,7 +148,7 @@ fn a_box_that_goes_away_says_why() {
 }
 
 #[test]
-fn a_unix_socket_does_as_well() {
+fn unix_socket_is_served_like_tcp() {
     let folder = std::env::temp_dir().join(format!("hushbox-client-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("box.sock");

@@ -65,7 +65,7 @@ fn actions(look: &Look) -> Vec<(Action, bool)> {
 }
 
 #[test]
-fn a5_a13_menu_items_are_enabled_by_can_and_by_nothing_else() {
+fn a5_a13_menu_items_follow_can_only() {
     let connected = [Icon::Idle, Icon::Call, Icon::Recording, Icon::Blackout, Icon::Attention];
     for icon in connected {
         for can in all_cans() {
@@ -83,7 +83,7 @@ fn a5_a13_menu_items_are_enabled_by_can_and_by_nothing_else() {
 }
 
 #[test]
-fn a1_a3_the_menu_offers_what_changes_something() {
+fn a1_a3_menu_offers_only_changes() {
     let all: Can = Ability::all().collect();
     let offered = |icon| -> Vec<Action> {
         actions(&look(&facts(icon, all))).into_iter().map(|(action, _)| action).collect()
@@ -99,7 +99,7 @@ fn a1_a3_the_menu_offers_what_changes_something() {
 }
 
 #[test]
-fn a10_without_a_connection_there_is_no_control_and_the_icon_says_so() {
+fn a10_menu_without_connection_offers_no_control() {
     let links = [
         (Link::Connecting, Icon::Offline),
         (Link::Retrying { why: "x".to_owned(), retry: 1 }, Icon::Offline),
@@ -122,7 +122,7 @@ fn a10_without_a_connection_there_is_no_control_and_the_icon_says_so() {
 }
 
 #[test]
-fn every_icon_has_its_words_and_every_item_its_letter() {
+fn icons_have_labels_and_items_have_mnemonics() {
     let all: Can = Ability::all().collect();
     let mut titles = Vec::new();
     for icon in Icon::ALL {
@@ -156,7 +156,7 @@ fn is_twin(does: &Choice) -> bool {
 }
 
 #[test]
-fn what_is_not_masked_is_shown_above_all() {
+fn icon_shows_not_masked_before_all_else() {
     for icon in Icon::ALL {
         let unmasked = Some("the box cannot be reached".to_owned());
         let facts = Facts { unmasked, ..facts(icon, Can::default()) };
@@ -167,7 +167,7 @@ fn what_is_not_masked_is_shown_above_all() {
 }
 
 #[test]
-fn a12_check_status_tells_everything_in_words() {
+fn a12_status_describes_every_field() {
     let recording = facts(Icon::Recording, Can::parse("record.stop,update.1"));
     let mut state = recording.state.clone().unwrap();
     state.screen = ScreenMode::Disabled;
@@ -192,7 +192,7 @@ fn a12_check_status_tells_everything_in_words() {
 }
 
 #[test]
-fn b2_what_the_box_does_not_say_is_not_shown() {
+fn b2_status_omits_what_the_server_withholds() {
     // To such an agent a foreign recording is no recording; the look must be that of a plain call.
     let plain = facts(Icon::Call, Can::parse("record.start"));
     let look = look(&plain);

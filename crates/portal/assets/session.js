@@ -23,9 +23,9 @@ export function session(source) {
     ends = performance.now() + Number(event.data) * 1000;
     look();
   });
-  source.addEventListener('gone', () => {
+  source.addEventListener('gone', (event) => {
     source.close();
-    location.assign('/login?why=over');
+    location.assign(event.data === 'denied' ? '/' : '/login?why=over');
   });
 }
 

@@ -5,4 +5,6 @@ pub mod agent_sessions;
 pub mod client;
 pub mod connection;
 pub mod events;
+#[cfg(test)]
+pub mod fake_box;
 pub mod keep_alive;

@@ -12,7 +12,8 @@
 //! | `password` `token` `throttle` | hashes; random words; what guessing costs |
 //! | `talk` `link` `pulse` `hub` `desk` | a conversation with the box; one each agent; questions |
 //! | `envelope` | numbers and fields that the box cannot open |
-//! | `memory` `reels` `vault` `shelf` | recordings in memory only: fetched, opened, kept |
+//! | `memory` `reels` `decoder` `vault` `shelf` | recordings in memory only: fetched, opened, kept |
+//! | `playback` | when an opened recording is a new play, and when the box is asked again |
 //! | `happened` | what the box tells of itself |
 //! | `mail` | the one letter it writes |
 //! | `web` | pages, forms, live state |

@@ -2,6 +2,8 @@
 
 pub mod cache;
 pub mod decode;
+pub mod decoder;
 pub mod facts;
 pub mod fetch;
 pub mod memfile;
+pub mod playback;

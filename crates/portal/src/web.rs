@@ -22,8 +22,9 @@ mod waveform;
 
 use crate::accounts::audit_log::Event;
 use crate::accounts::password::Hasher;
+use crate::accounts::sessions::Session;
 use crate::accounts::throttle::Throttle;
-use crate::accounts::{lockout, sessions, token};
+use crate::accounts::{lockout, sessions, throttle, token};
 use crate::box_client::agent_sessions::Hub;
 use crate::box_client::client::{Desk, Rights};
 use crate::box_client::connection::TalkError;
@@ -52,6 +53,8 @@ use tokio::sync::watch;
 const FORM_BYTES: usize = 16 << 10;
 /// How long the box's word on somebody's rights is good for the look of pages.
 const RIGHTS: Duration = Duration::from_secs(10);
+/// How often it is looked whether what goes on may still go on: a stream, a playing recording.
+const LOOK: Duration = Duration::from_secs(10);
 /// Users whose rights are remembered.
 const RIGHTS_MAX: usize = 4096;
 
@@ -77,7 +80,8 @@ pub struct Portal {
     pub mailer: Option<Mailer>,
     pub counters: Counters,
     pub happened: Happened,
-    throttle: Mutex<Throttle>,
+    guesses: Mutex<Throttle<IpAddr>>,
+    letters: Mutex<Throttle<String>>,
     rights: Mutex<BTreeMap<String, (Rights, Instant)>>,
     /// Ties forms of people who are not logged in to their browsers.
     secret: String,
@@ -101,7 +105,8 @@ impl Portal {
             config,
             counters: Counters::default(),
             happened: Happened::default(),
-            throttle: Mutex::default(),
+            guesses: Mutex::new(Throttle::new(throttle::GUESSES)),
+            letters: Mutex::new(Throttle::new(throttle::LETTERS)),
             rights: Mutex::default(),
             secret: token::new()?,
             ended: watch::Sender::new(0),
@@ -115,6 +120,12 @@ impl Portal {
         let login = &self.config.login;
         let (idle, age) = (i64::from(login.idle_seconds), i64::from(login.session_hours));
         sessions::Rule { idle_s: idle, age_s: age * 3600 }
+    }
+
+    /// A session while it is alive, by what is kept of its token.
+    async fn session(&self, key: &[u8]) -> Result<Option<Session>, DbError> {
+        let (key, now, rule) = (key.to_vec(), clock::seconds(), self.session_rule());
+        self.db.call(move |db| sessions::of_key(db, &key, now, rule)).await
     }
 
     fn lock_rule(&self) -> lockout::Rule {
@@ -132,6 +143,13 @@ impl Portal {
         tokio::spawn(live_view::look(Arc::clone(self), self.board.clone()));
         let portal = Arc::clone(self);
         tokio::spawn(async move { portal.happened.listen(&portal.desk).await });
+        let portal = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                portal.vault.recheck().await;
+            }
+        });
     }
 
     /// Sessions may have ended.
@@ -141,24 +159,37 @@ impl Portal {
 
     /// Whether this address may try something that could be guessed.
     fn may_try(&self, address: IpAddr) -> Result<(), Fault> {
-        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        if throttle.take(address, clock::seconds()) { Ok(()) } else { Err(Fault::TooMany) }
+        let mut guesses = self.guesses.lock().unwrap_or_else(PoisonError::into_inner);
+        if guesses.take(address, clock::seconds()) { Ok(()) } else { Err(Fault::TooMany) }
+    }
+
+    /// Whether this account may be sent another letter now.
+    fn may_get_letter(&self, user: &str) -> bool {
+        let mut letters = self.letters.lock().unwrap_or_else(PoisonError::into_inner);
+        letters.take(user.to_lowercase(), clock::seconds())
     }
 
     /// What somebody may do, for the look of a page; the box is asked again soon.
     async fn rights(&self, user: &str) -> Result<Rights, TalkError> {
         let key = user.to_lowercase();
-        let lock = || self.rights.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = lock().get(&key).filter(|(_, at)| at.elapsed() < RIGHTS).cloned();
-        if let Some((rights, _)) = known {
-            return Ok(rights);
+        let known = {
+            let all = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
+            all.get(&key).filter(|(_, at)| at.elapsed() < RIGHTS).cloned()
+        };
+        match known {
+            Some((rights, _)) => Ok(rights),
+            None => self.rights_now(user).await,
         }
+    }
+
+    /// What somebody may do at this moment.
+    async fn rights_now(&self, user: &str) -> Result<Rights, TalkError> {
         let rights = self.desk.rights(user).await?;
-        let mut all = lock();
+        let mut all = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= RIGHTS_MAX {
             all.clear();
         }
-        all.insert(key, (rights.clone(), clock::now()));
+        all.insert(user.to_lowercase(), (rights.clone(), clock::now()));
         Ok(rights)
     }
 
@@ -249,3 +280,19 @@ const HEADERS: [(HeaderName, &str); 8] = [
         "camera=(), microphone=(), geolocation=(), usb=(), payment=()",
     ),
 ];
+
+#[cfg(test)]
+impl Portal {
+    /// A portal of which nothing runs yet, with its files in `folder`.
+    fn for_tests(folder: &std::path::Path, socket: &std::path::Path) -> Arc<Portal> {
+        let text = format!(
+            "[portal]\naddress = \"127.0.0.1:0\"\nurl = \"http://127.0.0.1:0\"\n\
+             data = \"data\"\nbox = {socket:?}\ntls = \"none\"\n"
+        );
+        let path = folder.join("portal.toml");
+        std::fs::write(&path, text).expect("a configuration");
+        let config = Config::read(&path).expect("a configuration");
+        let db = Db::open(&folder.join("db")).expect("a database");
+        Arc::new(Portal::new(config, db).expect("a portal"))
+    }
+}

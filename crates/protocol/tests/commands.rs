@@ -70,7 +70,7 @@ fn refused(line: &str) -> protocol::Refusal {
 }
 
 #[test]
-fn every_form_of_the_table_is_understood() {
+fn table_every_form_parses() {
     assert_eq!(EVERY_FORM.len(), table::TABLE.len(), "one line per form");
     for (line, entry) in EVERY_FORM.iter().zip(table::TABLE) {
         assert!(line.starts_with(entry.verb), "{line}: {}", entry.verb);
@@ -95,7 +95,7 @@ fn every_form_of_the_table_is_understood() {
 }
 
 #[test]
-fn commands_carry_what_was_said() {
+fn parsed_commands_carry_their_arguments() {
     let text = |word: &'static str| Some(Cow::Borrowed(word));
     let parse = |line| Command::parse(line).expect(line);
     let Command::CallStart(call) = parse(form("call start")) else { panic!("no call start") };
@@ -132,7 +132,7 @@ fn commands_carry_what_was_said() {
 }
 
 #[test]
-fn an_unknown_verb_names_its_neighbours() {
+fn unknown_verb_suggests_similar_verbs() {
     let cases = [
         ("recrod start", "record start"),
         ("record", "record stop"),
@@ -157,7 +157,7 @@ fn an_unknown_verb_names_its_neighbours() {
 }
 
 #[test]
-fn a_bad_argument_is_named_with_what_is_allowed() {
+fn invalid_argument_is_reported_with_allowed_values() {
     let cases = [
         ("ping x", "one word too many"),
         ("ping x=1", "no key x=; none is allowed"),
@@ -211,7 +211,7 @@ fn a_bad_argument_is_named_with_what_is_allowed() {
 }
 
 #[test]
-fn free_text_is_never_quoted_back() {
+fn free_text_is_never_echoed_in_errors() {
     let secret = "4111111111111111".repeat(20);
     for line in [
         format!("update 1 {secret}"),
@@ -225,7 +225,7 @@ fn free_text_is_never_quoted_back() {
 }
 
 #[test]
-fn refusals_come_in_the_order_of_the_contract() {
+fn errors_follow_the_order_of_the_contract() {
     let code = |line, kind| Command::parse_for(line, kind).expect_err(line).code;
     assert_eq!(code("recrod start x=\"", None), Code::BadCommand);
     assert_eq!(code("recrod start", None), Code::BadCommand);
@@ -237,7 +237,7 @@ fn refusals_come_in_the_order_of_the_contract() {
 }
 
 #[test]
-fn the_wrong_form_is_told_the_right_one() {
+fn wrong_form_is_answered_with_the_right_form() {
     let text = |line, kind| Command::parse_for(line, Some(kind)).expect_err(line).text;
     assert!(text("record start", Kind::Cti).ends_with("record start device=D"));
     assert!(text("record start device=1", Kind::Agent).ends_with("use: record start"));
@@ -247,7 +247,7 @@ fn the_wrong_form_is_told_the_right_one() {
 }
 
 #[test]
-fn f4_the_value_of_an_update_is_judged_apart() {
+fn f4_update_value_is_validated_separately() {
     let value = |line: &str| match Command::parse(line).expect(line) {
         Command::Update { value, .. } => protocol::command::bad_character(&value),
         other => panic!("{other:?}"),

@@ -5,7 +5,7 @@
 use protocol::{Command, Kind, Line, reply, table};
 
 #[test]
-fn the_table_is_sorted_and_whole() {
+fn table_is_sorted_and_complete() {
     let place = |entry: &table::Entry| (entry.verb, entry.by);
     for two in table::TABLE.windows(2) {
         assert!(place(&two[0]) < place(&two[1]), "{} after {}", two[1].verb, two[0].verb);
@@ -34,7 +34,7 @@ fn the_table_is_sorted_and_whole() {
 }
 
 #[test]
-fn nobody_is_offered_two_forms_of_one_verb() {
+fn table_offers_each_kind_one_form_of_a_verb() {
     for kind in Kind::ALL {
         let verbs: Vec<&str> =
             table::TABLE.iter().filter(|e| e.is_for(Some(kind))).map(|e| e.verb).collect();
@@ -50,7 +50,7 @@ fn help(kind: Option<Kind>, verb: Option<&str>) -> Vec<String> {
 }
 
 #[test]
-fn help_lists_what_a_session_may_use() {
+fn help_lists_commands_of_the_session_kind() {
     let usages = |kind| -> Vec<String> {
         let rows = help(kind, None);
         rows.iter()
@@ -76,7 +76,7 @@ fn help_lists_what_a_session_may_use() {
 }
 
 #[test]
-fn help_of_a_verb_tells_all_forms() {
+fn help_of_a_verb_lists_all_forms() {
     assert_eq!(help(None, Some("record")).len(), 4);
     assert_eq!(help(None, Some("record start")).len(), 2);
     assert_eq!(help(None, Some("records")).len(), 1);
@@ -88,7 +88,7 @@ fn help_of_a_verb_tells_all_forms() {
 }
 
 #[test]
-fn no_row_of_help_is_cut() {
+fn help_rows_fit_a_line() {
     for entry in table::TABLE {
         for row in help(None, Some(entry.verb)) {
             let line = Line::parse(&row).expect(&row);
@@ -110,7 +110,7 @@ const BEGIN: &str = "<!-- commands: made from the table; BLESS=1 cargo test -p p
 const END: &str = "<!-- end of commands -->\n";
 
 #[test]
-fn the_manual_lists_the_commands_of_the_table() {
+fn manual_lists_every_command_of_the_table() {
     let manual = std::fs::read_to_string(MANUAL).expect("docs/protocol.md");
     let (before, rest) = manual.split_once(BEGIN).expect("the first marker");
     let (_, after) = rest.split_once(END).expect("the second marker");
@@ -145,7 +145,7 @@ fn kind_of(speaker: &str) -> Option<Kind> {
 /// Every command in a transcript of the manual is one, and what the text alone refuses is refused
 /// in the very words that the manual shows.
 #[test]
-fn the_transcripts_of_the_manual_are_true() {
+fn manual_transcripts_parse() {
     let manual = std::fs::read_to_string(MANUAL).expect("docs/protocol.md");
     let mut refused: Option<String> = None;
     let (mut commands, mut refusals) = (0, 0);

@@ -12,7 +12,7 @@ fn run(words: &[&str]) -> Output {
 }
 
 #[test]
-fn without_a_display_it_says_so_and_ends() {
+fn start_without_display_is_refused() {
     let output = run(&["--to", "127.0.0.1:1", "--display", ":no-such-display"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -20,7 +20,7 @@ fn without_a_display_it_says_so_and_ends() {
 }
 
 #[test]
-fn without_a_server_it_says_what_to_give() {
+fn start_without_server_names_the_option() {
     let output = run(&["--user", "jane"]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");

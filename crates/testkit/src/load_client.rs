@@ -4,7 +4,8 @@
 //! small model; the one command that was under way may have happened or not. After the restart the
 //! box must show what the model says. Nothing here starts or kills a box.
 
-use crate::livebox::{TIMEOUT, ok, session};
+use crate::daemon::TIMEOUT;
+use crate::daemon::session::{ok, session};
 use crate::rng::Rng;
 use client::{Address, Connection, News};
 use protocol::AgentState;

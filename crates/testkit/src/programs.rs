@@ -3,14 +3,52 @@
 //! `cargo test --workspace` has built them. Where one package is tested alone, what is missing or
 //! older than its sources is built here, into the same folder.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
+use std::sync::{Mutex, PoisonError};
 
 /// What cargo tells the test of its own package would make another rebuild what looks at it.
 const SAID: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
 
-/// The program `name` of `package`.
+/// What a program printed, and how it ended.
+#[derive(Debug)]
+pub struct ProgramOutput {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl ProgramOutput {
+    /// The exit code of a program that no signal ended.
+    pub fn status(&self) -> i32 {
+        self.code.expect("an exit code")
+    }
+}
+
+impl From<Output> for ProgramOutput {
+    fn from(output: Output) -> ProgramOutput {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (out, err) = (text(output.stdout), text(output.stderr));
+        ProgramOutput { code: output.status.code(), out, err }
+    }
+}
+
+/// Runs the command-line tool in a folder.
+pub fn run_tool(folder: &Path, words: &[&str]) -> ProgramOutput {
+    let mut command = Command::new(program("hushbox-cli", "hushbox"));
+    command.args(words).current_dir(folder).output().unwrap().into()
+}
+
+/// The program `name` of `package`. It is looked for once in each process.
 pub fn program(package: &str, name: &str) -> PathBuf {
+    static FOUND: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = found.get_or_insert_default();
+    found.entry(name.to_owned()).or_insert_with(|| find(package, name)).clone()
+}
+
+fn find(package: &str, name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
     let folder = this.parent().and_then(Path::parent).unwrap().to_path_buf();
     let path = folder.join(name);

@@ -6,6 +6,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "real boxes live in real time")]
 
+use crate::wait::TIMEOUT;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{Winsize, grantpt, openpty, posix_openpt, ptsname_r, unlockpt};
@@ -19,8 +20,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The technician's end.
 pub struct PtyLink {

@@ -2,6 +2,7 @@
 //!
 //! Recordings are coded from a known signal, so that an export can be compared sample by sample.
 
+use crate::{ProgramOutput, run_tool};
 use hushbox::audio::codec::Encoder;
 use hushbox::audio::ring::Cleared;
 use hushbox::audio::span::{Fate, Ledger, Run};
@@ -16,8 +17,7 @@ use hushbox::store::seal::{
 };
 use hushbox::store::sign::BoxSigningKey;
 use hushbox::time::{Position, WallTime};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// 2026-11-22T12:00:00.000Z
@@ -227,28 +227,8 @@ impl StoreFixture {
     }
 
     /// Runs the tool in the folder.
-    pub fn tool(&self, words: &[&str]) -> Said {
-        tool_in(self.folder.path(), words)
-    }
-}
-
-/// What the tool said.
-pub struct Said {
-    pub status: i32,
-    pub out: String,
-    pub err: String,
-}
-
-pub fn tool_in(folder: &Path, words: &[&str]) -> Said {
-    let mut command = Command::new(crate::program("hushbox-cli", "hushbox"));
-    said(command.args(words).current_dir(folder).output().unwrap())
-}
-
-pub fn said(output: Output) -> Said {
-    Said {
-        status: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
+    pub fn tool(&self, words: &[&str]) -> ProgramOutput {
+        run_tool(self.folder.path(), words)
     }
 }
 

@@ -8,7 +8,9 @@
 //! Nothing here touches a key, or trusts what a request says of itself.
 
 use crate::alarm;
-use crate::doors::{CodeError, EnrolmentCodes, IssuedCertificate, Lockout, PendingEnrolment};
+use crate::doors::{
+    CodeError, EnrolmentCodes, IssuedCertificate, Lockouts, Network, PendingEnrolment,
+};
 use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::limits;
@@ -70,20 +72,51 @@ impl RejectReason {
     }
 }
 
+/// Whose wrong PINs are counted together: what a guesser cannot choose. A PIN is short, so that
+/// addresses, of which one machine may have many, do not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::recorder) enum PinSource {
+    /// A machine that is enrolled.
+    Machine(String),
+    /// A user at the unix socket, or a serial port.
+    Local(String),
+    /// Plain TCP: on loopback every process of the machine, with `insecure` every host.
+    PlainTcp,
+}
+
+impl PinSource {
+    pub fn of(session: &Session) -> PinSource {
+        match (&session.enrolled, session.address) {
+            (Some(machine), _) => PinSource::Machine(machine.to_lowercase()),
+            (None, Some(_)) => PinSource::PlainTcp,
+            (None, None) => PinSource::Local(session.peer.from.clone()),
+        }
+    }
+}
+
+impl std::fmt::Display for PinSource {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PinSource::Machine(name) | PinSource::Local(name) => out.write_str(name),
+            PinSource::PlainTcp => out.write_str("plain TCP"),
+        }
+    }
+}
+
 /// Codes, and what is under way.
 #[derive(Debug, Default)]
 pub(in crate::recorder) struct Enrolment {
     /// Of the CA; `None`: there is no TLS listener.
     fingerprint: Option<[u8; FINGERPRINT_BYTES]>,
     codes: EnrolmentCodes,
-    /// Guesses of technicians' PINs.
-    pub pins: Lockout,
-    /// PINs that are being compared.
-    pub pins_under_way: u32,
+    /// Wrong PINs of technicians.
+    pub pins: Lockouts<PinSource>,
+    /// PINs that are being compared, by session, and where they came from.
+    pub comparing: BTreeMap<u64, PinSource>,
     /// Technicians who wait for random bits.
-    giving: BTreeMap<u32, PendingEnrolment>,
+    giving: BTreeMap<u64, PendingEnrolment>,
     /// Requests that are being signed, with the code they used up.
-    signing: BTreeMap<u32, (OneTimeCode, PendingEnrolment)>,
+    signing: BTreeMap<u64, (OneTimeCode, PendingEnrolment)>,
     turned_away: [u64; RejectReason::ALL.len()],
 }
 
@@ -263,12 +296,19 @@ impl Recorder {
             return Err(Code::ShuttingDown.into());
         }
         self.require_disk()?;
+        // Only TLS comes here, and that has an address.
+        let from = self.sessions.get(id).and_then(|session| session.address);
+        let Some(from) = from else { return Err(Code::Denied.into()) };
         let (code, pass) =
-            self.enrolment.codes.redeem_code(now.mono, code).map_err(|why| match why {
+            self.enrolment.codes.redeem_code(now.mono, code, from).map_err(|why| match why {
                 CodeError::LockedOut => Refusal::from(Code::Locked),
                 CodeError::Invalid { locks_ms } => {
                     if let Some(ms) = locks_ms {
-                        let text = format!("wrong enrolment codes; locked for {} s", ms / 1000);
+                        let network = Network::of(from);
+                        let text = format!(
+                            "wrong enrolment codes from {network}, which is locked out for {} s",
+                            ms / 1000
+                        );
                         self.raise_alarm(now, alarm::AlarmCode::Guessing, "enrol", text);
                     }
                     let text =
@@ -360,7 +400,16 @@ impl Recorder {
         }
     }
 
-    fn send_refusal(&mut self, id: SessionId, refusal: &Refusal) {
+    /// What a session waited for could not be done: a code it used up is good again.
+    pub(in crate::recorder) fn take_back_enrolment(&mut self, now: Now, id: SessionId) {
+        self.enrolment.comparing.remove(&id.0);
+        self.enrolment.giving.remove(&id.0);
+        if let Some((code, pass)) = self.enrolment.signing.remove(&id.0) {
+            let _is_kept = self.enrolment.codes.register_code(now.mono, &code, pass);
+        }
+    }
+
+    pub(in crate::recorder) fn send_refusal(&mut self, id: SessionId, refusal: &Refusal) {
         self.counters.count_refusal(refusal.code);
         let mut bytes = Vec::new();
         reply::err(&mut bytes, refusal).end();

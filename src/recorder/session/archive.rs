@@ -8,6 +8,8 @@
 //! Nothing here reads a file: it asks.
 
 use super::library::ReplyStream;
+use crate::alarm;
+use crate::backoff::Backoff;
 use crate::id::{RecordingId, SessionId};
 use crate::limits;
 use crate::recorder::{Output, Recorder};
@@ -19,12 +21,19 @@ use crate::store::index::Record;
 use crate::time::Now;
 use protocol::{Code, Command, Refusal};
 
+/// What an alarm is about when days cannot be closed.
+const SUMMARIES: &str = "summaries";
+
 /// What is known of closed days, and what is being done about them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::recorder) struct Archive {
     pub catalogue: Catalogue,
     /// Days are being closed, or summaries mended.
     busy: bool,
+    /// Days are to be closed.
+    closes: bool,
+    /// When that is tried again after it failed.
+    backoff: Backoff,
     /// A summary that has to be made anew.
     damaged: Option<Day>,
     /// From this day on that is being done: until then some are missing.
@@ -35,7 +44,9 @@ pub(in crate::recorder) struct Archive {
 
 impl Archive {
     pub fn new(catalogue: Catalogue) -> Archive {
-        Archive { catalogue, ..Archive::default() }
+        let backoff = Backoff::new(limits::SUMMARY_AGAIN_MS, limits::SUMMARY_AGAIN_MS_MAX);
+        let (busy, closes, again) = (false, false, false);
+        Archive { catalogue, busy, closes, backoff, damaged: None, mending: None, again }
     }
 }
 
@@ -165,13 +176,15 @@ impl Recorder {
     }
 
     /// Has days closed and summaries mended, one after the other.
-    pub(in crate::recorder) fn tick_archive(&mut self) {
-        if self.archive.busy || self.stopping || !self.storage.are_past_days_final() {
+    pub(in crate::recorder) fn tick_archive(&mut self, now: Now) {
+        let rests = self.archive.busy || !self.archive.backoff.is_due(now.mono);
+        if rests || self.stopping || !self.storage.are_past_days_final() {
             return;
         }
-        if self.storage.take_day_change() || self.archive.damaged.is_some() {
+        self.archive.closes |= self.storage.take_day_change();
+        if self.archive.closes || self.archive.damaged.is_some() {
             let Some(today) = Day::parse(self.storage.day()) else { return };
-            self.archive.busy = true;
+            (self.archive.busy, self.archive.closes) = (true, false);
             let damaged = self.archive.damaged.take();
             self.archive.mending = damaged;
             self.outputs.push_back(Output::Summarise { today, damaged });
@@ -181,9 +194,15 @@ impl Recorder {
     /// Days were closed: what is summarised now, and through which entry.
     pub(in crate::recorder) fn handle_archived_days(
         &mut self,
+        now: Now,
         result: Result<(Catalogue, u64), String>,
     ) {
-        (self.archive.busy, self.archive.mending) = (false, None);
+        self.archive.busy = false;
+        let mending = self.archive.mending.take();
+        if result.is_ok() {
+            self.archive.backoff.succeed();
+            self.clear_alarm(now, alarm::AlarmCode::WorkerFailed, SUMMARIES);
+        }
         match result {
             // Never back: a journal that was shortened meanwhile is for the next start.
             Ok((_, through))
@@ -197,7 +216,15 @@ impl Recorder {
                 self.index.retire_through(through);
                 log::info!("closed days are summarised through entry {through}");
             }
-            Err(text) => log::error!("closed days are not summarised: {text}"),
+            // Nothing is lost: the records stay in memory, and the days are closed later.
+            Err(text) => {
+                self.archive.closes = true;
+                self.archive.damaged = self.archive.damaged.into_iter().chain(mending).min();
+                self.archive.backoff.fail(now.mono);
+                let text = format!("closed days are not summarised ({text}); tried again");
+                log::error!("{text}");
+                self.raise_alarm(now, alarm::AlarmCode::WorkerFailed, SUMMARIES, text);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use crate::calls::directory::{AgentIndex, LookupError};
 use crate::calls::permission::{Permission, Permissions};
 use crate::id::SessionId;
 use crate::limits;
+use crate::recorder::admin::enrolment::PinSource;
 use crate::recorder::{Output, Peer, Principal, Recorder, RejectReason, Session};
 use crate::time::Now;
 use crate::trace::TraceEvent;
@@ -73,7 +74,7 @@ impl Recorder {
     /// Lines before hello that are refused close the session; refused hellos do after the third.
     pub(in crate::recorder) fn count_refused_hello(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(id) else { return };
-        session.refused_hellos += 1;
+        session.refused_hellos = session.refused_hellos.saturating_add(1);
         if !session.trying || session.refused_hellos >= limits::HELLO_TRIES {
             session.closing = true;
         }
@@ -167,16 +168,21 @@ impl Recorder {
         id: SessionId,
         hello: &Hello<'_>,
     ) -> Result<Response, Refusal> {
+        let Some(session) = self.sessions.get(id) else { return Err(Code::Denied.into()) };
+        let source = PinSource::of(session);
         // What is being compared may turn out wrong: no more than would lock are let in at once.
-        let at_once = self.enrolment.pins.failure_count() + self.enrolment.pins_under_way;
-        if self.enrolment.pins.is_locked(now.mono) || at_once >= limits::LOCKOUT_ATTEMPTS {
+        let comparing = self.enrolment.comparing.values().filter(|other| **other == source).count();
+        let wrong = self.enrolment.pins.wrong_so_far(&source) as usize + comparing;
+        if self.enrolment.pins.is_locked(now.mono, &source)
+            || wrong >= limits::LOCKOUT_ATTEMPTS as usize
+        {
             let text = "too many wrong PINs; try again in a minute";
             return Err(Refusal::new(Code::Locked, text));
         }
         let user = hello.user.as_deref().unwrap_or_default();
         let known = self.config.technicians.iter().find(|technician| technician.name == user);
         let (Some(known), Some(pin)) = (known, hello.pin.as_deref()) else {
-            self.handle_wrong_pin(now);
+            self.handle_wrong_pin(now, &source);
             return Err(Refusal::new(Code::Denied, NOT_LET_IN));
         };
         let hash = known.pin.clone();
@@ -185,24 +191,24 @@ impl Recorder {
             session.checking = true;
             session.claims = Some(Self::claimed_principal(hello, None));
         }
-        self.enrolment.pins_under_way += 1;
+        self.enrolment.comparing.insert(id.0, source);
         self.outputs.push_back(Output::CheckPin { session: id, hash, pin });
         Ok(Response::immediate(Vec::new()))
     }
 
-    fn handle_wrong_pin(&mut self, now: Now) {
-        if let Some(ms) = self.enrolment.pins.record_failure(now.mono) {
-            let text = format!("wrong technician PINs; locked for {} s", ms / 1000);
+    fn handle_wrong_pin(&mut self, now: Now, source: &PinSource) {
+        if let Some(ms) = self.enrolment.pins.wrong(now.mono, source) {
+            let text = format!("wrong PINs from {source}, which is locked out for {} s", ms / 1000);
             self.raise_alarm(now, alarm::AlarmCode::Guessing, "pin", text);
         }
     }
 
     pub(in crate::recorder) fn handle_pin_result(&mut self, now: Now, id: SessionId, right: bool) {
-        self.enrolment.pins_under_way = self.enrolment.pins_under_way.saturating_sub(1);
+        let Some(source) = self.enrolment.comparing.remove(&id.0) else { return };
         // Whoever left without waiting has guessed all the same.
         let Some(session) = self.sessions.get_mut(id) else {
             if !right {
-                self.handle_wrong_pin(now);
+                self.handle_wrong_pin(now, &source);
             }
             return;
         };
@@ -210,13 +216,13 @@ impl Recorder {
         let Some(who) = session.claims.take() else { return };
         let mut bytes = Vec::new();
         if right {
-            self.enrolment.pins.record_success();
+            self.enrolment.pins.right(&source);
             reply::ok(&mut bytes).pair("session", id.0).pair("technician", &who.user).end();
             session.queue_reply(crate::job::Ticket(0), bytes, None);
             self.log_in_session(now, id, who);
             return;
         }
-        self.handle_wrong_pin(now);
+        self.handle_wrong_pin(now, &source);
         self.counters.count_refusal(Code::Denied);
         reply::err(&mut bytes, &Refusal::new(Code::Denied, NOT_LET_IN)).end();
         if let Some(session) = self.sessions.get_mut(id) {

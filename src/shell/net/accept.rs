@@ -25,6 +25,27 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// When nothing can be accepted, for want of descriptors most of all, it is tried again.
 const ACCEPT_RETRY_MS: u64 = 100;
 
+/// Numbers for sessions, each given once, and the tokens of their connections.
+#[derive(Debug, Default)]
+pub(in crate::shell) struct SessionNumbers {
+    last: usize,
+}
+
+// Whoever may connect may do so for ever: 64 bits are never used up.
+const _: () = assert!(usize::BITS >= 64);
+
+impl SessionNumbers {
+    fn give(&mut self) -> (u64, Token) {
+        self.last += 1;
+        (self.last as u64, Token(FIRST_SESSION_TOKEN + self.last))
+    }
+
+    /// Of the session with this token.
+    pub fn of(token: usize) -> u64 {
+        token.saturating_sub(FIRST_SESSION_TOKEN) as u64
+    }
+}
+
 /// A connection that is no session yet.
 pub(in crate::shell) struct PendingHandshake {
     pub connection: Connection,
@@ -94,9 +115,7 @@ impl Daemon {
             (Transport::Tcp(_), Some(from)) => peer::tcp_peer(&self.config.local, from),
             (Transport::Tcp(_) | Transport::Serial(_), _) => crate::recorder::Peer::default(),
         };
-        self.last_session += 1;
-        let id = self.last_session;
-        let token = Token(FIRST_SESSION_TOKEN + id as usize);
+        let (id, token) = self.session_numbers.give();
         let connection = Connection::new(stream, layer, (self.poll.registry(), token));
         let mut connection = match connection {
             Ok(connection) => connection,
@@ -133,11 +152,16 @@ impl Daemon {
     fn admit_session(
         &mut self,
         now: Now,
-        id: u32,
+        id: u64,
         (mut connection, input): (Connection, Input<'_>),
     ) {
         let (limits, sessions) = (&self.config.limits, self.connections.len());
-        let whence = (connection.counted_address, connection.is_unix());
+        // A process that may say no hello keeps none of those out that may.
+        let known = match &input {
+            Input::Connected { peer, .. } => !peer.kinds.is_empty(),
+            _ => true,
+        };
+        let whence = (connection.counted_address, connection.is_unix() && known);
         if let Err(why) = self.admission.admit_session(limits, sessions, whence) {
             let mut bytes = Vec::new();
             let refusal = protocol::Refusal::from(protocol::Code::TooMany);
@@ -163,11 +187,11 @@ impl Daemon {
     pub(in crate::shell) fn drive_handshakes(&mut self, now: Now) {
         let mut left = limits::HANDSHAKES_PER_TURN;
         let after = self.last_handshake;
-        let ready = |(id, newcomer): (&u32, &PendingHandshake)| {
+        let ready = |(id, newcomer): (&u64, &PendingHandshake)| {
             newcomer.connection.has_input().then_some(*id)
         };
         let later = self.handshakes.range(after.saturating_add(1)..).filter_map(ready);
-        let order: Vec<u32> =
+        let order: Vec<u64> =
             later.chain(self.handshakes.range(..=after).filter_map(ready)).collect();
         for id in order {
             if left == 0 {
@@ -186,7 +210,7 @@ impl Daemon {
         }
     }
 
-    fn drive_handshake(&mut self, now: Now, id: u32) {
+    fn drive_handshake(&mut self, now: Now, id: u64) {
         let Some(newcomer) = self.handshakes.get_mut(&id) else { return };
         let connection = &mut newcomer.connection;
         let alive = connection.drive_handshake() && connection.flush(now.mono);
@@ -227,7 +251,7 @@ impl Daemon {
         if tls.begin_renewal_if_due(now.wall) {
             let authority = tls.authority().clone();
             self.general_worker
-                .submit(WorkerRequest::RenewCertificate { authority, now: now.wall });
+                .submit(now.mono, WorkerRequest::RenewCertificate { authority, now: now.wall });
         }
     }
 
@@ -252,8 +276,22 @@ impl Daemon {
         (machine, kinds): (String, Vec<Kind>),
     ) {
         let Some(tls) = &self.tls else { return };
-        let (authority, now) = (tls.authority().clone(), self.clock.now().wall);
-        let sign = SignRequest { session, authority, now, request, machine, kinds };
-        self.general_worker.submit(WorkerRequest::Sign(sign));
+        let (authority, now) = (tls.authority().clone(), self.clock.now());
+        let sign = SignRequest { session, authority, now: now.wall, request, machine, kinds };
+        self.general_worker.submit(now.mono, WorkerRequest::Sign(sign));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h4_session_numbers_go_on_past_32_bits() {
+        let mut numbers = SessionNumbers { last: u32::MAX as usize - 1 };
+        let given: Vec<(u64, Token)> = (0..3).map(|_| numbers.give()).collect();
+        let wanted = [u64::from(u32::MAX), 1 << 32, (1 << 32) + 1];
+        assert_eq!(given.iter().map(|(number, _)| *number).collect::<Vec<_>>(), wanted);
+        assert!(given.iter().all(|(number, token)| SessionNumbers::of(token.0) == *number));
     }
 }

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 /// many is told so after the handshake.
 const HANDSHAKES_PER_ADDRESS: u32 = 8;
 /// Kept for the unix socket: the PBX's feed and the technician come in however many have come over
-/// the network.
+/// the network, or from processes that may be nothing here.
 const LOCAL_SESSIONS_RESERVED: usize = 32;
 /// Handshakes may come in bursts of a quarter of a second.
 const BURSTS_PER_SECOND: u64 = 4;
@@ -80,7 +80,7 @@ impl Admission {
     }
 
     /// Whether it may become a session, while there are so many. `local`: it came over the unix
-    /// socket.
+    /// socket, from a process that may say hello.
     ///
     /// # Errors
     /// It is to be told so, and closed.

@@ -53,6 +53,17 @@ pub enum CaError {
     InvalidFile { path: PathBuf },
 }
 
+/// Why a request brought no certificate.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// It is no request, or not signed by its own key.
+    #[error("this is no request that fits: {0}")]
+    Request(rcgen::Error),
+    /// The request is good, but the box could not sign.
+    #[error("the certificate cannot be made: {0}")]
+    Make(rcgen::Error),
+}
+
 /// The CA.
 pub struct CertificateAuthority {
     data: PathBuf,
@@ -205,26 +216,25 @@ impl CertificateAuthority {
     /// workstation is, the code has said.
     ///
     /// # Errors
-    /// In words, when the request is none, or not signed by its own key.
+    /// See `SignError`.
     pub fn sign_request(
         &self,
         now: WallTime,
         request: &[u8],
         (machine, kinds): (&str, &[Kind]),
-    ) -> Result<IssuedCertificate, String> {
+    ) -> Result<IssuedCertificate, SignError> {
         let text = std::str::from_utf8(request).ok().filter(|text| text.contains("-----BEGIN"));
         let parsed = match text {
             Some(pem) => CertificateSigningRequestParams::from_pem(pem),
             None => CertificateSigningRequestParams::from_der(&request.into()),
         };
-        let request = parsed.map_err(|error| format!("this is no request that fits: {error}"))?;
+        let request = parsed.map_err(SignError::Request)?;
         let until = WallTime(now.0.saturating_add(CLIENT_VALIDITY_MS));
         let life = Validity { not_before: WallTime(0), not_after: until };
         let mut params = leaf_params(machine, life, ExtendedKeyUsagePurpose::ClientAuth);
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
         params.distinguished_name.push(DnType::OrganizationalUnitName, kinds.join(","));
-        let made = params.signed_by(&request.public_key, &self.issuer);
-        let made = made.map_err(|error| format!("the certificate cannot be made: {error}"))?;
+        let made = params.signed_by(&request.public_key, &self.issuer).map_err(SignError::Make)?;
         let authority = to_pem(&self.certificate);
         let chain = format!("{}{authority}", made.pem());
         Ok(IssuedCertificate { chain, digest: certificate_digest(made.der()), not_after: until })

@@ -145,7 +145,12 @@ impl SerialPort {
     fn drain(&self) {
         let Ok(copy) = self.file.as_fd().try_clone_to_owned() else { return };
         let (tell, told) = channel();
-        std::thread::spawn(move || tell.send(termios::tcdrain(copy).is_ok()));
+        let drain = move || {
+            let _loop_waits = tell.send(termios::tcdrain(copy).is_ok());
+        };
+        if let Err(error) = std::thread::Builder::new().spawn(drain) {
+            return log::warn!("what was said last on a serial port may be lost: {error}");
+        }
         self.is_drained.set(told.recv_timeout(DRAIN_TIMEOUT) == Ok(true));
     }
 

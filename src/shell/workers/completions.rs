@@ -9,7 +9,7 @@ use crate::id::SessionId;
 use crate::recorder::{ConfigEditResult, Input};
 use crate::shell::event_loop::{Daemon, DaemonError};
 use crate::shell::workers::worker::{
-    ReadConfigRequest, ReloadedConfig, WorkerReply, WorkerRequest,
+    ReadConfigRequest, ReloadedConfig, Worker, WorkerReply, WorkerRequest,
 };
 use crate::time::Now;
 
@@ -21,11 +21,14 @@ impl Daemon {
                 Ok(Some(done)) => self.recorder.handle(now, Input::JobDone(done)),
                 Ok(None) => break,
                 Err(WorkerExited) => {
-                    return Err(DaemonError::Fatal("the disk thread died".to_string()));
+                    return Err(DaemonError::Disk("the disk thread died".to_string()));
                 }
             }
         }
-        while let Some(answer) = self.next_worker_reply() {
+        for helper in self.helpers_mut() {
+            helper.tick(now.mono);
+        }
+        while let Some(answer) = self.next_worker_reply(now) {
             match answer {
                 WorkerReply::PinChecked { session, right } => {
                     self.recorder.handle(now, Input::PinChecked { session, right });
@@ -62,25 +65,53 @@ impl Daemon {
                 WorkerReply::CertificateRenewed(made) => self.handle_renewed_certificate(now, made),
                 WorkerReply::CallKey(key) => self.recorder.handle(now, Input::CallKey(key)),
                 WorkerReply::TimeSync(found) => self.handle_time_sync(now, found),
-                WorkerReply::Failed(text) => return Err(DaemonError::Fatal(text)),
-                WorkerReply::NoResult | WorkerReply::ThreadFinished => {}
+                WorkerReply::GivenUp { session, why } => {
+                    self.recorder.handle(now, Input::GivenUp { session, why });
+                }
+                WorkerReply::NoResult => {}
             }
         }
+        self.watch_workers(now);
         Ok(())
     }
 
-    fn next_worker_reply(&mut self) -> Option<WorkerReply> {
-        let answer = self.general_worker.next_reply().or_else(|| self.summary_worker.next_reply());
-        answer
-            .or_else(|| self.selftest_worker.next_reply())
-            .or_else(|| self.time_sync_worker.next_reply())
+    pub(in crate::shell) fn helpers(&self) -> [&Worker; 4] {
+        [&self.general_worker, &self.summary_worker, &self.selftest_worker, &self.time_sync_worker]
     }
 
-    pub(in crate::shell) fn reload_config(&mut self, session: Option<SessionId>, apply: bool) {
+    fn helpers_mut(&mut self) -> [&mut Worker; 4] {
+        [
+            &mut self.general_worker,
+            &mut self.summary_worker,
+            &mut self.selftest_worker,
+            &mut self.time_sync_worker,
+        ]
+    }
+
+    fn next_worker_reply(&mut self, now: Now) -> Option<WorkerReply> {
+        self.helpers_mut().into_iter().find_map(|helper| helper.next_reply(now.mono))
+    }
+
+    /// Tells the recorder what the helpers keep failing at, whenever that changes.
+    fn watch_workers(&mut self, now: Now) {
+        let trouble = self.helpers().into_iter().find_map(Worker::trouble);
+        if trouble != self.worker_trouble.as_deref() {
+            let trouble = trouble.map(str::to_string);
+            self.recorder.worker_state(now, trouble.as_deref());
+            self.worker_trouble = trouble;
+        }
+    }
+
+    pub(in crate::shell) fn reload_config(
+        &mut self,
+        now: Now,
+        session: Option<SessionId>,
+        apply: bool,
+    ) {
         let (path, data) = (self.config_path.clone(), self.data.path.clone());
         let stock = self.recorder.envelopes_wanted();
         let wanted = ReadConfigRequest { session, apply, path, data, stock };
-        self.general_worker.submit(WorkerRequest::ReadConfig(wanted));
+        self.general_worker.submit(now.mono, WorkerRequest::ReadConfig(wanted));
     }
 
     /// A configuration counts from now on, as far as that goes without a restart.
@@ -93,7 +124,7 @@ impl Daemon {
             log::info!("recordings are sealed to {} keys now", recipients.len());
             self.recorder.set_recipients(recipients.iter().map(ToString::to_string).collect());
             self.general_worker.set_recipients(recipients);
-            self.recorder.replace_envelopes(envelopes);
+            self.recorder.replace_envelopes(now, envelopes);
         }
         self.config.local = config.local.clone();
         self.local_ids = local_ids;
@@ -104,14 +135,14 @@ impl Daemon {
     /// Has the configuration file changed.
     pub(in crate::shell) fn edit_config(
         &mut self,
+        now: Now,
         session: SessionId,
-        edit: ConfigChange,
-        by: String,
+        (edit, by): (ConfigChange, String),
     ) {
         let (path, data) = (self.config_path.clone(), self.data.path.clone());
         let stock = self.recorder.envelopes_wanted();
         let read = ReadConfigRequest { session: None, apply: true, path, data, stock };
-        self.general_worker.submit(WorkerRequest::EditConfig { session, edit, by, read });
+        self.general_worker.submit(now.mono, WorkerRequest::EditConfig { session, edit, by, read });
     }
 
     fn finish_config_read(

@@ -342,7 +342,7 @@ pub fn disk_space(at: &Path) -> (u64, u64) {
 }
 
 /// Numbers from here on stand for files that are closed but not synced yet.
-const CLOSED_FILE_BIT: u32 = 1 << 31;
+const CLOSED_FILE_BIT: u64 = 1 << 63;
 
 fn closed_file_id(file: FileId) -> FileId {
     assert!(file.0 < CLOSED_FILE_BIT);

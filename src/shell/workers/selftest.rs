@@ -69,14 +69,14 @@ fn check_round_trip(
 
 /// Tries the disk, and proves the tape.
 #[must_use]
-pub fn run_disk_test(data: &Path, tape: Option<SelfTestRecording>) -> DiskResult {
-    let media = tape.as_ref().map_or(&[][..], |tape| &tape.media);
+pub fn run_disk_test(data: &Path, tape: Option<&SelfTestRecording>) -> DiskResult {
+    let media = tape.map_or(&[][..], |tape| &tape.media);
     let written = write_and_read_back(data, media);
     let proof = |tape: &SelfTestRecording| match &written {
         Ok((_, read)) => verify_read_back(tape, read),
         Err(error) => Err(error.to_string()),
     };
-    let proof = tape.as_ref().map(proof);
+    let proof = tape.map(proof);
     DiskResult {
         syncs_us: written.map(|(us, _)| us).map_err(|error| error.to_string()),
         read_back: proof,
@@ -257,7 +257,7 @@ mod tests {
     fn g1_h2_the_proof_sees_what_was_blacked_out_and_what_was_not() {
         let folder = tempfile::tempdir().unwrap();
         for seal in [true, false] {
-            let found = run_disk_test(folder.path(), Some(test_recording(seal, true)));
+            let found = run_disk_test(folder.path(), Some(&test_recording(seal, true)));
             let proof = found.read_back.unwrap().unwrap();
             assert_eq!(
                 proof,

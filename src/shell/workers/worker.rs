@@ -2,30 +2,79 @@
 //!
 //! Hashing a PIN and wrapping data keys take milliseconds to hundreds of them, closing a day takes
 //! longer, and a key file waits for the disk; none of that belongs in the loop or in front of the
-//! disk's jobs. Requests wait in order; the answer comes back as an `Answer` with a wake-up.
+//! disk's jobs. Requests wait in order (see `queue`); the answer comes back as an `Answer`
+//! with a wake-up.
+//!
+//! No failure here ends the daemon: a thread that cannot be started, random bits or memory that
+//! cannot be had, and a panic in the thread are failures of one request, which is tried again.
+//! Data keys are no exception: running recordings need none, and a restart would cut them off
+//! without making a key. What cannot be recorded meanwhile is an alarm (see
+//! `recorder::worker_failures`).
 
+use super::queue::{self, WorkerQueue};
 use crate::config::Config;
 use crate::config::edit::ConfigChange;
 use crate::doors::IssuedCertificate;
 use crate::id::SessionId;
 use crate::recorder::TimeSync;
 use crate::selftest::{DiskResult, SelfTestKeys, SelfTestRecording};
-use crate::shell::net::ca::{CertificateAuthority, ServerCertificate};
+use crate::shell::net::ca::{CertificateAuthority, ServerCertificate, SignError};
 use crate::shell::net::peer::LocalIds;
 use crate::shell::os::data_dir;
 use crate::shell::workers::selftest;
 use crate::store::archive::Catalogue;
 use crate::store::day::Day;
 use crate::store::seal::{DataKey, Envelope, Recipient};
-use crate::time::WallTime;
+use crate::time::{MonoTime, WallTime};
+use argon2::password_hash;
 use mio::Waker;
 use protocol::Kind;
 use protocol::one_time::SECRET_BYTES;
 use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use zeroize::Zeroizing;
+
+/// The name of every worker thread.
+const THREAD: &str = "helper";
+
+/// What a helper asks of the system, and may be refused.
+pub trait System: Send + Sync {
+    /// Runs `work` in a thread of its own.
+    ///
+    /// # Errors
+    /// When no thread can be started; `work` is dropped then.
+    fn spawn(&self, work: Box<dyn FnOnce() + Send>) -> io::Result<()>;
+
+    /// Fills `bytes` with random bits.
+    ///
+    /// # Errors
+    /// In words, when there are none.
+    fn fill_random(&self, bytes: &mut [u8]) -> Result<(), String>;
+}
+
+/// The system that the daemon runs on.
+pub struct Kernel;
+
+impl System for Kernel {
+    fn spawn(&self, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        std::thread::Builder::new().name(THREAD.to_string()).spawn(work).map(drop)
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) -> Result<(), String> {
+        getrandom::fill(bytes).map_err(|error| format!("no random bits: {error}"))
+    }
+}
+
+/// Whether this is a worker thread. A panic there is a failure of its request, not of the box: such
+/// a thread shares nothing with the loop that it could leave half changed.
+#[must_use]
+pub fn is_worker_thread() -> bool {
+    std::thread::current().name() == Some(THREAD)
+}
 
 /// What is asked.
 pub enum WorkerRequest {
@@ -144,140 +193,271 @@ pub enum WorkerReply {
     },
     CertificateRenewed(Result<ServerCertificate, String>),
     TimeSync(TimeSync),
-    /// Done, and nobody has to know.
+    /// Done; there is nothing to tell.
     NoResult,
-    /// The thread is free again.
-    ThreadFinished,
-    /// It could not be done: a reason to stop.
-    Failed(String),
+    /// What was asked for on behalf of this session could not be done in time; `why` is for people.
+    GivenUp {
+        session: SessionId,
+        why: String,
+    },
 }
 
-/// The queue in front of the helper.
-pub struct Worker {
+impl queue::Request for WorkerRequest {
+    fn yields(&self) -> bool {
+        matches!(self, WorkerRequest::CheckPin { .. } | WorkerRequest::Sign(_))
+    }
+
+    fn is_awaited(&self) -> bool {
+        match self {
+            WorkerRequest::CheckPin { .. }
+            | WorkerRequest::EditConfig { .. }
+            | WorkerRequest::MakeSelfTestKeys
+            | WorkerRequest::SelfTest { .. }
+            | WorkerRequest::NewCode { .. }
+            | WorkerRequest::Sign(_) => true,
+            WorkerRequest::ReadConfig(wanted) => wanted.session.is_some(),
+            WorkerRequest::MakeEnvelopes { .. }
+            | WorkerRequest::Summarise { .. }
+            | WorkerRequest::NewCallKey { .. }
+            | WorkerRequest::ForgetCallKeys { .. }
+            | WorkerRequest::QueryTimeSync { .. }
+            | WorkerRequest::RenewCertificate { .. } => false,
+        }
+    }
+}
+
+impl WorkerRequest {
+    /// The answer when it was not served in time; none where no session waits.
+    fn give_up(self, why: String) -> Option<WorkerReply> {
+        match self {
+            WorkerRequest::CheckPin { session, .. }
+            | WorkerRequest::EditConfig { session, .. }
+            | WorkerRequest::NewCode { session }
+            | WorkerRequest::Sign(SignRequest { session, .. })
+            | WorkerRequest::ReadConfig(ReadConfigRequest { session: Some(session), .. }) => {
+                Some(WorkerReply::GivenUp { session, why })
+            }
+            WorkerRequest::MakeSelfTestKeys => Some(WorkerReply::SelfTestKeys(Err(why))),
+            WorkerRequest::SelfTest { tape, .. } => {
+                let proof = tape.map(|_| Err(why.clone()));
+                Some(WorkerReply::SelfTestDone(DiskResult { syncs_us: Err(why), read_back: proof }))
+            }
+            WorkerRequest::ReadConfig(ReadConfigRequest { session: None, .. })
+            | WorkerRequest::MakeEnvelopes { .. }
+            | WorkerRequest::Summarise { .. }
+            | WorkerRequest::NewCallKey { .. }
+            | WorkerRequest::ForgetCallKeys { .. }
+            | WorkerRequest::QueryTimeSync { .. }
+            | WorkerRequest::RenewCertificate { .. } => None,
+        }
+    }
+}
+
+/// What a thread says.
+enum Said {
+    Answer(WorkerReply),
+    /// The thread is done. `Some`: what could not be served, and why.
+    Ended(Option<(WorkerRequest, String)>),
+}
+
+/// What a thread works with.
+#[derive(Clone)]
+struct Tools {
     recipients: Arc<Vec<Recipient>>,
     seal: bool,
-    requests: VecDeque<WorkerRequest>,
-    is_busy: bool,
-    sender: Sender<WorkerReply>,
-    replies: Receiver<WorkerReply>,
+    system: Arc<dyn System>,
+}
+
+/// A worker thread, when there is something to do, and the requests for it.
+pub struct Worker {
+    tools: Tools,
+    queue: WorkerQueue<WorkerRequest>,
+    /// What was given up.
+    given_up: VecDeque<WorkerReply>,
+    sender: Sender<Said>,
+    said: Receiver<Said>,
     waker: Arc<Waker>,
 }
 
 impl Worker {
     /// A helper that seals to `recipients`, or not at all.
     #[must_use]
-    pub fn new(recipients: Vec<Recipient>, seal: bool, waker: Arc<Waker>) -> Worker {
-        let (sender, answers) = channel();
-        let (recipients, requests) = (Arc::new(recipients), VecDeque::new());
-        Worker { recipients, seal, requests, is_busy: false, sender, replies: answers, waker }
+    pub fn new(
+        system: Arc<dyn System>,
+        (recipients, seal): (Vec<Recipient>, bool),
+        waker: Arc<Waker>,
+    ) -> Worker {
+        let (sender, said) = channel();
+        let tools = Tools { recipients: Arc::new(recipients), seal, system };
+        let (queue, given_up) = (WorkerQueue::default(), VecDeque::new());
+        Worker { tools, queue, given_up, sender, said, waker }
     }
 
     /// Seals to these from now on. To be called while the answer of a `ReadConfigRequest` is taken in: one
     /// request is served at a time, so nothing under way is sealed to the ones before.
     pub fn set_recipients(&mut self, recipients: Vec<Recipient>) {
-        self.recipients = Arc::new(recipients);
+        self.tools.recipients = Arc::new(recipients);
     }
 
-    /// Whatever people at the doors ask for comes after what the box needs for itself.
-    pub fn submit(&mut self, request: WorkerRequest) {
-        let at_the_door = |request: &WorkerRequest| {
-            matches!(request, WorkerRequest::CheckPin { .. } | WorkerRequest::Sign(_))
-        };
-        let first = self.requests.iter().position(at_the_door).filter(|_| !at_the_door(&request));
-        self.requests.insert(first.unwrap_or(self.requests.len()), request);
-        self.start_next();
+    /// Appends a request; its answer comes later.
+    pub fn submit(&mut self, now: MonoTime, request: WorkerRequest) {
+        self.queue.push(now, request);
+        self.start_next(now);
     }
 
-    fn start_next(&mut self) {
-        if self.is_busy {
-            return;
+    /// Tries again what is due, and gives up what a session has waited for too long.
+    pub fn tick(&mut self, now: MonoTime) {
+        self.start_next(now);
+        while let Some((request, why)) = self.queue.take_expired(now) {
+            log::error!("a request was given up: {why}");
+            self.given_up.extend(request.give_up(why));
         }
-        let Some(request) = self.requests.pop_front() else { return };
-        let (sender, waker) = (self.sender.clone(), self.waker.clone());
-        let (recipients, seal) = (self.recipients.clone(), self.seal);
+    }
+
+    /// When `tick` has something to do.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<MonoTime> {
+        self.queue.next_deadline()
+    }
+
+    /// What keeps failing, for people.
+    #[must_use]
+    pub fn trouble(&self) -> Option<&str> {
+        self.queue.trouble()
+    }
+
+    fn start_next(&mut self, now: MonoTime) {
+        let Some(request) = self.queue.take_next(now) else { return };
+        let (sender, waker, tools) = (self.sender.clone(), self.waker.clone(), self.tools.clone());
+        // A thread that cannot be started takes its closure with it: the request comes after.
+        let (hand_over, take_over) = sync_channel(1);
         let work = move || {
-            for answer in [execute_request(request, &recipients, seal), WorkerReply::ThreadFinished]
-            {
-                drop(sender.send(answer));
-            }
+            let Ok(request) = take_over.recv() else { return };
+            let ended = serve_safely(request, &tools, &sender);
+            drop(sender.send(Said::Ended(ended)));
             if let Err(error) = waker.wake() {
                 log::error!("the loop cannot be woken: {error}");
             }
         };
-        match std::thread::Builder::new().name("helper".to_string()).spawn(work) {
-            Ok(_) => self.is_busy = true,
+        match self.tools.system.spawn(Box::new(work)) {
+            Ok(()) => {
+                self.queue.started();
+                if let Err(unsent) = hand_over.send(request) {
+                    let why = "the thread ended early".to_string();
+                    self.queue.failed(now, unsent.0, why);
+                }
+            }
             Err(error) => {
-                drop(self.sender.send(WorkerReply::Failed(format!("no thread: {error}"))))
+                self.queue.not_started(now, request, format!("no thread can be started: {error}"));
             }
         }
     }
 
     /// The next answer, if there is one.
-    pub fn next_reply(&mut self) -> Option<WorkerReply> {
-        match self.replies.try_recv().ok()? {
-            WorkerReply::ThreadFinished => {
-                self.is_busy = false;
-                self.start_next();
-                self.next_reply()
+    pub fn next_reply(&mut self, now: MonoTime) -> Option<WorkerReply> {
+        while let Ok(said) = self.said.try_recv() {
+            match said {
+                Said::Answer(answer) => return Some(answer),
+                Said::Ended(None) => self.queue.finished(),
+                Said::Ended(Some((request, why))) => {
+                    log::warn!("a request is tried again: {why}");
+                    self.queue.failed(now, request, why);
+                }
             }
-            answer => Some(answer),
+            self.start_next(now);
         }
+        self.given_up.pop_front()
     }
 }
 
-fn execute_request(request: WorkerRequest, recipients: &[Recipient], seal: bool) -> WorkerReply {
-    match request {
+/// Serves a request, and survives it: what is left of one that fails, and why.
+fn serve_safely(
+    mut request: WorkerRequest,
+    tools: &Tools,
+    sender: &Sender<Said>,
+) -> Option<(WorkerRequest, String)> {
+    let served = catch_unwind(AssertUnwindSafe(|| {
+        let mut tell = |answer| drop(sender.send(Said::Answer(answer)));
+        execute_request(&mut request, tools, &mut tell)
+    }));
+    match served {
+        Ok(Ok(())) => None,
+        Ok(Err(why)) => Some((request, why)),
+        Err(_) => Some((request, "a worker thread panicked; the log says where".to_string())),
+    }
+}
+
+/// Serves a request. The error is for people; what is left of the request can be tried again then.
+fn execute_request(
+    request: &mut WorkerRequest,
+    tools: &Tools,
+    tell: &mut dyn FnMut(WorkerReply),
+) -> Result<(), String> {
+    tell(match request {
+        WorkerRequest::MakeEnvelopes { count } => return make_envelopes(count, tools, tell),
         WorkerRequest::CheckPin { session, hash, pin } => {
-            WorkerReply::PinChecked { session, right: verify_pin(&hash, &pin) }
+            WorkerReply::PinChecked { session: *session, right: verify_pin(hash, pin)? }
         }
-        WorkerRequest::MakeEnvelopes { count } => match generate_envelopes(count, recipients, seal)
-        {
-            Ok(made) => WorkerReply::Envelopes(made),
-            Err(error) => WorkerReply::Failed(error),
-        },
         WorkerRequest::ReadConfig(wanted) => {
-            let result = load_changed_config(&wanted, recipients, seal);
+            let result = match load_changed_config(wanted, tools) {
+                Err(ReadFailure::Keys(why)) => return Err(why),
+                Err(ReadFailure::File(text)) => Err(text),
+                Ok(fresh) => Ok(fresh),
+            };
             WorkerReply::ConfigRead { session: wanted.session, apply: wanted.apply, result }
         }
         WorkerRequest::Summarise { data, today, damaged } => {
-            let done = crate::shell::os::recover::summarise_days(&data, today, damaged);
+            let done = crate::shell::os::recover::summarise_days(data, *today, *damaged);
             WorkerReply::Summarised(done.map_err(|error| error.to_string()))
         }
         WorkerRequest::EditConfig { session, edit, by, read } => {
-            let result = crate::shell::config_file::edit_config_file(&read.path, &edit);
-            let result = result.and_then(|()| load_changed_config(&read, recipients, seal));
-            WorkerReply::ConfigEdited { session, edit, by, result }
+            let result = crate::shell::config_file::edit_config_file(&read.path, edit);
+            let result = result.and_then(|()| {
+                load_changed_config(read, tools).map_err(|failure| match failure {
+                    ReadFailure::File(text) => text,
+                    ReadFailure::Keys(why) => {
+                        format!("the file is changed, but not in force ({why}); config reload")
+                    }
+                })
+            });
+            WorkerReply::ConfigEdited {
+                session: *session,
+                edit: edit.clone(),
+                by: by.clone(),
+                result,
+            }
         }
-        WorkerRequest::MakeSelfTestKeys => {
-            WorkerReply::SelfTestKeys(selftest::generate_keys(recipients, seal).map(Box::new))
-        }
+        WorkerRequest::MakeSelfTestKeys => WorkerReply::SelfTestKeys(
+            selftest::generate_keys(&tools.recipients, tools.seal).map(Box::new),
+        ),
         WorkerRequest::SelfTest { data, tape } => {
-            WorkerReply::SelfTestDone(selftest::run_disk_test(&data, tape))
+            WorkerReply::SelfTestDone(selftest::run_disk_test(data, tape.as_ref()))
         }
         WorkerRequest::NewCallKey { data } => {
-            let made = data_dir::create_call_key(&data);
+            let made = data_dir::create_call_key(data);
             WorkerReply::CallKey(made.map_err(|error| log::error!("{error}")).ok())
         }
         WorkerRequest::QueryTimeSync { now } => {
-            WorkerReply::TimeSync(crate::shell::os::time_sync::query_time_sync(now))
+            WorkerReply::TimeSync(crate::shell::os::time_sync::query_time_sync(*now))
         }
         WorkerRequest::NewCode { session } => {
             let mut random = Zeroizing::new([0; SECRET_BYTES]);
-            match getrandom::fill(&mut *random) {
-                Ok(()) => WorkerReply::CodeRandom { session, random },
-                Err(error) => WorkerReply::Failed(format!("no random bits: {error}")),
-            }
+            tools.system.fill_random(&mut *random)?;
+            WorkerReply::CodeRandom { session: *session, random }
         }
         WorkerRequest::Sign(sign) => {
-            let SignRequest { session, authority, now, request, machine, kinds } = sign;
-            let result = authority.sign_request(now, &request, (&machine, &kinds));
-            WorkerReply::Signed { session, result }
+            let who = (sign.machine.as_str(), sign.kinds.as_slice());
+            let result = match sign.authority.sign_request(sign.now, &sign.request, who) {
+                Err(SignError::Make(error)) => return Err(format!("no certificate: {error}")),
+                other => other.map_err(|error| error.to_string()),
+            };
+            WorkerReply::Signed { session: sign.session, result }
         }
         WorkerRequest::RenewCertificate { authority, now } => WorkerReply::CertificateRenewed(
-            authority.issue_server_certificate(now).map_err(|error| error.to_string()),
+            authority.issue_server_certificate(*now).map_err(|error| error.to_string()),
         ),
         WorkerRequest::ForgetCallKeys { data } => {
-            match data_dir::remove_old_call_keys(&data) {
+            match data_dir::remove_old_call_keys(data) {
                 Ok(()) => WorkerReply::NoResult,
                 // The replacement begins anew, and ends with forgetting.
                 Err(error) => {
@@ -286,34 +466,70 @@ fn execute_request(request: WorkerRequest, recipients: &[Recipient], seal: bool)
                 }
             }
         }
+    });
+    Ok(())
+}
+
+/// Makes so many envelopes, or as many as can be had: `count` is what is missing then.
+fn make_envelopes(
+    count: &mut usize,
+    tools: &Tools,
+    tell: &mut dyn FnMut(WorkerReply),
+) -> Result<(), String> {
+    let (mut made, mut result) = (Vec::with_capacity(*count), Ok(()));
+    while made.len() < *count && result.is_ok() {
+        let one = envelope(&*tools.system, &tools.recipients, tools.seal);
+        result = one.map(|envelope| made.push(envelope));
     }
+    *count -= made.len();
+    tell(WorkerReply::Envelopes(made));
+    result
 }
 
 /// Compares a PIN with its argon2id PHC string, in constant time.
-fn verify_pin(hash: &str, pin: &str) -> bool {
+fn verify_pin(hash: &str, pin: &str) -> Result<bool, String> {
     use argon2::password_hash::PasswordVerifier;
-    argon2::password_hash::phc::PasswordHash::new(hash)
-        .is_ok_and(|hash| argon2::Argon2::default().verify_password(pin.as_bytes(), &hash).is_ok())
+    let Ok(hash) = argon2::password_hash::phc::PasswordHash::new(hash) else { return Ok(false) };
+    pin_result(argon2::Argon2::default().verify_password(pin.as_bytes(), &hash))
+}
+
+/// Without memory nothing was compared: that is no wrong PIN.
+fn pin_result(verified: password_hash::Result<()>) -> Result<bool, String> {
+    match verified {
+        Err(error @ password_hash::Error::OutOfMemory) => {
+            Err(format!("a PIN cannot be compared: {error}"))
+        }
+        verified => Ok(verified.is_ok()),
+    }
+}
+
+/// Why a configuration is not taken over.
+enum ReadFailure {
+    /// What is wrong with it.
+    File(String),
+    /// No keys could be made for its recipients, which has nothing to do with the file.
+    Keys(String),
 }
 
 /// Whether recordings are sealed stays as it was at the start; to whom may change.
 fn load_changed_config(
     wanted: &ReadConfigRequest,
-    before: &[Recipient],
-    seal: bool,
-) -> Result<ReloadedConfig, String> {
-    let config = Box::new(crate::shell::event_loop::read_config(&wanted.path)?);
+    tools: &Tools,
+) -> Result<ReloadedConfig, ReadFailure> {
+    let config = crate::shell::event_loop::read_config(&wanted.path).map_err(ReadFailure::File)?;
+    let config = Box::new(config);
     let local_ids = LocalIds::resolve_names(&config.local);
-    if !seal || !config.store.seal {
+    if !tools.seal || !config.store.seal {
         return Ok(ReloadedConfig { config, local_ids, new_recipients: None });
     }
-    let recipients = crate::shell::os::data_dir::reload_recipients(&config, &wanted.data);
-    let recipients = recipients.map_err(|error| error.to_string())?;
+    let recipients = data_dir::reload_recipients(&config, &wanted.data);
+    let recipients = recipients.map_err(|error| ReadFailure::File(error.to_string()))?;
     let words = |all: &[Recipient]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
-    if words(&recipients) == words(before) {
+    if words(&recipients) == words(&tools.recipients) {
         return Ok(ReloadedConfig { config, local_ids, new_recipients: None });
     }
-    let stock = generate_envelopes(wanted.stock, &recipients, seal)?;
+    let stock = generate_envelopes(&*tools.system, wanted.stock, (&recipients, tools.seal));
+    let stock = stock.map_err(ReadFailure::Keys)?;
     Ok(ReloadedConfig { config, local_ids, new_recipients: Some((recipients, stock)) })
 }
 
@@ -322,20 +538,22 @@ fn load_changed_config(
 /// # Errors
 /// In words: no random bits, or a recipient that cannot be sealed to.
 pub fn generate_envelopes(
+    system: &dyn System,
     count: usize,
-    recipients: &[Recipient],
-    seal: bool,
+    (recipients, seal): (&[Recipient], bool),
 ) -> Result<Vec<Envelope>, String> {
-    let mut made = Vec::with_capacity(count);
-    for _ in 0..count {
-        let mut random = [0; 42];
-        getrandom::fill(&mut random).map_err(|error| format!("no random bits: {error}"))?;
-        if !seal {
-            made.push(Envelope::without_key(random));
-            continue;
-        }
-        let envelope = Envelope::for_recipients(random, recipients);
-        made.push(envelope.map_err(|error| format!("no data key: {error}"))?);
-    }
-    Ok(made)
+    (0..count).map(|_| envelope(system, recipients, seal)).collect()
 }
+
+fn envelope(system: &dyn System, recipients: &[Recipient], seal: bool) -> Result<Envelope, String> {
+    let mut random = [0; 42];
+    system.fill_random(&mut random)?;
+    match seal {
+        false => Ok(Envelope::without_key(random)),
+        true => Envelope::for_recipients(random, recipients)
+            .map_err(|error| format!("no data key: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ fn run(cases: &[Case]) {
 }
 
 #[test]
-fn several_errors_come_at_once_and_in_order() {
+fn several_errors_are_reported_in_order() {
     run(&[(
         "[audio]\nholdbak_ms = 3000\ncodec = \"mp3\"\nbitrate = \"16000\"\npreroll_ms = 4000\n\
          [blackout]\nlead_ms = 3001\n[[agent]]\nusername = \"jdoe\"\nroles = [\"agnet\"]\n\
@@ -38,7 +38,7 @@ fn several_errors_come_at_once_and_in_order() {
 }
 
 #[test]
-fn bounds_are_bounds() {
+fn numbers_outside_bounds_are_refused() {
     run(&[
         ("audio.holdback_ms = 199", &[(1, 21, "[audio] holdback_ms", "found 199, allowed 200 to")]),
         ("audio.wrapup_s = 3601", &[(1, 18, "[audio] wrapup_s", "allowed 0 to 3600")]),
@@ -81,7 +81,7 @@ fn bounds_are_bounds() {
 }
 
 #[test]
-fn listeners_are_one_thing_and_safe() {
+fn listeners_with_conflicting_keys_are_refused() {
     run(&[
         (
             "[[listen]]\naddress = \"0.0.0.0:7440\"",
@@ -127,7 +127,7 @@ fn listeners_are_one_thing_and_safe() {
 }
 
 #[test]
-fn boards_have_the_keys_of_their_kind() {
+fn boards_take_only_keys_of_their_kind() {
     run(&[
         (
             "[[board]]\n",
@@ -187,7 +187,7 @@ fn boards_have_the_keys_of_their_kind() {
 }
 
 #[test]
-fn lists_are_bounded() {
+fn lists_beyond_their_bound_are_refused() {
     let rows = |count: usize| "[[technician]]\n".repeat(count);
     let found = errors(&rows(101));
     let (crowded, others): (Vec<_>, Vec<_>) =
@@ -198,7 +198,7 @@ fn lists_are_bounded() {
 }
 
 #[test]
-fn people_fit_together() {
+fn agents_and_roles_must_match() {
     run(&[
         (
             "[[agent]]\nusername = \"ACME\\\\jdoe\"\n[[agent]]\nusername = \"j@acme\"\n[[agent]]\n",
@@ -245,7 +245,7 @@ fn people_fit_together() {
 }
 
 #[test]
-fn rules_of_recording_are_sound() {
+fn schedules_and_blackout_rules_must_be_sound() {
     run(&[
         (
             "[[technician]]\nname = \"t\"\npin = \"$2b$10$abc\"\n[[technician]]\nname = \"u\"\n",
@@ -274,7 +274,7 @@ fn rules_of_recording_are_sound() {
 
 /// A hash that would eat the box's memory at every log-in is none of ours.
 #[test]
-fn a_pin_may_not_cost_too_much() {
+fn pin_hash_with_excessive_cost_is_refused() {
     let salt = "BtIvqaj9XY7ZBxJ22c5iVw$TyjQ7ygFTOcEHsXrsnq57JJbStAteqOOA0/cG+bNoiU";
     let file = |kind: &str, cost: &str| {
         format!("[[technician]]\nname = \"t\"\npin = \"${kind}$v=19${cost}${salt}\"\n")
@@ -292,7 +292,7 @@ fn a_pin_may_not_cost_too_much() {
 }
 
 #[test]
-fn syntax_errors_come_together_and_hide_only_what_follows_from_them() {
+fn syntax_errors_hide_only_dependent_errors() {
     run(&[
         ("[audio\nholdback_ms = 5\n", &[(1, 7, "", "unclosed table, expected `]`")]),
         (
@@ -313,7 +313,7 @@ fn syntax_errors_come_together_and_hide_only_what_follows_from_them() {
 }
 
 #[test]
-fn warnings_leave_the_file_good() {
+fn warnings_keep_the_config_valid() {
     let text = "[[listen]]\nunix = \"s\"\n[on_demand]\nenabled = true\n\
                 [[agent]]\nusername = \"jdoe\"\nname = \"Jane\"\ndomain = \"A\"\n\
                 [[agent]]\nusername = \"JDoe\"\nname = \"John\"\ndomain = \"B\"\n\
@@ -339,7 +339,7 @@ fn warnings_leave_the_file_good() {
 }
 
 #[test]
-fn boards_may_warn() {
+fn boards_may_carry_warnings() {
     let text = "[[listen]]\nunix = \"s\"\n[audio]\nholdback_ms = 60000\n[[board]]\nname = \"b\"\n\
                 kind = \"alsa\"\npcm = \"hw:0\"\nrate = 48000\nchannels = [\n\
                 { id = 1, device = \"1\", slots = [0] },\n\

@@ -5,7 +5,7 @@
 //! and tries again by itself, soon and then less often. Nothing here decides what an agent may do:
 //! `can` comes from the box, and a refused command is answered with the box's own words.
 
-use crate::box_client::connection::{Talk, TalkError};
+use crate::box_client::connection::{Talk, TalkError, is_decision};
 use crate::box_client::keep_alive::{Beat, Pulse};
 use crate::clock;
 use client::Login;
@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -61,16 +62,26 @@ pub enum View {
 #[derive(Debug)]
 struct Asked {
     line: String,
-    reply: oneshot::Sender<Reply>,
+    reply: oneshot::Sender<Result<Reply, NoReply>>,
+}
+
+impl Asked {
+    /// The command was not sent, and will not be.
+    fn not_sent(self) {
+        // Who does not wait any more need not know.
+        drop(self.reply.send(Err(NoReply::NotSent)));
+    }
 }
 
 /// Why there was no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoReply {
+    /// The box never got the command.
     #[error("the box cannot be reached; what you did was not done")]
-    Lost,
+    NotSent,
+    /// The box got the command, or most of it, and the connection ended before its answer.
     #[error("the box did not answer; look at the state before you try again")]
-    Unknown,
+    NoAnswer,
     #[error("too much at once; try again")]
     Busy,
 }
@@ -113,11 +124,14 @@ impl Link {
     /// Sends a command and waits for its reply.
     pub async fn ask(&self, line: String) -> Result<Reply, NoReply> {
         if !matches!(**self.view.borrow(), View::Up { .. }) {
-            return Err(NoReply::Lost);
+            return Err(NoReply::NotSent);
         }
         let (reply, answered) = oneshot::channel();
-        self.commands.try_send(Asked { line, reply }).map_err(|_| NoReply::Busy)?;
-        answered.await.map_err(|_| NoReply::Unknown)
+        self.commands.try_send(Asked { line, reply }).map_err(|error| match error {
+            TrySendError::Full(_) => NoReply::Busy,
+            TrySendError::Closed(_) => NoReply::NotSent,
+        })?;
+        answered.await.unwrap_or(Err(NoReply::NoAnswer))
     }
 }
 
@@ -160,14 +174,18 @@ impl Task {
         self.set.send_replace(Arc::new(view));
     }
 
-    /// Waits; whoever asks meanwhile is told that nobody answers. False: nobody holds the line.
+    /// Waits; commands that come meanwhile, or came as the connection ended, are not sent. False:
+    /// nobody holds the line.
     async fn pause(&mut self, pause: Duration) -> bool {
         let end = sleep(pause);
         tokio::pin!(end);
         loop {
             tokio::select! {
                 () = &mut end => return !self.waiting.is_closed(),
-                asked = self.waiting.recv() => if asked.is_none() { return false },
+                asked = self.waiting.recv() => match asked {
+                    Some(asked) => asked.not_sent(),
+                    None => return false,
+                },
             }
         }
     }
@@ -183,7 +201,10 @@ impl Task {
         let login = Login { user, via_portal: true, client: program, ..Login::new(Kind::Agent) };
         match talk.ask(&login.line()).await {
             Err(error) => End::Lost(error),
-            Ok(Reply { outcome: Err(failure), .. }) => End::Refused(failure),
+            Ok(Reply { outcome: Err(failure), .. }) if is_decision(&failure) => {
+                End::Refused(failure)
+            }
+            Ok(Reply { outcome: Err(failure), .. }) => End::Lost(TalkError::Refused(failure)),
             Ok(Reply { outcome: Ok(pairs), .. }) => {
                 *pause = RETRY_FIRST;
                 match self.serve(&mut talk, &person(&pairs)).await {
@@ -199,7 +220,7 @@ impl Task {
 
     /// Joins the agent and the box until nobody holds the line.
     async fn serve(&mut self, talk: &mut Talk, person: &Person) -> Result<(), TalkError> {
-        let mut replies: VecDeque<Option<oneshot::Sender<Reply>>> = VecDeque::new();
+        let mut replies: VecDeque<Option<oneshot::Sender<_>>> = VecDeque::new();
         let mut pulse = Pulse::new(clock::now());
         loop {
             let room = talk.unanswered() < WAITING;
@@ -210,15 +231,19 @@ impl Task {
                         self.show(View::Up { person, state, since });
                     }
                     ClientEvent::Reply(reply) => match replies.pop_front().flatten() {
-                        Some(waiting) => drop(waiting.send(reply)),
+                        Some(waiting) => drop(waiting.send(Ok(reply))),
                         None => pulse.answered(),
                     },
                     _ => {}
                 },
                 asked = self.waiting.recv(), if room => {
-                    let Some(Asked { line, reply }) = asked else { return Ok(()) };
-                    replies.push_back(Some(reply));
-                    talk.send(&line).await?;
+                    let Some(asked) = asked else { return Ok(()) };
+                    if let Err(error) = talk.send(&asked.line).await {
+                        // Its end was not sent, so the box does nothing of it.
+                        asked.not_sent();
+                        return Err(error);
+                    }
+                    replies.push_back(Some(asked.reply));
                     pulse.sent(clock::now());
                 }
                 () = sleep_until(pulse.due().into()) => match pulse.beat(clock::now()) {
@@ -239,4 +264,70 @@ fn person(pairs: &Pairs) -> Person {
     let number = |key: &str| key.strip_prefix("field.")?.parse().ok();
     let fields = pairs.0.iter().filter_map(|(key, label)| Some((number(key)?, label.clone())));
     Person { name: text("agent"), device: text("device"), fields: fields.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::box_client::fake_box::{FakeBox, Peer};
+
+    const STATE: &str = "state call=c1 direction=in recording=off recording_id=- reasons=- \
+        blackout=off blackout_ms=0 screen=disabled can=record.start note=-\n";
+
+    /// A link that is up, and the box's end of it.
+    async fn link(fake: &FakeBox) -> (Link, Peer) {
+        let link = Link::begin(fake.socket.clone(), "jdoe".to_owned());
+        let mut peer = fake.accept().await;
+        assert!(peer.line().await.unwrap().starts_with("hello agent user=jdoe"));
+        peer.say("ok session=1 agent=Jane device=1001\n").await;
+        peer.say(STATE).await;
+        let mut view = link.view();
+        let up = view.wait_for(|view| matches!(**view, View::Up { .. })).await;
+        drop(up.expect("a link"));
+        (link, peer)
+    }
+
+    #[tokio::test]
+    async fn a10_command_not_sent_is_told_from_one_not_answered() {
+        let fake = FakeBox::listen();
+        let (link, mut peer) = link(&fake).await;
+        let link = Arc::new(link);
+        let ask = |line: String| {
+            let link = Arc::clone(&link);
+            tokio::spawn(async move { link.ask(line).await })
+        };
+        let mut sent = Vec::new();
+        for n in 0..WAITING {
+            sent.push(ask(format!("update 1 {n}")));
+            assert_eq!(peer.line().await, Some(format!("update 1 {n}")));
+        }
+        // No more than these are sent before the box answers; this one waits its turn.
+        let queued = link.ask("record start".to_owned());
+        tokio::pin!(queued);
+        assert!(timeout(Duration::from_millis(1), &mut queued).await.is_err());
+        drop(peer);
+        assert_eq!(queued.await, Err(NoReply::NotSent));
+        for ask in sent {
+            assert_eq!(ask.await.unwrap(), Err(NoReply::NoAnswer));
+        }
+        assert_eq!(link.ask("record stop".to_owned()).await, Err(NoReply::NotSent));
+    }
+
+    #[tokio::test]
+    async fn a10_busy_box_is_tried_again_and_does_not_refuse_the_agent() {
+        let fake = FakeBox::listen();
+        let link = Link::begin(fake.socket.clone(), "jdoe".to_owned());
+        let mut peer = fake.accept().await;
+        assert!(peer.line().await.is_some());
+        peer.say("err busy \"try again\"\n").await;
+        let view = link.settled().await;
+        assert!(matches!(&*view, View::Lost { why } if why == "try again"), "{view:?}");
+        // Soon, not in ten seconds.
+        let mut peer = timeout(Duration::from_secs(5), fake.accept()).await.unwrap();
+        assert!(peer.line().await.is_some());
+        peer.say("err denied \"no right\"\n").await;
+        let mut view = link.view();
+        let refused = view.wait_for(|view| matches!(**view, View::Refused { .. }));
+        assert!(timeout(Duration::from_secs(5), refused).await.is_ok());
+    }
 }

@@ -6,6 +6,7 @@
 
 use crate::clock;
 use crate::media::memfile::Memory;
+use protocol::Code;
 use protocol::client::{
     Client, ClientEvent, Failure, Greeting, Pairs, Reply, SendError, Violation,
 };
@@ -41,6 +42,31 @@ pub enum TalkError {
     Send(#[from] SendError),
     #[error("{}", .0.text)]
     Refused(Failure),
+}
+
+/// Refusals that are a decision about this user and what was asked for. Any other refusal says
+/// something about the box at this moment.
+const DECISIONS: [Code; 6] = [
+    Code::Denied,
+    Code::UnknownUser,
+    Code::DuplicateUser,
+    Code::NotEnrolled,
+    Code::OnDemandOff,
+    Code::NoSuchRecord,
+];
+
+/// Whether the box has decided against the user, rather than being busy or about to stop.
+#[must_use]
+pub fn is_decision(failure: &Failure) -> bool {
+    failure.code().is_some_and(|code| DECISIONS.contains(&code))
+}
+
+impl TalkError {
+    /// Whether the box has decided against the user: asking again soon gives the same answer.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, TalkError::Refused(failure) if is_decision(failure))
+    }
 }
 
 /// Past the greeting.

@@ -92,6 +92,23 @@ impl Shelf {
         Some(Arc::clone(&lying.opened))
     }
 
+    /// The same, without counting as a use.
+    #[must_use]
+    pub fn peek(&self, name: &Name) -> Option<Arc<Opened>> {
+        self.opened.get(name).map(|lying| Arc::clone(&lying.opened))
+    }
+
+    /// Everything that is open.
+    #[must_use]
+    pub fn names(&self) -> Vec<Name> {
+        self.opened.keys().cloned().collect()
+    }
+
+    /// Forgets an opened recording; who is just being sent it holds it until that stops.
+    pub fn remove(&mut self, name: &Name) {
+        self.opened.remove(name);
+    }
+
     /// Whether so much would fit if nothing else were here.
     #[must_use]
     pub fn can_ever(&self, bytes: u64) -> bool {
@@ -129,11 +146,13 @@ mod tests {
     use super::*;
     use crate::media::decode::{Kind, Shape};
     use crate::media::memfile::Memory;
+    use crate::media::playback::Playback;
 
     fn opened(bytes: usize) -> Arc<Opened> {
         let mut file = Memory::new().unwrap();
         file.append(&vec![1; bytes]).unwrap();
-        Arc::new(Opened::new((file, Kind::Wav), Ok(Shape::default())))
+        let playback = Playback::new(crate::clock::now());
+        Arc::new(Opened::new((file, Kind::Wav), Ok(Shape::default()), playback))
     }
 
     fn name(id: &str) -> Name {

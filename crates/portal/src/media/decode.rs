@@ -3,35 +3,29 @@
 //! A recording's files are fetched from the box in the supervisor's name (which the box journals
 //! before the first byte) and handed to `hushbox decode` as files that exist in memory only; what
 //! it makes of them is one more, kept for a while, and wiped when it goes. All of them together
-//! have a bound. What opens recordings is the identity that the site left on this machine, or one
-//! that the supervisor brought along: that is kept with his session, reaches the tool the same way,
-//! and is wiped at log-out. The portal itself parses no media.
+//! have a bound. What is open is served only while the box permits it: the box is asked before each
+//! play, which it journals, and every few seconds meanwhile (see `playback`); what it refuses is
+//! forgotten. What opens recordings is the identity that the site left on this machine, or one that
+//! the supervisor handed in: that is kept with the session and wiped at log-out.
 
 use crate::box_client::client::Desk;
 use crate::box_client::connection::TalkError;
 use crate::clock;
 use crate::config::Unseal;
-use crate::media::cache::{Kept, Shelf};
+use crate::media::cache::{Kept, Name, Shelf};
+use crate::media::decoder::{Decoder, Input};
 use crate::media::facts::{Envelope, EnvelopeError, Letter};
 use crate::media::fetch;
 use crate::media::fetch::{Order, Reels};
 use crate::media::memfile::Memory;
+use crate::media::playback::{Duty, Playback, Request};
 use serde::Deserialize;
-use std::path::Path;
-use std::process::Stdio;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-use tokio::process::Command;
 use tokio::sync::{OnceCell, Semaphore};
 
 /// Recordings that are opened at a time.
 const AT_ONCE: usize = 2;
-/// Opening takes so long at most.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// Columns of a picture.
-const PEAKS: &str = "1000";
-/// What is repeated of the tool's words.
-const WORDS_CHARS: usize = 300;
 
 /// Why a recording was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +53,14 @@ pub enum VaultError {
     Full,
 }
 
+impl VaultError {
+    /// Whether the box has decided that the user may not have the recording, or it is gone.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, VaultError::Box(error) if error.is_refusal())
+    }
+}
+
 /// A stretch that is silent on purpose.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Stretch {
@@ -81,6 +83,8 @@ pub struct Shape {
 pub struct Opened {
     pub file: Memory,
     pub kind: Kind,
+    /// In whose name it was fetched.
+    pub user: String,
     /// It has a screen.
     pub film: bool,
     /// Why the screen is not there, although there is one.
@@ -89,18 +93,25 @@ pub struct Opened {
     shape: OnceCell<Shape>,
     /// What it is drawn from until then.
     reels: Mutex<Option<Arc<Reels>>>,
+    /// Held while the box is asked, so that requests that come together ask once.
+    playback: tokio::sync::Mutex<Playback>,
 }
 
 impl Opened {
     /// Opened, with all there is to draw; or with what that will be drawn from.
     #[must_use]
-    pub fn new((file, kind): (Memory, Kind), drawn: Result<Shape, Reels>) -> Opened {
+    pub fn new(
+        (file, kind): (Memory, Kind),
+        drawn: Result<Shape, Reels>,
+        playback: Playback,
+    ) -> Opened {
         let (shape, reels) = match drawn {
             Ok(shape) => (OnceCell::new_with(Some(shape)), None),
             Err(reels) => (OnceCell::new(), Some(Arc::new(reels))),
         };
-        let reels = Mutex::new(reels);
-        Opened { file, kind, film: false, dark: None, shape, reels }
+        let (reels, playback) = (Mutex::new(reels), tokio::sync::Mutex::new(playback));
+        let user = String::new();
+        Opened { file, kind, user, film: false, dark: None, shape, reels, playback }
     }
 
     /// What there is to draw, if that is known.
@@ -128,10 +139,16 @@ pub struct Opener {
     pub user: String,
 }
 
+impl Opener {
+    fn name(&self, id: &str) -> Name {
+        (self.key.clone(), id.to_owned())
+    }
+}
+
 /// All that is open.
 pub struct Vault {
     desk: Desk,
-    unseal: Unseal,
+    decoder: Decoder,
     turns: Semaphore,
     /// Numbers and fields take milliseconds, and wait for no sound.
     letters: Semaphore,
@@ -175,7 +192,7 @@ impl Vault {
     pub fn new(desk: Desk, unseal: Unseal) -> Vault {
         let shelf = Mutex::new(Shelf::new(u64::from(unseal.memory_mb) << 20));
         let [turns, letters, pictures] = [AT_ONCE, AT_ONCE, 1].map(Semaphore::new);
-        Vault { desk, unseal, turns, letters, pictures, shelf }
+        Vault { desk, decoder: Decoder::new(unseal), turns, letters, pictures, shelf }
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
@@ -185,7 +202,7 @@ impl Vault {
     /// Whether this machine holds what opens recordings.
     #[must_use]
     pub fn has_identity(&self) -> bool {
-        self.unseal.identity.is_some()
+        self.decoder.has_identity()
     }
 
     /// Whether this session brought what opens recordings.
@@ -225,19 +242,30 @@ impl Vault {
         serde_json::from_slice(&told.read(0, size)?).map_err(|_| VaultError::Nonsense)
     }
 
-    /// A recording to be heard; what was opened a while ago is still open.
-    pub async fn open(&self, who: &Opener, id: &str) -> Result<Arc<Opened>, VaultError> {
+    /// A recording to be heard. What was opened a while ago is still open, but the box decides,
+    /// and journals, each play. `request` says what is asked of a file of so many bytes.
+    pub async fn open(
+        &self,
+        who: &Opener,
+        id: &str,
+        request: impl Fn(u64) -> Request,
+    ) -> Result<Arc<Opened>, VaultError> {
+        let again = |opened: Arc<Opened>| {
+            let request = request(opened.file.size());
+            self.permit(who, id, (opened, request))
+        };
         if let Some(opened) = self.known(who, id) {
-            return Ok(opened);
+            return again(opened).await;
         }
         let _turn = self.turns.acquire().await.map_err(|_| VaultError::Slow)?;
         // Picture and sound are asked for at once: who waited finds it open.
         if let Some(opened) = self.known(who, id) {
-            return Ok(opened);
+            return again(opened).await;
         }
         let order = Order::ask(&self.desk, &who.user, id).await?;
         let (kind, long) = (order.player(), order.is_long());
         let kept = self.reserve(order.bytes(kind))?;
+        let fetched = clock::now();
         let (reels, dark) = order.fetch(fetch::PLAY).await?;
         let (file, film, closed, shape) = if long {
             let (file, film, closed) = self.film(who, &reels, kind).await?;
@@ -247,11 +275,99 @@ impl Vault {
             let ((file, film, closed), shape) = tokio::try_join!(film, shape)?;
             (file, film, closed, Some(shape))
         };
-        let dark = dark.or(closed);
-        let opened = Opened::new((file, kind), shape.ok_or(reels));
-        let opened = Arc::new(Opened { film, dark, ..opened });
-        self.shelf().put((who.key.clone(), id.to_owned()), &opened, (kept, clock::now()));
+        let (dark, user) = (dark.or(closed), who.user.clone());
+        let opened = Opened::new((file, kind), shape.ok_or(reels), Playback::new(fetched));
+        let opened = Arc::new(Opened { user, film, dark, ..opened });
+        self.shelf().put(who.name(id), &opened, (kept, clock::now()));
+        // The fetch was the play; but it may have been deleted while it was decoded.
+        let request = match request(opened.file.size()) {
+            Request::Listen => Request::Continue,
+            request => request,
+        };
+        self.permit(who, id, (opened, request)).await
+    }
+
+    /// Asks the box, as far as `request` takes that. What the box refuses is forgotten.
+    async fn permit(
+        &self,
+        who: &Opener,
+        id: &str,
+        (opened, request): (Arc<Opened>, Request),
+    ) -> Result<Arc<Opened>, VaultError> {
+        let mut playback = opened.playback.lock().await;
+        let asked = match playback.duty(request, clock::now()) {
+            Duty::Nothing => None,
+            Duty::Ask => {
+                let asked = self.desk.may(&who.user, fetch::PLAY, id).await;
+                Some(asked.map_err(VaultError::from))
+            }
+            Duty::Journal => Some(self.journal(who, id, opened.film).await),
+        };
+        match asked {
+            Some(Ok(())) => playback.permitted(clock::now()),
+            Some(Err(error)) => {
+                if error.is_refusal() {
+                    log::info!("recording {id} is not played to {} any more: {error}", who.user);
+                    self.shelf().remove(&who.name(id));
+                }
+                return Err(error);
+            }
+            None => {}
+        }
+        playback.served(request, clock::now());
+        drop(playback);
         Ok(opened)
+    }
+
+    /// Has the box journal one more play.
+    async fn journal(&self, who: &Opener, id: &str, film: bool) -> Result<(), VaultError> {
+        Ok(Order::ask(&self.desk, &who.user, id).await?.journal(film).await?)
+    }
+
+    /// Whether what is just being sent may still be sent. Only the box's refusal ends that, no
+    /// trouble in asking.
+    pub async fn may_continue(&self, who: &Opener, id: &str, opened: &Arc<Opened>) -> bool {
+        let asked = self.permit(who, id, (Arc::clone(opened), Request::Continue)).await;
+        !asked.is_err_and(|error| error.is_refusal())
+    }
+
+    /// The same of an export.
+    pub async fn may_export(&self, who: &Opener, id: &str) -> bool {
+        let asked = self.desk.may(&who.user, fetch::EXPORT, id).await;
+        !asked.is_err_and(|error| error.is_refusal())
+    }
+
+    /// Asks the box about everything that is open, and forgets what it refuses.
+    pub async fn recheck(&self) {
+        let mut users: BTreeMap<String, Vec<Name>> = BTreeMap::new();
+        for name in self.shelf().names() {
+            let Some(opened) = self.shelf().peek(&name) else { continue };
+            users.entry(opened.user.clone()).or_default().push(name);
+        }
+        for (user, names) in users {
+            match self.recheck_user(&user, &names).await {
+                Err(error) if error.is_refusal() => {
+                    log::info!("recordings are not played to {user} any more: {error}");
+                    names.iter().for_each(|name| self.shelf().remove(name));
+                }
+                Err(error) => log::warn!("what {user} has open was not asked about: {error}"),
+                Ok(()) => {}
+            }
+        }
+    }
+
+    async fn recheck_user(&self, user: &str, names: &[Name]) -> Result<(), TalkError> {
+        let mut permit = self.desk.permit(user, fetch::PLAY).await?;
+        for name in names {
+            match permit.see(&name.1).await {
+                Err(error) if error.is_refusal() => {
+                    log::info!("recording {} is not played to {user} any more: {error}", name.1);
+                    self.shelf().remove(name);
+                }
+                asked => asked?,
+            }
+        }
+        Ok(())
     }
 
     /// The file for the player. A screen that cannot be shown takes no sound away.
@@ -272,7 +388,7 @@ impl Vault {
     }
 
     fn known(&self, who: &Opener, id: &str) -> Option<Arc<Opened>> {
-        self.shelf().known(&(who.key.clone(), id.to_owned()), clock::now())
+        self.shelf().known(&who.name(id), clock::now())
     }
 
     /// Room for what is about to be opened; what was not used for longest makes it.
@@ -301,14 +417,17 @@ impl Vault {
         if let Some(why) = dark {
             return Err(VaultError::Closed(why));
         }
-        Ok((self.decode(who, &reels, kind).await?, kept))
+        let made = self.decode(who, &reels, kind).await?;
+        // It may have been deleted while it was decoded.
+        self.desk.may(&who.user, fetch::EXPORT, id).await?;
+        Ok((made, kept))
     }
 
-    /// The identity as a file in memory, which the tool inherits.
-    fn brought(&self, who: &Opener) -> Result<Option<Memory>, std::io::Error> {
+    /// The identity that was handed in, as a file in memory.
+    fn handed_in(&self, who: &Opener) -> Result<Option<Memory>, std::io::Error> {
         let shelf = self.shelf();
         let Some(text) = shelf.identity(&who.key) else { return Ok(None) };
-        let mut file = Memory::to_inherit()?;
+        let mut file = Memory::new()?;
         file.append(text.as_bytes())?;
         Ok(Some(file))
     }
@@ -316,8 +435,9 @@ impl Vault {
     /// All there is to draw of an opened recording; `None`: it is not open.
     pub async fn shape(&self, who: &Opener, id: &str) -> Result<Option<Shape>, VaultError> {
         let Some(opened) = self.known(who, id) else { return Ok(None) };
+        let opened = self.permit(who, id, (opened, Request::Continue)).await?;
         let shape = opened.shape.get_or_try_init(|| self.draw_later(who, &opened)).await?;
-        self.shelf().shrink(&(who.key.clone(), id.to_owned()));
+        self.shelf().shrink(&who.name(id));
         Ok(Some(shape.clone()))
     }
 
@@ -348,33 +468,7 @@ impl Vault {
         (main, screen): (&Memory, Option<&Memory>),
         kind: Kind,
     ) -> Result<Memory, VaultError> {
-        let tool = self.unseal.tool.display().to_string();
-        let failed = |error| VaultError::Tool { tool: tool.clone(), error };
-        let mut command = Command::new(&self.unseal.tool);
-        command.args(["decode", "--as", kind.word()]).env_clear();
-        if kind == Kind::Shape {
-            command.args(["--peaks", PEAKS]);
-        }
-        if let Some(screen) = screen {
-            command.arg("--screen").arg(screen.path());
-        }
-        let brought = self.brought(who)?;
-        let key = brought.as_ref().map(Memory::path);
-        if let Some(path) = key.as_deref().or(self.unseal.identity.as_deref()) {
-            command.arg("--identity").arg::<&Path>(path);
-        }
-        let out = Memory::new()?;
-        command.stdin(Stdio::from(main.handle()?)).stdout(Stdio::from(out.handle()?));
-        let child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().map_err(failed)?;
-        let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
-        let output = output.map_err(|_| VaultError::Slow)?.map_err(failed)?;
-        drop(brought);
-        if output.status.success() {
-            return Ok(out);
-        }
-        // The first line says why; the second is for people at a shell.
-        let words = String::from_utf8_lossy(&output.stderr);
-        let words = words.lines().next().unwrap_or_default().trim_start_matches("hushbox: ");
-        Err(VaultError::Closed(words.chars().take(WORDS_CHARS).collect()))
+        let identity = self.handed_in(who)?;
+        self.decoder.run(Input { main, screen, identity: identity.as_ref() }, kind).await
     }
 }

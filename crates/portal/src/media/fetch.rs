@@ -101,13 +101,27 @@ impl Order {
         sealed.saturating_add(made).saturating_add(ONCE)
     }
 
+    /// Has the box journal another play of what was fetched before, `film` with the screen beside
+    /// it. The box refuses where the user may not, and sends nothing.
+    pub async fn journal(mut self, film: bool) -> Result<(), TalkError> {
+        let mut parts = vec![("sound", self.sizes.0)];
+        if film && self.sizes.1 > 0 && !self.alone {
+            parts.push(("screen", self.sizes.1));
+        }
+        for (part, size) in parts {
+            // From its end on there is nothing to send.
+            self.talk.need(&format!("{} from={size}", line(&self.id, PLAY, part))).await?;
+        }
+        Ok(())
+    }
+
     /// Fetches it; and why the screen stays away, if it does.
     pub async fn fetch(mut self, purpose: &str) -> Result<(Reels, Option<String>), VaultError> {
         let main = self.talk.fetch(&line(&self.id, purpose, "sound"), Memory::new()?).await?;
         let (mut screen, mut dark) = (None, None);
         if self.sizes.1 > 0 && !self.alone {
             let wanted = line(&self.id, purpose, "screen");
-            match self.talk.fetch(&wanted, Memory::to_inherit()?).await {
+            match self.talk.fetch(&wanted, Memory::new()?).await {
                 Ok(found) => screen = Some(found),
                 Err(TalkError::Refused(failure)) => dark = Some(failure.text),
                 Err(error) => return Err(error.into()),

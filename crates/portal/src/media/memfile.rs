@@ -1,14 +1,14 @@
 //! Files that exist in memory only: recordings, sealed as they come and opened as they are heard.
 //!
 //! A program that is given one reads and writes it like any file, so that a large recording is held
-//! once. It has no name anywhere, and is wiped when it goes. Nothing here knows what is in it.
+//! once. It has no name anywhere, closes when another program starts, and is wiped when it goes.
+//! Nothing here knows what is in it.
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::File;
 use std::io::{Result, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 /// What is written at a time to wipe.
@@ -19,18 +19,9 @@ const BLOCK: usize = 64 << 10;
 pub struct Memory(File);
 
 impl Memory {
-    /// An empty one, which only this process has.
+    /// An empty one, which no program that is started inherits by itself.
     pub fn new() -> Result<Memory> {
-        Memory::with(MFdFlags::MFD_CLOEXEC)
-    }
-
-    /// An empty one, which programs that are started inherit; they find it at `path`.
-    pub fn to_inherit() -> Result<Memory> {
-        Memory::with(MFdFlags::empty())
-    }
-
-    fn with(flags: MFdFlags) -> Result<Memory> {
-        Ok(Memory(File::from(memfd_create("hushbox", flags)?)))
+        Ok(Memory(File::from(memfd_create("hushbox", MFdFlags::MFD_CLOEXEC)?)))
     }
 
     /// Puts something at its end.
@@ -38,15 +29,9 @@ impl Memory {
         self.0.write_all(bytes)
     }
 
-    /// For a program's stdin or stdout.
+    /// Another descriptor of it, to hand to one program; it closes in all others, too.
     pub fn handle(&self) -> Result<OwnedFd> {
         Ok(self.0.try_clone()?.into())
-    }
-
-    /// Where a program that inherits it finds it.
-    #[must_use]
-    pub fn path(&self) -> PathBuf {
-        format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
     }
 
     /// How many bytes it holds.

@@ -6,7 +6,7 @@
 
 use super::pages::{AgentPage, Button, FieldRow, Frame, html};
 use super::{Fault, Portal};
-use crate::box_client::agent_session::View;
+use crate::box_client::agent_session::{NoReply, View};
 use crate::web::extract::{Member, Posted};
 use axum::Json;
 use axum::extract::{Query, State};
@@ -159,6 +159,10 @@ pub async fn page(
 
 /// What a page without scripts says after a form.
 fn done_text(word: &str) -> Option<Said> {
+    let unanswered = [NoReply::NotSent, NoReply::NoAnswer, NoReply::Busy].map(unanswered);
+    if let Some((said, _)) = unanswered.into_iter().find(|(_, known)| *known == word) {
+        return Some(said);
+    }
     let (ok, text) = match word {
         "done" => (true, "Done."),
         "saved" => (true, "Saved."),
@@ -181,9 +185,19 @@ pub async fn act(State(portal): Shared, posted: Posted) -> Result<Response, Faul
     let reply = link.ask((*command).to_owned()).await;
     let said = match reply {
         Ok(reply) => told(word, &reply),
-        Err(error) => (Said { ok: false, text: format!("{error}.") }, "no"),
+        Err(error) => unanswered(error),
     };
     Ok(answer(&posted.member, said))
+}
+
+/// What there is to say where the box gave no reply.
+fn unanswered(error: NoReply) -> (Said, &'static str) {
+    let word = match error {
+        NoReply::NotSent => "not-sent",
+        NoReply::NoAnswer => "no-answer",
+        NoReply::Busy => "busy",
+    };
+    (Said { ok: false, text: sentence(&error.to_string()) }, word)
 }
 
 /// To a script the whole, to a form the way back to the page.
@@ -274,7 +288,7 @@ pub async fn field(State(portal): Shared, posted: Posted) -> Result<Response, Fa
     let said = match link.ask(format!("update {number} \"{quoted}\"")).await {
         Ok(Reply { outcome: Ok(_), .. }) => (Said { ok: true, text: "Saved.".to_owned() }, "saved"),
         Ok(reply) => told("update", &reply),
-        Err(error) => (Said { ok: false, text: format!("{error}.") }, "no"),
+        Err(error) => unanswered(error),
     };
     Ok(answer(&posted.member, said))
 }
@@ -300,5 +314,19 @@ mod tests {
         let text = receipt(&Pairs(pairs.to_vec()));
         assert!(text.contains("sample 160000 on, 16000 samples before") && text.contains("210 µs"));
         assert_eq!(sentence("no call is on."), "No call is on.");
+    }
+
+    #[test]
+    fn agent_form_without_a_reply_says_whether_it_was_sent() {
+        for (error, wanted) in [
+            (NoReply::NotSent, "what you did was not done"),
+            (NoReply::NoAnswer, "the box did not answer"),
+            (NoReply::Busy, "too much at once"),
+        ] {
+            let (told, word) = unanswered(error);
+            let page = done_text(word).expect("a word of ours");
+            assert!(!page.ok && page.text.to_lowercase().contains(wanted), "{}", page.text);
+            assert_eq!(page.text, told.text);
+        }
     }
 }

@@ -1,18 +1,25 @@
 //! Sound for the player, in any piece it asks for, and exports.
 //!
 //! A player seeks by asking for ranges of bytes; what is opened once is served from memory, a piece
-//! at a time, and each piece is wiped. Nothing is kept by the browser. An export is asked for by a
-//! form, so that no link of another site makes one, and the box journals it as what it is.
+//! at a time, and each piece is wiped. Sending stops when the session ends or the box withdraws its
+//! permission, also where the browser takes its time. Nothing is kept by the browser. An export is
+//! asked for by a form, so that no link of another site makes one, and the box journals it as what
+//! it is.
 
-use super::{Fault, Portal, records};
-use crate::media::decode::{Kind, Opener, VaultError};
+use super::{Fault, LOOK, Portal, records};
+use crate::media::cache::Kept;
+use crate::media::decode::{Kind, Opened, Opener, VaultError};
 use crate::media::memfile::Memory;
+use crate::media::playback::Request;
 use crate::web::extract::{Member, Posted};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use std::io;
 use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 type Shared = State<Arc<Portal>>;
 
@@ -66,22 +73,93 @@ fn media(kind: Kind, film: bool) -> &'static str {
     }
 }
 
-/// A part of what lies in memory, piece by piece as the browser takes it; each is wiped once sent.
-/// `held` stays until the last piece is gone.
-fn body<T: Send + 'static>(
-    held: T,
-    file: impl Fn(&T) -> &Memory + Send + 'static,
-    (from, to): (u64, u64),
-) -> Body {
-    let mut at = from;
-    let pieces = std::iter::from_fn(move || {
-        let left = usize::try_from(to - at).unwrap_or(PIECE).min(PIECE);
-        let read = |size| file(&held).read(at, size);
-        let piece = (left > 0).then(|| read(left))?;
-        at += left as u64;
-        Some(piece.map(Bytes::from_owner))
-    });
-    Body::from_stream(tokio_stream::iter(pieces))
+/// What is sent.
+enum Sent {
+    Played(Arc<Opened>),
+    /// Its room is given back when it is sent.
+    Exported {
+        file: Memory,
+        _room: Kept,
+    },
+}
+
+/// A file on its way to a browser.
+struct Sending {
+    portal: Arc<Portal>,
+    who: Opener,
+    id: String,
+    sent: Sent,
+}
+
+type Pieces = mpsc::Sender<io::Result<Bytes>>;
+
+impl Sending {
+    fn file(&self) -> &Memory {
+        match &self.sent {
+            Sent::Played(opened) => &opened.file,
+            Sent::Exported { file, .. } => file,
+        }
+    }
+
+    /// A part of the file, piece by piece as the browser takes it; each is wiped once sent.
+    fn body(self, (from, to): (u64, u64)) -> Body {
+        let (out, pieces) = mpsc::channel(1);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = self.send((from, to), &out) => {}
+                () = self.withdrawn() => {
+                    log::info!("recording {}: sending to {} stops", self.id, self.who.user);
+                    let error = io::Error::from(io::ErrorKind::PermissionDenied);
+                    // A browser that takes nothing is told by the end of the connection.
+                    drop(out.try_send(Err(error)));
+                }
+            }
+        });
+        Body::from_stream(ReceiverStream::new(pieces))
+    }
+
+    async fn send(&self, (mut at, to): (u64, u64), out: &Pieces) {
+        while at < to {
+            let count = usize::try_from(to - at).unwrap_or(PIECE).min(PIECE);
+            let piece = self.file().read(at, count).map(Bytes::from_owner);
+            if out.send(piece).await.is_err() {
+                return;
+            }
+            at += count as u64;
+        }
+    }
+
+    /// Returns when the session has ended, or the box does not permit this any more.
+    async fn withdrawn(&self) {
+        let mut ended = self.portal.ended.subscribe();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                _ = ended.changed() => {}
+            }
+            if !self.is_alive().await || !self.is_permitted().await {
+                return;
+            }
+        }
+    }
+
+    async fn is_alive(&self) -> bool {
+        match self.portal.session(&self.who.key).await {
+            Ok(session) => session.is_some(),
+            Err(error) => {
+                log::error!("{error}");
+                true
+            }
+        }
+    }
+
+    async fn is_permitted(&self) -> bool {
+        let vault = &self.portal.vault;
+        match &self.sent {
+            Sent::Played(opened) => vault.may_continue(&self.who, &self.id, opened).await,
+            Sent::Exported { .. } => vault.may_export(&self.who, &self.id).await,
+        }
+    }
 }
 
 pub async fn get(
@@ -91,10 +169,16 @@ pub async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
     records::about("show", &id)?;
-    let opened = portal.vault.open(&opener(&member), &id).await?;
-    let size = opened.file.size();
     let asked = headers.get(header::RANGE).and_then(|value| value.to_str().ok());
-    let Ok(piece) = asked.map_or(Ok(None), |text| range(text, size)) else {
+    let piece = |size| asked.map_or(Ok(None), |text| range(text, size));
+    let request = |size| match piece(size) {
+        Ok(None | Some((0, _))) => Request::FromStart,
+        Ok(Some(_)) | Err(()) => Request::Continue,
+    };
+    let who = opener(&member);
+    let opened = portal.vault.open(&who, &id, request).await?;
+    let size = opened.file.size();
+    let Ok(piece) = piece(size) else {
         let all = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
         return Ok((StatusCode::RANGE_NOT_SATISFIABLE, all).into_response());
     };
@@ -104,7 +188,8 @@ pub async fn get(
         (header::ACCEPT_RANGES, "bytes".to_owned()),
         (header::CONTENT_LENGTH, (to - from).to_string()),
     ];
-    let answer = (kind, body(opened, |opened| &opened.file, (from, to)));
+    let sending = Sending { portal, who, id, sent: Sent::Played(opened) };
+    let answer = (kind, sending.body((from, to)));
     if piece.is_none() {
         return Ok(answer.into_response());
     }
@@ -123,19 +208,108 @@ pub async fn export(
         "webm" => Kind::Webm,
         _ => Kind::Opus,
     };
-    let made = portal.vault.export(&opener(&posted.member), &id, kind).await?;
-    let size = made.0.size();
+    let who = opener(&posted.member);
+    let (file, _room) = portal.vault.export(&who, &id, kind).await?;
+    let size = file.size();
     let headers = [
         (header::CONTENT_TYPE, media(kind, true).to_owned()),
         (header::CONTENT_LENGTH, size.to_string()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.{}\"", kind.word())),
     ];
-    Ok((headers, body(made, |made| &made.0, (0, size))).into_response())
+    let sending = Sending { portal, who, id, sent: Sent::Exported { file, _room } };
+    Ok((headers, sending.body((0, size))).into_response())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::sessions::{self, Origin};
+    use crate::accounts::{self, Account, token};
+    use crate::box_client::fake_box::FakeBox;
+    use crate::clock;
+    use crate::media::decode::Shape;
+    use crate::media::playback::Playback;
+    use std::path::Path;
+    use std::sync::Weak;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tokio_stream::StreamExt;
+
+    const SIZE: u64 = 1 << 20;
+
+    /// A portal beside a box that permits plays as long as this is true, and a session.
+    fn portal(folder: &Path, permitted: &Arc<AtomicBool>) -> (Arc<Portal>, Opener) {
+        let permitted = Arc::clone(permitted);
+        let socket = FakeBox::answering(move |line| {
+            let text = match line {
+                line if line.starts_with("hello") => "ok session=1 rights=records.all,play\n",
+                _ if permitted.load(Ordering::SeqCst) => "row what=record\nok\n",
+                _ => "err no-such-record \"deleted\"\n",
+            };
+            text.to_owned()
+        });
+        let portal = Portal::for_tests(folder, &socket);
+        let (name, hash, email) = ("boss".to_owned(), "x".to_owned(), String::new());
+        let boss = Account { name, hash, email, disabled: false, made: 0 };
+        portal.db.ask(|db| accounts::add(db, &boss)).unwrap();
+        let (origin, now) = (Origin::default(), clock::seconds());
+        let begin = |db: &_| sessions::begin(db, "boss", ("secret", "csrf"), &origin, now);
+        portal.db.ask(begin).unwrap();
+        (portal, Opener { key: token::hash("secret"), user: "boss".to_owned() })
+    }
+
+    /// A recording that is being sent, and what the browser has not taken of it.
+    fn send(portal: &Arc<Portal>, who: &Opener) -> (Weak<Opened>, axum::body::BodyDataStream) {
+        let mut file = Memory::new().unwrap();
+        file.append(&vec![1; usize::try_from(SIZE).unwrap()]).unwrap();
+        let playback = Playback::new(clock::now());
+        let opened = Opened::new((file, Kind::Wav), Ok(Shape::default()), playback);
+        let opened = Arc::new(opened);
+        let weak = Arc::downgrade(&opened);
+        let (portal, who, id) = (Arc::clone(portal), who.clone(), "abc".to_owned());
+        let sending = Sending { portal, who, id, sent: Sent::Played(opened) };
+        (weak, sending.body((0, SIZE)).into_data_stream())
+    }
+
+    /// How many bytes come, and whether they end in order.
+    async fn rest(mut pieces: axum::body::BodyDataStream) -> (u64, bool) {
+        let mut bytes = 0;
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(piece) => bytes += piece.len() as u64,
+                Err(_) => return (bytes, false),
+            }
+        }
+        (bytes, true)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn h6_sending_to_a_slow_browser_stops_with_the_permission() {
+        let folder = tempfile::tempdir().unwrap();
+        let permitted = Arc::new(AtomicBool::new(true));
+        let (portal, who) = portal(folder.path(), &permitted);
+        let (opened, pieces) = send(&portal, &who);
+        tokio::time::sleep(LOOK * 5).await;
+        assert!(opened.upgrade().is_some(), "a pause alone ends nothing");
+        assert_eq!(rest(pieces).await, (SIZE, true));
+        let (opened, pieces) = send(&portal, &who);
+        permitted.store(false, Ordering::SeqCst);
+        tokio::time::sleep(LOOK * 2).await;
+        assert!(opened.upgrade().is_none(), "it is wiped though the browser took nothing");
+        assert!(rest(pieces).await.0 < SIZE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn c5_sending_stops_with_the_session() {
+        let folder = tempfile::tempdir().unwrap();
+        let (portal, who) = portal(folder.path(), &Arc::new(AtomicBool::new(true)));
+        let (opened, pieces) = send(&portal, &who);
+        tokio::time::sleep(LOOK / 2).await;
+        portal.db.ask(|db| sessions::end(db, &who.key)).unwrap();
+        portal.poke();
+        tokio::time::sleep(LOOK / 4).await;
+        assert!(opened.upgrade().is_none(), "at once");
+        assert!(rest(pieces).await.0 < SIZE);
+    }
 
     #[test]
     fn a_range_is_what_the_player_asked_for() {

@@ -64,6 +64,7 @@ impl Fault {
                 "no-such-record" => StatusCode::NOT_FOUND,
                 "denied" | "unknown-user" => StatusCode::FORBIDDEN,
                 "bad-argument" | "bad-characters" => StatusCode::BAD_REQUEST,
+                "too-many" | "shutting-down" => StatusCode::SERVICE_UNAVAILABLE,
                 _ => StatusCode::CONFLICT,
             },
             Fault::Box(_) | Fault::Inside(_) => StatusCode::SERVICE_UNAVAILABLE,

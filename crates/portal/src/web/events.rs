@@ -1,12 +1,13 @@
 //! Live state: server-sent events.
 //!
 //! A stream of an agent carries the newest state, and nothing that was missed: whoever is slow gets
-//! fewer. Now and then it says how long the session still lives if nothing is done, and it ends
-//! with the session. A stream is nobody's doing, so it keeps no session alive.
+//! fewer. Now and then it says how long the session still lives if nothing is done. It ends with
+//! the session, and that of a live board with the right `monitor`. (What an agent's stream shows is
+//! what the box shows to that agent at any moment.) A stream is no sign of a user who is there, so
+//! it keeps no session alive.
 
-use super::Portal;
 use super::agent::Face;
-use crate::accounts::sessions;
+use super::{LOOK, Portal};
 use crate::accounts::sessions::Session;
 use crate::box_client::agent_session::{Link, View};
 use crate::clock;
@@ -23,8 +24,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
-/// How often a stream looks whether its session is still alive.
-const LOOK: Duration = Duration::from_secs(10);
 /// A browser whose stream broke off comes back after so long.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -88,13 +87,35 @@ async fn feed_board(
             changed = board.changed() => {
                 changed.is_ok() && (!wanted || tell(&mut board, out).await)
             }
-            _ = look.tick() => left(portal, session, out).await,
-            _ = ended.changed() => left(portal, session, out).await,
+            _ = look.tick() => goes_on(portal, session, wanted, out).await,
+            _ = ended.changed() => goes_on(portal, session, wanted, out).await,
             _ = stopping.changed() => false,
             () = out.closed() => false,
         };
         if !alive {
             return;
+        }
+    }
+}
+
+/// Whether session and, for a board, right are still there; if not, the browser was told.
+async fn goes_on(portal: &Portal, session: &Session, board: bool, out: &Out) -> bool {
+    if !left(portal, session, out).await {
+        return false;
+    }
+    if !board {
+        return true;
+    }
+    match portal.rights_now(&session.user).await {
+        Ok(rights) if rights.has("monitor") => true,
+        Ok(_) => {
+            drop(out.send(Ok(Event::default().event("gone").data("denied"))).await);
+            false
+        }
+        // The board itself says that the box is away.
+        Err(error) => {
+            log::warn!("whether {} may still watch was not asked: {error}", session.user);
+            true
         }
     }
 }
@@ -140,11 +161,9 @@ async fn state(view: &mut watch::Receiver<Arc<View>>, out: &Out) -> bool {
 
 /// Says how long the session lives; false: it does not, and the browser was told.
 async fn left(portal: &Portal, session: &Session, out: &Out) -> bool {
-    let (now, rule, key) = (clock::seconds(), portal.session_rule(), session.key.clone());
-    let found = portal.db.call(move |db| sessions::of_key(db, &key, now, rule)).await;
-    let event = match found {
+    let event = match portal.session(&session.key).await {
         Ok(Some(session)) => {
-            let left = session.left_s(now, rule).to_string();
+            let left = session.left_s(clock::seconds(), portal.session_rule()).to_string();
             return out.send(Ok(Event::default().event("session").data(left))).await.is_ok();
         }
         Ok(None) => Event::default().event("gone").data("over"),

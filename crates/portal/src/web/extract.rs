@@ -14,9 +14,11 @@ use crate::config::Tls;
 use axum::extract::{ConnectInfo, Form, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
+use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use time::Duration;
 
 /// A browser and where it is.
 #[derive(Clone, Debug)]
@@ -25,7 +27,7 @@ pub struct Visitor {
     pub browser: String,
     /// Asked by one of our scripts, which wants JSON.
     pub script: bool,
-    cookies: BTreeMap<String, String>,
+    cookies: CookieJar,
 }
 
 /// Somebody who is logged in, and did something.
@@ -82,30 +84,38 @@ fn cookie_name(portal: &Portal, name: &str) -> String {
 const SESSION: &str = "hushbox";
 const FORM: &str = "hushbox-form";
 const NAME: &str = "hushbox-name";
-const YEAR_S: i64 = 365 * 86_400;
+const YEAR: Duration = Duration::days(365);
 
-fn cookie(portal: &Portal, (name, value): (&str, &str), age_s: Option<i64>) -> String {
-    let secure = if portal.config.is_secure() { "; Secure" } else { "" };
-    let age = age_s.map_or_else(String::new, |age| format!("; Max-Age={age}"));
-    let name = cookie_name(portal, name);
-    format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{age}")
+/// A cookie of ours; an empty value takes it away.
+fn cookie(portal: &Portal, name: &str, value: String) -> Cookie<'static> {
+    let gone = value.is_empty();
+    let mut cookie = Cookie::new(cookie_name(portal, name), value);
+    cookie.set_path("/");
+    cookie.set_http_only(true);
+    cookie.set_same_site(SameSite::Strict);
+    cookie.set_secure(portal.config.is_secure());
+    cookie.set_max_age(gone.then_some(Duration::ZERO));
+    cookie
 }
 
 /// Sets, or with an empty token takes away, the session's cookie.
-pub fn session_cookie(portal: &Portal, secret: &str) -> String {
-    let gone = if secret.is_empty() { Some(0) } else { None };
-    cookie(portal, (SESSION, secret), gone)
+pub fn session_cookie(portal: &Portal, secret: &str) -> Cookie<'static> {
+    cookie(portal, SESSION, secret.to_owned())
 }
 
 /// Remembers a username, or forgets it.
-pub fn name_cookie(portal: &Portal, name: &str) -> String {
+pub fn name_cookie(portal: &Portal, name: &str) -> Cookie<'static> {
     let value = data_encoding::BASE64URL_NOPAD.encode(name.as_bytes());
-    cookie(portal, (NAME, &value), Some(if name.is_empty() { 0 } else { YEAR_S }))
+    let mut cookie = cookie(portal, NAME, value);
+    if !name.is_empty() {
+        cookie.set_max_age(YEAR);
+    }
+    cookie
 }
 
 /// Ties a form to the browser that is about to get it.
-pub fn form_cookie(portal: &Portal, secret: &str) -> String {
-    cookie(portal, (FORM, secret), None)
+pub fn form_cookie(portal: &Portal, secret: &str) -> Cookie<'static> {
+    cookie(portal, FORM, secret.to_owned())
 }
 
 /// The word that such a form carries.
@@ -116,23 +126,18 @@ pub fn form_word(portal: &Portal, secret: &str) -> String {
 impl Visitor {
     fn of(portal: &Portal, parts: &Parts) -> Visitor {
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        // HTTP/2 may send each in a header of its own.
-        let cookies = parts.headers.get_all(header::COOKIE).iter();
-        let cookies = cookies.filter_map(|value| value.to_str().ok());
-        let cookies = cookies.flat_map(|value| value.split(';'));
-        let cookies = cookies.filter_map(|cookie| cookie.trim().split_once('='));
         let browser = text(header::USER_AGENT).unwrap_or_default();
         let browser = browser.chars().filter(|c| !c.is_control()).collect();
         Visitor {
             address: address(portal, parts),
             browser,
             script: text(header::ACCEPT).is_some_and(|types| types == "application/json"),
-            cookies: cookies.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            cookies: CookieJar::from_headers(&parts.headers),
         }
     }
 
     fn cookie(&self, portal: &Portal, name: &str) -> Option<&str> {
-        self.cookies.get(&cookie_name(portal, name)).map(String::as_str)
+        self.cookies.get(&cookie_name(portal, name)).map(Cookie::value)
     }
 
     /// The token of its session, if it has the form of one.
@@ -149,7 +154,7 @@ impl Visitor {
     }
 
     /// What ties its forms to it, and the cookie to set if there was none.
-    pub fn form_secret(&self, portal: &Portal) -> Result<(String, Option<String>), Fault> {
+    pub fn form_secret(&self, portal: &Portal) -> Result<(String, Option<Cookie<'static>>), Fault> {
         if let Some(known) = self.cookie(portal, FORM).filter(|secret| token::is_formed(secret)) {
             return Ok((known.to_owned(), None));
         }

@@ -14,8 +14,9 @@ use crate::web::extract::{Guest, Member, Posted, Visitor};
 use crate::{accounts, clock};
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use axum_extra::extract::cookie::{Cookie, CookieJar};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,14 +68,8 @@ fn form(
 }
 
 /// Headers that set cookies.
-pub fn cookies(all: impl IntoIterator<Item = String>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for cookie in all {
-        if let Ok(value) = HeaderValue::from_str(&cookie) {
-            headers.append(header::SET_COOKIE, value);
-        }
-    }
-    headers
+pub fn cookies(all: impl IntoIterator<Item = Cookie<'static>>) -> CookieJar {
+    all.into_iter().fold(CookieJar::new(), CookieJar::add)
 }
 
 pub async fn log_in(State(portal): Shared, mut guest: Guest) -> Result<Response, Fault> {

@@ -5,7 +5,6 @@
 
 use super::{Fault, Portal, assets};
 use crate::box_client::client::Rights;
-use crate::box_client::connection::TalkError;
 use crate::web::extract::Member;
 use askama::Template;
 use axum::body::Bytes;
@@ -41,7 +40,6 @@ impl Frame {
         let session = &member.session;
         let (rights, lost) = match portal.rights(&session.user).await {
             Ok(rights) => (rights, None),
-            Err(TalkError::Refused(_)) => (Rights::default(), None),
             Err(error) => (Rights::default(), Some(error.to_string())),
         };
         Frame {

@@ -8,15 +8,17 @@
 
 use super::pages::{Frame, RecordPage, RecordsPage, html, html_wiped};
 use super::{Fault, Portal};
-use crate::box_client::connection::Talk;
+use crate::box_client::connection::{Talk, TalkError};
 use crate::media::decode::{Opened, Opener, Shape, Stretch, VaultError};
 use crate::media::facts;
 use crate::media::facts::{Envelope, Rows};
+use crate::media::playback::Request;
 use crate::web::extract::{Member, Posted};
 use crate::web::waveform;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use protocol::Code;
 use protocol::client::Pairs;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -179,6 +181,17 @@ async fn holding(
     let (mut found, mut sealed) = (Vec::new(), 0);
     for one in all {
         let reply = talk.ask(&about("show", one.get("recording").unwrap_or_default())?).await?;
+        match reply.outcome {
+            Ok(_) => {}
+            Err(failure) if failure.code() == Some(Code::NoSuchRecord) => continue,
+            // One that the disk does not give takes nothing from the others.
+            Err(failure) if failure.code() == Some(Code::Storage) => {
+                sealed += 1;
+                continue;
+            }
+            // Not to have looked is not to have found nothing.
+            Err(failure) => return Err(TalkError::Refused(failure).into()),
+        }
         let holds = |row: &Pairs| {
             row.get("what") == Some("field")
                 && row.get("value").is_some_and(|value| value.to_lowercase().contains(text))
@@ -355,7 +368,7 @@ async fn listened(
     who: &Opener,
     (id, drawn): (&str, bool),
 ) -> Result<Arc<Opened>, VaultError> {
-    let opened = portal.vault.open(who, id).await?;
+    let opened = portal.vault.open(who, id, |_| Request::Listen).await?;
     // Without a drawing it plays all the same.
     if drawn && let Err(error) = portal.vault.shape(who, id).await {
         log::warn!("recording {id} is not drawn: {error}");
@@ -473,6 +486,28 @@ pub async fn identity(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::box_client::fake_box::FakeBox;
+
+    #[tokio::test]
+    async fn search_that_a_busy_box_cut_short_is_no_short_list() {
+        let socket = FakeBox::answering(|line| {
+            let text = match line {
+                "show one" => "row what=field n=1 value=Miller\nok\n",
+                "show gone" => "err no-such-record \"deleted\"\n",
+                "show torn" => "err storage \"damaged\"\n",
+                _ => "err busy \"later\"\n",
+            };
+            text.to_owned()
+        });
+        let mut talk = Talk::open(&socket).await.unwrap();
+        let rows = |ids: &[&str]| {
+            let row = |id: &&str| Pairs(vec![("recording".to_owned(), (*id).to_owned())]);
+            ids.iter().map(row).collect::<Vec<_>>()
+        };
+        let found = holding(&mut talk, rows(&["gone", "torn", "one"]), "miller").await.unwrap();
+        assert_eq!((found.0.len(), found.1), (1, 1));
+        assert!(holding(&mut talk, rows(&["one", "two"]), "miller").await.is_err());
+    }
 
     #[test]
     fn a_search_becomes_one_line_whatever_is_typed() {

@@ -1,8 +1,9 @@
 //! Passwords: forgotten, set anew through a link, and changed (requirement C4).
 //!
 //! Whoever asks for a link gets the same answer at once, whether or not the name is known, may have
-//! one, or has an address; what is done about it is done afterwards. The box says who has the right
-//! `password`. Links begin with the configured address, never with what the browser calls us.
+//! one, got one a moment ago, or has an address; what is done about it is done afterwards. The box
+//! says who has the right `password`. Links begin with the configured address, never with what the
+//! browser calls us.
 
 use super::pages::{ForgotPage, Frame, PasswordPage, ResetPage, html};
 use super::{Fault, Portal, login};
@@ -53,6 +54,10 @@ async fn send(portal: &Portal, name: &str, address: &str) -> Result<(), Fault> {
     let account = portal.db.call(move |db| accounts::find(db, &asked)).await?;
     let able = account.filter(|account| !account.disabled && !account.email.is_empty());
     let (Some(account), Some(mailer)) = (able, &portal.mailer) else { return Ok(()) };
+    if !portal.may_get_letter(&account.name) {
+        log::info!("{}: asked for a link again within a minute ({address})", account.name);
+        return Ok(());
+    }
     if !portal.desk.rights(&account.name).await?.has("password") {
         return portal
             .note(&account.name, "asked for a link without the right", address)

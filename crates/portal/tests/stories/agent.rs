@@ -1,18 +1,18 @@
 //! Agents at their page: recording, blackout, fields, two tabs, two people, a box that goes.
 
-use super::browser::{Browser, Look};
+use super::browser::{AtPortal, Browser, Look};
 use super::house::{Plan, Stack};
 use super::wire::Hand;
-use thirtyfour::Key;
+use testkit::browser::Key;
 
 fn house() -> Stack {
     Stack::new(&Plan { tls: true, ..Plan::default() })
 }
 
 #[test]
-fn c1_c2_a_call_is_recorded_blacked_out_and_described_from_a_browser() {
+fn c1_c2_browser_records_masks_and_describes_a_call() {
     let house = house();
-    let browser = Browser::new(&house);
+    let browser = Browser::new(&house.url);
     browser.log_in("jdoe");
     browser.sees("document.getElementById('agent').dataset.link === 'up'");
     assert_eq!(browser.text("call"), "No call");
@@ -78,9 +78,9 @@ fn c1_c2_a_call_is_recorded_blacked_out_and_described_from_a_browser() {
 }
 
 #[test]
-fn b2_two_agents_see_each_their_own() {
+fn b2_two_agents_see_only_their_own_calls() {
     let house = house();
-    let (jane, ann) = (Browser::new(&house), Browser::new(&house));
+    let (jane, ann) = (Browser::new(&house.url), Browser::new(&house.url));
     jane.log_in("jdoe");
     ann.log_in("ASmith");
     house.pbx("call start device=1001 call=c1 direction=out");
@@ -98,9 +98,9 @@ fn b2_two_agents_see_each_their_own() {
 }
 
 #[test]
-fn a10_a_lost_box_is_a_disabled_page_that_comes_back_by_itself() {
+fn a10_page_is_disabled_while_recorder_is_unreachable() {
     let mut house = house();
-    let browser = Browser::with(&house, Look { dark: true, phone: true });
+    let browser = Browser::with(&house.url, Look { dark: true, phone: true });
     browser.log_in("jdoe");
     house.pbx("call start device=1001 call=c1 direction=in");
     browser.press("record.start");
@@ -128,7 +128,7 @@ fn a10_a_lost_box_is_a_disabled_page_that_comes_back_by_itself() {
 }
 
 #[test]
-fn c1_every_button_is_a_form_that_needs_no_script() {
+fn c1_buttons_work_without_javascript() {
     let house = Stack::new(&Plan::default());
     let mut jane = Hand::of(&house, "jdoe");
     let csrf = jane.get("/agent").csrf();
@@ -161,7 +161,7 @@ fn c1_every_button_is_a_form_that_needs_no_script() {
 }
 
 #[test]
-fn c6_a_site_that_has_no_portal_for_agents_says_so() {
+fn c6_agent_page_reports_when_web_is_off() {
     let house = Stack::new(&Plan { web: false, ..Plan::default() });
     let mut jane = Hand::of(&house, "jdoe");
     let page = jane.get("/agent").text();

@@ -4,75 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use testkit::process::Process;
+use testkit::program;
+pub use testkit::wait::{TIMEOUT, until};
 
-/// Longer than anything takes on a busy machine.
-pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// Everybody's.
 pub const PASSWORD: &str = "correct horse battery";
-
-/// Looks again and again until there is something to see.
-#[allow(clippy::disallowed_methods, reason = "real programs live in real time")]
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + TIMEOUT;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "not within {TIMEOUT:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// A program of the box.
-pub fn program(name: &str) -> PathBuf {
-    testkit::program("hushbox", name)
-}
-
-/// A process that tells on its stdout what it does, and ends with its owner.
-pub struct Process {
-    pub child: Child,
-    lines: Receiver<String>,
-}
-
-impl Process {
-    pub fn start(command: &mut Command) -> Process {
-        let name = format!("{command:?}");
-        let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let mut child = started.unwrap_or_else(|error| panic!("{name}: {error}: run `make setup`"));
-        let (sender, lines) = channel();
-        let out = BufReader::new(child.stdout.take().unwrap()).lines();
-        std::thread::spawn(move || out.map_while(Result::ok).all(|line| sender.send(line).is_ok()));
-        Process { child, lines }
-    }
-
-    /// Its next line.
-    pub fn line(&self) -> String {
-        match self.lines.recv_timeout(TIMEOUT) {
-            Ok(line) => line,
-            Err(RecvTimeoutError::Disconnected) => panic!("it ended"),
-            Err(RecvTimeoutError::Timeout) => panic!("nothing on stdout within {TIMEOUT:?}"),
-        }
-    }
-
-    /// Asks it to end, as `kill` does.
-    pub fn term(&mut self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        let code = self.child.wait().unwrap().code();
-        assert_eq!(code, Some(0), "an orderly end");
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
 
 /// How a house differs from the usual one.
 #[derive(Clone)]
@@ -84,11 +24,13 @@ pub struct Plan {
     pub mail: bool,
     /// `[on_demand] web`.
     pub web: bool,
+    /// More of `[audio]`.
+    pub audio: &'static str,
 }
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { tls: false, login: "", mail: false, web: true }
+        Plan { tls: false, login: "", mail: false, web: true, audio: "" }
     }
 }
 
@@ -144,7 +86,7 @@ impl Stack {
     }
 
     pub fn start_box(&mut self) {
-        let mut command = Command::new(program("hushboxd"));
+        let mut command = Command::new(program("hushbox", "hushboxd"));
         command.arg("--config").arg(self.path("config.toml")).stderr(self.log("box.log"));
         let process = Process::start(&mut command);
         let ready = process.line();
@@ -172,7 +114,7 @@ impl Stack {
     }
 
     pub fn stop_portal(&mut self) {
-        self.portal.take().unwrap().term();
+        self.portal.take().unwrap().terminate();
     }
 
     fn start_mail(&mut self) -> u16 {
@@ -221,6 +163,35 @@ impl Stack {
         lines[2..lines.len() - 1].join("\n")
     }
 
+    /// A supervisor says one line to the box itself.
+    pub fn supervise(&self, user: &str, line: &str) -> String {
+        let mut stream = UnixStream::connect(self.path("hushbox.sock")).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        let lines = format!("hello supervisor user={user}\n{line}\nquit\n");
+        stream.write_all(lines.as_bytes()).unwrap();
+        let lines = BufReader::new(stream).lines().map_while(Result::ok);
+        let lines: Vec<String> = lines.filter(|line| !line.starts_with("event")).collect();
+        assert!(lines[1].starts_with("ok session="), "{lines:?}");
+        lines[2..lines.len() - 1].join("\n")
+    }
+
+    /// How often something stands in a log.
+    pub fn logged(&self, log: &str, text: &str) -> usize {
+        let log = std::fs::read_to_string(self.path(log)).unwrap_or_default();
+        log.matches(text).count()
+    }
+
+    /// Changes the box's configuration while it runs.
+    pub fn reconfigure(&self, from: &str, to: &str) {
+        let toml = std::fs::read_to_string(self.path("config.toml")).unwrap();
+        assert!(toml.contains(from), "{from}");
+        self.write("config.toml", &toml.replace(from, to));
+        let read = "the configuration was read again";
+        let before = self.logged("box.log", read);
+        self.hushboxd.as_ref().unwrap().signal(nix::sys::signal::Signal::SIGHUP);
+        until("the new configuration", || (self.logged("box.log", read) > before).then_some(()));
+    }
+
     /// A connection over loopback that has said hello, for whoever needs more than a line.
     pub fn connect(&self, hello: &str) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.box_port)).unwrap();
@@ -231,7 +202,7 @@ impl Stack {
 
     /// Runs `hushbox` on the box's configuration.
     pub fn tool(&self, words: &[&str]) -> String {
-        let mut command = Command::new(program("hushbox"));
+        let mut command = Command::new(program("hushbox-cli", "hushbox"));
         command.args(words).arg("--config").arg(self.path("config.toml"));
         let output = command.output().unwrap();
         let err = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -295,6 +266,7 @@ kinds = ["cti", "monitor", "screen"]
 [audio]
 codec = "pcm"
 holdback_ms = 1000
+{}
 [blackout]
 lead_ms = 500
 [store]
@@ -307,11 +279,11 @@ buffer_ms = 2000
 activity = "cti"
 channels = [
 "#,
-        plan.web
+        plan.web, plan.audio
     );
-    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/../../board/models/demo");
+    let demo = testkit::root().join("board/models/demo");
     for (id, sides) in [(1, "mono"), (2, "stereo")] {
-        let source = format!("{demo}/100{id}.wav");
+        let source = demo.join(format!("100{id}.wav"));
         let channel = format!("id = {id}, device = \"100{id}\", sides = \"{sides}\"");
         writeln!(text, "  {{ {channel}, source = {source:?} }},").unwrap();
     }
@@ -366,7 +338,7 @@ retention_days = 90
 
 fn portal_config(plan: &Plan, mail_port: u16) -> String {
     let (scheme, tls) = if plan.tls { ("https", "own") } else { ("http", "none") };
-    let tool = program("hushbox");
+    let tool = program("hushbox-cli", "hushbox");
     let mut text = format!(
         "[portal]\naddress = \"127.0.0.1:0\"\nurl = \"{scheme}://127.0.0.1:0\"\n\
          data = \"portal\"\nbox = \"hushbox.sock\"\ntls = \"{tls}\"\n\

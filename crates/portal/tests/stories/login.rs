@@ -1,13 +1,13 @@
 //! Logging in: what the browser keeps, forgotten passwords, locks, idleness, log-out everywhere.
 
-use super::browser::Browser;
+use super::browser::{AtPortal, Browser};
 use super::house::{PASSWORD, Plan, Stack, until};
 use super::wire::{Hand, escaped};
 
 #[test]
-fn c3_the_browser_is_not_offered_to_save_and_the_username_can_be_remembered() {
+fn c3_login_saves_no_password_and_may_keep_username() {
     let house = Stack::new(&Plan { tls: true, ..Plan::default() });
-    let browser = Browser::new(&house);
+    let browser = Browser::new(&house.url);
     browser.open("/agent");
     browser.sees("location.pathname === '/login'");
     browser.assert_accessible("the log-in page");
@@ -44,9 +44,9 @@ fn c3_the_browser_is_not_offered_to_save_and_the_username_can_be_remembered() {
 }
 
 #[test]
-fn c4_a_forgotten_password_is_set_through_a_link_that_works_once() {
+fn c4_reset_link_works_once() {
     let house = Stack::new(&Plan { tls: true, mail: true, ..Plan::default() });
-    let browser = Browser::new(&house);
+    let browser = Browser::new(&house.url);
     browser.open("/login");
     browser.click("a[href='/forgot']");
     browser.sees("location.pathname === '/forgot'");
@@ -77,7 +77,7 @@ fn c4_a_forgotten_password_is_set_through_a_link_that_works_once() {
 }
 
 #[test]
-fn c4_whoever_may_not_have_a_link_gets_the_same_answer_and_no_letter() {
+fn c4_reset_for_unknown_user_answers_alike_sends_no_mail() {
     let house = Stack::new(&Plan { mail: true, ..Plan::default() });
     let mut hand = Hand::new(&house);
     let csrf = hand.get("/forgot").csrf();
@@ -106,7 +106,33 @@ fn c4_whoever_may_not_have_a_link_gets_the_same_answer_and_no_letter() {
 }
 
 #[test]
-fn c5_every_failure_says_the_same_and_five_of_them_lock() {
+fn c4_link_outlives_further_requests_which_send_no_letter() {
+    let house = Stack::new(&Plan { mail: true, ..Plan::default() });
+    let mut hand = Hand::new(&house);
+    let csrf = hand.get("/forgot").csrf();
+    let mut ask = |name: &str| {
+        let answer = hand.post("/forgot", &[("csrf", &csrf), ("username", name)]);
+        (answer.status, answer.text())
+    };
+    let first = ask("jdoe");
+    let (to, text) = house.letter();
+    assert_eq!(to, "jdoe@example.org");
+    for name in ["jdoe", "JDoe", "jdoe"] {
+        assert_eq!(ask(name), first, "the same answer");
+    }
+    let again = "jdoe: asked for a link again within a minute";
+    until("the requests", || (house.logged("portal.log", again) == 3).then_some(()));
+    assert_eq!(ask("asmith"), first);
+    assert_eq!(house.letter().0, "asmith@example.org", "the next letter is to another");
+    let token = text.split("token=").nth(1).unwrap().split_whitespace().next().unwrap();
+    let csrf = hand.get(&format!("/reset?token={token}")).csrf();
+    let wanted = "another good password";
+    let fields = [("csrf", &*csrf), ("token", token), ("password", wanted), ("again", wanted)];
+    assert_eq!(hand.post("/reset", &fields).status, 303, "the link in the first letter");
+}
+
+#[test]
+fn c5_login_failures_answer_alike_and_five_lock() {
     let house = Stack::new(&Plan { login: "lock_seconds = 3600", ..Plan::default() });
     house.user(&["disable", "quiet"], "");
     let mut hand = Hand::new(&house);
@@ -130,12 +156,12 @@ fn c5_every_failure_says_the_same_and_five_of_them_lock() {
 }
 
 #[test]
-fn c5_an_idle_session_is_warned_and_ends_and_everywhere_is_everywhere() {
+fn c5_idle_session_is_warned_ends_and_logout_is_global() {
     let login = "idle_seconds = 24\nwarn_seconds = 12";
     let house = Stack::new(&Plan { tls: true, login, ..Plan::default() });
-    let browser = Browser::new(&house);
+    let browser = Browser::new(&house.url);
     browser.log_in("jdoe");
-    let mut other = Browser::new(&house);
+    let mut other = Browser::new(&house.url);
     other.log_in("jdoe");
     // It warns; who stays, stays; who does not is logged out without touching anything.
     browser.sees("document.getElementById('idle').open");
@@ -149,7 +175,7 @@ fn c5_an_idle_session_is_warned_and_ends_and_everywhere_is_everywhere() {
     browser.log_in("jdoe");
     other = {
         drop(other);
-        Browser::new(&house)
+        Browser::new(&house.url)
     };
     other.log_in("jdoe");
     browser.click("form[action='/logout/everywhere'] button");

@@ -11,6 +11,7 @@ mod browser;
 mod house;
 mod login;
 mod pages;
+mod playback;
 mod scanner;
 mod screen;
 mod sealed;

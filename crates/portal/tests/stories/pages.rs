@@ -1,11 +1,9 @@
 //! A supervisor leafs through more recordings than a page holds, and opens one that is long: the
 //! real box, on a store of days, and the real portal.
 
-#![allow(dead_code, reason = "a bench uses the rest of the rig")]
-
 use hushbox::store::day::Day;
 use std::collections::BTreeSet;
-use testkit::browser::Chromium;
+use testkit::browser::Browser;
 use testkit::load::library::{Library, Plan, ani};
 use testkit::load::supervisor::{Hand, PASSWORD, PortalStack, between, listed, older, wav};
 
@@ -29,7 +27,7 @@ fn leaf_through(hand: &Hand, first: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn older_pages_show_every_recording_and_a_long_one_plays_before_it_is_drawn() {
+fn pages_show_every_recording_and_long_ones_play_first() {
     let folder = tempfile::tempdir().unwrap();
     let long = Library::new(PLAN, &folder.path().join("data"), &wav()).write(TODAY);
     let house = PortalStack::start(folder.path());
@@ -69,16 +67,15 @@ fn assert_long(hand: &Hand, long: &str) {
 
 /// In a browser: it plays at once, near its end too, and its picture comes.
 fn watch(house: &PortalStack, long: &str) {
-    let browser = Chromium::start();
-    let url = house.ready.split("url=").nth(1).unwrap();
-    browser.open(&format!("{url}/login"));
+    let browser = Browser::new(house.ready.split("url=").nth(1).unwrap());
+    browser.open("/login");
     browser.js(&format!(
         "document.querySelector('[name=username]').value = 'boss';
          document.querySelector('[name=password]').value = {PASSWORD:?};
          document.querySelector('form button').click()"
     ));
     browser.sees("location.pathname === '/records'");
-    browser.open(&format!("{url}/records/{long}"));
+    browser.open(&format!("/records/{long}"));
     assert_eq!(browser.js("return document.querySelectorAll('.loud').length"), 0);
     browser.js("document.getElementById('listen').click()");
     browser.sees("document.getElementById('player').readyState >= 1");

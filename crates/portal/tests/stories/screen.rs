@@ -1,6 +1,6 @@
 //! A screen beside the sound: sent by a workstation, watched in a real browser.
 
-use super::browser::Browser;
+use super::browser::{AtPortal, Browser};
 use super::house::{Plan, Stack, until};
 use super::supervisor::wait_for_frames;
 use super::wire::Hand;
@@ -155,11 +155,11 @@ fn tell(house: &Stack) -> Told {
 }
 
 #[test]
-fn c1_g1_a_screen_is_watched_in_step_with_its_sound_and_is_black_where_it_was_blacked_out() {
+fn c1_g1_screen_plays_in_sync_and_black_where_masked() {
     let house = Stack::new(&Plan::default());
     let told = tell(&house);
     let id = &told.id;
-    let browser = Browser::new(&house);
+    let browser = Browser::new(&house.url);
     browser.log_in("boss");
     browser.open(&format!("/records/{id}"));
     browser.click("#listen");

@@ -1,7 +1,7 @@
 //! Numbers and fields where neither the box nor the portal holds a key: only an identity that a
 //! supervisor hands in opens them, for that session, and the journal knows who read them.
 
-use super::browser::Browser;
+use super::browser::{AtPortal, Browser};
 use super::house::{Plan, Stack};
 use super::supervisor::record;
 use super::wire::Hand;
@@ -33,7 +33,7 @@ fn sealed_house() -> (Stack, String, String) {
 /// Another pair's private half.
 fn stranger(house: &Stack) -> String {
     let path = house.path("stranger.txt");
-    let mut command = std::process::Command::new(super::house::program("hushbox"));
+    let mut command = std::process::Command::new(testkit::program("hushbox-cli", "hushbox"));
     let made = command.args(["keygen", "--out"]).arg(&path).output().unwrap();
     assert!(made.status.success(), "{made:?}");
     std::fs::read_to_string(path).unwrap()
@@ -53,7 +53,7 @@ fn assert_sealed(page: &str) {
 }
 
 #[test]
-fn f5_h5_an_identity_that_is_handed_in_opens_numbers_fields_and_their_history() {
+fn f5_h5_identity_opens_numbers_fields_and_history() {
     let (house, id, identity) = sealed_house();
     let path = format!("/records/{id}");
     let mut boss = Hand::of(&house, "boss");
@@ -98,7 +98,7 @@ fn f5_h5_an_identity_that_is_handed_in_opens_numbers_fields_and_their_history() 
 }
 
 #[test]
-fn h5_a_key_that_was_tampered_with_on_the_disk_opens_nothing_and_is_named() {
+fn h5_tampered_key_file_opens_nothing_and_is_reported() {
     let (house, id, identity) = sealed_house();
     let path = format!("/records/{id}");
     let mut boss = Hand::of(&house, "boss");
@@ -122,9 +122,9 @@ fn h5_a_key_that_was_tampered_with_on_the_disk_opens_nothing_and_is_named() {
 }
 
 #[test]
-fn h5_a_supervisor_reads_with_the_identity_in_hand_and_hears_only_if_he_wants_to() {
+fn h5_identity_opens_facts_without_playing_audio() {
     let (house, id, identity) = sealed_house();
-    let browser = Browser::new(&house);
+    let browser = Browser::new(&house.url);
     browser.log_in("boss");
     browser.sees("location.pathname === '/records'");
     browser.open(&format!("/records/{id}"));

@@ -4,7 +4,7 @@ use super::house::{PASSWORD, Plan, Stack};
 use super::wire::{Hand, raw};
 
 #[test]
-fn forms_of_other_sites_and_without_the_word_do_nothing() {
+fn forms_cross_site_or_without_csrf_token_do_nothing() {
     let house = Stack::new(&Plan::default());
     house.pbx("call start device=1001 call=c1 direction=in");
     let mut jane = Hand::of(&house, "jdoe");
@@ -35,7 +35,7 @@ fn forms_of_other_sites_and_without_the_word_do_nothing() {
 }
 
 #[test]
-fn a_session_that_was_laid_out_is_not_used() {
+fn session_id_set_by_others_is_not_used() {
     let house = Stack::new(&Plan::default());
     let mut jane = Hand::new(&house);
     let laid = "A".repeat(43);
@@ -57,7 +57,7 @@ fn a_session_that_was_laid_out_is_not_used() {
 }
 
 #[test]
-fn an_address_that_guesses_too_fast_is_stopped() {
+fn address_that_guesses_fast_is_rate_limited() {
     let house = Stack::new(&Plan::default());
     let mut hand = Hand::new(&house);
     let csrf = hand.get("/login").csrf();
@@ -71,7 +71,7 @@ fn an_address_that_guesses_too_fast_is_stopped() {
 }
 
 #[test]
-fn odd_requests_are_refused_and_serve_nothing() {
+fn malformed_requests_are_refused() {
     let house = Stack::new(&Plan::default());
     let mut hand = Hand::new(&house);
     for path in [
@@ -110,7 +110,7 @@ fn odd_requests_are_refused_and_serve_nothing() {
 }
 
 #[test]
-fn every_answer_carries_the_headers_that_keep_browsers_safe() {
+fn replies_carry_security_headers() {
     let house = Stack::new(&Plan::default());
     let mut jane = Hand::of(&house, "jdoe");
     for path in ["/login", "/agent", "/nothing", "/password", "/assets/x/agent.js"] {

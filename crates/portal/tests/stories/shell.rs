@@ -42,7 +42,7 @@ fn types(house: &Stack, words: &[&str], lines: [&str; 2]) -> (bool, String, Stri
 }
 
 #[test]
-fn c3_a_password_that_is_typed_at_a_terminal_is_asked_for_twice_and_never_shown() {
+fn c3_terminal_password_is_asked_twice_and_hidden() {
     let house = Stack::new(&Plan::default());
     let other = "another horse battery";
     let (well, said, shown) = types(&house, &["passwd", "boss"], [other, "another horse"]);
@@ -55,7 +55,7 @@ fn c3_a_password_that_is_typed_at_a_terminal_is_asked_for_twice_and_never_shown(
 }
 
 #[test]
-fn c3_ctrl_c_at_the_password_gives_the_echo_back_and_ends() {
+fn c3_ctrl_c_at_password_restores_echo_and_exits() {
     let house = Stack::new(&Plan::default());
     let pty = openpty(None, None).unwrap();
     let mut command = Command::new("setsid");
@@ -76,7 +76,7 @@ fn c3_ctrl_c_at_the_password_gives_the_echo_back_and_ends() {
 }
 
 #[test]
-fn c3_of_a_stranger_no_password_is_asked() {
+fn c3_unknown_user_is_not_asked_for_a_password() {
     let house = Stack::new(&Plan::default());
     let said = refused(&house, &["user", "passwd", "nobodyx"]);
     assert!(said.contains("there is no account nobodyx") && !said.contains("Password"), "{said}");
@@ -106,7 +106,7 @@ fn checked(unseal: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_configuration_that_cannot_work_is_told_before_it_is_used() {
+fn config_errors_are_reported_at_start() {
     let (code, out, said) = checked("tool = \"/bin/true\"\nidentity = \"plain.txt\"\n");
     assert_eq!((code, out.as_str()), (Some(0), "ok: https://p:8443, 1 warning\n"), "{said}");
     assert!(said.contains("warning: portal.box: ") && said.contains("no.sock"), "{said}");

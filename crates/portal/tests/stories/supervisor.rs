@@ -1,6 +1,6 @@
 //! Supervisors and administrators: finding, hearing, exporting, holding, watching, looking after.
 
-use super::browser::Browser;
+use super::browser::{AtPortal, Browser};
 use super::house::{PASSWORD, Plan, Stack, until};
 use super::wire::{Hand, raw};
 use std::io::Read;
@@ -56,11 +56,11 @@ pub fn wait_for_frames(house: &Stack, frames: u64) {
 }
 
 #[test]
-fn a_supervisor_finds_hears_exports_and_holds_a_recording() {
+fn supervisor_finds_plays_exports_and_protects() {
     let house = Stack::new(&Plan { tls: true, ..Plan::default() });
     let id = record_over_tls(&house);
     let manifest = house.show(&id);
-    let browser = Browser::new(&house);
+    let browser = Browser::new(&house.url);
     browser.log_in("boss");
     browser.sees("location.pathname === '/records'");
     browser.types("#agent", "JDOE");
@@ -91,6 +91,7 @@ fn a_supervisor_finds_hears_exports_and_holds_a_recording() {
     browser.sees(&format!("document.getElementById('player').currentTime > {}", wanted * 0.45));
     browser.sees("document.getElementById('now').getAttribute('d') !== 'M0 0V160'");
     browser.picture("record");
+    assert_eq!(plays(&house, &id), 1, "all that the player has fetched is one play");
     // What the player got is, sample by sample, what was played, and silence where it was masked.
     let sound = browser.js_later(
         "fetch(document.getElementById('player').src).then((a) => a.arrayBuffer()).then((b) => \
@@ -110,9 +111,16 @@ fn a_supervisor_finds_hears_exports_and_holds_a_recording() {
     assert_eq!(records[0]["protected"], true, "{records}");
 }
 
+/// How many plays of a recording the box has journalled.
+pub fn plays(house: &Stack, id: &str) -> usize {
+    let record = house.show(id);
+    let fetched = record["fetched"].as_array().unwrap();
+    fetched.iter().filter(|fetch| fetch["for"] == "play").count()
+}
+
 /// The hand speaks plain HTTP: this one asks through the box instead.
 pub fn record_over_tls(house: &Stack) -> String {
-    let browser = Browser::new(house);
+    let browser = Browser::new(&house.url);
     browser.log_in("jdoe");
     house.pbx("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
     browser.press("record.start");
@@ -159,7 +167,7 @@ fn assert_sound(sound: &[i16], manifest: &serde_json::Value) {
 }
 
 #[test]
-fn exports_are_forms_ranges_are_exact_and_other_peoples_records_are_not_there() {
+fn exports_need_post_ranges_exact_others_records_absent() {
     let house = Stack::new(&Plan::default());
     let id = record(&house);
     let manifest = house.show(&id);
@@ -242,7 +250,7 @@ fn through(program: &str, words: &[&str], bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_supervisor_without_an_identity_on_the_box_brings_one_along() {
+fn supervisor_uploads_the_missing_identity() {
     let mut house = Stack::new(&Plan::default());
     let id = record(&house);
     let identity = std::fs::read_to_string(house.path("data/keys/identity.txt")).unwrap();
@@ -274,7 +282,7 @@ fn a_supervisor_without_an_identity_on_the_box_brings_one_along() {
 }
 
 #[test]
-fn what_is_sealed_to_the_box_itself_is_named_and_a_search_says_what_it_could_not_see() {
+fn sealed_facts_are_named_and_search_reports_them() {
     let mut house = Stack::new(&Plan::default());
     let id = record(&house);
     let mut boss = Hand::of(&house, "boss");
@@ -299,9 +307,9 @@ fn what_is_sealed_to_the_box_itself_is_named_and_a_search_says_what_it_could_not
 }
 
 #[test]
-fn the_live_board_follows_and_the_administrator_sees_and_looks_after() {
+fn live_view_follows_and_admin_manages_users() {
     let house = Stack::new(&Plan { tls: true, ..Plan::default() });
-    let browser = Browser::new(&house);
+    let browser = Browser::new(&house.url);
     browser.log_in("boss");
     browser.open("/board");
     browser.sees("document.querySelectorAll('#channels tbody tr').length === 2");
@@ -327,7 +335,7 @@ fn the_live_board_follows_and_the_administrator_sees_and_looks_after() {
 }
 
 #[test]
-fn figures_are_for_monitors_only_and_tell_whether_the_box_is_there() {
+fn metrics_report_recorder_up_or_down() {
     let mut house = Stack::new(&Plan::default());
     let get = |house: &Stack, path: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");

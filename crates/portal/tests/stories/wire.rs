@@ -98,6 +98,15 @@ impl Hand {
         answer
     }
 
+    /// Asks for a stream, which is the caller's to read.
+    pub fn open(&self, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        let head = format!("{}\r\n", self.head(&format!("GET {path}")));
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    }
+
     pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let pairs: Vec<String> =
             fields.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();

@@ -22,7 +22,12 @@ pub fn unique() -> u64 {
 
 /// So many samples of noise, new each time.
 pub fn noise(count: u64) -> Vec<i16> {
-    let mut rng = Rng::new(RandomState::new().hash_one(unique()));
+    seeded_noise(RandomState::new().hash_one(unique()), count)
+}
+
+/// The noise of a seed.
+pub fn seeded_noise(seed: u64, count: u64) -> Vec<i16> {
+    let mut rng = Rng::new(seed);
     let mut next = |_| {
         let [low, high, ..] = rng.next_u64().to_be_bytes();
         i16::from_le_bytes([low | 1, (high & 0x3f) | 0x40]) * if high & 0x80 == 0 { 1 } else { -1 }

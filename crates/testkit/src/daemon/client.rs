@@ -8,7 +8,7 @@ use super::tls::TlsStream;
 use rustls::ClientConfig;
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -102,6 +102,11 @@ impl Client {
     /// Over TLS; the box is let in by `config`, and lets us in, or nobody is.
     pub fn tls(port: u16, config: Arc<ClientConfig>) -> Client {
         Client::greet(Stream::Tls(Box::new(super::tls::connect(port, config))))
+    }
+
+    /// The same, from another address of this machine.
+    pub fn tls_from(from: Ipv4Addr, port: u16, config: Arc<ClientConfig>) -> Client {
+        Client::greet(Stream::Tls(Box::new(super::tls::connect_from(from, port, config))))
     }
 
     pub fn unix(path: &Path) -> Client {

@@ -5,56 +5,27 @@
 //! `TIMEOUT`; the folder goes with the box, however the story ends. Nothing here asserts what a
 //! story is about.
 
-#![allow(clippy::disallowed_methods, reason = "real boxes live in real time")]
-
 pub mod audio;
 pub mod client;
+pub mod session;
 pub mod site;
 pub mod tls;
+mod usage;
 
-use crate::program;
+use crate::process::Process;
+pub use crate::wait::{TIMEOUT, let_pass, until};
+use crate::{ProgramOutput, program};
 use client::{Client, Line};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use site::Site;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
-
-/// Longer than anything takes on a busy machine.
-pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Frames per second of every story.
 pub const RATE: u64 = 8000;
-
-/// Looks again and again until there is something to see.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + TIMEOUT;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "not within {TIMEOUT:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Lets real time pass where time itself is the event: a box that is stopped tells nothing.
-pub fn let_pass(time: Duration) {
-    std::thread::sleep(time);
-}
-
-/// A program that came to its end.
-#[derive(Debug)]
-pub struct Ended {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
-}
 
 /// One box and its folder.
 pub struct Daemon {
@@ -66,21 +37,29 @@ pub struct Daemon {
     pub port: u16,
     /// The same, of its TLS listener, if it has one.
     pub tls_port: u16,
-    daemon: Option<Process>,
-}
-
-/// The running process.
-struct Process {
-    child: Child,
-    stdout: Receiver<String>,
+    /// How long the last start took until its `ready` line.
+    pub ready_in: Duration,
+    process: Option<Process>,
 }
 
 impl Daemon {
     /// Lays the folder out; nothing runs yet.
     pub fn new(site: Site) -> Daemon {
-        let folder = tempfile::Builder::new().prefix("hushbox-story-").tempdir().unwrap();
-        let mut new =
-            Daemon { folder, site, sounds: BTreeMap::new(), port: 0, tls_port: 0, daemon: None };
+        Daemon::new_in(&std::env::temp_dir(), site)
+    }
+
+    /// The same in a folder below `parent`.
+    pub fn new_in(parent: &Path, site: Site) -> Daemon {
+        let folder = tempfile::Builder::new().prefix("hushbox-story-").tempdir_in(parent).unwrap();
+        let mut new = Daemon {
+            folder,
+            site,
+            sounds: BTreeMap::new(),
+            port: 0,
+            tls_port: 0,
+            ready_in: Duration::ZERO,
+            process: None,
+        };
         new.play_new_sounds();
         new.write_config();
         new
@@ -101,6 +80,12 @@ impl Daemon {
             audio::write_wav(&self.path(&format!("{}.wav", channel.id)), channel.sides, &sound);
             self.sounds.insert(channel.id, sound);
         }
+    }
+
+    /// What a sim channel plays from the next start on.
+    pub fn play(&mut self, channel: u16, sound: Vec<i16>) {
+        audio::write_wav(&self.path(&format!("{channel}.wav")), 1, &sound);
+        self.sounds.insert(channel, sound);
     }
 
     pub fn write_config(&self) {
@@ -124,25 +109,30 @@ impl Daemon {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    fn spawn(&self, stderr: File) -> Child {
+    fn command(&self, stderr: File) -> Command {
         let program = program("hushbox", "hushboxd");
         let words = [self.site.under, &[program.to_str().unwrap()]].concat();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]);
         command.arg("--config").arg(self.config()).current_dir(self.folder.path());
         command.envs(self.site.env.iter().cloned());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap()
+        command.stdin(Stdio::null()).stderr(stderr);
+        command
     }
 
     /// Starts it and waits for `ready`.
+    #[allow(clippy::disallowed_methods, reason = "real programs live in real time")]
     pub fn start(&mut self) {
+        let began = Instant::now();
         self.spawn_daemon();
         let mut line = self.stdout_line().expect("it ended before it was ready");
         // What it is started by may say something first.
         while !self.site.under.is_empty() && !line.starts_with("ready ") {
             line = self.stdout_line().expect("it ended before it was ready");
         }
-        assert!(line.starts_with("ready box=story listen=127.0.0.1:"), "{line}");
+        let ready = format!("ready box={} listen=127.0.0.1:", self.site.name);
+        assert!(line.starts_with(&ready), "{line}");
+        self.ready_in = began.elapsed();
         let ready = Line::parse(&line);
         let places: Vec<&str> = ready.get("listen").split(',').collect();
         let port =
@@ -158,54 +148,53 @@ impl Daemon {
     }
 
     fn spawn_daemon(&mut self) {
-        assert!(self.daemon.is_none(), "it runs already");
+        assert!(self.process.is_none(), "it runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
-        let mut child = self.spawn(log);
-        let (sender, stdout) = channel();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        std::thread::spawn(move || {
-            lines.map_while(Result::ok).all(|line| sender.send(line).is_ok());
-        });
-        self.daemon = Some(Process { child, stdout });
+        self.process = Some(Process::start(&mut self.command(log)));
+    }
+
+    /// Starts it and kills it after `wait`, ready or not.
+    pub fn start_and_kill(&mut self, wait: impl FnOnce()) {
+        self.spawn_daemon();
+        wait();
+        let mut process = self.process.take().unwrap();
+        process.kill();
     }
 
     /// Its next line on stdout; `None` when there will be no more.
     pub fn stdout_line(&self) -> Option<String> {
-        let daemon = self.daemon.as_ref().expect("it does not run");
-        match daemon.stdout.recv_timeout(TIMEOUT) {
-            Ok(line) => Some(line),
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => panic!("nothing on stdout within {TIMEOUT:?}"),
-        }
+        self.running().next_line()
+    }
+
+    fn running(&self) -> &Process {
+        self.process.as_ref().expect("it does not run")
     }
 
     /// Runs it to its end: for starts that are refused.
-    pub fn run_to_end(&self) -> Ended {
+    pub fn run_to_end(&self) -> ProgramOutput {
         let name = format!("end-{}", audio::unique());
-        let child = self.spawn(File::create(self.path(&name)).unwrap());
-        let output = child.wait_with_output().unwrap();
+        let output = self.command(File::create(self.path(&name)).unwrap()).output().unwrap();
         let err = std::fs::read_to_string(self.path(&name)).unwrap();
         let out = String::from_utf8(output.stdout).unwrap();
-        Ended { code: output.status.code(), out, err }
+        ProgramOutput { code: output.status.code(), out, err }
     }
 
     pub fn pid(&self) -> u32 {
-        self.daemon.as_ref().expect("it does not run").child.id()
+        self.running().pid()
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
+        self.running().signal(signal);
     }
 
     pub fn is_alive(&mut self) -> bool {
-        let daemon = self.daemon.as_mut().expect("it does not run");
-        daemon.child.try_wait().unwrap().is_none()
+        self.process.as_mut().expect("it does not run").is_alive()
     }
 
     /// Waits for its end; it says nothing on stdout before.
     pub fn ends(&mut self) -> ExitStatus {
         assert_eq!(self.stdout_line(), None, "stdout is for `ready` alone");
-        self.daemon.take().unwrap().child.wait().unwrap()
+        self.process.take().unwrap().wait()
     }
 
     /// The plug is pulled.
@@ -240,19 +229,17 @@ impl Daemon {
     }
 
     /// Runs `hushbox` on this box's configuration.
-    pub fn tool(&self, words: &[&str]) -> Ended {
+    pub fn tool(&self, words: &[&str]) -> ProgramOutput {
         let config = self.config();
         self.tool_at("home", &[words, &["--config", config.to_str().unwrap()]].concat())
     }
 
     /// Runs `hushbox` on a workstation, whose user has this folder for a home.
-    pub fn tool_at(&self, home: &str, words: &[&str]) -> Ended {
+    pub fn tool_at(&self, home: &str, words: &[&str]) -> ProgramOutput {
         let mut command = Command::new(program("hushbox-cli", "hushbox"));
         command.args(words).env("XDG_CONFIG_HOME", self.path(home));
         command.current_dir(self.folder.path());
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        command.stdin(Stdio::null()).output().unwrap().into()
     }
 
     fn tool_ok(&self, words: &[&str]) -> String {
@@ -272,7 +259,12 @@ impl Daemon {
     }
 
     pub fn assert_verified(&self) {
-        let ended = self.tool(&["verify"]);
+        self.assert_verified_with(&[]);
+    }
+
+    /// The same with more words, for a witness.
+    pub fn assert_verified_with(&self, words: &[&str]) {
+        let ended = self.tool(&[&["verify"], words].concat());
         assert_eq!(ended.code, Some(0), "{}{}\nlog:\n{}", ended.out, ended.err, self.log());
     }
 
@@ -305,10 +297,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if let Some(mut daemon) = self.daemon.take() {
-            drop(daemon.child.kill());
-            drop(daemon.child.wait());
-        }
+        self.process = None;
         if std::thread::panicking() {
             eprintln!("the box's log:\n{}", self.log());
         }

@@ -16,8 +16,11 @@ pub struct Channel {
 
 #[derive(Clone, Debug)]
 pub struct Site {
+    pub name: &'static str,
     pub codec: &'static str,
     pub seal: bool,
+    /// Public keys that recordings are sealed to; the box's own if there is none.
+    pub recipients: Vec<String>,
     pub holdback_ms: u32,
     pub lead_ms: u32,
     /// How long the card waits for a box that is kept from it.
@@ -28,6 +31,8 @@ pub struct Site {
     /// How much noise the sim channels play before they begin anew.
     pub seconds: u64,
     pub channels: Vec<Channel>,
+    /// Further roles of every agent, quoted, each after a comma.
+    pub roles: &'static str,
     /// The PCM of an ALSA board; without it the board is a sim.
     pub alsa: Option<&'static str>,
     /// Of the daemon's process.
@@ -36,6 +41,8 @@ pub struct Site {
     pub under: &'static [&'static str],
     /// More of the file, at its end.
     pub more: String,
+    /// The whole file, instead of what all fields but the name say.
+    pub text: Option<String>,
 }
 
 impl Site {
@@ -44,8 +51,10 @@ impl Site {
     pub fn sim(sides: &[u8]) -> Site {
         let channel = |(id, sides): (u16, &u8)| Channel { id, sides: *sides, slots: &[] };
         Site {
+            name: "story",
             codec: "pcm",
             seal: true,
+            recipients: Vec::new(),
             holdback_ms: 600,
             lead_ms: 400,
             buffer_ms: 2000,
@@ -53,19 +62,31 @@ impl Site {
             reserve_mb: 1,
             seconds: 30,
             channels: (1..).zip(sides).map(channel).collect(),
+            roles: "",
             alsa: None,
             env: Vec::new(),
             under: &[],
             more: String::new(),
+            text: None,
         }
     }
 
+    /// One mono channel and short delays, for tests that only need a store with recordings in it.
+    pub fn short() -> Site {
+        Site { holdback_ms: 200, lead_ms: 100, seconds: 10, ..Site::sim(&[1]) }
+    }
+
     pub fn toml(&self, folder: &Path) -> String {
-        let Site { codec, seal, holdback_ms, lead_ms, address, reserve_mb, .. } = self;
+        self.text.clone().unwrap_or_else(|| self.written(folder))
+    }
+
+    fn written(&self, folder: &Path) -> String {
+        let Site { name, codec, seal, recipients, holdback_ms, lead_ms, .. } = self;
+        let Site { address, reserve_mb, roles, .. } = self;
         let mut text = format!(
             r#"
 [box]
-name = "story"
+name = "{name}"
 data = "data"
 [on_demand]
 enabled = true
@@ -82,13 +103,17 @@ holdback_ms = {holdback_ms}
 lead_ms = {lead_ms}
 [store]
 seal = {seal}
+recipients = {recipients:?}
 reserve_mb = {reserve_mb}
 [[role]]
 name = "agent"
 permissions = ["record.start", "record.stop", "blackout", "screen", "update.1", "update.3"]
 [[role]]
 name = "supervisor"
-permissions = ["records.all", "play", "export", "monitor"]
+permissions = ["records.all", "play", "export", "monitor", "protect"]
+[[role]]
+name = "own"
+permissions = ["notify-on-demand-only"]
 [[agent]]
 username = "boss"
 name = "The Boss"
@@ -107,7 +132,7 @@ retention_days = 30
         for Channel { id, .. } in &self.channels {
             let agent = format!("username = \"a{id}\"\nname = \"Agent {id}\"\ndomain = \"ACME\"");
             writeln!(text, "[[agent]]\n{agent}\nphones = [\"{}\"]", 1000 + id).unwrap();
-            writeln!(text, "roles = [\"agent\"]").unwrap();
+            writeln!(text, "roles = [\"agent\"{roles}]").unwrap();
         }
         text.push_str(&self.more);
         text

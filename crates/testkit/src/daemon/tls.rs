@@ -2,10 +2,12 @@
 //!
 //! What is trusted and shown is given as PEM; a story that wants a wrong CA gives one.
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, socket};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,7 +40,17 @@ pub fn config(authority: &Path, identity: Option<&Path>) -> Arc<ClientConfig> {
 }
 
 pub fn connect(port: u16, config: Arc<ClientConfig>) -> TlsStream {
-    let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    connect_from(Ipv4Addr::LOCALHOST, port, config)
+}
+
+/// Connects from this address of the machine.
+pub fn connect_from(from: Ipv4Addr, port: u16, config: Arc<ClientConfig>) -> TlsStream {
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let plain = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+    bind(plain.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(from, 0))).unwrap();
+    let to = SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+    nix::sys::socket::connect(plain.as_raw_fd(), &to).unwrap();
+    let socket = TcpStream::from(plain);
     socket.set_nodelay(true).unwrap();
     socket.set_read_timeout(Some(super::TIMEOUT)).unwrap();
     let name = "hushbox".try_into().unwrap();

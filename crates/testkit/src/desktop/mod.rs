@@ -8,8 +8,8 @@ pub mod screen_reader;
 pub mod settings_portal;
 pub mod x11;
 
-use crate::daemon::{Ended, until};
-use crate::program;
+use crate::daemon::until;
+use crate::{ProgramOutput, program};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -89,14 +89,12 @@ impl DesktopHarness {
     }
 
     /// Runs the program to its end.
-    pub fn run(&self, words: &[&str]) -> Ended {
-        let output = self.program(words).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    pub fn run(&self, words: &[&str]) -> ProgramOutput {
+        self.program(words).output().unwrap().into()
     }
 
     /// Has the running client do something.
-    pub fn command(&self, text: &str) -> Ended {
+    pub fn command(&self, text: &str) -> ProgramOutput {
         self.run(&["--command", text])
     }
 

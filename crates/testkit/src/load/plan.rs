@@ -3,6 +3,7 @@
 //! Everything that is not said here is as the configuration has it by default, so that what is
 //! measured is what ships: Opus at 16 kbit/s, 3 s of holdback, 2 s of lead, sealed.
 
+use crate::daemon::site::Site;
 use std::fmt::Write;
 
 /// Frames per second of every channel.
@@ -27,6 +28,11 @@ pub fn speech_path() -> std::path::PathBuf {
 }
 
 impl Plan {
+    /// The same for a real daemon.
+    pub fn site(&self) -> Site {
+        Site { name: "bench", text: Some(self.config()), ..Site::sim(&[]) }
+    }
+
     /// Its configuration. Agent `u1001` has phone 1001, and so on.
     pub fn config(&self) -> String {
         let mut text = format!(
@@ -50,6 +56,6 @@ impl Plan {
             let named = writeln!(agents, "[[agent]]\n{agent}\n{more}");
             assert!(placed.is_ok() && named.is_ok());
         }
-        text + "]\n" + &agents
+        text + "]\n" + agents.as_str()
     }
 }

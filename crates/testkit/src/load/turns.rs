@@ -129,7 +129,7 @@ impl Turns {
     pub fn recording(plan: Plan) -> Turns {
         let mut turns = Turns::new(plan);
         let kinds = vec![Kind::Cti, Kind::Agent];
-        for session in 0..=u32::from(plan.channels) {
+        for session in 0..=u64::from(plan.channels) {
             let session = SessionId(Turns::FEED.0 + session);
             let peer = Peer { kinds: kinds.clone(), from: "127.0.0.1".to_owned(), portal: false };
             turns.recorder.handle(turns.now, Input::Connected { session, peer });
@@ -151,7 +151,7 @@ impl Turns {
 
     /// The session of the agent at channel `n`.
     pub fn agent(n: u16) -> SessionId {
-        SessionId(Turns::FEED.0 + 1 + u32::from(n))
+        SessionId(Turns::FEED.0 + 1 + u64::from(n))
     }
 
     /// One line of a session, taken in before the next turn.
@@ -203,7 +203,7 @@ impl Turns {
         {
             self.recorder.handle(self.now, Input::JobDone(done));
         }
-        for session in 0..=u32::from(self.plan.channels) {
+        for session in 0..=u64::from(self.plan.channels) {
             let session = SessionId(Turns::FEED.0 + session);
             let room = Input::SendCapacity { session, bytes: limits::OUTPUT_BYTES_MAX };
             self.recorder.handle(self.now, room);

@@ -35,6 +35,9 @@ const BEGAN: WallTime = WallTime(1_795_348_800_000);
 pub const PIN: &str = "2468";
 const PERIOD_MS: u64 = 20;
 
+/// The sample of a channel, by its index, at a position.
+type Wave = Box<dyn Fn(usize, u64) -> i16>;
+
 /// One client, as the shell sees it.
 struct Client {
     assembler: Assembler,
@@ -70,12 +73,20 @@ pub struct SimBox {
     pub call_keys: Vec<[u8; 32]>,
     /// The boards hear silence.
     pub silent: bool,
+    /// What the boards hear instead of the pattern.
+    pub wave: Option<Wave>,
     /// When they did: start of the daemon, and position on every channel.
     silences: BTreeSet<(u32, u64)>,
     /// What `config reload` finds; `None`: the file as it was.
     pub config_file: Option<String>,
     /// Everything that was ever sent: when, to whom, what.
     pub sent: Vec<(MonoTime, u32, Vec<u8>)>,
+    /// Worker threads fail at everything.
+    workers_fail: bool,
+    /// Envelopes that are still to be made.
+    envelopes_asked: usize,
+    /// How often days were to be closed.
+    pub summaries: u32,
     pub stopped: bool,
     /// Why the daemon had to end.
     pub fatal: Option<String>,
@@ -103,9 +114,13 @@ impl SimBox {
             born: BTreeMap::new(),
             call_keys,
             silent: false,
+            wave: None,
             silences: BTreeSet::new(),
             config_file: None,
             sent: Vec::new(),
+            workers_fail: false,
+            envelopes_asked: 0,
+            summaries: 0,
             stopped: false,
             fatal: None,
             config,
@@ -134,7 +149,12 @@ impl SimBox {
 
     /// Connects a client over TLS that shows this certificate.
     pub fn knock(&mut self, certificate: Option<[u8; 32]>) -> u32 {
-        let from = "10.0.0.1".to_owned();
+        self.knock_from("10.0.0.1", certificate)
+    }
+
+    /// The same, from this address.
+    pub fn knock_from(&mut self, from: &str, certificate: Option<[u8; 32]>) -> u32 {
+        let from = from.to_owned();
         self.connect(|session| Input::TlsAccepted { session, from, certificate })
     }
 
@@ -154,7 +174,7 @@ impl SimBox {
             closed: false,
         };
         self.clients.insert(self.next_session, client);
-        let session = SessionId(self.next_session);
+        let session = SessionId(self.next_session.into());
         self.recorder.handle(self.now, input(session));
         self.settle();
         self.next_session
@@ -163,7 +183,8 @@ impl SimBox {
     /// The client's link is gone.
     pub fn gone(&mut self, client: u32) {
         if self.clients.remove(&client).is_some_and(|client| !client.closed) {
-            self.recorder.handle(self.now, Input::Disconnected { session: SessionId(client) });
+            self.recorder
+                .handle(self.now, Input::Disconnected { session: SessionId(client.into()) });
         }
         self.settle();
     }
@@ -207,7 +228,7 @@ impl SimBox {
         self.send(client, format!("{line}\n").as_bytes());
         let before = self.news(client);
         assert!(!before.iter().any(|line| line.starts_with("ok")), "{before:?}");
-        self.input(Input::Data { session: SessionId(client), block: Ok(block) });
+        self.input(Input::Data { session: SessionId(client.into()), block: Ok(block) });
         before.into_iter().chain(self.news(client)).collect()
     }
 
@@ -298,7 +319,10 @@ impl SimBox {
                     self.silences.extend((head..head + frames).map(|at| (self.boot, at)));
                 }
                 for position in head..head + frames {
-                    let sound = |side| self.heard(self.boot, channel.id, position, side);
+                    let sound = |side| match &self.wave {
+                        Some(wave) => wave(index, position),
+                        None => self.heard(self.boot, channel.id, position, side),
+                    };
                     samples.extend((0..usize::from(channel.sides)).map(sound));
                 }
                 assert!(samples.len() <= room);
@@ -353,7 +377,7 @@ impl SimBox {
     fn deliver(&mut self) -> bool {
         let mut any = false;
         for (id, client) in &mut self.clients {
-            let session = SessionId(*id);
+            let session = SessionId((*id).into());
             if client.reads && client.behind > 0 {
                 (client.behind, any) = (0, true);
                 let bytes = limits::OUTPUT_BYTES_MAX;
@@ -373,8 +397,8 @@ impl SimBox {
     fn serve(&mut self, output: Output) {
         match output {
             Output::Send { session, bytes } => {
-                self.sent.push((self.now.mono, session.0, bytes.clone()));
-                if let Some(client) = self.clients.get_mut(&session.0) {
+                self.sent.push((self.now.mono, number(session), bytes.clone()));
+                if let Some(client) = self.clients.get_mut(&number(session)) {
                     assert!(!client.closed, "something is sent after the end");
                     client.inbox.extend_from_slice(&bytes);
                     client.behind += bytes.len();
@@ -385,7 +409,7 @@ impl SimBox {
                 }
             }
             Output::Close { session } | Output::Abort { session } => {
-                if let Some(client) = self.clients.get_mut(&session.0) {
+                if let Some(client) = self.clients.get_mut(&number(session)) {
                     client.closed = true;
                 }
             }
@@ -398,10 +422,18 @@ impl SimBox {
                 self.disk.ask(self.now.mono.0, job);
             }
             Output::MakeEnvelopes(count) => {
-                for _ in 0..count {
-                    let envelope = Box::new(self.envelope());
-                    self.recorder.handle(self.now, Input::Envelope(envelope));
-                }
+                self.envelopes_asked += count;
+                self.make_envelopes();
+            }
+            Output::CheckPin { session, .. }
+            | Output::NewCode { session }
+            | Output::Sign { session, .. }
+            | Output::EditConfig { session, .. }
+            | Output::ReadConfig { session: Some(session), .. }
+                if self.workers_fail =>
+            {
+                let why = "no thread can be started".to_owned();
+                self.recorder.handle(self.now, Input::GivenUp { session, why });
             }
             Output::CheckPin { session, pin, .. } => {
                 let right = *pin == PIN;
@@ -410,8 +442,12 @@ impl SimBox {
             Output::ReadConfig { session, apply } => self.read_config(session, apply),
             Output::LogLevel(_) | Output::LoopBack { .. } | Output::EditConfig { .. } => {}
             Output::Summarise { today, damaged } => {
-                let done = archive::repair_summaries(&mut self.disk, today, damaged);
-                let done = done.map_err(|error| error.to_string());
+                self.summaries += 1;
+                let done = match self.workers_fail {
+                    true => Err("no memory".to_owned()),
+                    false => archive::repair_summaries(&mut self.disk, today, damaged)
+                        .map_err(|error| error.to_string()),
+                };
                 self.recorder.handle(self.now, Input::Summarised(done));
             }
             Output::NewCode { session } => {
@@ -445,6 +481,21 @@ impl SimBox {
             }
             Output::Stopped => self.stopped = true,
             Output::Fatal(text) => self.fatal = Some(text),
+        }
+    }
+
+    /// Worker threads fail at everything from now on, or do their work again.
+    pub fn workers_fail(&mut self, fail: bool) {
+        self.workers_fail = fail;
+        self.make_envelopes();
+        self.settle();
+    }
+
+    fn make_envelopes(&mut self) {
+        while self.envelopes_asked > 0 && !self.workers_fail {
+            self.envelopes_asked -= 1;
+            let envelope = Box::new(self.envelope());
+            self.recorder.handle(self.now, Input::Envelope(envelope));
         }
     }
 
@@ -510,8 +561,14 @@ impl SimBox {
         // A start that never became durable is not counted.
         self.boot = self.journal().boot() + 1;
         (self.stopped, self.fatal) = (false, None);
+        self.envelopes_asked = 0;
         self.settle();
     }
+}
+
+/// The number of a client.
+fn number(session: SessionId) -> u32 {
+    u32::try_from(session.0).unwrap()
 }
 
 fn box_key(config: &Config) -> BoxSigningKey {

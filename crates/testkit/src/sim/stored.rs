@@ -4,7 +4,7 @@ use super::SimBox;
 use hushbox::audio::codec::Decoder;
 use hushbox::audio::span::{Fate, Ledger, Run};
 use hushbox::id::RecordingId;
-use hushbox::store::fact::FactSpan;
+use hushbox::store::fact::{Fact, FactSpan};
 use hushbox::store::index::{Index, Record};
 use hushbox::store::journal::{FIRST_SEQUENCE, JournalItem, JournalReader, superseded_limits};
 use hushbox::store::media::{self, MediaHeader};
@@ -142,6 +142,20 @@ impl SimBox {
             next = reader.finish().state.sequence.min(until);
         }
         index
+    }
+
+    /// Every fact of the journal on the disk, in order.
+    pub fn facts(&self) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        for (_, bytes, _) in self.journals() {
+            let mut reader = JournalReader::open(bytes).unwrap();
+            while let Some(item) = reader.next_item().unwrap() {
+                if let JournalItem::Entry { entry, .. } = item {
+                    facts.push(entry.fact);
+                }
+            }
+        }
+        facts
     }
 
     /// What `hushbox verify` would say.

@@ -9,6 +9,8 @@
 #![allow(clippy::disallowed_methods, reason = "real machines live in real time")]
 
 use crate::programs::root;
+pub use crate::wait::let_pass;
+use crate::wait::until_within;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::TcpListener;
@@ -91,19 +93,8 @@ pub fn run(command: &mut Command) -> String {
 }
 
 /// Looks again and again until there is something to see.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + TIMEOUT;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "not within {TIMEOUT:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-pub fn let_pass(time: Duration) {
-    std::thread::sleep(time);
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until_within(TIMEOUT, what, look)
 }
 
 /// Copies an image with so many megabytes of free space behind it, and puts the bed's unit in.

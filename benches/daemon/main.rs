@@ -4,18 +4,16 @@
 //! Here time is that of the clock on the wall: starting and syncing wait for the disk. A busy
 //! machine or a slow disk shows. No number is judged here.
 
-#[path = "rig/daemon.rs"]
-mod daemon;
-#[path = "rig/facts.rs"]
 mod facts;
-#[path = "rig/numbers.rs"]
-mod numbers;
 
-use daemon::{Client, Daemon, lay_out, pause_ms, value};
 use hushbox::shell::os::clock::Clock;
-use numbers::{Series, head, percentiles, row};
 use std::path::Path;
+use std::time::Duration;
+use testkit::daemon::client::Client;
+use testkit::daemon::{Daemon, let_pass};
+use testkit::load::numbers::{Series, head, percentiles, row};
 use testkit::load::plan::{Plan, RATE, device};
+use testkit::load::{ask_until_ok, await_all, position_of_all};
 
 const PLAN: Plan = Plan { channels: 64, codec: "opus" };
 const STARTS: usize = 7;
@@ -26,81 +24,73 @@ fn main() {
     println!("hushboxd, {} simulated channels of 8 kHz mono speech, opus, sealed", PLAN.channels);
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     starts(folder.path());
-    let config = lay_out(folder.path(), PLAN);
+    let mut daemon = Daemon::new_in(folder.path(), PLAN.site());
     let (mut idle, mut recording, mut processor) = Default::default();
     for _ in 0..3 {
-        running(&config, &mut idle, &mut recording, &mut processor);
+        running(&mut daemon, &mut idle, &mut recording, &mut processor);
     }
     head("memory that is resident, MB", &["median", "min", "max"]);
     row("idle", &idle);
     row("64 recordings running", &recording);
     head("processor time for each second, percent", &["median", "min", "max"]);
     row("64 recordings running, all threads", &processor);
-    blackouts(&config);
+    blackouts(&mut daemon);
 }
 
 fn starts(folder: &Path) {
     head("from process start to `ready`, ms", &["median", "min", "max"]);
     let (mut first, mut again, mut full) =
         (Series::default(), Series::default(), Series::default());
-    for n in 0..STARTS {
-        let place = folder.join(format!("start-{n}"));
-        std::fs::create_dir(&place).expect("a folder");
-        let config = lay_out(&place, PLAN);
-        first.push(ready_ms(&config));
-        again.push(ready_ms(&config));
-        std::fs::remove_dir_all(place.join("data")).expect("an old store");
-        facts::write(&place.join("data"), Clock::start().now().wall, FACTS);
-        ready_ms(&config);
-        full.push(ready_ms(&config));
+    for _ in 0..STARTS {
+        let mut daemon = Daemon::new_in(folder, PLAN.site());
+        first.push(ready_ms(&mut daemon));
+        again.push(ready_ms(&mut daemon));
+        std::fs::remove_dir_all(daemon.data()).expect("an old store");
+        facts::write(&daemon.data(), Clock::start().now().wall, FACTS);
+        ready_ms(&mut daemon);
+        full.push(ready_ms(&mut daemon));
     }
     row("first start: folders and keys are made", &first);
     row("empty store", &again);
     row("store of 10 000 facts", &full);
 }
 
-fn ready_ms(config: &Path) -> f64 {
-    Daemon::start(config).ready_us as f64 / 1000.0
+fn ready_ms(daemon: &mut Daemon) -> f64 {
+    daemon.start();
+    daemon.stop();
+    daemon.ready_in.as_secs_f64() * 1000.0
 }
 
 /// A recording on every channel, and everybody's session.
 fn record_all(daemon: &Daemon) -> (Client, Vec<Client>) {
-    let mut feed = daemon.connect("hello cti");
+    let mut feed = daemon.client("hello cti");
     let mut agents = Vec::new();
     for n in 0..PLAN.channels {
         let device = device(n);
-        let mut agent = daemon.connect(&format!("hello agent user=u{device}"));
-        feed.ask_until(&format!("call start device={device} call=c{device}"), good);
+        let mut agent = daemon.client(&format!("hello agent user=u{device}"));
+        ask_until_ok(&mut feed, &format!("call start device={device} call=c{device}"));
         // Busy, until the data keys of the first recordings are made.
-        agent.ask_until("record start", good);
+        ask_until_ok(&mut agent, "record start");
         agents.push(agent);
     }
     (feed, agents)
 }
 
-fn good(answer: &[String]) -> bool {
-    answer.last().is_some_and(|line| line.starts_with("ok"))
-}
-
-fn running(config: &Path, idle: &mut Series, recording: &mut Series, processor: &mut Series) {
-    let daemon = Daemon::start(config);
-    let mut feed = daemon.connect("hello cti");
+fn running(daemon: &mut Daemon, idle: &mut Series, recording: &mut Series, processor: &mut Series) {
+    daemon.start();
+    let mut feed = daemon.client("hello cti");
     // The ring has gone round once and the data keys are made.
-    feed.wait_for(7 * RATE);
+    await_all(&mut feed, 7 * RATE);
     idle.push(daemon.memory_mb("VmRSS"));
-    let (mut feed, _agents) = record_all(&daemon);
-    let began = position(&mut feed) + 4 * RATE;
-    feed.wait_for(began);
-    let (before, from) = (daemon.processor_s(), position(&mut feed));
-    feed.wait_for(from + 5 * RATE);
-    let seconds = (position(&mut feed) - from) as f64 / RATE as f64;
+    let (mut feed, _agents) = record_all(daemon);
+    let began = position_of_all(&mut feed) + 4 * RATE;
+    await_all(&mut feed, began);
+    let (before, from) = (daemon.processor_s(), position_of_all(&mut feed));
+    await_all(&mut feed, from + 5 * RATE);
+    let seconds = (position_of_all(&mut feed) - from) as f64 / RATE as f64;
     processor.push((daemon.processor_s() - before) / seconds * 100.0);
     recording.push(daemon.memory_mb("VmRSS"));
-}
-
-fn position(feed: &mut Client) -> u64 {
-    let rows = feed.ask("channels");
-    rows.iter().filter_map(|line| value(line, "position")).min().expect("a channel")
+    daemon.stop();
 }
 
 /// What the client sees of a press.
@@ -113,17 +103,17 @@ struct Seen {
     receipt_us: Series,
 }
 
-fn blackouts(config: &Path) {
-    let daemon = Daemon::start(config);
-    let (mut feed, mut agents) = record_all(&daemon);
-    let began = position(&mut feed) + 4 * RATE;
-    feed.wait_for(began);
+fn blackouts(daemon: &mut Daemon) {
+    daemon.start();
+    let (mut feed, mut agents) = record_all(daemon);
+    let began = position_of_all(&mut feed) + 4 * RATE;
+    await_all(&mut feed, began);
     let agent = &mut agents[0];
     agent.ask("ping");
     let (mut start, mut stop) = (Seen::default(), Seen::default());
     for n in 0..PRESSES {
         // So that presses fall into any part of the 20 ms between two periods.
-        pause_ms(n as u64 * 7 % 23);
+        let_pass(Duration::from_millis(n as u64 * 7 % 23));
         press(agent, ("blackout start", "blackout=on"), &mut start);
         press(agent, ("blackout stop", "blackout=off"), &mut stop);
     }
@@ -142,17 +132,18 @@ fn press(agent: &mut Client, (command, state): (&str, &str), seen: &mut Seen) {
     agent.send(command);
     let (mut told, mut answered) = (false, false);
     while !(told && answered) {
-        let line = agent.line();
+        let line = agent.line().expect("a line");
         let us = clock.now().mono.0 as f64;
-        if line.starts_with("state") && line.contains(state) {
+        if line.verb() == "state" && line.text.contains(state) {
             seen.state_us.push(us);
             told = true;
         }
-        if line.starts_with("ok") {
+        if line.verb() == "ok" {
             seen.receipt_us.push(us);
-            value(&line, "took_us").into_iter().for_each(|us| seen.took_us.push(us as f64));
+            let took_us = line.pairs.get("took_us").and_then(|us| us.parse().ok());
+            took_us.into_iter().for_each(|us| seen.took_us.push(us));
             answered = true;
         }
-        assert!(!line.starts_with("err"), "{line}");
+        assert_ne!(line.verb(), "err", "{}", line.text);
     }
 }

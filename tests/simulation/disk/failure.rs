@@ -133,7 +133,7 @@ impl Story {
 }
 
 #[test]
-fn h4_a_file_that_refuses_is_left_and_the_recording_goes_on_in_another() {
+fn h4_failed_write_continues_in_a_new_file() {
     for (error, number) in [(EIO, 402), (DiskError::Full, 401)] {
         let mut story = Story::new(&site());
         let id = story.record();
@@ -158,7 +158,7 @@ fn h4_a_file_that_refuses_is_left_and_the_recording_goes_on_in_another() {
 }
 
 #[test]
-fn h4_after_a_failed_sync_everything_is_told_again_in_new_files() {
+fn h4_failed_sync_rewrites_all_in_new_files() {
     for codec in ["pcm", "ulaw", "opus"] {
         let mut story = Story::new(&site().codec(codec));
         let id = story.record();
@@ -191,7 +191,7 @@ fn h4_after_a_failed_sync_everything_is_told_again_in_new_files() {
 }
 
 #[test]
-fn h4_a_recording_whose_first_sync_fails_keeps_its_fields_under_a_key_that_is_there() {
+fn h4_failed_first_sync_keeps_fields_readable() {
     let mut story = Story::new(&site().store("seal = true"));
     story.sim.say(story.feed, "call start device=1001 call=c1 ani=555100");
     story.sim.run_ms(2000);
@@ -219,7 +219,7 @@ fn h4_a_recording_whose_first_sync_fails_keeps_its_fields_under_a_key_that_is_th
 }
 
 #[test]
-fn h4_g5_a_disk_that_is_away_is_survived_in_memory_and_goes_on_when_it_is_back() {
+fn h4_g5_disk_away_is_bridged_from_memory() {
     for error in [EIO, EROFS, DiskError::Full] {
         let mut story = Story::new(&site());
         let id = story.record();
@@ -261,7 +261,7 @@ fn h4_g5_a_disk_that_is_away_is_survived_in_memory_and_goes_on_when_it_is_back()
 }
 
 #[test]
-fn h4_when_the_rings_are_full_new_audio_is_lost_and_counted() {
+fn h4_full_rings_lose_and_count_new_audio() {
     let mut story = Story::new(&site());
     let id = story.record();
     story.sim.run_ms(6000);
@@ -282,7 +282,7 @@ fn h4_when_the_rings_are_full_new_audio_is_lost_and_counted() {
 }
 
 #[test]
-fn h3_the_plug_pulled_while_the_disk_is_away_costs_nothing_that_was_acknowledged() {
+fn h3_cut_while_disk_is_away_keeps_acknowledged() {
     let mut story = Story::new(&site());
     let id = story.record();
     story.sim.run_ms(6000);
@@ -301,7 +301,7 @@ fn h3_the_plug_pulled_while_the_disk_is_away_costs_nothing_that_was_acknowledged
 }
 
 #[test]
-fn h4_a_stop_that_the_disk_does_not_take_ends_all_the_same() {
+fn h4_stop_with_failed_disk_still_ends() {
     let mut story = Story::new(&site());
     story.record();
     story.sim.run_ms(6000);
@@ -315,7 +315,7 @@ fn h4_a_stop_that_the_disk_does_not_take_ends_all_the_same() {
 }
 
 #[test]
-fn h4_a_day_whose_file_cannot_be_begun_begins_in_the_next_part() {
+fn h4_day_file_that_fails_continues_in_the_next_part() {
     let create = |job: &Job| matches!(job, Job::Create { .. });
     let append = |job: &Job| matches!(job, Job::Append { .. });
     let sync = |job: &Job| matches!(job, Job::Sync { .. });
@@ -359,7 +359,7 @@ fn media(making: bool, error: DiskError) -> Refuse {
 }
 
 #[test]
-fn h4_a_file_that_cannot_be_made_is_tried_again_until_it_can() {
+fn h4_failed_create_is_retried_until_it_succeeds() {
     for making in [true, false] {
         let mut story = Story::new(&site().full_time());
         story.sim.disk.refuse = Some(media(making, DiskError::Failed(2)));
@@ -388,7 +388,7 @@ fn h4_a_file_that_cannot_be_made_is_tried_again_until_it_can() {
 }
 
 #[test]
-fn h4_who_is_promised_a_recording_that_no_disk_takes_is_refused() {
+fn h4_record_start_fails_when_no_file_can_be_created() {
     for making in [true, false] {
         let mut story = Story::new(&site());
         story.sim.say(story.feed, "call start device=1001 call=c1 ani=555100");
@@ -416,7 +416,7 @@ fn h4_who_is_promised_a_recording_that_no_disk_takes_is_refused() {
 }
 
 #[test]
-fn h4_a_press_that_was_refused_is_not_made_good_by_a_start() {
+fn h4_refused_press_is_not_resumed_by_a_restart() {
     for making in [true, false] {
         let mut story = Story::new(&site());
         story.sim.say(story.feed, "call start device=1001 call=c1 ani=555100");
@@ -435,7 +435,7 @@ fn h4_a_press_that_was_refused_is_not_made_good_by_a_start() {
 }
 
 #[test]
-fn h4_a_schedule_keeps_trying_where_a_press_was_refused() {
+fn h4_schedule_keeps_retrying_a_refused_recording() {
     for making in [true, false] {
         let mut story = Story::new(&site().full_time());
         story.sim.disk.delay_us = 100_000;
@@ -526,7 +526,7 @@ fn mischief(seed: u64) {
 }
 
 #[test]
-fn h3_h4_whatever_the_disk_refuses_and_wherever_power_fails_the_store_is_clean() {
+fn h3_h4_random_disk_failures_and_cuts_leave_store_clean() {
     let more = std::env::var("SEEDS").ok().and_then(|n| n.parse().ok());
     for seed in 0..more.unwrap_or(150) {
         let done = std::panic::catch_unwind(|| mischief(seed));

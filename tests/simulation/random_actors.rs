@@ -20,7 +20,7 @@ fn run(seed: u64) {
 }
 
 #[test]
-fn a5_b2_f2_g1_whatever_people_do_the_rules_hold() {
+fn a5_b2_f2_g1_random_actors_never_break_the_rules() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
     match seed {
         Some(seed) => run(seed),

@@ -1,11 +1,13 @@
-//! The story of those who mean no good, and of one who notices nothing of it.
+//! Hostile clients, and an agent whose recording must not notice them.
 //!
-//! While an agent records a call, others connect: they send garbage, lines without end, NULs, half
-//! of a line, half of a letter, one byte at a time, a hundred commands at once; they read nothing;
-//! they come and go by the hundred. Each gets an `err` or a close. The agent's recording is bit for
-//! bit what was played, and nothing of it is lost. Only when the whole box is stopped in its
-//! tracks, longer than the card can wait, is something lost: then the box says exactly how much,
-//! and where.
+//! The clients send garbage, lines without end, NUL bytes, half lines, half UTF-8 sequences, single
+//! bytes and a hundred commands at once; some read nothing; some connect and leave by the hundred.
+//! Each gets an `err` or a close. The agent's recording equals what was played, and no frame is lost.
+//! Only when the whole process is stopped for longer than the sound card's buffer lasts are frames
+//! lost; then the recorder reports how many, and where.
+
+mod flood;
+mod tls_stream;
 
 use nix::sys::signal::Signal;
 use std::time::Duration;
@@ -79,7 +81,7 @@ fn nonsense() -> Vec<(Vec<u8>, &'static str)> {
 }
 
 #[test]
-fn garbage_gets_an_err_or_a_close_and_nobody_else_notices() {
+fn garbage_is_refused_without_effect_on_others() {
     let story = Daemon::start_new(Site::sim(&[1]));
     let mut good = GoodAgent::start(&story);
     for (bytes, code) in nonsense() {
@@ -123,7 +125,7 @@ fn pure_noise(story: &Daemon) {
 }
 
 #[test]
-fn slow_and_broken_writers_are_understood_or_dropped() {
+fn slow_or_partial_lines_are_parsed_or_dropped() {
     let story = Daemon::start_new(Site::sim(&[1]));
     let mut good = GoodAgent::start(&story);
     // One byte at a time, letters of several bytes and all, interleaved with another's.
@@ -157,7 +159,7 @@ fn slow_and_broken_writers_are_understood_or_dropped() {
 }
 
 #[test]
-fn who_sends_ahead_is_answered_in_order_and_who_reads_nothing_costs_a_fixed_buffer() {
+fn clients_that_never_read_cost_a_fixed_buffer() {
     let story = Daemon::start_new(Site::sim(&[1]));
     let mut good = GoodAgent::start(&story);
     let mut eager = story.client(MONITOR);
@@ -201,7 +203,7 @@ fn resident_bytes(story: &Daemon) -> u64 {
 }
 
 #[test]
-fn storms_of_connections_pass_over() {
+fn connection_storms_cost_no_sample() {
     let story = Daemon::start_new(Site::sim(&[1]));
     let mut good = GoodAgent::start(&story);
     let mut rng = Rng::new(7);
@@ -227,7 +229,7 @@ fn storms_of_connections_pass_over() {
 }
 
 #[test]
-fn a_box_that_is_stopped_in_its_tracks_loses_audio_and_says_exactly_how_much() {
+fn stopped_process_counts_the_overrun_exactly() {
     let mut story = Daemon::start_new(Site { buffer_ms: 400, ..Site::sim(&[1, 2]) });
     let mut good = GoodAgent::start(&story);
     let from = position_of(&mut good.watcher, 1);

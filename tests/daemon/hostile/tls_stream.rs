@@ -82,7 +82,7 @@ fn say(port: u16, bytes: &[u8], step: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_damaged_or_repeated_tls_stream_gets_nobody_in() {
+fn damaged_or_replayed_tls_stream_is_refused() {
     let more = "[[listen]]\naddress = \"127.0.0.1:0\"\ntls = true\n[limits]\n\
                 handshakes_per_s = 10000\n";
     let mut the_box = Daemon::start_new(Site { more: more.into(), ..Site::sim(&[1]) });

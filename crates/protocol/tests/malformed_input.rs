@@ -65,7 +65,7 @@ fn line(rng: &mut Rng) -> String {
 }
 
 #[test]
-fn any_line_is_understood_or_refused() {
+fn random_lines_parse_or_are_refused() {
     let mut rng = Rng::new(1);
     let (mut understood, mut codes) = (0, Vec::new());
     for round in 0..200_000 {
@@ -102,7 +102,7 @@ fn readable(refusal: &Refusal) {
 }
 
 #[test]
-fn any_value_written_reads_back() {
+fn random_values_round_trip() {
     let mut rng = Rng::new(2);
     let mut out = Vec::new();
     for _ in 0..50_000 {
@@ -177,7 +177,7 @@ fn heard(bytes: &[u8], mut split: impl FnMut(usize) -> usize) -> Vec<ClientEvent
 }
 
 #[test]
-fn a_client_hears_the_same_however_the_bytes_arrive() {
+fn client_reads_the_same_for_any_split() {
     let bytes = session();
     let whole = heard(&bytes, |left| left);
     assert_eq!(whole.len(), 7);
@@ -198,7 +198,7 @@ fn a_client_hears_the_same_however_the_bytes_arrive() {
 }
 
 #[test]
-fn random_bytes_end_a_conversation_at_most_once() {
+fn random_bytes_end_a_session_at_most_once() {
     let bytes = session();
     for seed in 0..20_000 {
         let (mut rng, mut bytes) = (Rng::new(seed), bytes.clone());

@@ -81,7 +81,7 @@ fn cuts() -> u64 {
 
 #[test]
 #[ignore = "emulated machines, for an hour: make test-image"]
-fn h3_the_plug_is_pulled_again_and_again() {
+fn h3_image_survives_repeated_power_cuts() {
     let bed = Vm::new(Kind::Pc);
     let mut machine = bed.boot();
     machine.await_ready();

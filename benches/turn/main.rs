@@ -4,14 +4,11 @@
 //! take turns in short blocks on one thread, and what is measured is the thread's own processor
 //! time, so that a busy machine disturbs both alike and little. No number is judged here.
 
-#[path = "rig/bare.rs"]
 mod bare;
-#[path = "rig/numbers.rs"]
-mod numbers;
 
 use bare::Bare;
 use nix::time::{ClockId, clock_gettime};
-use numbers::{Series, head, percentiles, row};
+use testkit::load::numbers::{Series, head, percentiles, row};
 use testkit::load::plan::Plan;
 use testkit::load::turns::{HOLDBACK_TURNS, Turns};
 

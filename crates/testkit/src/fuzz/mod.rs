@@ -1,8 +1,8 @@
 //! What is done with bytes that somebody else made: one plain function for each way in.
 //!
 //! A body must not panic, and must keep within the memory that its row in `TARGETS` allows; what it
-//! asserts beyond that is said where it stands. `fuzz_targets/` gives the bodies to libFuzzer,
-//! `tests/fuzz_replay.rs` to a mutation loop with a fixed seed, which counts the memory.
+//! asserts beyond that is said where it stands. `fuzz/fuzz_targets` gives the bodies to libFuzzer,
+//! `tests/store/fuzz.rs` to a mutation loop with a fixed seed, which counts the memory.
 //!
 //! Nothing here reads a file, makes bytes, or judges what they mean.
 

@@ -5,30 +5,25 @@
 //! writer and by SQLite in WAL mode with `synchronous=FULL`; a new box summarises it at its first
 //! start. No number is judged here.
 
-#[path = "rig/daemon.rs"]
-mod daemon;
-#[path = "rig/folder.rs"]
 mod folder;
-#[path = "rig/numbers.rs"]
-mod numbers;
-#[path = "rig/sqlite.rs"]
 mod sqlite;
-#[path = "rig/year.rs"]
 mod year;
 
-use daemon::{Client, Daemon, lay_out};
 use folder::Folder;
 use hushbox::shell::os::clock::Clock;
 use hushbox::store::archive::{RecordRow, SummaryReader};
 use hushbox::store::day::Day;
 use hushbox::store::index::RecordFilter;
 use hushbox::time::WallTime;
-use numbers::{Series, head, row};
 use rusqlite::Connection;
 use sqlite::Evidence;
 use std::path::{Path, PathBuf};
 use std::sync::{Barrier, Mutex};
-use testkit::load::plan::{Plan, device};
+use testkit::daemon::Daemon;
+use testkit::daemon::client::Client;
+use testkit::load::numbers::{Series, head, row};
+use testkit::load::plan::{Plan, RATE, device};
+use testkit::load::{ask_until_ok, await_all};
 use year::{DAYS, Year};
 
 const PLAN: Plan = Plan { channels: 64, codec: "opus" };
@@ -47,34 +42,36 @@ fn main() {
     let year = Year { calls, last: Day(today - 1) };
     println!("the store, {calls} records of {DAYS} days; SQLite: WAL, synchronous=FULL, indexes");
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    let place = |name: &str| {
-        let place = folder.path().join(name);
-        std::fs::create_dir(&place).expect("a folder");
-        place
-    };
-    let (store, empty, database) = (place("store"), place("empty"), folder.path().join("lite.db"));
-    let journals = year.write_journals(&store.join("data"), 0..DAYS);
-    let day = place("day");
-    Year { last: Day(today), ..year }.write_journals(&day.join("data"), DAYS - 1..DAYS);
-    starts([&empty, &day, &store].map(|place| lay_out(place, PLAN)));
+    let database = folder.path().join("lite.db");
+    let mut boxes = [0; 3].map(|_| Daemon::new_in(folder.path(), PLAN.site()));
+    let journals = year.write_journals(&boxes[2].data(), 0..DAYS);
+    Year { last: Day(today), ..year }.write_journals(&boxes[1].data(), DAYS - 1..DAYS);
+    starts(&mut boxes);
+    let [mut empty, _, store] = boxes;
+    let store = store.data();
     bytes(year, (&store, journals), &database);
     first_query(&store, &database);
     listings(year, &store, &database);
-    commands(&lay_out(&empty, PLAN), &folder.path().join("commands.db"));
+    commands(&mut empty, &folder.path().join("commands.db"));
 }
 
-fn starts(stores: [PathBuf; 3]) {
+fn starts(boxes: &mut [Daemon; 3]) {
     // The first start makes keys; with a past, it makes the summaries as well.
-    let [_, _, first] =
-        [0, 1, 2].map(|n: usize| Daemon::start(&stores[n]).ready_us as f64 / 1000.0);
+    let mut first = 0.0;
+    for daemon in boxes.iter_mut() {
+        daemon.start();
+        first = daemon.ready_in.as_secs_f64() * 1000.0;
+        daemon.stop();
+    }
     let (mut ready, mut memory): ([Series; 3], [Series; 3]) = Default::default();
     for _ in 0..STARTS {
-        for (n, config) in stores.iter().enumerate() {
-            let daemon = Daemon::start(config);
-            ready[n].push(daemon.ready_us as f64 / 1000.0);
-            let mut feed = daemon.connect("hello cti");
-            feed.wait_for(testkit::load::plan::RATE);
+        for (n, daemon) in boxes.iter_mut().enumerate() {
+            daemon.start();
+            ready[n].push(daemon.ready_in.as_secs_f64() * 1000.0);
+            let mut feed = daemon.client("hello cti");
+            await_all(&mut feed, RATE);
             memory[n].push(daemon.memory_mb("VmRSS"));
+            daemon.stop();
         }
     }
     let names = ["empty store", "one day, which is today", "all days, the last yesterday"];
@@ -94,7 +91,7 @@ fn folder_bytes(folder: &Path, end: &str) -> u64 {
 
 fn bytes(year: Year, (store, journals): (&Path, u64), database: &Path) {
     let each = |bytes: u64, calls: u64| bytes as f64 / calls.max(1) as f64;
-    let summaries = folder_bytes(&store.join("data/journal"), ".hbs");
+    let summaries = folder_bytes(&store.join("journal"), ".hbs");
     let lean = sqlite::fill(database, year, 0..DAYS, Evidence::Nothing);
     let few = year.calls * u64::from(CHAINED_DAYS) / u64::from(DAYS);
     let proved = database.with_extension("proved");
@@ -118,7 +115,7 @@ fn timed<T>(series: &mut Series, work: impl FnOnce() -> T) -> T {
 }
 
 fn shelf(store: &Path) -> SummaryReader<Folder> {
-    SummaryReader::open(Folder(store.join("data"))).expect("a store")
+    SummaryReader::open(Folder(store.to_path_buf())).expect("a store")
 }
 
 /// To know how things stand, without a box around it.
@@ -157,10 +154,10 @@ fn listings(year: Year, store: &Path, database: &Path) {
     println!("{:<44}{:>10.2}", "ratio", ours.percentile(50) / theirs.percentile(50));
 }
 
-fn commands(config: &Path, database: &Path) {
+fn commands(daemon: &mut Daemon, database: &Path) {
     head("durable commands a second", &["box", "SQLite", "in turns", "ratio"]);
     for clients in CLIENTS {
-        let ours = box_commands(config, clients);
+        let ours = box_commands(daemon, clients);
         let [theirs, shared] = sqlite_commands(database, clients);
         let ratio = ours / theirs.max(shared);
         let name = format!("{clients} clients");
@@ -188,25 +185,25 @@ fn together<W: FnMut(usize) + Send>(workers: Vec<W>) -> f64 {
     })
 }
 
-fn box_commands(config: &Path, clients: usize) -> f64 {
-    let daemon = Daemon::start(config);
-    let mut feed = daemon.connect("hello cti");
-    let good = |answer: &[String]| answer.last().is_some_and(|line| line.starts_with("ok"));
+fn box_commands(daemon: &mut Daemon, clients: usize) -> f64 {
+    daemon.start();
+    let mut feed = daemon.client("hello cti");
     let mut agents: Vec<Client> = Vec::new();
     for n in 0..clients {
         let device = device(u16::try_from(n).expect("a channel"));
-        let mut agent = daemon.connect(&format!("hello agent user=u{device}"));
-        feed.ask_until(&format!("call start device={device} call=c{device}"), good);
-        agent.ask_until("record start", good);
+        let mut agent = daemon.client(&format!("hello agent user=u{device}"));
+        ask_until_ok(&mut feed, &format!("call start device={device} call=c{device}"));
+        ask_until_ok(&mut agent, "record start");
         agents.push(agent);
     }
     let work = |mut agent: Client| {
         move |n: usize| {
-            let answer = agent.ask(&format!("update 1 \"Jane Roe, about bill {n}\""));
-            assert!(good(&answer), "{answer:?}");
+            agent.ok(&format!("update 1 \"Jane Roe, about bill {n}\""));
         }
     };
-    together(agents.into_iter().map(work).collect())
+    let rate = together(agents.into_iter().map(work).collect());
+    daemon.stop();
+    rate
 }
 
 /// A connection each; and one connection that all take in turns, which SQLite likes better.

@@ -1,8 +1,8 @@
-//! A crowd that means no good, and 64 channels that are recorded meanwhile.
+//! 2,000 hostile connections at a time, while 64 channels are recorded.
 //!
-//! 2 000 connections at a time say garbage, half handshakes, commands without end, or listen to
-//! nothing, and come again when they are closed. Not a sample is lost, and every blackout of an
-//! honest agent is acknowledged and exact. How fast the box was is printed, not judged.
+//! They send garbage, half handshakes and commands without end, or read no reply, and connect again
+//! when they are closed. No sample is lost, and each blackout of the other agents is acknowledged and
+//! exact. Response times are printed, not checked.
 
 #![allow(clippy::disallowed_methods, reason = "what an honest agent waits is measured")]
 
@@ -23,7 +23,7 @@ const AGENTS: u16 = 8;
 /// Blackouts of each honest agent.
 const BLACKOUTS: usize = 25;
 
-/// What one connection of the crowd does.
+/// What one hostile connection does.
 #[derive(Clone, Copy)]
 enum Manner {
     /// Bytes that are no TLS, to the TLS listener.
@@ -41,13 +41,13 @@ enum Manner {
 const MANNERS: [Manner; 5] =
     [Manner::Garbage, Manner::HalfHandshake, Manner::SendsAhead, Manner::SlowReader, Manner::Noise];
 
-/// One connection of the crowd.
-struct Rowdy {
+/// One hostile connection.
+struct Attacker {
     manner: Manner,
     socket: Option<TcpStream>,
 }
 
-impl Rowdy {
+impl Attacker {
     /// Comes again, if it was closed, and does once what it does. How many connections it opened.
     fn act(&mut self, (plain, tls): (u16, u16), spoken: &AtomicU64) -> u64 {
         let Some(socket) = &mut self.socket else {
@@ -92,16 +92,16 @@ impl Rowdy {
     }
 }
 
-/// The crowd, until it is told to go home.
-struct RandomActors {
+/// All hostile connections, until they are stopped.
+struct Attackers {
     over: Arc<AtomicBool>,
     opened: Arc<AtomicU64>,
     spoken: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl RandomActors {
-    fn gather(ports: (u16, u16)) -> RandomActors {
+impl Attackers {
+    fn start(ports: (u16, u16)) -> Attackers {
         let over = Arc::new(AtomicBool::new(false));
         let (opened, spoken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         // One manner a thread: where the kernel's queue is full, only those who knock there wait.
@@ -109,20 +109,20 @@ impl RandomActors {
             let (over, opened, spoken) = (over.clone(), opened.clone(), spoken.clone());
             let manner = *manner;
             std::thread::spawn(move || {
-                let one = |_| Rowdy { manner, socket: None };
-                let mut all: Vec<Rowdy> = (0..CONNECTIONS / MANNERS.len()).map(one).collect();
+                let one = |_| Attacker { manner, socket: None };
+                let mut all: Vec<Attacker> = (0..CONNECTIONS / MANNERS.len()).map(one).collect();
                 while !over.load(Ordering::Relaxed) {
-                    for rowdy in &mut all {
-                        opened.fetch_add(rowdy.act(ports, &spoken), Ordering::Relaxed);
+                    for attacker in &mut all {
+                        opened.fetch_add(attacker.act(ports, &spoken), Ordering::Relaxed);
                     }
                 }
             })
         };
         let threads = MANNERS.iter().map(thread).collect();
-        RandomActors { over, opened, spoken, threads }
+        Attackers { over, opened, spoken, threads }
     }
 
-    fn go_home(self) -> (u64, u64) {
+    fn stop(self) -> (u64, u64) {
         self.over.store(true, Ordering::Relaxed);
         self.threads.into_iter().for_each(|thread| thread.join().unwrap());
         (self.opened.load(Ordering::Relaxed), self.spoken.load(Ordering::Relaxed))
@@ -172,7 +172,7 @@ fn site() -> Site {
 }
 
 #[test]
-fn g1_a_flood_costs_no_sample_and_delays_no_blackout() {
+fn g1_flood_costs_no_sample_and_delays_no_blackout() {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let mut the_box = Daemon::start_new(site());
@@ -189,7 +189,7 @@ fn g1_a_flood_costs_no_sample_and_delays_no_blackout() {
         })
         .collect();
     let began = Instant::now();
-    let crowd = RandomActors::gather((the_box.port, the_box.tls_port));
+    let attackers = Attackers::start((the_box.port, the_box.tls_port));
     let threads: Vec<_> = honest
         .into_iter()
         .map(|(agent, clock, id)| std::thread::spawn(move || black_out(agent, clock, id)))
@@ -198,10 +198,10 @@ fn g1_a_flood_costs_no_sample_and_delays_no_blackout() {
     let lasted = began.elapsed();
     let mut boss = the_box.client_over_unix("hello monitor");
     let stats = boss.ask("stats").rows;
-    let (opened, spoken) = crowd.go_home();
+    let (opened, spoken) = attackers.stop();
     let seconds = lasted.as_secs_f64();
     println!(
-        "{seconds:.1} s, {opened} connections came, {:.1} MB were said by the crowd",
+        "{seconds:.1} s, {opened} connections came, {:.1} MB were sent by attackers",
         spoken as f64 / 1e6
     );
     let masked = seen.iter().flat_map(|seen| seen.masked_us.clone()).collect();
