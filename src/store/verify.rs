@@ -81,7 +81,7 @@ impl Verifier {
     #[must_use]
     pub fn new(anchor: TrustAnchor) -> Verifier {
         Verifier {
-            anchor: anchor,
+            anchor,
             index: Index::default(),
             report: VerifyReport::default(),
             state: JournalState::START,

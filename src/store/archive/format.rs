@@ -124,10 +124,10 @@ impl SummaryHeader {
         let pages = ids.saturating_add(ids_bytes(self.day_entry.rows));
         let footer = pages.saturating_add(self.pages_bytes);
         SummaryOffsets {
-            directory: directory,
+            directory,
             ids,
             pages,
-            footer: footer,
+            footer,
             end: footer.saturating_add(self.footer_bytes),
         }
     }
