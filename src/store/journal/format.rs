@@ -2,7 +2,6 @@
 //!
 //! Decoding returns `None` for anything that is not whole and valid. The reader checks that entries
 //! follow from each other.
-//! entry follows from the one before is the reader's to see. Nothing here reads a whole file.
 
 use super::{HEADER_BYTES, JournalError, JournalState, MAX_BODY_BYTES};
 use crate::store::bytes::{LeReader, checksum};

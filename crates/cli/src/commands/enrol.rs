@@ -1,7 +1,6 @@
 //! `hushbox enrol`: obtains this workstation's certificate with a technician's code.
 //!
 //! An existing certificate for the recorder is replaced only after the new one has arrived.
-//! checks who may enrol: the box does.
 
 use crate::Outcome;
 use crate::cli::EnrolArgs;
