@@ -1,7 +1,7 @@
 //! The record store: facts in a journal, audio in one sealed file per recording.
 //!
-//! Everything here is pure: it turns facts and audio into bytes and bytes back into facts and
-//! audio. The disk thread (`shell::disk`) moves the bytes. `docs/record-format.md` draws them.
+//! All code here is pure: it encodes facts and audio to bytes and decodes them. The disk thread
+//! (`shell::disk`) moves the bytes. `docs/record-format.md` draws the formats.
 
 pub mod archive;
 mod bytes;

@@ -1,17 +1,13 @@
-//! Summaries: what a closed day's journal comes to, so that the past costs nothing until it is
-//! asked for.
+//! Summaries: one derived file for each closed day's journal.
 //!
-//! One file beside each closed day's journal: a row for every recording that began that day, ways
-//! to find rows by time, id and call without reading them all, and how things stood at the day's
-//! end, so that a start reads one day and not the whole past. Facts of a later day about a row
-//! change it when that day is closed in turn: its file is written anew and put in place of the old
-//! one.
+//! A summary holds a row for every recording that began that day, and indexes by time, id and call.
+//! Its footer holds the state at the day's end, so a start reads one day instead of the whole
+//! archive. When a later day's facts change a row, closing that later day rewrites the older
+//! summary.
 //!
-//! All of it is derived: it can be made again from the journal at any time, and `verify` never
-//! believes it. `row` is what is known of a recording, `format` the bytes (drawn in
-//! `docs/record-format.md`), `close` makes and mends the files, `browse` looks into them
-//! and `shelf` does so over real files. Nothing here
-//! decides when a day is closed.
+//! Summaries can be rebuilt from the journal at any time, and `verify` never relies on them. `row`
+//! is one recording's entry, `format` the bytes (drawn in `docs/record-format.md`). `close` builds
+//! and repairs the files, `lookup` reads them, and `reader` does so over real files.
 
 mod close;
 mod format;
@@ -37,38 +33,38 @@ use crate::store::day::Day;
 use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
 
-/// What one needs to know of a day to leave its file closed.
+/// Catalogue entry of a closed day: what lookups need without opening its summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DayEntry {
     pub day: Day,
-    /// Recordings that began then, deleted ones too.
+    /// Recordings that began on this day, deleted ones included.
     pub rows: u32,
     pub deleted: u32,
-    /// Journal numbers of the first and the last of them; zeros if there are none.
+    /// Journal sequences of the first and last of these recordings; 0 if there are none.
     pub first_sequence: u64,
     pub last_sequence: u64,
-    /// When the earliest and the latest of them began.
+    /// Start times of the earliest and the latest recording.
     pub first_at: WallTime,
     pub last_at: WallTime,
-    /// When the oldest that is not deleted began; the far future if there is none.
+    /// Start time of the oldest recording not deleted; `FAR_FUTURE` if there is none.
     pub oldest_kept: WallTime,
-    /// When the first of those that may be deleted is past its retention; else the far future.
+    /// Earliest retention end of the recordings that may be deleted, else `FAR_FUTURE`.
     pub expires: WallTime,
-    /// Bytes of header and page directory.
+    /// Bytes of the header and the page directory.
     pub directory_bytes: u64,
 }
 
-/// Later than anything.
+/// Sentinel that is later than any real time.
 pub const FAR_FUTURE: WallTime = WallTime(i64::MAX);
 
-/// All closed days, in order.
+/// All closed days, in ascending order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalogue {
     days: Vec<DayEntry>,
 }
 
 impl Catalogue {
-    /// Takes in a day, in place of what was known of it.
+    /// Inserts a day, or replaces its entry.
     pub fn upsert_day(&mut self, entry: DayEntry) {
         match self.days.binary_search_by_key(&entry.day, |known| known.day) {
             Ok(place) => self.days[place] = entry,
@@ -87,8 +83,7 @@ impl Catalogue {
         self.days.get(place)
     }
 
-    /// The newest day that has rows numbered below `before`, and of those only days that `wanted`
-    /// says.
+    /// Returns the newest matching day that has rows with sequences below `before`.
     pub fn newest_before(
         &self,
         before: u64,
@@ -98,7 +93,7 @@ impl Catalogue {
         self.days.iter().rev().filter(below).find(|day| wanted(day))
     }
 
-    /// How many records there are, deleted ones not counted.
+    /// Returns the number of records, without deleted ones.
     #[must_use]
     pub fn record_count(&self) -> usize {
         let kept = |day: &DayEntry| u64::from(day.rows) - u64::from(day.deleted.min(day.rows));
@@ -106,13 +101,13 @@ impl Catalogue {
         usize::try_from(all).unwrap_or(usize::MAX)
     }
 
-    /// When the oldest record that is not deleted began.
+    /// Returns the start time of the oldest record that is not deleted.
     #[must_use]
     pub fn oldest_record(&self) -> Option<WallTime> {
         self.days.iter().map(|day| day.oldest_kept).find(|at| *at < FAR_FUTURE)
     }
 
-    /// Days with records that are past their retention at `now`, oldest first.
+    /// Iterates over days with records whose retention has ended at `now`, oldest first.
     pub fn expired_days(&self, now: WallTime) -> impl Iterator<Item = &DayEntry> {
         self.days.iter().filter(move |day| day.expires <= now)
     }

@@ -1,21 +1,20 @@
-//! Small tools for on-disk layouts: little-endian fields, checksums, lengths.
+//! Helpers for on-disk layouts: little-endian fields, checksums, lengths.
 //!
-//! A `LeReader` takes fixed-size integers off the front of bytes that anybody may have written; what
-//! is too short is `None`, never a panic. Nothing here knows a layout.
+//! Reads past the end return `None` and never panic, because files may hold any bytes.
 
-/// Takes little-endian fields off the front of a byte slice.
+/// Reads little-endian fields from the front of a byte slice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LeReader<'a>(pub &'a [u8]);
 
 impl<'a> LeReader<'a> {
-    /// The next `count` bytes.
+    /// Returns the next `count` bytes.
     pub fn read_bytes(&mut self, count: usize) -> Option<&'a [u8]> {
         let (head, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(head)
     }
 
-    /// The next `N` bytes.
+    /// Returns the next `N` bytes.
     pub fn read_array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.read_bytes(N)?.try_into().ok()
     }
@@ -36,13 +35,13 @@ impl<'a> LeReader<'a> {
         self.read_array().map(u64::from_le_bytes)
     }
 
-    /// `count` bytes of padding, which must be zero.
+    /// Skips `count` bytes of padding, which must be zero.
     pub fn expect_zeros(&mut self, count: usize) -> Option<()> {
         self.read_bytes(count)?.iter().all(|byte| *byte == 0).then_some(())
     }
 }
 
-/// The first `N` bytes of BLAKE3 over `parts`, one after the other.
+/// Returns the first `N` bytes of BLAKE3 over the concatenated `parts`.
 pub(crate) fn checksum<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     const { assert!(N <= 32) }
     let mut hasher = blake3::Hasher::new();
@@ -54,12 +53,12 @@ pub(crate) fn checksum<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     sum
 }
 
-/// A length in memory as a number of bytes on disk.
+/// Converts a length in memory to a number of bytes on disk.
 pub(crate) fn len_to_u64(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// A number of bytes on disk as a length in memory; too large stays too large.
+/// Converts a number of bytes on disk to a length in memory, saturating.
 pub(crate) fn u64_to_len(length: u64) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
 }

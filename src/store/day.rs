@@ -1,7 +1,4 @@
-//! A UTC day as a number, and where in a day's journal an entry stands.
-//!
-//! Days order, count and pack better as numbers than as `2026-11-22`, which is how they are
-//! written. Nothing here knows what day it is.
+//! UTC days as numbers, and the location of an entry in a day's journal.
 
 use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
@@ -15,7 +12,7 @@ const DAY_MS: i64 = 86_400_000;
 pub struct Day(pub u32);
 
 impl Day {
-    /// Reads `2026-11-22`; anything else is `None`.
+    /// Parses `2026-11-22`. Returns `None` for any other form.
     #[must_use]
     pub fn parse(text: &str) -> Option<Day> {
         let start = WallTime::parse(&format!("{text}T00:00:00Z"))?;
@@ -25,23 +22,23 @@ impl Day {
 }
 
 impl std::fmt::Display for Day {
-    /// As `WallTime::day` writes it.
+    /// Writes the date in the form of `WallTime::utc_day`.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str(&WallTime(i64::from(self.0).saturating_mul(DAY_MS)).utc_day())
     }
 }
 
-/// Where an entry stands: in which day's journal, in which file of that day, at which byte.
+/// The location of a journal entry: day, file of that day, and byte offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Locator {
     pub day: Day,
-    /// 0 is the first: see `journals`.
+    /// File of the day, counted from 0: see `journal_files`.
     pub part: u32,
     pub at: u64,
 }
 
 impl Locator {
-    /// The part of what is in no file yet.
+    /// The `part` of entries that are in no file yet.
     pub const UNWRITTEN_PART: u32 = u32::MAX;
 }
 

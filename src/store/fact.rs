@@ -1,11 +1,12 @@
-//! Facts: what the journal says, in order. Everything else about records follows from them.
+//! Facts: the content of the journal, from which all records are derived.
 //!
-//! A fact is appended, never changed. Personal facts (numbers, field values) stand in it only as
-//! `SealedBytes` bytes, under the data key of the recording they belong to, or under the box's call key
-//! while a call has no recording; deleting those keys erases them while the chain stays whole (H6).
-//! Encoded with postcard; the variants' order is the format: append new ones at the end.
+//! A fact is appended and never changed. Personal facts (numbers, field values) are stored only as
+//! `SealedBytes`, under the data key of their recording. While a call has no recording, the
+//! daemon's call key is used. Deleting those keys erases the facts and leaves the hash chain intact
+//! (H6).
 //!
-//! Nothing here writes, folds (see `index`) or seals (see `seal`).
+//! Facts are encoded with postcard, so the order of the variants is part of the format: append new
+//! ones at the end.
 
 use crate::audio::span::{Fate, Ledger};
 use crate::config::{CodecKind, Direction};
@@ -17,19 +18,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedBytes(pub Vec<u8>);
 
-/// The box's own number of a call; unique in its journal, while a call id is only the PBX's.
+/// The daemon's own number of a call. It is unique in the journal, unlike the PBX's call id.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct CallNumber(pub u64);
 
-/// The box's own number of a blackout.
+/// The daemon's own number of a blackout.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct BlackoutNumber(pub u64);
 
-/// Why a recording is kept running (B1). Bits of `RecordReasons`.
+/// A reason to record (B1). `RecordReasons` has one bit for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecordReason {
     Agent,
@@ -53,7 +54,7 @@ impl RecordReason {
     }
 }
 
-/// A set of reasons; the recording runs while it is not empty.
+/// A set of reasons. The recording runs while the set is not empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordReasons(pub u8);
 
@@ -76,7 +77,7 @@ impl RecordReasons {
         self.0 & (1 << reason as u8) != 0
     }
 
-    /// This reason, if it is not in here.
+    /// Returns a set with this reason if `self` lacks it, else an empty set.
     #[must_use]
     pub fn only_if_missing(self, reason: RecordReason) -> RecordReasons {
         RecordReasons(RecordReasons::from_reason(reason).0 & !self.0)
@@ -97,7 +98,7 @@ impl RecordReasons {
 }
 
 impl std::fmt::Display for RecordReasons {
-    /// Comma separated words, `-` when there are none.
+    /// Writes the reasons separated by commas, or `-` if there are none.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut separator = "";
         for reason in RecordReason::ALL.into_iter().filter(|reason| self.contains(*reason)) {
@@ -108,7 +109,7 @@ impl std::fmt::Display for RecordReasons {
     }
 }
 
-/// Who holds a blackout (G4). Bits of `Holders`, as in `RecordReasons`.
+/// The kind of client that holds a blackout (G4). One bit each, as in `RecordReasons`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BlackoutHolder {
     Agent,
@@ -130,14 +131,14 @@ impl BlackoutHolder {
     }
 }
 
-/// Why a blackout ended (G4).
+/// The reason why a blackout ended (G4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BlackoutEnd {
     /// The last holder stopped it.
     Stop,
-    /// The call ended (scope call).
+    /// The call ended (scope `call`).
     CallEnd,
-    /// `max_s` of captured audio.
+    /// The captured audio under the blackout reached `max_s`.
     Ceiling,
 }
 
@@ -152,20 +153,20 @@ impl BlackoutEnd {
     }
 }
 
-/// Why a recording ended.
+/// The reason why a recording ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecordingEnd {
-    /// Its last reason was taken away.
+    /// Its last reason was removed.
     Stop,
     /// Its call ended.
     CallEnd,
-    /// The box was shut down in order.
+    /// The daemon was shut down cleanly.
     Shutdown,
-    /// The box lost its power or died; closed at the next start.
+    /// The daemon lost power or crashed. The next start ended the recording.
     Power,
-    /// The store refused its audio.
+    /// The store failed to write its audio.
     Storage,
-    /// Its call was given up: no stop and no audio for `stale_call_s`.
+    /// Its call timed out: no stop and no audio for `stale_call_s`.
     Stale,
 }
 
@@ -183,32 +184,32 @@ impl RecordingEnd {
     }
 }
 
-/// What is known of a call, but for the numbers.
+/// Call metadata, without the phone numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallFacts {
     pub number: CallNumber,
-    /// The PBX's word for it.
+    /// The PBX's call id.
     pub call: String,
     pub device: String,
-    /// PBX id of the call this one is a consult leg of.
+    /// PBX id of the call of which this one is a consult leg.
     pub consult_of: Option<String>,
     /// Username.
     pub agent: Option<String>,
     pub direction: Option<Direction>,
     pub group: Option<String>,
     pub gate: Option<String>,
-    /// When it began.
+    /// When the call began.
     pub began: WallTime,
 }
 
-/// What is sealed of a call: its numbers.
+/// The sealed part of a call: its phone numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhoneNumbers {
     pub ani: Option<String>,
     pub dnis: Option<String>,
 }
 
-/// A stretch of a recording that is not stored audio.
+/// A span of a recording that is not stored audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FactSpan {
     pub fate: Fate,
@@ -223,13 +224,13 @@ pub struct ChannelPosition {
     pub at: Position,
 }
 
-/// How a recording began. Its media file is `media/YYYY/MM/DD/ID.hbm`, by the UTC day of
-/// `Entry::at`.
+/// The start of a recording. Its media file is `media/YYYY/MM/DD/ID.hbm`, by the UTC day of
+/// `JournalEntry::at`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingBegan {
     pub id: RecordingId,
     pub call: CallFacts,
-    /// `PhoneNumbers`, under the recording's data key.
+    /// `PhoneNumbers`, sealed under the recording's data key.
     pub numbers: SealedBytes,
     pub channel: u16,
     pub rate: u32,
@@ -237,92 +238,70 @@ pub struct RecordingBegan {
     pub codec: CodecKind,
     pub from: Position,
     pub reasons: RecordReasons,
-    /// Name of the schedule that allows or causes it.
+    /// Name of the schedule that permits or requires the recording.
     pub schedule: Option<String>,
-    /// What else matched, and why this one won; for people.
+    /// Human-readable: other matching rules, and why this one applied.
     pub why: String,
     pub retain_until: WallTime,
-    /// The recording that the last start of the daemon cut, which this one goes on from.
+    /// The interrupted recording that this one continues after a restart.
     pub continues: Option<RecordingId>,
 }
 
-/// How a recording ended, with its exact account.
+/// The end of a recording, with exact frame counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordingEnded {
     pub id: RecordingId,
     pub end: RecordingEnd,
     pub to: Position,
     pub ledger: Ledger,
-    /// Masked, held and lost stretches, in order, without gaps between runs of one fate.
+    /// Masked, held and lost spans in order. Adjacent spans of one fate are merged.
     pub blackout_spans: Vec<FactSpan>,
-    /// BLAKE3 of the whole media file; zeros when there is no file.
+    /// BLAKE3 of the whole media file; zeros if there is no file.
     pub digest: [u8; 32],
     pub size: u64,
 }
 
-/// A workstation that may come in.
+/// An enrolled workstation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrolledWorkstation {
-    /// As the technician wrote it; compared without case.
+    /// As the technician wrote it. Compared case-insensitively.
     pub machine: String,
-    /// What it may say hello as: words of the protocol.
+    /// Client kinds that may say `hello` from it, as protocol words.
     pub kinds: Vec<String>,
     /// BLAKE3 of its certificate (DER).
     pub certificate: [u8; 32],
-    /// When the certificate runs out.
+    /// When the certificate expires.
     pub until: WallTime,
-    /// The technician who gave the code.
+    /// The technician who issued the enrolment code.
     pub by: String,
 }
 
-/// One thing that happened.
+/// One event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
-    BoxStarted {
-        boot: u32,
-        version: String,
-        rates: Vec<u32>,
-    },
-    /// An orderly stop; without it the next start is after a cut.
+    /// The daemon started.
+    BoxStarted { boot: u32, version: String, rates: Vec<u32> },
+    /// The daemon stopped cleanly. If this is missing, the next start follows an interruption.
     BoxStopped,
-    /// `numbers`: `PhoneNumbers` under the box's call key.
-    CallBegan {
-        call: CallFacts,
-        numbers: SealedBytes,
-    },
-    CallChanged {
-        call: CallFacts,
-        numbers: SealedBytes,
-    },
-    CallHeld {
-        number: CallNumber,
-        held: bool,
-    },
-    /// `why`: one of our words (`stop`, `replaced`, `stale`, …).
-    CallEnded {
-        number: CallNumber,
-        why: String,
-    },
+    /// A call began. `numbers`: `PhoneNumbers` under the daemon's call key.
+    CallBegan { call: CallFacts, numbers: SealedBytes },
+    /// A call's metadata changed.
+    CallChanged { call: CallFacts, numbers: SealedBytes },
+    /// A call was put on hold or resumed.
+    CallHeld { number: CallNumber, held: bool },
+    /// A call ended. `why`: one of our words (`stop`, `replaced`, `stale`, …).
+    CallEnded { number: CallNumber, why: String },
+    /// A recording began.
     RecordingBegan(RecordingBegan),
-    /// New facts of the call for a running recording; `numbers` under its data key.
-    RecordingChanged {
-        id: RecordingId,
-        call: CallFacts,
-        numbers: SealedBytes,
-    },
-    /// `by`: username or kind of who changed them.
-    RecordingReasons {
-        id: RecordingId,
-        reasons: RecordReasons,
-        by: String,
-    },
-    /// The longest retention of all reasons that held it (D6).
-    RecordingRetention {
-        id: RecordingId,
-        retain_until: WallTime,
-    },
+    /// The call of a running recording changed. `numbers` is sealed under its data key.
+    RecordingChanged { id: RecordingId, call: CallFacts, numbers: SealedBytes },
+    /// The reasons of a recording changed. `by`: username or kind of the client.
+    RecordingReasons { id: RecordingId, reasons: RecordReasons, by: String },
+    /// A recording's retention was set: the longest of all its reasons (D6).
+    RecordingRetention { id: RecordingId, retain_until: WallTime },
+    /// A recording ended.
     RecordingEnded(RecordingEnded),
-    /// From where on which channels. `agent`: whose blackout it is.
+    /// A blackout began at `places`. `agent`: the agent whose calls it masks.
     BlackoutOpened {
         number: BlackoutNumber,
         agent: String,
@@ -331,75 +310,41 @@ pub enum Fact {
         by: String,
         places: Vec<ChannelPosition>,
     },
-    /// More channels came under it (a later call, a consult leg).
-    BlackoutSpread {
-        number: BlackoutNumber,
-        places: Vec<ChannelPosition>,
-    },
-    /// Fewer channels are under it (a call of the agent ended).
-    BlackoutShrunk {
-        number: BlackoutNumber,
-        places: Vec<ChannelPosition>,
-    },
-    /// Bits of `BlackoutHolder` that hold it now.
-    BlackoutHolders {
-        number: BlackoutNumber,
-        holders: u8,
-        by: String,
-    },
+    /// The blackout was extended to more channels (a later call, a consult leg).
+    BlackoutSpread { number: BlackoutNumber, places: Vec<ChannelPosition> },
+    /// The blackout was removed from some channels (a call of the agent ended).
+    BlackoutShrunk { number: BlackoutNumber, places: Vec<ChannelPosition> },
+    /// The holders of a blackout changed. `holders`: bits of `BlackoutHolder`.
+    BlackoutHolders { number: BlackoutNumber, holders: u8, by: String },
+    /// A blackout ended.
     BlackoutClosed {
         number: BlackoutNumber,
         end: BlackoutEnd,
         by: String,
         places: Vec<ChannelPosition>,
     },
-    /// `value`: UTF-8 text under the recording's data key.
-    FieldSet {
-        id: RecordingId,
-        field: u8,
-        by: String,
-        value: SealedBytes,
-    },
-    Protected {
-        id: RecordingId,
-        on: bool,
-        by: String,
-    },
-    /// Gone, with its key. `why`: `retention`, `request`.
-    Deleted {
-        id: RecordingId,
-        why: String,
-        by: String,
-    },
-    /// A workstation got a certificate, which replaces any it had.
+    /// A field was set. `value`: UTF-8 text sealed under the recording's data key.
+    FieldSet { id: RecordingId, field: u8, by: String, value: SealedBytes },
+    /// A recording was protected from deletion, or released.
+    Protected { id: RecordingId, on: bool, by: String },
+    /// A recording was deleted together with its key. `why`: `retention`, `request`.
+    Deleted { id: RecordingId, why: String, by: String },
+    /// A workstation received a certificate, which replaces any earlier one.
     Enrolled(EnrolledWorkstation),
-    /// A workstation's certificate is worth nothing any more.
-    Revoked {
-        machine: String,
-        by: String,
-    },
-    /// A call's recording has a screen beside its audio, in `ID.hbv`.
-    ScreenBegan {
-        id: RecordingId,
-    },
-    /// Its account, in milliseconds.
+    /// A workstation's certificate was revoked.
+    Revoked { machine: String, by: String },
+    /// Screen recording of a call began, in `ID.hbv` beside its audio.
+    ScreenBegan { id: RecordingId },
+    /// A screen recording ended. Counts are in milliseconds.
     ScreenEnded(RecordingEnded),
-    /// The configuration file was changed from a console; `what` holds no secret.
-    ConfigChanged {
-        what: String,
-        by: String,
-    },
-    /// Somebody was given a recording's media file. `why`: `play`, `export`, and of
-    /// its screen `play-screen`, `export-screen`; or, once, what is sealed of its numbers and
-    /// fields: `facts`.
-    Fetched {
-        id: RecordingId,
-        by: String,
-        why: String,
-    },
+    /// The configuration file was changed from a console. `what` holds no secret.
+    ConfigChanged { what: String, by: String },
+    /// A client received a file of a recording. `why`: `play`, `export`, and for its screen
+    /// `play-screen`, `export-screen`. `facts` means its unsealed numbers and fields.
+    Fetched { id: RecordingId, by: String, why: String },
 }
 
-/// A fact and when it was noted.
+/// A fact and the time at which it was appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalEntry {
     pub at: WallTime,

@@ -1,14 +1,12 @@
-//! The index: the journal's entries folded into records, and into what a restart needs.
+//! The index: journal entries folded into records and into the state that a restart needs.
 //!
-//! Fed with every entry in order, it knows each recording's newest facts, and what was going on
-//! when the journal ended: calls, running recordings, open blackouts, the highest numbers given.
-//! An entry that makes no sense (a recording nobody began) changes nothing and is counted.
+//! The index receives every entry in order. It knows each recording's newest facts and the state at
+//! the last entry: calls, running recordings, open blackouts, highest numbers. An inconsistent
+//! entry (such as one for an unknown recording) changes nothing and is counted.
 //!
-//! It need not hold the whole past: `carry` gives what a later day's entries may still change, and
-//! an index that is resumed from that keeps what it hears of other old records (`LateFact`) for those
-//! who have them (see `summary`). `retire` forgets what a summary has taken over.
-//!
-//! Nothing here opens sealed facts, reads files, or decides what becomes of what was cut.
+//! The index need not hold the whole archive. `to_retained` returns what later entries may still
+//! change, and `from_retained` resumes from that. Facts about other old records are kept as
+//! `LateFact` for the summaries (see `archive`). `retire_through` drops what a summary includes.
 
 mod blackouts;
 mod enrolments;
@@ -41,19 +39,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveCall {
     pub facts: CallFacts,
-    /// `PhoneNumbers` under the box's call key.
+    /// `PhoneNumbers` under the daemon's call key.
     pub numbers: SealedBytes,
     pub is_held: bool,
 }
 
-/// All records, and how things stood at the last entry.
+/// All records, and the state at the last entry.
 #[derive(Clone, Debug, Default)]
 pub struct Index {
     records: BTreeMap<RecordingId, Record>,
-    /// In the order they began, by their numbers.
+    /// Sequence and id, in the order in which the recordings began.
     order: Vec<(u64, RecordingId)>,
     running_records: BTreeSet<RecordingId>,
-    /// Those whose screen has no end.
+    /// Records whose screen recording has not ended.
     running_screens: BTreeSet<RecordingId>,
     live_calls: BTreeMap<CallNumber, LiveCall>,
     open_blackouts: BlackoutIndex,
@@ -63,34 +61,34 @@ pub struct Index {
     last_sequence: u64,
     last_call: CallNumber,
     stray_count: u64,
-    /// Number and place of the entry that is taken in.
+    /// Sequence and location of the entry that is being applied.
     current_entry: (u64, Locator),
-    /// The last entry that summaries have taken in; 0: there is no past beyond this index.
+    /// The last entry included in summaries; 0 if there are no summaries.
     summarised_through: u64,
-    /// What was changed, and by which entry, since then.
+    /// Records changed since then, and the last entry that changed them.
     changed: BTreeMap<RecordingId, u64>,
-    /// What was deleted, and by which entry, since then.
+    /// Records deleted since then, and the entry that deleted them.
     deleted: BTreeMap<RecordingId, u64>,
-    /// Old records that were looked up, the first to be forgotten first.
+    /// Old records that were looked up, in eviction order.
     adopted: VecDeque<RecordingId>,
-    /// What was said since then of records that are not here.
+    /// Later facts about records that are not in the index.
     late_facts: BTreeMap<RecordingId, Vec<LateFact>>,
-    /// Where entries stand that were told again, the last time that was done.
+    /// New locations of the entries that were re-logged last.
     relocated: BTreeMap<Locator, Locator>,
-    /// What will be deleted, and from when on: ended, neither protected nor deleted.
+    /// Retention ends of the records that may be deleted: ended, not protected, not deleted.
     due: BTreeSet<(WallTime, RecordingId)>,
-    /// Deleted since the last start of the daemon, and when they began, as far as that is known
-    /// here: their files may still be there.
+    /// Records deleted since the daemon started, with their start times if known. Their files may
+    /// still exist.
     deletions: BTreeMap<RecordingId, Option<WallTime>>,
 }
 
 impl Index {
-    /// Takes in the entry with this number, wherever it stands.
+    /// Applies the entry with this sequence, at an unknown location.
     pub fn apply(&mut self, sequence: u64, entry: &JournalEntry) {
         self.apply_at(sequence, Locator::default(), entry);
     }
 
-    /// Takes in the entry with this number that stands at `place`.
+    /// Applies the entry with this sequence, located at `place`.
     pub fn apply_at(&mut self, sequence: u64, place: Locator, entry: &JournalEntry) {
         self.last_sequence = self.last_sequence.max(sequence);
         self.current_entry = (sequence, place);
@@ -152,7 +150,7 @@ impl Index {
                 self.reduce_blackout(*number, places, BlackoutEnd::CallEnd, None);
             }
             Fact::BlackoutHolders { number, holders, .. } => {
-                match self.open_blackouts.add_open.get_mut(number) {
+                match self.open_blackouts.open.get_mut(number) {
                     Some(blackout) => blackout.holders = *holders,
                     None => self.stray_count += 1,
                 }
@@ -213,7 +211,7 @@ impl Index {
         self.set_due(ended.id);
     }
 
-    /// Changes a record in what decides when it will be deleted.
+    /// Changes a property of a record that affects when it may be deleted.
     fn change_retention(&mut self, id: RecordingId, change: impl FnOnce(&mut Record)) {
         let until = self.records.get(&id).map(|record| record.began.retain_until);
         until.map(|until| self.due.remove(&(until, id)));
@@ -221,7 +219,7 @@ impl Index {
         self.set_due(id);
     }
 
-    /// Remembers when a record will be deleted, if it will be.
+    /// Adds a record to `due` if it may be deleted later.
     fn set_due(&mut self, id: RecordingId) {
         let Some(record) = self.records.get(&id) else { return };
         if record.deleted.is_none() && !record.is_protected && !record.is_running() {
@@ -238,7 +236,7 @@ impl Index {
         self.change_retention(id, |record| record.set_deleted(deletion));
     }
 
-    /// Changes a record that is there and not deleted.
+    /// Changes a record that is in the index and not deleted.
     fn change_record(&mut self, id: RecordingId, change: impl FnOnce(&mut Record)) {
         match self.records.get_mut(&id).filter(|record| record.deleted.is_none()) {
             Some(record) => {
@@ -250,7 +248,7 @@ impl Index {
         }
     }
 
-    /// Somebody was given a file of a record.
+    /// Adds a fetch of one of a record's files.
     fn apply_fetched(&mut self, id: RecordingId, fetch: FetchEntry) {
         let entries = self.records.get(&id).map_or(0, |record| record.entries.len());
         if entries < FETCH_ENTRIES_MAX {
@@ -258,7 +256,7 @@ impl Index {
         }
     }
 
-    /// A record has a screen, or its account.
+    /// Sets a record's screen, or the end of its screen.
     fn apply_screen(&mut self, id: RecordingId, ended: Option<&RecordingEnded>) {
         let screen = ScreenRecord { ended: ended.cloned() };
         self.change_record(id, |record| record.screen = Some(screen));
@@ -270,7 +268,7 @@ impl Index {
         };
     }
 
-    /// Changes what runs on a channel since the present start of the daemon.
+    /// Changes the recordings that this start of the daemon runs on a channel.
     fn change_running_on(&mut self, channel: u16, mut change: impl FnMut(&mut Record)) {
         for id in &self.running_records {
             let boot = self.boot;
@@ -291,7 +289,7 @@ impl Index {
                 record.open_blackout(span.clone());
             });
         }
-        match self.open_blackouts.add_open.get_mut(&number) {
+        match self.open_blackouts.open.get_mut(&number) {
             Some(blackout) => blackout.recordings.extend(reached),
             None => self.stray_count += 1,
         }
@@ -315,7 +313,7 @@ impl Index {
     }
 
     fn close_blackout(&mut self, number: BlackoutNumber, end: BlackoutEnd, by: &str) {
-        let Some(blackout) = self.open_blackouts.add_open.remove(&number) else {
+        let Some(blackout) = self.open_blackouts.open.remove(&number) else {
             self.stray_count += 1;
             return;
         };
@@ -328,9 +326,9 @@ impl Index {
     }
 }
 
-/// What has been folded.
+// Queries.
 impl Index {
-    /// The records that `filter` admits, newest first.
+    /// Iterates over the records that match `filter`, newest first.
     pub fn list_records(&self, filter: &RecordFilter) -> impl Iterator<Item = &Record> {
         let last = filter.before.unwrap_or(u64::MAX);
         let older = self.order.partition_point(|(sequence, _)| *sequence < last);
@@ -339,7 +337,7 @@ impl Index {
         records.filter(move |record| filter.matches(&record.facets()))
     }
 
-    /// The newest record that `filter` admits and no summary knows.
+    /// Returns the newest record that matches `filter` and is in no summary.
     #[must_use]
     pub fn newest_unsummarised(&self, filter: &RecordFilter) -> Option<&Record> {
         let last = filter.before.unwrap_or(u64::MAX);
@@ -350,60 +348,59 @@ impl Index {
         records.find(|record| filter.matches(&record.facets()))
     }
 
-    /// Every record here, deleted ones too, in the order they began.
+    /// Iterates over every record in the index, deleted ones included, in start order.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.order.iter().filter_map(|(_, id)| self.records.get(id))
     }
 
-    /// How many records there are here, deleted ones not counted.
+    /// Returns the number of records in the index, without deleted ones.
     #[must_use]
     pub fn len(&self) -> usize {
         self.records.values().filter(|record| record.deleted.is_none()).count()
     }
 
-    /// Whether there are none.
+    /// Whether the index has no records that are not deleted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// When the oldest record here began.
+    /// Returns the start time of the oldest record in the index.
     #[must_use]
     pub fn oldest_record(&self) -> Option<WallTime> {
         let mut kept = self.records().filter(|record| record.deleted.is_none());
         kept.next().map(|record| record.at)
     }
 
-    /// One record, deleted or not.
+    /// Returns a record, deleted or not.
     #[must_use]
     pub fn record(&self, id: RecordingId) -> Option<&Record> {
         self.records.get(&id)
     }
 
-    /// Records without an end; those of an earlier `boot` than the present one were cut.
+    /// Iterates over records without an end. Those of an earlier `boot` were interrupted.
     pub fn running_records(&self) -> impl Iterator<Item = &Record> {
         self.running_records.iter().filter_map(|id| self.records.get(id))
     }
 
-    /// Records whose screen has no end.
+    /// Iterates over records whose screen has no end.
     pub fn running_screens(&self) -> impl Iterator<Item = &Record> {
         self.running_screens.iter().filter_map(|id| self.records.get(id))
     }
 
-    /// What may be deleted at `now`, the longest overdue first: ended, past its retention, not
-    /// protected.
+    /// Iterates over the records that may be deleted at `now`, longest overdue first.
     pub fn expired_records(&self, now: WallTime) -> impl Iterator<Item = &Record> {
         let due = self.due.iter().take_while(move |(until, _)| *until <= now);
         due.filter_map(|(_, id)| self.records.get(id))
     }
 
-    /// What was deleted since the last start of the daemon, as far as it is known when it began:
-    /// files that may still be there.
+    /// Iterates over the records deleted since the daemon started, with their start times if known.
+    /// Their files may still exist.
     pub fn deletions(&self) -> impl Iterator<Item = (RecordingId, Option<WallTime>)> {
         self.deletions.iter().map(|(id, at)| (*id, *at))
     }
 
-    /// When records began, for those of them that were deleted.
+    /// Sets the start times of deleted records.
     pub fn set_deleted_start_times(&mut self, known: &[(RecordingId, WallTime)]) {
         for (id, at) in known {
             if let Some(unknown) = self.deletions.get_mut(id) {
@@ -412,58 +409,58 @@ impl Index {
         }
     }
 
-    /// All those files are gone.
+    /// Clears the deletions after their files were removed.
     pub fn forget_deletions(&mut self) {
         self.deletions.clear();
     }
 
-    /// Calls that have not ended.
+    /// Iterates over the calls that have not ended.
     pub fn live_calls(&self) -> impl Iterator<Item = &LiveCall> {
         self.live_calls.values()
     }
 
-    /// Workstations that may come in.
+    /// Returns the enrolled workstations.
     #[must_use]
     pub fn enrolments(&self) -> &Enrolments {
         &self.enrolments
     }
 
-    /// Blackouts that have not ended.
+    /// Iterates over the blackouts that have not ended.
     pub fn open_blackouts(&self) -> impl Iterator<Item = &OpenBlackout> {
-        self.open_blackouts.add_open.values()
+        self.open_blackouts.open.values()
     }
 
-    /// Number of the last start of the daemon, 0 before the first.
+    /// Returns the number of the last daemon start, 0 before the first.
     #[must_use]
     pub fn boot(&self) -> u32 {
         self.boot
     }
 
-    /// The last run ended in order.
+    /// Whether the daemon's last run ended cleanly.
     #[must_use]
     pub fn has_clean_stop(&self) -> bool {
         self.is_stopped
     }
 
-    /// Journal number of the last entry, 0 before the first.
+    /// Returns the journal sequence of the last entry, 0 before the first.
     #[must_use]
     pub fn last_sequence(&self) -> u64 {
         self.last_sequence
     }
 
-    /// The highest call number given so far.
+    /// Returns the highest call number assigned so far.
     #[must_use]
     pub fn last_call(&self) -> CallNumber {
         self.last_call
     }
 
-    /// The highest blackout number given so far.
+    /// Returns the highest blackout number assigned so far.
     #[must_use]
     pub fn last_blackout(&self) -> BlackoutNumber {
         self.open_blackouts.last
     }
 
-    /// Entries that made no sense.
+    /// Returns the number of inconsistent entries.
     #[must_use]
     pub fn stray_count(&self) -> u64 {
         self.stray_count

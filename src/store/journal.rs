@@ -1,11 +1,11 @@
-//! The journal: one append-only file a UTC day, every entry chained to the one before.
+//! The journal: one append-only file per UTC day, with every entry chained to the one before.
 //!
-//! An entry is a fact or a checkpoint. It carries a short checksum, which tells torn from whole,
-//! and a tag of the hash chain, which tells edited from true. The chain runs through all files; a
-//! checkpoint holds all of it so far, signed by the box. `docs/record-format.md` draws every byte.
+//! An entry is a fact or a checkpoint. Its checksum tells a torn entry from a whole one; its hash
+//! chain tag tells an edited entry from a genuine one. The chain runs through all files. A
+//! checkpoint signs the whole chain up to its position. `docs/record-format.md` draws every byte.
 //!
-//! `write` makes the bytes, `read` gives the entries back. Nothing here opens files, knows what
-//! facts mean (see `index`), or ever truncates: it says where a torn tail begins.
+//! `write` encodes entries and `read` decodes them. The reader reports where a torn tail begins;
+//! truncating it is up to the caller.
 
 mod format;
 mod read;
@@ -17,21 +17,21 @@ pub use format::{Checkpoint, JournalHeader, MAX_ENTRY_BYTES, ParsedEntry, parse_
 pub use read::{JournalEnd, JournalItem, JournalReader};
 pub use write::JournalWriter;
 
-/// Bytes of an entry's body: its kind and its postcard.
+/// Maximum bytes of an entry's body (kind and postcard).
 pub const MAX_BODY_BYTES: usize = 60_000;
 
 /// Bytes of a file's header.
 pub const HEADER_BYTES: usize = 72;
 
-/// Number of the first entry of all.
+/// Sequence of the journal's first entry.
 pub const FIRST_SEQUENCE: u64 = 1;
 
-/// Up to which number (exclusive) each journal file counts, given for all in order which part of
-/// its day it is and the number of its first entry (`None`: its header is not whole).
+/// Returns for each journal file the sequence (exclusive) up to which its entries count. `files`
+/// lists part number and first sequence in order (`None`: the header is torn).
 ///
-/// A part after the first is begun when a file failed, and tells again what was not durable there;
-/// so nothing from its first number on counts in any file before it, torn or damaged as it may be.
-/// And a part without a whole header was never synced: when another follows, nothing of it counts.
+/// A later part begins when a file failed, and re-logs the entries that were not durable there. It
+/// supersedes everything from its first sequence on in all files before it, torn or damaged. A part
+/// with a torn header was never synced: if another part follows, none of its entries count.
 #[must_use]
 pub fn superseded_limits(files: &[(u32, Option<u64>)]) -> Vec<u64> {
     let mut until = vec![u64::MAX; files.len()];
@@ -47,21 +47,21 @@ pub fn superseded_limits(files: &[(u32, Option<u64>)]) -> Vec<u64> {
     until
 }
 
-/// Where a journal goes on.
+/// The position at which a journal continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct JournalState {
-    /// Number of the next entry.
+    /// Sequence of the next entry.
     pub sequence: u64,
     /// Hash chain up to the last entry.
     pub chain: [u8; 32],
 }
 
 impl JournalState {
-    /// Before the first entry of all.
+    /// The state before the first entry.
     pub const START: JournalState = JournalState { sequence: FIRST_SEQUENCE, chain: [0; 32] };
 }
 
-/// Why a journal file cannot be read at all, or not any further.
+/// The reason why a journal file cannot be read, or not any further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
     #[error("reading failed: {kind}")]

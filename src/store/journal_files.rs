@@ -1,11 +1,9 @@
-//! The journal's files: which there are, in order, and how much of each counts.
+//! The journal's files in order, and how much of each counts.
 //!
-//! A day has a first part and, where a disk failed, later ones, which tell again what was not
-//! durable before them; so the tail of an earlier part, even of the day before, may not count (see
-//! `journal::superseded`). What a day comes to is folded over all of its parts. Of later parts the
-//! headers are read to know that, and there are few; of first ones nothing is.
-//!
-//! Nothing here writes, or decides when a day is over.
+//! A day has a first file and, after a disk failure, later parts that re-log what was not durable.
+//! So the tail of an earlier file, even of the day before, may not count (see
+//! `journal::superseded_limits`). To determine this, only the headers of later parts are read, and
+//! those are few.
 
 use crate::store::day::{Day, Locator};
 use crate::store::index::Index;
@@ -18,9 +16,9 @@ use std::io;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JournalPart {
     pub day: Day,
-    /// Which file of the day: 0 is the first.
+    /// Number of the file within its day; 0 is the first.
     pub number: u32,
-    /// Entries from this number on are told in a later file.
+    /// Entries from this sequence on are superseded by a later file.
     until: u64,
 }
 
@@ -29,7 +27,7 @@ pub struct JournalPart {
 pub struct JournalFiles(Vec<JournalPart>);
 
 impl JournalFiles {
-    /// What there is just now.
+    /// Lists the files in the journal folder.
     ///
     /// # Errors
     /// When the folder or a file cannot be read, or is of a newer version.
@@ -49,7 +47,7 @@ impl JournalFiles {
             let start = match number {
                 0 => None,
                 _ => match part.first_sequence(files) {
-                    // One that was tried, and is gone again.
+                    // A part that was tried and has been removed since.
                     Err(RecoverError::File { error, .. })
                         if error.kind() == io::ErrorKind::NotFound =>
                     {
@@ -67,7 +65,7 @@ impl JournalFiles {
         Ok(JournalFiles(parts))
     }
 
-    /// Days that have a file.
+    /// Returns the days that have a file.
     #[must_use]
     pub fn days(&self) -> Vec<Day> {
         let mut days: Vec<Day> = self.0.iter().map(|part| part.day).collect();
@@ -75,7 +73,7 @@ impl JournalFiles {
         days
     }
 
-    /// The files of a day.
+    /// Returns the files of a day.
     #[must_use]
     pub fn parts_of_day(&self, day: Day) -> &[JournalPart] {
         let from = self.0.partition_point(|part| part.day < day);
@@ -83,13 +81,13 @@ impl JournalFiles {
         &self.0[from..to]
     }
 
-    /// The newest file.
+    /// Returns the newest file.
     #[must_use]
     pub fn last_part(&self) -> Option<JournalPart> {
         self.0.last().copied()
     }
 
-    /// The newest file is gone: nothing in it was ever durable, so it told nothing again.
+    /// Removes the newest file from the list. It was never durable, so it supersedes nothing.
     pub fn pop(&mut self) {
         self.0.pop();
     }
@@ -107,16 +105,16 @@ impl JournalPart {
         JournalReader::open(file).map_err(|error| RecoverError::Journal { path, error })
     }
 
-    /// The number of its first entry, if its header is whole.
+    /// Returns the sequence of its first entry, if its header is valid.
     fn first_sequence<F: StoreFs>(&self, files: &F) -> Result<Option<u64>, RecoverError> {
         Ok(self.open(files)?.header().map(|header| header.start.sequence))
     }
 
-    /// Whether not even a header is whole, and no entry either; of a part that was begun because a
-    /// disk failed, the header decides, for the entries are told again.
+    /// Whether the file has neither a valid header nor an entry. For later parts only the header
+    /// counts, because their entries are re-logged.
     ///
     /// # Errors
-    /// When it cannot be read, or is of a newer version.
+    /// When the file cannot be read or has a newer format version.
     pub fn is_void<F: StoreFs>(&self, files: &F) -> Result<bool, RecoverError> {
         let mut reader = self.open(files)?;
         if reader.header().is_some() || self.number > 0 {
@@ -127,12 +125,12 @@ impl JournalPart {
         Ok(item.is_none())
     }
 
-    /// Takes what counts of it into `index`; the file before went up to the entry `next`. What is
-    /// damaged is skipped, logged, and put to `damages`. `None`: nothing of it counts, as if it had
-    /// never been.
+    /// Folds the entries that count into `index`. `next` is the sequence after the file before.
+    /// Damage is skipped, logged and added to `damages`. Returns `None` if nothing in the file
+    /// counts.
     ///
     /// # Errors
-    /// When it cannot be read, or is of a newer version.
+    /// When the file cannot be read or has a newer format version.
     pub fn fold_into<F: StoreFs>(
         &self,
         files: &F,
@@ -146,7 +144,7 @@ impl JournalPart {
         while let Some(item) = reader.next_item().map_err(wrong)? {
             match item {
                 JournalItem::Entry { sequence, at, entry } => {
-                    // A damaged header has lost count; numbers never go back.
+                    // After a damaged header the sequence is unknown, but it never decreases.
                     let sequence = sequence.max(index.last_sequence().saturating_add(1));
                     let place = Locator { day: self.day, part: self.number, at };
                     index.apply_at(sequence, place, &entry);
@@ -159,7 +157,7 @@ impl JournalPart {
             }
         }
         let ending = reader.finish();
-        // Not even its header is whole, or all of it is told again.
+        // The header is torn, or another file supersedes all entries.
         let counts = ending.good_bytes > 0 && ending.state.sequence <= self.until;
         Ok(counts.then_some(ending))
     }

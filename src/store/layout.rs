@@ -1,6 +1,4 @@
-//! Where things lie in the data directory: paths relative to it, with `/`, made and read back.
-//!
-//! Nothing here looks whether a file is there.
+//! Paths in the data directory, relative to it and separated by `/`: built and parsed.
 
 use crate::id::RecordingId;
 use crate::store::day::Day;
@@ -12,29 +10,29 @@ pub const JOURNAL: &str = "journal";
 pub const MEDIA: &str = "media";
 /// Folder of the keys.
 pub const KEYS: &str = "keys";
-/// Public keys that recordings are sealed to, in age's form.
+/// Public keys to which recordings are sealed, in age's format.
 pub const RECIPIENTS: &str = "keys/recipients.txt";
-/// The private key, in age's form, if the owner leaves it on the box.
+/// The private key in age's format, if the owner keeps it on the recorder.
 pub const IDENTITY: &str = "keys/identity.txt";
-/// Ed25519 seed (32 bytes) that signs checkpoints and exports.
+/// Ed25519 seed (32 bytes) for signing checkpoints and exports.
 pub const BOX_KEY: &str = "keys/box.key";
-/// The public key to it, 32 bytes in hexadecimal, to be copied to where one verifies.
+/// The matching public key in hexadecimal, to be copied to the verifying machine.
 pub const BOX_PUBLIC: &str = "keys/box.pub";
-/// The name that stands in what it signs: the box's at its first start, whatever it is called
+/// The name in every signature: the recorder's name at its first start, even if it is renamed
 /// later.
 pub const BOX_NAME: &str = "keys/box.name";
-/// Data key (32 bytes) of the numbers of calls that have no recording.
+/// Data key (32 bytes) for the phone numbers of calls without a recording.
 pub const CALLS_KEY: &str = "keys/calls.key";
-/// Folder of the box's own certificates.
+/// Folder of the daemon's own certificates.
 pub const TLS: &str = "tls";
 /// The CA's certificate, which workstations pin.
 pub const CA: &str = "tls/ca.crt";
 /// The CA's private key.
 pub const CA_KEY: &str = "tls/ca.key";
-/// The certificate that the box shows, and its private key.
+/// The server certificate and its private key.
 pub const SERVER: &str = "tls/server.crt";
 pub const SERVER_KEY: &str = "tls/server.key";
-/// Held by the daemon that owns the directory.
+/// Lock file, held by the daemon that owns the directory.
 pub const LOCK: &str = "lock";
 
 /// `journal/2026-11-22.hbj`
@@ -43,20 +41,20 @@ pub fn journal_path(day: &str) -> String {
     format!("{JOURNAL}/{day}.hbj")
 }
 
-/// A later file of the same day, begun because the one before failed: `journal/2026-11-22.1.hbj`.
-/// Part 0 is the first.
+/// Returns the path of a later file of the same day, such as `journal/2026-11-22.1.hbj`. Part 0 is
+/// the first file.
 #[must_use]
 pub fn journal_file(day: &str, part: u32) -> String {
     if part == 0 { journal_path(day) } else { format!("{JOURNAL}/{day}.{part}.hbj") }
 }
 
-/// The day of a journal path; anything else is `None`.
+/// Returns the day of a journal path; `None` for any other path.
 #[must_use]
 pub fn parse_journal_day(path: &str) -> Option<&str> {
     parse_journal_part(path).map(|(day, _)| day)
 }
 
-/// The day of a journal path, and which file of that day it is: the order in which they are read.
+/// Returns day and part number of a journal path. Files are read in this order.
 #[must_use]
 pub fn parse_journal_part(path: &str) -> Option<(&str, u32)> {
     let name = path.strip_prefix(JOURNAL)?.strip_prefix('/')?.strip_suffix(".hbj")?;
@@ -73,25 +71,25 @@ pub fn summary_path(day: Day) -> String {
     format!("{JOURNAL}/{day}.hbs")
 }
 
-/// The day of a summary's path; anything else is `None`.
+/// Returns the day of a summary path; `None` for any other path.
 #[must_use]
 pub fn parse_summary(path: &str) -> Option<Day> {
     Day::parse(path.strip_prefix(JOURNAL)?.strip_prefix('/')?.strip_suffix(".hbs")?)
 }
 
-/// `media/2026/11/22`: the folder of what began on that UTC day.
+/// Returns the folder of the recordings that began on that UTC day: `media/2026/11/22`.
 #[must_use]
 pub fn media_folder(began: WallTime) -> String {
     format!("{MEDIA}/{}", began.utc_day().replace('-', "/"))
 }
 
-/// `media/2026/11/22/ID.hbm`; `began` is the `Entry::at` of its `RecordingBegan`.
+/// Returns `media/2026/11/22/ID.hbm`. `began` is the time of its `RecordingBegan` entry.
 #[must_use]
 pub fn media_path(began: WallTime, id: RecordingId) -> String {
     format!("{}/{id}.hbm", media_folder(began))
 }
 
-/// The day (`2026-11-22`) and the recording of a media path; anything else is `None`.
+/// Returns day (`2026-11-22`) and recording of a media path; `None` for any other path.
 #[must_use]
 pub fn parse_media(path: &str) -> Option<(String, RecordingId)> {
     let rest = path.strip_prefix(MEDIA)?.strip_prefix('/')?.strip_suffix(".hbm")?;
@@ -101,20 +99,20 @@ pub fn parse_media(path: &str) -> Option<(String, RecordingId)> {
     Some((day, RecordingId::parse(name)?)).filter(|_| plain)
 }
 
-/// `media/2026/11/22/ID.hbv`: the screen of a call's recording, beside its audio. Its key is only
-/// in the media file.
+/// Returns `media/2026/11/22/ID.hbv`: the screen recording of a call. Its key is only in the media
+/// file.
 #[must_use]
 pub fn screen_path(began: WallTime, id: RecordingId) -> String {
     format!("{}/{id}.hbv", media_folder(began))
 }
 
-/// The day and the recording of such a path; anything else is `None`.
+/// Returns day and recording of a screen path; `None` for any other path.
 #[must_use]
 pub fn parse_screen(path: &str) -> Option<(String, RecordingId)> {
     parse_media(&format!("{}.hbm", path.strip_suffix(".hbv")?))
 }
 
-/// Whether it is a day as `WallTime::day` writes it.
+/// Whether `text` is a day in the form of `WallTime::utc_day`.
 fn is_day(text: &str) -> bool {
     text.parse::<jiff::civil::Date>().is_ok_and(|date| date.to_string() == text)
 }
@@ -124,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_read_back() {
+    fn paths_round_trip() {
         let (began, id) = (WallTime(1_795_348_800_123), RecordingId::from_random([7; 10]));
         let path = media_path(began, id);
         assert_eq!(path, "media/2026/11/22/a4dqobyha4dqobyh.hbm");
@@ -144,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_did_not_name_is_not_ours() {
+    fn foreign_names_are_rejected() {
         for bad in ["2026-13-22", "20261122", "x/2026-11-22", "2026-11-22.0", "2026-11-22.01"] {
             assert_eq!(parse_journal_day(&format!("journal/{bad}.hbj")), None, "{bad}");
         }

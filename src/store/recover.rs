@@ -1,13 +1,12 @@
-//! Recovery before the first turn: what the last run left is read, cut ends are cut off, and
-//! recordings that were running are completed.
+//! Recovery at daemon start: reads the store, removes torn tails and completes interrupted
+//! recordings.
 //!
-//! Closed days are not read again but from their summaries (see `summary`), which are made where
-//! they are missing. The journal's torn tail goes; damage stays and is reported. A recording
-//! without an end gets its trailer, with the exact account of what its file holds; the fact follows
-//! from the recorder. Recovery that is itself cut begins again and comes to the same.
+//! Closed days are read from their summaries, which are rebuilt where missing (see `archive`). The
+//! journal's torn tail is truncated; damage stays and is reported. A recording without an end gets
+//! a trailer with exact counts of what its file holds. The recorder appends the matching fact. An
+//! interrupted recovery starts over with the same result.
 //!
-//! Files are reached through `StoreFs` alone, so that a simulation recovers in the very same way.
-//! Nothing is decided here about calls or masks (see `recorder::boot`).
+//! All files are accessed through `StoreFs`, so a simulation runs the same recovery.
 
 use crate::audio::span::Ledger;
 use crate::id::RecordingId;
@@ -26,19 +25,19 @@ use std::io::{self, Read};
 pub trait StoreFs {
     type File: Read;
 
-    /// Names in a folder, in any order; none if there is no such folder.
+    /// Lists the names in a folder, in any order; empty if the folder does not exist.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the folder cannot be read.
     fn list_folder(&self, folder: &str) -> io::Result<Vec<String>>;
 
-    /// Opens a file to read it; `NotFound` where there is none.
+    /// Opens a file for reading; `NotFound` if it does not exist.
     ///
     /// # Errors
     /// When it cannot be opened.
     fn open_file(&self, path: &str) -> io::Result<Self::File>;
 
-    /// Opens a file to read it from `offset` on.
+    /// Opens a file for reading from `offset`.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -48,15 +47,15 @@ pub trait StoreFs {
         Ok(file)
     }
 
-    /// Writes a file, or puts a new one in its place: durably, and whole or not at all.
+    /// Creates or replaces a file atomically and durably.
     ///
     /// # Errors
-    /// When it cannot be written; `Unsupported` where nothing may be.
+    /// When the file cannot be written; `Unsupported` for read-only stores.
     fn replace_file(&mut self, _path: &str, _bytes: &[u8]) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Cuts a file to `good` bytes and appends `more`, durably.
+    /// Truncates a file to `good` bytes and appends `more`, durably.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -69,7 +68,7 @@ pub trait StoreFs {
     fn remove_file(&mut self, path: &str) -> io::Result<()>;
 }
 
-/// Why the store cannot be recovered.
+/// The reason why the store cannot be recovered.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
     #[error("{path}: {error}")]
@@ -83,34 +82,35 @@ pub(in crate::store) fn file_error(path: &str) -> impl FnOnce(io::Error) -> Reco
     move |error| RecoverError::File { path, error }
 }
 
-/// What was found.
+/// The recovered store.
 pub struct RecoveredStore {
-    /// What the summaries of closed days do not say.
+    /// Content that is in no summary of a closed day.
     pub index: Index,
-    /// What they say.
+    /// Content of the summaries.
     pub catalogue: Catalogue,
     pub journal: JournalWriter,
     /// Length of the newest journal file.
     pub journal_bytes: u64,
     /// Day of the newest journal file.
     pub day: Option<String>,
-    /// A checkpoint must come first: it anchors a chain that damage broke.
+    /// A checkpoint must be appended first, to anchor the chain after damage.
     pub needs_checkpoint: bool,
+    /// Recordings that were interrupted and are now complete.
     pub completed: Vec<RecordingEnded>,
-    /// The same of the screens beside them.
+    /// Screen recordings that were interrupted and are now complete.
     pub completed_screens: Vec<RecordingEnded>,
 }
 
-/// Reads the journal and completes what was cut.
+/// Reads the journal and completes interrupted recordings.
 ///
 /// # Errors
-/// When a file cannot be read, or is of a newer version.
+/// When a file cannot be read or has a newer format version.
 pub fn recover_store<F: StoreFs>(files: &mut F) -> Result<RecoveredStore, RecoverError> {
     let journals = open_journals(files)?;
     let mut days = journals.days();
     let last = days.pop();
     if let Some(day) = last {
-        // It goes on: a summary of it, from before the clock went back, would be wrong.
+        // The newest day continues. A summary of it, from before a clock change, would be wrong.
         let path = layout::summary_path(day);
         match files.remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -119,14 +119,14 @@ pub fn recover_store<F: StoreFs>(files: &mut F) -> Result<RecoveredStore, Recove
             _ => {}
         }
     }
-    let past = archive::close_days(files, &journals, &days)?;
+    let state = archive::close_days(files, &journals, &days)?;
     let mut found = RecoveredStore {
-        index: past.index,
-        catalogue: past.catalogue,
-        journal: JournalWriter::from_state(past.journal),
+        index: state.index,
+        catalogue: state.catalogue,
+        journal: JournalWriter::from_state(state.journal),
         journal_bytes: 0,
         day: None,
-        needs_checkpoint: !past.is_linked,
+        needs_checkpoint: !state.is_linked,
         completed: Vec::new(),
         completed_screens: Vec::new(),
     };
@@ -141,7 +141,7 @@ pub fn recover_store<F: StoreFs>(files: &mut F) -> Result<RecoveredStore, Recove
         let ended =
             complete_recording(files, record.id(), record.began.from, &record.media_path())?;
         log::warn!(
-            "recording {} was cut: {} frames are kept, the rest is lost (power)",
+            "recording {} was interrupted: {} frames kept, the rest lost (power)",
             ended.id,
             ended.ledger.stored
         );
@@ -151,15 +151,15 @@ pub fn recover_store<F: StoreFs>(files: &mut F) -> Result<RecoveredStore, Recove
     for record in &screens {
         let ended = complete_recording(files, record.id(), Position(0), &record.screen_path())?;
         let kept = ended.ledger.stored;
-        log::warn!("the screen of recording {} was cut: {kept} ms are kept", ended.id);
+        log::warn!("the screen of recording {} was interrupted: {kept} ms kept", ended.id);
         found.completed_screens.push(ended);
     }
     remove_orphans(files, &found)?;
     Ok(found)
 }
 
-/// The journal's files. At the end, those without as much as a header are removed: a cut came
-/// before their first sync.
+/// Lists the journal's files. Files at the end without a valid header are removed, because power
+/// failed before their first sync.
 fn open_journals<F: StoreFs>(files: &mut F) -> Result<JournalFiles, RecoverError> {
     let mut journals = JournalFiles::scan_folder(files)?;
     while let Some(part) = journals.last_part() {
@@ -167,14 +167,14 @@ fn open_journals<F: StoreFs>(files: &mut F) -> Result<JournalFiles, RecoverError
             break;
         }
         let path = part.path();
-        log::warn!("{path}: nothing in it was ever durable; removed");
+        log::warn!("{path}: removed, because nothing in it was durable");
         files.remove_file(&path).map_err(file_error(&path))?;
         journals.pop();
     }
     Ok(journals)
 }
 
-/// Reads a file of the newest day, which goes on in the last of them.
+/// Folds a file of the newest day. `last` marks the file in which the journal continues.
 fn fold_last_day<F: StoreFs>(
     files: &mut F,
     part: &JournalPart,
@@ -187,7 +187,7 @@ fn fold_last_day<F: StoreFs>(
     let ending = part.fold_into(files, next, &mut found.index, &mut Vec::new())?;
     let Some(ending) = ending else { return Ok(()) };
     if let (Tail::Torn { at }, true) = (ending.tail, last) {
-        log::warn!("{path}: a torn entry at byte {at} is cut off");
+        log::warn!("{path}: truncated a torn entry at byte {at}");
         files.truncate_and_append(&path, ending.good_bytes, &[]).map_err(file_error(&path))?;
     }
     let state: JournalState = ending.state;
@@ -197,7 +197,7 @@ fn fold_last_day<F: StoreFs>(
     Ok(())
 }
 
-/// The end of a recording that has none, its file completed.
+/// Completes the file of an interrupted recording and returns its end.
 fn complete_recording<F: StoreFs>(
     files: &mut F,
     id: RecordingId,
@@ -227,11 +227,11 @@ fn complete_recording<F: StoreFs>(
     };
     let (finished, spans) = match (&scan.trailer, scan.build_trailer(RecordingEnd::Power)) {
         (Some(finished), _) => (*finished, scan.spans.clone()),
-        (None, Some(closing)) => {
+        (None, Some(trailer)) => {
             files
-                .truncate_and_append(path, scan.good_bytes, &closing.bytes)
+                .truncate_and_append(path, scan.good_bytes, &trailer.bytes)
                 .map_err(file_error(path))?;
-            (closing.finished, closing.spans)
+            (trailer.finished, trailer.spans)
         }
         (None, None) => return Ok(nothing),
     };
@@ -246,8 +246,8 @@ fn complete_recording<F: StoreFs>(
     })
 }
 
-/// Removes files of the last day that the journal does not know and that hold no audio: their
-/// `record start` was never answered.
+/// Removes media files of the last day that are not in the journal and hold no audio. Their `record
+/// start` was never answered.
 fn remove_orphans<F: StoreFs>(files: &mut F, found: &RecoveredStore) -> Result<(), RecoverError> {
     let Some(day) = found.day.as_deref() else { return Ok(()) };
     let folder = format!("{}/{}", layout::MEDIA, day.replace('-', "/"));
@@ -262,9 +262,9 @@ fn remove_orphans<F: StoreFs>(files: &mut F, found: &RecoveredStore) -> Result<(
         }
         let scan = files.open_file(&path).map(media::scan);
         let empty = !matches!(&scan, Ok(Ok(scan)) if scan.chunks > 0);
-        // While a disk was down at midnight, the old day's journal took in what began in the new.
+        // While a disk was down at midnight, the old day's journal received the new day's facts.
         if empty && (known.is_some() || !archive::may_contain(files, &found.catalogue, id)) {
-            log::warn!("{path}: never journalled and without audio; removed");
+            log::warn!("{path}: removed, because it has no audio and is not in the journal");
             files.remove_file(&path).map_err(file_error(&path))?;
         }
     }

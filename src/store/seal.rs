@@ -1,13 +1,14 @@
-//! Sealing: who can read a recording and its personal facts.
+//! Sealing: encryption of recordings and personal facts.
 //!
-//! Every recording has one random `DataKey`. It seals the audio chunks (`chunk`) and the personal
-//! facts in the journal (`fact`), each under a subkey of its own. Its only lasting copy is wrapped
-//! to the recipients' public keys as an **age v1 file**, which lies in the media file's header: any
-//! age tool opens it, and deleting the media file erases all that the key sealed (H6).
+//! Every recording has one random `DataKey`. Subkeys of it seal the audio chunks (`chunk`) and the
+//! personal facts in the journal (`facts`). Its only durable copy is wrapped to the recipients'
+//! public keys as an **age v1 file** in the media file's header. Any age tool opens that file;
+//! deleting the media file erases everything the key sealed (H6).
 //!
-//! One data key is for one media file: chunk nonces are counters. With `seal = false` there is no
-//! key, and what would be sealed is stored as it is. Random bits for keys and ids are passed in;
-//! only `age` draws its own, inside `Envelope::make` and `make_identity`, which the shell calls.
+//! A data key is used for one media file only, because chunk nonces are counters. With `seal =
+//! false` there is no key, and data is stored in clear. Random bits for keys and ids are
+//! parameters; only `age` draws its own, in `Envelope::for_recipients` and `generate_identity`,
+//! which the shell calls.
 
 mod chunk;
 mod facts;
@@ -23,13 +24,13 @@ use age::secrecy::ExposeSecret;
 use std::io::{Read, Write};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// No recording is wrapped to more public keys, which bounds the media header.
+/// Maximum number of public keys per recording; bounds the media header.
 pub const MAX_RECIPIENTS: usize = 32;
 
-/// Why something could not be sealed or opened.
+/// The reason why data could not be sealed or opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    #[error("there is no recipient to seal to")]
+    #[error("no recipient: sealing needs at least one age public key (age1…)")]
     NoRecipient,
     #[error("{found} recipients, at most {MAX_RECIPIENTS} are allowed")]
     TooManyRecipients { found: usize },
@@ -54,24 +55,24 @@ pub enum SealError {
     Chunk { sequence: u32 },
 }
 
-/// The secret of one recording. Wiped when dropped, never printed.
+/// The data key of one recording. Wiped when dropped, never printed.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct DataKey([u8; 32]);
 
 impl DataKey {
-    /// A key from 32 random bytes.
+    /// Creates a key from 32 random bytes.
     #[must_use]
     pub fn from_random(bytes: [u8; 32]) -> DataKey {
         DataKey(bytes)
     }
 
-    /// The key of the screen that belongs to this recording: another file, so another key.
+    /// Derives the key of the recording's screen file. A separate file needs a separate key.
     #[must_use]
     pub fn derive_screen_key(&self) -> DataKey {
         DataKey(blake3::derive_key("hushbox v1 screen", &self.0))
     }
 
-    /// The key for one use only; it does not lead back to this one or to its sisters.
+    /// Derives a key for one use. The subkey reveals neither this key nor other subkeys.
     fn derive_subkey(&self, context: &str) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(blake3::derive_key(context, &self.0))
     }
@@ -83,10 +84,10 @@ impl std::fmt::Debug for DataKey {
     }
 }
 
-/// What a new recording needs before it begins: its name, its key, and the key wrapped.
+/// The input for a new recording: its id, its data key, and the wrapped key.
 #[derive(Debug)]
 pub struct Envelope {
-    pub id_from_random: RecordingId,
+    pub id: RecordingId,
     /// `None` with `seal = false`.
     pub key: Option<DataKey>,
     /// An age v1 file; empty with `seal = false`.
@@ -94,8 +95,11 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// An envelope from 10 random bytes for the name and 32 for the key. Slow (two curve
-    /// multiplications a recipient) and draws random bits of its own: for the shell only.
+    /// Creates an envelope from 10 random bytes for the id and 32 for the key. Slow (two curve
+    /// multiplications per recipient) and draws random bits, so only the shell calls it.
+    ///
+    /// # Errors
+    /// When there are no recipients, or more than `MAX_RECIPIENTS`.
     pub fn for_recipients(
         mut random: [u8; 42],
         recipients: &[Recipient],
@@ -111,17 +115,13 @@ impl Envelope {
         key.0.copy_from_slice(&random[10..]);
         random.zeroize();
         let wrapped = wrap_key(&key, recipients)?;
-        Ok(Envelope { id_from_random: id, key: Some(key), wrapped })
+        Ok(Envelope { id, key: Some(key), wrapped })
     }
 
-    /// An envelope that seals nothing, for `seal = false`.
+    /// Creates an envelope without a key, for `seal = false`.
     #[must_use]
     pub fn without_key(random: [u8; 42]) -> Envelope {
-        Envelope {
-            id_from_random: Envelope::id_from_random(&random),
-            key: None,
-            wrapped: Vec::new(),
-        }
+        Envelope { id: Envelope::id_from_random(&random), key: None, wrapped: Vec::new() }
     }
 
     fn id_from_random(random: &[u8; 42]) -> RecordingId {
@@ -142,7 +142,10 @@ fn wrap_key(key: &DataKey, recipients: &[Recipient]) -> Result<Vec<u8>, SealErro
     Ok(wrapped)
 }
 
-/// Opens the data key of a media header with any of `identities`.
+/// Unwraps the data key of a media header with any of `identities`.
+///
+/// # Errors
+/// When none of them fits, or the wrapped key is damaged.
 pub fn unwrap_key(wrapped: &[u8], identities: &[Identity]) -> Result<DataKey, SealError> {
     let not_age = |why: &dyn std::fmt::Display| SealError::NotAge { why: why.to_string() };
     let wrong_key = || SealError::WrongKey {
@@ -165,13 +168,13 @@ pub fn unwrap_key(wrapped: &[u8], identities: &[Identity]) -> Result<DataKey, Se
     Ok(key)
 }
 
-/// Whether this line of an age header starts the part for one X25519 recipient.
+/// Whether this line of an age header begins the stanza of an X25519 recipient.
 fn is_stanza(line: &&[u8]) -> bool {
     line.starts_with(b"-> X25519 ")
 }
 
-/// Makes a new pair: the text of the identity file (secret), in age-keygen's form, and the public
-/// key. Draws random bits: for the shell only.
+/// Generates a key pair. Returns the text of the identity file (secret), in the format of
+/// age-keygen, and the public key. Draws random bits, so only the shell calls it.
 #[must_use]
 pub fn generate_identity() -> (Zeroizing<String>, String) {
     let identity = Identity::generate();
@@ -185,20 +188,20 @@ pub fn generate_identity() -> (Zeroizing<String>, String) {
     (text, public)
 }
 
-/// Lines that are neither blank nor comments, numbered from 1.
+/// Iterates over the lines that are neither blank nor comments, numbered from 1.
 fn content_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let numbered = (1..).zip(text.lines().map(str::trim));
     numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
 
-/// Reads a recipients file: one `age1…` a line; blank lines and `#` comments are skipped.
+/// Parses a recipients file: one `age1…` per line; blank lines and `#` comments are skipped.
 pub fn parse_recipients(text: &str) -> Result<Vec<Recipient>, SealError> {
     content_lines(text)
         .map(|(line, key)| key.parse().map_err(|why| SealError::BadRecipient { line, why }))
         .collect()
 }
 
-/// Reads an identity file: one `AGE-SECRET-KEY-1…` a line; blank lines and comments are skipped.
+/// Parses an identity file: one `AGE-SECRET-KEY-1…` per line; the rest as for recipients.
 pub fn parse_identities(text: &str) -> Result<Vec<Identity>, SealError> {
     content_lines(text)
         .map(|(line, key)| key.parse().map_err(|why| SealError::BadIdentity { line, why }))
@@ -214,11 +217,11 @@ mod tests {
     }
 
     #[test]
-    fn h5_any_recipient_opens_the_envelope_and_nobody_else() {
+    fn h5_only_recipients_open_the_envelope() {
         let pairs: Vec<Identity> = (0..3).map(|_| Identity::generate()).collect();
         let recipients = [pairs[0].to_public(), pairs[1].to_public()];
         let envelope = Envelope::for_recipients(test_random(), &recipients).expect("made");
-        assert_eq!(envelope.id_from_random.as_bytes(), &test_random()[..10]);
+        assert_eq!(envelope.id.as_bytes(), &test_random()[..10]);
         assert!(envelope.wrapped.starts_with(b"age-encryption.org/v1\n"));
         for pair in &pairs[..2] {
             let opened = unwrap_key(&envelope.wrapped, std::slice::from_ref(pair)).expect("opens");
@@ -231,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_wrapped_keys_are_refused_with_a_reason() {
+    fn invalid_wrapped_key_is_rejected_with_reason() {
         let pair = Identity::generate();
         let mut wrapped =
             Envelope::for_recipients(test_random(), &[pair.to_public()]).expect("made").wrapped;
@@ -251,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_made_identity_reads_back_and_errors_name_the_line() {
+    fn identity_round_trips_and_errors_name_the_line() {
         let (secret, public) = generate_identity();
         let identities = parse_identities(&secret).expect("reads");
         assert_eq!(identities[0].to_public().to_string(), public);

@@ -1,25 +1,24 @@
-//! The box's signature: who says that the journal was so.
+//! Signatures over checkpoints, exports and self-tests.
 //!
-//! An Ed25519 key made from a 32-byte seed, together with the box's name. A signed message always
-//! starts with a purpose and the name, so that a signature for one thing can never stand for
-//! another, or for another box. Nothing here makes random seeds or stores them.
+//! The Ed25519 key is derived from a 32-byte seed. Every signed message starts with a purpose and
+//! the recorder's name, so a signature is valid for one purpose and one recorder only.
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
-/// The secret key of a box, and its name. Wiped when dropped.
+/// The secret signing key of a recorder, and its name. Wiped when dropped.
 pub struct BoxSigningKey {
     key: SigningKey,
     name: String,
 }
 
-/// The public key of a box, and its name: enough to check what it signed.
+/// The public key of a recorder, and its name. Together they verify its signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoxPublicKey {
     key: VerifyingKey,
     name: String,
 }
 
-/// What may be signed.
+/// The purpose of a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignaturePurpose {
     /// A checkpoint of the journal.
@@ -40,7 +39,7 @@ impl SignaturePurpose {
     }
 }
 
-/// `purpose`, a zero byte, the name's length (u64) and the name, then the message.
+/// Frames the message: `purpose`, a zero byte, the name's length (u64), the name, the message.
 fn frame_message(purpose: SignaturePurpose, name: &str, message: &[u8]) -> Vec<u8> {
     let mut bytes = purpose.as_str().as_bytes().to_vec();
     bytes.push(0);
@@ -51,7 +50,7 @@ fn frame_message(purpose: SignaturePurpose, name: &str, message: &[u8]) -> Vec<u
 }
 
 impl BoxSigningKey {
-    /// The key that `seed` gives, for the box called `name`.
+    /// Derives the key from `seed` for the recorder called `name`.
     #[must_use]
     pub fn from_seed(seed: &[u8; 32], name: &str) -> BoxSigningKey {
         BoxSigningKey { key: SigningKey::from_bytes(seed), name: name.to_owned() }
@@ -63,7 +62,7 @@ impl BoxSigningKey {
         self.key.sign(&frame_message(purpose, &self.name, message)).to_bytes()
     }
 
-    /// What others need to check the signatures.
+    /// Returns the key that verifies the signatures.
     #[must_use]
     pub fn public_key(&self) -> BoxPublicKey {
         BoxPublicKey { key: self.key.verifying_key(), name: self.name.clone() }
@@ -72,30 +71,30 @@ impl BoxSigningKey {
 
 impl std::fmt::Debug for BoxSigningKey {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "BoxKey({})", self.name)
+        write!(out, "BoxSigningKey({})", self.name)
     }
 }
 
 impl BoxPublicKey {
-    /// From the 32 bytes of the public key; `None` if they are not a point of the curve.
+    /// Creates the key from its 32 bytes; `None` if they are not a point on the curve.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; 32], name: &str) -> Option<BoxPublicKey> {
         VerifyingKey::from_bytes(bytes).ok().map(|key| BoxPublicKey { key, name: name.to_owned() })
     }
 
-    /// The 32 bytes of the public key.
+    /// Returns the 32 bytes of the public key.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; 32] {
         self.key.to_bytes()
     }
 
-    /// The box's name.
+    /// Returns the recorder's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether this box signed `message` for `purpose`.
+    /// Whether this recorder signed `message` for `purpose`.
     #[must_use]
     pub fn verify(&self, purpose: SignaturePurpose, message: &[u8], signature: &[u8; 64]) -> bool {
         let signature = Signature::from_bytes(signature);
@@ -108,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_stands_for_one_message_one_purpose_one_box() {
+    fn signature_is_valid_for_one_message_purpose_and_name() {
         let key = BoxSigningKey::from_seed(&[7; 32], "box-01");
         let signature = key.sign(SignaturePurpose::Export, b"message");
         let public = key.public_key();

@@ -1,33 +1,32 @@
-//! A window on a file that is read from front to back: enough bytes to see a whole element.
-//!
-//! Bounded memory whatever the file's length. Nothing here knows a layout.
+//! A sliding window over a file that is read sequentially, with bounded memory.
 
 use super::bytes::len_to_u64;
 use std::io::{ErrorKind, Read};
 
-/// Reads ahead of where one stands.
+/// A read-ahead buffer.
 #[derive(Debug)]
 pub(crate) struct SlidingBuffer<R> {
     source: R,
-    /// Read and not yet passed: `buffer[start..]`.
+    /// `buffer[start..]` is read but not consumed.
     buffer: Vec<u8>,
     start: usize,
-    /// `source` has no more.
+    /// Whether `source` has ended.
     is_ended: bool,
-    /// Bytes to have in sight, if the file has so many.
+    /// Bytes to buffer, if the file has that many.
     min_bytes: usize,
     offset: u64,
 }
 
 impl<R: Read> SlidingBuffer<R> {
-    /// At the start of `source`; `want` bytes are to be in sight after every `refill`.
+    /// Starts at the beginning of `source`. After `fill_buffer`, at least `want` bytes are
+    /// buffered.
     pub fn new(source: R, want: usize) -> SlidingBuffer<R> {
-        // As much again, so that moving what is left to the front is rare.
+        // Double the size, so that remaining bytes are rarely moved to the front.
         let buffer = Vec::with_capacity(2 * want);
         SlidingBuffer { source, buffer, start: 0, is_ended: false, min_bytes: want, offset: 0 }
     }
 
-    /// Reads until enough is in sight, or the file has ended.
+    /// Reads until enough bytes are buffered or the file ends.
     pub fn fill_buffer(&mut self) -> Result<(), ErrorKind> {
         if self.is_ended || self.buffered().len() >= self.min_bytes {
             return Ok(());
@@ -50,19 +49,19 @@ impl<R: Read> SlidingBuffer<R> {
         Ok(())
     }
 
-    /// What is in sight.
+    /// Returns the buffered bytes.
     pub fn buffered(&self) -> &[u8] {
         &self.buffer[self.start..]
     }
 
-    /// Goes past `count` bytes of what is in sight.
+    /// Consumes `count` buffered bytes.
     pub fn consume(&mut self, count: usize) {
         assert!(count <= self.buffered().len());
         self.start += count;
         self.offset += len_to_u64(count);
     }
 
-    /// Bytes of the file before what is in sight.
+    /// Returns the file offset of the first buffered byte.
     pub fn offset(&self) -> u64 {
         self.offset
     }
@@ -72,7 +71,7 @@ impl<R: Read> SlidingBuffer<R> {
 mod tests {
     use super::*;
 
-    /// Gives one byte at a time, interrupted before each.
+    // Returns one byte at a time, interrupted before each.
     struct Drip<'a>(&'a [u8], bool);
 
     impl Read for Drip<'_> {
@@ -89,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_seen_once_in_order() {
+    fn every_byte_is_buffered_once_in_order() {
         let file: Vec<u8> = (0..=255).collect();
         for step in 1..=10 {
             let mut window = SlidingBuffer::new(Drip(&file, false), 10);

@@ -1,9 +1,10 @@
-//! Verification: does the store still say what the box wrote?
+//! Verification: checks that the store is unchanged since it was written.
 //!
-//! A `Verifier` is fed the journal files in order, then each media file's scan, and then compares:
-//! chain and signatures, journal against files, files against journal, and both against the
-//! checkpoints of a witness outside the box. Needs no private key and changes nothing. It proves
-//! edits, gaps and deletions; what came after the last checkpoint only as far as the chain goes.
+//! A `Verifier` receives the journal files in order, then a scan of each media file. It checks the
+//! chain, the signatures, the journal against the files and the files against the journal.
+//! Checkpoints of an external witness are compared with both. Verification needs no private key and
+//! is read-only. It proves edits, gaps and deletions; entries after the last checkpoint are covered
+//! by the unsigned chain only.
 
 mod finding;
 #[cfg(test)]
@@ -26,37 +27,38 @@ use crate::store::sign::BoxPublicKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-/// What is known before.
+/// Trusted information from outside the store.
 #[derive(Clone, Debug, Default)]
 pub struct TrustAnchor {
-    /// Without it signatures are not checked, and a note says so.
+    /// Public key. Without it signatures are not checked, and a note says so.
     pub key: Option<BoxPublicKey>,
-    /// The box is running, so that recordings without an end are no fault, and neither is a tail
-    /// that is just being written.
+    /// The daemon is running. Recordings without an end and a tail that is being written are then
+    /// not findings.
     pub is_running: bool,
-    /// Checkpoints that were kept outside the box.
+    /// Checkpoints kept outside the recorder.
     pub witness: Vec<WitnessCheckpoint>,
 }
 
-/// A store being verified.
+/// A verification in progress.
 #[derive(Debug)]
 pub struct Verifier {
     anchor: TrustAnchor,
     index: Index,
     report: VerifyReport,
-    /// Where the next journal file goes on, as the files so far say; not checked when unlinked.
+    /// Expected state at the start of the next journal file. Not checked if `is_linked` is false.
     state: JournalState,
     is_linked: bool,
-    /// A torn tail: no fault in the last file of a running box.
+    /// A torn tail. In the last file of a running daemon it is not a finding.
     torn: Option<Finding>,
     checkpoints: BTreeMap<u64, Checkpoint>,
     unsigned: u64,
+    /// Recordings whose media file was checked.
     seen: BTreeSet<RecordingId>,
-    /// Recordings whose screen's file was.
+    /// Recordings whose screen file was checked.
     seen_screens: BTreeSet<RecordingId>,
 }
 
-/// What was found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyReport {
     pub findings: Vec<Finding>,
@@ -68,7 +70,7 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
-    /// Nothing is edited, missing or cut.
+    /// Whether there are no findings.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.findings.is_empty()
@@ -76,11 +78,10 @@ impl VerifyReport {
 }
 
 impl Verifier {
-    /// Nothing seen yet.
     #[must_use]
-    pub fn new(basis: TrustAnchor) -> Verifier {
+    pub fn new(anchor: TrustAnchor) -> Verifier {
         Verifier {
-            anchor: basis,
+            anchor,
             index: Index::default(),
             report: VerifyReport::default(),
             state: JournalState::START,
@@ -93,12 +94,13 @@ impl Verifier {
         }
     }
 
-    /// The next journal file, by day; `path` is relative to the data directory.
+    /// Adds the next journal file, by day. `path` is relative to the data directory.
     pub fn add_journal<R: Read>(&mut self, path: &str, source: R) {
         self.add_journal_until(path, source, u64::MAX);
     }
 
-    /// The same, of a file of which only entries before a number count: see `journal::superseded`.
+    /// Adds a journal file of which only entries before `until` count: see
+    /// `journal::superseded_limits`.
     pub fn add_journal_until<R: Read>(&mut self, path: &str, source: R, until: u64) {
         self.report.journals += 1;
         self.report.findings.extend(self.torn.take());
@@ -135,7 +137,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// Whether a file with this header goes on where the one before ended.
+    /// Checks that the file's header continues from the end of the file before.
     fn check_continuity(&mut self, path: &str, day: &str, start: JournalState) {
         let path = path.to_owned();
         if layout::parse_journal_day(&path) != Some(day) {
@@ -175,8 +177,8 @@ impl Verifier {
         }
     }
 
-    /// How many bytes of a media file count, if that is not all of it: behind what was certain of a
-    /// file that failed there may be anything.
+    /// Returns the number of bytes of a media file that count, if not all do. After the valid bytes
+    /// of a failed file there may be anything.
     #[must_use]
     pub fn media_bytes(&self, path: &str) -> Option<u64> {
         if let Some((_, id)) = layout::parse_screen(path) {
@@ -187,8 +189,8 @@ impl Verifier {
         self.index.record(id)?.certain_bytes()
     }
 
-    /// One media file, after all journals, no more of it than `media_bytes` says; `path` is
-    /// relative to the data directory.
+    /// Adds a media file, after all journals. `scan` covers the bytes that `media_bytes` allows;
+    /// `path` is relative to the data directory.
     pub fn add_media(&mut self, path: &str, scan: Result<&MediaScan, &MediaError>) {
         self.report.media += 1;
         let owned = path.to_owned();
@@ -219,7 +221,7 @@ impl Verifier {
         let findings = match scan {
             Ok(scan) => compare_media(path, scan, (id, ended), running),
             Err(_) if running => Vec::new(),
-            // Said by `finish`, as if the file were not there.
+            // `finish` reports it in the same way as a missing file.
             Err(MediaError::HeaderTorn { .. }) if never_durable => return,
             Err(why) => vec![Finding::MediaUnreadable { path: owned, why: why.clone() }],
         };
@@ -228,7 +230,7 @@ impl Verifier {
         self.report.findings.extend(findings);
     }
 
-    /// What was found, once everything has been fed.
+    /// Returns the report, once everything has been added.
     #[must_use]
     pub fn finish(mut self) -> VerifyReport {
         self.report.findings.extend(self.torn.take().filter(|_| !self.anchor.is_running));
@@ -280,7 +282,7 @@ impl Verifier {
     }
 }
 
-/// What a media file and its record disagree in; `running` if the box is just writing it.
+/// Compares a media file with its record. `running`: the daemon is still writing it.
 fn compare_media(
     path: &str,
     scan: &MediaScan,
@@ -324,7 +326,7 @@ fn compare_media(
     findings
 }
 
-/// The same for a file that failed: what was certain of it must be what it still holds.
+/// Compares a file that failed. Its valid bytes must be unchanged.
 fn compare_interrupted(
     scan: &MediaScan,
     cut: &FinishedFile,

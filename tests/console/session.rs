@@ -199,7 +199,7 @@ fn h2_console_completes_explains_and_shows_events() {
     let shown = terminal.when("505: A port for the serial console is missing", "");
     assert!(shown.contains("console-down") && shown.contains("tty0"), "{shown}");
     terminal.when("hushbox> ", "help\r");
-    let page = terminal.when("more lines: space or Enter; q ends -- ", "q");
+    let page = terminal.when("more lines: space or Enter; q quits -- ", "q");
     assert!(page.lines().count() <= 26, "{page}");
     terminal.when("hushbox> ", "watch\r");
     terminal.when("ok", "");

@@ -23,11 +23,11 @@ fn set_up(machine: &mut Machine) {
     let before = comments(&machine.inside("cat /etc/hushbox/config.toml"));
     let from = machine.serial_length();
     machine.type_on_serial("setup");
-    let at = answer(machine, from, "Name of the box [hushbox]: ", "cabinet-7");
-    let at = answer(machine, at, "Time zone of the site [UTC]: ", "Europe/Berlin");
-    let at = answer(machine, at, "Address for the workstations", "");
-    let at = answer(machine, at, "Technician who gets a new PIN: ", "");
-    machine.on_serial(at, "after a restart of the box");
+    let at = answer(machine, from, "Recorder name [hushbox]: ", "cabinet-7");
+    let at = answer(machine, at, "Time zone [UTC]: ", "Europe/Berlin");
+    let at = answer(machine, at, "TLS address for workstations", "");
+    let at = answer(machine, at, "Technician to set a new PIN for: ", "");
+    machine.on_serial(at, "take effect after a restart");
     let file = machine.inside("cat /etc/hushbox/config.toml");
     assert!(file.contains("name = \"cabinet-7\""), "{file}");
     assert!(file.contains("time_zone = \"Europe/Berlin\""), "{file}");

@@ -196,8 +196,8 @@ fn h5_truncated_end_is_found_by_witness_only() {
     let said = stage.verify_with_witness();
     let wanted = format!(
         "the journal ends with entry {first}, but the witness holds checkpoint {last}: the end was \
-         cut off, or the data directory was put back to an older copy. Up to checkpoint {first} it \
-         is what it was\n"
+         cut off, or the data directory was replaced by an older copy. Up to checkpoint {first} \
+         the journal is unchanged\n"
     );
     assert_eq!((said.out.as_str(), said.status()), (wanted.as_str(), 1));
 }
@@ -222,7 +222,8 @@ fn h5_history_resigned_with_own_key_is_found_by_witness() {
     let [_, newest] = stage.told[..] else { panic!("{:?}", stage.told) };
     let wanted = format!(
         "entry {first} is not the checkpoint that the witness holds (up to {newest}): the journal \
-         was rewritten, or goes on from an older copy. No checkpoint of the witness is in it\n"
+         was rewritten, or continued from an older copy. The journal contains no checkpoint of the \
+         witness\n"
     );
     assert_eq!((said.out.as_str(), said.status()), (wanted.as_str(), 1));
 }
@@ -241,8 +242,8 @@ fn h5_rollback_is_found_by_witness_after_continuing() {
     let said = stage.verify_with_witness();
     let wanted = format!(
         "the journal ends with entry {common}, but the witness holds checkpoint {newest}: the end \
-         was cut off, or the data directory was put back to an older copy. Up to checkpoint \
-         {common} it is what it was\n"
+         was cut off, or the data directory was replaced by an older copy. Up to checkpoint \
+         {common} the journal is unchanged\n"
     );
     assert_eq!((said.out.as_str(), said.status()), (wanted.as_str(), 1));
     // The box goes on from the old copy, until its journal is longer than it ever was.
@@ -253,8 +254,8 @@ fn h5_rollback_is_found_by_witness_after_continuing() {
     let said = stage.verify_with_witness();
     let start = "is not the checkpoint that the witness holds";
     let end = format!(
-        "(up to {newest}): the journal was rewritten, or goes on from an older copy. Up to \
-         checkpoint {common} it is what it was\n"
+        "(up to {newest}): the journal was rewritten, or continued from an older copy. Up to \
+         checkpoint {common} the journal is unchanged\n"
     );
     assert!(said.out.contains(start) && said.out.ends_with(&end), "{said:?}");
     assert_eq!((said.out.lines().count(), said.status()), (1, 1), "{said:?}");
@@ -269,7 +270,7 @@ fn h5_exchanged_box_key_is_found_by_witness() {
     std::fs::write(stage.live.path("witness.txt"), kept).unwrap();
     assert_eq!(stage.verify().status(), 0, "another box, and a whole story");
     let said = stage.verify_with_witness();
-    assert_eq!(said.out.matches("is not signed by this box's key").count(), first, "{said:?}");
+    assert_eq!(said.out.matches("is not signed by this recorder's key").count(), first, "{said:?}");
     assert_eq!(said.status(), 1);
 }
 
@@ -294,10 +295,10 @@ fn h5_edits_gaps_and_deletions_are_found() {
     says(&deleted, &format!("{name}: at byte {third}: {broken}"));
     let doubled = [&good[..fourth], &good[third..]].concat();
     says(&doubled, &format!("{name}: at byte {fourth}: {broken}"));
-    says(&good[..good.len() - 5], &format!("{name}: from byte "));
+    says(&good[..good.len() - 5], &format!("{name}: nothing is valid from byte "));
     std::fs::remove_file(&path).unwrap();
     let said = stage.verify();
-    assert_eq!(said.out.matches("the journal knows no such recording").count(), 2, "{said:?}");
+    assert_eq!(said.out.matches("this recording is not in the journal").count(), 2, "{said:?}");
     std::fs::write(&path, &good).unwrap();
     assert_eq!(stage.verify().status(), 0);
 }
@@ -317,11 +318,10 @@ fn h5_missing_swapped_or_edited_media_is_found() {
         }
     };
     let id = &stage.ids[0];
-    let gone = "is missing, and the journal does not say that recording";
-    let gone = format!("{name}: {gone} {id} was deleted");
+    let gone = format!("{name}: is missing, but recording {id} is not deleted");
     says(&|| std::fs::remove_file(&one).unwrap(), &[gone]);
-    let header = format!("{name}: the recording named in its header is not what the journal says");
-    let digest = format!("{name}: its digest is not what the journal says");
+    let header = format!("{name}: the recording named in its header does not match the journal");
+    let digest = format!("{name}: its digest does not match the journal");
     says(&|| std::fs::write(&one, std::fs::read(&two).unwrap()).unwrap(), &[header]);
     // A trailer that says the audio ended otherwise, with a checksum made for it.
     let mut edited = good.clone();
@@ -330,7 +330,7 @@ fn h5_missing_swapped_or_edited_media_is_found() {
     let end = edited.len() - 8;
     let sum = blake3::hash(&edited[trailer..end]);
     edited[end..].copy_from_slice(&sum.as_bytes()[..8]);
-    let ended = format!("{name}: its end is not what the journal says");
+    let ended = format!("{name}: its end does not match the journal");
     says(&|| std::fs::write(&one, &edited).unwrap(), &[digest, ended]);
     let mut flipped = good.clone();
     flipped[trailer - 20] ^= 1;
@@ -342,7 +342,7 @@ fn h5_missing_swapped_or_edited_media_is_found() {
     let foreign = one.with_file_name("aaaaaaaaaaaaaaaa.hbm");
     std::fs::copy(&one, &foreign).unwrap();
     let said = stage.verify();
-    let wanted = format!("{}: the journal knows no such recording\n", inside(&stage, &foreign));
+    let wanted = format!("{}: this recording is not in the journal\n", inside(&stage, &foreign));
     assert_eq!(said.out, wanted);
 }
 

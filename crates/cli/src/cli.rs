@@ -1,6 +1,6 @@
-//! The command line: words, flags, and the help that teaches them.
+//! The command line: subcommands, options and help texts.
 //!
-//! `config.md`'s words and flags are a contract; scripts rely on them. Nothing here acts.
+//! Subcommands and options are a stable interface for scripts.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use client::Address;
@@ -8,11 +8,17 @@ use hushbox::export::waveform::PEAKS_MAX;
 use protocol::Kind;
 use std::path::PathBuf;
 
-/// The tool for a Hushbox: talk to a running box, and read its records.
+/// Command-line tool for Hushbox, the call recorder
 ///
-/// A box is found by --to, else by the [[listen]] of its configuration, else at 127.0.0.1:7440.
-/// A store is found by --config FILE, else ./config.toml, else /etc/hushbox/config.toml; it is read
-/// whether or not the box runs.
+/// Online commands (send, agent, console, meters, selftest, enrol) talk to a running recorder. They
+/// connect to --to ADDR, else to the [[listen]] addresses in the configuration, else to
+/// 127.0.0.1:7440.
+///
+/// Offline commands (records, show, export, verify) read the data directory named by the
+/// configuration, whether or not the daemon is running. The configuration is --config FILE, else
+/// ./config.toml, else /etc/hushbox/config.toml.
+///
+/// `hushbox help COMMAND` shows the options and examples of a command.
 #[derive(Debug, Parser)]
 #[command(name = "hushbox", version, max_term_width = 100, after_help = AFTER)]
 pub struct Cli {
@@ -22,17 +28,17 @@ pub struct Cli {
 
 const AFTER: &str = "\
 Examples:
-  hushbox check-config config.toml        what is wrong with a configuration, line by line
-  hushbox send \"record start\" status      as the agent that you are logged in as
-  hushbox agent --to box-01 --user jdoe   the same, and the news as they come
-  hushbox records --agent jdoe --limit 5  what there is
-  hushbox show ID                         all about one recording
-  hushbox export ID --to call.wav         a file that anything plays, and its signed manifest
-  hushbox verify                          is anything edited, missing or cut?
-  hushbox enrol --to box-01 --code CODE   this workstation's certificate
+  hushbox check-config config.toml        check a configuration before you install it
+  hushbox send \"record start\" status      start recording your call, show the status
+  hushbox agent --to box-01 --user jdoe   control recording interactively, follow events
+  hushbox records --agent jdoe --limit 5  list the newest recordings of an agent
+  hushbox show ID                         show everything about one recording
+  hushbox export ID --to call.wav         write an audio file and its signed manifest
+  hushbox verify                          check that no record was altered or removed
+  hushbox enrol --to box-01 --code CODE   get a certificate for this workstation
 
-Exit status: 0 done, 1 refused or not clean, 2 wrong usage, 66 no such file or record,
-69 no box answers, 73 or 74 a file cannot be written or read, 77 sealed, 78 bad configuration.";
+Exit status: 0 success, 1 rejected or not clean, 2 wrong usage, 66 no such file or record,
+69 recorder unreachable, 73 or 74 file error, 77 sealed, 78 invalid configuration.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -48,18 +54,18 @@ pub enum Command {
     Decode(DecodeArgs),
     Verify(VerifyArgs),
     CheckConfig(CheckConfigArgs),
-    /// Make the hash of a technician's PIN, for the configuration
+    /// Hash a technician's PIN for the configuration
     ///
-    /// Asks twice and echoes nothing; or reads one line where stdin is no terminal. Prints an
-    /// argon2id hash for `pin = "…"` under [[technician]].
+    /// Prompts twice without echo, or reads one line if stdin is not a terminal. Prints an argon2id
+    /// hash for `pin = "…"` under [[technician]].
     #[command(after_help = "Example:\n  hushbox pin >> pin.txt")]
     Pin,
     Keygen(KeygenArgs),
     Enrol(EnrolArgs),
-    /// List this machine's sound cards, and what to write into the configuration for each
+    /// List this machine's sound cards with a configuration proposal for each
     ///
-    /// For every card that can capture: the profile that suits it, how it is wired, how its mixer
-    /// is set, and a [[board]] to copy. A card in use by a running box cannot be asked.
+    /// For every card that can capture, prints the matching profile, the wiring, the mixer settings
+    /// and a [[board]] section to copy. A card in use by a running daemon cannot be queried.
     #[command(after_help = "Example:\n  hushbox boards")]
     Boards,
     /// Write the manual pages of this tool into a folder
@@ -69,43 +75,44 @@ pub enum Command {
     },
 }
 
-/// Where the configuration is.
+/// Location of the configuration.
 #[derive(Args, Debug)]
 pub struct ConfigArgs {
-    /// The box's configuration [default: ./config.toml, then /etc/hushbox/config.toml]
+    /// Recorder configuration [default: ./config.toml, then /etc/hushbox/config.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
-/// Where the box is.
+/// Address of the recorder.
 #[derive(Args, Debug)]
 pub struct ServerArgs {
-    /// A box: HOST, HOST:PORT, tls:HOST[:PORT], or unix:PATH; several are tried in order
+    /// Recorder address: HOST, HOST:PORT, tls:HOST[:PORT] or unix:PATH. Repeat to try several in
+    /// order
     #[arg(long = "to", value_name = "ADDR")]
     pub servers: Vec<Address>,
     #[command(flatten)]
     pub config: ConfigArgs,
 }
 
-/// Who one is.
+/// User options.
 #[derive(Args, Debug)]
 pub struct UserArgs {
-    /// System username [default: who is logged in]
+    /// System username [default: the user logged in here]
     #[arg(long)]
     pub user: Option<String>,
     /// Domain of the user
     #[arg(long)]
     pub domain: Option<String>,
-    /// Name of this workstation [default: the host's name; over TLS its certificate's]
+    /// Name of this workstation [default: the host name; over TLS the name in the certificate]
     #[arg(long)]
     pub machine: Option<String>,
 }
 
-/// Send commands to a box and print its answers
+/// Send commands to a recorder and print the replies
 ///
-/// Says hello, sends each CMD in order, prints every line of the answers, and stops at the first
-/// err with exit status 1. `help`, `ping` and `quit` need no hello; a CMD that is a hello itself
-/// replaces ours.
+/// Logs in with `hello`, sends each CMD in order and prints every reply line. Stops at the first
+/// `err` with exit status 1. `help`, `ping` and `quit` need no login. A CMD that starts with
+/// `hello` replaces the automatic login.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -119,22 +126,22 @@ pub struct SendArgs {
     pub server: ServerArgs,
     #[command(flatten)]
     pub user: UserArgs,
-    /// What the session is: agent, screen, cti, supervisor, technician or monitor [default: agent]
+    /// Session kind: agent, screen, cti, supervisor, technician or monitor [default: agent]
     #[arg(long, value_parser = parse_kind)]
     pub kind: Option<Kind>,
-    /// PIN of a technician; others on this machine can see it here, so leave it out to be asked
+    /// Technician PIN. Other users of this machine can see it; omit it to be prompted
     #[arg(long)]
     pub pin: Option<String>,
-    /// On whose behalf: only `portal`, and only from the portal's own user
+    /// Act for another program: only `portal`, and only from the portal's system user
     #[arg(long, value_parser = ["portal"])]
     pub via: Option<String>,
-    /// Write the data that comes with an answer (`media`) into this file
+    /// Write the data of a reply (`media`) to this file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write the data that comes with an answer to stdout as it is
+    /// Write the data of a reply to stdout, unmodified
     #[arg(long, conflicts_with = "out")]
     pub raw: bool,
-    /// One command each, quoted for the shell
+    /// Commands to send, each quoted as one argument
     #[arg(required = true, value_name = "CMD")]
     pub commands: Vec<String>,
 }
@@ -144,10 +151,11 @@ fn parse_kind(word: &str) -> Result<Kind, String> {
     Kind::parse(word).ok_or_else(|| format!("allowed: {words}"))
 }
 
-/// Be an agent's client: type commands, see the state as it changes
+/// Control recording as an agent, interactively
 ///
-/// Lines are sent as they are typed. The prompt and a line for each change tell the state. A lost
-/// box is tried again every 10 s, after ten tries ever more rarely; `reconnect` tries at once.
+/// Sends each line you type as a command. The prompt and one line per change show the state. If the
+/// connection is lost, retries every 10 s, and after ten retries at growing intervals. Type
+/// `reconnect` to retry at once.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -164,15 +172,15 @@ pub struct AgentArgs {
     pub server: ServerArgs,
     #[command(flatten)]
     pub user: UserArgs,
-    /// After ten failed retries only `reconnect` tries again
+    /// Stop retrying after ten failed retries, until you type `reconnect`
     #[arg(long)]
     pub strict: bool,
 }
 
-/// Log in at a box as a technician
+/// Open a technician's console on a recorder
 ///
-/// Asks for user and PIN, then takes commands (`help` lists them). Answers are shown as tables on a
-/// terminal, line by line elsewhere.
+/// Prompts for user and PIN, then accepts commands; type `help` for a list. On a terminal, replies
+/// are shown as tables; otherwise as protocol lines.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -180,24 +188,24 @@ Examples:
   hushbox console --to unix:data/hushbox.sock --user field
   hushbox console /dev/ttyUSB0 --rate 9600")]
 pub struct ConsoleArgs {
-    /// A serial port, /dev/ttyUSB0, that leads to the box
+    /// Serial port connected to the recorder, for example /dev/ttyUSB0
     #[arg(value_name = "TTY", conflicts_with = "servers")]
     pub tty: Option<PathBuf>,
-    /// The serial port's speed, bit/s, as `baud` of the box's configuration says
+    /// Serial speed in bit/s; must match `baud` in the recorder's configuration
     #[arg(long, value_name = "N", default_value_t = 115_200)]
     pub rate: u32,
     #[command(flatten)]
     pub server: ServerArgs,
-    /// The technician's name [default: asked for]
+    /// Technician name [default: prompt]
     #[arg(long)]
     pub user: Option<String>,
 }
 
-/// Show the levels of all channels, live
+/// Show live level meters of all channels
 ///
-/// Asks for user and PIN as `console` does. Bars reach from -60 to 0 dB, | is the peak of the last
-/// two seconds; n and p turn the page, q stops. Where nothing can be painted (stdout is no
-/// terminal, or a dumb one), prints the levels once, as a table.
+/// Prompts for user and PIN like `console`. Bars range from -60 to 0 dB; | marks the peak of the
+/// last two seconds. Press n or p to change the page, q to quit. If stdout is not a terminal,
+/// prints the levels once, as a table.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -208,12 +216,12 @@ pub struct MetersArgs {
     pub console: ConsoleArgs,
 }
 
-/// Test a running box, and write a report that it signs
+/// Test a running recorder and write a signed report
 ///
-/// Asks for user and PIN as `console` does. Takes ten seconds and disturbs no recording: every
-/// channel's level and noise, the boards' clocks, sealing, the disk; and, where a board can loop
-/// back and has an idle channel, a tone through the whole way of a recording, with a blackout of it
-/// that must be nowhere on the disk. Exit status 1 if a test failed.
+/// Prompts for user and PIN like `console`. The test takes ten seconds and does not disturb
+/// recordings. It checks the level and noise of every channel, board clocks, sealing and the disk.
+/// On a board with loopback and an idle channel, it also records a test tone with a blackout, and
+/// checks that no masked audio is on disk. Exit status 1 if a test failed.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -223,31 +231,31 @@ Examples:
 pub struct SelftestArgs {
     #[command(flatten)]
     pub console: ConsoleArgs,
-    /// Write the signed report into this file; it must not exist
+    /// Write the signed report to this new file
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 }
 
-/// Check that a self-test's report is as the box wrote it
+/// Verify the signature of a self-test report
 ///
-/// Needs the box's public key: a copy of its keys/box.pub, or its configuration. Exit status 1 if a
-/// byte was changed, or if another box signed it.
+/// Needs the recorder's public key: a copy of its keys/box.pub, or its configuration. Exit status 1
+/// if the report was changed or signed by another recorder.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  hushbox verify-report box-01.txt --key box.pub")]
 pub struct VerifyReportArgs {
-    /// The report
+    /// Self-test report
     pub file: PathBuf,
-    /// A copy of the box's public key [default: keys/box.pub of the box's data directory]
+    /// Copy of the recorder's public key [default: keys/box.pub in the data directory]
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
     #[command(flatten)]
     pub config: ConfigArgs,
 }
 
-/// List the records, newest first
+/// List recordings, newest first
 ///
-/// Numbers are shown where an identity opens them. A length with + is that of a recording that
-/// still runs, as far as it is on the disk.
+/// Phone numbers are shown if an identity can open them. A + after a length marks a running
+/// recording, counted up to the last audio on disk.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -257,62 +265,62 @@ Examples:
 pub struct RecordsArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Only what began at this time or later: RFC 3339, or a day
+    /// Only recordings that began at or after T: RFC 3339 time, or a day
     #[arg(long, value_name = "T")]
     pub from: Option<String>,
-    /// Only what began before this time
+    /// Only recordings that began before T
     #[arg(long, value_name = "T")]
     pub to: Option<String>,
-    /// Only of this user
+    /// Only recordings of this user
     #[arg(long, value_name = "USER")]
     pub agent: Option<String>,
-    /// Only on this extension
+    /// Only recordings of this extension
     #[arg(long, value_name = "D")]
     pub device: Option<String>,
-    /// Only of this call
+    /// Only recordings of this call
     #[arg(long, value_name = "ID")]
     pub call: Option<String>,
-    /// Only with this calling number
+    /// Only recordings with this calling number
     #[arg(long, value_name = "NUMBER")]
     pub ani: Option<String>,
-    /// Only with this called number
+    /// Only recordings with this called number
     #[arg(long, value_name = "NUMBER")]
     pub dnis: Option<String>,
-    /// At most so many
+    /// List at most N recordings
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// The private key that opens numbers [default: keys/identity.txt, if it was left on the box]
+    /// Private key that opens phone numbers [default: keys/identity.txt, if present]
     #[arg(long, value_name = "KEY")]
     pub identity: Option<PathBuf>,
-    /// As JSON, with all there is
+    /// Print JSON with all details
     #[arg(long)]
     pub json: bool,
 }
 
-/// Show all that is known of a recording
+/// Show everything about a recording
 ///
-/// The call, fields and their history, blackouts, what is not stored and why, and the ledger, exact
-/// to the sample.
+/// Shows the call, the fields and their history, blackouts, audio that is not stored and why, and
+/// exact sample counts.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  hushbox show ID --identity identity.txt")]
 pub struct ShowArgs {
-    /// The recording
+    /// Recording ID
     pub id: String,
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The private key that opens numbers and fields [default: keys/identity.txt, if it is there]
+    /// Private key that opens phone numbers and fields [default: keys/identity.txt, if present]
     #[arg(long, value_name = "KEY")]
     pub identity: Option<PathBuf>,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
 }
 
-/// Export a recording into a file that anything plays
+/// Export a recording to an audio or video file
 ///
-/// Writes FILE and FILE.json beside it: the call record, spans, ledger, and the box's signature.
-/// What was masked, held or lost is silence; the length is exact. FILE is readable by its owner
-/// only.
+/// Writes FILE, and FILE.json with the call record, the spans, the sample counts and the recorder's
+/// signature. Masked, held and lost audio becomes silence, so the length is exact. Only the owner
+/// can read FILE.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -320,41 +328,42 @@ Examples:
   hushbox export ID --to call.opus --identity identity.txt
   hushbox verify --export call.opus")]
 pub struct ExportArgs {
-    /// The recording
+    /// Recording ID
     pub id: String,
-    /// Where to; .wav is 16-bit PCM, .opus or .ogg is Ogg Opus, .webm or .mkv has the screen too
+    /// Output file; the extension selects the format: .wav (16-bit PCM), .opus or .ogg (Ogg Opus),
+    /// .webm or .mkv (with screen)
     #[arg(long, value_name = "FILE")]
     pub to: PathBuf,
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// The private key that opens it [default: keys/identity.txt, if it was left on the box]
+    /// Private key that opens the recording [default: keys/identity.txt, if present]
     #[arg(long, value_name = "KEY")]
     pub identity: Option<PathBuf>,
-    /// Overwrite FILE; and export even what is not as the journal tells
+    /// Overwrite FILE, and export even if the recording does not match the journal
     #[arg(long)]
     pub force: bool,
 }
 
-/// What `decode` makes.
+/// Output formats of `decode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DecodeFormat {
     /// Ogg Opus, for players
     Opus,
     /// 16-bit PCM
     Wav,
-    /// Sound, and the screen where there is one, for browsers and players
+    /// Audio, with the screen if there is one, for browsers and players
     Webm,
-    /// JSON: peaks per side, and the masked, held and lost stretches, to draw
+    /// JSON: peaks per side, and masked, held and lost spans, for drawing a waveform
     Shape,
-    /// JSON: numbers and fields, of what `show ID sealed=on` said, in JSON and base64
+    /// JSON: phone numbers and fields, from the JSON and base64 output of `show ID sealed=on`
     Facts,
 }
 
 /// Decode a media file from stdin to stdout, without a store
 ///
-/// For programs that fetched it with `media ID`: what was masked, held or lost is silence, and
-/// nothing is written to a disk. --identity and --screen may be pipes, as in /dev/fd/3. Whether the
-/// file is the one that the box wrote is not checked here; `export` and `verify` do.
+/// For programs that fetched the file with `media ID`. Masked, held and lost audio becomes silence.
+/// Nothing is written to disk. --identity and --screen accept pipes, such as /dev/fd/3. This
+/// command does not check the file against the journal; `export` and `verify` do.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -362,29 +371,29 @@ Examples:
   hushbox decode --as webm --screen ID.hbv --identity identity.txt < ID.hbm > call.webm
   hushbox decode --as shape --peaks 800 --identity identity.txt < ID.hbm")]
 pub struct DecodeArgs {
-    /// What to make
+    /// Output format
     #[arg(long = "as", value_name = "KIND", default_value = "opus")]
     pub kind: DecodeFormat,
-    /// Of a shape: how many peaks per side
+    /// Number of peaks per side, for --as shape
     #[arg(long, value_name = "N", default_value_t = 1000,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(PEAKS_MAX)))]
     pub peaks: u32,
-    /// Of a film: the file of the call's screen, from `media ID part=screen`
+    /// Screen file of the call (from `media ID part=screen`), for --as webm
     #[arg(long, value_name = "FILE")]
     pub screen: Option<PathBuf>,
-    /// The private key that opens it
+    /// Private key that opens the recording
     #[arg(long, value_name = "KEY")]
     pub identity: Option<PathBuf>,
-    /// Decode even a damaged file
+    /// Decode even if the file is damaged
     #[arg(long)]
     pub force: bool,
 }
 
-/// Check that nothing is edited, missing or cut
+/// Check that no record was altered or removed
 ///
-/// Follows the hash chain through all journal files, checks the box's signatures, and holds every
-/// media file against the journal. Needs no private key, and works while the box runs. Exit status
-/// 1 if anything is found.
+/// Follows the hash chain through all journal files, checks the recorder's signatures, and compares
+/// every media file with the journal. Needs no private key, and works while the daemon is running.
+/// Exit status 1 if there are findings.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -394,59 +403,59 @@ Examples:
 pub struct VerifyArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Lines `event what=checkpoint …` that a client kept: each must be in the chain
+    /// Checkpoints kept by a client (`event what=checkpoint …`); each must be in the chain
     #[arg(long, value_name = "FILE")]
     pub witness: Option<PathBuf>,
-    /// A copy of the box's public key [default: keys/box.pub]
+    /// Copy of the recorder's public key [default: keys/box.pub in the data directory]
     #[arg(long, value_name = "FILE")]
     pub box_key: Option<PathBuf>,
-    /// Check this exported file and its manifest instead
+    /// Check this exported file and its manifest instead of the store
     #[arg(long, value_name = "FILE", conflicts_with = "witness")]
     pub export: Option<PathBuf>,
 }
 
-/// Say what is wrong with a configuration, all of it at once
+/// Check a configuration and report all errors
 ///
-/// One line each, FILE:LINE:COLUMN: what was found and what is allowed. Exit status 1 if there is
-/// an error; warnings alone do no harm.
+/// Prints one line per error or warning: FILE:LINE:COLUMN, what was found and what is allowed. Exit
+/// status 1 if there is an error; warnings do not change it.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  hushbox check-config /etc/hushbox/config.toml")]
 pub struct CheckConfigArgs {
-    /// The configuration to check
+    /// Configuration to check
     pub file: PathBuf,
 }
 
-/// Make a key pair that recordings can be sealed to
+/// Generate a key pair for sealing recordings
 ///
-/// Prints the public key, for `recipients = […]` under [store]. Whoever has the identity file can
-/// hear the recordings: keep it away from the box, and keep a copy.
+/// Prints the public key, for `recipients = […]` under [store]. Anyone with the identity file can
+/// listen to the recordings: keep it off the recorder, and keep a backup.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   hushbox keygen --out identity.txt
   hushbox export ID --to call.wav --identity identity.txt")]
 pub struct KeygenArgs {
-    /// Where the identity goes (mode 0600); it must not exist [default: stdout]
+    /// Write the private key to this new file, with mode 0600 [default: stdout]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
 
-/// Get this workstation its certificate from a box
+/// Enrol this workstation with a recorder
 ///
-/// Takes the code that a technician got with `enrol MACHINE` within the last quarter of an hour.
-/// The private key is made here and never leaves; it is kept with the certificate, readable by this
-/// user only, under hushbox/boxes in the user's configuration folder. From then on --to BOX is
-/// spoken to in TLS, and no other box is trusted in its place.
+/// Uses the one-time code that a technician created with `enrol MACHINE` in the last 15 minutes.
+/// The private key is generated here and never leaves this machine. Key and certificate are stored
+/// in hushbox/boxes in the user's configuration folder, readable only by this user. Later
+/// connections with --to use TLS and accept only this recorder.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
   hushbox enrol --to box-01 --code 7QF4-K2MD-…
   hushbox agent --to tls:box-01 --user jdoe")]
 pub struct EnrolArgs {
-    /// The box: HOST or HOST:PORT, as its clients will name it [port: 7441]
+    /// Recorder: HOST or HOST:PORT, as clients will address it [port: 7441]
     #[arg(long = "to", value_name = "BOX", value_parser = tls_address)]
     pub server: Address,
-    /// The one-time code; case, spaces and hyphens do not matter
+    /// One-time code; case, spaces and hyphens are ignored
     #[arg(long, value_name = "CODE")]
     pub code: String,
 }

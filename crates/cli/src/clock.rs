@@ -1,18 +1,16 @@
-//! The tool's clocks: what time it is, asked here and nowhere else.
-//!
-//! The tool is outside of the box, where time is an argument.
+//! The tool's clock. Library code takes the time as an argument instead.
 
 use hushbox::time::WallTime;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// For durations.
-#[allow(clippy::disallowed_methods, reason = "the tool is outside of the box: it has its clock")]
+/// Returns the monotonic time.
+#[allow(clippy::disallowed_methods, reason = "the tool reads the clock here only")]
 pub fn now() -> Instant {
     Instant::now()
 }
 
-/// For people.
-#[allow(clippy::disallowed_methods, reason = "the tool is outside of the box: it has its clock")]
+/// Returns the wall-clock time.
+#[allow(clippy::disallowed_methods, reason = "the tool reads the clock here only")]
 pub fn wall_now() -> WallTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     WallTime(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))

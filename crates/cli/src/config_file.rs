@@ -1,24 +1,24 @@
-//! Finding and reading the box's configuration.
+//! Finding and reading the recorder's configuration.
 //!
-//! `--config FILE`, else `./config.toml`, else `/etc/hushbox/config.toml`. Nothing is guessed from
-//! a file that has errors.
+//! The order is `--config FILE`, `./config.toml`, `/etc/hushbox/config.toml`. A file with errors is
+//! never used in part.
 
 use crate::error::Error;
 use hushbox::config::{self, Config, ConfigError};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// Where it is looked for.
+/// Default locations, in order.
 const DEFAULT_PATHS: [&str; 2] = ["./config.toml", "/etc/hushbox/config.toml"];
 
 /// A configuration and the file it came from.
 pub struct LoadedConfig {
     pub path: PathBuf,
-    /// Paths in it are relative to the working directory, or absolute.
+    /// The configuration, with paths relative to the working directory or absolute.
     pub config: Config,
 }
 
-/// The configuration given, or the one that lies where it should.
+/// Loads the given configuration, or the one at a default location.
 pub fn load_config(given: Option<&Path>) -> Result<LoadedConfig, Error> {
     match find_config(given)? {
         Some(found) => Ok(found),
@@ -26,7 +26,7 @@ pub fn load_config(given: Option<&Path>) -> Result<LoadedConfig, Error> {
     }
 }
 
-/// The same, but it is no failure if none is given and none lies there.
+/// Loads a configuration as `load_config` does; `None` if none was given or found.
 pub fn find_config(given: Option<&Path>) -> Result<Option<LoadedConfig>, Error> {
     let bad = |path: &Path, errors| Error::BadConfig { path: path.to_owned(), errors };
     let take = |path: &Path, text: &str| match config::parse(text) {
@@ -49,15 +49,15 @@ pub fn find_config(given: Option<&Path>) -> Result<Option<LoadedConfig>, Error> 
     Ok(None)
 }
 
-/// Reads and judges one file: the configuration and its warnings, or its errors.
+/// A configuration and its warnings, or its errors.
 pub type CheckResult = Result<(Config, Vec<ConfigError>), Vec<ConfigError>>;
 
-/// Reads and judges one file.
+/// Reads and checks one file.
 pub fn check_file(path: &Path) -> Result<CheckResult, Error> {
     Ok(config::parse(&read_text(path)?))
 }
 
-/// The text of a file, no more of it than the parser takes and a byte.
+/// Reads a file up to one byte more than the parser accepts.
 fn read_text(path: &Path) -> Result<String, Error> {
     let failed = |error| Error::Read { path: path.to_owned(), error };
     let limit = u64::try_from(config::bounds::TEXT_BYTES_MAX).unwrap_or(u64::MAX);

@@ -1,7 +1,7 @@
-//! Why a word failed, what to do about it, and the exit status that scripts see.
+//! Errors of the tool, with advice and exit status.
 //!
-//! The statuses are those of `sysexits.h`. A refusal by the box and an unclean store are no
-//! failures of the tool: see `Outcome`.
+//! The statuses are those of `sysexits.h`. A request rejected by the recorder and an unclean store
+//! are not errors: see `Outcome`.
 
 use crate::store::facts::FactsError;
 use crate::store::unseal::{IdentityKeyring, UnsealError};
@@ -15,27 +15,27 @@ use hushbox::store::media::MediaError;
 use hushbox::store::seal::SealError;
 use std::path::PathBuf;
 
-/// What a person is shown of a long list of errors.
+/// Maximum number of configuration errors shown at once.
 const SHOWN_ERRORS_MAX: usize = 20;
 
-/// Why a word failed.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("there is no configuration: neither {}", .tried.join(" nor "))]
+    #[error("no configuration found: neither {}", .tried.join(" nor "))]
     NoConfig { tried: Vec<String> },
     #[error("{path}: {error}")]
     Read { path: PathBuf, error: std::io::Error },
     #[error("{path}: {error}")]
     Write { path: PathBuf, error: std::io::Error },
-    #[error("{path} exists")]
+    #[error("{path} already exists")]
     Exists { path: PathBuf },
     #[error("{}", config_text(.path, .errors))]
     BadConfig { path: PathBuf, errors: Vec<ConfigError> },
-    #[error("{path} has no [[listen]] that this tool can use: only TLS or serial ones")]
+    #[error("{path} has no unix or plain TCP [[listen]], which this tool needs")]
     NoListen { path: PathBuf },
-    #[error("no box answers: {0}")]
+    #[error("cannot connect to a recorder: {0}")]
     NoBox(#[from] OpenError),
-    #[error("the connection to {address} broke: {error}")]
+    #[error("connection to {address} lost: {error}")]
     Connection { address: String, error: ConnectionError },
     #[error("not enrolled at {address}: {error}")]
     Enrol { address: String, error: EnrolError },
@@ -43,51 +43,51 @@ pub enum Error {
     Keyring(KeyringError),
     #[error("{command:?} was {error}")]
     NotSent { command: String, error: ConnectionError },
-    #[error("no box over the serial port {path}: {error}")]
+    #[error("no recorder on serial port {path}: {error}")]
     Serial { path: PathBuf, error: SerialError },
-    #[error("nobody is logged in here by a name: --user is needed")]
+    #[error("cannot determine your username: use --user NAME")]
     NoUser,
-    #[error("the two are not the same")]
+    #[error("the two PINs differ")]
     PinsDiffer,
-    #[error("a PIN has {min} to {max} characters")]
+    #[error("the PIN must have {min} to {max} characters")]
     PinLength { min: usize, max: usize },
-    #[error("the PIN cannot be hashed: {why}")]
+    #[error("cannot hash the PIN: {why}")]
     PinHash { why: String },
-    #[error("nothing was typed")]
+    #[error("no input")]
     NoInput,
-    #[error("there is no store in {data}, the data directory of {config}")]
+    #[error("no store in {data}, the data directory of {config}")]
     NoStore { data: PathBuf, config: PathBuf },
     #[error("{path}: {error}")]
     Journal { path: PathBuf, error: JournalError },
     #[error("{path}: {error}")]
     Key { path: PathBuf, error: SealError },
-    #[error("{path} is not the public key of a box: 64 hexadecimal digits")]
+    #[error("{path} is not a public key: expected 64 hexadecimal digits")]
     BadBoxKey { path: PathBuf },
-    #[error("there is no keys/box.pub in {data}")]
+    #[error("no keys/box.pub in {data}")]
     NoBoxKey { data: PathBuf },
-    #[error("there is no recording {id:?}")]
+    #[error("no recording with ID {id:?}")]
     NoSuchRecord { id: String },
-    #[error("recording {id} was deleted at {at} ({why}), and its key with it")]
+    #[error("recording {id} was deleted at {at} ({why}), together with its key")]
     Deleted { id: String, at: String, why: String },
     #[error("recording {id}: {why}{}", sealed_to(.recipients))]
     Unseal { id: String, why: UnsealError, recipients: Vec<String> },
-    #[error("there is no audio: {path}: {error}")]
+    #[error("no audio file: {path}: {error}")]
     NoMedia { path: PathBuf, error: std::io::Error },
     #[error("{path}: {error}")]
     Media { path: PathBuf, error: MediaError },
-    #[error("{path} is not what the journal tells of")]
+    #[error("{path} does not match the journal")]
     NotIntact { path: PathBuf },
     #[error("{path}: {error}")]
     Export { path: PathBuf, error: ExportError },
-    #[error("{path} exists")]
+    #[error("{path} already exists")]
     ExportExists { path: PathBuf },
-    #[error("{path} does not end in .wav, .opus, .ogg, .webm or .mkv")]
+    #[error("{path} must end in .wav, .opus, .ogg, .webm or .mkv")]
     UnknownFormat { path: PathBuf },
-    #[error("{flag} {text:?} is no time")]
+    #[error("{flag} {text:?} is not a time")]
     InvalidTime { flag: &'static str, text: String },
     #[error("{path}:{line}: {why}")]
     InvalidWitness { path: PathBuf, line: usize, why: &'static str },
-    #[error("{path} holds no checkpoint")]
+    #[error("{path} contains no checkpoint")]
     NoWitness { path: PathBuf },
     #[error("stdin: {0}")]
     Facts(#[from] FactsError),
@@ -101,7 +101,7 @@ fn sealed_to(recipients: &[String]) -> String {
     if recipients.is_empty() {
         return String::new();
     }
-    format!("; this box seals to {}", recipients.join(", "))
+    format!("; this recorder seals to {}", recipients.join(", "))
 }
 
 fn config_text(path: &std::path::Path, errors: &[ConfigError]) -> String {
@@ -113,7 +113,7 @@ fn config_text(path: &std::path::Path, errors: &[ConfigError]) -> String {
     text
 }
 
-/// `FILE:LINE:COLUMN: KEY: TEXT`, as compilers write it.
+/// Formats `FILE:LINE:COLUMN: KEY: TEXT`, the format of compilers.
 pub fn format_diagnostic(path: &std::path::Path, error: &ConfigError) -> String {
     let ConfigError { line, column, key, text } = error;
     let colon = if key.is_empty() { "" } else { ": " };
@@ -121,13 +121,13 @@ pub fn format_diagnostic(path: &std::path::Path, error: &ConfigError) -> String 
 }
 
 impl Error {
-    /// A recording that does not open.
+    /// Creates the error for a recording that cannot be opened.
     pub fn from_unseal(record: &Record, why: UnsealError, keyring: &IdentityKeyring) -> Error {
         let recipients = keyring.recipients().to_vec();
         Error::Unseal { id: record.id().to_string(), why, recipients }
     }
 
-    /// As in `sysexits.h`.
+    /// Returns the exit status, as in `sysexits.h`.
     pub fn exit_status(&self) -> u8 {
         match self {
             Error::NoUser | Error::PinsDiffer | Error::PinLength { .. } => 64,
@@ -151,13 +151,13 @@ impl Error {
         }
     }
 
-    /// What to do next.
+    /// Returns what the user can do next.
     fn advice(&self) -> Option<&'static str> {
         Some(match self {
-            Error::NoConfig { .. } => "name the box's configuration with --config FILE",
-            Error::BadConfig { .. } => "mend these lines, or name another with --config FILE",
-            Error::NoListen { .. } => "name the box with --to HOST:PORT or --to unix:PATH",
-            // Each says itself what to do.
+            Error::NoConfig { .. } => "pass the recorder's configuration with --config FILE",
+            Error::BadConfig { .. } => "correct these lines, or pass another --config FILE",
+            Error::NoListen { .. } => "pass its address with --to HOST:PORT or --to unix:PATH",
+            // These errors contain their own advice.
             Error::NoBox(OpenError { attempts })
                 if !attempts.is_empty()
                     && attempts
@@ -166,40 +166,42 @@ impl Error {
             {
                 return None;
             }
-            Error::NoBox(_) => "is hushboxd running? --to HOST:PORT or --to unix:PATH names it",
+            Error::NoBox(_) => "check that hushboxd is running, or pass its address with --to ADDR",
             Error::Serial { .. } => {
-                "is the box on, is the cable in, is --rate what the box's baud is?"
+                "check power, cable, and that --rate matches `baud` in the recorder's configuration"
             }
-            Error::Exists { .. } => "take another name, or move it away",
-            Error::NoStore { .. } => "has hushboxd run with it? --config FILE names another",
-            Error::NoSuchRecord { .. } => "hushbox records lists what there is",
-            Error::Unseal { .. } => "name the private key that opens it with --identity KEY",
-            Error::NotIntact { .. } => "hushbox verify says more; --force exports it all the same",
-            Error::ExportExists { .. } => "take another name, or overwrite it with --force",
-            Error::UnknownFormat { .. } => "the end of the name says what is made, as in call.wav",
-            Error::InvalidTime { .. } => "write 2026-11-22T12:00:00Z, or a day: 2026-11-22",
+            Error::Exists { .. } => "choose another name, or move the existing file",
+            Error::NoStore { .. } => {
+                "start hushboxd once to create it, or pass another --config FILE"
+            }
+            Error::NoSuchRecord { .. } => "run `hushbox records` for a list of recordings",
+            Error::Unseal { .. } => "pass the private key that opens it with --identity KEY",
+            Error::NotIntact { .. } => "run `hushbox verify` for details; --force proceeds anyway",
+            Error::ExportExists { .. } => "choose another name, or overwrite it with --force",
+            Error::UnknownFormat { .. } => "the extension selects the format, for example call.wav",
+            Error::InvalidTime { .. } => "use the form 2026-11-22T12:00:00Z, or a day: 2026-11-22",
             Error::InvalidWitness { .. } => {
-                "a line is: event what=checkpoint seq=N digest=HEX sig=HEX"
+                "expected: event what=checkpoint seq=N digest=HEX sig=HEX"
             }
-            Error::NoWitness { .. } => "keep the lines event what=checkpoint that clients get",
+            Error::NoWitness { .. } => "save the `event what=checkpoint …` lines of a client",
             Error::BadBoxKey { .. } | Error::NoBoxKey { .. } => {
-                "--box-key FILE names a copy of the box's keys/box.pub"
+                "pass a copy of the recorder's keys/box.pub with --box-key FILE"
             }
-            Error::NotSent { .. } => "a command is one line of at most 1023 bytes",
+            Error::NotSent { .. } => "a command must be one line of at most 1023 bytes",
             Error::Read { error, .. } | Error::Write { error, .. } => match error.kind() {
-                std::io::ErrorKind::PermissionDenied => "run as the box's user, or as root",
+                std::io::ErrorKind::PermissionDenied => "run as the daemon's user or as root",
                 _ => return None,
             },
             _ => return None,
         })
     }
 
-    /// Nobody reads stdout any more.
+    /// Whether the reader of stdout has closed it.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Error::Stdout(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
     }
 
-    /// Says it on stderr.
+    /// Prints the error and the advice to stderr.
     pub fn print_to_stderr(&self) {
         eprintln!("hushbox: {self}");
         if let Some(advice) = self.advice() {

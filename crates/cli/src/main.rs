@@ -1,8 +1,8 @@
-//! `hushbox`: the tool that people use on a box and on its store.
+//! `hushbox`: the command-line tool for a recorder and its store.
 //!
-//! One word, one module. Answers go to stdout, whatever is for a person's eyes only to stderr.
-//! Exit status: 0 done; 1 refused, or something is not clean; 2 wrong usage; else as `sysexits.h`
-//! has it (see `failure`). The tool only reads a store; what it writes are exports and keys.
+//! Each subcommand has its module. Results go to stdout, messages for people to stderr. Exit
+//! status: 0 success; 1 request rejected or store not clean; 2 wrong usage; otherwise as in
+//! `sysexits.h` (see `error`). The tool never changes a store; it writes only exports and keys.
 
 mod cli;
 mod clock;
@@ -19,11 +19,11 @@ use cli::{Cli, Command};
 use error::Error;
 use std::process::ExitCode;
 
-/// How a word that did not fail ended.
+/// The result of a command that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     Done,
-    /// Refused by the box, or something was found that is not as it should be; it has been said.
+    /// The recorder rejected a request, or a check found a problem. The command has printed it.
     Unclean,
 }
 
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Unclean) => ExitCode::from(1),
-        // Whoever reads our answer has read enough: `hushbox records | head`.
+        // The reader of stdout has closed it, as in `hushbox records | head`.
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {
             failure.print_to_stderr();
@@ -40,8 +40,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(word: Command) -> Result<Outcome, Error> {
-    match word {
+fn run(command: Command) -> Result<Outcome, Error> {
+    match command {
         Command::Send(args) => commands::send::run(&args),
         Command::Agent(args) => commands::agent::run(&args),
         Command::Console(args) => commands::console::run(&args),
@@ -62,10 +62,10 @@ fn run(word: Command) -> Result<Outcome, Error> {
     }
 }
 
-/// One page for the tool, and one for each of its words.
+/// Writes the manual page of the tool and one of each subcommand.
 fn write_manuals(folder: &std::path::Path) -> Result<Outcome, Error> {
-    let made = std::fs::create_dir_all(folder)
+    let result = std::fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
     let path = folder.to_path_buf();
-    made.map(|()| Outcome::Done).map_err(|error| Error::Write { path, error })
+    result.map(|()| Outcome::Done).map_err(|error| Error::Write { path, error })
 }

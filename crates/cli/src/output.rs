@@ -1,4 +1,4 @@
-//! What the tool writes: tables, event lines, progress bars, video and files.
+//! Output formats: tables, event lines, progress bars, video and files.
 
 pub mod atomic_file;
 pub mod event_format;

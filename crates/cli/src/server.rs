@@ -1,8 +1,8 @@
-//! Which box, who one is, and the hello.
+//! Connecting to a recorder and logging in.
 //!
-//! Addresses from the command line are taken as they are. From a configuration come its unix socket
-//! first, then its plain TCP listeners; because each lets in different kinds of sessions, a hello
-//! that one denies is tried at the next. Nothing here retries later: see `client::RetryPolicy`.
+//! Addresses from the command line are tried in order. From a configuration the unix socket comes
+//! first, then the plain TCP listeners. Listeners admit different kinds of sessions, so a `hello`
+//! that one denies is tried at the next. `client::RetryPolicy` handles later retries.
 
 use crate::cli::{ServerArgs, UserArgs};
 use crate::config_file;
@@ -14,27 +14,27 @@ use protocol::{Code, Kind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-/// For a connection and a greeting.
+/// Timeout for connecting and for the greeting.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A box that may be refused by one door and let in by another.
+/// Addresses of recorders, or of one recorder's listeners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerList {
     pub addresses: Vec<Address>,
-    /// They are doors of one box.
+    /// Whether all addresses are listeners of one recorder.
     is_one_box: bool,
 }
 
-/// What came of a hello.
+/// The result of a login.
 pub enum LoginOutcome {
-    /// With what the box said to it.
+    /// Accepted, with the pairs of the reply.
     Accepted(Box<Connection>, Pairs),
-    /// With the refusal.
+    /// Rejected, with the reply.
     Refused(Reply),
 }
 
 impl ServerList {
-    /// `--to`, else the configuration's, else the default.
+    /// Returns the addresses of `--to`, else of the configuration, else the default.
     pub fn from_args(args: &ServerArgs) -> Result<ServerList, Error> {
         if !args.servers.is_empty() {
             return Ok(ServerList { addresses: args.servers.clone(), is_one_box: false });
@@ -53,34 +53,34 @@ impl ServerList {
         Ok(ServerList { addresses: list, is_one_box: true })
     }
 
-    /// The first that answers.
+    /// Connects to the first address that answers.
     pub fn connect(&self) -> Result<Connection, OpenError> {
         Connection::open(&self.addresses, TIMEOUT)
     }
 
-    /// The first that answers and lets `login` in, or the last refusal.
+    /// Logs in at the first address that accepts `login`, or returns the last rejection.
     pub fn log_in(&self, login: &Login) -> Result<LoginOutcome, Error> {
-        let mut doors = self.addresses.as_slice();
+        let mut addresses = self.addresses.as_slice();
         loop {
-            let mut connection = Connection::open(doors, TIMEOUT)?;
+            let mut connection = Connection::open(addresses, TIMEOUT)?;
             let hello = hello_line(login, &connection);
             let reply = send_request(&mut connection, &hello)?;
             let failure = match reply.outcome {
                 Ok(pairs) => return Ok(LoginOutcome::Accepted(Box::new(connection), pairs)),
                 Err(failure) => failure,
             };
-            let here = doors.iter().position(|door| door == connection.address());
-            let rest = &doors[here.map_or(doors.len(), |here| here + 1)..];
+            let here = addresses.iter().position(|address| address == connection.address());
+            let rest = &addresses[here.map_or(addresses.len(), |here| here + 1)..];
             if failure.code() != Some(Code::Denied) || !self.is_one_box || rest.is_empty() {
                 return Ok(LoginOutcome::Refused(Reply { outcome: Err(failure), ..reply }));
             }
-            doors = rest;
+            addresses = rest;
         }
     }
 }
 
-/// What to say at this door. Over TLS the machine is the certificate's, whatever the host is
-/// called; only a name that somebody gave is said all the same.
+/// Builds the hello line. Over TLS the certificate names the machine, so the name is sent only if
+/// the user gave one.
 fn hello_line(login: &Login, connection: &Connection) -> String {
     if connection.is_tls() && login.machine == current_machine() {
         return Login { machine: None, ..login.clone() }.to_line();
@@ -88,7 +88,7 @@ fn hello_line(login: &Login, connection: &Connection) -> String {
     login.to_line()
 }
 
-/// Asks, and names the command or the box if that fails.
+/// Sends a command and waits for the reply. An error names the command or the address.
 pub fn send_request(connection: &mut Connection, line: &str) -> Result<Reply, Error> {
     connection.request(line).map_err(|error| match error {
         client::ConnectionError::Send(_) => Error::NotSent { command: line.to_owned(), error },
@@ -96,7 +96,7 @@ pub fn send_request(connection: &mut Connection, line: &str) -> Result<Reply, Er
     })
 }
 
-/// The listeners that this tool can use: the unix socket first.
+/// Returns the configured listeners that this tool can use, the unix socket first.
 fn listen_addresses(config: &Config) -> Vec<Address> {
     let unix = config.listen.iter().filter_map(|listen| match listen {
         ListenSettings::Unix { path } => Some(Address::Unix(path.clone())),
@@ -118,7 +118,7 @@ fn listen_addresses(config: &Config) -> Vec<Address> {
     unix.chain(plain).collect()
 }
 
-/// A login of this kind with the names given, or those of this machine.
+/// Builds a login of this kind from the options, with this machine's names as defaults.
 pub fn build_login(kind: Kind, args: &UserArgs) -> Result<Login, Error> {
     let named = matches!(kind, Kind::Agent | Kind::Supervisor | Kind::Technician);
     let user = args.user.clone().or_else(|| named.then(current_user).flatten());
@@ -130,7 +130,7 @@ pub fn build_login(kind: Kind, args: &UserArgs) -> Result<Login, Error> {
     Ok(Login { user, domain: args.domain.clone(), machine, client, ..Login::new(kind) })
 }
 
-/// Who is logged in.
+/// Returns the name of the user logged in here.
 pub fn current_user() -> Option<String> {
     let named = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     let of_uid = || nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
@@ -138,7 +138,7 @@ pub fn current_user() -> Option<String> {
     user.filter(|name| name.len() <= protocol::arg::NAME_BYTES)
 }
 
-/// The host's name up to the first dot, if it is one that the protocol can carry.
+/// Returns the host name up to the first dot, if the protocol can carry it.
 fn current_machine() -> Option<String> {
     let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
     let name = name.split('.').next().unwrap_or_default().to_owned();
@@ -150,14 +150,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_unix_socket_comes_first_and_tls_is_left_out() {
+    fn unix_socket_comes_first_and_tls_is_skipped() {
         let text = "[[listen]]\naddress = \"127.0.0.1:7440\"\n[[listen]]\nunix = \"x.sock\"\n\
             [[listen]]\naddress = \"0.0.0.0:7441\"\ntls = true\n\
             [[listen]]\naddress = \"127.0.0.1:0\"\n\
             [[listen]]\naddress = \"0.0.0.0:7442\"\ninsecure = true\n";
         let config = hushbox::config::parse(text).map(|(config, _)| config);
-        let doors = config.map(|config| listen_addresses(&config)).unwrap_or_default();
-        let words: Vec<String> = doors.iter().map(Address::to_string).collect();
+        let addresses = config.map(|config| listen_addresses(&config)).unwrap_or_default();
+        let words: Vec<String> = addresses.iter().map(Address::to_string).collect();
         assert_eq!(words, ["unix:x.sock", "127.0.0.1:7440", "127.0.0.1:7442"]);
     }
 }

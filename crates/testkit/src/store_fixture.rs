@@ -144,7 +144,7 @@ impl StoreFixture {
 
     /// Writes one recording with a blackout, numbers and two updates.
     pub fn record(&mut self, plan: &Plan) -> Taken {
-        let Envelope { id_from_random: id, key, wrapped } = self.envelope(plan);
+        let Envelope { id, key, wrapped } = self.envelope(plan);
         self.begin(plan, id, key.as_ref());
         let mut encoder = Encoder::new(plan.codec, 8000, plan.sides, 16_000).unwrap();
         let header = MediaHeader {

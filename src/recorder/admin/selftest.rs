@@ -281,7 +281,7 @@ impl Recorder {
             }
         };
         let header = MediaHeader {
-            id: keys.envelope.id_from_random,
+            id: keys.envelope.id,
             codec: CodecKind::Pcm,
             rate: channel.rate,
             sides: channel.sides,

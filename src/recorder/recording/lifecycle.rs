@@ -127,7 +127,7 @@ impl Recorder {
         (reel, backlog, envelope, why): (EncodeStream, VecDeque<Chunk>, Envelope, String),
     ) -> (Recording, Ticket) {
         let file = self.storage.next_file();
-        let (id, key) = (envelope.id_from_random, envelope.key);
+        let (id, key) = (envelope.id, envelope.key);
         let place = &self.channels[call.channel.0];
         let header = MediaHeader {
             id,

@@ -73,7 +73,7 @@ impl Recorder {
         schedule: usize,
     ) -> Result<(RecordingId, Ticket), Refusal> {
         let Some(envelope) = self.envelopes.pop_front() else { return Err(Code::Busy.into()) };
-        let (id, key) = (envelope.id_from_random, envelope.key);
+        let (id, key) = (envelope.id, envelope.key);
         let header = self.screen_header(now, id, envelope.wrapped);
         let person = self.directory.agent_at(agent);
         let (name, phone) = (person.username.clone(), person.phones.first().cloned());

@@ -212,7 +212,7 @@ mod tests {
         }
         let mut media = Vec::new();
         let header = MediaHeader {
-            id: keys.envelope.id_from_random,
+            id: keys.envelope.id,
             codec: CodecKind::Pcm,
             rate: 8000,
             sides: 1,

@@ -1,13 +1,12 @@
-//! Closing days: folding a journal into its summary, and mending summaries that are not there.
+//! Closing days: folds a journal into its summary, and repairs missing or damaged summaries.
 //!
-//! A day is closed after all days before it. Its journal is folded from where the day before
-//! closed; what it says of recordings of earlier days is written into their summaries first, and
-//! its own summary last. Whoever is interrupted in between begins the day again and comes to the
-//! same: a summary says through which entry it is true, and is changed by later ones only.
+//! Days are closed in order. A day's journal is folded from the state at the end of the day before.
+//! Changes to recordings of earlier days go into their summaries first; the day's own summary is
+//! written last. A closing that is interrupted starts over with the same result: each summary
+//! states the last entry it includes, and only later entries change it.
 //!
-//! When a summary is damaged, all from it on are taken away, newest first, and made again, oldest
-//! first: at no moment stands one beside a day that has none before it and be believed. Journals
-//! are only read here.
+//! When a summary is damaged, it and all later ones are removed, newest first, and rebuilt, oldest
+//! first. A valid summary therefore never follows a missing one.
 
 use super::{Catalogue, DayFooter, IdIndex, RecordRow, Summary, SummaryHeader};
 use crate::id::RecordingId;
@@ -21,13 +20,14 @@ use crate::store::recover::{RecoverError, StoreFs};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
-/// Why a day was not closed.
+/// The reason why a day was not closed.
 #[derive(Debug)]
 enum CloseError {
-    /// The summary of an earlier day is not there, or not valid.
+    /// The summary of an earlier day is missing or invalid.
     Damaged(Day),
     /// A summary cannot be written.
     Write(io::Error),
+    /// A journal cannot be read.
     Recover(RecoverError),
 }
 
@@ -37,22 +37,22 @@ impl From<RecoverError> for CloseError {
     }
 }
 
-/// How things stand after some days.
+/// Store state after a number of days.
 pub struct ArchiveState {
-    /// What summaries say of them.
+    /// Content of the summaries.
     pub catalogue: Catalogue,
-    /// What they do not say.
+    /// Content that is in no summary.
     pub index: Index,
-    /// Where the journal goes on.
+    /// Position at which the journal continues.
     pub journal: JournalState,
-    /// The chain is known there.
+    /// Whether the hash chain is unbroken up to `journal`.
     pub is_linked: bool,
-    /// What was skipped of journals, one sentence each.
+    /// Skipped journal parts, one sentence each.
     pub damages: Vec<String>,
 }
 
 impl Default for ArchiveState {
-    /// Before the first day.
+    /// The state before the first day.
     fn default() -> ArchiveState {
         ArchiveState {
             catalogue: Catalogue::default(),
@@ -65,7 +65,7 @@ impl Default for ArchiveState {
 }
 
 impl ArchiveState {
-    /// After all days, by their journals alone.
+    /// Folds all days from their journals, without reading summaries.
     ///
     /// # Errors
     /// When a journal cannot be read.
@@ -73,14 +73,15 @@ impl ArchiveState {
         files: &F,
         journals: &JournalFiles,
     ) -> Result<ArchiveState, RecoverError> {
-        let mut past = ArchiveState::default();
+        let mut state = ArchiveState::default();
         for day in journals.days() {
-            past.fold_day(files, journals, day)?;
+            state.fold_day(files, journals, day)?;
         }
-        Ok(past)
+        Ok(state)
     }
 
-    /// After `days`, of which no summary is made: those that are missing are folded in memory.
+    /// Returns the state after `days` without writing summaries. Missing summaries are folded in
+    /// memory.
     ///
     /// # Errors
     /// When a journal cannot be read.
@@ -90,22 +91,22 @@ impl ArchiveState {
         days: &[Day],
     ) -> Result<ArchiveState, RecoverError> {
         let summarised = list_summaries(files)?;
-        let mut there = days.iter().take_while(|day| summarised.contains(day)).count();
-        let mut past = ArchiveState::default();
-        while let Some(newest) = there.checked_sub(1) {
+        let mut present = days.iter().take_while(|day| summarised.contains(day)).count();
+        let mut state = ArchiveState::default();
+        while let Some(newest) = present.checked_sub(1) {
             if let Some(found) = load_state(files, days[newest]) {
-                past = found;
+                state = found;
                 break;
             }
-            there = newest;
+            present = newest;
         }
-        for day in &days[there..] {
-            past.fold_day(files, journals, *day)?;
+        for day in &days[present..] {
+            state.fold_day(files, journals, *day)?;
         }
-        Ok(past)
+        Ok(state)
     }
 
-    /// Takes in the next day, all of its files.
+    /// Folds all journal files of the next day.
     pub(in crate::store) fn fold_day<F: StoreFs>(
         &mut self,
         files: &F,
@@ -123,7 +124,7 @@ impl ArchiveState {
     }
 }
 
-/// Days that have a summary, valid or not.
+/// Days with a summary file, valid or not.
 fn list_summaries<F: StoreFs>(files: &F) -> Result<BTreeSet<Day>, RecoverError> {
     let path = layout::JOURNAL;
     let names = files.list_folder(path);
@@ -132,16 +133,16 @@ fn list_summaries<F: StoreFs>(files: &F) -> Result<BTreeSet<Day>, RecoverError> 
     Ok(paths.filter_map(|path| layout::parse_summary(&path)).collect())
 }
 
-/// How things stood at the end of a day, as its summary has it.
+/// Reads the state at the end of a day from its summary.
 fn load_state<F: StoreFs>(files: &F, day: Day) -> Option<ArchiveState> {
     let path = layout::summary_path(day);
     let header = read_header(files, day)?;
     let from = header.offsets().footer;
-    let closing = DayFooter::from_bytes(&header, &read(files, &path, from, header.footer_bytes)?)?;
-    let DayFooter { journal, is_linked: linked, retained: carried, mut catalogue } = closing;
+    let footer = DayFooter::from_bytes(&header, &read(files, &path, from, header.footer_bytes)?)?;
+    let DayFooter { journal, is_linked, retained, mut catalogue } = footer;
     catalogue.upsert_day(header.day_entry);
-    let index = Index::from_retained(carried);
-    Some(ArchiveState { catalogue, index, journal, is_linked: linked, damages: Vec::new() })
+    let index = Index::from_retained(retained);
+    Some(ArchiveState { catalogue, index, journal, is_linked, damages: Vec::new() })
 }
 
 fn read_header<F: StoreFs>(files: &F, day: Day) -> Option<SummaryHeader> {
@@ -149,58 +150,58 @@ fn read_header<F: StoreFs>(files: &F, day: Day) -> Option<SummaryHeader> {
     SummaryHeader::from_bytes(&bytes).filter(|header| header.day_entry.day == day)
 }
 
-/// Exactly so many bytes of a file.
+/// Reads exactly `count` bytes; `None` on an error or a shorter file.
 fn read<F: StoreFs>(files: &F, path: &str, from: u64, count: u64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     files.open_file_at(path, from).ok()?.take(count).read_to_end(&mut bytes).ok()?;
     (bytes.len() == u64_to_len(count)).then_some(bytes)
 }
 
-/// A whole summary, everything checked.
+/// Reads a whole summary and checks every part.
 fn read_summary<F: StoreFs>(files: &F, day: Day) -> Option<Summary> {
     let mut bytes = Vec::new();
     files.open_file(&layout::summary_path(day)).ok()?.read_to_end(&mut bytes).ok()?;
     Summary::from_bytes(&bytes).filter(|summary| summary.day == day)
 }
 
-/// Closes a day, after which `past` stands at its end.
+/// Closes `day` and advances `state` to its end.
 fn close_day<F: StoreFs>(
     files: &mut F,
     journals: &JournalFiles,
     day: Day,
-    past: &mut ArchiveState,
+    state: &mut ArchiveState,
 ) -> Result<(), CloseError> {
-    let before = past.index.summarised_through();
-    past.fold_day(files, journals, day)?;
-    amend_summaries(files, past)?;
-    let new = past.index.records().filter(|record| record.sequence > before);
-    let through = past.index.last_sequence();
+    let before = state.index.summarised_through();
+    state.fold_day(files, journals, day)?;
+    amend_summaries(files, state)?;
+    let new = state.index.records().filter(|record| record.sequence > before);
+    let through = state.index.last_sequence();
     let summary = Summary {
         day,
         through_sequence: through,
         rows: new.map(RecordRow::from_record).collect(),
         footer: DayFooter {
-            journal: past.journal,
-            is_linked: past.is_linked,
-            retained: past.index.to_retained(),
-            catalogue: past.catalogue.clone(),
+            journal: state.journal,
+            is_linked: state.is_linked,
+            retained: state.index.to_retained(),
+            catalogue: state.catalogue.clone(),
         },
     };
     let (bytes, entry) = summary.to_bytes();
     files.replace_file(&layout::summary_path(day), &bytes).map_err(CloseError::Write)?;
-    past.catalogue.upsert_day(entry);
-    past.index.retire_through(through);
+    state.catalogue.upsert_day(entry);
+    state.index.retire_through(through);
     Ok(())
 }
 
-/// Writes what was heard of recordings of earlier days into the summaries of those.
-fn amend_summaries<F: StoreFs>(files: &mut F, past: &mut ArchiveState) -> Result<(), CloseError> {
+/// Writes later facts about recordings of earlier days into the summaries of those days.
+fn amend_summaries<F: StoreFs>(files: &mut F, state: &mut ArchiveState) -> Result<(), CloseError> {
     let changed: BTreeMap<RecordingId, &Record> =
-        past.index.changed_summarised().map(|record| (record.id(), record)).collect();
-    let late: BTreeMap<RecordingId, &[LateFact]> = past.index.all_late_facts().collect();
+        state.index.changed_summarised().map(|record| (record.id(), record)).collect();
+    let late: BTreeMap<RecordingId, &[LateFact]> = state.index.all_late_facts().collect();
     let mut wanted: BTreeSet<RecordingId> = changed.keys().chain(late.keys()).copied().collect();
-    let days: Vec<Day> = past.catalogue.days().iter().rev().map(|day| day.day).collect();
-    let through = past.index.last_sequence();
+    let days: Vec<Day> = state.catalogue.days().iter().rev().map(|day| day.day).collect();
+    let through = state.index.last_sequence();
     let mut deleted = Vec::new();
     for day in days {
         if wanted.is_empty() {
@@ -221,28 +222,31 @@ fn amend_summaries<F: StoreFs>(files: &mut F, past: &mut ArchiveState) -> Result
             if let Some(record) = changed.get(&row.id) {
                 *row = RecordRow::from_record(record);
             }
-            let said = late.get(&row.id).copied().unwrap_or_default();
-            said.iter().filter(|late| late.sequence > known).for_each(|late| row.apply_late(late));
+            let facts = late.get(&row.id).copied().unwrap_or_default();
+            facts.iter().filter(|late| late.sequence > known).for_each(|late| row.apply_late(late));
         }
         if touched && known < through {
             summary.through_sequence = through;
             let (bytes, entry) = summary.to_bytes();
             files.replace_file(&layout::summary_path(day), &bytes).map_err(CloseError::Write)?;
-            past.catalogue.upsert_day(entry);
+            state.catalogue.upsert_day(entry);
         } else if let Some(header) = read_header(files, day) {
-            // An interrupted closing has done it already.
-            past.catalogue.upsert_day(header.day_entry);
+            // An interrupted closing has already written it.
+            state.catalogue.upsert_day(header.day_entry);
         }
     }
-    let strangers = wanted.len();
-    past.index.set_deleted_start_times(&deleted);
-    if strangers > 0 {
-        log::warn!("the journal tells of {} recordings that nobody began", strangers);
+    let unknown = wanted.len();
+    state.index.set_deleted_start_times(&deleted);
+    if unknown > 0 {
+        log::warn!(
+            "the journal has facts about {} recordings without a start; they are ignored",
+            unknown
+        );
     }
     Ok(())
 }
 
-/// Finds out when deleted recordings began that `index` only has the ids of.
+/// Looks up the start times of deleted recordings for which `index` only has ids.
 pub fn find_deleted_start_times<F: StoreFs>(files: &F, catalogue: &Catalogue, index: &mut Index) {
     let unknown = index.deletions().filter(|(_, at)| at.is_none()).map(|(id, _)| id);
     let mut wanted: BTreeSet<RecordingId> = unknown.collect();
@@ -275,8 +279,8 @@ fn read_ids<F: StoreFs>(files: &F, day: Day) -> Option<IdIndex> {
     IdIndex::from_bytes(&header, bytes)
 }
 
-/// Closes all of `days` that are not closed yet, and gives how things stand after them. Where no
-/// summary can be written, the rest is kept in memory.
+/// Closes those of `days` that are still open and returns the state after them. When a summary
+/// cannot be written, the remaining days are kept in memory.
 ///
 /// # Errors
 /// When a journal cannot be read.
@@ -285,30 +289,32 @@ pub fn close_days<F: StoreFs>(
     journals: &JournalFiles,
     days: &[Day],
 ) -> Result<ArchiveState, RecoverError> {
-    let there = list_summaries(files)?;
-    let mut from = days.iter().take_while(|day| there.contains(day)).count();
+    let present = list_summaries(files)?;
+    let mut from = days.iter().take_while(|day| present.contains(day)).count();
     loop {
         match close_days_from(files, journals, days, from) {
-            Ok(past) => return Ok(past),
+            Ok(state) => return Ok(state),
             Err(CloseError::Recover(error)) => return Err(error),
             Err(CloseError::Write(error)) => {
-                log::error!("a day cannot be summarised: {error}");
+                log::error!("cannot write a day's summary, keeping it in memory: {error}");
                 return ArchiveState::read_exactly(files, journals, days);
             }
             Err(CloseError::Damaged(day)) => {
                 let place = days.iter().position(|known| *known == day);
                 let Some(earlier) = place.filter(|place| *place < from) else {
-                    log::error!("the summary of {day} is damaged and cannot be made anew");
+                    log::error!(
+                        "the summary of {day} is damaged and cannot be rebuilt; reading journals"
+                    );
                     return ArchiveState::read_exactly(files, journals, days);
                 };
-                log::warn!("the summary of {day} is damaged; it is made anew from the journal");
+                log::warn!("the summary of {day} is damaged; rebuilding it from the journal");
                 from = earlier;
             }
         }
     }
 }
 
-/// Makes the summaries of `days[from..]` anew.
+/// Rebuilds the summaries of `days[from..]`.
 fn close_days_from<F: StoreFs>(
     files: &mut F,
     journals: &JournalFiles,
@@ -323,19 +329,21 @@ fn close_days_from<F: StoreFs>(
             _ => {}
         }
     }
-    let mut past = match from.checked_sub(1).map(|newest| days[newest]) {
+    let mut state = match from.checked_sub(1).map(|newest| days[newest]) {
         Some(day) => load_state(files, day).ok_or(CloseError::Damaged(day))?,
         None => ArchiveState::default(),
     };
     for day in &days[from..] {
-        close_day(files, journals, *day, &mut past)?;
+        close_day(files, journals, *day, &mut state)?;
     }
-    Ok(past)
+    Ok(state)
 }
 
-/// Closes every day before `today` that is not closed yet: of today's journal as much is durable
-/// that no later part of it can tell again what they say. `damaged`: its summary, and with it all
-/// later ones, are made anew. Gives what is summarised then, and through which entry.
+/// Closes every open day before `today`, and returns the catalogue and the last sequence in it.
+/// With `damaged`, that day's summary and all later ones are rebuilt first.
+///
+/// The caller makes sure that today's journal is durable far enough: no later file of today may
+/// re-log entries of the days closed here.
 ///
 /// # Errors
 /// When a journal cannot be read.
@@ -357,11 +365,11 @@ pub fn repair_summaries<F: StoreFs>(
             }
         }
     }
-    let past = close_days(files, &journals, &days)?;
-    let newest = past.catalogue.days().last().map(|entry| entry.day);
+    let state = close_days(files, &journals, &days)?;
+    let newest = state.catalogue.days().last().map(|entry| entry.day);
     if newest < days.last().copied() {
         let path = layout::JOURNAL.to_owned();
         return Err(RecoverError::File { path, error: io::ErrorKind::WriteZero.into() });
     }
-    Ok((past.catalogue, past.index.summarised_through()))
+    Ok((state.catalogue, state.index.summarised_through()))
 }

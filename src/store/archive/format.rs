@@ -1,8 +1,8 @@
-//! The bytes of a summary: header, directory of pages, ids, pages of rows, how the day closed.
+//! The bytes of a summary: header, page directory, id index, pages of rows, footer.
 //!
-//! Every part has its own checksum, so that each can be read alone, from where the header and the
-//! directory say. Taking gives `None` for whatever is not whole, valid and of this version: it can
-//! always be made again. Nothing here reads a file.
+//! Each part has its own checksum and can be read alone, at the offsets from the header and the
+//! directory. Decoding returns `None` for bytes that are truncated, invalid or of another version:
+//! a summary can always be rebuilt.
 
 mod directory;
 mod page;
@@ -19,24 +19,24 @@ use crate::store::journal::JournalState;
 use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
 
-/// To be raised with every change of what is encoded, `Record` and its parts included.
+/// Increment on every change of the encoding, including `Record` and its parts.
 const VERSION: u16 = 3;
 const MAGIC: &[u8; 4] = b"HBS1";
 
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 136;
 
-/// First four bytes of an id, and its page.
+/// The first four bytes of a recording id, and its page number.
 const ID_BYTES: usize = 6;
 const SUM_BYTES: usize = 8;
 
 type Sum = [u8; SUM_BYTES];
 
-/// What a summary says of itself.
+/// Header of a summary file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SummaryHeader {
     pub day_entry: DayEntry,
-    /// Number of the last entry, of whatever day, that its rows take in.
+    /// Sequence of the last journal entry, of any day, that its rows include.
     pub through_sequence: u64,
     pub pages_bytes: u64,
     pub footer_bytes: u64,
@@ -72,7 +72,7 @@ impl SummaryHeader {
         assert_eq!(out.len() - start, HEADER_BYTES);
     }
 
-    /// The header at the start of `bytes`.
+    /// Decodes the header at the start of `bytes`.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<SummaryHeader> {
         let bytes = bytes.get(..HEADER_BYTES)?;
@@ -88,7 +88,7 @@ impl SummaryHeader {
         let (first_sequence, last_sequence) = (fields.read_u64()?, fields.read_u64()?);
         let mut at = || fields.read_array().map(i64::from_le_bytes).map(WallTime);
         let (first_at, last_at, oldest_kept, expires) = (at()?, at()?, at()?, at()?);
-        let front_bytes = fields.read_u64()?;
+        let directory_bytes = fields.read_u64()?;
         let entry = DayEntry {
             day,
             rows,
@@ -99,36 +99,36 @@ impl SummaryHeader {
             last_at,
             oldest_kept,
             expires,
-            directory_bytes: front_bytes,
+            directory_bytes,
         };
-        let (pages_bytes, closing_bytes) = (fields.read_u64()?, fields.read_u64()?);
-        let (front_sum, ids_sum, closing_sum) =
+        let (pages_bytes, footer_bytes) = (fields.read_u64()?, fields.read_u64()?);
+        let (directory_sum, ids_sum, footer_sum) =
             (fields.read_array()?, fields.read_array()?, fields.read_array()?);
         let header = SummaryHeader {
             day_entry: entry,
             through_sequence: through,
             pages_bytes,
-            footer_bytes: closing_bytes,
-            directory_sum: front_sum,
+            footer_bytes,
+            directory_sum,
             ids_sum,
-            footer_sum: closing_sum,
+            footer_sum,
         };
         (sum == checksum::<SUM_BYTES>(&[before])).then_some(header)
     }
 
-    /// Where the parts begin.
+    /// Returns the offset of each part.
     #[must_use]
     pub fn offsets(&self) -> SummaryOffsets {
-        let front = len_to_u64(HEADER_BYTES);
-        let ids = front.saturating_add(self.day_entry.directory_bytes);
+        let directory = len_to_u64(HEADER_BYTES);
+        let ids = directory.saturating_add(self.day_entry.directory_bytes);
         let pages = ids.saturating_add(ids_bytes(self.day_entry.rows));
-        let closing = pages.saturating_add(self.pages_bytes);
+        let footer = pages.saturating_add(self.pages_bytes);
         SummaryOffsets {
-            directory: front,
+            directory,
             ids,
             pages,
-            footer: closing,
-            end: closing.saturating_add(self.footer_bytes),
+            footer,
+            end: footer.saturating_add(self.footer_bytes),
         }
     }
 }
@@ -137,7 +137,7 @@ fn ids_bytes(rows: u32) -> u64 {
     u64::from(rows) * len_to_u64(ID_BYTES)
 }
 
-/// Offsets in the file; each part ends where the next begins.
+/// Offsets of the parts in the file. Each part ends where the next begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SummaryOffsets {
     pub directory: u64,
@@ -147,19 +147,19 @@ pub struct SummaryOffsets {
     pub end: u64,
 }
 
-/// Where recordings are, by their ids.
+/// Index from recording ids to pages.
 #[derive(Clone, Debug)]
 pub struct IdIndex(Vec<u8>);
 
 impl IdIndex {
-    /// From the bytes of that part.
+    /// Decodes the part and checks its length and checksum.
     #[must_use]
     pub fn from_bytes(header: &SummaryHeader, bytes: Vec<u8>) -> Option<IdIndex> {
         let whole = len_to_u64(bytes.len()) == ids_bytes(header.day_entry.rows);
         (whole && header.ids_sum == checksum::<SUM_BYTES>(&[&bytes])).then_some(IdIndex(bytes))
     }
 
-    /// The pages that may hold a recording, few or none.
+    /// Returns the pages that may hold the recording; usually none or one.
     pub fn candidate_pages(&self, id: RecordingId) -> impl Iterator<Item = usize> {
         let mut prefix = [0; 4];
         prefix.copy_from_slice(&id.as_bytes()[..4]);
@@ -170,12 +170,12 @@ impl IdIndex {
     }
 }
 
-/// How a day closed: what the next one starts from.
+/// State at the end of a day, from which the next day starts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DayFooter {
-    /// Where the journal goes on.
+    /// Position at which the journal continues.
     pub journal: JournalState,
-    /// The chain is known there.
+    /// Whether the hash chain is unbroken up to `journal`.
     pub is_linked: bool,
     pub retained: RetainedState,
     /// All earlier days.
@@ -183,19 +183,19 @@ pub struct DayFooter {
 }
 
 impl DayFooter {
-    /// From the bytes of that part.
+    /// Decodes the part and checks its length and checksum.
     #[must_use]
     pub fn from_bytes(header: &SummaryHeader, bytes: &[u8]) -> Option<DayFooter> {
         let whole = len_to_u64(bytes.len()) == header.footer_bytes;
         if !whole || header.footer_sum != checksum::<SUM_BYTES>(&[bytes]) {
             return None;
         }
-        let (closing, after) = postcard::take_from_bytes(bytes).ok()?;
-        after.is_empty().then_some(closing)
+        let (footer, after) = postcard::take_from_bytes(bytes).ok()?;
+        after.is_empty().then_some(footer)
     }
 }
 
-/// A whole summary. Its rows are in the order the recordings began.
+/// A whole summary, with its rows in the order in which the recordings began.
 #[derive(Clone, Debug)]
 pub struct Summary {
     pub day: Day,
@@ -205,49 +205,52 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Its bytes, and what the catalogue of later days says of it.
+    /// Returns the encoded summary and its catalogue entry.
     #[must_use]
     pub fn to_bytes(&self) -> (Vec<u8>, DayEntry) {
-        let (front, pages) = PageDirectory::from_rows(self.day, &self.rows);
-        let front = to_postcard(&front);
-        let closing = to_postcard(&self.footer);
+        let (directory, pages) = PageDirectory::from_rows(self.day, &self.rows);
+        let directory = to_postcard(&directory);
+        let footer = to_postcard(&self.footer);
         let ids = self.id_index_bytes(&pages);
         let all_pages: Vec<u8> = pages.iter().flat_map(|page| page.bytes.iter().copied()).collect();
         let header = SummaryHeader {
-            day_entry: DayEntry { directory_bytes: len_to_u64(front.len()), ..self.day_entry() },
+            day_entry: DayEntry {
+                directory_bytes: len_to_u64(directory.len()),
+                ..self.day_entry()
+            },
             through_sequence: self.through_sequence,
             pages_bytes: len_to_u64(all_pages.len()),
-            footer_bytes: len_to_u64(closing.len()),
-            directory_sum: checksum(&[&front]),
+            footer_bytes: len_to_u64(footer.len()),
+            directory_sum: checksum(&[&directory]),
             ids_sum: checksum(&[&ids]),
-            footer_sum: checksum(&[&closing]),
+            footer_sum: checksum(&[&footer]),
         };
         let mut out = Vec::with_capacity(u64_to_len(header.offsets().end));
         header.append_to(&mut out);
-        for part in [front, ids, all_pages, closing] {
+        for part in [directory, ids, all_pages, footer] {
             out.extend_from_slice(&part);
         }
         assert_eq!(len_to_u64(out.len()), header.offsets().end);
         (out, header.day_entry)
     }
 
-    /// The whole of `bytes`, everything checked.
+    /// Decodes a whole file and checks every part.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Summary> {
         let header = SummaryHeader::from_bytes(bytes)?;
         let parts = header.offsets();
         let part = |from: u64, to: u64| bytes.get(u64_to_len(from)..u64_to_len(to));
-        let front = PageDirectory::from_bytes(&header, part(parts.directory, parts.ids)?)?;
+        let directory = PageDirectory::from_bytes(&header, part(parts.directory, parts.ids)?)?;
         IdIndex::from_bytes(&header, part(parts.ids, parts.pages)?.to_vec())?;
-        let closing = DayFooter::from_bytes(&header, part(parts.footer, parts.end)?)?;
+        let footer = DayFooter::from_bytes(&header, part(parts.footer, parts.end)?)?;
         let mut rows = Vec::new();
-        for number in 0..front.pages.len() {
-            let (from, to) = front.page_range(&header, number)?;
-            rows.extend(front.decode_page(number, part(from, to)?)?.rows);
+        for number in 0..directory.pages.len() {
+            let (from, to) = directory.page_range(&header, number)?;
+            rows.extend(directory.decode_page(number, part(from, to)?)?.rows);
         }
         let whole = len_to_u64(bytes.len()) == parts.end;
         let SummaryHeader { day_entry: entry, through_sequence: through, .. } = header;
-        let summary = Summary { day: entry.day, through_sequence: through, rows, footer: closing };
+        let summary = Summary { day: entry.day, through_sequence: through, rows, footer };
         whole.then_some(summary)
     }
 
@@ -255,7 +258,7 @@ impl Summary {
         let rows = &self.rows;
         let kept = || rows.iter().filter(|row| !row.is_deleted);
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let mortal = kept().filter(|row| !row.is_running && !row.is_protected);
+        let deletable = kept().filter(|row| !row.is_running && !row.is_protected);
         DayEntry {
             day: self.day,
             rows: count(rows.len()),
@@ -265,7 +268,7 @@ impl Summary {
             first_at: rows.iter().map(|row| row.at).min().unwrap_or(FAR_FUTURE),
             last_at: rows.iter().map(|row| row.at).max().unwrap_or(FAR_FUTURE),
             oldest_kept: kept().map(|row| row.at).min().unwrap_or(FAR_FUTURE),
-            expires: mortal.map(|row| row.retain_until).min().unwrap_or(FAR_FUTURE),
+            expires: deletable.map(|row| row.retain_until).min().unwrap_or(FAR_FUTURE),
             directory_bytes: 0,
         }
     }
@@ -287,7 +290,7 @@ impl Summary {
 }
 
 fn to_postcard<T: Serialize>(value: &T) -> Vec<u8> {
-    // Writing values to memory has no way to fail.
+    // Serializing to memory cannot fail.
     let bytes = postcard::to_stdvec(value).unwrap_or_default();
     assert!(!bytes.is_empty());
     bytes

@@ -1,11 +1,9 @@
-//! Looking into the past: listing, finding one recording, and getting the whole of it.
+//! Archive lookups: list rows, find one recording, and fetch a whole record.
 //!
-//! Each is a small machine without a disk: it says which bytes it needs (`ReadRequest`), is given them,
-//! and goes on; it holds the directory of one day and one page of rows at most. What came after
-//! the summaries is in the index, and comes first. Whoever drives one may take as long as it
-//! likes: a day that is closed meanwhile, or a summary that is written anew, is looked at again.
-//!
-//! Nothing here reads a file or decides who may see what.
+//! Each lookup is a state machine without I/O: it returns the bytes it needs (`ReadRequest`) and
+//! resumes when the caller supplies them. It holds at most the directory of one day and one page of
+//! rows. Facts newer than the summaries come from the index, first. A lookup may pause between
+//! reads: it retries when a day is closed or a summary is rewritten in between.
 
 use super::{
     Catalogue, DayEntry, HEADER_BYTES, IdIndex, Page, PageDirectory, RecordRow, SummaryHeader,
@@ -19,7 +17,7 @@ use crate::store::index::{Index, LateFact, Record, RecordFilter};
 use crate::store::journal::{ParsedEntry, parse_entry};
 use crate::store::layout;
 
-/// Bytes to be read; fewer if the file ends before.
+/// Bytes to read; the caller supplies fewer if the file ends earlier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadRequest {
     pub path: String,
@@ -27,24 +25,25 @@ pub struct ReadRequest {
     pub bytes: usize,
 }
 
-/// What is known of the store: the index of what is new, the catalogue of what is old.
+/// The store as a lookup sees it: the index of new facts and the catalogue of closed days.
 #[derive(Clone, Copy)]
 pub struct ReadView<'a> {
     pub index: &'a Index,
     pub catalogue: &'a Catalogue,
 }
 
-/// How far one got.
+/// The result of one poll.
 #[derive(Debug)]
 pub enum ReadStep<T> {
+    /// The next result.
     Found(T),
-    /// `give` it what it needs.
+    /// The caller must read these bytes and pass them to `supply_bytes`.
     Read(ReadRequest),
-    /// There is no more.
+    /// There are no more results.
     End,
 }
 
-/// Why one cannot go on: the summary of a day, or the entry of a record, is not what it should be.
+/// Stored data is damaged: the summary of a day or the entry of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArchiveError {
     #[error("the summary of {0} is damaged or missing")]
@@ -54,7 +53,7 @@ pub enum ArchiveError {
 }
 
 impl ReadView<'_> {
-    /// A record that the index has, new or not.
+    /// Returns the row from the index if it has the record, otherwise `row`.
     fn newest_row(&self, row: RecordRow) -> RecordRow {
         match self.index.record(row.id) {
             Some(record) => RecordRow::from_record(record),
@@ -62,7 +61,7 @@ impl ReadView<'_> {
         }
     }
 
-    /// The row as it is now, of a summary that is true through an entry.
+    /// Applies facts after sequence `through` to a row of a summary.
     fn current_row(&self, mut row: RecordRow, through: u64) -> RecordRow {
         if self.index.record(row.id).is_some() {
             return self.newest_row(row);
@@ -73,7 +72,7 @@ impl ReadView<'_> {
     }
 }
 
-/// The directory of one day.
+/// The open summary of one day.
 #[derive(Debug)]
 struct OpenDay {
     header: SummaryHeader,
@@ -81,13 +80,13 @@ struct OpenDay {
 }
 
 impl OpenDay {
-    /// What has to be read of a day's summary: header and directory.
+    /// Returns the read request for a day's header and directory.
     fn read_request(day: &DayEntry) -> ReadRequest {
         let bytes = HEADER_BYTES.saturating_add(u64_to_len(day.directory_bytes));
         ReadRequest { path: layout::summary_path(day.day), offset: 0, bytes }
     }
 
-    /// From those bytes; if the directory has grown, what has to be read instead.
+    /// Decodes header and directory. If the directory has grown, returns a larger read request.
     fn from_bytes(day: Day, bytes: &[u8]) -> Result<Result<OpenDay, ReadRequest>, ArchiveError> {
         let damaged = ArchiveError::Summary(day);
         let header = SummaryHeader::from_bytes(bytes)
@@ -99,13 +98,13 @@ impl OpenDay {
             let more = need.bytes > bytes.len() && bytes.len() >= HEADER_BYTES;
             return if more { Ok(Err(need)) } else { Err(damaged) };
         }
-        let front = PageDirectory::from_bytes(&header, &bytes[HEADER_BYTES..u64_to_len(whole)])
+        let directory = PageDirectory::from_bytes(&header, &bytes[HEADER_BYTES..u64_to_len(whole)])
             .ok_or(damaged)?;
-        Ok(Ok(OpenDay { header, directory: front }))
+        Ok(Ok(OpenDay { header, directory }))
     }
 }
 
-/// What was asked for last.
+/// The read that has been requested but not supplied.
 #[derive(Debug)]
 enum PendingRead {
     Idle,
@@ -114,34 +113,34 @@ enum PendingRead {
     Page(usize, ReadRequest),
 }
 
-/// Lists what a filter admits, newest first.
+/// Lists the rows that match a filter, newest first.
 #[derive(Debug)]
 pub struct RangeScan {
-    /// `before` goes down with every row that has been looked at.
+    /// `before` is lowered with every row examined.
     filter: RecordFilter,
     open: Option<OpenDay>,
     page: Option<Page>,
-    /// The directory's word for the number of that page's first row.
+    /// Sequence of the page's first row, according to the directory.
     page_first: u64,
     pending: PendingRead,
-    /// The directory was read anew because a page was not what the old one said.
+    /// The directory was read a second time, because a page did not match it.
     is_retry: bool,
 }
 
 impl RangeScan {
     #[must_use]
     pub fn new(filter: RecordFilter) -> RangeScan {
-        let (open, page, asked) = (None, None, PendingRead::Idle);
-        RangeScan { filter, open, page, page_first: 0, pending: asked, is_retry: false }
+        let (open, page, pending) = (None, None, PendingRead::Idle);
+        RangeScan { filter, open, page, page_first: 0, pending, is_retry: false }
     }
 
-    /// Below this number nothing has been looked at yet.
+    /// Returns the sequence below which no row has been examined yet.
     #[must_use]
     pub fn resume_before(&self) -> Option<u64> {
         self.filter.before
     }
 
-    /// The next row.
+    /// Returns the next row, a read request or the end.
     pub fn poll_row(&mut self, known: ReadView<'_>) -> ReadStep<RecordRow> {
         if let PendingRead::Directory(_, need) | PendingRead::Page(_, need) = &self.pending {
             return ReadStep::Read(need.clone());
@@ -164,7 +163,7 @@ impl RangeScan {
         }
     }
 
-    /// The next row of the page at hand.
+    /// Returns the next matching row of the current page.
     fn next_row_of_page(&mut self, known: ReadView<'_>) -> Option<RecordRow> {
         let through = self.open.as_ref()?.header.through_sequence;
         let page = self.page.as_mut()?;
@@ -174,7 +173,7 @@ impl RangeScan {
             }
             self.filter.before = Some(row.sequence);
             let row = known.current_row(row, through);
-            // It is the row itself that is below `before` now.
+            // `before` excludes this row itself by now, so the filter must not compare sequences.
             let mut facets = row.facets();
             facets.sequence = 0;
             if self.filter.matches(&facets) {
@@ -182,7 +181,7 @@ impl RangeScan {
             }
         }
         self.page = None;
-        // Never the same page twice, whatever stood on it.
+        // A page is never read twice, whatever its content.
         self.lower_before(self.page_first);
         None
     }
@@ -191,10 +190,10 @@ impl RangeScan {
         self.filter.before = Some(self.filter.before.map_or(first, |before| before.min(first)));
     }
 
-    /// What to read next; `None` with no day open: nothing.
+    /// Returns the next read. `None` with no open day means the end.
     fn next_request(&mut self, known: ReadView<'_>) -> Option<ReadRequest> {
         if let Some(open) = &self.open {
-            // Facts that came later may make a row fit, or no longer: the filter looks then.
+            // Later facts may change whether a row matches, so the final filter runs on each row.
             let loose = self.loose_filter(known);
             if let Some(number) = open.directory.newest_page(&loose) {
                 let (from, to) = open.directory.page_range(&open.header, number)?;
@@ -216,12 +215,13 @@ impl RangeScan {
         Some(need)
     }
 
-    /// The filter as far as directories can tell: what a call is known as may have changed since.
+    /// Returns the filter that directories can evaluate: later facts may have changed a call's
+    /// agent, device or id.
     fn loose_filter(&self, known: ReadView<'_>) -> RecordFilter {
         let any = RecordFilter { before: None, ..self.filter.clone() };
         let renamed = |late: &LateFact| matches!(late.entry.fact, Fact::RecordingChanged { .. });
         let fits = known.index.changed_summarised().any(|record| any.matches(&record.facets()))
-            || known.index.all_late_facts().any(|(_, said)| said.iter().any(renamed));
+            || known.index.all_late_facts().any(|(_, facts)| facts.iter().any(renamed));
         let exact = |text: &Option<String>| text.clone().filter(|_| !fits);
         RecordFilter {
             agent: exact(&self.filter.agent),
@@ -231,10 +231,10 @@ impl RangeScan {
         }
     }
 
-    /// What was needed has been read.
+    /// Accepts the bytes of the last request.
     ///
     /// # Errors
-    /// When it is not what it should be.
+    /// When the bytes are damaged.
     pub fn supply_bytes(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
         match std::mem::replace(&mut self.pending, PendingRead::Idle) {
             PendingRead::Idle => Ok(()),
@@ -254,7 +254,7 @@ impl RangeScan {
                 match (&self.page, self.is_retry) {
                     (Some(_), _) => self.is_retry = false,
                     (None, false) => {
-                        // Written anew, perhaps, since the directory was read.
+                        // The summary may have been rewritten since the directory was read.
                         self.is_retry = true;
                         self.pending = PendingRead::Directory(
                             day,
@@ -269,7 +269,7 @@ impl RangeScan {
         }
     }
 
-    /// Gives back the memory of what was read; what is needed is asked for again.
+    /// Frees what was read. Later polls request it again.
     pub fn release_memory(&mut self) {
         (self.open, self.page, self.pending, self.is_retry) =
             (None, None, PendingRead::Idle, false);
@@ -280,33 +280,25 @@ impl RangeScan {
 #[derive(Debug)]
 pub struct PointLookup {
     id: RecordingId,
-    /// Days from here on have been looked at.
+    /// Days from this one on have been examined.
     before: Option<Day>,
     header: Option<SummaryHeader>,
     directory: Option<PageDirectory>,
-    /// Pages of the day that may hold it.
+    /// Pages of the day that may hold the recording.
     pages: Option<Vec<usize>>,
     request: Option<ReadRequest>,
-    /// The day that was begun again, because it may have been written anew meanwhile.
+    /// The day that was retried once, in case its summary was rewritten during the lookup.
     retried_day: Option<Day>,
 }
 
 impl PointLookup {
     #[must_use]
     pub fn new(id: RecordingId) -> PointLookup {
-        let (header, front, pages) = (None, None, None);
-        PointLookup {
-            id,
-            before: None,
-            header,
-            directory: front,
-            pages,
-            request: None,
-            retried_day: None,
-        }
+        let (header, directory, pages) = (None, None, None);
+        PointLookup { id, before: None, header, directory, pages, request: None, retried_day: None }
     }
 
-    /// Looks in the index, then in one day after the other, newest first.
+    /// Searches the index, then the closed days, newest first.
     pub fn poll_row(&mut self, known: ReadView<'_>) -> ReadStep<RecordRow> {
         if let Some(record) = known.index.record(self.id) {
             return ReadStep::Found(RecordRow::from_record(record));
@@ -325,22 +317,22 @@ impl PointLookup {
         ReadStep::Read(need)
     }
 
-    /// What was needed has been read; gives the row if it is there.
+    /// Accepts the bytes of the last request, and returns the row if they contain it.
     ///
     /// # Errors
-    /// When it is not what it should be.
+    /// When the bytes are damaged.
     pub fn supply_bytes(
         &mut self,
         known: ReadView<'_>,
         bytes: Vec<u8>,
     ) -> Result<Option<RecordRow>, ArchiveError> {
         let Some(day) = self.before else { return Ok(None) };
-        let given = self.accept_bytes(known, day, bytes);
-        if given.is_err() && self.retried_day != Some(day) {
+        let row = self.accept_bytes(known, day, bytes);
+        if row.is_err() && self.retried_day != Some(day) {
             (self.retried_day, self.before) = (Some(day), Some(Day(day.0.saturating_add(1))));
             return Ok(None);
         }
-        given
+        row
     }
 
     fn accept_bytes(
@@ -375,29 +367,29 @@ impl PointLookup {
             self.pages = Some(pages);
             return Ok(None);
         };
-        let Some(front) = &self.directory else {
-            let front = PageDirectory::from_bytes(&header, &bytes).ok_or(damaged)?;
-            let (from, to) = front.page_range(&header, pages[0]).ok_or(damaged)?;
-            self.directory = Some(front);
+        let Some(directory) = &self.directory else {
+            let directory = PageDirectory::from_bytes(&header, &bytes).ok_or(damaged)?;
+            let (from, to) = directory.page_range(&header, pages[0]).ok_or(damaged)?;
+            self.directory = Some(directory);
             self.request = ask(from, to);
             return Ok(None);
         };
-        let page = front.decode_page(pages.remove(0), &bytes).ok_or(damaged)?;
+        let page = directory.decode_page(pages.remove(0), &bytes).ok_or(damaged)?;
         if let Some(row) = page.rows.into_iter().find(|row| row.id == self.id) {
             return Ok(Some(known.current_row(row, header.through_sequence)));
         }
         if let Some(next) = pages.first() {
-            let (from, to) = front.page_range(&header, *next).ok_or(damaged)?;
+            let (from, to) = directory.page_range(&header, *next).ok_or(damaged)?;
             self.request = ask(from, to);
         }
         Ok(None)
     }
 }
 
-/// Bytes of an entry that are read at once; most are shorter.
+/// Initial read size for a journal entry; most entries are shorter.
 const ENTRY_BYTES: usize = 1024;
 
-/// Gets the whole record of a row.
+/// Fetches the whole record of a row.
 #[derive(Debug)]
 pub struct RecordFetch {
     row: RecordRow,
@@ -411,17 +403,17 @@ impl RecordFetch {
         RecordFetch { row, entries: Vec::new(), bytes: ENTRY_BYTES }
     }
 
-    /// The record, once all its entries are there.
+    /// Returns the record once all its entries are available.
     ///
     /// # Errors
-    /// When they do not tell of it.
+    /// When the entries do not describe this recording.
     pub fn poll_record(&mut self, known: ReadView<'_>) -> Result<ReadStep<Record>, ArchiveError> {
         if let Some(record) = known.index.record(self.row.id) {
             return Ok(ReadStep::Found(record.clone()));
         }
         while let Some(place) = self.row.entries.get(self.entries.len()) {
-            // What came late is in memory; on the disk it may not be yet.
-            // It may have been told again, in another file, since the row was looked up.
+            // A late entry may not be on disk yet, so it is taken from memory. It may also have
+            // been re-logged to another file since the lookup.
             let place = known.index.current_locator(*place);
             let late = known.index.late_facts(self.row.id).iter().find(|late| late.place == place);
             if let Some(late) = late {
@@ -436,10 +428,10 @@ impl RecordFetch {
         record.map(ReadStep::Found).ok_or(ArchiveError::Journal(day))
     }
 
-    /// What was needed has been read.
+    /// Accepts the bytes of the last request.
     ///
     /// # Errors
-    /// When no entry stands there.
+    /// When they hold no valid entry.
     pub fn supply_bytes(&mut self, bytes: &[u8]) -> Result<(), ArchiveError> {
         let Some(place) = self.row.entries.get(self.entries.len()) else { return Ok(()) };
         let damaged = ArchiveError::Journal(place.day);

@@ -1,7 +1,7 @@
-//! Looking into the past where one may wait: `browse`'s machines, driven over `StoreFs`.
+//! Blocking archive lookups: drives the state machines of `lookup` over `StoreFs`.
 //!
-//! For programs beside the box, and for tests. Summaries that are missing are folded in memory,
-//! damaged ones are told of (`ArchiveError`). Nothing here writes.
+//! For tools and tests. Missing summaries are folded in memory; damaged ones are reported as
+//! `ArchiveError`.
 
 use super::{
     ArchiveError, ArchiveState, Catalogue, PointLookup, RangeScan, ReadRequest, ReadStep, ReadView,
@@ -14,14 +14,14 @@ use crate::store::journal_files::JournalFiles;
 use crate::store::recover::{RecoverError, StoreFs};
 use std::io::Read;
 
-/// A store that is read.
+/// A read-only view of a store.
 pub struct SummaryReader<F> {
     files: F,
     state: ArchiveState,
 }
 
 impl<F: StoreFs> SummaryReader<F> {
-    /// Reads what no summary says: the newest day, at least.
+    /// Opens a store and folds the days that no summary covers, at least the newest.
     ///
     /// # Errors
     /// When a journal cannot be read.
@@ -29,23 +29,23 @@ impl<F: StoreFs> SummaryReader<F> {
         let journals = JournalFiles::scan_folder(&files)?;
         let mut days = journals.days();
         let last = days.pop();
-        let mut past = ArchiveState::read_exactly(&files, &journals, &days)?;
+        let mut state = ArchiveState::read_exactly(&files, &journals, &days)?;
         if let Some(day) = last {
-            past.fold_day(&files, &journals, day)?;
+            state.fold_day(&files, &journals, day)?;
         }
-        Ok(SummaryReader { files, state: past })
+        Ok(SummaryReader { files, state })
     }
 
-    /// Reads all journals, and no summary.
+    /// Opens a store from all its journals, ignoring summaries.
     ///
     /// # Errors
     /// When a journal cannot be read.
     pub fn from_journals(files: F) -> Result<SummaryReader<F>, RecoverError> {
-        let past = ArchiveState::from_journals(&files, &JournalFiles::scan_folder(&files)?)?;
-        Ok(SummaryReader { files, state: past })
+        let state = ArchiveState::from_journals(&files, &JournalFiles::scan_folder(&files)?)?;
+        Ok(SummaryReader { files, state })
     }
 
-    /// Of what a box has in memory.
+    /// Creates a reader over a daemon's index and catalogue in memory.
     #[must_use]
     pub fn from_memory(files: F, index: Index, catalogue: Catalogue) -> SummaryReader<F> {
         SummaryReader { files, state: ArchiveState { index, catalogue, ..ArchiveState::default() } }
@@ -61,7 +61,7 @@ impl<F: StoreFs> SummaryReader<F> {
         &self.state.index
     }
 
-    /// What was skipped of journals, one sentence each.
+    /// Returns the journal damage that was skipped, one sentence each.
     #[must_use]
     pub fn damages(&self) -> &[String] {
         &self.state.damages
@@ -78,7 +78,7 @@ impl<F: StoreFs> SummaryReader<F> {
 
     fn read_bytes(&self, need: &ReadRequest) -> Vec<u8> {
         let mut bytes = Vec::new();
-        // What cannot be read is not what it should be; that is told.
+        // An unreadable file yields no bytes, which the state machine reports as damage.
         if let Ok(file) = self.files.open_file_at(&need.path, need.offset) {
             let read = file.take(len_to_u64(need.bytes)).read_to_end(&mut bytes);
             drop(read);
@@ -86,7 +86,7 @@ impl<F: StoreFs> SummaryReader<F> {
         bytes
     }
 
-    /// The rows that `filter` admits, newest first; nothing more comes after a damage.
+    /// Iterates over the rows that match `filter`, newest first. Ends after the first error.
     pub fn scan_rows(
         &self,
         filter: RecordFilter,
@@ -109,7 +109,7 @@ impl<F: StoreFs> SummaryReader<F> {
         })
     }
 
-    /// The recording with this id.
+    /// Finds the row of a recording.
     ///
     /// # Errors
     /// When a summary is damaged.
@@ -128,10 +128,10 @@ impl<F: StoreFs> SummaryReader<F> {
         }
     }
 
-    /// The whole record of a row.
+    /// Fetches the whole record of a row.
     ///
     /// # Errors
-    /// When the journal is damaged where its entries stand.
+    /// When one of its journal entries is damaged.
     pub fn fetch_record(&self, row: RecordRow) -> Result<Record, ArchiveError> {
         let day = row.entries.first().map(|place| place.day).unwrap_or_default();
         let mut fetch = RecordFetch::new(row);

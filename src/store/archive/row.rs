@@ -1,10 +1,8 @@
-//! A row: what a listing says of one recording, and where the rest of it stands.
+//! Rows: one recording's entry in a listing, with the locations of its journal entries.
 //!
-//! Made from a record, or changed by facts that came after its day was closed; both ways must come
-//! to the same. The rest (numbers, fields, spans, digest, history) stays in the journal: `unfold`
-//! makes the whole record again from the entries that a row points to.
-//!
-//! Nothing here reads the journal or opens what is sealed.
+//! A row is built from a record, or changed by facts after its day was closed; both ways give the
+//! same row. Numbers, fields, spans, digest and history stay in the journal. `rebuild_record`
+//! restores the whole record from the entries a row points to.
 
 use crate::config::Direction;
 use crate::id::RecordingId;
@@ -20,25 +18,25 @@ pub struct RecordRow {
     pub id: RecordingId,
     pub at: WallTime,
     pub boot: u32,
-    /// From its first to its last frame; 0 while it runs.
+    /// Duration from the first to the last frame; 0 while the recording runs.
     pub duration_ms: u64,
     pub agent: Option<String>,
     pub device: String,
     pub call: String,
     pub direction: Option<Direction>,
-    /// Why it ever ran.
+    /// Every reason for which it has been recorded.
     pub reasons: RecordReasons,
     pub schedule: Option<String>,
     pub blackouts: Vec<BlackoutSpan>,
-    /// Frames, for any reason.
+    /// Lost frames, for any reason.
     pub lost: u64,
-    /// Of its media file, and of its screen's.
+    /// Bytes of its media file and its screen file.
     pub size: u64,
     pub retain_until: WallTime,
     pub is_running: bool,
     pub is_protected: bool,
     pub is_deleted: bool,
-    /// Where its facts stand, but for those of blackouts.
+    /// Locations of its entries, except those of blackouts.
     pub entries: Vec<Locator>,
 }
 
@@ -71,7 +69,7 @@ impl RecordRow {
         }
     }
 
-    /// What a filter looks at.
+    /// Returns the properties a filter examines.
     #[must_use]
     pub fn facets(&self) -> RecordFacets<'_> {
         RecordFacets {
@@ -85,19 +83,19 @@ impl RecordRow {
         }
     }
 
-    /// Its media file, relative to the data directory.
+    /// Returns the path of its media file, relative to the data directory.
     #[must_use]
     pub fn media_path(&self) -> String {
         crate::store::layout::media_path(self.at, self.id)
     }
 
-    /// Whether it may be deleted at `now`, as `Index::expired` has it.
+    /// Whether the recording may be deleted at `now`, by the rule of `Index::expired`.
     #[must_use]
     pub fn is_expired(&self, now: WallTime) -> bool {
         !self.is_deleted && !self.is_protected && !self.is_running && self.retain_until <= now
     }
 
-    /// Takes in what was said of it after its day was closed, as the index would have.
+    /// Applies a fact that was appended after the day was closed, as the index would have.
     pub fn apply_late(&mut self, late: &LateFact) {
         if self.is_deleted {
             return;
@@ -112,7 +110,7 @@ impl RecordRow {
             Fact::ScreenEnded(ended) => self.size = self.size.saturating_add(ended.size),
             Fact::Protected { on, .. } => self.is_protected = *on,
             Fact::Deleted { .. } => self.is_deleted = true,
-            // A running one is carried from day to day, so this is not its first end.
+            // A running recording is carried from day to day, so this is a repeated end.
             Fact::RecordingEnded(_) => return,
             _ => return,
         }
@@ -128,12 +126,12 @@ impl RecordRow {
 }
 
 fn duration_ms(frames: u64, rate: u32) -> u64 {
-    // Any bytes may stand in a journal: no sum may run over.
+    // A journal may hold any bytes: the product must not overflow.
     ms_of_frames(frames.min(u64::MAX / 1000), rate.max(1))
 }
 
-/// The whole record of a row; `entries` are those that it points to, in order. `None` if they do
-/// not tell of it.
+/// Rebuilds the whole record of a row from `entries`, which the row points to, in order. Returns
+/// `None` if they do not describe it.
 #[must_use]
 pub fn rebuild_record(row: &RecordRow, entries: &[JournalEntry]) -> Option<Record> {
     let mut index = Index::for_boot(row.boot);

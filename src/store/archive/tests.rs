@@ -1,4 +1,4 @@
-//! Random boxes over some days: what summaries say must be what the journal says.
+//! Archive tests: random stores over some days, where summaries must agree with the journal.
 
 mod simulated_box;
 
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use simulated_box::{FIRST, MemoryFs, SimulatedBox};
 
-/// The same store, by its journals alone and by its summaries.
+/// Opens one store twice: from its journals alone and with its summaries.
 fn open_both(shop: &MemoryFs) -> (SummaryReader<MemoryFs>, SummaryReader<MemoryFs>) {
     let plain = SummaryReader::from_journals(shop.clone()).expect("readable");
     (plain, SummaryReader::open(shop.clone()).expect("readable"))
@@ -50,7 +50,7 @@ fn some_filters(world: &mut SimulatedBox) -> Vec<RecordFilter> {
     ]
 }
 
-/// Everything that can be asked must be answered the same.
+/// Asserts that every query has the same answer.
 fn assert_same(world: &mut SimulatedBox) {
     let (plain, summed) = open_both(&world.fs);
     for filter in some_filters(world) {
@@ -74,7 +74,7 @@ fn assert_same(world: &mut SimulatedBox) {
     assert!(a.running_records().map(Record::id).eq(b.running_records().map(Record::id)));
 }
 
-/// Days of random doings; summaries are made at some of the midnights.
+/// Simulates days of random actions. Summaries are made at some of the midnights.
 fn simulate_days(seed: u64) -> SimulatedBox {
     let mut world = SimulatedBox::new(seed);
     for _ in 0..2 + world.random_below(4) {
@@ -94,7 +94,7 @@ fn simulate_days(seed: u64) -> SimulatedBox {
 
 #[test]
 fn what_is_in_memory_is_not_read_from_a_disk_that_may_not_have_it_yet() {
-    // Not in every life there is a record of which summaries alone know.
+    // Not every seed gives a record that only summaries hold.
     let with_old = |seed| {
         let mut world = simulate_days(seed);
         repair_summaries(&mut world.fs, world.today, None).expect("mends");
@@ -218,7 +218,7 @@ proptest! {
         bytes[bit / 8] ^= 1 << (bit % 8);
         prop_assert!(Summary::from_bytes(bytes).is_none(), "bit {} of {}", bit, path);
         let tried = SummaryReader::open(world.fs.clone()).expect("readable");
-        // Whatever is asked, the answer is right or that it is damaged.
+        // Every answer is right, or reports the damage.
         let all = RecordFilter { include_deleted: true, ..RecordFilter::default() };
         let (plain, _) = open_both(&good);
         match tried.scan_rows(all.clone()).collect::<Result<Vec<RecordRow>, _>>() {

@@ -1,8 +1,8 @@
-//! Blackouts as the journal tells them: which are open, where, and which recordings they reach.
+//! Blackouts folded from the journal: which are open, on which channels, and in which recordings.
 //!
-//! After a start of the daemon positions begin anew: an open blackout stays open (G5) and reaches
-//! new recordings from position 0. Ended stretches are remembered for a while, because a recording
-//! may reach back into the past (preroll, recall). Nothing here masks audio (see `recorder`).
+//! Positions restart at 0 with the daemon. An open blackout stays open (G5) and masks new
+//! recordings from position 0. Ended spans are kept for a while, because a recording may start in
+//! the past (preroll, recall). The recorder does the masking.
 
 use super::Record;
 use super::record::BlackoutSpan;
@@ -15,10 +15,10 @@ use crate::time::{Position, WallTime, ms_of_frames};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Ended stretches that are remembered for recordings that reach back.
+/// Ended spans kept for recordings that start in the past.
 const MAX_ENDED_SPANS: usize = 1024;
 
-/// The holder's bit in `holders`.
+/// Returns the holder's bit in `holders`.
 fn holder_bit(holder: BlackoutHolder) -> u8 {
     match holder {
         BlackoutHolder::Agent => 1,
@@ -35,21 +35,21 @@ pub struct OpenBlackout {
     pub call: Option<CallNumber>,
     /// Bits of `BlackoutHolder`.
     pub holders: u8,
-    /// Who opened it, and as what.
+    /// The kind and name of the client that opened it.
     pub holder: BlackoutHolder,
     pub by: String,
     pub opened: WallTime,
-    /// From where on which channels, in positions of the present start of the daemon.
+    /// Channels and start positions, in positions of the current daemon start.
     pub places: Vec<ChannelPosition>,
-    /// The same in earlier starts, with their numbers, and how long it lasted in each.
+    /// Channels and positions in earlier starts with their numbers, and the duration in each.
     earlier_places: Vec<(u32, ChannelPosition)>,
     duration_ms: BTreeMap<u32, u64>,
-    /// Recordings that must be told how it ends.
+    /// Recordings to update when the blackout ends.
     pub(super) recordings: BTreeSet<RecordingId>,
 }
 
 impl OpenBlackout {
-    /// As opened by `by`, a `holder`, at `opened`; nowhere yet.
+    /// Creates a blackout opened by `by` at `opened`, on no channel yet.
     pub(super) fn new(
         number: BlackoutNumber,
         holder: BlackoutHolder,
@@ -77,8 +77,8 @@ impl OpenBlackout {
         self.holders & holder_bit(holder) != 0
     }
 
-    /// Milliseconds of captured audio that it covered before the present start of the daemon:
-    /// they count towards the ceiling. As far as recordings witness it.
+    /// Returns the milliseconds of captured audio it masked before the current daemon start. They
+    /// count towards `max_s`, and are known only as far as ended recordings show them.
     #[must_use]
     pub fn earlier_ms(&self) -> u64 {
         let starts: BTreeSet<u32> = self.earlier_places.iter().map(|(boot, _)| *boot).collect();
@@ -99,38 +99,38 @@ impl OpenBlackout {
     }
 }
 
-/// All blackouts that matter still.
+/// All blackouts that can still affect a recording.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct BlackoutIndex {
-    pub add_open: BTreeMap<BlackoutNumber, OpenBlackout>,
-    /// Ended stretches, with their channels.
+    pub open: BTreeMap<BlackoutNumber, OpenBlackout>,
+    /// Ended spans, with their channels.
     ended_spans: VecDeque<(u16, BlackoutSpan)>,
     pub last: BlackoutNumber,
 }
 
 impl BlackoutIndex {
-    /// Positions begin anew; `boot` is the start of the daemon that has ended.
+    /// Moves open blackouts to a new daemon start. `boot` is the start that ended.
     pub fn apply_restart(&mut self, boot: u32) {
         self.ended_spans.clear();
-        for blackout in self.add_open.values_mut() {
+        for blackout in self.open.values_mut() {
             blackout.earlier_places.extend(blackout.places.iter().map(|place| (boot, *place)));
             blackout.places.iter_mut().for_each(|place| place.at = Position(0));
         }
     }
 
-    /// A blackout begins, nowhere yet.
+    /// Adds a blackout, on no channel yet.
     pub fn add_open(&mut self, blackout: OpenBlackout) {
         self.last = self.last.max(blackout.number);
-        self.add_open.insert(blackout.number, blackout);
+        self.open.insert(blackout.number, blackout);
     }
 
-    /// The blackout covers `places` too; gives the new ones, as the spans that begin there.
+    /// Extends the blackout to `places`. Returns the spans that begin on new channels.
     pub fn extend_to(
         &mut self,
         number: BlackoutNumber,
         places: &[ChannelPosition],
     ) -> Vec<(u16, BlackoutSpan)> {
-        let Some(blackout) = self.add_open.get_mut(&number) else { return Vec::new() };
+        let Some(blackout) = self.open.get_mut(&number) else { return Vec::new() };
         let mut spans = Vec::new();
         for place in places {
             if blackout.places.iter().all(|old| old.channel != place.channel) {
@@ -141,9 +141,9 @@ impl BlackoutIndex {
         spans
     }
 
-    /// The blackout leaves `places`.
+    /// Removes the blackout from `places`.
     pub fn remove_from(&mut self, number: BlackoutNumber, places: &[ChannelPosition]) {
-        let Some(blackout) = self.add_open.get_mut(&number) else { return };
+        let Some(blackout) = self.open.get_mut(&number) else { return };
         for place in places {
             let here = |old: &ChannelPosition| old.channel == place.channel;
             let Some(index) = blackout.places.iter().position(here) else { continue };
@@ -157,18 +157,18 @@ impl BlackoutIndex {
         }
     }
 
-    /// Says how the blackout ended in the stretches that are remembered.
+    /// Sets how the blackout ended in its ended spans.
     pub fn set_end(&mut self, number: BlackoutNumber, end: BlackoutEnd, by: Option<&str>) {
-        let past = self.ended_spans.iter_mut().filter(|(_, span)| span.number == number);
-        past.for_each(|(_, span)| span.set_end(end, by));
+        let ended = self.ended_spans.iter_mut().filter(|(_, span)| span.number == number);
+        ended.for_each(|(_, span)| span.set_end(end, by));
     }
 
-    /// A recording begins: what reaches it, past and open, in order.
+    /// Returns the blackout spans, ended and open, that affect a new recording, in order.
     pub fn spans_for(&mut self, began: &RecordingBegan) -> Vec<BlackoutSpan> {
-        let past = self.ended_spans.iter().filter(|(channel, _)| *channel == began.channel);
-        let mut spans: Vec<BlackoutSpan> = past.map(|(_, span)| span.clone()).collect();
+        let ended = self.ended_spans.iter().filter(|(channel, _)| *channel == began.channel);
+        let mut spans: Vec<BlackoutSpan> = ended.map(|(_, span)| span.clone()).collect();
         spans.retain(|span| span.to.is_some_and(|to| to > began.from));
-        for blackout in self.add_open.values_mut() {
+        for blackout in self.open.values_mut() {
             let here = |place: &&ChannelPosition| place.channel == began.channel;
             if let Some(place) = blackout.places.iter().find(here) {
                 spans.push(blackout.span_from(place.at));
@@ -180,10 +180,10 @@ impl BlackoutIndex {
         spans
     }
 
-    /// A recording has ended: it witnesses how long the open blackouts lasted in its start of the
-    /// daemon; `current` is the present one.
+    /// Derives from an ended recording how long the open blackouts lasted in its daemon start.
+    /// `current` is the number of the current start.
     pub fn record_duration(&mut self, record: &Record, ended: &RecordingEnded, current: u32) {
-        for blackout in self.add_open.values_mut() {
+        for blackout in self.open.values_mut() {
             let now = blackout.places.iter().map(|place| (current, *place));
             let all = now.chain(blackout.earlier_places.iter().copied());
             let here = all.filter(|(boot, place)| {

@@ -1,7 +1,6 @@
-//! Which workstations may come in: enrolments and revocations, folded.
+//! Enrolled workstations, folded from enrolments and revocations.
 //!
-//! Only a certificate that stands here opens a door; what was revoked or replaced is simply gone.
-//! Nothing here knows what a certificate says, or who is connected.
+//! Only certificates listed here are accepted. Revoked and replaced ones are removed.
 
 use crate::store::fact::EnrolledWorkstation;
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,7 @@ impl Enrolments {
         self.0.insert(enrolment.machine.to_ascii_lowercase(), enrolment.clone());
     }
 
-    /// Whether it was enrolled.
+    /// Removes a workstation. Returns whether it was enrolled.
     pub(super) fn revoke(&mut self, machine: &str) -> bool {
         self.0.remove(&machine.to_ascii_lowercase()).is_some()
     }

@@ -1,30 +1,30 @@
-//! Which records are wanted.
+//! Record filters.
 //!
-//! A filter looks at what a listing knows of a record, wherever that comes from: the index or the
-//! summary of a closed day. Numbers are sealed and therefore not its business.
+//! A filter examines the properties that a listing has, from the index or from a summary. Phone
+//! numbers are sealed and cannot be filtered here.
 
 use crate::time::WallTime;
 
-/// Which records are wanted. `Default` is all that are not deleted.
+/// A record filter. The default matches all records that are not deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecordFilter {
-    /// Username, whatever its case.
+    /// Username, compared case-insensitively.
     pub agent: Option<String>,
     pub device: Option<String>,
-    /// The PBX's word for the call.
+    /// The PBX's call id.
     pub call: Option<String>,
-    /// Began at this time or later.
+    /// Matches records that began at this time or later.
     pub from: Option<WallTime>,
-    /// Began before this time.
+    /// Matches records that began before this time.
     pub until: Option<WallTime>,
     pub is_running: Option<bool>,
-    /// Deleted ones too.
+    /// Also matches deleted records.
     pub include_deleted: bool,
-    /// Only records whose sequence number is lower: to go on where a page ended.
+    /// Matches records with a lower sequence only; used to continue a paged listing.
     pub before: Option<u64>,
 }
 
-/// What a filter looks at.
+/// The properties a filter examines.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordFacets<'a> {
     pub sequence: u64,
@@ -37,7 +37,7 @@ pub struct RecordFacets<'a> {
 }
 
 impl RecordFilter {
-    /// Whether a record with these facets is wanted.
+    /// Whether a record with these properties matches.
     #[must_use]
     pub fn matches(&self, record: &RecordFacets<'_>) -> bool {
         let agent =
@@ -52,7 +52,7 @@ impl RecordFilter {
             && self.before.is_none_or(|before| record.sequence < before)
     }
 
-    /// Whether any time from `first` to `last` is wanted.
+    /// Whether the filter's time range overlaps `first` to `last`.
     #[must_use]
     pub fn overlaps_time(&self, first: WallTime, last: WallTime) -> bool {
         self.from.is_none_or(|from| last >= from) && self.until.is_none_or(|until| first < until)

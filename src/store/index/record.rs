@@ -1,6 +1,4 @@
-//! What is known of one recording, folded from its facts.
-//!
-//! Nothing here reads the journal; `Index::apply` does and keeps these up to date.
+//! Records: the state of one recording, folded from its facts by `Index::apply`.
 
 use super::RecordFacets;
 use crate::id::RecordingId;
@@ -13,27 +11,27 @@ use crate::time::{Position, WallTime};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Of a record with so many facts no further fetch is noted in it, only in the journal: a listing
-/// names the place of each, and has to stay short.
+/// Maximum entries of a record to which fetches are added. Later fetches are in the journal only,
+/// because a listing holds the location of every entry and must stay short.
 pub const FETCH_ENTRIES_MAX: usize = 500;
 
-/// A call record: everything the journal says of one recording.
+/// A call record: all that the journal says about one recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Journal number of the fact that began it.
+    /// Journal sequence of the entry that began it.
     pub sequence: u64,
-    /// When it began; with the id it gives the media path.
+    /// Start time; together with the id it determines the media path.
     pub at: WallTime,
-    /// The start of the daemon that its positions belong to.
+    /// The daemon start to which its positions refer.
     pub boot: u32,
-    /// As it began, but with the newest call facts, numbers and retention.
+    /// The start, with the newest call metadata, numbers and retention.
     pub began: RecordingBegan,
-    /// Why it runs now, or ran until its end; none when its last reason was taken away.
+    /// Current reasons, or those at the end; empty if the last reason was removed.
     pub reasons: RecordReasons,
-    /// Why it ever ran.
+    /// Every reason it ever had.
     pub reasons_ever: RecordReasons,
     pub ended: Option<RecordingEnded>,
-    /// When the end was noted.
+    /// Time at which the end was appended.
     pub ended_at: Option<WallTime>,
     pub blackouts: Vec<BlackoutSpan>,
     /// Newest value of each user-defined field, 1 to 15.
@@ -42,35 +40,35 @@ pub struct Record {
     pub history: Vec<FieldChange>,
     pub is_protected: bool,
     pub deleted: Option<Deletion>,
-    /// Who was given its files, oldest first.
+    /// Fetches of its files, oldest first.
     pub fetches: Vec<FetchEntry>,
-    /// Of a call's recording: the screen beside its audio.
+    /// The screen recording beside its audio.
     pub screen: Option<ScreenRecord>,
-    /// Where the facts stand that it is folded from, but for those of blackouts.
+    /// Locations of its entries, except those of blackouts.
     pub entries: Vec<Locator>,
 }
 
-/// A blackout as far as it reaches one recording.
+/// The part of a blackout that affects one recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlackoutSpan {
     pub number: BlackoutNumber,
-    /// Whose blackout it is.
+    /// The agent whose calls it masks.
     pub agent: String,
-    /// Who opened it, and as what.
+    /// The name and kind of the client that opened it.
     pub by: String,
     pub holder: BlackoutHolder,
     pub from: Position,
     /// `None` while it is open and the recording runs.
     pub to: Option<Position>,
-    /// How the blackout ended (G4); `None` while it is open somewhere.
+    /// How the blackout ended (G4); `None` while it is open on any channel.
     pub end: Option<BlackoutEnd>,
     pub ended_by: Option<String>,
 }
 
-/// The screen of a call's recording.
+/// The screen recording of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScreenRecord {
-    /// Its account, in milliseconds; `None` while it goes on.
+    /// Its end, in milliseconds; `None` while it runs.
     pub ended: Option<RecordingEnded>,
 }
 
@@ -85,16 +83,16 @@ pub struct FieldChange {
     pub value: SealedBytes,
 }
 
-/// Somebody was given a file of the recording.
+/// A client received a file of the recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchEntry {
     pub at: WallTime,
     pub by: String,
-    /// What for: `play`, `export`, `play-screen`, `export-screen`, `facts`.
+    /// The purpose: `play`, `export`, `play-screen`, `export-screen`, `facts`.
     pub why: String,
 }
 
-/// When, why and by whom a recording was deleted.
+/// Time, reason and author of a deletion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
     pub at: WallTime,
@@ -103,7 +101,7 @@ pub struct Deletion {
 }
 
 impl BlackoutSpan {
-    /// Says how the blackout ended here, unless that is said already.
+    /// Sets how the blackout ended, unless it is set already.
     pub(super) fn set_end(&mut self, end: BlackoutEnd, by: Option<&str>) {
         if self.end.is_none() {
             self.end = Some(end);
@@ -134,25 +132,24 @@ impl Record {
         }
     }
 
-    /// Its name.
     #[must_use]
     pub fn id(&self) -> RecordingId {
         self.began.id
     }
 
-    /// No end is noted yet.
+    /// Whether the recording has no end yet.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.ended.is_none()
     }
 
-    /// It began by an agent's press.
+    /// Whether an agent started the recording.
     #[must_use]
     pub fn is_agent_initiated(&self) -> bool {
         self.began.reasons.contains(RecordReason::Agent)
     }
 
-    /// What a filter looks at.
+    /// Returns the properties a filter examines.
     #[must_use]
     pub fn facets(&self) -> RecordFacets<'_> {
         RecordFacets {
@@ -166,39 +163,39 @@ impl Record {
         }
     }
 
-    /// Its media file, relative to the data directory.
+    /// Returns the path of its media file, relative to the data directory.
     #[must_use]
     pub fn media_path(&self) -> String {
         crate::store::layout::media_path(self.at, self.began.id)
     }
 
-    /// The file of its screen, relative to the data directory.
+    /// Returns the path of its screen file, relative to the data directory.
     #[must_use]
     pub fn screen_path(&self) -> String {
         crate::store::layout::screen_path(self.at, self.began.id)
     }
 
-    /// How its screen ended, if it has one and that is known.
+    /// Returns the end of its screen, if it has one that has ended.
     #[must_use]
     pub fn screen_ended(&self) -> Option<&RecordingEnded> {
         self.screen.as_ref().and_then(|screen| screen.ended.as_ref())
     }
 
-    /// Bytes of all its files that are complete.
+    /// Returns the bytes of all its complete files.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
         let audio = self.ended.as_ref().map_or(0, |ended| ended.size);
         audio.saturating_add(self.screen_ended().map_or(0, |ended| ended.size))
     }
 
-    /// Of a recording whose file failed: so many bytes of it are certain, and no more count.
+    /// Returns the bytes known to be valid if its file failed. The rest of the file is ignored.
     #[must_use]
     pub fn certain_bytes(&self) -> Option<u64> {
         let failed = self.ended.as_ref().filter(|ended| ended.end == RecordingEnd::Storage);
         failed.map(|ended| ended.size)
     }
 
-    /// Masked, held and lost stretches; none before the end.
+    /// Returns masked, held and lost spans; none before the end.
     #[must_use]
     pub fn spans(&self) -> &[FactSpan] {
         self.ended.as_ref().map_or(&[], |ended| &ended.blackout_spans)
@@ -219,7 +216,7 @@ impl Record {
         self.history.push(change);
     }
 
-    /// The blackout reaches this recording, if it does not already.
+    /// Adds the blackout, unless it is already open in this recording.
     pub(super) fn open_blackout(&mut self, mut span: BlackoutSpan) {
         let open = |other: &BlackoutSpan| other.number == span.number && other.to.is_none();
         if !self.blackouts.iter().any(open) {
@@ -228,7 +225,7 @@ impl Record {
         }
     }
 
-    /// The blackout leaves this recording at `to`.
+    /// Ends the blackout's open span in this recording at `to`.
     pub(super) fn close_blackout(&mut self, number: BlackoutNumber, to: Position) {
         let open = |span: &&mut BlackoutSpan| span.number == number && span.to.is_none();
         if let Some(span) = self.blackouts.iter_mut().find(open) {
@@ -237,7 +234,7 @@ impl Record {
         self.drop_empty_blackouts();
     }
 
-    /// Says how the blackout ended, in every span of it that does not say so yet.
+    /// Sets how the blackout ended, in all its spans for which that is not set.
     pub(super) fn set_blackout_end(
         &mut self,
         number: BlackoutNumber,
@@ -257,7 +254,7 @@ impl Record {
         self.ended_at = Some(at);
     }
 
-    /// With the key gone, the personal facts are only noise.
+    /// Clears the personal facts, which are unreadable once the key is deleted.
     pub(super) fn set_deleted(&mut self, deletion: Deletion) {
         self.began.numbers = SealedBytes::default();
         self.fields.clear();

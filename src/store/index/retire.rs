@@ -1,11 +1,8 @@
-//! What an index keeps, hands on and forgets when days are closed.
+//! Retention of index state across closed days.
 //!
-//! `RetainedState` is all that a later entry may still change, beyond its own record: running recordings,
-//! those that an open blackout must still explain, those of live calls (a restart goes on with
-//! them), calls, blackouts, who may come in, and numbers. It is part of the summary's format: see
-//! `summary`.
-//!
-//! Nothing here knows files, or decides when a day is closed.
+//! `RetainedState` holds everything that later entries may change: running recordings, those with
+//! an open blackout, those of live calls (a restart resumes them), calls, blackouts, enrolments and
+//! counters. It is part of the summary format: see `archive`.
 
 use super::blackouts::BlackoutIndex;
 use super::{Enrolments, Index, LiveCall, Record, ScreenRecord};
@@ -16,13 +13,13 @@ use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Old records that were looked up and are kept for a while.
+/// Maximum number of looked-up old records kept in the index.
 const ADOPTED_MAX: usize = 256;
 
-/// How things stood at the end of a day.
+/// State at the end of a day.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct RetainedState {
-    /// In the order they began.
+    /// Records in the order they began.
     records: Vec<Record>,
     calls: Vec<LiveCall>,
     blackouts: BlackoutIndex,
@@ -31,11 +28,11 @@ pub struct RetainedState {
     is_stopped: bool,
     last_sequence: u64,
     last_call: CallNumber,
-    /// Deleted recordings whose files may still be there, and when they began.
+    /// Deleted recordings whose files may still exist, and their start times.
     deletions: Vec<(RecordingId, WallTime)>,
 }
 
-/// What was said of a record that is not in the index.
+/// A fact about a record that is not in the index.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LateFact {
     pub sequence: u64,
@@ -43,7 +40,7 @@ pub struct LateFact {
     pub entry: JournalEntry,
 }
 
-/// The record that a fact changes, if it is one that only changes a record.
+/// Returns the record changed by a fact that changes only a record.
 fn changed_record(fact: &Fact) -> Option<RecordingId> {
     match fact {
         Fact::RecordingEnded(ended) | Fact::ScreenEnded(ended) => Some(ended.id),
@@ -74,26 +71,26 @@ fn changed_record(fact: &Fact) -> Option<RecordingId> {
 }
 
 impl Index {
-    /// Goes on from the end of a day that is summarised.
+    /// Resumes from the end of a summarised day.
     #[must_use]
-    pub fn from_retained(carried: RetainedState) -> Index {
-        let running = carried.records.iter().filter(|record| record.is_running());
+    pub fn from_retained(retained: RetainedState) -> Index {
+        let running = retained.records.iter().filter(|record| record.is_running());
         let open = |screen: &ScreenRecord| screen.ended.is_none();
-        let screens = carried.records.iter().filter(|r| r.screen.as_ref().is_some_and(open));
+        let screens = retained.records.iter().filter(|r| r.screen.as_ref().is_some_and(open));
         let mut index = Index {
             running_records: running.map(Record::id).collect(),
             running_screens: screens.map(Record::id).collect(),
-            order: carried.records.iter().map(|record| (record.sequence, record.id())).collect(),
-            records: carried.records.into_iter().map(|record| (record.id(), record)).collect(),
-            live_calls: carried.calls.into_iter().map(|call| (call.facts.number, call)).collect(),
-            open_blackouts: carried.blackouts,
-            enrolments: carried.enrolments,
-            boot: carried.boot,
-            is_stopped: carried.is_stopped,
-            last_sequence: carried.last_sequence,
-            last_call: carried.last_call,
-            summarised_through: carried.last_sequence,
-            deletions: carried.deletions.into_iter().map(|(id, at)| (id, Some(at))).collect(),
+            order: retained.records.iter().map(|record| (record.sequence, record.id())).collect(),
+            records: retained.records.into_iter().map(|record| (record.id(), record)).collect(),
+            live_calls: retained.calls.into_iter().map(|call| (call.facts.number, call)).collect(),
+            open_blackouts: retained.blackouts,
+            enrolments: retained.enrolments,
+            boot: retained.boot,
+            is_stopped: retained.is_stopped,
+            last_sequence: retained.last_sequence,
+            last_call: retained.last_call,
+            summarised_through: retained.last_sequence,
+            deletions: retained.deletions.into_iter().map(|(id, at)| (id, Some(at))).collect(),
             ..Index::default()
         };
         let ids: Vec<RecordingId> = index.records.keys().copied().collect();
@@ -101,22 +98,22 @@ impl Index {
         index
     }
 
-    /// An index without a past, in this start of the daemon: to fold one record by itself.
+    /// Creates an empty index for one daemon start, to fold a single record.
     pub(in crate::store) fn for_boot(boot: u32) -> Index {
         Index { boot, ..Index::default() }
     }
 
-    /// Takes one record out.
+    /// Removes and returns one record.
     pub(in crate::store) fn take_record(mut self, id: RecordingId) -> Option<Record> {
         self.records.remove(&id)
     }
 
-    /// What the next day has to know.
+    /// Returns the state that the next day starts from.
     #[must_use]
     pub fn to_retained(&self) -> RetainedState {
         let wanted = self.needed_records();
         let records = self.records().filter(|record| wanted.contains(&record.id()));
-        // Of this day; a box that ran on has removed the files of those before.
+        // Only of this day: a daemon that kept running has removed the files of earlier days.
         let deletions = self.deletions.iter().filter(|(id, _)| self.deleted.contains_key(id));
         RetainedState {
             records: records.cloned().collect(),
@@ -131,23 +128,23 @@ impl Index {
         }
     }
 
-    /// Records that entries to come may change without naming them.
+    /// Returns the records that later entries may change without naming them.
     fn needed_records(&self) -> BTreeSet<RecordingId> {
         let mut wanted = self.running_records.clone();
         wanted.extend(&self.running_screens);
-        wanted.extend(self.open_blackouts.add_open.values().flat_map(|open| &open.recordings));
+        wanted.extend(self.open_blackouts.open.values().flat_map(|open| &open.recordings));
         let live = |record: &&Record| self.live_calls.contains_key(&record.began.call.number);
         wanted.extend(self.records.values().filter(live).map(Record::id));
         wanted
     }
 
-    /// Summaries have taken in everything up to the entry `through`: what they know is forgotten,
-    /// but for what is still wanted or was changed since.
+    /// Drops the records that summaries include through the entry `through`, except those still
+    /// needed or changed since.
     pub fn retire_through(&mut self, through: u64) {
         assert!(self.summarised_through <= through && through <= self.last_sequence, "never back");
         let wanted = self.needed_records();
         self.summarised_through = through;
-        self.current_entry = <(u64, Locator)>::default(); // as if they had been all that was read
+        self.current_entry = <(u64, Locator)>::default();
         self.changed.retain(|_, sequence| *sequence > through);
         self.deleted.retain(|_, sequence| *sequence > through);
         let changed = &self.changed;
@@ -157,14 +154,14 @@ impl Index {
         self.order.retain(|(_, id)| self.records.contains_key(id));
         self.due.retain(|(_, id)| self.records.contains_key(id));
         self.adopted.retain(|id| self.records.contains_key(id));
-        self.late_facts.retain(|_, said| {
-            said.retain(|late| late.sequence > through);
-            !said.is_empty()
+        self.late_facts.retain(|_, facts| {
+            facts.retain(|late| late.sequence > through);
+            !facts.is_empty()
         });
     }
 
-    /// Takes in an old record that was looked up, so that it can be shown and changed like any
-    /// other. It is forgotten again when others were looked up, unless it was changed.
+    /// Adds an old record that was looked up, so that it can be shown and changed. It is evicted
+    /// after further lookups, unless it was changed.
     pub fn adopt_record(&mut self, record: Record) {
         let (id, sequence) = (record.id(), record.sequence);
         if self.records.contains_key(&id) || sequence > self.summarised_through {
@@ -174,7 +171,7 @@ impl Index {
         self.order.insert(place, (sequence, id));
         self.records.insert(id, record);
         self.set_due(id);
-        // What was said of it is in it, but for what was said while it was looked up.
+        // The record includes its late facts, except those that arrived during the lookup.
         for late in self.late_facts.remove(&id).unwrap_or_default() {
             self.changed.insert(id, late.sequence);
             let known = self.records.get(&id).is_some_and(|r| r.entries.contains(&late.place));
@@ -199,7 +196,7 @@ impl Index {
         }
     }
 
-    /// Keeps an entry about a record of the past that is not here.
+    /// Keeps a fact about an old record that is not in the index.
     pub(super) fn keep_if_late(&mut self, entry: &JournalEntry) -> bool {
         let Some(id) = changed_record(&entry.fact).filter(|_| self.summarised_through > 0) else {
             return false;
@@ -220,7 +217,7 @@ impl Index {
         true
     }
 
-    /// Entries were told again in another file: where they stood, and where they stand now.
+    /// Updates locations after entries were re-logged to another file. `moved` maps old to new.
     pub fn relocate_entries(&mut self, moved: BTreeMap<Locator, Locator>) {
         let new = |place: &mut Locator| *place = moved.get(place).copied().unwrap_or(*place);
         self.records.values_mut().flat_map(|record| &mut record.entries).for_each(new);
@@ -228,38 +225,37 @@ impl Index {
         self.relocated = moved;
     }
 
-    /// Where an entry stands that stood at `place` before it was told again, the last time that
-    /// was done.
+    /// Returns the current location of an entry that was at `place` before it was re-logged.
     #[must_use]
     pub fn current_locator(&self, place: Locator) -> Locator {
         self.relocated.get(&place).copied().unwrap_or(place)
     }
 
-    /// Records that summaries know and that were changed since.
+    /// Iterates over records that are in a summary and have changed since.
     pub fn changed_summarised(&self) -> impl Iterator<Item = &Record> {
         let old = |record: &&Record| record.sequence <= self.summarised_through;
         self.changed.keys().filter_map(|id| self.records.get(id)).filter(old)
     }
 
-    /// Number of the last entry that summaries have taken in; 0: there are none.
+    /// Returns the sequence of the last entry that summaries include; 0 if there are none.
     #[must_use]
     pub fn summarised_through(&self) -> u64 {
         self.summarised_through
     }
 
-    /// What was said since then of a record that is not here, in order.
+    /// Returns the late facts about a record that is not in the index, in order.
     #[must_use]
     pub fn late_facts(&self, id: RecordingId) -> &[LateFact] {
         self.late_facts.get(&id).map_or(&[], Vec::as_slice)
     }
 
-    /// All of that, by record.
+    /// Iterates over all late facts, by record.
     pub fn all_late_facts(&self) -> impl Iterator<Item = (RecordingId, &[LateFact])> {
-        self.late_facts.iter().map(|(id, said)| (*id, said.as_slice()))
+        self.late_facts.iter().map(|(id, facts)| (*id, facts.as_slice()))
     }
 
-    /// How many records no summary knows, deleted ones not counted, and how many were deleted that
-    /// summaries still count.
+    /// Returns the number of records that are in no summary, without deleted ones, and the number
+    /// of deleted records that summaries still count.
     #[must_use]
     pub fn unsummarised_counts(&self) -> (usize, usize) {
         let new = |record: &Record| record.sequence > self.summarised_through;

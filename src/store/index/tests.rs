@@ -1,4 +1,4 @@
-//! Journals told as stories, and what the index makes of them.
+//! Index tests: short journals and the records folded from them.
 
 use super::*;
 use crate::audio::span::Ledger;
@@ -6,7 +6,7 @@ use crate::config::CodecKind;
 use crate::store::fact::{BlackoutHolder, RecordReason, RecordReasons, RecordingEnd};
 use crate::time::Position;
 
-/// An index and the number of its next entry.
+/// A journal under construction: the index and the next sequence.
 struct JournalStory(Index, u64);
 
 fn test_id(n: u8) -> RecordingId {
@@ -88,7 +88,7 @@ impl JournalStory {
         self.append_fact(Fact::BlackoutClosed { number: ONE, end, by, places: places.to_vec() });
     }
 
-    /// From, to and end of a recording's blackouts.
+    /// Start, end and reason of a recording's blackouts.
     fn blackout_spans(&self, n: u8) -> Vec<(u64, Option<u64>, Option<BlackoutEnd>)> {
         let record = self.0.record(test_id(n)).expect("known");
         let spans = record.blackouts.iter();
@@ -97,7 +97,7 @@ impl JournalStory {
 }
 
 #[test]
-fn g3_a_blackout_reaches_what_runs_on_its_channels() {
+fn g3_blackout_masks_recordings_on_its_channels() {
     let mut story = JournalStory::new();
     story.begin_recording(1, 1, 500);
     story.begin_recording(2, 2, 0);
@@ -120,7 +120,7 @@ fn g3_a_blackout_reaches_what_runs_on_its_channels() {
 }
 
 #[test]
-fn a_recording_that_reaches_back_gets_what_was_blacked_out_then() {
+fn recording_with_preroll_gets_earlier_blackouts() {
     let mut story = JournalStory::new();
     story.open_blackout(&[test_place(1, 100)]);
     story.close_blackout(&[test_place(1, 200)]);
@@ -132,7 +132,7 @@ fn a_recording_that_reaches_back_gets_what_was_blacked_out_then() {
 }
 
 #[test]
-fn a_blackout_after_the_last_frame_is_not_in_the_record() {
+fn blackout_after_last_frame_is_not_in_record() {
     let mut story = JournalStory::new();
     story.begin_recording(1, 1, 0);
     story.open_blackout(&[test_place(1, 700)]);
@@ -141,7 +141,7 @@ fn a_blackout_after_the_last_frame_is_not_in_the_record() {
 }
 
 #[test]
-fn g5_an_open_blackout_outlives_the_box() {
+fn g5_open_blackout_survives_restart() {
     let mut story = JournalStory::new();
     story.begin_recording(1, 1, 0);
     story.open_blackout(&[test_place(1, 8000)]);
@@ -161,7 +161,7 @@ fn g5_an_open_blackout_outlives_the_box() {
 }
 
 #[test]
-fn records_show_their_newest_facts_and_keep_their_history() {
+fn record_shows_newest_facts_and_keeps_history() {
     let mut story = JournalStory::new();
     story.begin_recording(1, 1, 0);
     let value = |n: u8| SealedBytes(vec![n]);
@@ -214,7 +214,7 @@ fn records_show_their_newest_facts_and_keep_their_history() {
 }
 
 #[test]
-fn calls_and_lists() {
+fn index_lists_calls_and_records() {
     let mut story = JournalStory::new();
     let facts = CallFacts { number: CallNumber(5), ..CallFacts::default() };
     story.append_fact(Fact::CallBegan { call: facts.clone(), numbers: SealedBytes::default() });

@@ -1,7 +1,7 @@
-//! The bytes of a journal file's header and entries, and the chain through them.
+//! The bytes of a journal file's header and entries, and the hash chain.
 //!
-//! Each can be put and taken; taking gives `None` for whatever is not whole and valid. Whether an
-//! entry follows from the one before is the reader's to see. Nothing here reads a whole file.
+//! Decoding returns `None` for anything that is not whole and valid. The reader checks that entries
+//! follow from each other.
 
 use super::{HEADER_BYTES, JournalError, JournalState, MAX_BODY_BYTES};
 use crate::store::bytes::{LeReader, checksum};
@@ -12,7 +12,7 @@ use crate::time::WallTime;
 pub const VERSION: u16 = 1;
 const MAGIC: &[u8; 4] = b"HBJ1";
 
-/// Length and checksum before an entry's body, tag after it.
+/// Length and checksum precede an entry's body; the tag follows it.
 const LENGTH_BYTES: usize = 2;
 const SUM_BYTES: usize = 4;
 const HEAD_BYTES: usize = LENGTH_BYTES + SUM_BYTES;
@@ -24,12 +24,12 @@ const KIND_CHECKPOINT: u8 = 1;
 
 const _: () = assert!(MAX_BODY_BYTES <= 0xffff);
 
-/// What a journal file says of itself.
+/// Header of a journal file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalHeader {
     /// The UTC day, `2026-11-22`.
     pub day: String,
-    /// Number of its first entry, and the chain up to the file before.
+    /// Sequence of its first entry, and the chain up to the file before.
     pub start: JournalState,
 }
 
@@ -48,7 +48,7 @@ pub fn put_header(header: &JournalHeader, out: &mut Vec<u8>) {
     assert_eq!(out.len() - start, HEADER_BYTES);
 }
 
-/// The header at the start of `bytes`, `None` if there is no whole, valid one.
+/// Decodes the header at the start of `bytes`; `None` if it is torn or invalid.
 pub fn take_header(bytes: &[u8]) -> Option<Result<JournalHeader, JournalError>> {
     let mut fields = LeReader(bytes.get(..HEADER_BYTES)?);
     fields.read_array().filter(|magic| magic == MAGIC)?;
@@ -67,7 +67,7 @@ pub fn take_header(bytes: &[u8]) -> Option<Result<JournalHeader, JournalError>> 
     Some(Ok(JournalHeader { day, start }))
 }
 
-/// The whole chain up to a moment, signed. `sequence` is its own number.
+/// A signature over the whole chain up to its position. `sequence` is its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     pub sequence: u64,
@@ -82,7 +82,7 @@ pub struct Checkpoint {
 const CHECKPOINT_BYTES: usize = 8 + 32 + 8 + 64;
 
 impl Checkpoint {
-    /// What is signed.
+    /// Returns the bytes that are signed.
     fn signed_message(&self) -> [u8; 48] {
         let mut message = [0; 48];
         message[..8].copy_from_slice(&self.sequence.to_le_bytes());
@@ -91,7 +91,7 @@ impl Checkpoint {
         message
     }
 
-    /// A checkpoint after all of `state`.
+    /// Signs a checkpoint that follows `state`.
     pub(super) fn sign(state: JournalState, key: &BoxSigningKey, at: WallTime) -> Checkpoint {
         let JournalState { sequence, chain } = state;
         let mut checkpoint = Checkpoint { sequence, chain, at, signature: [0; 64] };
@@ -99,7 +99,7 @@ impl Checkpoint {
         checkpoint
     }
 
-    /// Whether the box signed it.
+    /// Whether `key` signed it.
     #[must_use]
     pub fn is_signed_by(&self, key: &BoxPublicKey) -> bool {
         key.verify(SignaturePurpose::Checkpoint, &self.signed_message(), &self.signature)
@@ -113,7 +113,8 @@ impl Checkpoint {
         (bytes.len() == CHECKPOINT_BYTES).then_some(Checkpoint { sequence, chain, at, signature })
     }
 
-    /// As text for a witness outside the box: number, time, chain and signature in hexadecimal.
+    /// Writes the checkpoint as a line for an external witness: sequence, time, chain and signature
+    /// in hexadecimal.
     #[must_use]
     pub fn to_line(&self) -> String {
         let hex = &data_encoding::HEXLOWER;
@@ -121,7 +122,7 @@ impl Checkpoint {
         format!("hushbox-checkpoint {} {} {chain} {signature}", self.sequence, self.at)
     }
 
-    /// Reads `to_line`'s text; anything else is `None`.
+    /// Parses the text of `to_line`; `None` for anything else.
     #[must_use]
     pub fn parse_line(line: &str) -> Option<Checkpoint> {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -138,15 +139,15 @@ impl Checkpoint {
     }
 }
 
-/// The body of a fact.
+/// Encodes the body of a fact.
 pub fn entry_body(entry: &JournalEntry) -> Vec<u8> {
-    // Writing facts to memory has no way to fail.
+    // Serializing to memory cannot fail.
     let body = postcard::to_extend(entry, vec![KIND_ENTRY]).unwrap_or_default();
     assert!(body.len() > 1);
     body
 }
 
-/// The body of a checkpoint.
+/// Encodes the body of a checkpoint.
 pub fn checkpoint_body(checkpoint: &Checkpoint) -> Vec<u8> {
     let mut body = vec![KIND_CHECKPOINT];
     body.extend_from_slice(&checkpoint.signed_message());
@@ -158,12 +159,12 @@ fn length_of(body: &[u8]) -> [u8; LENGTH_BYTES] {
     u16::try_from(body.len()).unwrap_or(u16::MAX).to_le_bytes()
 }
 
-/// The chain after an entry with this body.
+/// Returns the chain after an entry with this body.
 pub fn next_chain(chain: &[u8; 32], body: &[u8]) -> [u8; 32] {
     checksum(&[chain, &length_of(body), body])
 }
 
-/// Puts an entry; `chain` is the chain after it.
+/// Encodes an entry; `chain` is the chain after it.
 pub fn put_entry(body: &[u8], chain: &[u8; 32], out: &mut Vec<u8>) {
     assert!((1..=MAX_BODY_BYTES).contains(&body.len()), "an entry of {} bytes", body.len());
     let (length, tag) = (length_of(body), &chain[..TAG_BYTES]);
@@ -173,7 +174,7 @@ pub fn put_entry(body: &[u8], chain: &[u8; 32], out: &mut Vec<u8>) {
     out.extend_from_slice(tag);
 }
 
-/// A whole entry whose checksum holds.
+/// A whole entry with a valid checksum.
 pub struct RawEntry<'a> {
     pub body: &'a [u8],
     pub tag: &'a [u8],
@@ -185,7 +186,7 @@ impl RawEntry<'_> {
     }
 }
 
-/// The entry at the start of `bytes`, `None` if there is no whole one.
+/// Decodes the entry at the start of `bytes`; `None` if it is not whole.
 pub fn take_entry(bytes: &[u8]) -> Option<RawEntry<'_>> {
     let mut fields = LeReader(bytes);
     let length = fields.read_array::<LENGTH_BYTES>()?;
@@ -195,19 +196,19 @@ pub fn take_entry(bytes: &[u8]) -> Option<RawEntry<'_>> {
         return None;
     }
     let (body, tag) = (fields.read_bytes(body_bytes)?, fields.read_bytes(TAG_BYTES)?);
-    // The kind first: it spares most of the hashing when garbage is searched.
+    // Checking the kind first avoids most of the hashing while searching through garbage.
     let known = matches!(body.first(), Some(&(KIND_ENTRY | KIND_CHECKPOINT)));
     (known && sum == checksum(&[&length, body, tag])).then_some(RawEntry { body, tag })
 }
 
-/// What an entry says.
+/// The content of an entry.
 #[derive(Debug)]
 pub enum EntryBody {
     Entry(JournalEntry),
     Checkpoint(Checkpoint),
 }
 
-/// Reads a body; `None` if this version does not know it.
+/// Decodes a body; `None` if this version does not know its kind.
 pub fn take_body(body: &[u8]) -> Option<EntryBody> {
     let (kind, rest) = body.split_first()?;
     if *kind == KIND_CHECKPOINT {
@@ -217,17 +218,18 @@ pub fn take_body(body: &[u8]) -> Option<EntryBody> {
     after.is_empty().then_some(EntryBody::Entry(entry))
 }
 
-/// What stands at the start of some bytes of a journal.
+/// The result of parsing the start of some journal bytes.
 #[derive(Debug, PartialEq)]
 pub enum ParsedEntry {
+    /// A fact.
     Entry(Box<JournalEntry>),
-    /// So many bytes are needed to tell.
+    /// At least this many bytes are needed.
     Incomplete(usize),
-    /// No fact whose checksum holds.
+    /// No fact with a valid checksum.
     Invalid,
 }
 
-/// Reads one entry by itself, without the chain around it.
+/// Parses a single entry without checking the chain.
 #[must_use]
 pub fn parse_entry(bytes: &[u8]) -> ParsedEntry {
     let Some(length) = LeReader(bytes).read_u16() else {

@@ -1,8 +1,9 @@
-//! Reading a journal file, with bounded memory, whatever its bytes are.
+//! Reads a journal file with bounded memory, whatever its bytes are.
 //!
-//! A bad entry starts a search, byte by byte, for the next one whose checksum holds: if there is
-//! one, that was damage, and reading goes on there; if not, a torn tail. After damage the chain is
-//! unknown (entries carry only half of it) until the next checkpoint, and so is the count.
+//! After a bad entry the reader searches byte by byte for the next entry with a valid checksum. If
+//! it finds one, the bad bytes were damage and reading continues; otherwise they are a torn tail.
+//! After damage the chain and the sequence are unknown until the next checkpoint, because entries
+//! carry only half the chain.
 
 use super::format::{
     self, Checkpoint, EntryBody, JournalHeader, MAX_ENTRY_BYTES, RawEntry, TAG_BYTES,
@@ -13,55 +14,46 @@ use crate::store::fact::JournalEntry;
 use crate::store::sliding_buffer::SlidingBuffer;
 use std::io::Read;
 
-/// One thing that a journal file gives. `at` is its offset in the file.
+/// One item of a journal file. `at` is its offset in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JournalItem {
-    Entry {
-        sequence: u64,
-        at: u64,
-        entry: JournalEntry,
-    },
-    Checkpoint {
-        sequence: u64,
-        at: u64,
-        checkpoint: Checkpoint,
-    },
-    /// What follows may have been edited, or lacks something before it.
-    Damage {
-        at: u64,
-        why: Damage,
-    },
+    /// A fact.
+    Entry { sequence: u64, at: u64, entry: JournalEntry },
+    /// A signed checkpoint.
+    Checkpoint { sequence: u64, at: u64, checkpoint: Checkpoint },
+    /// What follows may have been edited, or entries before it are missing.
+    Damage { at: u64, why: Damage },
 }
 
-/// How a journal file ends.
+/// The end of a journal file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JournalEnd {
     pub tail: Tail,
-    /// Bytes up to the end of the last valid entry; a torn tail starts here.
+    /// Bytes up to the end of the last valid entry. A torn tail starts here.
     pub good_bytes: u64,
-    /// To go on from. Without `linked` its chain is made up from the last entry's tag, and its
-    /// number may be too low: append a checkpoint first, which anchors both anew. Without good
-    /// bytes go on from the file before instead.
+    /// State to continue from. If `is_linked` is false, the chain is derived from the last entry's
+    /// tag and the sequence may be too low: append a checkpoint first, which anchors both. If
+    /// `good_bytes` is 0, continue from the file before instead.
     pub state: JournalState,
-    /// The chain is known: nothing was damaged since the last checkpoint.
+    /// Whether the chain is known: no damage since the last checkpoint.
     pub is_linked: bool,
 }
 
-/// A journal file that is being read.
+/// A journal file being read.
 pub struct JournalReader<R> {
     window: SlidingBuffer<R>,
     header: Option<JournalHeader>,
-    /// Number of the next entry.
+    /// Sequence of the next entry.
     sequence: u64,
     chain: Option<[u8; 32]>,
     last_tag: [u8; TAG_BYTES],
     good_bytes: u64,
     tail: Tail,
-    /// Where the bad bytes before the window start.
+    /// Start of the bad bytes before the window.
     bad_from: Option<u64>,
-    /// Found together with a damage, and to be given after it.
+    /// An item found together with damage, to be returned after it.
     queued: Option<JournalItem>,
-    /// Entries from this number on are told in another file.
+    /// Entries from this sequence on are superseded by another file.
     until: u64,
 }
 
@@ -70,7 +62,7 @@ fn read_failed(kind: std::io::ErrorKind) -> JournalError {
 }
 
 impl<R: Read> JournalReader<R> {
-    /// Reads the header.
+    /// Opens a file and reads its header.
     pub fn open(source: R) -> Result<JournalReader<R>, JournalError> {
         let mut window = SlidingBuffer::new(source, MAX_ENTRY_BYTES);
         window.fill_buffer().map_err(read_failed)?;
@@ -96,8 +88,8 @@ impl<R: Read> JournalReader<R> {
         })
     }
 
-    /// Reads only entries before `until`: see `superseded`. A file whose header does not hold is
-    /// taken to go on at `next`, where the one before it ended.
+    /// Limits reading to entries before `until`: see `superseded_limits`. A file without a valid
+    /// header is assumed to continue at `next`, where the file before it ended.
     #[must_use]
     pub fn with_limits(mut self, next: u64, until: u64) -> JournalReader<R> {
         if self.header.is_none() {
@@ -107,13 +99,13 @@ impl<R: Read> JournalReader<R> {
         self
     }
 
-    /// What the file says of itself; `None` if that is torn or damaged.
+    /// Returns the file's header; `None` if it is torn or damaged.
     #[must_use]
     pub fn header(&self) -> Option<&JournalHeader> {
         self.header.as_ref()
     }
 
-    /// The next entry, checkpoint or damage; `None` at the end.
+    /// Returns the next entry, checkpoint or damage; `None` at the end.
     pub fn next_item(&mut self) -> Result<Option<JournalItem>, JournalError> {
         if let Some(item) = self.queued.take() {
             return Ok(Some(item));
@@ -140,12 +132,12 @@ impl<R: Read> JournalReader<R> {
         }
     }
 
-    /// Takes a whole entry in and says what to give for it.
+    /// Advances past a whole entry and returns its item, or the damage before it.
     fn accept_entry(&mut self, at: u64, found: CheckedEntry) -> JournalItem {
         let lost = self.bad_from.take();
         if lost.is_some() {
             self.chain = None;
-            // How many entries the bad bytes held is unknown; a bad header held none.
+            // The number of entries in the bad bytes is unknown; a bad header held none.
             self.sequence = self.sequence.saturating_add(u64::from(lost != Some(0)));
         }
         let damage = match (lost, self.chain, &found.body) {
@@ -169,7 +161,7 @@ impl<R: Read> JournalReader<R> {
         JournalItem::Damage { at: from, why }
     }
 
-    /// What a checkpoint says that is not so.
+    /// Returns what is wrong with a checkpoint.
     fn check_checkpoint(&self, chain: &[u8; 32], checkpoint: &Checkpoint) -> Option<Damage> {
         let (expected, found) = (self.sequence, checkpoint.sequence);
         if checkpoint.chain != *chain {
@@ -178,16 +170,16 @@ impl<R: Read> JournalReader<R> {
         (expected != found).then_some(Damage::Sequence { expected, found })
     }
 
-    /// Goes past the entry, with the chain and the count that follow from it.
+    /// Advances past an entry and updates chain and sequence.
     fn advance_past(&mut self, at: u64, found: CheckedEntry) -> Option<JournalItem> {
-        let CheckedEntry { body, chain, anchor, tag, entry_bytes, is_linked: links } = found;
+        let CheckedEntry { body, chain, anchor, tag, entry_bytes, is_linked } = found;
         self.chain = match anchor {
-            // After damage a checkpoint says where we are.
+            // After damage a checkpoint restores the sequence and the chain.
             Some((sequence, chain)) if self.chain.is_none() => {
                 self.sequence = self.sequence.max(sequence);
                 chain
             }
-            _ if links => chain,
+            _ if is_linked => chain,
             _ => None,
         };
         self.last_tag = tag;
@@ -203,30 +195,30 @@ impl<R: Read> JournalReader<R> {
         })
     }
 
-    /// How the file ended, once `next_item` has given everything.
+    /// Returns the end state, once `next_item` has returned `None`.
     #[must_use]
     pub fn finish(self) -> JournalEnd {
-        let mut made_up = [0; 32];
-        made_up[..TAG_BYTES].copy_from_slice(&self.last_tag);
+        let mut derived = [0; 32];
+        derived[..TAG_BYTES].copy_from_slice(&self.last_tag);
         JournalEnd {
             tail: self.tail,
             good_bytes: self.good_bytes,
-            state: JournalState { sequence: self.sequence, chain: self.chain.unwrap_or(made_up) },
+            state: JournalState { sequence: self.sequence, chain: self.chain.unwrap_or(derived) },
             is_linked: self.chain.is_some(),
         }
     }
 }
 
-/// A whole entry, apart from the window it was found in.
+/// A whole entry, independent of the read window.
 struct CheckedEntry {
     body: Option<EntryBody>,
-    /// The chain after it, if the one before is known.
+    /// The chain after it, if the chain before is known.
     chain: Option<[u8; 32]>,
-    /// Of a checkpoint: its number, and the chain after it if its tag bears that out.
+    /// Sequence of a checkpoint, and the chain after it if its tag confirms it.
     anchor: Option<(u64, Option<[u8; 32]>)>,
     tag: [u8; TAG_BYTES],
     entry_bytes: usize,
-    /// The tag is that of `chain`.
+    /// Whether the tag matches `chain`.
     is_linked: bool,
 }
 
@@ -244,7 +236,7 @@ impl CheckedEntry {
         };
         let mut tag = [0; TAG_BYTES];
         tag.copy_from_slice(raw.tag);
-        let links = chain.as_ref().is_some_and(matches);
-        CheckedEntry { body, chain, anchor, tag, entry_bytes: raw.entry_bytes(), is_linked: links }
+        let is_linked = chain.as_ref().is_some_and(matches);
+        CheckedEntry { body, chain, anchor, tag, entry_bytes: raw.entry_bytes(), is_linked }
     }
 }

@@ -1,4 +1,4 @@
-//! Journals as stories: written, read, cut, flipped, edited.
+//! Journal tests: files that are written, read, truncated, flipped and edited.
 
 use super::*;
 use crate::store::bytes::len_to_u64;
@@ -18,7 +18,7 @@ fn test_entry(n: u64) -> JournalEntry {
     JournalEntry { at: WallTime(1_795_348_800_000), fact }
 }
 
-/// Header, two facts, a checkpoint, two facts; and where each ends.
+/// Header, two facts, a checkpoint, two facts; and the end offset of each.
 fn test_file() -> (Vec<u8>, Vec<usize>, JournalState) {
     let mut writer = JournalWriter::from_state(JournalState { sequence: 40, chain: [9; 32] });
     let mut out = Vec::new();
@@ -44,7 +44,7 @@ fn read_all(bytes: &[u8]) -> (Vec<JournalItem>, JournalEnd) {
     (items, reader.finish())
 }
 
-/// The numbers of what was read, damage as 0.
+/// The sequences of the items read, with 0 for damage.
 fn sequence_numbers(items: &[JournalItem]) -> Vec<u64> {
     let number = |item: &JournalItem| match item {
         JournalItem::Entry { sequence, entry: found, .. } => {
@@ -61,7 +61,7 @@ fn sequence_numbers(items: &[JournalItem]) -> Vec<u64> {
 }
 
 #[test]
-fn a_journal_reads_back_and_goes_on() {
+fn journal_round_trips_and_continues() {
     let (mut bytes, ends, state) = test_file();
     let (items, ending) = read_all(&bytes);
     assert_eq!(sequence_numbers(&items), [40, 41, 42, 43, 44]);
@@ -85,7 +85,7 @@ fn a_journal_reads_back_and_goes_on() {
 }
 
 #[test]
-fn h3_a_journal_cut_at_any_byte_is_torn_there_and_goes_on() {
+fn h3_journal_truncated_at_any_byte_continues() {
     let (bytes, ends, _) = test_file();
     for cut in ends[0]..bytes.len() {
         let (items, ending) = read_all(&bytes[..cut]);
@@ -110,7 +110,7 @@ fn h3_a_journal_cut_at_any_byte_is_torn_there_and_goes_on() {
 }
 
 #[test]
-fn every_flipped_bit_is_found_where_it_is() {
+fn every_flipped_bit_is_located() {
     let (bytes, ends, state) = test_file();
     for bit in 0..bytes.len() * 8 {
         let mut bad = bytes.clone();
@@ -132,7 +132,7 @@ fn every_flipped_bit_is_found_where_it_is() {
         let expected: Vec<u64> =
             (0..5).map(|n| if n == hit { 0 } else { 40 + len_to_u64(n) }).collect();
         assert_eq!(sequence_numbers(&items), expected, "bit {bit}");
-        // What was damaged before the checkpoint is bridged by it.
+        // The checkpoint bridges the damage before it.
         assert_eq!((ending.is_linked, ending.state.sequence), (hit < 2, 45));
         if ending.is_linked {
             assert_eq!(ending.state, state);
@@ -144,7 +144,7 @@ fn every_flipped_bit_is_found_where_it_is() {
     }
 }
 
-/// Sets one byte of an entry's body and makes its checksum hold.
+/// Changes one byte of an entry's body and corrects its checksum.
 fn edit_entry(bytes: &mut [u8], start: usize, offset: usize) {
     let raw = format::take_entry(&bytes[start..]).expect("an entry");
     let (mut body, tag) = (raw.body.to_vec(), raw.tag.to_vec());
@@ -157,7 +157,7 @@ fn edit_entry(bytes: &mut [u8], start: usize, offset: usize) {
 }
 
 #[test]
-fn h5_an_edit_breaks_the_chain_even_if_its_checksum_holds() {
+fn h5_edit_with_valid_checksum_breaks_chain() {
     let (mut bytes, ends, state) = test_file();
     edit_entry(&mut bytes, ends[1], 8);
     let (items, ending) = read_all(&bytes);
@@ -169,7 +169,7 @@ fn h5_an_edit_breaks_the_chain_even_if_its_checksum_holds() {
 }
 
 #[test]
-fn h5_a_chain_made_anew_contradicts_the_signed_checkpoint() {
+fn h5_rebuilt_chain_contradicts_signed_checkpoint() {
     let (bytes, ends, _) = test_file();
     let mut writer = JournalWriter::from_state(JournalState { sequence: 40, chain: [9; 32] });
     let mut out = Vec::new();
@@ -184,7 +184,7 @@ fn h5_a_chain_made_anew_contradicts_the_signed_checkpoint() {
 }
 
 #[test]
-fn removed_swapped_and_unknown_entries_are_damage() {
+fn removed_swapped_or_unknown_entry_is_damage() {
     let (bytes, ends, _) = test_file();
     let part = |n: usize| &bytes[ends[n]..ends[n + 1]];
     let removed = [&bytes[..ends[0]], part(1), part(2)].concat();
@@ -209,7 +209,7 @@ fn removed_swapped_and_unknown_entries_are_damage() {
 }
 
 #[test]
-fn a_header_in_a_poisoned_buffer_and_a_list_too_long_for_an_entry() {
+fn header_ignores_buffer_and_long_lists_are_truncated() {
     let mut out = vec![0xa5; 3];
     let mut writer = JournalWriter::new();
     writer.begin_day(DAY, &mut out);
@@ -260,17 +260,17 @@ proptest::proptest! {
 }
 
 #[test]
-fn h4_what_a_later_part_tells_again_does_not_count_before_it() {
+fn h4_relogged_entries_supersede_earlier_files() {
     let none = u64::MAX;
-    // A day without trouble after another: nobody supersedes anybody.
+    // One intact day after another: no file supersedes another.
     assert_eq!(superseded_limits(&[(0, Some(1)), (0, Some(100))]), [none, none]);
     // The first file failed at 100, and so did the two parts after it.
     let parts = [(0, Some(1)), (1, Some(100)), (2, Some(100)), (3, Some(100)), (0, Some(200))];
     assert_eq!(superseded_limits(&parts), [100, 100, 100, none, none]);
-    // The day changed in what was lost, and a part's header went with it.
+    // The failed disk lost the day change together with a part's header.
     let parts = [(0, Some(1)), (0, Some(105)), (1, None), (2, Some(100))];
     assert_eq!(superseded_limits(&parts), [100, 100, 0, none]);
-    // Two troubles in a day.
+    // Two failures in one day.
     let parts = [(0, Some(1)), (1, Some(50)), (2, Some(90))];
     assert_eq!(superseded_limits(&parts), [50, 90, none]);
 }

@@ -1,7 +1,7 @@
-//! Writing the journal: entries appended to a buffer that the caller owns.
+//! Encodes the journal: appends entries to a buffer that the caller owns.
 //!
-//! The writer holds only the next number and the chain, so one can go on from what a reader found.
-//! Nothing here syncs, or knows which file `out` goes to.
+//! The writer holds only the next sequence and the chain, so it can continue from the state that a
+//! reader returns.
 
 use super::format::{self, Checkpoint, JournalHeader};
 use super::{JournalState, MAX_BODY_BYTES};
@@ -10,7 +10,7 @@ use crate::store::media::MAX_SPANS;
 use crate::store::sign::BoxSigningKey;
 use crate::time::WallTime;
 
-/// Where the journal stands, and in which of the day's files.
+/// The state of the journal, and the part number of the current file.
 #[derive(Clone, Debug)]
 pub struct JournalWriter(JournalState, u32);
 
@@ -21,54 +21,54 @@ impl Default for JournalWriter {
 }
 
 impl JournalWriter {
-    /// A journal without entries. `roll` makes its first file.
+    /// Creates an empty journal. `begin_day` writes its first file's header.
     #[must_use]
     pub fn new() -> JournalWriter {
         JournalWriter(JournalState::START, 0)
     }
 
-    /// Goes on from what `JournalReader::finish` of the last file gave.
+    /// Continues from the state that `JournalReader::finish` returned for the last file.
     #[must_use]
     pub fn from_state(state: JournalState) -> JournalWriter {
         JournalWriter(state, 0)
     }
 
-    /// Goes on in this file of the day: 0 is the first.
+    /// Continues in this file of the day; 0 is the first.
     #[must_use]
     pub fn with_part(self, part: u32) -> JournalWriter {
         JournalWriter(self.0, part)
     }
 
-    /// Which file of the day it is in.
+    /// Returns the current file's number within its day.
     #[must_use]
     pub fn part(&self) -> u32 {
         self.1
     }
 
-    /// Where it stands.
+    /// Returns the state after the last entry.
     #[must_use]
     pub fn state(&self) -> JournalState {
         self.0
     }
 
-    /// Begins the file of `day` (`2026-11-22`): its header.
+    /// Begins the file of `day` (`2026-11-22`) with its header.
     pub fn begin_day(&mut self, day: &str, out: &mut Vec<u8>) {
         self.1 = 0;
         let header = JournalHeader { day: day.to_owned(), start: self.0 };
         format::put_header(&header, out);
     }
 
-    /// Begins the next file of the same day: its header. What was written after `base` follows,
-    /// told again.
+    /// Begins the next file of the same day with its header. The caller re-logs the entries after
+    /// `base`.
     pub fn begin_part(&mut self, day: &str, base: JournalState, out: &mut Vec<u8>) {
         assert!(base.sequence <= self.0.sequence);
         self.1 += 1;
         format::put_header(&JournalHeader { day: day.to_owned(), start: base }, out);
     }
 
-    /// Appends a fact and gives its number. The facts' texts are bounded by what lines can carry,
-    /// the spans of a recording by `media::MAX_SPANS`; longer lists are cut there (the ledger
-    /// counts all frames, and the media file lists all runs).
+    /// Appends a fact and returns its sequence. Lists of spans are truncated to `media::MAX_SPANS`
+    /// (the ledger counts all frames, and the media file lists all runs). Protocol lines bound all
+    /// other texts.
     pub fn append(&mut self, entry: &JournalEntry, out: &mut Vec<u8>) -> u64 {
         let shorter = |ended: &RecordingEnded| {
             let mut shorter = ended.clone();
@@ -88,7 +88,7 @@ impl JournalWriter {
         self.append_body(&body, out)
     }
 
-    /// Appends a signed checkpoint and gives it.
+    /// Appends a signed checkpoint and returns it.
     pub fn append_checkpoint(
         &mut self,
         key: &BoxSigningKey,

@@ -1,7 +1,6 @@
-//! The bytes of a media file's three elements: header, chunk head, trailer.
+//! The bytes of a media file's elements: header, chunk head, trailer.
 //!
-//! Each can be put and taken; taking checks magic, lengths, padding and checksum, and gives `None`
-//! for anything else, whatever the bytes are. Nothing here looks at a whole file.
+//! Decoding checks magic, lengths, padding and checksum, and returns `None` for anything else.
 
 use super::{
     MAX_CHUNK_FRAMES, MAX_HEADER_BYTES, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaError, MediaHeader,
@@ -16,19 +15,19 @@ const MAGIC: &[u8; 4] = b"HBM1";
 const SYNC_CHUNK: &[u8; 4] = b"HBMc";
 const SYNC_TRAILER: &[u8; 4] = b"HBMt";
 
-/// What every element starts with.
+/// The bytes with which every element starts.
 pub const SYNC_START: &[u8; 3] = b"HBM";
 
 const HEADER_FIXED_BYTES: usize = 12;
 const SUM_BYTES: usize = 8;
 pub const TRAILER_BYTES: usize = 128;
 
-/// The part of a chunk head that sealing binds in: all but the two checksums.
+/// Bytes of a chunk head that the seal authenticates: all but the two checksums.
 pub const fn chunk_clear_bytes(runs: usize) -> usize {
     24 + 8 * runs
 }
 
-/// A whole chunk head.
+/// Bytes of a whole chunk head.
 pub const fn chunk_head_bytes(runs: usize) -> usize {
     chunk_clear_bytes(runs) + 2 * SUM_BYTES
 }
@@ -37,30 +36,30 @@ pub const fn chunk_head_bytes(runs: usize) -> usize {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkHead {
     pub sequence: u32,
-    /// As stored, seal included.
+    /// Payload bytes as stored, seal included.
     pub payload_bytes: u32,
     pub from: Position,
     pub runs: heapless::Vec<Run, MAX_RUNS>,
 }
 
 impl ChunkHead {
-    /// Frames on the timeline, whatever their fate.
+    /// Returns the frames on the timeline, of any fate.
     pub fn frame_count(&self) -> u64 {
         self.runs.iter().map(|run| u64::from(run.frames)).sum()
     }
 
-    /// Bytes of head and payload.
+    /// Returns the bytes of head and payload.
     pub fn chunk_bytes(&self) -> usize {
         chunk_head_bytes(self.runs.len()) + u64_to_len(u64::from(self.payload_bytes))
     }
 }
 
-/// The last element.
+/// The last element of a complete file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trailer {
     pub chunks: u32,
     pub end: RecordingEnd,
-    /// Written by whoever found the file cut: the codec was not flushed.
+    /// Whether recovery wrote it: the codec was not flushed.
     pub is_interrupted: bool,
     pub to: Position,
     pub ledger: Ledger,
@@ -112,7 +111,7 @@ fn fate_from_code(code: u8) -> Option<Fate> {
 
 pub fn put_header(header: &MediaHeader, out: &mut Vec<u8>) {
     assert!(is_plausible(header), "{} frames/s, {} sides", header.rate, header.sides);
-    // Writing plain fields to memory has no way to fail.
+    // Serializing to memory cannot fail.
     let body = postcard::to_stdvec(header).unwrap_or_default();
     let whole = HEADER_FIXED_BYTES + body.len() + SUM_BYTES;
     assert!(!body.is_empty() && whole <= MAX_HEADER_BYTES, "a header of {whole} bytes");
@@ -130,7 +129,8 @@ fn is_plausible(header: &MediaHeader) -> bool {
     (1..=384_000).contains(&header.rate) && (1..=2).contains(&header.sides)
 }
 
-/// The header at the start of `bytes` and its length; `None` if there is no whole, valid one.
+/// Decodes the header at the start of `bytes` and returns its length; `None` if it is torn or
+/// invalid.
 pub fn take_header(bytes: &[u8]) -> Option<Result<(MediaHeader, usize), MediaError>> {
     let mut fields = LeReader(bytes);
     fields.read_array().filter(|magic| magic == MAGIC)?;
@@ -154,7 +154,7 @@ pub fn take_header(bytes: &[u8]) -> Option<Result<(MediaHeader, usize), MediaErr
     Some(Ok((header, end + SUM_BYTES)))
 }
 
-/// Puts the clear part of a chunk head; the checksums follow when the payload is sealed.
+/// Encodes the clear part of a chunk head. The checksums follow after the payload is sealed.
 pub fn put_chunk_clear(head: &ChunkHead, out: &mut Vec<u8>) {
     out.extend_from_slice(SYNC_CHUNK);
     out.extend_from_slice(&head.sequence.to_le_bytes());
@@ -169,14 +169,14 @@ pub fn put_chunk_clear(head: &ChunkHead, out: &mut Vec<u8>) {
     }
 }
 
-/// Puts both checksums behind the clear part that starts at `start` of `out`.
+/// Appends both checksums to the clear part that starts at `start` in `out`.
 pub fn put_chunk_sums(start: usize, payload: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&checksum::<SUM_BYTES>(&[payload]));
     let sum: [u8; SUM_BYTES] = checksum(&[&out[start..]]);
     out.extend_from_slice(&sum);
 }
 
-/// The head of a whole, valid chunk at the start of `bytes`; both checksums hold.
+/// Decodes the head of a whole chunk at the start of `bytes`, if both checksums match.
 pub fn take_chunk(bytes: &[u8]) -> Option<ChunkHead> {
     let mut fields = LeReader(bytes);
     fields.read_array().filter(|sync| sync == SYNC_CHUNK)?;
@@ -229,7 +229,7 @@ pub fn put_trailer(trailer: &Trailer, out: &mut Vec<u8>) {
     assert_eq!(out.len() - start, TRAILER_BYTES);
 }
 
-/// The valid trailer at the start of `bytes`.
+/// Decodes the trailer at the start of `bytes`, if it is valid.
 pub fn take_trailer(bytes: &[u8]) -> Option<Trailer> {
     let mut fields = LeReader(bytes.get(..TRAILER_BYTES)?);
     fields.read_array().filter(|sync| sync == SYNC_TRAILER)?;
@@ -239,7 +239,7 @@ pub fn take_trailer(bytes: &[u8]) -> Option<Trailer> {
     }
     let chunks = fields.read_u32()?;
     let end = *END_CODES.get(usize::from(fields.read_u8()?))?;
-    let cut = match fields.read_u8()? {
+    let is_interrupted = match fields.read_u8()? {
         0 => false,
         1 => true,
         _ => return None,
@@ -251,15 +251,15 @@ pub fn take_trailer(bytes: &[u8]) -> Option<Trailer> {
     for frames in &mut ledger.lost {
         *frames = fields.read_u64()?;
     }
-    Some(Trailer { chunks, end, is_interrupted: cut, to, ledger, digest: fields.read_array()? })
+    Some(Trailer { chunks, end, is_interrupted, to, ledger, digest: fields.read_array()? })
 }
 
-/// BLAKE3 so far, as bytes.
+/// Returns the BLAKE3 digest of the bytes hashed so far.
 pub fn finalize_digest(hasher: &blake3::Hasher) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// Bytes in `out` since `start`, for the running size.
+/// Returns the number of bytes in `out` since `start`.
 pub fn bytes_since(start: usize, out: &[u8]) -> u64 {
     len_to_u64(out.len() - start)
 }
@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_read_back() {
+    fn codes_round_trip() {
         for (code, end) in (0_u8..).zip(END_CODES) {
             assert_eq!(end_code(end), code);
         }
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_in_a_poisoned_buffer_reads_back() {
+    fn chunk_in_poisoned_buffer_round_trips() {
         let runs = [Run { fate: Fate::Held, frames: 5 }, Run { fate: Fate::Stored, frames: 7 }];
         let runs = heapless::Vec::from_slice(&runs).unwrap_or_default();
         let head = ChunkHead { sequence: 3, payload_bytes: 4, from: Position(9), runs };

@@ -1,8 +1,8 @@
-//! Reading a media file: checking and adding it up without the key, opening it with the key.
+//! Reads a media file: checks and counts it without the key, opens it with the key.
 //!
-//! `scan` needs no key and tells all that verifying and recovery need. `chunks` gives the audio
-//! back and refuses what was forged. A file without a trailer was cut; `MediaScan::close_cut` makes the
-//! bytes that complete it. Bounded memory; nothing here writes or truncates a file.
+//! `scan` needs no key and returns all that verification and recovery need. `chunks` returns the
+//! audio and rejects forged chunks. A file without a trailer was interrupted;
+//! `MediaScan::build_trailer` encodes the bytes that complete it. Memory is bounded.
 
 use super::format::{self, Trailer};
 use super::walk::{DigestPoint, MediaWalker, WalkStep};
@@ -17,21 +17,21 @@ use crate::store::seal::{ChunkSealer, DataKey};
 use crate::time::Position;
 use std::io::Read;
 
-/// What a media file holds, as far as can be told without the key.
+/// The content of a media file, as far as it is readable without the key.
 #[derive(Clone, Debug)]
 pub struct MediaScan {
     pub header: MediaHeader,
-    /// The sum of all runs. Frames missing inside (damage) count as lost to the disk.
+    /// The sum of all runs. Frames missing because of damage count as lost to the disk.
     pub ledger: Ledger,
     /// Valid chunks.
     pub chunks: u32,
-    /// Bytes up to the end of the last valid element; a torn tail starts here.
+    /// Bytes up to the end of the last valid element. A torn tail starts here.
     pub good_bytes: u64,
     /// Position after the last frame.
     pub to: Position,
-    /// Masked, held and lost stretches in order; the first `MAX_SPANS` of them.
+    /// Masked, held and lost spans in order; the first `MAX_SPANS` of them.
     pub spans: Vec<FactSpan>,
-    /// Of a complete file. Its digest and size are as found, its ledger as the trailer says.
+    /// Totals of a complete file: digest and size as found, ledger as in the trailer.
     pub trailer: Option<FinishedFile>,
     pub tail: Tail,
     /// BLAKE3 of the good bytes.
@@ -39,7 +39,7 @@ pub struct MediaScan {
     trailer_state: TrailerState,
 }
 
-/// What completing a cut file takes.
+/// State for completing an interrupted file.
 #[derive(Clone, Debug)]
 struct TrailerState {
     spans: SpanAccumulator,
@@ -47,13 +47,13 @@ struct TrailerState {
     sequence: u32,
 }
 
-/// What completes a cut file, once it is truncated to `MediaScan::good_bytes`.
+/// The trailer of an interrupted file, after truncation to `MediaScan::good_bytes`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrailerInfo {
-    /// To be appended.
+    /// Bytes to append.
     pub bytes: Vec<u8>,
     pub finished: FinishedFile,
-    /// Masked, held and lost stretches, what the cut cost included.
+    /// Masked, held and lost spans, including the loss at the end.
     pub spans: Vec<FactSpan>,
 }
 
@@ -61,12 +61,12 @@ pub struct TrailerInfo {
 pub struct MediaReader<R>(MediaWalker<R>);
 
 impl<R: Read> MediaReader<R> {
-    /// Reads the header.
+    /// Opens a file and reads its header.
     pub fn open(source: R) -> Result<MediaReader<R>, MediaError> {
         MediaWalker::open(source).map(MediaReader)
     }
 
-    /// What the file says of itself.
+    /// Returns the file's header.
     #[must_use]
     pub fn header(&self) -> &MediaHeader {
         &self.0.header
@@ -75,19 +75,19 @@ impl<R: Read> MediaReader<R> {
     /// Reads the whole file without the key.
     pub fn scan_media(mut self) -> Result<MediaScan, MediaError> {
         let walker = &mut self.0;
-        let mut fold = SpanAccumulator::new(walker.header.from, walker.header.delay);
-        let (mut for_each_chunk, mut trailer) = (0, None);
+        let mut spans = SpanAccumulator::new(walker.header.from, walker.header.delay);
+        let (mut chunks, mut trailer) = (0, None);
         loop {
             match walker.next_element()? {
                 WalkStep::Chunk { gap, head } => {
-                    fold.add_run(damaged_run(gap));
-                    head.runs.iter().for_each(|run| fold.add_run(*run));
-                    for_each_chunk += 1;
+                    spans.add_run(damaged_run(gap));
+                    head.runs.iter().for_each(|run| spans.add_run(*run));
+                    chunks += 1;
                     walker.skip_chunk(&head);
                 }
                 WalkStep::Trailer { gap, trailer: found } => {
-                    fold.add_run(damaged_run(gap));
-                    trailer = Some(accept_trailer(walker, &mut fold, &found)?);
+                    spans.add_run(damaged_run(gap));
+                    trailer = Some(accept_trailer(walker, &mut spans, &found)?);
                     break;
                 }
                 WalkStep::End => break,
@@ -96,20 +96,23 @@ impl<R: Read> MediaReader<R> {
         let DigestPoint { offset: good_bytes, hasher } = walker.good.clone();
         Ok(MediaScan {
             header: walker.header.clone(),
-            ledger: fold.ledger(),
-            chunks: for_each_chunk,
+            ledger: spans.ledger(),
+            chunks,
             good_bytes,
-            to: fold.to(),
-            spans: fold.spans().to_vec(),
+            to: spans.to(),
+            spans: spans.spans().to_vec(),
             trailer,
             tail: walker.tail,
             digest: format::finalize_digest(&hasher),
-            trailer_state: TrailerState { spans: fold, hasher, sequence: walker.sequence },
+            trailer_state: TrailerState { spans, hasher, sequence: walker.sequence },
         })
     }
 
-    /// Gives every chunk's runs and opened codec bytes to `visit`, in order. Stretches that damage
-    /// has cost are given as lost, without bytes. A chunk that does not open is refused.
+    /// Passes every chunk's runs and opened codec bytes to `visit`, in order. Spans missing because
+    /// of damage are passed as lost, without bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read, the key is missing, or a chunk does not open.
     pub fn for_each_chunk<F>(
         mut self,
         key: Option<&DataKey>,
@@ -150,18 +153,18 @@ impl<R: Read> MediaReader<R> {
     }
 }
 
-/// `whole` in parts of `part`, and the rest: nobody has to take hours at once.
+/// Splits `whole` frames into parts of `part` and the rest, so that no single run is hours long.
 fn split_frames(whole: u32, part: u32) -> impl Iterator<Item = u32> {
     let rest = whole % part;
     std::iter::repeat_n(part, (whole / part) as usize).chain((rest > 0).then_some(rest))
 }
 
-/// Frames that damage has cost.
+/// Returns a run of frames lost to damage.
 fn damaged_run(frames: u32) -> Run {
     Run { fate: Fate::Lost(LossReason::Disk), frames }
 }
 
-/// What a cut costs is lost to what caused it.
+/// Returns the loss reason for frames lost at an interruption.
 fn loss_reason_of(end: RecordingEnd) -> LossReason {
     match end {
         RecordingEnd::Storage => LossReason::Disk,
@@ -173,7 +176,7 @@ fn loss_reason_of(end: RecordingEnd) -> LossReason {
     }
 }
 
-/// Goes past the trailer and compares its account with the chunks'.
+/// Advances past the trailer and compares its ledger with the chunks.
 fn accept_trailer<R: Read>(
     walker: &mut MediaWalker<R>,
     fold: &mut SpanAccumulator,
@@ -196,22 +199,22 @@ fn accept_trailer<R: Read>(
 }
 
 impl MediaScan {
-    /// What completes a file that was cut, `None` if it has its trailer. `end` is `Power`, or
-    /// `Storage` if the disk refused the file. Of the last `delay` frames those that count as
-    /// stored become lost: the codec had not given their bytes yet.
+    /// Builds the trailer of an interrupted file; `None` if the file has one. `end` is `Power`, or
+    /// `Storage` if the disk failed. Stored frames among the last `delay` become lost, because the
+    /// encoder had not returned their bytes.
     #[must_use]
     pub fn build_trailer(&self, end: RecordingEnd) -> Option<TrailerInfo> {
         if self.trailer.is_some() {
             return None;
         }
-        let TrailerState { spans: mut fold, mut hasher, sequence } = self.trailer_state.clone();
-        fold.mark_tail_lost(loss_reason_of(end));
+        let TrailerState { mut spans, mut hasher, sequence } = self.trailer_state.clone();
+        spans.mark_tail_lost(loss_reason_of(end));
         let trailer = Trailer {
             chunks: sequence,
             end,
             is_interrupted: true,
-            to: fold.to(),
-            ledger: fold.ledger(),
+            to: spans.to(),
+            ledger: spans.ledger(),
             digest: self.digest,
         };
         let mut bytes = Vec::new();
@@ -224,7 +227,7 @@ impl MediaScan {
             end,
             to: trailer.to,
         };
-        Some(TrailerInfo { bytes, finished, spans: fold.spans().to_vec() })
+        Some(TrailerInfo { bytes, finished, spans: spans.spans().to_vec() })
     }
 }
 
@@ -233,7 +236,7 @@ pub fn scan<R: Read>(source: R) -> Result<MediaScan, MediaError> {
     MediaReader::open(source)?.scan_media()
 }
 
-/// Opens a whole media file: see `MediaReader::chunks`.
+/// Opens a whole media file: see `MediaReader::for_each_chunk`.
 pub fn chunks<R, F>(source: R, key: Option<&DataKey>, visit: F) -> Result<Tail, MediaError>
 where
     R: Read,

@@ -1,36 +1,36 @@
-//! A screen's video in a media file: what a chunk's payload is then.
+//! Screen video in a media file: the layout of a chunk's payload.
 //!
-//! Frames are milliseconds since the daemon started, chunks of any length hold one piece of video
-//! (WebM, decodable by itself) or none, runs say what became of each millisecond as they do for
-//! audio. In front of a piece stands where in the audio it begins: the card's clock and the box's
-//! are not the same, and so picture and sound stay together however long a call is.
+//! Frames are milliseconds since the daemon started. A chunk holds one video segment (WebM,
+//! decodable by itself) or none. Runs state the fate of each millisecond, as for audio. Each
+//! segment starts with its position in the audio: the sound card and the system have different
+//! clocks, and this keeps picture and sound in sync during long calls.
 //!
-//! A call's screen lies in a file beside its audio (`ID.hbv`) whose key follows from that of the
-//! audio: it is not there, not even wrapped. Nothing here looks into the video.
+//! The screen of a call is in a file beside its audio (`ID.hbv`). Its key is derived from the
+//! audio's key and not stored, not even wrapped.
 
 use crate::store::bytes::LeReader;
 use crate::time::Position;
 
-/// In place of a wrapped key: it follows from the one in `ID.hbm`.
+/// Placeholder for the wrapped key, which is derived from the key in `ID.hbm`.
 pub const DERIVED_KEY_MARKER: &[u8] = b"hushbox: the key follows from the one in ID.hbm";
 
-/// Bytes in front of the video.
+/// Bytes before the video.
 pub const SEGMENT_HEAD_BYTES: usize = 24;
 
-/// Milliseconds stored in one chunk, at most; a piece is shorter, and may be stretched a little.
+/// Maximum milliseconds stored in one chunk. A segment is shorter, but may be extended a little.
 pub const STORED_MS_MAX: u64 = 60_000;
 
-/// Stands for a screen without audio.
+/// Marks a screen segment without audio.
 const NO_AUDIO: u64 = u64::MAX;
 
-/// What a chunk holds of a screen.
+/// A screen segment in a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScreenSegment<'a> {
-    /// Of its first picture, in milliseconds since the daemon started.
+    /// Position of its first picture, in milliseconds since the daemon started.
     pub from: Position,
-    /// How long it is to be seen.
+    /// Display duration.
     pub duration_ms: u32,
-    /// Where on the recording's channel that is.
+    /// Position of its first picture on the recording's channel.
     pub audio: Option<Position>,
     /// WebM.
     pub video: &'a [u8],
@@ -46,7 +46,7 @@ impl<'a> ScreenSegment<'a> {
         out.extend_from_slice(self.video);
     }
 
-    /// A chunk's payload; `None` if it is none of these.
+    /// Decodes a chunk's payload; `None` if it is not a segment.
     #[must_use]
     pub fn from_payload(payload: &'a [u8]) -> Option<ScreenSegment<'a>> {
         let mut fields = LeReader(payload);
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_piece_reads_back() {
+    fn segment_round_trips() {
         for audio in [None, Some(Position(8000))] {
             let piece =
                 ScreenSegment { from: Position(7), duration_ms: 2000, audio, video: b"webm" };

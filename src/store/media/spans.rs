@@ -1,9 +1,8 @@
-//! Adding runs up: the ledger, the list of spans, and what a cut costs at the end.
+//! Accumulates runs: the ledger, the list of spans, and the loss at an interruption.
 //!
-//! A `SpanAccumulator` is fed run after run. Neighbouring runs of one fate become one span. It keeps the
-//! last few stretches apart, for the *cut rule*: a codec that lags `delay` frames behind its input
-//! cannot decode the last `delay` frames of a file that was not flushed, so those of them that
-//! count as stored become lost. Nothing here reads bytes.
+//! Neighbouring runs of one fate become one span. The last few runs are kept for the *interruption
+//! rule*: an encoder with a delay of `delay` frames leaves the last `delay` frames of an unflushed
+//! file undecodable. Stored frames among them become lost.
 
 use super::MAX_SPANS;
 use crate::audio::span::{Fate, Ledger, LossReason, Run};
@@ -11,13 +10,13 @@ use crate::store::fact::FactSpan;
 use crate::time::Position;
 use std::collections::VecDeque;
 
-/// The account of a recording, so far.
+/// Running totals of a recording.
 #[derive(Clone, Debug)]
 pub struct SpanAccumulator {
     ledger: Ledger,
     to: Position,
     spans: Vec<FactSpan>,
-    /// The last stretches, together at least `delay` frames if there are so many.
+    /// The last runs, together at least `delay` frames if there are that many.
     recent: VecDeque<RecentRun>,
     recent_frames: u64,
     delay: u64,
@@ -30,7 +29,7 @@ struct RecentRun {
 }
 
 impl SpanAccumulator {
-    /// Nothing yet; the first frame is at `from`, the codec's delay is `delay` frames.
+    /// Creates an accumulator for a first frame at `from` and an encoder delay of `delay` frames.
     #[must_use]
     pub fn new(from: Position, delay: u16) -> SpanAccumulator {
         SpanAccumulator {
@@ -43,25 +42,25 @@ impl SpanAccumulator {
         }
     }
 
-    /// Frames per fate.
+    /// Returns the frames per fate.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         self.ledger
     }
 
-    /// Position after the last frame.
+    /// Returns the position after the last frame.
     #[must_use]
     pub fn to(&self) -> Position {
         self.to
     }
 
-    /// Masked, held and lost stretches in order; the first `MAX_SPANS` of them.
+    /// Returns masked, held and lost spans in order; the first `MAX_SPANS` of them.
     #[must_use]
     pub fn spans(&self) -> &[FactSpan] {
         &self.spans
     }
 
-    /// The next `run.frames` frames met `run.fate`.
+    /// Adds the next `run.frames` frames.
     pub fn add_run(&mut self, run: Run) {
         if run.frames == 0 {
             return;
@@ -72,7 +71,7 @@ impl SpanAccumulator {
         self.remember_recent(RecentRun { fate: run.fate, frames });
     }
 
-    /// Moves on by `frames`; lists them if they are not stored.
+    /// Advances by `frames`, and lists them if they are not stored.
     fn append_frames(&mut self, fate: Fate, frames: u64) {
         let (from, to) = (self.to, self.to.plus(frames));
         self.to = to;
@@ -101,7 +100,7 @@ impl SpanAccumulator {
         }
     }
 
-    /// The cut rule: of the last `delay` frames, the stored ones become lost to `loss`.
+    /// Applies the interruption rule: stored frames among the last `delay` become lost to `loss`.
     pub fn mark_tail_lost(&mut self, loss: LossReason) {
         let end = self.to;
         let window = self.delay.min(self.recent_frames);
@@ -117,20 +116,20 @@ impl SpanAccumulator {
         }
         self.to = start;
         let mut skip = self.recent_frames - window;
-        for stretch in std::mem::take(&mut self.recent) {
-            let frames = stretch.frames - stretch.frames.min(skip);
-            skip -= stretch.frames - frames;
-            if stretch.fate == Fate::Stored {
+        for run in std::mem::take(&mut self.recent) {
+            let frames = run.frames - run.frames.min(skip);
+            skip -= run.frames - frames;
+            if run.fate == Fate::Stored {
                 self.ledger.stored -= frames;
                 let index = LossReason::ALL.iter().position(|each| *each == loss).unwrap_or(0);
                 self.ledger.lost[index] += frames;
                 self.append_frames(Fate::Lost(loss), frames);
             } else if frames > 0 {
-                self.append_frames(stretch.fate, frames);
+                self.append_frames(run.fate, frames);
             }
         }
         self.recent_frames = 0;
-        assert_eq!(self.to, end, "the cut rule keeps the timeline's length");
+        assert_eq!(self.to, end, "the interruption rule keeps the timeline's length");
     }
 }
 
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_of_one_fate_are_one_span() {
+    fn adjacent_runs_of_one_fate_are_one_span() {
         let runs = [(Fate::Masked, 3), (Fate::Masked, 2), (Fate::Stored, 5), (Fate::Held, 1)];
         let fold = accumulate(0, &runs);
         assert_eq!(listed_spans(&fold), [(Fate::Masked, 100, 105), (Fate::Held, 110, 111)]);
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_costs_what_the_codec_had_not_given_yet() {
+    fn interruption_loses_frames_delayed_in_the_encoder() {
         let mut plain = accumulate(4, &[(Fate::Stored, 10)]);
         plain.mark_tail_lost(LossReason::Power);
         assert_eq!(listed_spans(&plain), [(LOST, 106, 110)]);
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_bounded_and_the_ledger_is_not() {
+    fn span_list_is_bounded_and_ledger_is_exact() {
         let mut fold = accumulate(10, &[]);
         let pair = [Run { fate: Fate::Stored, frames: 1 }, Run { fate: LOST, frames: 1 }];
         (0..MAX_SPANS + 50).for_each(|_| pair.into_iter().for_each(|run| fold.add_run(run)));

@@ -1,4 +1,4 @@
-//! Media files as stories: written, read, cut, flipped, forged.
+//! Media file tests: files that are written, read, truncated, flipped and forged.
 
 use super::*;
 use crate::audio::span::{Fate, LossReason, Run};
@@ -27,7 +27,7 @@ fn test_key() -> DataKey {
     DataKey::from_random([1; 32])
 }
 
-/// Runs, and the codec's bytes for them.
+/// Runs, and their codec bytes.
 type TestChunk = (&'static [(Fate, u32)], &'static [u8]);
 
 const CHUNKS: [TestChunk; 4] = [
@@ -41,7 +41,7 @@ fn to_runs(of: &[(Fate, u32)]) -> Vec<Run> {
     of.iter().map(|(fate, frames)| Run { fate: *fate, frames: *frames }).collect()
 }
 
-/// A small file, where its elements end, and what `finish` said.
+/// A small file, the end offsets of its elements, and the result of `finish`.
 fn test_file(delay: u16, key: Option<DataKey>) -> (Vec<u8>, Vec<usize>, FinishedFile) {
     let wrapped: &[u8] = if key.is_some() { b"wrapped" } else { b"" };
     let mut out = Vec::new();
@@ -61,7 +61,7 @@ fn to_offset(at: usize) -> u64 {
 }
 
 #[test]
-fn a_finished_file_scans_clean_and_adds_up() {
+fn finished_file_scans_clean_and_adds_up() {
     let (bytes, _, finished) = test_file(0, Some(test_key()));
     let scan = scan(&bytes[..]).expect("scans");
     assert_eq!((scan.tail, scan.trailer, scan.chunks), (Tail::Clean, Some(finished), 4));
@@ -77,7 +77,7 @@ fn a_finished_file_scans_clean_and_adds_up() {
 }
 
 #[test]
-fn the_key_opens_the_chunks_and_nothing_else_does() {
+fn only_the_key_opens_the_chunks() {
     for key in [Some(test_key()), None] {
         let (bytes, ..) = test_file(0, key.clone());
         let mut seen = Vec::new();
@@ -96,7 +96,7 @@ fn the_key_opens_the_chunks_and_nothing_else_does() {
 }
 
 #[test]
-fn h3_a_file_cut_at_any_byte_can_be_completed() {
+fn h3_file_truncated_at_any_byte_can_be_completed() {
     for delay in [0, 60] {
         let (bytes, ends, _) = test_file(delay, Some(test_key()));
         for cut in ends[0]..bytes.len() {
@@ -126,7 +126,7 @@ fn h3_a_file_cut_at_any_byte_can_be_completed() {
 }
 
 #[test]
-fn zeros_and_garbage_after_a_cut_are_a_torn_tail() {
+fn zeros_and_garbage_at_the_end_are_a_torn_tail() {
     let (bytes, ends, _) = test_file(0, Some(test_key()));
     for filler in [vec![0; 5000], vec![0xff; 9], b"HBMcHBMtHBM".to_vec()] {
         let torn = [&bytes[..ends[2]], &filler[..]].concat();
@@ -139,7 +139,7 @@ fn zeros_and_garbage_after_a_cut_are_a_torn_tail() {
 }
 
 #[test]
-fn every_flipped_bit_is_found_where_it_is() {
+fn every_flipped_bit_is_located() {
     let (bytes, ends, finished) = test_file(60, Some(test_key()));
     for bit in 0..bytes.len() * 8 {
         let mut bad = bytes.clone();
@@ -169,7 +169,7 @@ fn every_flipped_bit_is_found_where_it_is() {
     }
 }
 
-/// Puts other runs, and checksums that hold, over the first chunk.
+/// Replaces the runs of the first chunk and corrects its checksums.
 fn forge_chunk(bytes: &mut [u8], start: usize, change: impl Fn(&mut format::ChunkHead)) {
     let mut head = format::take_chunk(&bytes[start..]).expect("a chunk");
     let payload_at = start + format::chunk_head_bytes(head.runs.len());
@@ -182,7 +182,7 @@ fn forge_chunk(bytes: &mut [u8], start: usize, change: impl Fn(&mut format::Chun
 }
 
 #[test]
-fn h5_a_forged_chunk_is_refused_even_if_its_checksums_hold() {
+fn h5_forged_chunk_with_valid_checksums_is_rejected() {
     let (mut bytes, ends, _) = test_file(0, Some(test_key()));
     forge_chunk(&mut bytes, ends[0], |head| head.runs[1].fate = STORED);
     let scan = scan(&bytes[..]).expect("scans");
@@ -193,7 +193,7 @@ fn h5_a_forged_chunk_is_refused_even_if_its_checksums_hold() {
 }
 
 #[test]
-fn chunks_that_do_not_follow_are_damage_and_never_cut_off() {
+fn out_of_order_chunks_are_damage_and_never_truncated() {
     let (bytes, ends, _) = test_file(0, Some(test_key()));
     let part = |n: usize| &bytes[ends[n]..ends[n + 1]];
     let start = &bytes[..ends[0]];
@@ -223,7 +223,7 @@ fn chunks_that_do_not_follow_are_damage_and_never_cut_off() {
 }
 
 #[test]
-fn a_chunk_allocates_nothing_when_there_is_room() {
+fn append_chunk_with_spare_capacity_does_not_allocate() {
     let mut out = Vec::with_capacity(10_000);
     let mut writer = MediaWriter::create(&test_header(0, b"wrapped"), Some(test_key()), &mut out);
     let mut payload = Vec::with_capacity(2000);
@@ -237,7 +237,7 @@ fn a_chunk_allocates_nothing_when_there_is_room() {
 }
 
 #[test]
-fn a_header_of_another_version_or_of_nonsense_says_so() {
+fn unknown_version_or_invalid_header_is_reported() {
     let mut out = Vec::new();
     let _ = MediaWriter::create(&test_header(0, b""), None, &mut out);
     let redo = |out: &mut Vec<u8>| {

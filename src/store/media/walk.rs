@@ -1,9 +1,9 @@
-//! Walking over a media file element by element, with bounded memory, whatever its bytes are.
+//! Iterates over the elements of a media file with bounded memory, whatever its bytes are.
 //!
-//! What is not a valid element is searched through byte by byte for the next valid one: if there
-//! is one, that was damage; if not, a torn tail. A valid element that does not fit in (sequence,
-//! position) is damage too, and skipped. Keeps a digest over everything, and one as of the last
-//! valid element, where a cut file may go on. Nothing here adds up frames or opens payloads.
+//! After an invalid element the walker searches byte by byte for the next valid one. If it finds
+//! one, the bytes between were damage; otherwise they are a torn tail. A valid element with a wrong
+//! sequence or position is damage too, and skipped. The walker keeps a digest of all bytes, and one
+//! up to the last valid element, where an interrupted file may continue.
 
 use super::format::{self, ChunkHead, SYNC_START, TRAILER_BYTES, Trailer};
 use super::{MAX_CHUNK_BYTES, MediaError, MediaHeader};
@@ -15,36 +15,32 @@ use std::io::Read;
 
 pub struct MediaWalker<R> {
     window: SlidingBuffer<R>,
-    /// Over all bytes before the window.
+    /// Digest of all bytes before the window.
     hasher: blake3::Hasher,
     pub header: MediaHeader,
-    /// As of the end of the last valid element.
+    /// The end of the last valid element.
     pub good: DigestPoint,
     pub tail: Tail,
-    /// The next sequence number: chunks so far, missing ones included.
+    /// The next sequence: number of chunks so far, missing ones included.
     pub sequence: u32,
     to: Position,
 }
 
-/// A place in the file and the digest of all bytes before it.
+/// A file offset and the digest of all bytes before it.
 #[derive(Clone, Debug)]
 pub struct DigestPoint {
     pub offset: u64,
     pub hasher: blake3::Hasher,
 }
 
-/// The next valid element, and how many frames are missing before it.
+/// The next valid element, and the number of frames missing before it.
 #[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub enum WalkStep {
-    /// `payload` is still in sight: see `MediaWalker::payload`.
-    Chunk {
-        gap: u32,
-        head: ChunkHead,
-    },
-    Trailer {
-        gap: u32,
-        trailer: Trailer,
-    },
+    /// A chunk. Its payload is still buffered: see `MediaWalker::payload`.
+    Chunk { gap: u32, head: ChunkHead },
+    /// The trailer.
+    Trailer { gap: u32, trailer: Trailer },
+    /// The file has ended.
     End,
 }
 
@@ -67,7 +63,7 @@ impl MediaElement {
         }
     }
 
-    /// Sequence number and position.
+    /// Returns sequence and position.
     fn sequence_and_position(&self) -> (u32, Position) {
         match self {
             MediaElement::Chunk(head) => (head.sequence, head.from),
@@ -76,7 +72,7 @@ impl MediaElement {
     }
 }
 
-/// How far to go to where the next element could start, at least one byte.
+/// Returns the distance to the next possible start of an element, at least 1 byte.
 fn bytes_to_next_sync(bytes: &[u8]) -> usize {
     let found = bytes.windows(SYNC_START.len()).skip(1).position(|window| window == SYNC_START);
     found.map_or(bytes.len().saturating_sub(SYNC_START.len() - 1), |at| at + 1).max(1)
@@ -87,7 +83,7 @@ fn read_failed(kind: std::io::ErrorKind) -> MediaError {
 }
 
 impl<R: Read> MediaWalker<R> {
-    /// Reads the header and stands before the first chunk.
+    /// Opens a file and reads its header.
     pub fn open(source: R) -> Result<MediaWalker<R>, MediaError> {
         let mut window = SlidingBuffer::new(source, MAX_CHUNK_BYTES);
         window.fill_buffer().map_err(read_failed)?;
@@ -103,7 +99,7 @@ impl<R: Read> MediaWalker<R> {
         Ok(MediaWalker { window, hasher, header, good, tail: Tail::Clean, sequence: 0, to })
     }
 
-    /// The next valid element; the caller goes past it before the next step.
+    /// Returns the next valid element. The caller skips it before the next call.
     pub fn next_element(&mut self) -> Result<WalkStep, MediaError> {
         let mut bad_from = None;
         loop {
@@ -131,7 +127,8 @@ impl<R: Read> MediaWalker<R> {
         }
     }
 
-    /// Frames missing before `found`, 0 if it fits; `None`, and damage, if it cannot be used.
+    /// Returns the number of frames missing before `found`; `None` if the element must be skipped.
+    /// Reports damage unless the number is 0.
     fn gap_before(&mut self, found: &MediaElement) -> Option<u32> {
         let (sequence, from) = found.sequence_and_position();
         let offset = self.window.offset();
@@ -163,24 +160,24 @@ impl<R: Read> MediaWalker<R> {
         }
     }
 
-    /// The payload of the chunk that the last step found.
+    /// Returns the payload of the current chunk.
     pub fn payload(&self, head: &ChunkHead) -> &[u8] {
         let start = format::chunk_head_bytes(head.runs.len());
         &self.window.buffered()[start..head.chunk_bytes()]
     }
 
-    /// The part of the chunk that the last step found that its seal binds in.
+    /// Returns the part of the current chunk that its seal authenticates.
     pub fn associated_data(&self, head: &ChunkHead) -> &[u8] {
         &self.window.buffered()[..format::chunk_clear_bytes(head.runs.len())]
     }
 
-    /// Goes past the chunk that the last step found.
+    /// Skips the current chunk.
     pub fn skip_chunk(&mut self, head: &ChunkHead) {
         self.skip_bytes(head.chunk_bytes());
         self.mark_good();
     }
 
-    /// Goes past the trailer, after which nothing may come.
+    /// Skips the trailer, after which the file must end.
     pub fn skip_trailer(&mut self) -> Result<(), MediaError> {
         self.skip_bytes(TRAILER_BYTES);
         self.mark_good();
@@ -191,7 +188,7 @@ impl<R: Read> MediaWalker<R> {
         Ok(())
     }
 
-    /// Notes what is wrong; the first counts.
+    /// Records damage; only the first report counts.
     pub fn report_damage(&mut self, at: u64, why: Damage) {
         if self.tail == Tail::Clean {
             self.tail = Tail::Damaged { at, why };
@@ -208,7 +205,7 @@ impl<R: Read> MediaWalker<R> {
     }
 }
 
-/// What a file without a valid header is: damaged if any audio follows, else torn.
+/// Classifies a file without a valid header: damaged if audio follows, otherwise torn.
 fn classify_headerless<R: Read>(mut window: SlidingBuffer<R>) -> Result<MediaError, MediaError> {
     let mut have = len_to_u64(0);
     while !window.buffered().is_empty() {

@@ -1,7 +1,8 @@
-//! Writing a media file: header, chunks, trailer, appended to a buffer that the caller owns.
+//! Encodes a media file: header, chunks and trailer, appended to a buffer that the caller owns.
 //!
-//! On the audio path: `chunk` allocates nothing while payload and output have room. The digest and
-//! the ledger run along. One `MediaWriter` is one file under one data key. Nothing here syncs.
+//! The audio path calls `append_chunk`, which does not allocate while payload and output have room.
+//! Digest and ledger are updated as chunks are appended. One `MediaWriter` is one file under one
+//! data key.
 
 use super::format::{self, ChunkHead, Trailer};
 use super::{FinishedFile, MAX_CHUNK_FRAMES, MAX_PAYLOAD_BYTES, MAX_RUNS, MediaHeader, screen};
@@ -11,23 +12,25 @@ use crate::store::fact::RecordingEnd;
 use crate::store::seal::{ChunkSealer, DataKey, SEAL_TAG_BYTES};
 use crate::time::Position;
 
-/// A media file that is being written.
+/// A media file being written.
 #[derive(Debug)]
 pub struct MediaWriter {
     sealer: Option<ChunkSealer>,
     hasher: blake3::Hasher,
     ledger: Ledger,
-    /// Of the next chunk.
+    /// Sequence of the next chunk.
     sequence: u32,
     to: Position,
     size: u64,
-    /// Frames stored in one chunk, at most.
+    /// Maximum frames stored in one chunk.
     stored_max: u64,
 }
 
 impl MediaWriter {
-    /// Begins a file: appends the header to `out`. `key` is there if and only if the header holds
-    /// it wrapped.
+    /// Begins a file by appending the header to `out`.
+    ///
+    /// # Panics
+    /// If `key` is given without a wrapped copy in the header, or the reverse.
     pub fn create(header: &MediaHeader, key: Option<DataKey>, out: &mut Vec<u8>) -> MediaWriter {
         assert_eq!(key.is_some(), !header.wrapped.is_empty(), "the key and its wrapped copy");
         let start = out.len();
@@ -48,9 +51,9 @@ impl MediaWriter {
         writer
     }
 
-    /// Appends one chunk to `out`: the next frames with their fates, and the codec's bytes for
-    /// them. `payload` is sealed in place and left empty, its room kept for the next chunk. A
-    /// chunk without runs is allowed: the last bytes of a codec that lags behind.
+    /// Appends one chunk to `out`: the next frames with their fates, and their codec bytes.
+    /// `payload` is sealed in place and emptied, keeping its capacity. A chunk without runs is
+    /// allowed: the last bytes of a codec with delay.
     pub fn append_chunk(&mut self, runs: &[Run], payload: &mut Vec<u8>, out: &mut Vec<u8>) {
         let stored = runs.iter().filter(|run| run.fate == Fate::Stored);
         let stored_frames: u64 = stored.map(|run| u64::from(run.frames)).sum();
@@ -85,7 +88,7 @@ impl MediaWriter {
         self.sequence += 1;
     }
 
-    /// Ends the file in order: appends the trailer. The codec must have been flushed.
+    /// Ends the file by appending the trailer. The codec must have been flushed.
     pub fn finish(&mut self, end: RecordingEnd, out: &mut Vec<u8>) -> FinishedFile {
         let trailer = Trailer {
             chunks: self.sequence,
@@ -102,31 +105,31 @@ impl MediaWriter {
         FinishedFile { digest, size: self.size, ledger: self.ledger, end, to: self.to }
     }
 
-    /// Frames per fate, of all chunks so far.
+    /// Returns the frames per fate of all chunks so far.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         self.ledger
     }
 
-    /// Position after the last frame of all chunks so far.
+    /// Returns the position after the last frame of all chunks so far.
     #[must_use]
     pub fn to(&self) -> Position {
         self.to
     }
 
-    /// BLAKE3 of the file so far.
+    /// Returns the BLAKE3 digest of the file so far.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         format::finalize_digest(&self.hasher)
     }
 
-    /// Bytes of the file so far.
+    /// Returns the bytes of the file so far.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Takes into account what `out` got since `start`.
+    /// Adds the bytes of `out` since `start` to digest and size.
     fn account_bytes(&mut self, start: usize, out: &[u8]) {
         self.hasher.update(&out[start..]);
         self.size += format::bytes_since(start, out);

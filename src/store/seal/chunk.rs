@@ -1,7 +1,7 @@
-//! Sealing audio chunks: ChaCha20-Poly1305 in place, nonces counted, the clear header bound in.
+//! Sealing of audio chunks: ChaCha20-Poly1305 in place, with the clear header as associated data.
 //!
-//! The nonce is the chunk's sequence number, so one key must never seal two different files. No
-//! allocation while the buffer has room for the tag. Nothing here knows what a chunk looks like.
+//! The nonce is the chunk's sequence number, so one key must never seal two files. Sealing does not
+//! allocate while the buffer has room for the tag.
 
 use super::{DataKey, SealError};
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Nonce};
@@ -9,30 +9,30 @@ use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Nonce};
 /// Bytes that sealing adds to a chunk.
 pub const SEAL_TAG_BYTES: usize = 16;
 
-/// The subkey's name; part of the format.
+/// Context of the subkey; part of the format.
 const CONTEXT: &str = "hushbox v1 audio chunks";
 
-/// First byte of the nonce: what is sealed. Other uses of the subkey would take other numbers.
+/// First byte of the nonce, reserved for audio. Other uses of the subkey would need another value.
 const DOMAIN_AUDIO: u8 = 1;
 
 /// Seals and opens the chunks of one media file.
 pub struct ChunkSealer(ChaCha20Poly1305);
 
 impl ChunkSealer {
-    /// The sealer of the recording that `key` belongs to.
+    /// Creates the sealer of the recording to which `key` belongs.
     #[must_use]
     pub fn new(key: &DataKey) -> ChunkSealer {
         let subkey = key.derive_subkey(CONTEXT);
         ChunkSealer(ChaCha20Poly1305::new((&*subkey).into()))
     }
 
-    /// Seals `payload` in place and appends the tag. `clear` is bound in but not sealed.
+    /// Seals `payload` in place and appends the tag. `clear` is authenticated but not encrypted.
     pub fn seal(&self, sequence: u32, clear: &[u8], payload: &mut Vec<u8>) {
         let sealed = self.0.encrypt_in_place(&chunk_nonce(sequence), clear, payload);
         assert!(sealed.is_ok(), "chunk {sequence}: {} bytes cannot be sealed", payload.len());
     }
 
-    /// Opens `payload` in place and takes the tag off. On an error it holds nothing of worth.
+    /// Opens `payload` in place and removes the tag. On an error its content is undefined.
     pub fn open(
         &self,
         sequence: u32,
@@ -46,7 +46,7 @@ impl ChunkSealer {
 
 impl std::fmt::Debug for ChunkSealer {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("Sealer(…)")
+        out.write_str("ChunkSealer(…)")
     }
 }
 
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chunk_opens_only_under_its_key_sequence_and_header() {
+    fn chunk_opens_only_with_its_key_sequence_and_header() {
         let sealer = ChunkSealer::new(&DataKey::from_random([1; 32]));
         let mut sealed = b"payload".to_vec();
         sealer.seal(3, b"clear", &mut sealed);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn sealing_allocates_nothing_when_there_is_room() {
+    fn sealing_with_spare_capacity_does_not_allocate() {
         let sealer = ChunkSealer::new(&DataKey::from_random([1; 32]));
         let mut payload = Vec::with_capacity(100 + SEAL_TAG_BYTES);
         payload.resize(100, 7);

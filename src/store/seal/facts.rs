@@ -1,24 +1,23 @@
-//! Sealing personal facts: numbers and field values, as they stand in the journal.
+//! Sealing of personal facts: phone numbers and field values in the journal.
 //!
-//! XChaCha20-Poly1305 with a nonce made from what is sealed (a keyed hash over kind, journal
-//! sequence and plaintext), so that it needs no random bits and a repeated sequence number does no
-//! harm: only equal facts give equal bytes. Plaintexts are padded to 16 bytes first, so that
-//! lengths say little. Without a key (`seal = false`) facts stand as they are. Nothing here is
-//! audio.
+//! XChaCha20-Poly1305 with a synthetic nonce: a keyed hash over kind, journal sequence and
+//! plaintext. It needs no random bits, and a repeated sequence does no harm, because only equal
+//! facts give equal bytes. Plaintexts are padded to 16 bytes to hide their length. Without a key
+//! (`seal = false`) facts are stored in clear.
 
 use super::{DataKey, SEAL_TAG_BYTES, SealError};
 use crate::store::fact::{PhoneNumbers, SealedBytes};
 use chacha20poly1305::{AeadInOut, KeyInit, XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
-/// The subkeys' names; part of the format.
+/// Contexts of the subkeys; part of the format.
 const CONTEXT_KEY: &str = "hushbox v1 personal facts";
 const CONTEXT_NONCE: &str = "hushbox v1 personal facts nonce";
 
 const NONCE_BYTES: usize = 24;
 const PAD_BYTES: usize = 16;
 
-/// What a sealed fact is; bound in, so that one kind cannot be passed off as another.
+/// The kind of a sealed fact. It is authenticated, so one kind cannot replace another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FactKind {
     /// `PhoneNumbers`, as postcard.
@@ -36,8 +35,8 @@ impl FactKind {
     }
 }
 
-/// Seals `plain` under `key`. `sequence` is the journal's next number, or any other that differs
-/// from fact to fact: it keeps equal facts from looking equal.
+/// Seals `plain` under `key`. `sequence` is the journal's next sequence, or any value that differs
+/// between facts, so that equal facts do not look equal.
 #[must_use]
 pub fn seal_fact(
     key: Option<&DataKey>,
@@ -48,7 +47,7 @@ pub fn seal_fact(
     let Some(key) = key else {
         return SealedBytes(plain.to_vec());
     };
-    // Room for padding and tag at once: a growing vector would leave copies behind.
+    // Reserve padding and tag at once: a growing vector would leave copies in memory.
     let padded = (plain.len() + 1).next_multiple_of(PAD_BYTES);
     let mut body = Zeroizing::new(Vec::with_capacity(padded + SEAL_TAG_BYTES));
     body.extend_from_slice(plain);
@@ -75,7 +74,7 @@ fn fact_nonce(key: &DataKey, kind: FactKind, sequence: u64, plain: &[u8]) -> [u8
     nonce
 }
 
-/// Opens what `seal_fact` sealed under the same key as the same kind.
+/// Opens a fact that `seal_fact` sealed under the same key and kind.
 pub fn open_fact(
     key: Option<&DataKey>,
     kind: FactKind,
@@ -102,16 +101,16 @@ pub fn open_fact(
     }
 }
 
-/// Seals the numbers of a call.
+/// Seals the phone numbers of a call.
 #[must_use]
 pub fn seal_numbers(key: Option<&DataKey>, sequence: u64, numbers: &PhoneNumbers) -> SealedBytes {
-    // Writing two optional texts to memory has no way to fail.
+    // Serializing to memory cannot fail.
     let plain = Zeroizing::new(postcard::to_stdvec(numbers).unwrap_or_default());
     assert!(!plain.is_empty());
     seal_fact(key, FactKind::Numbers, sequence, &plain)
 }
 
-/// Opens the numbers of a call. Nothing at all (`SealedBytes::default`) is no numbers.
+/// Opens the phone numbers of a call. Empty bytes mean no numbers.
 pub fn open_numbers(
     key: Option<&DataKey>,
     sealed: &SealedBytes,
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn h6_facts_open_only_as_what_they_are_under_their_key() {
+    fn h6_fact_opens_only_with_its_key_and_kind() {
         let numbers = PhoneNumbers { ani: Some("+4930123".into()), dnis: None };
         let sealed = seal_numbers(Some(&test_key()), 9, &numbers);
         assert!(!sealed.0.windows(7).any(|window| window == b"4930123"));
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_say_little_and_equal_facts_look_different() {
+    fn padding_hides_length_and_equal_facts_differ() {
         for value in ["", "a", "exactly fifteen", "sixteen letters.", "ends in zeros\0\0", "ä"] {
             let sealed = seal_field(Some(&test_key()), 1, value);
             assert_eq!((sealed.0.len() - NONCE_BYTES) % PAD_BYTES, 0, "{value:?}");

@@ -1,4 +1,4 @@
-//! A small store in memory, and what is found when somebody was at it.
+//! Verification tests: a small store in memory, tampered with in many ways.
 
 use super::*;
 use crate::audio::span::{Fate, Run};
@@ -167,7 +167,7 @@ impl TestStore {
 }
 
 #[test]
-fn an_untouched_store_is_clean() {
+fn untouched_store_is_clean() {
     let mut store = TestStore::new();
     store.witness = store.read_checkpoints();
     let report = store.verify_store(false);
@@ -179,7 +179,7 @@ fn an_untouched_store_is_clean() {
 }
 
 #[test]
-fn h5_edits_gaps_and_deletions_in_the_journal_are_found() {
+fn h5_journal_edits_gaps_and_deletions_are_found() {
     let store = TestStore::new();
     let path = |n: usize| store.journals[n].0.clone();
 
@@ -210,7 +210,7 @@ fn h5_edits_gaps_and_deletions_in_the_journal_are_found() {
 }
 
 #[test]
-fn h5_a_journal_written_anew_is_found_by_its_signatures() {
+fn h5_rewritten_journal_is_found_by_signatures() {
     let store = TestStore::new();
     let mut forged = store.clone();
     forged.writer = JournalWriter::new();
@@ -250,7 +250,7 @@ fn h5_a_journal_written_anew_is_found_by_its_signatures() {
 }
 
 #[test]
-fn h5_media_files_must_be_what_the_journal_says() {
+fn h5_media_files_must_match_the_journal() {
     let store = TestStore::new();
     let path = store.media[0].0.clone();
     let found = |change: &dyn Fn(&mut TestStore)| {
@@ -284,7 +284,7 @@ fn h5_media_files_must_be_what_the_journal_says() {
 }
 
 #[test]
-fn h3_what_a_cut_left_is_told_apart_from_what_runs() {
+fn h3_interrupted_recordings_differ_from_running_ones() {
     let mut store = TestStore::new();
     let (_, bytes) = store.begin_recording(5);
     let path = layout::media_path(AT, test_id(5));
@@ -329,5 +329,5 @@ fn findings_are_sentences_that_name_the_place() {
     assert!(said.starts_with(expected), "{said}");
     let differs = MediaDifference::Size { expected: 10, found: 9 };
     let said = Finding::MediaDiffers { path: "x".into(), what: differs }.to_string();
-    assert_eq!(said, "x: its size (9 bytes, not 10) is not what the journal says");
+    assert_eq!(said, "x: its size (9 bytes, not 10) does not match the journal");
 }

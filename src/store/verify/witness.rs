@@ -1,9 +1,9 @@
-//! What a witness outside the box proves: checkpoints that clients kept must be in the chain.
+//! Comparison with an external witness: checkpoints that clients kept must be in the chain.
 //!
-//! A checkpoint that matches proves everything before it. So the newest that matches says how far
-//! the journal is what it was; what the first one after it meets says what became of the rest: it
-//! ends before (cut, or an older copy) or goes on otherwise (rewritten, or grown on an older copy).
-//! One finding tells it, however many checkpoints there are. Nothing here reads a witness file.
+//! A matching checkpoint proves everything before it, so the newest match says how far the journal
+//! is unchanged. The first mismatch after it says what happened to the rest. The journal either
+//! ends earlier (truncated, or an older copy) or continues differently (rewritten, or an extended
+//! older copy). All mismatches give kept finding.
 
 use super::Finding;
 use crate::store::journal::Checkpoint;
@@ -11,13 +11,13 @@ use crate::store::sign::BoxPublicKey;
 use crate::time::WallTime;
 use std::collections::BTreeMap;
 
-/// A checkpoint as somebody kept it.
+/// A checkpoint from a witness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WitnessCheckpoint {
     pub sequence: u64,
     pub chain: [u8; 32],
     pub signature: [u8; 64],
-    /// Without its time its signature cannot be checked, only compared.
+    /// Time of the checkpoint. Without it the signature can only be compared, not verified.
     pub at: Option<WallTime>,
 }
 
@@ -29,7 +29,7 @@ impl From<Checkpoint> for WitnessCheckpoint {
 }
 
 impl WitnessCheckpoint {
-    /// Whether the box did not sign it, as far as can be said.
+    /// Whether the checkpoint is known not to be signed by this recorder.
     fn is_forged(&self, key: Option<&BoxPublicKey>, ours: Option<&Checkpoint>) -> bool {
         let &WitnessCheckpoint { sequence, chain, signature, at } = self;
         match (key, at, ours) {
@@ -42,8 +42,7 @@ impl WitnessCheckpoint {
     }
 }
 
-/// What the witness finds wrong with a journal that has these checkpoints and ends with entry
-/// `last`.
+/// Compares the witness with a journal that has these checkpoints and ends with entry `last`.
 pub fn compare_witness(
     witness: &[WitnessCheckpoint],
     key: Option<&BoxPublicKey>,
@@ -51,19 +50,19 @@ pub fn compare_witness(
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (mut matching, mut other) = (Vec::new(), Vec::new());
-    for one in witness {
-        let ours = checkpoints.get(&one.sequence);
-        if one.is_forged(key, ours) {
-            findings.push(Finding::WitnessForged { sequence: one.sequence });
-        } else if ours.is_some_and(|ours| ours.chain == one.chain) {
-            matching.push(one.sequence);
+    for kept in witness {
+        let ours = checkpoints.get(&kept.sequence);
+        if kept.is_forged(key, ours) {
+            findings.push(Finding::WitnessForged { sequence: kept.sequence });
+        } else if ours.is_some_and(|ours| ours.chain == kept.chain) {
+            matching.push(kept.sequence);
         } else {
-            other.push(one.sequence);
+            other.push(kept.sequence);
         }
     }
     let (first, newest) = (other.iter().min(), other.iter().max());
     if let (Some(&first), Some(&newest)) = (first, newest) {
-        // What matches after a difference proves nothing: the chain could not lead there.
+        // A match after a mismatch proves nothing: the chain could not lead there.
         let common = matching.into_iter().filter(|sequence| *sequence < first).max();
         let common = common.unwrap_or(0);
         findings.push(match first <= last {

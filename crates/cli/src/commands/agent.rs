@@ -1,8 +1,8 @@
-//! `hushbox agent`: an agent's client for a terminal.
+//! `hushbox agent`: an agent's client for the terminal.
 //!
-//! Lines are sent as they are typed; the prompt tells the state, and every change of it is one
-//! readable line. When the box is lost, `client::RetryPolicy` says when to try again. What the
-//! agent may do is what the box says in `can`; nothing is decided here.
+//! Typed lines are sent as commands. The prompt shows the state, and each change is printed as one
+//! line. `client::RetryPolicy` schedules reconnection. The recorder decides what the agent may do and
+//! sends it in `can`.
 
 use crate::Outcome;
 use crate::cli::AgentArgs;
@@ -21,16 +21,16 @@ use std::io::Write as _;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// The box closes a session that is silent for 90 s.
+/// Keep-alive interval; the recorder closes a session after 90 s of silence.
 const PING_EVERY: Duration = Duration::from_secs(30);
 
-/// How a conversation ended.
+/// The reason why a session ended.
 enum SessionEnd {
-    /// The agent wants no more.
+    /// The agent quit.
     Quit,
-    /// The link dropped.
+    /// The connection was lost.
     Disconnected(ConnectionError),
-    /// The box does not want this agent.
+    /// The recorder rejected the login.
     Refused,
 }
 
@@ -52,7 +52,7 @@ pub fn run(args: &AgentArgs) -> Result<Outcome, Error> {
     }
 }
 
-/// One conversation, from the attempt to connect to its end.
+/// Runs one session, from connecting to its end.
 fn run_session(
     servers: &ServerList,
     login: &Login,
@@ -73,10 +73,10 @@ fn run_session(
         Ok(LoginOutcome::Refused(reply)) => {
             print_text(&reply_format::format_outcome(&reply.outcome))?;
             let code = reply.outcome.err().and_then(|failure| failure.code());
-            // What passes by itself is tried again.
-            let passes = [Code::Busy, Code::TooMany, Code::ShuttingDown, Code::Storage];
-            let passes = code.is_some_and(|code| passes.contains(&code));
-            Ok(if passes {
+            // Temporary conditions are retried.
+            let temporary = [Code::Busy, Code::TooMany, Code::ShuttingDown, Code::Storage];
+            let temporary = code.is_some_and(|code| temporary.contains(&code));
+            Ok(if temporary {
                 SessionEnd::Disconnected(ConnectionError::Closed)
             } else {
                 SessionEnd::Refused
@@ -91,10 +91,10 @@ fn run_session(
     }
 }
 
-/// Waits until the next attempt is due; whether there is to be one.
+/// Waits until the next attempt is due. Returns false if there is to be none.
 fn wait_for_retry(retry: &mut RetryPolicy, input: &mut StdinReader) -> Result<bool, Error> {
     let mut bits = [0; 4];
-    // Without random bits every pause is the shortest: no harm.
+    // Without random bits every pause is the shortest, which does no harm.
     let _ = getrandom::fill(&mut bits);
     let pause = match retry.record_failure(u32::from_le_bytes(bits)) {
         RetryAction::Retry { retry, in_ms } => {
@@ -128,14 +128,14 @@ fn wait_for_retry(retry: &mut RetryPolicy, input: &mut StdinReader) -> Result<bo
                 }
                 "quit" | "exit" => return Ok(false),
                 "" => {}
-                _ => print_text("not connected; only reconnect and quit work now\n")?,
+                _ => print_text("not connected; only reconnect and quit are available\n")?,
             },
             None => {}
         }
     }
 }
 
-/// A conversation that has begun.
+/// A session that is logged in.
 struct AgentSession {
     connection: Box<Connection>,
     state: Option<AgentState>,
@@ -172,7 +172,7 @@ impl AgentSession {
         }
     }
 
-    /// Sends what was typed.
+    /// Sends a typed line and prints the reply.
     fn send_line(&mut self, line: &str) -> Result<Option<SessionEnd>, Error> {
         if line.is_empty() {
             return Ok(None);
@@ -191,7 +191,7 @@ impl AgentSession {
         }
     }
 
-    /// Tells all news there are.
+    /// Prints all pending state changes.
     fn print_state_changes(&mut self) -> Result<(), ConnectionError> {
         while let Some(news) = self.connection.next_notification(Duration::ZERO)? {
             let Notification::State(state) = news else { continue };
@@ -211,7 +211,7 @@ fn print_text(text: &str) -> Result<(), Error> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Stdout)
 }
 
-/// `1:05`
+/// Formats a duration as `1:05`.
 fn format_minutes(ms: u64) -> String {
     format!("{}:{:02}", ms / 60_000, ms / 1000 % 60)
 }
@@ -229,7 +229,7 @@ fn prompt_text(state: Option<&AgentState>) -> String {
     text + "> "
 }
 
-/// The state in one line.
+/// Describes the state in one line.
 fn describe_state(state: &AgentState) -> String {
     let mut parts = vec![match (&state.call, state.direction) {
         (None, _) => "no call".to_owned(),
@@ -266,7 +266,7 @@ mod tests {
     use protocol::{Ability, AbilitySet};
 
     #[test]
-    fn a12_the_state_is_one_readable_line() {
+    fn a12_state_is_one_readable_line() {
         let mut state = AgentState::default();
         assert_eq!(describe_state(&state), "no call; not recording; you may: nothing now");
         assert_eq!(prompt_text(Some(&state)), "idle> ");

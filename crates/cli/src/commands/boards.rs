@@ -1,7 +1,5 @@
-//! `hushbox boards`: what sound cards this machine has, and a proposal for each.
-//!
-//! The one word that knows voice boards, and only how to list them: nothing is captured, and
-//! nothing is written anywhere.
+//! `hushbox boards`: lists this machine's sound cards with a configuration proposal for each.
+//! Nothing is captured or written.
 
 use crate::Outcome;
 use crate::error::Error;
@@ -12,8 +10,8 @@ pub fn run() -> Result<Outcome, Error> {
     let cards = list_cards();
     let mut text = String::new();
     if cards.is_empty() {
-        text.push_str("No sound card here can capture. Is it plugged in? Is its driver loaded?\n");
-        text.push_str("`modprobe snd-aloop` makes one for tests.\n");
+        text.push_str("No sound card with capture found. Check the connection and the driver.\n");
+        text.push_str("For tests, `modprobe snd-aloop` creates a virtual card.\n");
     }
     for card in &cards {
         text.push_str(&describe_card(card));
@@ -27,7 +25,7 @@ fn describe_card(card: &CardInfo) -> String {
     let CardInfo { pcm, name, driver, slots, .. } = card;
     let mut text = match &card.error {
         None => format!("{pcm}: {name} (driver {driver}), {slots} slots\n"),
-        Some(trouble) => format!("{pcm}: {name} (driver {driver}), cannot be asked: {trouble}\n"),
+        Some(error) => format!("{pcm}: {name} (driver {driver}), cannot be queried: {error}\n"),
     };
     let Some(profile) = Profile::for_card(card) else { return text };
     let indent =
@@ -35,9 +33,9 @@ fn describe_card(card: &CardInfo) -> String {
     text.push_str(&format!("  profile {}: {}\n", profile.name, profile.title));
     text.push_str(&indent(&profile.wiring));
     for line in &profile.mixer {
-        text.push_str(&format!("  set it up: {}\n", Profile::fill_template(line, card)));
+        text.push_str(&format!("  mixer: {}\n", Profile::fill_template(line, card)));
     }
-    text.push_str("  for the configuration:\n");
+    text.push_str("  configuration:\n");
     text.push_str(&indent(&Profile::fill_template(profile.board, card)));
     text.push('\n');
     text

@@ -1,6 +1,5 @@
-//! `hushbox check-config FILE`: everything that is wrong with it, as compilers write it.
-//!
-//! Findings go to stdout, so that an editor can take them. Nothing here applies a configuration.
+//! `hushbox check-config FILE`: checks a configuration and prints all errors in the format of
+//! compilers, on stdout, so that editors can parse them.
 
 use crate::Outcome;
 use crate::cli::CheckConfigArgs;
@@ -11,25 +10,25 @@ use std::io::Write;
 
 pub fn run(args: &CheckConfigArgs) -> Result<Outcome, Error> {
     let mut out = std::io::stdout().lock();
-    let mut say = |line: String| writeln!(out, "{line}").map_err(Error::Stdout);
+    let mut print = |line: String| writeln!(out, "{line}").map_err(Error::Stdout);
     match check_file(&args.file)? {
         Ok((config, warnings)) => {
             for warning in &warnings {
-                say(format_diagnostic(&args.file, warning).replacen(": ", ": warning: ", 1))?;
+                print(format_diagnostic(&args.file, warning).replacen(": ", ": warning: ", 1))?;
             }
-            say(format_summary(&config, warnings.len()))?;
+            print(format_summary(&config, warnings.len()))?;
             Ok(Outcome::Done)
         }
         Err(errors) => {
             for error in &errors {
-                say(format_diagnostic(&args.file, error).replacen(": ", ": error: ", 1))?;
+                print(format_diagnostic(&args.file, error).replacen(": ", ": error: ", 1))?;
             }
             Ok(Outcome::Unclean)
         }
     }
 }
 
-/// `ok: 2 channels, 1 agent, …`
+/// Formats the summary: `ok: 2 channels, 1 agent, …`.
 fn format_summary(config: &Config, warnings: usize) -> String {
     let channels: usize = config.boards.iter().map(|board| board.channels.len()).sum();
     let counts = [

@@ -1,8 +1,7 @@
-//! `hushbox console`: a technician's session, over a socket or a serial cable.
+//! `hushbox console`: a technician's session over a socket or a serial cable.
 //!
-//! Asks for user and PIN, then takes commands. On a terminal there is a line editor, and answers
-//! are tables that fit; elsewhere the box's lines, so that a script sees what it would see with
-//! `nc`. Commands are the box's: only how an answer is shown is decided here.
+//! Prompts for user and PIN, then accepts commands. On a terminal there is a line editor, and
+//! replies are shown as tables. Otherwise replies are printed as protocol lines, as with `nc`.
 
 use crate::Outcome;
 use crate::cli::{ConsoleArgs, MetersArgs};
@@ -25,28 +24,28 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The box hears a session three times, then closes it.
+/// Login attempts; the recorder closes the connection after the third.
 const LOGIN_ATTEMPTS_MAX: u32 = 3;
-/// The box closes a session that is silent for 90 s.
+/// Keep-alive interval; the recorder closes a session after 90 s of silence.
 const PING_EVERY: Duration = Duration::from_secs(30);
-/// For a greeting that is on its way already.
+/// Timeout for a greeting that has been requested already.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
-/// Words that are ours, not the box's.
+/// Commands handled by the console itself.
 const CONSOLE_COMMANDS: &[&str] = &["exit", "setup"];
 
 pub fn run(args: &ConsoleArgs) -> Result<Outcome, Error> {
     let mut input = StdinReader::default();
-    let mut door = ConsoleTarget::from_args(args)?;
-    let Some((connection, reply)) = log_in(args, &mut door, &mut input)? else {
+    let mut target = ConsoleTarget::from_args(args)?;
+    let Some((connection, reply)) = log_in(args, &mut target, &mut input)? else {
         return Ok(Outcome::Unclean);
     };
     let place = connection.address().to_string();
-    let looks = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let ended = match looks {
+    let interactive = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let ended = match interactive {
         true => {
             let name = connection.greeting().name.clone();
             print_text(&format!(
-                "connected to {name} at {place}\nhelp lists the commands, Tab helps\n"
+                "connected to {name} at {place}\nType help for a list of commands; Tab completes.\n"
             ))?;
             run_interactive(connection, link_rate(args))
         }
@@ -60,11 +59,11 @@ pub fn run(args: &ConsoleArgs) -> Result<Outcome, Error> {
     ended.map_err(|stop| stop.into_error(place))
 }
 
-/// `hushbox meters`: logs in, and shows nothing else.
+/// Runs `hushbox meters`: logs in and shows the meters.
 pub fn run_meters(args: &MetersArgs) -> Result<Outcome, Error> {
     let args = &args.console;
-    let mut door = ConsoleTarget::from_args(args)?;
-    let Some((mut connection, _)) = log_in(args, &mut door, &mut StdinReader::default())? else {
+    let mut target = ConsoleTarget::from_args(args)?;
+    let Some((mut connection, _)) = log_in(args, &mut target, &mut StdinReader::default())? else {
         return Ok(Outcome::Unclean);
     };
     let place = connection.address().to_string();
@@ -72,19 +71,19 @@ pub fn run_meters(args: &MetersArgs) -> Result<Outcome, Error> {
     shown.map_err(|stop| stop.into_error(place))
 }
 
-/// Logs in, asks one thing, and leaves; none: nobody was let in.
+/// Logs in, sends one command and logs out. Returns `None` if the login was rejected.
 pub fn request_once(args: &ConsoleArgs, command: &str) -> Result<Option<Reply>, Error> {
-    let mut door = ConsoleTarget::from_args(args)?;
-    let Some((mut connection, _)) = log_in(args, &mut door, &mut StdinReader::default())? else {
+    let mut target = ConsoleTarget::from_args(args)?;
+    let Some((mut connection, _)) = log_in(args, &mut target, &mut StdinReader::default())? else {
         return Ok(None);
     };
     let reply = server::send_request(&mut connection, command)?;
-    // Whoever is next on a cable finds it free; if it broke meanwhile, it is free as well.
+    // Frees a serial line for the next session. A broken connection is free already.
     drop(connection.request("quit"));
     Ok(Some(reply))
 }
 
-/// Live where that can be, else once.
+/// Shows live meters if the terminal allows, else a table once.
 fn show_meters(connection: &mut Connection, link_rate: u64) -> Result<Outcome, ConsoleError> {
     if raw_mode::can_paint() {
         let closed = meters::run_live(connection, link_rate).map_err(ConsoleError::from)?;
@@ -105,7 +104,7 @@ fn show_meters(connection: &mut Connection, link_rate: u64) -> Result<Outcome, C
     }
 }
 
-/// Bits a second between here and the box.
+/// Returns the bit rate of the connection; unlimited for sockets.
 fn link_rate(args: &ConsoleArgs) -> u64 {
     let named = args.server.servers.iter().any(|address| match address {
         Address::Unix(path) => path.starts_with("/dev/"),
@@ -114,10 +113,10 @@ fn link_rate(args: &ConsoleArgs) -> u64 {
     if args.tty.is_some() || named { args.rate.into() } else { u64::MAX }
 }
 
-/// The way to the box.
+/// The connection target.
 enum ConsoleTarget {
     Servers(ServerList),
-    /// A cable has one session; it is taken by the log-in that succeeds.
+    /// A serial line carries one session, which a successful login takes.
     Serial(Option<Box<Connection>>),
 }
 
@@ -161,10 +160,10 @@ fn connection_error(path: &Path, error: ConnectionError) -> Error {
     Error::Connection { address: PathBuf::from(path).display().to_string(), error }
 }
 
-/// Asks for user and PIN until the box is content, three times at most.
+/// Prompts for user and PIN until the recorder accepts them, up to three times.
 fn log_in(
     args: &ConsoleArgs,
-    door: &mut ConsoleTarget,
+    target: &mut ConsoleTarget,
     input: &mut StdinReader,
 ) -> Result<Option<(Box<Connection>, Reply)>, Error> {
     for _ in 0..LOGIN_ATTEMPTS_MAX {
@@ -179,7 +178,7 @@ fn log_in(
             client: Some(concat!("hushbox/", env!("CARGO_PKG_VERSION")).to_owned()),
             ..Login::new(Kind::Technician)
         };
-        match door.send_login(&login)? {
+        match target.send_login(&login)? {
             (Some(connection), reply) => return Ok(Some((connection, reply))),
             (None, Reply { outcome, .. }) => {
                 let code = outcome.as_ref().err().and_then(|failure| failure.code());
@@ -202,7 +201,7 @@ fn read_answer(input: &mut StdinReader, question: &str) -> Result<String, Error>
     }
 }
 
-/// With a line editor, for a person.
+/// Runs an interactive session with a line editor.
 fn run_interactive(connection: Box<Connection>, link_rate: u64) -> Result<Outcome, ConsoleError> {
     let link = SharedConnection::new(connection);
     let mut prompt = LineEditor::start(&link, CONSOLE_COMMANDS)?;
@@ -223,7 +222,7 @@ fn run_interactive(connection: Box<Connection>, link_rate: u64) -> Result<Outcom
         let screen = Pager::with_size(prompt.size());
         match kept.connection.request(line) {
             Ok(reply) => {
-                // Whoever reads is not logged out meanwhile.
+                // Keeps the session open while the user reads.
                 screen.show_reply((line, &reply), &mut || -> Result<(), ConsoleError> {
                     kept.connection.request("ping")?;
                     Ok(())
@@ -239,7 +238,7 @@ fn run_interactive(connection: Box<Connection>, link_rate: u64) -> Result<Outcom
     Ok(Outcome::Done)
 }
 
-/// Why talking stopped.
+/// The reason why a session failed.
 enum ConsoleError {
     Local(Error),
     Connection(ConnectionError),
@@ -255,8 +254,8 @@ impl ConsoleError {
 }
 
 impl From<meters::SessionError> for ConsoleError {
-    fn from(trouble: meters::SessionError) -> ConsoleError {
-        match trouble {
+    fn from(error: meters::SessionError) -> ConsoleError {
+        match error {
             meters::SessionError::Local(failure) => ConsoleError::Local(failure),
             meters::SessionError::Connection(error) => ConsoleError::Connection(error),
         }
@@ -277,9 +276,9 @@ impl From<ConnectionError> for ConsoleError {
 
 struct ConsoleSession {
     connection: Box<Connection>,
-    /// Somebody looks.
+    /// Whether stdout is a terminal.
     is_terminal: bool,
-    /// A command was: a script hears of it by the exit status.
+    /// Whether a command was rejected; reported in the exit status.
     has_refusal: bool,
 }
 
@@ -316,7 +315,7 @@ impl ConsoleSession {
         }
     }
 
-    /// Sends a command and shows the answer; whether the session is over.
+    /// Sends a command and prints the reply. Returns whether the session is over.
     fn execute_line(&mut self, line: &str) -> Result<bool, ConsoleError> {
         let line = if line == "exit" { "quit" } else { line };
         if line.is_empty() {

@@ -1,9 +1,9 @@
-//! `hushbox decode`: a media file from stdin, as sound, film or shape on stdout.
+//! `hushbox decode`: decodes a media file from stdin to audio, video or a waveform on stdout.
 //!
-//! For programs that fetched it with `media ID`, such as the web portal: no store is needed, and
-//! nothing touches a disk unless stdout is a file. What comes through a pipe is held in memory,
-//! sealed as it is; it is checked as far as can be told without the journal (`verify` and `export`
-//! hold it against that).
+//! For programs that fetched the file with `media ID`, such as the web portal. It needs no store
+//! and writes to disk only if stdout is a file. Input from a pipe is held in memory, still sealed.
+//! It is checked as far as possible without the journal; `verify` and `export` compare with the
+//! journal.
 
 use crate::Outcome;
 use crate::cli::{DecodeArgs, DecodeFormat};
@@ -24,14 +24,14 @@ use hushbox::store::seal::DataKey;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// What is made of chunks.
+/// The writer of the decoded chunks.
 enum DecodeSink<'a> {
     Ogg(Box<OggWriter<&'a mut SeekableOutput>>),
     Wav(Box<WavWriter<&'a mut SeekableOutput>>),
     Waveform(Box<WaveformWriter>, &'a mut SeekableOutput),
 }
 
-/// A file that is decoded.
+/// A checked input file.
 struct DecodeSource {
     input: SeekableInput,
     scan: MediaScan,
@@ -39,7 +39,7 @@ struct DecodeSource {
 }
 
 impl DecodeSource {
-    /// Of a file that is named, or of stdin.
+    /// Opens and scans the named file, or stdin.
     fn scan_input(named: Option<&Path>, force: bool) -> Result<DecodeSource, Error> {
         let path = named.unwrap_or(Path::new("stdin")).to_owned();
         let read = |error| Error::Read { path: path.clone(), error };
@@ -100,7 +100,7 @@ fn export_error(error: ExportError) -> Error {
     }
 }
 
-/// Sound, and the screen where there is one.
+/// Writes the audio, with the screen if there is one.
 fn write_webm(
     args: &DecodeArgs,
     main: &DecodeSource,
@@ -116,23 +116,23 @@ fn write_webm(
     let open = || main.open_reader();
     let open_screen =
         || beside.as_ref().map_or_else(|| main.open_reader(), DecodeSource::open_reader);
-    let reel = CheckedMedia { scan: &main.scan, open: &open, path: main.path.clone() };
+    let main_media = CheckedMedia { scan: &main.scan, open: &open, path: main.path.clone() };
     let alone = main.scan.header.codec == CodecKind::Screen;
     let screen = beside.as_ref().map(|other| CheckedMedia {
         scan: &other.scan,
         open: &open_screen,
         path: other.path.clone(),
     });
-    let (sound, screen) = if alone { (None, Some(reel)) } else { (Some(reel), screen) };
+    let (audio, screen) = if alone { (None, Some(main_media)) } else { (Some(main_media), screen) };
     let (title, target) = (id.to_string(), "stdout".into());
-    let film = VideoSource { audio: sound, screen, key, doc_type: "webm", title, target };
-    video::write_video(&film, out)
+    let source = VideoSource { audio, screen, key, doc_type: "webm", title, target };
+    video::write_video(&source, out)
 }
 
-/// The shape of a screen: nothing is heard.
+/// Writes the waveform of a screen recording, which has spans but no audio.
 fn write_screen_waveform(main: &DecodeSource, out: &mut SeekableOutput) -> Result<(), ExportError> {
-    let shape = Waveform::for_screen(&main.scan.spans, main.scan.header.from, main.scan.to);
-    serde_json::to_writer(&mut *out, &shape).map_err(std::io::Error::from)?;
+    let waveform = Waveform::for_screen(&main.scan.spans, main.scan.header.from, main.scan.to);
+    serde_json::to_writer(&mut *out, &waveform).map_err(std::io::Error::from)?;
     Ok(writeln!(out)?)
 }
 
@@ -192,7 +192,7 @@ impl<'a> DecodeSink<'a> {
         match self {
             DecodeSink::Ogg(ogg) => ogg.write_chunk(runs, payload),
             DecodeSink::Wav(wav) => wav.write_chunk(runs, payload),
-            DecodeSink::Waveform(shape, _) => shape.add_chunk(runs, payload),
+            DecodeSink::Waveform(waveform, _) => waveform.add_chunk(runs, payload),
         }
     }
 
@@ -200,8 +200,9 @@ impl<'a> DecodeSink<'a> {
         match self {
             DecodeSink::Ogg(ogg) => ogg.finish(),
             DecodeSink::Wav(wav) => wav.finish(),
-            DecodeSink::Waveform(shape, out) => {
-                serde_json::to_writer(&mut *out, &shape.finish()).map_err(std::io::Error::from)?;
+            DecodeSink::Waveform(waveform, out) => {
+                serde_json::to_writer(&mut *out, &waveform.finish())
+                    .map_err(std::io::Error::from)?;
                 Ok(writeln!(out)?)
             }
         }

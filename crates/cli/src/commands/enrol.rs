@@ -1,7 +1,6 @@
-//! `hushbox enrol`: this workstation gets its certificate, with a technician's code.
+//! `hushbox enrol`: obtains this workstation's certificate with a technician's code.
 //!
-//! What was there for the box before is replaced only when the new one has come. Nothing here
-//! checks who may enrol: the box does.
+//! An existing certificate for the recorder is replaced only after the new one has arrived.
 
 use crate::Outcome;
 use crate::cli::EnrolArgs;
@@ -10,12 +9,12 @@ use client::{EnrolError, Keyring};
 use std::io::Write;
 use std::time::Duration;
 
-/// For the connection and the greeting.
+/// Timeout for connecting and for the greeting.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub fn run(args: &EnrolArgs) -> Result<Outcome, Error> {
     let keyring = Keyring::for_current_user();
-    // Before the code is used up: is there a place for what it brings?
+    // Checked first, because the recorder accepts the code only once.
     keyring.key_file(&args.server).map_err(Error::Keyring)?;
     let enrolled = match client::enrol(&args.server, &args.code, TIMEOUT) {
         Ok(enrolled) => enrolled,

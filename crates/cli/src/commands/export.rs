@@ -1,8 +1,8 @@
-//! `hushbox export ID --to FILE`: a recording as a file that anything plays, and its manifest.
+//! `hushbox export ID --to FILE`: exports a recording to a playable file with a manifest.
 //!
-//! The media file is read twice: once without the key, to see that it is the one the journal tells
-//! of, once to open it. Memory is bounded by a chunk. A running recording is exported as far as it
-//! is durable, and says so. Both files appear whole or not at all.
+//! The media file is read twice: first without the key, to compare it with the journal, then to
+//! decode it. Memory is bounded by one chunk. A running recording is exported up to its durable
+//! end. Both output files are created atomically.
 
 use crate::Outcome;
 use crate::cli::ExportArgs;
@@ -28,17 +28,17 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// What kind of file is made.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ExportFormat {
     Wav,
     Opus,
-    /// Sound and screen; `webm`, or `matroska`.
+    /// Audio and screen; the document type is `webm` or `matroska`.
     Webm(&'static str),
 }
 
 impl ExportFormat {
-    /// From the end of the file's name.
+    /// Selects the format by the file's extension.
     fn from_path(path: &Path) -> Result<ExportFormat, Error> {
         let end = path.extension().and_then(|end| end.to_str()).map(str::to_ascii_lowercase);
         match end.as_deref() {
@@ -112,27 +112,27 @@ pub fn run(args: &ExportArgs) -> Result<Outcome, Error> {
         eprintln!("hushbox: the manifest is not signed: {why}");
     }
     if !intact {
-        eprintln!("hushbox: exported, although it is not what the journal tells of");
+        eprintln!("hushbox: exported, although it does not match the journal");
     }
     print_summary(&args.to, &document)
 }
 
 fn print_summary(path: &Path, document: &RecordJson) -> Result<Outcome, Error> {
-    let so_far = if document.complete { "" } else { ", so far: it is still running" };
+    let so_far = if document.complete { "" } else { " so far (still running)" };
     let (path, length) =
         (path.display(), crate::commands::records::format_duration(document.duration_ms));
     writeln!(std::io::stdout(), "{path}: {length}{so_far}").map_err(Error::Stdout)?;
     Ok(Outcome::Done)
 }
 
-/// `call.wav` has `call.wav.json` beside it.
+/// Returns the manifest's path: `call.wav.json` for `call.wav`.
 pub fn manifest_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".json");
     name.into()
 }
 
-/// Bytes of the media file.
+/// Returns the size of the media file in bytes.
 fn media_file_bytes(store: &StoreDir, record: &Record) -> Result<u64, Error> {
     let path = store.path_of(&record.media_path());
     let meta = std::fs::metadata(&path).map_err(|error| Error::NoMedia { path, error })?;
@@ -149,11 +149,11 @@ fn scan_record_media(
     scan.map_err(|error| Error::Media { path, error })
 }
 
-/// Whether the media file is what the journal says, or, of a running recording, not damaged.
+/// Whether the media file matches the journal or, if still running, is undamaged.
 fn is_intact(record: &Record, scan: &MediaScan) -> bool {
     let same = match (&record.ended, &scan.trailer) {
         (Some(ended), Some(found)) => ended.digest == found.digest && ended.size == found.size,
-        // Its file failed: what was certain of it is all there is.
+        // The file failed: only its valid bytes count.
         (Some(ended), None) => {
             record.certain_bytes() == Some(scan.good_bytes) && ended.digest == scan.digest
         }
@@ -163,7 +163,7 @@ fn is_intact(record: &Record, scan: &MediaScan) -> bool {
     same && whole && scan.header.id == record.id()
 }
 
-/// What decoding takes.
+/// The inputs of an export.
 pub struct ExportContext<'a> {
     pub keyring: &'a IdentityKeyring,
     pub scan: &'a MediaScan,
@@ -210,7 +210,7 @@ fn write_export(store: &StoreDir, record: &Record, with: &ExportContext<'_>) -> 
             ExportSink::Ogg(Box::new(OggWriter::new(out, &sound, &tags).map_err(export)?))
         }
     };
-    // No further than what was checked: a running recording has grown since.
+    // Only up to what was checked: a running recording may have grown since.
     let source = store.open_media(record)?.take(with.scan.good_bytes);
     let reader = MediaReader::open(with.bar.wrap_read(source)).map_err(bad)?;
     let mut wrong = None;
@@ -226,7 +226,7 @@ fn write_export(store: &StoreDir, record: &Record, with: &ExportContext<'_>) -> 
     sink.finish().map_err(export)
 }
 
-/// Where decoded chunks go.
+/// The writer of the decoded chunks.
 enum ExportSink {
     Wav(Box<WavWriter<BufWriter<File>>>),
     Ogg(Box<OggWriter<BufWriter<File>>>),
@@ -248,7 +248,7 @@ impl ExportSink {
     }
 }
 
-/// Bytes and BLAKE3 of a file, from its start.
+/// Returns size and BLAKE3 of a file, from its start.
 pub fn file_digest(mut file: File) -> Result<(u64, String), std::io::Error> {
     file.seek(SeekFrom::Start(0))?;
     let mut hasher = blake3::Hasher::new();

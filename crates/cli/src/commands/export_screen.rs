@@ -1,7 +1,7 @@
-//! `hushbox export ID --to FILE.webm`: the files of a store that make a film.
+//! `hushbox export ID --to FILE.webm`: opens the media files for a video export.
 //!
-//! The screen's file is checked before anything is written, like the audio's. How the two become
-//! one is in `film`; nothing here decodes.
+//! The screen file is checked before anything is written, like the audio file. `output::video`
+//! merges the two.
 
 use crate::commands::export::ExportContext;
 use crate::error::Error;
@@ -16,10 +16,10 @@ use hushbox::store::seal::DataKey;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Take};
 
-/// A call's screen, checked.
+/// The checked screen file of a call.
 pub struct CheckedScreen {
     pub scan: MediaScan,
-    /// It is what the journal tells of, or it goes on and is not damaged.
+    /// Whether it matches the journal or, if still running, is undamaged.
     pub is_intact: bool,
 }
 
@@ -32,7 +32,7 @@ fn open_screen(store: &StoreDir, record: &Record) -> Result<ScreenReader, Error>
     Ok(file.take(failed.map_or(u64::MAX, |ended| ended.size)))
 }
 
-/// Reads the file of a call's screen without the key, if there is one.
+/// Scans the screen file of a call without the key, if there is one.
 pub fn scan_screen(store: &StoreDir, record: &Record) -> Result<Option<CheckedScreen>, Error> {
     let nothing = record.screen_ended().is_some_and(|ended| ended.size == 0);
     if record.screen.is_none() || nothing {
@@ -50,7 +50,7 @@ pub fn scan_screen(store: &StoreDir, record: &Record) -> Result<Option<CheckedSc
     Ok(Some(CheckedScreen { is_intact: intact && !damaged && scan.header.id == record.id(), scan }))
 }
 
-/// Writes the file; `key`: of the recording.
+/// Writes the video. `key` is the recording's data key.
 pub fn write_webm(
     store: &StoreDir,
     record: &Record,
@@ -71,15 +71,9 @@ pub fn write_webm(
         open: &beside,
         path: store.path_of(&record.screen_path()),
     });
-    let (sound, screen) = if alone { (None, Some(main)) } else { (Some(main), screen) };
+    let (audio, screen) = if alone { (None, Some(main)) } else { (Some(main), screen) };
     let target = with.file.target().to_owned();
-    let film = VideoSource {
-        audio: sound,
-        screen,
-        key,
-        doc_type: kind,
-        title: record.id().to_string(),
-        target,
-    };
-    video::write_video(&film, BufWriter::new(with.file.try_clone_file()?))
+    let source =
+        VideoSource { audio, screen, key, doc_type: kind, title: record.id().to_string(), target };
+    video::write_video(&source, BufWriter::new(with.file.try_clone_file()?))
 }

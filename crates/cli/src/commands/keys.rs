@@ -1,7 +1,6 @@
 //! `hushbox pin` and `hushbox keygen`: secrets for the configuration.
 //!
-//! What is secret is asked for without an echo, or comes from a pipe; it is never an argument, and
-//! it is wiped after use. Nothing here touches a store.
+//! Secrets are read without echo or from a pipe, never from an argument, and wiped after use.
 
 use crate::Outcome;
 use crate::cli::KeygenArgs;
@@ -14,17 +13,17 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// Fewer characters are guessed; more do not fit into a `hello` (`protocol::arg::WORD_BYTES`).
+/// Bounds of a PIN: shorter ones are guessable, longer ones exceed `protocol::arg::WORD_BYTES`.
 const PIN_CHARS_MIN: usize = 4;
 const PIN_BYTES_MAX: usize = protocol::arg::WORD_BYTES;
 
-/// `hushbox pin`
+/// Runs `hushbox pin`.
 pub fn run_pin() -> Result<Outcome, Error> {
     let mut input = StdinReader::default();
     let pin = if std::io::stdin().is_terminal() {
         let first = input.read_secret("PIN: ")?;
         check_pin(&first)?;
-        let second = input.read_secret("The same again: ")?;
+        let second = input.read_secret("Repeat PIN: ")?;
         if first != second {
             return Err(Error::PinsDiffer);
         }
@@ -47,7 +46,7 @@ fn check_pin(pin: &str) -> Result<(), Error> {
     Err(Error::PinLength { min: PIN_CHARS_MIN, max: PIN_BYTES_MAX })
 }
 
-/// `hushbox keygen`
+/// Runs `hushbox keygen`.
 pub fn run_keygen(args: &KeygenArgs) -> Result<Outcome, Error> {
     let (identity, public) = generate_identity();
     let Some(path) = &args.out else {
@@ -64,10 +63,7 @@ pub fn run_keygen(args: &KeygenArgs) -> Result<Outcome, Error> {
     file.write_all(identity.as_bytes()).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     writeln!(std::io::stdout(), "{public}").map_err(Error::Stdout)?;
-    eprintln!(
-        "{} holds the secret; put the public key above into the configuration:",
-        path.display()
-    );
+    eprintln!("The private key is in {}. Add the public key to the configuration:", path.display());
     eprintln!("  [store]\n  recipients = [\"{public}\"]");
     Ok(Outcome::Done)
 }

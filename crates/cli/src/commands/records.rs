@@ -1,7 +1,7 @@
-//! `hushbox records`: what there is, newest first.
+//! `hushbox records`: lists recordings, newest first.
 //!
-//! Numbers are shown, and can be asked for, where an identity opens them. Nothing of the audio is
-//! read but the header of each media file that holds the key.
+//! Phone numbers are shown, and can be used as filters, if an identity opens them. Of each media
+//! file only the header with the key is read.
 
 use crate::Outcome;
 use crate::cli::RecordsArgs;
@@ -43,14 +43,14 @@ pub fn run(args: &RecordsArgs) -> Result<Outcome, Error> {
     };
     let limit = args.limit.unwrap_or(usize::MAX);
     let mut listing = RecordListing::start(args.json)?;
-    let mut closed = None;
+    let mut sealed = None;
     store.visit_records(filter, &mut |record| {
         if listing.count == limit {
             return Ok(false);
         }
         let personal = keyring.open_personal_facts(&store, record);
         if let Err(why) = &personal {
-            closed = Some((record.id(), why.clone()));
+            sealed = Some((record.id(), why.clone()));
         }
         let scan = scan_running_media(&store, record);
         let document = RecordJson::from_record(&store, record, &personal, scan.as_ref());
@@ -59,14 +59,14 @@ pub fn run(args: &RecordsArgs) -> Result<Outcome, Error> {
         }
         Ok(true)
     })?;
-    if let Some((id, why)) = closed.filter(|_| args.ani.is_some() || args.dnis.is_some()) {
+    if let Some((id, why)) = sealed.filter(|_| args.ani.is_some() || args.dnis.is_some()) {
         warn_sealed_numbers(&id.to_string(), &why);
     }
     listing.finish()?;
     Ok(Outcome::Done)
 }
 
-/// What is durable of a running recording.
+/// Scans the durable part of a running recording.
 pub fn scan_running_media(
     store: &StoreDir,
     record: &Record,
@@ -75,29 +75,29 @@ pub fn scan_running_media(
     hushbox::store::media::scan(file).ok()
 }
 
-/// A record that could not be compared with the numbers asked for must not go unsaid.
+/// Warns that records with sealed numbers were not compared with the filter.
 fn warn_sealed_numbers(id: &str, why: &UnsealError) {
     eprintln!(
-        "hushbox: the numbers of some records could not be compared, as those of {id}: {why}"
+        "hushbox: the phone numbers of some records could not be compared, for example {id}: {why}"
     );
-    eprintln!("hushbox: name the identity that opens them with --identity FILE");
+    eprintln!("hushbox: pass the private key that opens them with --identity FILE");
 }
 
 fn matches_filter(wanted: &Option<String>, found: &Option<String>) -> bool {
     wanted.is_none() || wanted == found
 }
 
-/// RFC 3339, or a day, which is its first moment in UTC.
+/// Parses an RFC 3339 time, or a day as its first moment in UTC.
 fn parse_time(flag: &'static str, text: Option<&str>) -> Result<Option<WallTime>, Error> {
     let Some(text) = text else { return Ok(None) };
     let wall = WallTime::parse(text).or_else(|| WallTime::parse(&format!("{text}T00:00:00Z")));
     wall.map(Some).ok_or_else(|| Error::InvalidTime { flag, text: text.to_owned() })
 }
 
-/// What is printed: JSON as it comes, or a table once its columns are known.
+/// The output: JSON as records arrive, or a table once its columns are known.
 struct RecordListing {
     count: usize,
-    /// `None`: JSON.
+    /// The table; `None` for JSON.
     table: Option<Table>,
 }
 
@@ -161,7 +161,7 @@ fn format_row(document: &RecordJson) -> Vec<String> {
     ]
 }
 
-/// `1:02:03` or `2:03`
+/// Formats a length as `1:02:03` or `2:03`.
 pub fn format_duration(ms: u64) -> String {
     let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
     if hours > 0 {
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_are_for_people() {
+    fn duration_is_human_readable() {
         assert_eq!(
             (format_duration(0), format_duration(61_999)),
             ("0:00".to_owned(), "1:01".to_owned())
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_its_first_moment() {
+    fn day_parses_as_its_first_moment() {
         let day = parse_time("--from", Some("2026-11-22")).ok().flatten();
         assert_eq!(day, WallTime::parse("2026-11-22T00:00:00Z"));
         assert!(parse_time("--to", Some("yesterday")).is_err());

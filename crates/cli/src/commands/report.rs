@@ -1,9 +1,8 @@
-//! `hushbox selftest` and `hushbox verify-report`: proof on paper that a box does its work.
+//! `hushbox selftest` and `hushbox verify-report`: signed self-test reports.
 //!
-//! A report is plain text: a page for people, and under it the rows as the box sent them, the last
-//! of which signs the bytes of all before. The page follows from the rows, so that a check makes it
-//! anew and compares: not a byte can be another without being noticed. The key that signed stays on
-//! the box. Nothing here tests anything.
+//! A report is plain text: a readable page, followed by the rows that the recorder sent. The last
+//! row signs all rows before it. The page is generated from the rows, so verification regenerates
+//! it and detects any changed byte. The signing key stays on the recorder.
 
 use crate::Outcome;
 use crate::cli::{SelftestArgs, VerifyReportArgs};
@@ -21,18 +20,18 @@ use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// What the page is no wider than.
+/// Maximum width of the page.
 const COLUMNS: usize = 80;
 const SIGNED_HEADING: &str =
     "Signed rows, from which all above follows (check: hushbox verify-report)";
 
-/// `hushbox selftest`
+/// Runs `hushbox selftest`.
 pub fn run_selftest(args: &SelftestArgs) -> Result<Outcome, Error> {
     let place = args.report.clone();
     if let Some(path) = place.as_ref().filter(|path| path.exists()) {
         return Err(Error::Exists { path: path.clone() });
     }
-    eprintln!("The self-test takes about ten seconds; recordings go on meanwhile.");
+    eprintln!("The self-test takes about ten seconds; recordings continue.");
     let Some(reply) = console::request_once(&args.console, "selftest")? else {
         return Ok(Outcome::Unclean);
     };
@@ -55,7 +54,7 @@ pub fn run_selftest(args: &SelftestArgs) -> Result<Outcome, Error> {
     Ok(if ended.get("failed") == Some("0") { Outcome::Done } else { Outcome::Unclean })
 }
 
-/// The page for people, of a self-test that came to its end.
+/// Formats the page of a completed self-test.
 pub fn format_passed_page(reply: &Reply) -> Option<String> {
     reply.outcome.is_ok().then(|| format_page(&reply.rows))
 }
@@ -69,7 +68,7 @@ fn rows_of_test<'a>(rows: &'a [Pairs], test: &str) -> impl Iterator<Item = &'a P
     rows.iter().filter(move |row| value_of(row, "test") == wanted)
 }
 
-/// Everything that is written into the file.
+/// Formats the whole report file.
 fn format_report(rows: &[Pairs]) -> String {
     let signed: String = rows.iter().map(|row| reply_format::format_line("row", row)).collect();
     format!("{}\n{SIGNED_HEADING}\n\n{signed}", format_page(rows))
@@ -126,11 +125,11 @@ fn format_other_tests(rows: &[Pairs]) -> String {
         if ["box", "channel", "signature"].contains(&value_of(row, "test")) {
             continue;
         }
-        let told = row.0.iter().filter(|(key, _)| !["test", "result", "text"].contains(&&**key));
-        let told = told.map(|(key, value)| format!("{key} {}", value.replace(',', ", ")));
-        let told = told.chain(row.get("text").map(str::to_owned)).collect::<Vec<_>>().join("; ");
+        let parts = row.0.iter().filter(|(key, _)| !["test", "result", "text"].contains(&&**key));
+        let parts = parts.map(|(key, value)| format!("{key} {}", value.replace(',', ", ")));
+        let parts = parts.chain(row.get("text").map(str::to_owned)).collect::<Vec<_>>().join("; ");
         let (test, result) = (value_of(row, "test"), value_of(row, "result"));
-        for (nth, part) in wrap_text(&told, COLUMNS - 19).iter().enumerate() {
+        for (nth, part) in wrap_text(&parts, COLUMNS - 19).iter().enumerate() {
             let (test, result) = if nth == 0 { (test, result) } else { ("", "") };
             text.push_str(format!("{test:<11}  {result:<4}  {part}").trim_end());
             text.push('\n');
@@ -139,49 +138,52 @@ fn format_other_tests(rows: &[Pairs]) -> String {
     text
 }
 
-/// Why a report does not hold.
+/// The reason why a report is not authentic.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ReportError {
+    /// Rows are missing.
     NoReport,
+    /// This line is not a valid row.
     InvalidRow(usize),
-    /// The page is not what the rows say, from this line on.
+    /// This line of the page does not match the rows.
     PageMismatch(usize),
+    /// The digest does not match the rows.
     DigestMismatch,
+    /// The signature does not match; holds the recorder's name.
     InvalidSignature(String),
+    /// Another key signed the report.
     WrongKey,
 }
 
 impl fmt::Display for ReportError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ReportError::NoReport => {
-                out.write_str("it is no report of a self-test: rows are missing")
-            }
+            ReportError::NoReport => out.write_str("not a self-test report: rows are missing"),
             ReportError::InvalidRow(line) => {
-                write!(out, "line {line}: it is no row that a box writes")
+                write!(out, "line {line}: not a valid row")
             }
             ReportError::PageMismatch(line) => {
-                write!(out, "line {line}: edited; the signed rows say otherwise")
+                write!(out, "line {line}: edited, it does not match the signed rows")
             }
             ReportError::DigestMismatch => {
-                out.write_str("edited: its rows do not have the digest it names")
+                out.write_str("edited: the rows do not match the digest")
             }
             ReportError::InvalidSignature(name) => {
-                write!(out, "its signature is not that of box {name}: edited, or of another box")
+                write!(out, "not signed by recorder {name}: edited, or from another recorder")
             }
-            ReportError::WrongKey => out.write_str("signed with another key than this box's"),
+            ReportError::WrongKey => out.write_str("signed with another key than this recorder's"),
         }
     }
 }
 
-/// `hushbox verify-report`
+/// Runs `hushbox verify-report`.
 pub fn run_verify(args: &VerifyReportArgs) -> Result<Outcome, Error> {
     let path = &args.file;
     let failed = |error| Error::Read { path: path.clone(), error };
     let text = std::fs::read(path).map_err(failed)?;
     let key = load_box_key(args)?;
     let mut out = std::io::stdout();
-    // A byte that is no text stands for itself in no report.
+    // A byte that is not UTF-8 cannot occur in an authentic report.
     let text = String::from_utf8_lossy(&text);
     let (line, outcome) = match verify_report(&text, &key) {
         Ok(verdict) => (format!("authentic: {}: {verdict}", path.display()), Outcome::Done),
@@ -191,7 +193,7 @@ pub fn run_verify(args: &VerifyReportArgs) -> Result<Outcome, Error> {
     Ok(outcome)
 }
 
-/// The key to hold it against: the one given, else this box's.
+/// Returns the given key, else this recorder's.
 fn load_box_key(args: &VerifyReportArgs) -> Result<[u8; 32], Error> {
     let Some(path) = &args.key else {
         let store = StoreDir::open(&args.config)?;
@@ -210,7 +212,7 @@ fn read_key_file(path: &Path) -> Result<[u8; 32], Error> {
     bytes.ok_or_else(|| Error::BadBoxKey { path: PathBuf::from(path) })
 }
 
-/// Whether a report is as the box with this key wrote it; what it says then.
+/// Verifies that the recorder with this key wrote the report, and returns its result.
 fn verify_report(text: &str, key: &[u8; 32]) -> Result<String, ReportError> {
     let numbered = (1..).zip(text.lines()).filter(|(_, line)| line.starts_with("row "));
     let rows: Vec<Pairs> = numbered.map(parse_row).collect::<Result<_, _>>()?;

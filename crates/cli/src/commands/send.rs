@@ -1,6 +1,6 @@
-//! `hushbox send`: a one-shot client for scripts and for hands.
+//! `hushbox send`: a one-shot client for scripts and manual use.
 //!
-//! Answers are printed as the box wrote them. News are not: they are for clients that stay.
+//! Replies are printed as protocol lines; events are not printed.
 
 use crate::Outcome;
 use crate::cli::SendArgs;
@@ -14,9 +14,9 @@ use protocol::client::Reply;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 
-/// What becomes of data.
+/// The destination of reply data.
 enum DataSink<'a> {
-    /// It is counted.
+    /// Data is discarded, and its size is printed.
     CountOnly,
     Stdout,
     File(&'a std::path::Path, File),
@@ -50,7 +50,7 @@ pub fn run(args: &SendArgs) -> Result<Outcome, Error> {
             return Ok(Outcome::Unclean);
         }
     }
-    // A call feed that takes its leave is not missed; whether the box still answers matters not.
+    // A call feed should log out; the reply does not matter.
     if let Some(mut connection) = connection.filter(|_| args.kind == Some(Kind::Cti)) {
         drop(connection.request("quit"));
     }
@@ -79,7 +79,7 @@ fn print_reply(reply: &Reply, data: &mut DataSink<'_>) -> Result<(), Error> {
         data.write_data(&reply.data)?;
     }
     text.push_str(&reply_format::format_outcome(&reply.outcome));
-    // Raw data has stdout to itself.
+    // Raw data must not be mixed with other output on stdout.
     let written = match data {
         DataSink::Stdout => std::io::stderr().write_all(text.as_bytes()),
         DataSink::CountOnly | DataSink::File(..) => std::io::stdout().write_all(text.as_bytes()),
@@ -102,7 +102,7 @@ impl<'a> DataSink<'a> {
     fn write_data(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self {
             DataSink::CountOnly => {
-                eprintln!("hushbox: {} bytes of data; --out FILE keeps them", bytes.len());
+                eprintln!("hushbox: {} bytes of data discarded; --out FILE saves it", bytes.len());
                 Ok(())
             }
             DataSink::Stdout => std::io::stdout().write_all(bytes).map_err(Error::Stdout),

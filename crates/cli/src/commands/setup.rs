@@ -1,8 +1,7 @@
-//! `setup` in `hushbox console`: the first settings of a box, asked one by one.
+//! `setup` in `hushbox console`: a dialog for a recorder's first settings.
 //!
-//! Each answer is a command of the box (`config set`, `config listen`, `config pin`), which checks
-//! and writes it; an empty answer leaves things as they are. PINs are not echoed. Nothing here
-//! touches a file.
+//! Each answer is sent as a command (`config set`, `config listen`, `config pin`), which the
+//! recorder checks and applies. An empty answer changes nothing. PINs are not echoed.
 
 use crate::output::reply_format;
 use crate::terminal::meters::SessionError;
@@ -13,14 +12,14 @@ use protocol::client::Reply;
 use protocol::reply;
 use std::time::Duration;
 
-/// The session is kept open so often, and so long: a quarter of an hour in all.
+/// Interval and number of keep-alives: 15 minutes in total.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEP_ALIVES_MAX: u32 = 30;
 
-/// Asks everything.
+/// Runs the dialog.
 pub fn run(connection: &mut Connection) -> Result<(), SessionError> {
     let mut input = StdinReader::default();
-    eprintln!("Set-up. Enter alone leaves a thing as it is; ^D ends.");
+    eprintln!("Setup. Press Enter to keep a setting, Ctrl-D to end.");
     let about = connection.request("status")?;
     let of = |key: &str| {
         let row = about.rows.iter().find(|row| row.get("what") == Some("box"));
@@ -28,8 +27,8 @@ pub fn run(connection: &mut Connection) -> Result<(), SessionError> {
     };
     let mut restart = false;
     let questions = [
-        (format!("Name of the box [{}]: ", of("name")), "config set box.name"),
-        (format!("Time zone of the site [{}]: ", of("time_zone")), "config set box.time_zone"),
+        (format!("Recorder name [{}]: ", of("name")), "config set box.name"),
+        (format!("Time zone [{}]: ", of("time_zone")), "config set box.time_zone"),
     ];
     for (question, verb) in questions {
         restart |= ask_until_accepted(
@@ -38,27 +37,28 @@ pub fn run(connection: &mut Connection) -> Result<(), SessionError> {
             (&question, |answer| format_command(verb, &[answer])),
         )?;
     }
-    let question = "Address for the workstations, with TLS (as 0.0.0.0:7441): ";
+    let question = "TLS address for workstations, for example 0.0.0.0:7441: ";
     let listen = |answer: &str| format_command("config listen", &[answer, "tls"]);
     restart |= ask_until_accepted(connection, &mut input, (question, listen))?;
-    let question = "Technician who gets a new PIN: ";
+    let question = "Technician to set a new PIN for: ";
     while let Some(name) = ask_question((connection, &mut input), question)? {
         let first = input.read_secret("PIN: ")?;
-        let second = input.read_secret("The same again: ")?;
+        let second = input.read_secret("Repeat PIN: ")?;
         if first != second {
-            eprintln!("The two are not the same.");
+            eprintln!("The two PINs differ.");
             continue;
         }
         let reply = connection.request(&format_pin_command(&name, &first))?;
         print_outcome(&reply);
     }
     if restart {
-        eprintln!("Name and addresses count after a restart of the box: shutdown, or reboot.");
+        eprintln!("Name and addresses take effect after a restart: use shutdown or reboot.");
     }
     Ok(())
 }
 
-/// Asks until the box takes the answer, or there is none; whether it takes a restart.
+/// Repeats a question until the recorder accepts the answer or it is empty. Returns whether the
+/// change needs a restart.
 fn ask_until_accepted(
     connection: &mut Connection,
     input: &mut StdinReader,
@@ -76,12 +76,12 @@ fn ask_until_accepted(
 
 fn print_outcome(reply: &Reply) {
     match &reply.outcome {
-        Ok(_) => eprintln!("  written"),
+        Ok(_) => eprintln!("  saved"),
         Err(_) => eprint!("  {}", reply_format::format_outcome(&reply.outcome)),
     }
 }
 
-/// What is typed; `None`: nothing. Whoever thinks about it is not logged out meanwhile.
+/// Reads an answer; `None` if it is empty. Keeps the session open in the meantime.
 fn ask_question(
     (connection, input): (&mut Connection, &mut StdinReader),
     question: &str,
@@ -103,7 +103,7 @@ fn ask_question(
     Ok(None)
 }
 
-/// A command, quoted where that is needed.
+/// Formats a command with quoting where needed.
 fn format_command(verb: &str, words: &[&str]) -> String {
     let mut bytes = Vec::new();
     let mut line = reply::begin_line(&mut bytes, verb);

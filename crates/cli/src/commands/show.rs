@@ -1,6 +1,4 @@
-//! `hushbox show ID`: everything that is known of one recording.
-//!
-//! What is sealed and cannot be opened is said to be so. Nothing here opens audio.
+//! `hushbox show ID`: shows everything about one recording, and which parts are sealed.
 
 use crate::Outcome;
 use crate::cli::ShowArgs;
@@ -31,7 +29,7 @@ pub fn run(args: &ShowArgs) -> Result<Outcome, Error> {
     Ok(Outcome::Done)
 }
 
-/// The document for people.
+/// Formats the document as text.
 fn format_text(document: &RecordJson) -> String {
     let mut page = TextPage(String::new());
     write_facts(&mut page, document);
@@ -51,7 +49,7 @@ fn format_text(document: &RecordJson) -> String {
 fn write_facts(page: &mut TextPage, document: &RecordJson) {
     let state = match (document.state, document.end) {
         ("ended", Some(end)) => format!("ended ({end})"),
-        ("running", _) => "running; what follows is what is durable so far".to_owned(),
+        ("running", _) => "running; counted up to the last durable audio".to_owned(),
         (state, _) => state.to_owned(),
     };
     page.add_pair("recording", &document.recording);
@@ -80,7 +78,7 @@ fn write_facts(page: &mut TextPage, document: &RecordJson) {
     let (codec, rate, channel) = (audio.codec, audio.rate, audio.channel);
     page.add_pair("audio", &format!("{codec}, {rate} Hz, {sides}, channel {channel}"));
     let (from, to, boot) = (audio.from, audio.to, audio.boot);
-    page.add_pair("positions", &format!("{from} to {to}, since start {boot} of the box"));
+    page.add_pair("positions", &format!("{from} to {to}, in daemon start {boot}"));
     page.add_pair("file", &format!("{}, {} bytes", document.media.file, document.media.size));
     page.add_optional("digest", &document.media.digest);
     if let Some(deleted) = &document.deleted {
@@ -90,7 +88,7 @@ fn write_facts(page: &mut TextPage, document: &RecordJson) {
 
 fn write_personal(page: &mut TextPage, document: &RecordJson) {
     if let Some(why) = &document.sealed {
-        page.add_pair("personal", &format!("numbers and fields are not shown: {why}"));
+        page.add_pair("personal", &format!("phone numbers and fields not shown: {why}"));
     }
     page.add_optional("ani", &document.ani);
     page.add_optional("dnis", &document.dnis);
@@ -114,7 +112,7 @@ fn write_ledger(page: &mut TextPage, document: &RecordJson) {
         ledger.captured, ledger.stored, ledger.masked, ledger.held, ledger.lost
     ));
     for (reason, frames) in ledger.lost_by.iter().filter(|(_, frames)| **frames > 0) {
-        page.add_item(&format!("lost {frames} to: {reason}"));
+        page.add_item(&format!("lost {frames}: {reason}"));
     }
 }
 
@@ -138,7 +136,7 @@ fn format_span(span: &SpanJson) -> String {
     format!("{fate}{why}: {from} to {to} ({from_ms} to {to_ms} ms)")
 }
 
-/// Text in the making; no control character gets into it.
+/// A text page under construction, without control characters.
 struct TextPage(String);
 
 impl TextPage {

@@ -1,9 +1,8 @@
-//! `hushbox verify`: is anything edited, missing or cut?
+//! `hushbox verify`: checks that no record was altered or removed.
 //!
-//! Reads every journal file and every media file, without any private key, and says what was found:
-//! findings on stdout, notes on stderr. With `--witness` the checkpoints that clients kept must be
-//! in the chain; with `--export` one exported file is held against its manifest instead. The
-//! judgement is the library's (`store::verify`); nothing here repairs.
+//! Reads every journal and media file without a private key. Findings go to stdout, notes to
+//! stderr. With `--witness`, the checkpoints kept by clients must be in the chain. With `--export`,
+//! one exported file is compared with its manifest instead. `store::verify` does the checks.
 
 use crate::Outcome;
 use crate::cli::VerifyArgs;
@@ -30,7 +29,7 @@ pub fn run(args: &VerifyArgs) -> Result<Outcome, Error> {
         args.witness.as_deref().map(WitnessFile::read_file).transpose()?.unwrap_or_default();
     let running = store.is_running();
     let journal = match store.read_journals() {
-        // A finding, which the verifier words.
+        // The verifier reports this as a finding.
         Err(Error::Journal { .. }) => Journal::default(),
         other => other?,
     };
@@ -45,8 +44,8 @@ pub fn run(args: &VerifyArgs) -> Result<Outcome, Error> {
     print_report(&report, records)
 }
 
-fn verify_store(store: &StoreDir, basis: TrustAnchor) -> Result<VerifyReport, Error> {
-    let mut verifier = Verifier::new(basis);
+fn verify_store(store: &StoreDir, anchor: TrustAnchor) -> Result<VerifyReport, Error> {
+    let mut verifier = Verifier::new(anchor);
     for (path, until) in store.journal_parts()? {
         verifier.add_journal_until(&path, BufReader::new(store.open_file(&path)?), until);
     }
@@ -55,7 +54,7 @@ fn verify_store(store: &StoreDir, basis: TrustAnchor) -> Result<VerifyReport, Er
     for (path, _) in files {
         let file = match File::open(store.path_of(&path)) {
             Ok(file) => file,
-            // Deleted since the folder was read.
+            // Deleted since the folder was listed.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => {
                 let unreadable = media::MediaError::Read { kind: error.kind() };
@@ -71,7 +70,7 @@ fn verify_store(store: &StoreDir, basis: TrustAnchor) -> Result<VerifyReport, Er
     Ok(verifier.finish())
 }
 
-/// What the running box has deleted since the journal was read is not missing.
+/// Removes findings for media files that the running daemon has deleted since the journal was read.
 fn drop_deleted_findings(store: &StoreDir, report: &mut VerifyReport) -> Result<(), Error> {
     if !report.findings.iter().any(|finding| matches!(finding, Finding::MediaMissing { .. })) {
         return Ok(());
@@ -91,7 +90,7 @@ fn print_report(report: &VerifyReport, records: usize) -> Result<Outcome, Error>
     for note in &report.notes {
         eprintln!("note: {note}");
         if *note == Note::NoKey {
-            eprintln!("note: --box-key FILE names a copy of keys/box.pub");
+            eprintln!("note: pass a copy of keys/box.pub with --box-key FILE");
         }
     }
     if report.is_clean() {
@@ -103,11 +102,11 @@ fn print_report(report: &VerifyReport, records: usize) -> Result<Outcome, Error>
     for finding in &report.findings {
         writeln!(out, "{finding}").map_err(Error::Stdout)?;
     }
-    eprintln!("hushbox: not clean: {} found", report.findings.len());
+    eprintln!("hushbox: not clean: {} finding(s)", report.findings.len());
     Ok(Outcome::Unclean)
 }
 
-/// An exported file and its manifest.
+/// Verifies an exported file against its manifest.
 fn verify_export(path: &Path, key: &hushbox::store::sign::BoxPublicKey) -> Result<Outcome, Error> {
     let failed = |path: &Path| {
         let path = path.to_owned();

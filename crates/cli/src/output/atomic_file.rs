@@ -1,15 +1,14 @@
-//! A file in the making: whole under its name, or not there at all.
+//! A file that is created atomically.
 //!
-//! It is written beside its place under a hidden name, synced, then renamed. Dropped before that,
-//! it is removed. Only its owner may read it: exports hold speech in clear. Nothing here knows what
-//! is in it.
+//! It is written under a hidden name beside its target, synced, then renamed. If dropped earlier,
+//! it is removed. Only its owner can read it, because exports contain speech in clear.
 
 use crate::error::Error;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// A file that is not yet under its name.
+/// A file that does not have its final name yet.
 pub struct AtomicFile {
     target: PathBuf,
     path: PathBuf,
@@ -18,7 +17,7 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Begins the file that shall be called `target`.
+    /// Creates the temporary file for `target`.
     pub fn create(target: &Path) -> Result<AtomicFile, Error> {
         let failed = |error| Error::Write { path: target.to_owned(), error };
         let Some(name) = target.file_name() else {
@@ -32,12 +31,12 @@ impl AtomicFile {
         Ok(AtomicFile { target: target.to_owned(), path, file, is_committed: false })
     }
 
-    /// To write to; the position is shared.
+    /// Returns a handle for writing; the position is shared.
     pub fn try_clone_file(&self) -> Result<File, Error> {
         self.file.try_clone().map_err(|error| self.write_error(error))
     }
 
-    /// Makes it durable under its name.
+    /// Syncs the file and renames it to its target.
     pub fn commit(mut self) -> Result<(), Error> {
         self.file.sync_all().map_err(|error| self.write_error(error))?;
         std::fs::rename(&self.path, &self.target).map_err(|error| self.write_error(error))?;
@@ -50,12 +49,12 @@ impl AtomicFile {
         folder.sync_all().map_err(|error| self.write_error(error))
     }
 
-    /// What it shall be called.
+    /// Returns the final path.
     pub fn target(&self) -> &Path {
         &self.target
     }
 
-    /// The failure to write it.
+    /// Creates the error for a failed write.
     pub fn write_error(&self, error: std::io::Error) -> Error {
         Error::Write { path: self.target.clone(), error }
     }
@@ -64,7 +63,7 @@ impl AtomicFile {
 impl Drop for AtomicFile {
     fn drop(&mut self) {
         if !self.is_committed {
-            // If it cannot be removed either, the failure that led here has been said.
+            // The error that led here has been reported; a removal error adds nothing.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -1,13 +1,12 @@
-//! What happens, as a log that people read: when, what, and the rest in words.
+//! Event log lines for people: time, kind of event, description.
 //!
-//! Of what this program does not know it shows the keys as they came. Times are RFC 3339, to the
-//! second. Nothing here talks to a box.
+//! Unknown events are shown with their keys. Times are RFC 3339, to the second.
 
 use crate::output::reply_format;
 use crate::output::table::replace_controls;
 use protocol::client::Pairs;
 
-/// The longest words of `what`.
+/// Width of the longest event name.
 const WHAT_WIDTH: usize = 15;
 
 fn value_of<'a>(event: &'a Pairs, wanted: &str) -> &'a str {
@@ -15,14 +14,14 @@ fn value_of<'a>(event: &'a Pairs, wanted: &str) -> &'a str {
     found.map_or("", |(_, value)| value.as_str())
 }
 
-/// Whether people want to know: a checkpoint, which comes unasked, is for witnesses.
+/// Whether people want to see the event. Checkpoints are for witnesses.
 pub fn is_shown(event: &Pairs) -> bool {
     value_of(event, "what") != "checkpoint"
 }
 
-/// One line, with its end.
+/// Formats an event as one line with a line end.
 pub fn format_event(event: &Pairs) -> String {
-    // Parts of a second would push the line over the edge of a terminal.
+    // Fractions of a second would make lines wider than a terminal.
     let time = match value_of(event, "time").split_once('.') {
         Some((seconds, _)) => format!("{seconds}Z"),
         None if value_of(event, "time").is_empty() => "-".to_owned(),
@@ -47,7 +46,7 @@ fn describe_event(event: &Pairs) -> String {
         "lost" => {
             format!("channel {}: {} frames ({})", get("channel"), get("frames"), get("why"))
         }
-        "" => format!("{} events were not told: the line was too slow", get("lost")),
+        "" => format!("{} events were skipped: the line is too slow", get("lost")),
         _ => {
             let known = ["seq", "what", "time"];
             let rest = event.0.iter().filter(|(key, _)| !known.contains(&key.as_str()));
@@ -62,24 +61,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h2_what_happens_is_told_in_words_one_under_the_other() {
-        let told = |pairs: &[(&str, &str)]| {
+    fn h2_events_are_described_in_aligned_lines() {
+        let format = |pairs: &[(&str, &str)]| {
             let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
             format_event(&Pairs(pairs.iter().map(pair).collect()))
         };
         let time = ("time", "2026-11-22T16:19:11.123Z");
         assert_eq!(
-            told(&[("seq", "7"), ("what", "log-in"), time, ("kind", "agent"), ("user", "a1")]),
+            format(&[("seq", "7"), ("what", "log-in"), time, ("kind", "agent"), ("user", "a1")]),
             "2026-11-22T16:19:11Z  log in           a1 (agent)\n"
         );
         assert_eq!(
-            told(&[("what", "recording-ended"), time, ("recording", "ID"), ("why", "stop")]),
+            format(&[("what", "recording-ended"), time, ("recording", "ID"), ("why", "stop")]),
             "2026-11-22T16:19:11Z  recording ended  recording ID: stop\n"
         );
         assert_eq!(
-            told(&[("what", "news\u{1b}"), ("a", "b c")]),
+            format(&[("what", "news\u{1b}"), ("a", "b c")]),
             "-                     news             a=\"b c\"\n"
         );
-        assert!(told(&[("lost", "3")]).contains("3 events were not told"));
+        assert!(format(&[("lost", "3")]).contains("3 events were skipped"));
     }
 }

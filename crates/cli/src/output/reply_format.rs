@@ -1,7 +1,7 @@
-//! Answers of a box as lines again, and as tables.
+//! Replies as protocol lines and as tables.
 //!
-//! The lines are those that the box sent: whatever is not bare is quoted, and control characters
-//! cannot reach the terminal. Nothing here talks to a box.
+//! Lines are formatted as the recorder sent them: text is quoted where needed, and control
+//! characters never reach the terminal.
 
 use crate::output::table::Table;
 use protocol::Refusal;
@@ -16,14 +16,14 @@ fn into_text(bytes: Vec<u8>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// `WORD key=value…` with its end.
+/// Formats `WORD key=value…` with a line end.
 pub fn format_line(word: &str, of: &Pairs) -> String {
     let mut bytes = Vec::new();
     append_pairs(reply::begin_line(&mut bytes, word), of).end();
     into_text(bytes)
 }
 
-/// `ok …` or `err …` with its end.
+/// Formats `ok …` or `err …` with a line end.
 pub fn format_outcome(of: &Result<Pairs, Failure>) -> String {
     match of {
         Ok(of) => format_line("ok", of),
@@ -41,22 +41,22 @@ fn format_refusal(failure: &Failure) -> String {
     into_text(bytes)
 }
 
-/// The rows of a reply, as lines.
+/// Formats the rows of a reply as lines.
 pub fn format_rows(reply: &Reply) -> String {
     reply.rows.iter().map(|row| format_line("row", row)).collect()
 }
 
-/// The rows of a reply as tables: neighbours with the same keys share one.
+/// Formats the rows of a reply as tables. Adjacent rows with the same keys share a table.
 pub fn format_tables(reply: &Reply) -> String {
     format_tables_within(reply, usize::MAX)
 }
 
-/// The same, no wider than so many columns.
+/// Formats tables of at most `columns` columns.
 pub fn format_tables_within(reply: &Reply, columns: usize) -> String {
     format_grouped(reply, &|table| table.format_within(columns))
 }
 
-/// The same, one thing below the other.
+/// Formats lists, one cell per line, of at most `columns` columns.
 pub fn format_lists_within(reply: &Reply, columns: usize) -> String {
     format_grouped(reply, &|table| table.format_list(columns))
 }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_as_the_box_wrote_them() {
+    fn lines_are_formatted_as_sent() {
         assert_eq!(
             format_line("row", &test_pairs(&[("a", "1"), ("b", "x y")])),
             "row a=1 b=\"x y\"\n"
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_with_the_same_keys_share_a_table() {
+    fn adjacent_rows_with_same_keys_share_a_table() {
         let rows = vec![
             test_pairs(&[("what", "box"), ("boot", "7")]),
             test_pairs(&[("alarm", "1"), ("text", "a\u{7}b")]),

@@ -1,40 +1,40 @@
-//! Columns, aligned: what lists look like on a terminal.
+//! Aligned tables for the terminal.
 //!
-//! A cell's control characters become spaces, so that no stored text can play with a terminal.
-//! Columns that only hold numbers are set to the right. Where a width is given the widest columns
-//! are wrapped, and a table that cannot be made to fit becomes a list. Nothing here cuts a cell.
+//! Control characters in cells become spaces, so that stored text cannot manipulate the terminal.
+//! Numeric columns are right-aligned. With a maximum width, the widest columns are wrapped; a table
+//! that still does not fit becomes a list. Cells are never truncated.
 
 use std::fmt;
 
-/// Between two columns.
+/// Spaces between two columns.
 const COLUMN_GAP: usize = 2;
-/// No column is wrapped to less.
+/// Minimum width to which columns are wrapped.
 const COLUMN_WIDTH_MIN: usize = 8;
 
-/// Headings and rows.
+/// A table of headings and rows.
 pub struct Table {
     headings: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
-/// The text without control characters.
+/// Replaces control characters by spaces.
 pub fn replace_controls(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 impl Table {
-    /// A table without rows.
+    /// Creates a table without rows.
     pub fn new(head: Vec<String>) -> Table {
         Table { headings: head, rows: Vec::new() }
     }
 
-    /// Adds a row, one cell a column.
+    /// Adds a row with one cell per column.
     pub fn push_row(&mut self, cells: Vec<String>) {
         assert_eq!(cells.len(), self.headings.len(), "cells of a row");
         self.rows.push(cells.iter().map(|cell| replace_controls(cell)).collect());
     }
 
-    /// The table, no wider than `columns`.
+    /// Formats the table, at most `columns` wide.
     pub fn format_within(&self, columns: usize) -> String {
         let mut widths: Vec<usize> =
             self.measure_columns().iter().map(|(width, _)| *width).collect();
@@ -66,7 +66,7 @@ impl Table {
         narrow.to_string()
     }
 
-    /// One cell a line.
+    /// Formats one cell per line.
     pub fn format_list(&self, columns: usize) -> String {
         let widest = self.headings.iter().map(|head| head.chars().count()).max().unwrap_or(0);
         let room = columns.saturating_sub(widest + COLUMN_GAP).max(COLUMN_WIDTH_MIN);
@@ -89,7 +89,7 @@ impl Table {
         let column = |(index, head): (usize, &String)| {
             let cells = || self.rows.iter().filter_map(|row| row.get(index));
             let widest = cells().map(width).max().unwrap_or(0).max(width(head));
-            // What goes on in another line is empty there; - stands for no number.
+            // Continuation lines have empty cells; `-` stands for a missing number.
             let number = |cell: &String| {
                 let digits = cell.strip_prefix('-').unwrap_or(cell);
                 digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -117,7 +117,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// A text in lines of at most `width` letters, broken between words where that goes.
+/// Wraps a text to lines of at most `width` characters, at spaces where possible.
 pub fn wrap_text(text: &str, width: usize) -> Vec<String> {
     let (mut lines, mut line) = (Vec::new(), String::new());
     for word in text.split(' ') {
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h2_a_table_fits_and_loses_nothing() {
+    fn h2_table_fits_without_losing_text() {
         let mut table = Table::new(["n", "text", "at"].map(str::to_owned).to_vec());
         let words = "one two three four five six seven eight nine ten eleven twelve";
         table.push_row(["7", words, "2026-11-22T16:19:11.123Z"].map(str::to_owned).to_vec());

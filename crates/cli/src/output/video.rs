@@ -1,8 +1,8 @@
-//! A film: sound and screen of a recording in one WebM file, wherever they are read from.
+//! Video export: merges audio and screen of a recording into one WebM file.
 //!
-//! Sound is made into packets first, in memory (7 MB an hour); the screen is read piece by piece,
-//! and each finds its place by where in the sound it says it belongs. Where nothing is stored the
-//! picture is black. Each file is read twice; nothing here opens one, or looks into a picture.
+//! The audio is encoded to packets first, in memory (7 MB per hour). The screen is read segment by
+//! segment, and each segment states its position in the audio. Spans without stored video are
+//! black. Each input file is read twice.
 
 use crate::error::Error;
 use hushbox::audio::span::{Fate, Run};
@@ -16,24 +16,24 @@ use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 use webm::VideoSegment;
 
-/// Begins to read a file anew.
+/// Opens a file for reading from its start.
 pub type OpenMedia<'a> = dyn Fn() -> Result<Box<dyn Read + 'a>, Error> + 'a;
 
-/// A media file, checked.
+/// A checked media file.
 pub struct CheckedMedia<'a> {
     pub scan: &'a MediaScan,
     pub open: &'a OpenMedia<'a>,
-    /// For people.
+    /// Path for error messages.
     pub path: PathBuf,
 }
 
-/// What is put together. A screen that was recorded by itself has no sound.
+/// The inputs of a video export. A stand-alone screen recording has no audio.
 pub struct VideoSource<'a> {
     pub audio: Option<CheckedMedia<'a>>,
     pub screen: Option<CheckedMedia<'a>>,
-    /// Of the recording.
+    /// Data key of the recording.
     pub key: Option<&'a DataKey>,
-    /// `webm`, or `matroska`.
+    /// Document type: `webm` or `matroska`.
     pub doc_type: &'static str,
     pub title: String,
     pub target: PathBuf,
@@ -45,18 +45,18 @@ impl CheckedMedia<'_> {
     }
 }
 
-/// Writes it.
-pub fn write_video<W: Write + Seek>(film: &VideoSource<'_>, out: W) -> Result<(), Error> {
-    let export = |error| Error::Export { path: film.target.clone(), error };
-    let sound = film.audio.as_ref();
-    let audio = sound.map(|reel| encode_packets(film, reel)).transpose()?;
-    let own = film.key.map(DataKey::derive_screen_key);
-    let key = if sound.is_some() { own.as_ref() } else { film.key };
+/// Writes the video file.
+pub fn write_video<W: Write + Seek>(source: &VideoSource<'_>, out: W) -> Result<(), Error> {
+    let export = |error| Error::Export { path: source.target.clone(), error };
+    let sound = source.audio.as_ref();
+    let audio = sound.map(|media| encode_packets(source, media)).transpose()?;
+    let own = source.key.map(DataKey::derive_screen_key);
+    let key = if sound.is_some() { own.as_ref() } else { source.key };
     let (mut first, mut black) = (None, None);
-    if let Some(reel) = &film.screen {
-        visit_runs(reel, key, &mut |_, _, piece| {
-            if let (None, Some(piece)) = (&first, piece)
-                && let Ok(pictures) = VideoSegment::parse(piece.video)
+    if let Some(media) = &source.screen {
+        visit_runs(media, key, &mut |_, _, segment| {
+            if let (None, Some(segment)) = (&first, segment)
+                && let Ok(pictures) = VideoSegment::parse(segment.video)
             {
                 (first, black) = (Some(pictures.track), pictures.black_frame);
             }
@@ -64,9 +64,9 @@ pub fn write_video<W: Write + Seek>(film: &VideoSource<'_>, out: W) -> Result<()
         })?;
     }
     let parts = (audio, first);
-    let mut writer = WebmWriter::new(out, film.doc_type, parts, &film.title).map_err(export)?;
-    if let Some(reel) = &film.screen {
-        let header = &sound.unwrap_or(reel).scan.header;
+    let mut writer = WebmWriter::new(out, source.doc_type, parts, &source.title).map_err(export)?;
+    if let Some(media) = &source.screen {
+        let header = &sound.unwrap_or(media).scan.header;
         let alone = sound.is_none();
         let clock = MediaTimeline {
             is_screen_only: alone,
@@ -74,7 +74,7 @@ pub fn write_video<W: Write + Seek>(film: &VideoSource<'_>, out: W) -> Result<()
             rate: header.rate,
             sync_point: None,
         };
-        // Whoever converts the file takes its size from the first picture, which is black.
+        // Converters take the video size from the first picture, which is black.
         let mut show = ScreenTrackWriter {
             writer: &mut writer,
             timeline: clock,
@@ -83,24 +83,27 @@ pub fn write_video<W: Write + Seek>(film: &VideoSource<'_>, out: W) -> Result<()
             is_black: false,
         };
         show.write_black_from(0).map_err(export)?;
-        visit_runs(reel, key, &mut |at, run, piece| show.write_run(at, run, piece))?;
-        show.finish_at(reel.scan.to).map_err(export)?;
+        visit_runs(media, key, &mut |at, run, segment| show.write_run(at, run, segment))?;
+        show.finish_at(media.scan.to).map_err(export)?;
     }
     writer.finish().map_err(export)
 }
 
-/// The sound as packets.
-fn encode_packets(film: &VideoSource<'_>, reel: &CheckedMedia<'_>) -> Result<OpusPackets, Error> {
-    let export = |error| Error::Export { path: film.target.clone(), error };
-    let bad = |error| Error::Media { path: reel.path.clone(), error };
-    let header = &reel.scan.header;
+/// Encodes the audio to packets.
+fn encode_packets(
+    source: &VideoSource<'_>,
+    media: &CheckedMedia<'_>,
+) -> Result<OpusPackets, Error> {
+    let export = |error| Error::Export { path: source.target.clone(), error };
+    let bad = |error| Error::Media { path: media.path.clone(), error };
+    let header = &media.scan.header;
     let (codec, rate, sides) = (header.codec, header.rate, header.sides);
     let sound = AudioFormat { codec, rate, sides, delay_frames: header.delay };
     let mut file = zeroize::Zeroizing::new(Vec::new());
     let mut ogg = OggWriter::new(&mut *file, &sound, &[]).map_err(export)?;
     let mut wrong = None;
-    let reader = MediaReader::open(reel.open_reader()?).map_err(bad)?;
-    let read = reader.for_each_chunk(film.key, |runs, payload| {
+    let reader = MediaReader::open(media.open_reader()?).map_err(bad)?;
+    let read = reader.for_each_chunk(source.key, |runs, payload| {
         if wrong.is_none() {
             wrong = ogg.write_chunk(runs, payload).err();
         }
@@ -116,24 +119,24 @@ fn encode_packets(film: &VideoSource<'_>, reel: &CheckedMedia<'_>) -> Result<Opu
 type RunVisitor<'a> =
     dyn FnMut(Position, Run, Option<ScreenSegment<'_>>) -> Result<(), ExportError> + 'a;
 
-/// Gives every run of a screen's file to `visit`, with the piece that belongs to it.
+/// Passes every run of a screen file to `visit`, with the segment it belongs to.
 fn visit_runs(
-    reel: &CheckedMedia<'_>,
+    media: &CheckedMedia<'_>,
     key: Option<&DataKey>,
     visit: &mut RunVisitor<'_>,
 ) -> Result<(), Error> {
-    let path = reel.path.clone();
-    let mut at = reel.scan.header.from;
+    let path = media.path.clone();
+    let mut at = media.scan.header.from;
     let mut wrong = None;
-    let reader = MediaReader::open(reel.open_reader()?);
+    let reader = MediaReader::open(media.open_reader()?);
     let read = reader.and_then(|reader| {
         reader.for_each_chunk(key, |runs, payload| {
             for run in runs {
-                let piece = (run.fate == Fate::Stored)
+                let segment = (run.fate == Fate::Stored)
                     .then(|| ScreenSegment::from_payload(payload))
                     .flatten();
                 if wrong.is_none() {
-                    wrong = visit(at, *run, piece).err();
+                    wrong = visit(at, *run, segment).err();
                 }
                 at = at.plus(run.frames.into());
             }
@@ -146,13 +149,13 @@ fn visit_runs(
     }
 }
 
-/// Where in the exported file a moment of the screen is.
+/// Maps screen positions to milliseconds in the exported file.
 struct MediaTimeline {
     is_screen_only: bool,
-    /// The recording's first sample, or first millisecond.
+    /// The recording's first sample, or first millisecond for stand-alone screens.
     from: Position,
     rate: u32,
-    /// The last moment of which it is known where in the sound it is.
+    /// The last known pair of screen and audio positions.
     sync_point: Option<(Position, Position)>,
 }
 
@@ -169,7 +172,7 @@ impl MediaTimeline {
     }
 }
 
-/// What is shown when.
+/// Writes the video track.
 struct ScreenTrackWriter<'a, W: Write + Seek> {
     writer: &'a mut WebmWriter<W>,
     timeline: MediaTimeline,
@@ -192,24 +195,24 @@ impl<W: Write + Seek> ScreenTrackWriter<'_, W> {
         &mut self,
         at: Position,
         run: Run,
-        piece: Option<ScreenSegment<'_>>,
+        segment: Option<ScreenSegment<'_>>,
     ) -> Result<(), ExportError> {
         let end = at.plus(run.frames.into());
         let pictures =
-            piece.and_then(|piece| Some((piece, VideoSegment::parse(piece.video).ok()?)));
-        let Some((piece, VideoSegment { frames: pictures, black_frame: black, .. })) = pictures
+            segment.and_then(|segment| Some((segment, VideoSegment::parse(segment.video).ok()?)));
+        let Some((segment, VideoSegment { frames: pictures, black_frame: black, .. })) = pictures
         else {
             return self.write_black_from(self.timeline.to_ms(at).max(self.last_ms));
         };
-        if let Some(audio) = piece.audio {
-            self.timeline.sync_point = Some((piece.from, audio));
+        if let Some(audio) = segment.audio {
+            self.timeline.sync_point = Some((segment.from, audio));
         }
         if black.is_some() {
             self.black_frame = black;
         }
         let until = self.timeline.to_ms(end);
         for picture in &pictures {
-            let ms = self.timeline.to_ms(piece.from).saturating_add(picture.ms);
+            let ms = self.timeline.to_ms(segment.from).saturating_add(picture.ms);
             if ms < until {
                 self.writer.write_frame(ms, picture)?;
                 (self.is_black, self.last_ms) = (false, ms);

@@ -1,9 +1,9 @@
-//! `hushbox decode --as facts`: numbers and fields that a box cannot open itself.
+//! `hushbox decode --as facts`: opens phone numbers and fields that the recorder cannot open.
 //!
-//! What `show ID sealed=on` said of one recording comes on stdin, as JSON and in base64; what it
-//! means goes to stdout, as JSON. A value that does not open under the recording's key is null: the
-//! others are still told. For programs that hold an identity, such as the web portal. Nothing is
-//! written anywhere else, and what was opened is wiped.
+//! Reads the output of `show ID sealed=on` for one recording from stdin, as JSON with base64.
+//! Writes the opened values to stdout as JSON. A value that cannot be opened becomes null, and the
+//! others are still returned. For programs that hold an identity, such as the web portal. Opened
+//! values are wiped from memory.
 
 use crate::Outcome;
 use crate::error::Error;
@@ -17,21 +17,21 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use zeroize::Zeroize;
 
-/// More than any recording has: 15 fields and 64 updates of 256 bytes, sealed and in base64.
+/// Upper bound of the input: 15 fields and 64 updates of 256 bytes, sealed and in base64.
 const INPUT_BYTES: u64 = 256 << 10;
 
-/// Why what came on stdin cannot be read.
+/// The reason why the input cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FactsError {
-    #[error("what show said is longer than {INPUT_BYTES} bytes")]
+    #[error("the input is longer than {INPUT_BYTES} bytes")]
     TooLong,
-    #[error("what show said is not as it should be: line {line}, column {column}")]
+    #[error("the input is not valid output of `show ID sealed=on`: line {line}, column {column}")]
     Malformed { line: usize, column: usize },
-    #[error("{what}: this is no base64; it is cut off, or changed")]
+    #[error("{what}: not valid base64; truncated or changed")]
     Base64 { what: &'static str },
 }
 
-/// What is sealed, in base64.
+/// Sealed values, in base64.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SealedFacts {
@@ -39,14 +39,14 @@ struct SealedFacts {
     key: String,
     numbers: String,
     fields: BTreeMap<u8, String>,
-    /// Newest first, as the rows come.
+    /// Newest first, in the order of the rows.
     history: Vec<String>,
 }
 
-/// The same, opened.
+/// Opened values.
 #[derive(Debug, Default, Serialize)]
 struct OpenedFacts {
-    /// Null: they do not open.
+    /// Null if they cannot be opened.
     numbers: Option<PhoneNumbers>,
     fields: BTreeMap<u8, Option<String>>,
     history: Vec<Option<String>>,
@@ -68,9 +68,9 @@ pub fn decode_facts(keyring: &IdentityKeyring) -> Result<Outcome, Error> {
     let mut text = Vec::new();
     let mut reader = input.open_reader().map_err(Error::Stdin)?.take(INPUT_BYTES + 1);
     reader.read_to_end(&mut text).map_err(Error::Stdin)?;
-    let told = open_facts(keyring, &text)?;
+    let opened = open_facts(keyring, &text)?;
     let mut out = SeekableOutput::to_stdout();
-    serde_json::to_writer(&mut out, &told).map_err(|error| Error::Stdout(error.into()))?;
+    serde_json::to_writer(&mut out, &opened).map_err(|error| Error::Stdout(error.into()))?;
     writeln!(out).map_err(Error::Stdout)?;
     out.commit().map_err(Error::Stdout)?;
     Ok(Outcome::Done)
@@ -84,23 +84,23 @@ fn open_facts(keyring: &IdentityKeyring, text: &[u8]) -> Result<OpenedFacts, Err
     if text.len() as u64 > INPUT_BYTES {
         return Err(FactsError::TooLong.into());
     }
-    let asked: SealedFacts = serde_json::from_slice(text)
+    let sealed: SealedFacts = serde_json::from_slice(text)
         .map_err(|error| FactsError::Malformed { line: error.line(), column: error.column() })?;
-    let key = keyring.unwrap_data_key(&decode_base64(&asked.key, "key")?).map_err(|why| {
-        Error::Unseal { id: asked.recording.clone(), why, recipients: Vec::new() }
+    let key = keyring.unwrap_data_key(&decode_base64(&sealed.key, "key")?).map_err(|why| {
+        Error::Unseal { id: sealed.recording.clone(), why, recipients: Vec::new() }
     })?;
     let field = |text: &String| -> Result<Option<String>, FactsError> {
         Ok(open_field(Some(&key), &SealedBytes(decode_base64(text, "field")?)).ok())
     };
-    let mut told = OpenedFacts::default();
-    told.numbers = decode_numbers(&key, &asked.numbers)?;
-    for (number, value) in &asked.fields {
-        told.fields.insert(*number, field(value)?);
+    let mut opened = OpenedFacts::default();
+    opened.numbers = decode_numbers(&key, &sealed.numbers)?;
+    for (number, value) in &sealed.fields {
+        opened.fields.insert(*number, field(value)?);
     }
-    for value in &asked.history {
-        told.history.push(field(value)?);
+    for value in &sealed.history {
+        opened.history.push(field(value)?);
     }
-    Ok(told)
+    Ok(opened)
 }
 
 fn decode_numbers(key: &DataKey, text: &str) -> Result<Option<PhoneNumbers>, FactsError> {
@@ -121,7 +121,7 @@ mod tests {
         IdentityKeyring::from_file(Some(file.path())).expect("an identity")
     }
 
-    /// A keyring, and what a box would say of a record that it opens.
+    /// A keyring, and the output of `show` for a record that it opens.
     fn sealed_example() -> (IdentityKeyring, Value) {
         let (secret, public) = generate_identity();
         let recipients = parse_recipients(&public).expect("a key");
@@ -129,66 +129,66 @@ mod tests {
         let key = envelope.key.as_ref();
         let numbers = PhoneNumbers { ani: Some("5551234".into()), dnis: None };
         let field = |n, value| BASE64.encode(&seal_field(key, n, value).0);
-        let asked = json!({
+        let sealed = json!({
             "recording": "abc",
             "key": BASE64.encode(&envelope.wrapped),
             "numbers": BASE64.encode(&seal_numbers(key, 1, &numbers).0),
             "fields": { "3": field(3, "Mr. Miller") },
             "history": [field(3, "Mr. Miller"), field(2, "Mr. Mill")],
         });
-        (test_keyring(&secret), asked)
+        (test_keyring(&secret), sealed)
     }
 
-    fn open_as_json(keyring: &IdentityKeyring, asked: &Value) -> Result<Value, Error> {
-        let told = open_facts(keyring, asked.to_string().as_bytes())?;
-        Ok(serde_json::to_value(&told).expect("JSON"))
+    fn open_as_json(keyring: &IdentityKeyring, sealed: &Value) -> Result<Value, Error> {
+        let opened = open_facts(keyring, sealed.to_string().as_bytes())?;
+        Ok(serde_json::to_value(&opened).expect("JSON"))
     }
 
     #[test]
-    fn what_show_said_is_opened_and_one_forged_value_hides_no_other() {
-        let (keyring, mut asked) = sealed_example();
+    fn facts_open_and_one_forged_value_does_not_hide_others() {
+        let (keyring, mut sealed) = sealed_example();
         let mut wanted = json!({
             "numbers": { "ani": "5551234", "dnis": null },
             "fields": { "3": "Mr. Miller" },
             "history": ["Mr. Miller", "Mr. Mill"],
         });
-        assert_eq!(open_as_json(&keyring, &asked).expect("opens"), wanted);
-        // A field in the place of the numbers, and one that was cut to whole base64.
-        asked["numbers"] = asked["fields"]["3"].clone();
-        let cut = asked["history"][1].as_str().expect("text")[..40].to_owned();
-        asked["history"][1] = cut.into();
+        assert_eq!(open_as_json(&keyring, &sealed).expect("opens"), wanted);
+        // A field in place of the numbers, and one truncated to valid base64.
+        sealed["numbers"] = sealed["fields"]["3"].clone();
+        let cut = sealed["history"][1].as_str().expect("text")[..40].to_owned();
+        sealed["history"][1] = cut.into();
         wanted["numbers"] = Value::Null;
         wanted["history"][1] = Value::Null;
-        assert_eq!(open_as_json(&keyring, &asked).expect("opens"), wanted);
+        assert_eq!(open_as_json(&keyring, &sealed).expect("opens"), wanted);
     }
 
     #[test]
-    fn h5_another_identity_or_a_changed_key_opens_nothing_and_says_why() {
-        let (right, asked) = sealed_example();
-        let said = |keyring: &IdentityKeyring, asked: &Value| {
-            open_as_json(keyring, asked).expect_err("closed").to_string()
+    fn h5_wrong_identity_or_changed_key_is_rejected() {
+        let (right, sealed) = sealed_example();
+        let said = |keyring: &IdentityKeyring, sealed: &Value| {
+            open_as_json(keyring, sealed).expect_err("closed").to_string()
         };
         let wrong = test_keyring(&generate_identity().0);
-        assert!(said(&wrong, &asked).contains("recording abc: sealed: wrong key"));
+        assert!(said(&wrong, &sealed).contains("recording abc: sealed: wrong key"));
         let none = IdentityKeyring::from_file(None).expect("no identity");
-        assert!(said(&none, &asked).contains("there is no identity"));
+        assert!(said(&none, &sealed).contains("no identity to open it"));
         let with = |what: &str, value: Value| {
-            let mut other = asked.clone();
+            let mut other = sealed.clone();
             other[what] = value;
             said(&right, &other)
         };
-        let key = asked["key"].as_str().expect("text");
+        let key = sealed["key"].as_str().expect("text");
         let mut wrapped = BASE64.decode(key.as_bytes()).expect("base64");
         let last = wrapped.len() - 1;
         wrapped[last] ^= 1;
         assert!(with("key", BASE64.encode(&wrapped).into()).contains("not an age file"));
         assert!(with("key", BASE64.encode(&wrapped[..40]).into()).contains("not an age file"));
-        assert!(with("key", key[..key.len() - 1].into()).contains("key: this is no base64"));
-        assert!(with("numbers", "no*".into()).contains("numbers: this is no base64"));
-        assert!(with("history", json!(["no*"])).contains("field: this is no base64"));
-        assert!(with("fields", json!({ "x": "" })).contains("not as it should be: line 1"));
-        assert!(with("more", 1.into()).contains("not as it should be"));
-        let long = format!("{}{}", " ".repeat(256 << 10), asked);
+        assert!(with("key", key[..key.len() - 1].into()).contains("key: not valid base64"));
+        assert!(with("numbers", "no*".into()).contains("numbers: not valid base64"));
+        assert!(with("history", json!(["no*"])).contains("field: not valid base64"));
+        assert!(with("fields", json!({ "x": "" })).contains("`show ID sealed=on`: line 1"));
+        assert!(with("more", 1.into()).contains("not valid output"));
+        let long = format!("{}{}", " ".repeat(256 << 10), sealed);
         let failure = open_facts(&right, long.as_bytes()).expect_err("too long");
         assert!(failure.to_string().contains("longer than"), "{failure}");
         assert_eq!(failure.exit_status(), 65);

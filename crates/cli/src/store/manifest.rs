@@ -1,11 +1,12 @@
-//! The manifest beside an export: what the file is, and the box's word for it.
+//! The signed manifest of an export.
 //!
-//! JSON: the call record, the digest of the exported file, the latest signed checkpoint of the
-//! journal, and an Ed25519 signature over all of it. What is signed is the document without its
-//! member `signature`, as *canonical JSON*: UTF-8, keys sorted, no spaces (in Python:
-//! `json.dumps(d, sort_keys=True, separators=(",", ":"), ensure_ascii=False)`), framed as
-//! `store::sign` does it: `hushbox export v1`, a zero byte, the length of the box's name (u64,
-//! little-endian), the name, the JSON. Nothing here reads or writes a file.
+//! A JSON document with the call record, the digest of the exported file, the latest signed
+//! checkpoint of the journal, and an Ed25519 signature over all of it.
+//!
+//! The signature covers the document without its member `signature`, as *canonical JSON*: UTF-8,
+//! sorted keys, no spaces. In Python: `json.dumps(d, sort_keys=True, separators=(",", ":"),
+//! ensure_ascii=False)`. `store::sign` frames it: `hushbox export v1`, a zero byte, the length of
+//! the recorder's name (u64, little-endian), the name, the JSON.
 
 use crate::store::record_json::RecordJson;
 use crate::store::store_dir::BoxKeyError;
@@ -15,7 +16,7 @@ use hushbox::store::sign::{BoxPublicKey, BoxSigningKey, SignaturePurpose};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// What was exported.
+/// The exported file.
 #[derive(Debug, Serialize)]
 pub struct ExportInfo {
     /// Name of the file, without its folder.
@@ -23,13 +24,13 @@ pub struct ExportInfo {
     /// `wav`, `opus`, `webm` or `matroska`.
     pub format: &'static str,
     pub bytes: u64,
-    /// Of the exported file.
+    /// Digest of the exported file.
     pub blake3: String,
     pub at: String,
     pub tool: &'static str,
     #[serde(rename = "box")]
     pub name: String,
-    /// The media file is the one that the journal tells of, as far as can be told.
+    /// Whether the media file matches the journal.
     pub intact: bool,
 }
 
@@ -59,20 +60,20 @@ struct SignatureJson<'a> {
     value: String,
 }
 
-/// Why a manifest does not hold.
+/// The reason why a manifest is not authentic.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    #[error("it is no manifest: {why}")]
+    #[error("not a manifest: {why}")]
     Malformed { why: String },
-    #[error("it is not signed: {why}")]
+    #[error("not signed: {why}")]
     Unsigned { why: String },
-    #[error("its signature is not that of box {name} over what it says: edited, or of another box")]
+    #[error("the signature is not that of recorder {name}: edited, or from another recorder")]
     InvalidSignature { name: String },
-    #[error("the file has the digest {found}, the manifest says {expected}")]
+    #[error("the file has digest {found}, but the manifest has {expected}")]
     DigestMismatch { expected: String, found: String },
 }
 
-/// The manifest as text, signed if the key is there.
+/// Builds the manifest, signed if the key is available.
 pub fn build_manifest(
     export: &ExportInfo,
     document: &RecordJson,
@@ -111,15 +112,15 @@ fn sign_members(
     })
 }
 
-/// What is signed: sorted by key, on every level. (Whether `serde_json`'s maps are so by themselves
-/// depends on what else is built with the tool.)
+/// Serializes the signed members with sorted keys on every level. (Whether `serde_json` sorts by
+/// itself depends on features of other crates in the build.)
 fn canonical_json(members: &Map<String, Value>) -> Result<String, serde_json::Error> {
     let mut sorted = Value::Object(members.clone());
     sorted.sort_all_objects();
     serde_json::to_string(&sorted)
 }
 
-/// Whether a manifest is this box's word, for a file with the digest `blake3`.
+/// Verifies that this recorder signed the manifest for a file with digest `blake3`.
 pub fn verify_manifest(text: &str, blake3: &str, key: &BoxPublicKey) -> Result<(), ManifestError> {
     let no = |why: &dyn std::fmt::Display| ManifestError::Malformed { why: why.to_string() };
     let mut members: Map<String, Value> = serde_json::from_str(text).map_err(|why| no(&why))?;
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h7_what_is_signed_is_sorted_and_without_spaces() {
+    fn h7_signed_json_is_sorted_and_compact() {
         let text = "{\"b\": {\"d\": 1, \"c\": \"ä\\n\"}, \"a\": [null, true]}";
         let members: Map<String, Value> = serde_json::from_str(text).unwrap();
         let wanted = "{\"a\":[null,true],\"b\":{\"c\":\"ä\\n\",\"d\":1}}";
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn h7_a_manifest_holds_until_a_word_of_it_changes() {
+    fn h7_any_change_invalidates_the_manifest() {
         let key = BoxSigningKey::from_seed(&[7; 32], "box-01");
         let text = "{\"export\":{\"blake3\":\"abc\"},\"agent\":\"jdoe\"}";
         let mut members: Map<String, Value> = serde_json::from_str(text).unwrap();

@@ -1,9 +1,8 @@
-//! A call record as a document: what `show`, `records --json` and the manifest of an export say.
+//! A call record as JSON, for `show`, `records --json` and export manifests.
 //!
-//! One shape for all, made once from the journal, the opened facts and, while a recording runs,
-//! from what is durable of its media. Positions are samples on the channel since the daemon
-//! started, from `from` inclusive to `to` exclusive; milliseconds count from the start of the
-//! recording. Nothing here decides who may see it.
+//! It is built from the journal, the opened facts and, for a running recording, the durable part of
+//! its media file. Positions are samples on the channel since the daemon started, from `from`
+//! (inclusive) to `to` (exclusive). Milliseconds count from the start of the recording.
 
 use crate::store::store_dir::StoreDir;
 use crate::store::unseal::{PersonalFacts, UnsealError};
@@ -17,17 +16,17 @@ use hushbox::time::{Position, ms_of_frames};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// All about one recording.
+/// The complete description of one recording.
 #[derive(Debug, Serialize)]
 pub struct RecordJson {
     pub recording: String,
     /// `running`, `ended` or `deleted`.
     pub state: &'static str,
-    /// It has its end, and nothing of it is only on its way to the disk.
+    /// Whether the recording has ended.
     pub complete: bool,
     pub started: String,
     pub ended: Option<String>,
-    /// Why it ended.
+    /// The reason why it ended.
     pub end: Option<&'static str>,
     pub duration_ms: u64,
     pub agent: Option<String>,
@@ -41,7 +40,7 @@ pub struct RecordJson {
     pub protected: bool,
     pub continues: Option<String>,
     pub audio: AudioJson,
-    /// Why numbers and fields are not here; `null` if they are.
+    /// The reason why phone numbers and fields are missing; `null` if they are present.
     pub sealed: Option<String>,
     pub ani: Option<String>,
     pub dnis: Option<String>,
@@ -52,9 +51,9 @@ pub struct RecordJson {
     pub spans: Vec<SpanJson>,
     pub ledger: LedgerJson,
     pub media: MediaJson,
-    /// What of its call's screen is beside it.
+    /// The screen recording of the call.
     pub screen: Option<ScreenJson>,
-    /// Who was given its files, or what is sealed of it, over the line protocol.
+    /// Fetches of its files or sealed facts over the line protocol.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fetched: Vec<FetchJson>,
     pub deleted: Option<DeletionJson>,
@@ -82,10 +81,10 @@ pub struct CallJson {
 pub struct AudioJson {
     pub channel: u16,
     pub codec: &'static str,
-    /// Samples a second.
+    /// Samples per second.
     pub rate: u32,
     pub sides: u8,
-    /// The start of the daemon that positions belong to.
+    /// The daemon start to which the positions refer.
     pub boot: u32,
     pub from: u64,
     pub to: u64,
@@ -114,9 +113,9 @@ pub struct BlackoutJson {
     pub to_ms: Option<u64>,
     pub agent: String,
     pub by: String,
-    /// As what: `agent`, `supervisor` or `cti`.
+    /// Kind of the holder: `agent`, `supervisor` or `cti`.
     pub holder: &'static str,
-    /// Why it ended.
+    /// The reason why it ended.
     pub ended: Option<&'static str>,
     pub ended_by: Option<String>,
 }
@@ -125,7 +124,7 @@ pub struct BlackoutJson {
 pub struct SpanJson {
     /// `masked`, `held` or `lost`.
     pub fate: &'static str,
-    /// Why it was lost.
+    /// The reason why it was lost.
     pub reason: Option<&'static str>,
     pub from: u64,
     pub to: u64,
@@ -133,7 +132,7 @@ pub struct SpanJson {
     pub to_ms: u64,
 }
 
-/// Samples: `captured` = `stored` + `masked` + `held` + `lost`.
+/// Sample counts: `captured` = `stored` + `masked` + `held` + `lost`.
 #[derive(Debug, Serialize)]
 pub struct LedgerJson {
     pub captured: u64,
@@ -146,15 +145,15 @@ pub struct LedgerJson {
 
 #[derive(Debug, Serialize)]
 pub struct MediaJson {
-    /// In the data directory.
+    /// Path in the data directory.
     pub file: String,
     /// Bytes.
     pub size: u64,
-    /// BLAKE3, as the journal has it; `null` while it runs.
+    /// BLAKE3 from the journal; `null` while the recording runs.
     pub digest: Option<String>,
 }
 
-/// Milliseconds, of the box's clock since the daemon started.
+/// Counts in milliseconds of the system clock since the daemon started.
 #[derive(Debug, Serialize)]
 pub struct ScreenJson {
     pub complete: bool,
@@ -171,7 +170,7 @@ pub struct DeletionJson {
 }
 
 impl RecordJson {
-    /// `scan`: of the media file, while the recording runs.
+    /// Builds the document. `scan`: the media file of a running recording.
     pub fn from_record(
         store: &StoreDir,
         record: &Record,
@@ -218,7 +217,7 @@ impl RecordJson {
             fields: open.map(|open| fields_json(store, open)).unwrap_or_default(),
             history: history_json(record, open),
             blackouts: record.blackouts.iter().map(|span| blackout_json(span, ms)).collect(),
-            spans: spans.iter().map(|one| span_json(one, ms)).collect(),
+            spans: spans.iter().map(|span| span_json(span, ms)).collect(),
             ledger: ledger_json(&ledger),
             media: MediaJson {
                 file: record.media_path(),
@@ -243,7 +242,7 @@ fn screen_json(record: &Record) -> Option<ScreenJson> {
     let ms = |at: Position| at.0.saturating_sub(from);
     Some(ScreenJson {
         complete: ended.is_some(),
-        spans: spans.iter().map(|one| span_json(one, ms)).collect(),
+        spans: spans.iter().map(|span| span_json(span, ms)).collect(),
         ledger: ledger_json(&ended.map(|ended| ended.ledger).unwrap_or_default()),
         media: MediaJson {
             file: record.screen_path(),
@@ -253,7 +252,7 @@ fn screen_json(record: &Record) -> Option<ScreenJson> {
     })
 }
 
-/// `running`, `ended` or `deleted`.
+/// Returns `running`, `ended` or `deleted`.
 fn state_name(record: &Record) -> &'static str {
     match (&record.deleted, &record.ended) {
         (Some(_), _) => "deleted",

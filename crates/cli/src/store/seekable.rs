@@ -1,15 +1,15 @@
-//! Inputs that are read more than once, and outputs that are written out of order: files where they
-//! are some, memory where they are pipes.
+//! Inputs that are read more than once, and outputs with random access. Regular files are used
+//! directly; pipes are buffered in memory.
 //!
-//! A file that exists in memory only (`memfd_create`) is a file here, so a program that hands over
-//! large recordings pays for them once. What was made in memory is wiped. No file is made here.
+//! A `memfd_create` file counts as a regular file, so a program can pass large recordings without a
+//! second copy. Buffered output is wiped.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroize;
 
-/// What can be read again and again.
+/// An input that can be read repeatedly.
 pub enum SeekableInput {
     Memory(Vec<u8>),
     File(PathBuf),
@@ -19,7 +19,7 @@ const STDIN: &str = "/proc/self/fd/0";
 const STDOUT: &str = "/proc/self/fd/1";
 
 impl SeekableInput {
-    /// What is not a file that can be opened anew is read to its end.
+    /// Opens stdin, buffering it if it is not a regular file.
     pub fn from_stdin() -> io::Result<SeekableInput> {
         let file = File::open(STDIN).and_then(|file| file.metadata());
         if file.is_ok_and(|meta| meta.is_file()) {
@@ -30,7 +30,7 @@ impl SeekableInput {
         Ok(SeekableInput::Memory(bytes))
     }
 
-    /// The same of what is named.
+    /// Opens a file, buffering it if it is not a regular file.
     pub fn from_path(path: &Path) -> io::Result<SeekableInput> {
         let mut file = File::open(path)?;
         if file.metadata()?.is_file() {
@@ -41,24 +41,25 @@ impl SeekableInput {
         Ok(SeekableInput::Memory(bytes))
     }
 
-    /// Reads it from its beginning.
+    /// Opens a reader at the start of the input.
     pub fn open_reader(&self) -> io::Result<Box<dyn Read + '_>> {
         match self {
             SeekableInput::Memory(bytes) => Ok(Box::new(&bytes[..])),
-            // By its path, so that it has a place of its own.
+            // Reopening by path gives the reader its own position.
             SeekableInput::File(path) => Ok(Box::new(BufReader::new(File::open(path)?))),
         }
     }
 }
 
-/// What can be written anywhere.
+/// An output with random access.
 pub enum SeekableOutput {
     Memory(Cursor<Vec<u8>>),
     File(BufWriter<File>),
 }
 
 impl SeekableOutput {
-    /// A file that is still empty is written in place; anything else gets all of it at the end.
+    /// Opens stdout. An empty regular file is written in place; otherwise `commit` writes
+    /// everything.
     pub fn to_stdout() -> SeekableOutput {
         let file = OpenOptions::new().write(true).open(STDOUT);
         let empty =
@@ -69,7 +70,7 @@ impl SeekableOutput {
         }
     }
 
-    /// It is complete.
+    /// Completes the output.
     pub fn commit(mut self) -> io::Result<()> {
         match &mut self {
             SeekableOutput::File(file) => file.flush(),
@@ -80,7 +81,7 @@ impl SeekableOutput {
         }
     }
 
-    /// Nothing of it is kept.
+    /// Discards the output.
     pub fn discard(mut self) -> io::Result<()> {
         match &mut self {
             SeekableOutput::File(file) => file.flush().and_then(|()| file.get_ref().set_len(0)),

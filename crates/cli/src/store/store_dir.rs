@@ -1,9 +1,8 @@
-//! The data directory of a box, read while the box runs or not.
+//! Read-only access to a data directory, whether or not the daemon is running.
 //!
-//! The journal files are append-only, so reading them beside the box is safe: a torn tail of the
-//! running one is only what is being written. Closed days are read from their summaries, of which
-//! the box makes whole new files and never changes one; without them, or if one is damaged, the
-//! journals alone tell. Nothing here writes, recovers or truncates; that is the box's.
+//! Journal files are append-only, so reading them beside the daemon is safe: a torn tail is an
+//! entry being written. Closed days are read from their summaries, which the daemon replaces
+//! atomically. If a summary is missing or damaged, the journals are read instead.
 
 use crate::cli::ConfigArgs;
 use crate::config_file;
@@ -24,31 +23,31 @@ use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom, Take};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// A data directory and the configuration that names it.
+/// A data directory and its configuration.
 pub struct StoreDir {
     pub data: PathBuf,
     pub config: Config,
 }
 
-/// What the journal says.
+/// The content of all journals.
 #[derive(Default)]
 pub struct Journal {
     pub index: Index,
-    /// By their numbers.
+    /// Checkpoints by sequence.
     pub checkpoints: BTreeMap<u64, Checkpoint>,
 }
 
-/// Why the box's key does not sign.
+/// The reason why an export cannot be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum BoxKeyError {
-    #[error("the box's key {path} cannot be read here: {error}")]
+    #[error("cannot read the signing key {path}: {error}")]
     Read { path: PathBuf, error: std::io::Error },
-    #[error("the box's key {path} has {found} bytes instead of 32")]
+    #[error("the signing key {path} has {found} bytes, expected 32")]
     Length { path: PathBuf, found: usize },
 }
 
 impl StoreDir {
-    /// The data directory of the configuration; there must be one.
+    /// Opens the data directory of the configuration.
     pub fn open(args: &ConfigArgs) -> Result<StoreDir, Error> {
         let found = config_file::load_config(args.config.as_deref())?;
         let data = found.config.data.clone();
@@ -61,7 +60,7 @@ impl StoreDir {
         }
     }
 
-    /// A file of the data directory, by its path in it.
+    /// Returns the full path of a file in the data directory.
     pub fn path_of(&self, inside: &str) -> PathBuf {
         self.data.join(inside)
     }
@@ -72,7 +71,7 @@ impl StoreDir {
         File::open(&path).map_err(|error| Error::Read { path, error })
     }
 
-    /// Paths of the journal files in the data directory, oldest first.
+    /// Returns the paths of the journal files in the data directory, oldest first.
     pub fn journal_paths(&self) -> Result<Vec<String>, Error> {
         let names = list(&self.path_of(layout::JOURNAL))?.into_iter();
         let paths = names.map(|(name, _)| format!("{}/{name}", layout::JOURNAL));
@@ -82,7 +81,7 @@ impl StoreDir {
         Ok(paths)
     }
 
-    /// The same, each with the number from which on a later one tells it again.
+    /// Returns each journal path with the sequence from which a later file supersedes it.
     pub fn journal_parts(&self) -> Result<Vec<(String, u64)>, Error> {
         let paths = self.journal_paths()?;
         let mut starts = Vec::with_capacity(paths.len());
@@ -90,7 +89,7 @@ impl StoreDir {
             let part = layout::parse_journal_part(path).map_or(0, |(_, part)| part);
             let start = match part {
                 0 => None,
-                // What cannot be read is said by whoever reads all of it.
+                // Unreadable files are reported when they are read in full.
                 _ => JournalReader::open(self.open_file(path)?)
                     .ok()
                     .and_then(|reader| reader.header().map(|header| header.start.sequence)),
@@ -101,7 +100,7 @@ impl StoreDir {
         Ok(paths.into_iter().zip(until).collect())
     }
 
-    /// Paths of the media files in the data directory, and their sizes in bytes, oldest day first.
+    /// Returns paths and sizes in bytes of the media files, oldest day first.
     pub fn media_files(&self) -> Result<Vec<(String, u64)>, Error> {
         let mut found = Vec::new();
         let mut folders = vec![layout::MEDIA.to_owned()];
@@ -121,8 +120,8 @@ impl StoreDir {
         Ok(found)
     }
 
-    /// Gives `visit` the records that `filter` admits, newest first, until it has had enough. What
-    /// is damaged is skipped and said on stderr.
+    /// Passes the matching records to `visit`, newest first, until it returns false. Damage is
+    /// skipped and reported on stderr.
     pub fn visit_records(
         &self,
         mut filter: RecordFilter,
@@ -131,46 +130,46 @@ impl StoreDir {
         if let Some(why) =
             walk_records(&self.summary_reader(SummaryReader::open)?, &mut filter, visit)?
         {
-            eprintln!("hushbox: {why}; going on with the journals alone, which takes longer");
+            eprintln!("hushbox: {why}; reading the journals instead, which takes longer");
             walk_records(&self.summary_reader(SummaryReader::from_journals)?, &mut filter, visit)?;
         }
         Ok(())
     }
 
-    /// The record with this ID. What is damaged is skipped and said on stderr.
+    /// Finds the record with this ID. Damage is skipped and reported on stderr.
     pub fn find_record(&self, id: &str) -> Result<Record, Error> {
         let none = || Error::NoSuchRecord { id: id.to_owned() };
         let wanted = RecordingId::parse(id.trim()).ok_or_else(none)?;
-        let shelf = self.summary_reader(SummaryReader::open)?;
-        let found = match shelf.find_row(wanted) {
+        let reader = self.summary_reader(SummaryReader::open)?;
+        let found = match reader.find_row(wanted) {
             Ok(None) => return Err(none()),
-            Ok(Some(row)) => shelf.fetch_record(row),
+            Ok(Some(row)) => reader.fetch_record(row),
             Err(damaged) => Err(damaged),
         };
         if let Ok(record) = found {
             return Ok(record);
         }
-        let shelf = self.summary_reader(SummaryReader::from_journals)?;
-        shelf.index().record(wanted).cloned().ok_or_else(none)
+        let reader = self.summary_reader(SummaryReader::from_journals)?;
+        reader.index().record(wanted).cloned().ok_or_else(none)
     }
 
     fn summary_reader<'a>(
         &'a self,
         open: impl FnOnce(ReadOnlyFs<'a>) -> Result<SummaryReader<ReadOnlyFs<'a>>, RecoverError>,
     ) -> Result<SummaryReader<ReadOnlyFs<'a>>, Error> {
-        let shelf = open(ReadOnlyFs(&self.data)).map_err(|error| match error {
+        let reader = open(ReadOnlyFs(&self.data)).map_err(|error| match error {
             RecoverError::File { path, error } => Error::Read { path: self.path_of(&path), error },
             RecoverError::Journal { path, error } => {
                 Error::Journal { path: self.path_of(&path), error }
             }
         })?;
-        for damaged in shelf.damages() {
-            eprintln!("hushbox: {damaged}; hushbox verify says more");
+        for damaged in reader.damages() {
+            eprintln!("hushbox: {damaged}; run `hushbox verify` for details");
         }
-        Ok(shelf)
+        Ok(reader)
     }
 
-    /// The last signed checkpoint there is.
+    /// Returns the last signed checkpoint.
     pub fn last_checkpoint(&self) -> Result<Option<Checkpoint>, Error> {
         for part in self.journal_parts()?.iter().rev() {
             let mut journal = Journal::default();
@@ -182,7 +181,7 @@ impl StoreDir {
         Ok(None)
     }
 
-    /// Reads all journal files, for those who want to believe nothing else.
+    /// Reads all journal files, without using summaries.
     pub fn read_journals(&self) -> Result<Journal, Error> {
         let mut journal = Journal::default();
         let mut next = FIRST_SEQUENCE;
@@ -192,13 +191,13 @@ impl StoreDir {
         Ok(journal)
     }
 
-    /// Opens the media file of a record, as far as it counts.
+    /// Opens the media file of a record, limited to its valid bytes.
     pub fn open_media(&self, record: &Record) -> Result<Take<BufReader<File>>, Error> {
         let file = self.open_file(&record.media_path()).map(BufReader::new)?;
         Ok(file.take(record.certain_bytes().unwrap_or(u64::MAX)))
     }
 
-    /// The key that signs for the box, if this user may read it.
+    /// Reads the signing key, if this user may read it.
     pub fn box_key(&self) -> Result<BoxSigningKey, BoxKeyError> {
         let path = self.path_of(layout::BOX_KEY);
         let seed = match std::fs::read(&path) {
@@ -211,7 +210,7 @@ impl StoreDir {
         }
     }
 
-    /// The public key of the box: from `given`, else from the data directory, if it is there.
+    /// Reads the public key from `given`, else from the data directory; `None` if missing there.
     pub fn box_public_key(&self, given: Option<&Path>) -> Result<Option<BoxPublicKey>, Error> {
         let path = given.map_or_else(|| self.path_of(layout::BOX_PUBLIC), Path::to_owned);
         let text = match std::fs::read_to_string(&path) {
@@ -227,14 +226,14 @@ impl StoreDir {
         public.map(Some).ok_or(Error::BadBoxKey { path })
     }
 
-    /// The name that stands in the box's signatures.
+    /// Returns the recorder's name in signatures.
     fn signing_name(&self) -> String {
         let known = std::fs::read_to_string(self.path_of(layout::BOX_NAME)).unwrap_or_default();
         let known = known.trim();
         if known.is_empty() { self.config.name.clone() } else { known.to_owned() }
     }
 
-    /// Whether a daemon holds the directory just now.
+    /// Whether a daemon holds the lock of the directory.
     pub fn is_running(&self) -> bool {
         let lock = File::open(self.path_of(layout::LOCK));
         let taken = lock.map(|lock| lock.try_lock_shared());
@@ -243,8 +242,8 @@ impl StoreDir {
 }
 
 impl Journal {
-    /// Takes a file in, up to where a later one tells it again; the one before it went up to
-    /// `next`. Gives where it ended.
+    /// Reads a file up to `until`, where a later file supersedes it. `next` is the sequence after
+    /// the file before. Returns the sequence after this file.
     fn read_part(
         &mut self,
         store: &StoreDir,
@@ -267,14 +266,14 @@ impl Journal {
     }
 }
 
-/// Visits records as far as they can be read; says why not further.
+/// Visits records until `visit` returns false or an error; returns the damage that stopped it.
 fn walk_records(
-    shelf: &SummaryReader<ReadOnlyFs<'_>>,
+    reader: &SummaryReader<ReadOnlyFs<'_>>,
     filter: &mut RecordFilter,
     visit: &mut dyn FnMut(&Record) -> Result<bool, Error>,
 ) -> Result<Option<ArchiveError>, Error> {
-    for row in shelf.scan_rows(filter.clone()) {
-        let record = match row.and_then(|row| shelf.fetch_record(row)) {
+    for row in reader.scan_rows(filter.clone()) {
+        let record = match row.and_then(|row| reader.fetch_record(row)) {
             Ok(record) => record,
             Err(damaged) => return Ok(Some(damaged)),
         };
@@ -286,7 +285,7 @@ fn walk_records(
     Ok(None)
 }
 
-/// The files of a data directory, to be read only.
+/// Read-only access to the files of a data directory.
 struct ReadOnlyFs<'a>(&'a Path);
 
 impl StoreFs for ReadOnlyFs<'_> {
@@ -323,13 +322,13 @@ impl StoreFs for ReadOnlyFs<'_> {
 
 enum EntryKind {
     Folder,
-    /// With its size in bytes.
+    /// A file with its size in bytes.
     File(u64),
     Other,
 }
 
-/// Names and kinds in a folder; none where there is no such folder. Names that are no text are not
-/// ours and left out.
+/// Lists names and kinds in a folder; empty if it does not exist. Names that are not UTF-8 are
+/// skipped.
 fn list(folder: &Path) -> Result<Vec<(String, EntryKind)>, Error> {
     let failed = |error| Error::Read { path: folder.to_owned(), error };
     let entries = match std::fs::read_dir(folder) {
@@ -341,7 +340,7 @@ fn list(folder: &Path) -> Result<Vec<(String, EntryKind)>, Error> {
     for entry in entries {
         let entry = entry.map_err(failed)?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        // Gone since the folder was read: retention, beside us.
+        // Deleted by the daemon since the folder was listed.
         let Ok(meta) = entry.metadata() else { continue };
         let kind = match meta.is_dir() {
             true => EntryKind::Folder,

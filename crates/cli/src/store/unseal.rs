@@ -1,7 +1,7 @@
-//! Who may read: identities, the data key of a record, and its personal facts in clear.
+//! Opening sealed data: identities, data keys and personal facts.
 //!
-//! Without an identity, or with the wrong one, a record is still listed; its numbers and fields are
-//! then `Closed`, with the reason. Nothing here writes a key or an opened fact anywhere.
+//! Without a matching identity a record is still listed; its phone numbers and fields are then an
+//! `UnsealError`.
 
 use crate::error::Error;
 use crate::store::store_dir::StoreDir;
@@ -17,16 +17,16 @@ use std::io::ErrorKind;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// Why a record cannot be read.
+/// The reason why a record cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnsealError {
-    #[error("sealed, and there is no identity to open it with")]
+    #[error("sealed, and no identity to open it")]
     NoIdentity,
     #[error("sealed: {0}")]
     Seal(#[from] SealError),
-    #[error("its media file, which holds the key, cannot be read: {why}")]
+    #[error("cannot read its media file, which holds the key: {why}")]
     Media { why: String },
-    #[error("deleted, and its key with it")]
+    #[error("deleted, together with its key")]
     Deleted,
 }
 
@@ -39,32 +39,32 @@ impl From<MediaError> for UnsealError {
     }
 }
 
-/// The identities at hand.
+/// The available identities.
 pub struct IdentityKeyring {
     identities: Vec<Identity>,
-    /// What new recordings of this box are sealed to, for people.
+    /// Public keys to which this recorder seals, for messages.
     recipients: Vec<String>,
 }
 
-/// Personal facts in clear.
+/// Opened personal facts.
 #[derive(Default)]
 pub struct PersonalFacts {
     pub numbers: PhoneNumbers,
     /// Newest value of each field.
     pub fields: BTreeMap<u8, String>,
-    /// Values of all updates, as `Record::history`.
+    /// Values of all updates, in the order of `Record::history`.
     pub history: Vec<String>,
 }
 
 impl IdentityKeyring {
-    /// The identity file given, else the one that the owner left on the box, else none.
+    /// Loads the given identity file, else the one on the recorder if present.
     pub fn open(store: &StoreDir, given: Option<&Path>) -> Result<IdentityKeyring, Error> {
         let path = given.map_or_else(|| store.path_of(layout::IDENTITY), Path::to_owned);
         let identities = match std::fs::read_to_string(&path).map(Zeroizing::new) {
             Ok(text) => parse_identities(&text).map_err(|error| Error::Key { path, error })?,
             Err(error) if given.is_some() => return Err(Error::Read { path, error }),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                eprintln!("hushbox: {}: {error}; going on without", path.display());
+                eprintln!("hushbox: {}: {error}; continuing without it", path.display());
                 Vec::new()
             }
             Err(_) => Vec::new(),
@@ -79,7 +79,7 @@ impl IdentityKeyring {
         Ok(IdentityKeyring { identities, recipients })
     }
 
-    /// Those of a file, where one is given.
+    /// Loads the given identity file, if any.
     pub fn from_file(given: Option<&Path>) -> Result<IdentityKeyring, Error> {
         let Some(path) = given.map(Path::to_owned) else {
             return Ok(IdentityKeyring { identities: Vec::new(), recipients: Vec::new() });
@@ -90,12 +90,12 @@ impl IdentityKeyring {
         Ok(IdentityKeyring { identities, recipients: Vec::new() })
     }
 
-    /// What new recordings of this box are sealed to.
+    /// Returns the public keys to which this recorder seals.
     pub fn recipients(&self) -> &[String] {
         &self.recipients
     }
 
-    /// The data key of a media file; `None`: nothing in it is sealed.
+    /// Opens the data key of a media file; `None` if it is not sealed.
     pub fn media_key(&self, header: &MediaHeader) -> Result<Option<DataKey>, UnsealError> {
         if header.wrapped.is_empty() {
             return Ok(None);
@@ -103,7 +103,7 @@ impl IdentityKeyring {
         self.unwrap_data_key(&header.wrapped).map(Some)
     }
 
-    /// A data key out of its envelope.
+    /// Unwraps a data key.
     pub fn unwrap_data_key(&self, wrapped: &[u8]) -> Result<DataKey, UnsealError> {
         if self.identities.is_empty() {
             return Err(UnsealError::NoIdentity);
@@ -111,7 +111,7 @@ impl IdentityKeyring {
         Ok(unwrap_key(wrapped, &self.identities)?)
     }
 
-    /// The personal facts of a record, or why they stay closed.
+    /// Opens the personal facts of a record.
     pub fn open_personal_facts(
         &self,
         store: &StoreDir,

@@ -1,10 +1,9 @@
-//! Checkpoints that clients kept: proof from outside of the box.
+//! Witness files: checkpoints kept by clients.
 //!
-//! A witness file holds lines as a client got them, `event what=checkpoint seq=N digest=… sig=…`
-//! (hexadecimal, `at=` where the box sends it), or as `Checkpoint::to_line` writes them. Other
-//! lines are skipped, so that a whole transcript will do. A line without `at=` cannot be checked
-//! against the box's key by itself, since the time is signed too; it must equal what the journal
-//! has. Nothing here reads the journal.
+//! A file holds lines that a client received, `event what=checkpoint seq=N digest=… sig=…` in
+//! hexadecimal, with `at=` if sent, or lines written by `Checkpoint::to_line`. Other lines are
+//! skipped, so a whole transcript is accepted. The signature includes the time, so a line without
+//! `at=` can only be compared with the journal.
 
 use crate::error::Error;
 use data_encoding::HEXLOWER_PERMISSIVE;
@@ -14,14 +13,14 @@ use hushbox::time::WallTime;
 use protocol::Line;
 use std::path::Path;
 
-/// What a witness says.
+/// The content of a witness file.
 #[derive(Debug, Default)]
 pub struct WitnessFile {
     pub checkpoints: Vec<WitnessCheckpoint>,
 }
 
 impl WitnessFile {
-    /// Reads a witness file; it must hold a checkpoint.
+    /// Reads a witness file, which must contain a checkpoint.
     pub fn read_file(path: &Path) -> Result<WitnessFile, Error> {
         let read = std::fs::read_to_string(path);
         let text = read.map_err(|error| Error::Read { path: path.to_owned(), error })?;
@@ -41,7 +40,7 @@ impl WitnessFile {
 
     fn parse_line(&mut self, text: &str) -> Result<(), &'static str> {
         if text.starts_with("hushbox-checkpoint ") {
-            let checkpoint = Checkpoint::parse_line(text).ok_or("it is no whole checkpoint")?;
+            let checkpoint = Checkpoint::parse_line(text).ok_or("not a complete checkpoint")?;
             self.checkpoints.push(checkpoint.into());
             return Ok(());
         }
@@ -50,10 +49,10 @@ impl WitnessFile {
             return Ok(());
         }
         let number = line.get("seq").and_then(|text| text.parse().ok());
-        let sequence = number.ok_or("seq= is missing or no number")?;
+        let sequence = number.ok_or("seq= is missing or not a number")?;
         let chain = decode_hex(line.get("digest")).ok_or("digest= is not 64 hexadecimal digits")?;
         let signature = decode_hex(line.get("sig")).ok_or("sig= is not 128 hexadecimal digits")?;
-        let time = |at| WallTime::parse(at).ok_or("at= is no RFC 3339 time");
+        let time = |at| WallTime::parse(at).ok_or("at= is not an RFC 3339 time");
         let at = line.get("at").map(time).transpose()?;
         self.checkpoints.push(WitnessCheckpoint { sequence, chain, signature, at });
         Ok(())
@@ -69,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_a_transcript_are_witnesses() {
+    fn transcript_lines_are_parsed_as_checkpoints() {
         let (digest, sig) = ("0a".repeat(32), "FF".repeat(64));
         let mut witness = WitnessFile::default();
         let line = format!("event what=checkpoint seq=7 digest={digest} sig={sig}");

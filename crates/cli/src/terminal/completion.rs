@@ -1,14 +1,13 @@
-//! What the Tab key offers: verbs and arguments, from the protocol's table.
+//! Tab completion of commands and arguments, from the protocol's command table.
 //!
-//! Only what a technician may use is offered, and a key that stands in the line already is not.
-//! Nothing here reads a key or draws.
+//! Only what a technician may use is offered, and keys already present in the line are not.
 
 use hushbox::alarm;
 use protocol::arg::{Arg, ArgType, LISTEN_MODES, SETTINGS};
 use protocol::table::{Entry, TABLE};
 use protocol::{Kind, Level};
 
-/// Where the word begins that is being typed, and what it may become.
+/// Returns the start of the word being typed and its completions. `own`: console commands.
 pub fn complete_word(typed: &str, own: &[&str]) -> (usize, Vec<String>) {
     let start = typed.rfind(' ').map_or(0, |space| space + 1);
     let (before, word) = typed.split_at(start);
@@ -33,7 +32,7 @@ fn technician_commands() -> impl Iterator<Item = &'static Entry> {
     TABLE.iter().filter(|entry| entry.is_for(Some(Kind::Technician)) && entry.verb != "hello")
 }
 
-/// The `nth` words of verbs that begin with the words `before`.
+/// Returns the `nth` words of commands that begin with the words `before`.
 fn verb_words(nth: usize, before: &[&str], own: &[&str]) -> Vec<String> {
     let word = |verb: &'static str| {
         let words: Vec<&str> = verb.split(' ').collect();
@@ -44,7 +43,7 @@ fn verb_words(nth: usize, before: &[&str], own: &[&str]) -> Vec<String> {
     technician_commands().filter_map(|entry| word(entry.verb)).chain(own).collect()
 }
 
-/// What may follow the words `before`, if they are a command.
+/// Returns the arguments that may follow the words `before`, if these are a command.
 fn argument_words(before: &[&str], word: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in technician_commands() {
@@ -75,13 +74,13 @@ fn argument_words(before: &[&str], word: &str) -> Vec<String> {
     found
 }
 
-/// Numbers of the alarms that somebody has to clear.
+/// Returns the numbers of the alarms that a technician must clear.
 fn clearable_alarms() -> Vec<String> {
     let events = alarm::AlarmCode::all().filter(|code| !code.is_state());
     events.map(|code| code.number().to_string()).collect()
 }
 
-/// The words an argument may be, where they are few; `typed` is what there is of it.
+/// Returns the possible values of an argument; `typed` is its current text.
 fn argument_values(arg: &Arg, typed: &str) -> Vec<String> {
     if arg.value_type == ArgType::Kinds {
         let (before, _) = typed.rsplit_once(',').map_or(("", typed), |(before, _)| (before, ""));
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn h2_tab_offers_what_a_technician_may_say() {
+    fn h2_tab_offers_technician_commands() {
         assert_eq!(completions_of("al"), ["alarm", "alarms"]);
         assert_eq!(completions_of("alarm "), ["clear"]);
         assert_eq!(completions_of("config r"), ["reload"]);
@@ -128,7 +127,7 @@ mod tests {
         assert_eq!(completions_of("ex"), ["exit"]);
         assert_eq!(completions_of("nonsense "), Vec::<String>::new());
         assert_eq!(complete_word("log level w", &[]).0, 10);
-        // What is for agents and feeds is not offered.
+        // Commands for agents and feeds are not offered.
         assert!(!completions_of("").iter().any(|word| word == "blackout" || word == "call"));
     }
 }

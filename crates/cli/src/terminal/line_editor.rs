@@ -1,8 +1,8 @@
-//! A line editor in front of a session: history, Tab, and news above the line being typed.
+//! Line editor for a session: history, Tab completion, and events printed above the input line.
 //!
-//! While somebody types, a keeper looks after the connection: it shows what the box says unasked,
-//! and keeps the session open; after a quarter of an hour without a command it stops doing so, and
-//! the box logs the technician out. History stays in memory. Nothing here knows a command.
+//! While the user types, the keep-alive thread prints events and keeps the session open. After 15
+//! minutes without a command it stops, and the recorder logs the technician out. History stays in
+//! memory.
 
 use crate::error::Error;
 use crate::output::event_format;
@@ -16,22 +16,22 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The box closes a session that is silent for 90 s, if not sooner.
+/// Keep-alive interval; the recorder closes a session after 90 s of silence.
 const PING_EVERY: Duration = Duration::from_secs(30);
-/// 30 × 30 s: then the technician has gone for lunch.
+/// Maximum keep-alives without a command: 30 × 30 s = 15 minutes.
 const PINGS_MAX: u32 = 30;
 const HISTORY_LINES_MAX: usize = 500;
 const PROMPT: &str = "hushbox> ";
 
-/// The connection, shared with the keeper.
+/// The connection, shared with the keep-alive thread.
 #[derive(Clone)]
 pub struct SharedConnection(Arc<Mutex<SharedState>>);
 
 pub struct SharedState {
     pub connection: Box<Connection>,
-    /// So often the keeper may still keep the session open.
+    /// Number of keep-alives left.
     pings_left: u32,
-    /// Why it is over.
+    /// The reason why the session ended.
     error: Option<ConnectionError>,
 }
 
@@ -48,7 +48,7 @@ impl SharedConnection {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection, for a command.
+    /// Locks the connection for a command.
     pub fn lock_for_command(&self) -> Result<MutexGuard<'_, SharedState>, ConnectionError> {
         let mut kept = self.lock();
         if let Some(error) = kept.error.take() {
@@ -59,7 +59,7 @@ impl SharedConnection {
     }
 }
 
-/// What the editor asks: only Tab has answers.
+/// The editor's helper; only completion is implemented.
 struct CommandCompleter {
     console_commands: &'static [&'static str],
 }
@@ -87,7 +87,7 @@ impl rustyline::validate::Validator for CommandCompleter {}
 
 impl Helper for CommandCompleter {}
 
-/// The editor.
+/// The line editor.
 pub struct LineEditor(Editor<CommandCompleter, MemHistory>);
 
 fn input_error(error: ReadlineError) -> Error {
@@ -95,7 +95,7 @@ fn input_error(error: ReadlineError) -> Error {
 }
 
 impl LineEditor {
-    /// An editor that offers these words besides the box's, and its keeper.
+    /// Starts an editor that also completes `own` commands, and its keep-alive thread.
     pub fn start(
         link: &SharedConnection,
         own: &'static [&'static str],
@@ -110,33 +110,33 @@ impl LineEditor {
         let descriptor = descriptor.map_err(Error::Stdin)?;
         if let Ok(printer) = editor.create_external_printer() {
             let link = link.clone();
-            let keeper = std::thread::Builder::new().name("keeper".to_owned());
-            let keeper = keeper.spawn(move || run_keep_alive(&link, &descriptor, printer));
-            keeper.map_err(Error::Stdin)?;
+            let keep_alive = std::thread::Builder::new().name("keep-alive".to_owned());
+            let keep_alive = keep_alive.spawn(move || run_keep_alive(&link, &descriptor, printer));
+            keep_alive.map_err(Error::Stdin)?;
         }
         Ok(LineEditor(editor))
     }
 
-    /// The next line; `None` at the end.
+    /// Returns the next line; `None` at the end of input.
     pub fn read_line(&mut self) -> Result<Option<String>, Error> {
         loop {
             match self.0.readline(PROMPT) {
                 Ok(line) => {
-                    // A PIN is not remembered, not even here.
+                    // PINs are not kept in the history.
                     if !line.contains("pin=") {
                         self.0.add_history_entry(&line).map_err(input_error)?;
                     }
                     return Ok(Some(line));
                 }
                 Err(ReadlineError::Eof) => return Ok(None),
-                // ^C gives up the line, not the session.
+                // Ctrl-C discards the line, not the session.
                 Err(ReadlineError::Interrupted | ReadlineError::Signal(_)) => {}
                 Err(error) => return Err(input_error(error)),
             }
         }
     }
 
-    /// Columns and rows.
+    /// Returns columns and rows.
     pub fn size(&mut self) -> (usize, usize) {
         let size = self.0.dimensions().unwrap_or((80, 24));
         (usize::from(size.0), usize::from(size.1))
@@ -157,12 +157,12 @@ fn run_keep_alive(
             let mut kept = link.lock();
             let result = poll_connection(&mut kept, silent, &mut text);
             if let Err(error) = &result {
-                text.push_str(&format!("{error}; Enter ends the console\n"));
+                text.push_str(&format!("{error}; press Enter to end the console\n"));
             }
             kept.error = result.err();
             kept.error.is_some()
         };
-        // Without the lock: printing may wait for the editor, which may wait for the lock.
+        // Print without the lock: the printer may wait for the editor, which may wait for the lock.
         let printed = text.is_empty() || printer.print(text).is_ok();
         if over || !printed {
             return;
@@ -170,7 +170,7 @@ fn run_keep_alive(
     }
 }
 
-/// Shows what came; keeps the session open, if it is to be.
+/// Reads pending events into `text`, and sends a keep-alive if the line was silent.
 fn poll_connection(
     kept: &mut SharedState,
     silent: bool,

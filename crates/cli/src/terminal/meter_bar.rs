@@ -1,32 +1,32 @@
-//! One channel's level as it is drawn: a bar, a held peak, marks and what is wrong.
+//! The level bar of one channel: level, peak hold, marks and faults.
 //!
-//! The box says what there is (`meters`, `channels`); of a channel that is blacked out it says only
-//! that, and only that is drawn (G6). Nothing here asks the box.
+//! The data comes from `meters` and `channels`. Of a masked channel the recorder sends only that it
+//! is masked, and only that is drawn (G6).
 
 use crate::terminal::screen_buffer::{ScreenBuffer, Style};
 use protocol::client::Pairs;
 use std::collections::BTreeMap;
 
-/// The quietest level that a bar shows, in dB.
+/// Lowest level of a bar, in dB.
 const FLOOR_DB: i32 = -60;
-/// From here on a bar is yellow, then red.
+/// Levels from which a bar is yellow, and red.
 const LOUD_DB: i32 = -12;
 const HOT_DB: i32 = -3;
-/// What the box says of digital silence.
+/// Level that the recorder sends for digital silence.
 const SILENCE_DB: i32 = -96;
-/// In less a bar would say nothing.
+/// Minimum width of a useful bar.
 pub const BAR_WIDTH_MIN: usize = 26;
-/// From here on there is room for words.
+/// Width from which there is room for words.
 const WIDE_COLUMNS: usize = 50;
 
-/// What is known of a channel.
+/// The state of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MeterBar {
     pub channel: String,
     pub device: String,
     pub level_db: Option<i32>,
     pub hold_db: Option<i32>,
-    /// Since the meters were opened.
+    /// Frames lost since the meters were opened.
     pub lost: u64,
     pub is_masked: bool,
     pub is_recorded: bool,
@@ -38,7 +38,7 @@ fn value_of<'a>(row: &'a Pairs, wanted: &str) -> &'a str {
     found.map_or("", |(_, value)| value.as_str())
 }
 
-/// What is known beforehand: devices, and how much was lost before.
+/// Devices, and loss counts when the meters were opened.
 #[derive(Default)]
 pub struct MeterBaseline {
     devices: BTreeMap<String, String>,
@@ -52,7 +52,7 @@ impl MeterBaseline {
         MeterBaseline { devices: channels.iter().map(device).collect(), lost: BTreeMap::new() }
     }
 
-    /// The rows of `meters`, a gauge each channel.
+    /// Parses the rows of `meters` into one bar per channel.
     pub fn meter_bars(&mut self, rows: &[Pairs]) -> Vec<MeterBar> {
         rows.iter().flat_map(|row| self.parse_row(row)).collect()
     }
@@ -61,13 +61,13 @@ impl MeterBaseline {
         let list = |key: &str| value_of(row, key).split(',').map(str::to_owned).collect::<Vec<_>>();
         let (levels, holds) = (list("level_db"), list("hold_db"));
         let (lost, marks) = (list("lost"), list("marks"));
-        let mut gauges = Vec::new();
+        let mut bars = Vec::new();
         for (nth, channel) in list("channels").into_iter().enumerate() {
             let number = |all: &[String]| all.get(nth).and_then(|text| text.parse::<i32>().ok());
             let marks = marks.get(nth).map_or("", String::as_str);
             let count = lost.get(nth).and_then(|text| text.parse::<u64>().ok());
             let before = self.lost.entry(channel.clone()).or_insert(count.unwrap_or(0));
-            gauges.push(MeterBar {
+            bars.push(MeterBar {
                 device: self.devices.get(&channel).cloned().unwrap_or_default(),
                 level_db: number(&levels),
                 hold_db: number(&holds),
@@ -78,12 +78,12 @@ impl MeterBaseline {
                 channel,
             });
         }
-        gauges
+        bars
     }
 }
 
 impl MeterBar {
-    /// Draws it into `width` columns.
+    /// Draws the bar into `width` columns.
     pub fn draw_into(
         &self,
         canvas: &mut ScreenBuffer,
@@ -102,7 +102,7 @@ impl MeterBar {
         at += recorded.len();
         let room = (column + width).saturating_sub(at + end);
         if self.is_failed {
-            canvas.write_text((row, at), "BOARD FAILS", Style::Red);
+            canvas.write_text((row, at), "BOARD FAILED", Style::Red);
         } else if self.is_masked {
             canvas.write_text((row, at), &format!("{:^room$.room$}", "MASKED"), Style::Inverse);
         } else {
@@ -125,7 +125,7 @@ impl MeterBar {
         }
     }
 
-    /// The level in dB, and what is wrong.
+    /// Draws the level in dB, and a fault.
     fn draw_figures(&self, canvas: &mut ScreenBuffer, (row, column): (usize, usize), wide: bool) {
         let silent = self.level_db.is_none_or(|db| db <= SILENCE_DB);
         let level = match self.level_db {
@@ -134,26 +134,26 @@ impl MeterBar {
         };
         canvas.write_text((row, column), &format!("{level:>4}"), Style::Plain);
         let clips = self.hold_db == Some(0);
-        let (text, ink) = match (self.lost > 0, clips, silent) {
+        let (text, style) = match (self.lost > 0, clips, silent) {
             (true, _, _) if wide => (format!("LOST {}", self.lost), Style::Red),
             (true, _, _) => ("x".to_owned(), Style::Red),
-            (_, true, _) => (if wide { "CLIPS" } else { "!" }.to_owned(), Style::Red),
+            (_, true, _) => (if wide { "CLIPPING" } else { "!" }.to_owned(), Style::Red),
             (_, _, true) => (if wide { "silent" } else { "~" }.to_owned(), Style::Yellow),
             _ => return,
         };
-        canvas.write_text((row, column + 5), &text, ink);
+        canvas.write_text((row, column + 5), &text, style);
     }
 
-    /// The same as words, where nothing can be drawn.
+    /// Formats the bar as table cells, for output without a terminal.
     pub fn table_cells(&self) -> Vec<String> {
         let db = |db: Option<i32>| db.map_or("-".to_owned(), |db| db.to_string());
         let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
         let state = match (self.is_failed, self.is_masked) {
-            (true, _) => "board fails",
+            (true, _) => "board failed",
             (false, true) => "blackout",
-            (false, false) if self.hold_db == Some(0) => "clips",
+            (false, false) if self.hold_db == Some(0) => "clipping",
             (false, false) if self.level_db == Some(SILENCE_DB) => "silent",
-            (false, false) => "heard",
+            (false, false) => "ok",
         };
         let (channel, device) = (self.channel.clone(), self.device.clone());
         let (level, hold) = (db(self.level_db), db(self.hold_db));
@@ -161,10 +161,10 @@ impl MeterBar {
     }
 }
 
-/// What `words` tells.
+/// Headings of `table_cells`.
 pub const HEADINGS: [&str; 6] = ["channel", "device", "recorded", "state", "level_db", "hold_db"];
 
-/// How much of a bar a level fills; what is not silent fills something.
+/// Returns how many cells a level fills; any level above the floor fills at least one.
 fn filled_cells(db: i32, room: usize) -> usize {
     if db <= FLOOR_DB {
         return 0;

@@ -1,9 +1,8 @@
-//! `meters`: the levels of all channels, live, on a page that only what changes is painted on.
+//! `meters`: live levels of all channels on one screen, repainted incrementally.
 //!
-//! All channels that fit are on one page, in as many columns as that takes; keys turn the page. It
-//! asks and paints as often as the slower of both lines takes, the box's and the terminal's, four
-//! times a second at most. Who presses no key for a quarter of an hour has gone: the page closes,
-//! so that the box can log the session out. Nothing here changes anything on the box.
+//! As many columns as needed are used; keys change the page. The refresh rate adapts to the slower
+//! of the recorder's line and the terminal's line, at most four times per second. After 15 minutes
+//! without a key the page closes, so that the recorder can log the session out.
 
 use crate::error::Error;
 use crate::output::event_format;
@@ -18,27 +17,27 @@ use client::{Connection, ConnectionError, Notification};
 use protocol::client::Reply;
 use std::time::Duration;
 
-/// Nobody sees more than this.
+/// Minimum pause between two refreshes.
 const PAUSE_MS_MIN: u64 = 250;
-/// A technician who pressed nothing for so long is not there.
+/// Time without a key after which the page closes.
 const IDLE_TIMEOUT_MS: u64 = 900_000;
-/// Bits of a byte on a serial line.
+/// Bits per byte on a serial line.
 const BITS_PER_BYTE: u64 = 10;
 const LEGEND: &str = "R recorded  | peak  ! clips  ~ silent  x lost";
-const KEY_HELP: &str = "n p page  q stops";
+const KEY_HELP: &str = "n p page  q quits";
 
-/// Why the page was closed.
+/// The reason why the page was closed.
 #[derive(Debug)]
 pub enum MetersExit {
-    /// Somebody wanted it.
+    /// The user closed it.
     Stopped,
-    /// Nobody was there.
+    /// No key was pressed for 15 minutes.
     TimedOut,
-    /// The box would not.
+    /// The recorder rejected the command.
     Refused(Reply),
 }
 
-/// What can go wrong.
+/// The reason why a session failed.
 #[derive(Debug)]
 pub enum SessionError {
     Local(Error),
@@ -57,7 +56,7 @@ impl From<ConnectionError> for SessionError {
     }
 }
 
-/// Where the channels of a page stand.
+/// The grid of bars on a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PageLayout {
     columns: usize,
@@ -66,7 +65,7 @@ struct PageLayout {
 }
 
 impl PageLayout {
-    /// As few columns as show all, if they can be.
+    /// Chooses as few columns as possible to show all channels.
     fn for_count(count: usize, (width, height): (usize, usize)) -> PageLayout {
         let rows = height.saturating_sub(2).max(1);
         let most = (width / meter_bar::BAR_WIDTH_MIN).max(1);
@@ -79,7 +78,7 @@ impl PageLayout {
     }
 }
 
-/// One look at the levels, as a table.
+/// Reads the levels once and formats a table.
 pub fn query_table(connection: &mut Connection) -> Result<Result<String, Reply>, ConnectionError> {
     let channels = connection.request("channels")?;
     let meters = connection.request("meters")?;
@@ -87,12 +86,12 @@ pub fn query_table(connection: &mut Connection) -> Result<Result<String, Reply>,
         return Ok(Err(meters));
     }
     let mut table = Table::new(meter_bar::HEADINGS.map(str::to_owned).to_vec());
-    let gauges = MeterBaseline::from_channels(&channels.rows).meter_bars(&meters.rows);
-    gauges.iter().for_each(|gauge| table.push_row(gauge.table_cells()));
+    let bars = MeterBaseline::from_channels(&channels.rows).meter_bars(&meters.rows);
+    bars.iter().for_each(|bar| table.push_row(bar.table_cells()));
     Ok(Ok(table.to_string()))
 }
 
-/// Shows them until somebody stops it. `link_rate`: bits a second to the box.
+/// Shows live levels until the user stops. `link_rate`: bit/s to the recorder.
 pub fn run_live(connection: &mut Connection, link_rate: u64) -> Result<MetersExit, SessionError> {
     let size = raw_mode::screen_size();
     let channels = connection.request("channels")?;
@@ -106,11 +105,11 @@ pub fn run_live(connection: &mut Connection, link_rate: u64) -> Result<MetersExi
         size,
         canvas: ScreenBuffer::new(size, may_use_colour()),
         last_event: String::new(),
-        box_name: connection.greeting().name.clone(),
+        recorder: connection.greeting().name.clone(),
     };
     let page = AlternateScreen::enter()?;
-    let mut quiet_ms = 0;
-    while quiet_ms < IDLE_TIMEOUT_MS {
+    let mut idle_ms = 0;
+    while idle_ms < IDLE_TIMEOUT_MS {
         let layout = view.resize(&page)?;
         let from = view.ids.get(view.first_index).copied().unwrap_or(0);
         let reply =
@@ -126,10 +125,10 @@ pub fn run_live(connection: &mut Connection, link_rate: u64) -> Result<MetersExi
             pause_ms((painted.len(), raw_mode::line_rate()), (reply_bytes(&reply), link_rate));
         let key = page.read_key(Duration::from_millis(pause_ms))?;
         match key {
-            None => quiet_ms += pause_ms,
+            None => idle_ms += pause_ms,
             Some(KeyAction::Stop) => return Ok(MetersExit::Stopped),
             Some(key) => {
-                quiet_ms = 0;
+                idle_ms = 0;
                 view.turn_page(key, layout);
             }
         }
@@ -151,35 +150,35 @@ fn may_use_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Bytes of an answer, as they come over the line.
+/// Returns the size of a reply on the line, in bytes.
 fn reply_bytes(reply: &Reply) -> usize {
     reply_format::format_rows(reply).len() + reply_format::format_outcome(&reply.outcome).len()
 }
 
-/// How long both lines want to rest: they are used for four fifths of the time, so that a key or a
-/// command comes through.
-fn pause_ms((painted, screen_rate): (usize, u64), (carried, link_rate): (usize, u64)) -> u64 {
+/// Returns the pause after which both lines are at most 80 % busy, so that keys and commands get
+/// through.
+fn pause_ms((painted, screen_rate): (usize, u64), (received, link_rate): (usize, u64)) -> u64 {
     let bits =
         |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX).saturating_mul(BITS_PER_BYTE);
     let takes_ms = |bytes, rate: u64| bits(bytes).saturating_mul(1250) / rate.max(1);
-    let pause = takes_ms(painted, screen_rate).max(takes_ms(carried, link_rate));
+    let pause = takes_ms(painted, screen_rate).max(takes_ms(received, link_rate));
     pause.max(PAUSE_MS_MIN)
 }
 
 struct MetersView {
     baseline: MeterBaseline,
     ids: Vec<u32>,
-    /// The first channel of the page, as a place in `ids`.
+    /// Index in `ids` of the page's first channel.
     first_index: usize,
     size: (usize, usize),
     canvas: ScreenBuffer,
-    /// The last thing that happened.
+    /// The last event.
     last_event: String,
-    box_name: String,
+    recorder: String,
 }
 
 impl MetersView {
-    /// The window may have another size than before.
+    /// Adapts to the current window size.
     fn resize(&mut self, page: &AlternateScreen) -> Result<PageLayout, Error> {
         let size = raw_mode::screen_size();
         if size != self.size {
@@ -211,17 +210,17 @@ impl MetersView {
     }
 
     fn draw_page(&mut self, reply: &Reply, layout: PageLayout) {
-        let gauges = self.baseline.meter_bars(&reply.rows);
+        let bars = self.baseline.meter_bars(&reply.rows);
         let (_, height) = self.size;
         self.canvas.reset();
-        let last = (self.first_index + gauges.len()).min(self.ids.len());
+        let last = (self.first_index + bars.len()).min(self.ids.len());
         let (first, count) = ((self.first_index + 1).min(last), self.ids.len());
-        let head = format!("{}  levels in dB  {first}-{last} of {count} channels", self.box_name);
+        let head = format!("{}  levels in dB  {first}-{last} of {count} channels", self.recorder);
         self.canvas.write_text((0, 0), &head, Style::Plain);
-        for (nth, gauge) in gauges.iter().take(layout.page_size()).enumerate() {
+        for (nth, bar) in bars.iter().take(layout.page_size()).enumerate() {
             let column = nth / layout.rows * layout.width;
             let place = (1 + nth % layout.rows, column);
-            gauge.draw_into(&mut self.canvas, place, layout.width - 1);
+            bar.draw_into(&mut self.canvas, place, layout.width - 1);
         }
         let foot = height.saturating_sub(1);
         let text = if self.last_event.is_empty() { LEGEND } else { self.last_event.as_str() };
@@ -242,7 +241,7 @@ impl MetersExit {
         matches!(self, MetersExit::Refused(_))
     }
 
-    /// What is to be said of it.
+    /// Returns the message to print after closing.
     pub fn message(&self) -> Option<String> {
         match self {
             MetersExit::Stopped => None,
@@ -259,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h2_sixty_four_channels_fit_80_by_24_and_more_are_paged() {
+    fn h2_64_channels_fit_80_by_24_and_more_are_paged() {
         let at = |count| PageLayout::for_count(count, (80, 24));
         assert_eq!(at(8), PageLayout { columns: 1, rows: 22, width: 80 });
         assert_eq!(at(23), PageLayout { columns: 2, rows: 22, width: 40 });
@@ -272,9 +271,9 @@ mod tests {
     }
 
     #[test]
-    fn h2_a_slow_line_is_asked_less_often() {
+    fn h2_slow_line_is_polled_less_often() {
         assert_eq!(pause_ms((0, 115_200), (300, 115_200)), PAUSE_MS_MIN);
-        // 960 bytes a second at 9600 baud, of which four fifths are used.
+        // 9600 baud carries 960 bytes/s, of which 80 % are used.
         assert_eq!(pause_ms((960, 9600), (0, 115_200)), 1250);
         assert_eq!(pause_ms((0, 115_200), (1920, 9600)), 2500);
     }

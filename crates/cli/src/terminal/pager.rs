@@ -1,7 +1,7 @@
-//! Answers as a person sees them: tables that fit the screen, a page at a time, colour where taken.
+//! Replies on a terminal: tables that fit the screen, paged, in colour if supported.
 //!
-//! `NO_COLOR` and a dumb terminal are respected. Of alarms it is said besides whether each is a
-//! state or an event, and what to do. Nothing here asks the box.
+//! `NO_COLOR` and dumb terminals are respected. For alarms the pager adds whether each is a state
+//! or an event, and what to do.
 
 use crate::commands::report;
 use crate::error::Error;
@@ -14,25 +14,25 @@ use protocol::client::{Pairs, Reply};
 use std::io::Write;
 use std::time::Duration;
 
-/// How much is seen at once, and how.
+/// A pager for one screen size.
 pub struct Pager {
     columns: usize,
     rows: usize,
     has_colour: bool,
 }
 
-/// What keeps the session open while somebody reads is done so often.
+/// Interval of keep-alives while a page is shown.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// So often at most: then nobody reads any more.
+/// Maximum number of keep-alives: 15 minutes in total.
 const KEEP_ALIVES_MAX: u32 = 30;
-/// Of these, no row means that there is none.
+/// Commands whose empty reply is shown as `none`.
 const LIST_COMMANDS: [&str; 4] = ["alarms", "calls", "clients", "records"];
-/// What is shown of recordings where not all of it fits.
+/// Columns of `records` shown if not all fit.
 const BRIEF_COLUMNS: [&str; 6] = ["recording", "start", "duration_ms", "agent", "device", "lost"];
-/// The console's own words, in the box's list of commands.
+/// The console's own commands, added to the recorder's list.
 const CONSOLE_COMMAND_HELP: [(&str, &str); 2] = [
-    ("exit", "ends the session, as quit"),
-    ("setup", "asks for name, time zone, address and PINs, one by one"),
+    ("exit", "ends the session, like quit"),
+    ("setup", "prompts for name, time zone, address and PINs"),
 ];
 const RED: &str = "\u{1b}[31m";
 const RESET: &str = "\u{1b}[0m";
@@ -48,8 +48,7 @@ impl Pager {
         }
     }
 
-    /// Shows an answer; a long one a page at a time. `meanwhile` is done now and then while a page
-    /// is read.
+    /// Shows a reply, paged if it is long. `meanwhile` runs regularly while a page is shown.
     pub fn show_reply<E: From<Error>>(
         &self,
         (command, reply): (&str, &Reply),
@@ -118,14 +117,14 @@ fn print_text(text: &str) -> Result<(), Error> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Stdout)
 }
 
-/// Asks whether the rest is wanted, which a single key says; the question goes away again.
+/// Asks with a single key whether to show more, and then removes the question.
 fn ask_for_more<E: From<Error>>(
     lines: usize,
     meanwhile: &mut dyn FnMut() -> Result<(), E>,
 ) -> Result<bool, E> {
     let of = if lines == 1 { "line" } else { "lines" };
-    let question = format!("-- {lines} more {of}: space or Enter; q ends -- ");
-    // The echo goes first: whoever presses a key as soon as the question is seen is heard.
+    let question = format!("-- {lines} more {of}: space or Enter; q quits -- ");
+    // Echo is disabled before the question, so that an early key press is not lost.
     let keys = RawMode::enable()?;
     stdin::write_question(&question)?;
     let mut answer = false;
@@ -144,7 +143,7 @@ fn ask_for_more<E: From<Error>>(
     Ok(answer)
 }
 
-/// The list of commands, with those that are the console's own.
+/// Adds the console's own commands to the list of commands.
 fn with_console_commands(reply: &Reply) -> Reply {
     let mut whole = reply.clone();
     let keys = whole.rows.first().map(|row| row.0.clone()).unwrap_or_default();
@@ -161,10 +160,10 @@ fn with_console_commands(reply: &Reply) -> Reply {
     whole
 }
 
-/// Bytes as people say them.
+/// Replaces byte counts by readable sizes.
 fn with_readable_sizes(reply: &Reply) -> Reply {
-    let mut told = reply.clone();
-    let rows = told.rows.iter_mut().chain(told.outcome.as_mut().ok());
+    let mut shown = reply.clone();
+    let rows = shown.rows.iter_mut().chain(shown.outcome.as_mut().ok());
     for (key, value) in rows.flat_map(|row| row.0.iter_mut()) {
         let bytes = value.parse::<u64>().ok();
         let bytes = bytes.filter(|_| ["free", "total", "used"].contains(&key.as_str()));
@@ -172,7 +171,7 @@ fn with_readable_sizes(reply: &Reply) -> Reply {
             *value = format_size(bytes);
         }
     }
-    told
+    shown
 }
 
 fn format_size(bytes: u64) -> String {
@@ -183,7 +182,7 @@ fn format_size(bytes: u64) -> String {
     }
 }
 
-/// A row each, and what it says under it: beside it there is no room.
+/// Formats a table without the `text` column, and the text below each row.
 fn format_list(reply: &Reply, columns: usize) -> String {
     let mut heads = reply.clone();
     heads.rows.iter_mut().for_each(|row| row.0.retain(|(key, _)| key != "text"));
@@ -193,10 +192,10 @@ fn format_list(reply: &Reply, columns: usize) -> String {
         return reply_format::format_tables_within(reply, columns);
     }
     let mut text = String::new();
-    let says = std::iter::once("").chain(reply.rows.iter().map(|row| of(row, "text")));
-    for (line, says) in lines.iter().zip(says) {
+    let texts = std::iter::once("").chain(reply.rows.iter().map(|row| of(row, "text")));
+    for (line, text_below) in lines.iter().zip(texts) {
         text.push_str(&format!("{line}\n"));
-        for part in wrap_text(&replace_controls(says), columns.saturating_sub(7).max(20)) {
+        for part in wrap_text(&replace_controls(text_below), columns.saturating_sub(7).max(20)) {
             let part = if part.is_empty() { part } else { format!("       {part}\n") };
             text.push_str(&part);
         }
@@ -204,7 +203,7 @@ fn format_list(reply: &Reply, columns: usize) -> String {
     text
 }
 
-/// A line each: all there is of them, else what tells them apart.
+/// Formats one line per recording: all columns if they fit, else the main ones.
 fn format_records(reply: &Reply, columns: usize) -> String {
     let whole = reply_format::format_tables_within(reply, columns);
     if whole.lines().count() <= reply.rows.len() + 1 {
@@ -222,12 +221,12 @@ fn format_records(reply: &Reply, columns: usize) -> String {
     reply_format::format_tables_within(&brief, columns)
 }
 
-/// Seconds as hours, minutes and seconds.
+/// Formats seconds as hours, minutes and seconds.
 fn format_duration(seconds: u64) -> String {
     format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// The alarms, and what to do about those that are active.
+/// Formats the alarms, and what to do about the active ones.
 fn format_alarms(reply: &Reply, columns: usize) -> String {
     let number =
         |row: &Pairs| of(row, "alarm").parse().ok().and_then(alarm::AlarmCode::from_number);
@@ -265,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h2_alarms_say_what_to_do_and_fit_80_columns() {
+    fn h2_alarms_show_advice_and_fit_80_columns() {
         let row = |number: &str, state: &str| {
             let text = "board demo: the card was unplugged; plug it in again, whoever took it out";
             let pairs = [
@@ -290,15 +289,15 @@ mod tests {
     }
 
     #[test]
-    fn h2_sizes_are_told_as_people_say_them_and_help_has_the_consoles_own_words() {
+    fn h2_sizes_are_readable_and_help_lists_console_commands() {
         let pairs = |of: &[(&str, &str)]| {
             Pairs(of.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect())
         };
         let rows = vec![pairs(&[("usage", "quit"), ("help", "ends")])];
         let ok = Ok(pairs(&[("free", "26754539520"), ("used", "9999999"), ("oldest", "-")]));
         let reply = Reply { rows, data: Vec::new(), outcome: ok };
-        let told = reply_format::format_outcome(&with_readable_sizes(&reply).outcome);
-        assert_eq!(told, "ok free=26GB used=9999kB oldest=-\n");
+        let shown = reply_format::format_outcome(&with_readable_sizes(&reply).outcome);
+        assert_eq!(shown, "ok free=26GB used=9999kB oldest=-\n");
         let usages = with_console_commands(&reply)
             .rows
             .iter()
@@ -308,7 +307,7 @@ mod tests {
         assert_eq!(usages, ["exit", "quit", "setup"]);
     }
     #[test]
-    fn h2_recordings_take_a_line_each_at_eighty_columns_and_all_is_told_where_it_fits() {
+    fn h2_recordings_take_one_line_at_80_columns() {
         let row = [
             ("recording", "5z5jqh2qfcecfana"),
             ("start", "2026-11-22T16:19:11.123Z"),

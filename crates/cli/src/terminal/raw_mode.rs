@@ -1,8 +1,5 @@
-//! The terminal as a page that keys act on: no echo, no lines, no cursor, until it is dropped; or
-//! only the keys, below what stands there.
-//!
-//! The picture lies on the terminal's second screen, so that what was there before comes back.
-//! Nothing here knows what is shown.
+//! Raw terminal modes: single keys without echo, and a full-screen page on the alternate screen.
+//! Both are restored on drop.
 
 use crate::error::Error;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,10 +13,10 @@ use std::time::Duration;
 
 const ENTER_SCREEN: &str = "\u{1b}[?1049h\u{1b}[?25l\u{1b}[2J";
 const LEAVE_SCREEN: &str = "\u{1b}[?25h\u{1b}[?1049l";
-/// A terminal that does not say how large it is.
+/// Size assumed if the terminal does not report one.
 const DEFAULT_SIZE: (usize, usize) = (80, 24);
 
-/// What somebody pressed.
+/// The action of a key press.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyAction {
     Stop,
@@ -28,13 +25,13 @@ pub enum KeyAction {
     Other,
 }
 
-/// Whether pictures can be painted here at all.
+/// Whether the terminal supports full-screen output.
 pub fn can_paint() -> bool {
     let dumb = std::env::var("TERM").is_ok_and(|term| term == "dumb" || term.is_empty());
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && !dumb
 }
 
-/// Columns and rows.
+/// Returns columns and rows.
 pub fn screen_size() -> (usize, usize) {
     let size = terminal_size::terminal_size().map(|(columns, rows)| (columns.0, rows.0));
     match size {
@@ -43,7 +40,7 @@ pub fn screen_size() -> (usize, usize) {
     }
 }
 
-/// How many bits a second the terminal's line takes; a terminal without a line is fast.
+/// Returns the terminal's line speed in bit/s; terminals without a serial line count as fast.
 pub fn line_rate() -> u64 {
     let speed = tcgetattr(std::io::stdout()).map(|modes| cfgetospeed(&modes));
     match speed {
@@ -57,7 +54,7 @@ pub fn line_rate() -> u64 {
     }
 }
 
-/// The terminal, while every key counts by itself.
+/// The terminal in raw mode; the previous mode is restored on drop.
 pub struct RawMode {
     saved_modes: Termios,
 }
@@ -76,7 +73,7 @@ impl RawMode {
         Ok(RawMode { saved_modes: before })
     }
 
-    /// What is pressed, within this time.
+    /// Waits for a key for at most `within`.
     pub fn parse_key(&self, within: Duration) -> Result<Option<KeyAction>, Error> {
         let stdin = std::io::stdin();
         let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
@@ -97,12 +94,12 @@ impl RawMode {
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        // There is nobody left to tell if it fails.
+        // A failure cannot be reported any more.
         let _ = tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, &self.saved_modes);
     }
 }
 
-/// The terminal, while a page is shown.
+/// The terminal on its alternate screen.
 pub struct AlternateScreen {
     raw_mode: RawMode,
 }
@@ -114,7 +111,7 @@ impl AlternateScreen {
         Ok(page)
     }
 
-    /// What is pressed, within this time.
+    /// Waits for a key for at most `within`.
     pub fn read_key(&self, within: Duration) -> Result<Option<KeyAction>, Error> {
         self.raw_mode.parse_key(within)
     }
@@ -125,7 +122,7 @@ impl AlternateScreen {
     }
 }
 
-/// ^C and ^D stop too, and so does the end of the input.
+/// Maps a key. Ctrl-C, Ctrl-D and the end of input stop.
 fn key(bytes: &[u8]) -> KeyAction {
     match bytes {
         [] | [b'q' | b'Q' | 3 | 4, ..] => KeyAction::Stop,
@@ -137,7 +134,7 @@ fn key(bytes: &[u8]) -> KeyAction {
 
 impl Drop for AlternateScreen {
     fn drop(&mut self) {
-        // There is nobody left to tell if it fails.
+        // A failure cannot be reported any more.
         let _ = self.write_text(LEAVE_SCREEN);
     }
 }
@@ -147,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_told_apart() {
+    fn keys_map_to_actions() {
         assert_eq!([key(b"q"), key(b"\x03"), key(b"")], [KeyAction::Stop; 3]);
         assert_eq!([key(b"n"), key(b"\x1b[B")], [KeyAction::Next; 2]);
         assert_eq!([key(b"p"), key(b"\x1b[A")], [KeyAction::Back; 2]);

@@ -1,15 +1,14 @@
-//! A screen that is painted over and over, and of which only what changed is sent.
+//! A screen buffer that sends only changed cells.
 //!
-//! Letters are one column each, so that a place is a number. What is unchanged costs nothing, and a
-//! short unchanged stretch is sent again where jumping over it would cost more: a screen behind a
-//! serial line of 9600 baud takes 960 bytes a second. Nothing here reads or writes a terminal.
+//! Each character takes one column. A short unchanged span is sent again if moving the cursor would
+//! cost more bytes: a terminal at 9600 baud gets 960 bytes per second.
 
 use crate::output::table::replace_controls;
 
-/// Between two changes, so many unchanged letters are cheaper than a jump.
+/// Longest unchanged span that is cheaper to resend than to skip.
 const REPAINT_GAP_MAX: usize = 6;
 
-/// How letters look; without colour all of them are plain.
+/// Text style; without colour all text is plain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {
     #[default]
@@ -36,7 +35,7 @@ impl Style {
 
 type Cell = (char, Style);
 
-/// What is on the screen, and what is to be.
+/// The current and the next screen content.
 pub struct ScreenBuffer {
     columns: usize,
     has_colour: bool,
@@ -45,33 +44,33 @@ pub struct ScreenBuffer {
 }
 
 impl ScreenBuffer {
-    /// A blank one; the terminal must be blank too.
+    /// Creates a blank buffer; the terminal must be blank too.
     pub fn new((columns, rows): (usize, usize), colour: bool) -> ScreenBuffer {
         let blank = vec![(' ', Style::Plain); columns * rows];
         ScreenBuffer { columns, has_colour: colour, current: blank.clone(), next: blank }
     }
 
-    /// Begins a new picture.
+    /// Clears the next content.
     pub fn reset(&mut self) {
         self.next.fill((' ', Style::Plain));
     }
 
-    /// Writes a text; what does not fit the line is left out.
-    pub fn write_text(&mut self, (row, column): (usize, usize), text: &str, ink: Style) {
-        let ink = if self.has_colour { ink } else { Style::Plain };
+    /// Writes text; what exceeds the line is dropped.
+    pub fn write_text(&mut self, (row, column): (usize, usize), text: &str, style: Style) {
+        let style = if self.has_colour { style } else { Style::Plain };
         let line = self.next.chunks_mut(self.columns).nth(row).unwrap_or_default();
         for (cell, letter) in line.iter_mut().skip(column).zip(replace_controls(text).chars()) {
-            *cell = (letter, ink);
+            *cell = (letter, style);
         }
     }
 
-    /// What makes the terminal show the new picture.
+    /// Returns the output that updates the terminal to the next content.
     pub fn render_changes(&mut self) -> String {
         let mut out = String::new();
-        let mut ink = Style::Plain;
-        // Where the terminal's cursor is.
+        let mut style = Style::Plain;
+        // Cursor position of the terminal.
         let mut at = None;
-        // The last place of all is never written: terminals scroll there.
+        // The last cell is never written, because terminals scroll there.
         let last = self.next.len().saturating_sub(1);
         for place in 0..last {
             if self.current[place] == self.next[place] {
@@ -84,16 +83,16 @@ impl ScreenBuffer {
                 place
             });
             for (letter, wanted) in &self.next[from..=place] {
-                if *wanted != ink {
+                if *wanted != style {
                     out.push_str(wanted.escape_sequence());
-                    ink = *wanted;
+                    style = *wanted;
                 }
                 out.push(*letter);
             }
             self.current[place] = self.next[place];
             at = Some(place + 1);
         }
-        if ink != Style::Plain {
+        if style != Style::Plain {
             out.push_str(Style::Plain.escape_sequence());
         }
         out
@@ -105,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h2_only_what_changed_is_painted() {
+    fn h2_only_changed_cells_are_sent() {
         let mut canvas = ScreenBuffer::new((20, 3), true);
         canvas.write_text((1, 2), "level ###", Style::Plain);
         assert_eq!(canvas.render_changes(), "\u{1b}[2;3Hlevel ###");
@@ -114,7 +113,7 @@ mod tests {
         canvas.write_text((1, 2), "level ##", Style::Plain);
         canvas.write_text((1, 10), "|", Style::Red);
         assert_eq!(canvas.render_changes(), "\u{1b}[2;11H\u{1b}[;31m|\u{1b}[m");
-        // What does not fit is left out, control characters too.
+        // Text beyond the edge and control characters are dropped.
         canvas.write_text((0, 18), "abc", Style::Plain);
         canvas.write_text((9, 0), "nowhere", Style::Plain);
         canvas.write_text((2, 0), "\u{7}x", Style::Plain);

@@ -1,8 +1,7 @@
-//! A box at the other end of a serial cable, as a socket.
+//! Connection to a recorder over a serial cable, as a socket.
 //!
-//! Whoever was there before may have left a session or half a line: it is ended, and the box is
-//! woken until it greets. From then on bytes are carried both ways by a thread of their own. The
-//! port is opened as the box opens its own. Nothing here understands more than the greeting.
+//! A previous user may have left a session or half a line: it is ended, and the recorder is woken
+//! until it sends its greeting. A thread then forwards bytes in both directions.
 
 use hushbox::shell::serial::port::{SerialPort, SerialPortError};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -11,36 +10,36 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-/// How long the box may take to greet, once it is woken; it rests 200 ms after a session.
+/// Timeout for the greeting after a wake-up. The recorder pauses 200 ms after a session.
 const GREETING_TIMEOUT_MS: u16 = 700;
-/// So often it is woken.
+/// Maximum number of wake-ups.
 const WAKE_ATTEMPTS: usize = 8;
 const GREETING: &[u8] = b"hushbox ";
 
-/// Why there is no box.
+/// The reason why no recorder was found.
 #[derive(Debug, thiserror::Error)]
 pub enum SerialError {
     #[error(transparent)]
     Port(#[from] SerialPortError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    #[error("nobody greets at the other end")]
+    #[error("no Hushbox greeting received within 6 s")]
     NoGreeting,
 }
 
-/// A socket that leads to the box, which greets there as on any other.
+/// Returns a socket connected to the recorder. It starts with the greeting, as on any connection.
 pub fn connect_serial(path: &Path, rate: u32) -> Result<UnixStream, SerialError> {
     let port = SerialPort::open(path, rate)?;
     let greeting = wait_for_greeting(&port)?;
     let (ours, mut theirs) = UnixStream::pair()?;
     theirs.write_all(&greeting)?;
     theirs.set_nonblocking(true)?;
-    let carrier = std::thread::Builder::new().name("cable".to_owned());
+    let carrier = std::thread::Builder::new().name("serial-forward".to_owned());
     carrier.spawn(move || forward_bytes(&port, &mut theirs))?;
     Ok(ours)
 }
 
-/// Ends what was before, and waits for a greeting; all that came from it on.
+/// Ends a previous session and waits for a greeting. Returns the bytes from the greeting on.
 fn wait_for_greeting(port: &SerialPort) -> Result<Vec<u8>, SerialError> {
     let mut heard = Vec::new();
     for attempt in 0..WAKE_ATTEMPTS {
@@ -79,7 +78,7 @@ fn send_bytes(port: &SerialPort, mut bytes: &[u8]) -> Result<(), std::io::Error>
     Ok(())
 }
 
-/// Carries bytes until either end is gone; then the socket closes.
+/// Forwards bytes until either end closes, then closes the socket.
 fn forward_bytes(port: &SerialPort, socket: &mut UnixStream) {
     let mut bytes = [0; 1024];
     loop {

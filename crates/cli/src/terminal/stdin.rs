@@ -1,7 +1,7 @@
-//! Stdin: lines as they come, waiting for a connection at the same time, and secrets.
+//! Stdin: lines and secrets, polled together with a connection.
 //!
-//! Lines are read from the descriptor itself, so that `poll` tells the truth: nothing may wait in
-//! another buffer. A terminal stays in its line mode; only the echo is switched off for a secret.
+//! Lines are read directly from the descriptor, because `poll` does not see data in another buffer.
+//! A terminal stays in line mode; the echo is disabled only for secrets.
 
 use crate::error::Error;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -13,28 +13,28 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 use zeroize::{Zeroize, Zeroizing};
 
-/// A line of a person is at most so long; what is longer is cut there.
+/// Maximum length of a typed line; longer lines are split.
 const LINE_BYTES_MAX: usize = 4096;
 
-/// Text that is wiped.
+/// Text that is wiped when dropped.
 pub type SecretText = Zeroizing<String>;
 
-/// What came from stdin.
+/// An event on stdin.
 #[derive(Debug, PartialEq, Eq)]
 pub enum StdinEvent {
     Line(String),
-    /// There will be no more.
+    /// The end of the input.
     Eof,
 }
 
-/// Who has something.
+/// The sources that are ready.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadySources {
     pub stdin: bool,
     pub connection: bool,
 }
 
-/// Lines from stdin.
+/// Reads lines from stdin.
 #[derive(Debug, Default)]
 pub struct StdinReader {
     buffer: Vec<u8>,
@@ -42,7 +42,7 @@ pub struct StdinReader {
 }
 
 impl StdinReader {
-    /// Waits until stdin or `link` has something, for `timeout` at most.
+    /// Waits until stdin or `link` is ready, for `timeout` at most.
     pub fn wait_ready(
         &self,
         link: Option<BorrowedFd<'_>>,
@@ -66,7 +66,7 @@ impl StdinReader {
         })
     }
 
-    /// The next line; `None`: it is not whole yet. To be called when stdin is ready.
+    /// Returns the next line, or `None` if it is incomplete. Call it when stdin is ready.
     pub fn try_read_line(&mut self) -> Result<Option<StdinEvent>, Error> {
         if !self.is_eof && !self.buffer.contains(&b'\n') {
             let mut bytes = [0; LINE_BYTES_MAX];
@@ -91,15 +91,15 @@ impl StdinReader {
         Ok(Some(StdinEvent::Line(line)))
     }
 
-    /// Asks on stderr and reads a line, without an echo if stdin is a terminal.
+    /// Prompts on stderr and reads a line, without echo if stdin is a terminal.
     pub fn read_secret(&mut self, question: &str) -> Result<SecretText, Error> {
-        // The echo goes first: who types as soon as the question is seen is neither shown nor lost.
+        // The echo is disabled before the prompt, so that early input is neither shown nor lost.
         let mut quiet = EchoGuard::disable_echo();
         write_question(question)?;
         loop {
             let signals = quiet.as_ref().map(|quiet| quiet.signals.as_fd());
             if self.wait_ready(signals, Duration::from_secs(3600))?.connection {
-                // The signal that waits gets us as soon as the echo is back.
+                // The pending signal is delivered once the echo is restored.
                 quiet = None;
             }
             match self.try_read_line()? {
@@ -110,7 +110,7 @@ impl StdinReader {
         }
     }
 
-    /// Waits for a whole line.
+    /// Waits for a complete line.
     pub fn read_line(&mut self) -> Result<StdinEvent, Error> {
         loop {
             self.wait_ready(None, Duration::from_secs(3600))?;
@@ -121,14 +121,14 @@ impl StdinReader {
     }
 }
 
-/// Writes a question to stderr.
+/// Writes a prompt to stderr.
 pub fn write_question(question: &str) -> Result<(), Error> {
     let mut out = std::io::stderr();
     out.write_all(question.as_bytes()).and_then(|()| out.flush()).map_err(Error::Stdout)
 }
 
-/// The terminal without its echo, until it is dropped. Signals that would end us wait meanwhile,
-/// so that nobody is left with a terminal that does not echo.
+/// A terminal with echo disabled, restored on drop. Fatal signals are blocked meanwhile, so that
+/// the terminal is never left without echo.
 struct EchoGuard {
     saved_modes: Termios,
     mask: SigSet,
@@ -136,7 +136,7 @@ struct EchoGuard {
 }
 
 impl EchoGuard {
-    /// `None`: there is no terminal.
+    /// Disables the echo; `None` if stdin is not a terminal.
     fn disable_echo() -> Option<EchoGuard> {
         let stdin = std::io::stdin();
         let before = stdin.is_terminal().then(|| tcgetattr(&stdin).ok()).flatten()?;
@@ -154,7 +154,7 @@ impl EchoGuard {
 
 impl Drop for EchoGuard {
     fn drop(&mut self) {
-        // There is nobody left to tell if it fails.
+        // A failure cannot be reported any more.
         let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, &self.saved_modes);
         let _ = self.mask.thread_unblock();
     }

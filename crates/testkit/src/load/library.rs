@@ -114,7 +114,7 @@ impl Library {
     ) -> String {
         let mut random = [0; 42];
         random.copy_from_slice(&[blake3::hash(&n.to_le_bytes()).as_bytes(), &SEED[..10]].concat());
-        let Envelope { id_from_random: id, key, wrapped } =
+        let Envelope { id, key, wrapped } =
             Envelope::for_recipients(random, &self.recipients).unwrap();
         let phone = 1001 + n % 64;
         let call = CallFacts {

@@ -1,8 +1,8 @@
-//! The directory of a summary's pages, and the day's texts that rows share.
+//! The page directory of a summary, and the strings that its rows share.
 //!
-//! It says which pages can hold what is asked for: an agent or device that is not among the day's
-//! texts is on none of them, and each page has a small Bloom filter over its calls, which are all
-//! different. So most days and pages are passed over unread.
+//! It states which pages can hold a match. Agents and devices are looked up in the day's strings;
+//! calls in a small Bloom filter per page. Most days and pages are therefore skipped without
+//! reading them.
 
 use super::page::{self, Page};
 use super::{Sum, SummaryHeader};
@@ -13,23 +13,23 @@ use crate::store::index::RecordFilter;
 use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
 
-/// Pages of one day; an id's page is two bytes.
+/// Pages of one day; the id index stores a page number in two bytes.
 const PAGES_MAX: usize = 1 << 16;
 
-/// Bits per call and bits set for one: of a hundred pages without it, one is read in vain.
+/// Bloom filter bits per call, and bits set for each. About 1 % false positives.
 const BLOOM_BITS: usize = 10;
 const BLOOM_HASHES: usize = 6;
 
-/// Directory and texts.
+/// Page directory and string table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PageDirectory {
     pub(super) day: Day,
-    /// Agents, devices, names of schedules; a row's number 0 is none of them, 1 the first.
+    /// Agents, devices and schedule names. In a row, 0 means none and 1 is the first.
     strings: Vec<String>,
     pub pages: Vec<PageInfo>,
 }
 
-/// What is known of a page before it is read.
+/// Directory entry of a page.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PageInfo {
     pub rows: u32,
@@ -42,42 +42,42 @@ pub struct PageInfo {
 }
 
 impl PageDirectory {
-    /// Directory and pages of a day's rows.
+    /// Encodes a day's rows into pages and their directory.
     pub(super) fn from_rows(
         day: Day,
         rows: &[RecordRow],
     ) -> (PageDirectory, Vec<page::EncodedPage>) {
-        let mut front = PageDirectory { day, strings: Vec::new(), pages: Vec::new() };
-        let mut texts = page::StringTable::default();
+        let mut directory = PageDirectory { day, strings: Vec::new(), pages: Vec::new() };
+        let mut strings = page::StringTable::default();
         let mut pages: Vec<page::EncodedPage> = Vec::new();
         let mut left = rows;
         while !left.is_empty() {
-            let page = page::encode_page(day, left, &mut texts);
+            let page = page::encode_page(day, left, &mut strings);
             let (here, rest) = left.split_at(page.rows);
-            front.pages.push(PageInfo::from_rows(here, &page));
+            directory.pages.push(PageInfo::from_rows(here, &page));
             pages.push(page);
             left = rest;
         }
         assert!(pages.len() <= PAGES_MAX, "{} pages in a day", pages.len());
-        front.strings = texts.into_strings();
-        (front, pages)
+        directory.strings = strings.into_strings();
+        (directory, pages)
     }
 
-    /// From the bytes of that part.
+    /// Decodes the part and checks its length, checksum and totals.
     #[must_use]
     pub fn from_bytes(header: &SummaryHeader, bytes: &[u8]) -> Option<PageDirectory> {
         let whole = len_to_u64(bytes.len()) == header.day_entry.directory_bytes;
         if !whole || header.directory_sum != checksum::<8>(&[bytes]) {
             return None;
         }
-        let (front, after): (PageDirectory, _) = postcard::take_from_bytes(bytes).ok()?;
-        let rows: u64 = front.pages.iter().map(|page| u64::from(page.rows)).sum();
-        let pages: u64 = front.pages.iter().map(|page| u64::from(page.bytes)).sum();
+        let (directory, after): (PageDirectory, _) = postcard::take_from_bytes(bytes).ok()?;
+        let rows: u64 = directory.pages.iter().map(|page| u64::from(page.rows)).sum();
+        let pages: u64 = directory.pages.iter().map(|page| u64::from(page.bytes)).sum();
         let fits = rows == u64::from(header.day_entry.rows) && pages == header.pages_bytes;
-        (after.is_empty() && fits && front.day == header.day_entry.day).then_some(front)
+        (after.is_empty() && fits && directory.day == header.day_entry.day).then_some(directory)
     }
 
-    /// From where to where a page stands in the file.
+    /// Returns the byte range of a page in the file.
     #[must_use]
     pub fn page_range(&self, header: &SummaryHeader, number: usize) -> Option<(u64, u64)> {
         let before = self.pages.get(..number)?.iter().map(|page| u64::from(page.bytes)).sum();
@@ -85,7 +85,7 @@ impl PageDirectory {
         Some((from, from.checked_add(u64::from(self.pages.get(number)?.bytes))?))
     }
 
-    /// A page, from its bytes.
+    /// Decodes a page after checking its checksum.
     #[must_use]
     pub fn decode_page(&self, number: usize, bytes: &[u8]) -> Option<Page> {
         let info = self.pages.get(number)?;
@@ -95,7 +95,8 @@ impl PageDirectory {
         page::decode_page(self.day, u64_to_len(u64::from(info.rows)), bytes, &self.strings)
     }
 
-    /// The newest page that may hold rows that `filter` admits, `RecordFilter::before` included.
+    /// Returns the newest page that may hold rows matching `filter`, `RecordFilter::before`
+    /// included.
     #[must_use]
     pub fn newest_page(&self, filter: &RecordFilter) -> Option<usize> {
         let knows = |wanted: &String| self.strings.iter().any(|t| t.eq_ignore_ascii_case(wanted));
@@ -131,7 +132,7 @@ impl PageInfo {
     }
 }
 
-/// The bits of a call in a filter of so many bytes.
+/// Returns the bits that a call sets in a filter of `bytes` bytes.
 fn bloom_bits(call: &str, bytes: usize) -> impl Iterator<Item = usize> {
     let [first, second] = [0, 8].map(|from| {
         let hash: [u8; 16] = checksum(&[call.as_bytes()]);

@@ -1,6 +1,6 @@
-//! A page: some rows, packed. What repeats is a number or a difference to the row before.
+//! A page: packed rows, with shared strings as numbers and most fields as deltas to the row before.
 //!
-//! Rows come back exactly as they were put, whatever they hold: differences wrap around.
+//! Any row round-trips exactly: deltas wrap around.
 
 use crate::config::Direction;
 use crate::id::RecordingId;
@@ -12,7 +12,7 @@ use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Rows of a page, and the bytes after which no further row is begun.
+/// Maximum rows of a page, and the size in bytes after which no further row is added.
 const ROWS_MAX: usize = 128;
 const BYTES_WANTED: usize = 16 * 1024;
 
@@ -24,22 +24,22 @@ const PROTECTED: u8 = 2;
 const DELETED: u8 = 4;
 const DIRECTION_IN: u8 = 8;
 const DIRECTION_OUT: u8 = 16;
-/// The retention is counted in whole days.
+/// The retention is stored in whole days.
 const WHOLE_DAYS: u8 = 32;
 
-/// Rows that were read together.
+/// Rows that are read together.
 #[derive(Clone, Debug)]
 pub struct Page {
     pub rows: Vec<RecordRow>,
 }
 
-/// A page's bytes, and how many rows they are.
+/// The bytes of a page, and the number of rows in them.
 pub struct EncodedPage {
     pub rows: usize,
     pub bytes: Vec<u8>,
 }
 
-/// A row as it is packed.
+/// A row as it is encoded.
 #[derive(Serialize, Deserialize)]
 struct PackedRow {
     sequence: u64,
@@ -57,11 +57,11 @@ struct PackedRow {
     lost: u64,
     size: u64,
     retention: i64,
-    /// Day and part (in the upper half), offset.
+    /// Day and part (upper half), and offset.
     entries: Vec<(u64, i64)>,
 }
 
-/// Texts and their numbers, from 1.
+/// Strings and their numbers, from 1.
 #[derive(Default)]
 pub struct StringTable(BTreeMap<String, u32>);
 
@@ -77,21 +77,21 @@ impl StringTable {
     }
 
     pub fn into_strings(self) -> Vec<String> {
-        let mut texts: Vec<(u32, String)> =
+        let mut strings: Vec<(u32, String)> =
             self.0.into_iter().map(|(text, number)| (number, text)).collect();
-        texts.sort_unstable();
-        texts.into_iter().map(|(_, text)| text).collect()
+        strings.sort_unstable();
+        strings.into_iter().map(|(_, text)| text).collect()
     }
 }
 
-fn lookup_string(texts: &[String], number: u32) -> Option<Option<String>> {
+fn lookup_string(strings: &[String], number: u32) -> Option<Option<String>> {
     match usize::try_from(number).ok()?.checked_sub(1) {
         None => Some(None),
-        Some(place) => texts.get(place).cloned().map(Some),
+        Some(place) => strings.get(place).cloned().map(Some),
     }
 }
 
-/// What the next row's differences are to.
+/// The values to which the next row's deltas refer.
 #[derive(Clone, Copy)]
 struct DeltaBase {
     sequence: u64,
@@ -111,7 +111,7 @@ impl DeltaBase {
     }
 }
 
-/// Day and part in one: mostly both are as before, which is one byte.
+/// Packs day and part into one integer. Their delta is usually 0, which takes one byte.
 fn pack_file(place: &Locator) -> u64 {
     u64::from(place.part) << 32 | u64::from(place.day.0)
 }
@@ -122,13 +122,13 @@ fn unpack_locator(file: u64, at: u64) -> Locator {
     Locator { day, part: u32::from_le_bytes(part), at }
 }
 
-/// Packs rows from the front of `rows`, at least one.
-pub fn encode_page(day: Day, rows: &[RecordRow], texts: &mut StringTable) -> EncodedPage {
+/// Encodes rows from the front of `rows`, at least one.
+pub fn encode_page(day: Day, rows: &[RecordRow], strings: &mut StringTable) -> EncodedPage {
     let mut base = DeltaBase::for_day(day);
     let mut page = EncodedPage { rows: 0, bytes: Vec::with_capacity(BYTES_WANTED) };
     for row in rows.iter().take(ROWS_MAX) {
-        let packed = pack_row(row, base, texts);
-        // Writing values to memory has no way to fail.
+        let packed = pack_row(row, base, strings);
+        // Serializing to memory cannot fail.
         page.bytes = postcard::to_extend(&packed, page.bytes).unwrap_or_default();
         page.rows += 1;
         base = DeltaBase::from_row(row, day);
@@ -140,8 +140,8 @@ pub fn encode_page(day: Day, rows: &[RecordRow], texts: &mut StringTable) -> Enc
     page
 }
 
-/// The rows of a page.
-pub fn decode_page(day: Day, count: usize, bytes: &[u8], texts: &[String]) -> Option<Page> {
+/// Decodes the rows of a page.
+pub fn decode_page(day: Day, count: usize, bytes: &[u8], strings: &[String]) -> Option<Page> {
     if count > ROWS_MAX {
         return None;
     }
@@ -149,14 +149,14 @@ pub fn decode_page(day: Day, count: usize, bytes: &[u8], texts: &[String]) -> Op
     let mut rows = Vec::with_capacity(count);
     for _ in 0..count {
         let (packed, rest): (PackedRow, _) = postcard::take_from_bytes(left).ok()?;
-        let row = unpack_row(packed, base, texts)?;
+        let row = unpack_row(packed, base, strings)?;
         (base, left) = (DeltaBase::from_row(&row, day), rest);
         rows.push(row);
     }
     left.is_empty().then_some(Page { rows })
 }
 
-fn pack_row(row: &RecordRow, base: DeltaBase, texts: &mut StringTable) -> PackedRow {
+fn pack_row(row: &RecordRow, base: DeltaBase, strings: &mut StringTable) -> PackedRow {
     let retention_ms = row.retain_until.0.wrapping_sub(row.at.0);
     let whole_days = retention_ms % DAY_MS == 0;
     let flag = |is: bool, flag: u8| if is { flag } else { 0 };
@@ -181,9 +181,9 @@ fn pack_row(row: &RecordRow, base: DeltaBase, texts: &mut StringTable) -> Packed
         duration_ms: row.duration_ms,
         flags,
         reasons: row.reasons.0,
-        agent: texts.intern(row.agent.as_deref()),
-        device: texts.intern(Some(&row.device)),
-        schedule: texts.intern(row.schedule.as_deref()),
+        agent: strings.intern(row.agent.as_deref()),
+        device: strings.intern(Some(&row.device)),
+        schedule: strings.intern(row.schedule.as_deref()),
         call: row.call.clone(),
         blackouts: row.blackouts.clone(),
         lost: row.lost,
@@ -193,7 +193,7 @@ fn pack_row(row: &RecordRow, base: DeltaBase, texts: &mut StringTable) -> Packed
     }
 }
 
-fn unpack_row(packed: PackedRow, base: DeltaBase, texts: &[String]) -> Option<RecordRow> {
+fn unpack_row(packed: PackedRow, base: DeltaBase, strings: &[String]) -> Option<RecordRow> {
     let is = |flag: u8| packed.flags & flag != 0;
     let at = base.at.wrapping_add(packed.at);
     let unit = if is(WHOLE_DAYS) { DAY_MS } else { 1 };
@@ -211,8 +211,8 @@ fn unpack_row(packed: PackedRow, base: DeltaBase, texts: &[String]) -> Option<Re
         at: WallTime(at),
         boot: packed.boot,
         duration_ms: packed.duration_ms,
-        agent: lookup_string(texts, packed.agent)?,
-        device: lookup_string(texts, packed.device)??,
+        agent: lookup_string(strings, packed.agent)?,
+        device: lookup_string(strings, packed.device)??,
         call: packed.call,
         direction: match (is(DIRECTION_IN), is(DIRECTION_OUT)) {
             (true, _) => Some(Direction::In),
@@ -220,7 +220,7 @@ fn unpack_row(packed: PackedRow, base: DeltaBase, texts: &[String]) -> Option<Re
             (false, false) => None,
         },
         reasons: RecordReasons(packed.reasons),
-        schedule: lookup_string(texts, packed.schedule)?,
+        schedule: lookup_string(strings, packed.schedule)?,
         blackouts: packed.blackouts,
         lost: packed.lost,
         size: packed.size,

@@ -1,4 +1,4 @@
-//! A data directory in memory, and a box of random habits that fills its journal over some days.
+//! A data directory in memory, and a simulated recorder that fills its journal over some days.
 
 use crate::audio::span::Ledger;
 use crate::config::{CodecKind, Direction};
@@ -13,7 +13,7 @@ use crate::time::{Position, WallTime};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor};
 
-/// Files in memory. After `left` changes every further one fails, as with a power cut.
+/// Files in memory. After `left` changes every further one fails, as with a power failure.
 #[derive(Clone, Default)]
 pub struct MemoryFs {
     pub files: BTreeMap<String, Vec<u8>>,
@@ -75,17 +75,17 @@ impl StoreFs for MemoryFs {
 /// The first day.
 pub const FIRST: Day = Day(20_779);
 
-/// A box that does this and that.
+/// A recorder with random actions.
 pub struct SimulatedBox {
     pub fs: MemoryFs,
     pub today: Day,
     pub ids: Vec<RecordingId>,
-    /// What never was or was gone already was deleted: counts are off, until the day is closed.
+    /// An unknown or deleted record was deleted again: counts are wrong until the day is closed.
     pub has_stray_deletion: bool,
     deleted: BTreeSet<RecordingId>,
     writer: JournalWriter,
-    /// The file of the journal, how much of it is durable, where the journal stood then, and what
-    /// was told since.
+    /// The journal file, its durable length, the journal state at that length, and the bytes
+    /// appended since.
     pub path: String,
     durable: usize,
     base: JournalState,
@@ -125,7 +125,7 @@ impl SimulatedBox {
         world
     }
 
-    /// Below `limit`.
+    /// Returns a random number below `limit`.
     pub fn random_below(&mut self, limit: u64) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -145,15 +145,15 @@ impl SimulatedBox {
         self.fs.files.insert(self.path.clone(), bytes);
     }
 
-    /// What was told is durable.
+    /// Makes all appended entries durable.
     fn sync_journal(&mut self) {
         self.durable = self.fs.files[&self.path].len();
         self.base = self.writer.state();
         self.unsynced.clear();
     }
 
-    /// A sync fails: what is not durable may be there, in part, or not at all, and another file
-    /// tells it again.
+    /// Fails a sync: entries that are not durable may be present, in part or not at all, and
+    /// another file re-logs them.
     pub fn fail_sync(&mut self) {
         let (durable, kept) = (self.durable, self.random_below(1 + self.unsynced.len() as u64));
         let kept = durable + usize::try_from(kept).expect("small");
@@ -166,7 +166,7 @@ impl SimulatedBox {
             _ => {}
         }
         while self.random_below(3) == 0 {
-            // One that was tried in vain, and could not be removed.
+            // A file that was tried and could not be removed.
             self.begin_part(None);
         }
         let since = std::mem::take(&mut self.unsynced);
@@ -186,8 +186,8 @@ impl SimulatedBox {
         self.fs.files.insert(self.path.clone(), bytes);
     }
 
-    /// A signed end, and the first of the next day's journal; or a sync fails between them, and
-    /// the next day's first file tells the end of this one again.
+    /// Appends a signed checkpoint and begins the next day's journal. Or a sync fails in between,
+    /// and the next day's first file re-logs this day's end.
     pub fn next_day(&mut self) {
         self.write_with(|writer, key, at, bytes| {
             writer.append_checkpoint(key, at, bytes);
@@ -244,7 +244,7 @@ impl SimulatedBox {
         self.append_fact(fact);
     }
 
-    /// A recording, mostly an early or a late one, now and then one that nobody began.
+    /// Returns a recording, mostly an early or a late one, sometimes an unknown one.
     pub fn some_id(&mut self) -> RecordingId {
         if self.ids.is_empty() || self.random_below(40) == 0 {
             return RecordingId::from_random([self.random_byte(255); 10]);
@@ -288,7 +288,7 @@ impl SimulatedBox {
     fn begin_recording(&mut self) {
         let mut bits = [0; 10];
         bits.iter_mut().for_each(|byte| *byte = self.random_byte(255));
-        // Ids whose first letters are the same must be told apart.
+        // Ids with the same first bytes must be told apart.
         if self.random_below(3) == 0 {
             bits[..4].fill(7);
         }
@@ -373,7 +373,7 @@ impl SimulatedBox {
         self.append_fact(fact);
     }
 
-    /// One thing happens.
+    /// Performs one random action.
     pub fn random_action(&mut self) {
         let (id, by) = (self.some_id(), "boss".to_owned());
         let fact = match self.random_below(25) {
