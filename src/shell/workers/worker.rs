@@ -541,8 +541,8 @@ fn load_changed_config(
     Ok(ReloadedConfig { config, local_ids, new_recipients: Some((recipients, stock)) })
 }
 
-/// Makes envelopes. This is slow (see `Envelope::for_recipients`): call it at startup or in a worker, not
-/// in the loop.
+/// Makes envelopes. This is slow (see `Envelope::for_recipients`): call it at startup or in a
+/// worker, not in the loop.
 ///
 /// # Errors
 /// As text: no random bits, or an unusable recipient.
