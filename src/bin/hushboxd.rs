@@ -1,10 +1,10 @@
-//! `hushboxd`: the box.
+//! `hushboxd`: the recorder daemon.
 //!
-//! Reads its configuration, runs until it is stopped, and ends with an exit code after sysexits.h:
-//! 0 in order, 69 a device or address is missing, 71 the system, 74 the disk, 78 the configuration.
-//! stdout carries one line, `ready`; everything else goes to stderr. A broken invariant aborts: the
-//! boot service starts it anew, and recovery closes what was open. In a worker thread, which owns
-//! nothing of the recordings, it fails that thread's request instead.
+//! Reads its configuration, runs until it is stopped, and exits with a code from sysexits.h: 0
+//! orderly stop, 69 a device or address is missing, 71 system error, 74 disk, 78 configuration.
+//! stdout carries one line, `ready`; everything else goes to stderr. A violated invariant aborts:
+//! the service manager restarts the daemon, and recovery closes what was open. In a worker thread
+//! it only fails that thread's request.
 
 use clap::{CommandFactory, Parser};
 use hushbox::shell::event_loop;
