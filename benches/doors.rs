@@ -137,7 +137,7 @@ impl Wire {
         }
     }
 
-    /// Reads the greeting and sends a hello.
+    /// Sends a hello and reads the greeting and the reply.
     fn greeted(mut self, hello: &str) -> Wire {
         self.exchange(format!("{hello}\n").as_bytes(), 2);
         self

@@ -1,6 +1,6 @@
 //! A data directory read as the command-line tool reads it, without a daemon.
 //!
-//! Only summarising days writes to it.
+//! Only day summaries are written to it.
 
 use hushbox::store::recover::StoreFs;
 use std::fs::File;

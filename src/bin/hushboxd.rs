@@ -12,17 +12,17 @@ use hushbox::shell::event_loop::ExitReason;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// The recording box: captures voice boards, keeps what may be kept, serves the line protocol.
+/// The Hushbox daemon: records calls from voice boards and serves the line protocol.
 ///
-/// Prints one line on stdout when it is ready; logs to stderr. SIGTERM stops it in order, SIGHUP
-/// reads the configuration again.
+/// Prints one line on stdout when it is ready; logs to stderr. SIGTERM stops it, SIGHUP reloads the
+/// configuration.
 #[derive(Parser)]
 #[command(name = "hushboxd", version, after_help = "Try it: hushboxd --config config.toml")]
 struct Arguments {
-    /// The configuration; without it ./config.toml, then /etc/hushbox/config.toml
+    /// Configuration file; default: ./config.toml, then /etc/hushbox/config.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Write the manual page into a folder, and end
+    /// Write the manual page to a directory and exit
     #[arg(long, value_name = "FOLDER", hide = true)]
     manual: Option<PathBuf>,
 }

@@ -8,7 +8,7 @@ const RATE: u32 = 8000;
 const SECOND: u64 = 8000;
 const HOLDBACK_MS: u32 = 3000;
 
-/// The release time in frames (4 s).
+/// Release time of 4 s, in frames.
 const RELEASE: u64 = 4 * SECOND;
 
 /// A simulated line and the seizures found on it.

@@ -434,7 +434,7 @@ impl Connection {
             && !self.tls.as_ref().is_some_and(TlsSession::wants_write)
     }
 
-    /// Sends the TLS close_notify, once all output is queued. Nothing can be sent after it.
+    /// Sends the TLS `close_notify`, once all output is queued. Nothing can be sent after it.
     pub fn send_close_notify(&mut self) {
         if let Some(tls) = self.tls.as_mut().filter(|_| self.output_from == self.output.len()) {
             tls.send_close_notify();

@@ -152,10 +152,10 @@ impl TlsSession {
     }
 
     /// Reads decrypted data. `WouldBlock` means none is available, 0 that the client sent
-    /// close_notify.
+    /// `close_notify`.
     ///
     /// # Errors
-    /// As `Read`. An end without close_notify is `UnexpectedEof`.
+    /// As `Read`. An end without `close_notify` is `UnexpectedEof`.
     pub fn read_plain(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.tls.reader().read(buffer)
     }
@@ -195,7 +195,7 @@ impl TlsSession {
         self.tls.writer().write(&bytes[..count])
     }
 
-    /// Queues the close_notify alert, once.
+    /// Queues the `close_notify` alert, once.
     pub fn send_close_notify(&mut self) {
         if !self.is_close_notify_sent {
             self.is_close_notify_sent = true;

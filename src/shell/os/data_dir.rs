@@ -164,8 +164,8 @@ fn load_box_key(data: &Path, name: &str) -> Result<BoxSigningKey, DataDirError> 
     Ok(key)
 }
 
-/// Returns the name in the signing key. It stays the same when the box is renamed, so that
-/// earlier signatures remain valid.
+/// Returns the name for signatures: the box's name at its first start. It does not follow a
+/// renaming, so that earlier signatures remain the box's own.
 fn load_signing_name(data: &Path, name: &str) -> Result<String, DataDirError> {
     let path = data.join(layout::BOX_NAME);
     if let Some(known) = read_optional(&path)? {
@@ -239,8 +239,7 @@ struct CallKeys {
     old: Vec<DataKey>,
 }
 
-/// Maximum number of old call keys, which is the number of consecutive power cuts during startup
-/// that keep all call numbers readable.
+/// Maximum number of old call keys: one per power cut before a start is durable, in a row.
 const CALL_KEYS_MAX: usize = 8;
 
 /// Reads the keys in the file, newest first.

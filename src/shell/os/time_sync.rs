@@ -37,7 +37,7 @@ impl Daemon {
     }
 }
 
-/// Queries timesyncd, then `timedatectl`.
+/// Queries timesyncd if it runs, otherwise `timedatectl`.
 #[must_use]
 pub fn query_time_sync(now: WallTime) -> TimeSync {
     query_time_sync_in(Path::new(TIMESYNCD_DIR), now, run_timedatectl)

@@ -76,7 +76,7 @@ pub struct TtyBuffers<'a> {
 }
 
 impl LineDiscipline {
-    /// Processes received bytes. It adds at most one line more than it was given to `input`.
+    /// Processes received bytes. Each byte adds at most one line to `input`.
     pub fn process_input(&mut self, bytes: &[u8], ends: &mut TtyBuffers<'_>) {
         for byte in bytes {
             self.process_byte(*byte, ends);

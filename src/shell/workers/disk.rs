@@ -294,8 +294,8 @@ impl DiskWorker {
         folders.iter().try_for_each(|folder| File::open(folder)?.sync_all())
     }
 
-    /// Reopens the data directory if it was remounted. An empty directory on another file system
-    /// is a bare mount point, not the data directory.
+    /// Reopens the data directory if it was remounted. A directory without `keys` is a bare mount
+    /// point, which is an error.
     fn reopen_moved_root(&mut self) -> io::Result<()> {
         let (now, known) = (std::fs::metadata(&self.data)?, self.root.metadata()?);
         if (now.dev(), now.ino()) != (known.dev(), known.ino()) {
@@ -316,11 +316,11 @@ impl DiskWorker {
     }
 
     fn remove_file(&mut self, path: &str) -> io::Result<()> {
-        // A file missing from a bare mount point is not deleted.
+        // On a bare mount point a missing file is not a deleted file.
         self.reopen_moved_root()?;
         let path = self.data.join(path);
         match std::fs::remove_file(&path) {
-            // Recovery repeats a removal that a power cut interrupted.
+            // A removal that a power cut interrupted is submitted again.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             removed => removed?,
         }

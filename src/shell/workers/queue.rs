@@ -34,7 +34,7 @@ pub struct WorkerQueue<R> {
     waiting: VecDeque<(R, Course)>,
     /// Attempts of the request being served.
     serving: Option<Course>,
-    /// Back-off for thread starts, with the last error.
+    /// Back-off for thread starts; `no_thread` is the last error.
     threads: Backoff,
     no_thread: String,
 }

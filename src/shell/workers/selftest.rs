@@ -94,8 +94,8 @@ fn create_scratch_file(data: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Writes the media and padding piece by piece. Returns the time per write and the media read
-/// back.
+/// Writes the media, then padding with timed syncs. Returns the sync times, sorted, and the media
+/// read back.
 #[allow(clippy::disallowed_methods, reason = "it measures the disk, beside the loop")]
 fn write_and_read_back(data: &Path, media: &[u8]) -> io::Result<(Vec<u64>, Vec<u8>)> {
     let mut file = create_scratch_file(data)?;
