@@ -1,5 +1,5 @@
-//! Sessions of the real `hushboxd`: TLS session cost, reconnects of a thousand clients after a
-//! restart, commands per second compared with redis-server's PING, and durable updates per second
+//! Sessions of the real `hushboxd`: the cost of TLS, and a thousand reconnects after a restart.
+//! Also commands per second compared with redis-server's PING, and durable updates per second
 //! while 64 channels are recorded.
 //!
 //! One driver, which counts lines, asks both servers in one run on one machine. A busy machine
@@ -25,7 +25,6 @@ const THREADS: usize = 8;
 const MEASURE: Duration = Duration::from_secs(2);
 /// Commands sent ahead, as many as the protocol allows.
 const AHEAD: usize = 64;
-/// Channels recorded while updates are measured.
 const CHANNELS: usize = 64;
 
 fn main() {
@@ -103,7 +102,6 @@ fn reconnects(rate: u32) {
     println!("{count} sessions are back after a restart in {seconds:.2} s ({rate} handshakes/s)");
 }
 
-/// One connection and its request.
 struct Wire {
     stream: Box<dyn Stream>,
     request: Vec<u8>,

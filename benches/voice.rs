@@ -1,10 +1,10 @@
 //! Accuracy of voice detection, compared with a fixed threshold.
 //!
-//! espeak-ng speaks a few dozen sentences, and sox mixes a telephone line for each SNR: sentences
-//! 6 to 9 s apart, white noise, and 50 Hz hum with its third harmonic, as loud as the noise. The
-//! clean speech gives the start and end of each sentence to 5 ms. Both detectors get the same
-//! line and the same attack and release times. sox repeats its noise, so two runs print the same
-//! table.
+//! espeak-ng speaks a few dozen sentences, and sox mixes a telephone line for each SNR. A line
+//! has sentences 6 to 9 s apart, white noise, and 50 Hz hum with its third harmonic, as loud as
+//! the noise. The clean speech gives the start and end of each sentence to 5 ms. Both detectors
+//! get the same line and the same attack and release times. sox repeats its noise, so two runs
+//! print the same table.
 
 use hushbox::audio::detect::VoiceDetector;
 use hushbox::config::VoiceSettings;
@@ -48,7 +48,6 @@ const SENTENCES: [&str; 12] = [
     "My number is four, one, one, one.",
 ];
 
-/// A range of frames.
 #[derive(Clone, Copy)]
 struct Stretch {
     from: u64,

@@ -31,7 +31,6 @@ pub struct Config {
     pub name: String,
     /// Time zone of the site, for display; the box keeps UTC.
     pub time_zone: jiff::tz::TimeZone,
-    /// The data directory.
     pub data: PathBuf,
     /// Which clients may record on demand.
     pub on_demand: OnDemandSettings,
@@ -39,7 +38,6 @@ pub struct Config {
     pub listen: Vec<ListenSettings>,
     /// Client kinds that may connect without TLS.
     pub local: LocalSettings,
-    /// Session limits.
     pub limits: SessionLimits,
     /// Holdback and encoding of audio.
     pub audio: AudioSettings,
@@ -94,7 +92,6 @@ pub struct OnDemandSettings {
     pub web: bool,
 }
 
-/// One listener.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ListenSettings {
     /// TCP; plain text only on loopback or with `insecure`.
@@ -108,12 +105,10 @@ pub enum ListenSettings {
     },
     /// A unix socket; peers are identified by uid and gid.
     Unix {
-        /// Path of the socket.
         path: PathBuf,
     },
     /// A technician's serial console.
     Serial {
-        /// Path of the device.
         path: PathBuf,
         /// Speed in bit/s, one of `bounds::BAUDS`.
         baud: u32,
@@ -135,7 +130,6 @@ pub struct LocalSettings {
     pub technician_group: Option<String>,
 }
 
-/// Session limits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionLimits {
     /// Maximum concurrent sessions.
@@ -146,7 +140,6 @@ pub struct SessionLimits {
     pub handshakes_per_s: u32,
 }
 
-/// Codec of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum CodecKind {
     /// Opus, for speech.
@@ -208,7 +201,6 @@ pub struct BlackoutSettings {
     pub lead_ms: u32,
     /// Maximum length of a blackout, in seconds of captured audio.
     pub max_s: u32,
-    /// Scope of a blackout.
     pub scope: BlackoutScope,
 }
 
@@ -223,7 +215,6 @@ pub struct StoreSettings {
     pub reserve_mb: u32,
 }
 
-/// One voice board.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BoardSettings {
     /// Unique name, 1 to 32 bytes.
@@ -238,7 +229,6 @@ pub struct BoardSettings {
     pub activity: ActivitySource,
     /// Voice detection settings (`activity = "voice"`); the defaults otherwise.
     pub voice: VoiceSettings,
-    /// Its channels, at least one.
     pub channels: Vec<ChannelSettings>,
 }
 
@@ -344,7 +334,6 @@ pub enum ScheduleKind {
     Api,
 }
 
-/// Direction of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Direction {
     /// Incoming: the customer called.
@@ -372,13 +361,9 @@ pub struct Schedule {
     pub until: Option<WallTime>,
     /// Required usernames, compared without case.
     pub users: Vec<String>,
-    /// Required extensions.
     pub devices: Vec<String>,
-    /// Required ACD groups.
     pub groups: Vec<String>,
-    /// Required ACD gates.
     pub gates: Vec<String>,
-    /// Required directions.
     pub directions: Vec<Direction>,
 }
 

@@ -60,7 +60,6 @@ pub enum DiskError {
     Failed(i32),
 }
 
-/// Result of a job.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Completion {
     Opened {

@@ -23,7 +23,6 @@ pub enum TraceEvent {
     Lost { channel: u16, frames: u64, why: &'static str },
 }
 
-/// An event in the ring.
 #[derive(Clone, Debug)]
 pub struct TraceEntry {
     pub sequence: u64,

@@ -44,7 +44,6 @@ pub struct BoardProgress {
     pub position: u64,
 }
 
-/// Why the watchdog is not fed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StallError {
     #[error("board {number} says that it runs, but has not moved for {ms} ms", number = board + 1)]
@@ -55,7 +54,6 @@ pub enum StallError {
     Store { ms: u64 },
 }
 
-/// Previous state of a board.
 #[derive(Clone, Copy, Debug)]
 struct BoardHistory {
     position: u64,
@@ -115,7 +113,6 @@ impl ProgressWatchdog {
         self.check_all_down(now.mono)
     }
 
-    /// Checks the second rule.
     fn check_all_down(&mut self, now: MonoTime) -> Result<(), StallError> {
         if self.boards.iter().any(|seen| !seen.is_down) {
             self.all_down_since = None;

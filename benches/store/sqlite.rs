@@ -123,7 +123,6 @@ fn chain(db: &Connection, at: WallTime, fact: Fact) {
         .expect("a row");
 }
 
-/// A row of a listing.
 #[allow(dead_code, reason = "what a listing has to bring, whoever looks at it")]
 pub struct Listed {
     pub id: Vec<u8>,

@@ -34,7 +34,6 @@ pub struct Year {
     pub last: Day,
 }
 
-/// One call and its recording.
 pub struct Call {
     pub number: u64,
     pub at: WallTime,

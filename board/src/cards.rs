@@ -7,17 +7,14 @@
 use alsa::pcm::{HwParams, PCM};
 use alsa::{Ctl, Direction, card};
 
-/// Maximum devices per card.
 const DEVICES_MAX: u32 = 16;
 
-/// One capture device of a card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardInfo {
     /// Value for `pcm`; it uses the card's name, because its number may change.
     pub pcm: String,
     /// Short name of the card.
     pub id: String,
-    /// Display name.
     pub name: String,
     pub driver: String,
     /// Maximum number of slots; 0 if unknown.

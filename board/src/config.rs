@@ -31,12 +31,10 @@ pub enum SourceKind {
     Sim,
 }
 
-/// One board.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoardConfig {
     /// Board name in the configuration, for messages only.
     pub name: String,
-    /// Audio source.
     pub kind: SourceKind,
     /// Exact sample rate in frames per second.
     pub rate: u32,

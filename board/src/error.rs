@@ -6,7 +6,6 @@
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Error from opening a board.
 #[derive(Debug, Error)]
 pub enum BoardError {
     /// The configuration is invalid.
@@ -99,7 +98,6 @@ pub enum BoardConfigError {
     NoSource { channel: u16 },
 }
 
-/// Error in a WAV file.
 #[derive(Debug, Error)]
 pub enum WavError {
     /// The file cannot be opened or read.

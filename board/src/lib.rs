@@ -63,7 +63,6 @@ pub enum CaptureEvent<'a> {
     Lost { frames: u64, position: u64, why: GapReason },
 }
 
-/// State of a board.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BoardState {
     /// Delivers audio.
@@ -167,7 +166,6 @@ impl Board {
         each!(self, board => board.position())
     }
 
-    /// Returns the state of the board.
     #[must_use]
     pub fn state(&self) -> &BoardState {
         each!(self, board => board.state())

@@ -16,7 +16,6 @@ const FILES: [(&str, &str); 5] = [
     ("sim", include_str!("../models/sim.toml")),
 ];
 
-/// One profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// File name without extension.

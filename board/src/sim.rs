@@ -26,7 +26,6 @@ use zeroize::Zeroize;
 /// Length of a period, in milliseconds.
 const PERIOD_MS: u32 = 20;
 
-/// A simulated board.
 pub struct SimBoard {
     name: String,
     rate: u32,

@@ -15,7 +15,6 @@ use crate::time::{Position, frames_of_ms};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelIndex(pub usize);
 
-/// One channel.
 pub struct Channel {
     /// Its number in the configuration and in the protocol.
     pub id: u16,

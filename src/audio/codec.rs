@@ -22,12 +22,10 @@ use crate::audio::ring::Cleared;
 use crate::audio::span::{Fate, Run};
 use crate::config::CodecKind;
 
-/// Grid frames per second.
 pub const GRID_HZ: u32 = 50;
 /// Highest supported sample rate, in frames per second.
 const RATE_MAX: u32 = 192_000;
 
-/// Error from encoding or decoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     #[error("a rate of {rate} Hz: no multiple of {GRID_HZ} up to {RATE_MAX}")]
@@ -130,7 +128,6 @@ impl Encoder {
         Ok(Encoder { backend: coder, layout: grid, ended: false })
     }
 
-    /// Frames in a whole grid frame.
     #[must_use]
     pub fn grid_frames(&self) -> usize {
         self.layout.frame_count

@@ -83,14 +83,12 @@ impl ActivityDetector {
         }
     }
 
-    /// Advances by masked frames.
     pub fn skip_masked(&mut self, frames: u64) {
         if let ActivityDetector::Voice(voice) = self {
             voice.skip_masked(frames);
         }
     }
 
-    /// Advances by lost frames.
     pub fn skip_lost(&mut self, frames: u64) {
         if let ActivityDetector::Voice(voice) = self {
             voice.skip_lost(frames);

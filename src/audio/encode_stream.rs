@@ -36,7 +36,6 @@ pub struct EncodeStream {
     finished: bool,
 }
 
-/// Result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// A grid frame was encoded.

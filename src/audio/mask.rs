@@ -30,7 +30,6 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// The empty mask.
     pub const EMPTY: Mask = Mask { ranges: heapless::Vec::new() };
 
     /// Hides everything from `from` on, until `close_at`. Has no effect if that is already

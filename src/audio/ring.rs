@@ -1,7 +1,7 @@
 //! Ring: holds each channel's audio until it may leave.
 //!
 //! It holds PCM by position and is allocated once. It serves as the blackout window and as the
-//! buffer against a slow disk: a blackout wipes audio that still waits, and masked audio is
+//! buffer against a slow disk. A blackout wipes audio that still waits, and masked audio is
 //! written as zeros. Audio leaves only as `Cleared`, which only this module can create, with a
 //! fate for every frame. The ring asserts that every frame that is not `Stored` is zero.
 //!
@@ -81,13 +81,11 @@ impl Ring {
         self.head
     }
 
-    /// Capacity in frames.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         (self.samples.len() / self.sides) as u64
     }
 
-    /// Memory used, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         (self.samples.len() * size_of::<i16>()) as u64

@@ -12,7 +12,6 @@ use crate::limits;
 use crate::store::fact::{CallFacts, CallNumber, PhoneNumbers};
 use crate::time::{MonoTime, Position, WallTime};
 
-/// One call.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub number: CallNumber,
@@ -68,7 +67,6 @@ impl Call {
     }
 }
 
-/// All known calls.
 #[derive(Debug, Default)]
 pub struct Calls {
     calls: Vec<Call>,

@@ -26,7 +26,6 @@ fn bit(permission: Permission) -> u32 {
     1 << place
 }
 
-/// A set of permissions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Permissions(u32);
 
@@ -35,7 +34,6 @@ impl Permissions {
         self.0 |= bit(permission);
     }
 
-    /// Adds all permissions of another set.
     pub fn add_all(&mut self, other: Permissions) {
         self.0 |= other.0;
     }

@@ -1,7 +1,7 @@
 //! Checks across the whole file: references and uniqueness.
 //!
 //! An error prevents operation, such as two agents with the same phone. A warning is a problem
-//! for some users only: a username that two agents share fails at their login (D2), but all other
+//! for some users only. A username that two agents share fails at their login (D2), but all other
 //! agents must still be recorded.
 //!
 //! The checks change nothing except that they compute each agent's permissions from the roles.

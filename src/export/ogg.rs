@@ -69,7 +69,6 @@ impl DtxEncoder {
     }
 }
 
-/// Writes an Ogg Opus file.
 pub struct OggWriter<W: Write> {
     stream: LogicalStream<W>,
     source: PacketSource,

@@ -11,7 +11,6 @@ use std::io::{Seek, Write};
 /// Sizes in the header are 32 bits and include up to 36 bytes of the header.
 const DATA_BYTES_MAX: u32 = u32::MAX - 64;
 
-/// Writes a WAV file.
 pub struct WavWriter<W: Write + Seek> {
     out: hound::WavWriter<W>,
     decoder: Decoder,

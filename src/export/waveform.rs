@@ -25,7 +25,6 @@ pub struct WaveformSpan {
     pub to: u64,
 }
 
-/// A waveform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Waveform {
     /// Frames per second.
@@ -40,7 +39,6 @@ pub struct Waveform {
     pub spans: Vec<WaveformSpan>,
 }
 
-/// Computes a waveform.
 pub struct WaveformWriter {
     decoder: Decoder,
     /// Samples of one chunk.
@@ -99,7 +97,6 @@ impl WaveformWriter {
         Ok(WaveformWriter { decoder, samples: Vec::new(), seen: 0, waveform: shape })
     }
 
-    /// Adds the next chunk.
     pub fn add_chunk(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
         for run in runs {
             let from = self.waveform.frames;

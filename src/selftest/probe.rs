@@ -13,7 +13,6 @@ const BLOCKS_MAX: usize = 48;
 /// Consecutive samples at full scale that count as clipping.
 const CLIP_SAMPLES: u8 = 3;
 
-/// Probe of one channel.
 #[derive(Clone, Debug)]
 pub struct ChannelProbe {
     sides: usize,
@@ -43,7 +42,6 @@ struct ProbeBlock {
     s2: f64,
 }
 
-/// Result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ProbeResult {
     pub frames: u64,
@@ -165,7 +163,6 @@ impl ChannelProbe {
     }
 }
 
-/// Full scale.
 const FULL_SCALE: f64 = 32768.0;
 
 fn count_as_f64(count: u64) -> f64 {

@@ -1,8 +1,8 @@
 //! Edits the configuration file, in a worker thread.
 //!
-//! The new text is written to a temporary file, synced and renamed over the old file, so a power
-//! cut leaves one of the two intact. Mode and group are preserved, and the owner where the daemon
-//! may set it. PINs are hashed here; `config::edit` validates the change.
+//! The new text is written to a temporary file, synced and renamed over the old file. A power cut
+//! leaves one of the two intact. Mode and group are preserved, and the owner where the daemon may
+//! set it. PINs are hashed here; `config::edit` validates the change.
 
 use crate::config::edit::{ConfigChange, apply_change};
 use argon2::Argon2;
@@ -12,7 +12,6 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
-/// Minimum length of a PIN.
 const PIN_CHARS_MIN: usize = 4;
 
 /// Applies a change to the file. On error the file is unchanged, and the message is for people.

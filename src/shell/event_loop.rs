@@ -129,7 +129,6 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
     }
 }
 
-/// The running daemon.
 pub struct Daemon {
     pub(super) poll: Poll,
     pub(super) clock: Clock,

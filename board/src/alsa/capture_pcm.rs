@@ -32,7 +32,6 @@ pub(super) enum ReadError {
     Disconnected { text: String },
 }
 
-/// An open and started PCM.
 pub(super) struct CapturePcm {
     pcm: PCM,
     setup: PcmParams,
@@ -57,7 +56,6 @@ impl CapturePcm {
         }
     }
 
-    /// Returns the negotiated parameters.
     pub(super) fn setup(&self) -> PcmParams {
         self.setup
     }

@@ -11,7 +11,6 @@ use alsa::{Direction, ValueOr};
 use nix::errno::Errno;
 use std::ffi::CString;
 
-/// Negotiated parameters of a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PcmParams {
     /// Sample rate in frames per second.
@@ -65,7 +64,6 @@ fn list_pcm_names() -> Vec<String> {
         .collect()
 }
 
-/// Sets hardware and software parameters.
 pub(super) fn apply_params(
     model: &BoardConfig,
     name: &str,
@@ -152,7 +150,6 @@ fn set_sw_params(pcm: &PCM, agreed: &PcmParams) -> alsa::Result<()> {
     pcm.sw_params(&params)
 }
 
-/// Converts any other alsa-lib error.
 pub(super) fn pcm_error(
     model: &BoardConfig,
     name: &str,

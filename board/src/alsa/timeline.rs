@@ -50,12 +50,10 @@ impl FrameTimeline {
         }
     }
 
-    /// Position of the next frame.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
 
-    /// Frames lost so far.
     pub(super) fn lost_frames(&self) -> u64 {
         self.lost_frames
     }

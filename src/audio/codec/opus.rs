@@ -3,9 +3,9 @@
 //! Payload: for each grid frame a length, laced as in Ogg (255 = 255 plus the next byte), then
 //! the packet. Length 0 means no packet.
 //!
-//! Opus has look-ahead: packet k decodes to the frames from k × grid − delay on, so the last
-//! `delay` frames of a grid frame are in the next packet. Three rules keep audio from leaking
-//! across a mask. Encoder and decoder both derive them from the runs alone:
+//! Opus has look-ahead: packet k decodes to the frames from k × grid − delay on. The last `delay`
+//! frames of a grid frame are in the next packet. Three rules keep audio from leaking across a
+//! mask. Encoder and decoder both derive them from the runs alone:
 //!
 //! 1. A grid frame without stored frames has no packet, except a *flush* (encoded zeros) if the
 //!    previous frame left stored frames in the look-ahead.

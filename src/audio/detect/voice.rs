@@ -21,7 +21,6 @@ const QUIET_DECAY: u64 = 4;
 /// Consecutive loud blocks that count as speech. Fewer are a click and do not keep a line seized.
 const LOUD_RUN_BLOCKS: u32 = 3;
 
-/// State of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum VoiceState {
     Free,

@@ -7,7 +7,6 @@
 use super::VideoTrack;
 use super::ebml::{ElementId, iter_elements, read_uint};
 
-/// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoFrame {
     /// Time since the start of the segment.
@@ -17,7 +16,6 @@ pub struct VideoFrame {
     pub data: Vec<u8>,
 }
 
-/// Contents of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoSegment {
     pub track: VideoTrack,
@@ -40,7 +38,6 @@ pub enum WebmSegmentError {
 /// Tag of the black frame.
 const BLACK_TAG: &[u8] = b"HUSHBOX_BLACK";
 
-/// Parses a segment.
 pub fn parse_segment(bytes: &[u8]) -> Result<VideoSegment, WebmSegmentError> {
     let is = |id: u32, element: ElementId| id == element as u32;
     let mut top = iter_elements(bytes);

@@ -2,7 +2,7 @@
 //! and workstation certificates.
 //!
 //! The CA in `data/tls` is permanent, because workstations pin it. The server certificate is
-//! valid for 90 days and is renewed when a third of that is left, or when the clock is set to
+//! valid for 90 days. It is renewed when a third of that is left, or when the clock is set to
 //! before its start. A workstation certificate names the machine and its client kinds; the
 //! journal, not the expiry date, decides whether it is still accepted.
 //!
@@ -30,7 +30,6 @@ use time::OffsetDateTime;
 pub const SERVER_NAME: &str = "hushbox";
 
 const DAY_MS: i64 = 86_400_000;
-/// Validity of the server certificate.
 const SERVER_VALIDITY_MS: i64 = 90 * DAY_MS;
 /// Maximum time by which a workstation's clock may be behind.
 const CLOCK_SKEW_MS_MAX: i64 = DAY_MS;
@@ -65,7 +64,6 @@ pub enum SignError {
     Make(rcgen::Error),
 }
 
-/// The certificate authority.
 pub struct CertificateAuthority {
     data: PathBuf,
     certificate: CertificateDer<'static>,
@@ -80,7 +78,6 @@ pub struct ServerCertificate {
     pub validity: Validity,
 }
 
-/// Validity period of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     pub not_before: WallTime,

@@ -19,7 +19,6 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 use zeroize::{Zeroize, Zeroizing};
 
-/// Bytes per read.
 const READ_BYTES: usize = 4096;
 
 /// Socket reads per line: two, since a line may begin in one read and end in the next.
@@ -62,7 +61,6 @@ impl Write for Transport {
     }
 }
 
-/// One connection.
 pub struct Connection {
     stream: Transport,
     tls: Option<TlsSession>,
@@ -98,7 +96,6 @@ pub struct Connection {
     pub counted_address: Option<std::net::IpAddr>,
 }
 
-/// Result of reading from a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadOutcome {
     Line,
@@ -108,7 +105,6 @@ pub enum ReadOutcome {
     Disconnected,
 }
 
-/// Input from a client.
 #[derive(Debug)]
 pub enum Incoming<'a> {
     /// A line without its line end, or why it was refused.
@@ -163,7 +159,6 @@ impl Connection {
         })
     }
 
-    /// Records a readiness event.
     pub fn mark_ready(&mut self, readable: bool, writable: bool) {
         self.is_readable |= readable;
         self.is_writable |= writable;
@@ -363,7 +358,6 @@ impl Connection {
         }
     }
 
-    /// Queues bytes to send.
     pub fn queue_output(&mut self, bytes: &[u8]) {
         match &self.line_discipline {
             Some(typist) => typist.process_output(bytes, &mut self.output),
@@ -427,7 +421,6 @@ impl Connection {
         self.is_disconnected
     }
 
-    /// Whether all output has been sent.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
         self.output_from == self.output.len()

@@ -13,7 +13,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Error from opening a listener.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     #[error("{address} is taken by another program; stop it, or choose another port in [[listen]]")]
@@ -28,7 +27,6 @@ pub enum ListenError {
     Unix { path: PathBuf, error: io::Error },
 }
 
-/// An open listener.
 pub enum Listener {
     Tcp { listener: TcpListener, address: SocketAddr, tls: bool },
     Unix { listener: UnixListener, path: PathBuf },
@@ -67,7 +65,6 @@ impl Listener {
         }
     }
 
-    /// Whether clients must use TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         matches!(self, Listener::Tcp { tls: true, .. })

@@ -20,7 +20,6 @@ impl Clock {
         Clock { start: Instant::now() }
     }
 
-    /// Reads both clocks.
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the one place that reads clocks")]
     pub fn now(&self) -> Now {

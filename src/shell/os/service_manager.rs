@@ -18,7 +18,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 
-/// Interval between checks.
 const CHECK_INTERVAL_MS: u64 = 1000;
 
 /// Timeout extension before `ready` and during shutdown: 15 s.

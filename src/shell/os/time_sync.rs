@@ -17,7 +17,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const TIMESYNCD_DIR: &str = "/run/systemd/timesync";
 /// File in that directory; its modification time is that of the last server reply.
 const SYNCHRONIZED_FILE: &str = "synchronized";
-/// Interval between queries.
 const QUERY_INTERVAL_MS: u64 = 60_000;
 /// The kernel considers the clock unsynchronised after this time: 16 s at 500 ppm.
 const SYNC_VALID_MS: i64 = 32_000_000;

@@ -11,7 +11,6 @@ use protocol::line::LINE_BYTES;
 use std::collections::VecDeque;
 use zeroize::Zeroize;
 
-/// Lines kept in the history.
 const HISTORY_LINES_MAX: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +38,6 @@ enum EscapeState {
     Sequence,
 }
 
-/// The line discipline of one serial line.
 #[derive(Debug)]
 pub struct LineDiscipline {
     mode: LineMode,
@@ -83,7 +81,6 @@ impl LineDiscipline {
         }
     }
 
-    /// Whether bytes pass unchanged.
     #[must_use]
     pub fn is_raw(&self) -> bool {
         self.mode == LineMode::Raw

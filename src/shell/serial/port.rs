@@ -33,7 +33,6 @@ const COOLDOWN_MS: u64 = 200;
 /// Time allowed for the last output at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Error from opening a port.
 #[derive(Debug, thiserror::Error)]
 pub enum SerialPortError {
     #[error("{path} is not there; is the cable or the adapter plugged in?")]
@@ -48,7 +47,6 @@ pub enum SerialPortError {
     System { path: PathBuf, error: io::Error },
 }
 
-/// An open port.
 pub struct SerialPort {
     file: Flock<File>,
     /// The peer hung up.
@@ -202,7 +200,6 @@ enum PortState {
     Cooldown { port: Rc<SerialPort>, until: MonoTime },
 }
 
-/// One configured port.
 pub struct SerialConsole {
     path: PathBuf,
     baud: u32,
@@ -214,7 +211,6 @@ pub struct SerialConsole {
     is_greeting_due: bool,
 }
 
-/// Result of polling a port.
 #[derive(Debug)]
 pub enum PortChange {
     /// No change.

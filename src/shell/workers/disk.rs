@@ -29,7 +29,6 @@ const QUEUE_TASKS_MAX: usize = 1024;
 /// Above this number of dirty files the whole file system is synced instead.
 const SYNC_EACH_MAX: usize = 8;
 
-/// Task for the disk thread.
 pub enum DiskTask {
     Job(Job),
     Log(crate::shell::os::log_writer::LogMessage),
@@ -156,7 +155,6 @@ fn run_disk_thread(
     }
 }
 
-/// Executes jobs.
 struct DiskWorker {
     data: PathBuf,
     root: File,

@@ -26,7 +26,6 @@ const SYNCS_MAX: usize = 50;
 const DURATION_MAX: Duration = Duration::from_secs(5);
 /// Pause between two syncs, for other disk work.
 const SYNC_PAUSE: Duration = Duration::from_millis(20);
-/// Bytes per write.
 const WRITE_BYTES: usize = 4096;
 /// Consecutive samples by which a tone is recognised.
 const WINDOW_FRAMES: u64 = 32;

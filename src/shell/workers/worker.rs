@@ -37,7 +37,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use zeroize::Zeroizing;
 
-/// Name of every worker thread.
 const THREAD: &str = "helper";
 
 /// System services that a worker uses and that may fail.
@@ -75,7 +74,6 @@ pub fn is_worker_thread() -> bool {
     std::thread::current().name() == Some(THREAD)
 }
 
-/// Request to a worker.
 pub enum WorkerRequest {
     CheckPin {
         session: SessionId,
@@ -139,7 +137,6 @@ pub struct SignRequest {
     pub kinds: Vec<Kind>,
 }
 
-/// Request to reload the configuration.
 pub struct ReadConfigRequest {
     pub session: Option<SessionId>,
     pub apply: bool,
@@ -150,7 +147,6 @@ pub struct ReadConfigRequest {
     pub stock: usize,
 }
 
-/// A reloaded configuration.
 pub struct ReloadedConfig {
     pub config: Box<Config>,
     /// The names in its `[local]`, resolved.
@@ -159,7 +155,6 @@ pub struct ReloadedConfig {
     pub new_recipients: Option<(Vec<Recipient>, Vec<Envelope>)>,
 }
 
-/// Reply to a request.
 pub enum WorkerReply {
     PinChecked {
         session: SessionId,
@@ -252,14 +247,12 @@ impl WorkerRequest {
     }
 }
 
-/// Message from a worker thread.
 enum Said {
     Answer(WorkerReply),
     /// The thread ended. `Some`: the remaining request and why it failed.
     Ended(Option<(WorkerRequest, String)>),
 }
 
-/// Context of a worker thread.
 #[derive(Clone)]
 struct Tools {
     recipients: Arc<Vec<Recipient>>,
@@ -353,7 +346,6 @@ impl Worker {
         }
     }
 
-    /// Returns the next reply, if any.
     pub fn next_reply(&mut self, now: MonoTime) -> Option<WorkerReply> {
         while let Ok(said) = self.said.try_recv() {
             match said {
