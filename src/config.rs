@@ -105,6 +105,7 @@ pub enum ListenSettings {
     },
     /// A unix socket; peers are identified by uid and gid.
     Unix {
+        /// Path of the socket.
         path: PathBuf,
     },
     /// A technician's serial console.
