@@ -1,9 +1,10 @@
-//! The doors of the real `hushboxd`: what a TLS session costs, how fast a thousand come back after
-//! a restart, how many commands a second are answered, beside redis-server's PING, and how many
-//! updates a second are on the disk while 64 channels are recorded.
+//! Sessions of the real `hushboxd`: the cost of TLS, and a thousand reconnects after a restart.
+//! Also commands per second compared with redis-server's PING, and durable updates per second
+//! while 64 channels are recorded.
 //!
-//! Both servers are asked by the same driver, which counts lines, in one run on one machine. A busy
-//! machine shows; no number is judged here. Without redis-server its rows are left out.
+//! One driver, which counts lines, asks both servers in one run on one machine. A busy machine
+//! affects the results; there are no pass or fail limits. Without redis-server its rows are
+//! omitted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, reason = "real time is what is measured")]
@@ -20,11 +21,10 @@ use testkit::daemon::{Daemon, tls};
 
 const SESSIONS: usize = 1000;
 const THREADS: usize = 8;
-/// How long each rate is measured.
+/// Duration of each rate measurement.
 const MEASURE: Duration = Duration::from_secs(2);
-/// Commands that are sent ahead, as many as the protocol allows.
+/// Commands sent ahead, as many as the protocol allows.
 const AHEAD: usize = 64;
-/// Recorded while updates are measured.
 const CHANNELS: usize = 64;
 
 fn main() {
@@ -64,7 +64,7 @@ fn config(the_box: &Daemon, identity: &Path) -> Arc<rustls::ClientConfig> {
     tls::config(&the_box.data().join("tls/ca.crt"), Some(identity))
 }
 
-/// So many sessions that have said hello, opened by some threads at once.
+/// Opens sessions from several threads at once, up to hello.
 fn come_in(port: u16, config: &Arc<rustls::ClientConfig>) -> Vec<Client> {
     let thread = |_| {
         let config = config.clone();
@@ -102,7 +102,6 @@ fn reconnects(rate: u32) {
     println!("{count} sessions are back after a restart in {seconds:.2} s ({rate} handshakes/s)");
 }
 
-/// One connection and its request.
 struct Wire {
     stream: Box<dyn Stream>,
     request: Vec<u8>,
@@ -118,7 +117,7 @@ impl Wire {
         Wire { stream: Box::new(stream), request: request.to_vec() }
     }
 
-    /// Sends so many requests and reads as many lines; how long that took.
+    /// Sends `count` requests and reads as many lines; returns the duration.
     fn ask(&mut self, count: usize) -> Duration {
         let bytes = self.request.repeat(count);
         let began = Instant::now();
@@ -136,14 +135,15 @@ impl Wire {
         }
     }
 
-    /// After the greeting and the answer to a hello.
+    /// Sends a hello and reads the greeting and the reply.
     fn greeted(mut self, hello: &str) -> Wire {
         self.exchange(format!("{hello}\n").as_bytes(), 2);
         self
     }
 }
 
-/// Answers a second and microseconds a round, with so many connections and requests ahead.
+/// Returns replies per second and microseconds per round for these connections and requests
+/// ahead.
 fn rate(mut wires: Vec<Wire>, ahead: usize) -> (f64, [f64; 2]) {
     let threads: Vec<_> = wires
         .drain(..)
@@ -163,7 +163,7 @@ fn rate(mut wires: Vec<Wire>, ahead: usize) -> (f64, [f64; 2]) {
     ((all.len() * ahead) as f64 / MEASURE.as_secs_f64(), [at(50), at(99)])
 }
 
-/// A redis-server that keeps nothing; `None`: there is none on this machine.
+/// A redis-server without persistence; `None` if it is not installed.
 struct Redis(Child, u16);
 
 impl Redis {
@@ -217,7 +217,7 @@ fn commands() {
     }
 }
 
-/// `update`s that are answered, which is after their sync, while 64 channels are recorded.
+/// Measures `update`s answered after their sync, while 64 channels are recorded.
 fn updates() {
     let the_box = Daemon::start_new(Site::sim(&[1; CHANNELS]));
     let mut feed = the_box.client("hello cti");

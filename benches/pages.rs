@@ -1,10 +1,10 @@
 //! A supervisor's pages over ten thousand recordings, and over one of eight hours.
 //!
-//! The real box on a store of a hundred days, the real portal beside it, one supervisor without a
-//! browser. Measured: a page of the list, wherever it is, by everything that can be asked for; and
-//! how long the long recording takes to be opened, and a place near its end to come. Nothing is
-//! judged here but that the pages show every recording, each once. `PAGES_STAY=1` leaves both
-//! programs running until stdin ends, for who wants to look with a browser.
+//! The real box runs on a store of a hundred days with the real portal, and one supervisor
+//! without a browser. Measured are list pages at every position and with every filter, the time
+//! to open the long recording, and the time to seek near its end. The only check is that the
+//! pages show every recording exactly once. `PAGES_STAY=1` keeps both programs running until
+//! stdin ends, for inspection with a browser.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, reason = "real time is what is measured")]
@@ -27,7 +27,7 @@ fn ms(took: Duration) -> f64 {
     took.as_secs_f64() * 1e3
 }
 
-/// From the first page to the last, by *Older*.
+/// Pages from first to last with *Older*.
 fn leaf_through(hand: &Hand) {
     let (mut path, mut seen, mut times) = ("/records".to_owned(), BTreeSet::new(), Vec::new());
     loop {
@@ -71,14 +71,14 @@ fn search(hand: &Hand, today: Day) {
     }
 }
 
-/// Peak of resident memory, MB.
+/// Peak resident memory in MB.
 fn peak_mb(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
-/// Memory of files that exist in memory only, of the whole machine, MB.
+/// Shared memory of the whole machine in MB.
 fn shared_mb() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap();
     let line = text.lines().find(|line| line.starts_with("Shmem:")).unwrap();

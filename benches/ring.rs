@@ -1,7 +1,7 @@
-//! How many channels of audio one core can carry through the ring and its mask.
+//! Number of audio channels that one core can carry through the ring and its mask.
 //!
-//! Each period of 20 ms is written, half of the time blacked out, cleared and forgotten, as in the
-//! loop. Encoding is not measured here: it costs far more than this.
+//! Each 20 ms period is written, masked half of the time, cleared and wiped, as in the loop.
+//! Encoding, which costs far more, is excluded.
 
 use hushbox::audio::mask::Mask;
 use hushbox::audio::ring::Ring;
@@ -19,7 +19,7 @@ fn main() {
     println!("ring: {:.0} channels of 8 kHz stereo a core", channels_per_core(2));
 }
 
-/// Seconds of audio for every second of time.
+/// Returns the seconds of audio processed per second of time.
 fn channels_per_core(sides: usize) -> f64 {
     let samples = vec![1000_i16; PERIOD_FRAMES * sides];
     let mut ring = Ring::new(sides, RING_FRAMES, PERIOD_FRAMES);

@@ -1,10 +1,10 @@
-//! How well voice detection finds calls, beside a plain fixed threshold.
+//! Accuracy of voice detection, compared with a fixed threshold.
 //!
-//! espeak-ng says a few dozen sentences, and sox makes a telephone line of each SNR: the sentences
-//! with 6 to 9 s between them, white noise, and 50 Hz hum (with its third harmonic) as strong as
-//! the noise. When each sentence begins and ends is known to 5 ms from the clean speech. Both
-//! detectors get the same line, the same attack and release times. Nothing is random: sox repeats
-//! its noise, and two runs print the same table.
+//! espeak-ng speaks a few dozen sentences, and sox mixes a telephone line for each SNR. A line
+//! has sentences 6 to 9 s apart, white noise, and 50 Hz hum with its third harmonic, as loud as
+//! the noise. The clean speech gives the start and end of each sentence to 5 ms. Both detectors
+//! get the same line and the same attack and release times. sox repeats its noise, so two runs
+//! print the same table.
 
 use hushbox::audio::detect::VoiceDetector;
 use hushbox::config::VoiceSettings;
@@ -18,16 +18,16 @@ const PERIOD_FRAMES: usize = 160;
 const HOLDBACK_MS: u32 = 3000;
 const SNRS_DB: [i32; 6] = [30, 20, 10, 6, 3, 0];
 
-/// The loudness of speech on a good line, in dB of full scale (RMS while somebody speaks).
+/// RMS level of active speech on a good line, in dBFS.
 const SPEECH_DB: f64 = -26.0;
 
-/// What a technician sets who has listened to a good line once.
+/// Threshold that a technician would set for a good line.
 const FIXED_DB: f64 = -40.0;
 
-/// Quieter than this, in dB of full scale, clean speech has not begun or is over.
+/// Level of clean speech, in dBFS, below which a sentence has not started or has ended.
 const EDGE_DB: f64 = -50.0;
 
-/// RMS of sox's white noise, which is even between -1 and 1, and of its sines.
+/// RMS of sox's white noise, uniform between -1 and 1, and of its sines.
 const NOISE_RMS: f64 = 0.577_35;
 const SINE_RMS: f64 = std::f64::consts::FRAC_1_SQRT_2;
 
@@ -48,23 +48,22 @@ const SENTENCES: [&str; 12] = [
     "My number is four, one, one, one.",
 ];
 
-/// Frames from the beginning to the end of something.
 #[derive(Clone, Copy)]
 struct Stretch {
     from: u64,
     to: u64,
 }
 
-/// What a detector made of a line.
+/// Result of a detector on one line.
 struct Score {
     missed: usize,
-    /// Calls without any speech in them.
+    /// Calls without speech.
     false_starts: usize,
-    /// Sentences in the call of the one before, because it was not ended.
+    /// Sentences that fell into the previous call, because it had not ended.
     joined: usize,
-    /// Calls too many within one sentence.
+    /// Extra calls within one sentence.
     split: usize,
-    /// How late the call of each other sentence begins.
+    /// Delay of the call's start for each other sentence.
     clipped_ms: Vec<u64>,
 }
 
@@ -128,7 +127,7 @@ struct Speech {
     sentences: Vec<Stretch>,
 }
 
-/// Every sentence with every third voice, one after the other on a silent line.
+/// Speaks every sentence with every third voice, in sequence on a silent line.
 fn speak(folder: &Path) -> Result<Speech, String> {
     let mut samples = vec![0; 5 * RATE as usize];
     let mut sentences = Vec::new();
@@ -153,7 +152,7 @@ fn speak(folder: &Path) -> Result<Speech, String> {
     Ok(Speech { samples, sentences })
 }
 
-/// From the first to the last 5 ms that are not silent.
+/// Returns the range from the first to the last 5 ms with speech.
 fn speech_in(samples: &[i16]) -> Option<Range<usize>> {
     let step = RATE as usize / 200;
     let loud = |piece: &[i16]| level_db(piece) > EDGE_DB;
@@ -177,7 +176,7 @@ fn level_db(samples: &[i16]) -> f64 {
     10.0 * (sum / samples.len().max(1) as f64 + 1e-3).log10() - 90.309
 }
 
-/// The line: speech, noise and hum, mixed by sox.
+/// Mixes speech, noise and hum with sox.
 fn mix(folder: &Path, speech: &Speech, snr_db: i32) -> Result<Vec<i16>, String> {
     let (clean, mixed) = (folder.join("clean.raw"), folder.join("mixed.raw"));
     let bytes: Vec<u8> = speech.samples.iter().flat_map(|s| s.to_le_bytes()).collect();
@@ -220,7 +219,7 @@ fn read(path: &Path) -> Result<Vec<i16>, String> {
     Ok(bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect())
 }
 
-/// The calls that the box's own detector finds.
+/// Returns the calls found by the box's detector.
 fn voice_calls(line: &[i16]) -> Vec<Stretch> {
     let mut detector = VoiceDetector::new(VoiceSettings::default(), RATE, 1, HOLDBACK_MS);
     let (mut calls, mut head): (Vec<Stretch>, u64) = (Vec::new(), 0);
@@ -241,8 +240,8 @@ fn voice_calls(line: &[i16]) -> Vec<Stretch> {
     calls
 }
 
-/// The calls that a fixed threshold finds, with the same attack and release: a call begins when it
-/// is noticed, as a recorder without a holdback must.
+/// Returns the calls found by a fixed threshold with the same attack and release. A call starts
+/// when it is detected, as in a recorder without a holdback.
 fn fixed_calls(line: &[i16]) -> Vec<Stretch> {
     let (attack, release) =
         (VoiceSettings::default().attack_ms, VoiceSettings::default().release_ms);

@@ -1,8 +1,8 @@
-//! The data plane, in the order in which audio travels.
+//! Audio processing, in the order in which audio travels.
 //!
-//! A period of a board enters a `channel`, waits in its `ring`, is silenced there where the `mask`
-//! says so, and leaves as cleared audio through an `encode_stream` and a `codec`. `span` accounts
-//! for every sample, `meter` measures levels, and `detect` finds calls by listening.
+//! A period from a board enters a `channel` and waits in its `ring`, where the `mask` silences
+//! it. It leaves as cleared audio through an `encode_stream` and a `codec`. `span` accounts for
+//! every sample, `meter` measures levels, and `detect` detects calls from line activity.
 
 pub mod channel;
 pub mod codec;

@@ -1,11 +1,11 @@
-//! Back-off: when something that failed is tried again.
+//! Back-off: when a failed operation is retried.
 //!
-//! The pause doubles with each failure in a row, from a first pause up to a longest one. A success
-//! ends it. Nothing here reads a clock, or knows what failed.
+//! The pause doubles with each consecutive failure, from a first up to a maximum pause. A success
+//! resets it.
 
 use crate::time::MonoTime;
 
-/// Failures in a row, and the pause after the last of them.
+/// Consecutive failures, and the pause after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     first_ms: u64,
@@ -15,31 +15,31 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// A back-off that has seen no failure.
+    /// Creates a back-off without failures.
     #[must_use]
     pub const fn new(first_ms: u64, longest_ms: u64) -> Backoff {
         Backoff { first_ms, longest_ms, failures: 0, again: MonoTime(0) }
     }
 
-    /// Counts a failure and begins the pause after it.
+    /// Counts a failure and starts the pause after it.
     pub fn fail(&mut self, now: MonoTime) {
         let doubled = self.first_ms.saturating_mul(1 << self.failures.min(32));
         self.failures = self.failures.saturating_add(1);
         self.again = now.after_ms(doubled.min(self.longest_ms));
     }
 
-    /// Forgets the failures: the next pause is the first one again.
+    /// Resets the failures and the pause.
     pub fn succeed(&mut self) {
         *self = Backoff::new(self.first_ms, self.longest_ms);
     }
 
-    /// Failures in a row.
+    /// Number of consecutive failures.
     #[must_use]
     pub fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// When the pause ends; the start of time if there is none.
+    /// Returns the end of the pause; the start of time if there is none.
     #[must_use]
     pub fn again(&self) -> MonoTime {
         self.again

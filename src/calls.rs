@@ -1,5 +1,4 @@
-//! Business facts: calls, the people who take them, their rights, and the schedules that decide
-//! which calls are recorded.
+//! Calls, agents, permissions and recording schedules.
 
 pub mod call;
 pub mod directory;

@@ -1,8 +1,8 @@
-//! The configuration as values that are already sensible: parsed, bounded, cross-checked.
+//! The configuration as validated types: parsed, bounded and cross-checked.
 //!
-//! `parse` takes the text of a file and gives either a `Config` or *all* its errors, each with line
-//! and column. Paths in a `Config` are as written; `Config::resolve` makes them relative to the
-//! file's folder. Nothing here reads a file, and an unknown key is an error.
+//! `parse` takes the text of a file and returns either a `Config` or *all* its errors, each with
+//! line and column. Paths in a `Config` are as written; `Config::resolve_paths` makes them
+//! relative to the file's directory. An unknown key is an error.
 
 mod board;
 pub mod bounds;
@@ -24,47 +24,45 @@ use crate::time::WallTime;
 use core::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// One whole configuration. Every number is within its bounds, every name it refers to exists.
+/// A complete configuration. Every number is within its bounds, and every reference resolves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The box's name, 1 to 32 letters, digits and `.-_`.
+    /// Name of the box, 1 to 32 letters, digits and `.-_`.
     pub name: String,
-    /// The site's, for people; the box itself keeps UTC.
+    /// Time zone of the site, for display; the box keeps UTC.
     pub time_zone: jiff::tz::TimeZone,
-    /// The folder of everything that is kept.
     pub data: PathBuf,
-    /// Whether and for whom on-demand recording is switched on.
+    /// Which clients may record on demand.
     pub on_demand: OnDemandSettings,
-    /// Where the box can be reached, in the order of the file.
+    /// Listeners, in file order.
     pub listen: Vec<ListenSettings>,
-    /// Who may say hello without TLS.
+    /// Client kinds that may connect without TLS.
     pub local: LocalSettings,
-    /// How many clients are served.
     pub limits: SessionLimits,
-    /// How audio waits and is encoded.
+    /// Holdback and encoding of audio.
     pub audio: AudioSettings,
-    /// How far and how long a blackout reaches.
+    /// Lead, maximum length and scope of blackouts.
     pub blackout: BlackoutSettings,
-    /// How recordings are kept.
+    /// How recordings are stored.
     pub store: StoreSettings,
     /// The voice boards; channel ids and devices are unique over all of them.
     pub boards: Vec<BoardSettings>,
-    /// In the order of the file; no two share a phone, but usernames may clash (D2).
+    /// Agents in file order. Phones are unique, but usernames may clash (D2).
     pub agents: Vec<Agent>,
-    /// PCs whose phone is known, unique by machine name.
+    /// PCs with a known phone, unique by machine name.
     pub workstations: Vec<Workstation>,
-    /// In the order of the file, which decides between equal priorities (D6).
+    /// Schedules in file order, which decides between equal priorities (D6).
     pub schedules: Vec<Schedule>,
-    /// Labels of user-defined fields; index 0 is `user1`. A field without a label has none.
+    /// Labels of the user-defined fields; index 0 is `user1`. `None` for unlabelled fields.
     pub fields: [Option<String>; 15],
     /// How screens are recorded.
     pub screen: ScreenSettings,
-    /// Who may log in at the console, unique by name.
+    /// Technicians who may log in at the console, unique by name.
     pub technicians: Vec<Technician>,
 }
 
 impl Config {
-    /// The same with its paths relative to `folder`, the file's; absolute ones stay as they are.
+    /// Resolves relative paths against `folder`, the directory of the file.
     #[must_use]
     pub fn resolve_paths(mut self, folder: &Path) -> Config {
         let resolve = |path: &mut PathBuf| *path = folder.join(&path);
@@ -83,84 +81,80 @@ impl Config {
     }
 }
 
-/// Requirements D7 and C6.
+/// Settings for on-demand recording (D7, C6).
 #[derive(Clone, Debug, PartialEq)]
 pub struct OnDemandSettings {
-    /// Off: `hello agent` is refused.
+    /// If false, `hello agent` is refused.
     pub enabled: bool,
-    /// The desktop client may be used.
+    /// Whether the desktop client may record on demand.
     pub desktop: bool,
-    /// The portal may be used.
+    /// Whether the portal may record on demand.
     pub web: bool,
 }
 
-/// One place the box can be reached at.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ListenSettings {
-    /// TCP; plain text only on loopback, or with `insecure`.
+    /// TCP; plain text only on loopback or with `insecure`.
     Tcp {
-        /// Port 0: any free one.
+        /// Address to bind; port 0 is any free port.
         address: SocketAddr,
-        /// With TLS; never together with `insecure`.
+        /// Whether clients must use TLS; excludes `insecure`.
         tls: bool,
-        /// Plain text off loopback is wanted, and raises an alarm.
+        /// Allows plain text off loopback, and raises an alarm.
         insecure: bool,
     },
-    /// A unix socket, where peers are known by uid and gid.
+    /// A unix socket; peers are identified by uid and gid.
     Unix {
-        /// Of the socket.
+        /// Path of the socket.
         path: PathBuf,
     },
-    /// A technician's console.
+    /// A technician's serial console.
     Serial {
-        /// Of the device.
         path: PathBuf,
-        /// bit/s, one of `bounds::BAUDS`.
+        /// Speed in bit/s, one of `bounds::BAUDS`.
         baud: u32,
-        /// Who says nothing for so long is logged out.
+        /// Seconds without input after which a session is logged out.
         idle_s: u32,
     },
 }
 
-/// Who may say hello without TLS.
+/// Client kinds that may connect without TLS.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LocalSettings {
     /// Kinds allowed over plain loopback TCP, as protocol words (`agent`, `cti`, …).
     pub kinds: Vec<String>,
-    /// System user of the web portal, by the unix socket's peer uid.
+    /// System user of the web portal, identified by the unix socket's peer uid.
     pub portal_user: Option<String>,
-    /// System user of the PBX feed, likewise.
+    /// System user of the call feed, identified likewise.
     pub cti_user: Option<String>,
-    /// System group of technicians, likewise by gid.
+    /// System group of technicians, identified by gid.
     pub technician_group: Option<String>,
 }
 
-/// How many clients are served.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SessionLimits {
-    /// Sessions at a time.
+    /// Maximum concurrent sessions.
     pub sessions: u32,
-    /// Sessions at a time from one address, at most `sessions`; not for loopback.
+    /// Maximum concurrent sessions from one address, except loopback; at most `sessions`.
     pub sessions_per_address: u32,
     /// New TLS connections per second.
     pub handshakes_per_s: u32,
 }
 
-/// How audio is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum CodecKind {
     /// Opus, for speech.
     Opus,
-    /// G.711 µ-law, 8 bit a sample.
+    /// G.711 µ-law, 8 bits per sample.
     Ulaw,
-    /// 16 bit little-endian samples, bit-exact.
+    /// 16-bit little-endian samples, bit-exact.
     Pcm,
-    /// Video of a screen; no configuration names it. Its frames are milliseconds.
+    /// Screen video, with milliseconds as frames; not configurable.
     Screen,
 }
 
 impl CodecKind {
-    /// Its name.
+    /// Name of the codec in files and configuration.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -172,83 +166,81 @@ impl CodecKind {
     }
 }
 
-/// How audio waits and is encoded.
+/// Holdback and encoding of audio.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AudioSettings {
-    /// How long audio waits in RAM before it may leave, milliseconds.
+    /// Time that audio waits in RAM before it may leave, in milliseconds.
     pub holdback_ms: u32,
-    /// For all boards.
+    /// Codec for all boards.
     pub codec: CodecKind,
-    /// Opus only, bit/s per side.
+    /// Bitrate for Opus, in bit/s per side.
     pub bitrate: u32,
-    /// How much of the past a press keeps too, milliseconds, at most the holdback.
+    /// Audio kept from before the press, in milliseconds, at most the holdback.
     pub preroll_ms: u32,
-    /// `None`: off. Otherwise how much of a running call is kept back in RAM, milliseconds.
+    /// Audio of a running call kept in RAM for a later press, in milliseconds; `None` disables
+    /// it.
     pub recall_ms: Option<u32>,
-    /// How long after a call an update or a press still reaches it, seconds.
+    /// Time after a call in which an update or a press still applies to it, in seconds.
     pub wrapup_s: u32,
-    /// A call without stop and audio for so long is ended, seconds.
+    /// Time without audio after which a call without stop is ended, in seconds.
     pub stale_call_s: u32,
 }
 
-/// How long a blackout outlives its call (G3, G4).
+/// Scope of a blackout (G3, G4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlackoutScope {
-    /// It is the agent's: it goes on over call ends.
+    /// The blackout belongs to the agent and continues across calls.
     Agent,
-    /// It is the call's: it ends with it.
+    /// The blackout ends with its call.
     Call,
 }
 
-/// How far and how long a blackout reaches.
+/// Lead, maximum length and scope of blackouts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BlackoutSettings {
-    /// How far before the press it begins, milliseconds, at most the holdback.
+    /// How far before the press a blackout starts, in milliseconds, at most the holdback.
     pub lead_ms: u32,
-    /// The ceiling, seconds of captured audio.
+    /// Maximum length of a blackout, in seconds of captured audio.
     pub max_s: u32,
-    /// What it belongs to.
     pub scope: BlackoutScope,
 }
 
-/// How recordings are kept.
+/// How recordings are stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreSettings {
-    /// Whether media is sealed; off in test profiles only.
+    /// Whether media is sealed; disabled in test profiles only.
     pub seal: bool,
     /// age X25519 public keys, `age1…`.
     pub recipients: Vec<String>,
-    /// Kept free on the disk, MB.
+    /// Disk space to keep free, in MB.
     pub reserve_mb: u32,
 }
 
-/// One voice board.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BoardSettings {
-    /// Unique, 1 to 32 bytes.
+    /// Unique name, 1 to 32 bytes.
     pub name: String,
-    /// Where its audio comes from.
+    /// Source of its audio.
     pub kind: BoardKind,
-    /// Frames per second.
+    /// Sample rate in frames per second.
     pub rate: u32,
-    /// The kernel's (or the model's) buffer, milliseconds.
+    /// Capture buffer, in milliseconds.
     pub buffer_ms: u32,
     /// What begins and ends its calls.
     pub activity: ActivitySource,
-    /// How voice is told from silence (`activity = "voice"`); the defaults otherwise.
+    /// Voice detection settings (`activity = "voice"`); the defaults otherwise.
     pub voice: VoiceSettings,
-    /// At least one.
     pub channels: Vec<ChannelSettings>,
 }
 
-/// Where a board's audio comes from.
+/// Audio source of a board.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BoardKind {
     /// A sound card.
     Alsa {
-        /// ALSA's name of it, `hw:1,0`.
+        /// ALSA device name, such as `hw:1,0`.
         pcm: String,
-        /// One period, milliseconds, at most half the buffer.
+        /// Period in milliseconds, at most half the buffer.
         period_ms: u32,
     },
     /// WAV files, played in a loop in real time.
@@ -258,7 +250,7 @@ pub enum BoardKind {
 /// What begins and ends calls on a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActivitySource {
-    /// The PBX's feed (`call start`, `call stop`).
+    /// The call feed (`call start`, `call stop`).
     Cti,
     /// Speech and silence on the line: see `VoiceSettings`.
     Voice,
@@ -269,11 +261,11 @@ pub enum ActivitySource {
 /// Voice detection: when speech begins and ends a call on a line without signalling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VoiceSettings {
-    /// Speech lasting this long begins a call, milliseconds.
+    /// Speech of this length begins a call, in milliseconds.
     pub attack_ms: u32,
-    /// Silence lasting this long ends it, milliseconds.
+    /// Silence of this length ends the call, in milliseconds.
     pub release_ms: u32,
-    /// How far above the noise of the line speech is, dB.
+    /// Minimum level of speech above the line's noise, in dB.
     pub margin_db: u32,
 }
 
@@ -286,40 +278,40 @@ impl Default for VoiceSettings {
 /// One audio source of a board.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelSettings {
-    /// Unique over all boards.
+    /// Channel number, unique over all boards.
     pub id: u16,
-    /// The phone extension it is assigned to; no other channel has it.
+    /// Phone extension assigned to this channel only.
     pub device: String,
     /// 1 (mono) or 2 (agent left, customer right).
     pub sides: u8,
     /// The card's slots, one per side (`alsa`).
     pub slots: Vec<u16>,
-    /// The WAV file that is played (`sim`).
+    /// WAV file to play (`sim`).
     pub source: Option<PathBuf>,
-    /// What happens on it (`activity = "script"`), in a loop; empty otherwise.
+    /// Script to play in a loop (`activity = "script"`); empty otherwise.
     pub script: Vec<ScriptStep>,
 }
 
-/// A recorded user (D1).
+/// An agent who can be recorded (D1).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Agent {
-    /// Network id as written, not fully qualified; compared without case.
+    /// Network user name, unqualified, compared without case.
     pub username: String,
-    /// A session that names another one is an unknown user.
+    /// If set, a session that names another domain is an unknown user.
     pub domain: Option<String>,
-    /// For people; the username if none is given.
+    /// Display name; defaults to the username.
     pub name: String,
-    /// Extensions and agent numbers; no other agent has them.
+    /// Extensions and agent numbers, unique to this agent.
     pub phones: Vec<String>,
-    /// All roles of the agent, added up.
+    /// Union of the agent's roles.
     pub permissions: Permissions,
     /// Whether the screen may be recorded (E1).
     pub screen: bool,
-    /// Empty: any workstation.
+    /// Workstations the agent may use; empty: any.
     pub workstations: Vec<String>,
-    /// The line of the file it stands on, for the log (D2).
+    /// Line of the entry in the file, for the log (D2).
     pub line: u32,
-    /// Was in an earlier configuration of this run, and is not any more.
+    /// Removed from the configuration since startup.
     pub is_removed: bool,
 }
 
@@ -328,56 +320,51 @@ pub struct Agent {
 pub struct Workstation {
     /// Machine name, compared without case.
     pub machine: String,
-    /// The phone that who sits there uses.
+    /// Phone used at this workstation.
     pub device: String,
 }
 
-/// What a schedule does with a call it matches (D4, D6).
+/// Effect of a schedule on a matching call (D4, D6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScheduleKind {
-    /// Allows agents to record it.
+    /// Allows agents to record the call.
     OnDemand,
-    /// Records a share of them.
+    /// Records a share of the calls.
     Percentage,
-    /// Allows programs to record it.
+    /// Allows programs to record the call.
     Api,
 }
 
-/// Which way a call went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Direction {
-    /// The customer called.
+    /// Incoming: the customer called.
     In,
-    /// The agent called.
+    /// Outgoing: the agent called.
     Out,
 }
 
-/// A business rule (D4 to D6). Of its requirements, an empty list asks for nothing.
+/// A business rule (D4 to D6). An empty requirement list matches every call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
-    /// Unique; records name it.
+    /// Unique name, stored in call records.
     pub name: String,
-    /// What it does.
+    /// Effect on matching calls.
     pub kind: ScheduleKind,
-    /// 0 to 100; ignored for on-demand.
+    /// Share of calls recorded, 0 to 100; ignored for on-demand.
     pub percent: u8,
-    /// The larger wins, among percentage schedules.
+    /// The highest priority wins among percentage schedules.
     pub priority: i32,
-    /// How long its recordings are kept, days.
+    /// Retention of its recordings, in days.
     pub retention_days: u32,
-    /// Active from this moment on; `None`: always was.
+    /// Start of validity; `None`: no start.
     pub from: Option<WallTime>,
-    /// Active before this moment; `None`: never expires.
+    /// End of validity (exclusive); `None`: no end.
     pub until: Option<WallTime>,
-    /// Requirement: usernames, as written, compared without case.
+    /// Required usernames, compared without case.
     pub users: Vec<String>,
-    /// Requirement: extensions.
     pub devices: Vec<String>,
-    /// Requirement: ACD groups.
     pub groups: Vec<String>,
-    /// Requirement: ACD gates.
     pub gates: Vec<String>,
-    /// Requirement: directions.
     pub directions: Vec<Direction>,
 }
 
@@ -386,17 +373,17 @@ pub struct Schedule {
 pub struct ScreenSettings {
     /// Pictures per second.
     pub fps: u32,
-    /// Size, percent of the screen's.
+    /// Size in percent of the screen's.
     pub scale: u32,
-    /// Rate of the video, kbit/s.
+    /// Bitrate of the video, in kbit/s.
     pub kbps: u32,
 }
 
-/// Who may log in at the console.
+/// A technician who may log in at the console.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Technician {
-    /// Log-in name.
+    /// Login name.
     pub name: String,
-    /// An argon2id PHC string.
+    /// PIN as an argon2id PHC string.
     pub pin: String,
 }

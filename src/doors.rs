@@ -1,14 +1,11 @@
-//! Who may come in by what they know: one-time codes, and what guessing costs.
+//! Authentication by secrets: one-time enrolment codes, and lockouts against guessing.
 //!
-//! A code lives in RAM only, for a quarter of an hour, for one use; a restart voids it. Only a
-//! digest of its secret is kept, and digests are compared in constant time, all of them whichever
-//! fits.
+//! A code is kept in RAM only, is valid for 15 minutes and one use, and a restart voids it. Only
+//! a digest of its secret is kept. Digests are compared in constant time, and always all of them.
 //!
-//! Wrong guesses in a row lock out their source for a minute, then two, then four, up to an hour; a
-//! right one makes up for them. Nobody else is locked out: a stranger who guesses keeps no honest
-//! client away.
-//!
-//! Nothing here makes random bits, signs anything, or knows who is connected.
+//! Consecutive wrong guesses lock out their source for one minute, then two, then four, up to an
+//! hour. A correct guess resets the count. Lockouts are per source, so an attacker cannot lock
+//! out other clients.
 
 use crate::limits;
 use crate::time::{MonoTime, WallTime};
@@ -16,10 +13,10 @@ use heapless::LinearMap;
 use protocol::{Kind, OneTimeCode};
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Bits of an IPv6 address that say which network it is in; the others a host chooses freely.
+/// Bits of an IPv6 address that identify the network; a host chooses the rest freely.
 const NETWORK_BITS: u32 = 64;
 
-/// What an address counts as: an IPv4 address itself, an IPv6 address as its network.
+/// Source network of an address: the IPv4 address, or the IPv6 network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network(IpAddr);
 
@@ -55,14 +52,15 @@ struct Lockout {
 }
 
 impl Lockout {
-    /// Since when nothing has been wrong or locked; ahead while it is locked.
+    /// Time since which the source has neither guessed wrong nor been locked out; in the future
+    /// during a lockout.
     fn quiet_since(&self) -> MonoTime {
         self.last.max(self.locked_until)
     }
 }
 
-/// Counts wrong guesses by source, and locks sources out. It is bounded: the source that has been
-/// quiet for longest makes room for a new one.
+/// Counts wrong guesses per source and locks sources out. When it is full, the source that has
+/// been quiet longest is dropped.
 #[derive(Debug)]
 pub struct Lockouts<S: Eq> {
     sources: LinearMap<S, Lockout, { limits::GUESSERS_MAX }>,
@@ -75,19 +73,19 @@ impl<S: Eq> Default for Lockouts<S> {
 }
 
 impl<S: Clone + Eq> Lockouts<S> {
-    /// Whether no guess of this source is to be compared now.
+    /// Whether the source is locked out, so that no guess is compared.
     #[must_use]
     pub fn is_locked(&self, now: MonoTime, source: &S) -> bool {
         self.sources.get(source).is_some_and(|guesses| now < guesses.locked_until)
     }
 
-    /// Wrong guesses of this source since its last right one, or its last lock.
+    /// Wrong guesses of this source since its last correct one or its last lockout.
     #[must_use]
     pub fn wrong_so_far(&self, source: &S) -> u32 {
         self.sources.get(source).map_or(0, |guesses| guesses.failures)
     }
 
-    /// Counts a wrong guess. `Some`: that locks its source out for so many milliseconds.
+    /// Counts a wrong guess. Returns the lockout in milliseconds if it causes one.
     pub fn wrong(&mut self, now: MonoTime, source: &S) -> Option<u64> {
         let is_old = |guesses: &Lockout| now.since_ms(guesses.quiet_since()) >= limits::GUESSER_MS;
         self.sources.retain(|_, guesses| !is_old(guesses));
@@ -114,29 +112,29 @@ impl<S: Clone + Eq> Lockouts<S> {
         Some(ms)
     }
 
-    /// A guess was right: its source begins anew.
+    /// Records a correct guess and resets its source.
     pub fn right(&mut self, source: &S) {
         self.sources.remove(source);
     }
 }
 
-/// For whom a code is.
+/// The workstation that a code is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingEnrolment {
     pub machine: String,
-    /// What the workstation may say hello as.
+    /// Client kinds that the workstation may use.
     pub kinds: Vec<Kind>,
-    /// The technician who gave the code.
+    /// Technician who issued the code.
     pub issued_by: String,
     pub expires_at: MonoTime,
 }
 
-/// What a workstation gets.
+/// A certificate issued to a workstation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedCertificate {
-    /// It and the CA's, in PEM.
+    /// The certificate and the CA certificate, in PEM.
     pub chain: String,
-    /// What the journal knows it by.
+    /// Digest that identifies it in the journal.
     pub digest: [u8; 32],
     pub not_after: WallTime,
 }
@@ -146,24 +144,25 @@ struct PendingCode {
     enrolment: PendingEnrolment,
 }
 
-/// The codes that were given and not used, and who guessed wrong ones.
+/// The unused codes, and the lockouts for wrong ones.
 #[derive(Default)]
 pub struct EnrolmentCodes {
     pending: Vec<PendingCode>,
     lockouts: Lockouts<Network>,
 }
 
-/// Why a code opens nothing.
+/// Why a code is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeError {
-    /// Too many wrong ones from this network; nothing was compared.
+    /// The network is locked out; no code was compared.
     LockedOut,
-    /// Never given, used, replaced, or too old. `locks_ms`: and its network is locked out now.
+    /// Unknown, used, replaced or expired. `locks_ms`: duration of the lockout that this guess
+    /// caused.
     Invalid { locks_ms: Option<u64> },
 }
 
 impl EnrolmentCodes {
-    /// Keeps a code for its `pass`; an older one for the same machine is void. False: there are
+    /// Stores a code; an older one for the same machine becomes void. Returns false if there are
     /// too many.
     #[must_use]
     pub fn register_code(
@@ -182,12 +181,12 @@ impl EnrolmentCodes {
         true
     }
 
-    /// Forgets the code for a machine.
+    /// Removes the code of a machine.
     pub fn revoke_code(&mut self, machine: &str) {
         self.pending.retain(|pending| !pending.enrolment.machine.eq_ignore_ascii_case(machine));
     }
 
-    /// Uses up a code that came from an address.
+    /// Redeems a code sent from an address.
     ///
     /// # Errors
     /// See `CodeError`.
@@ -206,7 +205,7 @@ impl EnrolmentCodes {
         let secret = code.as_ref().map(|code| blake3::hash(code.secret().as_bytes()));
         let mut found = None;
         for (at, pending) in self.pending.iter().enumerate() {
-            // Hashes of blake3 compare in constant time.
+            // blake3 hashes compare in constant time.
             if secret.is_some_and(|secret| secret == pending.secret) {
                 found = Some(at);
             }

@@ -1,10 +1,8 @@
-//! Export: a recording as a file that anything plays (H7).
+//! Export: a recording as a standard media file (H7).
 //!
-//! The chunks of a recording, as they come out of the store (runs and payload), go in one after
-//! the other; the file leaves through the writer of the caller. Memory is bounded by a chunk. What
-//! was masked, held or lost is silence, and the length is exact to the sample.
-//!
-//! Nothing here opens a file, unseals, or makes the manifest.
+//! The chunks of a recording (runs and payload) are written in order to the caller's writer.
+//! Memory is bounded by one chunk. Masked, held and lost audio is silent, and the length is exact
+//! to the sample. Unsealing and the manifest are the caller's work.
 
 pub mod ogg;
 pub mod wav;
@@ -14,11 +12,11 @@ pub mod webm;
 use crate::audio::codec::{CodecError, Decoder};
 use crate::config::CodecKind;
 
-/// How a recording is coded: what the header of its media file says.
+/// Audio format of a recording, from the header of its media file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioFormat {
     pub codec: CodecKind,
-    /// Frames per second.
+    /// Sample rate in frames per second.
     pub rate: u32,
     /// 1 or 2.
     pub sides: u8,
@@ -32,7 +30,7 @@ impl AudioFormat {
     }
 }
 
-/// Why there is no such file.
+/// Error from an export.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     #[error("reading the recording: {0}")]

@@ -1,12 +1,11 @@
-//! Identities: small numbers for what is in memory, opaque random words for what is on disk.
+//! Identifiers: small numbers for objects in memory, random ids for recordings on disk.
 //!
-//! A `RecordingId` is 80 random bits in 16 lower-case base32 letters and digits. It says nothing
-//! about time, agent or order, so that an agent who sees one learns nothing from it. Nothing here
-//! makes random bits: they come with the envelope (see `store::seal`).
+//! A `RecordingId` is 80 random bits as 16 lower-case base32 characters. It reveals nothing about
+//! time, agent or order. The random bits come with the envelope (see `store::seal`).
 
 use serde::{Deserialize, Serialize};
 
-/// An opaque name of a recording, 16 letters.
+/// Opaque id of a recording, printed as 16 characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RecordingId([u8; 10]);
 
@@ -21,7 +20,7 @@ impl RecordingId {
         &self.0
     }
 
-    /// Reads the printed form; anything else is `None`.
+    /// Parses the printed form; `None` if malformed.
     #[must_use]
     pub fn parse(text: &str) -> Option<RecordingId> {
         let upper = text.to_ascii_uppercase();
@@ -45,8 +44,7 @@ impl std::fmt::Debug for RecordingId {
     }
 }
 
-/// One client connection, counted from 1 since the daemon started. It has 64 bits, so that no
-/// client can connect often enough for a number to come again.
+/// Number of a client connection, from 1 since startup. With 64 bits it never repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 

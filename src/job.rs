@@ -1,26 +1,26 @@
-//! What the disk thread is asked (`Job`) and what it answers (`Completion`).
+//! Jobs for the disk thread (`Job`) and their results (`Completion`).
 //!
-//! The recorder only ever asks; `shell::disk` does it, in order, and a simulation can do it badly.
-//! Paths are relative to the data directory. Buffers travel with the job and come back with the
-//! answer, so that nothing is allocated per piece of audio. Nothing here touches a disk.
+//! The recorder submits jobs and `shell::workers::disk` executes them in order; a simulation can
+//! inject faults. Paths are relative to the data directory. A buffer travels with its job and
+//! returns with the completion, so audio needs no allocation.
 
-/// An open file, numbered by the recorder; never reused while the daemon runs.
+/// Number of an open file, chosen by the recorder and not reused until restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u64);
 
-/// A sync, numbered from 1. What was appended before the sync was asked is durable after it.
+/// Number of a sync, from 1. All appends submitted before the sync are durable once it completes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
-/// One thing for the disk thread to do.
+/// One job for the disk thread.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Job {
-    /// Makes a new file (it must not exist) and the folders above it.
+    /// Create a new file and its parent directories; fails if the file exists.
     Create {
         file: FileId,
         path: String,
     },
-    /// Opens a file that exists, to append to it.
+    /// Open an existing file for appending.
     Reopen {
         file: FileId,
         path: String,
@@ -32,26 +32,26 @@ pub enum Job {
     Close {
         file: FileId,
     },
-    /// Makes everything before it durable: contents, lengths, new names.
+    /// Make all earlier jobs durable: contents, lengths and new names.
     Sync {
         ticket: Ticket,
     },
-    /// Reads up to `bytes.capacity()` bytes from `offset` on.
+    /// Read up to `bytes.capacity()` bytes from `offset` on.
     Read {
         tag: u64,
         path: String,
         offset: u64,
         bytes: Vec<u8>,
     },
-    /// Removes a file's name.
+    /// Remove a file.
     Remove {
         path: String,
     },
-    /// Tells the free space of the data file system.
+    /// Query the free space of the data file system.
     QueryFreeSpace,
 }
 
-/// Why the disk refused.
+/// Error from the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiskError {
     #[error("the disk is full")]
@@ -60,14 +60,13 @@ pub enum DiskError {
     Failed(i32),
 }
 
-/// What became of a job.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Completion {
     Opened {
         file: FileId,
         result: Result<(), DiskError>,
     },
-    /// `bytes` comes back, empty, to be used again.
+    /// Append finished; `bytes` returns empty for reuse.
     Appended {
         file: FileId,
         bytes: Vec<u8>,
@@ -86,7 +85,7 @@ pub enum Completion {
         path: String,
         result: Result<(), DiskError>,
     },
-    /// Bytes free to us, and in all.
+    /// Bytes available to the daemon, and in total.
     FreeSpace {
         free: u64,
         total: u64,

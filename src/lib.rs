@@ -1,8 +1,8 @@
 //! Hushbox: an open, embedded on-demand call recorder.
 //!
-//! Pure but for `shell`: see `docs/architecture.md` for the map.
+//! All modules except `shell` are pure: see `docs/architecture.md`.
 
-// Tests count in small numbers; a cast that cuts one shows itself there.
+// Tests use small numbers, so a truncating cast would show up.
 #![cfg_attr(
     test,
     allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)

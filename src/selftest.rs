@@ -1,28 +1,28 @@
-//! The self-test's parts that need neither board nor disk: what is measured, and what is asked.
+//! Self-test parts that need neither board nor disk: requests, results and constants.
 //!
-//! While a self-test runs the recorder listens to every channel (`probe`), and makes a recording of
-//! a test tone under a key that nobody keeps. The shell writes that where recordings lie, reads it
-//! back, opens it, and looks for what was blacked out. Levels and verdicts come out of it, never
-//! audio. Nothing here knows a protocol.
+//! During a self-test the recorder measures every channel (`probe`) and makes a recording of a
+//! test tone under a temporary key. The shell writes it to the data directory, reads it back,
+//! decrypts it, and searches it for the masked tone. The results are levels and verdicts, never
+//! audio.
 
 pub mod probe;
 
 use crate::store::seal::{Envelope, Identity};
 use crate::time::Position;
 
-/// The tone that is to be kept, and the one that is to be blacked out: whole periods in 100 ms.
+/// Frequencies of the stored tone and of the masked tone; both have whole periods in 100 ms.
 pub const CLEAR_TONE_HZ: u32 = 1000;
 pub const MASKED_TONE_HZ: u32 = 1600;
-/// Highest sample of both, a quarter of full scale.
+/// Peak sample of both tones, a quarter of full scale.
 pub const TONE_PEAK: i16 = 8192;
-/// The same in dB of full scale.
+/// The same in dBFS.
 pub const TONE_DB: i32 = -12;
 
-/// What the test recording is sealed with; thrown away with the test.
+/// Temporary key of the test recording.
 pub struct SelfTestKeys {
     pub identity: Identity,
     pub envelope: Envelope,
-    /// Whether sealing and opening works, for this key and for the box's recipients.
+    /// Whether sealing and opening works for this key and for the box's recipients.
     pub round_trip: Result<(), String>,
 }
 
@@ -32,13 +32,13 @@ impl std::fmt::Debug for SelfTestKeys {
     }
 }
 
-/// A recording of the test tone, blacked out in the middle.
+/// A recording of the test tone, masked in the middle.
 pub struct SelfTestRecording {
     pub identity: Identity,
-    /// The media file, whole.
+    /// The complete media file.
     pub media: Vec<u8>,
     pub from: Position,
-    /// What was blacked out.
+    /// The masked range.
     pub masked: (Position, Position),
     pub to: Position,
     pub rate: u32,
@@ -51,27 +51,27 @@ impl std::fmt::Debug for SelfTestRecording {
     }
 }
 
-/// What the shell found out.
+/// Results from the shell.
 #[derive(Debug)]
 pub struct DiskResult {
-    /// How long each write with its sync took, in microseconds, sorted; or why there was none.
+    /// Duration of each write with its sync in microseconds, sorted, or an error.
     pub syncs_us: Result<Vec<u64>, String>,
-    /// Of the tape, if there was one.
+    /// Check of the test recording, if there was one.
     pub read_back: Option<Result<ReadBackResult, String>>,
 }
 
-/// What a tape shows when it has been on the disk.
+/// Result of reading the test recording back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadBackResult {
-    /// The kept tone's amplitude, in dB of full scale.
+    /// Amplitude of the stored tone, in dBFS.
     pub clear_tone_db: i32,
-    /// Frames that were blacked out, and are.
+    /// Frames that should be masked, and are.
     pub masked_frames: u64,
-    /// Where the blacked out tone was found all the same.
+    /// Where the masked tone was found, which is a failure.
     pub leak: Option<String>,
 }
 
-/// How long the disk took, in classes: `(up to so many ms, how often)`.
+/// Histogram of disk latencies: `(upper bound in ms, count)`.
 #[must_use]
 pub fn latency_histogram(us: &[u64]) -> Vec<(u64, usize)> {
     const CLASSES_MS: [u64; 8] = [1, 2, 5, 10, 50, 100, 500, 5000];

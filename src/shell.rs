@@ -1,8 +1,7 @@
-//! The shell: everything that touches the system, thin, around the pure recorder.
+//! The shell: all system calls, as a thin layer around the pure recorder.
 //!
-//! `daemon` is the loop; `disk` the one thread that waits; `data_dir` and `recover` what happens
-//! before the first turn. Nothing here decides what the box does; nothing outside imports it but
-//! the two programs.
+//! `event_loop` is the main loop, `workers` the threads beside it, and `start` the startup
+//! sequence. The shell makes no recording decisions. Only the two binaries import it.
 
 pub mod board_config;
 mod config_file;

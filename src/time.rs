@@ -1,31 +1,31 @@
-//! Three kinds of time, three types that do not mix.
+//! Three kinds of time with three types that cannot be mixed.
 //!
-//! `MonoTime` measures durations and deadlines and never goes back. `WallTime` is for people and for the
-//! record; it may step. `Position` counts samples on one channel since the daemon started; it never
-//! goes back, and samples that an overrun cost are counted in. Masks live in `Position` only.
+//! `MonoTime` is for durations and deadlines and never decreases. `WallTime` is for people and
+//! records; it may step. `Position` counts samples on one channel since startup, lost ones
+//! included, and never decreases. Masks use `Position` only.
 //!
-//! Nothing here reads a clock: the shell does, once per turn, and passes `Now` down.
+//! The shell reads the clock once per turn and passes `Now` down.
 
 use serde::{Deserialize, Serialize};
 
-/// Monotonic time in microseconds since an arbitrary start (the daemon's).
+/// Monotonic time in microseconds since startup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MonoTime(pub u64);
 
 impl MonoTime {
-    /// This moment and `ms` milliseconds more.
+    /// Returns the time `ms` milliseconds later.
     #[must_use]
     pub fn after_ms(self, ms: u64) -> MonoTime {
         MonoTime(self.0.saturating_add(ms.saturating_mul(1000)))
     }
 
-    /// Microseconds since `earlier`, 0 if that lies ahead.
+    /// Microseconds since `earlier`, or 0 if that is in the future.
     #[must_use]
     pub fn since_us(self, earlier: MonoTime) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
 
-    /// Whole milliseconds since `earlier`, 0 if that lies ahead.
+    /// Whole milliseconds since `earlier`, or 0 if that is in the future.
     #[must_use]
     pub fn since_ms(self, earlier: MonoTime) -> u64 {
         self.since_us(earlier) / 1000
@@ -39,13 +39,13 @@ impl MonoTime {
 pub struct WallTime(pub i64);
 
 impl WallTime {
-    /// Parses RFC 3339, with any offset.
+    /// Parses RFC 3339 with any offset.
     #[must_use]
     pub fn parse(text: &str) -> Option<WallTime> {
         text.parse::<jiff::Timestamp>().ok().map(|t| WallTime(t.as_millisecond()))
     }
 
-    /// The UTC day, `2026-11-22`: the name of a journal file.
+    /// Returns the UTC day, `2026-11-22`, which names a journal file.
     #[must_use]
     pub fn utc_day(self) -> String {
         self.to_timestamp().strftime("%Y-%m-%d").to_string()
@@ -57,14 +57,14 @@ impl WallTime {
 }
 
 impl std::fmt::Display for WallTime {
-    /// RFC 3339 in UTC with milliseconds, `2026-11-22T12:00:00.000Z`.
+    /// Formats RFC 3339 in UTC with milliseconds, `2026-11-22T12:00:00.000Z`.
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "{:.3}", self.to_timestamp())
     }
 }
 
 impl WallTime {
-    /// The same for people of a time zone, `2026-11-22T13:00:00+01:00`.
+    /// Formats the time in a time zone, `2026-11-22T13:00:00+01:00`.
     #[must_use]
     pub fn to_local(self, zone: &jiff::tz::TimeZone) -> String {
         let local = self.to_timestamp().to_zoned(zone.clone());
@@ -72,14 +72,14 @@ impl WallTime {
     }
 }
 
-/// What time it is, read once per turn.
+/// Both times, read once per turn.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
     pub mono: MonoTime,
     pub wall: WallTime,
 }
 
-/// Samples (frames) on a channel since the daemon started.
+/// Samples (frames) on a channel since startup.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Hash,
 )]
@@ -91,13 +91,13 @@ impl Position {
         Position(self.0 + frames)
     }
 
-    /// `frames` earlier, but never before the start of the channel.
+    /// Returns the position `frames` earlier, at least 0.
     #[must_use]
     pub fn saturating_sub(self, frames: u64) -> Position {
         Position(self.0.saturating_sub(frames))
     }
 
-    /// Frames from `earlier` to here; `earlier` must not lie ahead.
+    /// Frames from `earlier` to here; `earlier` must not be later.
     #[must_use]
     pub fn frames_since(self, earlier: Position) -> u64 {
         assert!(earlier <= self, "position {} lies after {}", earlier.0, self.0);
@@ -117,7 +117,7 @@ pub fn frames_of_ms(ms: u64, rate: u32) -> u64 {
     ms * u64::from(rate) / 1000
 }
 
-/// Milliseconds of `frames` frames at `rate` frames per second, rounded down.
+/// Milliseconds in `frames` frames at `rate` frames per second, rounded down.
 #[must_use]
 pub fn ms_of_frames(frames: u64, rate: u32) -> u64 {
     assert!(rate > 0);

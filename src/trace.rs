@@ -1,13 +1,13 @@
-//! The trace: the last things that happened, as a fixed ring of typed events, each counted.
+//! Trace: the most recent events as a fixed ring, and a counter per event kind.
 //!
-//! `watch` tells them to technicians and supervisors; every kind is counted for ever. An event says
-//! which device, agent and recording; never a number, a field's value, or a sample.
+//! `watch` shows the events to technicians and supervisors. An event names device, agent and
+//! recording, but never a phone number, a field value or a sample.
 
 use crate::id::RecordingId;
 use crate::limits;
 use crate::time::WallTime;
 
-/// What happened.
+/// Kind and subject of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TraceEvent {
     LogIn { user: String, kind: protocol::Kind },
@@ -23,7 +23,6 @@ pub enum TraceEvent {
     Lost { channel: u16, frames: u64, why: &'static str },
 }
 
-/// A remembered event.
 #[derive(Clone, Debug)]
 pub struct TraceEntry {
     pub sequence: u64,
@@ -31,7 +30,7 @@ pub struct TraceEntry {
     pub event: TraceEvent,
 }
 
-/// The ring.
+/// The event ring and the counters.
 #[derive(Debug)]
 pub struct Trace {
     events: std::collections::VecDeque<TraceEntry>,
@@ -55,8 +54,8 @@ impl Trace {
         self.next_sequence += 1;
     }
 
-    /// Notes lost frames of a channel. Losses that follow each other are one event: a card that is
-    /// away must not push everything else out of the ring.
+    /// Records lost frames of a channel. Consecutive losses merge into one event, so that a
+    /// missing card does not push other events out of the ring.
     pub fn push_lost(&mut self, at: WallTime, (channel, frames, why): (u16, u64, &'static str)) {
         let last = self.events.back_mut().filter(|last| last.sequence >= self.delivered);
         if let Some(TraceEvent::Lost { channel: same, frames: sum, why: reason }) =
@@ -69,18 +68,18 @@ impl Trace {
         self.push_event(at, TraceEvent::Lost { channel, frames, why });
     }
 
-    /// Everything before this event has been told to somebody and must not change any more.
+    /// Marks all events before this number as delivered; they no longer change.
     pub fn mark_delivered(&mut self, sequence: u64) {
         self.delivered = self.delivered.max(sequence);
     }
 
-    /// The number the next event will have.
+    /// Number of the next event.
     #[must_use]
     pub fn next_sequence(&self) -> u64 {
         self.next_sequence
     }
 
-    /// The event numbered `from` or the oldest one after it that is still remembered.
+    /// Returns the event numbered `from`, or the oldest later one still in the ring.
     #[must_use]
     pub fn first_since(&self, from: u64) -> Option<&TraceEntry> {
         self.events.iter().find(|traced| traced.sequence >= from)

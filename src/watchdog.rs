@@ -1,50 +1,49 @@
-//! The pulse: whether the box does what it is there for, so that its watchdog may be fed.
+//! Progress watchdog: decides whether the service manager's watchdog is fed.
 //!
-//! A loop that turns proves nothing; audio that moves does. Three rules:
+//! A running loop proves nothing; moving audio does. There are three rules:
 //!
-//! 1. A board that is not out moves on within `BOARD_STALL_MS`.
-//! 2. A board that is out is alarm 101, tried again by itself, and not waited for: a card that was
-//!    pulled must not restart the box for ever. But when every board is out, and one of them is
-//!    *mute* (it is there, is opened, gives nothing, and gave audio in this run) for `ALL_SILENT_MS`, a
-//!    restart costs nothing and may mend it. After that start it has given nothing yet, so the
-//!    same card does not restart the box again.
-//! 3. What is recorded is durable within `STORE_LAG_MS` after it left the holdback, unless the storage
-//!    is down or full: those are alarms 402 and 401, with rules of their own.
+//! 1. A running board advances within `BOARD_STALL_MS`.
+//! 2. A board that is down raises alarm 101 and is retried; it does not restart the daemon, or an
+//!    unplugged card would restart it forever. The exception: all boards are down, and one of
+//!    them is *silent* for `ALL_SILENT_MS` although it is present and delivered audio in this
+//!    run. A restart then loses nothing and may help. After the restart that card has not
+//!    delivered audio, so it causes no second restart.
+//! 3. Recorded audio is durable within `STORE_LAG_MS` after its holdback, unless the storage is
+//!    down or full (alarms 402 and 401).
 //!
-//! Nothing here tells anybody (see `shell::notify`), and nothing here mends anything.
+//! `shell::os::service_manager` sends the notifications.
 
 use crate::time::{MonoTime, Now};
 
-/// A board sees for itself within 3 s that its card is silent, and is out then; longer than that
-/// means that nobody looks any more.
+/// A board detects within 3 s that its card is silent and is then down. A longer stall means that
+/// the board is no longer polled.
 pub const BOARD_STALL_MS: u64 = 10_000;
 
-/// The board tries again and again meanwhile, up to every 30 s.
+/// The board retries meanwhile, at least every 30 s.
 pub const ALL_SILENT_MS: u64 = 60_000;
 
 /// Far longer than any disk should take, and than the rings last.
 pub const STORE_LAG_MS: u64 = 30_000;
 
-/// How a board is, for this purpose.
+/// State of a board, as far as the watchdog is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BoardHealth {
-    /// It gives audio, or has just been opened.
+    /// Delivers audio, or was just opened.
     Running,
-    /// It is out: not there, or not to be opened.
+    /// Down: missing, or cannot be opened.
     Down,
-    /// It is out, because nothing comes from it, although it is there.
+    /// Down because it delivers nothing, although it is present.
     Silent,
 }
 
-/// What can be seen of a board now.
+/// State and progress of a board.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BoardProgress {
     pub health: BoardHealth,
-    /// Frames it gave or lost since the start.
+    /// Frames delivered or lost since startup.
     pub position: u64,
 }
 
-/// Why the watchdog is not fed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StallError {
     #[error("board {number} says that it runs, but has not moved for {ms} ms", number = board + 1)]
@@ -55,28 +54,27 @@ pub enum StallError {
     Store { ms: u64 },
 }
 
-/// What is remembered of a board.
 #[derive(Clone, Copy, Debug)]
 struct BoardHistory {
     position: u64,
-    /// When it moved last, or the start.
+    /// Last time it advanced, or startup.
     last_progress: MonoTime,
-    /// It has given audio in this run.
+    /// It has delivered audio in this run.
     has_run: bool,
     is_down: bool,
     is_silent: bool,
 }
 
-/// Looks at the box again and again.
+/// Checks progress periodically.
 #[derive(Clone, Debug)]
 pub struct ProgressWatchdog {
     boards: Vec<BoardHistory>,
-    /// Since when every board is out.
+    /// Time since which every board is down.
     all_down_since: Option<MonoTime>,
 }
 
 impl ProgressWatchdog {
-    /// Of a box with so many boards, that starts now.
+    /// Creates a watchdog for this number of boards.
     #[must_use]
     pub fn new(now: Now, boards: usize) -> ProgressWatchdog {
         let seen = BoardHistory {
@@ -89,11 +87,11 @@ impl ProgressWatchdog {
         ProgressWatchdog { boards: vec![seen; boards], all_down_since: None }
     }
 
-    /// Looks. `behind_ms`: how much later than it should audio becomes durable, see
-    /// `Recorder::behind_ms`.
+    /// Checks progress. `behind_ms`: how late audio becomes durable, see
+    /// `Recorder::durability_lag_ms`.
     ///
     /// # Errors
-    /// What stands still.
+    /// What has stalled.
     pub fn check_progress(
         &mut self,
         now: Now,
@@ -115,7 +113,6 @@ impl ProgressWatchdog {
         self.check_all_down(now.mono)
     }
 
-    /// The second rule.
     fn check_all_down(&mut self, now: MonoTime) -> Result<(), StallError> {
         if self.boards.iter().any(|seen| !seen.is_down) {
             self.all_down_since = None;
@@ -142,7 +139,7 @@ impl BoardHistory {
             (*out, *mute) = (false, false);
         }
         match sight.health {
-            // One that was opened again is out until something comes from it.
+            // A reopened board counts as down until it delivers audio.
             BoardHealth::Running => {}
             BoardHealth::Down => (self.is_down, self.is_silent) = (true, false),
             BoardHealth::Silent => (self.is_down, self.is_silent) = (true, true),

@@ -1,7 +1,7 @@
-//! A store with a past: a journal of yesterday, written by the store's own writer.
+//! A store with history: yesterday's journal, written by the store's own writer.
 //!
-//! Every call in it was recorded, blacked out once, and has ended; its media files are gone, as
-//! after their retention. What a start reads is the journal, so that is what there is.
+//! Every call in it was recorded, blacked out once, and has ended. The media files are missing,
+//! as after retention; startup reads the journal only.
 
 use hushbox::audio::span::{Fate, Ledger};
 use hushbox::config::CodecKind;
@@ -44,7 +44,7 @@ pub fn write(data: &Path, now: WallTime, count: usize) {
     std::fs::write(data.join(layout::journal_path(&at.utc_day())), bytes).expect("a journal");
 }
 
-/// The six facts of one call.
+/// Returns the six facts of one call.
 fn call(number: u64) -> [Fact; 6] {
     let channel = u16::try_from(number % 64).expect("a channel");
     let agent = format!("u{}", 1001 + channel);

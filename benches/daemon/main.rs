@@ -1,8 +1,8 @@
-//! The real `hushboxd` with 64 simulated channels: how long it takes to be ready, what memory and
-//! processor it needs, and how quickly a blackout acts.
+//! The real `hushboxd` with 64 simulated channels: startup time, memory, CPU, and blackout
+//! latency.
 //!
-//! Here time is that of the clock on the wall: starting and syncing wait for the disk. A busy
-//! machine or a slow disk shows. No number is judged here.
+//! Times are wall-clock, because startup and syncs wait for the disk. A busy machine or a slow
+//! disk affects the results. There are no pass or fail limits.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -63,7 +63,7 @@ fn ready_ms(daemon: &mut Daemon) -> f64 {
     daemon.ready_in.as_secs_f64() * 1000.0
 }
 
-/// A recording on every channel, and everybody's session.
+/// Starts a recording on every channel, and returns the sessions.
 fn record_all(daemon: &Daemon) -> (Client, Vec<Client>) {
     let mut feed = daemon.client("hello cti");
     let mut agents = Vec::new();
@@ -71,7 +71,7 @@ fn record_all(daemon: &Daemon) -> (Client, Vec<Client>) {
         let device = device(n);
         let mut agent = daemon.client(&format!("hello agent user=u{device}"));
         ask_until_ok(&mut feed, &format!("call start device={device} call=c{device}"));
-        // Busy, until the data keys of the first recordings are made.
+        // Busy until the data keys of the first recordings are made.
         ask_until_ok(&mut agent, "record start");
         agents.push(agent);
     }
@@ -81,7 +81,7 @@ fn record_all(daemon: &Daemon) -> (Client, Vec<Client>) {
 fn running(daemon: &mut Daemon, idle: &mut Series, recording: &mut Series, processor: &mut Series) {
     daemon.start();
     let mut feed = daemon.client("hello cti");
-    // The ring has gone round once and the data keys are made.
+    // The ring has wrapped once and the data keys are made.
     await_all(&mut feed, 7 * RATE);
     idle.push(daemon.memory_mb("VmRSS"));
     let (mut feed, _agents) = record_all(daemon);
@@ -95,11 +95,11 @@ fn running(daemon: &mut Daemon, idle: &mut Series, recording: &mut Series, proce
     daemon.stop();
 }
 
-/// What the client sees of a press.
+/// Latencies of a blackout as the client sees them.
 #[derive(Default)]
 struct Seen {
     took_us: Series,
-    /// Until the `state` line, which waits for nobody.
+    /// Until the `state` line, which does not wait for the disk.
     state_us: Series,
     /// Until the receipt, which waits for the disk.
     receipt_us: Series,
@@ -114,7 +114,7 @@ fn blackouts(daemon: &mut Daemon) {
     agent.ask("ping");
     let (mut start, mut stop) = (Seen::default(), Seen::default());
     for n in 0..PRESSES {
-        // So that presses fall into any part of the 20 ms between two periods.
+        // Spreads presses over the 20 ms between two periods.
         let_pass(Duration::from_millis(n as u64 * 7 % 23));
         press(agent, ("blackout start", "blackout=on"), &mut start);
         press(agent, ("blackout stop", "blackout=off"), &mut stop);

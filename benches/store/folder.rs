@@ -1,6 +1,6 @@
-//! A data directory on the disk, read as the tool reads it: for the store without the box.
+//! A data directory read as the command-line tool reads it, without a daemon.
 //!
-//! Nothing is written but what closing days writes.
+//! Only day summaries are written to it.
 
 use hushbox::store::recover::StoreFs;
 use std::fs::File;

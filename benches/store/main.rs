@@ -1,9 +1,9 @@
-//! The store beside SQLite, in one run on one disk: bytes, start-up, a day's listing, and durable
-//! commands a second.
+//! The store compared with SQLite in one run on one disk: size, startup, a day's listing, and
+//! durable commands per second.
 //!
-//! A year of calls (`HUSHBOX_BENCH_RECORDS`, a million unless told) is written by the store's own
-//! writer and by SQLite in WAL mode with `synchronous=FULL`; a new box summarises it at its first
-//! start. No number is judged here.
+//! A year of calls (`HUSHBOX_BENCH_RECORDS`, default one million) is written by the store's own
+//! writer and by SQLite in WAL mode with `synchronous=FULL`. A new box summarises it at its first
+//! start. There are no pass or fail limits.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -33,7 +33,7 @@ const STARTS: usize = 9;
 const LISTINGS: usize = 50;
 const CLIENTS: [usize; 3] = [1, 16, 64];
 const COMMANDS_US: u64 = 3_000_000;
-/// Days of calls whose bytes are compared with a hash chain, too.
+/// Days of calls whose size is also compared with a hash chain.
 const CHAINED_DAYS: u32 = 18;
 const DAY_MS: i64 = 86_400_000;
 
@@ -58,7 +58,7 @@ fn main() {
 }
 
 fn starts(boxes: &mut [Daemon; 3]) {
-    // The first start makes keys; with a past, it makes the summaries as well.
+    // The first start makes keys and, if there is history, summaries.
     let mut first = 0.0;
     for daemon in boxes.iter_mut() {
         daemon.start();
@@ -120,7 +120,7 @@ fn shelf(store: &Path) -> SummaryReader<Folder> {
     SummaryReader::open(Folder(store.to_path_buf())).expect("a store")
 }
 
-/// To know how things stand, without a box around it.
+/// Times the first query on the files, without a daemon.
 fn first_query(store: &Path, database: &Path) {
     let (mut ours, mut theirs) = (Series::default(), Series::default());
     for _ in 0..STARTS {
@@ -167,7 +167,7 @@ fn commands(daemon: &mut Daemon, database: &Path) {
     }
 }
 
-/// All at once, for a while: how many times a second `work` is done by all of them together.
+/// Runs all workers concurrently for a while; returns their combined `work` calls per second.
 fn together<W: FnMut(usize) + Send>(workers: Vec<W>) -> f64 {
     let (gate, clock) = (Barrier::new(workers.len()), Clock::start());
     let count = |mut work: W, gate: &Barrier| {
@@ -208,7 +208,8 @@ fn box_commands(daemon: &mut Daemon, clients: usize) -> f64 {
     rate
 }
 
-/// A connection each; and one connection that all take in turns, which SQLite likes better.
+/// Runs with one connection per client, and with one shared connection, which suits SQLite
+/// better.
 fn sqlite_commands(database: &Path, clients: usize) -> [f64; 2] {
     if !PathBuf::from(database).exists() {
         let today = Year { calls: 64 * u64::from(DAYS), last: Day(20_000) };

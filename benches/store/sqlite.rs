@@ -1,9 +1,9 @@
-//! The same facts in SQLite: WAL, `synchronous=FULL`, tables as somebody would make them who wants
-//! them small and quick, with an index for every filter that `records` has.
+//! The same facts in SQLite: WAL, `synchronous=FULL`, compact tables, and an index for every
+//! filter of `records`.
 //!
-//! Times are milliseconds, digests and sealed facts blobs, words numbers. With `Evidence::Chained`
-//! there is also what proves that nobody edited them: every fact with the tag of its hash chain, as
-//! the journal has it. State tables alone cannot be chained, as their rows are changed.
+//! Times are milliseconds, digests and sealed facts blobs, words numbers. With
+//! `Evidence::Chained` every fact is also stored with its hash-chain tag, as in the journal, to
+//! prove that no row was edited. State tables cannot be chained, because their rows change.
 
 use crate::year::{Call, SealedFacts, Year};
 use hushbox::store::fact::{Fact, JournalEntry};
@@ -41,7 +41,7 @@ CREATE TABLE blackout(record INT, number INT, agent TEXT, holder INT, by TEXT, o
 CREATE TABLE fact(sequence INTEGER PRIMARY KEY, at INT, body BLOB, tag BLOB);
 ";
 
-/// Opens a database as durable as the box is.
+/// Opens a database with the box's durability.
 pub fn open(path: &Path) -> Connection {
     let db = Connection::open(path).expect("a database");
     db.busy_timeout(std::time::Duration::from_secs(60)).expect("patience");
@@ -52,13 +52,13 @@ pub fn open(path: &Path) -> Connection {
     db
 }
 
-/// Makes a database of the calls of some days; gives its bytes.
+/// Creates a database with the calls of some days; returns its size in bytes.
 pub fn fill(path: &Path, year: Year, days: std::ops::Range<u32>, evidence: Evidence) -> u64 {
     let mut db = open(path);
     db.execute_batch(TABLES).expect("tables");
     let sealed = SealedFacts::new();
     for n in days {
-        // One transaction a day is kind to it: live calls would come one by one.
+        // One transaction per day favours SQLite: live calls would arrive one by one.
         let change = db.transaction().expect("a transaction");
         for call in year.of_day(n) {
             insert(&change, &call, &sealed);
@@ -123,7 +123,6 @@ fn chain(db: &Connection, at: WallTime, fact: Fact) {
         .expect("a row");
 }
 
-/// A row of a listing.
 #[allow(dead_code, reason = "what a listing has to bring, whoever looks at it")]
 pub struct Listed {
     pub id: Vec<u8>,
@@ -146,7 +145,7 @@ SELECT id, at, agent, device, call, direction, reasons, schedule, to_at - from_a
     size, blackouts
 FROM record WHERE at >= ?1 AND at < ?2 AND deleted IS NULL ORDER BY at DESC";
 
-/// What began from one time to another, newest first.
+/// Lists the recordings that started in a time range, newest first.
 pub fn list(db: &Connection, from: WallTime, until: WallTime) -> Vec<Listed> {
     let mut sql = db.prepare_cached(LIST).expect("SQL");
     let rows = sql.query_map([from.0, until.0], |row| {
@@ -169,7 +168,7 @@ pub fn list(db: &Connection, from: WallTime, until: WallTime) -> Vec<Listed> {
     rows.and_then(Iterator::collect).expect("rows")
 }
 
-/// What a start would have to know: what is running, which calls live, which numbers come next.
+/// Reads what startup needs: running recordings, live calls and the next numbers.
 pub fn wake(path: &Path) -> i64 {
     let db = open(path);
     let one = |sql: &str| -> i64 { db.query_row(sql, [], |row| row.get(0)).expect("a number") };
@@ -178,7 +177,7 @@ pub fn wake(path: &Path) -> i64 {
         + one("SELECT coalesce(max(sequence), 0) FROM record")
 }
 
-/// One update as the box has it: a field of the history, and the record it belongs to.
+/// Runs one update as the box does: a field in the history, and its record.
 pub fn update(db: &mut Connection, record: i64, at: i64, value: &[u8]) {
     use rusqlite::TransactionBehavior::Immediate;
     let change = db.transaction_with_behavior(Immediate).expect("its turn");

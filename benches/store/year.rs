@@ -1,8 +1,8 @@
-//! A year of calls, the same for every store: 64 agents, each call recorded, with one field set and
-//! in every fourth a blackout.
+//! A year of calls, the same for every store: 64 agents, every call recorded with one field set,
+//! and a blackout in every fourth.
 //!
-//! `write_journals` gives them to the store's own writer, a file a day. Recordings are retained for
-//! long, and their media files are not there: what is measured is what is known of them.
+//! `write_journals` passes them to the store's own writer, one file per day. Retention is long
+//! and there are no media files; only the records are measured.
 
 use hushbox::audio::span::{Fate, Ledger};
 use hushbox::config::{CodecKind, Direction};
@@ -27,14 +27,13 @@ const DAY_MS: i64 = 86_400_000;
 const CALL_MS: i64 = 180_000;
 const SEED: [u8; 32] = [7; 32];
 
-/// A year of so many calls that ends on a day.
+/// A year with a number of calls, ending on a given day.
 #[derive(Clone, Copy)]
 pub struct Year {
     pub calls: u64,
     pub last: Day,
 }
 
-/// One call and its recording.
 pub struct Call {
     pub number: u64,
     pub at: WallTime,
@@ -46,11 +45,11 @@ pub struct Call {
     pub id: RecordingId,
     pub digest: [u8; 32],
     pub blackout: bool,
-    /// Where it begins: the box runs all year.
+    /// Start position; the box runs all year.
     pub from: u64,
 }
 
-/// What is sealed, in true lengths.
+/// Sealed facts with realistic lengths.
 pub struct SealedFacts {
     pub numbers: SealedBytes,
     pub field: SealedBytes,
@@ -67,7 +66,7 @@ impl SealedFacts {
 }
 
 impl Year {
-    /// Calls of the `n`-th day, from 0.
+    /// Returns the calls of the `n`-th day, from 0.
     pub fn of_day(self, n: u32) -> impl Iterator<Item = Call> {
         let from = |n: u32| self.calls * u64::from(n) / u64::from(DAYS);
         let (first, after) = (from(n), from(n + 1));
@@ -85,7 +84,7 @@ impl Year {
         Day(self.last.0 + 1 - DAYS + n)
     }
 
-    /// Writes the journals of some days into `data`; gives their bytes.
+    /// Writes the journals of some days into `data`; returns their size in bytes.
     pub fn write_journals(self, data: &Path, days: Range<u32>) -> u64 {
         for folder in [layout::JOURNAL, layout::KEYS] {
             std::fs::create_dir_all(data.join(folder)).expect("a folder");
@@ -146,7 +145,7 @@ impl Call {
         }
     }
 
-    /// What the journal says of it, and when.
+    /// Returns the call's journal facts with their times.
     pub fn facts(&self, sealed: &SealedFacts) -> Vec<(WallTime, Fact)> {
         let number = CallNumber(self.number);
         let call = CallFacts {

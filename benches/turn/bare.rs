@@ -1,20 +1,20 @@
-//! Bare libopus: what the recorder's coding would cost with nothing around it.
+//! Bare libopus: the cost of encoding without the recorder.
 //!
-//! One encoder a channel, set as the box sets its own, fed with the very same grid frames. Input
-//! and output buffers are laid out beforehand: what is timed is `opus_encode` alone.
+//! There is one encoder per channel, set up as in the box and given the same grid frames. Buffers
+//! are prepared in advance, so only `opus_encode` is timed.
 
 use opusic_c::{Application, Bitrate, Channels, Encoder, SampleRate};
 use std::hint::black_box;
 use testkit::load::turns::{PERIOD_FRAMES, Speech};
 
-/// As `codec::opus` has it.
+/// As in `codec::opus`.
 const COMPLEXITY: u8 = 5;
 const BITRATE: u32 = 16_000;
 
-/// As many encoders as channels.
+/// One encoder per channel.
 pub struct Bare {
     encoders: Vec<Encoder>,
-    /// The period of every channel that comes next.
+    /// Next period of every channel.
     frames: Vec<[u16; PERIOD_FRAMES]>,
     packet: Vec<u8>,
     /// Bytes of all packets so far.
@@ -31,7 +31,7 @@ impl Bare {
         }
     }
 
-    /// Lays out what the channels gave in the period numbered `turn`; not to be timed.
+    /// Prepares the channels' audio of the period numbered `turn`; not timed.
     pub fn lay_out(&mut self, speech: &Speech, turn: usize) {
         for (n, frame) in self.frames.iter_mut().enumerate() {
             for (slot, sample) in frame.iter_mut().zip(speech.period(n, turn)) {
@@ -40,7 +40,7 @@ impl Bare {
         }
     }
 
-    /// Codes a period of the first `channels` channels.
+    /// Encodes a period of the first `channels` channels.
     pub fn code(&mut self, channels: usize) {
         for (encoder, frame) in self.encoders.iter_mut().zip(&self.frames).take(channels) {
             let coded = encoder.encode_to_slice(black_box(frame), &mut self.packet);

@@ -1,8 +1,8 @@
-//! What one turn of 20 ms costs for 64 recorded channels, beside bare libopus on the same audio.
+//! Cost of one 20 ms turn for 64 recorded channels, compared with bare libopus on the same audio.
 //!
-//! The recorder is the box's own; see `rig/turns.rs` for what is around it. Recorder and libopus
-//! take turns in short blocks on one thread, and what is measured is the thread's own processor
-//! time, so that a busy machine disturbs both alike and little. No number is judged here.
+//! The recorder is the box's own; `testkit::load::turns` drives it. Recorder and libopus
+//! alternate in short blocks on one thread. The thread's CPU time is measured, so a busy machine
+//! disturbs both alike and little. There are no pass or fail limits.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -17,7 +17,7 @@ use testkit::load::turns::{HOLDBACK_TURNS, Turns};
 const CHANNELS: u16 = 64;
 const BLACKOUTS: u16 = 16;
 
-/// Turns in a block: every recording cuts one chunk of half a second in it.
+/// Turns per block: every recording flushes one half-second chunk in it.
 const BLOCK: usize = 25;
 
 fn main() {
@@ -35,14 +35,14 @@ fn main() {
     allocations();
 }
 
-/// Microseconds of this thread's processor time.
+/// CPU time of this thread in microseconds.
 fn us() -> f64 {
     let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("the thread's clock");
     time.tv_sec() as f64 * 1e6 + time.tv_nsec() as f64 / 1e3
 }
 
 fn open_blackouts(turns: &mut Turns, count: u16) {
-    // The last channels, so that the first ones are those that both sides code.
+    // Uses the last channels, so that the first ones are those that both sides encode.
     for n in CHANNELS - count..CHANNELS {
         turns.line(Turns::agent(n), "blackout start");
     }
@@ -50,7 +50,7 @@ fn open_blackouts(turns: &mut Turns, count: u16) {
     assert_eq!(turns.said.matches("ok blackout=on").count(), usize::from(count));
 }
 
-/// The recorder with opus and bare libopus in turns; adds the cost of each turn to `each`.
+/// Alternates the recorder with Opus and bare libopus; adds the cost of each turn to `each`.
 fn opus(blackouts: u16, each: &mut Series) {
     let mut turns = Turns::recording(Plan { channels: CHANNELS, codec: "opus" });
     open_blackouts(&mut turns, blackouts);
@@ -99,7 +99,7 @@ fn box_block(turns: &mut Turns, each: &mut Series) -> f64 {
     last - began
 }
 
-/// Codes what the recorder coded in the turns from `at` on: what came in a holdback before.
+/// Encodes what the recorder encoded in the turns from `at` on: audio of one holdback earlier.
 fn bare_block(bare: &mut Bare, turns: &Turns, at: usize, channels: usize) -> f64 {
     let mut spent = 0.0;
     for turn in at..at + BLOCK {
@@ -111,7 +111,7 @@ fn bare_block(bare: &mut Bare, turns: &Turns, at: usize, channels: usize) -> f64
     spent
 }
 
-/// The codecs whose own cost is small: what is left is the recorder.
+/// Measures the codecs whose own cost is small, so that the recorder's cost remains.
 fn plain(plan: Plan) {
     let mut turns = Turns::recording(plan);
     let (mut cost, mut each) = (Series::default(), Series::default());
@@ -119,7 +119,7 @@ fn plain(plan: Plan) {
     row(&format!("{}, {} channels", plan.codec, plan.channels), &cost);
 }
 
-/// Heap allocations in steady state, by the part of the turn that makes them.
+/// Counts heap allocations in steady state, by part of the turn.
 fn allocations() {
     type Part = (&'static str, fn(&mut Turns));
     let parts: [Part; 4] = [

@@ -1,14 +1,14 @@
-//! ALSA boards: any capture PCM as a source of periods, with every lost frame accounted for.
+//! ALSA boards: any capture PCM as a source of periods, with every lost frame counted.
 //!
-//! Position 0 is the first frame that ever comes. When the card had to be started again, for an
-//! overrun, a suspension or after it was away, what was due and did not come is told as lost with
-//! the next frames, or at once where the card's own stamps tell (see `account`).
+//! Position 0 is the first frame received. After a restart of the card (overrun, suspend, unplug)
+//! the missing frames are reported as lost before the next frames. If the card's timestamps give
+//! the number, they are reported at once (see `timeline`).
 //!
-//! A card that is gone, or silent for too long, is closed and tried again with back-off. One that
-//! falls behind without saying so (virtual ones do after a stall) is made to throw away the old
-//! audio, because a blackout pressed now must not meet speech of long ago.
+//! A card that is gone, or silent for too long, is closed and retried with back-off. A card that
+//! falls behind without an overrun, as virtual ones do after a stall, is made to drop old audio.
+//! Otherwise a blackout pressed now would mask audio captured long ago.
 //!
-//! No unsafe code, no waiting in `read`, and no allocation there while the card runs well.
+//! `read` never blocks, and does not allocate while the card runs well. There is no unsafe code.
 
 mod capture_pcm;
 mod setup;
@@ -26,10 +26,10 @@ use std::ops::Range;
 use timeline::{FrameTimeline, Gap};
 use zeroize::Zeroize;
 
-/// A card that gives nothing for this long is taken for dead, or four buffers if that is more.
+/// A card without frames for this long counts as dead, or for four buffers if that is longer.
 const SILENCE_US: u64 = 1_000_000;
 
-/// The same for a card that has just been started: virtual ones take up to 2 s.
+/// The same for a card that was just started: virtual ones take up to 2 s.
 const FIRST_SILENCE_US: u64 = 3_000_000;
 
 /// A board with an ALSA PCM.
@@ -38,15 +38,15 @@ pub struct AlsaBoard {
     pcm: String,
     channels: Vec<AlsaChannel>,
     card: Option<CapturePcm>,
-    /// A period of the card's frames.
+    /// One period of the card's frames.
     bytes: Vec<u8>,
     timeline: FrameTimeline,
     state: BoardState,
     backoff: Backoff,
     retry_us: u64,
-    /// When frames last came, or the card was started.
+    /// Time of the last frames, or of the start.
     last_audio_us: u64,
-    /// When the card was last looked at.
+    /// Time of the last read attempt.
     last_read_us: u64,
     poll: Option<(mio::Registry, Range<usize>)>,
     is_ready: bool,
@@ -55,7 +55,7 @@ pub struct AlsaBoard {
 
 struct AlsaChannel {
     slots: SlotMap,
-    /// A period of this channel's samples.
+    /// One period of this channel's samples.
     scratch: Vec<i16>,
 }
 
@@ -68,7 +68,7 @@ impl AlsaBoard {
         Ok(alsa)
     }
 
-    /// A board whose card could not be opened for this reason, and is tried again.
+    /// Creates a board whose card could not be opened; it is retried.
     pub(crate) fn new_unavailable(
         model: &BoardConfig,
         error: &BoardError,
@@ -150,7 +150,7 @@ impl AlsaBoard {
         if self.card.is_none() {
             return Some(self.retry_us);
         }
-        // Looking twice a buffer costs nothing and survives an event that never came.
+        // Polling twice per buffer is cheap and recovers from a missed event.
         let look_us = self.last_read_us.saturating_add(u64::from(self.config.buffer_ms) * 500);
         Some(look_us.min(self.silence_timeout_us().saturating_add(self.last_audio_us)))
     }
@@ -171,7 +171,7 @@ impl AlsaBoard {
         self.config.rate
     }
 
-    /// How long nothing may come, in microseconds.
+    /// Silence timeout in microseconds.
     fn silence_timeout_us(&self) -> u64 {
         let least_us = match self.state {
             BoardState::Running => SILENCE_US,
@@ -215,7 +215,8 @@ impl AlsaBoard {
         true
     }
 
-    /// Reads a period at most and hands it to each channel's visitor. Gives the frames read.
+    /// Reads at most one period and passes it to the visitor per channel. Returns the frames
+    /// read.
     fn read_period(
         &mut self,
         now_us: u64,
@@ -227,7 +228,7 @@ impl AlsaBoard {
         let room = to_index(setup.period_frames.min(budget)) * frame_bytes;
         let frames = card.read(&mut self.bytes[..room])?;
         if self.timeline.needs_placement() {
-            // The first frames after a start: what was due before them is told before them.
+            // First frames after a start: report the gap before them.
             report_gap(self.timeline.place_frames(now_us, frames + card.unread_frames()), visit);
             self.state = BoardState::Running;
             self.backoff = Backoff::new();
@@ -244,7 +245,7 @@ impl AlsaBoard {
         Ok(frames)
     }
 
-    /// All is read. Learns the pace; sees a card that is silent or lags behind.
+    /// Updates the clock after the card was drained, and detects a silent or lagging card.
     fn on_drained(&mut self, now_us: u64, came: bool) {
         let Some(card) = self.card.as_ref().filter(|_| came) else {
             return self.check_silence_timeout(now_us);
@@ -277,7 +278,7 @@ impl AlsaBoard {
         }
     }
 
-    /// The card runs again (or not); what is missing will be known when the next frames come.
+    /// Handles the result of a restart; the gap is known when the next frames arrive.
     fn on_restarted(&mut self, now_us: u64, why: GapReason, outcome: Result<(), String>) {
         match outcome {
             Ok(()) => {

@@ -1,12 +1,11 @@
-//! Back-off: how long to wait before a failed board is opened again.
+//! Back-off for reopening a failed board: 0.5 s, doubling up to 10 s. Success resets it.
 //!
-//! 0.5 s, then twice as long each time, at most 10 s. Success starts over. No jitter: a box has a
-//! handful of boards, and nobody else is hurt by their trying.
+//! There is no jitter: a box has few boards, and their retries disturb no other machine.
 
 const FIRST_US: u64 = 500_000;
 const LAST_US: u64 = 10_000_000;
 
-/// The next wait.
+/// The next pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Backoff {
     next_us: u64,
@@ -17,7 +16,7 @@ impl Backoff {
         Backoff { next_us: FIRST_US }
     }
 
-    /// When to try again, in microseconds; lies after `now_us`.
+    /// Returns the time of the next retry in microseconds, later than `now_us`.
     pub(crate) fn next_retry_us(&mut self, now_us: u64) -> u64 {
         let retry_us = now_us.saturating_add(self.next_us);
         self.next_us = (self.next_us * 2).min(LAST_US);

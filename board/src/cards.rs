@@ -1,32 +1,29 @@
-//! What sound cards this machine has, for people who set a box up.
+//! Lists this machine's sound cards, for setting up a box.
 //!
-//! Asks alsa-lib for every card and every device of it that can capture, and opens each for a
-//! moment to see how many slots it has; one that is in use or forbidden says so instead. Never
-//! captures anything, and is no part of the running box.
+//! It asks alsa-lib for every device that can capture, and opens each briefly to count its slots.
+//! A device that is busy or not permitted is listed with the error. It never captures audio and
+//! is not used by the running daemon.
 
 use alsa::pcm::{HwParams, PCM};
 use alsa::{Ctl, Direction, card};
 
-/// Devices of one card that are looked at.
 const DEVICES_MAX: u32 = 16;
 
-/// One device of a card that can capture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardInfo {
-    /// What to write as `pcm`; it names the card, not its number, which may change.
+    /// Value for `pcm`; it uses the card's name, because its number may change.
     pub pcm: String,
-    /// The card's short name.
+    /// Short name of the card.
     pub id: String,
-    /// For people.
     pub name: String,
     pub driver: String,
-    /// Slots at most; 0 if it could not be asked.
+    /// Maximum number of slots; 0 if unknown.
     pub slots: u32,
-    /// Why it could not be asked.
+    /// Why the slots are unknown.
     pub error: Option<String>,
 }
 
-/// Every one there is. A card that vanishes meanwhile is left out.
+/// Lists all devices. A card that disappears meanwhile is skipped.
 #[must_use]
 pub fn list_cards() -> Vec<CardInfo> {
     let mut found = Vec::new();

@@ -1,49 +1,46 @@
-//! What a board should be: the `[[board]]` part of the configuration as this crate wants it.
+//! Configuration of a board, as this crate needs it.
 //!
-//! A model is checked when a board is opened, because it may come from anywhere. Nothing here
-//! touches a file or a device.
+//! It is validated when a board is opened, because it may come from any caller.
 
 use crate::error::{BoardConfigError, BoardError};
 use std::path::PathBuf;
 
-/// Slots a card may have; bounds the scratch.
+/// Maximum slots of a card; bounds the scratch buffer.
 pub(crate) const SLOTS_MAX: u16 = 256;
 
 /// One channel of a board.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelConfig {
-    /// The channel's number in the configuration, for messages only.
+    /// Channel number in the configuration, for messages only.
     pub id: u16,
     /// 1 (mono) or 2 (agent left, customer right).
     pub sides: u8,
-    /// `AlsaBoard`: the card's slots (from 0), one per side.
+    /// The card's slots (from 0), one per side, for an `AlsaBoard`.
     pub slots: Vec<u16>,
-    /// `SimBoard`: the WAV file to play.
+    /// The WAV file to play, for a `SimBoard`.
     pub source: Option<PathBuf>,
 }
 
-/// How a board gets its audio.
+/// Audio source of a board.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceKind {
-    /// An ALSA PCM by name (`hw:1,0`, `plughw:…`, any name of `asound.conf`), woken every
-    /// `period_ms` milliseconds or near.
+    /// An ALSA PCM by name (`hw:1,0`, `plughw:…`, any name of `asound.conf`), with a wake-up
+    /// about every `period_ms` milliseconds.
     Alsa { pcm: String, period_ms: u32 },
     /// WAV files in a loop.
     Sim,
 }
 
-/// One board.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BoardConfig {
-    /// Its name in the configuration, for messages only.
+    /// Board name in the configuration, for messages only.
     pub name: String,
-    /// Where the audio comes from.
     pub kind: SourceKind,
-    /// Frames per second, exactly.
+    /// Exact sample rate in frames per second.
     pub rate: u32,
-    /// How long audio may wait unread before it is lost, in milliseconds (or near, for a card).
+    /// How long audio may stay unread before it is lost, in milliseconds; approximate for a card.
     pub buffer_ms: u32,
-    /// In the order of `Period::channel`.
+    /// Channels, in the order of `Period::channel`.
     pub channels: Vec<ChannelConfig>,
 }
 
@@ -53,7 +50,7 @@ impl BoardConfig {
         (u64::from(ms) * u64::from(self.rate) / 1000).max(1)
     }
 
-    /// Slots a card must have for these channels.
+    /// Slots that a card needs for these channels.
     pub(crate) fn slots_needed(&self) -> u16 {
         let last = self.channels.iter().flat_map(|channel| &channel.slots).max();
         last.map_or(1, |slot| slot.saturating_add(1))

@@ -1,15 +1,14 @@
-//! Why a board cannot be opened, with the numbers a technician needs and the way out.
+//! Errors from opening a board, with the values a technician needs and the remedy.
 //!
-//! The texts are meant for a person at the console: what was found, what is wanted, what to do.
-//! A board that opened once reports later trouble in its `State`, with the same texts.
+//! The texts are for a person at the console: what was found, what was expected, what to do. A
+//! board that fails later reports the same texts in its `BoardState`.
 
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why a board did not open.
 #[derive(Debug, Error)]
 pub enum BoardError {
-    /// The model itself makes no sense.
+    /// The configuration is invalid.
     #[error("board `{board}`: {wrong}")]
     Config { board: String, wrong: BoardConfigError },
     /// A simulated board's WAV file cannot be played.
@@ -19,13 +18,13 @@ pub enum BoardError {
         wrong.suggest_fix(path)
     )]
     Wav { board: String, channel: u16, path: PathBuf, wrong: WavError },
-    /// The system gave no timer.
+    /// The system provided no timer.
     #[error("board `{board}`: no timer from the system: {errno}")]
     Timer { board: String, errno: nix::errno::Errno },
-    /// There is no capture PCM of that name, now.
+    /// No capture PCM of that name exists at present.
     #[error("board `{board}`: there is no capture PCM `{pcm}` ({reason}); {}", list_known(known))]
     NoPcm { board: String, pcm: String, reason: String, known: Vec<String> },
-    /// Somebody else has the PCM.
+    /// Another program uses the PCM.
     #[error(
         "board `{board}`: PCM `{pcm}` is in use by another program: stop that one \
          (`fuser -v /dev/snd/*` names it)"
@@ -34,7 +33,7 @@ pub enum BoardError {
     /// The daemon's user may not open the PCM.
     #[error("board `{board}`: no right to open PCM `{pcm}`: put the user into group `audio`")]
     PermissionDenied { board: String, pcm: String },
-    /// The card cannot run at the rate asked for.
+    /// The card does not support the requested rate.
     #[error(
         "board `{board}`: PCM `{pcm}` does not run at {wanted} Hz; it offers {offered}. Set `rate` \
          to one of these, or use a converting PCM (`plughw:…` instead of `hw:…`)"
@@ -46,19 +45,19 @@ pub enum BoardError {
          {wanted}"
     )]
     Slots { board: String, pcm: String, wanted: u16, offered: u32 },
-    /// The card gives no 16-bit interleaved samples.
+    /// The card does not deliver 16-bit interleaved samples.
     #[error(
         "board `{board}`: PCM `{pcm}` gives no 16-bit interleaved samples: use a converting PCM \
          (`plughw:…` instead of `hw:…`)"
     )]
     Format { board: String, pcm: String },
-    /// Anything else ALSA says.
+    /// Any other ALSA error.
     #[error("board `{board}`: PCM `{pcm}`: {doing}: {reason}")]
     Pcm { board: String, pcm: String, doing: &'static str, reason: String },
 }
 
 impl BoardError {
-    /// Whether a card that is plugged in, or let go by another program, would make an end of it.
+    /// Whether a retry may succeed, after the card is plugged in or another program releases it.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -70,59 +69,58 @@ impl BoardError {
     }
 }
 
-/// What is wrong with a model.
+/// Error in a board's configuration.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum BoardConfigError {
-    /// No audio could come from it.
+    /// There are no channels.
     #[error("it has no channels")]
     NoChannels,
-    /// Frames per second out of bounds.
+    /// Sample rate out of bounds.
     #[error("rate is {rate} Hz, allowed are 4000 to 192000")]
     Rate { rate: u32 },
-    /// Milliseconds out of bounds.
+    /// Buffer length out of bounds.
     #[error("buffer_ms is {buffer_ms}, allowed are 20 to 10000")]
     Buffer { buffer_ms: u32 },
-    /// A period must fit into the buffer twice.
+    /// The buffer does not hold two periods.
     #[error("period_ms is {period_ms}, allowed are 1 to half of buffer_ms ({buffer_ms})")]
     Period { period_ms: u32, buffer_ms: u32 },
     /// Neither mono nor stereo.
     #[error("channel {channel} has {sides} sides, allowed are 1 (mono) and 2 (stereo)")]
     Sides { channel: u16, sides: u8 },
-    /// One slot per side.
+    /// The number of slots differs from the number of sides.
     #[error("channel {channel} has {sides} side(s) but {slots} slot(s): name one slot per side")]
     Slots { channel: u16, sides: u8, slots: usize },
-    /// No card has that many.
+    /// Slot number out of bounds.
     #[error("channel {channel} names slot {slot}, the last possible is {max}")]
     Slot { channel: u16, slot: u16, max: u16 },
-    /// A simulated channel plays a file.
+    /// A simulated channel has no file.
     #[error("channel {channel} has no `source`: name the WAV file it shall play")]
     NoSource { channel: u16 },
 }
 
-/// What is wrong with a WAV file.
 #[derive(Debug, Error)]
 pub enum WavError {
-    /// It does not open or read.
+    /// The file cannot be opened or read.
     #[error("cannot be read: {0}")]
     Read(std::io::Error),
-    /// It is no WAV file.
+    /// Not a WAV file.
     #[error("is no WAV file ({reason}), wanted is {wanted}")]
     Header { reason: String, wanted: ExpectedFormat },
-    /// It is one of another kind.
+    /// The format differs from the expected one.
     #[error("holds {found}, wanted is {wanted}")]
     WrongFormat { found: String, wanted: ExpectedFormat },
-    /// It has no audio.
+    /// The file has no audio.
     #[error("holds no frame at all, wanted is {wanted}")]
     Empty { wanted: ExpectedFormat },
-    /// It ends before its header says.
+    /// The file is shorter than its header says.
     #[error("is cut: its header promises {promised} bytes of audio, {present} are there")]
     Truncated { promised: u64, present: u64, wanted: ExpectedFormat },
 }
 
-/// The one form a simulated channel plays.
+/// Format that a simulated channel plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectedFormat {
-    /// Frames per second.
+    /// Sample rate in frames per second.
     pub rate: u32,
     /// Samples per frame.
     pub sides: u8,
@@ -136,7 +134,7 @@ impl std::fmt::Display for ExpectedFormat {
 }
 
 impl WavError {
-    /// The command that makes a file right, as an end of the message.
+    /// Returns the command that converts the file, as the end of the message.
     fn suggest_fix(&self, path: &std::path::Path) -> String {
         let wanted = match self {
             WavError::Read(_) => return String::new(),

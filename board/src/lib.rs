@@ -1,13 +1,13 @@
-//! Voice boards: how audio comes into the box, behind one closed enum of mio poll sources.
+//! Voice boards: audio capture behind one closed enum of mio poll sources.
 //!
-//! A `BoardSettings` gives periods of interleaved 16-bit frames with their positions. Positions count
-//! frames since the board's first one and never go back; what a card lost is told as
-//! `Reading::LostRange` before the next period and counted in. An event only marks a board as ready;
-//! the work is done in `read`, which never waits and wipes its scratch after every visit.
+//! A `Board` delivers periods of interleaved 16-bit frames with their positions. Positions count
+//! frames since the board's first one and never decrease. Lost frames are reported as
+//! `CaptureEvent::Lost` before the next period and are counted. An event only marks a board as
+//! ready; `read` does the work, never blocks, and wipes its scratch buffer after every visit.
 //!
-//! Time comes in as `now_us`: monotonic microseconds from any start, the same for every call. What
-//! libraries below hold (the kernel's buffer, alsa-lib's plugins) is not wiped by this crate.
-//! Nothing here knows of calls, masks or disks, and nothing here writes audio anywhere.
+//! Time is passed in as `now_us`: monotonic microseconds with the same origin for every call.
+//! Buffers in the kernel and in alsa-lib's plugins are not wiped by this crate. It knows nothing
+//! of calls, masks or disks.
 
 mod alsa;
 mod backoff;
@@ -29,55 +29,54 @@ pub use crate::tone::TestTone;
 
 use std::ops::Range;
 
-/// How many tokens (poll descriptors) one board may use.
+/// Tokens (poll descriptors) that one board may use.
 pub const TOKENS_MAX: usize = 4;
 
-/// One channel's audio of one period. Wiped as soon as the visitor returns.
+/// One channel's audio of one period. Wiped when the visitor returns.
 ///
-/// Deliberately without `Debug`: samples are not for logs.
+/// Deliberately without `Debug`, so that samples cannot be logged.
 #[derive(Clone, Copy)]
 pub struct Period<'a> {
     /// Index in `BoardConfig::channels`.
     pub channel: usize,
-    /// Position of the first frame, in frames since the board's start, lost ones counted in.
+    /// Position of the first frame, in frames since the board's start, including lost frames.
     pub position: u64,
     /// Interleaved samples, the channel's `sides` per frame.
     pub samples: &'a [i16],
 }
 
-/// Why a board has no audio for a stretch.
+/// Why a board has no audio for a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GapReason {
-    /// It was not read in time.
+    /// The audio was not read in time.
     Overrun,
     /// The board was unplugged, suspended or silent.
     Board,
 }
 
-/// What `BoardSettings::read` tells its visitor.
+/// Event that `Board::read` passes to its visitor.
 #[derive(Clone, Copy)]
 pub enum CaptureEvent<'a> {
-    /// Audio. Every channel gets its period of the same position before the next one.
+    /// Audio. Every channel gets its period of one position before the next.
     Period(Period<'a>),
-    /// No channel has the `frames` frames from `position` on. Comes before the next period.
+    /// The frames from `position` on are lost on all channels. Precedes the next period.
     Lost { frames: u64, position: u64, why: GapReason },
 }
 
-/// How a board is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BoardState {
-    /// It gives audio.
+    /// Delivers audio.
     Running,
-    /// It is open, but nothing has come yet.
+    /// Open, but no audio has arrived yet.
     Waiting,
-    /// It is closed and will be tried again (see `BoardSettings::deadline_us`); `text` says why. `mute`:
-    /// the card is there and was open, but nothing came.
+    /// Closed until a retry (see `Board::deadline_us`); `text` says why. `mute`: the card is
+    /// present and was open, but delivered nothing.
     Failed { text: String, mute: bool },
 }
 
 /// Any voice board.
 pub enum Board {
-    /// A sound card, or anything else with an ALSA PCM name.
+    /// A sound card, or any other ALSA PCM.
     Alsa(Box<AlsaBoard>),
     /// WAV files played in real time.
     Sim(SimBoard),
@@ -93,7 +92,7 @@ macro_rules! each {
 }
 
 impl Board {
-    /// Opens and starts the board. The error says what to do about it.
+    /// Opens and starts the board. The error states the remedy.
     pub fn open(model: &BoardConfig, now_us: u64) -> Result<Board, BoardError> {
         model.validate()?;
         match &model.kind {
@@ -104,8 +103,8 @@ impl Board {
         }
     }
 
-    /// A board that did not open, for a reason that may pass: it begins as failed, and is tried
-    /// again. `None`: waiting would not help.
+    /// Creates a board that failed to open for a transient reason; it starts as failed and is
+    /// retried. Returns `None` if a retry would not help.
     #[must_use]
     pub fn new_unavailable(model: &BoardConfig, error: &BoardError, now_us: u64) -> Option<Board> {
         error
@@ -113,7 +112,7 @@ impl Board {
             .then(|| Board::Alsa(Box::new(AlsaBoard::new_unavailable(model, error, now_us))))
     }
 
-    /// Makes the board wake `registry`'s poll with tokens out of `tokens` (give `TOKENS_MAX`).
+    /// Registers the board with `registry` under tokens from `tokens` (pass `TOKENS_MAX`).
     pub fn register(
         &mut self,
         registry: &mio::Registry,
@@ -122,14 +121,14 @@ impl Board {
         each!(self, board => board.register(registry, tokens))
     }
 
-    /// Notes that an event with `token` came. Tokens of others are ignored.
+    /// Records an event. Tokens of other sources are ignored.
     pub fn mark_ready(&mut self, token: usize) {
         each!(self, board => board.mark_ready(token));
     }
 
-    /// Hands what has come to `visit`, at most `budget_frames` frames (of the board, not of each
-    /// channel). True: more is waiting, and since events come once only, read again without one.
-    /// Cheap when there is nothing to do, so call it every turn.
+    /// Passes captured audio to `visit`, at most `budget_frames` frames of the board (not of each
+    /// channel). Returns true if more is waiting: read again then, because no event will follow.
+    /// Cheap when idle, so call it every turn.
     pub fn read(
         &mut self,
         now_us: u64,
@@ -139,21 +138,21 @@ impl Board {
         each!(self, board => board.read(now_us, budget_frames, visit))
     }
 
-    /// When `read` must be called again even if no event comes, in microseconds. After a `read`
-    /// at this time or later it is either `None` or lies ahead.
+    /// Time in microseconds at which `read` must be called even without an event. After a `read`
+    /// at or after this time it is `None` or later.
     #[must_use]
     pub fn deadline_us(&self) -> Option<u64> {
         each!(self, board => board.deadline_us())
     }
 
-    /// Whether a tone can be fed into its inputs (`loop_back`).
+    /// Whether the board supports `set_test_tone`.
     #[must_use]
     pub fn can_loop_back(&self) -> bool {
         matches!(self, Board::Sim(_))
     }
 
-    /// Feeds a tone into a channel (its index in `BoardConfig::channels`) in place of its line, or the
-    /// line again. False: this board cannot, and nothing changed.
+    /// Feeds a tone into a channel (index in `BoardConfig::channels`) in place of its line;
+    /// `None` restores the line. Returns false if the board does not support it.
     pub fn set_test_tone(&mut self, channel: usize, tone: Option<TestTone>) -> bool {
         match self {
             Board::Alsa(_) => false,
@@ -161,13 +160,12 @@ impl Board {
         }
     }
 
-    /// Position of the next frame: frames given plus frames lost.
+    /// Position of the next frame: delivered plus lost frames.
     #[must_use]
     pub fn position(&self) -> u64 {
         each!(self, board => board.position())
     }
 
-    /// How the board is.
     #[must_use]
     pub fn state(&self) -> &BoardState {
         each!(self, board => board.state())
@@ -179,19 +177,19 @@ impl Board {
         each!(self, board => board.lost_frames())
     }
 
-    /// Frames per second, exactly as the model asks.
+    /// Sample rate in frames per second, exactly as configured.
     #[must_use]
     pub fn rate(&self) -> u32 {
         each!(self, board => board.rate())
     }
 }
 
-/// A frame count as an index into scratch, whose size was bounded when it was made.
+/// Converts a frame count to an index into scratch, whose size is bounded at creation.
 fn to_index(frames: u64) -> usize {
     usize::try_from(frames).unwrap_or(usize::MAX)
 }
 
-/// The other way round.
+/// Converts an index to a frame count.
 fn to_count(items: usize) -> u64 {
     u64::try_from(items).unwrap_or(u64::MAX)
 }

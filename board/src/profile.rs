@@ -1,15 +1,13 @@
-//! Profiles: what to write into the configuration for a card, and how to wire and set it up.
+//! Profiles: suggested configuration, wiring and mixer setup for a card.
 //!
-//! A profile is a file of `board/models`, built in. Its `[[board]]` is text for people to copy,
-//! with `{pcm}` and `{card}` to fill in; it is not read by the box. Which profile suits a card is
-//! told by the card's driver first, then by how many slots it has.
-//!
-//! Nothing here opens a card (see `cards`).
+//! A profile is a built-in file of `board/models`. Its `[[board]]` is text for people to copy,
+//! with placeholders `{pcm}` and `{card}`; the daemon does not read it. The card's driver selects
+//! the profile, then its number of slots.
 
 use crate::cards::CardInfo;
 use toml::Table;
 
-/// Every profile, the one to propose first of all that suit first.
+/// All profiles; the first suitable one is proposed.
 const FILES: [(&str, &str); 5] = [
     ("snd-aloop", include_str!("../models/snd-aloop.toml")),
     ("usb-stereo-tap", include_str!("../models/usb-stereo-tap.toml")),
@@ -18,25 +16,24 @@ const FILES: [(&str, &str); 5] = [
     ("sim", include_str!("../models/sim.toml")),
 ];
 
-/// One profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// The file's name, without its end.
+    /// File name without extension.
     pub name: &'static str,
     pub title: String,
-    /// Beginnings of the names of drivers; none: any.
+    /// Prefixes of driver names; empty: any driver.
     pub drivers: Vec<String>,
-    /// The least and most slots of a card.
+    /// Minimum and maximum number of slots of a card.
     pub slots: (i64, i64),
-    /// Commands that set the card up.
+    /// Commands that set up the card.
     pub mixer: Vec<String>,
     pub wiring: String,
-    /// `[[board]]`, as it stands in the file.
+    /// The `[[board]]` text, as in the file.
     pub board: &'static str,
 }
 
 impl Profile {
-    /// All there are. A file that is no profile is left out; a test sees to it that there is none.
+    /// Returns all profiles. An invalid file is skipped; a test ensures that there is none.
     #[must_use]
     pub fn all() -> Vec<Profile> {
         FILES.into_iter().filter_map(|(name, text)| Profile::parse_file(name, text)).collect()
@@ -65,7 +62,7 @@ impl Profile {
         })
     }
 
-    /// The one to propose for a card.
+    /// Returns the profile to propose for a card.
     #[must_use]
     pub fn for_card(card: &CardInfo) -> Option<Profile> {
         let suits = |profile: &Profile| {
@@ -75,12 +72,12 @@ impl Profile {
             (drivers.is_empty() || driver) && (profile.slots.0..=profile.slots.1).contains(&slots)
         };
         let all = Profile::all();
-        // Two slots of any other card: wired like a tap.
+        // Any other card with two slots: wired like a tap.
         let tap = |profile: &&Profile| profile.name == "usb-stereo-tap";
         all.iter().find(|profile| suits(profile)).or_else(|| all.iter().find(tap)).cloned()
     }
 
-    /// A text of the profile, for this card.
+    /// Fills in the placeholders of a profile text for this card.
     #[must_use]
     pub fn fill_template(text: &str, card: &CardInfo) -> String {
         text.replace("{pcm}", &card.pcm).replace("{card}", &card.id)

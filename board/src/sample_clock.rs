@@ -1,13 +1,11 @@
-//! Pace: how many frames a card must have made by now.
+//! Sample clock: how many frames a card should have captured by now.
 //!
-//! A card counts frames by its own clock, which no one can read directly, and audio always comes
-//! a little late, never early. So the read that came least late is the best known point of the
-//! card's clock: `SampleClock` keeps it, and replaces it every few seconds, because the two clocks drift
-//! apart (100 ppm is 8.6 s a day).
-//!
-//! Pure arithmetic: no clock is read here.
+//! A card counts frames by its own clock, which cannot be read directly, and audio arrives late
+//! but never early. The read with the least delay is therefore the best known point of that
+//! clock. `SampleClock` keeps it and replaces it every few seconds, because the two clocks drift
+//! (100 ppm is 8.6 s a day).
 
-/// How long the best point is used before a newer one must replace it.
+/// How long a point is used before it is replaced.
 const WINDOW_US: u64 = 10_000_000;
 
 /// Frames in `us` microseconds at `rate` frames per second, rounded down.
@@ -16,44 +14,44 @@ pub(crate) fn frames_of_us(us: u64, rate: u32) -> u64 {
     (us / 1_000_000) * rate + (us % 1_000_000) * rate / 1_000_000
 }
 
-/// Microseconds of `frames` frames, rounded down.
+/// Microseconds in `frames` frames, rounded down.
 pub(crate) fn us_of_frames(frames: u64, rate: u32) -> u64 {
     let rate = u64::from(rate);
     (frames / rate) * 1_000_000 + (frames % rate) * 1_000_000 / rate
 }
 
-/// At this time the card had made this many frames.
+/// Number of frames captured at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ClockPoint {
     at_us: u64,
     position: u64,
 }
 
-/// The card's clock as known from reads.
+/// The card's clock, as estimated from reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SampleClock {
     rate: u32,
     best: ClockPoint,
-    /// The least late point since the window began, with how late it was, in frames.
+    /// Point with the least delay in the current window, with its delay in frames.
     candidate: Option<(u64, ClockPoint)>,
     window_us: u64,
 }
 
 impl SampleClock {
-    /// At `now_us` the card had made `position` frames.
+    /// Creates a clock: at `now_us` the card had captured `position` frames.
     pub(crate) fn new(rate: u32, now_us: u64, position: u64) -> SampleClock {
         let best = ClockPoint { at_us: now_us, position };
         SampleClock { rate, best, candidate: None, window_us: now_us }
     }
 
-    /// Frames the card must have made by `now_us`.
+    /// Frames that the card should have captured by `now_us`.
     pub(crate) fn frames_due(&self, now_us: u64) -> u64 {
         let us = now_us.saturating_sub(self.best.at_us);
         self.best.position + frames_of_us(us, self.rate)
     }
 
-    /// Learns from a read at `now_us` that left nothing unread: the next frame is `position`.
-    /// Answers how late the audio is, in frames.
+    /// Observes a read at `now_us` that drained the card; the next frame is `position`. Returns
+    /// how late the audio is, in frames.
     pub(crate) fn observe_read(&mut self, now_us: u64, position: u64) -> u64 {
         let here = ClockPoint { at_us: now_us, position };
         let late = self.frames_due(now_us).saturating_sub(position);
@@ -99,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_slow_card_is_followed_and_not_called_late() {
-        // 100 ppm slow for an hour: 2880 frames, more than a 200 ms buffer.
+        // 100 ppm slow for an hour is 2880 frames, more than a 200 ms buffer.
         let mut pace = SampleClock::new(8000, 0, 0);
         let mut worst = 0;
         for n in 1..=180_000_u64 {

@@ -1,11 +1,11 @@
-//! The simulated board: WAV files in a loop, in real time, as a card would give them.
+//! Simulated board: WAV files in a loop, in real time, as a card would deliver them.
 //!
-//! Sample 0 of each file is position 0. Frames fall due by the clock and are handed out in whole
-//! periods of 20 ms; a timer of the same length is the descriptor that wakes the loop. As with a
-//! card, what is not read within `buffer_ms` is lost, oldest first, counted and skipped.
+//! Sample 0 of each file is position 0. Frames fall due by the clock and are delivered in whole
+//! periods of 20 ms; a timer of the same length wakes the loop. As with a card, frames not read
+//! within `buffer_ms` are lost, oldest first, and counted.
 //!
-//! A file that becomes unreadable fails the board, which is tried again; what fell due meanwhile
-//! is lost. No more than a period of a file is in memory, and it is wiped after each visit.
+//! An unreadable file fails the board, which is retried; frames due meanwhile are lost. At most
+//! one period of a file is in memory, and it is wiped after each visit.
 
 mod wav;
 
@@ -26,7 +26,6 @@ use zeroize::Zeroize;
 /// Length of a period, in milliseconds.
 const PERIOD_MS: u32 = 20;
 
-/// A simulated board.
 pub struct SimBoard {
     name: String,
     rate: u32,
@@ -42,7 +41,7 @@ pub struct SimBoard {
     timer: TimerFd,
     token: Option<usize>,
     is_ready: bool,
-    /// A period of one channel as it is in the file.
+    /// One period of one channel, as in the file.
     bytes: Vec<u8>,
 }
 
@@ -50,9 +49,9 @@ struct SimChannel {
     id: u16,
     path: PathBuf,
     wav: WavFile,
-    /// What it hears in place of the file.
+    /// Test tone that replaces the file.
     tone: Option<TestTone>,
-    /// A period of this channel's samples.
+    /// One period of this channel's samples.
     scratch: Vec<i16>,
 }
 
@@ -111,7 +110,7 @@ impl SimBoard {
         visit: &mut dyn FnMut(CaptureEvent<'_>),
     ) -> bool {
         if std::mem::take(&mut self.is_ready) {
-            // Only so that it wakes again; the clock, not the timer, says what is due.
+            // Only re-arms the timer; the clock decides how many frames are due.
             self.timer.wait().unwrap_or_default();
         }
         let due = frames_of_us(now_us.saturating_sub(self.start_us), self.rate);
@@ -169,7 +168,7 @@ impl SimBoard {
         true
     }
 
-    /// Reads a stretch of all files first, so that all channels have it or none.
+    /// Reads a period from all files first, so that all channels have it or none.
     fn read_period(
         &mut self,
         frames: u64,

@@ -1,18 +1,17 @@
-//! A test tone: what a board that can loop back feeds into one of its inputs.
+//! Test tone that a loop-back board feeds into one of its inputs.
 //!
-//! A frame's position alone says its value, so that a tone goes on in phase wherever it is read.
-//! Nothing here is heard by anybody.
+//! Samples depend on the position only, so the phase is continuous across reads.
 
-/// A sine.
+/// A sine tone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TestTone {
     pub hz: u32,
-    /// Its highest sample.
+    /// Peak sample.
     pub peak: i16,
 }
 
 impl TestTone {
-    /// Its value at a position, at `rate` frames a second.
+    /// Returns the sample at a position, at `rate` frames per second.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "at most `peak`, which is an i16")]
     pub fn sample_at(&self, position: u64, rate: u32) -> i16 {

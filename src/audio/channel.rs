@@ -1,7 +1,7 @@
-//! A channel: one audio source of a board, its ring, its mask, its meter and its detector.
+//! Channel: one audio source of a board, with its ring, mask, meter and detector.
 //!
-//! It takes periods in and knows what is hidden: neither meter nor detector is given that (G6).
-//! Which calls it carries and who reads its ring is the recorder's business.
+//! It captures periods and applies the mask: the meter and the detector never receive masked
+//! audio (G6). The recorder tracks which calls use the channel and which streams read its ring.
 
 use crate::audio::detect::ActivityDetector;
 use crate::audio::mask::Mask;
@@ -11,13 +11,12 @@ use crate::audio::span::{LossReason, Run};
 use crate::limits;
 use crate::time::{Position, frames_of_ms};
 
-/// Place of a channel in the recorder's table.
+/// Index of a channel in the recorder's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelIndex(pub usize);
 
-/// One channel.
 pub struct Channel {
-    /// Its number in the configuration and on the wire.
+    /// Its number in the configuration and in the protocol.
     pub id: u16,
     pub device: String,
     pub board: usize,
@@ -26,18 +25,18 @@ pub struct Channel {
     pub ring: Ring,
     pub mask: Mask,
     pub meter: Meter,
-    /// What finds out about its line; the PBX's feed, until something else is put here.
+    /// Detector of line activity; the call feed by default.
     pub detector: ActivityDetector,
-    /// Frames lost since the daemon started, for any reason.
+    /// Frames lost since startup, for any reason.
     pub lost_frames: u64,
-    /// Nothing from here on may leave yet: a blackout's stop there is not durable.
+    /// Start of audio that must not leave yet, because the stop of a blackout is not durable.
     pub unreleased_from: Option<Position>,
-    /// Blackouts that cover it now; the mask is open while it is not 0.
+    /// Number of open blackouts on the channel; the mask is open while it is above 0.
     mask_count: u32,
 }
 
 impl Channel {
-    /// A channel whose ring holds `holdback_ms` and the slack for a slow disk.
+    /// Creates a channel whose ring holds `holdback_ms` plus slack for a slow disk.
     #[must_use]
     pub fn new(
         board: usize,
@@ -69,8 +68,8 @@ impl Channel {
         self.ring.head()
     }
 
-    /// Takes a period in. `needed`: the oldest position somebody still has to read; new audio that
-    /// would overwrite it is lost instead, and counted.
+    /// Captures a period. New audio that would overwrite `oldest_unread` is counted as lost
+    /// instead.
     pub fn capture(&mut self, samples: &[i16], oldest_unread: Position) {
         let frames = (samples.len() / usize::from(self.sides)) as u64;
         if self.ring.free_frames(oldest_unread) < frames {
@@ -89,18 +88,18 @@ impl Channel {
         }
     }
 
-    /// Goes on by frames that were never had.
+    /// Advances by frames that were lost before capture.
     pub fn skip_lost(&mut self, frames: u64, reason: LossReason) {
         self.lost_frames += frames;
         self.ring.skip_lost(frames, reason);
         self.detector.skip_lost(frames);
     }
 
-    /// One more blackout covers it, from `from` on; what already waits is wiped. Returns where the
-    /// channel is hidden from now.
+    /// Adds a blackout from `from` on and wipes audio that still waits. Returns the first masked
+    /// position.
     pub fn start_mask(&mut self, from: Position) -> Position {
         self.mask_count += 1;
-        // A full mask joins ranges: what lies between them is hidden too, and must be wiped.
+        // A full mask joins ranges; the gap between them is then masked too and must be wiped.
         let joins = self.mask.is_full();
         self.mask.open_at(from);
         let wiped_from = if joins { self.ring.tail() } else { from };
@@ -114,7 +113,7 @@ impl Channel {
         open.unwrap_or(from)
     }
 
-    /// One blackout fewer; the mask closes at the head with the last.
+    /// Removes a blackout; the last one closes the mask at the head.
     pub fn stop_mask(&mut self) {
         assert!(self.mask_count > 0, "channel {} was not covered", self.id);
         self.mask_count -= 1;
@@ -124,7 +123,7 @@ impl Channel {
         }
     }
 
-    /// Forgets masks that lie before everything the ring holds and `needed`.
+    /// Removes masked ranges before the ring's tail and before `oldest_unread`.
     pub fn prune_masks(&mut self, oldest_unread: Position) {
         self.mask.prune_before(self.ring.tail().min(oldest_unread));
     }
@@ -134,14 +133,15 @@ impl Channel {
         self.mask_count > 0
     }
 
-    /// Whether nothing of what it hears may be shown: it is masked, or the stop of its blackout is
-    /// not durable yet.
+    /// Whether the channel's audio must stay hidden: it is masked, or its blackout's stop is not
+    /// durable.
     #[must_use]
     pub fn is_hidden(&self) -> bool {
         self.is_masked() || self.unreleased_from.is_some()
     }
 
-    /// Fates of `frames` frames from `from` on, added to `runs` (joined with its last).
+    /// Appends `run` to `runs`, joined with the last run where possible. Returns false if `runs`
+    /// is full.
     pub fn append_run(runs: &mut heapless::Vec<Run, { limits::CHUNK_RUNS_MAX }>, run: Run) -> bool {
         match runs.last_mut() {
             Some(last) if last.fate == run.fate => {

@@ -1,10 +1,10 @@
-//! Codecs: cleared audio in, payload bytes out, and back again for who listens.
+//! Codecs: encode cleared audio to payload bytes, and decode them for playback.
 //!
-//! Audio comes in grid frames: 20 ms each (`grid_frames`), counted from the first sample of the
-//! recording; only the last one of a recording may be shorter. What is masked, held or lost is
-//! never coded: it stays a typed run beside the payload, and `Decoder` puts exact zeros there. A
-//! payload cannot be read without its runs. Payloads of consecutive grid frames simply follow each
-//! other, so that a chunk may be cut at any grid frame.
+//! Audio is encoded in grid frames of 20 ms (`grid_frames`), counted from the first sample of the
+//! recording; only the last one may be shorter. Masked, held and lost frames are never encoded:
+//! they are typed runs beside the payload, and `Decoder` outputs exact zeros for them. A payload
+//! can only be decoded with its runs. Payloads of consecutive grid frames are concatenated, so a
+//! chunk may end after any grid frame.
 //!
 //! | kind | payload |
 //! |---|---|
@@ -12,8 +12,7 @@
 //! | ulaw | the stored frames only, interleaved, one G.711 byte a sample |
 //! | opus | for each grid frame a length and a packet: see `opus` |
 //!
-//! The encoder takes nothing but `Cleared` audio. This module never decides a fate, never seals
-//! and never writes.
+//! The encoder accepts only `Cleared` audio.
 
 pub mod opus;
 pub mod pcm;
@@ -23,12 +22,10 @@ use crate::audio::ring::Cleared;
 use crate::audio::span::{Fate, Run};
 use crate::config::CodecKind;
 
-/// Grid frames per second.
 pub const GRID_HZ: u32 = 50;
-/// The fastest sound card there is, in frames per second.
+/// Highest supported sample rate, in frames per second.
 const RATE_MAX: u32 = 192_000;
 
-/// Why audio cannot be coded, or a payload not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     #[error("a rate of {rate} Hz: no multiple of {GRID_HZ} up to {RATE_MAX}")]
@@ -59,7 +56,7 @@ pub enum CodecError {
     AfterEnd { grid_frames: usize },
 }
 
-/// Frames of a 20 ms grid frame at `rate` frames per second.
+/// Frames in a 20 ms grid frame at `rate` frames per second.
 pub fn checked_grid_frames(rate: u32) -> Result<usize, CodecError> {
     if rate == 0 || rate > RATE_MAX || !rate.is_multiple_of(GRID_HZ) {
         return Err(CodecError::Grid { rate });
@@ -67,7 +64,7 @@ pub fn checked_grid_frames(rate: u32) -> Result<usize, CodecError> {
     Ok((rate / GRID_HZ) as usize)
 }
 
-/// How samples lie: frames of `sides` samples, `frames` of them in a grid frame.
+/// Frame layout: `sides` samples per frame, `frames` frames per grid frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameLayout {
     pub frame_count: usize,
@@ -89,7 +86,7 @@ impl FrameLayout {
     }
 }
 
-/// Frames of all runs together.
+/// Total number of frames in the runs.
 pub(crate) fn total_frames(runs: &[Run]) -> usize {
     runs.iter().map(|run| run.frames as usize).sum()
 }
@@ -101,18 +98,18 @@ enum EncoderBackend {
     Opus(opus::OpusEncoder),
 }
 
-/// Turns the cleared audio of one recording after another into payloads.
+/// Encodes the cleared audio of one recording at a time into payloads.
 #[derive(Debug)]
 pub struct Encoder {
     backend: EncoderBackend,
     layout: FrameLayout,
-    /// The shorter, last grid frame was here, or `finish`: only `reset` may follow.
+    /// The recording has ended with a short grid frame or `finish`; only `reset` may follow.
     ended: bool,
 }
 
 impl Encoder {
-    /// `rate` in frames per second; `bitrate_per_side` in bit/s, for opus only. All memory it will
-    /// ever need is taken here.
+    /// Creates an encoder and allocates all its memory. `rate` is in frames per second;
+    /// `bitrate_per_side` is in bit/s and for opus only.
     pub fn new(
         kind: CodecKind,
         rate: u32,
@@ -131,13 +128,12 @@ impl Encoder {
         Ok(Encoder { backend: coder, layout: grid, ended: false })
     }
 
-    /// Frames of a whole grid frame.
     #[must_use]
     pub fn grid_frames(&self) -> usize {
         self.layout.frame_count
     }
 
-    /// By how many frames the decoded audio lags (the codec's look-ahead); 0 for pcm and ulaw.
+    /// Delay of the decoded audio in frames (the codec's look-ahead); 0 for pcm and ulaw.
     #[must_use]
     pub fn delay_frames(&self) -> u16 {
         match &self.backend {
@@ -146,7 +142,7 @@ impl Encoder {
         }
     }
 
-    /// Bytes that one `frame`, or `finish`, appends at most: what to reserve for.
+    /// Maximum number of bytes that one `encode_frame` or `finish` appends.
     #[must_use]
     pub fn grid_bytes_max(&self) -> usize {
         match &self.backend {
@@ -156,8 +152,8 @@ impl Encoder {
         }
     }
 
-    /// Appends the payload of the next grid frame (or of the shorter, last one). Takes no memory
-    /// as long as `payload` has `grid_bytes_max` to spare.
+    /// Appends the payload of the next grid frame. Does not allocate while `payload` has
+    /// `grid_bytes_max` spare capacity.
     pub fn encode_frame(&mut self, audio: &Cleared<'_>, payload: &mut Vec<u8>) {
         let frames = audio.frames();
         assert!(!self.ended, "audio after the end of a recording");
@@ -175,7 +171,7 @@ impl Encoder {
         }
     }
 
-    /// Ends the recording: appends what the look-ahead still owes, often nothing.
+    /// Ends the recording: appends the audio still in the look-ahead, if any.
     pub fn finish(&mut self, payload: &mut Vec<u8>) {
         self.ended = true;
         match &mut self.backend {
@@ -184,7 +180,7 @@ impl Encoder {
         }
     }
 
-    /// As new, for the next recording; no trace of the last one stays.
+    /// Resets the encoder for the next recording, and wipes the last one's audio.
     pub fn reset(&mut self) {
         self.ended = false;
         match &mut self.backend {
@@ -201,7 +197,8 @@ enum DecoderBackend {
     Opus(opus::OpusDecoder),
 }
 
-/// Turns the payloads of one recording, in order, into exactly the frames that their runs tell of.
+/// Decodes the payloads of one recording, in order, into exactly the frames that their runs
+/// describe.
 #[derive(Debug)]
 pub struct Decoder {
     backend: DecoderBackend,
@@ -210,7 +207,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// What the recording's header says; `delay_frames` as `Encoder::delay_frames` gave it.
+    /// Creates a decoder from the recording's header; `delay_frames` is `Encoder::delay_frames`.
     pub fn new(
         kind: CodecKind,
         rate: u32,
@@ -229,8 +226,8 @@ impl Decoder {
         Ok(Decoder { backend: reader, layout: grid, ended: false })
     }
 
-    /// Appends the samples of a chunk, interleaved. Opus holds the last `delay_frames` frames back
-    /// until the next chunk, or `finish`. After an error nothing more can be read.
+    /// Appends the samples of a chunk, interleaved. Opus delays the last `delay_frames` frames
+    /// until the next chunk or `finish`. After an error the decoder cannot continue.
     pub fn decode_chunk(
         &mut self,
         runs: &[Run],
@@ -259,8 +256,8 @@ impl Decoder {
         }
     }
 
-    /// Appends what is still held back. Frames of a recording that was cut, whose packet never
-    /// became durable, are zeros: the length is exact all the same.
+    /// Appends the delayed frames. In an interrupted recording, frames whose packet never became
+    /// durable are zeros, so the length stays exact.
     pub fn finish(&mut self, out: &mut Vec<i16>) {
         self.ended = true;
         match &mut self.backend {
@@ -269,8 +266,8 @@ impl Decoder {
         }
     }
 
-    /// Frames that the runs call stored but that no packet held: the end of a cut recording, at
-    /// most `delay_frames`. Zeros stand for them. Complete after `finish`.
+    /// Frames that the runs call stored but no packet contained: the end of an interrupted
+    /// recording, at most `delay_frames`. They decode to zeros. Complete after `finish`.
     #[must_use]
     pub fn missing_frames(&self) -> u64 {
         match &self.backend {
@@ -280,7 +277,7 @@ impl Decoder {
     }
 }
 
-/// A payload that holds the stored frames one by one.
+/// Decoder for payloads that hold the stored frames one by one.
 struct PlainDecoder {
     frame_bytes: usize,
     sides: usize,

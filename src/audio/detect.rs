@@ -1,12 +1,12 @@
-//! Activity: when a line is seized and released, on boards that no PBX feed tells about.
+//! Line activity detection: when a line is seized and released, on boards without a call feed.
 //!
-//! Each channel has a `ActivityDetector`. It is given the channel's audio, period by period, and says which
-//! seizure of the line is the newest: from which position on, and whether it is over. Nothing is
-//! queued: a seizure has a number, and who follows sees that there is a new one.
+//! Each channel has an `ActivityDetector`. It receives the channel's audio period by period and
+//! reports the newest seizure of the line: where it starts and whether it has ended. Seizures are
+//! numbered rather than queued, so the caller notices a new one by its number.
 //!
-//! What a mask covers is never given to it, only how many frames that were: while a line is masked
-//! nothing is known of it, and so it is neither seized nor released (G6). Nothing here begins a
-//! call (see `recorder::activity`), allocates while audio comes, or knows what time it is.
+//! The detector never receives masked audio, only its length in frames. A masked line is
+//! therefore neither seized nor released (G6). The detector does not allocate while audio
+//! arrives. `recorder::calls::activity` begins the calls.
 
 mod level;
 mod script;
@@ -23,29 +23,30 @@ use crate::time::Position;
 /// The newest seizure of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seizure<'a> {
-    /// Counts up from 1; every seizure has another.
+    /// Sequence number from 1.
     pub number: u64,
-    /// Where it begins: with voice, before the first loud sample.
+    /// Start of the seizure; with voice detection, before the first loud sample.
     pub from: Position,
-    /// Where the line was found released, if it was.
+    /// Position at which the line was released, if it was.
     pub to: Option<Position>,
-    /// What a script says of the call.
+    /// Direction of the call, if a script states it.
     pub direction: Option<Direction>,
     pub ani: Option<&'a str>,
     pub dnis: Option<&'a str>,
 }
 
-/// What finds out about one channel's line.
+/// Activity detector of one channel.
 #[derive(Debug)]
 pub enum ActivityDetector {
-    /// Nothing: the PBX's feed says.
+    /// None: the call feed reports the calls.
     Cti,
     Voice(Box<VoiceDetector>),
     Script(ScriptPlayer),
 }
 
 impl ActivityDetector {
-    /// The detector that `board` wants for `channel`. A seizure reaches back `holdback_ms` at most.
+    /// Creates the detector that `board` configures for `channel`. A seizure starts at most
+    /// `holdback_ms` in the past.
     #[must_use]
     pub fn new(
         board: &config::BoardSettings,
@@ -65,7 +66,7 @@ impl ActivityDetector {
         }
     }
 
-    /// What it begins calls by, as the first part of their ids.
+    /// Name of the detector, the prefix of its call ids.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -75,35 +76,33 @@ impl ActivityDetector {
         }
     }
 
-    /// Takes captured audio in, interleaved, that no mask covers.
+    /// Processes captured audio that no mask covers, interleaved.
     pub fn push_samples(&mut self, samples: &[i16]) {
         if let ActivityDetector::Voice(voice) = self {
             voice.push_samples(samples);
         }
     }
 
-    /// Goes on by frames that a mask covers.
     pub fn skip_masked(&mut self, frames: u64) {
         if let ActivityDetector::Voice(voice) = self {
             voice.skip_masked(frames);
         }
     }
 
-    /// Goes on by frames that were never had.
     pub fn skip_lost(&mut self, frames: u64) {
         if let ActivityDetector::Voice(voice) = self {
             voice.skip_lost(frames);
         }
     }
 
-    /// The line is in use, whoever says so: silence will release it.
+    /// Marks the line as in use, so that silence will release it.
     pub fn mark_seized(&mut self) {
         if let ActivityDetector::Voice(voice) = self {
             voice.mark_seized();
         }
     }
 
-    /// The newest seizure, `head` being the position of the next frame.
+    /// Returns the newest seizure; `head` is the position of the next frame.
     #[must_use]
     pub fn latest_seizure(&self, head: Position) -> Option<Seizure<'_>> {
         match self {

@@ -1,9 +1,9 @@
-//! A reel: what takes one call's audio from a ring, frame by frame, and encodes it.
+//! Encode stream: reads one call's audio from a ring, frame by frame, and encodes it.
 //!
-//! It goes in whole grid frames that have waited for the holdback, through the channel's mask and
-//! its own held spans, and gathers at most half a second before it is cut into a chunk: runs and
-//! codec bytes. Where a chunk goes, to a file (`recorder::recording`) or to memory only
-//! (`recorder::recall`), the reel does not know. Its buffers are made when it begins.
+//! It reads whole grid frames that have waited for the holdback, through the channel's mask and
+//! its own held ranges. It gathers at most half a second before the caller flushes a chunk of
+//! runs and codec bytes. The caller writes the chunk to a file (`recorder::recording`) or keeps
+//! it in memory (`recorder::recording::recall`). All buffers are allocated at creation.
 
 use crate::audio::channel::{Channel, ChannelIndex};
 use crate::audio::codec::Encoder;
@@ -15,19 +15,19 @@ use crate::store::fact::FactSpan;
 use crate::time::Position;
 use zeroize::Zeroize;
 
-/// Takes audio from one ring.
+/// Reads and encodes audio from one ring.
 pub struct EncodeStream {
     pub channel: ChannelIndex,
     pub from: Position,
-    /// Next frame to be taken.
+    /// Next frame to read.
     pub cursor: Position,
-    /// Where it ends, once that is known.
+    /// End of the audio, once known.
     pub end: Option<Position>,
-    /// What still waits is taken at once, not after the holdback.
+    /// Read waiting audio at once, without the holdback.
     pub is_flushing: bool,
-    /// Stretches in which its call was held.
+    /// Ranges in which the call was on hold.
     pub held_ranges: Mask,
-    /// Stretches that are not stored audio, in order.
+    /// Ranges that are not stored audio, in order.
     pub spans: Vec<FactSpan>,
     encoder: Encoder,
     payload: Vec<u8>,
@@ -36,21 +36,20 @@ pub struct EncodeStream {
     finished: bool,
 }
 
-/// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// A grid frame was taken.
+    /// A grid frame was encoded.
     Advanced,
-    /// A chunk must be cut before more can be taken.
+    /// The chunk must be flushed before the next frame.
     ChunkFull,
-    /// Everything up to the end has been taken.
+    /// Everything up to the end was encoded.
     Ended,
-    /// Nothing has waited long enough.
+    /// No frame has waited long enough.
     Waiting,
 }
 
 impl EncodeStream {
-    /// A reel that begins at `from`.
+    /// Creates a stream that starts at `from`.
     #[must_use]
     pub fn new(channel: ChannelIndex, from: Position, encoder: Encoder) -> EncodeStream {
         let payload = Vec::with_capacity(EncodeStream::chunk_bytes_max(&encoder));
@@ -70,19 +69,19 @@ impl EncodeStream {
         }
     }
 
-    /// Longest payload of one chunk, with what a codec owes at its end.
+    /// Maximum payload of one chunk, including the codec's look-ahead at the end.
     #[must_use]
     pub fn chunk_bytes_max(encoder: &Encoder) -> usize {
         (limits::CHUNK_GRIDS as usize + 2) * encoder.grid_bytes_max() + 64
     }
 
-    /// Frames by which the codec lags.
+    /// Delay of the codec in frames.
     #[must_use]
     pub fn delay_frames(&self) -> u16 {
         self.encoder.delay_frames()
     }
 
-    /// Takes the next grid frame from its channel's ring, if it has waited `holdback_frames`.
+    /// Encodes the next grid frame from the channel's ring, if it has waited `holdback_frames`.
     pub fn encode_next(&mut self, channel: &mut Channel, holdback_frames: u64) -> Progress {
         if self.is_chunk_full() {
             return Progress::ChunkFull;
@@ -128,14 +127,14 @@ impl EncodeStream {
         self.grid_count += 1;
     }
 
-    /// Half a second, or as many fates as a chunk holds.
+    /// Whether the chunk is full: half a second of audio, or the maximum number of runs.
     #[must_use]
     pub fn is_chunk_full(&self) -> bool {
         let left = self.runs.capacity() - self.runs.len();
         self.grid_count >= limits::CHUNK_GRIDS || left < RUNS_MAX
     }
 
-    /// Nothing more comes: what the codec still owes goes into the last chunk.
+    /// Ends the stream: the codec's look-ahead goes into the last chunk.
     pub fn finish(&mut self) {
         if !self.finished {
             self.finished = true;
@@ -143,23 +142,23 @@ impl EncodeStream {
         }
     }
 
-    /// Whether there is nothing to cut.
+    /// Whether there is nothing to flush.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty() && self.payload.is_empty()
     }
 
-    /// Hands out what was taken since the last cut, and wipes it.
+    /// Passes the audio encoded since the last flush to `use_it`, and wipes it.
     pub fn flush_chunk(&mut self, use_it: impl FnOnce(&[Run], &mut Vec<u8>)) {
         use_it(&self.runs, &mut self.payload);
-        // However often its call is held, only what still waits is remembered.
+        // Bounds the held ranges to audio that still waits.
         self.held_ranges.prune_before(self.cursor);
         self.runs.clear();
         self.payload.zeroize();
         self.grid_count = 0;
     }
 
-    /// Gives the encoder back, as new.
+    /// Returns the encoder, reset.
     #[must_use]
     pub fn into_encoder(mut self) -> Encoder {
         self.payload.zeroize();
@@ -168,7 +167,7 @@ impl EncodeStream {
     }
 }
 
-/// Adds a run to an account of stretches that are not stored audio.
+/// Appends a run to a list of ranges that are not stored audio.
 pub fn append_span(spans: &mut Vec<FactSpan>, at: Position, run: Run) {
     if run.fate == Fate::Stored || run.frames == 0 {
         return;

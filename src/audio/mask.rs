@@ -1,20 +1,20 @@
-//! Blackout: which stretches of a channel must not be kept.
+//! Mask: the ranges of a channel that must not be recorded.
 //!
 //! A `Mask` is a short sorted list of position ranges. Positions are audio frames, so a mask is
-//! exact to one sample and knows nothing of clocks. Ranges never overlap and never touch: two that
-//! touch are one. The last range may be open, "until told otherwise". When the list is full the two
-//! ranges that lie closest are joined: a full mask hides too much, never too little.
+//! exact to one sample and independent of clocks. Ranges never overlap and never touch: touching
+//! ranges are joined. The last range may be open-ended. When the list is full, the two closest
+//! ranges are joined, so a full mask hides too much rather than too little.
 //!
-//! The same list says which stretches of a recording were held. This module does not wipe audio
-//! (see `ring`) and does not decide who may ask (see `recorder`).
+//! The same list also holds the ranges in which a recording was on hold. `ring` wipes the audio,
+//! and the recorder decides which client may black out.
 
 use crate::time::Position;
 
-/// Ranges a mask can hold before close ones are joined. A ring holds at most a minute (60 s); 64
-/// ranges are more than one press a second.
+/// Maximum number of ranges before close ones are joined. A ring holds at most 60 s, so 64 ranges
+/// allow more than one press a second.
 pub const RANGES_MAX: usize = 64;
 
-/// Stands for "until told otherwise".
+/// End of an open range.
 const OPEN_END: Position = Position(u64::MAX);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,23 +23,22 @@ struct MaskRange {
     to: Position,
 }
 
-/// What is hidden of one channel.
+/// The hidden ranges of one channel.
 #[derive(Clone, Debug, Default)]
 pub struct Mask {
     ranges: heapless::Vec<MaskRange, RANGES_MAX>,
 }
 
 impl Mask {
-    /// Hides nothing.
     pub const EMPTY: Mask = Mask { ranges: heapless::Vec::new() };
 
-    /// Hides everything from `from` on, until `close`. Asking again for what is hidden changes
-    /// nothing.
+    /// Hides everything from `from` on, until `close_at`. Has no effect if that is already
+    /// hidden.
     pub fn open_at(&mut self, from: Position) {
         self.insert(from, OPEN_END);
     }
 
-    /// Ends the open range at `to`; returns whether there was one. An empty range vanishes.
+    /// Closes the open range at `to`. Returns whether there was one. An empty range is removed.
     pub fn close_at(&mut self, to: Position) -> bool {
         match self.ranges.last_mut() {
             Some(last) if last.to == OPEN_END => {
@@ -79,7 +78,7 @@ impl Mask {
         self.assert_sorted();
     }
 
-    /// Hides what `other` hides, too.
+    /// Also hides the ranges of `other`.
     pub fn merge(&mut self, other: &Mask) {
         for range in &other.ranges {
             self.insert(range.from, range.to);
@@ -94,7 +93,7 @@ impl Mask {
         self.assert_sorted();
     }
 
-    /// Forgets what ends at or before `before`: nobody will ask again.
+    /// Removes ranges that end at or before `before`.
     pub fn prune_before(&mut self, before: Position) {
         self.ranges.retain(|range| range.to > before);
     }
@@ -110,13 +109,13 @@ impl Mask {
         self.ranges.last().is_some_and(|last| last.to == OPEN_END)
     }
 
-    /// Where the open range begins.
+    /// Start of the open range, if there is one.
     #[must_use]
     pub fn open_from(&self) -> Option<Position> {
         self.ranges.last().filter(|last| last.to == OPEN_END).map(|last| last.from)
     }
 
-    /// Whether `at` is hidden, and the first position after it where that changes (none: never).
+    /// Returns whether `at` is hidden, and the next position where that changes, if any.
     #[must_use]
     pub fn state_at(&self, at: Position) -> (bool, Option<Position>) {
         for range in &self.ranges {
@@ -130,7 +129,7 @@ impl Mask {
         (false, None)
     }
 
-    /// The hidden ranges that meet `from..to`, clipped to it.
+    /// Returns the hidden ranges that intersect `from..to`, clipped to it.
     pub fn ranges_within(
         &self,
         from: Position,

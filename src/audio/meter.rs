@@ -1,18 +1,18 @@
-//! Level meter of one channel: RMS and peak of what was heard lately, in dB below full scale.
+//! Level meter of one channel: RMS and peak of recent audio, in dBFS.
 //!
-//! It is fed only what a mask does not cover (G6): a masked channel's meter stands still at
-//! silence. It smooths over `WINDOW_MS`; no sample can be got back out of it.
+//! It receives only audio that no mask covers (G6); the meter of a masked channel shows silence.
+//! It averages over `WINDOW_MS`, so no samples can be recovered from it.
 
 /// Length of one measuring window, in milliseconds.
 pub const WINDOW_MS: u32 = 200;
 
-/// For so many windows a peak is held: 2 s.
+/// Windows for which a peak is held: 2 s.
 const HOLD_WINDOWS: u32 = 2000 / WINDOW_MS;
 
-/// What a meter shows of digital silence, in dB.
+/// Meter reading for digital silence, in dBFS.
 pub const SILENCE_DB: i32 = -96;
 
-/// Square sums of the current window, levels of the last one.
+/// Square sums of the current window and levels of the last one.
 #[derive(Clone, Debug)]
 pub struct Meter {
     window_samples: u32,
@@ -27,7 +27,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A meter for `sides` interleaved samples per frame at `rate` frames per second.
+    /// Creates a meter for `sides` interleaved samples per frame at `rate` frames per second.
     #[must_use]
     pub fn new(rate: u32, sides: u8) -> Meter {
         let window_samples = (rate * WINDOW_MS / 1000).max(1) * u32::from(sides);
@@ -44,7 +44,7 @@ impl Meter {
         }
     }
 
-    /// Takes samples in that may be heard.
+    /// Measures samples that may be heard.
     pub fn push_samples(&mut self, samples: &[i16]) {
         for sample in samples {
             let size = sample.unsigned_abs();
@@ -57,7 +57,7 @@ impl Meter {
         }
     }
 
-    /// Forgets everything, at once: what follows is masked, and so may be what was heard last.
+    /// Clears all levels at once: following audio is masked, and recent audio may be too.
     pub fn reset(&mut self) {
         (self.seen, self.sum, self.top) = (0, 0, 0);
         (self.level_db, self.peak_db) = (SILENCE_DB, SILENCE_DB);
@@ -76,19 +76,19 @@ impl Meter {
         }
     }
 
-    /// RMS level of the last window, in dB of full scale, `SILENCE_DB` to 0.
+    /// RMS level of the last window in dBFS, `SILENCE_DB` to 0.
     #[must_use]
     pub fn level_db(&self) -> i32 {
         self.level_db
     }
 
-    /// Peak of the last window, in dB of full scale, `SILENCE_DB` to 0.
+    /// Peak of the last window in dBFS, `SILENCE_DB` to 0.
     #[must_use]
     pub fn peak_db(&self) -> i32 {
         self.peak_db
     }
 
-    /// The highest peak of the last 2 s or so, for who looks more rarely than a window lasts.
+    /// Highest peak of about the last 2 s, for clients that poll less often than once a window.
     #[must_use]
     pub fn hold_db(&self) -> i32 {
         self.hold_db

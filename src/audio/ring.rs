@@ -1,22 +1,22 @@
-//! The ring: where every channel's audio waits before any of it may leave.
+//! Ring: holds each channel's audio until it may leave.
 //!
-//! PCM by position, allocated once. It is at once the blackout window and the cushion against a
-//! slow disk: a blackout wipes what still waits, and what a mask covers enters as zeros. Audio
-//! leaves only as `Cleared`, which this module alone can make, and only in whole stretches whose
-//! every frame has a fate; it asserts that what is not `Stored` is zero.
+//! It holds PCM by position and is allocated once. It serves as the blackout window and as the
+//! buffer against a slow disk. A blackout wipes audio that still waits, and masked audio is
+//! written as zeros. Audio leaves only as `Cleared`, which only this module can create, with a
+//! fate for every frame. The ring asserts that every frame that is not `Stored` is zero.
 //!
-//! The ring does not know who reads it: that the writer never overtakes a reader is the recorder's
-//! duty (`room`), and asserted here on reading.
+//! The ring does not know its readers. The recorder ensures that the writer never overtakes a
+//! reader (`free_frames`), and reading asserts it.
 
 use crate::audio::mask::Mask;
 use crate::audio::span::{Fate, LossReason, Run};
 use crate::time::Position;
 use zeroize::Zeroize;
 
-/// Runs that one stretch of `clear` can have before it is cut short.
+/// Maximum number of runs in one `read_cleared` call.
 pub const RUNS_MAX: usize = 32;
 
-/// Lost stretches a ring remembers. When there are more, audio between the last two is given up
+/// Maximum number of lost ranges. Above it, the audio between the last two is counted as lost
 /// too.
 const LOST_MAX: usize = 64;
 
@@ -27,12 +27,12 @@ struct LostRange {
     reason: LossReason,
 }
 
-/// One channel's waiting audio.
+/// The waiting audio of one channel.
 pub struct Ring {
     samples: Box<[i16]>,
     sides: usize,
     head: Position,
-    /// Behind the last frame that was really written; lost frames may follow up to `head`.
+    /// End of the last frame written; lost frames may follow up to `head`.
     written: Position,
     lost: heapless::Vec<LostRange, LOST_MAX>,
     scratch: Box<[i16]>,
@@ -40,7 +40,7 @@ pub struct Ring {
 }
 
 /// Audio that may leave RAM: interleaved samples (`sides` per frame) and the fate of every frame.
-/// Frames whose fate is not `Stored` are zero. Constructed by the ring only.
+/// Frames whose fate is not `Stored` are zero. Only the ring constructs it.
 #[derive(Debug)]
 pub struct Cleared<'a> {
     samples: &'a [i16],
@@ -49,7 +49,7 @@ pub struct Cleared<'a> {
 }
 
 impl Ring {
-    /// A sum over all that waits: for tests that nothing was wiped.
+    /// Hash of all waiting audio, for tests that nothing was wiped.
     #[doc(hidden)]
     #[must_use]
     pub fn content_hash(&self) -> u64 {
@@ -59,7 +59,8 @@ impl Ring {
         self.samples.iter().fold(0, mix)
     }
 
-    /// A ring of `frames` frames of `sides` samples; `stretch` is the longest that `clear` gives.
+    /// Creates a ring of `frames` frames of `sides` samples; `stretch` is the maximum length for
+    /// `read_cleared`.
     #[must_use]
     pub fn new(sides: usize, frames: usize, stretch: usize) -> Ring {
         assert!((1..=2).contains(&sides) && stretch > 0 && stretch <= frames);
@@ -74,39 +75,35 @@ impl Ring {
         }
     }
 
-    /// The position the next captured frame will have.
+    /// Position of the next captured frame.
     #[must_use]
     pub fn head(&self) -> Position {
         self.head
     }
 
-    /// Frames it holds.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         (self.samples.len() / self.sides) as u64
     }
 
-    /// Memory it holds, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         (self.samples.len() * size_of::<i16>()) as u64
     }
 
-    /// The oldest position that can still be read. Lost frames overwrite nothing, so they do not
-    /// move it: what a reader still needs stays, however much is lost after it.
+    /// Oldest readable position. Lost frames overwrite nothing, so they do not move it.
     #[must_use]
     pub fn tail(&self) -> Position {
         self.written.saturating_sub(self.capacity())
     }
 
-    /// How many frames can be written before audio that a reader at `cursor` still needs is
-    /// overwritten.
+    /// Number of frames that can be written without overwriting audio from `cursor` on.
     #[must_use]
     pub fn free_frames(&self, cursor: Position) -> u64 {
         self.capacity().saturating_sub(self.head.frames_since(cursor.min(self.head)))
     }
 
-    /// Takes in captured frames; zeros in their place while `masked`.
+    /// Writes captured frames, or zeros in their place while `masked`.
     pub fn write(&mut self, frames: &[i16], masked: bool) {
         assert_eq!(frames.len() % self.sides, 0);
         assert!(frames.len() <= self.samples.len());
@@ -125,7 +122,7 @@ impl Ring {
         self.written = self.head;
     }
 
-    /// Goes on by `frames` that were never had. Their place is left as it is: a reader gets a span.
+    /// Advances by `frames` lost frames. Their slots are not written; a reader gets a lost run.
     pub fn skip_lost(&mut self, frames: u64, reason: LossReason) {
         if frames == 0 {
             return;
@@ -141,7 +138,7 @@ impl Ring {
         }
     }
 
-    /// Zeroizes everything that still waits between `from` and `to`.
+    /// Zeroizes the waiting audio between `from` and `to`.
     pub fn wipe_range(&mut self, from: Position, to: Position) {
         let from = from.max(self.tail());
         let to = to.min(self.written);
@@ -161,8 +158,8 @@ impl Ring {
         self.scratch.zeroize();
     }
 
-    /// Gives `frames` frames from `from` on, masked through `mask` and `held`. Fewer when their
-    /// fate changes more than `RUNS_MAX` times. Call `forget` when the audio has been used.
+    /// Reads `frames` frames from `from` on through both masks. Returns fewer if their fate
+    /// changes more than `RUNS_MAX` times. Call `wipe_scratch` after using the audio.
     pub fn read_cleared(
         &mut self,
         from: Position,
@@ -189,7 +186,7 @@ impl Ring {
         Cleared::new(&self.scratch[..total * self.sides], self.sides, &self.runs)
     }
 
-    /// Copies the stored runs that begin at `from` into the scratch, zeros for the others.
+    /// Copies stored runs from `from` on into the scratch buffer, with zeros for the others.
     fn copy_stored(&mut self, from: Position) {
         let (mut at, mut out) = (from, 0);
         for run in &self.runs {
@@ -208,7 +205,8 @@ impl Ring {
         }
     }
 
-    /// The fate of the frame at `at`, and where that may change: masked before held before lost.
+    /// Returns the fate of the frame at `at`, and where it may change. Masked takes precedence
+    /// over held, and held over lost.
     fn fate_at(&self, at: Position, [mask, held]: [&Mask; 2]) -> (Fate, Option<Position>) {
         let (masked, mask_until) = mask.state_at(at);
         let (is_held, held_until) = held.state_at(at);
@@ -225,8 +223,8 @@ impl Ring {
         (lost.map_or(Fate::Stored, Fate::Lost), until)
     }
 
-    /// The second of two assertions: what a mask covers was wiped when it was masked. Lost frames
-    /// were never written, so their place may hold what was there one round ago.
+    /// Asserts that masked frames were wiped, as a second check after masking. Lost frames are
+    /// excluded, because their slots may hold older audio.
     fn assert_wiped(&self, from: Position, until: Option<Position>) {
         let stop = until.map_or(self.head, |until| until.min(self.head));
         let stop = stop.min(from.plus((self.scratch.len() / self.sides) as u64));
@@ -255,7 +253,7 @@ impl Ring {
         (None, None)
     }
 
-    /// Wipes what the last `clear` handed out.
+    /// Wipes the audio returned by the last `read_cleared`.
     pub fn wipe_scratch(&mut self) {
         self.scratch.zeroize();
     }
@@ -291,13 +289,13 @@ impl<'a> Cleared<'a> {
         self.runs
     }
 
-    /// Whether any frame of it is to be stored.
+    /// Whether any frame is stored.
     #[must_use]
     pub fn has_stored(&self) -> bool {
         self.runs.iter().any(|run| run.fate == Fate::Stored && run.frames > 0)
     }
 
-    /// Each run with its samples, in order.
+    /// Iterates over the runs with their samples, in order.
     pub fn runs_with_samples(&self) -> impl Iterator<Item = (Run, &'a [i16])> + use<'a> {
         let (mut rest, sides) = (self.samples, self.sides);
         self.runs.iter().map(move |run| {
@@ -307,7 +305,8 @@ impl<'a> Cleared<'a> {
         })
     }
 
-    /// For codec tests and benches: audio that never was in a ring, wiped where it is not stored.
+    /// Creates cleared audio without a ring, for codec tests and benches; wipes frames that are
+    /// not stored.
     #[doc(hidden)]
     pub fn for_tests(samples: &'a mut [i16], sides: usize, runs: &'a [Run]) -> Cleared<'a> {
         let mut at = 0;

@@ -1,24 +1,22 @@
-//! What became of audio: every frame of a recording is stored, masked, held, or lost, and counted.
+//! Fates of audio: every frame of a recording is stored, masked, held or lost, and counted.
 //!
-//! A `Run` is a stretch of frames with one fate; runs follow each other without gaps. The `Ledger`
-//! adds them up per recording: captured = stored + masked + held + lost, exact to the frame.
-//!
-//! This module decides no fate (see `recorder`), it only names and counts them.
+//! A `Run` is a range of frames with one fate; runs follow each other without gaps. The `Ledger`
+//! sums them per recording: captured = stored + masked + held + lost, exact to the frame.
 
 use serde::{Deserialize, Serialize};
 
 /// Why audio is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub enum LossReason {
-    /// The card ran over: the kernel or the loop was late.
+    /// The capture buffer overran because the kernel or the loop was late.
     Overrun,
     /// The board was unplugged, suspended or silent.
     Board,
     /// The ring was full because the disk was slow.
     Ring,
-    /// The disk refused the audio.
+    /// The disk failed to store the audio.
     Disk,
-    /// The power was cut before it was durable.
+    /// The power failed before the audio was durable.
     Power,
 }
 
@@ -43,13 +41,13 @@ impl LossReason {
     }
 }
 
-/// The fate of a stretch of audio.
+/// The fate of a range of audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub enum Fate {
     Stored,
-    /// Blacked out; silence that was never written.
+    /// Blacked out; the audio was never written.
     Masked,
-    /// The call was held: the channel's audio belonged to another call.
+    /// On hold: the channel's audio belonged to another call.
     Held,
     Lost(LossReason),
 }
@@ -61,13 +59,13 @@ pub struct Run {
     pub frames: u32,
 }
 
-/// How many frames met which fate. All counts are frames.
+/// Frame counts by fate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     pub stored: u64,
     pub masked: u64,
     pub held: u64,
-    /// Indexed as `Loss::ALL`.
+    /// Lost frames, indexed as `LossReason::ALL`.
     pub lost: [u64; 5],
 }
 
@@ -88,7 +86,7 @@ impl Ledger {
         self.lost.iter().sum()
     }
 
-    /// Length of the timeline: everything that was, or should have been, captured.
+    /// Length of the timeline in frames, including frames that should have been captured.
     #[must_use]
     pub fn total_captured(&self) -> u64 {
         self.stored + self.masked + self.held + self.total_lost()

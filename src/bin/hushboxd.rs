@@ -1,10 +1,10 @@
-//! `hushboxd`: the box.
+//! `hushboxd`: the recorder daemon.
 //!
-//! Reads its configuration, runs until it is stopped, and ends with an exit code after sysexits.h:
-//! 0 in order, 69 a device or address is missing, 71 the system, 74 the disk, 78 the configuration.
-//! stdout carries one line, `ready`; everything else goes to stderr. A broken invariant aborts: the
-//! boot service starts it anew, and recovery closes what was open. In a worker thread, which owns
-//! nothing of the recordings, it fails that thread's request instead.
+//! Reads its configuration, runs until it is stopped, and exits with a code from sysexits.h: 0
+//! orderly stop, 69 a device or address is missing, 71 system error, 74 disk, 78 configuration.
+//! stdout carries one line, `ready`; everything else goes to stderr. A violated invariant aborts:
+//! the service manager restarts the daemon, and recovery closes what was open. In a worker thread
+//! it only fails that thread's request.
 
 use clap::{CommandFactory, Parser};
 use hushbox::shell::event_loop;
@@ -12,17 +12,17 @@ use hushbox::shell::event_loop::ExitReason;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// The recording box: captures voice boards, keeps what may be kept, serves the line protocol.
+/// The Hushbox daemon: records calls from voice boards and serves the line protocol.
 ///
-/// Prints one line on stdout when it is ready; logs to stderr. SIGTERM stops it in order, SIGHUP
-/// reads the configuration again.
+/// Prints one line on stdout when it is ready; logs to stderr. SIGTERM stops it, SIGHUP reloads the
+/// configuration.
 #[derive(Parser)]
 #[command(name = "hushboxd", version, after_help = "Try it: hushboxd --config config.toml")]
 struct Arguments {
-    /// The configuration; without it ./config.toml, then /etc/hushbox/config.toml
+    /// Configuration file; default: ./config.toml, then /etc/hushbox/config.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Write the manual page into a folder, and end
+    /// Write the manual page to a directory and exit
     #[arg(long, value_name = "FOLDER", hide = true)]
     manual: Option<PathBuf>,
 }

@@ -1,8 +1,8 @@
-//! Calls: what the box knows of every telephone call, and in which order they came.
+//! Calls: the state of every telephone call and their order.
 //!
-//! A call lives from its `call start` until its wrap-up is over. Which of an agent's calls is the
-//! current one follows from `turn`: the newest started or resumed that is not held. Whom a call
-//! belongs to and what is recorded of it is decided in `recorder`.
+//! A call lives from its `call start` until its wrap-up ends. An agent's current call is the one
+//! with the highest `start_order` (last started or resumed) that is not on hold. The recorder
+//! decides which agent a call belongs to and what is recorded.
 
 use crate::audio::channel::ChannelIndex;
 use crate::calls::directory::AgentIndex;
@@ -12,41 +12,40 @@ use crate::limits;
 use crate::store::fact::{CallFacts, CallNumber, PhoneNumbers};
 use crate::time::{MonoTime, Position, WallTime};
 
-/// One call.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub number: CallNumber,
-    /// The PBX's word for it.
+    /// Id given by the call feed.
     pub id: String,
     pub device: String,
     pub channel: ChannelIndex,
     pub consult_of: Option<String>,
-    /// Whom the PBX named with `agent=`: a username, or one of somebody's phones.
+    /// Agent named by the call feed with `agent=`, by username or phone.
     pub named_agent: Option<AgentIndex>,
-    /// Whose phones hold the device.
+    /// Agent whose phones include the device.
     pub phone_owner: Option<AgentIndex>,
-    /// Who sat at the device's workstation first, in the call: it stays theirs when their link is
-    /// gone, so that a blackout stays on it (G5).
+    /// First agent at the device's workstation during the call. The call keeps this agent if the
+    /// session disconnects, so that a blackout stays in place (G5).
     pub workstation_agent: Option<AgentIndex>,
     pub direction: Option<Direction>,
     pub group: Option<String>,
     pub gate: Option<String>,
     pub numbers: PhoneNumbers,
     pub began: WallTime,
-    /// Where it begins on its channel.
+    /// Start position on its channel.
     pub from: Position,
     pub is_held: bool,
-    /// Counts up with every start and resume, over all calls.
+    /// Sequence number of the last start or resume, over all calls.
     pub start_order: u64,
-    /// When it ended, and where.
+    /// Time and position of its end, if it has ended.
     pub ended: Option<(MonoTime, Position)>,
     pub schedule_match: ScheduleMatch,
-    /// When its channel was last heard, for `stale_call_s`.
+    /// Last time its channel had audio, for `stale_call_s`.
     pub last_audio: MonoTime,
 }
 
 impl Call {
-    /// What the journal says of it, `agent` being whom it belongs to now.
+    /// Returns the facts for the journal; `agent` is the call's current agent.
     #[must_use]
     pub fn to_facts(&self, agent: Option<String>) -> CallFacts {
         CallFacts {
@@ -68,7 +67,6 @@ impl Call {
     }
 }
 
-/// All calls the box knows.
 #[derive(Debug, Default)]
 pub struct Calls {
     calls: Vec<Call>,
@@ -77,26 +75,26 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// `last` is the highest number the journal knows.
+    /// Creates an empty table; `last` is the highest call number in the journal.
     #[must_use]
     pub fn new(last: u64) -> Calls {
         Calls { calls: Vec::with_capacity(64), last_start_order: 0, last_number: last }
     }
 
-    /// The next unused number.
+    /// Allocates the next call number.
     pub fn next_number(&mut self) -> CallNumber {
         self.last_number += 1;
         CallNumber(self.last_number)
     }
 
-    /// The lowest number that is still noted: of a live call, or else of the next one.
+    /// Returns the lowest number still in use by a live call, or else the next number.
     #[must_use]
     pub fn first_live_number(&self) -> CallNumber {
         let live = self.live_calls().map(|call| call.number).min();
         live.unwrap_or(CallNumber(self.last_number + 1))
     }
 
-    /// The next place in the order of starts and resumes.
+    /// Allocates the next start-order number.
     pub fn next_start_order(&mut self) -> u64 {
         self.last_start_order += 1;
         self.last_start_order
@@ -130,18 +128,19 @@ impl Calls {
         self.calls.iter().filter(|call| call.is_live())
     }
 
-    /// The live call with this id on this device.
+    /// Returns the live call with this id on this device.
     #[must_use]
     pub fn find_live(&self, device: &str, id: &str) -> Option<&Call> {
         self.live_calls().find(|call| call.device == device && call.id == id)
     }
 
-    /// Forgets calls whose wrap-up is over.
+    /// Removes calls whose wrap-up has ended.
     pub fn retain(&mut self, keep: impl FnMut(&Call) -> bool) {
         self.calls.retain(keep);
     }
 
-    /// Whose call a channel's audio is: its newest started or resumed, not held call.
+    /// Returns the call that owns a channel's audio: the last started or resumed call not on
+    /// hold.
     #[must_use]
     pub fn active_call(&self, channel: ChannelIndex) -> Option<&Call> {
         let here = self.live_calls().filter(|call| call.channel == channel && !call.is_held);

@@ -1,41 +1,41 @@
-//! Who is who: agents by username, phone and workstation.
+//! Directory of agents by username, phone and workstation.
 //!
-//! Made once from a configuration; look-ups ignore case, a missing domain matches any, a different
-//! one is an unknown user (D1). Usernames are unique across domains: a duplicate makes the log-in
-//! fail and names the entries (D2). Nothing here knows sessions or calls.
+//! Built from a configuration. Look-ups ignore case; a missing domain matches any, a different
+//! one is an unknown user (D1). A username must be unique across domains: a duplicate makes the
+//! login fail with an error that names the entries (D2).
 
 use crate::calls::permission::Permissions;
 use crate::config::{Agent, Workstation};
 
-/// An agent's place in the directory.
+/// Index of an agent in the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AgentIndex(pub usize);
 
-/// Everybody the configuration names.
+/// All agents and workstations in the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     agents: Vec<Agent>,
     workstations: Vec<Workstation>,
 }
 
-/// Why a log-in found nobody.
+/// Why a login found no agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LookupError {
-    /// No such username, or another domain, or not from this workstation.
+    /// Unknown username, other domain, or workstation not allowed.
     UnknownUser,
-    /// Several agents were returned for that username: their names and lines, for the log (D2).
+    /// Several agents share the username: their names and lines, for the log (D2).
     DuplicateUser(Vec<(String, u32)>),
 }
 
 impl Directory {
-    /// A directory of these people. Of two with the same username both are kept.
+    /// Creates a directory. Agents with the same username are all kept.
     #[must_use]
     pub fn new(agents: &[Agent], workstations: &[Workstation]) -> Directory {
         Directory { agents: agents.to_vec(), workstations: workstations.to_vec() }
     }
 
-    /// Takes a new configuration in. Everybody known keeps the place; who is gone keeps it too, but
-    /// has no rights, no phone, and cannot log in.
+    /// Applies a new configuration. Known agents keep their index. Removed agents keep it too,
+    /// but lose their permissions and phones and cannot log in.
     pub fn update(&mut self, agents: &[Agent], workstations: &[Workstation]) {
         self.workstations = workstations.to_vec();
         let mut new: Vec<Agent> = agents.to_vec();
@@ -53,10 +53,10 @@ impl Directory {
         self.agents.append(&mut new);
     }
 
-    /// Finds the one agent who logs in as `user`, with `domain` if the client knows it.
+    /// Finds the agent who logs in as `user`, with `domain` if the client knows it.
     ///
     /// # Errors
-    /// `LookupError` when there is none, or more than one.
+    /// `LookupError` if no agent, or more than one, matches.
     pub fn find_for_log_in(
         &self,
         user: &str,
@@ -81,28 +81,30 @@ impl Directory {
         }
     }
 
-    /// The agent with this username, if it is one agent's alone.
+    /// Returns the agent with this username, if it is unique.
     #[must_use]
     pub fn find_by_username(&self, user: &str) -> Option<AgentIndex> {
         self.find_for_log_in(user, None).ok()
     }
 
-    /// The agent one of whose phones (extension or agent number) this is.
+    /// Returns the agent with this phone (extension or agent number).
     #[must_use]
     pub fn find_by_phone(&self, phone: &str) -> Option<AgentIndex> {
         let has = |agent: &Agent| agent.phones.iter().any(|own| own == phone);
         self.agents.iter().position(has).map(AgentIndex)
     }
 
-    /// The phone of whoever sits at this machine (the fallback of D1).
+    /// Returns the phone at this machine (the fallback of D1).
     #[must_use]
     pub fn workstation_device(&self, machine: &str) -> Option<&str> {
         let same = |w: &&Workstation| w.machine.eq_ignore_ascii_case(machine);
         self.workstations.iter().find(same).map(|w| w.device.as_str())
     }
 
+    /// Returns the agent at an index.
+    ///
     /// # Panics
-    /// When the index is of another directory: our own mistake.
+    /// If the index is from another directory.
     #[must_use]
     pub fn agent_at(&self, index: AgentIndex) -> &Agent {
         &self.agents[index.0]
@@ -113,7 +115,7 @@ impl Directory {
         self.agent_at(index).permissions
     }
 
-    /// Whether the agent may log in from `machine`; without a list, from any.
+    /// Whether the agent may log in from `machine`; an empty list allows any.
     #[must_use]
     pub fn may_log_in_from(&self, index: AgentIndex, machine: Option<&str>) -> bool {
         let allowed = &self.agent_at(index).workstations;

@@ -1,19 +1,18 @@
-//! Sets of permissions: what the roles of an agent add up to; nothing denies.
+//! Permission sets: the union of an agent's roles; no role denies a permission.
 //!
-//! The single rights and their words are `protocol::Permission`; which command requires which of
-//! them is in the rows of the protocol's command table. This module decides nothing about a command
-//! (see `recorder::command`); it only says what is in a set.
+//! `protocol::Permission` defines the permissions, and the protocol's command table which command
+//! requires which. The recorder's command handling enforces them.
 
 pub use protocol::Permission;
 
-/// Every word of a permission, for error messages.
+/// Lists every permission name, for error messages.
 #[must_use]
 pub fn words() -> String {
     let names: Vec<String> = Permission::without_fields().map(|right| right.to_string()).collect();
     format!("{}, update.1 … update.15", names.join(", "))
 }
 
-/// The place of `update.1` in a set; what is no field comes before it.
+/// Bit of `update.1`; permissions that are no field come before it.
 const FIRST_FIELD_BIT: u8 = 16;
 
 fn bit(permission: Permission) -> u32 {
@@ -27,7 +26,6 @@ fn bit(permission: Permission) -> u32 {
     1 << place
 }
 
-/// A set of rights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Permissions(u32);
 
@@ -36,7 +34,6 @@ impl Permissions {
         self.0 |= bit(permission);
     }
 
-    /// Roles add up.
     pub fn add_all(&mut self, other: Permissions) {
         self.0 |= other.0;
     }
@@ -46,8 +43,8 @@ impl Permissions {
         self.0 & bit(permission) != 0
     }
 
-    /// The words of these rights, comma separated, `-` when there are none; `update.N` are left
-    /// out: a client is told the fields themselves.
+    /// Returns the names, comma separated, or `-` if empty. `update.N` are omitted, because the
+    /// client is sent the fields themselves.
     #[must_use]
     pub fn to_names(self) -> String {
         let words = Permission::without_fields().filter(|right| self.contains(*right));

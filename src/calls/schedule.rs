@@ -1,18 +1,18 @@
-//! Business rules: which calls are recorded, and which may be recorded on demand.
+//! Schedules: which calls are recorded, and which may be recorded on demand.
 //!
-//! On-demand, percentage and api schedules are matched apart, so that none suppresses another (D6).
-//! Among percentage schedules the largest priority number wins, then the earlier in the file, and
-//! its draw is final. The draw is made from the call and the schedule alone: repeatable, and not
-//! from any hidden random source. Nothing here remembers anything.
+//! On-demand, percentage and API schedules are matched separately, so that none suppresses
+//! another (D6). Among percentage schedules the highest priority wins, then the first in the
+//! file; its draw is final. The draw depends on the call and the schedule only, so it is
+//! repeatable.
 
 use crate::config::{Direction, Schedule, ScheduleKind};
 use crate::time::WallTime;
 
-/// What is known of a call when its schedules are matched.
+/// Attributes of a call for matching schedules.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CallAttributes<'a> {
     pub user: Option<&'a str>,
-    /// The phones of that user, besides the device.
+    /// The agent's phones other than the device.
     pub phones: &'a [String],
     pub device: &'a str,
     pub group: Option<&'a str>,
@@ -20,19 +20,19 @@ pub struct CallAttributes<'a> {
     pub direction: Option<Direction>,
 }
 
-/// Which schedules a call falls under.
+/// Schedules that match a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScheduleMatch {
-    /// Index of the schedule that allows recording on demand (D4).
+    /// Index of the schedule that allows on-demand recording (D4).
     pub on_demand: Option<usize>,
     pub api: Option<usize>,
-    /// The percentage schedule that won, and whether its draw takes the call.
+    /// The winning percentage schedule, and whether its draw selects the call.
     pub percentage: Option<(usize, bool)>,
-    /// What matched and why the winner won, for the record.
+    /// Which schedules matched and why the winner won, for the call record.
     pub explanation: String,
 }
 
-/// Matches every schedule against a call. `draw` is any stable word of the call.
+/// Matches every schedule against a call. `draw` is a stable identifier of the call.
 #[must_use]
 pub fn match_schedules(
     schedules: &[Schedule],
@@ -58,7 +58,7 @@ pub fn match_schedules(
     result
 }
 
-/// In words: who won, with which priority and draw, and who else matched.
+/// Describes the winner with its priority and draw, and the other matches.
 fn explain_match(
     schedules: &[Schedule],
     found: &ScheduleMatch,
@@ -86,7 +86,8 @@ fn explain_match(
     parts.join("; ")
 }
 
-/// The on-demand schedule for a desktop-only recording: it must match by user alone (D4).
+/// Returns the on-demand schedule for a desktop-only recording, which must match by user alone
+/// (D4).
 #[must_use]
 pub fn match_user_schedule(schedules: &[Schedule], user: &str, now: WallTime) -> Option<usize> {
     let alone = |s: &Schedule| {
@@ -100,7 +101,7 @@ pub fn match_user_schedule(schedules: &[Schedule], user: &str, now: WallTime) ->
     schedules.iter().position(|s| alone(s) && is_applicable(s, facts, now))
 }
 
-/// Whether the schedule is active at `now` and every requirement it has is met (D5).
+/// Whether the schedule is active at `now` and all its requirements are met (D5).
 fn is_applicable(schedule: &Schedule, facts: CallAttributes<'_>, now: WallTime) -> bool {
     let begun = schedule.from.is_none_or(|from| from <= now);
     let over = schedule.until.is_some_and(|until| until <= now);
@@ -119,7 +120,7 @@ fn is_applicable(schedule: &Schedule, facts: CallAttributes<'_>, now: WallTime) 
             || facts.direction.is_some_and(|d| schedule.directions.contains(&d)))
 }
 
-/// A number from 0 to 99 that only depends on the call and the schedule.
+/// Returns a number from 0 to 99 that depends on the call and the schedule only.
 fn draw_percent(call: &str, schedule: &str) -> u32 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"hushbox percentage draw\0").update(call.as_bytes());

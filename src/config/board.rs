@@ -1,10 +1,9 @@
-//! Reads `[[board]]`: the voice boards, their channels, and what begins and ends calls on them.
+//! Reads `[[board]]`: voice boards, their channels, and the source of line activity.
 //!
-//! Which keys a channel has follows from the kind of its board: a card's channel has slots, a
-//! simulated one plays a file. A key of the other kind is an error, not ignored: it shows that
-//! somebody expects what will not happen.
+//! The kind of a board determines its channels' keys: a card's channel has slots, a simulated
+//! channel plays a file. A key of the other kind is an error, because it would have no effect.
 //!
-//! Whether channels and devices are unique over all boards is seen in `check`.
+//! `check` ensures that channels and devices are unique over all boards.
 
 use crate::config::bounds::*;
 use crate::config::error::Diagnostics;
@@ -15,15 +14,15 @@ use crate::config::{
     VoiceSettings,
 };
 
-/// A board, and where its words stand.
+/// A board and the offsets of its values.
 pub(super) struct BoardDraft {
-    /// Its channels are in `channels`.
+    /// Board settings, with the channels in `channels`.
     board: BoardSettings,
     pub name: Located<String>,
     pub channels: Vec<ChannelDraft>,
 }
 
-/// A channel, and where its words stand.
+/// A channel and the offsets of its values.
 pub(super) struct ChannelDraft {
     channel: ChannelSettings,
     pub id: Option<Located<u16>>,
@@ -37,14 +36,14 @@ impl BoardDraft {
         BoardSettings { channels, ..self.board }
     }
 
-    /// Memory of its rings, bytes: 16 bit a side and frame, for the holdback.
+    /// Memory of its rings in bytes: 16 bits per side and frame, for the holdback.
     pub fn ring_bytes(&self, holdback_ms: u32) -> u64 {
         let sides: u64 = self.channels.iter().map(|draft| u64::from(draft.channel.sides)).sum();
         sides * 2 * u64::from(self.board.rate) * u64::from(holdback_ms) / 1000
     }
 }
 
-/// The word for `kind`, before its own keys are read.
+/// Value of `kind`, before its own keys are read.
 #[derive(Clone, Copy, PartialEq)]
 enum DeclaredKind {
     Alsa,
@@ -105,7 +104,7 @@ fn read_rate(table: &mut TableReader<'_>, codec: CodecKind) -> u32 {
     rate.value
 }
 
-/// Notes a key that boards of the other kind have.
+/// Reports a key that only boards of the other kind have.
 fn reject_misplaced_key<T>(
     table: &mut TableReader<'_>,
     key: &str,
@@ -202,7 +201,7 @@ fn read_channel(
     ChannelDraft { channel, id, device, slots }
 }
 
-/// One slot a side.
+/// Checks that there is one slot per side.
 fn check_slots(
     table: &mut TableReader<'_>,
     slots: Option<&Located<Vec<Located<u16>>>>,

@@ -1,113 +1,113 @@
-//! Every bound of the configuration, with its arithmetic, and what a text may look like.
+//! Bounds of every configuration value, with their arithmetic, and the rules for text values.
 //!
-//! A value that `parse` lets through is within these; nobody checks again. The rest of the box
-//! sizes its tables from them. Nothing here reads anything.
+//! `parse` enforces them, so later code does not check again and sizes its tables from them.
 
 use std::ops::RangeInclusive;
 
-/// A file is at most so long: 10 000 agents of some 300 bytes each are 3 MB.
+/// Maximum size of a file: 10 000 agents at about 300 bytes are 3 MB.
 pub const TEXT_BYTES_MAX: usize = 4 << 20;
 
-/// Names and labels, bytes: so that a line of the protocol never overflows.
+/// Maximum length of names and labels in bytes, so that protocol lines never overflow.
 pub const NAME_BYTES_MAX: usize = 32;
 
-/// `[[listen]]`: a descriptor each, all of the time.
+/// Maximum `[[listen]]` tables; each uses a descriptor permanently.
 pub const LISTENERS_MAX: usize = 32;
-/// `[[board]]`.
+/// Maximum `[[board]]` tables.
 pub const BOARDS_MAX: usize = 32;
-/// Channels of all boards together: the size of the channel table.
+/// Maximum channels of all boards together: the size of the channel table.
 pub const CHANNELS_MAX: usize = 256;
-/// `[[role]]`.
+/// Maximum `[[role]]` tables.
 pub const ROLES_MAX: usize = 256;
-/// `[[agent]]`.
+/// Maximum `[[agent]]` tables.
 pub const AGENTS_MAX: usize = 10_000;
-/// `[[workstation]]`: one for every agent.
+/// Maximum `[[workstation]]` tables: one for every agent.
 pub const WORKSTATIONS_MAX: usize = 10_000;
-/// `[[schedule]]`: all are looked at when a call begins.
+/// Maximum `[[schedule]]` tables; every call start evaluates all of them.
 pub const SCHEDULES_MAX: usize = 256;
-/// `[[technician]]`.
+/// Maximum `[[technician]]` tables.
 pub const TECHNICIANS_MAX: usize = 100;
-/// Each wraps the key of every recording, some 200 bytes in its header.
+/// Maximum recipients; each adds about 200 bytes to the header of every recording.
 pub const RECIPIENTS_MAX: usize = 16;
-/// Entries of any one list of texts (phones of an agent, users of a schedule, …).
+/// Maximum entries of a list of texts (phones of an agent, users of a schedule, …).
 pub const LIST_MAX: usize = 10_000;
 
-/// Sessions at a time; the most is what a small box serves with as many descriptors.
+/// Concurrent sessions; the maximum is what a small box can serve with as many descriptors.
 pub const SESSIONS: RangeInclusive<u32> = 1..=10_000;
 /// New TLS connections per second.
 pub const HANDSHAKES_PER_S: RangeInclusive<u32> = 1..=10_000;
 
-/// Shorter than 200 ms nobody can reach back; 60 s of stereo at 8 kHz are 1.9 MB a channel.
+/// Holdback: under 200 ms a blackout lead is useless; 60 s of stereo at 8 kHz is 1.9 MB per
+/// channel.
 pub const HOLDBACK_MS: RangeInclusive<u32> = 200..=60_000;
-/// What libopus takes for speech, from barely intelligible to transparent; bit/s.
+/// Opus bitrate for speech in bit/s, from barely intelligible to transparent.
 pub const BITRATE: RangeInclusive<u32> = 6_000..=128_000;
-/// 4 h of stereo opus at 2 × 16 kbit/s are 58 MB of RAM a channel.
+/// Recall: 4 h of stereo Opus at 2 × 16 kbit/s is 58 MB of RAM per channel.
 pub const RECALL_S: RangeInclusive<u32> = 1..=4 * 3600;
-/// An hour to write down what a call was about.
+/// Wrap-up time.
 pub const WRAPUP_S: RangeInclusive<u32> = 0..=3600;
-/// A minute of silence is still a call; after a day a stop was surely missed.
+/// Stale-call timeout: longer than a pause in speech, at most a day.
 pub const STALE_CALL_S: RangeInclusive<u32> = 60..=86_400;
-/// The ceiling of a blackout: at most a day.
+/// Maximum length of a blackout: up to a day.
 pub const BLACKOUT_MAX_S: RangeInclusive<u32> = 1..=86_400;
-/// 1 TiB at most.
+/// Disk reserve: up to 1 TiB.
 pub const RESERVE_MB: RangeInclusive<u32> = 1..=1 << 20;
 
-/// Frames per second, for all codecs but opus.
+/// Sample rate in frames per second, for all codecs but Opus.
 pub const RATE: RangeInclusive<u32> = 8_000..=96_000;
-/// What opus codes without a resampler, frames per second.
+/// Sample rates that Opus encodes without a resampler, in frames per second.
 pub const OPUS_RATES: [u32; 5] = [8_000, 12_000, 16_000, 24_000, 48_000];
-/// The card's memory: two turns of a busy loop (20 ms each) at least.
+/// Capture buffer: at least two turns of a busy loop (20 ms each).
 pub const BUFFER_MS: RangeInclusive<u32> = 40..=2_000;
-/// One period; at most half of the buffer, so that one is filled while another is read.
+/// Period: at most half of the buffer, so that one is filled while another is read.
 pub const PERIOD_MS: RangeInclusive<u32> = 5..=200;
 /// 20 ms: 50 turns a second.
 pub const PERIOD_MS_DEFAULT: u32 = 20;
 const _: () = assert!(PERIOD_MS_DEFAULT * 2 <= *BUFFER_MS.start(), "fits the smallest buffer");
-/// What fits the record format.
+/// Channel numbers that fit the record format.
 pub const CHANNEL_ID: RangeInclusive<u16> = 0..=u16::MAX;
-/// A card has at most so many slots, counted from 0.
+/// Slots of a card, counted from 0.
 pub const SLOT: RangeInclusive<u16> = 0..=255;
-/// Above so much RAM for all rings together a warning is due: it is locked, and boxes are small.
+/// Total ring memory above which a warning is given: it is locked, and boxes have little RAM.
 pub const RINGS_MB_WARN: u64 = 512;
 
-/// Speech that begins a call: from one frame of a codec to 10 s.
+/// Speech that begins a call: from one codec frame to 10 s.
 pub const ATTACK_MS: RangeInclusive<u32> = 20..=10_000;
-/// Silence that ends it: shorter than 200 ms is a pause between words.
+/// Silence that ends a call: less than 200 ms is a pause between words.
 pub const RELEASE_MS: RangeInclusive<u32> = 200..=600_000;
-/// Under 3 dB noise is speech, over 40 dB speech is noise.
+/// Below 3 dB noise counts as speech, above 40 dB speech counts as noise.
 pub const MARGIN_DB: RangeInclusive<u32> = 3..=40;
 
-/// Of calls.
+/// Percentage of calls.
 pub const PERCENT: RangeInclusive<u8> = 0..=100;
-/// Room to put one between any two.
+/// Priority, with room for values between any two.
 pub const PRIORITY: RangeInclusive<i32> = -1_000_000..=1_000_000;
-/// 100 years.
+/// Retention: up to 100 years.
 pub const RETENTION_DAYS: RangeInclusive<u32> = 1..=36_500;
 
 /// Pictures per second.
 pub const SCREEN_FPS: RangeInclusive<u32> = 1..=30;
 /// Percent of the screen's size.
 pub const SCREEN_SCALE: RangeInclusive<u32> = 10..=100;
-/// Rate of the video, kbit/s.
+/// Bitrate of the video, in kbit/s.
 pub const SCREEN_KBPS: RangeInclusive<u32> = 10..=10_000;
 
-/// Speeds that serial ports have, bit/s.
+/// Serial port speeds in bit/s.
 pub const BAUDS: [u32; 10] =
     [1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800];
 
-/// A cable that was left plugged in is no way in for the next one who comes by.
+/// Idle timeout of a serial console, so that an open session does not admit the next person.
 pub const IDLE_S: RangeInclusive<u32> = 10..=3600;
-/// As for every other session (protocol).
+/// Same as for other sessions (see the protocol).
 pub const IDLE_S_DEFAULT: u32 = 90;
 
-/// Costs a PIN's hash may ask of the box: memory in KiB, passes, lanes. 256 MiB is a lot already.
+/// Maximum cost of a PIN hash: memory in KiB (256 MiB), passes, lanes.
 pub const PIN_COST_MAX: (u32, u32, u32) = (256 << 10, 16, 16);
 
-/// What a text may be.
+/// Rule for a text value.
 pub(super) struct TextRule {
     pub is_valid: fn(&str) -> bool,
     pub allowed: &'static str,
-    /// Whether an error must not quote it.
+    /// Whether errors must not quote the value.
     pub is_secret: bool,
 }
 
@@ -119,14 +119,14 @@ fn is_name(text: &str) -> bool {
     is_printable(text) && text.len() <= NAME_BYTES_MAX && text.trim() == text
 }
 
-/// Names, labels, devices, phones.
+/// Names, labels, devices and phones.
 pub(super) const NAME: TextRule = TextRule {
     is_valid: is_name,
     allowed: "a text of 1 to 32 bytes without control characters or outer spaces",
     is_secret: false,
 };
 
-/// A name of the time zone database; whether there is such a zone is looked up.
+/// A time zone name; the database lookup comes later.
 pub(super) const TIME_ZONE: TextRule = TextRule {
     is_valid: |text| is_name(text),
     allowed: "a time zone such as Europe/Berlin, or UTC",
@@ -148,21 +148,21 @@ pub(super) const USERNAME: TextRule = TextRule {
     is_secret: false,
 };
 
-/// Files, folders and PCM names. 1023 bytes and a NUL are what most systems take.
+/// Files, directories and PCM names: 1023 bytes and a NUL, the limit of most systems.
 pub(super) const PATH: TextRule = TextRule {
     is_valid: |text| is_printable(text) && text.len() <= 1023,
     allowed: "a path of 1 to 1023 bytes without control characters",
     is_secret: false,
 };
 
-/// A unix socket's path: `sun_path` has 108 bytes, one of them a NUL.
+/// A unix socket's path: `sun_path` has 108 bytes including a NUL.
 pub(super) const SOCKET_PATH: TextRule = TextRule {
     is_valid: |text| is_printable(text) && text.len() <= 107,
     allowed: "a path of 1 to 107 bytes without control characters",
     is_secret: false,
 };
 
-/// Anything that a reader of its own looks at afterwards.
+/// Text that is parsed further elsewhere.
 pub(super) const TEXT: TextRule = TextRule {
     is_valid: |text| text.len() <= 4096,
     allowed: "a text of at most 4096 bytes",

@@ -1,11 +1,10 @@
-//! What must fit together over the whole file: names that are referred to, names that may stand
-//! only once.
+//! Checks across the whole file: references and uniqueness.
 //!
-//! An error is what the box cannot run with (two agents with one phone: whose call is it?). A
-//! warning is what will bite somebody later, but lets the others work: a username that two agents
-//! have fails at their log-in (D2), and everybody else must still be recorded.
+//! An error prevents operation, such as two agents with the same phone. A warning is a problem
+//! for some users only. A username that two agents share fails at their login (D2), but all other
+//! agents must still be recorded.
 //!
-//! Nothing here changes a value, but for adding up the roles of each agent.
+//! The checks change nothing except that they compute each agent's permissions from the roles.
 
 use crate::calls::permission::{Permission, Permissions};
 use crate::config::bounds::{CHANNELS_MAX, RINGS_MB_WARN};
@@ -16,10 +15,10 @@ use crate::config::table::Located;
 use crate::config::{ListenSettings, ScheduleKind};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names that stand in an error at most: 8 of 40 characters, 80 bytes, fit a line of the protocol.
+/// Maximum names listed in an error: 8 of 40 characters, 80 bytes, fit a protocol line.
 const NAMES_SHOWN_MAX: usize = 8;
 
-/// Looks at everything that spans more than one table.
+/// Runs all checks that span more than one table.
 pub(super) fn check_draft(draft: &mut ConfigDraft, notes: &mut Diagnostics) {
     check_listen(&draft.listen, notes);
     check_boards(draft, notes);
@@ -38,7 +37,8 @@ pub(super) fn check_draft(draft: &mut ConfigDraft, notes: &mut Diagnostics) {
     }
 }
 
-/// Notes every text that an earlier one has, as `fold` sees it. Empty ones are missing: no clash.
+/// Reports every text that equals an earlier one after `fold`. Empty texts are missing values and
+/// never clash.
 fn check_unique<'a>(
     found: impl Iterator<Item = &'a Located<String>>,
     key: &str,
@@ -67,7 +67,7 @@ fn check_listen(listen: &[Located<ListenSettings>], notes: &mut Diagnostics) {
     if listen.is_empty() {
         notes.push_warning(0, "[[listen]]", "found none: nobody can reach this box".to_owned());
     }
-    // Port 0 means any free port, so several of it do not clash.
+    // Port 0 means any free port, so it never clashes.
     let places: Vec<Located<String>> = listen
         .iter()
         .filter_map(|found| {
@@ -143,9 +143,9 @@ fn add_up_roles(people: &mut PeopleDraft, notes: &mut Diagnostics) {
     }
 }
 
-/// A supervisor's commands for other people need permissions of their own. A file that names none
-/// of them may rely on the time when every supervisor could give these commands. Once a role has
-/// one of them, the others are without it on purpose.
+/// Warns about supervisors without permissions. Commands on behalf of other people once needed
+/// none, so a file that grants no such permission may rely on that. If a role grants one, the
+/// omission elsewhere is deliberate.
 fn check_supervisors(people: &PeopleDraft, notes: &mut Diagnostics) {
     let for_others = |role: &RoleDraft| {
         let others = [Permission::RecordOthers, Permission::BlackoutOthers];
@@ -168,7 +168,7 @@ fn check_supervisors(people: &PeopleDraft, notes: &mut Diagnostics) {
     }
 }
 
-/// `found "agnet" (did you mean agent?), allowed "agent", "supervisor"`
+/// Formats `found "agnet" (did you mean agent?), allowed "agent", "supervisor"`.
 fn unknown_role(word: &str, known: &[&str], notes: &Diagnostics) -> String {
     if known.is_empty() {
         return format!(
@@ -193,7 +193,7 @@ fn check_unique_names(people: &PeopleDraft, notes: &mut Diagnostics) {
     check_unique(technicians, "[[technician]] name", str::to_lowercase, notes);
 }
 
-/// D2: a username of several agents is named before it bites.
+/// Warns about a username shared by several agents (D2).
 fn check_usernames(people: &PeopleDraft, notes: &mut Diagnostics) {
     let mut all: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, draft) in people.agents.iter().enumerate() {
@@ -221,7 +221,7 @@ fn check_usernames(people: &PeopleDraft, notes: &mut Diagnostics) {
     }
 }
 
-/// Two agents with the same phone: nobody could tell whose call it is.
+/// Reports two agents with the same phone, since their calls could not be attributed.
 fn check_phones(people: &PeopleDraft, notes: &mut Diagnostics) {
     let mut owners: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
     for draft in &people.agents {
@@ -242,7 +242,7 @@ fn check_phones(people: &PeopleDraft, notes: &mut Diagnostics) {
     }
 }
 
-/// What is named but not known; a warning, for lists may be ahead of the file.
+/// Warns about unknown references; a warning only, because lists may be ahead of the file.
 fn check_references(draft: &ConfigDraft, notes: &mut Diagnostics) {
     let people = &draft.people;
     let channels = draft.boards.iter().flat_map(|board| &board.channels);

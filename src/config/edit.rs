@@ -1,24 +1,24 @@
-//! Changing the configuration file's text from a console: one thing at a time, comments kept.
+//! Edits the configuration text for a console command: one change at a time, comments preserved.
 //!
-//! What comes out is judged as any file is (`parse`), so that a change that would keep the box from
-//! starting is refused. A PIN is never in the text, only its hash. Nothing here reads or writes.
+//! The result is validated like any file (`parse`), so an edit that would keep the box from
+//! starting is rejected. The text never contains a PIN, only its hash.
 
 use super::parse;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value, value};
 use zeroize::Zeroizing;
 
-/// What is to be changed.
+/// A change to the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigChange {
-    /// `[section] key = "value"`.
+    /// Set `[section] key = "value"`.
     Set { section: String, key: String, value: String },
-    /// Serve this address, with TLS or in plain; `None`: not any more.
+    /// Add a listener with or without TLS; `None` removes it.
     Listen { address: String, tls: Option<bool> },
-    /// A technician's PIN; in clear until somebody has hashed it.
+    /// Set a technician's PIN; plain text until it is hashed.
     Pin { name: String, pin: Zeroizing<String> },
 }
 
-/// Why a text was not changed; for people.
+/// Why an edit was rejected, for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
     #[error("the file itself is wrong: {0}")]
@@ -30,7 +30,7 @@ pub enum EditError {
 }
 
 impl ConfigChange {
-    /// What is told of it, in the journal and to people: never a secret.
+    /// Describes the change for the journal and for people, without secrets.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -46,7 +46,7 @@ impl ConfigChange {
         }
     }
 
-    /// Whether it counts after a restart only.
+    /// Whether the change needs a restart to take effect.
     #[must_use]
     pub fn needs_restart(&self) -> bool {
         match self {
@@ -57,10 +57,10 @@ impl ConfigChange {
     }
 }
 
-/// The text, changed; `hash` makes a PIN into what is written.
+/// Returns the edited text; `hash` hashes a PIN.
 ///
 /// # Errors
-/// When the file cannot be read, or would be wrong afterwards.
+/// The file cannot be parsed, or the result would be invalid.
 pub fn apply_change(
     text: &str,
     edit: &ConfigChange,
@@ -105,7 +105,7 @@ fn has_value(table: &Table, key: &str, wanted: &str) -> bool {
     table.get(key).and_then(Item::as_str) == Some(wanted)
 }
 
-/// Replaces a value; the comment beside it stays.
+/// Replaces a value and keeps the comment beside it.
 fn set_value(table: &mut Table, key: &str, new: Value) {
     match table.get_mut(key).and_then(Item::as_value_mut) {
         Some(old) => {
@@ -191,7 +191,7 @@ mod tests {
             let wrong = apply_change(FILE, &set_box_key(key, value), no_hash).unwrap_err();
             assert!(wrong.to_string().contains(key), "{wrong}");
         }
-        // Plain text off loopback is refused here as it is at a start.
+        // An edit must refuse plain text off loopback, as startup does.
         let open = ConfigChange::Listen { address: "0.0.0.0:7440".to_owned(), tls: Some(false) };
         assert!(apply_change(FILE, &open, no_hash).is_err());
     }

@@ -1,30 +1,30 @@
-//! What is wrong with a configuration file, and where it stands.
+//! Errors in a configuration file, with their location.
 //!
-//! While a file is read, everything that is found wrong becomes a `Diagnostic` at a byte of the text.
-//! `Diagnostics::verdict` turns them into `ConfigError`s, sorted by place. Where the text is not even
-//! TOML, only what cannot be a consequence of that is kept: a broken heading makes the keys below
-//! it unknown, and nobody wants to read about those.
+//! While a file is read, each problem becomes a `Diagnostic` at a byte offset.
+//! `Diagnostics::into_result` turns them into `ConfigError`s, sorted by location. If the text is
+//! not valid TOML, errors that may follow from that are dropped: a broken heading makes the keys
+//! below it unknown.
 //!
-//! Nothing here knows a key, and no error quotes a secret.
+//! No error quotes a secret.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-/// At most so many errors are given; more would help nobody, and a reload must stay small.
+/// Maximum number of errors returned; also bounds the size of a reload.
 const ERRORS_MAX: usize = 1000;
 
-/// Characters of a text from the file that an error quotes.
+/// Characters of the file's text that an error quotes.
 const SHOWN_CHARS_MAX: usize = 40;
 
-/// One thing that is wrong: `line 12, column 7: [audio] holdback_ms: found …, allowed …`.
+/// One error: `line 12, column 7: [audio] holdback_ms: found …, allowed …`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {}{text}", key_prefix(.key))]
 pub struct ConfigError {
-    /// Counted from 1.
+    /// Line, from 1.
     pub line: u32,
-    /// In characters, counted from 1.
+    /// Column in characters, from 1.
     pub column: u32,
-    /// `[audio] holdback_ms`; empty where the text is not TOML.
+    /// Key path such as `[audio] holdback_ms`; empty for a syntax error.
     pub key: String,
     /// What was found, and what is allowed.
     pub text: String,
@@ -34,20 +34,20 @@ fn key_prefix(key: &str) -> String {
     if key.is_empty() { String::new() } else { format!("{key}: ") }
 }
 
-/// How a note counts.
+/// Kind of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DiagnosticKind {
-    /// The text is not TOML here.
+    /// The text is not valid TOML here.
     Syntax,
-    /// A value is wrong by itself.
+    /// A value is invalid on its own.
     Value,
-    /// Something does not fit to something else; may follow from a syntax error.
+    /// A value conflicts with another; may follow from a syntax error.
     Conflict,
-    /// The box can run so, but hardly as somebody meant it.
+    /// The configuration works but is probably unintended.
     Warning,
 }
 
-/// Something found wrong at byte `at`.
+/// A problem found at byte `at`.
 #[derive(Clone, Debug)]
 pub(super) struct Diagnostic {
     pub offset: usize,
@@ -56,7 +56,7 @@ pub(super) struct Diagnostic {
     pub text: String,
 }
 
-/// All notes of one file, and its lines.
+/// All diagnostics of one file, and its line index.
 pub(super) struct Diagnostics {
     lines: LineIndex,
     list: Vec<Diagnostic>,
@@ -89,17 +89,18 @@ impl Diagnostics {
         });
     }
 
-    /// Whether no more notes will be shown, so that hints are not worth their time.
+    /// Whether further diagnostics would be dropped, so that spelling hints are not worth
+    /// computing.
     pub fn is_full(&self) -> bool {
         self.list.len() >= ERRORS_MAX
     }
 
-    /// The line, from 1, that byte `at` is on.
+    /// Returns the line, from 1, of byte `at`.
     pub fn line_number(&self, at: usize) -> u32 {
         u32::try_from(self.lines.line_start(at).0).unwrap_or(u32::MAX)
     }
 
-    /// The warnings if there is no error, else the errors; both sorted by place.
+    /// Returns the errors, or the warnings if there are no errors, sorted by location.
     pub fn into_result(mut self) -> Result<Vec<ConfigError>, Vec<ConfigError>> {
         self.list.sort_by_key(|note| note.offset);
         let syntax = self.list.iter().filter(|note| note.kind == DiagnosticKind::Syntax);
@@ -116,7 +117,7 @@ impl Diagnostics {
         Err(bad)
     }
 
-    /// The first `ERRORS_MAX` wanted, and a last one that says how many more there are.
+    /// Collects the first `ERRORS_MAX` matching errors, and one that counts the rest.
     fn collect_errors(&self, wanted: impl Fn(&Diagnostic) -> bool) -> Vec<ConfigError> {
         let mut notes = self.list.iter().filter(|note| wanted(note));
         let mut errors: Vec<ConfigError> =
@@ -135,10 +136,10 @@ impl Diagnostics {
     }
 }
 
-/// Where lines begin, to tell a byte's line and column.
+/// Line starts, for converting offsets to line and column.
 struct LineIndex {
     text: String,
-    /// Byte of the first character of each line; the first is 0.
+    /// Byte offset of each line start; the first is 0.
     starts: Vec<usize>,
 }
 
@@ -148,16 +149,16 @@ impl LineIndex {
         LineIndex { text: text.to_owned(), starts: std::iter::once(0).chain(after).collect() }
     }
 
-    /// Line, from 1, of byte `at`, and the byte it begins at.
+    /// Returns the line of byte `at`, from 1, and the line's offset.
     fn line_start(&self, at: usize) -> (usize, usize) {
         let line = self.starts.partition_point(|start| *start <= at);
         (line, self.starts[line - 1])
     }
 
-    /// Line and column, both from 1, of byte `at`; the end of the text for what lies beyond.
+    /// Returns line and column of byte `at`, both from 1. Offsets past the end map to the end.
     fn line_and_column(&self, at: usize) -> (u32, u32) {
         let (line, start) = self.line_start(at);
-        // A line begins after a newline, so `start` is never inside a character.
+        // A line starts after a newline, so `start` is a character boundary.
         let mut end = (start..=at.min(self.text.len())).rev();
         let end = end.find(|end| self.text.is_char_boundary(*end)).unwrap_or(start);
         let column = self.text[start..end].chars().count() + 1;
@@ -165,26 +166,26 @@ impl LineIndex {
     }
 }
 
-/// The first characters of a text, so that no error is longer than a line of the protocol.
+/// Shortens a text so that an error fits a protocol line.
 pub(super) fn shorten_text(text: &str) -> String {
     let mut chars = text.chars();
     let start: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();
     if chars.next().is_some() { format!("{start}…") } else { start }
 }
 
-/// A text for people: short, in quotes, without control characters.
+/// Quotes a text for people: shortened, without control characters.
 pub(super) fn quote_text(text: &str) -> String {
     format!("{:?}", shorten_text(text))
 }
 
-/// ` (did you mean holdback_ms?)`, or nothing.
+/// Returns ` (did you mean holdback_ms?)`, or an empty string.
 pub(super) fn spelling_hint(word: &str, known: &[&str]) -> String {
     let near =
         nearest_word(word, known).map(|known| shorten_text(known).escape_debug().to_string());
     near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()
 }
 
-/// The known word that somebody probably meant, if one is near enough.
+/// Returns the known word with the smallest edit distance, if close enough.
 fn nearest_word<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     if word.len() > 64 {
         return None;

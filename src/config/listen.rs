@@ -1,10 +1,8 @@
-//! Reads `[[listen]]`: where the box can be reached, and whether that is safe to serve.
+//! Reads `[[listen]]`: the listeners and whether they are safe.
 //!
-//! One listener is one of three: a TCP address, a unix socket, a serial port. Plain TCP off
-//! loopback is refused unless `insecure = true` says that somebody wants it; passwords and names
-//! would go over the wire for all to read.
-//!
-//! Nothing here binds or resolves; that an address is free shows when the box starts.
+//! A listener is a TCP address, a unix socket or a serial port. Plain TCP off loopback is
+//! rejected without `insecure = true`, because passwords and names would be sent in clear text.
+//! Binding happens at startup.
 
 use crate::config::ListenSettings;
 use crate::config::bounds::{BAUDS, IDLE_S, IDLE_S_DEFAULT, PATH, SOCKET_PATH};
@@ -23,7 +21,7 @@ struct ListenKeys {
     idle_s: Option<Located<u32>>,
 }
 
-/// One listener; `None` if there is none in it, which is noted.
+/// Reads one listener; reports an error and returns `None` if it has no address.
 pub(super) fn read_listen(
     mut table: TableReader<'_>,
     notes: &mut Diagnostics,
@@ -71,7 +69,7 @@ fn allowed_bauds() -> String {
     BAUDS.map(|baud| baud.to_string()).join(", ")
 }
 
-/// Notes a key that another kind of listener has.
+/// Reports a key that belongs to another kind of listener.
 fn reject_misplaced_key<T>(
     table: &mut TableReader<'_>,
     key: &str,

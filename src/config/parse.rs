@@ -1,10 +1,8 @@
-//! Reads the text of a configuration file: everything that is wrong with it, at once.
+//! Parses the text of a configuration file and reports all errors at once.
 //!
-//! Three steps: TOML with recovery, so that a slip does not hide the rest; every table key by key
-//! (see `table`) into drafts that remember where each value stands; then what must fit together
-//! (see `check`). Only when all of them found nothing wrong is there a `Config`.
-//!
-//! This module opens no file and resolves no name.
+//! There are three steps. The TOML parser recovers from syntax errors, so that one does not hide
+//! others. Each table is read key by key (see `table`) into drafts that keep offsets. Then
+//! cross-checks run (see `check`). A `Config` is returned only if no step found an error.
 
 use crate::config::board::{BoardDraft, read_boards};
 use crate::config::bounds::*;
@@ -18,24 +16,24 @@ use crate::config::*;
 use jiff::tz::TimeZone;
 use toml::de::DeTable;
 
-/// Kinds of clients, as protocol words.
+/// Client kinds, as protocol words.
 const KINDS: [&str; 6] = ["agent", "screen", "cti", "supervisor", "monitor", "technician"];
 
 /// Keys of `[fields]`.
 const FIELDS: [&str; 15] =
     ["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"];
 
-/// A configuration as it stands in the file, before it is known to fit together.
+/// A configuration as read from the file, before the cross-checks.
 pub(super) struct ConfigDraft {
     config: Config,
     pub listen: Vec<Located<ListenSettings>>,
     pub boards: Vec<BoardDraft>,
     pub people: PeopleDraft,
-    /// Where `[on_demand] enabled` stands, if on-demand is switched on.
+    /// Offset of `[on_demand] enabled`, if on-demand is enabled.
     pub on_demand_at: Option<usize>,
 }
 
-/// Reads a configuration: it and its warnings, or all its errors. Both are sorted by line.
+/// Parses a configuration. Returns it with its warnings, or all its errors, both sorted by line.
 pub fn parse(text: &str) -> Result<(Config, Vec<ConfigError>), Vec<ConfigError>> {
     if text.len() > TEXT_BYTES_MAX {
         let text = format!("found {} bytes, allowed at most {TEXT_BYTES_MAX}", text.len());
@@ -177,7 +175,7 @@ fn read_limits(mut table: TableReader<'_>, notes: &mut Diagnostics) -> SessionLi
     limits
 }
 
-/// A stretch of the past in `key`; at most the holdback, for nothing older is in the ring.
+/// Reads a look-back duration; at most the holdback, because the ring holds nothing older.
 fn read_lookback_ms(
     table: &mut TableReader<'_>,
     key: &'static str,
@@ -243,7 +241,7 @@ fn read_blackout(
 fn read_store(mut table: TableReader<'_>, notes: &mut Diagnostics) -> StoreSettings {
     let recipients = table.read_texts("recipients", &SECRET, RECIPIENTS_MAX);
     for recipient in &recipients {
-        // Never quoted: somebody may have put the identity, which is a secret, in its place.
+        // Never quoted, because the value may be the secret identity, entered by mistake.
         let good = recipient.value.starts_with("age1")
             && recipient.value.parse::<age::x25519::Recipient>().is_ok();
         if !good {

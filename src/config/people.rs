@@ -1,10 +1,7 @@
-//! Reads who and what the box knows besides its lines: roles, agents, workstations, schedules,
-//! technicians.
+//! Reads roles, agents, workstations, schedules and technicians.
 //!
-//! Every draft keeps where its words stand; what they refer to is looked up in `check`, when all
-//! of the file has been read.
-//!
-//! Nothing here looks an agent up for a session (see `directory`), and no error quotes a PIN.
+//! Each draft keeps the offsets of its values; `check` resolves the references once the whole
+//! file is read. No error quotes a PIN.
 
 use crate::calls::permission::{self, Permission, Permissions};
 use crate::config::bounds::*;
@@ -13,7 +10,7 @@ use crate::config::table::{Located, TableReader};
 use crate::config::{Agent, Direction, Schedule, ScheduleKind, Technician, Workstation};
 use argon2::password_hash::phc::PasswordHash;
 
-/// Everybody and everything of one file.
+/// All people, workstations and schedules of one file.
 pub(super) struct PeopleDraft {
     pub roles: Vec<RoleDraft>,
     pub agents: Vec<AgentDraft>,
@@ -28,7 +25,7 @@ pub(super) struct RoleDraft {
 }
 
 pub(super) struct AgentDraft {
-    /// Without permissions, until `check` has looked up the roles.
+    /// The agent, without permissions until `check` resolves the roles.
     pub agent: Agent,
     pub username: Located<String>,
     pub phones: Vec<Located<String>>,
@@ -210,7 +207,7 @@ fn read_technician(mut table: TableReader<'_>, notes: &mut Diagnostics) -> Techn
     TechnicianDraft { name, pin: pin.map_or(String::new(), |pin| pin.value) }
 }
 
-/// Whether it is a whole argon2id PHC string that costs no more than the box can spare.
+/// Whether the text is a complete argon2id PHC string with costs that the box can afford.
 fn is_pin_hash(text: &str) -> bool {
     let Ok(hash) = PasswordHash::new(text) else { return false };
     let Ok(cost) = argon2::Params::try_from(&hash) else { return false };

@@ -1,50 +1,48 @@
-//! What happens on a channel whose board has `activity = "script"`: calls by the clock, in a loop.
+//! Scripts for channels with `activity = "script"`: timed calls in a loop.
 //!
-//! A script is a list of steps, `idle 5s, call in 20s ani=5551234 dnis=800, idle 5s`. Times are a
-//! whole number and a unit, `ms`, `s`, `m` or `h`. Every step lasts at least 100 ms, so that a loop
-//! of scripts is never a busy one.
-//!
-//! This module reads; nothing here waits or makes calls.
+//! A script is a list of steps, `idle 5s, call in 20s ani=5551234 dnis=800, idle 5s`. A time is a
+//! whole number and a unit: `ms`, `s`, `m` or `h`. Every step lasts at least 100 ms, so that a
+//! script cannot overload the box.
 
 use crate::config::Direction;
 use crate::config::error::shorten_text;
 use std::ops::RangeInclusive;
 
-/// A script has at most so many steps.
+/// Maximum number of steps in a script.
 pub const STEPS_MAX: usize = 64;
 /// Length of one step, from 100 ms to a day.
 pub const STEP_MS: RangeInclusive<u32> = 100..=86_400_000;
-/// ANI and DNIS, bytes.
+/// Maximum length of ANI and DNIS in bytes.
 const NUMBER_BYTES_MAX: usize = 32;
 
 /// One step of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScriptStep {
-    /// No call for `ms` milliseconds.
+    /// No call.
     Idle {
-        /// How long, milliseconds.
+        /// Duration in milliseconds.
         ms: u32,
     },
-    /// A call of `ms` milliseconds.
+    /// A call.
     Call {
-        /// How long, milliseconds.
+        /// Duration in milliseconds.
         ms: u32,
-        /// Who called whom.
+        /// Direction of the call.
         direction: Direction,
         /// The caller's number.
         ani: Option<String>,
-        /// The number that was dialled.
+        /// The dialled number.
         dnis: Option<String>,
     },
 }
 
-/// Why a script is none. Steps are counted from 1.
+/// Error in a script. Steps are counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
     /// Too many steps.
     #[error("{found} steps, allowed at most {}", STEPS_MAX)]
     Steps {
-        /// How many there are.
+        /// Number of steps.
         found: usize,
     },
     /// A step that is neither idle nor call.
@@ -52,30 +50,30 @@ pub enum ScriptError {
         "step {step} {found:?}, allowed \"idle TIME\" or \"call in|out TIME [ani=N] [dnis=N]\""
     )]
     Step {
-        /// Which.
+        /// Number of the step.
         step: usize,
-        /// Its text.
+        /// Text of the step.
         found: String,
     },
-    /// A time that is none, or beyond `STEP_MS`.
+    /// Invalid time, or outside `STEP_MS`.
     #[error("step {step} lasting {found:?}, allowed 100ms to 24h, like 20s")]
     Time {
-        /// Which.
+        /// Number of the step.
         step: usize,
-        /// The word that should be a time.
+        /// The invalid time.
         found: String,
     },
-    /// A word after the time that is no number of the call.
+    /// Invalid word after the time.
     #[error("step {step} with {found:?}, allowed ani= and dnis= once, 1 to 32 letters or digits")]
     Number {
-        /// Which.
+        /// Number of the step.
         step: usize,
-        /// The word.
+        /// The invalid word.
         found: String,
     },
 }
 
-/// Reads a script.
+/// Parses a script.
 pub fn parse_script(text: &str) -> Result<Vec<ScriptStep>, ScriptError> {
     let found = text.split(',').count();
     if found > STEPS_MAX {
@@ -84,7 +82,7 @@ pub fn parse_script(text: &str) -> Result<Vec<ScriptStep>, ScriptError> {
     (1..).zip(text.split(',')).map(|(step, words)| parse_step(step, words)).collect()
 }
 
-/// What a channel does that has no script of its own: a call of 20 s every 30 s.
+/// Returns the script for channels without one: a 20 s call every 30 s.
 #[must_use]
 pub fn default_script() -> Vec<ScriptStep> {
     let idle = ScriptStep::Idle { ms: 5_000 };
@@ -123,7 +121,7 @@ fn parse_step(step: usize, text: &str) -> Result<ScriptStep, ScriptError> {
     Ok(ScriptStep::Call { ms, direction, ani, dnis })
 }
 
-/// Reads `250ms`, `20s`, `60m`, `4h`: milliseconds. `None` for anything else, and beyond 49 days.
+/// Parses `250ms`, `20s`, `60m`, `4h` to milliseconds. `None` if malformed or above 49 days.
 #[must_use]
 pub fn parse_time_ms(word: &str) -> Option<u32> {
     let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());

@@ -1,10 +1,8 @@
-//! A TOML table that is read key by key, so that one look finds everything wrong with it.
+//! Reader for a TOML table, key by key, which reports all errors in one pass.
 //!
-//! A reader asks for each key it knows; a value of the wrong type or beyond its bounds becomes a
-//! note, and the reading goes on with the nearest value that is allowed. `finish` then notes every
-//! key that nobody asked for. Every key must be asked for in every case, or it would be "unknown".
-//!
-//! This module knows no key and no bound by name (see `parse`, `bounds`).
+//! The caller reads each key it knows. A value of the wrong type or out of bounds is reported,
+//! and reading continues with the nearest allowed value. `finish` reports every key that was not
+//! read, so the caller must read all known keys in every case.
 
 use crate::config::bounds::TextRule;
 use crate::config::error::{
@@ -15,10 +13,10 @@ use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
-/// At most so many unknown keys of one table are noted.
+/// Maximum number of unknown keys reported per table.
 const UNKNOWN_MAX: usize = 10_000;
 
-/// A value and the byte of the file it stands at.
+/// A value and its byte offset in the file.
 #[derive(Clone, Debug)]
 pub(super) struct Located<T> {
     pub offset: usize,
@@ -28,16 +26,16 @@ pub(super) struct Located<T> {
 /// One table being read.
 pub(super) struct TableReader<'i> {
     entries: DeTable<'i>,
-    /// What stands before a key in an error: nothing, `[audio] `, `[[board]] channels.`
+    /// Prefix of keys in errors: nothing, `[audio] `, `[[board]] channels.`
     prefix: String,
-    /// Byte of its heading, 0 for a section that is not in the file.
+    /// Offset of its heading; 0 if the section is absent.
     pub offset: usize,
     asked_keys: Vec<&'static str>,
     notes: Vec<Diagnostic>,
 }
 
 impl<'i> TableReader<'i> {
-    /// The whole file.
+    /// Creates a reader for the whole file.
     pub fn from_root(entries: DeTable<'i>) -> TableReader<'i> {
         TableReader::new(entries, String::new(), 0)
     }
@@ -46,7 +44,7 @@ impl<'i> TableReader<'i> {
         TableReader { entries, prefix, offset: at, asked_keys: Vec::new(), notes: Vec::new() }
     }
 
-    /// The key as errors name it.
+    /// Returns the key as errors name it.
     pub fn key_path(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
@@ -56,7 +54,7 @@ impl<'i> TableReader<'i> {
         self.entries.remove(key)
     }
 
-    /// Whether `key` is there; does not ask for it.
+    /// Whether `key` is present; does not mark it as read.
     pub fn has_key(&self, key: &str) -> bool {
         self.entries.contains_key(key)
     }
@@ -66,17 +64,17 @@ impl<'i> TableReader<'i> {
         self.notes.push(Diagnostic { offset: at, kind: weight, key, text });
     }
 
-    /// Notes that a value is wrong by itself.
+    /// Reports a value that is invalid on its own.
     pub fn report_invalid(&mut self, at: usize, key: &str, text: String) {
         self.report(at, key, DiagnosticKind::Value, text);
     }
 
-    /// Notes that a value does not fit to another.
+    /// Reports a value that conflicts with another.
     pub fn report_conflict(&mut self, at: usize, key: &str, text: String) {
         self.report(at, key, DiagnosticKind::Conflict, text);
     }
 
-    /// Notes what is probably not meant.
+    /// Reports a probably unintended value.
     pub fn report_warning(&mut self, at: usize, key: &str, text: String) {
         self.report(at, key, DiagnosticKind::Warning, text);
     }
@@ -86,12 +84,12 @@ impl<'i> TableReader<'i> {
         self.report_invalid(value.span().start, key, text);
     }
 
-    /// Notes that `key` is missing.
+    /// Reports that `key` is missing.
     pub fn report_missing(&mut self, key: &str, allowed: &str) {
         self.report_conflict(self.offset, key, format!("found nothing, allowed {allowed}"));
     }
 
-    /// A whole number within `range`; the nearest bound if it is beyond.
+    /// Reads an integer; out of `range`, it is reported and clamped.
     pub fn read_number<N>(
         &mut self,
         key: &'static str,
@@ -131,7 +129,7 @@ impl<'i> TableReader<'i> {
         N::try_from(near).ok().map(|value| Located { offset: at, value })
     }
 
-    /// A number that must be there.
+    /// Reads a required integer.
     pub fn require_number<N>(
         &mut self,
         key: &'static str,
@@ -149,7 +147,7 @@ impl<'i> TableReader<'i> {
         self.read_number(key, range)
     }
 
-    /// A number, or its default.
+    /// Reads an integer or returns its default.
     pub fn read_number_or<N>(
         &mut self,
         key: &'static str,
@@ -162,7 +160,7 @@ impl<'i> TableReader<'i> {
         self.read_number(key, range).map_or(default, |found| found.value)
     }
 
-    /// A list of numbers.
+    /// Reads a list of integers.
     pub fn read_numbers(
         &mut self,
         key: &'static str,
@@ -178,7 +176,7 @@ impl<'i> TableReader<'i> {
         Some(Located { offset: at, value: numbers })
     }
 
-    /// `true` or `false`.
+    /// Reads a boolean.
     pub fn read_flag(&mut self, key: &'static str) -> Option<Located<bool>> {
         let value = self.take_value(key)?;
         let DeValue::Boolean(flag) = value.get_ref() else {
@@ -188,13 +186,13 @@ impl<'i> TableReader<'i> {
         Some(Located { offset: value.span().start, value: *flag })
     }
 
-    /// A flag, or its default.
+    /// Reads a boolean or returns its default.
     pub fn read_flag_or(&mut self, key: &'static str, default: bool) -> bool {
         self.read_flag(key).map_or(default, |found| found.value)
     }
 
-    /// A text. One that breaks the rule is noted and given all the same, so that what refers to
-    /// it is not called unknown besides.
+    /// Reads a text. An invalid one is reported but still returned, so that references to it are
+    /// not reported as unknown.
     pub fn read_text(&mut self, key: &'static str, rule: &TextRule) -> Option<Located<String>> {
         let value = self.take_value(key)?;
         self.parse_text(key, &value, rule)
@@ -218,7 +216,7 @@ impl<'i> TableReader<'i> {
         text.map(|text| Located { offset: at, value: text.to_owned() })
     }
 
-    /// A text that must be there; empty, at the table's place, if it is not.
+    /// Reads a required text; if missing, returns an empty one at the table's offset.
     pub fn require_text(&mut self, key: &'static str, rule: &TextRule) -> Located<String> {
         if !self.has_key(key) {
             self.report_missing(key, rule.allowed);
@@ -226,7 +224,7 @@ impl<'i> TableReader<'i> {
         self.read_text(key, rule).unwrap_or(Located { offset: self.offset, value: String::new() })
     }
 
-    /// A list of texts, at most `most`; one that stands in it twice is a warning.
+    /// Reads a list of at most `most` texts; a duplicate is a warning.
     pub fn read_texts(
         &mut self,
         key: &'static str,
@@ -262,7 +260,7 @@ impl<'i> TableReader<'i> {
         }
     }
 
-    /// One of a few words.
+    /// Reads one of a fixed set of words.
     pub fn read_word<T: Copy>(
         &mut self,
         key: &'static str,
@@ -277,7 +275,7 @@ impl<'i> TableReader<'i> {
         Some(Located { offset: value.span().start, value: *meaning })
     }
 
-    /// A word that must be there.
+    /// Reads a required word.
     pub fn require_word<T: Copy>(
         &mut self,
         key: &'static str,
@@ -289,7 +287,7 @@ impl<'i> TableReader<'i> {
         self.read_word(key, words)
     }
 
-    /// A date-time, RFC 3339, as a text or as TOML's own.
+    /// Reads an RFC 3339 date-time, as a string or a TOML date-time.
     pub fn read_timestamp(&mut self, key: &'static str) -> Option<Located<crate::time::WallTime>> {
         let value = self.take_value(key)?;
         let wall = match value.get_ref() {
@@ -307,7 +305,7 @@ impl<'i> TableReader<'i> {
         wall.map(|wall| Located { offset: value.span().start, value: wall })
     }
 
-    /// A table in this one; an empty one if it is not there.
+    /// Reads a sub-table; an empty one if it is absent.
     pub fn read_section(&mut self, key: &'static str) -> TableReader<'i> {
         let prefix = self.nested_prefix(key, "[", "] ");
         let Some(value) = self.take_value(key) else {
@@ -323,7 +321,7 @@ impl<'i> TableReader<'i> {
         }
     }
 
-    /// The tables of a list, at most `most`.
+    /// Reads an array of at most `most` tables.
     pub fn read_rows(&mut self, key: &'static str, most: usize) -> Vec<TableReader<'i>> {
         let prefix = self.nested_prefix(key, "[[", "]] ");
         let Some(value) = self.take_value(key) else { return Vec::new() };
@@ -353,7 +351,7 @@ impl<'i> TableReader<'i> {
         }
     }
 
-    /// Notes the keys nobody asked for, and hands all notes over.
+    /// Reports unread keys and passes all diagnostics on.
     pub fn finish(mut self, notes: &mut Diagnostics) {
         self.asked_keys.sort_unstable();
         for (key, _) in std::mem::take(&mut self.entries).into_iter().take(UNKNOWN_MAX) {
@@ -383,7 +381,7 @@ fn quote_words<T>(words: &[(&str, T)]) -> String {
     words.join(", ")
 }
 
-/// A value for people, short.
+/// Formats a value briefly for people.
 fn display_value(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => quote_text(text),

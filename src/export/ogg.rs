@@ -1,13 +1,13 @@
-//! Ogg Opus (RFC 3533, RFC 7845): a recording for every player.
+//! Ogg Opus export (RFC 3533, RFC 7845).
 //!
-//! An Opus recording is remuxed, never coded again: one packet a grid frame, and one of digital
-//! silence where nothing was stored. Any other recording at a rate of Opus is coded here, at 24
-//! kbit/s a side, and its silence is not coded either: coded zeros come out as a faint noise. The
-//! pre-skip takes the codec's delay off the front, the last granule position cuts the end, so that
-//! a player shows exactly the frames of the recording. Granules are counted at 48 kHz, as RFC 7845
-//! wants; a page holds a second at most.
+//! An Opus recording is remuxed without re-encoding: one packet per grid frame, and a silent
+//! packet where nothing is stored. Any other recording at a rate that Opus supports is encoded at
+//! 24 kbit/s per side. Its silence is not encoded, because encoded zeros decode to faint noise.
+//! The pre-skip removes the codec's delay and the last granule position trims the end, so that
+//! players show exactly the recording's frames. Granules count at 48 kHz, as RFC 7845 requires; a
+//! page holds at most one second.
 //!
-//! The stream's serial number follows from the tags: the same recording gives the same file.
+//! The serial number is derived from the tags, so the same recording gives the same file.
 
 use super::{AudioFormat, ExportError};
 use crate::audio::codec::opus::{OpusEncoder, entry_reader, sample_rate, take_entry};
@@ -19,34 +19,34 @@ use crate::config::CodecKind;
 use ogg::{PacketWriteEndInfo, PacketWriter};
 use std::io::Write;
 
-/// Bit/s per side when a recording is coded here.
+/// Bitrate for re-encoding, in bit/s per side.
 const BITRATE: u32 = 24_000;
-/// Granule positions are at this rate, whatever the rate of the audio.
+/// Rate of granule positions, independent of the audio's rate.
 const GRANULE_HZ: u32 = 48_000;
 const PACKETS_PER_PAGE: u64 = 50;
-/// Of all tags together; players refuse headers that are too large (RFC 7845, 5.2).
+/// Maximum size of all tags; players reject larger headers (RFC 7845, 5.2).
 const TAG_BYTES_MAX: usize = 60_000;
 
-/// Where packets come from.
+/// Source of the packets.
 enum PacketSource {
-    /// The recording's own; silence stands where it has none.
+    /// Packets of the recording, and silent ones where it has none.
     Remux,
-    /// The recording's samples, coded here; those that do not fill a grid frame yet wait.
+    /// Samples encoded here; `samples` holds an incomplete grid frame.
     Encode { decoder: Box<Decoder>, coder: DtxEncoder, samples: Vec<i16> },
 }
 
-/// An encoder that leaves silence out.
+/// An encoder that omits silence.
 struct DtxEncoder {
     encoder: Box<OpusEncoder>,
-    /// The look-ahead holds sound.
+    /// The look-ahead holds audio.
     has_pending_tail: bool,
-    /// The last grid frame was left out.
+    /// The last grid frame was omitted.
     has_gap: bool,
 }
 
 impl DtxEncoder {
-    /// Writes the packet of one grid frame. Zeros are coded only to let out what the look-ahead
-    /// holds. What comes after left-out silence starts anew, as a player does there.
+    /// Writes the packet of one grid frame. Zeros are encoded only to drain the look-ahead. After
+    /// omitted silence the encoder is reset, as the player's decoder is.
     fn write_frame<W: Write>(
         &mut self,
         piece: &[i16],
@@ -69,7 +69,6 @@ impl DtxEncoder {
     }
 }
 
-/// An Ogg Opus file in the making.
 pub struct OggWriter<W: Write> {
     stream: LogicalStream<W>,
     source: PacketSource,
@@ -79,12 +78,12 @@ pub struct OggWriter<W: Write> {
     delay: u64,
     /// Frames of the recording so far.
     frames: u64,
-    /// The last grid frame, or the packet of the look-ahead, was here.
+    /// The last grid frame or the look-ahead's packet was written.
     ended: bool,
 }
 
 impl<W: Write> OggWriter<W> {
-    /// Writes the headers. `tags`: names and values as players know them (`TITLE`, `DATE`, …).
+    /// Writes the headers. `tags`: standard names and values (`TITLE`, `DATE`, …).
     pub fn new(
         out: W,
         sound: &AudioFormat,
@@ -116,7 +115,7 @@ impl<W: Write> OggWriter<W> {
         Ok(OggWriter { stream, source, layout: grid, rate, delay, frames: 0, ended: false })
     }
 
-    /// Takes the next chunk in. After an error the file is of no use.
+    /// Writes the next chunk. After an error the file is unusable.
     pub fn write_chunk(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
         let frames = total_frames(runs);
         if self.ended && frames > 0 {
@@ -139,7 +138,8 @@ impl<W: Write> OggWriter<W> {
         Ok(())
     }
 
-    /// Ends the file. The last frames of a cut recording, which have no packet, are silence.
+    /// Ends the file. The last frames of an interrupted recording, which have no packet, are
+    /// silent.
     pub fn finish(mut self) -> Result<(), ExportError> {
         let sides = self.layout.sides;
         if let PacketSource::Encode { decoder, coder, samples } = &mut self.source {
@@ -148,7 +148,7 @@ impl<W: Write> OggWriter<W> {
                 coder.write_frame(samples, sides, &mut self.stream)?;
             }
         }
-        // What the look-ahead holds of the last frames comes out of one more packet.
+        // One more packet drains the look-ahead.
         let needed = self.frames + self.delay;
         if self.stream.packet_count * (self.layout.frame_count as u64) < needed
             || self.stream.packet_count == 0
@@ -195,14 +195,14 @@ impl<W: Write> OggWriter<W> {
     }
 }
 
-/// A packet that every decoder turns into zeros, and after which it starts anew: 20 ms of CELT at
-/// full band, the silence flag set (RFC 6716, 3.1 and 4.3).
+/// Returns a packet that decodes to zeros and resets the decoder: 20 ms of full-band CELT with
+/// the silence flag (RFC 6716, 3.1 and 4.3).
 fn silent_packet(sides: usize) -> [u8; 3] {
     let stereo = u8::from(sides > 1) << 2;
     [31 << 3 | stereo, 0xff, 0xfe]
 }
 
-/// For each grid frame of a chunk: is anything of it stored.
+/// Returns for each grid frame of a chunk whether any of it is stored.
 fn stored_grid_frames(runs: &[Run], grid_frames: usize) -> Vec<bool> {
     let mut stored = vec![false; total_frames(runs).div_ceil(grid_frames)];
     let mut at = 0;
@@ -216,7 +216,7 @@ fn stored_grid_frames(runs: &[Run], grid_frames: usize) -> Vec<bool> {
     stored
 }
 
-/// A packet must be 20 ms, or everything behind it would be late.
+/// Checks that a packet is 20 ms long; otherwise all later audio would shift.
 fn check_packet(packet: &[u8], rate: u32, grid_frame: u64) -> Result<(), CodecError> {
     let wanted = checked_grid_frames(rate)?;
     let found = opusic_c::utils::get_nb_samples(packet, sample_rate(rate)?)
@@ -227,7 +227,7 @@ fn check_packet(packet: &[u8], rate: u32, grid_frame: u64) -> Result<(), CodecEr
     Err(CodecError::Length { grid_frame, wanted, found })
 }
 
-/// The identification header (RFC 7845, 5.1); `delay` in frames at the rate of the recording.
+/// Builds the identification header (RFC 7845, 5.1); `delay` in frames at the recording's rate.
 fn id_header(sound: &AudioFormat, delay: u16) -> Vec<u8> {
     let pre_skip = u32::from(delay) * (GRANULE_HZ / sound.rate);
     let [low, high, ..] = pre_skip.to_le_bytes();
@@ -235,12 +235,12 @@ fn id_header(sound: &AudioFormat, delay: u16) -> Vec<u8> {
     let mut head = b"OpusHead\x01".to_vec();
     head.extend([sound.sides, low, high]);
     head.extend(sound.rate.to_le_bytes());
-    // No gain; mapping family 0: mono, or left and right.
+    // No gain; mapping family 0: mono or stereo.
     head.extend([0, 0, 0]);
     head
 }
 
-/// The comment header (RFC 7845, 5.2).
+/// Builds the comment header (RFC 7845, 5.2).
 fn comment_header(tags: &[(&str, &str)]) -> Result<Vec<u8>, ExportError> {
     let mut bytes = b"OpusTags".to_vec();
     append_string(opusic_c::version(), &mut bytes)?;
@@ -262,7 +262,7 @@ fn append_string(text: &str, bytes: &mut Vec<u8>) -> Result<(), ExportError> {
     Ok(())
 }
 
-/// A length as the header writes it, within the limit.
+/// Encodes a length within the limit.
 fn length_field(bytes: usize) -> Result<[u8; 4], ExportError> {
     let limit = TAG_BYTES_MAX;
     match u32::try_from(bytes) {
@@ -271,13 +271,13 @@ fn length_field(bytes: usize) -> Result<[u8; 4], ExportError> {
     }
 }
 
-/// One logical Ogg stream: packets of 20 ms, and where its pages end.
+/// One logical Ogg stream of 20 ms packets.
 struct LogicalStream<W: Write> {
     pages: PacketWriter<'static, W>,
     serial: u32,
-    /// The newest packet: it waits, because the last one of all is marked.
+    /// The newest packet, held back because the last packet must be marked.
     pending_packet: Option<Vec<u8>>,
-    /// Packets so far, the held one included.
+    /// Packets so far, including the pending one.
     packet_count: u64,
 }
 
@@ -308,7 +308,7 @@ impl<W: Write> LogicalStream<W> {
         Ok(())
     }
 
-    /// Marks the last packet; of the audio what lies behind `granule` is cut off.
+    /// Marks the last packet; audio after `granule` is trimmed.
     fn finish_at(mut self, granule: u64) -> Result<(), ExportError> {
         let packet = self.pending_packet.take();
         assert!(packet.is_some(), "a stream has a last packet");

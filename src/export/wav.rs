@@ -1,21 +1,20 @@
-//! WAV: 16-bit PCM, decoded chunk by chunk.
+//! WAV export: 16-bit PCM, decoded chunk by chunk.
 //!
-//! The header is right only after `finish`, which is why the writer must seek. A file holds at
-//! most 4 GiB (37 hours of two sides at 8 kHz); a longer recording is refused, never wrapped.
+//! `finish` completes the header, so the writer must seek. A file holds at most 4 GiB (37 hours
+//! of two sides at 8 kHz); a longer recording is an error.
 
 use super::{AudioFormat, ExportError};
 use crate::audio::codec::Decoder;
 use crate::audio::span::Run;
 use std::io::{Seek, Write};
 
-/// The sizes in the header are 32 bits and count up to 36 bytes of the header itself.
+/// Sizes in the header are 32 bits and include up to 36 bytes of the header.
 const DATA_BYTES_MAX: u32 = u32::MAX - 64;
 
-/// A WAV file in the making.
 pub struct WavWriter<W: Write + Seek> {
     out: hound::WavWriter<W>,
     decoder: Decoder,
-    /// The samples of one chunk.
+    /// Samples of one chunk.
     samples: Vec<i16>,
     data_bytes: u64,
     data_bytes_max: u32,
@@ -36,13 +35,13 @@ impl<W: Write + Seek> WavWriter<W> {
         Ok(WavWriter { out, decoder, samples, data_bytes, data_bytes_max: DATA_BYTES_MAX })
     }
 
-    /// Writes the frames of the next chunk; with Opus a few of them only with the chunk after it.
+    /// Writes the frames of the next chunk; Opus delays some of them until the following chunk.
     pub fn write_chunk(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
         self.decoder.decode_chunk(runs, payload, &mut self.samples)?;
         self.write_samples()
     }
 
-    /// Completes file and header. The last frames of a cut recording are silence.
+    /// Completes the file and its header. The last frames of an interrupted recording are silent.
     pub fn finish(mut self) -> Result<(), ExportError> {
         self.decoder.finish(&mut self.samples);
         self.write_samples()?;

@@ -1,8 +1,8 @@
-//! The shape of a recording: how loud it is along its length, and where it is silent on purpose.
+//! Waveform of a recording: peaks over its length, and its silent spans.
 //!
-//! What pictures are drawn from: per side so many peaks, each of an equal stretch, and the masked,
-//! held and lost stretches exact to the frame. Memory is bounded by a chunk and the peaks; the
-//! length has to be known before. No samples leave, only their peaks: of what was masked, zero.
+//! It has a number of peaks per side, each for an equal range, and the masked, held and lost
+//! spans exact to the frame. Memory is bounded by a chunk and the peaks; the length must be known
+//! in advance. Masked audio has zero peaks.
 
 use super::{AudioFormat, ExportError};
 use crate::audio::codec::Decoder;
@@ -11,10 +11,10 @@ use crate::store::fact::FactSpan;
 use crate::time::Position;
 use serde::Serialize;
 
-/// Most peaks per side: more than a screen has columns.
+/// Maximum peaks per side: more than the columns of a screen.
 pub const PEAKS_MAX: u32 = 8192;
 
-/// A stretch that is silent on purpose, in frames of the recording; `to` is exclusive.
+/// A silent span, in frames of the recording; `to` is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct WaveformSpan {
     pub fate: &'static str,
@@ -25,25 +25,23 @@ pub struct WaveformSpan {
     pub to: u64,
 }
 
-/// What there is to draw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Waveform {
     /// Frames per second.
     pub rate: u32,
     pub sides: u8,
-    /// Frames in all.
+    /// Total frames.
     pub frames: u64,
-    /// Frames that one peak stands for; the last one may stand for fewer.
+    /// Frames per peak; the last peak may cover fewer.
     pub frames_per_peak: u64,
-    /// Per side the largest magnitude of each stretch, 0 to 32768.
+    /// Per side the largest magnitude of each range, 0 to 32768.
     pub peaks: Vec<Vec<u16>>,
     pub spans: Vec<WaveformSpan>,
 }
 
-/// A shape in the making.
 pub struct WaveformWriter {
     decoder: Decoder,
-    /// The samples of one chunk.
+    /// Samples of one chunk.
     samples: Vec<i16>,
     /// Samples before them.
     seen: u64,
@@ -51,7 +49,7 @@ pub struct WaveformWriter {
 }
 
 impl Waveform {
-    /// Of a screen that was recorded by itself: milliseconds, and nothing is heard.
+    /// Returns the waveform of a screen-only recording: in milliseconds, without peaks.
     #[must_use]
     pub fn for_screen(spans: &[FactSpan], from: Position, to: Position) -> Waveform {
         let place = |at: Position| at.0.saturating_sub(from.0);
@@ -80,7 +78,7 @@ fn fate_names(fate: Fate) -> Option<(&'static str, Option<&'static str>)> {
 }
 
 impl WaveformWriter {
-    /// For a recording of `frames` frames; `peaks` per side, 1 to `PEAKS_MAX`.
+    /// Starts a waveform of `frames` frames with `peaks` per side, 1 to `PEAKS_MAX`.
     pub fn new(
         sound: &AudioFormat,
         frames: u64,
@@ -99,7 +97,6 @@ impl WaveformWriter {
         Ok(WaveformWriter { decoder, samples: Vec::new(), seen: 0, waveform: shape })
     }
 
-    /// Takes the next chunk in.
     pub fn add_chunk(&mut self, runs: &[Run], payload: &[u8]) -> Result<(), ExportError> {
         for run in runs {
             let from = self.waveform.frames;
@@ -116,7 +113,7 @@ impl WaveformWriter {
         Ok(())
     }
 
-    /// The whole; the last frames of a cut recording are silence.
+    /// Returns the waveform. The last frames of an interrupted recording are silent.
     #[must_use]
     pub fn finish(mut self) -> Waveform {
         self.decoder.finish(&mut self.samples);

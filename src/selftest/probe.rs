@@ -1,24 +1,23 @@
-//! What one channel sounds like for a few seconds: level, peak, noise floor, and the test tone.
+//! Channel probe: measures level, peak, noise floor and test tone for a few seconds.
 //!
-//! It keeps sums, never samples. A blackout makes it forget everything and hear no more (G6),
-//! because one reaches back. Nothing here knows whose channel it is.
+//! It keeps sums, never samples. A blackout discards everything and ends the measurement (G6),
+//! because a blackout also covers earlier audio.
 
 use crate::audio::meter::ratio_to_db;
 use crate::selftest::CLEAR_TONE_HZ;
 
-/// A block of 100 ms: what the noise floor and the tone are measured over.
+/// Blocks of 100 ms, over which noise floor and tone are measured.
 const BLOCKS_A_SECOND: u32 = 10;
-/// Blocks that are remembered, of each kind.
+/// Maximum number of blocks kept, of each kind.
 const BLOCKS_MAX: usize = 48;
-/// So many samples at the rail in a row are clipping, not a loud moment.
+/// Consecutive samples at full scale that count as clipping.
 const CLIP_SAMPLES: u8 = 3;
 
-/// Listens to one channel.
 #[derive(Clone, Debug)]
 pub struct ChannelProbe {
     sides: usize,
     block_frames: u64,
-    /// Of the resonator that hears the test tone.
+    /// Coefficient of the Goertzel filter for the test tone.
     goertzel_coefficient: f64,
     frames: u64,
     sum: f64,
@@ -43,24 +42,24 @@ struct ProbeBlock {
     s2: f64,
 }
 
-/// What a probe heard; none: it was blacked out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ProbeResult {
     pub frames: u64,
     pub level_db: i32,
     pub peak_db: i32,
-    /// The level of the quietest 100 ms.
+    /// Level of the quietest 100 ms.
     pub noise_db: i32,
     pub is_clipping: bool,
-    /// Not one sample was like another.
+    /// At least two samples differ.
     pub has_signal: bool,
-    /// Amplitude at the test tone's frequency, of full scale, while it was on elsewhere, and not.
+    /// Amplitude at the test tone's frequency, relative to full scale, while another channel
+    /// plays the tone and while none does.
     pub with_tone: f64,
     pub without_tone: f64,
 }
 
 impl ChannelProbe {
-    /// For a channel of `sides` samples a frame, `rate` frames a second.
+    /// Creates a probe for `sides` samples per frame at `rate` frames per second.
     #[must_use]
     pub fn new(rate: u32, sides: u8) -> ChannelProbe {
         let block_frames = u64::from((rate / BLOCKS_A_SECOND).max(1));
@@ -85,20 +84,20 @@ impl ChannelProbe {
         }
     }
 
-    /// The tone is on elsewhere from now, or not any more.
+    /// Sets whether another channel plays the tone.
     pub fn set_tone(&mut self, on: bool) {
         self.is_tone_on = on;
         self.block = ProbeBlock::default();
     }
 
-    /// What is heard from now on may not be, and what was heard before perhaps neither.
+    /// Ends the measurement because of a blackout, and discards earlier audio.
     pub fn set_masked(&mut self) {
         let sides = u8::try_from(self.sides).unwrap_or(1);
         let rate = u32::try_from(self.block_frames).unwrap_or(0) * BLOCKS_A_SECOND;
         *self = ChannelProbe { is_masked: true, ..ChannelProbe::new(rate, sides) };
     }
 
-    /// Takes in what may be heard.
+    /// Measures unmasked audio.
     pub fn push_samples(&mut self, samples: &[i16]) {
         if self.is_masked {
             return;
@@ -140,11 +139,11 @@ impl ChannelProbe {
         let power = (s1 * s1 + s2 * s2 - self.goertzel_coefficient * s1 * s2).max(0.0);
         let amplitude = 2.0 * power.sqrt() / count / FULL_SCALE;
         let kind = if self.is_tone_on { &mut self.with_tone } else { &mut self.without_tone };
-        // What comes after so many blocks would change the median by nothing.
+        // Further blocks would not change the median.
         let _ = kind.push(amplitude);
     }
 
-    /// What was heard; `None`: it was blacked out meanwhile.
+    /// Returns the result; `None` after a blackout.
     #[must_use]
     pub fn result(&self) -> Option<ProbeResult> {
         if self.is_masked {
@@ -164,7 +163,6 @@ impl ChannelProbe {
     }
 }
 
-/// Full scale.
 const FULL_SCALE: f64 = 32768.0;
 
 fn count_as_f64(count: u64) -> f64 {
@@ -178,8 +176,8 @@ fn median(of: &[f64]) -> f64 {
 }
 
 impl ProbeResult {
-    /// How much of the tone came over from where it was on, against the tone there (its amplitude);
-    /// `None`: nothing that stands out.
+    /// Returns the crosstalk of a tone with the given amplitude, in dB; `None` if it is not above
+    /// the noise.
     #[must_use]
     pub fn crosstalk_db(&self, tone: f64) -> Option<i32> {
         let (on, off) = (self.with_tone, self.without_tone);

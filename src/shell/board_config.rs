@@ -1,10 +1,9 @@
-//! What a board of the configuration is to the crate `board`, which knows no configuration.
-//!
-//! Nothing here opens anything.
+//! Maps a board's configuration to the `board` crate, which does not know the configuration
+//! format.
 
 use crate::config;
 
-/// What to open for a board of the configuration.
+/// Returns the settings with which to open a configured board.
 #[must_use]
 pub fn to_board_config(model: &config::BoardSettings) -> board::BoardConfig {
     let kind = match &model.kind {

@@ -1,8 +1,8 @@
-//! Changes of the configuration file, in a helper's thread.
+//! Edits the configuration file, in a worker thread.
 //!
-//! The new text is written beside the file, synced, and renamed over it: there is the old file or
-//! the new one. Mode and group stay, and the owner where the box may give a file away. PINs are
-//! hashed here. Nothing here judges what is written (see `config::edit`).
+//! The new text is written to a temporary file, synced and renamed over the old file. A power cut
+//! leaves one of the two intact. Mode and group are preserved, and the owner where the daemon may
+//! set it. PINs are hashed here; `config::edit` validates the change.
 
 use crate::config::edit::{ConfigChange, apply_change};
 use argon2::Argon2;
@@ -12,12 +12,11 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 
-/// Fewer characters are guessed.
 const PIN_CHARS_MIN: usize = 4;
 
-/// Changes the file; the error is for people, and nothing is changed then.
+/// Applies a change to the file. On error the file is unchanged, and the message is for people.
 pub fn edit_config_file(path: &Path, edit: &ConfigChange) -> Result<(), String> {
-    // A link stays one.
+    // A symbolic link stays a symbolic link.
     let path = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
     let failed = |error: io::Error| {
         let may = match error.kind() {
@@ -53,9 +52,9 @@ fn replace_config_file(path: &Path, text: &str) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Only root gives files away. A service in a folder of its own becomes the owner instead; whoever
-/// reads the file by its group still does. Of a file that is its own already nothing is asked: the
-/// unit's filter knows no `fchown` at all.
+/// Restores owner and group. Only root may change the owner; otherwise the service's user owns
+/// the new file and group readers keep access. Does nothing if the ids already match, because the
+/// unit's system-call filter does not allow `fchown`.
 fn preserve_owner(file: &File, before: &Metadata) -> io::Result<()> {
     let made = file.metadata()?;
     if (made.uid(), made.gid()) == (before.uid(), before.gid()) {

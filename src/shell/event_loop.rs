@@ -1,10 +1,9 @@
-//! The loop: one thread, one poll.
+//! The main loop: one thread, one poll.
 //!
-//! Events only mark what is ready. Then each turn does its work in its own order, bounded: boards,
-//! answers of the disk, lines, deadlines, outputs. mio is edge-triggered, so readiness that is left
-//! over is remembered and the next turn comes at once. Time is read here and passed down.
-//!
-//! Nothing here decides what a line means or what becomes of audio.
+//! Events only mark sources as ready. Each turn then does bounded work in a fixed order: boards,
+//! disk completions, lines, deadlines, outputs. mio is edge-triggered, so leftover readiness is
+//! remembered and the next turn starts at once. Each turn reads the clock once and passes the
+//! time down.
 
 use crate::audio::channel::ChannelIndex;
 use crate::audio::span::LossReason;
@@ -40,30 +39,29 @@ pub(super) const FIRST_LISTENER_TOKEN: usize = 2;
 pub(super) const FIRST_BOARD_TOKEN: usize = 64;
 pub(super) const FIRST_SESSION_TOKEN: usize = 1 << 16;
 
-/// Lines of one session that are taken before anybody has more.
+/// Lines read from one session before the next session is served.
 const SESSION_LINES_MAX: usize = 2;
 
-/// Lines that one session with a backlog may have taken in one turn.
+/// Lines read per turn from one session with a backlog.
 const BACKLOGGED_SESSION_LINES_MAX: usize = 16;
 
-/// Lines of one turn, of those who say little and of those with a backlog, over all sessions that
-/// may not black out: 256 × 20 µs are 5 ms.
+/// Lines read per turn over all sessions that cannot start a blackout: 256 × 20 µs = 5 ms.
 const NORMAL_TURN_LINES_MAX: usize = 192;
 const BACKLOGGED_TURN_LINES_MAX: usize = 64;
 
-/// In which order lines are taken.
+/// Order in which sessions are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Priority {
     Normal,
     Backlogged,
-    /// It may black out, and has no backlog.
+    /// Sessions that can start a blackout and have no backlog.
     Mask,
 }
 
-/// Frames one board may give in one turn: half a second at 48 kHz.
+/// Frames read from one board per turn: half a second at 48 kHz.
 const BOARD_FRAMES_PER_TURN: u32 = 24_000;
 
-/// Why the daemon could not start, or had to stop.
+/// Error that prevents the daemon from starting, or stops it.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     #[error("{0}")]
@@ -82,16 +80,16 @@ pub enum DaemonError {
     Codec(#[from] crate::audio::codec::CodecError),
     #[error("{what}: {error}")]
     System { what: &'static str, error: std::io::Error },
-    /// No recording could begin, and no later try is made before the first turn.
+    /// No data key could be made at startup, so no recording could begin.
     #[error("{0}; recordings need data keys: nothing is started")]
     NoDataKey(String),
-    /// The disk takes nothing any more, so that there can be no orderly stop.
+    /// The disk thread accepts no more jobs, so an orderly shutdown is impossible.
     #[error("{0}; stopping at once: the next start closes what is still open in the journal")]
     Disk(String),
 }
 
 impl DaemonError {
-    /// The exit code, after sysexits.h.
+    /// Returns the exit code, from sysexits.h.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -108,10 +106,10 @@ pub(super) fn system_error(what: &'static str) -> impl FnOnce(std::io::Error) ->
     move |error| DaemonError::System { what, error }
 }
 
-/// Reads and checks a configuration file; the error lists everything that is wrong with it.
+/// Reads and checks a configuration file.
 ///
 /// # Errors
-/// In words, one line per error.
+/// One line of text for each problem found.
 pub fn read_config(path: &Path) -> Result<Config, String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("{}: {error}; give one with --config FILE", path.display()))?;
@@ -131,7 +129,6 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
     }
 }
 
-/// The running daemon.
 pub struct Daemon {
     pub(super) poll: Poll,
     pub(super) clock: Clock,
@@ -141,37 +138,38 @@ pub struct Daemon {
     pub(super) boards: Vec<PolledBoard>,
     pub(super) disk: DiskThread,
     pub(super) general_worker: Worker,
-    /// Another one, for closing days: that may take long, and nobody's key or PIN waits for it.
+    /// Worker that summarises finished days. It is separate because that may take long and must
+    /// not delay keys or PINs.
     pub(super) summary_worker: Worker,
-    /// And one for self-tests, which wait for the disk.
+    /// Worker for self-tests, which wait for the disk.
     pub(super) selftest_worker: Worker,
-    /// And one that looks at what others tell of the system, and may hang with them.
+    /// Worker that queries time synchronisation from other programs, which may hang.
     pub(super) time_sync_worker: Worker,
-    /// What one of them keeps failing at, as the recorder was told.
+    /// Worker failure last reported to the recorder.
     pub(super) worker_trouble: Option<String>,
-    /// When it is to look again; `None`: it is looking.
+    /// Time of the next time-sync query; `None` while a query is running.
     pub(super) next_time_sync: Option<MonoTime>,
     pub(super) signals: Signals,
     pub(super) listeners: Vec<Listener>,
-    /// Listeners on which somebody may wait.
+    /// Per listener: whether connections may be waiting.
     pub(super) accept_ready: Vec<bool>,
-    /// Connections that are no sessions yet.
+    /// Connections that are not sessions yet.
     pub(super) handshakes: BTreeMap<u64, PendingHandshake>,
-    /// Whose handshake went on last.
+    /// Handshake that was served last.
     pub(super) last_handshake: u64,
     pub(super) connections: BTreeMap<u64, Connection>,
-    /// Who of each rank that takes turns had the last one.
+    /// Session served last, for each priority that rotates.
     pub(super) last_served: [u64; 2],
     pub(super) admission: Admission,
     pub(super) local_ids: LocalIds,
-    /// Nothing can be accepted before this moment.
+    /// Accepting is paused until this time.
     pub(super) accept_paused_until: MonoTime,
-    /// With a TLS listener.
+    /// Present if a TLS listener is configured.
     pub(super) tls: Option<TlsServer>,
     pub(super) service_manager: ServiceManager,
     pub(super) session_numbers: SessionNumbers,
     pub(super) data: DataDir,
-    /// `ready` was said.
+    /// `ready` has been announced.
     pub(super) is_ready_announced: bool,
     pub(super) is_stopped: bool,
 }
@@ -179,11 +177,11 @@ pub struct Daemon {
 pub(super) struct PolledBoard {
     pub(super) board: Board,
     pub(super) first_channel: ChannelIndex,
-    /// More audio is waiting, although no event will come.
+    /// More audio is waiting, although no event will report it.
     pub(super) has_more: bool,
 }
 
-/// Runs a box until it is stopped.
+/// Runs the daemon until it is stopped.
 ///
 /// # Errors
 /// See `DaemonError`.
@@ -207,15 +205,15 @@ pub fn run(config_path: &Path) -> Result<ExitReason, DaemonError> {
     result.map(|()| exit.map_or(ExitReason::Stopped, ExitReason::Reboot))
 }
 
-/// How an orderly end is meant.
+/// Why the daemon exited in an orderly way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitReason {
     Stopped,
-    /// The machine is to start anew: whoever started the daemon knows it by this exit code.
+    /// Reboot the machine; the service manager recognises this exit code.
     Reboot(u8),
 }
 
-/// The exit code by which whoever started the daemon is told to start the machine anew.
+/// Returns the exit code that makes the service manager reboot the machine.
 pub(super) fn reboot_exit_code() -> Option<u8> {
     let code = std::env::var("HUSHBOX_REBOOT_EXIT").ok()?.parse().ok()?;
     Some(code).filter(|code| *code > 0)
@@ -253,7 +251,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// How long to sleep: not at all when anything is left over.
+    /// Returns the poll timeout: zero if work is left over.
     fn poll_timeout(&self) -> Duration {
         let takes = |(id, connection): (&u64, &Connection)| {
             connection.has_input() && self.recorder.accepts_lines(SessionId(*id))
@@ -321,7 +319,7 @@ impl Daemon {
             };
             place.has_more = place.board.read(now.mono.0, BOARD_FRAMES_PER_TURN, &mut visit);
             if *place.board.state() != was {
-                // One that was opened again is in trouble until something comes from it.
+                // A reopened board stays in trouble until it delivers audio.
                 let trouble = match place.board.state() {
                     BoardState::Failed { text, .. } => Some(text.clone()),
                     BoardState::Waiting => continue,
@@ -346,9 +344,10 @@ impl Daemon {
         }
     }
 
-    /// First a line or two of everybody who may black out, so that no blackout waits for a crowd;
-    /// then of the others, so many in all; then more of those with a backlog. Who is not reached
-    /// comes first in the next turn.
+    /// Processes client lines in three passes. First come a few lines from each session that can
+    /// start a blackout, so that no load delays a blackout. Then come the other sessions up to
+    /// the turn's quota, then sessions with a backlog. Sessions not reached come first in the
+    /// next turn.
     fn process_lines(&mut self, woke: MonoTime) {
         let mut gone = Vec::new();
         for id in self.ready_sessions(0.., Priority::Mask) {
@@ -374,7 +373,7 @@ impl Daemon {
         gone.into_iter().for_each(|id| self.drop_connection(now, id));
     }
 
-    /// Whose lines there are to take, of this rank.
+    /// Returns the sessions of this priority that have input.
     fn ready_sessions(&self, range: impl RangeBounds<u64>, wanted: Priority) -> Vec<u64> {
         let speaks = |(id, connection): (&u64, &Connection)| {
             let rank = match connection.has_backlog {
@@ -387,7 +386,7 @@ impl Daemon {
         self.connections.range(range).filter_map(speaks).collect()
     }
 
-    /// Takes at most `most` lines of one client, and says how many it took.
+    /// Processes at most `most` lines of one session and returns how many.
     fn process_lines_of(
         &mut self,
         id: u64,
@@ -528,7 +527,7 @@ impl Daemon {
         gone.into_iter().for_each(|id| self.drop_connection(now, id));
     }
 
-    /// Says `ready` once every board gives audio and the start is durable.
+    /// Announces `ready` once every board delivers audio and the boot entry is durable.
     fn announce_ready(&mut self) {
         let running = |place: &PolledBoard| *place.board.state() == BoardState::Running;
         if self.is_ready_announced

@@ -1,8 +1,7 @@
-//! How the daemon begins: what is found on the disk, the recorder, and everything that is opened.
+//! Startup: data directory, recovery, recorder, boards and listeners.
 //!
-//! Runs once, before the first turn, so that it may wait for the disk. The order matters: the data
-//! directory is locked first, recovery comes before the recorder, and listeners and boards are
-//! opened last, when there is somebody to serve them. Nothing here runs while the box serves.
+//! Startup runs once before the first turn, so it may wait for the disk. The order matters: lock
+//! the data directory, recover the store, create the recorder, then open boards and listeners.
 
 use crate::audio::channel::ChannelIndex;
 use crate::config::{Config, ListenSettings};
@@ -35,7 +34,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Envelopes that are made before the first turn: about 0.2 ms each.
+/// Maximum number of envelopes made before the first turn, about 0.2 ms each.
 const INITIAL_ENVELOPES_MAX: usize = 24;
 
 impl Daemon {
@@ -108,7 +107,7 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// What is told of the box.
+    /// Passes the facts about the box to the recorder.
     fn publish_box_info(&mut self, boot_reason: &'static str) {
         let about = BoxInfo {
             places: self.listeners.iter().map(Listener::address_text).collect(),
@@ -120,9 +119,9 @@ impl Daemon {
         self.recorder.set_box_info(about);
     }
 
-    /// What the first turn must know: how much room there is, so that nobody is promised what the
-    /// disk cannot hold; and envelopes, so that the first recordings do not wait for the helper,
-    /// which fills the stock up later.
+    /// Gives the recorder what the first turn needs. Free disk space keeps it from accepting
+    /// recordings that cannot fit. Envelopes let the first recordings start before the worker
+    /// fills the stock.
     fn prime_recorder(&mut self) -> Result<(), DaemonError> {
         let (free, total) = crate::shell::workers::disk::disk_space(&self.data.path);
         self.recorder
@@ -165,8 +164,8 @@ impl Daemon {
 }
 
 impl Daemon {
-    /// A card that is not there does not take the others with it: it is tried again (alarm 101). If
-    /// none is there, the box cannot start.
+    /// Opens the boards. A missing card does not affect the others: it raises alarm 101 and is
+    /// retried. If no card opens, startup fails.
     fn open_boards(&self) -> Result<Vec<Board>, DaemonError> {
         let (mut boards, mut trouble) = (Vec::new(), Vec::new());
         let models = self.config.boards.iter().map(crate::shell::board_config::to_board_config);
@@ -213,7 +212,7 @@ fn to_recovered_state(
     }
 }
 
-/// With a TLS listener there is a CA, and a certificate to show.
+/// Opens the CA and the server certificate if a TLS listener is configured.
 fn open_tls(config: &Config, data: &Path, clock: &Clock) -> Result<Option<TlsServer>, DaemonError> {
     let wanted = |listen: &ListenSettings| matches!(listen, ListenSettings::Tcp { tls: true, .. });
     if !config.listen.iter().any(wanted) {

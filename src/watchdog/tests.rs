@@ -1,4 +1,4 @@
-//! The pulse, second by second.
+//! Tests of the progress watchdog, second by second.
 
 use super::{
     ALL_SILENT_MS, BOARD_STALL_MS, BoardHealth, BoardProgress, ProgressWatchdog, STORE_LAG_MS,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::time::{MonoTime, Now, WallTime};
 
-/// A box whose boards do as they are told.
+/// A watchdog with simulated boards.
 struct WatchdogFixture {
     watchdog: ProgressWatchdog,
     now: Now,
@@ -26,20 +26,20 @@ impl WatchdogFixture {
         }
     }
 
-    /// A second passes; these boards move. What the pulse says.
+    /// Advances one second in which these boards move, and checks progress.
     fn advance_second(&mut self, moving: &[usize]) -> Result<(), StallError> {
         self.now.mono = self.now.mono.after_ms(1000);
         moving.iter().for_each(|board| self.boards[*board].position += 8000);
         self.watchdog.check_progress(self.now, self.boards.iter().copied(), self.lag_ms)
     }
 
-    /// Seconds until it stalls, at most `most`.
+    /// Returns the seconds until a stall, at most `most`.
     fn stalls_after(&mut self, most: u64, moving: &[usize]) -> Option<(u64, StallError)> {
         (1..=most).find_map(|n| self.advance_second(moving).err().map(|stall| (n, stall)))
     }
 }
 
-/// Longer than any bound.
+/// Longer than any limit.
 const LONG: u64 = 10 * (ALL_SILENT_MS + STORE_LAG_MS) / 1000;
 
 #[test]
@@ -56,7 +56,7 @@ fn h1_a_board_that_stands_still_and_does_not_say_so_starves_the_watchdog() {
     assert_eq!(seconds, BOARD_STALL_MS / 1000 + 1);
     assert!(matches!(stall, StallError::Board { board: 1, .. }), "{stall}");
     assert!(stall.to_string().contains("board 2"), "{stall}");
-    // Also one that never gave anything and does not say that it is out.
+    // Includes a board that never delivered audio and claims to run.
     let stall = WatchdogFixture::new(1).stalls_after(LONG, &[]);
     assert!(matches!(stall, Some((_, StallError::Board { board: 0, .. }))), "{stall:?}");
 }
@@ -69,11 +69,11 @@ fn h1_a_card_that_was_pulled_does_not_restart_the_box() {
     assert_eq!(house.stalls_after(LONG, &[0]), None);
     house.boards[0].health = BoardHealth::Down;
     assert_eq!(house.stalls_after(LONG, &[]), None, "not even when all are gone");
-    // It is plugged in again, and gives nothing for a while.
+    // The board is plugged in again and delivers nothing for a while.
     house.boards[1].health = BoardHealth::Running;
     assert_eq!(house.stalls_after(LONG, &[]), None);
     assert_eq!(house.stalls_after(LONG, &[1]), None);
-    // From then on it counts as before.
+    // From then on the first rule applies to it again.
     let stall = house.stalls_after(LONG, &[]);
     assert!(matches!(stall, Some((_, StallError::Board { board: 1, .. }))), "{stall:?}");
 }
@@ -88,15 +88,16 @@ fn h1_a_mute_card_restarts_the_box_once_and_only_if_nothing_is_lost_by_it() {
     let (seconds, stall) = house.stalls_after(LONG, &[]).expect("nothing is lost by a restart");
     assert_eq!(seconds, ALL_SILENT_MS / 1000 + 2);
     assert!(matches!(stall, StallError::AllSilent { .. }), "{stall}");
-    // Its tries to run again change nothing about that.
+    // Attempts to reopen it change nothing.
     house.boards[0].health = BoardHealth::Running;
     assert!(house.advance_second(&[]).is_err());
-    // The next run finds the same card: it has given nothing, so nothing is hoped for.
+    // The next run finds the same card, which has not delivered audio, so it does not restart
+    // again.
     let mut next = WatchdogFixture::new(2);
     next.boards[0].health = BoardHealth::Silent;
     next.boards[1].health = BoardHealth::Down;
     assert_eq!(next.stalls_after(LONG, &[]), None);
-    // If it comes back, all is well.
+    // Recovers if the card delivers again.
     house.boards[0].health = BoardHealth::Running;
     assert_eq!(house.advance_second(&[0]), Ok(()));
 }

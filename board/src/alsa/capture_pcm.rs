@@ -1,11 +1,11 @@
-//! A card: one open capture PCM, and what alsa-lib and the kernel say about it.
+//! One open capture PCM: alsa-lib calls and their errors.
 //!
-//! Opening sets 16-bit interleaved frames at exactly the wanted rate, and period and buffer as
-//! near as the card can. Opening a hardware PCM does not wait; a virtual one may take as long as
-//! its sound server takes to answer. Reading never waits.
+//! Opening sets 16-bit interleaved frames at exactly the requested rate, and the nearest possible
+//! period and buffer. Opening a hardware PCM does not block; a virtual one may wait for its sound
+//! server. Reading never blocks.
 //!
-//! alsa-lib would print its troubles to stderr; here they are caught and go into the error.
-//! Positions, losses and when to try again are not decided here (see `alsa`).
+//! alsa-lib prints errors to stderr; here they are captured and added to the error. `alsa`
+//! handles positions, losses and retries.
 
 use super::setup::{self, PcmParams};
 use crate::config::BoardConfig;
@@ -19,20 +19,19 @@ use nix::errno::Errno;
 use std::io;
 use std::ops::Range;
 
-/// Why a read gave nothing.
+/// Why a read returned no frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ReadError {
-    /// All that has come is read.
+    /// All available frames have been read.
     WouldBlock,
-    /// The card stopped, because its buffer was full.
+    /// The card stopped because its buffer was full.
     Xrun,
-    /// The machine was asleep.
+    /// The machine was suspended.
     Suspended,
-    /// The card is unplugged, its server died, or worse.
+    /// The card was unplugged, its server exited, or another fatal error.
     Disconnected { text: String },
 }
 
-/// An open and started PCM.
 pub(super) struct CapturePcm {
     pcm: PCM,
     setup: PcmParams,
@@ -40,7 +39,7 @@ pub(super) struct CapturePcm {
 }
 
 impl CapturePcm {
-    /// Opens, sets up and starts the PCM `name` for `model`.
+    /// Opens, configures and starts the PCM `name` for `model`.
     pub(super) fn open(model: &BoardConfig, name: &str) -> Result<CapturePcm, BoardError> {
         let heard = Output::local_error_handler().ok();
         let said = || heard.as_ref().map_or_else(String::new, |said| said.borrow().to_string());
@@ -57,7 +56,6 @@ impl CapturePcm {
         }
     }
 
-    /// What the card agreed to.
     pub(super) fn setup(&self) -> PcmParams {
         self.setup
     }
@@ -82,24 +80,24 @@ impl CapturePcm {
 
     pub(super) fn deregister(&self, registry: &mio::Registry) {
         for descriptor in self.unique_descriptors() {
-            // It may never have been registered, and it is closed next anyway.
+            // The descriptor may never have been registered, and it is closed next.
             registry.deregister(&mut SourceFd(&descriptor.fd)).unwrap_or_default();
         }
     }
 
-    /// Lets a plugin answer its events: some only wake again after that.
+    /// Lets a plugin handle its events; some do not wake again otherwise.
     pub(super) fn acknowledge_events(&mut self) {
         for descriptor in &mut self.poll_fds {
             descriptor.revents = 0;
         }
-        // Trouble shows in the read that follows.
+        // The next read reports any error.
         alsa::poll::poll(&mut self.poll_fds, 0).unwrap_or_default();
         self.pcm.revents(&self.poll_fds).unwrap_or(Flags::empty());
     }
 
-    /// Reads frames into `bytes`, whole ones, at most what fits. Gives how many, at least 1.
+    /// Reads whole frames into `bytes`, as many as fit. Returns their number, at least 1.
     pub(super) fn read(&self, bytes: &mut [u8]) -> Result<u64, ReadError> {
-        // `io_bytes`, because `io_i16` asks for the format anew and allocates for that.
+        // `io_bytes`, because `io_i16` queries the format on each call and allocates.
         match self.pcm.io_bytes().readi(bytes) {
             Ok(0) => Err(ReadError::WouldBlock),
             Ok(frames) => Ok(crate::to_count(frames)),
@@ -117,15 +115,15 @@ impl CapturePcm {
         }
     }
 
-    /// Frames that have come and are not read yet.
+    /// Frames available but not read.
     pub(super) fn unread_frames(&self) -> u64 {
         self.pcm.avail_update().ok().and_then(|frames| u64::try_from(frames).ok()).unwrap_or(0)
     }
 
-    /// Starts an overrun card again. Gives the frames lost between the last read one and the
-    /// first to come, if the card's own stamps tell.
+    /// Restarts a card after an overrun. Returns the frames lost between the last read one and
+    /// the next, if the card's timestamps give it.
     pub(super) fn restart(&self) -> Result<Option<u64>, String> {
-        // Also drops what alsa-lib said so far.
+        // Also discards earlier messages of alsa-lib.
         drop(Output::local_error_handler());
         let stopped = self.pcm.status().ok();
         let again = self.pcm.prepare().and_then(|()| self.pcm.start());
@@ -136,7 +134,7 @@ impl CapturePcm {
             .and_then(|(stopped, started)| self.frames_lost_between(&stopped, &started)))
     }
 
-    /// Stops a running card, throws away what it holds, and starts it again.
+    /// Stops a running card, drops its buffered frames and restarts it.
     pub(super) fn drop_and_restart(&self) -> Result<(), String> {
         let again = self.pcm.drop().and_then(|()| self.pcm.prepare());
         again
@@ -144,7 +142,7 @@ impl CapturePcm {
             .map_err(|error| format!("cannot be started again: {}", to_errno(error).desc()))
     }
 
-    /// Wakes a suspended card, in place if it can, else by starting it again.
+    /// Resumes a suspended card, or restarts it if it cannot resume.
     pub(super) fn resume(&self) -> Result<(), String> {
         match self.pcm.resume() {
             Ok(()) => Ok(()),
@@ -158,7 +156,7 @@ impl CapturePcm {
         lost_frames(held, started_us.checked_sub(stopped_us)?, &self.setup)
     }
 
-    /// Every descriptor once: a plugin may give one twice, the poll takes it once.
+    /// Returns every descriptor once: a plugin may list one twice, but a poll accepts it once.
     fn unique_descriptors(&self) -> impl Iterator<Item = &pollfd> {
         self.poll_fds.iter().enumerate().filter_map(|(at, descriptor)| {
             let first = self.poll_fds[..at].iter().all(|earlier| earlier.fd != descriptor.fd);
@@ -167,14 +165,14 @@ impl CapturePcm {
     }
 }
 
-/// Frames lost in an overrun: what the card held when it stopped, and what it would have made
-/// until it was started again. A card that stopped for an overrun held a full buffer; if it says
-/// otherwise its stamps are not to be trusted.
+/// Computes the frames lost in an overrun: those held when the card stopped, and those it would
+/// have captured until the restart. An overrun card held a full buffer; if it reports otherwise,
+/// its timestamps are unreliable.
 fn lost_frames(held: u64, stood_us: u64, setup: &PcmParams) -> Option<u64> {
     (held >= setup.buffer_frames).then(|| held + frames_of_us(stood_us, setup.rate))
 }
 
-/// When the PCM was last started or stopped, in microseconds of its clock.
+/// Time of the last start or stop of the PCM, in microseconds of its clock.
 fn stamp_us(status: &Status) -> Option<u64> {
     let stamp = status.get_trigger_htstamp();
     let (seconds, nanos) = (u64::try_from(stamp.tv_sec).ok()?, u64::try_from(stamp.tv_nsec).ok()?);
@@ -194,7 +192,7 @@ fn not_pollable(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), text)
 }
 
-/// alsa-lib's error number; it is negative from some calls.
+/// Converts alsa-lib's error number, which some calls return negative.
 pub(super) fn to_errno(error: alsa::Error) -> Errno {
     Errno::from_raw(error.errno().abs())
 }

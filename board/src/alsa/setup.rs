@@ -1,8 +1,7 @@
-//! Set-up: opening a PCM by name and agreeing on rate, slots, period and buffer.
+//! Opens a PCM and negotiates rate, slots, period and buffer.
 //!
-//! The rate must be met exactly, since positions are frames; slots, period and buffer are taken
-//! as near as the card has them. Every refusal says what the card or the box offers instead.
-//! Nothing is started and nothing is read here.
+//! The rate must match exactly, because positions are frames; the other values are the nearest
+//! that the card offers. Each error says what the card or the system offers instead.
 
 use crate::alsa::capture_pcm::to_errno;
 use crate::config::{BoardConfig, SLOTS_MAX, SourceKind};
@@ -12,20 +11,19 @@ use alsa::{Direction, ValueOr};
 use nix::errno::Errno;
 use std::ffi::CString;
 
-/// What a card agreed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PcmParams {
-    /// Frames per second.
+    /// Sample rate in frames per second.
     pub rate: u32,
-    /// Samples in each of the card's frames.
+    /// Samples per frame of the card.
     pub slots: usize,
-    /// Frames from wake to wake.
+    /// Frames per wake-up.
     pub period_frames: u64,
-    /// Frames it holds before it overruns.
+    /// Frames that the buffer holds before an overrun.
     pub buffer_frames: u64,
 }
 
-/// Opens the capture PCM `name`, not to wait. `said` gives alsa-lib's own words.
+/// Opens the capture PCM `name` without blocking. `said` returns the messages of alsa-lib.
 pub(super) fn open_pcm(
     model: &BoardConfig,
     name: &str,
@@ -54,7 +52,7 @@ pub(super) fn open_pcm(
     })
 }
 
-/// The capture PCMs this box has by name.
+/// Lists the names of this machine's capture PCMs.
 fn list_pcm_names() -> Vec<String> {
     let Ok(hints) = alsa::device_name::HintIter::new(None, c"pcm") else {
         return Vec::new();
@@ -66,7 +64,6 @@ fn list_pcm_names() -> Vec<String> {
         .collect()
 }
 
-/// Sets hardware and software parameters.
 pub(super) fn apply_params(
     model: &BoardConfig,
     name: &str,
@@ -86,9 +83,9 @@ pub(super) fn apply_params(
     Ok(agreed)
 }
 
-/// Takes the least number of slots that the card can give and that has all of the model's. One
-/// alone is the last resort: PCMs that convert (`plughw:`, pulse) would mix all of the card's
-/// slots into it, other people's lines too.
+/// Chooses the smallest number of slots that the card offers and that covers the model's. One
+/// slot is the last resort, because converting PCMs (`plughw:`, pulse) would mix all slots into
+/// it, other lines included.
 fn choose_slots(model: &BoardConfig, name: &str, params: &HwParams<'_>) -> Result<u32, BoardError> {
     let wanted = model.slots_needed();
     let offered = params.get_channels_max().unwrap_or(0);
@@ -140,19 +137,19 @@ fn choose_sizes(
     Ok(PcmParams { rate: model.rate, slots, period_frames, buffer_frames })
 }
 
-/// Wakes once a period, stops when the buffer is full, stamps by the monotonic clock.
+/// Wakes once per period, stops when the buffer is full, and uses monotonic timestamps.
 fn set_sw_params(pcm: &PCM, agreed: &PcmParams) -> alsa::Result<()> {
     let frames = |frames: u64| i64::try_from(frames).unwrap_or(i64::MAX);
     let params = pcm.sw_params_current()?;
     params.set_avail_min(frames(agreed.period_frames))?;
     params.set_stop_threshold(frames(agreed.buffer_frames))?;
     params.set_tstamp_mode(true)?;
-    // Not every PCM can; then a step of the wall clock may make one overrun's stamps wrong.
+    // Not every PCM supports this; a wall clock step may then make one overrun's timestamps
+    // wrong.
     params.set_tstamp_type(TstampType::Monotonic).unwrap_or_default();
     pcm.sw_params(&params)
 }
 
-/// Any other refusal of alsa-lib.
 pub(super) fn pcm_error(
     model: &BoardConfig,
     name: &str,

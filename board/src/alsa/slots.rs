@@ -1,9 +1,9 @@
-//! Slots: picking one channel's samples out of a card's interleaved frames.
+//! Slots: extracts one channel's samples from a card's interleaved frames.
 //!
-//! A card gives every slot in every frame; a channel wants one or two of them, in its own order.
-//! Nothing is allocated and nothing is wiped here: the scratch belongs to the caller.
+//! A frame has one sample per slot; a channel uses one or two of them, in its own order. The
+//! caller owns the scratch buffer and wipes it.
 
-/// Where a channel's sides are in a card's frame.
+/// Location of a channel's sides in a card's frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SlotMap {
     /// Byte offsets within a frame, one per side.
@@ -20,8 +20,8 @@ impl SlotMap {
         self.offsets.len()
     }
 
-    /// Takes this channel's samples out of `frames` (native 16-bit, `frame_bytes` each) into the
-    /// beginning of `samples`, and gives that.
+    /// Copies this channel's samples from `frames` (native 16-bit, `frame_bytes` each) to the
+    /// start of `samples`, and returns them.
     pub(super) fn extract_samples<'a>(
         &self,
         frames: &[u8],
@@ -46,7 +46,7 @@ impl SlotMap {
 mod tests {
     use super::*;
 
-    /// Three slots: frame n is n, 100 + n, -n.
+    /// Frames with three slots: frame n is n, 100 + n, -n.
     fn test_frames() -> Vec<u8> {
         (0..5_i16).flat_map(|n| [n, 100 + n, -n]).flat_map(i16::to_ne_bytes).collect()
     }

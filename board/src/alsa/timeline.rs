@@ -1,39 +1,39 @@
-//! The account: where a card's frames belong, and how many never came.
+//! Frame timeline: the position of a card's frames, and how many were lost.
 //!
-//! Position 0 is the first frame that ever comes. From then on a pace says what is due. After a
-//! card was started again nothing is known until frames come; those belong to the time they come
-//! at, and what was due before them is lost. Only an overrun can be known at once, from the
-//! card's own stamps, and those are believed only if they agree with the clock.
+//! Position 0 is the first frame received; from then on a sample clock tells how many frames are
+//! due. After a restart, the next frames are placed at their arrival time, and frames due before
+//! them are lost. Only an overrun's loss can be known at once, from the card's timestamps, if
+//! they agree with the clock.
 //!
-//! Pure arithmetic: no card and no clock is touched here. Positions never go back.
+//! This is pure arithmetic. Positions never decrease.
 
 use crate::GapReason;
 use crate::sample_clock::{SampleClock, us_of_frames};
 
-/// How far stamps may be from the clock and still be believed, besides one buffer.
+/// Maximum difference between timestamps and clock, in addition to one buffer.
 const STAMP_DOUBT_US: u64 = 100_000;
 
-/// A stretch that never came.
+/// A range of lost frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gap {
-    /// How many frames.
+    /// Number of frames.
     pub frames: u64,
-    /// Of the first of them.
+    /// Position of the first.
     pub position: u64,
-    /// For the record.
+    /// Why they are missing.
     pub reason: GapReason,
 }
 
-/// Frames given and frames lost by one card.
+/// Delivered and lost frames of one card.
 #[derive(Clone, Debug)]
 pub(super) struct FrameTimeline {
     rate: u32,
     buffer_us: u64,
-    /// Known since the first frame.
+    /// Sample clock, known since the first frame.
     clock: Option<SampleClock>,
     position: u64,
     lost_frames: u64,
-    /// Frames that come next must first be placed; what is missing before them has this reason.
+    /// Reason for the gap before the next frames, which must be placed first.
     discontinuity: Option<GapReason>,
 }
 
@@ -50,29 +50,27 @@ impl FrameTimeline {
         }
     }
 
-    /// Position of the next frame.
     pub(super) fn position(&self) -> u64 {
         self.position
     }
 
-    /// Frames lost so far.
     pub(super) fn lost_frames(&self) -> u64 {
         self.lost_frames
     }
 
-    /// Whether frames that come must be placed first.
+    /// Whether the next frames must be placed first.
     pub(super) fn needs_placement(&self) -> bool {
         self.clock.is_none() || self.discontinuity.is_some()
     }
 
-    /// The card was started again or went away. The gravest reason stands until frames come.
+    /// Marks a restart or loss of the card. The most serious reason stands until frames arrive.
     pub(super) fn mark_discontinuity(&mut self, why: GapReason) {
         if self.discontinuity != Some(GapReason::Board) {
             self.discontinuity = Some(why);
         }
     }
 
-    /// The first frames after a start are there, `unread` of them at `now_us`.
+    /// Places the first frames after a start: `unread` of them are available at `now_us`.
     pub(super) fn place_frames(&mut self, now_us: u64, unread: u64) -> Option<Gap> {
         assert!(unread > 0, "only frames that came can be placed");
         let owed = self.discontinuity.take();
@@ -84,18 +82,20 @@ impl FrameTimeline {
         owed.and_then(|why| self.skip_lost(missing, why))
     }
 
-    /// `frames` frames were given.
+    /// Advances by `frames` delivered frames.
     pub(super) fn advance_by(&mut self, frames: u64) {
         assert!(!self.needs_placement(), "frames that were not placed");
         self.position += frames;
     }
 
-    /// All that came was given, at `now_us`. Answers how late the audio is, in frames.
+    /// Updates the clock when the card is drained at `now_us`. Returns how late the audio is, in
+    /// frames.
     pub(super) fn observe_drained(&mut self, now_us: u64) -> u64 {
         self.clock.as_mut().map_or(0, |pace| pace.observe_read(now_us, self.position))
     }
 
-    /// The card overran and was started again; by its stamps that cost `stamped` frames.
+    /// Records an overrun and restart that lost `stamped` frames according to the card's
+    /// timestamps.
     pub(super) fn record_overrun(&mut self, now_us: u64, stamped: Option<u64>) -> Option<Gap> {
         if !self.needs_placement()
             && let (Some(frames), Some(pace)) = (stamped, &self.clock)
@@ -122,7 +122,7 @@ impl FrameTimeline {
 mod tests {
     use super::*;
 
-    /// One second of a card at 8 kHz that was first heard at 2 s with 160 frames.
+    /// One second of a card at 8 kHz that delivered its first 160 frames at 2 s.
     fn running_timeline() -> FrameTimeline {
         let mut account = FrameTimeline::new(8000, 200);
         assert_eq!(account.place_frames(2_000_000, 160), None);
@@ -151,7 +151,7 @@ mod tests {
             let mut account = running_timeline();
             assert_eq!(account.record_overrun(3_500_000, stamped), None);
             assert!(account.needs_placement());
-            // 0.52 s after the last frame; the last 20 ms of them are here.
+            // 0.52 s after the last frame; the last 20 ms of them have arrived.
             let loss = Gap { frames: 4000, position: 8160, reason: GapReason::Overrun };
             assert_eq!(account.place_frames(3_520_000, 160), Some(loss));
             account.advance_by(160);
@@ -163,7 +163,7 @@ mod tests {
     fn what_was_due_while_the_card_was_away_is_lost_when_it_is_back() {
         let mut account = running_timeline();
         account.mark_discontinuity(GapReason::Board);
-        // It overruns before it gives anything: still for the board's absence.
+        // An overrun before the first frames keeps the reason of the board's absence.
         assert_eq!(account.record_overrun(63_000_000, Some(5)), None);
         let loss = Gap { frames: 60 * 8000 - 80, position: 8160, reason: GapReason::Board };
         assert_eq!(account.place_frames(63_000_000, 80), Some(loss));

@@ -1,8 +1,8 @@
-//! One WAV file that is played in a loop, read piece by piece.
+//! A WAV file that is played in a loop, read in pieces.
 //!
-//! The header is read by `hound` straight from the file, without a buffer that could keep
-//! samples. Audio is read at computed offsets into the caller's scratch, which is wiped before
-//! `read` returns. Only 16-bit PCM of exactly the wanted form is taken; nothing is converted.
+//! `hound` reads the header from the file without a buffer that could keep samples. Audio is read
+//! into the caller's scratch buffer, which is wiped before `read` returns. Only 16-bit PCM in
+//! exactly the expected format is accepted; there is no conversion.
 
 use crate::error::{ExpectedFormat, WavError};
 use crate::{to_count, to_index};
@@ -15,11 +15,11 @@ use zeroize::Zeroize;
 /// Two sides of two bytes.
 pub(super) const FRAME_BYTES_MAX: usize = 4;
 
-/// An open WAV file of known form.
+/// An open WAV file in the expected format.
 pub(super) struct WavFile {
     file: File,
     expected: ExpectedFormat,
-    /// Where frame 0 begins, in bytes.
+    /// Byte offset of frame 0.
     data_at: u64,
     /// Frames in the file, at least 1.
     frames: u64,
@@ -43,8 +43,8 @@ impl WavFile {
             return Err(WavError::Empty { wanted });
         }
         let data_at = (&file).stream_position().map_err(WavError::Read)?;
-        // A sample may stand in more bytes than it has bits for; only reading one tells. A file
-        // that ends before its first sample is found below.
+        // A sample may use more bytes than its bit depth; only a read shows that. A file that
+        // ends before its first sample is detected below.
         match reader.samples::<i16>().next() {
             None | Some(Ok(_) | Err(hound::Error::IoError(_))) => {}
             Some(Err(_)) => {
@@ -69,13 +69,13 @@ impl WavFile {
         usize::from(self.expected.sides)
     }
 
-    /// The form it was opened with.
+    /// Format that the file was opened with.
     pub(super) fn wanted(&self) -> ExpectedFormat {
         self.expected
     }
 
-    /// Fills `samples` with the frames from `position` on, going round at the end of the file.
-    /// `bytes` is scratch, at least as long as the samples are in bytes; it is zero afterwards.
+    /// Fills `samples` with the frames from `position` on, wrapping at the end of the file.
+    /// `bytes` is scratch, at least as long as the samples in bytes; it is zeroed afterwards.
     pub(super) fn read(
         &self,
         position: u64,

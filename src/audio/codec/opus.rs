@@ -1,21 +1,21 @@
-//! Opus at the board's own rate: 20 ms packets on the grid, with silence never coded.
+//! Opus at the board's own rate: 20 ms packets on the grid; silence is never encoded.
 //!
-//! Payload: for each grid frame a length, laced as in Ogg (255 = 255 and the next byte too), then
-//! the packet. Length 0: nothing was coded.
+//! Payload: for each grid frame a length, laced as in Ogg (255 = 255 plus the next byte), then
+//! the packet. Length 0 means no packet.
 //!
-//! Opus looks ahead: packet k decodes to the frames from k × grid − delay on, so the last `delay`
-//! frames of a grid frame come out of the packet after it. Three rules keep secrets and samples
-//! apart, and both sides derive them from the runs alone:
+//! Opus has look-ahead: packet k decodes to the frames from k × grid − delay on. The last `delay`
+//! frames of a grid frame are in the next packet. Three rules keep audio from leaking across a
+//! mask. Encoder and decoder both derive them from the runs alone:
 //!
-//! 1. A grid frame with nothing stored has no packet, but for a *flush* (coded zeros) where the
-//!    frame before it left stored frames in the look-ahead.
-//! 2. The first grid frame with stored audio after one without starts from a reset coder, with
-//!    prediction off, so that nothing bleeds across a masked stretch, and that a player that
-//!    knows nothing of resets goes on from silence as well.
-//! 3. Whatever is not stored goes in as zeros and comes out as exact zeros.
+//! 1. A grid frame without stored frames has no packet, except a *flush* (encoded zeros) if the
+//!    previous frame left stored frames in the look-ahead.
+//! 2. The first grid frame with stored audio after one without starts with a reset encoder and
+//!    prediction off. Nothing bleeds across a masked range, and a player that does not reset also
+//!    continues from silence.
+//! 3. Frames that are not stored are encoded as zeros and decoded as exact zeros.
 //!
-//! A cut recording lacks the packet that holds its last `delay` frames; recovery counts them as
-//! lost, and here they are zeros.
+//! An interrupted recording lacks the packet with its last `delay` frames. Recovery counts them
+//! as lost, and they decode to zeros.
 
 mod decoder;
 
@@ -26,17 +26,17 @@ use crate::audio::ring::Cleared;
 use crate::audio::span::{Fate, Run};
 use opusic_c::{Application, Bitrate, Channels, ErrorCode, SampleRate};
 
-/// Least and most bit/s per side.
+/// Minimum and maximum bitrate in bit/s per side.
 const BITRATE_MIN: u32 = 6_000;
 const BITRATE_MAX: u32 = 255_000;
-/// RFC 6716, 3.2.1: one frame in a packet has at most 1275 bytes; one more for its header.
+/// RFC 6716, 3.2.1: at most 1275 bytes for one frame, plus one header byte.
 const PACKET_BYTES_MAX: usize = 1276;
-/// A packet and its length.
+/// Maximum size of a packet and its length.
 pub(super) const ENTRY_BYTES_MAX: usize = PACKET_BYTES_MAX + PACKET_BYTES_MAX / 255 + 1;
-/// Feasibility: at 5 one core codes some 300 channels of telephone speech.
+/// At complexity 5 one core encodes about 300 channels of telephone speech.
 const COMPLEXITY: u8 = 5;
 
-/// The rate as libopus names it.
+/// Converts the rate to libopus's type.
 pub(crate) fn sample_rate(rate: u32) -> Result<SampleRate, CodecError> {
     match rate {
         8_000 => Ok(SampleRate::Hz8000),
@@ -52,15 +52,15 @@ fn opus_channels(grid: FrameLayout) -> Channels {
     if grid.sides == 1 { Channels::Mono } else { Channels::Stereo }
 }
 
-/// One libopus encoder; both sides of a channel are one stereo stream.
+/// One libopus encoder; both sides of a channel share one stereo stream.
 pub(crate) struct OpusEncoder {
     inner: opusic_c::Encoder,
     layout: FrameLayout,
     delay_frames: u16,
-    /// The grid frame that is coded: the bits of its samples, zeros where there are none.
+    /// Samples of the current grid frame, with zeros where none are stored.
     samples: Vec<u16>,
     packet: Vec<u8>,
-    /// `inner` has coded nothing since its reset.
+    /// `inner` has encoded nothing since its reset.
     is_reset: bool,
     /// The last grid frame had stored audio.
     had_audio: bool,
@@ -75,7 +75,7 @@ impl std::fmt::Debug for OpusEncoder {
 }
 
 impl OpusEncoder {
-    /// `rate` in frames per second, `bitrate` in bit/s per side.
+    /// Creates an encoder: `rate` in frames per second, `bitrate` in bit/s per side.
     pub fn new(rate: u32, grid: FrameLayout, bitrate: u32) -> Result<OpusEncoder, CodecError> {
         let (min, max) = (BITRATE_MIN, BITRATE_MAX);
         if !(min..=max).contains(&bitrate) {
@@ -98,7 +98,7 @@ impl OpusEncoder {
         })
     }
 
-    /// The look-ahead in frames.
+    /// Look-ahead in frames.
     pub fn delay_frames(&self) -> u16 {
         self.delay_frames
     }
@@ -122,14 +122,14 @@ impl OpusEncoder {
         }
     }
 
-    /// Appends one more entry if the look-ahead owes stored frames.
+    /// Appends one more entry if stored frames remain in the look-ahead.
     pub fn finish(&mut self, payload: &mut Vec<u8>) {
         if self.has_pending_tail {
             self.flush_look_ahead(payload);
         }
     }
 
-    /// As new.
+    /// Resets the encoder for the next recording.
     pub fn reset(&mut self) {
         (self.had_audio, self.has_pending_tail) = (false, false);
         self.samples.fill(0);
@@ -137,8 +137,8 @@ impl OpusEncoder {
         self.reset_if_used();
     }
 
-    /// The packet of up to a grid frame of samples (zeros follow), coded in one stream with the
-    /// packets before: for silence, and for audio that comes out of the store.
+    /// Encodes up to one grid frame of samples, padded with zeros, in one stream with the
+    /// previous packets. Used for silence and for audio read from the store.
     pub fn encode_samples(&mut self, samples: &[i16]) -> &[u8] {
         assert!(samples.len() <= self.samples.len());
         for (slot, sample) in self.samples.iter_mut().zip(samples) {
@@ -150,7 +150,8 @@ impl OpusEncoder {
         &self.packet[..packet.unwrap_or(0)]
     }
 
-    /// Length of the packet. The first one after a reset leans on nothing before it.
+    /// Encodes a packet and returns its length. The first packet after a reset uses no
+    /// prediction.
     fn encode_packet(&mut self) -> Result<usize, ErrorCode> {
         if self.is_reset {
             self.inner.set_prediction_disabled(true)?;
@@ -224,17 +225,17 @@ pub(super) fn push_entry(packet: &[u8], payload: &mut Vec<u8>) {
     payload.extend_from_slice(packet);
 }
 
-/// Takes one entry of a payload.
+/// Function that takes one entry off a payload.
 type TakeEntry = for<'a> fn(&mut &'a [u8]) -> Result<&'a [u8], CodecError>;
 
-/// How the packets of a chunk are taken, one a grid frame. What damage has cost is a chunk without
-/// a byte, of which nothing is stored: all its packets are empty.
+/// Returns how to take the packets of a chunk, one per grid frame. A damaged chunk has no bytes
+/// and no stored frames, so all its packets are empty.
 pub(crate) fn entry_reader(runs: &[Run], payload: &[u8]) -> TakeEntry {
     let gap = payload.is_empty() && runs.iter().all(|run| run.fate != Fate::Stored);
     if gap { |_| Ok(&[]) } else { take_entry }
 }
 
-/// Takes the first packet off `payload`; empty: nothing was coded.
+/// Takes the first packet off `payload`; empty if that grid frame has none.
 pub(crate) fn take_entry<'a>(payload: &mut &'a [u8]) -> Result<&'a [u8], CodecError> {
     let mut length = 0;
     loop {

@@ -1,13 +1,11 @@
-//! PCM: samples as they are, 16 bits, little-endian. Bit-exact.
-//!
-//! Sees stored samples only, and keeps nothing between calls.
+//! PCM: 16-bit little-endian samples, bit-exact. Receives stored samples only and has no state.
 
-/// Appends two bytes a sample.
+/// Appends two bytes per sample.
 pub(super) fn encode(samples: &[i16], payload: &mut Vec<u8>) {
     payload.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
 }
 
-/// Appends a sample for each two bytes; `payload` must be even.
+/// Appends one sample per two bytes; the length of `payload` must be even.
 pub(super) fn decode(payload: &[u8], samples: &mut Vec<i16>) {
     let (pairs, odd) = payload.as_chunks::<2>();
     assert!(odd.is_empty(), "half a sample");

@@ -1,7 +1,7 @@
-//! What the codecs promise together: exact lengths, exact zeros, and nothing that bleeds.
+//! Tests of all codecs: exact lengths, exact zeros, and no leaks across masked frames.
 //!
-//! Signals are made, never read: a chirp under a slow envelope with a little noise, different for
-//! every seed. Fates are laid by hand or by proptest.
+//! Signals are synthetic: a chirp with a slow envelope and some noise, different for each seed.
+//! Fates are set by hand or by proptest.
 
 use super::{CodecError, Decoder, Encoder, total_frames};
 use crate::audio::ring::Cleared;
@@ -19,7 +19,7 @@ fn masked_run(frames: u32) -> Run {
     Run { fate: Fate::Masked, frames }
 }
 
-/// `frames` frames of something like a voice, interleaved.
+/// Generates `frames` frames of a voice-like signal, interleaved.
 fn voice_signal(seed: u32, frames: usize, rate: u32, sides: usize) -> Vec<i16> {
     let mut noise = seed.wrapping_mul(2_654_435_761) | 1;
     let mut samples = Vec::new();
@@ -42,7 +42,7 @@ fn voice_signal(seed: u32, frames: usize, rate: u32, sides: usize) -> Vec<i16> {
     samples
 }
 
-/// The runs of `frames` frames from `from` on.
+/// Returns the runs of `frames` frames from `from` on.
 fn slice_runs(runs: &[Run], from: usize, frames: usize) -> Vec<Run> {
     let (mut at, mut found) = (0, Vec::new());
     for run in runs {
@@ -55,10 +55,10 @@ fn slice_runs(runs: &[Run], from: usize, frames: usize) -> Vec<Run> {
     found
 }
 
-/// One recording as it lies in the store: chunks of runs and payload.
+/// A recording as stored: chunks of runs and payload.
 type Chunks = Vec<(Vec<Run>, Vec<u8>)>;
 
-/// Encodes with `coder`, with a new chunk after every `per_chunk` grid frames.
+/// Encodes a recording, with a new chunk after every `per_chunk` grid frames.
 fn encode_all(coder: &mut Encoder, samples: &[i16], runs: &[Run], per_chunk: usize) -> Chunks {
     let (frames, grid) = (total_frames(runs), coder.grid_frames());
     let sides = samples.len() / frames.max(1);
@@ -101,7 +101,7 @@ fn codec_pair(kind: CodecKind, rate: u32, sides: u8, bitrate: u32) -> (Encoder, 
     (encoder, decoder)
 }
 
-/// How alike, 0 to 1, `decoded` is to `samples` when it is `shift` samples late.
+/// Correlation, 0 to 1, of `decoded` with `samples` delayed by `shift` samples.
 fn correlation_at(samples: &[i16], decoded: &[i16], shift: isize) -> f64 {
     let (mut both, mut one, mut two) = (0.0, 1e-9, 1e-9);
     for (n, sample) in samples.iter().enumerate() {
@@ -139,10 +139,10 @@ fn opus_is_aligned_to_the_sample_at_every_rate() {
             let best = (-70..=70).max_by(|a, b| at(*a).total_cmp(&at(*b))).unwrap();
             let snr = snr_db(&samples, &decoded);
             eprintln!("{rate} {sides}: best {best}, likeness {:.4}, {snr:.1} dB", at(best));
-            // The last frames come out of the flush packet: they are there as well.
+            // The last frames come from the flush packet, so they are compared too.
             let end = samples.len() - delay * width * 3;
             assert!(correlation_at(&samples[end..], &decoded[end..], 0) > 0.9);
-            // Above 16 kHz libopus resamples, and may be up to 1/8 ms early.
+            // Above 16 kHz libopus resamples and may be up to 1/8 ms early.
             let (slack, least) = if rate <= 16_000 { (0, 15.0) } else { (rate / 8_000, 5.0) };
             assert!(best.unsigned_abs() <= slack as usize, "{best} at {rate} Hz, {sides} sides");
             assert!(snr > least, "{snr} dB at {rate} Hz, {sides} sides");
@@ -150,13 +150,13 @@ fn opus_is_aligned_to_the_sample_at_every_rate() {
     }
 }
 
-/// Where each frame is stored.
+/// Returns for each frame whether it is stored.
 fn stored_flags(runs: &[Run]) -> Vec<bool> {
     let one = |run: &Run| std::iter::repeat_n(run.fate == Fate::Stored, run.frames as usize);
     runs.iter().flat_map(one).collect()
 }
 
-/// Nothing stored may differ in length, nothing else may differ from zero.
+/// Checks that the length is exact and that every frame not stored is zero.
 fn check_silence(runs: &[Run], sides: usize, decoded: &[i16]) {
     let keeps = stored_flags(runs);
     assert_eq!(decoded.len(), keeps.len() * sides, "length");
@@ -165,7 +165,7 @@ fn check_silence(runs: &[Run], sides: usize, decoded: &[i16]) {
     }
 }
 
-/// The Opus packets of a recording, one after the other.
+/// Returns the Opus packets of a recording in order.
 fn opus_packets(chunks: &Chunks) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for (_, payload) in chunks {
@@ -195,7 +195,7 @@ fn g1_a_mask_at_every_offset_and_of_every_length_is_silence() {
                 let good = correlation_at(&samples[end..], &decoded[end..], 0);
                 assert!(good > 0.8, "{kind:?} after {from}+{long}: {good}");
                 if from >= 320 {
-                    // The last frames before the mask come out of the flush.
+                    // The last frames before the mask come from the flush.
                     let to = from as usize;
                     let good = correlation_at(&samples[to - 52..to], &decoded[to - 52..to], 0);
                     assert!(good > 0.8, "{kind:?} before {from}+{long}: {good}");
@@ -237,7 +237,7 @@ fn g1_nothing_bleeds_across_a_mask_or_into_the_next_recording() {
         (48_000, 2, 128_000),
     ] {
         let (grid, width) = (rate / 50, usize::from(sides));
-        // Both take one whole grid frame, so that the coder is reset; the second needs a flush.
+        // Both span a whole grid frame, so the encoder is reset; the second case needs a flush.
         for before in [30, grid - 3] {
             let rest = [masked_run(5), stored_run(20 * grid)];
             let runs =
@@ -279,7 +279,8 @@ fn a_player_that_knows_no_resets_goes_on_well_after_a_mask() {
         let hush =
             encode_all(&mut silent, &vec![0; grid as usize * width], &[stored_run(grid)], 1000);
         let silence = opus_packets(&hush).remove(0);
-        // All packets as if everything were stored: what a remuxed file is to a player.
+        // Decodes all packets as if every frame were stored, as a player does with a remuxed
+        // file.
         let mut payload = Vec::new();
         for packet in opus_packets(&chunks) {
             super::opus::push_entry(
@@ -307,7 +308,7 @@ fn a_cut_recording_keeps_its_length() {
     assert_eq!((decoded.len(), decoder.missing_frames()), (8_000, 52));
     assert!(decoded[7_948..].iter().all(|sample| *sample == 0));
     assert!(correlation_at(&samples[7_600..7_948], &decoded[7_600..7_948], 0) > 0.8);
-    // Recovery may also have said so in the runs.
+    // Recovery may also have marked these frames as lost.
     let lost = Run { fate: Fate::Lost(LossReason::Power), frames: 52 };
     chunks[1].0 = vec![stored_run(3_948), lost];
     let mut decoder = Decoder::new(CodecKind::Opus, 8_000, 1, 52).unwrap();

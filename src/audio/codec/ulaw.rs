@@ -1,20 +1,22 @@
-//! G.711 µ-law (ITU-T G.711, table 2): a sample in one byte, with an error that follows its level.
+//! G.711 µ-law (ITU-T G.711, table 2): one byte per sample, with quantisation error that grows
+//! with level.
 //!
-//! G.711 speaks of 14-bit samples; ours have 16, the two lowest are below its finest step. A byte
-//! is sign, segment (3 bits), step (4 bits), all inverted. Sees stored samples only, and keeps
-//! nothing between calls.
+//! G.711 uses 14-bit samples; ours have 16 bits, so the two lowest are below its finest step. A
+//! byte is sign, segment (3 bits) and step (4 bits), all inverted. Receives stored samples only
+//! and has no state.
 
-/// Added before coding, so that every segment is twice as long as the one before (16-bit scale).
+/// Added before encoding, so that each segment is twice as long as the previous one (16-bit
+/// scale).
 const BIAS: i32 = 0x84;
-/// The largest magnitude that has a code of its own (16-bit scale).
+/// Largest magnitude with its own code (16-bit scale).
 const CLIP: i32 = 32635;
 
-/// Appends a byte a sample.
+/// Appends one byte per sample.
 pub(super) fn encode(samples: &[i16], payload: &mut Vec<u8>) {
     payload.extend(samples.iter().map(|sample| encode_sample(*sample)));
 }
 
-/// Appends a sample a byte.
+/// Appends one sample per byte.
 pub(super) fn decode(payload: &[u8], samples: &mut Vec<i16>) {
     samples.extend(payload.iter().map(|byte| decode_byte(*byte)));
 }
@@ -29,7 +31,7 @@ fn encode_sample(sample: i16) -> u8 {
     !(sign | code)
 }
 
-/// The middle of the step that a byte stands for.
+/// Decodes a byte to the middle of its step.
 fn decode_byte(byte: u8) -> i16 {
     let code = !byte;
     let (segment, step) = ((code >> 4) & 7, i16::from(code & 0x0f));
@@ -41,7 +43,7 @@ fn decode_byte(byte: u8) -> i16 {
 mod tests {
     use super::*;
 
-    /// G.711 table 2a/2b: decision values and outputs, on its 14-bit scale (ours is 4 times that).
+    /// G.711 table 2a/2b: decision values and outputs on its 14-bit scale (a quarter of ours).
     const KNOWN: [(i16, u8, i16); 12] = [
         (0, 0xff, 0),
         (1, 0xfe, 2),
@@ -89,7 +91,7 @@ mod tests {
     fn every_byte_is_its_own_code() {
         for byte in 0..=u8::MAX {
             let back = encode_sample(decode_byte(byte));
-            // There are two zeros; the positive one is written.
+            // Zero has two codes; the encoder uses the positive one.
             assert!(back == byte || (byte == 0x7f && back == 0xff), "{byte:#x} became {back:#x}");
         }
     }

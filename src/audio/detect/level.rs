@@ -1,47 +1,47 @@
-//! How loud one side of a line is, and how loud its noise.
+//! Level and noise floor of one side of a line.
 //!
-//! Audio goes through a band filter first: below it lie DC, mains hum and rumble, above it mostly
-//! hiss. What is left is measured in blocks of 20 ms, in dB of full scale. The noise is what the
-//! line falls back to: the lowest level, over 60 ms, of the last 4 s. It sinks fast and rises
-//! slowly, so that speech is not taken for noise, but a line that hums on is, after a while.
+//! Audio first passes a band filter that removes DC, mains hum, rumble and most hiss. The rest is
+//! measured in blocks of 20 ms, in dBFS. The noise floor is the lowest level, averaged over 60
+//! ms, of the last 4 s. It falls fast and rises slowly, so speech is not taken for noise, but a
+//! steady hum eventually is.
 //!
-//! It keeps levels, no audio, but for the filter's memory, and `forget` clears that. Nothing here
-//! decides what is speech.
+//! Only levels are kept, apart from the filter state, which `clear_recent` clears.
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
-/// The band that is listened to, in Hz: where voices are strong, and above the mains. It keeps a
-/// fifth of white noise's power.
+/// Measured band in Hz, where voices are strong and above the mains. It passes a fifth of the
+/// power of white noise.
 const BAND_HZ: [f64; 2] = [300.0, 1000.0];
 
 /// Length of one block, in milliseconds.
 pub const BLOCK_MS: u64 = 20;
 
-/// A line's noise is taken for at least this, in dB of full scale, so that a digital line which is
-/// truly silent does not take its own rounding for speech.
+/// Minimum noise floor in dBFS, so that rounding on a silent digital line is not taken for
+/// speech.
 const FLOOR_DB_MIN: f64 = -65.0;
 
-/// Until a line was heard for all slots its noise is taken for at most this, in dB of full scale.
+/// Maximum noise floor in dBFS until all slots have been measured.
 const FLOOR_DB_START: f64 = -40.0;
 
-/// How fast the noise level sinks and rises, in dB per block: 100 dB and 3 dB per second.
+/// Rates at which the noise floor falls and rises, in dB per block: 100 dB and 3 dB per second.
 const FALL_DB: f64 = 2.0;
 const RISE_DB: f64 = 0.06;
 
-/// The noise is the lowest level of 8 slots of 0.5 s: nobody talks for 4 s without a breath.
+/// The noise floor is the lowest level of 8 slots of 0.5 s: speech pauses for breath within 4 s.
 const SLOTS: usize = 8;
 const SLOT_BLOCKS: u32 = 25;
 
-/// Blocks over which the noise is measured: one silent packet is no silent line.
+/// Blocks averaged for the noise floor, so that one silent packet does not count as a silent
+/// line.
 const MEAN_BLOCKS: usize = 3;
 
-/// Below this a filter's memory counts as zero: arithmetic on numbers next to nothing is slow.
+/// Filter state below this is set to zero, because denormal arithmetic is slow.
 const DENORMAL_LIMIT: f64 = 1e-9;
 
 /// Square of full scale, in dB.
 const FULL_SCALE_DB: f64 = 90.308_998_699_194_36;
 
-/// One filter section of second order, in the transposed direct form II.
+/// Second-order filter section, transposed direct form II.
 #[derive(Clone, Copy, Debug)]
 struct BiquadFilter {
     b: [f64; 3],
@@ -50,7 +50,7 @@ struct BiquadFilter {
 }
 
 impl BiquadFilter {
-    /// Lets pass what lies above (`high`) or below `cut_hz`.
+    /// Creates a high-pass (`high`) or low-pass section at `cut_hz`.
     fn new(high: bool, cut_hz: f64, q: f64, rate: u32) -> BiquadFilter {
         let turn = 2.0 * PI * cut_hz / f64::from(rate);
         let (cos, alpha) = (turn.cos(), turn.sin() / (2.0 * q));
@@ -71,7 +71,7 @@ impl BiquadFilter {
         y
     }
 
-    /// As if the input had been `x` for ever (for a section that gives 0 then).
+    /// Sets the state as after a constant input `x`, for a section whose output is then 0.
     fn prime_state(&mut self, x: f64) {
         self.state = [(self.b[1] + self.b[2]) * x, self.b[2] * x];
     }
@@ -85,18 +85,18 @@ impl BiquadFilter {
     }
 }
 
-/// One side's level and noise.
+/// Level and noise floor of one side.
 #[derive(Clone, Debug)]
 pub struct LevelTracker {
     sections: [BiquadFilter; 3],
-    /// The next sample is the first the filter sees.
+    /// The filter has not processed a sample yet.
     fresh: bool,
     sum: f64,
     count: u32,
     /// Mean squares of the last blocks.
     recent: heapless::Deque<f64, MEAN_BLOCKS>,
     level_db: f64,
-    /// `None` until the first blocks were heard.
+    /// Noise floor; `None` until the first blocks are measured.
     floor_db: Option<f64>,
     minima_db: [f64; SLOTS],
     slot: usize,
@@ -108,7 +108,7 @@ impl LevelTracker {
     pub fn new(rate: u32) -> LevelTracker {
         let high = |q| BiquadFilter::new(true, BAND_HZ[0], q, rate);
         LevelTracker {
-            // Butterworth, fourth order: 50 Hz is 62 dB down, 150 Hz 24 dB.
+            // Butterworth, fourth order: −62 dB at 50 Hz, −24 dB at 150 Hz.
             sections: [
                 high(0.541_196),
                 high(1.306_563),
@@ -138,7 +138,7 @@ impl LevelTracker {
         self.count += 1;
     }
 
-    /// A block is full.
+    /// Finishes a full block.
     pub fn close_block(&mut self) {
         assert!(self.count > 0, "a block has frames");
         self.sections.iter_mut().for_each(BiquadFilter::flush_denormals);
@@ -173,13 +173,13 @@ impl LevelTracker {
         self.floor_db = Some(floor_db.max(FLOOR_DB_MIN));
     }
 
-    /// How far the last block lies above the noise, in dB; nothing is known at the start.
+    /// Returns how far the last block is above the noise floor, in dB; 0 at the start.
     #[must_use]
     pub fn above_noise_db(&self) -> f64 {
         self.floor_db.map_or(0.0, |floor_db| self.level_db - floor_db)
     }
 
-    /// Forgets what was heard just now; what the line's noise is stays known.
+    /// Clears the recent levels and keeps the noise floor.
     pub fn clear_recent(&mut self) {
         self.sections.iter_mut().for_each(|section| section.state = [0.0; 2]);
         self.fresh = true;
@@ -189,7 +189,7 @@ impl LevelTracker {
     }
 }
 
-/// Of a mean square, in dB of full scale.
+/// Converts a mean square to dBFS.
 fn mean_square_to_db(mean: f64) -> f64 {
     10.0 * (mean + 1e-3).log10() - FULL_SCALE_DB
 }

@@ -1,22 +1,22 @@
-//! A script as activity: which step a channel is in follows from its position alone.
+//! Scripted activity: a channel's current step follows from its position alone.
 //!
-//! It starts at position 0 with the daemon and goes round for ever. There is no state: the same
-//! position always gives the same answer. Nothing here reads a script's text: see `config::script`.
+//! The script starts at position 0 at startup and repeats without end. It has no state, so the
+//! same position always gives the same answer. `config::script` parses scripts.
 
 use super::Seizure;
 use crate::config::ScriptStep;
 use crate::time::{Position, frames_of_ms};
 
-/// A script, and where its steps end.
+/// A script and the end of each step.
 #[derive(Clone, Debug)]
 pub struct ScriptPlayer {
     steps: Vec<ScriptStep>,
-    /// Of each step, in frames from the start of a round.
+    /// End of each step, in frames from the start of a round.
     ends: Vec<u64>,
 }
 
 impl ScriptPlayer {
-    /// Plays `steps` at `rate` frames per second; without any step nothing ever happens.
+    /// Plays `steps` at `rate` frames per second; without steps there are no calls.
     #[must_use]
     pub fn new(steps: &[ScriptStep], rate: u32) -> ScriptPlayer {
         let mut ends = Vec::with_capacity(steps.len());
@@ -29,7 +29,7 @@ impl ScriptPlayer {
         ScriptPlayer { steps: steps.to_vec(), ends }
     }
 
-    /// The newest call step that has begun, `head` being the position of the next frame.
+    /// Returns the newest call step that has begun; `head` is the position of the next frame.
     #[must_use]
     pub fn latest_seizure(&self, head: Position) -> Option<Seizure<'_>> {
         let round_frames = *self.ends.last()?;
@@ -64,7 +64,7 @@ mod tests {
     use crate::config::Direction;
     use crate::config::script::parse_script;
 
-    /// Number, first and last position and ANI of the newest call at `ms`, in milliseconds.
+    /// Returns number, start, end and ANI of the newest call at `ms`, in milliseconds.
     fn call_at(script: &str, ms: u64) -> Option<(u64, u64, Option<u64>, Option<String>)> {
         let player = ScriptPlayer::new(&parse_script(script).unwrap(), 1000);
         let seizure = player.latest_seizure(Position(ms))?;

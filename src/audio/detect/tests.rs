@@ -1,4 +1,4 @@
-//! Voice detection on lines made by arithmetic: tones for speech, and everything that is none.
+//! Tests of voice detection with synthetic lines: tones as speech, and various kinds of noise.
 
 use super::VoiceDetector;
 use crate::config::VoiceSettings;
@@ -8,15 +8,15 @@ const RATE: u32 = 8000;
 const SECOND: u64 = 8000;
 const HOLDBACK_MS: u32 = 3000;
 
-/// The release time, and half of it, in frames.
+/// Release time of 4 s, in frames.
 const RELEASE: u64 = 4 * SECOND;
 
-/// A line that goes on, and what was found on it.
+/// A simulated line and the seizures found on it.
 struct LineSimulator {
     detector: VoiceDetector,
     at: u64,
     play_noise: u64,
-    /// Begin and end of every seizure.
+    /// Start and end of every seizure.
     found: Vec<(u64, Option<u64>)>,
 }
 
@@ -41,7 +41,7 @@ impl LineSimulator {
         assert_eq!(self.found.len() as u64, seizure.number);
     }
 
-    /// Goes on for `frames`, in periods of 13 frames, so that no block is a period.
+    /// Plays `frames` frames in periods of 13, so that blocks and periods do not align.
     fn play_wave(&mut self, frames: u64, mut wave: impl FnMut(u64) -> f64) -> &mut LineSimulator {
         let mut left = frames;
         while left > 0 {
@@ -60,12 +60,12 @@ impl LineSimulator {
         self
     }
 
-    /// White noise of so many dB of full scale.
+    /// Plays white noise at `db` dBFS.
     fn play_noise(&mut self, frames: u64, db: f64) -> &mut LineSimulator {
         self.play_speech(frames, db, f64::NEG_INFINITY)
     }
 
-    /// A voice, as loud as `tone_db`, over noise.
+    /// Plays speech at `tone_db` over noise.
     fn play_speech(&mut self, frames: u64, noise_db: f64, tone_db: f64) -> &mut LineSimulator {
         let mut seed = self.play_noise;
         let noise = amplitude_of_db(noise_db) * 3_f64.sqrt();

@@ -1,32 +1,30 @@
-//! Voice detection: speech on a line seizes it, silence releases it.
+//! Voice detection: speech seizes a line, silence releases it.
 //!
-//! A block of 20 ms is loud when it lies far enough above the line's own noise. Loud blocks count
-//! up and quiet ones slowly down, until `attack_ms` seize the line; then a smaller margin keeps it,
-//! and `release_ms` without a loud stretch release it. The seizure begins before the first loud
-//! block, because words begin softly: what is already in the ring makes that possible.
+//! A 20 ms block is loud if it is far enough above the line's noise floor. Loud blocks count up
+//! and quiet ones count down slowly, until `attack_ms` of speech seize the line. A smaller margin
+//! then keeps it seized, and `release_ms` without a loud stretch release it. The seizure starts
+//! before the first loud block, because words begin softly; the ring still holds that audio.
 //!
-//! Masked frames are neither loud nor silent. Nothing here knows calls.
+//! Masked frames are neither loud nor silent.
 
 use super::Seizure;
 use super::level::{BLOCK_MS, LevelTracker};
 use crate::config;
 use crate::time::{Position, frames_of_ms};
 
-/// How far before the first loud block a seizure begins, in milliseconds: a soft word that the
-/// noise hides.
+/// Lead of a seizure before the first loud block, in milliseconds, to include a soft first word.
 const LEAD_MS: u64 = 500;
 
-/// A quiet block takes back a quarter of a loud one: words with gaps between them add up.
+/// A quiet block cancels a quarter of a loud one, so words with gaps between them add up.
 const QUIET_DECAY: u64 = 4;
 
-/// Loud blocks in a row that are a stretch of speech: less is a click, and does not keep a line.
+/// Consecutive loud blocks that count as speech. Fewer are a click and do not keep a line seized.
 const LOUD_RUN_BLOCKS: u32 = 3;
 
-/// What is known of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum VoiceState {
     Free,
-    /// Something is loud, maybe not for long.
+    /// Loud, but not long enough to seize the line.
     Attack {
         onset: Position,
         loud: u64,
@@ -37,7 +35,7 @@ enum VoiceState {
     },
 }
 
-/// The detector of one channel.
+/// Voice detector of one channel.
 #[derive(Debug)]
 pub struct VoiceDetector {
     levels: Box<[LevelTracker]>,
@@ -50,14 +48,14 @@ pub struct VoiceDetector {
     lead: u64,
     holdback: u64,
     line: VoiceState,
-    /// Seizures so far, where the newest begins, and where it was over.
+    /// Number of seizures, and the start and end of the newest.
     number: u64,
     from: Position,
     to: Option<Position>,
 }
 
 impl VoiceDetector {
-    /// For `sides` interleaved samples per frame at `rate` frames per second.
+    /// Creates a detector for `sides` interleaved samples per frame at `rate` frames per second.
     #[must_use]
     pub fn new(
         voice: config::VoiceSettings,
@@ -100,7 +98,7 @@ impl VoiceDetector {
         }
     }
 
-    /// Goes on by masked frames: nothing is known of them, so a line that was seized stays so.
+    /// Advances by masked frames. Their content is unknown, so a seized line stays seized.
     pub fn skip_masked(&mut self, frames: u64) {
         self.reset_block();
         self.head = self.head.plus(frames);
@@ -110,7 +108,7 @@ impl VoiceDetector {
         };
     }
 
-    /// Goes on by lost frames: for long enough they release the line like silence.
+    /// Advances by lost frames. Enough of them release the line, like silence.
     pub fn skip_lost(&mut self, frames: u64) {
         self.reset_block();
         self.head = self.head.plus(frames);
@@ -137,7 +135,7 @@ impl VoiceDetector {
         self.line = VoiceState::Seized { quiet: 0, stretch: 0 };
     }
 
-    /// A block has ended that lies `above_db` over the noise.
+    /// Processes a finished block that is `above_db` over the noise floor.
     fn classify_block(&mut self, above_db: f64) {
         let block = self.block_frames;
         match (self.line, above_db >= self.margin_db) {
@@ -179,7 +177,7 @@ impl VoiceDetector {
         }
     }
 
-    /// The newest seizure, `head` being the position of the next frame.
+    /// Returns the newest seizure; `head` is the position of the next frame.
     #[must_use]
     pub fn latest_seizure(&self, head: Position) -> Option<Seizure<'_>> {
         assert_eq!(head, self.head, "every frame was heard, hidden or lost");

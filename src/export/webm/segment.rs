@@ -1,32 +1,30 @@
-//! A piece of video that a workstation sent: WebM, taken apart into pictures.
+//! Parses a video segment that a workstation sent: WebM into frames.
 //!
-//! Its bytes are whatever somebody sent: everything is checked, and what does not hold is refused
-//! by name. Of several video tracks the first counts. A tag `HUSHBOX_BLACK` may hold a black key
-//! picture of the screen's size. Nothing here decodes a picture.
+//! The bytes are untrusted: everything is checked, and each error is named. Only the first video
+//! track is used. A `HUSHBOX_BLACK` tag may hold a black key frame of the screen's size. Frames
+//! are not decoded.
 
 use super::VideoTrack;
 use super::ebml::{ElementId, iter_elements, read_uint};
 
-/// One picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoFrame {
-    /// Since the piece's beginning.
+    /// Time since the start of the segment.
     pub ms: u64,
-    /// It can be shown without those before it.
+    /// Whether it is a key frame.
     pub is_key: bool,
     pub data: Vec<u8>,
 }
 
-/// What is in a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VideoSegment {
     pub track: VideoTrack,
     pub frames: Vec<VideoFrame>,
-    /// A black picture of the same size.
+    /// Black frame of the same size.
     pub black_frame: Option<Vec<u8>>,
 }
 
-/// Why a piece cannot be shown.
+/// Why a segment is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WebmSegmentError {
     #[error("it is no WebM file")]
@@ -37,10 +35,9 @@ pub enum WebmSegmentError {
     NoKeyFrame,
 }
 
-/// The tag of a black picture.
+/// Tag of the black frame.
 const BLACK_TAG: &[u8] = b"HUSHBOX_BLACK";
 
-/// Takes a piece apart.
 pub fn parse_segment(bytes: &[u8]) -> Result<VideoSegment, WebmSegmentError> {
     let is = |id: u32, element: ElementId| id == element as u32;
     let mut top = iter_elements(bytes);
@@ -51,7 +48,7 @@ pub fn parse_segment(bytes: &[u8]) -> Result<VideoSegment, WebmSegmentError> {
         top.find(|(id, _)| is(*id, ElementId::Segment)).ok_or(WebmSegmentError::NotWebm)?.1;
     let (mut scale, mut track, mut black) = (1_000_000, None, None);
     let mut pictures = Vec::new();
-    // A cluster of unknown length has the next ones inside it.
+    // A cluster of unknown length contains the following ones.
     let mut todo = vec![segment];
     while let Some(part) = todo.pop() {
         let mut at = 0;
@@ -84,7 +81,7 @@ pub fn parse_segment(bytes: &[u8]) -> Result<VideoSegment, WebmSegmentError> {
     }
 }
 
-/// Number and kind of a video track.
+/// Returns number and kind of a video track.
 fn parse_video_track(entry: &[u8]) -> Option<(u64, VideoTrack)> {
     let find = |body, element: ElementId| {
         iter_elements(body).find(|(id, _)| *id == element as u32).map(|(_, body)| body)
@@ -124,13 +121,13 @@ fn parse_block(id: u32, body: &[u8]) -> Option<VideoBlock<'_>> {
     } else {
         iter_elements(body).find(|(id, _)| *id == ElementId::Block as u32)?.1
     };
-    // A track above 127 takes more than a byte; nobody has so many.
+    // Track numbers above 127 take more than a byte and are not supported.
     let [track, high, low, flags, data @ ..] = bytes else { return None };
     if track & 0x80 == 0 || flags & 0x06 != 0 {
         return None;
     }
     let (track, relative) = (u64::from(track & 0x7f), i16::from_be_bytes([*high, *low]));
-    // In a group, a picture that names none before it is a key picture.
+    // In a block group, a frame without references is a key frame.
     let refers = |(id, _): (u32, &[u8])| id == 0xfb;
     let key = if simple { flags & 0x80 != 0 } else { !iter_elements(body).any(refers) };
     Some(VideoBlock { track, relative, is_key: key, data })

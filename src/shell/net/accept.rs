@@ -1,9 +1,10 @@
-//! Who comes in: connections are accepted, shake hands, and become sessions, or are turned away.
+//! Accepts connections, drives their TLS handshakes and turns them into sessions, or rejects
+//! them.
 //!
-//! A TLS connection becomes a session only when its handshake is done, and then the recorder hears
-//! which certificate it showed. Handshakes come last in a turn and few at a time, since each is a
-//! millisecond of arithmetic; when there are too many the oldest makes room. Whoever can be told
-//! why is told. Nothing here reads a line.
+//! A TLS connection becomes a session once its handshake is complete; the recorder then gets its
+//! client certificate. Handshakes come last in a turn and few at a time, because each costs about
+//! a millisecond of CPU. When there are too many, the oldest is closed. A rejected client is told
+//! the reason where possible.
 
 use super::admission::counted_address;
 use super::listener::Listener;
@@ -20,18 +21,18 @@ use mio::Token;
 use protocol::Kind;
 use std::net::SocketAddr;
 
-/// Connections that are accepted in one turn, from each listener.
+/// Connections accepted per turn from each listener.
 const ACCEPTS_PER_TURN: usize = 64;
-/// When nothing can be accepted, for want of descriptors most of all, it is tried again.
+/// Retry interval after a failed accept, usually for lack of descriptors.
 const ACCEPT_RETRY_MS: u64 = 100;
 
-/// Numbers for sessions, each given once, and the tokens of their connections.
+/// Allocates unique session numbers and the poll tokens of their connections.
 #[derive(Debug, Default)]
 pub(in crate::shell) struct SessionNumbers {
     last: usize,
 }
 
-// Whoever may connect may do so for ever: 64 bits are never used up.
+// 64-bit numbers never run out, however often clients reconnect.
 const _: () = assert!(usize::BITS >= 64);
 
 impl SessionNumbers {
@@ -40,13 +41,13 @@ impl SessionNumbers {
         (self.last as u64, Token(FIRST_SESSION_TOKEN + self.last))
     }
 
-    /// Of the session with this token.
+    /// Returns the session number of a token.
     pub fn of(token: usize) -> u64 {
         token.saturating_sub(FIRST_SESSION_TOKEN) as u64
     }
 }
 
-/// A connection that is no session yet.
+/// A connection that is not a session yet.
 pub(in crate::shell) struct PendingHandshake {
     pub connection: Connection,
     started_at: MonoTime,
@@ -72,13 +73,13 @@ impl Daemon {
         }
     }
 
-    /// Whether a listener's newcomers wait in the kernel's queue for now.
+    /// Whether new connections of a listener stay in the kernel's queue for now.
     fn is_accept_paused(&self, index: usize, now: MonoTime) -> bool {
         let rate = || self.admission.next_handshake_at(&self.config.limits, now).is_some();
         now < self.accept_paused_until || self.listeners[index].is_tls() && rate()
     }
 
-    /// When somebody who knocks may be let in: at once, later, or nobody knocks.
+    /// Time at which the next waiting connection may be accepted; `None` if none waits.
     pub(in crate::shell) fn next_accept_at(&self, now: MonoTime) -> Option<MonoTime> {
         let knocks = |index: &usize| self.accept_ready[*index];
         let waits = (0..self.listeners.len()).filter(knocks).map(|index| {
@@ -141,7 +142,8 @@ impl Daemon {
         self.admit_session(now, id, (connection, input));
     }
 
-    /// Of too many handshakes the oldest ends: an honest client is done in milliseconds.
+    /// Closes the oldest handshakes when there are too many. An honest client finishes in
+    /// milliseconds.
     fn evict_oldest_handshakes(&mut self, now: MonoTime) {
         while self.handshakes.len() >= limits::HANDSHAKES_MAX {
             let Some((_, oldest)) = self.handshakes.pop_first() else { return };
@@ -156,7 +158,7 @@ impl Daemon {
         (mut connection, input): (Connection, Input<'_>),
     ) {
         let (limits, sessions) = (&self.config.limits, self.connections.len());
-        // A process that may say no hello keeps none of those out that may.
+        // Peers that may not say hello must not take the place of peers that may.
         let known = match &input {
             Input::Connected { peer, .. } => !peer.kinds.is_empty(),
             _ => true,
@@ -173,7 +175,7 @@ impl Daemon {
         self.recorder.handle(now, input);
     }
 
-    /// Closes what never became a session; what it is told is sent once, or lost.
+    /// Closes a connection before it became a session. The reason is sent once, without retry.
     fn reject_connection(&mut self, now: MonoTime, mut connection: Connection, why: RejectReason) {
         self.recorder.count_reject(why);
         connection.flush(now);
@@ -183,7 +185,7 @@ impl Daemon {
         self.admission.remove_connection(connection.counted_address);
     }
 
-    /// Carries some handshakes on, the longest waiting first, and ends those that take too long.
+    /// Advances some handshakes, longest waiting first, and closes those that time out.
     pub(in crate::shell) fn drive_handshakes(&mut self, now: Now) {
         let mut left = limits::HANDSHAKES_PER_TURN;
         let after = self.last_handshake;
@@ -230,7 +232,7 @@ impl Daemon {
         );
     }
 
-    /// What waits to be sent in handshakes.
+    /// Sends pending handshake output.
     pub(in crate::shell) fn flush_handshakes(&mut self, now: MonoTime) {
         let mut gone = Vec::new();
         for (id, newcomer) in &mut self.handshakes {
@@ -245,7 +247,7 @@ impl Daemon {
         }
     }
 
-    /// Asks for a new certificate when the one that is shown is due.
+    /// Requests a new server certificate when the current one is due for renewal.
     pub(in crate::shell) fn request_certificate_renewal(&mut self, now: Now) {
         let Some(tls) = &mut self.tls else { return };
         if tls.begin_renewal_if_due(now.wall) {
@@ -268,7 +270,7 @@ impl Daemon {
         self.recorder.certificate_state(now, trouble);
     }
 
-    /// Has a workstation's request signed.
+    /// Requests a signature on a workstation's certificate request.
     pub(in crate::shell) fn request_workstation_certificate(
         &mut self,
         session: SessionId,

@@ -1,8 +1,9 @@
-//! How many may come: sessions in all and per address, and how fast handshakes begin.
+//! Admission limits: sessions in total and per address, and the handshake rate.
 //!
-//! Loopback may have as many as there are in all. TLS handshakes begin at most so many a second;
-//! who comes too fast waits in the kernel's queue, which costs nothing, and no address but loopback
-//! has more than a quarter of them. Nothing here accepts or closes anything.
+//! Loopback is limited only by the total. TLS handshakes are rate-limited; connections above the
+//! rate wait in the kernel's queue, which costs the daemon nothing. Each address but loopback
+//! gets at most a quarter of the rate. This module only counts: `accept` opens and closes
+//! connections.
 
 use crate::config::SessionLimits;
 use crate::recorder::RejectReason;
@@ -10,31 +11,31 @@ use crate::time::MonoTime;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// An address may have so many connections more, while they are no sessions yet: whoever is one too
-/// many is told so after the handshake.
+/// Pending connections that an address may have above its session limit. Such a connection is
+/// rejected with a reason after its handshake.
 const HANDSHAKES_PER_ADDRESS: u32 = 8;
-/// Kept for the unix socket: the PBX's feed and the technician come in however many have come over
-/// the network, or from processes that may be nothing here.
+/// Sessions reserved for the unix socket, so that network clients and unprivileged processes
+/// cannot lock out the call feed and the technician.
 const LOCAL_SESSIONS_RESERVED: usize = 32;
-/// Handshakes may come in bursts of a quarter of a second.
+/// A burst of handshakes is a quarter of a second's allowance.
 const BURSTS_PER_SECOND: u64 = 4;
-/// No address has more than this part of the handshakes of a second.
+/// Each address gets at most one in this many of the handshakes per second.
 const ADDRESS_SHARE_DIVISOR: u32 = 4;
 const SECOND_US: u64 = 1_000_000;
 
-/// Who holds what.
+/// Connection and handshake counters.
 #[derive(Debug, Default)]
 pub struct Admission {
-    /// Connections by address, but for loopback.
+    /// Connections by address, except loopback.
     connections: BTreeMap<IpAddr, u32>,
-    /// When the next handshake would be due if they came evenly.
+    /// Arrival time of the next handshake at an even rate.
     theoretical_arrival: MonoTime,
-    /// Handshakes by address since `second` began; never more than fit into a second.
+    /// Handshakes by address since `second` began. Bounded by the handshakes per second.
     handshakes: BTreeMap<IpAddr, u32>,
     second_start: MonoTime,
 }
 
-/// Whether an address is counted.
+/// Returns the address to count; `None` for loopback.
 #[must_use]
 pub fn counted_address(address: IpAddr) -> Option<IpAddr> {
     let address = address.to_canonical();
@@ -42,17 +43,17 @@ pub fn counted_address(address: IpAddr) -> Option<IpAddr> {
 }
 
 impl Admission {
-    /// When the next handshake may begin, if not now.
+    /// Returns when the next handshake may begin; `None` means now.
     #[must_use]
     pub fn next_handshake_at(&self, limits: &SessionLimits, now: MonoTime) -> Option<MonoTime> {
         let at = MonoTime(self.theoretical_arrival.0.saturating_sub(SECOND_US / BURSTS_PER_SECOND));
         (limits.handshakes_per_s > 0 && at > now).then_some(at)
     }
 
-    /// A connection that wants TLS came.
+    /// Registers a new TLS connection.
     ///
     /// # Errors
-    /// It is to be closed.
+    /// The connection exceeds a limit and must be closed.
     pub fn begin_handshake(
         &mut self,
         limits: &SessionLimits,
@@ -79,11 +80,11 @@ impl Admission {
         Ok(())
     }
 
-    /// Whether it may become a session, while there are so many. `local`: it came over the unix
-    /// socket, from a process that may say hello.
+    /// Checks whether a connection may become a session. `local`: it came over the unix socket
+    /// from a process that may say hello.
     ///
     /// # Errors
-    /// It is to be told so, and closed.
+    /// The limit reached; the client must be told and closed.
     pub fn admit_session(
         &self,
         limits: &SessionLimits,
@@ -101,14 +102,14 @@ impl Admission {
         Ok(())
     }
 
-    /// A connection is kept.
+    /// Counts an accepted connection.
     pub fn add_connection(&mut self, address: Option<IpAddr>) {
         if let Some(address) = address {
             *self.connections.entry(address).or_default() += 1;
         }
     }
 
-    /// A connection that was kept is over.
+    /// Uncounts a closed connection.
     pub fn remove_connection(&mut self, address: Option<IpAddr>) {
         let Some(address) = address else { return };
         if let Some(held) = self.connections.get_mut(&address) {

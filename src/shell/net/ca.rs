@@ -1,13 +1,13 @@
-//! The box's own certificate authority: made at the first start, signs what the box shows and what
-//! workstations bring.
+//! The box's certificate authority: created at the first start, it signs the server certificate
+//! and workstation certificates.
 //!
-//! The CA lives in `data/tls` for ever; workstations pin it, so it is never replaced by itself. The
-//! box's certificate under it lives for 90 days and is due anew when a third of that is left, or
-//! when the clock was set to before it began. A workstation's certificate names its machine and its
-//! kinds; whether it still opens a door is for the journal to say, not for its date.
+//! The CA in `data/tls` is permanent, because workstations pin it. The server certificate is
+//! valid for 90 days. It is renewed when a third of that is left, or when the clock is set to
+//! before its start. A workstation certificate names the machine and its client kinds; the
+//! journal, not the expiry date, decides whether it is still accepted.
 //!
-//! Everything here waits for the disk or does elliptic curves: it belongs to the start and to the
-//! helper, never into the loop. Nothing here knows a code or a session.
+//! These functions wait for the disk or do elliptic-curve arithmetic, so they run at startup or
+//! in a worker thread, never in the loop.
 
 use crate::doors::IssuedCertificate;
 use crate::shell::os::data_dir::{DataDirError, read_optional, write_secret};
@@ -26,18 +26,18 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 
-/// The name every box's certificate is for. Which box it is, the pinned CA says.
+/// Name in every server certificate. The pinned CA identifies the box.
 pub const SERVER_NAME: &str = "hushbox";
 
 const DAY_MS: i64 = 86_400_000;
-/// How long the certificate that the box shows is good.
 const SERVER_VALIDITY_MS: i64 = 90 * DAY_MS;
-/// Clocks of workstations may be behind by so much.
+/// Maximum time by which a workstation's clock may be behind.
 const CLOCK_SKEW_MS_MAX: i64 = DAY_MS;
-/// How long a workstation's certificate is good: it is taken back, it does not run out.
+/// Validity of a workstation certificate: about ten years, since it is revoked rather than left
+/// to expire.
 const CLIENT_VALIDITY_MS: i64 = 3653 * DAY_MS;
 
-/// Why there are no certificates.
+/// Error that leaves the box without certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
     #[error(transparent)]
@@ -53,25 +53,24 @@ pub enum CaError {
     InvalidFile { path: PathBuf },
 }
 
-/// Why a request brought no certificate.
+/// Error from signing a certificate request.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// It is no request, or not signed by its own key.
+    /// The request is malformed or not signed by its own key.
     #[error("this is no request that fits: {0}")]
     Request(rcgen::Error),
-    /// The request is good, but the box could not sign.
+    /// The request is valid, but signing failed.
     #[error("the certificate cannot be made: {0}")]
     Make(rcgen::Error),
 }
 
-/// The CA.
 pub struct CertificateAuthority {
     data: PathBuf,
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// What the box shows, and until when.
+/// The server certificate, its key and its validity.
 #[derive(Debug)]
 pub struct ServerCertificate {
     pub chain: Vec<CertificateDer<'static>>,
@@ -79,7 +78,6 @@ pub struct ServerCertificate {
     pub validity: Validity,
 }
 
-/// From when to when a certificate is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     pub not_before: WallTime,
@@ -87,7 +85,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// Whether it is time for another one.
+    /// Whether the certificate is due for renewal.
     #[must_use]
     pub fn is_due(self, now: WallTime) -> bool {
         let third = self.not_after.0.saturating_sub(self.not_before.0) / 3;
@@ -95,14 +93,14 @@ impl Validity {
     }
 }
 
-/// What a certificate is known by in the journal.
+/// Returns the digest that identifies a certificate in the journal.
 #[must_use]
 pub fn certificate_digest(certificate: &[u8]) -> [u8; 32] {
     *blake3::hash(certificate).as_bytes()
 }
 
 impl CertificateAuthority {
-    /// The CA below `data`; made, if there is none.
+    /// Opens the CA below `data`, and creates it at the first start.
     ///
     /// # Errors
     /// See `CaError`.
@@ -140,7 +138,7 @@ impl CertificateAuthority {
         &self.certificate
     }
 
-    /// What one-time codes carry of it.
+    /// Returns the fingerprint that one-time codes carry.
     #[must_use]
     pub fn fingerprint(&self) -> [u8; FINGERPRINT_BYTES] {
         let digest = ring::digest::digest(&ring::digest::SHA256, &self.certificate);
@@ -149,10 +147,10 @@ impl CertificateAuthority {
         fingerprint
     }
 
-    /// The certificate to show: the one in `data/tls`, unless it is due, broken or not there.
+    /// Returns the certificate in `data/tls`, or a new one if that is due, damaged or missing.
     ///
     /// # Errors
-    /// When a new one cannot be made or written.
+    /// A new certificate cannot be made or written.
     pub fn server_certificate(&self, now: WallTime) -> Result<ServerCertificate, CaError> {
         match self.load_server_certificate()? {
             Some(stored) if !stored.validity.is_due(now) => Ok(stored),
@@ -170,16 +168,16 @@ impl CertificateAuthority {
         else {
             return Ok(None);
         };
-        // A power cut between the two files leaves a new key beside an old certificate.
+        // A power cut between the two writes leaves a new key beside an old certificate.
         let fits =
             parse_public_key(&certificate).is_some_and(|known| known == key.public_key_raw());
         Ok(fits.then(|| self.build_server_certificate(certificate, &key, life)))
     }
 
-    /// Makes a new certificate with a new key, and keeps both.
+    /// Makes and stores a new server certificate with a new key.
     ///
     /// # Errors
-    /// When it cannot be made or written.
+    /// It cannot be made or written.
     pub fn issue_server_certificate(&self, now: WallTime) -> Result<ServerCertificate, CaError> {
         let path = self.data.join(layout::SERVER);
         let wrong = |error| CaError::Generate { path: path.clone(), error };
@@ -212,8 +210,8 @@ impl CertificateAuthority {
         }
     }
 
-    /// Signs a workstation's request (PEM or DER). Of the request only the key counts: who the
-    /// workstation is, the code has said.
+    /// Signs a workstation's request (PEM or DER). Only its public key is used; the one-time code
+    /// determines the identity.
     ///
     /// # Errors
     /// See `SignError`.
@@ -272,7 +270,7 @@ fn leaf_params(name: &str, life: Validity, usage: ExtendedKeyUsagePurpose) -> Ce
     params
 }
 
-/// Whole seconds; what a certificate cannot say is as near as can be.
+/// Converts to whole seconds, clamped to what a certificate can express.
 fn to_offset_date_time(at: WallTime) -> OffsetDateTime {
     let seconds = at.0.div_euclid(1000).clamp(0, 4_102_444_800);
     OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)

@@ -1,10 +1,10 @@
-//! One connection: bytes in, lines out, and a fixed amount of either; with TLS in between, or a
-//! typist on a serial line, or nothing.
+//! One connection: received bytes to lines, with a bounded buffer each way. It may be plain, TLS,
+//! or a serial line with a line discipline.
 //!
-//! Lines are put together by the protocol's assembler. What the recorder does not take yet stays in
-//! the input buffer, and nothing more is read: back-pressure without a queue. A client that does
-//! not take what is sent is dropped. One call does a bounded amount of work, whatever is sent: what
-//! is left waits for the next turn. Nothing here knows what a line means.
+//! The protocol's assembler splits input into lines. Lines that the recorder does not take yet
+//! stay in the input buffer and reading stops, so back-pressure needs no queue. A client that
+//! does not read its output is dropped. Each call does a bounded amount of work; the rest waits
+//! for the next turn.
 
 use super::tls::TlsSession;
 use crate::limits;
@@ -19,21 +19,18 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 use zeroize::{Zeroize, Zeroizing};
 
-/// Bytes read at once.
 const READ_BYTES: usize = 4096;
 
-/// Times the socket is read for one line: two, since a line may begin in one read and end in the
-/// next.
+/// Socket reads per line: two, since a line may begin in one read and end in the next.
 const READS_PER_LINE: usize = 2;
 
-/// Bytes of the output that are kept at most after they were sent: taking them away moves what
-/// waits behind them.
+/// Maximum number of sent bytes kept at the front of the output before the rest is moved up.
 const SENT_BYTES_MAX: usize = 32 * 1024;
 
-/// Bytes read at once of what a person types: each may bring a line back, some 1 KiB in and out.
+/// Bytes per read from a terminal. Each may recall a history line: about 1 KiB in and out.
 const TERMINAL_READ_BYTES: usize = 16;
 
-/// A plain stream of either kind.
+/// The underlying plain stream.
 pub enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -64,65 +61,63 @@ impl Write for Transport {
     }
 }
 
-/// One connection.
 pub struct Connection {
     stream: Transport,
     tls: Option<TlsSession>,
     line_discipline: Option<LineDiscipline>,
-    /// What came out of the typist, and is still to be looked at.
+    /// Output of the line discipline that is not parsed yet.
     terminal_input: Zeroizing<Vec<u8>>,
     assembler: Assembler,
     input: Box<Zeroizing<[u8; READ_BYTES]>>,
-    /// What of `input` is still to be looked at.
+    /// Offset in `input` of the first unparsed byte.
     input_from: usize,
     input_to: usize,
-    /// The data block that is coming; `None`: none is, or it is too large to be kept. It may be a
-    /// piece of a screen, so it is wiped however it ends. It never grows: nothing is left behind.
+    /// Data block being received; `None` if there is none or it exceeds the limit. It may hold
+    /// screen content, so it is wiped on drop. It never reallocates, which would leave copies
+    /// behind.
     block: Option<Zeroizing<Vec<u8>>>,
-    /// No larger one is kept.
+    /// Maximum size of a data block; larger ones are discarded.
     pub block_bytes_max: usize,
     output: Vec<u8>,
     output_from: usize,
-    /// Readiness is told once only, so it is remembered.
+    /// Readiness, remembered because the poll is edge-triggered.
     is_readable: bool,
     is_writable: bool,
     is_disconnected: bool,
-    /// Since when the client has not taken anything.
+    /// Time since which the client has accepted no output.
     stalled_since: Option<MonoTime>,
-    /// Closed when everything has been sent.
+    /// Close once all output has been sent.
     pub is_closing: bool,
-    /// Closed now, whatever waits.
+    /// Close now and discard output.
     pub is_aborted: bool,
-    /// It had more to say in the last turn than its share: others come first.
+    /// Hit its per-turn line quota; scheduled after sessions without a backlog.
     pub has_backlog: bool,
-    /// Where it counts; none for loopback and the unix socket.
+    /// Address that the admission limits count; `None` for loopback and the unix socket.
     pub counted_address: Option<std::net::IpAddr>,
 }
 
-/// What a connection gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadOutcome {
     Line,
-    /// Nothing for now.
+    /// No complete input yet.
     WouldBlock,
-    /// The other end is gone.
+    /// The peer closed the connection.
     Disconnected,
 }
 
-/// What a client said.
 #[derive(Debug)]
 pub enum Incoming<'a> {
-    /// A line without its end, or why it was none.
+    /// A line without its line end, or why it was refused.
     Line(Result<&'a str, Refusal>),
-    /// The data block that belongs to the line before, or why it is none.
+    /// The data block that follows a command line, or why it was refused.
     Data(Result<&'a [u8], Refusal>),
 }
 
 impl Connection {
-    /// A connection that wakes `token`.
+    /// Creates a connection and registers it under `token`.
     ///
     /// # Errors
-    /// When it cannot be registered.
+    /// The registration fails.
     pub fn new(
         mut stream: Transport,
         tls: Option<TlsSession>,
@@ -164,31 +159,30 @@ impl Connection {
         })
     }
 
-    /// An event came.
     pub fn mark_ready(&mut self, readable: bool, writable: bool) {
         self.is_readable |= readable;
         self.is_writable |= writable;
     }
 
-    /// Whether another line may be there without a new event.
+    /// Whether another line may be available without a new event.
     #[must_use]
     pub fn has_input(&self) -> bool {
         let waits = !self.terminal_input.is_empty() || self.is_readable && !self.is_disconnected;
         self.input_from < self.input_to || waits && self.can_echo()
     }
 
-    /// Whoever types has an echo, which needs room: half of it at least.
+    /// Whether the output has room for a terminal's echo: at least half of it.
     fn can_echo(&self) -> bool {
         self.line_discipline.is_none() || self.send_capacity() > limits::OUTPUT_BYTES_MAX / 2
     }
 
-    /// Whether its TLS handshake is not over.
+    /// Whether the TLS handshake is still in progress.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(TlsSession::is_handshaking)
     }
 
-    /// The digest of the certificate that its client showed.
+    /// Returns the digest of the client's certificate.
     #[must_use]
     pub fn client_certificate_digest(&self) -> Option<[u8; 32]> {
         self.tls.as_ref().and_then(TlsSession::client_certificate_digest)
@@ -204,13 +198,14 @@ impl Connection {
         self.tls.is_some()
     }
 
-    /// Carries the handshake on, as far as one read goes. False: it failed, or the client is gone.
+    /// Advances the handshake by at most one read. Returns false if it failed or the client
+    /// disconnected.
     pub fn drive_handshake(&mut self) -> bool {
         self.read_tls();
         !self.is_disconnected
     }
 
-    /// Hands the next line or data block to `deliver`, reading when it has to.
+    /// Passes the next line or data block to `deliver`, and reads if necessary.
     pub fn read_next(&mut self, deliver: &mut dyn FnMut(Incoming<'_>)) -> ReadOutcome {
         let mut reads = READS_PER_LINE;
         loop {
@@ -233,7 +228,7 @@ impl Connection {
         }
     }
 
-    /// Looks at one piece of the input; whether there was something to deliver.
+    /// Parses one piece of input. Returns whether it delivered something.
     fn deliver_piece(&mut self, deliver: &mut dyn FnMut(Incoming<'_>)) -> bool {
         let mut rest = &self.input[self.input_from..self.input_to];
         let before = rest.len();
@@ -267,7 +262,7 @@ impl Connection {
         true
     }
 
-    /// Reads; false when nothing came.
+    /// Reads input. Returns false if none arrived.
     fn fill_input(&mut self) -> bool {
         self.input.zeroize();
         (self.input_from, self.input_to) = (0, 0);
@@ -290,7 +285,7 @@ impl Connection {
         false
     }
 
-    /// As `fill`: what the typist has left, or what it makes of one more read.
+    /// `fill_input` for a terminal: takes pending output of the line discipline, or reads once.
     fn fill_from_terminal(&mut self) -> bool {
         let may = self.can_echo();
         let Some(typist) = self.line_discipline.as_mut().filter(|_| may) else { return false };
@@ -314,7 +309,7 @@ impl Connection {
         count > 0
     }
 
-    /// As `fill`: what was opened already, or what one more read of the socket brings.
+    /// `fill_input` for TLS: takes decrypted data, or reads the socket once.
     fn fill_from_tls(&mut self) -> bool {
         for _ in 0..READS_PER_LINE {
             let Some(tls) = &mut self.tls else { return false };
@@ -334,7 +329,7 @@ impl Connection {
         false
     }
 
-    /// Reads the socket once into the TLS layer; whether something came.
+    /// Reads the socket once into the TLS layer. Returns whether data arrived.
     fn read_tls(&mut self) -> bool {
         let Some(tls) = self.tls.as_mut().filter(|_| self.is_readable && !self.is_disconnected)
         else {
@@ -346,7 +341,7 @@ impl Connection {
             Err(error) => {
                 if error.kind() == ErrorKind::InvalidData {
                     log::debug!("a TLS session failed: {error}");
-                    // The alert says why; nobody waits for it to arrive.
+                    // The alert tells the client why; its delivery is best effort.
                     drop(tls.write_tls(&mut self.stream));
                 }
                 self.handle_read_error(&error);
@@ -363,7 +358,6 @@ impl Connection {
         }
     }
 
-    /// Takes bytes to be sent.
     pub fn queue_output(&mut self, bytes: &[u8]) {
         match &self.line_discipline {
             Some(typist) => typist.process_output(bytes, &mut self.output),
@@ -371,7 +365,8 @@ impl Connection {
         }
     }
 
-    /// Sends what it can. False: the other end is gone, or has not taken anything for too long.
+    /// Sends as much as the socket accepts. Returns false if the peer disconnected or stalled for
+    /// too long.
     pub fn flush(&mut self, now: MonoTime) -> bool {
         while self.is_writable && !self.is_flushed() {
             let result = match &mut self.tls {
@@ -407,7 +402,7 @@ impl Connection {
         now.since_ms(since) < limits::DRAIN_TIMEOUT_MS
     }
 
-    /// Frees the front of the output, also for a client that never takes all of it.
+    /// Frees the sent part of the output, even if the client never drains it fully.
     fn forget_sent(&mut self) {
         if self.output_from == self.output.len() || self.output_from >= SENT_BYTES_MAX {
             self.output.drain(..self.output_from);
@@ -420,33 +415,32 @@ impl Connection {
         false
     }
 
-    /// Whether the other end is gone; a client that only does not read is still there.
+    /// Whether the peer disconnected. A client that only stops reading is still connected.
     #[must_use]
     pub fn is_disconnected(&self) -> bool {
         self.is_disconnected
     }
 
-    /// Everything has been sent.
     #[must_use]
     pub fn is_flushed(&self) -> bool {
         self.output_from == self.output.len()
             && !self.tls.as_ref().is_some_and(TlsSession::wants_write)
     }
 
-    /// Takes leave of the client, once everything has been said; nothing more can be said then.
+    /// Sends the TLS `close_notify`, once all output is queued. Nothing can be sent after it.
     pub fn send_close_notify(&mut self) {
         if let Some(tls) = self.tls.as_mut().filter(|_| self.output_from == self.output.len()) {
             tls.send_close_notify();
         }
     }
 
-    /// Bytes that may still be queued.
+    /// Bytes that can still be queued.
     #[must_use]
     pub fn send_capacity(&self) -> usize {
         limits::OUTPUT_BYTES_MAX.saturating_sub(self.output.len() - self.output_from)
     }
 
-    /// Takes it out of the poll.
+    /// Removes the connection from the poll.
     pub fn deregister(&mut self, registry: &Registry) {
         let result = match &mut self.stream {
             Transport::Tcp(tcp) => registry.deregister(tcp),
@@ -470,7 +464,7 @@ mod tests {
 
     use super::*;
 
-    /// A client that reads less than it is sent: what it has read must not pile up behind it.
+    /// Covers a client that reads more slowly than the box sends: sent bytes must not accumulate.
     #[test]
     fn slow_client_that_is_always_behind_costs_a_bounded_output() {
         let poll = mio::Poll::new().unwrap();

@@ -1,7 +1,7 @@
-//! Listeners: TCP, in plain text or for TLS, the unix socket, and serial consoles (see `serial`).
+//! Listeners: TCP in plain text or TLS, unix sockets, and serial consoles (see `serial`).
 //!
-//! A stale socket file, one that nobody answers on, is replaced; a live one is an error. Errors say
-//! what to do next. What a listener may serve is decided by the configuration before.
+//! A stale socket file, on which no process listens, is replaced; a live one is an error. Error
+//! messages state the remedy. The configuration already restricts what each listener may serve.
 
 use crate::config::ListenSettings;
 use crate::shell::net::connection::Transport;
@@ -13,7 +13,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Why a listener could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     #[error("{address} is taken by another program; stop it, or choose another port in [[listen]]")]
@@ -28,7 +27,6 @@ pub enum ListenError {
     Unix { path: PathBuf, error: io::Error },
 }
 
-/// An open listener.
 pub enum Listener {
     Tcp { listener: TcpListener, address: SocketAddr, tls: bool },
     Unix { listener: UnixListener, path: PathBuf },
@@ -36,7 +34,7 @@ pub enum Listener {
 }
 
 impl Listener {
-    /// Opens what the configuration says.
+    /// Opens a configured listener.
     ///
     /// # Errors
     /// See `ListenError`.
@@ -57,7 +55,7 @@ impl Listener {
         }
     }
 
-    /// Where it listens, as the `ready` line says it.
+    /// Returns the address as shown in the `ready` log line.
     #[must_use]
     pub fn address_text(&self) -> String {
         match self {
@@ -67,23 +65,22 @@ impl Listener {
         }
     }
 
-    /// Whether clients must speak TLS here.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         matches!(self, Listener::Tcp { tls: true, .. })
     }
 
-    /// The box ends: what it said last is still to arrive. Sockets see to that by themselves.
+    /// Waits for the last output of serial lines at shutdown. Sockets do so by themselves.
     pub fn drain_on_exit(&self) {
         if let Listener::Serial(console) = self {
             console.drain_on_exit();
         }
     }
 
-    /// The next connection, if one waits.
+    /// Accepts the next waiting connection.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system call failed.
     pub fn accept(
         &mut self,
         registry: &Registry,
@@ -143,7 +140,7 @@ fn listen_unix(path: &Path, registry: &Registry, token: Token) -> Result<Listene
         std::fs::remove_file(path).map_err(wrong)?;
     }
     let mut listener = UnixListener::bind(path).map_err(wrong)?;
-    // Anyone may connect; what one may be is decided by the peer's uid.
+    // Any user may connect; the peer's uid decides what it may say hello as.
     let mode = std::fs::Permissions::from_mode(0o666);
     std::fs::set_permissions(path, mode).map_err(wrong)?;
     registry.register(&mut listener, token, Interest::READABLE).map_err(wrong)?;

@@ -1,9 +1,9 @@
-//! Who is at the other end of a plain connection, and what that one may say hello as.
+//! Identifies the peer of a plain connection and the client kinds it may use.
 //!
-//! Over loopback TCP: the kinds in `[local]`. Over the unix socket: by the peer's uid and gid; root
-//! and the daemon's own user may be anything, since they could read the files anyway. The names in
-//! `[local]` are looked up when the configuration is read, because a user directory may be slow or
-//! gone and the loop must not wait for it. Nothing here checks users or PINs.
+//! Over loopback TCP these are the kinds in `[local]`. Over the unix socket the peer's uid and
+//! gid decide; root and the daemon's own user may use any kind, since they can read the files
+//! anyway. The names in `[local]` are resolved when the configuration is read, because a user
+//! directory may be slow and the loop must not wait. Users and PINs are checked elsewhere.
 
 use crate::config::LocalSettings;
 use crate::recorder::Peer;
@@ -13,7 +13,7 @@ use protocol::Kind;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
-/// The names in `[local]`, looked up.
+/// The names in `[local]`, resolved to ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LocalIds {
     portal: Option<Uid>,
@@ -23,8 +23,8 @@ pub struct LocalIds {
 }
 
 impl LocalIds {
-    /// Asks the system's directory, which may take its time. A name that is not there lets nobody
-    /// in, and is told.
+    /// Looks the names up in the system's user directory, which may be slow. A missing name
+    /// grants nothing and is logged.
     #[must_use]
     pub fn resolve_names(local: &LocalSettings) -> LocalIds {
         let uid = |key: &str, name: &Option<String>| {
@@ -52,7 +52,7 @@ impl LocalIds {
         }
     }
 
-    /// What a process of this user and group may be.
+    /// Returns what a process with this uid and gid may be.
     fn peer_for(&self, uid: Uid, gid: Gid) -> Peer {
         let from = format!("unix:{uid}");
         if uid.is_root() || uid == nix::unistd::geteuid() {
@@ -73,14 +73,14 @@ impl LocalIds {
     }
 }
 
-/// A peer over loopback TCP, or any address where `insecure` is set.
+/// Returns the peer for loopback TCP, or for any address of an `insecure` listener.
 #[must_use]
 pub fn tcp_peer(local: &LocalSettings, address: SocketAddr) -> Peer {
     let kinds = local.kinds.iter().filter_map(|word| Kind::parse(word)).collect();
     Peer { kinds, from: address.ip().to_string(), portal: false }
 }
 
-/// A peer over the unix socket.
+/// Returns the peer for a unix socket connection.
 #[must_use]
 pub fn unix_peer(ids: &LocalIds, stream: &impl AsFd) -> Peer {
     match getsockopt(stream, PeerCredentials) {

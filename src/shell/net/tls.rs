@@ -1,11 +1,9 @@
-//! TLS 1.3 at the doors: rustls as a layer without I/O, between a socket and a connection's bytes.
+//! TLS 1.3: rustls as a layer without I/O between a socket and a connection's bytes.
 //!
-//! A client without a certificate is let through the handshake, because that is how it enrols; what
-//! it may be is decided by its certificate's digest, by the recorder. There is no resumption and no
-//! early data: every session shows its certificate anew, so that what was revoked stays out. The
-//! configuration is replaced when the box's certificate is renewed; sessions that are open stay.
-//!
-//! Nothing here polls, waits, or knows a line.
+//! A client without a certificate passes the handshake, because it needs a connection to enrol.
+//! The recorder decides from the certificate digest what a client may do. There is no resumption
+//! and no early data: every session presents its certificate, so revocation takes effect.
+//! Renewing the server certificate replaces the TLS configuration; open sessions continue.
 
 use crate::shell::net::ca::{
     CaError, CertificateAuthority, ServerCertificate, Validity, certificate_digest,
@@ -16,7 +14,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-/// Why TLS cannot be served.
+/// Error that prevents serving TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error(transparent)]
@@ -25,21 +23,23 @@ pub enum TlsError {
     Config(String),
 }
 
-/// What every TLS session begins with.
+/// Shared state for new TLS sessions.
 pub struct TlsServer {
     authority: Arc<CertificateAuthority>,
     config: Arc<ServerConfig>,
     validity: Validity,
     /// A new certificate is being made.
     is_renewing: bool,
-    /// The last attempt failed: not before this moment again.
+    /// Earliest next attempt after a failed renewal.
     retry_at: WallTime,
 }
 
-/// A renewal that failed is tried again after this long.
+/// Retry interval after a failed renewal.
 const RENEWAL_RETRY_MS: i64 = 60_000;
 
 impl TlsServer {
+    /// Loads or makes the server certificate and builds the TLS configuration.
+    ///
     /// # Errors
     /// See `TlsError`.
     pub fn open(authority: CertificateAuthority, now: WallTime) -> Result<TlsServer, TlsError> {
@@ -61,7 +61,7 @@ impl TlsServer {
         &self.authority
     }
 
-    /// Whether a new certificate is to be asked for; says so once.
+    /// Whether to request a new certificate now. Returns true once per renewal.
     pub fn begin_renewal_if_due(&mut self, now: WallTime) -> bool {
         let again = now >= self.retry_at || now.0 < self.retry_at.0 - RENEWAL_RETRY_MS;
         let due = !self.is_renewing && again && self.validity.is_due(now);
@@ -69,10 +69,10 @@ impl TlsServer {
         due
     }
 
-    /// A new certificate came, or none.
+    /// Installs a renewed certificate, or schedules a retry.
     ///
     /// # Errors
-    /// In words.
+    /// Why the renewal failed, as text.
     pub fn finish_renewal(
         &mut self,
         now: WallTime,
@@ -95,10 +95,10 @@ impl TlsServer {
         }
     }
 
-    /// The box's side of a new session.
+    /// Creates the server side of a new TLS session.
     ///
     /// # Errors
-    /// What rustls says.
+    /// The error from rustls.
     pub fn new_session(&self) -> Result<TlsSession, rustls::Error> {
         Ok(TlsSession {
             tls: Box::new(ServerConnection::new(self.config.clone())?),
@@ -130,13 +130,13 @@ fn server_config(
     Ok(config)
 }
 
-/// One session's TLS.
+/// TLS state of one connection.
 pub struct TlsSession {
     tls: Box<ServerConnection>,
     is_close_notify_sent: bool,
 }
 
-/// The most plaintext that is sealed at once: a record.
+/// Maximum plaintext encrypted per call: one TLS record.
 const RECORD_BYTES_MAX: usize = 16 * 1024;
 
 impl TlsSession {
@@ -145,24 +145,25 @@ impl TlsSession {
         self.tls.is_handshaking()
     }
 
-    /// What the client's certificate is known by, if it showed one.
+    /// Returns the digest of the client's certificate, if it presented one.
     #[must_use]
     pub fn client_certificate_digest(&self) -> Option<[u8; 32]> {
         self.tls.peer_certificates()?.first().map(|certificate| certificate_digest(certificate))
     }
 
-    /// Plaintext that has come already. `WouldBlock`: none; 0: the client took its leave.
+    /// Reads decrypted data. `WouldBlock` means none is available, 0 that the client sent
+    /// `close_notify`.
     ///
     /// # Errors
-    /// As `Read`; the end without a leave is `UnexpectedEof`.
+    /// As `Read`. An end without `close_notify` is `UnexpectedEof`.
     pub fn read_plain(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.tls.reader().read(buffer)
     }
 
-    /// Takes once what the socket has, at most some kilobytes; false: it has ended.
+    /// Reads from the socket once, at most a few kilobytes. Returns false at end of stream.
     ///
     /// # Errors
-    /// What the socket says, or what is wrong with what came; then an alert waits to be sent.
+    /// The socket error, or a TLS error, after which an alert is pending.
     pub fn read_tls(&mut self, socket: &mut dyn Read) -> io::Result<bool> {
         let count = self.tls.read_tls(socket)?;
         self.tls
@@ -176,25 +177,25 @@ impl TlsSession {
         self.tls.wants_write()
     }
 
-    /// Gives the socket once what waits.
+    /// Writes pending TLS data to the socket once.
     ///
     /// # Errors
-    /// What the socket says.
+    /// The socket error.
     pub fn write_tls(&mut self, socket: &mut dyn Write) -> io::Result<usize> {
         self.tls.write_tls(socket)
     }
 
-    /// Seals the beginning of `bytes`, one record at most, and says how many. To be called only
-    /// when nothing waits, so that what waits is one record at most.
+    /// Encrypts the start of `bytes`, at most one record, and returns its length. Call it only
+    /// when no output is pending, so that at most one record is buffered.
     ///
     /// # Errors
-    /// Never, says rustls.
+    /// None in practice, according to rustls.
     pub fn write_plain(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = bytes.len().min(RECORD_BYTES_MAX);
         self.tls.writer().write(&bytes[..count])
     }
 
-    /// Takes leave, once.
+    /// Queues the `close_notify` alert, once.
     pub fn send_close_notify(&mut self) {
         if !self.is_close_notify_sent {
             self.is_close_notify_sent = true;

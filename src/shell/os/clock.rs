@@ -1,26 +1,25 @@
-//! The one place that reads clocks.
+//! The only module that reads clocks.
 //!
-//! `MonoTime` counts from the clock's making and never goes back; `WallTime` may step. Nobody else asks
-//! what time it is: it is passed down.
+//! `MonoTime` counts from the clock's creation and never decreases; `WallTime` may step. All
+//! other code takes the time as an argument.
 
 use crate::time::{MonoTime, Now, WallTime};
 use std::time::Instant;
 
-/// Both clocks.
+/// The monotonic and the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
 }
 
 impl Clock {
-    /// A clock that starts now.
+    /// Creates a clock whose monotonic time starts now.
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the one place that reads clocks")]
     pub fn start() -> Clock {
         Clock { start: Instant::now() }
     }
 
-    /// What time it is.
     #[must_use]
     #[allow(clippy::disallowed_methods, reason = "the one place that reads clocks")]
     pub fn now(&self) -> Now {

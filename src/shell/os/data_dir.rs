@@ -1,8 +1,9 @@
-//! The data directory before the first turn: made, locked, and with its keys.
+//! Opens the data directory at startup: creates it, locks it and loads its keys.
 //!
-//! One daemon owns it, by a lock on `lock` that the kernel drops with the process. Keys are made on
-//! the first start: the box's own, and an identity with its recipient where the configuration names
-//! none. Errors say what to do. Nothing here reads a record (see `recover`).
+//! One daemon owns the directory through a lock on `lock`, which the kernel releases with the
+//! process. The first start generates the box's signing key, and a recipient key pair if the
+//! configuration names no recipient. Error messages state the remedy. Records are read by
+//! `recover`.
 
 use crate::config::Config;
 use crate::store::layout;
@@ -15,7 +16,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Why the data directory cannot be used.
+/// Error that makes the data directory unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
     #[error("{path}: {error}; make it writable for this user, or change [box] data")]
@@ -36,22 +37,22 @@ pub enum DataDirError {
     NoRecipients,
 }
 
-/// The directory, locked, and what is in `keys`.
+/// The locked data directory and the contents of `keys`.
 pub struct DataDir {
     pub path: PathBuf,
     pub recipients: Vec<Recipient>,
-    /// Empty when the owner keeps the identity elsewhere.
+    /// Empty if the owner keeps the identity elsewhere.
     pub identities: Vec<Identity>,
-    /// The newest first; the numbers of live calls are under one of them.
+    /// Previous call keys, newest first. One of them encrypts the numbers of live calls.
     pub old_call_keys: Vec<DataKey>,
     pub call_key: DataKey,
-    /// Something the owner should read, on the first start.
+    /// Message for the owner after the first start.
     pub notice: Option<String>,
     _lock: Flock<File>,
 }
 
 impl DataDir {
-    /// Opens, and makes what is missing. Also gives the key that signs.
+    /// Opens the directory, creates what is missing and returns it with the signing key.
     ///
     /// # Errors
     /// See `DataDirError`.
@@ -82,7 +83,7 @@ impl DataDir {
     }
 }
 
-/// `hushbox verify` holds the lock for a moment to see whether a box runs: it is tried again.
+/// Attempts to take the lock: `hushbox verify` holds it briefly to see whether a daemon runs.
 const LOCK_ATTEMPTS: u32 = 10;
 const LOCK_RETRY_DELAY: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -110,10 +111,10 @@ fn lock_data_dir(data: &Path) -> Result<Flock<File>, DataDirError> {
     Err(DataDirError::Locked { path: data.to_path_buf(), pid })
 }
 
-/// Writes a file that only this user may read, whole or not at all.
+/// Atomically writes a file that only this user can read.
 ///
 /// # Errors
-/// When it cannot be written, synced or renamed.
+/// The file cannot be written, synced or renamed.
 pub(in crate::shell) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), DataDirError> {
     let new = path.with_extension("new");
     let wrong = |error| DataDirError::File { path: path.to_path_buf(), error };
@@ -163,7 +164,8 @@ fn load_box_key(data: &Path, name: &str) -> Result<BoxSigningKey, DataDirError> 
     Ok(key)
 }
 
-/// A box may be called something else one day; what it signed before must still be its own.
+/// Returns the name for signatures: the box's name at its first start. It does not follow a
+/// renaming, so that earlier signatures remain the box's own.
 fn load_signing_name(data: &Path, name: &str) -> Result<String, DataDirError> {
     let path = data.join(layout::BOX_NAME);
     if let Some(known) = read_optional(&path)? {
@@ -211,7 +213,7 @@ fn load_recipients(
     seal::parse_recipients(&public).map_err(|error| DataDirError::Key { path, error })
 }
 
-/// The recipients that a first start made; `None`: none did.
+/// Loads the recipients that the first start generated; `None` if it generated none.
 fn load_generated_recipients(path: &Path) -> Result<Option<Vec<Recipient>>, DataDirError> {
     let Some(bytes) = read_optional(path)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -219,10 +221,11 @@ fn load_generated_recipients(path: &Path) -> Result<Option<Vec<Recipient>>, Data
     parsed.map(Some).map_err(|error| DataDirError::Key { path: path.to_path_buf(), error })
 }
 
-/// The public keys that a configuration read anew names. Unlike a start it never makes a pair.
+/// Loads the recipients named by a reloaded configuration. Unlike startup, it never generates a
+/// pair.
 ///
 /// # Errors
-/// When there are none, or they cannot be read.
+/// There are no recipients, or they cannot be read.
 pub fn reload_recipients(config: &Config, data: &Path) -> Result<Vec<Recipient>, DataDirError> {
     if !config.store.recipients.is_empty() || !config.store.seal {
         return load_recipients(config, data, &mut None);
@@ -230,16 +233,16 @@ pub fn reload_recipients(config: &Config, data: &Path) -> Result<Vec<Recipient>,
     load_generated_recipients(&data.join(layout::RECIPIENTS))?.ok_or(DataDirError::NoRecipients)
 }
 
-/// The key for the numbers of calls from now on, and the keys before it, newest first.
+/// The current call key and the previous keys, newest first.
 struct CallKeys {
     key: DataKey,
     old: Vec<DataKey>,
 }
 
-/// Old call keys that are kept at most: as many cuts in a row, each before its start was durable.
+/// Maximum number of old call keys: one per power cut before a start is durable, in a row.
 const CALL_KEYS_MAX: usize = 8;
 
-/// The keys in the file, newest first, and its text.
+/// Reads the keys in the file, newest first.
 fn read_call_keys(path: &Path) -> Result<Vec<Zeroizing<[u8; 32]>>, DataDirError> {
     let text = read_optional(path)?.unwrap_or_default();
     let mut keys = Vec::new();
@@ -262,7 +265,7 @@ fn write_call_keys(path: &Path, keys: &[Zeroizing<[u8; 32]>]) -> Result<(), Data
     write_secret(path, text.as_bytes())
 }
 
-/// A new key for the numbers of calls, and the ones before it.
+/// Generates a new call key and returns it with the previous ones.
 fn rotate_call_keys(data: &Path) -> Result<CallKeys, DataDirError> {
     let path = data.join(layout::CALLS_KEY);
     let mut keys = read_call_keys(&path)?;
@@ -272,19 +275,19 @@ fn rotate_call_keys(data: &Path) -> Result<CallKeys, DataDirError> {
     Ok(CallKeys { key: DataKey::from_random(*keys[0]), old })
 }
 
-/// A new call key, written beside the old ones.
+/// Generates a call key and adds it to the key file.
 ///
 /// # Errors
-/// When the key file cannot be replaced.
+/// The key file cannot be replaced.
 pub fn create_call_key(data: &Path) -> Result<DataKey, DataDirError> {
     rotate_call_keys(data).map(|keys| keys.key)
 }
 
-/// Every live call is journalled under the newest key: the old ones go, and with them the numbers
-/// of calls that were never recorded, and of recordings that were deleted.
+/// Removes the old call keys once every live call is journalled under the newest. The numbers of
+/// unrecorded calls and of deleted recordings become unreadable with them.
 ///
 /// # Errors
-/// When the key file cannot be replaced.
+/// The key file cannot be replaced.
 pub fn remove_old_call_keys(data: &Path) -> Result<(), DataDirError> {
     let path = data.join(layout::CALLS_KEY);
     let keys = read_call_keys(&path)?;

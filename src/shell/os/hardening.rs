@@ -1,17 +1,17 @@
-//! What keeps audio and keys in RAM: no core dumps, not dumpable, memory locked, and no program
-//! that is started from here ever gets more rights.
+//! Process hardening that keeps audio and keys in RAM: no core dumps, not dumpable, locked memory
+//! and no new privileges.
 //!
-//! Locking everything needs the right or the limit for it; where it is not given the daemon runs
-//! all the same, and says so with an alarm. Nothing here drops privileges: the boot service starts
-//! the daemon as its own user.
+//! Locking memory needs a capability or a resource limit. Without it the daemon runs and raises
+//! an alarm. Privileges are not dropped here, because the service manager starts the daemon as
+//! its own user.
 
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 
-/// Makes the process keep its memory to itself. Returns why memory is not locked, if it is not.
+/// Hardens the process. Returns why memory is not locked, if it is not.
 ///
 /// # Errors
-/// What the system says, where it must not fail.
+/// A mandatory system call failed.
 pub fn harden_process() -> nix::Result<Option<String>> {
     nix::sys::prctl::set_dumpable(false)?;
     nix::sys::prctl::set_no_new_privs()?;

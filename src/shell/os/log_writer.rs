@@ -1,46 +1,47 @@
-//! The log: the loop only formats a line, the disk thread prints it.
+//! The log: the loop formats each line and the disk thread prints it.
 //!
-//! A full queue drops the line and counts it; the count is told with the next line that fits. Lines
-//! go to stderr through `simple_logger`, errors of start-up and panics at once.
+//! A line that does not fit into the queue is dropped and counted; the next line that fits
+//! reports the count. Lines go to stderr through `simple_logger`. Startup errors and panics are
+//! printed at once.
 
 use crate::shell::workers::disk::DiskTask;
 use log::{Level, Log, Metadata, Record};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// One line of the log.
+/// Message to the log writer.
 pub enum LogMessage {
     Text {
         level: Level,
         target: String,
         text: String,
     },
-    /// Everything before it has been printed when this answers.
+    /// Flush request, answered once everything before it has been printed.
     Flush(SyncSender<()>),
-    /// Nothing comes after it.
+    /// Last message.
     End,
 }
 
-/// The logger that is installed while the loop runs.
+/// The `log` backend while the loop runs.
 struct QueueLogger {
     tasks: SyncSender<DiskTask>,
     dropped: AtomicU64,
 }
 
-/// What prints, on the disk thread.
+/// The printer, on the disk thread.
 pub struct LogWriter {
     logger: simple_logger::SimpleLogger,
 }
 
 impl LogWriter {
-    /// A printer of UTC times, without colours.
+    /// Creates a printer with UTC timestamps and no colours.
     #[must_use]
     pub fn new() -> LogWriter {
         let logger = simple_logger::SimpleLogger::new().with_utc_timestamps();
         LogWriter { logger: logger.with_level(log::LevelFilter::Trace) }
     }
 
-    /// Prints one line. False: it was the last.
+    /// Prints one message. Returns false after the last.
     #[must_use]
     pub fn write_message(&self, line: &LogMessage) -> bool {
         match line {
@@ -65,7 +66,7 @@ impl Default for LogWriter {
     }
 }
 
-/// Makes `log` go through the disk thread's queue.
+/// Routes the `log` macros through the disk thread's queue.
 pub fn install_logger(tasks: SyncSender<DiskTask>, level: log::LevelFilter) {
     let queue = QueueLogger { tasks, dropped: AtomicU64::new(0) };
     if log::set_boxed_logger(Box::new(queue)).is_ok() {
@@ -94,7 +95,7 @@ impl Log for QueueLogger {
         }
     }
 
-    /// Waits until everything has been printed, and ends the disk thread: the daemon's last act.
+    /// Waits until all lines are printed and ends the disk thread, as the daemon's last act.
     fn flush(&self) {
         let (sender, done): (SyncSender<()>, Receiver<()>) = sync_channel(1);
         if self.tasks.send(DiskTask::Log(LogMessage::Flush(sender))).is_ok() {

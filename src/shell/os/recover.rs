@@ -1,7 +1,7 @@
-//! Recovery on the real disk: the files of a data directory for `store::recover`.
+//! Recovery on the real disk: system calls for `store::recover`, which holds the logic.
 //!
-//! What is done to them, and why, stands there; here are only the system calls. At the start
-//! nothing else writes to the directory: its lock is held. Days are closed beside the running box.
+//! At startup the directory lock guarantees that no other process writes. Days are summarised
+//! while the daemon runs.
 
 use crate::store::archive;
 use crate::store::archive::Catalogue;
@@ -12,27 +12,27 @@ use std::io::{self, BufReader, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// Reads the journal below `data` and completes what was cut.
+/// Reads the journal below `data` and completes interrupted writes.
 ///
 /// # Errors
-/// When a file cannot be read, or is of a newer version.
+/// A file cannot be read, or has a newer format version.
 pub fn recover_data_dir(data: &Path) -> Result<RecoveredStore, RecoverError> {
-    // A run that was killed may have left bytes that only the kernel has. What is read now counts
-    // as durable, and other files will build on it: so it is made durable.
+    // A killed run may have left data only in the page cache. Recovery treats what it reads as
+    // durable, so sync first.
     let synced = File::open(data).and_then(|root| Ok(nix::unistd::syncfs(&root)?));
     if let Err(error) = &synced {
         log::error!("{}: what the last run wrote cannot be synced: {error}", data.display());
     }
-    // Nothing is summarised that a power cut may still take away.
+    // Without a successful sync, no summary may build on this data.
     recover::recover_store(&mut DataDirFs { data, is_durable: synced.is_ok() })
         .map_err(|error| with_full_path(data, error))
 }
 
-/// Closes the days before `today`: see `archive::mend`. Reads journals that are only appended to,
-/// and puts whole new files in place, so it may run beside the disk thread.
+/// Summarises the days before `today`. It may run beside the disk thread, because journals are
+/// append-only and summaries are renamed into place.
 ///
 /// # Errors
-/// When a journal cannot be read or a summary cannot be written.
+/// A journal cannot be read or a summary cannot be written.
 pub fn summarise_days(
     data: &Path,
     today: Day,
@@ -42,7 +42,7 @@ pub fn summarise_days(
         .map_err(|error| with_full_path(data, error))
 }
 
-/// The error, with the whole path.
+/// Adds the full path to an error.
 fn with_full_path(data: &Path, error: RecoverError) -> RecoverError {
     let whole = |path: String| data.join(path).display().to_string();
     match error {
@@ -51,10 +51,10 @@ fn with_full_path(data: &Path, error: RecoverError) -> RecoverError {
     }
 }
 
-/// A data directory.
+/// The file system of a data directory.
 struct DataDirFs<'a> {
     data: &'a Path,
-    /// What is read there is durable, so other files may build on it.
+    /// Whether the data read is durable, so that other files may build on it.
     is_durable: bool,
 }
 

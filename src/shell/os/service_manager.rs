@@ -1,13 +1,12 @@
-//! The boot service (systemd, or whoever gave `NOTIFY_SOCKET`): it is told when the box is ready,
-//! how it is, and, by the second, that audio moves.
+//! Notifications to the service manager (systemd, or any that sets `NOTIFY_SOCKET`): readiness,
+//! status and a watchdog ping every second.
 //!
-//! Whether audio moves is decided in `pulse`. While it does, the watchdog is fed; before `ready`
-//! and while the box stops there is no watchdog, and the time allowed is extended instead. When
-//! it does not, nothing is said but why, and the boot service does what its unit says. Without a
-//! boot service nothing is told to anybody.
+//! The ping is sent only while `watchdog` finds that audio moves; otherwise only the reason is
+//! sent and the unit's watchdog acts. Before `ready` and during shutdown the start or stop
+//! timeout is extended instead. Without a service manager nothing is sent.
 //!
-//! The protocol is a datagram of `NAME=value` lines. Crates for it wait until it is taken; the loop
-//! never waits: a datagram that cannot be sent is left out, and the next follows in a second.
+//! The protocol is a datagram of `NAME=value` lines. Existing crates block on send; the loop must
+//! not. A datagram that cannot be sent is dropped, and the next follows within a second.
 
 use crate::shell::event_loop::{Daemon, PolledBoard};
 use crate::time::{MonoTime, Now};
@@ -19,25 +18,24 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 
-/// How often the box is looked at.
 const CHECK_INTERVAL_MS: u64 = 1000;
 
-/// What is asked for at a time, while there is no watchdog: 15 s.
+/// Timeout extension before `ready` and during shutdown: 15 s.
 const EXTEND_TIMEOUT: &str = "EXTEND_TIMEOUT_USEC=15000000";
 
-/// What is asked for recovery, which does not count its steps: 10 min. A day's journal takes
+/// Timeout extension for recovery, which reports no progress: 10 min. A day's journal takes
 /// seconds.
 const EXTEND_TIMEOUT_RECOVERY: &str = "EXTEND_TIMEOUT_USEC=600000000";
 
 const WATCHDOG_PING: &str = "WATCHDOG=1";
 
-/// Where the unit leaves word how the run before ended; below the service's runtime folder.
+/// File in the service's runtime directory where the unit records how the previous run ended.
 const PREVIOUS_EXIT_FILE: &str = "ended";
 
-/// What the kernel says of the last start of the machine.
+/// Kernel file with the cause of the last machine reset.
 const BOOT_STATUS_PATH: &str = "/sys/class/watchdog/watchdog0/bootstatus";
 
-/// `WDIOF_CARDRESET`: it was the watchdog's doing.
+/// `WDIOF_CARDRESET`: the hardware watchdog reset the machine.
 const WDIOF_CARDRESET: u32 = 0x20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +45,12 @@ enum ServiceState {
     Stopping,
 }
 
-/// What was told, and what is to be told next.
+/// State of the notifications.
 pub struct ServiceManager {
-    /// Its end, if there is one.
+    /// Notification socket, if there is a service manager.
     socket: Option<UnixDatagram>,
     state: ServiceState,
-    /// `READY=1` is still to be told.
+    /// `READY=1` has not been sent yet.
     is_ready_pending: bool,
     watchdog: ProgressWatchdog,
     next_check: MonoTime,
@@ -61,7 +59,7 @@ pub struct ServiceManager {
 }
 
 impl ServiceManager {
-    /// Says in the log why the run before ended, as far as anybody knows.
+    /// Connects to the service manager, and logs why the previous run ended, if known.
     #[must_use]
     pub fn start(now: Now, boards: usize) -> ServiceManager {
         log_previous_exit();
@@ -83,7 +81,7 @@ impl ServiceManager {
         service
     }
 
-    /// Capture runs, and the store is recovered.
+    /// Reports that capture runs and the store is recovered.
     pub fn notify_ready(&mut self) {
         if self.state == ServiceState::Starting {
             self.state = ServiceState::Ready;
@@ -91,7 +89,7 @@ impl ServiceManager {
         }
     }
 
-    /// It was asked to stop.
+    /// Reports that the daemon is stopping.
     pub fn notify_stopping(&mut self) {
         self.state = ServiceState::Stopping;
         self.send_notification("STOPPING=1");
@@ -118,7 +116,7 @@ impl ServiceManager {
         self.stall = stall;
     }
 
-    /// False: it could not be told now.
+    /// Sends a datagram. Returns false if it could not be sent now.
     fn send_notification(&self, what: &str) -> bool {
         let Some(socket) = &self.socket else { return true };
         let told = socket.send(what.as_bytes());
@@ -127,7 +125,7 @@ impl ServiceManager {
 }
 
 impl Daemon {
-    /// Looks at the box once a second, and feeds the watchdog if audio moves.
+    /// Checks the daemon once a second, and sends the watchdog ping if audio moves.
     pub(in crate::shell) fn notify_service_manager(&mut self, now: Now) {
         if now.mono < self.service_manager.next_check {
             return;
@@ -159,7 +157,7 @@ impl Daemon {
     }
 }
 
-/// A socket that never waits. A place that begins with `@` is an abstract one.
+/// Connects a non-blocking socket. A path that begins with `@` is an abstract address.
 fn connect_notify_socket(place: &[u8]) -> io::Result<UnixDatagram> {
     let address = match place.strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
@@ -171,7 +169,7 @@ fn connect_notify_socket(place: &[u8]) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// What the unit wrote when the run before ended, or what the kernel says if the machine was reset.
+/// Logs what the unit recorded about the previous run, or a hardware watchdog reset.
 fn log_previous_exit() {
     let folder = std::env::var_os("RUNTIME_DIRECTORY");
     let ended =

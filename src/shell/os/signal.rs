@@ -1,25 +1,25 @@
-//! Signals as a descriptor in the loop: SIGTERM and SIGINT stop in order, SIGHUP reads the
-//! configuration again. SIGPIPE is ignored; everything else keeps its meaning.
+//! Signals as a descriptor in the loop: SIGTERM and SIGINT shut down, SIGHUP reloads the
+//! configuration. SIGPIPE is ignored; other signals keep their default action.
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::os::fd::AsRawFd;
 
-/// What a signal asks for.
+/// Action that a signal requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignalAction {
     Stop,
     Reload,
 }
 
-/// The descriptor.
+/// The signal descriptor.
 pub struct Signals(SignalFd);
 
 impl Signals {
-    /// Blocks the signals and opens the descriptor. To be called before any thread starts.
+    /// Blocks the signals and opens the descriptor. Call it before any thread starts.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system call failed.
     pub fn open() -> nix::Result<Signals> {
         let mut set = SigSet::empty();
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
@@ -34,7 +34,7 @@ impl Signals {
         self.0.as_raw_fd()
     }
 
-    /// The next wish, if there is one.
+    /// Returns the next requested action, if any.
     pub fn next(&self) -> Option<SignalAction> {
         let info = self.0.read_signal().ok().flatten()?;
         let signal = i32::try_from(info.ssi_signo).ok().and_then(|n| Signal::try_from(n).ok());

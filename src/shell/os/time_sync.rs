@@ -1,9 +1,8 @@
-//! Whether the system's clock is set by somebody: a time server, mostly.
+//! Checks whether the system clock is synchronised, usually by a time server.
 //!
-//! systemd-timesyncd touches a file whenever it has set the clock. Of any other program only the
-//! kernel knows, and `timedatectl` asks it: the system call itself is refused to the box, because
-//! it also sets the clock. Runs in a helper's thread, since both may take long. Nothing here sets
-//! a clock, or judges what it says.
+//! systemd-timesyncd touches a file whenever it sets the clock. For other programs `timedatectl`
+//! asks the kernel: the unit's filter denies the daemon that system call, because it can also set
+//! the clock. Both may block, so the check runs in a worker thread.
 
 use crate::recorder::TimeSync;
 use crate::shell::event_loop::Daemon;
@@ -14,17 +13,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Where systemd-timesyncd keeps what it tells; it is there while that runs.
+/// State directory of systemd-timesyncd, present while it runs.
 const TIMESYNCD_DIR: &str = "/run/systemd/timesync";
-/// In it; its time is that of the last answer of a server.
+/// File in that directory; its modification time is that of the last server reply.
 const SYNCHRONIZED_FILE: &str = "synchronized";
-/// Until it is looked again.
 const QUERY_INTERVAL_MS: u64 = 60_000;
-/// The kernel takes a clock for lost when it was not set for so long: 16 s at 500 ppm.
+/// The kernel considers the clock unsynchronised after this time: 16 s at 500 ppm.
 const SYNC_VALID_MS: i64 = 32_000_000;
 
 impl Daemon {
-    /// Has somebody look, at the start and once a minute; never while somebody still does.
+    /// Starts a query at startup and once a minute, unless one is running.
     pub(in crate::shell) fn poll_time_sync(&mut self, now: Now) {
         if self.next_time_sync.is_some_and(|at| at <= now.mono) {
             self.next_time_sync = None;
@@ -38,7 +36,7 @@ impl Daemon {
     }
 }
 
-/// Asks whoever knows.
+/// Queries timesyncd if it runs, otherwise `timedatectl`.
 #[must_use]
 pub fn query_time_sync(now: WallTime) -> TimeSync {
     query_time_sync_in(Path::new(TIMESYNCD_DIR), now, run_timedatectl)
@@ -67,7 +65,7 @@ fn query_time_sync_in(
     }
 }
 
-/// What it says: `yes`, `no`, or nothing where it cannot reach its service.
+/// Runs `timedatectl`: `yes`, `no`, or empty if it cannot reach its service.
 fn run_timedatectl() -> io::Result<Vec<u8>> {
     let mut command = Command::new("timedatectl");
     command.args(["show", "--property=NTPSynchronized", "--value"]);

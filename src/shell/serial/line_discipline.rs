@@ -1,36 +1,36 @@
-//! What stands between a serial line and the protocol: a program's bytes pass, a person is helped.
+//! Line discipline of a serial console: passes a program's bytes through and gives a person line
+//! editing.
 //!
-//! A program ends its lines with LF (or CR LF), a person's terminal with a lone CR; the first line
-//! tells which of them it is, by its bytes and never by time. A program's bytes are left alone from
-//! then on, so that data blocks pass. A person gets an echo, back-space, the last lines with the
-//! arrow keys, and CR LF at the end of lines; what follows `pin=` is shown as stars and is not
-//! remembered. Until the first word, noise and line ends are dropped. Nothing here knows a command.
+//! A program ends its lines with LF or CR LF, a terminal with a lone CR. The first line decides,
+//! by its bytes and never by timing. In raw mode bytes pass unchanged, so that data blocks
+//! survive. In interactive mode a person gets echo, backspace, a history on the arrow keys and CR
+//! LF line ends. Text after `pin=` is echoed as stars and kept out of the history. Noise and line
+//! ends before the first word are dropped.
 
 use protocol::line::LINE_BYTES;
 use std::collections::VecDeque;
 use zeroize::Zeroize;
 
-/// Lines that the arrow keys bring back.
 const HISTORY_LINES_MAX: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LineMode {
-    /// Nothing has been said; whether a lone CR came last.
+    /// No input yet; whether the last byte was a lone CR.
     Idle {
         returned: bool,
     },
-    /// The first line is under way; whether a CR came last.
+    /// Reading the first line; whether the last byte was a CR.
     FirstLine {
         returned: bool,
     },
     Raw,
-    /// Whether a CR came last, so that its LF is dropped.
+    /// Whether the last byte was a CR, so that a following LF is dropped.
     Interactive {
         returned: bool,
     },
 }
 
-/// Where a key of several bytes is.
+/// Position within an escape sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EscapeState {
     None,
@@ -38,14 +38,13 @@ enum EscapeState {
     Sequence,
 }
 
-/// One side of a serial line.
 #[derive(Debug)]
 pub struct LineDiscipline {
     mode: LineMode,
     escape_state: EscapeState,
     line: Vec<u8>,
     history: VecDeque<Vec<u8>>,
-    /// Which of `before` is shown, counted from the newest; 0: none.
+    /// History line shown, counted from the newest; 0 means none.
     history_index: usize,
 }
 
@@ -68,27 +67,26 @@ impl Drop for LineDiscipline {
     }
 }
 
-/// Where bytes go: to the assembler, and back to the screen.
+/// Output buffers: input for the assembler, and echo for the terminal.
 pub struct TtyBuffers<'a> {
     pub input: &'a mut Vec<u8>,
     pub echo: &'a mut Vec<u8>,
 }
 
 impl LineDiscipline {
-    /// Takes what came over the line. What goes to `input` is never longer than a line more.
+    /// Processes received bytes. Each byte adds at most one line to `input`.
     pub fn process_input(&mut self, bytes: &[u8], ends: &mut TtyBuffers<'_>) {
         for byte in bytes {
             self.process_byte(*byte, ends);
         }
     }
 
-    /// Whether bytes pass as they come.
     #[must_use]
     pub fn is_raw(&self) -> bool {
         self.mode == LineMode::Raw
     }
 
-    /// What is sent, as the other end wants it.
+    /// Appends output with the line ends that the peer expects.
     pub fn process_output(&self, bytes: &[u8], output: &mut Vec<u8>) {
         if !matches!(self.mode, LineMode::Interactive { .. }) {
             output.extend_from_slice(bytes);
@@ -113,7 +111,7 @@ impl LineDiscipline {
                     self.mode = LineMode::FirstLine { returned: false };
                     ends.input.push(byte);
                 }
-                // Noise does not tell who is there.
+                // Line ends before the first word do not identify the peer.
                 b'\r' | b'\n' => self.mode = LineMode::Idle { returned: byte == b'\r' },
                 _ => {}
             },
@@ -157,7 +155,7 @@ impl LineDiscipline {
             (EscapeState::Sequence, _) => {}
             (EscapeState::None, b'\r' | b'\n') => self.submit_line(ends),
             (EscapeState::None, 0x08 | 0x7f) => self.erase_char(ends),
-            // ^C and ^U: the line is given up.
+            // ^C and ^U discard the line.
             (EscapeState::None, 0x03 | 0x15) => self.kill_line(ends),
             (EscapeState::None, 0..=0x1f) => {}
             (EscapeState::None, _) if self.line.len() + 2 > LINE_BYTES => ends.echo.push(0x07),
@@ -191,7 +189,7 @@ impl LineDiscipline {
         self.line.zeroize();
     }
 
-    /// Takes the last letter back, on the screen too.
+    /// Erases the last character, on the screen too.
     fn erase_char(&mut self, ends: &mut TtyBuffers<'_>) {
         while self.line.last().is_some_and(|byte| !is_char_start(*byte)) {
             self.line.pop();
@@ -221,12 +219,12 @@ impl LineDiscipline {
     }
 }
 
-/// Whether a byte begins a letter (UTF-8).
+/// Whether a byte starts a UTF-8 character.
 fn is_char_start(byte: u8) -> bool {
     byte & 0xc0 != 0x80
 }
 
-/// Whether what is typed next belongs to a PIN.
+/// Whether the next input belongs to a PIN.
 fn is_secret(line: &[u8]) -> bool {
     let word = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
     word.starts_with(b"pin=")
@@ -236,7 +234,7 @@ fn is_secret(line: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// What goes in and what is echoed, however the bytes are cut.
+    /// Feeds the bytes singly; returns input and echo.
     fn process_bytewise(typist: &mut LineDiscipline, bytes: &[u8]) -> (String, String) {
         let (mut input, mut echo) = (Vec::new(), Vec::new());
         for byte in bytes {
@@ -268,7 +266,7 @@ mod tests {
         let mut output = Vec::new();
         typist.process_output(b"ok\n", &mut output);
         assert_eq!(output, b"ok\r\n");
-        // Who does not press Enter first is known by the second Enter.
+        // A second Enter identifies a terminal whose first line was ambiguous.
         assert_eq!(process_bytewise(&mut LineDiscipline::default(), b"help\r\rx").0, "help\n");
     }
 

@@ -1,9 +1,9 @@
-//! Serial consoles: ports that come and go, each with at most one session.
+//! Serial consoles: ports that may appear and disappear, each with at most one session.
 //!
-//! A port is opened raw and never waited for. It greets when it is opened; after a session has
-//! ended it is quiet until somebody types. One that cannot be opened, or is unplugged, is an alarm
-//! and is tried again; it never ends the box. The other end of a cable is nobody in particular, so
-//! it may be a technician, with a PIN, and nothing else. Nothing here understands a line.
+//! A port is opened raw and non-blocking. It sends a greeting when opened; after a session it
+//! stays silent until input arrives. A port that is missing or unplugged raises an alarm and is
+//! retried; it never stops the daemon. A serial peer is unauthenticated, so it may only log in as
+//! a technician with a PIN.
 
 use crate::shell::net::listener::Listener;
 use crate::time::MonoTime;
@@ -25,15 +25,14 @@ use std::rc::Rc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-/// A port that is not there is looked for so often.
+/// Retry interval for a missing port.
 const REOPEN_MS: u64 = 1000;
-/// After a session the line rests, so that what was still under way wakes nobody, and two boxes
-/// that are plugged into each other do not greet each other all day at full speed.
+/// Pause after a session, so that bytes in flight do not start a new one. It also keeps two
+/// connected boxes from greeting each other at full speed.
 const COOLDOWN_MS: u64 = 200;
-/// What was said last before the box ends is given so long to leave.
+/// Time allowed for the last output at shutdown.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a port cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SerialPortError {
     #[error("{path} is not there; is the cable or the adapter plugged in?")]
@@ -48,17 +47,16 @@ pub enum SerialPortError {
     System { path: PathBuf, error: io::Error },
 }
 
-/// An open port.
 pub struct SerialPort {
     file: Flock<File>,
-    /// The other end went away, for good.
+    /// The peer hung up.
     is_hung_up: Cell<bool>,
-    /// Nothing is still to be sent, and nothing more will be.
+    /// All output has been sent, and no more will follow.
     is_drained: Cell<bool>,
 }
 
 impl SerialPort {
-    /// Opens a port, raw and without waiting.
+    /// Opens a port, raw and non-blocking.
     ///
     /// # Errors
     /// See `SerialPortError`.
@@ -82,7 +80,7 @@ impl SerialPort {
             .ok_or(SerialPortError::UnsupportedBaud { path: path.to_path_buf(), baud })?;
         let mut modes = termios::tcgetattr(&*file).map_err(|errno| system(errno.into()))?;
         termios::cfmakeraw(&mut modes);
-        // A break or a damaged byte is no letter. Three wires are enough: no modem lines.
+        // Ignore breaks and damaged bytes. Three-wire cables have no modem lines.
         modes.input_flags.insert(InputFlags::IGNBRK | InputFlags::IGNPAR);
         modes.control_flags.insert(ControlFlags::CLOCAL | ControlFlags::CREAD);
         modes.control_flags.remove(ControlFlags::CSTOPB | ControlFlags::CRTSCTS);
@@ -94,15 +92,15 @@ impl SerialPort {
         Ok(SerialPort { file, is_hung_up: Cell::new(false), is_drained: Cell::new(false) })
     }
 
-    /// Reads what is there.
+    /// Reads available bytes.
     ///
     /// # Errors
-    /// `WouldBlock`, or the other end is gone.
+    /// `WouldBlock`, or the peer hung up.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.note_hang_up((&*self.file).read(buffer))
     }
 
-    /// Writes what there is room for.
+    /// Writes as many bytes as fit.
     ///
     /// # Errors
     /// As `read`.
@@ -120,7 +118,7 @@ impl SerialPort {
         result
     }
 
-    /// Whether somebody typed something; learns of a hang-up on the way.
+    /// Whether input is available; also detects a hang-up.
     fn has_input(&self) -> bool {
         let mut wanted = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
         if poll(&mut wanted, PollTimeout::ZERO).is_err() {
@@ -133,15 +131,15 @@ impl SerialPort {
         found.contains(PollFlags::POLLIN) && !self.is_hung_up.get()
     }
 
-    /// What is under way is not wanted any more.
+    /// Discards bytes in flight.
     fn discard_pending(&self, what: termios::FlushArg) {
         if let Err(errno) = termios::tcflush(&*self.file, what) {
             log::debug!("a serial port could not be flushed: {errno}");
         }
     }
 
-    /// Waits, for a moment at most, until what was said last has left: a line that is stuck keeps
-    /// no box from ending. Only for the end: it stops the loop.
+    /// Waits briefly until the last output has been sent. A stuck line must not block the exit.
+    /// Call it only at shutdown, because it blocks the loop.
     fn drain(&self) {
         let Ok(copy) = self.file.as_fd().try_clone_to_owned() else { return };
         let (tell, told) = channel();
@@ -161,7 +159,7 @@ impl SerialPort {
 }
 
 impl Drop for SerialPort {
-    /// Closing a port waits for what is still to be sent, which nobody may: it is discarded.
+    /// Discards pending output, because closing a port would wait for it.
     fn drop(&mut self) {
         if !self.is_drained.get() {
             self.discard_pending(termios::FlushArg::TCIOFLUSH);
@@ -192,41 +190,39 @@ fn to_baud_rate(baud: u32) -> Option<BaudRate> {
 }
 
 enum PortState {
-    /// Tried again then.
+    /// Not open; the next attempt is at `again`.
     Closed { again: MonoTime },
-    /// Nobody is there; the port wakes the listener's token.
+    /// No session; the port wakes the listener's token.
     Idle { port: Rc<SerialPort> },
-    /// A session has it, as long as it keeps its copy.
+    /// A session uses the port while it holds its `Rc`.
     Busy { port: Rc<SerialPort> },
     /// A session has just ended.
     Cooldown { port: Rc<SerialPort>, until: MonoTime },
 }
 
-/// One configured port.
 pub struct SerialConsole {
     path: PathBuf,
     baud: u32,
-    /// A session that says nothing for so long is over.
+    /// A session without input for this long is closed.
     pub idle_timeout_ms: u64,
     token: Token,
     state: PortState,
-    /// It was opened just now, and nobody has been greeted.
+    /// The port was just opened, and its greeting is not sent yet.
     is_greeting_due: bool,
 }
 
-/// What became of a port.
 #[derive(Debug)]
 pub enum PortChange {
-    /// Nothing new.
+    /// No change.
     Unchanged,
-    /// It is open.
+    /// The port was opened.
     Opened,
-    /// It is not there.
+    /// The port is missing.
     Lost(SerialPortError),
 }
 
 impl SerialConsole {
-    /// A console that is opened by the first `tend`.
+    /// Creates a console; the first `poll_port` opens it.
     #[must_use]
     pub fn new((path, baud): (&Path, u32), silent_ms: u64, token: Token) -> SerialConsole {
         let state = PortState::Closed { again: MonoTime(0) };
@@ -245,7 +241,7 @@ impl SerialConsole {
         &self.path
     }
 
-    /// When `tend` has something to do.
+    /// Time at which `poll_port` has work.
     #[must_use]
     pub fn deadline(&self) -> Option<MonoTime> {
         match &self.state {
@@ -255,7 +251,7 @@ impl SerialConsole {
         }
     }
 
-    /// Takes a port back from its session, and opens what is not open.
+    /// Reclaims a port from an ended session, or opens a closed one.
     pub fn poll_port(&mut self, now: MonoTime, registry: &Registry) -> PortChange {
         match &self.state {
             PortState::Closed { again } if now >= *again => self.open_port(now, registry),
@@ -318,7 +314,7 @@ impl SerialConsole {
         PortChange::Lost(SerialPortError::NotFound { path: self.path.clone() })
     }
 
-    /// The box ends: what it said last is still to arrive.
+    /// Waits for the last output at shutdown.
     pub fn drain_on_exit(&self) {
         match &self.state {
             PortState::Idle { port }
@@ -330,7 +326,7 @@ impl SerialConsole {
         }
     }
 
-    /// The port, if somebody is there to be greeted.
+    /// Returns the port if a session should start on it.
     pub fn accept(&mut self, registry: &Registry) -> Option<Rc<SerialPort>> {
         let PortState::Idle { port } = &self.state else { return None };
         if !port.has_input() && (!self.is_greeting_due || port.is_hung_up.get()) {
@@ -347,7 +343,7 @@ impl SerialConsole {
 }
 
 impl crate::shell::event_loop::Daemon {
-    /// Looks after the serial consoles; what became of them is an alarm, or the end of one.
+    /// Polls the serial consoles, and raises or clears their alarms.
     pub(in crate::shell) fn poll_serial_ports(&mut self) {
         let now = self.clock.now();
         for (index, listener) in self.listeners.iter_mut().enumerate() {
@@ -363,7 +359,7 @@ impl crate::shell::event_loop::Daemon {
         }
     }
 
-    /// When a console must be looked after.
+    /// Time at which a console must be polled.
     pub(in crate::shell) fn next_serial_poll_at(&self) -> Option<MonoTime> {
         let deadline = |listener: &Listener| match listener {
             Listener::Serial(console) => console.deadline(),

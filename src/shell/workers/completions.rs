@@ -1,7 +1,6 @@
-//! What the disk thread and the helpers answer, handed on to the recorder.
+//! Passes the results of the disk thread and the workers to the recorder.
 //!
-//! A configuration that was read again is taken over here, as far as the shell is concerned.
-//! Nothing here waits.
+//! The shell's share of a reloaded configuration is applied here.
 
 use super::disk::WorkerExited;
 use crate::config::edit::ConfigChange;
@@ -92,7 +91,7 @@ impl Daemon {
         self.helpers_mut().into_iter().find_map(|helper| helper.next_reply(now.mono))
     }
 
-    /// Tells the recorder what the helpers keep failing at, whenever that changes.
+    /// Reports persistent worker failures to the recorder when they change.
     fn watch_workers(&mut self, now: Now) {
         let trouble = self.helpers().into_iter().find_map(Worker::trouble);
         if trouble != self.worker_trouble.as_deref() {
@@ -114,7 +113,7 @@ impl Daemon {
         self.general_worker.submit(now.mono, WorkerRequest::ReadConfig(wanted));
     }
 
-    /// A configuration counts from now on, as far as that goes without a restart.
+    /// Applies a reloaded configuration, except settings that need a restart.
     fn apply_config(
         &mut self,
         now: Now,
@@ -132,7 +131,7 @@ impl Daemon {
         self.recorder.handle(now, Input::Reload(config));
     }
 
-    /// Has the configuration file changed.
+    /// Requests an edit of the configuration file.
     pub(in crate::shell) fn edit_config(
         &mut self,
         now: Now,

@@ -1,14 +1,14 @@
-//! The disk thread: it alone waits for the disk.
+//! The disk thread: the only thread that waits for the disk.
 //!
-//! DESIGN: one thread takes jobs in order from a bounded queue and executes them with plain system
-//! calls; each answer goes back through a second queue, and a `mio::Waker` tells the loop. A
-//! `write` can block behind an `fsync` of the same file on any thread, which is why writing is here
-//! too. Order is the only guarantee and the only one needed: a `Sync` covers every append before
-//! it, the names of new files included. Log lines come along the same way (see `printer`).
+//! DESIGN: the thread takes jobs in order from a bounded queue and executes them with plain
+//! system calls. Completions return through a second queue, and a `mio::Waker` wakes the loop.
+//! Writes run here too, because a `write` can block behind an `fsync` of the same file on any
+//! thread. Order is the only guarantee: a `Sync` covers every append before it, including the
+//! names of new files. Log lines use the same queue (see `log_writer`).
 //!
-//! Open files are its only state. It decides nothing: an error is an answer. One thing it insists
-//! on: a file that could not be written or synced is never touched again, whatever is asked,
-//! because what the kernel then says of it is worth nothing.
+//! Its only state is the open files. It makes no decisions and returns errors as completions. A
+//! file that failed to write or sync is never used again, because the kernel's later reports on
+//! it are unreliable.
 
 use crate::job::{Completion, DiskError, FileId, Job};
 use crate::store::layout;
@@ -23,23 +23,22 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-/// Jobs on their way; more wait in the loop.
+/// Jobs in the queue; further jobs wait in the loop.
 const QUEUE_TASKS_MAX: usize = 1024;
 
-/// Above so many dirty files the whole file system is synced instead.
+/// Above this number of dirty files the whole file system is synced instead.
 const SYNC_EACH_MAX: usize = 8;
 
-/// What the disk thread is sent.
 pub enum DiskTask {
     Job(Job),
     Log(crate::shell::os::log_writer::LogMessage),
 }
 
-/// The disk thread is gone, which only a broken invariant of its own can bring about.
+/// The disk thread exited, which only a violated invariant in it can cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerExited;
 
-/// The loop's end.
+/// The loop's handle on the disk thread.
 pub struct DiskThread {
     tasks: SyncSender<DiskTask>,
     completions: Receiver<Completion>,
@@ -48,10 +47,10 @@ pub struct DiskThread {
 }
 
 impl DiskThread {
-    /// Starts the thread on a data directory. `print` takes log lines.
+    /// Starts the thread on a data directory. `print` writes log lines.
     ///
     /// # Errors
-    /// When the directory cannot be opened or no thread can be had.
+    /// The directory cannot be opened or the thread cannot be started.
     pub fn start(
         data: &Path,
         waker: Arc<Waker>,
@@ -77,19 +76,19 @@ impl DiskThread {
         })
     }
 
-    /// The queue of a thread to be started.
+    /// Creates the queue for a new thread.
     #[must_use]
     pub fn new_queue() -> (SyncSender<DiskTask>, Receiver<DiskTask>) {
         sync_channel(QUEUE_TASKS_MAX)
     }
 
-    /// Hands a job over; it never blocks.
+    /// Submits a job without blocking.
     pub fn submit(&mut self, job: Job) {
         self.waiting_jobs.push_back(job);
         self.submit_waiting();
     }
 
-    /// Hands over what waits, as far as the queue takes it.
+    /// Submits waiting jobs until the queue is full.
     pub fn submit_waiting(&mut self) {
         while let Some(job) = self.waiting_jobs.pop_front() {
             match self.tasks.try_send(DiskTask::Job(job)) {
@@ -103,10 +102,10 @@ impl DiskThread {
         }
     }
 
-    /// The next answer, if there is one.
+    /// Returns the next completion, if any.
     ///
     /// # Errors
-    /// When the disk thread died.
+    /// The disk thread exited.
     pub fn next_completion(&mut self) -> Result<Option<Completion>, WorkerExited> {
         match self.completions.try_recv() {
             Ok(done) => Ok(Some(done)),
@@ -115,7 +114,7 @@ impl DiskThread {
         }
     }
 
-    /// Lets the thread finish what it was given, log lines included.
+    /// Waits until the thread has finished all tasks, including log lines.
     pub fn finish(mut self) {
         self.submit_waiting();
         let DiskThread { tasks, completions: dones, thread, .. } = self;
@@ -156,14 +155,13 @@ fn run_disk_thread(
     }
 }
 
-/// What executes jobs.
 struct DiskWorker {
     data: PathBuf,
     root: File,
     files: HashMap<FileId, File>,
-    /// Files written to since the last sync.
+    /// Files written since the last sync.
     dirty_files: BTreeSet<FileId>,
-    /// Folders with new names since then.
+    /// Directories with new names since the last sync.
     dirty_folders: BTreeSet<PathBuf>,
 }
 
@@ -249,15 +247,15 @@ impl DiskWorker {
         written
     }
 
-    /// The file is suspect: nobody writes or syncs it any more.
+    /// Drops a failed file; it is never written or synced again.
     fn abandon_file(&mut self, file: FileId) {
         self.files.remove(&file);
         self.dirty_files.remove(&file);
     }
 
-    /// A file that is closed before its sync is synced now.
+    /// Closes a file once a sync covers it.
     fn close_file(&mut self, file: FileId) {
-        // It stays open until the next sync has covered it.
+        // An unsynced file stays open until the next sync.
         if !self.dirty_files.contains(&file) {
             self.files.remove(&file);
         } else if let Some(open) = self.files.remove(&file) {
@@ -294,8 +292,8 @@ impl DiskWorker {
         folders.iter().try_for_each(|folder| File::open(folder)?.sync_all())
     }
 
-    /// The data directory may have gone and come back, mounted anew. An empty place where it is
-    /// mounted otherwise is not it.
+    /// Reopens the data directory if it was remounted. A directory without `keys` is a bare mount
+    /// point, which is an error.
     fn reopen_moved_root(&mut self) -> io::Result<()> {
         let (now, known) = (std::fs::metadata(&self.data)?, self.root.metadata()?);
         if (now.dev(), now.ino()) != (known.dev(), known.ino()) {
@@ -316,11 +314,11 @@ impl DiskWorker {
     }
 
     fn remove_file(&mut self, path: &str) -> io::Result<()> {
-        // What is not in an empty place is not gone.
+        // On a bare mount point a missing file is not a deleted file.
         self.reopen_moved_root()?;
         let path = self.data.join(path);
         match std::fs::remove_file(&path) {
-            // A removal that a cut interrupted is asked for again.
+            // A removal that a power cut interrupted is submitted again.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             removed => removed?,
         }
@@ -329,7 +327,7 @@ impl DiskWorker {
     }
 }
 
-/// How much is free where a path is, and how much there is in all, in bytes; zeros: not known.
+/// Returns free and total bytes of the file system at a path; zeros if unknown.
 #[must_use]
 pub fn disk_space(at: &Path) -> (u64, u64) {
     match nix::sys::statvfs::statvfs(at) {
@@ -341,7 +339,7 @@ pub fn disk_space(at: &Path) -> (u64, u64) {
     }
 }
 
-/// Numbers from here on stand for files that are closed but not synced yet.
+/// Ids with this bit are files that are closed but not synced yet.
 const CLOSED_FILE_BIT: u64 = 1 << 63;
 
 fn closed_file_id(file: FileId) -> FileId {

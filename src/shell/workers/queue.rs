@@ -1,30 +1,30 @@
-//! Requests for a worker thread: which one is served next, and what becomes of those that fail.
+//! Request queue of a worker thread: order, retries and expiry.
 //!
-//! One request is served at a time. A thread that cannot be started, and a request that fails for
-//! want of memory or random bits, are tried again with back-off, for as long as it takes. Only a
-//! request that a session waits for is given up after a while, so that the client gets an answer.
-//!
-//! Time is an argument. Nothing here starts a thread, or knows what a request means.
+//! One request is served at a time. A thread that fails to start, or a request that fails for
+//! lack of memory or random bits, is retried with back-off without limit. Only a request that a
+//! session waits for expires, so that the client gets a reply. The queue starts no threads and
+//! does not interpret requests.
 
 use crate::backoff::Backoff;
 use crate::limits;
 use crate::time::MonoTime;
 use std::collections::VecDeque;
 
-/// What the queue has to know of a request.
+/// Properties of a request that the queue needs.
 pub trait Request {
-    /// It comes after all that the box needs for itself: people without any right may cause it.
+    /// Whether it is served after the box's own requests, because clients without permissions can
+    /// cause it.
     fn yields(&self) -> bool;
-    /// A session waits for the answer.
+    /// Whether a session waits for the reply.
     fn is_awaited(&self) -> bool;
 }
 
-/// How a request has fared so far.
+/// Attempts of a request so far.
 #[derive(Clone, Debug)]
 struct Course {
     asked: MonoTime,
     backoff: Backoff,
-    /// Why it failed last; empty if it never did.
+    /// Error of the last attempt; empty if none failed.
     why: String,
 }
 
@@ -32,9 +32,9 @@ struct Course {
 #[derive(Debug)]
 pub struct WorkerQueue<R> {
     waiting: VecDeque<(R, Course)>,
-    /// Of the request that is being served.
+    /// Attempts of the request being served.
     serving: Option<Course>,
-    /// Threads that could not be started, and why not.
+    /// Back-off for thread starts; `no_thread` is the last error.
     threads: Backoff,
     no_thread: String,
 }
@@ -51,7 +51,7 @@ impl<R> Default for WorkerQueue<R> {
 }
 
 impl<R: Request> WorkerQueue<R> {
-    /// Appends a request, behind those of its rank.
+    /// Appends a request behind those of its rank.
     pub fn push(&mut self, now: MonoTime, request: R) {
         let course = Course { asked: now, backoff: pauses(), why: String::new() };
         let first = self.waiting.iter().position(|(other, _)| other.yields());
@@ -59,8 +59,8 @@ impl<R: Request> WorkerQueue<R> {
         self.waiting.insert(at, (request, course));
     }
 
-    /// Takes the request to be served now, if there is one and nothing else is being served. Either
-    /// `started` or `not_started` must follow.
+    /// Takes the next request that is due, unless one is being served. The caller must then call
+    /// `started` or `not_started`.
     pub fn take_next(&mut self, now: MonoTime) -> Option<R> {
         if self.serving.is_some() || !self.threads.is_due(now) {
             return None;
@@ -71,12 +71,12 @@ impl<R: Request> WorkerQueue<R> {
         Some(request)
     }
 
-    /// A thread serves the request that was taken.
+    /// Records that a thread serves the taken request.
     pub fn started(&mut self) {
         self.threads.succeed();
     }
 
-    /// No thread could be started for the request that was taken.
+    /// Records that no thread could be started for the taken request.
     pub fn not_started(&mut self, now: MonoTime, request: R, why: String) {
         self.threads.fail(now);
         self.no_thread = why;
@@ -85,12 +85,12 @@ impl<R: Request> WorkerQueue<R> {
         }
     }
 
-    /// The request is served.
+    /// Records that the request was served.
     pub fn finished(&mut self) {
         self.serving = None;
     }
 
-    /// The request could not be served; it, or what is left of it, is to be tried again.
+    /// Records a failure; the request, or its remainder, is retried.
     pub fn failed(&mut self, now: MonoTime, request: R, why: String) {
         if let Some(mut course) = self.serving.take() {
             course.backoff.fail(now);
@@ -99,14 +99,14 @@ impl<R: Request> WorkerQueue<R> {
         }
     }
 
-    /// Before all others of its rank.
+    /// Puts a request back in front of its rank.
     fn put_back(&mut self, request: R, course: Course) {
         let first = self.waiting.iter().position(|(other, _)| other.yields());
         let at = if request.yields() { first.unwrap_or(self.waiting.len()) } else { 0 };
         self.waiting.insert(at, (request, course));
     }
 
-    /// Takes a request whose session has waited for too long, and why it could not be served.
+    /// Takes a request whose session has waited too long, with its last error.
     pub fn take_expired(&mut self, now: MonoTime) -> Option<(R, String)> {
         let over = |(request, course): &(R, Course)| {
             self.expires_at(request, course).is_some_and(|at| at <= now)
@@ -117,14 +117,14 @@ impl<R: Request> WorkerQueue<R> {
         Some((request, why))
     }
 
-    /// Whoever waits in a queue that moves is never given up.
+    /// Returns when a request expires. Requests expire only while the queue is stuck.
     fn expires_at(&self, request: &R, course: &Course) -> Option<MonoTime> {
         let fails = course.backoff.failures() > 0 || self.threads.failures() > 0;
         let expires = fails && request.is_awaited();
         expires.then(|| course.asked.after_ms(limits::WORKER_WAIT_MS))
     }
 
-    /// When something is to be tried again, or given up; never while a request is being served.
+    /// Returns the next retry or expiry; `None` while a request is being served.
     #[must_use]
     pub fn next_deadline(&self) -> Option<MonoTime> {
         if self.serving.is_some() {
@@ -137,7 +137,7 @@ impl<R: Request> WorkerQueue<R> {
         self.waiting.iter().map(deadline).min()
     }
 
-    /// What keeps failing, once it has failed more than now and then.
+    /// Returns the error of a request or thread start that failed repeatedly.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
         let fails = |backoff: &Backoff| backoff.failures() >= limits::WORKER_FAILURES;
@@ -177,7 +177,7 @@ mod tests {
         queue
     }
 
-    /// Serves the next request at once.
+    /// Takes the next request and starts it at once.
     fn serve(queue: &mut WorkerQueue<Asked>, now: MonoTime) -> Option<Asked> {
         let request = queue.take_next(now)?;
         queue.started();

@@ -1,9 +1,9 @@
-//! A self-test's part of the disk, in a helper's thread: keys, writes, and the proof.
+//! The disk part of a self-test, in a worker thread: keys, timed writes and the read-back check.
 //!
-//! The file is unlinked as soon as it is made, so that nothing stays, whatever happens. It is
-//! written in small pieces with pauses, for a few seconds at most, because the disk thread works
-//! beside it. Then it is read back, opened with the key that nobody else has, and searched for the
-//! tone that was blacked out. Nothing here touches a recording.
+//! The scratch file is unlinked right after creation, so nothing remains after a crash. It is
+//! written in small pieces with pauses for a few seconds at most, because the disk thread works
+//! at the same time. The test then reads it back, decrypts it with a key of its own, and searches
+//! for the masked tone. No recording is touched.
 
 use crate::audio::codec::Decoder;
 use crate::selftest::probe::ChannelProbe;
@@ -19,19 +19,19 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What it is called for the moment between making and unlinking.
+/// Name of the scratch file between creation and unlink.
 const SCRATCH_NAME: &str = "selftest.tmp";
-/// So many writes with their syncs, and so long at most.
+/// Limits on the number of timed syncs and on their total duration.
 const SYNCS_MAX: usize = 50;
 const DURATION_MAX: Duration = Duration::from_secs(5);
-/// Between two of them, for the others.
+/// Pause between two syncs, for other disk work.
 const SYNC_PAUSE: Duration = Duration::from_millis(20);
-/// One of them.
 const WRITE_BYTES: usize = 4096;
-/// Samples in a row by which a tone is known.
+/// Consecutive samples by which a tone is recognised.
 const WINDOW_FRAMES: u64 = 32;
 
-/// A key pair for one test, and whether sealing works with it and with the box's own recipients.
+/// Makes a key pair for one test, and checks that sealing to it and to the box's recipients
+/// works.
 pub fn generate_keys(recipients: &[Recipient], seal: bool) -> Result<SelfTestKeys, String> {
     let identity = Identity::generate();
     let mut random = [0; 42];
@@ -67,7 +67,7 @@ fn check_round_trip(
     }
 }
 
-/// Tries the disk, and proves the tape.
+/// Times the disk, and checks the test recording.
 #[must_use]
 pub fn run_disk_test(data: &Path, tape: Option<&SelfTestRecording>) -> DiskResult {
     let media = tape.map_or(&[][..], |tape| &tape.media);
@@ -85,7 +85,7 @@ pub fn run_disk_test(data: &Path, tape: Option<&SelfTestRecording>) -> DiskResul
 
 fn create_scratch_file(data: &Path) -> io::Result<File> {
     let path = data.join(SCRATCH_NAME);
-    // What a power cut between the next two lines left.
+    // Removes a file that a power cut left between the next two lines.
     drop(std::fs::remove_file(&path));
     let mut options = OpenOptions::new();
     let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
@@ -93,7 +93,8 @@ fn create_scratch_file(data: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Writes the media, and more, piece by piece; how long each took, and what is there of the media.
+/// Writes the media, then padding with timed syncs. Returns the sync times, sorted, and the media
+/// read back.
 #[allow(clippy::disallowed_methods, reason = "it measures the disk, beside the loop")]
 fn write_and_read_back(data: &Path, media: &[u8]) -> io::Result<(Vec<u64>, Vec<u8>)> {
     let mut file = create_scratch_file(data)?;
@@ -115,7 +116,7 @@ fn write_and_read_back(data: &Path, media: &[u8]) -> io::Result<(Vec<u64>, Vec<u
     Ok((us, read))
 }
 
-/// Opens what was read back, and looks for both tones.
+/// Decrypts the media that was read back, and searches it for both tones.
 fn verify_read_back(tape: &SelfTestRecording, read: &[u8]) -> Result<ReadBackResult, String> {
     if read != tape.media {
         return Err("what was read back is not what was written".to_string());
@@ -165,11 +166,11 @@ fn decode_samples(tape: &SelfTestRecording, read: &[u8]) -> Result<Vec<i16>, Str
     wrong.map_or(Ok(samples), |error| Err(error.to_string()))
 }
 
-/// Where the tone that was blacked out is found: in the samples, or in the bytes.
+/// Returns where the masked tone was found, in samples or in raw bytes.
 fn find_leak(tape: &SelfTestRecording, read: &[u8], samples: &[i16]) -> Option<String> {
     let tone = board::TestTone { hz: MASKED_TONE_HZ, peak: TONE_PEAK };
     let sides = usize::from(tape.sides);
-    // The tone repeats itself, so these are all the ways it can begin.
+    // The tone is periodic, so these are all its possible phases.
     let period = u64::from(tape.rate / gcd(tape.rate, MASKED_TONE_HZ));
     for phase in 0..period {
         let window: Vec<i16> = (phase..phase + WINDOW_FRAMES)
@@ -202,7 +203,7 @@ mod tests {
     use crate::store::media::{MediaHeader, MediaWriter};
     use crate::time::WallTime;
 
-    /// A tape of 0.3 s whose middle third another tone had; blacked out, if it is to be.
+    /// Makes a 0.3 s recording whose middle third holds the second tone; `dark` masks that part.
     fn test_recording(seal: bool, dark: bool) -> SelfTestRecording {
         let keys = generate_keys(&[], seal).unwrap();
         let mut ring = Ring::new(1, 4000, 160);
@@ -264,7 +265,7 @@ mod tests {
                 ReadBackResult { clear_tone_db: -12, masked_frames: 800, leak: None }
             );
             assert_eq!(found.syncs_us.unwrap().len(), SYNCS_MAX);
-            // Another tape is not what was written.
+            // Different media must not pass as what was written.
             assert!(
                 verify_read_back(&test_recording(seal, false), &test_recording(seal, false).media)
                     .is_err()

@@ -1,15 +1,14 @@
-//! The helper: slow arithmetic in a short-lived thread, one at a time.
+//! Worker: runs slow requests one at a time, each in a short-lived thread.
 //!
-//! Hashing a PIN and wrapping data keys take milliseconds to hundreds of them, closing a day takes
-//! longer, and a key file waits for the disk; none of that belongs in the loop or in front of the
-//! disk's jobs. Requests wait in order (see `queue`); the answer comes back as an `Answer`
+//! Hashing a PIN and wrapping data keys take up to hundreds of milliseconds. Summarising a day
+//! takes longer, and key files wait for the disk. Such work must delay neither the loop nor the
+//! disk thread's jobs. Requests wait in order (see `queue`); the reply arrives as a `WorkerReply`
 //! with a wake-up.
 //!
-//! No failure here ends the daemon: a thread that cannot be started, random bits or memory that
-//! cannot be had, and a panic in the thread are failures of one request, which is tried again.
-//! Data keys are no exception: running recordings need none, and a restart would cut them off
-//! without making a key. What cannot be recorded meanwhile is an alarm (see
-//! `recorder::worker_failures`).
+//! No failure here stops the daemon. If a thread cannot start, memory or random bits are missing,
+//! or the thread panics, that one request fails and is retried. This holds for data keys too:
+//! running recordings need no new keys, and a restart would interrupt them. An alarm reports what
+//! cannot be recorded meanwhile (see `recorder::worker_failures`).
 
 use super::queue::{self, WorkerQueue};
 use crate::config::Config;
@@ -38,25 +37,24 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use zeroize::Zeroizing;
 
-/// The name of every worker thread.
 const THREAD: &str = "helper";
 
-/// What a helper asks of the system, and may be refused.
+/// System services that a worker uses and that may fail.
 pub trait System: Send + Sync {
-    /// Runs `work` in a thread of its own.
+    /// Runs `work` in a new thread.
     ///
     /// # Errors
-    /// When no thread can be started; `work` is dropped then.
+    /// The thread cannot be started; `work` is dropped.
     fn spawn(&self, work: Box<dyn FnOnce() + Send>) -> io::Result<()>;
 
     /// Fills `bytes` with random bits.
     ///
     /// # Errors
-    /// In words, when there are none.
+    /// Why no random bits are available, as text.
     fn fill_random(&self, bytes: &mut [u8]) -> Result<(), String>;
 }
 
-/// The system that the daemon runs on.
+/// The real system.
 pub struct Kernel;
 
 impl System for Kernel {
@@ -69,14 +67,13 @@ impl System for Kernel {
     }
 }
 
-/// Whether this is a worker thread. A panic there is a failure of its request, not of the box: such
-/// a thread shares nothing with the loop that it could leave half changed.
+/// Whether this is a worker thread. A panic there fails only its request, because it shares no
+/// mutable state with the loop.
 #[must_use]
 pub fn is_worker_thread() -> bool {
     std::thread::current().name() == Some(THREAD)
 }
 
-/// What is asked.
 pub enum WorkerRequest {
     CheckPin {
         session: SessionId,
@@ -87,22 +84,22 @@ pub enum WorkerRequest {
         count: usize,
     },
     ReadConfig(ReadConfigRequest),
-    /// Close the days before `today`.
+    /// Summarise the days before `today`.
     Summarise {
         data: PathBuf,
         today: Day,
         damaged: Option<Day>,
     },
-    /// Change the configuration file, then read it again.
+    /// Edit the configuration file, then reload it.
     EditConfig {
         session: SessionId,
         edit: ConfigChange,
         by: String,
         read: ReadConfigRequest,
     },
-    /// Keys for a self-test's recording.
+    /// Make keys for a self-test recording.
     MakeSelfTestKeys,
-    /// A self-test's part of the disk.
+    /// Run the disk part of a self-test.
     SelfTest {
         data: PathBuf,
         tape: Option<SelfTestRecording>,
@@ -113,24 +110,24 @@ pub enum WorkerRequest {
     ForgetCallKeys {
         data: PathBuf,
     },
-    /// Whether the system's clock is set by somebody.
+    /// Query whether the system clock is synchronised.
     QueryTimeSync {
         now: WallTime,
     },
-    /// Random bytes for a one-time code.
+    /// Make random bytes for a one-time code.
     NewCode {
         session: SessionId,
     },
-    /// A workstation's certificate.
+    /// Sign a workstation's certificate.
     Sign(SignRequest),
-    /// A new certificate for the box to show.
+    /// Make a new server certificate.
     RenewCertificate {
         authority: Arc<CertificateAuthority>,
         now: WallTime,
     },
 }
 
-/// A workstation's request for a certificate, and what the certificate is to say.
+/// A workstation's certificate request and the identity to certify.
 pub struct SignRequest {
     pub session: SessionId,
     pub authority: Arc<CertificateAuthority>,
@@ -140,27 +137,24 @@ pub struct SignRequest {
     pub kinds: Vec<Kind>,
 }
 
-/// A configuration is to be read again.
 pub struct ReadConfigRequest {
     pub session: Option<SessionId>,
     pub apply: bool,
     pub path: PathBuf,
-    /// The data directory in use, where the public keys may lie.
+    /// Data directory in use, which may hold the public keys.
     pub data: PathBuf,
-    /// Envelopes to make, if the public keys changed.
+    /// Number of envelopes to make if the public keys changed.
     pub stock: usize,
 }
 
-/// What a configuration that was read again brings.
 pub struct ReloadedConfig {
     pub config: Box<Config>,
-    /// The names in its `[local]`, looked up.
+    /// The names in its `[local]`, resolved.
     pub local_ids: LocalIds,
-    /// Public keys other than those sealed to so far, and a stock of envelopes for them.
+    /// New recipients and envelopes sealed to them, if the public keys changed.
     pub new_recipients: Option<(Vec<Recipient>, Vec<Envelope>)>,
 }
 
-/// What came of it.
 pub enum WorkerReply {
     PinChecked {
         session: SessionId,
@@ -193,9 +187,9 @@ pub enum WorkerReply {
     },
     CertificateRenewed(Result<ServerCertificate, String>),
     TimeSync(TimeSync),
-    /// Done; there is nothing to tell.
+    /// Completed without a result.
     NoResult,
-    /// What was asked for on behalf of this session could not be done in time; `why` is for people.
+    /// The request of this session expired; `why` is for people.
     GivenUp {
         session: SessionId,
         why: String,
@@ -227,7 +221,7 @@ impl queue::Request for WorkerRequest {
 }
 
 impl WorkerRequest {
-    /// The answer when it was not served in time; none where no session waits.
+    /// Converts an expired request into its reply; `None` if no session waits for it.
     fn give_up(self, why: String) -> Option<WorkerReply> {
         match self {
             WorkerRequest::CheckPin { session, .. }
@@ -253,14 +247,12 @@ impl WorkerRequest {
     }
 }
 
-/// What a thread says.
 enum Said {
     Answer(WorkerReply),
-    /// The thread is done. `Some`: what could not be served, and why.
+    /// The thread ended. `Some`: the remaining request and why it failed.
     Ended(Option<(WorkerRequest, String)>),
 }
 
-/// What a thread works with.
 #[derive(Clone)]
 struct Tools {
     recipients: Arc<Vec<Recipient>>,
@@ -268,11 +260,11 @@ struct Tools {
     system: Arc<dyn System>,
 }
 
-/// A worker thread, when there is something to do, and the requests for it.
+/// A request queue and its current thread, if any.
 pub struct Worker {
     tools: Tools,
     queue: WorkerQueue<WorkerRequest>,
-    /// What was given up.
+    /// Replies for expired requests.
     given_up: VecDeque<WorkerReply>,
     sender: Sender<Said>,
     said: Receiver<Said>,
@@ -280,7 +272,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A helper that seals to `recipients`, or not at all.
+    /// Creates a worker that seals to `recipients`, or does not seal.
     #[must_use]
     pub fn new(
         system: Arc<dyn System>,
@@ -293,19 +285,20 @@ impl Worker {
         Worker { tools, queue, given_up, sender, said, waker }
     }
 
-    /// Seals to these from now on. To be called while the answer of a `ReadConfigRequest` is taken in: one
-    /// request is served at a time, so nothing under way is sealed to the ones before.
+    /// Sets the recipients for future requests. Call it while handling the reply to a
+    /// `ReadConfigRequest`: no other request is in flight then, so none seals to the old
+    /// recipients.
     pub fn set_recipients(&mut self, recipients: Vec<Recipient>) {
         self.tools.recipients = Arc::new(recipients);
     }
 
-    /// Appends a request; its answer comes later.
+    /// Appends a request; its reply arrives later.
     pub fn submit(&mut self, now: MonoTime, request: WorkerRequest) {
         self.queue.push(now, request);
         self.start_next(now);
     }
 
-    /// Tries again what is due, and gives up what a session has waited for too long.
+    /// Retries requests that are due, and expires those whose session waited too long.
     pub fn tick(&mut self, now: MonoTime) {
         self.start_next(now);
         while let Some((request, why)) = self.queue.take_expired(now) {
@@ -314,13 +307,13 @@ impl Worker {
         }
     }
 
-    /// When `tick` has something to do.
+    /// Returns when `tick` has work.
     #[must_use]
     pub fn next_deadline(&self) -> Option<MonoTime> {
         self.queue.next_deadline()
     }
 
-    /// What keeps failing, for people.
+    /// Returns the persistent failure, for people.
     #[must_use]
     pub fn trouble(&self) -> Option<&str> {
         self.queue.trouble()
@@ -329,7 +322,7 @@ impl Worker {
     fn start_next(&mut self, now: MonoTime) {
         let Some(request) = self.queue.take_next(now) else { return };
         let (sender, waker, tools) = (self.sender.clone(), self.waker.clone(), self.tools.clone());
-        // A thread that cannot be started takes its closure with it: the request comes after.
+        // A failed spawn drops its closure, so the request is sent after the thread started.
         let (hand_over, take_over) = sync_channel(1);
         let work = move || {
             let Ok(request) = take_over.recv() else { return };
@@ -353,7 +346,6 @@ impl Worker {
         }
     }
 
-    /// The next answer, if there is one.
     pub fn next_reply(&mut self, now: MonoTime) -> Option<WorkerReply> {
         while let Ok(said) = self.said.try_recv() {
             match said {
@@ -370,7 +362,8 @@ impl Worker {
     }
 }
 
-/// Serves a request, and survives it: what is left of one that fails, and why.
+/// Serves a request and catches a panic. On failure it returns the remaining request and the
+/// error.
 fn serve_safely(
     mut request: WorkerRequest,
     tools: &Tools,
@@ -387,7 +380,7 @@ fn serve_safely(
     }
 }
 
-/// Changes the configuration file and reads it again. The error is for people.
+/// Edits the configuration file and reloads it. The error is for people.
 fn edit_config(
     read: &ReadConfigRequest,
     edit: &crate::config::edit::ConfigChange,
@@ -402,7 +395,7 @@ fn edit_config(
     })
 }
 
-/// Serves a request. The error is for people; what is left of the request can be tried again then.
+/// Serves a request. On error, which is for people, the remaining request can be retried.
 fn execute_request(
     request: &mut WorkerRequest,
     tools: &Tools,
@@ -466,7 +459,7 @@ fn execute_request(
         WorkerRequest::ForgetCallKeys { data } => {
             match data_dir::remove_old_call_keys(data) {
                 Ok(()) => WorkerReply::NoResult,
-                // The replacement begins anew, and ends with forgetting.
+                // The recorder then replaces the call key again, and removal comes last.
                 Err(error) => {
                     log::error!("{error}");
                     WorkerReply::CallKey(None)
@@ -477,7 +470,7 @@ fn execute_request(
     Ok(())
 }
 
-/// Makes so many envelopes, or as many as can be had: `count` is what is missing then.
+/// Makes `count` envelopes, or as many as possible, and leaves the shortfall in `count`.
 fn make_envelopes(
     count: &mut usize,
     tools: &Tools,
@@ -500,7 +493,7 @@ fn verify_pin(hash: &str, pin: &str) -> Result<bool, String> {
     pin_result(argon2::Argon2::default().verify_password(pin.as_bytes(), &hash))
 }
 
-/// Without memory nothing was compared: that is no wrong PIN.
+/// Maps the verification result. Lack of memory is an error, not a wrong PIN.
 fn pin_result(verified: password_hash::Result<()>) -> Result<bool, String> {
     match verified {
         Err(error @ password_hash::Error::OutOfMemory) => {
@@ -510,15 +503,15 @@ fn pin_result(verified: password_hash::Result<()>) -> Result<bool, String> {
     }
 }
 
-/// Why a configuration is not taken over.
+/// Why a reloaded configuration is rejected.
 enum ReadFailure {
-    /// What is wrong with it.
+    /// The file is invalid.
     File(String),
-    /// No keys could be made for its recipients, which has nothing to do with the file.
+    /// Making envelopes for its recipients failed; the file is valid.
     Keys(String),
 }
 
-/// Whether recordings are sealed stays as it was at the start; to whom may change.
+/// Loads a changed configuration. `seal` keeps its value from startup; the recipients may change.
 fn load_changed_config(
     wanted: &ReadConfigRequest,
     tools: &Tools,
@@ -540,10 +533,11 @@ fn load_changed_config(
     Ok(ReloadedConfig { config, local_ids, new_recipients: Some((recipients, stock)) })
 }
 
-/// Makes envelopes; slow (see `Envelope::make`), so not for the loop, but for its start.
+/// Makes envelopes. This is slow (see `Envelope::for_recipients`): call it at startup or in a
+/// worker, not in the loop.
 ///
 /// # Errors
-/// In words: no random bits, or a recipient that cannot be sealed to.
+/// As text: no random bits, or an unusable recipient.
 pub fn generate_envelopes(
     system: &dyn System,
     count: usize,

@@ -1,27 +1,27 @@
-//! The way back: packets and runs to exactly the frames that the runs tell of.
+//! Opus decoder: packets and runs to exactly the frames that the runs describe.
 //!
-//! Packet k yields the last `delay` frames of the grid frame before, then all but the last `delay`
-//! of its own; what waits for its packet stands in `waiting` as fates only. The decoder is reset
-//! where the encoder was, by the same rule. Frames that are not stored become exact zeros,
-//! whatever the codec rang into them.
+//! Packet k yields the last `delay` frames of the previous grid frame, then all but the last
+//! `delay` frames of its own. `waiting` holds the fates of frames whose packet has not arrived.
+//! The decoder resets where the encoder did, by the same rule. Frames that are not stored become
+//! exact zeros, whatever the codec produced there.
 
 use super::{
     CodecError, FrameLayout, check_delay, entry_reader, opus_channels, sample_rate, take_entry,
 };
 use crate::audio::span::{Fate, Run};
 
-/// One libopus decoder and the fates that wait for their samples.
+/// One libopus decoder, and the fates that wait for their samples.
 pub(crate) struct OpusDecoder {
     inner: opusic_c::Decoder,
     layout: FrameLayout,
     delay: usize,
-    /// Grid frames read.
+    /// Grid frames decoded.
     count: u64,
-    /// What the last packet decoded to, as libopus gives it.
+    /// Output of libopus for the last packet.
     samples: Vec<u16>,
-    /// For each frame of the grid frame at hand: is it stored.
+    /// Per frame of the current grid frame: whether it is stored.
     stored: Vec<bool>,
-    /// The same for the frames that the next packet will yield first.
+    /// The same for the frames that the next packet yields first.
     waiting: Vec<bool>,
     /// The last grid frame had stored audio.
     had_audio: bool,
@@ -35,7 +35,7 @@ impl std::fmt::Debug for OpusDecoder {
 }
 
 impl OpusDecoder {
-    /// `rate` in frames per second.
+    /// Creates a decoder; `rate` is in frames per second.
     pub fn new(rate: u32, grid: FrameLayout, delay_frames: u16) -> Result<OpusDecoder, CodecError> {
         check_delay(delay_frames, grid)?;
         let inner = opusic_c::Decoder::new(opus_channels(grid), sample_rate(rate)?)
@@ -54,13 +54,13 @@ impl OpusDecoder {
         })
     }
 
-    /// Frames called stored that no packet held.
+    /// Frames called stored that no packet contained.
     pub fn missing_frames(&self) -> u64 {
         self.missing_frames
     }
 
-    /// Appends the frames of a chunk, `delay` behind. What follows the last grid frame is the
-    /// packet that `finish` of the encoder made; says whether it was there: nothing may follow it.
+    /// Appends the frames of a chunk, delayed by `delay_frames`. Returns whether the packet from
+    /// the encoder's `finish` followed the last grid frame; no chunk may come after it.
     pub fn decode_chunk(
         &mut self,
         runs: &[Run],
@@ -97,12 +97,12 @@ impl OpusDecoder {
         }
     }
 
-    /// Appends zeros for what no packet will bring any more.
+    /// Appends zeros for frames whose packet is missing.
     pub fn finish(&mut self, out: &mut Vec<i16>) {
         self.append_waiting(false, out);
     }
 
-    /// One grid frame, whose fates are in `stored`; leaves that empty.
+    /// Decodes one grid frame, with its fates in `stored`, and clears `stored`.
     fn decode_grid_frame(&mut self, packet: &[u8], out: &mut Vec<i16>) -> Result<(), CodecError> {
         let any_stored = self.stored.contains(&true);
         if packet.is_empty() && any_stored {
@@ -150,7 +150,7 @@ impl OpusDecoder {
     }
 }
 
-/// Appends the frames that are stored, and zeros for the others; `samples` may have more.
+/// Appends the stored frames, and zeros for the others; `samples` may be longer.
 fn append_frames(stored: &[bool], (samples, sides): (&[u16], usize), out: &mut Vec<i16>) {
     assert!(samples.len() >= stored.len() * sides);
     for (frame, stored) in samples.chunks_exact(sides).zip(stored) {

@@ -1,4 +1,4 @@
-//! A helper under a system that refuses threads and random bits.
+//! Tests of a worker on a system that refuses threads and random bits.
 
 use super::*;
 use crate::limits;
@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$\
     BtIvqaj9XY7ZBxJ22c5iVw$TyjQ7ygFTOcEHsXrsnq57JJbStAteqOOA0/cG+bNoiU";
 
-/// What is refused, so many times.
+/// A system that refuses a limited number of threads.
 #[derive(Default)]
 struct Refusing {
     threads: AtomicUsize,
-    /// Random bits are refused after this many.
+    /// Number of random fills that succeed; `None`: all.
     random: Mutex<Option<usize>>,
     panics: AtomicUsize,
 }
@@ -46,7 +46,7 @@ impl System for Refusing {
     }
 }
 
-/// A helper, and the loop's end of its waker.
+/// A worker and the loop's side of its waker.
 struct Bench {
     system: Arc<Refusing>,
     helper: Worker,
@@ -64,8 +64,8 @@ impl Bench {
         Bench { system, helper, poll, now: MonoTime(1) }
     }
 
-    /// What the loop does: it sleeps until a deadline or a wake-up, and takes the answers. Time
-    /// leaps to the deadline.
+    /// Simulates the loop: waits for a deadline or wake-up and collects replies. Time jumps to
+    /// the deadline.
     fn answers(&mut self, wanted: usize) -> Vec<WorkerReply> {
         let mut answers = Vec::new();
         while answers.len() < wanted {
@@ -142,7 +142,7 @@ fn h4_session_is_told_when_no_thread_can_be_had() {
         _ => true,
     });
     assert!(told.is_empty());
-    // The box's own request stays.
+    // The box's own request does not expire.
     bench.system.threads.store(0, Ordering::Relaxed);
     bench.count_envelopes(1);
 }
@@ -152,7 +152,7 @@ fn h4_keys_come_as_random_bits_do() {
     let mut bench = Bench::new(Refusing { random: Some(2).into(), ..Refusing::default() });
     bench.helper.submit(bench.now, WorkerRequest::MakeEnvelopes { count: 5 });
     bench.count_envelopes(2);
-    // Others need no random bits, and do not wait for them.
+    // Requests that need no random bits are not delayed.
     bench.helper.submit(bench.now, pin(7, "2468"));
     bench.helper.submit(bench.now, pin(8, "1111"));
     let mut right = Vec::new();
