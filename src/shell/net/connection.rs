@@ -469,6 +469,8 @@ mod tests {
     fn slow_client_that_is_always_behind_costs_a_bounded_output() {
         let poll = mio::Poll::new().unwrap();
         let (ours, mut theirs) = UnixStream::pair().unwrap();
+        // The kernel takes less at once than one turn produces.
+        nix::sys::socket::setsockopt(&ours, nix::sys::socket::sockopt::SndBuf, &4096).unwrap();
         let stream = Transport::Unix(ours);
         let mut connection = Connection::new(stream, None, (poll.registry(), Token(1))).unwrap();
         let (line, mut read, mut longest) = ([b'x'; 1024], 0, 0);
