@@ -111,7 +111,7 @@ fn wrapped() -> &'static [&'static str] {
     let myself = std::env::current_exe().unwrap();
     let inner = format!(
         "{ASKED}=\"$*\" exec setpriv --bounding-set=-all --groups={NOBODY} --regid=0 {} \
-         --exact under_the_filter --ignored --nocapture",
+         --exact syscall_filter::under_the_filter --ignored --nocapture",
         myself.display()
     );
     Vec::leak(vec!["sh", "-c", OUTER, String::leak(inner)])

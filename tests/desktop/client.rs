@@ -147,31 +147,6 @@ fn g1_blackout_is_not_delayed_by_a_silent_message_bus() {
 
 #[test]
 fn a9_strict_standby_reconnects_only_on_request() {
-    let the_box = a_box();
-    let mut seat = a_seat(&the_box);
-    seat.start();
-    seat.await_icon("idle");
-    let mut cti = the_box.client("hello cti");
-    cti.ok("call start device=1001 call=c1");
-    seat.await_icon("call");
-    assert_eq!(seat.command("record start").code, Some(0));
-    // As a window that was stopped: its socket takes far less than what it is told.
-    let mut window = UnixStream::connect(seat.socket()).unwrap();
-    let ask = |ask: serde_json::Value| format!("{}\n", serde_json::json!({ "id": 1, "ask": ask }));
-    let watch = ask(serde_json::json!({ "watch": { "window": "status" } }));
-    window.write_all(watch.as_bytes()).unwrap();
-    window.write_all(ask("status".into()).repeat(1000).as_bytes()).unwrap();
-    let pressed = Instant::now();
-    let receipt = seat.command("toggle blackout");
-    let took = pressed.elapsed();
-    assert_eq!(receipt.code, Some(0), "{receipt:?}");
-    assert!(took < KEY_MAX, "{took:?}");
-    assert!(cti.ask("calls").rows[0].is("blackout", "on"));
-    seat.await_log("a window or script is disconnected");
-}
-
-#[test]
-fn a9_in_strict_standby_only_reconnect_tries_again() {
     let mut the_box = a_box();
     let mut seat = a_seat(&the_box);
     seat.add_settings("mode = \"strict\"\n");

@@ -52,13 +52,13 @@ fn package_config_is_valid_and_writable_by_the_unit() {
 #[test]
 fn board_profiles_are_valid_configuration() {
     let base = text("packaging/deb/config.toml");
-    let (before, rest) = base.split_once("[[board]]").unwrap();
-    let after = &rest[rest.find("[[role]]").unwrap()..];
+    let (before, rest) = base.split_once("\n[[board]]").unwrap();
+    let after = &rest[rest.find("\n[[role]]").unwrap()..];
     let profiles = Profile::all();
     assert_eq!(profiles.len(), 5);
     for profile in profiles {
         let board = profile.board.replace("{pcm}", "hw:CARD=X,DEV=0").replace("{card}", "X");
-        let (parsed, warnings) = config::parse(&format!("{before}{board}\n{after}"))
+        let (parsed, warnings) = config::parse(&format!("{before}\n{board}\n{after}"))
             .unwrap_or_else(|errors| panic!("{}: {errors:?}", profile.name));
         assert!(warnings.is_empty(), "{}: {warnings:?}", profile.name);
         assert_eq!(parsed.boards.len(), 1);

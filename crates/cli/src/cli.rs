@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// Command-line tool for Hushbox, the call recorder
 ///
 /// Online commands (send, agent, console, meters, selftest, enrol) talk to a running recorder. They
-/// connect to --to ADDR, else to the [[listen]] addresses in the configuration, else to
+/// connect to --to ADDR, else to the `[[listen]]` addresses in the configuration, else to
 /// 127.0.0.1:7440.
 ///
 /// Offline commands (records, show, export, verify) read the data directory named by the
@@ -57,7 +57,7 @@ pub enum Command {
     /// Hash a technician's PIN for the configuration
     ///
     /// Prompts twice without echo, or reads one line if stdin is not a terminal. Prints an argon2id
-    /// hash for `pin = "…"` under [[technician]].
+    /// hash for `pin = "…"` under `[[technician]]`.
     #[command(after_help = "Example:\n  hushbox pin >> pin.txt")]
     Pin,
     Keygen(KeygenArgs),
@@ -86,7 +86,7 @@ pub struct ConfigArgs {
 /// Address of the recorder.
 #[derive(Args, Debug)]
 pub struct ServerArgs {
-    /// Recorder address: HOST, HOST:PORT, tls:HOST[:PORT] or unix:PATH. Repeat to try several in
+    /// Recorder address: HOST, HOST:PORT, `tls:HOST[:PORT]` or unix:PATH. Repeat to try several in
     /// order
     #[arg(long = "to", value_name = "ADDR")]
     pub servers: Vec<Address>,
@@ -427,7 +427,7 @@ pub struct CheckConfigArgs {
 
 /// Generate a key pair for sealing recordings
 ///
-/// Prints the public key, for `recipients = […]` under [store]. Anyone with the identity file can
+/// Prints the public key, for `recipients = […]` under `[store]`. Anyone with the identity file can
 /// listen to the recordings: keep it off the recorder, and keep a backup.
 #[derive(Args, Debug)]
 #[command(after_help = "\

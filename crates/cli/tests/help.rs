@@ -1,5 +1,7 @@
 //! The command line of `hushbox`: what it offers without a recorder, and its exit statuses.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::process::{Command, Output};
 
 fn hushbox(arguments: &[&str]) -> Output {

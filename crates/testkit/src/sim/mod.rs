@@ -395,24 +395,23 @@ impl SimBox {
         any
     }
 
+    fn deliver(&mut self, session: SessionId, bytes: &[u8]) {
+        self.sent.push((self.now.mono, number(session), bytes.to_vec()));
+        if let Some(client) = self.clients.get_mut(&number(session)) {
+            assert!(!client.closed, "something is sent after the end");
+            client.inbox.extend_from_slice(bytes);
+            client.behind += bytes.len();
+            assert!(client.behind <= limits::OUTPUT_BYTES_MAX, "more than there is room for");
+        }
+    }
+
     fn serve(&mut self, output: Output) {
         if let Some(session) = workers::waiting_session(&output).filter(|_| self.workers_fail) {
             let why = "no thread can be started".to_owned();
             return self.recorder.handle(self.now, Input::GivenUp { session, why });
         }
         match output {
-            Output::Send { session, bytes } => {
-                self.sent.push((self.now.mono, number(session), bytes.clone()));
-                if let Some(client) = self.clients.get_mut(&number(session)) {
-                    assert!(!client.closed, "something is sent after the end");
-                    client.inbox.extend_from_slice(&bytes);
-                    client.behind += bytes.len();
-                    assert!(
-                        client.behind <= limits::OUTPUT_BYTES_MAX,
-                        "more than there is room for"
-                    );
-                }
-            }
+            Output::Send { session, bytes } => self.deliver(session, &bytes),
             Output::Close { session } | Output::Abort { session } => {
                 if let Some(client) = self.clients.get_mut(&number(session)) {
                     client.closed = true;
