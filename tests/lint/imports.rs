@@ -65,8 +65,9 @@ const ADDRESSES: [&str; 6] =
 /// The bans on the file at `path`.
 fn bans(path: &str) -> Vec<Ban> {
     let desktop_shell = DESKTOP_SHELL.iter().any(|part| path.starts_with(part));
-    let layers: [(&str, &[&[Ban]]); 12] = [
+    let layers: [(&str, &[&[Ban]]); 13] = [
         ("crates/protocol/src/", &[&NO_RECORDER, &NO_BOARD, &NO_CLIENT, &PURE]),
+        ("crates/webm/src/", &[&NO_RECORDER, &NO_BOARD, &NO_CLIENT, &NO_PROTOCOL, &PURE]),
         ("board/src/", &[&NO_RECORDER, &NO_CLIENT, &NO_PROTOCOL]),
         ("crates/client/src/", &[&NO_RECORDER, &NO_BOARD, &NO_MIO]),
         ("crates/desktop/src/", if desktop_shell { &CLIENTS } else { &PURE_CLIENT }),

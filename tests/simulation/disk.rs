@@ -158,16 +158,18 @@ fn board_away_is_a_lost_span_in_the_recording() {
     story.sim.run_ms(5000);
     story.sim.lose(0, 80_000, LossReason::Board);
     story.sim.run_ms(10_000);
-    assert_eq!(story.lost(), [80_000; 2]);
+    let lost = story.lost();
+    assert!(lost.len() == 2 && lost.iter().all(|lost| (80_000..81_000).contains(lost)), "{lost:?}");
     story.sim.run_ms(4000);
-    assert_eq!(story.lost(), [80_000; 2], "nothing more is lost");
+    assert_eq!(story.lost(), lost, "nothing more is lost");
     story.stop_both();
     for id in &ids {
         let stored = story.sim.stored(id);
         stored.check(&story.sim);
         assert!(stored.complete);
         assert_eq!(stored.ledger.lost[LossReason::Board as usize], 80_000);
-        assert_eq!(stored.spans.len(), 1, "{:?}", stored.spans);
+        // What the full ring refuses right after the gap may be a second span.
+        assert!((1..=2).contains(&stored.spans.len()), "{:?}", stored.spans);
     }
     story.sim.assert_clean();
 }

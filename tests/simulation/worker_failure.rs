@@ -1,5 +1,5 @@
-//! Worker threads that fail: no memory, no thread, no random bits. Calls go on, a session that waits
-//! gets an answer, and everything else is done later.
+//! Worker threads that fail: no memory, no thread, no random bits. Calls continue, a waiting session
+//! gets a reply, and everything else is retried.
 
 use hushbox::id::SessionId;
 use hushbox::limits;

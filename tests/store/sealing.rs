@@ -12,7 +12,7 @@ use testkit::daemon::{Daemon, RATE};
 
 /// Makes a pair with the tool, its private half as a file beside the box; the public half.
 fn keygen(live: &Daemon, file: &str) -> String {
-    let said = live.tool(&["keygen", "--out", file]);
+    let said = live.tool_at("home", &["keygen", "--out", file]);
     assert_eq!(said.status(), 0, "{said:?}");
     said.out.trim().to_owned()
 }

@@ -73,7 +73,7 @@ impl Entry {
         if words.is_empty() { "-".to_owned() } else { words.join(",") }
     }
 
-    /// The permissions that it requires, for users; `-` if it requires none. Where the kinds differ,
+    /// The permissions that it requires, for users; `-` if none. Where the kinds differ,
     /// each requirement names its kinds: `record.others (supervisor)`.
     #[must_use]
     pub fn right_words(&self) -> String {

@@ -83,7 +83,7 @@ fn simulate_days(seed: u64) -> SimulatedBox {
         }
         world.next_day();
         if world.random_below(3) > 0 {
-            repair_summaries(&mut world.fs, world.today, None).expect("mends");
+            repair_summaries(&mut world.fs, world.today, None).expect("ok");
         }
     }
     for _ in 0..world.random_below(60) {
@@ -194,9 +194,9 @@ proptest! {
         for cut in 0..whole.changes {
             let mut shop = world.fs.clone();
             shop.changes_left = Some(cut);
-            prop_assert!(repair_summaries(&mut shop, world.today, None).is_err(), "said, not swallowed");
+            prop_assert!(repair_summaries(&mut shop, world.today, None).is_err(), "an error");
             let cut = SummaryReader::open(shop.clone()).expect("readable");
-            prop_assert_eq!(all_rows(&cut, &all), all_rows(&plain, &all), "what is missing is folded");
+            prop_assert_eq!(all_rows(&cut, &all), all_rows(&plain, &all), "from journals");
             shop.changes_left = None;
             repair_summaries(&mut shop, world.today, None).expect("mends");
             prop_assert!(shop.files == whole.files, "not the same");
@@ -227,7 +227,10 @@ proptest! {
         }
         for id in world.ids.clone() {
             match tried.find_row(id) {
-                Ok(found) => prop_assert_eq!(found, plain.index().record(id).map(RecordRow::from_record)),
+                Ok(found) => {
+                    let row = plain.index().record(id).map(RecordRow::from_record);
+                    prop_assert_eq!(found, row);
+                }
                 Err(damaged) => prop_assert_eq!(damaged, ArchiveError::Summary(day)),
             }
         }

@@ -269,7 +269,8 @@ proptest::proptest! {
         let _ = scan(&garbage[..]);
         let mixed = [&bytes[..keep.min(bytes.len())], &garbage[..]].concat();
         if let Ok(scan) = scan(&mixed[..]) {
-            proptest::prop_assert_eq!(scan.ledger.total_captured(), scan.to.frames_since(Position(1000)));
+            let frames = scan.to.frames_since(Position(1000));
+            proptest::prop_assert_eq!(scan.ledger.total_captured(), frames);
             let _ = scan.build_trailer(RecordingEnd::Power);
         }
         let _ = chunks(&mixed[..], Some(&test_key()), |_, _| ());

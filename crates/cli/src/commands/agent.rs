@@ -1,8 +1,8 @@
 //! `hushbox agent`: an agent's client for the terminal.
 //!
 //! Typed lines are sent as commands. The prompt shows the state, and each change is printed as one
-//! line. `client::RetryPolicy` schedules reconnection. The recorder decides what the agent may do and
-//! sends it in `can`.
+//! line. `client::RetryPolicy` schedules reconnection. The recorder decides what the agent may do
+//! and sends it in `can`.
 
 use crate::Outcome;
 use crate::cli::AgentArgs;

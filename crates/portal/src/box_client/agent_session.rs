@@ -256,7 +256,8 @@ impl AgentSessionTask {
                     replies.push_back(Some(asked.reply));
                     pulse.on_sent(clock::now());
                 }
-                () = sleep_until(pulse.poll_timeout().into()) => match pulse.handle_timeout(clock::now()) {
+                () = sleep_until(pulse.poll_timeout().into()) =>
+                match pulse.handle_timeout(clock::now()) {
                     KeepAliveAction::TimedOut => return Err(ConnectionError::TimedOut),
                     KeepAliveAction::SendPing => {
                         replies.push_back(None);

@@ -44,7 +44,7 @@ pub enum MediaError {
     DecodeFailed(String),
     #[error("{0}")]
     Facts(#[from] FactsError),
-    #[error("What the tool said is not understood.")]
+    #[error("Unexpected output from `hushbox decode` (see the log).")]
     UnexpectedOutput,
     #[error("This took too long.")]
     TimedOut,

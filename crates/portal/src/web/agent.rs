@@ -67,7 +67,7 @@ impl AgentView {
         let down =
             |link, why: &str| AgentView { link, why: why.to_owned(), ..AgentView::default() };
         match view {
-            LinkState::Connecting => down("lost", "The box is being called."),
+            LinkState::Connecting => down("lost", "Connecting to the recorder."),
             LinkState::Disconnected { why } => down("lost", why),
             LinkState::Refused { why, .. } => down("refused", why),
             LinkState::Up { person, state, since } => {

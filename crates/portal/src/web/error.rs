@@ -25,7 +25,9 @@ pub enum AppError {
     TooManyAttempts,
     #[error("{0}")]
     BadRequest(String),
-    #[error("This name leads to another server.")]
+    #[error(
+        "This portal is not configured for this host name. Use the address that your administrator gave you."
+    )]
     Misdirected,
     #[error("{0}")]
     Connection(#[from] ConnectionError),

@@ -23,8 +23,8 @@ use std::sync::atomic::Ordering;
 use zeroize::Zeroizing;
 
 /// Message for every failed login.
-const LOGIN_FAILED_TEXT: &str = "This username and password do not let you in. After several wrong attempts \
-                      an account is locked for a while.";
+const LOGIN_FAILED_TEXT: &str = "Incorrect username or password. After several failed attempts \
+                                 the account is locked temporarily.";
 
 type SharedState = State<Arc<AppState>>;
 

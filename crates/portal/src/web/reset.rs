@@ -19,8 +19,8 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Answer to every request for a link.
-const LINK_SENT_TEXT: &str = "If this account can get a new password by e-mail, a link is on its way. It \
-                    works once. If nothing comes, ask your administrator.";
+const LINK_SENT_TEXT: &str = "If this account can get a new password by e-mail, a link is on its \
+                              way. It works once. If nothing comes, ask your administrator.";
 
 type SharedState = State<Arc<AppState>>;
 
