@@ -1,5 +1,5 @@
-//! Worker threads that fail: no memory, no thread, no random bits. Calls continue, a waiting session
-//! gets a reply, and everything else is retried.
+//! Worker threads that fail: no memory, no thread, no random bits. Calls continue, a waiting
+//! session gets a reply, and everything else is retried.
 
 use hushbox::id::SessionId;
 use hushbox::limits;

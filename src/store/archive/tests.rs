@@ -166,7 +166,8 @@ proptest! {
         let mut world = simulate_days(seed);
         let plain = SummaryReader::from_journals(world.fs.clone()).expect("reads");
         let mut index = plain.into_index();
-        let (catalogue, through) = repair_summaries(&mut world.fs, world.today, None).expect("mends");
+        let closed = repair_summaries(&mut world.fs, world.today, None);
+        let (catalogue, through) = closed.expect("closed");
         index.retire_through(through);
         let running = SummaryReader::from_memory(world.fs.clone(), index, catalogue);
         let (plain, _) = open_both(&world.fs);

@@ -362,7 +362,8 @@ fn boards_may_carry_warnings() {
 #[test]
 fn d3_supervisor_role_without_rights_for_others_is_warned_of() {
     let text = "[[listen]]\nunix = \"s\"\n[[role]]\nname = \"boss\"\n\
-                permissions = [\"records.own\"]\n[[role]]\nname = \"agent\"\npermissions = [\"blackout\", \"password\"]\n";
+                permissions = [\"records.own\"]\n\
+                [[role]]\nname = \"agent\"\npermissions = [\"blackout\", \"password\"]\n";
     let (_, warnings) = good(text);
     let wanted = "found \"boss\" without record.others and blackout.others";
     same(text, &warnings, &[(4, 8, "[[role]] permissions", wanted)]);

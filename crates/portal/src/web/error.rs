@@ -25,9 +25,7 @@ pub enum AppError {
     TooManyAttempts,
     #[error("{0}")]
     BadRequest(String),
-    #[error(
-        "This portal is not configured for this host name. Use the address that your administrator gave you."
-    )]
+    #[error("This portal does not serve this host name. Use the address from your administrator.")]
     Misdirected,
     #[error("{0}")]
     Connection(#[from] ConnectionError),

@@ -395,7 +395,7 @@ impl SimBox {
         any
     }
 
-    fn deliver(&mut self, session: SessionId, bytes: &[u8]) {
+    fn send_to_client(&mut self, session: SessionId, bytes: &[u8]) {
         self.sent.push((self.now.mono, number(session), bytes.to_vec()));
         if let Some(client) = self.clients.get_mut(&number(session)) {
             assert!(!client.closed, "something is sent after the end");
@@ -411,7 +411,7 @@ impl SimBox {
             return self.recorder.handle(self.now, Input::GivenUp { session, why });
         }
         match output {
-            Output::Send { session, bytes } => self.deliver(session, &bytes),
+            Output::Send { session, bytes } => self.send_to_client(session, &bytes),
             Output::Close { session } | Output::Abort { session } => {
                 if let Some(client) = self.clients.get_mut(&number(session)) {
                     client.closed = true;
