@@ -107,7 +107,7 @@ fn compare(name: &str, terminal: &Terminal) {
         std::fs::write(&picture, testkit::svg::svg(screen)).unwrap();
     }
     let known = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(known, seen, "{name} looks otherwise; BLESS=1 cargo test --test console_screens");
+    assert_eq!(known, seen, "{name} looks otherwise; BLESS=1 cargo test --test console");
     assert!(picture.exists(), "{picture:?}");
     let text = std::fs::read_to_string(root("docs/operations.md")).unwrap();
     assert!(text.contains(&format!("pictures/console-{name}.svg")), "{name} is not shown");
