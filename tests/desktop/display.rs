@@ -137,7 +137,8 @@ fn update_with_the_keyboard(desk: &mut Desk) {
     desk.by_letter("u");
     let update = desk.screen.await_window("Update call record");
     desk.screen.focus(&update);
-    desk.screen.type_text("Mr. Miller 50%");
+    desk.screen.type_text("Mr. Miller 50");
+    desk.screen.key(&["percent"]);
     desk.screen.picture_of_window("update", &desk.screen.await_window("Update call record"));
     desk.screen.key(&["Return"]);
     desk.seat.await_log("request: update 1");

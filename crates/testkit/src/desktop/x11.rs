@@ -172,7 +172,7 @@ impl Screen {
     }
 
     pub fn type_text(&self, text: &str) {
-        self.output("xdotool", &["type", "--delay", "20", text]);
+        self.output("xdotool", &["type", "--delay", "50", text]);
     }
 
     fn click(&self, button: &str, (x, y): (u32, u32)) {
