@@ -74,7 +74,7 @@ fn c4_reset_link_works_once() {
     browser.click("form button.main");
     browser.sees("location.pathname === '/agent'");
     browser.open(path);
-    browser.sees("document.querySelector('.notice.bad').textContent.includes('expired or was already used')");
+    browser.sees("document.querySelector('.notice.bad').textContent.includes('expired')");
 }
 
 #[test]
