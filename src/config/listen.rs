@@ -13,8 +13,8 @@ use core::net::SocketAddr;
 /// All keys that a listener can have.
 struct ListenKeys {
     address: Option<Located<String>>,
-    build_unix: Option<Located<String>>,
-    build_serial: Option<Located<String>>,
+    unix: Option<Located<String>>,
+    serial: Option<Located<String>>,
     tls: Option<Located<bool>>,
     insecure: Option<Located<bool>>,
     baud: Option<Located<u32>>,
@@ -28,14 +28,14 @@ pub(super) fn read_listen(
 ) -> Option<Located<ListenSettings>> {
     let parts = ListenKeys {
         address: table.read_text("address", &PATH),
-        build_unix: table.read_text("unix", &SOCKET_PATH),
-        build_serial: table.read_text("serial", &PATH),
+        unix: table.read_text("unix", &SOCKET_PATH),
+        serial: table.read_text("serial", &PATH),
         tls: table.read_flag("tls"),
         insecure: table.read_flag("insecure"),
         baud: read_baud(&mut table),
         idle_s: table.read_number("idle_s", IDLE_S),
     };
-    let listen = match (&parts.address, &parts.build_unix, &parts.build_serial) {
+    let listen = match (&parts.address, &parts.unix, &parts.serial) {
         (Some(address), None, None) => parts.build_tcp(address, &mut table),
         (None, Some(unix), None) => parts.build_unix(unix, &mut table),
         (None, None, Some(serial)) => parts.build_serial(serial, &mut table),
