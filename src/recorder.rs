@@ -32,7 +32,6 @@ pub use journal::Storage;
 pub use recording::{Chunk, Recording, RecordingWriter};
 pub use session::{Peer, Principal, Session};
 
-use crate::alarm::Alarms;
 use crate::audio::channel::{Channel, ChannelIndex};
 use crate::audio::codec::Encoder;
 use crate::calls::call::Calls;
@@ -43,10 +42,8 @@ use crate::job::{Completion, Job};
 use crate::limits;
 use crate::store::archive::Catalogue;
 use crate::store::day::Day;
-use crate::store::index::Index;
 use crate::store::seal::{DataKey, Envelope, Identity};
 use crate::time::{MonoTime, Now};
-use crate::trace::Trace;
 use protocol::Refusal;
 use session::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -242,16 +239,13 @@ pub struct Recorder {
     payload: Vec<u8>,
     blackouts: blackout::Blackouts,
     sessions: Sessions,
-    storage: Storage,
-    index: Index,
+    journal: journal::Journal,
     archive: session::archive::Archive,
     expiry: journal::expiry::Expiry,
     identities: Vec<Identity>,
     envelopes: VecDeque<Envelope>,
     key_stock: worker_failures::KeyStock,
     encoders: Vec<Vec<Encoder>>,
-    alarms: Alarms,
-    trace: Trace,
     counters: admin::status::Counters,
     stale_agents: BTreeSet<AgentIndex>,
     outputs: VecDeque<Output>,
@@ -332,7 +326,7 @@ impl Recorder {
         self.expire_receipts(now);
         self.tick_sessions(now);
         self.tick_selftest(now);
-        if !self.storage.is_closing() {
+        if !self.journal.storage.is_closing() {
             self.check_clock_step(now);
             self.update_lines(now);
             self.tick_calls(now);
@@ -344,7 +338,7 @@ impl Recorder {
         }
         self.tick_archive(now);
         self.tick_stop(now);
-        self.storage.end_turn(now, &mut self.outputs);
+        self.journal.storage.end_turn(now, &mut self.outputs);
         self.ask_for_envelopes(now);
         self.flush_replies();
         self.check_invariants();
@@ -384,7 +378,7 @@ impl Recorder {
             return now.mono;
         }
         let mut next = now.mono.after_ms(1000);
-        next = next.min(self.storage.next_deadline().unwrap_or(next));
+        next = next.min(self.journal.storage.next_deadline().unwrap_or(next));
         for session in self.sessions.iter() {
             next = next.min(session.receipt_deadline().unwrap_or(next));
         }
@@ -393,13 +387,13 @@ impl Recorder {
 
     /// Raises an alarm: memory could not be locked, so keys and audio may reach a swap device.
     pub fn memory_not_locked(&mut self, now: Now, text: String) {
-        self.raise_alarm(now, crate::alarm::AlarmCode::NotLocked, "", text);
+        self.journal.raise_alarm(now, crate::alarm::AlarmCode::NotLocked, "", text);
     }
 
     /// Whether every fact appended so far is durable.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self.storage.durable_ticket() >= self.storage.last_fact_ticket()
+        self.journal.storage.durable_ticket() >= self.journal.storage.last_fact_ticket()
     }
 
     #[must_use]
@@ -420,7 +414,7 @@ impl Recorder {
         let step_ms = offset_ms.saturating_sub(self.clock_offset_ms);
         if step_ms.unsigned_abs() >= limits::CLOCK_STEP_MS {
             let text = format!("the clock stepped by {step_ms} ms; positions are not affected");
-            self.raise_alarm(now, crate::alarm::AlarmCode::ClockStep, "", text);
+            self.journal.raise_alarm(now, crate::alarm::AlarmCode::ClockStep, "", text);
         }
         self.clock_offset_ms = offset_ms;
         if step_ms.unsigned_abs() >= limits::SCREEN_STEP_MS {
@@ -445,7 +439,7 @@ impl Recorder {
         if !self.stopping || self.stopped {
             return;
         }
-        if self.storage.is_down() {
+        if self.journal.storage.is_down() {
             if now.mono.since_ms(self.stop_asked) >= limits::PENDING_STOP_TIMEOUT_MS {
                 let text = "the disk has failed, and the box was asked to stop";
                 self.outputs.push_back(Output::Fatal(text.to_string()));
@@ -453,10 +447,7 @@ impl Recorder {
             return;
         }
         let open = self.recordings.iter().any(|recording| recording.writer.is_some());
-        if open
-            || self.screens.has_open_files()
-            || !self.storage.stopping_done(now, &mut self.index)
-        {
+        if open || self.screens.has_open_files() || !self.journal.close(now) {
             return;
         }
         self.stopped = true;

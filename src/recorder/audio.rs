@@ -57,13 +57,13 @@ impl Recorder {
             let all = self.counters.lost_frames;
             log::warn!("channel {id}: {frames} frames lost ({why_word}), {all} since the start");
         }
-        self.trace.push_lost(now.wall, (id, frames, why_word));
+        self.journal.trace.push_lost(now.wall, (id, frames, why_word));
         let code = match why {
             LossReason::Ring => crate::alarm::AlarmCode::RingFull,
             _ => crate::alarm::AlarmCode::Overrun,
         };
         let text = format!("channel {id} lost {frames} frames ({why_word})");
-        self.raise_alarm(now, code, &id.to_string(), text);
+        self.journal.raise_alarm(now, code, &id.to_string(), text);
     }
 
     /// The oldest position of a channel that a reader still needs.
@@ -94,7 +94,7 @@ impl Recorder {
                 resting += 1;
             }
         }
-        self.more_to_release = budget == 0 && self.storage.has_block();
+        self.more_to_release = budget == 0 && self.journal.storage.has_block();
         self.update_backpressure(now);
         for index in 0..self.channels.len() {
             let needed = self.oldest_unread(ChannelIndex(index));
@@ -113,25 +113,28 @@ impl Recorder {
             let waits_ms = ms_of_frames(waits, channel.rate);
             most_ms = most_ms.max(waits_ms.saturating_sub(self.config.audio.holdback_ms.into()));
         }
-        let blocked = !self.storage.has_block();
-        let slow = match self.storage.slow {
+        let blocked = !self.journal.storage.has_block();
+        let slow = match self.journal.storage.slow {
             true => most_ms > limits::RING_SLACK_MS / 4,
             false => blocked && most_ms >= limits::RING_SLACK_MS / 2,
         };
-        if slow && !self.storage.slow {
+        if slow && !self.journal.storage.slow {
             let text = format!("audio waits {most_ms} ms longer than it should for the disk");
-            self.raise_alarm(now, crate::alarm::AlarmCode::DiskSlow, "", text);
-        } else if !slow && self.storage.slow {
-            self.clear_alarm(now, crate::alarm::AlarmCode::DiskSlow, "");
+            self.journal.raise_alarm(now, crate::alarm::AlarmCode::DiskSlow, "", text);
+        } else if !slow && self.journal.storage.slow {
+            self.journal.clear_alarm(now, crate::alarm::AlarmCode::DiskSlow, "");
         }
-        self.storage.slow = slow;
+        self.journal.storage.slow = slow;
     }
 
     /// The largest durability delay of any recording beyond the holdback, in milliseconds. It is 0
     /// while the disk is failed or full, which has its own alarm. The watchdog reads it.
     #[must_use]
     pub fn durability_lag_ms(&self) -> u64 {
-        if self.storage.is_down() || self.storage.full || self.storage.no_room {
+        if self.journal.storage.is_down()
+            || self.journal.storage.full
+            || self.journal.storage.no_room
+        {
             return 0;
         }
         let tapes = self.recordings.iter().filter_map(|recording| recording.writer.as_ref());
@@ -153,7 +156,7 @@ impl Recorder {
     fn release_one(&mut self, now: Now, index: usize) -> bool {
         let recording = &self.recordings[index];
         let Some(tape) = recording.writer.as_ref() else { return false };
-        if tape.finished.is_some() || self.storage.is_down() {
+        if tape.finished.is_some() || self.journal.storage.is_down() {
             return false;
         }
         if tape.opening.is_some() {
@@ -180,18 +183,18 @@ impl Recorder {
 
     /// Writes one chunk of the backlog. False: no free buffer.
     fn write_backlog_chunk(&mut self, now: Now, index: usize) -> bool {
-        let Some(block) = self.storage.take_block() else { return false };
+        let Some(block) = self.journal.storage.take_block() else { return false };
         let Some(tape) = self.recordings[index].writer.as_mut() else { return false };
         let Some(chunk) = tape.backlog.pop_front() else { return false };
         self.write_chunk(now, index, (chunk, block));
         // The backlog may hold minutes of promised audio, so it does not wait for the audio sync.
-        self.storage.request_sync();
+        self.journal.storage.request_sync();
         true
     }
 
     /// Seals the current chunk and submits it to the disk thread. False: no free buffer.
     fn flush_chunk(&mut self, now: Now, index: usize) -> bool {
-        let Some(block) = self.storage.take_block() else {
+        let Some(block) = self.journal.storage.take_block() else {
             self.counters.block_waits += 1;
             return false;
         };
@@ -206,7 +209,7 @@ impl Recorder {
     /// Seals a chunk into a free buffer, submits the buffer, and keeps the chunk until it is
     /// durable.
     fn write_chunk(&mut self, now: Now, index: usize, (chunk, mut block): (Chunk, Vec<u8>)) {
-        let after = self.storage.next_ticket();
+        let after = self.journal.storage.next_ticket();
         let recording = &mut self.recordings[index];
         let Some(tape) = recording.writer.as_mut() else { return };
         assert_eq!(chunk.from, tape.writer.to(), "chunks follow each other");
@@ -214,7 +217,7 @@ impl Recorder {
         tape.writer.append_chunk(&chunk.runs, &mut self.payload, &mut block);
         let mark = tape.written_end();
         tape.unsynced.push_back(UnsyncedChunk { after, mark, chunk: Some(chunk) });
-        self.storage.submit(now.mono, Job::Append { file: recording.file, bytes: block });
+        self.journal.storage.submit(now.mono, Job::Append { file: recording.file, bytes: block });
     }
 
     /// Writes the last chunk and the trailer. The end is noted once they are durable.
@@ -225,8 +228,8 @@ impl Recorder {
         if !tape.reel.is_empty() {
             return self.flush_chunk(now, index);
         }
-        let Some(mut block) = self.storage.take_block() else { return false };
-        let after = self.storage.next_ticket();
+        let Some(mut block) = self.journal.storage.take_block() else { return false };
+        let after = self.journal.storage.next_ticket();
         let recording = &mut self.recordings[index];
         let Some(tape) = recording.writer.as_mut() else { return false };
         let (to, end) = recording.end_recording.unwrap_or((tape.reel.cursor, RecordingEnd::Stop));
@@ -247,9 +250,9 @@ impl Recorder {
         tape.unsynced.push_back(UnsyncedChunk { after, mark, chunk: None });
         tape.finished = Some(finished);
         let file = recording.file;
-        self.storage.submit(now.mono, Job::Append { file, bytes: block });
-        self.storage.submit(now.mono, Job::Close { file });
-        self.storage.request_sync();
+        self.journal.storage.submit(now.mono, Job::Append { file, bytes: block });
+        self.journal.storage.submit(now.mono, Job::Close { file });
+        self.journal.storage.request_sync();
         true
     }
 

@@ -150,7 +150,7 @@ impl Recorder {
         let agent = self.directory.agent_at(press.agent).username.clone();
         let event =
             TraceEvent::Blackout { agent: agent.clone(), on: true, why: press.holder.as_str() };
-        self.trace.push_event(now.wall, event);
+        self.journal.trace.push_event(now.wall, event);
         self.blackouts.open.push(ActiveBlackout {
             number,
             agent: Some(press.agent),
@@ -166,7 +166,7 @@ impl Recorder {
         });
         let (holder, by) = (press.holder, press.by.to_string());
         let fact = Fact::BlackoutOpened { number, agent, call: scope_call, holder, by, places };
-        let ticket = self.storage.append(&mut self.index, now, fact);
+        let ticket = self.journal.append(now, fact);
         if let Some(open) = self.blackouts.open.last_mut() {
             open.make_receipt.ticket = ticket;
         }
@@ -271,11 +271,11 @@ impl Recorder {
             self.blackouts.open[index].covered = wanted;
             if !more.is_empty() {
                 let fact = Fact::BlackoutSpread { number, places: more };
-                self.storage.append(&mut self.index, now, fact);
+                self.journal.append(now, fact);
             }
             if !fewer.is_empty() {
                 let fact = Fact::BlackoutShrunk { number, places: fewer };
-                self.storage.append(&mut self.index, now, fact);
+                self.journal.append(now, fact);
             }
         }
     }
@@ -297,7 +297,7 @@ impl Recorder {
         open.holders |= 1 << holder as u8;
         let (number, holders) = (open.number, open.holders);
         let fact = Fact::BlackoutHolders { number, holders, by: by.to_string() };
-        self.storage.append(&mut self.index, now, fact);
+        self.journal.append(now, fact);
         self.stale_agents.insert(agent);
     }
 
@@ -321,9 +321,9 @@ impl Recorder {
         }
         log::info!("blackout of {} ended ({})", open.agent_name, end.as_str());
         let event = TraceEvent::Blackout { agent: open.agent_name, on: false, why: end.as_str() };
-        self.trace.push_event(now.wall, event);
+        self.journal.trace.push_event(now.wall, event);
         let fact = Fact::BlackoutClosed { number: open.number, end, by: by.to_string(), places };
-        self.storage.append(&mut self.index, now, fact)
+        self.journal.append(now, fact)
     }
 
     /// Ends the blackouts of a call that ended (scope call).

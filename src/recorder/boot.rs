@@ -5,7 +5,7 @@
 //! recordings resume as soon as there are envelopes (G5, H3).
 
 use super::{Chunk, Recorder};
-use crate::alarm::{self, Alarms};
+use crate::alarm;
 use crate::audio::channel::Channel;
 use crate::audio::codec::{CodecError, Encoder};
 use crate::audio::detect::ActivityDetector;
@@ -17,8 +17,8 @@ use crate::config::{BlackoutScope, CodecKind, Config};
 use crate::job::Ticket;
 use crate::recorder::admin::status;
 use crate::recorder::blackout::{ActiveBlackout, Blackouts, Receipt};
-use crate::recorder::journal::Storage;
 use crate::recorder::journal::retention::Retention;
+use crate::recorder::journal::{Journal, Storage};
 use crate::recorder::recording::interrupted::InterruptedRecording;
 use crate::recorder::recording::recall::RecallBuffers;
 use crate::recorder::session::library;
@@ -30,7 +30,6 @@ use crate::store::layout;
 use crate::store::seal::{self, DataKey, Identity, SEAL_TAG_BYTES};
 use crate::store::sign::BoxSigningKey;
 use crate::time::{MonoTime, Now, Position};
-use crate::trace::Trace;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The state that the shell read from the disk.
@@ -73,33 +72,35 @@ impl Recorder {
     ///
     /// When the codec rejects the configured rate or bitrate.
     pub fn new(now: Now, boot: RecoveredState) -> Result<Recorder, CodecError> {
-        let RecoveredState { config, mut index, box_key, closed, screens, .. } = boot;
+        let RecoveredState { config, index, box_key, closed, screens, .. } = boot;
         let channels = make_channels(&config);
         let encoders = make_encoders(&config)?;
         let longest =
             encoders.iter().flatten().map(EncodeStream::chunk_bytes_max).max().unwrap_or(0);
         let blocks = channels.len() * 2 + SPARE_BLOCKS;
         let usual = usual_chunk_bytes(&config).min(longest);
-        let journal = (boot.journal, boot.day.map(|day| (day, boot.journal_bytes)));
-        let mut storage = Storage::new(now, journal, box_key, blocks, longest + BLOCK_SPARE_BYTES);
+        let newest = (boot.journal, boot.day.map(|day| (day, boot.journal_bytes)));
+        let mut storage = Storage::new(now, newest, box_key, blocks, longest + BLOCK_SPARE_BYTES);
         boot.anchor.then(|| storage.anchor_chain(now));
         let (number, deleted) = (index.boot() + 1, files_of_deleted(&index).collect());
         let facts = interrupted_ends(closed, screens).chain([box_started(&config, number)]);
-        append_all(now, (&mut storage, &mut index), facts);
+        let mut journal = Journal::new(storage, index);
+        for fact in facts {
+            journal.append(now, fact);
+        }
         let mut recorder = Recorder {
             directory: Directory::new(&config.agents, &config.workstations),
             boot: number,
             boards: vec![None; config.boards.len()],
             selftests: crate::recorder::admin::selftest::SelfTests::new(config.boards.len()),
-            calls: Calls::new(index.last_call().0),
+            calls: Calls::new(journal.index.last_call().0),
             seats: BTreeMap::new(),
             recordings: Vec::with_capacity(64),
             spare_chunks: (0..blocks).map(|_| Chunk::with_room(usual)).collect(),
             payload: Vec::with_capacity(longest + SEAL_TAG_BYTES),
-            blackouts: Blackouts { last: index.last_blackout().0, ..Blackouts::default() },
+            blackouts: Blackouts { last: journal.index.last_blackout().0, ..Blackouts::default() },
             sessions: super::session::Sessions::default(),
-            storage,
-            index,
+            journal,
             archive: crate::recorder::session::archive::Archive::new(boot.catalogue),
             expiry: crate::recorder::journal::expiry::Expiry::default(),
             identities: boot.identities,
@@ -107,8 +108,6 @@ impl Recorder {
             envelopes: VecDeque::new(),
             key_stock: super::worker_failures::KeyStock::new(channels.len() * 2 + SPARE_BLOCKS),
             encoders,
-            alarms: Alarms::default(),
-            trace: Trace::default(),
             counters: status::Counters::default(),
             stale_agents: BTreeSet::new(),
             outputs: VecDeque::with_capacity(256),
@@ -137,7 +136,7 @@ impl Recorder {
         recorder.restore_calls(now, &boot.old_call_keys);
         recorder.restore_line_states();
         let (noted, key_from) =
-            (recorder.storage.last_fact_ticket(), recorder.calls.first_live_number());
+            (recorder.journal.storage.last_fact_ticket(), recorder.calls.first_live_number());
         recorder.retention = Retention::new(deleted, noted, key_from);
         recorder.restore_blackouts(now);
         recorder.standing_alarms(now);
@@ -147,7 +146,7 @@ impl Recorder {
     fn standing_alarms(&mut self, now: Now) {
         if !self.config.store.seal {
             let text = "recordings are not sealed (seal = false)".to_string();
-            self.raise_alarm(now, alarm::AlarmCode::NotSealed, "", text);
+            self.journal.raise_alarm(now, alarm::AlarmCode::NotSealed, "", text);
         }
         let open = |l: &crate::config::ListenSettings| {
             matches!(l, crate::config::ListenSettings::Tcp { insecure: true, tls: false, address }
@@ -155,20 +154,20 @@ impl Recorder {
         };
         if self.config.listen.iter().any(open) {
             let text = "plain text is served off loopback (insecure = true)".to_string();
-            self.raise_alarm(now, alarm::AlarmCode::Insecure, "", text);
+            self.journal.raise_alarm(now, alarm::AlarmCode::Insecure, "", text);
         }
     }
 
     /// Restores live calls; ends those that are too old or whose channel is gone.
     fn restore_calls(&mut self, now: Now, old_keys: &[DataKey]) {
-        let live: Vec<LiveCall> = self.index.live_calls().cloned().collect();
+        let live: Vec<LiveCall> = self.journal.index.live_calls().cloned().collect();
         for call in live {
             let number = call.facts.number;
             let stale_ms = i64::from(self.config.audio.stale_call_s) * 1000;
             let old = now.wall.0.saturating_sub(call.facts.began.0) > stale_ms.max(86_400_000);
             let Some(channel) = self.channel_of(&call.facts.device).filter(|_| !old) else {
                 let fact = Fact::CallEnded { number, why: "restart".to_string() };
-                self.storage.append(&mut self.index, now, fact);
+                self.journal.append(now, fact);
                 continue;
             };
             let keys = old_keys.iter().map(Some).chain([None]);
@@ -197,11 +196,11 @@ impl Recorder {
                 schedule_match: schedule::ScheduleMatch::default(),
                 last_audio: now.mono,
             };
-            let sequence = self.storage.next_sequence();
+            let sequence = self.journal.storage.next_sequence();
             let numbers = seal::seal_numbers(self.call_key.as_ref(), sequence, &known.numbers);
             self.calls.push(known);
             let fact = Fact::CallChanged { call: call.facts.clone(), numbers };
-            self.storage.append(&mut self.index, now, fact);
+            self.journal.append(now, fact);
             self.match_schedules(now, number);
             self.resume_after_start(&call);
             if !self.to_resume.contains(number) {
@@ -215,7 +214,7 @@ impl Recorder {
         let number = call.facts.number;
         let same = |record: &&crate::store::index::Record| record.began.call.number == number;
         let all = crate::store::index::RecordFilter::default();
-        let Some(last) = self.index.list_records(&all).find(same) else { return };
+        let Some(last) = self.journal.index.list_records(&all).find(same) else { return };
         let stopped = |ended: &RecordingEnded| {
             matches!(
                 ended.end,
@@ -234,7 +233,7 @@ impl Recorder {
 
     /// Restores open blackouts, masking from position 0 before any audio arrives (G5).
     fn restore_blackouts(&mut self, now: Now) {
-        let open: Vec<_> = self.index.open_blackouts().cloned().collect();
+        let open: Vec<_> = self.journal.index.open_blackouts().cloned().collect();
         for old in open {
             let agent = self.directory.find_by_username(&old.agent);
             let scope_call = old.call.filter(|_| self.config.blackout.scope == BlackoutScope::Call);
@@ -346,16 +345,6 @@ fn interrupted_ends(
 ) -> impl Iterator<Item = Fact> {
     let screens = screens.into_iter().map(Fact::ScreenEnded);
     closed.into_iter().map(Fact::RecordingEnded).chain(screens)
-}
-
-fn append_all(
-    now: Now,
-    (storage, index): (&mut Storage, &mut Index),
-    facts: impl Iterator<Item = Fact>,
-) {
-    for fact in facts {
-        storage.append(index, now, fact);
-    }
 }
 
 fn box_started(config: &Config, boot: u32) -> Fact {

@@ -101,7 +101,7 @@ impl Recorder {
         let Some(channel) = self.channel_of(&args.device) else {
             self.counters.calls_without_channel += 1;
             let text = format!("call {} on device {} has no channel", args.call, args.device);
-            self.raise_alarm(now, alarm::AlarmCode::NoChannel, &args.device, text);
+            self.journal.raise_alarm(now, alarm::AlarmCode::NoChannel, &args.device, text);
             let text = format!("no channel records device {}; see `channels`", args.device);
             return Err(Refusal::new(Code::NoChannel, text));
         };
@@ -129,7 +129,7 @@ impl Recorder {
         let (number, channel) = (call.number, call.channel);
         let (device, id) = (call.device.clone(), call.id.clone());
         self.calls.push(call);
-        self.trace.push_event(now.wall, TraceEvent::CallBegan { device, call: id });
+        self.journal.trace.push_event(now.wall, TraceEvent::CallBegan { device, call: id });
         let ticket = self.append_call_fact(now, number, true);
         self.match_schedules(now, number);
         self.update_coverage_since(now, Some(number));
@@ -212,7 +212,7 @@ impl Recorder {
             *place = call;
         }
         self.call_changed(now, number);
-        Ok(self.storage.last_fact_ticket())
+        Ok(self.journal.storage.last_fact_ticket())
     }
 
     /// Applies the effects of new information about a call.
@@ -224,10 +224,10 @@ impl Recorder {
         let running: Vec<_> = self.running_recordings().filter(|r| r.call == number).collect();
         let ids: Vec<_> = running.iter().map(|r| (r.id, r.key.clone())).collect();
         for (id, key) in ids {
-            let sequence = self.storage.next_sequence();
+            let sequence = self.journal.storage.next_sequence();
             let numbers = seal::seal_numbers(key.as_ref(), sequence, &call.numbers);
             let fact = Fact::RecordingChanged { id, call: call.to_facts(agent.clone()), numbers };
-            self.storage.append(&mut self.index, now, fact);
+            self.journal.append(now, fact);
         }
         self.update_masks_and_holds(now, call.channel);
         self.schedule_records(now, number);
@@ -236,8 +236,10 @@ impl Recorder {
     }
 
     pub(super) fn append_call_fact(&mut self, now: Now, number: CallNumber, new: bool) -> Ticket {
-        let Some(call) = self.calls.get(number) else { return self.storage.last_fact_ticket() };
-        let sequence = self.storage.next_sequence();
+        let Some(call) = self.calls.get(number) else {
+            return self.journal.storage.last_fact_ticket();
+        };
+        let sequence = self.journal.storage.next_sequence();
         let numbers = seal::seal_numbers(self.call_key.as_ref(), sequence, &call.numbers);
         let call = call.to_facts(self.owner_name(call));
         let fact = if new {
@@ -245,7 +247,7 @@ impl Recorder {
         } else {
             Fact::CallChanged { call, numbers }
         };
-        self.storage.append(&mut self.index, now, fact)
+        self.journal.append(now, fact)
     }
 
     pub(super) fn match_schedules(&mut self, now: Now, number: CallNumber) {
@@ -309,9 +311,11 @@ impl Recorder {
     /// Holds a call, or resumes it.
     pub(super) fn call_hold(&mut self, now: Now, number: CallNumber, held: bool) -> Ticket {
         let turn = self.calls.next_start_order();
-        let Some(call) = self.calls.get_mut(number) else { return self.storage.last_fact_ticket() };
+        let Some(call) = self.calls.get_mut(number) else {
+            return self.journal.storage.last_fact_ticket();
+        };
         if call.is_held == held {
-            return self.storage.last_fact_ticket();
+            return self.journal.storage.last_fact_ticket();
         }
         call.is_held = held;
         call.last_audio = now.mono;
@@ -319,7 +323,7 @@ impl Recorder {
             call.start_order = turn;
         }
         let channel = call.channel;
-        let ticket = self.storage.append(&mut self.index, now, Fact::CallHeld { number, held });
+        let ticket = self.journal.append(now, Fact::CallHeld { number, held });
         self.update_masks_and_holds(now, channel);
         self.mark_call_owner(number);
         ticket
@@ -333,7 +337,9 @@ impl Recorder {
         end: RecordingEnd,
         why: &str,
     ) -> Ticket {
-        let Some(call) = self.calls.get(number) else { return self.storage.last_fact_ticket() };
+        let Some(call) = self.calls.get(number) else {
+            return self.journal.storage.last_fact_ticket();
+        };
         let (channel, device, id) = (call.channel, call.device.clone(), call.id.clone());
         self.mark_call_owner(number);
         let open = self.recordings.iter().filter(|r| r.call == number && r.writer.is_some());
@@ -348,9 +354,9 @@ impl Recorder {
         self.lines.on_call_end(channel, number, head);
         self.end_blackouts_of(now, number);
         self.update_masks_and_holds(now, channel);
-        self.trace.push_event(now.wall, TraceEvent::CallEnded { device, call: id });
+        self.journal.trace.push_event(now.wall, TraceEvent::CallEnded { device, call: id });
         let fact = Fact::CallEnded { number, why: why.to_string() };
-        self.storage.append(&mut self.index, now, fact)
+        self.journal.append(now, fact)
     }
 
     /// Updates masks, then held spans, after a change of a channel's calls.
@@ -395,7 +401,7 @@ impl Recorder {
         }
         for (number, device, id) in stale {
             let text = format!("call {id} on {device} had no stop and no audio for {stale_ms} ms");
-            self.raise_alarm(now, alarm::AlarmCode::StaleCall, &device, text);
+            self.journal.raise_alarm(now, alarm::AlarmCode::StaleCall, &device, text);
             self.call_end(now, number, RecordingEnd::Stale, "stale");
         }
         self.forget_calls(now);

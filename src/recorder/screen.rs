@@ -170,8 +170,9 @@ impl Recorder {
                 && !r.writer.as_ref().is_none_or(super::RecordingWriter::is_waiting_for_file)
         };
         let new = self.recordings.iter().filter(own).filter(begin);
-        let new =
-            new.filter(|r| self.index.record(r.id).is_some_and(|known| known.screen.is_none()));
+        let new = new.filter(|r| {
+            self.journal.index.record(r.id).is_some_and(|known| known.screen.is_none())
+        });
         let new: Vec<RecordingId> = new.map(|recording| recording.id).collect();
         for id in new {
             self.begin_screen(now, agent, id);
@@ -213,8 +214,9 @@ impl Recorder {
                 tape.append_segment(&piece, audio, &capture.hidden, &mut out);
                 let file = tape.file;
                 if !out.is_empty() {
-                    tape.unsynced.push_back((self.storage.next_ticket(), tape.written_end()));
-                    self.storage.submit(now.mono, Job::Append { file, bytes: out });
+                    tape.unsynced
+                        .push_back((self.journal.storage.next_ticket(), tape.written_end()));
+                    self.journal.storage.submit(now.mono, Job::Append { file, bytes: out });
                 }
             }
         }
@@ -230,7 +232,7 @@ impl Recorder {
         before: Position,
     ) -> Option<writer::WaitingSegment> {
         let most = limits::SCREENS_UNSYNCED_BYTES_MAX as u64;
-        let busy = self.storage.is_down() || self.storage.slow;
+        let busy = self.journal.storage.is_down() || self.journal.storage.slow;
         if busy || self.screens.unsynced_bytes() > most {
             return None;
         }
@@ -242,7 +244,7 @@ impl Recorder {
 
     /// Marks missing time as lost, and closes files that reached their end.
     fn account_and_close(&mut self, now: Now, agent: AgentIndex, (at, late): (Position, Position)) {
-        if self.storage.is_down() || self.storage.slow {
+        if self.journal.storage.is_down() || self.journal.storage.slow {
             return;
         }
         let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
@@ -276,12 +278,12 @@ impl Recorder {
             if out.is_empty() {
                 continue;
             }
-            tape.unsynced.push_back((self.storage.next_ticket(), tape.written_end()));
+            tape.unsynced.push_back((self.journal.storage.next_ticket(), tape.written_end()));
             let file = tape.file;
-            self.storage.submit(now.mono, Job::Append { file, bytes: out });
+            self.journal.storage.submit(now.mono, Job::Append { file, bytes: out });
             if closes {
-                self.storage.submit(now.mono, Job::Close { file });
-                self.storage.request_sync();
+                self.journal.storage.submit(now.mono, Job::Close { file });
+                self.journal.storage.request_sync();
             }
         }
     }

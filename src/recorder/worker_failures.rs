@@ -38,9 +38,9 @@ impl Recorder {
         match trouble {
             Some(text) => {
                 let text = format!("{text}; tried again");
-                self.raise_alarm(now, alarm::AlarmCode::WorkerFailed, "", text);
+                self.journal.raise_alarm(now, alarm::AlarmCode::WorkerFailed, "", text);
             }
-            None => self.clear_alarm(now, alarm::AlarmCode::WorkerFailed, ""),
+            None => self.journal.clear_alarm(now, alarm::AlarmCode::WorkerFailed, ""),
         }
     }
 
@@ -83,7 +83,7 @@ impl Recorder {
         if !self.envelopes.is_empty() || self.stopping {
             self.key_stock.empty_since = None;
             if std::mem::take(&mut self.key_stock.told) {
-                self.clear_alarm(now, alarm::AlarmCode::NoDataKey, "");
+                self.journal.clear_alarm(now, alarm::AlarmCode::NoDataKey, "");
             }
             return;
         }
@@ -91,7 +91,7 @@ impl Recorder {
         if !self.key_stock.told && now.mono.since_ms(since) >= limits::NO_KEY_MS {
             self.key_stock.told = true;
             let text = "there is no data key: no recording can begin until one is made";
-            self.raise_alarm(now, alarm::AlarmCode::NoDataKey, "", text.to_string());
+            self.journal.raise_alarm(now, alarm::AlarmCode::NoDataKey, "", text.to_string());
         }
     }
 }

@@ -114,7 +114,7 @@ impl Recorder {
 
     pub(in crate::recorder) fn list_keys(&self) -> Response {
         let mut bytes = Vec::new();
-        let public = HEXLOWER.encode(&self.storage.box_public_key());
+        let public = HEXLOWER.encode(&self.journal.storage.box_public_key());
         let row = reply::begin_row(&mut bytes)
             .pair("key", "box")
             .pair("signs", "journal,exports,reports");

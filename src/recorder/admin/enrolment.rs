@@ -149,9 +149,9 @@ impl Recorder {
         match trouble {
             Some(text) => {
                 let text = format!("the box's certificate is not renewed: {text}");
-                self.raise_alarm(now, alarm::AlarmCode::Certificate, "", text);
+                self.journal.raise_alarm(now, alarm::AlarmCode::Certificate, "", text);
             }
-            None => self.clear_alarm(now, alarm::AlarmCode::Certificate, ""),
+            None => self.journal.clear_alarm(now, alarm::AlarmCode::Certificate, ""),
         }
     }
 
@@ -162,7 +162,7 @@ impl Recorder {
         id: SessionId,
         (from, certificate): (String, Option<[u8; 32]>),
     ) {
-        let known = certificate.and_then(|c| self.index.enrolments().for_certificate(&c));
+        let known = certificate.and_then(|c| self.journal.index.enrolments().for_certificate(&c));
         let words = known.into_iter().flat_map(|enrolment| &enrolment.kinds);
         let kinds = words.filter_map(|word| Kind::parse(word)).collect();
         let machine = known.map(|enrolment| enrolment.machine.clone());
@@ -292,7 +292,7 @@ impl Recorder {
         id: SessionId,
         (code, request): (&str, &[u8]),
     ) -> Result<(), Refusal> {
-        if self.stopping || self.storage.is_closing() {
+        if self.stopping || self.journal.storage.is_closing() {
             return Err(Code::ShuttingDown.into());
         }
         self.require_disk()?;
@@ -309,7 +309,7 @@ impl Recorder {
                             "wrong enrolment codes from {network}, which is locked out for {} s",
                             ms / 1000
                         );
-                        self.raise_alarm(now, alarm::AlarmCode::Guessing, "enrol", text);
+                        self.journal.raise_alarm(now, alarm::AlarmCode::Guessing, "enrol", text);
                     }
                     let text =
                         "the code is wrong, used, or too old; ask a technician for a new one";
@@ -338,7 +338,7 @@ impl Recorder {
             return self.send_refusal(id, &Refusal::new(Code::NotEnrolled, text));
         };
         let there = self.sessions.get(id).is_some();
-        let over = self.stopping || self.storage.is_closing();
+        let over = self.stopping || self.journal.storage.is_closing();
         let certificate = match result {
             Ok(certificate) if there && !over => certificate,
             other => {
@@ -361,7 +361,7 @@ impl Recorder {
         self.abort_sessions_of(now, &machine);
         let (certificate, until) = (certificate.digest, certificate.not_after);
         let enrolment = EnrolledWorkstation { machine, kinds: words, certificate, until, by };
-        let ticket = self.storage.append(&mut self.index, now, Fact::Enrolled(enrolment));
+        let ticket = self.journal.append(now, Fact::Enrolled(enrolment));
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = false;
             session.queue_reply(ticket, bytes, None);
@@ -378,7 +378,7 @@ impl Recorder {
         let codes = &mut self.enrolment.codes;
         codes.revoke_code(machine);
         self.enrolment.signing.retain(|_, (_, pass)| !pass.machine.eq_ignore_ascii_case(machine));
-        let Some(known) = self.index.enrolments().for_machine(machine) else {
+        let Some(known) = self.journal.index.enrolments().for_machine(machine) else {
             let text = format!("{machine} is not enrolled; its code, if there was one, is void");
             return Err(Refusal::new(Code::NotEnrolled, text));
         };
@@ -386,7 +386,7 @@ impl Recorder {
         log::warn!("{machine} is revoked by {by}");
         self.abort_sessions_of(now, &machine);
         let fact = Fact::Revoked { machine, by };
-        Ok(Response::ok(self.storage.append(&mut self.index, now, fact)))
+        Ok(Response::ok(self.journal.append(now, fact)))
     }
 
     /// Aborts every session that was admitted with the machine's certificate.

@@ -64,7 +64,7 @@ impl Recorder {
                 let restart = if restart { "yes" } else { "no" };
                 reply::begin_ok(&mut bytes).pair("restart", restart).end();
                 let fact = Fact::ConfigChanged { what, by };
-                self.storage.append(&mut self.index, now, fact)
+                self.journal.append(now, fact)
             }
             Err(text) => {
                 reply::begin_err(&mut bytes, &Refusal::new(Code::Config, text)).end();

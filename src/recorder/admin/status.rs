@@ -105,9 +105,9 @@ impl Recorder {
     ) {
         match trouble {
             Some(text) => {
-                self.raise_alarm(now, crate::alarm::AlarmCode::ConsoleDown, place, text);
+                self.journal.raise_alarm(now, crate::alarm::AlarmCode::ConsoleDown, place, text);
             }
-            None => self.clear_alarm(now, crate::alarm::AlarmCode::ConsoleDown, place),
+            None => self.journal.clear_alarm(now, crate::alarm::AlarmCode::ConsoleDown, place),
         }
     }
 
@@ -127,9 +127,9 @@ impl Recorder {
         match &trouble {
             Some(text) => {
                 let text = format!("board {name}: {text}");
-                self.raise_alarm(now, crate::alarm::AlarmCode::BoardDown, &name, text);
+                self.journal.raise_alarm(now, crate::alarm::AlarmCode::BoardDown, &name, text);
             }
-            None => self.clear_alarm(now, crate::alarm::AlarmCode::BoardDown, &name),
+            None => self.journal.clear_alarm(now, crate::alarm::AlarmCode::BoardDown, &name),
         }
         self.boards[board] = trouble;
     }
@@ -146,7 +146,8 @@ impl Recorder {
         if !self.blackouts.open.is_empty() {
             line.push_str(&format!(", blackouts {}", self.blackouts.open.len()));
         }
-        let active = self.alarms.iter().filter(|alarm| alarm.is_active).map(|alarm| alarm.code);
+        let active =
+            self.journal.alarms.iter().filter(|alarm| alarm.is_active).map(|alarm| alarm.code);
         let active: BTreeSet<_> = active.collect();
         let words: Vec<String> =
             active.iter().map(|code| format!("{} {}", code.number(), code.as_str())).collect();
@@ -214,7 +215,7 @@ impl Recorder {
 
     pub(in crate::recorder) fn list_alarms(&self) -> Response {
         let mut bytes = Vec::new();
-        let mut all: Vec<_> = self.alarms.iter().collect();
+        let mut all: Vec<_> = self.journal.alarms.iter().collect();
         all.sort_by_key(|alarm| std::cmp::Reverse(alarm.since));
         for alarm in all {
             let state = if alarm.is_active { "active" } else { "resolved" };
@@ -234,7 +235,7 @@ impl Recorder {
         number: u32,
     ) -> Result<Response, Refusal> {
         let number = u16::try_from(number).unwrap_or(0);
-        if self.alarms.clear(number).is_none() {
+        if self.journal.alarms.clear(number).is_none() {
             let text = format!("alarm {number} is none that can be cleared; see `alarms`");
             return Err(Refusal::new(Code::BadArgument, text));
         }
@@ -244,7 +245,7 @@ impl Recorder {
 
     pub(in crate::recorder) fn report_disk(&self) -> Response {
         let mut bytes = Vec::new();
-        let (free, total) = (self.storage.free_bytes, self.storage.total_bytes);
+        let (free, total) = (self.journal.storage.free_bytes, self.journal.storage.total_bytes);
         let (records, oldest) = self.count_records();
         let oldest = oldest.map_or("-".to_string(), |at| at.to_string());
         let line =
@@ -260,11 +261,11 @@ impl Recorder {
     /// Days until the disk is full at the rate of this run; `None` in the first minute.
     pub(in crate::recorder) fn days_left(&self) -> Option<u64> {
         let ran_ms = self.now.since_ms(MonoTime(0));
-        if ran_ms < 60_000 || self.storage.appended_bytes == 0 {
+        if ran_ms < 60_000 || self.journal.storage.appended_bytes == 0 {
             return None;
         }
-        let a_day = self.storage.appended_bytes.saturating_mul(86_400_000) / ran_ms;
-        Some(self.storage.free_bytes / a_day.max(1))
+        let a_day = self.journal.storage.appended_bytes.saturating_mul(86_400_000) / ran_ms;
+        Some(self.journal.storage.free_bytes / a_day.max(1))
     }
 
     pub(in crate::recorder) fn box_rows(&self, now: Now, bytes: &mut Vec<u8>) {
@@ -286,12 +287,15 @@ impl Recorder {
             let row = row.pair("channels", channels.count()).pair("rate", board.rate);
             row.pair("position", position).pair("trouble", trouble.unwrap_or("-")).end();
         }
-        let row =
-            reply::begin_row(bytes).pair("what", "disk").pair("free", self.storage.free_bytes);
-        row.pair("total", self.storage.total_bytes).pair("records", self.count_records().0).end();
+        let row = reply::begin_row(bytes)
+            .pair("what", "disk")
+            .pair("free", self.journal.storage.free_bytes);
+        row.pair("total", self.journal.storage.total_bytes)
+            .pair("records", self.count_records().0)
+            .end();
         reply::begin_row(bytes)
             .pair("what", "alarms")
-            .pair("active", self.alarms.active_count())
+            .pair("active", self.journal.alarms.active_count())
             .end();
     }
 
@@ -321,11 +325,11 @@ impl Recorder {
             ("hushbox_recall_bytes", self.recall.bytes() as u64),
             ("hushbox_recall_dropped_chunks_total", self.recall.dropped),
             ("hushbox_block_waits_total", counters.block_waits),
-            ("hushbox_syncs_total", self.storage.syncs),
-            ("hushbox_sync_seconds_max_us", self.storage.sync_us_max),
-            ("hushbox_appended_bytes_total", self.storage.appended_bytes),
-            ("hushbox_disk_free_bytes", self.storage.free_bytes),
-            ("hushbox_alarms_active", self.alarms.active_count() as u64),
+            ("hushbox_syncs_total", self.journal.storage.syncs),
+            ("hushbox_sync_seconds_max_us", self.journal.storage.sync_us_max),
+            ("hushbox_appended_bytes_total", self.journal.storage.appended_bytes),
+            ("hushbox_disk_free_bytes", self.journal.storage.free_bytes),
+            ("hushbox_alarms_active", self.journal.alarms.active_count() as u64),
         ];
         for (name, value) in rows {
             reply::begin_row(&mut bytes).pair("name", name).pair("value", value).end();

@@ -64,7 +64,11 @@ impl Recorder {
         }
         let kept = self.calls.get(number).and_then(|call| self.recording_kept_by(agent, call));
         if let Some(id) = kept.map(|kept| kept.id) {
-            return Ok(self.recording_reply_for(agent, id, self.storage.last_fact_ticket()));
+            return Ok(self.recording_reply_for(
+                agent,
+                id,
+                self.journal.storage.last_fact_ticket(),
+            ));
         }
         let (schedule, from) = self.press_context(number);
         let hidden = self.running_of(number);
@@ -84,7 +88,7 @@ impl Recorder {
             Some((old, _, until)) => {
                 let (id, _) = self.split_recording(now, old, from, want)?;
                 self.inherit_retention(now, id, until);
-                (id, self.storage.last_fact_ticket())
+                (id, self.journal.storage.last_fact_ticket())
             }
             None => self.begin_recording(now, want)?,
         };
@@ -138,7 +142,11 @@ impl Recorder {
             self.to_resume.drop_reasons(call, gone);
         }
         if !running || !reasons.contains(RecordReason::Agent) && !self.may_stop_any(agent) {
-            return Ok(self.recording_reply_for(agent, id, self.storage.last_fact_ticket()));
+            return Ok(self.recording_reply_for(
+                agent,
+                id,
+                self.journal.storage.last_fact_ticket(),
+            ));
         }
         let name = self.directory.agent_at(agent).username.clone();
         let mut gone = RecordReasons::from_reason(RecordReason::Agent);
@@ -172,7 +180,7 @@ impl Recorder {
                 old.reasons = RecordReasons::default();
             }
             let fact = Fact::RecordingReasons { id, reasons: RecordReasons::default(), by: name };
-            let ticket = self.storage.append(&mut self.index, now, fact);
+            let ticket = self.journal.append(now, fact);
             self.stale_agents.insert(agent);
             return Ok(self.recording_reply_for(agent, id, ticket));
         }
@@ -323,7 +331,7 @@ impl Recorder {
             Some(open) => {
                 let receipt = open.make_receipt.clone();
                 self.add_blackout_holder(now, agent, holder, &by.name);
-                Receipt { ticket: self.storage.last_fact_ticket(), ..receipt }
+                Receipt { ticket: self.journal.storage.last_fact_ticket(), ..receipt }
             }
             // The blackout ended with its call while its stop was pending.
             None if self.calls.get(call).is_none() => return Err(Code::NoCall.into()),
@@ -342,7 +350,7 @@ impl Recorder {
             }
         };
         let mut said = Self::blackout_reply(now, &self.visible_receipt(agent, by, receipt));
-        if self.storage.is_down() {
+        if self.journal.storage.is_down() {
             said.give_up = Some(now.mono);
         }
         Ok(said)
@@ -403,7 +411,7 @@ impl Recorder {
         by: &Actor,
     ) -> Result<Response, Refusal> {
         let hidden = by.kind == Kind::Agent && !self.sees_blackout(agent);
-        if !hidden && self.storage.is_down() && self.blackouts.active_of(agent).is_some() {
+        if !hidden && self.journal.storage.is_down() && self.blackouts.active_of(agent).is_some() {
             let text = "the disk has failed: the blackout stays on, because its end cannot be kept";
             return Err(Refusal::new(Code::Storage, text).with_masked());
         }
@@ -413,7 +421,7 @@ impl Recorder {
         let Some(PendingStop { before: was, to, over, places, ticket, until, .. }) = open else {
             let line = reply::begin_ok(&mut bytes).pair("blackout", "off").pair("recording", "-");
             line.pair("from", "-").pair("to", "-").end();
-            return Ok(Response::after_sync(self.storage.last_fact_ticket(), bytes));
+            return Ok(Response::after_sync(self.journal.storage.last_fact_ticket(), bytes));
         };
         let was = self.visible_receipt(agent, by, was.make_receipt);
         let unseen = by.kind == Kind::Agent
@@ -453,9 +461,9 @@ impl Recorder {
             return Err(Refusal::new(Code::BadCharacters, text));
         }
         let by = self.directory.agent_at(agent).username.clone();
-        let value = seal::seal_field(key.as_ref(), self.storage.next_sequence(), value);
+        let value = seal::seal_field(key.as_ref(), self.journal.storage.next_sequence(), value);
         let fact = Fact::FieldSet { id, field, by, value };
-        let ticket = self.storage.append(&mut self.index, now, fact);
+        let ticket = self.journal.append(now, fact);
         let mut bytes = Vec::new();
         reply::begin_ok(&mut bytes).pair("recording", id).end();
         Ok(Response::after_sync(ticket, bytes).depends_on(id, RecordReasons::default()))

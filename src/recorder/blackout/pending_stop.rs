@@ -64,7 +64,7 @@ impl Recorder {
             self.blackouts.open[index].holders = holders;
             self.stale_agents.insert(agent);
             let fact = Fact::BlackoutHolders { number, holders, by: by.to_string() };
-            self.storage.append(&mut self.index, now, fact)
+            self.journal.append(now, fact)
         };
         let until = now.mono.after_ms(limits::RECEIPT_TIMEOUT_MS);
         let stop = PendingStop { before, holder, over, to, places, ticket, until };
@@ -75,7 +75,7 @@ impl Recorder {
 
     /// Completes stops that are durable and rolls back those that timed out.
     pub(in crate::recorder) fn settle_pending_stops(&mut self, now: Now) {
-        let durable = self.storage.durable_ticket();
+        let durable = self.journal.storage.durable_ticket();
         let mut settled = false;
         while let Some(index) = self.blackouts.stops.iter().position(|stop| stop.ticket <= durable)
         {
@@ -122,7 +122,7 @@ impl Recorder {
         };
         open.holders |= bit;
         let fact = Fact::BlackoutHolders { number, holders: open.holders, by: "box".to_string() };
-        self.storage.append(&mut self.index, now, fact);
+        self.journal.append(now, fact);
     }
 
     /// Reopens a blackout from its end under a new number, because the end may be in the journal.
@@ -143,15 +143,15 @@ impl Recorder {
         log::warn!("the blackout of {} goes on: its stop is not on record", open.agent_name);
         let agent = open.agent_name.clone();
         let event = TraceEvent::Blackout { agent: agent.clone(), on: true, why: holder.as_str() };
-        self.trace.push_event(now.wall, event);
+        self.journal.trace.push_event(now.wall, event);
         let (number, call, holders) = (open.number, open.call, open.holders);
         let by = "box".to_string();
         self.blackouts.open.push(open);
         let fact = Fact::BlackoutOpened { number, agent, call, holder, by, places: facts };
-        self.storage.append(&mut self.index, now, fact);
+        self.journal.append(now, fact);
         if holders != 1 << holder as u8 {
             let fact = Fact::BlackoutHolders { number, holders, by: "box".to_string() };
-            self.storage.append(&mut self.index, now, fact);
+            self.journal.append(now, fact);
         }
         if let Some(call) = call.filter(|call| self.calls.get(*call).is_none_or(|c| !c.is_live())) {
             self.end_blackouts_of(now, call);

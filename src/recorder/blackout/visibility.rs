@@ -45,13 +45,13 @@ impl Recorder {
 
     /// Refuses promises while the disk is failed.
     pub(in crate::recorder) fn require_disk(&self) -> Result<(), Refusal> {
-        if self.storage.is_down() { Err(disk_failed()) } else { Ok(()) }
+        if self.journal.storage.is_down() { Err(disk_failed()) } else { Ok(()) }
     }
 
     /// Refuses calls only when memory for unsynced facts runs out. During an outage calls continue
     /// and their replies wait.
     pub(in crate::recorder) fn need_memory(&self) -> Result<(), Refusal> {
-        if self.storage.is_overfull() { Err(disk_failed()) } else { Ok(()) }
+        if self.journal.storage.is_overfull() { Err(disk_failed()) } else { Ok(()) }
     }
 
     /// Refuses promises for a recording whose file could not be created yet.
@@ -65,7 +65,7 @@ impl Recorder {
 
     /// Refuses promises after a disk-full error, until the next free-space check.
     pub(in crate::recorder) fn require_disk_space(&self) -> Result<(), Refusal> {
-        if self.storage.no_room { Err(Code::DiskFull.into()) } else { Ok(()) }
+        if self.journal.storage.no_room { Err(Code::DiskFull.into()) } else { Ok(()) }
     }
 
     fn require_call(&self, agent: AgentIndex) -> Result<&Call, Refusal> {

@@ -33,7 +33,7 @@ impl Recorder {
         let id = running.map_or("-".to_string(), |recording| recording.id.to_string());
         let line = reply::begin_ok(&mut bytes).pair("call", &args.call).pair("recording", id);
         line.pair("schedule", schedule.as_deref().unwrap_or("-")).end();
-        Ok(Response::after_sync(self.storage.last_fact_ticket(), bytes))
+        Ok(Response::after_sync(self.journal.storage.last_fact_ticket(), bytes))
     }
 
     pub(in crate::recorder) fn cti_update(

@@ -45,7 +45,8 @@ impl Recorder {
     /// Continues the search until enough expired records are in the index. A round starts together
     /// with that of `retention`.
     pub(in crate::recorder) fn seek_expired(&mut self, now: Now) {
-        let enough = self.index.expired_records(now.wall).nth(limits::EXPIRED_PREFETCH).is_some();
+        let enough =
+            self.journal.index.expired_records(now.wall).nth(limits::EXPIRED_PREFETCH).is_some();
         let begins = self.expiry.day.is_none();
         let due = !begins || self.is_expiry_due(now);
         if enough || !due || !self.may_have_expired(now) {
@@ -75,7 +76,7 @@ impl Recorder {
         if let Some(mut fetch) = self.expiry.fetch.take() {
             match fetch.poll_record(self.read_view())? {
                 ReadStep::Found(record) => {
-                    self.index.adopt_record(record);
+                    self.journal.index.adopt_record(record);
                     self.schedule_expiry(now);
                 }
                 ReadStep::End => {}
@@ -98,7 +99,7 @@ impl Recorder {
         }
         match browser.poll_row(self.read_view()) {
             ReadStep::Found(row) => {
-                if row.is_expired(now.wall) && self.index.record(row.id).is_none() {
+                if row.is_expired(now.wall) && self.journal.index.record(row.id).is_none() {
                     self.expiry.fetch = Some(RecordFetch::new(row));
                 }
             }

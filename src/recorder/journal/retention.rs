@@ -110,22 +110,22 @@ impl Recorder {
             Ok(clear) => clear,
             Err(jump) => {
                 let text = format!("the clock jumped by {} s", jump / 1000);
-                self.raise_alarm(now, alarm::AlarmCode::ClockStep, "", text);
+                self.journal.raise_alarm(now, alarm::AlarmCode::ClockStep, "", text);
                 false
             }
         };
-        if self.storage.is_down() {
+        if self.journal.storage.is_down() {
             return;
         }
-        for job in self.retention.next_removals(now.mono, self.storage.durable_ticket()) {
-            self.storage.submit(now.mono, job);
-            self.storage.request_sync();
+        for job in self.retention.next_removals(now.mono, self.journal.storage.durable_ticket()) {
+            self.journal.storage.submit(now.mono, job);
+            self.journal.storage.request_sync();
         }
         if self.retention.on_all_removed() {
-            self.index.forget_deletions();
+            self.journal.index.forget_deletions();
         }
         self.rotate_call_key(now);
-        let may = clear && !self.storage.slow && !self.stopping;
+        let may = clear && !self.journal.storage.slow && !self.stopping;
         if !may {
             return self.forget_reader(super::expiry::NOBODY);
         }
@@ -137,8 +137,11 @@ impl Recorder {
 
     /// Deletes some of the expired records.
     fn delete_expired(&mut self, now: Now) {
-        let due =
-            self.index.expired_records(now.wall).filter(|record| !self.is_record_in_use(record));
+        let due = self
+            .journal
+            .index
+            .expired_records(now.wall)
+            .filter(|record| !self.is_record_in_use(record));
         let due = due.map(|record| (record.id(), record.began.retain_until));
         let due: Vec<_> = due.take(limits::DELETIONS_PER_TURN).collect();
         let more = due.len() == limits::DELETIONS_PER_TURN;
@@ -163,11 +166,13 @@ impl Recorder {
 
     /// Appends a deletion; file and key follow after its sync.
     fn erase_record(&mut self, now: Now, id: RecordingId, why: &str, by: &str) -> Ticket {
-        let Some(record) = self.index.record(id) else { return self.storage.last_fact_ticket() };
+        let Some(record) = self.journal.index.record(id) else {
+            return self.journal.storage.last_fact_ticket();
+        };
         let (path, call) = (record.media_path(), record.began.call.number);
         let screen = record.screen.as_ref().map(|_| record.screen_path());
         let (why, by) = (why.to_string(), by.to_string());
-        let ticket = self.storage.append(&mut self.index, now, Fact::Deleted { id, why, by });
+        let ticket = self.journal.append(now, Fact::Deleted { id, why, by });
         // The media file holds the key of everything sealed in the record.
         let files = [Some(path), screen].into_iter().flatten();
         self.retention.waiting.extend(files.map(|path| (ticket, path)));
@@ -219,12 +224,12 @@ impl Recorder {
         self.retention.asked = self.retention.asked.saturating_sub(1);
         match result {
             Ok(()) => {
-                self.storage.request_space();
-                self.clear_alarm(now, alarm::AlarmCode::EraseFailed, "");
+                self.journal.storage.request_space();
+                self.journal.clear_alarm(now, alarm::AlarmCode::EraseFailed, "");
             }
             Err(error) => {
                 let text = format!("{path} is deleted but cannot be removed: {error}");
-                self.raise_alarm(now, alarm::AlarmCode::EraseFailed, "", text);
+                self.journal.raise_alarm(now, alarm::AlarmCode::EraseFailed, "", text);
                 self.retention.waiting.push_back((Ticket(0), path));
                 self.retention.again = now.mono.after_ms(limits::REMOVE_RETRY_MS);
             }
@@ -235,10 +240,13 @@ impl Recorder {
     /// new recordings are refused.
     pub(in crate::recorder) fn check_disk_space(&mut self, now: Now) {
         let reserve = u64::from(self.config.store.reserve_mb) << 20;
-        let low = self.storage.total_bytes > 0 && self.storage.free_bytes < reserve;
-        let mut due =
-            self.index.expired_records(now.wall).filter(|record| !self.is_record_in_use(record));
-        let hope = low && self.retention.doubt.is_none() && !self.storage.slow;
+        let low = self.journal.storage.total_bytes > 0 && self.journal.storage.free_bytes < reserve;
+        let mut due = self
+            .journal
+            .index
+            .expired_records(now.wall)
+            .filter(|record| !self.is_record_in_use(record));
+        let hope = low && self.retention.doubt.is_none() && !self.journal.storage.slow;
         let found = due.next().is_some();
         drop(due);
         let hope =
@@ -247,14 +255,14 @@ impl Recorder {
             self.retention.next = now.mono;
         }
         let full = low && !hope;
-        if full && !self.storage.full {
+        if full && !self.journal.storage.full {
             let text = format!("less than {} MB are free", self.config.store.reserve_mb);
-            self.raise_alarm(now, alarm::AlarmCode::DiskFull, "", text);
-        } else if !full && self.storage.full {
-            self.clear_alarm(now, alarm::AlarmCode::DiskFull, "");
+            self.journal.raise_alarm(now, alarm::AlarmCode::DiskFull, "", text);
+        } else if !full && self.journal.storage.full {
+            self.journal.clear_alarm(now, alarm::AlarmCode::DiskFull, "");
         }
-        let freed = self.storage.full && !full;
-        self.storage.full = full;
+        let freed = self.journal.storage.full && !full;
+        self.journal.storage.full = full;
         if freed {
             self.resume_interrupted(now);
         }
@@ -263,7 +271,7 @@ impl Recorder {
     /// Replaces the call key after a recording with numbers under it was deleted.
     fn rotate_call_key(&mut self, now: Now) {
         match self.retention.rotation {
-            CallKeyRotation::Noted(ticket) if ticket <= self.storage.durable_ticket() => {
+            CallKeyRotation::Noted(ticket) if ticket <= self.journal.storage.durable_ticket() => {
                 self.outputs.push_back(Output::ForgetCallKeys);
                 self.retention.rotation = CallKeyRotation::Idle;
             }
@@ -290,6 +298,6 @@ impl Recorder {
         for number in live {
             self.append_call_fact(now, number, false);
         }
-        self.retention.rotation = CallKeyRotation::Noted(self.storage.last_fact_ticket());
+        self.retention.rotation = CallKeyRotation::Noted(self.journal.storage.last_fact_ticket());
     }
 }

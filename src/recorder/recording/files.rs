@@ -36,18 +36,18 @@ impl Recorder {
         let recording = &mut self.recordings[index];
         let Some(tape) = recording.writer.as_mut() else { return };
         let Some(opening) = tape.opening.as_mut() else { return };
-        if opening.asked || opening.at > now.mono || self.storage.is_down() {
+        if opening.asked || opening.at > now.mono || self.journal.storage.is_down() {
             return;
         }
         opening.asked = true;
         let (path, bytes) = (opening.path.clone(), opening.header.clone());
-        recording.file = self.storage.next_file();
+        recording.file = self.journal.storage.next_file();
         let file = recording.file;
-        self.storage.submit(now.mono, Job::Create { file, path });
-        self.storage.submit(now.mono, Job::Append { file, bytes });
+        self.journal.storage.submit(now.mono, Job::Create { file, path });
+        self.journal.storage.submit(now.mono, Job::Append { file, bytes });
         let mark = tape.written_end();
         tape.unsynced.push_back(UnsyncedChunk {
-            after: self.storage.next_ticket(),
+            after: self.journal.storage.next_ticket(),
             mark,
             chunk: None,
         });
@@ -76,7 +76,7 @@ impl Recorder {
             opening.asked = false;
             opening.at = now.mono.after_ms(limits::DISK_RETRY_MS);
         }
-        recording.file = self.storage.next_file();
+        recording.file = self.journal.storage.next_file();
     }
 
     /// Moves the recording to a new file after a write error.
@@ -112,7 +112,7 @@ impl Recorder {
             self.fail_pending_replies(id, error, true);
         }
         let fact = Fact::RecordingReasons { id, reasons, by: "box".to_string() };
-        self.storage.append(&mut self.index, now, fact);
+        self.journal.append(now, fact);
         self.mark_call_owner(call);
         reasons.is_empty()
     }
@@ -146,10 +146,10 @@ impl Recorder {
             _ => None,
         };
         let space = matches!(done, Completion::FreeSpace { .. });
-        if space && self.storage.no_room {
+        if space && self.journal.storage.no_room {
             self.mark_all_agents();
         }
-        match self.storage.handle_completion(now, done) {
+        match self.journal.storage.handle_completion(now, done) {
             StorageEvent::Nothing => {}
             StorageEvent::Durable => self.handle_sync(now),
             StorageEvent::Failed(error, text) => self.handle_store_failure(now, error, text),
@@ -187,9 +187,9 @@ impl Recorder {
     /// Resumes after an outage: a new journal file holds everything that waited.
     fn resume_after_outage(&mut self, now: Now) {
         log::warn!("the disk is back; what waited in memory is durable");
-        self.index.relocate_entries(self.storage.take_relocated());
+        self.journal.index.relocate_entries(self.journal.storage.take_relocated());
         self.handle_sync(now);
-        self.storage.request_space();
+        self.journal.storage.request_space();
         self.mark_all_agents();
         self.resume_interrupted(now);
     }
@@ -211,18 +211,18 @@ impl Recorder {
             DiskError::Full => alarm::AlarmCode::DiskFull,
             DiskError::Failed(_) => alarm::AlarmCode::DiskFailed,
         };
-        if error == DiskError::Full && !self.storage.no_room {
-            self.storage.no_room = true;
+        if error == DiskError::Full && !self.journal.storage.no_room {
+            self.journal.storage.no_room = true;
             self.mark_all_agents();
         }
         let text = format!("{text}: {error}");
         let other =
             |a: &Alarm| a.code == code && a.subject == WRITING && a.is_active && a.text != text;
-        if self.alarms.iter().any(other) {
+        if self.journal.alarms.iter().any(other) {
             // An alarm is logged once; a different cause helps the administrator.
             log::warn!("{text}");
         }
-        self.raise_alarm(now, code, WRITING, text);
+        self.journal.raise_alarm(now, code, WRITING, text);
     }
 
     fn recording_of_file(&self, file: FileId) -> Option<usize> {
@@ -231,7 +231,7 @@ impl Recorder {
 
     /// Advances watermarks after a sync, and notes the ends of completed recordings.
     fn handle_sync(&mut self, now: Now) {
-        let durable = self.storage.durable_ticket();
+        let durable = self.journal.storage.durable_ticket();
         let mut opening = false;
         for index in 0..self.recordings.len() {
             let recording = &mut self.recordings[index];
@@ -256,9 +256,9 @@ impl Recorder {
             }
         }
         self.last_screen_ticket(now, durable);
-        if !opening && !self.storage.is_down() {
-            self.clear_alarm(now, alarm::AlarmCode::DiskFull, WRITING);
-            self.clear_alarm(now, alarm::AlarmCode::DiskFailed, WRITING);
+        if !opening && !self.journal.storage.is_down() {
+            self.journal.clear_alarm(now, alarm::AlarmCode::DiskFull, WRITING);
+            self.journal.clear_alarm(now, alarm::AlarmCode::DiskFailed, WRITING);
         }
     }
 
@@ -281,8 +281,8 @@ impl Recorder {
         let (id, channel, why) = (recording.id, recording.channel, finished.end.as_str());
         let stored_ms = ms_of_frames(finished.ledger.stored, self.channels[channel.0].rate);
         log::info!("recording {id} closed ({why}), {stored_ms} ms stored");
-        self.trace.push_event(now.wall, TraceEvent::RecordingEnded { recording: id, why });
-        self.storage.append(&mut self.index, now, Fact::RecordingEnded(ended));
+        self.journal.trace.push_event(now.wall, TraceEvent::RecordingEnded { recording: id, why });
+        self.journal.append(now, Fact::RecordingEnded(ended));
         self.release_encoder(channel, tape.reel);
     }
 
@@ -296,7 +296,7 @@ impl Recorder {
             return;
         }
         if tape.finished.is_none() {
-            self.storage.submit(now.mono, Job::Close { file: recording.file });
+            self.journal.storage.submit(now.mono, Job::Close { file: recording.file });
         }
         let durable = tape.durable;
         let more = recording.end_recording.is_none_or(|(to, _)| durable.to < to);
@@ -314,8 +314,8 @@ impl Recorder {
         recording.end_recording = Some((durable.to, RecordingEnd::Storage));
         recording.closed = true;
         let why = RecordingEnd::Storage.as_str();
-        self.trace.push_event(now.wall, TraceEvent::RecordingEnded { recording: id, why });
-        self.storage.append(&mut self.index, now, Fact::RecordingEnded(ended));
+        self.journal.trace.push_event(now.wall, TraceEvent::RecordingEnded { recording: id, why });
+        self.journal.append(now, Fact::RecordingEnded(ended));
         if more {
             self.continue_in_new_file(now, index, &old, (tape, wait_ms));
         } else {
@@ -379,7 +379,7 @@ impl Recorder {
         if retain_until > new.retain_until {
             new.retain_until = retain_until;
             let fact = Fact::RecordingRetention { id, retain_until };
-            self.storage.append(&mut self.index, now, fact);
+            self.journal.append(now, fact);
         }
         let key = new.key.clone();
         for session in self.sessions.iter_mut() {
@@ -387,7 +387,7 @@ impl Recorder {
         }
         log::warn!("recording {id} goes on from {} at {}", old.id, old.from);
         let event = TraceEvent::RecordingBegan { recording: id, device: call.device.clone() };
-        self.trace.push_event(now.wall, event);
+        self.journal.trace.push_event(now.wall, event);
         self.recordings.push(new);
         self.carry_over_facts(now, old, (id, key));
         self.mark_call_owner(call.number);
@@ -402,7 +402,7 @@ impl Recorder {
         old: &ContinuedRecording,
         (id, key): (RecordingId, Option<DataKey>),
     ) {
-        let Some(record) = self.index.record(old.id) else { return };
+        let Some(record) = self.journal.index.record(old.id) else { return };
         let protected = record.is_protected;
         let mut fields = Vec::new();
         for change in record.history.iter().filter(|_| old.never_durable) {
@@ -412,12 +412,12 @@ impl Recorder {
         }
         if protected {
             let fact = Fact::Protected { id, on: true, by: "box".to_string() };
-            self.storage.append(&mut self.index, now, fact);
+            self.journal.append(now, fact);
         }
         for (field, by, value) in fields {
-            let sequence = self.storage.next_sequence();
+            let sequence = self.journal.storage.next_sequence();
             let value = seal::seal_field(key.as_ref(), sequence, &value);
-            self.storage.append(&mut self.index, now, Fact::FieldSet { id, field, by, value });
+            self.journal.append(now, Fact::FieldSet { id, field, by, value });
         }
     }
 }

@@ -64,7 +64,7 @@ impl Recorder {
             return Err(Code::ShuttingDown.into());
         }
         self.require_disk()?;
-        if self.storage.full {
+        if self.journal.storage.full {
             return Err(Code::DiskFull.into());
         }
         if self.recordings.len() >= limits::RECORDINGS_MAX || self.envelopes.is_empty() {
@@ -108,7 +108,7 @@ impl Recorder {
         let id = recording.id;
         log::info!("recording {id} began on device {} ({})", call.device, recording.reasons);
         let event = TraceEvent::RecordingBegan { recording: id, device: call.device.clone() };
-        self.trace.push_event(now.wall, event);
+        self.journal.trace.push_event(now.wall, event);
         self.recordings.push(recording);
         self.open_file(now, self.recordings.len() - 1);
         if let Some((_, at)) = call.ended {
@@ -126,7 +126,7 @@ impl Recorder {
         want: RecordingRequest,
         (reel, backlog, envelope, why): (EncodeStream, VecDeque<Chunk>, Envelope, String),
     ) -> (Recording, Ticket) {
-        let file = self.storage.next_file();
+        let file = self.journal.storage.next_file();
         let (id, key) = (envelope.id, envelope.key);
         let place = &self.channels[call.channel.0];
         let header = MediaHeader {
@@ -146,7 +146,8 @@ impl Recorder {
         let writer = MediaWriter::create(&header, key.clone(), &mut first);
         let opening = PendingCreate::new(layout::media_path(now.wall, id), first, now);
         let (schedule, retain_until) = self.schedule_retention(now.wall, want.schedule);
-        let numbers = seal::seal_numbers(key.as_ref(), self.storage.next_sequence(), &call.numbers);
+        let numbers =
+            seal::seal_numbers(key.as_ref(), self.journal.storage.next_sequence(), &call.numbers);
         let began = RecordingBegan {
             id,
             call: call.to_facts(self.owner_name(call)),
@@ -162,7 +163,7 @@ impl Recorder {
             retain_until,
             continues: want.continues,
         };
-        let ticket = self.storage.append(&mut self.index, now, Fact::RecordingBegan(began));
+        let ticket = self.journal.append(now, Fact::RecordingBegan(began));
         let recording = Recording {
             id,
             call: want.call,
@@ -227,7 +228,7 @@ impl Recorder {
     ) -> Ticket {
         let (_, until) = self.schedule_retention(now.wall, schedule);
         let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else {
-            return self.storage.durable_ticket();
+            return self.journal.storage.durable_ticket();
         };
         let before = recording.reasons;
         recording.reasons.insert(reason);
@@ -237,14 +238,14 @@ impl Recorder {
         let (call, reasons) = (recording.call, recording.reasons);
         if longer {
             let fact = Fact::RecordingRetention { id, retain_until: until };
-            self.storage.append(&mut self.index, now, fact);
+            self.journal.append(now, fact);
         }
         if reasons == before {
-            return self.storage.last_fact_ticket();
+            return self.journal.storage.last_fact_ticket();
         }
         self.mark_call_owner(call);
         let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
-        self.storage.append(&mut self.index, now, fact)
+        self.journal.append(now, fact)
     }
 
     /// Carries the retention of the other reasons over to the new part (D6).
@@ -258,7 +259,7 @@ impl Recorder {
         if let Some(new) = new.filter(|new| new.retain_until < until) {
             new.retain_until = until;
             let fact = Fact::RecordingRetention { id, retain_until: until };
-            self.storage.append(&mut self.index, now, fact);
+            self.journal.append(now, fact);
         }
     }
 
@@ -271,17 +272,17 @@ impl Recorder {
         by: &str,
     ) -> Ticket {
         let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else {
-            return self.storage.durable_ticket();
+            return self.journal.storage.durable_ticket();
         };
         let before = recording.reasons;
         recording.reasons.0 &= !gone.0;
         let (reasons, call) = (recording.reasons, recording.call);
         if reasons == before {
-            return self.storage.last_fact_ticket();
+            return self.journal.storage.last_fact_ticket();
         }
         self.mark_call_owner(call);
         let fact = Fact::RecordingReasons { id, reasons, by: by.to_string() };
-        let ticket = self.storage.append(&mut self.index, now, fact);
+        let ticket = self.journal.append(now, fact);
         if reasons.is_empty() {
             self.end_recording(id, RecordingEnd::Stop, false);
         }

@@ -42,16 +42,17 @@ impl Recorder {
         let has_it = record.fetches.iter().any(|fetch| fetch.by == by && fetch.why == FACTS);
         self.require_disk()?;
         if has_it {
-            let after = self.storage.last_fact_ticket();
+            let after = self.journal.storage.last_fact_ticket();
             return Ok(Response {
                 after_sync: after,
                 ..Response::stream(ReplyStream::Show { id: recording, sealed: true })
             });
         }
-        self.trace
+        self.journal
+            .trace
             .push_event(now.wall, TraceEvent::Fetched { recording, by: by.clone(), why: FACTS });
         let fact = Fact::Fetched { id: recording, by, why: FACTS.to_owned() };
-        let after = self.storage.append(&mut self.index, now, fact);
+        let after = self.journal.append(now, fact);
         Ok(Response {
             after_sync: after,
             ..Response::stream(ReplyStream::Show { id: recording, sealed: true })

@@ -86,7 +86,7 @@ impl Recorder {
         agent: AgentIndex,
     ) -> Result<Response, Refusal> {
         let (id, ticket, new) = match self.screen_start_at(now.wall, agent)? {
-            ScreenStartPlan::Runs(id) => (id, self.storage.last_fact_ticket(), false),
+            ScreenStartPlan::Runs(id) => (id, self.journal.storage.last_fact_ticket(), false),
             ScreenStartPlan::Begins(schedule) => {
                 let (id, ticket) = self.begin_screen_recording(now, agent, schedule)?;
                 self.screens.captures.entry(agent).or_default().alone = Some(id);
@@ -111,7 +111,7 @@ impl Recorder {
         let id = self.screen_stop_target(agent)?;
         let tapes = self.screens.captures.get_mut(&agent).map(|capture| &mut capture.tapes);
         let tape = tapes.and_then(|tapes| tapes.iter_mut().find(|tape| tape.id == id));
-        let mut ticket = self.storage.last_fact_ticket();
+        let mut ticket = self.journal.storage.last_fact_ticket();
         if let Some(tape) = tape.filter(|tape| tape.end.is_none()) {
             tape.set_end(screen_ms(now.mono), RecordingEnd::Stop);
             let by = self.directory.agent_at(agent).username.clone();
@@ -120,7 +120,7 @@ impl Recorder {
                 reasons: RecordReasons::default(),
                 by,
             };
-            ticket = self.storage.append(&mut self.index, now, fact);
+            ticket = self.journal.append(now, fact);
             self.stale_agents.insert(agent);
         }
         let mut bytes = Vec::new();

@@ -48,20 +48,22 @@ impl Recorder {
     /// Adds the agent's screen to the call's recording.
     pub(super) fn begin_screen(&mut self, now: Now, agent: AgentIndex, id: RecordingId) {
         let served = self.screens.captures.get(&agent).is_some_and(|c| c.session.is_some());
-        let full = self.storage.full || self.storage.no_room || self.storage.is_down();
+        let full = self.journal.storage.full
+            || self.journal.storage.no_room
+            || self.journal.storage.is_down();
         if !served || full || self.stopping {
             return;
         }
         let Some(recording) = self.recording_by_id(id) else { return };
         let (key, channel) =
             (recording.key.as_ref().map(DataKey::derive_screen_key), recording.channel);
-        let Some(began) = self.index.record(id).map(|record| record.at) else { return };
+        let Some(began) = self.journal.index.record(id).map(|record| record.at) else { return };
         let wrapped = if key.is_some() { DERIVED_KEY_MARKER.to_vec() } else { Vec::new() };
         let header = self.screen_header(now, id, wrapped);
         let mut first = Vec::new();
         let writer = MediaWriter::create(&header, key, &mut first);
         let opening = (layout::screen_path(began, id), first);
-        self.storage.append(&mut self.index, now, Fact::ScreenBegan { id });
+        self.journal.append(now, Fact::ScreenBegan { id });
         self.create_screen_file(now, agent, ScreenWriter::new(id, Some(channel), writer, opening));
     }
 
@@ -77,7 +79,7 @@ impl Recorder {
         let header = self.screen_header(now, id, envelope.wrapped);
         let person = self.directory.agent_at(agent);
         let (name, phone) = (person.username.clone(), person.phones.first().cloned());
-        let sequence = self.storage.next_sequence();
+        let sequence = self.journal.storage.next_sequence();
         let numbers = seal::seal_numbers(key.as_ref(), sequence, &PhoneNumbers::default());
         let mut first = Vec::new();
         let writer = MediaWriter::create(&header, key, &mut first);
@@ -108,24 +110,26 @@ impl Recorder {
             continues: None,
         };
         let device = began.call.device.clone();
-        let ticket = self.storage.append(&mut self.index, now, Fact::RecordingBegan(began));
+        let ticket = self.journal.append(now, Fact::RecordingBegan(began));
         let opening = (layout::media_path(now.wall, id), first);
         let mut tape = ScreenWriter::new(id, None, writer, opening);
         tape.alone = true;
-        self.trace.push_event(now.wall, TraceEvent::RecordingBegan { recording: id, device });
+        self.journal
+            .trace
+            .push_event(now.wall, TraceEvent::RecordingBegan { recording: id, device });
         self.create_screen_file(now, agent, tape);
         Ok((id, ticket))
     }
 
     fn create_screen_file(&mut self, now: Now, agent: AgentIndex, mut tape: ScreenWriter) {
         log::info!("recording {}: the screen is recorded", tape.id);
-        let file = self.storage.next_file();
+        let file = self.journal.storage.next_file();
         tape.file = file;
         if let Some((path, bytes)) = tape.opening.take() {
-            self.storage.submit(now.mono, Job::Create { file, path });
-            self.storage.submit(now.mono, Job::Append { file, bytes });
+            self.journal.storage.submit(now.mono, Job::Create { file, path });
+            self.journal.storage.submit(now.mono, Job::Append { file, bytes });
         }
-        tape.unsynced.push_back((self.storage.next_ticket(), tape.written_end()));
+        tape.unsynced.push_back((self.journal.storage.next_ticket(), tape.written_end()));
         self.screens.captures.entry(agent).or_default().tapes.push(tape);
         self.stale_agents.insert(agent);
     }
@@ -164,12 +168,14 @@ impl Recorder {
         why: &'static str,
     ) {
         let fact = if tape.alone {
-            self.trace.push_event(now.wall, TraceEvent::RecordingEnded { recording: tape.id, why });
+            self.journal
+                .trace
+                .push_event(now.wall, TraceEvent::RecordingEnded { recording: tape.id, why });
             Fact::RecordingEnded(ended)
         } else {
             Fact::ScreenEnded(ended)
         };
-        self.storage.append(&mut self.index, now, fact);
+        self.journal.append(now, fact);
     }
 
     /// Abandons a screen file after a create or write error.
@@ -208,7 +214,7 @@ impl Recorder {
                 durable.size
             );
             if tape.finished.is_none() {
-                self.storage.submit(now.mono, Job::Close { file: tape.file });
+                self.journal.storage.submit(now.mono, Job::Close { file: tape.file });
             }
             if tape.alone && durable.size == 0 {
                 self.fail_pending_replies(id, error, true);

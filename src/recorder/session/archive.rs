@@ -72,7 +72,7 @@ fn record_named_by<'a>(command: &'a Command<'_>) -> Option<&'a str> {
 
 impl Recorder {
     pub(in crate::recorder) fn read_view(&self) -> ReadView<'_> {
-        ReadView { index: &self.index, catalogue: &self.archive.catalogue }
+        ReadView { index: &self.journal.index, catalogue: &self.archive.catalogue }
     }
 
     /// The lookup that a command needs if its record may only be in the archive.
@@ -84,7 +84,8 @@ impl Recorder {
     ) -> Option<ReplyStream> {
         let id = RecordingId::parse(record_named_by(command)?)?;
         let searched = self.sessions.get_mut(session)?.searched.take() == Some(id);
-        let here = self.index.record(id).is_some() || self.archive.catalogue.days().is_empty();
+        let here =
+            self.journal.index.record(id).is_some() || self.archive.catalogue.days().is_empty();
         if searched || here {
             return None;
         }
@@ -104,7 +105,7 @@ impl Recorder {
             let need = match &mut search.fetch {
                 Some(fetch) => match fetch.poll_record(self.read_view())? {
                     ReadStep::Found(record) => {
-                        self.index.adopt_record(record);
+                        self.journal.index.adopt_record(record);
                         break;
                     }
                     ReadStep::Read(need) => need,
@@ -179,12 +180,12 @@ impl Recorder {
     /// Starts closing days and rebuilding summaries, one request at a time.
     pub(in crate::recorder) fn tick_archive(&mut self, now: Now) {
         let rests = self.archive.busy || !self.archive.backoff.is_due(now.mono);
-        if rests || self.stopping || !self.storage.are_past_days_final() {
+        if rests || self.stopping || !self.journal.storage.are_past_days_final() {
             return;
         }
-        self.archive.closes |= self.storage.take_day_change();
+        self.archive.closes |= self.journal.storage.take_day_change();
         if self.archive.closes || self.archive.damaged.is_some() {
-            let Some(today) = Day::parse(self.storage.day()) else { return };
+            let Some(today) = Day::parse(self.journal.storage.day()) else { return };
             (self.archive.busy, self.archive.closes) = (true, false);
             let damaged = self.archive.damaged.take();
             self.archive.mending = damaged;
@@ -202,19 +203,19 @@ impl Recorder {
         let mending = self.archive.mending.take();
         if result.is_ok() {
             self.archive.backoff.succeed();
-            self.clear_alarm(now, alarm::AlarmCode::WorkerFailed, SUMMARIES);
+            self.journal.clear_alarm(now, alarm::AlarmCode::WorkerFailed, SUMMARIES);
         }
         match result {
             // Never moves back: the next start handles a journal that was shortened.
             Ok((_, through))
-                if through < self.index.summarised_through()
-                    || through > self.index.last_sequence() =>
+                if through < self.journal.index.summarised_through()
+                    || through > self.journal.index.last_sequence() =>
             {
                 log::error!("closed days end with entry {through}, which cannot be");
             }
             Ok((catalogue, through)) => {
                 self.archive.catalogue = catalogue;
-                self.index.retire_through(through);
+                self.journal.index.retire_through(through);
                 log::info!("closed days are summarised through entry {through}");
             }
             // The records stay in memory, so a later retry loses nothing.
@@ -224,7 +225,7 @@ impl Recorder {
                 self.archive.backoff.fail(now.mono);
                 let text = format!("closed days are not summarised ({text}); tried again");
                 log::error!("{text}");
-                self.raise_alarm(now, alarm::AlarmCode::WorkerFailed, SUMMARIES, text);
+                self.journal.raise_alarm(now, alarm::AlarmCode::WorkerFailed, SUMMARIES, text);
             }
         }
     }
@@ -251,26 +252,27 @@ impl Recorder {
     /// Number of records in memory.
     #[must_use]
     pub fn records_in_memory(&self) -> usize {
-        self.index.records().count()
+        self.journal.index.records().count()
     }
 
     /// A record, if it is in memory.
     #[must_use]
     pub fn record_in_memory(&self, id: RecordingId) -> Option<&Record> {
-        self.index.record(id)
+        self.journal.index.record(id)
     }
 
     /// Number of records, and the start time of the oldest.
     pub(in crate::recorder) fn count_records(&self) -> (usize, Option<crate::time::WallTime>) {
-        let (fresh, gone) = self.index.unsummarised_counts();
+        let (fresh, gone) = self.journal.index.unsummarised_counts();
         let count = (self.archive.catalogue.record_count() + fresh).saturating_sub(gone);
-        let newest =
-            |at: &crate::time::WallTime| fresh > 0 && Some(*at) == self.index.oldest_record();
+        let newest = |at: &crate::time::WallTime| {
+            fresh > 0 && Some(*at) == self.journal.index.oldest_record()
+        };
         let oldest = self
             .archive
             .catalogue
             .oldest_record()
-            .or_else(|| self.index.oldest_record().filter(newest));
+            .or_else(|| self.journal.index.oldest_record().filter(newest));
         (count, oldest)
     }
 }

@@ -203,7 +203,7 @@ impl Recorder {
                 | Command::Shutdown
         );
         let masks = matches!(command, Command::BlackoutStart { .. } | Command::BlackoutStop { .. });
-        let over = self.storage.is_closing() && !reads;
+        let over = self.journal.storage.is_closing() && !reads;
         if over || self.stopping && !reads && !masks {
             return Err(Code::ShuttingDown.into());
         }

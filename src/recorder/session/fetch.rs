@@ -67,9 +67,11 @@ impl Recorder {
         let (size, digest) = (ended.size, ended.digest);
         let (recording, why) = (record.id(), wanted.as_str());
         self.require_disk()?;
-        self.trace.push_event(now.wall, TraceEvent::Fetched { recording, by: by.clone(), why });
+        self.journal
+            .trace
+            .push_event(now.wall, TraceEvent::Fetched { recording, by: by.clone(), why });
         let fact = Fact::Fetched { id: recording, by, why: why.to_owned() };
-        let after = self.storage.append(&mut self.index, now, fact);
+        let after = self.journal.append(now, fact);
         Ok(Response {
             after_sync: after,
             ..Response::stream(ReplyStream::Media { path, from, size, digest })

@@ -17,7 +17,11 @@ impl Recorder {
         };
         put(
             "journal",
-            &(self.storage.next_sequence(), self.storage.last_fact_ticket(), self.storage.full),
+            &(
+                self.journal.storage.next_sequence(),
+                self.journal.storage.last_fact_ticket(),
+                self.journal.storage.full,
+            ),
         );
         put("calls", &self.calls);
         put("seats", &self.seats);

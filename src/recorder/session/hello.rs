@@ -51,12 +51,14 @@ impl Recorder {
         self.forget_reader(id);
         let Some(who) = session.who else { return };
         log::info!("session {} ({} {}) is gone", id.0, who.kind, who.user);
-        self.trace.push_event(now.wall, TraceEvent::LogOut { user: who.user, kind: who.kind });
+        self.journal
+            .trace
+            .push_event(now.wall, TraceEvent::LogOut { user: who.user, kind: who.kind });
         let fed = self.sessions.iter().any(|other| other.kind() == Some(Kind::Cti));
         let calls = self.calls.live_calls().next().is_some();
         if who.kind == Kind::Cti && !session.quit && !fed && calls {
             let text = "the call feed is gone; calls go on until it says otherwise".to_string();
-            self.raise_alarm(now, alarm::AlarmCode::CtiLost, "", text);
+            self.journal.raise_alarm(now, alarm::AlarmCode::CtiLost, "", text);
         }
     }
 
@@ -143,7 +145,7 @@ impl Recorder {
                     found.iter().map(|(name, line)| format!("{name} (line {line})")).collect();
                 let text = format!("several agents were returned for {user}: {}", named.join(", "));
                 log::error!("{text}");
-                self.raise_alarm(now, alarm::AlarmCode::DuplicateUser, user, text);
+                self.journal.raise_alarm(now, alarm::AlarmCode::DuplicateUser, user, text);
                 let text = "several agents have this username; ask your administrator";
                 Err(Refusal::new(Code::DuplicateUser, text))
             }
@@ -188,7 +190,7 @@ impl Recorder {
     fn handle_wrong_pin(&mut self, now: Now, source: &PinSource) {
         if let Some(ms) = self.enrolment.pins.wrong(now.mono, source) {
             let text = format!("wrong PINs from {source}, which is locked out for {} s", ms / 1000);
-            self.raise_alarm(now, alarm::AlarmCode::Guessing, "pin", text);
+            self.journal.raise_alarm(now, alarm::AlarmCode::Guessing, "pin", text);
         }
     }
 
@@ -229,10 +231,11 @@ impl Recorder {
 
     fn log_in_session(&mut self, now: Now, id: SessionId, who: Principal) {
         log::info!("session {} is {} {}", id.0, who.kind, who.user);
-        self.trace
+        self.journal
+            .trace
             .push_event(now.wall, TraceEvent::LogIn { user: who.user.clone(), kind: who.kind });
         if who.kind == Kind::Cti {
-            self.clear_alarm(now, alarm::AlarmCode::CtiLost, "");
+            self.journal.clear_alarm(now, alarm::AlarmCode::CtiLost, "");
         }
         if let Some(session) = self.sessions.get_mut(id) {
             session.who = Some(who);

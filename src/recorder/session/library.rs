@@ -105,7 +105,7 @@ impl Recorder {
     ) -> Result<&Record, Refusal> {
         let none = || Refusal::new(Code::NoSuchRecord, format!("no record is called {word}"));
         let who = self.principal_of(id).ok_or_else(none)?;
-        let record = RecordingId::parse(word).and_then(|id| self.index.record(id));
+        let record = RecordingId::parse(word).and_then(|id| self.journal.index.record(id));
         let record = record.filter(|record| record.deleted.is_none());
         let facets = |record: &Record| (record.began.call.agent.clone(), record.reasons_ever);
         let seen = |record: &&Record| {
@@ -145,9 +145,9 @@ impl Recorder {
         let (record, changes) = (record.id(), record.is_protected != on);
         self.require_disk()?;
         let ticket = if changes {
-            self.storage.append(&mut self.index, now, Fact::Protected { id: record, on, by })
+            self.journal.append(now, Fact::Protected { id: record, on, by })
         } else {
-            self.storage.last_fact_ticket()
+            self.journal.storage.last_fact_ticket()
         };
         let mut bytes = Vec::new();
         let line = reply::begin_ok(&mut bytes).pair("recording", record);
@@ -233,7 +233,7 @@ impl Recorder {
         id: RecordingId,
         key: Option<&DataKey>,
     ) -> Option<PhoneNumbers> {
-        let record = self.index.record(id)?;
+        let record = self.journal.index.record(id)?;
         seal::open_numbers(key, &record.began.numbers).ok()
     }
 
@@ -252,7 +252,7 @@ impl Recorder {
             RecordKey::Open(key) => (Some(key), Vec::new()),
         };
         // The record may have been deleted while its key was read.
-        let record = self.index.record(id).filter(|record| record.deleted.is_none());
+        let record = self.journal.index.record(id).filter(|record| record.deleted.is_none());
         let (Some(record), Some(who)) = (record, self.principal_of(session)) else {
             reply::begin_err(out, &Code::NoSuchRecord.into()).end();
             return true;
@@ -404,7 +404,7 @@ impl Recorder {
             }
             Some(None) => RecordKey::Sealed(Vec::new()),
             None => {
-                let path = self.index.record(id).map(Record::media_path);
+                let path = self.journal.index.record(id).map(Record::media_path);
                 if let Some(path) = path {
                     self.request_read(session, path, (0, limits::READ_BYTES));
                     return RecordKey::Wait;
@@ -451,7 +451,7 @@ impl Recorder {
         (offset, wanted): (u64, usize),
     ) {
         let busy = self.reader.for_session.is_some() || self.reader.arrived.is_some();
-        if busy || self.storage.slow {
+        if busy || self.journal.storage.slow {
             return;
         }
         self.reader.tag += 1;

@@ -153,7 +153,7 @@ impl Recorder {
             NumberMatch::Fetch(fetch) => match fetch.poll_record(self.read_view())? {
                 ReadStep::Found(record) => {
                     listing.judged = NumberMatch::Key(record.id());
-                    self.index.adopt_record(record);
+                    self.journal.index.adopt_record(record);
                     Ok(ListingProgress::More)
                 }
                 ReadStep::Read(need) => match self.take_read(session, &need) {
@@ -195,7 +195,7 @@ impl Recorder {
         if !listing.wants_numbers() {
             return Ok(ListingProgress::Row(Box::new(row)));
         }
-        listing.judged = match self.index.record(row.id) {
+        listing.judged = match self.journal.index.record(row.id) {
             Some(_) => NumberMatch::Key(row.id),
             None => NumberMatch::Fetch(Box::new(RecordFetch::new(row))),
         };
@@ -222,7 +222,7 @@ impl Recorder {
         let numbers = self.sealed_numbers(id, key.as_ref()).unwrap_or_default();
         let same =
             |asked: &Option<String>, known: Option<String>| asked.is_none() || *asked == known;
-        let record = self.index.record(id).filter(|record| record.deleted.is_none());
+        let record = self.journal.index.record(id).filter(|record| record.deleted.is_none());
         match record {
             Some(record)
                 if same(&listing.ani, numbers.ani) && same(&listing.dnis, numbers.dnis) =>
@@ -235,7 +235,7 @@ impl Recorder {
 
     fn write_record_row(&self, who: &Principal, row: &RecordRow, out: &mut Vec<u8>) {
         let direction = row.direction.map_or("-", direction_word);
-        let so_far = self.index.record(row.id).filter(|record| record.is_running());
+        let so_far = self.journal.index.record(row.id).filter(|record| record.is_running());
         let duration_ms = so_far.map_or(row.duration_ms, |record| self.running_ms(record));
         let line = reply::begin_row(out).pair("recording", row.id).pair("start", row.at);
         let line = line.pair("duration_ms", duration_ms);

@@ -4,13 +4,11 @@
 //! state changed and the client has room, the session sends the newest. An agent who sees only own
 //! recordings (B2) gets a state made from those alone. Hidden changes therefore cause no line.
 
-use crate::alarm;
 use crate::calls::directory::AgentIndex;
 use crate::limits;
 use crate::recorder::{Output, Recorder, Session};
 use crate::store::fact::{CallNumber, RecordReason, RecordReasons};
 use crate::time::Now;
-use crate::trace::TraceEvent;
 use protocol::{AgentState, CaptureState, Code, Refusal, ScreenMode, reply};
 
 impl Recorder {
@@ -96,7 +94,7 @@ impl Recorder {
 
     fn flush_session(&mut self, id: crate::id::SessionId) {
         self.feed_stream(id);
-        let durable = self.storage.durable_ticket();
+        let durable = self.journal.storage.durable_ticket();
         let Some(session) = self.sessions.get_mut(id) else { return };
         while let Some(bytes) = session.next_reply(durable) {
             self.outputs.push_back(Output::Send { session: id, bytes });
@@ -152,7 +150,7 @@ impl Recorder {
     /// Sends the newest checkpoint after login. Agents who see only own recordings get none: its
     /// number would reveal others' recordings (B2).
     fn push_checkpoint(&mut self, id: crate::id::SessionId) {
-        let Some(newest) = self.storage.newest_checkpoint() else { return };
+        let Some(newest) = self.journal.storage.newest_checkpoint() else { return };
         let Some(session) = self.sessions.get(id) else { return };
         let hidden = session.logged_in_agent().is_some_and(|agent| self.sees_only_own(agent));
         let room = session.stream.is_none() && session.room > limits::REPLY_RESERVE_BYTES;
@@ -180,7 +178,7 @@ impl Recorder {
         }
         let Some(mut next) = session.watch else { return };
         while session.room > limits::REPLY_RESERVE_BYTES {
-            let Some(traced) = self.trace.first_since(next) else { break };
+            let Some(traced) = self.journal.trace.first_since(next) else { break };
             let mut bytes = Vec::new();
             if traced.sequence > next {
                 reply::begin_event(&mut bytes).pair("lost", traced.sequence - next).end();
@@ -190,7 +188,7 @@ impl Recorder {
             let told = next;
             session.room = session.room.saturating_sub(bytes.len());
             self.outputs.push_back(Output::Send { session: id, bytes });
-            self.trace.mark_delivered(told);
+            self.journal.trace.mark_delivered(told);
         }
         session.watch = Some(next);
     }
@@ -201,40 +199,12 @@ impl Recorder {
         if !self.sessions.iter().any(late) {
             return;
         }
-        let durable = self.storage.durable_ticket();
+        let durable = self.journal.storage.durable_ticket();
         let text = "the mask is in force, but the disk is slow: it is not on record yet";
         let mut bytes = Vec::new();
         reply::begin_err(&mut bytes, &Refusal::new(Code::Storage, text).with_masked()).end();
         for session in self.sessions.iter_mut().filter(|session| late(session)) {
             session.expire_receipts(now.mono, durable, &bytes);
-        }
-    }
-
-    pub(in crate::recorder) fn raise_alarm(
-        &mut self,
-        now: Now,
-        code: alarm::AlarmCode,
-        subject: &str,
-        text: String,
-    ) {
-        if self.alarms.raise(now.wall, code, subject, text.clone()) {
-            log::warn!("alarm {} {}: {text}", code.number(), code.as_str());
-            let (number, word) = (code.number(), code.as_str());
-            self.trace.push_event(now.wall, TraceEvent::AlarmRaised { number, word, text });
-        }
-    }
-
-    /// Clears a state alarm.
-    pub(in crate::recorder) fn clear_alarm(
-        &mut self,
-        now: Now,
-        code: alarm::AlarmCode,
-        subject: &str,
-    ) {
-        if self.alarms.resolve(code, subject) {
-            log::info!("alarm {} {} is over", code.number(), code.as_str());
-            let (number, word) = (code.number(), code.as_str());
-            self.trace.push_event(now.wall, TraceEvent::AlarmResolved { number, word });
         }
     }
 
@@ -244,7 +214,7 @@ impl Recorder {
         id: crate::id::SessionId,
         from: Option<u64>,
     ) -> Result<super::command::Response, Refusal> {
-        let next = self.trace.next_sequence();
+        let next = self.journal.trace.next_sequence();
         if let Some(session) = self.sessions.get_mut(id) {
             let first = from.map_or(next, |from| from.clamp(1, next));
             session.watch.get_or_insert(first);

@@ -86,7 +86,8 @@ impl Recorder {
     }
 
     fn box_row(&self, now: Now, rows: &mut ReportRows) {
-        let row = rows.begin_row("box", RowResult::Pass).pair("name", self.storage.box_name());
+        let row =
+            rows.begin_row("box", RowResult::Pass).pair("name", self.journal.storage.box_name());
         let row = row.pair("version", env!("CARGO_PKG_VERSION")).pair("boot", self.boot);
         let row = row.pair("time", now.wall).pair("time_sync", self.about.time_sync.as_str());
         row.pair("uptime_s", now.mono.0 / 1_000_000).end();
@@ -206,7 +207,7 @@ impl Recorder {
     }
 
     fn space_row(&self, rows: &mut ReportRows) {
-        let (free, total) = (self.storage.free_bytes, self.storage.total_bytes);
+        let (free, total) = (self.journal.storage.free_bytes, self.journal.storage.total_bytes);
         let reserve = u64::from(self.config.store.reserve_mb) << 20;
         let days = |days: Option<u64>| days.map_or("-".to_string(), |days| days.to_string());
         let full = free.saturating_sub(reserve).checked_div(self.bytes_per_day());
@@ -234,7 +235,7 @@ impl Recorder {
     }
 
     fn alarms_row(&self, rows: &mut ReportRows) {
-        let active = || self.alarms.iter().filter(|alarm| alarm.is_active);
+        let active = || self.journal.alarms.iter().filter(|alarm| alarm.is_active);
         let bad = |alarm: &&alarm::Alarm| alarm.code.severity() == alarm::Severity::Critical;
         let critical = active().filter(bad).count();
         let row =
@@ -246,7 +247,7 @@ impl Recorder {
     fn sign_rows(&self, now: Now, rows: ReportRows) -> Vec<u8> {
         let ReportRows { mut bytes, passed, failed } = rows;
         let digest = blake3::hash(&bytes);
-        let (sig, key) = self.storage.sign(SignaturePurpose::Selftest, digest.as_bytes());
+        let (sig, key) = self.journal.storage.sign(SignaturePurpose::Selftest, digest.as_bytes());
         let row = reply::begin_row(&mut bytes).pair("test", "signature").pair("result", "pass");
         let row = row.pair("digest", HEXLOWER.encode(digest.as_bytes()));
         row.pair("sig", HEXLOWER.encode(&sig)).pair("key", HEXLOWER.encode(&key)).end();
