@@ -131,6 +131,18 @@ pub const LOSS_LOG_MS: u64 = 1000;
 /// smaller.
 pub const CLOCK_STEP_MS: u64 = 2000;
 
+/// The box at rest looks at its clock this often, in milliseconds.
+pub const CLOCK_CHECK_MS: u64 = 1000;
+
+/// Time between looks at stale calls and wrap-ups while a call is known, in milliseconds.
+pub const CALLS_CHECK_MS: u64 = 200;
+
+/// Longest time between looks at screen captures, in milliseconds.
+pub const SCREENS_CHECK_MS: u64 = 1000;
+
+/// Time between looks at the free space, in milliseconds.
+pub const SPACE_CHECK_MS: u64 = 5000;
+
 /// Memory for recall over all channels; above it the oldest audio is dropped. 64 channels × 60
 /// min of Opus at 16 kbit/s are 64 × 7.2 MB = 461 MB.
 pub const RECALL_BYTES_MAX: usize = 512 << 20;

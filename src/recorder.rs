@@ -6,8 +6,8 @@
 //! envelopes. A mask takes effect as soon as its line is read. Every `ok` leaves after the sync
 //! that makes it true.
 //!
-//! The tables live here, addressed by ids. The modules below hold the operations: `boot` (restore
-//! from the journal), `audio` (capture into the rings, release to the encoders), `recording`
+//! The tables live here, addressed by ids. `timer` has every deadline. The modules below hold the
+//! operations: `boot` (restore from the journal), `audio` (capture into the rings, release to the encoders), `recording`
 //! (recordings, their files and recall), `blackout` (masks, agents' commands, permissions), `calls`
 //! (the CTI feed and detected calls), `screen` (video), `session` (clients, commands, replies,
 //! records), `journal` (storage, checkpoints, retention), `admin` (status, self-test, setup,
@@ -22,6 +22,7 @@ mod journal;
 mod recording;
 mod screen;
 pub mod session;
+mod timer;
 mod worker_failures;
 
 pub use admin::about::{BoxInfo, TimeSync};
@@ -47,6 +48,7 @@ use crate::time::{MonoTime, Now};
 use protocol::Refusal;
 use session::Sessions;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use timer::{Timer, Timers};
 
 /// An event that the shell reports to the recorder. Audio arrives through [`Recorder::capture`].
 #[derive(Debug)]
@@ -251,8 +253,6 @@ pub struct Recorder {
     outputs: VecDeque<Output>,
     /// Where the next round of audio release starts.
     next_release: usize,
-    /// The turn's release budget ran out before all audio left its ring.
-    more_to_release: bool,
     /// Where the next round of replies starts.
     next_answer: usize,
     reader: session::library::ArchiveReader,
@@ -260,7 +260,7 @@ pub struct Recorder {
     call_key: Option<DataKey>,
     retention: journal::retention::Retention,
     screens: screen::Screens,
-    next_call_tick: MonoTime,
+    timers: Timers,
     /// Recordings that start once there is disk space and an envelope.
     to_resume: recording::interrupted::ToResume,
     /// When the next loss may be logged; every loss is counted.
@@ -322,26 +322,72 @@ impl Recorder {
     /// Ends a turn: serves deadlines, releases audio, appends facts, sends notifications.
     pub fn turn(&mut self, now: Now) {
         self.now = now.mono;
-        self.retry_lines(now);
-        self.expire_receipts(now);
-        self.tick_sessions(now);
-        self.tick_selftest(now);
-        if !self.journal.storage.is_closing() {
-            self.check_clock_step(now);
-            self.update_lines(now);
-            self.tick_calls(now);
-            self.settle_pending_stops(now);
-            self.tick_blackouts(now);
-            self.release_audio(now);
-            self.tick_screens(now);
-            self.tick_retention(now);
+        self.timers.begin_turn(now.mono);
+        if self.timers.take_due(Timer::RetriedLines, now.mono) {
+            self.retry_lines(now);
         }
-        self.tick_archive(now);
-        self.tick_stop(now);
+        if self.timers.take_due(Timer::Receipts, now.mono) {
+            self.expire_receipts(now);
+        }
+        if self.timers.take_due(Timer::Sessions, now.mono) {
+            self.close_silent_sessions(now);
+        }
+        self.run_selftest(now);
+        if self.journal.storage.is_closing() {
+            for timer in [Timer::Calls, Timer::PendingStops, Timer::Release] {
+                self.timers.rearm(timer, now.mono, None);
+            }
+        } else {
+            self.run_calls_and_audio(now);
+        }
+        self.close_past_days(now);
+        self.finish_stop(now);
         self.journal.storage.end_turn(now, &mut self.outputs);
         self.ask_for_envelopes(now);
+        self.rearm_timers(now.mono);
+        self.timers.assert_served();
         self.flush_replies();
         self.check_invariants();
+    }
+
+    /// The part of a turn that may append facts.
+    fn run_calls_and_audio(&mut self, now: Now) {
+        self.check_clock_step(now);
+        self.update_lines(now);
+        if self.timers.take_due(Timer::Calls, now.mono) {
+            self.check_calls(now);
+        }
+        self.settle_durable_stops();
+        if self.timers.take_due(Timer::PendingStops, now.mono) {
+            self.roll_back_late_stops(now);
+        }
+        self.enforce_blackout_ceiling(now);
+        self.release_audio(now);
+        self.update_screens(now);
+        self.delete_due_records(now);
+    }
+
+    /// Sets the deadlines of the parts that keep their time themselves.
+    fn rearm_timers(&mut self, now: MonoTime) {
+        let storage = &self.journal.storage;
+        let later = |at: &MonoTime| *at > now;
+        let stop = self.stopping.then(|| self.stop_asked.after_ms(limits::PENDING_STOP_TIMEOUT_MS));
+        let next = [
+            (Timer::Clock, Some(now.after_ms(limits::CLOCK_CHECK_MS))),
+            (Timer::Screens, self.screens.next_deadline(now)),
+            // These may have to wait for an event although their time has come.
+            (Timer::Retention, self.retention.next_deadline().filter(later)),
+            (Timer::Archive, self.archive.next_deadline().filter(later)),
+            (Timer::Stop, stop.filter(later)),
+            (Timer::KeyStock, self.key_stock.next_deadline().filter(later)),
+            (Timer::Sync, storage.next_sync()),
+            (Timer::Checkpoint, storage.next_checkpoint()),
+            (Timer::FreeSpace, storage.next_space_check()),
+            (Timer::DiskRetry, storage.next_recovery_attempt()),
+        ];
+        for (timer, at) in next {
+            self.timers.rearm(timer, now, at);
+        }
     }
 
     /// The next request to the shell; drain after every `turn`.
@@ -374,15 +420,7 @@ impl Recorder {
     /// When the shell must call `turn` again even if nothing happens.
     #[must_use]
     pub fn next_deadline(&self, now: Now) -> MonoTime {
-        if self.more_to_release || self.has_lines_to_retry() {
-            return now.mono;
-        }
-        let mut next = now.mono.after_ms(1000);
-        next = next.min(self.journal.storage.next_deadline().unwrap_or(next));
-        for session in self.sessions.iter() {
-            next = next.min(session.receipt_deadline().unwrap_or(next));
-        }
-        next.max(now.mono)
+        self.timers.next_deadline().unwrap_or(now.mono).max(now.mono)
     }
 
     /// Raises an alarm: memory could not be locked, so keys and audio may reach a swap device.
@@ -435,7 +473,7 @@ impl Recorder {
         self.stale_agents.extend(self.sessions.iter().filter_map(Session::logged_in_agent));
     }
 
-    fn tick_stop(&mut self, now: Now) {
+    fn finish_stop(&mut self, now: Now) {
         if !self.stopping || self.stopped {
             return;
         }

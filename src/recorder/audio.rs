@@ -6,14 +6,14 @@
 //! counted and noted as a span. This module does not allocate.
 
 use super::recording::UnsyncedChunk;
-use super::{Chunk, Recorder};
+use super::{Chunk, Recorder, Timer};
 use crate::audio::channel::ChannelIndex;
 use crate::audio::encode_stream::{EncodeStream, Progress};
 use crate::audio::span::LossReason;
 use crate::job::Job;
 use crate::limits;
 use crate::store::fact::RecordingEnd;
-use crate::time::{Now, Position, frames_of_ms, ms_of_frames};
+use crate::time::{MonoTime, Now, Position, frames_of_ms, ms_of_frames};
 
 impl Recorder {
     /// Captures one channel's frames of a period, interleaved.
@@ -78,6 +78,7 @@ impl Recorder {
 
     /// Releases audio from the rings: a bounded number of grid frames, streams in turn.
     pub(super) fn release_audio(&mut self, now: Now) {
+        self.timers.take_due(Timer::Release, now.mono);
         let mut budget = limits::GRIDS_PER_TURN;
         let count = self.recordings.len() + self.recall.len();
         let mut resting = 0;
@@ -94,12 +95,21 @@ impl Recorder {
                 resting += 1;
             }
         }
-        self.more_to_release = budget == 0 && self.journal.storage.has_block();
+        let more = budget == 0 && self.journal.storage.has_block();
+        let next = if more { Some(now.mono) } else { self.next_file_attempt(now.mono) };
+        self.timers.set(Timer::Release, next);
         self.update_backpressure(now);
         for index in 0..self.channels.len() {
             let needed = self.oldest_unread(ChannelIndex(index));
             self.channels[index].prune_masks(needed);
         }
+    }
+
+    /// When a recording's file is created again.
+    fn next_file_attempt(&self, now: MonoTime) -> Option<MonoTime> {
+        let tapes = self.recordings.iter().filter_map(|recording| recording.writer.as_ref());
+        let waiting = tapes.filter(|tape| tape.is_waiting_for_file());
+        waiting.filter_map(|tape| Some(tape.opening.as_ref()?.at)).filter(|at| *at > now).min()
     }
 
     /// Marks the disk as slow when no buffer is free and half of the slack is used. Reads and

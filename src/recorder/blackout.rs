@@ -335,7 +335,7 @@ impl Recorder {
     }
 
     /// Enforces the ceiling, and warns before it.
-    pub(super) fn tick_blackouts(&mut self, now: Now) {
+    pub(super) fn enforce_blackout_ceiling(&mut self, now: Now) {
         let ceiling_us = u64::from(self.config.blackout.max_s) * 1_000_000;
         let mut index = 0;
         while index < self.blackouts.open.len() {

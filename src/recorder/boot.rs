@@ -4,7 +4,7 @@
 //! and open blackouts mask their channels from position 0, before any audio arrives. Interrupted
 //! recordings resume as soon as there are envelopes (G5, H3).
 
-use super::{Chunk, Recorder};
+use super::{Chunk, Recorder, Timer};
 use crate::alarm;
 use crate::audio::channel::Channel;
 use crate::audio::codec::{CodecError, Encoder};
@@ -112,9 +112,8 @@ impl Recorder {
             stale_agents: BTreeSet::new(),
             outputs: VecDeque::with_capacity(256),
             next_release: 0,
-            more_to_release: false,
             next_answer: 0,
-            next_call_tick: MonoTime(0),
+            timers: super::Timers::default(),
             reader: library::ArchiveReader::default(),
             recall: RecallBuffers::default(),
             retention: Retention::default(),
@@ -135,6 +134,7 @@ impl Recorder {
         };
         recorder.restore_calls(now, &boot.old_call_keys);
         recorder.restore_line_states();
+        recorder.timers.advance(Timer::Calls, now.mono);
         let (noted, key_from) =
             (recorder.journal.storage.last_fact_ticket(), recorder.calls.first_live_number());
         recorder.retention = Retention::new(deleted, noted, key_from);

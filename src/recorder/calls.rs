@@ -7,7 +7,7 @@
 pub(super) mod activity;
 pub(super) mod cti;
 
-use super::Recorder;
+use super::{Recorder, Timer};
 use crate::alarm;
 use crate::audio::channel::ChannelIndex;
 use crate::calls::call::Call;
@@ -129,6 +129,7 @@ impl Recorder {
         let (number, channel) = (call.number, call.channel);
         let (device, id) = (call.device.clone(), call.id.clone());
         self.calls.push(call);
+        self.timers.advance(Timer::Calls, now.mono.after_ms(limits::CALLS_CHECK_MS));
         self.journal.trace.push_event(now.wall, TraceEvent::CallBegan { device, call: id });
         let ticket = self.append_call_fact(now, number, true);
         self.match_schedules(now, number);
@@ -379,11 +380,7 @@ impl Recorder {
     }
 
     /// Ends stale calls; removes calls whose wrap-up is over, with their keys.
-    pub(super) fn tick_calls(&mut self, now: Now) {
-        if now.mono < self.next_call_tick {
-            return;
-        }
-        self.next_call_tick = now.mono.after_ms(200);
+    pub(super) fn check_calls(&mut self, now: Now) {
         let stale_ms = u64::from(self.config.audio.stale_call_s) * 1000;
         let mut stale = Vec::new();
         for index in 0..self.channels.len() {
@@ -406,6 +403,8 @@ impl Recorder {
         }
         self.forget_calls(now);
         self.resume_interrupted(now);
+        let next = now.mono.after_ms(limits::CALLS_CHECK_MS);
+        self.timers.rearm(Timer::Calls, now.mono, self.calls.iter().next().map(|_| next));
     }
 
     /// Shortens the oldest wrap-ups when many calls are in memory, to make room for new calls.

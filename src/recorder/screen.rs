@@ -60,6 +60,11 @@ impl Screens {
         tapes.map(|tape| tape.writer.size() - tape.durable.size).sum()
     }
 
+    /// When captures are looked at again, at rest.
+    pub fn next_deadline(&self, now: MonoTime) -> Option<MonoTime> {
+        self.captures.first_key_value().map(|_| now.after_ms(limits::SCREENS_CHECK_MS))
+    }
+
     pub fn check_invariants(&self) {
         assert!(self.held_bytes() <= limits::SCREENS_QUEUE_BYTES_MAX);
         self.captures.values().for_each(ScreenCapture::check_invariants);
@@ -73,7 +78,7 @@ fn screen_ms(at: MonoTime) -> Position {
 
 impl Recorder {
     /// Updates captures from agents, calls and blackouts; writes segments that waited long enough.
-    pub(super) fn tick_screens(&mut self, now: Now) {
+    pub(super) fn update_screens(&mut self, now: Now) {
         let clients = self.sessions.iter().filter(|s| s.kind() == Some(Kind::Screen));
         let mut agents: BTreeSet<AgentIndex> =
             clients.filter_map(|session| session.who.as_ref()?.agent).collect();

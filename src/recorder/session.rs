@@ -263,6 +263,19 @@ impl Session {
         self.answers.is_empty() && self.stream.is_none() && !self.checking
     }
 
+    /// When the session is closed if no line comes. Hello is not awaited while a worker handles a
+    /// request of the session; that is looked at again.
+    #[must_use]
+    pub fn next_deadline(&self, now: MonoTime) -> MonoTime {
+        let silent = self.last_line.after_ms(self.silent_ms);
+        let mute = self.opened.after_ms(limits::HELLO_TIMEOUT_MS);
+        match (self.who.is_some() || self.closing, self.checking) {
+            (true, _) => silent,
+            (false, false) => silent.min(mute),
+            (false, true) => silent.min(mute.max(now.after_ms(limits::CLOCK_CHECK_MS))),
+        }
+    }
+
     /// Earliest time at which a receipt times out.
     #[must_use]
     pub fn receipt_deadline(&self) -> Option<MonoTime> {

@@ -30,6 +30,11 @@ impl KeyStock {
     pub fn new(wanted: usize) -> KeyStock {
         KeyStock { wanted, ..KeyStock::default() }
     }
+
+    /// When an empty stock raises its alarm.
+    pub fn next_deadline(&self) -> Option<MonoTime> {
+        self.empty_since.filter(|_| !self.told).map(|since| since.after_ms(limits::NO_KEY_MS))
+    }
 }
 
 impl Recorder {

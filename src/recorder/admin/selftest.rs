@@ -20,12 +20,12 @@ use crate::config::{ActivitySource, CodecKind};
 use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::recorder::session::command::Response;
-use crate::recorder::{Input, Output, Recorder};
+use crate::recorder::{Input, Output, Recorder, Timer};
 use crate::selftest::probe::{ChannelProbe, ProbeResult};
 use crate::selftest::{CLEAR_TONE_HZ, DiskResult, MASKED_TONE_HZ, SelfTestKeys, SelfTestRecording};
 use crate::store::fact::RecordingEnd;
 use crate::store::media::{MediaHeader, MediaWriter};
-use crate::time::{MonoTime, Now, Position, frames_of_ms};
+use crate::time::{Now, Position, frames_of_ms};
 use protocol::{Code, Refusal};
 
 /// Length of each part of the test, in milliseconds.
@@ -96,7 +96,6 @@ impl SelfTests {
 struct RunningSelfTest {
     session: SessionId,
     stage: SelfTestStage,
-    since: MonoTime,
     keys: Option<SelfTestKeys>,
     round_trip: Result<(), String>,
     probes: Vec<ChannelProbe>,
@@ -128,7 +127,6 @@ impl Recorder {
         self.selftests.running = Some(Box::new(RunningSelfTest {
             session: id,
             stage: SelfTestStage::Keys,
-            since: now.mono,
             keys: None,
             round_trip: Err("it took too long".to_string()),
             probes: Vec::new(),
@@ -136,6 +134,7 @@ impl Recorder {
             heads_before: Vec::new(),
             tone: ToneResult::None("there was no key".to_string()),
         }));
+        self.timers.set(Timer::SelfTest, Some(now.mono.after_ms(GIVE_UP_MS)));
         self.outputs.push_back(Output::MakeSelfTestKeys);
         log::info!("a self-test begins");
         Ok(Response::immediate(Vec::new()))
@@ -164,7 +163,8 @@ impl Recorder {
         trial.probes = channels.clone().map(|c| ChannelProbe::new(c.rate, c.sides)).collect();
         trial.lost_before = channels.clone().map(|channel| channel.lost_frames).collect();
         trial.heads_before = channels.map(|channel| channel.head()).collect();
-        (trial.stage, trial.since) = (SelfTestStage::Listen, now.mono);
+        trial.stage = SelfTestStage::Listen;
+        self.timers.set(Timer::SelfTest, Some(now.mono.after_ms(PART_MS)));
     }
 
     /// An idle channel that a tone can be fed into, or why there is none.
@@ -210,8 +210,9 @@ impl Recorder {
         }
     }
 
-    /// Advances the running self-test.
-    pub(in crate::recorder) fn tick_selftest(&mut self, now: Now) {
+    /// Runs the self-test: its channel is given back when needed, and its parts follow each other.
+    pub(in crate::recorder) fn run_selftest(&mut self, now: Now) {
+        let due = self.timers.take_due(Timer::SelfTest, now.mono);
         let Some(mut trial) = self.selftests.running.take() else { return };
         let in_use = match &trial.tone {
             ToneResult::Chosen(index) => self.is_in_use(*index),
@@ -229,37 +230,47 @@ impl Recorder {
             self.release_tone_channel(&mut trial, "its channel was needed for a call");
         }
         self.drain_tone_recording(&mut trial);
-        let waited = now.mono.since_ms(trial.since);
-        match trial.stage {
-            SelfTestStage::Keys if waited >= GIVE_UP_MS => {
+        if due {
+            self.end_selftest_part(now, trial);
+        } else {
+            self.selftests.running = Some(trial);
+        }
+    }
+
+    /// Begins the next part of the self-test, or gives up what did not come in time.
+    fn end_selftest_part(&mut self, now: Now, mut trial: Box<RunningSelfTest>) {
+        trial.stage = match trial.stage {
+            SelfTestStage::Keys => {
                 self.selftests.running = Some(trial);
-                self.begin_listening(now, Err("no key was made in time".to_string()));
-                return;
+                return self.begin_listening(now, Err("no key was made in time".to_string()));
             }
-            SelfTestStage::Disk if waited >= GIVE_UP_MS => {
+            SelfTestStage::Disk => {
                 let text = "the disk does not answer".to_string();
                 let proof =
                     matches!(trial.tone, ToneResult::Made { .. }).then(|| Err(text.clone()));
                 self.selftests.running = Some(trial);
-                self.finish_selftest(now, DiskResult { syncs_us: Err(text), read_back: proof });
-                return;
+                let found = DiskResult { syncs_us: Err(text), read_back: proof };
+                return self.finish_selftest(now, found);
             }
-            SelfTestStage::Keys | SelfTestStage::Disk => {}
-            _ if waited < PART_MS => {}
-            SelfTestStage::Listen => self.begin_tone(now, &mut trial),
-            SelfTestStage::Open => self.begin_test_blackout(&mut trial),
-            SelfTestStage::Dark => self.end_test_blackout(&mut trial),
-            SelfTestStage::OpenAgain => self.end_tone(&mut trial),
-        }
-        if waited >= PART_MS && !matches!(trial.stage, SelfTestStage::Keys | SelfTestStage::Disk) {
-            trial.since = now.mono;
-            trial.stage = match trial.stage {
-                SelfTestStage::Listen => SelfTestStage::Open,
-                SelfTestStage::Open => SelfTestStage::Dark,
-                SelfTestStage::Dark => SelfTestStage::OpenAgain,
-                _ => SelfTestStage::Disk,
-            };
-        }
+            SelfTestStage::Listen => {
+                self.begin_tone(now, &mut trial);
+                SelfTestStage::Open
+            }
+            SelfTestStage::Open => {
+                self.begin_test_blackout(&mut trial);
+                SelfTestStage::Dark
+            }
+            SelfTestStage::Dark => {
+                self.end_test_blackout(&mut trial);
+                SelfTestStage::OpenAgain
+            }
+            SelfTestStage::OpenAgain => {
+                self.end_tone(&mut trial);
+                SelfTestStage::Disk
+            }
+        };
+        let wait_ms = if trial.stage == SelfTestStage::Disk { GIVE_UP_MS } else { PART_MS };
+        self.timers.set(Timer::SelfTest, Some(now.mono.after_ms(wait_ms)));
         self.selftests.running = Some(trial);
     }
 
@@ -379,6 +390,7 @@ impl Recorder {
         else {
             return;
         };
+        self.timers.set(Timer::SelfTest, None);
         let bytes = self.signed_report(now, &trial, &found);
         let Some(session) = self.sessions.get_mut(trial.session) else { return };
         session.checking = false;

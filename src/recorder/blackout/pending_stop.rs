@@ -9,8 +9,8 @@ use crate::audio::channel::ChannelIndex;
 use crate::calls::directory::AgentIndex;
 use crate::job::Ticket;
 use crate::limits;
-use crate::recorder::Recorder;
 use crate::recorder::blackout::ActiveBlackout;
+use crate::recorder::{Recorder, Timer};
 use crate::store::fact::{BlackoutEnd, BlackoutHolder, BlackoutNumber, ChannelPosition, Fact};
 use crate::time::{MonoTime, Now, Position};
 use crate::trace::TraceEvent;
@@ -69,12 +69,13 @@ impl Recorder {
         let until = now.mono.after_ms(limits::RECEIPT_TIMEOUT_MS);
         let stop = PendingStop { before, holder, over, to, places, ticket, until };
         self.blackouts.stops.push(stop.clone());
+        self.timers.advance(Timer::PendingStops, until);
         self.limit_release_to_stops();
         Some(stop)
     }
 
-    /// Completes stops that are durable and rolls back those that timed out.
-    pub(in crate::recorder) fn settle_pending_stops(&mut self, now: Now) {
+    /// Completes stops that are durable.
+    pub(in crate::recorder) fn settle_durable_stops(&mut self) {
         let durable = self.journal.storage.durable_ticket();
         let mut settled = false;
         while let Some(index) = self.blackouts.stops.iter().position(|stop| stop.ticket <= durable)
@@ -86,9 +87,15 @@ impl Recorder {
         if settled {
             self.limit_release_to_stops();
         }
+    }
+
+    /// Rolls back stops that were not durable in time.
+    pub(in crate::recorder) fn roll_back_late_stops(&mut self, now: Now) {
         while let Some(index) = self.blackouts.stops.iter().position(|s| s.until <= now.mono) {
             self.roll_back_stop(now, index);
         }
+        let next = self.blackouts.stops.iter().map(|stop| stop.until).min();
+        self.timers.rearm(Timer::PendingStops, now.mono, next);
     }
 
     /// Rolls back a pending stop because the agent pressed again.

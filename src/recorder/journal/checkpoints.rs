@@ -46,11 +46,18 @@ impl CheckpointSchedule {
         self.on_append
     }
 
+    /// When a checkpoint is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<MonoTime> {
+        let pause = if self.soon { CLOSED_MS } else { ACTIVE_MS };
+        let due = self.last.map_or(MonoTime(0), |last| last.after_ms(pause));
+        self.on_append.then_some(due)
+    }
+
     /// Whether a checkpoint is due.
     #[must_use]
     pub fn is_due(&self, now: MonoTime) -> bool {
-        let pause = if self.soon { CLOSED_MS } else { ACTIVE_MS };
-        self.on_append && self.last.is_none_or(|last| now.since_ms(last) >= pause)
+        self.next_deadline().is_some_and(|at| at <= now)
     }
 
     /// Records a checkpoint that becomes durable with `ticket`.

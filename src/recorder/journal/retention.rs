@@ -66,6 +66,12 @@ impl Retention {
         }
     }
 
+    /// When records may expire, or refused removals are retried.
+    pub fn next_deadline(&self) -> Option<MonoTime> {
+        let retries = self.rotate || !self.waiting.is_empty();
+        Some(if retries { self.next.min(self.again) } else { self.next })
+    }
+
     /// Whether all deleted files are removed.
     fn on_all_removed(&self) -> bool {
         self.waiting.is_empty() && self.asked == 0
@@ -105,7 +111,7 @@ impl Retention {
 
 impl Recorder {
     /// Continues deletions in progress, and looks for expired records.
-    pub(in crate::recorder) fn tick_retention(&mut self, now: Now) {
+    pub(in crate::recorder) fn delete_due_records(&mut self, now: Now) {
         let clear = match self.retention.is_clock_plausible(now) {
             Ok(clear) => clear,
             Err(jump) => {

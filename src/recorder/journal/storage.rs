@@ -376,7 +376,7 @@ impl Storage {
     }
 
     fn submit_space_query(&mut self, now: MonoTime) {
-        if self.space_asked.is_none_or(|at| now.since_ms(at) >= 5000) {
+        if self.space_asked.is_none_or(|at| now.since_ms(at) >= limits::SPACE_CHECK_MS) {
             self.space_asked = Some(now);
             // First job: the recorder must know the free space before it is ready.
             self.jobs.push_front(Job::QueryFreeSpace);
@@ -468,15 +468,21 @@ impl Storage {
 
     /// When the next audio sync is due.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<MonoTime> {
-        if let Some(down) = &self.down {
-            let idle = down.probe.is_none() && self.in_flight.is_none();
-            return idle.then_some(down.next);
-        }
-        if self.in_flight.is_some() || self.rolled.is_some() {
-            return None;
-        }
-        self.dirty_since.map(|since| since.after_ms(limits::SYNC_MS))
+    pub fn next_sync(&self) -> Option<MonoTime> {
+        let waits = self.down.is_some() || self.in_flight.is_some() || self.rolled.is_some();
+        self.dirty_since.filter(|_| !waits).map(|since| since.after_ms(limits::SYNC_MS))
+    }
+
+    /// When facts are signed next.
+    #[must_use]
+    pub fn next_checkpoint(&self) -> Option<MonoTime> {
+        self.checkpoints.next_deadline()
+    }
+
+    /// When the free space is read next.
+    #[must_use]
+    pub fn next_space_check(&self) -> Option<MonoTime> {
+        self.space_asked.map(|at| at.after_ms(limits::SPACE_CHECK_MS))
     }
 
     /// Age of the sync in flight, in milliseconds.

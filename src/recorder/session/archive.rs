@@ -12,13 +12,13 @@ use crate::alarm;
 use crate::backoff::Backoff;
 use crate::id::{RecordingId, SessionId};
 use crate::limits;
-use crate::recorder::{Output, Recorder};
+use crate::recorder::{Output, Recorder, Timer};
 use crate::store::archive::{
     ArchiveError, Catalogue, PointLookup, ReadRequest, ReadStep, ReadView, RecordFetch,
 };
 use crate::store::day::Day;
 use crate::store::index::Record;
-use crate::time::Now;
+use crate::time::{MonoTime, Now};
 use protocol::{Code, Command, Refusal};
 
 /// Subject of the alarm raised when days cannot be closed.
@@ -38,15 +38,19 @@ pub(in crate::recorder) struct Archive {
     damaged: Option<Day>,
     /// The first day whose summary is being rebuilt.
     mending: Option<Day>,
-    /// Lines are waiting to be retried.
-    again: bool,
 }
 
 impl Archive {
     pub fn new(catalogue: Catalogue) -> Archive {
         let backoff = Backoff::new(limits::SUMMARY_AGAIN_MS, limits::SUMMARY_AGAIN_MS_MAX);
-        let (busy, closes, again) = (false, false, false);
-        Archive { catalogue, busy, closes, backoff, damaged: None, mending: None, again }
+        let (busy, closes) = (false, false);
+        Archive { catalogue, busy, closes, backoff, damaged: None, mending: None }
+    }
+
+    /// When closing days is tried again.
+    pub fn next_deadline(&self) -> Option<MonoTime> {
+        let waits = !self.busy && (self.closes || self.damaged.is_some());
+        waits.then(|| self.backoff.again())
     }
 }
 
@@ -132,7 +136,7 @@ impl Recorder {
         if let Some(session) = self.sessions.get_mut(session) {
             session.searched = Some(search.id);
         }
-        self.archive.again = true;
+        self.timers.advance(Timer::RetriedLines, self.now);
         Ok(Some(std::mem::take(&mut search.line)))
     }
 
@@ -157,9 +161,6 @@ impl Recorder {
 
     /// Executes again the lines whose lookups have ended.
     pub(in crate::recorder) fn retry_lines(&mut self, now: Now) {
-        if !std::mem::take(&mut self.archive.again) {
-            return;
-        }
         let mut lines = Vec::new();
         for session in self.sessions.iter_mut() {
             if let Some(ReplyStream::Again { line }) = &mut session.stream {
@@ -172,13 +173,8 @@ impl Recorder {
         }
     }
 
-    /// Whether lines are waiting to be retried.
-    pub(in crate::recorder) fn has_lines_to_retry(&self) -> bool {
-        self.archive.again
-    }
-
     /// Starts closing days and rebuilding summaries, one request at a time.
-    pub(in crate::recorder) fn tick_archive(&mut self, now: Now) {
+    pub(in crate::recorder) fn close_past_days(&mut self, now: Now) {
         let rests = self.archive.busy || !self.archive.backoff.is_due(now.mono);
         if rests || self.stopping || !self.journal.storage.are_past_days_final() {
             return;

@@ -11,7 +11,7 @@ use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::blackout::commands::Actor;
 use crate::recorder::session::DurabilityDependency;
-use crate::recorder::{Output, Recorder, Session};
+use crate::recorder::{Output, Recorder, Session, Timer};
 use crate::store::fact::RecordReasons;
 use crate::time::{MonoTime, Now};
 use protocol::{Code, Command, Kind, Refusal, Request, reply};
@@ -115,6 +115,9 @@ impl Recorder {
         } else if said.bytes.len() > limits::REPLY_RESERVE_BYTES && said.after_sync == Ticket(0) {
             session.stream = Some(ReplyStream::Lines { bytes: said.bytes, said: 0 });
         } else if !said.bytes.is_empty() {
+            if let Some(at) = said.give_up {
+                self.timers.advance(Timer::Receipts, at);
+            }
             session.queue_reply(said.after_sync, said.bytes, said.give_up);
             session.bind_last(said.depends_on);
         }

@@ -1,8 +1,8 @@
 //! Connecting, logging in and disconnecting.
 //!
 //! The shell states what kinds a peer may claim; the directory identifies agents. Technicians' PINs
-//! are compared outside the loop. A client may try hello three times. `tick_sessions` closes silent
-//! sessions.
+//! are compared outside the loop. A client may try hello three times. `close_silent_sessions` does
+//! what its name says.
 
 use super::command::Response;
 use crate::alarm;
@@ -11,7 +11,7 @@ use crate::calls::permission::{Permission, Permissions};
 use crate::id::SessionId;
 use crate::limits;
 use crate::recorder::admin::enrolment::PinSource;
-use crate::recorder::{Output, Peer, Principal, Recorder, RejectReason, Session};
+use crate::recorder::{Output, Peer, Principal, Recorder, RejectReason, Session, Timer};
 use crate::time::Now;
 use crate::trace::TraceEvent;
 use protocol::{Code, Hello, Kind, Refusal, Request, reply};
@@ -25,6 +25,7 @@ impl Recorder {
         let mut bytes = Vec::new();
         reply::write_greeting(&mut bytes, &self.config.name, self.boot);
         session.queue_reply(crate::job::Ticket(0), bytes, None);
+        self.timers.advance(Timer::Sessions, session.next_deadline(now.mono));
         self.sessions.push(session);
         self.counters.sessions += 1;
     }
@@ -43,6 +44,7 @@ impl Recorder {
         );
         if let Some(session) = self.sessions.get_mut(id) {
             session.silent_ms = silent_ms;
+            self.timers.advance(Timer::Sessions, session.next_deadline(now.mono));
         }
     }
 
@@ -310,7 +312,7 @@ impl Recorder {
     }
 
     /// Closes sessions that are silent, never said hello, or have sent their last reply.
-    pub(in crate::recorder) fn tick_sessions(&mut self, now: Now) {
+    pub(in crate::recorder) fn close_silent_sessions(&mut self, now: Now) {
         let mut gone = Vec::new();
         let mut late = Vec::new();
         for session in self.sessions.iter_mut() {
@@ -333,6 +335,8 @@ impl Recorder {
             self.outputs.push_back(Output::Close { session: id });
             self.handle_disconnect(now, id);
         }
+        let next = self.sessions.iter().map(|session| session.next_deadline(now.mono)).min();
+        self.timers.rearm(Timer::Sessions, now.mono, next);
     }
 }
 

@@ -6,7 +6,7 @@
 
 use crate::calls::directory::AgentIndex;
 use crate::limits;
-use crate::recorder::{Output, Recorder, Session};
+use crate::recorder::{Output, Recorder, Session, Timer};
 use crate::store::fact::{CallNumber, RecordReason, RecordReasons};
 use crate::time::Now;
 use protocol::{AgentState, CaptureState, Code, Refusal, ScreenMode, reply};
@@ -100,6 +100,9 @@ impl Recorder {
             self.outputs.push_back(Output::Send { session: id, bytes });
         }
         if session.closing {
+            if session.is_idle() {
+                self.timers.advance(Timer::Sessions, self.now);
+            }
             return; // nothing follows the last reply
         }
         if session.stale && session.stream.is_none() && session.room > limits::REPLY_RESERVE_BYTES {
@@ -195,17 +198,13 @@ impl Recorder {
 
     /// Replaces receipts that waited too long for their sync: the mask is in force regardless.
     pub(in crate::recorder) fn expire_receipts(&mut self, now: Now) {
-        let late = |session: &Session| session.receipt_deadline().is_some_and(|at| at <= now.mono);
-        if !self.sessions.iter().any(late) {
-            return;
-        }
         let durable = self.journal.storage.durable_ticket();
         let text = "the mask is in force, but the disk is slow: it is not on record yet";
         let mut bytes = Vec::new();
         reply::begin_err(&mut bytes, &Refusal::new(Code::Storage, text).with_masked()).end();
-        for session in self.sessions.iter_mut().filter(|session| late(session)) {
-            session.expire_receipts(now.mono, durable, &bytes);
-        }
+        self.sessions.iter_mut().for_each(|s| s.expire_receipts(now.mono, durable, &bytes));
+        let next = self.sessions.iter().filter_map(Session::receipt_deadline).min();
+        self.timers.rearm(Timer::Receipts, now.mono, next);
     }
 
     /// Starts sending events to a session, beginning with event `from`.

@@ -112,6 +112,13 @@ impl Storage {
         self.down = Some(Outage { next: now, probe });
     }
 
+    /// When a new journal file is tried.
+    #[must_use]
+    pub fn next_recovery_attempt(&self) -> Option<MonoTime> {
+        let down = self.down.as_ref().filter(|down| down.probe.is_none());
+        down.filter(|_| self.in_flight.is_none()).map(|down| down.next)
+    }
+
     /// Whether the disk has failed and not recovered.
     #[must_use]
     pub fn is_down(&self) -> bool {
