@@ -34,7 +34,6 @@ pub use recording::{Chunk, Recording, RecordingWriter};
 pub use session::{Peer, Principal, Session};
 
 use crate::audio::channel::{Channel, ChannelIndex};
-use crate::audio::codec::Encoder;
 use crate::calls::call::Calls;
 use crate::calls::directory::{AgentIndex, Directory};
 use crate::config::Config;
@@ -234,35 +233,23 @@ pub struct Recorder {
     calls: Calls,
     /// The agent who last logged in at each workstation's device.
     seats: BTreeMap<String, AgentIndex>,
-    recordings: Vec<Recording>,
-    /// Reusable copies for chunks that are not durable yet.
-    spare_chunks: Vec<Chunk>,
-    /// Scratch buffer for the payload being sealed.
-    payload: Vec<u8>,
+    recordings: recording::table::Recordings,
     blackouts: blackout::Blackouts,
     sessions: Sessions,
     journal: journal::Journal,
     archive: session::archive::Archive,
     expiry: journal::expiry::Expiry,
     identities: Vec<Identity>,
-    envelopes: VecDeque<Envelope>,
-    key_stock: worker_failures::KeyStock,
-    encoders: Vec<Vec<Encoder>>,
     counters: admin::status::Counters,
     stale_agents: BTreeSet<AgentIndex>,
     outputs: VecDeque<Output>,
-    /// Where the next round of audio release starts.
-    next_release: usize,
     /// Where the next round of replies starts.
     next_answer: usize,
     reader: session::library::ArchiveReader,
-    recall: recording::recall::RecallBuffers,
     call_key: Option<DataKey>,
     retention: journal::retention::Retention,
     screens: screen::Screens,
     timers: Timers,
-    /// Recordings that start once there is disk space and an envelope.
-    to_resume: recording::interrupted::ToResume,
     /// When the next loss may be logged; every loss is counted.
     next_loss_log: MonoTime,
     enrolment: admin::enrolment::Enrolment,
@@ -302,7 +289,7 @@ impl Recorder {
                     session.room = bytes;
                 }
             }
-            Input::JobDone(done) => self.handle_job_done(now, done),
+            Input::JobDone(done) => self.handle_completion(now, done),
             Input::Envelope(envelope) => self.envelope_came(now, *envelope),
             Input::PinChecked { session, right } => self.handle_pin_result(now, session, right),
             Input::GivenUp { session, why } => self.given_up(now, session, &why),
@@ -379,7 +366,7 @@ impl Recorder {
             (Timer::Retention, self.retention.next_deadline().filter(later)),
             (Timer::Archive, self.archive.next_deadline().filter(later)),
             (Timer::Stop, stop.filter(later)),
-            (Timer::KeyStock, self.key_stock.next_deadline().filter(later)),
+            (Timer::KeyStock, self.recordings.keys.next_deadline().filter(later)),
             (Timer::Sync, storage.next_sync()),
             (Timer::Checkpoint, storage.next_checkpoint()),
             (Timer::FreeSpace, storage.next_space_check()),
@@ -467,7 +454,7 @@ impl Recorder {
         }
         self.stopping = true;
         self.stop_asked = now.mono;
-        log::info!("stopping: closing {} recordings", self.running_recordings().count());
+        log::info!("stopping: closing {} recordings", self.recordings.running().count());
         self.discard_all_recall();
         self.end_all_recordings(now, crate::store::fact::RecordingEnd::Shutdown);
         self.stale_agents.extend(self.sessions.iter().filter_map(Session::logged_in_agent));
@@ -484,7 +471,7 @@ impl Recorder {
             }
             return;
         }
-        let open = self.recordings.iter().any(|recording| recording.writer.is_some());
+        let open = self.recordings.writers().next().is_some();
         if open || self.screens.has_open_files() || !self.journal.close(now) {
             return;
         }
@@ -494,14 +481,7 @@ impl Recorder {
 
     /// Asserts the invariants that hold after every turn, whatever clients sent.
     fn check_invariants(&self) {
-        assert!(self.recordings.len() <= limits::RECORDINGS_MAX);
-        assert!(self.to_resume.len() <= limits::CALLS_MAX, "one for each call that is live");
         self.screens.check_invariants();
-        let tapes = self.recordings.iter().filter_map(|recording| recording.writer.as_ref());
-        for reel in tapes.map(|tape| &tape.reel).chain(self.recall.streams()) {
-            let ring = &self.channels[reel.channel.0].ring;
-            assert!(reel.from <= reel.cursor && reel.cursor <= ring.head());
-            assert!(reel.end == Some(reel.cursor) || reel.cursor >= ring.tail(), "overtaken");
-        }
+        self.recordings.check_invariants(&self.channels);
     }
 }

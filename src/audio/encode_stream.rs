@@ -127,6 +127,15 @@ impl EncodeStream {
         self.grid_count += 1;
     }
 
+    /// Begins or ends a range in which the call is on hold.
+    pub fn set_held(&mut self, is_held: bool, at: Position) {
+        if !is_held {
+            self.held_ranges.close_at(at);
+        } else if !self.held_ranges.is_open() {
+            self.held_ranges.open_at(at);
+        }
+    }
+
     /// Whether the chunk is full: half a second of audio, or the maximum number of runs.
     #[must_use]
     pub fn is_chunk_full(&self) -> bool {

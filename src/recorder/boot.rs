@@ -7,9 +7,8 @@
 use super::{Chunk, Recorder, Timer};
 use crate::alarm;
 use crate::audio::channel::Channel;
-use crate::audio::codec::{CodecError, Encoder};
+use crate::audio::codec::CodecError;
 use crate::audio::detect::ActivityDetector;
-use crate::audio::encode_stream::EncodeStream;
 use crate::calls::call::{Call, Calls};
 use crate::calls::directory::Directory;
 use crate::calls::schedule;
@@ -19,8 +18,10 @@ use crate::recorder::admin::status;
 use crate::recorder::blackout::{ActiveBlackout, Blackouts, Receipt};
 use crate::recorder::journal::retention::Retention;
 use crate::recorder::journal::{Journal, Storage};
+use crate::recorder::recording::encoders::EncoderPools;
 use crate::recorder::recording::interrupted::InterruptedRecording;
-use crate::recorder::recording::recall::RecallBuffers;
+use crate::recorder::recording::key_stock::KeyStock;
+use crate::recorder::recording::table::Recordings;
 use crate::recorder::session::library;
 use crate::store::archive::Catalogue;
 use crate::store::fact::{Fact, RecordReason, RecordingEnd, RecordingEnded};
@@ -74,9 +75,8 @@ impl Recorder {
     pub fn new(now: Now, boot: RecoveredState) -> Result<Recorder, CodecError> {
         let RecoveredState { config, index, box_key, closed, screens, .. } = boot;
         let channels = make_channels(&config);
-        let encoders = make_encoders(&config)?;
-        let longest =
-            encoders.iter().flatten().map(EncodeStream::chunk_bytes_max).max().unwrap_or(0);
+        let encoders = EncoderPools::new(&config)?;
+        let longest = encoders.chunk_bytes_max();
         let blocks = channels.len() * 2 + SPARE_BLOCKS;
         let usual = usual_chunk_bytes(&config).min(longest);
         let newest = (boot.journal, boot.day.map(|day| (day, boot.journal_bytes)));
@@ -95,9 +95,12 @@ impl Recorder {
             selftests: crate::recorder::admin::selftest::SelfTests::new(config.boards.len()),
             calls: Calls::new(journal.index.last_call().0),
             seats: BTreeMap::new(),
-            recordings: Vec::with_capacity(64),
-            spare_chunks: (0..blocks).map(|_| Chunk::with_room(usual)).collect(),
-            payload: Vec::with_capacity(longest + SEAL_TAG_BYTES),
+            recordings: Recordings::new(
+                encoders,
+                KeyStock::new(blocks),
+                (0..blocks).map(|_| Chunk::with_room(usual)).collect(),
+                Vec::with_capacity(longest + SEAL_TAG_BYTES),
+            ),
             blackouts: Blackouts { last: journal.index.last_blackout().0, ..Blackouts::default() },
             sessions: super::session::Sessions::default(),
             journal,
@@ -105,20 +108,14 @@ impl Recorder {
             expiry: crate::recorder::journal::expiry::Expiry::default(),
             identities: boot.identities,
             call_key: boot.call_key,
-            envelopes: VecDeque::new(),
-            key_stock: super::worker_failures::KeyStock::new(channels.len() * 2 + SPARE_BLOCKS),
-            encoders,
             counters: status::Counters::default(),
             stale_agents: BTreeSet::new(),
             outputs: VecDeque::with_capacity(256),
-            next_release: 0,
             next_answer: 0,
             timers: super::Timers::default(),
             reader: library::ArchiveReader::default(),
-            recall: RecallBuffers::default(),
             retention: Retention::default(),
             screens: crate::recorder::screen::Screens::default(),
-            to_resume: crate::recorder::recording::interrupted::ToResume::default(),
             next_loss_log: MonoTime(0),
             enrolment: crate::recorder::admin::enrolment::Enrolment::default(),
             now: now.mono,
@@ -203,7 +200,7 @@ impl Recorder {
             self.journal.append(now, fact);
             self.match_schedules(now, number);
             self.resume_after_start(&call);
-            if !self.to_resume.contains(number) {
+            if !self.recordings.to_resume.contains(number) {
                 self.start_recall(number);
             }
         }
@@ -228,7 +225,7 @@ impl Recorder {
         let agent = agent.filter(|_| last.reasons.contains(RecordReason::Agent));
         let (id, reasons, schedule) = (last.id(), last.reasons, last.began.schedule.clone());
         let waiting = InterruptedRecording { id: Some(id), reasons, agent, schedule };
-        self.to_resume.add(number, waiting);
+        self.recordings.to_resume.add(number, waiting);
     }
 
     /// Restores open blackouts, masking from position 0 before any audio arrives (G5).
@@ -363,17 +360,4 @@ fn make_channels(config: &Config) -> Vec<Channel> {
         }
     }
     channels
-}
-
-/// Makes one encoder per channel before the first call, so that libopus allocates now.
-fn make_encoders(config: &Config) -> Result<Vec<Vec<Encoder>>, CodecError> {
-    let audio = &config.audio;
-    let mut pools: Vec<Vec<Encoder>> = (0..config.boards.len() * 2).map(|_| Vec::new()).collect();
-    for (index, board) in config.boards.iter().enumerate() {
-        for channel in &board.channels {
-            let encoder = Encoder::new(audio.codec, board.rate, channel.sides, audio.bitrate)?;
-            pools[index * 2 + usize::from(channel.sides) - 1].push(encoder);
-        }
-    }
-    Ok(pools)
 }

@@ -7,7 +7,7 @@
 pub(super) mod activity;
 pub(super) mod cti;
 
-use super::{Recorder, Timer};
+use super::{Recorder, Recording, Timer};
 use crate::alarm;
 use crate::audio::channel::ChannelIndex;
 use crate::calls::call::Call;
@@ -222,8 +222,8 @@ impl Recorder {
         self.match_schedules(now, number);
         let Some(call) = self.calls.get(number).cloned() else { return };
         let agent = self.owner_name(&call);
-        let running: Vec<_> = self.running_recordings().filter(|r| r.call == number).collect();
-        let ids: Vec<_> = running.iter().map(|r| (r.id, r.key.clone())).collect();
+        let running = self.recordings.of_call(number).filter(|r| r.is_running());
+        let ids: Vec<_> = running.map(|r| (r.id, r.key.clone())).collect();
         for (id, key) in ids {
             let sequence = self.journal.storage.next_sequence();
             let numbers = seal::seal_numbers(key.as_ref(), sequence, &call.numbers);
@@ -272,14 +272,12 @@ impl Recorder {
     fn schedule_records(&mut self, now: Now, number: CallNumber) {
         let Some(call) = self.calls.get(number) else { return };
         let Some((schedule, true)) = call.schedule_match.percentage else { return };
-        let had = self.recordings.iter().any(|recording| {
-            recording.call == number && recording.reasons_ever.contains(RecordReason::Schedule)
-        });
-        if had {
+        let had = |recording: &Recording| recording.reasons_ever.contains(RecordReason::Schedule);
+        if self.recordings.of_call(number).any(had) {
             return;
         }
         let from = call.from.max(self.channels[call.channel.0].ring.tail());
-        if let Some(running) = self.running_of(number).map(|running| running.id) {
+        if let Some(running) = self.recordings.running_of(number).map(|running| running.id) {
             self.add_reason(now, running, RecordReason::Schedule, ("schedule", Some(schedule)));
             return;
         }
@@ -297,7 +295,7 @@ impl Recorder {
             let (reasons, schedule) =
                 (RecordReasons::from_reason(RecordReason::Schedule), Some(name));
             let waiting = InterruptedRecording { reasons, schedule, ..Default::default() };
-            if self.to_resume.add(number, waiting) {
+            if self.recordings.to_resume.add(number, waiting) {
                 log::error!("{text}");
             }
         }
@@ -305,7 +303,7 @@ impl Recorder {
 
     /// The end of the call's previous recording, before which the next one never starts.
     pub(super) fn release_floor(&self, number: CallNumber) -> crate::time::Position {
-        let ended = self.newest_of(number).and_then(|last| last.end_recording);
+        let ended = self.recordings.newest_of(number).and_then(|last| last.end_recording);
         ended.map_or_else(crate::time::Position::default, |(to, _)| to)
     }
 
@@ -343,15 +341,15 @@ impl Recorder {
         };
         let (channel, device, id) = (call.channel, call.device.clone(), call.id.clone());
         self.mark_call_owner(number);
-        let open = self.recordings.iter().filter(|r| r.call == number && r.writer.is_some());
+        let open = self.recordings.of_call(number).filter(|r| r.writer.is_some());
         let ids: Vec<_> = open.map(|recording| recording.id).collect();
         ids.into_iter().for_each(|id| self.end_recording(id, end, true));
         let head = self.channels[channel.0].head();
         if let Some(call) = self.calls.get_mut(number) {
             call.ended = Some((now.mono, head));
         }
-        self.to_resume.remove(number);
-        self.recall.end_call(number, head);
+        self.recordings.to_resume.remove(number);
+        self.recordings.recall.end_call(number, head);
         self.lines.on_call_end(channel, number, head);
         self.end_blackouts_of(now, number);
         self.update_masks_and_holds(now, channel);
@@ -365,18 +363,7 @@ impl Recorder {
         self.update_coverage(now);
         let head = self.channels[channel.0].head();
         let on_air = self.calls.active_call(channel).map(|call| call.number);
-        let tapes = self.recordings.iter_mut().filter(|r| r.is_running());
-        let tapes = tapes.filter_map(|r| r.writer.as_mut().map(|tape| (r.call, &mut tape.reel)));
-        for (call, reel) in tapes.chain(self.recall.live_streams()) {
-            if reel.channel != channel {
-                continue;
-            }
-            if on_air == Some(call) {
-                reel.held_ranges.close_at(head);
-            } else if !reel.held_ranges.is_open() {
-                reel.held_ranges.open_at(head);
-            }
-        }
+        self.recordings.update_holds(channel, on_air, head);
     }
 
     /// Ends stale calls; removes calls whose wrap-up is over, with their keys.
@@ -413,10 +400,7 @@ impl Recorder {
         let over = |ended: MonoTime| now.mono.since_ms(ended) >= wrapup_ms;
         let crowd = self.calls.iter().count().saturating_sub(limits::CALLS_SOFT_MAX);
         let crowd = crowd.max(self.recordings.len().saturating_sub(limits::RECORDINGS_SOFT_MAX));
-        let closed = |call: &Call| {
-            let mut own = self.recordings.iter().filter(|r| r.call == call.number);
-            own.all(|recording| recording.closed)
-        };
+        let closed = |call: &Call| self.recordings.of_call(call.number).all(|r| r.closed);
         let ended = self.calls.iter().filter(|call| closed(call));
         let ended = ended.filter_map(|call| call.ended.map(|(at, _)| (at, call.number)));
         let mut ended: Vec<(MonoTime, CallNumber)> = ended.collect();
@@ -426,7 +410,7 @@ impl Recorder {
                 break;
             }
             let owner = self.calls.get(number).and_then(|call| self.call_owner(call));
-            self.recordings.retain(|recording| recording.call != number);
+            self.recordings.remove_call(number);
             self.discard_recall(number);
             self.calls.retain(|call| call.number != number);
             self.stale_agents.extend(owner);

@@ -4,11 +4,15 @@
 //! until it is durable. Chunks older than the file (recall, or a failed file) wait in `backlog`.
 //! The recorder decides when a recording takes audio and when it ends.
 
+pub(super) mod encoders;
 pub(super) mod files;
 pub(super) mod interrupted;
+pub(super) mod key_stock;
 pub(super) mod lifecycle;
 pub(super) mod recall;
+pub(super) mod release;
 pub(super) mod sealed_facts;
+pub(super) mod table;
 
 use crate::audio::channel::ChannelIndex;
 use crate::audio::encode_stream::EncodeStream;
@@ -114,8 +118,9 @@ impl RecordingWriter {
     #[must_use]
     pub fn new(
         reel: EncodeStream,
-        (writer, opening): (MediaWriter, PendingCreate),
         backlog: VecDeque<Chunk>,
+        writer: MediaWriter,
+        opening: PendingCreate,
     ) -> RecordingWriter {
         let durable = Watermark { to: writer.to(), ..Watermark::default() };
         let unsynced = VecDeque::with_capacity(16);

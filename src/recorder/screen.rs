@@ -185,8 +185,11 @@ impl Recorder {
         let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
         let at = screen_ms(now.mono);
         for tape in capture.tapes.iter_mut().filter(|tape| !tape.alone) {
-            let recording = self.recordings.iter().find(|recording| recording.id == tape.id);
-            match recording.map(|r| (r.end_recording, r.reasons.contains(RecordReason::Agent))) {
+            match self
+                .recordings
+                .get(tape.id)
+                .map(|r| (r.end_recording, r.reasons.contains(RecordReason::Agent)))
+            {
                 Some((None, true)) => {
                     tape.idle.close_at(at);
                 }

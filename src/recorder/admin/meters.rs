@@ -3,7 +3,7 @@
 //! Eight channels share a row, so that a page takes one second at 9600 baud. A hidden channel shows
 //! no level (G6).
 
-use crate::audio::channel::Channel;
+use crate::audio::channel::{Channel, ChannelIndex};
 use crate::recorder::Recorder;
 use crate::recorder::session::command::Response;
 use protocol::reply;
@@ -32,11 +32,6 @@ fn format_level(channel: &Channel, of: impl Fn(&Channel) -> String) -> String {
 }
 
 impl Recorder {
-    /// Whether a channel is being recorded.
-    pub(in crate::recorder) fn is_recorded(&self, index: usize) -> bool {
-        self.running_recordings().any(|recording| recording.channel.0 == index)
-    }
-
     pub(in crate::recorder) fn list_meters(&self, from: u32, limit: Option<u32>) -> Response {
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let mut wanted: Vec<(usize, &Channel)> = self.channels.iter().enumerate().collect();
@@ -69,7 +64,7 @@ impl Recorder {
     /// `f` if the board failed, `r` if recorded, `b` if blacked out, otherwise `-`.
     fn channel_marks(&self, index: usize, channel: &Channel) -> &'static str {
         let failed = self.boards[channel.board].is_some();
-        match (failed, self.is_recorded(index), channel.is_hidden()) {
+        match (failed, self.recordings.is_recorded(ChannelIndex(index)), channel.is_hidden()) {
             (false, false, false) => "-",
             (false, true, false) => "r",
             (false, false, true) => "b",

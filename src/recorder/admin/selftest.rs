@@ -185,12 +185,9 @@ impl Recorder {
     }
 
     fn is_in_use(&self, index: usize) -> bool {
-        let reels = self.recordings.iter().filter_map(|recording| recording.writer.as_ref());
-        let reels = reels.map(|tape| &tape.reel).chain(self.recall.streams());
         self.calls.live_calls().any(|call| call.channel.0 == index)
-            || self.is_recorded(index)
             || self.channels[index].is_hidden()
-            || reels.into_iter().any(|reel| reel.channel.0 == index)
+            || self.recordings.streams_on(ChannelIndex(index)).next().is_some()
     }
 
     /// Feeds a channel's captured audio to the test.

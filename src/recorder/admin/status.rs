@@ -3,6 +3,7 @@
 //! Levels and events never contain masked audio, numbers or field values (G6). Only `alarm clear`
 //! and the configuration requests change anything.
 
+use crate::audio::channel::ChannelIndex;
 use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::recorder::session::command::Response;
@@ -20,8 +21,6 @@ pub struct Counters {
     pub lines: u64,
     pub sessions: u64,
     pub calls_without_channel: u64,
-    /// Times that a chunk waited for a buffer because the disk was slow.
-    pub block_waits: u64,
     /// Video segments received, their bytes, and segments refused.
     pub screen_pieces: u64,
     pub screen_bytes: u64,
@@ -137,7 +136,7 @@ impl Recorder {
     /// The recorder's state in one line, for the service manager.
     #[must_use]
     pub fn status_line(&self) -> String {
-        let running = self.running_recordings().count();
+        let running = self.recordings.running().count();
         let calls = self.calls.live_calls().count();
         let mut line = match self.stopping {
             true => format!("stopping: closing {running} recordings"),
@@ -160,7 +159,7 @@ impl Recorder {
     pub(in crate::recorder) fn list_channels(&self) -> Response {
         let mut bytes = Vec::new();
         for (index, channel) in self.channels.iter().enumerate() {
-            let recording = self.is_recorded(index);
+            let recording = self.recordings.is_recorded(ChannelIndex(index));
             let state = match (&self.boards[channel.board], channel.is_hidden(), recording) {
                 (Some(_), _, _) => "failed",
                 (None, true, _) => "masked",
@@ -182,7 +181,7 @@ impl Recorder {
     pub(in crate::recorder) fn list_calls(&self) -> Response {
         let mut bytes = Vec::new();
         for call in self.calls.live_calls() {
-            let running = self.running_of(call.number);
+            let running = self.recordings.running_of(call.number);
             let id = running.map_or("-".to_string(), |r| r.id.to_string());
             let reasons = running.map(|r| r.reasons).unwrap_or_default();
             let masked = self.channels[call.channel.0].is_masked();
@@ -274,7 +273,7 @@ impl Recorder {
         let row = row.pair("time", now.wall).pair("uptime_s", now.mono.0 / 1_000_000);
         let row = self.add_box_info(now, row);
         let row = row.pair("calls", self.calls.live_calls().count());
-        let row = row.pair("recordings", self.running_recordings().count());
+        let row = row.pair("recordings", self.recordings.running().count());
         row.pair("blackouts", self.blackouts.open.len())
             .pair("sessions", self.sessions.count())
             .end();
@@ -318,13 +317,13 @@ impl Recorder {
             ("hushbox_agents", agents as u64),
             ("hushbox_calls", self.calls.live_calls().count() as u64),
             ("hushbox_calls_without_channel_total", counters.calls_without_channel),
-            ("hushbox_recordings", self.running_recordings().count() as u64),
+            ("hushbox_recordings", self.recordings.running().count() as u64),
             ("hushbox_blackouts", self.blackouts.open.len() as u64),
             ("hushbox_ring_bytes", ring_bytes),
-            ("hushbox_recall_calls", self.recall.len() as u64),
-            ("hushbox_recall_bytes", self.recall.bytes() as u64),
-            ("hushbox_recall_dropped_chunks_total", self.recall.dropped),
-            ("hushbox_block_waits_total", counters.block_waits),
+            ("hushbox_recall_calls", self.recordings.recall.len() as u64),
+            ("hushbox_recall_bytes", self.recordings.recall.bytes() as u64),
+            ("hushbox_recall_dropped_chunks_total", self.recordings.recall.dropped),
+            ("hushbox_block_waits_total", self.recordings.block_waits),
             ("hushbox_syncs_total", self.journal.storage.syncs),
             ("hushbox_sync_seconds_max_us", self.journal.storage.sync_us_max),
             ("hushbox_appended_bytes_total", self.journal.storage.appended_bytes),

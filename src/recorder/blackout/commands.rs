@@ -56,7 +56,7 @@ impl Recorder {
             let (id, new) = (seen.id, self.unannounced_reason(seen, RecordReason::Agent));
             let (schedule, from) = self.press_context(number);
             let ticket = self.add_reason(now, id, RecordReason::Agent, (&name, schedule));
-            if let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) {
+            if let Some(recording) = self.recordings.get_mut(id) {
                 recording.pressed.get_or_insert((agent, from));
             }
             self.stale_agents.insert(agent);
@@ -71,7 +71,7 @@ impl Recorder {
             ));
         }
         let (schedule, from) = self.press_context(number);
-        let hidden = self.running_of(number);
+        let hidden = self.recordings.running_of(number);
         let hidden = hidden.map(|hidden| (hidden.id, hidden.reasons, hidden.retain_until));
         let mut reasons = RecordReasons::from_reason(RecordReason::Agent);
         reasons.0 |= hidden.map_or(0, |(_, others, _)| others.0);
@@ -115,7 +115,7 @@ impl Recorder {
 
     /// The end of the call's newest recording, since segments never overlap.
     fn earliest_start(&self, number: CallNumber) -> Position {
-        let last = self.newest_of(number).and_then(|last| last.end_recording);
+        let last = self.recordings.newest_of(number).and_then(|last| last.end_recording);
         last.map_or(Position(0), |(to, _)| to)
     }
 
@@ -139,7 +139,7 @@ impl Recorder {
         if !running {
             let own = RecordReasons::from_reason(RecordReason::Agent);
             let gone = if self.may_stop_any(agent) { RecordReasons::all() } else { own };
-            self.to_resume.drop_reasons(call, gone);
+            self.recordings.to_resume.drop_reasons(call, gone);
         }
         if !running || !reasons.contains(RecordReason::Agent) && !self.may_stop_any(agent) {
             return Ok(self.recording_reply_for(
@@ -159,7 +159,7 @@ impl Recorder {
             // For the other reasons, a new recording starts where this one ends, hidden from the
             // agent.
             let head =
-                self.recording_by_id(id).map_or(Position(0), |r| self.channels[r.channel.0].head());
+                self.recordings.get(id).map_or(Position(0), |r| self.channels[r.channel.0].head());
             let schedule = self.calls.get(call).and_then(|call| call.schedule_match.percentage);
             let want = RecordingRequest {
                 call,
@@ -176,7 +176,7 @@ impl Recorder {
                 said.give_up = None;
                 return Ok(said);
             }
-            if let Some(old) = self.recordings.iter_mut().find(|r| r.id == id) {
+            if let Some(old) = self.recordings.get_mut(id) {
                 old.reasons = RecordReasons::default();
             }
             let fact = Fact::RecordingReasons { id, reasons: RecordReasons::default(), by: name };
@@ -190,7 +190,7 @@ impl Recorder {
 
     /// The reply with a recording's state, as this agent may see it.
     fn recording_reply_for(&self, agent: AgentIndex, id: RecordingId, after: Ticket) -> Response {
-        let Some(recording) = self.recording_by_id(id) else {
+        let Some(recording) = self.recordings.get(id) else {
             return Response::immediate(Vec::new());
         };
         let only_own = self.sees_only_own(agent);
@@ -236,7 +236,7 @@ impl Recorder {
         if schedule.is_none() {
             return Err(Code::NoSchedule.into());
         }
-        let running = self.running_of(number);
+        let running = self.recordings.running_of(number);
         let running =
             running.map(|running| (running.id, self.unannounced_reason(running, by.reason())));
         let new = running.map_or(RecordReasons::from_reason(by.reason()), |(_, new)| new);
@@ -270,7 +270,8 @@ impl Recorder {
     ) -> Result<Response, Refusal> {
         let number = self.call_on_device(device)?;
         let api = by.reason() == RecordReason::Api;
-        let newest = self.running_of(number).or_else(|| self.newest_of(number));
+        let newest =
+            self.recordings.running_of(number).or_else(|| self.recordings.newest_of(number));
         let newest = newest.ok_or_else(|| Refusal::from(Code::NotRecording))?;
         // A recording that already stopped gives the resulting state.
         if api && !newest.reasons_ever.contains(RecordReason::Api) {
@@ -282,14 +283,14 @@ impl Recorder {
             if api { RecordReasons::from_reason(RecordReason::Api) } else { RecordReasons::all() };
         self.require_disk()?;
         if !running {
-            self.to_resume.drop_reasons(number, gone);
+            self.recordings.to_resume.drop_reasons(number, gone);
         }
         let ticket = self.drop_reasons(now, id, gone, &by.name);
         Ok(self.recording_reply_to_actor(id, ticket))
     }
 
     fn recording_reply_to_actor(&self, id: RecordingId, ticket: Ticket) -> Response {
-        match self.recording_by_id(id) {
+        match self.recordings.get(id) {
             Some(r) => Self::recording_reply(r, r.reasons, r.from, ticket),
             None => Response::immediate(Vec::new()),
         }
@@ -324,7 +325,7 @@ impl Recorder {
         };
         let recording = recording.map(|r| (r.id, self.visible_start(agent, r)));
         // Audio before the call may belong to another agent, and be stored.
-        let kept_from = self.recall.buffer_of(call).map(RecallBuffer::start);
+        let kept_from = self.recordings.recall.buffer_of(call).map(RecallBuffer::start);
         let kept_from = kept_from.or(self.calls.get(call).map(|call| call.from));
         self.roll_back_stop_of(now, agent);
         let receipt = match self.blackouts.active_of(agent) {
@@ -359,7 +360,7 @@ impl Recorder {
     /// The receipt as this agent may see it. An agent who sees only own recordings (B2) may have
     /// joined a blackout that another user opened.
     fn visible_receipt(&self, agent: AgentIndex, by: &Actor, receipt: Receipt) -> Receipt {
-        let named = receipt.recording.and_then(|id| self.recording_by_id(id));
+        let named = receipt.recording.and_then(|id| self.recordings.get(id));
         let own = named.is_some_and(|named| Self::was_started_by(named, agent));
         if by.kind != Kind::Agent || !self.sees_only_own(agent) || own {
             return receipt;
@@ -367,7 +368,7 @@ impl Recorder {
         let here = |call: &&Call| self.channels[call.channel.0].id == receipt.channel;
         let call = self.current_call(agent).filter(here);
         let seen = call.and_then(|call| self.visible_running(agent, call.number));
-        let kept = call.and_then(|call| self.recall.buffer_of(call.number));
+        let kept = call.and_then(|call| self.recordings.recall.buffer_of(call.number));
         let from =
             seen.map(|seen| self.visible_start(agent, seen)).or(kept.map(RecallBuffer::start));
         Receipt {

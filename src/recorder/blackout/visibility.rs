@@ -57,7 +57,8 @@ impl Recorder {
     /// Refuses promises for a recording whose file could not be created yet.
     pub(in crate::recorder) fn require_file(&self, id: RecordingId) -> Result<(), Refusal> {
         let waits = self
-            .recording_by_id(id)
+            .recordings
+            .get(id)
             .and_then(|r| r.writer.as_ref())
             .is_some_and(RecordingWriter::is_waiting_for_file);
         if waits { Err(disk_failed()) } else { Ok(()) }
@@ -83,7 +84,7 @@ impl Recorder {
         agent: AgentIndex,
         call: CallNumber,
     ) -> Option<&Recording> {
-        let running = self.running_of(call)?;
+        let running = self.recordings.running_of(call)?;
         let own =
             Self::was_started_by(running, agent) && running.reasons.contains(RecordReason::Agent);
         (own || !self.sees_only_own(agent)).then_some(running)
@@ -96,8 +97,8 @@ impl Recorder {
         call: CallNumber,
     ) -> Option<&Recording> {
         let only_own = self.sees_only_own(agent);
-        let seen = |r: &&Recording| r.call == call && (!only_own || Self::was_started_by(r, agent));
-        self.recordings.iter().rev().find(seen)
+        let seen = |r: &&Recording| !only_own || Self::was_started_by(r, agent);
+        self.recordings.of_call(call).rev().find(seen)
     }
 
     /// The call that `record start` would record.
@@ -125,7 +126,7 @@ impl Recorder {
     fn wrapup_call(&self, agent: AgentIndex) -> Option<&Call> {
         self.config.audio.recall_ms?;
         let call = self.reachable_call(agent).filter(|call| !call.is_live())?;
-        let kept = self.recall.buffer_of(call.number).is_some();
+        let kept = self.recordings.recall.buffer_of(call.number).is_some();
         (kept || self.recording_kept_by(agent, call).is_some()).then_some(call)
     }
 
@@ -178,7 +179,7 @@ impl Recorder {
         match self.visible_running(agent, call) {
             Some(running) => Ok((call, Some(running))),
             // A recall buffer can be blacked out before the agent presses record.
-            None if self.recall.buffer_of(call).is_some() => Ok((call, None)),
+            None if self.recordings.recall.buffer_of(call).is_some() => Ok((call, None)),
             None => Err(self.blackout_refusal(agent, Code::NotRecording)),
         }
     }
@@ -204,7 +205,7 @@ impl Recorder {
             return Ok((call.map_or(CallNumber(0), |call| call.number), None));
         }
         let call = self.require_call(agent)?.number;
-        Ok((call, self.running_of(call)))
+        Ok((call, self.recordings.running_of(call)))
     }
 
     /// Whether the agent sees the open blackout. An agent who sees only own recordings (B2) sees

@@ -26,7 +26,7 @@ impl Recorder {
         self.need_memory()?;
         let (number, _) = self.call_start(now, args)?;
         let mut bytes = Vec::new();
-        let running = self.running_of(number);
+        let running = self.recordings.running_of(number);
         let scheduled =
             running.filter(|recording| recording.reasons.contains(RecordReason::Schedule));
         let schedule = scheduled.and_then(|recording| recording.schedule.clone());
@@ -72,7 +72,7 @@ impl Recorder {
     ) -> Result<Response, Refusal> {
         let number = self.find_call(device, call)?;
         let ticket = self.call_end(now, number, RecordingEnd::CallEnd, "stop");
-        let count = self.recordings.iter().filter(|r| r.call == number).count();
+        let count = self.recordings.of_call(number).count();
         let mut bytes = Vec::new();
         reply::begin_ok(&mut bytes).pair("call", call).pair("recordings", count).end();
         Ok(Response::after_sync(ticket, bytes))

@@ -189,7 +189,7 @@ impl Recorder {
     /// Whether a record is still in memory, or its call continues.
     fn is_record_in_use(&self, record: &Record) -> bool {
         let known = self.calls.get(record.began.call.number).is_some();
-        let held = self.recording_by_id(record.id()).is_some()
+        let held = self.recordings.get(record.id()).is_some()
             || self.screens.has_open_file_of(record.id());
         known || record.is_running() || held
     }

@@ -7,16 +7,18 @@
 //! durable. `journal` decides when the disk has failed.
 
 use crate::alarm::{self, Alarm};
+use crate::audio::channel::Channel;
 use crate::audio::encode_stream::EncodeStream;
 use crate::audio::span::{Fate, LossReason, Run};
 use crate::id::RecordingId;
-use crate::job::{Completion, DiskError, FileId, Job};
+use crate::job::{Completion, DiskError, FileId, Job, Ticket};
 use crate::limits;
-use crate::recorder::journal::StorageEvent;
+use crate::recorder::journal::{Journal, StorageEvent};
 use crate::recorder::recording::interrupted::InterruptedRecording;
-use crate::recorder::recording::lifecycle::RecordingRequest;
-use crate::recorder::recording::{PendingCreate, UnsyncedChunk, Watermark};
-use crate::recorder::{Recorder, Recording};
+use crate::recorder::recording::lifecycle::{RecordingParts, RecordingRequest};
+use crate::recorder::recording::table::{RecordingKey, Recordings};
+use crate::recorder::recording::{PendingCreate, Watermark};
+use crate::recorder::{Chunk, Recorder, Recording, RecordingWriter};
 use crate::store::fact::{
     Fact, FactSpan, RecordReason, RecordReasons, RecordingEnd, RecordingEnded,
 };
@@ -30,77 +32,192 @@ use protocol::{Code, Refusal, reply};
 /// Subject of alarms about writing, as opposed to free space.
 const WRITING: &str = "write";
 
-impl Recorder {
-    /// Creates a recording's file when the disk is up and the retry time has come.
-    pub(in crate::recorder) fn open_file(&mut self, now: Now, index: usize) {
-        let recording = &mut self.recordings[index];
-        let Some(tape) = recording.writer.as_mut() else { return };
-        let Some(opening) = tape.opening.as_mut() else { return };
-        if opening.asked || opening.at > now.mono || self.journal.storage.is_down() {
-            return;
+/// The result of a job on a file that may be a recording's.
+#[derive(Clone, Copy)]
+struct FileResult {
+    file: FileId,
+    result: Result<(), DiskError>,
+    /// Whether the file was created, or else written.
+    is_creation: bool,
+}
+
+impl FileResult {
+    fn from_completion(done: &Completion) -> Option<FileResult> {
+        match done {
+            Completion::Opened { file, result } => {
+                Some(FileResult { file: *file, result: *result, is_creation: true })
+            }
+            Completion::Appended { file, result, .. } => {
+                Some(FileResult { file: *file, result: *result, is_creation: false })
+            }
+            _ => None,
         }
-        opening.asked = true;
-        let (path, bytes) = (opening.path.clone(), opening.header.clone());
-        recording.file = self.journal.storage.next_file();
-        let file = recording.file;
-        self.journal.storage.submit(now.mono, Job::Create { file, path });
-        self.journal.storage.submit(now.mono, Job::Append { file, bytes });
-        let mark = tape.written_end();
-        tape.unsynced.push_back(UnsyncedChunk {
-            after: self.journal.storage.next_ticket(),
-            mark,
-            chunk: None,
-        });
+    }
+}
+
+/// What the recorder decides on after a file's job failed.
+enum FileFailure {
+    Create(RecordingKey, DiskError),
+    Write(RecordingKey, DiskError),
+}
+
+impl Recordings {
+    /// Handles the result of a job on a recording's file; a failure is for the recorder.
+    fn handle_file_result(&mut self, done: FileResult) -> Option<FileFailure> {
+        let key = self.key_of_file(done.file)?;
+        match (done.result, done.is_creation) {
+            (Err(error), true) => Some(FileFailure::Create(key, error)),
+            (Err(error), false) => Some(FileFailure::Write(key, error)),
+            (Ok(()), true) => {
+                self.writer_mut(key)?.opening = None;
+                None
+            }
+            (Ok(()), false) => None,
+        }
     }
 
-    /// Handles the result of creating a file.
-    fn handle_file_created(&mut self, now: Now, file: FileId, result: Result<(), DiskError>) {
-        let Some(index) = self.recording_of_file(file) else { return };
-        let Err(error) = result else {
-            if let Some(tape) = self.recordings[index].writer.as_mut() {
-                tape.opening = None;
-            }
-            return;
-        };
-        self.raise_write_alarm(now, error, "a file for a recording cannot be made");
-        if self.withdraw_reasons(now, index, error) {
-            return self.abandon_file(now, index, 0);
-        }
-        let id = self.recordings[index].id;
-        self.sessions.iter_mut().for_each(|session| session.rebind((id, id), true));
-        // Nothing was written yet, so the same file is retried.
-        let recording = &mut self.recordings[index];
-        let Some(tape) = recording.writer.as_mut() else { return };
+    /// Creates a file again after a pause: nothing was written to it yet.
+    fn retry_file(&mut self, now: Now, key: RecordingKey, file: FileId) {
+        let Some(tape) = self.writer_mut(key) else { return };
         tape.unsynced.clear();
         if let Some(opening) = tape.opening.as_mut() {
             opening.asked = false;
             opening.at = now.mono.after_ms(limits::DISK_RETRY_MS);
         }
-        recording.file = self.journal.storage.next_file();
+        self.assign_file(key, file);
     }
 
-    /// Moves the recording to a new file after a write error.
-    fn handle_file_failure(&mut self, now: Now, file: FileId, error: DiskError) {
-        let Some(index) = self.recording_of_file(file) else { return };
-        self.raise_write_alarm(now, error, "the file of a recording cannot be written");
-        let recording = &self.recordings[index];
-        let tries = recording.tries;
-        if recording.writer.as_ref().is_some_and(|tape| tape.durable.size == 0) {
-            self.withdraw_reasons(now, index, error);
+    /// Advances watermarks after a sync; `begins` gets each recording whose first part is durable
+    /// now. Returns the recordings whose whole file is durable.
+    fn advance_watermarks(
+        &mut self,
+        durable: Ticket,
+        mut begins: impl FnMut(RecordingId),
+    ) -> Vec<RecordingKey> {
+        let mut complete = Vec::new();
+        for (key, recording) in &mut self.all {
+            let Some(tape) = recording.writer.as_mut() else { continue };
+            while tape.unsynced.front().is_some_and(|written| written.after <= durable) {
+                let Some(written) = tape.unsynced.pop_front() else { break };
+                if tape.durable.size == 0 {
+                    begins(recording.id);
+                }
+                tape.durable = written.mark;
+                if self.spare_chunks.len() < self.spare_chunks.capacity() {
+                    self.spare_chunks.extend(written.chunk.map(Chunk::into_cleared));
+                }
+            }
+            if tape.finished.is_some() && tape.unsynced.is_empty() {
+                complete.push(*key);
+            }
         }
-        self.abandon_file(now, index, limits::DISK_RETRY_MS << tries.min(5));
+        complete
+    }
+
+    /// Notes the end of a recording whose whole file is durable.
+    fn append_end(
+        &mut self,
+        now: Now,
+        key: RecordingKey,
+        journal: &mut Journal,
+        channels: &[Channel],
+    ) {
+        let Some(mut tape) = self.take_writer(key) else { return };
+        let Some(recording) = self.all.get_mut(&key) else { return };
+        let Some(finished) = tape.finished else { return };
+        let ended = RecordingEnded {
+            id: recording.id,
+            end: finished.end,
+            to: finished.to,
+            ledger: finished.ledger,
+            blackout_spans: std::mem::take(&mut tape.reel.spans),
+            digest: finished.digest,
+            size: finished.size,
+        };
+        assert_eq!(tape.durable.size, finished.size, "the trailer is durable");
+        recording.closed = true;
+        let (id, why) = (recording.id, finished.end.as_str());
+        let rate = channels[recording.channel.0].rate;
+        let stored_ms = ms_of_frames(finished.ledger.stored, rate);
+        log::info!("recording {id} closed ({why}), {stored_ms} ms stored");
+        journal.trace.push_event(now.wall, TraceEvent::RecordingEnded { recording: id, why });
+        journal.append(now, Fact::RecordingEnded(ended));
+        self.encoders.recycle(channels, tape.reel);
+    }
+}
+
+impl Recorder {
+    /// Handles a completion from the disk thread.
+    pub(in crate::recorder) fn handle_completion(&mut self, now: Now, done: Completion) {
+        match done {
+            Completion::Read { tag, bytes, result } => {
+                return self.finish_read(tag, result.is_ok().then_some(bytes));
+            }
+            Completion::Removed { path, .. } if layout::parse_journal_day(&path).is_some() => {
+                return;
+            }
+            Completion::Removed { path, result } => return self.handle_removal(now, path, result),
+            _ => {}
+        }
+        let media = FileResult::from_completion(&done);
+        let space = matches!(done, Completion::FreeSpace { .. });
+        if space && self.journal.storage.no_room {
+            self.mark_all_agents();
+        }
+        match self.journal.storage.handle_completion(now, done) {
+            StorageEvent::Nothing => {}
+            StorageEvent::Durable => self.handle_sync(now),
+            StorageEvent::Failed(error, text) => self.handle_store_failure(now, error, text),
+            StorageEvent::Back => self.resume_after_outage(now),
+        }
+        if let Some(done) = media {
+            if let Err(error) = done.result {
+                self.handle_screen_failure(now, done.file, error);
+            }
+            if let Some(failure) = self.recordings.handle_file_result(done) {
+                self.handle_file_failure(now, &failure);
+            }
+        }
+        if space {
+            self.check_disk_space(now);
+        }
+    }
+
+    /// Creates a recording's file again, or moves the recording to a new file.
+    fn handle_file_failure(&mut self, now: Now, failure: &FileFailure) {
+        let (key, error) = match *failure {
+            FileFailure::Create(key, error) => {
+                self.raise_write_alarm(now, error, "a file for a recording cannot be made");
+                (key, error)
+            }
+            FileFailure::Write(key, error) => {
+                self.raise_write_alarm(now, error, "the file of a recording cannot be written");
+                let Some(recording) = self.recordings.all.get(&key) else { return };
+                let (tries, tape) = (recording.tries, recording.writer.as_ref());
+                if tape.is_some_and(|tape| tape.durable.size == 0) {
+                    self.withdraw_reasons(now, key, error);
+                }
+                return self.abandon_file(now, key, limits::DISK_RETRY_MS << tries.min(5));
+            }
+        };
+        if self.withdraw_reasons(now, key, error) {
+            return self.abandon_file(now, key, 0);
+        }
+        let Some(id) = self.recordings.all.get(&key).map(|recording| recording.id) else { return };
+        self.sessions.iter_mut().for_each(|session| session.rebind((id, id), true));
+        let file = self.journal.storage.next_file();
+        self.recordings.retry_file(now, key, file);
     }
 
     /// Removes the reasons of commands that were not confirmed, and refuses those commands. True:
     /// no reason is left.
-    fn withdraw_reasons(&mut self, now: Now, index: usize, error: DiskError) -> bool {
-        let recording = &self.recordings[index];
+    fn withdraw_reasons(&mut self, now: Now, key: RecordingKey, error: DiskError) -> bool {
+        let Some(recording) = self.recordings.all.get(&key) else { return false };
         let (id, call) = (recording.id, recording.call);
         let gone = self.fail_pending_replies(id, error, false);
-        if gone.is_empty() {
+        let Some(recording) = self.recordings.all.get_mut(&key).filter(|_| !gone.is_empty()) else {
             return false;
-        }
-        let recording = &mut self.recordings[index];
+        };
         if gone.contains(RecordReason::Agent) {
             recording.pressed = None;
         }
@@ -134,52 +251,12 @@ impl Recorder {
         gone
     }
 
-    /// Handles completions other than reads.
-    pub(in crate::recorder) fn handle_storage_event(&mut self, now: Now, done: Completion) {
-        let media = match &done {
-            Completion::Removed { path, .. } if layout::parse_journal_day(path).is_some() => return,
-            Completion::Removed { path, result } => {
-                return self.handle_removal(now, path.clone(), *result);
-            }
-            Completion::Opened { file, result } => Some((*file, *result, true)),
-            Completion::Appended { file, result, .. } => Some((*file, *result, false)),
-            _ => None,
-        };
-        let space = matches!(done, Completion::FreeSpace { .. });
-        if space && self.journal.storage.no_room {
-            self.mark_all_agents();
-        }
-        match self.journal.storage.handle_completion(now, done) {
-            StorageEvent::Nothing => {}
-            StorageEvent::Durable => self.handle_sync(now),
-            StorageEvent::Failed(error, text) => self.handle_store_failure(now, error, text),
-            StorageEvent::Back => self.resume_after_outage(now),
-        }
-        if let Some((file, result, opened)) = media {
-            if let Err(error) = result {
-                self.handle_screen_failure(now, file, error);
-            }
-            match result {
-                _ if opened => self.handle_file_created(now, file, result),
-                Err(error) => self.handle_file_failure(now, file, error),
-                Ok(()) => {}
-            }
-        }
-        if space {
-            self.check_disk_space(now);
-        }
-    }
-
     /// Abandons every open file after a failed journal write or sync: unsynced data is not trusted.
     fn handle_store_failure(&mut self, now: Now, error: DiskError, text: &str) {
         self.raise_write_alarm(now, error, text);
-        let open = self.recordings.iter().filter(|recording| recording.writer.is_some());
-        let files: Vec<FileId> = open.map(|recording| recording.file).collect();
         self.handle_screens_failure(now, error);
-        for file in files {
-            if let Some(index) = self.recording_of_file(file) {
-                self.abandon_file(now, index, 0);
-            }
+        for key in self.recordings.open_keys() {
+            self.abandon_file(now, key, 0);
         }
         self.mark_all_agents();
     }
@@ -225,36 +302,15 @@ impl Recorder {
         self.journal.raise_alarm(now, code, WRITING, text);
     }
 
-    fn recording_of_file(&self, file: FileId) -> Option<usize> {
-        self.recordings.iter().position(|r| r.file == file && r.writer.is_some())
-    }
-
     /// Advances watermarks after a sync, and notes the ends of completed recordings.
     fn handle_sync(&mut self, now: Now) {
         let durable = self.journal.storage.durable_ticket();
-        let mut opening = false;
-        for index in 0..self.recordings.len() {
-            let recording = &mut self.recordings[index];
-            let Some(tape) = recording.writer.as_mut() else { continue };
-            opening |= tape.opening.is_some();
-            while tape.unsynced.front().is_some_and(|written| written.after <= durable) {
-                let Some(written) = tape.unsynced.pop_front() else { break };
-                if tape.durable.size == 0 {
-                    let id = recording.id;
-                    self.sessions
-                        .iter_mut()
-                        .for_each(|session| session.mark_recording_durable(id, durable));
-                }
-                tape.durable = written.mark;
-                if self.spare_chunks.len() < self.spare_chunks.capacity() {
-                    self.spare_chunks
-                        .extend(written.chunk.map(crate::recorder::Chunk::into_cleared));
-                }
-            }
-            if tape.finished.is_some() && tape.unsynced.is_empty() {
-                self.append_recording_end(now, index);
-            }
+        let Recorder { recordings, sessions, journal, channels, .. } = self;
+        let begins = |id| sessions.iter_mut().for_each(|s| s.mark_recording_durable(id, durable));
+        for key in recordings.advance_watermarks(durable, begins) {
+            recordings.append_end(now, key, journal, channels);
         }
+        let opening = recordings.writers().any(|tape| tape.opening.is_some());
         self.last_screen_ticket(now, durable);
         if !opening && !self.journal.storage.is_down() {
             self.journal.clear_alarm(now, alarm::AlarmCode::DiskFull, WRITING);
@@ -262,47 +318,23 @@ impl Recorder {
         }
     }
 
-    /// Notes the end of a recording whose whole file is durable.
-    fn append_recording_end(&mut self, now: Now, index: usize) {
-        let recording = &mut self.recordings[index];
-        let Some(mut tape) = recording.writer.take() else { return };
-        let Some(finished) = tape.finished else { return };
-        let ended = RecordingEnded {
-            id: recording.id,
-            end: finished.end,
-            to: finished.to,
-            ledger: finished.ledger,
-            blackout_spans: std::mem::take(&mut tape.reel.spans),
-            digest: finished.digest,
-            size: finished.size,
-        };
-        assert_eq!(tape.durable.size, finished.size, "the trailer is durable");
-        recording.closed = true;
-        let (id, channel, why) = (recording.id, recording.channel, finished.end.as_str());
-        let stored_ms = ms_of_frames(finished.ledger.stored, self.channels[channel.0].rate);
-        log::info!("recording {id} closed ({why}), {stored_ms} ms stored");
-        self.journal.trace.push_event(now.wall, TraceEvent::RecordingEnded { recording: id, why });
-        self.journal.append(now, Fact::RecordingEnded(ended));
-        self.release_encoder(channel, tape.reel);
-    }
-
     /// Ends the record at its watermark. The rest moves to a new recording, whose file is created
     /// after `wait_ms`.
-    fn abandon_file(&mut self, now: Now, index: usize, wait_ms: u64) {
-        let recording = &mut self.recordings[index];
-        let Some(tape) = recording.writer.as_mut() else { return };
+    fn abandon_file(&mut self, now: Now, key: RecordingKey, wait_ms: u64) {
+        let Some(tape) = self.recordings.writer_mut(key) else { return };
         if let Some(opening) = tape.opening.as_mut().filter(|opening| !opening.asked) {
             opening.at = opening.at.max(now.mono.after_ms(wait_ms));
             return;
         }
+        let Some(tape) = self.recordings.take_writer(key) else { return };
+        let Some(recording) = self.recordings.all.get_mut(&key) else { return };
         if tape.finished.is_none() {
             self.journal.storage.submit(now.mono, Job::Close { file: recording.file });
         }
         let durable = tape.durable;
         let more = recording.end_recording.is_none_or(|(to, _)| durable.to < to);
-        let Some(tape) = recording.writer.take() else { return };
         let ended = truncated_summary(recording, durable, &tape.reel);
-        let (id, channel) = (recording.id, recording.channel);
+        let id = recording.id;
         log::error!("recording {id}: its file failed; {} bytes of it are certain", durable.size);
         let old = ContinuedRecording {
             id,
@@ -310,6 +342,7 @@ impl Recorder {
             key: recording.key.clone(),
             from: durable.to,
             never_durable: durable.size == 0,
+            wait_ms,
         };
         recording.end_recording = Some((durable.to, RecordingEnd::Storage));
         recording.closed = true;
@@ -317,23 +350,25 @@ impl Recorder {
         self.journal.trace.push_event(now.wall, TraceEvent::RecordingEnded { recording: id, why });
         self.journal.append(now, Fact::RecordingEnded(ended));
         if more {
-            self.continue_in_new_file(now, index, &old, (tape, wait_ms));
+            self.continue_in_new_file(now, key, &old, tape);
         } else {
-            self.release_encoder(channel, tape.reel);
+            self.recordings.encoders.recycle(&self.channels, tape.reel);
         }
         // Without a durable key, the old recording has nothing to show.
-        self.recordings.retain(|recording| recording.id != id || durable.size > 0);
+        if durable.size == 0 {
+            self.recordings.remove(key);
+        }
     }
 
     /// Moves the unsynced part of a recording to a new one, exact to the sample.
     fn continue_in_new_file(
         &mut self,
         now: Now,
-        index: usize,
+        key: RecordingKey,
         old: &ContinuedRecording,
-        (mut tape, wait_ms): (crate::recorder::RecordingWriter, u64),
+        mut tape: RecordingWriter,
     ) {
-        let was = &self.recordings[index];
+        let Some(was) = self.recordings.all.get(&key) else { return };
         let (tries, reasons_ever, pressed) = (was.tries, was.reasons_ever, was.pressed);
         let retain_until = was.retain_until;
         let name = was.schedule.clone();
@@ -348,8 +383,8 @@ impl Recorder {
             continues: Some(old.id),
         };
         let call = self.calls.get(want.call).cloned();
-        let room = self.recordings.len() < limits::RECORDINGS_MAX;
-        let envelope = if room { self.envelopes.pop_front() } else { None };
+        let room = !self.recordings.is_full();
+        let envelope = if room { self.recordings.keys.take() } else { None };
         let (Some(call), Some(envelope)) = (call, envelope) else {
             log::error!("recording {}: no new one can take over; its audio is lost", old.id);
             let refused = self.fail_pending_replies(old.id, DiskError::Failed(0), true);
@@ -358,9 +393,9 @@ impl Recorder {
                 let (id, agent) = (Some(old.id), pressed.map(|(agent, _)| agent));
                 let agent = agent.filter(|_| reasons.contains(RecordReason::Agent));
                 let waiting = InterruptedRecording { id, reasons, agent, schedule: name };
-                self.to_resume.add(want.call, waiting);
+                self.recordings.to_resume.add(want.call, waiting);
             }
-            return self.release_encoder(tape.reel.channel, tape.reel);
+            return self.recordings.encoders.recycle(&self.channels, tape.reel);
         };
         let mut backlog: std::collections::VecDeque<_> =
             tape.unsynced.drain(..).filter_map(|written| written.chunk).collect();
@@ -369,11 +404,12 @@ impl Recorder {
         reel.from = old.from;
         reel.spans = ledger_after(&reel.spans, old.from);
         let why = "goes on from a recording whose file failed".to_string();
-        let (mut new, _) = self.create_recording(now, &call, want, (reel, backlog, envelope, why));
+        let parts = RecordingParts { reel, backlog, envelope, why };
+        let (mut new, _) = self.create_recording(now, &call, want, parts);
         (new.reasons_ever, new.end_recording) = (reasons_ever, old.end);
         new.tries = if old.never_durable { tries + 1 } else { 0 };
         if let Some(opening) = new.writer.as_mut().and_then(|tape| tape.opening.as_mut()) {
-            opening.at = now.mono.after_ms(wait_ms);
+            opening.at = now.mono.after_ms(old.wait_ms);
         }
         let id = new.id;
         if retain_until > new.retain_until {
@@ -388,10 +424,10 @@ impl Recorder {
         log::warn!("recording {id} goes on from {} at {}", old.id, old.from);
         let event = TraceEvent::RecordingBegan { recording: id, device: call.device.clone() };
         self.journal.trace.push_event(now.wall, event);
-        self.recordings.push(new);
-        self.carry_over_facts(now, old, (id, key));
+        let place = self.recordings.insert(new);
+        self.carry_over_facts(now, old, id, key.as_ref());
         self.mark_call_owner(call.number);
-        self.open_file(now, self.recordings.len() - 1);
+        self.recordings.open_file(now, place, &mut self.journal.storage);
     }
 
     /// Copies facts that only the old record holds: its protection and, if its key is not durable,
@@ -400,7 +436,8 @@ impl Recorder {
         &mut self,
         now: Now,
         old: &ContinuedRecording,
-        (id, key): (RecordingId, Option<DataKey>),
+        id: RecordingId,
+        key: Option<&DataKey>,
     ) {
         let Some(record) = self.journal.index.record(old.id) else { return };
         let protected = record.is_protected;
@@ -416,7 +453,7 @@ impl Recorder {
         }
         for (field, by, value) in fields {
             let sequence = self.journal.storage.next_sequence();
-            let value = seal::seal_field(key.as_ref(), sequence, &value);
+            let value = seal::seal_field(key, sequence, &value);
             self.journal.append(now, Fact::FieldSet { id, field, by, value });
         }
     }
@@ -432,6 +469,8 @@ struct ContinuedRecording {
     from: Position,
     /// Whether nothing of the recording is durable, its key included.
     never_durable: bool,
+    /// Pause before the new file is created, in milliseconds.
+    wait_ms: u64,
 }
 
 /// The end fact of a file without a trailer, as a reader of the file would derive it.

@@ -67,14 +67,14 @@ impl ToResume {
 impl Recorder {
     /// Starts waiting recordings, oldest call first, while there is room.
     pub(in crate::recorder) fn resume_interrupted(&mut self, now: Now) {
-        let waiting: Vec<CallNumber> = self.to_resume.0.keys().copied().collect();
+        let waiting: Vec<CallNumber> = self.recordings.to_resume.0.keys().copied().collect();
         for call in waiting {
             if self.can_begin().is_err() {
                 return;
             }
-            let Some(wanted) = self.to_resume.0.get(&call).cloned() else { continue };
+            let Some(wanted) = self.recordings.to_resume.0.get(&call).cloned() else { continue };
             if self.resume(now, call, &wanted) {
-                self.to_resume.remove(call);
+                self.recordings.to_resume.remove(call);
             }
         }
     }
@@ -97,7 +97,7 @@ impl Recorder {
             schedule: self.config.schedules.iter().position(same),
             continues: wanted.id,
         };
-        if let Some(running) = self.running_of(number) {
+        if let Some(running) = self.recordings.running_of(number) {
             let (id, missing) = (running.id, RecordReasons(want.reasons.0 & !running.reasons.0));
             // An agent must not see others' recordings (B2), so the agent's own one waits for their
             // end.
@@ -130,8 +130,9 @@ impl Recorder {
         for reason in RecordReason::ALL.into_iter().filter(|reason| missing.contains(*reason)) {
             self.add_reason(now, id, reason, ("box", want.schedule));
         }
-        let running = self.recordings.iter_mut().find(|recording| recording.id == id);
-        if let Some(running) = running.filter(|_| missing.contains(RecordReason::Agent)) {
+        if let Some(running) =
+            self.recordings.get_mut(id).filter(|_| missing.contains(RecordReason::Agent))
+        {
             running.pressed = running.pressed.or(want.pressed);
         }
     }

@@ -4,8 +4,6 @@
 //! separate recording even while another runs. The other one ends at that sample, so the agent's
 //! view does not depend on it.
 
-use crate::audio::channel::ChannelIndex;
-use crate::audio::codec::Encoder;
 use crate::audio::encode_stream::EncodeStream;
 use crate::calls::call::Call;
 use crate::calls::directory::AgentIndex;
@@ -36,28 +34,19 @@ pub(in crate::recorder) struct RecordingRequest {
     pub continues: Option<RecordingId>,
 }
 
+/// What a new recording is made of.
+pub(in crate::recorder) struct RecordingParts {
+    pub reel: EncodeStream,
+    /// Audio that is older than the file.
+    pub backlog: VecDeque<Chunk>,
+    pub envelope: Envelope,
+    /// Why and from where it is kept, as text for people.
+    pub why: String,
+}
+
 const DAY_MS: i64 = 86_400_000;
 
 impl Recorder {
-    /// Recordings that still take audio.
-    pub(in crate::recorder) fn running_recordings(&self) -> impl Iterator<Item = &Recording> {
-        self.recordings.iter().filter(|recording| recording.is_running())
-    }
-
-    /// The running recording of a call.
-    pub(in crate::recorder) fn running_of(&self, call: CallNumber) -> Option<&Recording> {
-        self.running_recordings().find(|recording| recording.call == call)
-    }
-
-    /// The newest recording of a call, running or not.
-    pub(in crate::recorder) fn newest_of(&self, call: CallNumber) -> Option<&Recording> {
-        self.recordings.iter().rev().find(|recording| recording.call == call)
-    }
-
-    pub(in crate::recorder) fn recording_by_id(&self, id: RecordingId) -> Option<&Recording> {
-        self.recordings.iter().find(|recording| recording.id == id)
-    }
-
     /// Whether a new recording can start now.
     pub(in crate::recorder) fn can_begin(&self) -> Result<(), Refusal> {
         if self.stopping {
@@ -67,7 +56,7 @@ impl Recorder {
         if self.journal.storage.full {
             return Err(Code::DiskFull.into());
         }
-        if self.recordings.len() >= limits::RECORDINGS_MAX || self.envelopes.is_empty() {
+        if self.recordings.is_full() || self.recordings.keys.is_empty() {
             return Err(Code::Busy.into());
         }
         Ok(())
@@ -84,7 +73,8 @@ impl Recorder {
             return Err(Code::NoCall.into());
         };
         let mut why = call.schedule_match.explanation.clone();
-        let kept = if want.pressed.is_some() { self.recall.take_buffer(want.call) } else { None };
+        let kept = want.pressed.and_then(|_| self.recordings.recall.take_buffer(want.call));
+        let channel = &self.channels[call.channel.0];
         let (mut reel, backlog) = match kept {
             Some(kept) => {
                 kept.describe_reach(call.from, &mut why);
@@ -92,25 +82,25 @@ impl Recorder {
                 want.pressed = want.pressed.map(|(agent, _)| (agent, kept.start()));
                 (kept.reel, kept.chunks)
             }
-            None => (
-                EncodeStream::new(call.channel, want.from, self.take_encoder(call.channel)?),
-                VecDeque::new(),
-            ),
+            None => {
+                let encoder = self.recordings.encoders.take(channel, &self.config.audio)?;
+                (EncodeStream::new(call.channel, want.from, encoder), VecDeque::new())
+            }
         };
-        let Some(envelope) = self.envelopes.pop_front() else { return Err(Code::Busy.into()) };
+        let Some(envelope) = self.recordings.keys.take() else { return Err(Code::Busy.into()) };
         reel.from = want.from;
         let on_air = self.calls.active_call(call.channel).map(|air| air.number);
         if call.is_live() && on_air != Some(want.call) && !reel.held_ranges.is_open() {
-            reel.held_ranges.open_at(self.channels[call.channel.0].head());
+            reel.held_ranges.open_at(channel.head());
         }
-        let (recording, ticket) =
-            self.create_recording(now, &call, want, (reel, backlog, envelope, why));
+        let parts = RecordingParts { reel, backlog, envelope, why };
+        let (recording, ticket) = self.create_recording(now, &call, want, parts);
         let id = recording.id;
         log::info!("recording {id} began on device {} ({})", call.device, recording.reasons);
         let event = TraceEvent::RecordingBegan { recording: id, device: call.device.clone() };
         self.journal.trace.push_event(now.wall, event);
-        self.recordings.push(recording);
-        self.open_file(now, self.recordings.len() - 1);
+        let key = self.recordings.insert(recording);
+        self.recordings.open_file(now, key, &mut self.journal.storage);
         if let Some((_, at)) = call.ended {
             self.end_recording_at(id, at, RecordingEnd::CallEnd);
         }
@@ -124,8 +114,9 @@ impl Recorder {
         now: Now,
         call: &Call,
         want: RecordingRequest,
-        (reel, backlog, envelope, why): (EncodeStream, VecDeque<Chunk>, Envelope, String),
+        parts: RecordingParts,
     ) -> (Recording, Ticket) {
+        let RecordingParts { reel, backlog, envelope, why } = parts;
         let file = self.journal.storage.next_file();
         let (id, key) = (envelope.id, envelope.key);
         let place = &self.channels[call.channel.0];
@@ -178,24 +169,10 @@ impl Recorder {
             key,
             file,
             tries: 0,
-            writer: Some(RecordingWriter::new(reel, (writer, opening), backlog)),
+            writer: Some(RecordingWriter::new(reel, backlog, writer, opening)),
             closed: false,
         };
         (recording, ticket)
-    }
-
-    pub(in crate::recorder) fn take_encoder(
-        &mut self,
-        channel: ChannelIndex,
-    ) -> Result<Encoder, Refusal> {
-        let place = &self.channels[channel.0];
-        let pool = &mut self.encoders[place.board * 2 + usize::from(place.sides) - 1];
-        if let Some(encoder) = pool.pop() {
-            return Ok(encoder);
-        }
-        let audio = &self.config.audio;
-        Encoder::new(audio.codec, place.rate, place.sides, audio.bitrate)
-            .map_err(|error| Refusal::new(Code::Busy, error.to_string()))
     }
 
     /// The name of a schedule, and the retention date of its recordings.
@@ -227,7 +204,7 @@ impl Recorder {
         (by, schedule): (&str, Option<usize>),
     ) -> Ticket {
         let (_, until) = self.schedule_retention(now.wall, schedule);
-        let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else {
+        let Some(recording) = self.recordings.get_mut(id) else {
             return self.journal.storage.durable_ticket();
         };
         let before = recording.reasons;
@@ -255,7 +232,7 @@ impl Recorder {
         id: RecordingId,
         until: WallTime,
     ) {
-        let new = self.recordings.iter_mut().find(|r| r.id == id);
+        let new = self.recordings.get_mut(id);
         if let Some(new) = new.filter(|new| new.retain_until < until) {
             new.retain_until = until;
             let fact = Fact::RecordingRetention { id, retain_until: until };
@@ -271,7 +248,7 @@ impl Recorder {
         gone: RecordReasons,
         by: &str,
     ) -> Ticket {
-        let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else {
+        let Some(recording) = self.recordings.get_mut(id) else {
             return self.journal.storage.durable_ticket();
         };
         let before = recording.reasons;
@@ -296,7 +273,7 @@ impl Recorder {
         why: RecordingEnd,
         flush: bool,
     ) {
-        let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) else { return };
+        let Some(recording) = self.recordings.get_mut(id) else { return };
         let head = self.channels[recording.channel.0].head();
         recording.set_end(head, why, flush);
         let call = recording.call;
@@ -305,7 +282,7 @@ impl Recorder {
 
     /// Ends a recording at `at` and releases its remaining audio at once.
     fn end_recording_at(&mut self, id: RecordingId, at: Position, why: RecordingEnd) {
-        if let Some(recording) = self.recordings.iter_mut().find(|r| r.id == id) {
+        if let Some(recording) = self.recordings.get_mut(id) {
             recording.set_end(at, why, true);
         }
     }
@@ -326,13 +303,13 @@ impl Recorder {
         next: RecordingRequest,
     ) -> Result<(RecordingId, Ticket), Refusal> {
         self.can_begin()?;
-        let held = self.recording_by_id(id).and_then(|old| old.writer.as_ref());
+        let held = self.recordings.get(id).and_then(|old| old.writer.as_ref());
         let held = held.map(|tape| tape.reel.held_ranges.clone());
         let (new, ticket) = self.begin_recording(now, next)?;
-        if let Some(old) = self.recordings.iter_mut().find(|r| r.id == id) {
+        if let Some(old) = self.recordings.get_mut(id) {
             old.set_end(at, RecordingEnd::Stop, false);
         }
-        let place = self.recordings.iter_mut().find(|r| r.id == new);
+        let place = self.recordings.get_mut(new);
         let tape = place.and_then(|recording| recording.writer.as_mut());
         if let (Some(tape), Some(held)) = (tape, held) {
             tape.reel.held_ranges.merge(&held);

@@ -7,7 +7,8 @@
 //!
 //! Masks act on the ring before the stream reads it, so a blackout covers recall too.
 
-use crate::audio::encode_stream::{EncodeStream, Progress};
+use crate::audio::channel::ChannelIndex;
+use crate::audio::encode_stream::EncodeStream;
 use crate::calls::call::Call;
 use crate::calls::permission::Permission;
 use crate::limits;
@@ -15,11 +16,11 @@ use crate::recorder::Recorder;
 use crate::recorder::recording::Chunk;
 use crate::store::fact::CallNumber;
 use crate::time::{Position, frames_of_ms, ms_of_frames};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound::{Excluded, Unbounded};
 
 /// The recall buffer of one call.
 pub struct RecallBuffer {
-    pub call: CallNumber,
     pub reel: EncodeStream,
     pub chunks: VecDeque<Chunk>,
     rate: u32,
@@ -28,7 +29,8 @@ pub struct RecallBuffer {
 /// The recall buffers of all calls.
 #[derive(Default)]
 pub struct RecallBuffers {
-    latents: Vec<RecallBuffer>,
+    buffers: BTreeMap<CallNumber, RecallBuffer>,
+    by_channel: BTreeSet<(ChannelIndex, CallNumber)>,
     bytes: usize,
     /// Chunks dropped for lack of memory since the daemon started.
     pub dropped: u64,
@@ -69,7 +71,7 @@ impl RecallBuffer {
 impl RecallBuffers {
     #[must_use]
     pub fn len(&self) -> usize {
-        self.latents.len()
+        self.buffers.len()
     }
 
     /// Memory held by chunks, in bytes.
@@ -79,43 +81,79 @@ impl RecallBuffers {
     }
 
     pub fn streams(&self) -> impl Iterator<Item = &EncodeStream> {
-        self.latents.iter().map(|latent| &latent.reel)
+        self.buffers.values().map(|buffer| &buffer.reel)
     }
 
-    /// Streams whose call has not ended, with their calls.
-    pub fn live_streams(&mut self) -> impl Iterator<Item = (CallNumber, &mut EncodeStream)> {
-        let live = self.latents.iter_mut().filter(|latent| latent.reel.end.is_none());
-        live.map(|latent| (latent.call, &mut latent.reel))
+    fn calls_on(&self, channel: ChannelIndex) -> impl Iterator<Item = CallNumber> {
+        let all = (channel, CallNumber(0))..=(channel, CallNumber(u64::MAX));
+        self.by_channel.range(all).map(|(_, call)| *call)
+    }
+
+    /// Streams that read a channel's ring.
+    pub fn streams_on(&self, channel: ChannelIndex) -> impl Iterator<Item = &EncodeStream> {
+        self.calls_on(channel).filter_map(|call| Some(&self.buffers.get(&call)?.reel))
+    }
+
+    /// Marks the audio of a channel from `head` on as held for all calls but the one on air.
+    pub fn update_holds(
+        &mut self,
+        channel: ChannelIndex,
+        on_air: Option<CallNumber>,
+        head: Position,
+    ) {
+        let calls: Vec<CallNumber> = self.calls_on(channel).collect();
+        for call in calls {
+            if let Some(reel) = self.stream_mut(call).filter(|reel| reel.end.is_none()) {
+                reel.set_held(on_air != Some(call), head);
+            }
+        }
+    }
+
+    /// The first call with a buffer after `call`.
+    pub fn first_after(&self, call: Option<CallNumber>) -> Option<CallNumber> {
+        let from = call.map_or(Unbounded, Excluded);
+        self.buffers.range((from, Unbounded)).next().map(|(call, _)| *call)
     }
 
     #[must_use]
     pub fn buffer_of(&self, call: CallNumber) -> Option<&RecallBuffer> {
-        self.latents.iter().find(|latent| latent.call == call)
+        self.buffers.get(&call)
+    }
+
+    pub fn stream_mut(&mut self, call: CallNumber) -> Option<&mut EncodeStream> {
+        self.buffers.get_mut(&call).map(|buffer| &mut buffer.reel)
+    }
+
+    fn insert(&mut self, call: CallNumber, reel: EncodeStream, rate: u32) {
+        self.by_channel.insert((reel.channel, call));
+        self.buffers.insert(call, RecallBuffer { reel, chunks: VecDeque::new(), rate });
     }
 
     /// Removes and returns the buffer of a call.
     pub fn take_buffer(&mut self, call: CallNumber) -> Option<RecallBuffer> {
-        let index = self.latents.iter().position(|latent| latent.call == call)?;
-        let latent = self.latents.swap_remove(index);
-        self.bytes -= latent.chunks.iter().map(|chunk| chunk.payload.capacity()).sum::<usize>();
-        Some(latent)
+        let buffer = self.buffers.remove(&call)?;
+        self.by_channel.remove(&(buffer.reel.channel, call));
+        self.bytes -= buffer.chunks.iter().map(|chunk| chunk.payload.capacity()).sum::<usize>();
+        Some(buffer)
     }
 
     /// Ends the call's stream; its audio still in the ring is released at once.
     pub fn end_call(&mut self, call: CallNumber, at: Position) {
-        if let Some(latent) = self.latents.iter_mut().find(|latent| latent.call == call) {
-            let at = at.max(latent.reel.cursor);
-            latent.reel.end.get_or_insert(at);
-            latent.reel.is_flushing = true;
-            latent.reel.held_ranges.close_at(at);
+        if let Some(reel) = self.stream_mut(call) {
+            let at = at.max(reel.cursor);
+            reel.end.get_or_insert(at);
+            reel.is_flushing = true;
+            reel.held_ranges.close_at(at);
         }
     }
 
-    fn push_chunk(&mut self, index: usize, recall_ms: u32) {
-        let latent = &mut self.latents[index];
-        let from = latent.reel.cursor;
-        let (chunks, mut added) = (&mut latent.chunks, 0);
-        latent.reel.flush_chunk(|runs, payload| {
+    /// Moves the stream's audio into a chunk; drops the oldest chunks beyond `recall_ms`, or for
+    /// lack of memory.
+    pub fn push_chunk(&mut self, call: CallNumber, recall_ms: u32) {
+        let Some(buffer) = self.buffers.get_mut(&call) else { return };
+        let from = buffer.reel.cursor;
+        let (chunks, mut added) = (&mut buffer.chunks, 0);
+        buffer.reel.flush_chunk(|runs, payload| {
             let frames: u64 = runs.iter().map(|run| u64::from(run.frames)).sum();
             let chunk = Chunk {
                 from: from.saturating_sub(frames),
@@ -126,14 +164,14 @@ impl RecallBuffers {
             chunks.push_back(chunk);
         });
         self.bytes += added;
-        let longest = frames_of_ms(u64::from(recall_ms), latent.rate);
-        while latent.reel.cursor.frames_since(latent.start()) > longest && !latent.chunks.is_empty()
+        let longest = frames_of_ms(u64::from(recall_ms), buffer.rate);
+        while buffer.reel.cursor.frames_since(buffer.start()) > longest && !buffer.chunks.is_empty()
         {
-            self.bytes -= latent.drop_oldest();
+            self.bytes -= buffer.drop_oldest();
         }
         while self.bytes > limits::RECALL_BYTES_MAX {
-            let largest = self.latents.iter_mut().max_by_key(|latent| latent.chunks.len());
-            let Some(largest) = largest.filter(|latent| !latent.chunks.is_empty()) else { break };
+            let largest = self.buffers.values_mut().max_by_key(|buffer| buffer.chunks.len());
+            let Some(largest) = largest.filter(|buffer| !buffer.chunks.is_empty()) else { break };
             self.bytes -= largest.drop_oldest();
             self.dropped += 1;
         }
@@ -149,26 +187,21 @@ impl Recorder {
             && self.config.on_demand.enabled
             && call.schedule_match.on_demand.is_some()
             && self.call_owner(call).is_some_and(could)
-            && self.recall.buffer_of(number).is_none()
-            && !self.recordings.iter().any(|r| r.call == number && r.pressed.is_some())
+            && self.recordings.recall.buffer_of(number).is_none()
+            && !self.recordings.of_call(number).any(|r| r.pressed.is_some())
             && !self.is_recorded_from_start(call);
-        if !wanted || self.recall.len() >= limits::RECORDINGS_MAX {
+        if !wanted || self.recordings.recall.len() >= limits::RECORDINGS_MAX {
             return;
         }
-        let (channel, from) = (call.channel, call.from);
-        let from = from.max(self.channels[channel.0].ring.tail());
-        let Ok(encoder) = self.take_encoder(channel) else { return };
-        let mut reel = EncodeStream::new(channel, from, encoder);
-        if self.calls.active_call(channel).is_some_and(|air| air.number != number) {
-            reel.held_ranges.open_at(self.channels[channel.0].head());
+        let (index, from) = (call.channel, call.from);
+        let channel = &self.channels[index.0];
+        let encoder = self.recordings.encoders.take(channel, &self.config.audio);
+        let Ok(encoder) = encoder else { return };
+        let mut reel = EncodeStream::new(index, from.max(channel.ring.tail()), encoder);
+        if self.calls.active_call(index).is_some_and(|air| air.number != number) {
+            reel.held_ranges.open_at(channel.head());
         }
-        let rate = self.channels[channel.0].rate;
-        self.recall.latents.push(RecallBuffer {
-            call: number,
-            reel,
-            chunks: VecDeque::new(),
-            rate,
-        });
+        self.recordings.recall.insert(number, reel, channel.rate);
     }
 
     /// Whether the call's whole audio is in a recording that the agent's press would join.
@@ -177,40 +210,17 @@ impl Recorder {
         seen.is_some_and(|running| running.from <= call.from)
     }
 
-    /// Releases one grid frame into a recall buffer. False: nothing to do now.
-    pub(in crate::recorder) fn release_recall_frame(&mut self, index: usize) -> bool {
-        let Some(recall_ms) = self.config.audio.recall_ms else { return false };
-        let Some(latent) = self.recall.latents.get(index) else { return false };
-        let holdback = self.holdback_frames(latent.reel.channel);
-        let latent = &mut self.recall.latents[index];
-        let channel = &mut self.channels[latent.reel.channel.0];
-        match latent.reel.encode_next(channel, holdback) {
-            Progress::Advanced => {
-                if latent.reel.is_chunk_full() {
-                    self.recall.push_chunk(index, recall_ms);
-                }
-                true
-            }
-            Progress::ChunkFull => {
-                self.recall.push_chunk(index, recall_ms);
-                true
-            }
-            Progress::Ended | Progress::Waiting => false,
-        }
-    }
-
     /// Discards and zeroizes the call's buffer.
     pub(in crate::recorder) fn discard_recall(&mut self, number: CallNumber) {
-        if let Some(latent) = self.recall.take_buffer(number) {
-            let channel = latent.reel.channel;
-            drop(latent.chunks);
-            self.release_encoder(channel, latent.reel);
+        if let Some(buffer) = self.recordings.recall.take_buffer(number) {
+            drop(buffer.chunks);
+            self.recordings.encoders.recycle(&self.channels, buffer.reel);
         }
     }
 
     /// Discards all buffers when the daemon stops.
     pub(in crate::recorder) fn discard_all_recall(&mut self) {
-        while let Some(call) = self.recall.latents.first().map(|latent| latent.call) {
+        while let Some(call) = self.recordings.recall.first_after(None) {
             self.discard_recall(call);
         }
     }

@@ -54,7 +54,7 @@ impl Recorder {
         if !served || full || self.stopping {
             return;
         }
-        let Some(recording) = self.recording_by_id(id) else { return };
+        let Some(recording) = self.recordings.get(id) else { return };
         let (key, channel) =
             (recording.key.as_ref().map(DataKey::derive_screen_key), recording.channel);
         let Some(began) = self.journal.index.record(id).map(|record| record.at) else { return };
@@ -74,7 +74,7 @@ impl Recorder {
         agent: AgentIndex,
         schedule: usize,
     ) -> Result<(RecordingId, Ticket), Refusal> {
-        let Some(envelope) = self.envelopes.pop_front() else { return Err(Code::Busy.into()) };
+        let Some(envelope) = self.recordings.keys.take() else { return Err(Code::Busy.into()) };
         let (id, key) = (envelope.id, envelope.key);
         let header = self.screen_header(now, id, envelope.wrapped);
         let person = self.directory.agent_at(agent);

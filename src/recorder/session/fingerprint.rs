@@ -25,7 +25,7 @@ impl Recorder {
         );
         put("calls", &self.calls);
         put("seats", &self.seats);
-        for r in &self.recordings {
+        for r in self.recordings.iter() {
             let reel = r.writer.as_ref().map(|tape| (tape.reel.cursor, tape.reel.is_flushing));
             let held = r.writer.as_ref().map(|tape| &tape.reel.held_ranges);
             let reasons = (r.reasons, r.reasons_ever, &r.pressed, &r.schedule, r.retain_until);
@@ -34,7 +34,7 @@ impl Recorder {
                 &(r.id, r.call, r.channel, r.from, r.end_recording, reasons, reel, held),
             );
         }
-        for reel in self.recall.streams() {
+        for reel in self.recordings.recall.streams() {
             put("recall", &(reel.channel, reel.from, reel.cursor, reel.end, &reel.held_ranges));
         }
         for channel in &self.channels {
@@ -42,7 +42,7 @@ impl Recorder {
             put("channel", &(channel.id, channel.head(), masked, channel.ring.content_hash()));
         }
         put("blackouts", &self.blackouts);
-        put("stock", &(self.envelopes.len(), &self.to_resume, self.stopping));
+        put("stock", &(self.recordings.keys.len(), &self.recordings.to_resume, self.stopping));
         for session in self.sessions.iter() {
             put("session", &(session.id, &session.who));
         }

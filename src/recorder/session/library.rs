@@ -11,7 +11,7 @@ use crate::audio::span::{Fate, LossReason};
 use crate::calls::permission::Permission;
 use crate::config::CodecKind;
 use crate::id::{RecordingId, SessionId};
-use crate::job::{Completion, Job};
+use crate::job::Job;
 use crate::limits;
 use crate::recorder::session::archive::ArchiveLookup;
 use crate::recorder::{Principal, Recorder, Session};
@@ -393,7 +393,7 @@ impl Recorder {
     /// The key of a record: from memory while it is recorded, otherwise from its media file's
     /// header.
     pub(in crate::recorder) fn key_of(&mut self, session: SessionId, id: RecordingId) -> RecordKey {
-        if let Some(recording) = self.recording_by_id(id) {
+        if let Some(recording) = self.recordings.get(id) {
             return RecordKey::Open(recording.key.clone());
         }
         match self.take_arrived(session) {
@@ -464,22 +464,21 @@ impl Recorder {
         self.outputs.push_back(crate::recorder::Output::Job(job));
     }
 
-    /// Handles a completion from the disk thread.
-    pub(in crate::recorder) fn handle_job_done(&mut self, now: Now, done: Completion) {
-        if let Completion::Read { tag, mut bytes, result } = done {
+    /// Keeps the bytes of the read in flight for its session; `None` if the disk refused.
+    pub(in crate::recorder) fn finish_read(&mut self, tag: u64, bytes: Option<Vec<u8>>) {
+        let Some(session) = self.reader.for_session.take() else { return };
+        assert_eq!(tag, self.reader.tag);
+        let bytes = bytes.map(|mut bytes| {
             // The buffer may be larger than the request.
             bytes.truncate(self.reader.wanted);
-            let Some(session) = self.reader.for_session.take() else { return };
-            assert_eq!(tag, self.reader.tag);
-            let streams = self.sessions.get(session).is_some_and(|s| s.stream.is_some());
-            if streams || session == crate::recorder::journal::expiry::NOBODY {
-                self.reader.arrived = Some((session, result.is_ok().then_some(bytes)));
-            } else {
-                self.recycle_buffer(bytes);
-            }
-            return;
+            bytes
+        });
+        let streams = self.sessions.get(session).is_some_and(|s| s.stream.is_some());
+        if streams || session == crate::recorder::journal::expiry::NOBODY {
+            self.reader.arrived = Some((session, bytes));
+        } else if let Some(bytes) = bytes {
+            self.recycle_buffer(bytes);
         }
-        self.handle_storage_event(now, done);
     }
 
     /// Keeps a buffer of the usual size for reuse.

@@ -252,7 +252,7 @@ impl Recorder {
     /// Duration of a running recording so far, in milliseconds.
     fn running_ms(&self, record: &Record) -> u64 {
         let began = &record.began;
-        let running = self.recording_by_id(began.id).and_then(|running| running.writer.as_ref());
+        let running = self.recordings.get(began.id).and_then(|running| running.writer.as_ref());
         let to = running.map_or(began.from, |tape| tape.reel.cursor);
         ms_of_frames(to.frames_since(began.from.min(to)), began.rate.max(1))
     }

@@ -1,0 +1,184 @@
+//! Release of audio from the rings to the encoders, the files and the recall buffers.
+//!
+//! Each stream gets whole grid frames that are older than the holdback, a bounded number per turn,
+//! in turns. Half-second chunks then go to the disk. This module does not allocate.
+
+use super::table::{RecordingKey, Recordings, StreamKey};
+use super::{PendingCreate, UnsyncedChunk};
+use crate::audio::channel::Channel;
+use crate::audio::encode_stream::Progress;
+use crate::config::AudioSettings;
+use crate::job::Job;
+use crate::limits;
+use crate::recorder::{Chunk, Storage};
+use crate::store::fact::{CallNumber, RecordingEnd};
+use crate::time::{MonoTime, Now, frames_of_ms};
+
+/// What released audio comes from and goes to.
+pub(in crate::recorder) struct Release<'a> {
+    pub now: Now,
+    pub channels: &'a mut [Channel],
+    pub storage: &'a mut Storage,
+    pub audio: &'a AudioSettings,
+}
+
+/// A chunk, and the free buffer that it is sealed into.
+struct ChunkToWrite {
+    chunk: Chunk,
+    block: Vec<u8>,
+}
+
+impl Recordings {
+    /// Releases audio: a bounded number of grid frames. Returns when there is more to do.
+    pub fn release_audio(&mut self, to: &mut Release<'_>) -> Option<MonoTime> {
+        let mut budget = limits::GRIDS_PER_TURN;
+        let count = self.all.len() + self.recall.len();
+        let mut resting = 0;
+        while budget > 0 && resting < count {
+            let took = match self.next_stream() {
+                Some(StreamKey::Recording(key)) => self.release_frame(to, key),
+                Some(StreamKey::Recall(call)) => self.release_recall_frame(to, call),
+                None => break,
+            };
+            if took {
+                (resting, budget) = (0, budget - 1);
+            } else {
+                resting += 1;
+            }
+        }
+        let now = to.now.mono;
+        if budget == 0 && to.storage.has_block() {
+            return Some(now);
+        }
+        let waiting = self.writers().filter_map(|tape| tape.opening.as_ref());
+        let retries = waiting.filter(|opening| !opening.asked).map(|opening| opening.at);
+        retries.filter(|at| *at > now).min()
+    }
+
+    /// Releases one grid frame of a recording, or closes its file. False: nothing to do now.
+    fn release_frame(&mut self, to: &mut Release<'_>, key: RecordingKey) -> bool {
+        let Some(tape) = self.writer_mut(key) else { return false };
+        if tape.finished.is_some() || to.storage.is_down() {
+            return false;
+        }
+        if tape.opening.is_some() {
+            self.open_file(to.now, key, to.storage);
+            return false;
+        }
+        if !tape.backlog.is_empty() {
+            return self.write_backlog_chunk(to, key);
+        }
+        let channel = &mut to.channels[tape.reel.channel.0];
+        let holdback = frames_of_ms(u64::from(to.audio.holdback_ms), channel.rate);
+        match tape.reel.encode_next(channel, holdback) {
+            Progress::Advanced if tape.reel.is_chunk_full() => {
+                self.flush_chunk(to, key);
+                true
+            }
+            Progress::Advanced => true,
+            Progress::ChunkFull => self.flush_chunk(to, key),
+            Progress::Ended => self.close_file(to, key),
+            Progress::Waiting => false,
+        }
+    }
+
+    /// Releases one grid frame into a recall buffer. False: nothing to do now.
+    fn release_recall_frame(&mut self, to: &mut Release<'_>, call: CallNumber) -> bool {
+        let Some(recall_ms) = to.audio.recall_ms else { return false };
+        let Some(reel) = self.recall.stream_mut(call) else { return false };
+        let channel = &mut to.channels[reel.channel.0];
+        let holdback = frames_of_ms(u64::from(to.audio.holdback_ms), channel.rate);
+        match reel.encode_next(channel, holdback) {
+            Progress::Advanced if !reel.is_chunk_full() => true,
+            Progress::Advanced | Progress::ChunkFull => {
+                self.recall.push_chunk(call, recall_ms);
+                true
+            }
+            Progress::Ended | Progress::Waiting => false,
+        }
+    }
+
+    /// Creates a recording's file when the disk is up and the retry time has come.
+    pub fn open_file(&mut self, now: Now, key: RecordingKey, storage: &mut Storage) {
+        let Some(tape) = self.writer_mut(key) else { return };
+        let due = |opening: &&mut PendingCreate| !opening.asked && opening.at <= now.mono;
+        let Some(opening) = tape.opening.as_mut().filter(due) else { return };
+        if storage.is_down() {
+            return;
+        }
+        opening.asked = true;
+        let (path, bytes) = (opening.path.clone(), opening.header.clone());
+        let file = storage.next_file();
+        storage.submit(now.mono, Job::Create { file, path });
+        storage.submit(now.mono, Job::Append { file, bytes });
+        let (after, mark) = (storage.next_ticket(), tape.written_end());
+        tape.unsynced.push_back(UnsyncedChunk { after, mark, chunk: None });
+        self.assign_file(key, file);
+    }
+
+    /// Writes one chunk of the backlog. False: no free buffer.
+    fn write_backlog_chunk(&mut self, to: &mut Release<'_>, key: RecordingKey) -> bool {
+        let Some(block) = to.storage.take_block() else { return false };
+        let backlog = self.writer_mut(key).map(|tape| &mut tape.backlog);
+        let Some(chunk) = backlog.and_then(|backlog| backlog.pop_front()) else { return false };
+        self.write_chunk(to, key, ChunkToWrite { chunk, block });
+        // The backlog may hold minutes of promised audio, so it does not wait for the audio sync.
+        to.storage.request_sync();
+        true
+    }
+
+    /// Seals the current chunk and submits it to the disk thread. False: no free buffer.
+    fn flush_chunk(&mut self, to: &mut Release<'_>, key: RecordingKey) -> bool {
+        let Some(block) = to.storage.take_block() else {
+            self.block_waits += 1;
+            return false;
+        };
+        let mut chunk = self.spare_chunks.pop().unwrap_or_default();
+        let Some(tape) = self.writer_mut(key) else { return false };
+        let from = tape.writer.to();
+        tape.reel.flush_chunk(|runs, payload| chunk.copy_from(from, runs, payload));
+        self.write_chunk(to, key, ChunkToWrite { chunk, block });
+        true
+    }
+
+    /// Seals a chunk into a free buffer, submits the buffer, and keeps the chunk until it is
+    /// durable.
+    fn write_chunk(&mut self, to: &mut Release<'_>, key: RecordingKey, write: ChunkToWrite) {
+        let ChunkToWrite { chunk, mut block } = write;
+        let after = to.storage.next_ticket();
+        let Some(recording) = self.all.get_mut(&key) else { return };
+        let Some(tape) = recording.writer.as_mut() else { return };
+        assert_eq!(chunk.from, tape.writer.to(), "chunks follow each other");
+        self.payload.extend_from_slice(&chunk.payload);
+        tape.writer.append_chunk(&chunk.runs, &mut self.payload, &mut block);
+        let mark = tape.written_end();
+        tape.unsynced.push_back(UnsyncedChunk { after, mark, chunk: Some(chunk) });
+        to.storage.submit(to.now.mono, Job::Append { file: recording.file, bytes: block });
+    }
+
+    /// Writes the last chunk and the trailer. The end is noted once they are durable.
+    fn close_file(&mut self, to: &mut Release<'_>, key: RecordingKey) -> bool {
+        let Some(recording) = self.all.get_mut(&key) else { return false };
+        let Some(tape) = recording.writer.as_mut() else { return false };
+        assert!(tape.backlog.is_empty());
+        tape.reel.finish();
+        if !tape.reel.is_empty() {
+            return self.flush_chunk(to, key);
+        }
+        let Some(mut block) = to.storage.take_block() else { return false };
+        let (end, why) = recording.end_recording.unwrap_or((tape.reel.cursor, RecordingEnd::Stop));
+        let finished = tape.writer.finish(why, &mut block);
+        let captured = finished.ledger.total_captured();
+        assert_eq!(captured, end.frames_since(recording.from), "the ledger adds up");
+        let spanned: u64 = tape.reel.spans.iter().map(|span| span.to.frames_since(span.from)).sum();
+        assert_eq!(captured - finished.ledger.stored, spanned, "spans add up");
+        let (after, mark) = (to.storage.next_ticket(), tape.written_end());
+        tape.unsynced.push_back(UnsyncedChunk { after, mark, chunk: None });
+        tape.finished = Some(finished);
+        let file = recording.file;
+        to.storage.submit(to.now.mono, Job::Append { file, bytes: block });
+        to.storage.submit(to.now.mono, Job::Close { file });
+        to.storage.request_sync();
+        true
+    }
+}

@@ -1,0 +1,268 @@
+//! All recordings, by id, call, channel and file, in the order of their start.
+//!
+//! The table owns what recordings need besides: the stock of data keys, encoders, spare chunks, the
+//! recall buffers, and the list of recordings that wait to resume. `release` moves audio, `files`
+//! handles completions. Calls, sessions and permissions are not known here.
+
+use super::RecordingWriter;
+use super::encoders::EncoderPools;
+use super::interrupted::ToResume;
+use super::key_stock::KeyStock;
+use super::recall::RecallBuffers;
+use crate::audio::channel::{Channel, ChannelIndex};
+use crate::audio::encode_stream::EncodeStream;
+use crate::id::RecordingId;
+use crate::job::FileId;
+use crate::limits;
+use crate::recorder::{Chunk, Recording};
+use crate::store::fact::CallNumber;
+use crate::time::Position;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Unbounded};
+
+/// A recording's place in the order of their start; never used twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordingKey(u64);
+
+/// A stream that takes audio from a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamKey {
+    Recording(RecordingKey),
+    Recall(CallNumber),
+}
+
+/// All recordings that are in memory.
+pub(in crate::recorder) struct Recordings {
+    pub(super) all: BTreeMap<RecordingKey, Recording>,
+    by_id: BTreeMap<RecordingId, RecordingKey>,
+    by_call: BTreeSet<(CallNumber, RecordingKey)>,
+    by_file: BTreeMap<FileId, RecordingKey>,
+    /// Recordings with a writer, by channel.
+    open: BTreeSet<(ChannelIndex, RecordingKey)>,
+    last: RecordingKey,
+    /// Recordings that start once there is disk space and an envelope.
+    pub to_resume: ToResume,
+    pub recall: RecallBuffers,
+    pub keys: KeyStock,
+    pub encoders: EncoderPools,
+    /// Reusable copies for chunks that are not durable yet.
+    pub(super) spare_chunks: Vec<Chunk>,
+    /// Scratch buffer for the payload being sealed.
+    pub(super) payload: Vec<u8>,
+    /// The stream that released audio last; the next round starts after it.
+    pub(super) released: StreamKey,
+    /// Times that a chunk waited for a buffer because the disk was slow.
+    pub block_waits: u64,
+}
+
+impl Recordings {
+    /// An empty table. `payload` has the capacity of the longest sealed chunk.
+    pub fn new(
+        encoders: EncoderPools,
+        keys: KeyStock,
+        spare_chunks: Vec<Chunk>,
+        payload: Vec<u8>,
+    ) -> Recordings {
+        Recordings {
+            all: BTreeMap::new(),
+            by_id: BTreeMap::new(),
+            by_call: BTreeSet::new(),
+            by_file: BTreeMap::new(),
+            open: BTreeSet::new(),
+            last: RecordingKey(0),
+            to_resume: ToResume::default(),
+            recall: RecallBuffers::default(),
+            keys,
+            encoders,
+            spare_chunks,
+            payload,
+            released: StreamKey::Recording(RecordingKey(0)),
+            block_waits: 0,
+        }
+    }
+
+    /// Adds a recording, which has a writer.
+    pub fn insert(&mut self, recording: Recording) -> RecordingKey {
+        assert!(recording.writer.is_some(), "a recording begins open");
+        self.last.0 += 1;
+        let key = self.last;
+        let twin = self.by_id.insert(recording.id, key);
+        assert!(twin.is_none(), "an id is given once");
+        self.by_call.insert((recording.call, key));
+        self.by_file.insert(recording.file, key);
+        self.open.insert((recording.channel, key));
+        self.all.insert(key, recording);
+        key
+    }
+
+    pub(super) fn remove(&mut self, key: RecordingKey) {
+        let Some(recording) = self.all.remove(&key) else { return };
+        self.by_id.remove(&recording.id);
+        self.by_call.remove(&(recording.call, key));
+        self.by_file.remove(&recording.file);
+        self.open.remove(&(recording.channel, key));
+    }
+
+    /// Forgets a call's recordings after its wrap-up, with their keys.
+    pub fn remove_call(&mut self, call: CallNumber) {
+        let keys: Vec<RecordingKey> = self.keys_of(call).collect();
+        keys.into_iter().for_each(|key| self.remove(key));
+    }
+
+    /// Takes the writer of a recording whose file is complete or failed.
+    pub(super) fn take_writer(&mut self, key: RecordingKey) -> Option<RecordingWriter> {
+        let recording = self.all.get_mut(&key)?;
+        self.open.remove(&(recording.channel, key));
+        recording.writer.take()
+    }
+
+    pub(super) fn writer_mut(&mut self, key: RecordingKey) -> Option<&mut RecordingWriter> {
+        self.all.get_mut(&key)?.writer.as_mut()
+    }
+
+    /// The recordings with a writer, in the order of their start.
+    pub(super) fn open_keys(&self) -> Vec<RecordingKey> {
+        let open = self.all.iter().filter(|(_, recording)| recording.writer.is_some());
+        open.map(|(key, _)| *key).collect()
+    }
+
+    pub(super) fn assign_file(&mut self, key: RecordingKey, file: FileId) {
+        let Some(recording) = self.all.get_mut(&key) else { return };
+        self.by_file.remove(&recording.file);
+        recording.file = file;
+        self.by_file.insert(file, key);
+    }
+
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.all.len() >= limits::RECORDINGS_MAX
+    }
+
+    /// All recordings in the order of their start.
+    pub fn iter(&self) -> impl Iterator<Item = &Recording> {
+        self.all.values()
+    }
+
+    pub fn get(&self, id: RecordingId) -> Option<&Recording> {
+        self.by_id.get(&id).and_then(|key| self.all.get(key))
+    }
+
+    pub fn get_mut(&mut self, id: RecordingId) -> Option<&mut Recording> {
+        self.by_id.get(&id).and_then(|key| self.all.get_mut(key))
+    }
+
+    /// The open recording that writes to this file.
+    pub(super) fn key_of_file(&self, file: FileId) -> Option<RecordingKey> {
+        let key = *self.by_file.get(&file)?;
+        self.all.get(&key)?.writer.is_some().then_some(key)
+    }
+
+    /// Recordings that still take audio.
+    pub fn running(&self) -> impl Iterator<Item = &Recording> {
+        self.iter().filter(|recording| recording.is_running())
+    }
+
+    fn keys_of(&self, call: CallNumber) -> impl DoubleEndedIterator<Item = RecordingKey> {
+        let all = (call, RecordingKey(0))..=(call, RecordingKey(u64::MAX));
+        self.by_call.range(all).map(|(_, key)| *key)
+    }
+
+    /// A call's recordings in the order of their start.
+    pub fn of_call(&self, call: CallNumber) -> impl DoubleEndedIterator<Item = &Recording> {
+        self.keys_of(call).filter_map(|key| self.all.get(&key))
+    }
+
+    /// The running recording of a call.
+    pub fn running_of(&self, call: CallNumber) -> Option<&Recording> {
+        self.of_call(call).find(|recording| recording.is_running())
+    }
+
+    /// The newest recording of a call, running or not.
+    pub fn newest_of(&self, call: CallNumber) -> Option<&Recording> {
+        self.of_call(call).next_back()
+    }
+
+    /// The writers of all open recordings, in the order of their start.
+    pub fn writers(&self) -> impl Iterator<Item = &RecordingWriter> {
+        self.iter().filter_map(|recording| recording.writer.as_ref())
+    }
+
+    fn open_on(&self, channel: ChannelIndex) -> impl Iterator<Item = RecordingKey> {
+        let all = (channel, RecordingKey(0))..=(channel, RecordingKey(u64::MAX));
+        self.open.range(all).map(|(_, key)| *key)
+    }
+
+    /// Whether a channel is being recorded.
+    pub fn is_recorded(&self, channel: ChannelIndex) -> bool {
+        self.open_on(channel).any(|key| self.all.get(&key).is_some_and(Recording::is_running))
+    }
+
+    /// Whether a recording of the channel has an open file.
+    pub fn has_writer_on(&self, channel: ChannelIndex) -> bool {
+        self.open_on(channel).next().is_some()
+    }
+
+    /// The streams that read a channel's ring.
+    pub fn streams_on(&self, channel: ChannelIndex) -> impl Iterator<Item = &EncodeStream> {
+        let open = self.open_on(channel).filter_map(|key| self.all.get(&key)?.writer.as_ref());
+        open.map(|tape| &tape.reel).chain(self.recall.streams_on(channel))
+    }
+
+    /// The oldest position of a channel that a stream still needs.
+    pub fn oldest_unread(&self, channel: ChannelIndex) -> Option<Position> {
+        // A stream that reached its end needs no more of the ring.
+        let reading = self.streams_on(channel).filter(|reel| reel.end != Some(reel.cursor));
+        reading.map(|reel| reel.cursor).min()
+    }
+
+    /// Marks the audio of a channel from `head` on as held for all calls but the one on air.
+    pub fn update_holds(
+        &mut self,
+        channel: ChannelIndex,
+        on_air: Option<CallNumber>,
+        head: Position,
+    ) {
+        let keys: Vec<RecordingKey> = self.open_on(channel).collect();
+        for key in keys {
+            let recording = self.all.get_mut(&key).filter(|recording| recording.is_running());
+            let Some(recording) = recording else { continue };
+            if let Some(tape) = &mut recording.writer {
+                tape.reel.set_held(on_air != Some(recording.call), head);
+            }
+        }
+        self.recall.update_holds(channel, on_air, head);
+    }
+
+    /// The stream after the one that released audio last.
+    pub(super) fn next_stream(&mut self) -> Option<StreamKey> {
+        let recordings_after =
+            |key| self.all.range((Excluded(key), Unbounded)).next().map(|(key, _)| *key);
+        let recalls = || self.recall.first_after(None).map(StreamKey::Recall);
+        let (recording, recall) = match self.released {
+            StreamKey::Recording(key) => (recordings_after(key), recalls()),
+            StreamKey::Recall(call) => {
+                (None, self.recall.first_after(Some(call)).map(StreamKey::Recall))
+            }
+        };
+        let first = || recordings_after(RecordingKey(0)).map(StreamKey::Recording);
+        let next = recording.map(StreamKey::Recording).or(recall).or_else(first).or_else(recalls);
+        self.released = next?;
+        next
+    }
+
+    /// Asserts the invariants that hold after every turn.
+    pub fn check_invariants(&self, channels: &[Channel]) {
+        assert!(self.all.len() <= limits::RECORDINGS_MAX);
+        assert!(self.by_id.len() == self.all.len() && self.by_call.len() == self.all.len());
+        assert_eq!(self.open.len(), self.writers().count());
+        assert!(self.to_resume.len() <= limits::CALLS_MAX, "one for each call that is live");
+        for reel in self.writers().map(|tape| &tape.reel).chain(self.recall.streams()) {
+            let ring = &channels[reel.channel.0].ring;
+            assert!(reel.from <= reel.cursor && reel.cursor <= ring.head());
+            assert!(reel.end == Some(reel.cursor) || reel.cursor >= ring.tail(), "overtaken");
+        }
+    }
+}
