@@ -34,7 +34,6 @@ pub use recording::{Chunk, Recording, RecordingWriter};
 pub use session::{Peer, Principal, Session};
 
 use crate::audio::channel::{Channel, ChannelIndex};
-use crate::calls::call::Calls;
 use crate::calls::directory::{AgentIndex, Directory};
 use crate::config::Config;
 use crate::id::SessionId;
@@ -45,8 +44,8 @@ use crate::store::day::Day;
 use crate::store::seal::{DataKey, Envelope, Identity};
 use crate::time::{MonoTime, Now};
 use protocol::Refusal;
-use session::Sessions;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use session::table::SessionTable;
+use std::collections::{BTreeSet, VecDeque};
 use timer::{Timer, Timers};
 
 /// An event that the shell reports to the recorder. Audio arrives through [`Recorder::capture`].
@@ -229,13 +228,10 @@ pub struct Recorder {
     channels: Vec<Channel>,
     boards: Vec<Option<String>>,
     selftests: admin::selftest::SelfTests,
-    lines: calls::activity::LineStates,
-    calls: Calls,
-    /// The agent who last logged in at each workstation's device.
-    seats: BTreeMap<String, AgentIndex>,
+    calls: calls::table::CallTable,
     recordings: recording::table::Recordings,
     blackouts: blackout::Blackouts,
-    sessions: Sessions,
+    sessions: SessionTable,
     journal: journal::Journal,
     archive: session::archive::Archive,
     expiry: journal::expiry::Expiry,
@@ -457,7 +453,7 @@ impl Recorder {
         log::info!("stopping: closing {} recordings", self.recordings.running().count());
         self.discard_all_recall();
         self.end_all_recordings(now, crate::store::fact::RecordingEnd::Shutdown);
-        self.stale_agents.extend(self.sessions.iter().filter_map(Session::logged_in_agent));
+        self.stale_agents.extend(self.sessions.logged_in_agents());
     }
 
     fn finish_stop(&mut self, now: Now) {

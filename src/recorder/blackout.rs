@@ -196,8 +196,7 @@ impl Recorder {
     }
 
     fn own_calls(&self, agent: Option<AgentIndex>) -> Vec<CallNumber> {
-        let own =
-            self.calls.live_calls().filter(|c| agent.is_some() && self.call_owner(c) == agent);
+        let own = agent.into_iter().flat_map(|agent| self.calls.live_of(agent));
         own.map(|call| call.number).collect()
     }
 
@@ -207,19 +206,14 @@ impl Recorder {
         calls: &[CallNumber],
         call: Option<CallNumber>,
     ) -> Vec<ChannelIndex> {
-        let mine = |c: &Call| match call {
-            Some(number) => c.number == number,
-            None => calls.contains(&c.number),
-        };
-        let mut group: Vec<&Call> = self.calls.live_calls().filter(|c| mine(c)).collect();
+        let own = call.as_slice();
+        let mine = if call.is_some() { own } else { calls }.iter();
+        let live = mine.filter_map(|number| self.calls.get(*number)).filter(|c| c.is_live());
+        let mut group: Vec<&Call> = live.collect();
         let mut next = 0;
         while next < group.len() {
-            let leg = group[next];
-            for other in self.calls.live_calls() {
-                let linked = other.id == leg.id
-                    || other.consult_of.as_deref() == Some(&leg.id)
-                    || leg.consult_of.as_deref() == Some(&other.id);
-                if linked && !group.iter().any(|known| known.number == other.number) {
+            for other in self.calls.live_legs_of(group[next]) {
+                if !group.iter().any(|known| known.number == other.number) {
                     group.push(other);
                 }
             }

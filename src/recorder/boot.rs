@@ -9,13 +9,14 @@ use crate::alarm;
 use crate::audio::channel::Channel;
 use crate::audio::codec::CodecError;
 use crate::audio::detect::ActivityDetector;
-use crate::calls::call::{Call, Calls};
+use crate::calls::call::Call;
 use crate::calls::directory::Directory;
 use crate::calls::schedule;
 use crate::config::{BlackoutScope, CodecKind, Config};
 use crate::job::Ticket;
 use crate::recorder::admin::status;
 use crate::recorder::blackout::{ActiveBlackout, Blackouts, Receipt};
+use crate::recorder::calls::table::CallTable;
 use crate::recorder::journal::retention::Retention;
 use crate::recorder::journal::{Journal, Storage};
 use crate::recorder::recording::encoders::EncoderPools;
@@ -31,7 +32,7 @@ use crate::store::layout;
 use crate::store::seal::{self, DataKey, Identity, SEAL_TAG_BYTES};
 use crate::store::sign::BoxSigningKey;
 use crate::time::{MonoTime, Now, Position};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 /// The state that the shell read from the disk.
 pub struct RecoveredState {
@@ -93,8 +94,7 @@ impl Recorder {
             boot: number,
             boards: vec![None; config.boards.len()],
             selftests: crate::recorder::admin::selftest::SelfTests::new(config.boards.len()),
-            calls: Calls::new(journal.index.last_call().0),
-            seats: BTreeMap::new(),
+            calls: CallTable::new(journal.index.last_call(), &channels),
             recordings: Recordings::new(
                 encoders,
                 KeyStock::new(blocks),
@@ -102,7 +102,7 @@ impl Recorder {
                 Vec::with_capacity(longest + SEAL_TAG_BYTES),
             ),
             blackouts: Blackouts { last: journal.index.last_blackout().0, ..Blackouts::default() },
-            sessions: super::session::Sessions::default(),
+            sessions: super::session::table::SessionTable::default(),
             journal,
             archive: crate::recorder::session::archive::Archive::new(boot.catalogue),
             expiry: crate::recorder::journal::expiry::Expiry::default(),
@@ -125,7 +125,6 @@ impl Recorder {
             about: super::BoxInfo::default(),
             stop_asked: MonoTime(0),
             stopped: false,
-            lines: crate::recorder::calls::activity::LineStates::new(channels.len()),
             channels,
             config,
         };
@@ -162,7 +161,7 @@ impl Recorder {
             let number = call.facts.number;
             let stale_ms = i64::from(self.config.audio.stale_call_s) * 1000;
             let old = now.wall.0.saturating_sub(call.facts.began.0) > stale_ms.max(86_400_000);
-            let Some(channel) = self.channel_of(&call.facts.device).filter(|_| !old) else {
+            let Some(channel) = self.calls.channel_of(&call.facts.device).filter(|_| !old) else {
                 let fact = Fact::CallEnded { number, why: "restart".to_string() };
                 self.journal.append(now, fact);
                 continue;
@@ -195,7 +194,7 @@ impl Recorder {
             };
             let sequence = self.journal.storage.next_sequence();
             let numbers = seal::seal_numbers(self.call_key.as_ref(), sequence, &known.numbers);
-            self.calls.push(known);
+            self.calls.insert(known);
             let fact = Fact::CallChanged { call: call.facts.clone(), numbers };
             self.journal.append(now, fact);
             self.match_schedules(now, number);
@@ -235,15 +234,13 @@ impl Recorder {
             let agent = self.directory.find_by_username(&old.agent);
             let scope_call = old.call.filter(|_| self.config.blackout.scope == BlackoutScope::Call);
             let call = scope_call.or(old.call);
-            let first = self
-                .calls
-                .live_calls()
-                .find(|call| self.call_owner(call) == agent && agent.is_some());
+            let first =
+                self.calls.live_calls().find(|call| call.owner() == agent && agent.is_some());
             let channel = first.map_or(0, |call| self.channels[call.channel.0].id);
             // An agent who was removed from the configuration may still be audible.
             let masked = |c: &&Call| {
                 let id = self.channels[c.channel.0].id;
-                let theirs = agent.is_none() || self.call_owner(c).is_none();
+                let theirs = agent.is_none() || c.owner().is_none();
                 theirs && old.places.iter().any(|place| place.channel == id)
             };
             let calls = self.calls.live_calls().filter(masked).map(|call| call.number).collect();
@@ -308,14 +305,11 @@ impl Recorder {
         for number in numbers {
             let device = self.calls.get(number).map(|call| call.device.clone());
             let owner = device.and_then(|device| self.directory.find_by_phone(&device));
-            if let Some(call) = self.calls.get_mut(number) {
-                call.phone_owner = owner;
-            }
+            self.calls.update(number, |call| call.phone_owner = owner);
             self.match_schedules(now, number);
         }
         self.update_coverage(now);
-        let agents: Vec<_> =
-            self.sessions.iter().filter_map(super::Session::logged_in_agent).collect();
+        let agents: Vec<_> = self.sessions.logged_in_agents().collect();
         self.stale_agents.extend(agents);
         log::info!("the configuration was read again");
     }

@@ -6,6 +6,7 @@
 
 pub(super) mod activity;
 pub(super) mod cti;
+pub(super) mod table;
 
 use super::{Recorder, Recording, Timer};
 use crate::alarm;
@@ -29,12 +30,6 @@ use protocol::{CallArgs, Code, Refusal};
 const HEARD_DB: i32 = -60;
 
 impl Recorder {
-    /// The owner of a call: named by the PBX, or else by the phone, or else by the workstation
-    /// login.
-    pub(super) fn call_owner(&self, call: &Call) -> Option<AgentIndex> {
-        call.named_agent.or(call.phone_owner).or(call.workstation_agent)
-    }
-
     /// The owner that a call on this device would have without a PBX agent.
     pub(super) fn device_owner(&self, device: &str) -> Option<AgentIndex> {
         self.directory.find_by_phone(device).or_else(|| self.last_agent_at(device))
@@ -48,48 +43,39 @@ impl Recorder {
         };
         // An agent who logged out during a blackout still owns it (G5).
         let masked = |agent: &&AgentIndex| self.blackouts.active_of(**agent).is_some();
-        let left = || self.seats.get(device).filter(masked).copied();
+        let left = || self.calls.seats.get(device).filter(masked).copied();
         self.sessions.iter().find_map(sits).or_else(left)
     }
 
     /// Assigns a device's calls without an owner to the agent who logged in at its workstation.
     pub(super) fn agent_at_workstation(&mut self, now: Now, agent: AgentIndex, device: &str) {
-        self.seats.insert(device.to_string(), agent);
-        let nobodys = |call: &&Call| call.device == device && self.call_owner(call).is_none();
+        self.calls.seats.insert(device.to_string(), agent);
+        let nobodys = |call: &&Call| call.device == device && call.owner().is_none();
         let numbers: Vec<_> =
             self.calls.live_calls().filter(nobodys).map(|call| call.number).collect();
         for number in numbers {
-            if let Some(call) = self.calls.get_mut(number) {
-                call.workstation_agent = Some(agent);
-            }
+            self.calls.update(number, |call| call.workstation_agent = Some(agent));
             self.call_changed(now, number);
         }
     }
 
     pub(super) fn owner_name(&self, call: &Call) -> Option<String> {
-        self.call_owner(call).map(|agent| self.directory.agent_at(agent).username.clone())
+        call.owner().map(|agent| self.directory.agent_at(agent).username.clone())
     }
 
     /// The agent's newest started or resumed call that is not held, over all devices.
     pub(super) fn current_call(&self, agent: AgentIndex) -> Option<&Call> {
-        let own = self
-            .calls
-            .live_calls()
-            .filter(|call| !call.is_held && self.call_owner(call) == Some(agent));
+        let own = self.calls.live_of(agent).filter(|call| !call.is_held);
         own.max_by_key(|call| call.start_order)
     }
 
     /// The current call, or the newest call if it is in wrap-up.
     pub(super) fn reachable_call(&self, agent: AgentIndex) -> Option<&Call> {
         let newest = || {
-            let own = self.calls.iter().filter(|call| self.call_owner(call) == Some(agent));
-            own.max_by_key(|call| call.start_order).filter(|call| !call.is_live())
+            let last = self.calls.calls_of(agent).max_by_key(|call| call.start_order);
+            last.filter(|call| !call.is_live())
         };
         self.current_call(agent).or_else(newest)
-    }
-
-    pub(super) fn channel_of(&self, device: &str) -> Option<ChannelIndex> {
-        self.channels.iter().position(|channel| channel.device == device).map(ChannelIndex)
     }
 
     /// Starts a call, or updates a known one.
@@ -98,7 +84,7 @@ impl Recorder {
         now: Now,
         args: &CallArgs<'_>,
     ) -> Result<(CallNumber, Ticket), Refusal> {
-        let Some(channel) = self.channel_of(&args.device) else {
+        let Some(channel) = self.calls.channel_of(&args.device) else {
             self.counters.calls_without_channel += 1;
             let text = format!("call {} on device {} has no channel", args.call, args.device);
             self.journal.raise_alarm(now, alarm::AlarmCode::NoChannel, &args.device, text);
@@ -109,8 +95,8 @@ impl Recorder {
             let number = known.number;
             return self.call_update(now, number, args).map(|ticket| (number, ticket));
         }
-        let here = self.calls.live_calls().filter(|call| call.channel == channel);
-        if self.calls.is_full() || here.count() >= limits::CALLS_PER_DEVICE_MAX {
+        let here = self.calls.live_on(channel).count();
+        if self.calls.is_full() || here >= limits::CALLS_PER_DEVICE_MAX {
             return Err(Refusal::new(Code::TooMany, "too many calls are known of this device"));
         }
         self.end_detected_call(now, channel);
@@ -128,7 +114,7 @@ impl Recorder {
     pub(super) fn call_begin(&mut self, now: Now, call: Call) -> Ticket {
         let (number, channel) = (call.number, call.channel);
         let (device, id) = (call.device.clone(), call.id.clone());
-        self.calls.push(call);
+        self.calls.insert(call);
         self.timers.advance(Timer::Calls, now.mono.after_ms(limits::CALLS_CHECK_MS));
         self.journal.trace.push_event(now.wall, TraceEvent::CallBegan { device, call: id });
         let ticket = self.append_call_fact(now, number, true);
@@ -209,9 +195,7 @@ impl Recorder {
         if args.agent.is_some() && call.named_agent.is_some() {
             self.blackouts.release_call(number, call.named_agent);
         }
-        if let Some(place) = self.calls.get_mut(number) {
-            *place = call;
-        }
+        self.calls.update(number, |place| *place = call);
         self.call_changed(now, number);
         Ok(self.journal.storage.last_fact_ticket())
     }
@@ -253,7 +237,7 @@ impl Recorder {
 
     pub(super) fn match_schedules(&mut self, now: Now, number: CallNumber) {
         let Some(call) = self.calls.get(number) else { return };
-        let owner = self.call_owner(call).map(|agent| self.directory.agent_at(agent));
+        let owner = call.owner().map(|agent| self.directory.agent_at(agent));
         let facts = schedule::CallAttributes {
             user: owner.map(|agent| agent.username.as_str()),
             phones: owner.map_or(&[], |agent| agent.phones.as_slice()),
@@ -263,9 +247,7 @@ impl Recorder {
             direction: call.direction,
         };
         let found = schedule::match_schedules(&self.config.schedules, facts, now.wall, &call.id);
-        if let Some(call) = self.calls.get_mut(number) {
-            call.schedule_match = found;
-        }
+        self.calls.update(number, |call| call.schedule_match = found);
     }
 
     /// Starts a recording if a percentage schedule selected the call.
@@ -310,18 +292,16 @@ impl Recorder {
     /// Holds a call, or resumes it.
     pub(super) fn call_hold(&mut self, now: Now, number: CallNumber, held: bool) -> Ticket {
         let turn = self.calls.next_start_order();
-        let Some(call) = self.calls.get_mut(number) else {
+        let changed = self.calls.get(number).filter(|call| call.is_held != held);
+        let Some(channel) = changed.map(|call| call.channel) else {
             return self.journal.storage.last_fact_ticket();
         };
-        if call.is_held == held {
-            return self.journal.storage.last_fact_ticket();
-        }
-        call.is_held = held;
-        call.last_audio = now.mono;
-        if !held {
-            call.start_order = turn;
-        }
-        let channel = call.channel;
+        self.calls.update(number, |call| {
+            (call.is_held, call.last_audio) = (held, now.mono);
+            if !held {
+                call.start_order = turn;
+            }
+        });
         let ticket = self.journal.append(now, Fact::CallHeld { number, held });
         self.update_masks_and_holds(now, channel);
         self.mark_call_owner(number);
@@ -345,12 +325,10 @@ impl Recorder {
         let ids: Vec<_> = open.map(|recording| recording.id).collect();
         ids.into_iter().for_each(|id| self.end_recording(id, end, true));
         let head = self.channels[channel.0].head();
-        if let Some(call) = self.calls.get_mut(number) {
-            call.ended = Some((now.mono, head));
-        }
+        self.calls.update(number, |call| call.ended = Some((now.mono, head)));
         self.recordings.to_resume.remove(number);
         self.recordings.recall.end_call(number, head);
-        self.lines.on_call_end(channel, number, head);
+        self.calls.lines.on_call_end(channel, number, head);
         self.end_blackouts_of(now, number);
         self.update_masks_and_holds(now, channel);
         self.journal.trace.push_event(now.wall, TraceEvent::CallEnded { device, call: id });
@@ -374,8 +352,8 @@ impl Recorder {
             let channel = &self.channels[index];
             let heard = channel.is_masked() || channel.meter.level_db() > HEARD_DB;
             let on_air = self.calls.active_call(ChannelIndex(index)).map(|call| call.number);
-            if let Some(call) = on_air.filter(|_| heard).and_then(|n| self.calls.get_mut(n)) {
-                call.last_audio = now.mono;
+            if let Some(number) = on_air.filter(|_| heard) {
+                self.calls.mark_heard(number, now.mono);
             }
         }
         for call in self.calls.live_calls() {
@@ -391,14 +369,14 @@ impl Recorder {
         self.forget_calls(now);
         self.resume_interrupted(now);
         let next = now.mono.after_ms(limits::CALLS_CHECK_MS);
-        self.timers.rearm(Timer::Calls, now.mono, self.calls.iter().next().map(|_| next));
+        self.timers.rearm(Timer::Calls, now.mono, (self.calls.len() > 0).then_some(next));
     }
 
     /// Shortens the oldest wrap-ups when many calls are in memory, to make room for new calls.
     fn forget_calls(&mut self, now: Now) {
         let wrapup_ms = u64::from(self.config.audio.wrapup_s) * 1000;
         let over = |ended: MonoTime| now.mono.since_ms(ended) >= wrapup_ms;
-        let crowd = self.calls.iter().count().saturating_sub(limits::CALLS_SOFT_MAX);
+        let crowd = self.calls.len().saturating_sub(limits::CALLS_SOFT_MAX);
         let crowd = crowd.max(self.recordings.len().saturating_sub(limits::RECORDINGS_SOFT_MAX));
         let closed = |call: &Call| self.recordings.of_call(call.number).all(|r| r.closed);
         let ended = self.calls.iter().filter(|call| closed(call));
@@ -409,10 +387,10 @@ impl Recorder {
             if index >= crowd && !over(at) {
                 break;
             }
-            let owner = self.calls.get(number).and_then(|call| self.call_owner(call));
+            let owner = self.calls.get(number).and_then(|call| call.owner());
             self.recordings.remove_call(number);
             self.discard_recall(number);
-            self.calls.retain(|call| call.number != number);
+            self.calls.remove(number);
             self.stale_agents.extend(owner);
         }
     }

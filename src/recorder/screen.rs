@@ -79,9 +79,7 @@ fn screen_ms(at: MonoTime) -> Position {
 impl Recorder {
     /// Updates captures from agents, calls and blackouts; writes segments that waited long enough.
     pub(super) fn update_screens(&mut self, now: Now) {
-        let clients = self.sessions.iter().filter(|s| s.kind() == Some(Kind::Screen));
-        let mut agents: BTreeSet<AgentIndex> =
-            clients.filter_map(|session| session.who.as_ref()?.agent).collect();
+        let mut agents: BTreeSet<AgentIndex> = self.sessions.captured_agents().collect();
         agents.extend(self.screens.captures.keys());
         for agent in agents {
             let session = self.screen_client(agent);
@@ -116,14 +114,9 @@ impl Recorder {
             return None;
         }
         let machine = |session: &super::Session| session.who.as_ref()?.machine.clone();
-        let on_duty =
-            self.sessions.iter().filter(|session| session.logged_in_agent() == Some(agent));
-        let machines: Vec<String> = on_duty.filter_map(machine).collect();
+        let machines: Vec<String> = self.sessions.sessions_of(agent).filter_map(machine).collect();
         let before = self.screens.captures.get(&agent).and_then(|capture| capture.session);
-        let clients = self.sessions.iter().filter(|session| {
-            let own = session.who.as_ref().is_some_and(|who| who.agent == Some(agent));
-            own && session.kind() == Some(Kind::Screen) && !session.closing
-        });
+        let clients = self.sessions.screens_of(agent).filter(|session| !session.closing);
         let rank = |session: &&super::Session| {
             let here = machine(session);
             let here = here.is_some_and(|m| machines.iter().any(|o| o.eq_ignore_ascii_case(&m)));

@@ -12,6 +12,7 @@ pub(super) mod hello;
 pub mod library;
 pub(super) mod listing;
 pub(super) mod notify;
+pub(super) mod table;
 
 use crate::calls::directory::AgentIndex;
 use crate::id::{RecordingId, SessionId};
@@ -292,58 +293,5 @@ impl Session {
             }
             answer.give_up = answer.give_up.filter(|at| *at > now);
         }
-    }
-}
-
-/// All connections, ordered by id for binary search.
-#[derive(Debug, Default)]
-pub struct Sessions {
-    sessions: Vec<Session>,
-}
-
-impl Sessions {
-    pub fn push(&mut self, session: Session) {
-        // Usually the last place, except after a handshake longer than a later client's.
-        assert!(self.get(session.id).is_none(), "an id is given once");
-        let place = self.sessions.partition_point(|other| other.id.0 < session.id.0);
-        self.sessions.insert(place, session);
-    }
-
-    #[must_use]
-    pub fn get(&self, id: SessionId) -> Option<&Session> {
-        self.index_of(id).map(|index| &self.sessions[index])
-    }
-
-    #[must_use]
-    pub fn get_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.index_of(id).map(|index| &mut self.sessions[index])
-    }
-
-    pub fn remove(&mut self, id: SessionId) -> Option<Session> {
-        let index = self.index_of(id)?;
-        Some(self.sessions.remove(index))
-    }
-
-    fn index_of(&self, id: SessionId) -> Option<usize> {
-        self.sessions.binary_search_by_key(&id.0, |session| session.id.0).ok()
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &Session> {
-        self.sessions.iter()
-    }
-
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
-        self.sessions.iter_mut()
-    }
-
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.sessions.len()
-    }
-
-    /// The id of the `index`-th session.
-    #[must_use]
-    pub fn id_at(&self, index: usize) -> SessionId {
-        self.sessions[index].id
     }
 }

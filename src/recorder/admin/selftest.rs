@@ -185,7 +185,7 @@ impl Recorder {
     }
 
     fn is_in_use(&self, index: usize) -> bool {
-        self.calls.live_calls().any(|call| call.channel.0 == index)
+        self.calls.live_on(ChannelIndex(index)).next().is_some()
             || self.channels[index].is_hidden()
             || self.recordings.streams_on(ChannelIndex(index)).next().is_some()
     }
@@ -217,7 +217,7 @@ impl Recorder {
             ToneResult::Making(making) => {
                 let index = making.index;
                 let dark = trial.stage == SelfTestStage::Dark;
-                self.calls.live_calls().any(|call| call.channel.0 == index)
+                self.calls.live_on(ChannelIndex(index)).next().is_some()
                     || self.channels[index].is_hidden() && !dark
                     || self.boards[self.channels[index].board].is_some()
             }

@@ -137,7 +137,7 @@ impl Recorder {
     #[must_use]
     pub fn status_line(&self) -> String {
         let running = self.recordings.running().count();
-        let calls = self.calls.live_calls().count();
+        let calls = self.calls.live_count();
         let mut line = match self.stopping {
             true => format!("stopping: closing {running} recordings"),
             false => format!("recording {running}, calls {calls}"),
@@ -272,7 +272,7 @@ impl Recorder {
         let row = row.pair("version", env!("CARGO_PKG_VERSION")).pair("boot", self.boot);
         let row = row.pair("time", now.wall).pair("uptime_s", now.mono.0 / 1_000_000);
         let row = self.add_box_info(now, row);
-        let row = row.pair("calls", self.calls.live_calls().count());
+        let row = row.pair("calls", self.calls.live_count());
         let row = row.pair("recordings", self.recordings.running().count());
         row.pair("blackouts", self.blackouts.open.len())
             .pair("sessions", self.sessions.count())
@@ -315,7 +315,7 @@ impl Recorder {
             ("hushbox_sessions_total", counters.sessions),
             ("hushbox_sessions", self.sessions.count() as u64),
             ("hushbox_agents", agents as u64),
-            ("hushbox_calls", self.calls.live_calls().count() as u64),
+            ("hushbox_calls", self.calls.live_count() as u64),
             ("hushbox_calls_without_channel_total", counters.calls_without_channel),
             ("hushbox_recordings", self.recordings.running().count() as u64),
             ("hushbox_blackouts", self.blackouts.open.len() as u64),

@@ -297,7 +297,7 @@ impl Recorder {
     }
 
     fn call_on_device(&self, device: &str) -> Result<CallNumber, Refusal> {
-        let channel = self.channel_of(device).ok_or_else(|| {
+        let channel = self.calls.channel_of(device).ok_or_else(|| {
             Refusal::new(Code::NoSuchDevice, format!("no channel records device {device}"))
         })?;
         let call = self.calls.active_call(channel).ok_or_else(|| Refusal::from(Code::NoCall))?;

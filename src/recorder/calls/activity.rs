@@ -59,7 +59,7 @@ impl Recorder {
 
     fn update_line(&mut self, now: Now, channel: ChannelIndex) {
         let place = &self.channels[channel.0];
-        let line = &self.lines.0[channel.0];
+        let line = &self.calls.lines.0[channel.0];
         let seizure = place.detector.latest_seizure(place.head());
         let newest = seizure.map_or(0, |seizure| seizure.number);
         let released = seizure.is_none_or(|seizure| seizure.to.is_some());
@@ -69,9 +69,8 @@ impl Recorder {
             self.call_end(now, number, RecordingEnd::CallEnd, "released");
         }
         if new && self.need_memory().is_ok() {
-            self.lines.0[channel.0].followed = newest;
-            let busy = self.calls.live_calls().any(|call| call.channel == channel);
-            if !busy {
+            self.calls.lines.0[channel.0].followed = newest;
+            if self.calls.live_on(channel).next().is_none() {
                 self.begin_detected_call(now, channel);
             }
         }
@@ -87,7 +86,7 @@ impl Recorder {
             log::error!("device {device}: seized, but {most} calls are already known");
             return;
         }
-        let from = seizure.from.max(self.lines.0[channel.0].floor);
+        let from = seizure.from.max(self.calls.lines.0[channel.0].floor);
         let direction = seizure.direction;
         let (ani, dnis) = (seizure.ani.map(str::to_owned), seizure.dnis.map(str::to_owned));
         let mut call = self.new_call(now, channel);
@@ -98,13 +97,13 @@ impl Recorder {
         call.began = WallTime(now.wall.0.saturating_sub(i64::try_from(since_ms).unwrap_or(0)));
         call.from = from;
         log::info!("device {device}: the line was seized, call {}", call.id);
-        self.lines.0[channel.0].call = Some(call.number);
+        self.calls.lines.0[channel.0].call = Some(call.number);
         self.call_begin(now, call);
     }
 
     /// Ends a detected call because the feed reports one on its channel.
     pub(in crate::recorder) fn end_detected_call(&mut self, now: Now, channel: ChannelIndex) {
-        if let Some(number) = self.lines.0[channel.0].call {
+        if let Some(number) = self.calls.lines.0[channel.0].call {
             self.call_end(now, number, RecordingEnd::CallEnd, "replaced");
         }
     }
@@ -114,7 +113,7 @@ impl Recorder {
         for index in 0..self.channels.len() {
             let place = &self.channels[index];
             if self.device_owner(&place.device) == Some(agent) {
-                self.lines.0[index].floor = place.head();
+                self.calls.lines.0[index].floor = place.head();
             }
         }
     }
@@ -131,7 +130,7 @@ impl Recorder {
             place.detector.mark_seized();
             let followed =
                 place.detector.latest_seizure(place.head()).map_or(0, |seizure| seizure.number);
-            self.lines.0[channel.0] =
+            self.calls.lines.0[channel.0] =
                 LineState { followed, call: Some(number), floor: Position(0) };
         }
     }

@@ -79,7 +79,7 @@ impl Recorder {
     }
 
     fn find_call(&self, device: &str, call: &str) -> Result<CallNumber, Refusal> {
-        if self.channel_of(device).is_none() {
+        if self.calls.channel_of(device).is_none() {
             let text = format!("no channel records device {device}; see `channels`");
             return Err(Refusal::new(Code::NoSuchDevice, text));
         }

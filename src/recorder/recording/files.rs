@@ -273,8 +273,7 @@ impl Recorder {
 
     /// Marks all agents for a new state, because their available commands changed.
     fn mark_all_agents(&mut self) {
-        let agents: Vec<_> =
-            self.sessions.iter().filter_map(crate::recorder::Session::logged_in_agent).collect();
+        let agents: Vec<_> = self.sessions.logged_in_agents().collect();
         self.stale_agents.extend(agents);
     }
 

@@ -83,7 +83,7 @@ impl Recorder {
     /// wait.
     fn resume(&mut self, now: Now, number: CallNumber, wanted: &InterruptedRecording) -> bool {
         let Some(call) = self.calls.get(number).filter(|call| call.is_live()) else { return true };
-        let only_own = self.call_owner(call).is_some_and(|agent| self.sees_only_own(agent));
+        let only_own = call.owner().is_some_and(|agent| self.sees_only_own(agent));
         let channel = &self.channels[call.channel.0];
         // The recording may have waited longer than the ring holds audio.
         let from = call.from.max(channel.ring.tail()).max(self.release_floor(number));

@@ -186,7 +186,7 @@ impl Recorder {
         let wanted = self.config.audio.recall_ms.is_some()
             && self.config.on_demand.enabled
             && call.schedule_match.on_demand.is_some()
-            && self.call_owner(call).is_some_and(could)
+            && call.owner().is_some_and(could)
             && self.recordings.recall.buffer_of(number).is_none()
             && !self.recordings.of_call(number).any(|r| r.pressed.is_some())
             && !self.is_recorded_from_start(call);
@@ -206,7 +206,7 @@ impl Recorder {
 
     /// Whether the call's whole audio is in a recording that the agent's press would join.
     fn is_recorded_from_start(&self, call: &Call) -> bool {
-        let seen = self.call_owner(call).and_then(|agent| self.visible_running(agent, call.number));
+        let seen = call.owner().and_then(|agent| self.visible_running(agent, call.number));
         seen.is_some_and(|running| running.from <= call.from)
     }
 

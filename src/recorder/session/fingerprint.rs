@@ -24,7 +24,6 @@ impl Recorder {
             ),
         );
         put("calls", &self.calls);
-        put("seats", &self.seats);
         for r in self.recordings.iter() {
             let reel = r.writer.as_ref().map(|tape| (tape.reel.cursor, tape.reel.is_flushing));
             let held = r.writer.as_ref().map(|tape| &tape.reel.held_ranges);

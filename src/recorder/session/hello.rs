@@ -26,7 +26,7 @@ impl Recorder {
         reply::write_greeting(&mut bytes, &self.config.name, self.boot);
         session.queue_reply(crate::job::Ticket(0), bytes, None);
         self.timers.advance(Timer::Sessions, session.next_deadline(now.mono));
-        self.sessions.push(session);
+        self.sessions.insert(session);
         self.counters.sessions += 1;
     }
 
@@ -239,9 +239,7 @@ impl Recorder {
         if who.kind == Kind::Cti {
             self.journal.clear_alarm(now, alarm::AlarmCode::CtiLost, "");
         }
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.who = Some(who);
-        }
+        self.sessions.log_in(id, who);
     }
 
     pub(in crate::recorder) fn hello_reply(
@@ -284,7 +282,7 @@ impl Recorder {
         let agent = self.directory.agent_at(index);
         who.user.clone_from(&agent.username);
         let sits = hello.machine.as_deref().and_then(|m| self.directory.workstation_device(m));
-        let phone = agent.phones.iter().find(|phone| self.channel_of(phone).is_some());
+        let phone = agent.phones.iter().find(|phone| self.calls.channel_of(phone).is_some());
         let device = phone.map(String::as_str).or(sits);
         let seat = sits.map(str::to_string);
         let device = device.or(agent.phones.first().map(String::as_str)).unwrap_or("-").to_string();
@@ -304,8 +302,7 @@ impl Recorder {
         if let Some(seat) = seat {
             self.agent_at_workstation(now, index, &seat);
         }
-        let own = self.calls.live_calls().filter(|call| self.call_owner(call) == Some(index));
-        let own: Vec<_> = own.map(|call| call.number).collect();
+        let own: Vec<_> = self.calls.live_of(index).map(|call| call.number).collect();
         own.into_iter().for_each(|number| self.start_recall(number));
         self.stale_agents.insert(index);
         Response::immediate(bytes)

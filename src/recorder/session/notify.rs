@@ -15,7 +15,7 @@ impl Recorder {
     /// Marks the owner of a call for a new state.
     pub(in crate::recorder) fn mark_call_owner(&mut self, number: CallNumber) {
         let Some(call) = self.calls.get(number) else { return };
-        let owner = self.call_owner(call);
+        let owner = call.owner();
         self.stale_agents.extend(owner);
     }
 
@@ -81,9 +81,7 @@ impl Recorder {
     /// Sends every reply and notification that may leave now, session by session.
     pub(in crate::recorder) fn flush_replies(&mut self) {
         let stale = std::mem::take(&mut self.stale_agents);
-        for session in self.sessions.iter_mut() {
-            session.stale |= session.logged_in_agent().is_some_and(|agent| stale.contains(&agent));
-        }
+        self.sessions.mark_stale(&stale);
         let count = self.sessions.count();
         for step in 0..count {
             let id = self.sessions.id_at((self.next_answer + step) % count.max(1));
