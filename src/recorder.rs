@@ -227,7 +227,6 @@ pub struct Recorder {
     boot: u32,
     channels: Vec<Channel>,
     boards: Vec<Option<String>>,
-    selftests: admin::selftest::SelfTests,
     calls: calls::table::CallTable,
     recordings: recording::table::Recordings,
     blackouts: blackout::Blackouts,
@@ -236,7 +235,7 @@ pub struct Recorder {
     archive: session::archive::Archive,
     expiry: journal::expiry::Expiry,
     identities: Vec<Identity>,
-    counters: admin::status::Counters,
+    admin: admin::Admin,
     stale_agents: BTreeSet<AgentIndex>,
     outputs: VecDeque<Output>,
     /// Where the next round of replies starts.
@@ -248,17 +247,10 @@ pub struct Recorder {
     timers: Timers,
     /// When the next loss may be logged; every loss is counted.
     next_loss_log: MonoTime,
-    enrolment: admin::enrolment::Enrolment,
     /// Time of the last turn.
     now: MonoTime,
     /// Wall clock minus monotonic time at the last turn.
     clock_offset_ms: i64,
-    stopping: bool,
-    /// Reboot the machine after shutdown.
-    rebooting: bool,
-    about: BoxInfo,
-    stop_asked: MonoTime,
-    stopped: bool,
 }
 
 impl Recorder {
@@ -354,14 +346,13 @@ impl Recorder {
     fn rearm_timers(&mut self, now: MonoTime) {
         let storage = &self.journal.storage;
         let later = |at: &MonoTime| *at > now;
-        let stop = self.stopping.then(|| self.stop_asked.after_ms(limits::PENDING_STOP_TIMEOUT_MS));
         let next = [
             (Timer::Clock, Some(now.after_ms(limits::CLOCK_CHECK_MS))),
             (Timer::Screens, self.screens.next_deadline(now)),
             // These may have to wait for an event although their time has come.
             (Timer::Retention, self.retention.next_deadline().filter(later)),
             (Timer::Archive, self.archive.next_deadline().filter(later)),
-            (Timer::Stop, stop.filter(later)),
+            (Timer::Stop, self.admin.stop_deadline().filter(later)),
             (Timer::KeyStock, self.recordings.keys.next_deadline().filter(later)),
             (Timer::Sync, storage.next_sync()),
             (Timer::Checkpoint, storage.next_checkpoint()),
@@ -445,11 +436,10 @@ impl Recorder {
 
     /// Starts an orderly stop: rings drain through the mask, recordings close, facts are synced.
     fn begin_stop(&mut self, now: Now) {
-        if self.stopping {
+        if self.admin.is_stopping() {
             return;
         }
-        self.stopping = true;
-        self.stop_asked = now.mono;
+        self.admin.request_stop(now.mono);
         log::info!("stopping: closing {} recordings", self.recordings.running().count());
         self.discard_all_recall();
         self.end_all_recordings(now, crate::store::fact::RecordingEnd::Shutdown);
@@ -457,11 +447,11 @@ impl Recorder {
     }
 
     fn finish_stop(&mut self, now: Now) {
-        if !self.stopping || self.stopped {
+        let Some(deadline) = self.admin.stop_deadline().filter(|_| !self.admin.is_stopped) else {
             return;
-        }
+        };
         if self.journal.storage.is_down() {
-            if now.mono.since_ms(self.stop_asked) >= limits::PENDING_STOP_TIMEOUT_MS {
+            if now.mono >= deadline {
                 let text = "the disk has failed, and the box was asked to stop";
                 self.outputs.push_back(Output::Fatal(text.to_string()));
             }
@@ -471,7 +461,7 @@ impl Recorder {
         if open || self.screens.has_open_files() || !self.journal.close(now) {
             return;
         }
-        self.stopped = true;
+        self.admin.is_stopped = true;
         self.outputs.push_back(Output::Stopped);
     }
 

@@ -1,4 +1,4 @@
-//! Commands of technicians and administrators: status, self-test, setup, enrolment.
+//! What serves technicians and administrators: status, self-test, setup, enrolment, and the stop.
 
 pub(super) mod about;
 pub(super) mod enrolment;
@@ -6,3 +6,52 @@ pub(super) mod meters;
 pub(super) mod selftest;
 pub(super) mod setup;
 pub(super) mod status;
+
+use crate::limits;
+use crate::time::MonoTime;
+use about::BoxInfo;
+use enrolment::Enrolment;
+use selftest::SelfTests;
+use status::Counters;
+
+/// The state of the box's administration.
+pub(super) struct Admin {
+    pub about: BoxInfo,
+    pub selftests: SelfTests,
+    pub enrolment: Enrolment,
+    pub counters: Counters,
+    /// When an orderly stop was requested.
+    stop_asked: Option<MonoTime>,
+    /// Whether everything is closed and durable, and the shell was told.
+    pub is_stopped: bool,
+    /// Whether the machine restarts after the stop.
+    pub reboots: bool,
+}
+
+impl Admin {
+    pub fn new(boards: usize) -> Admin {
+        Admin {
+            about: BoxInfo::default(),
+            selftests: SelfTests::new(boards),
+            enrolment: Enrolment::default(),
+            counters: Counters::default(),
+            stop_asked: None,
+            is_stopped: false,
+            reboots: false,
+        }
+    }
+
+    /// Whether an orderly stop was requested.
+    pub fn is_stopping(&self) -> bool {
+        self.stop_asked.is_some()
+    }
+
+    pub fn request_stop(&mut self, now: MonoTime) {
+        self.stop_asked.get_or_insert(now);
+    }
+
+    /// When an orderly stop is given up if the disk has failed.
+    pub fn stop_deadline(&self) -> Option<MonoTime> {
+        self.stop_asked.map(|at| at.after_ms(limits::PENDING_STOP_TIMEOUT_MS))
+    }
+}

@@ -25,9 +25,9 @@ impl Recorder {
             self.blackouts.count_captured(channel, us);
         }
         let at = (channel, place.head());
-        self.selftests.drift[place.board].add_reading(now.mono, at, place.rate);
+        self.admin.selftests.drift[place.board].add_reading(now.mono, at, place.rate);
         self.selftest_feed(channel.0, samples);
-        self.counters.captured_frames += frames;
+        self.admin.counters.captured_frames += frames;
         if ring_lost > 0 {
             self.skip_lost(now, channel, ring_lost, LossReason::Ring);
         }
@@ -46,11 +46,11 @@ impl Recorder {
     fn skip_lost(&mut self, now: Now, channel: ChannelIndex, frames: u64, why: LossReason) {
         let id = self.channels[channel.0].id;
         let recorded = self.recordings.has_writer_on(channel);
-        self.counters.lost_frames += frames;
+        self.admin.counters.lost_frames += frames;
         let why_word = why.as_str();
         if recorded && now.mono >= self.next_loss_log {
             self.next_loss_log = now.mono.after_ms(limits::LOSS_LOG_MS);
-            let all = self.counters.lost_frames;
+            let all = self.admin.counters.lost_frames;
             log::warn!("channel {id}: {frames} frames lost ({why_word}), {all} since the start");
         }
         self.journal.trace.push_lost(now.wall, (id, frames, why_word));

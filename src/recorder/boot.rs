@@ -14,7 +14,7 @@ use crate::calls::directory::Directory;
 use crate::calls::schedule;
 use crate::config::{BlackoutScope, CodecKind, Config};
 use crate::job::Ticket;
-use crate::recorder::admin::status;
+use crate::recorder::admin::Admin;
 use crate::recorder::blackout::{ActiveBlackout, Blackouts, Receipt};
 use crate::recorder::calls::table::CallTable;
 use crate::recorder::journal::retention::Retention;
@@ -93,7 +93,6 @@ impl Recorder {
             directory: Directory::new(&config.agents, &config.workstations),
             boot: number,
             boards: vec![None; config.boards.len()],
-            selftests: crate::recorder::admin::selftest::SelfTests::new(config.boards.len()),
             calls: CallTable::new(journal.index.last_call(), &channels),
             recordings: Recordings::new(
                 encoders,
@@ -108,7 +107,7 @@ impl Recorder {
             expiry: crate::recorder::journal::expiry::Expiry::default(),
             identities: boot.identities,
             call_key: boot.call_key,
-            counters: status::Counters::default(),
+            admin: Admin::new(config.boards.len()),
             stale_agents: BTreeSet::new(),
             outputs: VecDeque::with_capacity(256),
             next_answer: 0,
@@ -117,14 +116,8 @@ impl Recorder {
             retention: Retention::default(),
             screens: crate::recorder::screen::Screens::default(),
             next_loss_log: MonoTime(0),
-            enrolment: crate::recorder::admin::enrolment::Enrolment::default(),
             now: now.mono,
             clock_offset_ms: now.wall.0 - i64::try_from(now.mono.0 / 1000).unwrap_or(0),
-            stopping: false,
-            rebooting: false,
-            about: super::BoxInfo::default(),
-            stop_asked: MonoTime(0),
-            stopped: false,
             channels,
             config,
         };

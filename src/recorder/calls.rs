@@ -85,7 +85,7 @@ impl Recorder {
         args: &CallArgs<'_>,
     ) -> Result<(CallNumber, Ticket), Refusal> {
         let Some(channel) = self.calls.channel_of(&args.device) else {
-            self.counters.calls_without_channel += 1;
+            self.admin.counters.calls_without_channel += 1;
             let text = format!("call {} on device {} has no channel", args.call, args.device);
             self.journal.raise_alarm(now, alarm::AlarmCode::NoChannel, &args.device, text);
             let text = format!("no channel records device {}; see `channels`", args.device);

@@ -192,7 +192,7 @@ impl Recorder {
                 None => tape.set_end(at, RecordingEnd::Stop),
             }
         }
-        if self.stopping {
+        if self.admin.is_stopping() {
             capture.tapes.iter_mut().for_each(|tape| tape.set_end(at, RecordingEnd::Shutdown));
         }
     }
@@ -238,7 +238,8 @@ impl Recorder {
             return None;
         }
         let capture = self.screens.captures.get_mut(&agent)?;
-        let ready = capture.oldest_span().is_some_and(|(_, to)| to <= before) || self.stopping;
+        let ready =
+            capture.oldest_span().is_some_and(|(_, to)| to <= before) || self.admin.is_stopping();
         let opened = capture.tapes.iter().all(|tape| tape.opening.is_none());
         if ready && opened { capture.take_oldest() } else { None }
     }
@@ -262,7 +263,8 @@ impl Recorder {
                 continue;
             }
             let over = tape.end.filter(|(end, _)| {
-                *end <= at && (*end <= late || self.stopping || first.is_none() && heard(*end))
+                *end <= at
+                    && (*end <= late || self.admin.is_stopping() || first.is_none() && heard(*end))
             });
             let to = over.map_or(late, |(end, _)| end);
             let to = first.map_or(to, |first| first.min(to));

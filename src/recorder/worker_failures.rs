@@ -54,11 +54,12 @@ impl Recorder {
 
     /// Requests missing envelopes; raises an alarm when the stock stays empty too long.
     pub(super) fn ask_for_envelopes(&mut self, now: Now) {
-        let missing = if self.stopping { 0 } else { self.recordings.keys.request_missing() };
+        let missing =
+            if self.admin.is_stopping() { 0 } else { self.recordings.keys.request_missing() };
         if missing > 0 {
             self.outputs.push_back(Output::MakeEnvelopes(missing));
         }
-        match self.recordings.keys.check_alarm(now.mono, self.stopping) {
+        match self.recordings.keys.check_alarm(now.mono, self.admin.is_stopping()) {
             StockAlarm::Unchanged => {}
             StockAlarm::Over => self.journal.clear_alarm(now, alarm::AlarmCode::NoDataKey, ""),
             StockAlarm::Raised => {

@@ -60,25 +60,25 @@ fn key_fingerprint(of: &str) -> String {
 impl Recorder {
     /// Sets the machine's facts; call before the first turn.
     pub fn set_box_info(&mut self, about: BoxInfo) {
-        self.about = about;
+        self.admin.about = about;
     }
 
     /// Sets the public keys that recordings are sealed to from now on.
     pub fn set_recipients(&mut self, recipients: Vec<String>) {
-        self.about.recipients = recipients;
+        self.admin.about.recipients = recipients;
     }
 
     /// Updates the clock's synchronisation state; the shell calls this repeatedly.
     pub fn set_time_sync(&mut self, found: TimeSync) {
-        if found != self.about.time_sync {
+        if found != self.admin.about.time_sync {
             log::info!("the system's clock is synchronised: {}", found.as_str());
         }
-        self.about.time_sync = found;
+        self.admin.about.time_sync = found;
     }
 
     /// Whether the clock is synchronised, for counters; `None` if unknown.
     pub(in crate::recorder) fn is_time_synced(&self) -> Option<bool> {
-        match self.about.time_sync {
+        match self.admin.about.time_sync {
             TimeSync::Yes => Some(true),
             TimeSync::No => Some(false),
             TimeSync::Unknown => None,
@@ -88,7 +88,7 @@ impl Recorder {
     /// Whether to reboot the machine after the stop.
     #[must_use]
     pub fn reboot_after_stop(&self) -> bool {
-        self.stopping && self.rebooting
+        self.admin.is_stopping() && self.admin.reboots
     }
 
     /// Adds the machine's facts to the `status` row.
@@ -100,15 +100,15 @@ impl Recorder {
         let zone = &self.config.time_zone;
         let row = row.pair("time_zone", zone.iana_name().unwrap_or("UTC"));
         let row = row.pair("local_time", now.wall.to_local(zone));
-        let reason = match self.about.boot_reason {
+        let reason = match self.admin.about.boot_reason {
             "" => "-",
             reason => reason,
         };
-        let listen = match self.about.places.join(",") {
+        let listen = match self.admin.about.places.join(",") {
             places if places.is_empty() => "-".to_string(),
             places => places,
         };
-        let row = row.pair("time_sync", self.about.time_sync.as_str());
+        let row = row.pair("time_sync", self.admin.about.time_sync.as_str());
         row.pair("boot_reason", reason).pair("listen", listen)
     }
 
@@ -119,13 +119,13 @@ impl Recorder {
             .pair("key", "box")
             .pair("signs", "journal,exports,reports");
         row.pair("fingerprint", key_fingerprint(&public)).pair("public", &public).end();
-        for recipient in &self.about.recipients {
+        for recipient in &self.admin.about.recipients {
             let here = self.identities.iter().any(|own| own.to_public().to_string() == *recipient);
             let row = reply::begin_row(&mut bytes).pair("key", "recipient");
             let row = row.pair("private", if here { "on-this-box" } else { "elsewhere" });
             row.pair("fingerprint", key_fingerprint(recipient)).pair("public", recipient).end();
         }
-        if let Some(authority) = self.enrolment.ca_fingerprint() {
+        if let Some(authority) = self.admin.enrolment.ca_fingerprint() {
             let row =
                 reply::begin_row(&mut bytes).pair("key", "authority").pair("signs", "certificates");
             row.pair("fingerprint", HEXLOWER.encode(&authority)).end();
@@ -139,13 +139,13 @@ impl Recorder {
         now: Now,
         by: &str,
     ) -> Result<Response, Refusal> {
-        if !self.about.may_reboot {
+        if !self.admin.about.may_reboot {
             let text = "whoever started this box does not start the machine anew \
                         (HUSHBOX_REBOOT_EXIT is not set); shutdown stops the box";
             return Err(Refusal::new(Code::Denied, text));
         }
         log::warn!("{by} starts the machine anew");
-        self.rebooting = true;
+        self.admin.reboots = true;
         self.begin_stop(now);
         Ok(Response::ok(Ticket(0)))
     }

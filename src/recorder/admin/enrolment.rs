@@ -137,11 +137,11 @@ const DEFAULT_KINDS: [Kind; 2] = [Kind::Agent, Kind::Screen];
 impl Recorder {
     /// Enables enrolment for the TLS listener's CA.
     pub fn enable_enrolment(&mut self, fingerprint: [u8; FINGERPRINT_BYTES]) {
-        self.enrolment.fingerprint = Some(fingerprint);
+        self.admin.enrolment.fingerprint = Some(fingerprint);
     }
 
     pub fn count_reject(&mut self, why: RejectReason) {
-        self.enrolment.turned_away[why as usize] += 1;
+        self.admin.enrolment.turned_away[why as usize] += 1;
     }
 
     /// Raises or clears the alarm about renewal of the recorder's certificate.
@@ -179,7 +179,7 @@ impl Recorder {
         id: SessionId,
         (machine, kinds, by): (&str, Vec<Kind>, String),
     ) -> Result<Response, Refusal> {
-        if self.enrolment.fingerprint.is_none() {
+        if self.admin.enrolment.fingerprint.is_none() {
             let text = "no [[listen]] has tls = true: there is nothing to enrol for";
             return Err(Refusal::new(Code::Config, text));
         }
@@ -191,7 +191,7 @@ impl Recorder {
             issued_by: by,
             expires_at: until,
         };
-        self.enrolment.giving.insert(id.0, pass);
+        self.admin.enrolment.giving.insert(id.0, pass);
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = true;
         }
@@ -206,20 +206,22 @@ impl Recorder {
         id: SessionId,
         random: &Zeroizing<[u8; SECRET_BYTES]>,
     ) {
-        let pass = self.enrolment.giving.remove(&id.0);
-        let (Some(pass), Some(fingerprint)) = (pass, self.enrolment.fingerprint) else { return };
+        let pass = self.admin.enrolment.giving.remove(&id.0);
+        let (Some(pass), Some(fingerprint)) = (pass, self.admin.enrolment.fingerprint) else {
+            return;
+        };
         if self.sessions.get(id).is_none() {
             return;
         }
         let code = OneTimeCode::new(**random, fingerprint);
         let mut bytes = Vec::new();
         log::info!("{} gave a code for {}", pass.issued_by, pass.machine);
-        if self.enrolment.codes.register_code(now.mono, &code, pass) {
+        if self.admin.enrolment.codes.register_code(now.mono, &code, pass) {
             reply::begin_ok(&mut bytes).pair("code", &code).end();
         } else {
             let text =
                 format!("{} codes wait to be used; let some run out", limits::ENROLMENT_CODES_MAX);
-            self.counters.count_refusal(Code::TooMany);
+            self.admin.counters.count_refusal(Code::TooMany);
             reply::begin_err(&mut bytes, &Refusal::new(Code::TooMany, text)).end();
         }
         self.send_reply(id, bytes);
@@ -232,7 +234,7 @@ impl Recorder {
         code: &str,
     ) -> Result<Response, Refusal> {
         let Some(session) = self.sessions.get_mut(id) else { return Err(Code::Denied.into()) };
-        if !session.secure || self.enrolment.fingerprint.is_none() {
+        if !session.secure || self.admin.enrolment.fingerprint.is_none() {
             let text = "certificates are given on TLS listeners only";
             return Err(Refusal::new(Code::Denied, text));
         }
@@ -292,15 +294,15 @@ impl Recorder {
         id: SessionId,
         (code, request): (&str, &[u8]),
     ) -> Result<(), Refusal> {
-        if self.stopping || self.journal.storage.is_closing() {
+        if self.admin.is_stopping() || self.journal.storage.is_closing() {
             return Err(Code::ShuttingDown.into());
         }
         self.require_disk()?;
         // Only TLS clients reach this, and they have an address.
         let from = self.sessions.get(id).and_then(|session| session.address);
         let Some(from) = from else { return Err(Code::Denied.into()) };
-        let (code, pass) =
-            self.enrolment.codes.redeem_code(now.mono, code, from).map_err(|why| match why {
+        let (code, pass) = self.admin.enrolment.codes.redeem_code(now.mono, code, from).map_err(
+            |why| match why {
                 CodeError::LockedOut => Refusal::from(Code::Locked),
                 CodeError::Invalid { locks_ms } => {
                     if let Some(ms) = locks_ms {
@@ -315,9 +317,10 @@ impl Recorder {
                         "the code is wrong, used, or too old; ask a technician for a new one";
                     Refusal::new(Code::Denied, text)
                 }
-            })?;
+            },
+        )?;
         let (machine, kinds) = (pass.machine.clone(), pass.kinds.clone());
-        self.enrolment.signing.insert(id.0, (code, pass));
+        self.admin.enrolment.signing.insert(id.0, (code, pass));
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = true;
         }
@@ -333,16 +336,16 @@ impl Recorder {
         id: SessionId,
         result: Result<IssuedCertificate, String>,
     ) {
-        let Some((code, pass)) = self.enrolment.signing.remove(&id.0) else {
+        let Some((code, pass)) = self.admin.enrolment.signing.remove(&id.0) else {
             let text = "the machine was revoked meanwhile";
             return self.send_refusal(id, &Refusal::new(Code::NotEnrolled, text));
         };
         let there = self.sessions.get(id).is_some();
-        let over = self.stopping || self.journal.storage.is_closing();
+        let over = self.admin.is_stopping() || self.journal.storage.is_closing();
         let certificate = match result {
             Ok(certificate) if there && !over => certificate,
             other => {
-                let _is_kept = self.enrolment.codes.register_code(now.mono, &code, pass);
+                let _is_kept = self.admin.enrolment.codes.register_code(now.mono, &code, pass);
                 let refusal = match other {
                     Ok(_) => Code::ShuttingDown.into(),
                     Err(text) => Refusal::new(Code::BadArgument, text),
@@ -375,9 +378,12 @@ impl Recorder {
         machine: &str,
         by: String,
     ) -> Result<Response, Refusal> {
-        let codes = &mut self.enrolment.codes;
+        let codes = &mut self.admin.enrolment.codes;
         codes.revoke_code(machine);
-        self.enrolment.signing.retain(|_, (_, pass)| !pass.machine.eq_ignore_ascii_case(machine));
+        self.admin
+            .enrolment
+            .signing
+            .retain(|_, (_, pass)| !pass.machine.eq_ignore_ascii_case(machine));
         let Some(known) = self.journal.index.enrolments().for_machine(machine) else {
             let text = format!("{machine} is not enrolled; its code, if there was one, is void");
             return Err(Refusal::new(Code::NotEnrolled, text));
@@ -403,15 +409,15 @@ impl Recorder {
 
     /// Cancels a session's pending enrolment: the used code is valid again.
     pub(in crate::recorder) fn take_back_enrolment(&mut self, now: Now, id: SessionId) {
-        self.enrolment.comparing.remove(&id.0);
-        self.enrolment.giving.remove(&id.0);
-        if let Some((code, pass)) = self.enrolment.signing.remove(&id.0) {
-            let _is_kept = self.enrolment.codes.register_code(now.mono, &code, pass);
+        self.admin.enrolment.comparing.remove(&id.0);
+        self.admin.enrolment.giving.remove(&id.0);
+        if let Some((code, pass)) = self.admin.enrolment.signing.remove(&id.0) {
+            let _is_kept = self.admin.enrolment.codes.register_code(now.mono, &code, pass);
         }
     }
 
     pub(in crate::recorder) fn send_refusal(&mut self, id: SessionId, refusal: &Refusal) {
-        self.counters.count_refusal(refusal.code);
+        self.admin.counters.count_refusal(refusal.code);
         let mut bytes = Vec::new();
         reply::begin_err(&mut bytes, refusal).end();
         self.send_reply(id, bytes);

@@ -107,7 +107,7 @@ struct RunningSelfTest {
 impl Recorder {
     /// Sets whether a board can feed a tone into its own inputs.
     pub fn set_board_loopback(&mut self, board: usize, loops_back: bool) {
-        if let Some(place) = self.selftests.loops_back.get_mut(board) {
+        if let Some(place) = self.admin.selftests.loops_back.get_mut(board) {
             *place = loops_back;
         }
     }
@@ -117,14 +117,14 @@ impl Recorder {
         now: Now,
         id: SessionId,
     ) -> Result<Response, Refusal> {
-        if self.selftests.running.is_some() {
+        if self.admin.selftests.running.is_some() {
             return Err(Refusal::new(Code::Busy, "a self-test runs already; it takes seconds"));
         }
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = true;
         }
         let channels = self.channels.iter();
-        self.selftests.running = Some(Box::new(RunningSelfTest {
+        self.admin.selftests.running = Some(Box::new(RunningSelfTest {
             session: id,
             stage: SelfTestStage::Keys,
             keys: None,
@@ -147,8 +147,12 @@ impl Recorder {
         result: Result<Box<SelfTestKeys>, String>,
     ) {
         let tone = self.tone_channel();
-        let Some(trial) =
-            self.selftests.running.as_mut().filter(|trial| trial.stage == SelfTestStage::Keys)
+        let Some(trial) = self
+            .admin
+            .selftests
+            .running
+            .as_mut()
+            .filter(|trial| trial.stage == SelfTestStage::Keys)
         else {
             return;
         };
@@ -171,7 +175,9 @@ impl Recorder {
     fn tone_channel(&self) -> ToneResult {
         let mut why = "no board can loop back";
         for (index, channel) in self.channels.iter().enumerate() {
-            if !self.selftests.loops_back[channel.board] || self.boards[channel.board].is_some() {
+            if !self.admin.selftests.loops_back[channel.board]
+                || self.boards[channel.board].is_some()
+            {
                 continue;
             }
             let activity = self.config.boards.get(channel.board).map(|board| board.activity);
@@ -192,7 +198,7 @@ impl Recorder {
 
     /// Feeds a channel's captured audio to the test.
     pub(in crate::recorder) fn selftest_feed(&mut self, index: usize, samples: &[i16]) {
-        let Some(trial) = self.selftests.running.as_mut() else { return };
+        let Some(trial) = self.admin.selftests.running.as_mut() else { return };
         let own = match &trial.tone {
             ToneResult::Making(making) => making.index == index,
             _ => false,
@@ -210,7 +216,7 @@ impl Recorder {
     /// Runs the self-test: its channel is given back when needed, and its parts follow each other.
     pub(in crate::recorder) fn run_selftest(&mut self, now: Now) {
         let due = self.timers.take_due(Timer::SelfTest, now.mono);
-        let Some(mut trial) = self.selftests.running.take() else { return };
+        let Some(mut trial) = self.admin.selftests.running.take() else { return };
         let in_use = match &trial.tone {
             ToneResult::Chosen(index) => self.is_in_use(*index),
             // The test's own blackout hides the channel.
@@ -223,14 +229,14 @@ impl Recorder {
             }
             ToneResult::None(_) | ToneResult::Made { .. } => false,
         };
-        if in_use || self.stopping {
+        if in_use || self.admin.is_stopping() {
             self.release_tone_channel(&mut trial, "its channel was needed for a call");
         }
         self.drain_tone_recording(&mut trial);
         if due {
             self.end_selftest_part(now, trial);
         } else {
-            self.selftests.running = Some(trial);
+            self.admin.selftests.running = Some(trial);
         }
     }
 
@@ -238,14 +244,14 @@ impl Recorder {
     fn end_selftest_part(&mut self, now: Now, mut trial: Box<RunningSelfTest>) {
         trial.stage = match trial.stage {
             SelfTestStage::Keys => {
-                self.selftests.running = Some(trial);
+                self.admin.selftests.running = Some(trial);
                 return self.begin_listening(now, Err("no key was made in time".to_string()));
             }
             SelfTestStage::Disk => {
                 let text = "the disk does not answer".to_string();
                 let proof =
                     matches!(trial.tone, ToneResult::Made { .. }).then(|| Err(text.clone()));
-                self.selftests.running = Some(trial);
+                self.admin.selftests.running = Some(trial);
                 let found = DiskResult { syncs_us: Err(text), read_back: proof };
                 return self.finish_selftest(now, found);
             }
@@ -268,7 +274,7 @@ impl Recorder {
         };
         let wait_ms = if trial.stage == SelfTestStage::Disk { GIVE_UP_MS } else { PART_MS };
         self.timers.set(Timer::SelfTest, Some(now.mono.after_ms(wait_ms)));
-        self.selftests.running = Some(trial);
+        self.admin.selftests.running = Some(trial);
     }
 
     fn feed_tone(&mut self, index: usize, hz: Option<u32>) {
@@ -383,7 +389,7 @@ impl Recorder {
     /// Completes the test and sends the report.
     pub(in crate::recorder) fn finish_selftest(&mut self, now: Now, found: DiskResult) {
         let Some(trial) =
-            self.selftests.running.take_if(|trial| trial.stage == SelfTestStage::Disk)
+            self.admin.selftests.running.take_if(|trial| trial.stage == SelfTestStage::Disk)
         else {
             return;
         };

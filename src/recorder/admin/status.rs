@@ -138,7 +138,7 @@ impl Recorder {
     pub fn status_line(&self) -> String {
         let running = self.recordings.running().count();
         let calls = self.calls.live_count();
-        let mut line = match self.stopping {
+        let mut line = match self.admin.is_stopping() {
             true => format!("stopping: closing {running} recordings"),
             false => format!("recording {running}, calls {calls}"),
         };
@@ -300,7 +300,7 @@ impl Recorder {
 
     pub(in crate::recorder) fn report_stats(&self, now: Now) -> Response {
         let mut bytes = Vec::new();
-        let counters = &self.counters;
+        let counters = &self.admin.counters;
         let ring_bytes: u64 = self.channels.iter().map(|c| c.ring.memory_bytes()).sum();
         let sessions = self.sessions.iter();
         let agents = sessions.filter(|s| s.kind() == Some(Kind::Agent)).count();
@@ -337,7 +337,7 @@ impl Recorder {
             let row = reply::begin_row(&mut bytes).pair("name", "hushbox_time_synchronised");
             row.pair("value", u8::from(synced)).end();
         }
-        for (why, count) in self.enrolment.reject_counters() {
+        for (why, count) in self.admin.enrolment.reject_counters() {
             let name = format!("hushbox_turned_away_total{{why=\"{why}\"}}");
             reply::begin_row(&mut bytes).pair("name", name).pair("value", count).end();
         }

@@ -250,7 +250,8 @@ impl Recorder {
         let mut add = |ability, possible: bool| {
             // During shutdown all other commands are refused (`shutting-down`).
             let masks = matches!(ability, Ability::BlackoutStart | Ability::BlackoutStop);
-            if possible && (masks || !self.stopping) && self.is_permitted(agent, ability) {
+            if possible && (masks || !self.admin.is_stopping()) && self.is_permitted(agent, ability)
+            {
                 can.insert(ability);
             }
         };

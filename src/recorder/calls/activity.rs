@@ -50,7 +50,7 @@ impl Recorder {
     /// Starts and ends calls according to the lines.
     pub(in crate::recorder) fn update_lines(&mut self, now: Now) {
         for index in 0..self.channels.len() {
-            if self.stopping {
+            if self.admin.is_stopping() {
                 return;
             }
             self.update_line(now, ChannelIndex(index));

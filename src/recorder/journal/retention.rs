@@ -131,7 +131,7 @@ impl Recorder {
             self.journal.index.forget_deletions();
         }
         self.rotate_call_key(now);
-        let may = clear && !self.journal.storage.slow && !self.stopping;
+        let may = clear && !self.journal.storage.slow && !self.admin.is_stopping();
         if !may {
             return self.forget_reader(super::expiry::NOBODY);
         }

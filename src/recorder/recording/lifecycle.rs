@@ -49,7 +49,7 @@ const DAY_MS: i64 = 86_400_000;
 impl Recorder {
     /// Whether a new recording can start now.
     pub(in crate::recorder) fn can_begin(&self) -> Result<(), Refusal> {
-        if self.stopping {
+        if self.admin.is_stopping() {
             return Err(Code::ShuttingDown.into());
         }
         self.require_disk()?;

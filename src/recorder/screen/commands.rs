@@ -213,10 +213,10 @@ impl Recorder {
         let to = Position(from.0.saturating_add(u64::from(duration_ms)));
         let room = limits::SCREENS_QUEUE_BYTES_MAX.saturating_sub(all - capture.held_bytes);
         let said = capture.accept_segment((screen_ms(now.mono), oldest), (from, to), video, room);
-        self.counters.screen_pieces += 1;
-        self.counters.screen_bytes += video.len() as u64;
+        self.admin.counters.screen_pieces += 1;
+        self.admin.counters.screen_bytes += video.len() as u64;
         said.map_err(|why| {
-            self.counters.screen_refused += 1;
+            self.admin.counters.screen_refused += 1;
             segment_refusal(why)
         })
     }

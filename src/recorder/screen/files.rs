@@ -51,7 +51,7 @@ impl Recorder {
         let full = self.journal.storage.full
             || self.journal.storage.no_room
             || self.journal.storage.is_down();
-        if !served || full || self.stopping {
+        if !served || full || self.admin.is_stopping() {
             return;
         }
         let Some(recording) = self.recordings.get(id) else { return };

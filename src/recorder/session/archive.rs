@@ -176,7 +176,7 @@ impl Recorder {
     /// Starts closing days and rebuilding summaries, one request at a time.
     pub(in crate::recorder) fn close_past_days(&mut self, now: Now) {
         let rests = self.archive.busy || !self.archive.backoff.is_due(now.mono);
-        if rests || self.stopping || !self.journal.storage.are_past_days_final() {
+        if rests || self.admin.is_stopping() || !self.journal.storage.are_past_days_final() {
             return;
         }
         self.archive.closes |= self.journal.storage.take_day_change();

@@ -71,7 +71,7 @@ impl Recorder {
         line: Result<&str, Refusal>,
         woke: MonoTime,
     ) {
-        self.counters.lines += 1;
+        self.admin.counters.lines += 1;
         self.refuse_missing_block(id);
         let Some(session) = self.sessions.get_mut(id) else { return };
         if session.closing {
@@ -96,7 +96,7 @@ impl Recorder {
         let said = match result {
             Ok(said) => said,
             Err(refusal) => {
-                self.counters.count_refusal(refusal.code);
+                self.admin.counters.count_refusal(refusal.code);
                 if !greeted {
                     self.count_refused_hello(id);
                 }
@@ -207,7 +207,7 @@ impl Recorder {
         );
         let masks = matches!(command, Command::BlackoutStart { .. } | Command::BlackoutStop { .. });
         let over = self.journal.storage.is_closing() && !reads;
-        if over || self.stopping && !reads && !masks {
+        if over || self.admin.is_stopping() && !reads && !masks {
             return Err(Code::ShuttingDown.into());
         }
         let name = match who.kind {

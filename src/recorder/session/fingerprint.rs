@@ -41,7 +41,10 @@ impl Recorder {
             put("channel", &(channel.id, channel.head(), masked, channel.ring.content_hash()));
         }
         put("blackouts", &self.blackouts);
-        put("stock", &(self.recordings.keys.len(), &self.recordings.to_resume, self.stopping));
+        put(
+            "stock",
+            &(self.recordings.keys.len(), &self.recordings.to_resume, self.admin.is_stopping()),
+        );
         for session in self.sessions.iter() {
             put("session", &(session.id, &session.who));
         }

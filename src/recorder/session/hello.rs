@@ -27,7 +27,7 @@ impl Recorder {
         session.queue_reply(crate::job::Ticket(0), bytes, None);
         self.timers.advance(Timer::Sessions, session.next_deadline(now.mono));
         self.sessions.insert(session);
-        self.counters.sessions += 1;
+        self.admin.counters.sessions += 1;
     }
 
     /// Opens a session for a serial port; it becomes a technician's after a correct PIN.
@@ -164,9 +164,10 @@ impl Recorder {
         let source = PinSource::of(session);
         // Counts running comparisons as wrong: never more attempts in parallel than cause a
         // lockout.
-        let comparing = self.enrolment.comparing.values().filter(|other| **other == source).count();
-        let wrong = self.enrolment.pins.wrong_so_far(&source) as usize + comparing;
-        if self.enrolment.pins.is_locked(now.mono, &source)
+        let comparing =
+            self.admin.enrolment.comparing.values().filter(|other| **other == source).count();
+        let wrong = self.admin.enrolment.pins.wrong_so_far(&source) as usize + comparing;
+        if self.admin.enrolment.pins.is_locked(now.mono, &source)
             || wrong >= limits::LOCKOUT_ATTEMPTS as usize
         {
             let text = "too many wrong PINs; try again in a minute";
@@ -184,20 +185,20 @@ impl Recorder {
             session.checking = true;
             session.claims = Some(Self::claimed_principal(hello, None));
         }
-        self.enrolment.comparing.insert(id.0, source);
+        self.admin.enrolment.comparing.insert(id.0, source);
         self.outputs.push_back(Output::CheckPin { session: id, hash, pin });
         Ok(Response::immediate(Vec::new()))
     }
 
     fn handle_wrong_pin(&mut self, now: Now, source: &PinSource) {
-        if let Some(ms) = self.enrolment.pins.wrong(now.mono, source) {
+        if let Some(ms) = self.admin.enrolment.pins.wrong(now.mono, source) {
             let text = format!("wrong PINs from {source}, which is locked out for {} s", ms / 1000);
             self.journal.raise_alarm(now, alarm::AlarmCode::Guessing, "pin", text);
         }
     }
 
     pub(in crate::recorder) fn handle_pin_result(&mut self, now: Now, id: SessionId, right: bool) {
-        let Some(source) = self.enrolment.comparing.remove(&id.0) else { return };
+        let Some(source) = self.admin.enrolment.comparing.remove(&id.0) else { return };
         // A client that disconnected early still used an attempt.
         let Some(session) = self.sessions.get_mut(id) else {
             if !right {
@@ -209,14 +210,14 @@ impl Recorder {
         let Some(who) = session.claims.take() else { return };
         let mut bytes = Vec::new();
         if right {
-            self.enrolment.pins.right(&source);
+            self.admin.enrolment.pins.right(&source);
             reply::begin_ok(&mut bytes).pair("session", id.0).pair("technician", &who.user).end();
             session.queue_reply(crate::job::Ticket(0), bytes, None);
             self.log_in_session(now, id, who);
             return;
         }
         self.handle_wrong_pin(now, &source);
-        self.counters.count_refusal(Code::Denied);
+        self.admin.counters.count_refusal(Code::Denied);
         reply::begin_err(&mut bytes, &Refusal::new(Code::Denied, NOT_LET_IN)).end();
         if let Some(session) = self.sessions.get_mut(id) {
             session.queue_reply(crate::job::Ticket(0), bytes, None);

@@ -89,12 +89,12 @@ impl Recorder {
         let row =
             rows.begin_row("box", RowResult::Pass).pair("name", self.journal.storage.box_name());
         let row = row.pair("version", env!("CARGO_PKG_VERSION")).pair("boot", self.boot);
-        let row = row.pair("time", now.wall).pair("time_sync", self.about.time_sync.as_str());
+        let row = row.pair("time", now.wall).pair("time_sync", self.admin.about.time_sync.as_str());
         row.pair("uptime_s", now.mono.0 / 1_000_000).end();
     }
 
     fn clock_rows(&self, rows: &mut ReportRows) {
-        for (board, drift) in self.config.boards.iter().zip(&self.selftests.drift) {
+        for (board, drift) in self.config.boards.iter().zip(&self.admin.selftests.drift) {
             match drift.estimate_ppm() {
                 Some((ppm, within)) => {
                     let good = ppm.unsigned_abs() <= DRIFT_PPM + within;
