@@ -190,3 +190,65 @@ impl CallTable {
         here.max_by_key(|call| call.start_order)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calls::schedule::ScheduleMatch;
+    use crate::store::fact::PhoneNumbers;
+    use crate::time::{Position, WallTime};
+
+    fn call(number: u64, channel: usize, id: &str) -> Call {
+        Call {
+            number: CallNumber(number),
+            id: id.into(),
+            device: String::new(),
+            channel: ChannelIndex(channel),
+            consult_of: None,
+            named_agent: None,
+            phone_owner: Some(AgentIndex(1)),
+            workstation_agent: None,
+            direction: None,
+            group: None,
+            gate: None,
+            numbers: PhoneNumbers::default(),
+            began: WallTime(0),
+            from: Position(0),
+            is_held: false,
+            start_order: number,
+            ended: None,
+            schedule_match: ScheduleMatch::default(),
+            last_audio: MonoTime(0),
+        }
+    }
+
+    fn numbers<'a>(calls: impl Iterator<Item = &'a Call>) -> Vec<u64> {
+        calls.map(|call| call.number.0).collect()
+    }
+
+    #[test]
+    fn a_call_that_changes_is_found_by_its_new_keys_only() {
+        let mut calls = CallTable::new(CallNumber(0), &[]);
+        calls.insert(call(1, 7, "a"));
+        calls.insert(call(2, 7, "b"));
+        calls.insert(Call { consult_of: Some("a".into()), ..call(3, 8, "c") });
+        assert_eq!(numbers(calls.live_on(ChannelIndex(7))), [1, 2]);
+        assert_eq!(numbers(calls.live_of(AgentIndex(1))), [1, 2, 3]);
+        let legs = |calls: &CallTable, number| {
+            numbers(calls.live_legs_of(calls.get(CallNumber(number)).unwrap()))
+        };
+        assert_eq!((legs(&calls, 1), legs(&calls, 3)), (vec![1, 3], vec![3, 1]));
+        assert!(calls.update(CallNumber(1), |call| call.named_agent = Some(AgentIndex(2))));
+        assert!(calls.update(CallNumber(2), |call| call.ended = Some(Default::default())));
+        assert_eq!(numbers(calls.live_on(ChannelIndex(7))), [1]);
+        assert_eq!(numbers(calls.calls_of(AgentIndex(1))), [2, 3]);
+        assert_eq!(numbers(calls.live_of(AgentIndex(1))), [3]);
+        assert_eq!(numbers(calls.live_of(AgentIndex(2))), [1]);
+        calls.remove(CallNumber(1));
+        assert_eq!((legs(&calls, 3), calls.live_count()), (vec![3], 1));
+        assert!(!calls.update(CallNumber(1), |_| {}), "it is gone");
+        calls.remove(CallNumber(2));
+        calls.remove(CallNumber(3));
+        assert_eq!(numbers(calls.calls_of(AgentIndex(1))), []);
+    }
+}
