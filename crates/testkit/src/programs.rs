@@ -1,7 +1,9 @@
 //! Programs of other workspace packages, in the same build profile as the calling test.
 //!
-//! `cargo test --workspace` builds them. If one package is tested alone, missing or outdated
-//! programs are built here, into the same target folder.
+//! `cargo test --workspace` builds them. If one test binary runs alone, missing or outdated programs
+//! are built here, into the same target folder. Cargo is asked for a test of the program's package
+//! in the whole workspace: any other selection has other features, and compiles every dependency
+//! again.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -55,7 +57,7 @@ fn find(package: &str, name: &str) -> PathBuf {
         return path;
     }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--package", package, "--bin", name]);
+    cargo.args(["test", "--workspace", "--no-run", "--quiet", "--test", test_of(package)]);
     cargo.arg("--target-dir").arg(folder.parent().unwrap());
     for (key, _) in std::env::vars_os() {
         if key.to_str().is_some_and(|key| SAID.iter().any(|start| key.starts_with(start))) {
@@ -68,6 +70,18 @@ fn find(package: &str, name: &str) -> PathBuf {
     let built = cargo.current_dir(root()).status().unwrap();
     assert!(built.success() && path.exists(), "{name} cannot be built: run `make setup`");
     path
+}
+
+/// An integration test of the package, whose build includes the package's program.
+fn test_of(package: &str) -> &'static str {
+    match package {
+        "hushbox" => "cli",
+        "hushbox-cli" => "help",
+        "desktop" => "tray_view",
+        "screen" => "program",
+        "portal" => "stories",
+        other => panic!("no integration test is known of {other}"),
+    }
 }
 
 /// The workspace's folder.
