@@ -13,10 +13,10 @@ use hushbox::store::day::Day;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::time::{Duration, Instant, SystemTime};
-use testkit::load::library::{Library, Plan, ani};
+use testkit::load::library::{Library, LibraryPlan, ani};
 use testkit::load::supervisor::{Answer, Hand, PASSWORD, PortalStack, between, listed, older, wav};
 
-const PLAN: Plan = Plan { days: 100, a_day: 100, long_s: 8 * 3600 };
+const PLAN: LibraryPlan = LibraryPlan { days: 100, a_day: 100, long_s: 8 * 3600 };
 
 fn told(what: &str, answer: &Answer) {
     let rows = answer.text().matches("<tr><th scope=\"row\">").count();
@@ -62,10 +62,10 @@ fn search(hand: &Hand, today: Day) {
         ("by call, the oldest", "call=c0".to_owned()),
         ("by the newest's number", format!("ani={}", plus(ani(PLAN.count() - 2)))),
         ("by the oldest's number", format!("ani={}", plus(ani(0)))),
-        ("by a number that nobody has", "ani=999".to_owned()),
+        ("by a number of no call", "ani=999".to_owned()),
         ("by text in a field of the newest", format!("field=customer+{}", PLAN.count() - 2)),
-        ("by text that no field has (200 looked into)", "field=nobody".to_owned()),
-        ("by an agent that is not there", "agent=nobody".to_owned()),
+        ("by text that no field has (200 looked into)", "field=absent".to_owned()),
+        ("by an agent that is not there", "agent=absent".to_owned()),
     ] {
         told(what, &hand.get(&format!("/records?{question}")));
     }

@@ -44,12 +44,15 @@ pub enum AlarmCode {
     NotSealed = 403,
     EraseFailed = 404,
     NoDataKey = 405,
+    RecipientsChanged = 407,
     ClockStep = 501,
     NotLocked = 502,
     Insecure = 503,
     Certificate = 504,
     ConsoleDown = 505,
     WorkerFailed = 506,
+    RestartNeeded = 511,
+    ConfigRefused = 512,
 }
 
 /// The table entry of one code.
@@ -80,7 +83,7 @@ const fn event_alarm(
     CodeInfo { code, word, severity, is_state: false, advice }
 }
 
-const TABLE: [CodeInfo; 20] = [
+const TABLE: [CodeInfo; 23] = [
     state_alarm(
         AlarmCode::BoardDown,
         "board-down",
@@ -179,6 +182,14 @@ const TABLE: [CodeInfo; 20] = [
          Act on alarm 506. New recordings begin automatically",
     ),
     event_alarm(
+        AlarmCode::RecipientsChanged,
+        "recipients-changed",
+        Severity::Major,
+        "A key that recordings were sealed to is no longer in `[store] recipients`; the text names \
+         it. If that was not intended, add the key again and reload. Keep its private key as long \
+         as its recordings",
+    ),
+    event_alarm(
         AlarmCode::ClockStep,
         "clock-step",
         Severity::Warning,
@@ -219,6 +230,20 @@ const TABLE: [CodeInfo; 20] = [
         Severity::Major,
         "A worker thread of the box fails; the box retries. Read the reason in the text of the \
          alarm, and correct it: memory, threads (`TasksMax`) or the disk",
+    ),
+    state_alarm(
+        AlarmCode::RestartNeeded,
+        "restart-needed",
+        Severity::Warning,
+        "The configuration file has values that take effect only at a start; the text names the \
+         keys. Restart the box in a quiet hour, or put the old values back and reload",
+    ),
+    state_alarm(
+        AlarmCode::ConfigRefused,
+        "config-refused",
+        Severity::Major,
+        "The configuration file has an error and was not loaded; the box would not start with it. \
+         Run `hushbox check-config`, correct the file, and reload",
     ),
 ];
 

@@ -7,16 +7,18 @@
 mod board;
 pub mod bounds;
 mod check;
+pub mod difference;
 pub mod edit;
 mod error;
 mod listen;
+pub mod machine;
 pub mod parse;
 mod people;
 pub mod script;
 mod table;
 
 pub use error::ConfigError;
-pub use parse::parse;
+pub use parse::{parse, parse_for};
 pub use script::ScriptStep;
 
 use crate::calls::permission::Permissions;
@@ -116,6 +118,26 @@ pub enum ListenSettings {
         /// Seconds without input after which a session is logged out.
         idle_s: u32,
     },
+}
+
+/// What a listener occupies on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenPlace<'a> {
+    Tcp(SocketAddr),
+    /// A socket or a serial port.
+    File(&'a Path),
+}
+
+impl ListenSettings {
+    #[must_use]
+    pub fn place(&self) -> ListenPlace<'_> {
+        match self {
+            ListenSettings::Tcp { address, .. } => ListenPlace::Tcp(*address),
+            ListenSettings::Unix { path } | ListenSettings::Serial { path, .. } => {
+                ListenPlace::File(path)
+            }
+        }
+    }
 }
 
 /// Client kinds that may connect without TLS.

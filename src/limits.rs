@@ -80,7 +80,11 @@ pub const EVENTS_MAX: usize = 256;
 pub const RECORDS_DEFAULT: usize = 100;
 pub const RECORDS_MAX: usize = 100_000;
 
-/// Frames in a 20 ms grid frame at `rate`.
+/// Supported sample rates, in frames per second.
+pub const RATE_MIN: u32 = 4_000;
+pub const RATE_MAX: u32 = 192_000;
+
+/// Whole frames in a 20 ms grid frame at `rate`.
 #[must_use]
 pub fn grid_frames(rate: u32) -> u64 {
     u64::from(rate) * GRID_MS / 1000

@@ -27,6 +27,7 @@ mod worker_failures;
 
 pub use admin::about::{BoxInfo, TimeSync};
 pub use admin::enrolment::RejectReason;
+pub use admin::reload::{ConfigReadResult, ReadMode, ReadResult};
 pub use admin::setup::ConfigEditResult;
 pub use boot::RecoveredState;
 pub use journal::Storage;
@@ -89,7 +90,7 @@ pub enum Input<'a> {
     /// Reply to `Output::Sign`; the error is text for people.
     Signed {
         session: SessionId,
-        result: Result<crate::doors::IssuedCertificate, String>,
+        result: Result<crate::enrolment_code::IssuedCertificate, String>,
     },
     /// One line without its terminator, or the reason it was rejected.
     Line {
@@ -125,13 +126,13 @@ pub enum Input<'a> {
         board: usize,
         trouble: Option<String>,
     },
-    /// A new configuration, already validated.
-    Reload(Box<Config>),
-    /// Reply to `Output::ReadConfig`; the error is text for people.
-    ConfigRead {
+    /// What a connection may say hello as, after `[local]` was read again.
+    PeerChanged {
         session: SessionId,
-        result: Result<(), String>,
+        peer: Peer,
     },
+    /// Reply to `Output::ReadConfig`.
+    ConfigRead(ConfigReadResult),
     /// Reply to `Output::Summarise`: the catalogue, and the last journal entry that it covers.
     Summarised(Result<(Catalogue, u64), String>),
     /// Reply to `Output::NewCallKey`; `None` if the key could not be written.
@@ -186,8 +187,8 @@ pub enum Output {
     LogLevel(log::LevelFilter),
     /// Read the configuration file again.
     ReadConfig {
-        session: Option<SessionId>,
-        apply: bool,
+        session: SessionId,
+        mode: ReadMode,
     },
     /// Summarise the days before `today`, outside the loop and the disk thread.
     Summarise {
@@ -282,8 +283,12 @@ impl Recorder {
             Input::PinChecked { session, right } => self.handle_pin_result(now, session, right),
             Input::GivenUp { session, why } => self.given_up(now, session, &why),
             Input::BoardState { board, trouble } => self.set_board_state(now, board, trouble),
-            Input::Reload(config) => self.apply_config(now, *config),
-            Input::ConfigRead { session, result } => self.finish_config_read(session, result),
+            Input::PeerChanged { session, peer } => {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.peer = peer;
+                }
+            }
+            Input::ConfigRead(read) => self.finish_config_read(now, read),
             Input::ConfigEdited(edited) => self.finish_config_edit(now, edited),
             Input::Summarised(result) => self.handle_archived_days(now, result),
             Input::CallKey(key) => self.install_call_key(now, key),

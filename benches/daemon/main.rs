@@ -14,10 +14,10 @@ use std::time::Duration;
 use testkit::daemon::client::Client;
 use testkit::daemon::{Daemon, let_pass};
 use testkit::load::numbers::{Series, head, percentiles, row};
-use testkit::load::plan::{Plan, RATE, device};
+use testkit::load::plan::{LoadPlan, RATE, device};
 use testkit::load::{ask_until_ok, await_all, position_of_all};
 
-const PLAN: Plan = Plan { channels: 64, codec: "opus" };
+const PLAN: LoadPlan = LoadPlan { channels: 64, codec: "opus" };
 const STARTS: usize = 7;
 const FACTS: usize = 10_000;
 const PRESSES: usize = 200;

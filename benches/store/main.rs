@@ -24,11 +24,11 @@ use std::sync::{Barrier, Mutex};
 use testkit::daemon::Daemon;
 use testkit::daemon::client::Client;
 use testkit::load::numbers::{Series, head, row};
-use testkit::load::plan::{Plan, RATE, device};
+use testkit::load::plan::{LoadPlan, RATE, device};
 use testkit::load::{ask_until_ok, await_all};
 use year::{DAYS, Year};
 
-const PLAN: Plan = Plan { channels: 64, codec: "opus" };
+const PLAN: LoadPlan = LoadPlan { channels: 64, codec: "opus" };
 const STARTS: usize = 9;
 const LISTINGS: usize = 50;
 const CLIENTS: [usize; 3] = [1, 16, 64];
@@ -227,7 +227,7 @@ fn sqlite_commands(database: &Path, clients: usize) -> [f64; 2] {
     let turn = |who: usize| {
         let shared = &shared;
         move |n: usize| {
-            let mut db = shared.lock().expect("nobody fails");
+            let mut db = shared.lock().expect("no thread fails");
             sqlite::update(&mut db, record(who), at(n), &value);
         }
     };

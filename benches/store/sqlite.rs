@@ -123,7 +123,7 @@ fn chain(db: &Connection, at: WallTime, fact: Fact) {
         .expect("a row");
 }
 
-#[allow(dead_code, reason = "what a listing has to bring, whoever looks at it")]
+#[allow(dead_code, reason = "what every listing has to bring")]
 pub struct Listed {
     pub id: Vec<u8>,
     at: i64,

@@ -11,7 +11,7 @@ mod bare;
 use bare::Bare;
 use nix::time::{ClockId, clock_gettime};
 use testkit::load::numbers::{Series, head, percentiles, row};
-use testkit::load::plan::Plan;
+use testkit::load::plan::LoadPlan;
 use testkit::load::turns::{HOLDBACK_TURNS, Turns};
 
 const CHANNELS: u16 = 64;
@@ -30,7 +30,7 @@ fn main() {
     percentiles("opus, no blackout and 16 of them", &turns, &[50, 90, 99, 100]);
     head("a turn with the other codecs, microseconds", &["median", "min", "max"]);
     for (codec, channels) in [("ulaw", 64), ("pcm", 64), ("pcm", 16), ("pcm", 256)] {
-        plain(Plan { channels, codec });
+        plain(LoadPlan { channels, codec });
     }
     allocations();
 }
@@ -52,7 +52,7 @@ fn open_blackouts(turns: &mut Turns, count: u16) {
 
 /// Alternates the recorder with Opus and bare libopus; adds the cost of each turn to `each`.
 fn opus(blackouts: u16, each: &mut Series) {
-    let mut turns = Turns::recording(Plan { channels: CHANNELS, codec: "opus" });
+    let mut turns = Turns::recording(LoadPlan { channels: CHANNELS, codec: "opus" });
     open_blackouts(&mut turns, blackouts);
     let coded = usize::from(CHANNELS - blackouts);
     let mut bare = Bare::new(coded);
@@ -112,7 +112,7 @@ fn bare_block(bare: &mut Bare, turns: &Turns, at: usize, channels: usize) -> f64
 }
 
 /// Measures the codecs whose own cost is small, so that the recorder's cost remains.
-fn plain(plan: Plan) {
+fn plain(plan: LoadPlan) {
     let mut turns = Turns::recording(plan);
     let (mut cost, mut each) = (Series::default(), Series::default());
     (0..60).for_each(|_| cost.push(box_block(&mut turns, &mut each) / BLOCK as f64));
@@ -128,7 +128,7 @@ fn allocations() {
         ("turn: deadlines, release, codec, seal, journal", Turns::end_turn),
         ("outputs go out", Turns::hand_out),
     ];
-    let mut turns = Turns::recording(Plan { channels: CHANNELS, codec: "opus" });
+    let mut turns = Turns::recording(LoadPlan { channels: CHANNELS, codec: "opus" });
     open_blackouts(&mut turns, BLACKOUTS);
     let mut counts = [0; 4];
     for _ in 0..500 {

@@ -135,7 +135,7 @@ impl std::fmt::Display for ExpectedFormat {
 
 impl WavError {
     /// Returns the command that converts the file, as the end of the message.
-    fn suggest_fix(&self, path: &std::path::Path) -> String {
+    pub(crate) fn suggest_fix(&self, path: &std::path::Path) -> String {
         let wanted = match self {
             WavError::Read(_) => return String::new(),
             WavError::Empty { .. } => return ": name a file with audio in it".to_owned(),

@@ -24,7 +24,7 @@ pub use crate::cards::{CardInfo, list_cards};
 pub use crate::config::{BoardConfig, ChannelConfig, SourceKind};
 pub use crate::error::{BoardConfigError, BoardError, ExpectedFormat, WavError};
 pub use crate::profile::Profile;
-pub use crate::sim::SimBoard;
+pub use crate::sim::{SimBoard, check_wav_file};
 pub use crate::tone::TestTone;
 
 use std::ops::Range;

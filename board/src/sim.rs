@@ -258,6 +258,17 @@ impl SimChannel {
     }
 }
 
+/// Checks that a simulated board can play a WAV file at this rate.
+///
+/// # Errors
+/// What is wrong with the file, and how to correct it.
+pub fn check_wav_file(path: &std::path::Path, rate: u32, sides: u8) -> Result<(), String> {
+    match WavFile::open(path, crate::error::ExpectedFormat { rate, sides }) {
+        Ok(_) => Ok(()),
+        Err(wrong) => Err(format!("{}: {wrong}{}", path.display(), wrong.suggest_fix(path))),
+    }
+}
+
 fn create_timer() -> nix::Result<TimerFd> {
     let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
     let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;

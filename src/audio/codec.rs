@@ -21,14 +21,13 @@ pub mod ulaw;
 use crate::audio::ring::Cleared;
 use crate::audio::span::{Fate, Run};
 use crate::config::CodecKind;
+use crate::limits::{RATE_MAX, RATE_MIN};
 
 pub const GRID_HZ: u32 = 50;
-/// Highest supported sample rate, in frames per second.
-const RATE_MAX: u32 = 192_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    #[error("a rate of {rate} Hz: no multiple of {GRID_HZ} up to {RATE_MAX}")]
+    #[error("a rate of {rate} Hz: allowed are {RATE_MIN} to {RATE_MAX}")]
     Grid { rate: u32 },
     #[error("opus codes 8000, 12000, 16000, 24000 or 48000 Hz, not {rate}")]
     Rate { rate: u32 },
@@ -56,9 +55,10 @@ pub enum CodecError {
     AfterEnd { grid_frames: usize },
 }
 
-/// Frames in a 20 ms grid frame at `rate` frames per second.
+/// Frames in a 20 ms grid frame at `rate` frames per second. Where 20 ms are no whole number of
+/// frames (11,025 Hz), it is the largest whole number below.
 pub fn checked_grid_frames(rate: u32) -> Result<usize, CodecError> {
-    if rate == 0 || rate > RATE_MAX || !rate.is_multiple_of(GRID_HZ) {
+    if !(RATE_MIN..=RATE_MAX).contains(&rate) {
         return Err(CodecError::Grid { rate });
     }
     Ok((rate / GRID_HZ) as usize)
@@ -86,6 +86,26 @@ impl FrameLayout {
     }
 }
 
+/// Maximum number of bytes that a grid frame becomes.
+fn grid_bytes_max(kind: CodecKind, layout: FrameLayout) -> usize {
+    match kind {
+        CodecKind::Pcm => layout.sample_count() * 2,
+        CodecKind::Ulaw => layout.sample_count(),
+        CodecKind::Opus => opus::ENTRY_BYTES_MAX,
+        CodecKind::Screen => 0,
+    }
+}
+
+/// Maximum number of bytes that a grid frame becomes with any codec.
+///
+/// # Errors
+/// The rate or the number of sides is not supported.
+pub fn any_grid_bytes_max(rate: u32, sides: u8) -> Result<usize, CodecError> {
+    let layout = FrameLayout::new(rate, sides)?;
+    let kinds = [CodecKind::Pcm, CodecKind::Ulaw, CodecKind::Opus];
+    Ok(kinds.into_iter().map(|kind| grid_bytes_max(kind, layout)).max().unwrap_or(0))
+}
+
 /// Total number of frames in the runs.
 pub(crate) fn total_frames(runs: &[Run]) -> usize {
     runs.iter().map(|run| run.frames as usize).sum()
@@ -103,6 +123,7 @@ enum EncoderBackend {
 pub struct Encoder {
     backend: EncoderBackend,
     layout: FrameLayout,
+    bitrate_per_side: u32,
     /// The recording has ended with a short grid frame or `finish`; only `reset` may follow.
     ended: bool,
 }
@@ -125,7 +146,22 @@ impl Encoder {
             }
             CodecKind::Screen => return Err(CodecError::NoAudio),
         };
-        Ok(Encoder { backend: coder, layout: grid, ended: false })
+        Ok(Encoder { backend: coder, layout: grid, bitrate_per_side, ended: false })
+    }
+
+    #[must_use]
+    pub fn kind(&self) -> CodecKind {
+        match &self.backend {
+            EncoderBackend::Pcm => CodecKind::Pcm,
+            EncoderBackend::Ulaw => CodecKind::Ulaw,
+            EncoderBackend::Opus(_) => CodecKind::Opus,
+        }
+    }
+
+    /// Bitrate in bit/s per side, as passed to `new`.
+    #[must_use]
+    pub fn bitrate_per_side(&self) -> u32 {
+        self.bitrate_per_side
     }
 
     #[must_use]
@@ -145,11 +181,7 @@ impl Encoder {
     /// Maximum number of bytes that one `encode_frame` or `finish` appends.
     #[must_use]
     pub fn grid_bytes_max(&self) -> usize {
-        match &self.backend {
-            EncoderBackend::Pcm => self.layout.sample_count() * 2,
-            EncoderBackend::Ulaw => self.layout.sample_count(),
-            EncoderBackend::Opus(_) => opus::ENTRY_BYTES_MAX,
-        }
+        grid_bytes_max(self.kind(), self.layout)
     }
 
     /// Appends the payload of the next grid frame. Does not allocate while `payload` has

@@ -52,7 +52,7 @@ impl EncodeStream {
     /// Creates a stream that starts at `from`.
     #[must_use]
     pub fn new(channel: ChannelIndex, from: Position, encoder: Encoder) -> EncodeStream {
-        let payload = Vec::with_capacity(EncodeStream::chunk_bytes_max(&encoder));
+        let payload = Vec::with_capacity(EncodeStream::chunk_bytes_max(encoder.grid_bytes_max()));
         EncodeStream {
             channel,
             from,
@@ -71,8 +71,13 @@ impl EncodeStream {
 
     /// Maximum payload of one chunk, including the codec's look-ahead at the end.
     #[must_use]
-    pub fn chunk_bytes_max(encoder: &Encoder) -> usize {
-        (limits::CHUNK_GRIDS as usize + 2) * encoder.grid_bytes_max() + 64
+    pub fn chunk_bytes_max(grid_bytes_max: usize) -> usize {
+        (limits::CHUNK_GRIDS as usize + 2) * grid_bytes_max + 64
+    }
+
+    #[must_use]
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     /// Delay of the codec in frames.

@@ -1,11 +1,13 @@
 //! Directory of agents by username, phone and workstation.
 //!
-//! Built from a configuration. Look-ups ignore case; a missing domain matches any, a different
+//! Built from a configuration. Look-ups ignore case (see `protocol::name`); a missing domain matches any, a different
 //! one is an unknown user (D1). A username must be unique across domains: a duplicate makes the
 //! login fail with an error that names the entries (D2).
 
 use crate::calls::permission::Permissions;
 use crate::config::{Agent, Workstation};
+use protocol::name::{fold_name, is_same_name};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Index of an agent in the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +18,8 @@ pub struct AgentIndex(pub usize);
 pub struct Directory {
     agents: Vec<Agent>,
     workstations: Vec<Workstation>,
+    /// Indexes of the agents that are not removed, by folded username.
+    by_username: BTreeMap<String, Vec<usize>>,
 }
 
 /// Why a login found no agent.
@@ -31,18 +35,32 @@ impl Directory {
     /// Creates a directory. Agents with the same username are all kept.
     #[must_use]
     pub fn new(agents: &[Agent], workstations: &[Workstation]) -> Directory {
-        Directory { agents: agents.to_vec(), workstations: workstations.to_vec() }
+        let (agents, workstations) = (agents.to_vec(), workstations.to_vec());
+        let mut directory = Directory { agents, workstations, by_username: BTreeMap::new() };
+        directory.index_usernames();
+        directory
+    }
+
+    fn index_usernames(&mut self) {
+        self.by_username.clear();
+        for (index, agent) in self.agents.iter().enumerate().filter(|(_, a)| !a.is_removed) {
+            self.by_username.entry(fold_name(&agent.username)).or_default().push(index);
+        }
     }
 
     /// Applies a new configuration. Known agents keep their index. Removed agents keep it too,
     /// but lose their permissions and phones and cannot log in.
     pub fn update(&mut self, agents: &[Agent], workstations: &[Workstation]) {
         self.workstations = workstations.to_vec();
-        let mut new: Vec<Agent> = agents.to_vec();
+        let mut new: Vec<Option<Agent>> = agents.iter().cloned().map(Some).collect();
+        let mut places: BTreeMap<String, VecDeque<usize>> = BTreeMap::new();
+        for (index, agent) in agents.iter().enumerate() {
+            places.entry(fold_name(&agent.username)).or_default().push_back(index);
+        }
         for old in &mut self.agents {
-            let same = |a: &Agent| a.username.eq_ignore_ascii_case(&old.username);
-            match new.iter().position(same) {
-                Some(index) => *old = new.remove(index),
+            let place = places.get_mut(&fold_name(&old.username)).and_then(VecDeque::pop_front);
+            match place.and_then(|index| new[index].take()) {
+                Some(agent) => *old = agent,
                 None => {
                     old.permissions = Permissions::default();
                     old.phones.clear();
@@ -50,7 +68,8 @@ impl Directory {
                 }
             }
         }
-        self.agents.append(&mut new);
+        self.agents.extend(new.into_iter().flatten());
+        self.index_usernames();
     }
 
     /// Finds the agent who logs in as `user`, with `domain` if the client knows it.
@@ -62,19 +81,17 @@ impl Directory {
         user: &str,
         domain: Option<&str>,
     ) -> Result<AgentIndex, LookupError> {
-        let same = |(_, agent): &(usize, &Agent)| {
-            agent.username.eq_ignore_ascii_case(user) && !agent.is_removed
-        };
-        let found: Vec<(usize, &Agent)> = self.agents.iter().enumerate().filter(same).collect();
-        let [(index, agent)] = found[..] else {
+        let found = self.by_username.get(&fold_name(user)).map_or(&[][..], Vec::as_slice);
+        let &[index] = found else {
             if found.is_empty() {
                 return Err(LookupError::UnknownUser);
             }
-            let names = found.iter().map(|(_, agent)| (agent.name.clone(), agent.line));
+            let agents = found.iter().map(|index| &self.agents[*index]);
+            let names = agents.map(|agent| (agent.name.clone(), agent.line));
             return Err(LookupError::DuplicateUser(names.collect()));
         };
-        match (domain, &agent.domain) {
-            (Some(asked), Some(known)) if !asked.eq_ignore_ascii_case(known) => {
+        match (domain, &self.agents[index].domain) {
+            (Some(asked), Some(known)) if !is_same_name(asked, known) => {
                 Err(LookupError::UnknownUser)
             }
             _ => Ok(AgentIndex(index)),
@@ -97,7 +114,7 @@ impl Directory {
     /// Returns the phone at this machine (the fallback of D1).
     #[must_use]
     pub fn workstation_device(&self, machine: &str) -> Option<&str> {
-        let same = |w: &&Workstation| w.machine.eq_ignore_ascii_case(machine);
+        let same = |w: &&Workstation| is_same_name(&w.machine, machine);
         self.workstations.iter().find(same).map(|w| w.device.as_str())
     }
 
@@ -119,7 +136,7 @@ impl Directory {
     #[must_use]
     pub fn may_log_in_from(&self, index: AgentIndex, machine: Option<&str>) -> bool {
         let allowed = &self.agent_at(index).workstations;
-        let sits = |machine: &str| allowed.iter().any(|own| own.eq_ignore_ascii_case(machine));
+        let sits = |machine: &str| allowed.iter().any(|own| is_same_name(own, machine));
         allowed.is_empty() || machine.is_some_and(sits)
     }
 }
@@ -154,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_keeps_everybodys_place() {
+    fn a_reload_keeps_the_place_of_every_agent() {
         let two = [agent("jdoe", None, "1001", 3), agent("bob", None, "1002", 9)];
         let mut directory = Directory::new(&two, &[]);
         directory.update(&[agent("eve", None, "7", 1), agent("Bob", None, "1003", 2)], &[]);
@@ -165,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn d2_a_duplicate_username_is_nobody_and_is_named() {
+    fn d2_a_duplicate_username_finds_no_agent_and_names_them_all() {
         let agents = [agent("jdoe", Some("ACME"), "1", 3), agent("JDOE", Some("EMEA"), "2", 9)];
         let directory = Directory::new(&agents, &[]);
         let named = vec![("Agent jdoe".to_string(), 3), ("Agent JDOE".to_string(), 9)];
@@ -174,5 +191,25 @@ mod tests {
             Err(LookupError::DuplicateUser(named))
         );
         assert_eq!(directory.find_by_username("jdoe"), None);
+    }
+
+    #[test]
+    fn d2_names_in_any_script_are_compared_as_the_check_compares_them() {
+        let agents = [agent("jörg", Some("MÜNCHEN"), "1", 3), agent("Straße", None, "2", 9)];
+        let mut directory = Directory::new(&agents, &[]);
+        let decomposed = "JO\u{308}RG";
+        for user in ["jörg", "JÖRG", decomposed] {
+            assert_eq!(
+                directory.find_for_log_in(user, Some("münchen")),
+                Ok(AgentIndex(0)),
+                "{user}"
+            );
+        }
+        assert_eq!(directory.find_by_username("STRASSE"), Some(AgentIndex(1)));
+        directory.update(&[agent(decomposed, None, "7", 1)], &[]);
+        assert_eq!(directory.find_by_phone("7"), Some(AgentIndex(0)), "the same agent");
+        let twins = [agent("jörg", None, "1", 3), agent(decomposed, None, "2", 9)];
+        let found = Directory::new(&twins, &[]).find_for_log_in("jörg", None);
+        assert!(matches!(found, Err(LookupError::DuplicateUser(both)) if both.len() == 2));
     }
 }

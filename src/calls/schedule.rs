@@ -7,6 +7,7 @@
 
 use crate::config::{Direction, Schedule, ScheduleKind};
 use crate::time::WallTime;
+use protocol::name::is_same_name;
 
 /// Attributes of a call for matching schedules.
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,7 +107,7 @@ fn is_applicable(schedule: &Schedule, facts: CallAttributes<'_>, now: WallTime) 
     let begun = schedule.from.is_none_or(|from| from <= now);
     let over = schedule.until.is_some_and(|until| until <= now);
     let one_of = |list: &[String], value: Option<&str>| {
-        list.is_empty() || value.is_some_and(|v| list.iter().any(|own| own.eq_ignore_ascii_case(v)))
+        list.is_empty() || value.is_some_and(|v| list.iter().any(|own| is_same_name(own, v)))
     };
     let device = one_of(&schedule.devices, Some(facts.device))
         || facts.phones.iter().any(|phone| schedule.devices.contains(phone));

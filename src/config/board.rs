@@ -13,6 +13,7 @@ use crate::config::{
     ActivitySource, AudioSettings, BoardKind, BoardSettings, ChannelSettings, CodecKind,
     VoiceSettings,
 };
+use crate::limits::RING_SLACK_MS;
 
 /// A board and the offsets of its values.
 pub(super) struct BoardDraft {
@@ -28,6 +29,13 @@ pub(super) struct ChannelDraft {
     pub id: Option<Located<u16>>,
     pub device: Located<String>,
     pub slots: Vec<Located<u16>>,
+    pub source: Option<Located<String>>,
+}
+
+impl ChannelDraft {
+    pub fn sides(&self) -> u8 {
+        self.channel.sides
+    }
 }
 
 impl BoardDraft {
@@ -36,10 +44,19 @@ impl BoardDraft {
         BoardSettings { channels, ..self.board }
     }
 
-    /// Memory of its rings in bytes: 16 bits per side and frame, for the holdback.
+    pub fn kind(&self) -> &BoardKind {
+        &self.board.kind
+    }
+
+    pub fn rate(&self) -> u32 {
+        self.board.rate
+    }
+
+    /// Memory of its rings in bytes: 16 bits per side and frame, for the holdback and the slack.
     pub fn ring_bytes(&self, holdback_ms: u32) -> u64 {
         let sides: u64 = self.channels.iter().map(|draft| u64::from(draft.channel.sides)).sum();
-        sides * 2 * u64::from(self.board.rate) * u64::from(holdback_ms) / 1000
+        let ring_ms = u64::from(holdback_ms) + RING_SLACK_MS;
+        sides * 2 * u64::from(self.board.rate) * ring_ms / 1000
     }
 }
 
@@ -194,11 +211,11 @@ fn read_channel(
         device: device.value.clone(),
         sides: sides.map_or(if slots.len() == 2 { 2 } else { 1 }, |sides| sides.value),
         slots: slots.iter().map(|slot| slot.value).collect(),
-        source: source.map(|source| source.value.into()),
+        source: source.as_ref().map(|source| source.value.clone().into()),
         script: read_script(&mut table, activity),
     };
     table.finish(notes);
-    ChannelDraft { channel, id, device, slots }
+    ChannelDraft { channel, id, device, slots, source }
 }
 
 /// Checks that there is one slot per side.
@@ -240,7 +257,7 @@ fn read_script(table: &mut TableReader<'_>, activity: ActivitySource) -> Vec<Scr
         return steps;
     }
     if let Some(script) = script {
-        let text = "found a script that nothing plays: it needs activity = \"script\"";
+        let text = "found a script that the box does not play: it needs activity = \"script\"";
         table.report_warning(script.offset, "script", text.to_owned());
     }
     Vec::new()

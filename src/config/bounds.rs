@@ -2,6 +2,7 @@
 //!
 //! `parse` enforces them, so later code does not check again and sizes its tables from them.
 
+use crate::limits;
 use std::ops::RangeInclusive;
 
 /// Maximum size of a file: 10 000 agents at about 300 bytes are 3 MB.
@@ -54,6 +55,7 @@ pub const RESERVE_MB: RangeInclusive<u32> = 1..=1 << 20;
 
 /// Sample rate in frames per second, for all codecs but Opus.
 pub const RATE: RangeInclusive<u32> = 8_000..=96_000;
+const _: () = assert!(*RATE.start() >= limits::RATE_MIN && *RATE.end() <= limits::RATE_MAX);
 /// Sample rates that Opus encodes without a resampler, in frames per second.
 pub const OPUS_RATES: [u32; 5] = [8_000, 12_000, 16_000, 24_000, 48_000];
 /// Capture buffer: at least two turns of a busy loop (20 ms each).
@@ -69,6 +71,8 @@ pub const CHANNEL_ID: RangeInclusive<u16> = 0..=u16::MAX;
 pub const SLOT: RangeInclusive<u16> = 0..=255;
 /// Total ring memory above which a warning is given: it is locked, and boxes have little RAM.
 pub const RINGS_MB_WARN: u64 = 512;
+/// Maximum total ring memory: 256 stereo channels at 8 kHz with the longest holdback are 258 MB.
+pub const RINGS_MB_MAX: u64 = 4096;
 
 /// Speech that begins a call: from one codec frame to 10 s.
 pub const ATTACK_MS: RangeInclusive<u32> = 20..=10_000;
@@ -155,9 +159,12 @@ pub(super) const PATH: TextRule = TextRule {
     is_secret: false,
 };
 
-/// A unix socket's path: `sun_path` has 108 bytes including a NUL.
+/// Maximum bytes of a unix socket's absolute path: `sun_path` has 108 with a NUL.
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// A unix socket's path as written in the file.
 pub(super) const SOCKET_PATH: TextRule = TextRule {
-    is_valid: |text| is_printable(text) && text.len() <= 107,
+    is_valid: |text| is_printable(text) && text.len() <= SOCKET_PATH_BYTES_MAX,
     allowed: "a path of 1 to 107 bytes without control characters",
     is_secret: false,
 };

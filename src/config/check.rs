@@ -7,13 +7,16 @@
 //! The checks change nothing except that they compute each agent's permissions from the roles.
 
 use crate::calls::permission::{Permission, Permissions};
-use crate::config::bounds::{CHANNELS_MAX, RINGS_MB_WARN};
+use crate::config::bounds::{CHANNELS_MAX, RINGS_MB_MAX, RINGS_MB_WARN};
 use crate::config::error::{Diagnostics, quote_text, shorten_text, spelling_hint};
 use crate::config::parse::ConfigDraft;
 use crate::config::people::{PeopleDraft, RoleDraft};
 use crate::config::table::Located;
-use crate::config::{ListenSettings, ScheduleKind};
+use crate::config::{ListenPlace, ListenSettings, ScheduleKind};
+use protocol::name::fold_name;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 /// Maximum names listed in an error: 8 of 40 characters, 80 bytes, fit a protocol line.
 const NAMES_SHOWN_MAX: usize = 8;
@@ -65,23 +68,49 @@ fn check_unique<'a>(
 
 fn check_listen(listen: &[Located<ListenSettings>], notes: &mut Diagnostics) {
     if listen.is_empty() {
-        notes.push_warning(0, "[[listen]]", "found none: nobody can reach this box".to_owned());
+        notes.push_warning(0, "[[listen]]", "found none: no client can reach this box".to_owned());
     }
-    // Port 0 means any free port, so it never clashes.
-    let places: Vec<Located<String>> = listen
-        .iter()
-        .filter_map(|found| {
-            let value = match &found.value {
-                ListenSettings::Tcp { address, .. } if address.port() == 0 => return None,
-                ListenSettings::Tcp { address, .. } => address.to_string(),
-                ListenSettings::Unix { path } | ListenSettings::Serial { path, .. } => {
-                    path.display().to_string()
-                }
+    for (index, found) in listen.iter().enumerate() {
+        let clash = listen[..index].iter().find(|other| overlaps(&other.value, &found.value));
+        if let Some(other) = clash {
+            let text = format!(
+                "found {} again, allowed once: line {} has {}",
+                display_place(&found.value),
+                notes.line_number(other.offset),
+                display_place(&other.value)
+            );
+            notes.push_conflict(found.offset, "[[listen]]", text);
+        }
+    }
+}
+
+/// Whether the system refuses to open both listeners. `0.0.0.0` covers every IPv4 address, and
+/// `[::]` every address.
+fn overlaps(one: &ListenSettings, other: &ListenSettings) -> bool {
+    match (one.place(), other.place()) {
+        // Port 0 means any free port.
+        (ListenPlace::Tcp(one), ListenPlace::Tcp(other)) => {
+            let covers = |wide: IpAddr, ip: IpAddr| {
+                wide.is_unspecified() && (wide.is_ipv6() || ip.is_ipv4())
             };
-            Some(Located { offset: found.offset, value })
-        })
-        .collect();
-    check_unique(places.iter(), "[[listen]]", str::to_owned, notes);
+            let (a, b) = (one.ip().to_canonical(), other.ip().to_canonical());
+            one.port() == other.port()
+                && one.port() != 0
+                && (a == b || covers(a, b) || covers(b, a))
+        }
+        (ListenPlace::File(one), ListenPlace::File(other)) => {
+            let plain = |path: &Path| path.components().collect::<PathBuf>();
+            plain(one) == plain(other)
+        }
+        _ => false,
+    }
+}
+
+fn display_place(listen: &ListenSettings) -> String {
+    match listen.place() {
+        ListenPlace::Tcp(address) => address.to_string(),
+        ListenPlace::File(path) => quote_text(&path.display().to_string()),
+    }
 }
 
 fn check_boards(draft: &ConfigDraft, notes: &mut Diagnostics) {
@@ -117,10 +146,17 @@ fn check_boards(draft: &ConfigDraft, notes: &mut Diagnostics) {
     }
     let rings_bytes: u64 = draft.boards.iter().map(|b| b.ring_bytes(draft.holdback_ms())).sum();
     if let Some(last) = draft.boards.last().filter(|_| rings_bytes >> 20 > RINGS_MB_WARN) {
+        let found = rings_bytes >> 20;
+        let sum = "sides × 2 bytes × rate × (holdback_ms + 3 s)";
+        if found > RINGS_MB_MAX {
+            let text =
+                format!("found rings of {found} MiB in all ({sum}), allowed {RINGS_MB_MAX} MiB");
+            notes.push_conflict(last.name.offset, "[[board]] channels", text);
+            return;
+        }
         let text = format!(
-            "found rings of {} MiB in all (sides × 2 bytes × rate × holdback_ms), more than \
-             {RINGS_MB_WARN} MiB of locked memory",
-            rings_bytes >> 20
+            "found rings of {found} MiB in all ({sum}), more than {RINGS_MB_WARN} MiB of locked \
+             memory"
         );
         notes.push_warning(last.name.offset, "[[board]] channels", text);
     }
@@ -186,11 +222,11 @@ fn unknown_role(word: &str, known: &[&str], notes: &Diagnostics) -> String {
 fn check_unique_names(people: &PeopleDraft, notes: &mut Diagnostics) {
     check_unique(people.roles.iter().map(|role| &role.name), "[[role]] name", str::to_owned, notes);
     let machines = people.workstations.iter().map(|workstation| &workstation.machine);
-    check_unique(machines, "[[workstation]] machine", str::to_lowercase, notes);
+    check_unique(machines, "[[workstation]] machine", fold_name, notes);
     let schedules = people.schedules.iter().map(|schedule| &schedule.name);
     check_unique(schedules, "[[schedule]] name", str::to_owned, notes);
     let technicians = people.technicians.iter().map(|technician| &technician.name);
-    check_unique(technicians, "[[technician]] name", str::to_lowercase, notes);
+    check_unique(technicians, "[[technician]] name", fold_name, notes);
 }
 
 /// Warns about a username shared by several agents (D2).
@@ -198,7 +234,7 @@ fn check_usernames(people: &PeopleDraft, notes: &mut Diagnostics) {
     let mut all: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, draft) in people.agents.iter().enumerate() {
         if !draft.username.value.is_empty() {
-            all.entry(draft.username.value.to_lowercase()).or_default().push(index);
+            all.entry(fold_name(&draft.username.value)).or_default().push(index);
         }
     }
     for several in all.values().filter(|several| several.len() > 1) {
@@ -251,7 +287,7 @@ fn check_references(draft: &ConfigDraft, notes: &mut Diagnostics) {
     let devices: BTreeSet<&str> =
         phones.map(|phone| phone.value.as_str()).chain(on_boards.iter().copied()).collect();
     let users: BTreeSet<String> =
-        people.agents.iter().map(|draft| draft.username.value.to_lowercase()).collect();
+        people.agents.iter().map(|draft| fold_name(&draft.username.value)).collect();
     for workstation in &people.workstations {
         let device = &workstation.device;
         if !device.value.is_empty() && !on_boards.contains(device.value.as_str()) {
@@ -260,7 +296,7 @@ fn check_references(draft: &ConfigDraft, notes: &mut Diagnostics) {
         }
     }
     for schedule in &people.schedules {
-        for user in schedule.users.iter().filter(|u| !users.contains(&u.value.to_lowercase())) {
+        for user in schedule.users.iter().filter(|u| !users.contains(&fold_name(&u.value))) {
             let text = format!("found {}, which is no agent's username", quote_text(&user.value));
             notes.push_warning(user.offset, "[[schedule]] users", text);
         }

@@ -4,7 +4,9 @@
 //! starting is rejected. The text never contains a PIN, only its hash.
 
 use super::parse;
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value, value};
+use core::net::SocketAddr;
+use protocol::name::is_same_name;
+use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 use zeroize::Zeroizing;
 
 /// A change to the configuration.
@@ -14,8 +16,8 @@ pub enum ConfigChange {
     Set { section: String, key: String, value: String },
     /// Add a listener with or without TLS; `None` removes it.
     Listen { address: String, tls: Option<bool> },
-    /// Set a technician's PIN; plain text until it is hashed.
-    Pin { name: String, pin: Zeroizing<String> },
+    /// Set a technician's PIN; plain text until it is hashed. `is_new`: add the technician.
+    Pin { name: String, pin: Zeroizing<String>, is_new: bool },
 }
 
 /// Why an edit was rejected, for people.
@@ -27,6 +29,10 @@ pub enum EditError {
     Refused(String),
     #[error("{address} is not listened on; the file has no such [[listen]]")]
     NoListener { address: String },
+    #[error("there is no technician {name}; check the name, or add new=yes to create one")]
+    UnknownTechnician { name: String },
+    #[error("there is a technician {name} already; leave out new=yes to set the PIN")]
+    KnownTechnician { name: String },
 }
 
 impl ConfigChange {
@@ -42,17 +48,20 @@ impl ConfigChange {
                 format!("listen {address} in plain")
             }
             ConfigChange::Listen { address, tls: None } => format!("listen no more on {address}"),
-            ConfigChange::Pin { name, .. } => format!("the PIN of technician {name}"),
+            ConfigChange::Pin { name, is_new: false, .. } => {
+                format!("the PIN of technician {name}")
+            }
+            ConfigChange::Pin { name, is_new: true, .. } => format!("new technician {name}"),
         }
     }
 
-    /// Whether the change needs a restart to take effect.
+    /// The key that changes, as `difference` names it.
     #[must_use]
-    pub fn needs_restart(&self) -> bool {
+    pub fn key(&self) -> String {
         match self {
-            ConfigChange::Set { key, .. } => key == "name",
-            ConfigChange::Listen { .. } => true,
-            ConfigChange::Pin { .. } => false,
+            ConfigChange::Set { section, key, .. } => format!("{section}.{key}"),
+            ConfigChange::Listen { .. } => "listen".to_owned(),
+            ConfigChange::Pin { .. } => "technician".to_owned(),
         }
     }
 }
@@ -66,29 +75,20 @@ pub fn apply_change(
     edit: &ConfigChange,
     hash: impl FnOnce(&str) -> Result<String, String>,
 ) -> Result<String, EditError> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut document: DocumentMut = text
         .parse()
         .map_err(|error: toml_edit::TomlError| EditError::InvalidFile(error.to_string()))?;
     match edit {
         ConfigChange::Set { section, key, value } => {
-            let section = document.entry(section).or_insert_with(toml_edit::table);
-            let wrong = || EditError::InvalidFile(format!("[{key}] is in no section"));
-            set_value(section.as_table_mut().ok_or_else(wrong)?, key, value.as_str().into());
+            let wrong = || EditError::InvalidFile(format!("`{section}` is not a section"));
+            let table = document.entry(section).or_insert_with(toml_edit::table);
+            set_value(table.as_table_like_mut().ok_or_else(wrong)?, key, value.as_str().into());
         }
         ConfigChange::Listen { address, tls } => set_listener(&mut document, address, *tls)?,
-        ConfigChange::Pin { name, pin } => {
+        ConfigChange::Pin { name, pin, is_new } => {
             let hashed = hash(pin).map_err(EditError::Refused)?;
-            let all = table_array(&mut document, "technician")?;
-            let place = all.iter().position(|table| has_value(table, "name", name));
-            match place.and_then(|place| all.get_mut(place)) {
-                Some(table) => set_value(table, "pin", hashed.into()),
-                None => {
-                    let mut table = Table::new();
-                    table.insert("name", value(name));
-                    table.insert("pin", value(hashed));
-                    all.push(table);
-                }
-            }
+            set_pin(&mut document, name, (hashed, *is_new))?;
         }
     }
     let changed = document.to_string();
@@ -101,12 +101,8 @@ pub fn apply_change(
     }
 }
 
-fn has_value(table: &Table, key: &str, wanted: &str) -> bool {
-    table.get(key).and_then(Item::as_str) == Some(wanted)
-}
-
 /// Replaces a value and keeps the comment beside it.
-fn set_value(table: &mut Table, key: &str, new: Value) {
+fn set_value(table: &mut dyn TableLike, key: &str, new: Value) {
     match table.get_mut(key).and_then(Item::as_value_mut) {
         Some(old) => {
             let decor = old.decor().clone();
@@ -117,13 +113,80 @@ fn set_value(table: &mut Table, key: &str, new: Value) {
     }
 }
 
-fn table_array<'a>(
-    document: &'a mut DocumentMut,
-    key: &str,
-) -> Result<&'a mut ArrayOfTables, EditError> {
-    let item = document.entry(key).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
-    let wrong = || EditError::InvalidFile(format!("`{key}` is not written as [[{key}]]"));
-    item.as_array_of_tables_mut().ok_or_else(wrong)
+/// The rows of a section, written as `[[section]]` or as a list of inline tables.
+enum Rows<'a> {
+    Tables(&'a mut ArrayOfTables),
+    List(&'a mut Array),
+}
+
+impl Rows<'_> {
+    fn of<'a>(document: &'a mut DocumentMut, section: &str) -> Result<Rows<'a>, EditError> {
+        let wrong = || EditError::InvalidFile(format!("`{section}` is not a list of tables"));
+        let empty = || Item::ArrayOfTables(ArrayOfTables::new());
+        match document.entry(section).or_insert_with(empty) {
+            Item::ArrayOfTables(tables) => Ok(Rows::Tables(tables)),
+            Item::Value(Value::Array(list)) => Ok(Rows::List(list)),
+            _ => Err(wrong()),
+        }
+    }
+
+    /// The index of the first row whose text at `key` is wanted.
+    fn position(&self, key: &str, is_wanted: impl Fn(&str) -> bool) -> Option<usize> {
+        let is_row =
+            |row: &dyn TableLike| row.get(key).and_then(Item::as_str).is_some_and(&is_wanted);
+        match self {
+            Rows::Tables(tables) => tables.iter().position(|row| is_row(row)),
+            Rows::List(list) => {
+                list.iter().position(|row| row.as_inline_table().is_some_and(|row| is_row(row)))
+            }
+        }
+    }
+
+    fn get_mut(&mut self, index: usize) -> Option<&mut dyn TableLike> {
+        match self {
+            Rows::Tables(tables) => tables.get_mut(index).map(|row| row as &mut dyn TableLike),
+            Rows::List(list) => {
+                let row = list.get_mut(index).and_then(Value::as_inline_table_mut);
+                row.map(|row| row as &mut dyn TableLike)
+            }
+        }
+    }
+
+    fn remove(&mut self, index: usize) {
+        match self {
+            Rows::Tables(tables) => drop(tables.remove(index)),
+            Rows::List(list) => drop(list.remove(index)),
+        }
+    }
+
+    fn push(&mut self, pairs: Vec<(&str, Value)>) {
+        match self {
+            Rows::Tables(tables) => {
+                let mut row = Table::new();
+                for (key, value) in pairs {
+                    row.insert(key, Item::Value(value));
+                }
+                tables.push(row);
+            }
+            Rows::List(list) => list.push(pairs.into_iter().collect::<InlineTable>()),
+        }
+    }
+}
+
+fn set_pin(
+    document: &mut DocumentMut,
+    name: &str,
+    (hash, is_new): (String, bool),
+) -> Result<(), EditError> {
+    let mut rows = Rows::of(document, "technician")?;
+    let place = rows.position("name", |known| is_same_name(known, name));
+    match (place.and_then(|place| rows.get_mut(place)), is_new) {
+        (Some(_), true) => return Err(EditError::KnownTechnician { name: name.to_owned() }),
+        (None, false) => return Err(EditError::UnknownTechnician { name: name.to_owned() }),
+        (Some(row), false) => set_value(row, "pin", hash.into()),
+        (None, true) => rows.push(vec![("name", name.into()), ("pin", hash.into())]),
+    }
+    Ok(())
 }
 
 fn set_listener(
@@ -131,20 +194,24 @@ fn set_listener(
     address: &str,
     tls: Option<bool>,
 ) -> Result<(), EditError> {
-    let all = table_array(document, "listen")?;
-    let place = all.iter().position(|table| has_value(table, "address", address));
-    match (place.and_then(|place| all.get_mut(place)), tls) {
-        (Some(table), Some(true)) => set_value(table, "tls", true.into()),
-        (Some(table), Some(false)) => drop(table.remove("tls")),
-        (Some(_), None) => drop(all.remove(place.unwrap_or(0))),
-        (None, Some(tls)) => {
-            let mut table = Table::new();
-            table.insert("address", value(address));
-            if tls {
-                table.insert("tls", value(true));
+    let mut rows = Rows::of(document, "listen")?;
+    let wanted = address.parse::<SocketAddr>().ok();
+    let is_same = |known: &str| {
+        known == address || wanted.is_some() && known.parse::<SocketAddr>().ok() == wanted
+    };
+    let place = rows.position("address", is_same);
+    match (place, tls) {
+        (Some(place), None) => rows.remove(place),
+        (Some(place), Some(tls)) => {
+            if let Some(row) = rows.get_mut(place) {
+                match tls {
+                    true => set_value(row, "tls", true.into()),
+                    false => drop(row.remove("tls")),
+                }
             }
-            all.push(table);
         }
+        (None, Some(true)) => rows.push(vec![("address", address.into()), ("tls", true.into())]),
+        (None, Some(false)) => rows.push(vec![("address", address.into())]),
         (None, None) => return Err(EditError::NoListener { address: address.to_owned() }),
     }
     Ok(())
@@ -198,19 +265,52 @@ mod tests {
 
     #[test]
     fn h2_a_pin_is_written_as_its_hash_only() {
-        let pin = |name: &str| {
+        let pin = |name: &str, is_new| {
             let (name, pin) = (name.to_owned(), Zeroizing::new("4711".to_owned()));
-            ConfigChange::Pin { name, pin }
+            ConfigChange::Pin { name, pin, is_new }
         };
         let hash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$TyjQ7ygFTOcEHsXrsnq57JJb\
             StAteqOOA0/cG+bNoiU";
         let hashed = |_: &str| Ok(hash.to_owned());
-        let changed = apply_change(FILE, &pin("field"), hashed).unwrap();
+        let changed = apply_change(FILE, &pin("Field", false), hashed).unwrap();
         assert!(
             changed.contains(hash) && changed.contains("# theirs") && !changed.contains("4711")
         );
-        let changed = apply_change(FILE, &pin("second"), hashed).unwrap();
+        let changed = apply_change(FILE, &pin("second", true), hashed).unwrap();
         assert_eq!(changed.matches("[[technician]]").count(), 2);
-        assert!(!pin("field").describe().contains("4711"));
+        assert!(!pin("field", false).describe().contains("4711"));
+    }
+
+    #[test]
+    fn h2_a_mistyped_technician_is_not_created() {
+        let pin = |name: &str, is_new| {
+            let (name, pin) = (name.to_owned(), Zeroizing::new("4711".to_owned()));
+            apply_change(FILE, &ConfigChange::Pin { name, pin, is_new }, |_| Ok(String::new()))
+        };
+        let unknown = EditError::UnknownTechnician { name: "feild".to_owned() };
+        assert_eq!(pin("feild", false), Err(unknown));
+        let known = EditError::KnownTechnician { name: "FIELD".to_owned() };
+        assert_eq!(pin("FIELD", true), Err(known), "no PIN is overwritten by mistake");
+    }
+
+    /// A file may be written in any of TOML's forms, also as editors on Windows save it.
+    #[test]
+    fn h2_inline_tables_and_lists_are_edited_in_place() {
+        let file = "\u{feff}box = { name = \"old\", data = \"d\" } # ours\n\
+                    listen = [{ address = \"127.0.0.1:7440\" }] # doors\n";
+        let changed = apply_change(file, &set_box_key("name", "box-02"), no_hash).unwrap();
+        assert!(
+            changed.starts_with("box = { name = \"box-02\", data = \"d\" } # ours\n"),
+            "{changed}"
+        );
+        let dotted = apply_change("box.name = \"old\"\n", &set_box_key("name", "new"), no_hash);
+        assert_eq!(dotted.unwrap(), "box.name = \"new\"\n");
+        let door = |address: &str, tls| ConfigChange::Listen { address: address.to_owned(), tls };
+        let with = apply_change(file, &door("[::]:7441", Some(true)), no_hash).unwrap();
+        assert!(with.contains("{ address = \"[::]:7441\", tls = true }] # doors"), "{with}");
+        let without = apply_change(&with, &door("[0:0::0]:7441", None), no_hash).unwrap();
+        assert_eq!(without, file.trim_start_matches('\u{feff}'), "the same address");
+        let wrong = apply_change("listen = 3\n", &door("[::]:7441", Some(true)), no_hash);
+        assert!(matches!(wrong, Err(EditError::InvalidFile(_))));
     }
 }

@@ -9,6 +9,7 @@ use crate::config::bounds::*;
 use crate::config::check;
 use crate::config::error::{ConfigError, Diagnostic, DiagnosticKind, Diagnostics, quote_text};
 use crate::config::listen::read_listen;
+use crate::config::machine::{Machine, check_machine};
 use crate::config::people::PeopleDraft;
 use crate::config::script::parse_time_ms;
 use crate::config::table::{Located, TableReader};
@@ -31,10 +32,24 @@ pub(super) struct ConfigDraft {
     pub people: PeopleDraft,
     /// Offset of `[on_demand] enabled`, if on-demand is enabled.
     pub on_demand_at: Option<usize>,
+    /// Offset of `[box] data`, or of its section.
+    pub data_at: usize,
+    /// Offset of `[store] reserve_mb`, or of its section.
+    pub reserve_at: usize,
 }
 
 /// Parses a configuration. Returns it with its warnings, or all its errors, both sorted by line.
 pub fn parse(text: &str) -> Result<(Config, Vec<ConfigError>), Vec<ConfigError>> {
+    parse_for(text, None)
+}
+
+/// Parses a configuration as `parse` does, and checks it against a machine.
+pub fn parse_for(
+    text: &str,
+    machine: Option<&dyn Machine>,
+) -> Result<(Config, Vec<ConfigError>), Vec<ConfigError>> {
+    // An editor on Windows may begin the file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > TEXT_BYTES_MAX {
         let text = format!("found {} bytes, allowed at most {TEXT_BYTES_MAX}", text.len());
         return Err(vec![ConfigError { line: 1, column: 1, key: String::new(), text }]);
@@ -53,6 +68,9 @@ pub fn parse(text: &str) -> Result<(Config, Vec<ConfigError>), Vec<ConfigError>>
     }
     let mut draft = read_all(TableReader::from_root(root.into_inner()), &mut notes);
     check::check_draft(&mut draft, &mut notes);
+    if let Some(machine) = machine {
+        check_machine(&draft, machine, &mut notes);
+    }
     let warnings = notes.into_result()?;
     Ok((draft.into_config(), warnings))
 }
@@ -60,6 +78,14 @@ pub fn parse(text: &str) -> Result<(Config, Vec<ConfigError>), Vec<ConfigError>>
 impl ConfigDraft {
     pub fn holdback_ms(&self) -> u32 {
         self.config.audio.holdback_ms
+    }
+
+    pub fn data_folder(&self) -> &Path {
+        &self.config.data
+    }
+
+    pub fn reserve_mb(&self) -> u32 {
+        self.config.store.reserve_mb
     }
 
     fn into_config(self) -> Config {
@@ -76,24 +102,25 @@ impl ConfigDraft {
 }
 
 fn read_all(mut root: TableReader<'_>, notes: &mut Diagnostics) -> ConfigDraft {
-    let (name, data, time_zone) = read_box(root.read_section("box"), notes);
+    let section = read_box(root.read_section("box"), notes);
     let (on_demand, on_demand_at) = read_on_demand(root.read_section("on_demand"), notes);
     let listen = root.read_rows("listen", LISTENERS_MAX);
     let listen = listen.into_iter().filter_map(|table| read_listen(table, notes)).collect();
     let audio = read_audio(root.read_section("audio"), notes);
     let blackout = read_blackout(root.read_section("blackout"), audio.holdback_ms, notes);
     let boards = read_boards(root.read_rows("board", BOARDS_MAX), &audio, notes);
+    let (store, reserve_at) = read_store(root.read_section("store"), notes);
     let config = Config {
-        name,
-        data,
-        time_zone,
+        name: section.name,
+        data: section.data.value.into(),
+        time_zone: section.time_zone,
         on_demand,
         listen: Vec::new(),
         local: read_local(root.read_section("local"), notes),
         limits: read_limits(root.read_section("limits"), notes),
         audio,
         blackout,
-        store: read_store(root.read_section("store"), notes),
+        store,
         boards: Vec::new(),
         agents: Vec::new(),
         workstations: Vec::new(),
@@ -104,12 +131,21 @@ fn read_all(mut root: TableReader<'_>, notes: &mut Diagnostics) -> ConfigDraft {
     };
     let people = PeopleDraft::from_root(&mut root, notes);
     root.finish(notes);
-    ConfigDraft { config, listen, boards, people, on_demand_at }
+    let data_at = section.data.offset;
+    ConfigDraft { config, listen, boards, people, on_demand_at, data_at, reserve_at }
 }
 
-fn read_box(mut table: TableReader<'_>, notes: &mut Diagnostics) -> (String, PathBuf, TimeZone) {
+/// The section `[box]`.
+struct BoxSection {
+    name: String,
+    data: Located<String>,
+    time_zone: TimeZone,
+}
+
+fn read_box(mut table: TableReader<'_>, notes: &mut Diagnostics) -> BoxSection {
     let name = table.read_text("name", &BOX_NAME).map_or("hushbox".to_owned(), |name| name.value);
-    let data = table.read_text("data", &PATH).map_or("data".to_owned(), |data| data.value);
+    let data = table.read_text("data", &PATH);
+    let data = data.unwrap_or(Located { offset: table.offset, value: "data".to_owned() });
     let mut time_zone = TimeZone::UTC;
     if let Some(zone) = table.read_text("time_zone", &TIME_ZONE) {
         match TimeZone::get(&zone.value) {
@@ -121,7 +157,7 @@ fn read_box(mut table: TableReader<'_>, notes: &mut Diagnostics) -> (String, Pat
         }
     }
     table.finish(notes);
-    (name, PathBuf::from(data), time_zone)
+    BoxSection { name, data, time_zone }
 }
 
 fn read_on_demand(
@@ -136,7 +172,7 @@ fn read_on_demand(
     };
     let at = enabled.filter(|flag| flag.value).map(|flag| flag.offset);
     if let Some(at) = at.filter(|_| !on_demand.desktop && !on_demand.web) {
-        let text = "found true, but neither desktop nor web is: nobody can use it".to_owned();
+        let text = "found true, but neither desktop nor web is: no agent can use it".to_owned();
         table.report_warning(at, "enabled", text);
     }
     table.finish(notes);
@@ -238,7 +274,8 @@ fn read_blackout(
     blackout
 }
 
-fn read_store(mut table: TableReader<'_>, notes: &mut Diagnostics) -> StoreSettings {
+/// Reads `[store]`, and the offset of `reserve_mb`.
+fn read_store(mut table: TableReader<'_>, notes: &mut Diagnostics) -> (StoreSettings, usize) {
     let recipients = table.read_texts("recipients", &SECRET, RECIPIENTS_MAX);
     for recipient in &recipients {
         // Never quoted, because the value may be the secret identity, entered by mistake.
@@ -249,13 +286,15 @@ fn read_store(mut table: TableReader<'_>, notes: &mut Diagnostics) -> StoreSetti
             table.report_invalid(recipient.offset, "recipients", text.to_owned());
         }
     }
+    let reserve_mb = table.read_number("reserve_mb", RESERVE_MB);
+    let reserve_at = reserve_mb.as_ref().map_or(table.offset, |found| found.offset);
     let store = StoreSettings {
         seal: table.read_flag_or("seal", true),
         recipients: recipients.into_iter().map(|recipient| recipient.value).collect(),
-        reserve_mb: table.read_number_or("reserve_mb", RESERVE_MB, 512),
+        reserve_mb: reserve_mb.map_or(512, |found| found.value),
     };
     table.finish(notes);
-    store
+    (store, reserve_at)
 }
 
 fn read_fields(mut table: TableReader<'_>, notes: &mut Diagnostics) -> [Option<String>; 15] {

@@ -3,6 +3,7 @@
 pub(super) mod about;
 pub(super) mod enrolment;
 pub(super) mod meters;
+pub(super) mod reload;
 pub(super) mod selftest;
 pub(super) mod setup;
 pub(super) mod status;

@@ -58,7 +58,8 @@ impl Recorder {
             LossReason::Ring => crate::alarm::AlarmCode::RingFull,
             _ => crate::alarm::AlarmCode::Overrun,
         };
-        let text = format!("channel {id} lost {frames} frames ({why_word})");
+        let text =
+            format!("channel {id} lost {frames} frames of audio ({why_word}); see `channels`");
         self.journal.raise_alarm(now, code, &id.to_string(), text);
     }
 
@@ -93,7 +94,8 @@ impl Recorder {
             false => blocked && most_ms >= limits::RING_SLACK_MS / 2,
         };
         if slow && !self.journal.storage.slow {
-            let text = format!("audio waits {most_ms} ms longer than it should for the disk");
+            let text =
+                format!("the disk is too slow: audio waits {most_ms} ms longer than the holdback");
             self.journal.raise_alarm(now, crate::alarm::AlarmCode::DiskSlow, "", text);
         } else if !slow && self.journal.storage.slow {
             self.journal.clear_alarm(now, crate::alarm::AlarmCode::DiskSlow, "");

@@ -77,7 +77,7 @@ impl Recorder {
         let RecoveredState { config, index, box_key, closed, screens, .. } = boot;
         let channels = make_channels(&config);
         let encoders = EncoderPools::new(&config)?;
-        let longest = encoders.chunk_bytes_max();
+        let longest = EncoderPools::chunk_bytes_max(&config)?;
         let blocks = channels.len() * 2 + SPARE_BLOCKS;
         let usual = usual_chunk_bytes(&config).min(longest);
         let newest = (boot.journal, boot.day.map(|day| (day, boot.journal_bytes)));
@@ -134,7 +134,7 @@ impl Recorder {
 
     fn standing_alarms(&mut self, now: Now) {
         if !self.config.store.seal {
-            let text = "recordings are not sealed (seal = false)".to_string();
+            let text = "recordings are stored without encryption (seal = false)".to_string();
             self.journal.raise_alarm(now, alarm::AlarmCode::NotSealed, "", text);
         }
         let open = |l: &crate::config::ListenSettings| {
@@ -142,7 +142,7 @@ impl Recorder {
                 if !address.ip().is_loopback())
         };
         if self.config.listen.iter().any(open) {
-            let text = "plain text is served off loopback (insecure = true)".to_string();
+            let text = "the box serves plain text to the network (insecure = true)".to_string();
             self.journal.raise_alarm(now, alarm::AlarmCode::Insecure, "", text);
         }
     }
@@ -273,38 +273,6 @@ impl Recorder {
             }
             index += 1;
         }
-    }
-
-    /// Applies a new configuration: users, permissions and schedules change, running work
-    /// continues.
-    pub(super) fn apply_config(&mut self, now: Now, new: Config) {
-        self.directory.update(&new.agents, &new.workstations);
-        let kept = std::mem::replace(&mut self.config, new);
-        // Settings that determine hardware and memory layout change only with a restart.
-        self.config.boards = kept.boards;
-        self.config.listen = kept.listen;
-        self.config.data = kept.data;
-        self.config.name = kept.name;
-        self.config.store.seal = kept.store.seal;
-        let (codec, bitrate) = (kept.audio.codec, kept.audio.bitrate);
-        (self.config.audio.codec, self.config.audio.bitrate) = (codec, bitrate);
-        self.config.audio.holdback_ms = kept.audio.holdback_ms;
-        let lead_ms = self.config.blackout.lead_ms.min(kept.audio.holdback_ms);
-        self.config.blackout.lead_ms = lead_ms;
-        if self.config.audio.recall_ms.is_none() {
-            self.discard_all_recall();
-        }
-        let numbers: Vec<_> = self.calls.live_calls().map(|call| call.number).collect();
-        for number in numbers {
-            let device = self.calls.get(number).map(|call| call.device.clone());
-            let owner = device.and_then(|device| self.directory.find_by_phone(&device));
-            self.calls.update(number, |call| call.phone_owner = owner);
-            self.match_schedules(now, number);
-        }
-        self.update_coverage(now);
-        let agents: Vec<_> = self.sessions.logged_in_agents().collect();
-        self.stale_agents.extend(agents);
-        log::info!("the configuration was read again");
     }
 }
 

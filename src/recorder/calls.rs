@@ -50,9 +50,9 @@ impl Recorder {
     /// Assigns a device's calls without an owner to the agent who logged in at its workstation.
     pub(super) fn agent_at_workstation(&mut self, now: Now, agent: AgentIndex, device: &str) {
         self.calls.seats.insert(device.to_string(), agent);
-        let nobodys = |call: &&Call| call.device == device && call.owner().is_none();
+        let unowned = |call: &&Call| call.device == device && call.owner().is_none();
         let numbers: Vec<_> =
-            self.calls.live_calls().filter(nobodys).map(|call| call.number).collect();
+            self.calls.live_calls().filter(unowned).map(|call| call.number).collect();
         for number in numbers {
             self.calls.update(number, |call| call.workstation_agent = Some(agent));
             self.call_changed(now, number);
@@ -86,7 +86,10 @@ impl Recorder {
     ) -> Result<(CallNumber, Ticket), Refusal> {
         let Some(channel) = self.calls.channel_of(&args.device) else {
             self.admin.counters.calls_without_channel += 1;
-            let text = format!("call {} on device {} has no channel", args.call, args.device);
+            let text = format!(
+                "call {} is not recorded: device {} has no channel",
+                args.call, args.device
+            );
             self.journal.raise_alarm(now, alarm::AlarmCode::NoChannel, &args.device, text);
             let text = format!("no channel records device {}; see `channels`", args.device);
             return Err(Refusal::new(Code::NoChannel, text));
@@ -168,7 +171,7 @@ impl Recorder {
             let named =
                 self.directory.find_by_username(word).or(self.directory.find_by_phone(word));
             if named.is_none() {
-                log::warn!("call {}: agent={word} is nobody's username or phone", call.id);
+                log::warn!("call {}: agent={word} is no agent's username or phone", call.id);
             }
             call.named_agent = named;
         }
@@ -362,7 +365,9 @@ impl Recorder {
             }
         }
         for (number, device, id) in stale {
-            let text = format!("call {id} on {device} had no stop and no audio for {stale_ms} ms");
+            let text = format!(
+                "the box ended call {id} on {device}: no stop and no audio for {stale_ms} ms"
+            );
             self.journal.raise_alarm(now, alarm::AlarmCode::StaleCall, &device, text);
             self.call_end(now, number, RecordingEnd::Stale, "stale");
         }

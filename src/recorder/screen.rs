@@ -25,6 +25,7 @@ use crate::store::fact::{RecordReason, RecordingEnd};
 use crate::time::{MonoTime, Now, Position, WallTime};
 use capture::ScreenCapture;
 pub(super) use commands::SegmentHeader;
+use protocol::name::is_same_name;
 use protocol::{CaptureState, Kind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -119,7 +120,7 @@ impl Recorder {
         let clients = self.sessions.screens_of(agent).filter(|session| !session.closing);
         let rank = |session: &&super::Session| {
             let here = machine(session);
-            let here = here.is_some_and(|m| machines.iter().any(|o| o.eq_ignore_ascii_case(&m)));
+            let here = here.is_some_and(|m| machines.iter().any(|o| is_same_name(o, &m)));
             (Some(session.id) == before, here, session.id.0)
         };
         clients.max_by_key(rank).map(|session| session.id)

@@ -12,6 +12,7 @@ pub(super) mod hello;
 pub mod library;
 pub(super) mod listing;
 pub(super) mod notify;
+mod recheck;
 pub(super) mod table;
 
 use crate::calls::directory::AgentIndex;
@@ -44,6 +45,12 @@ pub struct Principal {
     pub user: String,
     pub agent: Option<AgentIndex>,
     pub machine: Option<String>,
+    /// The domain that hello named.
+    pub domain: Option<String>,
+    /// Whether hello said `via=portal`.
+    pub via: bool,
+    /// A technician's PIN hash at hello.
+    pub pin_hash: Option<String>,
 }
 
 /// A recording that a reply depends on, and the reasons that the command added to it.
@@ -107,6 +114,8 @@ pub struct Session {
     pub watch: Option<u64>,
     /// Whether to close the session once all replies are sent.
     pub closing: bool,
+    /// Why the recorder closes the session: its last line.
+    pub farewell: Option<protocol::Refusal>,
     /// Whether the client sent `quit`: its departure raises no alarm.
     pub quit: bool,
     answers: VecDeque<PendingReply>,
@@ -142,6 +151,7 @@ impl Session {
             searched: None,
             watch: None,
             closing: false,
+            farewell: None,
             quit: false,
             answers: VecDeque::new(),
         }
@@ -261,7 +271,10 @@ impl Session {
 
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.answers.is_empty() && self.stream.is_none() && !self.checking
+        self.answers.is_empty()
+            && self.stream.is_none()
+            && !self.checking
+            && self.farewell.is_none()
     }
 
     /// When the session is closed if no line comes. Hello is not awaited while a worker handles a

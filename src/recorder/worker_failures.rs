@@ -18,7 +18,7 @@ impl Recorder {
     pub fn worker_state(&mut self, now: Now, trouble: Option<&str>) {
         match trouble {
             Some(text) => {
-                let text = format!("{text}; tried again");
+                let text = format!("{text}; the box tries again");
                 self.journal.raise_alarm(now, alarm::AlarmCode::WorkerFailed, "", text);
             }
             None => self.journal.clear_alarm(now, alarm::AlarmCode::WorkerFailed, ""),
@@ -63,7 +63,7 @@ impl Recorder {
             StockAlarm::Unchanged => {}
             StockAlarm::Over => self.journal.clear_alarm(now, alarm::AlarmCode::NoDataKey, ""),
             StockAlarm::Raised => {
-                let text = "there is no data key: no recording can begin until one is made";
+                let text = "the box has no data key: recordings begin again when it can make one";
                 let text = text.to_string();
                 self.journal.raise_alarm(now, alarm::AlarmCode::NoDataKey, "", text);
             }

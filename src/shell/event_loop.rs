@@ -10,7 +10,7 @@ use crate::audio::span::LossReason;
 use crate::config::Config;
 use crate::id::SessionId;
 use crate::limits;
-use crate::recorder::{Input, Output, Recorder, RejectReason};
+use crate::recorder::{Input, Output, ReadMode, Recorder, RejectReason};
 use crate::selftest::TONE_PEAK;
 use crate::shell::net::accept::{PendingHandshake, SessionNumbers};
 use crate::shell::net::admission::Admission;
@@ -115,7 +115,8 @@ pub fn read_config(path: &Path) -> Result<Config, String> {
         .map_err(|error| format!("{}: {error}; give one with --config FILE", path.display()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
-    match crate::config::parse(&text) {
+    let checked = crate::shell::config_check::check_config_text(path, &text);
+    match checked.map_err(|error| format!("{}: {error}", path.display()))? {
         Ok((config, warnings)) => {
             for warning in warnings {
                 log::warn!("{}: {warning}", path.display());
@@ -338,7 +339,7 @@ impl Daemon {
                     self.recorder.handle(now, Input::Stop);
                 }
                 SignalAction::Reload => {
-                    self.reload_config(now, None, true);
+                    self.reload_config(now, None, ReadMode::Apply { confirm: false });
                 }
             }
         }
@@ -460,8 +461,8 @@ impl Daemon {
                     self.request_workstation_certificate(session, request, (machine, kinds));
                 }
                 Output::LogLevel(level) => log::set_max_level(level),
-                Output::ReadConfig { session, apply } => {
-                    self.reload_config(now, session, apply);
+                Output::ReadConfig { session, mode } => {
+                    self.reload_config(now, Some(session), mode);
                 }
                 Output::Summarise { today, damaged } => {
                     let data = self.data.path.clone();

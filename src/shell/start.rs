@@ -114,6 +114,8 @@ impl Daemon {
             may_reboot: crate::shell::event_loop::reboot_exit_code().is_some(),
         };
         self.recorder.set_box_info(about);
+        let dropped = std::mem::take(&mut self.data.dropped_recipients);
+        self.recorder.report_dropped_recipients(self.clock.now(), &dropped);
     }
 
     /// Gives the recorder what the first turn needs. Free disk space keeps it from accepting

@@ -12,6 +12,8 @@ pub const MEDIA: &str = "media";
 pub const KEYS: &str = "keys";
 /// Public keys to which recordings are sealed, in age's format.
 pub const RECIPIENTS: &str = "keys/recipients.txt";
+/// Public keys that new recordings are sealed to, as the last run left them.
+pub const SEALED_TO: &str = "keys/sealed-to.txt";
 /// The private key in age's format, if the owner keeps it on the recorder.
 pub const IDENTITY: &str = "keys/identity.txt";
 /// Ed25519 seed (32 bytes) for signing checkpoints and exports.

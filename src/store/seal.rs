@@ -190,6 +190,8 @@ pub fn generate_identity() -> (Zeroizing<String>, String) {
 
 /// Iterates over the lines that are neither blank nor comments, numbered from 1.
 fn content_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    // An editor on Windows may begin the file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let numbered = (1..).zip(text.lines().map(str::trim));
     numbered.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
 }
@@ -258,6 +260,8 @@ mod tests {
         let (secret, public) = generate_identity();
         let identities = parse_identities(&secret).expect("reads");
         assert_eq!(identities[0].to_public().to_string(), public);
+        let marked = parse_identities(&format!("\u{feff}{}", *secret)).expect("a byte order mark");
+        assert_eq!(marked[0].to_public().to_string(), public);
         let text = format!("# comment\n\n {public} \n");
         assert_eq!(parse_recipients(&text).expect("reads"), [identities[0].to_public()]);
         let bad = parse_recipients("# first\nage1nonsense\n").expect_err("refused");

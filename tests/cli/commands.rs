@@ -96,6 +96,31 @@ fn check_config_reports_file_line_and_column() {
     assert!(none.status() == 66 && none.err.contains("none.toml"), "{}", none.err);
 }
 
+/// A file that passes must start on this machine, so the check looks at it.
+#[test]
+fn h2_check_config_looks_at_data_folder_sockets_and_wav_files() {
+    let folder = folder();
+    let check = |text: &str| {
+        std::fs::write(folder.path().join("c.toml"), text).unwrap();
+        run_tool(folder.path(), &["check-config", "c.toml"])
+    };
+    std::fs::write(folder.path().join("file"), "a file").unwrap();
+    let bad = check("[box]\ndata = \"file/data\"\n");
+    assert_eq!(bad.status(), 1, "{}", bad.out);
+    assert!(bad.out.contains("c.toml:2:8: error: [box] data: found "), "{}", bad.out);
+    assert!(bad.out.contains("which is not a folder"), "{}", bad.out);
+    let long = "s".repeat(100);
+    let bad = check(&format!("[[listen]]\nunix = \"{long}\"\n"));
+    assert!(bad.status() == 1 && bad.out.contains("c.toml:2:8: error: [[listen]] unix"));
+    let text = "[[listen]]\nunix = \"file\"\n[store]\nreserve_mb = 1048576\n[[board]]\nname = \"b\"\n\
+                kind = \"sim\"\nchannels = [{ id = 1, device = \"1\", source = \"none.wav\" }]\n";
+    let warned = check(text);
+    assert_eq!(warned.status(), 0, "{}", warned.out);
+    for word in ["none.wav: cannot be read", "not a socket; move it"] {
+        assert!(warned.out.contains(word), "{word}: {}", warned.out);
+    }
+}
+
 #[test]
 fn pin_prints_a_hash_that_the_config_accepts() {
     let hashed = tool_with(&["pin"], "4711-field\n");
@@ -188,11 +213,11 @@ fn send_tries_the_next_listener_when_denied() {
 
 #[test]
 fn send_without_server_names_the_remedy() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    for words in [vec!["send", "--to", &nobody, "ping"], vec!["console", "--to", &nobody]] {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for words in [vec!["send", "--to", &closed, "ping"], vec!["console", "--to", &closed]] {
         let said = tool_with(&words, "field\n4711\n");
         assert!(said.status() == 69 && said.err.contains("hushboxd"), "{}", said.err);
-        assert!(said.err.contains(&nobody), "{}", said.err);
+        assert!(said.err.contains(&closed), "{}", said.err);
     }
     let stranger = tool_with(&["send", "--to", "tls:box.invalid", "ping"], "");
     assert!(stranger.status() == 69 && stranger.err.contains("not enrolled"), "{}", stranger.err);
@@ -224,9 +249,9 @@ fn a8_agent_shows_state_and_reconnects_on_request() {
         assert!(said.out.contains(part), "{part}\n{}", said.out);
     }
     assert_eq!(server.join().unwrap()[1..], ["record start", "status"]);
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let said =
-        tool_with(&["agent", "--to", &nobody, "--user", "jdoe"], "status\nreconnect\nquit\n");
+        tool_with(&["agent", "--to", &closed, "--user", "jdoe"], "status\nreconnect\nquit\n");
     assert_eq!(said.out.matches("retry 1 of 10 in 10 s").count(), 2, "{}", said.out);
     assert!(said.status() == 0 && said.out.contains("only reconnect and quit"), "{}", said.out);
 }

@@ -165,7 +165,7 @@ fn attack_longer_than_holdback_is_a_warning() {
     assert_eq!(warnings.len(), 1, "{}", listed(&warnings));
     assert!(warnings[0].key.ends_with("attack_ms") && warnings[0].text.contains("holdback_ms"));
     let (_, warnings) = good(&long.replace("activity = \"voice\"", "activity = \"cti\""));
-    assert_eq!(warnings, [], "nobody listens for voice");
+    assert_eq!(warnings, [], "the box does not listen for voice");
 }
 
 #[test]
@@ -382,3 +382,4 @@ fn damaged_config_never_panics_and_errors_have_places() {
 }
 
 mod bad;
+mod machine;

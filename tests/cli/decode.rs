@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Cursor;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use testkit::store_fixture::{Plan, StoreFixture, Taken, run};
+use testkit::store_fixture::{RecordingPlan, StoreFixture, Taken, run};
 
 /// A recording of each kind of fate.
 fn taken(made: &mut StoreFixture, codec: CodecKind, sides: u8) -> Taken {
@@ -19,7 +19,7 @@ fn taken(made: &mut StoreFixture, codec: CodecKind, sides: u8) -> Taken {
         run(Fate::Lost(LossReason::Overrun), 23),
         run(Fate::Stored, 6300),
     ];
-    let taken = made.record(&Plan { n: 9, codec, sides, sealed: true, runs, ended: true });
+    let taken = made.record(&RecordingPlan { n: 9, codec, sides, sealed: true, runs, ended: true });
     made.save();
     taken
 }

@@ -8,7 +8,7 @@ use hushbox::store::fact::Fact;
 use hushbox::store::layout;
 use serde_json::Value;
 use std::path::Path;
-use testkit::store_fixture::{Plan, StoreFixture, run};
+use testkit::store_fixture::{RecordingPlan, StoreFixture, run};
 
 const RUNS: [(Fate, u32); 5] = [
     (Fate::Stored, 3000),
@@ -18,9 +18,9 @@ const RUNS: [(Fate, u32); 5] = [
     (Fate::Stored, 6300),
 ];
 
-fn plan(n: u8, codec: CodecKind, sides: u8, sealed: bool) -> Plan {
+fn plan(n: u8, codec: CodecKind, sides: u8, sealed: bool) -> RecordingPlan {
     let runs = RUNS.map(|(fate, frames)| run(fate, frames)).to_vec();
-    Plan { n, codec, sides, sealed, runs, ended: true }
+    RecordingPlan { n, codec, sides, sealed, runs, ended: true }
 }
 
 /// The samples of a WAV file.
@@ -134,7 +134,7 @@ fn h7_forced_export_of_damage_is_silent_there() {
     for codec in [CodecKind::Opus, CodecKind::Pcm, CodecKind::Ulaw] {
         let mut made = StoreFixture::new();
         let runs = vec![run(Fate::Stored, 16_000)];
-        let taken = made.record(&Plan { runs, ..plan(7, codec, 1, true) });
+        let taken = made.record(&RecordingPlan { runs, ..plan(7, codec, 1, true) });
         made.save();
         let mut bytes = std::fs::read(&taken.path).unwrap();
         let chunks = bytes.windows(4).enumerate().filter(|(_, window)| window == b"HBMc");
@@ -245,7 +245,7 @@ fn f5_show_prints_fields_history_blackouts_ledger() {
 fn running_recording_is_exported_up_to_durable_end() {
     for codec in [CodecKind::Pcm, CodecKind::Opus] {
         let mut made = StoreFixture::new();
-        let taken = made.record(&Plan { ended: false, ..plan(7, codec, 1, true) });
+        let taken = made.record(&RecordingPlan { ended: false, ..plan(7, codec, 1, true) });
         made.save();
         let said = made.tool(&["export", &taken.id, "--to", "x.wav"]);
         assert!(said.status() == 0 && said.out.contains("still running"), "{}", said.err);

@@ -55,11 +55,11 @@ fn h2_technician_logs_in_over_serial() {
         cable.send(&[*byte]);
     }
     assert!(cable.answer().1.starts_with("ok free="));
-    // After leaving, the line is quiet until somebody types; then it greets anew.
+    // After leaving, the line is quiet until a person types; then it greets again.
     assert_eq!(cable.ask("quit").1, "ok");
     assert!(wake(&mut cable).starts_with("hushbox 1 "));
     assert!(cable.ask(HELLO).1.starts_with("ok session="));
-    // The last words arrive, although whoever said them is gone before they are read.
+    // The last words arrive, although their sender is gone before they are read.
     cable.send(b"shutdown\n");
     assert_eq!(story.ends().code(), Some(0));
     assert_eq!(cable.answer().1, "ok");
@@ -88,7 +88,7 @@ fn h2_serial_login_needs_a_technician() {
     // Commands before hello close it too.
     assert!(cable.ask("channels").1.starts_with("err hello-first "));
     assert!(wake(&mut cable).starts_with("hushbox 1 "));
-    // Wrong PINs lock the cable out, and nobody at the socket.
+    // Wrong PINs lock the cable out, and no client at the socket.
     for _ in 0..2 {
         for _ in 0..2 {
             cable.ask("hello technician user=field pin=1111");
@@ -114,7 +114,7 @@ fn h2_serial_port_removed_and_back_is_reopened() {
     assert!(watcher.ask("alarms").rows.iter().any(row));
     let clients = watcher.ask("clients").rows;
     assert_eq!(clients.len(), 1, "the session went with the cable: {clients:?}");
-    // Whoever plugs in is not logged in.
+    // A person who plugs in is not logged in.
     let mut cable = PtyLink::plug(&story.path("tty0"));
     assert!(cable.line().starts_with("hushbox 1 "));
     watcher.await_news("its end", |line| line.is("what", "alarm-over"));
@@ -215,7 +215,7 @@ fn h2_console_completes_explains_and_shows_events() {
 fn h2_console_takes_over_a_port_with_leftovers() {
     let (story, mut cable) = plugged_in();
     let laptop = PtyLink::plug(&story.path("ttyUSB0"));
-    // Somebody else's session, and half a line.
+    // Another person's session, and half a line.
     assert!(cable.ask(HELLO).1.starts_with("ok session="));
     cable.send(b"chan");
     cable.join(&laptop);

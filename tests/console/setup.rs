@@ -52,9 +52,13 @@ fn h2_setup_over_serial_writes_the_config() {
     assert_eq!(cable.ask("config set box.name cabinet-7").1, "ok restart=yes");
     assert_eq!(cable.ask("config set box.time_zone Europe/Berlin").1, "ok restart=no");
     assert_eq!(cable.ask("config listen 127.0.0.1:0 off").1, "ok restart=yes");
-    assert_eq!(cable.ask("config listen 127.0.0.1:0 plain").1, "ok restart=yes");
-    assert_eq!(cable.ask("config pin field pin=97531").1, "ok restart=no");
-    assert_eq!(cable.ask("config pin second pin=86420").1, "ok restart=no");
+    let back = cable.ask("config listen 127.0.0.1:0 plain").1;
+    assert_eq!(back, "ok restart=no", "as it runs");
+    assert_eq!(cable.ask("config pin Field pin=97531").1, "ok restart=no");
+    let typo = cable.ask("config pin feild pin=86420").1;
+    assert!(typo.starts_with("err config ") && typo.contains("new=yes"), "{typo}");
+    assert!(!config(&story).contains("feild"), "no technician is created by a slip");
+    assert_eq!(cable.ask("config pin second pin=86420 new=yes").1, "ok restart=no");
     let rows = cable.ask("status").0;
     let about = rows.iter().find(|row| row.contains("what=box")).unwrap();
     assert!(about.contains("time_zone=Europe/Berlin local_time="), "{about}");
@@ -74,7 +78,7 @@ fn h2_setup_over_serial_writes_the_config() {
     for pin in [b"97531", b"86420"] {
         assert!(!texts.iter().any(|text| text.windows(5).any(|found| found == pin)));
     }
-    // Nobody else may.
+    // No other kind may.
     story.client("hello cti").err("config set box.name x", "denied");
     story.client("hello monitor").err("config pin field pin=00000", "denied");
     // After a restart the box has its name, and what it signed before is its own.

@@ -240,7 +240,7 @@ fn loudest_piece(heard: &[i16], start: usize) -> usize {
     let places = (0..heard.len() - PIECE).step_by(400);
     let loud = |at: &usize| loudness(&heard[*at..*at + PIECE]);
     let best = places.max_by(|a, b| loud(a).total_cmp(&loud(b))).unwrap();
-    assert!(loud(&best) > 300.0, "nobody speaks");
+    assert!(loud(&best) > 300.0, "no voice is heard");
     start + best
 }
 

@@ -29,7 +29,7 @@ impl Volume {
     /// Mounted on the box's data directory. `None`: this user may not.
     fn on(story: &Daemon, megabytes: u32) -> Option<Volume> {
         let volume = Volume { disk: story.path("disk"), data: story.data() };
-        // Children of this thread see what is mounted here, and nobody else.
+        // Only children of this thread see what is mounted here.
         if let Err(error) = unshare(CloneFlags::CLONE_NEWNS) {
             eprintln!("nothing is proved: this user may not mount ({error})");
             return None;
@@ -49,7 +49,7 @@ impl Volume {
         mount(Some(&self.disk), &self.data, NOTHING, MsFlags::MS_BIND, NOTHING).unwrap();
     }
 
-    /// The place is empty then, whoever still holds files of it.
+    /// The place is empty then, although processes still hold files of it.
     fn pull_out(&self) {
         umount2(&self.data, MntFlags::MNT_DETACH).unwrap();
     }
@@ -182,7 +182,7 @@ fn g1_g5_h4_volume_detached_then_read_only_recovers() {
     await_position(&mut watcher, 1, 2 * RATE);
     volume.pull_out();
     watcher.await_news("alarm 402", |line| alarm(line, "alarm", "402"));
-    // What is heard from here on is heard by nobody.
+    // From here on no client hears anything.
     let before = position_of(&mut watcher, 1);
     let refused = agent.ask("blackout start").end;
     assert_eq!((refused.code(), refused.get("masked")), ("storage", "yes"));

@@ -159,7 +159,7 @@ fn client_without_certificate_may_only_enrol() {
     client.err("hello monitor", "not-enrolled");
     client.err("status", "hello-first");
     assert!(client.until_closed().is_empty());
-    // In plain text nobody enrols, nor with a line where a request should be.
+    // No client enrols in plain text, nor with a line where a request should be.
     let mut plain = Client::tcp(the_box.port);
     plain.err("enrol code=AAAA", "denied");
     let mut hasty = over_tls(&the_box, None);
@@ -334,7 +334,7 @@ fn man_in_the_middle_learns_nothing() {
         assert_eq!(heard.join().unwrap(), b"", "a hello was said");
         std::fs::remove_file(pinned).unwrap();
 
-        // The code is still good: nobody has seen it.
+        // The code is still good: no client has seen it.
         let said = enrol(&the_box, "honest", &code);
         assert_eq!(said.code, Some(0), "{said:?}");
     }
@@ -464,7 +464,7 @@ fn server_certificate_is_renewed_at_run_time() {
 fn as_user(the_box: &Daemon, (uid, gid): (u32, u32), words: &[&str]) -> Option<ProgramOutput> {
     use std::os::unix::process::CommandExt;
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("not tried: only root can be somebody else");
+        eprintln!("not tried: only root can be another user");
         return None;
     }
     let to = format!("unix:{}", the_box.path("box.sock").display());

@@ -10,6 +10,7 @@ mod hostile;
 mod playback_log;
 mod power;
 mod recording;
+mod reload;
 mod selftest;
 mod service_manager;
 mod startup;

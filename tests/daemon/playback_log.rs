@@ -110,7 +110,7 @@ fn fetched_screen_decodes_to_its_export_and_is_journalled() {
     let told: Vec<_> = told.map(|row| (row.get("by").unwrap(), row.get("for").unwrap())).collect();
     let newest = ["export-screen", "export", "play-screen"].map(|why| ("boss", why));
     assert_eq!(told, newest);
-    // What happened before somebody looks is told to who asks for it.
+    // A client that asks for them is told the events of before.
     let mut watcher = story.client("hello monitor");
     watcher.ok("watch from=1");
     let before = watcher.await_news("a fetch", |line| line.is("what", "fetched"));

@@ -101,7 +101,7 @@ fn h1_stopped_process_sends_no_watchdog_ping() {
     boot_service.forget();
     let_pass(std::time::Duration::from_secs(3));
     boot_service.socket.set_nonblocking(true).unwrap();
-    assert!(boot_service.socket.recv(&mut [0; 64]).is_err(), "it was fed by nobody");
+    assert!(boot_service.socket.recv(&mut [0; 64]).is_err(), "no program fed it");
     boot_service.socket.set_nonblocking(false).unwrap();
     story.signal(Signal::SIGCONT);
     boot_service.until("WATCHDOG=1");

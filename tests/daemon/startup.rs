@@ -72,7 +72,7 @@ fn address_in_use_is_named_and_left_alone() {
 fn unusable_data_directory_is_named() {
     let story = sim();
     std::fs::write(story.data(), "a file").unwrap();
-    assert_refused(&story, 74, &["data", "make it writable", "[box] data"]);
+    assert_refused(&story, 78, &["[box] data", "which is not a folder, allowed a folder"]);
     let story = sim();
     std::fs::create_dir_all(story.data().join("keys")).unwrap();
     std::fs::write(story.data().join("keys/box.key"), "short").unwrap();
@@ -153,11 +153,11 @@ fn reload_of_invalid_config_changes_nothing() {
     let update = agent.ok("update 2 \"x\"");
     assert_eq!(update.get("recording"), recording, "what runs goes on");
 
-    // Without on-demand recording (D7) nobody is an agent any more; what runs goes on.
+    // Without on-demand recording (D7) agents' sessions end; what runs goes on.
     std::fs::write(story.config(), good.replace("enabled = true", "enabled = false")).unwrap();
     story.signal(Signal::SIGHUP);
-    agent.await_news("can=-", |line| line.is("can", "-"));
-    agent.err("record stop", "on-demand-off");
+    let lines = agent.until_closed();
+    assert_eq!(lines.last().map(|line| line.code()), Some("on-demand-off"), "{lines:?}");
     let mut late = testkit::daemon::client::Client::tcp(story.port);
     late.err("hello agent user=a1", "on-demand-off");
     let calls = story.client("hello monitor").ask("calls").rows;

@@ -94,7 +94,7 @@ fn under_the_filter() {
     panic!("{asked}: {error}");
 }
 
-/// As on the appliance the system knows no time zones: the box brings them. Whoever may not mount
+/// As on the appliance the system knows no time zones: the box brings them. A user who may not mount
 /// runs the inner words as they are.
 const OUTER: &str = r#"
 if unshare --mount true 2>/dev/null; then

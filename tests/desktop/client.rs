@@ -165,8 +165,8 @@ fn a9_strict_standby_reconnects_only_on_request() {
 fn one_client_per_agent_answers_scripts() {
     let the_box = a_box();
     let mut seat = a_seat(&the_box);
-    let nobody = seat.run(&["--status"]);
-    assert!(nobody.code == Some(1) && nobody.err.contains("start it first"), "{nobody:?}");
+    let refused = seat.run(&["--status"]);
+    assert!(refused.code == Some(1) && refused.err.contains("start it first"), "{refused:?}");
     seat.start();
     seat.await_icon("idle");
     for foreign in ["shutdown", "hello agent user=boss", "record start device=1001"] {
@@ -225,7 +225,7 @@ fn a9_of_two_servers_the_reachable_one_is_used() {
     at(&seat, &first);
     first.kill();
     at(&seat, &second);
-    // The first is back: nobody is moved who has a box.
+    // The first is back: a client that has a box stays there.
     first.start();
     at(&seat, &second);
     second.kill();

@@ -261,7 +261,7 @@ fn display_that_ends_keeps_the_past_and_is_resumed() {
     let gone = scene.ms();
     let new = |name: &str| Display::start_changeable(Some(name), "1024x768");
     std::mem::replace(&mut scene.desktop, Display::start()).end();
-    // It ends with its display, says so, and whoever started it starts it again.
+    // It ends with its display, says so, and the session manager starts it again.
     let code = wait_for("the client's end", || scene.station.ended());
     assert_eq!(code, Some(1), "{}", scene.station.log());
     assert!(scene.station.log().contains("cannot capture"), "{}", scene.station.log());
@@ -270,7 +270,7 @@ fn display_that_ends_keeps_the_past_and_is_resumed() {
     assert_eq!(wait_for("no display, no client", || early.ended()), Some(1));
     scene.desktop = new(&name);
     let back = scene.ms();
-    // A blackout is on: how large black is must be known of a display that nobody looked at yet.
+    // A blackout is on: the size of black must be known before the first look at the display.
     scene.jane.ok("blackout start");
     scene.station = CaptureClient::start(scene.story.folder.path(), scene.story.port, &name);
     await_screen(&mut scene.jane, "on");
@@ -292,7 +292,7 @@ fn display_that_ends_keeps_the_past_and_is_resumed() {
         assert_eq!((frame.width, frame.height), size);
     }
     let at = |ms: u64| seen.iter().rfind(|frame| frame.ms <= ms).expect("a picture");
-    assert!(at(back).is_black() && back > gone, "nothing is shown of what nobody saw");
+    assert!(at(back).is_black() && back > gone, "nothing is shown of what was not captured");
     assert!(at(left + 2000).is_black(), "and nothing after the session");
     let lost = manifest.number("/screen/ledger/lost");
     assert!(lost + 500 >= back - gone, "{lost} ms are told as lost of {gone} to {back}");
@@ -310,7 +310,7 @@ fn session_end_does_not_wait_for_a_stopped_server() {
     });
     scene.story.kill();
     assert_eq!(wait_for("the client goes", || scene.station.ended()), Some(0));
-    // The link, and what is lost with it; whoever tries again has more to warn of.
+    // The link, and what is lost with it; a second attempt has more to warn of.
     let log = scene.station.log();
     assert!(log.matches("WARN  [hushbox_screen::session]").count() <= 2, "{log}");
 }

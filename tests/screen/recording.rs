@@ -15,7 +15,7 @@ use testkit::daemon::client::Client;
 use testkit::daemon::site::Site;
 use testkit::daemon::{Daemon, RATE, let_pass, wait_for};
 use testkit::display::capture_client::CaptureClient;
-use testkit::display::{CARD, Display, Seen, play};
+use testkit::display::{CARD, Display, ShownPicture, play};
 
 /// Pictures a second.
 const FPS: u64 = 10;
@@ -88,7 +88,7 @@ fn tell(blackout: bool) -> Told {
 }
 
 /// All video anywhere in the box's folder, played.
-fn search(story: &Daemon) -> Vec<Seen> {
+fn search(story: &Daemon) -> Vec<ShownPicture> {
     let mut seen = Vec::new();
     for (path, bytes) in story.data_files() {
         let starts = bytes.windows(4).enumerate();
@@ -119,7 +119,7 @@ fn g1_h7_screen_is_in_sync_and_masked_everywhere() {
     assert!(seen.iter().all(|picture| picture.card != Some(CARD)), "the number is shown");
     // A player that stands in the middle of it shows black.
     let middle = (told.card.0 + told.card.1) / 2;
-    let dark = |picture: &&Seen| picture.ms.abs_diff(middle) < 300;
+    let dark = |picture: &&ShownPicture| picture.ms.abs_diff(middle) < 300;
     assert!(seen.iter().filter(dark).count() > 3);
     assert!(seen.iter().filter(dark).all(|picture| picture.black), "not black under the blackout");
     silent(&file, (told.card.0 + 200, told.card.1 - 200));
@@ -136,7 +136,7 @@ fn g1_h7_screen_is_in_sync_and_masked_everywhere() {
 }
 
 /// The counter agrees with the sound within a picture's interval.
-fn in_step(told: &Told, seen: &[Seen]) {
+fn in_step(told: &Told, seen: &[ShownPicture]) {
     let mut late = Vec::new();
     for (count, at) in &told.counts {
         let Some(first) = seen.iter().find(|picture| picture.count == Some(*count)) else {

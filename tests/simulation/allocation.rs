@@ -3,7 +3,7 @@
 //!
 //! The counter counts one thread, so other tests of this process do not disturb it.
 
-use testkit::load::plan::Plan;
+use testkit::load::plan::LoadPlan;
 use testkit::load::turns::{HOLDBACK_TURNS, Turns};
 
 /// Ten seconds: every recording cuts twenty chunks, the disk is synced 25 times, and its free space
@@ -17,7 +17,7 @@ fn allocations(turns: &mut Turns) -> u64 {
 #[test]
 fn steady_turn_with_64_recordings_allocates_nothing() {
     for codec in ["opus", "ulaw", "pcm"] {
-        let mut turns = Turns::recording(Plan { channels: 64, codec });
+        let mut turns = Turns::recording(LoadPlan { channels: 64, codec });
         assert_eq!(allocations(&mut turns), 0, "{codec}, nothing masked");
         for n in 0..16 {
             turns.line(Turns::agent(n), "blackout start");
@@ -31,7 +31,7 @@ fn steady_turn_with_64_recordings_allocates_nothing() {
 
 #[test]
 fn unsteady_turn_counts_its_allocations() {
-    let mut turns = Turns::recording(Plan { channels: 2, codec: "pcm" });
+    let mut turns = Turns::recording(LoadPlan { channels: 2, codec: "pcm" });
     turns.line(Turns::agent(0), "blackout start");
     assert!(allocations(&mut turns) > 0, "a press takes memory: the counter works");
 }

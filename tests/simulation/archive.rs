@@ -220,8 +220,8 @@ fn archived_records_are_listed_and_shown_like_todays() {
     assert_eq!(story.ids(story.boss, "limit=3"), [&all[7], &all[6], &all[5]].map(String::clone));
     let mine: Vec<&String> = all.iter().rev().skip(1).step_by(2).collect();
     assert_eq!(story.ids(story.boss, "ani=5551").iter().collect::<Vec<_>>(), mine);
-    let nobody = RecordingId::from_random([9; 10]);
-    assert!(shown(&mut story, &nobody.to_string())[0].starts_with("err no-such-record"));
+    let unknown = RecordingId::from_random([9; 10]);
+    assert!(shown(&mut story, &unknown.to_string())[0].starts_with("err no-such-record"));
     assert!(story.ask(story.mroe, &format!("show {}", all[0]))[0].starts_with("err no-such"));
     let said = story.ask(story.boss, &format!("media {}", all[0]));
     let path = format!("media/2026/11/22/{}.hbm", all[0]);
@@ -350,7 +350,7 @@ fn h6_expired_records_of_closed_days_are_erased() {
     };
     assert_eq!(deleted(&story, 0), [true, false]);
     assert_eq!(deleted(&story, 1), [true, true]);
-    assert_eq!(deleted(&story, 2), [false, false], "nobody has looked yet");
+    assert_eq!(deleted(&story, 2), [false, false], "no scan has run yet");
     story.check_listings();
 }
 

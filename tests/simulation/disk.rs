@@ -18,7 +18,7 @@ fn config() -> String {
 /// Buffers of a box of two channels, each for half a second.
 const BUFFERS_MS: u64 = (2 * 2 + 16) * 500;
 
-/// A box with an agent whose call is recorded, a call feed and somebody who watches.
+/// A box with an agent whose call is recorded, a call feed and a watcher.
 struct Story {
     sim: SimBox,
     agent: u32,
@@ -116,7 +116,7 @@ fn h4_reads_wait_for_a_slow_disk() {
     let other = story.sim.hello("supervisor user=chief");
     story.sim.say(other, &format!("delete {old}"));
     story.sim.run_ms(400);
-    assert_eq!(story.sim.disk.reads, reads, "nobody reads");
+    assert_eq!(story.sim.disk.reads, reads, "no client reads");
     story.sim.disk.stuck = false;
     story.sim.run_ms(4000);
     assert!(story.sim.disk.reads > reads);

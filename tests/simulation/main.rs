@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod accepted_config;
 mod activity;
 mod allocation;
 mod archive;
@@ -16,6 +17,7 @@ mod random_actors;
 mod random_screens;
 mod random_world;
 mod recall;
+mod reload;
 mod retention;
 mod screens;
 mod transcripts;

@@ -94,29 +94,52 @@ struct Story {
 
 impl Story {
     fn new() -> Story {
-        let mut sim = SimBox::new(&config(&all()), 5);
-        let open = |kind: Kind| {
-            let words = match kind {
-                Kind::Technician => "technician user=field pin=2468".to_owned(),
-                Kind::Cti | Kind::Monitor => kind.to_string(),
-                Kind::Agent | Kind::Supervisor | Kind::Screen => format!("{kind} user=jdoe"),
-            };
-            (kind, sim.hello(&words))
-        };
-        let sessions = Kind::ALL.into_iter().map(open).collect();
-        Story { sim, sessions }
+        let mut story = Story { sim: SimBox::new(&config(&all()), 5), sessions: BTreeMap::new() };
+        Kind::ALL.into_iter().for_each(|kind| story.open(kind));
+        story
     }
 
-    /// From now on the user of all sessions has these permissions only.
+    fn open(&mut self, kind: Kind) {
+        let words = match kind {
+            Kind::Technician => "technician user=field pin=2468".to_owned(),
+            Kind::Cti | Kind::Monitor => kind.to_string(),
+            Kind::Agent | Kind::Supervisor | Kind::Screen => format!("{kind} user=jdoe"),
+        };
+        let session = self.sim.hello(&words);
+        self.sessions.insert(kind, session);
+    }
+
+    /// From now on the user of all sessions has these permissions only. A session that could not
+    /// say hello with them ends; one that ended before is opened again first.
     fn grant(&mut self, permissions: &[String]) {
+        self.reload(&all());
+        for kind in USERS {
+            if self.sim.is_closed(self.sessions[&kind]) {
+                self.open(kind);
+            }
+        }
+        self.reload(permissions);
+        self.sessions.values().for_each(|session| drop(self.sim.news(*session)));
+    }
+
+    fn reload(&mut self, permissions: &[String]) {
         self.sim.config_file = Some(config(permissions));
         let said = self.sim.say(self.sessions[&Kind::Technician], "config reload");
-        assert_eq!(answer(&said), "ok");
-        self.sessions.values().for_each(|session| drop(self.sim.news(*session)));
+        assert!(answer(&said).starts_with("ok applied="), "{said:?}");
     }
 
     fn say(&mut self, kind: Kind, line: &str) -> Vec<String> {
         self.sim.say(self.sessions[&kind], line)
+    }
+
+    /// Whether the user may not say hello as this kind.
+    fn is_hello_denied(&mut self, kind: Kind) -> bool {
+        let client = self.sim.client(&[kind]);
+        let said = self.sim.say(client, &format!("hello {kind} user=jdoe"));
+        let denied = answer(&said).starts_with("err denied ");
+        assert_eq!(denied, !answer(&said).starts_with("ok "), "{kind}: {said:?}");
+        self.sim.gone(client);
+        denied
     }
 
     /// Whether a command is refused for want of a right; then it has changed nothing.
@@ -160,7 +183,12 @@ fn d3_command_of_a_user_without_its_permission_is_denied() {
     let mut story = Story::new();
     for set in sets() {
         story.grant(&set);
-        for (kind, line, required) in REQUIRED {
+        let over: Vec<Kind> =
+            USERS.into_iter().filter(|kind| story.sim.is_closed(story.sessions[kind])).collect();
+        for kind in USERS {
+            assert_eq!(over.contains(&kind), story.is_hello_denied(kind), "{kind}: {set:?}");
+        }
+        for (kind, line, required) in REQUIRED.iter().filter(|(kind, ..)| !over.contains(kind)) {
             let line = line.replace("ID", ID);
             let denied = story.is_denied(*kind, &line);
             assert_eq!(denied, !meets(&set, required), "{kind}: {line} with {set:?}");
@@ -219,11 +247,7 @@ fn d3_hello_of_a_user_without_a_permission_for_it_is_denied() {
         let agent = set.iter().any(is_agents);
         let supervisor = set.iter().any(|word| SUPERVISORS.contains(&word.as_str()));
         for (kind, may) in [(Kind::Agent, agent), (Kind::Supervisor, supervisor)] {
-            let client = story.sim.client(&[kind]);
-            let said = story.sim.say(client, &format!("hello {kind} user=jdoe"));
-            let denied = answer(&said).starts_with("err denied ");
-            assert_eq!((denied, answer(&said).starts_with("ok ")), (!may, may), "{kind}: {set:?}");
-            story.sim.gone(client);
+            assert_eq!(story.is_hello_denied(kind), !may, "{kind}: {set:?}");
         }
     }
 }

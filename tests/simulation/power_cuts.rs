@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use testkit::sim::disk::Tail;
-use testkit::world::{Site, World};
+use testkit::world::{World, WorldSettings};
 
 type Script = fn(&mut World);
 
@@ -125,14 +125,14 @@ const SCRIPTS: [(&str, Script); 8] = [
     }),
 ];
 
-fn site(name: &str) -> Site {
+fn site(name: &str) -> WorldSettings {
     match name {
-        "a late press" => Site { recall: "10m", ..Site::default() },
-        "two agents" => Site { scope: "call", ..Site::default() },
+        "a late press" => WorldSettings { recall: "10m", ..WorldSettings::default() },
+        "two agents" => WorldSettings { scope: "call", ..WorldSettings::default() },
         "a stop that is long on its way" => {
-            Site { holdback_ms: 200, lead_ms: 100, ..Site::default() }
+            WorldSettings { holdback_ms: 200, lead_ms: 100, ..WorldSettings::default() }
         }
-        _ => Site::default(),
+        _ => WorldSettings::default(),
     }
 }
 

@@ -11,7 +11,7 @@ use hushbox::job::{DiskError, Job};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use testkit::rng::Rng;
 use testkit::sim::disk::Tail;
-use testkit::world::{AGENTS, Site, World};
+use testkit::world::{AGENTS, World, WorldSettings};
 
 const STEPS: usize = 60;
 
@@ -20,9 +20,9 @@ const STEPS: usize = 60;
 /// a start found open without a call said `to=0`.
 const FOUND: [u64; 2] = [220, 1519];
 
-fn site(rng: &mut Rng) -> Site {
+fn site(rng: &mut Rng) -> WorldSettings {
     let holdback_ms = *rng.pick(&[200, 600, 1500]);
-    Site {
+    WorldSettings {
         seal: rng.one_in(3),
         scope: ["agent", "call"][rng.below(2)],
         recall: ["off", "off", "10m"][rng.below(3)],
@@ -32,7 +32,7 @@ fn site(rng: &mut Rng) -> Site {
     }
 }
 
-/// Somebody does something.
+/// One random step.
 fn act(house: &mut World, rng: &mut Rng, step: usize) {
     let agent = 1 + rng.below(AGENTS);
     let recordings: Vec<String> = house.known.recordings.keys().cloned().collect();
@@ -74,7 +74,7 @@ fn mischief(house: &mut World, rng: &mut Rng, agent: usize) {
         }
         4 => house.sim.disk.delay_us = 0,
         5 => house.unplug_ms(rng.below(2), 100),
-        6 => house.sim.input(hushbox::recorder::Input::Reload(Box::new(house.sim.config.clone()))),
+        6 => house.sim.reload(None),
         7 => fail_once(house, rng, |job| matches!(job, Job::Sync { .. })),
         _ => fail_once(house, rng, |job| matches!(job, Job::Append { .. })),
     }

@@ -168,9 +168,7 @@ fn recall_out_of_room_drops_oldest_and_reload_drops_all() {
     sim.say(feed, "call start device=1001 call=c1");
     sim.run_ms(5000);
     assert!(stat(&mut sim, "hushbox_recall_bytes") >= 3 * 16000, "memory is shown");
-    sim.input(hushbox::recorder::Input::Reload(Box::new(
-        hushbox::config::parse(&site_of("off").toml()).unwrap().0,
-    )));
+    sim.reload(Some(site_of("off").toml()));
     sim.run_ms(100);
     assert_eq!(stat(&mut sim, "hushbox_recall_bytes"), 0);
     sim.run_ms(10_000);

@@ -21,7 +21,7 @@ fn site() -> Site {
 }
 
 const DAY_MS: u64 = 86_400_000;
-/// Answers that nobody reads.
+/// Answers that no client reads.
 const ASKED: usize = 200;
 const CHIEF: &str = "supervisor user=chief";
 
@@ -230,7 +230,7 @@ fn h4_clock_jump_ahead_deletes_nothing_for_an_hour() {
     let id = story.record("555100", "One");
     story.sim.now.wall = WallTime(story.sim.now.wall.0 + 30 * 86_400_000);
     story.sim.run_ms(2000);
-    assert!(story.has_file(&id), "somebody has to look at the clock first");
+    assert!(story.has_file(&id), "the clock must be checked first");
     let alarmed = |story: &mut Story| {
         let technician = story.sim.hello("monitor");
         story.sim.say(technician, "stats").iter().any(|row| row.contains("alarms_active value=1"))

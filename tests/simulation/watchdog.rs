@@ -33,7 +33,7 @@ name = "on demand"
 type = "on-demand"
 "#;
 
-/// A box that records, and whoever watches its pulse.
+/// A box that records, and its watchdog.
 struct Story {
     sim: SimBox,
     pulse: ProgressWatchdog,

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use testkit::daemon::Daemon;
 use testkit::daemon::site::Site;
 use testkit::run_tool;
-use testkit::store_fixture::{NOON, Plan, StoreFixture, Taken, run};
+use testkit::store_fixture::{NOON, RecordingPlan, StoreFixture, Taken, run};
 
 /// 2126-11-22: no retention ends before.
 const FAR: WallTime = WallTime(NOON.0 + 36_525 * 86_400_000);
@@ -140,13 +140,13 @@ fn store_of_version_1_has_every_kind_of_fact() {
 }
 
 /// Every fate, and every reason of a loss, in a second and a half.
-fn plan(n: u8, codec: CodecKind, sides: u8, sealed: bool) -> Plan {
+fn plan(n: u8, codec: CodecKind, sides: u8, sealed: bool) -> RecordingPlan {
     let mut runs = vec![run(Fate::Stored, 3000), run(Fate::Masked, 2000), run(Fate::Held, 777)];
     for loss in LossReason::ALL {
         runs.extend([run(Fate::Lost(loss), 40), run(Fate::Stored, 200)]);
     }
     runs.push(run(Fate::Stored, 4000));
-    Plan { n, codec, sides, sealed, runs, ended: true }
+    RecordingPlan { n, codec, sides, sealed, runs, ended: true }
 }
 
 /// A call with everything that can happen to one, and to its recording.
@@ -206,7 +206,7 @@ fn make_the_golden_store() {
         plan(4, CodecKind::Ulaw, 2, true),
         plan(5, CodecKind::Ulaw, 1, false),
         plan(6, CodecKind::Pcm, 1, true),
-        Plan { ended: false, ..plan(7, CodecKind::Opus, 1, true) },
+        RecordingPlan { ended: false, ..plan(7, CodecKind::Opus, 1, true) },
     ];
     let taken: Vec<Taken> = plans.iter().map(|plan| made.record(plan)).collect();
     for one in &taken {

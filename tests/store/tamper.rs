@@ -142,7 +142,7 @@ fn items(path: &Path) -> Vec<JournalItem> {
     std::iter::from_fn(|| reader.next_item().unwrap()).collect()
 }
 
-/// Writes a journal file anew with the facts that `keep` leaves, signed by whoever has the key.
+/// Writes a journal file anew with the facts that `keep` leaves, signed with the key.
 fn forge(stage: &Stage, keep: impl Fn(&Fact) -> bool) {
     let (path, key) = (stage.journal(), stage.key());
     let day = path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -214,7 +214,7 @@ fn h5_history_resigned_with_own_key_is_found_by_witness() {
     };
     forge(&stage, |fact| !of(fact));
     std::fs::remove_file(stage.media(0)).unwrap();
-    assert_eq!(stage.verify().status(), 0, "whoever holds the key can sign another story");
+    assert_eq!(stage.verify().status(), 0, "a person with the key can sign another story");
     let said = stage.verify_with_witness();
     let witness = stage.witness();
     let first = witness.strip_prefix("event what=checkpoint seq=").unwrap();

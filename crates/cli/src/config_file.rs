@@ -4,7 +4,8 @@
 //! never used in part.
 
 use crate::error::Error;
-use hushbox::config::{self, Config, ConfigError};
+use hushbox::config::{self, Config};
+use hushbox::shell::config_check::{CheckedConfig, check_config_text};
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -49,12 +50,10 @@ pub fn find_config(given: Option<&Path>) -> Result<Option<LoadedConfig>, Error> 
     Ok(None)
 }
 
-/// A configuration and its warnings, or its errors.
-pub type CheckResult = Result<(Config, Vec<ConfigError>), Vec<ConfigError>>;
-
-/// Reads and checks one file.
-pub fn check_file(path: &Path) -> Result<CheckResult, Error> {
-    Ok(config::parse(&read_text(path)?))
+/// Reads one file and checks it against this machine.
+pub fn check_file(path: &Path) -> Result<CheckedConfig, Error> {
+    let checked = check_config_text(path, &read_text(path)?);
+    checked.map_err(|error| Error::Read { path: path.to_owned(), error })
 }
 
 /// Reads a file up to one byte more than the parser accepts.

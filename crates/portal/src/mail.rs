@@ -47,7 +47,8 @@ impl Mailer {
         if let (Some(user), Some(path)) = (&mail.user, &mail.password_file) {
             let read = std::fs::read_to_string(path);
             let text = read.map_err(|error| MailError::Password { path: path.clone(), error })?;
-            let password = text.lines().next().unwrap_or_default().to_owned();
+            let password =
+                text.trim_start_matches('\u{feff}').lines().next().unwrap_or_default().to_owned();
             builder = builder.credentials(Credentials::new(user.clone(), password));
         }
         Ok(Mailer { transport: builder.build(), from })
@@ -57,7 +58,7 @@ impl Mailer {
     pub async fn send_link(&self, to: &str, link: &str, minutes: u32) -> Result<(), MailError> {
         let to: Mailbox = to.parse().map_err(|_| MailError::Address(to.to_owned()))?;
         let text = format!(
-            "Somebody, probably you, asked for a new password for Hushbox.\r\n\r\n\
+            "A new password was requested for Hushbox.\r\n\r\n\
              This link sets it. It works once, for {minutes} minutes:\r\n\r\n  {link}\r\n\r\n\
              If it was not you, do nothing: your password stays as it is.\r\n"
         );

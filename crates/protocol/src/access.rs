@@ -70,7 +70,7 @@ impl Requires {
             true => Ok(()),
             false => Err(Refusal::new(
                 Code::Denied,
-                format!("this needs the permission {rule}; ask whoever gives out roles"),
+                format!("this needs the permission {rule}; ask an administrator for it"),
             )),
         })
     }

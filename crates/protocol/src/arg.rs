@@ -61,6 +61,8 @@ pub enum ArgType {
     Level,
     /// The word `portal`.
     Portal,
+    /// The word `yes`.
+    Yes,
     /// A configuration key of `SETTINGS`.
     Setting,
     /// One of `LISTEN_MODES`.
@@ -91,6 +93,7 @@ impl ArgType {
             ArgType::OnOff => "on or off",
             ArgType::Level => "error, warn, info, debug or trace",
             ArgType::Portal => "portal",
+            ArgType::Yes => "yes",
             ArgType::Setting => "box.name or box.time_zone",
             ArgType::ListenMode => "plain, tls or off",
             ArgType::Purpose => "play or export",
@@ -122,6 +125,7 @@ impl ArgType {
             ArgType::OnOff => matches!(value, "on" | "off"),
             ArgType::Level => Level::parse(value).is_some(),
             ArgType::Portal => value == "portal",
+            ArgType::Yes => value == "yes",
             ArgType::Setting => SETTINGS.contains(&value),
             ArgType::ListenMode => LISTEN_MODES.contains(&value),
             ArgType::Purpose => Purpose::parse(value).is_some(),

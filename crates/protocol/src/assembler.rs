@@ -32,6 +32,9 @@ pub enum Piece<'a> {
     DataRefused(Refusal),
 }
 
+/// A script that an editor on Windows saved may begin with it.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Line,
@@ -50,6 +53,8 @@ pub struct Assembler {
     buffer: [u8; LINE_BYTES],
     length: usize,
     mode: Mode,
+    /// Whether no line is complete yet: the first may begin with a byte order mark.
+    is_first: bool,
 }
 
 impl Default for Assembler {
@@ -62,7 +67,7 @@ impl Assembler {
     /// An assembler at the start of a connection.
     #[must_use]
     pub const fn new() -> Assembler {
-        Assembler { buffer: [0; LINE_BYTES], length: 0, mode: Mode::Line }
+        Assembler { buffer: [0; LINE_BYTES], length: 0, mode: Mode::Line, is_first: true }
     }
 
     /// Consumes `input` up to the end of the next piece; `None` when all of `input` is consumed.
@@ -106,6 +111,8 @@ impl Assembler {
         end?;
         let whole = std::mem::take(&mut self.length);
         let line = &self.buffer[..whole];
+        let mark = if std::mem::take(&mut self.is_first) { BYTE_ORDER_MARK } else { &[] };
+        let line = line.strip_prefix(mark).unwrap_or(line);
         match std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)) {
             Err(error) => Some(Piece::Refused(refuse_encoding(error.valid_up_to()))),
             Ok(text) => match parse_data_size(text) {
@@ -205,6 +212,14 @@ mod tests {
             b"ping\nquit\r\n\n a \r\r\nrest",
             &["line ping", "line quit", "line ", "line  a \r"],
         );
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_at_the_start_of_a_connection_only() {
+        assert_at_any_split("\u{feff}ping\nquit\n".as_bytes(), &["line ping", "line quit"]);
+        let data = "\u{feff}data 1\nx\nping\n";
+        assert_at_any_split(data.as_bytes(), &["begin 1", "end [120]", "line ping"]);
+        assert_at_any_split("ping\n\u{feff}\n".as_bytes(), &["line ping", "line \u{feff}"]);
     }
 
     #[test]

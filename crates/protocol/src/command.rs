@@ -8,7 +8,7 @@
 use crate::code::{Code, Refusal};
 use crate::kind::{Direction, Kind, Level, MediaPart, Purpose};
 use crate::permission::Permission;
-use crate::table::Entry;
+use crate::table::{Entry, TABLE};
 use std::borrow::Cow;
 
 /// A text of a command, usually borrowed from its line.
@@ -106,7 +106,10 @@ pub enum Command<'a> {
         level: Level,
     },
     ConfigCheck,
-    ConfigReload,
+    /// `confirm`: a changed `recipients` may leave out a key that is in use.
+    ConfigReload {
+        confirm: bool,
+    },
     ConfigEdit(ConfigEdit<'a>),
     Selftest,
     /// `kinds`: the requested kinds without duplicates; empty: the default of the box.
@@ -155,8 +158,8 @@ pub enum ConfigEdit<'a> {
     Set { key: Text<'a>, value: Text<'a> },
     /// `mode` is one of `arg::LISTEN_MODES`.
     Listen { address: Text<'a>, mode: Text<'a> },
-    /// The PIN of a technician, not hashed.
-    Pin { name: Text<'a>, pin: Text<'a> },
+    /// The PIN of a technician, not hashed. `is_new`: the command creates the technician.
+    Pin { name: Text<'a>, pin: Text<'a>, is_new: bool },
 }
 
 /// What a PBX reports about a call. `None`: not reported; an empty text: reported as unknown.
@@ -194,6 +197,17 @@ pub struct RecordsQuery<'a> {
 pub struct Request<'a> {
     pub command: Command<'a>,
     pub entry: &'static Entry,
+}
+
+impl<'a> Request<'a> {
+    /// The request of a hello, so that it can be judged again later.
+    ///
+    /// # Errors
+    /// Never, because the table has an entry for hello.
+    pub fn for_hello(hello: Hello<'a>) -> Result<Request<'a>, Refusal> {
+        let entry = TABLE.iter().find(|entry| entry.verb == "hello").ok_or(Code::BadCommand)?;
+        Ok(Request { command: Command::Hello(hello), entry })
+    }
 }
 
 impl Request<'_> {
@@ -253,7 +267,7 @@ impl<'a> Command<'a> {
             Command::Stats => "stats",
             Command::LogLevel { .. } => "log level",
             Command::ConfigCheck => "config check",
-            Command::ConfigReload => "config reload",
+            Command::ConfigReload { .. } => "config reload",
             Command::ConfigEdit(ConfigEdit::Set { .. }) => "config set",
             Command::ConfigEdit(ConfigEdit::Listen { .. }) => "config listen",
             Command::ConfigEdit(ConfigEdit::Pin { .. }) => "config pin",

@@ -3,8 +3,8 @@
 //! `assembler` splits bytes into lines, `line` splits lines into words, and `parse` makes a typed
 //! `Command` from them, with the help of `table`. `reply` and `state` write the answers of a box,
 //! and the `client` state machine reads them. `code`, `kind` and `permission` hold the words that
-//! never change; `access` defines what an entry of the table requires of a session.
-//! `docs/protocol.md` is the manual; its list of commands is generated from `table`.
+//! never change; `access` defines what an entry of the table requires of a session, and `name`
+//! which names are the same. `docs/protocol.md` is the manual; its list of commands is generated from `table`.
 //!
 //! Nothing here does I/O, reads a clock, starts a thread or imports another crate of Hushbox.
 
@@ -16,6 +16,7 @@ pub mod code;
 pub mod command;
 pub mod kind;
 pub mod line;
+pub mod name;
 pub mod one_time;
 mod parse;
 pub mod permission;

@@ -152,7 +152,7 @@ impl ScreenClient {
     }
 
     /// The screen file of a recording: its spans and segments.
-    pub fn screen_of(&self, id: &str) -> Seen {
+    pub fn screen_of(&self, id: &str) -> StoredScreen {
         let wanted = RecordingId::parse(id).unwrap();
         let of = |path: &&String, parse: fn(&str) -> Option<(String, RecordingId)>| {
             parse(path).is_some_and(|(_, found)| found == wanted)
@@ -175,19 +175,19 @@ impl ScreenClient {
             }
         })
         .unwrap();
-        Seen { scan, runs, pieces }
+        StoredScreen { scan, runs, pieces }
     }
 }
 
 /// Content of a screen file.
-pub struct Seen {
+pub struct StoredScreen {
     pub scan: MediaScan,
     pub runs: Vec<Run>,
     /// Time, audio position and video of each segment.
     pub pieces: Vec<(u64, Option<u64>, Vec<u8>)>,
 }
 
-impl Seen {
+impl StoredScreen {
     /// The spans as text: `4000 stored, 2000 masked`.
     pub fn stretches(&self) -> String {
         let mut joined: Vec<(&str, u64)> = Vec::new();

@@ -26,7 +26,7 @@ pub const DAY: &str = "2026-11-22";
 pub const FROM: Position = Position(1000);
 
 /// Content of a recording.
-pub struct Plan {
+pub struct RecordingPlan {
     pub n: u8,
     pub codec: CodecKind,
     pub sides: u8,
@@ -132,7 +132,7 @@ impl StoreFixture {
         self.media.iter().for_each(|(path, bytes)| self.put(path, bytes));
     }
 
-    fn envelope(&self, plan: &Plan) -> Envelope {
+    fn envelope(&self, plan: &RecordingPlan) -> Envelope {
         let random = [plan.n; 42];
         let text = std::fs::read_to_string(self.path(layout::IDENTITY)).unwrap();
         let identities = parse_identities(&text).unwrap();
@@ -143,7 +143,7 @@ impl StoreFixture {
     }
 
     /// Writes one recording with a blackout, numbers and two updates.
-    pub fn record(&mut self, plan: &Plan) -> Taken {
+    pub fn record(&mut self, plan: &RecordingPlan) -> Taken {
         let Envelope { id, key, wrapped } = self.envelope(plan);
         self.begin(plan, id, key.as_ref());
         let mut encoder = Encoder::new(plan.codec, 8000, plan.sides, 16_000).unwrap();
@@ -187,7 +187,7 @@ impl StoreFixture {
         Taken { id: id.to_string(), path, ledger: writer.ledger(), samples }
     }
 
-    fn begin(&mut self, plan: &Plan, id: RecordingId, key: Option<&DataKey>) {
+    fn begin(&mut self, plan: &RecordingPlan, id: RecordingId, key: Option<&DataKey>) {
         let call = CallFacts {
             number: CallNumber(u64::from(plan.n)),
             call: format!("c{}", plan.n),
@@ -239,7 +239,7 @@ impl StoreFixture {
 
 /// Encodes the signal in chunks of half a second; also returns the expected export.
 fn encode(
-    plan: &Plan,
+    plan: &RecordingPlan,
     encoder: &mut Encoder,
     writer: &mut MediaWriter,
     bytes: &mut Vec<u8>,

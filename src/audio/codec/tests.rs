@@ -320,7 +320,8 @@ fn a_cut_recording_keeps_its_length() {
 fn impossible_settings_are_refused_by_name() {
     let new = |kind, rate, sides, bitrate| Encoder::new(kind, rate, sides, bitrate).err();
     let (pcm, opus) = (CodecKind::Pcm, CodecKind::Opus);
-    assert_eq!(new(pcm, 11_025, 1, 0), Some(CodecError::Grid { rate: 11_025 }));
+    assert_eq!(new(pcm, 11_025, 1, 0), None, "a grid frame of 220 frames");
+    assert_eq!(new(pcm, 192_001, 1, 0), Some(CodecError::Grid { rate: 192_001 }));
     assert_eq!(new(pcm, 0, 1, 0), Some(CodecError::Grid { rate: 0 }));
     assert_eq!(new(pcm, 44_100, 2, 0), None);
     assert_eq!(new(pcm, 8_000, 3, 0), Some(CodecError::Sides { sides: 3 }));

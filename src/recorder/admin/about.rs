@@ -140,11 +140,11 @@ impl Recorder {
         by: &str,
     ) -> Result<Response, Refusal> {
         if !self.admin.about.may_reboot {
-            let text = "whoever started this box does not start the machine anew \
-                        (HUSHBOX_REBOOT_EXIT is not set); shutdown stops the box";
+            let text = "the service of this box cannot reboot the machine \
+                        (HUSHBOX_REBOOT_EXIT is not set); use shutdown to stop the box";
             return Err(Refusal::new(Code::Denied, text));
         }
-        log::warn!("{by} starts the machine anew");
+        log::warn!("{by} reboots the machine");
         self.admin.reboots = true;
         self.begin_stop(now);
         Ok(Response::ok(Ticket(0)))

@@ -8,16 +8,16 @@
 //! The recorder ignores all names in the request.
 
 use crate::alarm;
-use crate::doors::{
-    CodeError, EnrolmentCodes, IssuedCertificate, Lockouts, Network, PendingEnrolment,
-};
+use crate::enrolment_code::{CodeError, EnrolmentCodes, IssuedCertificate, PendingEnrolment};
 use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::limits;
+use crate::lockout::{Lockouts, Network};
 use crate::recorder::session::command::Response;
 use crate::recorder::{Output, Peer, Recorder, Session};
 use crate::store::fact::{EnrolledWorkstation, Fact};
 use crate::time::Now;
+use protocol::name::{fold_name, is_same_name};
 use protocol::one_time::{FINGERPRINT_BYTES, SECRET_BYTES};
 use protocol::{Code, Kind, OneTimeCode, Refusal, reply};
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ pub(in crate::recorder) enum PinSource {
 impl PinSource {
     pub fn of(session: &Session) -> PinSource {
         match (&session.enrolled, session.address) {
-            (Some(machine), _) => PinSource::Machine(machine.to_lowercase()),
+            (Some(machine), _) => PinSource::Machine(fold_name(machine)),
             (None, Some(_)) => PinSource::PlainTcp,
             (None, None) => PinSource::Local(session.peer.from.clone()),
         }
@@ -148,7 +148,8 @@ impl Recorder {
     pub fn certificate_state(&mut self, now: Now, trouble: Option<String>) {
         match trouble {
             Some(text) => {
-                let text = format!("the box's certificate is not renewed: {text}");
+                let text =
+                    format!("the box cannot renew its certificate: {text}; the box tries again");
                 self.journal.raise_alarm(now, alarm::AlarmCode::Certificate, "", text);
             }
             None => self.journal.clear_alarm(now, alarm::AlarmCode::Certificate, ""),
@@ -308,7 +309,7 @@ impl Recorder {
                     if let Some(ms) = locks_ms {
                         let network = Network::of(from);
                         let text = format!(
-                            "wrong enrolment codes from {network}, which is locked out for {} s",
+                            "{network} sent wrong enrolment codes and is locked out for {} s",
                             ms / 1000
                         );
                         self.journal.raise_alarm(now, alarm::AlarmCode::Guessing, "enrol", text);
@@ -380,10 +381,7 @@ impl Recorder {
     ) -> Result<Response, Refusal> {
         let codes = &mut self.admin.enrolment.codes;
         codes.revoke_code(machine);
-        self.admin
-            .enrolment
-            .signing
-            .retain(|_, (_, pass)| !pass.machine.eq_ignore_ascii_case(machine));
+        self.admin.enrolment.signing.retain(|_, (_, pass)| !is_same_name(&pass.machine, machine));
         let Some(known) = self.journal.index.enrolments().for_machine(machine) else {
             let text = format!("{machine} is not enrolled; its code, if there was one, is void");
             return Err(Refusal::new(Code::NotEnrolled, text));
@@ -398,7 +396,7 @@ impl Recorder {
     /// Aborts every session that was admitted with the machine's certificate.
     fn abort_sessions_of(&mut self, now: Now, machine: &str) {
         let of = |session: &&Session| {
-            session.enrolled.as_ref().is_some_and(|known| known.eq_ignore_ascii_case(machine))
+            session.enrolled.as_ref().is_some_and(|known| is_same_name(known, machine))
         };
         let all: Vec<SessionId> = self.sessions.iter().filter(of).map(|s| s.id).collect();
         for id in all {
@@ -423,7 +421,7 @@ impl Recorder {
         self.send_reply(id, bytes);
     }
 
-    fn send_reply(&mut self, id: SessionId, bytes: Vec<u8>) {
+    pub(in crate::recorder) fn send_reply(&mut self, id: SessionId, bytes: Vec<u8>) {
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = false;
             session.queue_reply(Ticket(0), bytes, None);

@@ -6,6 +6,7 @@
 use crate::config::edit::ConfigChange;
 use crate::id::SessionId;
 use crate::job::Ticket;
+use crate::recorder::admin::reload::ReadResult;
 use crate::recorder::session::command::Response;
 use crate::recorder::{Output, Recorder};
 use crate::store::fact::Fact;
@@ -21,9 +22,9 @@ pub struct ConfigEditResult {
     pub what: String,
     /// Username of the technician.
     pub by: String,
-    pub restart: bool,
-    /// The error is text for people.
-    pub result: Result<(), String>,
+    /// The key that changed, as reloads name it.
+    pub key: String,
+    pub result: ReadResult,
 }
 
 impl Recorder {
@@ -46,8 +47,9 @@ impl Recorder {
                 let tls = (mode != "off").then_some(mode == "tls");
                 ConfigChange::Listen { address: address.into_owned(), tls }
             }
-            ConfigEdit::Pin { name, pin } => {
-                ConfigChange::Pin { name: name.into_owned(), pin: Zeroizing::new(pin.into_owned()) }
+            ConfigEdit::Pin { name, pin, is_new } => {
+                let (name, pin) = (name.into_owned(), Zeroizing::new(pin.into_owned()));
+                ConfigChange::Pin { name, pin, is_new }
             }
         };
         self.outputs.push_back(Output::EditConfig { session: id, edit, by });
@@ -56,12 +58,13 @@ impl Recorder {
 
     /// Notes the edit and replies, or refuses the command.
     pub(in crate::recorder) fn finish_config_edit(&mut self, now: Now, edited: ConfigEditResult) {
-        let ConfigEditResult { session, what, by, restart, result } = edited;
+        let ConfigEditResult { session, what, by, key, result } = edited;
         let mut bytes = Vec::new();
         let after = match result {
-            Ok(()) => {
+            Ok(file) => {
                 log::warn!("the configuration was changed by {by}: {what}");
-                let restart = if restart { "yes" } else { "no" };
+                let waits = self.apply_config(now, *file, Some(session)).waits;
+                let restart = if waits.contains(&key.as_str()) { "yes" } else { "no" };
                 reply::begin_ok(&mut bytes).pair("restart", restart).end();
                 let fact = Fact::ConfigChanged { what, by };
                 self.journal.append(now, fact)

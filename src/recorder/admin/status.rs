@@ -1,13 +1,12 @@
 //! Status replies: channels, calls, clients, alarms, disk, counters, events.
 //!
 //! Levels and events never contain masked audio, numbers or field values (G6). Only `alarm clear`
-//! and the configuration requests change anything.
+//! changes anything.
 
 use crate::audio::channel::ChannelIndex;
-use crate::id::SessionId;
 use crate::job::Ticket;
+use crate::recorder::Recorder;
 use crate::recorder::session::command::Response;
-use crate::recorder::{Output, Recorder};
 use crate::time::{MonoTime, Now};
 use crate::trace::{TraceEntry, TraceEvent};
 use protocol::{Code, Kind, Refusal, reply};
@@ -347,34 +346,5 @@ impl Recorder {
         }
         reply::begin_ok(&mut bytes).end();
         Response::immediate(bytes)
-    }
-
-    /// Asks the shell to read the configuration file; its result is the reply.
-    pub(in crate::recorder) fn request_config_read(
-        &mut self,
-        id: SessionId,
-        apply: bool,
-    ) -> Result<Response, Refusal> {
-        if let Some(session) = self.sessions.get_mut(id) {
-            session.checking = true;
-        }
-        self.outputs.push_back(Output::ReadConfig { session: Some(id), apply });
-        Ok(Response::immediate(Vec::new()))
-    }
-
-    /// Replies to `read_config`; `Err` holds the file's errors as text for people.
-    pub(in crate::recorder) fn finish_config_read(
-        &mut self,
-        id: SessionId,
-        result: Result<(), String>,
-    ) {
-        let Some(session) = self.sessions.get_mut(id) else { return };
-        session.checking = false;
-        let mut bytes = Vec::new();
-        match result {
-            Ok(()) => reply::begin_ok(&mut bytes).end(),
-            Err(text) => reply::begin_err(&mut bytes, &Refusal::new(Code::Config, text)).end(),
-        }
-        session.queue_reply(Ticket(0), bytes, None);
     }
 }

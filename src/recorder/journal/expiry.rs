@@ -12,7 +12,7 @@ use crate::store::index::RecordFilter;
 use crate::time::{MonoTime, Now};
 
 /// Session id of reads that belong to no session.
-pub(in crate::recorder) const NOBODY: SessionId = SessionId(0);
+pub(in crate::recorder) const EXPIRY_READER: SessionId = SessionId(0);
 
 /// Position of the search.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ impl Recorder {
         let begins = self.expiry.day.is_none();
         let due = !begins || self.is_expiry_due(now);
         if enough || !due || !self.may_have_expired(now) {
-            return self.forget_reader(NOBODY);
+            return self.forget_reader(EXPIRY_READER);
         }
         if begins {
             self.expiry.next = now.mono.after_ms(limits::RETENTION_INTERVAL_MS);
@@ -81,7 +81,7 @@ impl Recorder {
                 }
                 ReadStep::End => {}
                 ReadStep::Read(need) => {
-                    let bytes = self.take_read(NOBODY, &need);
+                    let bytes = self.take_read(EXPIRY_READER, &need);
                     let came =
                         if bytes.is_some() { SeekProgress::Further } else { SeekProgress::Wait };
                     bytes.map_or(Ok(()), |bytes| fetch.supply_bytes(&bytes))?;
@@ -104,7 +104,7 @@ impl Recorder {
                 }
             }
             ReadStep::End => return Ok(SeekProgress::Further),
-            ReadStep::Read(need) => match self.take_read(NOBODY, &need) {
+            ReadStep::Read(need) => match self.take_read(EXPIRY_READER, &need) {
                 Some(bytes) => browser.supply_bytes(&bytes)?,
                 None => {
                     self.expiry.browser = Some(browser);

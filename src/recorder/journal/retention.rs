@@ -133,7 +133,7 @@ impl Recorder {
         self.rotate_call_key(now);
         let may = clear && !self.journal.storage.slow && !self.admin.is_stopping();
         if !may {
-            return self.forget_reader(super::expiry::NOBODY);
+            return self.forget_reader(super::expiry::EXPIRY_READER);
         }
         self.seek_expired(now);
         if self.is_expiry_due(now) {
@@ -234,7 +234,9 @@ impl Recorder {
                 self.journal.clear_alarm(now, alarm::AlarmCode::EraseFailed, "");
             }
             Err(error) => {
-                let text = format!("{path} is deleted but cannot be removed: {error}");
+                let text = format!(
+                    "{path} of a deleted recording cannot be removed: {error}; the box tries again"
+                );
                 self.journal.raise_alarm(now, alarm::AlarmCode::EraseFailed, "", text);
                 self.retention.waiting.push_back((Ticket(0), path));
                 self.retention.again = now.mono.after_ms(limits::REMOVE_RETRY_MS);
@@ -262,7 +264,10 @@ impl Recorder {
         }
         let full = low && !hope;
         if full && !self.journal.storage.full {
-            let text = format!("less than {} MB are free", self.config.store.reserve_mb);
+            let text = format!(
+                "less than {} MB are free: new recordings are refused",
+                self.config.store.reserve_mb
+            );
             self.journal.raise_alarm(now, alarm::AlarmCode::DiskFull, "", text);
         } else if !full && self.journal.storage.full {
             self.journal.clear_alarm(now, alarm::AlarmCode::DiskFull, "");

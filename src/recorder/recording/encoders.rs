@@ -1,13 +1,17 @@
 //! Encoders that are ready for the next stream, by board and sides.
 
 use crate::audio::channel::Channel;
-use crate::audio::codec::{CodecError, Encoder};
+use crate::audio::codec::{self, CodecError, Encoder};
 use crate::audio::encode_stream::EncodeStream;
-use crate::config::{AudioSettings, Config};
+use crate::config::{AudioSettings, CodecKind, Config};
 use protocol::{Code, Refusal};
 
 /// Two pools for each board: mono and stereo.
-pub(in crate::recorder) struct EncoderPools(Vec<Vec<Encoder>>);
+pub(in crate::recorder) struct EncoderPools {
+    pools: Vec<Vec<Encoder>>,
+    /// The codec and bitrate of the encoders.
+    settings: (CodecKind, u32),
+}
 
 impl EncoderPools {
     /// Makes one encoder per channel before the first call, so that libopus allocates now.
@@ -25,16 +29,27 @@ impl EncoderPools {
                 pools[index * 2 + usize::from(channel.sides) - 1].push(encoder);
             }
         }
-        Ok(EncoderPools(pools))
+        Ok(EncoderPools { pools, settings: (audio.codec, audio.bitrate) })
     }
 
-    /// Length of the longest chunk, in bytes.
-    pub fn chunk_bytes_max(&self) -> usize {
-        self.0.iter().flatten().map(EncodeStream::chunk_bytes_max).max().unwrap_or(0)
+    /// Length of the longest chunk of any channel with any codec, in bytes, because a reload may
+    /// choose another codec.
+    ///
+    /// # Errors
+    ///
+    /// When a rate or a number of sides is not supported.
+    pub fn chunk_bytes_max(config: &Config) -> Result<usize, CodecError> {
+        let mut longest = 0;
+        for board in &config.boards {
+            for channel in &board.channels {
+                longest = longest.max(codec::any_grid_bytes_max(board.rate, channel.sides)?);
+            }
+        }
+        Ok(EncodeStream::chunk_bytes_max(longest))
     }
 
     fn pool(&mut self, channel: &Channel) -> &mut Vec<Encoder> {
-        &mut self.0[channel.board * 2 + usize::from(channel.sides) - 1]
+        &mut self.pools[channel.board * 2 + usize::from(channel.sides) - 1]
     }
 
     /// An encoder for a channel.
@@ -46,8 +61,12 @@ impl EncoderPools {
             .map_err(|error| Refusal::new(Code::Busy, error.to_string()))
     }
 
-    /// Keeps a stream's encoder for the next one.
+    /// Keeps a stream's encoder for the next one, unless a reload has replaced its settings.
     pub fn recycle(&mut self, channels: &[Channel], reel: EncodeStream) {
-        self.pool(&channels[reel.channel.0]).push(reel.into_encoder());
+        let channel = &channels[reel.channel.0];
+        let encoder = reel.into_encoder();
+        if (encoder.kind(), encoder.bitrate_per_side()) == self.settings {
+            self.pool(channel).push(encoder);
+        }
     }
 }

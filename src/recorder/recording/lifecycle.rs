@@ -122,10 +122,10 @@ impl Recorder {
         let place = &self.channels[call.channel.0];
         let header = MediaHeader {
             id,
-            codec: self.config.audio.codec,
+            codec: reel.encoder().kind(),
             rate: place.rate,
             sides: place.sides,
-            bitrate: self.config.audio.bitrate,
+            bitrate: reel.encoder().bitrate_per_side(),
             channel: place.id,
             from: want.from,
             began: now.wall,

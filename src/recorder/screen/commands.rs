@@ -138,12 +138,11 @@ impl Recorder {
     }
 
     /// Accepts a screen capture client for its user, on a machine where that user may work.
-    pub(in crate::recorder) fn screen_hello(
+    pub(in crate::recorder) fn authenticate_screen(
         &mut self,
         now: Now,
-        id: SessionId,
         hello: &Hello<'_>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<AgentIndex, Refusal> {
         if !self.config.on_demand.enabled {
             let text = "on-demand recording is switched off here";
             return Err(Refusal::new(Code::OnDemandOff, text));
@@ -155,8 +154,7 @@ impl Recorder {
         if !self.directory.agent_at(agent).screen {
             return Err(Refusal::new(Code::DesktopDisabled, self.screen_disabled_reason(agent)));
         }
-        self.stale_agents.insert(agent);
-        Ok(self.hello_reply(now, id, hello, Some(agent)))
+        Ok(agent)
     }
 
     /// Checks a segment's line before its block arrives.

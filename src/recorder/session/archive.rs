@@ -219,7 +219,7 @@ impl Recorder {
                 self.archive.closes = true;
                 self.archive.damaged = self.archive.damaged.into_iter().chain(mending).min();
                 self.archive.backoff.fail(now.mono);
-                let text = format!("closed days are not summarised ({text}); tried again");
+                let text = format!("closed days cannot be summarised: {text}; the box tries again");
                 log::error!("{text}");
                 self.journal.raise_alarm(now, alarm::AlarmCode::WorkerFailed, SUMMARIES, text);
             }

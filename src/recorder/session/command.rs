@@ -9,6 +9,7 @@ use crate::calls::directory::AgentIndex;
 use crate::id::{RecordingId, SessionId};
 use crate::job::Ticket;
 use crate::limits;
+use crate::recorder::admin::reload::ReadMode;
 use crate::recorder::blackout::commands::Actor;
 use crate::recorder::session::DurabilityDependency;
 use crate::recorder::{Output, Recorder, Session, Timer};
@@ -133,7 +134,7 @@ impl Recorder {
         let kind = self.sessions.get(id).and_then(Session::kind);
         let request = Request::parse(line, kind)?;
         match &request.command {
-            Command::Hello(hello) => self.handle_hello(now, id, (&request, hello)),
+            Command::Hello(hello) => self.handle_hello(now, id, hello),
             Command::Ping => {
                 let mut bytes = Vec::new();
                 reply::begin_ok(&mut bytes).pair("time", now.wall).end();
@@ -301,8 +302,10 @@ impl Recorder {
                     .push_back(Output::LogLevel(crate::recorder::admin::status::log_level(level)));
                 Ok(Response::ok(Ticket(0)))
             }
-            Command::ConfigCheck => self.request_config_read(id, false),
-            Command::ConfigReload => self.request_config_read(id, true),
+            Command::ConfigCheck => Ok(self.request_config_read(id, ReadMode::Check)),
+            Command::ConfigReload { confirm } => {
+                Ok(self.request_config_read(id, ReadMode::Apply { confirm }))
+            }
             Command::Selftest => self.begin_selftest(now, id),
             Command::Watch { from } => self.begin_watch(id, from),
             Command::Shutdown => {

@@ -14,6 +14,7 @@ use crate::recorder::admin::enrolment::PinSource;
 use crate::recorder::{Output, Peer, Principal, Recorder, RejectReason, Session, Timer};
 use crate::time::Now;
 use crate::trace::TraceEvent;
+use protocol::name::is_same_name;
 use protocol::{Code, Hello, Kind, Refusal, Request, reply};
 
 /// One message for every refused technician, so that it reveals nothing.
@@ -59,7 +60,7 @@ impl Recorder {
         let fed = self.sessions.iter().any(|other| other.kind() == Some(Kind::Cti));
         let calls = self.calls.live_calls().next().is_some();
         if who.kind == Kind::Cti && !session.quit && !fed && calls {
-            let text = "the call feed is gone; calls go on until it says otherwise".to_string();
+            let text = "the call feed disconnected during calls; recording continues until it reports their end".to_string();
             self.journal.raise_alarm(now, alarm::AlarmCode::CtiLost, "", text);
         }
     }
@@ -77,7 +78,7 @@ impl Recorder {
         &mut self,
         now: Now,
         id: SessionId,
-        (request, hello): (&Request<'_>, &Hello<'_>),
+        hello: &Hello<'_>,
     ) -> Result<Response, Refusal> {
         let Some(session) = self.sessions.get(id) else { return Err(Code::Denied.into()) };
         if session.who.is_some() {
@@ -85,6 +86,26 @@ impl Recorder {
         }
         let proven = with_certified_machine(session, hello)?;
         let hello = &proven;
+        let user = self.judge_hello(now, id, hello)?;
+        match (hello.kind, user) {
+            (Kind::Agent, Some(agent)) => Ok(self.agent_hello_reply(now, id, agent, hello)),
+            (Kind::Technician, _) => self.technician_hello(now, id, hello),
+            _ => {
+                self.stale_agents.extend(user.filter(|_| hello.kind == Kind::Screen));
+                Ok(self.hello_reply(now, id, hello, user))
+            }
+        }
+    }
+
+    /// Judges a hello by the session's transport and the configuration, and returns its user. The
+    /// machine must be proven already; a technician's name and PIN are checked elsewhere.
+    pub(super) fn judge_hello(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        hello: &Hello<'_>,
+    ) -> Result<Option<AgentIndex>, Refusal> {
+        let Some(session) = self.sessions.get(id) else { return Err(Code::Denied.into()) };
         if !session.peer.kinds.contains(&hello.kind) {
             let text = format!("{} may not say hello from here; see [local]", hello.kind);
             return Err(Refusal::new(Code::Denied, text));
@@ -92,19 +113,16 @@ impl Recorder {
         if hello.via && !session.peer.portal {
             return Err(Refusal::new(Code::Denied, "via=portal is for the portal's own user"));
         }
+        let request = Request::for_hello(hello.clone())?;
         match hello.kind {
-            Kind::Agent => {
-                let agent = self.authenticate_agent(now, (request, hello))?;
-                Ok(self.agent_hello_reply(now, id, agent, hello))
-            }
+            Kind::Agent => self.authenticate_agent(now, (&request, hello)).map(Some),
             Kind::Supervisor => {
                 let agent = self.log_in(now, hello)?;
-                self.check_permissions(request, (hello.kind, Some(agent)))?;
-                Ok(self.hello_reply(now, id, hello, Some(agent)))
+                self.check_permissions(&request, (hello.kind, Some(agent)))?;
+                Ok(Some(agent))
             }
-            Kind::Technician => self.technician_hello(now, id, hello),
-            Kind::Screen => self.screen_hello(now, id, hello),
-            Kind::Cti | Kind::Monitor => Ok(self.hello_reply(now, id, hello, None)),
+            Kind::Screen => self.authenticate_screen(now, hello).map(Some),
+            Kind::Technician | Kind::Cti | Kind::Monitor => Ok(None),
         }
     }
 
@@ -174,16 +192,20 @@ impl Recorder {
             return Err(Refusal::new(Code::Locked, text));
         }
         let user = hello.user.as_deref().unwrap_or_default();
-        let known = self.config.technicians.iter().find(|technician| technician.name == user);
+        let known =
+            self.config.technicians.iter().find(|technician| is_same_name(&technician.name, user));
         let (Some(known), Some(pin)) = (known, hello.pin.as_deref()) else {
             self.handle_wrong_pin(now, &source);
             return Err(Refusal::new(Code::Denied, NOT_LET_IN));
         };
         let hash = known.pin.clone();
         let pin = zeroize::Zeroizing::new(pin.to_string());
+        let mut claims = Self::claimed_principal(hello, None);
+        claims.user.clone_from(&known.name);
+        claims.pin_hash = Some(hash.clone());
         if let Some(session) = self.sessions.get_mut(id) {
             session.checking = true;
-            session.claims = Some(Self::claimed_principal(hello, None));
+            session.claims = Some(claims);
         }
         self.admin.enrolment.comparing.insert(id.0, source);
         self.outputs.push_back(Output::CheckPin { session: id, hash, pin });
@@ -192,7 +214,7 @@ impl Recorder {
 
     fn handle_wrong_pin(&mut self, now: Now, source: &PinSource) {
         if let Some(ms) = self.admin.enrolment.pins.wrong(now.mono, source) {
-            let text = format!("wrong PINs from {source}, which is locked out for {} s", ms / 1000);
+            let text = format!("{source} sent wrong PINs and is locked out for {} s", ms / 1000);
             self.journal.raise_alarm(now, alarm::AlarmCode::Guessing, "pin", text);
         }
     }
@@ -208,11 +230,13 @@ impl Recorder {
         };
         session.checking = false;
         let Some(who) = session.claims.take() else { return };
+        // A reload may have removed the technician, or changed the PIN, during the comparison.
+        let is_current = self.pin_hash_of(&who) == who.pin_hash;
         let mut bytes = Vec::new();
-        if right {
+        if right && is_current {
             self.admin.enrolment.pins.right(&source);
             reply::begin_ok(&mut bytes).pair("session", id.0).pair("technician", &who.user).end();
-            session.queue_reply(crate::job::Ticket(0), bytes, None);
+            self.send_reply(id, bytes);
             self.log_in_session(now, id, who);
             return;
         }
@@ -229,7 +253,15 @@ impl Recorder {
         let text =
             |word: &Option<std::borrow::Cow<'_, str>>| word.as_ref().map(ToString::to_string);
         let user = text(&hello.user).unwrap_or_else(|| hello.kind.as_str().to_string());
-        Principal { kind: hello.kind, user, agent, machine: text(&hello.machine) }
+        Principal {
+            kind: hello.kind,
+            user,
+            agent,
+            machine: text(&hello.machine),
+            domain: text(&hello.domain),
+            via: hello.via,
+            pin_hash: None,
+        }
     }
 
     fn log_in_session(&mut self, now: Now, id: SessionId, who: Principal) {
@@ -348,7 +380,7 @@ fn with_certified_machine<'a>(
     }
     let Some(enrolled) = &session.enrolled else { return Err(Code::NotEnrolled.into()) };
     let said = hello.machine.as_deref().unwrap_or(enrolled);
-    if !said.eq_ignore_ascii_case(enrolled) {
+    if !is_same_name(said, enrolled) {
         let text = format!(
             "this workstation is enrolled as {enrolled}, not as {said}; say no machine=, or enrol \
              it anew"

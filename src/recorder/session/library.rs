@@ -20,6 +20,7 @@ use crate::store::index::Record;
 use crate::store::media;
 use crate::store::seal::{self, DataKey};
 use crate::time::Now;
+use protocol::name::is_same_name;
 use protocol::{Code, Kind, Refusal, reply};
 
 /// A reply too long to send at once.
@@ -91,7 +92,7 @@ impl Recorder {
         let Some(agent) = who.agent else { return false };
         let rights = self.directory.permissions(agent);
         let name = &self.directory.agent_at(agent).username;
-        let own = of.is_some_and(|of| of.eq_ignore_ascii_case(name));
+        let own = of.is_some_and(|of| is_same_name(of, name));
         let seen = !self.sees_only_own(agent) || ever.contains(RecordReason::Agent);
         rights.contains(Permission::RecordsAll)
             || rights.contains(Permission::RecordsOwn) && own && seen
@@ -474,7 +475,7 @@ impl Recorder {
             bytes
         });
         let streams = self.sessions.get(session).is_some_and(|s| s.stream.is_some());
-        if streams || session == crate::recorder::journal::expiry::NOBODY {
+        if streams || session == crate::recorder::journal::expiry::EXPIRY_READER {
             self.reader.arrived = Some((session, bytes));
         } else if let Some(bytes) = bytes {
             self.recycle_buffer(bytes);

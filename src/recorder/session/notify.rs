@@ -94,8 +94,13 @@ impl Recorder {
         self.feed_stream(id);
         let durable = self.journal.storage.durable_ticket();
         let Some(session) = self.sessions.get_mut(id) else { return };
-        while let Some(bytes) = session.next_reply(durable) {
-            self.outputs.push_back(Output::Send { session: id, bytes });
+        loop {
+            while let Some(bytes) = session.next_reply(durable) {
+                self.outputs.push_back(Output::Send { session: id, bytes });
+            }
+            if !session.queue_farewell() {
+                break;
+            }
         }
         if session.closing {
             if session.is_idle() {

@@ -9,7 +9,7 @@
 //! These functions wait for the disk or do elliptic-curve arithmetic, so they run at startup or
 //! in a worker thread, never in the loop.
 
-use crate::doors::IssuedCertificate;
+use crate::enrolment_code::IssuedCertificate;
 use crate::shell::os::data_dir::{DataDirError, read_optional, write_secret};
 use crate::store::layout;
 use crate::time::WallTime;

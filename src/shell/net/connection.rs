@@ -193,6 +193,12 @@ impl Connection {
         matches!(self.stream, Transport::Unix(_))
     }
 
+    /// The stream of a connection without TLS.
+    #[must_use]
+    pub fn plain_transport(&self) -> Option<&Transport> {
+        self.tls.is_none().then_some(&self.stream)
+    }
+
     #[must_use]
     pub fn is_tls(&self) -> bool {
         self.tls.is_some()

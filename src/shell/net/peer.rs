@@ -7,6 +7,7 @@
 
 use crate::config::LocalSettings;
 use crate::recorder::Peer;
+use crate::shell::net::connection::Transport;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{Gid, Group, Uid, User};
 use protocol::Kind;
@@ -89,6 +90,17 @@ pub fn unix_peer(ids: &LocalIds, stream: &impl AsFd) -> Peer {
     }
 }
 
+/// Returns what an open plain connection may be now, after `[local]` changed; `None` for a serial
+/// console, and for a client that is gone.
+#[must_use]
+pub fn current_peer(local: &LocalSettings, ids: &LocalIds, transport: &Transport) -> Option<Peer> {
+    match transport {
+        Transport::Tcp(tcp) => tcp.peer_addr().ok().map(|address| tcp_peer(local, address)),
+        Transport::Unix(unix) => Some(unix_peer(ids, unix)),
+        Transport::Serial(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,7 +123,7 @@ mod tests {
         assert!(ids.peer_for(uid(70_001), Gid::from_raw(1)).portal);
         assert!(!ids.peer_for(uid(70_002), Gid::from_raw(1)).portal);
         assert_eq!(kinds(0, 0), Kind::ALL);
-        let nobody = LocalIds::default().peer_for(uid(70_001), Gid::from_raw(1));
-        assert!(nobody.kinds.is_empty() && !nobody.portal);
+        let stranger = LocalIds::default().peer_for(uid(70_001), Gid::from_raw(1));
+        assert!(stranger.kinds.is_empty() && !stranger.portal);
     }
 }

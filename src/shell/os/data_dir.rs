@@ -48,6 +48,8 @@ pub struct DataDir {
     pub call_key: DataKey,
     /// Message for the owner after the first start.
     pub notice: Option<String>,
+    /// Recipients of the run before that are not recipients any more.
+    pub dropped_recipients: Vec<String>,
     _lock: Flock<File>,
 }
 
@@ -70,6 +72,8 @@ impl DataDir {
         let recipients = load_recipients(config, &path, &mut notice)?;
         let identities = if notice.is_some() { self::load_identities(&path)? } else { identities };
         let calls = rotate_call_keys(&path)?;
+        let dropped_recipients =
+            if config.store.seal { note_recipients(&path, &recipients)? } else { Vec::new() };
         let data = DataDir {
             path,
             recipients,
@@ -77,6 +81,7 @@ impl DataDir {
             old_call_keys: calls.old,
             call_key: calls.key,
             notice,
+            dropped_recipients,
             _lock: lock,
         };
         Ok((data, box_key))
@@ -219,6 +224,26 @@ fn load_generated_recipients(path: &Path) -> Result<Option<Vec<Recipient>>, Data
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let parsed = seal::parse_recipients(&text);
     parsed.map(Some).map_err(|error| DataDirError::Key { path: path.to_path_buf(), error })
+}
+
+/// Notes the recipients of this run. Returns those of the run before that are left out.
+fn note_recipients(data: &Path, recipients: &[Recipient]) -> Result<Vec<String>, DataDirError> {
+    let now: Vec<String> = recipients.iter().map(ToString::to_string).collect();
+    let before = read_optional(&data.join(layout::SEALED_TO))?.unwrap_or_default();
+    let before = String::from_utf8_lossy(&before).into_owned();
+    if before.lines().ne(now.iter().map(String::as_str)) {
+        write_sealed_to(data, &now)?;
+    }
+    Ok(before.lines().filter(|key| !now.iter().any(|own| own == key)).map(str::to_owned).collect())
+}
+
+/// Writes the public keys that new recordings are sealed to, for the comparison at the next start.
+///
+/// # Errors
+/// The file cannot be replaced.
+pub fn write_sealed_to(data: &Path, recipients: &[String]) -> Result<(), DataDirError> {
+    let text: String = recipients.iter().map(|key| format!("{key}\n")).collect();
+    write_secret(&data.join(layout::SEALED_TO), text.as_bytes())
 }
 
 /// Loads the recipients named by a reloaded configuration. Unlike startup, it never generates a

@@ -85,7 +85,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let timesyncd = folder.path().join("timesync");
         create_dir(&timesyncd).unwrap();
-        let look = || query_time_sync_in(&timesyncd, NOW, || panic!("nobody else is asked"));
+        let look = || query_time_sync_in(&timesyncd, NOW, || panic!("no other program is asked"));
         assert_eq!(look(), TimeSync::No, "it runs, and no server has answered");
         let file = File::create(timesyncd.join(SYNCHRONIZED_FILE)).unwrap();
         let now = u64::try_from(NOW.0).unwrap();

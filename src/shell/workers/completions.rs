@@ -3,12 +3,14 @@
 //! The shell's share of a reloaded configuration is applied here.
 
 use super::disk::WorkerExited;
+use crate::config::Config;
 use crate::config::edit::ConfigChange;
 use crate::id::SessionId;
-use crate::recorder::{ConfigEditResult, Input};
+use crate::recorder::{ConfigEditResult, ConfigReadResult, Input, ReadMode, ReadResult};
 use crate::shell::event_loop::{Daemon, DaemonError};
+use crate::shell::net::peer;
 use crate::shell::workers::worker::{
-    ReadConfigRequest, ReloadedConfig, Worker, WorkerReply, WorkerRequest,
+    NewRecipients, ReadConfigRequest, ReloadedConfig, Worker, WorkerReply, WorkerRequest,
 };
 use crate::time::Now;
 
@@ -37,8 +39,8 @@ impl Daemon {
                         self.recorder.handle(now, Input::Envelope(Box::new(envelope)));
                     }
                 }
-                WorkerReply::ConfigRead { session, apply, result } => {
-                    self.finish_config_read(now, session, (apply, result));
+                WorkerReply::ConfigRead { session, mode, result } => {
+                    self.finish_config_read(now, session, (mode, result));
                 }
                 WorkerReply::Summarised(result) => {
                     self.recorder.handle(now, Input::Summarised(result));
@@ -50,9 +52,9 @@ impl Daemon {
                     self.recorder.handle(now, Input::Signed { session, result });
                 }
                 WorkerReply::ConfigEdited { session, edit, by, result } => {
-                    let (what, restart) = (edit.describe(), edit.needs_restart());
-                    let result = result.map(|fresh| self.apply_config(now, fresh));
-                    let edited = ConfigEditResult { session, what, by, restart, result };
+                    let (what, key) = (edit.describe(), edit.key());
+                    let result = result.map(|fresh| self.adopt_config(now, fresh));
+                    let edited = ConfigEditResult { session, what, by, key, result };
                     self.recorder.handle(now, Input::ConfigEdited(edited));
                 }
                 WorkerReply::SelfTestKeys(result) => {
@@ -105,30 +107,39 @@ impl Daemon {
         &mut self,
         now: Now,
         session: Option<SessionId>,
-        apply: bool,
+        mode: ReadMode,
     ) {
         let (path, data) = (self.config_path.clone(), self.data.path.clone());
         let stock = self.recorder.envelopes_wanted();
-        let wanted = ReadConfigRequest { session, apply, path, data, stock };
+        let wanted = ReadConfigRequest { session, mode, path, data, stock };
         self.general_worker.submit(now.mono, WorkerRequest::ReadConfig(wanted));
     }
 
-    /// Applies a reloaded configuration, except settings that need a restart.
-    fn apply_config(
+    /// Applies the shell's share of a reloaded configuration. The recorder applies the rest.
+    fn adopt_config(
         &mut self,
         now: Now,
-        ReloadedConfig { config, new_recipients: sealed, local_ids }: ReloadedConfig,
-    ) {
-        if let Some((recipients, envelopes)) = sealed {
+        ReloadedConfig { config, new_recipients, local_ids }: ReloadedConfig,
+    ) -> Box<Config> {
+        if let Some(NewRecipients { recipients, envelopes, dropped }) = new_recipients {
             log::info!("recordings are sealed to {} keys now", recipients.len());
             self.recorder.set_recipients(recipients.iter().map(ToString::to_string).collect());
             self.general_worker.set_recipients(recipients);
             self.recorder.replace_envelopes(now, envelopes);
+            self.recorder.report_dropped_recipients(now, &dropped);
         }
         self.config.local = config.local.clone();
         self.local_ids = local_ids;
         self.config.limits = config.limits.clone();
-        self.recorder.handle(now, Input::Reload(config));
+        for (id, connection) in &self.connections {
+            let (local, ids) = (&self.config.local, &self.local_ids);
+            let transport = connection.plain_transport();
+            if let Some(peer) = transport.and_then(|it| peer::current_peer(local, ids, it)) {
+                let session = SessionId(*id);
+                self.recorder.handle(now, Input::PeerChanged { session, peer });
+            }
+        }
+        config
     }
 
     /// Requests an edit of the configuration file.
@@ -140,7 +151,8 @@ impl Daemon {
     ) {
         let (path, data) = (self.config_path.clone(), self.data.path.clone());
         let stock = self.recorder.envelopes_wanted();
-        let read = ReadConfigRequest { session: None, apply: true, path, data, stock };
+        let mode = ReadMode::Apply { confirm: false };
+        let read = ReadConfigRequest { session: None, mode, path, data, stock };
         self.general_worker.submit(now.mono, WorkerRequest::EditConfig { session, edit, by, read });
     }
 
@@ -148,22 +160,17 @@ impl Daemon {
         &mut self,
         now: Now,
         session: Option<SessionId>,
-        (apply, result): (bool, Result<ReloadedConfig, String>),
+        (mode, result): (ReadMode, Result<ReloadedConfig, String>),
     ) {
-        let result = match result {
-            Ok(fresh) => {
-                if apply {
-                    self.apply_config(now, fresh);
-                }
-                Ok(())
-            }
+        let result: ReadResult = match result {
+            Ok(fresh) if mode == ReadMode::Check => Ok(fresh.config),
+            Ok(fresh) => Ok(self.adopt_config(now, fresh)),
             Err(text) => {
-                log::error!("the configuration is not taken over:\n{text}");
+                log::error!("the configuration was refused:\n{text}");
                 Err(text.lines().next().unwrap_or_default().to_string())
             }
         };
-        if let Some(session) = session {
-            self.recorder.handle(now, Input::ConfigRead { session, result });
-        }
+        let read = ConfigReadResult { session, mode, result };
+        self.recorder.handle(now, Input::ConfigRead(read));
     }
 }

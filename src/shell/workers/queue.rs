@@ -206,7 +206,7 @@ mod tests {
             assert_eq!(queue.take_next(now), Some(Asked::Keys(1)));
             queue.not_started(now, Asked::Keys(1), "no thread".to_owned());
             assert_eq!(queue.take_next(now), None, "the whole queue rests");
-            assert_eq!(queue.take_expired(now), None, "nobody waits for keys in person");
+            assert_eq!(queue.take_expired(now), None, "no session waits for keys");
             now = queue.next_deadline().unwrap();
             tries += 1;
         }

@@ -13,9 +13,9 @@
 use super::queue::{self, WorkerQueue};
 use crate::config::Config;
 use crate::config::edit::ConfigChange;
-use crate::doors::IssuedCertificate;
+use crate::enrolment_code::IssuedCertificate;
 use crate::id::SessionId;
-use crate::recorder::TimeSync;
+use crate::recorder::{ReadMode, TimeSync};
 use crate::selftest::{DiskResult, SelfTestKeys, SelfTestRecording};
 use crate::shell::net::ca::{CertificateAuthority, ServerCertificate, SignError};
 use crate::shell::net::peer::LocalIds;
@@ -139,7 +139,7 @@ pub struct SignRequest {
 
 pub struct ReadConfigRequest {
     pub session: Option<SessionId>,
-    pub apply: bool,
+    pub mode: ReadMode,
     pub path: PathBuf,
     /// Data directory in use, which may hold the public keys.
     pub data: PathBuf,
@@ -151,8 +151,16 @@ pub struct ReloadedConfig {
     pub config: Box<Config>,
     /// The names in its `[local]`, resolved.
     pub local_ids: LocalIds,
-    /// New recipients and envelopes sealed to them, if the public keys changed.
-    pub new_recipients: Option<(Vec<Recipient>, Vec<Envelope>)>,
+    /// Present if the public keys changed.
+    pub new_recipients: Option<NewRecipients>,
+}
+
+/// Changed public keys, and envelopes sealed to them.
+pub struct NewRecipients {
+    pub recipients: Vec<Recipient>,
+    pub envelopes: Vec<Envelope>,
+    /// Keys that were in use, and that new recordings do not open with.
+    pub dropped: Vec<String>,
 }
 
 pub enum WorkerReply {
@@ -163,7 +171,7 @@ pub enum WorkerReply {
     Envelopes(Vec<Envelope>),
     ConfigRead {
         session: Option<SessionId>,
-        apply: bool,
+        mode: ReadMode,
         result: Result<ReloadedConfig, String>,
     },
     Summarised(Result<(Catalogue, u64), String>),
@@ -412,7 +420,7 @@ fn execute_request(
                 Err(ReadFailure::File(text)) => Err(text),
                 Ok(fresh) => Ok(fresh),
             };
-            WorkerReply::ConfigRead { session: wanted.session, apply: wanted.apply, result }
+            WorkerReply::ConfigRead { session: wanted.session, mode: wanted.mode, result }
         }
         WorkerRequest::Summarise { data, today, damaged } => {
             let done = crate::shell::os::recover::summarise_days(data, *today, *damaged);
@@ -528,9 +536,24 @@ fn load_changed_config(
     if words(&recipients) == words(&tools.recipients) {
         return Ok(ReloadedConfig { config, local_ids, new_recipients: None });
     }
-    let stock = generate_envelopes(&*tools.system, wanted.stock, (&recipients, tools.seal));
-    let stock = stock.map_err(ReadFailure::Keys)?;
-    Ok(ReloadedConfig { config, local_ids, new_recipients: Some((recipients, stock)) })
+    let kept = words(&recipients);
+    let dropped: Vec<String> =
+        words(&tools.recipients).into_iter().filter(|key| !kept.contains(key)).collect();
+    if !dropped.is_empty() && wanted.mode != (ReadMode::Apply { confirm: true }) {
+        return Err(ReadFailure::File(format!(
+            "[store] recipients leaves out {}, which is in use: new recordings would not open \
+             with its private key; if that is intended, send config reload confirm=yes",
+            dropped.join(", ")
+        )));
+    }
+    let envelopes = generate_envelopes(&*tools.system, wanted.stock, (&recipients, tools.seal));
+    let envelopes = envelopes.map_err(ReadFailure::Keys)?;
+    if wanted.mode != ReadMode::Check {
+        data_dir::write_sealed_to(&wanted.data, &kept)
+            .map_err(|error| ReadFailure::File(error.to_string()))?;
+    }
+    let new_recipients = Some(NewRecipients { recipients, envelopes, dropped });
+    Ok(ReloadedConfig { config, local_ids, new_recipients })
 }
 
 /// Makes envelopes. This is slow (see `Envelope::for_recipients`): call it at startup or in a

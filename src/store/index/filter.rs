@@ -4,6 +4,7 @@
 //! numbers are sealed and cannot be filtered here.
 
 use crate::time::WallTime;
+use protocol::name::is_same_name;
 
 /// A record filter. The default matches all records that are not deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,8 +41,7 @@ impl RecordFilter {
     /// Whether a record with these properties matches.
     #[must_use]
     pub fn matches(&self, record: &RecordFacets<'_>) -> bool {
-        let agent =
-            |wanted: &String| record.agent.is_some_and(|agent| agent.eq_ignore_ascii_case(wanted));
+        let agent = |wanted: &String| record.agent.is_some_and(|agent| is_same_name(agent, wanted));
         self.agent.as_ref().is_none_or(agent)
             && self.device.as_ref().is_none_or(|device| device == record.device)
             && self.call.as_ref().is_none_or(|call| call == record.call)

@@ -114,7 +114,7 @@ fn listeners_with_conflicting_keys_are_refused() {
         ),
         (
             "[[listen]]\nunix = \"s\"\n[[listen]]\nunix = \"s\"",
-            &[(4, 8, "[[listen]]", "found \"s\" again, allowed once: line 2 has it")],
+            &[(4, 8, "[[listen]]", "found \"s\" again, allowed once: line 2 has \"s\"")],
         ),
         (
             "[[listen]]\naddress = \"10.0.0.1:1\"\ntls = true\ninsecure = true",
@@ -347,7 +347,7 @@ fn boards_may_carry_warnings() {
     let (_, warnings) = good(text);
     let twice = (12, 34, "[[board]] channels.slots", "found 0 again, line 11 has it");
     same(text, &warnings, &[twice]);
-    // 100 sides × 2 bytes × 48000 × 60 s = 549 MiB of rings.
+    // 100 sides × 2 bytes × 48000 × (60 s + 3 s) = 576 MiB of rings.
     let rows: String = (0..50)
         .map(|n| format!("{{ id = {n}, device = \"{n}\", sides = \"stereo\", source = \"a\" }},"))
         .collect();
@@ -356,7 +356,57 @@ fn boards_may_carry_warnings() {
          kind = \"sim\"\nrate = 48000\nchannels = [{rows}]"
     );
     let (_, warnings) = good(&text);
-    same("50 channels", &warnings, &[(6, 8, "[[board]] channels", "rings of 549 MiB in all")]);
+    same("50 channels", &warnings, &[(6, 8, "[[board]] channels", "rings of 576 MiB in all")]);
+    // No machine has room for 8 boards like this one.
+    let boards: String = (0..8_u32)
+        .map(|board| {
+            let row = |n: u32| {
+                let id = board * 32 + n;
+                format!("{{ id = {id}, device = \"{id}\", sides = \"stereo\", source = \"a\" }},")
+            };
+            let rows: String = (0..32).map(row).collect();
+            format!("[[board]]\nname = \"b{board}\"\nkind = \"sim\"\nrate = 96000\nchannels = [{rows}]\n")
+        })
+        .collect();
+    let text = format!("[audio]\ncodec = \"pcm\"\nholdback_ms = 60000\n{boards}");
+    let found = errors(&text);
+    assert!(found[0].text.contains("rings of 5906 MiB in all"), "{found:?}");
+    assert!(found[0].text.contains("allowed 4096 MiB"), "{found:?}");
+}
+
+/// The system opens one listener a port: an address for all covers the others.
+#[test]
+fn h2_listener_that_covers_another_is_refused() {
+    let two = |one: &str, other: &str| {
+        errors(&format!(
+            "[[listen]]\naddress = \"{one}\"\ntls = true\n[[listen]]\naddress = \"{other}\"\ntls = true"
+        ))
+    };
+    for (one, other) in [
+        ("127.0.0.1:7440", "127.0.0.1:7440"),
+        ("0.0.0.0:7440", "127.0.0.1:7440"),
+        ("10.0.0.1:7440", "0.0.0.0:7440"),
+        ("[::]:7440", "127.0.0.1:7440"),
+        ("[::]:7440", "0.0.0.0:7440"),
+        ("[::1]:7440", "[::]:7440"),
+        ("[::ffff:10.0.0.1]:7440", "10.0.0.1:7440"),
+        ("[::1]:7440", "[0:0:0:0:0:0:0:1]:7440"),
+    ] {
+        let found = two(one, other);
+        assert_eq!(found.len(), 1, "{one} {other}: {found:?}");
+        assert_eq!((found[0].line, found[0].key.as_str()), (5, "[[listen]]"));
+        assert!(found[0].text.contains("again, allowed once: line 2 has"), "{found:?}");
+    }
+    for (one, other) in [
+        ("127.0.0.1:7440", "127.0.0.1:7441"),
+        ("127.0.0.1:7440", "127.0.0.2:7440"),
+        ("0.0.0.0:7440", "[::1]:7440"),
+        ("0.0.0.0:0", "0.0.0.0:0"),
+    ] {
+        assert_eq!(two(one, other), [], "{one} {other}");
+    }
+    let paths = "[[listen]]\nunix = \"run/./s\"\n[[listen]]\nserial = \"run//s\"\nbaud = 9600";
+    assert_eq!(errors(paths).len(), 1, "one path in two spellings");
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn damaged_or_replayed_tls_stream_is_refused() {
         let plain = heard.windows(7).any(|seven| seven == b"hushbox");
         assert!(!plain && heard.len() < 4096, "stream {number}: {heard:?}");
     }
-    assert_eq!(sessions(&the_box), before + 1, "somebody else came in");
+    assert_eq!(sessions(&the_box), before + 1, "another client came in");
     the_box.client("hello monitor").ok("ping");
     the_box.stop();
 }

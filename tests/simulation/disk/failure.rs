@@ -24,7 +24,7 @@ fn site() -> Site {
 const EIO: DiskError = DiskError::Failed(5);
 const EROFS: DiskError = DiskError::Failed(30);
 
-/// A box with two agents, a call feed and somebody who watches.
+/// A box with two agents, a call feed and a watcher.
 struct Story {
     sim: SimBox,
     agent: u32,

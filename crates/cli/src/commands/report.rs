@@ -207,7 +207,8 @@ fn load_box_key(args: &VerifyReportArgs) -> Result<[u8; 32], Error> {
 fn read_key_file(path: &Path) -> Result<[u8; 32], Error> {
     let failed = |error| Error::Read { path: PathBuf::from(path), error };
     let text = std::fs::read_to_string(path).map_err(failed)?;
-    let bytes = HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).ok();
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok();
     let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     bytes.ok_or_else(|| Error::BadBoxKey { path: PathBuf::from(path) })
 }

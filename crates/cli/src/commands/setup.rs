@@ -48,8 +48,15 @@ pub fn run(connection: &mut Connection) -> Result<(), SessionError> {
             eprintln!("The two PINs differ.");
             continue;
         }
-        let reply = connection.request(&format_pin_command(&name, &first))?;
+        let reply = connection.request(&format_pin_command(&name, &first, false))?;
         print_outcome(&reply);
+        let is_unknown = matches!(&reply.outcome, Err(refusal) if refusal.text.contains("new=yes"));
+        let question = format!("Create the technician {name}? (yes/no): ");
+        if is_unknown
+            && ask_question((connection, &mut input), &question)?.as_deref() == Some("yes")
+        {
+            print_outcome(&connection.request(&format_pin_command(&name, &first, true))?);
+        }
     }
     if restart {
         eprintln!("Name and addresses take effect after a restart: use shutdown or reboot.");
@@ -114,8 +121,13 @@ fn format_command(verb: &str, words: &[&str]) -> String {
     String::from_utf8_lossy(&bytes).trim_end().to_owned()
 }
 
-fn format_pin_command(name: &str, pin: &str) -> String {
+fn format_pin_command(name: &str, pin: &str, is_new: bool) -> String {
     let mut bytes = Vec::new();
-    reply::begin_line(&mut bytes, "config pin").word(name).pair("pin", pin).end();
+    let line = reply::begin_line(&mut bytes, "config pin").word(name).pair("pin", pin);
+    if is_new {
+        line.pair("new", "yes").end()
+    } else {
+        line.end()
+    }
     String::from_utf8_lossy(&bytes).trim_end().to_owned()
 }

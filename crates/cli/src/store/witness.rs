@@ -25,7 +25,7 @@ impl WitnessFile {
         let read = std::fs::read_to_string(path);
         let text = read.map_err(|error| Error::Read { path: path.to_owned(), error })?;
         let mut witness = WitnessFile::default();
-        for (line, text) in (1_usize..).zip(text.lines()) {
+        for (line, text) in (1_usize..).zip(text.trim_start_matches('\u{feff}').lines()) {
             witness.parse_line(text).map_err(|why| Error::InvalidWitness {
                 path: path.to_owned(),
                 line,

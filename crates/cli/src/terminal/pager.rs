@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn h2_alarms_show_advice_and_fit_80_columns() {
         let row = |number: &str, state: &str| {
-            let text = "board demo: the card was unplugged; plug it in again, whoever took it out";
+            let text = "board demo: the card was unplugged; plug it in again and check its cable";
             let pairs = [
                 ("alarm", number),
                 ("code", "board-down"),

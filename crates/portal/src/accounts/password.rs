@@ -66,7 +66,7 @@ pub struct Hasher {
 
 impl Hasher {
     pub fn new() -> Result<Hasher, PasswordError> {
-        let dummy = Arc::new(hash("nobody has this password")?);
+        let dummy = Arc::new(hash("no account has this password")?);
         Ok(Hasher { permits: Arc::new(Semaphore::new(CONCURRENT_HASHES_MAX)), dummy_hash: dummy })
     }
 

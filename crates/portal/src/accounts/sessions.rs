@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn c5_a_session_ends_when_nobody_is_there() {
+    fn c5_an_idle_session_ends() {
         let (_folder, db) = create_database();
         let begun = |db: &Connection| {
             create_session(db, "JDOE", ("one", "c"), &LoginOrigin::default(), 1000)

@@ -217,7 +217,7 @@ mod tests {
         let kept = shelf.reserve_bytes(10).unwrap();
         shelf.insert(cache_key("c"), &make_recording(10), (kept, at(5)));
         shelf.retain_sessions(at(605), |_| true);
-        assert!(shelf.get(&cache_key("c"), at(605)).is_none(), "nobody used it");
+        assert!(shelf.get(&cache_key("c"), at(605)).is_none(), "unused");
         assert_eq!(shelf.reserved_bytes.load(Ordering::Relaxed), 0);
     }
 }

@@ -247,7 +247,7 @@ fn success_text(act: &str, pairs: &Pairs) -> String {
         "record.stop" => "The recording is stopped and kept.".to_owned(),
         "blackout.start" => blackout_receipt(pairs),
         "blackout.stop" if get("blackout") == "on" => {
-            "Your blackout is taken back; somebody else holds one.".to_owned()
+            "Your blackout is off. Another person keeps the call blacked out.".to_owned()
         }
         "blackout.stop" if get("recording") == "-" => "The blackout is over.".to_owned(),
         _ => format!(

@@ -84,7 +84,7 @@ fn c4_reset_for_unknown_user_answers_alike_sends_no_mail() {
     let csrf = hand.get("/forgot").csrf_token();
     // An unknown name, no permission, no address, and a header injection.
     let injected = "jdoe\r\nBcc: evil@example.org";
-    let asked = ["nobody", "quiet", "nomail", injected, "jdoe"];
+    let asked = ["stranger", "quiet", "nomail", injected, "jdoe"];
     let answers = asked.map(|name| {
         let answer = hand.post("/forgot", &[("csrf", &csrf), ("username", name)]);
         (answer.status, answer.text())
@@ -146,7 +146,7 @@ fn c5_login_failures_answer_alike_and_five_lock() {
         words[1].split('<').next().unwrap().to_owned()
     };
     let wrong = fail("jdoe", "wrong password here");
-    assert_eq!(wrong, fail("nobody", PASSWORD));
+    assert_eq!(wrong, fail("stranger", PASSWORD));
     assert_eq!(wrong, fail("quiet", PASSWORD), "disabled");
     for _ in 0..4 {
         assert_eq!(wrong, fail("JDOE", "wrong password here"));
@@ -172,7 +172,7 @@ fn c5_idle_session_is_warned_ends_and_logout_is_global() {
     other.log_in("jdoe");
     // The page warns. Activity keeps the session; without it the user is logged out.
     browser.sees("document.getElementById('idle').open");
-    browser.assert_accessible("the question whether somebody is there");
+    browser.assert_accessible("the question whether the user is there");
     browser.save_screenshot("idle");
     browser.click("#idle button");
     browser.sees("!document.getElementById('idle').open");

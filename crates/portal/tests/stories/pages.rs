@@ -4,11 +4,11 @@
 use hushbox::store::day::Day;
 use std::collections::BTreeSet;
 use testkit::browser::Browser;
-use testkit::load::library::{Library, Plan, ani};
+use testkit::load::library::{Library, LibraryPlan, ani};
 use testkit::load::supervisor::{Hand, PASSWORD, PortalStack, between, listed, older, wav};
 
 /// Longer than what is drawn at once: three quarters of an hour.
-const PLAN: Plan = Plan { days: 3, a_day: 90, long_s: 2700 };
+const PLAN: LibraryPlan = LibraryPlan { days: 3, a_day: 90, long_s: 2700 };
 /// A fixed day, independent of the clock.
 const TODAY: Day = Day(20_000);
 
@@ -37,7 +37,7 @@ fn pages_show_every_recording_and_long_ones_play_first() {
     // The last record of a page is the first of the next, so that none is skipped.
     let sizes: Vec<usize> = pages.iter().map(Vec::len).collect();
     assert_eq!((all.len(), sizes), (271, vec![100, 100, 73]));
-    let again = list_all_pages(&hand, "/records?agent=nobody");
+    let again = list_all_pages(&hand, "/records?agent=stranger");
     assert_eq!(again, [Vec::<String>::new()], "an empty answer has no older one");
     let oldest = pages.last().and_then(|page| page.last()).unwrap();
     let asked = format!("/records?ani={}", ani(0).replace('+', "%2B"));

@@ -63,7 +63,7 @@ fn address_that_guesses_fast_is_rate_limited() {
     let csrf = hand.get("/login").csrf_token();
     let mut codes = Vec::new();
     for n in 0..30 {
-        let name = format!("nobody{n}");
+        let name = format!("stranger{n}");
         let fields = [("csrf", &*csrf), ("username", &*name), ("password", "x")];
         codes.push(hand.post("/login", &fields).status);
     }
@@ -91,7 +91,7 @@ fn malformed_requests_are_refused() {
     assert_eq!(hand.get("/assets/x/style.css").status, 200);
     let host = format!("Host: 127.0.0.1:{}\r\n", house.port);
     let evil = "GET /login HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n";
-    assert_eq!(send_raw(house.port, evil.as_bytes()).status, 421, "links name nobody else's host");
+    assert_eq!(send_raw(house.port, evil.as_bytes()).status, 421, "links name no other host");
     let two = format!("GET /login HTTP/1.1\r\n{host}Host: evil\r\nConnection: close\r\n\r\n");
     assert!([400, 200, 421].contains(&send_raw(house.port, two.as_bytes()).status));
     let long = format!("GET /{} HTTP/1.1\r\n{host}\r\n", "x".repeat(100_000));

@@ -102,7 +102,12 @@ pub(crate) fn config_listen(mut args: Args<'_>) -> ParseResult<'_> {
 
 pub(crate) fn config_pin(mut args: Args<'_>) -> ParseResult<'_> {
     let (name, pin) = (args.take_required("NAME")?, args.take_required("pin")?);
-    Ok(Command::ConfigEdit(ConfigEdit::Pin { name, pin }))
+    let is_new = args.take_optional("new").is_some();
+    Ok(Command::ConfigEdit(ConfigEdit::Pin { name, pin, is_new }))
+}
+
+pub(crate) fn config_reload(mut args: Args<'_>) -> ParseResult<'_> {
+    Ok(Command::ConfigReload { confirm: args.take_optional("confirm").is_some() })
 }
 
 pub(crate) fn meters(mut args: Args<'_>) -> ParseResult<'_> {

@@ -197,27 +197,44 @@ pub const TABLE: &[Entry] = &[
         "row session=N kind=KIND user=NAME machine=NAME from=ADDRESS since=T",
         "lists the sessions",
     ),
-    entry("config check", TECHNICIAN, &[], |_| Ok(Command::ConfigCheck))
-        .describe("ok", "checks the configuration file and reports its errors; changes nothing"),
+    entry("config check", TECHNICIAN, &[], |_| Ok(Command::ConfigCheck)).describe(
+        "ok applied=- waits=LIST restart=yes|no [keys=LIST]",
+        "checks the configuration file and reports its errors; changes nothing",
+    ),
     entry(
         "config listen",
         TECHNICIAN,
         &[positional("ADDRESS", ArgType::Word), positional("plain|tls|off", ArgType::ListenMode)],
         parse_args::config_listen,
     )
-    .describe("ok restart=yes", "sets in the configuration file how the box listens at an address"),
+    .describe(
+        "ok restart=yes|no",
+        "sets in the configuration file how the box listens at an address",
+    ),
     entry(
         "config pin",
         TECHNICIAN,
-        &[positional("NAME", ArgType::Name), keyed("pin", "PIN", ArgType::Word)],
+        &[
+            positional("NAME", ArgType::Name),
+            keyed("pin", "PIN", ArgType::Word),
+            keyed("new", "yes", ArgType::Yes).optional(),
+        ],
         parse_args::config_pin,
     )
     .describe(
         "ok restart=no",
         "sets a technician's PIN at once; the configuration file stores its hash",
     ),
-    entry("config reload", TECHNICIAN, &[], |_| Ok(Command::ConfigReload))
-        .describe("ok", "loads the configuration file; a file with errors changes nothing"),
+    entry(
+        "config reload",
+        TECHNICIAN,
+        &[keyed("confirm", "yes", ArgType::Yes).optional()],
+        parse_args::config_reload,
+    )
+    .describe(
+        "ok applied=LIST waits=LIST restart=yes|no [keys=LIST]",
+        "loads the configuration file; a file with errors changes nothing",
+    ),
     entry(
         "config set",
         TECHNICIAN,

@@ -153,7 +153,7 @@ impl Drop for Display {
 
 /// Content of a video frame.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct ShownPicture {
     pub ms: u64,
     pub count: Option<u64>,
     pub card: Option<u64>,
@@ -162,7 +162,7 @@ pub struct Seen {
 }
 
 /// Decodes a video at 20 frames per second.
-pub fn play(file: &Path) -> Vec<Seen> {
+pub fn play(file: &Path) -> Vec<ShownPicture> {
     let fps = READ_FPS.to_string();
     let output = Command::new("ffmpeg")
         .args(["-loglevel", "error", "-i"])
@@ -176,7 +176,7 @@ pub fn play(file: &Path) -> Vec<Seen> {
     let pictures = output.stdout.chunks_exact(width * height);
     let seen = |(index, grey): (u64, &[u8])| {
         let frame = Frame { ms: index * 1000 / READ_FPS, width, height, grey: grey.to_vec() };
-        Seen {
+        ShownPicture {
             ms: frame.ms,
             count: frame.count((0, 0)),
             card: frame.card((0, 0)),

@@ -34,13 +34,13 @@ const SEED: [u8; 32] = [9; 32];
 
 /// Size of the library.
 #[derive(Clone, Copy)]
-pub struct Plan {
+pub struct LibraryPlan {
     pub days: u32,
     pub a_day: u32,
     pub long_s: usize,
 }
 
-impl Plan {
+impl LibraryPlan {
     pub fn count(&self) -> u32 {
         self.days * self.a_day + 1
     }
@@ -48,7 +48,7 @@ impl Plan {
 
 /// Target folder and prepared audio.
 pub struct Library {
-    plan: Plan,
+    plan: LibraryPlan,
     data: PathBuf,
     recipients: Vec<Recipient>,
     coded: Vec<Vec<u8>>,
@@ -61,7 +61,7 @@ pub fn ani(n: u32) -> String {
 }
 
 impl Library {
-    pub fn new(plan: Plan, data: &Path, wav: &Path) -> Library {
+    pub fn new(plan: LibraryPlan, data: &Path, wav: &Path) -> Library {
         let (identity, public) = generate_identity();
         for folder in [layout::JOURNAL, layout::KEYS, layout::MEDIA] {
             std::fs::create_dir_all(data.join(folder)).unwrap();
@@ -78,7 +78,7 @@ impl Library {
     /// which starts at that day's midnight.
     pub fn write(&self, today: Day) -> String {
         let (mut writer, mut id) = (JournalWriter::new(), String::new());
-        let Plan { days, a_day, long_s } = self.plan;
+        let LibraryPlan { days, a_day, long_s } = self.plan;
         for nth in 0..days {
             let day = Day(today.0 - days + nth);
             let midnight = WallTime(i64::from(day.0) * DAY_MS);

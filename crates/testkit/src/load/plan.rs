@@ -10,7 +10,7 @@ pub const RATE: u64 = 8000;
 
 /// Size and codec of the recorder.
 #[derive(Clone, Copy)]
-pub struct Plan {
+pub struct LoadPlan {
     pub channels: u16,
     /// Codec as in the configuration.
     pub codec: &'static str,
@@ -26,7 +26,7 @@ pub fn speech_path() -> std::path::PathBuf {
     crate::programs::root().join("board/models/demo/1001.wav")
 }
 
-impl Plan {
+impl LoadPlan {
     /// The same plan for a real daemon.
     pub fn site(&self) -> Site {
         Site { name: "bench", text: Some(self.config()), ..Site::sim(&[]) }

@@ -4,7 +4,7 @@
 //! buffers one turn later. The clock advances by one period a turn, and agents' lines arrive as if
 //! from sockets. A turn costs the same as in the event loop, except for system calls.
 
-use crate::load::plan::{self, Plan, RATE};
+use crate::load::plan::{self, LoadPlan, RATE};
 use hushbox::audio::channel::ChannelIndex;
 use hushbox::audio::span::LossReason;
 use hushbox::config;
@@ -61,7 +61,7 @@ impl Speech {
 pub struct Turns {
     pub recorder: Recorder,
     pub speech: Speech,
-    plan: Plan,
+    plan: LoadPlan,
     now: Now,
     /// Periods captured so far.
     pub turn: usize,
@@ -83,7 +83,7 @@ impl Turns {
     pub const FEED: SessionId = SessionId(1);
 
     /// Starts a recorder without clients.
-    pub fn new(plan: Plan) -> Turns {
+    pub fn new(plan: LoadPlan) -> Turns {
         let (config, _) = config::parse(&plan.config()).expect("a good configuration");
         let identity = Identity::generate();
         let now = Now { mono: MonoTime(1), wall: WallTime(1_795_348_800_000) };
@@ -123,7 +123,7 @@ impl Turns {
 
     /// Starts a recorder that records on every channel. Calls start one turn apart, so that chunks
     /// end in different turns.
-    pub fn recording(plan: Plan) -> Turns {
+    pub fn recording(plan: LoadPlan) -> Turns {
         let mut turns = Turns::new(plan);
         let kinds = vec![Kind::Cti, Kind::Agent];
         for session in 0..=u64::from(plan.channels) {

@@ -32,6 +32,8 @@ pub struct Agent {
     pub name: String,
     pub client: Option<u32>,
     pub only_own: bool,
+    /// Whether the configuration has the agent.
+    pub is_known: bool,
     /// Calls, recordings and numbers.
     pub own: BTreeSet<String>,
     /// Recordings that the agent started.
@@ -77,11 +79,14 @@ pub fn config(rng: &mut Rng) -> String {
             rights.retain(|right| *right != "notify-on-demand-only");
         }
         rights.push("update.15");
+        writeln!(text, "[[role]]\nname = \"{name}\"\npermissions = {rights:?}").unwrap();
+        if rng.one_in(6) {
+            continue; // not in this file
+        }
         let phone = &name[1..];
-        write!(
+        writeln!(
             text,
-            "[[role]]\nname = \"{name}\"\npermissions = {rights:?}\n\
-             [[agent]]\nusername = \"{name}\"\nphones = [\"100{phone}\"]\nroles = [\"{name}\"]\n"
+            "[[agent]]\nusername = \"{name}\"\nphones = [\"100{phone}\"]\nroles = [\"{name}\"]"
         )
         .unwrap();
     }
@@ -139,13 +144,18 @@ impl RandomActors {
     pub fn learn_rights(&mut self) {
         for agent in &mut self.agents {
             let config = &self.sim.config;
-            let known = config.agents.iter().find(|known| known.username == agent.name).unwrap();
+            let known = config.agents.iter().find(|known| known.username == agent.name);
             let right = hushbox::calls::permission::Permission::NotifyOnDemandOnly;
-            agent.only_own = known.permissions.contains(right);
+            agent.is_known = known.is_some();
+            agent.only_own = known.is_some_and(|known| known.permissions.contains(right));
         }
     }
 
+    /// Connects an agent, if the configuration has it.
     pub fn log_in(&mut self, index: usize) {
+        if !self.agents[index].is_known {
+            return;
+        }
         let client = self.sim.client(&[Kind::Agent]);
         let desk = if self.rng.one_in(3) { " machine=desk" } else { "" };
         let line = format!("hello agent user={}{desk}", self.agents[index].name);

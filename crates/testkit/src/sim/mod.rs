@@ -18,11 +18,13 @@ use disk::SimDisk;
 use hushbox::audio::channel::ChannelIndex;
 use hushbox::audio::span::LossReason;
 use hushbox::config::{self, Config};
-use hushbox::doors::IssuedCertificate;
+use hushbox::enrolment_code::IssuedCertificate;
 use hushbox::id::{RecordingId, SessionId};
 use hushbox::job::Job;
 use hushbox::limits;
-use hushbox::recorder::{Input, Output, Peer, Recorder, RecoveredState};
+use hushbox::recorder::{
+    ConfigReadResult, Input, Output, Peer, ReadMode, Recorder, RecoveredState,
+};
 use hushbox::store::seal::{DataKey, Envelope, Identity};
 use hushbox::store::sign::BoxSigningKey;
 use hushbox::store::{layout, recover};
@@ -39,7 +41,7 @@ const PERIOD_MS: u64 = 20;
 /// Sample of a channel, by its index, at a position.
 type Wave = Box<dyn Fn(usize, u64) -> i16>;
 
-struct Client {
+struct SimClient {
     assembler: Assembler,
     /// Lines that the recorder has not accepted yet.
     lines: VecDeque<Result<String, Refusal>>,
@@ -59,7 +61,7 @@ pub struct SimBox {
     pub disk: SimDisk,
     pub rng: Rng,
     pub identities: Vec<Identity>,
-    clients: BTreeMap<u32, Client>,
+    clients: BTreeMap<u32, SimClient>,
     next_session: u32,
     /// Starts of the daemon. Differs from the number in the journal: a start that was cut before it
     /// was durable leaves its number to the next one, but captured other audio.
@@ -167,7 +169,7 @@ impl SimBox {
 
     fn connect(&mut self, input: impl FnOnce(SessionId) -> Input<'static>) -> u32 {
         self.next_session += 1;
-        let client = Client {
+        let client = SimClient {
             assembler: Assembler::new(),
             lines: VecDeque::new(),
             inbox: Vec::new(),
@@ -202,7 +204,7 @@ impl SimBox {
         self.settle();
     }
 
-    fn client_mut(&mut self, client: u32) -> &mut Client {
+    fn client_mut(&mut self, client: u32) -> &mut SimClient {
         self.clients.get_mut(&client).expect("a client that is there")
     }
 
@@ -347,6 +349,13 @@ impl SimBox {
         self.heads[first..first + count].iter_mut().for_each(|head| *head += frames);
     }
 
+    /// Reloads the configuration as a signal does; `None`: the file is unchanged.
+    pub fn reload(&mut self, file: Option<String>) {
+        self.config_file = file.or(self.config_file.take());
+        self.read_config(None, ReadMode::Apply { confirm: false });
+        self.settle();
+    }
+
     pub fn input(&mut self, input: Input<'_>) {
         self.recorder.handle(self.now, input);
         self.settle();
@@ -433,7 +442,7 @@ impl SimBox {
                 let right = *pin == PIN;
                 self.recorder.handle(self.now, Input::PinChecked { session, right });
             }
-            Output::ReadConfig { session, apply } => self.read_config(session, apply),
+            Output::ReadConfig { session, mode } => self.read_config(Some(session), mode),
             Output::LogLevel(_) | Output::LoopBack { .. } | Output::EditConfig { .. } => {}
             Output::Summarise { today, damaged } => {
                 let done = self.close_days(today, damaged);
@@ -486,22 +495,15 @@ impl SimBox {
         Envelope::for_recipients(random, &recipients).unwrap()
     }
 
-    fn read_config(&mut self, session: Option<SessionId>, apply: bool) {
-        let found = self.config_file.as_deref().map(config::parse);
-        let result = match found {
+    fn read_config(&mut self, session: Option<SessionId>, mode: ReadMode) {
+        let result = match self.config_file.as_deref().map(config::parse) {
             Some(Err(errors)) => Err(errors[0].to_string()),
-            Some(Ok((config, _))) => {
-                if apply {
-                    self.recorder.handle(self.now, Input::Reload(Box::new(config.clone())));
-                    self.config = config;
-                }
-                Ok(())
-            }
-            None => Ok(()),
+            Some(Ok((config, _))) => Ok(Box::new(config)),
+            None => Ok(Box::new(self.config.clone())),
         };
-        if let Some(session) = session {
-            self.recorder.handle(self.now, Input::ConfigRead { session, result });
-        }
+        let read = ConfigReadResult { session, mode, result };
+        self.recorder.handle(self.now, Input::ConfigRead(read));
+        self.config = self.recorder.config().clone();
     }
 
     /// Stops the recorder in order, or cuts its power, and starts it again without clients.
@@ -529,8 +531,11 @@ impl SimBox {
         let random = self.random();
         self.call_keys.insert(0, random);
         let keys = (self.identities.as_slice(), self.call_keys.as_slice());
+        if let Some(Ok((config, _))) = self.config_file.as_deref().map(config::parse) {
+            self.config = config;
+        }
         self.recorder = start(&self.config, &mut self.disk, keys, self.now);
-        self.heads.fill(0);
+        self.heads = vec![0; self.recorder.channel_count()];
         self.clients.clear();
         // A start that never became durable is not counted.
         self.boot = self.journal().boot() + 1;

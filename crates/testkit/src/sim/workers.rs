@@ -48,7 +48,7 @@ pub(super) fn waiting_session(output: &Output) -> Option<SessionId> {
         | Output::NewCode { session }
         | Output::Sign { session, .. }
         | Output::EditConfig { session, .. }
-        | Output::ReadConfig { session: Some(session), .. } => Some(*session),
+        | Output::ReadConfig { session, .. } => Some(*session),
         _ => None,
     }
 }

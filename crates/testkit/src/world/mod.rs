@@ -17,7 +17,7 @@ pub const AGENTS: usize = 3;
 pub const RATE: u64 = 8000;
 
 #[derive(Clone, Debug)]
-pub struct Site {
+pub struct WorldSettings {
     pub seal: bool,
     pub scope: &'static str,
     pub recall: &'static str,
@@ -26,16 +26,16 @@ pub struct Site {
     pub max_s: u64,
 }
 
-impl Default for Site {
-    fn default() -> Site {
+impl Default for WorldSettings {
+    fn default() -> WorldSettings {
         let (seal, scope, recall) = (false, "agent", "off");
-        Site { seal, scope, recall, holdback_ms: 600, lead_ms: 400, max_s: 300 }
+        WorldSettings { seal, scope, recall, holdback_ms: 600, lead_ms: 400, max_s: 300 }
     }
 }
 
-impl Site {
+impl WorldSettings {
     pub fn config(&self) -> String {
-        let Site { seal, scope, recall, holdback_ms, lead_ms, max_s } = self;
+        let WorldSettings { seal, scope, recall, holdback_ms, lead_ms, max_s } = self;
         let mut text = format!(
             "[box]\nname = \"box-01\"\ndata = \"data\"\n[on_demand]\nenabled = true\n\
              [audio]\ncodec = \"pcm\"\nholdback_ms = {holdback_ms}\nrecall = \"{recall}\"\n\
@@ -135,7 +135,7 @@ pub struct Known {
 
 pub struct World {
     pub sim: SimBox,
-    pub site: Site,
+    pub site: WorldSettings,
     pub known: Known,
     /// Sessions: for each agent one that only listens (`eyes`) and one that commands (`hands`), the
     /// feed and the supervisor.
@@ -156,7 +156,7 @@ pub fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 }
 
 impl World {
-    pub fn new(site: Site, seed: u64) -> World {
+    pub fn new(site: WorldSettings, seed: u64) -> World {
         let sim = SimBox::new(&site.config(), seed);
         let mut house = World {
             sim,

@@ -131,7 +131,7 @@ impl Recorder {
             () if lost > 0 => (false, "lost: is the machine busy?"),
             () if !heard.has_signal => (false, "digital silence: connected?"),
             () if heard.is_clipping => (false, "clips: turn the input down"),
-            () if heard.noise_db > NOISE_DB => (true, "noisy, or nobody paused"),
+            () if heard.noise_db > NOISE_DB => (true, "noisy, or no pause in speech"),
             () => (true, "clean"),
         };
         let row = add_channel_name(rows.begin_row("channel", pass_or_fail(good)), channel)

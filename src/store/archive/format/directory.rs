@@ -11,6 +11,7 @@ use crate::store::bytes::{checksum, len_to_u64, u64_to_len};
 use crate::store::day::Day;
 use crate::store::index::RecordFilter;
 use crate::time::WallTime;
+use protocol::name::is_same_name;
 use serde::{Deserialize, Serialize};
 
 /// Pages of one day; the id index stores a page number in two bytes.
@@ -99,7 +100,7 @@ impl PageDirectory {
     /// included.
     #[must_use]
     pub fn newest_page(&self, filter: &RecordFilter) -> Option<usize> {
-        let knows = |wanted: &String| self.strings.iter().any(|t| t.eq_ignore_ascii_case(wanted));
+        let knows = |wanted: &String| self.strings.iter().any(|t| is_same_name(t, wanted));
         if !filter.agent.as_ref().is_none_or(knows) || !filter.device.as_ref().is_none_or(knows) {
             return None;
         }

@@ -1,0 +1,125 @@
+//! Reloads of the real daemon: by signal, from a console, and of keys that recordings are sealed to.
+
+use hushbox::store::seal::Identity;
+use nix::sys::signal::Signal;
+use testkit::daemon::client::Client;
+use testkit::daemon::site::Site;
+use testkit::daemon::{Daemon, await_ended, await_position};
+
+/// Name `field`, PIN 2468.
+const TECHNICIAN: &str = "[[technician]]\nname = \"field\"\npin = \"$argon2id$v=19$m=19456,t=2,\
+    p=1$BtIvqaj9XY7ZBxJ22c5iVw$TyjQ7ygFTOcEHsXrsnq57JJbStAteqOOA0/cG+bNoiU\"\n";
+const HELLO: &str = "hello technician user=field pin=2468";
+
+fn with_technician() -> Daemon {
+    let mut site = Site::sim(&[1]);
+    site.more.push_str(TECHNICIAN);
+    Daemon::start_new(site)
+}
+
+fn edit(story: &Daemon, from: &str, to: &str) {
+    let text = std::fs::read_to_string(story.config()).unwrap();
+    assert!(text.contains(from), "{from}");
+    std::fs::write(story.config(), text.replace(from, to)).unwrap();
+}
+
+/// The active alarms with this number.
+fn alarm(technician: &mut Client, number: u32) -> Option<String> {
+    let rows = technician.ask("alarms").rows;
+    let is_wanted = |row: &&testkit::daemon::client::Line| {
+        row.is("alarm", &number.to_string()) && row.is("state", "active")
+    };
+    rows.iter().find(is_wanted).map(|row| row.text.clone())
+}
+
+#[test]
+fn h4_feed_that_local_turns_away_is_closed_and_calls_go_on() {
+    let mut story = with_technician();
+    let mut feed = story.client("hello cti");
+    feed.ok("call start device=1001 call=c1");
+    let mut agent = story.client("hello agent user=a1");
+    let recording = agent.ok("record start").get("recording").to_owned();
+    let mut watcher = story.client("hello monitor");
+    watcher.ok("watch");
+    edit(&story, "\"screen\", \"cti\",", "\"screen\",");
+    story.signal(Signal::SIGHUP);
+    let lines = feed.until_closed();
+    assert_eq!(lines.last().map(|line| line.code()), Some("denied"), "{lines:?}");
+    watcher.await_news("the alarm", |line| line.is("code", "cti-lost"));
+    Client::tcp(story.port).err("hello cti", "denied");
+    // The box's own user may be anything on the unix socket.
+    let mut again = story.client_over_unix("hello cti");
+    again.ok("call stop device=1001 call=c1");
+    await_ended(&mut story.client("hello monitor"), &[&recording]);
+    story.stop();
+    story.show(&recording).assert_ledger();
+}
+
+/// The owner of a key that is in use would be shut out of everything recorded from now on.
+#[test]
+fn h5_recipients_that_leave_out_a_key_in_use_are_asked_about() {
+    let mut story = with_technician();
+    let mut technician = story.client_over_unix(HELLO);
+    let other = Identity::generate().to_public().to_string();
+    let own = technician.ask("keys").rows[1].get("public").to_owned();
+    // A further reader shuts out no one.
+    edit(&story, "recipients = []", &format!("recipients = [\"{own}\", \"{other}\"]"));
+    assert!(technician.ok("config reload").is("applied", "store.recipients"));
+    edit(&story, &format!("\"{own}\", "), "");
+    for line in ["config check", "config reload"] {
+        let refused = technician.ask(line).end;
+        assert_eq!(refused.code(), "config", "{}", refused.text);
+        assert!(refused.text.contains(&own) && refused.text.contains("confirm=yes"));
+    }
+    assert_eq!(technician.ask("keys").rows.len(), 3, "both keys are in use");
+    assert!(alarm(&mut technician, 512).is_some());
+    technician.ok("config reload confirm=yes");
+    assert_eq!(technician.ask("keys").rows.len(), 2);
+    assert!(alarm(&mut technician, 512).is_none());
+    assert!(alarm(&mut technician, 407).is_some_and(|row| row.contains(&own)));
+    // A restart cannot ask, so it says what it found.
+    story.stop();
+    edit(&story, &other, &own);
+    story.start();
+    let mut technician = story.client_over_unix(HELLO);
+    assert!(alarm(&mut technician, 407).is_some_and(|row| row.contains(&other)));
+    story.stop();
+    story.start();
+    let mut technician = story.client_over_unix(HELLO);
+    assert!(alarm(&mut technician, 407).is_none(), "known since the start before");
+}
+
+/// A card of 11.025 kHz has no whole number of frames in 20 ms.
+#[test]
+fn f3_sample_rates_of_usual_cards_are_recorded() {
+    for rate in [11_025_u32, 22_050, 44_100] {
+        let mut story = Daemon::new(Site::sim(&[1]));
+        edit(&story, "rate = 8000", &format!("rate = {rate}"));
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: rate,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut wav = hound::WavWriter::create(story.path("1.wav"), spec).unwrap();
+        let sound = testkit::daemon::audio::noise(u64::from(rate) * 20);
+        sound.iter().for_each(|sample| wav.write_sample(*sample).unwrap());
+        wav.finalize().unwrap();
+        story.start();
+        let (mut feed, mut agent) =
+            (story.client("hello cti"), story.client("hello agent user=a1"));
+        feed.ok("call start device=1001 call=c1");
+        let started = agent.ok("record start");
+        let (recording, from) = (started.get("recording").to_owned(), started.number("from"));
+        let mut watcher = story.client("hello monitor");
+        await_position(&mut watcher, 1, from + u64::from(rate) * 2);
+        feed.ok("call stop device=1001 call=c1");
+        await_ended(&mut watcher, &[&recording]);
+        story.stop();
+        let record = story.show(&recording);
+        record.assert_ledger();
+        let stored = record.number("/ledger/stored");
+        assert!(stored >= u64::from(rate) * 2 && record.number("/ledger/lost") == 0, "{rate}");
+        story.assert_verified();
+    }
+}
