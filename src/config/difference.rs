@@ -87,13 +87,16 @@ pub fn changed_keys(one: &Config, other: &Config) -> Vec<&'static str> {
 }
 
 /// Returns `file` as the running box can apply it: keys that need a start keep their running
-/// values, and look-back times stay within the running holdback.
+/// values, except that the rings have room for a shorter holdback. Look-back times stay within the
+/// holdback that results.
 #[must_use]
 pub fn keep_start_keys(running: &Config, mut file: Config) -> Config {
+    let wanted_ms = file.audio.holdback_ms;
     for row in ROWS.iter().filter(|row| row.applies == Applies::AtStart) {
         (row.copy)(running, &mut file);
     }
-    let holdback_ms = file.audio.holdback_ms;
+    let holdback_ms = wanted_ms.min(file.audio.holdback_ms);
+    file.audio.holdback_ms = holdback_ms;
     file.blackout.lead_ms = file.blackout.lead_ms.min(holdback_ms);
     file.audio.preroll_ms = file.audio.preroll_ms.min(holdback_ms);
     file
@@ -170,5 +173,7 @@ mod tests {
         assert_eq!(changed_keys(&running, &applied), ["audio.codec", "audio.preroll_ms"]);
         let waits = ["audio.holdback_ms", "audio.preroll_ms", "blackout.lead_ms"];
         assert_eq!(changed_keys(&applied, &file), waits);
+        let shorter = keep_start_keys(&file, running.clone());
+        assert_eq!(shorter.audio.holdback_ms, 600, "the rings have room for less");
     }
 }

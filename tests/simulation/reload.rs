@@ -104,6 +104,36 @@ fn h2_look_back_times_stay_within_the_running_holdback() {
     assert!(sim.verify().is_clean());
 }
 
+/// A longer one needs larger rings; a shorter one releases audio earlier, and nothing is lost.
+#[test]
+fn h2_shorter_holdback_applies_at_once() {
+    let site = full();
+    let mut sim = started(&site);
+    let (feed, agent) = (sim.hello("cti"), sim.hello("agent user=jdoe"));
+    sim.say(feed, "call start device=1001 call=c1");
+    let id = pair(&sim.say(agent, "record start"), "recording");
+    sim.run_ms(3000);
+    sim.say(agent, "blackout start lead_ms=1000");
+    sim.run_ms(1000);
+    sim.say(agent, "blackout stop");
+    sim.run_ms(400);
+    let field = sim.hello("technician user=field pin=2468");
+    let shorter = site.toml().replace("holdback_ms = 1000", "holdback_ms = 400");
+    let said = reload(&mut sim, field, shorter.replace("lead_ms = 500", "lead_ms = 300"));
+    assert_eq!(said, "ok applied=audio.holdback_ms,blackout.lead_ms waits=- restart=no");
+    sim.run_ms(2000);
+    let refused = sim.say(agent, "blackout start lead_ms=500");
+    assert!(answer(&refused).contains("allowed 0 to 400"), "{refused:?}");
+    sim.say(agent, "blackout start");
+    sim.run_ms(600);
+    sim.say(feed, "call stop device=1001 call=c1");
+    sim.run_ms(2000);
+    let stored = sim.stored(&id);
+    stored.check(&sim);
+    assert_eq!(stored.stretches(), "16000 stored, 16000 masked, 16800 stored, 7200 masked");
+    assert!(sim.verify().is_clean());
+}
+
 #[test]
 fn h2_refused_reload_is_an_alarm_until_a_good_one() {
     let site = full();
