@@ -11,7 +11,6 @@ pub(super) mod key_stock;
 pub(super) mod lifecycle;
 pub(super) mod recall;
 pub(super) mod release;
-pub(super) mod sealed_facts;
 pub(super) mod table;
 
 use crate::audio::channel::ChannelIndex;

@@ -13,6 +13,8 @@ pub mod library;
 pub(super) mod listing;
 pub(super) mod notify;
 mod recheck;
+pub(super) mod response;
+pub(super) mod sealed_facts;
 pub(super) mod table;
 
 use crate::calls::directory::AgentIndex;

@@ -6,7 +6,7 @@
 
 use crate::job::Ticket;
 use crate::recorder::Recorder;
-use crate::recorder::session::command::Response;
+use crate::recorder::session::response::Response;
 use crate::time::Now;
 use data_encoding::HEXLOWER;
 use protocol::reply::{self, LineWriter};

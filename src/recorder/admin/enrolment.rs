@@ -13,7 +13,7 @@ use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::limits;
 use crate::lockout::{Lockouts, Network};
-use crate::recorder::session::command::Response;
+use crate::recorder::session::response::Response;
 use crate::recorder::{Output, Peer, Recorder, Session};
 use crate::store::fact::{EnrolledWorkstation, Fact};
 use crate::time::Now;

@@ -5,7 +5,7 @@
 
 use crate::audio::channel::{Channel, ChannelIndex};
 use crate::recorder::Recorder;
-use crate::recorder::session::command::Response;
+use crate::recorder::session::response::Response;
 use protocol::reply;
 use std::fmt::Write;
 

@@ -10,7 +10,7 @@ use crate::config::difference::{changed_keys, keep_start_keys};
 use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::recorder::recording::encoders::EncoderPools;
-use crate::recorder::session::command::Response;
+use crate::recorder::session::response::Response;
 use crate::recorder::{Output, Recorder};
 use crate::time::Now;
 use protocol::{Code, Refusal, reply};

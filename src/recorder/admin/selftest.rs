@@ -19,7 +19,7 @@ use crate::audio::encode_stream::{EncodeStream, Progress};
 use crate::config::{ActivitySource, CodecKind};
 use crate::id::SessionId;
 use crate::job::Ticket;
-use crate::recorder::session::command::Response;
+use crate::recorder::session::response::Response;
 use crate::recorder::{Input, Output, Recorder, Timer};
 use crate::selftest::probe::{ChannelProbe, ProbeResult};
 use crate::selftest::{CLEAR_TONE_HZ, DiskResult, MASKED_TONE_HZ, SelfTestKeys, SelfTestRecording};

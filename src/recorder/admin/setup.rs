@@ -7,7 +7,7 @@ use crate::config::edit::ConfigChange;
 use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::recorder::admin::reload::ReadResult;
-use crate::recorder::session::command::Response;
+use crate::recorder::session::response::Response;
 use crate::recorder::{Output, Recorder};
 use crate::store::fact::Fact;
 use crate::time::Now;

@@ -6,7 +6,7 @@
 use crate::audio::channel::ChannelIndex;
 use crate::job::Ticket;
 use crate::recorder::Recorder;
-use crate::recorder::session::command::Response;
+use crate::recorder::session::response::Response;
 use crate::time::{MonoTime, Now};
 use crate::trace::{TraceEntry, TraceEvent};
 use protocol::{Code, Kind, Refusal, reply};

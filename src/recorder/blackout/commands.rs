@@ -14,7 +14,7 @@ use crate::recorder::blackout::pending_stop::PendingStop;
 use crate::recorder::blackout::{BlackoutRequest, Receipt};
 use crate::recorder::recording::lifecycle::RecordingRequest;
 use crate::recorder::recording::recall::RecallBuffer;
-use crate::recorder::session::command::Response;
+use crate::recorder::session::response::Response;
 use crate::recorder::{Recorder, Recording};
 use crate::store::fact::{BlackoutHolder, CallNumber, Fact, RecordReason, RecordReasons};
 use crate::store::seal;

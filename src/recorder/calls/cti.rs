@@ -4,7 +4,7 @@
 
 use crate::config;
 use crate::recorder::Recorder;
-use crate::recorder::session::command::Response;
+use crate::recorder::session::response::Response;
 use crate::store::fact::{CallNumber, RecordReason, RecordingEnd};
 use crate::time::Now;
 use protocol::{CallArgs, Code, Refusal, reply};

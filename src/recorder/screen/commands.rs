@@ -11,7 +11,7 @@ use crate::id::{RecordingId, SessionId};
 use crate::limits;
 use crate::recorder::Recorder;
 use crate::recorder::screen::writer::ScreenWriter;
-use crate::recorder::session::command::Response;
+use crate::recorder::session::response::Response;
 use crate::store::fact::{RecordReasons, RecordingEnd};
 use crate::time::{Now, Position, WallTime};
 use protocol::{Code, Hello, Refusal, reply};

@@ -5,56 +5,16 @@
 
 use super::fetch::MediaRequest;
 use super::library::ReplyStream;
+use super::response::Response;
 use crate::calls::directory::AgentIndex;
-use crate::id::{RecordingId, SessionId};
+use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::admin::reload::ReadMode;
 use crate::recorder::blackout::commands::Actor;
-use crate::recorder::session::DurabilityDependency;
 use crate::recorder::{Output, Recorder, Session, Timer};
-use crate::store::fact::RecordReasons;
 use crate::time::{MonoTime, Now};
 use protocol::{Code, Command, Kind, Refusal, Request, reply};
-
-/// A command's reply, and the sync it waits for.
-pub(in crate::recorder) struct Response {
-    pub bytes: Vec<u8>,
-    pub after_sync: Ticket,
-    /// When a blackout's reply becomes `masked=yes`.
-    pub give_up: Option<MonoTime>,
-    /// Rows that are streamed before the final `ok`.
-    pub stream: Option<ReplyStream>,
-    /// The recording that the reply promises; the command is refused if its file cannot be written.
-    pub depends_on: Option<DurabilityDependency>,
-}
-
-impl Response {
-    /// A reply that waits for no sync.
-    pub fn immediate(bytes: Vec<u8>) -> Response {
-        Response::after_sync(Ticket(0), bytes)
-    }
-
-    pub fn after_sync(after: Ticket, bytes: Vec<u8>) -> Response {
-        Response { bytes, after_sync: after, give_up: None, stream: None, depends_on: None }
-    }
-
-    /// Makes the reply depend on a recording and the reasons that the command added to it.
-    pub fn depends_on(self, recording: RecordingId, new: RecordReasons) -> Response {
-        Response { depends_on: Some((recording, new)), ..self }
-    }
-
-    /// A bare `ok`.
-    pub fn ok(after: Ticket) -> Response {
-        let mut bytes = Vec::new();
-        reply::begin_ok(&mut bytes).end();
-        Response::after_sync(after, bytes)
-    }
-
-    pub fn stream(stream: ReplyStream) -> Response {
-        Response { stream: Some(stream), ..Response::immediate(Vec::new()) }
-    }
-}
 
 /// A command that passed authorisation for its session.
 pub(in crate::recorder) struct Authorised<'a> {

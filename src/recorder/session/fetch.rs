@@ -3,8 +3,8 @@
 //! The fact of who fetched which file, and why, is durable before the first byte leaves. Files go
 //! out in pieces as the client has room, and only once complete. Sealed data stays sealed.
 
-use super::command::Response;
 use super::library::{ActorName, ReplyStream};
+use super::response::Response;
 use crate::config::CodecKind;
 use crate::id::SessionId;
 use crate::limits;

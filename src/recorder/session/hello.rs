@@ -4,7 +4,7 @@
 //! are compared outside the loop. A client may try hello three times. `close_silent_sessions` does
 //! what its name says.
 
-use super::command::Response;
+use super::response::Response;
 use crate::alarm;
 use crate::calls::directory::{AgentIndex, LookupError};
 use crate::calls::permission::{Permission, Permissions};

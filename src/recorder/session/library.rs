@@ -5,8 +5,8 @@
 //! sealed record is opened only with an identity that its owner left on the recorder. Replies to
 //! agents never contain a field's value or history (F2).
 
-use super::command::Response;
 use super::listing::Listing;
+use super::response::Response;
 use crate::audio::span::{Fate, LossReason};
 use crate::calls::permission::Permission;
 use crate::config::CodecKind;
@@ -264,9 +264,7 @@ impl Recorder {
         if who.kind == Kind::Supervisor {
             Self::show_fetches(record, out);
             if sealed && !wrapped.is_empty() {
-                unsaid += crate::recorder::recording::sealed_facts::write_sealed_rows(
-                    record, &wrapped, out,
-                );
+                unsaid += super::sealed_facts::write_sealed_rows(record, &wrapped, out);
             } else {
                 Self::show_fields(record, key.as_ref(), out);
             }

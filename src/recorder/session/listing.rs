@@ -4,8 +4,8 @@
 //! Numbers are sealed, so filtering by number opens every record. This may take long, but delays
 //! only other readers.
 
-use super::command::Response;
 use super::library::{RecordKey, ReplyStream, direction_word};
+use super::response::Response;
 use crate::id::{RecordingId, SessionId};
 use crate::limits;
 use crate::recorder::{Principal, Recorder};

@@ -215,20 +215,20 @@ impl Recorder {
         &mut self,
         id: crate::id::SessionId,
         from: Option<u64>,
-    ) -> Result<super::command::Response, Refusal> {
+    ) -> Result<super::response::Response, Refusal> {
         let next = self.journal.trace.next_sequence();
         if let Some(session) = self.sessions.get_mut(id) {
             let first = from.map_or(next, |from| from.clamp(1, next));
             session.watch.get_or_insert(first);
         }
-        Ok(super::command::Response::ok(crate::job::Ticket(0)))
+        Ok(super::response::Response::ok(crate::job::Ticket(0)))
     }
 
     pub(in crate::recorder) fn report_status(
         &mut self,
         now: Now,
         id: crate::id::SessionId,
-    ) -> Result<super::command::Response, Refusal> {
+    ) -> Result<super::response::Response, Refusal> {
         let mut bytes = Vec::new();
         let agent = self.sessions.get(id).and_then(Session::logged_in_agent);
         match agent {
@@ -236,6 +236,6 @@ impl Recorder {
             None => self.box_rows(now, &mut bytes),
         }
         reply::begin_ok(&mut bytes).end();
-        Ok(super::command::Response::immediate(bytes))
+        Ok(super::response::Response::immediate(bytes))
     }
 }

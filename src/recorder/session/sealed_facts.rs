@@ -8,8 +8,8 @@
 use crate::id::SessionId;
 use crate::limits;
 use crate::recorder::Recorder;
-use crate::recorder::session::command::Response;
 use crate::recorder::session::library::ReplyStream;
+use crate::recorder::session::response::Response;
 use crate::store::fact::Fact;
 use crate::store::index::Record;
 use crate::time::Now;
