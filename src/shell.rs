@@ -9,6 +9,7 @@ mod config_file;
 pub mod event_loop;
 pub mod net;
 pub mod os;
+mod periodic;
 pub mod serial;
 pub mod start;
 pub mod workers;

@@ -1,9 +1,10 @@
-//! Edits the configuration file, in a worker thread.
+//! Reads the configuration file, and edits it in a worker thread.
 //!
 //! The new text is written to a temporary file, synced and renamed over the old file. A power cut
 //! leaves one of the two intact. Mode and group are preserved, and the owner where the daemon may
 //! set it. PINs are hashed here; `config::edit` validates the change.
 
+use crate::config::Config;
 use crate::config::edit::{ConfigChange, apply_change};
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher;
@@ -74,4 +75,28 @@ fn hash_pin(pin: &str) -> Result<String, String> {
     }
     let hash = Argon2::default().hash_password(pin.as_bytes());
     hash.map(|hash| hash.to_string()).map_err(|error| format!("the PIN cannot be hashed: {error}"))
+}
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// One line of text for each problem found.
+pub fn read_config(path: &Path) -> Result<Config, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("{}: {error}; give one with --config FILE", path.display()))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let checked = crate::shell::config_check::check_config_text(path, &text);
+    match checked.map_err(|error| format!("{}: {error}", path.display()))? {
+        Ok((config, warnings)) => {
+            for warning in warnings {
+                log::warn!("{}: {warning}", path.display());
+            }
+            Ok(config.resolve_paths(folder))
+        }
+        Err(errors) => {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Err(lines.join("\n"))
+        }
+    }
 }

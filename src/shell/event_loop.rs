@@ -12,9 +12,10 @@ use crate::id::SessionId;
 use crate::limits;
 use crate::recorder::{Input, Output, ReadMode, Recorder, RejectReason};
 use crate::selftest::TONE_PEAK;
-use crate::shell::net::accept::{PendingHandshake, SessionNumbers};
+use crate::shell::config_file;
 use crate::shell::net::admission::Admission;
 use crate::shell::net::connection::{Connection, Incoming, ReadOutcome};
+use crate::shell::net::handshake::{FIRST_SESSION_TOKEN, PendingHandshake, SessionNumbers};
 use crate::shell::net::listener::Listener;
 use crate::shell::net::peer::LocalIds;
 use crate::shell::net::tls::TlsServer;
@@ -37,7 +38,6 @@ pub(super) const WAKER_TOKEN: usize = 0;
 pub(super) const SIGNALS_TOKEN: usize = 1;
 pub(super) const FIRST_LISTENER_TOKEN: usize = 2;
 pub(super) const FIRST_BOARD_TOKEN: usize = 64;
-pub(super) const FIRST_SESSION_TOKEN: usize = 1 << 16;
 
 /// Lines read from one session before the next session is served.
 const SESSION_LINES_MAX: usize = 2;
@@ -106,30 +106,6 @@ pub(super) fn system_error(what: &'static str) -> impl FnOnce(std::io::Error) ->
     move |error| DaemonError::System { what, error }
 }
 
-/// Reads and checks a configuration file.
-///
-/// # Errors
-/// One line of text for each problem found.
-pub fn read_config(path: &Path) -> Result<Config, String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| format!("{}: {error}; give one with --config FILE", path.display()))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let checked = crate::shell::config_check::check_config_text(path, &text);
-    match checked.map_err(|error| format!("{}: {error}", path.display()))? {
-        Ok((config, warnings)) => {
-            for warning in warnings {
-                log::warn!("{}: {warning}", path.display());
-            }
-            Ok(config.resolve_paths(folder))
-        }
-        Err(errors) => {
-            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            Err(lines.join("\n"))
-        }
-    }
-}
-
 pub struct Daemon {
     pub(super) poll: Poll,
     pub(super) clock: Clock,
@@ -187,7 +163,7 @@ pub(super) struct PolledBoard {
 /// # Errors
 /// See `DaemonError`.
 pub fn run(config_path: &Path) -> Result<ExitReason, DaemonError> {
-    let config = read_config(config_path)
+    let config = config_file::read_config(config_path)
         .map_err(|text| DaemonError::Config(format!("{}:\n{text}", config_path.display())))?;
     let signals = Signals::open().map_err(|e| system_error("signals")(e.into()))?;
     let not_locked = crate::shell::os::hardening::harden_process()

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod admission;
 pub mod ca;
 pub mod connection;
+pub mod handshake;
 pub mod listener;
 pub mod peer;
 pub mod tls;

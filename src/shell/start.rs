@@ -11,19 +11,19 @@ use crate::shell::event_loop::{
     Daemon, DaemonError, FIRST_BOARD_TOKEN, FIRST_LISTENER_TOKEN, PolledBoard, SIGNALS_TOKEN,
     WAKER_TOKEN, system_error,
 };
-use crate::shell::net::accept::SessionNumbers;
 use crate::shell::net::admission::Admission;
 use crate::shell::net::ca::CertificateAuthority;
+use crate::shell::net::handshake::SessionNumbers;
 use crate::shell::net::listener::Listener;
 use crate::shell::net::peer::LocalIds;
 use crate::shell::net::tls::{TlsError, TlsServer};
 use crate::shell::os::clock::Clock;
 use crate::shell::os::data_dir::DataDir;
-use crate::shell::os::log_writer::LogWriter;
 use crate::shell::os::recover;
 use crate::shell::os::service_manager::ServiceManager;
 use crate::shell::os::signal::Signals;
 use crate::shell::workers::disk::DiskThread;
+use crate::shell::workers::log_writer::LogWriter;
 use crate::shell::workers::worker::{self, Kernel, Worker};
 use crate::store::sign::BoxSigningKey;
 use crate::time::MonoTime;
@@ -46,7 +46,7 @@ impl Daemon {
         let waker = waker.map_err(system_error("waker"))?;
         let (data, box_key) = DataDir::open(&config)?;
         let queue = DiskThread::new_queue();
-        crate::shell::os::log_writer::install_logger(queue.0.clone(), log::LevelFilter::Info);
+        crate::shell::workers::log_writer::install_logger(queue.0.clone(), log::LevelFilter::Info);
         let disk = DiskThread::start(&data.path, waker.clone(), queue, LogWriter::new())
             .map_err(system_error("the disk thread"))?;
         if let Some(notice) = &data.notice {

@@ -11,6 +11,7 @@ pub mod export_screen;
 pub mod keys;
 pub mod records;
 pub mod report;
+pub mod selftest;
 pub mod send;
 pub mod setup;
 pub mod show;

@@ -3,8 +3,6 @@
 //! The statuses are those of `sysexits.h`. A request rejected by the recorder and an unclean store
 //! are not errors: see `Outcome`.
 
-use crate::store::facts::FactsError;
-use crate::store::unseal::{IdentityKeyring, UnsealError};
 use crate::terminal::serial::SerialError;
 use client::{ConnectionError, EnrolError, KeyringError, OpenError};
 use hushbox::config::ConfigError;
@@ -17,6 +15,39 @@ use std::path::PathBuf;
 
 /// Maximum number of configuration errors shown at once.
 const SHOWN_ERRORS_MAX: usize = 20;
+
+/// The reason why a record cannot be opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnsealError {
+    #[error("sealed, and no identity to open it")]
+    NoIdentity,
+    #[error("sealed: {0}")]
+    Seal(#[from] SealError),
+    #[error("cannot read its media file, which holds the key: {why}")]
+    Media { why: String },
+    #[error("deleted, together with its key")]
+    Deleted,
+}
+
+impl From<MediaError> for UnsealError {
+    fn from(error: MediaError) -> UnsealError {
+        match error {
+            MediaError::Seal(error) => UnsealError::Seal(error),
+            other => UnsealError::Media { why: other.to_string() },
+        }
+    }
+}
+
+/// The reason why the input of `decode --as facts` cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    #[error("the input is longer than {most} bytes")]
+    TooLong { most: u64 },
+    #[error("the input is not valid output of `show ID sealed=on`: line {line}, column {column}")]
+    Malformed { line: usize, column: usize },
+    #[error("{what}: not valid base64; truncated or changed")]
+    Base64 { what: &'static str },
+}
 
 /// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -122,8 +153,8 @@ pub fn format_diagnostic(path: &std::path::Path, error: &ConfigError) -> String 
 
 impl Error {
     /// Creates the error for a recording that cannot be opened.
-    pub fn from_unseal(record: &Record, why: UnsealError, keyring: &IdentityKeyring) -> Error {
-        let recipients = keyring.recipients().to_vec();
+    pub fn from_unseal(record: &Record, why: UnsealError, recipients: &[String]) -> Error {
+        let recipients = recipients.to_vec();
         Error::Unseal { id: record.id().to_string(), why, recipients }
     }
 

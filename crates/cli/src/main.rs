@@ -46,7 +46,7 @@ fn run(command: Command) -> Result<Outcome, Error> {
         Command::Agent(args) => commands::agent::run(&args),
         Command::Console(args) => commands::console::run(&args),
         Command::Meters(args) => commands::console::run_meters(&args),
-        Command::Selftest(args) => commands::report::run_selftest(&args),
+        Command::Selftest(args) => commands::selftest::run(&args),
         Command::VerifyReport(args) => commands::report::run_verify(&args),
         Command::Records(args) => commands::records::run(&args),
         Command::Show(args) => commands::show::run(&args),

@@ -12,12 +12,12 @@ use super::peer;
 use crate::id::SessionId;
 use crate::limits;
 use crate::recorder::{Input, RejectReason};
-use crate::shell::event_loop::{Daemon, FIRST_SESSION_TOKEN};
+use crate::shell::event_loop::Daemon;
 use crate::shell::net::ca::ServerCertificate;
 use crate::shell::net::connection::{Connection, Transport};
+use crate::shell::net::handshake::PendingHandshake;
 use crate::shell::workers::worker::{SignRequest, WorkerRequest};
 use crate::time::{MonoTime, Now};
-use mio::Token;
 use protocol::Kind;
 use std::net::SocketAddr;
 
@@ -25,34 +25,6 @@ use std::net::SocketAddr;
 const ACCEPTS_PER_TURN: usize = 64;
 /// Retry interval after a failed accept, usually for lack of descriptors.
 const ACCEPT_RETRY_MS: u64 = 100;
-
-/// Allocates unique session numbers and the poll tokens of their connections.
-#[derive(Debug, Default)]
-pub(in crate::shell) struct SessionNumbers {
-    last: usize,
-}
-
-// 64-bit numbers never run out, however often clients reconnect.
-const _: () = assert!(usize::BITS >= 64);
-
-impl SessionNumbers {
-    fn give(&mut self) -> (u64, Token) {
-        self.last += 1;
-        (self.last as u64, Token(FIRST_SESSION_TOKEN + self.last))
-    }
-
-    /// Returns the session number of a token.
-    pub fn of(token: usize) -> u64 {
-        token.saturating_sub(FIRST_SESSION_TOKEN) as u64
-    }
-}
-
-/// A connection that is not a session yet.
-pub(in crate::shell) struct PendingHandshake {
-    pub connection: Connection,
-    started_at: MonoTime,
-    from: String,
-}
 
 impl Daemon {
     pub(in crate::shell) fn accept_connections(&mut self, now: Now) {
@@ -281,19 +253,5 @@ impl Daemon {
         let (authority, now) = (tls.authority().clone(), self.clock.now());
         let sign = SignRequest { session, authority, now: now.wall, request, machine, kinds };
         self.general_worker.submit(now.mono, WorkerRequest::Sign(sign));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn h4_session_numbers_go_on_past_32_bits() {
-        let mut numbers = SessionNumbers { last: u32::MAX as usize - 1 };
-        let given: Vec<(u64, Token)> = (0..3).map(|_| numbers.give()).collect();
-        let wanted = [u64::from(u32::MAX), 1 << 32, (1 << 32) + 1];
-        assert_eq!(given.iter().map(|(number, _)| *number).collect::<Vec<_>>(), wanted);
-        assert!(given.iter().all(|(number, token)| SessionNumbers::of(token.0) == *number));
     }
 }

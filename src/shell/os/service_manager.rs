@@ -8,10 +8,9 @@
 //! The protocol is a datagram of `NAME=value` lines. Existing crates block on send; the loop must
 //! not. A datagram that cannot be sent is dropped, and the next follows within a second.
 
-use crate::shell::event_loop::{Daemon, PolledBoard};
+use crate::recorder::Recorder;
 use crate::time::{MonoTime, Now};
-use crate::watchdog::{BoardHealth, BoardProgress, ProgressWatchdog, StallError};
-use board::BoardState;
+use crate::watchdog::{BoardProgress, ProgressWatchdog, StallError};
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -95,16 +94,49 @@ impl ServiceManager {
         self.send_notification("STOPPING=1");
     }
 
-    fn check_progress(&mut self, now: Now, boards: &[PolledBoard], behind_ms: u64) {
-        let sights = boards.iter().map(|place| BoardProgress {
-            position: place.board.position(),
-            health: match place.board.state() {
-                BoardState::Running | BoardState::Waiting => BoardHealth::Running,
-                BoardState::Failed { mute: false, .. } => BoardHealth::Down,
-                BoardState::Failed { mute: true, .. } => BoardHealth::Silent,
+    /// Whether a second has passed since the last check.
+    pub fn is_check_due(&self, now: Now) -> bool {
+        now.mono >= self.next_check
+    }
+
+    /// Checks whether audio moves and becomes durable. Sends the watchdog ping if so, and the
+    /// status if it changed.
+    pub fn check(
+        &mut self,
+        now: Now,
+        boards: impl ExactSizeIterator<Item = BoardProgress>,
+        recorder: &Recorder,
+    ) {
+        self.next_check = now.mono.after_ms(CHECK_INTERVAL_MS);
+        self.check_progress(now, boards, recorder.durability_lag_ms());
+        let status = match &self.stall {
+            Some(why) => format!("{why}; {}", recorder.status_line()),
+            None => match self.state {
+                ServiceState::Starting => format!("waiting for audio; {}", recorder.status_line()),
+                ServiceState::Ready | ServiceState::Stopping => recorder.status_line(),
             },
-        });
-        let stall = self.watchdog.check_progress(now, sights, behind_ms).err();
+        };
+        if self.is_ready_pending {
+            self.is_ready_pending = !self.send_notification("READY=1");
+        }
+        if self.status != status && self.send_notification(&format!("STATUS={status}")) {
+            self.status = status;
+        }
+        if self.stall.is_none() {
+            self.send_notification(match self.state {
+                ServiceState::Ready => WATCHDOG_PING,
+                ServiceState::Starting | ServiceState::Stopping => EXTEND_TIMEOUT,
+            });
+        }
+    }
+
+    fn check_progress(
+        &mut self,
+        now: Now,
+        boards: impl ExactSizeIterator<Item = BoardProgress>,
+        behind_ms: u64,
+    ) {
+        let stall = self.watchdog.check_progress(now, boards, behind_ms).err();
         match (&stall, &self.stall) {
             (Some(why), None) if self.socket.is_some() => {
                 log::error!("{why}: the watchdog is not fed, so the box will be started again");
@@ -121,39 +153,6 @@ impl ServiceManager {
         let Some(socket) = &self.socket else { return true };
         let told = socket.send(what.as_bytes());
         told.inspect_err(|error| log::debug!("the boot service was not told: {error}")).is_ok()
-    }
-}
-
-impl Daemon {
-    /// Checks the daemon once a second, and sends the watchdog ping if audio moves.
-    pub(in crate::shell) fn notify_service_manager(&mut self, now: Now) {
-        if now.mono < self.service_manager.next_check {
-            return;
-        }
-        let Daemon { service_manager: boot_service, boards, recorder, .. } = self;
-        boot_service.next_check = now.mono.after_ms(CHECK_INTERVAL_MS);
-        boot_service.check_progress(now, boards, recorder.durability_lag_ms());
-        let status = match &boot_service.stall {
-            Some(why) => format!("{why}; {}", recorder.status_line()),
-            None => match boot_service.state {
-                ServiceState::Starting => format!("waiting for audio; {}", recorder.status_line()),
-                ServiceState::Ready | ServiceState::Stopping => recorder.status_line(),
-            },
-        };
-        if boot_service.is_ready_pending {
-            boot_service.is_ready_pending = !boot_service.send_notification("READY=1");
-        }
-        if boot_service.status != status
-            && boot_service.send_notification(&format!("STATUS={status}"))
-        {
-            boot_service.status = status;
-        }
-        if boot_service.stall.is_none() {
-            boot_service.send_notification(match boot_service.state {
-                ServiceState::Ready => WATCHDOG_PING,
-                ServiceState::Starting | ServiceState::Stopping => EXTEND_TIMEOUT,
-            });
-        }
     }
 }
 

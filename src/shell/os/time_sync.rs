@@ -5,9 +5,7 @@
 //! the clock. Both may block, so the check runs in a worker thread.
 
 use crate::recorder::TimeSync;
-use crate::shell::event_loop::Daemon;
-use crate::shell::workers::worker::WorkerRequest;
-use crate::time::{Now, WallTime};
+use crate::time::WallTime;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,24 +15,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const TIMESYNCD_DIR: &str = "/run/systemd/timesync";
 /// File in that directory; its modification time is that of the last server reply.
 const SYNCHRONIZED_FILE: &str = "synchronized";
-const QUERY_INTERVAL_MS: u64 = 60_000;
 /// The kernel considers the clock unsynchronised after this time: 16 s at 500 ppm.
 const SYNC_VALID_MS: i64 = 32_000_000;
-
-impl Daemon {
-    /// Starts a query at startup and once a minute, unless one is running.
-    pub(in crate::shell) fn poll_time_sync(&mut self, now: Now) {
-        if self.next_time_sync.is_some_and(|at| at <= now.mono) {
-            self.next_time_sync = None;
-            self.time_sync_worker.submit(now.mono, WorkerRequest::QueryTimeSync { now: now.wall });
-        }
-    }
-
-    pub(in crate::shell) fn handle_time_sync(&mut self, now: Now, found: TimeSync) {
-        self.next_time_sync = Some(now.mono.after_ms(QUERY_INTERVAL_MS));
-        self.recorder.set_time_sync(found);
-    }
-}
 
 /// Queries timesyncd if it runs, otherwise `timedatectl`.
 #[must_use]

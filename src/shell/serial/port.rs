@@ -5,7 +5,6 @@
 //! retried; it never stops the daemon. A serial peer is unauthenticated, so it may only log in as
 //! a technician with a PIN.
 
-use crate::shell::net::listener::Listener;
 use crate::time::MonoTime;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -339,32 +338,5 @@ impl SerialConsole {
         }
         self.state = PortState::Busy { port: port.clone() };
         Some(port)
-    }
-}
-
-impl crate::shell::event_loop::Daemon {
-    /// Polls the serial consoles, and raises or clears their alarms.
-    pub(in crate::shell) fn poll_serial_ports(&mut self) {
-        let now = self.clock.now();
-        for (index, listener) in self.listeners.iter_mut().enumerate() {
-            let Listener::Serial(console) = listener else { continue };
-            let trouble = match console.poll_port(now.mono, self.poll.registry()) {
-                PortChange::Unchanged => continue,
-                PortChange::Opened => None,
-                PortChange::Lost(error) => Some(error.to_string()),
-            };
-            self.accept_ready[index] |= trouble.is_none();
-            let place = console.path().display().to_string();
-            self.recorder.handle(now, crate::recorder::Input::ConsoleState { place, trouble });
-        }
-    }
-
-    /// Time at which a console must be polled.
-    pub(in crate::shell) fn next_serial_poll_at(&self) -> Option<MonoTime> {
-        let deadline = |listener: &Listener| match listener {
-            Listener::Serial(console) => console.deadline(),
-            Listener::Tcp { .. } | Listener::Unix { .. } => None,
-        };
-        self.listeners.iter().filter_map(deadline).min()
     }
 }

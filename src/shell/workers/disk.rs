@@ -31,7 +31,7 @@ const SYNC_EACH_MAX: usize = 8;
 
 pub enum DiskTask {
     Job(Job),
-    Log(crate::shell::os::log_writer::LogMessage),
+    Log(crate::shell::workers::log_writer::LogMessage),
 }
 
 /// The disk thread exited, which only a violated invariant in it can cause.
@@ -55,7 +55,7 @@ impl DiskThread {
         data: &Path,
         waker: Arc<Waker>,
         (tasks, inbox): (SyncSender<DiskTask>, Receiver<DiskTask>),
-        print: crate::shell::os::log_writer::LogWriter,
+        print: crate::shell::workers::log_writer::LogWriter,
     ) -> io::Result<DiskThread> {
         let (done_sender, dones) = sync_channel(QUEUE_TASKS_MAX);
         let root = File::open(data)?;
@@ -132,7 +132,7 @@ fn run_disk_thread(
     inbox: &Receiver<DiskTask>,
     dones: &SyncSender<Completion>,
     waker: &Waker,
-    print: &crate::shell::os::log_writer::LogWriter,
+    print: &crate::shell::workers::log_writer::LogWriter,
 ) {
     while let Ok(task) = inbox.recv() {
         let done = match task {

@@ -524,7 +524,7 @@ fn load_changed_config(
     wanted: &ReadConfigRequest,
     tools: &Tools,
 ) -> Result<ReloadedConfig, ReadFailure> {
-    let config = crate::shell::event_loop::read_config(&wanted.path).map_err(ReadFailure::File)?;
+    let config = crate::shell::config_file::read_config(&wanted.path).map_err(ReadFailure::File)?;
     let config = Box::new(config);
     let local_ids = LocalIds::resolve_names(&config.local);
     if !tools.seal || !config.store.seal {

@@ -7,11 +7,11 @@
 
 use crate::Outcome;
 use crate::cli::{DecodeArgs, DecodeFormat};
-use crate::error::Error;
+use crate::error::{Error, UnsealError};
 use crate::output::video;
 use crate::output::video::{CheckedMedia, VideoSource};
 use crate::store::seekable::{SeekableInput, SeekableOutput};
-use crate::store::unseal::{IdentityKeyring, UnsealError};
+use crate::store::unseal::IdentityKeyring;
 use hushbox::audio::span::Run;
 use hushbox::config::CodecKind;
 use hushbox::export::ogg::OggWriter;

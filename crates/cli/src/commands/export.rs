@@ -176,13 +176,15 @@ pub struct ExportContext<'a> {
 fn write_export(store: &StoreDir, record: &Record, with: &ExportContext<'_>) -> Result<(), Error> {
     let path = store.path_of(&record.media_path());
     let bad = |error: MediaError| match error {
-        MediaError::Seal(error) => Error::from_unseal(record, error.into(), with.keyring),
+        MediaError::Seal(error) => {
+            Error::from_unseal(record, error.into(), with.keyring.recipients())
+        }
         error => Error::Media { path: path.clone(), error },
     };
     let export = |error| Error::Export { path: with.file.target().to_owned(), error };
     let header = &with.scan.header;
     let key = with.keyring.media_key(header);
-    let key = key.map_err(|why| Error::from_unseal(record, why, with.keyring))?;
+    let key = key.map_err(|why| Error::from_unseal(record, why, with.keyring.recipients()))?;
     let sound = AudioFormat {
         codec: header.codec,
         rate: header.rate,

@@ -5,11 +5,11 @@
 
 use crate::Outcome;
 use crate::cli::RecordsArgs;
-use crate::error::Error;
+use crate::error::{Error, UnsealError};
 use crate::output::table::Table;
 use crate::store::record_json::RecordJson;
 use crate::store::store_dir::StoreDir;
-use crate::store::unseal::{IdentityKeyring, UnsealError};
+use crate::store::unseal::IdentityKeyring;
 use hushbox::store::index::{Record, RecordFilter};
 use hushbox::time::{WallTime, ms_of_frames};
 use std::io::Write;

@@ -1,14 +1,12 @@
-//! `hushbox selftest` and `hushbox verify-report`: signed self-test reports.
+//! `hushbox verify-report`, and the pages of signed self-test reports.
 //!
 //! A report is plain text: a readable page, followed by the rows that the recorder sent. The last
 //! row signs all rows before it. The page is generated from the rows, so verification regenerates
 //! it and detects any changed byte. The signing key stays on the recorder.
 
 use crate::Outcome;
-use crate::cli::{SelftestArgs, VerifyReportArgs};
-use crate::commands::console;
+use crate::cli::VerifyReportArgs;
 use crate::error::Error;
-use crate::output::atomic_file::AtomicFile;
 use crate::output::reply_format;
 use crate::output::table::{Table, wrap_text};
 use crate::store::store_dir::StoreDir;
@@ -25,35 +23,6 @@ const COLUMNS: usize = 80;
 const SIGNED_HEADING: &str =
     "Signed rows, from which all above follows (check: hushbox verify-report)";
 
-/// Runs `hushbox selftest`.
-pub fn run_selftest(args: &SelftestArgs) -> Result<Outcome, Error> {
-    let place = args.report.clone();
-    if let Some(path) = place.as_ref().filter(|path| path.exists()) {
-        return Err(Error::Exists { path: path.clone() });
-    }
-    eprintln!("The self-test takes about ten seconds; recordings continue.");
-    let Some(reply) = console::request_once(&args.console, "selftest")? else {
-        return Ok(Outcome::Unclean);
-    };
-    let ended = match &reply.outcome {
-        Ok(ended) => ended,
-        Err(_) => {
-            eprint!("{}", reply_format::format_outcome(&reply.outcome));
-            return Ok(Outcome::Unclean);
-        }
-    };
-    let mut out = std::io::stdout();
-    out.write_all(format_page(&reply.rows).as_bytes()).map_err(Error::Stdout)?;
-    if let Some(path) = place {
-        let part = AtomicFile::create(&path)?;
-        let written = part.try_clone_file()?.write_all(format_report(&reply.rows).as_bytes());
-        written.map_err(|error| Error::Write { path: path.clone(), error })?;
-        part.commit()?;
-        writeln!(out, "\nreport: {}", path.display()).map_err(Error::Stdout)?;
-    }
-    Ok(if ended.get("failed") == Some("0") { Outcome::Done } else { Outcome::Unclean })
-}
-
 /// Formats the page of a completed self-test.
 pub fn format_passed_page(reply: &Reply) -> Option<String> {
     reply.outcome.is_ok().then(|| format_page(&reply.rows))
@@ -69,12 +38,12 @@ fn rows_of_test<'a>(rows: &'a [Pairs], test: &str) -> impl Iterator<Item = &'a P
 }
 
 /// Formats the whole report file.
-fn format_report(rows: &[Pairs]) -> String {
+pub fn format_report(rows: &[Pairs]) -> String {
     let signed: String = rows.iter().map(|row| reply_format::format_line("row", row)).collect();
     format!("{}\n{SIGNED_HEADING}\n\n{signed}", format_page(rows))
 }
 
-fn format_page(rows: &[Pairs]) -> String {
+pub fn format_page(rows: &[Pairs]) -> String {
     let count = |result: &str| rows.iter().filter(|row| value_of(row, "result") == result).count();
     let (passed, failed, skipped) = (count("pass"), count("fail"), count("skip"));
     let verdict = if failed == 0 { "PASSED" } else { "FAILED" };

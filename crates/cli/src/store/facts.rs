@@ -6,7 +6,7 @@
 //! values are wiped from memory.
 
 use crate::Outcome;
-use crate::error::Error;
+use crate::error::{Error, FactsError};
 use crate::store::seekable::{SeekableInput, SeekableOutput};
 use crate::store::unseal::IdentityKeyring;
 use data_encoding::BASE64;
@@ -19,17 +19,6 @@ use zeroize::Zeroize;
 
 /// Upper bound of the input: 15 fields and 64 updates of 256 bytes, sealed and in base64.
 const INPUT_BYTES: u64 = 256 << 10;
-
-/// The reason why the input cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum FactsError {
-    #[error("the input is longer than {INPUT_BYTES} bytes")]
-    TooLong,
-    #[error("the input is not valid output of `show ID sealed=on`: line {line}, column {column}")]
-    Malformed { line: usize, column: usize },
-    #[error("{what}: not valid base64; truncated or changed")]
-    Base64 { what: &'static str },
-}
 
 /// Sealed values, in base64.
 #[derive(Debug, Deserialize)]
@@ -82,7 +71,7 @@ fn decode_base64(text: &str, what: &'static str) -> Result<Vec<u8>, FactsError> 
 
 fn open_facts(keyring: &IdentityKeyring, text: &[u8]) -> Result<OpenedFacts, Error> {
     if text.len() as u64 > INPUT_BYTES {
-        return Err(FactsError::TooLong.into());
+        return Err(FactsError::TooLong { most: INPUT_BYTES }.into());
     }
     let sealed: SealedFacts = serde_json::from_slice(text)
         .map_err(|error| FactsError::Malformed { line: error.line(), column: error.column() })?;

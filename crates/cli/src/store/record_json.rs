@@ -4,8 +4,9 @@
 //! its media file. Positions are samples on the channel since the daemon started, from `from`
 //! (inclusive) to `to` (exclusive). Milliseconds count from the start of the recording.
 
+use crate::error::UnsealError;
 use crate::store::store_dir::StoreDir;
-use crate::store::unseal::{PersonalFacts, UnsealError};
+use crate::store::unseal::PersonalFacts;
 use data_encoding::HEXLOWER;
 use hushbox::audio::span::{Fate, Ledger, LossReason};
 use hushbox::config::Direction;

@@ -3,12 +3,12 @@
 //! Without a matching identity a record is still listed; its phone numbers and fields are then an
 //! `UnsealError`.
 
-use crate::error::Error;
+use crate::error::{Error, UnsealError};
 use crate::store::store_dir::StoreDir;
 use hushbox::store::fact::PhoneNumbers;
 use hushbox::store::index::Record;
 use hushbox::store::layout;
-use hushbox::store::media::{MediaError, MediaHeader, MediaReader};
+use hushbox::store::media::{MediaHeader, MediaReader};
 use hushbox::store::seal::{
     DataKey, Identity, SealError, open_field, open_numbers, parse_identities, unwrap_key,
 };
@@ -16,28 +16,6 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 use zeroize::Zeroizing;
-
-/// The reason why a record cannot be opened.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnsealError {
-    #[error("sealed, and no identity to open it")]
-    NoIdentity,
-    #[error("sealed: {0}")]
-    Seal(#[from] SealError),
-    #[error("cannot read its media file, which holds the key: {why}")]
-    Media { why: String },
-    #[error("deleted, together with its key")]
-    Deleted,
-}
-
-impl From<MediaError> for UnsealError {
-    fn from(error: MediaError) -> UnsealError {
-        match error {
-            MediaError::Seal(error) => UnsealError::Seal(error),
-            other => UnsealError::Media { why: other.to_string() },
-        }
-    }
-}
 
 /// The available identities.
 pub struct IdentityKeyring {

@@ -1,0 +1,39 @@
+//! `hushbox selftest`: runs a self-test, shows its page, and saves the report.
+
+use crate::Outcome;
+use crate::cli::SelftestArgs;
+use crate::commands::console;
+use crate::commands::report::{format_page, format_report};
+use crate::error::Error;
+use crate::output::atomic_file::AtomicFile;
+use crate::output::reply_format;
+use std::io::Write;
+
+/// Runs `hushbox selftest`.
+pub fn run(args: &SelftestArgs) -> Result<Outcome, Error> {
+    let place = args.report.clone();
+    if let Some(path) = place.as_ref().filter(|path| path.exists()) {
+        return Err(Error::Exists { path: path.clone() });
+    }
+    eprintln!("The self-test takes about ten seconds; recordings continue.");
+    let Some(reply) = console::request_once(&args.console, "selftest")? else {
+        return Ok(Outcome::Unclean);
+    };
+    let ended = match &reply.outcome {
+        Ok(ended) => ended,
+        Err(_) => {
+            eprint!("{}", reply_format::format_outcome(&reply.outcome));
+            return Ok(Outcome::Unclean);
+        }
+    };
+    let mut out = std::io::stdout();
+    out.write_all(format_page(&reply.rows).as_bytes()).map_err(Error::Stdout)?;
+    if let Some(path) = place {
+        let part = AtomicFile::create(&path)?;
+        let written = part.try_clone_file()?.write_all(format_report(&reply.rows).as_bytes());
+        written.map_err(|error| Error::Write { path: path.clone(), error })?;
+        part.commit()?;
+        writeln!(out, "\nreport: {}", path.display()).map_err(Error::Stdout)?;
+    }
+    Ok(if ended.get("failed") == Some("0") { Outcome::Done } else { Outcome::Unclean })
+}

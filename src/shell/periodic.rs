@@ -1,0 +1,71 @@
+//! Parts of the loop that run by the clock: time synchronisation, serial consoles, and the service
+//! manager.
+
+use crate::recorder::{Input, TimeSync};
+use crate::shell::event_loop::{Daemon, PolledBoard};
+use crate::shell::net::listener::Listener;
+use crate::shell::serial::port::PortChange;
+use crate::shell::workers::worker::WorkerRequest;
+use crate::time::{MonoTime, Now};
+use crate::watchdog::{BoardHealth, BoardProgress};
+use board::BoardState;
+
+/// Time between queries of the clock's synchronisation, in milliseconds.
+const TIME_SYNC_INTERVAL_MS: u64 = 60_000;
+
+impl Daemon {
+    /// Starts a query at startup and once a minute, unless one is running.
+    pub(in crate::shell) fn poll_time_sync(&mut self, now: Now) {
+        if self.next_time_sync.is_some_and(|at| at <= now.mono) {
+            self.next_time_sync = None;
+            self.time_sync_worker.submit(now.mono, WorkerRequest::QueryTimeSync { now: now.wall });
+        }
+    }
+
+    pub(in crate::shell) fn handle_time_sync(&mut self, now: Now, found: TimeSync) {
+        self.next_time_sync = Some(now.mono.after_ms(TIME_SYNC_INTERVAL_MS));
+        self.recorder.set_time_sync(found);
+    }
+
+    /// Polls the serial consoles, and raises or clears their alarms.
+    pub(in crate::shell) fn poll_serial_ports(&mut self) {
+        let now = self.clock.now();
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            let Listener::Serial(console) = listener else { continue };
+            let trouble = match console.poll_port(now.mono, self.poll.registry()) {
+                PortChange::Unchanged => continue,
+                PortChange::Opened => None,
+                PortChange::Lost(error) => Some(error.to_string()),
+            };
+            self.accept_ready[index] |= trouble.is_none();
+            let place = console.path().display().to_string();
+            self.recorder.handle(now, Input::ConsoleState { place, trouble });
+        }
+    }
+
+    /// Time at which a console must be polled.
+    pub(in crate::shell) fn next_serial_poll_at(&self) -> Option<MonoTime> {
+        let deadline = |listener: &Listener| match listener {
+            Listener::Serial(console) => console.deadline(),
+            Listener::Tcp { .. } | Listener::Unix { .. } => None,
+        };
+        self.listeners.iter().filter_map(deadline).min()
+    }
+
+    /// Checks the daemon once a second, and sends the watchdog ping if audio moves.
+    pub(in crate::shell) fn notify_service_manager(&mut self, now: Now) {
+        if self.service_manager.is_check_due(now) {
+            let boards = self.boards.iter().map(board_progress);
+            self.service_manager.check(now, boards, &self.recorder);
+        }
+    }
+}
+
+fn board_progress(place: &PolledBoard) -> BoardProgress {
+    let health = match place.board.state() {
+        BoardState::Running | BoardState::Waiting => BoardHealth::Running,
+        BoardState::Failed { mute: false, .. } => BoardHealth::Down,
+        BoardState::Failed { mute: true, .. } => BoardHealth::Silent,
+    };
+    BoardProgress { position: place.board.position(), health }
+}
