@@ -260,11 +260,11 @@ impl Recorder {
         match input {
             Input::Connected { session, peer } => self.handle_connect(now, session, peer),
             Input::SerialOpened { session, place, silent_ms } => {
-                self.handle_serial_open(now, session, (place, silent_ms));
+                self.handle_serial_open(now, session, place, silent_ms);
             }
             Input::ConsoleState { place, trouble } => self.set_console_state(now, &place, trouble),
             Input::TlsAccepted { session, from, certificate } => {
-                self.accept_tls(now, session, (from, certificate));
+                self.accept_tls(now, session, from, certificate);
             }
             Input::Data { session, block } => self.receive_block(now, session, block),
             Input::CodeRandom { session, random } => {

@@ -56,7 +56,7 @@ impl Trace {
 
     /// Records lost frames of a channel. Consecutive losses merge into one event, so that a
     /// missing card does not push other events out of the ring.
-    pub fn push_lost(&mut self, at: WallTime, (channel, frames, why): (u16, u64, &'static str)) {
+    pub fn push_lost(&mut self, at: WallTime, channel: u16, frames: u64, why: &'static str) {
         let last = self.events.back_mut().filter(|last| last.sequence >= self.delivered);
         if let Some(TraceEvent::Lost { channel: same, frames: sum, why: reason }) =
             last.map(|last| &mut last.event)

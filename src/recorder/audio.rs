@@ -24,8 +24,8 @@ impl Recorder {
             let us = frames * 1_000_000 / u64::from(place.rate);
             self.blackouts.count_captured(channel, us);
         }
-        let at = (channel, place.head());
-        self.admin.selftests.drift[place.board].add_reading(now.mono, at, place.rate);
+        let drift = &mut self.admin.selftests.drift[place.board];
+        drift.add_reading(now.mono, channel, place.head(), place.rate);
         self.selftest_feed(channel.0, samples);
         self.admin.counters.captured_frames += frames;
         if ring_lost > 0 {
@@ -53,7 +53,7 @@ impl Recorder {
             let all = self.admin.counters.lost_frames;
             log::warn!("channel {id}: {frames} frames lost ({why_word}), {all} since the start");
         }
-        self.journal.trace.push_lost(now.wall, (id, frames, why_word));
+        self.journal.trace.push_lost(now.wall, id, frames, why_word);
         let code = match why {
             LossReason::Ring => crate::alarm::AlarmCode::RingFull,
             _ => crate::alarm::AlarmCode::Overrun,

@@ -222,7 +222,7 @@ impl Recorder {
                 }
             }
         }
-        self.account_and_close(now, agent, (at, late));
+        self.account_and_close(now, agent, at, late);
         let Some(capture) = self.screens.captures.get_mut(&agent) else { return };
         capture.prune(late);
     }
@@ -246,7 +246,7 @@ impl Recorder {
     }
 
     /// Marks missing time as lost, and closes files that reached their end.
-    fn account_and_close(&mut self, now: Now, agent: AgentIndex, (at, late): (Position, Position)) {
+    fn account_and_close(&mut self, now: Now, agent: AgentIndex, at: Position, late: Position) {
         if self.journal.storage.is_down() || self.journal.storage.slow {
             return;
         }

@@ -230,7 +230,7 @@ impl Session {
 
     /// Makes replies that promise recording `old` wait until part of `new` is durable. Unless
     /// `all`, only those that added a reason.
-    pub fn rebind(&mut self, (old, new): (RecordingId, RecordingId), all: bool) {
+    pub fn rebind(&mut self, old: RecordingId, new: RecordingId, all: bool) {
         for answer in self.dependencies(old) {
             let reasons = answer.keeps.map_or(RecordReasons::default(), |(_, reasons)| reasons);
             if all || !reasons.is_empty() {

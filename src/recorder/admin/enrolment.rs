@@ -161,7 +161,8 @@ impl Recorder {
         &mut self,
         now: Now,
         id: SessionId,
-        (from, certificate): (String, Option<[u8; 32]>),
+        from: String,
+        certificate: Option<[u8; 32]>,
     ) {
         let known = certificate.and_then(|c| self.journal.index.enrolments().for_certificate(&c));
         let words = known.into_iter().flat_map(|enrolment| &enrolment.kinds);
@@ -280,7 +281,7 @@ impl Recorder {
             return;
         }
         let Some(code) = session.enrols_with.take() else { return };
-        match block.and_then(|request| self.begin_signing(now, id, (&code, request))) {
+        match block.and_then(|request| self.begin_signing(now, id, &code, request)) {
             Ok(()) => {}
             Err(refusal) => {
                 self.send_refusal(id, &refusal);
@@ -293,7 +294,8 @@ impl Recorder {
         &mut self,
         now: Now,
         id: SessionId,
-        (code, request): (&str, &[u8]),
+        code: &str,
+        request: &[u8],
     ) -> Result<(), Refusal> {
         if self.admin.is_stopping() || self.journal.storage.is_closing() {
             return Err(Code::ShuttingDown.into());

@@ -32,7 +32,8 @@ impl Recorder {
     pub(in crate::recorder) fn check_permissions(
         &self,
         request: &Request<'_>,
-        (kind, user): (Kind, Option<AgentIndex>),
+        kind: Kind,
+        user: Option<AgentIndex>,
     ) -> Result<(), Refusal> {
         let granted = user.map(|agent| self.directory.permissions(agent)).unwrap_or_default();
         request.check_permissions(kind, &|permission| granted.contains(permission))
@@ -274,7 +275,7 @@ impl Recorder {
         let command = command_of(ability);
         let Some(entry) = table::form_for(command.verb(), Kind::Agent) else { return false };
         let request = Request { command, entry };
-        self.check_permissions(&request, (Kind::Agent, Some(agent))).is_ok()
+        self.check_permissions(&request, Kind::Agent, Some(agent)).is_ok()
     }
 }
 

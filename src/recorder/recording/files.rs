@@ -204,7 +204,7 @@ impl Recorder {
             return self.abandon_file(now, key, 0);
         }
         let Some(id) = self.recordings.all.get(&key).map(|recording| recording.id) else { return };
-        self.sessions.iter_mut().for_each(|session| session.rebind((id, id), true));
+        self.sessions.iter_mut().for_each(|session| session.rebind(id, id, true));
         let file = self.journal.storage.next_file();
         self.recordings.retry_file(now, key, file);
     }
@@ -418,7 +418,7 @@ impl Recorder {
         }
         let key = new.key.clone();
         for session in self.sessions.iter_mut() {
-            session.rebind((old.id, id), old.never_durable);
+            session.rebind(old.id, id, old.never_durable);
         }
         log::warn!("recording {id} goes on from {} at {}", old.id, old.from);
         let event = TraceEvent::RecordingBegan { recording: id, device: call.device.clone() };

@@ -103,7 +103,7 @@ impl Recorder {
             // end.
             let hidden = only_own && missing.contains(RecordReason::Agent);
             if !hidden {
-                self.add_reasons(now, (id, missing), &want);
+                self.add_reasons(now, id, missing, &want);
             }
             return !hidden;
         }
@@ -124,7 +124,8 @@ impl Recorder {
     fn add_reasons(
         &mut self,
         now: Now,
-        (id, missing): (RecordingId, RecordReasons),
+        id: RecordingId,
+        missing: RecordReasons,
         want: &RecordingRequest,
     ) {
         for reason in RecordReason::ALL.into_iter().filter(|reason| missing.contains(*reason)) {

@@ -161,7 +161,8 @@ impl Recorder {
     pub(in crate::recorder) fn announce_segment(
         &mut self,
         id: SessionId,
-        (recording, start): (&str, &str),
+        recording: &str,
+        start: &str,
         duration_ms: u32,
     ) -> Result<Response, Refusal> {
         let named = RecordingId::parse(recording);

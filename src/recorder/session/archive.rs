@@ -153,7 +153,7 @@ impl Recorder {
         match self.take_arrived(session) {
             Some(bytes) => Some(bytes.unwrap_or_default()),
             None => {
-                self.request_read(session, need.path.clone(), (need.offset, need.bytes));
+                self.request_read(session, need.path.clone(), need.offset, need.bytes);
                 None
             }
         }

@@ -149,7 +149,7 @@ impl Recorder {
     ) -> Result<Authorised<'a>, Refusal> {
         let who = self.sessions.get(id).and_then(|session| session.who.as_ref());
         let Some(who) = who else { return Err(Code::HelloFirst.into()) };
-        self.check_permissions(&request, (who.kind, who.agent))?;
+        self.check_permissions(&request, who.kind, who.agent)?;
         let command = request.command;
         let reads = matches!(
             command,
@@ -198,7 +198,7 @@ impl Recorder {
             Command::ScreenStart => self.screen_start(now, own()?),
             Command::ScreenStop => self.screen_stop(now, own()?),
             Command::Segment { recording, start, duration_ms } => {
-                self.announce_segment(id, (&recording, &start), duration_ms)
+                self.announce_segment(id, &recording, &start, duration_ms)
             }
             Command::BlackoutStart { lead_ms, agent: None } => {
                 self.blackout_start(now, own()?, &by, (lead_ms, woke))

@@ -94,7 +94,7 @@ impl Recorder {
             return false;
         }
         match self.take_arrived(session) {
-            None => self.request_read(session, path.to_string(), (*from, limits::READ_BYTES)),
+            None => self.request_read(session, path.to_string(), *from, limits::READ_BYTES),
             Some(Some(mut bytes)) if !bytes.is_empty() => {
                 // Bytes after the recorded end of a failed file are not certain.
                 let left = usize::try_from(size - *from).unwrap_or(usize::MAX);

@@ -36,7 +36,8 @@ impl Recorder {
         &mut self,
         now: Now,
         id: SessionId,
-        (place, silent_ms): (String, u64),
+        place: String,
+        silent_ms: u64,
     ) {
         self.handle_connect(
             now,
@@ -115,10 +116,10 @@ impl Recorder {
         }
         let request = Request::for_hello(hello.clone())?;
         match hello.kind {
-            Kind::Agent => self.authenticate_agent(now, (&request, hello)).map(Some),
+            Kind::Agent => self.authenticate_agent(now, &request, hello).map(Some),
             Kind::Supervisor => {
                 let agent = self.log_in(now, hello)?;
-                self.check_permissions(&request, (hello.kind, Some(agent)))?;
+                self.check_permissions(&request, hello.kind, Some(agent))?;
                 Ok(Some(agent))
             }
             Kind::Screen => self.authenticate_screen(now, hello).map(Some),
@@ -129,7 +130,8 @@ impl Recorder {
     fn authenticate_agent(
         &mut self,
         now: Now,
-        (request, hello): (&Request<'_>, &Hello<'_>),
+        request: &Request<'_>,
+        hello: &Hello<'_>,
     ) -> Result<AgentIndex, Refusal> {
         let off = || Refusal::new(Code::OnDemandOff, "on-demand recording is switched off here");
         if !self.config.on_demand.enabled {
@@ -141,7 +143,7 @@ impl Recorder {
             return Err(off());
         }
         let agent = self.log_in(now, hello)?;
-        self.check_permissions(request, (hello.kind, Some(agent)))?;
+        self.check_permissions(request, hello.kind, Some(agent))?;
         if !self.directory.may_log_in_from(agent, hello.machine.as_deref()) {
             return Err(Refusal::new(Code::Denied, "this user may not work at this machine"));
         }

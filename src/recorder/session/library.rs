@@ -84,7 +84,8 @@ impl Recorder {
     pub(in crate::recorder) fn record_is_visible_to(
         &self,
         who: &Principal,
-        (of, ever): (Option<&str>, RecordReasons),
+        of: Option<&str>,
+        ever: RecordReasons,
     ) -> bool {
         if who.kind == Kind::Technician {
             return true;
@@ -111,7 +112,7 @@ impl Recorder {
         let facets = |record: &Record| (record.began.call.agent.clone(), record.reasons_ever);
         let seen = |record: &&Record| {
             let (of, ever) = facets(record);
-            self.record_is_visible_to(who, (of.as_deref(), ever))
+            self.record_is_visible_to(who, of.as_deref(), ever)
         };
         record.filter(seen).ok_or_else(none)
     }
@@ -190,7 +191,7 @@ impl Recorder {
                 }
             },
             ReplyStream::Again { .. } => false,
-            ReplyStream::Show { id: record, sealed } => self.feed_show(id, (*record, *sealed), out),
+            ReplyStream::Show { id: record, sealed } => self.feed_show(id, *record, *sealed, out),
             ReplyStream::Lines { bytes, said } => self.feed_lines(id, bytes, said, out),
             ReplyStream::Media { path, from, size, digest } => {
                 let (path, digest) = (path.clone(), *digest);
@@ -241,7 +242,8 @@ impl Recorder {
     fn feed_show(
         &mut self,
         session: SessionId,
-        (id, sealed): (RecordingId, bool),
+        id: RecordingId,
+        sealed: bool,
         out: &mut Vec<u8>,
     ) -> bool {
         if self.send_capacity(session) < limits::OUTPUT_BYTES_MAX / 4 * 3 {
@@ -405,7 +407,7 @@ impl Recorder {
             None => {
                 let path = self.journal.index.record(id).map(Record::media_path);
                 if let Some(path) = path {
-                    self.request_read(session, path, (0, limits::READ_BYTES));
+                    self.request_read(session, path, 0, limits::READ_BYTES);
                     return RecordKey::Wait;
                 }
                 RecordKey::Sealed(Vec::new())
@@ -447,7 +449,8 @@ impl Recorder {
         &mut self,
         session: SessionId,
         path: String,
-        (offset, wanted): (u64, usize),
+        offset: u64,
+        wanted: usize,
     ) {
         let busy = self.reader.for_session.is_some() || self.reader.arrived.is_some();
         if busy || self.journal.storage.slow {

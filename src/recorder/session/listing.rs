@@ -188,7 +188,7 @@ impl Recorder {
         };
         let seen = self
             .principal_of(session)
-            .is_some_and(|who| self.record_is_visible_to(who, (row.agent.as_deref(), row.reasons)));
+            .is_some_and(|who| self.record_is_visible_to(who, row.agent.as_deref(), row.reasons));
         if !seen {
             return Ok(ListingProgress::More);
         }

@@ -33,12 +33,7 @@ pub struct ClockDrift {
 
 impl ClockDrift {
     /// Adds a reading: a channel's next frame is `head`. One channel stands for its board.
-    pub fn add_reading(
-        &mut self,
-        now: MonoTime,
-        (channel, head): (ChannelIndex, Position),
-        rate: u32,
-    ) {
+    pub fn add_reading(&mut self, now: MonoTime, channel: ChannelIndex, head: Position, rate: u32) {
         if *self.leader.get_or_insert(channel) != channel {
             return;
         }
@@ -82,9 +77,9 @@ mod tests {
         for period in 1..=seconds * 50 {
             let late_us = period * 7919 % 15_000 * u64::from(period % 10 != 0);
             let at = MonoTime(period * second_us / 50 + late_us);
-            drift.add_reading(at, (ChannelIndex(3), Position(period * 160)), 8000);
+            drift.add_reading(at, ChannelIndex(3), Position(period * 160), 8000);
             // Another channel of the same board adds no information.
-            drift.add_reading(at, (ChannelIndex(4), Position(0)), 8000);
+            drift.add_reading(at, ChannelIndex(4), Position(0), 8000);
         }
         drift.estimate_ppm()
     }

@@ -69,7 +69,7 @@ impl Recorder {
         self.box_row(now, &mut rows);
         self.clock_rows(&mut rows);
         for (index, channel) in self.channels.iter().enumerate() {
-            self.channel_row(trial, (index, channel), &mut rows);
+            self.channel_row(trial, index, channel, &mut rows);
         }
         self.tone_rows(trial, found, &mut rows);
         match &trial.round_trip {
@@ -113,7 +113,8 @@ impl Recorder {
     fn channel_row(
         &self,
         trial: &RunningSelfTest,
-        (index, channel): (usize, &Channel),
+        index: usize,
+        channel: &Channel,
         rows: &mut ReportRows,
     ) {
         let came =
