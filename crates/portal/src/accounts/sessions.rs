@@ -88,21 +88,11 @@ pub fn find_session(
     now: i64,
     rule: SessionPolicy,
 ) -> Result<Option<Session>> {
-    find_session_by_key(db, &token::hash(secret), now, rule)
-}
-
-/// Finds a live session by the hash of its token.
-pub fn find_session_by_key(
-    db: &Connection,
-    key: &[u8],
-    now: i64,
-    rule: SessionPolicy,
-) -> Result<Option<Session>> {
     let said = format!(
         "select {COLUMNS} from sessions where token = ?1
          and user in (select name from users where disabled = 0)"
     );
-    let found = db.query_row(&said, [key], session_from_row).optional()?;
+    let found = db.query_row(&said, [token::hash(secret)], session_from_row).optional()?;
     Ok(found.filter(|session| session.remaining_s(now, rule) > 0))
 }
 

@@ -4,6 +4,7 @@
 //! Responses never repeat request content.
 
 use super::pages::{ErrorPage, PageContext};
+use crate::accounts::password::PasswordError;
 use crate::accounts::token::RandomError;
 use crate::box_client::connection::ConnectionError;
 use crate::db::DbError;
@@ -23,6 +24,12 @@ pub enum AppError {
     Forbidden,
     #[error("Too many attempts. Wait a minute, then try again.")]
     TooManyAttempts,
+    #[error("The form did not arrive in time. Try again.")]
+    TimedOut,
+    #[error("This portal is open in too many tabs. Close some of them, then reload this page.")]
+    TooManyStreams,
+    #[error("The portal is checking too many passwords. Wait a few seconds, then try again.")]
+    Busy,
     #[error("{0}")]
     BadRequest(String),
     #[error("This portal does not serve this host name. Use the address from your administrator.")]
@@ -36,6 +43,15 @@ pub enum AppError {
 impl From<DbError> for AppError {
     fn from(error: DbError) -> AppError {
         AppError::Internal(error.to_string())
+    }
+}
+
+impl From<PasswordError> for AppError {
+    fn from(error: PasswordError) -> AppError {
+        match error {
+            PasswordError::Busy => AppError::Busy,
+            other => AppError::Internal(other.to_string()),
+        }
     }
 }
 
@@ -56,8 +72,9 @@ impl AppError {
         match self {
             AppError::NotFound => StatusCode::NOT_FOUND,
             AppError::LoggedOut { .. } => StatusCode::UNAUTHORIZED,
+            AppError::TimedOut => StatusCode::REQUEST_TIMEOUT,
             AppError::CsrfRejected | AppError::Forbidden => StatusCode::FORBIDDEN,
-            AppError::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+            AppError::TooManyAttempts | AppError::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             AppError::BadRequest(_) => StatusCode::BAD_REQUEST,
             AppError::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             AppError::Connection(ConnectionError::Refused(failure)) => {
@@ -69,7 +86,9 @@ impl AppError {
                     _ => StatusCode::CONFLICT,
                 }
             }
-            AppError::Connection(_) | AppError::Internal(_) => StatusCode::SERVICE_UNAVAILABLE,
+            AppError::Busy | AppError::Connection(_) | AppError::Internal(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 

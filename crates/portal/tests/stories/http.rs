@@ -1,6 +1,6 @@
 //! Raw HTTP: requests that a browser would never send.
 
-use super::house::{PASSWORD, Stack, TIMEOUT};
+use super::stack::{PASSWORD, Stack, TIMEOUT};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -64,8 +64,8 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
-    pub fn new(house: &Stack) -> HttpClient {
-        HttpClient { port: house.port, origin: house.url.clone(), ..HttpClient::default() }
+    pub fn new(stack: &Stack) -> HttpClient {
+        HttpClient { port: stack.port, origin: stack.url.clone(), ..HttpClient::default() }
     }
 
     fn request_head(&self, first: &str) -> String {
@@ -130,8 +130,8 @@ impl HttpClient {
     }
 
     /// Creates a logged-in client.
-    pub fn logged_in(house: &Stack, name: &str) -> HttpClient {
-        let mut hand = HttpClient::new(house);
+    pub fn logged_in(stack: &Stack, name: &str) -> HttpClient {
+        let mut hand = HttpClient::new(stack);
         let answer = hand.log_in(name, PASSWORD);
         assert_eq!(answer.status, 303, "{}", answer.text());
         hand

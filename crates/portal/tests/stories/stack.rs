@@ -51,7 +51,7 @@ const USERNAMES: [&str; 5] = ["jdoe", "asmith", "quiet", "boss", "nomail"];
 impl Stack {
     pub fn new(plan: &StackOptions) -> Stack {
         let folder = tempfile::Builder::new().prefix("hushbox-portal-").tempdir().unwrap();
-        let mut house = Stack {
+        let mut stack = Stack {
             folder,
             hushboxd: None,
             portal: None,
@@ -60,16 +60,16 @@ impl Stack {
             box_port: 0,
             url: String::new(),
         };
-        house.write_file("config.toml", &box_config(plan));
-        house.start_box();
-        let mail_port = if plan.has_mail { house.start_mail() } else { 0 };
-        house.write_file("portal.toml", &portal_config(plan, mail_port));
+        stack.write_file("config.toml", &box_config(plan));
+        stack.start_box();
+        let mail_port = if plan.has_mail { stack.start_mail() } else { 0 };
+        stack.write_file("portal.toml", &portal_config(plan, mail_port));
         for name in USERNAMES {
             let email = if name == "nomail" { "" } else { &format!("{name}@example.org") };
-            house.run_user_command(&["add", name, "--email", email], PASSWORD);
+            stack.run_user_command(&["add", name, "--email", email], PASSWORD);
         }
-        house.start_portal();
-        house
+        stack.start_portal();
+        stack
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
