@@ -172,6 +172,20 @@ mod tests {
     }
 
     #[test]
+    fn c5_login_checked_before_a_change_of_the_account_lets_nobody_in() {
+        let (_folder, db) = create_database();
+        let is_current = |hash: &'static str| {
+            db.call_blocking(|db| accounts::is_current(db, "JDoe", hash)).expect("answered")
+        };
+        // The password was verified against "x"; then another transaction was faster.
+        assert!(is_current("x"));
+        db.transact_blocking(|db| accounts::set_hash(db, "jdoe", "y")).expect("set");
+        assert!(!is_current("x") && is_current("y"), "another password");
+        db.call_blocking(|db| accounts::set_disabled(db, "jdoe", true)).expect("set");
+        assert!(!is_current("y"), "disabled");
+    }
+
+    #[test]
     fn c5_a_password_an_administrator_and_a_disabled_account_end_sessions() {
         let (_folder, db) = create_database();
         let begun = |secret: &'static str| {

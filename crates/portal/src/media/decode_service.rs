@@ -46,7 +46,7 @@ pub enum MediaError {
     Facts(#[from] FactsError),
     #[error("Unexpected output from `hushbox decode` (see the log).")]
     UnexpectedOutput,
-    #[error("This took too long.")]
+    #[error("Opening the recording took too long. Try again.")]
     TimedOut,
     #[error(
         "This recording is too large to be opened here: it takes {mb} MB of memory. Export it on \

@@ -18,7 +18,7 @@ pub enum AppError {
     NotFound,
     #[error("Please log in.")]
     LoggedOut { was_in: bool },
-    #[error("This form is too old, or was not made for you. Go back, reload the page, try again.")]
+    #[error("This form has expired. Go back, reload the page, and try again.")]
     CsrfRejected,
     #[error("You may not see this page.")]
     Forbidden,
@@ -36,7 +36,7 @@ pub enum AppError {
     Misdirected,
     #[error("{0}")]
     Connection(#[from] ConnectionError),
-    #[error("The portal cannot do this now. Try again; if it stays so, tell an administrator.")]
+    #[error("The portal cannot do this at the moment. Try again, or tell an administrator.")]
     Internal(String),
 }
 
@@ -109,7 +109,7 @@ impl IntoResponse for AppError {
         }
         let status = self.status_code();
         let said = self.to_string();
-        let page = ErrorPage { frame: PageContext::anonymous("Not this time"), said: said.clone() };
+        let page = ErrorPage { frame: PageContext::anonymous("Not possible"), said: said.clone() };
         match super::pages::render_html(&page) {
             Ok(page) => (status, page).into_response(),
             Err(_) => (status, said).into_response(),

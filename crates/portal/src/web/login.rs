@@ -45,7 +45,7 @@ pub async fn login_page(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, AppError> {
     let said = match query.get("why").map(String::as_str) {
-        Some("over") => "You were logged out because nothing was done for a while.",
+        Some("over") => "You were logged out after a time without activity.",
         Some("out") => "You are logged out.",
         Some("set") => "Your new password is set. Log in with it.",
         _ => "",

@@ -2,7 +2,7 @@
 
 use super::browser::{AtPortal, Browser, Look};
 use super::http::HttpClient;
-use super::stack::{Stack, StackOptions};
+use super::stack::{Stack, StackOptions, wait_for};
 use testkit::browser::Key;
 
 fn tls_stack() -> Stack {
@@ -36,7 +36,7 @@ fn c1_c2_browser_records_masks_and_describes_a_call() {
     // The second tab blacks out by hotkey; the first one shows it and ends it.
     browser.key(Key::F8);
     browser.waits_for_text("blackout", "on");
-    browser.waits_for_text("said", "Nothing is kept from sample");
+    browser.waits_for_text("said", "Masked since ");
     browser.sees("document.getElementById('timer').textContent !== '0:00'");
     browser.to(&first);
     browser.waits_for_text("blackout", "on");
@@ -75,6 +75,99 @@ fn c1_c2_browser_records_masks_and_describes_a_call() {
     let record = stack.show_recording(id).to_string();
     assert!(record.contains(r#"Mr. \"Miller\" \\ Sons"#), "{record}");
     assert!(!record.contains("a<b") && record.contains("\"blackouts\":[{"), "{record}");
+}
+
+/// Fields of a call's newest record, by number.
+fn fields_of_call(stack: &Stack, call: &str) -> serde_json::Value {
+    let records = stack.run_tool(&["records", "--json"]);
+    let records: serde_json::Value = serde_json::from_str(&records).unwrap();
+    let ids = records.as_array().unwrap().iter();
+    let ids = ids.map(|one| one["id"].as_str().or(one["recording"].as_str()).unwrap().to_owned());
+    let shown: Vec<serde_json::Value> = ids.map(|id| stack.show_recording(&id)).collect();
+    let record = shown.iter().find(|record| record["call"] == call).expect(call);
+    record["fields"].clone()
+}
+
+#[test]
+fn f1_text_typed_for_one_call_does_not_reach_the_record_of_the_next() {
+    let stack = tls_stack();
+    let browser = Browser::new(&stack.url);
+    browser.log_in("jdoe");
+    let record_next_call = |call: &str| {
+        stack.send_cti(&format!("call start device=1001 call={call} direction=in"));
+        browser.waits_open("record.start");
+        browser.press("record.start");
+        browser.sees("document.getElementById('agent').dataset.recording === 'true'");
+        browser.sees("!document.getElementById('field-1').disabled");
+    };
+    record_next_call("a");
+    browser.types("#field-1", "Mr. Miller");
+    browser.types("#field-3", "about the invoice");
+    // The wrap-up keeps the form; the next call empties it and offers what was not saved.
+    stack.send_cti("call stop device=1001 call=a");
+    browser.waits_for_text("call", "No call");
+    browser.sees("document.getElementById('field-1').value === 'Mr. Miller'");
+    record_next_call("b");
+    browser.sees("document.getElementById('field-1').value === ''");
+    browser.sees("!document.getElementById('unsaved').hidden");
+    browser.sees("document.getElementById('unsaved-values').textContent.includes('Mr. Miller')");
+    browser.assert_accessible("the offer of what was typed for the call before");
+    browser.types("#field-1", "Mrs. Smith");
+    browser.press("save-1");
+    browser.waits_for_text("said-1", "Saved.");
+    browser.press("unsaved-save");
+    browser.sees("document.getElementById('unsaved').hidden");
+    let (before, now) = (fields_of_call(&stack, "a"), fields_of_call(&stack, "b"));
+    assert!(before.to_string().contains("Mr. Miller"), "{before}");
+    assert!(before.to_string().contains("about the invoice"), "{before}");
+    assert!(now.to_string().contains("Mrs. Smith"), "{now}");
+    assert!(!now.to_string().contains("invoice") && !now.to_string().contains("Miller"), "{now}");
+
+    // Discarded text is gone, and a press that crosses the next call is still for its own call.
+    browser.types("#field-3", "never saved");
+    stack.send_cti("call stop device=1001 call=b");
+    stack.send_cti("call start device=1001 call=b direction=in");
+    browser.sees("!document.getElementById('unsaved').hidden");
+    browser.press("unsaved-drop");
+    browser.sees("document.getElementById('unsaved-values').textContent === ''");
+    let page = browser.js("return document.documentElement.outerHTML").to_string();
+    assert!(!page.contains("never saved"));
+}
+
+#[test]
+fn f1_form_of_an_earlier_call_is_refused_after_its_wrap_up() {
+    let stack = Stack::new(&StackOptions { audio: "wrapup_s = 1", ..StackOptions::default() });
+    let mut jane = HttpClient::logged_in(&stack, "jdoe");
+    stack.send_cti("call start device=1001 call=a direction=in");
+    let csrf = jane.get("/agent").csrf_token();
+    jane.post("/agent/do", &[("csrf", &csrf), ("act", "record.start")]);
+    let call_of_page = |jane: &mut HttpClient| {
+        let page = jane.get("/agent").text();
+        page.split("name=\"call\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    };
+    let call = wait_for("a form for the call", || {
+        Some(call_of_page(&mut jane)).filter(|call| !call.is_empty())
+    });
+    stack.send_cti("call stop device=1001 call=a");
+    stack.send_cti("call start device=1001 call=a direction=in");
+    jane.post("/agent/do", &[("csrf", &csrf), ("act", "record.start")]);
+    let save = |jane: &mut HttpClient, value: &str| {
+        let fields = [("csrf", &*csrf), ("n", "1"), ("value", value), ("call", &*call)];
+        jane.post("/agent/field", &fields).header("location").unwrap_or_default().to_owned()
+    };
+    let other = "/agent?said=other-call";
+    wait_for("the end of the wrap-up", || {
+        (save(&mut jane, "typed in time") == other).then_some(())
+    });
+    assert_eq!(save(&mut jane, "typed too late"), other);
+    assert!(jane.get(other).text().contains("you typed this for an earlier call"));
+    stack.send_cti("call stop device=1001 call=a");
+    let records = stack.run_tool(&["records", "--json"]);
+    let records: serde_json::Value = serde_json::from_str(&records).unwrap();
+    for record in records.as_array().unwrap() {
+        let id = record["id"].as_str().or(record["recording"].as_str()).unwrap();
+        assert!(!stack.show_recording(id).to_string().contains("typed too late"));
+    }
 }
 
 #[test]

@@ -42,9 +42,14 @@ impl HttpResponse {
 /// Sends raw bytes and reads until the server closes.
 pub fn send_raw(port: u16, bytes: &[u8]) -> HttpResponse {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     // A server that rejects early may not read everything.
     drop(stream.write_all(bytes));
+    read_response(stream)
+}
+
+/// Reads until the server closes.
+pub fn read_response(mut stream: TcpStream) -> HttpResponse {
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut all = Vec::new();
     drop(stream.read_to_end(&mut all));
     let split = all.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(all.len());
@@ -83,9 +88,11 @@ impl HttpClient {
 
     fn store_cookies(&mut self, answer: &HttpResponse) {
         for name in ["hushbox", "hushbox-form", "hushbox-name"] {
-            if let Some(value) = answer.cookie(name) {
-                self.cookies.retain(|(known, _)| known != name);
-                self.cookies.push((name.to_owned(), value));
+            for name in [name.to_owned(), format!("__Host-{name}")] {
+                if let Some(value) = answer.cookie(&name) {
+                    self.cookies.retain(|(known, _)| *known != name);
+                    self.cookies.push((name, value));
+                }
             }
         }
     }
@@ -109,6 +116,13 @@ impl HttpClient {
     }
 
     pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> HttpResponse {
+        let answer = send_raw(self.port, self.form_request(path, fields).as_bytes());
+        self.store_cookies(&answer);
+        answer
+    }
+
+    /// The bytes of a form.
+    pub fn form_request(&self, path: &str, fields: &[(&str, &str)]) -> String {
         let pairs: Vec<String> =
             fields.iter().map(|(name, value)| format!("{name}={}", form_encode(value))).collect();
         let body = pairs.join("&");
@@ -117,10 +131,13 @@ impl HttpClient {
             head += &format!("Origin: {}\r\n", self.origin);
         }
         head += "Content-Type: application/x-www-form-urlencoded\r\n";
-        head += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
-        let answer = send_raw(self.port, head.as_bytes());
-        self.store_cookies(&answer);
-        answer
+        head + &format!("Content-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    /// A client that a proxy reports with this address.
+    pub fn from_address(stack: &Stack, address: &str) -> HttpClient {
+        let headers = vec![format!("X-Forwarded-For: {address}")];
+        HttpClient { headers, ..HttpClient::new(stack) }
     }
 
     /// Submits the login form.

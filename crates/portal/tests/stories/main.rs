@@ -7,6 +7,7 @@
 
 mod agent;
 mod browser;
+mod hostile;
 mod http;
 mod login;
 mod pages;

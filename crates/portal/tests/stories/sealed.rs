@@ -130,7 +130,7 @@ fn h5_identity_opens_facts_without_playing_audio() {
     browser.log_in("boss");
     browser.sees("location.pathname === '/records'");
     browser.open(&format!("/records/{id}"));
-    browser.sees("document.getElementById('sealed').textContent.includes('Hand in your identity')");
+    browser.sees("document.getElementById('sealed').textContent.includes('Paste your identity')");
     browser.assert_accessible("a sealed record");
     browser.save_screenshot("sealed");
     let key = identity.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
