@@ -241,8 +241,7 @@ impl Recorder {
         named: &NamedCall<'_>,
     ) -> Result<&Recording, Refusal> {
         self.need_on_demand()?;
-        let own =
-            |number| self.calls.get(number).filter(|call| call.owner() == Some(agent));
+        let own = |number| self.calls.get(number).filter(|call| call.owner() == Some(agent));
         let call = match named.number {
             None => self.reachable_call(agent).ok_or_else(|| Refusal::from(Code::NoCall))?,
             Some(number) => own(number).ok_or_else(other_call)?,

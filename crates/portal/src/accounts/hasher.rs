@@ -81,10 +81,10 @@ fn run_jobs(queue: &Mutex<Receiver<HashJob>>) {
         match next {
             Ok(HashJob::Verify { hash, password, reply }) if !reply.is_closed() => {
                 let is_right = password.len() <= BYTES_MAX && memory.is_match(&hash, &password);
-                drop(reply.send(is_right));
+                let _ = reply.send(is_right);
             }
             Ok(HashJob::Hash { password, reply }) if !reply.is_closed() => {
-                drop(reply.send(memory.hash_password(&password)));
+                let _ = reply.send(memory.hash_password(&password));
             }
             Ok(_) => {}
             Err(_) => return,

@@ -411,6 +411,37 @@ mod tests {
     }
 
     #[test]
+    fn g5_black_band_is_there_only_for_a_blackout_of_the_call_before() {
+        let page = |state: AgentState| {
+            let since = clock::now();
+            let person = crate::box_client::agent_session::AgentInfo::default();
+            let face = AgentView::from_link_state(&LinkState::Up { person, state, since });
+            let [start, stop, black, white] = action_buttons(&face);
+            let (frame, fields) = (PageContext::anonymous("On demand"), Vec::new());
+            let (record, blackout) = ([start, stop], [black, white]);
+            render_html(&AgentPage { frame, face, record, blackout, fields, said: None })
+                .expect("a page")
+                .0
+        };
+        let state = |blackout, carried| AgentState {
+            blackout,
+            carried,
+            recording: true,
+            masked: blackout,
+            call: Some("c2".to_owned()),
+            ..AgentState::default()
+        };
+        let band = "aria-labelledby=\"carried-title\">";
+        let carried = page(state(true, true));
+        assert!(carried.contains(band) && carried.contains("Nothing of this call is kept"));
+        assert!(carried.contains("value=\"blackout.keep\"") && carried.contains("End blackout"));
+        assert!(carried.contains("Recording, blacked out"), "not just that it records");
+        for other in [state(true, false), state(false, true), state(false, false)] {
+            assert!(!page(other).contains(band));
+        }
+    }
+
+    #[test]
     fn g6_timer_counts_masked_seconds_only() {
         let state = |masked, call: Option<&str>| AgentState {
             blackout: true,

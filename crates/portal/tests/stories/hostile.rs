@@ -3,7 +3,7 @@
 use super::http::{HttpClient, HttpResponse, read_response, send_raw};
 use super::stack::{PASSWORD, Stack, StackOptions, wait_for};
 use nix::unistd::{Gid, Uid, chown, geteuid};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -25,8 +25,8 @@ fn peak_memory_kib(pid: u32) -> u64 {
 }
 
 /// A login form, ready to be sent from this address.
-fn login_request(stack: &Stack, address: &str, name: &str, password: &str) -> String {
-    let mut client = HttpClient::from_address(stack, address);
+fn login_request(proxy: &HttpClient, address: &str, name: &str, password: &str) -> String {
+    let mut client = proxy.with_address(address);
     let csrf = client.get("/login").csrf_token();
     let fields = [("csrf", &*csrf), ("username", name), ("password", password)];
     client.form_request("/login", &fields)
@@ -35,15 +35,16 @@ fn login_request(stack: &Stack, address: &str, name: &str, password: &str) -> St
 #[test]
 fn h4_600_wrong_logins_from_many_addresses_do_not_make_the_portal_grow() {
     let stack = proxied_stack();
+    let (proxy, port) = (HttpClient::new(&stack), stack.port);
     std::thread::scope(|scope| {
         for client in 0..12 {
-            let stack = &stack;
+            let proxy = &proxy;
             scope.spawn(move || {
                 for n in 0..50 {
                     let address = format!("10.{client}.{n}.7");
                     let name = format!("stranger{client}-{n}");
-                    let request = login_request(stack, &address, &name, "a wrong password");
-                    let status = send_raw(stack.port, request.as_bytes()).status;
+                    let request = login_request(proxy, &address, &name, "a wrong password");
+                    let status = send_raw(port, request.as_bytes()).status;
                     assert!([401, 503].contains(&status), "{status}");
                 }
             });
@@ -51,21 +52,22 @@ fn h4_600_wrong_logins_from_many_addresses_do_not_make_the_portal_grow() {
     });
     let peak = peak_memory_kib(stack.portal_pid());
     assert!(peak < PEAK_KIB_MAX, "{peak} KiB");
-    assert_eq!(HttpClient::from_address(&stack, "10.0.0.1").log_in("boss", PASSWORD).status, 303);
+    assert_eq!(proxy.with_address("10.0.0.1").log_in("boss", PASSWORD).status, 303);
 }
 
 #[test]
 fn c5_right_one_of_many_guesses_in_flight_does_not_pass_the_lock() {
     let stack = proxied_stack();
+    let proxy = HttpClient::new(&stack);
     let send = |n: usize, password: &str| {
-        let request = login_request(&stack, &format!("10.0.{n}.1"), "jdoe", password);
+        let request = login_request(&proxy, &format!("10.0.{n}.1"), "jdoe", password);
         let mut stream = TcpStream::connect(("127.0.0.1", stack.port)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         stream
     };
     // All but the last byte is there before the first guess is complete.
     let hold = |n: usize, password: &str| {
-        let request = login_request(&stack, &format!("10.0.{n}.1"), "jdoe", password);
+        let request = login_request(&proxy, &format!("10.0.{n}.1"), "jdoe", password);
         let mut stream = TcpStream::connect(("127.0.0.1", stack.port)).unwrap();
         let (most, last) = request.split_at(request.len() - 1);
         stream.write_all(most.as_bytes()).unwrap();

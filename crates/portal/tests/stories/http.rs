@@ -131,13 +131,15 @@ impl HttpClient {
             head += &format!("Origin: {}\r\n", self.origin);
         }
         head += "Content-Type: application/x-www-form-urlencoded\r\n";
-        head + &format!("Content-Length: {}\r\n\r\n{body}", body.len())
+        head += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        head
     }
 
-    /// A client that a proxy reports with this address.
-    pub fn from_address(stack: &Stack, address: &str) -> HttpClient {
+    /// Another client, which a proxy reports with this address.
+    pub fn with_address(&self, address: &str) -> HttpClient {
+        let (port, origin) = (self.port, self.origin.clone());
         let headers = vec![format!("X-Forwarded-For: {address}")];
-        HttpClient { headers, ..HttpClient::new(stack) }
+        HttpClient { port, origin, headers, ..HttpClient::default() }
     }
 
     /// Submits the login form.
