@@ -1,4 +1,4 @@
-// How long the session still lives, and the question whether somebody is there.
+// How long the session still lives, and the question whether the user is there.
 // Nothing here decides anything: the server ends sessions.
 
 const dialog = document.getElementById('idle');

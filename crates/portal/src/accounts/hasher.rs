@@ -31,7 +31,8 @@ pub struct Hasher {
 
 impl Hasher {
     pub fn start() -> Result<Hasher, PasswordError> {
-        let dummy_hash = HashMemory::default().hash_password("no account has this password")?.into();
+        let dummy_hash =
+            HashMemory::default().hash_password("no account has this password")?.into();
         let (jobs, queue) = sync_channel(QUEUE_MAX);
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..THREADS {

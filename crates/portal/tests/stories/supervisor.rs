@@ -207,7 +207,7 @@ fn exports_need_post_ranges_exact_others_records_absent() {
     for path in [format!("/records/{id}"), path, format!("/records/{id}?listen=yes")] {
         assert_eq!(quiet.get(&path).status, 404, "{path}: the record of another");
         assert_eq!(jane.get(&path).status, 403, "{path}: an agent");
-        assert_eq!(HttpClient::new(&stack).get(&path).status, 303, "{path}: nobody");
+        assert_eq!(HttpClient::new(&stack).get(&path).status, 303, "{path}: without log-in");
     }
     let own = quiet.get("/records").csrf_token();
     assert!([403, 404].contains(&export(&mut quiet, &own, "wav").status));

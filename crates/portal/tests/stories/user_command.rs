@@ -86,8 +86,8 @@ fn c3_ctrl_c_at_password_restores_echo_and_exits() {
 #[test]
 fn c3_unknown_user_is_not_asked_for_a_password() {
     let stack = Stack::new(&StackOptions::default());
-    let said = run_refused(&stack, &["user", "passwd", "nobodyx"]);
-    assert!(said.contains("there is no account nobodyx") && !said.contains("Password"), "{said}");
+    let said = run_refused(&stack, &["user", "passwd", "unknownx"]);
+    assert!(said.contains("there is no account unknownx") && !said.contains("Password"), "{said}");
 }
 
 /// Error message of a refused command; nothing is typed.
