@@ -28,6 +28,12 @@ impl Network {
             v4 => v4,
         })
     }
+
+    /// The IPv4 address, or the first address of the IPv6 network.
+    #[must_use]
+    pub fn first_address(self) -> IpAddr {
+        self.0
+    }
 }
 
 impl std::fmt::Display for Network {

@@ -9,6 +9,7 @@
 use clap::{CommandFactory, Parser};
 use hushbox::shell::event_loop;
 use hushbox::shell::event_loop::ExitReason;
+use nix::sys::stat::{Mode, umask};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,6 +30,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Files of the box are closed to other users, whatever started it; a stricter mask stays.
+    let closed = Mode::S_IWGRP | Mode::S_IRWXO;
+    umask(closed | umask(closed));
     if let Some(folder) = arguments.manual {
         return write_manual(&folder);
     }

@@ -7,7 +7,9 @@
 
 use nix::sys::signal::Signal;
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::daemon::site::Site;
 use testkit::daemon::{Daemon, is_there, wait_for};
@@ -43,6 +45,36 @@ fn second_daemon_on_a_data_directory_is_refused() {
     story.client_over_unix("hello monitor").ok("ping");
     story.stop();
     assert!(!is_there(&story.socket()), "an orderly stop leaves no socket");
+}
+
+/// Paths of all files and folders below a folder, without sockets.
+fn list_all(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap() {
+            kind if kind.is_dir() => found.extend(list_all(&entry.path())),
+            kind if kind.is_file() => found.push(entry.path()),
+            _ => {}
+        }
+    }
+    found
+}
+
+#[test]
+fn h4_files_of_the_box_are_closed_to_others_whatever_the_umask() {
+    let under = &["sh", "-c", "umask 000; exec \"$0\" \"$@\""];
+    let mut story = Daemon::new(Site { under, ..Site::sim(&[1]) });
+    story.start();
+    let mut feed = story.client("hello cti");
+    feed.ok("call start device=1001 call=c1");
+    feed.ok("record start device=1001");
+    feed.ok("call stop device=1001 call=c1");
+    story.stop();
+    for path in list_all(&story.data()) {
+        let mode = std::fs::metadata(&path).unwrap().mode() & 0o777;
+        assert_eq!(mode & 0o027, 0, "{} has mode {mode:o}", path.display());
+    }
 }
 
 #[test]

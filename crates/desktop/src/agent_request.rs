@@ -89,7 +89,7 @@ impl AgentRequest {
             return Ok(AgentRequest::Command(command));
         }
         match Command::parse(text) {
-            Ok(Command::Update { field, value }) => {
+            Ok(Command::Update { field, value, .. }) => {
                 Ok(AgentRequest::Update { field, value: value.into_owned() })
             }
             Err(refusal) if text.starts_with("update ") => {

@@ -14,6 +14,7 @@ use desktop::shell::ipc_client::{IpcClient, IpcClientError};
 use desktop::shell::log_file;
 use desktop::shell::paths::{self, PathError};
 use desktop::shell::resident::{self, ResidentError};
+use nix::sys::stat::{Mode, umask};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ enum RunError {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Its log and its settings are for this user only.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,4 +1,4 @@
-// How long the session still lives, and the question whether somebody is there.
+// How long the session still lives, and the question whether the user is there.
 // Nothing here decides anything: the server ends sessions.
 
 const dialog = document.getElementById('idle');
@@ -18,6 +18,16 @@ function look() {
   if (seconds < -2) location.assign('/login?why=over');
 }
 
+export const TABS = 'This portal is open in too many tabs. Close some of them, then reload this page.';
+
+function tooManyTabs() {
+  const notice = document.createElement('p');
+  notice.className = 'notice bad';
+  notice.setAttribute('role', 'alert');
+  notice.textContent = TABS;
+  document.getElementById('main').prepend(notice);
+}
+
 export function session(source) {
   source.addEventListener('session', (event) => {
     ends = performance.now() + Number(event.data) * 1000;
@@ -25,7 +35,11 @@ export function session(source) {
   });
   source.addEventListener('gone', (event) => {
     source.close();
-    location.assign(event.data === 'denied' ? '/' : '/login?why=over');
+    if (event.data === 'tabs') {
+      tooManyTabs();
+    } else {
+      location.assign(event.data === 'denied' ? '/' : '/login?why=over');
+    }
   });
 }
 
@@ -38,13 +52,17 @@ if (dialog) {
   dialog.addEventListener('cancel', (event) => event.preventDefault());
 }
 
-// Sends a form as it is, and gives what the server says of it.
-export async function post(form) {
+// Sends a form as it is, and returns the server's answer.
+export function post(form) {
+  return send(form.action, new FormData(form));
+}
+
+export async function send(action, fields) {
   try {
-    const answer = await fetch(form.action, {
+    const answer = await fetch(action, {
       method: 'POST',
       headers: { Accept: 'application/json' },
-      body: new URLSearchParams(new FormData(form)),
+      body: new URLSearchParams(fields),
       redirect: 'manual',
       signal: AbortSignal.timeout(40000),
     });

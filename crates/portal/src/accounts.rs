@@ -4,13 +4,14 @@
 //! request what a user may do. This module neither hashes nor verifies passwords.
 
 pub mod audit_log;
+pub mod hasher;
 pub mod lockout;
 pub mod password;
-pub mod resets;
+pub mod reset_links;
 pub mod sessions;
 pub mod throttle;
 pub mod token;
-pub mod users;
+pub mod user_command;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
@@ -21,6 +22,20 @@ pub struct Account {
     pub email: String,
     pub is_disabled: bool,
     pub created_at: i64,
+}
+
+/// Whether the name is a valid recorder username that looks like what it is.
+#[must_use]
+pub fn is_valid_username(name: &str) -> bool {
+    (1..=32).contains(&name.len())
+        && name != "-"
+        && !name.chars().any(|c| c.is_control() || protocol::text::is_invisible(c))
+}
+
+/// Whether the text is a valid e-mail address.
+#[must_use]
+pub fn is_valid_email(email: &str) -> bool {
+    email.is_empty() || email.len() <= 254 && email.parse::<lettre::Address>().is_ok()
 }
 
 const COLUMNS: &str = "name, hash, email, disabled, made";
@@ -54,15 +69,20 @@ pub fn add_account(db: &Connection, new: &Account) -> Result<bool> {
     Ok(db.execute(said, made)? == 1)
 }
 
+/// Whether the account still lets in the user whose password was verified against `hash`. Verifying
+/// takes a while: meanwhile the account may be disabled, or get another password.
+pub fn is_current(db: &Connection, name: &str, hash: &str) -> Result<bool> {
+    let account = find_account(db, name)?;
+    Ok(account.is_some_and(|account| !account.is_disabled && account.hash == hash))
+}
+
 /// Sets a password hash, ends the account's sessions, revokes its reset links and clears its
-/// lockout. Returns false if the account does not exist.
+/// lockout. Returns false if the account does not exist. Call it in a transaction.
 pub fn set_hash(db: &Connection, name: &str, hash: &str) -> Result<bool> {
-    let all = db.unchecked_transaction()?;
-    let found = all.execute("update users set hash = ?2 where name = ?1", [name, hash])? == 1;
-    all.execute("delete from sessions where user = ?1", [name])?;
-    all.execute("delete from resets where user = ?1", [name])?;
-    all.execute("delete from tries where name = ?1", [name])?;
-    all.commit()?;
+    let found = db.execute("update users set hash = ?2 where name = ?1", [name, hash])? == 1;
+    db.execute("delete from sessions where user = ?1", [name])?;
+    db.execute("delete from resets where user = ?1", [name])?;
+    db.execute("delete from tries where name = ?1", [name])?;
     Ok(found)
 }
 

@@ -18,6 +18,13 @@ pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// Formats the present time of day for people at the site, with the zone.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "the one place that reads clocks")]
+pub fn format_local_time_of_day() -> String {
+    jiff::Zoned::now().strftime("%H:%M:%S (%Z)").to_string()
+}
+
 /// Formats a Unix time for display, in UTC.
 #[must_use]
 pub fn format_utc(seconds: i64) -> String {

@@ -3,9 +3,12 @@
 //! Relative paths start at the file's folder. Unknown keys are errors with a line number. Secrets
 //! stay outside: the mail password is in its own file.
 
+use crate::media::identity::find_identity;
 use serde::Deserialize;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 const DAY_S: u32 = 86_400;
 
@@ -118,6 +121,9 @@ pub struct Config {
     pub mail: Option<MailConfig>,
     #[serde(default)]
     pub unseal: UnsealConfig,
+    /// The file itself.
+    #[serde(skip)]
+    path: PathBuf,
 }
 
 /// Why the configuration cannot be used.
@@ -131,12 +137,21 @@ pub enum ConfigError {
     File { key: &'static str, path: PathBuf, error: std::io::Error },
     #[error("unseal.tool: {path} is not a program that can be run; name the program hushbox")]
     NotExecutable { path: PathBuf },
+    #[error("unseal.identity: {path} holds no identity; name a file of hushbox keygen")]
+    NoIdentity { path: PathBuf },
     #[error("{path}: {}", .faults.join("\n"))]
     InvalidValues { path: PathBuf, faults: Vec<String> },
 }
 
 fn loopback() -> Vec<IpAddr> {
     vec![IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)]
+}
+
+/// Whether another user than root and this one owns the file or folder or may write to it.
+fn is_writable_by_others(path: &Path) -> bool {
+    let Ok(metadata) = std::fs::metadata(path) else { return false };
+    let is_trusted = [0, nix::unistd::geteuid().as_raw()].contains(&metadata.uid());
+    !is_trusted || metadata.mode() & 0o022 != 0
 }
 
 impl Config {
@@ -152,6 +167,7 @@ impl Config {
             return Err(ConfigError::InvalidValues { path: owned(), faults });
         }
         config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+        config.path = path.to_owned();
         Ok(config)
     }
 
@@ -225,13 +241,39 @@ impl Config {
             return Err(ConfigError::NotExecutable { path: tool.clone() });
         }
         if let Some(identity) = &self.unseal.identity {
-            std::fs::File::open(identity).map_err(of("unseal.identity", identity))?;
+            let text =
+                std::fs::read_to_string(identity).map_err(of("unseal.identity", identity))?;
+            if find_identity(&Zeroizing::new(text)).is_none() {
+                return Err(ConfigError::NoIdentity { path: identity.clone() });
+            }
         }
+        let mut warnings = self.find_exposed_files();
         let socket = &self.portal.r#box;
-        Ok(match std::fs::metadata(socket) {
-            Ok(_) => Vec::new(),
-            Err(error) => vec![format!("portal.box: {}: {error}", socket.display())],
-        })
+        if let Err(error) = std::fs::metadata(socket) {
+            warnings.push(format!("portal.box: {}: {error}", socket.display()));
+        }
+        Ok(warnings)
+    }
+
+    /// Warns about files with the portal's credentials that another user than root and this one
+    /// can change or replace, such as files in the recorder's folder.
+    #[must_use]
+    pub fn find_exposed_files(&self) -> Vec<String> {
+        let password = self.mail.as_ref().and_then(|mail| mail.password_file.as_ref());
+        let optional = [self.portal.key.as_ref(), password, self.unseal.identity.as_ref()];
+        let files = std::iter::once(&self.path).chain(optional.into_iter().flatten());
+        let exposed = files.filter(|file| {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            is_writable_by_others(file) || folder.is_some_and(is_writable_by_others)
+        });
+        let warning = |file: &PathBuf| {
+            let file = file.display();
+            format!(
+                "{file}: a user other than root and the portal's own can change or replace it; \
+                 move it to a folder of root, such as /etc/hushbox-portal"
+            )
+        };
+        exposed.map(warning).collect()
     }
 
     /// Host and port, as browsers send them.
@@ -276,6 +318,29 @@ mod tests {
         assert!(config.portal.data.is_absolute() && config.mail.is_none());
         let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/portal.toml");
         Config::read_config(Path::new(shipped)).expect("the shipped file");
+    }
+
+    #[test]
+    fn credentials_that_others_can_change_or_replace_are_reported() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let secrets = folder.path().join("secrets");
+        std::fs::create_dir(&secrets).expect("a folder");
+        let set = |path: &Path, mode| {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("set");
+        };
+        let text = format!("{MINIMAL_TOML}[unseal]\nidentity = \"secrets/identity.txt\"\n");
+        std::fs::write(at("portal.toml"), text).expect("written");
+        std::fs::write(secrets.join("identity.txt"), "").expect("written");
+        let config = Config::read_config(&at("portal.toml")).expect("a configuration");
+        set(&at("portal.toml"), 0o640);
+        assert_eq!(config.find_exposed_files(), Vec::<String>::new());
+        set(&at("portal.toml"), 0o660);
+        set(&secrets, 0o777);
+        let warnings = config.find_exposed_files();
+        assert!(warnings.len() == 2 && warnings[0].contains("portal.toml"), "{warnings:?}");
+        assert!(warnings[1].contains("identity.txt"), "{warnings:?}");
     }
 
     #[test]

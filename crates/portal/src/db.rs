@@ -3,7 +3,9 @@
 //! It holds accounts, sessions, reset tokens, lockouts and the audit log, and no data of the
 //! recorder. SQLite blocks on the disk, so `call` runs each query on a blocking thread.
 
-use rusqlite::Connection;
+use nix::fcntl::OFlag;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum DbError {
     #[error("{path}: {error}")]
     Open { path: PathBuf, error: rusqlite::Error },
+    #[error("{path}: {error}; it must be a file, not a link")]
+    File { path: PathBuf, error: std::io::Error },
     #[error(
         "{path} was written by a newer portal (version {found}, this one knows {SCHEMA_VERSION})"
     )]
@@ -70,8 +74,9 @@ impl Db {
     /// Opens or creates the file with access for this user only.
     pub fn open(path: &Path) -> Result<Db, DbError> {
         let failed = |error| DbError::Open { path: path.to_owned(), error };
+        create_private_file(path)
+            .map_err(|error| DbError::File { path: path.to_owned(), error })?;
         let db = Connection::open(path).map_err(failed)?;
-        restrict_permissions(path);
         db.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
         db.pragma_update(None, "synchronous", "full").map_err(failed)?;
         db.pragma_update(None, "foreign_keys", "on").map_err(failed)?;
@@ -98,6 +103,29 @@ impl Db {
         question(&db).map_err(DbError::Sqlite)
     }
 
+    /// Runs queries as one transaction on the calling thread. An error undoes all of them.
+    pub fn transact_blocking<T>(
+        &self,
+        queries: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, DbError> {
+        self.call_blocking(|db| {
+            let all = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
+            let answer = queries(&all)?;
+            all.commit()?;
+            Ok(answer)
+        })
+    }
+
+    /// Runs queries as one transaction on a blocking thread.
+    pub async fn transact<T: Send + 'static>(
+        &self,
+        queries: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, DbError> {
+        let db = self.clone();
+        let answer = tokio::task::spawn_blocking(move || db.transact_blocking(queries)).await;
+        answer.map_err(|error| DbError::ThreadFailed(error.to_string()))?
+    }
+
     /// Runs a query on a blocking thread.
     pub async fn call<T: Send + 'static>(
         &self,
@@ -109,11 +137,15 @@ impl Db {
     }
 }
 
-/// Removes access for other users, because the file holds password hashes. A failure to change the
-/// mode is left to the administrator.
-fn restrict_permissions(path: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    drop(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)));
+/// Creates the file if there is none, and removes access for other users, because it holds password
+/// hashes. The mode is set by descriptor and no link is followed, so only this file is changed. A
+/// failure to change the mode is left to the administrator.
+fn create_private_file(path: &Path) -> std::io::Result<()> {
+    let mut file = std::fs::OpenOptions::new();
+    file.read(true).write(true).create(true).mode(0o600);
+    let file = file.custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)?;
+    drop(file.set_permissions(std::fs::Permissions::from_mode(0o600)));
+    Ok(())
 }
 
 #[cfg(test)]
@@ -128,6 +160,14 @@ mod tests {
         let db = Db::open(&path).expect("opened again");
         let mode = std::os::unix::fs::MetadataExt::mode(&path.metadata().expect("there"));
         assert_eq!(mode & 0o777, 0o600);
+        let other = folder.path().join("other");
+        std::fs::write(&other, "").expect("written");
+        std::fs::set_permissions(&other, PermissionsExt::from_mode(0o644)).expect("set");
+        let link = folder.path().join("link.sqlite");
+        std::os::unix::fs::symlink(&other, &link).expect("laid");
+        assert!(matches!(Db::open(&link), Err(DbError::File { .. })), "links are not followed");
+        let mode = std::os::unix::fs::MetadataExt::mode(&other.metadata().expect("there"));
+        assert_eq!((mode & 0o777, other.metadata().expect("there").len()), (0o644, 0));
         db.call_blocking(|db| db.pragma_update(None, "user_version", 99)).expect("set");
         drop(db);
         assert!(matches!(Db::open(&path), Err(DbError::NewerVersion { found: 99, .. })));

@@ -5,20 +5,21 @@
 //! be used.
 
 use clap::{Parser, Subcommand};
-use portal::accounts::users::{self, UserCommand};
+use nix::sys::stat::{Mode, umask};
+use portal::accounts::user_command::{self, UserCommand};
 use portal::config::Config;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The web portal of Hushbox
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 struct Cli {
-    /// The configuration [default: $XDG_CONFIG_HOME/hushbox/portal.toml, else
-    /// /etc/hushbox/portal.toml]
+    /// Configuration file [default: $XDG_CONFIG_HOME/hushbox/portal.toml, or else
+    /// /etc/hushbox-portal/portal.toml]
     #[arg(long, global = true)]
     config: Option<PathBuf>,
-    /// Say what is wrong with the configuration, and end
+    /// Check the configuration, print every error, and exit
     #[arg(long)]
     check_config: bool,
     #[command(subcommand)]
@@ -27,7 +28,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum CliCommand {
-    /// Accounts
+    /// Manage the accounts of the portal
     #[command(subcommand)]
     User(UserCommand),
 }
@@ -35,12 +36,17 @@ enum CliCommand {
 /// `sysexits.h`: configuration error.
 const EX_CONFIG: u8 = 78;
 
+/// Where the system's configuration is. The last one is the place of earlier versions, in a folder
+/// that the recorder may write.
+const SYSTEM_CONFIGS: [&str; 2] = ["/etc/hushbox-portal/portal.toml", "/etc/hushbox/portal.toml"];
+
 /// Path of the user's configuration, or else of the system's.
 fn default_config_path() -> PathBuf {
     let base = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
     let base = base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".config")));
     let own = base.map(|base| base.join("hushbox/portal.toml"));
-    own.filter(|own| own.exists()).unwrap_or_else(|| Path::new("/etc/hushbox/portal.toml").into())
+    let mut known = own.into_iter().chain(SYSTEM_CONFIGS.map(PathBuf::from));
+    known.find(|path| path.exists()).unwrap_or_else(|| SYSTEM_CONFIGS[0].into())
 }
 
 /// Reports problems of the configuration.
@@ -61,10 +67,13 @@ fn check_config(config: &Config) -> ExitCode {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Files of the portal are for its user only, also those that SQLite creates.
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
     let level = log::LevelFilter::Info;
     let logger = simple_logger::SimpleLogger::new().with_level(level).with_utc_timestamps();
     drop(logger.init());
-    let config = match Config::read_config(&cli.config.unwrap_or_else(default_config_path)) {
+    let path = cli.config.unwrap_or_else(default_config_path);
+    let config = match Config::read_config(&path) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("hushbox-portal: {error}");
@@ -76,7 +85,7 @@ fn main() -> ExitCode {
     }
     let done = match cli.command {
         Some(CliCommand::User(word)) => {
-            users::run_user_command(&config, &word).map_err(|error| error.to_string())
+            user_command::run_user_command(&config, &word).map_err(|error| error.to_string())
         }
         None => portal::serve::run(config).map_err(|error| error.to_string()),
     };

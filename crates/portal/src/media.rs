@@ -2,9 +2,10 @@
 //! bound.
 
 pub mod cache;
-pub mod decode;
+pub mod decode_service;
 pub mod decoder;
-pub mod facts;
 pub mod fetch;
+pub mod identity;
 pub mod memfile;
 pub mod playback;
+pub mod sealed_facts;

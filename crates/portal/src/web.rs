@@ -18,12 +18,13 @@ mod health;
 mod live_view;
 mod login;
 mod pages;
+mod passwords;
 mod records;
-mod reset;
+mod session_watch;
 mod waveform;
 
 use crate::accounts::audit_log::AuditEvent;
-use crate::accounts::password::Hasher;
+use crate::accounts::hasher::Hasher;
 use crate::accounts::sessions::Session;
 use crate::accounts::throttle::Throttle;
 use crate::accounts::{lockout, sessions, throttle, token};
@@ -35,7 +36,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::db::{Db, DbError};
 use crate::mail::Mailer;
-use crate::media::decode::DecodeService;
+use crate::media::decode_service::DecodeService;
 use crate::serve::ServeError;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -44,6 +45,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use error::AppError;
+use session_watch::{SessionStatus, SessionWatch};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,9 +89,8 @@ pub struct AppState {
     rights_cache: Mutex<BTreeMap<String, (Rights, Instant)>>,
     /// Key that binds login forms to browsers without a session.
     form_key: String,
-    /// Changes when sessions may have ended, so that streams check again. Streams end when it
-    /// closes.
-    sessions_changed: watch::Sender<u64>,
+    session_watch: SessionWatch,
+    /// Streams end when it is true.
     shutdown: watch::Sender<bool>,
     live_view: watch::Sender<Arc<live_view::LiveView>>,
 }
@@ -106,7 +107,7 @@ impl AppState {
                 config.unseal.clone(),
             ),
             box_client: BoxClient::new(socket),
-            hasher: Hasher::new()?,
+            hasher: Hasher::start()?,
             mailer,
             config,
             counters: Counters::default(),
@@ -115,7 +116,7 @@ impl AppState {
             mail_throttle: Mutex::new(Throttle::new(throttle::MAIL_LIMIT)),
             rights_cache: Mutex::default(),
             form_key: token::new()?,
-            sessions_changed: watch::Sender::new(0),
+            session_watch: SessionWatch::new(),
             shutdown: watch::Sender::new(false),
             live_view: watch::Sender::new(Arc::default()),
         })
@@ -126,12 +127,6 @@ impl AppState {
         let login = &self.config.login;
         let (idle, age) = (i64::from(login.idle_seconds), i64::from(login.session_hours));
         sessions::SessionPolicy { idle_s: idle, age_s: age * 3600 }
-    }
-
-    /// Finds a live session by the hash of its token.
-    async fn find_session(&self, key: &[u8]) -> Result<Option<Session>, DbError> {
-        let (key, now, rule) = (key.to_vec(), clock::unix_seconds(), self.session_policy());
-        self.db.call(move |db| sessions::find_session_by_key(db, &key, now, rule)).await
     }
 
     fn lockout_policy(&self) -> lockout::LockoutPolicy {
@@ -145,6 +140,7 @@ impl AppState {
     }
 
     pub fn spawn_background_tasks(self: &Arc<AppState>) {
+        tokio::spawn(session_watch::check_forever(Arc::clone(self)));
         tokio::spawn(live_view::update_live_view(Arc::clone(self), self.live_view.clone()));
         let portal = Arc::clone(self);
         tokio::spawn(async move { portal.box_events.watch_forever(&portal.box_client).await });
@@ -157,15 +153,21 @@ impl AppState {
         });
     }
 
+    /// Registers a stream or transfer of a session that was just found alive.
+    fn open_stream(&self, session: &Session) -> Result<watch::Receiver<SessionStatus>, AppError> {
+        let remaining_s = session.remaining_s(clock::unix_seconds(), self.session_policy());
+        self.session_watch.open_stream(&session.key, remaining_s)
+    }
+
     /// Tells streams that sessions may have ended.
     fn notify_sessions_changed(&self) {
-        self.sessions_changed.send_modify(|count| *count += 1);
+        self.session_watch.request_check();
     }
 
     /// Applies the rate limit of an address.
     fn check_attempt_limit(&self, address: IpAddr) -> Result<(), AppError> {
         let mut guesses = self.guess_throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        if guesses.try_acquire(address, clock::unix_seconds()) {
+        if guesses.try_acquire(throttle::counted_address(address), clock::unix_seconds()) {
             Ok(())
         } else {
             Err(AppError::TooManyAttempts)
@@ -222,9 +224,9 @@ pub fn build_router(portal: Arc<AppState>) -> Router {
         .route("/logout", post(login::log_out))
         .route("/logout/everywhere", post(login::log_out_everywhere))
         .route("/session/stay", post(login::extend_session))
-        .route("/forgot", get(reset::forgot_page).post(reset::request_link))
-        .route("/reset", get(reset::reset_page).post(reset::reset_password))
-        .route("/password", get(reset::password_page).post(reset::change_password))
+        .route("/forgot", get(passwords::forgot_page).post(passwords::request_link))
+        .route("/reset", get(passwords::reset_page).post(passwords::reset_password))
+        .route("/password", get(passwords::password_page).post(passwords::change_password))
         .route("/agent", get(agent::agent_page))
         .route("/agent/do", post(agent::run_action))
         .route("/agent/field", post(agent::set_field))

@@ -44,10 +44,14 @@ pub enum Command<'a> {
         agent: Option<Text<'a>>,
     },
     /// `field` is any number; the box checks whether the field exists. `value` has at most
-    /// `arg::VALUE_BYTES` bytes; the box checks it with `find_bad_character`.
+    /// `arg::VALUE_BYTES` bytes; the box checks it with `find_bad_character`. `call` and
+    /// `call_number` name the call that the value belongs to: by the call feed's id, or by the
+    /// state's `update_call`.
     Update {
         field: u8,
         value: Text<'a>,
+        call: Option<Text<'a>>,
+        call_number: Option<u64>,
     },
     CallStart(CallArgs<'a>),
     CallUpdate(CallArgs<'a>),

@@ -23,6 +23,7 @@ pub mod permission;
 pub mod reply;
 pub mod state;
 pub mod table;
+pub mod text;
 
 pub use access::{Access, Requires, Rule};
 pub use assembler::{Assembler, DATA_BYTES, Piece};

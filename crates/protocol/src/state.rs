@@ -179,6 +179,15 @@ pub struct AgentState {
     pub can: AbilitySet,
     /// A message for the agent, such as the reason why the screen is not recorded.
     pub note: Option<String>,
+    /// The box's number of the call whose record `update` would set; numbers are never used twice.
+    pub update_call: Option<u64>,
+    /// Whether the channel of the call is masked now, by any blackout.
+    pub masked: bool,
+    /// Whether the blackout was already on when this call began, and the agent has not confirmed
+    /// it for this call.
+    pub carried: bool,
+    /// Whether the call is on hold.
+    pub held: bool,
 }
 
 impl AgentState {
@@ -188,9 +197,12 @@ impl AgentState {
     }
 
     /// Adds all keys to a line: a `state`, or the `row` of `status`.
+    ///
+    /// Keys that the first version of the protocol lacks are written only if they apply.
     pub fn write_to<'a>(&self, line: LineWriter<'a>) -> LineWriter<'a> {
         let reasons = if self.reasons.is_empty() { "-" } else { &self.reasons };
-        line.pair("call", or_dash(&self.call))
+        let line = line
+            .pair("call", or_dash(&self.call))
             .pair("direction", self.direction.map_or("-", Direction::as_str))
             .pair("recording", format_on_off(self.recording))
             .pair("recording_id", or_dash(&self.recording_id))
@@ -200,6 +212,9 @@ impl AgentState {
             .pair("screen", self.screen.as_str())
             .pair("can", self.can)
             .pair("note", or_dash(&self.note))
+            .pair("update_call", self.update_call.map_or("-".to_owned(), |n| n.to_string()));
+        let flags = [("masked", self.masked), ("carried", self.carried), ("held", self.held)];
+        flags.into_iter().filter(|(_, on)| *on).fold(line, |line, (key, _)| line.pair(key, "yes"))
     }
 
     /// Parses the `state` line.
@@ -233,6 +248,14 @@ impl AgentState {
             screen,
             can: AbilitySet::parse(need("can")?),
             note: parse_text(need("note")?),
+            // Older boxes do not send this key.
+            update_call: match get("update_call") {
+                None | Some("-") => None,
+                Some(value) => Some(parse_number("update_call", value)?),
+            },
+            masked: get("masked") == Some("yes"),
+            carried: get("carried") == Some("yes"),
+            held: get("held") == Some("yes"),
         })
     }
 }
@@ -332,7 +355,7 @@ mod tests {
     fn the_empty_state_is_the_line_of_the_contract() {
         let line = written(|out| AgentState::default().write(out));
         let expected = "state call=- direction=- recording=off recording_id=- reasons=- \
-            blackout=off blackout_ms=0 screen=off can=- note=-";
+            blackout=off blackout_ms=0 screen=off can=- note=- update_call=-";
         assert_eq!(line, expected);
         let parsed = AgentState::parse(&Line::parse(&line).expect("a line"));
         assert_eq!(parsed, Ok(AgentState::default()));
@@ -351,17 +374,24 @@ mod tests {
             screen: ScreenMode::Disabled,
             can: Ability::all().collect(),
             note: Some("screen: no capture client".to_owned()),
+            update_call: Some(17),
+            masked: true,
+            carried: true,
+            held: true,
         };
         let line = written(|out| state.write(out));
         assert!(line.contains("can=record.start,record.stop,blackout.start,blackout.stop,screen"));
-        assert!(line.ends_with("update.15 note=\"screen: no capture client\""), "{line}");
+        let end = "update.15 note=\"screen: no capture client\" update_call=17 masked=yes carried=yes \
+                   held=yes";
+        assert!(line.ends_with(end), "{line}");
         assert_eq!(AgentState::parse(&Line::parse(&line).expect("a line")), Ok(state));
     }
 
     #[test]
     fn states_with_missing_or_unknown_values_are_refused() {
         let line = written(|out| AgentState::default().write(out));
-        for word in line.split(' ').skip(1) {
+        let all = line.split(' ').skip(1);
+        for word in all.filter(|word| !word.starts_with("update_call=")) {
             let without = line.replace(word, "");
             let parsed = AgentState::parse(&Line::parse(&without).expect("a line"));
             assert!(matches!(parsed, Err(StateError::Missing { .. })), "{word}");

@@ -56,7 +56,7 @@ const EVERY_FORM: &[&str] = &[
     "shutdown",
     "stats",
     "status",
-    "update 3 \"about the \\\"invoice\\\"\"",
+    "update 3 \"about the \\\"invoice\\\"\" call=c-1 call_number=17",
     "watch",
 ];
 
@@ -115,7 +115,9 @@ fn parsed_commands_carry_their_arguments() {
     assert_eq!((query.limit, query.agent, query.dnis), (Some(10), text("jdoe"), text("800")));
     assert_eq!(query.to, text("2026-11-23T00:00:00+01:00"));
     let value = Cow::Borrowed("about the \"invoice\"");
-    assert_eq!(parse(find_form("update")), Command::Update { field: 3, value });
+    let (call, call_number) = (text("c-1"), Some(17));
+    let update = Command::Update { field: 3, value, call, call_number };
+    assert_eq!(parse(find_form("update")), update);
     let blackout = Command::BlackoutStart { lead_ms: Some(2500), agent: None };
     assert_eq!(parse("blackout start lead_ms=2500"), blackout);
     let blackout = Command::BlackoutStart { lead_ms: None, agent: text("a") };

@@ -11,6 +11,7 @@ use crate::id::RecordingId;
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::blackout::pending_stop::PendingStop;
+use crate::recorder::blackout::visibility::NamedCall;
 use crate::recorder::blackout::{BlackoutRequest, Receipt};
 use crate::recorder::recording::lifecycle::RecordingRequest;
 use crate::recorder::recording::recall::RecallBuffer;
@@ -21,6 +22,14 @@ use crate::store::seal;
 use crate::time::{MonoTime, Now, Position};
 use protocol::command::find_bad_character;
 use protocol::{Code, Kind, Refusal, reply};
+
+/// A value for a field, and the call that it was typed for.
+#[derive(Clone, Copy)]
+pub(in crate::recorder) struct FieldSetting<'a> {
+    pub field: u8,
+    pub value: &'a str,
+    pub call: NamedCall<'a>,
+}
 
 /// The user who gives a command.
 #[derive(Clone, Debug)]
@@ -452,10 +461,10 @@ impl Recorder {
         &mut self,
         now: Now,
         agent: AgentIndex,
-        field: u8,
-        value: &str,
+        setting: &FieldSetting<'_>,
     ) -> Result<Response, Refusal> {
-        let target = self.update_target(agent)?;
+        let FieldSetting { field, value, call } = *setting;
+        let target = self.update_target(agent, &call)?;
         let (id, key) = (target.id, target.key.clone());
         if let Some(bad) = find_bad_character(value) {
             let text = format!("{bad:?} is not allowed in a field; nothing was changed");

@@ -17,6 +17,14 @@ use crate::store::fact::{CallNumber, RecordReason};
 use protocol::permission::FIELDS;
 use protocol::{Ability, AbilitySet, Code, Command, Kind, Refusal, Request, table};
 
+/// The call that a value was typed for, as far as the client says so.
+#[derive(Clone, Copy, Default)]
+pub(in crate::recorder) struct NamedCall<'a> {
+    /// Id given by the call feed.
+    pub id: Option<&'a str>,
+    pub number: Option<CallNumber>,
+}
+
 impl Recorder {
     pub(in crate::recorder) fn agent_has(&self, agent: AgentIndex, permission: Permission) -> bool {
         self.directory.permissions(agent).contains(permission)
@@ -226,13 +234,22 @@ impl Recorder {
         call.is_some_and(|call| self.visible_running(agent, call.number).is_some())
     }
 
-    /// The recording whose field `update` would set.
+    /// The recording whose field `update` would set: of the reachable call, or of the call with the
+    /// named number. That may be any of the agent's calls that is on, or in its own wrap-up.
     pub(in crate::recorder) fn update_target(
         &self,
         agent: AgentIndex,
+        named: &NamedCall<'_>,
     ) -> Result<&Recording, Refusal> {
         self.need_on_demand()?;
-        let call = self.reachable_call(agent).ok_or_else(|| Refusal::from(Code::NoCall))?;
+        let own = |number| self.calls.get(number).filter(|call| call.owner() == Some(agent));
+        let call = match named.number {
+            None => self.reachable_call(agent).ok_or_else(|| Refusal::from(Code::NoCall))?,
+            Some(number) => own(number).ok_or_else(other_call)?,
+        };
+        if named.id.is_some_and(|id| id != call.id) {
+            return Err(other_call());
+        }
         let last = self.visible_newest(agent, call.number);
         let last = last.ok_or_else(|| Refusal::from(Code::NotRecording))?;
         // A field is sealed under a key that must be on the disk first.
@@ -263,7 +280,7 @@ impl Recorder {
         add(Ability::BlackoutStop, stop.is_ok());
         add(Ability::ScreenStart, self.screen_start_target(agent).is_ok());
         add(Ability::ScreenStop, self.screen_stop_target(agent).is_ok());
-        let update = self.update_target(agent).is_ok();
+        let update = self.update_target(agent, &NamedCall::default()).is_ok();
         for field in 1..=FIELDS {
             add(Ability::Update(field), update);
         }
@@ -288,8 +305,16 @@ fn command_of(ability: Ability) -> Command<'static> {
         Ability::BlackoutStop => Command::BlackoutStop { agent: None },
         Ability::ScreenStart => Command::ScreenStart,
         Ability::ScreenStop => Command::ScreenStop,
-        Ability::Update(field) => Command::Update { field, value: "".into() },
+        Ability::Update(field) => {
+            Command::Update { field, value: "".into(), call: None, call_number: None }
+        }
     }
+}
+
+/// Refuses a value that was typed for a call which `update` no longer reaches.
+fn other_call() -> Refusal {
+    let text = "nothing was stored: this was typed for another call, whose wrap-up is over";
+    Refusal::new(Code::NotRecording, text)
 }
 
 fn disk_failed() -> Refusal {

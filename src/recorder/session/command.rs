@@ -11,8 +11,11 @@ use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::admin::reload::ReadMode;
-use crate::recorder::blackout::commands::Actor;
+use crate::recorder::blackout::commands::{Actor, FieldSetting};
+use crate::recorder::blackout::visibility::NamedCall;
+use crate::recorder::session::DurabilityDependency;
 use crate::recorder::{Output, Recorder, Session, Timer};
+use crate::store::fact::{CallNumber, RecordReasons};
 use crate::time::{MonoTime, Now};
 use protocol::{Code, Command, Kind, Refusal, Request, reply};
 
@@ -216,7 +219,11 @@ impl Recorder {
                 let agent = self.find_agent(&user)?;
                 self.blackout_stop(now, agent, &by)
             }
-            Command::Update { field, value } => self.update_field(now, own()?, field, &value),
+            Command::Update { field, value, call, call_number } => {
+                let call = NamedCall { id: call.as_deref(), number: call_number.map(CallNumber) };
+                let setting = FieldSetting { field, value: &value, call };
+                self.update_field(now, own()?, &setting)
+            }
             Command::Records(query) => self.list_records(id, &query),
             Command::Show { id: record, sealed: true } => self.show_sealed(now, id, &record),
             Command::Show { id: record, sealed: false } => self.show_recording(id, &record),

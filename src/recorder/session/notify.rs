@@ -6,6 +6,7 @@
 
 use crate::calls::directory::AgentIndex;
 use crate::limits;
+use crate::recorder::blackout::visibility::NamedCall;
 use crate::recorder::{Output, Recorder, Session, Timer};
 use crate::store::fact::{CallNumber, RecordReason, RecordReasons};
 use crate::time::Now;
@@ -32,6 +33,7 @@ impl Recorder {
             let ceiling_us = u64::from(self.config.blackout.max_s) * 1_000_000;
             ceiling_us.saturating_sub(open.captured_us).div_ceil(1_000_000)
         });
+        let update = self.update_target(agent, &NamedCall::default());
         AgentState {
             call: call.map(|call| call.id.clone()),
             direction: call.and_then(|call| call.direction).map(|direction| match direction {
@@ -48,6 +50,8 @@ impl Recorder {
             note: left
                 .map(|s| format!("the blackout ends by itself in {s} s; press stop if done"))
                 .or_else(|| self.screen_note(agent)),
+            update_call: update.ok().map(|recording| recording.call.0),
+            ..AgentState::default()
         }
     }
 

@@ -2,10 +2,16 @@
 //!
 //! Loopback is limited only by the total. TLS handshakes are rate-limited; connections above the
 //! rate wait in the kernel's queue, which costs the daemon nothing. Each address but loopback
-//! gets at most a quarter of the rate. This module only counts: `accept` opens and closes
+//! gets at most a quarter of the rate.
+//!
+//! A host chooses the last 64 bits of its IPv6 address freely. So an IPv6 network (/64) gets no
+//! more of the rate than an address, and at most half of all sessions: a whole office may be in it.
+//!
+//! This module only counts: `accept` opens and closes
 //! connections.
 
 use crate::config::SessionLimits;
+use crate::lockout::Network;
 use crate::recorder::RejectReason;
 use crate::time::MonoTime;
 use std::collections::BTreeMap;
@@ -21,6 +27,8 @@ const LOCAL_SESSIONS_RESERVED: usize = 32;
 const BURSTS_PER_SECOND: u64 = 4;
 /// Each address gets at most one in this many of the handshakes per second.
 const ADDRESS_SHARE_DIVISOR: u32 = 4;
+/// An IPv6 network gets at most one in this many of all sessions.
+const NETWORK_SHARE_DIVISOR: u32 = 2;
 const SECOND_US: u64 = 1_000_000;
 
 /// Connection and handshake counters.
@@ -28,9 +36,11 @@ const SECOND_US: u64 = 1_000_000;
 pub struct Admission {
     /// Connections by address, except loopback.
     connections: BTreeMap<IpAddr, u32>,
+    /// Connections by IPv6 network.
+    network_connections: BTreeMap<IpAddr, u32>,
     /// Arrival time of the next handshake at an even rate.
     theoretical_arrival: MonoTime,
-    /// Handshakes by address since `second` began. Bounded by the handshakes per second.
+    /// Handshakes by IPv4 address or IPv6 network since `second` began. Bounded by the handshakes per second.
     handshakes: BTreeMap<IpAddr, u32>,
     second_start: MonoTime,
 }
@@ -40,6 +50,17 @@ pub struct Admission {
 pub fn counted_address(address: IpAddr) -> Option<IpAddr> {
     let address = address.to_canonical();
     (!address.is_loopback()).then_some(address)
+}
+
+/// The first address of an address's IPv6 network; `None` for IPv4.
+fn ipv6_network(address: IpAddr) -> Option<IpAddr> {
+    let network = Network::of(address).first_address();
+    network.is_ipv6().then_some(network)
+}
+
+/// Sessions that an IPv6 network may have.
+fn network_sessions_max(limits: &SessionLimits) -> u32 {
+    (limits.sessions / NETWORK_SHARE_DIVISOR).max(limits.sessions_per_address)
 }
 
 impl Admission {
@@ -61,15 +82,18 @@ impl Admission {
         address: Option<IpAddr>,
     ) -> Result<(), RejectReason> {
         if let Some(address) = address {
-            let held = self.connections.get(&address).copied().unwrap_or(0);
-            if held >= limits.sessions_per_address.saturating_add(HANDSHAKES_PER_ADDRESS) {
+            let (held, held_by_network) = self.count_held(address);
+            let over = |held: u32, most: u32| held >= most.saturating_add(HANDSHAKES_PER_ADDRESS);
+            if over(held, limits.sessions_per_address)
+                || over(held_by_network, network_sessions_max(limits))
+            {
                 return Err(RejectReason::Address);
             }
             if now.since_us(self.second_start) >= SECOND_US {
                 self.second_start = now;
                 self.handshakes.clear();
             }
-            let begun = self.handshakes.entry(address).or_default();
+            let begun = self.handshakes.entry(Network::of(address).first_address()).or_default();
             if *begun >= (limits.handshakes_per_s / ADDRESS_SHARE_DIVISOR).max(1) {
                 return Err(RejectReason::Rate);
             }
@@ -95,28 +119,44 @@ impl Admission {
         if sessions >= if local { most.saturating_add(LOCAL_SESSIONS_RESERVED) } else { most } {
             return Err(RejectReason::Sessions);
         }
-        let held = address.and_then(|address| self.connections.get(&address));
-        if held.is_some_and(|held| *held > limits.sessions_per_address) {
-            return Err(RejectReason::Address);
-        }
-        Ok(())
+        let (held, held_by_network) = address.map_or((0, 0), |address| self.count_held(address));
+        let is_over =
+            held > limits.sessions_per_address || held_by_network > network_sessions_max(limits);
+        if is_over { Err(RejectReason::Address) } else { Ok(()) }
+    }
+
+    /// Connections of an address and of its IPv6 network.
+    fn count_held(&self, address: IpAddr) -> (u32, u32) {
+        let network =
+            ipv6_network(address).and_then(|network| self.network_connections.get(&network));
+        let own = self.connections.get(&address);
+        (own.copied().unwrap_or(0), network.copied().unwrap_or(0))
     }
 
     /// Counts an accepted connection.
     pub fn add_connection(&mut self, address: Option<IpAddr>) {
-        if let Some(address) = address {
-            *self.connections.entry(address).or_default() += 1;
+        let Some(address) = address else { return };
+        *self.connections.entry(address).or_default() += 1;
+        if let Some(network) = ipv6_network(address) {
+            *self.network_connections.entry(network).or_default() += 1;
         }
     }
 
     /// Uncounts a closed connection.
     pub fn remove_connection(&mut self, address: Option<IpAddr>) {
         let Some(address) = address else { return };
-        if let Some(held) = self.connections.get_mut(&address) {
-            *held = held.saturating_sub(1);
-            if *held == 0 {
-                self.connections.remove(&address);
-            }
+        decrement(&mut self.connections, address);
+        if let Some(network) = ipv6_network(address) {
+            decrement(&mut self.network_connections, network);
+        }
+    }
+}
+
+fn decrement(counts: &mut BTreeMap<IpAddr, u32>, address: IpAddr) {
+    if let Some(held) = counts.get_mut(&address) {
+        *held = held.saturating_sub(1);
+        if *held == 0 {
+            counts.remove(&address);
         }
     }
 }
@@ -162,6 +202,25 @@ mod tests {
             admission.remove_connection(test_address(1));
         }
         assert!(admission.connections.is_empty());
+    }
+
+    #[test]
+    fn h4_one_ipv6_network_takes_neither_all_sessions_nor_more_handshakes_than_an_address() {
+        let mut admission = Admission::default();
+        let host = |n: u32| counted_address(format!("2001:db8:1:2:{n:x}::{n:x}").parse().unwrap());
+        let neighbour = counted_address("2001:db8:1:3::1".parse().unwrap());
+        let admitted = (1..=200).filter(|n| {
+            admission.add_connection(host(*n));
+            admission.admit_session(&LIMITS, 0, (host(*n), false)).is_ok()
+        });
+        assert_eq!(admitted.count(), 50, "half of all, though each address has one");
+        assert_eq!(admission.admit_session(&LIMITS, 50, (neighbour, false)), Ok(()));
+        (1..=200).for_each(|n| admission.remove_connection(host(n)));
+        assert!(admission.connections.is_empty() && admission.network_connections.is_empty());
+        let now = MonoTime(SECOND_US);
+        let begun = (1..=30).filter(|n| admission.begin_handshake(&LIMITS, now, host(*n)).is_ok());
+        assert_eq!(begun.count(), 10, "a quarter of the rate");
+        assert_eq!(admission.begin_handshake(&LIMITS, now, neighbour), Ok(()));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Lockout after failed logins, by submitted username (requirement C5).
 //!
+//! An attempt counts as failed before its password is checked, and is taken back when the password
+//! was right. So attempts that run at the same time do not pass the limit together.
+//!
 //! Unknown names are counted and locked like known ones, so a lockout does not reveal which names
 //! exist. Lockouts survive a restart.
 
@@ -22,8 +25,32 @@ fn normalise_name(name: &str) -> String {
     name.chars().take(NAME_CHARS_MAX).collect::<String>().to_lowercase()
 }
 
+/// What is known of an attempt before its password is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// The name is locked: the password is not checked.
+    Refused,
+    Allowed,
+    /// This attempt locks the name, unless its password is right.
+    Last,
+}
+
+/// Counts an attempt as failed. Call it in a transaction.
+pub fn begin_attempt(
+    db: &Connection,
+    name: &str,
+    now: i64,
+    rule: LockoutPolicy,
+) -> Result<Attempt> {
+    if is_locked(db, name, now)? {
+        return Ok(Attempt::Refused);
+    }
+    let is_last = count_failure(db, name, now, rule)?;
+    Ok(if is_last { Attempt::Last } else { Attempt::Allowed })
+}
+
 /// Whether this name is locked at `now`.
-pub fn is_locked(db: &Connection, name: &str, now: i64) -> Result<bool> {
+fn is_locked(db: &Connection, name: &str, now: i64) -> Result<bool> {
     let said = "select locked_until from tries where name = ?1";
     let until: Option<i64> =
         db.query_row(said, [normalise_name(name)], |row| row.get(0)).optional()?;
@@ -31,7 +58,7 @@ pub fn is_locked(db: &Connection, name: &str, now: i64) -> Result<bool> {
 }
 
 /// Counts a failed login. Returns true if this failure locks the name.
-pub fn count_failure(db: &Connection, name: &str, now: i64, rule: LockoutPolicy) -> Result<bool> {
+fn count_failure(db: &Connection, name: &str, now: i64, rule: LockoutPolicy) -> Result<bool> {
     let name = normalise_name(name);
     let forget = now - rule.lock_s.max(3600);
     db.execute("delete from tries where last < ?1 and locked_until < ?2", [forget, now])?;
@@ -50,7 +77,28 @@ pub fn count_failure(db: &Connection, name: &str, now: i64, rule: LockoutPolicy)
     Ok(locks)
 }
 
-/// Clears the failures of a name after a successful login.
+/// Takes back an attempt whose password was not checked, and the lock that it set.
+pub fn cancel_attempt(
+    db: &Connection,
+    name: &str,
+    attempt: Attempt,
+    rule: LockoutPolicy,
+) -> Result<()> {
+    let name = normalise_name(name);
+    match attempt {
+        Attempt::Refused => Ok(0),
+        Attempt::Allowed => {
+            db.execute("update tries set failed = max(failed - 1, 0) where name = ?1", [name])
+        }
+        Attempt::Last => db.execute(
+            "update tries set failed = ?2 - 1, locked_until = 0 where name = ?1",
+            params![name, rule.failures_max],
+        ),
+    }
+    .map(drop)
+}
+
+/// Takes all failures of a name back after a successful login.
 pub fn clear_failures(db: &Connection, name: &str) -> Result<()> {
     db.execute("delete from tries where name = ?1", [normalise_name(name)]).map(drop)
 }
@@ -66,7 +114,8 @@ mod tests {
         let db = Db::open(&folder.path().join("db")).expect("a database");
         let rule = LockoutPolicy { failures_max: 5, lock_s: 900 };
         let fail = |name: &'static str, now| {
-            db.call_blocking(move |db| count_failure(db, name, now, rule)).expect("counted")
+            let attempt = move |db: &Connection| begin_attempt(db, name, now, rule);
+            db.transact_blocking(attempt).expect("counted") == Attempt::Last
         };
         let locked = |name: &'static str, now| {
             db.call_blocking(move |db| is_locked(db, name, now)).expect("answered")
@@ -78,5 +127,28 @@ mod tests {
         assert!((0..4).all(|_| !fail("jdoe", 1900)), "the count begins anew");
         db.call_blocking(|db| clear_failures(db, "jdoe")).expect("forgiven");
         assert!((0..4).all(|_| !fail("jdoe", 1901)) && fail("jdoe", 1902));
+    }
+
+    #[test]
+    fn c5_attempts_in_flight_count_and_those_never_checked_are_taken_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = Db::open(&folder.path().join("db")).expect("a database");
+        let rule = LockoutPolicy { failures_max: 5, lock_s: 900 };
+        let begin =
+            || db.transact_blocking(|db| begin_attempt(db, "jdoe", 1000, rule)).expect("counted");
+        let cancel = |attempt| {
+            db.transact_blocking(|db| cancel_attempt(db, "jdoe", attempt, rule)).expect("undone");
+        };
+        // None of them is checked before all have begun.
+        let all: Vec<Attempt> = (0..7).map(|_| begin()).collect();
+        assert_eq!(all[..4], [Attempt::Allowed; 4]);
+        assert_eq!(all[4..], [Attempt::Last, Attempt::Refused, Attempt::Refused]);
+        cancel(Attempt::Refused);
+        assert_eq!(begin(), Attempt::Refused);
+        cancel(Attempt::Last);
+        assert_eq!(begin(), Attempt::Last, "four still count");
+        cancel(Attempt::Last);
+        cancel(Attempt::Allowed);
+        assert_eq!([begin(), begin()], [Attempt::Allowed, Attempt::Last]);
     }
 }

@@ -1,24 +1,18 @@
 //! Password hashing with argon2id, and the policy for new passwords.
 //!
-//! A hash deliberately costs about 10 ms and 19 MiB, so at most two run at a time. Verifying an
-//! unknown user costs the same, so response time does not reveal which names exist. This module
-//! stores no password.
+//! Each hash works in 19 MiB. `HashMemory` is that memory: its owner uses it for one password after
+//! the other, so the number of owners bounds the memory (`hasher`). This module stores no password.
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use std::sync::Arc;
-use tokio::sync::Semaphore;
-use zeroize::Zeroizing;
+use argon2::password_hash::phc::{Output, PasswordHash, Salt};
+use argon2::password_hash::{self, try_generate_salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 /// Minimum length of a new password, in characters.
 pub const CHARS_MIN: usize = 12;
 /// Maximum length of any password, in bytes.
 pub const BYTES_MAX: usize = 256;
-/// Maximum number of hashes computed at a time.
-const CONCURRENT_HASHES_MAX: usize = 2;
 
-/// Why a password was rejected.
+/// Why a password was not accepted, or not checked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
     #[error("a password has at least {CHARS_MIN} characters; a few words are easy to remember")]
@@ -27,6 +21,8 @@ pub enum PasswordError {
     TooLong,
     #[error("a password is not the username")]
     IsUsername,
+    #[error("too many passwords are being checked; try again in a few seconds")]
+    Busy,
     #[error("the password cannot be hashed: {0}")]
     Hash(String),
 }
@@ -45,60 +41,86 @@ pub fn check_policy(password: &str, user: &str) -> Result<(), PasswordError> {
     Ok(())
 }
 
-/// Hashes a password into the PHC string that the database stores.
-pub fn hash(password: &str) -> Result<String, PasswordError> {
-    let hash = Argon2::default().hash_password(password.as_bytes());
-    hash.map(|hash| hash.to_string()).map_err(|why| PasswordError::Hash(why.to_string()))
-}
+/// The working memory of one hash at a time, allocated at the first.
+#[derive(Default)]
+pub struct HashMemory(Vec<Block>);
 
-fn is_match(hash: &str, password: &str) -> bool {
-    let hash = PasswordHash::new(hash);
-    hash.is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
-}
-
-/// Hashes and verifies passwords on worker threads, with a concurrency limit.
-#[derive(Clone, Debug)]
-pub struct Hasher {
-    permits: Arc<Semaphore>,
-    /// Hash to verify against when the account does not exist.
-    dummy_hash: Arc<String>,
-}
-
-impl Hasher {
-    pub fn new() -> Result<Hasher, PasswordError> {
-        let dummy = Arc::new(hash("no account has this password")?);
-        Ok(Hasher { permits: Arc::new(Semaphore::new(CONCURRENT_HASHES_MAX)), dummy_hash: dummy })
+impl HashMemory {
+    /// Hashes a password into the PHC string that the database stores.
+    pub fn hash_password(&mut self, password: &str) -> Result<String, PasswordError> {
+        let failed = |error: password_hash::Error| PasswordError::Hash(error.to_string());
+        let salt = try_generate_salt().map_err(|error| PasswordError::Hash(error.to_string()))?;
+        let hasher = Argon2::default();
+        let output = self.compute(&hasher, password, &salt, Params::DEFAULT_OUTPUT_LEN);
+        let hash = PasswordHash {
+            algorithm: Algorithm::default().ident(),
+            version: Some(Version::default().into()),
+            params: hasher.params().try_into().map_err(failed)?,
+            salt: Some(Salt::new(&salt).map_err(|error| failed(error.into()))?),
+            hash: Some(output.map_err(failed)?),
+        };
+        Ok(hash.to_string())
     }
 
-    /// Verifies `password` against the hash `known`. Without a hash it takes as long and returns
-    /// false.
-    pub async fn verify(&self, known: Option<String>, password: Zeroizing<String>) -> bool {
-        let Ok(_turn) = self.permits.acquire().await else { return false };
-        let hash = known.clone().unwrap_or_else(|| (*self.dummy_hash).clone());
-        let right = tokio::task::spawn_blocking(move || {
-            password.len() <= BYTES_MAX && is_match(&hash, &password)
-        });
-        right.await.unwrap_or(false) && known.is_some()
+    /// Whether `password` is the one of this PHC string.
+    pub fn is_match(&mut self, hash: &str, password: &str) -> bool {
+        let Ok(hash) = PasswordHash::new(hash) else { return false };
+        let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else { return false };
+        let algorithm = Algorithm::try_from(hash.algorithm.as_str());
+        let version = hash.version.map_or(Ok(Version::default()), Version::try_from);
+        let (Ok(algorithm), Ok(version), Ok(params)) =
+            (algorithm, version, Params::try_from(&hash))
+        else {
+            return false;
+        };
+        if params.block_count() > Params::DEFAULT.block_count() {
+            return false;
+        }
+        let hasher = Argon2::new(algorithm, version, params);
+        // `Output` compares in constant time.
+        self.compute(&hasher, password, salt, expected.len()).is_ok_and(|made| made == *expected)
     }
 
-    pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, PasswordError> {
-        let gone = |why: String| PasswordError::Hash(why);
-        let _turn = self.permits.acquire().await.map_err(|error| gone(error.to_string()))?;
-        let made = tokio::task::spawn_blocking(move || hash(&password)).await;
-        made.map_err(|error| gone(error.to_string()))?
+    fn compute(
+        &mut self,
+        hasher: &Argon2<'_>,
+        password: &str,
+        salt: &[u8],
+        output_len: usize,
+    ) -> password_hash::Result<Output> {
+        self.0.resize(hasher.params().block_count(), Block::new());
+        let mut buffer = [0; Output::MAX_LENGTH];
+        let output = buffer.get_mut(..output_len).ok_or(password_hash::Error::OutputSize)?;
+        let memory = self.0.as_mut_slice();
+        hasher.hash_password_into_with_memory(password.as_bytes(), salt, output, memory)?;
+        Ok(Output::new(output)?)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use argon2::PasswordHasher;
 
     #[test]
     fn c3_a_hash_is_argon2id_and_fits_one_password() {
-        let made = hash("correct horse battery").expect("a hash");
+        let mut memory = HashMemory::default();
+        let made = memory.hash_password("correct horse battery").expect("a hash");
         assert!(made.starts_with("$argon2id$v=19$m="), "{made}");
-        assert!(is_match(&made, "correct horse battery") && !is_match(&made, "correct horse"));
-        assert!(!is_match("not a hash", "x"));
+        assert!(memory.is_match(&made, "correct horse battery"));
+        assert!(!memory.is_match(&made, "correct horse") && !memory.is_match("not a hash", "x"));
+        let other = memory.hash_password("correct horse battery").expect("a hash");
+        assert_ne!(made, other, "each hash has a salt of its own");
+    }
+
+    #[test]
+    fn c3_hashes_of_earlier_versions_still_fit() {
+        // The crate's own function made them, with memory of its own.
+        let made = Argon2::default().hash_password(b"correct horse battery").expect("a hash");
+        let made = made.to_string();
+        assert!(HashMemory::default().is_match(&made, "correct horse battery"));
+        let huge = made.replace("m=19456", "m=1945600");
+        assert!(!HashMemory::default().is_match(&huge, "correct horse battery"), "bounded");
     }
 
     #[test]

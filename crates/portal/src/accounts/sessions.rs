@@ -88,21 +88,11 @@ pub fn find_session(
     now: i64,
     rule: SessionPolicy,
 ) -> Result<Option<Session>> {
-    find_session_by_key(db, &token::hash(secret), now, rule)
-}
-
-/// Finds a live session by the hash of its token.
-pub fn find_session_by_key(
-    db: &Connection,
-    key: &[u8],
-    now: i64,
-    rule: SessionPolicy,
-) -> Result<Option<Session>> {
     let said = format!(
         "select {COLUMNS} from sessions where token = ?1
          and user in (select name from users where disabled = 0)"
     );
-    let found = db.query_row(&said, [key], session_from_row).optional()?;
+    let found = db.query_row(&said, [token::hash(secret)], session_from_row).optional()?;
     Ok(found.filter(|session| session.remaining_s(now, rule) > 0))
 }
 
@@ -179,6 +169,20 @@ mod tests {
         );
         db.call_blocking(|db| delete_expired(db, 4600, POLICY)).expect("swept");
         assert!(session_at(&db, "one", 1000).is_none());
+    }
+
+    #[test]
+    fn c5_login_checked_before_a_change_of_the_account_lets_nobody_in() {
+        let (_folder, db) = create_database();
+        let is_current = |hash: &'static str| {
+            db.call_blocking(|db| accounts::is_current(db, "JDoe", hash)).expect("answered")
+        };
+        // The password was verified against "x"; then another transaction was faster.
+        assert!(is_current("x"));
+        db.transact_blocking(|db| accounts::set_hash(db, "jdoe", "y")).expect("set");
+        assert!(!is_current("x") && is_current("y"), "another password");
+        db.call_blocking(|db| accounts::set_disabled(db, "jdoe", true)).expect("set");
+        assert!(!is_current("y"), "disabled");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Rate limits: a token bucket for each address or account.
 //!
-//! Login attempts are limited by address, e-mails by account. Account lockouts are in `lockout`.
+//! Login attempts are limited by network, e-mails by account. An IPv6 network (/64) counts as one
+//! address, because its hosts choose the rest freely. Account lockouts are in `lockout`.
 //! The caller passes the time. The table is bounded and drops the least recently used bucket first.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Parameters of a token bucket.
 #[derive(Clone, Copy, Debug)]
@@ -18,8 +20,21 @@ pub struct RateLimit {
 pub const GUESS_LIMIT: RateLimit = RateLimit { burst: 20, refill_s: 6 };
 /// Limit of e-mails per account. A flood would hide the e-mail that the user asked for.
 pub const MAIL_LIMIT: RateLimit = RateLimit { burst: 1, refill_s: 60 };
+/// Bits of an IPv6 address that identify the network.
+const NETWORK_BITS: u32 = 64;
 /// Number of buckets kept.
 const BUCKETS_MAX: usize = 4096;
+
+/// The address to count: of IPv6, the first of its network.
+#[must_use]
+pub fn counted_address(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => {
+            IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & u128::MAX << (128 - NETWORK_BITS)))
+        }
+        v4 => v4,
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct TokenBucket {
@@ -68,7 +83,7 @@ impl<K: Clone + Ord> Throttle<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
 
     #[test]
     fn c5_an_address_that_tries_too_often_waits() {
@@ -84,6 +99,15 @@ mod tests {
             throttle.try_acquire(address(n), 200);
         }
         assert!(throttle.buckets.len() <= BUCKETS_MAX);
+    }
+
+    #[test]
+    fn c5_all_addresses_of_an_ipv6_network_share_one_bucket() {
+        let counted = |text: &str| counted_address(text.parse().expect("an address")).to_string();
+        assert_eq!(counted("2001:db8:1:2:aaaa::1"), counted("2001:db8:1:2:bbbb::2"));
+        assert_ne!(counted("2001:db8:1:2::1"), counted("2001:db8:1:3::1"));
+        assert_eq!(counted("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_ne!(counted("192.0.2.1"), counted("192.0.2.2"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! authorises every request; the portal caches rights only for the page it renders.
 
 use crate::box_client::connection::{BoxConnection, ConnectionError, is_access_decision};
-use crate::media::facts::RecordRows;
+use crate::media::sealed_facts::RecordRows;
 use client::Login;
 use protocol::client::{Failure, Pairs, Reply};
 use protocol::{Code, Kind};

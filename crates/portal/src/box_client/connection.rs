@@ -21,6 +21,8 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest silence while a reply is due.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 const READ_BYTES: usize = 16 << 10;
+/// News kept while a reply is awaited; the oldest are dropped.
+const PENDING_EVENTS_MAX: usize = 256;
 
 /// Why connecting failed or a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -200,7 +202,7 @@ impl BoxConnection {
             match timeout(silent, self.read_event()).await {
                 Ok(event) => match event? {
                     ClientEvent::Reply(reply) => return Ok(reply),
-                    news => self.pending_events.push_back(news),
+                    news => self.keep_event(news),
                 },
                 // A long reply may take its time while data keeps arriving.
                 Err(_) if self.last_received.elapsed() < silent => {}
@@ -209,10 +211,60 @@ impl BoxConnection {
         }
     }
 
+    /// Keeps news for `next_event`. A state replaces an older one.
+    fn keep_event(&mut self, news: ClientEvent) {
+        if matches!(news, ClientEvent::State(_)) {
+            self.pending_events.retain(|older| !matches!(older, ClientEvent::State(_)));
+        }
+        if self.pending_events.len() == PENDING_EVENTS_MAX {
+            self.pending_events.pop_front();
+        }
+        self.pending_events.push_back(news);
+    }
+
     /// Like `request`, but a refusal is an error.
     pub async fn request_ok(&mut self, line: &str) -> Result<(Vec<Pairs>, Pairs), ConnectionError> {
         let reply = self.request(line).await?;
         let said = reply.outcome.map_err(ConnectionError::Refused)?;
         Ok((reply.rows, said))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::box_client::fake_box::FakeBox;
+    use std::fmt::Write;
+
+    #[tokio::test]
+    async fn h4_news_while_a_reply_is_awaited_are_bounded_and_the_newest_state_stays() {
+        let fake = FakeBox::listen();
+        let socket = fake.socket.clone();
+        let hostile = tokio::spawn(async move {
+            let mut peer = fake.accept().await;
+            peer.read_line().await.unwrap();
+            let mut news = String::new();
+            for n in 0..10_000 {
+                writeln!(news, "event seq={n} what=call-began call=c{n}").unwrap();
+                writeln!(
+                    news,
+                    "state call=c{n} direction=in recording=off recording_id=- reasons=- \
+                     blackout=off blackout_ms=0 screen=disabled can=- note=-"
+                )
+                .unwrap();
+            }
+            peer.send_lines(&news).await;
+            peer.send_lines("ok\n").await;
+            peer
+        });
+        let mut talk = BoxConnection::connect(&socket).await.unwrap();
+        assert!(talk.request("hello agent").await.unwrap().outcome.is_ok());
+        assert!(talk.pending_events.len() <= PENDING_EVENTS_MAX);
+        let states = talk.pending_events.iter().filter_map(|news| match news {
+            ClientEvent::State(state) => state.call.as_deref(),
+            _ => None,
+        });
+        assert_eq!(states.collect::<Vec<_>>(), ["c9999"]);
+        drop(hostile.await.unwrap());
     }
 }

@@ -4,7 +4,8 @@
 //! reservation. Entries expire when unused; when memory is short, the least recently used entry is
 //! evicted. The caller passes the time and fetches and decodes.
 
-use crate::media::decode::DecodedRecording;
+use crate::media::decode_service::DecodedRecording;
+use crate::media::identity::find_identity;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,11 +68,7 @@ impl RecordingCache {
 
     /// Stores a session's identity. Returns false if the text is not an identity.
     pub fn add_identity(&mut self, session: &[u8], text: &str) -> bool {
-        let line = text.split_whitespace().find(|word| word.starts_with("AGE-SECRET-KEY-1"));
-        let formed = |line: &&str| {
-            line.len() < 200 && line.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        };
-        let Some(line) = line.filter(formed) else { return false };
+        let Some(line) = find_identity(text) else { return false };
         let kept = Zeroizing::new(format!("{line}\n"));
         self.identities.insert(session.to_vec(), kept);
         true
@@ -158,7 +155,8 @@ impl RecordingCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::decode::{DecodeFormat, Waveform};
+    use crate::media::decode_service::{DecodeFormat, Waveform};
+    use crate::media::identity::tests::make_identity;
     use crate::media::memfile::MemFile;
     use crate::media::playback::PlaybackState;
 
@@ -180,19 +178,18 @@ mod tests {
     #[test]
     fn an_identity_is_the_sessions_and_goes_with_it() {
         let mut shelf = RecordingCache::new(0);
-        let text = "# made by hushbox keygen\nAGE-SECRET-KEY-1QQQQ\n";
-        assert!(
-            shelf.add_identity(b"one", text) && shelf.add_identity(b"two", "AGE-SECRET-KEY-1PPPP")
-        );
-        for bad in ["", "age1public", "AGE-SECRET-KEY-1Q\u{e9}"] {
+        let keys = [make_identity(&[1; 32]), make_identity(&[2; 32]), make_identity(&[3; 32])];
+        let text = format!("# made by hushbox keygen\n{}\n", keys[0]);
+        assert!(shelf.add_identity(b"one", &text) && shelf.add_identity(b"two", &keys[1]));
+        for bad in ["", "age1public", "AGE-SECRET-KEY-1QQQQ"] {
             assert!(!shelf.add_identity(b"bad", bad) && shelf.identity(b"bad").is_none(), "{bad}");
         }
         let now = crate::clock::now();
         shelf.retain_sessions(now, |session| session != b"one");
         assert!(shelf.identity(b"one").is_none());
-        assert_eq!(shelf.identity(b"two"), Some("AGE-SECRET-KEY-1PPPP\n"));
-        shelf.add_identity(b"two", "AGE-SECRET-KEY-1RRRR");
-        assert_eq!(shelf.identity(b"two"), Some("AGE-SECRET-KEY-1RRRR\n"), "another one");
+        assert_eq!(shelf.identity(b"two"), Some(&*format!("{}\n", keys[1])));
+        shelf.add_identity(b"two", &keys[2]);
+        assert_eq!(shelf.identity(b"two"), Some(&*format!("{}\n", keys[2])), "another one");
         shelf.retain_sessions(now, |_| false);
         assert!(shelf.identity(b"two").is_none());
     }

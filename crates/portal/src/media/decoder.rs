@@ -5,7 +5,7 @@
 //! no child holds the identity of another supervisor's job. The portal itself parses no media.
 
 use crate::config::UnsealConfig;
-use crate::media::decode::{DecodeFormat, MediaError};
+use crate::media::decode_service::{DecodeFormat, MediaError};
 use crate::media::memfile::MemFile;
 use command_fds::{CommandFdExt, FdMapping};
 use std::io;

@@ -5,7 +5,7 @@
 
 use crate::box_client::client::BoxClient;
 use crate::box_client::connection::{BoxConnection, ConnectionError};
-use crate::media::decode::{DecodeFormat, MediaError};
+use crate::media::decode_service::{DecodeFormat, MediaError};
 use crate::media::memfile::MemFile;
 use protocol::client::Pairs;
 

@@ -8,7 +8,7 @@ use super::{AppError, AppState};
 use crate::accounts::audit_log::AuditEvent;
 use crate::accounts::sessions::Session;
 use crate::accounts::{self, Account};
-use crate::accounts::{audit_log, password, sessions, users};
+use crate::accounts::{audit_log, password, sessions};
 use crate::box_client::connection::ConnectionError;
 use crate::clock;
 use crate::web::extract::{AuthedForm, CurrentUser};
@@ -30,7 +30,7 @@ const RESULT_TEXTS: [(&str, &str); 7] = [
     ("done", "Done."),
     ("exists", "There is an account of this name already."),
     ("unknown", "There is no account of this name."),
-    ("name", "This is no username: 1 to 32 bytes without control characters."),
+    ("name", "A username has 1 to 32 bytes, all of them visible characters."),
     ("email", "This is no e-mail address."),
     ("password", "A password has at least 12 characters, and is not the username."),
     ("self", "You cannot disable your own account."),
@@ -191,21 +191,20 @@ async fn save_account(
 ) -> Result<&'static str, AppError> {
     let email = posted.fields.take_field("email").trim().to_owned();
     let secret = Zeroizing::new(posted.fields.take_field("password"));
-    if !users::is_valid_username(name) {
+    if !accounts::is_valid_username(name) {
         return Ok("name");
     }
-    if !users::is_valid_email(&email) {
+    if !accounts::is_valid_email(&email) {
         return Ok("email");
     }
     if password::check_policy(&secret, name).is_err() {
         return Ok("password");
     }
-    let hash = portal.hasher.hash(secret).await;
-    let hash = hash.map_err(|error| AppError::Internal(error.to_string()))?;
+    let hash = portal.hasher.hash(secret).await?;
     let name = name.to_owned();
     if !new {
         return Ok(result_code(
-            portal.db.call(move |db| accounts::set_hash(db, &name, &hash)).await?,
+            portal.db.transact(move |db| accounts::set_hash(db, &name, &hash)).await?,
         ));
     }
     let made = clock::unix_seconds();

@@ -7,13 +7,14 @@
 use super::pages::{ActionButton, AgentPage, FieldRow, PageContext, render_html};
 use super::{AppError, AppState};
 use crate::box_client::agent_session::{CommandError, LinkState};
+use crate::clock;
 use crate::web::extract::{AuthedForm, CurrentUser};
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use protocol::client::{Pairs, Reply};
-use protocol::{Ability, AgentState};
+use protocol::{Ability, AgentState, Code};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,12 +25,20 @@ type SharedState = State<Arc<AppState>>;
 const VALUE_BYTES_MAX: usize = protocol::arg::VALUE_BYTES;
 const MINUTE_MS: u64 = 60_000;
 
-/// Actions: form value, command, and ability in `can`.
-const ACTIONS: [(&str, &str, Ability); 4] = [
-    ("record.start", "record start", Ability::RecordStart),
-    ("record.stop", "record stop", Ability::RecordStop),
-    ("blackout.start", "blackout start", Ability::BlackoutStart),
-    ("blackout.stop", "blackout stop", Ability::BlackoutStop),
+const MASKED_TEXT: &str =
+    "The blackout is on, but the box could not store that yet. Tell a technician.";
+const LATE_TEXT: &str = "What was said before may be kept. Tell your supervisor.";
+const OTHER_CALL_TEXT: &str = "Not saved: you typed this for an earlier call, and the time to \
+                               describe that call is over.";
+
+/// Actions: form value and command. All but the last have a button whose form value is an ability.
+/// The last one confirms, for this call, a blackout that began before it.
+const ACTIONS: [(&str, &str); 5] = [
+    ("record.start", "record start"),
+    ("record.stop", "record stop"),
+    ("blackout.start", "blackout start"),
+    ("blackout.stop", "blackout stop"),
+    ("blackout.keep", "blackout start"),
 ];
 
 /// State shown by the page and sent to scripts.
@@ -46,7 +55,15 @@ pub struct AgentView {
     pub recording: bool,
     pub reasons: String,
     pub blackout: bool,
+    /// Masked time of the blackout.
     pub blackout_ms: u64,
+    /// Whether the call is masked now, so that `blackout_ms` grows.
+    pub masked: bool,
+    /// Whether the blackout is left from the call before.
+    pub carried: bool,
+    pub held: bool,
+    /// Number of the call whose record a field would be stored in.
+    pub update_call: Option<u64>,
     pub screen: &'static str,
     pub note: String,
     /// Abilities the agent has now.
@@ -72,7 +89,8 @@ impl AgentView {
             LinkState::Refused { why, .. } => down("refused", why),
             LinkState::Up { person, state, since } => {
                 let since = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let on_for = state.blackout_ms.saturating_add(since);
+                let grown = if is_masked(state) { since } else { 0 };
+                let on_for = state.blackout_ms.saturating_add(grown);
                 AgentView {
                     link: "up",
                     name: person.name.clone(),
@@ -92,6 +110,10 @@ impl AgentView {
             recording: state.recording,
             reasons: state.reasons.clone(),
             blackout: state.blackout,
+            masked: is_masked(state),
+            carried: state.blackout && state.carried,
+            held: state.held,
+            update_call: state.update_call,
             screen: state.screen.as_str(),
             note: state.note.clone().unwrap_or_default(),
             can: Ability::all()
@@ -109,13 +131,18 @@ impl AgentView {
 
     /// Headline of the recording.
     pub fn recording_text(&self) -> &'static str {
-        if self.recording { "Recording" } else { "Not recording" }
+        match (self.recording, self.masked) {
+            (true, true) => "Recording, blacked out",
+            (true, false) => "Recording",
+            (false, _) => "Not recording",
+        }
     }
 
     /// Headline of the call.
     pub fn call_text(&self) -> String {
         match (self.call.as_str(), self.direction) {
             ("", _) => "No call".to_owned(),
+            _ if self.held => "Call on hold".to_owned(),
             (_, "in") => "Incoming call".to_owned(),
             (_, "out") => "Outgoing call".to_owned(),
             _ => "Call".to_owned(),
@@ -127,6 +154,11 @@ impl AgentView {
         let (minutes, rest) = (self.blackout_ms / MINUTE_MS, self.blackout_ms % MINUTE_MS);
         format!("{minutes}:{:02}", rest / 1000)
     }
+}
+
+/// Whether the agent's call is masked now. Boxes that do not send `masked` mask during a blackout.
+fn is_masked(state: &AgentState) -> bool {
+    state.masked || state.blackout && state.call.is_some() && !state.held
 }
 
 fn action_buttons(face: &AgentView) -> [ActionButton; 4] {
@@ -170,8 +202,10 @@ fn result_of_code(word: &str) -> Option<ActionResult> {
         "done" => (true, "Done."),
         "saved" => (true, "Saved."),
         "no" => (false, "The box refused this. The buttons show what can be done now."),
-        "masked" => (false, "The blackout is on, but the box could not store that yet."),
-        "characters" => (false, "Use no < > ! = + % and no control characters."),
+        "masked" => (false, MASKED_TEXT),
+        "late" => (false, LATE_TEXT),
+        "other-call" => (false, OTHER_CALL_TEXT),
+        "characters" => (false, "Not saved. Leave out < > ! = + % and control characters."),
         _ => return None,
     };
     Some(ActionResult { ok, text: text.to_owned() })
@@ -182,14 +216,17 @@ pub async fn run_action(
     posted: AuthedForm,
 ) -> Result<Response, AppError> {
     let wanted = posted.fields.get("act");
-    let known = ACTIONS.iter().find(|(word, ..)| *word == wanted);
-    let Some((word, command, _)) = known else {
+    let known = ACTIONS.iter().find(|(word, _)| *word == wanted);
+    let Some((word, command)) = known else {
         return Err(AppError::BadRequest("There is no such button.".to_owned()));
     };
     let link = portal.agent_sessions.get_or_start(&posted.current_user.session.user);
-    link.wait_until_known().await;
+    let before = AgentView::from_link_state(&*link.wait_until_known().await);
     let reply = link.send_command((*command).to_owned()).await;
     let said = match reply {
+        Ok(Reply { outcome: Ok(pairs), .. }) if *word == "blackout.start" && !before.blackout => {
+            blackout_receipt(&pairs, &clock::format_local_time_of_day())
+        }
         Ok(reply) => result_of_reply(word, &reply),
         Err(error) => result_of_error(error),
     };
@@ -220,9 +257,7 @@ fn result_of_reply(act: &str, reply: &Reply) -> (ActionResult, &'static str) {
     match &reply.outcome {
         Ok(pairs) => (ActionResult { ok: true, text: success_text(act, pairs) }, "done"),
         Err(failure) if failure.is_masked() => {
-            let text = "The blackout is on, but the box could not store that yet: tell a \
-                        technician.";
-            (ActionResult { ok: false, text: text.to_owned() }, "masked")
+            (ActionResult { ok: false, text: MASKED_TEXT.to_owned() }, "masked")
         }
         Err(failure) => {
             let word = if failure.word == "bad-characters" { "characters" } else { "no" };
@@ -239,37 +274,51 @@ fn to_sentence(text: &str) -> String {
 
 fn success_text(act: &str, pairs: &Pairs) -> String {
     let get = |key| pairs.get(key).unwrap_or("-");
-    match act {
-        "record.start" => "Recording. The box keeps it.".to_owned(),
+    let text = match act {
+        "record.start" => "Recording. The box keeps it.",
         "record.stop" if get("state") == "on" => {
-            "Your recording is stopped; others still record this call.".to_owned()
+            "You stopped your recording, but the box still records this call for another reason."
         }
-        "record.stop" => "The recording is stopped and kept.".to_owned(),
-        "blackout.start" => blackout_receipt(pairs),
+        "record.stop" => "The recording is stopped and kept.",
+        "blackout.start" => "The blackout is on. Nothing of the call is kept.",
+        "blackout.keep" => "The blackout stays on. Nothing of this call is kept.",
         "blackout.stop" if get("blackout") == "on" => {
-            "Your blackout is off. Another person keeps the call blacked out.".to_owned()
+            "You ended your blackout, but a supervisor or the telephone system still blacks out \
+             this call."
         }
-        "blackout.stop" if get("recording") == "-" => "The blackout is over.".to_owned(),
-        _ => format!(
-            "The blackout is over: nothing is kept from sample {} to {}.",
-            get("from"),
-            get("to")
-        ),
-    }
+        _ => "The blackout is over. Nothing that was said during it is kept.",
+    };
+    text.to_owned()
 }
 
-/// Text of a blackout receipt.
-fn blackout_receipt(pairs: &Pairs) -> String {
+/// Message and result code of a blackout that has just begun at `now`: how much before the press is
+/// masked too, or how much after it is not.
+fn blackout_receipt(pairs: &Pairs, now: &str) -> (ActionResult, &'static str) {
     let number = |key| pairs.get(key).and_then(|value| value.parse::<u64>().ok());
-    let took = number("took_us").map_or_else(String::new, |us| format!(" It took {us} µs."));
-    match (number("at"), number("from")) {
-        (Some(at), Some(from)) => format!(
-            "Nothing is kept from sample {from} on, {} samples before you pressed \
-             (channel {}).{took}",
-            at.saturating_sub(from),
-            pairs.get("channels").unwrap_or("-"),
-        ),
-        _ => format!("The blackout is on: nothing is kept.{took}"),
+    let late_ms = number("late_ms").unwrap_or(0);
+    if late_ms > 0 {
+        let late = format_seconds(late_ms);
+        let text = format!("Masked since {now}, {late} too late. {LATE_TEXT}");
+        return (ActionResult { ok: false, text }, "late");
+    }
+    let samples = number("at").zip(number("from")).map(|(at, from)| at.saturating_sub(from));
+    let before_ms = samples.zip(number("rate").filter(|rate| *rate > 0));
+    let before_ms = before_ms.map_or(0, |(samples, rate)| samples.saturating_mul(1000) / rate);
+    let text = match before_ms {
+        0..1000 => format!("Masked since {now}."),
+        _ => {
+            let before = format_seconds(before_ms);
+            format!("Masked since {now}, including the {before} before you pressed.")
+        }
+    };
+    (ActionResult { ok: true, text }, "done")
+}
+
+/// A duration in whole seconds, at least one.
+fn format_seconds(ms: u64) -> String {
+    match ms.saturating_add(500) / 1000 {
+        0 | 1 => "1 second".to_owned(),
+        seconds => format!("{seconds} seconds"),
     }
 }
 
@@ -294,17 +343,31 @@ pub async fn set_field(
             (ActionResult { ok: false, text }, "characters"),
         ));
     }
-    let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
+    let call = posted.fields.get("call").parse::<u64>().ok();
+    let line = update_line(number, value, call);
     let link = portal.agent_sessions.get_or_start(&posted.current_user.session.user);
     link.wait_until_known().await;
-    let said = match link.send_command(format!("update {number} \"{quoted}\"")).await {
+    let said = match link.send_command(line).await {
         Ok(Reply { outcome: Ok(_), .. }) => {
             (ActionResult { ok: true, text: "Saved.".to_owned() }, "saved")
+        }
+        Ok(Reply { outcome: Err(failure), .. })
+            if call.is_some() && failure.code() == Some(Code::NotRecording) =>
+        {
+            (ActionResult { ok: false, text: OTHER_CALL_TEXT.to_owned() }, "other-call")
         }
         Ok(reply) => result_of_reply("update", &reply),
         Err(error) => result_of_error(error),
     };
     Ok(action_response(&posted.current_user, said))
+}
+
+/// The command that sets a field. `call` is the number of the call that the page showed, so that
+/// the box refuses a value that was typed for another call.
+fn update_line(number: u8, value: &str, call: Option<u64>) -> String {
+    let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
+    let call = call.map_or(String::new(), |call| format!(" call_number={call}"));
+    format!("update {number} \"{quoted}\"{call}")
 }
 
 #[cfg(test)]
@@ -314,20 +377,86 @@ mod tests {
     #[test]
     fn c2_no_button_starts_a_desktop_only_recording() {
         assert!(
-            ACTIONS.iter().all(|(word, command, _)| {
-                !word.contains("screen") && !command.contains("screen")
-            })
+            ACTIONS
+                .iter()
+                .all(|(word, command)| { !word.contains("screen") && !command.contains("screen") })
         );
     }
 
+    fn parse_pairs(text: &str) -> Pairs {
+        let pairs = text.split(' ').map(|pair| pair.split_once('=').expect("a pair"));
+        Pairs(pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+    }
+
     #[test]
-    fn a_receipt_says_from_where_on_nothing_is_kept() {
-        let pairs = ["blackout=on", "at=176000", "from=160000", "channels=1", "took_us=210"];
-        let pairs = pairs.map(|pair| pair.split_once('=').expect("a pair"));
-        let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let text = blackout_receipt(&Pairs(pairs.to_vec()));
-        assert!(text.contains("sample 160000 on, 16000 samples before") && text.contains("210 µs"));
+    fn a3_receipt_speaks_of_seconds_and_the_time_of_day_not_of_samples() {
+        let receipt = |text| blackout_receipt(&parse_pairs(text), "14:02:11 (CET)").0;
+        let early = receipt("blackout=on at=176000 from=160000 took_us=210 late_ms=0 rate=8000");
+        let text = "Masked since 14:02:11 (CET), including the 2 seconds before you pressed.";
+        assert!(early.ok && early.text == text, "{early:?}");
+        let late = receipt("blackout=on at=176000 from=176000 took_us=210 late_ms=6200 rate=8000");
+        assert!(!late.ok && late.text.contains(", 6 seconds too late. What was said"), "{late:?}");
+        for plain in ["blackout=on at=5 from=5 rate=8000", "blackout=on at=9 from=1", "at=- rate=0"]
+        {
+            assert_eq!(receipt(plain).text, "Masked since 14:02:11 (CET).", "{plain}");
+        }
         assert_eq!(to_sentence("no call is on."), "No call is on.");
+    }
+
+    #[test]
+    fn f1_field_command_names_the_call_that_the_page_showed() {
+        let named = update_line(3, "a \"b\" \\", Some(17));
+        assert_eq!(named, r#"update 3 "a \"b\" \\" call_number=17"#);
+        assert_eq!(update_line(3, "a", None), "update 3 \"a\"", "an older box names none");
+    }
+
+    #[test]
+    fn g5_black_band_is_there_only_for_a_blackout_of_the_call_before() {
+        let page = |state: AgentState| {
+            let since = clock::now();
+            let person = crate::box_client::agent_session::AgentInfo::default();
+            let face = AgentView::from_link_state(&LinkState::Up { person, state, since });
+            let [start, stop, black, white] = action_buttons(&face);
+            let (frame, fields) = (PageContext::anonymous("On demand"), Vec::new());
+            let (record, blackout) = ([start, stop], [black, white]);
+            render_html(&AgentPage { frame, face, record, blackout, fields, said: None })
+                .expect("a page")
+                .0
+        };
+        let state = |blackout, carried| AgentState {
+            blackout,
+            carried,
+            recording: true,
+            masked: blackout,
+            call: Some("c2".to_owned()),
+            ..AgentState::default()
+        };
+        let band = "aria-labelledby=\"carried-title\">";
+        let carried = page(state(true, true));
+        assert!(carried.contains(band) && carried.contains("Nothing of this call is kept"));
+        assert!(carried.contains("value=\"blackout.keep\"") && carried.contains("End blackout"));
+        assert!(carried.contains("Recording, blacked out"), "not just that it records");
+        for other in [state(true, false), state(false, true), state(false, false)] {
+            assert!(!page(other).contains(band));
+        }
+    }
+
+    #[test]
+    fn g6_timer_counts_masked_seconds_only() {
+        let state = |masked, call: Option<&str>| AgentState {
+            blackout: true,
+            blackout_ms: 4000,
+            masked,
+            call: call.map(str::to_owned),
+            ..AgentState::default()
+        };
+        let view = |state| {
+            let since = clock::now() - std::time::Duration::from_secs(60);
+            let person = crate::box_client::agent_session::AgentInfo::default();
+            AgentView::from_link_state(&LinkState::Up { person, state, since })
+        };
+        assert_eq!(view(state(true, Some("c1"))).timer(), "1:04");
+        assert_eq!(view(state(false, None)).timer(), "0:04", "no call is masked");
     }
 
     #[test]

@@ -9,17 +9,18 @@
 
 use super::{AppError, AppState, RECHECK_INTERVAL, records};
 use crate::media::cache::MemoryReservation;
-use crate::media::decode::{DecodeFormat, DecodedRecording, MediaError, Requester};
+use crate::media::decode_service::{DecodeFormat, DecodedRecording, MediaError, Requester};
 use crate::media::memfile::MemFile;
 use crate::media::playback::PlaybackRequest;
 use crate::web::extract::{AuthedForm, CurrentUser};
+use crate::web::session_watch::SessionStatus;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::io;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 type SharedState = State<Arc<AppState>>;
@@ -93,6 +94,8 @@ struct FileTransfer {
     sent_file: SentFile,
 }
 
+type StatusReceiver = watch::Receiver<SessionStatus>;
+
 type ChunkSender = mpsc::Sender<io::Result<Bytes>>;
 
 impl FileTransfer {
@@ -104,12 +107,13 @@ impl FileTransfer {
     }
 
     /// Streams a range of the file at the browser's pace and wipes each chunk after sending.
-    fn into_body(self, (from, to): (u64, u64)) -> Body {
+    /// It counts as a stream of the session.
+    fn into_body(self, session: StatusReceiver, (from, to): (u64, u64)) -> Body {
         let (out, pieces) = mpsc::channel(1);
         tokio::spawn(async move {
             tokio::select! {
                 () = self.start_transfer((from, to), &out) => {}
-                () = self.wait_for_withdrawal() => {
+                () = self.wait_for_withdrawal(session) => {
                     log::info!("recording {}: sending to {} stops", self.id, self.requester.user);
                     let error = io::Error::from(io::ErrorKind::PermissionDenied);
                     // If the channel is full, closing the connection signals the error.
@@ -132,25 +136,14 @@ impl FileTransfer {
     }
 
     /// Returns when the session has ended or the recorder withdraws permission.
-    async fn wait_for_withdrawal(&self) {
-        let mut ended = self.portal.sessions_changed.subscribe();
+    async fn wait_for_withdrawal(&self, mut session: StatusReceiver) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(RECHECK_INTERVAL) => {}
-                _ = ended.changed() => {}
+                changed = session.changed() => if changed.is_err() { return },
             }
-            if !self.has_session().await || !self.is_permitted().await {
+            if *session.borrow() == SessionStatus::Ended || !self.is_permitted().await {
                 return;
-            }
-        }
-    }
-
-    async fn has_session(&self) -> bool {
-        match self.portal.find_session(&self.requester.session_key).await {
-            Ok(session) => session.is_some(),
-            Err(error) => {
-                log::error!("{error}");
-                true
             }
         }
     }
@@ -177,7 +170,7 @@ pub async fn get_audio(
         Ok(None | Some((0, _))) => PlaybackRequest::FromStart,
         Ok(Some(_)) | Err(()) => PlaybackRequest::Continue,
     };
-    let who = to_requester(&member);
+    let (who, session) = (to_requester(&member), portal.open_stream(&member.session)?);
     let opened = portal.decode_service.open_recording(&who, &id, request).await?;
     let size = opened.file.size();
     let Ok(piece) = piece(size) else {
@@ -191,7 +184,7 @@ pub async fn get_audio(
         (header::CONTENT_LENGTH, (to - from).to_string()),
     ];
     let sending = FileTransfer { portal, requester: who, id, sent_file: SentFile::Played(opened) };
-    let answer = (kind, sending.into_body((from, to)));
+    let answer = (kind, sending.into_body(session, (from, to)));
     if piece.is_none() {
         return Ok(answer.into_response());
     }
@@ -211,6 +204,7 @@ pub async fn export_recording(
         _ => DecodeFormat::Opus,
     };
     let who = to_requester(&posted.current_user);
+    let session = portal.open_stream(&posted.current_user.session)?;
     let (file, _room) = portal.decode_service.export_recording(&who, &id, kind).await?;
     let size = file.size();
     let headers = [
@@ -220,7 +214,7 @@ pub async fn export_recording(
     ];
     let sending =
         FileTransfer { portal, requester: who, id, sent_file: SentFile::Exported { file, _room } };
-    Ok((headers, sending.into_body((0, size))).into_response())
+    Ok((headers, sending.into_body(session, (0, size))).into_response())
 }
 
 #[cfg(test)]
@@ -230,7 +224,7 @@ mod tests {
     use crate::accounts::{self, Account, token};
     use crate::box_client::fake_box::FakeBox;
     use crate::clock;
-    use crate::media::decode::Waveform;
+    use crate::media::decode_service::Waveform;
     use crate::media::playback::PlaybackState;
     use std::path::Path;
     use std::sync::Weak;
@@ -272,10 +266,10 @@ mod tests {
             DecodedRecording::new((file, DecodeFormat::Wav), Ok(Waveform::default()), playback);
         let opened = Arc::new(opened);
         let weak = Arc::downgrade(&opened);
-        let (portal, who, id) = (Arc::clone(portal), who.clone(), "abc".to_owned());
-        let sending =
-            FileTransfer { portal, requester: who, id, sent_file: SentFile::Played(opened) };
-        (weak, sending.into_body((0, FILE_BYTES)).into_data_stream())
+        let (portal, requester, id) = (Arc::clone(portal), who.clone(), "abc".to_owned());
+        let sending = FileTransfer { portal, requester, id, sent_file: SentFile::Played(opened) };
+        let session = sending.portal.session_watch.open_stream(&who.session_key, 900).unwrap();
+        (weak, sending.into_body(session, (0, FILE_BYTES)).into_data_stream())
     }
 
     /// Reads to the end. Returns the number of bytes and whether the stream ended without error.
@@ -310,6 +304,7 @@ mod tests {
     async fn c5_sending_stops_with_the_session() {
         let folder = tempfile::tempdir().unwrap();
         let (portal, who) = create_portal(folder.path(), &Arc::new(AtomicBool::new(true)));
+        tokio::spawn(crate::web::session_watch::check_forever(Arc::clone(&portal)));
         let (opened, pieces) = send(&portal, &who);
         tokio::time::sleep(RECHECK_INTERVAL / 2).await;
         portal.db.call_blocking(|db| sessions::end_session(db, &who.session_key)).unwrap();

@@ -4,6 +4,7 @@
 //! Responses never repeat request content.
 
 use super::pages::{ErrorPage, PageContext};
+use crate::accounts::password::PasswordError;
 use crate::accounts::token::RandomError;
 use crate::box_client::connection::ConnectionError;
 use crate::db::DbError;
@@ -17,25 +18,40 @@ pub enum AppError {
     NotFound,
     #[error("Please log in.")]
     LoggedOut { was_in: bool },
-    #[error("This form is too old, or was not made for you. Go back, reload the page, try again.")]
+    #[error("This form has expired. Go back, reload the page, and try again.")]
     CsrfRejected,
     #[error("You may not see this page.")]
     Forbidden,
     #[error("Too many attempts. Wait a minute, then try again.")]
     TooManyAttempts,
+    #[error("The form did not arrive in time. Try again.")]
+    TimedOut,
+    #[error("This portal is open in too many tabs. Close some of them, then reload this page.")]
+    TooManyStreams,
+    #[error("The portal is checking too many passwords. Wait a few seconds, then try again.")]
+    Busy,
     #[error("{0}")]
     BadRequest(String),
     #[error("This portal does not serve this host name. Use the address from your administrator.")]
     Misdirected,
     #[error("{0}")]
     Connection(#[from] ConnectionError),
-    #[error("The portal cannot do this now. Try again; if it stays so, tell an administrator.")]
+    #[error("The portal cannot do this at the moment. Try again, or tell an administrator.")]
     Internal(String),
 }
 
 impl From<DbError> for AppError {
     fn from(error: DbError) -> AppError {
         AppError::Internal(error.to_string())
+    }
+}
+
+impl From<PasswordError> for AppError {
+    fn from(error: PasswordError) -> AppError {
+        match error {
+            PasswordError::Busy => AppError::Busy,
+            other => AppError::Internal(other.to_string()),
+        }
     }
 }
 
@@ -56,8 +72,9 @@ impl AppError {
         match self {
             AppError::NotFound => StatusCode::NOT_FOUND,
             AppError::LoggedOut { .. } => StatusCode::UNAUTHORIZED,
+            AppError::TimedOut => StatusCode::REQUEST_TIMEOUT,
             AppError::CsrfRejected | AppError::Forbidden => StatusCode::FORBIDDEN,
-            AppError::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+            AppError::TooManyAttempts | AppError::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             AppError::BadRequest(_) => StatusCode::BAD_REQUEST,
             AppError::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             AppError::Connection(ConnectionError::Refused(failure)) => {
@@ -69,7 +86,9 @@ impl AppError {
                     _ => StatusCode::CONFLICT,
                 }
             }
-            AppError::Connection(_) | AppError::Internal(_) => StatusCode::SERVICE_UNAVAILABLE,
+            AppError::Busy | AppError::Connection(_) | AppError::Internal(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -90,7 +109,7 @@ impl IntoResponse for AppError {
         }
         let status = self.status_code();
         let said = self.to_string();
-        let page = ErrorPage { frame: PageContext::anonymous("Not this time"), said: said.clone() };
+        let page = ErrorPage { frame: PageContext::anonymous("Not possible"), said: said.clone() };
         match super::pages::render_html(&page) {
             Ok(page) => (status, page).into_response(),
             Err(_) => (status, said).into_response(),

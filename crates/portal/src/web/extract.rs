@@ -83,6 +83,9 @@ fn cookie_name(portal: &AppState, name: &str) -> String {
     if portal.config.is_secure() { format!("__Host-{name}") } else { name.to_owned() }
 }
 
+/// Time limit for the body of a form.
+const FORM_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);
+
 const SESSION_COOKIE: &str = "hushbox";
 const FORM_COOKIE: &str = "hushbox-form";
 const NAME_COOKIE: &str = "hushbox-name";
@@ -152,7 +155,7 @@ impl ClientInfo {
         let value = self.cookie_value(portal, NAME_COOKIE).unwrap_or_default();
         let bytes = data_encoding::BASE64URL_NOPAD.decode(value.as_bytes()).unwrap_or_default();
         let name = String::from_utf8(bytes).unwrap_or_default();
-        if crate::accounts::users::is_valid_username(&name) { name } else { String::new() }
+        if crate::accounts::is_valid_username(&name) { name } else { String::new() }
     }
 
     /// Secret that binds forms to the browser, and the cookie to set if it is new.
@@ -188,17 +191,30 @@ pub fn is_monitor(portal: &AppState, visitor: &ClientInfo) -> bool {
     portal.config.portal.monitors.contains(&visitor.address)
 }
 
-/// Rejects requests for another host name and forms from another site.
+/// Rejects requests for another host name and forms from another site. Monitors may use an address
+/// instead of the name.
 pub fn reject_cross_site(portal: &AppState, request: &Request) -> Option<AppError> {
     let headers = request.headers();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = request.uri().authority().map(|host| host.as_str()).or(text(header::HOST));
-    let machine = matches!(request.uri().path(), "/healthz" | "/metrics");
-    if !machine && host != Some(portal.config.host()) {
+    let by_address = matches!(request.uri().path(), "/healthz" | "/metrics")
+        && host.is_some_and(is_address_or_localhost);
+    if !by_address && host != Some(portal.config.host()) {
         return Some(AppError::Misdirected);
     }
     let safe = [Method::GET, Method::HEAD].contains(request.method());
     (!safe && !is_same_origin(portal, headers)).then_some(AppError::CsrfRejected)
+}
+
+/// Whether the host is an address or `localhost`, with or without a port. A monitor on this machine
+/// names it so. Another site's script in a browser here cannot: its requests carry a name of its
+/// own, even if that name resolves to this machine.
+fn is_address_or_localhost(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host,
+    };
+    name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
 /// Whether the headers state the portal's own origin. Current browsers send at least one of them.
@@ -260,7 +276,8 @@ impl FromRequestParts<Arc<AppState>> for PassiveSession {
 }
 
 async fn read_form(request: Request, portal: &Arc<AppState>) -> Result<FormFields, AppError> {
-    let form = Form::<BTreeMap<String, String>>::from_request(request, portal).await;
+    let form = Form::<BTreeMap<String, String>>::from_request(request, portal);
+    let form = tokio::time::timeout(FORM_TIMEOUT, form).await.map_err(|_| AppError::TimedOut)?;
     form.map(|Form(fields)| FormFields(fields)).map_err(|error| {
         AppError::BadRequest(format!("This form cannot be read: {}.", error.body_text()))
     })

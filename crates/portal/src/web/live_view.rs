@@ -8,7 +8,7 @@ use super::{AppError, AppState, events};
 use crate::box_client::connection::{BoxConnection, ConnectionError};
 use crate::web::extract::{CurrentUser, PassiveSession};
 use axum::extract::State;
-use axum::response::{Html, IntoResponse};
+use axum::response::{Html, Response};
 use protocol::client::Pairs;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -106,10 +106,9 @@ pub async fn live_view_page(
 pub async fn live_view_events(
     State(portal): SharedState,
     watcher: PassiveSession,
-) -> Result<impl IntoResponse, AppError> {
+) -> Result<Response, AppError> {
     if !portal.cached_rights(&watcher.0.user).await?.has("monitor") {
         return Err(AppError::Forbidden);
     }
-    let board = portal.live_view.subscribe();
-    Ok(events::stream_live_view(portal, watcher.0, board))
+    Ok(events::stream_live_view(portal, &watcher.0))
 }

@@ -6,9 +6,10 @@
 
 use super::pages::{LoginPage, PageContext, render_html};
 use super::{AppError, AppState};
+use crate::accounts::lockout::Attempt;
 use crate::accounts::sessions;
 use crate::accounts::sessions::LoginOrigin;
-use crate::accounts::{lockout, token};
+use crate::accounts::{Account, lockout, token};
 use crate::web::extract;
 use crate::web::extract::{AnonForm, AuthedForm, ClientInfo, CurrentUser};
 use crate::{accounts, clock};
@@ -44,7 +45,7 @@ pub async fn login_page(
     Query(query): Query<BTreeMap<String, String>>,
 ) -> Result<Response, AppError> {
     let said = match query.get("why").map(String::as_str) {
-        Some("over") => "You were logged out because nothing was done for a while.",
+        Some("over") => "You were logged out after a time without activity.",
         Some("out") => "You are logged out.",
         Some("set") => "Your new password is set. Log in with it.",
         _ => "",
@@ -76,25 +77,33 @@ pub async fn log_in(State(portal): SharedState, mut guest: AnonForm) -> Result<R
     portal.check_attempt_limit(guest.client.address)?;
     let name = guest.fields.take_field("username").trim().to_owned();
     let password = Zeroizing::new(guest.fields.take_field("password"));
-    let Some(user) = verify_credentials(&portal, &guest.client, name, password).await? else {
+    let Some(account) = verify_credentials(&portal, &guest.client, name, password).await? else {
         portal.counters.log_ins_failed.fetch_add(1, Ordering::Relaxed);
         return login_form(&portal, &guest.client, LOGIN_FAILED_TEXT, StatusCode::UNAUTHORIZED);
     };
-    portal.counters.log_ins.fetch_add(1, Ordering::Relaxed);
     let (secret, csrf) = (token::new()?, token::new()?);
     let origin = LoginOrigin {
         address: guest.client.address.to_string(),
         browser: guest.client.browser.clone(),
     };
     let old = guest.client.session_token(&portal).map(token::hash);
-    let (key, who) = (secret.clone(), user.clone());
+    let (key, user) = (secret.clone(), account.name.clone());
     let begin = move |db: &rusqlite::Connection| {
+        if !accounts::is_current(db, &account.name, &account.hash)? {
+            return Ok(false);
+        }
         if let Some(old) = old {
             sessions::end_session(db, &old)?;
         }
-        sessions::create_session(db, &who, (&key, &csrf), &origin, clock::unix_seconds())
+        let now = clock::unix_seconds();
+        sessions::create_session(db, &account.name, (&key, &csrf), &origin, now)?;
+        Ok(true)
     };
-    portal.db.call(begin).await?;
+    if !portal.db.transact(begin).await? {
+        // Disabled, or given another password, while this one was checked.
+        return login_form(&portal, &guest.client, LOGIN_FAILED_TEXT, StatusCode::UNAUTHORIZED);
+    }
+    portal.counters.log_ins.fetch_add(1, Ordering::Relaxed);
     portal.append_audit_event(&user, "logged in", &guest.client.address.to_string()).await?;
     let remember = if guest.fields.get("remember").is_empty() { "" } else { &user };
     let cookies = set_cookies([
@@ -104,34 +113,43 @@ pub async fn log_in(State(portal): SharedState, mut guest: AnonForm) -> Result<R
     Ok((cookies, Redirect::to("/")).into_response())
 }
 
-/// Verifies credentials and returns the account's username, or `None` for any failure.
+/// Verifies credentials and returns the account, or `None` for any failure. The attempt is counted
+/// first, so guesses at the same time do not pass the lockout.
 pub async fn verify_credentials(
     portal: &AppState,
     visitor: &ClientInfo,
     name: String,
     password: Zeroizing<String>,
-) -> Result<Option<String>, AppError> {
-    let asked = name.clone();
-    let now = clock::unix_seconds();
-    let question = move |db: &rusqlite::Connection| {
-        Ok((accounts::find_account(db, &asked)?, lockout::is_locked(db, &asked, now)?))
+) -> Result<Option<Account>, AppError> {
+    let (asked, now, rule) = (name.clone(), clock::unix_seconds(), portal.lockout_policy());
+    let begin = move |db: &rusqlite::Connection| {
+        let attempt = lockout::begin_attempt(db, &asked, now, rule)?;
+        Ok((accounts::find_account(db, &asked)?, attempt))
     };
-    let (account, locked) = portal.db.call(question).await?;
+    let (account, attempt) = portal.db.transact(begin).await?;
     let account = account.filter(|account| !account.is_disabled);
-    let hash = account.as_ref().filter(|_| !locked).map(|account| account.hash.clone());
-    let right = portal.hasher.verify(hash, password).await;
-    let user = account.map(|account| account.name);
-    if right {
-        portal.db.call(move |db| lockout::clear_failures(db, &name)).await?;
-        return Ok(user);
-    }
-    if !locked {
-        let rule = portal.lockout_policy();
-        let locks = portal.db.call(move |db| lockout::count_failure(db, &name, now, rule)).await?;
-        if let Some(user) = user {
-            let what = if locks { "locked after wrong passwords" } else { "wrong password" };
-            portal.append_audit_event(&user, what, &visitor.address.to_string()).await?;
+    let is_checked = attempt != Attempt::Refused;
+    let hash = account.as_ref().filter(|_| is_checked).map(|account| account.hash.clone());
+    match portal.hasher.verify(hash, password).await {
+        Ok(true) => {
+            portal.db.call(move |db| lockout::clear_failures(db, &name)).await?;
+            return Ok(account);
         }
+        Ok(false) => {}
+        Err(error) => {
+            let cancel =
+                move |db: &rusqlite::Connection| lockout::cancel_attempt(db, &name, attempt, rule);
+            portal.db.transact(cancel).await?;
+            return Err(error.into());
+        }
+    }
+    let what = match attempt {
+        Attempt::Refused => return Ok(None),
+        Attempt::Allowed => "wrong password",
+        Attempt::Last => "locked after wrong passwords",
+    };
+    if let Some(account) = account {
+        portal.append_audit_event(&account.name, what, &visitor.address.to_string()).await?;
     }
     Ok(None)
 }

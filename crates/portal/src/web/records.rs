@@ -10,10 +10,10 @@
 use super::pages::{PageContext, RecordPage, RecordsPage, render_html, render_zeroizing};
 use super::{AppError, AppState};
 use crate::box_client::connection::{BoxConnection, ConnectionError};
-use crate::media::decode::{DecodedRecording, MediaError, Requester, Span, Waveform};
-use crate::media::facts;
-use crate::media::facts::{RecordRows, SealedFacts};
+use crate::media::decode_service::{DecodedRecording, MediaError, Requester, Span, Waveform};
 use crate::media::playback::PlaybackRequest;
+use crate::media::sealed_facts;
+use crate::media::sealed_facts::{RecordRows, SealedFacts};
 use crate::web::extract::{AuthedForm, CurrentUser};
 use crate::web::waveform;
 use axum::Json;
@@ -219,7 +219,7 @@ struct RecordInfo {
 
 impl Drop for RecordInfo {
     fn drop(&mut self) {
-        facts::zeroize_row(&mut self.record);
+        sealed_facts::zeroize_row(&mut self.record);
     }
 }
 
@@ -519,7 +519,9 @@ pub async fn add_identity(
         .decode_service
         .add_session_identity(&posted.current_user.session.key, posted.fields.get("identity"))
     {
-        let said = "This is no identity: it begins with AGE-SECRET-KEY-1.".to_owned();
+        let said = "This is not a complete identity. Paste the line that begins with \
+                    AGE-SECRET-KEY-1, all of it."
+            .to_owned();
         return Err(AppError::BadRequest(said));
     }
     let then = if posted.fields.get("then") == "read" { "" } else { "?listen=yes" };

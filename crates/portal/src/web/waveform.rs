@@ -3,7 +3,7 @@
 //! The SVG contains numbers only; the style sheet sets colours and patterns. A span that is silent
 //! on purpose fills the whole height, so that it is not mistaken for silence.
 
-use crate::media::decode::Waveform;
+use crate::media::decode_service::Waveform;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -87,7 +87,7 @@ pub fn render_svg(shape: &Waveform) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::decode::Span;
+    use crate::media::decode_service::Span;
 
     #[test]
     fn what_is_silent_on_purpose_is_drawn_where_it_is() {

@@ -1,6 +1,6 @@
 //! Browser helpers for the portal: login, accessibility checks, screenshots.
 
-use super::house::PASSWORD;
+use super::stack::PASSWORD;
 pub use testkit::browser::{Browser, Look};
 
 /// Script of the accessibility checker, as shipped.

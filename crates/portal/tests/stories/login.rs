@@ -1,13 +1,13 @@
 //! Login: browser storage, forgotten passwords, lockouts, idle timeout, logout everywhere.
 
 use super::browser::{AtPortal, Browser};
-use super::house::{PASSWORD, Stack, StackOptions, wait_for};
-use super::wire::{HttpClient, form_encode};
+use super::http::{HttpClient, form_encode};
+use super::stack::{PASSWORD, Stack, StackOptions, wait_for};
 
 #[test]
 fn c3_login_saves_no_password_and_may_keep_username() {
-    let house = Stack::new(&StackOptions { has_tls: true, ..StackOptions::default() });
-    let browser = Browser::new(&house.url);
+    let stack = Stack::new(&StackOptions { has_tls: true, ..StackOptions::default() });
+    let browser = Browser::new(&stack.url);
     browser.open("/agent");
     browser.sees("location.pathname === '/login'");
     browser.assert_accessible("the log-in page");
@@ -45,9 +45,9 @@ fn c3_login_saves_no_password_and_may_keep_username() {
 
 #[test]
 fn c4_reset_link_works_once() {
-    let house =
+    let stack =
         Stack::new(&StackOptions { has_tls: true, has_mail: true, ..StackOptions::default() });
-    let browser = Browser::new(&house.url);
+    let browser = Browser::new(&stack.url);
     browser.open("/login");
     browser.click("a[href='/forgot']");
     browser.sees("location.pathname === '/forgot'");
@@ -55,10 +55,10 @@ fn c4_reset_link_works_once() {
     browser.types("#username", "jdoe");
     browser.click("form button.main");
     browser.sees("document.querySelector('.notice').textContent.includes('on its way')");
-    let (to, text) = house.next_mail();
+    let (to, text) = stack.next_mail();
     assert_eq!(to, "jdoe@example.org");
     let link = text.split_whitespace().find(|word| word.contains("/reset?token=")).unwrap();
-    let path = link.strip_prefix(&house.url).expect("our own address");
+    let path = link.strip_prefix(&stack.url).expect("our own address");
     browser.open(path);
     browser.assert_accessible("the page for a new password");
     browser.types("#password", "too short");
@@ -79,8 +79,8 @@ fn c4_reset_link_works_once() {
 
 #[test]
 fn c4_reset_for_unknown_user_answers_alike_sends_no_mail() {
-    let house = Stack::new(&StackOptions { has_mail: true, ..StackOptions::default() });
-    let mut hand = HttpClient::new(&house);
+    let stack = Stack::new(&StackOptions { has_mail: true, ..StackOptions::default() });
+    let mut hand = HttpClient::new(&stack);
     let csrf = hand.get("/forgot").csrf_token();
     // An unknown name, no permission, no address, and a header injection.
     let injected = "jdoe\r\nBcc: evil@example.org";
@@ -90,7 +90,7 @@ fn c4_reset_for_unknown_user_answers_alike_sends_no_mail() {
         (answer.status, answer.text())
     });
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
-    let (to, text) = house.next_mail();
+    let (to, text) = stack.next_mail();
     assert_eq!(to, "jdoe@example.org", "the first and only letter");
     assert!(!text.contains("evil") && text.contains("Subject: Your new password"), "{text}");
     let token = text.split("token=").nth(1).unwrap().split_whitespace().next().unwrap();
@@ -108,23 +108,23 @@ fn c4_reset_for_unknown_user_answers_alike_sends_no_mail() {
 
 #[test]
 fn c4_link_outlives_further_requests_which_send_no_letter() {
-    let house = Stack::new(&StackOptions { has_mail: true, ..StackOptions::default() });
-    let mut hand = HttpClient::new(&house);
+    let stack = Stack::new(&StackOptions { has_mail: true, ..StackOptions::default() });
+    let mut hand = HttpClient::new(&stack);
     let csrf = hand.get("/forgot").csrf_token();
     let mut ask = |name: &str| {
         let answer = hand.post("/forgot", &[("csrf", &csrf), ("username", name)]);
         (answer.status, answer.text())
     };
     let first = ask("jdoe");
-    let (to, text) = house.next_mail();
+    let (to, text) = stack.next_mail();
     assert_eq!(to, "jdoe@example.org");
     for name in ["jdoe", "JDoe", "jdoe"] {
         assert_eq!(ask(name), first, "the same answer");
     }
     let again = "jdoe: asked for a link again within a minute";
-    wait_for("the requests", || (house.count_in_log("portal.log", again) == 3).then_some(()));
+    wait_for("the requests", || (stack.count_in_log("portal.log", again) == 3).then_some(()));
     assert_eq!(ask("asmith"), first);
-    assert_eq!(house.next_mail().0, "asmith@example.org", "the next letter is to another");
+    assert_eq!(stack.next_mail().0, "asmith@example.org", "the next letter is to another");
     let token = text.split("token=").nth(1).unwrap().split_whitespace().next().unwrap();
     let csrf = hand.get(&format!("/reset?token={token}")).csrf_token();
     let wanted = "another good password";
@@ -134,10 +134,10 @@ fn c4_link_outlives_further_requests_which_send_no_letter() {
 
 #[test]
 fn c5_login_failures_answer_alike_and_five_lock() {
-    let house =
+    let stack =
         Stack::new(&StackOptions { login_toml: "lock_seconds = 3600", ..StackOptions::default() });
-    house.run_user_command(&["disable", "quiet"], "");
-    let mut hand = HttpClient::new(&house);
+    stack.run_user_command(&["disable", "quiet"], "");
+    let mut hand = HttpClient::new(&stack);
     let mut fail = |name: &str, password: &str| {
         let answer = hand.log_in(name, password);
         assert_eq!(answer.status, 401);
@@ -152,10 +152,10 @@ fn c5_login_failures_answer_alike_and_five_lock() {
         assert_eq!(wrong, fail("JDOE", "wrong password here"));
     }
     assert_eq!(wrong, fail("jdoe", PASSWORD), "locked, and it does not say so");
-    assert_eq!(HttpClient::new(&house).log_in("asmith", PASSWORD).status, 303, "others are not");
-    house.run_user_command(&["passwd", "jdoe"], PASSWORD);
+    assert_eq!(HttpClient::new(&stack).log_in("asmith", PASSWORD).status, 303, "others are not");
+    stack.run_user_command(&["passwd", "jdoe"], PASSWORD);
     assert_eq!(
-        HttpClient::new(&house).log_in("jdoe", PASSWORD).status,
+        HttpClient::new(&stack).log_in("jdoe", PASSWORD).status,
         303,
         "a new password unlocks"
     );
@@ -164,11 +164,11 @@ fn c5_login_failures_answer_alike_and_five_lock() {
 #[test]
 fn c5_idle_session_is_warned_ends_and_logout_is_global() {
     let login = "idle_seconds = 24\nwarn_seconds = 12";
-    let house =
+    let stack =
         Stack::new(&StackOptions { has_tls: true, login_toml: login, ..StackOptions::default() });
-    let browser = Browser::new(&house.url);
+    let browser = Browser::new(&stack.url);
     browser.log_in("jdoe");
-    let mut other = Browser::new(&house.url);
+    let mut other = Browser::new(&stack.url);
     other.log_in("jdoe");
     // The page warns. Activity keeps the session; without it the user is logged out.
     browser.sees("document.getElementById('idle').open");
@@ -182,7 +182,7 @@ fn c5_idle_session_is_warned_ends_and_logout_is_global() {
     browser.log_in("jdoe");
     other = {
         drop(other);
-        Browser::new(&house.url)
+        Browser::new(&stack.url)
     };
     other.log_in("jdoe");
     browser.click("form[action='/logout/everywhere'] button");

@@ -1,13 +1,14 @@
 //! Tests of the real portal with a real recorder, a real browser and a mail server.
 //!
-//! `house` starts and stops them; `wire` sends raw HTTP that a browser would not send. No wait
-//! exceeds `house::TIMEOUT`. Each test has its own folders and ports and ends all its processes.
+//! `stack` starts and stops them; `http` sends raw HTTP that a browser would not send. No wait
+//! exceeds `stack::TIMEOUT`. Each test has its own folders and ports and ends all its processes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod agent;
 mod browser;
-mod house;
+mod hostile;
+mod http;
 mod login;
 mod pages;
 mod playback;
@@ -15,6 +16,6 @@ mod scanner;
 mod screen;
 mod sealed;
 mod security;
-mod shell;
+mod stack;
 mod supervisor;
-mod wire;
+mod user_command;

@@ -30,8 +30,8 @@ fn list_all_pages(hand: &Hand, first: &str) -> Vec<Vec<String>> {
 fn pages_show_every_recording_and_long_ones_play_first() {
     let folder = tempfile::tempdir().unwrap();
     let long = Library::new(PLAN, &folder.path().join("data"), &wav()).write(TODAY);
-    let house = PortalStack::start(folder.path());
-    let hand = house.supervisor();
+    let stack = PortalStack::start(folder.path());
+    let hand = stack.supervisor();
     let pages = list_all_pages(&hand, "/records");
     let all: BTreeSet<&String> = pages.iter().flatten().collect();
     // The last record of a page is the first of the next, so that none is skipped.
@@ -45,7 +45,7 @@ fn pages_show_every_recording_and_long_ones_play_first() {
     let from = format!("/records?from={}T00:00&to={}T00:00", Day(TODAY.0 - 3), Day(TODAY.0 - 2));
     assert_eq!(listed(&hand.get(&from).text()).len(), 90, "a day");
     assert_plays_before_waveform(&hand, &long);
-    play_in_browser(&house, &long);
+    play_in_browser(&stack, &long);
 }
 
 /// Asserts that playback works before the waveform is computed.
@@ -66,8 +66,8 @@ fn assert_plays_before_waveform(hand: &Hand, long: &str) {
 }
 
 /// Asserts in a browser that it plays at once, also near its end, and that the waveform appears.
-fn play_in_browser(house: &PortalStack, long: &str) {
-    let browser = Browser::new(house.ready.split("url=").nth(1).unwrap());
+fn play_in_browser(stack: &PortalStack, long: &str) {
+    let browser = Browser::new(stack.ready.split("url=").nth(1).unwrap());
     browser.open("/login");
     browser.js(&format!(
         "document.querySelector('[name=username]').value = 'boss';

@@ -1,8 +1,8 @@
 //! Opened recordings: the recorder permits and journals each play, until the last byte.
 
-use super::house::{Stack, StackOptions, wait_for};
+use super::http::HttpClient;
+use super::stack::{Stack, StackOptions, wait_for};
 use super::supervisor::{count_plays, record_call};
-use super::wire::HttpClient;
 use std::io::{BufRead, BufReader};
 
 /// Permissions of the supervisors in the test configuration.
@@ -17,12 +17,12 @@ fn media_paths(id: &str) -> [String; 3] {
 
 #[test]
 fn playback_again_is_journalled_and_its_ranges_are_not() {
-    let house = Stack::new(&StackOptions::default());
-    let id = record_call(&house);
+    let stack = Stack::new(&StackOptions::default());
+    let id = record_call(&stack);
     let [listen, sound, wave] = media_paths(&id);
-    let mut boss = HttpClient::logged_in(&house, "boss");
+    let mut boss = HttpClient::logged_in(&stack, "boss");
     assert_eq!(boss.get(&listen).status, 200);
-    assert_eq!(count_plays(&house, &id), 1);
+    assert_eq!(count_plays(&stack, &id), 1);
     let pieces = |boss: &HttpClient| {
         for range in ["bytes=0-", "bytes=1000-1999", "bytes=-500", "bytes=2000-", "bytes=0-1"] {
             let mut player = boss.clone();
@@ -32,33 +32,33 @@ fn playback_again_is_journalled_and_its_ranges_are_not() {
         assert_eq!(boss.clone().get(&wave).status, 200);
     };
     pieces(&boss);
-    assert_eq!(count_plays(&house, &id), 1, "pieces of one play");
+    assert_eq!(count_plays(&stack, &id), 1, "pieces of one play");
     // Played again while it is still open.
     assert_eq!(boss.get(&listen).status, 200);
-    assert_eq!(count_plays(&house, &id), 2);
+    assert_eq!(count_plays(&stack, &id), 2);
     pieces(&boss);
     assert_eq!(boss.get(&listen).status, 200);
-    assert_eq!(count_plays(&house, &id), 3);
+    assert_eq!(count_plays(&stack, &id), 3);
     let page = boss.get(&format!("/records/{id}")).text();
     assert_eq!(page.matches("Listened to").count(), 3, "{page}");
-    assert!(house.run_tool(&["verify"]).starts_with("clean: 1 records"));
+    assert!(stack.run_tool(&["verify"]).starts_with("clean: 1 records"));
 }
 
 #[test]
 fn h6_opened_recording_is_gone_with_its_record() {
-    let house = Stack::new(&StackOptions { audio: "wrapup_s = 0", ..StackOptions::default() });
-    let id = record_call(&house);
+    let stack = Stack::new(&StackOptions { audio: "wrapup_s = 0", ..StackOptions::default() });
+    let id = record_call(&stack);
     let [listen, sound, wave] = media_paths(&id);
     // Opened in two sessions; the idle one makes no further request.
-    let mut boss = HttpClient::logged_in(&house, "boss");
-    let mut idle = HttpClient::logged_in(&house, "boss");
+    let mut boss = HttpClient::logged_in(&stack, "boss");
+    let mut idle = HttpClient::logged_in(&stack, "boss");
     for hand in [&mut boss, &mut idle] {
         for path in [&listen, &sound, &wave] {
             assert_eq!(hand.get(path).status, 200, "{path}");
         }
     }
     let deleted = || {
-        house.send_as_supervisor("boss", &format!("delete {id}")).starts_with("ok").then_some(())
+        stack.send_as_supervisor("boss", &format!("delete {id}")).starts_with("ok").then_some(())
     };
     wait_for("its deletion", deleted);
     assert_eq!(boss.get(&listen).status, 404, "another play is refused at once");
@@ -70,19 +70,19 @@ fn h6_opened_recording_is_gone_with_its_record() {
     assert_eq!(export.status, 404);
     // The opened copy is dropped without a request.
     let gone = format!("recording {id} is not played to boss any more");
-    wait_for("its end in memory", || (house.count_in_log("portal.log", &gone) == 2).then_some(()));
+    wait_for("its end in memory", || (stack.count_in_log("portal.log", &gone) == 2).then_some(()));
     assert_eq!(idle.get(&sound).status, 404);
 }
 
 #[test]
 fn d3_playback_ends_when_the_right_to_play_is_withdrawn() {
-    let house = Stack::new(&StackOptions::default());
-    let id = record_call(&house);
+    let stack = Stack::new(&StackOptions::default());
+    let id = record_call(&stack);
     let [listen, sound, wave] = media_paths(&id);
-    let mut boss = HttpClient::logged_in(&house, "boss");
+    let mut boss = HttpClient::logged_in(&stack, "boss");
     assert_eq!(boss.get(&listen).status, 200);
     assert_eq!(boss.get(&sound).status, 200);
-    house.change_box_config(SUPERVISOR_PERMISSIONS, r#"["records.all", "protect"]"#);
+    stack.change_box_config(SUPERVISOR_PERMISSIONS, r#"["records.all", "protect"]"#);
     // A play in progress is checked every few seconds.
     let mut player = boss.clone();
     player.headers = vec!["Range: bytes=1000-1999".to_owned()];
@@ -91,7 +91,7 @@ fn d3_playback_ends_when_the_right_to_play_is_withdrawn() {
     assert_eq!(boss.get(&wave).status, 404, "it is not open any more");
     let page = boss.get(&listen);
     assert!(page.status == 200 && !page.text().contains("id=\"player\""), "{}", page.text());
-    assert_eq!(count_plays(&house, &id), 1);
+    assert_eq!(count_plays(&stack, &id), 1);
     let csrf = boss.get("/records").csrf_token();
     let export = boss.post(&format!("/records/{id}/export"), &[("csrf", &csrf), ("kind", "wav")]);
     assert_eq!(export.status, 403);
@@ -115,10 +115,10 @@ fn assert_last_event(stream: impl std::io::Read, wanted: &str) {
 
 #[test]
 fn d3_board_stream_ends_when_the_right_to_watch_is_withdrawn() {
-    let house = Stack::new(&StackOptions::default());
-    let mut boss = HttpClient::logged_in(&house, "boss");
+    let stack = Stack::new(&StackOptions::default());
+    let mut boss = HttpClient::logged_in(&stack, "boss");
     let stream = boss.open_stream("/board/events");
-    house.change_box_config(SUPERVISOR_PERMISSIONS, r#"["records.all", "play"]"#);
+    stack.change_box_config(SUPERVISOR_PERMISSIONS, r#"["records.all", "play"]"#);
     assert_last_event(stream, "event: gone data: denied");
     assert_eq!(boss.get("/board/events").status, 403);
     // A stream of the session state needs no right; it ends with the session.

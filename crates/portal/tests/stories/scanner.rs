@@ -2,7 +2,7 @@
 //! test. It takes minutes, so only `make scan` runs it.
 
 use super::browser::{AtPortal, Browser};
-use super::house::{Stack, StackOptions};
+use super::stack::{Stack, StackOptions};
 use super::supervisor::record_call_over_tls;
 use std::process::{Command, Stdio};
 
@@ -21,35 +21,35 @@ const WAPITI_SCRIPT: &str = "import re\nfrom wapitiCore.net import crawler\n\
 #[test]
 #[ignore = "minutes long: make scan"]
 fn scanner_finds_no_vulnerability() {
-    let house = Stack::new(&StackOptions {
+    let stack = Stack::new(&StackOptions {
         has_tls: true,
         login_toml: "tries = 100",
         ..StackOptions::default()
     });
-    record_call_over_tls(&house);
-    let browser = Browser::new(&house.url);
+    record_call_over_tls(&stack);
+    let browser = Browser::new(&stack.url);
     browser.log_in("boss");
     let cookie = browser.cookie_header();
     drop(browser);
-    let report = house.path("wapiti.json");
+    let report = stack.path("wapiti.json");
     let mut command = Command::new("/usr/bin/python3");
     command.args(["-c", WAPITI_SCRIPT]);
-    command.args(["--url", &format!("{}/records", house.url), "--scope", "domain"]);
+    command.args(["--url", &format!("{}/records", stack.url), "--scope", "domain"]);
     for path in ["/board", "/admin", "/login", "/forgot"] {
-        command.args(["--start", &format!("{}{path}", house.url)]);
+        command.args(["--start", &format!("{}{path}", stack.url)]);
     }
     for path in EXCLUDED_PATHS {
-        command.args(["--exclude", &format!("{}{path}", house.url)]);
+        command.args(["--exclude", &format!("{}{path}", stack.url)]);
     }
     command.args(["--header", &format!("Cookie: {cookie}")]);
-    command.args(["--header", &format!("Origin: {}", house.url)]);
+    command.args(["--header", &format!("Origin: {}", stack.url)]);
     command.args(["--module", MODULES, "--depth", "3", "--max-links-per-page", "40"]);
     command.args(["--max-scan-time", "120", "--max-attack-time", "15", "--timeout", "10"]);
     command.args(["--flush-session", "--no-bugreport", "--verify-ssl", "0", "--format", "json"]);
     command.arg("--output").arg(&report);
-    command.arg("--store-session").arg(house.path("wapiti"));
-    command.arg("--store-config").arg(house.path("wapiti"));
-    command.env("HOME", house.folder.path()).stdin(Stdio::null());
+    command.arg("--store-session").arg(stack.path("wapiti"));
+    command.arg("--store-config").arg(stack.path("wapiti"));
+    command.env("HOME", stack.folder.path()).stdin(Stdio::null());
     let status = command.status().unwrap_or_else(|error| panic!("wapiti: {error}: `make scan`"));
     assert!(status.success(), "{status}");
     let report: serde_json::Value =
@@ -62,5 +62,5 @@ fn scanner_finds_no_vulnerability() {
     // An obsolete header that OWASP advises against.
     let found = found.filter(|one| one["info"] != "X-XSS-Protection is not set");
     assert_eq!(found.collect::<Vec<_>>(), Vec::<&serde_json::Value>::new());
-    assert!(house.run_user_command(&["list"], "").contains("boss\tenabled"), "it is still there");
+    assert!(stack.run_user_command(&["list"], "").contains("boss\tenabled"), "it is still there");
 }

@@ -1,9 +1,9 @@
 //! A screen recording next to the audio: sent by a workstation, played in a real browser.
 
 use super::browser::{AtPortal, Browser};
-use super::house::{Stack, StackOptions, wait_for};
+use super::http::HttpClient;
+use super::stack::{Stack, StackOptions, wait_for};
 use super::supervisor::wait_for_frames;
-use super::wire::HttpClient;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -29,9 +29,9 @@ fn value_of(line: &str, key: &str) -> String {
 }
 
 impl ScreenClient {
-    fn new(house: &Stack, user: &str) -> ScreenClient {
+    fn new(stack: &Stack, user: &str) -> ScreenClient {
         let hello = format!("hello screen user={user} machine=WS-2");
-        let stream = BufReader::new(house.connect_with_hello(&hello));
+        let stream = BufReader::new(stack.connect_with_hello(&hello));
         let mut station = ScreenClient { stream, recording: String::new() };
         assert!(station.next_line("ok").contains("session="));
         station
@@ -116,11 +116,11 @@ struct ScreenRecording {
 }
 
 /// Records a call of Ann; during her blackout the screen shows a card.
-fn record_screen(house: &Stack) -> ScreenRecording {
-    let mut station = ScreenClient::new(house, "asmith");
-    let mut ann = HttpClient::logged_in(house, "asmith");
+fn record_screen(stack: &Stack) -> ScreenRecording {
+    let mut station = ScreenClient::new(stack, "asmith");
+    let mut ann = HttpClient::logged_in(stack, "asmith");
     let csrf = ann.get("/agent").csrf_token();
-    house.send_cti("call start device=1002 call=c-9 direction=in");
+    stack.send_cti("call start device=1002 call=c-9 direction=in");
     let mut act = |act: &str| {
         let answer = ann.post("/agent/do", &[("csrf", &csrf), ("act", act)]);
         assert_eq!(answer.header("location"), Some("/agent?said=done"), "{act}");
@@ -128,7 +128,7 @@ fn record_screen(house: &Stack) -> ScreenRecording {
     act("record.start");
     let id = station.wait_for_capture();
     let mut send = |colour: &str| {
-        wait_for_frames(house, 8_000);
+        wait_for_frames(stack, 8_000);
         station.send_segment(colour)
     };
     let first = [RED, LIME].map(|(name, rgb)| (send(name), rgb));
@@ -140,9 +140,9 @@ fn record_screen(house: &Stack) -> ScreenRecording {
     // The blackout's margin reaches into this second.
     send(BLUE.0);
     let last = [RED, BLUE].map(|(name, rgb)| (send(name), rgb));
-    house.send_cti("call stop device=1002 call=c-9");
+    stack.send_cti("call stop device=1002 call=c-9");
     let shown = wait_for("the screen's end", || {
-        let shown = house.show_recording(&id);
+        let shown = stack.show_recording(&id);
         let complete = |at: &str| shown.pointer(at).and_then(serde_json::Value::as_bool);
         (complete("/complete") == Some(true) && complete("/screen/complete") == Some(true))
             .then_some(shown)
@@ -156,10 +156,10 @@ fn record_screen(house: &Stack) -> ScreenRecording {
 
 #[test]
 fn c1_g1_screen_plays_in_sync_and_black_where_masked() {
-    let house = Stack::new(&StackOptions::default());
-    let told = record_screen(&house);
+    let stack = Stack::new(&StackOptions::default());
+    let told = record_screen(&stack);
     let id = &told.id;
-    let browser = Browser::new(&house.url);
+    let browser = Browser::new(&stack.url);
     browser.log_in("boss");
     browser.open(&format!("/records/{id}"));
     browser.click("#listen");
@@ -180,10 +180,10 @@ fn c1_g1_screen_plays_in_sync_and_black_where_masked() {
     assert_played(&browser, &told);
     let steps = browser.js("return document.querySelector('main').innerText").to_string();
     assert!(steps.contains("Listened to") && steps.contains("Screen watched"), "{steps}");
-    assert_fetched(&house, id);
+    assert_fetched(&stack, id);
     // Neither portal, tool nor browser left video on disk: every video file starts with these
     // bytes, and the recorder stores it sealed.
-    let mut files = vec![house.folder.path().to_owned(), browser.profile.path().to_owned()];
+    let mut files = vec![stack.folder.path().to_owned(), browser.profile.path().to_owned()];
     while let Some(path) = files.pop() {
         if path.is_dir() {
             files.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
@@ -238,8 +238,8 @@ fn assert_played(browser: &Browser, told: &ScreenRecording) {
 }
 
 /// Asserts that byte ranges are exact and that an export equals the tool's output.
-fn assert_fetched(house: &Stack, id: &str) {
-    let mut boss = HttpClient::logged_in(house, "boss");
+fn assert_fetched(stack: &Stack, id: &str) {
+    let mut boss = HttpClient::logged_in(stack, "boss");
     let all = boss.get(&format!("/records/{id}/sound"));
     assert_eq!((all.status, all.header("content-type")), (200, Some("video/webm")));
     let mut piece = boss.clone();
@@ -250,8 +250,8 @@ fn assert_fetched(house: &Stack, id: &str) {
     let csrf = boss.get(&format!("/records/{id}")).csrf_token();
     let fields = [("csrf", &*csrf), ("kind", "webm")];
     let export = boss.post(&format!("/records/{id}/export"), &fields);
-    let path = house.path("owner.webm");
-    house.run_tool(&["export", id, "--to", path.to_str().unwrap()]);
+    let path = stack.path("owner.webm");
+    stack.run_tool(&["export", id, "--to", path.to_str().unwrap()]);
     let owners = std::fs::read(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     assert!(export.body == owners && all.body == owners, "{} bytes", export.body.len());

@@ -3,9 +3,9 @@
 //! access.
 
 use super::browser::{AtPortal, Browser};
-use super::house::{Stack, StackOptions};
+use super::http::HttpClient;
+use super::stack::{Stack, StackOptions};
 use super::supervisor::record_call;
-use super::wire::HttpClient;
 use std::path::{Path, PathBuf};
 
 /// All files below a folder.
@@ -17,24 +17,24 @@ fn list_files(folder: &Path) -> Vec<PathBuf> {
 /// A stack with one recording whose owner keeps the identity elsewhere; returns recording and
 /// identity.
 fn sealed_stack() -> (Stack, String, String) {
-    let mut house = Stack::new(&StackOptions::default());
-    let id = record_call(&house);
-    house.stop_portal();
-    house.kill_box();
-    let identity = house.path("data/keys/identity.txt");
+    let mut stack = Stack::new(&StackOptions::default());
+    let id = record_call(&stack);
+    stack.stop_portal();
+    stack.kill_box();
+    let identity = stack.path("data/keys/identity.txt");
     let text = std::fs::read_to_string(&identity).unwrap();
     std::fs::remove_file(identity).unwrap();
-    let toml = std::fs::read_to_string(house.path("portal.toml")).unwrap();
+    let toml = std::fs::read_to_string(stack.path("portal.toml")).unwrap();
     let without: Vec<&str> = toml.lines().filter(|line| !line.starts_with("identity")).collect();
-    std::fs::write(house.path("portal.toml"), without.join("\n")).unwrap();
-    house.start_box();
-    house.start_portal();
-    (house, id, text)
+    std::fs::write(stack.path("portal.toml"), without.join("\n")).unwrap();
+    stack.start_box();
+    stack.start_portal();
+    (stack, id, text)
 }
 
 /// Private half of another key pair.
-fn other_identity(house: &Stack) -> String {
-    let path = house.path("stranger.txt");
+fn other_identity(stack: &Stack) -> String {
+    let path = stack.path("stranger.txt");
     let mut command = std::process::Command::new(testkit::program("hushbox-cli", "hushbox"));
     let made = command.args(["keygen", "--out"]).arg(&path).output().unwrap();
     assert!(made.status.success(), "{made:?}");
@@ -56,15 +56,15 @@ fn assert_sealed(page: &str) {
 
 #[test]
 fn f5_h5_identity_opens_numbers_fields_and_history() {
-    let (house, id, identity) = sealed_stack();
+    let (stack, id, identity) = sealed_stack();
     let path = format!("/records/{id}");
-    let mut boss = HttpClient::logged_in(&house, "boss");
+    let mut boss = HttpClient::logged_in(&stack, "boss");
     let page = boss.get(&path).text();
     assert_sealed(&page);
     assert!(page.contains("Only open numbers and fields"), "{page}");
     assert!(!page.contains("Given numbers and fields, sealed"), "nothing was handed out: {page}");
     // Another identity opens nothing; the page says so and asks again.
-    assert_eq!(post_identity(&mut boss, &id, &other_identity(&house)), Some(path.clone()));
+    assert_eq!(post_identity(&mut boss, &id, &other_identity(&stack)), Some(path.clone()));
     let page = boss.get(&path).text();
     assert_sealed(&page);
     assert!(page.contains("wrong key") && page.contains("AGE-SECRET-KEY-1"), "{page}");
@@ -80,17 +80,17 @@ fn f5_h5_identity_opens_numbers_fields_and_history() {
     assert!(!page.contains("Listened to") && page.contains("id=\"listen\""), "{page}");
     assert!(boss.get(&format!("{path}/sound")).body.starts_with(b"RIFF"));
     // It is valid for this session only, and other users see no more than before.
-    assert_sealed(&HttpClient::logged_in(&house, "boss").get(&path).text());
-    assert_eq!(HttpClient::logged_in(&house, "jdoe").get(&path).status, 403);
-    let mut quiet = HttpClient::logged_in(&house, "quiet");
+    assert_sealed(&HttpClient::logged_in(&stack, "boss").get(&path).text());
+    assert_eq!(HttpClient::logged_in(&stack, "jdoe").get(&path).status, 403);
+    let mut quiet = HttpClient::logged_in(&stack, "quiet");
     assert!(post_identity(&mut quiet, &id, &identity).is_some());
     assert_eq!(quiet.get(&path).status, 404, "the record of another");
     let csrf = boss.get("/records").csrf_token();
     assert_eq!(boss.post("/logout", &[("csrf", &csrf)]).status, 303);
-    assert_sealed(&HttpClient::logged_in(&house, "boss").get(&path).text());
-    let verified = house.run_tool(&["verify"]);
+    assert_sealed(&HttpClient::logged_in(&stack, "boss").get(&path).text());
+    let verified = stack.run_tool(&["verify"]);
     assert!(verified.starts_with("clean: 1 records"), "{verified}");
-    for file in list_files(house.folder.path()) {
+    for file in list_files(stack.folder.path()) {
         let bytes = std::fs::read(&file).unwrap_or_default();
         for clear in [&b"Mr. Miller"[..], b"5551234"] {
             let found = bytes.windows(clear.len()).any(|part| part == clear);
@@ -101,12 +101,12 @@ fn f5_h5_identity_opens_numbers_fields_and_history() {
 
 #[test]
 fn h5_tampered_key_file_opens_nothing_and_is_reported() {
-    let (house, id, identity) = sealed_stack();
+    let (stack, id, identity) = sealed_stack();
     let path = format!("/records/{id}");
-    let mut boss = HttpClient::logged_in(&house, "boss");
+    let mut boss = HttpClient::logged_in(&stack, "boss");
     assert!(post_identity(&mut boss, &id, &identity).is_some());
     assert!(boss.get(&path).text().contains("Mr. Miller"));
-    let media = list_files(&house.path("data/media"));
+    let media = list_files(&stack.path("data/media"));
     let media = media.iter().find(|path| path.extension().is_some_and(|end| end == "hbm"));
     let media = media.expect("a media file");
     let whole = std::fs::read(media).unwrap();
@@ -125,12 +125,12 @@ fn h5_tampered_key_file_opens_nothing_and_is_reported() {
 
 #[test]
 fn h5_identity_opens_facts_without_playing_audio() {
-    let (house, id, identity) = sealed_stack();
-    let browser = Browser::new(&house.url);
+    let (stack, id, identity) = sealed_stack();
+    let browser = Browser::new(&stack.url);
     browser.log_in("boss");
     browser.sees("location.pathname === '/records'");
     browser.open(&format!("/records/{id}"));
-    browser.sees("document.getElementById('sealed').textContent.includes('Hand in your identity')");
+    browser.sees("document.getElementById('sealed').textContent.includes('Paste your identity')");
     browser.assert_accessible("a sealed record");
     browser.save_screenshot("sealed");
     let key = identity.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();

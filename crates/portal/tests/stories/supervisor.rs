@@ -1,8 +1,8 @@
 //! Supervisors and administrators: search, playback, export, legal hold, live view, administration.
 
 use super::browser::{AtPortal, Browser};
-use super::house::{PASSWORD, Stack, StackOptions, wait_for};
-use super::wire::{HttpClient, send_raw};
+use super::http::{HttpClient, send_raw};
+use super::stack::{PASSWORD, Stack, StackOptions, wait_for};
 use std::io::Read;
 use std::process::{Command, Stdio};
 
@@ -19,36 +19,36 @@ fn source_samples() -> Vec<i16> {
 }
 
 /// Records a call on 1001 as Jane, with a blackout and a field; returns the recording.
-pub fn record_call(house: &Stack) -> String {
-    let mut jane = HttpClient::logged_in(house, "jdoe");
+pub fn record_call(stack: &Stack) -> String {
+    let mut jane = HttpClient::logged_in(stack, "jdoe");
     let csrf = jane.get("/agent").csrf_token();
-    house.send_cti("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
+    stack.send_cti("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
     let mut act = |act: &str| {
         let answer = jane.post("/agent/do", &[("csrf", &csrf), ("act", act)]);
         assert_eq!(answer.header("location"), Some("/agent?said=done"), "{act}");
     };
     act("record.start");
-    wait_for_frames(house, 12_000);
+    wait_for_frames(stack, 12_000);
     act("blackout.start");
-    wait_for_frames(house, 8_000);
+    wait_for_frames(stack, 8_000);
     act("blackout.stop");
-    wait_for_frames(house, 12_000);
+    wait_for_frames(stack, 12_000);
     let fields = [("csrf", &*csrf), ("n", "1"), ("value", "Mr. Miller")];
     assert_eq!(jane.post("/agent/field", &fields).header("location"), Some("/agent?said=saved"));
-    house.send_cti("call stop device=1001 call=c-77");
+    stack.send_cti("call stop device=1001 call=c-77");
     let records: serde_json::Value =
-        serde_json::from_str(&house.run_tool(&["records", "--json"])).unwrap();
+        serde_json::from_str(&stack.run_tool(&["records", "--json"])).unwrap();
     let id = records[0]["recording"].as_str().expect("a recording").to_owned();
     wait_for("the recording's end", || {
-        house.show_recording(&id)["end"].as_str().map(str::to_owned)
+        stack.show_recording(&id)["end"].as_str().map(str::to_owned)
     });
     id
 }
 
 /// Waits until the first channel has captured `frames` more frames.
-pub fn wait_for_frames(house: &Stack, frames: u64) {
+pub fn wait_for_frames(stack: &Stack, frames: u64) {
     let position = || {
-        let text = house.send_command("monitor", "channels");
+        let text = stack.send_command("monitor", "channels");
         let row = text.lines().find(|row| row.contains("device=1001")).expect("the channel");
         let after = row.split("position=").nth(1).expect("its position");
         after.split(' ').next().unwrap().parse::<u64>().unwrap()
@@ -59,10 +59,10 @@ pub fn wait_for_frames(house: &Stack, frames: u64) {
 
 #[test]
 fn supervisor_finds_plays_exports_and_protects() {
-    let house = Stack::new(&StackOptions { has_tls: true, ..StackOptions::default() });
-    let id = record_call_over_tls(&house);
-    let manifest = house.show_recording(&id);
-    let browser = Browser::new(&house.url);
+    let stack = Stack::new(&StackOptions { has_tls: true, ..StackOptions::default() });
+    let id = record_call_over_tls(&stack);
+    let manifest = stack.show_recording(&id);
+    let browser = Browser::new(&stack.url);
     browser.log_in("boss");
     browser.sees("location.pathname === '/records'");
     browser.types("#agent", "JDOE");
@@ -93,7 +93,7 @@ fn supervisor_finds_plays_exports_and_protects() {
     browser.sees(&format!("document.getElementById('player').currentTime > {}", wanted * 0.45));
     browser.sees("document.getElementById('now').getAttribute('d') !== 'M0 0V160'");
     browser.save_screenshot("record");
-    assert_eq!(count_plays(&house, &id), 1, "all that the player has fetched is one play");
+    assert_eq!(count_plays(&stack, &id), 1, "all that the player has fetched is one play");
     // The player's audio equals the source sample by sample, and is silent where it was masked.
     let sound = browser.js_later(
         "fetch(document.getElementById('player').src).then((a) => a.arrayBuffer()).then((b) => \
@@ -108,41 +108,41 @@ fn supervisor_finds_plays_exports_and_protects() {
     assert_sound(&sound, &manifest);
     browser.click("form[action$='/protect'] button");
     browser.sees("document.body.innerText.includes('It is under legal hold.')");
-    let records = house.run_tool(&["records", "--json"]);
+    let records = stack.run_tool(&["records", "--json"]);
     let records: serde_json::Value = serde_json::from_str(&records).unwrap();
     assert_eq!(records[0]["protected"], true, "{records}");
 }
 
 /// Number of journalled plays of a recording.
-pub fn count_plays(house: &Stack, id: &str) -> usize {
-    let record = house.show_recording(id);
+pub fn count_plays(stack: &Stack, id: &str) -> usize {
+    let record = stack.show_recording(id);
     let fetched = record["fetched"].as_array().unwrap();
     fetched.iter().filter(|fetch| fetch["for"] == "play").count()
 }
 
 /// Records a call through the browser, for a stack with TLS, which the HTTP client lacks.
-pub fn record_call_over_tls(house: &Stack) -> String {
-    let browser = Browser::new(&house.url);
+pub fn record_call_over_tls(stack: &Stack) -> String {
+    let browser = Browser::new(&stack.url);
     browser.log_in("jdoe");
-    house.send_cti("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
+    stack.send_cti("call start device=1001 call=c-77 ani=5551234 dnis=800 direction=in");
     browser.press("record.start");
     browser.sees("document.getElementById('agent').dataset.recording === 'true'");
-    wait_for_frames(house, 12_000);
+    wait_for_frames(stack, 12_000);
     browser.press("blackout.start");
     browser.waits_for_text("blackout", "on");
-    wait_for_frames(house, 8_000);
+    wait_for_frames(stack, 8_000);
     browser.press("blackout.stop");
     browser.waits_for_text("blackout", "off");
     browser.types("#field-1", "Mr. Miller");
     browser.press("save-1");
     browser.waits_for_text("said-1", "Saved.");
-    wait_for_frames(house, 12_000);
-    house.send_cti("call stop device=1001 call=c-77");
+    wait_for_frames(stack, 12_000);
+    stack.send_cti("call stop device=1001 call=c-77");
     let records: serde_json::Value =
-        serde_json::from_str(&house.run_tool(&["records", "--json"])).unwrap();
+        serde_json::from_str(&stack.run_tool(&["records", "--json"])).unwrap();
     let id = records[0]["recording"].as_str().expect("a recording").to_owned();
     wait_for("the recording's end", || {
-        house.show_recording(&id)["end"].as_str().map(str::to_owned)
+        stack.show_recording(&id)["end"].as_str().map(str::to_owned)
     });
     id
 }
@@ -172,10 +172,10 @@ fn assert_sound(sound: &[i16], manifest: &serde_json::Value) {
 
 #[test]
 fn exports_need_post_ranges_exact_others_records_absent() {
-    let house = Stack::new(&StackOptions::default());
-    let id = record_call(&house);
-    let manifest = house.show_recording(&id);
-    let mut boss = HttpClient::logged_in(&house, "boss");
+    let stack = Stack::new(&StackOptions::default());
+    let id = record_call(&stack);
+    let manifest = stack.show_recording(&id);
+    let mut boss = HttpClient::logged_in(&stack, "boss");
     let csrf = boss.get(&format!("/records/{id}")).csrf_token();
     let export = |hand: &mut HttpClient, csrf: &str, kind: &str| {
         hand.post(&format!("/records/{id}/export"), &[("csrf", csrf), ("kind", kind)])
@@ -202,12 +202,12 @@ fn exports_need_post_ranges_exact_others_records_absent() {
     piece.headers = vec!["Range: bytes=99999999-".to_owned()];
     assert_eq!(piece.get(&path).status, 416);
     // A user without access gets the same refusal for every path.
-    let mut quiet = HttpClient::logged_in(&house, "quiet");
-    let mut jane = HttpClient::logged_in(&house, "jdoe");
+    let mut quiet = HttpClient::logged_in(&stack, "quiet");
+    let mut jane = HttpClient::logged_in(&stack, "jdoe");
     for path in [format!("/records/{id}"), path, format!("/records/{id}?listen=yes")] {
         assert_eq!(quiet.get(&path).status, 404, "{path}: the record of another");
         assert_eq!(jane.get(&path).status, 403, "{path}: an agent");
-        assert_eq!(HttpClient::new(&house).get(&path).status, 303, "{path}: without log-in");
+        assert_eq!(HttpClient::new(&stack).get(&path).status, 303, "{path}: without log-in");
     }
     let own = quiet.get("/records").csrf_token();
     assert!([403, 404].contains(&export(&mut quiet, &own, "wav").status));
@@ -222,7 +222,7 @@ fn exports_need_post_ranges_exact_others_records_absent() {
         assert_eq!(jane.get(path).status, 403, "{path}");
         assert_eq!(boss.get(path).status, 200, "{path}");
     }
-    let folder = house.folder.path().to_owned();
+    let folder = stack.folder.path().to_owned();
     let mut files = vec![folder];
     while let Some(path) = files.pop() {
         if path.is_dir() {
@@ -255,15 +255,15 @@ fn pipe_through(program: &str, words: &[&str], bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn supervisor_uploads_the_missing_identity() {
-    let mut house = Stack::new(&StackOptions::default());
-    let id = record_call(&house);
-    let identity = std::fs::read_to_string(house.path("data/keys/identity.txt")).unwrap();
-    house.stop_portal();
-    let toml = std::fs::read_to_string(house.path("portal.toml")).unwrap();
+    let mut stack = Stack::new(&StackOptions::default());
+    let id = record_call(&stack);
+    let identity = std::fs::read_to_string(stack.path("data/keys/identity.txt")).unwrap();
+    stack.stop_portal();
+    let toml = std::fs::read_to_string(stack.path("portal.toml")).unwrap();
     let without: Vec<&str> = toml.lines().filter(|line| !line.starts_with("identity")).collect();
-    std::fs::write(house.path("portal.toml"), without.join("\n")).unwrap();
-    house.start_portal();
-    let mut boss = HttpClient::logged_in(&house, "boss");
+    std::fs::write(stack.path("portal.toml"), without.join("\n")).unwrap();
+    stack.start_portal();
+    let mut boss = HttpClient::logged_in(&stack, "boss");
     let page = boss.get(&format!("/records/{id}"));
     assert!(page.text().contains("AGE-SECRET-KEY-1") && !page.text().contains("id=\"listen\""));
     assert_eq!(boss.get(&format!("/records/{id}/sound")).status, 400, "it stays closed");
@@ -275,30 +275,30 @@ fn supervisor_uploads_the_missing_identity() {
     assert_eq!(give(&mut boss, "nonsense"), 400);
     assert_eq!(give(&mut boss, &identity), 303);
     let sound = boss.get(&format!("/records/{id}/sound"));
-    assert_sound(&wav_samples(&sound.body), &house.show_recording(&id));
+    assert_sound(&wav_samples(&sound.body), &stack.show_recording(&id));
     // The identity belongs to the session and ends with it.
-    let mut other = HttpClient::logged_in(&house, "boss");
+    let mut other = HttpClient::logged_in(&stack, "boss");
     assert_eq!(other.get(&format!("/records/{id}/sound")).status, 400);
     let csrf = boss.get("/records").csrf_token();
     assert_eq!(boss.post("/logout", &[("csrf", &csrf)]).status, 303);
-    let mut again = HttpClient::logged_in(&house, "boss");
+    let mut again = HttpClient::logged_in(&stack, "boss");
     assert_eq!(again.get(&format!("/records/{id}/sound")).status, 400);
 }
 
 #[test]
 fn sealed_facts_are_named_and_search_reports_them() {
-    let mut house = Stack::new(&StackOptions::default());
-    let id = record_call(&house);
-    let mut boss = HttpClient::logged_in(&house, "boss");
+    let mut stack = Stack::new(&StackOptions::default());
+    let id = record_call(&stack);
+    let mut boss = HttpClient::logged_in(&stack, "boss");
     let open = boss.get(&format!("/records/{id}")).text();
     assert!(open.contains("5551234") && open.contains("Mr. Miller") && !open.contains("sealed"));
     let found = boss.get("/records?ani=5551234").text();
     assert!(found.contains(&id) && !found.contains("id=\"sealed\""), "{found}");
     // The owner removes the identity from the machine.
-    house.kill_box();
-    let identity = house.path("data/keys/identity.txt");
-    std::fs::rename(identity, house.path("identity.txt")).unwrap();
-    house.start_box();
+    stack.kill_box();
+    let identity = stack.path("data/keys/identity.txt");
+    std::fs::rename(identity, stack.path("identity.txt")).unwrap();
+    stack.start_box();
     let page = boss.get(&format!("/records/{id}")).text();
     assert!(page.contains("id=\"sealed\"") && page.contains("<dd>sealed</dd>"), "{page}");
     assert!(!page.contains("5551234") && !page.contains("Mr. Miller"), "{page}");
@@ -312,16 +312,16 @@ fn sealed_facts_are_named_and_search_reports_them() {
 
 #[test]
 fn live_view_follows_and_admin_manages_users() {
-    let house = Stack::new(&StackOptions { has_tls: true, ..StackOptions::default() });
-    let browser = Browser::new(&house.url);
+    let stack = Stack::new(&StackOptions { has_tls: true, ..StackOptions::default() });
+    let browser = Browser::new(&stack.url);
     browser.log_in("boss");
     browser.open("/board");
     browser.sees("document.querySelectorAll('#channels tbody tr').length === 2");
-    house.send_cti("call start device=1002 call=c-9 ani=5550000 direction=out");
+    stack.send_cti("call start device=1002 call=c-9 ani=5550000 direction=out");
     browser.sees("document.querySelector('#calls tbody').innerText.includes('c-9')");
     browser.assert_accessible("the live board");
     browser.save_screenshot("board");
-    house.send_cti("call stop device=1002 call=c-9");
+    stack.send_cti("call stop device=1002 call=c-9");
     browser.sees("!document.querySelector('#calls tbody').innerText.includes('c-9')");
     browser.open("/admin");
     browser.sees("document.querySelector('#health').innerText.includes('days_left')");
@@ -334,23 +334,23 @@ fn live_view_follows_and_admin_manages_users() {
     browser.types("#password", PASSWORD);
     browser.click("button[value=add]");
     browser.sees("document.querySelector('#accounts').innerText.includes('newcomer')");
-    let list = house.run_user_command(&["list"], "");
+    let list = stack.run_user_command(&["list"], "");
     assert!(list.contains("newcomer\tenabled"), "{list}");
 }
 
 #[test]
 fn metrics_report_recorder_up_or_down() {
-    let mut house = Stack::new(&StackOptions::default());
-    let get = |house: &Stack, path: &str| {
+    let mut stack = Stack::new(&StackOptions::default());
+    let get = |stack: &Stack, path: &str| {
         let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-        send_raw(house.port, request.as_bytes())
+        send_raw(stack.port, request.as_bytes())
     };
-    assert_eq!(get(&house, "/healthz").status, 200);
-    let figures = get(&house, "/metrics").text();
+    assert_eq!(get(&stack, "/healthz").status, 200);
+    let figures = get(&stack, "/metrics").text();
     assert!(figures.contains("hushbox_portal_box_up 1\nhushbox_"), "{figures}");
-    house.kill_box();
-    let health = get(&house, "/healthz");
+    stack.kill_box();
+    let health = get(&stack, "/healthz");
     assert_eq!(health.status, 503);
     assert!(health.text().contains("\"box\":\"down\""));
-    assert!(get(&house, "/metrics").text().contains("hushbox_portal_box_up 0\n"));
+    assert!(get(&stack, "/metrics").text().contains("hushbox_portal_box_up 0\n"));
 }

@@ -58,7 +58,12 @@ pub(crate) fn blackout_stop_of(mut args: Args<'_>) -> ParseResult<'_> {
 }
 
 pub(crate) fn update(mut args: Args<'_>) -> ParseResult<'_> {
-    Ok(Command::Update { field: args.required_number("N")?, value: args.take_required("VALUE")? })
+    Ok(Command::Update {
+        field: args.required_number("N")?,
+        value: args.take_required("VALUE")?,
+        call: args.take_optional("call"),
+        call_number: args.optional_number("call_number")?,
+    })
 }
 
 pub(crate) fn call_start(args: Args<'_>) -> ParseResult<'_> {

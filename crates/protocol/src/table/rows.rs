@@ -369,10 +369,19 @@ pub const TABLE: &[Entry] = &[
     entry(
         "update",
         AGENT_UPDATE,
-        &[positional("N", ArgType::U8), positional("VALUE", ArgType::Value)],
+        &[
+            positional("N", ArgType::U8),
+            positional("VALUE", ArgType::Value),
+            CALL.optional(),
+            keyed("call_number", "NUMBER", ArgType::U64).optional(),
+        ],
         parse_args::update,
     )
-    .describe("ok recording=ID", "sets user-defined field N, 1 to 15, of the agent's recording"),
+    .describe(
+        "ok recording=ID",
+        "sets user-defined field N, 1 to 15, of the agent's recording; call and call_number refuse \
+         a value that was typed for another call",
+    ),
     entry("watch", WATCHERS, &[keyed("from", "SEQ", ArgType::U64).optional()], parse_args::watch)
         .describe(
             "ok",

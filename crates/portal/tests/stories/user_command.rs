@@ -1,7 +1,7 @@
 //! Account commands on a terminal: the password is asked for twice and never shown.
 
-use super::house::{PASSWORD, Stack, StackOptions};
-use super::wire::HttpClient;
+use super::http::HttpClient;
+use super::stack::{PASSWORD, Stack, StackOptions};
 use nix::pty::openpty;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use std::fs::File;
@@ -20,10 +20,10 @@ fn read_until(from: &mut impl Read, wanted: &str) {
 
 /// Types two lines at the prompts. Returns success, the output after them, and the terminal's
 /// content.
-fn type_passwords(house: &Stack, words: &[&str], lines: [&str; 2]) -> (bool, String, String) {
+fn type_passwords(stack: &Stack, words: &[&str], lines: [&str; 2]) -> (bool, String, String) {
     let pty = openpty(None, None).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
-    command.arg("--config").arg(house.path("portal.toml")).arg("user").args(words);
+    command.arg("--config").arg(stack.path("portal.toml")).arg("user").args(words);
     command.stdin(Stdio::from(pty.slave)).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     drop(command);
@@ -43,28 +43,28 @@ fn type_passwords(house: &Stack, words: &[&str], lines: [&str; 2]) -> (bool, Str
 
 #[test]
 fn c3_terminal_password_is_asked_twice_and_hidden() {
-    let house = Stack::new(&StackOptions::default());
+    let stack = Stack::new(&StackOptions::default());
     let other = "another horse battery";
-    let (well, said, shown) = type_passwords(&house, &["passwd", "boss"], [other, "another horse"]);
-    assert!(!well && said.contains("the two are not the same"), "{said}");
+    let (well, said, shown) = type_passwords(&stack, &["passwd", "boss"], [other, "another horse"]);
+    assert!(!well && said.contains("the two passwords are not the same"), "{said}");
     assert!(!shown.contains("horse"), "{shown}");
     assert_eq!(
-        HttpClient::logged_in(&house, "boss").get("/records").status,
+        HttpClient::logged_in(&stack, "boss").get("/records").status,
         200,
         "{PASSWORD} is still good"
     );
-    let (well, said, shown) = type_passwords(&house, &["passwd", "boss"], [other, other]);
+    let (well, said, shown) = type_passwords(&stack, &["passwd", "boss"], [other, other]);
     assert!(well && !shown.contains("horse"), "{said} {shown}");
-    assert_eq!(HttpClient::new(&house).log_in("boss", other).status, 303);
+    assert_eq!(HttpClient::new(&stack).log_in("boss", other).status, 303);
 }
 
 #[test]
 fn c3_ctrl_c_at_password_restores_echo_and_exits() {
-    let house = Stack::new(&StackOptions::default());
+    let stack = Stack::new(&StackOptions::default());
     let pty = openpty(None, None).unwrap();
     let mut command = Command::new("setsid");
     command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_hushbox-portal")]);
-    command.arg("--config").arg(house.path("portal.toml")).args(["user", "passwd", "boss"]);
+    command.arg("--config").arg(stack.path("portal.toml")).args(["user", "passwd", "boss"]);
     let keyboard = pty.slave.try_clone().unwrap();
     command.stdin(Stdio::from(keyboard)).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -77,7 +77,7 @@ fn c3_ctrl_c_at_password_restores_echo_and_exits() {
     assert!(!child.wait().unwrap().success());
     assert!(echoes(), "the shell that comes back shows what is typed");
     assert_eq!(
-        HttpClient::logged_in(&house, "boss").get("/records").status,
+        HttpClient::logged_in(&stack, "boss").get("/records").status,
         200,
         "{PASSWORD} is still good"
     );
@@ -85,15 +85,15 @@ fn c3_ctrl_c_at_password_restores_echo_and_exits() {
 
 #[test]
 fn c3_unknown_user_is_not_asked_for_a_password() {
-    let house = Stack::new(&StackOptions::default());
-    let said = run_refused(&house, &["user", "passwd", "unknownx"]);
+    let stack = Stack::new(&StackOptions::default());
+    let said = run_refused(&stack, &["user", "passwd", "unknownx"]);
     assert!(said.contains("there is no account unknownx") && !said.contains("Password"), "{said}");
 }
 
 /// Error message of a refused command; nothing is typed.
-fn run_refused(house: &Stack, words: &[&str]) -> String {
+fn run_refused(stack: &Stack, words: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
-    command.arg("--config").arg(house.path("portal.toml")).args(words).stdin(Stdio::null());
+    command.arg("--config").arg(stack.path("portal.toml")).args(words).stdin(Stdio::null());
     let output = command.output().unwrap();
     assert!(!output.status.success());
     String::from_utf8(output.stderr).unwrap()
@@ -107,6 +107,16 @@ fn check_config(unseal: &str) -> (Option<i32>, String, String) {
         data = \"data\"\nbox = \"no.sock\"\n[unseal]\n";
     std::fs::write(&path, format!("{text}{unseal}")).unwrap();
     std::fs::write(folder.path().join("plain.txt"), "").unwrap();
+    let mut keygen = Command::new(testkit::program("hushbox-cli", "hushbox"));
+    assert!(
+        keygen
+            .args(["keygen", "--out"])
+            .arg(folder.path().join("identity.txt"))
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
     let mut command = Command::new(env!("CARGO_BIN_EXE_hushbox-portal"));
     let output = command.arg("--check-config").arg("--config").arg(&path).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -115,7 +125,7 @@ fn check_config(unseal: &str) -> (Option<i32>, String, String) {
 
 #[test]
 fn config_errors_are_reported_at_start() {
-    let (code, out, said) = check_config("tool = \"/bin/true\"\nidentity = \"plain.txt\"\n");
+    let (code, out, said) = check_config("tool = \"/bin/true\"\nidentity = \"identity.txt\"\n");
     assert_eq!((code, out.as_str()), (Some(0), "ok: https://p:8443, 1 warning\n"), "{said}");
     assert!(said.contains("warning: portal.box: ") && said.contains("no.sock"), "{said}");
     for (unseal, key) in [
@@ -123,6 +133,7 @@ fn config_errors_are_reported_at_start() {
         ("tool = \"plain.txt\"\n", "unseal.tool: "),
         ("tool = \"/bin\"\n", "unseal.tool: "),
         ("tool = \"/bin/true\"\nidentity = \"gone.txt\"\n", "unseal.identity: "),
+        ("tool = \"/bin/true\"\nidentity = \"plain.txt\"\n", "holds no identity"),
     ] {
         let (code, out, said) = check_config(unseal);
         assert_eq!((code, out.as_str()), (Some(78), ""), "{unseal}: {said}");

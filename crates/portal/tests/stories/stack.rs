@@ -19,6 +19,8 @@ pub const PASSWORD: &str = "correct horse battery";
 pub struct StackOptions {
     /// TLS, as browsers use; off for requests by hand.
     pub has_tls: bool,
+    /// The portal believes the address in `X-Forwarded-For`.
+    pub is_behind_proxy: bool,
     /// More of `[login]`.
     pub login_toml: &'static str,
     pub has_mail: bool,
@@ -30,7 +32,14 @@ pub struct StackOptions {
 
 impl Default for StackOptions {
     fn default() -> StackOptions {
-        StackOptions { has_tls: false, login_toml: "", has_mail: false, has_web: true, audio: "" }
+        StackOptions {
+            has_tls: false,
+            is_behind_proxy: false,
+            login_toml: "",
+            has_mail: false,
+            has_web: true,
+            audio: "",
+        }
     }
 }
 
@@ -51,7 +60,7 @@ const USERNAMES: [&str; 5] = ["jdoe", "asmith", "quiet", "boss", "nomail"];
 impl Stack {
     pub fn new(plan: &StackOptions) -> Stack {
         let folder = tempfile::Builder::new().prefix("hushbox-portal-").tempdir().unwrap();
-        let mut house = Stack {
+        let mut stack = Stack {
             folder,
             hushboxd: None,
             portal: None,
@@ -60,16 +69,16 @@ impl Stack {
             box_port: 0,
             url: String::new(),
         };
-        house.write_file("config.toml", &box_config(plan));
-        house.start_box();
-        let mail_port = if plan.has_mail { house.start_mail() } else { 0 };
-        house.write_file("portal.toml", &portal_config(plan, mail_port));
+        stack.write_file("config.toml", &box_config(plan));
+        stack.start_box();
+        let mail_port = if plan.has_mail { stack.start_mail() } else { 0 };
+        stack.write_file("portal.toml", &portal_config(plan, mail_port));
         for name in USERNAMES {
             let email = if name == "nomail" { "" } else { &format!("{name}@example.org") };
-            house.run_user_command(&["add", name, "--email", email], PASSWORD);
+            stack.run_user_command(&["add", name, "--email", email], PASSWORD);
         }
-        house.start_portal();
-        house
+        stack.start_portal();
+        stack
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -111,6 +120,10 @@ impl Stack {
         let toml = toml.replace("127.0.0.1:0", &format!("127.0.0.1:{}", self.port));
         self.write_file("portal.toml", &toml);
         self.portal = Some(process);
+    }
+
+    pub fn portal_pid(&self) -> u32 {
+        self.portal.as_ref().unwrap().pid()
     }
 
     pub fn stop_portal(&mut self) {
@@ -339,7 +352,11 @@ retention_days = 90
 "#;
 
 fn portal_config(plan: &StackOptions, mail_port: u16) -> String {
-    let (scheme, tls) = if plan.has_tls { ("https", "own") } else { ("http", "none") };
+    let (scheme, tls) = match (plan.has_tls, plan.is_behind_proxy) {
+        (true, _) => ("https", "own"),
+        (false, true) => ("https", "proxy"),
+        (false, false) => ("http", "none"),
+    };
     let tool = program("hushbox-cli", "hushbox");
     let mut text = format!(
         "[portal]\naddress = \"127.0.0.1:0\"\nurl = \"{scheme}://127.0.0.1:0\"\n\

@@ -1,6 +1,6 @@
 //! Raw HTTP: requests that a browser would never send.
 
-use super::house::{PASSWORD, Stack, TIMEOUT};
+use super::stack::{PASSWORD, Stack, TIMEOUT};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -42,9 +42,14 @@ impl HttpResponse {
 /// Sends raw bytes and reads until the server closes.
 pub fn send_raw(port: u16, bytes: &[u8]) -> HttpResponse {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     // A server that rejects early may not read everything.
     drop(stream.write_all(bytes));
+    read_response(stream)
+}
+
+/// Reads until the server closes.
+pub fn read_response(mut stream: TcpStream) -> HttpResponse {
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let mut all = Vec::new();
     drop(stream.read_to_end(&mut all));
     let split = all.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(all.len());
@@ -64,8 +69,8 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
-    pub fn new(house: &Stack) -> HttpClient {
-        HttpClient { port: house.port, origin: house.url.clone(), ..HttpClient::default() }
+    pub fn new(stack: &Stack) -> HttpClient {
+        HttpClient { port: stack.port, origin: stack.url.clone(), ..HttpClient::default() }
     }
 
     fn request_head(&self, first: &str) -> String {
@@ -83,9 +88,11 @@ impl HttpClient {
 
     fn store_cookies(&mut self, answer: &HttpResponse) {
         for name in ["hushbox", "hushbox-form", "hushbox-name"] {
-            if let Some(value) = answer.cookie(name) {
-                self.cookies.retain(|(known, _)| known != name);
-                self.cookies.push((name.to_owned(), value));
+            for name in [name.to_owned(), format!("__Host-{name}")] {
+                if let Some(value) = answer.cookie(&name) {
+                    self.cookies.retain(|(known, _)| *known != name);
+                    self.cookies.push((name, value));
+                }
             }
         }
     }
@@ -109,6 +116,13 @@ impl HttpClient {
     }
 
     pub fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> HttpResponse {
+        let answer = send_raw(self.port, self.form_request(path, fields).as_bytes());
+        self.store_cookies(&answer);
+        answer
+    }
+
+    /// The bytes of a form.
+    pub fn form_request(&self, path: &str, fields: &[(&str, &str)]) -> String {
         let pairs: Vec<String> =
             fields.iter().map(|(name, value)| format!("{name}={}", form_encode(value))).collect();
         let body = pairs.join("&");
@@ -118,9 +132,14 @@ impl HttpClient {
         }
         head += "Content-Type: application/x-www-form-urlencoded\r\n";
         head += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
-        let answer = send_raw(self.port, head.as_bytes());
-        self.store_cookies(&answer);
-        answer
+        head
+    }
+
+    /// Another client, which a proxy reports with this address.
+    pub fn with_address(&self, address: &str) -> HttpClient {
+        let (port, origin) = (self.port, self.origin.clone());
+        let headers = vec![format!("X-Forwarded-For: {address}")];
+        HttpClient { port, origin, headers, ..HttpClient::default() }
     }
 
     /// Submits the login form.
@@ -130,8 +149,8 @@ impl HttpClient {
     }
 
     /// Creates a logged-in client.
-    pub fn logged_in(house: &Stack, name: &str) -> HttpClient {
-        let mut hand = HttpClient::new(house);
+    pub fn logged_in(stack: &Stack, name: &str) -> HttpClient {
+        let mut hand = HttpClient::new(stack);
         let answer = hand.log_in(name, PASSWORD);
         assert_eq!(answer.status, 303, "{}", answer.text());
         hand

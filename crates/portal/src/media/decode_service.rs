@@ -18,11 +18,11 @@ use crate::clock;
 use crate::config::UnsealConfig;
 use crate::media::cache::{CacheKey, MemoryReservation, RecordingCache};
 use crate::media::decoder::{DecodeInput, Decoder};
-use crate::media::facts::{FactsError, OpenedFacts, SealedFacts};
 use crate::media::fetch;
 use crate::media::fetch::{MediaRequest, SealedMedia};
 use crate::media::memfile::MemFile;
 use crate::media::playback::{PlaybackRequest, PlaybackState, RequiredAction};
+use crate::media::sealed_facts::{FactsError, OpenedFacts, SealedFacts};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -46,7 +46,7 @@ pub enum MediaError {
     Facts(#[from] FactsError),
     #[error("Unexpected output from `hushbox decode` (see the log).")]
     UnexpectedOutput,
-    #[error("This took too long.")]
+    #[error("Opening the recording took too long. Try again.")]
     TimedOut,
     #[error(
         "This recording is too large to be opened here: it takes {mb} MB of memory. Export it on \

@@ -3,10 +3,13 @@
 //! Passwords are read from stdin, one line, never from arguments. On a terminal the command asks
 //! twice and does not echo. The commands work while the portal runs. The recorder's configuration
 //! holds the user's permissions under the same username.
+//!
+//! Root acts as the owner of the data folder: links that the portal's user put there then lead no
+//! further than that user could go.
 
 use crate::accounts::audit_log;
 use crate::accounts::password;
-use crate::accounts::password::PasswordError;
+use crate::accounts::password::{HashMemory, PasswordError};
 use crate::accounts::{self, Account};
 use crate::clock;
 use crate::config::Config;
@@ -17,8 +20,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use std::io::{BufRead, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 /// Longest line accepted from stdin, in bytes.
@@ -27,27 +33,38 @@ const LINE_BYTES_MAX: usize = 4096;
 /// What to do with an account.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
-    /// Makes an account; its password is asked for, or is the first line of stdin
+    /// Create an account; its password is typed twice, or is one line of stdin
     Add {
-        /// The box's username
+        /// Username in the box's configuration
         name: String,
-        /// Where a link for a new password is sent
+        /// Address for links with which the user sets a new password
         #[arg(long, default_value = "")]
         email: String,
     },
-    /// Sets a password, as `add` does; every session of the account ends
-    Passwd { name: String },
-    /// Changes where links are sent; without an address, to nowhere
-    Email {
+    /// Set the password of an account, unlock it and log it out everywhere
+    Passwd {
+        /// Username of the account
         name: String,
+    },
+    /// Change the e-mail address of an account, or remove it
+    Email {
+        /// Username of the account
+        name: String,
+        /// The new address; without one the account gets no links
         #[arg(default_value = "")]
         email: String,
     },
-    /// Lets an account in no more; its sessions end
-    Disable { name: String },
-    /// Lets it in again
-    Enable { name: String },
-    /// Lists accounts
+    /// Disable an account and log it out everywhere
+    Disable {
+        /// Username of the account
+        name: String,
+    },
+    /// Enable a disabled account
+    Enable {
+        /// Username of the account
+        name: String,
+    },
+    /// List the accounts with their state and e-mail address
     List,
 }
 
@@ -57,34 +74,26 @@ pub enum UserError {
     Db(#[from] DbError),
     #[error("{0}")]
     Password(#[from] PasswordError),
-    #[error("the two are not the same; nothing was changed")]
+    #[error("the two passwords are not the same; nothing was changed")]
     PasswordMismatch,
-    #[error("what was typed is not UTF-8; nothing was changed")]
+    #[error("the password is not UTF-8; nothing was changed")]
     NotUtf8,
-    #[error("asked to end; nothing was changed")]
+    #[error("interrupted; nothing was changed")]
     Interrupted,
+    #[error("cannot act as the owner of {path}: {error}")]
+    DropPrivileges { path: PathBuf, error: Errno },
     #[error("stdin or stdout: {0}")]
     Io(#[from] std::io::Error),
     #[error("there is an account {0} already")]
     AccountExists(String),
     #[error("there is no account {0}")]
     UnknownAccount(String),
-    #[error("{0:?} is no username: 1 to 32 bytes without control characters")]
+    #[error(
+        "{0:?} is not a username of the box: it has 1 to 32 bytes, all of them visible characters"
+    )]
     InvalidName(String),
     #[error("{0:?} is no e-mail address")]
     InvalidEmail(String),
-}
-
-/// Whether the name is a valid recorder username.
-#[must_use]
-pub fn is_valid_username(name: &str) -> bool {
-    (1..=32).contains(&name.len()) && name != "-" && !name.chars().any(char::is_control)
-}
-
-/// Whether the text is a valid e-mail address.
-#[must_use]
-pub fn is_valid_email(email: &str) -> bool {
-    email.is_empty() || email.len() <= 254 && email.parse::<lettre::Address>().is_ok()
 }
 
 /// Turns terminal echo off until dropped. Terminating signals are blocked meanwhile, so that the
@@ -162,20 +171,36 @@ fn read_password_hash(name: &str) -> Result<String, UserError> {
     if !std::io::stdin().is_terminal() {
         let password = line()?;
         password::check_policy(&password, name)?;
-        return Ok(password::hash(&password)?);
+        return Ok(HashMemory::default().hash_password(&password)?);
     }
     let hidden = EchoGuard::disable_echo()?;
     let password = hidden.read_stdin_line(&format!("Password of {name}: "))?;
     password::check_policy(&password, name)?;
-    let again = hidden.read_stdin_line("The same again: ")?;
+    let again = hidden.read_stdin_line("The same password again: ")?;
     if password == again {
-        Ok(password::hash(&password)?)
+        Ok(HashMemory::default().hash_password(&password)?)
     } else {
         Err(UserError::PasswordMismatch)
     }
 }
 
+/// As root, becomes the owner of the data folder for good.
+fn become_data_owner(config: &Config) -> Result<(), UserError> {
+    let folder = &config.portal.data;
+    // A folder that does not exist yet is created as this user.
+    let Ok(metadata) = std::fs::metadata(folder) else { return Ok(()) };
+    if !nix::unistd::geteuid().is_root() || metadata.uid() == 0 {
+        return Ok(());
+    }
+    let (user, group) = (Uid::from_raw(metadata.uid()), Gid::from_raw(metadata.gid()));
+    let failed = |error| UserError::DropPrivileges { path: folder.clone(), error };
+    setgroups(&[]).map_err(failed)?;
+    setresgid(group, group, group).map_err(failed)?;
+    setresuid(user, user, user).map_err(failed)
+}
+
 pub fn run_user_command(config: &Config, word: &UserCommand) -> Result<(), UserError> {
+    become_data_owner(config)?;
     let db = crate::serve::open_database(config)?;
     match word {
         UserCommand::List => return print_users(&db),
@@ -187,10 +212,10 @@ pub fn run_user_command(config: &Config, word: &UserCommand) -> Result<(), UserE
                 db.call_blocking(|db| accounts::find_account(db, name))?.is_some(),
             )?;
             let hash = read_password_hash(name)?;
-            require_account(name, db.call_blocking(|db| accounts::set_hash(db, name, &hash))?)?;
+            require_account(name, db.transact_blocking(|db| accounts::set_hash(db, name, &hash))?)?;
         }
         UserCommand::Email { name, email } => {
-            if !is_valid_email(email) {
+            if !accounts::is_valid_email(email) {
                 return Err(UserError::InvalidEmail(email.clone()));
             }
             require_account(name, db.call_blocking(|db| accounts::set_email(db, name, email))?)?;
@@ -220,10 +245,10 @@ fn require_account(name: &str, found: bool) -> Result<(), UserError> {
 }
 
 fn add_user(db: &Db, name: &str, email: &str) -> Result<(), UserError> {
-    if !is_valid_username(name) {
+    if !accounts::is_valid_username(name) {
         return Err(UserError::InvalidName(name.to_owned()));
     }
-    if !is_valid_email(email) {
+    if !accounts::is_valid_email(email) {
         return Err(UserError::InvalidEmail(email.to_owned()));
     }
     if db.call_blocking(|db| accounts::find_account(db, name))?.is_some() {

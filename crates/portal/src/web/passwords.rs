@@ -7,7 +7,7 @@
 
 use super::pages::{ForgotPage, PageContext, PasswordPage, ResetPage, render_html};
 use super::{AppError, AppState, login};
-use crate::accounts::{password, resets, token};
+use crate::accounts::{password, reset_links, token};
 use crate::web::extract;
 use crate::web::extract::{AnonForm, AuthedForm, ClientInfo, CurrentUser};
 use crate::{accounts, clock};
@@ -78,7 +78,7 @@ async fn send_reset_link(portal: &AppState, name: &str, address: &str) -> Result
     let (secret, user) = (token::new()?, account.name.clone());
     let link = format!("{}/reset?token={secret}", portal.config.portal.url);
     let until = clock::unix_seconds() + i64::from(minutes) * 60;
-    portal.db.call(move |db| resets::create_link(db, &user, &secret, until)).await?;
+    portal.db.call(move |db| reset_links::create_link(db, &user, &secret, until)).await?;
     let sent = mailer.send_link(&account.email, &link, minutes).await;
     sent.map_err(|error| AppError::Internal(error.to_string()))?;
     Ok(portal.append_audit_event(&account.name, "a link was sent", address).await?)
@@ -90,7 +90,7 @@ async fn user_of_link(portal: &AppState, secret: &str) -> Result<Option<String>,
         return Ok(None);
     }
     let (secret, now) = (secret.to_owned(), clock::unix_seconds());
-    Ok(portal.db.call(move |db| resets::find_link_user(db, &secret, now)).await?)
+    Ok(portal.db.call(move |db| reset_links::find_link_user(db, &secret, now)).await?)
 }
 
 pub async fn reset_page(
@@ -133,14 +133,13 @@ pub async fn reset_password(
     if let Err(said) = check_new_password(&wanted, &again, &user) {
         return reset_form(&portal, &guest.client, &secret, said);
     }
-    let hash = portal.hasher.hash(wanted).await;
-    let hash = hash.map_err(|error| AppError::Internal(error.to_string()))?;
+    let hash = portal.hasher.hash(wanted).await?;
     let name = user.clone();
     let taken = move |db: &rusqlite::Connection| {
-        let good = resets::consume_link(db, &secret, clock::unix_seconds())?;
+        let good = reset_links::consume_link(db, &secret, clock::unix_seconds())?;
         Ok(good && accounts::set_hash(db, &name, &hash)?)
     };
-    if !portal.db.call(taken).await? {
+    if !portal.db.transact(taken).await? {
         return reset_form(&portal, &guest.client, "", String::new());
     }
     portal.notify_sessions_changed();
@@ -190,17 +189,23 @@ pub async fn change_password(
     let old = Zeroizing::new(posted.fields.take_field("old"));
     let wanted = Zeroizing::new(posted.fields.take_field("password"));
     let again = Zeroizing::new(posted.fields.take_field("again"));
-    if login::verify_credentials(&portal, visitor, user.clone(), old).await?.is_none() {
+    let Some(account) = login::verify_credentials(&portal, visitor, user, old).await? else {
         let said = "The old password is wrong, or this account is locked for a while.";
         return password_form(&portal, &posted.current_user, said.to_owned()).await;
-    }
+    };
+    let user = account.name;
     if let Err(said) = check_new_password(&wanted, &again, &user) {
         return password_form(&portal, &posted.current_user, said).await;
     }
-    let hash = portal.hasher.hash(wanted).await;
-    let hash = hash.map_err(|error| AppError::Internal(error.to_string()))?;
-    let name = user.clone();
-    portal.db.call(move |db| accounts::set_hash(db, &name, &hash)).await?;
+    let hash = portal.hasher.hash(wanted).await?;
+    let (name, old) = (user.clone(), account.hash);
+    let change = move |db: &rusqlite::Connection| {
+        Ok(accounts::is_current(db, &name, &old)? && accounts::set_hash(db, &name, &hash)?)
+    };
+    if !portal.db.transact(change).await? {
+        let said = "The account was changed meanwhile. Your password was not changed.";
+        return password_form(&portal, &posted.current_user, said.to_owned()).await;
+    }
     portal.notify_sessions_changed();
     portal.append_audit_event(&user, "changed the password", &visitor.address.to_string()).await?;
     let gone = login::set_cookies([extract::session_cookie(&portal, "")]);

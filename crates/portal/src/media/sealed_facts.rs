@@ -19,9 +19,9 @@ const UNREADABLE_TEXT: &str = "(does not open: forged or damaged)";
 pub enum FactsError {
     #[error("The box cannot read the recording's key. `hushbox verify` on the box says more.")]
     NoKey,
-    #[error("What the box gave of what is sealed is not whole. Try again.")]
+    #[error("The box sent only a part of the sealed values. Try again.")]
     Incomplete,
-    #[error("What was opened does not belong to what was asked.")]
+    #[error("The opened values belong to another record.")]
     Mismatch,
 }
 
