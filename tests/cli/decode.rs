@@ -125,7 +125,14 @@ fn h5_swapped_cut_special_and_missing_files_are_told_alike() {
         let mut made = StoreFixture::new();
         let other = taken(&mut made, CodecKind::Pcm, 1);
         let runs = vec![run(Fate::Stored, 20_000)];
-        let plan = Plan { n: 8, codec: CodecKind::Pcm, sides: 1, sealed: true, runs, ended: true };
+        let plan = RecordingPlan {
+            n: 8,
+            codec: CodecKind::Pcm,
+            sides: 1,
+            sealed: true,
+            runs,
+            ended: true,
+        };
         let mine = made.record(&plan);
         made.save();
         replace_media(&mine, &other.path, what);

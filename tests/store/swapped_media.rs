@@ -3,11 +3,18 @@
 use hushbox::audio::span::Fate;
 use hushbox::config::CodecKind;
 use hushbox::shell::os::recover::recover_data_dir;
-use testkit::store_fixture::{Plan, StoreFixture, Taken, run};
+use testkit::store_fixture::{RecordingPlan, StoreFixture, Taken, run};
 
 fn interrupted(made: &mut StoreFixture, n: u8) -> Taken {
     let runs = vec![run(Fate::Stored, 12_000)];
-    made.record(&Plan { n, codec: CodecKind::Pcm, sides: 1, sealed: true, runs, ended: false })
+    made.record(&RecordingPlan {
+        n,
+        codec: CodecKind::Pcm,
+        sides: 1,
+        sealed: true,
+        runs,
+        ended: false,
+    })
 }
 
 #[test]

@@ -16,6 +16,7 @@ use hushbox::config::spelling_hint;
 use hushbox::store::index::{Record, RecordFilter, number_matches};
 use hushbox::time::ms_of_frames;
 use jiff::tz::TimeZone;
+use protocol::name::is_same_name;
 use std::io::Write;
 
 const COLUMNS: [&str; 13] = [
@@ -109,7 +110,7 @@ fn require_known_names(store: &StoreDir, args: &RecordsArgs) -> Result<(), Error
         ("device", &args.device, devices, RecordFilter { device: args.device.clone(), ..all }),
     ] {
         let Some(name) = name else { continue };
-        if known.iter().any(|known| known.eq_ignore_ascii_case(name)) || store.has_record(filter)? {
+        if known.iter().any(|known| is_same_name(known, name)) || store.has_record(filter)? {
             continue;
         }
         let hint = spelling_hint(name, &known);
