@@ -17,7 +17,7 @@ mod people;
 pub mod script;
 mod table;
 
-pub use error::ConfigError;
+pub use error::{ConfigError, spelling_hint};
 pub use parse::{parse, parse_for};
 pub use script::ScriptStep;
 

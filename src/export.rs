@@ -5,6 +5,7 @@
 //! to the sample. Unsealing and the manifest are the caller's work.
 
 pub mod ogg;
+mod resample;
 pub mod wav;
 pub mod waveform;
 pub mod webm;
@@ -37,25 +38,14 @@ pub enum ExportError {
     Codec(#[from] CodecError),
     #[error("writing the file: {0}")]
     Io(#[from] std::io::Error),
-    #[error("writing the file: {0}")]
-    Wav(hound::Error),
-    #[error("{rate} Hz is no rate of Opus: export to a .wav file instead")]
-    OpusRate { rate: u32 },
-    #[error("a .wav file ends at {limit} bytes of samples, here are {bytes}: use .opus")]
-    WavTooLarge { bytes: u64, limit: u32 },
+    #[error("resampling the audio: {0}")]
+    Resample(String),
+    #[error("the recording is longer than its file says: a .wav file ends at {limit} bytes")]
+    WavTooLarge { limit: u64 },
     #[error("no black picture is known for {codec}, which a masked or lost span needs")]
     NoBlackFrame { codec: String },
     #[error("{name:?} cannot be the name of a tag")]
     TagName { name: String },
     #[error("tags of {bytes} bytes, at most {limit} are allowed")]
     TagsTooLong { bytes: usize, limit: usize },
-}
-
-impl From<hound::Error> for ExportError {
-    fn from(error: hound::Error) -> ExportError {
-        match error {
-            hound::Error::IoError(error) => ExportError::Io(error),
-            other => ExportError::Wav(other),
-        }
-    }
 }

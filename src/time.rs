@@ -39,10 +39,17 @@ impl MonoTime {
 pub struct WallTime(pub i64);
 
 impl WallTime {
-    /// Parses RFC 3339 with any offset.
+    /// Parses RFC 3339 with any offset. Times on the last day of the calendar, which does not end
+    /// in all time zones, become the last moment that does.
     #[must_use]
     pub fn parse(text: &str) -> Option<WallTime> {
-        text.parse::<jiff::Timestamp>().ok().map(|t| WallTime(t.as_millisecond()))
+        if let Ok(time) = text.parse::<jiff::Timestamp>() {
+            return Some(WallTime(time.as_millisecond()));
+        }
+        let parts = jiff::fmt::temporal::Pieces::parse(text).ok()?;
+        let is_last = parts.date().year() == jiff::civil::Date::MAX.year();
+        (is_last && parts.time().is_some() && parts.offset().is_some())
+            .then_some(WallTime(jiff::Timestamp::MAX.as_millisecond()))
     }
 
     /// Returns the UTC day, `2026-11-22`, which names a journal file.
@@ -51,8 +58,10 @@ impl WallTime {
         self.to_timestamp().strftime("%Y-%m-%d").to_string()
     }
 
+    /// Beyond the calendar it is the first or last moment of the calendar.
     fn to_timestamp(self) -> jiff::Timestamp {
-        jiff::Timestamp::from_millisecond(self.0).unwrap_or_default()
+        let limit = if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        jiff::Timestamp::from_millisecond(self.0).unwrap_or(limit)
     }
 }
 
@@ -69,6 +78,20 @@ impl WallTime {
     pub fn to_local(self, zone: &jiff::tz::TimeZone) -> String {
         let local = self.to_timestamp().to_zoned(zone.clone());
         local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+    }
+
+    /// Returns the date in a time zone.
+    #[must_use]
+    pub fn to_site_date(self, zone: &jiff::tz::TimeZone) -> jiff::civil::Date {
+        zone.to_datetime(self.to_timestamp()).date()
+    }
+
+    /// Returns the first moment of a day in a time zone, where midnight may be skipped.
+    #[must_use]
+    pub fn start_of_day(day: jiff::civil::Date, zone: &jiff::tz::TimeZone) -> WallTime {
+        let limit = if day.year() < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        let start = day.to_zoned(zone.clone()).map_or(limit, |start| start.timestamp());
+        WallTime(start.as_millisecond())
     }
 }
 
@@ -135,6 +158,16 @@ mod tests {
         assert_eq!(WallTime::parse("2026-11-22T13:00:00.123+01:00"), Some(wall));
         assert_eq!(wall.utc_day(), "2026-11-22");
         assert_eq!(WallTime::parse("yesterday"), None);
+        // The calendar's end, and what lies beyond it, never reads as 1970.
+        let last = "9999-12-30T22:00:00.999Z";
+        for text in ["9999-12-31T23:59:59Z", "9999-12-31T00:00:00-05:00"] {
+            assert_eq!(WallTime::parse(text).unwrap().to_string(), last, "{text}");
+        }
+        assert_eq!(WallTime(i64::MAX).to_string(), last);
+        assert!(WallTime(i64::MIN).to_string().starts_with("-009999-"));
+        for bad in ["9999-12-31", "9999-12-31T00:00:00", "9999-13-31T00:00:00Z"] {
+            assert_eq!(WallTime::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -133,6 +133,28 @@ fn sim_files_of_any_length_loop_bit_exact() {
 }
 
 #[test]
+fn sim_chunks_of_odd_length_are_skipped_with_the_byte_that_pads_them() {
+    let folder = Folder::new("pad");
+    let samples = noise(500, 9);
+    let path = folder.wav("a", 1, &samples);
+    let plain = std::fs::read(&path).unwrap();
+    // Before the format, between format and samples, and twice: titles of odd length.
+    for places in [&[12][..], &[36], &[12, 36]] {
+        let mut file = plain.clone();
+        for at in places.iter().rev() {
+            drop(file.splice(*at..*at, *b"LIST\x05\0\0\0INFOx\0"));
+        }
+        std::fs::write(&path, file).unwrap();
+        let model = model(&[(&path, 1)]);
+        let mut board = Board::open(&model, 0).unwrap();
+        let mut heard = Heard::new(1);
+        heard.read(&mut board, &model, 100_000, 700);
+        assert!(heard.frames[0].len() > samples.len(), "{places:?}");
+        heard.check(0, 1, &samples);
+    }
+}
+
+#[test]
 fn sim_stalled_reader_loses_exactly_the_excess() {
     let folder = Folder::new("stall");
     let samples = noise(4096, 5);

@@ -179,7 +179,8 @@ pub(super) fn quote_text(text: &str) -> String {
 }
 
 /// Returns ` (did you mean holdback_ms?)`, or an empty string.
-pub(super) fn spelling_hint(word: &str, known: &[&str]) -> String {
+#[must_use]
+pub fn spelling_hint(word: &str, known: &[&str]) -> String {
     let near =
         nearest_word(word, known).map(|known| shorten_text(known).escape_debug().to_string());
     near.map(|near| format!(" (did you mean {near}?)")).unwrap_or_default()

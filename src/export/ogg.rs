@@ -1,14 +1,15 @@
 //! Ogg Opus export (RFC 3533, RFC 7845).
 //!
 //! An Opus recording is remuxed without re-encoding: one packet per grid frame, and a silent
-//! packet where nothing is stored. Any other recording at a rate that Opus supports is encoded at
-//! 24 kbit/s per side. Its silence is not encoded, because encoded zeros decode to faint noise.
+//! packet where nothing is stored. Any other recording is encoded at 24 kbit/s per side, resampled
+//! if Opus lacks its rate. Its silence is not encoded, because encoded zeros decode to faint noise.
 //! The pre-skip removes the codec's delay and the last granule position trims the end, so that
 //! players show exactly the recording's frames. Granules count at 48 kHz, as RFC 7845 requires; a
 //! page holds at most one second.
 //!
 //! The serial number is derived from the tags, so the same recording gives the same file.
 
+use super::resample::{StreamResampler, opus_rate};
 use super::{AudioFormat, ExportError};
 use crate::audio::codec::opus::{OpusEncoder, entry_reader, sample_rate, take_entry};
 use crate::audio::codec::{
@@ -32,7 +33,49 @@ enum PacketSource {
     /// Packets of the recording, and silent ones where it has none.
     Remux,
     /// Samples encoded here; `samples` holds an incomplete grid frame.
-    Encode { decoder: Box<Decoder>, coder: DtxEncoder, samples: Vec<i16> },
+    Encode { decoder: Box<SampleReader>, coder: DtxEncoder, samples: Vec<i16> },
+}
+
+/// Decodes a recording to samples at a rate of Opus.
+struct SampleReader {
+    decoder: Decoder,
+    resampler: Option<StreamResampler>,
+    decoded: Vec<i16>,
+}
+
+impl SampleReader {
+    fn new(sound: &AudioFormat, rate: u32) -> Result<SampleReader, ExportError> {
+        let sides = usize::from(sound.sides);
+        let resampler = (rate != sound.rate)
+            .then(|| StreamResampler::new(sound.rate, rate, sides))
+            .transpose()?;
+        Ok(SampleReader { decoder: sound.new_decoder()?, resampler, decoded: Vec::new() })
+    }
+
+    fn read_chunk(
+        &mut self,
+        runs: &[Run],
+        payload: &[u8],
+        samples: &mut Vec<i16>,
+    ) -> Result<(), ExportError> {
+        self.decoder.decode_chunk(runs, payload, &mut self.decoded)?;
+        self.pass_on(samples)
+    }
+
+    fn finish(&mut self, samples: &mut Vec<i16>) -> Result<(), ExportError> {
+        self.decoder.finish(&mut self.decoded);
+        self.pass_on(samples)?;
+        self.resampler.as_mut().map_or(Ok(()), |resampler| resampler.finish(samples))
+    }
+
+    fn pass_on(&mut self, samples: &mut Vec<i16>) -> Result<(), ExportError> {
+        match &mut self.resampler {
+            None => samples.append(&mut self.decoded),
+            Some(resampler) => resampler.resample(&self.decoded, samples)?,
+        }
+        self.decoded.clear();
+        Ok(())
+    }
 }
 
 /// An encoder that omits silence.
@@ -72,12 +115,14 @@ impl DtxEncoder {
 pub struct OggWriter<W: Write> {
     stream: LogicalStream<W>,
     source: PacketSource,
+    /// Of the packets.
     layout: FrameLayout,
     rate: u32,
     /// The codec's look-ahead, in frames.
     delay: u64,
-    /// Frames of the recording so far.
+    /// Frames of the recording so far, and their rate.
     frames: u64,
+    recorded_rate: u32,
     /// The last grid frame or the look-ahead's packet was written.
     ended: bool,
 }
@@ -89,12 +134,9 @@ impl<W: Write> OggWriter<W> {
         sound: &AudioFormat,
         tags: &[(&str, &str)],
     ) -> Result<OggWriter<W>, ExportError> {
-        let rate = sound.rate;
-        if sample_rate(rate).is_err() {
-            return Err(ExportError::OpusRate { rate });
-        }
+        let rate = opus_rate(sound.rate);
         let grid = FrameLayout::new(rate, sound.sides)?;
-        let decoder = Box::new(sound.new_decoder()?);
+        let decoder = Box::new(SampleReader::new(sound, rate)?);
         let encoder = Box::new(OpusEncoder::new(rate, grid, BITRATE)?);
         let (source, delay) = match sound.codec {
             CodecKind::Opus => (PacketSource::Remux, sound.delay_frames),
@@ -109,10 +151,12 @@ impl<W: Write> OggWriter<W> {
         let digest = blake3::hash(&comments);
         let [a, b, c, d, ..] = *digest.as_bytes();
         let mut stream = LogicalStream::new(out, u32::from_le_bytes([a, b, c, d]));
-        stream.write_header(id_header(sound, delay))?;
+        stream.write_header(id_header(sound, rate, delay))?;
         stream.write_header(comments)?;
         let delay = u64::from(delay);
-        Ok(OggWriter { stream, source, layout: grid, rate, delay, frames: 0, ended: false })
+        let recorded_rate = sound.rate;
+        let (layout, frames, ended) = (grid, 0, false);
+        Ok(OggWriter { stream, source, layout, rate, delay, frames, recorded_rate, ended })
     }
 
     /// Writes the next chunk. After an error the file is unusable.
@@ -121,11 +165,13 @@ impl<W: Write> OggWriter<W> {
         if self.ended && frames > 0 {
             return Err(CodecError::AfterEnd { grid_frames: self.layout.frame_count }.into());
         }
-        self.ended |= !frames.is_multiple_of(self.layout.frame_count);
+        // Otherwise the decoder counts the frames.
+        let is_same_rate = self.rate == self.recorded_rate;
+        self.ended |= is_same_rate && !frames.is_multiple_of(self.layout.frame_count);
         match &mut self.source {
             PacketSource::Remux => self.remux_chunk(runs, payload)?,
             PacketSource::Encode { decoder, coder, samples } => {
-                decoder.decode_chunk(runs, payload, samples)?;
+                decoder.read_chunk(runs, payload, samples)?;
                 let whole = samples.chunks_exact(self.layout.sample_count());
                 let left = whole.remainder().len();
                 for piece in whole {
@@ -143,13 +189,15 @@ impl<W: Write> OggWriter<W> {
     pub fn finish(mut self) -> Result<(), ExportError> {
         let sides = self.layout.sides;
         if let PacketSource::Encode { decoder, coder, samples } = &mut self.source {
-            decoder.finish(samples);
-            if !samples.is_empty() {
-                coder.write_frame(samples, sides, &mut self.stream)?;
+            decoder.finish(samples)?;
+            // Without a resampler it is less than one frame.
+            for piece in samples.chunks(self.layout.sample_count()) {
+                coder.write_frame(piece, sides, &mut self.stream)?;
             }
         }
         // One more packet drains the look-ahead.
-        let needed = self.frames + self.delay;
+        let (from, to) = (u64::from(self.recorded_rate), u64::from(self.rate));
+        let needed = (self.frames * to).div_ceil(from) + self.delay;
         if self.stream.packet_count * (self.layout.frame_count as u64) < needed
             || self.stream.packet_count == 0
         {
@@ -227,9 +275,9 @@ fn check_packet(packet: &[u8], rate: u32, grid_frame: u64) -> Result<(), CodecEr
     Err(CodecError::Length { grid_frame, wanted, found })
 }
 
-/// Builds the identification header (RFC 7845, 5.1); `delay` in frames at the recording's rate.
-fn id_header(sound: &AudioFormat, delay: u16) -> Vec<u8> {
-    let pre_skip = u32::from(delay) * (GRANULE_HZ / sound.rate);
+/// Builds the identification header (RFC 7845, 5.1); `delay` in frames at the rate of the packets.
+fn id_header(sound: &AudioFormat, rate: u32, delay: u16) -> Vec<u8> {
+    let pre_skip = u32::from(delay) * (GRANULE_HZ / rate);
     let [low, high, ..] = pre_skip.to_le_bytes();
     assert!(pre_skip <= GRANULE_HZ / GRID_HZ, "the delay is below a grid frame");
     let mut head = b"OpusHead\x01".to_vec();
@@ -328,7 +376,7 @@ mod tests {
     #[test]
     fn the_headers_are_as_rfc_7845_draws_them() {
         let wanted = b"OpusHead\x01\x02\x38\x01\x40\x1f\0\0\0\0\0";
-        assert_eq!(id_header(&SOUND, 52), wanted);
+        assert_eq!(id_header(&SOUND, 8_000, 52), wanted);
         let tags = comment_header(&[("TITLE", "a=b")]).unwrap();
         assert_eq!(tags[..8], *b"OpusTags");
         assert!(tags.ends_with(b"\x01\0\0\0\x09\0\0\0TITLE=a=b"));
@@ -340,8 +388,9 @@ mod tests {
             OggWriter::new(Vec::new(), sound, tags).map(|_| ()).map_err(|e| e.to_string())
         };
         assert_eq!(new(&SOUND, &[("TITLE", "x")]), Ok(()));
-        let pcm = AudioFormat { codec: CodecKind::Pcm, rate: 44_100, ..SOUND };
-        assert!(new(&pcm, &[]).is_err_and(|error| error.contains(".wav")));
+        let pcm = AudioFormat { codec: CodecKind::Pcm, rate: 44_100, delay_frames: 0, ..SOUND };
+        assert_eq!(new(&pcm, &[]), Ok(()));
+        assert!(new(&AudioFormat { codec: CodecKind::Opus, ..pcm }, &[]).is_err());
         for name in ["", "A=B", "TÄG", "A\n"] {
             assert!(new(&SOUND, &[(name, "x")]).is_err(), "{name:?}");
         }

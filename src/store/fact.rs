@@ -261,6 +261,16 @@ pub struct RecordingEnded {
     pub size: u64,
 }
 
+impl RecordingEnded {
+    /// The bytes of its file that a reader needs. After the valid bytes of a failed file there may
+    /// be anything; one byte after the end of any other file shows that it was changed.
+    #[must_use]
+    pub fn read_bytes(&self) -> u64 {
+        let extra = u64::from(self.end != RecordingEnd::Storage);
+        self.size.saturating_add(extra)
+    }
+}
+
 /// An enrolled workstation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrolledWorkstation {

@@ -18,7 +18,7 @@ mod tests;
 
 pub use blackouts::OpenBlackout;
 pub use enrolments::Enrolments;
-pub use filter::{RecordFacets, RecordFilter};
+pub use filter::{RecordFacets, RecordFilter, number_matches};
 pub use record::{
     BlackoutSpan, Deletion, FETCH_ENTRIES_MAX, FetchEntry, FieldChange, Record, ScreenRecord,
 };

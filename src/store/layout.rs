@@ -98,7 +98,8 @@ pub fn parse_media(path: &str) -> Option<(String, RecordingId)> {
     let (folder, name) = rest.rsplit_once('/')?;
     let day = folder.replace('/', "-");
     let plain = !folder.contains('-') && is_day(&day);
-    Some((day, RecordingId::parse(name)?)).filter(|_| plain)
+    let id = RecordingId::parse(name).filter(|id| id.to_string() == name)?;
+    plain.then_some((day, id))
 }
 
 /// Returns `media/2026/11/22/ID.hbv`: the screen recording of a call. Its key is only in the media
@@ -152,6 +153,8 @@ mod tests {
         for bad in ["2026-11-22", "2026/11", "2026/11/22/x", "../11/22"] {
             assert_eq!(parse_media(&format!("media/{bad}/{id}.hbm")), None, "{bad}");
         }
-        assert_eq!(parse_media("media/2026/11/22/short.hbm"), None);
+        for name in ["short", "A4DQOBYHA4DQOBYH"] {
+            assert_eq!(parse_media(&format!("media/2026/11/22/{name}.hbm")), None, "{name}");
+        }
     }
 }

@@ -5,8 +5,10 @@
 //! ledgers, complete interrupted files and verify without the private key; only the codec's bytes
 //! are sealed. `docs/record-format.md` draws every byte.
 //!
-//! `write` encodes, `read` checks, counts and opens, `spans` adds runs up.
+//! `write` encodes, `read` checks, counts and opens, `spans` adds runs up, `expected` compares with
+//! the journal.
 
+mod expected;
 mod format;
 mod read;
 mod screen;
@@ -16,6 +18,7 @@ mod tests;
 mod walk;
 mod write;
 
+pub use expected::{ExpectedMedia, MediaMismatch};
 pub use read::{MediaReader, MediaScan, TrailerInfo, chunks, scan};
 pub use screen::{DERIVED_KEY_MARKER, SEGMENT_HEAD_BYTES, ScreenSegment};
 pub use spans::SpanAccumulator;

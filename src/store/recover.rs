@@ -17,6 +17,7 @@ use crate::store::fact::{RecordingEnd, RecordingEnded};
 use crate::store::index::{Index, Record};
 use crate::store::journal::{JournalError, JournalState, JournalWriter};
 use crate::store::journal_files::{JournalFiles, JournalPart};
+use crate::store::media::MediaMismatch;
 use crate::store::{layout, media};
 use crate::time::Position;
 use std::io::{self, Read};
@@ -216,10 +217,20 @@ fn complete_recording<F: StoreFs>(
     let file = match files.open_file(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(nothing),
+        // A device, pipe or link is in its place.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            log::error!("{path}: {error}");
+            return Ok(nothing);
+        }
         Err(error) => return Err(file_error(path)(error)),
     };
     let scan = match media::scan(file) {
-        Ok(scan) => scan,
+        Ok(scan) if scan.header.id == id => scan,
+        Ok(scan) => {
+            let error = MediaMismatch::OtherRecording { found: scan.header.id, expected: id };
+            log::error!("{path}: {error}");
+            return Ok(nothing);
+        }
         Err(error) => {
             log::error!("{path}: {error}");
             return Ok(nothing);

@@ -103,3 +103,98 @@ fn h5_decode_of_sealed_or_damaged_file_is_refused() {
     let other = decode(&input, &["--identity", key]);
     assert_eq!((other.status.code(), other.stdout.len()), (Some(65), 0));
 }
+
+/// Replaces a recording's file by each thing that could lie in its place.
+const REPLACEMENTS: [&str; 5] = ["other", "cut", "endless", "pipe", "missing"];
+
+fn replace_media(taken: &Taken, other: &Path, what: &str) {
+    let bytes = std::fs::read(&taken.path).unwrap_or_default();
+    std::fs::remove_file(&taken.path).unwrap();
+    match what {
+        "other" => drop(std::fs::copy(other, &taken.path).unwrap()),
+        "cut" => std::fs::write(&taken.path, &bytes[..bytes.len() - 500]).unwrap(),
+        "endless" => std::os::unix::fs::symlink("/dev/zero", &taken.path).unwrap(),
+        "pipe" => nix::unistd::mkfifo(&taken.path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+        _ => {}
+    }
+}
+
+#[test]
+fn h5_swapped_cut_special_and_missing_files_are_told_alike() {
+    for what in REPLACEMENTS {
+        let mut made = StoreFixture::new();
+        let other = taken(&mut made, CodecKind::Pcm, 1);
+        let runs = vec![run(Fate::Stored, 20_000)];
+        let plan = RecordingPlan {
+            n: 8,
+            codec: CodecKind::Pcm,
+            sides: 1,
+            sealed: true,
+            runs,
+            ended: true,
+        };
+        let mine = made.record(&plan);
+        made.save();
+        replace_media(&mine, &other.path, what);
+        let why = match what {
+            "other" => format!("this is the file of recording {}, not of {}", other.id, mine.id),
+            "cut" => "cut short after byte".to_owned(),
+            "missing" => "No such file".to_owned(),
+            _ => "not a regular file".to_owned(),
+        };
+        for name in ["x.wav", "x.opus", "x.webm"] {
+            let said = made.tool(&["export", &mine.id, "--to", name]);
+            let text = format!("{} cannot be used: {why}", mine.path.display());
+            let text = text.replace(&*made.folder.path().to_string_lossy(), "");
+            assert!(said.err.contains(text.trim_start_matches('/')), "{what}: {}", said.err);
+            assert!(said.err.contains("hushbox verify"), "{what}: {}", said.err);
+            assert!([65, 66].contains(&said.status()), "{what}: {said:?}");
+            assert!(!made.folder.path().join(name).exists(), "{what}");
+        }
+        // The audio of another recording is never this recording's, whatever the user wants.
+        if what != "cut" {
+            let forced = made.tool(&["export", &mine.id, "--force", "--to", "x.wav"]);
+            assert_ne!(forced.status(), 0, "{what}: {forced:?}");
+        }
+        let shown = made.tool(&["show", &mine.id]);
+        let sealed = what != "cut";
+        assert_eq!(shown.out.contains("not shown: "), sealed, "{what}: {}", shown.out);
+        assert_eq!(made.tool(&["verify"]).status(), 1, "{what}");
+    }
+}
+
+#[test]
+fn h5_decode_refuses_any_file_but_the_expected_one() {
+    let mut made = StoreFixture::new();
+    let mine = taken(&mut made, CodecKind::Pcm, 1);
+    let key = made.path(layout::IDENTITY);
+    let key = ["--identity", key.to_str().unwrap()];
+    let digest = blake3::hash(&std::fs::read(&mine.path).unwrap()).to_hex().to_string();
+    let said = |words: &[&str]| {
+        let said = decode(&mine.path, &[&key[..], words].concat());
+        let text = String::from_utf8(said.stderr).unwrap();
+        assert_eq!(said.stdout.is_empty(), !said.status.success(), "{text}");
+        (said.status.code().unwrap(), text)
+    };
+    let upper = mine.id.to_uppercase();
+    assert_eq!(said(&["--recording", &upper, "--digest", &digest]), (0, String::new()));
+    for force in [&[][..], &["--force"]] {
+        let words = [&["--recording", "aaaaaaaaaaaaaaaa"], force].concat();
+        let (status, text) = said(&words);
+        assert!(status == 65 && text.contains("this is the file of recording"), "{text}");
+    }
+    let (status, text) = said(&["--digest", &"0".repeat(64)]);
+    assert!(status == 65 && text.contains("stdin cannot be used: changed since"), "{text}");
+    assert_eq!(said(&["--digest", "xyz"]).0, 2);
+    // Without the journal, a cut file is still told, also when it is decoded all the same.
+    let bytes = std::fs::read(&mine.path).unwrap();
+    std::fs::write(&mine.path, &bytes[..bytes.len() - 300]).unwrap();
+    let (status, text) = said(&[]);
+    assert!(status == 65 && text.contains("cut short after byte"), "{text}");
+    let (status, text) = said(&["--force"]);
+    assert!(status == 0 && text.contains("cut short after byte"), "{text}");
+    let (status, text) = said(&["--as", "webm", "--force", "--screen", "/dev/zero"]);
+    assert!(status == 66 && text.contains("/dev/zero cannot be used: neither"), "{text}");
+    let devices = decode(Path::new("/dev/zero"), &key);
+    assert_eq!(devices.status.code(), Some(66), "{devices:?}");
+}

@@ -92,7 +92,8 @@ impl Recording {
 
     fn to_wav(&self, folder: &Path) -> PathBuf {
         let path = folder.join("recording.wav");
-        let mut writer = WavWriter::new(File::create(&path).unwrap(), &self.sound).unwrap();
+        let file = File::create(&path).unwrap();
+        let mut writer = WavWriter::new(file, &self.sound, self.frames).unwrap();
         for (runs, payload) in &self.chunks {
             writer.write_chunk(runs, payload).unwrap();
         }

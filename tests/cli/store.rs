@@ -4,11 +4,14 @@
 
 use hushbox::audio::span::{Fate, LossReason};
 use hushbox::config::CodecKind;
-use hushbox::store::fact::Fact;
+use hushbox::store::fact::{
+    CallFacts, Fact, RecordReason, RecordReasons, RecordingBegan, SealedBytes,
+};
 use hushbox::store::layout;
+use hushbox::time::Position;
 use serde_json::Value;
 use std::path::Path;
-use testkit::store_fixture::{RecordingPlan, StoreFixture, run};
+use testkit::store_fixture::{NOON, RecordingPlan, StoreFixture, run};
 
 const RUNS: [(Fate, u32); 5] = [
     (Fate::Stored, 3000),
@@ -106,8 +109,8 @@ fn h7_manifest_is_verified_against_file_and_key() {
     assert!(at(&json(&manifest), "/unsigned").as_str().unwrap().contains("box.key"));
     let names = std::fs::read_dir(made.folder.path()).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let parts = names.filter(|name| name.ends_with(".part"));
-    assert_eq!(parts.count(), 0, "nothing is left behind");
+    let hidden = names.filter(|name| name.starts_with('.'));
+    assert_eq!(hidden.count(), 0, "nothing is left behind");
 }
 
 #[test]
@@ -207,11 +210,158 @@ fn records_are_filtered_and_listed_newest_first() {
     assert_eq!(with(&["--limit", "1"]), [second]);
     assert_eq!(with(&["--call", "c1"]), [first]);
     assert_eq!(with(&["--from", "2026-11-22", "--to", "2026-11-23", "--dnis", "800"]), both);
-    for words in [["--to", "2026-11-22"], ["--ani", "1"], ["--agent", "x"], ["--device", "9"]] {
+    for words in [["--to", "2026-11-22"], ["--ani", "1"], ["--ani", "withheld"], ["--call", "x"]] {
         assert_eq!(with(&words), none, "{words:?}");
     }
-    let bad = made.tool(&["records", "--from", "yesterday"]);
+    let bad = made.tool(&["records", "--from", "tomorrow"]);
     assert!(bad.status() == 64 && bad.err.contains("2026-11-22"), "{}", bad.err);
+}
+
+#[test]
+fn records_of_a_day_are_those_of_the_day_at_the_site() {
+    let made = StoreFixture::new();
+    let config = made.folder.path().join("config.toml");
+    let toml = std::fs::read_to_string(&config).unwrap();
+    // 12:00 UTC is 01:00 on the next day in Auckland, where the offset is +13:00.
+    let toml = toml.replace("[fields]", "time_zone = \"Pacific/Auckland\"\n[fields]");
+    std::fs::write(config, toml).unwrap();
+    let mut made = made;
+    let id = made.record(&plan(7, CodecKind::Pcm, 1, false)).id;
+    made.save();
+    let lists = |words: &[&str]| {
+        let said = made.tool(&[&["records"], words].concat());
+        assert_eq!(said.status(), 0, "{words:?}: {}", said.err);
+        said.out.contains(&id)
+    };
+    for words in [
+        &["2026-11-23"][..],
+        &["--from", "2026-11-23", "--to", "2026-11-24"],
+        &["--from", "2026-11-23T01:00", "--to", "2026-11-23T01:00:01"],
+        &["--from", "2026-11-22T12:00:00Z", "--to", "2026-11-22T12:00:00.001Z"],
+        &["--to", "9999-12-31"],
+        &["--last", "1"],
+    ] {
+        assert!(lists(words), "{words:?}");
+    }
+    for words in [
+        &["2026-11-22"][..],
+        &["today"],
+        &["yesterday"],
+        &["9999-12-31"],
+        &["--to", "2026-11-23"],
+        &["--from", "2026-11-24"],
+        &["--from", "today"],
+        &["--last", "0"],
+    ] {
+        assert!(!lists(words), "{words:?}");
+    }
+    assert!(made.tool(&["records"]).out.contains("2026-11-23T01:00:00+13:00"));
+    let shown = made.tool(&["show", &id]).out;
+    assert!(shown.contains("started      2026-11-23T01:00:00+13:00"), "{shown}");
+    let shown = made.tool(&["show", &id, "--json"]).out;
+    assert!(shown.contains("\"started\": \"2026-11-22T12:00:00.000Z\""), "{shown}");
+    // The clock was put back at 03:00 on 2026-04-05, and forward at 02:00 on 2026-09-27.
+    let twice = made.tool(&["records", "--from", "2026-04-05T02:30"]);
+    assert_eq!(twice.status(), 64, "{}", twice.err);
+    assert!(twice.err.contains("2026-04-05T02:30:00+12:00"), "{}", twice.err);
+    let never = made.tool(&["records", "--to", "2026-09-27T02:30"]);
+    assert!(never.status() == 64 && never.err.contains("does not exist"), "{}", never.err);
+}
+
+#[test]
+fn ids_are_found_by_their_beginning_in_any_case() {
+    let mut made = StoreFixture::new();
+    let first = made.record(&plan(7, CodecKind::Pcm, 1, false)).id;
+    let second = made.record(&plan(8, CodecKind::Pcm, 1, false)).id;
+    made.save();
+    let shows = |word: &str| made.tool(&["show", word]);
+    for word in
+        [&first[..4], &first[..9], &first, &first.to_uppercase(), &first[..5].to_uppercase()]
+    {
+        let said = shows(word);
+        assert!(said.out.contains(&format!("recording    {first}")), "{word}: {}", said.err);
+        let listed = made.tool(&["records", word]).out;
+        assert!(listed.contains(&first) && !listed.contains(&second), "{word}: {listed}");
+    }
+    let said = made.tool(&["export", &second[..6], "--to", "x.wav"]);
+    assert_eq!(said.status(), 0, "{}", said.err);
+    for word in ["aaaa", "a4d", "a4d!", "a4dqobyha4dqobyha4"] {
+        assert_eq!(shows(word).status(), 66, "{word}");
+    }
+    let bad = made.tool(&["records", "a4d"]);
+    assert!(bad.status() == 64 && bad.err.contains("4 characters"), "{}", bad.err);
+}
+
+#[test]
+fn a_beginning_that_fits_several_ids_lists_them() {
+    let mut made = StoreFixture::new();
+    let ids: Vec<String> = (0..3).map(|n| begin_recording(&mut made, n)).collect();
+    made.save();
+    assert_eq!(ids[0][..12], ids[1][..12]);
+    let said = made.tool(&["show", &ids[0][..12]]);
+    assert_eq!((said.status(), said.out.as_str()), (64, ""), "{}", said.err);
+    assert!(ids.iter().all(|id| said.err.contains(id)), "{}", said.err);
+    assert!(said.err.contains("type more characters"), "{}", said.err);
+    assert_eq!(made.tool(&["records", &ids[0][..12]]).out.lines().count(), 4);
+}
+
+/// A recording that only began; `n` is the end of its ID.
+fn begin_recording(made: &mut StoreFixture, n: u8) -> String {
+    let id = hushbox::id::RecordingId::from_random([1, 2, 3, 4, 5, 6, 7, 8, 9, n]);
+    made.tell(Fact::RecordingBegan(RecordingBegan {
+        id,
+        call: CallFacts { device: "1001".to_owned(), ..CallFacts::default() },
+        numbers: SealedBytes::default(),
+        channel: 2,
+        rate: 8000,
+        sides: 1,
+        codec: CodecKind::Pcm,
+        from: Position(0),
+        reasons: RecordReasons::from_reason(RecordReason::Agent),
+        schedule: None,
+        why: String::new(),
+        retain_until: NOON,
+        continues: None,
+    }));
+    id.to_string()
+}
+
+#[test]
+fn a_misspelt_agent_or_device_is_an_error_and_no_empty_list() {
+    let mut made = StoreFixture::new();
+    let config = made.folder.path().join("config.toml");
+    let mut toml = std::fs::read_to_string(&config).unwrap();
+    toml.push_str("[[agent]]\nusername = \"asmith\"\nphones = [\"1002\"]\n");
+    std::fs::write(&config, toml).unwrap();
+    made.record(&plan(7, CodecKind::Pcm, 1, false));
+    made.save();
+    let said = made.tool(&["records", "--agent", "asmiht"]);
+    assert_eq!((said.status(), said.out.as_str()), (66, ""), "{}", said.err);
+    assert!(said.err.contains("no agent named \"asmiht\" (did you mean asmith?)"), "{}", said.err);
+    let said = made.tool(&["records", "--json", "--device", "10002"]);
+    assert_eq!((said.status(), said.out.as_str()), (66, ""), "{}", said.err);
+    assert!(said.err.contains("no device named \"10002\" (did you mean 1002?)"), "{}", said.err);
+    // Without a recording, or without an entry in the configuration, the name is known all the same.
+    for words in [["--agent", "ASmith"], ["--device", "1002"]] {
+        let said = made.tool(&[&["records"][..], &words].concat());
+        assert_eq!((said.status(), said.out.as_str()), (0, ""), "{}", said.err);
+    }
+    assert_eq!(made.tool(&["records", "--agent", "jdoe"]).out.lines().count(), 2);
+}
+
+#[test]
+fn texts_of_others_are_escaped_in_listings() {
+    let mut made = StoreFixture::new();
+    let taken = made.record(&plan(7, CodecKind::Pcm, 1, false));
+    let id = hushbox::id::RecordingId::parse(&taken.id).unwrap();
+    let text = "\u{1b}[2J\u{202e}evil\u{200b}";
+    let value = hushbox::store::seal::seal_field(None, 0, text);
+    made.tell(Fact::FieldSet { id, field: 1, by: text.to_owned(), value });
+    made.tell(Fact::Protected { id, on: true, by: text.to_owned() });
+    made.save();
+    let shown = made.tool(&["show", &taken.id]).out;
+    assert!(shown.contains("\\u{1b}[2J\\u{202e}evil\\u{200b}"), "{shown}");
+    assert!(!shown.contains(['\u{1b}', '\u{202e}', '\u{200b}']), "{shown}");
 }
 
 #[test]

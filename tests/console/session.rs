@@ -5,7 +5,7 @@
 //! technician with the right PIN gets in.
 
 use nix::sys::termios::{BaudRate, ControlFlags, cfgetospeed};
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use testkit::daemon::site::Site;
@@ -247,4 +247,54 @@ fn h2_console_script_exits_nonzero_on_refusal() {
         assert!(out.contains("row channel=1 "), "the rest is done all the same: {out}");
         assert_eq!(output.status.code(), Some(status), "{script}: {out}");
     }
+}
+
+/// A program that answers as a recorder, with texts that a terminal would obey.
+fn hostile_box() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let name = "\"evil\u{1b}]0;title\u{7}\u{202e}\"";
+            stream.write_all(format!("hushbox 1 box={name} boot=1\n").as_bytes()).unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let hello = lines.next().unwrap().unwrap();
+            let ok = if hello.contains("user=bad") { "err denied" } else { "ok session=1" };
+            let text = "\"\u{1b}[2J\u{202e}x\"";
+            let answer = match ok {
+                "err denied" => format!("{ok} {text}\n"),
+                _ => format!("{ok} agent={text} field.1={text}\n"),
+            };
+            stream.write_all(answer.as_bytes()).unwrap();
+            drop(lines.next());
+        }
+    });
+    address
+}
+
+#[test]
+fn names_and_texts_of_a_false_box_are_escaped() {
+    let address = hostile_box();
+    let tool = testkit::program("hushbox-cli", "hushbox");
+    let run = |words: &[&str]| {
+        let mut command = Command::new(&tool);
+        Terminal::run(command.args(words).args(["--to", &address]))
+    };
+    let assert_escaped = |shown: &str| {
+        assert!(shown.contains("\\u{1b}") && shown.contains("\\u{202e}"), "{shown:?}");
+        assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{shown:?}");
+    };
+    let mut agent = run(&["agent", "--user", "jdoe"]);
+    assert_escaped(&agent.when("> ", "quit\n"));
+    let mut agent = run(&["agent", "--user", "bad"]);
+    assert_escaped(&agent.when("\n", ""));
+    let mut console = run(&["console", "--user", "bad"]);
+    console.when("PIN: ", "1234\n");
+    assert_escaped(&console.when("x\"", ""));
+    let mut console = run(&["console", "--user", "field"]);
+    console.when("PIN: ", "1234\n");
+    let shown = console.when("Type help", "");
+    assert!(shown.contains("evil\\u{1b}]0;title\\u{7}\\u{202e}"), "{shown:?}");
+    assert!(!shown.contains(['\u{7}', '\u{202e}']), "{shown:?}");
 }

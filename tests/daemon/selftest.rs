@@ -172,6 +172,33 @@ fn h2_h5_selftest_report_signature_detects_changes() {
 }
 
 #[test]
+fn h2_selftest_that_skipped_the_blackout_does_not_say_passed() {
+    let story = started(Site::sim(&[1]));
+    let mut feed = story.client("hello cti");
+    feed.ok("call start device=1001 call=c1");
+    feed.ok("record start device=1001");
+    let words = ["selftest", "--user", "field", "--report", "report.txt"];
+    let (code, said) = tool(&story, &words, "2468\n");
+    assert_eq!(code, Some(0), "{said}");
+    let verdict = "verdict  passed, but NOT TESTED: tone, crosstalk, blackout (";
+    assert!(said.contains(verdict) && !said.contains("PASSED"), "{said}");
+    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    let check = || tool(&story, &["verify-report", "report.txt"], "");
+    let (code, said) = check();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.ends_with("passed, but NOT TESTED: tone, crosstalk, blackout\n"), "{said}");
+    // A report with the verdict that version 0.1 wrote is still authentic.
+    let report = std::fs::read_to_string(story.path("report.txt")).unwrap();
+    let line = report.lines().find(|line| line.starts_with("  verdict")).unwrap();
+    let passed = line.split(['(', ' ']).filter_map(|word| word.parse::<u32>().ok()).next();
+    let passed = passed.unwrap();
+    let old = format!("  verdict  PASSED: {passed} passed, 0 failed, 3 could not be tried");
+    std::fs::write(story.path("report.txt"), report.replace(line, &old)).unwrap();
+    let (code, said) = check();
+    assert!(code == Some(0) && said.contains("NOT TESTED"), "{said}");
+}
+
+#[test]
 fn g6_h2_selftest_reports_nothing_of_masked_channel() {
     let story = started(Site::sim(&[1, 1]));
     let mut technician = story.client_over_unix(HELLO);

@@ -5,4 +5,5 @@
 mod fuzz;
 mod golden;
 mod sealing;
+mod swapped_media;
 mod tamper;

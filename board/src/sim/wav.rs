@@ -7,13 +7,16 @@
 use crate::error::{ExpectedFormat, WavError};
 use crate::{to_count, to_index};
 use std::fs::File;
-use std::io::Seek;
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use zeroize::Zeroize;
 
 /// Two sides of two bytes.
 pub(super) const FRAME_BYTES_MAX: usize = 4;
+
+/// Longest description of a format; a longer one is no WAV file.
+const FORMAT_BYTES_MAX: u32 = 64;
 
 /// An open WAV file in the expected format.
 pub(super) struct WavFile {
@@ -29,7 +32,9 @@ impl WavFile {
     pub(super) fn open(path: &Path, wanted: ExpectedFormat) -> Result<WavFile, WavError> {
         let file = File::open(path).map_err(WavError::Read)?;
         let present = file.metadata().map_err(WavError::Read)?.len();
-        let mut reader = hound::WavReader::new(&file)
+        let (header, data_at) = read_header(&file).unwrap_or_default();
+        (&file).seek(SeekFrom::Start(data_at)).map_err(WavError::Read)?;
+        let mut reader = hound::WavReader::new(header.chain(&file))
             .map_err(|error| WavError::Header { reason: error.to_string(), wanted })?;
         let (spec, frames) = (reader.spec(), u64::from(reader.duration()));
         let wrong = spec.channels != u16::from(wanted.sides)
@@ -42,7 +47,6 @@ impl WavFile {
         if frames == 0 {
             return Err(WavError::Empty { wanted });
         }
-        let data_at = (&file).stream_position().map_err(WavError::Read)?;
         // A sample may use more bytes than its bit depth; only a read shows that. A file that
         // ends before its first sample is detected below.
         match reader.samples::<i16>().next() {
@@ -104,6 +108,33 @@ impl WavFile {
 
     fn frame_bytes(&self) -> usize {
         self.sides() * 2
+    }
+}
+
+/// Returns the chunks of the header that `hound` needs, and the offset of the samples. `hound` does
+/// not skip the byte that pads a chunk of odd length.
+fn read_header(file: &File) -> std::io::Result<(Cursor<Vec<u8>>, u64)> {
+    let mut header = vec![0; 12];
+    file.read_exact_at(&mut header, 0)?;
+    let mut at = to_count(header.len());
+    loop {
+        let mut head = [0; 8];
+        file.read_exact_at(&mut head, at)?;
+        let [a, b, c, d, length @ ..] = head;
+        let (id, length) = ([a, b, c, d], u32::from_le_bytes(length));
+        at += to_count(head.len());
+        if [*b"fmt ", *b"data"].contains(&id) {
+            header.extend(head);
+        }
+        if id == *b"data" {
+            return Ok((Cursor::new(header), at));
+        }
+        if id == *b"fmt " && length <= FORMAT_BYTES_MAX {
+            let mut format = vec![0; to_index(length.into())];
+            file.read_exact_at(&mut format, at)?;
+            header.extend(format);
+        }
+        at += u64::from(length) + u64::from(length % 2);
     }
 }
 

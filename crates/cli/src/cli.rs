@@ -5,6 +5,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use client::Address;
 use hushbox::export::waveform::PEAKS_MAX;
+use hushbox::id::RecordingId;
 use protocol::Kind;
 use std::path::PathBuf;
 
@@ -31,7 +32,7 @@ Examples:
   hushbox check-config config.toml        check a configuration before you install it
   hushbox send \"record start\" status      start recording your call, show the status
   hushbox agent --to box-01 --user jdoe   control recording interactively, follow events
-  hushbox records --agent jdoe --limit 5  list the newest recordings of an agent
+  hushbox records today --agent jdoe      list today's recordings of an agent
   hushbox show ID                         show everything about one recording
   hushbox export ID --to call.wav         write an audio file and its signed manifest
   hushbox verify                          check that no record was altered or removed
@@ -256,16 +257,26 @@ pub struct VerifyReportArgs {
 ///
 /// Phone numbers are shown if an identity can open them. A + after a length marks a running
 /// recording, counted up to the last audio on disk.
+///
+/// Days and times are those of the site's time zone (`time_zone` in the configuration). T is a
+/// day, a time such as 2026-11-22T14:00, or a time with an offset such as
+/// 2026-11-22T14:00:00+01:00, which works in the hour that happens twice when summer time ends.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
-  hushbox records --limit 20
-  hushbox records --agent jdoe --from 2026-11-22 --to 2026-11-23
-  hushbox records --ani 5551234 --identity identity.txt --json")]
+  hushbox records today
+  hushbox records --last 20
+  hushbox records a4dq
+  hushbox records --agent jdoe --from 2026-11-22 --to 2026-11-24
+  hushbox records yesterday --ani withheld --identity identity.txt --json")]
 pub struct RecordsArgs {
     #[command(flatten)]
     pub config: ConfigArgs,
-    /// Only recordings that began at or after T: RFC 3339 time, or a day
+    /// Only the recordings of this day (`today`, `yesterday` or 2026-11-22), or those whose ID
+    /// begins with these characters
+    #[arg(value_name = "DAY|ID", conflicts_with_all = ["from", "to"])]
+    pub which: Option<String>,
+    /// Only recordings that began at or after T: a day, or a time
     #[arg(long, value_name = "T")]
     pub from: Option<String>,
     /// Only recordings that began before T
@@ -280,14 +291,14 @@ pub struct RecordsArgs {
     /// Only recordings of this call
     #[arg(long, value_name = "ID")]
     pub call: Option<String>,
-    /// Only recordings with this calling number
+    /// Only recordings with this calling number; `withheld` for those without one
     #[arg(long, value_name = "NUMBER")]
     pub ani: Option<String>,
-    /// Only recordings with this called number
+    /// Only recordings with this called number; `withheld` for those without one
     #[arg(long, value_name = "NUMBER")]
     pub dnis: Option<String>,
-    /// List at most N recordings
-    #[arg(long, value_name = "N")]
+    /// List only the newest N recordings
+    #[arg(long, value_name = "N", visible_alias = "last")]
     pub limit: Option<usize>,
     /// Private key that opens phone numbers [default: keys/identity.txt, if present]
     #[arg(long, value_name = "KEY")]
@@ -304,7 +315,7 @@ pub struct RecordsArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  hushbox show ID --identity identity.txt")]
 pub struct ShowArgs {
-    /// Recording ID
+    /// Recording ID, or its first characters
     pub id: String,
     #[command(flatten)]
     pub config: ConfigArgs,
@@ -328,7 +339,7 @@ Examples:
   hushbox export ID --to call.opus --identity identity.txt
   hushbox verify --export call.opus")]
 pub struct ExportArgs {
-    /// Recording ID
+    /// Recording ID, or its first characters
     pub id: String,
     /// Output file; the extension selects the format: .wav (16-bit PCM), .opus or .ogg (Ogg Opus),
     /// .webm or .mkv (with screen)
@@ -362,8 +373,9 @@ pub enum DecodeFormat {
 /// Decode a media file from stdin to stdout, without a store
 ///
 /// For programs that fetched the file with `media ID`. Masked, held and lost audio becomes silence.
-/// Nothing is written to disk. --identity and --screen accept pipes, such as /dev/fd/3. This
-/// command does not check the file against the journal; `export` and `verify` do.
+/// Nothing is written to disk. --identity and --screen accept pipes, such as /dev/fd/3. With
+/// --recording and --digest, the file must be the one that the journal means; without them, it
+/// must at least be whole.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -384,9 +396,28 @@ pub struct DecodeArgs {
     /// Private key that opens the recording
     #[arg(long, value_name = "KEY")]
     pub identity: Option<PathBuf>,
-    /// Decode even if the file is damaged
+    /// Refuse the file of any other recording
+    #[arg(long, value_name = "ID", value_parser = parse_recording)]
+    pub recording: Option<RecordingId>,
+    /// Refuse a file with another digest than the `ok` of `media ID` had
+    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
+    pub digest: Option<[u8; 32]>,
+    /// Refuse a screen file with another digest
+    #[arg(long, value_name = "HEX", value_parser = parse_digest)]
+    pub screen_digest: Option<[u8; 32]>,
+    /// Decode even if the file is damaged, cut short or changed
     #[arg(long)]
     pub force: bool,
+}
+
+fn parse_recording(word: &str) -> Result<RecordingId, String> {
+    RecordingId::parse(word).ok_or_else(|| "not a recording ID".to_owned())
+}
+
+fn parse_digest(word: &str) -> Result<[u8; 32], String> {
+    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(word.as_bytes()).ok();
+    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| "not a digest: expected 64 hexadecimal digits".to_owned())
 }
 
 /// Check that no record was altered or removed

@@ -3,13 +3,15 @@
 //! The statuses are those of `sysexits.h`. A request rejected by the recorder and an unclean store
 //! are not errors: see `Outcome`.
 
+use crate::output::escape::print_message;
+use crate::site_time::TimeError;
 use crate::terminal::serial::SerialError;
 use client::{ConnectionError, EnrolError, KeyringError, OpenError};
 use hushbox::config::ConfigError;
 use hushbox::export::ExportError;
 use hushbox::store::index::Record;
 use hushbox::store::journal::JournalError;
-use hushbox::store::media::MediaError;
+use hushbox::store::media::{MediaError, MediaMismatch};
 use hushbox::store::seal::SealError;
 use std::path::PathBuf;
 
@@ -98,24 +100,32 @@ pub enum Error {
     NoBoxKey { data: PathBuf },
     #[error("no recording with ID {id:?}")]
     NoSuchRecord { id: String },
+    #[error("{} recordings or more have IDs that begin with {id:?}: {}", .found.len(), .found.join(", "))]
+    AmbiguousId { id: String, found: Vec<String> },
+    #[error("no {what} named {name:?}{hint}: neither configured nor in any record")]
+    UnknownName { what: &'static str, name: String, hint: String },
     #[error("recording {id} was deleted at {at} ({why}), together with its key")]
     Deleted { id: String, at: String, why: String },
     #[error("recording {id}: {why}{}", sealed_to(.recipients))]
     Unseal { id: String, why: UnsealError, recipients: Vec<String> },
-    #[error("no audio file: {path}: {error}")]
+    #[error("{path} cannot be used: {error}")]
     NoMedia { path: PathBuf, error: std::io::Error },
-    #[error("{path}: {error}")]
+    #[error("{path} cannot be used: {error}")]
     Media { path: PathBuf, error: MediaError },
-    #[error("{path} does not match the journal")]
-    NotIntact { path: PathBuf },
+    #[error("{path} cannot be used: {why}")]
+    NotIntact { path: PathBuf, why: MediaMismatch },
+    #[error("{path} cannot be used: {why}")]
+    OtherRecording { path: PathBuf, why: MediaMismatch },
     #[error("{path}: {error}")]
     Export { path: PathBuf, error: ExportError },
     #[error("{path} already exists")]
     ExportExists { path: PathBuf },
     #[error("{path} must end in .wav, .opus, .ogg, .webm or .mkv")]
     UnknownFormat { path: PathBuf },
-    #[error("{flag} {text:?} is not a time")]
-    InvalidTime { flag: &'static str, text: String },
+    #[error("{flag} {text:?} {why}")]
+    InvalidTime { flag: &'static str, text: String, why: TimeError },
+    #[error("{text:?} is neither a day nor the beginning of an ID")]
+    InvalidSelection { text: String },
     #[error("{path}:{line}: {why}")]
     InvalidWitness { path: PathBuf, line: usize, why: &'static str },
     #[error("{path} contains no checkpoint")]
@@ -163,12 +173,15 @@ impl Error {
         match self {
             Error::NoUser | Error::PinsDiffer | Error::PinLength { .. } => 64,
             Error::UnknownFormat { .. } | Error::InvalidTime { .. } => 64,
+            Error::InvalidSelection { .. } | Error::AmbiguousId { .. } => 64,
             Error::NotSent { .. } | Error::Journal { .. } | Error::Key { .. } => 65,
             Error::BadBoxKey { .. } | Error::Media { .. } | Error::Export { .. } => 65,
-            Error::NotIntact { .. } | Error::InvalidWitness { .. } | Error::Facts(_) => 65,
+            Error::NotIntact { .. } | Error::OtherRecording { .. } => 65,
+            Error::InvalidWitness { .. } | Error::Facts(_) => 65,
             Error::NoInput | Error::NoConfig { .. } | Error::Read { .. } => 66,
             Error::NoStore { .. } | Error::NoBoxKey { .. } | Error::NoWitness { .. } => 66,
             Error::NoSuchRecord { .. } | Error::Deleted { .. } => 66,
+            Error::UnknownName { .. } => 66,
             Error::NoMedia { .. } => 66,
             Error::NoBox(_) | Error::Connection { .. } | Error::Serial { .. } => 69,
             Error::Enrol { error: EnrolError::InvalidCode, .. } => 64,
@@ -208,9 +221,24 @@ impl Error {
             Error::NoSuchRecord { .. } => "run `hushbox records` for a list of recordings",
             Error::Unseal { .. } => "pass the private key that opens it with --identity KEY",
             Error::NotIntact { .. } => "run `hushbox verify` for details; --force proceeds anyway",
+            Error::NoMedia { error, .. }
+                if error.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                "run as the daemon's user or as root"
+            }
+            Error::NoMedia { .. } | Error::Media { .. } | Error::OtherRecording { .. } => {
+                "run `hushbox verify` on the recorder for details"
+            }
             Error::ExportExists { .. } => "choose another name, or overwrite it with --force",
             Error::UnknownFormat { .. } => "the extension selects the format, for example call.wav",
-            Error::InvalidTime { .. } => "use the form 2026-11-22T12:00:00Z, or a day: 2026-11-22",
+            Error::InvalidTime { .. } => {
+                "use today, yesterday, 2026-11-22, 2026-11-22T14:00 or 2026-11-22T14:00:00+01:00"
+            }
+            Error::InvalidSelection { .. } => {
+                "use today, yesterday, a day such as 2026-11-22, or at least 4 characters of an ID"
+            }
+            Error::AmbiguousId { .. } => "type more characters of the ID",
+            Error::UnknownName { .. } => "run `hushbox records` without this filter to see names",
             Error::InvalidWitness { .. } => {
                 "expected: event what=checkpoint seq=N digest=HEX sig=HEX"
             }
@@ -234,7 +262,7 @@ impl Error {
 
     /// Prints the error and the advice to stderr.
     pub fn print_to_stderr(&self) {
-        eprintln!("hushbox: {self}");
+        print_message(&format!("hushbox: {self}\n"));
         if let Some(advice) = self.advice() {
             eprintln!("hushbox: {advice}");
         }

@@ -11,6 +11,7 @@ mod config_file;
 mod error;
 mod output;
 mod server;
+mod site_time;
 mod store;
 mod terminal;
 

@@ -8,6 +8,7 @@
 //!
 //! Nothing here makes random bits, compares secrets or parses a certificate.
 
+use data_encoding::BASE32_NOPAD;
 use std::fmt;
 
 /// The random bytes for a secret. Only half of the last byte is used.
@@ -18,7 +19,6 @@ pub const FINGERPRINT_BYTES: usize = 10;
 const SECRET_CHARS: usize = 12;
 const ALL_CHARS: usize = SECRET_CHARS + FINGERPRINT_BYTES * 8 / 5;
 const GROUP_CHARS: usize = 4;
-const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// An enrolment code. `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl OneTimeCode {
     /// Makes a code from random bytes.
     #[must_use]
     pub fn new(random: [u8; SECRET_BYTES], fingerprint: [u8; FINGERPRINT_BYTES]) -> OneTimeCode {
-        let mut secret = encode_base32(&random);
+        let mut secret = BASE32_NOPAD.encode(&random);
         secret.truncate(SECRET_CHARS);
         OneTimeCode { secret, fingerprint }
     }
@@ -48,11 +48,13 @@ impl OneTimeCode {
             })
             .take(ALL_CHARS + 1)
             .collect();
-        if plain.len() != ALL_CHARS || !plain.bytes().all(|byte| ALPHABET.contains(&byte)) {
+        let is_letter = |byte| matches!(byte, b'A'..=b'Z' | b'2'..=b'7');
+        if plain.len() != ALL_CHARS || !plain.bytes().all(is_letter) {
             return None;
         }
         let (secret, rest) = plain.split_at(SECRET_CHARS);
-        Some(OneTimeCode { secret: secret.to_owned(), fingerprint: decode_base32(rest)? })
+        let fingerprint = BASE32_NOPAD.decode(rest.as_bytes()).ok()?.try_into().ok()?;
+        Some(OneTimeCode { secret: secret.to_owned(), fingerprint })
     }
 
     /// The secret part, known only to the box and the recipient of the code.
@@ -71,7 +73,7 @@ impl OneTimeCode {
 impl fmt::Display for OneTimeCode {
     /// Writes groups of four characters, `7QF4-K2MD-…`.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = format!("{}{}", self.secret, encode_base32(&self.fingerprint));
+        let all = format!("{}{}", self.secret, BASE32_NOPAD.encode(&self.fingerprint));
         for (at, letter) in all.chars().enumerate() {
             if at > 0 && at % GROUP_CHARS == 0 {
                 out.write_str("-")?;
@@ -86,36 +88,6 @@ impl fmt::Debug for OneTimeCode {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str("OneTimeCode")
     }
-}
-
-fn encode_base32(bytes: &[u8]) -> String {
-    let (mut text, mut held, mut bits) = (String::new(), 0_u32, 0_u32);
-    for byte in bytes {
-        held = (held << 8 | u32::from(*byte)) & 0xffff;
-        bits += 8;
-        while bits >= 5 {
-            bits -= 5;
-            text.push(char::from(ALPHABET[(held >> bits & 31) as usize]));
-        }
-    }
-    if bits > 0 {
-        text.push(char::from(ALPHABET[(held << (5 - bits) & 31) as usize]));
-    }
-    text
-}
-
-fn decode_base32(text: &str) -> Option<[u8; FINGERPRINT_BYTES]> {
-    let (mut out, mut held, mut bits) = (Vec::new(), 0_u32, 0_u32);
-    for letter in text.bytes() {
-        let value = ALPHABET.iter().position(|known| *known == letter)?;
-        held = (held << 5 | u32::try_from(value).ok()?) & 0xffff;
-        bits += 5;
-        if bits >= 8 {
-            bits -= 8;
-            out.push(u8::try_from(held >> bits & 0xff).ok()?);
-        }
-    }
-    out.try_into().ok()
 }
 
 #[cfg(test)]

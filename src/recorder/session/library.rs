@@ -399,7 +399,7 @@ impl Recorder {
         }
         match self.take_arrived(session) {
             Some(Some(bytes)) => {
-                let key = self.unwrap_key(&bytes);
+                let key = self.unwrap_key(id, &bytes);
                 self.recycle_buffer(bytes);
                 key
             }
@@ -415,8 +415,10 @@ impl Recorder {
         }
     }
 
-    fn unwrap_key(&self, bytes: &[u8]) -> RecordKey {
-        let Ok(reader) = media::MediaReader::open(bytes) else {
+    /// Opens the key in the first bytes of a media file, if it is the file of this recording.
+    fn unwrap_key(&self, id: RecordingId, bytes: &[u8]) -> RecordKey {
+        let reader = media::MediaReader::open(bytes);
+        let Some(reader) = reader.ok().filter(|reader| reader.header().id == id) else {
             return RecordKey::Sealed(Vec::new());
         };
         let header = reader.header();

@@ -10,7 +10,7 @@ use crate::id::{RecordingId, SessionId};
 use crate::limits;
 use crate::recorder::{Principal, Recorder};
 use crate::store::archive::{ArchiveError, RangeScan, ReadStep, RecordFetch, RecordRow};
-use crate::store::index::{Record, RecordFilter};
+use crate::store::index::{Record, RecordFilter, number_matches};
 use crate::time::{WallTime, ms_of_frames};
 use protocol::{Code, Kind, RecordsQuery, Refusal, reply};
 use std::borrow::Cow;
@@ -215,21 +215,16 @@ impl Recorder {
             RecordKey::Open(key) => Some(key),
         };
         listing.judged = NumberMatch::Nothing;
-        let Some(key) = key else {
+        let Some(numbers) = key.and_then(|key| self.sealed_numbers(id, key.as_ref())) else {
             listing.sealed += 1;
             return ListingProgress::More;
         };
-        let numbers = self.sealed_numbers(id, key.as_ref()).unwrap_or_default();
-        let same =
-            |asked: &Option<String>, known: Option<String>| asked.is_none() || *asked == known;
+        let is_match = number_matches(listing.ani.as_deref(), numbers.ani.as_deref())
+            && number_matches(listing.dnis.as_deref(), numbers.dnis.as_deref());
         let record = self.journal.index.record(id).filter(|record| record.deleted.is_none());
-        match record {
-            Some(record)
-                if same(&listing.ani, numbers.ani) && same(&listing.dnis, numbers.dnis) =>
-            {
-                ListingProgress::Row(Box::new(RecordRow::from_record(record)))
-            }
-            _ => ListingProgress::More,
+        match record.filter(|_| is_match) {
+            Some(record) => ListingProgress::Row(Box::new(RecordRow::from_record(record))),
+            None => ListingProgress::More,
         }
     }
 

@@ -3,6 +3,7 @@
 //! At startup the directory lock guarantees that no other process writes. Days are summarised
 //! while the daemon runs.
 
+use crate::shell::os::regular_file::open_regular_file;
 use crate::store::archive;
 use crate::store::archive::Catalogue;
 use crate::store::day::Day;
@@ -71,11 +72,11 @@ impl StoreFs for DataDirFs<'_> {
     }
 
     fn open_file(&self, path: &str) -> io::Result<BufReader<File>> {
-        File::open(self.data.join(path)).map(BufReader::new)
+        open_regular_file(&self.data.join(path)).map(BufReader::new)
     }
 
     fn open_file_at(&self, path: &str, offset: u64) -> io::Result<BufReader<File>> {
-        let mut file = File::open(self.data.join(path))?;
+        let mut file = open_regular_file(&self.data.join(path))?;
         file.seek(SeekFrom::Start(offset))?;
         Ok(BufReader::new(file))
     }

@@ -11,6 +11,7 @@
 //! it are unreliable.
 
 use crate::job::{Completion, DiskError, FileId, Job};
+use crate::shell::os::regular_file::open_regular_file;
 use crate::store::layout;
 use mio::Waker;
 use nix::errno::Errno;
@@ -306,7 +307,7 @@ impl DiskWorker {
     }
 
     fn read_file(&self, path: &str, offset: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
-        let mut file = File::open(self.data.join(path))?;
+        let mut file = open_regular_file(&self.data.join(path))?;
         file.seek(SeekFrom::Start(offset))?;
         let limit = bytes.capacity() as u64;
         file.take(limit).read_to_end(bytes)?;

@@ -73,6 +73,7 @@ impl RecordRow {
     #[must_use]
     pub fn facets(&self) -> RecordFacets<'_> {
         RecordFacets {
+            id: self.id,
             sequence: self.sequence,
             at: self.at,
             agent: self.agent.as_deref(),

@@ -3,6 +3,7 @@
 //! A filter examines the properties that a listing has, from the index or from a summary. Phone
 //! numbers are sealed and cannot be filtered here.
 
+use crate::id::RecordingId;
 use crate::time::WallTime;
 use protocol::name::is_same_name;
 
@@ -19,15 +20,29 @@ pub struct RecordFilter {
     /// Matches records that began before this time.
     pub until: Option<WallTime>,
     pub is_running: Option<bool>,
+    /// The first characters of the ID, in lower case.
+    pub id_prefix: Option<String>,
     /// Also matches deleted records.
     pub include_deleted: bool,
     /// Matches records with a lower sequence only; used to continue a paged listing.
     pub before: Option<u64>,
 }
 
+/// Whether a number is the wanted one. `withheld` finds records without a number, which the caller
+/// withheld or the telephone system did not tell; so do `-` and the empty text.
+#[must_use]
+pub fn number_matches(wanted: Option<&str>, found: Option<&str>) -> bool {
+    match wanted {
+        None => true,
+        Some("withheld" | "-" | "") => found.unwrap_or_default().is_empty(),
+        wanted => wanted == found,
+    }
+}
+
 /// The properties a filter examines.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordFacets<'a> {
+    pub id: RecordingId,
     pub sequence: u64,
     pub at: WallTime,
     pub agent: Option<&'a str>,
@@ -49,6 +64,7 @@ impl RecordFilter {
             && self.until.is_none_or(|until| record.at < until)
             && self.is_running.is_none_or(|running| record.is_running == running)
             && (self.include_deleted || !record.is_deleted)
+            && self.id_prefix.as_ref().is_none_or(|start| record.id.to_string().starts_with(start))
             && self.before.is_none_or(|before| record.sequence < before)
     }
 

@@ -153,6 +153,7 @@ impl Record {
     #[must_use]
     pub fn facets(&self) -> RecordFacets<'_> {
         RecordFacets {
+            id: self.began.id,
             sequence: self.sequence,
             at: self.at,
             agent: self.began.call.agent.as_deref(),

@@ -77,6 +77,42 @@ fn finished_file_scans_clean_and_adds_up() {
 }
 
 #[test]
+fn h5_only_the_unchanged_file_of_the_recording_matches() {
+    let (bytes, ends, finished) = test_file(0, Some(test_key()));
+    let id = test_header(0, b"").id;
+    let check = |bytes: &[u8], expected: ExpectedMedia| {
+        expected.check_scan(&scan(bytes).expect("scans")).map_err(|why| why.to_string())
+    };
+    let nothing = ExpectedMedia::default();
+    let whole = ExpectedMedia { id: Some(id), digest: Some(finished.digest), is_running: false };
+    for expected in [nothing, ExpectedMedia { digest: None, ..whole }, whole] {
+        assert_eq!(check(&bytes, expected), Ok(()));
+    }
+    let other = ExpectedMedia { id: Some(RecordingId::from_random([8; 10])), ..whole };
+    let why = check(&bytes, other).unwrap_err();
+    assert_eq!(why, "this is the file of recording a4dqobyha4dqobyh, not of baeaqcaibaeaqcai");
+    let changed = ExpectedMedia { digest: Some([9; 32]), ..whole };
+    assert!(check(&bytes, changed).unwrap_err().starts_with("changed since"));
+    // Cut anywhere, it is not whole, unless the disk failed there.
+    for end in [ends[2], ends[2] + 1, bytes.len() - 1] {
+        let cut = &bytes[..end];
+        let good = scan(cut).expect("scans").good_bytes;
+        for expected in [nothing, whole] {
+            let why = check(cut, expected).unwrap_err();
+            assert!(why.starts_with(&format!("cut short after byte {good}")), "{why}");
+        }
+        let running = ExpectedMedia { digest: None, is_running: true, ..whole };
+        assert_eq!(check(cut, running), Ok(()));
+    }
+    let digest = *blake3::hash(&bytes[..ends[2]]).as_bytes();
+    let failed = ExpectedMedia { digest: Some(digest), ..whole };
+    assert_eq!(check(&bytes[..ends[2]], failed), Ok(()));
+    let mut flipped = bytes.clone();
+    flipped[ends[1] + 20] ^= 1;
+    assert!(check(&flipped, nothing).unwrap_err().starts_with("damaged at byte"));
+}
+
+#[test]
 fn only_the_key_opens_the_chunks() {
     for key in [Some(test_key()), None] {
         let (bytes, ..) = test_file(0, key.clone());

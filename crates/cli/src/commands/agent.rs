@@ -8,6 +8,7 @@ use crate::Outcome;
 use crate::cli::AgentArgs;
 use crate::clock::now;
 use crate::error::Error;
+use crate::output::escape::write_lines;
 use crate::output::reply_format;
 use crate::server::{self, LoginOutcome, ServerList};
 use crate::terminal::stdin::{StdinEvent, StdinReader};
@@ -161,7 +162,7 @@ impl AgentSession {
                     None => {}
                 }
             } else {
-                print_text("\r")?;
+                print_return()?;
             }
             if now().duration_since(pinged) >= PING_EVERY {
                 pinged = now();
@@ -199,7 +200,9 @@ impl AgentSession {
             let unchanged = self.state.as_ref().is_some_and(|old| describe_state(old) == text);
             self.state = Some(state);
             if !unchanged {
-                print_text(&format!("\r{text}\n")).map_err(|_| ConnectionError::Closed)?;
+                print_return()
+                    .and_then(|()| print_text(&format!("{text}\n")))
+                    .map_err(|_| ConnectionError::Closed)?;
             }
         }
         Ok(())
@@ -207,8 +210,12 @@ impl AgentSession {
 }
 
 fn print_text(text: &str) -> Result<(), Error> {
-    let mut out = std::io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Stdout)
+    write_lines(&mut std::io::stdout(), text).map_err(Error::Stdout)
+}
+
+/// Goes back to the start of the line, over the prompt.
+fn print_return() -> Result<(), Error> {
+    std::io::stdout().write_all(b"\r").map_err(Error::Stdout)
 }
 
 /// Formats a duration as `1:05`.
@@ -253,7 +260,7 @@ fn describe_state(state: &AgentState) -> String {
         ScreenMode::Off | ScreenMode::Disabled => {}
     }
     if let Some(note) = &state.note {
-        parts.push(crate::output::table::replace_controls(note));
+        parts.push(note.clone());
     }
     let can = if state.can.is_empty() { "nothing now".to_owned() } else { state.can.to_string() };
     parts.push(format!("you may: {can}"));

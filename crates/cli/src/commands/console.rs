@@ -7,6 +7,7 @@ use crate::Outcome;
 use crate::cli::{ConsoleArgs, MetersArgs};
 use crate::commands::setup;
 use crate::error::Error;
+use crate::output::escape::{print_message, write_lines};
 use crate::output::reply_format;
 use crate::server::{self, LoginOutcome, ServerList};
 use crate::terminal::line_editor::{LineEditor, SharedConnection};
@@ -88,7 +89,7 @@ fn show_meters(connection: &mut Connection, link_rate: u64) -> Result<Outcome, C
     if raw_mode::can_paint() {
         let closed = meters::run_live(connection, link_rate).map_err(ConsoleError::from)?;
         if let Some(text) = closed.message() {
-            eprint!("{text}");
+            print_message(&text);
         }
         return Ok(if closed.is_refused() { Outcome::Unclean } else { Outcome::Done });
     }
@@ -98,7 +99,7 @@ fn show_meters(connection: &mut Connection, link_rate: u64) -> Result<Outcome, C
             Ok(Outcome::Done)
         }
         Err(reply) => {
-            eprint!("{}", reply_format::format_outcome(&reply.outcome));
+            print_message(&reply_format::format_outcome(&reply.outcome));
             Ok(Outcome::Unclean)
         }
     }
@@ -182,7 +183,7 @@ fn log_in(
             (Some(connection), reply) => return Ok(Some((connection, reply))),
             (None, Reply { outcome, .. }) => {
                 let code = outcome.as_ref().err().and_then(|failure| failure.code());
-                eprint!("{}", reply_format::format_outcome(&outcome));
+                print_message(&reply_format::format_outcome(&outcome));
                 let again = matches!(code, Some(Code::Denied | Code::UnknownUser));
                 if !again || !std::io::stdin().is_terminal() {
                     return Ok(None);
@@ -231,7 +232,7 @@ fn run_interactive(connection: Box<Connection>, link_rate: u64) -> Result<Outcom
                     return Ok(Outcome::Done);
                 }
             }
-            Err(error @ ConnectionError::Send(_)) => eprintln!("{error}"),
+            Err(error @ ConnectionError::Send(_)) => print_message(&format!("{error}\n")),
             Err(error) => return Err(error.into()),
         }
     }
@@ -298,7 +299,7 @@ impl ConsoleSession {
             };
             if !ready.stdin {
                 if self.is_terminal {
-                    print_text("\r")?;
+                    std::io::stdout().write_all(b"\r").map_err(Error::Stdout)?;
                 }
                 continue;
             }
@@ -324,7 +325,7 @@ impl ConsoleSession {
         let reply = match self.connection.request(line) {
             Ok(reply) => reply,
             Err(error @ ConnectionError::Send(_)) => {
-                eprintln!("{error}");
+                print_message(&format!("{error}\n"));
                 self.has_refusal = true;
                 return Ok(false);
             }
@@ -355,6 +356,5 @@ impl ConsoleSession {
 }
 
 fn print_text(text: &str) -> Result<(), Error> {
-    let mut out = std::io::stdout();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Stdout)
+    write_lines(&mut std::io::stdout(), text).map_err(Error::Stdout)
 }

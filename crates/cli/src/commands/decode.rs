@@ -2,15 +2,16 @@
 //!
 //! For programs that fetched the file with `media ID`, such as the web portal. It needs no store
 //! and writes to disk only if stdout is a file. Input from a pipe is held in memory, still sealed.
-//! It is checked as far as possible without the journal; `verify` and `export` compare with the
-//! journal.
+//! The caller passes what the journal says about the file: the recording and the digest. Without
+//! them the file is checked as far as it describes itself.
 
 use crate::Outcome;
 use crate::cli::{DecodeArgs, DecodeFormat};
+use crate::commands::export::check_media;
 use crate::error::{Error, UnsealError};
 use crate::output::video;
 use crate::output::video::{CheckedMedia, VideoSource};
-use crate::store::seekable::{SeekableInput, SeekableOutput};
+use crate::store::seekable::{PIPE_BYTES_MAX, SeekableInput, SeekableOutput};
 use crate::store::unseal::IdentityKeyring;
 use hushbox::audio::span::Run;
 use hushbox::config::CodecKind;
@@ -18,8 +19,7 @@ use hushbox::export::ogg::OggWriter;
 use hushbox::export::wav::WavWriter;
 use hushbox::export::waveform::{Waveform, WaveformWriter};
 use hushbox::export::{AudioFormat, ExportError};
-use hushbox::store::damage::Tail;
-use hushbox::store::media::{self, MediaError, MediaReader, MediaScan};
+use hushbox::store::media::{self, ExpectedMedia, MediaError, MediaReader, MediaScan};
 use hushbox::store::seal::DataKey;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -39,17 +39,22 @@ struct DecodeSource {
 }
 
 impl DecodeSource {
-    /// Opens and scans the named file, or stdin.
-    fn scan_input(named: Option<&Path>, force: bool) -> Result<DecodeSource, Error> {
+    /// Opens, scans and checks the named file, or stdin.
+    fn scan_input(
+        named: Option<&Path>,
+        expected: ExpectedMedia,
+        force: bool,
+    ) -> Result<DecodeSource, Error> {
         let path = named.unwrap_or(Path::new("stdin")).to_owned();
-        let read = |error| Error::Read { path: path.clone(), error };
-        let input =
-            named.map_or_else(SeekableInput::from_stdin, SeekableInput::from_path).map_err(read)?;
+        let read = |error| Error::NoMedia { path: path.clone(), error };
+        let input = named.map_or_else(
+            || SeekableInput::from_stdin(PIPE_BYTES_MAX),
+            |path| SeekableInput::from_path(path, PIPE_BYTES_MAX),
+        );
+        let input = input.map_err(read)?;
         let scan = media::scan(input.open_reader().map_err(read)?);
         let scan = scan.map_err(|error| Error::Media { path: path.clone(), error })?;
-        if matches!(scan.tail, Tail::Damaged { .. }) && !force {
-            return Err(Error::NotIntact { path });
-        }
+        check_media(path.clone(), &scan, (expected, force))?;
         Ok(DecodeSource { input, scan, path })
     }
 
@@ -75,7 +80,8 @@ pub fn run(args: &DecodeArgs) -> Result<Outcome, Error> {
     if args.kind == DecodeFormat::Facts {
         return crate::store::facts::decode_facts(&keyring);
     }
-    let main = DecodeSource::scan_input(None, args.force)?;
+    let expected = ExpectedMedia { id: args.recording, digest: args.digest, is_running: false };
+    let main = DecodeSource::scan_input(None, expected, args.force)?;
     let key = keyring.media_key(&main.scan.header).map_err(|why| main.unseal_error(why))?;
     let mut out = SeekableOutput::to_stdout();
     let made = match (args.kind, main.scan.header.codec) {
@@ -107,12 +113,12 @@ fn write_webm(
     key: Option<&DataKey>,
     out: &mut SeekableOutput,
 ) -> Result<(), Error> {
-    let beside = args.screen.as_deref();
-    let beside = beside.map(|path| DecodeSource::scan_input(Some(path), args.force)).transpose()?;
     let id = main.scan.header.id;
-    if let Some(other) = beside.as_ref().filter(|other| other.scan.header.id != id) {
-        return Err(Error::NotIntact { path: other.path.clone() });
-    }
+    let expected = ExpectedMedia { id: Some(id), digest: args.screen_digest, is_running: false };
+    let beside = args.screen.as_deref();
+    let beside = beside
+        .map(|path| DecodeSource::scan_input(Some(path), expected, args.force))
+        .transpose()?;
     let open = || main.open_reader();
     let open_screen =
         || beside.as_ref().map_or_else(|| main.open_reader(), DecodeSource::open_reader);
@@ -171,7 +177,11 @@ impl<'a> DecodeSink<'a> {
             delay_frames: header.delay,
         };
         Ok(match args.kind {
-            DecodeFormat::Wav => DecodeSink::Wav(Box::new(WavWriter::new(out, &sound)?)),
+            DecodeFormat::Wav => DecodeSink::Wav(Box::new(WavWriter::new(
+                out,
+                &sound,
+                scan.ledger.total_captured(),
+            )?)),
             DecodeFormat::Shape => {
                 let frames = scan.ledger.total_captured();
                 DecodeSink::Waveform(

@@ -5,6 +5,7 @@
 use crate::Outcome;
 use crate::cli::EnrolArgs;
 use crate::error::Error;
+use crate::output::escape::print_message;
 use client::{EnrolError, Keyring};
 use std::io::Write;
 use std::time::Duration;
@@ -19,7 +20,7 @@ pub fn run(args: &EnrolArgs) -> Result<Outcome, Error> {
     let enrolled = match client::enrol(&args.server, &args.code, TIMEOUT) {
         Ok(enrolled) => enrolled,
         Err(EnrolError::Refused(refused)) => {
-            eprintln!("hushbox: {}: {}", refused.word, refused.text);
+            print_message(&format!("hushbox: {}: {}\n", refused.word, refused.text));
             return Ok(Outcome::Unclean);
         }
         Err(error) => return Err(Error::Enrol { address: args.server.to_string(), error }),

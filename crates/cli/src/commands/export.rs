@@ -20,9 +20,10 @@ use hushbox::audio::span::Run;
 use hushbox::export::ogg::OggWriter;
 use hushbox::export::wav::WavWriter;
 use hushbox::export::{AudioFormat, ExportError};
-use hushbox::store::damage::Tail;
 use hushbox::store::index::Record;
-use hushbox::store::media::{self, MediaError, MediaReader, MediaScan};
+use hushbox::store::media::{
+    self, ExpectedMedia, MediaError, MediaMismatch, MediaReader, MediaScan,
+};
 use indicatif::ProgressBar;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
@@ -72,13 +73,14 @@ pub fn run(args: &ExportArgs) -> Result<Outcome, Error> {
         let (id, at) = (record.id().to_string(), deletion.at.to_string());
         return Err(Error::Deleted { id, at, why: deletion.why.clone() });
     }
-    let bar = progress::new_byte_bar(2 * media_file_bytes(&store, record)?);
-    let scan = scan_record_media(&store, record, &bar)?;
-    let screen = crate::commands::export_screen::scan_screen(&store, record)?;
-    let intact = is_intact(record, &scan) && screen.as_ref().is_none_or(|screen| screen.is_intact);
-    if !intact && !args.force {
-        return Err(Error::NotIntact { path: store.path_of(&record.media_path()) });
-    }
+    let source = store.open_media(record)?;
+    let bar = progress::new_byte_bar(2 * file_bytes(source.get_ref().get_ref()));
+    let path = store.path_of(&record.media_path());
+    let scan = media::scan(bar.wrap_read(source))
+        .map_err(|error| Error::Media { path: path.clone(), error })?;
+    let audio = check_media(path, &scan, (ExpectedMedia::of_audio(record), args.force))?;
+    let screen = crate::commands::export_screen::scan_screen(&store, record, args.force)?;
+    let intact = audio && screen.as_ref().is_none_or(|screen| screen.is_intact);
     let part = AtomicFile::create(&args.to)?;
     let screen = screen.as_ref();
     let with =
@@ -112,7 +114,7 @@ pub fn run(args: &ExportArgs) -> Result<Outcome, Error> {
         eprintln!("hushbox: the manifest is not signed: {why}");
     }
     if !intact {
-        eprintln!("hushbox: exported, although it does not match the journal");
+        eprintln!("hushbox: exported all the same, because of --force");
     }
     print_summary(&args.to, &document)
 }
@@ -132,35 +134,27 @@ pub fn manifest_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Returns the size of the media file in bytes.
-fn media_file_bytes(store: &StoreDir, record: &Record) -> Result<u64, Error> {
-    let path = store.path_of(&record.media_path());
-    let meta = std::fs::metadata(&path).map_err(|error| Error::NoMedia { path, error })?;
-    Ok(meta.len())
+/// Returns the size of a file in bytes; 0 if it is unknown.
+fn file_bytes(file: &File) -> u64 {
+    file.metadata().map_or(0, |meta| meta.len())
 }
 
-fn scan_record_media(
-    store: &StoreDir,
-    record: &Record,
-    bar: &ProgressBar,
-) -> Result<MediaScan, Error> {
-    let path = store.path_of(&record.media_path());
-    let scan = media::scan(bar.wrap_read(store.open_media(record)?));
-    scan.map_err(|error| Error::Media { path, error })
-}
-
-/// Whether the media file matches the journal or, if still running, is undamaged.
-fn is_intact(record: &Record, scan: &MediaScan) -> bool {
-    let same = match (&record.ended, &scan.trailer) {
-        (Some(ended), Some(found)) => ended.digest == found.digest && ended.size == found.size,
-        // The file failed: only its valid bytes count.
-        (Some(ended), None) => {
-            record.certain_bytes() == Some(scan.good_bytes) && ended.digest == scan.digest
+/// Compares a media file with the journal. Returns whether it matches; `force` accepts a damaged
+/// file, but never the file of another recording.
+pub fn check_media(
+    path: PathBuf,
+    scan: &MediaScan,
+    (expected, force): (ExpectedMedia, bool),
+) -> Result<bool, Error> {
+    match expected.check_scan(scan) {
+        Ok(()) => Ok(true),
+        Err(why @ MediaMismatch::OtherRecording { .. }) => Err(Error::OtherRecording { path, why }),
+        Err(why) if force => {
+            eprintln!("hushbox: {}: {why}", path.display());
+            Ok(false)
         }
-        (None, _) => !matches!(scan.tail, Tail::Damaged { .. }),
-    };
-    let whole = record.is_running() || scan.tail == Tail::Clean;
-    same && whole && scan.header.id == record.id()
+        Err(why) => Err(Error::NotIntact { path, why }),
+    }
 }
 
 /// The inputs of an export.
@@ -203,7 +197,8 @@ fn write_export(store: &StoreDir, record: &Record, with: &ExportContext<'_>) -> 
     let mut sink = match with.format {
         ExportFormat::Webm(_) => return Ok(()),
         ExportFormat::Wav => {
-            ExportSink::Wav(Box::new(WavWriter::new(out, &sound).map_err(export)?))
+            let frames = with.scan.ledger.total_captured();
+            ExportSink::Wav(Box::new(WavWriter::new(out, &sound, frames).map_err(export)?))
         }
         ExportFormat::Opus => {
             let (id, date) = (record.id().to_string(), record.at.to_string());

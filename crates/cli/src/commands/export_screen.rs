@@ -3,18 +3,16 @@
 //! The screen file is checked before anything is written, like the audio file. `output::video`
 //! merges the two.
 
-use crate::commands::export::ExportContext;
+use crate::commands::export::{ExportContext, check_media};
 use crate::error::Error;
 use crate::output::video;
 use crate::output::video::{CheckedMedia, VideoSource};
 use crate::store::store_dir::StoreDir;
 use hushbox::config::CodecKind;
-use hushbox::store::damage::Tail;
 use hushbox::store::index::Record;
-use hushbox::store::media::{self, MediaScan};
+use hushbox::store::media::{self, ExpectedMedia, MediaScan};
 use hushbox::store::seal::DataKey;
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Take};
+use std::io::{BufWriter, Read};
 
 /// The checked screen file of a call.
 pub struct CheckedScreen {
@@ -23,31 +21,21 @@ pub struct CheckedScreen {
     pub is_intact: bool,
 }
 
-type ScreenReader = Take<BufReader<File>>;
-
-fn open_screen(store: &StoreDir, record: &Record) -> Result<ScreenReader, Error> {
-    let file = store.open_file(&record.screen_path()).map(BufReader::new)?;
-    let ended = record.screen_ended();
-    let failed = ended.filter(|e| e.end == hushbox::store::fact::RecordingEnd::Storage);
-    Ok(file.take(failed.map_or(u64::MAX, |ended| ended.size)))
-}
-
-/// Scans the screen file of a call without the key, if there is one.
-pub fn scan_screen(store: &StoreDir, record: &Record) -> Result<Option<CheckedScreen>, Error> {
+/// Scans the screen file of a call without the key, if there is one. `force` accepts a damaged one.
+pub fn scan_screen(
+    store: &StoreDir,
+    record: &Record,
+    force: bool,
+) -> Result<Option<CheckedScreen>, Error> {
     let nothing = record.screen_ended().is_some_and(|ended| ended.size == 0);
     if record.screen.is_none() || nothing {
         return Ok(None);
     }
     let path = store.path_of(&record.screen_path());
-    let scan = media::scan(open_screen(store, record)?);
-    let scan = scan.map_err(|error| Error::Media { path, error })?;
-    let damaged = matches!(scan.tail, Tail::Damaged { .. });
-    let intact = record.screen_ended().is_none_or(|ended| {
-        let (digest, size) =
-            scan.trailer.map_or((scan.digest, scan.good_bytes), |found| (found.digest, found.size));
-        digest == ended.digest && size == ended.size
-    });
-    Ok(Some(CheckedScreen { is_intact: intact && !damaged && scan.header.id == record.id(), scan }))
+    let scan = media::scan(store.open_screen(record)?);
+    let scan = scan.map_err(|error| Error::Media { path: path.clone(), error })?;
+    let is_intact = check_media(path, &scan, (ExpectedMedia::of_screen(record), force))?;
+    Ok(Some(CheckedScreen { scan, is_intact }))
 }
 
 /// Writes the video. `key` is the recording's data key.
@@ -62,7 +50,7 @@ pub fn write_webm(
         let file = store.open_media(record)?.into_inner().take(good);
         Ok(Box::new(file) as Box<dyn Read>)
     };
-    let beside = || Ok(Box::new(open_screen(store, record)?) as Box<dyn Read>);
+    let beside = || Ok(Box::new(store.open_screen(record)?) as Box<dyn Read>);
     let alone = with.scan.header.codec == CodecKind::Screen;
     let main =
         CheckedMedia { scan: with.scan, open: &media, path: store.path_of(&record.media_path()) };

@@ -5,13 +5,18 @@
 
 use crate::Outcome;
 use crate::cli::RecordsArgs;
+use crate::clock::wall_now;
 use crate::error::{Error, UnsealError};
 use crate::output::table::Table;
+use crate::site_time;
 use crate::store::record_json::RecordJson;
-use crate::store::store_dir::StoreDir;
+use crate::store::store_dir::{StoreDir, is_id_prefix};
 use crate::store::unseal::IdentityKeyring;
-use hushbox::store::index::{Record, RecordFilter};
-use hushbox::time::{WallTime, ms_of_frames};
+use hushbox::config::spelling_hint;
+use hushbox::store::index::{Record, RecordFilter, number_matches};
+use hushbox::time::ms_of_frames;
+use jiff::tz::TimeZone;
+use protocol::name::is_same_name;
 use std::io::Write;
 
 const COLUMNS: [&str; 13] = [
@@ -33,16 +38,10 @@ const COLUMNS: [&str; 13] = [
 pub fn run(args: &RecordsArgs) -> Result<Outcome, Error> {
     let store = StoreDir::open(&args.config)?;
     let keyring = IdentityKeyring::open(&store, args.identity.as_deref())?;
-    let filter = RecordFilter {
-        agent: args.agent.clone(),
-        device: args.device.clone(),
-        call: args.call.clone(),
-        from: parse_time("--from", args.from.as_deref())?,
-        until: parse_time("--to", args.to.as_deref())?,
-        ..RecordFilter::default()
-    };
+    let filter = build_filter(&store, args)?;
+    require_known_names(&store, args)?;
     let limit = args.limit.unwrap_or(usize::MAX);
-    let mut listing = RecordListing::start(args.json)?;
+    let mut listing = RecordListing::start(args.json, store.config.time_zone.clone())?;
     let mut sealed = None;
     store.visit_records(filter, &mut |record| {
         if listing.count == limit {
@@ -54,7 +53,10 @@ pub fn run(args: &RecordsArgs) -> Result<Outcome, Error> {
         }
         let scan = scan_running_media(&store, record);
         let document = RecordJson::from_record(&store, record, &personal, scan.as_ref());
-        if matches_filter(&args.ani, &document.ani) && matches_filter(&args.dnis, &document.dnis) {
+        let has_filter = args.ani.is_some() || args.dnis.is_some();
+        let is_match = number_matches(args.ani.as_deref(), document.ani.as_deref())
+            && number_matches(args.dnis.as_deref(), document.dnis.as_deref());
+        if !has_filter || personal.is_ok() && is_match {
             listing.add_record(&document)?;
         }
         Ok(true)
@@ -66,13 +68,65 @@ pub fn run(args: &RecordsArgs) -> Result<Outcome, Error> {
     Ok(Outcome::Done)
 }
 
+fn build_filter(store: &StoreDir, args: &RecordsArgs) -> Result<RecordFilter, Error> {
+    let (zone, now) = (&store.config.time_zone, wall_now());
+    let time = |flag: &'static str, text: &Option<String>| {
+        let Some(text) = text else { return Ok(None) };
+        let failed = |why| Error::InvalidTime { flag, text: text.clone(), why };
+        site_time::parse_time(text, zone, now).map(Some).map_err(failed)
+    };
+    let mut filter = RecordFilter {
+        agent: args.agent.clone(),
+        device: args.device.clone(),
+        call: args.call.clone(),
+        from: time("--from", &args.from)?,
+        until: time("--to", &args.to)?,
+        ..RecordFilter::default()
+    };
+    let Some(which) = &args.which else { return Ok(filter) };
+    if let Some(day) = site_time::parse_day(which, zone, now) {
+        let (from, until) = site_time::day_bounds(day, zone);
+        (filter.from, filter.until) = (Some(from), Some(until));
+    } else if is_id_prefix(which) {
+        filter.id_prefix = Some(which.to_ascii_lowercase());
+    } else {
+        return Err(Error::InvalidSelection { text: which.clone() });
+    }
+    Ok(filter)
+}
+
+/// Refuses an agent or device that neither the configuration nor any record knows, because an empty
+/// list would read as "no recordings".
+fn require_known_names(store: &StoreDir, args: &RecordsArgs) -> Result<(), Error> {
+    let config = &store.config;
+    let agents: Vec<&str> = config.agents.iter().map(|agent| &*agent.username).collect();
+    let channels = config.boards.iter().flat_map(|board| &board.channels);
+    let phones = config.agents.iter().flat_map(|agent| &agent.phones);
+    let devices = channels.map(|channel| &*channel.device).chain(phones.map(|phone| &**phone));
+    let devices: Vec<&str> = devices.collect();
+    let all = RecordFilter { include_deleted: true, ..RecordFilter::default() };
+    for (what, name, known, filter) in [
+        ("agent", &args.agent, agents, RecordFilter { agent: args.agent.clone(), ..all.clone() }),
+        ("device", &args.device, devices, RecordFilter { device: args.device.clone(), ..all }),
+    ] {
+        let Some(name) = name else { continue };
+        if known.iter().any(|known| is_same_name(known, name)) || store.has_record(filter)? {
+            continue;
+        }
+        let hint = spelling_hint(name, &known);
+        return Err(Error::UnknownName { what, name: name.clone(), hint });
+    }
+    Ok(())
+}
+
 /// Scans the durable part of a running recording.
 pub fn scan_running_media(
     store: &StoreDir,
     record: &Record,
 ) -> Option<hushbox::store::media::MediaScan> {
     let file = record.is_running().then(|| store.open_media(record).ok()).flatten()?;
-    hushbox::store::media::scan(file).ok()
+    let scan = hushbox::store::media::scan(file).ok();
+    scan.filter(|scan| scan.header.id == record.id())
 }
 
 /// Warns that records with sealed numbers were not compared with the filter.
@@ -83,36 +137,26 @@ fn warn_sealed_numbers(id: &str, why: &UnsealError) {
     eprintln!("hushbox: pass the private key that opens them with --identity FILE");
 }
 
-fn matches_filter(wanted: &Option<String>, found: &Option<String>) -> bool {
-    wanted.is_none() || wanted == found
-}
-
-/// Parses an RFC 3339 time, or a day as its first moment in UTC.
-fn parse_time(flag: &'static str, text: Option<&str>) -> Result<Option<WallTime>, Error> {
-    let Some(text) = text else { return Ok(None) };
-    let wall = WallTime::parse(text).or_else(|| WallTime::parse(&format!("{text}T00:00:00Z")));
-    wall.map(Some).ok_or_else(|| Error::InvalidTime { flag, text: text.to_owned() })
-}
-
 /// The output: JSON as records arrive, or a table once its columns are known.
 struct RecordListing {
     count: usize,
+    zone: TimeZone,
     /// The table; `None` for JSON.
     table: Option<Table>,
 }
 
 impl RecordListing {
-    fn start(json: bool) -> Result<RecordListing, Error> {
+    fn start(json: bool, zone: TimeZone) -> Result<RecordListing, Error> {
         if json {
             write!(std::io::stdout(), "[").map_err(Error::Stdout)?;
         }
         let table = (!json).then(|| Table::new(COLUMNS.map(str::to_owned).to_vec()));
-        Ok(RecordListing { count: 0, table })
+        Ok(RecordListing { count: 0, zone, table })
     }
 
     fn add_record(&mut self, document: &RecordJson) -> Result<(), Error> {
         match &mut self.table {
-            Some(table) => table.push_row(format_row(document)),
+            Some(table) => table.push_row(format_row(document, &self.zone)),
             None => {
                 let text = serde_json::to_string_pretty(document);
                 let text = text.map_err(|error| Error::Stdout(error.into()))?;
@@ -136,7 +180,7 @@ impl RecordListing {
     }
 }
 
-fn format_row(document: &RecordJson) -> Vec<String> {
+fn format_row(document: &RecordJson, zone: &TimeZone) -> Vec<String> {
     let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let number = |text: &Option<String>| match document.sealed {
         Some(_) => "sealed".to_owned(),
@@ -146,7 +190,7 @@ fn format_row(document: &RecordJson) -> Vec<String> {
     let lost_ms = ms_of_frames(document.ledger.lost, document.audio.rate.max(1));
     vec![
         document.recording.clone(),
-        document.started.clone(),
+        site_time::to_site_text(&document.started, zone),
         format!("{}{running}", format_duration(document.duration_ms)),
         dash(&document.agent),
         document.device.clone(),
@@ -181,12 +225,5 @@ mod tests {
             ("0:00".to_owned(), "1:01".to_owned())
         );
         assert_eq!(format_duration(3_723_000), "1:02:03");
-    }
-
-    #[test]
-    fn day_parses_as_its_first_moment() {
-        let day = parse_time("--from", Some("2026-11-22")).ok().flatten();
-        assert_eq!(day, WallTime::parse("2026-11-22T00:00:00Z"));
-        assert!(parse_time("--to", Some("yesterday")).is_err());
     }
 }

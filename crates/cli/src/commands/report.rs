@@ -25,7 +25,7 @@ const SIGNED_HEADING: &str =
 
 /// Formats the page of a completed self-test.
 pub fn format_passed_page(reply: &Reply) -> Option<String> {
-    reply.outcome.is_ok().then(|| format_page(&reply.rows))
+    reply.outcome.is_ok().then(|| format_page(&reply.rows, &format_verdict(&reply.rows)))
 }
 
 fn value_of<'a>(row: &'a Pairs, key: &str) -> &'a str {
@@ -38,15 +38,50 @@ fn rows_of_test<'a>(rows: &'a [Pairs], test: &str) -> impl Iterator<Item = &'a P
 }
 
 /// Formats the whole report file.
-pub fn format_report(rows: &[Pairs]) -> String {
+pub fn format_report(rows: &[Pairs], verdict: &str) -> String {
     let signed: String = rows.iter().map(|row| reply_format::format_line("row", row)).collect();
-    format!("{}\n{SIGNED_HEADING}\n\n{signed}", format_page(rows))
+    format!("{}\n{SIGNED_HEADING}\n\n{signed}", format_page(rows, verdict))
 }
 
-pub fn format_page(rows: &[Pairs]) -> String {
-    let count = |result: &str| rows.iter().filter(|row| value_of(row, "result") == result).count();
-    let (passed, failed, skipped) = (count("pass"), count("fail"), count("skip"));
+fn count_results(rows: &[Pairs], result: &str) -> usize {
+    rows.iter().filter(|row| value_of(row, "result") == result).count()
+}
+
+/// The tests that were not done, such as `blackout` or `channel 3`.
+fn skipped_tests(rows: &[Pairs]) -> Vec<String> {
+    let skipped = rows.iter().filter(|row| value_of(row, "result") == "skip");
+    let name = |row: &Pairs| match row.get("channel") {
+        Some(channel) => format!("{} {channel}", value_of(row, "test")),
+        None => value_of(row, "test").to_owned(),
+    };
+    skipped.map(name).collect()
+}
+
+/// Formats the result. A test that was not done must not read as one that passed.
+pub fn format_verdict(rows: &[Pairs]) -> String {
+    let (passed, failed) = (count_results(rows, "pass"), count_results(rows, "fail"));
+    let skipped = skipped_tests(rows);
+    let not_tested = format!("NOT TESTED: {}", skipped.join(", "));
+    match (failed, skipped.is_empty()) {
+        (0, true) => format!("PASSED: {passed} passed, 0 failed"),
+        (0, false) => format!("passed, but {not_tested} ({passed} passed, 0 failed)"),
+        (_, true) => format!("FAILED: {passed} passed, {failed} failed"),
+        (_, false) => format!("FAILED: {passed} passed, {failed} failed; {not_tested}"),
+    }
+}
+
+/// The result as version 0.1 wrote it, so that its reports still verify.
+fn format_old_verdict(rows: &[Pairs]) -> String {
+    let (passed, failed) = (count_results(rows, "pass"), count_results(rows, "fail"));
     let verdict = if failed == 0 { "PASSED" } else { "FAILED" };
+    let not_tried = match count_results(rows, "skip") {
+        0 => String::new(),
+        count => format!(", {count} could not be tried"),
+    };
+    format!("{verdict}: {passed} passed, {failed} failed{not_tried}")
+}
+
+pub fn format_page(rows: &[Pairs], verdict: &str) -> String {
     let mut text = String::from("Hushbox commissioning report\n\n");
     for row in rows_of_test(rows, "box") {
         let up = value_of(row, "uptime_s");
@@ -63,13 +98,11 @@ pub fn format_page(rows: &[Pairs]) -> String {
         ));
         text.push_str(&format!("  boot     number {}, {up} s before\n", value_of(row, "boot")));
     }
-    let not_tried = match skipped {
-        0 => String::new(),
-        count => format!(", {count} could not be tried"),
-    };
-    text.push_str(&format!(
-        "  verdict  {verdict}: {passed} passed, {failed} failed{not_tried}\n\n"
-    ));
+    for (nth, part) in wrap_text(verdict, COLUMNS - 11).iter().enumerate() {
+        let head = if nth == 0 { "verdict" } else { "" };
+        text.push_str(&format!("  {head:<7}  {part}\n"));
+    }
+    text.push('\n');
     text.push_str(&format_channels(rows));
     text.push_str(&format_other_tests(rows));
     for row in rows_of_test(rows, "signature") {
@@ -190,8 +223,8 @@ fn verify_report(text: &str, key: &[u8; 32]) -> Result<String, ReportError> {
     let boxes: Vec<&Pairs> = rows_of_test(signed, "box").collect();
     let [about] = boxes.as_slice() else { return Err(ReportError::NoReport) };
     let name = value_of(about, "name");
-    let whole = format_report(&rows);
-    if whole != text {
+    let whole = format_report(&rows, &format_verdict(&rows));
+    if whole != text && format_report(&rows, &format_old_verdict(&rows)) != text {
         let same = whole.lines().zip(text.lines()).take_while(|(a, b)| a == b).count();
         return Err(ReportError::PageMismatch(same + 1));
     }
@@ -211,9 +244,10 @@ fn verify_report(text: &str, key: &[u8; 32]) -> Result<String, ReportError> {
     if !good {
         return Err(ReportError::InvalidSignature(name.to_owned()));
     }
-    let failed = signed.iter().filter(|row| value_of(row, "result") == "fail").count();
-    let verdict = match failed {
-        0 => "passed".to_owned(),
+    let skipped = skipped_tests(signed);
+    let verdict = match count_results(signed, "fail") {
+        0 if skipped.is_empty() => "passed".to_owned(),
+        0 => format!("passed, but NOT TESTED: {}", skipped.join(", ")),
         count => format!("FAILED, {count} tests"),
     };
     Ok(format!("box {name}, {}, {verdict}", value_of(about, "time")))

@@ -3,9 +3,10 @@
 use crate::Outcome;
 use crate::cli::SelftestArgs;
 use crate::commands::console;
-use crate::commands::report::{format_page, format_report};
+use crate::commands::report::{format_page, format_report, format_verdict};
 use crate::error::Error;
 use crate::output::atomic_file::AtomicFile;
+use crate::output::escape::print_message;
 use crate::output::reply_format;
 use std::io::Write;
 
@@ -22,15 +23,17 @@ pub fn run(args: &SelftestArgs) -> Result<Outcome, Error> {
     let ended = match &reply.outcome {
         Ok(ended) => ended,
         Err(_) => {
-            eprint!("{}", reply_format::format_outcome(&reply.outcome));
+            print_message(&reply_format::format_outcome(&reply.outcome));
             return Ok(Outcome::Unclean);
         }
     };
     let mut out = std::io::stdout();
-    out.write_all(format_page(&reply.rows).as_bytes()).map_err(Error::Stdout)?;
+    let verdict = format_verdict(&reply.rows);
+    out.write_all(format_page(&reply.rows, &verdict).as_bytes()).map_err(Error::Stdout)?;
     if let Some(path) = place {
         let part = AtomicFile::create(&path)?;
-        let written = part.try_clone_file()?.write_all(format_report(&reply.rows).as_bytes());
+        let report = format_report(&reply.rows, &verdict);
+        let written = part.try_clone_file()?.write_all(report.as_bytes());
         written.map_err(|error| Error::Write { path: path.clone(), error })?;
         part.commit()?;
         writeln!(out, "\nreport: {}", path.display()).map_err(Error::Stdout)?;

@@ -5,6 +5,7 @@
 use crate::Outcome;
 use crate::cli::SendArgs;
 use crate::error::Error;
+use crate::output::escape::write_lines;
 use crate::output::reply_format;
 use crate::server::{self, LoginOutcome, ServerList};
 use crate::terminal::stdin::StdinReader;
@@ -81,8 +82,8 @@ fn print_reply(reply: &Reply, data: &mut DataSink<'_>) -> Result<(), Error> {
     text.push_str(&reply_format::format_outcome(&reply.outcome));
     // Raw data must not be mixed with other output on stdout.
     let written = match data {
-        DataSink::Stdout => std::io::stderr().write_all(text.as_bytes()),
-        DataSink::CountOnly | DataSink::File(..) => std::io::stdout().write_all(text.as_bytes()),
+        DataSink::Stdout => write_lines(&mut std::io::stderr(), &text),
+        DataSink::CountOnly | DataSink::File(..) => write_lines(&mut std::io::stdout(), &text),
     };
     written.map_err(Error::Stdout)
 }

@@ -3,6 +3,7 @@
 //! Each answer is sent as a command (`config set`, `config listen`, `config pin`), which the
 //! recorder checks and applies. An empty answer changes nothing. PINs are not echoed.
 
+use crate::output::escape::{escape_text, print_message};
 use crate::output::reply_format;
 use crate::terminal::meters::SessionError;
 use crate::terminal::stdin;
@@ -23,7 +24,7 @@ pub fn run(connection: &mut Connection) -> Result<(), SessionError> {
     let about = connection.request("status")?;
     let of = |key: &str| {
         let row = about.rows.iter().find(|row| row.get("what") == Some("box"));
-        row.and_then(|row| row.get(key)).unwrap_or("-").to_owned()
+        escape_text(row.and_then(|row| row.get(key)).unwrap_or("-"))
     };
     let mut restart = false;
     let questions = [
@@ -84,7 +85,7 @@ fn ask_until_accepted(
 fn print_outcome(reply: &Reply) {
     match &reply.outcome {
         Ok(_) => eprintln!("  saved"),
-        Err(_) => eprint!("  {}", reply_format::format_outcome(&reply.outcome)),
+        Err(_) => print_message(&format!("  {}", reply_format::format_outcome(&reply.outcome))),
     }
 }
 

@@ -4,10 +4,12 @@ use crate::Outcome;
 use crate::cli::ShowArgs;
 use crate::commands::records::{format_duration, scan_running_media};
 use crate::error::Error;
-use crate::output::table::replace_controls;
+use crate::output::escape::escape_text;
+use crate::site_time::to_site_text;
 use crate::store::record_json::{BlackoutJson, RecordJson, SpanJson};
 use crate::store::store_dir::StoreDir;
 use crate::store::unseal::IdentityKeyring;
+use jiff::tz::TimeZone;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -24,29 +26,31 @@ pub fn run(args: &ShowArgs) -> Result<Outcome, Error> {
             .map_err(|error| Error::Stdout(error.into()))?;
         writeln!(out).map_err(Error::Stdout)?;
     } else {
-        out.write_all(format_text(&document).as_bytes()).map_err(Error::Stdout)?;
+        let text = format_text(&document, &store.config.time_zone);
+        out.write_all(text.as_bytes()).map_err(Error::Stdout)?;
     }
     Ok(Outcome::Done)
 }
 
-/// Formats the document as text.
-fn format_text(document: &RecordJson) -> String {
-    let mut page = TextPage(String::new());
+/// Formats the document as text, with times of the site.
+fn format_text(document: &RecordJson, zone: &TimeZone) -> String {
+    let mut page = TextPage { text: String::new(), zone };
     write_facts(&mut page, document);
     write_personal(&mut page, document);
     page.add_title("fetched", document.fetched.is_empty());
     for fetch in &document.fetched {
-        page.add_item(&format!("{} by {} for {}", fetch.at, fetch.by, fetch.r#for));
+        let at = page.time(&fetch.at);
+        page.add_item(&format!("{at} by {} for {}", fetch.by, fetch.r#for));
     }
     page.add_title("blackouts", document.blackouts.is_empty());
     document.blackouts.iter().for_each(|blackout| page.add_item(&format_blackout(blackout)));
     page.add_title("not stored", document.spans.is_empty());
     document.spans.iter().for_each(|span| page.add_item(&format_span(span)));
     write_ledger(&mut page, document);
-    page.0
+    page.text
 }
 
-fn write_facts(page: &mut TextPage, document: &RecordJson) {
+fn write_facts(page: &mut TextPage<'_>, document: &RecordJson) {
     let state = match (document.state, document.end) {
         ("ended", Some(end)) => format!("ended ({end})"),
         ("running", _) => "running; counted up to the last durable audio".to_owned(),
@@ -54,15 +58,18 @@ fn write_facts(page: &mut TextPage, document: &RecordJson) {
     };
     page.add_pair("recording", &document.recording);
     page.add_pair("state", &state);
-    page.add_pair("started", &document.started);
-    page.add_optional("ended", &document.ended);
+    page.add_pair("started", &page.time(&document.started));
+    page.add_optional("ended", &document.ended.as_ref().map(|at| page.time(at)));
     page.add_pair(
         "length",
         &format!("{} ({} ms)", format_duration(document.duration_ms), document.duration_ms),
     );
     page.add_optional("agent", &document.agent);
     page.add_pair("device", &document.device);
-    page.add_pair("call", &format!("{}, since {}", document.call.id, document.call.began));
+    page.add_pair(
+        "call",
+        &format!("{}, since {}", document.call.id, page.time(&document.call.began)),
+    );
     page.add_optional("consult of", &document.call.of);
     page.add_optional("direction", &document.call.direction.map(str::to_owned));
     page.add_optional("group", &document.call.group);
@@ -71,7 +78,7 @@ fn write_facts(page: &mut TextPage, document: &RecordJson) {
     page.add_optional("schedule", &document.schedule);
     page.add_optional("why", &Some(document.why.clone()).filter(|why| !why.is_empty()));
     let held = if document.protected { ", under legal hold" } else { "" };
-    page.add_pair("kept until", &format!("{}{held}", document.retain_until));
+    page.add_pair("kept until", &format!("{}{held}", page.time(&document.retain_until)));
     page.add_optional("continues", &document.continues);
     let audio = &document.audio;
     let sides = if audio.sides == 2 { "two sides" } else { "one side" };
@@ -82,11 +89,14 @@ fn write_facts(page: &mut TextPage, document: &RecordJson) {
     page.add_pair("file", &format!("{}, {} bytes", document.media.file, document.media.size));
     page.add_optional("digest", &document.media.digest);
     if let Some(deleted) = &document.deleted {
-        page.add_pair("deleted", &format!("{}, {}, by {}", deleted.at, deleted.why, deleted.by));
+        page.add_pair(
+            "deleted",
+            &format!("{}, {}, by {}", page.time(&deleted.at), deleted.why, deleted.by),
+        );
     }
 }
 
-fn write_personal(page: &mut TextPage, document: &RecordJson) {
+fn write_personal(page: &mut TextPage<'_>, document: &RecordJson) {
     if let Some(why) = &document.sealed {
         page.add_pair("personal", &format!("phone numbers and fields not shown: {why}"));
     }
@@ -100,11 +110,12 @@ fn write_personal(page: &mut TextPage, document: &RecordJson) {
     page.add_title("history", document.history.is_empty());
     for change in &document.history {
         let value = change.value.as_deref().unwrap_or("sealed");
-        page.add_item(&format!("{} user{} by {}: {value}", change.at, change.field, change.by));
+        let at = page.time(&change.at);
+        page.add_item(&format!("{at} user{} by {}: {value}", change.field, change.by));
     }
 }
 
-fn write_ledger(page: &mut TextPage, document: &RecordJson) {
+fn write_ledger(page: &mut TextPage<'_>, document: &RecordJson) {
     let ledger = &document.ledger;
     page.add_title("ledger, in samples", false);
     page.add_item(&format!(
@@ -136,12 +147,20 @@ fn format_span(span: &SpanJson) -> String {
     format!("{fate}{why}: {from} to {to} ({from_ms} to {to_ms} ms)")
 }
 
-/// A text page under construction, without control characters.
-struct TextPage(String);
+/// A text page under construction, with escaped values.
+struct TextPage<'a> {
+    text: String,
+    zone: &'a TimeZone,
+}
 
-impl TextPage {
+impl TextPage<'_> {
+    /// Formats a time of the document for people at the site.
+    fn time(&self, text: &str) -> String {
+        to_site_text(text, self.zone)
+    }
+
     fn add_pair(&mut self, name: &str, value: &str) {
-        let _ = writeln!(self.0, "{name:<12} {}", replace_controls(value));
+        let _ = writeln!(self.text, "{name:<12} {}", escape_text(value));
     }
 
     fn add_optional(&mut self, name: &str, value: &Option<String>) {
@@ -152,11 +171,11 @@ impl TextPage {
 
     fn add_title(&mut self, name: &str, empty: bool) {
         if !empty {
-            let _ = writeln!(self.0, "{name}:");
+            let _ = writeln!(self.text, "{name}:");
         }
     }
 
     fn add_item(&mut self, text: &str) {
-        let _ = writeln!(self.0, "  {}", replace_controls(text));
+        let _ = writeln!(self.text, "  {}", escape_text(text));
     }
 }

@@ -12,6 +12,7 @@ use crate::output::progress;
 use crate::store::manifest;
 use crate::store::store_dir::{Journal, StoreDir};
 use crate::store::witness::WitnessFile;
+use hushbox::shell::os::regular_file::open_regular_file;
 use hushbox::store::media;
 use hushbox::store::verify::{Finding, Note, TrustAnchor, Verifier, VerifyReport};
 use std::fs::File;
@@ -52,7 +53,7 @@ fn verify_store(store: &StoreDir, anchor: TrustAnchor) -> Result<VerifyReport, E
     let files = store.media_files()?;
     let bar = progress::new_byte_bar(files.iter().map(|(_, size)| size).sum());
     for (path, _) in files {
-        let file = match File::open(store.path_of(&path)) {
+        let file = match open_regular_file(&store.path_of(&path)) {
             Ok(file) => file,
             // Deleted since the folder was listed.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,

@@ -1,34 +1,30 @@
-//! A file that is created atomically.
+//! A file that is created atomically: it gets its name once it is complete and on the disk.
 //!
-//! It is written under a hidden name beside its target, synced, then renamed. If dropped earlier,
-//! it is removed. Only its owner can read it, because exports contain speech in clear.
+//! Only its owner can read it, because exports contain speech in clear.
 
 use crate::error::Error;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use atomic_write_file::AtomicWriteFile;
+use atomic_write_file::unix::OpenOptionsExt as _;
+use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// A file that does not have its final name yet.
+/// A file that does not have its final name yet. If it is dropped, nothing remains of it.
 pub struct AtomicFile {
     target: PathBuf,
-    path: PathBuf,
-    file: File,
-    is_committed: bool,
+    file: AtomicWriteFile,
 }
 
 impl AtomicFile {
     /// Creates the temporary file for `target`.
     pub fn create(target: &Path) -> Result<AtomicFile, Error> {
-        let failed = |error| Error::Write { path: target.to_owned(), error };
-        let Some(name) = target.file_name() else {
-            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
-        };
-        let hidden = format!(".{}.{}.part", name.to_string_lossy(), std::process::id());
-        let path = target.with_file_name(hidden);
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create_new(true).mode(0o600);
-        let file = options.open(&path).map_err(failed)?;
-        Ok(AtomicFile { target: target.to_owned(), path, file, is_committed: false })
+        let target = target.to_owned();
+        let mut options = AtomicWriteFile::options();
+        options.read(true).mode(0o600).preserve_mode(false).preserve_owner(false);
+        match options.open(&target) {
+            Ok(file) => Ok(AtomicFile { target, file }),
+            Err(error) => Err(Error::Write { path: target, error }),
+        }
     }
 
     /// Returns a handle for writing; the position is shared.
@@ -36,17 +32,15 @@ impl AtomicFile {
         self.file.try_clone().map_err(|error| self.write_error(error))
     }
 
-    /// Syncs the file and renames it to its target.
-    pub fn commit(mut self) -> Result<(), Error> {
-        self.file.sync_all().map_err(|error| self.write_error(error))?;
-        std::fs::rename(&self.path, &self.target).map_err(|error| self.write_error(error))?;
-        self.is_committed = true;
-        let folder = match self.target.parent() {
+    /// Syncs the file, renames it to its target, and syncs the new name.
+    pub fn commit(self) -> Result<(), Error> {
+        let AtomicFile { target, file } = self;
+        let folder = match target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let folder = File::open(folder).map_err(|error| self.write_error(error))?;
-        folder.sync_all().map_err(|error| self.write_error(error))
+        let committed = file.commit().and_then(|()| File::open(folder)?.sync_all());
+        committed.map_err(|error| Error::Write { path: target, error })
     }
 
     /// Returns the final path.
@@ -57,14 +51,5 @@ impl AtomicFile {
     /// Creates the error for a failed write.
     pub fn write_error(&self, error: std::io::Error) -> Error {
         Error::Write { path: self.target.clone(), error }
-    }
-}
-
-impl Drop for AtomicFile {
-    fn drop(&mut self) {
-        if !self.is_committed {
-            // The error that led here has been reported; a removal error adds nothing.
-            let _ = std::fs::remove_file(&self.path);
-        }
     }
 }

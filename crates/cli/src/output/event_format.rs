@@ -2,8 +2,8 @@
 //!
 //! Unknown events are shown with their keys. Times are RFC 3339, to the second.
 
+use crate::output::escape::escape_text;
 use crate::output::reply_format;
-use crate::output::table::replace_controls;
 use protocol::client::Pairs;
 
 /// Width of the longest event name.
@@ -27,9 +27,9 @@ pub fn format_event(event: &Pairs) -> String {
         None if value_of(event, "time").is_empty() => "-".to_owned(),
         None => value_of(event, "time").to_owned(),
     };
-    let what = value_of(event, "what").replace('-', " ");
+    let what = escape_text(&value_of(event, "what").replace('-', " "));
     let line = format!("{time:<20}  {what:<WHAT_WIDTH$}  {}", describe_event(event));
-    replace_controls(line.trim_end()) + "\n"
+    escape_text(line.trim_end()) + "\n"
 }
 
 fn describe_event(event: &Pairs) -> String {
@@ -77,7 +77,7 @@ mod tests {
         );
         assert_eq!(
             format(&[("what", "news\u{1b}"), ("a", "b c")]),
-            "-                     news             a=\"b c\"\n"
+            "-                     news\\u{1b}       a=\"b c\"\n"
         );
         assert!(format(&[("lost", "3")]).contains("3 events were skipped"));
     }

@@ -106,7 +106,7 @@ mod tests {
             test_pairs(&[("alarm", "12"), ("text", "c")]),
         ];
         let reply = Reply { rows, data: Vec::new(), outcome: Ok(Pairs::default()) };
-        let wanted = "what  boot\nbox      7\nalarm  text\n    1  a b\n   12  c\n";
+        let wanted = "what  boot\nbox      7\nalarm  text\n    1  a\\u{7}b\n   12  c\n";
         assert_eq!(format_tables(&reply), wanted);
     }
 }

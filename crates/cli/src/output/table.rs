@@ -1,9 +1,9 @@
 //! Aligned tables for the terminal.
 //!
-//! Control characters in cells become spaces, so that stored text cannot manipulate the terminal.
-//! Numeric columns are right-aligned. With a maximum width, the widest columns are wrapped; a table
+//! Cells are escaped, so that stored text cannot manipulate the terminal. Numeric columns are right-aligned. With a maximum width, the widest columns are wrapped; a table
 //! that still does not fit becomes a list. Cells are never truncated.
 
+use crate::output::escape::escape_text;
 use std::fmt;
 
 /// Spaces between two columns.
@@ -17,11 +17,6 @@ pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
-/// Replaces control characters by spaces.
-pub fn replace_controls(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 impl Table {
     /// Creates a table without rows.
     pub fn new(head: Vec<String>) -> Table {
@@ -31,7 +26,7 @@ impl Table {
     /// Adds a row with one cell per column.
     pub fn push_row(&mut self, cells: Vec<String>) {
         assert_eq!(cells.len(), self.headings.len(), "cells of a row");
-        self.rows.push(cells.iter().map(|cell| replace_controls(cell)).collect());
+        self.rows.push(cells.iter().map(|cell| escape_text(cell)).collect());
     }
 
     /// Formats the table, at most `columns` wide.

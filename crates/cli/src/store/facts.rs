@@ -14,7 +14,7 @@ use hushbox::store::fact::{PhoneNumbers, SealedBytes};
 use hushbox::store::seal::{DataKey, open_field, open_numbers};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use zeroize::Zeroize;
 
 /// Upper bound of the input: 15 fields and 64 updates of 256 bytes, sealed and in base64.
@@ -53,7 +53,10 @@ impl Drop for OpenedFacts {
 }
 
 pub fn decode_facts(keyring: &IdentityKeyring) -> Result<Outcome, Error> {
-    let input = SeekableInput::from_stdin().map_err(Error::Stdin)?;
+    let input = SeekableInput::from_stdin(INPUT_BYTES).map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => FactsError::TooLong.into(),
+        _ => Error::Stdin(error),
+    })?;
     let mut text = Vec::new();
     let mut reader = input.open_reader().map_err(Error::Stdin)?.take(INPUT_BYTES + 1);
     reader.read_to_end(&mut text).map_err(Error::Stdin)?;

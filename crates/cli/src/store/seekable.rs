@@ -6,6 +6,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Cursor, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroize;
 
@@ -18,26 +20,37 @@ pub enum SeekableInput {
 const STDIN: &str = "/proc/self/fd/0";
 const STDOUT: &str = "/proc/self/fd/1";
 
+/// Most bytes that are taken from a pipe, because they are held in memory.
+pub const PIPE_BYTES_MAX: u64 = 1 << 30;
+
 impl SeekableInput {
-    /// Opens stdin, buffering it if it is not a regular file.
-    pub fn from_stdin() -> io::Result<SeekableInput> {
-        let file = File::open(STDIN).and_then(|file| file.metadata());
-        if file.is_ok_and(|meta| meta.is_file()) {
-            return Ok(SeekableInput::File(STDIN.into()));
-        }
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes)?;
-        Ok(SeekableInput::Memory(bytes))
+    /// Opens stdin, buffering at most `bytes_max` bytes if it is not a regular file.
+    pub fn from_stdin(bytes_max: u64) -> io::Result<SeekableInput> {
+        let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+        SeekableInput::from_file(stdin.into(), Path::new(STDIN), bytes_max)
     }
 
-    /// Opens a file, buffering it if it is not a regular file.
-    pub fn from_path(path: &Path) -> io::Result<SeekableInput> {
-        let mut file = File::open(path)?;
-        if file.metadata()?.is_file() {
+    /// Opens a file, buffering at most `bytes_max` bytes if it is not a regular file.
+    pub fn from_path(path: &Path, bytes_max: u64) -> io::Result<SeekableInput> {
+        SeekableInput::from_file(File::open(path)?, path, bytes_max)
+    }
+
+    fn from_file(file: File, path: &Path, bytes_max: u64) -> io::Result<SeekableInput> {
+        let kind = file.metadata()?.file_type();
+        if kind.is_file() {
             return Ok(SeekableInput::File(path.to_owned()));
         }
+        // A device may never end.
+        if !kind.is_fifo() && !kind.is_socket() {
+            let text = "neither a regular file nor a pipe";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
+        let count = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+        if u64::try_from(count).is_ok_and(|count| count > bytes_max) {
+            let text = format!("longer than {bytes_max} bytes: pass a file instead of a pipe");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+        }
         Ok(SeekableInput::Memory(bytes))
     }
 

@@ -9,7 +9,9 @@ use crate::config_file;
 use crate::error::Error;
 use hushbox::config::Config;
 use hushbox::id::RecordingId;
+use hushbox::shell::os::regular_file::open_regular_file;
 use hushbox::store::archive::{ArchiveError, SummaryReader};
+use hushbox::store::fact::RecordingEnded;
 use hushbox::store::index::{Index, Record, RecordFilter};
 use hushbox::store::journal::{
     Checkpoint, FIRST_SEQUENCE, JournalItem, JournalReader, superseded_limits,
@@ -22,6 +24,12 @@ use std::fs::{File, TryLockError};
 use std::io::{BufReader, ErrorKind, Read, Seek, SeekFrom, Take};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
+
+/// Fewest and most characters of an ID that are looked up.
+const ID_PREFIX_MIN: usize = 4;
+const ID_LETTERS: usize = 16;
+/// Most IDs that an error shows.
+const SHOWN_IDS_MAX: usize = 5;
 
 /// A data directory and its configuration.
 pub struct StoreDir {
@@ -68,7 +76,7 @@ impl StoreDir {
     /// Opens a file of the data directory.
     pub fn open_file(&self, inside: &str) -> Result<File, Error> {
         let path = self.path_of(inside);
-        File::open(&path).map_err(|error| Error::Read { path, error })
+        open_regular_file(&path).map_err(|error| Error::Read { path, error })
     }
 
     /// Returns the paths of the journal files in the data directory, oldest first.
@@ -136,11 +144,25 @@ impl StoreDir {
         Ok(())
     }
 
-    /// Finds the record with this ID. Damage is skipped and reported on stderr.
+    /// Whether any record matches.
+    pub fn has_record(&self, filter: RecordFilter) -> Result<bool, Error> {
+        let mut is_found = false;
+        self.visit_records(filter, &mut |_| {
+            is_found = true;
+            Ok(false)
+        })?;
+        Ok(is_found)
+    }
+
+    /// Finds the record with this ID, in any case, or the only one whose ID begins so. Damage is
+    /// skipped and reported on stderr.
     pub fn find_record(&self, id: &str) -> Result<Record, Error> {
         let none = || Error::NoSuchRecord { id: id.to_owned() };
-        let wanted = RecordingId::parse(id.trim()).ok_or_else(none)?;
         let reader = self.summary_reader(SummaryReader::open)?;
+        let wanted = match RecordingId::parse(id.trim()) {
+            Some(wanted) => wanted,
+            None => complete_id(&reader, id.trim())?,
+        };
         let found = match reader.find_row(wanted) {
             Ok(None) => return Err(none()),
             Ok(Some(row)) => reader.fetch_record(row),
@@ -191,10 +213,24 @@ impl StoreDir {
         Ok(journal)
     }
 
-    /// Opens the media file of a record, limited to its valid bytes.
+    /// Opens the media file of a record, limited to the bytes that may be valid.
     pub fn open_media(&self, record: &Record) -> Result<Take<BufReader<File>>, Error> {
-        let file = self.open_file(&record.media_path()).map(BufReader::new)?;
-        Ok(file.take(record.certain_bytes().unwrap_or(u64::MAX)))
+        self.open_limited(&record.media_path(), record.ended.as_ref())
+    }
+
+    /// Opens the screen file of a record, limited to the bytes that may be valid.
+    pub fn open_screen(&self, record: &Record) -> Result<Take<BufReader<File>>, Error> {
+        self.open_limited(&record.screen_path(), record.screen_ended())
+    }
+
+    fn open_limited(
+        &self,
+        inside: &str,
+        ended: Option<&RecordingEnded>,
+    ) -> Result<Take<BufReader<File>>, Error> {
+        let path = self.path_of(inside);
+        let file = open_regular_file(&path).map_err(|error| Error::NoMedia { path, error })?;
+        Ok(BufReader::new(file).take(ended.map_or(u64::MAX, RecordingEnded::read_bytes)))
     }
 
     /// Reads the signing key, if this user may read it.
@@ -266,6 +302,32 @@ impl Journal {
     }
 }
 
+/// Whether a text can be the beginning of an ID.
+pub fn is_id_prefix(text: &str) -> bool {
+    let is_id_letter = |byte: u8| byte.is_ascii_alphabetic() || (b'2'..=b'7').contains(&byte);
+    (ID_PREFIX_MIN..=ID_LETTERS).contains(&text.len()) && text.bytes().all(is_id_letter)
+}
+
+/// Returns the only ID that begins with `prefix`, of deleted records too.
+fn complete_id(reader: &SummaryReader<ReadOnlyFs<'_>>, prefix: &str) -> Result<RecordingId, Error> {
+    let none = || Error::NoSuchRecord { id: prefix.to_owned() };
+    if !is_id_prefix(prefix) {
+        return Err(none());
+    }
+    let id_prefix = Some(prefix.to_ascii_lowercase());
+    let filter = RecordFilter { id_prefix, include_deleted: true, ..RecordFilter::default() };
+    let found = reader.scan_rows(filter).map_while(Result::ok).map(|row| row.id);
+    let found: Vec<RecordingId> = found.take(SHOWN_IDS_MAX).collect();
+    match &found[..] {
+        [] => Err(none()),
+        [id] => Ok(*id),
+        several => {
+            let found = several.iter().map(RecordingId::to_string).collect();
+            Err(Error::AmbiguousId { id: prefix.to_owned(), found })
+        }
+    }
+}
+
 /// Visits records until `visit` returns false or an error; returns the damage that stopped it.
 fn walk_records(
     reader: &SummaryReader<ReadOnlyFs<'_>>,
@@ -297,11 +359,11 @@ impl StoreFs for ReadOnlyFs<'_> {
     }
 
     fn open_file(&self, path: &str) -> std::io::Result<BufReader<File>> {
-        File::open(self.0.join(path)).map(BufReader::new)
+        open_regular_file(&self.0.join(path)).map(BufReader::new)
     }
 
     fn open_file_at(&self, path: &str, offset: u64) -> std::io::Result<BufReader<File>> {
-        let mut file = File::open(self.0.join(path))?;
+        let mut file = open_regular_file(&self.0.join(path))?;
         file.seek(SeekFrom::Start(offset))?;
         Ok(BufReader::new(file))
     }

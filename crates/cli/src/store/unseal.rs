@@ -8,7 +8,7 @@ use crate::store::store_dir::StoreDir;
 use hushbox::store::fact::PhoneNumbers;
 use hushbox::store::index::Record;
 use hushbox::store::layout;
-use hushbox::store::media::{MediaHeader, MediaReader};
+use hushbox::store::media::{MediaError, MediaHeader, MediaMismatch, MediaReader};
 use hushbox::store::seal::{
     DataKey, Identity, SealError, open_field, open_numbers, parse_identities, unwrap_key,
 };
@@ -98,14 +98,17 @@ impl IdentityKeyring {
         if record.deleted.is_some() {
             return Err(UnsealError::Deleted);
         }
-        let file = match store.open_media(record) {
-            Ok(file) => file,
-            Err(Error::Read { error, .. }) => {
-                return Err(UnsealError::Media { why: error.to_string() });
-            }
-            Err(other) => return Err(UnsealError::Media { why: other.to_string() }),
-        };
+        let unreadable = |why: String| UnsealError::Media { why };
+        let file = store.open_media(record).map_err(|error| match error {
+            Error::NoMedia { error, .. } => unreadable(error.to_string()),
+            other => unreadable(other.to_string()),
+        })?;
         let reader = MediaReader::open(file)?;
+        let (found, expected) = (reader.header().id, record.id());
+        if found != expected {
+            let other = MediaMismatch::OtherRecording { found, expected };
+            return Err(unreadable(other.to_string()));
+        }
         let key = self.media_key(reader.header())?;
         let key = key.as_ref();
         let fields = record.fields.iter();

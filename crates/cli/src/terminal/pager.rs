@@ -5,8 +5,9 @@
 
 use crate::commands::report;
 use crate::error::Error;
+use crate::output::escape::escape_text;
 use crate::output::reply_format;
-use crate::output::table::{replace_controls, wrap_text};
+use crate::output::table::wrap_text;
 use crate::terminal::raw_mode::{KeyAction, RawMode};
 use crate::terminal::stdin;
 use hushbox::alarm;
@@ -84,7 +85,7 @@ impl Pager {
 
     fn format_outcome(&self, reply: &Reply) -> String {
         let line = reply_format::format_outcome(&with_readable_sizes(reply).outcome);
-        let line = wrap_text(line.trim_end(), self.columns).join("\n");
+        let line = wrap_text(&escape_text(line.trim_end()), self.columns).join("\n");
         match reply.outcome.is_err() && self.has_colour {
             true => format!("{RED}{line}{RESET}\n"),
             false => line + "\n",
@@ -195,7 +196,7 @@ fn format_list(reply: &Reply, columns: usize) -> String {
     let texts = std::iter::once("").chain(reply.rows.iter().map(|row| of(row, "text")));
     for (line, text_below) in lines.iter().zip(texts) {
         text.push_str(&format!("{line}\n"));
-        for part in wrap_text(&replace_controls(text_below), columns.saturating_sub(7).max(20)) {
+        for part in wrap_text(&escape_text(text_below), columns.saturating_sub(7).max(20)) {
             let part = if part.is_empty() { part } else { format!("       {part}\n") };
             text.push_str(&part);
         }

@@ -3,7 +3,7 @@
 //! Each character takes one column. A short unchanged span is sent again if moving the cursor would
 //! cost more bytes: a terminal at 9600 baud gets 960 bytes per second.
 
-use crate::output::table::replace_controls;
+use crate::output::escape::escape_text;
 
 /// Longest unchanged span that is cheaper to resend than to skip.
 const REPAINT_GAP_MAX: usize = 6;
@@ -59,7 +59,7 @@ impl ScreenBuffer {
     pub fn write_text(&mut self, (row, column): (usize, usize), text: &str, style: Style) {
         let style = if self.has_colour { style } else { Style::Plain };
         let line = self.next.chunks_mut(self.columns).nth(row).unwrap_or_default();
-        for (cell, letter) in line.iter_mut().skip(column).zip(replace_controls(text).chars()) {
+        for (cell, letter) in line.iter_mut().skip(column).zip(escape_text(text).chars()) {
             *cell = (letter, style);
         }
     }
@@ -113,11 +113,11 @@ mod tests {
         canvas.write_text((1, 2), "level ##", Style::Plain);
         canvas.write_text((1, 10), "|", Style::Red);
         assert_eq!(canvas.render_changes(), "\u{1b}[2;11H\u{1b}[;31m|\u{1b}[m");
-        // Text beyond the edge and control characters are dropped.
+        // Text beyond the edge is dropped, and control characters are escaped.
         canvas.write_text((0, 18), "abc", Style::Plain);
         canvas.write_text((9, 0), "nowhere", Style::Plain);
         canvas.write_text((2, 0), "\u{7}x", Style::Plain);
-        assert_eq!(canvas.render_changes(), "\u{1b}[1;19Hab\u{1b}[3;2Hx");
+        assert_eq!(canvas.render_changes(), "\u{1b}[1;19Hab\u{1b}[3;1H\\u{7}x");
         let mut plain = ScreenBuffer::new((20, 3), false);
         plain.write_text((0, 0), "x", Style::Red);
         assert_eq!(plain.render_changes(), "\u{1b}[1;1Hx");

@@ -166,12 +166,13 @@ impl BoxConnection {
         }
     }
 
-    /// Sends a command whose reply is a file, and streams the file into a memory file.
+    /// Sends a command whose reply is a file, and streams the file into a memory file. Also returns
+    /// the digest that the recorder's journal has for it.
     pub async fn fetch_file(
         &mut self,
         line: &str,
         store: MemFile,
-    ) -> Result<MemFile, ConnectionError> {
+    ) -> Result<(MemFile, String), ConnectionError> {
         self.download = Some(store);
         let reply = self.request(line).await;
         let store = self.download.take();
@@ -179,8 +180,9 @@ impl BoxConnection {
         let said = reply.outcome.map_err(ConnectionError::Refused)?;
         // The reply holds the data that arrived together with the `ok`.
         store.append(&reply.data)?;
-        match said.get("size").and_then(|size| size.parse::<u64>().ok()) {
-            Some(size) if store.size() == size => Ok(store),
+        let size = said.get("size").and_then(|size| size.parse::<u64>().ok());
+        match (size, said.get("digest")) {
+            (Some(size), Some(digest)) if store.size() == size => Ok((store, digest.to_owned())),
             _ => Err(ConnectionError::Truncated),
         }
     }

@@ -19,7 +19,7 @@ use crate::config::UnsealConfig;
 use crate::media::cache::{CacheKey, MemoryReservation, RecordingCache};
 use crate::media::decoder::{DecodeInput, Decoder};
 use crate::media::fetch;
-use crate::media::fetch::{MediaRequest, SealedMedia};
+use crate::media::fetch::{MediaRequest, SealedFile, SealedMedia};
 use crate::media::memfile::MemFile;
 use crate::media::playback::{PlaybackRequest, PlaybackState, RequiredAction};
 use crate::media::sealed_facts::{FactsError, OpenedFacts, SealedFacts};
@@ -260,7 +260,8 @@ impl DecodeService {
         let _turn = self.facts_permits.acquire().await.map_err(|_| MediaError::TimedOut)?;
         let mut asked = MemFile::new()?;
         asked.append(&serde_json::to_vec(envelope).map_err(|_| MediaError::UnexpectedOutput)?)?;
-        let told = self.run_tool(who, (&asked, None), DecodeFormat::Facts).await?;
+        let identity = self.session_identity_file(who)?;
+        let told = self.decoder.open_facts(&asked, identity.as_ref()).await?;
         let size = usize::try_from(told.size()).map_err(|_| MediaError::UnexpectedOutput)?;
         serde_json::from_slice(&told.read(0, size)?).map_err(|_| MediaError::UnexpectedOutput)
     }
@@ -420,7 +421,7 @@ impl DecodeService {
         let film = reels.has_video();
         match self.decode_media(who, reels, kind).await {
             Err(MediaError::DecodeFailed(why)) if reels.screen.is_some() => {
-                let file = self.run_tool(who, (&reels.main, None), kind).await?;
+                let file = self.run_tool(who, (reels, None), kind).await?;
                 Ok((file, false, Some(why)))
             }
             file => Ok((file?, film, None)),
@@ -518,17 +519,19 @@ impl DecodeService {
         kind: DecodeFormat,
     ) -> Result<MemFile, MediaError> {
         let screen = reels.screen.as_ref().filter(|_| kind == DecodeFormat::Webm);
-        self.run_tool(who, (&reels.main, screen), kind).await
+        self.run_tool(who, (reels, screen), kind).await
     }
 
-    /// Runs the tool on the media file and its screen recording.
+    /// Runs the tool on the media file and the screen file.
     async fn run_tool(
         &self,
         who: &Requester,
-        (main, screen): (&MemFile, Option<&MemFile>),
+        (media, screen): (&SealedMedia, Option<&SealedFile>),
         kind: DecodeFormat,
     ) -> Result<MemFile, MediaError> {
         let identity = self.session_identity_file(who)?;
-        self.decoder.run(DecodeInput { main, screen, identity: identity.as_ref() }, kind).await
+        let (recording, main) = (&*media.recording, &media.main);
+        let input = DecodeInput { recording, main, screen, identity: identity.as_ref() };
+        self.decoder.decode(input, kind).await
     }
 }

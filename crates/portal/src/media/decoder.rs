@@ -6,6 +6,7 @@
 
 use crate::config::UnsealConfig;
 use crate::media::decode_service::{DecodeFormat, MediaError};
+use crate::media::fetch::SealedFile;
 use crate::media::memfile::MemFile;
 use command_fds::{CommandFdExt, FdMapping};
 use std::io;
@@ -23,13 +24,12 @@ const ERROR_CHARS_MAX: usize = 300;
 /// First descriptor that a child inherits after stdin, stdout and stderr.
 const FIRST_INHERITED_FD: i32 = 3;
 
-/// Input files of the tool.
+/// Input files of the tool, which refuses any file but those of the recording.
 #[derive(Clone, Copy, Debug)]
 pub struct DecodeInput<'a> {
-    /// Media file or sealed facts.
-    pub main: &'a MemFile,
-    /// Screen recording of the media file.
-    pub screen: Option<&'a MemFile>,
+    pub recording: &'a str,
+    pub main: &'a SealedFile,
+    pub screen: Option<&'a SealedFile>,
     /// Identity that the supervisor supplied; without one the site's identity is used.
     pub identity: Option<&'a MemFile>,
 }
@@ -66,19 +66,70 @@ impl Decoder {
         self.config.identity.is_some()
     }
 
-    /// Runs the tool on `input` and returns its stdout.
-    pub async fn run(
+    /// Decodes a recording.
+    pub async fn decode(
         &self,
         input: DecodeInput<'_>,
         kind: DecodeFormat,
     ) -> Result<MemFile, MediaError> {
+        let mut inherited = InheritedFiles::default();
+        let mut command = self.build_command(kind);
+        command.args(["--recording", input.recording, "--digest", &input.main.digest]);
+        if kind == DecodeFormat::Waveform {
+            command.args(["--peaks", WAVEFORM_PEAKS]);
+        }
+        if let Some(screen) = input.screen {
+            command.arg("--screen").arg(inherited.add_file(&screen.file)?);
+            command.args(["--screen-digest", &screen.digest]);
+        }
+        self.add_identity(&mut command, input.identity, &mut inherited)?;
+        self.run(command, &input.main.file, inherited).await
+    }
+
+    /// Opens sealed numbers and fields. `identity`: see `DecodeInput::identity`.
+    pub async fn open_facts(
+        &self,
+        sealed: &MemFile,
+        identity: Option<&MemFile>,
+    ) -> Result<MemFile, MediaError> {
+        let mut inherited = InheritedFiles::default();
+        let mut command = self.build_command(DecodeFormat::Facts);
+        self.add_identity(&mut command, identity, &mut inherited)?;
+        self.run(command, sealed, inherited).await
+    }
+
+    fn build_command(&self, kind: DecodeFormat) -> Command {
+        let mut command = Command::new(&self.config.tool);
+        command.args(["decode", "--as", kind.as_str()]).env_clear();
+        command
+    }
+
+    fn add_identity(
+        &self,
+        command: &mut Command,
+        identity: Option<&MemFile>,
+        inherited: &mut InheritedFiles,
+    ) -> io::Result<()> {
+        let handed_in = identity.map(|file| inherited.add_file(file)).transpose()?;
+        let identity = handed_in.as_deref().map(Path::new).or(self.config.identity.as_deref());
+        if let Some(identity) = identity {
+            command.arg("--identity").arg(identity);
+        }
+        Ok(())
+    }
+
+    /// Runs the tool on `input` and returns its stdout.
+    async fn run(
+        &self,
+        mut command: Command,
+        input: &MemFile,
+        inherited: InheritedFiles,
+    ) -> Result<MemFile, MediaError> {
         let tool = self.config.tool.display().to_string();
         let failed = |error| MediaError::Spawn { tool: tool.clone(), error };
         let out = MemFile::new()?;
-        let mut command = self.build_command(input, kind)?;
-        command
-            .stdin(Stdio::from(input.main.try_clone_fd()?))
-            .stdout(Stdio::from(out.try_clone_fd()?));
+        command.fd_mappings(inherited.0).map_err(io::Error::other)?;
+        command.stdin(Stdio::from(input.try_clone_fd()?)).stdout(Stdio::from(out.try_clone_fd()?));
         let child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn().map_err(failed)?;
         // The command holds the descriptor copies that the child inherited.
         drop(command);
@@ -90,26 +141,9 @@ impl Decoder {
         // The first line states the reason; the second is for shell users.
         let words = String::from_utf8_lossy(&output.stderr);
         let words = words.lines().next().unwrap_or_default().trim_start_matches("hushbox: ");
+        // The name of the file means nothing to a supervisor.
+        let words = words.split_once(" cannot be used: ").map_or(words, |(_, why)| why);
         Err(MediaError::DecodeFailed(words.chars().take(ERROR_CHARS_MAX).collect()))
-    }
-
-    fn build_command(&self, input: DecodeInput<'_>, kind: DecodeFormat) -> io::Result<Command> {
-        let mut inherited = InheritedFiles::default();
-        let mut command = Command::new(&self.config.tool);
-        command.args(["decode", "--as", kind.as_str()]).env_clear();
-        if kind == DecodeFormat::Waveform {
-            command.args(["--peaks", WAVEFORM_PEAKS]);
-        }
-        if let Some(screen) = input.screen {
-            command.arg("--screen").arg(inherited.add_file(screen)?);
-        }
-        let handed_in = input.identity.map(|file| inherited.add_file(file)).transpose()?;
-        let identity = handed_in.as_deref().map(Path::new).or(self.config.identity.as_deref());
-        if let Some(identity) = identity {
-            command.arg("--identity").arg(identity);
-        }
-        command.fd_mappings(inherited.0).map_err(io::Error::other)?;
-        Ok(command)
     }
 }
 
@@ -149,16 +183,15 @@ done
         let tool = path("tool");
         let decoder = Decoder::new(UnsealConfig { tool, identity: None, memory_mb: 1 });
         let (first, second, empty) = (mem_file("FIRST"), mem_file("SECOND"), mem_file("media"));
-        let input = |identity| DecodeInput { main: &empty, screen: None, identity: Some(identity) };
         let other = async {
             // The first child runs and waits.
             let (started, release) = (path("started"), path("release"));
             tokio::task::spawn_blocking(|| std::fs::read(started)).await.unwrap().unwrap();
-            let seen = decoder.run(input(&second), DecodeFormat::Facts).await.unwrap();
+            let seen = decoder.open_facts(&empty, Some(&second)).await.unwrap();
             std::fs::write(release, "go\n").unwrap();
             seen
         };
-        let (held, seen) = tokio::join!(decoder.run(input(&first), DecodeFormat::Facts), other);
+        let (held, seen) = tokio::join!(decoder.open_facts(&empty, Some(&first)), other);
         let text = |memory: &MemFile| {
             let bytes = memory.read(0, usize::try_from(memory.size()).unwrap()).unwrap();
             String::from_utf8(bytes.to_vec()).unwrap()

@@ -32,11 +32,19 @@ pub struct MediaRequest {
     is_screen_only: bool,
 }
 
+/// An encrypted file, and the digest that the recorder's journal has for it.
+#[derive(Debug)]
+pub struct SealedFile {
+    pub file: MemFile,
+    pub digest: String,
+}
+
 /// The encrypted files of a recording.
 #[derive(Debug)]
 pub struct SealedMedia {
-    pub main: MemFile,
-    pub screen: Option<MemFile>,
+    pub recording: String,
+    pub main: SealedFile,
+    pub screen: Option<SealedFile>,
     is_screen_only: bool,
 }
 
@@ -125,20 +133,20 @@ impl MediaRequest {
         mut self,
         purpose: &str,
     ) -> Result<(SealedMedia, Option<String>), MediaError> {
-        let main = self
-            .connection
-            .fetch_file(&media_command(&self.id, purpose, "sound"), MemFile::new()?)
-            .await?;
+        let wanted = media_command(&self.id, purpose, "sound");
+        let (file, digest) = self.connection.fetch_file(&wanted, MemFile::new()?).await?;
+        let main = SealedFile { file, digest };
         let (mut screen, mut dark) = (None, None);
         if self.sizes.1 > 0 && !self.is_screen_only {
             let wanted = media_command(&self.id, purpose, "screen");
             match self.connection.fetch_file(&wanted, MemFile::new()?).await {
-                Ok(found) => screen = Some(found),
+                Ok((file, digest)) => screen = Some(SealedFile { file, digest }),
                 Err(ConnectionError::Refused(failure)) => dark = Some(failure.text),
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok((SealedMedia { main, screen, is_screen_only: self.is_screen_only }, dark))
+        let (recording, is_screen_only) = (self.id, self.is_screen_only);
+        Ok((SealedMedia { recording, main, screen, is_screen_only }, dark))
     }
 }
 
@@ -146,7 +154,7 @@ impl SealedMedia {
     /// Size of the files in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
-        self.main.size() + self.screen.as_ref().map_or(0, MemFile::size)
+        self.main.file.size() + self.screen.as_ref().map_or(0, |screen| screen.file.size())
     }
 
     /// Whether there is a picture to show.

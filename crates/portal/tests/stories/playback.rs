@@ -4,6 +4,7 @@ use super::http::HttpClient;
 use super::stack::{Stack, StackOptions, wait_for};
 use super::supervisor::{count_plays, record_call};
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 
 /// Permissions of the supervisors in the test configuration.
 const SUPERVISOR_PERMISSIONS: &str =
@@ -95,6 +96,60 @@ fn d3_playback_ends_when_the_right_to_play_is_withdrawn() {
     let csrf = boss.get("/records").csrf_token();
     let export = boss.post(&format!("/records/{id}/export"), &[("csrf", &csrf), ("kind", "wav")]);
     assert_eq!(export.status, 403);
+}
+
+/// The media files below a folder, with their bytes.
+fn media_files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        match path.is_dir() {
+            true => found.extend(media_files(&path)),
+            false => found.push((path.clone(), std::fs::read(path).unwrap())),
+        }
+    }
+    found
+}
+
+#[test]
+fn h5_media_file_of_another_recording_is_neither_played_nor_exported() {
+    let house = Stack::new(&StackOptions::default());
+    record_call(&house);
+    record_call(&house);
+    // The longer file lies in the place of the shorter one, so that the recorder reads all of it.
+    let mut files = media_files(&house.path("data/media"));
+    files.sort_by_key(|(_, bytes)| bytes.len());
+    let [(mine, whole), (_, other)] = &files[..] else { panic!("two recordings") };
+    let id = mine.file_stem().unwrap().to_str().unwrap();
+    let [listen, sound, wave] = media_paths(id);
+    let mut boss = HttpClient::logged_in(&house, "boss");
+    let csrf = boss.get("/records").csrf_token();
+    let mut export = |kind: &str| {
+        boss.post(&format!("/records/{id}/export"), &[("csrf", &csrf), ("kind", kind)])
+    };
+    for (bytes, why) in [
+        (&other[..], "This recording cannot be opened: this is the file of recording"),
+        (&[&whole[..whole.len() - 1], b"?"].concat(), "This recording cannot be opened: "),
+        (&whole[..whole.len() - 1], "cannot be read"),
+        (&[], "cannot be read"),
+    ] {
+        std::fs::write(mine, bytes).unwrap();
+        for kind in ["wav", "opus", "webm"] {
+            let answer = export(kind);
+            let text = answer.text();
+            assert!(answer.status >= 400 && text.contains(why), "{kind} {}: {text}", answer.status);
+        }
+    }
+    std::fs::write(mine, other).unwrap();
+    let mut boss = HttpClient::logged_in(&house, "boss");
+    for path in [&sound, &wave] {
+        assert!(boss.get(path).status >= 400, "{path}");
+    }
+    let page = boss.get(&listen).text();
+    assert!(!page.contains("id=\"player\""), "{page}");
+    // The right file is played again.
+    std::fs::write(mine, whole).unwrap();
+    assert_eq!(boss.get(&listen).status, 200);
+    assert_eq!(boss.get(&sound).status, 200);
 }
 
 /// Asserts that an event stream ends with this event.
