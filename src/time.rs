@@ -70,6 +70,12 @@ impl WallTime {
         let local = self.to_timestamp().to_zoned(zone.clone());
         local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
     }
+
+    /// Formats the time of day in a time zone, `14:02:11`.
+    #[must_use]
+    pub fn to_local_clock(self, zone: &jiff::tz::TimeZone) -> String {
+        self.to_timestamp().to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
+    }
 }
 
 /// Both times, read once per turn.

@@ -4,7 +4,7 @@
 //! it. An `AgentCommand` is a command of the line protocol without arguments. The texts are those
 //! of the line protocol. The box decides whether a request is permitted.
 
-use protocol::{Ability, AgentState, Command};
+use protocol::{Ability, AgentState, Command, reply};
 use serde::{Deserialize, Serialize};
 
 /// A command of the line protocol without arguments.
@@ -43,6 +43,18 @@ impl AgentCommand {
         }
     }
 
+    /// The line that the box reads for a press in this call. A recording names the call that the
+    /// agent sees, so that the box refuses a press that comes after it.
+    #[must_use]
+    pub fn to_line(self, call: Option<&str>) -> String {
+        let names_call = matches!(self, AgentCommand::RecordStart | AgentCommand::RecordStop);
+        let Some(call) = call.filter(|_| names_call) else { return self.as_line().to_owned() };
+        let mut bytes = Vec::new();
+        reply::begin_line(&mut bytes, self.as_line()).pair("call", call).end();
+        bytes.pop();
+        String::from_utf8(bytes).unwrap_or_else(|_| self.as_line().to_owned())
+    }
+
     /// The ability that the box must list in `can` to permit this command.
     #[must_use]
     pub fn required_ability(self) -> Ability {
@@ -73,6 +85,8 @@ pub enum AgentRequest {
     },
     /// Connect to the box now.
     Reconnect,
+    /// The agent has seen that a blackout came late.
+    Acknowledge,
 }
 
 impl AgentRequest {
@@ -81,6 +95,7 @@ impl AgentRequest {
         let text = text.trim();
         match text {
             "reconnect" => return Ok(AgentRequest::Reconnect),
+            "acknowledge" => return Ok(AgentRequest::Acknowledge),
             "toggle blackout" => return Ok(AgentRequest::ToggleBlackout),
             "toggle recording" => return Ok(AgentRequest::ToggleRecording),
             _ => {}
@@ -128,6 +143,7 @@ impl AgentRequest {
             AgentRequest::ToggleRecording => "toggle recording".to_owned(),
             AgentRequest::Update { field, .. } => format!("update {field}"),
             AgentRequest::Reconnect => "reconnect".to_owned(),
+            AgentRequest::Acknowledge => "acknowledge".to_owned(),
         }
     }
 }
@@ -140,7 +156,7 @@ pub enum AgentRequestError {
     #[error(
         "not a command for this client; use one of: record start, record stop, screen start, \
          screen stop, blackout start, blackout stop, update N \"VALUE\", toggle blackout, toggle \
-         recording, reconnect"
+         recording, reconnect, acknowledge"
     )]
     NotAllowed,
 }

@@ -71,8 +71,14 @@ pub struct Snapshot {
     pub blackout: bool,
     /// How long the blackout has been active.
     pub blackout_ms: u64,
+    /// Whether the time of the blackout grows.
+    pub blackout_counts: bool,
+    /// Whether the blackout was on before this call began, and the agent has not confirmed it.
+    pub carried: bool,
     /// Why a requested blackout is not active.
     pub unmasked: Option<String>,
+    /// What the agent must know of a blackout that came late.
+    pub late: Option<String>,
     /// The fields that may be set now, with their labels; never their values.
     pub fields: Vec<(u8, String)>,
     /// Each timeline row: its heading, and its active spans in milliseconds ago, from and to.
