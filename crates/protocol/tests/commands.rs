@@ -255,7 +255,7 @@ fn errors_follow_the_order_of_the_contract() {
 fn wrong_form_is_answered_with_the_right_form() {
     let text = |line, kind| Command::parse_for(line, Some(kind)).expect_err(line).text;
     assert!(text("record start", Kind::Cti).ends_with("record start device=D"));
-    assert!(text("record start device=1", Kind::Agent).ends_with("use: record start"));
+    assert!(text("record start device=1", Kind::Agent).ends_with("use: record start [call=ID]"));
     assert!(text("blackout stop", Kind::Supervisor).ends_with("blackout stop agent=USER"));
     assert!(text("shutdown", Kind::Agent).contains("is for technician"));
     assert!(text("enrol code=x", Kind::Agent).contains("before hello"));
