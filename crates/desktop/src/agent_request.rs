@@ -6,6 +6,7 @@
 
 use protocol::{Ability, AgentState, Command, reply};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// A command of the line protocol without arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -82,6 +83,12 @@ pub enum AgentRequest {
     Update {
         field: u8,
         value: String,
+        /// The id of the call that the value belongs to.
+        #[serde(default)]
+        call: Option<String>,
+        /// The box's number of that call.
+        #[serde(default)]
+        call_number: Option<u64>,
     },
     /// Connect to the box now.
     Reconnect,
@@ -104,8 +111,9 @@ impl AgentRequest {
             return Ok(AgentRequest::Command(command));
         }
         match Command::parse(text) {
-            Ok(Command::Update { field, value, .. }) => {
-                Ok(AgentRequest::Update { field, value: value.into_owned() })
+            Ok(Command::Update { field, value, call, call_number }) => {
+                let (value, call) = (value.into_owned(), call.map(Cow::into_owned));
+                Ok(AgentRequest::Update { field, value, call, call_number })
             }
             Err(refusal) if text.starts_with("update ") => {
                 Err(AgentRequestError::InvalidUpdate(refusal.text))
@@ -173,8 +181,15 @@ mod tests {
             assert_eq!(parsed, Ok(AgentRequest::Command(command)));
             assert!(Command::parse(command.as_line()).is_ok(), "{command:?}");
         }
-        let update = AgentRequest::Update { field: 3, value: "a \"b\"".to_owned() };
-        assert_eq!(AgentRequest::parse(r#" update 3 "a \"b\"" "#), Ok(update));
+        let update = |call_number| AgentRequest::Update {
+            field: 3,
+            value: "a \"b\"".to_owned(),
+            call: None,
+            call_number,
+        };
+        assert_eq!(AgentRequest::parse(r#" update 3 "a \"b\"" "#), Ok(update(None)));
+        let numbered = AgentRequest::parse(r#"update 3 "a \"b\"" call_number=17"#);
+        assert_eq!(numbered, Ok(update(Some(17))));
         assert_eq!(AgentRequest::parse("reconnect"), Ok(AgentRequest::Reconnect));
         for text in ["", "shutdown", "record start device=1001", "x", "hello agent user=x"] {
             assert_eq!(AgentRequest::parse(text), Err(AgentRequestError::NotAllowed), "{text}");

@@ -29,8 +29,9 @@ impl Core {
                 let line = command.to_line(call.as_deref());
                 self.send_command(now, line, command.required_ability(), requester);
             }
-            AgentRequest::Update { field, value } => {
-                match notifications::format_update_line(field, &value) {
+            AgentRequest::Update { field, value, call, call_number } => {
+                let line = notifications::format_update_line(field, &value, (call, call_number));
+                match line {
                     Ok(line) => self.send_command(now, line, Ability::Update(field), requester),
                     Err(reason) => self.send_reply(requester, Err(reason)),
                 }

@@ -158,11 +158,22 @@ fn describe_command(command: Ability) -> String {
     }
 }
 
-/// Formats the line that sets a field, or says why the value is refused (requirement F4).
-pub(super) fn format_update_line(field: u8, value: &str) -> Result<String, String> {
+/// Formats the line that sets a field of a call, or says why the value is refused (requirement F4).
+pub(super) fn format_update_line(
+    field: u8,
+    value: &str,
+    (call, call_number): (Option<String>, Option<u64>),
+) -> Result<String, String> {
     check_value(value).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
-    reply::begin_line(&mut bytes, "update").word(field).word(value).end();
+    let mut line = reply::begin_line(&mut bytes, "update").word(field).word(value);
+    if let Some(call) = call {
+        line = line.pair("call", call);
+    }
+    if let Some(number) = call_number {
+        line = line.pair("call_number", number);
+    }
+    line.end();
     bytes.pop();
     String::from_utf8(bytes).map_err(|error| error.to_string())
 }

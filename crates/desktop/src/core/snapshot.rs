@@ -38,6 +38,7 @@ impl Core {
             carried: state.carried,
             unmasked: client_state.unmasked.clone(),
             late: client_state.late.clone(),
+            update_call: state.update_call,
             fields: fields.map(|n| (n, label(n).unwrap_or_else(|| format!("Field {n}")))).collect(),
             timeline: timeline.collect(),
             settings: Some(self.settings.clone()),

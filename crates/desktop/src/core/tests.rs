@@ -640,9 +640,18 @@ fn a_quiet_session_is_pinged_and_a_silent_box_is_left() {
 #[test]
 fn a4_f2_f4_update_is_sent_checked_and_never_shown() {
     let mut harness = Harness::connected();
-    let update = |value: &str| AgentRequest::Update { field: 1, value: value.to_owned() };
+    let numbered = |value: &str, call_number| AgentRequest::Update {
+        field: 1,
+        value: value.to_owned(),
+        call: None,
+        call_number,
+    };
+    let update = |value: &str| numbered(value, None);
     harness.handle_input(Input::Request(update("Mr. \"Miller\" \\"), Some(1)));
     assert_eq!(harness.sent.last().map(String::as_str), Some(r#"update 1 "Mr. \"Miller\" \\""#));
+    harness.reply_ok(&[("recording", "r1")]);
+    harness.handle_input(Input::Request(numbered("Miller", Some(17)), Some(1)));
+    assert_eq!(harness.sent.last().map(String::as_str), Some("update 1 Miller call_number=17"));
     harness.reply_ok(&[("recording", "r1")]);
     let sent = harness.sent.len();
     for bad in ["a<b", "50%", "a=b", "tab\there"] {
