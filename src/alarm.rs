@@ -39,6 +39,7 @@ pub enum AlarmCode {
     StaleCall = 203,
     DuplicateUser = 301,
     Guessing = 302,
+    LateBlackout = 305,
     DiskFull = 401,
     DiskFailed = 402,
     NotSealed = 403,
@@ -83,7 +84,7 @@ const fn event_alarm(
     CodeInfo { code, word, severity, is_state: false, advice }
 }
 
-const TABLE: [CodeInfo; 23] = [
+const TABLE: [CodeInfo; 24] = [
     state_alarm(
         AlarmCode::BoardDown,
         "board-down",
@@ -146,6 +147,14 @@ const TABLE: [CodeInfo; 23] = [
         Severity::Major,
         "Too many wrong PINs or enrolment codes; further attempts are locked out. Find the source \
          in `clients` and the log. The lock ends automatically",
+    ),
+    event_alarm(
+        AlarmCode::LateBlackout,
+        "late-blackout",
+        Severity::Critical,
+        "A press for a blackout reached the box too late, and the recording keeps what was said \
+         before. The text names the recording and the times. Check the network of the agent's \
+         workstation, and let a supervisor listen to these seconds",
     ),
     state_alarm(
         AlarmCode::DiskFull,

@@ -224,6 +224,8 @@ pub struct BlackoutSettings {
     pub lead_ms: u32,
     /// Maximum length of a blackout, in seconds of captured audio.
     pub max_s: u32,
+    /// Time without a call after which an agent's blackout ends by itself, in seconds; 0: never.
+    pub end_without_call_s: u32,
     pub scope: BlackoutScope,
 }
 

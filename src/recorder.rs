@@ -341,7 +341,7 @@ impl Recorder {
         if self.timers.take_due(Timer::PendingStops, now.mono) {
             self.roll_back_late_stops(now);
         }
-        self.enforce_blackout_ceiling(now);
+        self.enforce_blackout_limits(now);
         self.release_audio(now);
         self.update_screens(now);
         self.delete_due_records(now);

@@ -93,6 +93,12 @@ impl WallTime {
         let start = day.to_zoned(zone.clone()).map_or(limit, |start| start.timestamp());
         WallTime(start.as_millisecond())
     }
+
+    /// Formats the time of day in a time zone, `14:02:11`.
+    #[must_use]
+    pub fn to_local_clock(self, zone: &jiff::tz::TimeZone) -> String {
+        self.to_timestamp().to_zoned(zone.clone()).strftime("%H:%M:%S").to_string()
+    }
 }
 
 /// Both times, read once per turn.

@@ -99,6 +99,13 @@ impl Channel {
     /// position.
     pub fn start_mask(&mut self, from: Position) -> Position {
         self.mask_count += 1;
+        self.extend_mask(from)
+    }
+
+    /// Masks from `from` on and wipes audio that still waits; the blackout is already counted.
+    /// Returns the first masked position.
+    pub fn extend_mask(&mut self, from: Position) -> Position {
+        assert!(self.mask_count > 0, "channel {} is not covered", self.id);
         // A full mask joins ranges; the gap between them is then masked too and must be wiped.
         let joins = self.mask.is_full();
         self.mask.open_at(from);

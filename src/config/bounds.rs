@@ -50,6 +50,8 @@ pub const WRAPUP_S: RangeInclusive<u32> = 0..=3600;
 pub const STALE_CALL_S: RangeInclusive<u32> = 60..=86_400;
 /// Maximum length of a blackout: up to a day.
 pub const BLACKOUT_MAX_S: RangeInclusive<u32> = 1..=86_400;
+/// Time without a call after which an agent's blackout ends by itself; 0: never.
+pub const END_WITHOUT_CALL_S: RangeInclusive<u32> = 0..=86_400;
 /// Disk reserve: up to 1 TiB.
 pub const RESERVE_MB: RangeInclusive<u32> = 1..=1 << 20;
 

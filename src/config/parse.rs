@@ -268,6 +268,7 @@ fn read_blackout(
     let blackout = BlackoutSettings {
         lead_ms: lead_ms.unwrap_or(2000.min(holdback_ms)),
         max_s: table.read_number_or("max_s", BLACKOUT_MAX_S, 300),
+        end_without_call_s: table.read_number_or("end_without_call_s", END_WITHOUT_CALL_S, 60),
         scope: table.read_word("scope", &scopes).map_or(BlackoutScope::Agent, |scope| scope.value),
     };
     table.finish(notes);

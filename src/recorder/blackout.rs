@@ -8,6 +8,7 @@
 
 pub(super) mod commands;
 pub(super) mod pending_stop;
+pub(super) mod reach;
 pub(super) mod visibility;
 
 use super::Recorder;
@@ -18,23 +19,44 @@ use crate::config::BlackoutScope;
 use crate::id::RecordingId;
 use crate::job::Ticket;
 use crate::recorder::blackout::pending_stop::PendingStop;
+use crate::recorder::blackout::reach::{LatePress, PressReach};
 use crate::store::fact::{
     BlackoutEnd, BlackoutHolder, BlackoutNumber, CallNumber, ChannelPosition, Fact,
 };
-use crate::time::{MonoTime, Now, Position, frames_of_ms};
+use crate::time::{MonoTime, Now, Position};
 use crate::trace::TraceEvent;
 
 /// The effect of a press; later presses get the receipt of the first.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Receipt {
     pub recording: Option<RecordingId>,
     pub at: Position,
     pub from: Position,
+    /// Earliest position that `from` may state.
+    pub clip: Position,
     pub channel: u16,
     /// Other covered channels, and their first masked positions.
     pub others: Vec<(u16, Position)>,
     pub took_us: u64,
+    /// How much of what the press should have masked is kept, in milliseconds.
+    pub late_ms: u64,
+    /// Frames per second of the agent's own channel.
+    pub rate: u32,
     pub ticket: Ticket,
+}
+
+impl Receipt {
+    /// States an earlier start, and how much the mask still does not reach.
+    fn move_back(&mut self, places: &[ChannelPosition], late_ms: u64) {
+        self.late_ms = self.late_ms.max(late_ms);
+        let begins = |channel: u16| places.iter().find(|place| place.channel == channel);
+        if let Some(place) = begins(self.channel) {
+            self.from = self.from.min(place.at.max(self.clip));
+        }
+        for (channel, from) in &mut self.others {
+            *from = begins(*channel).map_or(*from, |place| place.at.min(*from));
+        }
+    }
 }
 
 /// One open blackout.
@@ -53,6 +75,12 @@ pub struct ActiveBlackout {
     /// Captured audio under the blackout, in microseconds.
     pub captured_us: u64,
     pub warned: bool,
+    /// Calls that began under the blackout, until the agent confirms it for them.
+    pub carried: Vec<CallNumber>,
+    /// Since when none of `calls` is live.
+    pub idle_since: Option<MonoTime>,
+    /// The earliest time from which a press wanted the mask.
+    pub wanted_from: MonoTime,
     pub covered: Vec<ChannelIndex>,
     /// Start of the screen mask, in milliseconds since the daemon started.
     pub screen_from: Position,
@@ -126,7 +154,7 @@ pub(super) struct BlackoutRequest<'a> {
     pub clip: Position,
     pub holder: BlackoutHolder,
     pub by: &'a str,
-    pub lead_ms: u32,
+    pub reach: PressReach,
     pub woke: MonoTime,
 }
 
@@ -140,9 +168,8 @@ impl Recorder {
         let channels = self.covered_channels(&calls, scope_call);
         let mut places = Vec::with_capacity(channels.len());
         for index in &channels {
+            let from = self.reachable_position(*index, press.reach);
             let channel = &mut self.channels[index.0];
-            let lead = frames_of_ms(u64::from(press.lead_ms), channel.rate);
-            let from = channel.head().saturating_sub(lead);
             channel.start_mask(from);
             places.push(ChannelPosition { channel: channel.id, at: from });
         }
@@ -160,18 +187,23 @@ impl Recorder {
             holders: 1 << press.holder as u8,
             captured_us: 0,
             warned: false,
+            carried: Vec::new(),
+            idle_since: None,
+            wanted_from: press.reach.wanted_at(now),
             covered: channels,
-            screen_from: Position(now.mono.0 / 1000).saturating_sub(u64::from(press.lead_ms)),
+            screen_from: Position(press.reach.wanted_at(now).0 / 1000),
             make_receipt: receipt.clone(),
         });
+        let late = LatePress { agent: press.agent, reach: press.reach, noted_ms: 0 };
+        let late_ms = self.note_missed(now, late);
         let (holder, by) = (press.holder, press.by.to_string());
         let fact = Fact::BlackoutOpened { number, agent, call: scope_call, holder, by, places };
         let ticket = self.journal.append(now, fact);
         if let Some(open) = self.blackouts.open.last_mut() {
-            open.make_receipt.ticket = ticket;
+            (open.make_receipt.ticket, open.make_receipt.late_ms) = (ticket, late_ms);
         }
         self.stale_agents.insert(press.agent);
-        Receipt { ticket, ..receipt }
+        Receipt { ticket, late_ms, ..receipt }
     }
 
     fn make_receipt(
@@ -188,9 +220,12 @@ impl Recorder {
             recording: press.recording,
             at: self.channels[own.0].head(),
             from: from.unwrap_or_default().max(press.clip),
+            clip: press.clip,
             channel: own_id,
             others: others.map(|place| (place.channel, place.at)).collect(),
             took_us: now.mono.since_us(press.woke),
+            late_ms: 0,
+            rate: self.channels[own.0].rate,
             ticket: Ticket::default(),
         }
     }
@@ -235,7 +270,9 @@ impl Recorder {
         let fresh = fresh.and_then(|number| self.calls.get(number));
         let fresh = fresh.map(|call| (call.channel, call.from));
         for index in 0..self.blackouts.open.len() {
+            self.assign_to_owner(index);
             let mut calls = self.own_calls(self.blackouts.open[index].agent);
+            self.mark_carried(index, &calls);
             let open = &self.blackouts.open[index];
             let stays = |call: &&CallNumber| {
                 self.calls.get(**call).is_some_and(Call::is_live) && !calls.contains(call)
@@ -271,6 +308,47 @@ impl Recorder {
                 let fact = Fact::BlackoutShrunk { number, places: fewer };
                 self.journal.append(now, fact);
             }
+        }
+    }
+
+    /// Assigns the blackout of an agent who was removed from the configuration to the owner of a
+    /// call that it covers, who then sees it and can end it.
+    fn assign_to_owner(&mut self, index: usize) {
+        let open = &self.blackouts.open[index];
+        if !self.is_orphan(open) {
+            return;
+        }
+        let covered = open.calls.iter().filter_map(|call| self.calls.get(*call));
+        let owners = covered.filter(|call| call.is_live()).filter_map(Call::owner);
+        let free = |agent: &AgentIndex| {
+            !self.directory.agent_at(*agent).is_removed
+                && self.blackouts.active_of(*agent).is_none()
+        };
+        if let Some(owner) = owners.into_iter().find(free) {
+            log::warn!("the blackout of {} passes to the owner of its call", open.agent_name);
+            self.blackouts.open[index].agent = Some(owner);
+            self.stale_agents.insert(owner);
+        }
+    }
+
+    /// Whether the blackout's agent is not in the configuration.
+    pub(super) fn is_orphan(&self, open: &ActiveBlackout) -> bool {
+        open.agent.is_none_or(|agent| self.directory.agent_at(agent).is_removed)
+    }
+
+    /// Marks calls that come under a blackout after its press. A consult leg belongs to the call
+    /// that it was pressed in.
+    fn mark_carried(&mut self, index: usize, own: &[CallNumber]) {
+        let open = &mut self.blackouts.open[index];
+        open.carried.retain(|call| own.contains(call));
+        let is_new = |call: &&CallNumber| {
+            !open.calls.contains(call)
+                && self.calls.get(**call).is_some_and(|call| call.consult_of.is_none())
+        };
+        let new: Vec<CallNumber> = own.iter().filter(is_new).copied().collect();
+        if open.call.is_none() && !new.is_empty() {
+            open.carried.extend(new);
+            self.stale_agents.extend(open.agent);
         }
     }
 
@@ -328,15 +406,28 @@ impl Recorder {
         }
     }
 
-    /// Enforces the ceiling, and warns before it.
-    pub(super) fn enforce_blackout_ceiling(&mut self, now: Now) {
+    /// Enforces the ceiling, and warns before it. Ends blackouts that only an agent holds, and whose
+    /// agent has had no call for `end_without_call_s`.
+    pub(super) fn enforce_blackout_limits(&mut self, now: Now) {
         let ceiling_us = u64::from(self.config.blackout.max_s) * 1_000_000;
+        let idle_ms = u64::from(self.config.blackout.end_without_call_s) * 1000;
         let mut index = 0;
         while index < self.blackouts.open.len() {
             let open = &mut self.blackouts.open[index];
             if open.captured_us >= ceiling_us {
                 self.close_blackout(now, index, BlackoutEnd::Ceiling, "box");
                 continue;
+            }
+            let live = |call: &CallNumber| self.calls.get(*call).is_some_and(Call::is_live);
+            if open.calls.iter().any(live) {
+                open.idle_since = None;
+            } else {
+                let since = *open.idle_since.get_or_insert(now.mono);
+                let idle = idle_ms > 0 && now.mono.since_ms(since) >= idle_ms;
+                if idle && open.holders == 1 << BlackoutHolder::Agent as u8 {
+                    self.close_blackout(now, index, BlackoutEnd::NoCall, "box");
+                    continue;
+                }
             }
             if !open.warned && open.captured_us >= ceiling_us / 5 * 4 {
                 open.warned = true;

@@ -236,7 +236,10 @@ impl Recorder {
                 let theirs = agent.is_none() || c.owner().is_none();
                 theirs && old.places.iter().any(|place| place.channel == id)
             };
-            let calls = self.calls.live_calls().filter(masked).map(|call| call.number).collect();
+            let pressed_in =
+                |c: &&Call| agent.is_some() && c.owner() == agent && c.began <= old.opened;
+            let calls = self.calls.live_calls().filter(|c| masked(c) || pressed_in(c));
+            let calls = calls.map(|call| call.number).collect();
             self.blackouts.open.push(ActiveBlackout {
                 number: old.number,
                 agent,
@@ -246,15 +249,21 @@ impl Recorder {
                 holders: old.holders,
                 captured_us: old.earlier_ms() * 1000,
                 warned: false,
+                carried: Vec::new(),
+                idle_since: None,
+                wanted_from: MonoTime(0),
                 covered: Vec::new(),
                 screen_from: Position(0),
                 make_receipt: Receipt {
                     recording: None,
                     at: Position(0),
                     from: Position(0),
+                    clip: Position(0),
                     channel,
                     others: Vec::new(),
                     took_us: 0,
+                    late_ms: 0,
+                    rate: first.map_or(0, |call| self.channels[call.channel.0].rate),
                     ticket: Ticket(0),
                 },
             });

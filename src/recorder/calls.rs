@@ -69,6 +69,11 @@ impl Recorder {
         own.max_by_key(|call| call.start_order)
     }
 
+    /// The current call, or else the newest started or resumed call that is held.
+    pub(super) fn call_in_hand(&self, agent: AgentIndex) -> Option<&Call> {
+        self.calls.live_of(agent).max_by_key(|call| (!call.is_held, call.start_order))
+    }
+
     /// The current call, or the newest call if it is in wrap-up.
     pub(super) fn reachable_call(&self, agent: AgentIndex) -> Option<&Call> {
         let newest = || {

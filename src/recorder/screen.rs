@@ -33,6 +33,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 pub(super) struct Screens {
     captures: BTreeMap<AgentIndex, ScreenCapture>,
+    /// Why the box refused an agent's screen client, until it accepts one.
+    refused: BTreeMap<AgentIndex, String>,
 }
 
 impl Screens {
@@ -44,6 +46,11 @@ impl Screens {
     /// Whether any screen file is open.
     pub fn has_open_files(&self) -> bool {
         self.captures.values().any(|capture| !capture.tapes.is_empty())
+    }
+
+    /// Forgets why clients were refused, because the configuration has changed.
+    pub fn forget_refusals(&mut self) {
+        self.refused.clear();
     }
 
     /// Whether an agent has a running screen-only recording.
@@ -142,6 +149,14 @@ impl Recorder {
                 // Older video has left memory, or was under no blackout.
                 let oldest = screen_ms(now.mono).saturating_sub(Self::screen_hold_ms(&self.config));
                 capture.start_mask(from.saturating_sub(limits::SCREEN_MARGIN_MS).max(oldest));
+            }
+            // A late press may move the start back.
+            (Some(from), true) => {
+                let oldest = screen_ms(now.mono).saturating_sub(Self::screen_hold_ms(&self.config));
+                let from = from.saturating_sub(limits::SCREEN_MARGIN_MS).max(oldest);
+                if capture.hidden.mask.open_from().is_some_and(|open| from < open) {
+                    capture.start_mask(from);
+                }
             }
             (None, true) => {
                 capture.hidden.mask.close_at(screen_ms(now.mono).plus(limits::SCREEN_MARGIN_MS));

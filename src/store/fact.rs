@@ -140,6 +140,8 @@ pub enum BlackoutEnd {
     CallEnd,
     /// The captured audio under the blackout reached `max_s`.
     Ceiling,
+    /// The agent had no call for `end_without_call_s`.
+    NoCall,
 }
 
 impl BlackoutEnd {
@@ -149,6 +151,7 @@ impl BlackoutEnd {
             BlackoutEnd::Stop => "stop",
             BlackoutEnd::CallEnd => "call-end",
             BlackoutEnd::Ceiling => "ceiling",
+            BlackoutEnd::NoCall => "no-call",
         }
     }
 }
@@ -320,7 +323,8 @@ pub enum Fact {
         by: String,
         places: Vec<ChannelPosition>,
     },
-    /// The blackout was extended to more channels (a later call, a consult leg).
+    /// The blackout was extended to more channels (a later call, a consult leg), or further back on
+    /// the channels that it covers (a repeated press).
     BlackoutSpread { number: BlackoutNumber, places: Vec<ChannelPosition> },
     /// The blackout was removed from some channels (a call of the agent ended).
     BlackoutShrunk { number: BlackoutNumber, places: Vec<ChannelPosition> },
@@ -352,6 +356,8 @@ pub enum Fact {
     /// A client received a file of a recording. `why`: `play`, `export`, and for its screen
     /// `play-screen`, `export-screen`. `facts` means its unsealed numbers and fields.
     Fetched { id: RecordingId, by: String, why: String },
+    /// A press for a blackout came too late to mask this range of a recording. `by`: the agent.
+    BlackoutMissed { id: RecordingId, by: String, from: Position, to: Position },
 }
 
 /// A fact and the time at which it was appended.

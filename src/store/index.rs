@@ -21,6 +21,7 @@ pub use enrolments::Enrolments;
 pub use filter::{RecordFacets, RecordFilter, number_matches};
 pub use record::{
     BlackoutSpan, Deletion, FETCH_ENTRIES_MAX, FetchEntry, FieldChange, Record, ScreenRecord,
+    UnmaskedRange,
 };
 pub use retire::{LateFact, RetainedState};
 
@@ -127,6 +128,10 @@ impl Index {
             }
             Fact::Fetched { id, by, why } => {
                 self.apply_fetched(*id, FetchEntry { at, by: by.clone(), why: why.clone() });
+            }
+            Fact::BlackoutMissed { id, by, from, to } => {
+                let range = UnmaskedRange { at, by: by.clone(), from: *from, to: *to };
+                self.change_record(*id, |record| record.add_unmasked(range));
             }
             Fact::Protected { id, on, .. } => {
                 self.change_retention(*id, |record| record.is_protected = *on)

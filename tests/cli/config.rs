@@ -85,7 +85,7 @@ const KEYS: [(&str, &str); 18] = [
     ("local", "kinds portal_user cti_user technician_group"),
     ("limits", "sessions sessions_per_address handshakes_per_s"),
     ("audio", "holdback_ms codec bitrate preroll_ms recall wrapup_s stale_call_s"),
-    ("blackout", "lead_ms max_s scope"),
+    ("blackout", "lead_ms max_s end_without_call_s scope"),
     ("store", "seal recipients reserve_mb"),
     ("board", "name kind rate buffer_ms pcm period_ms channels activity voice"),
     ("channels", "id device sides source slots script"),
@@ -150,8 +150,8 @@ fn empty_config_means_defaults() {
     assert_eq!((audio.wrapup_s, audio.stale_call_s), (30, 7200));
     let blackout = &config.blackout;
     assert_eq!(
-        (blackout.lead_ms, blackout.max_s, blackout.scope),
-        (2000, 300, BlackoutScope::Agent)
+        (blackout.lead_ms, blackout.max_s, blackout.end_without_call_s, blackout.scope),
+        (2000, 300, 60, BlackoutScope::Agent)
     );
     assert_eq!((config.store.seal, config.store.reserve_mb), (true, 512));
     assert_eq!((config.screen.fps, config.screen.scale, config.screen.kbps), (5, 100, 100));

@@ -5,3 +5,4 @@
 mod client;
 mod display;
 mod keys;
+mod stalled_link;

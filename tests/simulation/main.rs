@@ -11,6 +11,7 @@ mod enrolment;
 mod harness;
 mod hostile;
 mod interrupted;
+mod late_blackout;
 mod permissions;
 mod power_cuts;
 mod random_actors;

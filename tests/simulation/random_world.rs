@@ -45,7 +45,11 @@ fn act(house: &mut World, rng: &mut Rng, step: usize) {
         }
         3..=5 => house.agent(agent, "record start"),
         6 => house.agent(agent, "record stop"),
-        7 | 8 => house.agent(agent, "blackout start"),
+        7 => house.agent(agent, "blackout start"),
+        8 => {
+            let pressed_ms = rng.below(3000);
+            house.agent(agent, &format!("blackout start pressed_ms={pressed_ms}"));
+        }
         9 => house.agent(agent, "blackout stop"),
         10 => house.boss(agent, &format!("blackout start agent=a{agent}")),
         11 => house.boss(agent, &format!("blackout stop agent=a{agent}")),

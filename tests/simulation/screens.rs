@@ -429,3 +429,20 @@ fn h3_g1_screen_cut_at_every_disk_job_keeps_promises() {
         assert_eq!(open, 0, "cut at job {at}: a screen without an end");
     }
 }
+
+#[test]
+fn e1_agent_reads_why_the_box_refused_the_screen_client() {
+    let mut desk = ScreenClient::new(&site());
+    let note = |desk: &mut ScreenClient| desk.sim.say(desk.agent, "status").join("\n");
+    desk.sim.gone(desk.screen);
+    assert!(note(&mut desk).contains("no screen capture client is connected"));
+    // A peer that [local] does not allow as a screen client.
+    let stranger = desk.sim.client(&[protocol::Kind::Agent]);
+    let said = told(&desk.sim.say(stranger, "hello screen user=jdoe machine=WS-1"));
+    assert!(said.starts_with("err denied"), "{said}");
+    let state = note(&mut desk);
+    let why = "the box refused the screen capture client: screen may not say hello from here";
+    assert!(state.contains(why), "{state}");
+    desk.connect_screen();
+    assert!(!note(&mut desk).contains("refused"), "accepted at last");
+}

@@ -4,8 +4,9 @@
 //! it. An `AgentCommand` is a command of the line protocol without arguments. The texts are those
 //! of the line protocol. The box decides whether a request is permitted.
 
-use protocol::{Ability, AgentState, Command};
+use protocol::{Ability, AgentState, Command, reply};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// A command of the line protocol without arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,6 +44,18 @@ impl AgentCommand {
         }
     }
 
+    /// The line that the box reads for a press in this call. A recording names the call that the
+    /// agent sees, so that the box refuses a press that comes after it.
+    #[must_use]
+    pub fn to_line(self, call: Option<&str>) -> String {
+        let names_call = matches!(self, AgentCommand::RecordStart | AgentCommand::RecordStop);
+        let Some(call) = call.filter(|_| names_call) else { return self.as_line().to_owned() };
+        let mut bytes = Vec::new();
+        reply::begin_line(&mut bytes, self.as_line()).pair("call", call).end();
+        bytes.pop();
+        String::from_utf8(bytes).unwrap_or_else(|_| self.as_line().to_owned())
+    }
+
     /// The ability that the box must list in `can` to permit this command.
     #[must_use]
     pub fn required_ability(self) -> Ability {
@@ -70,9 +83,17 @@ pub enum AgentRequest {
     Update {
         field: u8,
         value: String,
+        /// The id of the call that the value belongs to.
+        #[serde(default)]
+        call: Option<String>,
+        /// The box's number of that call.
+        #[serde(default)]
+        call_number: Option<u64>,
     },
     /// Connect to the box now.
     Reconnect,
+    /// The agent has seen that a blackout came late.
+    Acknowledge,
 }
 
 impl AgentRequest {
@@ -81,6 +102,7 @@ impl AgentRequest {
         let text = text.trim();
         match text {
             "reconnect" => return Ok(AgentRequest::Reconnect),
+            "acknowledge" => return Ok(AgentRequest::Acknowledge),
             "toggle blackout" => return Ok(AgentRequest::ToggleBlackout),
             "toggle recording" => return Ok(AgentRequest::ToggleRecording),
             _ => {}
@@ -89,8 +111,9 @@ impl AgentRequest {
             return Ok(AgentRequest::Command(command));
         }
         match Command::parse(text) {
-            Ok(Command::Update { field, value, .. }) => {
-                Ok(AgentRequest::Update { field, value: value.into_owned() })
+            Ok(Command::Update { field, value, call, call_number }) => {
+                let (value, call) = (value.into_owned(), call.map(Cow::into_owned));
+                Ok(AgentRequest::Update { field, value, call, call_number })
             }
             Err(refusal) if text.starts_with("update ") => {
                 Err(AgentRequestError::InvalidUpdate(refusal.text))
@@ -128,6 +151,7 @@ impl AgentRequest {
             AgentRequest::ToggleRecording => "toggle recording".to_owned(),
             AgentRequest::Update { field, .. } => format!("update {field}"),
             AgentRequest::Reconnect => "reconnect".to_owned(),
+            AgentRequest::Acknowledge => "acknowledge".to_owned(),
         }
     }
 }
@@ -140,7 +164,7 @@ pub enum AgentRequestError {
     #[error(
         "not a command for this client; use one of: record start, record stop, screen start, \
          screen stop, blackout start, blackout stop, update N \"VALUE\", toggle blackout, toggle \
-         recording, reconnect"
+         recording, reconnect, acknowledge"
     )]
     NotAllowed,
 }
@@ -157,8 +181,15 @@ mod tests {
             assert_eq!(parsed, Ok(AgentRequest::Command(command)));
             assert!(Command::parse(command.as_line()).is_ok(), "{command:?}");
         }
-        let update = AgentRequest::Update { field: 3, value: "a \"b\"".to_owned() };
-        assert_eq!(AgentRequest::parse(r#" update 3 "a \"b\"" "#), Ok(update));
+        let update = |call_number| AgentRequest::Update {
+            field: 3,
+            value: "a \"b\"".to_owned(),
+            call: None,
+            call_number,
+        };
+        assert_eq!(AgentRequest::parse(r#" update 3 "a \"b\"" "#), Ok(update(None)));
+        let numbered = AgentRequest::parse(r#"update 3 "a \"b\"" call_number=17"#);
+        assert_eq!(numbered, Ok(update(Some(17))));
         assert_eq!(AgentRequest::parse("reconnect"), Ok(AgentRequest::Reconnect));
         for text in ["", "shutdown", "record start device=1001", "x", "hello agent user=x"] {
             assert_eq!(AgentRequest::parse(text), Err(AgentRequestError::NotAllowed), "{text}");

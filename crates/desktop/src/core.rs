@@ -19,9 +19,10 @@ mod tests;
 use crate::agent_request::AgentRequest;
 use crate::settings::Settings;
 use crate::ui::client_state::{ClientState, Endpoint, LinkState};
-use crate::ui::notification::{Notification, NotificationQueue};
+use crate::ui::notification::{Notification, NotificationQueue, Topic};
 use crate::ui::timeline::Timeline;
 use client::{Address, Login, RetryAction, RetryPolicy};
+use notifications::LinkFailure;
 use pending_blackout::PendingBlackout;
 use protocol::client::{Pairs, Reply};
 use protocol::{Ability, AgentState, Kind};
@@ -104,6 +105,11 @@ pub enum Output {
     Reply(u64, Result<String, String>),
 }
 
+/// Whether the time of the state's blackout grows: audio is masked only while there is a call.
+pub(crate) fn counts_blackout(state: &AgentState) -> bool {
+    state.blackout && (state.masked || state.call.is_some())
+}
+
 /// The phase of the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
@@ -156,6 +162,12 @@ pub struct Core {
     agent_state: Option<(AgentState, u64)>,
     /// How long the last blackout was active.
     last_blackout_ms: Option<u64>,
+    /// The longest time that was shown for the present blackout.
+    shown_blackout_ms: u64,
+    /// What the agent must know of a blackout that came late, until the agent has seen it.
+    late_blackout: Option<String>,
+    /// Whether the last box that answered refused the login.
+    login_refused: bool,
     field_labels: BTreeMap<u8, String>,
     /// The name and the boot number of the last box.
     last_boot: Option<(String, u32)>,
@@ -183,6 +195,9 @@ impl Core {
             pending: VecDeque::new(),
             agent_state: None,
             last_blackout_ms: None,
+            shown_blackout_ms: 0,
+            late_blackout: None,
+            login_refused: false,
             field_labels: BTreeMap::new(),
             last_boot: None,
             next_ping_ms: 0,
@@ -253,6 +268,8 @@ impl Core {
             link,
             agent_state: self.agent_state.as_ref().map(|(state, _)| state.clone()),
             unmasked: warning.map(str::to_owned).or_else(refusal),
+            late: self.late_blackout.clone(),
+            refused: self.login_refused,
             bar_open: self.bar_open,
         }
     }
@@ -263,11 +280,13 @@ impl Core {
         &self.settings
     }
 
-    /// How long the blackout has been active, in milliseconds.
+    /// How long the blackout has masked audio, in milliseconds. The time grows during calls only,
+    /// and never decreases.
     #[must_use]
     pub fn blackout_ms(&self, now_ms: u64) -> Option<u64> {
         let (state, at_ms) = self.agent_state.as_ref().filter(|(state, _)| state.blackout)?;
-        Some(state.blackout_ms + now_ms.saturating_sub(*at_ms))
+        let since = if counts_blackout(state) { now_ms.saturating_sub(*at_ms) } else { 0 };
+        Some((state.blackout_ms + since).max(self.shown_blackout_ms))
     }
 
     fn is_connected(&self) -> bool {
@@ -290,7 +309,10 @@ impl Core {
 
     fn handle_link_event(&mut self, now: Now, event: LinkEvent) {
         match event {
-            LinkEvent::Failed { reason } => self.on_link_failed(now, &reason, false),
+            LinkEvent::Failed { reason } => {
+                self.login_refused = false;
+                self.on_link_failed(now, &reason, false);
+            }
             LinkEvent::Opened { name, server, boot, tls } => {
                 let last = self.last_boot.replace((name.clone(), boot));
                 if matches!(&last, Some((old, number)) if *old == name && *number != boot) {
@@ -298,6 +320,7 @@ impl Core {
                 }
                 let agent = self.user_name().to_owned();
                 self.phase = Phase::LoggingIn(Endpoint { name, server, agent });
+                self.login_refused = false;
                 let hello = self.build_login(tls).to_line();
                 self.send_line(now.ms, hello, PendingKind::Hello);
             }
@@ -337,6 +360,7 @@ impl Core {
             (PendingKind::Hello, Ok(pairs)) => self.on_logged_in(now, &pairs),
             (PendingKind::Hello, Err(failure)) => {
                 self.outputs.push_back(Output::Close);
+                self.login_refused = true;
                 let reason = format!("the recorder refused the login: {}", failure.text);
                 self.on_link_failed(now, &reason, false);
             }
@@ -371,6 +395,7 @@ impl Core {
     fn on_link_failed(&mut self, now: Now, reason: &str, lost: bool) {
         let was_connected = self.is_connected();
         let had_blackout = self.agent_state.take().is_some_and(|(state, _)| state.blackout);
+        self.shown_blackout_ms = 0;
         self.drop_pending_commands(now);
         self.mark_blackout_unsent(now);
         let was_standby = self.retry.is_standby();
@@ -379,9 +404,9 @@ impl Core {
         let lost = lost && was_connected;
         match next {
             RetryAction::Retry { retry, in_ms } => {
-                let plan = (retry, in_ms);
+                let failure = LinkFailure { lost, refused: self.login_refused, had_blackout };
                 let notification =
-                    notifications::retrying_notification(&reason, plan, lost, had_blackout);
+                    notifications::retrying_notification(&reason, (retry, in_ms), failure);
                 self.notify(now.ms, notification);
                 let at_ms = now.ms + self.shorten_pause(in_ms);
                 self.phase = Phase::Retrying { reason, retry, at_ms };
@@ -415,13 +440,20 @@ impl Core {
 
     /// The box sent a state: the first of a session, or a changed one.
     fn on_agent_state(&mut self, now: Now, state: AgentState) {
-        self.last_blackout_ms = self.blackout_ms(now.ms).or(self.last_blackout_ms);
+        let shown = self.blackout_ms(now.ms);
+        self.last_blackout_ms = shown.or(self.last_blackout_ms);
+        self.shown_blackout_ms = shown.filter(|_| state.blackout).unwrap_or(0);
         let old = self.agent_state.replace((state.clone(), now.ms)).map(|(old, _)| old);
+        // The receipt of a press says more than the change that it causes.
+        let pressed = self.pending_blackout.is_some();
         if state.blackout || old.as_ref().is_some_and(|old| old.call != state.call) {
             self.blackout_refusal = None;
         }
         self.on_blackout_state(now, &state);
         for notification in notifications::state_change_notifications(old.as_ref(), &state) {
+            if pressed && notification.topic == Topic::Blackout && !notification.is_urgent() {
+                continue;
+            }
             self.notify(now.ms, notification);
         }
     }

@@ -71,8 +71,16 @@ pub struct Snapshot {
     pub blackout: bool,
     /// How long the blackout has been active.
     pub blackout_ms: u64,
+    /// Whether the time of the blackout grows.
+    pub blackout_counts: bool,
+    /// Whether the blackout was on before this call began, and the agent has not confirmed it.
+    pub carried: bool,
     /// Why a requested blackout is not active.
     pub unmasked: Option<String>,
+    /// What the agent must know of a blackout that came late.
+    pub late: Option<String>,
+    /// The box's number of the call whose fields may be set now.
+    pub update_call: Option<u64>,
     /// The fields that may be set now, with their labels; never their values.
     pub fields: Vec<(u8, String)>,
     /// Each timeline row: its heading, and its active spans in milliseconds ago, from and to.
@@ -97,7 +105,12 @@ mod tests {
 
     #[test]
     fn every_message_is_one_line_and_reads_back() {
-        let update = AgentRequest::Update { field: 1, value: "a\nb".to_owned() };
+        let update = AgentRequest::Update {
+            field: 1,
+            value: "a\nb".to_owned(),
+            call: None,
+            call_number: Some(7),
+        };
         let request = Request { id: 7, kind: RequestKind::Agent(update) };
         let line = serde_json::to_string(&request).expect("JSON");
         assert!(!line.contains('\n'));

@@ -37,7 +37,8 @@ fn client_state(icon: Icon, can: AbilitySet) -> ClientState {
         Icon::Offline | Icon::Idle | Icon::Standby => {}
     }
     let connected = matches!(link, LinkState::Connected(_));
-    ClientState { link, agent_state: connected.then_some(state), unmasked, bar_open: false }
+    let agent_state = connected.then_some(state);
+    ClientState { link, agent_state, unmasked, late: None, refused: false, bar_open: false }
 }
 
 /// Every subset of the abilities, with two fields for all fields.
@@ -118,7 +119,14 @@ fn a10_offline_menu_has_no_commands() {
     ];
     for (link, icon) in links {
         let reconnects = link != LinkState::Connecting;
-        let client_state = ClientState { link, agent_state: None, unmasked: None, bar_open: false };
+        let client_state = ClientState {
+            link,
+            agent_state: None,
+            unmasked: None,
+            late: None,
+            refused: false,
+            bar_open: false,
+        };
         let view = TrayView::new(&client_state);
         assert_eq!(view.icon, icon);
         assert_eq!(commands(&view), []);

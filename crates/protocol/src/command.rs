@@ -25,18 +25,23 @@ pub enum Command<'a> {
     Ping,
     Quit,
     Status,
-    /// Without a device, the agent's current call is recorded.
+    /// Without a device, the agent's own call. `call`: the call that the agent saw when pressing;
+    /// any other call is refused.
     RecordStart {
         device: Option<Text<'a>>,
+        call: Option<Text<'a>>,
     },
     RecordStop {
         device: Option<Text<'a>>,
+        call: Option<Text<'a>>,
     },
     ScreenStart,
     ScreenStop,
-    /// Without an agent, the call of the agent who sent the command. `lead_ms`: how many
-    /// milliseconds before the command the blackout begins; `None`: as configured.
+    /// Without an agent, the call of the agent who sent the command. `pressed_ms`: how many
+    /// milliseconds ago the agent pressed. `lead_ms`: how many milliseconds before the press the
+    /// blackout begins; `None`: as configured.
     BlackoutStart {
+        pressed_ms: u32,
         lead_ms: Option<u32>,
         agent: Option<Text<'a>>,
     },

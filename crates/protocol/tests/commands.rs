@@ -118,10 +118,18 @@ fn parsed_commands_carry_their_arguments() {
     let (call, call_number) = (text("c-1"), Some(17));
     let update = Command::Update { field: 3, value, call, call_number };
     assert_eq!(parse(find_form("update")), update);
-    let blackout = Command::BlackoutStart { lead_ms: Some(2500), agent: None };
-    assert_eq!(parse("blackout start lead_ms=2500"), blackout);
-    let blackout = Command::BlackoutStart { lead_ms: None, agent: text("a") };
-    assert_eq!(parse("blackout start agent=a"), blackout);
+    let blackout =
+        |pressed_ms, lead_ms, agent| Command::BlackoutStart { pressed_ms, lead_ms, agent };
+    assert_eq!(parse("blackout start lead_ms=2500"), blackout(0, Some(2500), None));
+    assert_eq!(parse("blackout start pressed_ms=8000"), blackout(8000, None, None));
+    assert_eq!(parse("blackout start agent=a"), blackout(0, None, text("a")));
+    for nonsense in ["-1", "600001", "4294967296", "soon", "1.5"] {
+        let line = format!("blackout start pressed_ms={nonsense}");
+        let refusal = Command::parse(&line).expect_err(nonsense);
+        assert_eq!(refusal.code, Code::BadArgument, "{line}");
+    }
+    let (device, call) = (None, text("c1"));
+    assert_eq!(parse("record start call=c1"), Command::RecordStart { device, call });
     let kinds = vec![Kind::Agent, Kind::Screen];
     assert_eq!(
         parse(find_form("enrol WS")),
@@ -247,7 +255,7 @@ fn errors_follow_the_order_of_the_contract() {
 fn wrong_form_is_answered_with_the_right_form() {
     let text = |line, kind| Command::parse_for(line, Some(kind)).expect_err(line).text;
     assert!(text("record start", Kind::Cti).ends_with("record start device=D"));
-    assert!(text("record start device=1", Kind::Agent).ends_with("use: record start"));
+    assert!(text("record start device=1", Kind::Agent).ends_with("use: record start [call=ID]"));
     assert!(text("blackout stop", Kind::Supervisor).ends_with("blackout stop agent=USER"));
     assert!(text("shutdown", Kind::Agent).contains("is for technician"));
     assert!(text("enrol code=x", Kind::Agent).contains("before hello"));

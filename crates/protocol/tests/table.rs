@@ -69,7 +69,7 @@ fn help_lists_commands_of_the_session_kind() {
         ]
     );
     let agent = usages(Some(Kind::Agent));
-    assert!(agent.contains(&"record start".to_owned()));
+    assert!(agent.contains(&"record start [call=ID]".to_owned()));
     assert!(agent.contains(&"update N \"VALUE\" [call=ID] [call_number=NUMBER]".to_owned()));
     assert!(!agent.contains(&"record start device=D".to_owned()));
     assert!(usages(Some(Kind::Cti)).contains(&"record start device=D".to_owned()));

@@ -4,9 +4,12 @@
 //! changes anything.
 
 use crate::audio::channel::ChannelIndex;
+use crate::calls::permission::Permission;
+use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::recorder::Recorder;
 use crate::recorder::session::response::Response;
+use crate::store::fact::BlackoutHolder;
 use crate::time::{MonoTime, Now};
 use crate::trace::{TraceEntry, TraceEvent};
 use protocol::{Code, Kind, Refusal, reply};
@@ -295,6 +298,30 @@ impl Recorder {
             .pair("what", "alarms")
             .pair("active", self.journal.alarms.active_count())
             .end();
+    }
+
+    /// Lists the open blackouts, for sessions that may end those of others and for technicians.
+    pub(in crate::recorder) fn blackout_rows(&self, id: SessionId, bytes: &mut Vec<u8>) {
+        let Some(who) = self.sessions.get(id).and_then(|session| session.who.as_ref()) else {
+            return;
+        };
+        let others = |agent| self.agent_has(agent, Permission::BlackoutOthers);
+        if who.kind == Kind::Supervisor && !who.agent.is_some_and(others) {
+            return;
+        }
+        for open in &self.blackouts.open {
+            let holders = BlackoutHolder::ALL.into_iter().filter(|holder| open.held_by(*holder));
+            let holders: Vec<&str> = holders.map(BlackoutHolder::as_str).collect();
+            let channels = open.covered.iter().map(|index| self.channels[index.0].id.to_string());
+            let channels: Vec<String> = channels.collect();
+            let owner = open.agent.map(|agent| self.directory.agent_at(agent).username.as_str());
+            let row = reply::begin_row(bytes).pair("what", "blackout");
+            let row = row.pair("agent", &open.agent_name).pair("holders", holders.join(","));
+            let row = row.pair("channels", channels.join(",")).pair("owner", owner.unwrap_or("-"));
+            let row = row.pair("masked_ms", open.captured_us / 1000);
+            let known = self.directory.find_by_username(&open.agent_name).is_some();
+            row.pair("configured", as_yes_no(known)).end();
+        }
     }
 
     pub(in crate::recorder) fn report_stats(&self, now: Now) -> Response {

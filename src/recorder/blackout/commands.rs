@@ -11,6 +11,7 @@ use crate::id::RecordingId;
 use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::blackout::pending_stop::PendingStop;
+use crate::recorder::blackout::reach::{LatePress, PressReach};
 use crate::recorder::blackout::visibility::NamedCall;
 use crate::recorder::blackout::{BlackoutRequest, Receipt};
 use crate::recorder::recording::lifecycle::RecordingRequest;
@@ -53,13 +54,24 @@ impl Actor {
     }
 }
 
+/// Bits of every `BlackoutHolder`.
+const ALL_HOLDERS: u8 = u8::MAX;
+
+fn stop_not_kept() -> Refusal {
+    let text = "the disk has failed: the blackout stays on, because its end cannot be kept";
+    Refusal::new(Code::Storage, text).with_masked()
+}
+
 impl Recorder {
+    /// `pressed_in`: the call that the agent saw when pressing.
     pub(in crate::recorder) fn record_start(
         &mut self,
         now: Now,
         agent: AgentIndex,
+        pressed_in: Option<&str>,
     ) -> Result<Response, Refusal> {
         let number = self.record_start_target(agent)?;
+        self.require_same_call(number, pressed_in)?;
         let name = self.directory.agent_at(agent).username.clone();
         if let Some(seen) = self.visible_running(agent, number) {
             let (id, new) = (seen.id, self.unannounced_reason(seen, RecordReason::Agent));
@@ -137,12 +149,29 @@ impl Recorder {
         own.map_or(Position(0), |(to, _)| to)
     }
 
+    /// Refuses a press that the agent made in another call than the one it would act on.
+    fn require_same_call(
+        &self,
+        number: CallNumber,
+        pressed_in: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let same = |call: &Call| pressed_in.is_none_or(|id| id == call.id);
+        if self.calls.get(number).is_some_and(same) {
+            return Ok(());
+        }
+        let text = "the agent pressed in a call that has ended or changed; nothing was done in the \
+                    present call. Press again";
+        Err(Refusal::new(Code::NoCall, text))
+    }
+
     pub(in crate::recorder) fn record_stop(
         &mut self,
         now: Now,
         agent: AgentIndex,
+        pressed_in: Option<&str>,
     ) -> Result<Response, Refusal> {
         let target = self.record_stop_target(agent)?;
+        self.require_same_call(target.call, pressed_in)?;
         let (id, call, running) = (target.id, target.call, target.is_running());
         let (reasons, pressed) = (target.reasons, target.pressed);
         if !running {
@@ -324,25 +353,33 @@ impl Recorder {
         now: Now,
         agent: AgentIndex,
         by: &Actor,
-        (lead_ms, woke): (Option<u32>, MonoTime),
+        (reach, woke): (PressReach, MonoTime),
     ) -> Result<Response, Refusal> {
-        let lead_ms = lead_ms.unwrap_or(self.config.blackout.lead_ms);
         let holder = by.holder();
-        let (call, recording) = match by.kind {
-            Kind::Agent => self.blackout_start_target(agent)?,
-            _ => self.blackout_start_target_for(agent)?,
+        let late = LatePress { agent, reach, noted_ms: 0 };
+        let target = match by.kind {
+            Kind::Agent => self.blackout_start_target(agent),
+            _ => self.blackout_start_target_for(agent),
+        };
+        let (call, recording) = match target {
+            Ok(target) => target,
+            Err(refusal) => {
+                if reach.pressed_ms > 0 && refusal.code != Code::OnDemandOff {
+                    self.note_missed(now, late);
+                }
+                return Err(refusal);
+            }
         };
         let recording = recording.map(|r| (r.id, self.visible_start(agent, r)));
         // Audio before the call may belong to another agent, and be stored.
         let kept_from = self.recordings.recall.buffer_of(call).map(RecallBuffer::start);
         let kept_from = kept_from.or(self.calls.get(call).map(|call| call.from));
+        if self.blackouts.active_of(agent).is_none() {
+            self.require_pressed_call(now, late)?;
+        }
         self.roll_back_stop_of(now, agent);
         let receipt = match self.blackouts.active_of(agent) {
-            Some(open) => {
-                let receipt = open.make_receipt.clone();
-                self.add_blackout_holder(now, agent, holder, &by.name);
-                Receipt { ticket: self.journal.storage.last_fact_ticket(), ..receipt }
-            }
+            Some(_) => self.join_blackout(now, agent, by, reach),
             // The blackout ended with its call while its stop was pending.
             None if self.calls.get(call).is_none() => return Err(Code::NoCall.into()),
             None => {
@@ -353,7 +390,7 @@ impl Recorder {
                     clip: recording.map(|(_, from)| from).or(kept_from).unwrap_or_default(),
                     holder,
                     by: &by.name,
-                    lead_ms,
+                    reach,
                     woke,
                 };
                 self.open_blackout(now, &press)
@@ -366,6 +403,27 @@ impl Recorder {
         Ok(said)
     }
 
+    /// Adds a holder to the agent's open blackout, and reaches further back if the press is older.
+    /// A press of the agent also confirms the blackout for calls that began under it.
+    fn join_blackout(
+        &mut self,
+        now: Now,
+        agent: AgentIndex,
+        by: &Actor,
+        reach: PressReach,
+    ) -> Receipt {
+        self.add_blackout_holder(now, agent, by.holder(), &by.name);
+        self.extend_blackout(now, agent, reach);
+        let open = self.blackouts.open.iter_mut().find(|open| open.agent == Some(agent));
+        if let Some(open) = open.filter(|open| by.kind == Kind::Agent && !open.carried.is_empty()) {
+            open.carried.clear();
+            self.stale_agents.insert(agent);
+        }
+        let ticket = self.journal.storage.last_fact_ticket();
+        let receipt = self.blackouts.active_of(agent).map(|open| open.make_receipt.clone());
+        receipt.map_or_else(Receipt::default, |receipt| Receipt { ticket, ..receipt })
+    }
+
     /// The receipt as this agent may see it. An agent who sees only own recordings (B2) may have
     /// joined a blackout that another user opened.
     fn visible_receipt(&self, agent: AgentIndex, by: &Actor, receipt: Receipt) -> Receipt {
@@ -375,7 +433,7 @@ impl Recorder {
             return receipt;
         }
         let here = |call: &&Call| self.channels[call.channel.0].id == receipt.channel;
-        let call = self.current_call(agent).filter(here);
+        let call = self.call_in_hand(agent).filter(here);
         let seen = call.and_then(|call| self.visible_running(agent, call.number));
         let kept = call.and_then(|call| self.recordings.recall.buffer_of(call.number));
         let from =
@@ -407,9 +465,45 @@ impl Recorder {
         let id = receipt.recording.map_or("-".to_string(), |id| id.to_string());
         let line = reply::begin_ok(&mut bytes).pair("blackout", "on").pair("recording", id);
         let line = line.pair("at", receipt.at).pair("from", receipt.from);
-        line.pair("channels", channels).pair("took_us", receipt.took_us).end();
+        let line = line.pair("channels", channels).pair("took_us", receipt.took_us);
+        line.pair("late_ms", receipt.late_ms).pair("rate", receipt.rate).end();
         let mut said = Response::after_sync(receipt.ticket, bytes);
         said.give_up = Some(now.mono.after_ms(limits::RECEIPT_TIMEOUT_MS));
+        said
+    }
+
+    /// Ends a blackout for a session that acts for others. `user`: its agent, who may have been
+    /// removed from the configuration.
+    pub(in crate::recorder) fn blackout_stop_for(
+        &mut self,
+        now: Now,
+        user: &str,
+        by: &Actor,
+    ) -> Result<Response, Refusal> {
+        let orphan = self.blackouts.open.iter().position(|open| {
+            open.agent_name.eq_ignore_ascii_case(user)
+                && by.kind == Kind::Supervisor
+                && self.directory.find_by_username(user).is_none()
+        });
+        let Some(index) = orphan else {
+            let agent = self.find_agent(user)?;
+            return self.blackout_stop(now, agent, by);
+        };
+        if self.journal.storage.is_down() {
+            return Err(stop_not_kept());
+        }
+        let stop = self.release_holders(now, index, ALL_HOLDERS, &by.name);
+        Ok(Self::blackout_end_reply(&stop, &stop.before.make_receipt))
+    }
+
+    /// The receipt of a blackout that has no holder left.
+    fn blackout_end_reply(stop: &PendingStop, was: &Receipt) -> Response {
+        let mut bytes = Vec::new();
+        let id = was.recording.map_or("-".to_string(), |id| id.to_string());
+        let line = reply::begin_ok(&mut bytes).pair("blackout", "off").pair("recording", id);
+        line.pair("from", was.from).pair("to", stop.to).end();
+        let mut said = Response::after_sync(stop.ticket, bytes);
+        said.give_up = Some(stop.until);
         said
     }
 
@@ -422,8 +516,7 @@ impl Recorder {
     ) -> Result<Response, Refusal> {
         let hidden = by.kind == Kind::Agent && !self.sees_blackout(agent);
         if !hidden && self.journal.storage.is_down() && self.blackouts.active_of(agent).is_some() {
-            let text = "the disk has failed: the blackout stays on, because its end cannot be kept";
-            return Err(Refusal::new(Code::Storage, text).with_masked());
+            return Err(stop_not_kept());
         }
         let mut bytes = Vec::new();
         let open =

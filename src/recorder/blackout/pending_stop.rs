@@ -20,8 +20,8 @@ use crate::trace::TraceEvent;
 pub struct PendingStop {
     /// The blackout before the stop.
     pub before: ActiveBlackout,
-    /// The holder that releases the blackout.
-    pub holder: BlackoutHolder,
+    /// The holders that release the blackout: bits of `BlackoutHolder`.
+    pub released: u8,
     /// Whether no other holder is left.
     pub over: bool,
     /// Where the blackout ends on the agent's own channel.
@@ -48,12 +48,24 @@ impl Recorder {
             let same = |stop: &&PendingStop| stop.before.agent == Some(agent) && stop.over;
             return self.blackouts.stops.iter().find(same).cloned();
         };
+        Some(self.release_holders(now, index, 1 << holder as u8, by))
+    }
+
+    /// Releases holders of an open blackout, given as bits of `BlackoutHolder`.
+    pub(in crate::recorder) fn release_holders(
+        &mut self,
+        now: Now,
+        index: usize,
+        released: u8,
+        by: &str,
+    ) -> PendingStop {
         let before = self.blackouts.open[index].clone();
         // A blackout restored at start without a call has no own channel yet.
         let own = self.channels.iter().find(|channel| channel.id == before.make_receipt.channel);
         let own = own.or(before.covered.first().map(|first| &self.channels[first.0]));
         let to = own.map_or(Position(0), crate::audio::channel::Channel::head);
-        let holders = before.holders & !(1 << holder as u8);
+        let released = before.holders & released;
+        let holders = before.holders & !released;
         let over = holders == 0;
         let (mut places, number) = (Vec::new(), before.number);
         let ticket = if over {
@@ -62,16 +74,16 @@ impl Recorder {
             self.close_blackout(now, index, BlackoutEnd::Stop, by)
         } else {
             self.blackouts.open[index].holders = holders;
-            self.stale_agents.insert(agent);
+            self.stale_agents.extend(before.agent);
             let fact = Fact::BlackoutHolders { number, holders, by: by.to_string() };
             self.journal.append(now, fact)
         };
         let until = now.mono.after_ms(limits::RECEIPT_TIMEOUT_MS);
-        let stop = PendingStop { before, holder, over, to, places, ticket, until };
+        let stop = PendingStop { before, released, over, to, places, ticket, until };
         self.blackouts.stops.push(stop.clone());
         self.timers.advance(Timer::PendingStops, until);
         self.limit_release_to_stops();
-        Some(stop)
+        stop
     }
 
     /// Completes stops that are durable.
@@ -120,21 +132,23 @@ impl Recorder {
 
     /// Restores a holder whose release was rolled back.
     fn restore_holder(&mut self, now: Now, stop: &PendingStop) {
-        let (number, bit) = (stop.before.number, 1 << stop.holder as u8);
+        let (number, released) = (stop.before.number, stop.released);
         for later in self.blackouts.stops.iter_mut().filter(|s| s.before.number == number) {
-            later.before.holders |= bit;
+            later.before.holders |= released;
         }
         let Some(open) = self.blackouts.open.iter_mut().find(|open| open.number == number) else {
             return;
         };
-        open.holders |= bit;
+        open.holders |= released;
         let fact = Fact::BlackoutHolders { number, holders: open.holders, by: "box".to_string() };
         self.journal.append(now, fact);
     }
 
     /// Reopens a blackout from its end under a new number, because the end may be in the journal.
     fn reopen_blackout(&mut self, now: Now, stop: PendingStop) {
-        let PendingStop { before: mut open, holder, places, .. } = stop;
+        let PendingStop { before: mut open, released, places, .. } = stop;
+        let first = BlackoutHolder::ALL.into_iter().find(|h| released & (1 << *h as u8) != 0);
+        let holder = first.unwrap_or(BlackoutHolder::Agent);
         self.blackouts.last += 1;
         open.number = BlackoutNumber(self.blackouts.last);
         let mut facts = Vec::with_capacity(places.len());

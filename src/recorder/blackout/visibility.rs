@@ -79,7 +79,7 @@ impl Recorder {
     }
 
     fn require_call(&self, agent: AgentIndex) -> Result<&Call, Refusal> {
-        self.current_call(agent).ok_or_else(|| Code::NoCall.into())
+        self.call_in_hand(agent).ok_or_else(|| Code::NoCall.into())
     }
 
     /// Whether the agent started or joined this recording.
@@ -178,7 +178,7 @@ impl Recorder {
     ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
         self.need_on_demand()?;
         if self.sees_blackout(agent) {
-            let call = self.current_call(agent);
+            let call = self.call_in_hand(agent);
             return Ok((call.map_or(CallNumber(0), |call| call.number), None));
         }
         let call = self
@@ -210,7 +210,7 @@ impl Recorder {
         agent: AgentIndex,
     ) -> Result<(CallNumber, Option<&Recording>), Refusal> {
         if self.blackouts.active_of(agent).is_some() {
-            let call = self.current_call(agent);
+            let call = self.call_in_hand(agent);
             return Ok((call.map_or(CallNumber(0), |call| call.number), None));
         }
         let call = self.require_call(agent)?.number;
@@ -228,9 +228,9 @@ impl Recorder {
             || self.has_visible_recording(agent)
     }
 
-    /// Whether the current call has a running recording that the agent may see.
+    /// Whether the call in hand has a running recording that the agent may see.
     pub(in crate::recorder) fn has_visible_recording(&self, agent: AgentIndex) -> bool {
-        let call = self.current_call(agent);
+        let call = self.call_in_hand(agent);
         call.is_some_and(|call| self.visible_running(agent, call.number).is_some())
     }
 
@@ -242,9 +242,10 @@ impl Recorder {
         named: &NamedCall<'_>,
     ) -> Result<&Recording, Refusal> {
         self.need_on_demand()?;
+        let reachable = || self.reachable_call(agent).or_else(|| self.call_in_hand(agent));
         let own = |number| self.calls.get(number).filter(|call| call.owner() == Some(agent));
         let call = match named.number {
-            None => self.reachable_call(agent).ok_or_else(|| Refusal::from(Code::NoCall))?,
+            None => reachable().ok_or_else(|| Refusal::from(Code::NoCall))?,
             Some(number) => own(number).ok_or_else(other_call)?,
         };
         if named.id.is_some_and(|id| id != call.id) {
@@ -299,9 +300,11 @@ impl Recorder {
 /// The command that an agent gives for this ability.
 fn command_of(ability: Ability) -> Command<'static> {
     match ability {
-        Ability::RecordStart => Command::RecordStart { device: None },
-        Ability::RecordStop => Command::RecordStop { device: None },
-        Ability::BlackoutStart => Command::BlackoutStart { lead_ms: None, agent: None },
+        Ability::RecordStart => Command::RecordStart { device: None, call: None },
+        Ability::RecordStop => Command::RecordStop { device: None, call: None },
+        Ability::BlackoutStart => {
+            Command::BlackoutStart { pressed_ms: 0, lead_ms: None, agent: None }
+        }
         Ability::BlackoutStop => Command::BlackoutStop { agent: None },
         Ability::ScreenStart => Command::ScreenStart,
         Ability::ScreenStop => Command::ScreenStop,

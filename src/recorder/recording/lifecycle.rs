@@ -74,6 +74,7 @@ impl Recorder {
         };
         let mut why = call.schedule_match.explanation.clone();
         let kept = want.pressed.and_then(|_| self.recordings.recall.take_buffer(want.call));
+        let missed = kept.as_ref().and_then(|kept| kept.missed.clone());
         let channel = &self.channels[call.channel.0];
         let (mut reel, backlog) = match kept {
             Some(kept) => {
@@ -96,6 +97,10 @@ impl Recorder {
         let parts = RecordingParts { reel, backlog, envelope, why };
         let (recording, ticket) = self.create_recording(now, &call, want, parts);
         let id = recording.id;
+        if let Some((from, to, by)) = missed.filter(|(_, to, _)| recording.from < *to) {
+            let from = from.max(recording.from);
+            self.journal.append(now, Fact::BlackoutMissed { id, by, from, to });
+        }
         log::info!("recording {id} began on device {} ({})", call.device, recording.reasons);
         let event = TraceEvent::RecordingBegan { recording: id, device: call.device.clone() };
         self.journal.trace.push_event(now.wall, event);

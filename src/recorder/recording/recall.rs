@@ -23,6 +23,8 @@ use std::ops::Bound::{Excluded, Unbounded};
 pub struct RecallBuffer {
     pub reel: EncodeStream,
     pub chunks: VecDeque<Chunk>,
+    /// What a press came too late to mask: from, to, and the agent.
+    pub missed: Option<(Position, Position, String)>,
     rate: u32,
 }
 
@@ -126,7 +128,17 @@ impl RecallBuffers {
 
     fn insert(&mut self, call: CallNumber, reel: EncodeStream, rate: u32) {
         self.by_channel.insert((reel.channel, call));
-        self.buffers.insert(call, RecallBuffer { reel, chunks: VecDeque::new(), rate });
+        self.buffers
+            .insert(call, RecallBuffer { reel, chunks: VecDeque::new(), missed: None, rate });
+    }
+
+    /// Adds a range that a press came too late to mask. The range may grow over masked audio.
+    pub fn add_missed(&mut self, call: CallNumber, (from, to, by): (Position, Position, &str)) {
+        if let Some(buffer) = self.buffers.get_mut(&call) {
+            let old = buffer.missed.take();
+            let (from, to) = old.map_or((from, to), |(a, b, _)| (from.min(a), to.max(b)));
+            buffer.missed = Some((from, to, by.to_owned()));
+        }
     }
 
     /// Removes and returns the buffer of a call.

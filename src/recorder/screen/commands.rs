@@ -15,6 +15,7 @@ use crate::recorder::session::response::Response;
 use crate::store::fact::{RecordReasons, RecordingEnd};
 use crate::time::{Now, Position, WallTime};
 use protocol::{Code, Hello, Refusal, reply};
+use std::borrow::Cow;
 
 /// An announced segment whose block has not arrived.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,7 @@ impl Recorder {
         }
         let capture = self.screens.captures.get(&agent);
         let call =
-            self.current_call(agent).and_then(|call| self.visible_running(agent, call.number));
+            self.call_in_hand(agent).and_then(|call| self.visible_running(agent, call.number));
         let with_call = call.and_then(|recording| capture?.writer(recording.id));
         let runs = with_call.filter(|tape| tape.is_active());
         let runs = runs.or_else(|| capture.and_then(super::ScreenCapture::running_alone));
@@ -129,12 +130,30 @@ impl Recorder {
     }
 
     /// Why this agent's screen is not recorded, as text for people.
-    pub(in crate::recorder) fn screen_disabled_reason(&self, agent: AgentIndex) -> &'static str {
-        if self.directory.agent_at(agent).screen {
-            "no screen capture client is connected from your workstation"
-        } else {
-            "your account is not set for screen recording; ask your administrator"
+    pub(in crate::recorder) fn screen_disabled_reason(&self, agent: AgentIndex) -> Cow<'_, str> {
+        match self.screens.refused.get(&agent) {
+            _ if !self.directory.agent_at(agent).screen => {
+                "your account is not set for screen recording; ask your administrator".into()
+            }
+            Some(why) => format!("the box refused the screen capture client: {why}").into(),
+            None => "no screen capture client is connected from your workstation".into(),
         }
+    }
+
+    /// Remembers why an agent's screen client was refused, for the agent's state.
+    pub(in crate::recorder) fn note_screen_hello(
+        &mut self,
+        user: Option<&str>,
+        refusal: Option<&Refusal>,
+    ) {
+        let Some(agent) = user.and_then(|user| self.directory.find_by_username(user)) else {
+            return;
+        };
+        match refusal {
+            Some(refusal) => self.screens.refused.insert(agent, refusal.text.clone()),
+            None => self.screens.refused.remove(&agent),
+        };
+        self.stale_agents.insert(agent);
     }
 
     /// Accepts a screen capture client for its user, on a machine where that user may work.

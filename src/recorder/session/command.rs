@@ -12,6 +12,7 @@ use crate::job::Ticket;
 use crate::limits;
 use crate::recorder::admin::reload::ReadMode;
 use crate::recorder::blackout::commands::{Actor, FieldSetting};
+use crate::recorder::blackout::reach::PressReach;
 use crate::recorder::blackout::visibility::NamedCall;
 use crate::recorder::session::DurabilityDependency;
 use crate::recorder::{Output, Recorder, Session, Timer};
@@ -192,33 +193,34 @@ impl Recorder {
         let own = || agent.ok_or_else(|| Refusal::from(Code::Denied));
         match command {
             Command::Status => self.report_status(now, id),
-            Command::RecordStart { device: None } => self.record_start(now, own()?),
-            Command::RecordStop { device: None } => self.record_stop(now, own()?),
-            Command::RecordStart { device: Some(device) } => {
+            Command::RecordStart { device: None, call } => {
+                self.record_start(now, own()?, call.as_deref())
+            }
+            Command::RecordStop { device: None, call } => {
+                self.record_stop(now, own()?, call.as_deref())
+            }
+            Command::RecordStart { device: Some(device), .. } => {
                 self.record_start_for(now, &device, &by)
             }
-            Command::RecordStop { device: Some(device) } => self.record_stop_for(now, &device, &by),
+            Command::RecordStop { device: Some(device), .. } => {
+                self.record_stop_for(now, &device, &by)
+            }
             Command::ScreenStart => self.screen_start(now, own()?),
             Command::ScreenStop => self.screen_stop(now, own()?),
             Command::Segment { recording, start, duration_ms } => {
                 self.announce_segment(id, &recording, &start, duration_ms)
             }
-            Command::BlackoutStart { lead_ms, agent: None } => {
-                self.blackout_start(now, own()?, &by, (lead_ms, woke))
-            }
-            Command::BlackoutStart { lead_ms, agent: Some(user) } => {
-                let agent = self.find_agent(&user)?;
-                self.blackout_start(now, agent, &by, (lead_ms, woke))
+            Command::BlackoutStart { pressed_ms, lead_ms, agent: user } => {
+                let agent = user.map_or_else(own, |user| self.find_agent(&user))?;
+                let lead_ms = lead_ms.unwrap_or(self.config.blackout.lead_ms);
+                self.blackout_start(now, agent, &by, (PressReach { pressed_ms, lead_ms }, woke))
             }
             Command::BlackoutStop { agent: None } => {
                 let agent = own()?;
                 self.need_on_demand()?;
                 self.blackout_stop(now, agent, &by)
             }
-            Command::BlackoutStop { agent: Some(user) } => {
-                let agent = self.find_agent(&user)?;
-                self.blackout_stop(now, agent, &by)
-            }
+            Command::BlackoutStop { agent: Some(user) } => self.blackout_stop_for(now, &user, &by),
             Command::Update { field, value, call, call_number } => {
                 let call = NamedCall { id: call.as_deref(), number: call_number.map(CallNumber) };
                 let setting = FieldSetting { field, value: &value, call };

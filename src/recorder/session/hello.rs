@@ -81,6 +81,19 @@ impl Recorder {
         id: SessionId,
         hello: &Hello<'_>,
     ) -> Result<Response, Refusal> {
+        let result = self.check_hello(now, id, (request, hello));
+        if hello.kind == Kind::Screen {
+            self.note_screen_hello(hello.user.as_deref(), result.as_ref().err());
+        }
+        result
+    }
+
+    fn check_hello(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        (request, hello): (&Request<'_>, &Hello<'_>),
+    ) -> Result<Response, Refusal> {
         let Some(session) = self.sessions.get(id) else { return Err(Code::Denied.into()) };
         if session.who.is_some() {
             return Err(Refusal::new(Code::BadArgument, "hello was said already"));

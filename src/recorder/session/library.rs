@@ -271,17 +271,7 @@ impl Recorder {
                 Self::show_fields(record, key.as_ref(), out);
             }
         }
-        for blackout in &record.blackouts {
-            if out.len() > room {
-                unsaid += 1;
-                continue;
-            }
-            let row = reply::begin_row(out).pair("what", "blackout").pair("from", blackout.from);
-            let to = blackout.to.map_or("-".to_string(), |to| to.to_string());
-            let row = row.pair("to", to).pair("by", &blackout.by);
-            let row = row.pair("holder", blackout.holder.as_str());
-            row.pair("ended", blackout.end.map_or("-", |end| end.as_str())).end();
-        }
+        unsaid += Self::show_blackouts(record, room, out);
         for span in record.spans() {
             if out.len() > room {
                 unsaid += 1;
@@ -306,6 +296,32 @@ impl Recorder {
         Self::write_screen_rows(record, out);
         reply::begin_ok(out).end();
         true
+    }
+
+    /// Writes the rows of blackouts, and of what they came too late to mask, up to `room` bytes.
+    /// Returns the number of rows left out.
+    fn show_blackouts(record: &Record, room: usize, out: &mut Vec<u8>) -> usize {
+        let mut unsaid = 0;
+        for missed in &record.unmasked {
+            if out.len() > room {
+                unsaid += 1;
+                continue;
+            }
+            let row = reply::begin_row(out).pair("what", "unmasked").pair("from", missed.from);
+            row.pair("to", missed.to).pair("by", &missed.by).pair("at", missed.at).end();
+        }
+        for blackout in &record.blackouts {
+            if out.len() > room {
+                unsaid += 1;
+                continue;
+            }
+            let row = reply::begin_row(out).pair("what", "blackout").pair("from", blackout.from);
+            let to = blackout.to.map_or("-".to_string(), |to| to.to_string());
+            let row = row.pair("to", to).pair("by", &blackout.by);
+            let row = row.pair("holder", blackout.holder.as_str());
+            row.pair("ended", blackout.end.map_or("-", |end| end.as_str())).end();
+        }
+        unsaid
     }
 
     fn show_ledger(record: &Record, out: &mut Vec<u8>) {

@@ -4,6 +4,7 @@
 //! state changed and the client has room, the session sends the newest. An agent who sees only own
 //! recordings (B2) gets a state made from those alone. Hidden changes therefore cause no line.
 
+use crate::calls::call::Call;
 use crate::calls::directory::AgentIndex;
 use crate::limits;
 use crate::recorder::blackout::visibility::NamedCall;
@@ -22,7 +23,7 @@ impl Recorder {
 
     /// An agent's state, as that agent may see it.
     pub(in crate::recorder) fn agent_state(&self, agent: AgentIndex) -> AgentState {
-        let call = self.current_call(agent);
+        let call = self.call_in_hand(agent);
         let recording = call.and_then(|call| self.visible_running(agent, call.number));
         let mut reasons = recording.map(|r| r.reasons).unwrap_or_default();
         if self.sees_only_own(agent) {
@@ -51,8 +52,18 @@ impl Recorder {
                 .map(|s| format!("the blackout ends by itself in {s} s; press stop if done"))
                 .or_else(|| self.screen_note(agent)),
             update_call: update.ok().map(|recording| recording.call.0),
-            ..AgentState::default()
+            masked: call.is_some_and(|call| self.sees_mask(agent, call)),
+            carried: call.zip(open).is_some_and(|(call, open)| open.carried.contains(&call.number)),
+            held: call.is_some_and(|call| call.is_held),
         }
+    }
+
+    /// Whether the channel of the call is masked, as far as the agent may know (B2).
+    fn sees_mask(&self, agent: AgentIndex, call: &Call) -> bool {
+        let known = !self.sees_only_own(agent)
+            || self.sees_blackout(agent)
+            || self.has_visible_recording(agent);
+        known && self.channels[call.channel.0].is_hidden()
     }
 
     fn screen_mode(&self, agent: AgentIndex) -> ScreenMode {
@@ -237,7 +248,10 @@ impl Recorder {
         let agent = self.sessions.get(id).and_then(Session::logged_in_agent);
         match agent {
             Some(agent) => self.agent_state(agent).write_to(reply::begin_row(&mut bytes)).end(),
-            None => self.box_rows(now, &mut bytes),
+            None => {
+                self.box_rows(now, &mut bytes);
+                self.blackout_rows(id, &mut bytes);
+            }
         }
         reply::begin_ok(&mut bytes).end();
         Ok(super::response::Response::immediate(bytes))

@@ -124,7 +124,8 @@ impl BlackoutIndex {
         self.open.insert(blackout.number, blackout);
     }
 
-    /// Extends the blackout to `places`. Returns the spans that begin on new channels.
+    /// Extends the blackout to `places`, or further back where it is already. Returns the spans that
+    /// begin there.
     pub fn extend_to(
         &mut self,
         number: BlackoutNumber,
@@ -133,10 +134,12 @@ impl BlackoutIndex {
         let Some(blackout) = self.open.get_mut(&number) else { return Vec::new() };
         let mut spans = Vec::new();
         for place in places {
-            if blackout.places.iter().all(|old| old.channel != place.channel) {
-                blackout.places.push(*place);
-                spans.push((place.channel, blackout.span_from(place.at)));
+            match blackout.places.iter_mut().find(|old| old.channel == place.channel) {
+                Some(old) if old.at <= place.at => continue,
+                Some(old) => old.at = place.at,
+                None => blackout.places.push(*place),
             }
+            spans.push((place.channel, blackout.span_from(place.at)));
         }
         spans
     }

@@ -44,6 +44,8 @@ pub struct Record {
     pub fetches: Vec<FetchEntry>,
     /// The screen recording beside its audio.
     pub screen: Option<ScreenRecord>,
+    /// Ranges that a blackout should have masked, and that were stored before its press came.
+    pub unmasked: Vec<UnmaskedRange>,
     /// Locations of its entries, except those of blackouts.
     pub entries: Vec<Locator>,
 }
@@ -63,6 +65,17 @@ pub struct BlackoutSpan {
     /// How the blackout ended (G4); `None` while it is open on any channel.
     pub end: Option<BlackoutEnd>,
     pub ended_by: Option<String>,
+}
+
+/// A range of a recording that was stored although the agent had pressed for a blackout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmaskedRange {
+    /// When the press came.
+    pub at: WallTime,
+    /// The agent who pressed.
+    pub by: String,
+    pub from: Position,
+    pub to: Position,
 }
 
 /// The screen recording of a call.
@@ -128,6 +141,7 @@ impl Record {
             deleted: None,
             fetches: Vec::new(),
             screen: None,
+            unmasked: Vec::new(),
             entries: Vec::new(),
         }
     }
@@ -217,12 +231,26 @@ impl Record {
         self.history.push(change);
     }
 
-    /// Adds the blackout, unless it is already open in this recording.
+    /// Adds the blackout. One that is already open in this recording may reach further back.
     pub(super) fn open_blackout(&mut self, mut span: BlackoutSpan) {
-        let open = |other: &BlackoutSpan| other.number == span.number && other.to.is_none();
-        if !self.blackouts.iter().any(open) {
-            span.from = span.from.max(self.began.from);
-            self.blackouts.push(span);
+        span.from = span.from.max(self.began.from);
+        let open = |other: &&mut BlackoutSpan| other.number == span.number && other.to.is_none();
+        match self.blackouts.iter_mut().find(open) {
+            Some(known) => known.from = known.from.min(span.from),
+            None => self.blackouts.push(span),
+        }
+    }
+
+    /// Adds a range that was not masked, joined with the one that it touches.
+    pub(super) fn add_unmasked(&mut self, range: UnmaskedRange) {
+        let touches = |old: &&mut UnmaskedRange| {
+            old.by == range.by && old.from <= range.to && range.from <= old.to
+        };
+        match self.unmasked.iter_mut().find(touches) {
+            Some(old) => {
+                (old.from, old.to) = (old.from.min(range.from), old.to.max(range.to));
+            }
+            None => self.unmasked.push(range),
         }
     }
 

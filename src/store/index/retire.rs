@@ -51,6 +51,7 @@ fn changed_record(fact: &Fact) -> Option<RecordingId> {
         | Fact::Protected { id, .. }
         | Fact::ScreenBegan { id }
         | Fact::Fetched { id, .. }
+        | Fact::BlackoutMissed { id, .. }
         | Fact::Deleted { id, .. } => Some(*id),
         Fact::BoxStarted { .. }
         | Fact::BoxStopped

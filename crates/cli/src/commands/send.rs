@@ -4,6 +4,7 @@
 
 use crate::Outcome;
 use crate::cli::SendArgs;
+use crate::clock::now;
 use crate::error::Error;
 use crate::output::escape::write_lines;
 use crate::output::reply_format;
@@ -28,6 +29,7 @@ pub fn run(args: &SendArgs) -> Result<Outcome, Error> {
     let mut data = DataSink::from_args(args)?;
     let mut connection: Option<Connection> = None;
     let mut greeted = args.commands.iter().any(|command| first_word(command) == "hello");
+    let mut pressed = now();
     let wanted = args.kind.is_some() || args.user.user.is_some();
     for command in &args.commands {
         let before_hello = !wanted && matches!(first_word(command), "help" | "ping" | "quit");
@@ -45,7 +47,9 @@ pub fn run(args: &SendArgs) -> Result<Outcome, Error> {
             Some(connection) => connection,
             none => none.insert(servers.connect()?),
         };
-        let reply = server::send_request(connection, command)?;
+        let age = u64::try_from(now().duration_since(pressed).as_millis()).unwrap_or(u64::MAX);
+        let reply = server::send_request(connection, &client::add_press_age(command, age))?;
+        pressed = now();
         print_reply(&reply, &mut data)?;
         if reply.outcome.is_err() {
             return Ok(Outcome::Unclean);

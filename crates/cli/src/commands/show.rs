@@ -6,7 +6,7 @@ use crate::commands::records::{format_duration, scan_running_media};
 use crate::error::Error;
 use crate::output::escape::escape_text;
 use crate::site_time::to_site_text;
-use crate::store::record_json::{BlackoutJson, RecordJson, SpanJson};
+use crate::store::record_json::{BlackoutJson, RecordJson, SpanJson, UnmaskedJson};
 use crate::store::store_dir::StoreDir;
 use crate::store::unseal::IdentityKeyring;
 use jiff::tz::TimeZone;
@@ -44,6 +44,8 @@ fn format_text(document: &RecordJson, zone: &TimeZone) -> String {
     }
     page.add_title("blackouts", document.blackouts.is_empty());
     document.blackouts.iter().for_each(|blackout| page.add_item(&format_blackout(blackout)));
+    page.add_title("should have been masked, and is stored", document.unmasked.is_empty());
+    document.unmasked.iter().for_each(|range| page.add_item(&format_unmasked(range)));
     page.add_title("not stored", document.spans.is_empty());
     document.spans.iter().for_each(|span| page.add_item(&format_span(span)));
     write_ledger(&mut page, document);
@@ -139,6 +141,11 @@ fn format_blackout(blackout: &BlackoutJson) -> String {
         let _ = write!(line, ", ended by {ended} ({by})");
     }
     line
+}
+
+fn format_unmasked(range: &UnmaskedJson) -> String {
+    let UnmaskedJson { from, to, from_ms, to_ms, by, at } = range;
+    format!("{from} to {to} ({from_ms} to {to_ms} ms): {by} pressed, and the press came at {at}")
 }
 
 fn format_span(span: &SpanJson) -> String {

@@ -11,7 +11,7 @@ use data_encoding::HEXLOWER;
 use hushbox::audio::span::{Fate, Ledger, LossReason};
 use hushbox::config::Direction;
 use hushbox::store::fact::{FactSpan, RecordReason, RecordReasons};
-use hushbox::store::index::{BlackoutSpan, FetchEntry, Record};
+use hushbox::store::index::{BlackoutSpan, FetchEntry, Record, UnmaskedRange};
 use hushbox::store::media::MediaScan;
 use hushbox::time::{Position, ms_of_frames};
 use serde::Serialize;
@@ -49,6 +49,9 @@ pub struct RecordJson {
     pub fields: BTreeMap<u8, FieldJson>,
     pub history: Vec<FieldChangeJson>,
     pub blackouts: Vec<BlackoutJson>,
+    /// Ranges that were stored before a press for a blackout reached the box.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unmasked: Vec<UnmaskedJson>,
     pub spans: Vec<SpanJson>,
     pub ledger: LedgerJson,
     pub media: MediaJson,
@@ -119,6 +122,17 @@ pub struct BlackoutJson {
     /// The reason why it ended.
     pub ended: Option<&'static str>,
     pub ended_by: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct UnmaskedJson {
+    pub from: u64,
+    pub to: u64,
+    pub from_ms: u64,
+    pub to_ms: u64,
+    /// The agent who pressed, and when the press reached the box.
+    pub by: String,
+    pub at: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -218,6 +232,7 @@ impl RecordJson {
             fields: open.map(|open| fields_json(store, open)).unwrap_or_default(),
             history: history_json(record, open),
             blackouts: record.blackouts.iter().map(|span| blackout_json(span, ms)).collect(),
+            unmasked: record.unmasked.iter().map(|range| unmasked_json(range, ms)).collect(),
             spans: spans.iter().map(|span| span_json(span, ms)).collect(),
             ledger: ledger_json(&ledger),
             media: MediaJson {
@@ -317,6 +332,12 @@ fn blackout_json(span: &BlackoutSpan, ms: impl Fn(Position) -> u64) -> BlackoutJ
         ended: span.end.map(|end| end.as_str()),
         ended_by: span.ended_by.clone(),
     }
+}
+
+fn unmasked_json(range: &UnmaskedRange, ms: impl Fn(Position) -> u64) -> UnmaskedJson {
+    let (from_ms, to_ms) = (ms(range.from), ms(range.to));
+    let (by, at) = (range.by.clone(), range.at.to_string());
+    UnmaskedJson { from: range.from.0, to: range.to.0, from_ms, to_ms, by, at }
 }
 
 fn span_json(of: &FactSpan, ms: impl Fn(Position) -> u64) -> SpanJson {

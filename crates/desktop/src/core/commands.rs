@@ -17,6 +17,7 @@ impl Core {
         requester: Option<u64>,
     ) {
         let state = self.agent_state.as_ref().map(|(state, _)| state);
+        let call = state.and_then(|state| state.call.clone());
         match request.resolve_toggle(state) {
             AgentRequest::Command(AgentCommand::BlackoutStart) => {
                 self.request_blackout(now, requester);
@@ -25,11 +26,12 @@ impl Core {
                 if command == AgentCommand::BlackoutStop {
                     self.pending_blackout = None;
                 }
-                let line = command.as_line().to_owned();
+                let line = command.to_line(call.as_deref());
                 self.send_command(now, line, command.required_ability(), requester);
             }
-            AgentRequest::Update { field, value } => {
-                match notifications::format_update_line(field, &value) {
+            AgentRequest::Update { field, value, call, call_number } => {
+                let line = notifications::format_update_line(field, &value, (call, call_number));
+                match line {
                     Ok(line) => self.send_command(now, line, Ability::Update(field), requester),
                     Err(reason) => self.send_reply(requester, Err(reason)),
                 }
@@ -40,6 +42,10 @@ impl Core {
                     self.start_connecting(now, true);
                 }
                 self.send_reply(requester, Ok("connecting".to_owned()));
+            }
+            AgentRequest::Acknowledge => {
+                self.acknowledge_late_blackout();
+                self.send_reply(requester, Ok("acknowledged".to_owned()));
             }
             AgentRequest::ToggleBlackout | AgentRequest::ToggleRecording => {}
         }

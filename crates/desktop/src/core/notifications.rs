@@ -5,7 +5,7 @@
 
 use crate::ui::client_state::{Endpoint, SCREEN_NOTE};
 use crate::ui::field_form::check_value;
-use crate::ui::notification::{Notification, Topic, Urgency};
+use crate::ui::notification::{Notification, NotificationAction, Topic, Urgency};
 use crate::ui::text::{format_minutes, format_reasons, to_sentence};
 use protocol::client::{Failure, Pairs};
 use protocol::{Ability, AgentState, ScreenMode, reply};
@@ -21,14 +21,28 @@ pub(super) fn connected_notification(endpoint: &Endpoint) -> Notification {
     Notification::new(Topic::Link, title, body)
 }
 
+/// What is known about a connection that failed.
+#[derive(Clone, Copy)]
+pub(super) struct LinkFailure {
+    /// Whether there was a session.
+    pub lost: bool,
+    /// Whether the box answered, and refused the login.
+    pub refused: bool,
+    /// Whether a blackout was on.
+    pub had_blackout: bool,
+}
+
 pub(super) fn retrying_notification(
     reason: &str,
     (retry, in_ms): (u32, u64),
-    lost: bool,
-    had_blackout: bool,
+    failure: LinkFailure,
 ) -> Notification {
-    let title = if lost { "Connection lost" } else { "Not connected" };
-    let blackout = if had_blackout { " The recorder keeps the blackout on." } else { "" };
+    let title = match failure {
+        LinkFailure { lost: true, .. } => "Connection lost",
+        LinkFailure { refused: true, .. } => "Refused by the recorder",
+        _ => "Not connected",
+    };
+    let blackout = if failure.had_blackout { " The recorder keeps the blackout on." } else { "" };
     let pause = if in_ms < 1000 { format!("{in_ms} ms") } else { format!("{} s", in_ms / 1000) };
     let plan = format!("Retry {retry} of {} in {pause}.", client::RETRIES_MAX);
     Notification::new(Topic::Link, title, format!("{}{blackout} {plan}", to_sentence(reason)))
@@ -48,12 +62,13 @@ pub(super) fn not_masked_notification(reason: &str) -> Notification {
     Notification::new(Topic::Blackout, "NOT MASKED", body).with_urgency(Urgency::Urgent)
 }
 
-/// The box's receipt of a blackout. Its positions are samples, whose rate the client does not know,
-/// so the text says only whether the mask reaches back.
-pub(super) fn masked_notification(pairs: &Pairs, rows: &[Pairs]) -> Notification {
-    let position = |key| pairs.get(key).and_then(|value| value.parse::<u64>().ok());
-    let reaches_back = position("from").zip(position("at")).is_some_and(|(from, at)| from < at);
-    let start = if reaches_back { "including the moments before" } else { "from the moment" };
+/// The box's receipt of a blackout. `before_ms`: how much before the press is masked.
+pub(super) fn masked_notification(before_ms: u64, pairs: &Pairs, rows: &[Pairs]) -> Notification {
+    let start = match before_ms {
+        0..500 => "from the moment".to_owned(),
+        500..1500 => "including the second before".to_owned(),
+        ms => format!("including the {} seconds before", (ms + 500) / 1000),
+    };
     let mut body = format!("Masked, {start} you pressed.");
     let others = rows.iter().filter_map(|row| row.get("channel")).map(str::to_owned);
     let own = pairs.get("channels").into_iter().flat_map(|list| list.split(','));
@@ -65,14 +80,29 @@ pub(super) fn masked_notification(pairs: &Pairs, rows: &[Pairs]) -> Notification
     Notification::new(Topic::Blackout, "Blackout on", body)
 }
 
-/// `late_ms`: the time since the request.
+/// The box's receipt of a press during a blackout.
+pub(super) fn masked_still_notification() -> Notification {
+    Notification::new(Topic::Blackout, "The blackout stays on", "Speech is not stored.")
+}
+
+/// `late_ms`: how much of what the press should have masked is stored.
 pub(super) fn masked_late_notification(late_ms: u64) -> Notification {
     let body = format!(
-        "The mask started {} s after you pressed. Speech in between may be stored: tell your \
+        "The blackout began {} s late. What was said in these seconds is stored: tell your \
          supervisor.",
         late_ms.div_ceil(1000)
     );
-    Notification::new(Topic::Blackout, "Blackout on, but late", body).with_urgency(Urgency::Urgent)
+    Notification::new(Topic::LateBlackout, "Blackout on, but late", body)
+        .with_urgency(Urgency::Urgent)
+        .with_actions(&[NotificationAction::Acknowledge])
+}
+
+/// A blackout was on already when this call began.
+fn carried_notification() -> Notification {
+    let body = "You are still blacked out from the call before. Nothing of this call is kept.";
+    Notification::new(Topic::CarriedBlackout, "Still blacked out", body)
+        .with_urgency(Urgency::Urgent)
+        .with_actions(&[NotificationAction::EndBlackout, NotificationAction::KeepBlackout])
 }
 
 pub(super) fn masked_not_stored_notification(text: &str) -> Notification {
@@ -128,11 +158,22 @@ fn describe_command(command: Ability) -> String {
     }
 }
 
-/// Formats the line that sets a field, or says why the value is refused (requirement F4).
-pub(super) fn format_update_line(field: u8, value: &str) -> Result<String, String> {
+/// Formats the line that sets a field of a call, or says why the value is refused (requirement F4).
+pub(super) fn format_update_line(
+    field: u8,
+    value: &str,
+    (call, call_number): (Option<String>, Option<u64>),
+) -> Result<String, String> {
     check_value(value).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
-    reply::begin_line(&mut bytes, "update").word(field).word(value).end();
+    let mut line = reply::begin_line(&mut bytes, "update").word(field).word(value);
+    if let Some(call) = call {
+        line = line.pair("call", call);
+    }
+    if let Some(number) = call_number {
+        line = line.pair("call_number", number);
+    }
+    line.end();
     bytes.pop();
     String::from_utf8(bytes).map_err(|error| error.to_string())
 }
@@ -166,9 +207,12 @@ pub(super) fn state_change_notifications(
             let body = "It stayed on while the client was not connected. Speech is not stored.";
             all.push(Notification::new(Topic::Blackout, "The blackout is on", body));
         }
+        all.extend(new.carried.then(carried_notification));
         all.extend(blackout_ending_notification(new));
         return all;
     };
+    let carried = new.carried && (!old.carried || old.call != new.call);
+    all.extend(carried.then(carried_notification));
     all.extend(recording_notification(old, new));
     let blackout = match (old.blackout, new.blackout) {
         (false, true) => Some(("Blackout on", "Speech is not stored.")),
@@ -190,6 +234,8 @@ pub(super) fn state_change_notifications(
 
 fn recording_notification(old: &AgentState, new: &AgentState) -> Option<Notification> {
     let (title, body) = match (old.recording, new.recording) {
+        // Its audio is masked: the agent is told that instead.
+        (false, true) if new.carried => return None,
         (false, true) if new.reasons.is_empty() => {
             ("Recording started", "This call is now recorded.".to_owned())
         }

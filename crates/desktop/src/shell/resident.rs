@@ -92,7 +92,7 @@ impl Resident {
             link,
             tray,
             hotkeys,
-            notifier: notifier::start_notifier()?,
+            notifier: notifier::start_notifier(events.clone())?,
             peers: BTreeMap::new(),
             requesters: BTreeMap::new(),
             last_requester: 0,

@@ -70,6 +70,10 @@ pub fn blackout_button(snapshot: &Snapshot, active_ms: u64) -> BarButton {
     if snapshot.unmasked.is_some() {
         return button("NOT MASKED\nstop the customer", start, true, Tone::Alarm);
     }
+    if snapshot.carried {
+        let text = "STILL BLACKED OUT\nfrom the call before: press to stop";
+        return button(text, stop, is_permitted(snapshot, stop), Tone::Alarm);
+    }
     if snapshot.blackout {
         let text = format!("BLACKOUT {}\npress to stop", format_minutes(active_ms));
         return button(&text, stop, is_permitted(snapshot, stop), Tone::Blackout);

@@ -45,6 +45,10 @@ pub struct ClientState {
     pub agent_state: Option<AgentState>,
     /// Why a requested blackout is not active.
     pub unmasked: Option<String>,
+    /// What the agent must know of a blackout that came late.
+    pub late: Option<String>,
+    /// Whether the box answered, and refused the login.
+    pub refused: bool,
     /// Whether the button bar is open.
     pub bar_open: bool,
 }
@@ -56,8 +60,14 @@ impl ClientState {
         if let Some(reason) = &self.unmasked {
             return format_not_masked(reason);
         }
+        if let Some(late) = &self.late {
+            return late.clone();
+        }
         match (&self.link, &self.agent_state) {
             (LinkState::Connecting, _) => "connecting to the recorder".to_owned(),
+            (LinkState::Retrying { .. } | LinkState::Standby { .. }, _) if self.refused => {
+                "refused by the recorder".to_owned()
+            }
             (LinkState::Retrying { retry, .. }, _) => {
                 format!("not connected, retry {retry} of {}", client::RETRIES_MAX)
             }
@@ -77,6 +87,9 @@ pub fn format_not_masked(reason: &str) -> String {
 fn describe_activity(state: &AgentState) -> &'static str {
     let screen = state.screen == ScreenMode::On;
     match (state.blackout, state.recording, state.call.is_some()) {
+        (true, ..) if state.carried => "still blacked out from the call before",
+        (false, ..) if state.masked => "masked by another person or program",
+        (_, true, _) if state.held && !state.blackout => "recording, call on hold",
         (true, ..) => "blackout, speech is not stored",
         (_, true, _) => "recording",
         (..) if screen => "recording the screen",

@@ -53,20 +53,62 @@ pub struct FormRow {
     pub is_error: bool,
 }
 
-/// The form.
+/// The form. Its texts belong to one call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldForm {
     pub rows: Vec<FormRow>,
+    /// The box's number of the call; `None` without one, or if the box does not say.
+    pub call: Option<u64>,
+    /// What was typed in the call before and not sent.
+    pub earlier: Option<EarlierTexts>,
+}
+
+/// Texts that were typed for a call that is no longer the present one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EarlierTexts {
+    pub call: u64,
+    /// The field, its label and the text.
+    pub texts: Vec<(u8, String, String)>,
+    /// Why the box refused them.
+    pub error: String,
 }
 
 impl FieldForm {
-    /// Sets the fields that may be set now, with their labels. Typed texts are kept.
-    pub fn set_fields(&mut self, fields: &[(u8, String)]) {
+    /// Sets the fields that may be set now, with their labels, and their call. Typed texts are kept
+    /// while the call is the same; else they are set aside for the call before.
+    pub fn set_fields(&mut self, fields: &[(u8, String)], call: Option<u64>) {
+        if self.call != call {
+            self.set_texts_aside();
+            self.call = call;
+        }
         let mut old = std::mem::take(&mut self.rows);
         for (field, label) in fields {
             let kept = old.iter().position(|row| row.field == *field).map(|at| old.swap_remove(at));
             let row = kept.unwrap_or_default();
             self.rows.push(FormRow { field: *field, label: label.clone(), ..row });
+        }
+        self.restore_texts();
+    }
+
+    /// Puts texts back into the form if their call is the present one again.
+    fn restore_texts(&mut self) {
+        let call = self.call;
+        let Some(earlier) = self.earlier.take_if(|earlier| Some(earlier.call) == call) else {
+            return;
+        };
+        for (field, _, text) in earlier.texts {
+            if let Some(row) = self.rows.iter_mut().find(|row| row.field == field) {
+                row.text = text;
+                row.check_edit();
+            }
+        }
+    }
+
+    fn set_texts_aside(&mut self) {
+        let typed = self.rows.drain(..).filter(|row| !row.text.is_empty());
+        let texts: Vec<_> = typed.map(|row| (row.field, row.label, row.text)).collect();
+        if let Some(call) = self.call.filter(|_| !texts.is_empty()) {
+            self.earlier = Some(EarlierTexts { call, texts, error: String::new() });
         }
     }
 
@@ -118,7 +160,7 @@ mod tests {
 
     fn form() -> FieldForm {
         let mut form = FieldForm::default();
-        form.set_fields(&[(1, "Caller name".to_owned()), (3, "Subject".to_owned())]);
+        form.set_fields(&[(1, "Caller name".to_owned()), (3, "Subject".to_owned())], Some(7));
         form
     }
 
@@ -158,10 +200,33 @@ mod tests {
     fn f3_only_fields_that_may_be_set_have_a_row() {
         let mut form = form();
         "b".clone_into(&mut form.rows[1].text);
-        form.set_fields(&[(3, "Subject".to_owned()), (4, "Order".to_owned())]);
+        form.set_fields(&[(3, "Subject".to_owned()), (4, "Order".to_owned())], Some(7));
         let rows: Vec<(u8, &str)> = form.rows.iter().map(|r| (r.field, r.text.as_str())).collect();
         assert_eq!(rows, [(3, "b"), (4, "")]);
-        form.set_fields(&[]);
+        form.set_fields(&[], Some(7));
         assert!(form.rows.is_empty());
+    }
+
+    #[test]
+    fn a4_text_typed_in_one_call_is_not_offered_for_the_next() {
+        let fields = [(1, "Caller name".to_owned()), (3, "Subject".to_owned())];
+        let mut form = form();
+        "Mr. Miller".clone_into(&mut form.rows[0].text);
+        form.set_fields(&fields, Some(7));
+        assert_eq!(form.filled_values().len(), 1, "the same call, perhaps in its wrap-up");
+        form.set_fields(&fields, Some(8));
+        assert!(form.filled_values().is_empty() && form.rows.len() == 2);
+        let earlier = form.earlier.clone().expect("the text is not lost");
+        assert_eq!(earlier.call, 7);
+        let text = (1, "Caller name".to_owned(), "Mr. Miller".to_owned());
+        assert_eq!(earlier.texts, [text]);
+        // A call in which nothing was typed takes nothing away.
+        form.set_fields(&[], None);
+        form.set_fields(&fields, Some(9));
+        assert_eq!(form.earlier, Some(earlier));
+        // Its own call may come back, after a consultation or a lost link.
+        form.set_fields(&fields, Some(7));
+        assert_eq!(form.filled_values(), [(1, "Mr. Miller".to_owned())]);
+        assert_eq!(form.earlier, None);
     }
 }

@@ -7,6 +7,7 @@
 //! This module is pure: `shell::notifier` shows the notifications, and the caller passes the time
 //! in milliseconds.
 
+use crate::agent_request::{AgentCommand, AgentRequest};
 use std::collections::BTreeMap;
 
 /// The most notifications in a row.
@@ -21,6 +22,10 @@ pub enum Topic {
     Link,
     Recording,
     Blackout,
+    /// A blackout that came late; nothing else replaces it.
+    LateBlackout,
+    /// A blackout that was on before the call began.
+    CarriedBlackout,
     Screen,
     /// A field update, or a command that was refused.
     Answer,
@@ -28,8 +33,63 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic.
-    pub const ALL: [Topic; 5] =
-        [Topic::Link, Topic::Recording, Topic::Blackout, Topic::Screen, Topic::Answer];
+    pub const ALL: [Topic; 7] = [
+        Topic::Link,
+        Topic::Recording,
+        Topic::Blackout,
+        Topic::LateBlackout,
+        Topic::CarriedBlackout,
+        Topic::Screen,
+        Topic::Answer,
+    ];
+}
+
+/// What the agent can choose in a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotificationAction {
+    /// The agent has seen it.
+    Acknowledge,
+    EndBlackout,
+    KeepBlackout,
+}
+
+impl NotificationAction {
+    /// Every action.
+    pub const ALL: [NotificationAction; 3] = [
+        NotificationAction::Acknowledge,
+        NotificationAction::EndBlackout,
+        NotificationAction::KeepBlackout,
+    ];
+
+    /// The name for the notification service.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            NotificationAction::Acknowledge => "acknowledge",
+            NotificationAction::EndBlackout => "end-blackout",
+            NotificationAction::KeepBlackout => "keep-blackout",
+        }
+    }
+
+    /// The text of its button.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            NotificationAction::Acknowledge => "I have seen this",
+            NotificationAction::EndBlackout => "End blackout",
+            NotificationAction::KeepBlackout => "Keep it",
+        }
+    }
+
+    /// The request that it makes. A repeated start confirms the blackout for the present call.
+    #[must_use]
+    pub fn request(self) -> AgentRequest {
+        match self {
+            NotificationAction::Acknowledge => AgentRequest::Acknowledge,
+            NotificationAction::EndBlackout => AgentRequest::Command(AgentCommand::BlackoutStop),
+            NotificationAction::KeepBlackout => AgentRequest::Command(AgentCommand::BlackoutStart),
+        }
+    }
 }
 
 /// The urgency of a notification.
@@ -48,6 +108,7 @@ pub struct Notification {
     pub urgency: Urgency,
     pub title: String,
     pub body: String,
+    pub actions: Vec<NotificationAction>,
 }
 
 impl Notification {
@@ -55,7 +116,19 @@ impl Notification {
     #[must_use]
     pub fn new(topic: Topic, title: impl Into<String>, body: impl Into<String>) -> Notification {
         let (title, body) = (title.into(), body.into());
-        Notification { topic, urgency: Urgency::Normal, title, body }
+        Notification { topic, urgency: Urgency::Normal, title, body, actions: Vec::new() }
+    }
+
+    /// The same notification with actions.
+    #[must_use]
+    pub fn with_actions(self, actions: &[NotificationAction]) -> Notification {
+        Notification { actions: actions.to_vec(), ..self }
+    }
+
+    /// Whether it stays until the agent closes it.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        self.urgency == Urgency::Urgent
     }
 
     /// The same notification with another urgency.
@@ -90,8 +163,7 @@ impl NotificationQueue {
     ) -> Option<Notification> {
         self.refill_allowance(now_ms);
         self.waiting.remove(&notification.topic);
-        let is_urgent = notification.urgency == Urgency::Urgent;
-        if is_urgent || notification.topic == Topic::Blackout {
+        if notification.is_urgent() || notification.topic == Topic::Blackout {
             return Some(notification);
         }
         if self.allowance == 0 {

@@ -14,10 +14,13 @@ pub fn build_status_rows(client_state: &ClientState) -> Vec<(&'static str, Strin
     if let Some(reason) = &client_state.unmasked {
         rows.push(("Warning", format_not_masked(reason)));
     }
+    if let Some(late) = &client_state.late {
+        rows.push(("Warning", late.clone()));
+    }
     let Some(state) = &client_state.agent_state else { return rows };
     rows.push(("Call", describe_call(state)));
     rows.push(("Recording", describe_recording(state)));
-    rows.push(("Blackout", if state.blackout { "on" } else { "off" }.to_owned()));
+    rows.push(("Blackout", describe_blackout(state).to_owned()));
     rows.push(("Screen", describe_screen(state)));
     if let Some(note) = state.note.as_ref().filter(|note| !note.starts_with(SCREEN_NOTE)) {
         rows.push(("Note", to_sentence(note)));
@@ -49,10 +52,20 @@ fn describe_connection(link: &LinkState) -> (String, String) {
 
 fn describe_call(state: &AgentState) -> String {
     let Some(call) = &state.call else { return "none".to_owned() };
+    let hold = if state.held { ", on hold" } else { "" };
     match state.direction {
-        Some(Direction::In) => format!("{call}, incoming"),
-        Some(Direction::Out) => format!("{call}, outgoing"),
-        None => call.clone(),
+        Some(Direction::In) => format!("{call}, incoming{hold}"),
+        Some(Direction::Out) => format!("{call}, outgoing{hold}"),
+        None => format!("{call}{hold}"),
+    }
+}
+
+fn describe_blackout(state: &AgentState) -> &'static str {
+    match (state.blackout, state.masked) {
+        (true, _) if state.carried => "on, from the call before",
+        (true, _) => "on",
+        (false, true) => "off, but another person or program masks this call",
+        (false, false) => "off",
     }
 }
 

@@ -101,7 +101,14 @@ mod tests {
     fn client_state(recording: bool, blackout: bool) -> ClientState {
         let state = AgentState { recording, blackout, ..AgentState::default() };
         let link = LinkState::Connected(Endpoint::default());
-        ClientState { link, agent_state: Some(state), unmasked: None, bar_open: false }
+        ClientState {
+            link,
+            agent_state: Some(state),
+            unmasked: None,
+            late: None,
+            refused: false,
+            bar_open: false,
+        }
     }
 
     #[test]

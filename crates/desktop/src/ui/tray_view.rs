@@ -25,7 +25,7 @@ pub enum Icon {
     Blackout,
     /// All retries failed.
     Standby,
-    /// A requested blackout is not active.
+    /// A requested blackout is not active, or came late.
     Attention,
 }
 
@@ -67,10 +67,14 @@ impl Icon {
         if client_state.unmasked.is_some() {
             return Icon::Attention;
         }
+        let masked = |state: &AgentState| state.blackout || state.masked;
+        if client_state.late.is_some() && !client_state.agent_state.as_ref().is_some_and(masked) {
+            return Icon::Attention;
+        }
         match (&client_state.link, &client_state.agent_state) {
             (LinkState::Standby { .. }, _) => Icon::Standby,
             (LinkState::Connecting | LinkState::Retrying { .. }, _) => Icon::Offline,
-            (LinkState::Connected(_), Some(state)) if state.blackout => Icon::Blackout,
+            (LinkState::Connected(_), Some(state)) if masked(state) => Icon::Blackout,
             (LinkState::Connected(_), Some(state))
                 if state.recording || state.screen == ScreenMode::On =>
             {
@@ -159,6 +163,11 @@ fn format_tooltip(client_state: &ClientState) -> String {
 fn build_menu(client_state: &ClientState) -> Vec<MenuItem> {
     let mut menu = vec![MenuItem::Heading(format_heading(client_state)), MenuItem::Separator];
     let connected = matches!(client_state.link, LinkState::Connected(_));
+    if client_state.late.is_some() {
+        let seen = MenuAction::Request(AgentRequest::Acknowledge);
+        menu.push(action_item("I Have _Seen That the Blackout Was Late", true, seen));
+        menu.push(MenuItem::Separator);
+    }
     if connected {
         let state = client_state.agent_state.clone().unwrap_or_default();
         menu.extend(build_command_items(&state));
@@ -212,6 +221,9 @@ fn build_command_items(state: &AgentState) -> Vec<MenuItem> {
         false => command_item("Start B_lackout", state, AgentCommand::BlackoutStart),
         true => command_item("Stop B_lackout", state, AgentCommand::BlackoutStop),
     });
+    if state.carried {
+        items.push(command_item("_Keep Blackout in This Call", state, AgentCommand::BlackoutStart));
+    }
     items
 }
 

@@ -32,7 +32,8 @@ impl WindowContext {
 
     /// How long the blackout has been active.
     pub(super) fn blackout_ms(&self) -> u64 {
-        self.snapshot.blackout_ms + clock::now_ms().saturating_sub(self.received_ms)
+        let passed = clock::now_ms().saturating_sub(self.received_ms);
+        self.snapshot.blackout_ms + if self.snapshot.blackout_counts { passed } else { 0 }
     }
 }
 

@@ -15,18 +15,22 @@ pub(super) struct UpdatePage {
     form: FieldForm,
     /// The numbers of the replies that are expected, each with its field.
     expected_replies: Vec<(u64, u8)>,
+    /// The same for the texts of the call before.
+    earlier_replies: Vec<u64>,
     focused: bool,
 }
 
 impl Page for UpdatePage {
     fn draw_page(&mut self, ui: &mut egui::Ui, context: &mut WindowContext) -> bool {
-        self.form.set_fields(&context.snapshot.fields);
+        self.form.set_fields(&context.snapshot.fields, context.snapshot.update_call);
         for (id, reply) in context.replies.drain(..) {
+            self.apply_earlier_reply(id, &reply);
             if let Some(at) = self.expected_replies.iter().position(|(n, _)| *n == id) {
                 let (_, field) = self.expected_replies.swap_remove(at);
                 self.form.apply_reply(field, &reply);
             }
         }
+        self.draw_earlier(ui, context);
         if self.form.rows.is_empty() {
             ui.label("No field can be updated now.");
             ui.label(capitalize_first(&context.snapshot.headline));
@@ -43,7 +47,8 @@ impl Page for UpdatePage {
             let closes = ui.button("Close (Esc)").clicked();
             if sends {
                 for (field, value) in self.form.filled_values() {
-                    let request = AgentRequest::Update { field, value };
+                    let (call, call_number) = (None, self.form.call);
+                    let request = AgentRequest::Update { field, value, call, call_number };
                     self.expected_replies.push((context.send_agent_request(request), field));
                 }
             }
@@ -54,6 +59,49 @@ impl Page for UpdatePage {
 }
 
 impl UpdatePage {
+    fn apply_earlier_reply(&mut self, id: u64, reply: &Result<String, String>) {
+        let Some(at) = self.earlier_replies.iter().position(|n| *n == id) else { return };
+        self.earlier_replies.swap_remove(at);
+        match (reply, &mut self.form.earlier) {
+            (Err(reason), Some(earlier)) => earlier.error.clone_from(reason),
+            (Ok(_), Some(earlier))
+                if earlier.error.is_empty() && self.earlier_replies.is_empty() =>
+            {
+                self.form.earlier = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Offers the texts that were typed in the call before.
+    fn draw_earlier(&mut self, ui: &mut egui::Ui, context: &mut WindowContext) {
+        let Some(earlier) = &mut self.form.earlier else { return };
+        ui.label(RichText::new("You typed this in the call before, and did not send it:").strong());
+        for (_, label, text) in &earlier.texts {
+            ui.label(format!("{label}: {text}"));
+        }
+        if !earlier.error.is_empty() {
+            ui.label(format_error(&earlier.error));
+        }
+        let mut discards = false;
+        ui.horizontal(|ui| {
+            if ui.button("Save in the call before").clicked() {
+                earlier.error.clear();
+                for (field, _, value) in &earlier.texts {
+                    let (field, value) = (*field, value.clone());
+                    let (call, call_number) = (None, Some(earlier.call));
+                    let request = AgentRequest::Update { field, value, call, call_number };
+                    self.earlier_replies.push(context.send_agent_request(request));
+                }
+            }
+            discards = ui.button("Discard").clicked();
+        });
+        ui.separator();
+        if discards {
+            self.form.earlier = None;
+        }
+    }
+
     /// Draws the rows. Returns whether Enter was pressed in one.
     fn draw_rows(&mut self, ui: &mut egui::Ui) -> bool {
         let mut sends = false;

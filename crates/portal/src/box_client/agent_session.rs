@@ -61,6 +61,8 @@ pub enum LinkState {
 #[derive(Debug)]
 struct QueuedCommand {
     line: String,
+    /// When the agent gave it.
+    at: Instant,
     reply: oneshot::Sender<Result<Reply, CommandError>>,
 }
 
@@ -126,7 +128,8 @@ impl AgentSession {
             return Err(CommandError::NotSent);
         }
         let (reply, answered) = oneshot::channel();
-        self.commands.try_send(QueuedCommand { line, reply }).map_err(|error| match error {
+        let command = QueuedCommand { line, at: clock::now(), reply };
+        self.commands.try_send(command).map_err(|error| match error {
             TrySendError::Full(_) => CommandError::Busy,
             TrySendError::Closed(_) => CommandError::NotSent,
         })?;
@@ -248,7 +251,10 @@ impl AgentSessionTask {
                 },
                 asked = self.commands.recv(), if room => {
                     let Some(asked) = asked else { return Ok(()) };
-                    if let Err(error) = talk.send(&asked.line).await {
+                    let age = clock::now().saturating_duration_since(asked.at).as_millis();
+                    let age = u64::try_from(age).unwrap_or(u64::MAX);
+                    let line = client::add_press_age(&asked.line, age);
+                    if let Err(error) = talk.send(&line).await {
                         // The line was not sent completely, so the recorder does not execute it.
                         asked.fail_unsent();
                         return Err(error);

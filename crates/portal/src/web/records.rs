@@ -285,6 +285,12 @@ fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
                     steps.push(TimelineEvent { at: told.time_at(to), by, what });
                 }
             }
+            Some("unmasked") => {
+                let from = parse_position(row, "from").unwrap_or(0);
+                let to = told.time_at(parse_position(row, "to").unwrap_or(0));
+                let what = format!("NOT MASKED until {to}: a press for a blackout came too late");
+                steps.push(TimelineEvent { at: told.time_at(from), by, what });
+            }
             Some("fetched") => {
                 let what = describe_fetch(row.get("for"));
                 steps.push(TimelineEvent {

@@ -9,6 +9,9 @@ use crate::command::{CallArgs, Command, ConfigEdit, Hello, RecordsQuery};
 use crate::kind::{Direction, Kind, Level, MediaPart, Purpose};
 use std::borrow::Cow;
 
+/// The longest time since a press, in milliseconds. A client gives up long before.
+const PRESSED_MS_MAX: u32 = 600_000;
+
 type ParseResult<'a> = Result<Command<'a>, Refusal>;
 
 pub(crate) fn hello(mut args: Args<'_>) -> ParseResult<'_> {
@@ -36,21 +39,35 @@ pub(crate) fn help(mut args: Args<'_>) -> ParseResult<'_> {
 }
 
 pub(crate) fn record_start(mut args: Args<'_>) -> ParseResult<'_> {
-    Ok(Command::RecordStart { device: Some(args.take_required("device")?) })
+    Ok(Command::RecordStart { device: Some(args.take_required("device")?), call: None })
 }
 
 pub(crate) fn record_stop(mut args: Args<'_>) -> ParseResult<'_> {
-    Ok(Command::RecordStop { device: Some(args.take_required("device")?) })
+    Ok(Command::RecordStop { device: Some(args.take_required("device")?), call: None })
+}
+
+pub(crate) fn record_start_own(mut args: Args<'_>) -> ParseResult<'_> {
+    Ok(Command::RecordStart { device: None, call: args.take_optional("call") })
+}
+
+pub(crate) fn record_stop_own(mut args: Args<'_>) -> ParseResult<'_> {
+    Ok(Command::RecordStop { device: None, call: args.take_optional("call") })
 }
 
 pub(crate) fn blackout_start(mut args: Args<'_>) -> ParseResult<'_> {
+    let pressed_ms = args.optional_number("pressed_ms")?.unwrap_or(0);
+    if pressed_ms > PRESSED_MS_MAX {
+        let why = format!("pressed_ms={pressed_ms}: allowed 0 to {PRESSED_MS_MAX}");
+        return Err(args.refuse(why));
+    }
     let lead_ms = args.optional_number("lead_ms")?;
-    Ok(Command::BlackoutStart { lead_ms, agent: None })
+    Ok(Command::BlackoutStart { pressed_ms, lead_ms, agent: None })
 }
 
 pub(crate) fn blackout_start_of(mut args: Args<'_>) -> ParseResult<'_> {
     let agent = Some(args.take_required("agent")?);
-    Ok(Command::BlackoutStart { lead_ms: args.optional_number("lead_ms")?, agent })
+    let lead_ms = args.optional_number("lead_ms")?;
+    Ok(Command::BlackoutStart { pressed_ms: 0, lead_ms, agent })
 }
 
 pub(crate) fn blackout_stop_of(mut args: Args<'_>) -> ParseResult<'_> {

@@ -76,6 +76,7 @@ const MASKERS_OF_OTHERS: &[Access] = &[
 
 const DEVICE: Arg = keyed("device", "D", ArgType::Name);
 const CALL: Arg = keyed("call", "ID", ArgType::Call);
+const OWN_CALL: &[Arg] = &[CALL.optional()];
 const RECORDING: Arg = positional("ID", ArgType::Name);
 const CALL_ARGS: &[Arg] = &[
     DEVICE,
@@ -95,7 +96,8 @@ const MEDIA: &[Arg] = &[
     keyed("part", "sound|screen", ArgType::MediaPart).optional(),
 ];
 const SHOW: &[Arg] = &[RECORDING, keyed("sealed", "on|off", ArgType::OnOff).optional()];
-const BLACKOUT_ON: &str = "ok blackout=on recording=ID at=POS from=POS channels=3,4 took_us=N";
+const BLACKOUT_ON: &str = "ok blackout=on recording=ID at=POS from=POS channels=3,4 took_us=N \
+                           late_ms=N rate=N";
 const BLACKOUT_OFF: &str = "ok blackout=off recording=ID from=POS to=POS";
 const RECORD: &str = "ok recording=ID reasons=LIST state=on|off from=POS";
 
@@ -140,12 +142,16 @@ pub const TABLE: &[Entry] = &[
     entry(
         "blackout start",
         AGENT_BLACKOUT,
-        &[keyed("lead_ms", "N", ArgType::U32).optional()],
+        &[
+            keyed("pressed_ms", "N", ArgType::U32).optional(),
+            keyed("lead_ms", "N", ArgType::U32).optional(),
+        ],
         parse_args::blackout_start,
     )
     .describe(
         BLACKOUT_ON,
-        "masks the agent's call from N ms before the command until blackout stop",
+        "masks the agent's call from lead_ms before the press until blackout stop; the press was \
+         pressed_ms ago",
     ),
     entry(
         "blackout start",
@@ -167,7 +173,11 @@ pub const TABLE: &[Entry] = &[
         parse_args::blackout_stop_of,
     )
     .by("agent")
-    .describe(BLACKOUT_OFF, "ends a blackout that a session of this kind started, for any agent"),
+    .describe(
+        BLACKOUT_OFF,
+        "ends a blackout that a session of this kind started, for any agent; a supervisor also ends \
+         the blackout of an agent who was removed",
+    ),
     entry("call hold", CTI, &[DEVICE, CALL], parse_args::call_hold).describe(
         "ok call=ID",
         "puts the call on hold; its audio is not recorded until call resume",
@@ -319,13 +329,18 @@ pub const TABLE: &[Entry] = &[
         .describe("ok", "ends the session; a blackout stays on"),
     entry("reboot", TECHNICIAN, &[], |_| Ok(Command::Reboot))
         .describe("ok", "shuts down the box, then reboots the machine"),
-    entry("record start", AGENT_RECORD_START, &[], |_| Ok(Command::RecordStart { device: None }))
-        .describe(RECORD, "records the agent's current call"),
+    entry("record start", AGENT_RECORD_START, OWN_CALL, parse_args::record_start_own).describe(
+        RECORD,
+        "records the agent's current call; with call=, only if it is that call",
+    ),
     entry("record start", RECORDERS_OF_OTHERS, &[DEVICE], parse_args::record_start)
         .by("device")
         .describe(RECORD, "records the current call of any device"),
-    entry("record stop", AGENT_RECORD_STOP, &[], |_| Ok(Command::RecordStop { device: None }))
-        .describe(RECORD, "removes the agent's reason; the recording ends when no reason is left"),
+    entry("record stop", AGENT_RECORD_STOP, OWN_CALL, parse_args::record_stop_own).describe(
+        RECORD,
+        "removes the agent's reason; the recording ends when no reason is left; with call=, only \
+         in that call",
+    ),
     entry("record stop", RECORDERS_OF_OTHERS, &[DEVICE], parse_args::record_stop)
         .by("device")
         .describe(
@@ -352,7 +367,7 @@ pub const TABLE: &[Entry] = &[
         "tests channels, clocks, blackout, keys and disk in ten seconds; disturbs no recording",
     ),
     entry("show", READERS, SHOW, parse_args::show).describe(
-        "row what=record|field|history|fetched|blackout|span|ledger|screen …",
+        "row what=record|field|history|fetched|blackout|unmasked|span|ledger|screen …",
         "shows one recording; agents see no fields and no history; with sealed=on, supervisors \
          also get the facts that the box cannot open",
     ),

@@ -190,6 +190,10 @@ impl RandomActors {
             self.secrets.extend(words.iter().cloned());
             let agent = value(row, "agent");
             if let Some(agent) = self.agents.iter_mut().find(|a| Some(&a.name) == agent.as_ref()) {
+                // The agent who has the call now may know its recordings.
+                let call = value(row, "call");
+                let same = records.iter().filter(|record| value(record, "call") == call);
+                agent.own.extend(same.filter_map(|record| value(record, "recording")));
                 agent.own.extend(words);
             }
         }

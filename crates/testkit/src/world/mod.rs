@@ -323,9 +323,11 @@ impl World {
 
     fn darken(&mut self, channel: usize, from: u64) {
         let boot = self.sim.boot;
-        let open = |m: &Masked| m.boot == boot && m.channel == channel && m.to.is_none();
-        if !self.known.masked.iter().any(open) {
-            self.known.masked.push(Masked { boot, channel, from, to: None });
+        let open = |m: &&mut Masked| m.boot == boot && m.channel == channel && m.to.is_none();
+        match self.known.masked.iter_mut().find(open) {
+            // A press that waited reaches further back.
+            Some(known) => known.from = known.from.min(from),
+            None => self.known.masked.push(Masked { boot, channel, from, to: None }),
         }
     }
 
