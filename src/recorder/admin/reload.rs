@@ -119,6 +119,7 @@ impl Recorder {
         self.update_coverage(now);
         let agents: Vec<_> = self.sessions.logged_in_agents().collect();
         self.stale_agents.extend(agents);
+        self.screens.forget_refusals();
         self.recheck_sessions(now, editor);
         self.journal.clear_alarm(now, AlarmCode::ConfigRefused, "");
         let waits = self.report_waiting_keys(now, (&self.config.clone(), &file)).waits;

@@ -14,9 +14,8 @@ use crate::recorder::admin::reload::ReadMode;
 use crate::recorder::blackout::commands::{Actor, FieldSetting};
 use crate::recorder::blackout::reach::PressReach;
 use crate::recorder::blackout::visibility::NamedCall;
-use crate::recorder::session::DurabilityDependency;
 use crate::recorder::{Output, Recorder, Session, Timer};
-use crate::store::fact::{CallNumber, RecordReasons};
+use crate::store::fact::CallNumber;
 use crate::time::{MonoTime, Now};
 use protocol::{Code, Command, Kind, Refusal, Request, reply};
 

@@ -61,7 +61,9 @@ impl Recorder {
         let fed = self.sessions.iter().any(|other| other.kind() == Some(Kind::Cti));
         let calls = self.calls.live_calls().next().is_some();
         if who.kind == Kind::Cti && !session.quit && !fed && calls {
-            let text = "the call feed disconnected during calls; recording continues until it reports their end".to_string();
+            let text = "the call feed disconnected during calls; recording continues until it \
+                        reports their end"
+                .to_owned();
             self.journal.raise_alarm(now, alarm::AlarmCode::CtiLost, "", text);
         }
     }
@@ -81,7 +83,7 @@ impl Recorder {
         id: SessionId,
         hello: &Hello<'_>,
     ) -> Result<Response, Refusal> {
-        let result = self.check_hello(now, id, (request, hello));
+        let result = self.check_hello(now, id, hello);
         if hello.kind == Kind::Screen {
             self.note_screen_hello(hello.user.as_deref(), result.as_ref().err());
         }
@@ -92,7 +94,7 @@ impl Recorder {
         &mut self,
         now: Now,
         id: SessionId,
-        (request, hello): (&Request<'_>, &Hello<'_>),
+        hello: &Hello<'_>,
     ) -> Result<Response, Refusal> {
         let Some(session) = self.sessions.get(id) else { return Err(Code::Denied.into()) };
         if session.who.is_some() {

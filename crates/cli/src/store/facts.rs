@@ -54,7 +54,7 @@ impl Drop for OpenedFacts {
 
 pub fn decode_facts(keyring: &IdentityKeyring) -> Result<Outcome, Error> {
     let input = SeekableInput::from_stdin(INPUT_BYTES).map_err(|error| match error.kind() {
-        ErrorKind::FileTooLarge => FactsError::TooLong.into(),
+        ErrorKind::FileTooLarge => FactsError::TooLong { most: INPUT_BYTES }.into(),
         _ => Error::Stdin(error),
     })?;
     let mut text = Vec::new();

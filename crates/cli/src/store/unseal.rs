@@ -8,7 +8,7 @@ use crate::store::store_dir::StoreDir;
 use hushbox::store::fact::PhoneNumbers;
 use hushbox::store::index::Record;
 use hushbox::store::layout;
-use hushbox::store::media::{MediaError, MediaHeader, MediaMismatch, MediaReader};
+use hushbox::store::media::{MediaHeader, MediaMismatch, MediaReader};
 use hushbox::store::seal::{
     DataKey, Identity, SealError, open_field, open_numbers, parse_identities, unwrap_key,
 };
