@@ -341,7 +341,7 @@ fn a_misspelt_agent_or_device_is_an_error_and_no_empty_list() {
     let said = made.tool(&["records", "--json", "--device", "10002"]);
     assert_eq!((said.status(), said.out.as_str()), (66, ""), "{}", said.err);
     assert!(said.err.contains("no device named \"10002\" (did you mean 1002?)"), "{}", said.err);
-    // Without a recording, or without an entry in the configuration, the name is known all the same.
+    // A name without a recording, or without an entry in the configuration, is known.
     for words in [["--agent", "ASmith"], ["--device", "1002"]] {
         let said = made.tool(&[&["records"][..], &words].concat());
         assert_eq!((said.status(), said.out.as_str()), (0, ""), "{}", said.err);

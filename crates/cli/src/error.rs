@@ -100,7 +100,7 @@ pub enum Error {
     NoBoxKey { data: PathBuf },
     #[error("no recording with ID {id:?}")]
     NoSuchRecord { id: String },
-    #[error("{} recordings or more have IDs that begin with {id:?}: {}", .found.len(), .found.join(", "))]
+    #[error("{id:?} begins several IDs: {}", .found.join(", "))]
     AmbiguousId { id: String, found: Vec<String> },
     #[error("no {what} named {name:?}{hint}: neither configured nor in any record")]
     UnknownName { what: &'static str, name: String, hint: String },

@@ -54,7 +54,7 @@ impl DecodeSource {
         let input = input.map_err(read)?;
         let scan = media::scan(input.open_reader().map_err(read)?);
         let scan = scan.map_err(|error| Error::Media { path: path.clone(), error })?;
-        check_media(path.clone(), &scan, (expected, force))?;
+        check_media(path.clone(), &scan, expected, force)?;
         Ok(DecodeSource { input, scan, path })
     }
 

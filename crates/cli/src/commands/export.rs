@@ -78,7 +78,7 @@ pub fn run(args: &ExportArgs) -> Result<Outcome, Error> {
     let path = store.path_of(&record.media_path());
     let scan = media::scan(bar.wrap_read(source))
         .map_err(|error| Error::Media { path: path.clone(), error })?;
-    let audio = check_media(path, &scan, (ExpectedMedia::of_audio(record), args.force))?;
+    let audio = check_media(path, &scan, ExpectedMedia::of_audio(record), args.force)?;
     let screen = crate::commands::export_screen::scan_screen(&store, record, args.force)?;
     let intact = audio && screen.as_ref().is_none_or(|screen| screen.is_intact);
     let part = AtomicFile::create(&args.to)?;
@@ -144,7 +144,8 @@ fn file_bytes(file: &File) -> u64 {
 pub fn check_media(
     path: PathBuf,
     scan: &MediaScan,
-    (expected, force): (ExpectedMedia, bool),
+    expected: ExpectedMedia,
+    force: bool,
 ) -> Result<bool, Error> {
     match expected.check_scan(scan) {
         Ok(()) => Ok(true),

@@ -34,7 +34,7 @@ pub fn scan_screen(
     let path = store.path_of(&record.screen_path());
     let scan = media::scan(store.open_screen(record)?);
     let scan = scan.map_err(|error| Error::Media { path: path.clone(), error })?;
-    let is_intact = check_media(path, &scan, (ExpectedMedia::of_screen(record), force))?;
+    let is_intact = check_media(path, &scan, ExpectedMedia::of_screen(record), force)?;
     Ok(Some(CheckedScreen { scan, is_intact }))
 }
 

@@ -64,7 +64,7 @@ pub fn format_verdict(rows: &[Pairs]) -> String {
     let not_tested = format!("NOT TESTED: {}", skipped.join(", "));
     match (failed, skipped.is_empty()) {
         (0, true) => format!("PASSED: {passed} passed, 0 failed"),
-        (0, false) => format!("passed, but {not_tested} ({passed} passed, 0 failed)"),
+        (0, false) => format!("passed, but {not_tested} ({passed} passed)"),
         (_, true) => format!("FAILED: {passed} passed, {failed} failed"),
         (_, false) => format!("FAILED: {passed} passed, {failed} failed; {not_tested}"),
     }

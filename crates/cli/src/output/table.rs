@@ -1,7 +1,8 @@
 //! Aligned tables for the terminal.
 //!
-//! Cells are escaped, so that stored text cannot manipulate the terminal. Numeric columns are right-aligned. With a maximum width, the widest columns are wrapped; a table
-//! that still does not fit becomes a list. Cells are never truncated.
+//! Cells are escaped, so that stored text cannot manipulate the terminal. Numeric columns are
+//! right-aligned. With a maximum width, the widest columns are wrapped; a table that still does not
+//! fit becomes a list. Cells are never truncated.
 
 use crate::output::escape::escape_text;
 use std::fmt;

@@ -350,7 +350,8 @@ pub const TABLE: &[Entry] = &[
     entry("records", READERS, RECORDS_ARGS, parse_args::records).describe(
         "row recording=ID start=T duration_ms=N agent=USER device=D call=ID direction=in|out \
          reasons=LIST schedule=NAME blackouts=N lost=N protected=on|off size=BYTES",
-        "lists recordings, newest first; ani=withheld and dnis=withheld find those without a number",
+        "lists recordings, newest first; ani=withheld and dnis=withheld find those without a \
+         number",
     ),
     entry("revoke", TECHNICIAN, &[positional("MACHINE", ArgType::Name)], parse_args::revoke)
         .describe("ok", "revokes a workstation's certificate and closes its sessions at once"),
