@@ -61,8 +61,9 @@ impl Recorder {
         let fed = self.sessions.iter().any(|other| other.kind() == Some(Kind::Cti));
         let calls = self.calls.live_calls().next().is_some();
         if who.kind == Kind::Cti && !session.quit && !fed && calls {
-            let text = "the call feed disconnected during calls; recording continues until it reports their end".to_string();
-            self.journal.raise_alarm(now, alarm::AlarmCode::CtiLost, "", text);
+            let text = "the call feed disconnected during calls; recording continues until it \
+                        reports their end";
+            self.journal.raise_alarm(now, alarm::AlarmCode::CtiLost, "", text.to_string());
         }
     }
 
