@@ -6,12 +6,12 @@
 //! envelopes. A mask takes effect as soon as its line is read. Every `ok` leaves after the sync
 //! that makes it true.
 //!
-//! The tables live here, addressed by ids. `timer` has every deadline. The modules below hold the
-//! operations: `boot` (restore from the journal), `audio` (capture into the rings, release to the encoders), `recording`
-//! (recordings, their files and recall), `blackout` (masks, agents' commands, permissions), `calls`
-//! (the CTI feed and detected calls), `screen` (video), `session` (clients, commands, replies,
-//! records), `journal` (storage, checkpoints, retention), `admin` (status, self-test, setup,
-//! enrolment), `worker_failures` (data keys and failed workers).
+//! Five parts own the state: `journal` (storage, index, events, alarms), `recording` (recordings,
+//! data keys, encoders, recall), `calls` (calls, lines, seats), `session` (clients) and `admin`
+//! (status, self-test, enrolment, the stop). They find their entries by key. A method of `Recorder`
+//! joins several of them. `timer` has every deadline. `boot` restores the state from the journal,
+//! `audio` captures into the rings, `blackout` masks, `screen` stores video, and `worker_failures`
+//! handles failed workers.
 
 mod admin;
 mod audio;

@@ -1,8 +1,8 @@
 //! The journal: what happened at the box, as facts, events and alarms.
 //!
-//! `Journal` has the storage (the journal's bytes and all disk jobs), the index that the facts make,
-//! the events of `watch`, and the alarms. It decides nothing about calls or recordings. `retention`
-//! and `expiry` delete old records.
+//! `Journal` has the storage (the journal's bytes and all disk jobs), the index that the facts
+//! make, the events of `watch`, and the alarms. It decides nothing about calls or recordings.
+//! `retention` and `expiry` delete old records.
 
 mod checkpoints;
 pub(super) mod expiry;

@@ -62,9 +62,8 @@ impl Recorder {
         let calls = self.calls.live_calls().next().is_some();
         if who.kind == Kind::Cti && !session.quit && !fed && calls {
             let text = "the call feed disconnected during calls; recording continues until it \
-                        reports their end"
-                .to_owned();
-            self.journal.raise_alarm(now, alarm::AlarmCode::CtiLost, "", text);
+                        reports their end";
+            self.journal.raise_alarm(now, alarm::AlarmCode::CtiLost, "", text.to_string());
         }
     }
 
