@@ -1,9 +1,8 @@
-//! The operating system: clock, signals, memory, the service manager, the data directory, the log.
+//! The operating system: clock, signals, memory, the service manager and the data directory.
 
 pub mod clock;
 pub mod data_dir;
 pub mod hardening;
-pub mod log_writer;
 pub mod recover;
 pub mod service_manager;
 pub mod signal;

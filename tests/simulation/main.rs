@@ -11,6 +11,7 @@ mod enrolment;
 mod harness;
 mod hostile;
 mod interrupted;
+mod new_files;
 mod permissions;
 mod power_cuts;
 mod random_actors;

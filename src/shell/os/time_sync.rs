@@ -26,7 +26,7 @@ impl Daemon {
     pub(in crate::shell) fn poll_time_sync(&mut self, now: Now) {
         if self.next_time_sync.is_some_and(|at| at <= now.mono) {
             self.next_time_sync = None;
-            self.time_sync_worker.submit(now.mono, WorkerRequest::QueryTimeSync { now: now.wall });
+            self.external_worker.submit(now.mono, WorkerRequest::QueryTimeSync { now: now.wall });
         }
     }
 

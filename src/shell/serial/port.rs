@@ -6,7 +6,7 @@
 //! a technician with a PIN.
 
 use crate::shell::net::listener::Listener;
-use crate::time::MonoTime;
+use crate::time::{MonoTime, Now};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
@@ -344,8 +344,7 @@ impl SerialConsole {
 
 impl crate::shell::event_loop::Daemon {
     /// Polls the serial consoles, and raises or clears their alarms.
-    pub(in crate::shell) fn poll_serial_ports(&mut self) {
-        let now = self.clock.now();
+    pub(in crate::shell) fn poll_serial_ports(&mut self, now: Now) {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             let Listener::Serial(console) = listener else { continue };
             let trouble = match console.poll_port(now.mono, self.poll.registry()) {
@@ -357,14 +356,5 @@ impl crate::shell::event_loop::Daemon {
             let place = console.path().display().to_string();
             self.recorder.handle(now, crate::recorder::Input::ConsoleState { place, trouble });
         }
-    }
-
-    /// Time at which a console must be polled.
-    pub(in crate::shell) fn next_serial_poll_at(&self) -> Option<MonoTime> {
-        let deadline = |listener: &Listener| match listener {
-            Listener::Serial(console) => console.deadline(),
-            Listener::Tcp { .. } | Listener::Unix { .. } => None,
-        };
-        self.listeners.iter().filter_map(deadline).min()
     }
 }
