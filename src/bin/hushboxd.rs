@@ -1,11 +1,12 @@
 //! `hushboxd`: the recorder daemon.
 //!
 //! Reads its configuration, runs until it is stopped, and exits with a code from sysexits.h: 0
-//! orderly stop, 69 a device or address is missing, 71 system error, 74 disk, 78 configuration.
-//! stdout carries one line, `ready`; everything else goes to stderr. Neither can stop the daemon or
-//! delay it: a closed or full pipe costs lines only (see `client::stderr_log`). A violated invariant aborts:
-//! the service manager restarts the daemon, and recovery closes what was open. In a worker thread
-//! it only fails that thread's request.
+//! orderly stop, 71 system error, 74 disk, 78 configuration. A missing device or address is an
+//! alarm. stdout carries one line, `ready`; everything else goes to stderr. Neither can stop the
+//! daemon or delay it: a closed or full pipe costs lines only (see `client::stderr_log`).
+//!
+//! A violated invariant aborts: the service manager restarts the daemon, and recovery closes what
+//! was open. In a worker thread it only fails that thread's request.
 
 use clap::{CommandFactory, Parser};
 use hushbox::shell::event_loop;

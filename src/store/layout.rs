@@ -87,7 +87,7 @@ pub fn media_folder(began: WallTime) -> String {
     format!("{MEDIA}/{}", began.utc_day().replace('-', "/"))
 }
 
-/// Returns the path of a file that is created and removed at once, where recordings would begin now.
+/// Returns the path of a file that is created and removed at once, beside new recordings.
 #[must_use]
 pub fn trial_path(now: WallTime) -> String {
     format!("{}/trial.tmp", media_folder(now))

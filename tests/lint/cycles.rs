@@ -13,7 +13,6 @@ const KNOWN: [&str; 5] = [
     "crates/cli/src/commands + crates/cli/src/terminal",
     "src/recorder/admin + src/recorder/blackout + src/recorder/recording + src/recorder/session",
     "src/shell + src/shell/net + src/shell/os + src/shell/serial + src/shell/workers",
-    "src/shell/os + src/shell/workers",
 ];
 
 /// A module by its path within its crate.

@@ -229,7 +229,7 @@ fn bind_unix(path: &Path) -> Result<Socket, ListenError> {
 }
 
 impl Daemon {
-    /// Opens every listener at the start, which may wait. What fails is retried by `poll_listeners`.
+    /// Opens every listener at the start, which may wait. `poll_listeners` retries what fails.
     pub(in crate::shell) fn open_listeners(&mut self) {
         let now = self.clock.now();
         for index in 0..self.listeners.len() {
@@ -270,7 +270,10 @@ impl Daemon {
         token: Token,
         result: Result<OpenedSocket, String>,
     ) {
-        let waits = |listener: &Listener| matches!(listener, Listener::Closed(closed) if closed.token == token);
+        let waits = |listener: &Listener| match listener {
+            Listener::Closed(closed) => closed.token == token,
+            _ => false,
+        };
         let Some(index) = self.listeners.iter().position(waits) else { return };
         let result = result.and_then(|OpenedSocket { socket, tls }| {
             if let Some(tls) = tls {
