@@ -45,6 +45,7 @@ pub enum AlarmCode {
     NotSealed = 403,
     EraseFailed = 404,
     NoDataKey = 405,
+    NoNewFiles = 406,
     RecipientsChanged = 407,
     ClockStep = 501,
     NotLocked = 502,
@@ -52,6 +53,9 @@ pub enum AlarmCode {
     Certificate = 504,
     ConsoleDown = 505,
     WorkerFailed = 506,
+    LogLost = 507,
+    ListenerDown = 508,
+    ConfigUnusable = 509,
     RestartNeeded = 511,
     ConfigRefused = 512,
 }
@@ -84,7 +88,7 @@ const fn event_alarm(
     CodeInfo { code, word, severity, is_state: false, advice }
 }
 
-const TABLE: [CodeInfo; 24] = [
+const TABLE: [CodeInfo; 28] = [
     state_alarm(
         AlarmCode::BoardDown,
         "board-down",
@@ -190,6 +194,13 @@ const TABLE: [CodeInfo; 24] = [
         "The box cannot make data keys, so no recording can begin; running recordings continue. \
          Act on alarm 506. New recordings begin automatically",
     ),
+    state_alarm(
+        AlarmCode::NoNewFiles,
+        "no-new-files",
+        Severity::Critical,
+        "The disk takes no new file, so no recording can begin; running recordings continue. Read \
+         the reason in the text of the alarm: inodes (`df -i`), a quota, or a read-only folder",
+    ),
     event_alarm(
         AlarmCode::RecipientsChanged,
         "recipients-changed",
@@ -239,6 +250,27 @@ const TABLE: [CodeInfo; 24] = [
         Severity::Major,
         "A worker thread of the box fails; the box retries. Read the reason in the text of the \
          alarm, and correct it: memory, threads (`TasksMax`) or the disk",
+    ),
+    state_alarm(
+        AlarmCode::LogLost,
+        "log-lost",
+        Severity::Warning,
+        "Log lines are lost, because nothing reads the log; recordings are not affected. Check \
+         `systemctl status systemd-journald` and the disk that it writes to",
+    ),
+    state_alarm(
+        AlarmCode::ListenerDown,
+        "listener-down",
+        Severity::Major,
+        "The box cannot listen on an address or a socket of `[[listen]]`; the others work. Read \
+         the reason in the text of the alarm. The box retries at least every 30 s",
+    ),
+    state_alarm(
+        AlarmCode::ConfigUnusable,
+        "config-unusable",
+        Severity::Major,
+        "The configuration file cannot be used, so the box runs on the last one that worked. \
+         Correct the file and type `config reload`, or type `config restore`",
     ),
     state_alarm(
         AlarmCode::RestartNeeded,

@@ -128,6 +128,15 @@ pub enum ListenPlace<'a> {
     File(&'a Path),
 }
 
+impl std::fmt::Display for ListenPlace<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ListenPlace::Tcp(address) => address.fmt(out),
+            ListenPlace::File(path) => path.display().fmt(out),
+        }
+    }
+}
+
 impl ListenSettings {
     #[must_use]
     pub fn place(&self) -> ListenPlace<'_> {

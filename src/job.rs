@@ -49,6 +49,10 @@ pub enum Job {
     },
     /// Query the free space of the data file system.
     QueryFreeSpace,
+    /// Create a file and remove it again.
+    TryCreate {
+        path: String,
+    },
 }
 
 /// Error from the disk.
@@ -83,6 +87,10 @@ pub enum Completion {
     },
     Removed {
         path: String,
+        result: Result<(), DiskError>,
+    },
+    /// Result of `Job::TryCreate`.
+    TrialCreated {
         result: Result<(), DiskError>,
     },
     /// Bytes available to the daemon, and in total.

@@ -69,6 +69,11 @@ pub enum Input<'a> {
         place: String,
         trouble: Option<String>,
     },
+    /// State of a TCP or unix listener: `None` while it is open.
+    ListenerState {
+        place: String,
+        trouble: Option<String>,
+    },
     /// A client completed a TLS handshake.
     TlsAccepted {
         session: SessionId,
@@ -97,6 +102,10 @@ pub enum Input<'a> {
         session: SessionId,
         line: Result<&'a str, Refusal>,
         woke: MonoTime,
+    },
+    /// The client sends nothing more, but may still read. It comes after the client's last line.
+    InputEnded {
+        session: SessionId,
     },
     /// The connection closed.
     Disconnected {
@@ -245,6 +254,7 @@ pub struct Recorder {
     call_key: Option<DataKey>,
     retention: journal::retention::Retention,
     screens: screen::Screens,
+    new_files: recording::new_files::NewFiles,
     timers: Timers,
     /// When the next loss may be logged; every loss is counted.
     next_loss_log: MonoTime,
@@ -263,6 +273,9 @@ impl Recorder {
                 self.handle_serial_open(now, session, place, silent_ms);
             }
             Input::ConsoleState { place, trouble } => self.set_console_state(now, &place, trouble),
+            Input::ListenerState { place, trouble } => {
+                self.set_listener_state(now, &place, trouble);
+            }
             Input::TlsAccepted { session, from, certificate } => {
                 self.accept_tls(now, session, from, certificate);
             }
@@ -272,6 +285,7 @@ impl Recorder {
             }
             Input::Signed { session, result } => self.finish_signing(now, session, result),
             Input::Line { session, line, woke } => self.handle_line(now, session, line, woke),
+            Input::InputEnded { session } => self.handle_input_end(session),
             Input::Disconnected { session } => self.handle_disconnect(now, session),
             Input::SendCapacity { session, bytes } => {
                 if let Some(session) = self.sessions.get_mut(session) {
@@ -345,6 +359,7 @@ impl Recorder {
         self.release_audio(now);
         self.update_screens(now);
         self.delete_due_records(now);
+        self.try_new_files(now);
     }
 
     /// Sets the deadlines of the parts that keep their time themselves.
@@ -358,6 +373,7 @@ impl Recorder {
             (Timer::Retention, self.retention.next_deadline().filter(later)),
             (Timer::Archive, self.archive.next_deadline().filter(later)),
             (Timer::Stop, self.admin.stop_deadline().filter(later)),
+            (Timer::NewFiles, self.new_files.next_trial().filter(later)),
             (Timer::KeyStock, self.recordings.keys.next_deadline().filter(later)),
             (Timer::Sync, storage.next_sync()),
             (Timer::Checkpoint, storage.next_checkpoint()),

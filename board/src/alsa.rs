@@ -68,17 +68,6 @@ impl AlsaBoard {
         Ok(alsa)
     }
 
-    /// Creates a board whose card could not be opened; it is retried.
-    pub(crate) fn new_unavailable(
-        model: &BoardConfig,
-        error: &BoardError,
-        now_us: u64,
-    ) -> AlsaBoard {
-        let mut alsa = AlsaBoard::new_closed(model, now_us);
-        alsa.schedule_retry(now_us, error.to_string());
-        alsa
-    }
-
     fn new_closed(model: &BoardConfig, now_us: u64) -> AlsaBoard {
         let pcm = match &model.kind {
             SourceKind::Alsa { pcm, .. } => pcm.clone(),

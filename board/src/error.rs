@@ -56,19 +56,6 @@ pub enum BoardError {
     Pcm { board: String, pcm: String, doing: &'static str, reason: String },
 }
 
-impl BoardError {
-    /// Whether a retry may succeed, after the card is plugged in or another program releases it.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            BoardError::NoPcm { .. } | BoardError::Busy { .. } | BoardError::Pcm { .. } => true,
-            BoardError::Config { .. } | BoardError::Wav { .. } | BoardError::Timer { .. } => false,
-            BoardError::PermissionDenied { .. } | BoardError::Rate { .. } => false,
-            BoardError::Slots { .. } | BoardError::Format { .. } => false,
-        }
-    }
-}
-
 /// Error in a board's configuration.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum BoardConfigError {

@@ -12,6 +12,7 @@
 mod alsa;
 mod backoff;
 mod cards;
+mod closed;
 mod config;
 mod error;
 mod profile;
@@ -21,6 +22,7 @@ mod tone;
 
 pub use crate::alsa::AlsaBoard;
 pub use crate::cards::{CardInfo, list_cards};
+pub use crate::closed::ClosedBoard;
 pub use crate::config::{BoardConfig, ChannelConfig, SourceKind};
 pub use crate::error::{BoardConfigError, BoardError, ExpectedFormat, WavError};
 pub use crate::profile::Profile;
@@ -80,6 +82,8 @@ pub enum Board {
     Alsa(Box<AlsaBoard>),
     /// WAV files played in real time.
     Sim(SimBoard),
+    /// A board that could not be opened yet; it is retried.
+    Closed(Box<ClosedBoard>),
 }
 
 macro_rules! each {
@@ -87,6 +91,7 @@ macro_rules! each {
         match $self {
             Board::Alsa($board) => $body,
             Board::Sim($board) => $body,
+            Board::Closed($board) => $body,
         }
     };
 }
@@ -103,13 +108,18 @@ impl Board {
         }
     }
 
-    /// Creates a board that failed to open for a transient reason; it starts as failed and is
-    /// retried. Returns `None` if a retry would not help.
-    #[must_use]
-    pub fn new_unavailable(model: &BoardConfig, error: &BoardError, now_us: u64) -> Option<Board> {
-        error
-            .is_transient()
-            .then(|| Board::Alsa(Box::new(AlsaBoard::new_unavailable(model, error, now_us))))
+    /// Opens the board and registers it under `tokens` (pass `TOKENS_MAX`). A board that cannot be
+    /// opened or polled starts as failed and is retried: whatever is wrong may be mended while the
+    /// other boards run. The error is one of the registry itself.
+    pub fn start(
+        model: BoardConfig,
+        now_us: u64,
+        registry: &mio::Registry,
+        tokens: Range<usize>,
+    ) -> std::io::Result<Board> {
+        let mut closed = ClosedBoard::new(model, registry.try_clone()?, tokens);
+        let open = closed.reopen_if_due(now_us);
+        Ok(open.unwrap_or_else(|| Board::Closed(Box::new(closed))))
     }
 
     /// Registers the board with `registry` under tokens from `tokens` (pass `TOKENS_MAX`).
@@ -118,12 +128,20 @@ impl Board {
         registry: &mio::Registry,
         tokens: Range<usize>,
     ) -> std::io::Result<()> {
-        each!(self, board => board.register(registry, tokens))
+        match self {
+            Board::Alsa(alsa) => alsa.register(registry, tokens),
+            Board::Sim(sim) => sim.register(registry, tokens),
+            Board::Closed(_) => Ok(()),
+        }
     }
 
     /// Records an event. Tokens of other sources are ignored.
     pub fn mark_ready(&mut self, token: usize) {
-        each!(self, board => board.mark_ready(token));
+        match self {
+            Board::Alsa(alsa) => alsa.mark_ready(token),
+            Board::Sim(sim) => sim.mark_ready(token),
+            Board::Closed(_) => {}
+        }
     }
 
     /// Passes captured audio to `visit`, at most `budget_frames` frames of the board (not of each
@@ -135,7 +153,16 @@ impl Board {
         budget_frames: u32,
         visit: &mut dyn FnMut(CaptureEvent<'_>),
     ) -> bool {
-        each!(self, board => board.read(now_us, budget_frames, visit))
+        if let Board::Closed(closed) = self
+            && let Some(open) = closed.reopen_if_due(now_us)
+        {
+            *self = open;
+        }
+        match self {
+            Board::Alsa(alsa) => alsa.read(now_us, budget_frames, visit),
+            Board::Sim(sim) => sim.read(now_us, budget_frames, visit),
+            Board::Closed(_) => false,
+        }
     }
 
     /// Time in microseconds at which `read` must be called even without an event. After a `read`
@@ -148,14 +175,18 @@ impl Board {
     /// Whether the board supports `set_test_tone`.
     #[must_use]
     pub fn can_loop_back(&self) -> bool {
-        matches!(self, Board::Sim(_))
+        match self {
+            Board::Alsa(_) => false,
+            Board::Sim(_) => true,
+            Board::Closed(closed) => closed.is_sim(),
+        }
     }
 
     /// Feeds a tone into a channel (index in `BoardConfig::channels`) in place of its line;
     /// `None` restores the line. Returns false if the board does not support it.
     pub fn set_test_tone(&mut self, channel: usize, tone: Option<TestTone>) -> bool {
         match self {
-            Board::Alsa(_) => false,
+            Board::Alsa(_) | Board::Closed(_) => false,
             Board::Sim(sim) => sim.set_test_tone(channel, tone),
         }
     }

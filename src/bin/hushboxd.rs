@@ -1,10 +1,12 @@
 //! `hushboxd`: the recorder daemon.
 //!
 //! Reads its configuration, runs until it is stopped, and exits with a code from sysexits.h: 0
-//! orderly stop, 69 a device or address is missing, 71 system error, 74 disk, 78 configuration.
-//! stdout carries one line, `ready`; everything else goes to stderr. A violated invariant aborts:
-//! the service manager restarts the daemon, and recovery closes what was open. In a worker thread
-//! it only fails that thread's request.
+//! orderly stop, 71 system error, 74 disk, 78 configuration. A missing device or address is an
+//! alarm. stdout carries one line, `ready`; everything else goes to stderr. Neither can stop the
+//! daemon or delay it: a closed or full pipe costs lines only (see `client::stderr_log`).
+//!
+//! A violated invariant aborts: the service manager restarts the daemon, and recovery closes what
+//! was open. In a worker thread it only fails that thread's request.
 
 use clap::{CommandFactory, Parser};
 use hushbox::shell::event_loop;
@@ -28,6 +30,9 @@ struct Arguments {
     manual: Option<PathBuf>,
 }
 
+/// `sysexits.h`: the system refused a thread.
+const NO_THREAD: u8 = 71;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Files of the box are closed to other users, whatever started it; a stricter mask stays.
@@ -40,20 +45,33 @@ fn main() -> ExitCode {
         let here = PathBuf::from("config.toml");
         if here.exists() { here } else { PathBuf::from("/etc/hushbox/config.toml") }
     });
-    let print = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        print(info);
-        if !hushbox::shell::workers::worker::is_worker_thread() {
-            std::process::abort();
-        }
-    }));
-    match event_loop::run(&config) {
+    if client::start_stderr_log(log::LevelFilter::Info).is_err() {
+        return ExitCode::from(NO_THREAD);
+    }
+    std::panic::set_hook(Box::new(report_panic));
+    let exit = match event_loop::run(&config) {
         Ok(ExitReason::Stopped) => ExitCode::SUCCESS,
         Ok(ExitReason::Reboot(code)) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("hushboxd: {error}");
+            client::print_to_stderr(format!("hushboxd: {error}"));
             ExitCode::from(error.exit_code())
         }
+    };
+    client::flush_stderr_log();
+    exit
+}
+
+/// Logs a panic, and aborts unless only a worker thread fails.
+fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
+    let trace = std::backtrace::Backtrace::capture();
+    let name = std::thread::current().name().unwrap_or("?").to_string();
+    match trace.status() {
+        std::backtrace::BacktraceStatus::Captured => log::error!("thread {name} {info}\n{trace}"),
+        _ => log::error!("thread {name} {info}"),
+    }
+    if !hushbox::shell::workers::worker::is_worker_thread() {
+        client::flush_stderr_log();
+        std::process::abort();
     }
 }
 

@@ -18,6 +18,8 @@ pub enum ConfigChange {
     Listen { address: String, tls: Option<bool> },
     /// Set a technician's PIN; plain text until it is hashed. `is_new`: add the technician.
     Pin { name: String, pin: Zeroizing<String>, is_new: bool },
+    /// Replace an unusable file by the last one that worked. The shell does it; no text is edited.
+    Restore,
 }
 
 /// Why an edit was rejected, for people.
@@ -52,6 +54,7 @@ impl ConfigChange {
                 format!("the PIN of technician {name}")
             }
             ConfigChange::Pin { name, is_new: true, .. } => format!("new technician {name}"),
+            ConfigChange::Restore => "the last file that worked".to_string(),
         }
     }
 
@@ -62,6 +65,7 @@ impl ConfigChange {
             ConfigChange::Set { section, key, .. } => format!("{section}.{key}"),
             ConfigChange::Listen { .. } => "listen".to_owned(),
             ConfigChange::Pin { .. } => "technician".to_owned(),
+            ConfigChange::Restore => String::new(),
         }
     }
 }
@@ -85,6 +89,7 @@ pub fn apply_change(
             let table = document.entry(section).or_insert_with(toml_edit::table);
             set_value(table.as_table_like_mut().ok_or_else(wrong)?, key, value.as_str().into());
         }
+        ConfigChange::Restore => {}
         ConfigChange::Listen { address, tls } => set_listener(&mut document, address, *tls)?,
         ConfigChange::Pin { name, pin, is_new } => {
             let hashed = hash(pin).map_err(EditError::Refused)?;

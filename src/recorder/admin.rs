@@ -2,6 +2,7 @@
 
 pub(super) mod about;
 pub(super) mod enrolment;
+pub(super) mod faults;
 pub(super) mod meters;
 pub(super) mod reload;
 pub(super) mod selftest;
@@ -12,6 +13,7 @@ use crate::limits;
 use crate::time::MonoTime;
 use about::BoxInfo;
 use enrolment::Enrolment;
+use faults::LogState;
 use selftest::SelfTests;
 use status::Counters;
 
@@ -21,6 +23,7 @@ pub(super) struct Admin {
     pub selftests: SelfTests,
     pub enrolment: Enrolment,
     pub counters: Counters,
+    pub log: LogState,
     /// When an orderly stop was requested.
     stop_asked: Option<MonoTime>,
     /// Whether everything is closed and durable, and the shell was told.
@@ -36,6 +39,7 @@ impl Admin {
             selftests: SelfTests::new(boards),
             enrolment: Enrolment::default(),
             counters: Counters::default(),
+            log: LogState::default(),
             stop_asked: None,
             is_stopped: false,
             reboots: false,

@@ -115,6 +115,7 @@ impl Recorder {
             reader: library::ArchiveReader::default(),
             retention: Retention::default(),
             screens: crate::recorder::screen::Screens::default(),
+            new_files: super::recording::new_files::NewFiles::default(),
             next_loss_log: MonoTime(0),
             now: now.mono,
             clock_offset_ms: now.wall.0 - i64::try_from(now.mono.0 / 1000).unwrap_or(0),

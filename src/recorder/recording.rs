@@ -9,6 +9,7 @@ pub(super) mod files;
 pub(super) mod interrupted;
 pub(super) mod key_stock;
 pub(super) mod lifecycle;
+pub(super) mod new_files;
 pub(super) mod recall;
 pub(super) mod release;
 pub(super) mod table;

@@ -22,7 +22,7 @@ use crate::shell::net::tls::TlsServer;
 use crate::shell::os::clock::Clock;
 use crate::shell::os::data_dir::DataDir;
 use crate::shell::os::service_manager::ServiceManager;
-use crate::shell::os::signal::{SignalAction, Signals};
+use crate::shell::os::signal::{SIGNALS_PER_TURN, SignalAction, Signals};
 use crate::shell::workers::disk::DiskThread;
 use crate::shell::workers::worker::{Worker, WorkerRequest};
 use crate::time::{MonoTime, Now};
@@ -71,12 +71,6 @@ pub enum DaemonError {
     #[error(transparent)]
     Recover(#[from] crate::store::recover::RecoverError),
     #[error(transparent)]
-    Tls(#[from] crate::shell::net::tls::TlsError),
-    #[error(transparent)]
-    Listen(#[from] crate::shell::net::listener::ListenError),
-    #[error(transparent)]
-    Board(#[from] board::BoardError),
-    #[error(transparent)]
     Codec(#[from] crate::audio::codec::CodecError),
     #[error("{what}: {error}")]
     System { what: &'static str, error: std::io::Error },
@@ -95,8 +89,7 @@ impl DaemonError {
         match self {
             DaemonError::Config(_) | DaemonError::Codec(_) => 78,
             DaemonError::Data(_) | DaemonError::Recover(_) | DaemonError::Disk(_) => 74,
-            DaemonError::Tls(_) | DaemonError::NoDataKey(_) => 74,
-            DaemonError::Listen(_) | DaemonError::Board(_) => 69,
+            DaemonError::NoDataKey(_) => 74,
             DaemonError::System { .. } => 71,
         }
     }
@@ -120,8 +113,8 @@ pub struct Daemon {
     pub(super) summary_worker: Worker,
     /// Worker for self-tests, which wait for the disk.
     pub(super) selftest_worker: Worker,
-    /// Worker that queries time synchronisation from other programs, which may hang.
-    pub(super) time_sync_worker: Worker,
+    /// Worker for what waits for other programs, which may hang: time synchronisation, listeners.
+    pub(super) external_worker: Worker,
     /// Worker failure last reported to the recorder.
     pub(super) worker_trouble: Option<String>,
     /// Time of the next time-sync query; `None` while a query is running.
@@ -163,12 +156,14 @@ pub(super) struct PolledBoard {
 /// # Errors
 /// See `DaemonError`.
 pub fn run(config_path: &Path) -> Result<ExitReason, DaemonError> {
-    let config = config_file::read_config(config_path)
-        .map_err(|text| DaemonError::Config(format!("{}:\n{text}", config_path.display())))?;
     let signals = Signals::open().map_err(|e| system_error("signals")(e.into()))?;
+    let file = config_file::read_startup_config(config_path)
+        .map_err(|text| DaemonError::Config(format!("{}:\n{text}", config_path.display())))?;
     let not_locked = crate::shell::os::hardening::harden_process()
         .map_err(|e| system_error("hardening")(e.into()))?;
-    let mut daemon = Daemon::start(config, config_path.to_path_buf(), signals)?;
+    let mut daemon = Daemon::start(file.config.clone(), config_path.to_path_buf(), signals)?;
+    config_file::save_copy(&file, &daemon.data.path);
+    daemon.recorder.set_config_trouble(daemon.clock.now(), file.trouble);
     if let Some(text) = not_locked {
         let now = daemon.clock.now();
         daemon.recorder.memory_not_locked(now, text);
@@ -217,11 +212,13 @@ impl Daemon {
             self.drive_handshakes(now);
             self.request_certificate_renewal(now);
             self.poll_time_sync(now);
+            let (lost, is_failing) = client::lost_log_lines();
+            self.recorder.set_log_state(now, lost, is_failing);
             let now = self.clock.now();
             self.recorder.turn(now);
             self.dispatch_outputs(now)?;
             self.flush_connections(now);
-            self.poll_serial_ports();
+            self.poll_listeners();
             self.announce_ready();
             self.notify_service_manager(now);
         }
@@ -242,7 +239,7 @@ impl Daemon {
         let now = self.clock.now();
         let mut next = self.recorder.next_deadline(now);
         next = next.min(self.next_accept_at(now.mono).unwrap_or(next));
-        next = next.min(self.next_serial_poll_at().unwrap_or(next));
+        next = next.min(self.next_listener_poll_at().unwrap_or(next));
         for helper in self.helpers() {
             next = next.min(helper.next_deadline().unwrap_or(next));
         }
@@ -262,6 +259,9 @@ impl Daemon {
                     if let Some(connection) = self.connections.get_mut(&id).or(newcomer) {
                         let over = event.is_read_closed() || event.is_error();
                         connection.mark_ready(event.is_readable() || over, event.is_writable());
+                        if event.is_error() || event.is_write_closed() {
+                            connection.mark_hung_up();
+                        }
                     }
                 }
                 token if token >= FIRST_BOARD_TOKEN => {
@@ -308,8 +308,9 @@ impl Daemon {
     }
 
     fn handle_signals(&mut self, now: Now) {
-        while let Some(wish) = self.signals.next() {
-            match wish {
+        for _ in 0..SIGNALS_PER_TURN {
+            let Some(action) = self.signals.next() else { return };
+            match action {
                 SignalAction::Stop => {
                     self.service_manager.notify_stopping();
                     self.recorder.handle(now, Input::Stop);
@@ -317,6 +318,7 @@ impl Daemon {
                 SignalAction::Reload => {
                     self.reload_config(now, None, ReadMode::Apply { confirm: false });
                 }
+                SignalAction::Ignore(name) => log::warn!("{name} has no meaning here: ignored"),
             }
         }
     }
@@ -386,6 +388,10 @@ impl Daemon {
             match connection.read_next(&mut deliver) {
                 ReadOutcome::Line => taken += 1,
                 ReadOutcome::WouldBlock => break,
+                ReadOutcome::Ended => {
+                    recorder.handle(clock.now(), Input::InputEnded { session });
+                    break;
+                }
                 ReadOutcome::Disconnected => {
                     gone.push(id);
                     break;
@@ -483,10 +489,10 @@ impl Daemon {
         let mut gone = Vec::new();
         for (id, connection) in &mut self.connections {
             let drained = connection.flush(now.mono);
-            if !drained && !connection.is_disconnected() {
+            if !drained && !connection.is_disconnected() && !connection.is_abandoned() {
                 self.recorder.count_reject(RejectReason::Slow);
             }
-            let mut alive = !connection.is_aborted && drained;
+            let mut alive = !connection.is_aborted && drained && !connection.is_abandoned();
             if alive && connection.is_closing {
                 connection.send_close_notify();
                 alive = connection.flush(now.mono);
@@ -514,12 +520,22 @@ impl Daemon {
             return;
         }
         self.is_ready_announced = true;
-        let places: Vec<String> = self.listeners.iter().map(Listener::address_text).collect();
-        let mut out = std::io::stdout().lock();
-        let line = format!("ready box={} listen={}\n", self.config.name, places.join(","));
-        if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
-            log::error!("`ready` could not be printed: {error}");
-        }
+        let open = self.listeners.iter().filter(|listener| listener.is_open());
+        let places: Vec<String> = open.map(Listener::address_text).collect();
+        print_to_stdout(format!("ready box={} listen={}\n", self.config.name, places.join(",")));
         self.service_manager.notify_ready();
+    }
+}
+
+/// Prints a line from a thread of its own, because the reader of stdout may be stuck or gone.
+fn print_to_stdout(line: String) {
+    let print = move || {
+        let mut out = std::io::stdout().lock();
+        if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
+            log::error!("`ready` could not be printed on stdout: {error}");
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("ready".to_string()).spawn(print) {
+        log::error!("`ready` could not be printed: no thread can be started: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The operating system: clock, signals, memory, the service manager, the data directory.
+//! The operating system: clock, signals, memory, the service manager and the data directory.
 
 pub mod clock;
 pub mod data_dir;

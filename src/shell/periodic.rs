@@ -6,7 +6,7 @@ use crate::shell::event_loop::{Daemon, PolledBoard};
 use crate::shell::net::listener::Listener;
 use crate::shell::serial::port::PortChange;
 use crate::shell::workers::worker::WorkerRequest;
-use crate::time::{MonoTime, Now};
+use crate::time::Now;
 use crate::watchdog::{BoardHealth, BoardProgress};
 use board::BoardState;
 
@@ -18,7 +18,7 @@ impl Daemon {
     pub(in crate::shell) fn poll_time_sync(&mut self, now: Now) {
         if self.next_time_sync.is_some_and(|at| at <= now.mono) {
             self.next_time_sync = None;
-            self.time_sync_worker.submit(now.mono, WorkerRequest::QueryTimeSync { now: now.wall });
+            self.external_worker.submit(now.mono, WorkerRequest::QueryTimeSync { now: now.wall });
         }
     }
 
@@ -28,8 +28,7 @@ impl Daemon {
     }
 
     /// Polls the serial consoles, and raises or clears their alarms.
-    pub(in crate::shell) fn poll_serial_ports(&mut self) {
-        let now = self.clock.now();
+    pub(in crate::shell) fn poll_serial_ports(&mut self, now: Now) {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             let Listener::Serial(console) = listener else { continue };
             let trouble = match console.poll_port(now.mono, self.poll.registry()) {
@@ -41,15 +40,6 @@ impl Daemon {
             let place = console.path().display().to_string();
             self.recorder.handle(now, Input::ConsoleState { place, trouble });
         }
-    }
-
-    /// Time at which a console must be polled.
-    pub(in crate::shell) fn next_serial_poll_at(&self) -> Option<MonoTime> {
-        let deadline = |listener: &Listener| match listener {
-            Listener::Serial(console) => console.deadline(),
-            Listener::Tcp { .. } | Listener::Unix { .. } => None,
-        };
-        self.listeners.iter().filter_map(deadline).min()
     }
 
     /// Checks the daemon once a second, and sends the watchdog ping if audio moves.

@@ -4,7 +4,7 @@
 //! the data directory, recover the store, create the recorder, then open boards and listeners.
 
 use crate::audio::channel::ChannelIndex;
-use crate::config::{Config, ListenSettings};
+use crate::config::Config;
 use crate::job::Completion;
 use crate::recorder::{BoxInfo, Input, Recorder, RecoveredState, TimeSync};
 use crate::shell::event_loop::{
@@ -12,18 +12,15 @@ use crate::shell::event_loop::{
     WAKER_TOKEN, system_error,
 };
 use crate::shell::net::admission::Admission;
-use crate::shell::net::ca::CertificateAuthority;
 use crate::shell::net::handshake::SessionNumbers;
 use crate::shell::net::listener::Listener;
 use crate::shell::net::peer::LocalIds;
-use crate::shell::net::tls::{TlsError, TlsServer};
 use crate::shell::os::clock::Clock;
 use crate::shell::os::data_dir::DataDir;
 use crate::shell::os::recover;
 use crate::shell::os::service_manager::ServiceManager;
 use crate::shell::os::signal::Signals;
 use crate::shell::workers::disk::DiskThread;
-use crate::shell::workers::log_writer::LogWriter;
 use crate::shell::workers::worker::{self, Kernel, Worker};
 use crate::store::sign::BoxSigningKey;
 use crate::time::MonoTime;
@@ -31,7 +28,7 @@ use board::{Board, BoardState, TOKENS_MAX};
 use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token, Waker};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 impl Daemon {
@@ -45,9 +42,7 @@ impl Daemon {
         let waker = Waker::new(poll.registry(), Token(WAKER_TOKEN)).map(Arc::new);
         let waker = waker.map_err(system_error("waker"))?;
         let (data, box_key) = DataDir::open(&config)?;
-        let queue = DiskThread::new_queue();
-        crate::shell::workers::log_writer::install_logger(queue.0.clone(), log::LevelFilter::Info);
-        let disk = DiskThread::start(&data.path, waker.clone(), queue, LogWriter::new())
+        let disk = DiskThread::start(&data.path, waker.clone())
             .map_err(system_error("the disk thread"))?;
         if let Some(notice) = &data.notice {
             log::warn!("{notice}");
@@ -61,15 +56,14 @@ impl Daemon {
             (_, false) => "power",
         };
         let boot = to_recovered_state(&config, &data, (found, box_key));
-        let mut recorder = Recorder::new(clock.now(), boot)?;
-        let tls = open_tls(&config, &data.path, &clock)?;
-        if let Some(tls) = &tls {
-            recorder.enable_enrolment(tls.authority().fingerprint());
-        }
+        let recorder = Recorder::new(clock.now(), boot)?;
         let mut daemon = Daemon {
             boards: Vec::new(),
-            listeners: Vec::new(),
-            accept_ready: Vec::new(),
+            accept_ready: vec![false; config.listen.len()],
+            listeners: (FIRST_LISTENER_TOKEN..)
+                .zip(&config.listen)
+                .map(|(token, listen)| Listener::new(listen, Token(token)))
+                .collect(),
             handshakes: BTreeMap::new(),
             last_handshake: 0,
             connections: BTreeMap::new(),
@@ -78,14 +72,14 @@ impl Daemon {
             local_ids: LocalIds::resolve_names(&config.local),
             accept_paused_until: MonoTime(0),
             service_manager: boot_service,
-            tls,
+            tls: None,
             session_numbers: SessionNumbers::default(),
             is_ready_announced: false,
             is_stopped: false,
             config_path: path,
             summary_worker: new_helper((Vec::new(), false)),
             selftest_worker: new_helper((Vec::new(), false)),
-            time_sync_worker: new_helper((Vec::new(), false)),
+            external_worker: new_helper((Vec::new(), false)),
             worker_trouble: None,
             next_time_sync: Some(MonoTime(0)),
             general_worker: new_helper((data.recipients.clone(), config.store.seal)),
@@ -100,14 +94,15 @@ impl Daemon {
         daemon.prime_recorder()?;
         daemon.open_inputs()?;
         daemon.publish_box_info(boot_reason);
-        daemon.poll_serial_ports();
+        daemon.open_listeners();
+        daemon.poll_listeners();
         Ok(daemon)
     }
 
     /// Passes the facts about the box to the recorder.
     fn publish_box_info(&mut self, boot_reason: &'static str) {
         let about = BoxInfo {
-            places: self.listeners.iter().map(Listener::address_text).collect(),
+            places: Vec::new(),
             recipients: self.data.recipients.iter().map(ToString::to_string).collect(),
             boot_reason,
             time_sync: TimeSync::default(),
@@ -142,50 +137,21 @@ impl Daemon {
         registry
             .register(&mut SourceFd(&descriptor), Token(SIGNALS_TOKEN), Interest::READABLE)
             .map_err(system_error("signals"))?;
-        for (index, listen) in self.config.listen.iter().enumerate() {
-            let listener = Listener::open(listen, registry, Token(FIRST_LISTENER_TOKEN + index))?;
-            self.listeners.push(listener);
-            self.accept_ready.push(false);
-        }
-        for (index, mut board) in self.open_boards()?.into_iter().enumerate() {
+        let models = self.config.boards.iter().map(crate::shell::board_config::to_board_config);
+        for (index, model) in models.enumerate() {
             let first = FIRST_BOARD_TOKEN + index * TOKENS_MAX;
-            board.register(registry, first..first + TOKENS_MAX).map_err(system_error("board"))?;
+            let (now, tokens) = (self.clock.now(), first..first + TOKENS_MAX);
+            let board =
+                Board::start(model, now.mono.0, registry, tokens).map_err(system_error("board"))?;
             self.recorder.set_board_loopback(index, board.can_loop_back());
             if let BoardState::Failed { text, .. } = board.state() {
                 let trouble = Some(text.clone());
-                self.recorder.handle(self.clock.now(), Input::BoardState { board: index, trouble });
+                self.recorder.handle(now, Input::BoardState { board: index, trouble });
             }
             let first = self.recorder.first_channel(index).unwrap_or(ChannelIndex(0));
             self.boards.push(PolledBoard { board, first_channel: first, has_more: true });
         }
         Ok(())
-    }
-}
-
-impl Daemon {
-    /// Opens the boards. A missing card does not affect the others: it raises alarm 101 and is
-    /// retried. If no card opens, startup fails.
-    fn open_boards(&self) -> Result<Vec<Board>, DaemonError> {
-        let (mut boards, mut trouble) = (Vec::new(), Vec::new());
-        let models = self.config.boards.iter().map(crate::shell::board_config::to_board_config);
-        let now_us = self.clock.now().mono.0;
-        for model in models {
-            let board = match Board::open(&model, now_us) {
-                Ok(board) => board,
-                Err(error) => match Board::new_unavailable(&model, &error, now_us) {
-                    Some(board) => {
-                        trouble.push(error);
-                        board
-                    }
-                    None => return Err(error.into()),
-                },
-            };
-            boards.push(board);
-        }
-        match trouble.pop() {
-            Some(error) if trouble.len() + 1 == boards.len() => Err(error.into()),
-            _ => Ok(boards),
-        }
     }
 }
 
@@ -209,14 +175,4 @@ fn to_recovered_state(
         closed: found.completed,
         screens: found.completed_screens,
     }
-}
-
-/// Opens the CA and the server certificate if a TLS listener is configured.
-fn open_tls(config: &Config, data: &Path, clock: &Clock) -> Result<Option<TlsServer>, DaemonError> {
-    let wanted = |listen: &ListenSettings| matches!(listen, ListenSettings::Tcp { tls: true, .. });
-    if !config.listen.iter().any(wanted) {
-        return Ok(None);
-    }
-    let authority = CertificateAuthority::open(data, &config.name).map_err(TlsError::from)?;
-    Ok(Some(TlsServer::open(authority, clock.now().wall)?))
 }

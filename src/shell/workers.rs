@@ -2,7 +2,6 @@
 
 pub(super) mod completions;
 pub mod disk;
-pub mod log_writer;
 pub mod queue;
 pub(super) mod selftest;
 pub mod worker;

@@ -34,6 +34,8 @@ pub const CA_KEY: &str = "tls/ca.key";
 /// The server certificate and its private key.
 pub const SERVER: &str = "tls/server.crt";
 pub const SERVER_KEY: &str = "tls/server.key";
+/// Copy of the last configuration that the daemon ran on.
+pub const LAST_CONFIG: &str = "config.last-good.toml";
 /// Lock file, held by the daemon that owns the directory.
 pub const LOCK: &str = "lock";
 
@@ -83,6 +85,12 @@ pub fn parse_summary(path: &str) -> Option<Day> {
 #[must_use]
 pub fn media_folder(began: WallTime) -> String {
     format!("{MEDIA}/{}", began.utc_day().replace('-', "/"))
+}
+
+/// Returns the path of a file that is created and removed at once, beside new recordings.
+#[must_use]
+pub fn trial_path(now: WallTime) -> String {
+    format!("{}/trial.tmp", media_folder(now))
 }
 
 /// Returns `media/2026/11/22/ID.hbm`. `began` is the time of its `RecordingBegan` entry.

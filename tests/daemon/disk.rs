@@ -28,6 +28,11 @@ const NOTHING: Option<&str> = None;
 impl Volume {
     /// Mounted on the box's data directory. `None`: this user may not.
     fn on(story: &Daemon, megabytes: u32) -> Option<Volume> {
+        Volume::with(story, &format!("size={megabytes}m"))
+    }
+
+    /// As `on`, with these options of tmpfs.
+    fn with(story: &Daemon, options: &str) -> Option<Volume> {
         let volume = Volume { disk: story.path("disk"), data: story.data() };
         // Only children of this thread see what is mounted here.
         if let Err(error) = unshare(CloneFlags::CLONE_NEWNS) {
@@ -38,9 +43,8 @@ impl Volume {
         mount(NOTHING, "/", NOTHING, private, NOTHING).unwrap();
         std::fs::create_dir(&volume.disk).unwrap();
         std::fs::create_dir(&volume.data).unwrap();
-        let size = format!("size={megabytes}m");
         let (kind, flags) = (Some("tmpfs"), MsFlags::empty());
-        mount(kind, &volume.disk, kind, flags, Some(size.as_str())).unwrap();
+        mount(kind, &volume.disk, kind, flags, Some(options)).unwrap();
         volume.plug_in();
         Some(volume)
     }
@@ -272,4 +276,30 @@ fn h4_full_volume_keeps_all_acknowledged_facts() {
     assert_eq!(story.show(&kept).text("/fields/1/value"), value);
     story.assert_verified();
     assert!(!Path::new(&story.data().join("filler")).exists());
+}
+
+#[test]
+fn h4_volume_without_inodes_refuses_presses_with_an_alarm() {
+    let mut story = Daemon::new(Site::sim(&[1, 1]));
+    let Some(volume) = Volume::with(&story, "size=64m,nr_inodes=100") else { return };
+    story.start();
+    let (mut pbx, mut watcher) = (story.client("hello cti"), watcher(&story));
+    pbx.ok("call start device=1001 call=c1");
+    let mut agent = story.client(AGENT);
+    let fillers = (0..).map(|number| volume.disk.join(format!("filler-{number}")));
+    let fillers: Vec<PathBuf> = fillers.take_while(|path| File::create(path).is_ok()).collect();
+    let refused = agent.ask("record start").end;
+    assert_eq!(refused.code(), "disk-full", "{}", refused.text);
+    let raised = watcher.await_news("alarm 406", |line| alarm(line, "alarm", "406"));
+    assert!(raised.get("text").contains("the box cannot create files: no inode"), "{raised:?}");
+    agent.err("record start", "disk-full");
+    for path in fillers {
+        std::fs::remove_file(path).unwrap();
+    }
+    watcher.await_news("the end of 406", |line| alarm(line, "alarm-over", "406"));
+    let recording = agent.ok("record start").get("recording").to_owned();
+    pbx.ok("call stop device=1001 call=c1");
+    await_ended(&mut watcher, &[&recording]);
+    story.assert_verified();
+    story.stop();
 }

@@ -6,9 +6,7 @@
 //! permissions; an invalid one changes nothing.
 
 use nix::sys::signal::Signal;
-use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use testkit::daemon::site::Site;
@@ -78,29 +76,6 @@ fn h4_files_of_the_box_are_closed_to_others_whatever_the_umask() {
 }
 
 #[test]
-fn address_in_use_is_named_and_left_alone() {
-    let other = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = other.local_addr().unwrap().to_string();
-    let story = Daemon::new(Site { address: address.clone(), ..Site::sim(&[1]) });
-    assert_refused(&story, 69, &[&address, "taken by another program", "another port"]);
-
-    let story = sim();
-    std::fs::create_dir(story.data()).unwrap();
-    let other = UnixListener::bind(story.socket()).unwrap();
-    assert_refused(&story, 69, &["hushbox.sock", "another program listens"]);
-    assert!(is_there(&story.socket()));
-    // The other one died: its socket is stale and is replaced.
-    drop(other);
-    let mut story = story;
-    story.start();
-    story.client_over_unix("hello monitor").ok("ping");
-    story.stop();
-    std::fs::write(story.socket(), "precious").unwrap();
-    assert_refused(&story, 69, &["hushbox.sock", "not a socket", "move it"]);
-    assert_eq!(std::fs::read(story.socket()).unwrap(), b"precious");
-}
-
-#[test]
 fn unusable_data_directory_is_named() {
     let story = sim();
     std::fs::write(story.data(), "a file").unwrap();
@@ -113,22 +88,6 @@ fn unusable_data_directory_is_named() {
     std::fs::create_dir_all(story.data().join("keys")).unwrap();
     std::fs::write(story.data().join("keys/recipients.txt"), "age1nonsense\n").unwrap();
     assert_refused(&story, 74, &["keys/recipients.txt"]);
-}
-
-#[test]
-fn unusable_board_is_named_with_its_remedy() {
-    let site = Site { alsa: Some("hw:9,0"), ..Site::sim(&[]) };
-    let channels = vec![testkit::daemon::site::Channel { id: 1, sides: 1, slots: &[0] }];
-    let story = Daemon::new(Site { channels, ..site });
-    assert_refused(&story, 69, &["`board`", "hw:9,0", "arecord -L"]);
-
-    let story = sim();
-    std::fs::remove_file(story.path("1.wav")).unwrap();
-    assert_refused(&story, 69, &["1.wav", "channel 1", "No such file"]);
-    std::fs::write(story.path("1.wav"), "RIFF, they said").unwrap();
-    assert_refused(&story, 69, &["1.wav", "sox"]);
-    testkit::daemon::audio::write_wav(&story.path("1.wav"), 2, &[1; 400]);
-    assert_refused(&story, 69, &["1.wav", "2 channel", "sox"]);
 }
 
 #[test]

@@ -128,3 +128,25 @@ fn show_of_a_thousand_blackouts_fits_the_output() {
     assert!(said.iter().any(|line| line.contains("masked=160000 ")), "the ledger is there");
     assert_eq!(said.last().map(String::as_str), Some("ok"));
 }
+
+#[test]
+fn half_closed_client_gets_replies_that_wait_for_the_disk() {
+    let (mut sim, jane, pbx, id) = recording(9);
+    let watcher = sim.hello("monitor");
+    sim.say(watcher, "watch");
+    sim.disk.delay_us = 400_000;
+    sim.send(pbx, b"call start device=1002 call=c2\nping\ncall stop device=1002 call=c2\n");
+    sim.end_input(pbx);
+    sim.send(jane, b"blackout start\nrecord stop\nupdate 1 x\n");
+    sim.end_input(jane);
+    assert!(!sim.is_closed(pbx) && !sim.is_closed(jane), "the disk has not answered");
+    sim.run_ms(6000);
+    let (fed, told) = (sim.news(pbx), sim.news(jane));
+    let oks = |lines: &[String]| lines.iter().filter(|line| line.starts_with("ok")).count();
+    assert_eq!(oks(&fed), 3, "{fed:?}");
+    assert_eq!(oks(&told), 3, "{told:?}");
+    assert!(told.iter().any(|line| line.contains(&id)), "{told:?}");
+    assert!(sim.is_closed(pbx) && sim.is_closed(jane));
+    // The feed said no `quit`, so its loss is told.
+    assert_eq!(sim.alarms(watcher), [202]);
+}

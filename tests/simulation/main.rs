@@ -12,6 +12,7 @@ mod harness;
 mod hostile;
 mod interrupted;
 mod late_blackout;
+mod new_files;
 mod permissions;
 mod power_cuts;
 mod random_actors;

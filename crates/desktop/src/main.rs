@@ -2,8 +2,6 @@
 //!
 //! Exit status: 0 done; 1 failed or refused; 2 wrong usage.
 
-#![allow(clippy::print_stdout, reason = "scripts read the output")]
-
 use clap::Parser;
 use client::{Address, Keyring};
 use desktop::agent_request::{AgentRequest, AgentRequestError};
@@ -15,6 +13,7 @@ use desktop::shell::log_file;
 use desktop::shell::paths::{self, PathError};
 use desktop::shell::resident::{self, ResidentError};
 use nix::sys::stat::{Mode, umask};
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -55,7 +54,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hushbox-desktop: {error}");
+            drop(writeln!(std::io::stderr(), "hushbox-desktop: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -98,7 +97,7 @@ fn run_resident() -> Result<(), RunError> {
 fn send_request(kind: RequestKind) -> Result<(), RunError> {
     match IpcClient::connect()?.request(kind)? {
         Message::Reply { ok: true, text, .. } => {
-            println!("{text}");
+            print_line(&text);
             Ok(())
         }
         Message::Reply { text, .. } => Err(RunError::Refused(text)),
@@ -113,13 +112,18 @@ fn print_status(json: bool) -> Result<(), RunError> {
     if json {
         let text =
             serde_json::to_string(&snapshot).map_err(|e| RunError::Refused(e.to_string()))?;
-        println!("{text}");
+        print_line(&text);
         return Ok(());
     }
     for (heading, text) in &snapshot.status {
-        println!("{heading}: {text}");
+        print_line(&format!("{heading}: {text}"));
     }
     Ok(())
+}
+
+/// Prints a line on stdout, whose reader may have gone (`| head`).
+fn print_line(text: &str) {
+    drop(writeln!(std::io::stdout(), "{text}"));
 }
 
 /// Gets a certificate, and saves the machine name that it is for.
@@ -135,11 +139,11 @@ fn enrol_workstation(code: &str, to: Option<Address>) -> Result<(), RunError> {
         own.servers = Some(vec![address.to_string()]);
     }
     paths::write_own_settings(&own)?;
-    println!(
+    print_line(&format!(
         "enrolled at {address} as {} for {}; the key is in {}",
         enrolled.machine,
         enrolled.kinds,
         path.display()
-    );
+    ));
     Ok(())
 }

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use nix::sys::stat::{Mode, umask};
 use portal::accounts::user_command::{self, UserCommand};
 use portal::config::Config;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -53,13 +54,16 @@ fn default_config_path() -> PathBuf {
 fn check_config(config: &Config) -> ExitCode {
     match config.check_files() {
         Ok(warnings) => {
-            warnings.iter().for_each(|warning| eprintln!("hushbox-portal: warning: {warning}"));
+            for warning in &warnings {
+                client::print_to_stderr(format!("hushbox-portal: warning: {warning}"));
+            }
             let (count, plural) = (warnings.len(), if warnings.len() == 1 { "" } else { "s" });
-            println!("ok: {}, {count} warning{plural}", config.portal.url);
+            let line = format!("ok: {}, {count} warning{plural}\n", config.portal.url);
+            drop(std::io::stdout().write_all(line.as_bytes()));
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("hushbox-portal: {error}");
+            client::print_to_stderr(format!("hushbox-portal: {error}"));
             ExitCode::from(EX_CONFIG)
         }
     }
@@ -69,14 +73,19 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // Files of the portal are for its user only, also those that SQLite creates.
     umask(Mode::S_IRWXG | Mode::S_IRWXO);
-    let level = log::LevelFilter::Info;
-    let logger = simple_logger::SimpleLogger::new().with_level(level).with_utc_timestamps();
-    drop(logger.init());
-    let path = cli.config.unwrap_or_else(default_config_path);
-    let config = match Config::read_config(&path) {
+    if client::start_stderr_log(log::LevelFilter::Info).is_err() {
+        return ExitCode::FAILURE;
+    }
+    let exit = run(cli);
+    client::flush_stderr_log();
+    exit
+}
+
+fn run(cli: Cli) -> ExitCode {
+    let config = match Config::read_config(&cli.config.unwrap_or_else(default_config_path)) {
         Ok(config) => config,
         Err(error) => {
-            eprintln!("hushbox-portal: {error}");
+            client::print_to_stderr(format!("hushbox-portal: {error}"));
             return ExitCode::from(EX_CONFIG);
         }
     };
@@ -92,7 +101,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hushbox-portal: {error}");
+            client::print_to_stderr(format!("hushbox-portal: {error}"));
             ExitCode::FAILURE
         }
     }

@@ -98,9 +98,9 @@ async fn serve_until_stopped(mut config: Config) -> Result<(), ServeError> {
     tokio::spawn(stop_on_signal(handle.clone(), Arc::clone(&portal)));
     portal.spawn_background_tasks();
     tokio::spawn(sweep_periodically(Arc::clone(&portal)));
-    let mut out = std::io::stdout();
-    writeln!(out, "ready listen={address} url={}", portal.config.portal.url)?;
-    out.flush()?;
+    let ready = format!("ready listen={address} url={}\n", portal.config.portal.url);
+    // The reader of stdout may be stuck or gone.
+    std::thread::spawn(move || drop(std::io::stdout().write_all(ready.as_bytes())));
     log::info!("serving {} on {address}", portal.config.portal.url);
     match tls {
         Some(tls) => {

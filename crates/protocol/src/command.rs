@@ -169,6 +169,8 @@ pub enum ConfigEdit<'a> {
     Listen { address: Text<'a>, mode: Text<'a> },
     /// The PIN of a technician, not hashed. `is_new`: the command creates the technician.
     Pin { name: Text<'a>, pin: Text<'a>, is_new: bool },
+    /// Replace an unusable file by the last one that worked.
+    Restore,
 }
 
 /// What a PBX reports about a call. `None`: not reported; an empty text: reported as unknown.
@@ -280,6 +282,7 @@ impl<'a> Command<'a> {
             Command::ConfigEdit(ConfigEdit::Set { .. }) => "config set",
             Command::ConfigEdit(ConfigEdit::Listen { .. }) => "config listen",
             Command::ConfigEdit(ConfigEdit::Pin { .. }) => "config pin",
+            Command::ConfigEdit(ConfigEdit::Restore) => "config restore",
             Command::Selftest => "selftest",
             Command::Enrol { .. } | Command::EnrolCode { .. } => "enrol",
             Command::Revoke { .. } => "revoke",

@@ -42,20 +42,21 @@ pub struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let logger = simple_logger::SimpleLogger::new().with_level(log::LevelFilter::Info);
-    if let Err(error) = logger.init() {
-        eprintln!("hushbox-screen: cannot log: {error}");
+    if client::start_stderr_log(log::LevelFilter::Info).is_err() {
+        return ExitCode::FAILURE;
     }
     if let Err(error) = protect_memory() {
         log::warn!("captured frames may reach a core dump or a swap device: {error}");
     }
-    match session::run_client(&args) {
+    let exit = match session::run_client(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("hushbox-screen: {error}");
+            client::print_to_stderr(format!("hushbox-screen: {error}"));
             ExitCode::FAILURE
         }
-    }
+    };
+    client::flush_stderr_log();
+    exit
 }
 
 /// Keeps captured frames in memory: no core dumps, no debugger, and no swap where permitted.

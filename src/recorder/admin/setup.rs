@@ -1,4 +1,5 @@
-//! `config set`, `config listen`, `config pin`: first setup from a console, without a network.
+//! `config set`, `config listen`, `config pin`, `config restore`: setup and repair from a console,
+//! without a network.
 //!
 //! The shell edits the file and applies what can change at runtime. The fact, without secrets, is
 //! durable before the reply. A refused edit changes nothing.
@@ -47,6 +48,7 @@ impl Recorder {
                 let tls = (mode != "off").then_some(mode == "tls");
                 ConfigChange::Listen { address: address.into_owned(), tls }
             }
+            ConfigEdit::Restore => ConfigChange::Restore,
             ConfigEdit::Pin { name, pin, is_new } => {
                 let (name, pin) = (name.into_owned(), Zeroizing::new(pin.into_owned()));
                 ConfigChange::Pin { name, pin, is_new }

@@ -330,7 +330,7 @@ impl Recorder {
         let ring_bytes: u64 = self.channels.iter().map(|c| c.ring.memory_bytes()).sum();
         let sessions = self.sessions.iter();
         let agents = sessions.filter(|s| s.kind() == Some(Kind::Agent)).count();
-        let rows: [(&str, u64); 24] = [
+        let rows: [(&str, u64); 25] = [
             ("hushbox_uptime_seconds", now.mono.0 / 1_000_000),
             ("hushbox_captured_frames_total", counters.captured_frames),
             ("hushbox_screen_pieces_total", counters.screen_pieces),
@@ -338,6 +338,7 @@ impl Recorder {
             ("hushbox_screen_pieces_refused_total", counters.screen_refused),
             ("hushbox_lost_frames_total", counters.lost_frames),
             ("hushbox_lines_total", counters.lines),
+            ("hushbox_log_lines_lost_total", self.admin.log.lost()),
             ("hushbox_sessions_total", counters.sessions),
             ("hushbox_sessions", self.sessions.count() as u64),
             ("hushbox_agents", agents as u64),

@@ -276,7 +276,7 @@ impl Storage {
         if let Job::Append { bytes, .. } = &job {
             self.appended_bytes += bytes.len() as u64;
         }
-        if !matches!(job, Job::Read { .. } | Job::QueryFreeSpace) {
+        if !matches!(job, Job::Read { .. } | Job::QueryFreeSpace | Job::TryCreate { .. }) {
             self.mark_dirty(now);
         }
         self.jobs.push_back(job);
@@ -410,7 +410,9 @@ impl Storage {
                 self.no_room = false;
                 StorageEvent::Nothing
             }
-            Completion::Read { .. } | Completion::Removed { .. } => StorageEvent::Nothing,
+            Completion::Read { .. }
+            | Completion::Removed { .. }
+            | Completion::TrialCreated { .. } => StorageEvent::Nothing,
         }
     }
 

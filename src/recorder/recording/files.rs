@@ -157,6 +157,7 @@ impl Recorder {
                 return;
             }
             Completion::Removed { path, result } => return self.handle_removal(now, path, result),
+            Completion::TrialCreated { result } => return self.handle_trial_file(now, result),
             _ => {}
         }
         let media = FileResult::from_completion(&done);
@@ -171,8 +172,10 @@ impl Recorder {
             StorageEvent::Back => self.resume_after_outage(now),
         }
         if let Some(done) = media {
-            if let Err(error) = done.result {
-                self.handle_screen_failure(now, done.file, error);
+            match done.result {
+                Ok(()) if done.is_creation => self.note_file_creation(now, Ok(())),
+                Ok(()) => {}
+                Err(error) => self.handle_screen_failure(now, done.file, error, done.is_creation),
             }
             if let Some(failure) = self.recordings.handle_file_result(done) {
                 self.handle_file_failure(now, &failure);
@@ -187,7 +190,8 @@ impl Recorder {
     fn handle_file_failure(&mut self, now: Now, failure: &FileFailure) {
         let (key, error) = match *failure {
             FileFailure::Create(key, error) => {
-                self.raise_write_alarm(now, error, "a file for a recording cannot be made");
+                log::warn!("the file of a recording cannot be created: {error}");
+                self.note_file_creation(now, Err(error));
                 (key, error)
             }
             FileFailure::Write(key, error) => {
@@ -268,11 +272,13 @@ impl Recorder {
         self.handle_sync(now);
         self.journal.storage.request_space();
         self.mark_all_agents();
+        // The new journal file shows that the disk takes new files.
+        self.note_file_creation(now, Ok(()));
         self.resume_interrupted(now);
     }
 
     /// Marks all agents for a new state, because their available commands changed.
-    fn mark_all_agents(&mut self) {
+    pub(in crate::recorder) fn mark_all_agents(&mut self) {
         let agents: Vec<_> = self.sessions.logged_in_agents().collect();
         self.stale_agents.extend(agents);
     }

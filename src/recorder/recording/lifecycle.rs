@@ -56,6 +56,7 @@ impl Recorder {
         if self.journal.storage.full {
             return Err(Code::DiskFull.into());
         }
+        self.require_new_files()?;
         if self.recordings.is_full() || self.recordings.keys.is_empty() {
             return Err(Code::Busy.into());
         }

@@ -50,7 +50,8 @@ impl Recorder {
         let served = self.screens.captures.get(&agent).is_some_and(|c| c.session.is_some());
         let full = self.journal.storage.full
             || self.journal.storage.no_room
-            || self.journal.storage.is_down();
+            || self.journal.storage.is_down()
+            || self.require_new_files().is_err();
         if !served || full || self.admin.is_stopping() {
             return;
         }
@@ -184,11 +185,15 @@ impl Recorder {
         now: Now,
         file: FileId,
         error: DiskError,
+        is_creation: bool,
     ) {
         let has = |tape: &ScreenWriter| tape.file == file;
         let place = self.screens.captures.iter().find(|(_, c)| c.tapes.iter().any(has));
         let Some(agent) = place.map(|(agent, _)| *agent) else { return };
-        self.raise_write_alarm(now, error, "the file of a screen cannot be written");
+        match is_creation {
+            false => self.raise_write_alarm(now, error, "the file of a screen cannot be written"),
+            true => self.note_file_creation(now, Err(error)),
+        }
         self.abandon_screens(now, agent, error, has);
     }
 

@@ -50,6 +50,15 @@ impl Recorder {
         }
     }
 
+    /// Closes a session after its last reply, as `quit` does. It is no farewell: a program that
+    /// crashed ends its input too, so the loss of a call feed still raises its alarm.
+    pub(in crate::recorder) fn handle_input_end(&mut self, id: SessionId) {
+        self.refuse_missing_block(id);
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.closing = true;
+        }
+    }
+
     pub(in crate::recorder) fn handle_disconnect(&mut self, now: Now, id: SessionId) {
         let Some(session) = self.sessions.remove(id) else { return };
         self.forget_reader(id);

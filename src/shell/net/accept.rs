@@ -69,8 +69,10 @@ impl Daemon {
         (stream, from): (Transport, Option<SocketAddr>),
     ) {
         let address = from.and_then(|from| counted_address(from.ip()));
-        let layer = match &self.tls {
-            Some(tls) if self.listeners[index].is_tls() => {
+        let layer = match (&self.tls, self.listeners[index].is_tls()) {
+            (None, true) => return log::error!("a TLS listener is open without TLS"),
+            (_, false) => None,
+            (Some(tls), true) => {
                 if let Err(why) =
                     self.admission.begin_handshake(&self.config.limits, now.mono, address)
                 {
@@ -81,7 +83,6 @@ impl Daemon {
                     Err(error) => return log::warn!("no TLS session: {error}"),
                 }
             }
-            _ => None,
         };
         let peer = match (&stream, from) {
             (Transport::Unix(unix), _) => peer::unix_peer(&self.local_ids, unix),
@@ -109,7 +110,9 @@ impl Daemon {
                     (console.path().display().to_string(), console.idle_timeout_ms);
                 Input::SerialOpened { session, place, silent_ms }
             }
-            Listener::Tcp { .. } | Listener::Unix { .. } => Input::Connected { session, peer },
+            Listener::Tcp { .. } | Listener::Unix { .. } | Listener::Closed(_) => {
+                Input::Connected { session, peer }
+            }
         };
         self.admit_session(now, id, (connection, input));
     }

@@ -3,8 +3,8 @@
 //!
 //! The protocol's assembler splits input into lines. Lines that the recorder does not take yet
 //! stay in the input buffer and reading stops, so back-pressure needs no queue. A client that
-//! does not read its output is dropped. Each call does a bounded amount of work; the rest waits
-//! for the next turn.
+//! does not read its output is dropped. A client that only ends its input still gets the replies to
+//! what it sent. Each call does a bounded amount of work; the rest waits for the next turn.
 
 use super::tls::TlsSession;
 use crate::limits;
@@ -84,6 +84,9 @@ pub struct Connection {
     is_readable: bool,
     is_writable: bool,
     is_disconnected: bool,
+    input_state: InputState,
+    /// Both directions are closed, so nothing can be sent.
+    is_hung_up: bool,
     /// Time since which the client has accepted no output.
     stalled_since: Option<MonoTime>,
     /// Close once all output has been sent.
@@ -97,10 +100,21 @@ pub struct Connection {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InputState {
+    Open,
+    /// The client sends nothing more; what it sent is not all delivered.
+    Ending,
+    /// `ReadOutcome::Ended` was returned.
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadOutcome {
     Line,
     /// No complete input yet.
     WouldBlock,
+    /// The client sent its last line, and may still read. Returned once.
+    Ended,
     /// The peer closed the connection.
     Disconnected,
 }
@@ -151,6 +165,8 @@ impl Connection {
             is_readable: true,
             is_writable: true,
             is_disconnected: false,
+            input_state: InputState::Open,
+            is_hung_up: false,
             stalled_since: None,
             is_closing: false,
             is_aborted: false,
@@ -164,10 +180,20 @@ impl Connection {
         self.is_writable |= writable;
     }
 
+    /// Marks that both directions are closed, or that the connection failed.
+    pub fn mark_hung_up(&mut self) {
+        self.is_hung_up = true;
+    }
+
     /// Whether another line may be available without a new event.
     #[must_use]
     pub fn has_input(&self) -> bool {
-        let waits = !self.terminal_input.is_empty() || self.is_readable && !self.is_disconnected;
+        let waits = match self.input_state {
+            InputState::Open => self.is_readable && !self.is_disconnected,
+            InputState::Ending => true,
+            InputState::Ended => false,
+        };
+        let waits = waits || !self.terminal_input.is_empty();
         self.input_from < self.input_to || waits && self.can_echo()
     }
 
@@ -221,17 +247,30 @@ impl Connection {
                 }
                 reads -= 1;
                 if !self.fill_input() {
-                    return if self.is_disconnected {
-                        ReadOutcome::Disconnected
-                    } else {
-                        ReadOutcome::WouldBlock
-                    };
+                    return self.outcome_without_input();
                 }
             }
             if self.deliver_piece(deliver) {
                 return ReadOutcome::Line;
             }
         }
+    }
+
+    fn outcome_without_input(&mut self) -> ReadOutcome {
+        match self.input_state {
+            _ if self.is_disconnected => ReadOutcome::Disconnected,
+            InputState::Ending => {
+                self.input_state = InputState::Ended;
+                ReadOutcome::Ended
+            }
+            InputState::Open | InputState::Ended => ReadOutcome::WouldBlock,
+        }
+    }
+
+    /// Whether the client has gone after its last line, so that its replies reach no reader.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.is_hung_up && self.input_state == InputState::Ended
     }
 
     /// Parses one piece of input. Returns whether it delivered something.
@@ -272,15 +311,18 @@ impl Connection {
     fn fill_input(&mut self) -> bool {
         self.input.zeroize();
         (self.input_from, self.input_to) = (0, 0);
+        if self.input_state != InputState::Open {
+            return false;
+        }
         if self.tls.is_some() {
             return self.fill_from_tls();
         }
         if self.line_discipline.is_some() {
             return self.fill_from_terminal();
         }
-        while self.is_readable && !self.is_disconnected {
+        while self.is_readable && !self.is_disconnected && self.input_state == InputState::Open {
             match self.stream.read(&mut self.input[..]) {
-                Ok(0) => self.is_disconnected = true,
+                Ok(0) => self.input_state = InputState::Ending,
                 Ok(count) => {
                     self.input_to = count;
                     return true;
@@ -320,7 +362,11 @@ impl Connection {
         for _ in 0..READS_PER_LINE {
             let Some(tls) = &mut self.tls else { return false };
             match tls.read_plain(&mut self.input[..]) {
-                Ok(0) => self.is_disconnected = true,
+                // A `close_notify`. Without one, the end may be an attacker's: that is an error.
+                Ok(0) => {
+                    self.input_state = InputState::Ending;
+                    return false;
+                }
                 Ok(count) => {
                     self.input_to = count;
                     return true;

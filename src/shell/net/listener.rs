@@ -1,17 +1,28 @@
 //! Listeners: TCP in plain text or TLS, unix sockets, and serial consoles (see `serial`).
 //!
 //! A stale socket file, on which no process listens, is replaced; a live one is an error. Error
-//! messages state the remedy. The configuration already restricts what each listener may serve.
+//! messages state the remedy. A listener that cannot be opened raises an alarm and is retried; the
+//! others work without it. The configuration already restricts what each listener may serve.
 
+use crate::backoff::Backoff;
 use crate::config::ListenSettings;
+use crate::recorder::Input;
+use crate::shell::event_loop::Daemon;
 use crate::shell::net::connection::Transport;
+use crate::shell::net::tls::{self, TlsServer};
 use crate::shell::serial::port::SerialConsole;
+use crate::shell::workers::worker::WorkerRequest;
+use crate::time::{MonoTime, Now, WallTime};
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+/// Pauses between attempts to open a listener.
+const RETRY_FIRST_MS: u64 = 1000;
+const RETRY_LONGEST_MS: u64 = 30_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
@@ -25,33 +36,103 @@ pub enum ListenError {
     NotASocket { path: PathBuf },
     #[error("cannot listen on {path}: {error}; is the folder there and writable?")]
     Unix { path: PathBuf, error: io::Error },
+    #[error("cannot listen on {address} with TLS: {error}; restore data/tls from a backup")]
+    Tls { address: SocketAddr, error: tls::TlsError },
 }
 
 pub enum Listener {
     Tcp { listener: TcpListener, address: SocketAddr, tls: bool },
     Unix { listener: UnixListener, path: PathBuf },
     Serial(SerialConsole),
+    Closed(ClosedListener),
 }
 
-impl Listener {
-    /// Opens a configured listener.
+/// A listener that could not be opened yet.
+pub struct ClosedListener {
+    settings: ListenSettings,
+    token: Token,
+    backoff: Backoff,
+    /// A worker is trying to open it.
+    is_opening: bool,
+}
+
+/// What a worker needs to open a listener.
+pub struct OpenListenerRequest {
+    pub token: Token,
+    settings: ListenSettings,
+    /// Where TLS keys are, and the name of the box, if TLS does not work yet.
+    tls: Option<(PathBuf, String, WallTime)>,
+}
+
+/// An open socket that the loop does not poll yet.
+pub struct OpenedSocket {
+    socket: Socket,
+    /// TLS, if it did not work before.
+    tls: Option<TlsServer>,
+}
+
+enum Socket {
+    Tcp { listener: TcpListener, address: SocketAddr, tls: bool },
+    Unix { listener: UnixListener, path: PathBuf },
+}
+
+impl OpenListenerRequest {
+    /// Opens the socket. It may wait for a disk or another program, so the loop leaves it to a
+    /// worker.
     ///
     /// # Errors
     /// See `ListenError`.
-    pub fn open(
-        listen: &ListenSettings,
-        registry: &Registry,
-        token: Token,
-    ) -> Result<Self, ListenError> {
-        match listen {
+    pub fn open(&self) -> Result<OpenedSocket, ListenError> {
+        let tls = match (&self.settings, &self.tls) {
+            (ListenSettings::Tcp { address, .. }, Some((data, name, now))) => {
+                let opened = tls::open_tls_server(data, name, *now);
+                Some(opened.map_err(|error| ListenError::Tls { address: *address, error })?)
+            }
+            _ => None,
+        };
+        Ok(OpenedSocket { socket: Socket::bind(&self.settings)?, tls })
+    }
+}
+
+impl Socket {
+    fn bind(settings: &ListenSettings) -> Result<Socket, ListenError> {
+        match settings {
+            ListenSettings::Tcp { address, tls, .. } => bind_tcp(*address, *tls),
+            ListenSettings::Unix { path } => bind_unix(path),
+            ListenSettings::Serial { path, .. } => {
+                Err(ListenError::NotASocket { path: path.clone() })
+            }
+        }
+    }
+
+    fn register(self, registry: &Registry, token: Token) -> io::Result<Listener> {
+        Ok(match self {
+            Socket::Tcp { mut listener, address, tls } => {
+                registry.register(&mut listener, token, Interest::READABLE)?;
+                Listener::Tcp { listener, address, tls }
+            }
+            Socket::Unix { mut listener, path } => {
+                registry.register(&mut listener, token, Interest::READABLE)?;
+                Listener::Unix { listener, path }
+            }
+        })
+    }
+}
+
+impl Listener {
+    /// Creates a configured listener. `poll_listeners` opens it.
+    #[must_use]
+    pub fn new(settings: &ListenSettings, token: Token) -> Listener {
+        match settings {
             ListenSettings::Serial { path, baud, idle_s } => {
                 let silent_ms = u64::from(*idle_s) * 1000;
-                Ok(Listener::Serial(SerialConsole::new((path, *baud), silent_ms, token)))
+                Listener::Serial(SerialConsole::new((path, *baud), silent_ms, token))
             }
-            ListenSettings::Tcp { address, tls, .. } => {
-                listen_tcp((*address, *tls), registry, token)
+            ListenSettings::Tcp { .. } | ListenSettings::Unix { .. } => {
+                let backoff = Backoff::new(RETRY_FIRST_MS, RETRY_LONGEST_MS);
+                let settings = settings.clone();
+                Listener::Closed(ClosedListener { settings, token, backoff, is_opening: false })
             }
-            ListenSettings::Unix { path } => listen_unix(path, registry, token),
         }
     }
 
@@ -62,7 +143,13 @@ impl Listener {
             Listener::Tcp { address, .. } => address.to_string(),
             Listener::Unix { path, .. } => path.display().to_string(),
             Listener::Serial(console) => console.path().display().to_string(),
+            Listener::Closed(closed) => closed.settings.place().to_string(),
         }
+    }
+
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !matches!(self, Listener::Closed(_))
     }
 
     #[must_use]
@@ -95,6 +182,7 @@ impl Listener {
             Listener::Serial(console) => {
                 return Ok(console.accept(registry).map(|port| (Transport::Serial(port), None)));
             }
+            Listener::Closed(_) => return Ok(None),
         };
         match result {
             Ok(accepted) => Ok(Some(accepted)),
@@ -112,22 +200,16 @@ impl Drop for Listener {
     }
 }
 
-fn listen_tcp(
-    (address, tls): (SocketAddr, bool),
-    registry: &Registry,
-    token: Token,
-) -> Result<Listener, ListenError> {
-    let wrong = |error: io::Error| match error.kind() {
+fn bind_tcp(address: SocketAddr, tls: bool) -> Result<Socket, ListenError> {
+    let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => ListenError::AddressInUse { address },
         _ => ListenError::Tcp { address, error },
-    };
-    let mut listener = TcpListener::bind(address).map_err(wrong)?;
-    registry.register(&mut listener, token, Interest::READABLE).map_err(wrong)?;
+    })?;
     let address = listener.local_addr().unwrap_or(address);
-    Ok(Listener::Tcp { listener, address, tls })
+    Ok(Socket::Tcp { listener, address, tls })
 }
 
-fn listen_unix(path: &Path, registry: &Registry, token: Token) -> Result<Listener, ListenError> {
+fn bind_unix(path: &Path) -> Result<Socket, ListenError> {
     let wrong = |error: io::Error| ListenError::Unix { path: path.to_path_buf(), error };
     if let Ok(found) = std::fs::symlink_metadata(path) {
         let is_socket = std::os::unix::fs::FileTypeExt::is_socket(&found.file_type());
@@ -139,10 +221,94 @@ fn listen_unix(path: &Path, registry: &Registry, token: Token) -> Result<Listene
         }
         std::fs::remove_file(path).map_err(wrong)?;
     }
-    let mut listener = UnixListener::bind(path).map_err(wrong)?;
+    let listener = UnixListener::bind(path).map_err(wrong)?;
     // Any user may connect; the peer's uid decides what it may say hello as.
     let mode = std::fs::Permissions::from_mode(0o666);
     std::fs::set_permissions(path, mode).map_err(wrong)?;
-    registry.register(&mut listener, token, Interest::READABLE).map_err(wrong)?;
-    Ok(Listener::Unix { listener, path: path.to_path_buf() })
+    Ok(Socket::Unix { listener, path: path.to_path_buf() })
+}
+
+impl Daemon {
+    /// Opens every listener at the start, which may wait. `poll_listeners` retries what fails.
+    pub(in crate::shell) fn open_listeners(&mut self) {
+        let now = self.clock.now();
+        for index in 0..self.listeners.len() {
+            if let Some(request) = self.begin_opening(index, now) {
+                let result = request.open().map_err(|error| error.to_string());
+                self.finish_opening(now, request.token, result);
+            }
+        }
+    }
+
+    /// Opens serial ports, and retries the listeners that are closed.
+    pub(in crate::shell) fn poll_listeners(&mut self) {
+        let now = self.clock.now();
+        self.poll_serial_ports(now);
+        for index in 0..self.listeners.len() {
+            if let Some(request) = self.begin_opening(index, now) {
+                self.external_worker.submit(now.mono, WorkerRequest::OpenListener(request));
+            }
+        }
+    }
+
+    fn begin_opening(&mut self, index: usize, now: Now) -> Option<OpenListenerRequest> {
+        let Listener::Closed(closed) = &mut self.listeners[index] else { return None };
+        if closed.is_opening || !closed.backoff.is_due(now.mono) {
+            return None;
+        }
+        closed.is_opening = true;
+        let secure = matches!(closed.settings, ListenSettings::Tcp { tls: true, .. });
+        let tls = (secure && self.tls.is_none())
+            .then(|| (self.data.path.clone(), self.config.name.clone(), now.wall));
+        Some(OpenListenerRequest { token: closed.token, settings: closed.settings.clone(), tls })
+    }
+
+    /// Takes an opened socket into service, or raises the alarm about it.
+    pub(in crate::shell) fn finish_opening(
+        &mut self,
+        now: Now,
+        token: Token,
+        result: Result<OpenedSocket, String>,
+    ) {
+        let waits = |listener: &Listener| match listener {
+            Listener::Closed(closed) => closed.token == token,
+            _ => false,
+        };
+        let Some(index) = self.listeners.iter().position(waits) else { return };
+        let result = result.and_then(|OpenedSocket { socket, tls }| {
+            if let Some(tls) = tls {
+                self.recorder.enable_enrolment(tls.authority().fingerprint());
+                self.tls = Some(tls);
+            }
+            socket.register(self.poll.registry(), token).map_err(|error| error.to_string())
+        });
+        let place = self.listeners[index].address_text();
+        let trouble = match result {
+            Ok(open) => {
+                self.listeners[index] = open;
+                self.accept_ready[index] = true;
+                None
+            }
+            Err(text) => {
+                if let Listener::Closed(closed) = &mut self.listeners[index] {
+                    closed.is_opening = false;
+                    closed.backoff.fail(now.mono);
+                }
+                Some(text)
+            }
+        };
+        self.recorder.handle(now, Input::ListenerState { place, trouble });
+        let open = self.listeners.iter().filter(|listener| listener.is_open());
+        self.recorder.set_listen_addresses(open.map(Listener::address_text).collect());
+    }
+
+    /// Time at which `poll_listeners` has work.
+    pub(in crate::shell) fn next_listener_poll_at(&self) -> Option<MonoTime> {
+        let deadline = |listener: &Listener| match listener {
+            Listener::Serial(console) => console.deadline(),
+            Listener::Closed(closed) => (!closed.is_opening).then(|| closed.backoff.again()),
+            Listener::Tcp { .. } | Listener::Unix { .. } => None,
+        };
+        self.listeners.iter().filter_map(deadline).min()
+    }
 }

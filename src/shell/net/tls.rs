@@ -12,6 +12,7 @@ use crate::time::WallTime;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Error that prevents serving TLS.
@@ -105,6 +106,14 @@ impl TlsServer {
             is_close_notify_sent: false,
         })
     }
+}
+
+/// Opens the CA and the server certificate, and makes what is missing.
+///
+/// # Errors
+/// See `TlsError`.
+pub fn open_tls_server(data: &Path, name: &str, now: WallTime) -> Result<TlsServer, TlsError> {
+    TlsServer::open(CertificateAuthority::open(data, name)?, now)
 }
 
 fn server_config(

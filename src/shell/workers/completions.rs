@@ -69,6 +69,9 @@ impl Daemon {
                 WorkerReply::GivenUp { session, why } => {
                     self.recorder.handle(now, Input::GivenUp { session, why });
                 }
+                WorkerReply::ListenerOpened { token, result } => {
+                    self.finish_opening(now, token, *result);
+                }
                 WorkerReply::NoResult => {}
             }
         }
@@ -77,7 +80,7 @@ impl Daemon {
     }
 
     pub(in crate::shell) fn helpers(&self) -> [&Worker; 4] {
-        [&self.general_worker, &self.summary_worker, &self.selftest_worker, &self.time_sync_worker]
+        [&self.general_worker, &self.summary_worker, &self.selftest_worker, &self.external_worker]
     }
 
     fn helpers_mut(&mut self) -> [&mut Worker; 4] {
@@ -85,7 +88,7 @@ impl Daemon {
             &mut self.general_worker,
             &mut self.summary_worker,
             &mut self.selftest_worker,
-            &mut self.time_sync_worker,
+            &mut self.external_worker,
         ]
     }
 
@@ -128,6 +131,7 @@ impl Daemon {
             self.recorder.replace_envelopes(now, envelopes);
             self.recorder.report_dropped_recipients(now, &dropped);
         }
+        self.recorder.set_config_trouble(now, None);
         self.config.local = config.local.clone();
         self.local_ids = local_ids;
         self.config.limits = config.limits.clone();

@@ -4,7 +4,7 @@
 //! system calls. Completions return through a second queue, and a `mio::Waker` wakes the loop.
 //! Writes run here too, because a `write` can block behind an `fsync` of the same file on any
 //! thread. Order is the only guarantee: a `Sync` covers every append before it, including the
-//! names of new files. Log lines use the same queue (see `log_writer`).
+//! names of new files.
 //!
 //! Its only state is the open files. It makes no decisions and returns errors as completions. A
 //! file that failed to write or sync is never used again, because the kernel's later reports on
@@ -25,15 +25,10 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_cha
 use std::thread::JoinHandle;
 
 /// Jobs in the queue; further jobs wait in the loop.
-const QUEUE_TASKS_MAX: usize = 1024;
+const QUEUE_JOBS_MAX: usize = 1024;
 
 /// Above this number of dirty files the whole file system is synced instead.
 const SYNC_EACH_MAX: usize = 8;
-
-pub enum DiskTask {
-    Job(Job),
-    Log(crate::shell::workers::log_writer::LogMessage),
-}
 
 /// The disk thread exited, which only a violated invariant in it can cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,24 +36,20 @@ pub struct WorkerExited;
 
 /// The loop's handle on the disk thread.
 pub struct DiskThread {
-    tasks: SyncSender<DiskTask>,
+    jobs: SyncSender<Job>,
     completions: Receiver<Completion>,
     waiting_jobs: VecDeque<Job>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl DiskThread {
-    /// Starts the thread on a data directory. `print` writes log lines.
+    /// Starts the thread on a data directory.
     ///
     /// # Errors
     /// The directory cannot be opened or the thread cannot be started.
-    pub fn start(
-        data: &Path,
-        waker: Arc<Waker>,
-        (tasks, inbox): (SyncSender<DiskTask>, Receiver<DiskTask>),
-        print: crate::shell::workers::log_writer::LogWriter,
-    ) -> io::Result<DiskThread> {
-        let (done_sender, dones) = sync_channel(QUEUE_TASKS_MAX);
+    pub fn start(data: &Path, waker: Arc<Waker>) -> io::Result<DiskThread> {
+        let (jobs, inbox) = sync_channel(QUEUE_JOBS_MAX);
+        let (done_sender, dones) = sync_channel(QUEUE_JOBS_MAX);
         let root = File::open(data)?;
         let hands = DiskWorker {
             data: data.to_path_buf(),
@@ -67,20 +58,14 @@ impl DiskThread {
             dirty_files: BTreeSet::new(),
             dirty_folders: BTreeSet::new(),
         };
-        let work = move || run_disk_thread(hands, &inbox, &done_sender, &waker, &print);
+        let work = move || run_disk_thread(hands, &inbox, &done_sender, &waker);
         let thread = std::thread::Builder::new().name("disk".to_string()).spawn(work)?;
         Ok(DiskThread {
-            tasks,
+            jobs,
             completions: dones,
             waiting_jobs: VecDeque::new(),
             thread: Some(thread),
         })
-    }
-
-    /// Creates the queue for a new thread.
-    #[must_use]
-    pub fn new_queue() -> (SyncSender<DiskTask>, Receiver<DiskTask>) {
-        sync_channel(QUEUE_TASKS_MAX)
     }
 
     /// Submits a job without blocking.
@@ -92,13 +77,10 @@ impl DiskThread {
     /// Submits waiting jobs until the queue is full.
     pub fn submit_waiting(&mut self) {
         while let Some(job) = self.waiting_jobs.pop_front() {
-            match self.tasks.try_send(DiskTask::Job(job)) {
+            match self.jobs.try_send(job) {
                 Ok(()) => {}
-                Err(TrySendError::Full(DiskTask::Job(job))) => {
-                    self.waiting_jobs.push_front(job);
-                    return;
-                }
-                Err(_) => return,
+                Err(TrySendError::Full(job)) => return self.waiting_jobs.push_front(job),
+                Err(TrySendError::Disconnected(_)) => return,
             }
         }
     }
@@ -115,12 +97,11 @@ impl DiskThread {
         }
     }
 
-    /// Waits until the thread has finished all tasks, including log lines.
+    /// Waits until the thread has finished all jobs.
     pub fn finish(mut self) {
         self.submit_waiting();
-        let DiskThread { tasks, completions: dones, thread, .. } = self;
-        drop(tasks);
-        log::logger().flush();
+        let DiskThread { jobs, completions: dones, thread, .. } = self;
+        drop(jobs);
         while dones.recv().is_ok() {}
         if let Some(thread) = thread {
             drop(thread.join());
@@ -130,22 +111,12 @@ impl DiskThread {
 
 fn run_disk_thread(
     mut hands: DiskWorker,
-    inbox: &Receiver<DiskTask>,
+    inbox: &Receiver<Job>,
     dones: &SyncSender<Completion>,
     waker: &Waker,
-    print: &crate::shell::workers::log_writer::LogWriter,
 ) {
-    while let Ok(task) = inbox.recv() {
-        let done = match task {
-            DiskTask::Job(job) => hands.execute_job(job),
-            DiskTask::Log(line) => {
-                if !print.write_message(&line) {
-                    return;
-                }
-                continue;
-            }
-        };
-        if let Some(done) = done {
+    while let Ok(job) = inbox.recv() {
+        if let Some(done) = hands.execute_job(job) {
             if dones.send(done).is_err() {
                 return;
             }
@@ -203,6 +174,9 @@ impl DiskWorker {
                 let result = told(self.remove_file(&path));
                 Completion::Removed { path, result }
             }
+            Job::TryCreate { path } => {
+                Completion::TrialCreated { result: told(self.try_create(&path)) }
+            }
             Job::QueryFreeSpace => {
                 let (free, total) = disk_space(&self.data);
                 Completion::FreeSpace { free, total }
@@ -213,21 +187,37 @@ impl DiskWorker {
     fn create_file(&mut self, file: FileId, path: &str) -> io::Result<()> {
         self.reopen_moved_root()?;
         let path = self.data.join(path);
-        let mut missing = path.parent();
-        while let Some(folder) = missing.filter(|folder| !folder.exists()) {
-            if let Some(above) = folder.parent() {
-                self.dirty_folders.insert(above.to_path_buf());
-            }
-            missing = folder.parent();
-        }
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-            self.dirty_folders.insert(folder.to_path_buf());
+            self.create_folder(folder)?;
         }
         let made = OpenOptions::new().append(true).create_new(true).mode(0o640).open(&path)?;
         self.files.insert(file, made);
         self.dirty_files.insert(file);
         Ok(())
+    }
+
+    /// Creates a folder and its parents. Those that a full disk leaves without their last part are
+    /// synced like any other; a folder that does not exist must not be.
+    fn create_folder(&mut self, folder: &Path) -> io::Result<()> {
+        let missing = folder.ancestors().take_while(|folder| !folder.exists());
+        let changed: Vec<PathBuf> =
+            missing.filter_map(Path::parent).map(Path::to_path_buf).collect();
+        let created = std::fs::create_dir_all(folder);
+        let changed = changed.into_iter().chain([folder.to_path_buf()]);
+        self.dirty_folders.extend(changed.filter(|folder| folder.is_dir()));
+        created
+    }
+
+    /// Creates a file and removes it again. One that a power cut left behind proves nothing.
+    fn try_create(&mut self, path: &str) -> io::Result<()> {
+        self.reopen_moved_root()?;
+        let path = self.data.join(path);
+        if let Some(folder) = path.parent() {
+            self.create_folder(folder)?;
+        }
+        drop(std::fs::remove_file(&path));
+        OpenOptions::new().append(true).create_new(true).mode(0o640).open(&path)?;
+        std::fs::remove_file(&path)
     }
 
     fn reopen_file(&mut self, file: FileId, path: &str) -> io::Result<()> {

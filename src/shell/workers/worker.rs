@@ -17,7 +17,9 @@ use crate::enrolment_code::IssuedCertificate;
 use crate::id::SessionId;
 use crate::recorder::{ReadMode, TimeSync};
 use crate::selftest::{DiskResult, SelfTestKeys, SelfTestRecording};
+use crate::shell::config_file;
 use crate::shell::net::ca::{CertificateAuthority, ServerCertificate, SignError};
+use crate::shell::net::listener::{OpenListenerRequest, OpenedSocket};
 use crate::shell::net::peer::LocalIds;
 use crate::shell::os::data_dir;
 use crate::shell::workers::selftest;
@@ -120,6 +122,8 @@ pub enum WorkerRequest {
     },
     /// Sign a workstation's certificate.
     Sign(SignRequest),
+    /// Open a listener that could not be opened before.
+    OpenListener(OpenListenerRequest),
     /// Make a new server certificate.
     RenewCertificate {
         authority: Arc<CertificateAuthority>,
@@ -194,6 +198,10 @@ pub enum WorkerReply {
         result: Result<IssuedCertificate, String>,
     },
     CertificateRenewed(Result<ServerCertificate, String>),
+    ListenerOpened {
+        token: mio::Token,
+        result: Box<Result<OpenedSocket, String>>,
+    },
     TimeSync(TimeSync),
     /// Completed without a result.
     NoResult,
@@ -223,6 +231,7 @@ impl queue::Request for WorkerRequest {
             | WorkerRequest::NewCallKey { .. }
             | WorkerRequest::ForgetCallKeys { .. }
             | WorkerRequest::QueryTimeSync { .. }
+            | WorkerRequest::OpenListener(_)
             | WorkerRequest::RenewCertificate { .. } => false,
         }
     }
@@ -250,6 +259,7 @@ impl WorkerRequest {
             | WorkerRequest::NewCallKey { .. }
             | WorkerRequest::ForgetCallKeys { .. }
             | WorkerRequest::QueryTimeSync { .. }
+            | WorkerRequest::OpenListener(_)
             | WorkerRequest::RenewCertificate { .. } => None,
         }
     }
@@ -391,10 +401,13 @@ fn serve_safely(
 /// Edits the configuration file and reloads it. The error is for people.
 fn edit_config(
     read: &ReadConfigRequest,
-    edit: &crate::config::edit::ConfigChange,
+    edit: &ConfigChange,
     tools: &Tools,
 ) -> Result<ReloadedConfig, String> {
-    crate::shell::config_file::edit_config_file(&read.path, edit)?;
+    match edit {
+        ConfigChange::Restore => config_file::restore_config_file(&read.path, &read.data)?,
+        edit => config_file::edit_config_file(&read.path, edit)?,
+    }
     load_changed_config(read, tools).map_err(|failure| match failure {
         ReadFailure::File(text) => text,
         ReadFailure::Keys(why) => {
@@ -447,6 +460,10 @@ fn execute_request(
         }
         WorkerRequest::QueryTimeSync { now } => {
             WorkerReply::TimeSync(crate::shell::os::time_sync::query_time_sync(*now))
+        }
+        WorkerRequest::OpenListener(request) => {
+            let result = request.open().map_err(|error| error.to_string());
+            WorkerReply::ListenerOpened { token: request.token, result: Box::new(result) }
         }
         WorkerRequest::NewCode { session } => {
             let mut random = Zeroizing::new([0; SECRET_BYTES]);
@@ -524,8 +541,19 @@ fn load_changed_config(
     wanted: &ReadConfigRequest,
     tools: &Tools,
 ) -> Result<ReloadedConfig, ReadFailure> {
-    let config = crate::shell::config_file::read_config(&wanted.path).map_err(ReadFailure::File)?;
-    let config = Box::new(config);
+    let file = config_file::read_config(&wanted.path).map_err(ReadFailure::File)?;
+    let reloaded = prepare_reload(Box::new(file.config.clone()), wanted, tools)?;
+    if wanted.mode != ReadMode::Check {
+        config_file::save_copy(&file, &wanted.data);
+    }
+    Ok(reloaded)
+}
+
+fn prepare_reload(
+    config: Box<Config>,
+    wanted: &ReadConfigRequest,
+    tools: &Tools,
+) -> Result<ReloadedConfig, ReadFailure> {
     let local_ids = LocalIds::resolve_names(&config.local);
     if !tools.seal || !config.store.seal {
         return Ok(ReloadedConfig { config, local_ids, new_recipients: None });

@@ -7,7 +7,7 @@
 use super::{Entry, Parser, parse_args};
 use crate::access::{Access, Rule};
 use crate::arg::{Arg, ArgType, keyed, positional};
-use crate::command::Command;
+use crate::command::{Command, ConfigEdit};
 use crate::kind::Kind;
 use crate::permission::Permission;
 
@@ -245,6 +245,11 @@ pub const TABLE: &[Entry] = &[
         "ok applied=LIST waits=LIST restart=yes|no [keys=LIST]",
         "loads the configuration file; a file with errors changes nothing",
     ),
+    entry("config restore", TECHNICIAN, &[], |_| Ok(Command::ConfigEdit(ConfigEdit::Restore)))
+        .describe(
+            "ok restart=no",
+            "replaces a configuration file that cannot be used by the last one that worked",
+        ),
     entry(
         "config set",
         TECHNICIAN,

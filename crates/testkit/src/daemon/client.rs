@@ -244,11 +244,15 @@ impl Client {
         std::iter::from_fn(|| self.line()).collect()
     }
 
-    /// Shuts down the sending side. The recorder may have closed already.
-    pub fn end_sending(&self) {
-        let ended = match &self.stream {
+    /// Shuts down the sending side, over TLS with a `close_notify`. The recorder may have closed
+    /// already.
+    pub fn end_sending(&mut self) {
+        let ended = match &mut self.stream {
             Stream::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
-            Stream::Tls(tls) => tls.sock.shutdown(Shutdown::Write),
+            Stream::Tls(tls) => {
+                tls.conn.send_close_notify();
+                tls.conn.write_tls(&mut tls.sock).map(drop)
+            }
             Stream::Unix(unix) => unix.shutdown(Shutdown::Write),
         };
         assert!(ended.is_ok() || ended.is_err_and(|e| e.kind() == ErrorKind::NotConnected));

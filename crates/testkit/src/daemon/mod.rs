@@ -107,7 +107,8 @@ impl Daemon {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
-    fn command(&self, stderr: File) -> Command {
+    /// The daemon's command, with this stderr.
+    pub fn command(&self, stderr: impl Into<Stdio>) -> Command {
         let program = program("hushbox", "hushboxd");
         let words = [self.site.under, &[program.to_str().unwrap()]].concat();
         let mut command = Command::new(words[0]);
@@ -142,7 +143,19 @@ impl Daemon {
     /// Starts the daemon without waiting for `ready`, and waits for its socket.
     pub fn start_unready(&mut self) {
         self.spawn_daemon();
-        wait_for("its socket", || is_there(&self.socket()).then_some(()));
+        self.await_socket();
+    }
+
+    /// As `start_unready`, with this stderr in place of the log file.
+    pub fn start_logging_to(&mut self, stderr: impl Into<Stdio>) {
+        assert!(self.process.is_none(), "it runs already");
+        self.process = Some(Process::start(&mut self.command(stderr)));
+        self.await_socket();
+    }
+
+    fn await_socket(&self) {
+        let connects = || std::os::unix::net::UnixStream::connect(self.socket()).ok().map(drop);
+        wait_for("its socket", connects);
     }
 
     fn spawn_daemon(&mut self) {

@@ -240,7 +240,7 @@ impl Turns {
                 self.closed += 1;
                 None
             }
-            Job::Read { .. } | Job::Remove { .. } => None,
+            Job::Read { .. } | Job::Remove { .. } | Job::TryCreate { .. } => None,
         });
     }
 

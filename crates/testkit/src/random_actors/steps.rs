@@ -141,10 +141,17 @@ impl RandomActors {
 
     fn agent_leaves(&mut self) {
         let index = self.rng.below(3);
-        if let Some(client) = self.agents[index].client.take() {
-            self.story.push(format!("{}!", self.agents[index].name));
-            self.sim.gone(client);
+        let Some(client) = self.agents[index].client.take() else { return };
+        self.story.push(format!("{}!", self.agents[index].name));
+        if self.story.len().is_multiple_of(3) {
+            // The agent only ends its input: what it asked for is answered before the close.
+            self.sim.send(client, b"ping\nstatus\n");
+            self.sim.end_input(client);
+            let said = self.sim.news(client);
+            assert!(said.iter().any(|line| line.starts_with("row ")), "{said:?}");
+            assert!(self.sim.is_closed(client), "the end of input is taken for quit");
         }
+        self.sim.gone(client);
     }
 
     fn rights_change(&mut self) {

@@ -107,7 +107,7 @@ impl SimDisk {
         let path = match job {
             Job::Create { path, .. } | Job::Reopen { path, .. } | Job::Read { path, .. } => path,
             Job::Append { file, .. } | Job::Close { file } => &self.open[file],
-            Job::Remove { path } => path,
+            Job::Remove { path } | Job::TryCreate { path } => path,
             Job::Sync { .. } | Job::QueryFreeSpace => "",
         };
         let refuse = self.refuse.as_mut().and_then(|refuse| refuse(job, path));
@@ -169,6 +169,7 @@ impl SimDisk {
                 }
                 Completion::Removed { path, result }
             }
+            Job::TryCreate { .. } => Completion::TrialCreated { result },
             Job::QueryFreeSpace => {
                 Completion::FreeSpace { free: self.space.0, total: self.space.1 }
             }

@@ -51,6 +51,9 @@ struct SimClient {
     reads: bool,
     /// Bytes sent but not yet read.
     behind: usize,
+    /// Whether the client has sent its last line, and whether the recorder knows.
+    ended: bool,
+    end_told: bool,
     closed: bool,
 }
 
@@ -175,6 +178,8 @@ impl SimBox {
             inbox: Vec::new(),
             reads: true,
             behind: 0,
+            ended: false,
+            end_told: false,
             closed: false,
         };
         self.clients.insert(self.next_session, client);
@@ -182,6 +187,12 @@ impl SimBox {
         self.recorder.handle(self.now, input(session));
         self.settle();
         self.next_session
+    }
+
+    /// Ends a client's input, as `shutdown(SHUT_WR)` does; it still reads.
+    pub fn end_input(&mut self, client: u32) {
+        self.client_mut(client).ended = true;
+        self.settle();
     }
 
     /// Disconnects a client.
@@ -398,6 +409,12 @@ impl SimBox {
                 let line = line.as_deref().map_err(Clone::clone);
                 let woke = self.now.mono;
                 self.recorder.handle(self.now, Input::Line { session, line, woke });
+                any = true;
+            }
+            let over = client.ended && client.lines.is_empty() && !client.closed;
+            if over && !client.end_told && self.recorder.accepts_lines(session) {
+                client.end_told = true;
+                self.recorder.handle(self.now, Input::InputEnded { session });
                 any = true;
             }
         }
