@@ -36,15 +36,25 @@ pub enum SegmentError {
     Full,
 }
 
+/// What a segment must fit into.
+pub struct SegmentWindow {
+    pub now: Position,
+    /// Segments that begin earlier are too late.
+    pub oldest: Position,
+    /// Bytes that all captures may still keep.
+    pub room: usize,
+}
+
 impl ScreenCapture {
     /// Accepts a segment. Masked video is wiped at once.
     pub fn accept_segment(
         &mut self,
-        (now, oldest): (Position, Position),
-        (from, to): (Position, Position),
+        window: &SegmentWindow,
+        from: Position,
+        to: Position,
         video: &[u8],
-        room: usize,
     ) -> Result<(), SegmentError> {
+        let SegmentWindow { now, oldest, room } = *window;
         let soonest = now.plus(limits::SCREEN_AHEAD_MS);
         if to > soonest {
             return Err(SegmentError::Ahead(to.frames_since(soonest)));

@@ -3,7 +3,7 @@
 //! Commands and `can` ask the same target functions. A segment is a line and a data block, and its
 //! reply waits for the block.
 
-use super::capture::SegmentError;
+use super::capture::{SegmentError, SegmentWindow};
 use super::screen_ms;
 use crate::calls::directory::AgentIndex;
 use crate::calls::schedule;
@@ -230,7 +230,8 @@ impl Recorder {
         let from = from.map_err(|_| segment_refusal(SegmentError::Late))?;
         let to = Position(from.0.saturating_add(u64::from(duration_ms)));
         let room = limits::SCREENS_QUEUE_BYTES_MAX.saturating_sub(all - capture.held_bytes);
-        let said = capture.accept_segment((screen_ms(now.mono), oldest), (from, to), video, room);
+        let window = SegmentWindow { now: screen_ms(now.mono), oldest, room };
+        let said = capture.accept_segment(&window, from, to, video);
         self.admin.counters.screen_pieces += 1;
         self.admin.counters.screen_bytes += video.len() as u64;
         said.map_err(|why| {

@@ -23,6 +23,16 @@ pub(in crate::recorder) struct MediaRequest {
     pub purpose: Purpose,
 }
 
+/// A file that is being sent.
+#[derive(Debug)]
+pub struct MediaStream {
+    path: String,
+    /// The next byte to send.
+    from: u64,
+    size: u64,
+    digest: [u8; 32],
+}
+
 impl MediaRequest {
     /// The purpose as the journal names it.
     fn as_str(self) -> &'static str {
@@ -74,19 +84,19 @@ impl Recorder {
         let after = self.journal.append(now, fact);
         Ok(Response {
             after_sync: after,
-            ..Response::stream(ReplyStream::Media { path, from, size, digest })
+            ..Response::stream(ReplyStream::Media(MediaStream { path, from, size, digest }))
         })
     }
 
     pub(in crate::recorder) fn feed_media(
         &mut self,
         session: SessionId,
-        path: &str,
-        (from, size, digest): (&mut u64, u64, [u8; 32]),
+        media: &mut MediaStream,
         out: &mut Vec<u8>,
     ) -> bool {
-        if *from >= size {
-            let digest = data_encoding::HEXLOWER.encode(&digest);
+        let MediaStream { path, from, size, digest } = media;
+        if *from >= *size {
+            let digest = data_encoding::HEXLOWER.encode(digest);
             reply::begin_ok(out).pair("size", size).pair("digest", digest).end();
             return true;
         }
@@ -94,10 +104,10 @@ impl Recorder {
             return false;
         }
         match self.take_arrived(session) {
-            None => self.request_read(session, path.to_string(), *from, limits::READ_BYTES),
+            None => self.request_read(session, path.clone(), *from, limits::READ_BYTES),
             Some(Some(mut bytes)) if !bytes.is_empty() => {
                 // Bytes after the recorded end of a failed file are not certain.
-                let left = usize::try_from(size - *from).unwrap_or(usize::MAX);
+                let left = usize::try_from(*size - *from).unwrap_or(usize::MAX);
                 bytes.truncate(left);
                 reply::write_data(out, &bytes);
                 *from += bytes.len() as u64;

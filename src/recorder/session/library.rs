@@ -14,6 +14,7 @@ use crate::id::{RecordingId, SessionId};
 use crate::job::Job;
 use crate::limits;
 use crate::recorder::session::archive::ArchiveLookup;
+use crate::recorder::session::fetch::MediaStream;
 use crate::recorder::{Principal, Recorder, Session};
 use crate::store::fact::{Fact, PhoneNumbers, RecordReason, RecordReasons};
 use crate::store::index::Record;
@@ -43,12 +44,7 @@ pub enum ReplyStream {
         bytes: Vec<u8>,
         said: usize,
     },
-    Media {
-        path: String,
-        from: u64,
-        size: u64,
-        digest: [u8; 32],
-    },
+    Media(MediaStream),
 }
 
 /// The single read in flight.
@@ -193,10 +189,7 @@ impl Recorder {
             ReplyStream::Again { .. } => false,
             ReplyStream::Show { id: record, sealed } => self.feed_show(id, *record, *sealed, out),
             ReplyStream::Lines { bytes, said } => self.feed_lines(id, bytes, said, out),
-            ReplyStream::Media { path, from, size, digest } => {
-                let (path, digest) = (path.clone(), *digest);
-                self.feed_media(id, &path, (from, *size, digest), out)
-            }
+            ReplyStream::Media(media) => self.feed_media(id, media, out),
         }
     }
 
