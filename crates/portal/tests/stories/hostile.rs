@@ -1,6 +1,6 @@
 //! What strangers, insiders and a hostile network cannot make the portal hold, do or forget.
 
-use super::http::{HttpClient, HttpResponse, read_response, send_raw};
+use super::http::{HttpClient, read_response, send_raw};
 use super::stack::{PASSWORD, Stack, StackOptions, wait_for};
 use nix::unistd::{Gid, Uid, chown, geteuid};
 use std::io::{BufRead, BufReader, Write};
@@ -78,11 +78,8 @@ fn c5_right_one_of_many_guesses_in_flight_does_not_pass_the_lock() {
     for (stream, last) in &mut guesses {
         stream.write_all(last).unwrap();
     }
-    // With three guesses answered, five were never counted one after the other.
-    let answered: Vec<HttpResponse> =
-        guesses.drain(..3).map(|(stream, _)| read_response(stream)).collect();
+    // The right one comes last, before any answer.
     right.write_all(&last).unwrap();
-    assert!(answered.iter().all(|answer| answer.status == 401));
     assert_ne!(read_response(right).status, 303, "five guesses are enough");
     for (stream, _) in guesses {
         assert_ne!(read_response(stream).status, 303);
