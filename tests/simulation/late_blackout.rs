@@ -1,8 +1,8 @@
 //! Presses that come late, in the wrong call, or while the call is held.
 //!
 //! A late press reaches back as far as the ring holds; what it cannot reach is in the reply, the
-//! record and an alarm. A press made in a call that has ended acts on no other call. A blackout that
-//! outlives its call or its agent is told to the person whose call is masked.
+//! record and an alarm. A press made in a call that has ended acts on no other call. A blackout
+//! that outlives its call or its agent is told to the person whose call is masked.
 
 use testkit::sim::SimBox;
 use testkit::sim::site::{Site, answer, pair, value};
@@ -403,12 +403,6 @@ fn g4_blackout_without_a_call_stays_where_it_must() {
     assert!(desk.status(desk.jane).contains("blackout=off"), "the agent alone holds it now");
 }
 
-/// Reads a configuration again.
-fn reload(sim: &mut SimBox, site: &Site) {
-    let config = hushbox::config::parse(&site.toml()).expect("a configuration").0;
-    sim.input(hushbox::recorder::Input::Reload(Box::new(config)));
-}
-
 fn site_of_owner(user: &str) -> Site {
     let site = Site::new().store("seal = false").role("agent", AGENT);
     let site = site.role("boss", "records.all record.others blackout.others");
@@ -422,9 +416,8 @@ fn g4_blackout_of_a_removed_agent_is_told_to_the_owner_who_can_end_it() {
         desk.record(4000);
         desk.jane("blackout start");
         desk.sim.run_ms(1000);
-        reload(&mut desk.sim, &site_of_owner("ann"));
+        desk.sim.reload(Some(site_of_owner("ann").toml()));
         if cut {
-            desk.sim.config = hushbox::config::parse(&site_of_owner("ann").toml()).unwrap().0;
             desk.sim.restart(true);
             desk.boss = desk.sim.hello("supervisor user=eve");
         }
@@ -453,7 +446,7 @@ fn g4_supervisor_ends_the_blackout_of_a_removed_agent_by_name() {
     // The phone has no owner: only the record and the supervisor know of it.
     let orphaned = Site::new().store("seal = false");
     let orphaned = orphaned.role("boss", "records.all record.others blackout.others");
-    reload(&mut desk.sim, &orphaned.agent("eve", "", "boss"));
+    desk.sim.reload(Some(orphaned.agent("eve", "", "boss").toml()));
     let rows = desk.sim.say(desk.boss, "status");
     let row = rows.iter().find(|row| row.contains("what=blackout")).expect("the blackout");
     assert!(row.contains("agent=jdoe") && row.contains("configured=no"), "{row}");

@@ -120,6 +120,7 @@ function show(state) {
   const onOff = state.blackout ? 'on' : 'off';
   put('blackout', state.link === 'up' ? onOff : 'unknown');
   by('carried').hidden = !state.carried;
+  for (const id of ['carried-end', 'carried-keep']) by(id).disabled = !state.carried;
   if (state.link === 'up' && !state.blackout) shownSeconds = 0;
   timer = { ms: state.blackout_ms, at: performance.now(), grows: state.blackout && state.masked };
   tick();

@@ -1,4 +1,4 @@
-// Pages without live state of their own still ask whether somebody is there.
+// Pages without live state of their own still ask whether the user is there.
 
 import { session } from './session.js';
 

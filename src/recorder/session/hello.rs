@@ -80,7 +80,7 @@ impl Recorder {
         id: SessionId,
         hello: &Hello<'_>,
     ) -> Result<Response, Refusal> {
-        let result = self.check_hello(now, id, (request, hello));
+        let result = self.check_hello(now, id, hello);
         if hello.kind == Kind::Screen {
             self.note_screen_hello(hello.user.as_deref(), result.as_ref().err());
         }
@@ -91,7 +91,7 @@ impl Recorder {
         &mut self,
         now: Now,
         id: SessionId,
-        (request, hello): (&Request<'_>, &Hello<'_>),
+        hello: &Hello<'_>,
     ) -> Result<Response, Refusal> {
         let Some(session) = self.sessions.get(id) else { return Err(Code::Denied.into()) };
         if session.who.is_some() {

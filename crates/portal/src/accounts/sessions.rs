@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn c5_login_checked_before_a_change_of_the_account_lets_nobody_in() {
+    fn c5_login_in_flight_fails_after_a_change_of_the_account() {
         let (_folder, db) = create_database();
         let is_current = |hash: &'static str| {
             db.call_blocking(|db| accounts::is_current(db, "JDoe", hash)).expect("answered")

@@ -84,7 +84,7 @@ fn fields_of_call(stack: &Stack, call: &str) -> serde_json::Value {
     let ids = records.as_array().unwrap().iter();
     let ids = ids.map(|one| one["id"].as_str().or(one["recording"].as_str()).unwrap().to_owned());
     let shown: Vec<serde_json::Value> = ids.map(|id| stack.show_recording(&id)).collect();
-    let record = shown.iter().find(|record| record["call"] == call).expect(call);
+    let record = shown.iter().find(|record| record["call"]["id"] == call).expect(call);
     record["fields"].clone()
 }
 

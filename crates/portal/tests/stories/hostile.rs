@@ -1,6 +1,6 @@
 //! What strangers, insiders and a hostile network cannot make the portal hold, do or forget.
 
-use super::http::{HttpClient, HttpResponse, read_response, send_raw};
+use super::http::{HttpClient, read_response, send_raw};
 use super::stack::{PASSWORD, Stack, StackOptions, wait_for};
 use nix::unistd::{Gid, Uid, chown, geteuid};
 use std::io::{BufRead, BufReader, Write};
@@ -73,16 +73,13 @@ fn c5_right_one_of_many_guesses_in_flight_does_not_pass_the_lock() {
         stream.write_all(most.as_bytes()).unwrap();
         (stream, last.as_bytes().to_vec())
     };
-    let mut guesses: Vec<_> = (0..39).map(|n| hold(n, "a wrong password")).collect();
-    let (mut right, last) = hold(39, PASSWORD);
+    let mut guesses: Vec<_> = (0..29).map(|n| hold(n, "a wrong password")).collect();
+    let (mut right, last) = hold(29, PASSWORD);
     for (stream, last) in &mut guesses {
         stream.write_all(last).unwrap();
     }
-    // With three guesses answered, five were never counted one after the other.
-    let answered: Vec<HttpResponse> =
-        guesses.drain(..3).map(|(stream, _)| read_response(stream)).collect();
+    // The right one comes last, before any answer.
     right.write_all(&last).unwrap();
-    assert!(answered.iter().all(|answer| answer.status == 401));
     assert_ne!(read_response(right).status, 303, "five guesses are enough");
     for (stream, _) in guesses {
         assert_ne!(read_response(stream).status, 303);
@@ -305,7 +302,7 @@ fn h4_user_command_of_root_follows_no_link_of_the_portals_user() {
         symlink(stack.path(&format!("made-{name}")), folder.join(name)).unwrap();
     }
     run_as(&stack, None, &["disable", "quiet"]);
-    assert!(!stack.path("made-portal.sqlite-wal").exists(), "as nobody it cannot be made here");
+    assert!(!stack.path("made-portal.sqlite-wal").exists(), "only root could make it here");
     for name in ["portal.sqlite-wal", "portal.sqlite-shm"] {
         std::fs::remove_file(folder.join(name)).unwrap();
     }

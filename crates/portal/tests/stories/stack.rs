@@ -199,7 +199,7 @@ impl Stack {
         let toml = std::fs::read_to_string(self.path("config.toml")).unwrap();
         assert!(toml.contains(from), "{from}");
         self.write_file("config.toml", &toml.replace(from, to));
-        let read = "the configuration was read again";
+        let read = "the configuration was loaded";
         let before = self.count_in_log("box.log", read);
         self.hushboxd.as_ref().unwrap().signal(nix::sys::signal::Signal::SIGHUP);
         wait_for("the new configuration", || {
