@@ -36,7 +36,7 @@ macro_rules! rows {
     };
 }
 
-const ROWS: [Row; 36] = rows! {
+const ROWS: [Row; 37] = rows! {
     "box.name" AtStart name;
     "box.time_zone" Live time_zone;
     "box.data" AtStart data;
@@ -60,6 +60,7 @@ const ROWS: [Row; 36] = rows! {
     "audio.stale_call_s" Live audio.stale_call_s;
     "blackout.lead_ms" Live blackout.lead_ms;
     "blackout.max_s" Live blackout.max_s;
+    "blackout.end_without_call_s" Live blackout.end_without_call_s;
     "blackout.scope" Live blackout.scope;
     "store.seal" AtStart store.seal;
     "store.recipients" Live store.recipients;
@@ -116,7 +117,7 @@ mod tests {
         box = { name = "other", data = "elsewhere", time_zone = "Europe/Berlin" }
         on_demand = { enabled = true, desktop = false, web = false }
         limits = { sessions = 5, sessions_per_address = 4, handshakes_per_s = 3 }
-        blackout = { lead_ms = 1, max_s = 2, scope = "call" }
+        blackout = { lead_ms = 1, max_s = 2, end_without_call_s = 3, scope = "call" }
         screen = { fps = 1, scale = 50, kbps = 10 }
         fields = { 1 = "Name" }
         listen = [{ unix = "s" }]

@@ -406,8 +406,8 @@ impl Recorder {
         }
     }
 
-    /// Enforces the ceiling, and warns before it. Ends blackouts that only an agent holds, and whose
-    /// agent has had no call for `end_without_call_s`.
+    /// Enforces the ceiling, and warns before it. Ends blackouts that only an agent holds, and
+    /// whose agent has had no call for `end_without_call_s`.
     pub(super) fn enforce_blackout_limits(&mut self, now: Now) {
         let ceiling_us = u64::from(self.config.blackout.max_s) * 1_000_000;
         let idle_ms = u64::from(self.config.blackout.end_without_call_s) * 1000;

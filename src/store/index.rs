@@ -31,7 +31,7 @@ use crate::store::fact::{
     BlackoutEnd, BlackoutNumber, CallFacts, CallNumber, ChannelPosition, Fact, JournalEntry,
     RecordingBegan, RecordingEnded, SealedBytes,
 };
-use crate::time::WallTime;
+use crate::time::{Position, WallTime};
 use blackouts::BlackoutIndex;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -130,8 +130,7 @@ impl Index {
                 self.apply_fetched(*id, FetchEntry { at, by: by.clone(), why: why.clone() });
             }
             Fact::BlackoutMissed { id, by, from, to } => {
-                let range = UnmaskedRange { at, by: by.clone(), from: *from, to: *to };
-                self.change_record(*id, |record| record.add_unmasked(range));
+                self.apply_missed(*id, at, by, (*from, *to))
             }
             Fact::Protected { id, on, .. } => {
                 self.change_retention(*id, |record| record.is_protected = *on)
@@ -251,6 +250,17 @@ impl Index {
             }
             None => self.stray_count += 1,
         }
+    }
+
+    /// Adds a range of a record that a blackout should have masked.
+    fn apply_missed(
+        &mut self,
+        id: RecordingId,
+        at: WallTime,
+        by: &str,
+        range: (Position, Position),
+    ) {
+        self.change_record(id, |record| record.add_unmasked(at, by, range));
     }
 
     /// Adds a fetch of one of a record's files.

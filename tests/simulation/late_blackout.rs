@@ -1,8 +1,8 @@
 //! Presses that come late, in the wrong call, or while the call is held.
 //!
 //! A late press reaches back as far as the ring holds; what it cannot reach is in the reply, the
-//! record and an alarm. A press made in a call that has ended acts on no other call. A blackout that
-//! outlives its call or its agent is told to the person whose call is masked.
+//! record and an alarm. A press made in a call that has ended acts on no other call. A blackout
+//! that outlives its call or its agent is told to the person whose call is masked.
 
 use testkit::sim::SimBox;
 use testkit::sim::site::{Site, answer, pair, value};
@@ -418,7 +418,6 @@ fn g4_blackout_of_a_removed_agent_is_told_to_the_owner_who_can_end_it() {
         desk.sim.run_ms(1000);
         desk.sim.reload(Some(site_of_owner("ann").toml()));
         if cut {
-            desk.sim.config = hushbox::config::parse(&site_of_owner("ann").toml()).unwrap().0;
             desk.sim.restart(true);
             desk.boss = desk.sim.hello("supervisor user=eve");
         }

@@ -109,6 +109,7 @@ impl Recorder {
         if self.config.audio.recall_ms.is_none() {
             self.discard_all_recall();
         }
+        self.screens.forget_refusals();
         let numbers: Vec<_> = self.calls.live_calls().map(|call| call.number).collect();
         for number in numbers {
             let device = self.calls.get(number).map(|call| call.device.clone());

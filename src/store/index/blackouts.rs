@@ -124,8 +124,8 @@ impl BlackoutIndex {
         self.open.insert(blackout.number, blackout);
     }
 
-    /// Extends the blackout to `places`, or further back where it is already. Returns the spans that
-    /// begin there.
+    /// Extends the blackout to `places`, or further back where it is already. Returns the spans
+    /// that begin there.
     pub fn extend_to(
         &mut self,
         number: BlackoutNumber,

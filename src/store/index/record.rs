@@ -242,15 +242,16 @@ impl Record {
     }
 
     /// Adds a range that was not masked, joined with the one that it touches.
-    pub(super) fn add_unmasked(&mut self, range: UnmaskedRange) {
-        let touches = |old: &&mut UnmaskedRange| {
-            old.by == range.by && old.from <= range.to && range.from <= old.to
-        };
+    pub(super) fn add_unmasked(
+        &mut self,
+        at: WallTime,
+        by: &str,
+        (from, to): (Position, Position),
+    ) {
+        let touches = |old: &&mut UnmaskedRange| old.by == by && old.from <= to && from <= old.to;
         match self.unmasked.iter_mut().find(touches) {
-            Some(old) => {
-                (old.from, old.to) = (old.from.min(range.from), old.to.max(range.to));
-            }
-            None => self.unmasked.push(range),
+            Some(old) => (old.from, old.to) = (old.from.min(from), old.to.max(to)),
+            None => self.unmasked.push(UnmaskedRange { at, by: by.to_owned(), from, to }),
         }
     }
 

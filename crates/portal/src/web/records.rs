@@ -262,6 +262,13 @@ fn describe_fetch(purpose: Option<&str>) -> &'static str {
     }
 }
 
+/// A press for a blackout that came too late to mask a range.
+fn unmasked_event(told: &RecordInfo, row: &Pairs) -> TimelineEvent {
+    let at = |key| told.time_at(parse_position(row, key).unwrap_or(0));
+    let what = format!("NOT MASKED until {}: a press for a blackout came too late", at("to"));
+    TimelineEvent { at: at("from"), by: value_or_empty(row, "by"), what }
+}
+
 fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
     let mut steps = vec![TimelineEvent {
         at: told.time_at(told.from),
@@ -285,12 +292,7 @@ fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
                     steps.push(TimelineEvent { at: told.time_at(to), by, what });
                 }
             }
-            Some("unmasked") => {
-                let from = parse_position(row, "from").unwrap_or(0);
-                let to = told.time_at(parse_position(row, "to").unwrap_or(0));
-                let what = format!("NOT MASKED until {to}: a press for a blackout came too late");
-                steps.push(TimelineEvent { at: told.time_at(from), by, what });
-            }
+            Some("unmasked") => steps.push(unmasked_event(told, row)),
             Some("fetched") => {
                 let what = describe_fetch(row.get("for"));
                 steps.push(TimelineEvent {

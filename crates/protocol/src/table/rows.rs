@@ -175,8 +175,8 @@ pub const TABLE: &[Entry] = &[
     .by("agent")
     .describe(
         BLACKOUT_OFF,
-        "ends a blackout that a session of this kind started, for any agent; a supervisor also ends \
-         the blackout of an agent who was removed",
+        "ends a blackout that a session of this kind started, for any agent; a supervisor also \
+         ends the blackout of an agent who was removed",
     ),
     entry("call hold", CTI, &[DEVICE, CALL], parse_args::call_hold).describe(
         "ok call=ID",
@@ -334,10 +334,8 @@ pub const TABLE: &[Entry] = &[
         .describe("ok", "ends the session; a blackout stays on"),
     entry("reboot", TECHNICIAN, &[], |_| Ok(Command::Reboot))
         .describe("ok", "shuts down the box, then reboots the machine"),
-    entry("record start", AGENT_RECORD_START, OWN_CALL, parse_args::record_start_own).describe(
-        RECORD,
-        "records the agent's current call; with call=, only if it is that call",
-    ),
+    entry("record start", AGENT_RECORD_START, OWN_CALL, parse_args::record_start_own)
+        .describe(RECORD, "records the agent's current call; with call=, only if it is that call"),
     entry("record start", RECORDERS_OF_OTHERS, &[DEVICE], parse_args::record_start)
         .by("device")
         .describe(RECORD, "records the current call of any device"),
