@@ -197,6 +197,30 @@ impl Story {
 }
 
 #[test]
+fn withheld_numbers_are_found_and_ids_in_any_case() {
+    let mut story = Story::new();
+    let told = story.two_calls();
+    let mut withheld = Vec::new();
+    for (device, ani) in [("1001", "-"), ("1002", "")] {
+        withheld.insert(0, story.begin(device, ani));
+        story.sim.run_ms(300);
+        story.end(device);
+    }
+    // From memory, and from the summary of a closed day.
+    for days in [0, 1] {
+        story.days_later(days);
+        story.sim.run_ms(2000);
+        for word in ["withheld", "-", ""] {
+            assert_eq!(story.ids(story.boss, &format!("ani={word}")), withheld, "{word:?}");
+        }
+        let all: Vec<String> = withheld.iter().chain(told.iter().rev()).cloned().collect();
+        assert_eq!(story.ids(story.boss, "dnis=withheld"), all);
+        let shown = story.ask(story.boss, &format!("show {}", told[0].to_uppercase()));
+        assert!(shown[0].contains(&told[0]), "{shown:?}");
+    }
+}
+
+#[test]
 fn archived_records_are_listed_and_shown_like_todays() {
     let mut story = Story::new();
     let mut all: Vec<String> = story.two_calls().into();
