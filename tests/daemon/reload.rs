@@ -50,7 +50,7 @@ fn h4_feed_that_local_turns_away_is_closed_and_calls_go_on() {
     // The box's own user may be anything on the unix socket.
     let mut again = story.client_over_unix("hello cti");
     again.ok("call stop device=1001 call=c1");
-    await_ended(&mut story.client("hello monitor"), &[&recording]);
+    await_ended(&mut watcher, &[&recording]);
     story.stop();
     story.show(&recording).assert_ledger();
 }
@@ -112,6 +112,7 @@ fn f3_sample_rates_of_usual_cards_are_recorded() {
         let started = agent.ok("record start");
         let (recording, from) = (started.get("recording").to_owned(), started.number("from"));
         let mut watcher = story.client("hello monitor");
+        watcher.ok("watch");
         await_position(&mut watcher, 1, from + u64::from(rate) * 2);
         feed.ok("call stop device=1001 call=c1");
         await_ended(&mut watcher, &[&recording]);
