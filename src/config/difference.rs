@@ -43,7 +43,7 @@ const ROWS: [Row; 36] = rows! {
     "on_demand.enabled" Live on_demand.enabled;
     "on_demand.desktop" Live on_demand.desktop;
     "on_demand.web" Live on_demand.web;
-    "listen" AtStart listen as without_order;
+    "listen" Live listen as without_order;
     "local.kinds" Live local.kinds;
     "local.portal_user" Live local.portal_user;
     "local.cti_user" Live local.cti_user;
