@@ -3,7 +3,7 @@
 //! The table has a row for every key. Keys that determine memory, devices or files take effect
 //! only at a start; `keep_start_keys` keeps their running values.
 
-use super::{Agent, Config};
+use super::{Agent, Config, ListenSettings};
 
 /// When a changed key takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ const ROWS: [Row; 37] = rows! {
     "on_demand.enabled" Live on_demand.enabled;
     "on_demand.desktop" Live on_demand.desktop;
     "on_demand.web" Live on_demand.web;
-    "listen" AtStart listen;
+    "listen" Live listen as without_order;
     "local.kinds" Live local.kinds;
     "local.portal_user" Live local.portal_user;
     "local.cti_user" Live local.cti_user;
@@ -75,6 +75,12 @@ const ROWS: [Row; 37] = rows! {
     "screen.scale" Live screen.scale;
     "screen.kbps" Live screen.kbps;
 };
+
+/// Listeners in any order of the file.
+fn without_order(mut listeners: Vec<ListenSettings>) -> Vec<ListenSettings> {
+    listeners.sort_by_key(|listener| format!("{listener:?}"));
+    listeners
+}
 
 /// Agents without their lines in the file, which change with every comment.
 fn without_lines(agents: Vec<Agent>) -> Vec<Agent> {

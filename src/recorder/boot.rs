@@ -138,14 +138,7 @@ impl Recorder {
             let text = "recordings are stored without encryption (seal = false)".to_string();
             self.journal.raise_alarm(now, alarm::AlarmCode::NotSealed, "", text);
         }
-        let open = |l: &crate::config::ListenSettings| {
-            matches!(l, crate::config::ListenSettings::Tcp { insecure: true, tls: false, address }
-                if !address.ip().is_loopback())
-        };
-        if self.config.listen.iter().any(open) {
-            let text = "the box serves plain text to the network (insecure = true)".to_string();
-            self.journal.raise_alarm(now, alarm::AlarmCode::Insecure, "", text);
-        }
+        self.report_insecure_listeners(now);
     }
 
     /// Restores live calls; ends those that are too old or whose channel is gone.

@@ -37,7 +37,10 @@ use std::time::Duration;
 pub(super) const WAKER_TOKEN: usize = 0;
 pub(super) const SIGNALS_TOKEN: usize = 1;
 pub(super) const FIRST_LISTENER_TOKEN: usize = 2;
-pub(super) const FIRST_BOARD_TOKEN: usize = 64;
+pub(super) const FIRST_BOARD_TOKEN: usize = 128;
+// Listeners that a reload removed keep their tokens while a worker opens them.
+const _: () =
+    assert!(FIRST_LISTENER_TOKEN + 2 * crate::config::bounds::LISTENERS_MAX <= FIRST_BOARD_TOKEN);
 
 /// Lines read from one session before the next session is served.
 const SESSION_LINES_MAX: usize = 2;

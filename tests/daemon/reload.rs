@@ -4,7 +4,7 @@ use hushbox::store::seal::Identity;
 use nix::sys::signal::Signal;
 use testkit::daemon::client::Client;
 use testkit::daemon::site::Site;
-use testkit::daemon::{Daemon, await_ended, await_position};
+use testkit::daemon::{Daemon, await_ended, await_position, is_there, wait_for};
 
 /// Name `field`, PIN 2468.
 const TECHNICIAN: &str = "[[technician]]\nname = \"field\"\npin = \"$argon2id$v=19$m=19456,t=2,\
@@ -50,9 +50,45 @@ fn h4_feed_that_local_turns_away_is_closed_and_calls_go_on() {
     // The box's own user may be anything on the unix socket.
     let mut again = story.client_over_unix("hello cti");
     again.ok("call stop device=1001 call=c1");
-    await_ended(&mut story.client("hello monitor"), &[&recording]);
+    await_ended(&mut watcher, &[&recording]);
     story.stop();
     story.show(&recording).assert_ledger();
+}
+
+/// What is open stays open: only new connections go elsewhere.
+#[test]
+fn h2_listeners_are_opened_and_closed_by_a_reload() {
+    let mut story = with_technician();
+    let mut technician = story.client_over_unix(HELLO);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let socket = story.path("second.sock");
+    let more =
+        format!("[[listen]]\naddress = \"127.0.0.1:{free}\"\n[[listen]]\nunix = \"second.sock\"\n");
+    edit(&story, "[audio]\n", &format!("{more}[audio]\n"));
+    assert!(technician.ok("config reload").is("applied", "listen"));
+    let is_open = || std::net::TcpStream::connect(("127.0.0.1", free)).is_ok();
+    wait_for("the new address", || is_open().then_some(()));
+    wait_for("the new socket", || is_there(&socket).then_some(()));
+    let mut first = Client::tcp(free);
+    first.ok("hello monitor");
+    Client::unix(&socket).ok("hello monitor");
+    let off = format!("config listen 127.0.0.1:{free} off");
+    assert!(technician.ok(&off).is("restart", "no"));
+    assert!(!is_open(), "closed at once");
+    first.ok("ping");
+    story.client("hello monitor").ok("ping");
+    edit(&story, "[[listen]]\nunix = \"second.sock\"\n", "");
+    technician.ok("config reload");
+    assert!(!is_there(&socket), "its file goes with it");
+    assert!(technician.ask("alarms").rows.iter().all(|row| !row.is("state", "active")));
+    // An address that cannot be had is an alarm, and putting the file back ends it.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = other.local_addr().unwrap();
+    technician.ok(&format!("config listen {taken} plain"));
+    wait_for("the alarm", || alarm(&mut technician, 508));
+    technician.ok(&format!("config listen {taken} off"));
+    assert_eq!(alarm(&mut technician, 508), None);
+    story.stop();
 }
 
 /// The owner of a key that is in use would be shut out of everything recorded from now on.
@@ -112,6 +148,7 @@ fn f3_sample_rates_of_usual_cards_are_recorded() {
         let started = agent.ok("record start");
         let (recording, from) = (started.get("recording").to_owned(), started.number("from"));
         let mut watcher = story.client("hello monitor");
+        watcher.ok("watch");
         await_position(&mut watcher, 1, from + u64::from(rate) * 2);
         feed.ok("call stop device=1001 call=c1");
         await_ended(&mut watcher, &[&recording]);

@@ -193,6 +193,26 @@ fn site_with_codec(codec: &'static str) -> String {
     full().codec(codec).toml()
 }
 
+/// Recall was encoded before the reload: the file must say so.
+#[test]
+fn f3_late_press_after_a_new_codec_keeps_the_codec_of_its_audio() {
+    let site = full().audio("recall = \"60m\"");
+    let mut sim = started(&site);
+    let (feed, agent) = (sim.hello("cti"), sim.hello("agent user=jdoe"));
+    sim.say(feed, "call start device=1001 call=c1");
+    sim.run_ms(3000);
+    sim.reload(Some(site.codec("ulaw").toml()));
+    sim.run_ms(1000);
+    let id = pair(&sim.say(agent, "record start"), "recording");
+    sim.run_ms(1000);
+    sim.say(feed, "call stop device=1001 call=c1");
+    sim.run_ms(2000);
+    let stored = sim.stored(&id);
+    assert_eq!(stored.header.codec, CodecKind::Pcm);
+    stored.check(&sim);
+    assert_eq!(stored.ledger.stored, 5 * 8000, "the whole call");
+}
+
 /// A codec that a running board's rate does not fit waits, although the file is good.
 #[test]
 fn h2_codec_waits_with_the_board_that_it_needs() {

@@ -5,8 +5,8 @@
 //! calls, recordings and blackouts continue.
 
 use crate::alarm::AlarmCode;
-use crate::config::Config;
 use crate::config::difference::{changed_keys, keep_start_keys};
+use crate::config::{Config, ListenSettings};
 use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::recorder::recording::encoders::EncoderPools;
@@ -123,6 +123,7 @@ impl Recorder {
         self.screens.forget_refusals();
         self.recheck_sessions(now, editor);
         self.journal.clear_alarm(now, AlarmCode::ConfigRefused, "");
+        self.report_insecure_listeners(now);
         let waits = self.report_waiting_keys(now, (&self.config.clone(), &file)).waits;
         let reloaded = Reloaded { applied, waits };
         log::info!(
@@ -163,6 +164,20 @@ impl Recorder {
             now.wall
         );
         self.journal.raise_alarm(now, AlarmCode::RecipientsChanged, "", text);
+    }
+
+    /// Raises or clears the alarm about listeners that serve plain text to the network.
+    pub(in crate::recorder) fn report_insecure_listeners(&mut self, now: Now) {
+        let is_insecure = |listen: &ListenSettings| {
+            matches!(listen, ListenSettings::Tcp { insecure: true, tls: false, address }
+                if !address.ip().is_loopback())
+        };
+        if self.config.listen.iter().any(is_insecure) {
+            let text = "the box serves plain text to the network (insecure = true)".to_owned();
+            self.journal.raise_alarm(now, AlarmCode::Insecure, "", text);
+        } else {
+            self.journal.clear_alarm(now, AlarmCode::Insecure, "");
+        }
     }
 
     fn report_refused_config(&mut self, now: Now, text: &str) {

@@ -110,9 +110,10 @@ impl Daemon {
                     (console.path().display().to_string(), console.idle_timeout_ms);
                 Input::SerialOpened { session, place, silent_ms }
             }
-            Listener::Tcp { .. } | Listener::Unix { .. } | Listener::Closed(_) => {
-                Input::Connected { session, peer }
-            }
+            Listener::Tcp { .. }
+            | Listener::Unix { .. }
+            | Listener::Closed(_)
+            | Listener::Vacant => Input::Connected { session, peer },
         };
         self.admit_session(now, id, (connection, input));
     }

@@ -7,7 +7,7 @@
 use crate::backoff::Backoff;
 use crate::config::ListenSettings;
 use crate::recorder::Input;
-use crate::shell::event_loop::Daemon;
+use crate::shell::event_loop::{Daemon, FIRST_LISTENER_TOKEN};
 use crate::shell::net::connection::Transport;
 use crate::shell::net::tls::{self, TlsServer};
 use crate::shell::serial::port::SerialConsole;
@@ -41,10 +41,19 @@ pub enum ListenError {
 }
 
 pub enum Listener {
-    Tcp { listener: TcpListener, address: SocketAddr, tls: bool },
-    Unix { listener: UnixListener, path: PathBuf },
+    Tcp {
+        listener: TcpListener,
+        address: SocketAddr,
+        tls: bool,
+    },
+    Unix {
+        listener: UnixListener,
+        path: PathBuf,
+    },
     Serial(SerialConsole),
     Closed(ClosedListener),
+    /// A reload removed the listener; the next new one takes its place.
+    Vacant,
 }
 
 /// A listener that could not be opened yet.
@@ -54,6 +63,8 @@ pub struct ClosedListener {
     backoff: Backoff,
     /// A worker is trying to open it.
     is_opening: bool,
+    /// A reload removed it while a worker was trying.
+    is_removed: bool,
 }
 
 /// What a worker needs to open a listener.
@@ -131,7 +142,13 @@ impl Listener {
             ListenSettings::Tcp { .. } | ListenSettings::Unix { .. } => {
                 let backoff = Backoff::new(RETRY_FIRST_MS, RETRY_LONGEST_MS);
                 let settings = settings.clone();
-                Listener::Closed(ClosedListener { settings, token, backoff, is_opening: false })
+                Listener::Closed(ClosedListener {
+                    settings,
+                    token,
+                    backoff,
+                    is_opening: false,
+                    is_removed: false,
+                })
             }
         }
     }
@@ -144,12 +161,13 @@ impl Listener {
             Listener::Unix { path, .. } => path.display().to_string(),
             Listener::Serial(console) => console.path().display().to_string(),
             Listener::Closed(closed) => closed.settings.place().to_string(),
+            Listener::Vacant => String::new(),
         }
     }
 
     #[must_use]
     pub fn is_open(&self) -> bool {
-        !matches!(self, Listener::Closed(_))
+        !matches!(self, Listener::Closed(_) | Listener::Vacant)
     }
 
     #[must_use]
@@ -182,7 +200,7 @@ impl Listener {
             Listener::Serial(console) => {
                 return Ok(console.accept(registry).map(|port| (Transport::Serial(port), None)));
             }
-            Listener::Closed(_) => return Ok(None),
+            Listener::Closed(_) | Listener::Vacant => return Ok(None),
         };
         match result {
             Ok(accepted) => Ok(Some(accepted)),
@@ -253,7 +271,7 @@ impl Daemon {
 
     fn begin_opening(&mut self, index: usize, now: Now) -> Option<OpenListenerRequest> {
         let Listener::Closed(closed) = &mut self.listeners[index] else { return None };
-        if closed.is_opening || !closed.backoff.is_due(now.mono) {
+        if closed.is_opening || closed.is_removed || !closed.backoff.is_due(now.mono) {
             return None;
         }
         closed.is_opening = true;
@@ -275,6 +293,13 @@ impl Daemon {
             _ => false,
         };
         let Some(index) = self.listeners.iter().position(waits) else { return };
+        if let Listener::Closed(ClosedListener { is_removed: true, .. }) = self.listeners[index] {
+            if let Ok(OpenedSocket { socket: Socket::Unix { path, .. }, .. }) = result {
+                drop(std::fs::remove_file(path));
+            }
+            self.listeners[index] = Listener::Vacant;
+            return;
+        }
         let result = result.and_then(|OpenedSocket { socket, tls }| {
             if let Some(tls) = tls {
                 self.recorder.enable_enrolment(tls.authority().fingerprint());
@@ -298,16 +323,80 @@ impl Daemon {
             }
         };
         self.recorder.handle(now, Input::ListenerState { place, trouble });
+        self.publish_addresses();
+    }
+
+    fn publish_addresses(&mut self) {
         let open = self.listeners.iter().filter(|listener| listener.is_open());
         self.recorder.set_listen_addresses(open.map(Listener::address_text).collect());
+    }
+
+    /// Closes the listeners that a reload removed, and adds the new ones, which `poll_listeners`
+    /// opens. Sessions that are open stay.
+    pub(in crate::shell) fn replace_listeners(&mut self, now: Now, wanted: &[ListenSettings]) {
+        for index in 0..self.listeners.len() {
+            if self.is_configured(index) && !wanted.contains(&self.config.listen[index]) {
+                self.remove_listener(now, index);
+            }
+        }
+        for settings in wanted {
+            let is_there =
+                |index| self.is_configured(index) && self.config.listen[index] == *settings;
+            if !(0..self.listeners.len()).any(is_there) {
+                self.add_listener(settings);
+            }
+        }
+        self.publish_addresses();
+    }
+
+    /// Whether the slot has a listener that no reload has removed.
+    fn is_configured(&self, index: usize) -> bool {
+        match &self.listeners[index] {
+            Listener::Vacant => false,
+            Listener::Closed(closed) => !closed.is_removed,
+            Listener::Tcp { .. } | Listener::Unix { .. } | Listener::Serial(_) => true,
+        }
+    }
+
+    fn remove_listener(&mut self, now: Now, index: usize) {
+        let listener = &mut self.listeners[index];
+        let place = listener.address_text();
+        let input = match listener {
+            Listener::Serial(_) => Input::ConsoleState { place, trouble: None },
+            _ => Input::ListenerState { place, trouble: None },
+        };
+        match listener {
+            Listener::Closed(closed) if closed.is_opening => closed.is_removed = true,
+            listener => *listener = Listener::Vacant,
+        }
+        self.accept_ready[index] = false;
+        self.recorder.handle(now, input);
+    }
+
+    fn add_listener(&mut self, settings: &ListenSettings) {
+        let is_vacant = |listener: &Listener| matches!(listener, Listener::Vacant);
+        let vacant = self.listeners.iter().position(is_vacant);
+        let index = vacant.unwrap_or(self.listeners.len());
+        let listener = Listener::new(settings, Token(FIRST_LISTENER_TOKEN + index));
+        if vacant.is_some() {
+            self.listeners[index] = listener;
+            self.config.listen[index] = settings.clone();
+        } else {
+            self.listeners.push(listener);
+            self.config.listen.push(settings.clone());
+            self.accept_ready.push(false);
+        }
     }
 
     /// Time at which `poll_listeners` has work.
     pub(in crate::shell) fn next_listener_poll_at(&self) -> Option<MonoTime> {
         let deadline = |listener: &Listener| match listener {
             Listener::Serial(console) => console.deadline(),
-            Listener::Closed(closed) => (!closed.is_opening).then(|| closed.backoff.again()),
-            Listener::Tcp { .. } | Listener::Unix { .. } => None,
+            Listener::Closed(closed) => {
+                let waits = !closed.is_opening && !closed.is_removed;
+                waits.then(|| closed.backoff.again())
+            }
+            Listener::Tcp { .. } | Listener::Unix { .. } | Listener::Vacant => None,
         };
         self.listeners.iter().filter_map(deadline).min()
     }

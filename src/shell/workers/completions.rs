@@ -135,6 +135,7 @@ impl Daemon {
         self.config.local = config.local.clone();
         self.local_ids = local_ids;
         self.config.limits = config.limits.clone();
+        self.replace_listeners(now, &config.listen);
         for (id, connection) in &self.connections {
             let (local, ids) = (&self.config.local, &self.local_ids);
             let transport = connection.plain_transport();

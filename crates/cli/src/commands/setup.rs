@@ -60,7 +60,7 @@ pub fn run(connection: &mut Connection) -> Result<(), SessionError> {
         }
     }
     if restart {
-        eprintln!("Name and addresses take effect after a restart: use shutdown or reboot.");
+        eprintln!("Some settings take effect after a restart: use shutdown or reboot.");
     }
     Ok(())
 }
