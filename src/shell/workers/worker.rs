@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::config::edit::ConfigChange;
 use crate::enrolment_code::IssuedCertificate;
 use crate::id::SessionId;
-use crate::recorder::{ReadMode, TimeSync};
+use crate::recorder::{ReadMode, TimeSyncReport};
 use crate::selftest::{DiskResult, SelfTestKeys, SelfTestRecording};
 use crate::shell::net::ca::{CertificateAuthority, ServerCertificate, SignError};
 use crate::shell::net::peer::LocalIds;
@@ -24,7 +24,7 @@ use crate::shell::workers::selftest;
 use crate::store::archive::Catalogue;
 use crate::store::day::Day;
 use crate::store::seal::{DataKey, Envelope, Recipient};
-use crate::time::{MonoTime, WallTime};
+use crate::time::{MonoTime, Now, WallTime};
 use argon2::password_hash;
 use mio::Waker;
 use protocol::Kind;
@@ -112,7 +112,7 @@ pub enum WorkerRequest {
     },
     /// Query whether the system clock is synchronised.
     QueryTimeSync {
-        now: WallTime,
+        now: Now,
     },
     /// Make random bytes for a one-time code.
     NewCode {
@@ -194,7 +194,7 @@ pub enum WorkerReply {
         result: Result<IssuedCertificate, String>,
     },
     CertificateRenewed(Result<ServerCertificate, String>),
-    TimeSync(TimeSync),
+    TimeSync(TimeSyncReport),
     /// Completed without a result.
     NoResult,
     /// The request of this session expired; `why` is for people.

@@ -54,7 +54,9 @@ fn write_facts(page: &mut TextPage, document: &RecordJson) {
     };
     page.add_pair("recording", &document.recording);
     page.add_pair("state", &state);
-    page.add_pair("started", &document.started);
+    let stamped = document.clock.zip(document.stamped.as_ref());
+    let note = stamped.map(|(word, at)| format!(" ({word}; the clock of the box said {at})"));
+    page.add_pair("started", &format!("{}{}", document.started, note.unwrap_or_default()));
     page.add_optional("ended", &document.ended);
     page.add_pair(
         "length",
