@@ -399,6 +399,19 @@ fn random_clocks(seed: u64) {
             assert!(story.has(id) || age_ms >= 30 * DAY_MS - MINUTE_MS, "{id}: {age_ms} ms old");
         }
     }
+    story.sim.step_clock(real(&story, off_ms) - story.sim.now.wall.0);
+    story.sim.synchronise_clock();
+    // The search for expired records of closed days reads a little at a time.
+    for pause in [400 * DAY_MS, HOUR_MS, HOUR_MS, HOUR_MS, HOUR_MS, HOUR_MS] {
+        story.pass(pause);
+    }
+    let journal = story.sim.journal();
+    let kept = known.iter().filter(|one| story.has(&one.id));
+    let kept: Vec<_> = kept
+        .map(|one| journal.record(RecordingId::parse(&one.id).unwrap()))
+        .map(|record| record.map(|record| (record.retention_end(), record)))
+        .collect();
+    assert!(kept.is_empty(), "kept for ever at {}: {kept:?}", story.sim.now.wall);
     story.sim.assert_clean();
 }
 
@@ -432,5 +445,20 @@ fn g5_live_call_is_resumed_whatever_the_clock_says_at_a_start() {
         let later = resumed.records().filter(|r| r.id().to_string() != id && r.boot > 1).count();
         assert!(later > 0, "the recording continues");
     }
+    story.sim.assert_clean();
+}
+
+#[test]
+fn h6_expired_records_of_many_closed_days_are_erased_in_one_round() {
+    let mut story = Story::new();
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(story.record());
+        story.pass(DAY_MS);
+    }
+    story.pass(60 * DAY_MS);
+    // What the first round found is deleted by now, or soon.
+    story.sim.run_ms(3000);
+    assert!(!ids.iter().any(|id| story.has(id)));
     story.sim.assert_clean();
 }

@@ -101,9 +101,6 @@ impl Recorder {
         let Some(mut browser) = self.expiry.browser.take() else {
             return Ok(self.seek_next_day(now));
         };
-        if browser.resume_before().is_some_and(|reached| reached <= self.expiry.first) {
-            return Ok(SeekProgress::Further);
-        }
         match browser.poll_row(self.read_view()) {
             ReadStep::Found(row) => {
                 if row.is_expired(self.journal.proven_time(now))
@@ -113,6 +110,12 @@ impl Recorder {
                 }
             }
             ReadStep::End => return Ok(SeekProgress::Further),
+            // The scan reached the day before. Its bytes would be taken for those of the next day.
+            ReadStep::Read(_)
+                if browser.resume_before().is_some_and(|reached| reached <= self.expiry.first) =>
+            {
+                return Ok(SeekProgress::Further);
+            }
             ReadStep::Read(need) => match self.take_read(EXPIRY_READER, &need) {
                 Some(bytes) => browser.supply_bytes(&bytes)?,
                 None => {
