@@ -1,7 +1,8 @@
 //! Numbered alarms: what is wrong with the box, since when, and whether it still is.
 //!
 //! A *state* alarm is active until its cause is over. An *event* alarm is active until a technician
-//! clears it, also over restarts. A number never changes its meaning. `docs/operations.md` lists the remedies.
+//! clears it, also over restarts. A number never changes its meaning. `docs/operations.md` lists the
+//! remedies.
 //!
 //! This module does not detect faults; the recorder raises and clears alarms.
 
@@ -237,8 +238,9 @@ const TABLE: [CodeInfo; 24] = [
         AlarmCode::ClockUnconfirmed,
         "clock-unconfirmed",
         Severity::Major,
-        "The clock may be wrong, so recordings are deleted late, never early. Set up a time server; \
-         without one compare the clock (`clock show`), set it, and confirm it: `clock confirm DATE`",
+        "The clock may be wrong, so recordings are deleted late, never early. Set up a time \
+         server; without one compare the clock (`clock show`), set it, and confirm it: `clock \
+         confirm DATE`",
     ),
     state_alarm(
         AlarmCode::RestartNeeded,

@@ -375,7 +375,7 @@ fn random_clocks(seed: u64) {
             4 => story.sim.step_clock(*rng.pick(&[-400, -2, 2, 40, 400]) * DAY_MS),
             5 => {
                 story.sim.step_clock(real(&story, off_ms) - story.sim.now.wall.0);
-                // A clock that stands still while the box is off is seen as plausible, but a careful
+                // A clock that stands still while the box is off looks plausible, but a careful
                 // technician does not vouch for it.
                 match stood_still || rng.one_in(2) {
                     true => story.sim.synchronise_clock(),

@@ -1,8 +1,8 @@
 //! The wall clock: notes its steps, and tells the proven time, by which records are deleted.
 //!
-//! The monotonic clock shows how far the wall clock should have moved. A difference is a step, which
-//! becomes a fact before any other fact gets a stamp of the new clock. After a step and after a
-//! start the clock is unconfirmed until the system reports a synchronised clock or a technician
+//! The monotonic clock shows how far the wall clock should have moved. A difference is a step,
+//! which becomes a fact before any other fact gets a stamp of the new clock. After a step and after
+//! a start the clock is unconfirmed until the system reports a synchronised clock or a technician
 //! confirms it. The index derives everything else from these facts (see `store::index::clock`).
 
 use crate::alarm::AlarmCode;
