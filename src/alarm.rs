@@ -1,8 +1,8 @@
 //! Numbered alarms: what is wrong with the box, since when, and whether it still is.
 //!
 //! A *state* alarm is active until its cause is over. An *event* alarm is active until a technician
-//! clears it, also over restarts. A number never changes its meaning. `docs/operations.md` lists the
-//! remedies.
+//! clears it, also over restarts. A number never changes its meaning. `docs/operations.md` lists
+//! the remedies.
 //!
 //! This module does not detect faults; the recorder raises and clears alarms.
 
