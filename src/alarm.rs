@@ -1,10 +1,12 @@
 //! Numbered alarms: what is wrong with the box, since when, and whether it still is.
 //!
 //! A *state* alarm is active until its cause is over. An *event* alarm is active until a technician
-//! clears it. A number never changes its meaning. `docs/operations.md` lists the remedies.
+//! clears it, also over restarts. A number never changes its meaning. `docs/operations.md` lists
+//! the remedies.
 //!
 //! This module does not detect faults; the recorder raises and clears alarms.
 
+use crate::store::index::NotedAlarm;
 use crate::time::WallTime;
 
 /// How serious an alarm is.
@@ -56,6 +58,7 @@ pub enum AlarmCode {
     LogLost = 507,
     ListenerDown = 508,
     ConfigUnusable = 509,
+    ClockUnconfirmed = 510,
     RestartNeeded = 511,
     ConfigRefused = 512,
 }
@@ -88,7 +91,7 @@ const fn event_alarm(
     CodeInfo { code, word, severity, is_state: false, advice }
 }
 
-const TABLE: [CodeInfo; 28] = [
+const TABLE: [CodeInfo; 29] = [
     state_alarm(
         AlarmCode::BoardDown,
         "board-down",
@@ -273,6 +276,14 @@ const TABLE: [CodeInfo; 28] = [
          Correct the file and type `config reload`, or type `config restore`",
     ),
     state_alarm(
+        AlarmCode::ClockUnconfirmed,
+        "clock-unconfirmed",
+        Severity::Major,
+        "The clock may be wrong, so recordings are deleted late, never early. Set up a time \
+         server; without one compare the clock (`clock show`), set it, and confirm it: `clock \
+         confirm DATE`",
+    ),
+    state_alarm(
         AlarmCode::RestartNeeded,
         "restart-needed",
         Severity::Warning,
@@ -385,6 +396,16 @@ impl Alarms {
         let subject = subject.to_string();
         self.alarms.push(Alarm { code, subject, since: now, is_active: true, count: 1, text });
         true
+    }
+
+    /// Restores an event alarm that was active when the daemon stopped.
+    pub fn restore(&mut self, noted: &NotedAlarm) {
+        let code = AlarmCode::from_number(noted.number).filter(|code| !code.is_state());
+        if let Some(code) = code.filter(|_| self.alarms.len() < ALARMS_MAX) {
+            let (subject, text) = (noted.subject.clone(), noted.text.clone());
+            let (since, is_active, count) = (noted.since, true, 1);
+            self.alarms.push(Alarm { code, subject, since, is_active, count, text });
+        }
     }
 
     /// Resolves an alarm because its cause is over. Returns whether it was active.

@@ -131,8 +131,8 @@ pub const HANDSHAKES_PER_TURN: usize = 8;
 /// Interval between log lines about lost audio, in ms; losses may occur every period.
 pub const LOSS_LOG_MS: u64 = 1000;
 
-/// Step of the wall clock, in ms, that raises an alarm; corrections by a time service are far
-/// smaller.
+/// Step of the wall clock, in ms, that is noted in the journal and raises an alarm; corrections by
+/// a time service are far smaller.
 pub const CLOCK_STEP_MS: u64 = 2000;
 
 /// The box at rest looks at its clock this often, in milliseconds.
@@ -173,10 +173,8 @@ const _: () = assert!(RETENTION_INTERVAL_MS < 3_600_000);
 /// Retry interval in ms for removing a file or replacing a call key.
 pub const REMOVE_RETRY_MS: u64 = 5000;
 
-/// Forward step of the wall clock, in ms, above which deletion pauses.
-pub const CLOCK_JUMP_MS: u64 = 60_000;
-/// Length of that pause in ms, unless the clock is set back.
-pub const CLOCK_HOLDOFF_MS: u64 = 3_600_000;
+/// Time between the stamps of two runs, in ms, above which it does not count as passed.
+pub const START_GAP_MS: u64 = 60_000;
 
 /// Retry interval in ms after a disk failure.
 pub const DISK_RETRY_MS: u64 = 1000;

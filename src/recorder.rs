@@ -25,7 +25,7 @@ pub mod session;
 mod timer;
 mod worker_failures;
 
-pub use admin::about::{BoxInfo, TimeSync};
+pub use admin::about::{BoxInfo, TimeSync, TimeSyncReport};
 pub use admin::enrolment::RejectReason;
 pub use admin::reload::{ConfigReadResult, ReadMode, ReadResult};
 pub use admin::setup::ConfigEditResult;
@@ -267,6 +267,9 @@ pub struct Recorder {
 impl Recorder {
     /// Handles one event. Its effects come out of `poll` after the next `turn`.
     pub fn handle(&mut self, now: Now, input: Input<'_>) {
+        if !self.journal.storage.is_closing() {
+            self.journal.note_clock_step(now);
+        }
         match input {
             Input::Connected { session, peer } => self.handle_connect(now, session, peer),
             Input::SerialOpened { session, place, silent_ms } => {
@@ -347,6 +350,7 @@ impl Recorder {
     /// The part of a turn that may append facts.
     fn run_calls_and_audio(&mut self, now: Now) {
         self.check_clock_step(now);
+        self.check_clock(now);
         self.update_lines(now);
         if self.timers.take_due(Timer::Calls, now.mono) {
             self.check_calls(now);

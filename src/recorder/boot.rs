@@ -17,6 +17,7 @@ use crate::job::Ticket;
 use crate::recorder::admin::Admin;
 use crate::recorder::blackout::{ActiveBlackout, Blackouts, Receipt};
 use crate::recorder::calls::table::CallTable;
+use crate::recorder::journal::clock::start_gap;
 use crate::recorder::journal::retention::Retention;
 use crate::recorder::journal::{Journal, Storage};
 use crate::recorder::recording::encoders::EncoderPools;
@@ -85,7 +86,8 @@ impl Recorder {
         boot.anchor.then(|| storage.anchor_chain(now));
         let (number, deleted) = (index.boot() + 1, files_of_deleted(&index).collect());
         let facts = interrupted_ends(closed, screens).chain([box_started(&config, number)]);
-        let mut journal = Journal::new(storage, index);
+        let facts = facts.chain(start_gap(&index, now));
+        let mut journal = Journal::new(now, storage, index);
         for fact in facts {
             journal.append(now, fact);
         }
@@ -147,7 +149,9 @@ impl Recorder {
         for call in live {
             let number = call.facts.number;
             let stale_ms = i64::from(self.config.audio.stale_call_s) * 1000;
-            let old = now.wall.0.saturating_sub(call.facts.began.0) > stale_ms.max(86_400_000);
+            let began = self.journal.index.clock().proven_time_of(call.facts.began);
+            let age_ms = self.journal.proven_time(now).0.saturating_sub(began.0);
+            let old = age_ms > stale_ms.max(86_400_000);
             let Some(channel) = self.calls.channel_of(&call.facts.device).filter(|_| !old) else {
                 let fact = Fact::CallEnded { number, why: "restart".to_string() };
                 self.journal.append(now, fact);

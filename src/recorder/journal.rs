@@ -5,6 +5,7 @@
 //! `retention` and `expiry` delete old records.
 
 mod checkpoints;
+pub(super) mod clock;
 pub(super) mod expiry;
 pub(super) mod retention;
 mod storage;
@@ -18,6 +19,7 @@ use crate::store::fact::Fact;
 use crate::store::index::Index;
 use crate::time::Now;
 use crate::trace::{Trace, TraceEvent};
+use clock::ClockSegment;
 
 /// The record of what happened.
 pub(super) struct Journal {
@@ -25,15 +27,19 @@ pub(super) struct Journal {
     pub index: Index,
     pub trace: Trace,
     pub alarms: Alarms,
+    clock: ClockSegment,
 }
 
 impl Journal {
-    pub fn new(storage: Storage, index: Index) -> Journal {
-        Journal { storage, index, trace: Trace::default(), alarms: Alarms::default() }
+    pub fn new(now: Now, storage: Storage, index: Index) -> Journal {
+        let mut alarms = Alarms::default();
+        index.alarms().iter().for_each(|noted| alarms.restore(noted));
+        Journal { storage, index, trace: Trace::default(), alarms, clock: ClockSegment::new(now) }
     }
 
     /// Appends a fact. Returns the ticket of the sync that makes it durable.
     pub fn append(&mut self, now: Now, fact: Fact) -> Ticket {
+        self.note_clock_step(now);
         self.storage.append(&mut self.index, now, fact)
     }
 
@@ -45,10 +51,20 @@ impl Journal {
 
     pub fn raise_alarm(&mut self, now: Now, code: AlarmCode, subject: &str, text: String) {
         if self.alarms.raise(now.wall, code, subject, text.clone()) {
+            self.note_alarm(now, code, subject, &text);
             log::warn!("alarm {} {}: {text}", code.number(), code.as_str());
             let (number, word) = (code.number(), code.as_str());
             self.trace.push_event(now.wall, TraceEvent::AlarmRaised { number, word, text });
         }
+    }
+
+    /// Notes an event alarm, so that it outlives a restart.
+    fn note_alarm(&mut self, now: Now, code: AlarmCode, subject: &str, text: &str) {
+        if code.is_state() || self.index.alarms().is_full() || self.storage.is_closing() {
+            return;
+        }
+        let (number, subject, text) = (code.number(), subject.to_owned(), text.to_owned());
+        self.append(now, Fact::AlarmRaised { number, subject, text });
     }
 
     /// Clears a state alarm.

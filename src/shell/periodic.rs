@@ -1,7 +1,7 @@
 //! Parts of the loop that run by the clock: time synchronisation, serial consoles, and the service
 //! manager.
 
-use crate::recorder::{Input, TimeSync};
+use crate::recorder::{Input, TimeSyncReport};
 use crate::shell::event_loop::{Daemon, PolledBoard};
 use crate::shell::net::listener::Listener;
 use crate::shell::serial::port::PortChange;
@@ -18,13 +18,13 @@ impl Daemon {
     pub(in crate::shell) fn poll_time_sync(&mut self, now: Now) {
         if self.next_time_sync.is_some_and(|at| at <= now.mono) {
             self.next_time_sync = None;
-            self.external_worker.submit(now.mono, WorkerRequest::QueryTimeSync { now: now.wall });
+            self.external_worker.submit(now.mono, WorkerRequest::QueryTimeSync { now });
         }
     }
 
-    pub(in crate::shell) fn handle_time_sync(&mut self, now: Now, found: TimeSync) {
+    pub(in crate::shell) fn handle_time_sync(&mut self, now: Now, found: TimeSyncReport) {
         self.next_time_sync = Some(now.mono.after_ms(TIME_SYNC_INTERVAL_MS));
-        self.recorder.set_time_sync(found);
+        self.recorder.handle_time_sync(now, found);
     }
 
     /// Polls the serial consoles, and raises or clears their alarms.

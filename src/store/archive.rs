@@ -30,6 +30,7 @@ pub use reader::SummaryReader;
 pub use row::{RecordRow, rebuild_record};
 
 use crate::store::day::Day;
+use crate::store::index::ClockHistory;
 use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
 
@@ -103,12 +104,21 @@ impl Catalogue {
 
     /// Returns the start time of the oldest record that is not deleted.
     #[must_use]
-    pub fn oldest_record(&self) -> Option<WallTime> {
-        self.days.iter().map(|day| day.oldest_kept).find(|at| *at < FAR_FUTURE)
+    pub fn oldest_record(&self, clock: &ClockHistory) -> Option<WallTime> {
+        let day = self.days.iter().find(|day| day.oldest_kept < FAR_FUTURE)?;
+        Some(clock.correction(day.first_sequence).correct(day.oldest_kept))
     }
 
-    /// Iterates over days with records whose retention has ended at `now`, oldest first.
-    pub fn expired_days(&self, now: WallTime) -> impl Iterator<Item = &DayEntry> {
-        self.days.iter().filter(move |day| day.expires <= now)
+    /// Iterates over days that may have records whose retention has ended at the proven time `now`,
+    /// oldest first.
+    pub fn expired_days(
+        &self,
+        now: WallTime,
+        clock: &ClockHistory,
+    ) -> impl Iterator<Item = &DayEntry> {
+        self.days.iter().filter(move |day| {
+            let keep_ms = clock.smallest_keep_ms(day.first_sequence, day.last_sequence);
+            day.expires < FAR_FUTURE && day.expires.0.saturating_add(keep_ms) <= now.0
+        })
     }
 }

@@ -358,6 +358,15 @@ pub enum Fact {
     Fetched { id: RecordingId, by: String, why: String },
     /// A press for a blackout came too late to mask this range of a recording. `by`: the agent.
     BlackoutMissed { id: RecordingId, by: String, from: Position, to: Position },
+    /// The wall clock moved by this much beside the monotonic clock. Right after `BoxStarted`: the
+    /// time between the stamps of two runs, because no clock says how long the box was off.
+    ClockStepped { by_ms: i64 },
+    /// The wall clock is right, by the word of a technician, or by the system's synchronisation.
+    ClockConfirmed { technician: Option<String> },
+    /// An event alarm became active. `subject`: what it is about; empty for the box as a whole.
+    AlarmRaised { number: u16, subject: String, text: String },
+    /// A technician cleared all event alarms of this number.
+    AlarmCleared { number: u16, by: String },
 }
 
 /// A fact and the time at which it was appended.

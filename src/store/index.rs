@@ -8,7 +8,9 @@
 //! change, and `from_retained` resumes from that. Facts about other old records are kept as
 //! `LateFact` for the summaries (see `archive`). `retire_through` drops what a summary includes.
 
+mod alarms;
 mod blackouts;
+mod clock;
 mod enrolments;
 mod filter;
 mod record;
@@ -16,7 +18,9 @@ mod retire;
 #[cfg(test)]
 mod tests;
 
+pub use alarms::{NotedAlarm, NotedAlarms};
 pub use blackouts::OpenBlackout;
+pub use clock::{ClockCorrection, ClockHistory};
 pub use enrolments::Enrolments;
 pub use filter::{RecordFacets, RecordFilter, number_matches};
 pub use record::{
@@ -57,6 +61,8 @@ pub struct Index {
     live_calls: BTreeMap<CallNumber, LiveCall>,
     open_blackouts: BlackoutIndex,
     enrolments: Enrolments,
+    clock: ClockHistory,
+    alarms: NotedAlarms,
     boot: u32,
     is_stopped: bool,
     last_sequence: u64,
@@ -76,7 +82,8 @@ pub struct Index {
     late_facts: BTreeMap<RecordingId, Vec<LateFact>>,
     /// New locations of the entries that were re-logged last.
     relocated: BTreeMap<Locator, Locator>,
-    /// Retention ends of the records that may be deleted: ended, not protected, not deleted.
+    /// Retention ends, in the proven time, of the records that may be deleted: ended, not
+    /// protected, not deleted.
     due: BTreeSet<(WallTime, RecordingId)>,
     /// Records deleted since the daemon started, with their start times if known. Their files may
     /// still exist.
@@ -91,6 +98,10 @@ impl Index {
 
     /// Applies the entry with this sequence, located at `place`.
     pub fn apply_at(&mut self, sequence: u64, place: Locator, entry: &JournalEntry) {
+        // A record that is looked up brings old entries, which the clock knows already.
+        if sequence > self.last_sequence && self.clock.apply(sequence, entry) {
+            self.correct_records();
+        }
         self.last_sequence = self.last_sequence.max(sequence);
         self.current_entry = (sequence, place);
         if self.keep_if_late(entry) {
@@ -142,7 +153,13 @@ impl Index {
             Fact::Revoked { machine, .. } => {
                 self.stray_count += u64::from(!self.enrolments.revoke(machine));
             }
-            Fact::ConfigChanged { .. } => {}
+            Fact::AlarmRaised { number, subject, text } => {
+                self.alarms.raise(at, *number, subject, text);
+            }
+            Fact::AlarmCleared { number, .. } => self.alarms.clear(*number),
+            Fact::ConfigChanged { .. }
+            | Fact::ClockStepped { .. }
+            | Fact::ClockConfirmed { .. } => {}
             Fact::BlackoutOpened { number, agent, call, holder, by, places } => {
                 let mut blackout = OpenBlackout::new(*number, *holder, by, at);
                 (blackout.agent, blackout.call) = (agent.clone(), *call);
@@ -194,6 +211,7 @@ impl Index {
         }
         let mut record = Record::new(sequence, at, self.boot, began.clone());
         record.blackouts = self.open_blackouts.spans_for(began);
+        record.clock = self.clock.correction(sequence);
         self.last_call = self.last_call.max(began.call.number);
         record.entries.push(self.current_entry.1);
         self.records.insert(began.id, record);
@@ -217,7 +235,7 @@ impl Index {
 
     /// Changes a property of a record that affects when it may be deleted.
     fn change_retention(&mut self, id: RecordingId, change: impl FnOnce(&mut Record)) {
-        let until = self.records.get(&id).map(|record| record.began.retain_until);
+        let until = self.records.get(&id).map(Record::retention_end);
         until.map(|until| self.due.remove(&(until, id)));
         self.change_record(id, change);
         self.set_due(id);
@@ -227,7 +245,19 @@ impl Index {
     fn set_due(&mut self, id: RecordingId) {
         let Some(record) = self.records.get(&id) else { return };
         if record.deleted.is_none() && !record.is_protected && !record.is_running() {
-            self.due.insert((record.began.retain_until, id));
+            self.due.insert((record.retention_end(), id));
+        }
+    }
+
+    /// Applies the clock's corrections to all records.
+    fn correct_records(&mut self) {
+        self.due.clear();
+        let ids: Vec<RecordingId> = self.records.keys().copied().collect();
+        for id in ids {
+            if let Some(record) = self.records.get_mut(&id) {
+                record.clock = self.clock.correction(record.sequence);
+            }
+            self.set_due(id);
         }
     }
 
@@ -384,7 +414,7 @@ impl Index {
     #[must_use]
     pub fn oldest_record(&self) -> Option<WallTime> {
         let mut kept = self.records().filter(|record| record.deleted.is_none());
-        kept.next().map(|record| record.at)
+        kept.next().map(Record::started_at)
     }
 
     /// Returns a record, deleted or not.
@@ -403,7 +433,8 @@ impl Index {
         self.running_screens.iter().filter_map(|id| self.records.get(id))
     }
 
-    /// Iterates over the records that may be deleted at `now`, longest overdue first.
+    /// Iterates over the records that may be deleted at the proven time `now`, longest overdue
+    /// first.
     pub fn expired_records(&self, now: WallTime) -> impl Iterator<Item = &Record> {
         let due = self.due.iter().take_while(move |(until, _)| *until <= now);
         due.filter_map(|(_, id)| self.records.get(id))
@@ -443,6 +474,18 @@ impl Index {
     /// Iterates over the blackouts that have not ended.
     pub fn open_blackouts(&self) -> impl Iterator<Item = &OpenBlackout> {
         self.open_blackouts.open.values()
+    }
+
+    /// Returns the event alarms that no technician has cleared.
+    #[must_use]
+    pub fn alarms(&self) -> &NotedAlarms {
+        &self.alarms
+    }
+
+    /// Returns what the journal says about the clock.
+    #[must_use]
+    pub fn clock(&self) -> &ClockHistory {
+        &self.clock
     }
 
     /// Returns the number of the last daemon start, 0 before the first.

@@ -4,8 +4,10 @@
 
 mod accepted_config;
 mod activity;
+mod alarms;
 mod allocation;
 mod archive;
+mod clock;
 mod disk;
 mod enrolment;
 mod harness;

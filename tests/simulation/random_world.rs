@@ -108,8 +108,17 @@ fn cut(house: &mut World, rng: &mut Rng) {
     });
 }
 
+/// Sets the clock wrong while the box is off, sometimes.
+fn step_clock(house: &mut World, clock: &mut Rng) {
+    if clock.one_in(4) {
+        house.sim.now.wall.0 += *clock.pick(&[-400, -1, 2, 40, 400]) * 86_400_000;
+    }
+}
+
 fn run(seed: u64, step_now: &mut usize) -> Vec<u64> {
     let mut rng = Rng::new(seed);
+    // Clocks have a generator of their own, so that earlier seeds keep their meaning.
+    let mut clock = Rng::new(!seed);
     let mut house = World::new(site(&mut rng), seed);
     for step in 0..STEPS {
         *step_now = step;
@@ -117,6 +126,7 @@ fn run(seed: u64, step_now: &mut usize) -> Vec<u64> {
         let ms = *rng.pick(&[0, 20, 100, 500, 1200]);
         house.run_ms(ms);
         if house.dead() || rng.one_in(12) {
+            step_clock(&mut house, &mut clock);
             cut(&mut house, &mut rng);
         } else if rng.one_in(25) {
             let soon = 1 + rng.next_u64() % 20;

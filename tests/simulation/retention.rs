@@ -5,7 +5,6 @@ use hushbox::store::fact::{Fact, SealedBytes};
 use hushbox::store::journal::{JournalItem, JournalReader};
 use hushbox::store::seal::{self, DataKey};
 use hushbox::store::{layout, media};
-use hushbox::time::WallTime;
 use std::ops::RangeInclusive;
 use testkit::sim::SimBox;
 use testkit::sim::audio::sample;
@@ -222,30 +221,6 @@ fn h6_expired_goes_within_an_hour_unless_protected() {
     story.days(1);
     assert!(story.ids().is_empty() && !story.has_file(&held) && !story.has_file(&later));
     story.sim.assert_clean();
-}
-
-#[test]
-fn h4_clock_jump_ahead_deletes_nothing_for_an_hour() {
-    let mut story = Story::new(&site());
-    let id = story.record("555100", "One");
-    story.sim.now.wall = WallTime(story.sim.now.wall.0 + 30 * 86_400_000);
-    story.sim.run_ms(2000);
-    assert!(story.has_file(&id), "the clock must be checked first");
-    let alarmed = |story: &mut Story| {
-        let technician = story.sim.hello("monitor");
-        story.sim.say(technician, "stats").iter().any(|row| row.contains("alarms_active value=1"))
-    };
-    assert!(alarmed(&mut story));
-    story.sim.pass_ms(1_800_000);
-    story.sim.run_ms(1000);
-    assert!(story.has_file(&id));
-    // Set right again, it is not due at all.
-    story.sim.now.wall = WallTime(story.sim.now.wall.0 - 30 * 86_400_000);
-    story.sim.pass_ms(3_700_000);
-    story.sim.run_ms(1000);
-    assert!(story.has_file(&id));
-    story.days(2);
-    assert!(!story.has_file(&id));
 }
 
 #[test]

@@ -105,6 +105,11 @@ pub enum Command<'a> {
     AlarmClear {
         number: u32,
     },
+    ClockShow,
+    /// Confirms that the clock is right; the date shows that it was compared.
+    ClockConfirm {
+        date: Text<'a>,
+    },
     Disk,
     /// Public keys and fingerprints.
     Keys,
@@ -272,6 +277,8 @@ impl<'a> Command<'a> {
             Command::Delete { .. } => "delete",
             Command::Alarms => "alarms",
             Command::AlarmClear { .. } => "alarm clear",
+            Command::ClockShow => "clock show",
+            Command::ClockConfirm { .. } => "clock confirm",
             Command::Disk => "disk",
             Command::Keys => "keys",
             Command::Reboot => "reboot",

@@ -7,7 +7,7 @@
 use crate::job::Ticket;
 use crate::recorder::Recorder;
 use crate::recorder::session::response::Response;
-use crate::time::Now;
+use crate::time::{MonoTime, Now};
 use data_encoding::HEXLOWER;
 use protocol::reply::{self, LineWriter};
 use protocol::{Code, Refusal};
@@ -39,6 +39,14 @@ pub enum TimeSync {
     Unknown,
 }
 
+/// What the system says about its clock.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeSyncReport {
+    pub state: TimeSync,
+    /// When that was known to be so.
+    pub at: MonoTime,
+}
+
 impl TimeSync {
     /// `yes`, `no` or `unknown`.
     #[must_use]
@@ -68,8 +76,8 @@ impl Recorder {
         self.admin.about.recipients = recipients;
     }
 
-    /// Updates the clock's synchronisation state; the shell calls this repeatedly.
-    pub fn set_time_sync(&mut self, found: TimeSync) {
+    /// Updates the clock's synchronisation state.
+    pub(in crate::recorder) fn set_time_sync(&mut self, found: TimeSync) {
         if found != self.admin.about.time_sync {
             log::info!("the system's clock is synchronised: {}", found.as_str());
         }

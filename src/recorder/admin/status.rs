@@ -9,7 +9,7 @@ use crate::id::SessionId;
 use crate::job::Ticket;
 use crate::recorder::Recorder;
 use crate::recorder::session::response::Response;
-use crate::store::fact::BlackoutHolder;
+use crate::store::fact::{BlackoutHolder, Fact};
 use crate::time::{MonoTime, Now};
 use crate::trace::{TraceEntry, TraceEvent};
 use protocol::{Code, Kind, Refusal, reply};
@@ -234,14 +234,19 @@ impl Recorder {
         &mut self,
         now: Now,
         number: u32,
+        by: String,
     ) -> Result<Response, Refusal> {
         let number = u16::try_from(number).unwrap_or(0);
         if self.journal.alarms.clear(number).is_none() {
             let text = format!("alarm {number} is none that can be cleared; see `alarms`");
             return Err(Refusal::new(Code::BadArgument, text));
         }
-        log::info!("alarm {number} was cleared at {}", now.wall);
-        Ok(Response::ok(Ticket(0)))
+        log::info!("alarm {number} was cleared by {by} at {}", now.wall);
+        if !self.journal.index.alarms().contains(number) {
+            return Ok(Response::ok(Ticket(0)));
+        }
+        let fact = Fact::AlarmCleared { number, by };
+        Ok(Response::ok(self.journal.append(now, fact)))
     }
 
     pub(in crate::recorder) fn report_disk(&self) -> Response {

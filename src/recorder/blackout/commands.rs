@@ -108,6 +108,7 @@ impl Recorder {
         let (id, ticket) = match hidden {
             Some((old, _, until)) => {
                 let (id, _) = self.split_recording(now, old, from, want)?;
+                let until = self.translate_retention(until, Some(old), id);
                 self.inherit_retention(now, id, until);
                 (id, self.journal.storage.last_fact_ticket())
             }

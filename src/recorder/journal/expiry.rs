@@ -6,7 +6,7 @@
 use crate::id::SessionId;
 use crate::limits;
 use crate::recorder::Recorder;
-use crate::store::archive::{ArchiveError, RangeScan, ReadStep, RecordFetch};
+use crate::store::archive::{ArchiveError, DayEntry, RangeScan, ReadStep, RecordFetch};
 use crate::store::day::Day;
 use crate::store::index::RecordFilter;
 use crate::time::{MonoTime, Now};
@@ -39,14 +39,21 @@ impl Recorder {
     /// Whether closed days may have expired records that are not in the index.
     pub(in crate::recorder) fn may_have_expired(&self, now: Now) -> bool {
         let round = self.expiry.day.is_some() || now.mono >= self.expiry.next;
-        round && self.archive.catalogue.expired_days(now.wall).next().is_some()
+        round && self.expired_days(now).next().is_some()
+    }
+
+    /// Closed days that may have records to delete.
+    fn expired_days(&self, now: Now) -> impl Iterator<Item = &DayEntry> {
+        let journal = &self.journal;
+        self.archive.catalogue.expired_days(journal.proven_time(now), journal.index.clock())
     }
 
     /// Continues the search until enough expired records are in the index. A round starts together
     /// with that of `retention`.
     pub(in crate::recorder) fn seek_expired(&mut self, now: Now) {
+        let proven = self.journal.proven_time(now);
         let enough =
-            self.journal.index.expired_records(now.wall).nth(limits::EXPIRED_PREFETCH).is_some();
+            self.journal.index.expired_records(proven).nth(limits::EXPIRED_PREFETCH).is_some();
         let begins = self.expiry.day.is_none();
         let due = !begins || self.is_expiry_due(now);
         if enough || !due || !self.may_have_expired(now) {
@@ -94,16 +101,21 @@ impl Recorder {
         let Some(mut browser) = self.expiry.browser.take() else {
             return Ok(self.seek_next_day(now));
         };
-        if browser.resume_before().is_some_and(|reached| reached <= self.expiry.first) {
-            return Ok(SeekProgress::Further);
-        }
         match browser.poll_row(self.read_view()) {
             ReadStep::Found(row) => {
-                if row.is_expired(now.wall) && self.journal.index.record(row.id).is_none() {
+                if row.is_expired(self.journal.proven_time(now))
+                    && self.journal.index.record(row.id).is_none()
+                {
                     self.expiry.fetch = Some(RecordFetch::new(row));
                 }
             }
             ReadStep::End => return Ok(SeekProgress::Further),
+            // The scan reached the day before. Its bytes would be taken for those of the next day.
+            ReadStep::Read(_)
+                if browser.resume_before().is_some_and(|reached| reached <= self.expiry.first) =>
+            {
+                return Ok(SeekProgress::Further);
+            }
             ReadStep::Read(need) => match self.take_read(EXPIRY_READER, &need) {
                 Some(bytes) => browser.supply_bytes(&bytes)?,
                 None => {
@@ -119,8 +131,8 @@ impl Recorder {
     /// Starts on the next day that has expired records.
     fn seek_next_day(&mut self, now: Now) -> SeekProgress {
         let after = self.expiry.day;
-        let mut days = self.archive.catalogue.expired_days(now.wall);
-        let Some(day) = days.find(|day| after.is_none_or(|after| day.day > after)) else {
+        let later = |day: &&DayEntry| after.is_none_or(|after| day.day > after);
+        let Some(day) = self.expired_days(now).find(later).copied() else {
             return SeekProgress::Round;
         };
         let before = Some(day.last_sequence.saturating_add(1));

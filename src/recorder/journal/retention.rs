@@ -5,6 +5,8 @@
 //! journal, under the recorder's call key. That key is therefore replaced: live calls are noted
 //! under a new key, then the old key is deleted. The next start finishes an interrupted deletion.
 //!
+//! Records expire by the proven time, not by the wall clock (see `clock`).
+//!
 //! Protected records, running recordings, and records of calls still in memory are never deleted.
 
 use crate::alarm;
@@ -48,10 +50,8 @@ pub(in crate::recorder) struct Retention {
     rotate: bool,
     /// Calls with lower numbers have nothing under the present call key.
     key_from: CallNumber,
-    /// Time of the last turn, to detect clock jumps.
-    last: Option<Now>,
-    /// After a clock jump ahead, nothing expires until then.
-    doubt: Option<MonoTime>,
+    /// Whether the alarm about an unconfirmed clock is active.
+    pub waits_for_clock: bool,
 }
 
 impl Retention {
@@ -89,37 +89,11 @@ impl Retention {
         }
         jobs
     }
-
-    /// Whether the clock is plausible: a jump ahead must not delete records early.
-    fn is_clock_plausible(&mut self, now: Now) -> Result<bool, i64> {
-        let last = self.last.replace(now).unwrap_or(now);
-        let passed = i64::try_from(now.mono.since_ms(last.mono)).unwrap_or(i64::MAX);
-        let jump = now.wall.0.saturating_sub(last.wall.0).saturating_sub(passed);
-        let most = i64::try_from(limits::CLOCK_JUMP_MS).unwrap_or(i64::MAX);
-        if jump > most {
-            self.doubt = Some(now.mono.after_ms(limits::CLOCK_HOLDOFF_MS));
-            return Err(jump);
-        }
-        if jump < -most {
-            self.doubt = None;
-            return Err(jump);
-        }
-        self.doubt = self.doubt.filter(|until| *until > now.mono);
-        Ok(self.doubt.is_none())
-    }
 }
 
 impl Recorder {
     /// Continues deletions in progress, and looks for expired records.
     pub(in crate::recorder) fn delete_due_records(&mut self, now: Now) {
-        let clear = match self.retention.is_clock_plausible(now) {
-            Ok(clear) => clear,
-            Err(jump) => {
-                let text = format!("the clock jumped by {} s", jump / 1000);
-                self.journal.raise_alarm(now, alarm::AlarmCode::ClockStep, "", text);
-                false
-            }
-        };
         if self.journal.storage.is_down() {
             return;
         }
@@ -131,7 +105,7 @@ impl Recorder {
             self.journal.index.forget_deletions();
         }
         self.rotate_call_key(now);
-        let may = clear && !self.journal.storage.slow && !self.admin.is_stopping();
+        let may = !self.journal.storage.slow && !self.admin.is_stopping();
         if !may {
             return self.forget_reader(super::expiry::EXPIRY_READER);
         }
@@ -143,12 +117,13 @@ impl Recorder {
 
     /// Deletes some of the expired records.
     fn delete_expired(&mut self, now: Now) {
+        let proven = self.journal.proven_time(now);
         let due = self
             .journal
             .index
-            .expired_records(now.wall)
+            .expired_records(proven)
             .filter(|record| !self.is_record_in_use(record));
-        let due = due.map(|record| (record.id(), record.began.retain_until));
+        let due = due.map(|record| (record.id(), record.retention_end()));
         let due: Vec<_> = due.take(limits::DELETIONS_PER_TURN).collect();
         let more = due.len() == limits::DELETIONS_PER_TURN;
         let pause = if more { limits::RETENTION_BACKLOG_MS } else { limits::RETENTION_INTERVAL_MS };
@@ -249,12 +224,13 @@ impl Recorder {
     pub(in crate::recorder) fn check_disk_space(&mut self, now: Now) {
         let reserve = u64::from(self.config.store.reserve_mb) << 20;
         let low = self.journal.storage.total_bytes > 0 && self.journal.storage.free_bytes < reserve;
+        let proven = self.journal.proven_time(now);
         let mut due = self
             .journal
             .index
-            .expired_records(now.wall)
+            .expired_records(proven)
             .filter(|record| !self.is_record_in_use(record));
-        let hope = low && self.retention.doubt.is_none() && !self.journal.storage.slow;
+        let hope = low && !self.journal.storage.slow;
         let found = due.next().is_some();
         drop(due);
         let hope =

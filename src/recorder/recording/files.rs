@@ -417,6 +417,7 @@ impl Recorder {
             opening.at = now.mono.after_ms(old.wait_ms);
         }
         let id = new.id;
+        let retain_until = self.translate_retention(retain_until, Some(old.id), id);
         if retain_until > new.retain_until {
             new.retain_until = retain_until;
             let fact = Fact::RecordingRetention { id, retain_until };

@@ -210,6 +210,7 @@ impl Recorder {
         (by, schedule): (&str, Option<usize>),
     ) -> Ticket {
         let (_, until) = self.schedule_retention(now.wall, schedule);
+        let until = self.translate_retention(until, None, id);
         let Some(recording) = self.recordings.get_mut(id) else {
             return self.journal.storage.durable_ticket();
         };
@@ -244,6 +245,21 @@ impl Recorder {
             let fact = Fact::RecordingRetention { id, retain_until: until };
             self.journal.append(now, fact);
         }
+    }
+
+    /// Translates the end of a retention into the stamps of recording `to`: from those of recording
+    /// `from`, or from the present clock. A step may lie between them.
+    pub(in crate::recorder) fn translate_retention(
+        &self,
+        until: WallTime,
+        from: Option<RecordingId>,
+        to: RecordingId,
+    ) -> WallTime {
+        let index = &self.journal.index;
+        let sequence = |id| index.record(id).map(|record| record.sequence);
+        let from = from.map_or(Some(index.last_sequence()), sequence);
+        let (Some(from), Some(to)) = (from, sequence(to)) else { return until };
+        index.clock().translate(until, from, to)
     }
 
     /// Removes reasons; ends the recording with the last one.

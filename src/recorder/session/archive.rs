@@ -267,7 +267,7 @@ impl Recorder {
         let oldest = self
             .archive
             .catalogue
-            .oldest_record()
+            .oldest_record(self.journal.index.clock())
             .or_else(|| self.journal.index.oldest_record().filter(newest));
         (count, oldest)
     }

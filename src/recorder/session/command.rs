@@ -163,6 +163,7 @@ impl Recorder {
                 | Command::Calls
                 | Command::Clients
                 | Command::Alarms
+                | Command::ClockShow
                 | Command::Disk
                 | Command::Stats
                 | Command::Records(_)
@@ -239,6 +240,8 @@ impl Recorder {
             Command::Revoke { machine } => self.revoke_workstation(now, &machine, by.name),
             Command::Reboot => self.request_reboot(now, &by.name),
             Command::ConfigEdit(edit) => Ok(self.request_config_edit(id, edit, by.name)),
+            Command::AlarmClear { number } => self.acknowledge_alarm(now, number, by.name),
+            Command::ClockConfirm { date } => self.confirm_clock_by(now, &date, by.name),
             command => self.execute_admin(now, id, command),
         }
     }
@@ -261,7 +264,7 @@ impl Recorder {
             Command::Calls => Ok(self.list_calls()),
             Command::Clients => Ok(self.list_clients()),
             Command::Alarms => Ok(self.list_alarms()),
-            Command::AlarmClear { number } => self.acknowledge_alarm(now, number),
+            Command::ClockShow => Ok(self.report_clock(now)),
             Command::Disk => Ok(self.report_disk()),
             Command::Keys => Ok(self.list_keys()),
             Command::Stats => Ok(self.report_stats(now)),

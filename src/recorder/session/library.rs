@@ -346,7 +346,7 @@ impl Recorder {
         let none = || "-".to_string();
         let ended = record.ended.as_ref();
         let row = reply::begin_row(out).pair("what", "record").pair("recording", began.id);
-        let row = row.pair("start", record.at).pair("device", &began.call.device);
+        let row = row.pair("start", record.started_at()).pair("device", &began.call.device);
         let row = row.pair("call", &began.call.call).pair("channel", began.channel);
         let row = row.pair("agent", began.call.agent.as_deref().unwrap_or("-"));
         let row = row.pair("direction", began.call.direction.map_or("-", direction_word));
@@ -361,7 +361,7 @@ impl Recorder {
         let row = if only_own {
             row.pair("retain_until", "-")
         } else {
-            row.pair("retain_until", began.retain_until)
+            row.pair("retain_until", record.retention_end())
         };
         // A screen-only recording has no audio; its positions are milliseconds.
         let alone = began.codec == CodecKind::Screen;
@@ -372,13 +372,20 @@ impl Recorder {
         let row = row.pair("ended", ended.map_or("-", |ended| ended.end.as_str()));
         let row = row.pair("size", ended.map_or(0, |ended| ended.size));
         let row = row.pair("sealed", if key.is_some() { "no" } else { "yes" });
-        row.pair("why", if only_own || began.why.is_empty() { "-" } else { &began.why }).end();
+        let row = row.pair("why", if only_own || began.why.is_empty() { "-" } else { &began.why });
+        let row = match record.clock.as_str() {
+            Some(word) => row.pair("clock", word).pair("stamped", record.at),
+            None => row,
+        };
+        row.end();
     }
 
     /// Rows of who fetched the files or sealed data; for supervisors only.
     fn show_fetches(record: &Record, out: &mut Vec<u8>) {
         for fetch in record.fetches.iter().rev().take(64) {
-            let row = reply::begin_row(out).pair("what", "fetched").pair("time", fetch.at);
+            let row = reply::begin_row(out)
+                .pair("what", "fetched")
+                .pair("time", record.correct_stamp(fetch.at));
             row.pair("by", &fetch.by).pair("for", &fetch.why).end();
         }
     }
@@ -394,7 +401,9 @@ impl Recorder {
             row.pair("value", open(value)).end();
         }
         for change in record.history.iter().rev().take(64) {
-            let row = reply::begin_row(out).pair("what", "history").pair("time", change.at);
+            let row = reply::begin_row(out)
+                .pair("what", "history")
+                .pair("time", record.correct_stamp(change.at));
             let row = row.pair("n", change.field).pair("by", &change.by);
             row.pair("value", open(&change.value)).end();
         }

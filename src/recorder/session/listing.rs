@@ -232,7 +232,7 @@ impl Recorder {
         let direction = row.direction.map_or("-", direction_word);
         let so_far = self.journal.index.record(row.id).filter(|record| record.is_running());
         let duration_ms = so_far.map_or(row.duration_ms, |record| self.running_ms(record));
-        let line = reply::begin_row(out).pair("recording", row.id).pair("start", row.at);
+        let line = reply::begin_row(out).pair("recording", row.id).pair("start", row.started_at());
         let line = line.pair("duration_ms", duration_ms);
         let line = line.pair("agent", row.agent.as_deref().unwrap_or("-"));
         let line = line.pair("device", &row.device).pair("call", &row.call);
@@ -241,7 +241,11 @@ impl Recorder {
         let line = line.pair("schedule", row.schedule.as_deref().unwrap_or("-"));
         let line = line.pair("blackouts", row.blackouts.len()).pair("lost", row.lost);
         let line = line.pair("protected", protocol::state::format_on_off(row.is_protected));
-        line.pair("size", row.size).end();
+        let line = line.pair("size", row.size);
+        match row.clock.as_str() {
+            Some(word) => line.pair("clock", word).end(),
+            None => line.end(),
+        }
     }
 
     /// Duration of a running recording so far, in milliseconds.

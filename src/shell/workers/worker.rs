@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::config::edit::ConfigChange;
 use crate::enrolment_code::IssuedCertificate;
 use crate::id::SessionId;
-use crate::recorder::{ReadMode, TimeSync};
+use crate::recorder::{ReadMode, TimeSyncReport};
 use crate::selftest::{DiskResult, SelfTestKeys, SelfTestRecording};
 use crate::shell::config_file;
 use crate::shell::net::ca::{CertificateAuthority, ServerCertificate, SignError};
@@ -26,7 +26,7 @@ use crate::shell::workers::selftest;
 use crate::store::archive::Catalogue;
 use crate::store::day::Day;
 use crate::store::seal::{DataKey, Envelope, Recipient};
-use crate::time::{MonoTime, WallTime};
+use crate::time::{MonoTime, Now, WallTime};
 use argon2::password_hash;
 use mio::Waker;
 use protocol::Kind;
@@ -114,7 +114,7 @@ pub enum WorkerRequest {
     },
     /// Query whether the system clock is synchronised.
     QueryTimeSync {
-        now: WallTime,
+        now: Now,
     },
     /// Make random bytes for a one-time code.
     NewCode {
@@ -202,7 +202,7 @@ pub enum WorkerReply {
         token: mio::Token,
         result: Box<Result<OpenedSocket, String>>,
     },
-    TimeSync(TimeSync),
+    TimeSync(TimeSyncReport),
     /// Completed without a result.
     NoResult,
     /// The request of this session expired; `why` is for people.

@@ -16,6 +16,7 @@ use crate::store::fact::{Fact, JournalEntry};
 use crate::store::index::{Index, LateFact, Record, RecordFilter};
 use crate::store::journal::{ParsedEntry, parse_entry};
 use crate::store::layout;
+use crate::time::WallTime;
 
 /// Bytes to read; the caller supplies fewer if the file ends earlier.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,7 @@ impl ReadView<'_> {
         if self.index.record(row.id).is_some() {
             return self.newest_row(row);
         }
+        row.clock = self.index.clock().correction(row.sequence);
         let late = self.index.late_facts(row.id).iter().filter(|late| late.sequence > through);
         late.for_each(|late| row.apply_late(late));
         row
@@ -208,7 +210,10 @@ impl RangeScan {
             self.open = None;
         }
         let before = self.filter.before.unwrap_or(u64::MAX);
-        let wanted = |day: &DayEntry| self.filter.overlaps_time(day.first_at, day.last_at);
+        let wanted = |day: &DayEntry| {
+            known.index.clock().has_shifts(day.first_sequence, day.last_sequence)
+                || self.filter.overlaps_time(day.first_at, day.last_at)
+        };
         let day = known.catalogue.newest_before(before, wanted)?;
         let need = OpenDay::read_request(day);
         self.pending = PendingRead::Directory(day.day, need.clone());
@@ -223,7 +228,15 @@ impl RangeScan {
         let fits = known.index.changed_summarised().any(|record| any.matches(&record.facets()))
             || known.index.all_late_facts().any(|(_, facts)| facts.iter().any(renamed));
         let exact = |text: &Option<String>| text.clone().filter(|_| !fits);
+        // Directories have the stamps, also those of a wrong clock.
+        let day = self.open.as_ref().map(|open| open.header.day_entry);
+        let is_shifted = day.is_some_and(|day| {
+            known.index.clock().has_shifts(day.first_sequence, day.last_sequence)
+        });
+        let stamped = |at: Option<WallTime>| at.filter(|_| !is_shifted);
         RecordFilter {
+            from: stamped(self.filter.from),
+            until: stamped(self.filter.until),
             agent: exact(&self.filter.agent),
             device: exact(&self.filter.device),
             call: exact(&self.filter.call),
@@ -424,7 +437,10 @@ impl RecordFetch {
             return Ok(ReadStep::Read(ReadRequest { path, offset: place.at, bytes: self.bytes }));
         }
         let day = self.row.entries.first().map(|place| place.day).unwrap_or_default();
-        let record = rebuild_record(&self.row, &self.entries);
+        let mut record = rebuild_record(&self.row, &self.entries);
+        if let Some(record) = &mut record {
+            record.clock = known.index.clock().correction(record.sequence);
+        }
         record.map(ReadStep::Found).ok_or(ArchiveError::Journal(day))
     }
 

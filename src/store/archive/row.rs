@@ -8,7 +8,9 @@ use crate::config::Direction;
 use crate::id::RecordingId;
 use crate::store::day::Locator;
 use crate::store::fact::{CallFacts, Fact, JournalEntry, RecordReasons};
-use crate::store::index::{BlackoutSpan, FETCH_ENTRIES_MAX, Index, LateFact, Record, RecordFacets};
+use crate::store::index::{
+    BlackoutSpan, ClockCorrection, FETCH_ENTRIES_MAX, Index, LateFact, Record, RecordFacets,
+};
 use crate::time::{WallTime, ms_of_frames};
 
 /// One recording in a listing.
@@ -16,6 +18,7 @@ use crate::time::{WallTime, ms_of_frames};
 pub struct RecordRow {
     pub sequence: u64,
     pub id: RecordingId,
+    /// Stamp of its start.
     pub at: WallTime,
     pub boot: u32,
     /// Duration from the first to the last frame; 0 while the recording runs.
@@ -38,6 +41,8 @@ pub struct RecordRow {
     pub is_deleted: bool,
     /// Locations of its entries, except those of blackouts.
     pub entries: Vec<Locator>,
+    /// How its stamps are put right; a summary does not contain it.
+    pub clock: ClockCorrection,
 }
 
 impl RecordRow {
@@ -66,6 +71,7 @@ impl RecordRow {
             is_protected: record.is_protected,
             is_deleted: record.deleted.is_some(),
             entries: record.entries.clone(),
+            clock: record.clock,
         }
     }
 
@@ -75,7 +81,7 @@ impl RecordRow {
         RecordFacets {
             id: self.id,
             sequence: self.sequence,
-            at: self.at,
+            at: self.started_at(),
             agent: self.agent.as_deref(),
             device: &self.device,
             call: &self.call,
@@ -90,10 +96,18 @@ impl RecordRow {
         crate::store::layout::media_path(self.at, self.id)
     }
 
-    /// Whether the recording may be deleted at `now`, by the rule of `Index::expired`.
+    /// Returns when it began, with a wrong clock put right.
+    #[must_use]
+    pub fn started_at(&self) -> WallTime {
+        self.clock.correct(self.at)
+    }
+
+    /// Whether the recording may be deleted at the proven time `now`, by the rule of
+    /// `Index::expired_records`.
     #[must_use]
     pub fn is_expired(&self, now: WallTime) -> bool {
-        !self.is_deleted && !self.is_protected && !self.is_running && self.retain_until <= now
+        let is_over = self.clock.retention_end(self.retain_until) <= now;
+        !self.is_deleted && !self.is_protected && !self.is_running && is_over
     }
 
     /// Applies a fact that was appended after the day was closed, as the index would have.

@@ -1,6 +1,6 @@
 //! Records: the state of one recording, folded from its facts by `Index::apply`.
 
-use super::RecordFacets;
+use super::{ClockCorrection, RecordFacets};
 use crate::id::RecordingId;
 use crate::store::day::Locator;
 use crate::store::fact::{
@@ -20,7 +20,7 @@ pub const FETCH_ENTRIES_MAX: usize = 500;
 pub struct Record {
     /// Journal sequence of the entry that began it.
     pub sequence: u64,
-    /// Start time; together with the id it determines the media path.
+    /// Stamp of its start; together with the id it determines the media path.
     pub at: WallTime,
     /// The daemon start to which its positions refer.
     pub boot: u32,
@@ -48,6 +48,9 @@ pub struct Record {
     pub unmasked: Vec<UnmaskedRange>,
     /// Locations of its entries, except those of blackouts.
     pub entries: Vec<Locator>,
+    /// How its stamps are put right. The clock history has it, so it is not stored with the record.
+    #[serde(skip)]
+    pub clock: ClockCorrection,
 }
 
 /// The part of a blackout that affects one recording.
@@ -143,6 +146,7 @@ impl Record {
             screen: None,
             unmasked: Vec::new(),
             entries: Vec::new(),
+            clock: ClockCorrection::default(),
         }
     }
 
@@ -169,13 +173,31 @@ impl Record {
         RecordFacets {
             id: self.began.id,
             sequence: self.sequence,
-            at: self.at,
+            at: self.started_at(),
             agent: self.began.call.agent.as_deref(),
             device: &self.began.call.device,
             call: &self.began.call.call,
             is_running: self.is_running(),
             is_deleted: self.deleted.is_some(),
         }
+    }
+
+    /// Returns when it began, with a wrong clock put right.
+    #[must_use]
+    pub fn started_at(&self) -> WallTime {
+        self.correct_stamp(self.at)
+    }
+
+    /// Returns the time that one of its stamps means, with a wrong clock put right.
+    #[must_use]
+    pub fn correct_stamp(&self, stamp: WallTime) -> WallTime {
+        self.clock.correct(stamp)
+    }
+
+    /// Returns when its retention ends, in the proven time.
+    #[must_use]
+    pub fn retention_end(&self) -> WallTime {
+        self.clock.retention_end(self.began.retain_until)
     }
 
     /// Returns the path of its media file, relative to the data directory.

@@ -5,7 +5,7 @@
 //! counters. It is part of the summary format: see `archive`.
 
 use super::blackouts::BlackoutIndex;
-use super::{Enrolments, Index, LiveCall, Record, ScreenRecord};
+use super::{ClockHistory, Enrolments, Index, LiveCall, NotedAlarms, Record, ScreenRecord};
 use crate::id::RecordingId;
 use crate::store::day::Locator;
 use crate::store::fact::{CallNumber, Fact, JournalEntry};
@@ -24,6 +24,8 @@ pub struct RetainedState {
     calls: Vec<LiveCall>,
     blackouts: BlackoutIndex,
     enrolments: Enrolments,
+    clock: ClockHistory,
+    alarms: NotedAlarms,
     boot: u32,
     is_stopped: bool,
     last_sequence: u64,
@@ -62,6 +64,10 @@ fn changed_record(fact: &Fact) -> Option<RecordingId> {
         | Fact::Enrolled(_)
         | Fact::Revoked { .. }
         | Fact::ConfigChanged { .. }
+        | Fact::ClockStepped { .. }
+        | Fact::ClockConfirmed { .. }
+        | Fact::AlarmRaised { .. }
+        | Fact::AlarmCleared { .. }
         | Fact::RecordingBegan(_)
         | Fact::BlackoutOpened { .. }
         | Fact::BlackoutSpread { .. }
@@ -86,6 +92,8 @@ impl Index {
             live_calls: retained.calls.into_iter().map(|call| (call.facts.number, call)).collect(),
             open_blackouts: retained.blackouts,
             enrolments: retained.enrolments,
+            clock: retained.clock,
+            alarms: retained.alarms,
             boot: retained.boot,
             is_stopped: retained.is_stopped,
             last_sequence: retained.last_sequence,
@@ -94,8 +102,7 @@ impl Index {
             deletions: retained.deletions.into_iter().map(|(id, at)| (id, Some(at))).collect(),
             ..Index::default()
         };
-        let ids: Vec<RecordingId> = index.records.keys().copied().collect();
-        ids.into_iter().for_each(|id| index.set_due(id));
+        index.correct_records();
         index
     }
 
@@ -121,6 +128,8 @@ impl Index {
             calls: self.live_calls.values().cloned().collect(),
             blackouts: self.open_blackouts.clone(),
             enrolments: self.enrolments.clone(),
+            clock: self.clock.clone(),
+            alarms: self.alarms.clone(),
             boot: self.boot,
             is_stopped: self.is_stopped,
             last_sequence: self.last_sequence,
@@ -163,8 +172,9 @@ impl Index {
 
     /// Adds an old record that was looked up, so that it can be shown and changed. It is evicted
     /// after further lookups, unless it was changed.
-    pub fn adopt_record(&mut self, record: Record) {
+    pub fn adopt_record(&mut self, mut record: Record) {
         let (id, sequence) = (record.id(), record.sequence);
+        record.clock = self.clock.correction(sequence);
         if self.records.contains_key(&id) || sequence > self.summarised_through {
             return;
         }
@@ -192,7 +202,7 @@ impl Index {
             return;
         }
         if let Some(record) = self.records.remove(&id) {
-            self.due.remove(&(record.began.retain_until, id));
+            self.due.remove(&(record.retention_end(), id));
             self.order.retain(|(sequence, _)| *sequence != record.sequence);
         }
     }

@@ -202,7 +202,7 @@ fn write_export(store: &StoreDir, record: &Record, with: &ExportContext<'_>) -> 
             ExportSink::Wav(Box::new(WavWriter::new(out, &sound, frames).map_err(export)?))
         }
         ExportFormat::Opus => {
-            let (id, date) = (record.id().to_string(), record.at.to_string());
+            let (id, date) = (record.id().to_string(), record.started_at().to_string());
             let encoder = concat!("hushbox ", env!("CARGO_PKG_VERSION"));
             let tags = [("ENCODER", encoder), ("TITLE", &*id), ("DATE", &*date)];
             ExportSink::Ogg(Box::new(OggWriter::new(out, &sound, &tags).map_err(export)?))

@@ -60,7 +60,10 @@ fn write_facts(page: &mut TextPage<'_>, document: &RecordJson) {
     };
     page.add_pair("recording", &document.recording);
     page.add_pair("state", &state);
-    page.add_pair("started", &page.time(&document.started));
+    let stamped = document.clock.zip(document.stamped.as_ref());
+    let note = stamped.map(|(word, at)| format!(" ({word}; the clock of the box said {at})"));
+    let started = page.time(&document.started);
+    page.add_pair("started", &format!("{started}{}", note.unwrap_or_default()));
     page.add_optional("ended", &document.ended.as_ref().map(|at| page.time(at)));
     page.add_pair(
         "length",

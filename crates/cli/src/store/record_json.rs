@@ -38,6 +38,12 @@ pub struct RecordJson {
     pub schedule: Option<String>,
     pub why: String,
     pub retain_until: String,
+    /// `corrected` or `unconfirmed`, if the box's clock was wrong or may have been.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<&'static str>,
+    /// The start by that clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stamped: Option<String>,
     pub protected: bool,
     pub continues: Option<String>,
     pub audio: AudioJson,
@@ -205,15 +211,15 @@ impl RecordJson {
             recording: record.id().to_string(),
             state: state_name(record),
             complete: ended.is_some(),
-            started: record.at.to_string(),
-            ended: record.ended_at.map(|at| at.to_string()),
+            started: record.started_at().to_string(),
+            ended: record.ended_at.map(|at| record.correct_stamp(at).to_string()),
             end: ended.map(|ended| ended.end.as_str()),
             duration_ms: ms_of_frames(ledger.total_captured(), rate),
             agent: call.agent.clone(),
             device: call.device.clone(),
             call: CallJson {
                 id: call.call.clone(),
-                began: call.began.to_string(),
+                began: record.correct_stamp(call.began).to_string(),
                 of: call.consult_of.clone(),
                 direction: direction_name(call.direction),
                 group: call.group.clone(),
@@ -222,7 +228,9 @@ impl RecordJson {
             reasons: reason_names(record.reasons_ever),
             schedule: began.schedule.clone(),
             why: began.why.clone(),
-            retain_until: began.retain_until.to_string(),
+            retain_until: record.retention_end().to_string(),
+            clock: record.clock.as_str(),
+            stamped: record.clock.as_str().map(|_| record.at.to_string()),
             protected: record.is_protected,
             continues: began.continues.map(|id| id.to_string()),
             audio: audio_json(record, to),
@@ -241,9 +249,9 @@ impl RecordJson {
                 digest: ended.map(|ended| HEXLOWER.encode(&ended.digest)),
             },
             screen: screen_json(record),
-            fetched: record.fetches.iter().map(fetch_json).collect(),
+            fetched: record.fetches.iter().map(|fetch| fetch_json(record, fetch)).collect(),
             deleted: record.deleted.as_ref().map(|deletion| DeletionJson {
-                at: deletion.at.to_string(),
+                at: record.correct_stamp(deletion.at).to_string(),
                 why: deletion.why.clone(),
                 by: deletion.by.clone(),
             }),
@@ -306,13 +314,14 @@ fn fields_json(store: &StoreDir, open: &PersonalFacts) -> BTreeMap<u8, FieldJson
     all.map(|(n, value)| (*n, FieldJson { label: label(*n), value: value.clone() })).collect()
 }
 
-fn fetch_json(fetch: &FetchEntry) -> FetchJson {
-    FetchJson { at: fetch.at.to_string(), by: fetch.by.clone(), r#for: fetch.why.clone() }
+fn fetch_json(record: &Record, fetch: &FetchEntry) -> FetchJson {
+    let at = record.correct_stamp(fetch.at).to_string();
+    FetchJson { at, by: fetch.by.clone(), r#for: fetch.why.clone() }
 }
 
 fn history_json(record: &Record, open: Option<&PersonalFacts>) -> Vec<FieldChangeJson> {
     let change = |(index, change): (usize, &hushbox::store::index::FieldChange)| FieldChangeJson {
-        at: change.at.to_string(),
+        at: record.correct_stamp(change.at).to_string(),
         field: change.field,
         by: change.by.clone(),
         value: open.and_then(|open| open.history.get(index).cloned()),

@@ -181,6 +181,10 @@ pub(crate) fn alarm_clear(mut args: Args<'_>) -> ParseResult<'_> {
     Ok(Command::AlarmClear { number: args.required_number("N")? })
 }
 
+pub(crate) fn clock_confirm(mut args: Args<'_>) -> ParseResult<'_> {
+    Ok(Command::ClockConfirm { date: args.take_required("DATE")? })
+}
+
 pub(crate) fn log_level(mut args: Args<'_>) -> ParseResult<'_> {
     Ok(Command::LogLevel { level: args.parse_required("LEVEL", Level::parse)? })
 }

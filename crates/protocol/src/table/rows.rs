@@ -207,6 +207,18 @@ pub const TABLE: &[Entry] = &[
         "row session=N kind=KIND user=NAME machine=NAME from=ADDRESS since=T",
         "lists the sessions",
     ),
+    entry(
+        "clock confirm",
+        TECHNICIAN,
+        &[positional("DATE", ArgType::Word)],
+        parse_args::clock_confirm,
+    )
+    .describe("ok time=T", "confirms the clock; DATE is today's date at the site, YYYY-MM-DD"),
+    entry("clock show", TECHNICIAN, &[], |_| Ok(Command::ClockShow)).describe(
+        "row time=T local_time=T proven=T state=confirmed|plausible|unconfirmed \
+         time_sync=yes|no|unknown",
+        "shows the clock, and the proven time by which recordings are deleted",
+    ),
     entry("config check", TECHNICIAN, &[], |_| Ok(Command::ConfigCheck)).describe(
         "ok applied=- waits=LIST restart=yes|no [keys=LIST]",
         "checks the configuration file and reports its errors; changes nothing",
@@ -352,7 +364,8 @@ pub const TABLE: &[Entry] = &[
         ),
     entry("records", READERS, RECORDS_ARGS, parse_args::records).describe(
         "row recording=ID start=T duration_ms=N agent=USER device=D call=ID direction=in|out \
-         reasons=LIST schedule=NAME blackouts=N lost=N protected=on|off size=BYTES",
+         reasons=LIST schedule=NAME blackouts=N lost=N protected=on|off size=BYTES \
+         [clock=corrected|unconfirmed]",
         "lists recordings, newest first; ani=withheld and dnis=withheld find those without a \
          number",
     ),

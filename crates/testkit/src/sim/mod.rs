@@ -23,7 +23,8 @@ use hushbox::id::{RecordingId, SessionId};
 use hushbox::job::Job;
 use hushbox::limits;
 use hushbox::recorder::{
-    ConfigReadResult, Input, Output, Peer, ReadMode, Recorder, RecoveredState,
+    ConfigReadResult, Input, Output, Peer, ReadMode, Recorder, RecoveredState, TimeSync,
+    TimeSyncReport,
 };
 use hushbox::store::seal::{DataKey, Envelope, Identity};
 use hushbox::store::sign::BoxSigningKey;
@@ -61,6 +62,8 @@ pub struct SimBox {
     pub config: Config,
     recorder: Recorder,
     pub now: Now,
+    /// Time that has passed in all runs, whatever the wall clock says.
+    pub passed_ms: i64,
     pub disk: SimDisk,
     pub rng: Rng,
     pub identities: Vec<Identity>,
@@ -101,16 +104,22 @@ pub struct SimBox {
 impl SimBox {
     /// Creates a recorder that has just started for the first time.
     pub fn new(config: &str, seed: u64) -> SimBox {
+        SimBox::new_at(config, seed, BEGAN)
+    }
+
+    /// Creates a recorder that has just started for the first time, at this wall time.
+    pub fn new_at(config: &str, seed: u64, wall: WallTime) -> SimBox {
         let (config, _) = config::parse(config).unwrap_or_else(|errors| panic!("{errors:#?}"));
         let identities = vec![Identity::generate()];
         let mut disk = SimDisk::default();
-        let now = Now { mono: MonoTime(0), wall: BEGAN };
+        let now = Now { mono: MonoTime(0), wall };
         let call_keys = vec![[5; 32]];
         let recorder = start(&config, &mut disk, (&identities, &call_keys), now);
         let mut this = SimBox {
             heads: vec![0; recorder.channel_count()],
             recorder,
             now,
+            passed_ms: 0,
             disk,
             rng: Rng::new(seed),
             identities,
@@ -292,7 +301,27 @@ impl SimBox {
     /// Lets time pass without audio.
     pub fn pass_ms(&mut self, ms: u64) {
         self.now.mono = self.now.mono.after_ms(ms);
-        self.now.wall = WallTime(self.now.wall.0 + i64::try_from(ms).unwrap());
+        let ms = i64::try_from(ms).unwrap();
+        self.now.wall = WallTime(self.now.wall.0 + ms);
+        self.passed_ms += ms;
+    }
+
+    /// Moves the wall clock; the monotonic clock does not notice.
+    pub fn step_clock(&mut self, ms: i64) {
+        self.now.wall = WallTime(self.now.wall.0 + ms);
+        self.settle();
+    }
+
+    /// Reports that the system has just synchronised its clock.
+    pub fn synchronise_clock(&mut self) {
+        self.report_synchronised_at(self.now.mono);
+    }
+
+    /// Reports that the system synchronised its clock at this time.
+    pub fn report_synchronised_at(&mut self, at: MonoTime) {
+        let report = TimeSyncReport { state: TimeSync::Yes, at };
+        self.recorder.handle_time_sync(self.now, report);
+        self.settle();
     }
 
     /// Lets a board report lost frames for this time; the others capture.

@@ -117,7 +117,7 @@ fn h4_request_is_served_once_when_a_thread_can_be_had_again() {
     assert!(trouble.starts_with("no thread can be started: "), "{trouble}");
     bench.count_envelopes(3);
     assert!(bench.now >= MonoTime(1).after_ms(60_000), "20 failures take their time");
-    bench.helper.submit(bench.now, WorkerRequest::QueryTimeSync { now: WallTime(0) });
+    bench.helper.submit(bench.now, WorkerRequest::QueryTimeSync { now: Now::default() });
     assert!(matches!(bench.answers(1)[..], [WorkerReply::TimeSync(_)]), "and no envelope besides");
     assert_eq!((bench.helper.trouble(), bench.helper.next_deadline()), (None, None));
 }

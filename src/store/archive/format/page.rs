@@ -7,7 +7,7 @@ use crate::id::RecordingId;
 use crate::store::archive::RecordRow;
 use crate::store::day::{Day, Locator};
 use crate::store::fact::RecordReasons;
-use crate::store::index::BlackoutSpan;
+use crate::store::index::{BlackoutSpan, ClockCorrection};
 use crate::time::WallTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -206,6 +206,7 @@ fn unpack_row(packed: PackedRow, base: DeltaBase, strings: &[String]) -> Option<
         from
     };
     Some(RecordRow {
+        clock: ClockCorrection::default(),
         sequence: base.sequence.wrapping_add(packed.sequence),
         id: packed.id,
         at: WallTime(at),
