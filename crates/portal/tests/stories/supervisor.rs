@@ -304,7 +304,10 @@ fn sealed_facts_are_named_and_search_reports_them() {
     assert!(!page.contains("5551234") && !page.contains("Mr. Miller"), "{page}");
     for question in ["ani=5551234", "field=miller"] {
         let found = boss.get(&format!("/records?{question}")).text();
-        assert!(found.contains("id=\"sealed\">The portal could not search 1 more"), "{question}: {found}");
+        assert!(
+            found.contains("id=\"sealed\">The portal could not search 1 more"),
+            "{question}: {found}"
+        );
         assert!(!found.contains(&id), "{question}: {found}");
     }
     assert!(boss.get("/records?agent=jdoe").text().contains(&id), "what is in clear is found");
@@ -342,7 +345,8 @@ fn live_view_follows_and_admin_manages_users() {
 fn metrics_report_recorder_up_or_down() {
     let mut stack = Stack::new(&StackOptions::default());
     let get = |stack: &Stack, path: &str| {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
         send_raw(stack.port, request.as_bytes())
     };
     assert_eq!(get(&stack, "/healthz").status, 200);
