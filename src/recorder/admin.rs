@@ -9,6 +9,7 @@ pub(super) mod setup;
 pub(super) mod status;
 
 use crate::limits;
+use crate::recorder::calls::feed::FeedCounters;
 use crate::time::MonoTime;
 use about::BoxInfo;
 use enrolment::Enrolment;
@@ -21,6 +22,7 @@ pub(super) struct Admin {
     pub selftests: SelfTests,
     pub enrolment: Enrolment,
     pub counters: Counters,
+    pub feeds: FeedCounters,
     /// When an orderly stop was requested.
     stop_asked: Option<MonoTime>,
     /// Whether everything is closed and durable, and the shell was told.
@@ -36,6 +38,7 @@ impl Admin {
             selftests: SelfTests::new(boards),
             enrolment: Enrolment::default(),
             counters: Counters::default(),
+            feeds: FeedCounters::default(),
             stop_asked: None,
             is_stopped: false,
             reboots: false,

@@ -168,6 +168,8 @@ pub enum RecordingEnd {
     Storage,
     /// Its call timed out: no stop and no audio for `stale_call_s`.
     Stale,
+    /// Its call reached `max_call_s`.
+    Ceiling,
 }
 
 impl RecordingEnd {
@@ -180,6 +182,7 @@ impl RecordingEnd {
             RecordingEnd::Power => "power",
             RecordingEnd::Storage => "storage",
             RecordingEnd::Stale => "stale",
+            RecordingEnd::Ceiling => "ceiling",
         }
     }
 }
@@ -342,6 +345,8 @@ pub enum Fact {
     /// A client received a file of a recording. `why`: `play`, `export`, and for its screen
     /// `play-screen`, `export-screen`. `facts` means its unsealed numbers and fields.
     Fetched { id: RecordingId, by: String, why: String },
+    /// The explanation of a recording changed (`RecordingBegan::why`).
+    RecordingWhy { id: RecordingId, why: String },
 }
 
 /// A fact and the time at which it was appended.

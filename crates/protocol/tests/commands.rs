@@ -167,7 +167,7 @@ fn invalid_argument_is_reported_with_allowed_values() {
         ("ping x", "one word too many"),
         ("ping x=1", "no key x=; this command has no keys"),
         ("call stop device=1", "call= is missing"),
-        ("call stop device=1 call=", "call with 0 bytes is not valid; allowed: 1 to 64 bytes"),
+        ("call stop device=1 call=", "call with 0 bytes is not valid; allowed: 1 to 256 bytes"),
         ("call stop device=- call=1", "device with 1 bytes is not valid"),
         ("call start device=1 call=1 direction=up", "allowed: in or out"),
         ("call start device=1 call=1 colour=red", "allowed: device, call, of, ani, dnis"),

@@ -15,7 +15,8 @@ use crate::recorder::session::DurabilityDependency;
 use crate::recorder::{Output, Recorder, Session, Timer};
 use crate::store::fact::RecordReasons;
 use crate::time::{MonoTime, Now};
-use protocol::{Code, Command, Kind, Refusal, Request, reply};
+use protocol::{Code, Command, InvalidLine, Kind, Refusal, Request, reply, tolerant};
+use std::borrow::Cow;
 
 /// A command's reply, and the sync it waits for.
 pub(in crate::recorder) struct Response {
@@ -44,6 +45,14 @@ impl Response {
         Response { depends_on: Some((recording, new)), ..self }
     }
 
+    /// Adds a pair to the final line, unless the value is empty.
+    pub fn with_pair(mut self, key: &str, value: &str) -> Response {
+        if !value.is_empty() && self.bytes.pop().is_some() {
+            reply::resume_line(&mut self.bytes).pair(key, value).end();
+        }
+        self
+    }
+
     /// A bare `ok`.
     pub fn ok(after: Ticket) -> Response {
         let mut bytes = Vec::new();
@@ -69,7 +78,7 @@ impl Recorder {
         &mut self,
         now: Now,
         id: SessionId,
-        line: Result<&str, Refusal>,
+        line: Result<&str, InvalidLine<'_>>,
         woke: MonoTime,
     ) {
         self.admin.counters.lines += 1;
@@ -89,11 +98,19 @@ impl Recorder {
         &mut self,
         now: Now,
         id: SessionId,
-        line: Result<&str, Refusal>,
+        line: Result<&str, InvalidLine<'_>>,
         woke: MonoTime,
     ) {
         let greeted = self.sessions.get(id).is_some_and(|session| session.who.is_some());
-        let result = line.and_then(|line| self.parse_and_execute(now, id, line, woke));
+        let (text, result) = match line {
+            Ok(line) => (Cow::Borrowed(line), self.parse_and_execute(now, id, line, woke)),
+            Err(line) => (tolerant::decode(&line), Err(line.refusal)),
+        };
+        let is_feed = self.sessions.get(id).and_then(Session::kind) == Some(Kind::Cti);
+        let result = match result {
+            Err(refusal) if is_feed => self.retry_feed_line(now, id, &text, refusal),
+            result => result,
+        };
         let said = match result {
             Ok(said) => said,
             Err(refusal) => {
@@ -162,6 +179,18 @@ impl Recorder {
                 self.execute(now, id, command, woke)
             }
         }
+    }
+
+    /// Checks and executes a command that needs no look-up of old records.
+    pub(in crate::recorder) fn execute_request(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        request: Request<'_>,
+    ) -> Result<Response, Refusal> {
+        self.check_arguments(&request.command)?;
+        let command = self.require_session(id, request)?;
+        self.execute(now, id, command, now.mono)
     }
 
     /// Refuses arguments that parse but do not fit this recorder's configuration (`bad-argument`).
