@@ -208,7 +208,7 @@ fn invalid_argument_is_reported_with_allowed_values() {
         assert!(refusal.text.contains(expected), "{line}: {refusal}");
         assert!(refusal.text.contains("Usage: "), "{line}: {refusal}");
     }
-    for (key, limit) in [("ani", 32), ("dnis", 32), ("group", 32), ("of", 64), ("agent", 32)] {
+    for (key, limit) in [("ani", 128), ("dnis", 128), ("group", 128), ("of", 256), ("agent", 32)] {
         let line = |length| format!("call start device=1 call=1 {key}={}", "9".repeat(length));
         assert!(Command::parse(&line(limit)).is_ok(), "{key}");
         assert_eq!(parse_refused(&line(limit + 1)).code, Code::BadArgument, "{key}");
