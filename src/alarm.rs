@@ -39,6 +39,9 @@ pub enum AlarmCode {
     NoChannel = 201,
     CtiLost = 202,
     StaleCall = 203,
+    FeedDetail = 204,
+    FeedRefused = 205,
+    LongCall = 206,
     DuplicateUser = 301,
     Guessing = 302,
     LateBlackout = 305,
@@ -91,7 +94,7 @@ const fn event_alarm(
     CodeInfo { code, word, severity, is_state: false, advice }
 }
 
-const TABLE: [CodeInfo; 29] = [
+const TABLE: [CodeInfo; 32] = [
     state_alarm(
         AlarmCode::BoardDown,
         "board-down",
@@ -140,6 +143,27 @@ const TABLE: [CodeInfo; 29] = [
         Severity::Warning,
         "The box ended a call that had no audio and whose `call stop` never came. Check the log of \
          the PBX feed",
+    ),
+    event_alarm(
+        AlarmCode::FeedDetail,
+        "feed-detail",
+        Severity::Warning,
+        "The box shortened or left out a detail of a call that the PBX feed reported; the call is \
+         recorded. Correct the feed; the text and the log name the detail",
+    ),
+    event_alarm(
+        AlarmCode::FeedRefused,
+        "feed-refused",
+        Severity::Major,
+        "The box refused a line of the PBX feed, so a call may be missing. Correct the feed; the \
+         log has the refused lines, `stats` counts them",
+    ),
+    event_alarm(
+        AlarmCode::LongCall,
+        "long-call",
+        Severity::Warning,
+        "A call has run for 12 hours, or the box ended it at `max_call_s`: its `call stop` was \
+         probably lost. Check the log of the PBX feed",
     ),
     event_alarm(
         AlarmCode::DuplicateUser,

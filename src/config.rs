@@ -215,6 +215,8 @@ pub struct AudioSettings {
     pub wrapup_s: u32,
     /// Time without audio after which a call without stop is ended, in seconds.
     pub stale_call_s: u32,
+    /// Time after which a call is ended whatever happens, in seconds; `None` disables it.
+    pub max_call_s: Option<u32>,
 }
 
 /// Scope of a blackout (G3, G4).
@@ -374,6 +376,15 @@ pub enum Direction {
     In,
     /// Outgoing: the agent called.
     Out,
+}
+
+impl From<protocol::Direction> for Direction {
+    fn from(word: protocol::Direction) -> Direction {
+        match word {
+            protocol::Direction::In => Direction::In,
+            protocol::Direction::Out => Direction::Out,
+        }
+    }
 }
 
 /// A business rule (D4 to D6). An empty requirement list matches every call.

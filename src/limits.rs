@@ -37,6 +37,12 @@ pub const CALLS_SOFT_MAX: usize = CALLS_MAX / 4 * 3;
 /// Maximum known calls per device (customers on hold, consultations).
 pub const CALLS_PER_DEVICE_MAX: usize = 8;
 
+/// Time after which a call on hold whose `call resume` and `call stop` never came is ended, in s.
+pub const HELD_CALL_S: u32 = 24 * 3600;
+
+/// Length of a call that raises an alarm, in ms: its `call stop` was probably lost.
+pub const LONG_CALL_MS: u64 = 12 * 3_600_000;
+
 /// Maximum open recordings: for every channel one running, those on hold, and one closing.
 pub const RECORDINGS_MAX: usize = 1024;
 
@@ -130,6 +136,15 @@ pub const HANDSHAKES_PER_TURN: usize = 8;
 
 /// Interval between log lines about lost audio, in ms; losses may occur every period.
 pub const LOSS_LOG_MS: u64 = 1000;
+
+/// Interval between log lines about a feed's lines, in ms; a wrong feed sends many.
+pub const FEED_LOG_MS: u64 = 1000;
+
+/// Maximum feeds with counters of their own.
+pub const FEEDS_MAX: usize = 16;
+
+/// Length of a call's list of altered details above which no more are added, in bytes.
+pub const ALTERED_BYTES_MAX: usize = 200;
 
 /// Step of the wall clock, in ms, that is noted in the journal and raises an alarm; corrections by
 /// a time service are far smaller.

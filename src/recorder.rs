@@ -44,7 +44,7 @@ use crate::store::archive::Catalogue;
 use crate::store::day::Day;
 use crate::store::seal::{DataKey, Envelope, Identity};
 use crate::time::{MonoTime, Now};
-use protocol::Refusal;
+use protocol::{InvalidLine, Refusal};
 use session::table::SessionTable;
 use std::collections::{BTreeSet, VecDeque};
 use timer::{Timer, Timers};
@@ -97,10 +97,10 @@ pub enum Input<'a> {
         session: SessionId,
         result: Result<crate::enrolment_code::IssuedCertificate, String>,
     },
-    /// One line without its terminator, or the reason it was rejected.
+    /// One line without its terminator, or an invalid one.
     Line {
         session: SessionId,
-        line: Result<&'a str, Refusal>,
+        line: Result<&'a str, InvalidLine<'a>>,
         woke: MonoTime,
     },
     /// The client sends nothing more, but may still read. It comes after the client's last line.

@@ -14,6 +14,7 @@ mod script;
 mod tests;
 mod voice;
 
+pub use level::NoiseFloor;
 pub use script::ScriptPlayer;
 pub use voice::VoiceDetector;
 

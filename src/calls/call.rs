@@ -1,8 +1,9 @@
 //! A call: the state of one telephone call.
 //!
 //! A call lives from its `call start` until its wrap-up ends. An agent's current call is the one
-//! with the highest `start_order` (last started or resumed) that is not on hold. The recorder
-//! decides which agent a call belongs to and what is recorded.
+//! with the highest `start_order` (last started or resumed) that is not on hold. Without one, a
+//! late command reaches the call that ended last. The recorder decides which agent a call belongs
+//! to and what is recorded.
 
 use crate::audio::channel::ChannelIndex;
 use crate::calls::directory::AgentIndex;
@@ -10,6 +11,18 @@ use crate::calls::schedule::ScheduleMatch;
 use crate::config::Direction;
 use crate::store::fact::{CallFacts, CallNumber, PhoneNumbers};
 use crate::time::{MonoTime, Position, WallTime};
+use protocol::CallArgs;
+use std::borrow::Cow;
+
+/// The end of a call.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CallEnd {
+    pub at: MonoTime,
+    /// End position on its channel.
+    pub position: Position,
+    /// Sequence number, in one order with starts and resumes.
+    pub order: u64,
+}
 
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -23,8 +36,8 @@ pub struct Call {
     pub named_agent: Option<AgentIndex>,
     /// Agent whose phones include the device.
     pub phone_owner: Option<AgentIndex>,
-    /// First agent at the device's workstation during the call. The call keeps this agent if the
-    /// session disconnects, so that a blackout stays in place (G5).
+    /// The agent who logged in last at the device's workstation, before or during the call. The
+    /// call keeps this agent if the session disconnects, so that a blackout stays in place (G5).
     pub workstation_agent: Option<AgentIndex>,
     pub direction: Option<Direction>,
     pub group: Option<String>,
@@ -34,11 +47,19 @@ pub struct Call {
     /// Start position on its channel.
     pub from: Position,
     pub is_held: bool,
-    /// Sequence number of the last start or resume, over all calls.
+    /// Sequence number of the last start or resume, in one order with ends, over all calls.
     pub start_order: u64,
-    /// Time and position of its end, if it has ended.
-    pub ended: Option<(MonoTime, Position)>,
+    pub ended: Option<CallEnd>,
     pub schedule_match: ScheduleMatch,
+    /// Whether a schedule has caused a recording of the call. None causes a second one after its
+    /// reason was removed.
+    pub was_scheduled: bool,
+    /// Details of the feed that were shortened or left out, for the record; empty: none.
+    pub altered: String,
+    /// When it began in this run of the daemon, for `max_call_s`.
+    pub since: MonoTime,
+    /// Whether an alarm about its length was raised.
+    pub is_long: bool,
     /// Last time its channel had audio, for `stale_call_s`.
     pub last_audio: MonoTime,
 }
@@ -70,5 +91,28 @@ impl Call {
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.ended.is_none()
+    }
+
+    /// Whether the two are legs of one call, or one consults for the other.
+    #[must_use]
+    pub fn is_linked_to(&self, other: &Call) -> bool {
+        self.id == other.id
+            || self.consult_of.as_deref() == Some(&other.id)
+            || other.consult_of.as_deref() == Some(&self.id)
+    }
+
+    /// Whether a `call start` with this call's id begins another call, because it states another
+    /// number or direction: the PBX has used the id again.
+    #[must_use]
+    pub fn is_contradicted_by(&self, start: &CallArgs<'_>) -> bool {
+        let differs = |known: &Option<String>, stated: &Option<Cow<'_, str>>| {
+            let known = known.as_deref().filter(|number| !number.is_empty());
+            let stated = stated.as_deref().filter(|number| !number.is_empty());
+            known.zip(stated).is_some_and(|(known, stated)| known != stated)
+        };
+        let direction = start.direction.map(Direction::from);
+        differs(&self.numbers.ani, &start.ani)
+            || differs(&self.numbers.dnis, &start.dnis)
+            || self.direction.zip(direction).is_some_and(|(known, stated)| known != stated)
     }
 }

@@ -102,17 +102,22 @@ pub fn match_user_schedule(schedules: &[Schedule], user: &str, now: WallTime) ->
     schedules.iter().position(|s| alone(s) && is_applicable(s, facts, now))
 }
 
+impl Schedule {
+    /// Whether `now` is within the time of the schedule.
+    #[must_use]
+    pub fn is_active(&self, now: WallTime) -> bool {
+        self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
+    }
+}
+
 /// Whether the schedule is active at `now` and all its requirements are met (D5).
 fn is_applicable(schedule: &Schedule, facts: CallAttributes<'_>, now: WallTime) -> bool {
-    let begun = schedule.from.is_none_or(|from| from <= now);
-    let over = schedule.until.is_some_and(|until| until <= now);
     let one_of = |list: &[String], value: Option<&str>| {
         list.is_empty() || value.is_some_and(|v| list.iter().any(|own| is_same_name(own, v)))
     };
     let device = one_of(&schedule.devices, Some(facts.device))
         || facts.phones.iter().any(|phone| schedule.devices.contains(phone));
-    begun
-        && !over
+    schedule.is_active(now)
         && device
         && one_of(&schedule.users, facts.user)
         && one_of(&schedule.groups, facts.group)

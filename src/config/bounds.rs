@@ -48,6 +48,8 @@ pub const RECALL_S: RangeInclusive<u32> = 1..=4 * 3600;
 pub const WRAPUP_S: RangeInclusive<u32> = 0..=3600;
 /// Stale-call timeout: longer than a pause in speech, at most a day.
 pub const STALE_CALL_S: RangeInclusive<u32> = 60..=86_400;
+/// Maximum length of a call: up to a week; 0 for no maximum.
+pub const MAX_CALL_S: RangeInclusive<u32> = 0..=7 * 86_400;
 /// Maximum length of a blackout: up to a day.
 pub const BLACKOUT_MAX_S: RangeInclusive<u32> = 1..=86_400;
 /// Time without a call after which an agent's blackout ends by itself; 0: never.
@@ -129,6 +131,15 @@ fn is_name(text: &str) -> bool {
 pub(super) const NAME: TextRule = TextRule {
     is_valid: is_name,
     allowed: "a text of 1 to 32 bytes without control characters or outer spaces",
+    is_secret: false,
+};
+
+/// ACD groups and gates, as long as the call feed may state them.
+pub(super) const DETAIL: TextRule = TextRule {
+    is_valid: |text| {
+        is_printable(text) && text.len() <= protocol::arg::DETAIL_BYTES && text.trim() == text
+    },
+    allowed: "a text of 1 to 128 bytes without control characters or outer spaces",
     is_secret: false,
 };
 

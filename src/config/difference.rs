@@ -36,7 +36,7 @@ macro_rules! rows {
     };
 }
 
-const ROWS: [Row; 37] = rows! {
+const ROWS: [Row; 38] = rows! {
     "box.name" AtStart name;
     "box.time_zone" Live time_zone;
     "box.data" AtStart data;
@@ -58,6 +58,7 @@ const ROWS: [Row; 37] = rows! {
     "audio.recall" Live audio.recall_ms;
     "audio.wrapup_s" Live audio.wrapup_s;
     "audio.stale_call_s" Live audio.stale_call_s;
+    "audio.max_call_s" Live audio.max_call_s;
     "blackout.lead_ms" Live blackout.lead_ms;
     "blackout.max_s" Live blackout.max_s;
     "blackout.end_without_call_s" Live blackout.end_without_call_s;
@@ -147,6 +148,7 @@ mod tests {
         recall = "1m"
         wrapup_s = 1
         stale_call_s = 60
+        max_call_s = 3600
         [store]
         seal = false
         recipients = ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"]

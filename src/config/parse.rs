@@ -236,6 +236,7 @@ fn read_audio(mut table: TableReader<'_>, notes: &mut Diagnostics) -> AudioSetti
         recall_ms: read_recall_ms(&mut table),
         wrapup_s: table.read_number_or("wrapup_s", WRAPUP_S, 30),
         stale_call_s: table.read_number_or("stale_call_s", STALE_CALL_S, 7200),
+        max_call_s: Some(table.read_number_or("max_call_s", MAX_CALL_S, 0)).filter(|s| *s > 0),
     };
     table.finish(notes);
     audio

@@ -168,8 +168,8 @@ fn read_schedule(mut table: TableReader<'_>, notes: &mut Diagnostics) -> Schedul
         until: until.map(|until| until.value),
         users: clone_values(&users),
         devices: clone_values(&devices),
-        groups: clone_values(&table.read_texts("groups", &NAME, LIST_MAX)),
-        gates: clone_values(&table.read_texts("gates", &NAME, LIST_MAX)),
+        groups: clone_values(&table.read_texts("groups", &DETAIL, LIST_MAX)),
+        gates: clone_values(&table.read_texts("gates", &DETAIL, LIST_MAX)),
         directions: read_directions(&mut table),
     };
     table.finish(notes);

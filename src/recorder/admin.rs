@@ -10,6 +10,7 @@ pub(super) mod setup;
 pub(super) mod status;
 
 use crate::limits;
+use crate::recorder::calls::feed::FeedCounters;
 use crate::time::MonoTime;
 use about::BoxInfo;
 use enrolment::Enrolment;
@@ -24,6 +25,7 @@ pub(super) struct Admin {
     pub enrolment: Enrolment,
     pub counters: Counters,
     pub log: LogState,
+    pub feeds: FeedCounters,
     /// When an orderly stop was requested.
     stop_asked: Option<MonoTime>,
     /// Whether everything is closed and durable, and the shell was told.
@@ -40,6 +42,7 @@ impl Admin {
             enrolment: Enrolment::default(),
             counters: Counters::default(),
             log: LogState::default(),
+            feeds: FeedCounters::default(),
             stop_asked: None,
             is_stopped: false,
             reboots: false,

@@ -26,8 +26,8 @@ use crate::recorder::recording::key_stock::KeyStock;
 use crate::recorder::recording::table::Recordings;
 use crate::recorder::session::library;
 use crate::store::archive::Catalogue;
-use crate::store::fact::{Fact, RecordReason, RecordingEnd, RecordingEnded};
-use crate::store::index::{Index, LiveCall};
+use crate::store::fact::{CallNumber, Fact, RecordReason, RecordingEnd, RecordingEnded};
+use crate::store::index::{Index, LiveCall, RecordFilter};
 use crate::store::journal::JournalWriter;
 use crate::store::layout;
 use crate::store::seal::{self, DataKey, Identity, SEAL_TAG_BYTES};
@@ -178,9 +178,13 @@ impl Recorder {
                 began: call.facts.began,
                 from: Position(0),
                 is_held: call.is_held,
-                start_order: self.calls.next_start_order(),
+                start_order: self.calls.next_order(),
                 ended: None,
                 schedule_match: schedule::ScheduleMatch::default(),
+                was_scheduled: self.was_scheduled(number),
+                altered: String::new(),
+                since: now.mono,
+                is_long: false,
                 last_audio: now.mono,
             };
             let sequence = self.journal.storage.next_sequence();
@@ -196,11 +200,22 @@ impl Recorder {
         }
     }
 
+    /// Whether a schedule has caused a recording of this call before the start.
+    fn was_scheduled(&self, number: CallNumber) -> bool {
+        let all = RecordFilter::default();
+        let mut own = self
+            .journal
+            .index
+            .list_records(&all)
+            .filter(|record| record.began.call.number == number);
+        own.any(|record| record.reasons_ever.contains(RecordReason::Schedule))
+    }
+
     /// Resumes the recording that the last stop ended, if its call is still live.
     fn resume_after_start(&mut self, call: &LiveCall) {
         let number = call.facts.number;
         let same = |record: &&crate::store::index::Record| record.began.call.number == number;
-        let all = crate::store::index::RecordFilter::default();
+        let all = RecordFilter::default();
         let Some(last) = self.journal.index.list_records(&all).find(same) else { return };
         let stopped = |ended: &RecordingEnded| {
             matches!(

@@ -6,12 +6,13 @@
 
 pub(super) mod activity;
 pub(super) mod cti;
+pub(super) mod feed;
 pub(super) mod table;
 
-use super::{Recorder, Recording, Timer};
+use super::{Recorder, Timer};
 use crate::alarm;
 use crate::audio::channel::ChannelIndex;
-use crate::calls::call::Call;
+use crate::calls::call::{Call, CallEnd};
 use crate::calls::directory::AgentIndex;
 use crate::calls::schedule;
 use crate::job::Ticket;
@@ -22,12 +23,9 @@ use crate::store::fact::{
     CallNumber, Fact, PhoneNumbers, RecordReason, RecordReasons, RecordingEnd,
 };
 use crate::store::seal;
-use crate::time::{MonoTime, Now};
+use crate::time::{MonoTime, Now, Position};
 use crate::trace::TraceEvent;
 use protocol::{CallArgs, Code, Refusal};
-
-/// Level above which a channel counts as heard, in dBFS.
-const HEARD_DB: i32 = -60;
 
 impl Recorder {
     /// The owner that a call on this device would have without a PBX agent.
@@ -35,28 +33,66 @@ impl Recorder {
         self.directory.find_by_phone(device).or_else(|| self.last_agent_at(device))
     }
 
+    /// The agent of the newest log-in at the device's workstation. The one before gets the device
+    /// back when the newest logs out.
     fn last_agent_at(&self, device: &str) -> Option<AgentIndex> {
-        let sits = |session: &super::Session| {
-            let machine = session.who.as_ref()?.machine.as_deref()?;
-            let own = self.directory.workstation_device(machine)?;
-            session.logged_in_agent().filter(|_| own == device)
-        };
         // An agent who logged out during a blackout still owns it (G5).
         let masked = |agent: &&AgentIndex| self.blackouts.active_of(**agent).is_some();
-        let left = || self.calls.seats.get(device).filter(masked).copied();
-        self.sessions.iter().find_map(sits).or_else(left)
+        let sits = |session: &&super::Session| self.desk_of(session) == Some(device);
+        let newest = || self.sessions.iter().filter(sits).max_by_key(|session| session.log_in);
+        let seated = self.calls.seats.get(device).filter(masked).copied();
+        seated.or_else(|| newest()?.logged_in_agent())
     }
 
-    /// Assigns a device's calls without an owner to the agent who logged in at its workstation.
+    /// The device of the workstation where a session's agent is logged in.
+    pub(super) fn desk_of(&self, session: &super::Session) -> Option<&str> {
+        session.logged_in_agent()?;
+        self.directory.workstation_device(session.who.as_ref()?.machine.as_deref()?)
+    }
+
+    /// Assigns the calls of a workstation's device to the agent who just logged in there, unless
+    /// the PBX or a phone assigns them. Blackouts stay on those calls.
     pub(super) fn agent_at_workstation(&mut self, now: Now, agent: AgentIndex, device: &str) {
         self.calls.seats.insert(device.to_string(), agent);
-        let unowned = |call: &&Call| call.device == device && call.owner().is_none();
+        self.mark_desk(device);
+        let others = |call: &&Call| {
+            let assigned = call.named_agent.or(call.phone_owner);
+            call.device == device && assigned.is_none() && call.workstation_agent != Some(agent)
+        };
         let numbers: Vec<_> =
-            self.calls.live_calls().filter(unowned).map(|call| call.number).collect();
+            self.calls.live_calls().filter(others).map(|call| call.number).collect();
         for number in numbers {
+            self.mark_call_owner(number);
             self.calls.update(number, |call| call.workstation_agent = Some(agent));
             self.call_changed(now, number);
         }
+    }
+
+    /// Marks every agent who is logged in at a device's workstation for a new state.
+    pub(super) fn mark_desk(&mut self, device: &str) {
+        let here = self.sessions.iter().filter(|session| self.desk_of(session) == Some(device));
+        let agents: Vec<_> = here.filter_map(super::Session::logged_in_agent).collect();
+        self.stale_agents.extend(agents);
+    }
+
+    /// Tells an agent without a phone why calls at the agent's workstation are not theirs.
+    pub(super) fn desk_note(&self, agent: AgentIndex) -> Option<String> {
+        let own = &self.directory.agent_at(agent).phones;
+        if own.iter().any(|phone| self.calls.channel_of(phone).is_some()) {
+            return None;
+        }
+        let here = self.sessions.sessions_of(agent);
+        let desks: Vec<&str> = here.filter_map(|session| self.desk_of(session)).collect();
+        if desks.iter().any(|device| self.device_owner(device) == Some(agent)) {
+            return None;
+        }
+        let device = *desks.first()?;
+        let owner = self.device_owner(device)?;
+        let name = &self.directory.agent_at(owner).name;
+        let later = "who logged in at this workstation later";
+        let is_phone = self.directory.find_by_phone(device).is_some();
+        let why = if is_phone { "whose phone it is" } else { later };
+        Some(format!("calls of phone {device} belong to {name}, {why}"))
     }
 
     pub(super) fn owner_name(&self, call: &Call) -> Option<String> {
@@ -74,13 +110,43 @@ impl Recorder {
         self.calls.live_of(agent).max_by_key(|call| (!call.is_held, call.start_order))
     }
 
-    /// The current call, or the newest call if it is in wrap-up.
-    pub(super) fn reachable_call(&self, agent: AgentIndex) -> Option<&Call> {
-        let newest = || {
-            let last = self.calls.calls_of(agent).max_by_key(|call| call.start_order);
-            last.filter(|call| !call.is_live())
-        };
-        self.current_call(agent).or_else(newest)
+    /// The calls whose record `update` may set: the current call, or else those in wrap-up, or else
+    /// the call on hold.
+    pub(super) fn calls_to_update(&self, agent: AgentIndex) -> Vec<&Call> {
+        let reachable = self.reachable_calls(agent);
+        if !reachable.is_empty() {
+            return reachable;
+        }
+        self.call_in_hand(agent).into_iter().collect()
+    }
+
+    /// The current call, or else the calls in wrap-up.
+    pub(super) fn reachable_calls(&self, agent: AgentIndex) -> Vec<&Call> {
+        match self.current_call(agent) {
+            Some(call) => vec![call],
+            None => self.wrapup_calls(agent),
+        }
+    }
+
+    /// The agent's call that ended last, and the agent's ended calls that consultations link to
+    /// it, last ended first. A later start or resume of another call ends the wrap-up.
+    pub(super) fn wrapup_calls(&self, agent: AgentIndex) -> Vec<&Call> {
+        let order = |call: &Call| call.ended.map_or(0, |end| end.order);
+        let own = self.calls.calls_of(agent);
+        let (live, mut ended): (Vec<&Call>, Vec<&Call>) = own.partition(|call| call.is_live());
+        ended.sort_by_key(|call| std::cmp::Reverse(order(call)));
+        let Some(last) = ended.first() else { return Vec::new() };
+        if live.iter().any(|call| call.start_order > order(last)) {
+            return Vec::new();
+        }
+        let mut linked = vec![ended.remove(0)];
+        let mut next = 0;
+        while let Some(call) = linked.get(next).copied() {
+            linked.extend(ended.extract_if(.., |other| other.is_linked_to(call)));
+            next += 1;
+        }
+        linked.sort_by_key(|call| std::cmp::Reverse(order(call)));
+        linked
     }
 
     /// Starts a call, or updates a known one.
@@ -100,13 +166,16 @@ impl Recorder {
             return Err(Refusal::new(Code::NoChannel, text));
         };
         if let Some(known) = self.calls.find_live(&args.device, &args.call) {
-            let number = known.number;
-            return self.call_update(now, number, args).map(|ticket| (number, ticket));
+            let (number, is_other) = (known.number, known.is_contradicted_by(args));
+            if !is_other {
+                return self.call_update(now, number, args).map(|ticket| (number, ticket));
+            }
+            self.call_end(now, number, RecordingEnd::CallEnd, "replaced");
         }
-        let here = self.calls.live_on(channel).count();
-        if self.calls.is_full() || here >= limits::CALLS_PER_DEVICE_MAX {
-            return Err(Refusal::new(Code::TooMany, "too many calls are known of this device"));
+        if self.calls.is_full() {
+            return Err(Refusal::new(Code::TooMany, "the box knows too many calls"));
         }
+        self.make_room_on(now, channel);
         self.end_detected_call(now, channel);
         if args.of.is_none() {
             self.replace_call(now, channel);
@@ -123,13 +192,14 @@ impl Recorder {
         let (number, channel) = (call.number, call.channel);
         let (device, id) = (call.device.clone(), call.id.clone());
         self.calls.insert(call);
+        self.calls.lines.on_call_begin(channel);
         self.timers.advance(Timer::Calls, now.mono.after_ms(limits::CALLS_CHECK_MS));
         self.journal.trace.push_event(now.wall, TraceEvent::CallBegan { device, call: id });
         let ticket = self.append_call_fact(now, number, true);
         self.match_schedules(now, number);
         self.update_coverage_since(now, Some(number));
         self.update_masks_and_holds(now, channel);
-        self.schedule_records(now, number);
+        self.schedule_records(now, number, Position(0));
         self.start_recall(number);
         self.mark_call_owner(number);
         ticket
@@ -154,9 +224,13 @@ impl Recorder {
             began: now.wall,
             from: place.head(),
             is_held: false,
-            start_order: self.calls.next_start_order(),
+            start_order: self.calls.next_order(),
             ended: None,
             schedule_match: schedule::ScheduleMatch::default(),
+            was_scheduled: false,
+            altered: String::new(),
+            since: now.mono,
+            is_long: false,
             last_audio: now.mono,
         }
     }
@@ -170,8 +244,7 @@ impl Recorder {
         call.gate = text(&args.gate).or(call.gate.take());
         call.numbers.ani = text(&args.ani).or(call.numbers.ani.take());
         call.numbers.dnis = text(&args.dnis).or(call.numbers.dnis.take());
-        call.direction =
-            args.direction.map(crate::recorder::calls::cti::config_direction).or(call.direction);
+        call.direction = args.direction.map(Into::into).or(call.direction);
         if let Some(word) = &args.agent {
             let named =
                 self.directory.find_by_username(word).or(self.directory.find_by_phone(word));
@@ -180,6 +253,27 @@ impl Recorder {
             }
             call.named_agent = named;
         }
+        feed::add_alterations(&mut call.altered, &args.altered);
+    }
+
+    /// Ends the call that has waited on hold for longest, if a device has too many: the `call stop`
+    /// of some was probably lost.
+    fn make_room_on(&mut self, now: Now, channel: ChannelIndex) {
+        if self.calls.live_on(channel).count() < limits::CALLS_PER_DEVICE_MAX {
+            return;
+        }
+        let here = self.calls.live_on(channel);
+        let Some(oldest) = here.min_by_key(|call| (!call.is_held, call.start_order)) else {
+            return;
+        };
+        let (number, device) = (oldest.number, oldest.device.clone());
+        let text = format!(
+            "the box ended call {} on {device}: {} calls of the device were known, and another began",
+            oldest.id,
+            limits::CALLS_PER_DEVICE_MAX
+        );
+        self.journal.raise_alarm(now, alarm::AlarmCode::StaleCall, &device, text);
+        self.call_end(now, number, RecordingEnd::Stale, "stale");
     }
 
     /// Ends the active call of a device when another starts that is not its consult leg.
@@ -210,6 +304,7 @@ impl Recorder {
 
     /// Applies the effects of new information about a call.
     fn call_changed(&mut self, now: Now, number: CallNumber) {
+        self.follow_schedules(now);
         self.append_call_fact(now, number, false);
         self.match_schedules(now, number);
         let Some(call) = self.calls.get(number).cloned() else { return };
@@ -217,13 +312,14 @@ impl Recorder {
         let running = self.recordings.of_call(number).filter(|r| r.is_running());
         let ids: Vec<_> = running.map(|r| (r.id, r.key.clone())).collect();
         for (id, key) in ids {
+            self.explain_alterations(now, id, &call.altered);
             let sequence = self.journal.storage.next_sequence();
             let numbers = seal::seal_numbers(key.as_ref(), sequence, &call.numbers);
             let fact = Fact::RecordingChanged { id, call: call.to_facts(agent.clone()), numbers };
             self.journal.append(now, fact);
         }
         self.update_masks_and_holds(now, call.channel);
-        self.schedule_records(now, number);
+        self.schedule_records(now, number, Position(0));
         self.start_recall(number);
         self.mark_call_owner(number);
     }
@@ -258,15 +354,32 @@ impl Recorder {
         self.calls.update(number, |call| call.schedule_match = found);
     }
 
-    /// Starts a recording if a percentage schedule selected the call.
-    fn schedule_records(&mut self, now: Now, number: CallNumber) {
-        let Some(call) = self.calls.get(number) else { return };
-        let Some((schedule, true)) = call.schedule_match.percentage else { return };
-        let had = |recording: &Recording| recording.reasons_ever.contains(RecordReason::Schedule);
-        if self.recordings.of_call(number).any(had) {
+    /// Matches all live calls again when a schedule has become active or is over, or when the
+    /// daemon or its configuration is new. A recording that begins then has no earlier audio; a
+    /// running one continues.
+    pub(super) fn follow_schedules(&mut self, now: Now) {
+        let active = self.config.schedules.iter().map(|schedule| schedule.is_active(now.wall));
+        let known = self.calls.active_schedules.as_deref();
+        if known.is_some_and(|known| active.clone().eq(known.iter().copied())) {
             return;
         }
-        let from = call.from.max(self.channels[call.channel.0].ring.tail());
+        self.calls.active_schedules = Some(active.collect());
+        let calls = self.calls.live_calls().map(|call| (call.number, call.channel));
+        for (number, channel) in calls.collect::<Vec<_>>() {
+            self.match_schedules(now, number);
+            self.schedule_records(now, number, self.channels[channel.0].head());
+            self.start_recall(number);
+            self.mark_call_owner(number);
+        }
+    }
+
+    /// Starts a recording if a percentage schedule selected the call, with audio from `earliest`
+    /// on.
+    fn schedule_records(&mut self, now: Now, number: CallNumber, earliest: Position) {
+        let Some(call) = self.calls.get(number).filter(|call| !call.was_scheduled) else { return };
+        let Some((schedule, true)) = call.schedule_match.percentage else { return };
+        let from = call.from.max(self.channels[call.channel.0].ring.tail()).max(earliest);
+        self.calls.update(number, |call| call.was_scheduled = true);
         if let Some(running) = self.recordings.running_of(number).map(|running| running.id) {
             self.add_reason(now, running, RecordReason::Schedule, ("schedule", Some(schedule)));
             return;
@@ -299,7 +412,7 @@ impl Recorder {
 
     /// Holds a call, or resumes it.
     pub(super) fn call_hold(&mut self, now: Now, number: CallNumber, held: bool) -> Ticket {
-        let turn = self.calls.next_start_order();
+        let order = self.calls.next_order();
         let changed = self.calls.get(number).filter(|call| call.is_held != held);
         let Some(channel) = changed.map(|call| call.channel) else {
             return self.journal.storage.last_fact_ticket();
@@ -307,7 +420,7 @@ impl Recorder {
         self.calls.update(number, |call| {
             (call.is_held, call.last_audio) = (held, now.mono);
             if !held {
-                call.start_order = turn;
+                call.start_order = order;
             }
         });
         let ticket = self.journal.append(now, Fact::CallHeld { number, held });
@@ -333,7 +446,8 @@ impl Recorder {
         let ids: Vec<_> = open.map(|recording| recording.id).collect();
         ids.into_iter().for_each(|id| self.end_recording(id, end, true));
         let head = self.channels[channel.0].head();
-        self.calls.update(number, |call| call.ended = Some((now.mono, head)));
+        let ended = CallEnd { at: now.mono, position: head, order: self.calls.next_order() };
+        self.calls.update(number, |call| call.ended = Some(ended));
         self.recordings.to_resume.remove(number);
         self.recordings.recall.end_call(number, head);
         self.calls.lines.on_call_end(channel, number, head);
@@ -352,30 +466,11 @@ impl Recorder {
         self.recordings.update_holds(channel, on_air, head);
     }
 
-    /// Ends stale calls; removes calls whose wrap-up is over, with their keys.
+    /// Ends stale and too long calls, follows schedules, and removes calls whose wrap-up is over,
+    /// with their keys.
     pub(super) fn check_calls(&mut self, now: Now) {
-        let stale_ms = u64::from(self.config.audio.stale_call_s) * 1000;
-        let mut stale = Vec::new();
-        for index in 0..self.channels.len() {
-            let channel = &self.channels[index];
-            let heard = channel.is_masked() || channel.meter.level_db() > HEARD_DB;
-            let on_air = self.calls.active_call(ChannelIndex(index)).map(|call| call.number);
-            if let Some(number) = on_air.filter(|_| heard) {
-                self.calls.mark_heard(number, now.mono);
-            }
-        }
-        for call in self.calls.live_calls() {
-            if now.mono.since_ms(call.last_audio) >= stale_ms {
-                stale.push((call.number, call.device.clone(), call.id.clone()));
-            }
-        }
-        for (number, device, id) in stale {
-            let text = format!(
-                "the box ended call {id} on {device}: no stop and no audio for {stale_ms} ms"
-            );
-            self.journal.raise_alarm(now, alarm::AlarmCode::StaleCall, &device, text);
-            self.call_end(now, number, RecordingEnd::Stale, "stale");
-        }
+        self.end_overdue_calls(now);
+        self.follow_schedules(now);
         self.forget_calls(now);
         self.resume_interrupted(now);
         let next = now.mono.after_ms(limits::CALLS_CHECK_MS);
@@ -390,7 +485,7 @@ impl Recorder {
         let crowd = crowd.max(self.recordings.len().saturating_sub(limits::RECORDINGS_SOFT_MAX));
         let closed = |call: &Call| self.recordings.of_call(call.number).all(|r| r.closed);
         let ended = self.calls.iter().filter(|call| closed(call));
-        let ended = ended.filter_map(|call| call.ended.map(|(at, _)| (at, call.number)));
+        let ended = ended.filter_map(|call| call.ended.map(|end| (end.at, call.number)));
         let mut ended: Vec<(MonoTime, CallNumber)> = ended.collect();
         ended.sort_unstable();
         for (index, (at, number)) in ended.into_iter().enumerate() {

@@ -88,6 +88,8 @@ pub struct Session {
     /// The announced video segment whose data block has not arrived.
     pub piece: Option<crate::recorder::screen::SegmentHeader>,
     pub who: Option<Principal>,
+    /// Sequence number of its accepted `hello`, over all sessions.
+    pub log_in: u64,
     pub since: WallTime,
     pub opened: MonoTime,
     pub last_line: MonoTime,
@@ -136,6 +138,7 @@ impl Session {
             enrols_with: None,
             piece: None,
             who: None,
+            log_in: 0,
             since: now.wall,
             opened: now.mono,
             last_line: now.mono,

@@ -171,6 +171,8 @@ pub enum RecordingEnd {
     Storage,
     /// Its call timed out: no stop and no audio for `stale_call_s`.
     Stale,
+    /// Its call reached `max_call_s`.
+    Ceiling,
 }
 
 impl RecordingEnd {
@@ -183,6 +185,7 @@ impl RecordingEnd {
             RecordingEnd::Power => "power",
             RecordingEnd::Storage => "storage",
             RecordingEnd::Stale => "stale",
+            RecordingEnd::Ceiling => "ceiling",
         }
     }
 }
@@ -367,6 +370,8 @@ pub enum Fact {
     AlarmRaised { number: u16, subject: String, text: String },
     /// A technician cleared all event alarms of this number.
     AlarmCleared { number: u16, by: String },
+    /// The explanation of a recording changed (`RecordingBegan::why`).
+    RecordingWhy { id: RecordingId, why: String },
 }
 
 /// A fact and the time at which it was appended.

@@ -132,10 +132,9 @@ impl Index {
                 self.change_retention(*id, |record| record.began.retain_until = *retain_until);
             }
             Fact::FieldSet { id, field, by, value } => {
-                let (field, by, value) = (*field, by.clone(), value.clone());
-                self.change_record(*id, |record| {
-                    record.set_field(FieldChange { at, field, by, value })
-                });
+                let change =
+                    FieldChange { at, field: *field, by: by.clone(), value: value.clone() };
+                self.change_record(*id, |record| record.set_field(change));
             }
             Fact::Fetched { id, by, why } => {
                 self.apply_fetched(*id, FetchEntry { at, by: by.clone(), why: why.clone() });
@@ -143,6 +142,7 @@ impl Index {
             Fact::BlackoutMissed { id, by, from, to } => {
                 self.apply_missed(*id, at, by, (*from, *to))
             }
+            Fact::RecordingWhy { id, why } => self.apply_why(*id, why),
             Fact::Protected { id, on, .. } => {
                 self.change_retention(*id, |record| record.is_protected = *on)
             }
@@ -259,6 +259,10 @@ impl Index {
             }
             self.set_due(id);
         }
+    }
+
+    fn apply_why(&mut self, id: RecordingId, why: &str) {
+        self.change_record(id, |record| why.clone_into(&mut record.began.why));
     }
 
     fn apply_deleted(&mut self, id: RecordingId, deletion: Deletion) {

@@ -84,7 +84,7 @@ const KEYS: [(&str, &str); 18] = [
     ("listen", "address unix serial tls insecure baud idle_s"),
     ("local", "kinds portal_user cti_user technician_group"),
     ("limits", "sessions sessions_per_address handshakes_per_s"),
-    ("audio", "holdback_ms codec bitrate preroll_ms recall wrapup_s stale_call_s"),
+    ("audio", "holdback_ms codec bitrate preroll_ms recall wrapup_s stale_call_s max_call_s"),
     ("blackout", "lead_ms max_s end_without_call_s scope"),
     ("store", "seal recipients reserve_mb"),
     ("board", "name kind rate buffer_ms pcm period_ms channels activity voice"),
@@ -147,7 +147,7 @@ fn empty_config_means_defaults() {
     let audio = &config.audio;
     assert_eq!((audio.holdback_ms, audio.codec, audio.bitrate), (3000, CodecKind::Opus, 16_000));
     assert_eq!((audio.preroll_ms, audio.recall_ms), (0, None));
-    assert_eq!((audio.wrapup_s, audio.stale_call_s), (30, 7200));
+    assert_eq!((audio.wrapup_s, audio.stale_call_s, audio.max_call_s), (30, 7200, None));
     let blackout = &config.blackout;
     assert_eq!(
         (blackout.lead_ms, blackout.max_s, blackout.end_without_call_s, blackout.scope),

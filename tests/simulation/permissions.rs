@@ -37,6 +37,7 @@ const REQUIRED: &[(Kind, &str, &[&[&str]])] = &[
     (Kind::Supervisor, "records", &[RECORDS]),
     (Kind::Supervisor, "show ID", &[RECORDS]),
     (Kind::Supervisor, "show ID sealed=on", &[RECORDS]),
+    (Kind::Supervisor, "watch", &[&["monitor", "records.all", "admin"]]),
 ];
 const RECORDS: &[&str] = &["records.own", "records.all"];
 
@@ -46,7 +47,6 @@ const OPEN: &[(&str, &[Kind])] = &[
     ("ping", &[Kind::Agent, Kind::Supervisor]),
     ("quit", &[Kind::Agent, Kind::Supervisor]),
     ("status", &[Kind::Agent, Kind::Supervisor]),
-    ("watch", &[Kind::Supervisor]),
 ];
 
 /// Kinds with a user, and so with permissions.

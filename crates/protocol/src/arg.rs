@@ -14,10 +14,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-/// The most bytes of a name or label: user, domain, machine, client, device, group, gate.
+/// The most bytes of a name or label: user, domain, machine, client, device.
 pub const NAME_BYTES: usize = 32;
-/// The most bytes of a call id.
-pub const CALL_BYTES: usize = 64;
+/// The most bytes of a call id: SIP's are long.
+pub const CALL_BYTES: usize = 256;
+/// The most bytes of a telephone number, group or gate: a SIP address fits.
+pub const DETAIL_BYTES: usize = 128;
 /// The most bytes of a user-defined field's value.
 pub const VALUE_BYTES: usize = 256;
 /// The most bytes of a PIN, an enrolment code or a time.
@@ -35,7 +37,7 @@ pub enum ArgType {
     Name,
     /// A call id: 1 to `CALL_BYTES` bytes, not `-`.
     Call,
-    /// A telephone number, group or gate: at most `NAME_BYTES` bytes. Empty or `-` means unknown.
+    /// A telephone number, group or gate: at most `DETAIL_BYTES` bytes. Empty or `-`: unknown.
     NameOrUnknown,
     /// A PIN, an enrolment code or a time: 1 to `WORD_BYTES` bytes.
     Word,
@@ -79,8 +81,8 @@ impl ArgType {
     pub fn allowed(self) -> &'static str {
         match self {
             ArgType::Name => "1 to 32 bytes, no control characters, not -",
-            ArgType::Call => "1 to 64 bytes, no control characters, not -",
-            ArgType::NameOrUnknown => "at most 32 bytes, no control characters",
+            ArgType::Call => "1 to 256 bytes, no control characters, not -",
+            ArgType::NameOrUnknown => "at most 128 bytes, no control characters",
             ArgType::Word => "1 to 64 bytes, no control characters",
             ArgType::Verb => "a command; send help for a list",
             ArgType::U8 => "a plain number up to 255",
@@ -107,13 +109,13 @@ impl ArgType {
         matches!(self, Name | Call | NameOrUnknown | Word | Value)
     }
 
-    fn accepts(self, value: &str) -> bool {
+    pub(crate) fn accepts(self, value: &str) -> bool {
         let plain = !value.chars().any(char::is_control);
         let within = |limit: usize| (1..=limit).contains(&value.len()) && plain;
         match self {
             ArgType::Name => within(NAME_BYTES) && value != "-",
             ArgType::Call => within(CALL_BYTES) && value != "-",
-            ArgType::NameOrUnknown => value.len() <= NAME_BYTES && plain,
+            ArgType::NameOrUnknown => value.len() <= DETAIL_BYTES && plain,
             ArgType::Word | ArgType::Verb => within(WORD_BYTES),
             ArgType::U8 => parse_number::<u8>(value).is_some(),
             ArgType::U32 => parse_number::<u32>(value).is_some(),
@@ -196,7 +198,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    fn find_key(self, name: &str) -> Option<&'static Arg> {
+    pub(crate) fn find_key(self, name: &str) -> Option<&'static Arg> {
         self.args.iter().find(|arg| arg.keyed && arg.name == name)
     }
 }
@@ -244,6 +246,15 @@ impl<'a> Args<'a> {
             Some(arg) => Err(args.refuse_missing(arg.name)),
             None => Ok(args),
         }
+    }
+
+    /// Arguments whose values are known to be good; `None` if a required one is missing.
+    pub(crate) fn from_values(
+        usage: Usage,
+        values: Vec<(&'static Arg, Cow<'a, str>)>,
+    ) -> Option<Args<'a>> {
+        let args = Args { usage, values };
+        usage.args.iter().all(|arg| !arg.required || args.has(arg.name)).then_some(args)
     }
 
     /// Takes a required text.
@@ -352,7 +363,7 @@ mod tests {
         let cases = [
             (ArgType::Name, NAME_BYTES, false),
             (ArgType::Call, CALL_BYTES, false),
-            (ArgType::NameOrUnknown, NAME_BYTES, true),
+            (ArgType::NameOrUnknown, DETAIL_BYTES, true),
             (ArgType::Word, WORD_BYTES, false),
             (ArgType::Value, VALUE_BYTES, true),
         ];

@@ -14,13 +14,22 @@ use crate::line::LINE_BYTES;
 /// The most bytes of one data block.
 pub const DATA_BYTES: usize = 1 << 20;
 
+/// A line that is too long or not UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidLine<'a> {
+    /// The answer to the command.
+    pub refusal: Refusal,
+    /// The line without its end; of a line that is too long, as much as fits.
+    pub bytes: &'a [u8],
+}
+
 /// A part of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// A line without its end.
     Line(&'a str),
-    /// An invalid line (`too-long`, `not-utf8`). It counts as a command, and this is its answer.
-    Refused(Refusal),
+    /// An invalid line (`too-long`, `not-utf8`). It counts as a command.
+    Refused(InvalidLine<'a>),
     /// A block of this many bytes begins. `Data` pieces follow, then `DataEnd` or `DataRefused`.
     DataBegin(usize),
     /// One or more bytes of the block.
@@ -102,9 +111,11 @@ impl Assembler {
         let (bytes, rest) = input.split_at(taken);
         *input = rest.get(1..).unwrap_or(&[]);
         if self.length + taken + 1 > LINE_BYTES {
-            self.length = 0;
+            let (start, room) = (std::mem::take(&mut self.length), LINE_BYTES - 1);
             self.mode = if end.is_some() { Mode::Line } else { Mode::Skip };
-            return Some(Piece::Refused(Code::TooLong.into()));
+            self.buffer[start..room].copy_from_slice(&bytes[..room - start]);
+            let bytes = &self.buffer[..room];
+            return Some(Piece::Refused(InvalidLine { refusal: Code::TooLong.into(), bytes }));
         }
         self.buffer[self.length..self.length + taken].copy_from_slice(bytes);
         self.length += taken;
@@ -113,8 +124,12 @@ impl Assembler {
         let line = &self.buffer[..whole];
         let mark = if std::mem::take(&mut self.is_first) { BYTE_ORDER_MARK } else { &[] };
         let line = line.strip_prefix(mark).unwrap_or(line);
-        match std::str::from_utf8(line.strip_suffix(b"\r").unwrap_or(line)) {
-            Err(error) => Some(Piece::Refused(refuse_encoding(error.valid_up_to()))),
+        let bytes = line.strip_suffix(b"\r").unwrap_or(line);
+        match std::str::from_utf8(bytes) {
+            Err(error) => {
+                let refusal = refuse_encoding(error.valid_up_to());
+                Some(Piece::Refused(InvalidLine { refusal, bytes }))
+            }
             Ok(text) => match parse_data_size(text) {
                 None => Some(Piece::Line(text)),
                 Some(bytes) => {
@@ -188,7 +203,7 @@ mod tests {
             while let Some(piece) = assembler.next_piece(&mut input) {
                 match piece {
                     Piece::Line(text) => out.push(format!("line {text}")),
-                    Piece::Refused(refusal) => out.push(format!("refused {}", refusal.code)),
+                    Piece::Refused(line) => out.push(format!("refused {}", line.refusal.code)),
                     Piece::DataBegin(size) => out.push(format!("begin {size}")),
                     Piece::Data(bytes) => data.extend_from_slice(bytes),
                     Piece::DataEnd => out.push(format!("end {:?}", std::mem::take(&mut data))),

@@ -9,7 +9,7 @@
 //! box, in `AgentState::can`.
 
 use crate::VERSION;
-use crate::assembler::{Assembler, DATA_BYTES, Piece};
+use crate::assembler::{Assembler, DATA_BYTES, InvalidLine, Piece};
 use crate::code::{Code, shorten};
 use crate::line::{LINE_BYTES, Line, Word};
 use crate::reply;
@@ -252,7 +252,7 @@ impl Reader {
                 Ok(())
             }
             Piece::Data(_) | Piece::DataBegin(_) | Piece::DataEnd => Ok(()),
-            Piece::Refused(why) | Piece::DataRefused(why) => {
+            Piece::Refused(InvalidLine { refusal: why, .. }) | Piece::DataRefused(why) => {
                 Err(ProtocolError::Malformed { why: why.to_string() })
             }
         }

@@ -9,6 +9,7 @@ use crate::code::{Code, Refusal};
 use crate::kind::{Direction, Kind, Level, MediaPart, Purpose};
 use crate::permission::Permission;
 use crate::table::{Entry, TABLE};
+use crate::tolerant::Alteration;
 use std::borrow::Cow;
 
 /// A text of a command, usually borrowed from its line.
@@ -192,6 +193,8 @@ pub struct CallArgs<'a> {
     pub gate: Option<Text<'a>>,
     /// A username, or the number of an agent's phone.
     pub agent: Option<Text<'a>>,
+    /// Details that were changed or left out, because they were invalid.
+    pub altered: Vec<Alteration>,
 }
 
 /// The filter of `records`. Times are RFC 3339, not yet parsed.

@@ -1,7 +1,7 @@
 //! The line protocol between a box and its clients, version 1.
 //!
 //! `assembler` splits bytes into lines, `line` splits lines into words, and `parse` makes a typed
-//! `Command` from them, with the help of `table`. `reply` and `state` write the answers of a box,
+//! `Command` from them, with the help of `table`. `tolerant` reads invalid lines of a call feed. `reply` and `state` write the answers of a box,
 //! and the `client` state machine reads them. `code`, `kind` and `permission` hold the words that
 //! never change; `access` defines what an entry of the table requires of a session, and `name`
 //! which names are the same. `docs/protocol.md` is the manual; its list of commands is generated from `table`.
@@ -24,9 +24,10 @@ pub mod reply;
 pub mod state;
 pub mod table;
 pub mod text;
+pub mod tolerant;
 
 pub use access::{Access, Requires, Rule};
-pub use assembler::{Assembler, DATA_BYTES, Piece};
+pub use assembler::{Assembler, DATA_BYTES, InvalidLine, Piece};
 pub use client::{Client, ClientEvent};
 pub use code::{Code, Refusal};
 pub use command::{CallArgs, Command, ConfigEdit, Hello, RecordsQuery, Request};
@@ -35,6 +36,7 @@ pub use line::{Line, Word};
 pub use one_time::OneTimeCode;
 pub use permission::Permission;
 pub use state::{Ability, AbilitySet, AgentState, CaptureState, ScreenMode};
+pub use tolerant::Alteration;
 
 /// The version of the protocol, the second word of the greeting.
 pub const VERSION: u32 = 1;

@@ -83,6 +83,12 @@ pub fn begin_line<'a>(out: &'a mut Vec<u8>, words: &str) -> LineWriter<'a> {
     LineWriter { out, start }
 }
 
+/// Continues the last line in `out`, whose LF the caller has removed.
+pub fn resume_line(out: &mut Vec<u8>) -> LineWriter<'_> {
+    let start = out.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    LineWriter { out, start }
+}
+
 impl LineWriter<'_> {
     /// Adds a positional word.
     pub fn word(mut self, value: impl Display) -> Self {

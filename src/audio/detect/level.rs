@@ -1,9 +1,8 @@
 //! Level and noise floor of one side of a line.
 //!
 //! Audio first passes a band filter that removes DC, mains hum, rumble and most hiss. The rest is
-//! measured in blocks of 20 ms, in dBFS. The noise floor is the lowest level, averaged over 60
-//! ms, of the last 4 s. It falls fast and rises slowly, so speech is not taken for noise, but a
-//! steady hum eventually is.
+//! measured in blocks of 20 ms, in dBFS, and averaged over 60 ms for the noise floor. A
+//! `NoiseFloor` also follows levels that others measure.
 //!
 //! Only levels are kept, apart from the filter state, which `clear_recent` clears.
 
@@ -14,7 +13,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 const BAND_HZ: [f64; 2] = [300.0, 1000.0];
 
 /// Length of one block, in milliseconds.
-pub const BLOCK_MS: u64 = 20;
+pub const BLOCK_MS: u32 = 20;
 
 /// Minimum noise floor in dBFS, so that rounding on a silent digital line is not taken for
 /// speech.
@@ -23,13 +22,13 @@ const FLOOR_DB_MIN: f64 = -65.0;
 /// Maximum noise floor in dBFS until all slots have been measured.
 const FLOOR_DB_START: f64 = -40.0;
 
-/// Rates at which the noise floor falls and rises, in dB per block: 100 dB and 3 dB per second.
-const FALL_DB: f64 = 2.0;
-const RISE_DB: f64 = 0.06;
+/// Rates at which the noise floor falls and rises, in dB per ms: 100 dB and 3 dB per second.
+const FALL_DB: f64 = 0.1;
+const RISE_DB: f64 = 0.003;
 
 /// The noise floor is the lowest level of 8 slots of 0.5 s: speech pauses for breath within 4 s.
 const SLOTS: usize = 8;
-const SLOT_BLOCKS: u32 = 25;
+const SLOT_MS: u32 = 500;
 
 /// Blocks averaged for the noise floor, so that one silent packet does not count as a silent
 /// line.
@@ -96,11 +95,54 @@ pub struct LevelTracker {
     /// Mean squares of the last blocks.
     recent: heapless::Deque<f64, MEAN_BLOCKS>,
     level_db: f64,
-    /// Noise floor; `None` until the first blocks are measured.
+    floor: NoiseFloor,
+}
+
+/// Noise floor of a line: the lowest level of the last 4 s. It falls fast and rises slowly, so
+/// speech is not taken for noise, but a steady hum or hiss eventually is.
+#[derive(Clone, Debug)]
+pub struct NoiseFloor {
+    /// Interval between two levels, in milliseconds.
+    interval_ms: u32,
+    /// Noise floor; `None` until the first level.
     floor_db: Option<f64>,
     minima_db: [f64; SLOTS],
     slot: usize,
-    slot_blocks: u32,
+    slot_levels: u32,
+}
+
+impl NoiseFloor {
+    /// Creates the floor of a line whose level is measured every `interval_ms`.
+    #[must_use]
+    pub fn new(interval_ms: u32) -> NoiseFloor {
+        let minima_db = [FLOOR_DB_START; SLOTS];
+        NoiseFloor { interval_ms, floor_db: None, minima_db, slot: 0, slot_levels: 0 }
+    }
+
+    /// Takes the level of the next interval into account.
+    pub fn update(&mut self, now_db: f64) {
+        self.minima_db[self.slot] = self.minima_db[self.slot].min(now_db);
+        self.slot_levels += 1;
+        if self.slot_levels * self.interval_ms >= SLOT_MS {
+            self.slot = (self.slot + 1) % SLOTS;
+            (self.slot_levels, self.minima_db[self.slot]) = (0, now_db);
+        }
+        let floor_db = self.floor_db.unwrap_or(now_db.min(FLOOR_DB_START));
+        let lowest_db = self.minima_db.iter().copied().fold(now_db, f64::min);
+        let interval_ms = f64::from(self.interval_ms);
+        let floor_db = if lowest_db < floor_db {
+            lowest_db.max(floor_db - FALL_DB * interval_ms)
+        } else {
+            lowest_db.min(floor_db + RISE_DB * interval_ms)
+        };
+        self.floor_db = Some(floor_db.max(FLOOR_DB_MIN));
+    }
+
+    /// Returns how far a level is above the noise floor, in dB; 0 before the first level.
+    #[must_use]
+    pub fn above_db(&self, level_db: f64) -> f64 {
+        self.floor_db.map_or(0.0, |floor_db| level_db - floor_db)
+    }
 }
 
 impl LevelTracker {
@@ -119,10 +161,7 @@ impl LevelTracker {
             count: 0,
             recent: heapless::Deque::new(),
             level_db: FLOOR_DB_MIN,
-            floor_db: None,
-            minima_db: [FLOOR_DB_START; SLOTS],
-            slot: 0,
-            slot_blocks: 0,
+            floor: NoiseFloor::new(BLOCK_MS),
         }
     }
 
@@ -152,31 +191,14 @@ impl LevelTracker {
         assert!(kept.is_ok(), "there was room");
         if self.recent.is_full() {
             let mean = self.recent.iter().sum::<f64>() / MEAN_BLOCKS as f64;
-            self.update_noise_floor(mean_square_to_db(mean));
+            self.floor.update(mean_square_to_db(mean));
         }
-    }
-
-    fn update_noise_floor(&mut self, now_db: f64) {
-        self.minima_db[self.slot] = self.minima_db[self.slot].min(now_db);
-        self.slot_blocks += 1;
-        if self.slot_blocks == SLOT_BLOCKS {
-            self.slot = (self.slot + 1) % SLOTS;
-            (self.slot_blocks, self.minima_db[self.slot]) = (0, now_db);
-        }
-        let floor_db = self.floor_db.unwrap_or(now_db.min(FLOOR_DB_START));
-        let lowest_db = self.minima_db.iter().copied().fold(now_db, f64::min);
-        let floor_db = if lowest_db < floor_db {
-            lowest_db.max(floor_db - FALL_DB)
-        } else {
-            lowest_db.min(floor_db + RISE_DB)
-        };
-        self.floor_db = Some(floor_db.max(FLOOR_DB_MIN));
     }
 
     /// Returns how far the last block is above the noise floor, in dB; 0 at the start.
     #[must_use]
     pub fn above_noise_db(&self) -> f64 {
-        self.floor_db.map_or(0.0, |floor_db| self.level_db - floor_db)
+        self.floor.above_db(self.level_db)
     }
 
     /// Clears the recent levels and keeps the noise floor.

@@ -66,7 +66,7 @@ impl VoiceDetector {
         let frames = |ms: u32| frames_of_ms(u64::from(ms), rate);
         VoiceDetector {
             levels: vec![LevelTracker::new(rate); usize::from(sides)].into_boxed_slice(),
-            block_frames: frames_of_ms(BLOCK_MS, rate),
+            block_frames: frames_of_ms(u64::from(BLOCK_MS), rate),
             in_block: 0,
             head: Position(0),
             margin_db: f64::from(voice.margin_db),

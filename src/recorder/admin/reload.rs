@@ -115,8 +115,9 @@ impl Recorder {
             let device = self.calls.get(number).map(|call| call.device.clone());
             let owner = device.and_then(|device| self.directory.find_by_phone(&device));
             self.calls.update(number, |call| call.phone_owner = owner);
-            self.match_schedules(now, number);
         }
+        self.calls.active_schedules = None;
+        self.follow_schedules(now);
         self.update_coverage(now);
         let agents: Vec<_> = self.sessions.logged_in_agents().collect();
         self.stale_agents.extend(agents);

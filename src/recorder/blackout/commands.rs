@@ -72,6 +72,9 @@ impl Recorder {
     ) -> Result<Response, Refusal> {
         let number = self.record_start_target(agent)?;
         self.require_same_call(number, pressed_in)?;
+        if self.calls.get(number).is_some_and(|call| !call.is_live()) {
+            return self.keep_ended_calls(now, agent);
+        }
         let name = self.directory.agent_at(agent).username.clone();
         if let Some(seen) = self.visible_running(agent, number) {
             let (id, new) = (seen.id, self.unannounced_reason(seen, RecordReason::Agent));
@@ -82,14 +85,6 @@ impl Recorder {
             }
             self.stale_agents.insert(agent);
             return Ok(self.recording_reply_for(agent, id, ticket).depends_on(id, new));
-        }
-        let kept = self.calls.get(number).and_then(|call| self.recording_kept_by(agent, call));
-        if let Some(id) = kept.map(|kept| kept.id) {
-            return Ok(self.recording_reply_for(
-                agent,
-                id,
-                self.journal.storage.last_fact_ticket(),
-            ));
         }
         let (schedule, from) = self.press_context(number);
         let hidden = self.recordings.running_of(number);
@@ -117,6 +112,39 @@ impl Recorder {
         Ok(self
             .recording_reply_for(agent, id, ticket)
             .depends_on(id, RecordReasons::from_reason(RecordReason::Agent)))
+    }
+
+    /// Keeps the recall of the agent's call in wrap-up and of the calls linked to it. The reply
+    /// names the recording of the call that ended last, and the others.
+    fn keep_ended_calls(&mut self, now: Now, agent: AgentIndex) -> Result<Response, Refusal> {
+        let agents = RecordReasons::from_reason(RecordReason::Agent);
+        let keepable = self.keepable_calls(agent).into_iter().map(|call| call.number);
+        let mut kept = Vec::new();
+        for number in keepable.collect::<Vec<_>>() {
+            let known = self.calls.get(number).and_then(|call| self.recording_kept_by(agent, call));
+            if let Some(id) = known.map(|known| known.id) {
+                kept.push((id, RecordReasons::default()));
+                continue;
+            }
+            let (schedule, from) = self.press_context(number);
+            let from = from.max(self.earliest_press_start(agent, number));
+            let want = RecordingRequest {
+                call: number,
+                from,
+                reasons: agents,
+                pressed: Some((agent, from)),
+                schedule,
+                continues: None,
+            };
+            let (id, _) = self.begin_recording(now, want)?;
+            kept.push((id, agents));
+        }
+        let Some((&(id, new), others)) = kept.split_first() else {
+            return Err(Code::NoCall.into());
+        };
+        let others: Vec<String> = others.iter().map(|(other, _)| other.to_string()).collect();
+        let reply = self.recording_reply_for(agent, id, self.journal.storage.last_fact_ticket());
+        Ok(reply.with_pair("also", &others.join(",")).depends_on(id, new))
     }
 
     /// The reason, if it is new to the recording or no client was told of it yet.

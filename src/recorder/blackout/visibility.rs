@@ -116,27 +116,47 @@ impl Recorder {
         agent: AgentIndex,
     ) -> Result<CallNumber, Refusal> {
         self.need_on_demand()?;
-        let call = self.current_call(agent).or_else(|| self.wrapup_call(agent));
+        let late = || self.keepable_calls(agent).first().copied();
+        let call = self.current_call(agent).or_else(late);
         let call = call.ok_or_else(|| Refusal::from(Code::NoCall))?;
         if call.schedule_match.on_demand.is_none() {
             return Err(Code::NoSchedule.into());
         }
         match self.visible_running(agent, call.number) {
             Some(seen) => self.require_file(seen.id)?,
-            None if self.recording_kept_by(agent, call).is_some() => {}
+            None if !call.is_live() => self.can_keep(agent)?,
             None => self.can_begin().and_then(|()| self.require_disk_space())?,
         }
         self.require_disk()?;
         Ok(call.number)
     }
 
-    /// A call in wrap-up with a recall buffer, or one that a press already kept. Without recall, an
-    /// ended call cannot be recorded.
-    fn wrapup_call(&self, agent: AgentIndex) -> Option<&Call> {
-        self.config.audio.recall_ms?;
-        let call = self.reachable_call(agent).filter(|call| !call.is_live())?;
-        let kept = self.recordings.recall.buffer_of(call.number).is_some();
-        (kept || self.recording_kept_by(agent, call).is_some()).then_some(call)
+    /// The calls in wrap-up with a recall buffer, or that a press already kept, last ended first.
+    /// Without recall, an ended call cannot be recorded.
+    pub(in crate::recorder) fn keepable_calls(&self, agent: AgentIndex) -> Vec<&Call> {
+        if self.config.audio.recall_ms.is_none() {
+            return Vec::new();
+        }
+        let mut calls = self.wrapup_calls(agent);
+        calls.retain(|call| {
+            let buffered = self.recordings.recall.buffer_of(call.number).is_some();
+            buffered || self.recording_kept_by(agent, call).is_some()
+        });
+        calls
+    }
+
+    /// Refuses a late press unless all recall that it would keep can become recordings.
+    fn can_keep(&self, agent: AgentIndex) -> Result<(), Refusal> {
+        let calls = self.keepable_calls(agent);
+        let new = calls.iter().filter(|call| self.recording_kept_by(agent, call).is_none()).count();
+        if new == 0 {
+            return Ok(());
+        }
+        self.can_begin().and_then(|()| self.require_disk_space())?;
+        let recordings = self.recordings.len() + new;
+        let fits = recordings <= crate::limits::RECORDINGS_MAX;
+        let fits = fits && self.recordings.keys.len() >= new;
+        if fits { Ok(()) } else { Err(Code::Busy.into()) }
     }
 
     /// The recording of an ended call that this agent's press kept.
@@ -242,16 +262,19 @@ impl Recorder {
         named: &NamedCall<'_>,
     ) -> Result<&Recording, Refusal> {
         self.need_on_demand()?;
-        let reachable = || self.reachable_call(agent).or_else(|| self.call_in_hand(agent));
         let own = |number| self.calls.get(number).filter(|call| call.owner() == Some(agent));
-        let call = match named.number {
-            None => reachable().ok_or_else(|| Refusal::from(Code::NoCall))?,
-            Some(number) => own(number).ok_or_else(other_call)?,
+        let mut calls = match named.number {
+            Some(number) => vec![own(number).ok_or_else(other_call)?],
+            None => self.calls_to_update(agent),
         };
-        if named.id.is_some_and(|id| id != call.id) {
+        if calls.is_empty() {
+            return Err(Code::NoCall.into());
+        }
+        calls.retain(|call| named.id.is_none_or(|id| id == call.id));
+        if calls.is_empty() {
             return Err(other_call());
         }
-        let last = self.visible_newest(agent, call.number);
+        let last = calls.iter().find_map(|call| self.visible_newest(agent, call.number));
         let last = last.ok_or_else(|| Refusal::from(Code::NotRecording))?;
         // A field is sealed under a key that must be on the disk first.
         let waits = last.writer.as_ref().is_some_and(RecordingWriter::is_waiting_for_file);

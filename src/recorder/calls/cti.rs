@@ -2,20 +2,11 @@
 //!
 //! `calls` applies the effects.
 
-use crate::config;
 use crate::recorder::Recorder;
 use crate::recorder::session::response::Response;
 use crate::store::fact::{CallNumber, RecordReason, RecordingEnd};
 use crate::time::Now;
 use protocol::{CallArgs, Code, Refusal, reply};
-
-/// Converts the protocol's direction to the configuration's.
-pub(in crate::recorder) fn config_direction(word: protocol::Direction) -> config::Direction {
-    match word {
-        protocol::Direction::In => config::Direction::In,
-        protocol::Direction::Out => config::Direction::Out,
-    }
-}
 
 impl Recorder {
     pub(in crate::recorder) fn cti_start(

@@ -1,4 +1,4 @@
-//! The table of calls, with the lines and seats that calls come from.
+//! The table of calls, with the lines, seats and schedules that calls depend on.
 //!
 //! A call is found by its number, its channel, its owner, or its id. `update` is the only way to
 //! change a call, so that no key is left behind. All orders are those of the call numbers.
@@ -25,7 +25,9 @@ pub(in crate::recorder) struct CallTable {
     pub lines: LineStates,
     /// The agent who last logged in at each workstation's device.
     pub seats: BTreeMap<String, AgentIndex>,
-    last_start_order: u64,
+    /// Which schedules were active when the calls were matched last; `None`: match them again.
+    pub active_schedules: Option<Vec<bool>>,
+    last_order: u64,
     last_number: u64,
 }
 
@@ -54,7 +56,8 @@ impl CallTable {
             devices,
             lines: LineStates::new(channels.len()),
             seats: BTreeMap::new(),
-            last_start_order: 0,
+            active_schedules: None,
+            last_order: 0,
             last_number: last.0,
         }
     }
@@ -65,10 +68,10 @@ impl CallTable {
         CallNumber(self.last_number)
     }
 
-    /// Allocates the next start-order number.
-    pub fn next_start_order(&mut self) -> u64 {
-        self.last_start_order += 1;
-        self.last_start_order
+    /// Allocates the next sequence number of starts, resumes and ends.
+    pub fn next_order(&mut self) -> u64 {
+        self.last_order += 1;
+        self.last_order
     }
 
     /// The lowest number still in use by a live call, or else the next number.
@@ -218,6 +221,10 @@ mod tests {
             start_order: number,
             ended: None,
             schedule_match: ScheduleMatch::default(),
+            was_scheduled: false,
+            altered: String::new(),
+            since: MonoTime(0),
+            is_long: false,
             last_audio: MonoTime(0),
         }
     }

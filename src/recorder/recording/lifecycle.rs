@@ -74,6 +74,7 @@ impl Recorder {
             return Err(Code::NoCall.into());
         };
         let mut why = call.schedule_match.explanation.clone();
+        crate::recorder::calls::feed::describe_alterations(&call.altered, &mut why);
         let kept = want.pressed.and_then(|_| self.recordings.recall.take_buffer(want.call));
         let missed = kept.as_ref().and_then(|kept| kept.missed.clone());
         let channel = &self.channels[call.channel.0];
@@ -107,8 +108,8 @@ impl Recorder {
         self.journal.trace.push_event(now.wall, event);
         let key = self.recordings.insert(recording);
         self.recordings.open_file(now, key, &mut self.journal.storage);
-        if let Some((_, at)) = call.ended {
-            self.end_recording_at(id, at, RecordingEnd::CallEnd);
+        if let Some(end) = call.ended {
+            self.end_recording_at(id, end.position, RecordingEnd::CallEnd);
         }
         self.mark_call_owner(call.number);
         Ok((id, ticket))

@@ -17,7 +17,8 @@ use crate::recorder::blackout::visibility::NamedCall;
 use crate::recorder::{Output, Recorder, Session, Timer};
 use crate::store::fact::CallNumber;
 use crate::time::{MonoTime, Now};
-use protocol::{Code, Command, Kind, Refusal, Request, reply};
+use protocol::{Code, Command, InvalidLine, Kind, Refusal, Request, reply, tolerant};
+use std::borrow::Cow;
 
 /// A command that passed authorisation for its session.
 pub(in crate::recorder) struct Authorised<'a> {
@@ -32,7 +33,7 @@ impl Recorder {
         &mut self,
         now: Now,
         id: SessionId,
-        line: Result<&str, Refusal>,
+        line: Result<&str, InvalidLine<'_>>,
         woke: MonoTime,
     ) {
         self.admin.counters.lines += 1;
@@ -52,11 +53,19 @@ impl Recorder {
         &mut self,
         now: Now,
         id: SessionId,
-        line: Result<&str, Refusal>,
+        line: Result<&str, InvalidLine<'_>>,
         woke: MonoTime,
     ) {
         let greeted = self.sessions.get(id).is_some_and(|session| session.who.is_some());
-        let result = line.and_then(|line| self.parse_and_execute(now, id, line, woke));
+        let (text, result) = match line {
+            Ok(line) => (Cow::Borrowed(line), self.parse_and_execute(now, id, line, woke)),
+            Err(line) => (tolerant::decode(&line), Err(line.refusal)),
+        };
+        let is_feed = self.sessions.get(id).and_then(Session::kind) == Some(Kind::Cti);
+        let result = match result {
+            Err(refusal) if is_feed => self.retry_feed_line(now, id, &text, refusal),
+            result => result,
+        };
         let said = match result {
             Ok(said) => said,
             Err(refusal) => {
@@ -125,6 +134,18 @@ impl Recorder {
                 self.execute(now, id, command, woke)
             }
         }
+    }
+
+    /// Checks and executes a command that needs no look-up of old records.
+    pub(in crate::recorder) fn execute_request(
+        &mut self,
+        now: Now,
+        id: SessionId,
+        request: Request<'_>,
+    ) -> Result<Response, Refusal> {
+        self.check_arguments(&request.command)?;
+        let command = self.require_session(id, request)?;
+        self.execute(now, id, command, now.mono)
     }
 
     /// Refuses arguments that parse but do not fit this recorder's configuration (`bad-argument`).

@@ -62,6 +62,9 @@ impl Recorder {
     pub(in crate::recorder) fn handle_disconnect(&mut self, now: Now, id: SessionId) {
         let Some(session) = self.sessions.remove(id) else { return };
         self.forget_reader(id);
+        if let Some(desk) = self.desk_of(&session).map(str::to_owned) {
+            self.mark_desk(&desk);
+        }
         let Some(who) = session.who else { return };
         log::info!("session {} ({} {}) is gone", id.0, who.kind, who.user);
         self.journal
@@ -340,6 +343,11 @@ impl Recorder {
         let agent = self.directory.agent_at(index);
         who.user.clone_from(&agent.username);
         let sits = hello.machine.as_deref().and_then(|m| self.directory.workstation_device(m));
+        let is_free = |device: &&str| {
+            let owner = self.directory.find_by_phone(device);
+            owner.is_none_or(|owner| owner == index)
+        };
+        let sits = sits.filter(is_free);
         let phone = agent.phones.iter().find(|phone| self.calls.channel_of(phone).is_some());
         let device = phone.map(String::as_str).or(sits);
         let seat = sits.map(str::to_string);

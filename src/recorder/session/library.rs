@@ -16,13 +16,14 @@ use crate::limits;
 use crate::recorder::session::archive::ArchiveLookup;
 use crate::recorder::session::fetch::MediaStream;
 use crate::recorder::{Principal, Recorder, Session};
-use crate::store::fact::{Fact, PhoneNumbers, RecordReason, RecordReasons};
+use crate::store::fact::{CallFacts, Fact, PhoneNumbers, RecordReason, RecordReasons};
 use crate::store::index::Record;
 use crate::store::media;
 use crate::store::seal::{self, DataKey};
 use crate::time::Now;
 use protocol::name::is_same_name;
-use protocol::{Code, Kind, Refusal, reply};
+use protocol::{Code, Kind, Refusal, reply, tolerant};
+use std::borrow::Cow;
 
 /// A reply too long to send at once.
 #[derive(Debug)]
@@ -68,6 +69,51 @@ pub(in crate::recorder) enum RecordKey {
     Sealed(Vec<u8>),
     /// The media file's header must be read first.
     Wait,
+}
+
+/// Bytes of a call's details together above which the row of its record has them shortened.
+const DETAILS_BYTES_MAX: usize = 320;
+/// Maximum bytes of each detail in such a row.
+const SHORT_DETAIL_BYTES: usize = 48;
+
+/// The texts of a call that may be long. All of them together may not fit into one line.
+struct CallDetails<'a> {
+    details: [(&'static str, &'a str); 5],
+    /// Whether all fit into the row of the record.
+    fit: bool,
+}
+
+impl<'a> CallDetails<'a> {
+    fn new(call: &'a CallFacts, numbers: &'a PhoneNumbers) -> CallDetails<'a> {
+        let text = |detail: &'a Option<String>| detail.as_deref().unwrap_or("-");
+        let details = [
+            ("call", call.call.as_str()),
+            ("group", text(&call.group)),
+            ("gate", text(&call.gate)),
+            ("ani", text(&numbers.ani)),
+            ("dnis", text(&numbers.dnis)),
+        ];
+        let escapes = |text: &str| text.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+        let bytes: usize = details.iter().map(|(_, text)| text.len() + escapes(text)).sum();
+        CallDetails { details, fit: bytes <= DETAILS_BYTES_MAX }
+    }
+
+    /// A detail as the row of the record has it.
+    fn short(&self, key: &str) -> Cow<'a, str> {
+        let text = self.details.iter().find(|(known, _)| *known == key).map_or("-", |(_, t)| t);
+        let most = if self.fit { text.len() } else { SHORT_DETAIL_BYTES };
+        tolerant::shorten_text(text, most)
+    }
+
+    /// Writes a row for each detail that the row of the record has shortened.
+    fn write_rows(&self, out: &mut Vec<u8>) {
+        for (key, text) in self.details {
+            if !self.fit && text.len() > SHORT_DETAIL_BYTES {
+                let row = reply::begin_row(out).pair("what", "detail").pair("key", key);
+                row.pair("value", text).end();
+            }
+        }
+    }
 }
 
 impl Recorder {
@@ -345,15 +391,14 @@ impl Recorder {
         let numbers = numbers.unwrap_or_default();
         let none = || "-".to_string();
         let ended = record.ended.as_ref();
+        let details = CallDetails::new(&began.call, &numbers);
         let row = reply::begin_row(out).pair("what", "record").pair("recording", began.id);
         let row = row.pair("start", record.started_at()).pair("device", &began.call.device);
-        let row = row.pair("call", &began.call.call).pair("channel", began.channel);
+        let row = row.pair("call", details.short("call")).pair("channel", began.channel);
         let row = row.pair("agent", began.call.agent.as_deref().unwrap_or("-"));
         let row = row.pair("direction", began.call.direction.map_or("-", direction_word));
-        let row = row.pair("group", began.call.group.as_deref().unwrap_or("-"));
-        let row = row.pair("gate", began.call.gate.as_deref().unwrap_or("-"));
-        let row = row.pair("ani", numbers.ani.unwrap_or_else(none));
-        let row = row.pair("dnis", numbers.dnis.unwrap_or_else(none));
+        let row = row.pair("group", details.short("group")).pair("gate", details.short("gate"));
+        let row = row.pair("ani", details.short("ani")).pair("dnis", details.short("dnis"));
         let row = row.pair("reasons", self.visible_reasons(who, record.reasons_ever));
         let row = row.pair("schedule", began.schedule.as_deref().unwrap_or("-"));
         // Retention would reveal that others record (B2).
@@ -378,6 +423,7 @@ impl Recorder {
             None => row,
         };
         row.end();
+        details.write_rows(out);
     }
 
     /// Rows of who fetched the files or sealed data; for supervisors only.

@@ -11,7 +11,9 @@ use crate::recorder::blackout::visibility::NamedCall;
 use crate::recorder::{Output, Recorder, Session, Timer};
 use crate::store::fact::{CallNumber, RecordReason, RecordReasons};
 use crate::time::Now;
-use protocol::{AgentState, CaptureState, Code, Refusal, ScreenMode, reply};
+use protocol::{
+    AgentState, CaptureState, Code, Command, Kind, Refusal, Request, ScreenMode, reply,
+};
 
 impl Recorder {
     /// Marks the owner of a call for a new state.
@@ -50,6 +52,7 @@ impl Recorder {
             can: self.allowed_commands(agent),
             note: left
                 .map(|s| format!("the blackout ends by itself in {s} s; press stop if done"))
+                .or_else(|| self.desk_note(agent))
                 .or_else(|| self.screen_note(agent)),
             update_call: update.ok().map(|recording| recording.call.0),
             masked: call.is_some_and(|call| self.sees_mask(agent, call)),
@@ -193,11 +196,18 @@ impl Recorder {
     }
 
     fn push_events(&mut self, id: crate::id::SessionId) {
+        let Some(session) = self.sessions.get(id).filter(|session| session.stream.is_none()) else {
+            return;
+        };
+        let Some(mut next) = session.watch else { return };
+        let user = session.who.as_ref().map(|who| (who.kind, who.agent));
+        let may = user.is_some_and(|(kind, agent)| self.may_watch(kind, agent));
         let Some(session) = self.sessions.get_mut(id) else { return };
-        if session.stream.is_some() {
+        if !may {
+            // A reload took the right away.
+            session.watch = None;
             return;
         }
-        let Some(mut next) = session.watch else { return };
         while session.room > limits::REPLY_RESERVE_BYTES {
             let Some(traced) = self.journal.trace.first_since(next) else { break };
             let mut bytes = Vec::new();
@@ -212,6 +222,12 @@ impl Recorder {
             self.journal.trace.mark_delivered(told);
         }
         session.watch = Some(next);
+    }
+
+    fn may_watch(&self, kind: Kind, agent: Option<AgentIndex>) -> bool {
+        let Some(entry) = protocol::table::form_for("watch", kind) else { return false };
+        let request = Request { command: Command::Watch { from: None }, entry };
+        self.check_permissions(&request, kind, agent).is_ok()
     }
 
     /// Replaces receipts that waited too long for their sync: the mask is in force regardless.

@@ -35,6 +35,14 @@ impl Response {
         Response { depends_on: Some((recording, new)), ..self }
     }
 
+    /// Adds a pair to the final line, unless the value is empty.
+    pub fn with_pair(mut self, key: &str, value: &str) -> Response {
+        if !value.is_empty() && self.bytes.pop().is_some() {
+            reply::resume_line(&mut self.bytes).pair(key, value).end();
+        }
+        self
+    }
+
     /// A bare `ok`.
     pub fn ok(after: Ticket) -> Response {
         let mut bytes = Vec::new();

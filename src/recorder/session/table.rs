@@ -14,6 +14,7 @@ pub(in crate::recorder) struct SessionTable {
     sessions: Vec<Session>,
     /// Sessions by kind and agent; the kinds are agent and screen.
     by_agent: BTreeSet<(Kind, AgentIndex, SessionId)>,
+    last_log_in: u64,
 }
 
 impl SessionTable {
@@ -34,9 +35,11 @@ impl SessionTable {
 
     /// Gives a session its principal.
     pub fn log_in(&mut self, id: SessionId, who: Principal) {
+        self.last_log_in += 1;
+        let log_in = self.last_log_in;
         let Some(session) = self.get_mut(id) else { return };
         let key = who.agent.map(|agent| (who.kind, agent, id));
-        session.who = Some(who);
+        (session.who, session.log_in) = (Some(who), log_in);
         self.by_agent.extend(key);
     }
 

@@ -14,7 +14,7 @@ use crate::time::MonoTime;
 use mio::net::{TcpStream, UnixStream};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use protocol::{Assembler, Code, Piece, Refusal};
+use protocol::{Assembler, Code, InvalidLine, Piece, Refusal};
 use std::io::{self, ErrorKind, Read, Write};
 use std::rc::Rc;
 use zeroize::{Zeroize, Zeroizing};
@@ -122,7 +122,7 @@ pub enum ReadOutcome {
 #[derive(Debug)]
 pub enum Incoming<'a> {
     /// A line without its line end, or why it was refused.
-    Line(Result<&'a str, Refusal>),
+    Line(Result<&'a str, InvalidLine<'a>>),
     /// The data block that follows a command line, or why it was refused.
     Data(Result<&'a [u8], Refusal>),
 }
@@ -282,7 +282,7 @@ impl Connection {
         match piece {
             None => return false,
             Some(Piece::Line(line)) => deliver(Incoming::Line(Ok(line))),
-            Some(Piece::Refused(refusal)) => deliver(Incoming::Line(Err(refusal))),
+            Some(Piece::Refused(line)) => deliver(Incoming::Line(Err(line))),
             Some(Piece::DataBegin(bytes)) => {
                 let fits = bytes <= self.block_bytes_max;
                 self.block = fits.then(|| Zeroizing::new(Vec::with_capacity(bytes)));

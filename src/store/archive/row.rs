@@ -119,7 +119,8 @@ impl RecordRow {
             Fact::RecordingChanged { call, .. } => self.change_call(call),
             Fact::RecordingReasons { reasons, .. } => self.reasons.0 |= reasons.0,
             Fact::RecordingRetention { retain_until, .. } => self.retain_until = *retain_until,
-            Fact::FieldSet { .. } | Fact::ScreenBegan { .. } | Fact::BlackoutMissed { .. } => {}
+            Fact::FieldSet { .. } | Fact::RecordingWhy { .. } | Fact::ScreenBegan { .. } => {}
+            Fact::BlackoutMissed { .. } => {}
             Fact::Fetched { .. } if self.entries.len() >= FETCH_ENTRIES_MAX => return,
             Fact::Fetched { .. } => {}
             Fact::ScreenEnded(ended) => self.size = self.size.saturating_add(ended.size),

@@ -48,6 +48,7 @@ fn changed_record(fact: &Fact) -> Option<RecordingId> {
         Fact::RecordingEnded(ended) | Fact::ScreenEnded(ended) => Some(ended.id),
         Fact::RecordingChanged { id, .. }
         | Fact::RecordingReasons { id, .. }
+        | Fact::RecordingWhy { id, .. }
         | Fact::RecordingRetention { id, .. }
         | Fact::FieldSet { id, .. }
         | Fact::Protected { id, .. }

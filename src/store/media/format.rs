@@ -67,13 +67,14 @@ pub struct Trailer {
     pub digest: [u8; 32],
 }
 
-const END_CODES: [RecordingEnd; 6] = [
+const END_CODES: [RecordingEnd; 7] = [
     RecordingEnd::Stop,
     RecordingEnd::CallEnd,
     RecordingEnd::Shutdown,
     RecordingEnd::Power,
     RecordingEnd::Storage,
     RecordingEnd::Stale,
+    RecordingEnd::Ceiling,
 ];
 
 fn end_code(end: RecordingEnd) -> u8 {
@@ -84,6 +85,7 @@ fn end_code(end: RecordingEnd) -> u8 {
         RecordingEnd::Power => 3,
         RecordingEnd::Storage => 4,
         RecordingEnd::Stale => 5,
+        RecordingEnd::Ceiling => 6,
     }
 }
 

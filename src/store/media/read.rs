@@ -172,7 +172,8 @@ fn loss_reason_of(end: RecordingEnd) -> LossReason {
         | RecordingEnd::CallEnd
         | RecordingEnd::Shutdown
         | RecordingEnd::Power
-        | RecordingEnd::Stale => LossReason::Power,
+        | RecordingEnd::Stale
+        | RecordingEnd::Ceiling => LossReason::Power,
     }
 }
 

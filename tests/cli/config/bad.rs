@@ -46,6 +46,7 @@ fn numbers_outside_bounds_are_refused() {
         ("audio.wrapup_s = 0x10000", &[(1, 18, "[audio] wrapup_s", "found 0x10000, allowed")]),
         ("audio.wrapup_s = 1.5", &[(1, 18, "[audio] wrapup_s", "found 1.5, allowed a whole")]),
         ("audio.stale_call_s = 59", &[(1, 22, "[audio] stale_call_s", "allowed 60 to 86400")]),
+        ("audio.max_call_s = 604801", &[(1, 20, "[audio] max_call_s", "allowed 0 to 604800")]),
         ("blackout.max_s = 0", &[(1, 18, "[blackout] max_s", "found 0, allowed 1 to 86400")]),
         ("audio.recall = \"5h\"", &[(1, 16, "[audio] recall", "found \"5h\", allowed \"off\" or")]),
         ("audio.recall = \"90\"", &[(1, 16, "[audio] recall", "found \"90\"")]),

@@ -225,7 +225,14 @@ impl Drop for RecordInfo {
 
 impl RecordInfo {
     fn from_rows(rows: &[Pairs]) -> Option<RecordInfo> {
-        let record = rows.iter().find(|row| row.get("what") == Some("record"))?.clone();
+        let mut record = rows.iter().find(|row| row.get("what") == Some("record"))?.clone();
+        // A detail that is too long for the row of the record has a row of its own.
+        for row in rows.iter().filter(|row| row.get("what") == Some("detail")) {
+            let place = record.0.iter_mut().find(|(key, _)| row.get("key") == Some(key.as_str()));
+            if let (Some((_, value)), Some(whole)) = (place, row.get("value")) {
+                whole.clone_into(value);
+            }
+        }
         let number = |key| record.get(key).and_then(|v| v.parse::<u64>().ok());
         let (rate, from) = (number("rate")?.max(1), number("from")?);
         let start: jiff::Timestamp = record.get("start")?.parse().ok()?;

@@ -224,5 +224,6 @@ fn parse_call_args(mut args: Args<'_>) -> Result<CallArgs<'_>, Refusal> {
         group: args.take_or_unknown("group"),
         gate: args.take_or_unknown("gate"),
         agent: args.take_optional("agent"),
+        altered: Vec::new(),
     })
 }

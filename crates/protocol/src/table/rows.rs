@@ -35,8 +35,15 @@ const HELLO: &[Access] = &[
 const CTI: &[Access] = &[Access::kind(Kind::Cti)];
 const SCREEN: &[Access] = &[Access::kind(Kind::Screen)];
 const TECHNICIAN: &[Access] = &[Access::kind(Kind::Technician)];
-const WATCHERS: &[Access] =
-    &[Access::kind(Kind::Technician), Access::kind(Kind::Supervisor), Access::kind(Kind::Monitor)];
+/// Events are about everybody.
+const WATCHERS: &[Access] = &[
+    Access::kind(Kind::Technician),
+    Access::user(
+        Kind::Supervisor,
+        &[Rule::AnyOf(&[Permission::Monitor, Permission::RecordsAll, Permission::Admin])],
+    ),
+    Access::kind(Kind::Monitor),
+];
 const METERS: &[Access] = &[Access::kind(Kind::Technician), Access::kind(Kind::Monitor)];
 const LINES: &[Access] =
     &[Access::kind(Kind::Technician), Access::kind(Kind::Monitor), Access::kind(Kind::Cti)];

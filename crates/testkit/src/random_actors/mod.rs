@@ -204,7 +204,9 @@ impl RandomActors {
         let agent = &mut self.agents[index];
         for line in lines {
             if command == "record start" && line.starts_with("ok ") {
-                agent.pressed.extend(value(line, "recording"));
+                let named = ["recording", "also"].into_iter().filter_map(|key| value(line, key));
+                let ids: Vec<String> = named.collect();
+                agent.pressed.extend(ids.iter().flat_map(|ids| ids.split(',')).map(str::to_owned));
             }
         }
         for line in lines {

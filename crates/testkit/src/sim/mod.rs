@@ -30,7 +30,7 @@ use hushbox::store::seal::{DataKey, Envelope, Identity};
 use hushbox::store::sign::BoxSigningKey;
 use hushbox::store::{layout, recover};
 use hushbox::time::{MonoTime, Now, WallTime};
-use protocol::{Assembler, Kind, Piece, Refusal};
+use protocol::{Assembler, InvalidLine, Kind, Piece, Refusal};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// 2026-11-22T12:00:00Z.
@@ -45,7 +45,7 @@ type Wave = Box<dyn Fn(usize, u64) -> i16>;
 struct SimClient {
     assembler: Assembler,
     /// Lines that the recorder has not accepted yet.
-    lines: VecDeque<Result<String, Refusal>>,
+    lines: VecDeque<Result<String, (Refusal, Vec<u8>)>>,
     /// Received bytes that the test has not read.
     inbox: Vec<u8>,
     /// Whether the client reads what it is sent.
@@ -239,7 +239,9 @@ impl SimBox {
         while let Some(piece) = place.assembler.next_piece(&mut bytes) {
             match piece {
                 Piece::Line(line) => place.lines.push_back(Ok(line.to_string())),
-                Piece::Refused(refusal) => place.lines.push_back(Err(refusal)),
+                Piece::Refused(InvalidLine { refusal, bytes }) => {
+                    place.lines.push_back(Err((refusal, bytes.to_vec())));
+                }
                 _ => {}
             }
         }
@@ -435,7 +437,10 @@ impl SimBox {
             }
             while !client.closed && self.recorder.accepts_lines(session) {
                 let Some(line) = client.lines.pop_front() else { break };
-                let line = line.as_deref().map_err(Clone::clone);
+                let line = line.as_deref().map_err(|(refusal, bytes)| {
+                    let refusal = refusal.clone();
+                    InvalidLine { refusal, bytes }
+                });
                 let woke = self.now.mono;
                 self.recorder.handle(self.now, Input::Line { session, line, woke });
                 any = true;
