@@ -63,6 +63,9 @@ fn main() -> ExitCode {
 
 /// Logs a panic, and aborts unless only a worker thread fails.
 fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
+    if client::is_log_thread() {
+        return;
+    }
     let trace = std::backtrace::Backtrace::capture();
     let name = std::thread::current().name().unwrap_or("?").to_string();
     match trace.status() {

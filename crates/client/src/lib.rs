@@ -34,4 +34,6 @@ pub use keyring::{Credentials, Keyring, KeyringError};
 pub use login::Login;
 pub use press::add_press_age;
 pub use retry::{RETRIES_MAX, RETRY_INTERVAL_MS, RetryAction, RetryMode, RetryPolicy};
-pub use stderr_log::{flush_stderr_log, lost_log_lines, print_to_stderr, start_stderr_log};
+pub use stderr_log::{
+    flush_stderr_log, is_log_thread, lost_log_lines, print_to_stderr, start_stderr_log,
+};

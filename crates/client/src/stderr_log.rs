@@ -1,16 +1,19 @@
 //! A log on stderr that never blocks its callers and never fails them.
 //!
-//! Each line goes through a bounded queue to a thread that writes it. If stderr is closed, full or
-//! slow, only that thread fails or waits. Lines that do not fit into the queue, or that cannot be
-//! written, are lost and counted; the next written line states how many are missing before it.
+//! Each line goes through a bounded queue to a thread that prints it with `simple_logger`. If stderr
+//! is closed, full or slow, only that thread fails or waits. Lines that do not fit into the queue,
+//! or that cannot be printed, are lost and counted; the next printed line states how many are
+//! missing before it. A line that is printed late states by how much.
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::sys::signal::{SigSet, SigmaskHow};
+use simple_logger::SimpleLogger;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Lines that wait for the thread.
 const QUEUE_LINES_MAX: usize = 1024;
@@ -21,12 +24,26 @@ const LINE_BYTES_MAX: usize = 8 * 1024;
 /// How long `flush` waits for a reader of stderr.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A line that waited at least this long states its delay.
+const LATE: Duration = Duration::from_secs(1);
+
+const THREAD_NAME: &str = "log";
+
 static LOG: OnceLock<QueueLog> = OnceLock::new();
 
 enum Message {
-    Line(String),
-    /// Asks for an answer once everything before it has been written.
+    Line(LogLine),
+    /// Text to be printed as it is.
+    Text(String),
+    /// Asks for an answer once everything before it has been printed.
     Flush(SyncSender<()>),
+}
+
+struct LogLine {
+    logged: Instant,
+    level: Level,
+    target: String,
+    text: String,
 }
 
 struct QueueLog {
@@ -37,9 +54,9 @@ struct QueueLog {
 #[derive(Default)]
 struct Counters {
     lost: AtomicU64,
-    /// Lost lines that no written line has mentioned yet.
+    /// Lost lines that no printed line has mentioned yet.
     unmentioned: AtomicU64,
-    /// A line was lost, and none has been written since.
+    /// A line was lost, and none has been printed since.
     is_failing: AtomicBool,
 }
 
@@ -57,8 +74,15 @@ pub fn start_stderr_log(level: LevelFilter) -> io::Result<()> {
     let (queue, inbox) = sync_channel(QUEUE_LINES_MAX);
     // The thread must not take signals that are meant for the program.
     let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK);
-    let thread = std::thread::Builder::new().name("log".to_string()).stack_size(128 * 1024);
-    let started = thread.spawn(move || write_lines(&inbox, &mut io::stderr(), &COUNTERS));
+    let thread = std::thread::Builder::new().name(THREAD_NAME.to_owned()).stack_size(128 * 1024);
+    let started = thread.spawn(move || {
+        let logger = SimpleLogger::new().with_utc_timestamps().with_level(LevelFilter::Trace);
+        print_messages(
+            &inbox,
+            &mut |message, missing| print_with_logger(&logger, message, missing),
+            &COUNTERS,
+        );
+    });
     if let Ok(before) = before {
         before.thread_set_mask()?;
     }
@@ -73,11 +97,11 @@ pub fn start_stderr_log(level: LevelFilter) -> io::Result<()> {
 /// Prints a line on stderr as it is, without time and level.
 pub fn print_to_stderr(line: String) {
     if let Some(log) = LOG.get() {
-        log.push(line);
+        log.push(Message::Text(shorten_line(line)));
     }
 }
 
-/// Waits until all lines are written, but not for ever: a reader may be stuck.
+/// Waits until all lines are printed, but not for ever: a reader may be stuck.
 pub fn flush_stderr_log() {
     if let Some(log) = LOG.get() {
         log.flush();
@@ -90,14 +114,16 @@ pub fn lost_log_lines() -> (u64, bool) {
     (COUNTERS.lost.load(Ordering::Relaxed), COUNTERS.is_failing.load(Ordering::Relaxed))
 }
 
+/// Whether the log's thread is running this code. A panic there only means that stderr is closed:
+/// the thread counts the line and goes on.
+#[must_use]
+pub fn is_log_thread() -> bool {
+    std::thread::current().name() == Some(THREAD_NAME)
+}
+
 impl QueueLog {
-    fn push(&self, mut line: String) {
-        if line.len() > LINE_BYTES_MAX {
-            let fits = |end: &usize| line.is_char_boundary(*end);
-            line.truncate((0..=LINE_BYTES_MAX).rev().find(fits).unwrap_or(0));
-            line.push('…');
-        }
-        if self.queue.try_send(Message::Line(line)).is_err() {
+    fn push(&self, message: Message) {
+        if self.queue.try_send(message).is_err() {
             self.counters.add_lost(1, 1);
         }
     }
@@ -116,91 +142,110 @@ impl Log for QueueLog {
         metadata.level() <= log::max_level()
     }
 
+    #[allow(clippy::disallowed_methods, reason = "the delay of a log line is measured")]
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            self.push(format_line(record));
+            self.push(Message::Line(LogLine {
+                logged: Instant::now(),
+                level: record.level(),
+                target: record.target().to_owned(),
+                text: shorten_line(record.args().to_string()),
+            }));
         }
     }
 
     fn flush(&self) {
-        let (done, written) = sync_channel(1);
+        let (done, printed) = sync_channel(1);
         if self.queue.try_send(Message::Flush(done)).is_ok() {
-            let _gave_up = written.recv_timeout(FLUSH_TIMEOUT).is_err();
+            let _gave_up = printed.recv_timeout(FLUSH_TIMEOUT).is_err();
         }
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "log lines have the time at which they were made")]
-fn format_line(record: &Record<'_>) -> String {
-    let time = jiff::Timestamp::try_from(std::time::SystemTime::now()).unwrap_or_default();
-    let (level, target): (Level, _) = (record.level(), record.target());
-    format!("{} {level:<5} [{target}] {}", time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"), record.args())
+fn shorten_line(mut line: String) -> String {
+    if line.len() > LINE_BYTES_MAX {
+        let fits = |end: &usize| line.is_char_boundary(*end);
+        line.truncate((0..=LINE_BYTES_MAX).rev().find(fits).unwrap_or(0));
+        line.push('…');
+    }
+    line
 }
 
-/// Writes what the queue holds, until its senders are gone.
-fn write_lines(inbox: &Receiver<Message>, out: &mut dyn Write, counters: &Counters) {
+/// Prints a message, and the number of lines that are missing before it. Returns false if stderr
+/// did not take it.
+type Print<'a> = dyn FnMut(&Message, u64) -> bool + 'a;
+
+/// Prints what the queue holds, until its senders are gone.
+fn print_messages(inbox: &Receiver<Message>, print: &mut Print<'_>, counters: &Counters) {
     while let Ok(message) = inbox.recv() {
         match message {
-            Message::Line(line) => write_line(&line, out, counters),
             Message::Flush(done) => drop(done.try_send(())),
+            message => print_message(&message, print, counters),
         }
     }
 }
 
-fn write_line(line: &str, out: &mut dyn Write, counters: &Counters) {
+fn print_message(message: &Message, print: &mut Print<'_>, counters: &Counters) {
     let missing = counters.unmentioned.swap(0, Ordering::Relaxed);
-    let text = match missing {
-        0 => format!("{line}\n"),
-        missing => format!("{line} ({missing} lines before it were lost)\n"),
+    match print(message, missing) {
+        true => counters.is_failing.store(false, Ordering::Relaxed),
+        false => counters.add_lost(1, missing + 1),
+    }
+}
+
+fn print_with_logger(logger: &SimpleLogger, message: &Message, missing: u64) -> bool {
+    let missing = match missing {
+        0 => String::new(),
+        missing => format!(" ({missing} lines before it were lost)"),
     };
-    match out.write_all(text.as_bytes()) {
-        Ok(()) => counters.is_failing.store(false, Ordering::Relaxed),
-        Err(_) => counters.add_lost(1, missing + 1),
+    match message {
+        Message::Line(line) => {
+            let delay = match line.logged.elapsed() {
+                delay if delay < LATE => String::new(),
+                delay => format!(" (logged {:.1} s earlier)", delay.as_secs_f64()),
+            };
+            // The crate prints with `eprintln`, which panics if stderr is closed.
+            let print = || {
+                let mut record = Record::builder();
+                let record = record.level(line.level).target(&line.target);
+                logger.log(&record.args(format_args!("{}{delay}{missing}", line.text)).build());
+            };
+            catch_unwind(AssertUnwindSafe(print)).is_ok()
+        }
+        Message::Text(text) => writeln!(io::stderr(), "{text}{missing}").is_ok(),
+        Message::Flush(_) => true,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
-
-    /// An output that fails while `broken`.
-    struct Output {
-        broken: bool,
-        text: String,
-    }
-
-    impl Write for Output {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if self.broken {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            self.text.push_str(std::str::from_utf8(bytes).unwrap());
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     fn counters() -> &'static Counters {
         Box::leak(Box::default())
     }
 
+    fn text(text: &str) -> Message {
+        Message::Text(text.to_owned())
+    }
+
     #[test]
-    fn h4_lines_that_cannot_be_written_are_counted_and_mentioned() {
-        let (counters, mut out) = (counters(), Output { broken: true, text: String::new() });
+    fn h4_lines_that_cannot_be_printed_are_counted_and_mentioned() {
+        let counters = counters();
         for _ in 0..3 {
-            write_line("unread", &mut out, counters);
+            print_message(&text("unread"), &mut |_, _| false, counters);
         }
         assert_eq!(counters.lost.load(Ordering::Relaxed), 3);
         assert!(counters.is_failing.load(Ordering::Relaxed));
-        out.broken = false;
-        write_line("read", &mut out, counters);
-        write_line("again", &mut out, counters);
-        assert_eq!(out.text, "read (3 lines before it were lost)\nagain\n");
+        let mut mentioned = Vec::new();
+        for _ in 0..2 {
+            let mut print = |_: &Message, missing| {
+                mentioned.push(missing);
+                true
+            };
+            print_message(&text("read"), &mut print, counters);
+        }
+        assert_eq!(mentioned, [3, 0]);
         assert!(!counters.is_failing.load(Ordering::Relaxed));
     }
 
@@ -209,12 +254,13 @@ mod tests {
         let (queue, inbox) = sync_channel(2);
         let log = QueueLog { queue, counters: counters() };
         for number in 0..5 {
-            log.push(format!("{number}{}", "ü".repeat(LINE_BYTES_MAX)));
+            let line = format!("{number}{}", "ü".repeat(LINE_BYTES_MAX));
+            log.push(Message::Text(shorten_line(line)));
         }
         // A flush does not wait either, because its request does not fit.
         log.flush();
         assert_eq!(log.counters.lost.load(Ordering::Relaxed), 3);
-        let Ok(Message::Line(line)) = inbox.recv() else { panic!("a line") };
+        let Ok(Message::Text(line)) = inbox.recv() else { panic!("a line") };
         assert!(line.starts_with("0ü") && line.len() <= LINE_BYTES_MAX + '…'.len_utf8());
     }
 }
