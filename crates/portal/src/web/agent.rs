@@ -89,7 +89,7 @@ impl AgentView {
             LinkState::Refused { why, .. } => down("refused", why),
             LinkState::Up { person, state, since } => {
                 let since = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let grown = if is_masked(state) { since } else { 0 };
+                let grown = if state.masked { since } else { 0 };
                 let on_for = state.blackout_ms.saturating_add(grown);
                 AgentView {
                     link: "up",
@@ -110,7 +110,7 @@ impl AgentView {
             recording: state.recording,
             reasons: state.reasons.clone(),
             blackout: state.blackout,
-            masked: is_masked(state),
+            masked: state.masked,
             carried: state.blackout && state.carried,
             held: state.held,
             update_call: state.update_call,
@@ -154,11 +154,6 @@ impl AgentView {
         let (minutes, rest) = (self.blackout_ms / MINUTE_MS, self.blackout_ms % MINUTE_MS);
         format!("{minutes}:{:02}", rest / 1000)
     }
-}
-
-/// Whether the agent's call is masked now. Boxes that do not send `masked` mask during a blackout.
-fn is_masked(state: &AgentState) -> bool {
-    state.masked || state.blackout && state.call.is_some() && !state.held
 }
 
 fn action_buttons(face: &AgentView) -> [ActionButton; 4] {
