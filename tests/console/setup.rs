@@ -78,8 +78,8 @@ fn h2_setup_over_serial_writes_the_config() {
         assert!(!texts.iter().any(|text| text.windows(5).any(|found| found == pin)));
     }
     // No other kind may.
-    story.client("hello cti").err("config set box.name x", "denied");
-    story.client("hello monitor").err("config pin field pin=00000", "denied");
+    story.client_over_unix("hello cti").err("config set box.name x", "denied");
+    story.client_over_unix("hello monitor").err("config pin field pin=00000", "denied");
     // After a restart the box has its name, and what it signed before is its own.
     client.ok("shutdown");
     assert_eq!(story.ends().code(), Some(0));
