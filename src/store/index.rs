@@ -160,6 +160,16 @@ impl Index {
             Fact::ConfigChanged { .. }
             | Fact::ClockStepped { .. }
             | Fact::ClockConfirmed { .. } => {}
+            fact @ (Fact::BlackoutOpened { .. }
+            | Fact::BlackoutSpread { .. }
+            | Fact::BlackoutShrunk { .. }
+            | Fact::BlackoutHolders { .. }
+            | Fact::BlackoutClosed { .. }) => self.apply_blackout_fact(at, fact),
+        }
+    }
+
+    fn apply_blackout_fact(&mut self, at: WallTime, fact: &Fact) {
+        match fact {
             Fact::BlackoutOpened { number, agent, call, holder, by, places } => {
                 let mut blackout = OpenBlackout::new(*number, *holder, by, at);
                 (blackout.agent, blackout.call) = (agent.clone(), *call);
@@ -180,6 +190,7 @@ impl Index {
                 self.reduce_blackout(*number, places, *end, Some(by));
                 self.close_blackout(*number, *end, by);
             }
+            _ => {}
         }
     }
 

@@ -89,7 +89,7 @@ fn h2_look_back_times_stay_within_the_running_holdback() {
     let longer = site.toml().replace("holdback_ms = 1000", "holdback_ms = 5000\npreroll_ms = 4000");
     let said = reload(&mut sim, field, longer.replace("lead_ms = 500", "lead_ms = 4000"));
     assert_eq!(
-        pair(&[said.clone()], "waits"),
+        pair(std::slice::from_ref(&said), "waits"),
         "audio.holdback_ms,audio.preroll_ms,blackout.lead_ms"
     );
     assert_eq!(pair(&[said], "applied"), "audio.preroll_ms,blackout.lead_ms", "as far as they fit");

@@ -260,7 +260,8 @@ pub fn shorten_text(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most {
         return Cow::Borrowed(text);
     }
-    let end = text.floor_char_boundary(most - MARK.len_utf8());
+    let is_boundary = |end: &usize| text.is_char_boundary(*end);
+    let end = (0..=most - MARK.len_utf8()).rev().find(is_boundary).unwrap_or(0);
     Cow::Owned(format!("{}{MARK}", &text[..end]))
 }
 

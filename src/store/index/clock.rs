@@ -108,10 +108,10 @@ impl Segment {
     fn pending_correction(&self) -> ClockCorrection {
         let is_used = self.is_doubtful || self.lag_ms < 0;
         let keep_ms = if is_used { self.lag_ms.saturating_neg() } else { 0 };
-        self.to_correction(0, keep_ms, self.is_doubtful)
+        self.correct_stamps(0, keep_ms, self.is_doubtful)
     }
 
-    fn to_correction(&self, shift_ms: i64, keep_ms: i64, is_doubtful: bool) -> ClockCorrection {
+    fn correct_stamps(&self, shift_ms: i64, keep_ms: i64, is_doubtful: bool) -> ClockCorrection {
         let none = (WallTime::default(), WallTime::default());
         let (first_at, last_at) = if shift_ms == 0 { none } else { (self.first_at, self.last_at) };
         ClockCorrection { shift_ms, keep_ms, is_doubtful, first_at, last_at }
@@ -220,7 +220,7 @@ impl ClockHistory {
             let keep_ms = self.lag_ms.saturating_sub(segment.lag_ms);
             let shift_ms = if same_run { keep_ms } else { 0 };
             let is_doubtful = segment.is_doubtful && !same_run;
-            let correction = segment.to_correction(shift_ms, keep_ms, is_doubtful);
+            let correction = segment.correct_stamps(shift_ms, keep_ms, is_doubtful);
             if keep_ms != 0 || correction.is_doubtful {
                 self.ranges.push(CorrectedRange { from: segment.from, to, correction });
             }
