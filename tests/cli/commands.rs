@@ -33,7 +33,7 @@ fn tool_with(words: &[&str], stdin: &str) -> ProgramOutput {
 
 /// A box that greets and answers each line of one connection after the other with the next of
 /// `answers`; what it heard.
-fn scripted_box(
+pub fn scripted_box(
     connections: &'static [&'static [&'static str]],
 ) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

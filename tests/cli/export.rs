@@ -145,6 +145,13 @@ fn story(rate: u32) -> Vec<Run> {
     ])
 }
 
+/// The length of the Opus file: whole frames of the lowest rate of Opus that keeps the audio.
+fn frames_at_48_khz(recording: &Recording) -> u64 {
+    let from = u64::from(recording.sound.rate);
+    let to = [8_000, 12_000, 16_000, 24_000, 48_000].into_iter().find(|to| *to >= from).unwrap();
+    (recording.frames * to).div_ceil(from) * (48_000 / to)
+}
+
 /// `opusinfo` is content, and all others give exactly the frames of the recording; these.
 fn check_ogg(recording: &Recording) -> Vec<i16> {
     let folder = tempfile::tempdir().unwrap();
@@ -156,7 +163,7 @@ fn check_ogg(recording: &Recording) -> Vec<i16> {
     let AudioFormat { rate, sides, .. } = recording.sound;
     assert!(said.contains(&format!("Original sample rate: {rate} Hz")), "{said}");
     assert!(said.contains("TITLE=aaaaaaaaaaaaaaaa"), "{said}");
-    let frames = recording.frames * u64::from(48_000 / rate);
+    let frames = frames_at_48_khz(recording);
     let what = format!("{} frames, {rate} Hz, {sides} sides", recording.frames);
     // ffprobe counts the pre-skip in, 6.5 ms.
     assert_eq!(probe(&path, "stream=duration_ts"), (frames + 312).to_string(), "{what}");
@@ -207,6 +214,33 @@ fn h7_ogg_decodes_to_stored_frames_in_place() {
                 let loudest = hidden.iter().map(|sample| sample.unsigned_abs()).max();
                 assert!(loudest < Some(40), "{what}: {loudest:?} inside the mask");
             }
+        }
+    }
+}
+
+/// At 11.025 kHz, 20 ms are 220.5 frames.
+#[test]
+fn h7_recordings_at_rates_that_opus_lacks_are_exported_whole_and_in_tune() {
+    for codec in [CodecKind::Ulaw, CodecKind::Pcm] {
+        for (rate, sides) in [11_025, 22_050, 44_100].into_iter().flat_map(|r| [(r, 1_u8), (r, 2)])
+        {
+            let what = format!("{codec:?} {rate} Hz, {sides} sides");
+            let recording = record(codec, rate, sides, &story(rate));
+            let (folder, width) = (tempfile::tempdir().unwrap(), usize::from(sides));
+            let own = recording.decode();
+            assert_eq!(own.len() as u64, recording.frames * u64::from(sides), "{what}");
+            assert!(play(&recording.to_wav(folder.path()), rate) == own, "{what}");
+            check_ogg(&recording);
+            let played = play(&recording.to_ogg(folder.path()), rate);
+            let first: Vec<i16> = own.iter().step_by(width).copied().collect();
+            let like =
+                |shift| likeness(&thin(&played, width, 1, shift), &first[..first.len() - 12]);
+            let best = (-12..=12).max_by(|a, b| like(*a).total_cmp(&like(*b))).unwrap();
+            assert!(best.abs() <= 6 && like(best) > 0.95, "{what}: {best}, {}", like(best));
+            let (from, to) = (rate as usize * 27 / 25, rate as usize * 147 / 50);
+            let hidden = &played[from * width..to * width];
+            let loudest = hidden.iter().map(|sample| sample.unsigned_abs()).max();
+            assert!(loudest < Some(40), "{what}: {loudest:?} inside the mask");
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use hushbox::store::seal::Identity;
 use nix::sys::signal::Signal;
+use std::path::Path;
+use std::process::Command;
+use testkit::daemon::audio::read_wav;
 use testkit::daemon::client::Client;
 use testkit::daemon::site::Site;
 use testkit::daemon::{Daemon, await_ended, await_position, is_there, wait_for};
@@ -126,22 +129,46 @@ fn h5_recipients_that_leave_out_a_key_in_use_are_asked_about() {
     assert!(alarm(&mut technician, 407).is_none(), "known since the start before");
 }
 
+/// A file of 20 s with a tone of 440 Hz.
+#[allow(clippy::cast_possible_truncation)]
+fn write_tone(path: &Path, rate: u32) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: rate,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::create(path, spec).unwrap();
+    let turn = std::f64::consts::TAU * 440.0 / f64::from(rate);
+    for n in 0..rate * 20 {
+        wav.write_sample(((f64::from(n) * turn).sin() * 8000.0) as i16).unwrap();
+    }
+    wav.finalize().unwrap();
+}
+
+/// Rising passages through zero in a second.
+fn pitch(samples: &[i16], rate: u32) -> f64 {
+    let rises = samples.windows(2).filter(|pair| pair[0] < 0 && pair[1] >= 0).count();
+    rises as f64 * f64::from(rate) / samples.len() as f64
+}
+
+/// Every sample of an Opus file, at 48 kHz.
+fn play_opus(path: &Path) -> Vec<i16> {
+    let mut ffmpeg = Command::new("ffmpeg");
+    ffmpeg.args(["-v", "error", "-i"]).arg(path).args(["-f", "s16le", "-ar", "48000", "-"]);
+    let played = ffmpeg.output().unwrap();
+    assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stderr));
+    played.stdout.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+}
+
 /// A card of 11.025 kHz has no whole number of frames in 20 ms.
 #[test]
-fn f3_sample_rates_of_usual_cards_are_recorded() {
-    for rate in [11_025_u32, 22_050, 44_100] {
-        let mut story = Daemon::new(Site::sim(&[1]));
+fn f3_sample_rates_of_usual_cards_are_recorded_and_exported() {
+    for (rate, codec) in [(11_025_u32, "pcm"), (11_025, "ulaw"), (22_050, "ulaw"), (44_100, "pcm")]
+    {
+        let mut story = Daemon::new(Site { codec, ..Site::sim(&[1]) });
         edit(&story, "rate = 8000", &format!("rate = {rate}"));
-        let spec = hound::WavSpec {
-            channels: 1,
-            sample_rate: rate,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let mut wav = hound::WavWriter::create(story.path("1.wav"), spec).unwrap();
-        let sound = testkit::daemon::audio::noise(u64::from(rate) * 20);
-        sound.iter().for_each(|sample| wav.write_sample(*sample).unwrap());
-        wav.finalize().unwrap();
+        write_tone(&story.path("1.wav"), rate);
         story.start();
         let (mut feed, mut agent) =
             (story.client("hello cti"), story.client("hello agent user=a1"));
@@ -158,6 +185,15 @@ fn f3_sample_rates_of_usual_cards_are_recorded() {
         record.assert_ledger();
         let stored = record.number("/ledger/stored");
         assert!(stored >= u64::from(rate) * 2 && record.number("/ledger/lost") == 0, "{rate}");
+        let captured = record.number("/ledger/captured");
+        let (samples, told, sides) = read_wav(&story.export(&recording, "wav").0);
+        assert_eq!((samples.len() as u64, told, sides), (captured, rate, 1));
+        let played = play_opus(&story.export(&recording, "opus").0);
+        let exact = captured * 48_000 / u64::from(rate);
+        assert!((played.len() as u64).abs_diff(exact) <= 4, "{rate}: {} {exact}", played.len());
+        for found in [pitch(&samples, rate), pitch(&played, 48_000)] {
+            assert!((found - 440.0).abs() < 2.0, "{rate} {codec}: {found} Hz");
+        }
         story.assert_verified();
     }
 }

@@ -264,7 +264,7 @@ impl Error {
     pub fn print_to_stderr(&self) {
         print_message(&format!("hushbox: {self}\n"));
         if let Some(advice) = self.advice() {
-            eprintln!("hushbox: {advice}");
+            print_message(&format!("hushbox: {advice}\n"));
         }
     }
 }

@@ -4,6 +4,9 @@
 //! status: 0 success; 1 request rejected or store not clean; 2 wrong usage; otherwise as in
 //! `sysexits.h` (see `error`). The tool never changes a store; it writes only exports and keys.
 
+// `println!` and `eprintln!` panic when the reader of the output has gone.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 mod cli;
 mod clock;
 mod commands;

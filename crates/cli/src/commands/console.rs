@@ -195,7 +195,7 @@ fn log_in(
 }
 
 fn read_answer(input: &mut StdinReader, question: &str) -> Result<String, Error> {
-    stdin::write_question(question)?;
+    stdin::print_question(question);
     match input.read_line()? {
         StdinEvent::Line(line) => Ok(line),
         StdinEvent::Eof => Err(Error::NoInput),

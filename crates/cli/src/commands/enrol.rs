@@ -27,7 +27,7 @@ pub fn run(args: &EnrolArgs) -> Result<Outcome, Error> {
     };
     let path = keyring.store(&args.server, &enrolled.pem).map_err(Error::Keyring)?;
     let (machine, kinds) = (&enrolled.machine, &enrolled.kinds);
-    eprintln!("hushbox: key and certificate are in {}", path.display());
+    print_message(&format!("hushbox: key and certificate are in {}\n", path.display()));
     let mut out = std::io::stdout().lock();
     writeln!(out, "enrolled machine={machine} kinds={kinds} box={}", args.server)
         .map_err(Error::Stdout)?;

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::commands::export_screen::CheckedScreen;
 use crate::error::Error;
 use crate::output::atomic_file::AtomicFile;
+use crate::output::escape::print_message;
 use crate::output::progress;
 use crate::store::manifest;
 use crate::store::manifest::ExportInfo;
@@ -111,10 +112,10 @@ pub fn run(args: &ExportArgs) -> Result<Outcome, Error> {
     part.commit()?;
     bar.finish_and_clear();
     if let Err(why) = key {
-        eprintln!("hushbox: the manifest is not signed: {why}");
+        print_message(&format!("hushbox: the manifest is not signed: {why}\n"));
     }
     if !intact {
-        eprintln!("hushbox: exported all the same, because of --force");
+        print_message("hushbox: exported all the same, because of --force\n");
     }
     print_summary(&args.to, &document)
 }
@@ -151,7 +152,7 @@ pub fn check_media(
         Ok(()) => Ok(true),
         Err(why @ MediaMismatch::OtherRecording { .. }) => Err(Error::OtherRecording { path, why }),
         Err(why) if force => {
-            eprintln!("hushbox: {}: {why}", path.display());
+            print_message(&format!("hushbox: {}: {why}\n", path.display()));
             Ok(false)
         }
         Err(why) => Err(Error::NotIntact { path, why }),

@@ -5,6 +5,7 @@
 use crate::Outcome;
 use crate::cli::KeygenArgs;
 use crate::error::Error;
+use crate::output::escape::print_message;
 use crate::terminal::stdin::StdinReader;
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher;
@@ -51,7 +52,7 @@ pub fn run_keygen(args: &KeygenArgs) -> Result<Outcome, Error> {
     let (identity, public) = generate_identity();
     let Some(path) = &args.out else {
         std::io::stdout().write_all(identity.as_bytes()).map_err(Error::Stdout)?;
-        eprintln!("public key: {public}");
+        print_message(&format!("public key: {public}\n"));
         return Ok(Outcome::Done);
     };
     let failed = |error: std::io::Error| match error.kind() {
@@ -63,7 +64,10 @@ pub fn run_keygen(args: &KeygenArgs) -> Result<Outcome, Error> {
     file.write_all(identity.as_bytes()).map_err(failed)?;
     file.sync_all().map_err(failed)?;
     writeln!(std::io::stdout(), "{public}").map_err(Error::Stdout)?;
-    eprintln!("The private key is in {}. Add the public key to the configuration:", path.display());
-    eprintln!("  [store]\n  recipients = [\"{public}\"]");
+    print_message(&format!(
+        "The private key is in {}. Add the public key to the configuration:\n  [store]\n  \
+         recipients = [\"{public}\"]\n",
+        path.display()
+    ));
     Ok(Outcome::Done)
 }

@@ -7,6 +7,7 @@ use crate::Outcome;
 use crate::cli::RecordsArgs;
 use crate::clock::wall_now;
 use crate::error::{Error, UnsealError};
+use crate::output::escape::print_message;
 use crate::output::table::Table;
 use crate::site_time;
 use crate::store::record_json::RecordJson;
@@ -131,10 +132,10 @@ pub fn scan_running_media(
 
 /// Warns that records with sealed numbers were not compared with the filter.
 fn warn_sealed_numbers(id: &str, why: &UnsealError) {
-    eprintln!(
-        "hushbox: the phone numbers of some records could not be compared, for example {id}: {why}"
-    );
-    eprintln!("hushbox: pass the private key that opens them with --identity FILE");
+    print_message(&format!(
+        "hushbox: the phone numbers of some records could not be compared, for example {id}: \
+         {why}\nhushbox: pass the private key that opens them with --identity FILE\n"
+    ));
 }
 
 /// The output: JSON as records arrive, or a table once its columns are known.
@@ -172,7 +173,7 @@ impl RecordListing {
         match self.table {
             None => writeln!(std::io::stdout(), "\n]").map_err(Error::Stdout),
             Some(_) if self.count == 0 => {
-                eprintln!("hushbox: no record matches");
+                print_message("hushbox: no record matches\n");
                 Ok(())
             }
             Some(table) => write!(std::io::stdout(), "{table}").map_err(Error::Stdout),

@@ -16,7 +16,7 @@ pub fn run(args: &SelftestArgs) -> Result<Outcome, Error> {
     if let Some(path) = place.as_ref().filter(|path| path.exists()) {
         return Err(Error::Exists { path: path.clone() });
     }
-    eprintln!("The self-test takes about ten seconds; recordings continue.");
+    print_message("The self-test takes about ten seconds; recordings continue.\n");
     let Some(reply) = console::request_once(&args.console, "selftest")? else {
         return Ok(Outcome::Unclean);
     };

@@ -6,7 +6,7 @@ use crate::Outcome;
 use crate::cli::SendArgs;
 use crate::clock::now;
 use crate::error::Error;
-use crate::output::escape::write_lines;
+use crate::output::escape::{print_message, write_lines};
 use crate::output::reply_format;
 use crate::server::{self, LoginOutcome, ServerList};
 use crate::terminal::stdin::StdinReader;
@@ -85,11 +85,13 @@ fn print_reply(reply: &Reply, data: &mut DataSink<'_>) -> Result<(), Error> {
     }
     text.push_str(&reply_format::format_outcome(&reply.outcome));
     // Raw data must not be mixed with other output on stdout.
-    let written = match data {
-        DataSink::Stdout => write_lines(&mut std::io::stderr(), &text),
-        DataSink::CountOnly | DataSink::File(..) => write_lines(&mut std::io::stdout(), &text),
-    };
-    written.map_err(Error::Stdout)
+    match data {
+        DataSink::Stdout => print_message(&text),
+        DataSink::CountOnly | DataSink::File(..) => {
+            write_lines(&mut std::io::stdout(), &text).map_err(Error::Stdout)?;
+        }
+    }
+    Ok(())
 }
 
 impl<'a> DataSink<'a> {
@@ -107,7 +109,10 @@ impl<'a> DataSink<'a> {
     fn write_data(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match self {
             DataSink::CountOnly => {
-                eprintln!("hushbox: {} bytes of data discarded; --out FILE saves it", bytes.len());
+                print_message(&format!(
+                    "hushbox: {} bytes of data discarded; --out FILE saves it\n",
+                    bytes.len()
+                ));
                 Ok(())
             }
             DataSink::Stdout => std::io::stdout().write_all(bytes).map_err(Error::Stdout),

@@ -20,7 +20,7 @@ const KEEP_ALIVES_MAX: u32 = 30;
 /// Runs the dialog.
 pub fn run(connection: &mut Connection) -> Result<(), SessionError> {
     let mut input = StdinReader::default();
-    eprintln!("Setup. Press Enter to keep a setting, Ctrl-D to end.");
+    print_message("Setup. Press Enter to keep a setting, Ctrl-D to end.\n");
     let about = connection.request("status")?;
     let of = |key: &str| {
         let row = about.rows.iter().find(|row| row.get("what") == Some("box"));
@@ -46,7 +46,7 @@ pub fn run(connection: &mut Connection) -> Result<(), SessionError> {
         let first = input.read_secret("PIN: ")?;
         let second = input.read_secret("Repeat PIN: ")?;
         if first != second {
-            eprintln!("The two PINs differ.");
+            print_message("The two PINs differ.\n");
             continue;
         }
         let reply = connection.request(&format_pin_command(&name, &first, false))?;
@@ -60,7 +60,7 @@ pub fn run(connection: &mut Connection) -> Result<(), SessionError> {
         }
     }
     if restart {
-        eprintln!("Some settings take effect after a restart: use shutdown or reboot.");
+        print_message("Some settings take effect after a restart: use shutdown or reboot.\n");
     }
     Ok(())
 }
@@ -84,7 +84,7 @@ fn ask_until_accepted(
 
 fn print_outcome(reply: &Reply) {
     match &reply.outcome {
-        Ok(_) => eprintln!("  saved"),
+        Ok(_) => print_message("  saved\n"),
         Err(_) => print_message(&format!("  {}", reply_format::format_outcome(&reply.outcome))),
     }
 }
@@ -94,7 +94,7 @@ fn ask_question(
     (connection, input): (&mut Connection, &mut StdinReader),
     question: &str,
 ) -> Result<Option<String>, SessionError> {
-    stdin::write_question(question)?;
+    stdin::print_question(question);
     for _ in 0..KEEP_ALIVES_MAX {
         if !input.wait_ready(None, KEEP_ALIVE_INTERVAL)?.stdin {
             connection.request("ping")?;

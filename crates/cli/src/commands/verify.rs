@@ -8,6 +8,7 @@ use crate::Outcome;
 use crate::cli::VerifyArgs;
 use crate::commands::export::{file_digest, manifest_path};
 use crate::error::Error;
+use crate::output::escape::print_message;
 use crate::output::progress;
 use crate::store::manifest;
 use crate::store::store_dir::{Journal, StoreDir};
@@ -89,9 +90,9 @@ fn drop_deleted_findings(store: &StoreDir, report: &mut VerifyReport) -> Result<
 fn print_report(report: &VerifyReport, records: usize) -> Result<Outcome, Error> {
     let mut out = std::io::stdout().lock();
     for note in &report.notes {
-        eprintln!("note: {note}");
+        print_message(&format!("note: {note}\n"));
         if *note == Note::NoKey {
-            eprintln!("note: pass a copy of keys/box.pub with --box-key FILE");
+            print_message("note: pass a copy of keys/box.pub with --box-key FILE\n");
         }
     }
     if report.is_clean() {
@@ -103,7 +104,7 @@ fn print_report(report: &VerifyReport, records: usize) -> Result<Outcome, Error>
     for finding in &report.findings {
         writeln!(out, "{finding}").map_err(Error::Stdout)?;
     }
-    eprintln!("hushbox: not clean: {} finding(s)", report.findings.len());
+    print_message(&format!("hushbox: not clean: {} finding(s)\n", report.findings.len()));
     Ok(Outcome::Unclean)
 }
 

@@ -7,6 +7,7 @@
 use crate::cli::ConfigArgs;
 use crate::config_file;
 use crate::error::Error;
+use crate::output::escape::print_message;
 use hushbox::config::Config;
 use hushbox::id::RecordingId;
 use hushbox::shell::os::regular_file::open_regular_file;
@@ -138,7 +139,9 @@ impl StoreDir {
         if let Some(why) =
             walk_records(&self.summary_reader(SummaryReader::open)?, &mut filter, visit)?
         {
-            eprintln!("hushbox: {why}; reading the journals instead, which takes longer");
+            print_message(&format!(
+                "hushbox: {why}; reading the journals instead, which takes longer\n"
+            ));
             walk_records(&self.summary_reader(SummaryReader::from_journals)?, &mut filter, visit)?;
         }
         Ok(())
@@ -186,7 +189,7 @@ impl StoreDir {
             }
         })?;
         for damaged in reader.damages() {
-            eprintln!("hushbox: {damaged}; run `hushbox verify` for details");
+            print_message(&format!("hushbox: {damaged}; run `hushbox verify` for details\n"));
         }
         Ok(reader)
     }

@@ -4,6 +4,7 @@
 //! `UnsealError`.
 
 use crate::error::{Error, UnsealError};
+use crate::output::escape::print_message;
 use crate::store::store_dir::StoreDir;
 use hushbox::store::fact::PhoneNumbers;
 use hushbox::store::index::Record;
@@ -42,7 +43,10 @@ impl IdentityKeyring {
             Ok(text) => parse_identities(&text).map_err(|error| Error::Key { path, error })?,
             Err(error) if given.is_some() => return Err(Error::Read { path, error }),
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                eprintln!("hushbox: {}: {error}; continuing without it", path.display());
+                print_message(&format!(
+                    "hushbox: {}: {error}; continuing without it\n",
+                    path.display()
+                ));
                 Vec::new()
             }
             Err(_) => Vec::new(),

@@ -127,7 +127,7 @@ fn ask_for_more<E: From<Error>>(
     let question = format!("-- {lines} more {of}: space or Enter; q quits -- ");
     // Echo is disabled before the question, so that an early key press is not lost.
     let keys = RawMode::enable()?;
-    stdin::write_question(&question)?;
+    stdin::print_question(&question);
     let mut answer = false;
     for _ in 0..KEEP_ALIVES_MAX {
         match keys.parse_key(KEEP_ALIVE_INTERVAL)? {
@@ -140,7 +140,7 @@ fn ask_for_more<E: From<Error>>(
             None => meanwhile()?,
         }
     }
-    stdin::write_question(&format!("\r{}\r", " ".repeat(question.len())))?;
+    stdin::print_question(&format!("\r{}\r", " ".repeat(question.len())));
     Ok(answer)
 }
 

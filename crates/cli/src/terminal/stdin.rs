@@ -95,7 +95,7 @@ impl StdinReader {
     pub fn read_secret(&mut self, question: &str) -> Result<SecretText, Error> {
         // The echo is disabled before the prompt, so that early input is neither shown nor lost.
         let mut quiet = EchoGuard::disable_echo();
-        write_question(question)?;
+        print_question(question);
         loop {
             let signals = quiet.as_ref().map(|quiet| quiet.signals.as_fd());
             if self.wait_ready(signals, Duration::from_secs(3600))?.connection {
@@ -121,10 +121,10 @@ impl StdinReader {
     }
 }
 
-/// Writes a prompt to stderr.
-pub fn write_question(question: &str) -> Result<(), Error> {
+/// Writes a prompt to stderr. If that fails, the answer is read all the same.
+pub fn print_question(question: &str) {
     let mut out = std::io::stderr();
-    out.write_all(question.as_bytes()).and_then(|()| out.flush()).map_err(Error::Stdout)
+    drop(out.write_all(question.as_bytes()).and_then(|()| out.flush()));
 }
 
 /// A terminal with echo disabled, restored on drop. Fatal signals are blocked meanwhile, so that
