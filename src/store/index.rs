@@ -98,7 +98,7 @@ impl Index {
 
     /// Applies the entry with this sequence, located at `place`.
     pub fn apply_at(&mut self, sequence: u64, place: Locator, entry: &JournalEntry) {
-        // A record that is looked up brings old entries, which the clock knows already.
+        // Looking up a record applies old entries, which the clock history already includes.
         if sequence > self.last_sequence && self.clock.apply(sequence, entry) {
             self.correct_records();
         }
@@ -168,6 +168,7 @@ impl Index {
         }
     }
 
+    /// Applies a fact about a blackout; other facts change nothing here.
     fn apply_blackout_fact(&mut self, at: WallTime, fact: &Fact) {
         match fact {
             Fact::BlackoutOpened { number, agent, call, holder, by, places } => {

@@ -63,10 +63,10 @@ pub fn list_accounts(db: &Connection) -> Result<Vec<Account>> {
 
 /// Creates an account. Returns false if the name is taken.
 pub fn add_account(db: &Connection, new: &Account) -> Result<bool> {
-    let said = "insert or ignore into users (name, hash, email, disabled, made)
+    let sql = "insert or ignore into users (name, hash, email, disabled, made)
         values (?1, ?2, ?3, ?4, ?5)";
     let made = params![new.name, new.hash, new.email, new.is_disabled, new.created_at];
-    Ok(db.execute(said, made)? == 1)
+    Ok(db.execute(sql, made)? == 1)
 }
 
 /// Whether the account still lets in the user whose password was verified against `hash`. Verifying
@@ -88,8 +88,8 @@ pub fn set_hash(db: &Connection, name: &str, hash: &str) -> Result<bool> {
 
 /// Disables or enables an account and ends its sessions. Returns false if it does not exist.
 pub fn set_disabled(db: &Connection, name: &str, disabled: bool) -> Result<bool> {
-    let said = "update users set disabled = ?2 where name = ?1";
-    let found = db.execute(said, params![name, disabled])? == 1;
+    let sql = "update users set disabled = ?2 where name = ?1";
+    let found = db.execute(sql, params![name, disabled])? == 1;
     if disabled {
         db.execute("delete from sessions where user = ?1", [name])?;
         db.execute("delete from resets where user = ?1", [name])?;

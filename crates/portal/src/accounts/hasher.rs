@@ -1,7 +1,7 @@
 //! The threads that hash passwords.
 //!
-//! Each thread owns its working memory and uses it again, so strangers who log in cannot make the
-//! portal keep more. The queue is bounded too: when it is full, the caller is told to try again.
+//! Each thread owns its working memory and uses it again, so many log-ins at once need no more
+//! memory. The queue is bounded too: when it is full, the portal asks the caller to try again.
 //! Verifying for an unknown user takes as long as for a known one, so response time does not reveal
 //! which names exist.
 
@@ -78,7 +78,7 @@ fn run_jobs(queue: &Mutex<Receiver<HashJob>>) {
     let mut memory = HashMemory::default();
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        // A caller who no longer waits costs nothing and hears nothing.
+        // A request whose caller no longer waits is not hashed.
         match next {
             Ok(HashJob::Verify { hash, password, reply }) if !reply.is_closed() => {
                 let is_right = password.len() <= BYTES_MAX && memory.is_match(&hash, &password);

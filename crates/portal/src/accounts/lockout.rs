@@ -51,9 +51,9 @@ pub fn begin_attempt(
 
 /// Whether this name is locked at `now`.
 fn is_locked(db: &Connection, name: &str, now: i64) -> Result<bool> {
-    let said = "select locked_until from tries where name = ?1";
+    let sql = "select locked_until from tries where name = ?1";
     let until: Option<i64> =
-        db.query_row(said, [normalise_name(name)], |row| row.get(0)).optional()?;
+        db.query_row(sql, [normalise_name(name)], |row| row.get(0)).optional()?;
     Ok(until.is_some_and(|until| now < until))
 }
 
@@ -62,18 +62,18 @@ fn count_failure(db: &Connection, name: &str, now: i64, rule: LockoutPolicy) -> 
     let name = normalise_name(name);
     let forget = now - rule.lock_s.max(3600);
     db.execute("delete from tries where last < ?1 and locked_until < ?2", [forget, now])?;
-    let said = "insert into tries (name, failed, locked_until, last) values (?1, 1, 0, ?2)
+    let sql = "insert into tries (name, failed, locked_until, last) values (?1, 1, 0, ?2)
         on conflict (name) do update set failed = failed + 1, last = ?2
         returning failed";
-    let failed: u32 = db.query_row(said, params![name, now], |row| row.get(0))?;
+    let failed: u32 = db.query_row(sql, params![name, now], |row| row.get(0))?;
     let locks = failed >= rule.failures_max;
     if locks {
-        let said = "update tries set failed = 0, locked_until = ?2 where name = ?1";
-        db.execute(said, params![name, now + rule.lock_s])?;
+        let sql = "update tries set failed = 0, locked_until = ?2 where name = ?1";
+        db.execute(sql, params![name, now + rule.lock_s])?;
     }
-    let said = "delete from tries where name in
+    let sql = "delete from tries where name in
         (select name from tries order by last desc limit -1 offset ?1)";
-    db.execute(said, [NAMES_MAX])?;
+    db.execute(sql, [NAMES_MAX])?;
     Ok(locks)
 }
 

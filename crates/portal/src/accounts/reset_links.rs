@@ -9,22 +9,22 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 /// Stores a new link for an account.
 pub fn create_link(db: &Connection, user: &str, secret: &str, until: i64) -> Result<()> {
-    let said = "insert into resets (token, user, until) values (?1, ?2, ?3)";
-    db.execute(said, params![token::hash(secret), user, until]).map(drop)
+    let sql = "insert into resets (token, user, until) values (?1, ?2, ?3)";
+    db.execute(sql, params![token::hash(secret), user, until]).map(drop)
 }
 
 /// Returns the user whose password this link may set, if the link is still valid.
 pub fn find_link_user(db: &Connection, secret: &str, now: i64) -> Result<Option<String>> {
     db.execute("delete from resets where until <= ?1", [now])?;
-    let said = "select user from resets where token = ?1
+    let sql = "select user from resets where token = ?1
         and user in (select name from users where disabled = 0)";
-    db.query_row(said, [token::hash(secret)], |row| row.get(0)).optional()
+    db.query_row(sql, [token::hash(secret)], |row| row.get(0)).optional()
 }
 
 /// Consumes a link. Returns false if it was already consumed or has expired.
 pub fn consume_link(db: &Connection, secret: &str, now: i64) -> Result<bool> {
-    let said = "delete from resets where token = ?1 and until > ?2";
-    Ok(db.execute(said, params![token::hash(secret), now])? == 1)
+    let sql = "delete from resets where token = ?1 and until > ?2";
+    Ok(db.execute(sql, params![token::hash(secret), now])? == 1)
 }
 
 #[cfg(test)]

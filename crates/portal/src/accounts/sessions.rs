@@ -72,13 +72,13 @@ pub fn create_session(
     origin: &LoginOrigin,
     now: i64,
 ) -> Result<()> {
-    let said = format!("insert into sessions ({COLUMNS}) values (?1, ?2, ?3, ?4, ?4, ?5, ?6)");
+    let sql = format!("insert into sessions ({COLUMNS}) values (?1, ?2, ?3, ?4, ?4, ?5, ?6)");
     let browser: String = origin.browser.chars().take(BROWSER_CHARS_MAX).collect();
     let key = token::hash(secret);
-    db.execute(&said, params![key, user, csrf, now, origin.address, browser])?;
-    let said = "delete from sessions where token in
+    db.execute(&sql, params![key, user, csrf, now, origin.address, browser])?;
+    let sql = "delete from sessions where token in
         (select token from sessions where user = ?1 order by seen desc limit -1 offset ?2)";
-    db.execute(said, params![user, SESSIONS_PER_USER_MAX]).map(drop)
+    db.execute(sql, params![user, SESSIONS_PER_USER_MAX]).map(drop)
 }
 
 /// Finds the live session of a token whose account is enabled.
@@ -88,11 +88,11 @@ pub fn find_session(
     now: i64,
     rule: SessionPolicy,
 ) -> Result<Option<Session>> {
-    let said = format!(
+    let sql = format!(
         "select {COLUMNS} from sessions where token = ?1
          and user in (select name from users where disabled = 0)"
     );
-    let found = db.query_row(&said, [token::hash(secret)], session_from_row).optional()?;
+    let found = db.query_row(&sql, [token::hash(secret)], session_from_row).optional()?;
     Ok(found.filter(|session| session.remaining_s(now, rule) > 0))
 }
 
@@ -101,8 +101,8 @@ pub fn mark_seen(db: &Connection, session: &Session, now: i64) -> Result<()> {
     if now - session.seen_at < SEEN_UPDATE_S {
         return Ok(());
     }
-    let said = "update sessions set seen = ?2 where token = ?1";
-    db.execute(said, params![session.key, now]).map(drop)
+    let sql = "update sessions set seen = ?2 where token = ?1";
+    db.execute(sql, params![session.key, now]).map(drop)
 }
 
 pub fn end_session(db: &Connection, key: &[u8]) -> Result<()> {
@@ -115,14 +115,14 @@ pub fn end_sessions_of(db: &Connection, user: &str) -> Result<usize> {
 }
 
 pub fn delete_expired(db: &Connection, now: i64, rule: SessionPolicy) -> Result<()> {
-    let said = "delete from sessions where seen <= ?1 or began <= ?2";
-    db.execute(said, [now - rule.idle_s, now - rule.age_s]).map(drop)
+    let sql = "delete from sessions where seen <= ?1 or began <= ?2";
+    db.execute(sql, [now - rule.idle_s, now - rule.age_s]).map(drop)
 }
 
 /// Lists live sessions, most recently active first.
 pub fn list_sessions(db: &Connection, now: i64, rule: SessionPolicy) -> Result<Vec<Session>> {
-    let said = format!("select {COLUMNS} from sessions order by seen desc");
-    let mut all = db.prepare(&said)?;
+    let sql = format!("select {COLUMNS} from sessions order by seen desc");
+    let mut all = db.prepare(&sql)?;
     let mut all: Vec<Session> = all.query_map([], session_from_row)?.collect::<Result<_>>()?;
     all.retain(|session| session.remaining_s(now, rule) > 0);
     Ok(all)

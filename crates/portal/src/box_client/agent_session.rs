@@ -199,14 +199,14 @@ impl AgentSessionTask {
 
     /// Runs one connection from hello to its end.
     async fn run_connection(&mut self, pause: &mut Duration) -> SessionEnd {
-        let mut talk = match BoxConnection::connect(&self.socket).await {
-            Ok(talk) => talk,
+        let mut connection = match BoxConnection::connect(&self.socket).await {
+            Ok(connection) => connection,
             Err(error) => return SessionEnd::Disconnected(error),
         };
         let user = Some(self.user.clone());
         let program = Some(concat!("portal/", env!("CARGO_PKG_VERSION")).to_owned());
         let login = Login { user, via_portal: true, client: program, ..Login::new(Kind::Agent) };
-        match talk.request(&login.to_line()).await {
+        match connection.request(&login.to_line()).await {
             Err(error) => SessionEnd::Disconnected(error),
             Ok(Reply { outcome: Err(failure), .. }) if is_access_decision(&failure) => {
                 SessionEnd::Refused(failure)
@@ -216,10 +216,10 @@ impl AgentSessionTask {
             }
             Ok(Reply { outcome: Ok(pairs), .. }) => {
                 *pause = RETRY_FIRST;
-                match self.relay_commands(&mut talk, &parse_agent_info(&pairs)).await {
+                match self.relay_commands(&mut connection, &parse_agent_info(&pairs)).await {
                     Err(error) => SessionEnd::Disconnected(error),
                     Ok(()) => {
-                        drop(timeout(Duration::from_secs(1), talk.request("quit")).await);
+                        drop(timeout(Duration::from_secs(1), connection.request("quit")).await);
                         SessionEnd::Unused
                     }
                 }
@@ -230,15 +230,15 @@ impl AgentSessionTask {
     /// Relays commands and state until the last handle is dropped.
     async fn relay_commands(
         &mut self,
-        talk: &mut BoxConnection,
+        connection: &mut BoxConnection,
         person: &AgentInfo,
     ) -> Result<(), ConnectionError> {
         let mut replies: VecDeque<Option<oneshot::Sender<_>>> = VecDeque::new();
         let mut pulse = KeepAlive::new(clock::now());
         loop {
-            let room = talk.unanswered_commands() < COMMANDS_MAX;
+            let room = connection.unanswered_commands() < COMMANDS_MAX;
             tokio::select! {
-                event = talk.next_event() => match event? {
+                event = connection.next_event() => match event? {
                     ClientEvent::State(state) => {
                         let (person, since) = (person.clone(), clock::now());
                         self.publish_state(LinkState::Up { person, state, since });
@@ -254,7 +254,7 @@ impl AgentSessionTask {
                     let age = clock::now().saturating_duration_since(asked.at).as_millis();
                     let age = u64::try_from(age).unwrap_or(u64::MAX);
                     let line = client::add_press_age(&asked.line, age);
-                    if let Err(error) = talk.send(&line).await {
+                    if let Err(error) = connection.send(&line).await {
                         // The line was not sent completely, so the recorder does not execute it.
                         asked.fail_unsent();
                         return Err(error);
@@ -267,7 +267,7 @@ impl AgentSessionTask {
                     KeepAliveAction::TimedOut => return Err(ConnectionError::TimedOut),
                     KeepAliveAction::SendPing => {
                         replies.push_back(None);
-                        talk.send("ping").await?;
+                        connection.send("ping").await?;
                     }
                 },
             }

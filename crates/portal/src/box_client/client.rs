@@ -66,9 +66,9 @@ impl BoxClient {
     }
 
     async fn connect_with_hello(&self, hello: &str) -> Result<BoxConnection, ConnectionError> {
-        let mut talk = BoxConnection::connect(&self.socket).await?;
-        talk.request_ok(hello).await?;
-        Ok(talk)
+        let mut connection = BoxConnection::connect(&self.socket).await?;
+        connection.request_ok(hello).await?;
+        Ok(connection)
     }
 
     /// Opens a connection as a supervisor who has the right `right` now.
@@ -77,10 +77,10 @@ impl BoxClient {
         user: &str,
         right: &str,
     ) -> Result<AuthorisedConnection, ConnectionError> {
-        let mut talk = BoxConnection::connect(&self.socket).await?;
-        let (_, said) = talk.request_ok(&hello_line(Kind::Supervisor, Some(user))).await?;
-        if parse_rights(&said, false).has(right) {
-            return Ok(AuthorisedConnection(talk));
+        let mut connection = BoxConnection::connect(&self.socket).await?;
+        let (_, pairs) = connection.request_ok(&hello_line(Kind::Supervisor, Some(user))).await?;
+        if parse_rights(&pairs, false).has(right) {
+            return Ok(AuthorisedConnection(connection));
         }
         let (word, text) = (Code::Denied.as_str().to_owned(), Code::Denied.advice().to_owned());
         Err(ConnectionError::Refused(Failure { word, text, pairs: Pairs::default() }))
@@ -98,18 +98,18 @@ impl BoxClient {
 
     /// Queries a user's rights. An unknown user has none; a busy recorder is an error.
     pub async fn query_rights_of(&self, user: &str) -> Result<Rights, ConnectionError> {
-        let mut talk = BoxConnection::connect(&self.socket).await?;
-        let first = talk.request(&hello_line(Kind::Supervisor, Some(user))).await?;
+        let mut connection = BoxConnection::connect(&self.socket).await?;
+        let first = connection.request(&hello_line(Kind::Supervisor, Some(user))).await?;
         let as_agent = hello_line(Kind::Agent, Some(user));
         match first.outcome {
             Ok(pairs) => {
                 // A session cannot say hello twice: ask for the agent rights over a second one.
-                let mut talk = BoxConnection::connect(&self.socket).await?;
-                let agent = pairs_if_granted(talk.request(&as_agent).await?)?.is_some();
+                let mut connection = BoxConnection::connect(&self.socket).await?;
+                let agent = pairs_if_granted(connection.request(&as_agent).await?)?.is_some();
                 Ok(Rights { agent, ..parse_rights(&pairs, false) })
             }
             Err(failure) if failure.code() == Some(Code::Denied) => {
-                let pairs = pairs_if_granted(talk.request(&as_agent).await?)?;
+                let pairs = pairs_if_granted(connection.request(&as_agent).await?)?;
                 Ok(pairs.map_or_else(Rights::default, |pairs| parse_rights(&pairs, true)))
             }
             Err(failure) if is_access_decision(&failure) => Ok(Rights::default()),

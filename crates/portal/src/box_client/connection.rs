@@ -95,7 +95,7 @@ impl BoxConnection {
         let stream = UnixStream::connect(socket).await?;
         let greeting = Greeting { version: protocol::VERSION, name: String::new(), boot: 0 };
         let (client, buffer, news) = (Client::new(), vec![0; READ_BYTES], VecDeque::new());
-        let mut talk = BoxConnection {
+        let mut connection = BoxConnection {
             stream,
             client,
             buffer,
@@ -104,10 +104,10 @@ impl BoxConnection {
             download: None,
             last_received: clock::now(),
         };
-        match talk.read_event().await? {
+        match connection.read_event().await? {
             ClientEvent::Greeting(greeting) => {
-                talk.greeting = greeting;
-                Ok(talk)
+                connection.greeting = greeting;
+                Ok(connection)
             }
             _ => Err(ConnectionError::Closed),
         }
@@ -177,11 +177,11 @@ impl BoxConnection {
         let reply = self.request(line).await;
         let store = self.download.take();
         let (reply, mut store) = (reply?, store.ok_or(ConnectionError::Closed)?);
-        let said = reply.outcome.map_err(ConnectionError::Refused)?;
+        let pairs = reply.outcome.map_err(ConnectionError::Refused)?;
         // The reply holds the data that arrived together with the `ok`.
         store.append(&reply.data)?;
-        let size = said.get("size").and_then(|size| size.parse::<u64>().ok());
-        match (size, said.get("digest")) {
+        let size = pairs.get("size").and_then(|size| size.parse::<u64>().ok());
+        match (size, pairs.get("digest")) {
             (Some(size), Some(digest)) if store.size() == size => Ok((store, digest.to_owned())),
             _ => Err(ConnectionError::Truncated),
         }
@@ -227,8 +227,8 @@ impl BoxConnection {
     /// Like `request`, but a refusal is an error.
     pub async fn request_ok(&mut self, line: &str) -> Result<(Vec<Pairs>, Pairs), ConnectionError> {
         let reply = self.request(line).await?;
-        let said = reply.outcome.map_err(ConnectionError::Refused)?;
-        Ok((reply.rows, said))
+        let pairs = reply.outcome.map_err(ConnectionError::Refused)?;
+        Ok((reply.rows, pairs))
     }
 }
 
@@ -259,10 +259,10 @@ mod tests {
             peer.send_lines("ok\n").await;
             peer
         });
-        let mut talk = BoxConnection::connect(&socket).await.unwrap();
-        assert!(talk.request("hello agent").await.unwrap().outcome.is_ok());
-        assert!(talk.pending_events.len() <= PENDING_EVENTS_MAX);
-        let states = talk.pending_events.iter().filter_map(|news| match news {
+        let mut connection = BoxConnection::connect(&socket).await.unwrap();
+        assert!(connection.request("hello agent").await.unwrap().outcome.is_ok());
+        assert!(connection.pending_events.len() <= PENDING_EVENTS_MAX);
+        let states = connection.pending_events.iter().filter_map(|news| match news {
             ClientEvent::State(state) => state.call.as_deref(),
             _ => None,
         });

@@ -69,30 +69,30 @@ impl BoxEvents {
     /// Returns the events, newest first, and the connection error if there is one.
     #[must_use]
     pub fn newest_events(&self, count: usize) -> (Vec<Pairs>, Option<String>) {
-        let told = self.lock_buffer();
-        (told.events.iter().take(count).cloned().collect(), told.connection_error.clone())
+        let buffer = self.lock_buffer();
+        (buffer.events.iter().take(count).cloned().collect(), buffer.connection_error.clone())
     }
 
     /// Watches the recorder's events forever.
-    pub async fn watch_forever(&self, desk: &BoxClient) {
+    pub async fn watch_forever(&self, box_client: &BoxClient) {
         loop {
-            if let Err(error) = self.watch_once(desk).await {
+            if let Err(error) = self.watch_once(box_client).await {
                 self.lock_buffer().connection_error = Some(error.to_string());
             }
             tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 
-    async fn watch_once(&self, desk: &BoxClient) -> Result<(), ConnectionError> {
-        let mut talk = desk.connect_monitor().await?;
-        let from = self.lock_buffer().start_watch(talk.greeting().boot);
-        talk.request_ok(&format!("watch from={from}")).await?;
+    async fn watch_once(&self, box_client: &BoxClient) -> Result<(), ConnectionError> {
+        let mut connection = box_client.connect_monitor().await?;
+        let from = self.lock_buffer().start_watch(connection.greeting().boot);
+        connection.request_ok(&format!("watch from={from}")).await?;
         let mut pulse = KeepAlive::new(clock::now());
         loop {
             let due = tokio::time::Instant::from_std(pulse.poll_timeout());
-            match tokio::time::timeout_at(due, talk.next_event()).await {
+            match tokio::time::timeout_at(due, connection.next_event()).await {
                 Ok(event) => self.handle_event(event?, &mut pulse),
-                Err(_) => send_keep_alive(&mut talk, &mut pulse).await?,
+                Err(_) => send_keep_alive(&mut connection, &mut pulse).await?,
             }
         }
     }
@@ -107,11 +107,11 @@ impl BoxEvents {
 }
 
 async fn send_keep_alive(
-    talk: &mut BoxConnection,
+    connection: &mut BoxConnection,
     pulse: &mut KeepAlive,
 ) -> Result<(), ConnectionError> {
     match pulse.handle_timeout(clock::now()) {
-        KeepAliveAction::SendPing => talk.send("ping").await,
+        KeepAliveAction::SendPing => connection.send("ping").await,
         KeepAliveAction::TimedOut => Err(ConnectionError::TimedOut),
     }
 }

@@ -201,12 +201,12 @@ impl DecodeFormat {
 
 impl DecodeService {
     #[must_use]
-    pub fn new(desk: BoxClient, unseal: UnsealConfig) -> DecodeService {
+    pub fn new(box_client: BoxClient, unseal: UnsealConfig) -> DecodeService {
         let shelf = Mutex::new(RecordingCache::new(u64::from(unseal.memory_mb) << 20));
         let [turns, letters, pictures] =
             [CONCURRENT_DECODES_MAX, CONCURRENT_DECODES_MAX, 1].map(Semaphore::new);
         DecodeService {
-            box_client: desk,
+            box_client,
             decoder: Decoder::new(unseal),
             decode_permits: turns,
             facts_permits: letters,
@@ -258,12 +258,12 @@ impl DecodeService {
         envelope: &SealedFacts,
     ) -> Result<OpenedFacts, MediaError> {
         let _turn = self.facts_permits.acquire().await.map_err(|_| MediaError::TimedOut)?;
-        let mut asked = MemFile::new()?;
-        asked.append(&serde_json::to_vec(envelope).map_err(|_| MediaError::UnexpectedOutput)?)?;
+        let mut input = MemFile::new()?;
+        input.append(&serde_json::to_vec(envelope).map_err(|_| MediaError::UnexpectedOutput)?)?;
         let identity = self.session_identity_file(who)?;
-        let told = self.decoder.open_facts(&asked, identity.as_ref()).await?;
-        let size = usize::try_from(told.size()).map_err(|_| MediaError::UnexpectedOutput)?;
-        serde_json::from_slice(&told.read(0, size)?).map_err(|_| MediaError::UnexpectedOutput)
+        let facts = self.decoder.open_facts(&input, identity.as_ref()).await?;
+        let size = usize::try_from(facts.size()).map_err(|_| MediaError::UnexpectedOutput)?;
+        serde_json::from_slice(&facts.read(0, size)?).map_err(|_| MediaError::UnexpectedOutput)
     }
 
     /// Opens a recording for playback. A cached one is reused, but the recorder decides on and

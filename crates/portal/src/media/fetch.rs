@@ -55,22 +55,26 @@ fn number_or_zero(row: &Pairs, key: &str) -> u64 {
 /// Builds a command about one of the files.
 fn media_command(id: &str, purpose: &str, part: &str) -> String {
     let mut line = Vec::new();
-    let said = protocol::reply::begin_line(&mut line, "media").word(id);
-    said.pair("for", purpose).pair("part", part).end();
+    let command = protocol::reply::begin_line(&mut line, "media").word(id);
+    command.pair("for", purpose).pair("part", part).end();
     String::from_utf8_lossy(&line).trim_end().to_owned()
 }
 
 impl MediaRequest {
     /// Queries the sizes and format of a recording's files.
-    pub async fn query(desk: &BoxClient, user: &str, id: &str) -> Result<MediaRequest, MediaError> {
-        let mut talk = desk.connect_supervisor(user).await?;
+    pub async fn query(
+        box_client: &BoxClient,
+        user: &str,
+        id: &str,
+    ) -> Result<MediaRequest, MediaError> {
+        let mut connection = box_client.connect_supervisor(user).await?;
         let mut line = Vec::new();
         protocol::reply::begin_line(&mut line, "show").word(id).end();
-        let (rows, _) = talk.request_ok(String::from_utf8_lossy(&line).trim_end()).await?;
+        let (rows, _) = connection.request_ok(String::from_utf8_lossy(&line).trim_end()).await?;
         let row = |what: &str| rows.iter().find(|row| row.get("what") == Some(what));
         let record = row("record").ok_or(MediaError::UnexpectedOutput)?;
         Ok(MediaRequest {
-            connection: talk,
+            connection,
             id: id.to_owned(),
             sizes: (
                 number_or_zero(record, "size"),

@@ -6,9 +6,9 @@ use bech32::primitives::decode::CheckedHrpstring;
 const PREFIX: &str = "AGE-SECRET-KEY-";
 const SECRET_BYTES: usize = 32;
 
-/// Finds the first identity in a text, such as the contents of an identity file. The checksum in it
-/// must be right, so a typing error or another text is told at once, and not when a recording does
-/// not open.
+/// Finds the first identity in a text, such as the contents of an identity file. Its
+/// checksum must be right, so the portal reports a typing error at once, and not when a recording
+/// does not open.
 #[must_use]
 pub fn find_identity(text: &str) -> Option<&str> {
     text.split_whitespace().find(|word| is_identity(word))

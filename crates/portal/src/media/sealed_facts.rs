@@ -223,10 +223,10 @@ mod tests {
         let wanted = r#"{"recording":"abc","key":"YWI=","numbers":"bg==","fields":{"3":"Zg=="},
             "history":["aA=="]}"#;
         assert_eq!(envelope, serde_json::from_str::<serde_json::Value>(wanted).unwrap());
-        let told = r#"{"numbers":{"ani":"555","dnis":null},"fields":{"3":"Mr. M"},
+        let opened = r#"{"numbers":{"ani":"555","dnis":null},"fields":{"3":"Mr. M"},
             "history":["Mr. M"]}"#;
         assert!(rows.is_sealed());
-        rows.merge_opened(&parse_opened(told)).unwrap();
+        rows.merge_opened(&parse_opened(opened)).unwrap();
         assert!(!rows.is_sealed());
         assert_eq!((rows[0].get("ani"), rows[0].get("dnis")), (Some("555"), Some("-")));
         assert_eq!((rows[4].get("value"), rows[5].get("value")), (Some("Mr. M"), Some("Mr. M")));

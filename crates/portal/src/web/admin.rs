@@ -49,15 +49,15 @@ fn format_pairs(pairs: &Pairs) -> String {
 
 /// Table of the recorder's health figures.
 async fn health_table(portal: &AppState) -> Result<Table, ConnectionError> {
-    let mut talk = portal.box_client.connect_monitor().await?;
-    let (rows, _) = talk.request_ok("status").await?;
-    let (_, disk) = talk.request_ok("disk").await?;
-    let mut told: Vec<Vec<String>> = rows
+    let mut connection = portal.box_client.connect_monitor().await?;
+    let (rows, _) = connection.request_ok("status").await?;
+    let (_, disk) = connection.request_ok("disk").await?;
+    let mut table_rows: Vec<Vec<String>> = rows
         .iter()
         .map(|row| vec![row.get("what").unwrap_or("-").to_owned(), format_pairs(row)])
         .collect();
-    told.push(vec!["disk".to_owned(), format_pairs(&disk)]);
-    Ok(Table { id: "health", title: "The box", keys: vec!["What", "How"], rows: told })
+    table_rows.push(vec!["disk".to_owned(), format_pairs(&disk)]);
+    Ok(Table { id: "health", title: "The box", keys: vec!["What", "How"], rows: table_rows })
 }
 
 fn sessions_table(all: &[Session]) -> Table {

@@ -190,8 +190,8 @@ pub async fn agent_page(
 fn result_of_code(word: &str) -> Option<ActionResult> {
     let unanswered =
         [CommandError::NotSent, CommandError::NoAnswer, CommandError::Busy].map(result_of_error);
-    if let Some((said, _)) = unanswered.into_iter().find(|(_, known)| *known == word) {
-        return Some(said);
+    if let Some((result, _)) = unanswered.into_iter().find(|(_, known)| *known == word) {
+        return Some(result);
     }
     let (ok, text) = match word {
         "done" => (true, "Done."),
@@ -218,14 +218,14 @@ pub async fn run_action(
     let link = portal.agent_sessions.get_or_start(&posted.current_user.session.user);
     let before = AgentView::from_link_state(&*link.wait_until_known().await);
     let reply = link.send_command((*command).to_owned()).await;
-    let said = match reply {
+    let result = match reply {
         Ok(Reply { outcome: Ok(pairs), .. }) if *word == "blackout.start" && !before.blackout => {
             blackout_receipt(&pairs, &clock::format_local_time_of_day())
         }
         Ok(reply) => result_of_reply(word, &reply),
         Err(error) => result_of_error(error),
     };
-    Ok(action_response(&posted.current_user, said))
+    Ok(action_response(&posted.current_user, result))
 }
 
 /// Message and result code for a command that got no reply.
@@ -239,12 +239,12 @@ fn result_of_error(error: CommandError) -> (ActionResult, &'static str) {
 }
 
 /// Sends a script the result as JSON and redirects a form to the page.
-fn action_response(member: &CurrentUser, (said, word): (ActionResult, &'static str)) -> Response {
+fn action_response(member: &CurrentUser, (result, word): (ActionResult, &'static str)) -> Response {
     if !member.client.is_script {
         return Redirect::to(&format!("/agent?said={word}")).into_response();
     }
-    let status = if said.ok { StatusCode::OK } else { StatusCode::CONFLICT };
-    (status, Json(said)).into_response()
+    let status = if result.ok { StatusCode::OK } else { StatusCode::CONFLICT };
+    (status, Json(result)).into_response()
 }
 
 /// Message and result code for the recorder's reply.
@@ -342,7 +342,7 @@ pub async fn set_field(
     let line = update_line(number, value, call);
     let link = portal.agent_sessions.get_or_start(&posted.current_user.session.user);
     link.wait_until_known().await;
-    let said = match link.send_command(line).await {
+    let result = match link.send_command(line).await {
         Ok(Reply { outcome: Ok(_), .. }) => {
             (ActionResult { ok: true, text: "Saved.".to_owned() }, "saved")
         }
@@ -354,7 +354,7 @@ pub async fn set_field(
         Ok(reply) => result_of_reply("update", &reply),
         Err(error) => result_of_error(error),
     };
-    Ok(action_response(&posted.current_user, said))
+    Ok(action_response(&posted.current_user, result))
 }
 
 /// The command that sets a field. `call` is the number of the call that the page showed, so that
@@ -461,10 +461,10 @@ mod tests {
             (CommandError::NoAnswer, "the box did not answer"),
             (CommandError::Busy, "too much at once"),
         ] {
-            let (told, word) = result_of_error(error);
+            let (result, word) = result_of_error(error);
             let page = result_of_code(word).expect("a word of ours");
             assert!(!page.ok && page.text.to_lowercase().contains(wanted), "{}", page.text);
-            assert_eq!(page.text, told.text);
+            assert_eq!(page.text, result.text);
         }
     }
 }

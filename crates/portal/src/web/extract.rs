@@ -181,9 +181,10 @@ fn client_address(portal: &AppState, parts: &Parts) -> IpAddr {
     if portal.config.portal.tls != TlsMode::Proxy || !peer.is_loopback() {
         return peer;
     }
-    let said = parts.headers.get_all("x-forwarded-for").iter().next_back();
-    let said = said.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
-    said.unwrap_or(peer)
+    let forwarded = parts.headers.get_all("x-forwarded-for").iter().next_back();
+    let forwarded =
+        forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    forwarded.unwrap_or(peer)
 }
 
 /// Whether the client may read the portal's metrics.
@@ -222,8 +223,8 @@ fn is_same_origin(portal: &AppState, headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let origin = text("origin").is_none_or(|origin| origin == portal.config.portal.url);
     let site = text("sec-fetch-site").is_none_or(|site| site == "same-origin");
-    let said = headers.contains_key("origin") || headers.contains_key("sec-fetch-site");
-    said && origin && site
+    let is_stated = headers.contains_key("origin") || headers.contains_key("sec-fetch-site");
+    is_stated && origin && site
 }
 
 async fn load_session(portal: &Arc<AppState>, visitor: &ClientInfo) -> Result<Session, AppError> {

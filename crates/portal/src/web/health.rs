@@ -31,10 +31,10 @@ pub async fn get_health(
     let word = |ok: bool| if ok { "up" } else { "down" };
     let good = boxed.is_ok() && db.is_ok();
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let said = serde_json::json!({
+    let body = serde_json::json!({
         "portal": "up", "database": word(db.is_ok()), "box": word(boxed.is_ok()),
     });
-    Ok((status, Json(said)).into_response())
+    Ok((status, Json(body)).into_response())
 }
 
 pub async fn get_metrics(

@@ -42,9 +42,9 @@ fn to_rows(found: Vec<Pairs>) -> Vec<LiveViewRow> {
     found.into_iter().map(|pairs| pairs.0.into_iter().collect()).collect()
 }
 
-async fn query_live_view(talk: &mut BoxConnection) -> Result<LiveView, ConnectionError> {
-    let (calls, _) = talk.request_ok("calls").await?;
-    let (channels, _) = talk.request_ok("channels").await?;
+async fn query_live_view(connection: &mut BoxConnection) -> Result<LiveView, ConnectionError> {
+    let (calls, _) = connection.request_ok("calls").await?;
+    let (channels, _) = connection.request_ok("channels").await?;
     Ok(LiveView { said: String::new(), calls: to_rows(calls), channels: to_rows(channels) })
 }
 
@@ -67,9 +67,9 @@ async fn poll_box(
     portal: &AppState,
     board: &watch::Sender<Arc<LiveView>>,
 ) -> Result<(), ConnectionError> {
-    let mut talk = portal.box_client.connect_monitor().await?;
+    let mut connection = portal.box_client.connect_monitor().await?;
     while board.receiver_count() > 0 {
-        board.send_replace(Arc::new(query_live_view(&mut talk).await?));
+        board.send_replace(Arc::new(query_live_view(&mut connection).await?));
         tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
@@ -96,8 +96,8 @@ pub async fn live_view_page(
     if !portal.cached_rights(&member.session.user).await?.has("monitor") {
         return Err(AppError::Forbidden);
     }
-    let mut talk = portal.box_client.connect_monitor().await?;
-    let board = query_live_view(&mut talk).await?;
+    let mut connection = portal.box_client.connect_monitor().await?;
+    let board = query_live_view(&mut connection).await?;
     let calls = build_table(("calls", "Calls"), &CALL_COLUMNS, &board.calls);
     let channels = build_table(("channels", "Channels"), &CHANNEL_COLUMNS, &board.channels);
     render_html(&LiveViewPage { frame, said: String::new(), tables: vec![calls, channels] })

@@ -136,13 +136,13 @@ pub async fn records_page(
     let frame = PageContext::for_user(&portal, &member, "Records").await;
     let field = query.get("field").map(|v| v.trim().to_lowercase()).unwrap_or_default();
     let limit = if field.is_empty() { PAGE_RECORDS } else { FIELD_SEARCH_RECORDS };
-    let mut talk = portal.box_client.connect_supervisor(&member.session.user).await?;
+    let mut connection = portal.box_client.connect_supervisor(&member.session.user).await?;
     let by_number =
         ["ani", "dnis"].iter().any(|key| query.get(*key).is_some_and(|v| !v.is_empty()));
     let asked = records_command(&query, limit);
     let reply = match by_number {
-        true => talk.request_within(&asked, NUMBER_SEARCH_TIMEOUT).await?,
-        false => talk.request(&asked).await?,
+        true => connection.request_within(&asked, NUMBER_SEARCH_TIMEOUT).await?,
+        false => connection.request(&asked).await?,
     };
     let (found, sealed, said) = match reply.outcome {
         Ok(ok) => (reply.rows, count_or_zero(&ok, "sealed"), String::new()),
@@ -152,7 +152,7 @@ pub async fn records_page(
     let before = found.last().filter(|_| all == limit).and_then(page_cursor);
     let (found, unread) = match field.is_empty() {
         true => (found, 0),
-        false => filter_by_field(&mut talk, found, &field).await?,
+        false => filter_by_field(&mut connection, found, &field).await?,
     };
     let rows = found.iter().map(record_row).collect();
     let value = |key: &str| query.get(key).cloned().unwrap_or_default();
@@ -176,13 +176,13 @@ fn page_cursor(row: &Pairs) -> Option<String> {
 /// Keeps the records of which a field contains the text. Also returns how many could not be
 /// searched.
 async fn filter_by_field(
-    talk: &mut BoxConnection,
+    connection: &mut BoxConnection,
     all: Vec<Pairs>,
     text: &str,
 ) -> Result<(Vec<Pairs>, usize), AppError> {
     let (mut found, mut sealed) = (Vec::new(), 0);
     for one in all {
-        let reply = talk
+        let reply = connection
             .request(&record_command("show", one.get("recording").unwrap_or_default())?)
             .await?;
         match reply.outcome {
@@ -270,16 +270,16 @@ fn describe_fetch(purpose: Option<&str>) -> &'static str {
 }
 
 /// A press for a blackout that came too late to mask a range.
-fn unmasked_event(told: &RecordInfo, row: &Pairs) -> TimelineEvent {
-    let at = |key| told.time_at(parse_position(row, key).unwrap_or(0));
+fn unmasked_event(info: &RecordInfo, row: &Pairs) -> TimelineEvent {
+    let at = |key| info.time_at(parse_position(row, key).unwrap_or(0));
     let what = format!("NOT MASKED until {}: a press for a blackout came too late", at("to"));
     TimelineEvent { at: at("from"), by: value_or_empty(row, "by"), what }
 }
 
-fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
+fn timeline_events(info: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
     let mut steps = vec![TimelineEvent {
-        at: told.time_at(told.from),
-        by: value_or_empty(&told.record, "reasons"),
+        at: info.time_at(info.from),
+        by: value_or_empty(&info.record, "reasons"),
         what: "Recording began".to_owned(),
     }];
     for row in rows {
@@ -290,16 +290,16 @@ fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
                 let holder = value_or_empty(row, "holder");
                 let what = format!("Blackout began ({holder})");
                 steps.push(TimelineEvent {
-                    at: told.time_at(from.unwrap_or(0)),
+                    at: info.time_at(from.unwrap_or(0)),
                     by: by.clone(),
                     what,
                 });
                 if let Some(to) = to {
                     let what = format!("Blackout ended ({})", value_or_empty(row, "ended"));
-                    steps.push(TimelineEvent { at: told.time_at(to), by, what });
+                    steps.push(TimelineEvent { at: info.time_at(to), by, what });
                 }
             }
-            Some("unmasked") => steps.push(unmasked_event(told, row)),
+            Some("unmasked") => steps.push(unmasked_event(info, row)),
             Some("fetched") => {
                 let what = describe_fetch(row.get("for"));
                 steps.push(TimelineEvent {
@@ -309,7 +309,7 @@ fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
                 });
             }
             Some("history") => {
-                let sealed = told.record.get("sealed") == Some("yes");
+                let sealed = info.record.get("sealed") == Some("yes");
                 let value =
                     if sealed { SEALED_TEXT.to_owned() } else { value_or_empty(row, "value") };
                 let what = format!("Field {}: {value}", value_or_empty(row, "n"));
@@ -320,7 +320,7 @@ fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
                 });
             }
             Some("span") if row.get("fate") != Some("masked") => {
-                let at = told.time_at(parse_position(row, "from").unwrap_or(0));
+                let at = info.time_at(parse_position(row, "from").unwrap_or(0));
                 let what =
                     format!("{}: {}", value_or_empty(row, "fate"), value_or_empty(row, "why"));
                 steps.push(TimelineEvent { at, by: String::new(), what });
@@ -328,9 +328,9 @@ fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
             _ => {}
         }
     }
-    let ended = value_or_empty(&told.record, "ended");
+    let ended = value_or_empty(&info.record, "ended");
     if !ended.is_empty() {
-        let at = told.time_at(told.from + told.frames);
+        let at = info.time_at(info.from + info.frames);
         steps.push(TimelineEvent {
             at,
             by: String::new(),
@@ -347,9 +347,9 @@ fn timeline_events(told: &RecordInfo, rows: &[Pairs]) -> Vec<TimelineEvent> {
 }
 
 /// Masked, held and lost spans in frames of the recording.
-fn silent_spans(told: &RecordInfo, rows: &[Pairs]) -> Vec<Span> {
+fn silent_spans(info: &RecordInfo, rows: &[Pairs]) -> Vec<Span> {
     let spans = rows.iter().filter(|row| row.get("what") == Some("span"));
-    let place = |row: &Pairs, key| parse_position(row, key).unwrap_or(0).saturating_sub(told.from);
+    let place = |row: &Pairs, key| parse_position(row, key).unwrap_or(0).saturating_sub(info.from);
     spans
         .map(|row| Span {
             fate: value_or_empty(row, "fate"),
@@ -382,13 +382,13 @@ async fn load_rows(
     who: &Requester,
     question: &str,
 ) -> Result<(RecordRows, String), AppError> {
-    let mut talk = portal.box_client.connect_supervisor(&who.user).await?;
-    let (rows, _) = talk.request_ok(question).await?;
+    let mut connection = portal.box_client.connect_supervisor(&who.user).await?;
+    let (rows, _) = connection.request_ok(question).await?;
     let rows = RecordRows::new(rows);
     if !rows.is_sealed() || !portal.decode_service.can_open(&who.session_key) {
         return Ok((rows, String::new()));
     }
-    match load_opened_rows(portal, who, (&mut talk, question)).await {
+    match load_opened_rows(portal, who, (&mut connection, question)).await {
         Ok(opened) => Ok((opened, String::new())),
         Err(error) => Ok((rows, error.to_string())),
     }
@@ -398,9 +398,9 @@ async fn load_rows(
 async fn load_opened_rows(
     portal: &AppState,
     who: &Requester,
-    (talk, question): (&mut BoxConnection, &str),
+    (connection, question): (&mut BoxConnection, &str),
 ) -> Result<RecordRows, MediaError> {
-    let (rows, _) = talk.request_ok(&format!("{question} sealed=on")).await?;
+    let (rows, _) = connection.request_ok(&format!("{question} sealed=on")).await?;
     let mut rows = RecordRows::new(rows);
     if rows.is_sealed() {
         let letter = portal.decode_service.open_facts(who, &SealedFacts::from_rows(&rows)?).await?;
@@ -439,7 +439,7 @@ pub async fn record_page(
         false => None,
     };
     let (rows, closed) = load_rows(&portal, &opener, &question).await?;
-    let told = RecordInfo::from_rows(&rows)
+    let info = RecordInfo::from_rows(&rows)
         .ok_or_else(|| AppError::Internal("show without a record".to_owned()))?;
     let (opened, said) = match opened {
         Some(Ok(opened)) => (Some(opened), String::new()),
@@ -447,17 +447,17 @@ pub async fn record_page(
         None => (None, String::new()),
     };
     let drawn = || Waveform {
-        frames: told.frames,
-        spans: silent_spans(&told, &rows),
+        frames: info.frames,
+        spans: silent_spans(&info, &rows),
         ..Waveform::default()
     };
     let known = opened.as_ref().and_then(|opened| opened.known_waveform().cloned());
     let later = opened.is_some() && known.is_none();
     let shape = known.unwrap_or_else(drawn);
     let has = |film: &dyn Fn(&DecodedRecording) -> bool| opened.as_deref().is_some_and(film);
-    let sealed = told.record.get("sealed") == Some("yes");
+    let sealed = info.record.get("sealed") == Some("yes");
     let fact = |(key, label): (&'static str, &'static str)| {
-        let value = value_or_empty(&told.record, key);
+        let value = value_or_empty(&info.record, key);
         if sealed && ["ani", "dnis"].contains(&key) {
             return (label, SEALED_TEXT.to_owned());
         }
@@ -470,7 +470,7 @@ pub async fn record_page(
     };
     let fields = rows.iter().filter(|row| row.get("what") == Some("field")).map(field);
     let screen = rows.iter().any(|row| row.get("what") == Some("screen"))
-        || told.record.get("codec") == Some("screen");
+        || info.record.get("codec") == Some("screen");
     // An identity that did not open this record may be replaced.
     let opens = said.is_empty() && closed.is_empty();
     let given = portal.decode_service.has_session_identity(&opener.session_key) && opens;
@@ -478,11 +478,11 @@ pub async fn record_page(
     render_zeroizing(&RecordPage {
         facts: FACT_TITLES.into_iter().map(fact).collect(),
         fields: fields.collect(),
-        steps: timeline_events(&told, &rows),
-        start: told.time_at(told.from),
-        length: format_duration(told.duration_ms()),
-        running: value_or_empty(&told.record, "ended").is_empty(),
-        hold: told.record.get("protected") == Some("on"),
+        steps: timeline_events(&info, &rows),
+        start: info.time_at(info.from),
+        length: format_duration(info.duration_ms()),
+        running: value_or_empty(&info.record, "ended").is_empty(),
+        hold: info.record.get("protected") == Some("on"),
         sealed,
         closed,
         wave: waveform::render_svg(&shape),
@@ -518,8 +518,9 @@ pub async fn set_legal_hold(
     posted: AuthedForm,
 ) -> Result<Redirect, AppError> {
     let on = if posted.fields.get("on") == "on" { "on" } else { "off" };
-    let mut talk = portal.box_client.connect_supervisor(&posted.current_user.session.user).await?;
-    talk.request_ok(&format!("{} {on}", record_command("protect", &id)?)).await?;
+    let mut connection =
+        portal.box_client.connect_supervisor(&posted.current_user.session.user).await?;
+    connection.request_ok(&format!("{} {on}", record_command("protect", &id)?)).await?;
     Ok(Redirect::to(&format!("/records/{id}")))
 }
 
@@ -559,15 +560,16 @@ mod tests {
             };
             text.to_owned()
         });
-        let mut talk = BoxConnection::connect(&socket).await.unwrap();
+        let mut connection = BoxConnection::connect(&socket).await.unwrap();
         let rows = |ids: &[&str]| {
             let row = |id: &&str| Pairs(vec![("recording".to_owned(), (*id).to_owned())]);
             ids.iter().map(row).collect::<Vec<_>>()
         };
-        let found =
-            filter_by_field(&mut talk, rows(&["gone", "torn", "one"]), "miller").await.unwrap();
+        let found = filter_by_field(&mut connection, rows(&["gone", "torn", "one"]), "miller")
+            .await
+            .unwrap();
         assert_eq!((found.0.len(), found.1), (1, 1));
-        assert!(filter_by_field(&mut talk, rows(&["one", "two"]), "miller").await.is_err());
+        assert!(filter_by_field(&mut connection, rows(&["one", "two"]), "miller").await.is_err());
     }
 
     #[test]
