@@ -98,6 +98,9 @@ fn a8_a9_a10_g5_lost_connection_warns_then_masks() {
     assert!(cti.ask("calls").rows[0].is("blackout", "on"));
     seat.await_log("Blackout on, but late");
     assert_eq!(seat.command("blackout stop").code, Some(0));
+    // The agent must see that it was late.
+    seat.await_icon("attention");
+    assert_eq!(seat.command("acknowledge").code, Some(0));
     seat.await_icon("recording");
 }
 

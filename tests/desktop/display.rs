@@ -189,6 +189,9 @@ fn a8_a9_a10_g5_restart_of_recorder_is_shown_to_agent() {
     desk.icon_is("blackout", |pixels| white(pixels) > 200);
     desk.by_letter("l");
     desk.call_has("blackout", "off");
+    // The agent must see that it was late.
+    desk.seat.await_icon("attention");
+    assert_eq!(desk.seat.command("acknowledge").code, Some(0));
     desk.seat.await_icon("recording");
 }
 

@@ -113,7 +113,7 @@ mod tests {
     fn h2_tab_offers_technician_commands() {
         assert_eq!(completions_of("al"), ["alarm", "alarms"]);
         assert_eq!(completions_of("alarm "), ["clear"]);
-        assert_eq!(completions_of("config r"), ["reload"]);
+        assert_eq!(completions_of("config r"), ["reload", "restore"]);
         assert_eq!(completions_of("log level w"), ["warn"]);
         assert_eq!(completions_of("enrol WS-1 k"), ["kinds="]);
         assert_eq!(completions_of("enrol WS-1 kinds=m"), ["kinds=monitor"]);

@@ -109,8 +109,8 @@ impl RandomActors {
         self.story.push(format!("{line} -> {reply}"));
         if reply.starts_with("err ") {
             let after = self.sim.recorder().state_fingerprint();
-            // A call without a channel raises an alarm, which is a fact: the first line.
-            let has_fact = reply.starts_with("err no-channel");
+            // An alarm about a refused line of the feed is a fact: the first line.
+            let has_fact = client == self.pbx;
             let state = |print: &str| {
                 print[if has_fact { print.find('\n') } else { None }.unwrap_or(0)..].to_owned()
             };
