@@ -72,7 +72,7 @@ fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
         std::backtrace::BacktraceStatus::Captured => log::error!("thread {name} {info}\n{trace}"),
         _ => log::error!("thread {name} {info}"),
     }
-    if !hushbox::shell::workers::worker::is_worker_thread() {
+    if !hushbox::shell::workers::system::is_worker_thread() {
         client::flush_stderr_log();
         std::process::abort();
     }

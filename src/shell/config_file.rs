@@ -85,14 +85,14 @@ fn data_folders(path: &Path) -> Vec<PathBuf> {
         let quoted = line.trim().strip_prefix("data")?.trim_start().strip_prefix('=')?;
         Some(quoted.split(['"', '\'']).nth(1)?.to_string())
     };
-    let said = text.lines().filter_map(value);
+    let configured = text.lines().filter_map(value);
     let managed = std::env::var("STATE_DIRECTORY").unwrap_or_default();
     let managed = managed.split(':').filter(|path| !path.is_empty()).map(str::to_string);
-    let all = said.chain(managed).chain(["data".to_string()]);
+    let all = configured.chain(managed).chain(["data".to_string()]);
     all.map(|data| folder_of(path).join(data)).collect()
 }
 
-/// Returns the copy in this data directory, if it is one of the configuration at `path`.
+/// Returns the copy in this data directory, if it is a copy of the configuration at `path`.
 fn read_copy(path: &Path, data: &Path) -> Option<(Config, String)> {
     let text = std::fs::read_to_string(data.join(layout::LAST_CONFIG)).ok()?;
     let (config, _) = crate::config::parse(&text).ok()?;

@@ -468,9 +468,10 @@ impl Daemon {
                 Output::MakeSelfTestKeys => {
                     self.general_worker.submit(now.mono, WorkerRequest::MakeSelfTestKeys)
                 }
-                Output::SelfTest(tape) => {
+                Output::SelfTest(recording) => {
                     let data = self.data.path.clone();
-                    self.selftest_worker.submit(now.mono, WorkerRequest::SelfTest { data, tape });
+                    self.selftest_worker
+                        .submit(now.mono, WorkerRequest::SelfTest { data, recording });
                 }
                 Output::LoopBack { board, channel, hz } => self.set_test_tone(board, channel, hz),
                 Output::Stopped => self.is_stopped = true,

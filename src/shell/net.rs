@@ -6,5 +6,6 @@ pub mod ca;
 pub mod connection;
 pub mod handshake;
 pub mod listener;
+mod listener_set;
 pub mod peer;
 pub mod tls;

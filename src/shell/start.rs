@@ -21,7 +21,8 @@ use crate::shell::os::recover;
 use crate::shell::os::service_manager::ServiceManager;
 use crate::shell::os::signal::Signals;
 use crate::shell::workers::disk::DiskThread;
-use crate::shell::workers::worker::{self, Kernel, Worker};
+use crate::shell::workers::system::Kernel;
+use crate::shell::workers::worker::{self, Worker};
 use crate::store::sign::BoxSigningKey;
 use crate::time::MonoTime;
 use board::{Board, BoardState, TOKENS_MAX};
@@ -49,7 +50,7 @@ impl Daemon {
         }
         let boot_service = ServiceManager::start(clock.now(), config.boards.len());
         let found = recover::recover_data_dir(&data.path)?;
-        let new_helper = |keys| Worker::new(Arc::new(Kernel), keys, waker.clone());
+        let new_worker = |keys| Worker::new(Arc::new(Kernel), keys, waker.clone());
         let boot_reason = match (found.index.boot(), found.index.has_clean_stop()) {
             (0, _) => "first",
             (_, true) => "shutdown",
@@ -77,12 +78,12 @@ impl Daemon {
             is_ready_announced: false,
             is_stopped: false,
             config_path: path,
-            summary_worker: new_helper((Vec::new(), false)),
-            selftest_worker: new_helper((Vec::new(), false)),
-            external_worker: new_helper((Vec::new(), false)),
+            summary_worker: new_worker((Vec::new(), false)),
+            selftest_worker: new_worker((Vec::new(), false)),
+            external_worker: new_worker((Vec::new(), false)),
             worker_trouble: None,
             next_time_sync: Some(MonoTime(0)),
-            general_worker: new_helper((data.recipients.clone(), config.store.seal)),
+            general_worker: new_worker((data.recipients.clone(), config.store.seal)),
             poll,
             clock,
             recorder,

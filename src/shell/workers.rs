@@ -4,4 +4,5 @@ pub(super) mod completions;
 pub mod disk;
 pub mod queue;
 pub(super) mod selftest;
+pub mod system;
 pub mod worker;

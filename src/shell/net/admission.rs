@@ -40,7 +40,8 @@ pub struct Admission {
     network_connections: BTreeMap<IpAddr, u32>,
     /// Arrival time of the next handshake at an even rate.
     theoretical_arrival: MonoTime,
-    /// Handshakes by IPv4 address or IPv6 network since `second` began. Bounded by the handshakes per second.
+    /// Handshakes by IPv4 address or IPv6 network since `second_start`. Bounded by the handshakes
+    /// per second.
     handshakes: BTreeMap<IpAddr, u32>,
     second_start: MonoTime,
 }

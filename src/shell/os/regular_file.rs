@@ -1,4 +1,4 @@
-//! Opening the files of a data directory for reading, whatever lies in their place.
+//! Opens files of a data directory for reading, and refuses anything but a regular file.
 //!
 //! A device, a pipe or a link in place of a file could block its reader, never end, or lead out of
 //! the directory. Links in the folders above are allowed: a site may keep its media elsewhere.

@@ -19,7 +19,7 @@ impl Daemon {
         self.disk.submit_waiting();
         loop {
             match self.disk.next_completion() {
-                Ok(Some(done)) => self.recorder.handle(now, Input::JobDone(done)),
+                Ok(Some(completion)) => self.recorder.handle(now, Input::JobDone(completion)),
                 Ok(None) => break,
                 Err(WorkerExited) => {
                     return Err(DaemonError::Disk("the disk thread died".to_string()));

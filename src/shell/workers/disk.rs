@@ -49,23 +49,18 @@ impl DiskThread {
     /// The directory cannot be opened or the thread cannot be started.
     pub fn start(data: &Path, waker: Arc<Waker>) -> io::Result<DiskThread> {
         let (jobs, inbox) = sync_channel(QUEUE_JOBS_MAX);
-        let (done_sender, dones) = sync_channel(QUEUE_JOBS_MAX);
+        let (completion_sender, completions) = sync_channel(QUEUE_JOBS_MAX);
         let root = File::open(data)?;
-        let hands = DiskWorker {
+        let worker = DiskWorker {
             data: data.to_path_buf(),
             root,
             files: HashMap::new(),
             dirty_files: BTreeSet::new(),
             dirty_folders: BTreeSet::new(),
         };
-        let work = move || run_disk_thread(hands, &inbox, &done_sender, &waker);
+        let work = move || run_disk_thread(worker, &inbox, &completion_sender, &waker);
         let thread = std::thread::Builder::new().name("disk".to_string()).spawn(work)?;
-        Ok(DiskThread {
-            jobs,
-            completions: dones,
-            waiting_jobs: VecDeque::new(),
-            thread: Some(thread),
-        })
+        Ok(DiskThread { jobs, completions, waiting_jobs: VecDeque::new(), thread: Some(thread) })
     }
 
     /// Submits a job without blocking.
@@ -91,7 +86,7 @@ impl DiskThread {
     /// The disk thread exited.
     pub fn next_completion(&mut self) -> Result<Option<Completion>, WorkerExited> {
         match self.completions.try_recv() {
-            Ok(done) => Ok(Some(done)),
+            Ok(completion) => Ok(Some(completion)),
             Err(TryRecvError::Empty) => Ok(None),
             Err(TryRecvError::Disconnected) => Err(WorkerExited),
         }
@@ -100,9 +95,9 @@ impl DiskThread {
     /// Waits until the thread has finished all jobs.
     pub fn finish(mut self) {
         self.submit_waiting();
-        let DiskThread { jobs, completions: dones, thread, .. } = self;
+        let DiskThread { jobs, completions, thread, .. } = self;
         drop(jobs);
-        while dones.recv().is_ok() {}
+        while completions.recv().is_ok() {}
         if let Some(thread) = thread {
             drop(thread.join());
         }
@@ -110,14 +105,14 @@ impl DiskThread {
 }
 
 fn run_disk_thread(
-    mut hands: DiskWorker,
+    mut worker: DiskWorker,
     inbox: &Receiver<Job>,
-    dones: &SyncSender<Completion>,
+    completions: &SyncSender<Completion>,
     waker: &Waker,
 ) {
     while let Ok(job) = inbox.recv() {
-        if let Some(done) = hands.execute_job(job) {
-            if dones.send(done).is_err() {
+        if let Some(completion) = worker.execute_job(job) {
+            if completions.send(completion).is_err() {
                 return;
             }
             if let Err(error) = waker.wake() {
@@ -208,7 +203,7 @@ impl DiskWorker {
         created
     }
 
-    /// Creates a file and removes it again. One that a power cut left behind proves nothing.
+    /// Creates a file and removes it again. It first removes a file that a power cut left behind.
     fn try_create(&mut self, path: &str) -> io::Result<()> {
         self.reopen_moved_root()?;
         let path = self.data.join(path);

@@ -69,14 +69,14 @@ fn check_round_trip(
 
 /// Times the disk, and checks the test recording.
 #[must_use]
-pub fn run_disk_test(data: &Path, tape: Option<&SelfTestRecording>) -> DiskResult {
-    let media = tape.map_or(&[][..], |tape| &tape.media);
+pub fn run_disk_test(data: &Path, recording: Option<&SelfTestRecording>) -> DiskResult {
+    let media = recording.map_or(&[][..], |recording| &recording.media);
     let written = write_and_read_back(data, media);
-    let proof = |tape: &SelfTestRecording| match &written {
-        Ok((_, read)) => verify_read_back(tape, read),
+    let proof = |recording: &SelfTestRecording| match &written {
+        Ok((_, read)) => verify_read_back(recording, read),
         Err(error) => Err(error.to_string()),
     };
-    let proof = tape.map(proof);
+    let proof = recording.map(proof);
     DiskResult {
         syncs_us: written.map(|(us, _)| us).map_err(|error| error.to_string()),
         read_back: proof,
@@ -117,27 +117,27 @@ fn write_and_read_back(data: &Path, media: &[u8]) -> io::Result<(Vec<u64>, Vec<u
 }
 
 /// Decrypts the media that was read back, and searches it for both tones.
-fn verify_read_back(tape: &SelfTestRecording, read: &[u8]) -> Result<ReadBackResult, String> {
-    if read != tape.media {
+fn verify_read_back(recording: &SelfTestRecording, read: &[u8]) -> Result<ReadBackResult, String> {
+    if read != recording.media {
         return Err("what was read back is not what was written".to_string());
     }
-    let samples = decode_samples(tape, read)?;
-    let sides = usize::from(tape.sides);
+    let samples = decode_samples(recording, read)?;
+    let sides = usize::from(recording.sides);
     let place = |position: Position| {
-        usize::try_from(position.frames_since(tape.from))
+        usize::try_from(position.frames_since(recording.from))
             .unwrap_or(usize::MAX)
             .saturating_mul(sides)
     };
-    let (from, to) = (place(tape.masked.0), place(tape.masked.1));
-    if samples.len() != place(tape.to) || from >= to || to > samples.len() {
+    let (from, to) = (place(recording.masked.0), place(recording.masked.1));
+    if samples.len() != place(recording.to) || from >= to || to > samples.len() {
         return Err("it is not as long as it was".to_string());
     }
-    let mut probe = ChannelProbe::new(tape.rate, tape.sides);
+    let mut probe = ChannelProbe::new(recording.rate, recording.sides);
     probe.set_tone(true);
     probe.push_samples(&samples[..from]);
     let open = probe.result().map_or(0.0, |heard| heard.with_tone);
     let masked = samples[from..to].iter().filter(|sample| **sample == 0).count() / sides;
-    let leak = find_leak(tape, read, &samples);
+    let leak = find_leak(recording, read, &samples);
     Ok(ReadBackResult {
         clear_tone_db: crate::audio::meter::ratio_to_db(open),
         masked_frames: masked as u64,
@@ -145,13 +145,14 @@ fn verify_read_back(tape: &SelfTestRecording, read: &[u8]) -> Result<ReadBackRes
     })
 }
 
-fn decode_samples(tape: &SelfTestRecording, read: &[u8]) -> Result<Vec<i16>, String> {
+fn decode_samples(recording: &SelfTestRecording, read: &[u8]) -> Result<Vec<i16>, String> {
     let reader = MediaReader::open(read).map_err(|error| error.to_string())?;
     let header = reader.header().clone();
     let key = match header.wrapped.is_empty() {
         true => None,
         false => {
-            let opened = seal::unwrap_key(&header.wrapped, std::slice::from_ref(&tape.identity));
+            let opened =
+                seal::unwrap_key(&header.wrapped, std::slice::from_ref(&recording.identity));
             Some(opened.map_err(|error| error.to_string())?)
         }
     };
@@ -167,14 +168,14 @@ fn decode_samples(tape: &SelfTestRecording, read: &[u8]) -> Result<Vec<i16>, Str
 }
 
 /// Returns where the masked tone was found, in samples or in raw bytes.
-fn find_leak(tape: &SelfTestRecording, read: &[u8], samples: &[i16]) -> Option<String> {
+fn find_leak(recording: &SelfTestRecording, read: &[u8], samples: &[i16]) -> Option<String> {
     let tone = board::TestTone { hz: MASKED_TONE_HZ, peak: TONE_PEAK };
-    let sides = usize::from(tape.sides);
+    let sides = usize::from(recording.sides);
     // The tone is periodic, so these are all its possible phases.
-    let period = u64::from(tape.rate / gcd(tape.rate, MASKED_TONE_HZ));
+    let period = u64::from(recording.rate / gcd(recording.rate, MASKED_TONE_HZ));
     for phase in 0..period {
         let window: Vec<i16> = (phase..phase + WINDOW_FRAMES)
-            .flat_map(|at| std::iter::repeat_n(tone.sample_at(at, tape.rate), sides))
+            .flat_map(|at| std::iter::repeat_n(tone.sample_at(at, recording.rate), sides))
             .collect();
         let bytes: Vec<u8> = window.iter().flat_map(|sample| sample.to_le_bytes()).collect();
         let heard = samples.windows(window.len()).position(|found| found == window);

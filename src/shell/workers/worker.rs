@@ -11,6 +11,7 @@
 //! cannot be recorded meanwhile (see `recorder::worker_failures`).
 
 use super::queue::{self, WorkerQueue};
+use super::system::System;
 use crate::config::Config;
 use crate::config::edit::ConfigChange;
 use crate::enrolment_code::IssuedCertificate;
@@ -32,49 +33,11 @@ use mio::Waker;
 use protocol::Kind;
 use protocol::one_time::SECRET_BYTES;
 use std::collections::VecDeque;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use zeroize::Zeroizing;
-
-const THREAD: &str = "helper";
-
-/// System services that a worker uses and that may fail.
-pub trait System: Send + Sync {
-    /// Runs `work` in a new thread.
-    ///
-    /// # Errors
-    /// The thread cannot be started; `work` is dropped.
-    fn spawn(&self, work: Box<dyn FnOnce() + Send>) -> io::Result<()>;
-
-    /// Fills `bytes` with random bits.
-    ///
-    /// # Errors
-    /// Why no random bits are available, as text.
-    fn fill_random(&self, bytes: &mut [u8]) -> Result<(), String>;
-}
-
-/// The real system.
-pub struct Kernel;
-
-impl System for Kernel {
-    fn spawn(&self, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
-        std::thread::Builder::new().name(THREAD.to_string()).spawn(work).map(drop)
-    }
-
-    fn fill_random(&self, bytes: &mut [u8]) -> Result<(), String> {
-        getrandom::fill(bytes).map_err(|error| format!("no random bits: {error}"))
-    }
-}
-
-/// Whether this is a worker thread. A panic there fails only its request, because it shares no
-/// mutable state with the loop.
-#[must_use]
-pub fn is_worker_thread() -> bool {
-    std::thread::current().name() == Some(THREAD)
-}
 
 pub enum WorkerRequest {
     CheckPin {
@@ -104,7 +67,7 @@ pub enum WorkerRequest {
     /// Run the disk part of a self-test.
     SelfTest {
         data: PathBuf,
-        tape: Option<SelfTestRecording>,
+        recording: Option<SelfTestRecording>,
     },
     NewCallKey {
         data: PathBuf,
@@ -249,8 +212,8 @@ impl WorkerRequest {
                 Some(WorkerReply::GivenUp { session, why })
             }
             WorkerRequest::MakeSelfTestKeys => Some(WorkerReply::SelfTestKeys(Err(why))),
-            WorkerRequest::SelfTest { tape, .. } => {
-                let proof = tape.map(|_| Err(why.clone()));
+            WorkerRequest::SelfTest { recording, .. } => {
+                let proof = recording.map(|_| Err(why.clone()));
                 Some(WorkerReply::SelfTestDone(DiskResult { syncs_us: Err(why), read_back: proof }))
             }
             WorkerRequest::ReadConfig(ReadConfigRequest { session: None, .. })
@@ -265,8 +228,9 @@ impl WorkerRequest {
     }
 }
 
-enum Said {
-    Answer(WorkerReply),
+/// What a worker thread sends to the loop.
+enum ThreadMessage {
+    Reply(WorkerReply),
     /// The thread ended. `Some`: the remaining request and why it failed.
     Ended(Option<(WorkerRequest, String)>),
 }
@@ -284,8 +248,8 @@ pub struct Worker {
     queue: WorkerQueue<WorkerRequest>,
     /// Replies for expired requests.
     given_up: VecDeque<WorkerReply>,
-    sender: Sender<Said>,
-    said: Receiver<Said>,
+    sender: Sender<ThreadMessage>,
+    receiver: Receiver<ThreadMessage>,
     waker: Arc<Waker>,
 }
 
@@ -297,10 +261,10 @@ impl Worker {
         (recipients, seal): (Vec<Recipient>, bool),
         waker: Arc<Waker>,
     ) -> Worker {
-        let (sender, said) = channel();
+        let (sender, receiver) = channel();
         let tools = Tools { recipients: Arc::new(recipients), seal, system };
         let (queue, given_up) = (WorkerQueue::default(), VecDeque::new());
-        Worker { tools, queue, given_up, sender, said, waker }
+        Worker { tools, queue, given_up, sender, receiver, waker }
     }
 
     /// Sets the recipients for future requests. Call it while handling the reply to a
@@ -345,7 +309,7 @@ impl Worker {
         let work = move || {
             let Ok(request) = take_over.recv() else { return };
             let ended = serve_safely(request, &tools, &sender);
-            drop(sender.send(Said::Ended(ended)));
+            drop(sender.send(ThreadMessage::Ended(ended)));
             if let Err(error) = waker.wake() {
                 log::error!("the loop cannot be woken: {error}");
             }
@@ -365,11 +329,11 @@ impl Worker {
     }
 
     pub fn next_reply(&mut self, now: MonoTime) -> Option<WorkerReply> {
-        while let Ok(said) = self.said.try_recv() {
-            match said {
-                Said::Answer(answer) => return Some(answer),
-                Said::Ended(None) => self.queue.finished(),
-                Said::Ended(Some((request, why))) => {
+        while let Ok(message) = self.receiver.try_recv() {
+            match message {
+                ThreadMessage::Reply(reply) => return Some(reply),
+                ThreadMessage::Ended(None) => self.queue.finished(),
+                ThreadMessage::Ended(Some((request, why))) => {
                     log::warn!("a request is tried again: {why}");
                     self.queue.failed(now, request, why);
                 }
@@ -385,10 +349,10 @@ impl Worker {
 fn serve_safely(
     mut request: WorkerRequest,
     tools: &Tools,
-    sender: &Sender<Said>,
+    sender: &Sender<ThreadMessage>,
 ) -> Option<(WorkerRequest, String)> {
     let served = catch_unwind(AssertUnwindSafe(|| {
-        let mut tell = |answer| drop(sender.send(Said::Answer(answer)));
+        let mut tell = |reply| drop(sender.send(ThreadMessage::Reply(reply)));
         execute_request(&mut request, tools, &mut tell)
     }));
     match served {
@@ -436,8 +400,8 @@ fn execute_request(
             WorkerReply::ConfigRead { session: wanted.session, mode: wanted.mode, result }
         }
         WorkerRequest::Summarise { data, today, damaged } => {
-            let done = crate::shell::os::recover::summarise_days(data, *today, *damaged);
-            WorkerReply::Summarised(done.map_err(|error| error.to_string()))
+            let result = crate::shell::os::recover::summarise_days(data, *today, *damaged);
+            WorkerReply::Summarised(result.map_err(|error| error.to_string()))
         }
         WorkerRequest::EditConfig { session, edit, by, read } => {
             let result = edit_config(read, edit, tools);
@@ -451,8 +415,8 @@ fn execute_request(
         WorkerRequest::MakeSelfTestKeys => WorkerReply::SelfTestKeys(
             selftest::generate_keys(&tools.recipients, tools.seal).map(Box::new),
         ),
-        WorkerRequest::SelfTest { data, tape } => {
-            WorkerReply::SelfTestDone(selftest::run_disk_test(data, tape.as_ref()))
+        WorkerRequest::SelfTest { data, recording } => {
+            WorkerReply::SelfTestDone(selftest::run_disk_test(data, recording.as_ref()))
         }
         WorkerRequest::NewCallKey { data } => {
             let made = data_dir::create_call_key(data);

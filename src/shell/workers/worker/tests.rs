@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::limits;
+use crate::shell::workers::system::{Kernel, is_worker_thread};
 use crate::store::seal::Identity;
 use mio::{Poll, Token};
+use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -49,7 +51,7 @@ impl System for Refusing {
 /// A worker and the loop's side of its waker.
 struct Bench {
     system: Arc<Refusing>,
-    helper: Worker,
+    worker: Worker,
     poll: Poll,
     now: MonoTime,
 }
@@ -60,8 +62,8 @@ impl Bench {
         let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
         let system = Arc::new(system);
         let recipients = vec![Identity::generate().to_public()];
-        let helper = Worker::new(system.clone(), (recipients, true), waker);
-        Bench { system, helper, poll, now: MonoTime(1) }
+        let worker = Worker::new(system.clone(), (recipients, true), waker);
+        Bench { system, worker, poll, now: MonoTime(1) }
     }
 
     /// Simulates the loop: waits for a deadline or wake-up and collects replies. Time jumps to
@@ -69,13 +71,13 @@ impl Bench {
     fn answers(&mut self, wanted: usize) -> Vec<WorkerReply> {
         let mut answers = Vec::new();
         while answers.len() < wanted {
-            self.helper.tick(self.now);
+            self.worker.tick(self.now);
             let before = answers.len();
-            answers.extend(std::iter::from_fn(|| self.helper.next_reply(self.now)));
+            answers.extend(std::iter::from_fn(|| self.worker.next_reply(self.now)));
             if answers.len() > before {
                 continue;
             }
-            match self.helper.next_deadline() {
+            match self.worker.next_deadline() {
                 Some(at) => self.now = self.now.max(at),
                 None => {
                     let patience = std::time::Duration::from_secs(60);
@@ -108,28 +110,30 @@ fn pin(session: u64, pin: &str) -> WorkerRequest {
 #[test]
 fn h4_request_is_served_once_when_a_thread_can_be_had_again() {
     let mut bench = Bench::new(Refusing { threads: 20.into(), ..Refusing::default() });
-    bench.helper.submit(bench.now, WorkerRequest::MakeEnvelopes { count: 3 });
+    bench.worker.submit(bench.now, WorkerRequest::MakeEnvelopes { count: 3 });
     for _ in 0..5 {
-        bench.now = bench.helper.next_deadline().unwrap();
-        bench.helper.tick(bench.now);
+        bench.now = bench.worker.next_deadline().unwrap();
+        bench.worker.tick(bench.now);
     }
-    let trouble = bench.helper.trouble().unwrap().to_owned();
+    let trouble = bench.worker.trouble().unwrap().to_owned();
     assert!(trouble.starts_with("no thread can be started: "), "{trouble}");
     bench.count_envelopes(3);
     assert!(bench.now >= MonoTime(1).after_ms(60_000), "20 failures take their time");
-    bench.helper.submit(bench.now, WorkerRequest::QueryTimeSync { now: Now::default() });
+    bench.worker.submit(bench.now, WorkerRequest::QueryTimeSync { now: Now::default() });
     assert!(matches!(bench.answers(1)[..], [WorkerReply::TimeSync(_)]), "and no envelope besides");
-    assert_eq!((bench.helper.trouble(), bench.helper.next_deadline()), (None, None));
+    assert_eq!((bench.worker.trouble(), bench.worker.next_deadline()), (None, None));
 }
 
 #[test]
 fn h4_session_is_told_when_no_thread_can_be_had() {
     let mut bench = Bench::new(Refusing { threads: usize::MAX.into(), ..Refusing::default() });
-    bench.helper.submit(bench.now, pin(7, "2468"));
-    bench.helper.submit(bench.now, WorkerRequest::NewCode { session: SessionId(8) });
-    bench.helper.submit(bench.now, WorkerRequest::MakeSelfTestKeys);
-    bench.helper.submit(bench.now, WorkerRequest::SelfTest { data: PathBuf::new(), tape: None });
-    bench.helper.submit(bench.now, WorkerRequest::MakeEnvelopes { count: 1 });
+    bench.worker.submit(bench.now, pin(7, "2468"));
+    bench.worker.submit(bench.now, WorkerRequest::NewCode { session: SessionId(8) });
+    bench.worker.submit(bench.now, WorkerRequest::MakeSelfTestKeys);
+    bench
+        .worker
+        .submit(bench.now, WorkerRequest::SelfTest { data: PathBuf::new(), recording: None });
+    bench.worker.submit(bench.now, WorkerRequest::MakeEnvelopes { count: 1 });
     let mut told = bench.answers(4);
     assert_eq!(bench.now, MonoTime(1).after_ms(limits::WORKER_WAIT_MS));
     told.retain(|answer| match answer {
@@ -150,11 +154,11 @@ fn h4_session_is_told_when_no_thread_can_be_had() {
 #[test]
 fn h4_keys_come_as_random_bits_do() {
     let mut bench = Bench::new(Refusing { random: Some(2).into(), ..Refusing::default() });
-    bench.helper.submit(bench.now, WorkerRequest::MakeEnvelopes { count: 5 });
+    bench.worker.submit(bench.now, WorkerRequest::MakeEnvelopes { count: 5 });
     bench.count_envelopes(2);
     // Requests that need no random bits are not delayed.
-    bench.helper.submit(bench.now, pin(7, "2468"));
-    bench.helper.submit(bench.now, pin(8, "1111"));
+    bench.worker.submit(bench.now, pin(7, "2468"));
+    bench.worker.submit(bench.now, pin(8, "1111"));
     let mut right = Vec::new();
     while right.len() < 2 {
         for answer in bench.answers(1) {
@@ -173,7 +177,7 @@ fn h4_keys_come_as_random_bits_do() {
 #[test]
 fn h4_panic_of_a_worker_fails_its_request_only() {
     let mut bench = Bench::new(Refusing { panics: 2.into(), ..Refusing::default() });
-    bench.helper.submit(bench.now, WorkerRequest::NewCode { session: SessionId(7) });
+    bench.worker.submit(bench.now, WorkerRequest::NewCode { session: SessionId(7) });
     assert!(matches!(
         bench.answers(1)[..],
         [WorkerReply::CodeRandom { session: SessionId(7), .. }]
